@@ -1,0 +1,67 @@
+//! Pinned hashes. Their outputs are stored and published (golden vectors in the tests below):
+//! changing one is a change of format. Each use has a salt of its own, so that no two of them
+//! are correlated. The function is rapidhash v3, whose output is defined across platforms.
+
+use rapidhash::v3::{RapidSecrets, rapidhash_v3_seeded};
+
+const USER: RapidSecrets = RapidSecrets::seed_cpp(0x6e75_6467_6564_0001);
+const POPUP: RapidSecrets = RapidSecrets::seed_cpp(0x6e75_6467_6564_0002);
+const ROLLOUT: RapidSecrets = RapidSecrets::seed_cpp(0x6e75_6467_6564_0003);
+const VARIANT: RapidSecrets = RapidSecrets::seed_cpp(0x6e75_6467_6564_0004);
+const SESSION: RapidSecrets = RapidSecrets::seed_cpp(0x6e75_6467_6564_0005);
+
+/// Hash of a user id: slice entry, partition.
+pub fn user(id: &[u8]) -> u64 {
+    rapidhash_v3_seeded(id, &USER)
+}
+
+/// Hash of a popup id: the key of a popup in a user's state.
+pub fn popup(id: &[u8]) -> u64 {
+    rapidhash_v3_seeded(id, &POPUP)
+}
+
+/// Hash of a session id; never 0, which stands for "none".
+pub fn session(id: &[u8]) -> u64 {
+    rapidhash_v3_seeded(id, &SESSION).max(1)
+}
+
+/// Where a user stands in a popup's rollout: a uniform 64-bit number of (user, popup).
+pub fn rollout(user: &[u8], popup: u64) -> u64 {
+    salted(user, popup, &ROLLOUT)
+}
+
+/// Where a user stands among a popup's variants: a uniform 64-bit number of (user, popup),
+/// independent of [`rollout`].
+pub fn variant(user: &[u8], popup: u64) -> u64 {
+    salted(user, popup, &VARIANT)
+}
+
+/// Mixes the user's hash with the popup's key by a second round over their 16 bytes.
+fn salted(user: &[u8], popup: u64, secrets: &RapidSecrets) -> u64 {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&rapidhash_v3_seeded(user, secrets).to_le_bytes());
+    bytes[8..].copy_from_slice(&popup.to_le_bytes());
+    rapidhash_v3_seeded(&bytes, secrets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Published: another implementation that gives these gives the same partitions and buckets.
+    #[test]
+    fn golden_vectors() {
+        let key = popup(b"spring-sale");
+        let got = [user(b""), user(b"u1"), user(&[b'x'; 128]), key, session(b"s1")];
+        let buckets = [rollout(b"u1", key), variant(b"u1", key)];
+        let want = [
+            10_278_075_638_729_426_850,
+            14_469_929_241_325_350_579,
+            14_859_936_080_832_267_287,
+            8_187_445_850_420_123_464,
+            18_073_893_771_232_075_158,
+        ];
+        assert_eq!(got, want);
+        assert_eq!(buckets, [15_905_260_175_497_018_127, 2_561_585_965_990_236_864]);
+    }
+}

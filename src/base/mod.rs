@@ -1,0 +1,8 @@
+//! Floor 0: values that every floor above speaks of. Knows nothing of the domain, of protocols or
+//! of the operating system.
+
+pub mod hash;
+pub mod ids;
+pub mod limits;
+pub mod slab;
+pub mod time;

@@ -1,0 +1,13 @@
+//! The catalog: popups as people write them, compiled off the hot path into an immutable snapshot
+//! that a decision reads from start to end. Knows nothing of users' state, requests or storage.
+//!
+//! `source` text → definitions, every error with file, line and range · `compile` definitions →
+//! snapshot · `snapshot` what a decision reads · `target` rules · `schedule` windows and zones ·
+//! `lint` what can never be seen.
+
+pub mod compile;
+pub mod lint;
+pub mod schedule;
+pub mod snapshot;
+pub mod source;
+pub mod target;

@@ -1,0 +1,173 @@
+//! The compiled catalog: immutable, shared by every shard, swapped whole.
+
+use hashbrown::HashMap;
+
+use super::schedule::{Window, Zone};
+use super::target::Rule;
+use crate::base::ids::PopupKey;
+use crate::base::time::{DurationMs, Gap, WallMs};
+
+/// Everything a decision reads beside the user's state: popups and the settings of product
+/// section 6. One decision uses one snapshot from start to end.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Rises by one with each accepted reload.
+    pub version: u64,
+    /// Settings that hold for all popups.
+    pub settings: Settings,
+    /// All popups that the node knows, archived ones too, in the order in which they win: priority
+    /// descending, then id ascending.
+    pub popups: Vec<Popup>,
+    /// Popups whose status is live, per placement, as indexes into `popups`, in its order.
+    pub live_by_placement: HashMap<Box<str>, Vec<u32>>,
+    /// Every popup by its key.
+    pub by_key: HashMap<PopupKey, u32>,
+}
+
+impl Snapshot {
+    /// The live popups of a placement in the order in which they win; empty where there are none.
+    /// Does not allocate.
+    pub fn live(&self, placement: &str) -> &[u32] {
+        self.live_by_placement.get(placement).map_or(&[], Vec::as_slice)
+    }
+
+    /// The popup of a key, archived ones too.
+    pub fn popup(&self, key: PopupKey) -> Option<&Popup> {
+        self.by_key.get(&key).map(|index| &self.popups[*index as usize])
+    }
+
+    /// Whether a popup counts as "in the catalog" when a user's 65th popup pushes one out: known
+    /// and not archived.
+    pub fn is_current(&self, key: PopupKey) -> bool {
+        self.popup(key).is_some_and(|popup| popup.status != Status::Archived)
+    }
+}
+
+/// Settings of product section 6 that hold across popups.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// After a show, no popup is shown for this long; 0 for none.
+    pub quiet_time: DurationMs,
+    /// Shows per user per calendar day; 0 for no limit.
+    pub max_per_day: u32,
+    /// Shows per session; 0 for no limit.
+    pub max_per_session: u32,
+    /// The zone whose midnight ends a calendar day.
+    pub tz: jiff::tz::TimeZone,
+}
+
+/// A popup's status in the catalog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Not shown, not yet.
+    Draft,
+    /// Shown where every gate lets it.
+    Live,
+    /// Not shown, for now.
+    Paused,
+    /// Not shown again, kept for its history.
+    Archived,
+}
+
+/// What decides when a user's state can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The popup is not shown.
+    Hide,
+    /// The node's own memory decides.
+    Local,
+}
+
+/// Outcomes in their rank: a higher one replaces a lower one. The numbers are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Outcome {
+    /// Shown, and nothing came of it.
+    Ignored = 1,
+    /// Closed by the user.
+    Dismissed = 2,
+    /// Clicked by the user.
+    Clicked = 3,
+    /// Led to what it was made for.
+    Converted = 4,
+}
+
+/// A sliding cap: blocks while `n` shows or more are younger than `per`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cap {
+    /// Shows, 1 to 16.
+    pub n: u32,
+    /// The sliding length.
+    pub per: DurationMs,
+}
+
+/// One compiled popup.
+#[derive(Debug)]
+pub struct Popup {
+    /// Its id, `[a-z0-9_-]{1,64}`.
+    pub id: Box<str>,
+    /// The pinned hash of the id.
+    pub key: PopupKey,
+    /// Rises by one with each changed definition, from 1.
+    pub version: u32,
+    /// Its status, with what an operator set apart from the file.
+    pub status: Status,
+    /// Where it may be shown, 1 to 8 names.
+    pub placements: Vec<Box<str>>,
+    /// Higher wins.
+    pub priority: i64,
+    /// First moment of its schedule.
+    pub starts_at: Option<WallMs>,
+    /// First moment after its schedule.
+    pub ends_at: Option<WallMs>,
+    /// When it may be shown; empty for always.
+    pub windows: Vec<Window>,
+    /// The zone of its windows.
+    pub zone: Zone,
+    /// Shows per user, for ever; 0 for no limit.
+    pub max_shows: u32,
+    /// Sliding caps, up to 10.
+    pub caps: Vec<Cap>,
+    /// Rest after a show.
+    pub after_shown: Gap,
+    /// Rest after each outcome; read through [`Popup::after`].
+    pub after_outcome: [Gap; 4],
+    /// Without an outcome for this long, a show counts as ignored.
+    pub ignore_after: DurationMs,
+    /// Users whose rollout hash is below it see the popup; `1 << 64` for all, 0 for none.
+    pub rollout_below: u128,
+    /// At least one; a popup without variants has one whose key is empty.
+    pub variants: Vec<Variant>,
+    /// Sum of the variants' weights, at least 1.
+    pub weight_total: u64,
+    /// Outside quiet_time, max_per_day and max_per_session.
+    pub quiet_exempt: bool,
+    /// What decides when the user's state can't be read.
+    pub on_failure: OnFailure,
+    /// Whom it is for; `None` for everyone.
+    pub target: Option<Rule>,
+}
+
+impl Popup {
+    /// The rest after an outcome.
+    pub fn after(&self, outcome: Outcome) -> Gap {
+        self.after_outcome[outcome as usize - 1]
+    }
+}
+
+/// A variant: what a share of the users sees.
+#[derive(Debug)]
+pub struct Variant {
+    /// Its key; empty where the popup has no variants.
+    pub key: Box<str>,
+    /// Its share of `weight_total`.
+    pub weight: u32,
+    /// Content where no locale matches.
+    pub content: Content,
+    /// Content per locale: lower-case tag and content, sorted by tag.
+    pub locales: Vec<(Box<str>, Content)>,
+}
+
+/// A JSON object as text, as it was given, without insignificant white space.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content(pub Box<str>);

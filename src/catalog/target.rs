@@ -1,0 +1,134 @@
+//! A popup's rules, compiled: what `decide::target` evaluates.
+
+/// A node of a target. Evaluation is three-valued (product, section 5).
+#[derive(Debug)]
+pub enum Rule {
+    /// Every part must hold; empty holds.
+    All(Vec<Rule>),
+    /// One part must hold; empty does not.
+    Any(Vec<Rule>),
+    /// The part must not hold; unknown stays unknown.
+    Not(Box<Rule>),
+    /// One attribute against a value.
+    Clause {
+        /// The attribute's name.
+        attribute: Box<str>,
+        /// What is asked of it.
+        test: Test,
+    },
+}
+
+/// A scalar of a rule.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scalar {
+    /// Compared byte for byte.
+    Text(Box<str>),
+    /// A number, compared by value.
+    Number(Number),
+    /// true or false.
+    Boolean(bool),
+}
+
+/// A JSON number: exact where it is whole and fits, else a double.
+#[derive(Clone, Copy, Debug)]
+pub enum Number {
+    /// A whole number.
+    Whole(i128),
+    /// Any other number; finite.
+    Real(f64),
+}
+
+impl Number {
+    /// Compares by value, exactly: a whole number and a double are equal only where the double is
+    /// that whole number. Does not allocate.
+    pub fn compare(self, other: Number) -> std::cmp::Ordering {
+        match (self, other) {
+            (Number::Whole(a), Number::Whole(b)) => a.cmp(&b),
+            (Number::Real(a), Number::Real(b)) => a.partial_cmp(&b).expect("numbers are finite"),
+            (Number::Whole(a), Number::Real(b)) => compare_whole_with_real(a, b),
+            (Number::Real(a), Number::Whole(b)) => compare_whole_with_real(b, a).reverse(),
+        }
+    }
+}
+
+impl PartialEq for Number {
+    fn eq(&self, other: &Number) -> bool {
+        self.compare(*other).is_eq()
+    }
+}
+
+/// Beyond 2^126 no double equals a neighbouring one, so its own sign and size decide; below that
+/// its whole part fits in 128 bits.
+fn compare_whole_with_real(whole: i128, real: f64) -> std::cmp::Ordering {
+    const BOUND: f64 = 8.507_059_173_023_462e37;
+    if real >= BOUND {
+        return std::cmp::Ordering::Less;
+    }
+    if real <= -BOUND {
+        return std::cmp::Ordering::Greater;
+    }
+    // The range was checked above: the cast keeps the whole part.
+    #[allow(clippy::cast_possible_truncation)]
+    let floor = real.floor() as i128;
+    whole.cmp(&floor).then(if real > real.floor() {
+        std::cmp::Ordering::Less
+    } else {
+        std::cmp::Ordering::Equal
+    })
+}
+
+/// What a clause asks of its attribute.
+#[derive(Debug)]
+pub enum Test {
+    /// `eq`, or `ne` where negated.
+    Equal {
+        /// The value.
+        value: Scalar,
+        /// `ne`.
+        negated: bool,
+    },
+    /// `in`, or `not_in` where negated; 1 to 1,000 values.
+    In {
+        /// The values.
+        values: Vec<Scalar>,
+        /// `not_in`.
+        negated: bool,
+    },
+    /// `lt lte gt gte` on numbers or texts.
+    Order {
+        /// Which of the four.
+        order: Order,
+        /// A number or a text.
+        value: Scalar,
+    },
+    /// `exists`: whether the attribute is there at all.
+    Exists(bool),
+    /// `contains`: a substring of a text, or a member of a list.
+    Contains(Scalar),
+    /// `starts_with`.
+    StartsWith(Box<str>),
+    /// `ends_with`.
+    EndsWith(Box<str>),
+    /// `semver_lt semver_lte semver_gt semver_gte`.
+    Semver {
+        /// Which of the four.
+        order: Order,
+        /// The version, padded to three parts.
+        value: semver::Version,
+    },
+    /// `matches`: searched, not anchored, linear time.
+    Matches(regex::Regex),
+}
+
+/// The four ordering operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Below.
+    Less,
+    /// Below or equal.
+    LessOrEqual,
+    /// Above.
+    Greater,
+    /// Above or equal.
+    GreaterOrEqual,
+}

@@ -1,0 +1,9 @@
+//! The decision: `decide(catalog, user, context, now)`, pure. `target` evaluates rules · `gates`
+//! one popup against one user · `bucket` rollout and variants · `choose` the winner, the reason and
+//! next_in · `explain` every popup with its gate. Knows no clock, no I/O, no protocol.
+
+pub mod bucket;
+pub mod choose;
+pub mod context;
+pub mod gates;
+pub mod target;
