@@ -1,1 +1,5 @@
-//! runtime
+//! Floor 5: the only place that knows io-uring, glommio and rustix. `wake` sleepers and their
+//! eventfds · `topology` cores and pinning · `ring` a shard's driver · `mesh` lanes between cores ·
+//! `probe` is this kernel fit · `journal_core` the dedicated core.
+
+pub mod wake;

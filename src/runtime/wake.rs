@@ -1,0 +1,57 @@
+//! Waking a thread that sleeps in its ring, and only then: a flag that says so, and an eventfd that
+//! the thread reads through its ring.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+
+use crossbeam::utils::CachePadded;
+use rustix::event::{EventfdFlags, eventfd};
+
+/// One thread's bed: shared by the thread and by all who may wake it.
+#[derive(Debug)]
+pub struct Sleeper {
+    sleeping: CachePadded<AtomicBool>,
+    eventfd: OwnedFd,
+}
+
+impl Sleeper {
+    /// Makes a sleeper that is awake. The eventfd is blocking, since a ring's read of a
+    /// non-blocking one completes at once.
+    ///
+    /// # Errors
+    /// Where no descriptor can be had.
+    pub fn new() -> rustix::io::Result<Sleeper> {
+        let eventfd = eventfd(0, EventfdFlags::CLOEXEC)?;
+        Ok(Sleeper { sleeping: CachePadded::new(AtomicBool::new(false)), eventfd })
+    }
+
+    /// The descriptor to read 8 bytes from while asleep.
+    pub fn eventfd(&self) -> BorrowedFd<'_> {
+        self.eventfd.as_fd()
+    }
+
+    /// Says that this thread is about to sleep. It must look at its lanes once more after this
+    /// call and before it waits: what was pushed before is then seen here, what is pushed after
+    /// wakes it.
+    pub fn announce_sleep(&self) {
+        self.sleeping.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Says that this thread is awake.
+    pub fn announce_awake(&self) {
+        self.sleeping.store(false, Ordering::SeqCst);
+    }
+
+    /// Wakes the thread if it sleeps; to be called after the push into its lane. Returns whether a
+    /// system call was made.
+    pub fn wake(&self) -> bool {
+        fence(Ordering::SeqCst);
+        if !self.sleeping.load(Ordering::Relaxed) || !self.sleeping.swap(false, Ordering::SeqCst) {
+            return false;
+        }
+        // Adding 1 to an eventfd fails only at 2^64 - 1.
+        let _ = rustix::io::write(&self.eventfd, &1u64.to_ne_bytes());
+        true
+    }
+}
