@@ -43,10 +43,15 @@ impl fmt::Debug for Access {
 impl Access {
     /// Takes keys as they are configured. `required` says whether this listener asks for one: not
     /// on loopback; where no key is configured none is asked for either way. Allocates.
-    pub fn new(server: &[String], public: &[String], required: bool) -> Access {
-        let hashes = |keys: &[String]| keys.iter().map(|key| hash(key.as_bytes())).collect();
+    pub fn new<'k>(
+        server: impl IntoIterator<Item = &'k str>,
+        public: impl IntoIterator<Item = &'k str>,
+        required: bool,
+    ) -> Access {
+        let server: Vec<Hash> = server.into_iter().map(|key| hash(key.as_bytes())).collect();
+        let public: Vec<Hash> = public.into_iter().map(|key| hash(key.as_bytes())).collect();
         let configured = !server.is_empty() || !public.is_empty();
-        Access { server: hashes(server), public: hashes(public), required: required && configured }
+        Access { server, public, required: required && configured }
     }
 
     /// Who sends this request, by `Authorization: Bearer KEY` or else by `?key=KEY`. Allocates in
@@ -100,8 +105,7 @@ mod tests {
     use crate::api::fixture::get;
 
     fn access(required: bool) -> Access {
-        let keys = |texts: &[&str]| texts.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>();
-        Access::new(&keys(&["server-1", "server-2"]), &keys(&["public-1", "pub lic"]), required)
+        Access::new(["server-1", "server-2"], ["public-1", "pub lic"], required)
     }
 
     fn check(access: &Access, authorization: Option<&str>, query: &str) -> Result<Caller, Code> {
@@ -150,13 +154,13 @@ mod tests {
 
     #[test]
     fn no_key_is_asked_for_where_none_is_configured() {
-        let none = Access::new(&[], &[], true);
+        let none = Access::new([], [], true);
         assert_eq!(check(&none, None, ""), Ok(Caller::Server));
     }
 
     #[test]
     fn an_empty_configured_key_lets_nobody_in() {
-        let empty = Access::new(&[String::new()], &[], true);
+        let empty = Access::new([""], [], true);
         assert_eq!(check(&empty, Some("Bearer "), "key="), Err(Code::MissingKey));
     }
 

@@ -1,9 +1,8 @@
 //! Which origins may read replies. Owns the CORS fields of replies and preflights; knows no route.
 
+use crate::base::time::DurationMs;
 use crate::http::reply;
 
-/// Seconds for which a browser may keep a preflight's answer; browsers cap it at 2 h to 24 h.
-const MAX_AGE_S: &[u8] = b"86400";
 const HEADERS_ALLOWED: &[u8] = b"Authorization, Content-Type";
 const HEADERS_EXPOSED: &[u8] = b"Nudge-Reason, Nudge-Next, Nudge-Anon, Nudge-Events, Retry-After";
 
@@ -12,6 +11,7 @@ const HEADERS_EXPOSED: &[u8] = b"Nudge-Reason, Nudge-Next, Nudge-Anon, Nudge-Eve
 pub struct Cors {
     origins: Vec<String>,
     any: bool,
+    max_age_s: u64,
 }
 
 /// What a request's origin was granted. Small, so that a parked request can keep it. After a
@@ -30,10 +30,11 @@ pub enum Grant {
 }
 
 impl Cors {
-    /// Takes origins as `https://shop.example`, or `*` for every one. Empty: no CORS at all.
-    pub fn new(origins: Vec<String>) -> Cors {
+    /// Takes origins as `https://shop.example`, or `*` for every one; empty for no CORS at all.
+    /// A browser may keep a preflight's answer for `max_age`, in whole seconds.
+    pub fn new(origins: Vec<String>, max_age: DurationMs) -> Cors {
         let any = origins.iter().any(|origin| origin == "*");
-        Cors { origins, any }
+        Cors { origins, any, max_age_s: max_age.0 / 1_000 }
     }
 
     /// What a request with this `Origin` field is granted. Does not allocate.
@@ -61,7 +62,9 @@ impl Cors {
         if self.write_origin(grant, out) {
             reply::field(out, "Access-Control-Allow-Methods", methods.as_bytes());
             reply::field(out, "Access-Control-Allow-Headers", HEADERS_ALLOWED);
-            reply::field(out, "Access-Control-Max-Age", MAX_AGE_S);
+            let mut digits = itoa::Buffer::new();
+            let max_age_s = digits.format(self.max_age_s);
+            reply::field(out, "Access-Control-Max-Age", max_age_s.as_bytes());
         }
     }
 
@@ -88,7 +91,8 @@ mod tests {
     use super::*;
 
     fn cors(origins: &[&str]) -> Cors {
-        Cors::new(origins.iter().map(|origin| (*origin).to_owned()).collect())
+        let origins = origins.iter().map(|origin| (*origin).to_owned()).collect();
+        Cors::new(origins, DurationMs(600_999))
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use bumpalo::Bump;
 
 use super::access::{Access, Caller};
-use super::cors::Cors;
+use super::cors::{Cors, Grant};
 use super::decide::{self, DecideRequest};
 use super::events::{self, Element, Reading, Summary};
 use super::health;
@@ -92,7 +92,7 @@ pub fn route<'a>(
     frame: &Frame<'_>,
     out: &mut Vec<u8>,
 ) -> Option<Command<'a>> {
-    let mut heading = Heading { frame: *frame, cors: surface.cors, grant: Default::default() };
+    let mut heading = Heading { frame: *frame, cors: surface.cors, grant: Grant::Silent };
     let Some(route) = Route::of(request.path) else {
         refusal::write_refusal(out, &heading, Code::NotFound.into());
         return None;

@@ -4,6 +4,7 @@ use super::*;
 use crate::api::cors::Cors;
 use crate::api::events::{EventCode, Rejection};
 use crate::api::fixture::{FRAME, Reply, heading};
+use crate::base::time::DurationMs;
 
 const SHOWN: Shown<'static> = Shown {
     decision: "tok-en_1",
@@ -131,7 +132,7 @@ fn explanations() {
 
 #[test]
 fn a_page_of_a_granted_origin_may_read_the_fields() {
-    let cors = Cors::new(vec!["https://shop.example".into()]);
+    let cors = Cors::new(vec!["https://shop.example".into()], DurationMs(0));
     let grant = cors.grant(Some(b"https://shop.example"));
     let mut out = Vec::new();
     let heading = Heading { frame: FRAME, cors: &cors, grant };
