@@ -1,5 +1,23 @@
-//! Requests to commands, outcomes to replies. `routes` paths, methods, keys, CORS · `json` bounded
-//! strict JSON into scratch · `decide` and `events` requests and their replies · `token` the signed
-//! identity of an impression · `health`.
+//! Requests to commands, outcomes to replies; no I/O, no clock, no randomness. `routes` paths,
+//! methods and the order of refusals · `access` keys · `cors` origins · `query` and `json` bounded
+//! strict input into scratch · `decide` and `answer` requests and replies of decide · `events`
+//! events and their reply · `token` the signed identity of an impression · `refusal` codes ·
+//! `reply` what all replies share · `health`.
+//!
+//! Scratch is the caller's: one `Bump` per turn, reset by it.
 
+pub mod access;
+pub mod answer;
+pub mod cors;
+pub mod decide;
+pub mod events;
+mod health;
+pub mod json;
+pub mod query;
+pub mod refusal;
+pub mod reply;
+pub mod routes;
 pub mod token;
+
+#[cfg(test)]
+mod fixture;

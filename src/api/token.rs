@@ -1,1 +1,259 @@
-//! token
+//! The signed identity of an impression, and the keys that sign it. Owns the layout of a token;
+//! knows nothing of requests, of state and of where keys are kept.
+//!
+//! ```text
+//! version 1 | key id u32 | at i64 | show number u32 | popup version u32
+//! | user u8 + bytes | popup u8 + bytes | variant u8 + bytes | tag 16
+//! ```
+//!
+//! Integers are little-endian, texts have their length before them, so no two impressions share an
+//! encoding. The tag is the first half of an HMAC-SHA-256 over all before it. As text: base64url
+//! without padding, at most [`TOKEN_BYTES_MAX`] bytes.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bumpalo::Bump;
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
+
+use crate::base::limits::{
+    POPUP_ID_BYTES_MAX, TOKEN_BYTES_MAX, TOMBSTONE_AGE_MAX_MS, USER_BYTES_MAX,
+    VARIANT_KEY_BYTES_MAX,
+};
+use crate::base::time::{DurationMs, WallMs};
+
+#[cfg(test)]
+mod tests;
+
+/// Layout version, the first byte of every token.
+const VERSION: u8 = 1;
+/// First byte of what an anonymous id is made from: no token starts with it.
+const ANONYMOUS: u8 = 0;
+/// Bytes of the tag: half of SHA-256, 128 bits.
+const TAG_BYTES: usize = 16;
+/// Version byte, key id, time, show number, popup version.
+const NUMBERS_BYTES: usize = 1 + 4 + 8 + 4 + 4;
+const RAW_BYTES_MAX: usize =
+    NUMBERS_BYTES + 3 + USER_BYTES_MAX + POPUP_ID_BYTES_MAX + VARIANT_KEY_BYTES_MAX + TAG_BYTES;
+
+const _: () = {
+    assert!(RAW_BYTES_MAX.div_ceil(3) * 4 <= TOKEN_BYTES_MAX);
+    // Each length is one byte.
+    assert!(USER_BYTES_MAX < 256 && POPUP_ID_BYTES_MAX < 256 && VARIANT_KEY_BYTES_MAX < 256);
+};
+
+/// What a token says: which popup was shown to whom, which show it was, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token<'a> {
+    /// The user's id, 1 to 128 bytes.
+    pub user: &'a str,
+    /// The popup's id.
+    pub popup: &'a str,
+    /// The popup's version at the decision.
+    pub version: u32,
+    /// The key of the variant that was shown; empty for none.
+    pub variant: &'a str,
+    /// Which show of this popup to this user it was, from 1.
+    pub number: u32,
+    /// When the decision was made.
+    pub at: WallMs,
+}
+
+/// A signing key as it is stored. Its `Debug` keeps the secret to itself.
+#[derive(Clone)]
+pub struct Secret {
+    /// Names the key within the tokens that it signed.
+    pub id: u32,
+    /// When it was made; the newest signs.
+    pub created_at: WallMs,
+    /// Its random bytes.
+    pub bytes: [u8; 32],
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secret")
+            .field("id", &self.id)
+            .field("created_at", &self.created_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One key, ready to sign: the two blocks of HMAC's own padding are already hashed.
+#[derive(Clone)]
+struct Key {
+    id: u32,
+    created_at: WallMs,
+    /// Made when the next newer key was; `None` for the newest.
+    superseded_at: Option<WallMs>,
+    state: Hmac<Sha256>,
+}
+
+impl Key {
+    fn verifies_at(&self, now: WallMs) -> bool {
+        let rest = DurationMs(TOMBSTONE_AGE_MAX_MS);
+        self.superseded_at.is_none_or(|superseded_at| now < superseded_at.plus(rest))
+    }
+}
+
+/// The signing keys that a node knows, oldest first. The newest signs; each older one verifies
+/// until 8 days after it was superseded. Its `Debug` shows ids alone.
+#[derive(Clone)]
+pub struct Keys {
+    keys: Vec<Key>,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.keys.iter().map(|key| key.id)).finish()
+    }
+}
+
+impl Keys {
+    /// Prepares keys for use, given in any order. Two that were made in the same millisecond are
+    /// ordered by id, so that all nodes agree on the newest. Allocates.
+    ///
+    /// # Panics
+    /// Where there is no key: a node makes one before it serves.
+    pub fn new(secrets: &[Secret]) -> Keys {
+        assert!(!secrets.is_empty(), "a node has at least one signing key");
+        let mut keys: Vec<Key> = secrets
+            .iter()
+            .map(|secret| Key {
+                id: secret.id,
+                created_at: secret.created_at,
+                superseded_at: None,
+                state: Hmac::new_from_slice(&secret.bytes).expect("HMAC takes any key length"),
+            })
+            .collect();
+        keys.sort_by_key(|key| (key.created_at, key.id));
+        for index in 1..keys.len() {
+            keys[index - 1].superseded_at = Some(keys[index].created_at);
+        }
+        Keys { keys }
+    }
+
+    fn newest(&self) -> &Key {
+        self.keys.last().expect("made with at least one key")
+    }
+
+    /// Appends the text of a token, signed by the newest key. Allocates only where `out` has to
+    /// grow.
+    ///
+    /// # Panics
+    /// Where a text of the token is longer than its limit: nothing that was let in is.
+    pub fn mint(&self, token: &Token<'_>, out: &mut String) {
+        assert!(token.user.len() <= USER_BYTES_MAX);
+        assert!(token.popup.len() <= POPUP_ID_BYTES_MAX);
+        assert!(token.variant.len() <= VARIANT_KEY_BYTES_MAX);
+        let key = self.newest();
+        let mut buffer = [0; RAW_BYTES_MAX];
+        let mut used = 0;
+        let mut put = |bytes: &[u8]| {
+            buffer[used..used + bytes.len()].copy_from_slice(bytes);
+            used += bytes.len();
+        };
+        put(&[VERSION]);
+        put(&key.id.to_le_bytes());
+        put(&token.at.0.to_le_bytes());
+        put(&token.number.to_le_bytes());
+        put(&token.version.to_le_bytes());
+        for text in [token.user, token.popup, token.variant] {
+            put(&[u8::try_from(text.len()).expect("limits are below 256")]);
+            put(text.as_bytes());
+        }
+        let tag = key.state.clone().chain_update(&buffer[..used]).finalize().into_bytes();
+        buffer[used..used + TAG_BYTES].copy_from_slice(&tag[..TAG_BYTES]);
+        URL_SAFE_NO_PAD.encode_string(&buffer[..used + TAG_BYTES], out);
+    }
+
+    /// Reads a token that one of these keys signed; its texts lie in `bump`. `None` for anything
+    /// else: another signature, a key that no longer verifies, text that is not the one canonical
+    /// encoding. The tag is compared in constant time. Allocates in `bump` alone.
+    pub fn open<'a>(&self, text: &str, bump: &'a Bump, now: WallMs) -> Option<Token<'a>> {
+        if text.len() > TOKEN_BYTES_MAX {
+            return None;
+        }
+        let raw = bump.alloc_slice_fill_copy(base64::decoded_len_estimate(text.len()), 0);
+        let raw_bytes = URL_SAFE_NO_PAD.decode_slice(text, raw).ok()?;
+        let raw = &raw[..raw_bytes];
+        let (signed, tag) = raw.split_at_checked(raw.len().checked_sub(TAG_BYTES)?)?;
+        let mut reader = Reader { rest: signed };
+        if reader.number::<1>()? != [VERSION] {
+            return None;
+        }
+        let key_id = u32::from_le_bytes(reader.number()?);
+        let verified = self.keys.iter().any(|key| {
+            key.id == key_id
+                && key.verifies_at(now)
+                && key.state.clone().chain_update(signed).verify_truncated_left(tag).is_ok()
+        });
+        if !verified {
+            return None;
+        }
+        let at = WallMs(i64::from_le_bytes(reader.number()?));
+        let number = u32::from_le_bytes(reader.number()?);
+        let version = u32::from_le_bytes(reader.number()?);
+        let (user, popup, variant) = (reader.text()?, reader.text()?, reader.text()?);
+        let token = Token { user, popup, version, variant, number, at };
+        reader.rest.is_empty().then_some(token)
+    }
+
+    /// The id of a user who came without one. `seed` is drawn once per process from the operating
+    /// system and `counter` differs with each call, so no two are alike; without the key none can
+    /// be guessed from another. Does not allocate.
+    pub fn anonymous_id(&self, counter: u64, seed: u64) -> AnonymousId {
+        const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+        let tag = self
+            .newest()
+            .state
+            .clone()
+            .chain_update([ANONYMOUS])
+            .chain_update(seed.to_le_bytes())
+            .chain_update(counter.to_le_bytes())
+            .finalize()
+            .into_bytes();
+        let mut text = *b"anon-000000000000000000000";
+        for (place, byte) in text[ANONYMOUS_PREFIX_BYTES..].iter_mut().zip(tag) {
+            *place = DIGITS[usize::from(byte % 32)];
+        }
+        AnonymousId { text }
+    }
+}
+
+const ANONYMOUS_PREFIX_BYTES: usize = "anon-".len();
+
+/// A minted user id: `anon-` and 105 random bits in 21 lower-case letters and digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AnonymousId {
+    text: [u8; 26],
+}
+
+impl AnonymousId {
+    /// The id as text, 26 bytes of ASCII.
+    pub fn as_str(&self) -> &str {
+        str::from_utf8(&self.text).expect("made of ASCII alone")
+    }
+}
+
+/// Takes a token's parts off the front of its signed bytes.
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn number<const BYTES: usize>(&mut self) -> Option<[u8; BYTES]> {
+        let (number, rest) = self.rest.split_first_chunk::<BYTES>()?;
+        self.rest = rest;
+        Some(*number)
+    }
+
+    fn text(&mut self) -> Option<&'a str> {
+        let [length] = self.number::<1>()?;
+        let (text, rest) = self.rest.split_at_checked(usize::from(length))?;
+        self.rest = rest;
+        str::from_utf8(text).ok()
+    }
+}

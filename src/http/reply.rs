@@ -1,5 +1,23 @@
 //! Answers as bytes, appended to a buffer that the caller owns. Allocates only where that buffer
 //! has to grow.
+//!
+//! An answer is [`start`], any number of [`field`]s, and one of the two ends. Knows nothing of
+//! connections: whether one closes is told by the [`Frame`]. No `Server` field is ever sent.
+
+use std::io::Write as _;
+use std::time::{Duration, UNIX_EPOCH};
+
+use httpdate::HttpDate;
+
+use crate::base::time::WallMs;
+
+/// Bytes of a date in IMF form.
+const DATE_BYTES: usize = 29;
+/// The last second that IMF form can tell: 9999-12-31T23:59:59Z.
+const DATE_MAX_S: u64 = 253_402_300_799;
+
+/// The interim answer that lets a client send its body.
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// What an answer's head takes from its connection and its turn.
 #[derive(Clone, Copy, Debug)]
@@ -15,22 +33,211 @@ pub struct Frame<'a> {
 }
 
 /// Appends the status line, `Date`, and `Connection` where one is due.
-pub fn start(_out: &mut Vec<u8>, _status: u16, _frame: &Frame<'_>) {
-    unimplemented!()
+///
+/// # Panics
+/// Where the status is none that this server sends: [`status_line`] lists them.
+pub fn start(out: &mut Vec<u8>, status: u16, frame: &Frame<'_>) {
+    debug_assert_eq!(frame.date.len(), DATE_BYTES);
+    let line = status_line(status).expect("a status that the table lists");
+    out.extend_from_slice(line.as_bytes());
+    out.extend_from_slice(frame.date.as_bytes());
+    out.extend_from_slice(match (frame.close, frame.http_1_0) {
+        (true, _) => b"\r\nConnection: close\r\n",
+        (false, true) => b"\r\nConnection: keep-alive\r\n",
+        (false, false) => b"\r\n",
+    });
 }
 
 /// Appends one field. The value must be free of control bytes.
-pub fn field(_out: &mut Vec<u8>, _name: &str, _value: &[u8]) {
-    unimplemented!()
+pub fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    debug_assert!(!name.is_empty() && !value.iter().any(u8::is_ascii_control));
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Ends an answer that has no body and no `Content-Length` (204).
-pub fn end_without_body(_out: &mut Vec<u8>) {
-    unimplemented!()
+pub fn end_without_body(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Ends an answer with a body: `Content-Type`, `Content-Length` and, unless the request was HEAD,
 /// the body itself. An empty body gives `Content-Length: 0` and no type.
-pub fn end_with_body(_out: &mut Vec<u8>, _content_type: &str, _body: &[u8], _frame: &Frame<'_>) {
-    unimplemented!()
+pub fn end_with_body(out: &mut Vec<u8>, content_type: &str, body: &[u8], frame: &Frame<'_>) {
+    if body.is_empty() {
+        out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+        return;
+    }
+    field(out, "Content-Type", content_type.as_bytes());
+    out.extend_from_slice(b"Content-Length: ");
+    out.extend_from_slice(itoa::Buffer::new().format(body.len()).as_bytes());
+    out.extend_from_slice(b"\r\n\r\n");
+    if !frame.head_only {
+        out.extend_from_slice(body);
+    }
+}
+
+/// A moment in IMF form ("Sun, 06 Nov 1994 08:49:37 GMT"), kept from turn to turn and formatted
+/// anew once a second. Does not allocate.
+#[derive(Clone, Copy, Debug)]
+pub struct ImfDate {
+    second: u64,
+    text: [u8; DATE_BYTES],
+}
+
+impl ImfDate {
+    /// The date of a moment. Moments before 1970 count as its first second, moments after 9999 as
+    /// its last.
+    pub fn of(now: WallMs) -> ImfDate {
+        let second = second_of(now);
+        ImfDate { second, text: imf_date(second) }
+    }
+
+    /// Moves the date to another moment; formats only where the second is another.
+    pub fn refresh(&mut self, now: WallMs) {
+        if second_of(now) != self.second {
+            *self = ImfDate::of(now);
+        }
+    }
+
+    /// The 29 bytes, for [`Frame::date`].
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.text).expect("IMF form is ASCII")
+    }
+}
+
+/// Formats a second since 1970 in IMF form; a second after 9999 counts as its last. Does not
+/// allocate.
+pub fn imf_date(second: u64) -> [u8; DATE_BYTES] {
+    let date = HttpDate::from(UNIX_EPOCH + Duration::from_secs(second.min(DATE_MAX_S)));
+    let mut text = [b' '; DATE_BYTES];
+    write!(&mut text[..], "{date}").expect("IMF form has 29 bytes");
+    text
+}
+
+fn second_of(now: WallMs) -> u64 {
+    u64::try_from(now.0.div_euclid(1_000)).unwrap_or(0)
+}
+
+/// The status line and the start of the `Date` field, which each answer carries.
+macro_rules! status_lines {
+    ($($status:literal $text:literal,)*) => {
+        /// The statuses that this server sends, each with the bytes up to its date; none for any
+        /// other.
+        pub fn status_line(status: u16) -> Option<&'static str> {
+            Some(match status {
+                $($status => {
+                    concat!("HTTP/1.1 ", $status, " ", $text, "\r\nDate: ")
+                })*
+                _ => return None,
+            })
+        }
+
+        #[cfg(test)]
+        const STATUSES: &[u16] = &[$($status),*];
+    };
+}
+
+status_lines! {
+    200 "OK",
+    201 "Created",
+    202 "Accepted",
+    204 "No Content",
+    304 "Not Modified",
+    400 "Bad Request",
+    401 "Unauthorized",
+    403 "Forbidden",
+    404 "Not Found",
+    405 "Method Not Allowed",
+    408 "Request Timeout",
+    409 "Conflict",
+    413 "Content Too Large",
+    414 "URI Too Long",
+    415 "Unsupported Media Type",
+    417 "Expectation Failed",
+    422 "Unprocessable Content",
+    429 "Too Many Requests",
+    431 "Request Header Fields Too Large",
+    500 "Internal Server Error",
+    501 "Not Implemented",
+    503 "Service Unavailable",
+    504 "Gateway Timeout",
+    505 "HTTP Version Not Supported",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const OPEN: Frame<'_> = Frame { date: DATE, close: false, head_only: false, http_1_0: false };
+
+    fn answer(status: u16, frame: &Frame<'_>, body: Option<&str>) -> String {
+        let mut out = Vec::new();
+        start(&mut out, status, frame);
+        field(&mut out, "Nudge-Reason", b"gap");
+        match body {
+            None => end_without_body(&mut out),
+            Some(body) => end_with_body(&mut out, "text/plain", body.as_bytes(), frame),
+        }
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn each_frame_has_its_own_bytes() {
+        let date = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+        let close = Frame { close: true, ..OPEN };
+        let old = Frame { http_1_0: true, ..OPEN };
+        let old_close = Frame { http_1_0: true, close: true, ..OPEN };
+        let head = Frame { head_only: true, ..OPEN };
+        let cases = [
+            (204, OPEN, None, "204 No Content", "", ""),
+            (200, OPEN, Some(""), "200 OK", "", "Content-Length: 0\r\n"),
+            (200, close, None, "200 OK", "Connection: close\r\n", ""),
+            (200, old, None, "200 OK", "Connection: keep-alive\r\n", ""),
+            (200, old_close, None, "200 OK", "Connection: close\r\n", ""),
+        ];
+        for (status, frame, body, text, connection, end) in cases {
+            let want =
+                format!("HTTP/1.1 {text}\r\n{date}{connection}Nudge-Reason: gap\r\n{end}\r\n");
+            assert_eq!(answer(status, &frame, body), want);
+        }
+        let fields = "Content-Type: text/plain\r\nContent-Length: 5\r\n\r\n";
+        let start = format!("HTTP/1.1 200 OK\r\n{date}Nudge-Reason: gap\r\n{fields}");
+        assert_eq!(answer(200, &OPEN, Some("hello")), format!("{start}hello"));
+        assert_eq!(answer(200, &head, Some("hello")), start);
+    }
+
+    #[test]
+    fn every_status_has_a_line_and_no_other_has() {
+        for status in 0..1_000 {
+            let line = status_line(status);
+            assert_eq!(line.is_some(), STATUSES.contains(&status), "{status}");
+            if let Some(line) = line {
+                assert!(line.starts_with(&format!("HTTP/1.1 {status} ")));
+                assert!(line.ends_with("\r\nDate: "));
+            }
+        }
+    }
+
+    #[test]
+    fn dates_are_imf_and_stay_within_the_calendar() {
+        let cases = [
+            (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (784_111_777, DATE),
+            (951_782_400, "Tue, 29 Feb 2000 00:00:00 GMT"),
+            (DATE_MAX_S, "Fri, 31 Dec 9999 23:59:59 GMT"),
+            (u64::MAX, "Fri, 31 Dec 9999 23:59:59 GMT"),
+        ];
+        for (second, want) in cases {
+            assert_eq!(imf_date(second), want.as_bytes());
+        }
+        let mut date = ImfDate::of(WallMs(-1));
+        assert_eq!(date.as_str(), "Thu, 01 Jan 1970 00:00:00 GMT");
+        date.refresh(WallMs(784_111_777_999));
+        assert_eq!(date.as_str(), DATE);
+        date.refresh(WallMs(784_111_778_000));
+        assert_eq!(date.as_str(), "Sun, 06 Nov 1994 08:49:38 GMT");
+    }
 }

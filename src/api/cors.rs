@@ -1,0 +1,131 @@
+//! Which origins may read replies. Owns the CORS fields of replies and preflights; knows no route.
+
+use crate::base::time::DurationMs;
+use crate::http::reply;
+
+const HEADERS_ALLOWED: &[u8] = b"Authorization, Content-Type";
+const HEADERS_EXPOSED: &[u8] = b"Nudge-Reason, Nudge-Next, Nudge-Anon, Nudge-Events, Retry-After";
+
+/// The configured origins. Compared byte for byte: a browser sends an origin in one form only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cors {
+    origins: Vec<String>,
+    any: bool,
+    max_age_s: u64,
+}
+
+/// What a request's origin was granted. Small, so that a parked request can keep it. After a
+/// reload it may stand for another listed origin; a browser then keeps the reply from its page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Grant {
+    /// No CORS field is due.
+    #[default]
+    Silent,
+    /// Not for this origin, or for none; caches are told that it depends.
+    Vary,
+    /// Every origin may read the reply.
+    Any,
+    /// The listed origin at this index may.
+    Listed(usize),
+}
+
+impl Cors {
+    /// Takes origins as `https://shop.example`, or `*` for every one; empty for no CORS at all.
+    /// A browser may keep a preflight's answer for `max_age`, in whole seconds.
+    pub fn new(origins: Vec<String>, max_age: DurationMs) -> Cors {
+        let any = origins.iter().any(|origin| origin == "*");
+        Cors { origins, any, max_age_s: max_age.0 / 1_000 }
+    }
+
+    /// What a request with this `Origin` field is granted. Does not allocate.
+    pub fn grant(&self, origin: Option<&[u8]>) -> Grant {
+        if self.any {
+            return if origin.is_some() { Grant::Any } else { Grant::Silent };
+        }
+        if self.origins.is_empty() {
+            return Grant::Silent;
+        }
+        let listed = origin
+            .and_then(|origin| self.origins.iter().position(|listed| listed.as_bytes() == origin));
+        listed.map_or(Grant::Vary, Grant::Listed)
+    }
+
+    /// Appends the fields of an actual reply.
+    pub(super) fn write_grant(&self, grant: Grant, out: &mut Vec<u8>) {
+        if self.write_origin(grant, out) {
+            reply::field(out, "Access-Control-Expose-Headers", HEADERS_EXPOSED);
+        }
+    }
+
+    /// Appends the fields of a preflight's reply; `methods` as `GET, POST`.
+    pub(super) fn write_preflight(&self, grant: Grant, methods: &str, out: &mut Vec<u8>) {
+        if self.write_origin(grant, out) {
+            reply::field(out, "Access-Control-Allow-Methods", methods.as_bytes());
+            reply::field(out, "Access-Control-Allow-Headers", HEADERS_ALLOWED);
+            let mut digits = itoa::Buffer::new();
+            let max_age_s = digits.format(self.max_age_s);
+            reply::field(out, "Access-Control-Max-Age", max_age_s.as_bytes());
+        }
+    }
+
+    /// Whether an origin may read the reply.
+    fn write_origin(&self, grant: Grant, out: &mut Vec<u8>) -> bool {
+        let origin = match grant {
+            Grant::Silent => return false,
+            Grant::Any => b"*",
+            Grant::Vary => &[][..],
+            Grant::Listed(index) => self.origins.get(index).map_or(&[][..], |o| o.as_bytes()),
+        };
+        if grant != Grant::Any {
+            reply::field(out, "Vary", b"Origin");
+        }
+        if !origin.is_empty() {
+            reply::field(out, "Access-Control-Allow-Origin", origin);
+        }
+        !origin.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cors(origins: &[&str]) -> Cors {
+        let origins = origins.iter().map(|origin| (*origin).to_owned()).collect();
+        Cors::new(origins, DurationMs(600_999))
+    }
+
+    #[test]
+    fn grants() {
+        const A: &str = "https://a.example";
+        const B: &str = "https://b.example:8443";
+        let cases: &[(&[&str], Option<&str>, Grant)] = &[
+            (&[], None, Grant::Silent),
+            (&[], Some(A), Grant::Silent),
+            (&[A, B], None, Grant::Vary),
+            (&[A, B], Some(A), Grant::Listed(0)),
+            (&[A, B], Some(B), Grant::Listed(1)),
+            (&[A, B], Some("https://a.example.evil"), Grant::Vary),
+            (&[A, B], Some("https://a.exampl"), Grant::Vary),
+            (&[A, B], Some("http://a.example"), Grant::Vary),
+            (&[A, B], Some("null"), Grant::Vary),
+            (&[A, B], Some("*"), Grant::Vary),
+            (&[A, B], Some(""), Grant::Vary),
+            (&["*"], Some(A), Grant::Any),
+            (&["*"], None, Grant::Silent),
+            (&[A, "*"], Some(A), Grant::Any),
+        ];
+        for (origins, origin, want) in cases {
+            let got = cors(origins).grant(origin.map(str::as_bytes));
+            assert_eq!(got, *want, "{origins:?} {origin:?}");
+        }
+    }
+
+    #[test]
+    fn a_grant_that_a_reload_took_away_writes_no_origin() {
+        let mut out = Vec::new();
+        cors(&["https://a.example"]).write_grant(Grant::Listed(1), &mut out);
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.to_ascii_lowercase(), "vary: origin\r\n");
+    }
+}

@@ -1,0 +1,232 @@
+//! Requests of `/v1/decide`, from a query or from JSON. Owns their fields and what each may hold;
+//! knows nothing of popups and users' state.
+//!
+//! Limits: user [`USER_BYTES_MAX`], the other names [`NAME_BYTES_MAX`] bytes, [`ATTRIBUTES_MAX`]
+//! attributes, as many events as `events` takes.
+
+use bumpalo::Bump;
+use bumpalo::collections::Vec as BumpVec;
+
+use super::events::{self, Element, Reading};
+use super::json::{self, Json};
+use super::query;
+use super::refusal::{Code, Field, Refusal};
+use crate::base::limits::{ATTRIBUTES_MAX, NAME_BYTES_MAX, USER_BYTES_MAX};
+use crate::decide::context::{Context, Value};
+
+#[cfg(test)]
+mod tests;
+
+/// Where a request's popup would appear if it does not say.
+const PLACEMENT_DEFAULT: &str = "home";
+
+/// A decision that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct DecideRequest<'a> {
+    /// What the domain is told. Where `anonymous`, its user is empty.
+    pub context: Context<'a>,
+    /// No user was given: the caller mints one, decides for it and gives it back.
+    pub anonymous: bool,
+    /// The reply is to explain itself.
+    pub explain: bool,
+    /// Events that are applied first, in order; empty for a query.
+    pub events: &'a [Element<'a>],
+}
+
+/// Attributes as the domain takes them.
+type Attributes<'a> = BumpVec<'a, (&'a str, Value<'a>)>;
+
+/// What a request says, each field at most once.
+#[derive(Default)]
+struct Fields<'a> {
+    user: Option<&'a str>,
+    placement: Option<&'a str>,
+    session: Option<&'a str>,
+    locale: Option<&'a str>,
+    tz: Option<&'a str>,
+    explain: Option<bool>,
+    events: &'a [Element<'a>],
+}
+
+/// Reads `user placement session locale tz explain attr.NAME` from a query; other names are
+/// ignored, so that a cache buster harms nothing. Allocates in `bump`, for attributes and for
+/// what has to be decoded.
+///
+/// # Errors
+/// 400: what [`query::pairs`] refuses, `duplicate_field`, and each field's own rules.
+pub fn read_query<'a>(query: &'a str, bump: &'a Bump) -> Result<DecideRequest<'a>, Refusal> {
+    let mut fields = Fields::default();
+    let mut attributes = BumpVec::new_in(bump);
+    let mut keys: usize = 0;
+    for pair in query::pairs(query, bump) {
+        let (name, value) = pair?;
+        match name {
+            "user" => once(&mut fields.user, user(value)?, Field::User)?,
+            "placement" => {
+                let value = text(value, Field::Placement)?;
+                once(&mut fields.placement, value, Field::Placement)?;
+            }
+            "session" => {
+                once(&mut fields.session, text(value, Field::Session)?, Field::Session)?;
+            }
+            "locale" => once(&mut fields.locale, text(value, Field::Locale)?, Field::Locale)?,
+            "tz" => once(&mut fields.tz, text(value, Field::Tz)?, Field::Tz)?,
+            "explain" => once(&mut fields.explain, flag(value)?, Field::Explain)?,
+            "key" => keys += 1,
+            _ => {
+                if let Some(name) = name.strip_prefix("attr.") {
+                    push_query_attribute(&mut attributes, name, value)?;
+                }
+            }
+        }
+    }
+    if keys > 1 {
+        return Err(Refusal::new(Code::DuplicateField, Field::Key));
+    }
+    Ok(finish(fields, attributes))
+}
+
+fn once<T>(place: &mut Option<T>, value: T, field: Field) -> Result<(), Refusal> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Refusal::new(Code::DuplicateField, field)),
+    }
+}
+
+fn flag(value: &str) -> Result<bool, Refusal> {
+    match value {
+        "" | "1" | "true" => Ok(true),
+        "0" | "false" => Ok(false),
+        _ => Err(Refusal::new(Code::BadValue, Field::Explain)),
+    }
+}
+
+fn push_query_attribute<'a>(
+    attributes: &mut Attributes<'a>,
+    name: &'a str,
+    value: &'a str,
+) -> Result<(), Refusal> {
+    if attributes.iter().any(|(known, _)| *known == name) {
+        return Err(Refusal::new(Code::DuplicateField, Field::Attrs));
+    }
+    push_attribute(attributes, name, Value::Text(value))
+}
+
+fn push_attribute<'a>(
+    attributes: &mut Attributes<'a>,
+    name: &'a str,
+    value: Value<'a>,
+) -> Result<(), Refusal> {
+    if attributes.len() == ATTRIBUTES_MAX {
+        return Err(Refusal::new(Code::TooMany, Field::Attrs));
+    }
+    attributes.push((name, value));
+    Ok(())
+}
+
+/// Reads `{"user","placement","session","locale","tz","attrs":{},"events":[],"explain":false}`;
+/// null is absent, other members are ignored. Allocates in scratch, and on the heap for escaped
+/// texts.
+///
+/// # Errors
+/// 400: what [`json::parse`] and [`events::read_list`] refuse, `wrong_type`, and each field's own
+/// rules.
+pub fn read_body<'a>(
+    body: &'a [u8],
+    reading: Reading<'a, '_>,
+) -> Result<DecideRequest<'a>, Refusal> {
+    let Json::Object(members) = json::parse(body, reading.bump)? else {
+        return Err(Refusal::new(Code::WrongType, Field::Body));
+    };
+    let mut fields = Fields::default();
+    let mut attributes = BumpVec::new_in(reading.bump);
+    for (name, value) in members {
+        match (*name, *value) {
+            (_, Json::Null) => {}
+            ("user", value) => fields.user = Some(user(text_of(value, Field::User)?)?),
+            ("placement", value) => fields.placement = Some(name_of(value, Field::Placement)?),
+            ("session", value) => fields.session = Some(name_of(value, Field::Session)?),
+            ("locale", value) => fields.locale = Some(name_of(value, Field::Locale)?),
+            ("tz", value) => fields.tz = Some(name_of(value, Field::Tz)?),
+            ("explain", Json::Boolean(explain)) => fields.explain = Some(explain),
+            ("explain", _) => return Err(Refusal::new(Code::WrongType, Field::Explain)),
+            ("attrs", Json::Object(attrs)) => {
+                for (name, value) in attrs {
+                    if *value != Json::Null {
+                        push_attribute(&mut attributes, name, value_of(value, reading.bump))?;
+                    }
+                }
+            }
+            ("attrs", _) => return Err(Refusal::new(Code::WrongType, Field::Attrs)),
+            ("events", Json::List(list)) => {
+                fields.events = events::read_list(list, Field::Events, reading)?;
+            }
+            ("events", _) => return Err(Refusal::new(Code::WrongType, Field::Events)),
+            _ => {}
+        }
+    }
+    Ok(finish(fields, attributes))
+}
+
+fn text_of(value: Json<'_>, field: Field) -> Result<&str, Refusal> {
+    match value {
+        Json::Text(text) => Ok(text),
+        _ => Err(Refusal::new(Code::WrongType, field)),
+    }
+}
+
+fn name_of(value: Json<'_>, field: Field) -> Result<&str, Refusal> {
+    text(text_of(value, field)?, field)
+}
+
+/// An attribute's value. A member of a list is in its place even where it is null.
+fn value_of<'a>(value: &Json<'a>, bump: &'a Bump) -> Value<'a> {
+    match *value {
+        Json::Text(text) => Value::Text(text),
+        Json::Number(number) => Value::Number(number),
+        Json::Boolean(boolean) => Value::Boolean(boolean),
+        Json::List(list) => {
+            let values = list.iter().map(|member| value_of(member, bump));
+            Value::List(bump.alloc_slice_fill_iter(values))
+        }
+        Json::Null | Json::Object(_) => Value::Other,
+    }
+}
+
+/// A user's id: 1 to 128 bytes without control characters.
+fn user(text: &str) -> Result<&str, Refusal> {
+    let text = bounded(text, USER_BYTES_MAX, Field::User)?;
+    if text.chars().any(char::is_control) {
+        return Err(Refusal::new(Code::ControlCharacter, Field::User));
+    }
+    Ok(text)
+}
+
+/// A placement, session, locale or zone: 1 to 128 bytes.
+fn text(text: &str, field: Field) -> Result<&str, Refusal> {
+    bounded(text, NAME_BYTES_MAX, field)
+}
+
+fn bounded(text: &str, bytes_max: usize, field: Field) -> Result<&str, Refusal> {
+    match text.len() {
+        0 => Err(Refusal::new(Code::Empty, field)),
+        bytes if bytes > bytes_max => Err(Refusal::new(Code::TooLong, field)),
+        _ => Ok(text),
+    }
+}
+
+fn finish<'a>(fields: Fields<'a>, attributes: Attributes<'a>) -> DecideRequest<'a> {
+    DecideRequest {
+        context: Context {
+            user: fields.user.unwrap_or(""),
+            placement: fields.placement.unwrap_or(PLACEMENT_DEFAULT),
+            session: fields.session,
+            locale: fields.locale,
+            tz: fields.tz,
+            attributes: attributes.into_bump_slice(),
+        },
+        anonymous: fields.user.is_none(),
+        explain: fields.explain.unwrap_or(false),
+        events: fields.events,
+    }
+}

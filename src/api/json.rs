@@ -1,0 +1,195 @@
+//! Strict, bounded JSON: a request body as a tree in scratch, and texts back out. Owns what counts
+//! as JSON; knows nothing of what a member means.
+//!
+//! UTF-8 is checked once over the whole body; lone surrogates, trailing bytes, numbers beyond a
+//! double and equal names in one object (compared after unescaping) are refused. Limits: depth
+//! [`JSON_DEPTH_MAX`], members of one object [`JSON_MEMBERS_MAX`].
+
+use std::cell::Cell;
+use std::fmt;
+
+use bumpalo::Bump;
+use bumpalo::collections::Vec as BumpVec;
+use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
+
+use super::refusal::{Code, Field, Refusal};
+use crate::base::limits::{JSON_DEPTH_MAX, JSON_MEMBERS_MAX};
+use crate::catalog::target::Number;
+
+#[cfg(test)]
+mod tests;
+
+/// A JSON value, borrowed from the body or from scratch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Json<'a> {
+    /// null
+    Null,
+    /// true or false
+    Boolean(bool),
+    /// A number; whole ones of 64 bits are exact.
+    Number(Number),
+    /// A text, unescaped.
+    Text(&'a str),
+    /// An array.
+    List(&'a [Json<'a>]),
+    /// An object: its members in the order given, their names unique.
+    Object(&'a [(&'a str, Json<'a>)]),
+}
+
+/// Reads a whole body. Texts without escapes borrow from it, all else lies in `bump`; the heap is
+/// touched for escapes and errors alone.
+///
+/// # Errors
+/// 400 on [`Field::Body`]: `invalid_utf8`, `malformed_json`, `duplicate_key`, `too_deep`,
+/// `too_many_members` or `bad_number`.
+pub fn parse<'a>(body: &'a [u8], bump: &'a Bump) -> Result<Json<'a>, Refusal> {
+    let refuse = |code| Refusal::new(code, Field::Body);
+    let text = str::from_utf8(body).map_err(|_| refuse(Code::InvalidUtf8))?;
+    let broken = Cell::new(None);
+    let seed = Seed { bump, broken: &broken, depth: 0 };
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let parsed = seed.deserialize(&mut deserializer).and_then(|json| {
+        deserializer.end()?;
+        Ok(json)
+    });
+    parsed.map_err(|error| refuse(broken.get().unwrap_or_else(|| code_of(&error))))
+}
+
+/// serde_json keeps the kind of its errors to itself; the number's is told by its message.
+fn code_of(error: &serde_json::Error) -> Code {
+    if error.to_string().starts_with("number out of range") {
+        Code::BadNumber
+    } else {
+        Code::MalformedJson
+    }
+}
+
+/// Builds one value; `depth` objects and arrays are open around it. A rule of ours that is broken
+/// is noted in `broken`, since serde's errors carry text alone.
+#[derive(Clone, Copy)]
+struct Seed<'a, 's> {
+    bump: &'a Bump,
+    broken: &'s Cell<Option<Code>>,
+    depth: usize,
+}
+
+impl<'a, 's> Seed<'a, 's> {
+    fn fail<E: de::Error>(self, code: Code) -> E {
+        self.broken.set(Some(code));
+        E::custom("")
+    }
+
+    fn deeper<E: de::Error>(self) -> Result<Seed<'a, 's>, E> {
+        if self.depth == JSON_DEPTH_MAX {
+            return Err(self.fail(Code::TooDeep));
+        }
+        Ok(Seed { depth: self.depth + 1, ..self })
+    }
+}
+
+impl<'a> DeserializeSeed<'a> for Seed<'a, '_> {
+    type Value = Json<'a>;
+
+    fn deserialize<D: de::Deserializer<'a>>(self, deserializer: D) -> Result<Json<'a>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'a> Visitor<'a> for Seed<'a, '_> {
+    type Value = Json<'a>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Json<'a>, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Json<'a>, E> {
+        Ok(Json::Boolean(value))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Json<'a>, E> {
+        Ok(Json::Number(Number::Whole(value.into())))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Json<'a>, E> {
+        Ok(Json::Number(Number::Whole(value.into())))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Json<'a>, E> {
+        if !value.is_finite() {
+            return Err(self.fail(Code::BadNumber));
+        }
+        Ok(Json::Number(Number::Real(value)))
+    }
+
+    fn visit_borrowed_str<E: de::Error>(self, value: &'a str) -> Result<Json<'a>, E> {
+        Ok(Json::Text(value))
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Json<'a>, E> {
+        Ok(Json::Text(self.bump.alloc_str(value)))
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut list: A) -> Result<Json<'a>, A::Error> {
+        let inner = self.deeper()?;
+        let mut values = BumpVec::new_in(self.bump);
+        while let Some(value) = list.next_element_seed(inner)? {
+            values.push(value);
+        }
+        Ok(Json::List(values.into_bump_slice()))
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut object: A) -> Result<Json<'a>, A::Error> {
+        let inner = self.deeper()?;
+        let mut members = BumpVec::new_in(self.bump);
+        while let Some(name) = object.next_key_seed(Name { bump: self.bump })? {
+            if members.len() == JSON_MEMBERS_MAX {
+                return Err(self.fail(Code::TooManyMembers));
+            }
+            members.push((name, object.next_value_seed(inner)?));
+        }
+        if has_equal_names(&members, self.bump) {
+            return Err(self.fail(Code::DuplicateKey));
+        }
+        Ok(Json::Object(members.into_bump_slice()))
+    }
+}
+
+/// Sorted, so that a hostile object costs no square of its members.
+fn has_equal_names(members: &[(&str, Json<'_>)], bump: &Bump) -> bool {
+    let names = bump.alloc_slice_fill_iter(members.iter().map(|(name, _)| *name));
+    names.sort_unstable();
+    names.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+/// Builds the name of a member.
+struct Name<'a> {
+    bump: &'a Bump,
+}
+
+impl<'a> DeserializeSeed<'a> for Name<'a> {
+    type Value = &'a str;
+
+    fn deserialize<D: de::Deserializer<'a>>(self, deserializer: D) -> Result<&'a str, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'a> Visitor<'a> for Name<'a> {
+    type Value = &'a str;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_borrowed_str<E: de::Error>(self, value: &'a str) -> Result<&'a str, E> {
+        Ok(value)
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<&'a str, E> {
+        Ok(self.bump.alloc_str(value))
+    }
+}

@@ -1,0 +1,171 @@
+//! Property: what is read is what serde_json reads, and what is refused is refused for its reason.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn read(body: impl AsRef<[u8]>) -> Result<Value, Code> {
+    parse(body.as_ref(), &Bump::new()).map(|json| value_of(&json)).map_err(|refusal| {
+        assert_eq!(refusal.field, Some(Field::Body));
+        refusal.code
+    })
+}
+
+fn value_of(json: &Json<'_>) -> Value {
+    match json {
+        Json::Null => Value::Null,
+        Json::Boolean(value) => json!(value),
+        Json::Number(Number::Whole(whole)) => i64::try_from(*whole)
+            .map_or_else(|_| json!(u64::try_from(*whole).unwrap()), Value::from),
+        Json::Number(Number::Real(real)) => json!(real),
+        Json::Text(text) => json!(text),
+        Json::List(list) => list.iter().map(value_of).collect(),
+        Json::Object(members) => {
+            let members = members.iter().map(|(name, value)| ((*name).to_owned(), value_of(value)));
+            Value::Object(members.collect())
+        }
+    }
+}
+
+fn nested(depth: usize) -> String {
+    let (open, close): (Vec<_>, Vec<_>) =
+        (0..depth).map(|level| if level % 2 == 0 { ("[", "]") } else { ("{\"a\":", "}") }).unzip();
+    let close: String = close.into_iter().rev().collect();
+    format!("{}1{close}", open.concat())
+}
+
+fn members(count: usize) -> String {
+    let members: Vec<_> = (0..count).map(|index| format!("\"{index}\":0")).collect();
+    format!("{{{}}}", members.join(","))
+}
+
+#[test]
+fn forms() {
+    let cases = [
+        (" null\n", json!(null)),
+        ("[true,false]", json!([true, false])),
+        (r#"{"b":1,"a":{"b":2}}"#, json!({"b": 1, "a": {"b": 2}})),
+        (r#"[{"a":1},{"a":2}]"#, json!([{"a": 1}, {"a": 2}])),
+        (r#""é\u00e9\n\ud83c\udf81""#, json!("éé\n🎁")),
+        (r#"{"\u0061":1,"A":2}"#, json!({"a": 1, "A": 2})),
+        (r#"{"":0}"#, json!({"": 0})),
+        ("18446744073709551615", json!(u64::MAX)),
+        ("-9223372036854775808", json!(i64::MIN)),
+        ("1e2", json!(100.0)),
+        ("1e-400", json!(0.0)),
+    ];
+    for (body, want) in cases {
+        assert_eq!(read(body), Ok(want), "{body}");
+    }
+}
+
+#[test]
+fn refusals() {
+    let cases: &[(&[u8], Code)] = &[
+        (b"", Code::MalformedJson),
+        (b"{", Code::MalformedJson),
+        (b"{}{}", Code::MalformedJson),
+        (b"{} x", Code::MalformedJson),
+        (b"{}\0", Code::MalformedJson),
+        (b"[1,]", Code::MalformedJson),
+        (b"{\"a\":1,}", Code::MalformedJson),
+        (b"{a:1}", Code::MalformedJson),
+        (b"{1:1}", Code::MalformedJson),
+        (b"{'a':1}", Code::MalformedJson),
+        (b"// x\n1", Code::MalformedJson),
+        (b"\xef\xbb\xbf{}", Code::MalformedJson),
+        (b"NaN", Code::MalformedJson),
+        (b"Infinity", Code::MalformedJson),
+        (b"01", Code::MalformedJson),
+        (b"+1", Code::MalformedJson),
+        (b".5", Code::MalformedJson),
+        (b"1.", Code::MalformedJson),
+        (b"0x1", Code::MalformedJson),
+        (b"\"\t\"", Code::MalformedJson),
+        (b"\"\\x\"", Code::MalformedJson),
+        (br#""\ud800""#, Code::MalformedJson),
+        (br#""\udc00""#, Code::MalformedJson),
+        (br#""\ud800\ud800""#, Code::MalformedJson),
+        (br#"{"\ud800":1}"#, Code::MalformedJson),
+        (b"1e400", Code::BadNumber),
+        (b"[-1e400]", Code::BadNumber),
+        (b"\"\xff\"", Code::InvalidUtf8),
+        (b"\"\xed\xa0\x80\"", Code::InvalidUtf8),
+        (b"\"\xc0\x80\"", Code::InvalidUtf8),
+        (br#"{"a":1,"a":1}"#, Code::DuplicateKey),
+        (br#"{"a":1,"b":2,"\u0061":3}"#, Code::DuplicateKey),
+        (br#"[{"x":{"a":1,"":2,"":3}}]"#, Code::DuplicateKey),
+    ];
+    for (body, want) in cases {
+        assert_eq!(read(body), Err(*want), "{:?}", String::from_utf8_lossy(body));
+    }
+}
+
+#[test]
+fn depth_is_bounded() {
+    assert!(read(nested(16)).is_ok());
+    assert_eq!(read(nested(17)), Err(Code::TooDeep));
+    assert_eq!(read("[".repeat(65_536)), Err(Code::TooDeep));
+    assert_eq!(read(format!("{{\"a\":{}}}", "[".repeat(16))), Err(Code::TooDeep));
+}
+
+#[test]
+fn members_are_bounded() {
+    assert!(read(members(256)).is_ok());
+    assert_eq!(read(members(257)), Err(Code::TooManyMembers));
+    assert_eq!(read(format!("[{},{}]", members(256), members(257))), Err(Code::TooManyMembers));
+}
+
+#[test]
+fn texts_without_escapes_borrow() {
+    let body = br#""plain""#;
+    let bump = Bump::new();
+    assert_eq!(parse(body, &bump), Ok(Json::Text("plain")));
+    assert_eq!(bump.allocated_bytes(), 0);
+}
+
+fn any_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        (-1e300..1e300).prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(6, 48, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::hash_map(any::<String>(), inner, 0..6)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_was_written_is_read(value in any_value(), pretty in any::<bool>()) {
+        let body = if pretty { format!("{value:#}") } else { value.to_string() };
+        prop_assert_eq!(read(body), Ok(value));
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(body in prop::collection::vec(any::<u8>(), 0..64)) {
+        if let Ok(value) = read(&body) {
+            prop_assert_eq!(value, serde_json::from_slice::<Value>(&body).unwrap());
+        }
+    }
+
+    #[test]
+    fn damaged_json_is_read_or_refused(
+        value in any_value(), at in any::<prop::sample::Index>(), byte in any::<u8>(),
+    ) {
+        let mut body = value.to_string().into_bytes();
+        let at = at.index(body.len());
+        body[at] = byte;
+        if let Ok(value) = read(&body) {
+            prop_assert_eq!(value, serde_json::from_slice::<Value>(&body).unwrap());
+        }
+    }
+}

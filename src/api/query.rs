@@ -1,0 +1,153 @@
+//! Query strings as `application/x-www-form-urlencoded`: names and values, decoded into scratch.
+//! Owns the decoding; of names it knows the access key's alone.
+
+use bumpalo::Bump;
+use bumpalo::collections::Vec as BumpVec;
+
+use super::refusal::{Code, Field, Refusal};
+
+/// The pairs of a query in their order, decoded; empty ones (`&&`) are left out, one without `=`
+/// has an empty value. What needs no decoding borrows from the query. Each item is an error where
+/// that pair can't be decoded: `bad_encoding` or `invalid_utf8` on [`Field::Query`].
+pub fn pairs<'a>(
+    query: &'a str,
+    bump: &'a Bump,
+) -> impl Iterator<Item = Result<(&'a str, &'a str), Refusal>> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(move |pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Ok((decode(name, bump)?, decode(value, bump)?))
+    })
+}
+
+/// The value of `key`.
+///
+/// # Errors
+/// As [`pairs`], and `duplicate_field` where there are two.
+pub fn key<'a>(query: &'a str, bump: &'a Bump) -> Result<Option<&'a str>, Refusal> {
+    let mut found = None;
+    for pair in pairs(query, bump) {
+        let (name, value) = pair?;
+        if name == "key" && found.replace(value).is_some() {
+            return Err(Refusal::new(Code::DuplicateField, Field::Key));
+        }
+    }
+    Ok(found)
+}
+
+fn decode<'a>(text: &'a str, bump: &'a Bump) -> Result<&'a str, Refusal> {
+    if !text.bytes().any(|byte| byte == b'%' || byte == b'+') {
+        return Ok(text);
+    }
+    let mut decoded = BumpVec::with_capacity_in(text.len(), bump);
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        decoded.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let escaped = after.split_first_chunk::<2>().and_then(|(digits, after)| {
+                    rest = after;
+                    Some(hex(digits[0])? << 4 | hex(digits[1])?)
+                });
+                escaped.ok_or(Refusal::new(Code::BadEncoding, Field::Query))?
+            }
+            _ => *byte,
+        });
+    }
+    str::from_utf8(decoded.into_bump_slice())
+        .map_err(|_| Refusal::new(Code::InvalidUtf8, Field::Query))
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(query: &str) -> Result<Vec<(String, String)>, Code> {
+        let bump = Bump::new();
+        pairs(query, &bump)
+            .map(|pair| pair.map(|(name, value)| (name.to_owned(), value.to_owned())))
+            .collect::<Result<_, _>>()
+            .map_err(|refusal| refusal.code)
+    }
+
+    #[test]
+    fn forms() {
+        let cases: &[(&str, &[(&str, &str)])] = &[
+            ("", &[]),
+            ("&&", &[]),
+            ("a", &[("a", "")]),
+            ("a=", &[("a", "")]),
+            ("=b", &[("", "b")]),
+            ("a=b=c", &[("a", "b=c")]),
+            ("a=1&&a=2", &[("a", "1"), ("a", "2")]),
+            ("a+b=c+d", &[("a b", "c d")]),
+            ("%61=%2B%26%3d%25", &[("a", "+&=%")]),
+            ("u=%C3%A9%f0%9f%8e%81", &[("u", "é🎁")]),
+            ("a;b=c", &[("a;b", "c")]),
+        ];
+        for (query, want) in cases {
+            let want: Vec<_> =
+                want.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+            assert_eq!(read(query), Ok(want), "{query}");
+        }
+    }
+
+    #[test]
+    fn refusals() {
+        for query in ["%", "a=%", "a=%4", "a=%4g", "a=%%41", "%zz=1", "a=% 41", "a=%+1", "a=%-1"] {
+            assert_eq!(read(query), Err(Code::BadEncoding), "{query}");
+        }
+        for query in ["a=%ff", "a=%c3", "%ed%a0%80=1", "a=%c0%80", "a=%f4%90%80%80"] {
+            assert_eq!(read(query), Err(Code::InvalidUtf8), "{query}");
+        }
+    }
+
+    #[test]
+    fn what_needs_no_decoding_takes_no_scratch() {
+        let bump = Bump::new();
+        let query = String::from("user=u1&placement=home");
+        for pair in pairs(&query, &bump) {
+            let (name, _) = pair.unwrap();
+            assert!(query.as_bytes().as_ptr_range().contains(&name.as_ptr()));
+        }
+        assert_eq!(bump.allocated_bytes(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_encoded_is_decoded(
+            want in prop::collection::vec((any::<String>(), any::<String>()), 0..6),
+            plain in any::<bool>(),
+        ) {
+            let encode = |text: &str| -> String {
+                text.bytes()
+                    .map(|byte| match byte {
+                        b'a'..=b'z' if plain => char::from(byte).to_string(),
+                        b' ' => "+".to_owned(),
+                        _ => format!("%{byte:02X}"),
+                    })
+                    .collect()
+            };
+            let query: Vec<_> =
+                want.iter().map(|(a, b)| format!("{}={}", encode(a), encode(b))).collect();
+            prop_assert_eq!(read(&query.join("&")), Ok(want));
+        }
+
+        #[test]
+        fn any_query_is_read_or_refused(query in "[ -~]{0,64}") {
+            let percents = query.contains('%');
+            prop_assert!(percents || read(&query).is_ok());
+        }
+    }
+}

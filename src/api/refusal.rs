@@ -1,0 +1,232 @@
+//! Refused requests: the codes that clients see, and their replies. Codes and fields are names of
+//! ours, so that no refusal echoes its request.
+
+use super::reply::Heading;
+use crate::http::reply;
+
+/// Seconds after which a client that was refused for load should ask again.
+const RETRY_AFTER_S: &[u8] = b"1";
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// Not UTF-8, as it came or after percent-decoding.
+    InvalidUtf8,
+    /// Not JSON.
+    MalformedJson,
+    /// An object has two members of one name.
+    DuplicateKey,
+    /// JSON is nested too deep.
+    TooDeep,
+    /// A JSON object has too many members.
+    TooManyMembers,
+    /// A number is out of range.
+    BadNumber,
+    /// A value is not of its field's type.
+    WrongType,
+    /// A query has a `%` without two hex digits.
+    BadEncoding,
+    /// A query names a field twice.
+    DuplicateField,
+    /// A text is empty.
+    Empty,
+    /// A text is too long.
+    TooLong,
+    /// A text has control characters.
+    ControlCharacter,
+    /// A value is none of those that its field takes.
+    BadValue,
+    /// A list is too long.
+    TooMany,
+    /// A key is asked for and none was sent.
+    MissingKey,
+    /// The key that was sent is not one of ours.
+    WrongKey,
+    /// A public key asks for what needs a server key.
+    ServerKeyRequired,
+    /// No such route.
+    NotFound,
+    /// The route exists, the method on it does not.
+    MethodNotAllowed,
+    /// The body's type is neither JSON nor plain text.
+    UnsupportedMediaType,
+    /// The node has more work than it can do in time.
+    Overloaded,
+    /// The journal is at its budget.
+    JournalFull,
+}
+
+impl Code {
+    /// The code as clients see it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Code::InvalidUtf8 => "invalid_utf8",
+            Code::MalformedJson => "malformed_json",
+            Code::DuplicateKey => "duplicate_key",
+            Code::TooDeep => "too_deep",
+            Code::TooManyMembers => "too_many_members",
+            Code::BadNumber => "bad_number",
+            Code::WrongType => "wrong_type",
+            Code::BadEncoding => "bad_encoding",
+            Code::DuplicateField => "duplicate_field",
+            Code::Empty => "empty",
+            Code::TooLong => "too_long",
+            Code::ControlCharacter => "control_character",
+            Code::BadValue => "bad_value",
+            Code::TooMany => "too_many",
+            Code::MissingKey => "missing_key",
+            Code::WrongKey => "wrong_key",
+            Code::ServerKeyRequired => "server_key_required",
+            Code::NotFound => "not_found",
+            Code::MethodNotAllowed => "method_not_allowed",
+            Code::UnsupportedMediaType => "unsupported_media_type",
+            Code::Overloaded => "overloaded",
+            Code::JournalFull => "journal_full",
+        }
+    }
+
+    /// The HTTP status that goes with it.
+    pub fn status(self) -> u16 {
+        match self {
+            Code::MissingKey | Code::WrongKey => 401,
+            Code::ServerKeyRequired => 403,
+            Code::NotFound => 404,
+            Code::MethodNotAllowed => 405,
+            Code::UnsupportedMediaType => 415,
+            Code::Overloaded | Code::JournalFull => 503,
+            _ => 400,
+        }
+    }
+}
+
+/// Which part of a request is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Field {
+    /// The body as a whole.
+    Body,
+    /// The query string as a whole.
+    Query,
+    /// `user`
+    User,
+    /// `placement`
+    Placement,
+    /// `session`
+    Session,
+    /// `locale`
+    Locale,
+    /// `tz`
+    Tz,
+    /// `attrs`, or a query's `attr.NAME`
+    Attrs,
+    /// `events`
+    Events,
+    /// `explain`
+    Explain,
+    /// The access key, as `key` or in `Authorization`.
+    Key,
+    /// `Content-Type`
+    ContentType,
+}
+
+impl Field {
+    /// The field as clients see it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Field::Body => "body",
+            Field::Query => "query",
+            Field::User => "user",
+            Field::Placement => "placement",
+            Field::Session => "session",
+            Field::Locale => "locale",
+            Field::Tz => "tz",
+            Field::Attrs => "attrs",
+            Field::Events => "events",
+            Field::Explain => "explain",
+            Field::Key => "key",
+            Field::ContentType => "content-type",
+        }
+    }
+}
+
+/// A refused request: why, and what of it is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub code: Code,
+    /// What of the request is at fault; `None` where no field is.
+    pub field: Option<Field>,
+}
+
+impl Refusal {
+    /// A refusal for one field.
+    pub fn new(code: Code, field: Field) -> Refusal {
+        Refusal { code, field: Some(field) }
+    }
+}
+
+impl From<Code> for Refusal {
+    fn from(code: Code) -> Refusal {
+        Refusal { code, field: None }
+    }
+}
+
+/// Appends the reply of a refusal: `{"error":{"code":"...","field":"..."}}`, `field` only where
+/// there is one; with `WWW-Authenticate` on a 401 and `Retry-After` on a 503. A 405 goes through
+/// [`write_method_not_allowed`]. Allocates only where `out` has to grow.
+pub fn write_refusal(out: &mut Vec<u8>, heading: &Heading<'_>, refusal: Refusal) {
+    debug_assert!(refusal.code != Code::MethodNotAllowed, "a 405 carries Allow");
+    write(out, heading, refusal, None);
+}
+
+/// Appends a 405 with the methods that the route has, as `GET, POST`. Allocates only where `out`
+/// has to grow.
+pub fn write_method_not_allowed(out: &mut Vec<u8>, heading: &Heading<'_>, allow: &str) {
+    write(out, heading, Code::MethodNotAllowed.into(), Some(allow));
+}
+
+fn write(out: &mut Vec<u8>, heading: &Heading<'_>, refusal: Refusal, allow: Option<&str>) {
+    heading.start(out, refusal.code.status());
+    match refusal.code.status() {
+        401 => reply::field(out, "WWW-Authenticate", b"Bearer"),
+        503 => reply::field(out, "Retry-After", RETRY_AFTER_S),
+        _ => {}
+    }
+    if let Some(allow) = allow {
+        reply::field(out, "Allow", allow.as_bytes());
+    }
+    let mut body = Body::default();
+    body.put("{\"error\":{\"code\":\"");
+    body.put(refusal.code.name());
+    if let Some(field) = refusal.field {
+        body.put("\",\"field\":\"");
+        body.put(field.name());
+    }
+    body.put("\"}}");
+    heading.end_json(out, body.as_bytes());
+}
+
+/// Longest body of a refusal, in bytes: its frame, a code and a field of ours.
+const BODY_BYTES_MAX: usize = 96;
+
+/// A body on the stack: a refusal needs no scratch.
+struct Body {
+    bytes: [u8; BODY_BYTES_MAX],
+    used: usize,
+}
+
+impl Default for Body {
+    fn default() -> Body {
+        Body { bytes: [0; BODY_BYTES_MAX], used: 0 }
+    }
+}
+
+impl Body {
+    fn put(&mut self, text: &str) {
+        self.bytes[self.used..self.used + text.len()].copy_from_slice(text.as_bytes());
+        self.used += text.len();
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.used]
+    }
+}

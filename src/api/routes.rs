@@ -1,0 +1,193 @@
+//! Which request goes where. Owns paths, methods and the order in which a request is refused:
+//! path, method, key, content type, content. Knows nothing of what a command does.
+//!
+//! Paths match byte for byte: a percent-encoded or dotted one is another path, so 404.
+
+use bumpalo::Bump;
+
+use super::access::{Access, Caller};
+use super::cors::{Cors, Grant};
+use super::decide::{self, DecideRequest};
+use super::events::{self, Element, Reading, Summary};
+use super::health;
+use super::refusal::{self, Code, Field, Refusal};
+use super::reply::Heading;
+use super::token::Keys;
+use crate::base::time::WallMs;
+use crate::http::head::{Method, Request};
+use crate::http::reply::{self, Frame};
+
+#[cfg(test)]
+mod tests;
+
+/// What requests are weighed against: the listener's settings and the node's state this turn.
+#[derive(Clone, Copy, Debug)]
+pub struct Surface<'s> {
+    /// The listener's access keys.
+    pub access: &'s Access,
+    /// The origins that may read replies.
+    pub cors: &'s Cors,
+    /// Verify tokens.
+    pub keys: &'s Keys,
+    /// The node takes traffic.
+    pub ready: bool,
+    /// The node's time.
+    pub now: WallMs,
+}
+
+/// What a request asks of the node. The caller writes the reply.
+#[derive(Clone, Copy, Debug)]
+pub enum Command<'a> {
+    /// A decision: `answer` has its replies.
+    Decide(DecideRequest<'a>),
+    /// Events, at least one: `events` has the reply.
+    Events(&'a [Element<'a>]),
+}
+
+/// The routes, and `*`, which stands for all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    Decide,
+    Events,
+    Health,
+    Readyz,
+    Any,
+}
+
+impl Route {
+    fn of(path: &str) -> Option<Route> {
+        Some(match path {
+            "/v1/decide" => Route::Decide,
+            "/v1/events" => Route::Events,
+            "/health" | "/healthz" => Route::Health,
+            "/readyz" => Route::Readyz,
+            "*" => Route::Any,
+            _ => return None,
+        })
+    }
+
+    /// The methods of a route, as `Allow` lists them.
+    fn allow(self) -> &'static str {
+        match self {
+            Route::Decide => "GET, POST, OPTIONS",
+            Route::Events => "POST, OPTIONS",
+            Route::Health | Route::Readyz => "GET, HEAD, OPTIONS",
+            Route::Any => "GET, HEAD, POST, OPTIONS",
+        }
+    }
+
+    /// Whether pages of other origins may use it.
+    fn is_for_pages(self) -> bool {
+        matches!(self, Route::Decide | Route::Events)
+    }
+}
+
+/// Turns a request into a command, or answers it in `out` and gives `None`: health, preflights,
+/// every refusal, and an empty array of events. What the command borrows lies in the request's
+/// bytes and in `bump`; the heap is touched for escaped JSON texts and refused bodies alone.
+pub fn route<'a>(
+    request: &Request<'a>,
+    surface: &Surface<'_>,
+    bump: &'a Bump,
+    frame: &Frame<'_>,
+    out: &mut Vec<u8>,
+) -> Option<Command<'a>> {
+    let mut heading = Heading { frame: *frame, cors: surface.cors, grant: Grant::Silent };
+    let Some(route) = Route::of(request.path) else {
+        refusal::write_refusal(out, &heading, Code::NotFound.into());
+        return None;
+    };
+    if route.is_for_pages() {
+        heading.grant = surface.cors.grant(request.origin);
+    }
+    let commanded = match (route, request.method) {
+        (_, Method::Options) => {
+            write_options(out, &heading, route, request);
+            return None;
+        }
+        (Route::Health, Method::Get | Method::Head) => {
+            health::write_health(out, &heading);
+            return None;
+        }
+        (Route::Readyz, Method::Get | Method::Head) => {
+            health::write_readiness(out, &heading, surface.ready);
+            return None;
+        }
+        (Route::Decide, Method::Get | Method::Post) => command_decide(request, surface, bump),
+        (Route::Events, Method::Post) => command_events(request, surface, bump),
+        _ => {
+            refusal::write_method_not_allowed(out, &heading, route.allow());
+            return None;
+        }
+    };
+    match commanded {
+        Ok(Command::Events([])) => {
+            events::write_accepted(out, &heading, &Summary::default(), bump);
+            None
+        }
+        Ok(command) => Some(command),
+        Err(refusal) => {
+            refusal::write_refusal(out, &heading, refusal);
+            None
+        }
+    }
+}
+
+fn command_decide<'a>(
+    request: &Request<'a>,
+    surface: &Surface<'_>,
+    bump: &'a Bump,
+) -> Result<Command<'a>, Refusal> {
+    let caller = surface.access.check(request, bump)?;
+    let asked = if request.method == Method::Get {
+        decide::read_query(request.query, bump)?
+    } else {
+        check_content_type(request.content_type)?;
+        decide::read_body(request.body, surface.reading(bump))?
+    };
+    if asked.explain && caller == Caller::Public {
+        return Err(Refusal::new(Code::ServerKeyRequired, Field::Explain));
+    }
+    Ok(Command::Decide(asked))
+}
+
+fn command_events<'a>(
+    request: &Request<'a>,
+    surface: &Surface<'_>,
+    bump: &'a Bump,
+) -> Result<Command<'a>, Refusal> {
+    surface.access.check(request, bump)?;
+    check_content_type(request.content_type)?;
+    events::read_body(request.body, surface.reading(bump)).map(Command::Events)
+}
+
+impl<'s> Surface<'s> {
+    fn reading<'a>(&self, bump: &'a Bump) -> Reading<'a, 's> {
+        Reading { keys: self.keys, now: self.now, bump }
+    }
+}
+
+/// JSON, or plain text, which a page may send to another origin without a preflight; parameters
+/// are ignored, and none at all is taken for JSON.
+fn check_content_type(content_type: Option<&[u8]>) -> Result<(), Refusal> {
+    let content_type = content_type.unwrap_or_default();
+    let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
+    match essence.trim_ascii() {
+        b"" if content_type.trim_ascii().is_empty() => Ok(()),
+        essence if essence.eq_ignore_ascii_case(b"application/json") => Ok(()),
+        essence if essence.eq_ignore_ascii_case(b"text/plain") => Ok(()),
+        _ => Err(Refusal::new(Code::UnsupportedMediaType, Field::ContentType)),
+    }
+}
+
+/// `OPTIONS`: the route's methods, and where it is a preflight what the origin is granted.
+fn write_options(out: &mut Vec<u8>, heading: &Heading<'_>, route: Route, request: &Request<'_>) {
+    reply::start(out, 204, &heading.frame);
+    reply::field(out, "Allow", route.allow().as_bytes());
+    if request.access_control_request_method.is_some() {
+        heading.cors.write_preflight(heading.grant, route.allow(), out);
+    } else {
+        heading.cors.write_grant(heading.grant, out);
+    }
+    reply::end_without_body(out);
+}

@@ -1,0 +1,356 @@
+//! Property: every path, method, key and content type leads where the contract says, and a refusal
+//! never echoes its request.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::api::fixture::{FRAME, NOW, Reply, get, keys, post, token_text};
+use crate::base::time::DurationMs;
+
+const METHODS: [(&str, Method); 7] = [
+    ("GET", Method::Get),
+    ("HEAD", Method::Head),
+    ("POST", Method::Post),
+    ("PUT", Method::Put),
+    ("DELETE", Method::Delete),
+    ("OPTIONS", Method::Options),
+    ("PATCH", Method::Patch),
+];
+
+/// What became of a request.
+#[derive(Debug)]
+enum Outcome {
+    Decide { user: String, explain: bool, events: usize },
+    Events(usize),
+    Answered(Reply),
+}
+
+impl Outcome {
+    fn reply(self) -> Reply {
+        match self {
+            Outcome::Answered(reply) => reply,
+            other => panic!("not answered: {other:?}"),
+        }
+    }
+
+    fn status(&self) -> u16 {
+        match self {
+            Outcome::Answered(reply) => reply.status,
+            _ => 0,
+        }
+    }
+}
+
+struct Node {
+    access: Access,
+    cors: Cors,
+    ready: bool,
+}
+
+impl Node {
+    fn open() -> Node {
+        Node { access: Access::default(), cors: Cors::default(), ready: true }
+    }
+
+    fn with_keys() -> Node {
+        let access = Access::new(["server-key"], ["public-key"], true);
+        Node { access, ..Node::open() }
+    }
+
+    fn with_origins(origins: &[&str]) -> Node {
+        let origins = origins.iter().map(|origin| (*origin).to_owned()).collect();
+        let cors = Cors::new(origins, DurationMs(600_999));
+        Node { cors, ..Node::open() }
+    }
+
+    fn ask(&self, request: &Request<'_>) -> Outcome {
+        let (bump, keys) = (Bump::new(), keys());
+        let surface = Surface {
+            access: &self.access,
+            cors: &self.cors,
+            keys: &keys,
+            ready: self.ready,
+            now: NOW,
+        };
+        let frame = Frame { head_only: request.method == Method::Head, ..FRAME };
+        let mut out = Vec::new();
+        let command = route(request, &surface, &bump, &frame, &mut out);
+        assert_eq!(command.is_some(), out.is_empty(), "answered, or a command");
+        match command {
+            None => Outcome::Answered(Reply::read(&out)),
+            Some(Command::Events(elements)) => Outcome::Events(elements.len()),
+            Some(Command::Decide(asked)) => Outcome::Decide {
+                user: asked.context.user.to_owned(),
+                explain: asked.explain,
+                events: asked.events.len(),
+            },
+        }
+    }
+}
+
+// One row a path; 0 stands for a command.
+#[test]
+fn every_path_with_every_method() {
+    let rows: [(&str, [u16; 7], &str); 6] = [
+        ("/v1/decide", [0, 405, 0, 405, 405, 204, 405], "GET, POST, OPTIONS"),
+        ("/v1/events", [405, 405, 0, 405, 405, 204, 405], "POST, OPTIONS"),
+        ("/health", [200, 200, 405, 405, 405, 204, 405], "GET, HEAD, OPTIONS"),
+        ("/healthz", [200, 200, 405, 405, 405, 204, 405], "GET, HEAD, OPTIONS"),
+        ("/readyz", [200, 200, 405, 405, 405, 204, 405], "GET, HEAD, OPTIONS"),
+        ("*", [405, 405, 405, 405, 405, 204, 405], "GET, HEAD, POST, OPTIONS"),
+    ];
+    for (path, statuses, allow) in rows {
+        let body = if path == "/v1/events" { "{}" } else { r#"{"user":"u"}"# };
+        for ((name, method), status) in METHODS.into_iter().zip(statuses) {
+            let outcome = Node::open().ask(&Request { method, ..post(path, body) });
+            assert_eq!(outcome.status(), status, "{name} {path}");
+            let Outcome::Answered(reply) = outcome else { continue };
+            if matches!(status, 204 | 405) {
+                assert_eq!(reply.field("allow"), Some(allow), "{name} {path}");
+            }
+            if status == 204 {
+                assert_eq!(reply.field("content-length"), None, "{name} {path}");
+            }
+            if method == Method::Head {
+                assert_eq!(reply.body, "", "{path}");
+                assert_ne!(reply.field("content-length"), Some("0"), "{path}");
+            } else if status == 405 {
+                assert_eq!(reply.error(), ("method_not_allowed".into(), None));
+            }
+        }
+    }
+}
+
+#[test]
+fn other_paths_are_not_found() {
+    let paths = [
+        "/",
+        "/v1",
+        "/v1/",
+        "/v1/decide/",
+        "//v1/decide",
+        "/v1//decide",
+        "/V1/decide",
+        "/v1/Decide",
+        "/v1/decid%65",
+        "/v1%2Fdecide",
+        "/v1/../v1/decide",
+        "/v1/./decide",
+        "/v1/decide;a",
+        "/v1/decide.json",
+        "/health/",
+        "/healthzz",
+        "/ready",
+        "/metrics",
+        "/v1/popups",
+        "/v1/explain",
+        "",
+    ];
+    for path in paths {
+        for (name, method) in METHODS {
+            let reply = Node::open().ask(&Request { method, ..get(path, "") }).reply();
+            assert_eq!(reply.status, 404, "{name} {path}");
+            if method != Method::Head {
+                assert_eq!(reply.error(), ("not_found".into(), None));
+            }
+        }
+    }
+}
+
+#[test]
+fn commands_carry_what_was_asked() {
+    let outcome = Node::open().ask(&get("/v1/decide", "user=u1&explain=1"));
+    assert!(matches!(outcome, Outcome::Decide { user, explain: true, events: 0 } if user == "u1"));
+    let body = format!(
+        r#"{{"user":"u2","events":[{{"decision":"{}","action":"shown"}}]}}"#,
+        token_text("u2")
+    );
+    let outcome = Node::open().ask(&post("/v1/decide", &body));
+    assert!(matches!(outcome, Outcome::Decide { user, explain: false, events: 1 } if user == "u2"));
+    let outcome = Node::open().ask(&post("/v1/events", "[{},{}]"));
+    assert!(matches!(outcome, Outcome::Events(2)));
+}
+
+#[test]
+fn no_events_are_accepted_at_once() {
+    let reply = Node::open().ask(&post("/v1/events", "[]")).reply();
+    assert_eq!(reply.status, 202);
+    assert_eq!(reply.body, r#"{"accepted":0,"duplicate":0,"rejected":[]}"#);
+}
+
+#[test]
+fn content_types() {
+    let cases: [(Option<&str>, bool); 16] = [
+        (None, true),
+        (Some(""), true),
+        (Some("application/json"), true),
+        (Some("Application/JSON"), true),
+        (Some("application/json; charset=utf-8"), true),
+        (Some("application/json ;charset=utf-8"), true),
+        (Some("text/plain;charset=UTF-8"), true),
+        (Some("text/plain"), true),
+        (Some("text/html"), false),
+        (Some("application/x-www-form-urlencoded"), false),
+        (Some("application/jsonp"), false),
+        (Some("application/problem+json"), false),
+        (Some("multipart/form-data; boundary=x"), false),
+        (Some("application"), false),
+        (Some("; charset=utf-8"), false),
+        (Some("text/plain, application/json"), false),
+    ];
+    for (content_type, taken) in cases {
+        for (path, body) in [("/v1/decide", "{}"), ("/v1/events", "{}")] {
+            let content_type = content_type.map(str::as_bytes);
+            let outcome = Node::open().ask(&Request { content_type, ..post(path, body) });
+            assert_eq!(outcome.status(), if taken { 0 } else { 415 }, "{path} {content_type:?}");
+            if !taken {
+                let want = ("unsupported_media_type".into(), Some("content-type".into()));
+                assert_eq!(outcome.reply().error(), want);
+            }
+        }
+    }
+    let asked = Request { content_type: Some(b"text/html"), ..get("/v1/decide", "") };
+    assert_eq!(Node::open().ask(&asked).status(), 0, "a query has no type");
+}
+
+#[test]
+fn keys_say_who_may_do_what() {
+    // Columns: no key, a wrong one, a public one, a server's.
+    let rows: [(Request<'_>, [u16; 4]); 8] = [
+        (get("/v1/decide", "user=u"), [401, 401, 0, 0]),
+        (get("/v1/decide", "user=u&explain=1"), [401, 401, 403, 0]),
+        (post("/v1/decide", "{}"), [401, 401, 0, 0]),
+        (post("/v1/decide", r#"{"explain":true}"#), [401, 401, 403, 0]),
+        (post("/v1/events", "{}"), [401, 401, 0, 0]),
+        (get("/health", ""), [200, 200, 200, 200]),
+        (get("/readyz", ""), [200, 200, 200, 200]),
+        (Request { method: Method::Options, ..get("/v1/decide", "") }, [204, 204, 204, 204]),
+    ];
+    let sent: [Option<&[u8]>; 4] =
+        [None, Some(b"Bearer nope"), Some(b"Bearer public-key"), Some(b"Bearer server-key")];
+    for (request, statuses) in rows {
+        for (authorization, status) in sent.into_iter().zip(statuses) {
+            let outcome = Node::with_keys().ask(&Request { authorization, ..request });
+            assert_eq!(outcome.status(), status, "{} {authorization:?}", request.path);
+            if let Outcome::Answered(reply) = outcome {
+                assert_eq!(reply.field("www-authenticate").is_some(), status == 401);
+            }
+            assert_ne!(Node::open().ask(&Request { authorization, ..request }).status(), 401);
+        }
+    }
+    let outcome =
+        Node::with_keys().ask(&Request { query: "key=public-key", ..post("/v1/events", "{}") });
+    assert!(matches!(outcome, Outcome::Events(1)));
+}
+
+#[test]
+fn a_caller_without_a_key_learns_nothing_more() {
+    let requests = [
+        get("/v1/decide", "user=&placement=%ff"),
+        post("/v1/events", "nonsense"),
+        Request { content_type: Some(b"text/html"), ..post("/v1/events", "{}") },
+    ];
+    for request in requests {
+        let node = Node::with_keys();
+        let authorization: Option<&[u8]> = Some(b"Bearer nope");
+        assert_eq!(node.ask(&Request { authorization, ..request }).status(), 401);
+    }
+}
+
+#[test]
+fn readiness() {
+    for (method, ready, status) in [
+        (Method::Get, true, 200),
+        (Method::Head, true, 200),
+        (Method::Get, false, 503),
+        (Method::Head, false, 503),
+    ] {
+        let node = Node { ready, ..Node::open() };
+        assert_eq!(node.ask(&Request { method, ..get("/readyz", "") }).status(), status);
+        assert_eq!(node.ask(&Request { method, ..get("/healthz", "") }).status(), 200);
+        assert_eq!(node.ask(&get("/v1/decide", "user=u")).status(), 0, "a drain still serves");
+    }
+}
+
+#[test]
+fn preflights() {
+    const SHOP: &str = "https://shop.example";
+    let cases: &[(&[&str], &str, Option<&str>)] = &[
+        (&[], SHOP, None),
+        (&[SHOP], SHOP, Some(SHOP)),
+        (&[SHOP], "https://evil.example", None),
+        (&["*"], SHOP, Some("*")),
+    ];
+    for (origins, origin, allowed) in cases {
+        for path in ["/v1/decide", "/v1/events"] {
+            let request = Request {
+                method: Method::Options,
+                origin: Some(origin.as_bytes()),
+                access_control_request_method: Some(b"POST"),
+                ..get(path, "")
+            };
+            let reply = Node::with_origins(origins).ask(&request).reply();
+            assert_eq!(reply.status, 204);
+            assert_eq!(reply.field("access-control-allow-origin"), *allowed, "{origin}");
+            let methods = reply.field("access-control-allow-methods");
+            assert_eq!(methods.is_some(), allowed.is_some());
+            assert!(methods.is_none_or(|methods| methods.contains("POST")));
+            let max_age = allowed.map(|_| "600");
+            assert_eq!(reply.field("access-control-max-age"), max_age);
+            let headers = reply.field("access-control-allow-headers").unwrap_or_default();
+            assert_eq!(headers.contains("Content-Type"), allowed.is_some());
+            assert_eq!(reply.field("vary").is_some(), *origins == [SHOP]);
+            assert_eq!(reply.field("content-length"), None);
+        }
+    }
+    let health = Request {
+        method: Method::Options,
+        origin: Some(SHOP.as_bytes()),
+        access_control_request_method: Some(b"GET"),
+        ..get("/health", "")
+    };
+    let reply = Node::with_origins(&["*"]).ask(&health).reply();
+    assert_eq!(reply.field("access-control-allow-origin"), None);
+}
+
+#[test]
+fn refusals_reach_the_pages_that_may_read() {
+    let origin: Option<&[u8]> = Some(b"https://shop.example");
+    let request = Request { origin, ..get("/v1/decide", "user=") };
+    let reply = Node::with_origins(&["https://shop.example"]).ask(&request).reply();
+    assert_eq!(reply.status, 400);
+    assert_eq!(reply.body, r#"{"error":{"code":"empty","field":"user"}}"#);
+    assert_eq!(reply.field("access-control-allow-origin"), Some("https://shop.example"));
+}
+
+#[test]
+fn refusals_for_load_say_when_to_come_back() {
+    for code in [Code::Overloaded, Code::JournalFull] {
+        let cors = Cors::default();
+        let heading = crate::api::fixture::heading(&cors);
+        let mut out = Vec::new();
+        refusal::write_refusal(&mut out, &heading, code.into());
+        let reply = Reply::read(&out);
+        assert_eq!((reply.status, reply.field("retry-after")), (503, Some("1")));
+        assert_eq!(reply.error(), (code.name().into(), None));
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_refusal_echoes(path in "/[a-z0-9/]{0,12}", query in "[ -~]{0,40}", body in "\\PC{0,40}") {
+        const CANARY: &str = "zq9canary";
+        let query = format!("{CANARY}={CANARY}&{query}");
+        let body = format!("{{\"user\":\"{CANARY}\",\"{CANARY}\":{body}");
+        for path in [path.as_str(), "/v1/decide", "/v1/events"] {
+            for (_, method) in METHODS {
+                let request = Request { method, query: &query, ..post(path, &body) };
+                for node in [Node::with_keys(), Node::open()] {
+                    let outcome = node.ask(&request);
+                    let echoes = outcome.status() != 0 && format!("{outcome:?}").contains(CANARY);
+                    prop_assert!(!echoes, "{:?}", outcome);
+                }
+            }
+        }
+    }
+}
