@@ -2,8 +2,13 @@
 //! this file). Formats and state machines without I/O; `runtime` gives them a disk, the simulator
 //! another.
 //!
-//! `record` one change, with results, absolute · `batch` records with sequence and chained CRC ·
-//! `segment` files and their headers · `appender` the write path as a state machine · `reader`
-//! batches out of bytes · `recovery` what a start does with what it finds.
+//! `record` one change, with results, absolute · `lane` what shards and journal pass each other ·
+//! `batch` records with sequence and chained CRC · `segment` files and their headers · `disk` what
+//! is asked of files · `appender` the write path as a state machine · `ledger` what of it is
+//! applied, and its budget · `reader` batches out of files · `recovery` what a start does with what
+//! it finds.
 
+pub mod lane;
 pub mod record;
+
+mod bytes;

@@ -1,7 +1,20 @@
 //! One change of one user: results, not steps, so that applying it twice or late is harmless.
 //! What the encoded clocks and row mean is the domain's business (`state::user`).
+//!
+//! A record is framed by its length, numbers are little-endian (FORMAT.md has the table):
+//!
+//! ```text
+//! length u16 | kind u8 | at i64 | epoch u32 | counter u64 | user u8+ | kind's own fields
+//! ```
+//!
+//! Limits: [`RECORD_BYTES_MAX`] a record without its length; the texts as `base::limits` says.
+//! Decoding accepts exactly what encoding writes: one record has one encoding.
 
+use super::bytes::Fields;
 use crate::base::ids::Revision;
+use crate::base::limits::{
+    POPUP_ID_BYTES_MAX, RECORD_BYTES_MAX, TOKEN_BYTES_MAX, USER_BYTES_MAX, VARIANT_KEY_BYTES_MAX,
+};
 use crate::base::time::WallMs;
 
 /// A record, borrowed from the bytes it was read from or from the request that causes it.
@@ -69,3 +82,275 @@ pub struct Impression<'a> {
     /// The id of a popup that this change pushed out of the user's state; empty for none.
     pub forgotten: &'a str,
 }
+
+const KIND_IMPRESSION: u8 = 1;
+const KIND_ERASE: u8 = 2;
+
+/// Where the user's length stands in a record without its frame: behind kind, time and revision.
+const USER_OFFSET: usize = 1 + 8 + 4 + 8;
+
+/// Why bytes are not a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// The frame is cut short, empty or longer than a record may be.
+    #[error("a record's length does not fit")]
+    Frame,
+    /// A kind that this version does not know.
+    #[error("a record is of an unknown kind")]
+    Kind,
+    /// A field is missing, out of its range, or not the one encoding of its value.
+    #[error("a record is malformed")]
+    Malformed,
+}
+
+impl<'a> Record<'a> {
+    /// The user's id.
+    pub fn user(&self) -> &'a str {
+        match self {
+            Record::Impression(impression) => impression.user,
+            Record::Erase { user, .. } => user,
+        }
+    }
+
+    /// The user's revision after this change.
+    pub fn revision(&self) -> Revision {
+        match self {
+            Record::Impression(impression) => impression.revision,
+            Record::Erase { revision, .. } => *revision,
+        }
+    }
+
+    /// The time of this change.
+    pub fn at(&self) -> WallMs {
+        match self {
+            Record::Impression(impression) => impression.at,
+            Record::Erase { at, .. } => *at,
+        }
+    }
+}
+
+impl Happening {
+    /// The happening of a stored number.
+    pub fn from_number(number: u8) -> Option<Happening> {
+        Some(match number {
+            0 => Happening::Decided,
+            1 => Happening::Shown,
+            2 => Happening::Ignored,
+            3 => Happening::Dismissed,
+            4 => Happening::Clicked,
+            5 => Happening::Converted,
+            _ => return None,
+        })
+    }
+
+    /// The number that is stored.
+    pub fn number(self) -> u8 {
+        match self {
+            Happening::Decided => 0,
+            Happening::Shown => 1,
+            Happening::Ignored => 2,
+            Happening::Dismissed => 3,
+            Happening::Clicked => 4,
+            Happening::Converted => 5,
+        }
+    }
+}
+
+/// Appends a record, framed, to `bytes`. Returns how many bytes were added; allocates only where
+/// `bytes` must grow.
+///
+/// # Panics
+/// Where a field is longer than `base::limits` allows: such a record must not reach the journal,
+/// since no reader would take it back.
+pub fn append(record: &Record<'_>, bytes: &mut Vec<u8>) -> usize {
+    let start = bytes.len();
+    bytes.extend_from_slice(&[0; 2]);
+    let kind = match record {
+        Record::Impression(_) => KIND_IMPRESSION,
+        Record::Erase { .. } => KIND_ERASE,
+    };
+    let user = record.user();
+    assert!(!user.is_empty() && user.len() <= USER_BYTES_MAX, "user ids have 1 to 128 bytes");
+    bytes.push(kind);
+    bytes.extend_from_slice(&record.at().0.to_le_bytes());
+    bytes.extend_from_slice(&record.revision().epoch.to_le_bytes());
+    bytes.extend_from_slice(&record.revision().counter.to_le_bytes());
+    append_short(user, USER_BYTES_MAX, bytes);
+    if let Record::Impression(impression) = record {
+        append_impression(impression, bytes);
+    }
+    let length = bytes.len() - start - 2;
+    assert!(length <= RECORD_BYTES_MAX, "a record is bounded by its fields");
+    let framed = u16::try_from(length).expect("4 KiB fit in 16 bits").to_le_bytes();
+    bytes[start..start + 2].copy_from_slice(&framed);
+    length + 2
+}
+
+fn append_impression(impression: &Impression<'_>, bytes: &mut Vec<u8>) {
+    assert!(!impression.popup.is_empty(), "a popup has an id");
+    bytes.push(impression.happening.number());
+    bytes.extend_from_slice(&impression.acted_at.0.to_le_bytes());
+    bytes.extend_from_slice(&impression.version.to_le_bytes());
+    bytes.push(u8::from(impression.next_show_at.is_some()));
+    bytes.extend_from_slice(&impression.next_show_at.unwrap_or_default().0.to_le_bytes());
+    assert!(impression.token.len() <= TOKEN_BYTES_MAX, "tokens are bounded");
+    append_blob(impression.token.as_bytes(), bytes);
+    append_short(impression.popup, POPUP_ID_BYTES_MAX, bytes);
+    append_short(impression.variant, VARIANT_KEY_BYTES_MAX, bytes);
+    append_short(impression.forgotten, POPUP_ID_BYTES_MAX, bytes);
+    append_blob(impression.clocks, bytes);
+    append_blob(impression.row, bytes);
+}
+
+fn append_short(text: &str, longest: usize, bytes: &mut Vec<u8>) {
+    assert!(text.len() <= longest, "texts of a record are bounded");
+    bytes.push(u8::try_from(text.len()).expect("short texts are below 256 bytes"));
+    bytes.extend_from_slice(text.as_bytes());
+}
+
+fn append_blob(blob: &[u8], bytes: &mut Vec<u8>) {
+    let length = u16::try_from(blob.len()).expect("blobs are below a record's 4 KiB");
+    bytes.extend_from_slice(&length.to_le_bytes());
+    bytes.extend_from_slice(blob);
+}
+
+/// Reads one record without its frame. Does not allocate.
+///
+/// # Errors
+/// [`RecordError`] for any bytes that [`append`] would not have written.
+pub fn decode(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
+    if bytes.is_empty() || bytes.len() > RECORD_BYTES_MAX {
+        return Err(RecordError::Frame);
+    }
+    let mut fields = Fields::new(bytes);
+    match fields.u8() {
+        Some(KIND_IMPRESSION) => decode_impression(fields).map(Record::Impression),
+        Some(KIND_ERASE) => decode_erase(fields),
+        _ => return Err(RecordError::Kind),
+    }
+    .ok_or(RecordError::Malformed)
+}
+
+/// Time, revision and user, which every kind begins with.
+fn decode_common<'a>(fields: &mut Fields<'a>) -> Option<(WallMs, Revision, &'a str)> {
+    let at = WallMs(fields.i64()?);
+    let revision = Revision { epoch: fields.u32()?, counter: fields.u64()? };
+    let user = fields.short_text(USER_BYTES_MAX)?;
+    (!user.is_empty()).then_some((at, revision, user))
+}
+
+fn decode_erase(mut fields: Fields<'_>) -> Option<Record<'_>> {
+    let (at, revision, user) = decode_common(&mut fields)?;
+    fields.is_at_end().then_some(Record::Erase { user, revision, at })
+}
+
+fn decode_impression(mut fields: Fields<'_>) -> Option<Impression<'_>> {
+    let (at, revision, user) = decode_common(&mut fields)?;
+    let happening = Happening::from_number(fields.u8()?)?;
+    let acted_at = WallMs(fields.i64()?);
+    let version = fields.u32()?;
+    let next_show_at = match (fields.u8()?, fields.i64()?) {
+        (0, 0) => None,
+        (1, next) => Some(WallMs(next)),
+        _ => return None,
+    };
+    let token = fields.long_text(TOKEN_BYTES_MAX)?;
+    let popup = fields.short_text(POPUP_ID_BYTES_MAX)?;
+    if popup.is_empty() {
+        return None;
+    }
+    let variant = fields.short_text(VARIANT_KEY_BYTES_MAX)?;
+    let forgotten = fields.short_text(POPUP_ID_BYTES_MAX)?;
+    let clocks = fields.blob()?;
+    let row = fields.blob()?;
+    fields.is_at_end().then_some(Impression {
+        user,
+        revision,
+        at,
+        happening,
+        acted_at,
+        token,
+        popup,
+        version,
+        variant,
+        clocks,
+        row,
+        next_show_at,
+        forgotten,
+    })
+}
+
+/// The frames of `bytes`, one after another. Does not allocate.
+pub fn frames(bytes: &[u8]) -> Frames<'_> {
+    Frames { rest: bytes }
+}
+
+/// Iterator over framed records: see [`frames`]. After an error it ends.
+#[derive(Clone, Debug)]
+pub struct Frames<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Frames<'a> {
+    /// The bytes that were not yet walked over.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+}
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = Result<Frame<'a>, RecordError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let mut fields = Fields::new(self.rest);
+        let frame = fields
+            .blob()
+            .filter(|body| body.len() > USER_OFFSET && body.len() <= RECORD_BYTES_MAX)
+            .map(|bytes| Frame { bytes });
+        self.rest = frame.map_or(&[], |frame| &self.rest[frame.framed_bytes()..]);
+        Some(frame.ok_or(RecordError::Frame))
+    }
+}
+
+/// One framed record whose fields were not looked at yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// Bytes of the record with its length.
+    pub fn framed_bytes(&self) -> usize {
+        self.bytes.len() + 2
+    }
+
+    /// The record's time, without looking at the rest.
+    pub fn at(&self) -> WallMs {
+        let at = Fields::new(&self.bytes[1..]).i64();
+        WallMs(at.expect("a frame is longer than its fixed fields"))
+    }
+
+    /// The bytes of the user's id, without looking at the rest: not checked to be text.
+    ///
+    /// # Errors
+    /// Where the frame ends before the id does.
+    pub fn user_bytes(&self) -> Result<&'a [u8], RecordError> {
+        let mut fields = Fields::new(&self.bytes[USER_OFFSET..]);
+        let length = fields.u8().ok_or(RecordError::Malformed)?;
+        fields.take(usize::from(length)).ok_or(RecordError::Malformed)
+    }
+
+    /// The whole record.
+    ///
+    /// # Errors
+    /// As [`decode`].
+    pub fn record(&self) -> Result<Record<'a>, RecordError> {
+        decode(self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests;

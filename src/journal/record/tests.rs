@@ -1,0 +1,169 @@
+//! One record has one encoding; any other bytes are refused without a panic.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// A record's fields, owned, to borrow a record from.
+#[derive(Clone, Debug)]
+struct Owned {
+    erase: bool,
+    texts: [String; 5],
+    revision: Revision,
+    times: (i64, i64, Option<i64>),
+    happening: u8,
+    version: u32,
+    blobs: (Vec<u8>, Vec<u8>),
+}
+
+impl Owned {
+    fn record(&self) -> Record<'_> {
+        let [user, token, popup, variant, forgotten] = self.texts.each_ref().map(String::as_str);
+        let (at, acted_at, next) = self.times;
+        if self.erase {
+            return Record::Erase { user, revision: self.revision, at: WallMs(at) };
+        }
+        Record::Impression(Impression {
+            user,
+            revision: self.revision,
+            at: WallMs(at),
+            happening: Happening::from_number(self.happening).unwrap(),
+            acted_at: WallMs(acted_at),
+            token,
+            popup,
+            version: self.version,
+            variant,
+            clocks: &self.blobs.0,
+            row: &self.blobs.1,
+            next_show_at: next.map(WallMs),
+            forgotten,
+        })
+    }
+}
+
+fn owned() -> impl Strategy<Value = Owned> {
+    let texts = ["[a-zü]{1,60}", "[a-z.]{0,300}", "[a-z-]{1,64}", "[a-z]{0,64}", "[a-z]{0,64}"];
+    (
+        any::<bool>(),
+        texts,
+        (any::<u32>(), any::<u64>()),
+        any::<(i64, i64, Option<i64>)>(),
+        0u8..6,
+        any::<u32>(),
+        (
+            proptest::collection::vec(any::<u8>(), 0..64),
+            proptest::collection::vec(any::<u8>(), 0..400),
+        ),
+    )
+        .prop_map(|(erase, texts, (epoch, counter), times, happening, version, blobs)| Owned {
+            erase,
+            texts,
+            revision: Revision { epoch, counter },
+            times,
+            happening,
+            version,
+            blobs,
+        })
+}
+
+proptest! {
+    #[test]
+    fn what_is_appended_comes_back(records in proptest::collection::vec(owned(), 1..8)) {
+        let mut bytes = Vec::new();
+        let lengths: Vec<_> = records.iter().map(|r| append(&r.record(), &mut bytes)).collect();
+        prop_assert_eq!(lengths.iter().sum::<usize>(), bytes.len());
+        let mut walked = frames(&bytes);
+        for (record, length) in records.iter().zip(lengths) {
+            let frame = walked.next().unwrap().unwrap();
+            prop_assert_eq!(frame.framed_bytes(), length);
+            prop_assert_eq!(frame.at(), record.record().at());
+            prop_assert_eq!(frame.user_bytes().unwrap(), record.record().user().as_bytes());
+            prop_assert_eq!(frame.record().unwrap(), record.record());
+        }
+        prop_assert!(walked.next().is_none());
+    }
+
+    #[test]
+    fn a_changed_byte_is_another_record_or_none(
+        record in owned(), at in any::<prop::sample::Index>(), flip in 1u8..=255,
+    ) {
+        let mut bytes = Vec::new();
+        append(&record.record(), &mut bytes);
+        let index = at.index(bytes.len());
+        bytes[index] ^= flip;
+        for frame in frames(&bytes) {
+            let Ok(Ok(found)) = frame.map(|frame| frame.record()) else { continue };
+            prop_assert_ne!(found, record.record());
+        }
+    }
+
+    #[test]
+    fn no_bytes_panic_and_what_decodes_has_this_one_encoding(
+        mut bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        kind in 0u8..4,
+        short in 0u8..8,
+    ) {
+        if bytes.len() > USER_OFFSET {
+            bytes[0] = kind;
+            bytes[USER_OFFSET] = short;
+        }
+        if let Ok(record) = decode(&bytes) {
+            let mut again = Vec::new();
+            append(&record, &mut again);
+            prop_assert_eq!(&again[2..], &bytes[..]);
+        }
+        for frame in frames(&bytes).flatten() {
+            let _ = (frame.at(), frame.user_bytes(), frame.record());
+        }
+    }
+}
+
+fn longest() -> Owned {
+    Owned {
+        erase: false,
+        texts: [128, 512, 64, 64, 64].map(|length| "x".repeat(length)),
+        revision: Revision { epoch: u32::MAX, counter: u64::MAX },
+        times: (i64::MIN, i64::MAX, Some(0)),
+        happening: 5,
+        version: u32::MAX,
+        blobs: (vec![1; 64], vec![2; 1_024]),
+    }
+}
+
+#[test]
+fn the_longest_record_fits_and_each_text_has_its_limit() {
+    let record = longest();
+    let mut bytes = Vec::new();
+    append(&record.record(), &mut bytes);
+    assert_eq!(decode(&bytes[2..]).unwrap(), record.record());
+    for text in 0..5 {
+        let mut longer = longest();
+        longer.texts[text].push('x');
+        let appended = std::panic::catch_unwind(|| append(&longer.record(), &mut Vec::new()));
+        assert!(appended.is_err(), "text {text} has a limit");
+    }
+    let mut empty = longest();
+    empty.texts[0].clear();
+    assert!(std::panic::catch_unwind(|| append(&empty.record(), &mut Vec::new())).is_err());
+}
+
+#[test]
+fn malformed_records_are_refused_by_name() {
+    let mut bytes = Vec::new();
+    append(&longest().record(), &mut bytes);
+    let mut good = bytes.split_off(2);
+    assert_eq!(decode(&[]), Err(RecordError::Frame));
+    assert_eq!(decode(&vec![1; RECORD_BYTES_MAX + 1]), Err(RecordError::Frame));
+    assert_eq!(decode(&good[..good.len() - 1]), Err(RecordError::Malformed));
+    good.push(0);
+    assert_eq!(decode(&good), Err(RecordError::Malformed));
+    good.pop();
+    good[0] = 9;
+    assert_eq!(decode(&good), Err(RecordError::Kind));
+    good[0] = KIND_IMPRESSION;
+    good[USER_OFFSET + 1] = 0xff;
+    assert_eq!(decode(&good), Err(RecordError::Malformed), "a user is UTF-8");
+    let mut frame = frames(&[5, 0, 1, 2, 3, 4, 5]);
+    assert_eq!(frame.next(), Some(Err(RecordError::Frame)), "shorter than any record");
+    assert_eq!(frame.next(), None);
+}
