@@ -33,6 +33,15 @@ impl Errors {
         });
         None
     }
+
+    /// What was read where nothing was wrong, else the errors in the order of their lines.
+    pub fn finish<T>(mut self, read: T) -> Result<T, Vec<SourceError>> {
+        if self.list.is_empty() {
+            return Ok(read);
+        }
+        self.list.sort_by_key(|error| error.line);
+        Err(self.list)
+    }
 }
 
 /// A value with its path, such as `caps[0].n`.
@@ -73,13 +82,9 @@ impl<'t> Field<'t> {
     }
 
     /// A whole number within a range.
-    pub fn whole<N: TryFrom<i128> + Display>(
-        &self,
-        range: RangeInclusive<N>,
-        errors: &mut Errors,
-    ) -> Option<N>
+    pub fn whole<N>(&self, range: RangeInclusive<N>, errors: &mut Errors) -> Option<N>
     where
-        N: PartialOrd,
+        N: TryFrom<i128> + PartialOrd + Display,
     {
         let (min, max) = (range.start(), range.end());
         let Value::Number(text) = self.value else {

@@ -18,7 +18,8 @@ use crate::base::time::{DurationMs, Gap};
 use crate::catalog::schedule::{Window, Zone, zone_named};
 use crate::catalog::snapshot::{Cap, Content, OnFailure, Outcome, Popup, Status, Variant};
 
-const KEYS: [&str; 23] = [
+/// All fields of a popup.
+pub const FIELDS: [&str; 23] = [
     "id",
     "status",
     "placement",
@@ -101,7 +102,7 @@ pub fn definition(field: &Field<'_>, errors: &mut Errors) -> Option<Definition> 
             _ => None,
         });
     }
-    let table = field.table(&KEYS, errors);
+    let table = field.table(&FIELDS, errors);
     let table = table.map(|table| Table { path: String::new(), ..table });
     let definition = table.map(|table| {
         let mut popup = default_popup();
