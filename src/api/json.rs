@@ -3,8 +3,8 @@
 //!
 //! UTF-8 is checked once over the whole body; lone surrogates, trailing bytes, numbers beyond a
 //! double and equal names in one object (compared after unescaping) are refused. Limits: depth
-//! [`JSON_DEPTH_MAX`], members of one object [`JSON_MEMBERS_MAX`].
-//! The largest body takes at most [`JSON_SCRATCH_BYTES_MAX`] of scratch.
+//! [`JSON_DEPTH_MAX`], members of one object [`JSON_MEMBERS_MAX`]; the largest body takes at most
+//! `JSON_SCRATCH_BYTES_MAX` of scratch.
 
 use std::cell::Cell;
 use std::fmt;
@@ -14,8 +14,6 @@ use bumpalo::collections::Vec as BumpVec;
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 
 use super::refusal::{Code, Field, Refusal};
-#[cfg(doc)]
-use crate::base::limits::JSON_SCRATCH_BYTES_MAX;
 use crate::base::limits::{JSON_DEPTH_MAX, JSON_MEMBERS_MAX};
 use crate::catalog::target::Number;
 
