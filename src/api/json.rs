@@ -3,7 +3,8 @@
 //!
 //! UTF-8 is checked once over the whole body; lone surrogates, trailing bytes, numbers beyond a
 //! double and equal names in one object (compared after unescaping) are refused. Limits: depth
-//! [`JSON_DEPTH_MAX`], members of one object [`JSON_MEMBERS_MAX`].
+//! [`JSON_DEPTH_MAX`], members of one object [`JSON_MEMBERS_MAX`]; the largest body takes at most
+//! `JSON_SCRATCH_BYTES_MAX` of scratch.
 
 use std::cell::Cell;
 use std::fmt;

@@ -96,6 +96,8 @@ pub const IDLE_TIMEOUT_MS: u64 = 75_000;
 pub const JSON_DEPTH_MAX: usize = 16;
 /// Members of one JSON object of a request body.
 pub const JSON_MEMBERS_MAX: usize = 256;
+/// Scratch that the tree of the largest body takes, in bytes: 64 for each byte of it.
+pub const JSON_SCRATCH_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// Attributes of a request.
 pub const ATTRIBUTES_MAX: usize = 64;
 /// Events of one request (product, section 3).

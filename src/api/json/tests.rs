@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::base::limits::{BODY_BYTES_MAX, JSON_SCRATCH_BYTES_MAX};
 
 fn read(body: impl AsRef<[u8]>) -> Result<Value, Code> {
     parse(body.as_ref(), &Bump::new()).map(|json| value_of(&json)).map_err(|refusal| {
@@ -123,6 +124,22 @@ fn texts_without_escapes_borrow() {
     let bump = Bump::new();
     assert_eq!(parse(body, &bump), Ok(Json::Text("plain")));
     assert_eq!(bump.allocated_bytes(), 0);
+}
+
+// The worst of the forms that were thought of: many small arrays. Grown lists leave their old
+// places behind.
+#[test]
+fn scratch_is_bounded_by_the_body() {
+    let mut worst = 0;
+    for unit in ["0", "[]", "[0]", "[[0]]", "{\"a\":0}", "[0,0,0,0,0]", "\"\\n\""] {
+        let count = (BODY_BYTES_MAX - 1) / (unit.len() + 1);
+        let body = format!("[{}]", vec![unit; count].join(","));
+        assert!(body.len() <= BODY_BYTES_MAX);
+        let bump = Bump::new();
+        parse(body.as_bytes(), &bump).unwrap();
+        worst = worst.max(bump.allocated_bytes());
+    }
+    assert!(worst <= JSON_SCRATCH_BYTES_MAX, "{worst}");
 }
 
 fn any_value() -> impl Strategy<Value = Value> {
