@@ -73,6 +73,10 @@ pub const HEAD_FIELDS_MAX: usize = 64;
 pub const METHOD_BYTES_MAX: usize = 16;
 /// Largest request body, in bytes; larger is 413.
 pub const BODY_BYTES_MAX: usize = 64 * 1_024;
+/// Largest `Content-Length` that is taken for a number: 2^53; larger is 400.
+pub const CONTENT_LENGTH_MAX: u64 = 1 << 53;
+/// Digits of a chunk's size.
+pub const CHUNK_SIZE_DIGITS_MAX: usize = 16;
 /// Chunk extensions of one body, in bytes, all together.
 pub const CHUNK_EXTENSION_BYTES_MAX: usize = 256;
 /// Trailer section of a chunked body, in bytes.
@@ -89,6 +93,22 @@ pub const WRITE_STALL_TIMEOUT_MS: u64 = 5_000;
 pub const FIRST_BYTE_TIMEOUT_MS: u64 = 10_000;
 /// Idle keep-alive, in milliseconds: longer than a balancer's usual 60 s.
 pub const IDLE_TIMEOUT_MS: u64 = 75_000;
+
+/// From the end of sending to the end of a connection whose peer may still be sending, in
+/// milliseconds: closing at once would answer its bytes with a reset, and that could overtake the
+/// last answer.
+pub const LINGER_TIMEOUT_MS: u64 = 1_000;
+/// Bytes that are read and dropped in that time.
+pub const LINGER_BYTES_MAX: usize = 256 * 1_024;
+/// Bytes that a connection keeps of what it may not parse yet. More than one request, since what
+/// has been received when reading stops must not be lost.
+pub const CONNECTION_INPUT_BYTES_MAX: usize = 256 * 1_024;
+/// Answers of one connection that wait for a send, in bytes; with as many, reading stops.
+pub const CONNECTION_OUTPUT_BYTES_MAX: usize = 64 * 1_024;
+/// First capacity of a pooled buffer, in bytes: a usual turn's answers.
+pub const POOLED_BUFFER_BYTES: usize = 4 * 1_024;
+/// A buffer that has grown past this is not kept for reuse, in bytes.
+pub const POOLED_BUFFER_BYTES_MAX: usize = 64 * 1_024;
 
 // --- JSON and requests ---------------------------------------------------------------------------
 
@@ -166,6 +186,12 @@ const _: () = {
     assert!(CONTENT_DEPTH_MAX + 6 < SOURCE_DEPTH_MAX);
     assert!(2 * TARGET_DEPTH_MAX + 4 < SOURCE_DEPTH_MAX);
     assert!(REQUEST_LINE_BYTES_MAX < HEAD_BYTES_MAX);
+    // A request that has begun always fits; so do the offsets kept of it.
+    assert!(HEAD_BYTES_MAX + BODY_BYTES_MAX + TRAILER_BYTES_MAX < CONNECTION_INPUT_BYTES_MAX);
+    assert!(HEAD_BYTES_MAX <= u16::MAX as usize && CHUNK_EXTENSION_BYTES_MAX < u16::MAX as usize);
+    // One bit for each unanswered request.
+    assert!(PIPELINE_DEPTH_MAX <= u16::BITS as usize);
+    assert!(POOLED_BUFFER_BYTES < POOLED_BUFFER_BYTES_MAX);
     assert!(SHOWS_REMEMBERED_MAX * 16 + TOKEN_BYTES_MAX + 1_024 < RECORD_BYTES_MAX);
     assert!(RECORD_BYTES_MAX < BATCH_BYTES_MAX);
     assert!((BATCH_BYTES_MAX as u64) < SEGMENT_BYTES);

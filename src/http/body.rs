@@ -1,1 +1,253 @@
-//! body
+//! Chunked bodies: decoded as they arrive, each byte looked at once, so that a body costs its own
+//! size in memory however small its chunks are.
+//!
+//! ```text
+//! Size -> Extension* -> SizeEnd -> Data -> DataCr -> DataLf -> Size ...
+//!      (size 0)                 -> Trailer* -> SectionEnd -> done
+//! ```
+//!
+//! The decoder appends to a buffer that holds the head: first the body's bytes, then, while they
+//! arrive, the trailers, which are checked and cut off. Limits: `BODY_BYTES_MAX`,
+//! `CHUNK_EXTENSION_BYTES_MAX`, `TRAILER_BYTES_MAX`.
+
+use memchr::memchr;
+
+use super::fields::check_trailers;
+use super::refusal::Refusal;
+use super::scan::is_token_byte;
+use crate::base::limits::{
+    BODY_BYTES_MAX, CHUNK_EXTENSION_BYTES_MAX, CHUNK_SIZE_DIGITS_MAX, TRAILER_BYTES_MAX,
+};
+
+/// What the next byte has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// A digit of the size; so many have been.
+    Size(u8),
+    /// The first byte of an extension's name.
+    ExtensionNameFirst,
+    /// More of the name, or what may follow it.
+    ExtensionName,
+    /// The first byte of an extension's value.
+    ExtensionValueFirst,
+    /// More of a value that is a token.
+    ExtensionValue,
+    /// Inside a quoted value.
+    Quoted,
+    /// After a backslash inside a quoted value.
+    QuotedEscape,
+    /// After a quoted value.
+    QuotedEnd,
+    /// The LF of a size line.
+    SizeEnd,
+    /// Data of the chunk.
+    Data,
+    /// The CR after the data.
+    DataCr,
+    /// The LF after the data.
+    DataLf,
+    /// The first byte of a line of the trailer section.
+    TrailerFirst,
+    /// More of such a line.
+    Trailer,
+    /// The LF of such a line.
+    TrailerLf,
+    /// The LF of the empty line.
+    SectionEnd,
+}
+
+/// One chunked body on its way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ChunkDecoder {
+    state: State,
+    /// Bytes of extensions so far, in all chunks together.
+    extension_bytes: u16,
+    /// Of the present chunk: its size while that is read, what is missing of it afterwards. From
+    /// the last chunk on: where in the buffer the trailer section starts.
+    number: u32,
+}
+
+impl ChunkDecoder {
+    /// A decoder before the first byte of the body.
+    pub(super) fn new() -> ChunkDecoder {
+        ChunkDecoder { state: State::Size(0), extension_bytes: 0, number: 0 }
+    }
+
+    /// Takes bytes in; `buffer` holds `head_bytes` of head and the body so far, and grows by what
+    /// is decoded. Gives how many bytes were taken and whether the body is complete; where it is
+    /// not, all were taken. Allocates only where `buffer` has to grow.
+    ///
+    /// # Errors
+    /// Malformed chunks and trailers, and bodies over a limit.
+    pub(super) fn feed(
+        &mut self,
+        bytes: &[u8],
+        buffer: &mut Vec<u8>,
+        head_bytes: usize,
+    ) -> Result<(usize, bool), Refusal> {
+        let mut taken = 0;
+        while let Some(byte) = bytes.get(taken) {
+            match self.state {
+                State::Data => {
+                    taken += self.take_data(&bytes[taken..], buffer);
+                    continue;
+                }
+                State::Trailer => {
+                    taken += self.take_trailer(&bytes[taken..], buffer)?;
+                    continue;
+                }
+                State::DataCr | State::DataLf => self.take_data_end(*byte)?,
+                State::TrailerFirst | State::TrailerLf => self.take_line_edge(*byte, buffer)?,
+                State::SectionEnd => {
+                    self.end_section(*byte, buffer)?;
+                    return Ok((taken + 1, true));
+                }
+                State::Size(digits) => self.take_size(*byte, digits)?,
+                State::SizeEnd => self.end_size(*byte, buffer, head_bytes)?,
+                _ => self.take_extension(*byte)?,
+            }
+            taken += 1;
+        }
+        Ok((taken, false))
+    }
+
+    fn take_size(&mut self, byte: u8, digits: u8) -> Result<(), Refusal> {
+        if let Some(value) = char::from(byte).to_digit(16) {
+            if usize::from(digits) == CHUNK_SIZE_DIGITS_MAX {
+                return Err(Refusal::MalformedChunk);
+            }
+            // A size that saturates is over the limit all the same.
+            self.number = self.number.saturating_mul(16).saturating_add(value);
+            self.state = State::Size(digits + 1);
+            return Ok(());
+        }
+        self.state = match byte {
+            _ if digits == 0 => return Err(Refusal::MalformedChunk),
+            b';' => State::ExtensionNameFirst,
+            b'\r' => State::SizeEnd,
+            _ => return Err(Refusal::MalformedChunk),
+        };
+        if byte == b';' { self.count_extension_byte() } else { Ok(()) }
+    }
+
+    fn count_extension_byte(&mut self) -> Result<(), Refusal> {
+        self.extension_bytes += 1;
+        if usize::from(self.extension_bytes) > CHUNK_EXTENSION_BYTES_MAX {
+            return Err(Refusal::MalformedChunk);
+        }
+        Ok(())
+    }
+
+    /// `;name`, `;name=token` or `;name="text"`, any number of them, without white space between.
+    fn take_extension(&mut self, byte: u8) -> Result<(), Refusal> {
+        let token = is_token_byte(byte);
+        self.state = match (self.state, byte) {
+            (State::ExtensionNameFirst | State::ExtensionName, _) if token => State::ExtensionName,
+            (State::ExtensionValueFirst | State::ExtensionValue, _) if token => {
+                State::ExtensionValue
+            }
+            (State::ExtensionName, b'=') => State::ExtensionValueFirst,
+            (State::ExtensionValueFirst, b'"') => State::Quoted,
+            (State::Quoted, b'"') => State::QuotedEnd,
+            (State::Quoted, b'\\') => State::QuotedEscape,
+            (State::Quoted | State::QuotedEscape, b'\t' | b' '..=b'~' | 0x80..) => State::Quoted,
+            (State::ExtensionName | State::ExtensionValue | State::QuotedEnd, b';') => {
+                State::ExtensionNameFirst
+            }
+            (State::ExtensionName | State::ExtensionValue | State::QuotedEnd, b'\r') => {
+                self.state = State::SizeEnd;
+                return Ok(());
+            }
+            _ => return Err(Refusal::MalformedChunk),
+        };
+        self.count_extension_byte()
+    }
+
+    fn end_size(&mut self, byte: u8, buffer: &[u8], head_bytes: usize) -> Result<(), Refusal> {
+        if byte != b'\n' {
+            return Err(Refusal::MalformedChunk);
+        }
+        let size = usize::try_from(self.number).unwrap_or(usize::MAX);
+        if size.saturating_add(buffer.len() - head_bytes) > BODY_BYTES_MAX {
+            return Err(Refusal::BodyTooLarge);
+        }
+        self.state = State::Data;
+        if size == 0 {
+            self.number = u32::try_from(buffer.len()).expect("a head and a body fit in 32 bits");
+            self.state = State::TrailerFirst;
+        }
+        Ok(())
+    }
+
+    fn take_data(&mut self, bytes: &[u8], buffer: &mut Vec<u8>) -> usize {
+        let missing = usize::try_from(self.number).expect("within the limit of a body");
+        debug_assert!(missing > 0 && missing <= BODY_BYTES_MAX);
+        let count = missing.min(bytes.len());
+        buffer.extend_from_slice(&bytes[..count]);
+        self.number -= u32::try_from(count).expect("at most what is missing");
+        if self.number == 0 {
+            self.state = State::DataCr;
+        }
+        count
+    }
+
+    fn take_data_end(&mut self, byte: u8) -> Result<(), Refusal> {
+        self.state = match (self.state, byte) {
+            (State::DataCr, b'\r') => State::DataLf,
+            (State::DataLf, b'\n') => State::Size(0),
+            _ => return Err(Refusal::MalformedChunk),
+        };
+        Ok(())
+    }
+
+    /// The first byte of a line of the trailer section, or the last one of a line.
+    fn take_line_edge(&mut self, byte: u8, buffer: &mut Vec<u8>) -> Result<(), Refusal> {
+        self.state = match (self.state, byte) {
+            (State::TrailerFirst, b'\r') => State::SectionEnd,
+            (State::TrailerLf, b'\n') => State::TrailerFirst,
+            (_, b'\n') | (State::TrailerLf, _) => return Err(Refusal::MalformedTrailer),
+            _ => State::Trailer,
+        };
+        self.append_trailer(&[byte], buffer)
+    }
+
+    /// A part of a line up to its CR.
+    fn take_trailer(&mut self, bytes: &[u8], buffer: &mut Vec<u8>) -> Result<usize, Refusal> {
+        let end = memchr(b'\r', bytes);
+        let part = &bytes[..end.map_or(bytes.len(), |at| at + 1)];
+        // The length first: what is refused must not depend on how the bytes were split.
+        let space = TRAILER_BYTES_MAX - self.trailer_bytes(buffer);
+        let within = &part[..part.len().min(space)];
+        if memchr(b'\n', within).is_some() {
+            return Err(Refusal::MalformedTrailer);
+        }
+        self.append_trailer(part, buffer)?;
+        if end.is_some() {
+            self.state = State::TrailerLf;
+        }
+        Ok(part.len())
+    }
+
+    fn append_trailer(&self, part: &[u8], buffer: &mut Vec<u8>) -> Result<(), Refusal> {
+        if self.trailer_bytes(buffer) + part.len() > TRAILER_BYTES_MAX {
+            return Err(Refusal::TrailersTooLarge);
+        }
+        buffer.extend_from_slice(part);
+        Ok(())
+    }
+
+    fn trailer_bytes(&self, buffer: &[u8]) -> usize {
+        buffer.len() - usize::try_from(self.number).expect("an offset in a buffer")
+    }
+
+    fn end_section(&mut self, byte: u8, buffer: &mut Vec<u8>) -> Result<(), Refusal> {
+        if byte != b'\n' {
+            return Err(Refusal::MalformedTrailer);
+        }
+        self.append_trailer(&[byte], buffer)?;
+        let start = usize::try_from(self.number).expect("an offset in a buffer");
+        check_trailers(&buffer[start..])?;
+        buffer.truncate(start);
+        Ok(())
+    }
+}

@@ -2,10 +2,19 @@
 //! sockets, no routes and nothing of popups. LIFECYCLE.md beside this file tells a connection's
 //! life; the rules are those of the reliability page.
 //!
-//! `head` request heads · `body` sized and chunked bodies · `connection` one connection's state ·
-//! `reply` answers as bytes.
+//! `scan` bytes and line ends · `fields`, `authority` parts of a head · `head` request heads ·
+//! `body` chunked bodies · `refusal` what is refused and how · `reply` answers as bytes · `pool`
+//! buffers for reuse · `slots` the order of answers · `connection` one connection's state.
 
-pub mod body;
+mod authority;
+mod body;
 pub mod connection;
+mod fields;
 pub mod head;
+pub mod pool;
+pub mod refusal;
 pub mod reply;
+mod scan;
+mod slots;
+#[cfg(test)]
+mod tests;
