@@ -140,8 +140,15 @@ pub const CPUS_MAX: u16 = 1_024;
 pub const BUSY_POLL_US_MAX: u32 = 100_000;
 /// Smallest memory of one shard's users, in bytes: pages for the sizes that are common.
 pub const SLICE_SHARD_BYTES_MIN: u64 = 1_024 * 1_024;
+/// Largest memory of one shard's users, in bytes: its pages have numbers of 21 bits.
+pub const SLICE_SHARD_BYTES_MAX: u64 = 128 << 30;
 /// Largest memory of all shards' users, in bytes: 16 TiB.
 pub const SLICE_BYTES_MAX: u64 = 16 << 40;
+/// Bytes of a page of a slice; the largest entry fits in half of one.
+pub const SLICE_PAGE_BYTES: usize = 64 * 1_024;
+/// Pages that one put searches for users who were not asked for lately; after as many it takes
+/// users who were. Half a megabyte: some 50 us.
+pub const SLICE_SWEEP_PAGES_MAX: usize = 8;
 /// Connections that a node may be told to hold.
 pub const CONNECTIONS_MAX: u32 = 4_194_304;
 /// Smallest budget of a node's journal, in bytes: what SQL may lag by and two segments beside it.
@@ -187,4 +194,9 @@ const _: () = {
     // The unapplied tail never fills the whole journal, or nothing could be retired.
     assert!(UNAPPLIED_BYTES_MAX < JOURNAL_BYTES_MIN);
     assert!(USER_BYTES_MAX <= LOG_FIELD_BYTES_MAX);
+    // An entry is a header of 12 bytes, the id and the state.
+    assert!(12 + USER_BYTES_MAX + STATE_BYTES_MAX <= SLICE_PAGE_BYTES / 2);
+    assert!(SLICE_SHARD_BYTES_MIN >= 16 * SLICE_PAGE_BYTES as u64);
+    assert!(SLICE_SHARD_BYTES_MAX / SLICE_PAGE_BYTES as u64 <= 1 << 21);
+    assert!(SLICE_BYTES_MAX / SLICE_SHARD_BYTES_MIN >= SHARDS_MAX as u64);
 };
