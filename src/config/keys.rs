@@ -1,7 +1,7 @@
 //! The table of keys: name, reader, and when a changed value takes effect. One row here is one key
 //! of the file, one `NUDGED_` variable and one line of `vendor-config/nudged.toml`.
 
-use super::schema::{Ack, Config, Level, LogFormat, Queue};
+use super::schema::{Ack, Config, LogFormat, Queue};
 use super::value::{
     Expected, Value, addresses, admin, boolean, count, cpu, cpus, duration, keys, one_of,
     optional_path, origins, path, size, url, users, whole, zone,
@@ -11,6 +11,7 @@ use crate::base::limits::{
     SLICE_SHARD_BYTES_MIN,
 };
 use crate::base::time::DURATION_MAX;
+use crate::telemetry::log::Level;
 
 /// When a changed value takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,8 +19,8 @@ pub use load::{DEFAULT_FILE, Environment, File, Flag, Loaded, load};
 pub use problem::{Kind, Origin, Problem, Problems};
 pub use reload::{Difference, reloadable_difference};
 pub use schema::{
-    Ack, AdminAddress, Config, Cors, Count, Journal, Keys, Level, Limits, Log, LogFormat, Mysql,
-    Queue, Redis, Secret,
+    Ack, AdminAddress, Config, Cors, Count, Journal, Keys, Limits, Log, LogFormat, Mysql, Queue,
+    Redis, Secret,
 };
 pub use value::{Expected, Value};
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crate::base::limits;
 use crate::base::time::DurationMs;
+use crate::telemetry::log::Level;
 
 /// Every setting of a node. Reading one allocates nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,20 +159,6 @@ pub struct Log {
     pub format: LogFormat,
 }
 
-/// Weight of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Level {
-    /// A person should look.
-    Error = 0,
-    /// Served less well, or soon will be.
-    Warn = 1,
-    /// Starts, stops, changes.
-    Info = 2,
-    /// What happens to each request.
-    Debug = 3,
-}
-
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -233,18 +220,6 @@ impl AdminAddress {
         match self {
             AdminAddress::Tcp(address) => address.ip().is_loopback(),
             AdminAddress::Unix(_) => true,
-        }
-    }
-}
-
-impl Level {
-    /// The level's name, as it is set and as it is logged.
-    pub fn name(self) -> &'static str {
-        match self {
-            Level::Error => "error",
-            Level::Warn => "warn",
-            Level::Info => "info",
-            Level::Debug => "debug",
         }
     }
 }
