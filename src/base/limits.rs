@@ -178,6 +178,52 @@ pub const READ_DEADLINE_MS: u64 = 50;
 /// Period of a shard's housekeeping, in milliseconds.
 pub const TICK_MS: u64 = 100;
 
+// --- configuration and telemetry -------------------------------------------------------------------
+
+/// Data listeners of a node.
+pub const LISTENERS_MAX: usize = 16;
+/// CPUs of a list: as many as the kernel's default CPU set holds.
+pub const CPUS_MAX: u16 = 1_024;
+/// Largest spinning before sleep, in microseconds: a tenth of a second.
+pub const BUSY_POLL_US_MAX: u32 = 100_000;
+/// Smallest memory of one shard's users, in bytes: pages for the sizes that are common.
+pub const SLICE_SHARD_BYTES_MIN: u64 = 1_024 * 1_024;
+/// Largest memory of one shard's users, in bytes: its pages have numbers of 21 bits.
+pub const SLICE_SHARD_BYTES_MAX: u64 = 128 << 30;
+/// Largest memory of all shards' users, in bytes: 16 TiB.
+pub const SLICE_BYTES_MAX: u64 = 16 << 40;
+/// Bytes of a page of a slice; the largest entry fits in half of one.
+pub const SLICE_PAGE_BYTES: usize = 64 * 1_024;
+/// Pages that one put searches for users who were not asked for lately; after as many it takes
+/// users who were. Half a megabyte: some 50 us.
+pub const SLICE_SWEEP_PAGES_MAX: usize = 8;
+/// Connections that a node may be told to hold.
+pub const CONNECTIONS_MAX: u32 = 4_194_304;
+/// Smallest budget of a node's journal, in bytes: what SQL may lag by and two segments beside it.
+pub const JOURNAL_BYTES_MIN: u64 = UNAPPLIED_BYTES_MAX + 2 * SEGMENT_BYTES;
+/// Shortest API key, in bytes.
+pub const KEY_BYTES_MIN: usize = 16;
+/// Longest API key, in bytes.
+pub const KEY_BYTES_MAX: usize = 256;
+/// API keys of one kind.
+pub const KEYS_MAX: usize = 64;
+/// CORS origins.
+pub const ORIGINS_MAX: usize = 256;
+/// Longest CORS origin, in bytes.
+pub const ORIGIN_BYTES_MAX: usize = 256;
+/// Users that are always logged in full.
+pub const LOG_USERS_MAX: usize = 1_000;
+/// Longest field of a log line, in bytes (reliability, "HTTP rules").
+pub const LOG_FIELD_BYTES_MAX: usize = 256;
+/// Log lines that wait for the writer thread; with as many, new ones are dropped and counted.
+pub const LOG_LINES_MAX: usize = 1_024;
+/// Lines of one message that may be logged at once (reliability, "Failure modes").
+pub const LOG_BURST: u64 = 10;
+/// After a burst, one line of a message is logged in this time, in milliseconds.
+pub const LOG_PERIOD_MS: u64 = 1_000;
+/// Text of a setting that an error repeats, in characters.
+pub const SETTING_SHOWN_CHARS_MAX: usize = 60;
+
 const _: () = {
     // A show carries its number and actions in at most 16 bytes beside its time.
     assert!(USER_POPUPS_MAX * (SHOWS_REMEMBERED_MAX * 16 + 64) < STATE_BYTES_MAX);
@@ -208,4 +254,12 @@ const _: () = {
             < TOKEN_BYTES_MAX
     );
     assert!(IDLE_TIMEOUT_MS > 60_000);
+    // The unapplied tail never fills the whole journal, or nothing could be retired.
+    assert!(UNAPPLIED_BYTES_MAX < JOURNAL_BYTES_MIN);
+    assert!(USER_BYTES_MAX <= LOG_FIELD_BYTES_MAX);
+    // An entry is a header of 12 bytes, the id and the state.
+    assert!(12 + USER_BYTES_MAX + STATE_BYTES_MAX <= SLICE_PAGE_BYTES / 2);
+    assert!(SLICE_SHARD_BYTES_MIN >= 16 * SLICE_PAGE_BYTES as u64);
+    assert!(SLICE_SHARD_BYTES_MAX / SLICE_PAGE_BYTES as u64 <= 1 << 21);
+    assert!(SLICE_BYTES_MAX / SLICE_SHARD_BYTES_MIN >= SHARDS_MAX as u64);
 };

@@ -1,1 +1,31 @@
-//! config
+//! Configuration: what an operator may set, from where, and what is wrong with it.
+//!
+//! Flags beat environment beats file beats defaults (product, section 2). This module is given
+//! text and pairs; it reads no file and no environment, and knows nothing of what the settings do.
+//!
+//! `schema` the settings as values, with their defaults · `keys` the table of keys: name, reader,
+//! when a change takes effect · `value` what a key may hold, and its range in words · `load` the
+//! layers, one over the other · `problem` everything that is wrong, with file, line and range ·
+//! `reload` which changes wait for a restart.
+
+mod keys;
+mod load;
+mod problem;
+mod reload;
+mod schema;
+mod value;
+
+pub use load::{DEFAULT_FILE, Environment, File, Flag, Loaded, load};
+pub use problem::{Kind, Origin, Problem, Problems};
+pub use reload::{Difference, reloadable_difference};
+pub use schema::{
+    Ack, AdminAddress, Config, Cors, Count, Journal, Keys, Limits, Log, LogFormat, Mysql, Queue,
+    Redis, Secret,
+};
+pub use value::{Expected, Value};
+
+/// The commented file of every default, `vendor-config/nudged.toml`.
+pub const DEFAULTS: &str = include_str!("../../vendor-config/nudged.toml");
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! The table of keys: name, reader, and when a changed value takes effect. One row here is one key
+//! of the file, one `NUDGED_` variable and one line of `vendor-config/nudged.toml`.
+
+use super::schema::{Ack, Config, LogFormat, Queue};
+use super::value::{
+    Expected, Value, addresses, admin, boolean, count, cpu, cpus, duration, keys, one_of,
+    optional_path, origins, path, size, url, users, whole, zone,
+};
+use crate::base::limits::{
+    BUSY_POLL_US_MAX, CONNECTIONS_MAX, JOURNAL_BYTES_MIN, SHARDS_MAX, SLICE_BYTES_MAX,
+    SLICE_SHARD_BYTES_MIN,
+};
+use crate::base::time::DURATION_MAX;
+use crate::telemetry::log::Level;
+
+/// When a changed value takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    /// With a reload.
+    Reload,
+    /// With the next start.
+    Restart,
+}
+
+/// One row of the table.
+pub(super) struct Key {
+    /// The key with its section: `log.level`.
+    pub name: &'static str,
+    /// When a changed value takes effect.
+    pub when: When,
+    /// Reads a value into its field; says what it takes where it can't.
+    pub set: fn(&mut Config, &Value) -> Result<(), Expected>,
+    /// Whether two configurations hold the same value.
+    pub same: fn(&Config, &Config) -> bool,
+    /// Copies the value into the first configuration from the second.
+    pub copy: fn(&mut Config, &Config),
+}
+
+impl Key {
+    /// Whether the value may be shown in an error.
+    pub(super) fn is_secret(&self) -> bool {
+        self.name.starts_with("keys.") || self.name.ends_with(".url")
+    }
+
+    /// The name of its environment variable: `NUDGED_LOG_LEVEL`.
+    pub(super) fn variable(&self) -> String {
+        format!("{PREFIX}{}", self.name.replace('.', "_").to_ascii_uppercase())
+    }
+}
+
+/// What the names of all environment variables start with.
+pub(super) const PREFIX: &str = "NUDGED_";
+
+macro_rules! keys {
+    ($($when:ident $name:literal, $($field:ident).+ = $read:expr;)*) => {
+        /// Every key.
+        pub(super) static KEYS: &[Key] = &[$(Key {
+            name: $name,
+            when: When::$when,
+            set: |config, value| {
+                let read: fn(&Value) -> Result<_, Expected> = $read;
+                config.$($field).+ = read(value)?;
+                Ok(())
+            },
+            same: |one, other| one.$($field).+ == other.$($field).+,
+            copy: |to, from| to.$($field).+.clone_from(&from.$($field).+),
+        },)*];
+    };
+}
+
+const SECOND_MS: u64 = 1_000;
+const MINUTE_MS: u64 = 60_000;
+const HOUR_MS: u64 = 3_600_000;
+const SHOWS_MAX: u32 = 1_000_000;
+
+const LEVELS: [Level; 4] = [Level::Error, Level::Warn, Level::Info, Level::Debug];
+const FORMATS: [LogFormat; 3] = [LogFormat::Auto, LogFormat::Json, LogFormat::Text];
+
+keys! {
+    Restart "listen", listen = addresses;
+    Restart "admin", admin = admin;
+    Restart "admin_token_file", admin_token_file = optional_path;
+    Restart "data", data = path;
+    Reload "popups", popups = optional_path;
+    Restart "shards", shards = |value| count(value, 1, u32::from(SHARDS_MAX));
+    Restart "cpus", cpus = cpus;
+    Restart "writer_cpu", writer_cpu = cpu;
+    Restart "pin", pin = boolean;
+    Restart "busy_poll_us", busy_poll_us = |value| whole(value, 0, BUSY_POLL_US_MAX);
+    Restart "ack", ack = |value| {
+        one_of(value, &["written", "synced"], &[Ack::Written, Ack::Synced])
+    };
+    Restart "queue", queue = |value| {
+        one_of(value, &["journal", "redis"], &[Queue::Journal, Queue::Redis])
+    };
+    Reload "tz", tz = zone;
+    Reload "quiet_time", quiet_time = |value| duration(value, 0, DURATION_MAX.0);
+    Reload "max_per_day", max_per_day = |value| whole(value, 0, SHOWS_MAX);
+    Reload "max_per_session", max_per_session = |value| whole(value, 0, SHOWS_MAX);
+    Restart "lame_duck", lame_duck = |value| duration(value, 0, HOUR_MS);
+    Restart "drain_timeout", drain_timeout = |value| duration(value, SECOND_MS, HOUR_MS);
+    Restart "slice_bytes", slice_bytes = |value| {
+        size(value, SLICE_SHARD_BYTES_MIN, SLICE_BYTES_MAX)
+    };
+    Restart "connections_max", connections_max = |value| count(value, 1, CONNECTIONS_MAX);
+    Restart "journal.retention", journal.retention = |value| duration(value, 0, 366 * 24 * HOUR_MS);
+    Restart "journal.bytes_max", journal.bytes_max = |value| {
+        size(value, JOURNAL_BYTES_MIN, 16 << 40)
+    };
+    Restart "limits.read_deadline", limits.read_deadline = |value| duration(value, 1, MINUTE_MS);
+    Restart "limits.first_byte_timeout", limits.first_byte_timeout = |value| {
+        duration(value, 100, HOUR_MS)
+    };
+    Restart "limits.head_timeout", limits.head_timeout = |value| duration(value, 100, HOUR_MS);
+    Restart "limits.body_timeout", limits.body_timeout = |value| duration(value, 100, HOUR_MS);
+    Restart "limits.write_stall_timeout", limits.write_stall_timeout = |value| {
+        duration(value, 100, HOUR_MS)
+    };
+    Restart "limits.idle_timeout", limits.idle_timeout = |value| {
+        duration(value, SECOND_MS, 24 * HOUR_MS)
+    };
+    Restart "keys.server", keys.server = keys;
+    Restart "keys.public", keys.public = keys;
+    Reload "cors.origins", cors.origins = origins;
+    Reload "cors.max_age", cors.max_age = |value| duration(value, 0, 24 * HOUR_MS);
+    Reload "log.level", log.level = |value| {
+        one_of(value, &["error", "warn", "info", "debug"], &LEVELS)
+    };
+    Reload "log.users", log.users = users;
+    Reload "log.format", log.format = |value| one_of(value, &["auto", "json", "text"], &FORMATS);
+    Restart "redis.url", redis.url = |value| {
+        url(value, &["redis", "rediss", "redis+cluster", "redis+sentinel"])
+    };
+    Restart "redis.deadline", redis.deadline = |value| duration(value, 1, MINUTE_MS);
+    Restart "redis.slice_ttl", redis.slice_ttl = |value| duration(value, 0, HOUR_MS);
+    Restart "mysql.url", mysql.url = |value| url(value, &["mysql"]);
+    Restart "mysql.batch", mysql.batch = |value| whole(value, 1, 100_000);
+    Restart "mysql.connections", mysql.connections = |value| whole(value, 1, 64);
+}
+
+/// The position of a key in [`KEYS`].
+pub(super) fn position(name: &str) -> Option<usize> {
+    KEYS.iter().position(|key| key.name == name)
+}
+
+/// Whether a name is a section of the file.
+pub(super) fn is_section(name: &str) -> bool {
+    KEYS.iter().any(|key| key.name.split_once('.').is_some_and(|(section, _)| section == name))
+}
+
+/// The key that was probably meant: the same key in another section, else one that differs in
+/// few letters.
+pub(super) fn suggestion(unknown: &str) -> Option<&'static str> {
+    let last = |name: &'static str| name.rsplit('.').next().unwrap_or(name);
+    let unknown_last = unknown.rsplit('.').next().unwrap_or(unknown);
+    if let Some(key) = KEYS.iter().find(|key| last(key.name) == unknown_last) {
+        return Some(key.name);
+    }
+    // A third of the letters may differ, and a name of any length is compared in bounded time.
+    let distance_max = (unknown.len() / 3).clamp(1, 3);
+    KEYS.iter()
+        .map(|key| (distance(unknown, key.name).min(distance(unknown, last(key.name))), key.name))
+        .filter(|(distance, _)| *distance <= distance_max)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// How many letters must be put in, taken out or changed to make one name of the other
+/// (Levenshtein); at least the difference of their lengths, which alone is given for long names.
+fn distance(one: &str, other: &str) -> usize {
+    let apart = one.len().abs_diff(other.len());
+    if apart > 3 {
+        return apart;
+    }
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (index, left) in one.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = index + 1;
+        for (column, right) in other.bytes().enumerate() {
+            let changed = diagonal + usize::from(left != right);
+            diagonal = row[column + 1];
+            row[column + 1] = changed.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[other.len()]
+}

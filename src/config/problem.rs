@@ -1,0 +1,137 @@
+//! Everything that is wrong with a configuration, in words that an operator can act on: where the
+//! setting came from, its key, and what it takes. Secrets never get into these texts.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::value::Expected;
+
+/// Where a setting came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody set it.
+    Default,
+    /// A file.
+    File {
+        /// The file's name, as it was given.
+        name: Arc<str>,
+        /// The line, from 1.
+        line: u32,
+    },
+    /// An environment variable, by its name.
+    Environment(String),
+    /// A flag, by its name.
+    Flag(&'static str),
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where the setting came from.
+    pub origin: Origin,
+    /// The key with its section; empty for a file that is not TOML.
+    pub key: String,
+    /// What is wrong with it.
+    pub kind: Kind,
+}
+
+/// What is wrong with a setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The file is not TOML here; what the parser says of it.
+    Syntax(String),
+    /// There is no such key; the one that was probably meant.
+    Unknown(Option<&'static str>),
+    /// The value is not what the key takes.
+    Refused {
+        /// What it takes.
+        expected: Expected,
+        /// The value, cut short; `None` where it must not be shown.
+        got: Option<String>,
+    },
+    /// This version has no such store.
+    NotYet(&'static str),
+    /// It says nothing without another key.
+    Needs(&'static str),
+    /// An admin listener that others can reach has no token.
+    TokenMissing,
+    /// The same address as that of another key.
+    SameAddress(&'static str),
+    /// A key of the same text is in the other list.
+    SameKey(&'static str),
+    /// A stop would end before its lame duck does.
+    LongerThan(&'static str),
+    /// Too few bytes for each of so many shards.
+    SliceTooSmall {
+        /// Shards.
+        shards: u32,
+        /// What they need together, in MiB.
+        needed_mib: u64,
+    },
+}
+
+/// Everything that is wrong, in the order of files, variables and flags; never empty.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Origin {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Default => out.write_str("default"),
+            Origin::File { name, line } => write!(out, "{name}:{line}"),
+            Origin::Environment(name) => write!(out, "environment variable {name}"),
+            Origin::Flag(name) => out.write_str(name),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::Syntax(text) => out.write_str(text),
+            Kind::Unknown(None) => out.write_str("unknown key"),
+            Kind::Unknown(Some(near)) => write!(out, "unknown key; did you mean `{near}`?"),
+            Kind::Refused { expected, got: None } => write!(out, "expected {expected}"),
+            Kind::Refused { expected, got: Some(got) } => {
+                write!(out, "expected {expected}; got {got}")
+            }
+            Kind::NotYet(store) => write!(
+                out,
+                "this version of nudged has no {store} yet; take the url out to run with the \
+                 embedded storage in `data`"
+            ),
+            Kind::Needs(key) => write!(out, "needs `{key}` to be set too"),
+            Kind::TokenMissing => out.write_str(
+                "others can reach this address, so `admin_token_file` must name a file (0600) \
+                 with a token",
+            ),
+            Kind::SameAddress(key) => write!(out, "the same address as in `{key}`"),
+            Kind::SameKey(key) => write!(out, "one of its keys is also in `{key}`"),
+            Kind::LongerThan(key) => write!(out, "must not be longer than `{key}`"),
+            Kind::SliceTooSmall { shards, needed_mib } => {
+                write!(out, "{shards} shards need at least {needed_mib}MiB together")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: ", self.origin)?;
+        if !self.key.is_empty() {
+            // A key of a file may be any text; escaped, it can't forge a line of its own.
+            write!(out, "{}: ", self.key.escape_debug())?;
+        }
+        write!(out, "{}", self.kind)
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.0.iter().enumerate() {
+            let end = if index == 0 { "" } else { "\n" };
+            write!(out, "{end}{problem}")?;
+        }
+        Ok(())
+    }
+}

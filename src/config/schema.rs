@@ -1,0 +1,279 @@
+//! The settings as plain values, and their defaults. `vendor-config/nudged.toml` says the same
+//! with comments; a test holds the two equal.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use crate::base::limits;
+use crate::base::time::DurationMs;
+use crate::telemetry::log::Level;
+
+/// Every setting of a node. Reading one allocates nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Addresses of the data listeners, 1 to 16; port 0 picks a free one.
+    pub listen: Vec<SocketAddr>,
+    /// Where the admin listener is.
+    pub admin: AdminAddress,
+    /// File (0600) with the admin listener's bearer token; needed where it is not loopback.
+    pub admin_token_file: Option<PathBuf>,
+    /// Data directory: journal, SQLite, signing keys.
+    pub data: PathBuf,
+    /// Popups file, imported at start and reload.
+    pub popups: Option<PathBuf>,
+    /// Shards, 1 to 256; `Auto` is one for each CPU of `cpus`.
+    pub shards: Count,
+    /// CPUs that shards are pinned to in turn; `None` for all allowed ones but the last.
+    pub cpus: Option<Vec<u16>>,
+    /// CPU of the dedicated core; `None` for the last allowed one.
+    pub writer_cpu: Option<u16>,
+    /// Whether threads are pinned.
+    pub pin: bool,
+    /// How long an idle shard spins before it sleeps, in microseconds; 0 for not at all.
+    pub busy_poll_us: u32,
+    /// What `202` and a returned popup promise.
+    pub ack: Ack,
+    /// Where writes queue on their way to SQL.
+    pub queue: Queue,
+    /// Zone of `max_per_day`: a name of the tz database that is bundled with this binary.
+    pub tz: String,
+    /// After a show, no popup is shown for this long; 0 for none.
+    pub quiet_time: DurationMs,
+    /// Shows per user per calendar day; 0 for no limit.
+    pub max_per_day: u32,
+    /// Shows per session; 0 for no limit.
+    pub max_per_session: u32,
+    /// How long a stopping node goes on accepting after readiness went red.
+    pub lame_duck: DurationMs,
+    /// How long a stop may take in all.
+    pub drain_timeout: DurationMs,
+    /// Memory for users, all shards together, in bytes.
+    pub slice_bytes: u64,
+    /// Open connections; `Auto` is what the descriptor limits allow, at most 65,536.
+    pub connections_max: Count,
+    /// The journal.
+    pub journal: Journal,
+    /// Deadlines and bounds of requests.
+    pub limits: Limits,
+    /// API keys.
+    pub keys: Keys,
+    /// Origins of browsers.
+    pub cors: Cors,
+    /// The log.
+    pub log: Log,
+    /// Redis as arbiter of state; not in this version.
+    pub redis: Redis,
+    /// MySQL as store; not in this version.
+    pub mysql: Mysql,
+}
+
+/// The admin listener's address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// A unix socket, by its absolute path.
+    Unix(PathBuf),
+}
+
+/// A number that the node may work out by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// Worked out at start.
+    Auto,
+    /// Given.
+    Exactly(u32),
+}
+
+/// What an acknowledged record survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ack {
+    /// A kill -9 of the server.
+    Written,
+    /// Loss of power.
+    Synced,
+}
+
+/// The FIFO between decisions and SQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    /// The node's journal.
+    Journal,
+    /// A Redis list.
+    Redis,
+}
+
+/// `[journal]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Journal {
+    /// Segments that SQL has applied are kept for this long.
+    pub retention: DurationMs,
+    /// All segments together, in bytes; at it, the oldest applied ones go early.
+    pub bytes_max: u64,
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// A request that waits for its user's state answers degraded after this long.
+    pub read_deadline: DurationMs,
+    /// From accept to a connection's first byte.
+    pub first_byte_timeout: DurationMs,
+    /// From the first byte of a head to its end.
+    pub head_timeout: DurationMs,
+    /// From the end of a head to the end of its body.
+    pub body_timeout: DurationMs,
+    /// A peer that takes no byte of an answer for this long is reset.
+    pub write_stall_timeout: DurationMs,
+    /// Idle keep-alive.
+    pub idle_timeout: DurationMs,
+}
+
+/// `[keys]`: none of a kind means that none is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// Keys of servers: may do all.
+    pub server: Vec<Secret>,
+    /// Keys of apps and pages: may decide and post events, not explain.
+    pub public: Vec<Secret>,
+}
+
+/// `[cors]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cors {
+    /// `scheme://host[:port]`, or `*` alone for any; none for no CORS headers.
+    pub origins: Vec<String>,
+    /// How long browsers may remember a preflight.
+    pub max_age: DurationMs,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The least weighty level that is logged.
+    pub level: Level,
+    /// Users who are always logged in full, by their ids.
+    pub users: Vec<String>,
+    /// How lines look.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, else JSON lines.
+    Auto,
+    /// JSON lines.
+    Json,
+    /// Text.
+    Text,
+}
+
+/// `[redis]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redis {
+    /// Where it is; may hold a password.
+    pub url: Option<Secret>,
+    /// A command's deadline.
+    pub deadline: DurationMs,
+    /// A shard trusts its copy of a user for at most this long.
+    pub slice_ttl: DurationMs,
+}
+
+/// `[mysql]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mysql {
+    /// Where it is; may hold a password.
+    pub url: Option<Secret>,
+    /// Records that one transaction applies.
+    pub batch: u32,
+    /// Connections of the writer.
+    pub connections: u32,
+}
+
+/// A text that must not be seen: `Debug` hides it, and it has no `Display`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides a text.
+    pub fn new(text: String) -> Secret {
+        Secret(text)
+    }
+
+    /// The text itself, for those who must send or compare it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("(secret)")
+    }
+}
+
+impl AdminAddress {
+    /// Whether only this host can reach it: then no token is asked for.
+    pub fn is_local(&self) -> bool {
+        match self {
+            AdminAddress::Tcp(address) => address.ip().is_loopback(),
+            AdminAddress::Unix(_) => true,
+        }
+    }
+}
+
+impl Config {
+    /// The memory for users that each of `shards` shards gets, in bytes.
+    pub fn slice_bytes_per_shard(&self, shards: u16) -> u64 {
+        self.slice_bytes / u64::from(shards.max(1))
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))],
+            admin: AdminAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 8081))),
+            admin_token_file: None,
+            data: PathBuf::from("./nudged-data"),
+            popups: None,
+            shards: Count::Auto,
+            cpus: None,
+            writer_cpu: None,
+            pin: true,
+            busy_poll_us: 0,
+            ack: Ack::Written,
+            queue: Queue::Journal,
+            tz: "UTC".to_owned(),
+            quiet_time: DurationMs(0),
+            max_per_day: 0,
+            max_per_session: 0,
+            lame_duck: DurationMs(5_000),
+            drain_timeout: DurationMs(30_000),
+            slice_bytes: 256 << 20,
+            connections_max: Count::Auto,
+            journal: Journal { retention: DurationMs::DAY, bytes_max: 1 << 30 },
+            limits: Limits::default(),
+            keys: Keys::default(),
+            cors: Cors { origins: Vec::new(), max_age: DurationMs(600_000) },
+            log: Log { level: Level::Info, users: Vec::new(), format: LogFormat::Auto },
+            redis: Redis { url: None, deadline: DurationMs(20), slice_ttl: DurationMs(60_000) },
+            mysql: Mysql { url: None, batch: 1_000, connections: 1 },
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            read_deadline: DurationMs(limits::READ_DEADLINE_MS),
+            first_byte_timeout: DurationMs(limits::FIRST_BYTE_TIMEOUT_MS),
+            head_timeout: DurationMs(limits::HEAD_TIMEOUT_MS),
+            body_timeout: DurationMs(limits::BODY_TIMEOUT_MS),
+            write_stall_timeout: DurationMs(limits::WRITE_STALL_TIMEOUT_MS),
+            idle_timeout: DurationMs(limits::IDLE_TIMEOUT_MS),
+        }
+    }
+}

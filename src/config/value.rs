@@ -1,0 +1,409 @@
+//! What a key may hold: a setting as it was written, the readers that turn it into a value, and
+//! the allowed range in words. A reader's refusal is that range, so the two cannot differ.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::schema::{AdminAddress, Count, Secret};
+use crate::base::limits;
+use crate::base::time::{DURATION_MAX, DurationMs, parse_duration};
+
+/// A setting as it was written, before its key says what it must be.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A text of a file.
+    Text(String),
+    /// A whole number of a file.
+    Whole(i64),
+    /// true or false of a file.
+    Boolean(bool),
+    /// A list of a file, or a flag that was given more than once.
+    List(Vec<Value>),
+    /// Text of the environment or of a flag: read as whatever the key wants; lists are
+    /// separated by commas.
+    Loose(String),
+    /// Anything else, by the name of its type: no key takes it.
+    Other(&'static str),
+}
+
+/// What a key takes: the words of every error about its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// true or false.
+    Boolean,
+    /// A whole number, with its range.
+    Whole(u64, u64),
+    /// "auto" or a whole number, with its range.
+    AutoOrWhole(u64, u64),
+    /// A duration, with its range.
+    Duration(DurationMs, DurationMs),
+    /// A size in bytes, with its range.
+    Size(u64, u64),
+    /// One of a few words.
+    OneOf(&'static [&'static str]),
+    /// A list of addresses, with its greatest length.
+    Addresses(usize),
+    /// A TCP address or a unix socket.
+    AdminAddress,
+    /// A path.
+    Path,
+    /// A path, or nothing.
+    OptionalPath,
+    /// A list of CPUs.
+    Cpus,
+    /// A name of the tz database.
+    Zone,
+    /// API keys.
+    Keys,
+    /// CORS origins.
+    Origins,
+    /// User ids.
+    Users,
+    /// A URL, by its schemes.
+    Url(&'static [&'static str]),
+    /// A section, not a value.
+    Section,
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Expected::Boolean => out.write_str("true or false"),
+            Expected::Whole(min, max) => write!(out, "a whole number from {min} to {max}"),
+            Expected::AutoOrWhole(min, max) => {
+                write!(out, "\"auto\" or a whole number from {min} to {max}")
+            }
+            Expected::Duration(min, max) => {
+                write!(out, "a duration from {} to {}, ", Duration(min), Duration(max))?;
+                out.write_str("such as \"500ms\" or \"1h30m\" (units ms s m h d w)")
+            }
+            Expected::Size(min, max) => {
+                write!(out, "a size from {} to {}, ", Size(min), Size(max))?;
+                out.write_str("such as \"256MiB\" (units B KiB MiB GiB TiB)")
+            }
+            Expected::OneOf(words) => {
+                out.write_str("one of ")?;
+                write_quoted(out, words, "")
+            }
+            Expected::Addresses(max) => {
+                write!(out, "1 to {max} different addresses such as \"127.0.0.1:8080\" or ")?;
+                out.write_str("\"[::1]:8080\"")
+            }
+            Expected::AdminAddress => {
+                out.write_str("an address such as \"127.0.0.1:8081\", or \"unix:/path\"")
+            }
+            Expected::Path => out.write_str("a path"),
+            Expected::OptionalPath => out.write_str("a path, or \"\" for none"),
+            Expected::Cpus => {
+                let last = limits::CPUS_MAX - 1;
+                write!(out, "\"auto\" or different CPUs from 0 to {last} such as \"2-5,8\"")
+            }
+            Expected::Zone => {
+                out.write_str("a zone of the tz database, such as \"UTC\" or \"Europe/Berlin\"")
+            }
+            Expected::Keys => {
+                let (min, max) = (limits::KEY_BYTES_MIN, limits::KEY_BYTES_MAX);
+                write!(out, "a list of up to {} different keys, each of ", limits::KEYS_MAX)?;
+                write!(out, "{min} to {max} visible ASCII characters without commas")
+            }
+            Expected::Origins => {
+                write!(out, "a list of up to {} origins such as ", limits::ORIGINS_MAX)?;
+                out.write_str("\"https://shop.example\" (no path), or \"*\" alone for any")
+            }
+            Expected::Users => {
+                let (count, bytes) = (limits::LOG_USERS_MAX, limits::USER_BYTES_MAX);
+                write!(out, "a list of up to {count} user ids, each of 1 to {bytes} bytes ")?;
+                out.write_str("without control characters")
+            }
+            Expected::Url(schemes) => {
+                out.write_str("a URL that starts with ")?;
+                write_quoted(out, schemes, "://")?;
+                out.write_str(" and names a host, or \"\" for none")
+            }
+            Expected::Section => out.write_str("a section"),
+        }
+    }
+}
+
+fn write_quoted(out: &mut fmt::Formatter<'_>, words: &[&str], tail: &str) -> fmt::Result {
+    for (index, word) in words.iter().enumerate() {
+        let comma = if index == 0 { "" } else { ", " };
+        write!(out, "{comma}\"{word}{tail}\"")?;
+    }
+    Ok(())
+}
+
+/// A duration in its largest whole unit.
+struct Duration(DurationMs);
+
+impl fmt::Display for Duration {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.0.0;
+        let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+        match units.iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit)) {
+            Some((unit, name)) => write!(out, "{}{name}", ms / unit),
+            None if ms == 0 => out.write_str("0s"),
+            None => write!(out, "{ms}ms"),
+        }
+    }
+}
+
+/// Names of sizes and the power of two that each is.
+const SIZE_UNITS: [(&str, u32); 5] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
+
+/// A size in its largest whole unit.
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fits = |power: &u32| self.0 != 0 && self.0.is_multiple_of(1 << power);
+        let (name, power) =
+            SIZE_UNITS.iter().find(|(_, power)| fits(power)).unwrap_or(&SIZE_UNITS[4]);
+        write!(out, "{}{name}", self.0 >> power)
+    }
+}
+
+type Read<T> = Result<T, Expected>;
+
+/// The text of a value, if it is one.
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::Text(text) | Value::Loose(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// The members of a list as texts; one loose text is split at its commas.
+fn texts(value: &Value) -> Option<Vec<&str>> {
+    match value {
+        Value::List(values) => values.iter().map(text).collect(),
+        Value::Loose(text) if text.trim().is_empty() => Some(Vec::new()),
+        Value::Loose(text) => Some(text.split(',').map(str::trim).collect()),
+        _ => None,
+    }
+}
+
+fn number(value: &Value) -> Option<u64> {
+    match value {
+        Value::Whole(number) => u64::try_from(*number).ok(),
+        Value::Loose(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+pub(super) fn boolean(value: &Value) -> Read<bool> {
+    match value {
+        Value::Boolean(boolean) => Ok(*boolean),
+        Value::Loose(text) if text == "true" => Ok(true),
+        Value::Loose(text) if text == "false" => Ok(false),
+        _ => Err(Expected::Boolean),
+    }
+}
+
+pub(super) fn whole(value: &Value, min: u32, max: u32) -> Read<u32> {
+    number(value)
+        .and_then(|number| u32::try_from(number).ok())
+        .filter(|number| (min..=max).contains(number))
+        .ok_or(Expected::Whole(min.into(), max.into()))
+}
+
+pub(super) fn count(value: &Value, min: u32, max: u32) -> Read<Count> {
+    if text(value) == Some("auto") {
+        return Ok(Count::Auto);
+    }
+    whole(value, min, max)
+        .map(Count::Exactly)
+        .map_err(|_| Expected::AutoOrWhole(min.into(), max.into()))
+}
+
+pub(super) fn cpu(value: &Value) -> Read<Option<u16>> {
+    let last = u32::from(limits::CPUS_MAX) - 1;
+    match count(value, 0, last)? {
+        Count::Auto => Ok(None),
+        Count::Exactly(cpu) => Ok(Some(u16::try_from(cpu).expect("at most CPUS_MAX"))),
+    }
+}
+
+/// A list such as `2-5,8`, in the order given; a single number is a list of one.
+pub(super) fn cpus(value: &Value) -> Read<Option<Vec<u16>>> {
+    let one = match value {
+        Value::Whole(number) => number.to_string(),
+        Value::Text(text) | Value::Loose(text) => text.clone(),
+        _ => return Err(Expected::Cpus),
+    };
+    if one == "auto" {
+        return Ok(None);
+    }
+    let mut cpus = Vec::new();
+    for part in one.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (cpu_number(first)?, cpu_number(last)?);
+        if first > last {
+            return Err(Expected::Cpus);
+        }
+        for cpu in first..=last {
+            if cpus.contains(&cpu) {
+                return Err(Expected::Cpus);
+            }
+            cpus.push(cpu);
+        }
+    }
+    Ok(Some(cpus))
+}
+
+fn cpu_number(text: &str) -> Read<u16> {
+    let text = text.trim();
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = if digits { text.parse().ok() } else { None };
+    number.filter(|cpu| *cpu < limits::CPUS_MAX).ok_or(Expected::Cpus)
+}
+
+pub(super) fn duration(value: &Value, min_ms: u64, max_ms: u64) -> Read<DurationMs> {
+    debug_assert!(min_ms <= max_ms && max_ms <= DURATION_MAX.0);
+    text(value)
+        .and_then(|text| parse_duration(text).ok())
+        .filter(|duration| (min_ms..=max_ms).contains(&duration.0))
+        .ok_or(Expected::Duration(DurationMs(min_ms), DurationMs(max_ms)))
+}
+
+/// A size such as `256MiB`; a bare number is bytes.
+pub(super) fn size(value: &Value, min: u64, max: u64) -> Read<u64> {
+    let bytes = number(value).or_else(|| {
+        let text = text(value)?;
+        let (digits, power) = SIZE_UNITS
+            .iter()
+            .find_map(|(name, power)| Some((text.strip_suffix(name)?.trim_end(), *power)))?;
+        let number: u64 = number(&Value::Loose(digits.to_owned()))?;
+        number.checked_mul(1 << power)
+    });
+    bytes.filter(|bytes| (min..=max).contains(bytes)).ok_or(Expected::Size(min, max))
+}
+
+/// The value that stands at the word's place in the list.
+pub(super) fn one_of<T: Copy>(
+    value: &Value,
+    words: &'static [&'static str],
+    values: &[T],
+) -> Read<T> {
+    assert_eq!(words.len(), values.len(), "each word has its value");
+    text(value)
+        .and_then(|text| words.iter().position(|word| *word == text))
+        .map(|index| values[index])
+        .ok_or(Expected::OneOf(words))
+}
+
+pub(super) fn addresses(value: &Value) -> Read<Vec<SocketAddr>> {
+    let expected = Expected::Addresses(limits::LISTENERS_MAX);
+    let single = match value {
+        Value::Text(text) => Some(vec![text.as_str()]),
+        _ => texts(value),
+    };
+    let texts = single.filter(|texts| (1..=limits::LISTENERS_MAX).contains(&texts.len()));
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for text in texts.ok_or(expected)? {
+        let address: SocketAddr = text.parse().map_err(|_| expected)?;
+        // Port 0 picks a free port each time, so it may be named more than once.
+        if address.port() != 0 && addresses.contains(&address) {
+            return Err(expected);
+        }
+        addresses.push(address);
+    }
+    Ok(addresses)
+}
+
+pub(super) fn admin(value: &Value) -> Read<AdminAddress> {
+    let text = text(value).ok_or(Expected::AdminAddress)?;
+    match text.strip_prefix("unix:") {
+        Some(path) if path.starts_with('/') && path.len() > 1 && !path.contains('\0') => {
+            Ok(AdminAddress::Unix(PathBuf::from(path)))
+        }
+        Some(_) => Err(Expected::AdminAddress),
+        None => text.parse().map(AdminAddress::Tcp).map_err(|_| Expected::AdminAddress),
+    }
+}
+
+pub(super) fn path(value: &Value) -> Read<PathBuf> {
+    let text = text(value).filter(|text| !text.is_empty() && !text.contains('\0'));
+    text.map(PathBuf::from).ok_or(Expected::Path)
+}
+
+pub(super) fn optional_path(value: &Value) -> Read<Option<PathBuf>> {
+    if text(value) == Some("") {
+        return Ok(None);
+    }
+    path(value).map(Some).map_err(|_| Expected::OptionalPath)
+}
+
+pub(super) fn zone(value: &Value) -> Read<String> {
+    // The bundled database alone: what a name means must not differ between hosts.
+    let known = |text: &&str| jiff::tz::TimeZoneDatabase::bundled().get(text).is_ok();
+    text(value).filter(known).map(str::to_owned).ok_or(Expected::Zone)
+}
+
+pub(super) fn keys(value: &Value) -> Read<Vec<Secret>> {
+    let texts = texts(value).filter(|texts| texts.len() <= limits::KEYS_MAX);
+    let texts = texts.ok_or(Expected::Keys)?;
+    let mut keys: Vec<Secret> = Vec::with_capacity(texts.len());
+    for text in texts {
+        let length = (limits::KEY_BYTES_MIN..=limits::KEY_BYTES_MAX).contains(&text.len());
+        let visible = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
+        let key = Secret::new(text.to_owned());
+        if !length || !visible || keys.contains(&key) {
+            return Err(Expected::Keys);
+        }
+        keys.push(key);
+    }
+    Ok(keys)
+}
+
+pub(super) fn origins(value: &Value) -> Read<Vec<String>> {
+    let texts = texts(value).filter(|texts| texts.len() <= limits::ORIGINS_MAX);
+    let texts = texts.ok_or(Expected::Origins)?;
+    let any_alone = texts == ["*"];
+    if !any_alone && !texts.iter().all(|text| is_origin(text)) {
+        return Err(Expected::Origins);
+    }
+    Ok(texts.into_iter().map(str::to_owned).collect())
+}
+
+/// `scheme://host[:port]` as browsers send it: lower case, without path, query or fragment.
+fn is_origin(text: &str) -> bool {
+    let Some((scheme, host)) = text.split_once("://") else { return false };
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let of_host = |byte: u8| letter(byte) || matches!(byte, b'.' | b':' | b'[' | b']' | b'_');
+    text.len() <= limits::ORIGIN_BYTES_MAX
+        && scheme.starts_with(|first: char| first.is_ascii_lowercase())
+        && scheme.bytes().all(|byte| letter(byte) || matches!(byte, b'+' | b'.'))
+        && !host.is_empty()
+        && host.bytes().all(of_host)
+}
+
+pub(super) fn users(value: &Value) -> Read<Vec<String>> {
+    let texts = texts(value).filter(|texts| texts.len() <= limits::LOG_USERS_MAX);
+    let texts = texts.ok_or(Expected::Users)?;
+    let good = |user: &&str| {
+        (1..=limits::USER_BYTES_MAX).contains(&user.len()) && !user.contains(char::is_control)
+    };
+    if !texts.iter().all(good) {
+        return Err(Expected::Users);
+    }
+    Ok(texts.into_iter().map(str::to_owned).collect())
+}
+
+/// A URL of one of the schemes with something behind it; its parts are read where it is used.
+pub(super) fn url(value: &Value, schemes: &'static [&'static str]) -> Read<Option<Secret>> {
+    let text = text(value).ok_or(Expected::Url(schemes))?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let (scheme, rest) = text.split_once("://").ok_or(Expected::Url(schemes))?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
+    let host = authority.rsplit('@').next().unwrap_or("");
+    let plain = !text.contains(|letter: char| letter.is_control() || letter.is_whitespace());
+    if schemes.contains(&scheme) && !host.is_empty() && plain {
+        Ok(Some(Secret::new(text.to_owned())))
+    } else {
+        Err(Expected::Url(schemes))
+    }
+}

@@ -1,0 +1,115 @@
+//! The thread that writes the log: takes lines out of the queue and writes them, asleep while
+//! there are none. The only place where a log line may wait for a slow terminal or pipe.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, JoinHandle, park, park_timeout};
+use std::time::Duration;
+
+use crate::base::limits::LOG_PERIOD_MS;
+use crate::base::time::{MonoNs, WallMs};
+use crate::telemetry::log::{Log, Stamp};
+
+/// A running writer of the log.
+#[derive(Debug)]
+pub struct LogThread {
+    stopping: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl LogThread {
+    /// Starts the thread; lines go to `output` as they come. A log may have one such thread.
+    ///
+    /// # Errors
+    /// Where no thread can be had.
+    pub fn start(log: &Log, output: impl Write + Send + 'static) -> io::Result<LogThread> {
+        let stopping = Arc::new(AtomicBool::new(false));
+        let (own_log, own_stopping) = (log.clone(), stopping.clone());
+        let run = move || write_lines(&own_log, output, &own_stopping);
+        let thread = Builder::new().name("log".to_owned()).spawn(run)?;
+        let sleeper = thread.thread().clone();
+        // Costs a system call only where the thread sleeps.
+        log.on_line(move || sleeper.unpark());
+        // Lines from before the hook was there.
+        thread.thread().unpark();
+        Ok(LogThread { stopping, thread })
+    }
+
+    /// Writes what is queued and ends the thread.
+    pub fn stop(self) {
+        self.stopping.store(true, Ordering::Release);
+        self.thread.thread().unpark();
+        // A writer that panicked has nothing left to say.
+        let _ = self.thread.join();
+    }
+}
+
+/// Both clocks, now.
+pub fn stamp_now() -> Stamp {
+    let mono = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let wall = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    // The monotonic clock starts at boot, so neither part is negative.
+    let seconds = u64::try_from(mono.tv_sec).unwrap_or(0);
+    let nanoseconds = u64::try_from(mono.tv_nsec).unwrap_or(0);
+    Stamp {
+        mono: MonoNs(seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds)),
+        wall: WallMs(wall.tv_sec.saturating_mul(1_000).saturating_add(wall.tv_nsec / 1_000_000)),
+    }
+}
+
+fn write_lines(log: &Log, mut output: impl Write, stopping: &AtomicBool) {
+    loop {
+        // Read before the queue is: what was queued before the stop is then written.
+        let last = stopping.load(Ordering::Acquire);
+        log.sweep(stamp_now());
+        while let Some(line) = log.next_line() {
+            // Where the log can't be written there is nowhere to say so; the node goes on.
+            let _ = output.write_all(line.as_bytes());
+        }
+        let _ = output.flush();
+        if last {
+            return;
+        }
+        if log.has_unsaid() {
+            park_timeout(Duration::from_millis(LOG_PERIOD_MS));
+        } else {
+            park();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::log::{Level, Message};
+    use std::sync::Mutex;
+
+    #[derive(Clone, Default)]
+    struct Output(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Output {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_from_before_the_start_and_before_the_stop_are_written() {
+        let log = Log::new(Level::Info, false, &[]);
+        let output = Output::default();
+        log.write(stamp_now(), Message::Started, &[]);
+        let thread = LogThread::start(&log, output.clone()).unwrap();
+        log.write(stamp_now(), Message::Ready, &[]);
+        log.write(stamp_now(), Message::Stopped, &[]);
+        thread.stop();
+        let text = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), 3, "{text}");
+        assert!(text.lines().last().unwrap().contains("nudged has stopped"));
+    }
+}

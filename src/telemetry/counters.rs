@@ -1,0 +1,261 @@
+//! One block of numbers per shard. A shard writes its own block with plain stores, so a count
+//! costs a load and a store and never a bus lock; the admin listener reads all blocks.
+//!
+//! The table at the end of this file is the one place for names and help texts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::histogram::Histogram;
+
+/// A number that one thread writes and others read, a little late at worst.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds to it. Only the owning thread may: two writers would lose counts.
+    pub fn add(&self, count: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+    }
+
+    /// Adds one. Only the owning thread may.
+    pub fn increment(&self) {
+        self.add(1);
+    }
+
+    /// Takes from a gauge, not below 0. Only the owning thread may.
+    pub fn subtract(&self, count: u64) {
+        self.set(self.get().saturating_sub(count));
+    }
+
+    /// Sets a gauge. Only the owning thread may.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// Its value. Any thread may.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Counters of one name that differ in the value of one label. The last value is `other`, which
+/// takes what the table does not name, so that nothing goes uncounted.
+#[derive(Debug)]
+pub struct Family<const N: usize> {
+    cells: [Counter; N],
+    values: &'static [&'static str; N],
+}
+
+impl<const N: usize> Family<N> {
+    fn new(values: &'static [&'static str; N]) -> Family<N> {
+        Family { cells: std::array::from_fn(|_| Counter::default()), values }
+    }
+
+    /// The counter of a label's value; that of `other` where there is no such value.
+    pub fn of(&self, value: &str) -> &Counter {
+        let known = self.values.iter().position(|known| *known == value);
+        &self.cells[known.unwrap_or(N - 1)]
+    }
+}
+
+/// What readers do with a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It only rises, from 0 at start.
+    Counter,
+    /// It is what it is now.
+    Gauge,
+}
+
+/// One name of the table.
+pub struct Descriptor {
+    /// Its name without `nudged_`.
+    pub name: &'static str,
+    /// What readers do with it.
+    pub kind: Kind,
+    /// What it says.
+    pub help: &'static str,
+    /// The label and its values; none for a single number.
+    pub label: Option<(&'static str, &'static [&'static str])>,
+    /// Its numbers in a shard's block, one for each value of the label.
+    pub cells: fn(&ShardCounters) -> &[Counter],
+}
+
+/// One histogram of the table.
+pub struct HistogramDescriptor {
+    /// Its name without `nudged_`.
+    pub name: &'static str,
+    /// What it says.
+    pub help: &'static str,
+    /// The histogram in a shard's block.
+    pub histogram: fn(&ShardCounters) -> &Histogram,
+}
+
+macro_rules! shard_counters {
+    (
+        one { $($kind:ident $field:ident $name:literal $help:literal;)* }
+        many {
+            $($many:ident $many_name:literal [$label:literal $values:ident] $many_help:literal;)*
+        }
+        histograms {
+            $($histogram:ident $histogram_name:literal $histogram_help:literal;)*
+        }
+    ) => {
+        /// All numbers of one shard. Aligned so that no other shard's block shares its cache
+        /// lines, or the line beside them that processors fetch with it.
+        #[derive(Debug)]
+        #[repr(align(128))]
+        pub struct ShardCounters {
+            $(#[doc = $help] pub $field: Counter,)*
+            $(#[doc = $many_help] pub $many: Family<{ $values.len() }>,)*
+            $(#[doc = $histogram_help] pub $histogram: Histogram,)*
+        }
+
+        impl Default for ShardCounters {
+            fn default() -> ShardCounters {
+                ShardCounters {
+                    $($field: Counter::default(),)*
+                    $($many: Family::new(&$values),)*
+                    $($histogram: Histogram::default(),)*
+                }
+            }
+        }
+
+        /// Every counter and gauge of a shard.
+        pub static DESCRIPTORS: &[Descriptor] = &[
+            $(Descriptor {
+                name: $name, kind: Kind::$kind, help: $help, label: None,
+                cells: |shard| std::slice::from_ref(&shard.$field),
+            },)*
+            $(Descriptor {
+                name: $many_name, kind: Kind::Counter, help: $many_help,
+                label: Some(($label, &$values)),
+                cells: |shard| &shard.$many.cells,
+            },)*
+        ];
+
+        /// Every histogram of a shard.
+        pub static HISTOGRAMS: &[HistogramDescriptor] = &[$(HistogramDescriptor {
+            name: $histogram_name, help: $histogram_help, histogram: |shard| &shard.$histogram,
+        },)*];
+    };
+}
+
+const ROUTES: [&str; 6] = ["decide", "events", "health", "readyz", "options", "other"];
+const REASONS: [&str; 15] = [
+    "none",
+    "status",
+    "schedule",
+    "window",
+    "placement",
+    "target",
+    "rollout",
+    "max_shows",
+    "gap",
+    "cap",
+    "quiet",
+    "day",
+    "session",
+    "degraded",
+    "other",
+];
+const REJECTIONS: [&str; 8] = [
+    "bad_event",
+    "bad_decision",
+    "bad_ts",
+    "unknown_action",
+    "too_late",
+    "other_user",
+    "overloaded",
+    "other",
+];
+const STATUSES: [&str; 13] =
+    ["400", "401", "403", "404", "405", "408", "413", "414", "415", "431", "501", "503", "other"];
+
+shard_counters! {
+    one {
+        Counter connections_accepted "connections_accepted_total" "Connections accepted.";
+        Counter connections_refused "connections_refused_total"
+            "Connections closed at once: too many are open.";
+        Gauge connections_open "connections_open" "Connections that are open.";
+        Counter decisions_shown "decisions_shown_total" "Decisions that returned a popup.";
+        Counter events_accepted "events_accepted_total" "Events accepted.";
+        Counter events_duplicate "events_duplicate_total" "Events that repeated an accepted one.";
+        Counter degraded "degraded_total" "Requests whose user's state could not be read in time.";
+        Counter hops_sent "hops_sent_total" "Requests sent to the shard that owns their user.";
+        Counter hops_received "hops_received_total" "Requests taken for other shards.";
+        Counter hops_refused "hops_refused_total"
+            "Requests that found a full lane to another shard.";
+        Gauge parked "parked" "Requests that wait for state or for the journal.";
+        Counter ring_enters "ring_enters_total" "System calls into the ring.";
+        Counter ring_submissions "ring_submissions_total" "Operations submitted to the ring.";
+        Counter ring_completions "ring_completions_total" "Completions taken from the ring.";
+        Counter ring_buffers_empty "ring_buffers_empty_total"
+            "Receives that found no provided buffer.";
+        Counter ring_overflows "ring_overflows_total" "Completions that the queue had no room for.";
+        Counter slice_hits "slice_hits_total" "Users found in the slice.";
+        Counter slice_misses "slice_misses_total" "Users not found in the slice.";
+        Counter slice_evictions "slice_evictions_total" "Users evicted from the slice.";
+        Counter slice_full "slice_full_total" "Users who found no room in the slice.";
+        Gauge slice_entries "slice_entries" "Users in the slice.";
+        Gauge slice_bytes "slice_bytes" "Memory drawn for the slice, in bytes.";
+        Counter reads "reads_total" "Users read back from SQL.";
+        Counter journal_records "journal_records_total" "Records given to the journal.";
+        Counter journal_bytes "journal_bytes_total" "Bytes of records given to the journal.";
+        Counter journal_refusals "journal_refusals_total"
+            "Records that the journal had no room for.";
+        Gauge journal_waiting "journal_waiting"
+            "Answers that wait for the journal's acknowledgement.";
+        Counter turns "turns_total" "Turns of the shard's loop.";
+        Counter sleeps "sleeps_total" "Turns that ended asleep.";
+        Counter wakes "wakes_total" "Other threads woken.";
+    }
+    many {
+        requests "requests_total" ["route" ROUTES] "Requests by route.";
+        decisions_nothing "decisions_nothing_total" ["reason" REASONS]
+            "Decisions that returned no popup, by reason.";
+        events_rejected "events_rejected_total" ["code" REJECTIONS] "Events rejected, by code.";
+        http_errors "http_errors_total" ["status" STATUSES] "Refusals by status.";
+    }
+    histograms {
+        request_latency "request_seconds" "From a request's last byte to its queued answer.";
+        journal_wait "journal_wait_seconds" "From a record's hand-over to its acknowledgement.";
+        turn_length "turn_seconds" "Length of a turn of the shard's loop.";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_stands_once_and_by_the_rules_of_prometheus() {
+        let mut names: Vec<&str> = DESCRIPTORS.iter().map(|row| row.name).collect();
+        names.extend(HISTOGRAMS.iter().map(|row| row.name));
+        for descriptor in DESCRIPTORS {
+            let total = descriptor.name.ends_with("_total");
+            assert_eq!(total, descriptor.kind == Kind::Counter, "{}", descriptor.name);
+            let values = descriptor.label.map_or(1, |(_, values)| values.len());
+            assert_eq!((descriptor.cells)(&ShardCounters::default()).len(), values);
+            let last = descriptor.label.and_then(|(_, values)| values.last());
+            assert!(last.is_none_or(|last| *last == "other"));
+        }
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn a_family_counts_what_it_does_not_know_as_other() {
+        let shard = ShardCounters::default();
+        shard.decisions_nothing.of("gap").increment();
+        shard.decisions_nothing.of("no such reason").add(2);
+        assert_eq!(shard.decisions_nothing.of("gap").get(), 1);
+        assert_eq!(shard.decisions_nothing.of("other").get(), 2);
+        shard.connections_open.set(1);
+        shard.connections_open.subtract(2);
+        assert_eq!(shard.connections_open.get(), 0);
+        assert_eq!(align_of::<ShardCounters>(), 128);
+    }
+}

@@ -1,0 +1,310 @@
+//! The log: messages (one enum), who gets logged, how often, and the queue to the thread that
+//! writes. Owns no thread and no clock: time is given, and `runtime::log_thread` takes lines out.
+//!
+//! Never blocks: a full queue drops the line and counts it. Each message is logged 10 times at once
+//! and then once a second, over all threads of the node, with a count of those suppressed. Lines of
+//! users in `log.users` are always logged, with the id in clear; all other ids are hashed.
+//!
+//! Limits: 1,024 lines wait; a field has 256 bytes at most.
+
+mod line;
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use crossbeam::queue::ArrayQueue;
+
+use crate::base::limits::{LOG_BURST, LOG_LINES_MAX, LOG_PERIOD_MS};
+use crate::base::time::{MonoNs, WallMs};
+
+/// Weight of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Level {
+    /// A person should look.
+    Error = 0,
+    /// Served less well, or soon will be.
+    Warn = 1,
+    /// Starts, stops, changes.
+    Info = 2,
+    /// What happens to each request.
+    Debug = 3,
+}
+
+impl Level {
+    /// The level's name, as it is set and as it is logged.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Error => "error",
+            Level::Warn => "warn",
+            Level::Info => "info",
+            Level::Debug => "debug",
+        }
+    }
+}
+
+macro_rules! messages {
+    ($($level:ident $message:ident $name:literal $text:literal;)*) => {
+        /// Everything that a node may say.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Message { $(#[doc = $text] $message,)* }
+
+        impl Message {
+            /// Every message, in the order of their numbers.
+            pub const ALL: &[Message] = &[$(Message::$message,)*];
+
+            /// Its weight.
+            pub fn level(self) -> Level {
+                match self { $(Message::$message => Level::$level,)* }
+            }
+
+            /// Its name, for machines: it does not change.
+            pub fn name(self) -> &'static str {
+                match self { $(Message::$message => $name,)* }
+            }
+
+            /// What it says, for people.
+            pub fn text(self) -> &'static str {
+                match self { $(Message::$message => $text,)* }
+            }
+        }
+    };
+}
+
+messages! {
+    Info Started "started" "nudged starts";
+    Info Ready "ready" "takes requests";
+    Info Draining "draining" "stops; answers go on until the drain ends";
+    Info Stopped "stopped" "nudged has stopped";
+    Warn VariableUnknown "variable_unknown"
+        "an environment variable looks like a setting and is none";
+    Info ConfigReloaded "config_reloaded" "settings were reloaded";
+    Warn ConfigWaits "config_waits" "a changed setting waits for a restart";
+    Error ConfigRefused "config_refused" "a reload was refused; the old settings stay";
+    Info CatalogChanged "catalog_changed" "popups changed";
+    Warn CatalogLint "catalog_lint" "a popup may not do what it seems to";
+    Error CatalogRefused "catalog_refused" "popups were refused; the old ones stay";
+    Warn CoresShared "cores_shared" "threads share a core";
+    Warn PinFailed "pin_failed" "a thread could not be pinned";
+    Warn KeysMissing "keys_missing" "a listener that others can reach asks for no key";
+    Info JournalRecovered "journal_recovered" "the journal was read";
+    Warn JournalTorn "journal_torn" "the journal's unfinished end was cut";
+    Error JournalDamaged "journal_damaged" "the journal is damaged in its middle";
+    Error JournalFull "journal_full" "the journal has no room; decisions degrade";
+    Info JournalResumed "journal_resumed" "the journal has room again";
+    Error JournalFailed "journal_failed" "the journal could not be written";
+    Warn ClockStepped "clock_stepped" "the wall clock was set";
+    Error ClockApart "clock_apart" "the wall clock and the node's time are over a minute apart";
+    Error SqlFailed "sql_failed" "SQL could not apply records; they stay in the journal";
+    Info SqlResumed "sql_resumed" "SQL applies records again";
+    Error SqlHalted "sql_halted" "SQL holds other content for a record; applying has stopped";
+    Error DeadLetter "dead_letter" "SQL refused a record; it went to the dead-letter file";
+    Error ReadFailed "read_failed" "users could not be read back from SQL";
+    Warn ReadSlow "read_slow" "a user's state was not read in time; the answer degraded";
+    Warn SliceFull "slice_full" "no room for a user until SQL has applied changes";
+    Warn ConnectionsFull "connections_full" "as many connections are open as may be";
+    Warn AcceptFailed "accept_failed" "connections could not be accepted";
+    Warn BuffersEmpty "buffers_empty" "no buffer was left to receive into";
+    Warn LaneFull "lane_full" "the lane to another shard was full";
+    Warn AdminRefused "admin_refused" "an admin request had no valid token";
+    Info PopupChanged "popup_changed" "an operator changed a popup";
+    Info UserErased "user_erased" "a user was erased";
+    Debug Decided "decided" "a decision was made";
+    Debug EventTaken "event_taken" "an event was taken";
+    Warn LinesLost "lines_lost" "log lines were lost: the queue was full";
+}
+
+/// A moment by both clocks: the rate limit goes by one, the line shows the other.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stamp {
+    /// The monotonic time.
+    pub mono: MonoNs,
+    /// The time to show.
+    pub wall: WallMs,
+}
+
+/// A field of a line: its name and its value.
+pub type Field<'a> = (&'static str, Value<'a>);
+
+/// The value of a field.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    /// A text; control characters are escaped, and it is cut at 256 bytes.
+    Text(&'a str),
+    /// A whole number.
+    Number(u64),
+    /// A user's id: hashed, unless the user is listed.
+    User(&'a str),
+}
+
+/// How often one message is logged, over all threads, without a lock (GCRA).
+#[derive(Debug, Default)]
+struct Pace {
+    /// When, in nanoseconds, the next line would be due if lines came once a period.
+    due_ns: AtomicU64,
+    suppressed: AtomicU64,
+}
+
+impl Pace {
+    /// Whether a line may be logged now.
+    fn allow(&self, now: MonoNs) -> bool {
+        let period_ns = LOG_PERIOD_MS * 1_000_000;
+        let latest_ns = now.0.saturating_add((LOG_BURST - 1) * period_ns);
+        let step = |due_ns: u64| {
+            (due_ns <= latest_ns).then(|| due_ns.max(now.0).saturating_add(period_ns))
+        };
+        self.due_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).is_ok()
+    }
+}
+
+type Wake = Box<dyn Fn() + Send + Sync>;
+
+struct Shared {
+    lines: ArrayQueue<String>,
+    lost: AtomicU64,
+    level: AtomicU8,
+    json: AtomicBool,
+    has_users: AtomicBool,
+    /// Sorted. Written at reload alone; readers only ever try the lock.
+    users: RwLock<Vec<String>>,
+    paces: Vec<Pace>,
+    wake: OnceLock<Wake>,
+}
+
+/// A handle to the node's log; clones are the same log.
+#[derive(Clone)]
+pub struct Log {
+    shared: Arc<Shared>,
+}
+
+impl Log {
+    /// A log that keeps up to 1,024 lines until they are taken out. Allocates its queue.
+    pub fn new(level: Level, json: bool, users: &[String]) -> Log {
+        let shared = Shared {
+            lines: ArrayQueue::new(LOG_LINES_MAX),
+            lost: AtomicU64::new(0),
+            level: AtomicU8::new(level as u8),
+            json: AtomicBool::new(json),
+            has_users: AtomicBool::new(false),
+            users: RwLock::new(Vec::new()),
+            paces: Message::ALL.iter().map(|_| Pace::default()).collect(),
+            wake: OnceLock::new(),
+        };
+        let log = Log { shared: Arc::new(shared) };
+        log.reload(level, json, users);
+        log
+    }
+
+    /// Takes new settings. May wait for a thread that is just looking a user up.
+    pub fn reload(&self, level: Level, json: bool, users: &[String]) {
+        let mut sorted = users.to_vec();
+        sorted.sort_unstable();
+        let shared = &self.shared;
+        *shared.users.write().unwrap_or_else(PoisonError::into_inner) = sorted;
+        shared.has_users.store(!users.is_empty(), Ordering::Relaxed);
+        shared.level.store(level as u8, Ordering::Relaxed);
+        shared.json.store(json, Ordering::Relaxed);
+    }
+
+    /// What to do after each new line: wakes the thread that writes. The first call counts.
+    pub fn on_line(&self, wake: impl Fn() + Send + Sync + 'static) {
+        let _ = self.shared.wake.set(Box::new(wake));
+    }
+
+    /// Whether this user is always logged. Costs one load where nobody is listed; where the list
+    /// is just being replaced, nobody is.
+    pub fn is_listed(&self, user: &str) -> bool {
+        if !self.shared.has_users.load(Ordering::Relaxed) {
+            return false;
+        }
+        let Ok(users) = self.shared.users.try_read() else { return false };
+        users.binary_search_by(|listed| listed.as_str().cmp(user)).is_ok()
+    }
+
+    /// Whether a message about this user, or about none, would get past the level: asked before
+    /// its fields are put together.
+    pub fn wants(&self, message: Message, user: Option<&str>) -> bool {
+        message.level() as u8 <= self.shared.level.load(Ordering::Relaxed)
+            || user.is_some_and(|user| self.is_listed(user))
+    }
+
+    /// Logs a message, unless it is below the level or came too often. Allocates the line.
+    pub fn write(&self, stamp: Stamp, message: Message, fields: &[Field<'_>]) {
+        let user = fields.iter().find_map(|(_, value)| match value {
+            Value::User(user) => Some(*user),
+            _ => None,
+        });
+        if !self.wants(message, user) {
+            return;
+        }
+        let listed = user.is_some_and(|user| self.is_listed(user));
+        let pace = &self.shared.paces[message as usize];
+        if !listed && !pace.allow(stamp.mono) {
+            pace.suppressed.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let suppressed = if listed { 0 } else { pace.suppressed.swap(0, Ordering::Relaxed) };
+        self.push(stamp, message, fields, (listed, suppressed));
+    }
+
+    /// Logs what is left to be said: lines that were lost or suppressed with none after them to
+    /// carry their count. To be called about once a second.
+    pub fn sweep(&self, stamp: Stamp) {
+        for (message, pace) in Message::ALL.iter().zip(&self.shared.paces) {
+            if pace.suppressed.load(Ordering::Relaxed) > 0 && pace.allow(stamp.mono) {
+                let suppressed = pace.suppressed.swap(0, Ordering::Relaxed);
+                self.push(stamp, *message, &[], (false, suppressed));
+            }
+        }
+        let lost = self.shared.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let fields = [("count", Value::Number(lost))];
+            if !self.push(stamp, Message::LinesLost, &fields, (false, 0)) {
+                self.shared.lost.fetch_add(lost, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Whether [`Log::sweep`] would find something.
+    pub fn has_unsaid(&self) -> bool {
+        self.shared.lost.load(Ordering::Relaxed) > 0
+            || self.shared.paces.iter().any(|pace| pace.suppressed.load(Ordering::Relaxed) > 0)
+    }
+
+    /// The next line, with its line end.
+    pub fn next_line(&self) -> Option<String> {
+        self.shared.lines.pop()
+    }
+
+    /// Formats and queues a line; `listed_suppressed` says whether ids are shown in clear, and how
+    /// many lines of this message were left out before it. Whether there was room.
+    fn push(
+        &self,
+        stamp: Stamp,
+        message: Message,
+        fields: &[Field<'_>],
+        listed_suppressed: (bool, u64),
+    ) -> bool {
+        let (listed, suppressed) = listed_suppressed;
+        let line = line::Line { at: stamp.wall, message, fields, listed, suppressed };
+        let json = self.shared.json.load(Ordering::Relaxed);
+        let queued = self.shared.lines.push(line.render(json)).is_ok();
+        if !queued {
+            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(wake) = self.shared.wake.get() {
+            wake();
+        }
+        queued
+    }
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Log").field("lines", &self.shared.lines.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
