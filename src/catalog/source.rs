@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! TOML ─ tree ─┐
-//!              ├─ tree of values with lines ─ popup, rules, fields ─ Definition ─ canonical JSON
+//!              ├─ tree of values with lines ─ popup, content, rules ─ Definition ─ canonical JSON
 //! JSON ─ json ─┘                                                         └──────── read back ──┘
 //! ```
 //!
@@ -12,6 +12,7 @@
 use crate::catalog::snapshot::{Popup, Status};
 
 mod canonical;
+mod content;
 mod fields;
 mod json;
 mod popup;

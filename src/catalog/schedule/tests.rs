@@ -189,9 +189,16 @@ fn a_window_is_half_open_and_belongs_to_its_start_day() {
     }
 }
 
+/// Holds that a window next opens, in a zone and after a moment, at another moment.
+fn opens_each(cases: &[(Window, &str, &str, &str)]) {
+    for (window, zone, now, expected) in cases {
+        assert_eq!(opening(&[*window], zone, now), *expected, "{window:?} in {zone} at {now}");
+    }
+}
+
 #[test]
-fn windows_open_where_local_time_skips_and_repeats() {
-    let cases = [
+fn windows_open_where_hours_are_skipped_and_repeated() {
+    opens_each(&[
         // 02:30 is skipped: open from 03:00, the transition, while local time is still inside.
         (
             window(ALL, "02:30", "03:30"),
@@ -232,6 +239,12 @@ fn windows_open_where_local_time_skips_and_repeats() {
             "2026-10-03T15:00:00Z",
             "2026-10-03T15:30:00Z",
         ),
+    ]);
+}
+
+#[test]
+fn windows_open_where_midnights_and_days_are_skipped() {
+    opens_each(&[
         // Midnight is skipped.
         (
             window(SUN, "00:00", "02:00"),
@@ -259,10 +272,7 @@ fn windows_open_where_local_time_skips_and_repeats() {
             "2026-01-03T04:30:00Z",
             "2026-01-10T04:00:00Z",
         ),
-    ];
-    for (window, zone, now, expected) in cases {
-        assert_eq!(opening(&[window], zone, now), expected, "{window:?} in {zone} at {now}");
-    }
+    ]);
 }
 
 #[test]

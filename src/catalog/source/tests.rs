@@ -11,6 +11,7 @@ use crate::catalog::schedule::{Window, Zone};
 use crate::catalog::snapshot::{OnFailure, Outcome};
 
 mod refusals;
+mod targets;
 
 fn one(text: &str) -> Popup {
     let mut read = parse_toml(text).unwrap_or_else(|errors| panic!("{errors:?}"));
@@ -55,7 +56,10 @@ fn every_field_is_read() {
         priority = -3
         starts_at = 2026-03-01T00:00:00+01:00
         ends_at = "2026-04-01T00:00:00.0001+02:00"
-        windows = [{ days = ["mon", "sun"], from = "09:05", to = "24:00" }, { from = "22:00", to = "00:00" }]
+        windows = [
+            { days = ["mon", "sun"], from = "09:05", to = "24:00" },
+            { from = "22:00", to = "00:00" },
+        ]
         tz = "europe/berlin"
         max_shows = 3
         caps = [{ n = 16, per = "1w" }]
@@ -119,7 +123,10 @@ fn variants_are_read() {
 
 #[test]
 fn content_is_returned_as_it_is_written() {
-    let content = r#"{"b":1.50,"a":[1e3,-0,null,true,{"é":"\u00e9\n\"\\\ud83d\ude00/"}],"big":123456789012345678901234567890}"#;
+    let content = concat!(
+        r#"{"b":1.50,"a":[1e3,-0,null,true,{"é":"\u00e9\n\"\\\ud83d\ude00/"}],"#,
+        r#""big":123456789012345678901234567890}"#
+    );
     let read = parse_json_popup(&format!(r#"{{"id":"p", "content" : {content} }}"#)).unwrap();
     let text = &*read.popup.variants[0].content.0;
     // Numbers keep their digits; escapes give way to what they stand for.
@@ -330,7 +337,7 @@ proptest! {
         prop_assert_eq!(again.canonical_json(), text);
         // Equal in what they mean, too.
         prop_assert_eq!(format!("{:?}", again.popup), format!("{:?}", read.popup));
-        let by_value = parse_json_values(&[popup.clone()]).unwrap();
+        let by_value = parse_json_values(std::slice::from_ref(&popup)).unwrap();
         prop_assert_eq!(&by_value[0], &read);
         // The same popup in TOML is the same definition.
         let toml = toml::to_string(&json!({"popup": [popup]})).unwrap();

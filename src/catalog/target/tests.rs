@@ -128,7 +128,9 @@ proptest! {
     }
 
     #[test]
-    fn numbers_are_what_the_json_library_takes(text in "-?[0-9]{0,3}(\\.[0-9]{0,2})?([eE][+-]?[0-9]{0,2})?") {
+    fn numbers_are_what_the_json_library_takes(
+        text in "-?[0-9]{0,3}(\\.[0-9]{0,2})?([eE][+-]?[0-9]{0,2})?",
+    ) {
         // Its grammar, not its value: the library rounds to a double in haste.
         let library = serde_json::from_str::<f64>(&text).ok();
         let exact = library.map(|_| Number::Real(text.parse().unwrap()));
