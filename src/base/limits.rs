@@ -130,6 +130,21 @@ pub const READ_DEADLINE_MS: u64 = 50;
 /// Period of a shard's housekeeping, in milliseconds.
 pub const TICK_MS: u64 = 100;
 
+// --- SQL store -------------------------------------------------------------------------------------
+
+/// A statement waits this long for another connection's lock, in milliseconds.
+pub const SQL_BUSY_TIMEOUT_MS: u64 = 5_000;
+/// Page cache of the connection that writes, in KiB.
+pub const SQL_WRITE_CACHE_KIB: u32 = 32 * 1_024;
+/// Page cache of a connection that reads, in KiB.
+pub const SQL_READ_CACHE_KIB: u32 = 8 * 1_024;
+/// The write-ahead log is folded into the file when it has this many pages of 4 KiB.
+pub const SQL_WAL_PAGES: u32 = 4_000;
+/// Statements that a connection keeps prepared.
+pub const SQL_STATEMENTS_MAX: usize = 48;
+/// Rows of one answer to a person: a user's latest events, a popup's history.
+pub const SQL_ROWS_READ_MAX: u32 = 1_000;
+
 const _: () = {
     // A show carries its number and actions in at most 16 bytes beside its time.
     assert!(USER_POPUPS_MAX * (SHOWS_REMEMBERED_MAX * 16 + 64) < STATE_BYTES_MAX);
