@@ -49,6 +49,17 @@ pub const TARGET_DEPTH_MAX: usize = 8;
 pub const TARGET_VALUES_MAX: usize = 1_000;
 /// Largest content of a popup, variant or locale, in bytes of JSON (product, section 5).
 pub const CONTENT_BYTES_MAX: usize = 32 * 1_024;
+/// Nesting of content: below what the readers of TOML (80) and JSON take.
+pub const CONTENT_DEPTH_MAX: usize = 32;
+/// Nesting of a JSON text of popups: content within `locales` within `variants` and to spare.
+pub const SOURCE_DEPTH_MAX: usize = 64;
+/// Longest text of a rule, patterns included, in bytes.
+pub const TARGET_TEXT_BYTES_MAX: usize = 4 * 1_024;
+/// Memory of one compiled pattern, and of its cache, in bytes.
+pub const PATTERN_BYTES_MAX: usize = 1_024 * 1_024;
+/// Stretches of constant offset that a search for a local time walks. No zone has changed its
+/// offset more than 8 times in a year, and each window opens within 14 days.
+pub const STRETCHES_MAX: usize = 16;
 
 // --- HTTP (reliability, "HTTP rules") ------------------------------------------------------------
 
@@ -149,6 +160,9 @@ const _: () = {
     // A show carries its number and actions in at most 16 bytes beside its time.
     assert!(USER_POPUPS_MAX * (SHOWS_REMEMBERED_MAX * 16 + 64) < STATE_BYTES_MAX);
     assert!(EVENT_AGE_MAX_MS < TOMBSTONE_AGE_MAX_MS);
+    // popup list, popup, variants, variant, locales, locale: six levels around the content.
+    assert!(CONTENT_DEPTH_MAX + 6 < SOURCE_DEPTH_MAX);
+    assert!(2 * TARGET_DEPTH_MAX + 4 < SOURCE_DEPTH_MAX);
     assert!(REQUEST_LINE_BYTES_MAX < HEAD_BYTES_MAX);
     assert!(SHOWS_REMEMBERED_MAX * 16 + TOKEN_BYTES_MAX + 1_024 < RECORD_BYTES_MAX);
     assert!(RECORD_BYTES_MAX < BATCH_BYTES_MAX);

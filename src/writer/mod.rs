@@ -18,3 +18,8 @@ pub mod merge;
 pub mod stats;
 pub mod validate;
 
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;
