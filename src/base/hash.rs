@@ -9,10 +9,8 @@ const POPUP: RapidSecrets = RapidSecrets::seed_cpp(0x6e75_6467_6564_0002);
 const ROLLOUT: RapidSecrets = RapidSecrets::seed_cpp(0x6e75_6467_6564_0003);
 const VARIANT: RapidSecrets = RapidSecrets::seed_cpp(0x6e75_6467_6564_0004);
 const SESSION: RapidSecrets = RapidSecrets::seed_cpp(0x6e75_6467_6564_0005);
-const ERASED: [RapidSecrets; 2] = [
-    RapidSecrets::seed_cpp(0x6e75_6467_6564_0006),
-    RapidSecrets::seed_cpp(0x6e75_6467_6564_0007),
-];
+const ERASED: [RapidSecrets; 2] =
+    [RapidSecrets::seed_cpp(0x6e75_6467_6564_0006), RapidSecrets::seed_cpp(0x6e75_6467_6564_0007)];
 
 /// Hash of a user id: slice entry, partition.
 pub fn user(id: &[u8]) -> u64 {

@@ -149,9 +149,8 @@ pub fn build<'a>(
     assert!(records.len() <= APPLY_RECORDS_MAX, "a transaction applies up to 1,000 records");
     let mut builder = Builder { erased: tombstones.clone(), ..Builder::default() };
     let mut batch = Batch::default();
-    let kept = || {
-        records.iter().enumerate().filter(|(_, (sequence, _))| !left_out.contains_key(sequence))
-    };
+    let kept =
+        || records.iter().enumerate().filter(|(_, (sequence, _))| !left_out.contains_key(sequence));
     // Erases first: they act on the records before and after them alike.
     for (index, (_, record)) in kept() {
         let Record::Erase { user, revision, at } = record else { continue };

@@ -9,9 +9,7 @@ use proptest::prelude::*;
 use crate::base::ids::{PopupKey, Revision, Sequence};
 use crate::base::time::{DurationMs, Gap, WallMs};
 use crate::catalog::schedule::Zone;
-use crate::catalog::snapshot::{
-    Content, OnFailure, Popup, Settings, Snapshot, Status, Variant,
-};
+use crate::catalog::snapshot::{Content, OnFailure, Popup, Settings, Snapshot, Status, Variant};
 use crate::journal::record::{Happening, Impression, Record};
 use crate::state::apply::{self, Action, EventVerdict, ShowId};
 use crate::state::user::{UserState, encode_clocks, encode_popup};
@@ -92,8 +90,12 @@ pub(crate) fn histories(steps: usize) -> impl Strategy<Value = Vec<Step>> {
     let user = 0..USERS.len();
     let show = (user.clone(), 0..POPUPS, prop_oneof![8 => 1..4_usize, 1 => 30..POPUPS])
         .prop_flat_map(|(user, popup, count)| {
-            prop::option::of(0..3_u8)
-                .prop_map(move |session| Step::Show { user, popup, count, session })
+            prop::option::of(0..3_u8).prop_map(move |session| Step::Show {
+                user,
+                popup,
+                count,
+                session,
+            })
         });
     let event = (user.clone(), 0..6_usize, 0..5_usize)
         .prop_map(|(user, back, action)| Step::Event { user, back, action });
@@ -150,8 +152,7 @@ impl Journal {
         let popup = &self.snapshot.popups[popup];
         let session = session.map(|number| format!("s{number}"));
         let state = self.states.entry(user.to_owned()).or_default();
-        let shown =
-            apply::show(state, &self.snapshot, popup, session.as_deref(), self.now);
+        let shown = apply::show(state, &self.snapshot, popup, session.as_deref(), self.now);
         let forgotten = shown.forgotten.map(|key| id_of(&self.snapshot, key));
         let id = ShowId { popup: popup.key, number: shown.number, at: self.now };
         let token = format!("{user}.{}.{}.{}", popup.id, shown.number, self.now.0);
@@ -253,12 +254,8 @@ fn popup(index: usize) -> Popup {
         1 => format!("P{}", index - 1),
         _ => format!("p{} ", index - 2),
     };
-    let variant = Variant {
-        key: "".into(),
-        weight: 1,
-        content: Content("{}".into()),
-        locales: Vec::new(),
-    };
+    let variant =
+        Variant { key: "".into(), weight: 1, content: Content("{}".into()), locales: Vec::new() };
     Popup {
         key: PopupKey::of(&id),
         id: id.into(),

@@ -18,7 +18,6 @@ pub mod merge;
 pub mod stats;
 pub mod validate;
 
-
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]

@@ -249,10 +249,7 @@ impl Position {
     }
 }
 
-fn read_position(
-    transaction: &Transaction<'_>,
-    claim: Claim,
-) -> Result<Position, rusqlite::Error> {
+fn read_position(transaction: &Transaction<'_>, claim: Claim) -> Result<Position, rusqlite::Error> {
     let mut read = transaction
         .prepare_cached("SELECT epoch, off FROM writer_position WHERE stream = ?1 AND part = ?2")?;
     read.query_row((claim.stream.0, PART), |row| {

@@ -64,8 +64,7 @@ impl Sqlite {
 
     /// See [`crate::store::Store::load_popups`].
     pub(in crate::store) fn load_popups(&self) -> Result<Vec<StoredPopup>, StoreError> {
-        load(&self.connection)
-            .map_err(|source| StoreError::sql(&self.path, "read popups", source))
+        load(&self.connection).map_err(|source| StoreError::sql(&self.path, "read popups", source))
     }
 }
 
@@ -135,10 +134,8 @@ impl Import<'_> {
     }
 
     fn archive(&self, id: &str, known: &Known) -> rusqlite::Result<()> {
-        self.transaction.execute(
-            "UPDATE popups SET archived_at = ?2 WHERE popup_id = ?1",
-            (id, self.at.0),
-        )?;
+        self.transaction
+            .execute("UPDATE popups SET archived_at = ?2 WHERE popup_id = ?1", (id, self.at.0))?;
         let nothing = Value::Object(Map::new());
         self.record(id, (known.version, &known.text), "archived", &nothing)
     }

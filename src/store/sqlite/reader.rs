@@ -121,6 +121,11 @@ impl SqliteReader {
         })
     }
 
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     fn rows<T>(
         &self,
         query: &str,
@@ -136,10 +141,7 @@ impl SqliteReader {
 }
 
 /// A user's state; `None` where a row of theirs can't be read.
-fn read_user(
-    connection: &Connection,
-    user: &str,
-) -> Result<Option<UserState>, rusqlite::Error> {
+fn read_user(connection: &Connection, user: &str) -> Result<Option<UserState>, rusqlite::Error> {
     let mut state = UserState::default();
     let mut find = connection.prepare_cached(
         "SELECT revision_epoch, revision_counter, last_counted_at, day_shows, session,

@@ -125,10 +125,7 @@ impl<'c> EventInsert<'c> {
 }
 
 /// Writes user-level clocks where their revision is the higher one.
-pub(super) fn write_users(
-    connection: &Connection,
-    users: &[UserRow<'_>],
-) -> Result<(), RowError> {
+pub(super) fn write_users(connection: &Connection, users: &[UserRow<'_>]) -> Result<(), RowError> {
     let mut upsert = connection.prepare_cached(
         "INSERT INTO users (user_id, user_hash, revision_epoch, revision_counter, last_counted_at,
                             day_shows, session, session_shows)
@@ -260,8 +257,17 @@ pub(super) fn write_stats(
         let [decided, shown, ignored, dismissed, clicked, converted] = row.counts;
         let (stream, part) = (stream.0, PART);
         add.execute(params![
-            key.popup, key.variant, key.hour, stream, part, decided, shown, ignored, dismissed,
-            clicked, converted,
+            key.popup,
+            key.variant,
+            key.hour,
+            stream,
+            part,
+            decided,
+            shown,
+            ignored,
+            dismissed,
+            clicked,
+            converted,
         ])
         .map_err(of_row(row.index))?;
     }
