@@ -10,7 +10,9 @@ const A: &str = r#"{"id":"a","priority":1}"#;
 const A_CHANGED: &str = r#"{"id":"a","status":"paused"}"#;
 const B: &str = r#"{"id":"b"}"#;
 
-fn summary(popups: &[StoredPopup]) -> Vec<(&str, u32, Option<Status>)> {
+type Summary<'a> = (&'a str, u32, Option<Status>);
+
+fn summary(popups: &[StoredPopup]) -> Vec<Summary<'_>> {
     popups.iter().map(|popup| (popup.id.as_str(), popup.version, popup.status_override)).collect()
 }
 
@@ -24,7 +26,7 @@ fn versions_rise_with_texts_and_ids_come_and_go() {
     let directory = directory();
     let mut store = Store::open(directory.path()).unwrap();
     let archived = Some(Status::Archived);
-    let steps: [(&[(&str, &str)], &[(&str, u32, Option<Status>)]); 6] = [
+    let steps: [(&[(&str, &str)], &[Summary<'_>]); 6] = [
         (&[("a", A), ("b", B)], &[("a", 1, None), ("b", 1, None)]),
         (&[("a", A), ("b", B)], &[("a", 1, None), ("b", 1, None)]),
         (&[("a", A_CHANGED)], &[("a", 2, None), ("b", 1, archived)]),
