@@ -2,10 +2,10 @@
 
 use hashbrown::HashMap;
 
-use super::schedule::{Window, Zone};
+use super::schedule::{Window, Zone, zone_named};
 use super::target::Rule;
 use crate::base::ids::PopupKey;
-use crate::base::time::{DurationMs, Gap, WallMs};
+use crate::base::time::{DurationError, DurationMs, Gap, WallMs, parse_duration};
 
 /// Everything a decision reads beside the user's state: popups and the settings of product
 /// section 6. One decision uses one snapshot from start to end.
@@ -56,6 +56,46 @@ pub struct Settings {
     pub tz: jiff::tz::TimeZone,
 }
 
+impl Default for Settings {
+    /// No quiet time, no limits, days that end at midnight UTC.
+    fn default() -> Settings {
+        Settings {
+            quiet_time: DurationMs(0),
+            max_per_day: 0,
+            max_per_session: 0,
+            tz: jiff::tz::TimeZone::UTC,
+        }
+    }
+}
+
+impl Settings {
+    /// Reads settings as they are written: a duration, two counts, the name of a zone. Allocates.
+    ///
+    /// # Errors
+    /// [`SettingsError`] for the first of them that can't be read.
+    pub fn parse(
+        quiet_time: &str,
+        max_per_day: u32,
+        max_per_session: u32,
+        tz: &str,
+    ) -> Result<Settings, SettingsError> {
+        let quiet_time = parse_duration(quiet_time).map_err(SettingsError::QuietTime)?;
+        let tz = zone_named(tz).ok_or(SettingsError::UnknownZone)?.clone();
+        Ok(Settings { quiet_time, max_per_day, max_per_session, tz })
+    }
+}
+
+/// Why a text is not a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// `quiet_time` is not a duration.
+    #[error("quiet_time: not a duration of at most 100 years, such as \"10m\"")]
+    QuietTime(DurationError),
+    /// `tz` is not in the tz database.
+    #[error("tz: not a zone of the tz database, such as \"Europe/Berlin\" or \"UTC\"")]
+    UnknownZone,
+}
+
 /// A popup's status in the catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -102,7 +142,7 @@ pub struct Cap {
 }
 
 /// One compiled popup.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Popup {
     /// Its id, `[a-z0-9_-]{1,64}`.
     pub id: Box<str>,
@@ -156,7 +196,7 @@ impl Popup {
 }
 
 /// A variant: what a share of the users sees.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Variant {
     /// Its key; empty where the popup has no variants.
     pub key: Box<str>,

@@ -1,1 +1,211 @@
-//! source
+//! Popups as people write them: text → [`Definition`]s, strictly. Unknown keys are refused, every
+//! error of a text is reported, each with its line, its popup, its field and what is allowed.
+//!
+//! ```text
+//! TOML ─ tree ─┐
+//!              ├─ tree of values with lines ─ popup, rules, fields ─ Definition ─ canonical JSON
+//! JSON ─ json ─┘                                                         └──────── read back ──┘
+//! ```
+//!
+//! Knows nothing of files, versions and operators' overrides. Off the hot path: allocates freely.
+
+use crate::catalog::snapshot::{Popup, Status};
+
+mod canonical;
+mod fields;
+mod json;
+mod popup;
+mod rules;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+use fields::{Errors, Field};
+use tree::{Member, Node, Value};
+
+/// A popup as it is written, checked. Two definitions are equal where their canonical texts are.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    /// Compiled, but for its version and its status after an operator's overrides.
+    pub(in crate::catalog) popup: Popup,
+    canonical: Box<str>,
+}
+
+impl Definition {
+    /// The popup's id.
+    pub fn id(&self) -> &str {
+        &self.popup.id
+    }
+
+    /// The status that its text gives it.
+    pub fn status(&self) -> Status {
+        self.popup.status
+    }
+
+    /// Its one text: JSON without white space, what equals its default left out. A changed
+    /// canonical text is a new version. Reads back through [`parse_json_popup`] as an equal
+    /// definition.
+    pub fn canonical_json(&self) -> String {
+        self.canonical.as_ref().to_owned()
+    }
+}
+
+impl PartialEq for Definition {
+    fn eq(&self, other: &Definition) -> bool {
+        self.canonical == other.canonical
+    }
+}
+
+impl Eq for Definition {}
+
+/// One error of a text of popups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceError {
+    /// Line from 1, where the text has lines.
+    pub line: Option<u32>,
+    /// The popup's id as it is written, where it is known.
+    pub popup: Option<String>,
+    /// Path within the popup, such as `caps[0].n`; empty for the popup or the text as a whole.
+    pub field: String,
+    /// What is wrong, and what is allowed.
+    pub message: String,
+}
+
+impl SourceError {
+    /// An error of the text as a whole; line 0 stands for none.
+    fn of_text(line: u32, message: &str) -> SourceError {
+        let line = (line > 0).then_some(line);
+        SourceError { line, popup: None, field: String::new(), message: message.to_owned() }
+    }
+
+    /// The error with its file before it, as compilers write it:
+    /// `popups.toml:12: popup "x": caps[0].n: 17 is not in 1 to 16`.
+    pub fn in_file(&self, file: &str) -> String {
+        match self.line {
+            Some(line) => format!("{file}:{line}: {}", self.without_line()),
+            None => format!("{file}: {}", self.without_line()),
+        }
+    }
+
+    fn without_line(&self) -> String {
+        let mut text = String::new();
+        if let Some(popup) = &self.popup {
+            text.push_str(&format!("popup {}: ", fields::quoted(popup)));
+        }
+        if !self.field.is_empty() {
+            text.push_str(&format!("{}: ", self.field));
+        }
+        text.push_str(&self.message);
+        text
+    }
+}
+
+impl std::fmt::Display for SourceError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.line {
+            Some(line) => write!(formatter, "line {line}: {}", self.without_line()),
+            None => formatter.write_str(&self.without_line()),
+        }
+    }
+}
+
+impl std::error::Error for SourceError {}
+
+/// Reads a TOML text of `[[popup]]` tables; an empty one holds no popups.
+///
+/// # Errors
+/// Every error of the text; only the syntax errors where there are any.
+pub fn parse_toml(text: &str) -> Result<Vec<Definition>, Vec<SourceError>> {
+    let members = tree::from_toml(text)?;
+    popup_table(&members)
+}
+
+/// Reads a JSON text: a list of popups, or an object whose `popup` is one.
+///
+/// # Errors
+/// Every error of the text; only the first where it is not JSON.
+pub fn parse_json(text: &str) -> Result<Vec<Definition>, Vec<SourceError>> {
+    let node = json::from_json(text).map_err(|error| vec![error])?;
+    match &node.value {
+        Value::List(nodes) => definitions(nodes),
+        Value::Table(members) => popup_table(members),
+        other => {
+            let message = format!("expected a list of popups, found {}", other.kind());
+            Err(vec![SourceError::of_text(node.line, &message)])
+        }
+    }
+}
+
+/// Reads one popup from JSON.
+///
+/// # Errors
+/// Every error of the text; only the first where it is not JSON.
+pub fn parse_json_popup(text: &str) -> Result<Definition, Vec<SourceError>> {
+    let node = json::from_json(text).map_err(|error| vec![error])?;
+    let mut read = definitions(std::slice::from_ref(&node))?;
+    Ok(read.pop().expect("one value without errors is one popup"))
+}
+
+/// Reads popups that are JSON values already; its errors have no lines.
+///
+/// # Errors
+/// Every error.
+pub fn parse_json_values(
+    popups: &[serde_json::Value],
+) -> Result<Vec<Definition>, Vec<SourceError>> {
+    let text = serde_json::to_string(popups).expect("JSON values serialize");
+    parse_json(&text).map_err(|mut errors| {
+        errors.iter_mut().for_each(|error| error.line = None);
+        errors
+    })
+}
+
+/// The top of a document: nothing but `popup`, a list.
+fn popup_table(members: &[Member]) -> Result<Vec<Definition>, Vec<SourceError>> {
+    let mut errors = Errors::default();
+    let mut read = Vec::new();
+    for member in members {
+        match (&*member.key, &member.node.value) {
+            ("popup", Value::List(nodes)) => match definitions(nodes) {
+                Ok(definitions) => read = definitions,
+                Err(list) => errors.list.extend(list),
+            },
+            ("popup", _) => {
+                errors.add::<()>(member.line, "popup", "expected a list: write [[popup]]");
+            }
+            (key, _) => {
+                let message = "unknown key; known here: popup";
+                errors.add::<()>(member.line, key, message);
+            }
+        }
+    }
+    if errors.list.is_empty() { Ok(read) } else { Err(errors.list) }
+}
+
+fn definitions(nodes: &[Node]) -> Result<Vec<Definition>, Vec<SourceError>> {
+    let mut errors = Errors::default();
+    let mut lines_by_id = std::collections::BTreeMap::new();
+    let mut read = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let field = Field { path: String::new(), line: node.line, value: &node.value };
+        if let Some(id) = id_of(node)
+            && let Some(line) = lines_by_id.insert(id.to_owned(), node.line)
+        {
+            errors.popup = Some(id.to_owned());
+            let place = if line > 0 { format!(" at line {line}") } else { String::new() };
+            errors.add::<()>(node.line, "id", format!("is taken by another popup{place}"));
+        }
+        read.extend(popup::definition(&field, &mut errors));
+    }
+    if errors.list.is_empty() { Ok(read) } else { Err(errors.list) }
+}
+
+fn id_of(node: &Node) -> Option<&str> {
+    let Value::Table(members) = &node.value else { return None };
+    let id = members.iter().find(|member| &*member.key == "id")?;
+    match &id.node.value {
+        Value::Text(text) => Some(text),
+        _ => None,
+    }
+}

@@ -1,9 +1,11 @@
 //! The decision: `decide(catalog, user, context, now)`, pure. `target` evaluates rules · `gates`
-//! one popup against one user · `bucket` rollout and variants · `choose` the winner, the reason and
-//! next_in · `explain` every popup with its gate. Knows no clock, no I/O, no protocol.
+//! one popup against one user · `bucket` rollout and variants · `choose` the winner, the reason,
+//! next_in, and every popup with its gate. Knows no clock, no I/O, no protocol.
 
 pub mod bucket;
 pub mod choose;
 pub mod context;
 pub mod gates;
+#[cfg(test)]
+pub mod samples;
 pub mod target;

@@ -1,1 +1,141 @@
-//! target
+//! Evaluates a popup's rules on a request's attributes, in three-valued logic as SQL has it (product,
+//! section 5). Knows nothing of users' state or time. Rules are at most `TARGET_DEPTH_MAX` deep, so
+//! recursion is bounded. Nothing here allocates.
+
+use std::cmp::Ordering;
+
+use super::context::Value;
+use crate::catalog::target::{
+    Number, Order, Rule, Scalar, Test, compare_version, parse_boolean, parse_number,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// Whether a rule holds; `None` for unknown, which at the top is no match.
+pub fn evaluate(rule: &Rule, attributes: &[(&str, Value<'_>)]) -> Option<bool> {
+    match rule {
+        Rule::All(parts) => all(parts.iter().map(|part| evaluate(part, attributes))),
+        Rule::Any(parts) => any(parts.iter().map(|part| evaluate(part, attributes))),
+        Rule::Not(part) => evaluate(part, attributes).map(|holds| !holds),
+        Rule::Clause { attribute, test } => {
+            let named = attributes.iter().find(|(name, _)| **name == **attribute);
+            clause(test, named.map(|(_, value)| *value))
+        }
+    }
+}
+
+/// False if any part is false, else unknown if any is.
+fn all(mut parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let known_or_false = parts.try_fold(Some(true), |so_far, part| match part {
+        Some(false) => Err(()),
+        Some(true) => Ok(so_far),
+        None => Ok(None),
+    });
+    known_or_false.unwrap_or(Some(false))
+}
+
+/// True if any part is true, else unknown if any is.
+fn any(mut parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let known_or_true = parts.try_fold(Some(false), |so_far, part| match part {
+        Some(true) => Err(()),
+        Some(false) => Ok(so_far),
+        None => Ok(None),
+    });
+    known_or_true.unwrap_or(Some(true))
+}
+
+fn clause(test: &Test, value: Option<Value<'_>>) -> Option<bool> {
+    if let Test::Exists(wanted) = test {
+        return Some(value.is_some() == *wanted);
+    }
+    let value = value?;
+    match test {
+        Test::Exists(_) => None,
+        Test::Equal { value: wanted, negated } => {
+            Reading::of(value).equals(wanted).map(|equal| equal != *negated)
+        }
+        Test::In { values, negated } => {
+            let reading = Reading::of(value);
+            any(values.iter().map(|wanted| reading.equals(wanted))).map(|found| found != *negated)
+        }
+        Test::Order { order, value: bound } => {
+            Reading::of(value).compare(bound).map(|ordering| holds(*order, ordering))
+        }
+        Test::Contains(wanted) => contains(value, wanted),
+        Test::StartsWith(start) => text(value).map(|text| text.starts_with(&**start)),
+        Test::EndsWith(end) => text(value).map(|text| text.ends_with(&**end)),
+        Test::Semver { order, value: bound } => text(value)
+            .and_then(|text| compare_version(text, bound))
+            .map(|ordering| holds(*order, ordering)),
+        Test::Matches(pattern) => text(value).map(|text| pattern.is_match(text)),
+    }
+}
+
+/// A substring of a text, or a member of a list. The list is what the rule asks about, so a member
+/// of another type than the rule's is not the wanted one, and leaves nothing unknown.
+fn contains(value: Value<'_>, wanted: &Scalar) -> Option<bool> {
+    match (value, wanted) {
+        (Value::Text(text), Scalar::Text(part)) => Some(text.contains(&**part)),
+        (Value::List(members), _) => {
+            Some(members.iter().any(|member| Reading::of(*member).equals(wanted) == Some(true)))
+        }
+        _ => None,
+    }
+}
+
+fn text(value: Value<'_>) -> Option<&str> {
+    match value {
+        Value::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn holds(order: Order, ordering: Ordering) -> bool {
+    match order {
+        Order::Less => ordering.is_lt(),
+        Order::LessOrEqual => ordering.is_le(),
+        Order::Greater => ordering.is_gt(),
+        Order::GreaterOrEqual => ordering.is_ge(),
+    }
+}
+
+/// A value as each type that a rule may have, read once however many values the rule has.
+struct Reading<'a> {
+    text: Option<&'a str>,
+    number: Option<Number>,
+    boolean: Option<bool>,
+}
+
+impl<'a> Reading<'a> {
+    fn of(value: Value<'a>) -> Reading<'a> {
+        let nothing = Reading { text: None, number: None, boolean: None };
+        match value {
+            Value::Text(text) => Reading {
+                text: Some(text),
+                number: parse_number(text),
+                boolean: parse_boolean(text),
+            },
+            Value::Number(number) => Reading { number: Some(number), ..nothing },
+            Value::Boolean(boolean) => Reading { boolean: Some(boolean), ..nothing },
+            Value::List(_) | Value::Other => nothing,
+        }
+    }
+
+    fn equals(&self, wanted: &Scalar) -> Option<bool> {
+        match wanted {
+            Scalar::Text(wanted) => self.text.map(|text| text == &**wanted),
+            Scalar::Number(wanted) => self.number.map(|number| number == *wanted),
+            Scalar::Boolean(wanted) => self.boolean.map(|boolean| boolean == *wanted),
+        }
+    }
+
+    /// How the value stands to a bound; booleans have no order, and compiling refuses them here.
+    fn compare(&self, bound: &Scalar) -> Option<Ordering> {
+        match bound {
+            Scalar::Text(bound) => self.text.map(|text| text.cmp(bound)),
+            Scalar::Number(bound) => self.number.map(|number| number.compare(*bound)),
+            Scalar::Boolean(_) => None,
+        }
+    }
+}

@@ -1,1 +1,3 @@
-//! node
+//! Floor 6: start, stop, signals, subcommands.
+
+pub mod vectors;

@@ -1,7 +1,17 @@
-//! What is remembered of a user, and its compact, versioned encoding (see `encode`, `decode`).
+//! What is remembered of a user. Its compact, versioned encoding is in `encoding`; its only
+//! mutators are in `state::apply`. Knows nothing of requests and of what a catalog makes of it.
 //!
 //! In memory a shard keeps the encoding; a request decodes it into a scratch [`UserState`] that is
-//! used again and again, so neither side allocates after warm-up.
+//! used again and again, so neither side allocates after warm-up. Limits: `USER_POPUPS_MAX` popups,
+//! `SHOWS_REMEMBERED_MAX` shows of each, `STATE_BYTES_MAX` bytes encoded.
+
+mod encoding;
+#[cfg(test)]
+mod tests;
+
+pub use encoding::{
+    StateError, decode, decode_clocks, decode_popup, encode, encode_clocks, encode_popup,
+};
 
 use crate::base::ids::{PopupKey, Revision};
 use crate::base::limits::SHOWS_REMEMBERED_MAX;
@@ -62,6 +72,18 @@ pub struct Show {
 }
 
 impl PopupState {
+    /// An entry without a show, for scratch: [`decode_popup`] and the first show fill it.
+    pub fn empty(popup: PopupKey) -> PopupState {
+        PopupState {
+            popup,
+            shows_total: 0,
+            outcome: None,
+            outcome_at: WallMs::default(),
+            shows_used: 0,
+            shows: [Show::default(); SHOWS_REMEMBERED_MAX],
+        }
+    }
+
     /// The remembered shows, oldest first.
     pub fn shows(&self) -> &[Show] {
         &self.shows[..usize::from(self.shows_used)]

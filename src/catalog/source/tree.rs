@@ -1,0 +1,210 @@
+//! A text of popups as a tree of values with their lines: what TOML and JSON have in common, so
+//! that one reader checks both. Order of keys, and numbers as they are written, are kept.
+//!
+//! Knows nothing of popups. Limits: the nesting that the readers take, here for TOML the library's
+//! 80 levels.
+
+use std::fmt::Write;
+
+use toml::de::{DeFloat, DeInteger, DeTable, DeValue};
+
+use super::SourceError;
+
+/// A value and where it stands.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Its line from 1; 0 where it came without a text.
+    pub line: u32,
+    /// The value.
+    pub value: Value,
+}
+
+/// A value of TOML or JSON.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// JSON's null.
+    Null,
+    /// true or false.
+    Boolean(bool),
+    /// A number in JSON's grammar, as it is written.
+    Number(Box<str>),
+    /// A number that JSON lacks: TOML's `inf` and `nan`.
+    Unreal(Box<str>),
+    /// A text.
+    Text(Box<str>),
+    /// TOML's dates and times, as RFC 3339 writes them.
+    Time(Box<str>),
+    /// A list.
+    List(Vec<Node>),
+    /// A table of TOML, an object of JSON; its keys are unique and in the order given.
+    Table(Vec<Member>),
+}
+
+/// A key and its value.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The key.
+    pub key: Box<str>,
+    /// The key's line, as [`Node::line`].
+    pub line: u32,
+    /// The value.
+    pub node: Node,
+}
+
+impl Value {
+    /// What it is, for error messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Value::Null => "null",
+            Value::Boolean(_) => "a boolean",
+            Value::Number(_) => "a number",
+            Value::Unreal(_) => "not a finite number",
+            Value::Text(_) => "a text",
+            Value::Time(_) => "a date or time",
+            Value::List(_) => "a list",
+            Value::Table(_) => "a table",
+        }
+    }
+}
+
+/// Reads a TOML document.
+///
+/// # Errors
+/// All syntax errors that the library finds, with their lines.
+pub fn from_toml(text: &str) -> Result<Vec<Member>, Vec<SourceError>> {
+    let lines = Lines::of(text);
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if errors.is_empty() {
+        return Ok(lines.members(table.get_ref()));
+    }
+    let located = errors.iter().map(|error| {
+        let line = error.span().map_or(0, |span| lines.line(span.start));
+        SourceError::of_text(line, error.message().lines().next().unwrap_or("not TOML"))
+    });
+    Err(located.collect())
+}
+
+/// Where the lines of a text begin.
+struct Lines {
+    starts: Vec<usize>,
+}
+
+impl Lines {
+    fn of(text: &str) -> Lines {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Lines { starts: std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect() }
+    }
+
+    /// The line of a byte, from 1.
+    fn line(&self, at: usize) -> u32 {
+        let line = self.starts.partition_point(|start| *start <= at);
+        u32::try_from(line).unwrap_or(u32::MAX)
+    }
+
+    fn members(&self, table: &DeTable<'_>) -> Vec<Member> {
+        // The library sorts its tables by key; the places of the keys give the order back.
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        let member = |(key, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
+            let line = self.line(key.span().start);
+            // A table that is built up by dotted keys or headers has no place of its own.
+            let value_line = match value.get_ref() {
+                DeValue::Table(_) => line,
+                _ => self.line(value.span().start),
+            };
+            let key: &std::borrow::Cow<'_, str> = key.get_ref();
+            Member {
+                key: key.as_ref().into(),
+                line,
+                node: Node { line: value_line, value: self.value(value.get_ref()) },
+            }
+        };
+        entries.into_iter().map(member).collect()
+    }
+
+    fn value(&self, value: &DeValue<'_>) -> Value {
+        match value {
+            DeValue::String(text) => Value::Text(text.as_ref().into()),
+            DeValue::Integer(number) => integer(number),
+            DeValue::Float(number) => float(number),
+            DeValue::Boolean(value) => Value::Boolean(*value),
+            DeValue::Datetime(time) => Value::Time(time.to_string().into()),
+            DeValue::Array(values) => {
+                let node = |value: &toml::Spanned<DeValue<'_>>| Node {
+                    line: self.line(value.span().start),
+                    value: self.value(value.get_ref()),
+                };
+                Value::List(values.iter().map(node).collect())
+            }
+            DeValue::Table(table) => Value::Table(self.members(table)),
+        }
+    }
+}
+
+fn integer(number: &DeInteger<'_>) -> Value {
+    match i128::from_str_radix(number.as_str(), number.radix()) {
+        Ok(number) => Value::Number(number.to_string().into()),
+        Err(_) => Value::Unreal(number.as_str().into()),
+    }
+}
+
+fn float(number: &DeFloat<'_>) -> Value {
+    let text = number.as_str().trim_start_matches('+');
+    match text.parse::<f64>() {
+        // What is left of TOML's grammar without underscores and a plus sign is JSON's.
+        Ok(real) if real.is_finite() => Value::Number(text.into()),
+        _ => Value::Unreal(text.into()),
+    }
+}
+
+/// Appends a value as JSON without white space. `Unreal` is written as null: readers refuse it
+/// before.
+pub fn write_json(value: &Value, out: &mut String) {
+    match value {
+        Value::Null | Value::Unreal(_) => out.push_str("null"),
+        Value::Boolean(value) => out.push_str(if *value { "true" } else { "false" }),
+        Value::Number(text) => out.push_str(text),
+        Value::Text(text) | Value::Time(text) => write_text(text, out),
+        Value::List(nodes) => {
+            out.push('[');
+            for (index, node) in nodes.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_json(&node.value, out);
+            }
+            out.push(']');
+        }
+        Value::Table(members) => {
+            out.push('{');
+            for (index, member) in members.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_text(&member.key, out);
+                out.push(':');
+                write_json(&member.node.value, out);
+            }
+            out.push('}');
+        }
+    }
+}
+
+/// Appends a text as JSON.
+pub fn write_text(text: &str, out: &mut String) {
+    out.push('"');
+    for character in text.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            control if u32::from(control) < 0x20 => {
+                write!(out, "\\u{:04x}", u32::from(control)).expect("a String takes all text");
+            }
+            other => out.push(other),
+        }
+    }
+    out.push('"');
+}

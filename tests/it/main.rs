@@ -1,0 +1,7 @@
+//! Properties of the whole, one module each.
+
+// A failed `unwrap` in a test is the test's failure.
+#![allow(clippy::unwrap_used)]
+
+mod model;
+mod vectors;
