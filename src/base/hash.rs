@@ -9,6 +9,8 @@ const POPUP: RapidSecrets = RapidSecrets::seed_cpp(0x6e75_6467_6564_0002);
 const ROLLOUT: RapidSecrets = RapidSecrets::seed_cpp(0x6e75_6467_6564_0003);
 const VARIANT: RapidSecrets = RapidSecrets::seed_cpp(0x6e75_6467_6564_0004);
 const SESSION: RapidSecrets = RapidSecrets::seed_cpp(0x6e75_6467_6564_0005);
+const ERASED: [RapidSecrets; 2] =
+    [RapidSecrets::seed_cpp(0x6e75_6467_6564_0006), RapidSecrets::seed_cpp(0x6e75_6467_6564_0007)];
 
 /// Hash of a user id: slice entry, partition.
 pub fn user(id: &[u8]) -> u64 {
@@ -34,6 +36,16 @@ pub fn rollout(user: &[u8], popup: u64) -> u64 {
 /// independent of [`rollout`].
 pub fn variant(user: &[u8], popup: u64) -> u64 {
     salted(user, popup, &VARIANT)
+}
+
+/// What stands for the decision token of an erased user: it still tells impressions apart, and
+/// says nothing of the user. Nobody can find the token by trying users, because a token carries
+/// 16 bytes of a keyed signature.
+pub fn erased_decision(token: &[u8]) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&rapidhash_v3_seeded(token, &ERASED[0]).to_le_bytes());
+    bytes[8..].copy_from_slice(&rapidhash_v3_seeded(token, &ERASED[1]).to_le_bytes());
+    bytes
 }
 
 /// Mixes the user's hash with the popup's key by a second round over their 16 bytes.

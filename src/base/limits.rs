@@ -223,6 +223,21 @@ pub const LOG_BURST: u64 = 10;
 pub const LOG_PERIOD_MS: u64 = 1_000;
 /// Text of a setting that an error repeats, in characters.
 pub const SETTING_SHOWN_CHARS_MAX: usize = 60;
+// --- SQL store -------------------------------------------------------------------------------------
+
+/// A statement waits this long for another connection's lock, in milliseconds.
+pub const SQL_BUSY_TIMEOUT_MS: u64 = 5_000;
+/// Page cache of the connection that writes, in KiB.
+pub const SQL_WRITE_CACHE_KIB: u32 = 32 * 1_024;
+/// Page cache of a connection that reads, in KiB.
+pub const SQL_READ_CACHE_KIB: u32 = 8 * 1_024;
+/// The write-ahead log is folded into the file when it has this many pages of 4 KiB: 64 MiB. With
+/// users in random order each record touches four pages; 4,000 took a third more time.
+pub const SQL_WAL_PAGES: u32 = 16_000;
+/// Statements that a connection keeps prepared.
+pub const SQL_STATEMENTS_MAX: usize = 48;
+/// Rows of one answer to a person: a user's latest events, a popup's history.
+pub const SQL_ROWS_READ_MAX: u32 = 1_000;
 
 const _: () = {
     // A show carries its number and actions in at most 16 bytes beside its time.

@@ -1,1 +1,24 @@
-//! writer
+//! From journal to SQL, the pure part: what a run of records means as rows, and what it means on
+//! top of a state that was read from rows. Knows records and the domain's encodings; must not know
+//! which database there is, its statements, threads or time.
+//!
+//! `batcher` records → the rows of one transaction · `stats` counts per popup, variant and hour ·
+//! `merge` records that SQL has not applied, on top of what it has · `validate` what a row can hold.
+//!
+//! ```text
+//! records (seq, record)  ->  batcher::build  ->  events        one per record, in order of seq
+//!                                                users         latest per user, sorted
+//!                                                user_popups   latest per (user, popup), sorted
+//!                                                erases        latest per user, sorted
+//!                                                rejected      index and reason
+//! ```
+
+pub mod batcher;
+pub mod merge;
+pub mod stats;
+pub mod validate;
+
+#[cfg(test)]
+pub(crate) mod fixture;
+#[cfg(test)]
+mod tests;

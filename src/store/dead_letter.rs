@@ -1,0 +1,158 @@
+//! `dead-letter.ndjson` in the data directory: one line for each record that no table would take,
+//! with the reason, for people. Knows records; must not know statements.
+//!
+//! Lines are on disk before the transaction that steps over their records commits, so a crash may
+//! repeat a line but never loses one; (stream, seq) tells repeats. An erase takes its user's lines.
+
+use std::fmt::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, BufWriter, Write as _};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::error::StoreError;
+use crate::base::ids::Sequence;
+use crate::journal::record::Record;
+use crate::store::StreamId;
+
+/// The file's name.
+pub const FILE_NAME: &str = "dead-letter.ndjson";
+
+/// The file, opened only when there is something to write.
+#[derive(Debug)]
+pub struct DeadLetters {
+    path: PathBuf,
+}
+
+/// One record that could not be applied.
+#[derive(Debug)]
+pub struct Letter<'a> {
+    /// Where it is in the journal.
+    pub stream: StreamId,
+    /// Its sequence.
+    pub sequence: Sequence,
+    /// The record.
+    pub record: Record<'a>,
+    /// Why.
+    pub reason: String,
+}
+
+impl DeadLetters {
+    /// The file of a data directory; does not touch it.
+    pub fn new(directory: &Path) -> DeadLetters {
+        DeadLetters { path: directory.join(FILE_NAME) }
+    }
+
+    /// Appends letters and syncs them. Allocates.
+    ///
+    /// # Errors
+    /// Where the file can't be written.
+    pub fn append(&self, letters: &[Letter<'_>]) -> Result<(), StoreError> {
+        let mut text = String::new();
+        for letter in letters {
+            writeln!(text, "{}", line(letter)).expect("writing to a string");
+        }
+        let write = || -> io::Result<()> {
+            let mut options = OpenOptions::new();
+            let mut file = options.append(true).create(true).mode(0o600).open(&self.path)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            self.sync_directory()
+        };
+        write().map_err(|source| self.error("append to it", source))
+    }
+
+    /// Takes a user's lines out of the file, if there is one: writes the others beside it and
+    /// renames. Lines that are no JSON stay.
+    ///
+    /// # Errors
+    /// Where the file can't be read or replaced.
+    pub fn erase_user(&self, user: &str) -> Result<(), StoreError> {
+        match File::open(&self.path) {
+            Ok(file) => self
+                .copy_without(BufReader::new(file), user)
+                .map_err(|source| self.error("erase a user from it", source)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(self.error("open it", source)),
+        }
+    }
+
+    fn copy_without(&self, lines: impl BufRead, user: &str) -> io::Result<()> {
+        let beside = self.path.with_extension("ndjson.new");
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        let mut out = BufWriter::new(file);
+        let mut is_changed = false;
+        for line in lines.split(b'\n') {
+            let line = line?;
+            let letter = serde_json::from_slice::<Value>(&line).unwrap_or_default();
+            if letter["record"]["user"].as_str() == Some(user) {
+                is_changed = true;
+                continue;
+            }
+            out.write_all(&line)?;
+            out.write_all(b"\n")?;
+        }
+        if !is_changed {
+            return fs::remove_file(&beside);
+        }
+        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        fs::rename(&beside, &self.path)?;
+        self.sync_directory()
+    }
+
+    /// A created or renamed file is on disk once its directory is.
+    fn sync_directory(&self) -> io::Result<()> {
+        File::open(self.path.parent().expect("the file is in a directory"))?.sync_all()
+    }
+
+    fn error(&self, action: &'static str, source: io::Error) -> StoreError {
+        StoreError::File { action, path: self.path.clone(), source }
+    }
+}
+
+fn line(letter: &Letter<'_>) -> Value {
+    json!({
+        "stream": letter.stream.0,
+        "seq": letter.sequence.0,
+        "reason": letter.reason,
+        "record": record_value(&letter.record),
+    })
+}
+
+fn record_value(record: &Record<'_>) -> Value {
+    match record {
+        Record::Erase { user, revision, at } => json!({
+            "erase": true,
+            "user": user,
+            "revision": [revision.epoch, revision.counter],
+            "at": at.0,
+        }),
+        Record::Impression(impression) => json!({
+            "user": impression.user,
+            "revision": [impression.revision.epoch, impression.revision.counter],
+            "at": impression.at.0,
+            "action": super::sqlite::action_word(impression.happening),
+            "acted_at": impression.acted_at.0,
+            "decision": impression.token,
+            "popup": impression.popup,
+            "version": impression.version,
+            "variant": impression.variant,
+            "clocks": hex(impression.clocks),
+            "row": hex(impression.row),
+            "next_show_at": impression.next_show_at.map(|at| at.0),
+            "forgotten": impression.forgotten,
+        }),
+    }
+}
+
+/// Bytes as lower-case hex digits. Allocates.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        write!(text, "{byte:02x}").expect("writing to a string");
+    }
+    text
+}

@@ -1,0 +1,150 @@
+//! What can go wrong with the store, each with the path and its source. None of them names a user.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::base::ids::Sequence;
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file of the data directory failed.
+    #[error("{path}: can't {action}", path = path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The file is damaged or no SQLite database.
+    #[error("{path}: damaged, or not a database", path = path.display())]
+    Corrupt {
+        /// The database file.
+        path: PathBuf,
+        /// SQLite's reason.
+        source: rusqlite::Error,
+    },
+    /// The file is a database of something else.
+    #[error("{path}: a database, but not one of nudged", path = path.display())]
+    Foreign {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// Another process holds the database for longer than the timeout.
+    #[error("{path}: locked by another process", path = path.display())]
+    Locked {
+        /// The database file.
+        path: PathBuf,
+        /// SQLite's reason.
+        source: rusqlite::Error,
+    },
+    /// A later version of nudged has upgraded the schema.
+    #[error(
+        "{path}: schema {found} is newer than {known}, the newest that this binary knows",
+        path = path.display()
+    )]
+    SchemaNewer {
+        /// The database file.
+        path: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The newest schema of this binary.
+        known: i64,
+    },
+    /// A statement failed.
+    #[error("{path}: can't {action}", path = path.display())]
+    Sql {
+        /// What was tried.
+        action: &'static str,
+        /// The database file.
+        path: PathBuf,
+        /// SQLite's reason.
+        source: rusqlite::Error,
+    },
+    /// The records start beyond the position: it has gone back, or some are missing. Replay from
+    /// the one after `position`, or skip what recovery has reported lost.
+    #[error("position of stream {stream} is {at}, but records start at {next}",
+        at = position.0, next = next.0)]
+    Behind {
+        /// The stream.
+        stream: u32,
+        /// The last record that is applied.
+        position: Sequence,
+        /// The first record that was given.
+        next: Sequence,
+    },
+    /// The records' sequences do not rise by one.
+    #[error("record {found} follows record {after} of stream {stream}",
+        found = found.0, after = after.0)]
+    Gap {
+        /// The stream.
+        stream: u32,
+        /// The record before the gap.
+        after: Sequence,
+        /// The record after it.
+        found: Sequence,
+    },
+    /// Another process has claimed the stream since: two copies of one data directory.
+    #[error("stream {stream} was claimed by another process (epoch {found}, ours is {ours})")]
+    Fenced {
+        /// The stream.
+        stream: u32,
+        /// The epoch of this process.
+        ours: i64,
+        /// The epoch in the table.
+        found: i64,
+    },
+    /// The position has no row of this stream.
+    #[error("stream {stream} is unknown")]
+    NoSuchStream {
+        /// The stream.
+        stream: u32,
+    },
+    /// The events table holds another record under this sequence: a journal was used twice.
+    #[error("record {seq} of stream {stream} is in the events table with other content",
+        seq = sequence.0)]
+    Halted {
+        /// The stream.
+        stream: u32,
+        /// The record.
+        sequence: Sequence,
+    },
+    /// A popup's definition is not a JSON object.
+    #[error("popup {id}: definition is not a JSON object")]
+    Definition {
+        /// The popup.
+        id: String,
+        /// The parser's reason.
+        source: serde_json::Error,
+    },
+    /// Two popups share a 64-bit key; one of them needs another id.
+    #[error("popup {id}: its key is that of popup {other}; give it another id")]
+    PopupKeyTaken {
+        /// The new popup.
+        id: String,
+        /// The popup that was there before.
+        other: String,
+    },
+    /// No popup of this id was ever stored.
+    #[error("popup is not stored")]
+    NoSuchPopup,
+}
+
+impl StoreError {
+    /// Sorts an error of SQLite: damaged, locked, or the statement's own.
+    pub(super) fn sql(path: &Path, action: &'static str, source: rusqlite::Error) -> StoreError {
+        use rusqlite::ErrorCode::{
+            DatabaseBusy, DatabaseCorrupt, DatabaseLocked, FileLockingProtocolFailed, NotADatabase,
+        };
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(DatabaseCorrupt | NotADatabase) => StoreError::Corrupt { path, source },
+            Some(DatabaseBusy | DatabaseLocked | FileLockingProtocolFailed) => {
+                StoreError::Locked { path, source }
+            }
+            _ => StoreError::Sql { action, path, source },
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! What must not go on does not go on, and says why; what can go on does.
+
+use std::error::Error as _;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+use crate::state::apply::Action;
+use crate::store::dead_letter;
+use crate::writer::fixture::Journal;
+
+fn letters(directory: &Path) -> Vec<serde_json::Value> {
+    let text = fs::read_to_string(directory.join(dead_letter::FILE_NAME)).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn a_journal() -> Journal {
+    let mut journal = Journal::new();
+    for user in ["u", "v", "w"] {
+        journal.show(user, 0, None);
+        journal.event(user, 0, Action::Clicked);
+    }
+    journal
+}
+
+#[test]
+fn another_record_under_an_applied_sequence_halts() {
+    let journal = a_journal();
+    type Change = fn(&mut OwnedRecord);
+    let changes: [Change; 4] = [
+        |record| record.user.push('x'),
+        |record| record.revision.counter += 1,
+        |record| record.at.0 += 1,
+        |record| record.impression.as_mut().unwrap().token.push('x'),
+    ];
+    for change in changes {
+        let directory = directory();
+        let mut node = Node::start(directory.path());
+        node.apply(&journal.records).unwrap();
+        look(directory.path()).execute_batch("UPDATE writer_position SET off = 2").unwrap();
+        let before = dump(directory.path());
+        let mut records = journal.records.clone();
+        change(&mut records[3]);
+        let error = node.apply(&records).unwrap_err();
+        let StoreError::Halted { sequence: at, .. } = error else { panic!("{error}") };
+        assert_eq!(at, sequence(4));
+        assert_eq!(dump(directory.path()), before, "nothing of the batch is there");
+    }
+}
+
+#[test]
+fn the_same_record_under_an_applied_sequence_is_a_duplicate() {
+    let directory = directory();
+    let journal = a_journal();
+    let mut node = Node::start(directory.path());
+    node.apply(&journal.records).unwrap();
+    let before = dump(directory.path());
+    look(directory.path()).execute_batch("UPDATE writer_position SET off = 2").unwrap();
+    let applied = node.apply(&journal.records).unwrap();
+    assert_eq!((applied.skipped, applied.duplicates, applied.records), (2, 4, 0));
+    assert_eq!(dump(directory.path()), before);
+}
+
+#[test]
+fn two_processes_on_one_stream_are_fenced() {
+    let directory = directory();
+    let journal = a_journal();
+    let mut first = Node::start(directory.path());
+    first.apply(&journal.records[..2]).unwrap();
+    let mut second = Node::start(directory.path());
+    let error = first.apply(&journal.records[2..]).unwrap_err();
+    let StoreError::Fenced { ours, found, .. } = error else { panic!("{error}") };
+    assert_eq!((ours, found), (1, 2));
+    let skipped = first.store.skip_lost(first.stream, sequence(6));
+    assert!(matches!(skipped, Err(StoreError::Fenced { .. })));
+    assert_eq!(second.apply(&journal.records[2..]).unwrap().records, 4);
+}
+
+#[test]
+fn streams_are_told_apart_and_kept() {
+    let directory = directory();
+    let mut store = Store::open(directory.path()).unwrap();
+    let first = store.stream_id([1; 16]).unwrap();
+    let second = store.stream_id([2; 16]).unwrap();
+    assert_ne!(first, second);
+    assert_eq!(store.stream_id([1; 16]).unwrap(), first);
+    let unknown = store.position(StreamId(99));
+    assert!(matches!(unknown, Err(StoreError::NoSuchStream { stream: 99 })));
+}
+
+#[test]
+fn a_record_that_no_row_can_hold_goes_to_the_dead_letters() {
+    let directory = directory();
+    let mut journal = a_journal();
+    journal.records[1].impression.as_mut().unwrap().row.clear();
+    let mut node = Node::start(directory.path());
+    let applied = node.apply(&journal.records).unwrap();
+    assert_eq!((applied.records, applied.rejected), (5, 1));
+    assert_eq!(node.position(), 6);
+    let letters = letters(directory.path());
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0]["seq"], 2);
+    assert_eq!(letters[0]["reason"], "popup entry can't be read");
+    assert_eq!(letters[0]["record"]["user"], "u");
+    let file = directory.path().join(dead_letter::FILE_NAME);
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_row_that_the_database_refuses_goes_to_the_dead_letters_alone() {
+    for table in ["events", "users", "user_popups"] {
+        let directory = directory();
+        let journal = a_journal();
+        let mut node = Node::start(directory.path());
+        let refuse = format!(
+            "CREATE TRIGGER refuse BEFORE INSERT ON {table} WHEN new.user_id = 'v'
+             BEGIN SELECT RAISE(ABORT, 'no room for v'); END"
+        );
+        look(directory.path()).execute_batch(&refuse).unwrap();
+        let applied = node.apply(&journal.records).unwrap();
+        assert_eq!((applied.records, applied.rejected), (4, 2), "{table}");
+        assert_eq!(node.position(), 6);
+        let letters = letters(directory.path());
+        let sequences: Vec<_> = letters.iter().map(|letter| letter["seq"].as_u64()).collect();
+        assert_eq!(sequences, [Some(3), Some(4)], "{table}");
+        assert!(letters[0]["reason"].as_str().unwrap().contains("no room for v"));
+        look(directory.path()).execute_batch("DROP TRIGGER refuse").unwrap();
+        let without: Vec<_> =
+            journal.records.iter().filter(|record| record.user != "v").cloned().collect();
+        let events = count(directory.path(), "SELECT count(*) FROM events");
+        assert_eq!(events, i64::try_from(without.len()).unwrap());
+        assert_eq!(count(directory.path(), "SELECT sum(decided) FROM popup_stats"), 2);
+    }
+}
+
+#[test]
+fn without_room_for_dead_letters_nothing_is_stepped_over() {
+    let directory = directory();
+    let mut journal = a_journal();
+    journal.records[1].impression.as_mut().unwrap().row.clear();
+    fs::create_dir(directory.path().join(dead_letter::FILE_NAME)).unwrap();
+    let mut node = Node::start(directory.path());
+    let error = node.apply(&journal.records).unwrap_err();
+    assert!(matches!(error, StoreError::File { .. }), "{error}");
+    assert_eq!(node.position(), 0);
+    assert_eq!(count(directory.path(), "SELECT count(*) FROM events"), 0);
+}
+
+#[test]
+fn a_damaged_file_is_named_with_its_path() {
+    let directory = directory();
+    let path = directory.path().join(FILE_NAME);
+    fs::write(
+        &path,
+        "this is no database, and it is longer than a header of one hundred bytes; ".repeat(9),
+    )
+    .unwrap();
+    let error = Store::open(directory.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
+    assert!(error.to_string().contains(path.to_str().unwrap()));
+    assert!(error.source().is_some());
+    let error = Reader::open(directory.path()).err();
+    assert!(matches!(error, None | Some(StoreError::Corrupt { .. })), "{error:?}");
+}
+
+#[test]
+fn damage_behind_the_header_is_named_where_it_is_met() {
+    let directory = directory();
+    let mut node = Node::start(directory.path());
+    node.apply(&a_journal().records).unwrap();
+    drop(node);
+    let path = directory.path().join(FILE_NAME);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[4_096..].fill(0xa5);
+    fs::write(&path, bytes).unwrap();
+    let opened = Store::open(directory.path()).and_then(|mut store| store.stream_id(SET));
+    assert!(matches!(opened, Err(StoreError::Corrupt { .. })), "{opened:?}");
+}
+
+#[test]
+fn a_newer_schema_and_a_foreign_database_are_refused_untouched() {
+    let directory = directory();
+    drop(Store::open(directory.path()).unwrap());
+    let insert = "INSERT INTO schema_version (version, applied_at) VALUES (2, 0)";
+    look(directory.path()).execute_batch(insert).unwrap();
+    let error = Store::open(directory.path()).unwrap_err();
+    let StoreError::SchemaNewer { found, known, .. } = error else { panic!("{error}") };
+    assert_eq!((found, known), (2, 1));
+
+    let foreign = super::directory();
+    look(foreign.path()).execute_batch("CREATE TABLE of_another_program (x)").unwrap();
+    let error = Store::open(foreign.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
+    assert_eq!(count(foreign.path(), "SELECT count(*) FROM sqlite_schema"), 1);
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_named() {
+    let directory = directory();
+    let missing = directory.path().join("missing");
+    let error = Store::open(&missing).unwrap_err();
+    assert!(matches!(error, StoreError::File { .. }), "{error}");
+    assert!(error.to_string().contains("missing/nudged.db"));
+}
+
+#[test]
+fn the_settings_that_durability_rests_on_are_set() {
+    let directory = directory();
+    let mut node = Node::start(directory.path());
+    node.store.stream_id([9; 16]).unwrap();
+    let Store::Sqlite(store) = &node.store;
+    let read = |name: &str| -> rusqlite::types::Value {
+        store.connection.pragma_query_value(None, name, |row| row.get(0)).unwrap()
+    };
+    assert_eq!(read("journal_mode"), "wal".to_owned().into());
+    assert_eq!(read("synchronous"), 1.into(), "NORMAL, also after a synced commit");
+    assert_eq!(read("foreign_keys"), 0.into());
+    assert_eq!(read("busy_timeout"), 5_000.into());
+    let mode = directory.path().join(FILE_NAME).metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}

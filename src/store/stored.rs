@@ -1,0 +1,114 @@
+//! What the store hands out: results of a transaction, the catalog as it is stored, and rows for
+//! people. Plain values; must not know statements.
+
+use crate::base::ids::Sequence;
+use crate::base::time::WallMs;
+use crate::catalog::snapshot::Status;
+
+/// What a call of `apply` did with its records: the four counts add up to all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Records that took effect.
+    pub records: usize,
+    /// Records whose (decision, action) was there already; their states count by revision.
+    pub duplicates: usize,
+    /// Records at or below the position.
+    pub skipped: usize,
+    /// Records in the dead-letter file.
+    pub rejected: usize,
+}
+
+/// A popup as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPopup {
+    /// Its id.
+    pub id: String,
+    /// Rises by one with each changed text, from 1.
+    pub version: u32,
+    /// What wins over the definition's status: archived where the id is gone from the file, else
+    /// what an operator set, if anything.
+    pub status_override: Option<Status>,
+    /// The definition, canonical JSON.
+    pub text: String,
+    /// Who owns the definition.
+    pub origin: Origin,
+}
+
+/// Who owns a popup's definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The popups file; the admin API may not change it.
+    File,
+    /// The admin API; an import leaves it alone unless the file has the same id.
+    Api,
+}
+
+/// One change of a popup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryEntry {
+    /// The version after the change.
+    pub version: u32,
+    /// `created`, `changed`, `archived`, `returned` or `override`.
+    pub change: String,
+    /// When.
+    pub at: WallMs,
+    /// Who.
+    pub who: String,
+    /// `{"member": [before, after]}` of what differs.
+    pub diff: String,
+    /// The definition after the change.
+    pub text: String,
+}
+
+/// A row of `events`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// The stream of its record.
+    pub stream: u32,
+    /// The record.
+    pub sequence: Sequence,
+    /// The decision's token.
+    pub decision: String,
+    /// `decided`, or the event's action.
+    pub action: String,
+    /// The time of the change.
+    pub at: WallMs,
+    /// The event's own time.
+    pub acted_at: WallMs,
+    /// The popup's id.
+    pub popup: String,
+    /// Its version at the decision.
+    pub version: u32,
+    /// The variant's key; empty for none.
+    pub variant: String,
+}
+
+/// Counts of a popup's variant in an hour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatRow {
+    /// The popup's id.
+    pub popup: String,
+    /// The variant's key; empty for none.
+    pub variant: String,
+    /// The first millisecond of the hour.
+    pub hour: WallMs,
+    /// Decided, shown, ignored, dismissed, clicked, converted.
+    pub counts: [u64; 6],
+}
+
+/// The word of a status in the tables.
+pub(super) fn status_word(status: Status) -> &'static str {
+    match status {
+        Status::Draft => "draft",
+        Status::Live => "live",
+        Status::Paused => "paused",
+        Status::Archived => "archived",
+    }
+}
+
+/// The status of a word; `None` for a word that is none.
+pub(super) fn status_of(word: &str) -> Option<Status> {
+    [Status::Draft, Status::Live, Status::Paused, Status::Archived]
+        .into_iter()
+        .find(|status| status_word(*status) == word)
+}
