@@ -162,7 +162,7 @@ pub const SEGMENT_BYTES_MIN: u64 = 256 * 1_024;
 /// Records that one SQL transaction applies (product, section 7).
 pub const APPLY_RECORDS_MAX: usize = 1_000;
 
-// --- shards ----------------------------------------------------------------------------------------
+// --- shards --------------------------------------------------------------------------------------
 
 /// Shards of one node.
 pub const SHARDS_MAX: u16 = 256;
@@ -175,6 +175,11 @@ pub const READS_OUTSTANDING_MAX: usize = 4_096;
 /// A request that waits for its user's state answers degraded after this long, in milliseconds
 /// (reliability, G5).
 pub const READ_DEADLINE_MS: u64 = 50;
+/// An outcome that waits for its record's acknowledgement is given up after this long, in
+/// milliseconds: the record stays, the client is told to come again.
+pub const ACK_DEADLINE_MS: u64 = 2_000;
+/// Buffers that a shard keeps at rest for its connections.
+pub const BUFFERS_POOLED_MAX: usize = 1_024;
 /// Period of a shard's housekeeping, in milliseconds.
 pub const TICK_MS: u64 = 100;
 
@@ -223,7 +228,7 @@ pub const LOG_BURST: u64 = 10;
 pub const LOG_PERIOD_MS: u64 = 1_000;
 /// Text of a setting that an error repeats, in characters.
 pub const SETTING_SHOWN_CHARS_MAX: usize = 60;
-// --- SQL store -------------------------------------------------------------------------------------
+// --- SQL store -----------------------------------------------------------------------------------
 
 /// A statement waits this long for another connection's lock, in milliseconds.
 pub const SQL_BUSY_TIMEOUT_MS: u64 = 5_000;

@@ -1,6 +1,7 @@
 //! Floor 0: values that every floor above speaks of. Knows nothing of the domain, of protocols or
 //! of the operating system.
 
+pub mod clock;
 pub mod hash;
 pub mod ids;
 pub mod limits;

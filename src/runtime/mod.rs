@@ -1,7 +1,18 @@
 //! Floor 5: the only place that knows io-uring, glommio and rustix. `wake` sleepers and their
-//! eventfds · `topology` cores and pinning · `ring` a shard's driver · `mesh` lanes between cores ·
-//! `probe` is this kernel fit · `journal_core` the dedicated core · `log_thread` the
-//! log's writer.
+//! eventfds · `topology` cores and pinning · `ring` and `driver` a shard's loop · `line` what the
+//! kernel has under way for a connection · `mesh` and `ports` lanes between cores · `listener`
+//! sockets · `probe` is this kernel fit · `sql_writer` and `sql_reader` threads of the dedicated core
+//! · `log_thread` writes the log.
 
+pub mod clocks;
+pub mod driver;
+pub mod line;
+pub mod listener;
 pub mod log_thread;
+pub mod mesh;
+pub mod ports;
+pub mod probe;
+pub mod ring;
+pub mod shard_thread;
+pub mod topology;
 pub mod wake;

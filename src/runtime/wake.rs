@@ -54,4 +54,15 @@ impl Sleeper {
         let _ = rustix::io::write(&self.eventfd, &1u64.to_ne_bytes());
         true
     }
+
+    /// Puts a thread without a ring to sleep until somebody wakes it, unless `has_work` says, after
+    /// the sleep was announced, that there is something to do.
+    pub fn sleep_unless(&self, has_work: impl Fn() -> bool) {
+        self.announce_sleep();
+        if !has_work() {
+            // An interrupted read is as good as a wake: the caller looks again.
+            let _ = rustix::io::read(&self.eventfd, &mut [0; 8]);
+        }
+        self.announce_awake();
+    }
 }

@@ -1,1 +1,22 @@
-//! shard
+//! A shard: the synchronous step functions that own a slice of the users and some connections.
+//! Inputs are values, effects are values; no clock, no socket, no thread. The runtime's ring driver
+//! and the simulator run exactly this code.
+//!
+//! `seam` what goes in and out · `core` the state machine · `connections` the HTTP side · `home` the
+//! users it owns · `decision` and `gather` requests on them · `lane` the way to the journal ·
+//! `reads` users being read · `operate` operators' commands · `view` what a step only reads.
+
+pub mod connections;
+pub mod control;
+pub mod core;
+pub mod decision;
+pub mod gather;
+pub mod home;
+pub mod lane;
+pub mod operate;
+pub mod origin;
+pub mod packed;
+pub mod reads;
+pub mod seam;
+pub mod verdicts;
+pub mod view;

@@ -86,6 +86,11 @@ impl Slice {
         Some(EntryRef { state: entry.state, last_change: entry.last_change })
     }
 
+    /// Whether a user is in the table, without counting as asked for.
+    pub fn contains(&self, user: &str) -> bool {
+        self.find(user.as_bytes()).is_some()
+    }
+
     /// Puts a user's state in, in place of the one that is there. `applied` is how far SQL has
     /// applied this shard's lane: entries whose last change is at or below it may be evicted.
     /// Allocates only while the slice is still growing to its bound.

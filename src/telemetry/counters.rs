@@ -178,6 +178,8 @@ shard_counters! {
         Counter connections_refused "connections_refused_total"
             "Connections closed at once: too many are open.";
         Gauge connections_open "connections_open" "Connections that are open.";
+        Counter accept_errors "accept_errors_total" "Accepts that failed: descriptors or memory are short.";
+        Gauge clock_apart_ms "clock_apart_ms" "How far the wall clock and the node's time are apart, in milliseconds.";
         Counter decisions_shown "decisions_shown_total" "Decisions that returned a popup.";
         Counter events_accepted "events_accepted_total" "Events accepted.";
         Counter events_duplicate "events_duplicate_total" "Events that repeated an accepted one.";
@@ -200,6 +202,10 @@ shard_counters! {
         Gauge slice_entries "slice_entries" "Users in the slice.";
         Gauge slice_bytes "slice_bytes" "Memory drawn for the slice, in bytes.";
         Counter reads "reads_total" "Users read back from SQL.";
+        Counter reads_failed "reads_failed_total" "Users that could not be read back from SQL.";
+        Counter reads_late "reads_late_total" "Requests whose user was not read back in time.";
+        Counter parked_full "parked_full_total" "Requests that found no place to wait for their user's state.";
+        Counter acks_late "acks_late_total" "Answers given up because the journal was too slow.";
         Counter journal_records "journal_records_total" "Records given to the journal.";
         Counter journal_bytes "journal_bytes_total" "Bytes of records given to the journal.";
         Counter journal_refusals "journal_refusals_total"

@@ -1,0 +1,137 @@
+//! The floor: our own ring driver and HTTP parser with a constant answer. What a request costs here
+//! is the kernel's and the framing's share; what nudged costs above it is the job.
+//!
+//!     cargo run --release --example floor -- [ADDR:PORT] [--echo] [--cpu N]
+//!
+//! Answers every request with 200 and 180 bytes of JSON; with `--echo` with the body it got, for
+//! protocol suites. Prints `listening data ADDR:PORT`, then `ready`, as nudged does.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nudged::api::cors::Cors;
+use nudged::api::token::{Keys, Secret};
+use nudged::base::clock::{NodeClock, Now};
+use nudged::base::ids::ShardId;
+use nudged::base::time::{MonoNs, WallMs};
+use nudged::catalog::compile;
+use nudged::catalog::snapshot::Settings;
+use nudged::http::head::Method;
+use nudged::http::reply::{self, Frame, ImfDate};
+use nudged::runtime::driver::{Driver, Setup};
+use nudged::runtime::mesh::Mesh;
+use nudged::runtime::ports::Watermarks;
+use nudged::runtime::{clocks, listener, topology};
+use nudged::shard::connections::Connections;
+use nudged::shard::decision::Progress;
+use nudged::shard::seam::{Input, Outbox, Step};
+use nudged::shard::view::{Rules, View};
+use nudged::telemetry::counters::ShardCounters;
+
+/// Connections that the floor holds.
+const CONNECTIONS: u32 = 8_192;
+/// The constant answer: 180 bytes, as long as that of a decision that shows a small popup.
+const BODY: &[u8; 180] = b"{\"decision\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\",\
+\"popup\":{\"id\":\"welcome\",\"version\":1,\"variant\":null,\"content\":{\"title\":\"Welcome, stranger\"}\
+},\"expires_in\":30}\n ";
+
+struct Constant {
+    view: View,
+    connections: Connections,
+    is_echo: bool,
+}
+
+impl Step for Constant {
+    fn step(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) {
+        self.view.date.refresh(now.wall);
+        let Constant { view, connections, is_echo } = self;
+        let date = view.date;
+        let serve = |packed: &nudged::shard::packed::Packed<'_>,
+                     _: nudged::shard::origin::Origin,
+                     out: &mut Vec<u8>,
+                     _: &mut Outbox| {
+            let request = &packed.request;
+            let frame = Frame {
+                date: date.as_str(),
+                close: request.close,
+                head_only: request.method == Method::Head,
+                http_1_0: request.http_1_0,
+            };
+            reply::start(out, 200, &frame);
+            let body = if *is_echo { request.body } else { &BODY[..] };
+            reply::end_with_body(out, "application/json", body, &frame);
+            Progress::Answered
+        };
+        match input {
+            Input::Accepted { connection, listener } => {
+                connections.accept(view, now, connection, listener, outbox);
+            }
+            Input::Bytes { connection, bytes } => {
+                connections.receive(view, now, connection, bytes, outbox, serve);
+            }
+            Input::Sent { connection, buffer, sent } => {
+                connections.sent(view, now, connection, (buffer, sent), outbox, serve);
+            }
+            Input::PeerClosed { connection } => {
+                connections.peer_closed(view, now, connection, outbox);
+            }
+            Input::Broken { connection } => connections.broken(connection, outbox),
+            Input::Tick => connections.expire(view, now, outbox),
+            other => unreachable!("nobody sends {other:?} to the floor"),
+        }
+    }
+
+    fn finish_turn(&mut self, now: Now, outbox: &mut Outbox) {
+        self.connections.flush(now.mono, outbox);
+    }
+
+    fn next_deadline(&self) -> Option<MonoNs> {
+        None
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut address = "127.0.0.1:0".parse()?;
+    let (mut is_echo, mut cpu) = (false, None);
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--echo" => is_echo = true,
+            "--cpu" => cpu = Some(arguments.next().ok_or("--cpu wants a number")?.parse()?),
+            text => address = text.parse()?,
+        }
+    }
+    let (listeners, bound) = listener::bind_all(address, 1)?;
+    if let Some(cpu) = cpu {
+        topology::pin(cpu);
+    }
+    let counters: Arc<ShardCounters> = Arc::default();
+    let secret = Secret { id: 1, created_at: WallMs(0), bytes: [0; 32] };
+    let snapshot = compile::compile(&[], Settings::default(), 1).map_err(|_| "no catalog")?;
+    let view = View {
+        shard: ShardId(0),
+        shards: 1,
+        snapshot: Arc::new(snapshot),
+        rules: Arc::new(Rules { access: Vec::new(), cors: Cors::default() }),
+        keys: Arc::new(Keys::new(&[secret])),
+        ready: true,
+        closing: false,
+        date: ImfDate::of(WallMs(0)),
+    };
+    let connections = Connections::new(CONNECTIONS, Arc::clone(&counters));
+    let mono = clocks::mono();
+    let setup = Setup {
+        shard: ShardId(0),
+        listeners,
+        descriptors: CONNECTIONS + 64,
+        busy_poll: Duration::ZERO,
+        clock: NodeClock::start(mono, clocks::wall(), WallMs(0)),
+        mesh: Arc::new(Mesh::new(1)?),
+        watermarks: Arc::new(Watermarks::default()),
+        counters,
+    };
+    let mut driver = Driver::new(setup, Constant { view, connections, is_echo })?;
+    println!("listening data {bound}\nready");
+    Ok(driver.run()?)
+}

@@ -1,0 +1,130 @@
+//! The file of signing keys in the data directory: made at first start, readable by its owner
+//! alone. One line a key: id, time of making in milliseconds, 32 bytes in hex. The newest signs;
+//! adding a line by hand and restarting is a rotation, since older ones verify for 8 days more.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::api::token::Secret;
+use crate::base::time::WallMs;
+
+/// Name of the file.
+const FILE: &str = "signing-keys";
+
+/// Why there are no signing keys.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// The file can't be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Others can read the file.
+    #[error("{path} can be read by others (mode {mode:o}): `chmod 600 {path}`")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A line is not a key.
+    #[error("{path}:{line}: not a key: expected `ID MILLISECONDS 64_HEX_DIGITS`")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+}
+
+/// Reads the keys of a data directory; makes the first one where there is none.
+///
+/// # Errors
+/// [`KeysError`], each with what mends it.
+pub fn load_or_make(directory: &Path, now: WallMs) -> Result<Vec<Secret>, KeysError> {
+    let path = directory.join(FILE);
+    let fail = |source| KeysError::File { path: path.clone(), source };
+    if !path.exists() {
+        make(directory, &path, now).map_err(fail)?;
+    }
+    let mode = fs::metadata(&path).map_err(fail)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(KeysError::Open { path, mode });
+    }
+    let text = fs::read_to_string(&path).map_err(fail)?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let secrets = lines
+        .map(|(index, line)| {
+            parse(line).ok_or_else(|| KeysError::Line { path: path.clone(), line: index + 1 })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    if secrets.is_empty() {
+        return Err(KeysError::Line { path, line: 1 });
+    }
+    Ok(secrets)
+}
+
+/// Writes the first key beside its place and renames it, so that no half file is ever read.
+fn make(directory: &Path, path: &Path, now: WallMs) -> io::Result<()> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let fresh = path.with_extension("new");
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    writeln!(file, "1 {} {hex}", now.0)?;
+    file.sync_all()?;
+    fs::rename(&fresh, path)?;
+    fs::File::open(directory)?.sync_all()
+}
+
+fn parse(line: &str) -> Option<Secret> {
+    let mut words = line.split_ascii_whitespace();
+    let id = words.next()?.parse().ok()?;
+    let created_at = WallMs(words.next()?.parse().ok()?);
+    let hex = words.next()?.as_bytes();
+    let mut bytes = [0; 32];
+    if hex.len() != 64 || words.next().is_some() {
+        return None;
+    }
+    for (byte, digits) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(Secret { id, created_at, bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn made_once_kept_and_closed_to_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = load_or_make(directory.path(), WallMs(5)).unwrap();
+        let again = load_or_make(directory.path(), WallMs(9)).unwrap();
+        assert_eq!((first[0].bytes, first[0].created_at), (again[0].bytes, WallMs(5)));
+        let path = directory.path().join(FILE);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let error = load_or_make(directory.path(), WallMs(9)).unwrap_err().to_string();
+        assert!(error.contains("chmod 600"), "{error}");
+    }
+
+    #[test]
+    fn a_second_line_rotates_and_junk_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(FILE);
+        load_or_make(directory.path(), WallMs(5)).unwrap();
+        let mut text = fs::read_to_string(&path).unwrap();
+        text.push_str(&format!("2 7 {}\n", "ab".repeat(32)));
+        fs::write(&path, &text).unwrap();
+        assert_eq!(load_or_make(directory.path(), WallMs(9)).unwrap().len(), 2);
+        fs::write(&path, text + "junk\n").unwrap();
+        let error = load_or_make(directory.path(), WallMs(9)).unwrap_err().to_string();
+        assert!(error.contains(":3: not a key"), "{error}");
+    }
+}

@@ -1,0 +1,19 @@
+//! The two clocks of the machine. The only place that reads them for shards and journal.
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::base::time::{MonoNs, WallMs};
+
+/// The monotonic clock that counts through suspension.
+pub fn mono() -> MonoNs {
+    let time = clock_gettime(ClockId::Boottime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or(0);
+    MonoNs(seconds * 1_000_000_000 + nanoseconds)
+}
+
+/// The wall clock, which an operator may set.
+pub fn wall() -> WallMs {
+    let time = clock_gettime(ClockId::Realtime);
+    WallMs(time.tv_sec.saturating_mul(1_000) + time.tv_nsec / 1_000_000)
+}

@@ -1,0 +1,73 @@
+//! What the driver keeps of one connection: which operations the kernel has under way for it. A
+//! slot of the descriptor table is reused only after the last of them has completed.
+
+/// A connection as the driver sees it.
+#[derive(Debug, Default)]
+pub struct Line {
+    /// Tells completions of this connection from those of an earlier one in the same slot.
+    pub generation: u32,
+    /// Accepted, and not yet closed.
+    pub open: bool,
+    /// A multishot receive is armed.
+    pub receiving: bool,
+    /// No receive is wanted for now.
+    pub paused: bool,
+    /// The peer has finished, or the line broke: no receive is wanted ever again.
+    pub ended: bool,
+    /// The shard wants it closed.
+    pub closing: bool,
+    /// The shard wants it closed without sending the rest.
+    pub reset: bool,
+    /// The bytes of the send that is under way.
+    pub sending: Option<Vec<u8>>,
+}
+
+/// Kinds of operations, in the top byte of a completion's user data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Operation {
+    /// Multishot accept; the slot is the listener's index.
+    Accept = 1,
+    /// Multishot receive.
+    Receive = 2,
+    /// Send.
+    Send = 3,
+    /// Cancellation, shutdown, close: operations whose own completion tells nothing.
+    Quiet = 4,
+    /// Read of the eventfd.
+    Wake = 5,
+}
+
+/// Packs operation, generation (24 bits) and slot into the user data of an entry.
+pub fn pack(operation: Operation, generation: u32, slot: u32) -> u64 {
+    (operation as u64) << 56 | u64::from(generation & 0xff_ffff) << 32 | u64::from(slot)
+}
+
+/// Unpacks what [`pack`] packed; `None` for a kind that was never submitted.
+pub fn unpack(user_data: u64) -> Option<(Operation, u32, u32)> {
+    let operation = match user_data >> 56 {
+        1 => Operation::Accept,
+        2 => Operation::Receive,
+        3 => Operation::Send,
+        4 => Operation::Quiet,
+        5 => Operation::Wake,
+        _ => return None,
+    };
+    let generation = u32::try_from(user_data >> 32 & 0xff_ffff).expect("24 bits");
+    let slot = u32::try_from(user_data & 0xffff_ffff).expect("32 bits");
+    Some((operation, generation, slot))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packs_and_unpacks() {
+        for operation in [Operation::Accept, Operation::Receive, Operation::Wake] {
+            let packed = pack(operation, 0x12_3456, 0xfedc_ba98);
+            assert_eq!(unpack(packed), Some((operation, 0x12_3456, 0xfedc_ba98)));
+        }
+        assert_eq!(unpack(0), None);
+    }
+}

@@ -1,0 +1,102 @@
+//! The lanes between cores: bounded queues in and out of each shard, and a sleeper for each thread
+//! that reads one. Replies, acknowledgements and reads have lanes of their own, sized so that they
+//! can never be full: whoever asks bounds how much it has outstanding.
+
+use crossbeam::queue::ArrayQueue;
+
+use super::wake::Sleeper;
+use crate::base::ids::ShardId;
+use crate::base::limits::{HOPS_OUTSTANDING_MAX, LANE_BATCHES_MAX, READS_OUTSTANDING_MAX};
+use crate::journal::lane::{Ack, LaneBatch};
+use crate::shard::control::{Command, ControlReply};
+use crate::shard::seam::{Hop, HopReply, ReadRequest, UserRead};
+
+/// Hops that may wait for one shard; more are refused to those who send them.
+const HOP_LANE: usize = 8_192;
+/// Operators' commands that may wait for one shard.
+const CONTROL_LANE: usize = 256;
+
+/// What flows towards one shard.
+#[derive(Debug)]
+pub struct ShardLanes {
+    /// Requests of other shards.
+    pub hops: ArrayQueue<Hop>,
+    /// Answers to this shard's hops.
+    pub replies: ArrayQueue<HopReply>,
+    /// Acknowledgements of the journal.
+    pub acks: ArrayQueue<Ack>,
+    /// States of users that this shard asked for.
+    pub reads: ArrayQueue<UserRead>,
+    /// Operators' commands.
+    pub controls: ArrayQueue<ControlEnvelope>,
+    /// What this shard hands to the journal.
+    pub to_journal: ArrayQueue<LaneBatch>,
+    /// Wakes the shard.
+    pub sleeper: Sleeper,
+}
+
+/// A command with its way back, which the shard itself does not see.
+#[derive(Debug)]
+pub struct ControlEnvelope {
+    /// The command.
+    pub command: Command,
+    /// Where the answer goes; it has room for it.
+    pub reply: crossbeam::channel::Sender<ControlReply>,
+}
+
+/// All lanes of a node.
+#[derive(Debug)]
+pub struct Mesh {
+    /// By shard.
+    pub shards: Vec<ShardLanes>,
+    /// Wakes the journal's core.
+    pub journal: Sleeper,
+    /// Users to read from SQL, of all shards.
+    pub reads: ArrayQueue<ReadRequest>,
+    /// Wakes the reader of SQL.
+    pub reader: Sleeper,
+}
+
+impl Mesh {
+    /// Makes the lanes of `shards` shards.
+    ///
+    /// # Errors
+    /// Where no descriptor can be had.
+    pub fn new(shards: u16) -> rustix::io::Result<Mesh> {
+        let lanes = (0..shards).map(|_| ShardLanes::new()).collect::<Result<_, _>>()?;
+        Ok(Mesh {
+            shards: lanes,
+            journal: Sleeper::new()?,
+            reads: ArrayQueue::new(READS_OUTSTANDING_MAX * usize::from(shards)),
+            reader: Sleeper::new()?,
+        })
+    }
+
+    /// The lanes of a shard.
+    pub fn of(&self, shard: ShardId) -> &ShardLanes {
+        &self.shards[shard.index()]
+    }
+}
+
+impl ShardLanes {
+    fn new() -> rustix::io::Result<ShardLanes> {
+        Ok(ShardLanes {
+            hops: ArrayQueue::new(HOP_LANE),
+            replies: ArrayQueue::new(HOPS_OUTSTANDING_MAX),
+            acks: ArrayQueue::new(LANE_BATCHES_MAX),
+            reads: ArrayQueue::new(READS_OUTSTANDING_MAX),
+            controls: ArrayQueue::new(CONTROL_LANE),
+            to_journal: ArrayQueue::new(LANE_BATCHES_MAX),
+            sleeper: Sleeper::new()?,
+        })
+    }
+
+    /// Whether nothing waits for the shard.
+    pub fn is_empty(&self) -> bool {
+        self.hops.is_empty()
+            && self.replies.is_empty()
+            && self.acks.is_empty()
+            && self.reads.is_empty()
+            && self.controls.is_empty()
+    }
+}

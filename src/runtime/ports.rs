@@ -1,0 +1,166 @@
+//! A driver's side of the lanes: inputs out of them, effects into them, and each sleeper woken at
+//! most once a turn. What a full lane refuses comes back as an input, so nothing is lost unsaid.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crossbeam::channel::Sender;
+
+use super::mesh::{Mesh, ShardLanes};
+use crate::base::ids::{Sequence, ShardId};
+use crate::base::slab::{Handle, Slab};
+use crate::shard::control::{Control, ControlReply};
+use crate::shard::seam::{Effect, Input, ReadFailed, UserRead};
+use crate::telemetry::counters::ShardCounters;
+
+/// Commands of operators that one shard may be working on.
+const CONTROLS_MAX: usize = 1_024;
+
+/// How far journal and SQL have come; written by their threads, read by all.
+#[derive(Debug, Default)]
+pub struct Watermarks {
+    /// Records up to here are in SQL.
+    pub applied: AtomicU64,
+    /// Records up to here are written to the journal's file.
+    pub written: AtomicU64,
+    /// Records up to here survive a loss of power.
+    pub synced: AtomicU64,
+    /// Bytes of journal that are not in SQL yet.
+    pub unapplied_bytes: AtomicU64,
+    /// The journal takes no records: full or broken.
+    pub refusing: AtomicBool,
+}
+
+/// The ports of one shard.
+#[derive(Debug)]
+pub struct Ports {
+    shard: ShardId,
+    mesh: Arc<Mesh>,
+    watermarks: Arc<Watermarks>,
+    applied_seen: u64,
+    refusing_seen: bool,
+    returned: VecDeque<Input<'static>>,
+    waiting: Slab<Sender<ControlReply>>,
+    to_wake: Vec<bool>,
+    wake_journal: bool,
+    wake_reader: bool,
+}
+
+impl Ports {
+    /// The ports of `shard`.
+    pub fn new(shard: ShardId, mesh: Arc<Mesh>, watermarks: Arc<Watermarks>) -> Ports {
+        let to_wake = vec![false; mesh.shards.len()];
+        Ports {
+            shard,
+            mesh,
+            watermarks,
+            applied_seen: 0,
+            refusing_seen: false,
+            returned: VecDeque::new(),
+            waiting: Slab::new(CONTROLS_MAX),
+            to_wake,
+            wake_journal: false,
+            wake_reader: false,
+        }
+    }
+
+    /// The lanes towards this shard.
+    pub fn lanes(&self) -> &ShardLanes {
+        self.mesh.of(self.shard)
+    }
+
+    /// Whether the next turn has something to take.
+    pub fn is_idle(&self) -> bool {
+        self.returned.is_empty() && self.lanes().is_empty()
+    }
+
+    /// Gives the shard what waits: first what makes room (acknowledgements, replies, reads), then
+    /// what makes work. At most `budget` of each kind.
+    pub fn drain(&mut self, budget: usize, mut step: impl FnMut(Input<'_>)) {
+        self.drain_watermarks(&mut step);
+        for _ in 0..self.returned.len() {
+            step(self.returned.pop_front().expect("counted"));
+        }
+        let mesh = Arc::clone(&self.mesh);
+        let lanes = mesh.of(self.shard);
+        for ack in std::iter::from_fn(|| lanes.acks.pop()).take(budget) {
+            step(Input::Acked(ack));
+        }
+        for reply in std::iter::from_fn(|| lanes.replies.pop()).take(budget) {
+            step(Input::HopReply(reply));
+        }
+        for read in std::iter::from_fn(|| lanes.reads.pop()).take(budget) {
+            step(Input::UserRead(read));
+        }
+        for hop in std::iter::from_fn(|| lanes.hops.pop()).take(budget) {
+            step(Input::Hop(hop));
+        }
+        for envelope in std::iter::from_fn(|| lanes.controls.pop()).take(budget) {
+            // A full table drops the sender, which its waiter sees at once.
+            if let Ok(handle) = self.waiting.insert(envelope.reply) {
+                let ticket = handle.to_bits();
+                step(Input::Control(Control { ticket, command: envelope.command }));
+            }
+        }
+    }
+
+    fn drain_watermarks(&mut self, step: &mut impl FnMut(Input<'_>)) {
+        let applied = self.watermarks.applied.load(Ordering::Acquire);
+        let refusing = self.watermarks.refusing.load(Ordering::Acquire);
+        if applied != self.applied_seen || refusing != self.refusing_seen {
+            self.applied_seen = applied;
+            self.refusing_seen = refusing;
+            step(Input::Journal { accepting: !refusing, applied: Sequence(applied) });
+        }
+    }
+
+    /// Puts an effect into its lane.
+    pub fn deliver(&mut self, effect: Effect) {
+        match effect {
+            Effect::Hop { to, hop } => match self.mesh.of(to).hops.push(hop) {
+                Ok(()) => self.to_wake[to.index()] = true,
+                Err(hop) => self.returned.push_back(Input::HopRefused(hop)),
+            },
+            Effect::HopReply { to, reply } => {
+                let pushed = self.mesh.of(to).replies.push(reply);
+                assert!(pushed.is_ok(), "the coordinator bounds its hops by this lane");
+                self.to_wake[to.index()] = true;
+            }
+            Effect::Append(batch) => {
+                let pushed = self.lanes().to_journal.push(batch);
+                assert!(pushed.is_ok(), "the shard bounds its batches by this lane");
+                self.wake_journal = true;
+            }
+            Effect::ReadUser(request) => match self.mesh.reads.push(request) {
+                Ok(()) => self.wake_reader = true,
+                Err(request) => self.returned.push_back(Input::UserRead(UserRead {
+                    ticket: request.ticket,
+                    state: Err(ReadFailed),
+                })),
+            },
+            Effect::ControlReply(reply) => {
+                if let Some(sender) = self.waiting.remove(Handle::from_bits(reply.ticket)) {
+                    // Who no longer waits needs no answer.
+                    let _ = sender.try_send(reply);
+                }
+            }
+            other => unreachable!("the driver carries out {other:?} itself"),
+        }
+    }
+
+    /// Wakes every sleeper for whom something was delivered since the last call.
+    pub fn wake_all(&mut self, counters: &ShardCounters) {
+        for (index, wanted) in self.to_wake.iter_mut().enumerate() {
+            if std::mem::take(wanted) && self.mesh.shards[index].sleeper.wake() {
+                counters.wakes.add(1);
+            }
+        }
+        if std::mem::take(&mut self.wake_journal) && self.mesh.journal.wake() {
+            counters.wakes.add(1);
+        }
+        if std::mem::take(&mut self.wake_reader) && self.mesh.reader.wake() {
+            counters.wakes.add(1);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The thread that reads users back for the shards: from SQL, with the records laid over that SQL
+//! has not applied yet. Beside the writer on the dedicated core, on a connection of its own, so that
+//! neither holds the other up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use super::mesh::Mesh;
+use super::ports::Watermarks;
+use super::topology;
+use crate::base::ids::UserKey;
+use crate::journal::disk::DiskRead;
+use crate::journal::record::frames;
+use crate::journal::recovery::UnappliedIndex;
+use crate::shard::seam::{ReadFailed, ReadRequest, UserRead};
+use crate::state::user::{self, UserState};
+use crate::store::Reader;
+use crate::telemetry::log::{Level, Log};
+use crate::writer::merge;
+
+/// Users that are read in one transaction.
+const BATCH_USERS_MAX: usize = 128;
+
+/// What the reader is made of.
+pub struct ReaderSetup<D> {
+    /// Its connection.
+    pub reader: Reader,
+    /// Files of the journal.
+    pub disk: D,
+    /// Records that SQL had not applied at the start.
+    pub unapplied: UnappliedIndex,
+    /// All lanes.
+    pub mesh: Arc<Mesh>,
+    /// What SQL has applied since.
+    pub watermarks: Arc<Watermarks>,
+    /// Ends the thread, once woken.
+    pub stop: Arc<AtomicBool>,
+    /// The core to run on.
+    pub cpu: Option<usize>,
+    /// Where failures are told.
+    pub log: Log,
+}
+
+/// Starts the thread.
+///
+/// # Errors
+/// Where the system gives no thread.
+pub fn start<D>(setup: ReaderSetup<D>) -> std::io::Result<JoinHandle<()>>
+where
+    D: DiskRead + Send + 'static,
+{
+    std::thread::Builder::new().name("sql-reader".to_owned()).spawn(move || {
+        // Unpinned is slower and not wrong.
+        let _is_pinned = setup.cpu.is_none_or(topology::pin);
+        ReaderThread { setup, requests: Vec::new(), records: Vec::new() }.run();
+    })
+}
+
+struct ReaderThread<D> {
+    setup: ReaderSetup<D>,
+    requests: Vec<ReadRequest>,
+    /// Framed records of each user of the batch, one after another.
+    records: Vec<Vec<u8>>,
+}
+
+impl<D: DiskRead> ReaderThread<D> {
+    fn run(&mut self) {
+        let mesh = Arc::clone(&self.setup.mesh);
+        while !self.setup.stop.load(Ordering::Acquire) {
+            while let Some(request) = mesh.reads.pop() {
+                self.requests.push(request);
+                if self.requests.len() == BATCH_USERS_MAX {
+                    break;
+                }
+            }
+            if self.requests.is_empty() {
+                mesh.reader.sleep_unless(|| {
+                    !mesh.reads.is_empty() || self.setup.stop.load(Ordering::Acquire)
+                });
+                continue;
+            }
+            self.forget_applied();
+            self.read_batch();
+        }
+    }
+
+    /// Once SQL has everything that was open at the start, nothing has to be laid over.
+    fn forget_applied(&mut self) {
+        let applied = self.setup.watermarks.applied.load(Ordering::Acquire);
+        if !self.setup.unapplied.is_empty() && applied >= self.setup.unapplied.end().0 {
+            self.setup.unapplied = UnappliedIndex::default();
+        }
+    }
+
+    fn read_batch(&mut self) {
+        let requests = std::mem::take(&mut self.requests);
+        let mut states: Vec<Option<UserState>> = requests.iter().map(|_| None).collect();
+        let overlaid = self.collect_records(&requests);
+        let users: Vec<&str> = requests.iter().map(|request| &*request.user).collect();
+        let result = self.setup.reader.read_users(&users, &mut |index, state| {
+            states[index] = Some(state);
+        });
+        if let Err(error) = result {
+            states.fill(None);
+            self.setup.log.event(Level::Error, "read_users_failed", &error.to_string());
+        }
+        for (index, request) in requests.iter().enumerate() {
+            let state = states[index].take().filter(|_| overlaid[index]);
+            self.answer(request, state.and_then(|state| self.overlay(index, state)));
+        }
+        self.requests = requests;
+        self.requests.clear();
+    }
+
+    /// Reads the open records of each user before SQL is asked, so that what SQL applies meanwhile
+    /// is seen twice and not missed. Tells for whom that went well.
+    fn collect_records(&mut self, requests: &[ReadRequest]) -> Vec<bool> {
+        self.records.resize_with(requests.len().max(self.records.len()), Vec::new);
+        let mut done = Vec::with_capacity(requests.len());
+        for (request, records) in requests.iter().zip(&mut self.records) {
+            records.clear();
+            let key = UserKey::of(request.user.as_bytes());
+            let ReaderSetup { unapplied, disk, log, .. } = &self.setup;
+            let result = if unapplied.contains(key) {
+                unapplied.read(&request.user, disk, records).map(|_| ())
+            } else {
+                Ok(())
+            };
+            if let Err(error) = &result {
+                log.event(Level::Error, "read_journal_failed", &error.to_string());
+            }
+            done.push(result.is_ok());
+        }
+        done
+    }
+
+    fn overlay(&self, index: usize, mut state: UserState) -> Option<Vec<u8>> {
+        for frame in frames(&self.records[index]) {
+            let record = frame.ok()?.record().ok()?;
+            merge::apply_record(&mut state, &record).ok()?;
+        }
+        let mut encoded = Vec::with_capacity(64);
+        user::encode(&state, &mut encoded);
+        Some(encoded)
+    }
+
+    fn answer(&self, request: &ReadRequest, state: Option<Vec<u8>>) {
+        let lanes = self.setup.mesh.of(request.shard);
+        let read = UserRead { ticket: request.ticket, state: state.ok_or(ReadFailed) };
+        let pushed = lanes.reads.push(read);
+        assert!(pushed.is_ok(), "a shard bounds its reads by this lane");
+        lanes.sleeper.wake();
+    }
+}

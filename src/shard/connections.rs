@@ -1,0 +1,362 @@
+//! The connections of a shard: each an HTTP state machine, at the place that the driver numbered.
+//! Owns their deadlines and turns what they want into effects, once a turn. Knows nothing of what a
+//! request asks.
+
+use std::sync::Arc;
+
+use super::decision::Progress;
+use super::origin::Origin;
+use super::packed::Packed;
+use super::seam::{Effect, Outbox};
+use super::view::View;
+use crate::base::clock::Now;
+use crate::base::limits::{BUFFERS_POOLED_MAX, LINGER_TIMEOUT_MS, TICK_MS};
+use crate::base::time::MonoNs;
+use crate::http::connection::{Answer, Connection, Ending, Expiry, SendFailed, Turn};
+use crate::http::head::Request;
+use crate::http::pool::BufferPool;
+use crate::telemetry::counters::ShardCounters;
+
+/// Told to connections beyond the bound, whatever they would have asked.
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\
+    Connection: close\r\nContent-Type: application/json\r\nContent-Length: 32\r\n\r\n\
+    {\"error\":{\"code\":\"overloaded\"}}\n";
+/// No deadline.
+const NEVER: u32 = u32::MAX;
+
+/// A connection's number, its generation, and one of its requests.
+pub type SlotOf = (u32, u32, u32);
+
+#[derive(Debug)]
+struct Entry {
+    http: Connection,
+    generation: u32,
+    listener: u16,
+    is_open: bool,
+    is_dirty: bool,
+    is_paused: bool,
+    /// Beyond the bound: its answer is fixed, its bytes are not looked at.
+    is_refused: bool,
+}
+
+/// The connections of one shard.
+#[derive(Debug)]
+pub struct Connections {
+    entries: Vec<Entry>,
+    /// By connection, in ticks: apart from the entries, so that a look at all of them is cheap.
+    deadlines: Vec<u32>,
+    dirty: Vec<u32>,
+    open: u32,
+    open_max: u32,
+    pool: BufferPool,
+    counters: Arc<ShardCounters>,
+}
+
+impl Connections {
+    /// No connections yet; at most `open_max` are served.
+    pub fn new(open_max: u32, counters: Arc<ShardCounters>) -> Connections {
+        Connections {
+            entries: Vec::new(),
+            deadlines: Vec::new(),
+            dirty: Vec::new(),
+            open: 0,
+            open_max,
+            pool: BufferPool::new(BUFFERS_POOLED_MAX),
+            counters,
+        }
+    }
+
+    /// Whether none is open.
+    pub fn is_empty(&self) -> bool {
+        self.open == 0
+    }
+
+    /// A connection was accepted.
+    pub fn accept(
+        &mut self,
+        view: &View,
+        now: Now,
+        number: u32,
+        listener: u16,
+        outbox: &mut Outbox,
+    ) {
+        let index = number as usize;
+        while self.entries.len() <= index {
+            let http = Connection::new(now.mono);
+            self.entries.push(Entry {
+                http,
+                generation: 0,
+                listener,
+                is_open: false,
+                is_dirty: false,
+                is_paused: false,
+                is_refused: false,
+            });
+            self.deadlines.push(NEVER);
+        }
+        let entry = &mut self.entries[index];
+        assert!(!entry.is_open, "the driver gives a number again only after its close");
+        self.counters.connections_accepted.add(1);
+        self.open += 1;
+        self.counters.connections_open.set(u64::from(self.open));
+        *entry = Entry {
+            http: Connection::new(now.mono),
+            generation: entry.generation.wrapping_add(1),
+            listener,
+            is_open: true,
+            is_dirty: false,
+            is_paused: false,
+            is_refused: self.open > self.open_max,
+        };
+        if entry.is_refused {
+            self.counters.connections_refused.add(1);
+            let mut buffer = self.pool.take();
+            buffer.extend_from_slice(REFUSAL);
+            outbox.push(Effect::Send { connection: number, buffer });
+            self.deadlines[index] = ticks(now.mono.plus_ms(LINGER_TIMEOUT_MS));
+            return;
+        }
+        if view.closing {
+            entry.http.lame_duck();
+        }
+        self.mark(number);
+    }
+
+    /// Bytes arrived: each whole request goes to `serve`.
+    pub fn receive<S>(
+        &mut self,
+        view: &View,
+        now: Now,
+        number: u32,
+        bytes: &[u8],
+        outbox: &mut Outbox,
+        mut serve: S,
+    ) where
+        S: FnMut(&Packed<'_>, Origin, &mut Vec<u8>, &mut Outbox) -> Progress,
+    {
+        let Connections { entries, pool, .. } = self;
+        let entry = &mut entries[number as usize];
+        if !entry.is_open || entry.is_refused {
+            return;
+        }
+        let mut turn = Turn { now: now.mono, date: view.date.as_str(), pool };
+        let (listener, generation) = (entry.listener, entry.generation);
+        entry.http.receive(bytes, &mut turn, &mut |request, slot, out| {
+            handle(request, (number, generation, slot), listener, out, outbox, &mut serve)
+        });
+        self.mark(number);
+    }
+
+    /// A request that was to be answered later has its answer.
+    pub fn answer<S>(
+        &mut self,
+        view: &View,
+        now: Now,
+        to: SlotOf,
+        answer: &[u8],
+        outbox: &mut Outbox,
+        mut serve: S,
+    ) where
+        S: FnMut(&Packed<'_>, Origin, &mut Vec<u8>, &mut Outbox) -> Progress,
+    {
+        let (number, generation, slot) = to;
+        let Connections { entries, pool, .. } = self;
+        let entry = &mut entries[number as usize];
+        if !entry.is_open || entry.generation != generation {
+            return;
+        }
+        let mut turn = Turn { now: now.mono, date: view.date.as_str(), pool };
+        entry.http.answer(slot, &mut turn, |out, _| out.extend_from_slice(answer));
+        let listener = entry.listener;
+        entry.http.resume(&mut turn, &mut |request, slot, out| {
+            handle(request, (number, generation, slot), listener, out, outbox, &mut serve)
+        });
+        self.mark(number);
+    }
+
+    /// A send has ended: `sent` of its bytes were taken, none where it failed.
+    pub fn sent<S>(
+        &mut self,
+        view: &View,
+        now: Now,
+        number: u32,
+        done: (Vec<u8>, Option<usize>),
+        outbox: &mut Outbox,
+        mut serve: S,
+    ) where
+        S: FnMut(&Packed<'_>, Origin, &mut Vec<u8>, &mut Outbox) -> Progress,
+    {
+        let (buffer, sent) = done;
+        let Connections { entries, pool, .. } = self;
+        let entry = &mut entries[number as usize];
+        if !entry.is_open {
+            pool.give(buffer);
+            return;
+        }
+        if entry.is_refused {
+            pool.give(buffer);
+            outbox.push(Effect::ShutDown { connection: number });
+            return;
+        }
+        let mut turn = Turn { now: now.mono, date: view.date.as_str(), pool };
+        entry.http.sent(buffer, sent.ok_or(SendFailed), &mut turn);
+        let (listener, generation) = (entry.listener, entry.generation);
+        entry.http.resume(&mut turn, &mut |request, slot, out| {
+            handle(request, (number, generation, slot), listener, out, outbox, &mut serve)
+        });
+        self.mark(number);
+    }
+
+    /// The peer has ended its direction.
+    pub fn peer_closed(&mut self, view: &View, now: Now, number: u32, outbox: &mut Outbox) {
+        let Connections { entries, pool, .. } = self;
+        let entry = &mut entries[number as usize];
+        if !entry.is_open {
+            return;
+        }
+        if entry.is_refused {
+            return self.close(number, false, outbox);
+        }
+        entry.http.peer_closed(&mut Turn { now: now.mono, date: view.date.as_str(), pool });
+        self.mark(number);
+    }
+
+    /// The connection broke: nothing can be sent any more.
+    pub fn broken(&mut self, number: u32, outbox: &mut Outbox) {
+        if self.entries[number as usize].is_open {
+            self.close(number, false, outbox);
+        }
+    }
+
+    /// Every connection ends after what it has begun; idle ones end now.
+    pub fn drain(&mut self, view: &View, now: Now) {
+        for number in 0..self.entries.len() {
+            let Connections { entries, pool, .. } = self;
+            let entry = &mut entries[number];
+            if !entry.is_open || entry.is_refused {
+                continue;
+            }
+            entry.http.drain(&mut Turn { now: now.mono, date: view.date.as_str(), pool });
+            self.mark(u32::try_from(number).expect("numbers have 32 bits"));
+        }
+    }
+
+    /// From now on answers end their connections, and say so.
+    pub fn lame_duck(&mut self) {
+        let open = self.entries.iter_mut().filter(|entry| entry.is_open);
+        open.for_each(|entry| entry.http.lame_duck());
+    }
+
+    /// Acts on the deadlines that have passed.
+    pub fn expire(&mut self, view: &View, now: Now, outbox: &mut Outbox) {
+        let tick = ticks(now.mono);
+        for number in 0..self.deadlines.len() {
+            if self.deadlines[number] > tick {
+                continue;
+            }
+            self.deadlines[number] = NEVER;
+            let Connections { entries, pool, .. } = self;
+            let entry = &mut entries[number];
+            let number = u32::try_from(number).expect("numbers have 32 bits");
+            if !entry.is_open {
+                continue;
+            }
+            if entry.is_refused {
+                self.close(number, true, outbox);
+                continue;
+            }
+            let mut turn = Turn { now: now.mono, date: view.date.as_str(), pool };
+            match entry.http.expire(&mut turn) {
+                Expiry::Nothing | Expiry::Answered => self.mark(number),
+                Expiry::Closed => self.close(number, false, outbox),
+                Expiry::Reset => self.close(number, true, outbox),
+            }
+        }
+    }
+
+    /// Ends a turn: what connections that something happened to want now.
+    pub fn flush(&mut self, now: MonoNs, outbox: &mut Outbox) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for number in dirty.drain(..) {
+            let entry = &mut self.entries[number as usize];
+            entry.is_dirty = false;
+            if entry.is_open {
+                self.flush_one(number, now, outbox);
+            }
+        }
+        self.dirty = dirty;
+    }
+
+    fn flush_one(&mut self, number: u32, now: MonoNs, outbox: &mut Outbox) {
+        let entry = &mut self.entries[number as usize];
+        if let Some(buffer) = entry.http.take_output(now) {
+            outbox.push(Effect::Send { connection: number, buffer });
+        }
+        match entry.http.ending() {
+            Ending::Open => {}
+            Ending::ShutDown => {
+                entry.http.shut_down(now);
+                outbox.push(Effect::ShutDown { connection: number });
+            }
+            Ending::Close => return self.close(number, false, outbox),
+        }
+        let is_paused = !entry.http.wants_reading();
+        if is_paused != entry.is_paused {
+            entry.is_paused = is_paused;
+            outbox.push(match is_paused {
+                true => Effect::StopReading { connection: number },
+                false => Effect::ResumeReading { connection: number },
+            });
+        }
+        self.deadlines[number as usize] = entry.http.deadline().map_or(NEVER, |at| ticks(at) + 1);
+    }
+
+    fn close(&mut self, number: u32, reset: bool, outbox: &mut Outbox) {
+        let entry = &mut self.entries[number as usize];
+        debug_assert!(entry.is_open);
+        entry.is_open = false;
+        if let Some(refusal) = entry.http.refusal() {
+            let status = refusal.status();
+            self.counters.http_errors.of(itoa::Buffer::new().format(status)).add(1);
+        }
+        // Its buffers, if any, go with it.
+        entry.http = Connection::new(MonoNs(0));
+        self.deadlines[number as usize] = NEVER;
+        self.open -= 1;
+        self.counters.connections_open.set(u64::from(self.open));
+        outbox.push(Effect::Close { connection: number, reset });
+    }
+
+    fn mark(&mut self, number: u32) {
+        let entry = &mut self.entries[number as usize];
+        if !entry.is_dirty {
+            entry.is_dirty = true;
+            self.dirty.push(number);
+        }
+    }
+}
+
+fn handle<S>(
+    request: &Request<'_>,
+    from: SlotOf,
+    listener: u16,
+    out: &mut Vec<u8>,
+    outbox: &mut Outbox,
+    serve: &mut S,
+) -> Answer
+where
+    S: FnMut(&Packed<'_>, Origin, &mut Vec<u8>, &mut Outbox) -> Progress,
+{
+    let (connection, generation, slot) = from;
+    let origin = Origin::Connection { connection, generation, slot };
+    let packed = Packed { request: *request, listener, anonymous: "" };
+    match serve(&packed, origin, out, outbox) {
+        Progress::Answered => Answer::Now,
+        Progress::Later => Answer::Later,
+    }
+}
+
+/// The tick that a time falls into.
+fn ticks(at: MonoNs) -> u32 {
+    u32::try_from(at.0 / (TICK_MS * 1_000_000)).unwrap_or(NEVER - 1)
+}

@@ -1,0 +1,76 @@
+//! An operator's commands to a shard, and its answers. Plain values: the driver keeps the way back.
+
+use std::sync::Arc;
+
+use crate::base::time::WallMs;
+use crate::catalog::snapshot::Snapshot;
+use crate::shard::view::Rules;
+
+/// A command to one shard.
+#[derive(Debug)]
+pub struct Control {
+    /// Given back with the reply.
+    pub ticket: u64,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// What an operator asks of a shard.
+#[derive(Debug)]
+pub enum Command {
+    /// Decide by this catalog from now on.
+    SwapCatalog(Arc<Snapshot>),
+    /// Ask for these keys and allow these origins from now on.
+    SwapRules(Arc<Rules>),
+    /// The encoded state of a user of this shard.
+    ReadUser {
+        /// The user's id.
+        user: Box<str>,
+    },
+    /// Forget a user of this shard, by a journaled record.
+    EraseUser {
+        /// The user's id.
+        user: Box<str>,
+    },
+    /// Stop in steps.
+    Drain(Drain),
+}
+
+/// The steps of a stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Drain {
+    /// Not ready any more; go on accepting, answers ask the client to close.
+    LameDuck,
+    /// Accept no more and finish what is open; answered when nothing is.
+    Finish,
+    /// Every shard has finished: end the thread.
+    Exit,
+}
+
+/// A shard's answer to a command.
+#[derive(Debug)]
+pub struct ControlReply {
+    /// The command's ticket.
+    pub ticket: u64,
+    /// The outcome.
+    pub outcome: Outcome,
+}
+
+/// What came of a command.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Done.
+    Done,
+    /// The catalog is live on this shard; the former one comes back, so that it is not the shard
+    /// that frees it.
+    Swapped(Arc<Snapshot>),
+    /// The user's encoded state.
+    State(Vec<u8>),
+    /// The user is erased and the record acknowledged.
+    Erased {
+        /// The record's time.
+        at: WallMs,
+    },
+    /// The user's state can't be read, or the journal takes no records.
+    Unavailable,
+}

@@ -1,0 +1,499 @@
+//! A shard as one state machine: `step` takes an input, `finish_turn` ends a turn. Owns the
+//! connections and the home; everything that is shared between turns lies here.
+
+use std::sync::Arc;
+
+use bumpalo::Bump;
+
+use super::connections::Connections;
+use super::control::{Command, Control, ControlReply, Drain, Outcome};
+use super::decision::{Ask, Progress};
+use super::home::{Done, Home, Outstanding, Scratch};
+use super::lane::{Lane, Waiting};
+use super::origin::Origin;
+use super::packed::{self, Packed};
+use super::reads::{Reads, Waiter, Work};
+use super::seam::{Effect, Hop, HopReply, Input, Outbox, Step, UserRead};
+use super::view::{Rules, View};
+use super::{gather, operate};
+use crate::api::refusal::{Code, write_refusal};
+use crate::api::routes::{self, Command as Asked};
+use crate::api::token::Keys;
+use crate::base::clock::Now;
+use crate::base::ids::{ShardId, UserKey};
+use crate::base::limits::HOPS_OUTSTANDING_MAX;
+use crate::base::slab::{Handle, Slab};
+use crate::base::time::{MonoNs, WallMs};
+use crate::catalog::snapshot::Snapshot;
+use crate::http::reply::ImfDate;
+use crate::state::slice::Slice;
+use crate::telemetry::counters::ShardCounters;
+
+/// What a shard is made of.
+#[derive(Debug)]
+pub struct CoreSetup {
+    /// This shard.
+    pub shard: ShardId,
+    /// Shards of the node.
+    pub shards: u16,
+    /// The first catalog.
+    pub snapshot: Arc<Snapshot>,
+    /// Access by listener, and origins.
+    pub rules: Arc<Rules>,
+    /// Sign and verify tokens.
+    pub keys: Arc<Keys>,
+    /// Where this shard counts.
+    pub counters: Arc<ShardCounters>,
+    /// Bytes of this shard's slice.
+    pub slice_bytes: u64,
+    /// Connections of this shard; more are told 503 and closed.
+    pub connections_max: u32,
+    /// How long a request waits for its user's state, in milliseconds.
+    pub read_deadline_ms: u64,
+    /// From the operating system's random source, once: keys tables and minted ids.
+    pub seed: u64,
+}
+
+/// One shard.
+pub struct Core {
+    view: View,
+    home: Home,
+    connections: Connections,
+    bump: Bump,
+    finish_ticket: Option<u64>,
+    listeners_closed: bool,
+    delivering: Vec<Done>,
+}
+
+impl Core {
+    /// A shard without users or connections, ready.
+    pub fn new(setup: CoreSetup) -> Core {
+        let view = View {
+            shard: setup.shard,
+            shards: setup.shards,
+            snapshot: setup.snapshot,
+            rules: setup.rules,
+            keys: setup.keys,
+            ready: true,
+            closing: false,
+            date: ImfDate::of(WallMs(0)),
+        };
+        let home = Home {
+            slice: Slice::new(setup.slice_bytes, setup.seed),
+            lane: Lane::new(setup.shard),
+            reads: Reads::new(setup.read_deadline_ms, setup.seed),
+            gathers: gather::gathers(),
+            outstanding: Slab::new(HOPS_OUTSTANDING_MAX),
+            done: Vec::new(),
+            scratch: Scratch::default(),
+            buffers: Vec::new(),
+            minted: (0, setup.seed),
+            counters: Arc::clone(&setup.counters),
+        };
+        Core {
+            view,
+            home,
+            connections: Connections::new(setup.connections_max, setup.counters),
+            bump: Bump::new(),
+            finish_ticket: None,
+            listeners_closed: false,
+            delivering: Vec::new(),
+        }
+    }
+
+    fn on_bytes(&mut self, now: Now, connection: u32, bytes: &[u8], outbox: &mut Outbox) {
+        let Core { view, home, connections, bump, .. } = self;
+        connections.receive(view, now, connection, bytes, outbox, |packed, origin, out, outbox| {
+            bump.reset();
+            serve(view, home, bump, now, packed, origin, out, outbox)
+        });
+    }
+
+    fn on_sent(
+        &mut self,
+        now: Now,
+        connection: u32,
+        done: (Vec<u8>, Option<usize>),
+        outbox: &mut Outbox,
+    ) {
+        let Core { view, home, connections, bump, .. } = self;
+        connections.sent(view, now, connection, done, outbox, |packed, origin, out, outbox| {
+            bump.reset();
+            serve(view, home, bump, now, packed, origin, out, outbox)
+        });
+    }
+
+    /// Executes a packed request of a hop, or one that was parked.
+    fn execute(
+        &mut self,
+        now: Now,
+        origin: Origin,
+        buffer: Vec<u8>,
+        has_state: bool,
+        outbox: &mut Outbox,
+    ) {
+        self.bump.reset();
+        let Core { view, home, bump, .. } = self;
+        let packed = packed::unpack(&buffer);
+        let mut out = home.buffer();
+        let progress =
+            serve_parked(view, home, bump, (now, &packed, origin, has_state), &mut out, outbox);
+        if progress == Progress::Answered {
+            home.done.push(Done { origin, outcome: out });
+        } else {
+            home.keep(out);
+        }
+        home.keep(buffer);
+    }
+
+    fn on_hop(&mut self, now: Now, hop: Hop, outbox: &mut Outbox) {
+        self.home.counters.hops_received.add(1);
+        let origin = Origin::Shard { shard: hop.from, ticket: hop.ticket };
+        self.execute(now, origin, hop.buffer, true, outbox);
+    }
+
+    fn on_hop_reply(&mut self, reply: HopReply) {
+        let outstanding = self.home.outstanding.remove(Handle::from_bits(reply.ticket));
+        match outstanding {
+            Some(Outstanding::Decision(origin)) => {
+                self.home.done.push(Done { origin, outcome: reply.buffer });
+            }
+            Some(Outstanding::Part(handle)) => {
+                self.bump.reset();
+                self.home.part_done(&self.view, handle, &reply.buffer, &self.bump);
+                self.home.keep(reply.buffer);
+            }
+            None => self.home.keep(reply.buffer),
+        }
+    }
+
+    /// A hop came back unexecuted: the request is refused for load.
+    fn on_hop_refused(&mut self, hop: Hop) {
+        self.home.counters.hops_refused.add(1);
+        let outstanding = self.home.outstanding.remove(Handle::from_bits(hop.ticket));
+        self.bump.reset();
+        match outstanding {
+            Some(Outstanding::Decision(origin)) => {
+                let packed = packed::unpack(&hop.buffer);
+                let mut outcome = self.home.buffer();
+                let heading = self.view.heading(&packed.request);
+                write_refusal(&mut outcome, &heading, Code::Overloaded.into());
+                self.home.done.push(Done { origin, outcome });
+            }
+            Some(Outstanding::Part(handle)) => {
+                self.home.part_done(&self.view, handle, &[], &self.bump);
+            }
+            None => {}
+        }
+        self.home.keep(hop.buffer);
+    }
+
+    fn on_user_read(&mut self, now: Now, read: UserRead, outbox: &mut Outbox) {
+        let Some((user, waiters)) = self.home.reads.finish(read.ticket) else { return };
+        let has_state = match &read.state {
+            Ok(state) => self.home.admit(&user, state),
+            Err(_) => {
+                self.home.counters.reads_failed.add(1);
+                false
+            }
+        };
+        for waiter in waiters {
+            self.resume(now, waiter, has_state, outbox);
+        }
+    }
+
+    /// Goes on with work whose user's state is there, or is not to be had.
+    fn resume(&mut self, now: Now, waiter: Waiter, has_state: bool, outbox: &mut Outbox) {
+        match waiter.work {
+            Work::Request(buffer) => self.execute(now, waiter.origin, buffer, has_state, outbox),
+            Work::Control(command) => {
+                let Origin::Control { ticket } = waiter.origin else {
+                    unreachable!("operators' commands have tickets")
+                };
+                self.on_command(now, ticket, command, has_state, outbox);
+            }
+            Work::Nothing => {}
+        }
+    }
+
+    fn on_control(&mut self, now: Now, control: Control, outbox: &mut Outbox) {
+        let ticket = control.ticket;
+        let done = |outcome| Effect::ControlReply(ControlReply { ticket, outcome });
+        match control.command {
+            Command::SwapCatalog(snapshot) => {
+                let former = std::mem::replace(&mut self.view.snapshot, snapshot);
+                outbox.push(done(Outcome::Swapped(former)));
+            }
+            Command::SwapRules(rules) => {
+                self.view.rules = rules;
+                outbox.push(done(Outcome::Done));
+            }
+            Command::Drain(Drain::Exit) => {
+                outbox.push(done(Outcome::Done));
+                outbox.push(Effect::Finished);
+            }
+            Command::Drain(step) => self.on_drain(now, ticket, step, outbox),
+            command => self.on_command(now, ticket, command, true, outbox),
+        }
+    }
+
+    fn on_drain(&mut self, now: Now, ticket: u64, step: Drain, outbox: &mut Outbox) {
+        self.view.ready = false;
+        self.view.closing = true;
+        if step == Drain::LameDuck {
+            self.connections.lame_duck();
+            let outcome = Outcome::Done;
+            outbox.push(Effect::ControlReply(ControlReply { ticket, outcome }));
+            return;
+        }
+        self.finish_ticket = Some(ticket);
+        outbox.push(Effect::StopAccepting);
+        self.connections.drain(&self.view, now);
+    }
+
+    /// A command about one user: waits for the state where it is not in memory.
+    fn on_command(
+        &mut self,
+        now: Now,
+        ticket: u64,
+        command: Command,
+        may_park: bool,
+        outbox: &mut Outbox,
+    ) {
+        let user = match &command {
+            Command::ReadUser { user } | Command::EraseUser { user } => user.clone(),
+            other => unreachable!("{other:?} is about no user"),
+        };
+        let outcome = if self.home.slice.contains(&user) {
+            operate::on_user(&mut self.home, now, ticket, &command, &user)
+        } else if may_park {
+            let origin = Origin::Control { ticket };
+            let waiter = Waiter { origin, work: Work::Control(command) };
+            match self.home.park(&self.view, now, &user, waiter, outbox) {
+                Ok(()) => None,
+                Err(_) => Some(Outcome::Unavailable),
+            }
+        } else {
+            Some(Outcome::Unavailable)
+        };
+        if let Some(outcome) = outcome {
+            outbox.push(Effect::ControlReply(ControlReply { ticket, outcome }));
+        }
+    }
+
+    fn on_tick(&mut self, now: Now, outbox: &mut Outbox) {
+        let mut late = Vec::new();
+        self.home.reads.expire(now.mono, |waiter| late.push(waiter));
+        for waiter in late {
+            self.home.counters.reads_late.add(1);
+            self.resume(now, waiter, false, outbox);
+        }
+        let Home { lane, done, counters, .. } = &mut self.home;
+        lane.expire(now.mono, |waiting| {
+            counters.acks_late.add(1);
+            done.push(Done { origin: waiting.origin, outcome: waiting.fallback });
+        });
+        self.connections.expire(&self.view, now, outbox);
+    }
+
+    /// Delivers outcomes until none is left: one may complete another.
+    fn deliver(&mut self, now: Now, outbox: &mut Outbox) {
+        while !self.home.done.is_empty() {
+            let mut delivering = std::mem::take(&mut self.delivering);
+            std::mem::swap(&mut delivering, &mut self.home.done);
+            for done in delivering.drain(..) {
+                self.deliver_one(now, done, outbox);
+            }
+            self.delivering = delivering;
+        }
+    }
+
+    fn deliver_one(&mut self, now: Now, done: Done, outbox: &mut Outbox) {
+        match done.origin {
+            Origin::Connection { connection, generation, slot } => {
+                let Core { view, home, connections, bump, .. } = self;
+                connections.answer(
+                    view,
+                    now,
+                    (connection, generation, slot),
+                    &done.outcome,
+                    outbox,
+                    |packed, origin, out, outbox| {
+                        bump.reset();
+                        serve(view, home, bump, now, packed, origin, out, outbox)
+                    },
+                );
+                self.home.keep(done.outcome);
+            }
+            Origin::Shard { shard, ticket } => {
+                let reply = HopReply { ticket, buffer: done.outcome };
+                outbox.push(Effect::HopReply { to: shard, reply });
+            }
+            Origin::Gather(handle) => {
+                self.bump.reset();
+                self.home.part_done(&self.view, handle, &done.outcome, &self.bump);
+                self.home.keep(done.outcome);
+            }
+            Origin::Control { ticket } => {
+                let outcome = operate::outcome_of(&done.outcome);
+                outbox.push(Effect::ControlReply(ControlReply { ticket, outcome }));
+                self.home.keep(done.outcome);
+            }
+        }
+    }
+
+    /// Answers the operator who asked to finish once nothing is open and nothing under way.
+    fn finish_if_quiet(&mut self, outbox: &mut Outbox) {
+        let Some(ticket) = self.finish_ticket else { return };
+        let is_quiet = self.listeners_closed
+            && self.connections.is_empty()
+            && self.home.lane.is_quiet()
+            && self.home.outstanding.is_empty()
+            && self.home.gathers.is_empty();
+        if is_quiet {
+            self.finish_ticket = None;
+            let outcome = Outcome::Done;
+            outbox.push(Effect::ControlReply(ControlReply { ticket, outcome }));
+        }
+    }
+}
+
+impl Step for Core {
+    fn step(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) {
+        self.view.date.refresh(now.wall);
+        match input {
+            Input::Accepted { connection, listener } => {
+                self.connections.accept(&self.view, now, connection, listener, outbox);
+            }
+            Input::Bytes { connection, bytes } => self.on_bytes(now, connection, bytes, outbox),
+            Input::PeerClosed { connection } => {
+                self.connections.peer_closed(&self.view, now, connection, outbox);
+            }
+            Input::Broken { connection } => self.connections.broken(connection, outbox),
+            Input::Sent { connection, buffer, sent } => {
+                self.on_sent(now, connection, (buffer, sent), outbox);
+            }
+            Input::Hop(hop) => self.on_hop(now, hop, outbox),
+            Input::HopReply(reply) => self.on_hop_reply(reply),
+            Input::HopRefused(hop) => self.on_hop_refused(hop),
+            Input::Acked(ack) => {
+                let Home { lane, done, buffers, .. } = &mut self.home;
+                lane.acknowledge(ack, |Waiting { origin, outcome, mut fallback, .. }| {
+                    done.push(Done { origin, outcome });
+                    fallback.clear();
+                    buffers.push(fallback);
+                });
+            }
+            Input::UserRead(read) => self.on_user_read(now, read, outbox),
+            Input::Journal { accepting, applied } => self.home.lane.watermarks(accepting, applied),
+            Input::Control(control) => self.on_control(now, control, outbox),
+            Input::ListenersClosed => self.listeners_closed = true,
+            Input::Tick => self.on_tick(now, outbox),
+        }
+        self.deliver(now, outbox);
+    }
+
+    fn finish_turn(&mut self, now: Now, outbox: &mut Outbox) {
+        if let Some(batch) = self.home.lane.flush() {
+            self.home.counters.journal_records.add(u64::from(batch.count));
+            self.home.counters.journal_bytes.add(batch.bytes.len() as u64);
+            outbox.push(Effect::Append(batch));
+        }
+        self.connections.flush(now.mono, outbox);
+        self.finish_if_quiet(outbox);
+    }
+
+    fn next_deadline(&self) -> Option<MonoNs> {
+        let deadlines = [self.home.reads.next_deadline(), self.home.lane.next_deadline()];
+        deadlines.into_iter().flatten().min()
+    }
+}
+
+/// Serves a request of a connection of this shard.
+#[allow(clippy::too_many_arguments)]
+fn serve(
+    view: &View,
+    home: &mut Home,
+    bump: &Bump,
+    now: Now,
+    packed: &Packed<'_>,
+    origin: Origin,
+    out: &mut Vec<u8>,
+    outbox: &mut Outbox,
+) -> Progress {
+    let frame = view.frame(&packed.request);
+    let surface = view.surface(packed.listener, now);
+    let Some(asked) = routes::route(&packed.request, &surface, bump, &frame, out) else {
+        return Progress::Answered;
+    };
+    let ask = Ask { view, now, bump, packed, origin };
+    match asked {
+        Asked::Events(elements) => {
+            home.counters.requests.of("events").add(1);
+            home.gather(&ask, elements, out, outbox)
+        }
+        Asked::Decide(mut asked) => {
+            home.counters.requests.of("decide").add(1);
+            if asked.anonymous {
+                home.minted.0 += 1;
+                let minted = view.keys.anonymous_id(home.minted.0, home.minted.1);
+                asked.context.user = bump.alloc_str(minted.as_str());
+            }
+            let to = view.home(UserKey::of(asked.context.user.as_bytes()));
+            if to == view.shard {
+                return home.decide(&ask, &asked, out, outbox);
+            }
+            if !home.may_hop() {
+                home.counters.hops_refused.add(1);
+                let heading = view.heading(&packed.request);
+                write_refusal(out, &heading, Code::Overloaded.into());
+                return Progress::Answered;
+            }
+            let mut buffer = home.buffer();
+            let anonymous = if asked.anonymous { asked.context.user } else { "" };
+            packed::pack(&Packed { anonymous, ..*packed }, &mut buffer);
+            home.hop(view, to, Outstanding::Decision(origin), buffer, outbox);
+            Progress::Later
+        }
+    }
+}
+
+/// Serves a request that came by a hop or was parked: of this shard's users, whose state is there
+/// unless `has_state` says that it is not to be had.
+fn serve_parked(
+    view: &View,
+    home: &mut Home,
+    bump: &Bump,
+    what: (Now, &Packed<'_>, Origin, bool),
+    out: &mut Vec<u8>,
+    outbox: &mut Outbox,
+) -> Progress {
+    let (now, packed, origin, has_state) = what;
+    let frame = view.frame(&packed.request);
+    let surface = view.surface(packed.listener, now);
+    let Some(asked) = routes::route(&packed.request, &surface, bump, &frame, out) else {
+        return Progress::Answered;
+    };
+    let ask = Ask { view, now, bump, packed, origin };
+    match asked {
+        Asked::Events(elements) => match home.part(&ask, elements, has_state, outbox) {
+            Some(verdicts) => {
+                out.clear();
+                out.extend_from_slice(&verdicts);
+                home.keep(verdicts);
+                Progress::Answered
+            }
+            None => Progress::Later,
+        },
+        Asked::Decide(mut asked) => {
+            if asked.anonymous {
+                asked.context.user = bump.alloc_str(packed.anonymous);
+            }
+            if has_state {
+                return home.decide(&ask, &asked, out, outbox);
+            }
+            home.decide_degraded(&ask, &asked, out);
+            Progress::Answered
+        }
+    }
+}

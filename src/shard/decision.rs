@@ -1,0 +1,346 @@
+//! One decide request on the shard that owns its user: its events, then the decision, then one
+//! answer. A single synchronous step over memory; what it needs is fetched before, what it changes
+//! is reserved in the lane before.
+
+use bumpalo::Bump;
+use bumpalo::collections::Vec as BumpVec;
+
+use super::home::{Home, Subject, happening_of};
+use super::lane::Waiting;
+use super::origin::Origin;
+use super::packed::{self, Packed};
+use super::reads::{Waiter, Work};
+use super::seam::Outbox;
+use super::verdicts::{Verdict, summarize};
+use super::view::View;
+use crate::api::answer::{self, Candidate, Explanation, Extras, Shown};
+use crate::api::decide::DecideRequest;
+use crate::api::events::Event;
+use crate::api::reply::Heading;
+use crate::api::token::Token;
+use crate::base::clock::Now;
+use crate::base::ids::{LaneSequence, PopupKey};
+use crate::base::time::MonoNs;
+use crate::catalog::snapshot::Popup;
+use crate::decide::choose::{self, Decision};
+use crate::decide::gates::Gate;
+use crate::journal::record::Happening;
+use crate::state::apply::{self, EventVerdict, ShowId};
+
+/// Whether an answer is there or will come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The answer was appended to `out`.
+    Answered,
+    /// The outcome goes to the origin later.
+    Later,
+}
+
+/// What a decide request is executed with.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a, 'v> {
+    /// The shard's catalog, keys and date.
+    pub view: &'v View,
+    /// The turn's time.
+    pub now: Now,
+    /// Scratch of this request.
+    pub bump: &'a Bump,
+    /// The request as it came, to be parked.
+    pub packed: &'a Packed<'a>,
+    /// Who waits for the answer.
+    pub origin: Origin,
+}
+
+/// How a decision came out, in the words of its reply.
+#[derive(Debug)]
+enum Verdicted<'a> {
+    Show(Shown<'a>),
+    Nothing { reason: &'static str, next_in_s: Option<u32> },
+}
+
+const DEGRADED: Verdicted<'static> = Verdicted::Nothing { reason: "degraded", next_in_s: None };
+
+impl Home {
+    /// Executes a decide request of a user of this shard.
+    pub fn decide<'a>(
+        &mut self,
+        ask: &Ask<'a, '_>,
+        asked: &DecideRequest<'a>,
+        out: &mut Vec<u8>,
+        outbox: &mut Outbox,
+    ) -> Progress {
+        let user = asked.context.user;
+        let Some(last_change) = self.load(user) else {
+            return self.park_decision(ask, asked, out, outbox);
+        };
+        let mark = self.lane.mark();
+        let has_room = self.lane.has_room(asked.events.len() + 1);
+        let mut verdicts = BumpVec::with_capacity_in(asked.events.len(), ask.bump);
+        for element in asked.events {
+            let verdict = match element {
+                Err(code) => Verdict::of_code(*code),
+                Ok(event) if event.token.user != user => Verdict::OtherUser,
+                Ok(_) if !has_room => Verdict::Unavailable,
+                Ok(event) => self.apply_event(ask.view, ask.now, event),
+            };
+            verdicts.push(verdict);
+        }
+        let candidates = if asked.explain { self.candidates(ask, asked) } else { &[] };
+        let mut verdicted = self.choose(ask, asked, has_room);
+        let mut upto = last_change;
+        if self.lane.last() != mark.last() {
+            upto = self.lane.last();
+            if !self.store(user, upto, mark) {
+                upto = last_change;
+                verdicted = DEGRADED;
+                verdicts.iter_mut().for_each(undo);
+            }
+        }
+        let events = (!verdicts.is_empty()).then(|| summarize(&verdicts, ask.bump));
+        let anonymous = asked.anonymous.then_some(user);
+        let extras = Extras { anonymous, events };
+        let heading = ask.view.heading(&ask.packed.request);
+        let start = out.len();
+        write(out, &heading, &verdicted, &extras, (asked.explain, candidates), ask.bump);
+        self.count(&verdicted, &verdicts);
+        let rests_on_record = events.is_some() || matches!(verdicted, Verdicted::Show(_));
+        if !rests_on_record || self.lane.is_acked(upto) {
+            return Progress::Answered;
+        }
+        verdicts.iter_mut().for_each(undo);
+        let events = (!verdicts.is_empty()).then(|| summarize(&verdicts, ask.bump));
+        let extras = Extras { anonymous, events };
+        let mut fallback = self.buffer();
+        write(&mut fallback, &heading, &DEGRADED, &extras, (asked.explain, &[]), ask.bump);
+        self.hold_back(ask.now.mono, ask.origin, upto, (out, start), fallback);
+        Progress::Later
+    }
+
+    /// Answers a decide request whose user's state is not to be had in time: what could not be
+    /// weighed is not shown (product, section 7).
+    pub fn decide_degraded<'a>(
+        &mut self,
+        ask: &Ask<'a, '_>,
+        asked: &DecideRequest<'a>,
+        out: &mut Vec<u8>,
+    ) {
+        self.counters.degraded.add(1);
+        let mut verdicts = BumpVec::with_capacity_in(asked.events.len(), ask.bump);
+        verdicts.extend(asked.events.iter().map(|element| match element {
+            Err(code) => Verdict::of_code(*code),
+            Ok(event) if event.token.user != asked.context.user => Verdict::OtherUser,
+            Ok(_) => Verdict::Unavailable,
+        }));
+        // Without the state's facts only the gates before them can be told apart; a popup that
+        // passes those is held back for the state alone.
+        self.scratch.state.popups.clear();
+        self.scratch.state.clocks = Default::default();
+        let state = &self.scratch.state;
+        let decision =
+            choose::decide_degraded(&ask.view.snapshot, state, &asked.context, ask.now.wall);
+        let verdicted = match decision {
+            Decision::Show { .. } => DEGRADED,
+            Decision::Nothing { reason, next_in_s } => {
+                Verdicted::Nothing { reason: reason.as_str(), next_in_s }
+            }
+        };
+        let events = (!verdicts.is_empty()).then(|| summarize(&verdicts, ask.bump));
+        let extras = Extras { anonymous: asked.anonymous.then_some(asked.context.user), events };
+        let heading = ask.view.heading(&ask.packed.request);
+        write(out, &heading, &verdicted, &extras, (asked.explain, &[]), ask.bump);
+        self.count(&verdicted, &verdicts);
+    }
+
+    /// Applies one event to the scratch state, and records it where it changed something.
+    pub fn apply_event(&mut self, view: &View, now: Now, event: &Event<'_>) -> Verdict {
+        let token = &event.token;
+        let shown = ShowId { popup: PopupKey::of(token.popup), number: token.number, at: token.at };
+        let state = &mut self.scratch.state;
+        match apply::event(state, shown, event.action, event.ts, now.wall) {
+            EventVerdict::TooLate => Verdict::TooLate,
+            EventVerdict::Duplicate => Verdict::Duplicate,
+            EventVerdict::Accepted { acted_at } => {
+                let subject = Subject {
+                    user: token.user,
+                    token: event.token_text,
+                    popup: token.popup,
+                    version: token.version,
+                    variant: token.variant,
+                };
+                let happening = happening_of(event.action);
+                self.record(&view.snapshot, &subject, happening, (now.wall, acted_at), None);
+                Verdict::Accepted
+            }
+        }
+    }
+
+    /// Holds an answer back, the bytes of `answer` from its start on, until its record is
+    /// acknowledged.
+    pub fn hold_back(
+        &mut self,
+        now: MonoNs,
+        origin: Origin,
+        upto: LaneSequence,
+        answer: (&mut Vec<u8>, usize),
+        fallback: Vec<u8>,
+    ) {
+        let (out, start) = answer;
+        let mut outcome = self.buffer();
+        outcome.extend_from_slice(&out[start..]);
+        out.truncate(start);
+        self.counters.journal_waiting.set(self.lane.waiting() as u64 + 1);
+        self.lane.wait(now, Waiting { upto, deadline: now, origin, outcome, fallback });
+    }
+
+    fn park_decision<'a>(
+        &mut self,
+        ask: &Ask<'a, '_>,
+        asked: &DecideRequest<'a>,
+        out: &mut Vec<u8>,
+        outbox: &mut Outbox,
+    ) -> Progress {
+        let mut buffer = self.buffer();
+        let anonymous = if asked.anonymous { asked.context.user } else { "" };
+        packed::pack(&Packed { anonymous, ..*ask.packed }, &mut buffer);
+        let waiter = Waiter { origin: ask.origin, work: Work::Request(buffer) };
+        match self.park(ask.view, ask.now, asked.context.user, waiter, outbox) {
+            Ok(()) => Progress::Later,
+            Err(_) => {
+                self.decide_degraded(ask, asked, out);
+                Progress::Answered
+            }
+        }
+    }
+
+    /// Decides on the scratch state and, where a popup is shown, applies and records it.
+    fn choose<'a>(
+        &mut self,
+        ask: &Ask<'a, '_>,
+        asked: &DecideRequest<'a>,
+        has_room: bool,
+    ) -> Verdicted<'a> {
+        let snapshot = &*ask.view.snapshot;
+        let state = &mut self.scratch.state;
+        match choose::decide(snapshot, state, &asked.context, ask.now.wall) {
+            Decision::Nothing { reason, next_in_s } => {
+                Verdicted::Nothing { reason: reason.as_str(), next_in_s }
+            }
+            Decision::Show { .. } if !has_room => {
+                self.counters.journal_refusals.add(1);
+                DEGRADED
+            }
+            Decision::Show { popup, variant } => {
+                let popup = &snapshot.popups[popup as usize];
+                self.show(ask, asked, popup, variant)
+            }
+        }
+    }
+
+    fn show<'a>(
+        &mut self,
+        ask: &Ask<'a, '_>,
+        asked: &DecideRequest<'a>,
+        popup: &Popup,
+        variant: usize,
+    ) -> Verdicted<'a> {
+        let now = ask.now.wall;
+        let snapshot = &*ask.view.snapshot;
+        let variant = &popup.variants[variant];
+        let session = asked.context.session;
+        let applied = apply::show(&mut self.scratch.state, snapshot, popup, session, now);
+        let token = Token {
+            user: asked.context.user,
+            popup: &popup.id,
+            version: popup.version,
+            variant: &variant.key,
+            number: applied.number,
+            at: now,
+        };
+        self.scratch.token.clear();
+        ask.view.keys.mint(&token, &mut self.scratch.token);
+        let bump = ask.bump;
+        let decision = bump.alloc_str(&self.scratch.token);
+        let subject = Subject {
+            user: token.user,
+            token: decision,
+            popup: token.popup,
+            version: token.version,
+            variant: token.variant,
+        };
+        self.record(snapshot, &subject, Happening::Decided, (now, now), applied.forgotten);
+        Verdicted::Show(Shown {
+            decision,
+            popup: bump.alloc_str(&popup.id),
+            version: popup.version,
+            variant: bump.alloc_str(&variant.key),
+            content: bump.alloc_str(&choose::content(variant, asked.context.locale).0),
+        })
+    }
+
+    fn candidates<'a>(
+        &mut self,
+        ask: &Ask<'a, '_>,
+        asked: &DecideRequest<'a>,
+    ) -> &'a [Candidate<'a>] {
+        let snapshot = &*ask.view.snapshot;
+        let super::home::Scratch { state, candidates, .. } = &mut self.scratch;
+        choose::explain(snapshot, state, &asked.context, ask.now.wall, candidates);
+        let mut named = BumpVec::with_capacity_in(candidates.len(), ask.bump);
+        for (index, gate) in candidates.iter() {
+            let id: &str = ask.bump.alloc_str(&snapshot.popups[*index as usize].id);
+            named.push((id, gate.map(Gate::as_str)));
+        }
+        named.into_bump_slice()
+    }
+
+    fn count(&self, verdicted: &Verdicted<'_>, verdicts: &[Verdict]) {
+        match verdicted {
+            Verdicted::Show(_) => self.counters.decisions_shown.add(1),
+            Verdicted::Nothing { reason, .. } => self.counters.decisions_nothing.of(reason).add(1),
+        }
+        self.count_verdicts(verdicts);
+    }
+
+    /// Counts what became of events.
+    pub fn count_verdicts(&self, verdicts: &[Verdict]) {
+        for verdict in verdicts {
+            match verdict {
+                Verdict::Accepted => self.counters.events_accepted.add(1),
+                Verdict::Duplicate => self.counters.events_duplicate.add(1),
+                other => self.counters.events_rejected.of(other.name()).add(1),
+            }
+        }
+    }
+}
+
+/// What was not stored did not happen: it is worth sending again.
+fn undo(verdict: &mut Verdict) {
+    if matches!(verdict, Verdict::Accepted | Verdict::Duplicate) {
+        *verdict = Verdict::Unavailable;
+    }
+}
+
+fn write(
+    out: &mut Vec<u8>,
+    heading: &Heading<'_>,
+    verdicted: &Verdicted<'_>,
+    extras: &Extras<'_>,
+    explain: (bool, &[Candidate<'_>]),
+    bump: &Bump,
+) {
+    let (is_explained, candidates) = explain;
+    match (verdicted, is_explained) {
+        (Verdicted::Show(shown), false) => answer::write_show(out, heading, shown, extras, bump),
+        (Verdicted::Nothing { reason, next_in_s }, false) => {
+            answer::write_nothing(out, heading, reason, *next_in_s, extras);
+        }
+        (verdicted, true) => {
+            let (shown, reason, next_in_s) = match verdicted {
+                Verdicted::Show(shown) => (Some(*shown), None, None),
+                Verdicted::Nothing { reason, next_in_s } => (None, Some(*reason), *next_in_s),
+            };
+            let explanation = Explanation { shown, reason, next_in_s, candidates };
+            answer::write_explain(out, heading, &explanation, extras, bump);
+        }
+    }
+}

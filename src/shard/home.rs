@@ -1,0 +1,243 @@
+//! The users that a shard owns: their slice, the lane to the journal, reads under way, and the one
+//! place where a user's state is changed. Knows nothing of connections.
+
+use super::gather::Gathers;
+use super::lane::{Lane, Mark};
+use super::origin::Origin;
+use super::reads::{Parked, Reads, Waiter};
+use super::seam::{Effect, Outbox, ReadRequest};
+use super::view::View;
+use crate::base::clock::Now;
+use crate::base::ids::{LaneSequence, ShardId};
+use crate::base::slab::Slab;
+use crate::base::time::WallMs;
+use crate::catalog::snapshot::Snapshot;
+use crate::decide::gates::{self, Gate};
+use crate::journal::record::{Happening, Impression, Record};
+use crate::state::apply::Action;
+use crate::state::slice::Slice;
+use crate::state::user::{self, UserState};
+use crate::telemetry::counters::ShardCounters;
+use std::sync::Arc;
+
+/// An outcome and who waits for it.
+#[derive(Debug)]
+pub struct Done {
+    /// Who waits.
+    pub origin: Origin,
+    /// An HTTP answer, verdicts, or an operator's outcome, as the origin says.
+    pub outcome: Vec<u8>,
+}
+
+/// What a request on another shard is for.
+#[derive(Clone, Copy, Debug)]
+pub enum Outstanding {
+    /// A decision: the reply is a connection's answer.
+    Decision(Origin),
+    /// A part of an events request.
+    Part(crate::base::slab::Handle),
+}
+
+/// Memory that is used again and again, so that a request allocates nothing.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// The state that is being worked on.
+    pub state: UserState,
+    /// A token that is being minted.
+    pub token: String,
+    /// Popups with their gates, for explanations.
+    pub candidates: Vec<(u32, Option<Gate>)>,
+    encoded: Vec<u8>,
+    clocks: Vec<u8>,
+    row: Vec<u8>,
+}
+
+/// The users of one shard.
+pub struct Home {
+    /// Users in memory.
+    pub slice: Slice,
+    /// The way to the journal.
+    pub lane: Lane,
+    /// Users being read.
+    pub reads: Reads,
+    /// Events requests that other shards have parts of.
+    pub gathers: Gathers,
+    /// Requests on other shards.
+    pub outstanding: Slab<Outstanding>,
+    /// Outcomes of this step, to be delivered at its end.
+    pub done: Vec<Done>,
+    /// Working memory.
+    pub scratch: Scratch,
+    /// Buffers at rest.
+    pub buffers: Vec<Vec<u8>>,
+    /// Users minted so far, and the seed that makes their ids unguessable.
+    pub minted: (u64, u64),
+    /// Where this shard counts.
+    pub counters: Arc<ShardCounters>,
+}
+
+/// Buffers kept for use again; more are freed.
+const BUFFERS_KEPT_MAX: usize = 1_024;
+/// A buffer that grew beyond this is freed instead of kept, in bytes.
+const BUFFER_KEPT_BYTES_MAX: usize = 64 * 1_024;
+
+/// The impression that a record is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The user's id.
+    pub user: &'a str,
+    /// The decision's token.
+    pub token: &'a str,
+    /// The popup's id.
+    pub popup: &'a str,
+    /// The popup's version at the decision.
+    pub version: u32,
+    /// The variant's key; empty for none.
+    pub variant: &'a str,
+}
+
+impl Home {
+    /// An empty buffer.
+    pub fn buffer(&mut self) -> Vec<u8> {
+        self.buffers.pop().unwrap_or_default()
+    }
+
+    /// Gives a buffer back.
+    pub fn keep(&mut self, mut buffer: Vec<u8>) {
+        let is_small = buffer.capacity() <= BUFFER_KEPT_BYTES_MAX;
+        if is_small && self.buffers.len() < BUFFERS_KEPT_MAX {
+            buffer.clear();
+            self.buffers.push(buffer);
+        }
+    }
+
+    /// Decodes a resident user into the scratch state. `None` where the user is not in memory, else
+    /// the last record that changed it.
+    pub fn load(&mut self, user: &str) -> Option<LaneSequence> {
+        let Some(entry) = self.slice.get(user) else {
+            self.counters.slice_misses.add(1);
+            return None;
+        };
+        self.counters.slice_hits.add(1);
+        user::decode(entry.state, &mut self.scratch.state).expect("we encoded it");
+        Some(entry.last_change)
+    }
+
+    /// Stores the scratch state after the records up to `last_change`. Where the slice has no room
+    /// the former state stays and the records are taken back to `mark`.
+    pub fn store(&mut self, user: &str, last_change: LaneSequence, mark: Mark) -> bool {
+        self.scratch.encoded.clear();
+        user::encode(&self.scratch.state, &mut self.scratch.encoded);
+        let applied = self.lane.applied();
+        let stored = self.slice.put(user, &self.scratch.encoded, last_change, applied);
+        if stored.is_err() {
+            self.counters.slice_full.add(1);
+            self.lane.roll_back(mark);
+        }
+        stored.is_ok()
+    }
+
+    /// Takes a state that was read: it is as SQL has it, so it may be evicted at once.
+    pub fn admit(&mut self, user: &str, state: &[u8]) -> bool {
+        let applied = self.lane.applied();
+        let admitted = self.slice.put(user, state, LaneSequence(0), applied);
+        if admitted.is_err() {
+            self.counters.slice_full.add(1);
+        }
+        admitted.is_ok()
+    }
+
+    /// Appends the record of what just happened to the scratch state's entry of `subject.popup`.
+    pub fn record(
+        &mut self,
+        snapshot: &Snapshot,
+        subject: &Subject<'_>,
+        happening: Happening,
+        times: (WallMs, WallMs),
+        forgotten: Option<crate::base::ids::PopupKey>,
+    ) -> LaneSequence {
+        let (at, acted_at) = times;
+        let popup_key = crate::base::ids::PopupKey::of(subject.popup);
+        let Scratch { state, clocks, row, .. } = &mut self.scratch;
+        let entry = state.popup(popup_key).expect("the change left an entry");
+        clocks.clear();
+        user::encode_clocks(&state.clocks, clocks);
+        row.clear();
+        user::encode_popup(entry, row);
+        let next_show_at = snapshot
+            .popup(popup_key)
+            .and_then(|popup| gates::next_show_at(popup, entry, at).time());
+        let forgotten = forgotten.and_then(|key| snapshot.popup(key)).map_or("", |popup| &popup.id);
+        self.lane.append(&Record::Impression(Impression {
+            user: subject.user,
+            revision: state.revision,
+            at,
+            happening,
+            acted_at,
+            token: subject.token,
+            popup: subject.popup,
+            version: subject.version,
+            variant: subject.variant,
+            clocks,
+            row,
+            next_show_at,
+            forgotten,
+        }))
+    }
+
+    /// Parks work until a user's state is there, and asks for the state where nobody has. Gives the
+    /// work back where a bound is reached.
+    pub fn park(
+        &mut self,
+        view: &View,
+        now: Now,
+        user: &str,
+        waiter: Waiter,
+        outbox: &mut Outbox,
+    ) -> Result<(), Waiter> {
+        match self.reads.park(now.mono, user, waiter) {
+            Parked::Joined => Ok(()),
+            Parked::Start(ticket) => {
+                self.counters.reads.add(1);
+                let request = ReadRequest { shard: view.shard, ticket, user: user.into() };
+                outbox.push(Effect::ReadUser(request));
+                Ok(())
+            }
+            Parked::Refused(waiter) => {
+                self.counters.parked_full.add(1);
+                Err(waiter)
+            }
+        }
+    }
+
+    /// Whether another shard may be asked once more.
+    pub fn may_hop(&self) -> bool {
+        self.outstanding.len() < crate::base::limits::HOPS_OUTSTANDING_MAX
+    }
+
+    /// Sends a packed request to the shard that owns its user.
+    pub fn hop(
+        &mut self,
+        view: &View,
+        to: ShardId,
+        outstanding: Outstanding,
+        buffer: Vec<u8>,
+        outbox: &mut Outbox,
+    ) {
+        let handle = self.outstanding.insert(outstanding).expect("`may_hop` was asked");
+        self.counters.hops_sent.add(1);
+        let hop = super::seam::Hop { from: view.shard, ticket: handle.to_bits(), buffer };
+        outbox.push(Effect::Hop { to, hop });
+    }
+}
+
+/// What an accepted event is in the journal.
+pub fn happening_of(action: Action) -> Happening {
+    match action {
+        Action::Shown => Happening::Shown,
+        Action::Ignored => Happening::Ignored,
+        Action::Dismissed => Happening::Dismissed,
+        Action::Clicked => Happening::Clicked,
+        Action::Converted => Happening::Converted,
+    }
+}

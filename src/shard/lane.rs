@@ -1,0 +1,226 @@
+//! A shard's lane to the journal: the records of a turn go out as one batch, outcomes that rest on
+//! them wait for the acknowledgement, and what SQL has applied may be evicted.
+//!
+//! Bounded by `LANE_BYTES_MAX` and `LANE_BATCHES_MAX`: a change that finds no room is refused
+//! before it is made, so an append never fails.
+
+use std::collections::VecDeque;
+
+use super::origin::Origin;
+use crate::base::ids::{LaneSequence, Sequence, ShardId};
+use crate::base::limits::{ACK_DEADLINE_MS, LANE_BATCHES_MAX, LANE_BYTES_MAX, RECORD_BYTES_MAX};
+use crate::base::time::MonoNs;
+use crate::journal::lane::{Ack, LaneBatch};
+use crate::journal::record::{self, Record};
+
+/// Acknowledged batches that are told apart until SQL has applied them; more are merged in pairs,
+/// which only delays evictions.
+const APPLY_MARKS_MAX: usize = 8_192;
+
+/// An outcome that waits for the journal.
+#[derive(Debug)]
+pub struct Waiting {
+    /// The last record it rests on.
+    pub upto: LaneSequence,
+    /// When it is given up.
+    pub deadline: MonoNs,
+    /// Who waits.
+    pub origin: Origin,
+    /// What goes there once the record is acknowledged.
+    pub outcome: Vec<u8>,
+    /// What goes there instead when the journal is too slow.
+    pub fallback: Vec<u8>,
+}
+
+/// A place in the turn's records.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    bytes: usize,
+    count: u32,
+    last: LaneSequence,
+}
+
+impl Mark {
+    /// The last record before the mark.
+    pub fn last(&self) -> LaneSequence {
+        self.last
+    }
+}
+
+/// The lane of one shard.
+#[derive(Debug)]
+pub struct Lane {
+    shard: ShardId,
+    last: LaneSequence,
+    acked: LaneSequence,
+    applied: LaneSequence,
+    accepting: bool,
+    turn_bytes: Vec<u8>,
+    turn_count: u32,
+    spare: Vec<Vec<u8>>,
+    sizes: VecDeque<usize>,
+    bytes_in_flight: usize,
+    waiting: VecDeque<Waiting>,
+    marks: VecDeque<(LaneSequence, Sequence)>,
+    applied_sequence: Sequence,
+}
+
+impl Lane {
+    /// An empty lane of `shard`.
+    pub fn new(shard: ShardId) -> Lane {
+        Lane {
+            shard,
+            last: LaneSequence(0),
+            acked: LaneSequence(0),
+            applied: LaneSequence(0),
+            accepting: true,
+            turn_bytes: Vec::new(),
+            turn_count: 0,
+            spare: Vec::new(),
+            sizes: VecDeque::new(),
+            bytes_in_flight: 0,
+            waiting: VecDeque::new(),
+            marks: VecDeque::new(),
+            applied_sequence: Sequence(0),
+        }
+    }
+
+    /// Whether `records` more records are sure to be taken.
+    pub fn has_room(&self, records: usize) -> bool {
+        let wanted = records * RECORD_BYTES_MAX;
+        let used = self.bytes_in_flight + self.turn_bytes.len();
+        self.accepting && self.sizes.len() < LANE_BATCHES_MAX && used + wanted <= LANE_BYTES_MAX
+    }
+
+    /// Adds a record; `has_room` must have been asked.
+    pub fn append(&mut self, record: &Record<'_>) -> LaneSequence {
+        let before = self.turn_bytes.len();
+        record::append(record, &mut self.turn_bytes);
+        assert!(self.turn_bytes.len() - before <= RECORD_BYTES_MAX, "fields are bounded");
+        self.turn_count += 1;
+        self.last = LaneSequence(self.last.0 + 1);
+        self.last
+    }
+
+    /// Where the lane stands, for [`Lane::roll_back`].
+    pub fn mark(&self) -> Mark {
+        Mark { bytes: self.turn_bytes.len(), count: self.turn_count, last: self.last }
+    }
+
+    /// Takes back what was appended since `mark`, in the same turn.
+    pub fn roll_back(&mut self, mark: Mark) {
+        assert!(mark.count <= self.turn_count && mark.bytes <= self.turn_bytes.len());
+        self.turn_bytes.truncate(mark.bytes);
+        self.turn_count = mark.count;
+        self.last = mark.last;
+    }
+
+    /// The last record appended.
+    pub fn last(&self) -> LaneSequence {
+        self.last
+    }
+
+    /// Ends the turn: its records as one batch.
+    pub fn flush(&mut self) -> Option<LaneBatch> {
+        if self.turn_count == 0 {
+            return None;
+        }
+        let bytes = std::mem::replace(&mut self.turn_bytes, self.spare.pop().unwrap_or_default());
+        self.sizes.push_back(bytes.len());
+        self.bytes_in_flight += bytes.len();
+        let count = std::mem::take(&mut self.turn_count);
+        let first = LaneSequence(self.last.0 + 1 - u64::from(count));
+        Some(LaneBatch { shard: self.shard, first, count, bytes })
+    }
+
+    /// Whether a record is acknowledged.
+    pub fn is_acked(&self, upto: LaneSequence) -> bool {
+        upto <= self.acked
+    }
+
+    /// The last record that SQL is known to have applied: entries up to it may be evicted.
+    pub fn applied(&self) -> LaneSequence {
+        self.applied
+    }
+
+    /// Holds an outcome back until its record is acknowledged.
+    pub fn wait(&mut self, now: MonoNs, waiting: Waiting) {
+        debug_assert!(waiting.upto > self.acked);
+        let deadline = now.plus_ms(ACK_DEADLINE_MS);
+        // Outcomes wait for the lane's tail or, as duplicates do, for an earlier record of it; held
+        // to the order of the lane they need no search.
+        let tail = self.waiting.back().map_or(waiting.upto, |last| last.upto.max(waiting.upto));
+        self.waiting.push_back(Waiting { upto: tail, deadline, ..waiting });
+    }
+
+    /// Takes an acknowledgement: what waited for it is handed to `release`.
+    pub fn acknowledge(&mut self, ack: Ack, mut release: impl FnMut(Waiting)) {
+        debug_assert_eq!(ack.shard, self.shard);
+        let size = self.sizes.pop_front().expect("one acknowledgement for each batch");
+        self.bytes_in_flight -= size;
+        self.acked = ack.upto;
+        let mut buffer = ack.buffer;
+        buffer.clear();
+        self.spare.push(buffer);
+        self.remember(ack.upto, ack.upto_sequence);
+        while self.waiting.front().is_some_and(|first| first.upto <= self.acked) {
+            release(self.waiting.pop_front().expect("looked at above"));
+        }
+    }
+
+    /// Hands out what has waited too long, to be answered without the record.
+    pub fn expire(&mut self, now: MonoNs, mut give_up: impl FnMut(Waiting)) {
+        while self.waiting.front().is_some_and(|first| first.deadline <= now) {
+            give_up(self.waiting.pop_front().expect("looked at above"));
+        }
+    }
+
+    /// When the first waiting outcome is given up.
+    pub fn next_deadline(&self) -> Option<MonoNs> {
+        self.waiting.front().map(|first| first.deadline)
+    }
+
+    /// Takes the journal's watermarks.
+    pub fn watermarks(&mut self, accepting: bool, applied: Sequence) {
+        self.accepting = accepting;
+        self.applied_sequence = self.applied_sequence.max(applied);
+        self.settle_marks();
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_quiet(&self) -> bool {
+        self.turn_count == 0 && self.sizes.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Outcomes that wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Bytes handed to the journal and not acknowledged.
+    pub fn bytes_in_flight(&self) -> usize {
+        self.bytes_in_flight
+    }
+
+    fn remember(&mut self, lane: LaneSequence, sequence: Sequence) {
+        if self.marks.len() >= APPLY_MARKS_MAX {
+            let mut keep = false;
+            self.marks.retain(|_| {
+                keep = !keep;
+                !keep
+            });
+        }
+        self.marks.push_back((lane, sequence));
+        self.settle_marks();
+    }
+
+    fn settle_marks(&mut self) {
+        while let Some((lane, sequence)) = self.marks.front().copied() {
+            if sequence > self.applied_sequence {
+                break;
+            }
+            self.applied = lane;
+            self.marks.pop_front();
+        }
+    }
+}

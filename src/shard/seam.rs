@@ -1,0 +1,201 @@
+//! The seam between a shard and whatever drives it: inputs in, effects out, both plain values.
+//! The ring driver turns completions into inputs and effects into submissions; the simulator does
+//! the same with a seeded world. Nothing else reaches a shard.
+
+use crate::base::clock::Now;
+use crate::base::ids::{Sequence, ShardId};
+use crate::base::time::MonoNs;
+use crate::journal::lane::{Ack, LaneBatch};
+use crate::shard::control::{Control, ControlReply};
+
+/// One thing that happened, for a shard to act upon.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A connection was accepted; the driver chose its number, which is free until `Effect::Close`
+    /// was given and carried out.
+    Accepted {
+        /// The connection's number.
+        connection: u32,
+        /// Index of the listener it came in by.
+        listener: u16,
+    },
+    /// Bytes arrived. They are lent for this step only.
+    Bytes {
+        /// The connection's number.
+        connection: u32,
+        /// What arrived, at least one byte.
+        bytes: &'a [u8],
+    },
+    /// The peer will send no more; it may still read.
+    PeerClosed {
+        /// The connection's number.
+        connection: u32,
+    },
+    /// The connection is broken in both directions.
+    Broken {
+        /// The connection's number.
+        connection: u32,
+    },
+    /// A send has ended; its buffer comes back.
+    Sent {
+        /// The connection's number.
+        connection: u32,
+        /// The buffer of `Effect::Send`.
+        buffer: Vec<u8>,
+        /// How many of its bytes were taken by the kernel; `None` where the send failed.
+        sent: Option<usize>,
+    },
+    /// Another shard asks this one to execute a request.
+    Hop(Hop),
+    /// Another shard has executed a request of this one.
+    HopReply(HopReply),
+    /// The other shard's lane is full: the hop comes back unexecuted.
+    HopRefused(Hop),
+    /// The journal has acknowledged a batch of this shard.
+    Acked(Ack),
+    /// The state of a user was read, or could not be.
+    UserRead(UserRead),
+    /// The journal's watermarks, given when they have changed.
+    Journal {
+        /// Whether new records are taken; false while it is full or broken.
+        accepting: bool,
+        /// Records up to here are in SQL.
+        applied: Sequence,
+    },
+    /// An operator's command, by the admin listener or the node.
+    Control(Control),
+    /// After `Effect::StopAccepting`: the accept queues are empty and the listeners closed.
+    ListenersClosed,
+    /// Time has passed: deadlines and housekeeping.
+    Tick,
+}
+
+/// One thing that a shard wants done.
+#[derive(Debug)]
+pub enum Effect {
+    /// Send these bytes; one send a connection is under way at a time.
+    Send {
+        /// The connection's number.
+        connection: u32,
+        /// The bytes; the buffer comes back with `Input::Sent`.
+        buffer: Vec<u8>,
+    },
+    /// Receive no more for now: the connection's pipeline is full.
+    StopReading {
+        /// The connection's number.
+        connection: u32,
+    },
+    /// Receive again.
+    ResumeReading {
+        /// The connection's number.
+        connection: u32,
+    },
+    /// Shut our direction down; the peer's bytes are still received.
+    ShutDown {
+        /// The connection's number.
+        connection: u32,
+    },
+    /// Close the connection, after the send that is under way unless `reset`.
+    Close {
+        /// The connection's number.
+        connection: u32,
+        /// Throw away what is unsent and reset the peer.
+        reset: bool,
+    },
+    /// Ask another shard to execute a request.
+    Hop {
+        /// The shard that owns the user.
+        to: ShardId,
+        /// The request.
+        hop: Hop,
+    },
+    /// Answer another shard.
+    HopReply {
+        /// The shard that asked.
+        to: ShardId,
+        /// The answer.
+        reply: HopReply,
+    },
+    /// Hand records to the journal.
+    Append(LaneBatch),
+    /// Read a user's state from SQL.
+    ReadUser(ReadRequest),
+    /// Answer an operator's command.
+    ControlReply(ControlReply),
+    /// Take the connections that wait in the accept queues, then close the listeners.
+    StopAccepting,
+    /// The node has let go of this shard: its thread may end.
+    Finished,
+}
+
+/// A request on its way to the shard that owns its user.
+#[derive(Debug)]
+pub struct Hop {
+    /// The shard that coordinates the request.
+    pub from: ShardId,
+    /// The coordinator's handle, given back with the reply.
+    pub ticket: u64,
+    /// The packed request (`shard::packed`). The same buffer carries the reply back.
+    pub buffer: Vec<u8>,
+}
+
+/// The outcome of a hop on its way back.
+#[derive(Debug)]
+pub struct HopReply {
+    /// The coordinator's handle.
+    pub ticket: u64,
+    /// For a decision the whole HTTP answer; for events the verdicts of this shard's elements.
+    pub buffer: Vec<u8>,
+}
+
+/// A user's state is wanted from SQL.
+#[derive(Debug)]
+pub struct ReadRequest {
+    /// The shard that asks.
+    pub shard: ShardId,
+    /// Its handle, given back with the state.
+    pub ticket: u64,
+    /// The user's id.
+    pub user: Box<str>,
+}
+
+/// What SQL knew of a user.
+#[derive(Debug)]
+pub struct UserRead {
+    /// The handle of the request.
+    pub ticket: u64,
+    /// The encoded state (`state::user::encode`), an empty user's where SQL has none; an error where
+    /// it could not be read.
+    pub state: Result<Vec<u8>, ReadFailed>,
+}
+
+/// SQL could not be read; the reason was logged where it arose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadFailed;
+
+/// Effects of a turn, in order.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// The effects; the driver drains them after each turn.
+    pub effects: Vec<Effect>,
+}
+
+impl Outbox {
+    /// Adds an effect.
+    pub fn push(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+}
+
+/// What a driver drives. The server's is `shard::core::Core`; the benchmark's floor brings a
+/// constant answer.
+pub trait Step {
+    /// Acts upon one input. Synchronous and total: no input makes it fail.
+    fn step(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox);
+
+    /// Ends a turn: what was gathered during it (answers, records, hops) goes to the outbox.
+    fn finish_turn(&mut self, now: Now, outbox: &mut Outbox);
+
+    /// When `Input::Tick` is wanted at the latest.
+    fn next_deadline(&self) -> Option<MonoNs>;
+}

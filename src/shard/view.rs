@@ -1,0 +1,78 @@
+//! What a shard reads and never changes while it works on one input: catalog, keys, rules, date.
+
+use std::sync::Arc;
+
+use crate::api::access::Access;
+use crate::api::cors::Cors;
+use crate::api::reply::Heading;
+use crate::api::routes::Surface;
+use crate::api::token::Keys;
+use crate::base::clock::Now;
+use crate::base::ids::{ShardId, UserKey};
+use crate::catalog::snapshot::Snapshot;
+use crate::http::head::{Method, Request};
+use crate::http::reply::{Frame, ImfDate};
+
+/// Who may ask what, by listener. Swapped whole by a reload.
+#[derive(Debug)]
+pub struct Rules {
+    /// Keys asked for, by listener.
+    pub access: Vec<Access>,
+    /// Origins that may read replies.
+    pub cors: Cors,
+}
+
+/// The read-only side of a shard.
+#[derive(Debug)]
+pub struct View {
+    /// This shard.
+    pub shard: ShardId,
+    /// Shards of the node.
+    pub shards: u16,
+    /// The catalog; a decision uses one from start to end.
+    pub snapshot: Arc<Snapshot>,
+    /// Access and origins.
+    pub rules: Arc<Rules>,
+    /// Sign and verify tokens.
+    pub keys: Arc<Keys>,
+    /// The node takes traffic.
+    pub ready: bool,
+    /// The node is stopping: answers close their connections.
+    pub closing: bool,
+    /// The date of this second.
+    pub date: ImfDate,
+}
+
+impl View {
+    /// The shard that owns a user.
+    pub fn home(&self, key: UserKey) -> ShardId {
+        key.home(self.shards)
+    }
+
+    /// What an answer's head takes from the turn and its request.
+    pub fn frame<'v>(&'v self, request: &Request<'_>) -> Frame<'v> {
+        Frame {
+            date: self.date.as_str(),
+            close: request.close || self.closing,
+            head_only: request.method == Method::Head,
+            http_1_0: request.http_1_0,
+        }
+    }
+
+    /// The head of an answer to this request.
+    pub fn heading<'v>(&'v self, request: &Request<'_>) -> Heading<'v> {
+        let grant = self.rules.cors.grant(request.origin);
+        Heading { frame: self.frame(request), cors: &self.rules.cors, grant }
+    }
+
+    /// What a request of this listener is weighed against.
+    pub fn surface(&self, listener: u16, now: Now) -> Surface<'_> {
+        Surface {
+            access: &self.rules.access[usize::from(listener)],
+            cors: &self.rules.cors,
+            keys: &self.keys,
+            ready: self.ready,
+            now: now.wall,
+        }
+    }
+}
