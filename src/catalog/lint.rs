@@ -1,1 +1,177 @@
-//! lint
+//! What is allowed and still can't be meant: popups and variants that nobody can ever see, and
+//! catalogs that need more memory of a user than there is.
+//!
+//! A warning is a proof, not a guess: where it can't be shown that nobody sees a popup, nothing is
+//! said. Knows no clock, so a schedule that has passed is no warning. Off the hot path.
+
+use super::schedule::{Zone, next_opening};
+use super::snapshot::{OnFailure, Outcome, Popup, Settings, Snapshot, Status};
+use crate::base::limits::USER_POPUPS_MAX;
+use crate::base::time::{DurationMs, Gap, WallMs};
+
+mod contradiction;
+
+use contradiction::{always_matches, never_matches};
+
+/// Something that is allowed and still can't be meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The popup's id; `None` where it is about the catalog.
+    pub popup: Option<String>,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What a warning is about.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// No attributes can make the target true.
+    #[error("target: no user can match it")]
+    TargetNeverMatches,
+    /// No user is below the rollout's bound.
+    #[error("rollout: no user is within it")]
+    RolloutEmpty,
+    /// No window opens between `starts_at` and `ends_at`.
+    #[error("windows: none opens between starts_at and ends_at")]
+    WindowNeverOpens,
+    /// Other popups win each time, wherever it may be shown.
+    #[error("never shown: popup \"{by}\" always wins against it at \"{placement}\"")]
+    Shadowed {
+        /// One of the popups that win.
+        by: String,
+        /// Where that one wins.
+        placement: String,
+    },
+    /// No user is given the variant.
+    #[error("variants: \"{key}\" has weight 0, so no user gets it")]
+    VariantUnreachable {
+        /// The variant's key.
+        key: String,
+    },
+    /// A user may see more popups than are remembered, so that the oldest are forgotten.
+    #[error(
+        "{count} popups may be shown to one user, and only {USER_POPUPS_MAX} are remembered: \
+         limits and gaps of those shown longest ago are forgotten"
+    )]
+    TooManyToRemember {
+        /// Live and paused popups whose history matters.
+        count: usize,
+    },
+}
+
+impl std::fmt::Display for Warning {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(popup) = &self.popup {
+            write!(formatter, "popup \"{popup}\": ")?;
+        }
+        write!(formatter, "{}", self.problem)
+    }
+}
+
+/// All warnings of a catalog, in the order in which its popups win; archived popups have none.
+pub fn lint(snapshot: &Snapshot) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    for (index, popup) in snapshot.popups.iter().enumerate() {
+        if popup.status == Status::Archived {
+            continue;
+        }
+        let mut problems = Vec::new();
+        problems.extend(unseen(popup));
+        problems.extend(unreachable_variants(popup));
+        problems.extend(shadowed(snapshot, index));
+        let warn = |problem| Warning { popup: Some(popup.id.to_string()), problem };
+        warnings.extend(problems.into_iter().map(warn));
+    }
+    warnings.extend(too_many(snapshot).map(|problem| Warning { popup: None, problem }));
+    warnings
+}
+
+/// Why nobody can see a popup, as far as the popup alone shows it.
+fn unseen(popup: &Popup) -> impl Iterator<Item = Problem> {
+    let target = popup.target.as_ref().is_some_and(never_matches);
+    let problems = [
+        (target, Problem::TargetNeverMatches),
+        (popup.rollout_below == 0, Problem::RolloutEmpty),
+        (!window_opens(popup), Problem::WindowNeverOpens),
+    ];
+    problems.into_iter().filter(|(holds, _)| *holds).map(|(_, problem)| problem)
+}
+
+/// Whether a window opens while the popup runs; windows in the user's zone are taken to.
+fn window_opens(popup: &Popup) -> bool {
+    let (Some(starts_at), Some(ends_at)) = (popup.starts_at, popup.ends_at) else { return true };
+    let Zone::Fixed(zone) = &popup.zone else { return true };
+    let before_start = WallMs(starts_at.0.saturating_sub(1));
+    popup.windows.is_empty()
+        || next_opening(&popup.windows, zone, before_start).is_some_and(|at| at < ends_at)
+}
+
+fn unreachable_variants(popup: &Popup) -> impl Iterator<Item = Problem> {
+    let unreachable = popup.variants.iter().filter(|variant| variant.weight == 0);
+    unreachable.map(|variant| Problem::VariantUnreachable { key: variant.key.to_string() })
+}
+
+/// Whether higher-ranked popups win against the popup of an index at each of its placements.
+fn shadowed(snapshot: &Snapshot, index: usize) -> Option<Problem> {
+    let popup = &snapshot.popups[index];
+    if popup.status != Status::Live {
+        return None;
+    }
+    let mut first = None;
+    for placement in &popup.placements {
+        let higher = snapshot.live(placement).iter().map(|higher| *higher as usize);
+        let higher = higher.take_while(|higher| *higher < index);
+        let winner = higher
+            .map(|higher| &snapshot.popups[higher])
+            .find(|higher| always_wins(higher, popup, &snapshot.settings))?;
+        first.get_or_insert_with(|| Problem::Shadowed {
+            by: winner.id.to_string(),
+            placement: placement.to_string(),
+        });
+    }
+    first
+}
+
+/// Whether a higher-ranked popup passes every gate whenever the lower one does.
+fn always_wins(higher: &Popup, lower: &Popup, settings: &Settings) -> bool {
+    let starts_first = higher
+        .starts_at
+        .is_none_or(|higher_at| lower.starts_at.is_some_and(|lower_at| higher_at <= lower_at));
+    let ends_last = higher
+        .ends_at
+        .is_none_or(|higher_at| lower.ends_at.is_some_and(|lower_at| lower_at <= higher_at));
+    let for_all = higher.windows.is_empty()
+        && higher.target.as_ref().is_none_or(always_matches)
+        && higher.rollout_below == 1 << 64;
+    let returns_at_once = higher.max_shows == 0 && higher.caps.is_empty() && !rests(higher);
+    // What holds back every popup that is not exempt holds back both, or only the higher one.
+    let no_quiet = settings.quiet_time == DurationMs(0)
+        && settings.max_per_day == 0
+        && settings.max_per_session == 0;
+    let as_exempt = higher.quiet_exempt || !lower.quiet_exempt || no_quiet;
+    let as_sturdy = higher.on_failure == OnFailure::Local || lower.on_failure == OnFailure::Hide;
+    starts_first && ends_last && for_all && returns_at_once && as_exempt && as_sturdy
+}
+
+/// Whether the popup rests after a show or an outcome.
+fn rests(popup: &Popup) -> bool {
+    let outcomes = [Outcome::Ignored, Outcome::Dismissed, Outcome::Clicked, Outcome::Converted];
+    let gaps = outcomes.map(|outcome| popup.after(outcome));
+    popup.after_shown != NO_REST || gaps.iter().any(|gap| *gap != NO_REST)
+}
+
+const NO_REST: Gap = Gap::After(DurationMs(0));
+
+/// Popups that are paused count: their history matters again when they resume.
+fn too_many(snapshot: &Snapshot) -> Option<Problem> {
+    let matters = |popup: &&Popup| {
+        matches!(popup.status, Status::Live | Status::Paused)
+            && (popup.max_shows > 0 || !popup.caps.is_empty() || rests(popup))
+            && unseen(popup).next().is_none()
+    };
+    let count = snapshot.popups.iter().filter(matters).count();
+    (count > USER_POPUPS_MAX).then_some(Problem::TooManyToRemember { count })
+}
+
+#[cfg(test)]
+mod tests;

@@ -140,15 +140,18 @@ impl Stretch {
     }
 }
 
+/// A zone's name, and the zone from its first use on.
+type NamedZone = (Box<str>, OnceLock<Option<TimeZone>>);
+
 /// A zone of the compiled-in tz database, by its name in any case; `None` for an unknown one. The
 /// first use of a zone parses it, which allocates; later ones only read.
 pub fn zone_named(name: &str) -> Option<&'static TimeZone> {
-    static ZONES: LazyLock<Vec<(Box<str>, OnceLock<Option<TimeZone>>)>> = LazyLock::new(|| {
+    static ZONES: LazyLock<Vec<NamedZone>> = LazyLock::new(|| {
         let mut zones: Vec<_> = TimeZoneDatabase::bundled()
             .available()
             .map(|name| (name.as_str().into(), OnceLock::new()))
             .collect();
-        zones.sort_by(|a: &(Box<str>, _), b| compare_names(&a.0, &b.0));
+        zones.sort_by(|(a, _): &NamedZone, (b, _)| compare_names(a, b));
         zones
     });
     let index = ZONES.binary_search_by(|(known, _)| compare_names(known, name)).ok()?;

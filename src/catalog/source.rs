@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! TOML ─ tree ─┐
-//!              ├─ tree of values with lines ─ popup, rules, fields ─ Definition ─ canonical JSON
+//!              ├─ tree of values with lines ─ popup, content, rules ─ Definition ─ canonical JSON
 //! JSON ─ json ─┘                                                         └──────── read back ──┘
 //! ```
 //!
@@ -12,6 +12,7 @@
 use crate::catalog::snapshot::{Popup, Status};
 
 mod canonical;
+mod content;
 mod fields;
 mod json;
 mod popup;
@@ -20,6 +21,8 @@ mod tree;
 
 #[cfg(test)]
 mod tests;
+
+pub use popup::FIELDS;
 
 use fields::{Errors, Field};
 use tree::{Member, Node, Value};
@@ -180,7 +183,7 @@ fn popup_table(members: &[Member]) -> Result<Vec<Definition>, Vec<SourceError>> 
             }
         }
     }
-    if errors.list.is_empty() { Ok(read) } else { Err(errors.list) }
+    errors.finish(read)
 }
 
 fn definitions(nodes: &[Node]) -> Result<Vec<Definition>, Vec<SourceError>> {
@@ -198,7 +201,7 @@ fn definitions(nodes: &[Node]) -> Result<Vec<Definition>, Vec<SourceError>> {
         }
         read.extend(popup::definition(&field, &mut errors));
     }
-    if errors.list.is_empty() { Ok(read) } else { Err(errors.list) }
+    errors.finish(read)
 }
 
 fn id_of(node: &Node) -> Option<&str> {

@@ -33,6 +33,15 @@ impl Errors {
         });
         None
     }
+
+    /// What was read where nothing was wrong, else the errors in the order of their lines.
+    pub fn finish<T>(mut self, read: T) -> Result<T, Vec<SourceError>> {
+        if self.list.is_empty() {
+            return Ok(read);
+        }
+        self.list.sort_by_key(|error| error.line);
+        Err(self.list)
+    }
 }
 
 /// A value with its path, such as `caps[0].n`.
@@ -73,13 +82,9 @@ impl<'t> Field<'t> {
     }
 
     /// A whole number within a range.
-    pub fn whole<N: TryFrom<i128> + Display>(
-        &self,
-        range: RangeInclusive<N>,
-        errors: &mut Errors,
-    ) -> Option<N>
+    pub fn whole<N>(&self, range: RangeInclusive<N>, errors: &mut Errors) -> Option<N>
     where
-        N: PartialOrd,
+        N: TryFrom<i128> + PartialOrd + Display,
     {
         let (min, max) = (range.start(), range.end());
         let Value::Number(text) = self.value else {
@@ -178,9 +183,7 @@ impl<'t> Field<'t> {
             let message = format!("{text} is not {what}, as {example}");
             return self.refuse(message, errors);
         };
-        let part = i64::from(moment.as_nanosecond().rem_euclid(1_000_000) > 0);
-        let floor = moment.as_nanosecond().div_euclid(1_000_000);
-        Some(WallMs(i64::try_from(floor).expect("the calendar fits in milliseconds") + part))
+        Some(moment)
     }
 
     /// A list of `counts` values.
@@ -268,7 +271,8 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
-fn moment_of(time: Datetime) -> Option<jiff::Timestamp> {
+/// `None` where a part is missing or out of range.
+fn moment_of(time: Datetime) -> Option<WallMs> {
     let (date, time, offset) = (time.date?, time.time?, time.offset?);
     let date = jiff::civil::Date::new(
         i16::try_from(date.year).ok()?,
@@ -287,8 +291,15 @@ fn moment_of(time: Datetime) -> Option<jiff::Timestamp> {
     };
     let offset = jiff::tz::Offset::from_seconds(offset_s).ok()?;
     let moment = offset.to_timestamp(date.ok()?.to_datetime(time.ok()?)).ok()?;
+    let (floor, part) = (
+        moment.as_nanosecond().div_euclid(1_000_000),
+        moment.as_nanosecond().rem_euclid(1_000_000),
+    );
+    let moment_ms = i64::try_from(floor).ok()? + i64::from(part > 0);
+    // Years of four digits, so that the moment can be written down again.
+    let moment = jiff::Timestamp::from_millisecond(moment_ms).ok()?;
     let year = jiff::tz::Offset::UTC.to_datetime(moment).year();
-    (1..=9998).contains(&year).then_some(moment)
+    (1..=9_998).contains(&year).then_some(WallMs(moment_ms))
 }
 
 /// Whether one letter was added, dropped or changed, or two neighbours swapped.

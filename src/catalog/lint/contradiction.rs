@@ -1,0 +1,206 @@
+//! Targets that no attributes can satisfy, and targets that all do, as far as two clauses at a time
+//! show it. Where it is not sure, a target can match and need not.
+//!
+//! What a clause claims holds under the three-valued logic: a clause that is true has found its
+//! attribute, of its own type. `not` of a clause is true where the clause is false, not unknown, so
+//! it claims as much.
+
+use std::cmp::Ordering;
+
+use crate::catalog::target::{
+    Order, Rule, Scalar, Test, compare_version, parse_boolean, parse_number,
+};
+
+/// Whether no attributes make the rule true.
+pub fn never_matches(rule: &Rule) -> bool {
+    if constant(rule) == Some(false) {
+        return true;
+    }
+    match rule {
+        Rule::All(parts) => {
+            let mut claims = Vec::new();
+            collect(rule, &mut claims);
+            let pairs = claims.iter().flat_map(|a| claims.iter().map(move |b| (a, b)));
+            let mut same = pairs.filter(|((a, _), (b, _))| a == b);
+            parts.iter().any(never_matches) || same.any(|((_, a), (_, b))| contradict(*a, *b))
+        }
+        Rule::Any(parts) => parts.iter().all(never_matches),
+        Rule::Not(part) => match &**part {
+            Rule::Not(part) => never_matches(part),
+            _ => false,
+        },
+        Rule::Clause { .. } => false,
+    }
+}
+
+/// Whether all attributes, none too, make the rule true.
+pub fn always_matches(rule: &Rule) -> bool {
+    constant(rule) == Some(true)
+}
+
+/// The value of a rule that has one value whatever the attributes.
+fn constant(rule: &Rule) -> Option<bool> {
+    let decided_by = |parts: &[Rule], decisive: bool| {
+        let mut values = parts.iter().map(constant);
+        if values.clone().any(|value| value == Some(decisive)) {
+            return Some(decisive);
+        }
+        values.all(|value| value == Some(!decisive)).then_some(!decisive)
+    };
+    match rule {
+        Rule::All(parts) => decided_by(parts, false),
+        Rule::Any(parts) => decided_by(parts, true),
+        Rule::Not(part) => constant(part).map(|value| !value),
+        Rule::Clause { .. } => None,
+    }
+}
+
+/// What a true clause says of its attribute.
+#[derive(Clone, Copy)]
+enum Claim<'r> {
+    /// It equals one of these.
+    Among(&'r [Scalar]),
+    /// It equals none of these.
+    NotAmong(&'r [Scalar]),
+    Ordered(Order, &'r Scalar),
+    Version(Order, &'r semver::Version),
+    /// Its text passes the test.
+    Text(&'r Test),
+    /// It is not there.
+    Absent,
+    /// It is there.
+    Present,
+}
+
+/// Collects the claims that all hold where a rule is true.
+fn collect<'r>(rule: &'r Rule, claims: &mut Vec<(&'r str, Claim<'r>)>) {
+    match rule {
+        Rule::All(parts) => parts.iter().for_each(|part| collect(part, claims)),
+        Rule::Any(parts) if parts.len() == 1 => collect(&parts[0], claims),
+        Rule::Any(_) => {}
+        Rule::Clause { attribute, test } => claims.push((attribute, claim(test, false))),
+        Rule::Not(part) => match &**part {
+            Rule::Clause { attribute, test } => claims.push((attribute, claim(test, true))),
+            Rule::Not(part) => collect(part, claims),
+            _ => {}
+        },
+    }
+}
+
+fn claim(test: &Test, inverted: bool) -> Claim<'_> {
+    let among = |values, negated: bool| match negated != inverted {
+        false => Claim::Among(values),
+        true => Claim::NotAmong(values),
+    };
+    match test {
+        Test::Equal { value, negated } => among(std::slice::from_ref(value), *negated),
+        Test::In { values, negated } => among(values, *negated),
+        Test::Exists(wanted) if *wanted == inverted => Claim::Absent,
+        Test::Exists(_) => Claim::Present,
+        Test::Order { order, value } => Claim::Ordered(invert(*order, inverted), value),
+        Test::Semver { order, value } => Claim::Version(invert(*order, inverted), value),
+        _ if inverted => Claim::Present,
+        Test::Contains(_) | Test::StartsWith(_) | Test::EndsWith(_) | Test::Matches(_) => {
+            Claim::Text(test)
+        }
+    }
+}
+
+fn invert(order: Order, inverted: bool) -> Order {
+    match order {
+        _ if !inverted => order,
+        Order::Less => Order::GreaterOrEqual,
+        Order::LessOrEqual => Order::Greater,
+        Order::Greater => Order::LessOrEqual,
+        Order::GreaterOrEqual => Order::Less,
+    }
+}
+
+/// Whether no value bears out both claims. Looks in one direction only: callers ask both.
+fn contradict(a: Claim<'_>, b: Claim<'_>) -> bool {
+    match (a, b) {
+        (Claim::Absent, Claim::Absent) => false,
+        (Claim::Absent, _) => true,
+        (Claim::Among(values), Claim::NotAmong(others)) => {
+            values.iter().all(|value| others.contains(value))
+        }
+        (Claim::Among(values), _) => values.iter().all(|value| !can_be(value, b)),
+        (Claim::Ordered(a, x), Claim::Ordered(b, y)) => {
+            compare(x, y).is_some_and(|order| disjoint(a, b, order))
+        }
+        (Claim::Version(a, x), Claim::Version(b, y)) => disjoint(a, b, x.cmp_precedence(y)),
+        (Claim::Text(Test::StartsWith(x)), Claim::Text(Test::StartsWith(y))) => {
+            !x.starts_with(&**y) && !y.starts_with(&**x)
+        }
+        (Claim::Text(Test::EndsWith(x)), Claim::Text(Test::EndsWith(y))) => {
+            !x.ends_with(&**y) && !y.ends_with(&**x)
+        }
+        _ => false,
+    }
+}
+
+/// Whether an attribute that equals `value` can bear out a claim. An attribute that equals a text
+/// is that text; one that equals a number or boolean may also be a text that reads as it.
+fn can_be(value: &Scalar, claim: Claim<'_>) -> bool {
+    match (value, claim) {
+        (_, Claim::Among(others)) => others.iter().any(|other| both(value, other)),
+        (Scalar::Text(text), Claim::Ordered(order, Scalar::Number(bound))) => {
+            parse_number(text).is_some_and(|number| holds(order, number.compare(*bound)))
+        }
+        (_, Claim::Ordered(order, bound)) => {
+            compare(value, bound).is_none_or(|found| holds(order, found))
+        }
+        (Scalar::Text(text), Claim::Version(order, bound)) => {
+            compare_version(text, bound).is_some_and(|found| holds(order, found))
+        }
+        (Scalar::Text(text), Claim::Text(test)) => match test {
+            Test::StartsWith(start) => text.starts_with(&**start),
+            Test::EndsWith(end) => text.ends_with(&**end),
+            Test::Contains(Scalar::Text(part)) => text.contains(&**part),
+            Test::Matches(pattern) => pattern.is_match(text),
+            _ => true,
+        },
+        _ => true,
+    }
+}
+
+/// Whether one attribute can equal both.
+fn both(a: &Scalar, b: &Scalar) -> bool {
+    match (a, b) {
+        (Scalar::Text(text), Scalar::Number(number))
+        | (Scalar::Number(number), Scalar::Text(text)) => parse_number(text) == Some(*number),
+        (Scalar::Text(text), Scalar::Boolean(boolean))
+        | (Scalar::Boolean(boolean), Scalar::Text(text)) => parse_boolean(text) == Some(*boolean),
+        _ => a == b,
+    }
+}
+
+/// How two scalars of one kind that has an order compare.
+fn compare(a: &Scalar, b: &Scalar) -> Option<Ordering> {
+    match (a, b) {
+        (Scalar::Text(a), Scalar::Text(b)) => Some(a.cmp(b)),
+        (Scalar::Number(a), Scalar::Number(b)) => Some(a.compare(*b)),
+        _ => None,
+    }
+}
+
+/// Whether `value order bound` holds, given how the value compares to the bound.
+fn holds(order: Order, found: Ordering) -> bool {
+    match order {
+        Order::Less => found.is_lt(),
+        Order::LessOrEqual => found.is_le(),
+        Order::Greater => found.is_gt(),
+        Order::GreaterOrEqual => found.is_ge(),
+    }
+}
+
+/// Whether nothing is both `a` x and `b` y, given how x compares to y.
+fn disjoint(a: Order, b: Order, x_to_y: Ordering) -> bool {
+    match (a, b) {
+        (Order::LessOrEqual, Order::GreaterOrEqual) => x_to_y.is_lt(),
+        (Order::Less | Order::LessOrEqual, Order::Greater | Order::GreaterOrEqual) => {
+            x_to_y.is_le()
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,82 @@
+//! `nudged check`: reads files of popups, prints every error and every warning.
+//!
+//! Knows files and what to print; what is right and wrong is the catalog's.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use crate::catalog::compile::{Entry, compile};
+use crate::catalog::lint::{Warning, lint};
+use crate::catalog::snapshot::Settings;
+use crate::catalog::source::{Definition, SourceError, parse_json, parse_toml};
+
+/// What a check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// 0 where all files are right, with warnings or without; 2 where one is not.
+    pub exit_code: u8,
+    /// A line for each error and warning, and one for each file that is right.
+    pub text: String,
+}
+
+/// Checks files of popups, each as a catalog of its own, with the default settings.
+pub fn run(popups: &[PathBuf]) -> Report {
+    let mut report = Report { exit_code: 0, text: String::new() };
+    for path in popups {
+        add_popups_file(path, &Settings::default(), &mut report);
+    }
+    report
+}
+
+/// Adds what is to be said of one file of popups to a report.
+pub fn add_popups_file(path: &Path, settings: &Settings, report: &mut Report) {
+    let mut lines = Vec::new();
+    let file = path.display();
+    match check_popups_file(path, settings) {
+        Ok(warnings) => {
+            lines.extend(warnings.iter().map(|warning| format!("{file}: warning: {warning}")));
+            lines.push(format!("{file}: ok"));
+        }
+        Err(errors) => {
+            lines = errors;
+            report.exit_code = 2;
+        }
+    }
+    for line in lines {
+        writeln!(report.text, "{line}").expect("a String takes all text");
+    }
+}
+
+/// Checks one file of popups: its warnings where it is right.
+///
+/// # Errors
+/// A line for each error, the file's name before it.
+pub fn check_popups_file(path: &Path, settings: &Settings) -> Result<Vec<Warning>, Vec<String>> {
+    let definitions = read_popups_file(path)?;
+    let entry =
+        |definition| Entry { definition, version: 1, status: Definition::status(definition) };
+    let entries: Vec<_> = definitions.iter().map(entry).collect();
+    let snapshot =
+        compile(&entries, settings.clone(), 1).map_err(|errors| in_file(path, &errors))?;
+    Ok(lint(&snapshot))
+}
+
+/// Reads one file of popups: JSON where its name ends in `.json`, else TOML.
+///
+/// # Errors
+/// A line for each error, the file's name before it.
+pub fn read_popups_file(path: &Path) -> Result<Vec<Definition>, Vec<String>> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| vec![format!("{}: {error}", path.display())])?;
+    let is_json = path.extension().is_some_and(|extension| extension == "json");
+    let read = if is_json { parse_json(&text) } else { parse_toml(&text) };
+    read.map_err(|errors| in_file(path, &errors))
+}
+
+fn in_file(path: &Path, errors: &[SourceError]) -> Vec<String> {
+    let file = path.display().to_string();
+    errors.iter().map(|error| error.in_file(&file)).collect()
+}
+
+#[cfg(test)]
+mod tests;
