@@ -8,7 +8,12 @@
 //! applied, and its budget · `reader` batches out of files · `recovery` what a start does with what
 //! it finds.
 
+pub mod appender;
+pub mod batch;
+pub mod disk;
 pub mod lane;
+pub mod ledger;
 pub mod record;
+pub mod segment;
 
 mod bytes;
