@@ -174,7 +174,8 @@ pub struct Appender {
     queue: Queue,
     unsynced: Unsynced,
     next: Sequence,
-    follows: Sequence,
+    /// Until the first opening of this process: where the files ended.
+    follows: Option<Sequence>,
     chain: u32,
     newest: WallMs,
     written: Sequence,
@@ -220,7 +221,7 @@ impl Appender {
             queue: Queue::default(),
             unsynced: Unsynced::default(),
             next: start.next,
-            follows: start.follows,
+            follows: start.active.is_none().then_some(start.follows),
             chain: start.chain,
             newest: start.newest,
             written,
@@ -332,12 +333,13 @@ impl Appender {
     /// When [`Appender::next_command`] may have something to do although nothing happened; `None`
     /// for never.
     pub fn wake_at(&self) -> Option<MonoNs> {
-        let sync_due = (self.unsynced.placed() > 0 && self.sync.is_none())
-            .then_some(self.sync_due_at)
-            .filter(|at| *at > self.now);
-        [self.write_retry_at, self.prepare_retry_at, self.remove_retry_at, sync_due]
+        let sync_due_at =
+            (self.unsynced.placed() > 0 && self.sync.is_none()).then_some(self.sync_due_at);
+        // What is due already waits for something else than time.
+        [self.write_retry_at, self.prepare_retry_at, self.remove_retry_at, sync_due_at]
             .into_iter()
             .flatten()
+            .filter(|at| *at > self.now)
             .min()
     }
 
@@ -406,9 +408,15 @@ impl Appender {
         if self.removing.is_some() || self.is_stopping || !is_due {
             return None;
         }
-        // What an earlier process left is not removed before its successor stands.
         let crowded = self.reserve == Reserve::None && self.is_crowded();
         let removed = self.ledger.take_removable(self.wall, self.config.retention, crowded)?;
+        let is_busy = self.to_sync.is_some()
+            || self.sync.is_some_and(|sync| sync.segment == removed.segment)
+            || self.write.as_ref().is_some_and(|write| write.segment == removed.segment);
+        if is_busy {
+            self.ledger.put_back(removed);
+            return None;
+        }
         self.removing = Some(removed);
         Some(DiskCommand::Remove { segment: removed.segment })
     }
@@ -458,4 +466,4 @@ impl Appender {
 mod writing;
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -62,6 +62,9 @@ pub enum DiskError {
     /// Nothing happened: try the same again (EINTR, EAGAIN).
     #[error("the operation was interrupted")]
     Interrupted,
+    /// There is no such file.
+    #[error("a file of the journal is missing")]
+    Missing,
     /// Anything else, by its errno.
     #[error("the journal's disk failed with error {0}")]
     Failed(i32),

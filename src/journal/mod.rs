@@ -13,7 +13,11 @@ pub mod batch;
 pub mod disk;
 pub mod lane;
 pub mod ledger;
+pub mod reader;
 pub mod record;
+pub mod recovery;
 pub mod segment;
 
 mod bytes;
+#[cfg(test)]
+mod model;

@@ -43,7 +43,6 @@ impl Appender {
             || self.now >= self.sync_due_at
             || self.is_stopping
             || self.is_rewriting
-            || self.active.is_none()
             || self.is_segment_full()
             || self.unsynced.bytes() >= self.unsynced_bytes_max() / 2
     }
@@ -57,7 +56,6 @@ impl Appender {
                 self.synced = self.synced.max(sync.upto);
                 self.unsynced.release(sync.upto);
                 self.sync_due_at = self.now.plus_ms(SYNC_PACE_MS);
-                self.is_rewriting &= self.active.is_none_or(|active| active.segment == segment);
                 if self.active.is_some_and(|active| active.segment == segment) {
                     self.is_rewriting = false;
                 }
@@ -164,8 +162,7 @@ impl Appender {
             durable: Sequence(first.0 - 1),
             newest: self.newest,
         };
-        // Only the first opening of a process may leave numbers out.
-        let follows = std::mem::replace(&mut self.follows, Sequence(u64::MAX)).min(first);
+        let follows = self.follows.map_or(first, |follows| follows.min(first));
         let mut bytes = Vec::new();
         Opening::append(self.tag, header, follows, &mut bytes);
         let offset = OPENING_OFFSET;
@@ -220,6 +217,7 @@ impl Appender {
         let active = self.active.as_mut().expect("writes go to the segment in use");
         if write.is_opening {
             active.is_opened = true;
+            self.follows = None;
             return;
         }
         let bytes = u64::try_from(write.bytes.len()).expect("a batch is below 128 KiB");
@@ -253,8 +251,7 @@ impl Appender {
             return;
         }
         self.is_rewriting = true;
-        let end = self.unsynced.front().map_or(self.next, |held| held.header.first);
-        self.close_active(end);
+        self.close_active(self.next);
         self.unsynced.displace();
         if self.write.as_ref().is_some_and(|write| !write.is_submitted) {
             self.write = None;
