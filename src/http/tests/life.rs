@@ -168,6 +168,8 @@ fn a_failed_send_ends_the_connection() {
         client.sent_back(buffer, result);
         assert!(client.connection.should_close());
         assert!(!client.connection.wants_reading());
+        client.receive(GET);
+        assert_eq!(client.handled, 1, "nothing is done for a peer that cannot be told");
     }
 }
 
@@ -204,6 +206,16 @@ fn draining_lets_what_has_begun_be_the_last() {
     idle.receive(GET);
     idle.drain();
     assert_eq!(idle.ending(), Ending::ShutDown);
+
+    let mut sending = Client::new(Mode::Asked);
+    sending.receive(GET);
+    sending.answer_all();
+    let buffer = sending.connection.take_output(sending.now).unwrap();
+    sending.drain();
+    assert_eq!(sending.ending(), Ending::Open);
+    let all = buffer.len();
+    sending.sent_back(buffer, Ok(all));
+    assert_eq!(sending.ending(), Ending::ShutDown);
 
     let mut fresh = Client::new(Mode::AtOnce);
     fresh.drain();
