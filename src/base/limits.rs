@@ -257,7 +257,8 @@ const _: () = {
     assert!(REQUEST_LINE_BYTES_MAX < HEAD_BYTES_MAX);
     // A request that has begun always fits; so do the offsets kept of it.
     assert!(HEAD_BYTES_MAX + BODY_BYTES_MAX + TRAILER_BYTES_MAX < CONNECTION_INPUT_BYTES_MAX);
-    assert!(HEAD_BYTES_MAX <= u16::MAX as usize && CHUNK_EXTENSION_BYTES_MAX < u16::MAX as usize);
+    assert!(HEAD_BYTES_MAX <= u16::MAX as usize);
+    assert!(CHUNK_EXTENSION_BYTES_MAX < u16::MAX as usize);
     // One bit for each unanswered request.
     assert!(PIPELINE_DEPTH_MAX <= u16::BITS as usize);
     assert!(POOLED_BUFFER_BYTES < POOLED_BUFFER_BYTES_MAX);
