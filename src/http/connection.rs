@@ -284,8 +284,8 @@ impl Connection {
         self.flags |= flag::DRAINING;
     }
 
-    /// As [`Connection::lame_duck`], and the connection ends as soon as it is idle. One that has not
-    /// sent a byte yet keeps its time for it.
+    /// As [`Connection::lame_duck`], and the connection ends as soon as it is idle. One that has
+    /// not sent a byte yet keeps its time for it.
     pub fn drain(&mut self, turn: &mut Turn<'_>) {
         self.flags |= flag::DRAINING | flag::IDLE_ENDS;
         self.settle(turn);

@@ -38,7 +38,7 @@ impl HeadScan {
         loop {
             let found = memchr2(b'\r', b'\n', &bytes[from..]);
             let at = found.map_or(bytes.len(), |offset| from + offset);
-            self.check_length(at, found.is_some())?;
+            self.check_length(at)?;
             // A line end needs both of its bytes in hand.
             if found.is_none() || (bytes[at] == b'\r' && at + 1 == bytes.len() && at > 0) {
                 self.scanned = u32::try_from(at).expect("within the limit of a head");
@@ -60,12 +60,12 @@ impl HeadScan {
 
     /// Checks the limits where `at` bytes stand before the next line end, or before the end of
     /// what has arrived.
-    fn check_length(self, at: usize, ends: bool) -> Result<(), Refusal> {
+    fn check_length(self, at: usize) -> Result<(), Refusal> {
         if self.lines == 0 && at > REQUEST_LINE_BYTES_MAX {
             return Err(Refusal::TargetTooLong);
         }
-        let least = if ends { at + 2 } else { at + 1 };
-        if least > HEAD_BYTES_MAX { Err(Refusal::HeadTooLarge) } else { Ok(()) }
+        // Whether it has arrived or not, a line end of two bytes has to follow.
+        if at + 2 > HEAD_BYTES_MAX { Err(Refusal::HeadTooLarge) } else { Ok(()) }
     }
 }
 

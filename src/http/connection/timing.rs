@@ -51,7 +51,6 @@ impl Connection {
         let timeout_ms = match self.phase {
             _ if self.has(flag::DEAD) => return None,
             _ if self.has(flag::SHUT) => LINGER_TIMEOUT_MS,
-            _ if self.has(flag::CLOSING) => return None,
             Phase::Sized { .. } | Phase::Chunked { .. } => BODY_TIMEOUT_MS,
             Phase::Head(scan) if !scan.is_new() => HEAD_TIMEOUT_MS,
             _ if self.has(flag::FRESH) => FIRST_BYTE_TIMEOUT_MS,

@@ -56,9 +56,16 @@ fn a_connection_without_a_byte_ends_after_its_time() {
 
 #[test]
 fn an_idle_connection_ends_after_its_time() {
-    let mut client = Client::new(Mode::AtOnce);
+    let mut client = Client::new(Mode::Asked);
     client.later(9_000);
     client.receive(GET);
+    client.later(1_000);
+    client.answer_all();
+    let buffer = client.connection.take_output(client.now).unwrap();
+    client.later(2_000);
+    client.sent.extend_from_slice(&buffer);
+    let all = buffer.len();
+    client.sent_back(buffer, Ok(all));
     client.expires_in(IDLE_TIMEOUT_MS, Expiry::Closed);
     assert!(client.connection.should_close());
     assert_eq!(client.answers(), ["200 GET / <>"]);
@@ -295,6 +302,10 @@ fn lingering_is_for_peers_that_may_be_sending() {
     let mut client = Client::new(Mode::AtOnce);
     client.receive(&[close, b"x"].concat());
     assert_eq!(client.ending(), Ending::ShutDown);
+    let mut client = Client::new(Mode::AtOnce);
+    client.receive(&close[..10]);
+    client.receive(&[&close[10..], b"x"].concat());
+    assert_eq!(client.ending(), Ending::ShutDown);
     let mut client = Client::new(Mode::Asked);
     client.receive(close);
     client.receive(b"x");
@@ -314,6 +325,13 @@ fn a_client_that_waits_is_told_to_go_on_in_its_turn() {
     let mut whole = Client::new(Mode::AtOnce);
     whole.receive(&[EXPECTING, b"hello"].concat());
     assert!(!whole.sent.starts_with(CONTINUE), "the body will not be read, it has been");
+
+    let chunked = "PUT /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n";
+    let chunked = format!("{chunked}Expect: 100-continue\r\n\r\n1\r\na\r\n0\r\n\r\n");
+    let mut whole = Client::new(Mode::AtOnce);
+    whole.receive(chunked.as_bytes());
+    assert_eq!(whole.answers(), ["200 PUT /c <a>"]);
+    assert!(!whole.sent.windows(CONTINUE.len()).any(|part| part == CONTINUE));
 
     let mut behind = Client::new(Mode::Asked);
     behind.receive(&[GET, EXPECTING].concat());

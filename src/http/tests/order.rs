@@ -4,6 +4,7 @@
 use super::{Client, GET, Mode, answers};
 use crate::base::limits::{
     CONNECTION_INPUT_BYTES_MAX, CONNECTION_OUTPUT_BYTES_MAX, PIPELINE_DEPTH_MAX,
+    POOLED_BUFFER_BYTES_MAX,
 };
 use crate::http::connection::Ending;
 
@@ -108,6 +109,25 @@ fn the_peer_that_does_not_read_is_not_read_from() {
     client.sent_back(first, Ok(all));
     client.go_on();
     assert_eq!(answers(&client.sent)[1..], wanted(count));
+}
+
+// The bytes that wait may never run out; the buffer must not grow with all that went through it.
+#[test]
+fn a_peer_that_is_always_ahead_costs_what_waits_and_no_more() {
+    let mut client = Client::new(Mode::Asked);
+    client.receive(&numbered(PIPELINE_DEPTH_MAX + 2));
+    for _ in 0..2 * POOLED_BUFFER_BYTES_MAX / GET.len() {
+        client.receive(GET);
+        let (slot, body) = client.pending.remove(0);
+        assert!(client.answer(slot, &body));
+        client.go_on();
+    }
+    while !client.pending.is_empty() {
+        let (slot, body) = client.pending.remove(0);
+        assert!(client.answer(slot, &body));
+        client.go_on();
+    }
+    assert_eq!(client.pool.len(), 2, "a buffer that grew too large would not have been kept");
 }
 
 #[test]
