@@ -185,6 +185,15 @@ pub fn recover(disk: &impl DiskRead, options: RecoverOptions) -> Result<Recovere
     walked.go_on(set, reserve, next_segment)
 }
 
+/// The set that a directory belongs to; `None` where it has no segments. SQL knows by it how far
+/// this journal is applied, which recovery has to be told.
+///
+/// # Errors
+/// Where a header can't be read, or belongs to another set or version.
+pub fn set_of(disk: &impl DiskRead) -> Result<Option<SetId>, RecoverError> {
+    read_prefixes(disk, &mut Report::default()).map(|(set, _)| set)
+}
+
 /// Reads both headers and the opening of each segment, and finds the set that they belong to.
 fn read_prefixes(
     disk: &impl DiskRead,
