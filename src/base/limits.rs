@@ -157,6 +157,9 @@ pub const JOURNAL_BYTES_DEFAULT: u64 = 1_024 * 1_024 * 1_024;
 pub const JOURNAL_RETENTION_DEFAULT_MS: u64 = 86_400_000;
 /// A full disk is tried again after this long, in milliseconds.
 pub const DISK_RETRY_MS: u64 = 1_000;
+/// With `ack = written`, syncs are at least this far apart, in milliseconds: a sync for each write
+/// would cost more than the write.
+pub const SYNC_PACE_MS: u64 = 100;
 /// Smallest journal segment that configuration may ask for, in bytes.
 pub const SEGMENT_BYTES_MIN: u64 = 256 * 1_024;
 /// Records that one SQL transaction applies (product, section 7).
@@ -250,6 +253,24 @@ pub const SQL_ROWS_READ_MAX: u32 = 1_000;
 pub const POPUPS_FILE_BYTES_MAX: u64 = 384 * 1_024 * 1_024;
 /// Shards have this long to answer an operator's command, in milliseconds.
 pub const SHARD_ANSWER_MS: u64 = 2_000;
+/// Connections of the admin listener; more are told to come again.
+pub const ADMIN_CONNECTIONS_MAX: usize = 32;
+/// Connections of the admin listener that may wait for their refusal at once.
+pub const ADMIN_REFUSALS_MAX: usize = 8;
+/// A request without a valid token waits this long for its refusal, in milliseconds.
+pub const ADMIN_REFUSAL_DELAY_MS: u64 = 200;
+/// The admin listener looks at the wall clock this often, in milliseconds.
+pub const ADMIN_CLOCK_PERIOD_MS: u64 = 250;
+/// Requests that are being answered when the admin listener stops have this long, in milliseconds.
+pub const ADMIN_STOP_MS: u64 = 3_000;
+/// A token file is read up to this size, in bytes.
+pub const TOKEN_FILE_BYTES_MAX: u64 = 4 * 1_024;
+/// Latest records of a user that the admin API tells.
+pub const USER_RECORDS_TOLD: u32 = 50;
+/// Statistics of all popups are told for at most this long, in milliseconds: 31 days.
+pub const STATS_RANGE_MAX_MS: u64 = 31 * 86_400_000;
+/// Statistics of one popup are told for at most this long, in milliseconds: 366 days.
+pub const STATS_RANGE_OF_ONE_MAX_MS: u64 = 366 * 86_400_000;
 /// A full lane of commands is tried again after this long, in milliseconds.
 pub const LANE_RETRY_MS: u64 = 2;
 
@@ -263,7 +284,8 @@ const _: () = {
     assert!(REQUEST_LINE_BYTES_MAX < HEAD_BYTES_MAX);
     // A request that has begun always fits; so do the offsets kept of it.
     assert!(HEAD_BYTES_MAX + BODY_BYTES_MAX + TRAILER_BYTES_MAX < CONNECTION_INPUT_BYTES_MAX);
-    assert!(HEAD_BYTES_MAX <= u16::MAX as usize && CHUNK_EXTENSION_BYTES_MAX < u16::MAX as usize);
+    assert!(HEAD_BYTES_MAX <= u16::MAX as usize);
+    assert!(CHUNK_EXTENSION_BYTES_MAX < u16::MAX as usize);
     // One bit for each unanswered request.
     assert!(PIPELINE_DEPTH_MAX <= u16::BITS as usize);
     assert!(POOLED_BUFFER_BYTES < POOLED_BUFFER_BYTES_MAX);
