@@ -130,8 +130,8 @@ fn tell_all(node: &Node, step: Drain) -> Vec<Receiver<ControlReply>> {
 
 fn is_finished(told: &[Receiver<ControlReply>]) -> bool {
     use crossbeam::channel::TryRecvError;
-    told.iter().all(|replied| !replied.is_empty() || {
-        matches!(replied.try_recv(), Err(TryRecvError::Disconnected))
+    told.iter().all(|replied| {
+        !replied.is_empty() || { matches!(replied.try_recv(), Err(TryRecvError::Disconnected)) }
     })
 }
 

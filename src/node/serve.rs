@@ -24,6 +24,7 @@ use crate::base::clock::NodeClock;
 use crate::base::ids::ShardId;
 use crate::base::limits::SLICE_SHARD_BYTES_MIN;
 use crate::config::{Config, Count, Loaded, LogFormat};
+use crate::http::connection::Timeouts;
 use crate::runtime::driver::Setup;
 use crate::runtime::journal_core::{self, JournalConfig, JournalHandle, JournalSleepers};
 use crate::runtime::log_thread::{LogThread, stamp_now};
@@ -96,8 +97,7 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
         source: error.into(),
     })?;
     let mesh = Arc::new(mesh);
-    let counters: Vec<Arc<ShardCounters>> =
-        (0..topology.shards).map(|_| Arc::default()).collect();
+    let counters: Vec<Arc<ShardCounters>> = (0..topology.shards).map(|_| Arc::default()).collect();
     let publisher = Publisher::open(PublisherSetup {
         config: config.clone(),
         store: Store::open(&config.data)?,
@@ -263,6 +263,17 @@ fn warn_of_open_doors(config: &Config, addresses: &[SocketAddr], log: &Log) {
     }
 }
 
+fn timeouts(config: &Config) -> Timeouts {
+    let limits = &config.limits;
+    Timeouts {
+        first_byte_ms: limits.first_byte_timeout.0,
+        head_ms: limits.head_timeout.0,
+        body_ms: limits.body_timeout.0,
+        write_stall_ms: limits.write_stall_timeout.0,
+        idle_ms: limits.idle_timeout.0,
+    }
+}
+
 struct ShardParts<'a> {
     publisher: &'a Publisher,
     rules: Arc<Rules>,
@@ -367,6 +378,7 @@ impl Threads<'_> {
                 snapshot: parts.publisher.snapshot(),
                 rules: Arc::clone(&parts.rules),
                 keys: Arc::clone(&parts.keys),
+                timeouts: timeouts(self.config),
                 counters: Arc::clone(counters),
                 slice_bytes: self.config.slice_bytes_per_shard(self.topology.shards),
                 connections_max: parts.connections,
