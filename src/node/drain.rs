@@ -26,7 +26,7 @@ pub fn serve_until_stopped(node: Node) -> u8 {
         match node.signals.recv() {
             Ok(Asked::Reload) => {
                 // The publisher has said in the log what came of it.
-                let _ = node.publisher.reload();
+                let _ = node.publisher.reload("SIGHUP");
             }
             Ok(Asked::Stop) | Err(_) => return stop(node),
         }
