@@ -78,6 +78,7 @@ impl Step for Constant {
             }
             Input::Broken { connection } => connections.broken(connection, outbox),
             Input::Tick => connections.expire(view, now, outbox),
+            Input::Journal { .. } => {}
             other => unreachable!("nobody sends {other:?} to the floor"),
         }
     }
