@@ -277,6 +277,11 @@ impl Appender {
         self.ledger.note_applied(applied);
     }
 
+    /// How far SQL has applied the journal, as it was last noted.
+    pub fn applied_sequence(&self) -> Sequence {
+        self.ledger.applied()
+    }
+
     /// From now on, only what was offered is finished: see [`Appender::is_finished`].
     pub fn stop(&mut self) {
         self.is_stopping = true;
