@@ -9,7 +9,9 @@ use super::service::Service;
 use super::socket::Stream;
 use crate::base::limits::WRITE_STALL_TIMEOUT_MS;
 use crate::base::time::MonoNs;
-use crate::http::connection::{self as machine, Connection, Ending, Expiry, SendFailed, Turn};
+use crate::http::connection::{
+    self as machine, Connection, Ending, Expiry, SendFailed, Timeouts, Turn,
+};
 use crate::http::head::Request;
 use crate::http::pool::BufferPool;
 use crate::http::reply::ImfDate;
@@ -19,6 +21,8 @@ use crate::runtime::clocks;
 const READ_BYTES: usize = 16 * 1_024;
 /// Buffers that a connection keeps: one comes in, one goes out.
 const BUFFERS: usize = 2;
+/// `[limits]` is for visitors; operators have the defaults.
+const TIMEOUTS: Timeouts = Timeouts::DEFAULT;
 
 /// Serves a connection until it ends. `peer` is who is there, for the audit.
 pub(super) fn serve(stream: Stream, peer: &str, service: &Service) {
@@ -62,7 +66,7 @@ impl Conversation<'_> {
         };
         self.now = clocks::mono();
         self.date.refresh(clocks::wall());
-        let mut turn = Turn { now: self.now, date: self.date.as_str(), pool: &mut self.pool };
+        let mut turn = turn_of(self.now, &self.date, &mut self.pool);
         match arrived {
             Ok(0) => self.connection.peer_closed(&mut turn),
             Ok(count) => {
@@ -81,7 +85,7 @@ impl Conversation<'_> {
 
     /// How long to wait for bytes; `None` where a deadline has passed.
     fn wait(&self) -> Option<Duration> {
-        let Some(deadline) = self.connection.deadline() else {
+        let Some(deadline) = self.connection.deadline(&TIMEOUTS) else {
             return Some(Duration::from_millis(WRITE_STALL_TIMEOUT_MS));
         };
         let left_ns = deadline.0.saturating_sub(clocks::mono().0);
@@ -96,14 +100,13 @@ impl Conversation<'_> {
                 let sent = self.stream.write_all(&buffer);
                 let result = sent.map(|()| buffer.len()).map_err(|_| SendFailed);
                 self.now = clocks::mono();
-                let mut turn =
-                    Turn { now: self.now, date: self.date.as_str(), pool: &mut self.pool };
+                let mut turn = turn_of(self.now, &self.date, &mut self.pool);
                 self.connection.sent(buffer, result, &mut turn);
             }
             if !self.connection.can_resume() {
                 return true;
             }
-            let mut turn = Turn { now: self.now, date: self.date.as_str(), pool: &mut self.pool };
+            let mut turn = turn_of(self.now, &self.date, &mut self.pool);
             let mut handler = handler(self.service, self.peer, turn.date);
             self.connection.resume(&mut turn, &mut handler);
         }
@@ -119,6 +122,10 @@ impl Conversation<'_> {
             }
         }
     }
+}
+
+fn turn_of<'t>(now: MonoNs, date: &'t ImfDate, pool: &'t mut BufferPool) -> Turn<'t> {
+    Turn { now, date: date.as_str(), pool, timeouts: &TIMEOUTS }
 }
 
 /// Answers each request at once: nobody else waits for this thread.

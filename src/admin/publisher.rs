@@ -168,7 +168,7 @@ impl Publisher {
     ///
     /// # Errors
     /// Where the file or the store fails; then nothing is changed.
-    pub fn open(setup: PublisherSetup) -> Result<Publisher, PublishError> {
+    pub fn load(setup: PublisherSetup) -> Result<Publisher, PublishError> {
         let PublisherSetup { mut store, config, read_config, mesh, log } = setup;
         let prepared = prepare(&store, &config, &[], &log)?;
         let published = prepared.store(&mut store, &config, ("start", 1), &log)?;

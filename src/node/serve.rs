@@ -15,13 +15,16 @@ use super::failure::Failure;
 use super::signals::{self, Asked};
 use super::storage::{self, Storage};
 use super::{drain, settings, signing_keys};
-use crate::admin::publisher::{PublishError, Publisher, PublisherSetup};
+use crate::admin::publisher::{
+    self, ConfigRefused, PublishError, Publisher, PublisherSetup, ReadConfig,
+};
 use crate::admin::{self, AdminHandle, AdminSetup};
 use crate::api::token::Keys;
 use crate::base::clock::NodeClock;
 use crate::base::ids::ShardId;
 use crate::base::limits::SLICE_SHARD_BYTES_MIN;
-use crate::config::{Config, Count, Loaded, LogFormat};
+use crate::config::{Config, Count, Loaded};
+use crate::http::connection::Timeouts;
 use crate::runtime::driver::Setup;
 use crate::runtime::journal_core::{self, JournalConfig, JournalHandle, JournalSleepers};
 use crate::runtime::log_thread::{LogThread, stamp_now};
@@ -95,18 +98,7 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     })?;
     let mesh = Arc::new(mesh);
     let counters: Vec<Arc<ShardCounters>> = (0..topology.shards).map(|_| Arc::default()).collect();
-    let publisher = Publisher::open(PublisherSetup {
-        config: config.clone(),
-        store: Store::open(&config.data)?,
-        mesh: Arc::clone(&mesh),
-        log: log.clone(),
-        read_config: settings::reader(arguments),
-    });
-    let publisher = publisher.map_err(|error| match error {
-        PublishError::Store(error) => Failure::Store(error),
-        other => Failure::Configuration(other.lines().join("\n")),
-    })?;
-    let publisher = Arc::new(publisher);
+    let publisher = load_publisher(arguments, &config, &mesh, &log)?;
     let (sockets, addresses) = bind(&config, topology.shards)?;
     warn_of_open_doors(&config, &addresses, &log);
     // Signals are taken over before the first thread that would inherit their defaults.
@@ -155,6 +147,34 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     Ok(drain::serve_until_stopped(node))
 }
 
+/// Reads the popups, and knows how to read everything again.
+fn load_publisher(
+    arguments: &ServeArguments,
+    config: &Config,
+    mesh: &Arc<Mesh>,
+    log: &Log,
+) -> Result<Arc<Publisher>, Failure> {
+    let (file, flags) = (arguments.config.clone(), arguments.flags());
+    let read_config: ReadConfig = Box::new(move || match settings::load(file.as_deref(), &flags) {
+        Ok(loaded) => Ok(loaded.config),
+        Err(failure) => {
+            Err(ConfigRefused(failure.to_string().lines().map(str::to_owned).collect()))
+        }
+    });
+    let publisher = Publisher::load(PublisherSetup {
+        store: Store::open(&config.data)?,
+        config: config.clone(),
+        read_config,
+        mesh: Arc::clone(mesh),
+        log: log.clone(),
+    });
+    match publisher {
+        Ok(publisher) => Ok(Arc::new(publisher)),
+        Err(PublishError::Store(error)) => Err(error.into()),
+        Err(error) => Err(Failure::Configuration(error.lines().join("\n"))),
+    }
+}
+
 fn plan(config: &Config) -> Result<Topology, Failure> {
     let wish = Wish {
         cpus: config.cpus.as_ref().map(|cpus| cpus.iter().copied().map(usize::from).collect()),
@@ -188,11 +208,7 @@ fn connections_per_shard(config: &Config, shards: u16) -> Result<u32, Failure> {
 }
 
 fn start_log(config: &Config) -> Result<(Log, LogThread), Failure> {
-    let is_json = match config.log.format {
-        LogFormat::Json => true,
-        LogFormat::Text => false,
-        LogFormat::Auto => !rustix::termios::isatty(std::io::stderr()),
-    };
+    let is_json = publisher::is_json(config.log.format);
     let log = Log::new(config.log.level, is_json, &config.log.users);
     let thread = LogThread::start(&log, std::io::stderr()).map_err(Failure::system("a thread"))?;
     Ok((log, thread))
@@ -248,6 +264,17 @@ fn warn_of_open_doors(config: &Config, addresses: &[SocketAddr], log: &Log) {
     for address in addresses.iter().filter(|address| !address.ip().is_loopback()) {
         let text = address.to_string();
         log.write(stamp_now(), Message::KeysMissing, &[("listener", Value::Text(&text))]);
+    }
+}
+
+fn timeouts(config: &Config) -> Timeouts {
+    let limits = &config.limits;
+    Timeouts {
+        first_byte_ms: limits.first_byte_timeout.0,
+        head_ms: limits.head_timeout.0,
+        body_ms: limits.body_timeout.0,
+        write_stall_ms: limits.write_stall_timeout.0,
+        idle_ms: limits.idle_timeout.0,
     }
 }
 
@@ -355,6 +382,7 @@ impl Threads<'_> {
                 snapshot: parts.publisher.snapshot(),
                 rules: Arc::clone(&parts.rules),
                 keys: Arc::clone(&parts.keys),
+                timeouts: timeouts(self.config),
                 counters: Arc::clone(counters),
                 slice_bytes: self.config.slice_bytes_per_shard(self.topology.shards),
                 connections_max: parts.connections,

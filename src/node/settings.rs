@@ -3,10 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::admin::publisher::{ConfigRefused, ReadConfig};
 use crate::config::{self, DEFAULT_FILE, File, Flag, Loaded};
 
-use super::arguments::ServeArguments;
 use super::failure::Failure;
 
 /// Names the configuration file where no flag does.
@@ -37,15 +35,4 @@ pub fn load(file: Option<&Path>, flags: &[Flag]) -> Result<Loaded, Failure> {
     let file = text.as_deref().map(|text| File { name: &name, text });
     config::load(file, &environment, flags)
         .map_err(|problems| Failure::Configuration(problems.to_string()))
-}
-
-/// Reads the same layers again, for reloads.
-pub fn reader(arguments: &ServeArguments) -> ReadConfig {
-    let (file, flags) = (arguments.config.clone(), arguments.flags());
-    Box::new(move || match load(file.as_deref(), &flags) {
-        Ok(loaded) => Ok(loaded.config),
-        Err(failure) => {
-            Err(ConfigRefused(failure.to_string().lines().map(str::to_owned).collect()))
-        }
-    })
 }
