@@ -2,7 +2,8 @@
 //! Knows no clock, no file and no thread: time is told, commands are carried out by the caller.
 //!
 //! ```text
-//! offer -> queue -> close (first the write before it completes) -> Write -> written -> Sync -> synced
+//! offer -> queue -> close (first the write before it completes) -> Write -> written -> Sync ->
+//! synced
 //!                                                                    |                   |
 //!                                              ack=written: Ack <----+    ack=synced: Ack+
 //! segment:  Prepare -> reserve -> opening written -> batches -> closed -> Remove

@@ -1,9 +1,10 @@
-//! The journal's core: one thread, pinned where it is told to be, on which a glommio executor drives
-//! the appender over real files. Takes records from the shards' lanes, gives acknowledgements back,
-//! publishes watermarks, and sleeps while there is nothing to do.
+//! The journal's core: one thread, pinned where it is told to be, on which a glommio executor
+//! drives the appender over real files. Takes records from the shards' lanes, gives
+//! acknowledgements back, publishes watermarks, and sleeps while there is nothing to do.
 //!
 //! ```text
-//! lanes -> Appender -> command -> task (journal queue: write, sync · housekeeping: prepare, remove)
+//! lanes -> Appender -> command -> task (journal queue: write, sync · housekeeping: prepare,
+//! remove)
 //!             ^                      |
 //!             +---- completion <-----+      wakes: completion · eventfd of the lanes · timer
 //! ```
