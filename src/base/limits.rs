@@ -271,6 +271,10 @@ pub const USER_RECORDS_TOLD: u32 = 50;
 pub const STATS_RANGE_MAX_MS: u64 = 31 * 86_400_000;
 /// Statistics of one popup are told for at most this long, in milliseconds: 366 days.
 pub const STATS_RANGE_OF_ONE_MAX_MS: u64 = 366 * 86_400_000;
+/// `nudged explain` waits this long for each step of a node's answer, in milliseconds.
+pub const EXPLAIN_TIMEOUT_MS: u64 = 5_000;
+/// An answer to `nudged explain` is read up to this size, in bytes: 10,000 popups, 100 each.
+pub const EXPLAIN_ANSWER_BYTES_MAX: u64 = 4 * 1_024 * 1_024;
 /// A full lane of commands is tried again after this long, in milliseconds.
 pub const LANE_RETRY_MS: u64 = 2;
 
@@ -314,5 +318,7 @@ const _: () = {
     assert!(SLICE_SHARD_BYTES_MAX / SLICE_PAGE_BYTES as u64 <= 1 << 21);
     assert!(SLICE_BYTES_MAX / SLICE_SHARD_BYTES_MIN >= SHARDS_MAX as u64);
     assert!(POPUPS_MAX as u64 * CONTENT_BYTES_MAX as u64 <= POPUPS_FILE_BYTES_MAX);
-    assert!(LANE_RETRY_MS < SHARD_ANSWER_MS);
+    assert!(LANE_RETRY_MS < SHARD_ANSWER_MS && SHARD_ANSWER_MS < EXPLAIN_TIMEOUT_MS);
+    assert!(POPUPS_MAX * 2 * (POPUP_ID_BYTES_MAX + 64) < EXPLAIN_ANSWER_BYTES_MAX as usize);
+    assert!(ADMIN_REFUSALS_MAX < ADMIN_CONNECTIONS_MAX);
 };
