@@ -48,7 +48,7 @@ use crate::journal::disk::{Completion, DiskCommand, DiskError};
 use crate::journal::segment::{HEADER_BYTES, SECOND_HEADER_OFFSET, SegmentHeader, SegmentId};
 
 /// Bytes of zeros that are written at once when a segment is made.
-const ZERO_BYTES: usize = 1024 * 1024;
+const ZERO_BYTES: usize = 1_024 * 1_024;
 /// Pieces of zeros between two syncs: a sync of a whole segment would stall the journal's own.
 const ZERO_PIECES_PER_SYNC: u64 = 8;
 /// Registered memory of the executor; its default of 10 MiB a ring is for direct reads.
