@@ -1,5 +1,6 @@
 //! Segment files: names, headers, openings. A segment is made ahead, zeroed and synced with its
-//! headers, so that using it needs no metadata; it is in use from the moment its opening is written.
+//! headers, so that using it needs no metadata; it is in use from the moment its opening is
+//! written.
 //!
 //! ```text
 //! 0      header, 64 B      magic, version, set id, ordinal, its own CRC

@@ -71,7 +71,7 @@ impl JournalLanes {
         })
     }
 
-    // --- the shard's side --------------------------------------------------------------------------
+    // --- the shard's side ------------------------------------------------------------------------
 
     /// How many more lane batches a shard may push before one is acknowledged. To be asked before
     /// a decision is made whose record has to be pushed.
@@ -107,7 +107,7 @@ impl JournalLanes {
         Some(ack)
     }
 
-    // --- everyone's side ---------------------------------------------------------------------------
+    // --- everyone's side -------------------------------------------------------------------------
 
     /// Everything up to here is in the files.
     pub fn written(&self) -> Sequence {
@@ -145,7 +145,7 @@ impl JournalLanes {
         }
     }
 
-    // --- the journal's side ------------------------------------------------------------------------
+    // --- the journal's side ----------------------------------------------------------------------
 
     pub(super) fn core(&self) -> &Sleeper {
         &self.core

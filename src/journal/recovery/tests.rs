@@ -299,8 +299,8 @@ proptest::proptest! {
         let strict = recover_after(&disk, 0);
         if let Ok(found) = recover(&disk, options) {
             assert!(found.start.next <= Sequence(501));
-            let missing: u64 =
-                found.report.lost.iter().map(|d| d.last.map_or(0, |last| last.0 - d.first.0 + 1)).sum();
+            let count = |lost: &Damage| lost.last.map_or(0, |last| last.0 - lost.first.0 + 1);
+            let missing: u64 = found.report.lost.iter().map(count).sum();
             assert_eq!(found.report.unapplied + missing, found.start.next.0 - 1);
             assert_eq!(strict.is_ok(), found.report.lost.is_empty());
         }
