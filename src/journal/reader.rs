@@ -201,7 +201,7 @@ impl Tail {
         let here = self.segment;
         let mut later = segments.into_iter().filter(|segment| *segment > here);
         let mut is_entered = false;
-        while let Some(segment) = later.next() {
+        for segment in later.by_ref() {
             let Some(opening) = self.opening(disk, segment)? else {
                 let place = (self.segment, self.offset);
                 (self.segment, self.offset) = (segment, FIRST_BATCH_OFFSET);
