@@ -157,6 +157,9 @@ pub const JOURNAL_BYTES_DEFAULT: u64 = 1_024 * 1_024 * 1_024;
 pub const JOURNAL_RETENTION_DEFAULT_MS: u64 = 86_400_000;
 /// A full disk is tried again after this long, in milliseconds.
 pub const DISK_RETRY_MS: u64 = 1_000;
+/// With `ack = written`, syncs are at least this far apart, in milliseconds: a sync for each write
+/// would cost more than the write.
+pub const SYNC_PACE_MS: u64 = 100;
 /// Smallest journal segment that configuration may ask for, in bytes.
 pub const SEGMENT_BYTES_MIN: u64 = 256 * 1_024;
 /// Records that one SQL transaction applies (product, section 7).
