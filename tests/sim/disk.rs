@@ -59,10 +59,12 @@ fn at(offset: u64) -> usize {
 impl Disk {
     /// A command is submitted: a sync covers what was written before this.
     pub fn begin(&mut self, command: &DiskCommand) {
-        if let DiskCommand::Sync { segment } = command {
-            let file = self.files.get_mut(segment).expect("only files that are there are synced");
-            assert!(!file.has_failed, "{segment} is synced although it failed");
-            file.covered = file.unsynced.len();
+        if let DiskCommand::Sync { segment } | DiskCommand::Write { segment, .. } = command {
+            let file = self.files.get_mut(segment).expect("only files that are there are used");
+            assert!(!file.has_failed, "{segment} is used although it failed: {command:?}");
+            if matches!(command, DiskCommand::Sync { .. }) {
+                file.covered = file.unsynced.len();
+            }
         }
     }
 
@@ -119,7 +121,6 @@ impl Disk {
 
     fn write(&mut self, segment: SegmentId, offset: u64, bytes: &[u8]) {
         let file = self.files.get_mut(&segment).expect("only files that are there are written");
-        assert!(!file.has_failed, "{segment} is written although it failed");
         put(&mut file.cache, at(offset), bytes);
         file.unsynced.push((at(offset), bytes.to_vec()));
     }
@@ -151,10 +152,8 @@ impl Disk {
                     self.make(segment, header, bytes);
                 }
                 DiskCommand::Write { segment, offset, bytes } => {
-                    if self.files.get(&segment).is_some_and(|file| !file.has_failed) {
-                        let taken = draw.index(bytes.len() + 1);
-                        self.write(segment, offset, &bytes[..taken]);
-                    }
+                    let taken = draw.index(bytes.len() + 1);
+                    self.write(segment, offset, &bytes[..taken]);
                 }
                 DiskCommand::Remove { segment } if draw.one_in(2) => self.remove(segment),
                 _ => {}

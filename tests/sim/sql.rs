@@ -23,7 +23,7 @@ pub struct Writer {
     tail: Tail,
     framed: Vec<u8>,
     sequences: Vec<Sequence>,
-    is_planned: bool,
+    turn_at: Option<u64>,
 }
 
 impl Writer {
@@ -31,16 +31,16 @@ impl Writer {
     pub fn new(store: Store, stream: StreamId, disk: &Disk, applied: Sequence) -> Writer {
         let next = Sequence(applied.0 + 1);
         let tail = Tail::seek(disk, SET, next, Vec::new()).expect("the journal has what SQL lacks");
-        Writer { store, stream, tail, framed: Vec::new(), sequences: Vec::new(), is_planned: false }
+        Writer { store, stream, tail, framed: Vec::new(), sequences: Vec::new(), turn_at: None }
     }
 
     /// There may be more to apply.
     pub fn wake(&mut self, scene: &mut Scene) {
-        if !self.is_planned {
-            self.is_planned = true;
-            let longest = if scene.is_calm { 20 } else { scene.config.sql_ms };
-            let wait = scene.streams.sql.between(1, longest * 1_000) * US;
-            scene.after(wait, What::Writer);
+        let longest = if scene.is_calm { 20 } else { scene.config.sql_ms };
+        let wait = scene.streams.sql.between(1, longest * 1_000) * US;
+        // What was planned while SQL was slow does not hold up a calm end.
+        if self.turn_at.is_none_or(|at| scene.is_calm && at > scene.now + wait) {
+            self.turn_at = Some(scene.after(wait, What::Writer));
         }
     }
 
@@ -140,7 +140,10 @@ fn wait(scene: &mut Scene) -> u64 {
 impl Node {
     /// SQL applies some records.
     pub fn writer_turn(&mut self, disk: &Disk, scene: &mut Scene) {
-        self.writer.is_planned = false;
+        if self.writer.turn_at != Some(scene.now) {
+            return; // Woken before this.
+        }
+        self.writer.turn_at = None;
         let most = usize::try_from(scene.config.sql_records).expect("at most 1,000");
         let most = if scene.is_calm { 1_000 } else { most };
         let one_in = scene.config.one_in_sql_error;

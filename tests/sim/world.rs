@@ -110,6 +110,9 @@ impl World {
         self.scene.is_calm = true;
         self.crashes.clear();
         let until = self.scene.now + LIVENESS_NS;
+        if let Some(node) = &mut self.node {
+            node.writer.wake(&mut self.scene);
+        }
         while self.step(until) {}
         let node = self.node.as_ref().expect("a node that was started runs");
         for (index, client) in self.clients.iter().enumerate() {
