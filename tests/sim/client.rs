@@ -174,8 +174,7 @@ fn ask_by_post(draw: &mut Stream, user: String, history: &History) -> (Question,
     let is_explained = draw.one_in(5);
     let list = json_of(&events);
     let explain = if is_explained { ",\"explain\":true" } else { "" };
-    let body =
-        format!("{{\"user\":\"{user}\",\"placement\":\"home\",\"events\":{list}{explain}}}");
+    let body = format!("{{\"user\":\"{user}\",\"placement\":\"home\",\"events\":{list}{explain}}}");
     let bytes = wire::post("/v1/decide", &body, chunk(draw));
     (Question::Decide { user, events, is_explained }, bytes)
 }

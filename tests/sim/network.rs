@@ -227,4 +227,3 @@ impl World {
         self.clients.iter_mut().for_each(client::Client::disconnect);
     }
 }
-

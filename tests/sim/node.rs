@@ -136,8 +136,13 @@ impl Node {
             Err(error) => panic!("the journal is not to be used after a crash: {error}"),
         };
         let report = &recovered.report;
-        let figures =
-            [applied.0, recovered.start.next.0, report.bytes_cut, report.sql_ahead, report.unapplied];
+        let figures = [
+            applied.0,
+            recovered.start.next.0,
+            report.bytes_cut,
+            report.sql_ahead,
+            report.unapplied,
+        ];
         scene.note("boot", &figures, &[]);
         let clock = NodeClock::start(scene.mono(), scene.wall(), recovered.start.newest);
         let written = Sequence(recovered.start.next.0 - 1);
@@ -300,6 +305,8 @@ impl Shard {
             connections_max: 64,
             read_deadline_ms: READ_DEADLINE_MS,
             seed: scene.config.seed ^ (life << 32) ^ u64::from(shard.0),
+            timeouts: nudged::http::connection::Timeouts::DEFAULT,
+            log: nudged::telemetry::log::Log::new(nudged::telemetry::log::Level::Error, true, &[]),
         });
         let queues = (0..LANES + 2 * usize::from(shards)).map(|_| VecDeque::new()).collect();
         Shard {
@@ -379,8 +386,9 @@ impl Shard {
             line.is_open && !line.is_closing
         };
         match arrival {
-            Arrival::Bytes(connection, bytes) => wants(*connection)
-                .then_some(Some(Input::Bytes { connection: *connection, bytes })),
+            Arrival::Bytes(connection, bytes) => {
+                wants(*connection).then_some(Some(Input::Bytes { connection: *connection, bytes }))
+            }
             Arrival::Ended(connection) => {
                 wants(*connection).then_some(Some(Input::PeerClosed { connection: *connection }))
             }
