@@ -12,6 +12,7 @@ use nudged::api::token::Keys;
 use nudged::base::clock::NodeClock;
 use nudged::base::ids::{Sequence, ShardId};
 use nudged::base::limits::{READ_DEADLINE_MS, TICK_MS};
+use nudged::base::time::WallMs;
 use nudged::catalog::snapshot::Snapshot;
 use nudged::journal::lane::Ack;
 use nudged::journal::recovery::{RecoverOptions, recover};
@@ -131,13 +132,20 @@ impl Node {
         let stream = store.stream_id(SET.0.to_be_bytes()).expect("the stream is ours");
         let applied = store.position(stream).expect("the stream is known");
         let options = RecoverOptions { applied, fresh_set: SET, skip_damaged: false };
-        let recovered = match recover(disk, options) {
+        let mut recovered = match recover(disk, options) {
             Ok(recovered) => recovered,
             Err(error) => panic!("the journal is not to be used after a crash: {error}"),
         };
+        let newest = store.newest(stream).expect("SQL tells its newest time");
+        recovered.start.newest = recovered.start.newest.max(newest.unwrap_or(WallMs(i64::MIN)));
         let report = &recovered.report;
-        let figures =
-            [applied.0, recovered.start.next.0, report.bytes_cut, report.sql_ahead, report.unapplied];
+        let figures = [
+            applied.0,
+            recovered.start.next.0,
+            report.bytes_cut,
+            report.sql_ahead,
+            report.unapplied,
+        ];
         scene.note("boot", &figures, &[]);
         let clock = NodeClock::start(scene.mono(), scene.wall(), recovered.start.newest);
         let written = Sequence(recovered.start.next.0 - 1);
@@ -379,8 +387,9 @@ impl Shard {
             line.is_open && !line.is_closing
         };
         match arrival {
-            Arrival::Bytes(connection, bytes) => wants(*connection)
-                .then_some(Some(Input::Bytes { connection: *connection, bytes })),
+            Arrival::Bytes(connection, bytes) => {
+                wants(*connection).then_some(Some(Input::Bytes { connection: *connection, bytes }))
+            }
             Arrival::Ended(connection) => {
                 wants(*connection).then_some(Some(Input::PeerClosed { connection: *connection }))
             }

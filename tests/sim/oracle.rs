@@ -94,8 +94,10 @@ fn hold_asked(rows: &[Row], history: &History, keys: &Keys) {
             let asked = if history.decisions.contains_key(&row.user) { &row.user } else { "" };
             *shows.entry(asked).or_default() += 1;
         } else {
-            let is_asked =
-                history.events.keys().any(|(text, action)| *text == row.token && *action == row.action);
+            let is_asked = history
+                .events
+                .keys()
+                .any(|(text, action)| *text == row.token && *action == row.action);
             assert!(is_asked, "nobody sent {} of {}", row.action, row.token);
         }
     }
