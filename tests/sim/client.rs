@@ -45,15 +45,14 @@ impl Client {
 
     /// A connection is made.
     pub fn connect(&mut self, line: (usize, u32)) {
-        let acts_left = self.acts_left;
-        *self = Client { line: Some(line), acts_left, ..Client::default() };
+        *self = Client { line: Some(line), ..Client::new(self.acts_left) };
     }
 
     /// The connection is gone; what waited is not known.
-    pub fn disconnect(&mut self) {
+    pub fn disconnect(&mut self, history: &mut History) {
         self.line = None;
         self.outgoing.clear();
-        self.waiting.clear();
+        self.waiting.drain(..).for_each(|(question, _)| history.lose(question));
         self.received.clear();
     }
 
@@ -187,6 +186,11 @@ fn chunk(draw: &mut Stream) -> usize {
 fn event(draw: &mut Stream, of: Option<&str>, history: &History) -> Option<Event> {
     if draw.one_in(40) {
         return Some(("no-token-of-ours".to_owned(), draw.pick(&ACTIONS)));
+    }
+    if draw.one_in(3) && !history.unanswered.is_empty() {
+        let last = history.unanswered.len() - 1;
+        let back = draw.index(history.unanswered.len().min(8));
+        return Some(history.unanswered[last - back].clone());
     }
     let known = history.tokens.len();
     let back = draw.skewed(u64::try_from(known).expect("few").max(1));

@@ -120,7 +120,12 @@ impl Config {
             sometimes(5),
         ];
         let crash_count = draw.pick(&[0, 1, 1, 2, 3, 4]);
-        let crashes = (0..crash_count).map(|_| draw.skewed(12_000)).collect();
+        let mut crashes: Vec<u64> = (0..crash_count).map(|_| draw.skewed(12_000)).collect();
+        if draw.one_in(2) {
+            // One soon after another finds a node that has just begun.
+            let soon = crashes.first().map(|first| first + draw.skewed(1_000));
+            crashes.extend(soon);
+        }
         let loses_power = draw.one_in(2);
         let is_short_of_disk = draw.one_in(4);
         let short_retention = DurationMs(draw.between(0, 3_000));

@@ -51,6 +51,8 @@ pub struct History {
     pub accepted: u64,
     /// Tokens that clients know, with their users, in the order of their coming.
     pub tokens: Vec<(String, String)>,
+    /// Events whose answer never came: clients send them again.
+    pub unanswered: Vec<Event>,
     /// Answers read.
     pub answers: u64,
 }
@@ -76,6 +78,13 @@ impl History {
         self.shown.clear();
         self.taken.clear();
         self.accepted = 0;
+    }
+
+    /// The connection of a question is gone before its answer came.
+    pub fn lose(&mut self, question: Question) {
+        if let Question::Events(events) | Question::Decide { events, .. } = question {
+            self.unanswered.extend(events);
+        }
     }
 
     /// A whole answer was read.

@@ -67,7 +67,7 @@ impl World {
     fn break_off(&mut self, index: usize) {
         let client = &mut self.clients[index];
         let (Some((shard, number)), Some(node)) = (client.line, &mut self.node) else { return };
-        client.disconnect();
+        client.disconnect(&mut self.history);
         node.line(shard, number).client = None;
         node.arrive(shard, Arrival::Broken(number), &mut self.scene);
     }
@@ -164,7 +164,7 @@ impl World {
         line.is_closing = true;
         if is_reset {
             if let Some(client) = line.client.take() {
-                self.clients[client].disconnect();
+                self.clients[client].disconnect(&mut self.history);
             }
         }
         if line.sending.is_none() {
@@ -180,7 +180,7 @@ impl World {
         node.forget_line(shard, number);
         if let Some(client) = client {
             self.clients[client].hold_to_end();
-            self.clients[client].disconnect();
+            self.clients[client].disconnect(&mut self.history);
         }
     }
 
@@ -205,7 +205,7 @@ impl World {
                 client.receive(&buffer[..count], &mut self.history, &self.parts.keys);
             }
             (Some(client), None) => {
-                self.clients[client].disconnect();
+                self.clients[client].disconnect(&mut self.history);
                 node.line(shard, number).client = None;
             }
             _ => {}
@@ -224,6 +224,6 @@ impl World {
             let client = &mut self.clients[client];
             client.receive(&buffer[..count], &mut self.history, &self.parts.keys);
         }
-        self.clients.iter_mut().for_each(client::Client::disconnect);
+        self.clients.iter_mut().for_each(|client| client.disconnect(&mut self.history));
     }
 }

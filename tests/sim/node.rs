@@ -12,6 +12,7 @@ use nudged::api::token::Keys;
 use nudged::base::clock::NodeClock;
 use nudged::base::ids::{Sequence, ShardId};
 use nudged::base::limits::{READ_DEADLINE_MS, TICK_MS};
+use nudged::base::time::WallMs;
 use nudged::catalog::snapshot::Snapshot;
 use nudged::journal::lane::Ack;
 use nudged::journal::recovery::{RecoverOptions, recover};
@@ -131,10 +132,12 @@ impl Node {
         let stream = store.stream_id(SET.0.to_be_bytes()).expect("the stream is ours");
         let applied = store.position(stream).expect("the stream is known");
         let options = RecoverOptions { applied, fresh_set: SET, skip_damaged: false };
-        let recovered = match recover(disk, options) {
+        let mut recovered = match recover(disk, options) {
             Ok(recovered) => recovered,
             Err(error) => panic!("the journal is not to be used after a crash: {error}"),
         };
+        let newest = store.newest(stream).expect("SQL tells its newest time");
+        recovered.start.newest = recovered.start.newest.max(newest.unwrap_or(WallMs(i64::MIN)));
         let report = &recovered.report;
         let figures = [
             applied.0,
