@@ -60,7 +60,7 @@ pub fn open(config: &Config, salvage: bool, log: &Log) -> Result<Storage, Failur
     let stream = store.stream_id(found.unwrap_or(fresh_set).0.to_le_bytes())?;
     let applied = store.position(stream)?;
     let options = RecoverOptions { applied, fresh_set, skip_damaged: salvage };
-    let recovered = recovery::recover(&disk, options).map_err(|error| {
+    let mut recovered = recovery::recover(&disk, options).map_err(|error| {
         let hint = match error {
             recovery::RecoverError::Damaged(_) => {
                 "; `nudged serve --salvage` copies the damaged files aside and goes on without \
@@ -70,6 +70,10 @@ pub fn open(config: &Config, salvage: bool, log: &Log) -> Result<Storage, Failur
         };
         unusable(format!("{error}{hint}"))
     })?;
+    // After a loss of power SQL may have what the journal lost: time goes on behind that too.
+    if let Some(newest) = store.newest(stream)? {
+        recovered.start.newest = recovered.start.newest.max(newest);
+    }
     tell(&recovered, log);
     let skipped = pass_over_lost(&directory, &mut store, stream, &recovered.report.lost)
         .map_err(|error| unusable(error.to_string()))?;
