@@ -22,7 +22,7 @@ const USERS: usize = 50;
 /// Requests that are counted.
 const REQUESTS: usize = 10_000;
 /// Requests before that: each user's shows fill the 16 remembered ones, each buffer its size.
-const WARM_UP: usize = 2_000;
+const WARM_UP: usize = 8_000;
 
 fn users(shards: u16, home: u16) -> Vec<String> {
     let all = (0..).map(|number| format!("user-{number}"));
