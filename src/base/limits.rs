@@ -157,6 +157,9 @@ pub const JOURNAL_BYTES_DEFAULT: u64 = 1_024 * 1_024 * 1_024;
 pub const JOURNAL_RETENTION_DEFAULT_MS: u64 = 86_400_000;
 /// A full disk is tried again after this long, in milliseconds.
 pub const DISK_RETRY_MS: u64 = 1_000;
+/// With `ack = written`, syncs are at least this far apart, in milliseconds: a sync for each write
+/// would cost more than the write.
+pub const SYNC_PACE_MS: u64 = 100;
 /// Smallest journal segment that configuration may ask for, in bytes.
 pub const SEGMENT_BYTES_MIN: u64 = 256 * 1_024;
 /// Records that one SQL transaction applies (product, section 7).
@@ -254,7 +257,8 @@ const _: () = {
     assert!(REQUEST_LINE_BYTES_MAX < HEAD_BYTES_MAX);
     // A request that has begun always fits; so do the offsets kept of it.
     assert!(HEAD_BYTES_MAX + BODY_BYTES_MAX + TRAILER_BYTES_MAX < CONNECTION_INPUT_BYTES_MAX);
-    assert!(HEAD_BYTES_MAX <= u16::MAX as usize && CHUNK_EXTENSION_BYTES_MAX < u16::MAX as usize);
+    assert!(HEAD_BYTES_MAX <= u16::MAX as usize);
+    assert!(CHUNK_EXTENSION_BYTES_MAX < u16::MAX as usize);
     // One bit for each unanswered request.
     assert!(PIPELINE_DEPTH_MAX <= u16::BITS as usize);
     assert!(POOLED_BUFFER_BYTES < POOLED_BUFFER_BYTES_MAX);

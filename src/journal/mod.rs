@@ -8,7 +8,16 @@
 //! applied, and its budget · `reader` batches out of files · `recovery` what a start does with what
 //! it finds.
 
+pub mod appender;
+pub mod batch;
+pub mod disk;
 pub mod lane;
+pub mod ledger;
+pub mod reader;
 pub mod record;
+pub mod recovery;
+pub mod segment;
 
 mod bytes;
+#[cfg(test)]
+mod model;

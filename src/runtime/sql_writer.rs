@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::ports::Watermarks;
+use super::journal_lanes::JournalLanes;
 use super::wake::Sleeper;
-use super::{clocks, topology};
+use super::{clocks, log_thread, topology};
 use crate::base::ids::Sequence;
 use crate::base::limits::APPLY_RECORDS_MAX;
 use crate::journal::disk::DiskRead;
@@ -17,7 +17,7 @@ use crate::journal::reader::{Tail, TailError};
 use crate::journal::record::{self, frames};
 use crate::store::sqlite::StreamId;
 use crate::store::{Store, StoreError};
-use crate::telemetry::log::{Level, Log};
+use crate::telemetry::log::{Log, Message};
 
 /// First wait after a failure, in milliseconds; doubles up to the longest.
 const BACKOFF_FIRST_MS: u64 = 100;
@@ -39,7 +39,7 @@ pub struct WriterSetup<D> {
     /// The first record that SQL has not applied.
     pub tail: Tail,
     /// How far the journal is written, and how far SQL has come.
-    pub watermarks: Arc<Watermarks>,
+    pub lanes: Arc<JournalLanes>,
     /// Woken when there is more to read.
     pub sleeper: Arc<Sleeper>,
     /// Applies what is there and ends, once woken.
@@ -135,10 +135,10 @@ impl<D: DiskRead> WriterThread<D> {
 
     fn sleep(&mut self) {
         self.purge();
-        let WriterSetup { sleeper, watermarks, stop, tail, .. } = &self.setup;
+        let WriterSetup { sleeper, lanes, stop, tail, .. } = &self.setup;
         let next = tail.next_sequence();
         let has_work = || {
-            watermarks.written.load(Ordering::Acquire) >= next.0 || stop.load(Ordering::Acquire)
+            lanes.written() >= next || stop.load(Ordering::Acquire)
         };
         sleeper.sleep_unless(has_work);
         if !stop.load(Ordering::Acquire) {
@@ -149,9 +149,9 @@ impl<D: DiskRead> WriterThread<D> {
     /// Reads whole batches until a transaction is full or nothing is left. Without room for a whole
     /// batch more, what was read waits for the next transaction.
     fn read(&mut self) -> Result<(), TailError> {
-        let WriterSetup { disk, tail, watermarks, .. } = &mut self.setup;
+        let WriterSetup { disk, tail, lanes, .. } = &mut self.setup;
         while self.sequences.len() < APPLY_RECORDS_MAX {
-            let written = Sequence(watermarks.written.load(Ordering::Acquire));
+            let written = lanes.written();
             let Some(batch) = tail.next(disk, written)? else { break };
             for (sequence, record) in batch {
                 let Ok(record) = record else { continue };
@@ -181,7 +181,7 @@ impl<D: DiskRead> WriterThread<D> {
                 figures.transactions.fetch_add(1, Ordering::Relaxed);
                 figures.records.fetch_add(count as u64, Ordering::Relaxed);
                 figures.duplicates.fetch_add(applied.duplicates as u64, Ordering::Relaxed);
-                self.setup.watermarks.applied.store(last.0, Ordering::Release);
+                self.setup.lanes.set_applied(last);
                 Next::Again
             }
             Err(error) => {
@@ -191,6 +191,7 @@ impl<D: DiskRead> WriterThread<D> {
                 let next = self.tell(&error.to_string());
                 if is_final {
                     self.setup.figures.is_halted.store(true, Ordering::Release);
+                    log_thread::tell(&self.setup.log, Message::SqlHalted, "see the line before");
                     return Next::End;
                 }
                 next
@@ -210,7 +211,7 @@ impl<D: DiskRead> WriterThread<D> {
     }
 
     fn tell(&self, what: &str) -> Next {
-        self.setup.log.event(Level::Error, "apply_failed", what);
+        log_thread::tell(&self.setup.log, Message::SqlFailed, what);
         Next::Wait
     }
 }

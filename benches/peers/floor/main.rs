@@ -21,7 +21,6 @@ use nudged::http::head::Method;
 use nudged::http::reply::{self, Frame, ImfDate};
 use nudged::runtime::driver::{Driver, Setup};
 use nudged::runtime::mesh::Mesh;
-use nudged::runtime::ports::Watermarks;
 use nudged::runtime::{clocks, listener, topology};
 use nudged::shard::connections::Connections;
 use nudged::shard::decision::Progress;
@@ -128,7 +127,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         busy_poll: Duration::ZERO,
         clock: NodeClock::start(mono, clocks::wall(), WallMs(0)),
         mesh: Arc::new(Mesh::new(1)?),
-        watermarks: Arc::new(Watermarks::default()),
         counters,
     };
     let mut driver = Driver::new(setup, Constant { view, connections, is_echo })?;

@@ -8,7 +8,7 @@ mod life;
 mod order;
 mod random;
 
-use super::connection::{Answer, Connection, SendFailed, Turn};
+use super::connection::{Answer, Connection, Ending, SendFailed, Turn};
 use super::head::{Method, Request};
 use super::pool::BufferPool;
 use super::reply::{self, Frame};
@@ -126,6 +126,10 @@ impl Client {
         let mut turn = Turn { now: self.now, date: DATE, pool: &mut self.pool };
         self.connection.peer_closed(&mut turn);
         self.go_on();
+    }
+
+    fn ending(&self) -> Ending {
+        self.connection.ending()
     }
 
     fn answers(&self) -> Vec<String> {

@@ -1,0 +1,474 @@
+//! The write path as a state machine: lane batches in, disk commands and acknowledgements out.
+//! Knows no clock, no file and no thread: time is told, commands are carried out by the caller.
+//!
+//! ```text
+//! offer -> queue -> close (first the write before it completes) -> Write -> written -> Sync -> synced
+//!                                                                    |                   |
+//!                                              ack=written: Ack <----+    ack=synced: Ack+
+//! segment:  Prepare -> reserve -> opening written -> batches -> closed -> Remove
+//! failure:  Write or Sync fails -> the segment is left as it is, and what is not synced is written
+//!           to the reserve, opened behind it, synced; a second failure before that: poisoned
+//! ```
+//!
+//! Promises: sequence numbers without gaps; acknowledgements in order, never before the level is
+//! reached; everything before a segment is synced before its opening is written; a file whose sync
+//! failed is never written or synced again.
+//!
+//! Limits: one write and one sync under way; [`UNSYNCED_BYTES_MAX`] kept for a rewrite (half a
+//! segment where that is less); [`JOURNAL_QUEUE_BYTES_MAX`] queued beside one batch of the lanes.
+
+mod closing;
+
+use std::collections::VecDeque;
+
+use self::closing::{Queue, Unsynced};
+use super::batch::BatchHeader;
+use super::disk::{Completion, DiskCommand, DiskError};
+use super::lane::{Ack, LaneBatch};
+use super::ledger::{ClosedSegment, Ledger};
+use super::segment::{
+    FIRST_BATCH_OFFSET, OPENING_OFFSET, Opening, SegmentHeader, SegmentId, SetId,
+};
+use crate::base::ids::Sequence;
+use crate::base::limits::{
+    DISK_RETRY_MS, JOURNAL_BYTES_DEFAULT, JOURNAL_QUEUE_BYTES_MAX, JOURNAL_RETENTION_DEFAULT_MS,
+    SEGMENT_BYTES, SEGMENT_BYTES_MIN, SYNC_PACE_MS, UNAPPLIED_BYTES_MAX, UNSYNCED_BYTES_MAX,
+};
+use crate::base::time::{DurationMs, MonoNs, WallMs};
+
+/// When a record is acknowledged (product, section 6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum AckLevel {
+    /// When its write is complete: it survives the end of the process.
+    #[default]
+    Written,
+    /// When a sync that covers it is complete: it survives loss of power.
+    Synced,
+}
+
+/// Settings of an appender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppenderConfig {
+    /// When records are acknowledged.
+    pub ack: AckLevel,
+    /// Bytes of a new segment, [`SEGMENT_BYTES_MIN`] to [`SEGMENT_BYTES`].
+    pub segment_bytes: u64,
+    /// Bytes that the segment files may take together, 4 segments or more.
+    pub budget_bytes: u64,
+    /// Bytes of records that SQL has not applied; at it, nothing is accepted.
+    pub unapplied_bytes_max: u64,
+    /// How long applied segments are kept.
+    pub retention: DurationMs,
+}
+
+impl Default for AppenderConfig {
+    fn default() -> AppenderConfig {
+        AppenderConfig {
+            ack: AckLevel::Written,
+            segment_bytes: SEGMENT_BYTES,
+            budget_bytes: JOURNAL_BYTES_DEFAULT,
+            unapplied_bytes_max: UNAPPLIED_BYTES_MAX,
+            retention: DurationMs(JOURNAL_RETENTION_DEFAULT_MS),
+        }
+    }
+}
+
+/// Where an appender goes on: what recovery found.
+#[derive(Clone, Debug)]
+pub struct AppenderStart {
+    /// The set that the directory belongs to.
+    pub set: SetId,
+    /// The sequence of the next record, from 1.
+    pub next: Sequence,
+    /// One more than the last sequence in the files; below `next` where SQL was ahead of them.
+    pub follows: Sequence,
+    /// CRC of the last batch.
+    pub chain: u32,
+    /// The newest time of any record.
+    pub newest: WallMs,
+    /// The segment to go on in and the offset of its end; `None` to open another one.
+    pub active: Option<(SegmentId, u64)>,
+    /// A prepared segment that was never opened.
+    pub reserve: Option<SegmentId>,
+    /// The ordinal of the next segment that is to be prepared.
+    pub next_segment: SegmentId,
+    /// The last opened segment: it is synced before anything is opened behind it.
+    pub to_sync: Option<SegmentId>,
+    /// Closed segments and unapplied records.
+    pub ledger: Ledger,
+}
+
+/// Why the event path is closed for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Poison {
+    /// A write or a sync failed, and again while its records were written elsewhere.
+    #[error("the journal could not be written, nor its records moved to another segment: {0}")]
+    FailedTwice(DiskError),
+    /// The sync of what an earlier process had written failed; nobody holds those records.
+    #[error("what an earlier process wrote to the journal could not be synced: {0}")]
+    EarlierRecords(DiskError),
+}
+
+/// Figures of an appender, for metrics and readiness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gauges {
+    /// Everything up to here is in the files: readable.
+    pub written: Sequence,
+    /// Everything up to here is synced.
+    pub synced: Sequence,
+    /// Whether records may be offered that a decision rests on.
+    pub is_accepting: bool,
+    /// Whether the disk is full; tried again every second.
+    pub is_full: bool,
+    /// Bytes of records that SQL has not applied.
+    pub unapplied_bytes: u64,
+    /// Bytes of all segment files.
+    pub total_bytes: u64,
+    /// Segment files.
+    pub segments: usize,
+    /// Writes and syncs that failed for good since the start.
+    pub failures: u64,
+}
+
+/// The segment that is written to.
+#[derive(Clone, Copy, Debug)]
+struct Active {
+    segment: SegmentId,
+    offset: u64,
+    is_opened: bool,
+}
+
+/// The segment that is written to next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reserve {
+    None,
+    Preparing(SegmentId),
+    Ready(SegmentId),
+}
+
+/// The write that is under way or has to be taken up again.
+#[derive(Debug)]
+struct Write {
+    segment: SegmentId,
+    offset: u64,
+    bytes: Vec<u8>,
+    done: usize,
+    is_opening: bool,
+    is_submitted: bool,
+}
+
+/// The sync that is under way, and what it covers.
+#[derive(Clone, Copy, Debug)]
+struct SyncUnderWay {
+    segment: SegmentId,
+    upto: Sequence,
+}
+
+/// The write path of one journal directory. See the module for its promises.
+#[derive(Debug)]
+pub struct Appender {
+    config: AppenderConfig,
+    set: SetId,
+    tag: u32,
+    ledger: Ledger,
+    queue: Queue,
+    unsynced: Unsynced,
+    next: Sequence,
+    /// Until the first opening of this process: where the files ended.
+    follows: Option<Sequence>,
+    chain: u32,
+    newest: WallMs,
+    written: Sequence,
+    synced: Sequence,
+    active: Option<Active>,
+    reserve: Reserve,
+    next_segment: SegmentId,
+    to_sync: Option<SegmentId>,
+    write: Option<Write>,
+    sync: Option<SyncUnderWay>,
+    removing: Option<ClosedSegment>,
+    acks: VecDeque<Ack>,
+    now: MonoNs,
+    wall: WallMs,
+    write_retry_at: Option<MonoNs>,
+    prepare_retry_at: Option<MonoNs>,
+    remove_retry_at: Option<MonoNs>,
+    sync_due_at: MonoNs,
+    is_rewriting: bool,
+    is_stopping: bool,
+    has_had_room: bool,
+    failures: u64,
+    poison: Option<Poison>,
+}
+
+impl Appender {
+    /// An appender that goes on where recovery ended. Nothing is done before the first
+    /// [`Appender::next_command`].
+    ///
+    /// # Panics
+    /// Where the configuration leaves its ranges.
+    pub fn new(config: AppenderConfig, start: AppenderStart) -> Appender {
+        let range = SEGMENT_BYTES_MIN..=SEGMENT_BYTES;
+        assert!(range.contains(&config.segment_bytes), "segments have their limits");
+        assert!(config.budget_bytes >= 4 * config.segment_bytes, "a budget is 4 segments or more");
+        assert!(start.follows <= start.next && start.next.0 > 0, "numbers only go up, from 1");
+        let written = Sequence(start.next.0 - 1);
+        Appender {
+            config,
+            set: start.set,
+            tag: start.set.tag(),
+            ledger: start.ledger,
+            queue: Queue::default(),
+            unsynced: Unsynced::default(),
+            next: start.next,
+            follows: start.active.is_none().then_some(start.follows),
+            chain: start.chain,
+            newest: start.newest,
+            written,
+            // Nobody says that what was found is durable; `to_sync` makes it so.
+            synced: if start.to_sync.is_some() { Sequence(0) } else { written },
+            active: start.active.map(|(segment, offset)| Active {
+                segment,
+                offset,
+                is_opened: true,
+            }),
+            reserve: start.reserve.map_or(Reserve::None, Reserve::Ready),
+            next_segment: start.next_segment,
+            to_sync: start.to_sync,
+            write: None,
+            sync: None,
+            removing: None,
+            acks: VecDeque::new(),
+            now: MonoNs(0),
+            wall: start.newest,
+            write_retry_at: None,
+            prepare_retry_at: None,
+            remove_retry_at: None,
+            sync_due_at: MonoNs(0),
+            is_rewriting: false,
+            is_stopping: false,
+            has_had_room: start.active.is_some() || start.reserve.is_some(),
+            failures: 0,
+            poison: None,
+        }
+    }
+
+    /// Tells the time. Commands and retries go by the last time told.
+    pub fn tick(&mut self, now: MonoNs, wall: WallMs) {
+        self.now = self.now.max(now);
+        self.wall = wall;
+    }
+
+    /// Whether another lane batch may be offered now; otherwise it waits in its lane.
+    pub fn has_room(&self) -> bool {
+        self.poison.is_none()
+            && self.queue.bytes() < JOURNAL_QUEUE_BYTES_MAX
+            && self.unsynced.bytes() < self.unsynced_bytes_max()
+    }
+
+    /// Takes the records of one shard. They are numbered in the order in which they are offered.
+    pub fn offer(&mut self, batch: LaneBatch) {
+        assert!(batch.count > 0, "a lane batch holds a record");
+        self.queue.push(batch);
+    }
+
+    /// Notes how far SQL has applied the journal.
+    pub fn applied(&mut self, applied: Sequence) {
+        self.ledger.note_applied(applied);
+    }
+
+    /// How far SQL has applied the journal, as it was last noted.
+    pub fn applied_sequence(&self) -> Sequence {
+        self.ledger.applied()
+    }
+
+    /// From now on, only what was offered is finished: see [`Appender::is_finished`].
+    pub fn stop(&mut self) {
+        self.is_stopping = true;
+    }
+
+    /// Whether nothing is under way and everything that was offered is synced; also once poisoned
+    /// and quiet.
+    pub fn is_finished(&self) -> bool {
+        let is_quiet = self.sync.is_none()
+            && self.write.as_ref().is_none_or(|write| !write.is_submitted)
+            && self.removing.is_none()
+            && !matches!(self.reserve, Reserve::Preparing(_));
+        let is_done = self.queue.is_empty() && self.unsynced.is_empty() && self.to_sync.is_none();
+        is_quiet && (is_done || self.poison.is_some())
+    }
+
+    /// Whether decisions may rest on records: not poisoned, not stopping, the disk not full, both
+    /// budgets kept.
+    pub fn is_accepting(&self) -> bool {
+        let is_reserve_refused =
+            self.reserve == Reserve::None && (self.prepare_retry_at.is_some() || self.is_crowded());
+        self.poison.is_none()
+            && !self.is_stopping
+            && self.has_had_room
+            && self.write_retry_at.is_none()
+            && !is_reserve_refused
+            && self.ledger.unapplied_bytes() < self.config.unapplied_bytes_max
+    }
+
+    /// Why the event path is closed for good, if it is.
+    pub fn poison(&self) -> Option<Poison> {
+        self.poison
+    }
+
+    /// The figures of this moment.
+    pub fn gauges(&self) -> Gauges {
+        Gauges {
+            written: self.written,
+            synced: self.synced,
+            is_accepting: self.is_accepting(),
+            is_full: self.write_retry_at.is_some() || self.prepare_retry_at.is_some(),
+            unapplied_bytes: self.ledger.unapplied_bytes(),
+            total_bytes: self.files() * self.config.segment_bytes,
+            segments: usize::try_from(self.files()).expect("a budget's files are few"),
+            failures: self.failures,
+        }
+    }
+
+    /// The next acknowledgement that is due.
+    pub fn next_ack(&mut self) -> Option<Ack> {
+        self.acks.pop_front()
+    }
+
+    /// When [`Appender::next_command`] may have something to do although nothing happened; `None`
+    /// for never.
+    pub fn wake_at(&self) -> Option<MonoNs> {
+        let sync_due_at =
+            (self.unsynced.placed() > 0 && self.sync.is_none()).then_some(self.sync_due_at);
+        // What is due already waits for something else than time.
+        [self.write_retry_at, self.prepare_retry_at, self.remove_retry_at, sync_due_at]
+            .into_iter()
+            .flatten()
+            .filter(|at| *at > self.now)
+            .min()
+    }
+
+    /// The next command to carry out. To be called until it gives `None`, after each offer,
+    /// completion and tick.
+    pub fn next_command(&mut self) -> Option<DiskCommand> {
+        if self.poison.is_some() {
+            return None;
+        }
+        self.next_sync()
+            .or_else(|| self.next_write())
+            .or_else(|| self.next_prepare())
+            .or_else(|| self.next_remove())
+    }
+
+    /// Takes the outcome of a command.
+    pub fn complete(&mut self, completion: Completion) {
+        match completion {
+            Completion::Written(segment, outcome) => self.complete_write(segment, outcome),
+            Completion::Synced(segment, outcome) => self.complete_sync(segment, outcome),
+            Completion::Prepared(segment, outcome) => self.complete_prepare(segment, outcome),
+            Completion::Removed(segment, outcome) => self.complete_remove(segment, outcome),
+        }
+    }
+
+    // --- segments --------------------------------------------------------------------------------
+
+    fn files(&self) -> u64 {
+        let closed = u64::try_from(self.ledger.closed_count()).expect("counts fit in 64 bits");
+        let reserve = u64::from(self.reserve != Reserve::None);
+        closed + u64::from(self.active.is_some()) + reserve + u64::from(self.removing.is_some())
+    }
+
+    /// Whether one more segment would break the budget.
+    fn is_crowded(&self) -> bool {
+        (self.files() + 1) * self.config.segment_bytes > self.config.budget_bytes
+    }
+
+    fn next_prepare(&mut self) -> Option<DiskCommand> {
+        let is_wanted = !self.is_stopping || (self.active.is_none() && !self.is_drained());
+        let is_due = self.prepare_retry_at.is_none_or(|at| at <= self.now);
+        if self.reserve != Reserve::None || !is_wanted || !is_due || self.is_crowded() {
+            return None;
+        }
+        let segment = self.next_segment;
+        self.reserve = Reserve::Preparing(segment);
+        let header = SegmentHeader { set: self.set, segment };
+        Some(DiskCommand::Prepare { segment, header, bytes: self.config.segment_bytes })
+    }
+
+    fn complete_prepare(&mut self, segment: SegmentId, outcome: Result<(), DiskError>) {
+        assert_eq!(self.reserve, Reserve::Preparing(segment), "one is prepared at a time");
+        if outcome.is_ok() {
+            self.reserve = Reserve::Ready(segment);
+            self.next_segment = segment.next();
+            self.prepare_retry_at = None;
+            self.has_had_room = true;
+        } else {
+            self.reserve = Reserve::None;
+            self.prepare_retry_at = Some(self.now.plus_ms(DISK_RETRY_MS));
+        }
+    }
+
+    fn next_remove(&mut self) -> Option<DiskCommand> {
+        let is_due = self.remove_retry_at.is_none_or(|at| at <= self.now);
+        if self.removing.is_some() || self.is_stopping || !is_due {
+            return None;
+        }
+        let crowded = self.reserve == Reserve::None && self.is_crowded();
+        let removed = self.ledger.take_removable(self.wall, self.config.retention, crowded)?;
+        let is_busy = self.to_sync.is_some()
+            || self.sync.is_some_and(|sync| sync.segment == removed.segment)
+            || self.write.as_ref().is_some_and(|write| write.segment == removed.segment);
+        if is_busy {
+            self.ledger.put_back(removed);
+            return None;
+        }
+        self.removing = Some(removed);
+        Some(DiskCommand::Remove { segment: removed.segment })
+    }
+
+    fn complete_remove(&mut self, segment: SegmentId, outcome: Result<(), DiskError>) {
+        let removed = self.removing.take().expect("one is removed at a time");
+        assert_eq!(removed.segment, segment, "one is removed at a time");
+        self.remove_retry_at = None;
+        if outcome.is_err() {
+            self.ledger.put_back(removed);
+            self.remove_retry_at = Some(self.now.plus_ms(DISK_RETRY_MS));
+        }
+    }
+
+    /// Closes the active segment: nothing is written to it any more.
+    fn close_active(&mut self, end: Sequence) {
+        if let Some(active) = self.active.take() {
+            let segment = active.segment;
+            self.ledger.note_closed(ClosedSegment { segment, end, newest: self.newest });
+        }
+    }
+
+    /// Whether nothing is left to write or to sync.
+    fn is_drained(&self) -> bool {
+        self.queue.is_empty() && self.unsynced.is_empty()
+    }
+
+    fn is_synced(&self) -> bool {
+        self.synced >= self.written && self.to_sync.is_none()
+    }
+
+    /// Whether the active segment holds nothing but what is applied and older than the retention:
+    /// it is then left, so that it can be removed.
+    fn is_active_stale(&self) -> bool {
+        let has_batches = self
+            .active
+            .is_some_and(|active| active.is_opened && active.offset > FIRST_BATCH_OFFSET);
+        has_batches
+            && !self.is_stopping
+            && self.is_drained()
+            && self.is_synced()
+            && self.ledger.applied() >= self.written
+            && self.wall.since(self.newest) > self.config.retention
+    }
+}
+
+mod writing;
+
+#[cfg(test)]
+mod tests;
