@@ -12,12 +12,12 @@ mod harness;
 
 // mod admin;
 // mod disks;
-// mod drain;
-// mod eviction;
+mod drain;
+mod eviction;
 mod first_minute;
-// mod http;
-// mod io_uring;
-// mod journal;
+mod http;
+mod io_uring;
+mod journal;
 mod kill_loop;
 // mod reload;
-// mod shards;
+mod shards;
