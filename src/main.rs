@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     let code = match command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => {
-            let report = check::run(&arguments.popups);
+            let report = check::run_with_config(arguments.config.as_deref(), &arguments.popups);
             // A reader that has gone, as with `| head`, is no error.
             let _ = std::io::stdout().write_all(report.text.as_bytes());
             report.exit_code

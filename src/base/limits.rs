@@ -247,6 +247,15 @@ pub const SQL_STATEMENTS_MAX: usize = 48;
 /// Rows of one answer to a person: a user's latest events, a popup's history.
 pub const SQL_ROWS_READ_MAX: u32 = 1_000;
 
+// --- admin listener ------------------------------------------------------------------------------
+
+/// A popups file is read up to this size, in bytes: 10,000 popups of the largest content once.
+pub const POPUPS_FILE_BYTES_MAX: u64 = 384 * 1_024 * 1_024;
+/// Shards have this long to answer an operator's command, in milliseconds.
+pub const SHARD_ANSWER_MS: u64 = 2_000;
+/// A full lane of commands is tried again after this long, in milliseconds.
+pub const LANE_RETRY_MS: u64 = 2;
+
 const _: () = {
     // A show carries its number and actions in at most 16 bytes beside its time.
     assert!(USER_POPUPS_MAX * (SHOWS_REMEMBERED_MAX * 16 + 64) < STATE_BYTES_MAX);
@@ -286,4 +295,6 @@ const _: () = {
     assert!(SLICE_SHARD_BYTES_MIN >= 16 * SLICE_PAGE_BYTES as u64);
     assert!(SLICE_SHARD_BYTES_MAX / SLICE_PAGE_BYTES as u64 <= 1 << 21);
     assert!(SLICE_BYTES_MAX / SLICE_SHARD_BYTES_MIN >= SHARDS_MAX as u64);
+    assert!(POPUPS_MAX as u64 * CONTENT_BYTES_MAX as u64 <= POPUPS_FILE_BYTES_MAX);
+    assert!(LANE_RETRY_MS < SHARD_ANSWER_MS);
 };

@@ -10,6 +10,8 @@
 mod intake;
 mod timing;
 
+pub use timing::Timeouts;
+
 use std::mem;
 
 use super::body::ChunkDecoder;
@@ -33,6 +35,8 @@ pub struct Turn<'t> {
     pub now: MonoNs,
     /// The turn's date in IMF form, 29 bytes.
     pub date: &'t str,
+    /// How long peers may take.
+    pub timeouts: &'t Timeouts,
     /// Where buffers are borrowed.
     pub pool: &'t mut BufferPool,
 }

@@ -26,7 +26,7 @@ pub fn serve_until_stopped(node: Node) -> u8 {
         match node.signals.recv() {
             Ok(Asked::Reload) => {
                 // The publisher has said in the log what came of it.
-                let _ = node.publisher.reload();
+                let _ = node.publisher.reload("SIGHUP");
             }
             Ok(Asked::Stop) | Err(_) => return stop(node),
         }
@@ -130,8 +130,8 @@ fn tell_all(node: &Node, step: Drain) -> Vec<Receiver<ControlReply>> {
 
 fn is_finished(told: &[Receiver<ControlReply>]) -> bool {
     use crossbeam::channel::TryRecvError;
-    told.iter().all(|replied| !replied.is_empty() || {
-        matches!(replied.try_recv(), Err(TryRecvError::Disconnected))
+    told.iter().all(|replied| {
+        !replied.is_empty() || { matches!(replied.try_recv(), Err(TryRecvError::Disconnected)) }
     })
 }
 

@@ -15,15 +15,16 @@ use super::failure::Failure;
 use super::signals::{self, Asked};
 use super::storage::{self, Storage};
 use super::{drain, settings, signing_keys};
-use crate::admin::publisher::{Publisher, PublisherSetup};
+use crate::admin::publisher::{
+    self, ConfigRefused, PublishError, Publisher, PublisherSetup, ReadConfig,
+};
 use crate::admin::{self, AdminHandle, AdminSetup};
-use crate::api::access::Access;
-use crate::api::cors::Cors;
 use crate::api::token::Keys;
 use crate::base::clock::NodeClock;
 use crate::base::ids::ShardId;
 use crate::base::limits::SLICE_SHARD_BYTES_MIN;
-use crate::config::{Config, Count, Loaded, LogFormat};
+use crate::config::{Config, Count, Loaded};
+use crate::http::connection::Timeouts;
 use crate::runtime::driver::Setup;
 use crate::runtime::journal_core::{self, JournalConfig, JournalHandle, JournalSleepers};
 use crate::runtime::log_thread::{LogThread, stamp_now};
@@ -96,19 +97,10 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
         source: error.into(),
     })?;
     let mesh = Arc::new(mesh);
-    let counters: Vec<Arc<ShardCounters>> =
-        (0..topology.shards).map(|_| Arc::default()).collect();
-    let publisher = Publisher::open(PublisherSetup {
-        config: config.clone(),
-        store: Store::open(&config.data)?,
-        mesh: Arc::clone(&mesh),
-        log: log.clone(),
-        config_file: arguments.config.clone(),
-    });
-    let publisher = publisher.map_err(|errors| Failure::Configuration(errors.join("\n")))?;
-    let publisher = Arc::new(publisher);
+    let counters: Vec<Arc<ShardCounters>> = (0..topology.shards).map(|_| Arc::default()).collect();
+    let publisher = load_publisher(arguments, &config, &log)?;
+    publisher.attach(Arc::clone(&mesh));
     let (sockets, addresses) = bind(&config, topology.shards)?;
-    let rules = rules(&config, &addresses);
     warn_of_open_doors(&config, &addresses, &log);
     // Signals are taken over before the first thread that would inherit their defaults.
     let signals = signals::listen().map_err(Failure::system("signal handlers"))?;
@@ -116,7 +108,7 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     let (journal, writer, reader, figures) = threads.start_storage(storage)?;
     let parts = ShardParts {
         publisher: &publisher,
-        rules: Arc::new(rules),
+        rules: publisher.rules(),
         keys: Arc::new(Keys::new(&keys)),
         counters: &counters,
         connections,
@@ -156,6 +148,32 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     Ok(drain::serve_until_stopped(node))
 }
 
+/// Reads the popups, and knows how to read everything again.
+fn load_publisher(
+    arguments: &ServeArguments,
+    config: &Config,
+    log: &Log,
+) -> Result<Arc<Publisher>, Failure> {
+    let (file, flags) = (arguments.config.clone(), arguments.flags());
+    let read_config: ReadConfig = Box::new(move || match settings::load(file.as_deref(), &flags) {
+        Ok(loaded) => Ok(loaded.config),
+        Err(failure) => {
+            Err(ConfigRefused(failure.to_string().lines().map(str::to_owned).collect()))
+        }
+    });
+    let publisher = Publisher::load(PublisherSetup {
+        store: Store::open(&config.data)?,
+        config: config.clone(),
+        read_config,
+        log: log.clone(),
+    });
+    match publisher {
+        Ok(publisher) => Ok(Arc::new(publisher)),
+        Err(PublishError::Store(error)) => Err(error.into()),
+        Err(error) => Err(Failure::Configuration(error.lines().join("\n"))),
+    }
+}
+
 fn plan(config: &Config) -> Result<Topology, Failure> {
     let wish = Wish {
         cpus: config.cpus.as_ref().map(|cpus| cpus.iter().copied().map(usize::from).collect()),
@@ -189,11 +207,7 @@ fn connections_per_shard(config: &Config, shards: u16) -> Result<u32, Failure> {
 }
 
 fn start_log(config: &Config) -> Result<(Log, LogThread), Failure> {
-    let is_json = match config.log.format {
-        LogFormat::Json => true,
-        LogFormat::Text => false,
-        LogFormat::Auto => !rustix::termios::isatty(std::io::stderr()),
-    };
+    let is_json = publisher::is_json(config.log.format);
     let log = Log::new(config.log.level, is_json, &config.log.users);
     let thread = LogThread::start(&log, std::io::stderr()).map_err(Failure::system("a thread"))?;
     Ok((log, thread))
@@ -242,17 +256,6 @@ fn bind(config: &Config, shards: u16) -> Result<(Sockets, Vec<SocketAddr>), Fail
     Ok((by_shard, addresses))
 }
 
-/// Who may ask what: keys are asked for where the listener can be reached from elsewhere.
-pub fn rules(config: &Config, addresses: &[SocketAddr]) -> Rules {
-    let server = || config.keys.server.iter().map(|key| key.expose());
-    let public = || config.keys.public.iter().map(|key| key.expose());
-    let access = addresses
-        .iter()
-        .map(|address| Access::new(server(), public(), !address.ip().is_loopback()))
-        .collect();
-    Rules { access, cors: Cors::new(config.cors.origins.clone(), config.cors.max_age) }
-}
-
 fn warn_of_open_doors(config: &Config, addresses: &[SocketAddr], log: &Log) {
     if !config.keys.server.is_empty() || !config.keys.public.is_empty() {
         return;
@@ -260,6 +263,17 @@ fn warn_of_open_doors(config: &Config, addresses: &[SocketAddr], log: &Log) {
     for address in addresses.iter().filter(|address| !address.ip().is_loopback()) {
         let text = address.to_string();
         log.write(stamp_now(), Message::KeysMissing, &[("listener", Value::Text(&text))]);
+    }
+}
+
+fn timeouts(config: &Config) -> Timeouts {
+    let limits = &config.limits;
+    Timeouts {
+        first_byte_ms: limits.first_byte_timeout.0,
+        head_ms: limits.head_timeout.0,
+        body_ms: limits.body_timeout.0,
+        write_stall_ms: limits.write_stall_timeout.0,
+        idle_ms: limits.idle_timeout.0,
     }
 }
 
@@ -364,9 +378,10 @@ impl Threads<'_> {
             let core = CoreSetup {
                 shard,
                 shards: self.topology.shards,
-                snapshot: parts.publisher.snapshot(),
+                snapshot: parts.publisher.current().snapshot,
                 rules: Arc::clone(&parts.rules),
                 keys: Arc::clone(&parts.keys),
+                timeouts: timeouts(self.config),
                 counters: Arc::clone(counters),
                 slice_bytes: self.config.slice_bytes_per_shard(self.topology.shards),
                 connections_max: parts.connections,

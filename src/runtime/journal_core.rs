@@ -12,6 +12,10 @@
 //! nothing with fdatasync behind them (FORMAT.md has the figures). Direct files would also run into
 //! the executor's probe for polled devices, which an empty file misleads for good.
 //!
+//! No queue is marked as latency sensitive: with that, this version of the executor now and then
+//! goes to sleep on work that it has (3 of 100 runs of the tests beside this file stood still, none
+//! of 700 without).
+//!
 //! Limits: 4 commands under way, one of a kind; segments are zeroed in pieces of [`ZERO_BYTES`].
 #![allow(unsafe_code)]
 
@@ -180,10 +184,9 @@ impl Core {
         lanes: Arc<JournalLanes>,
         sleepers: JournalSleepers,
     ) -> Core {
-        let latency = Latency::Matters(Duration::from_micros(200));
+        let latency = Latency::NotImportant;
         Core {
             appender,
-            lanes,
             sleepers,
             files: Rc::new(Files {
                 directory,
@@ -192,10 +195,11 @@ impl Core {
                 signal: Signal::default(),
                 is_over: Cell::new(false),
             }),
+            lanes,
             journal_queue: executor().create_task_queue(Shares::Static(900), latency, "journal"),
             housekeeping_queue: executor().create_task_queue(
                 Shares::Static(100),
-                Latency::NotImportant,
+                latency,
                 "housekeeping",
             ),
         }
@@ -410,6 +414,7 @@ impl Files {
         Ok(file)
     }
 
+    /// Makes a segment under its staged name, zeroed and synced, and gives it its own.
     async fn prepare(
         &self,
         segment: SegmentId,

@@ -137,9 +137,7 @@ impl<D: DiskRead> WriterThread<D> {
         self.purge();
         let WriterSetup { sleeper, lanes, stop, tail, .. } = &self.setup;
         let next = tail.next_sequence();
-        let has_work = || {
-            lanes.written() >= next || stop.load(Ordering::Acquire)
-        };
+        let has_work = || lanes.written() >= next || stop.load(Ordering::Acquire);
         sleeper.sleep_unless(has_work);
         if !stop.load(Ordering::Acquire) {
             std::thread::sleep(Duration::from_millis(GATHER_MS));

@@ -25,6 +25,7 @@ use crate::base::limits::HOPS_OUTSTANDING_MAX;
 use crate::base::slab::{Handle, Slab};
 use crate::base::time::{MonoNs, WallMs};
 use crate::catalog::snapshot::Snapshot;
+use crate::http::connection::Timeouts;
 use crate::http::reply::ImfDate;
 use crate::state::slice::Slice;
 use crate::telemetry::counters::ShardCounters;
@@ -42,6 +43,8 @@ pub struct CoreSetup {
     pub rules: Arc<Rules>,
     /// Sign and verify tokens.
     pub keys: Arc<Keys>,
+    /// How long peers may take.
+    pub timeouts: Timeouts,
     /// Where this shard counts.
     pub counters: Arc<ShardCounters>,
     /// Bytes of this shard's slice.
@@ -74,6 +77,7 @@ impl Core {
             snapshot: setup.snapshot,
             rules: setup.rules,
             keys: setup.keys,
+            timeouts: setup.timeouts,
             ready: true,
             closing: false,
             date: ImfDate::of(WallMs(0)),
@@ -399,7 +403,7 @@ impl Step for Core {
             self.home.counters.journal_bytes.add(batch.bytes.len() as u64);
             outbox.push(Effect::Append(batch));
         }
-        self.connections.flush(now.mono, outbox);
+        self.connections.flush(&self.view, now.mono, outbox);
         self.finish_if_quiet(outbox);
     }
 

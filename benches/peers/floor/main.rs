@@ -17,6 +17,7 @@ use nudged::base::ids::ShardId;
 use nudged::base::time::{MonoNs, WallMs};
 use nudged::catalog::compile;
 use nudged::catalog::snapshot::Settings;
+use nudged::http::connection::Timeouts;
 use nudged::http::head::Method;
 use nudged::http::reply::{self, Frame, ImfDate};
 use nudged::runtime::driver::{Driver, Setup};
@@ -77,12 +78,13 @@ impl Step for Constant {
             }
             Input::Broken { connection } => connections.broken(connection, outbox),
             Input::Tick => connections.expire(view, now, outbox),
+            Input::Journal { .. } => {}
             other => unreachable!("nobody sends {other:?} to the floor"),
         }
     }
 
     fn finish_turn(&mut self, now: Now, outbox: &mut Outbox) {
-        self.connections.flush(now.mono, outbox);
+        self.connections.flush(&self.view, now.mono, outbox);
     }
 
     fn next_deadline(&self) -> Option<MonoNs> {
@@ -114,6 +116,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         snapshot: Arc::new(snapshot),
         rules: Arc::new(Rules { access: Vec::new(), cors: Cors::default() }),
         keys: Arc::new(Keys::new(&[secret])),
+        timeouts: Timeouts::DEFAULT,
         ready: true,
         closing: false,
         date: ImfDate::of(WallMs(0)),

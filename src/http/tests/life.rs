@@ -7,7 +7,7 @@ use crate::base::limits::{
     LINGER_TIMEOUT_MS, WRITE_STALL_TIMEOUT_MS,
 };
 use crate::base::time::MonoNs;
-use crate::http::connection::{Ending, Expiry, SendFailed, Turn};
+use crate::http::connection::{Ending, Expiry, SendFailed, Timeouts, Turn};
 
 const POST_HEAD: &[u8] = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
 const CHUNKED_HEAD: &[u8] = b"PUT /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -22,7 +22,7 @@ impl Client {
     }
 
     fn expire_at(&mut self, now: MonoNs) -> Expiry {
-        let mut turn = Turn { now, date: DATE, pool: &mut self.pool };
+        let mut turn = Turn { now, date: DATE, timeouts: &Timeouts::DEFAULT, pool: &mut self.pool };
         self.connection.expire(&mut turn)
     }
 
@@ -30,7 +30,7 @@ impl Client {
     #[track_caller]
     fn expires_in(&mut self, ms: u64, expiry: Expiry) {
         let at = self.now.plus_ms(ms);
-        assert_eq!(self.connection.deadline(), Some(at));
+        assert_eq!(self.connection.deadline(&Timeouts::DEFAULT), Some(at));
         assert_eq!(self.expire_at(MonoNs(at.0 - 1)), Expiry::Nothing);
         assert_eq!(self.expire_at(at), expiry);
         self.now = at;
@@ -40,7 +40,8 @@ impl Client {
     }
 
     fn drain(&mut self) {
-        let mut turn = Turn { now: self.now, date: DATE, pool: &mut self.pool };
+        let mut turn =
+            Turn { now: self.now, date: DATE, timeouts: &Timeouts::DEFAULT, pool: &mut self.pool };
         self.connection.drain(&mut turn);
     }
 }
@@ -51,7 +52,7 @@ fn a_connection_without_a_byte_ends_after_its_time() {
     client.expires_in(FIRST_BYTE_TIMEOUT_MS, Expiry::Closed);
     assert!(client.connection.should_close());
     assert!(client.sent.is_empty());
-    assert_eq!(client.connection.deadline(), None);
+    assert_eq!(client.connection.deadline(&Timeouts::DEFAULT), None);
 }
 
 #[test]
@@ -126,7 +127,7 @@ fn a_timeout_waits_for_the_answers_before_it() {
 fn nobody_is_hurried_while_the_server_owes_the_answer() {
     let mut client = Client::new(Mode::Asked);
     client.receive(GET);
-    assert_eq!(client.connection.deadline(), None);
+    assert_eq!(client.connection.deadline(&Timeouts::DEFAULT), None);
     assert_eq!(client.expire_at(MonoNs(u64::MAX)), Expiry::Nothing);
 }
 
@@ -142,7 +143,7 @@ fn a_peer_that_takes_nothing_is_reset() {
     assert!(client.connection.should_close());
     client.sent_back(buffer, Err(SendFailed));
     assert!(client.connection.should_close());
-    assert_eq!(client.connection.deadline(), None);
+    assert_eq!(client.connection.deadline(&Timeouts::DEFAULT), None);
 }
 
 #[test]
@@ -158,7 +159,10 @@ fn a_peer_that_takes_a_byte_has_its_time_anew() {
     client.sent.extend_from_slice(&buffer[..1]);
     client.sent_back(buffer, Ok(1));
     let buffer = client.connection.take_output(client.now).unwrap();
-    assert_eq!(client.connection.deadline(), Some(client.now.plus_ms(WRITE_STALL_TIMEOUT_MS)));
+    assert_eq!(
+        client.connection.deadline(&Timeouts::DEFAULT),
+        Some(client.now.plus_ms(WRITE_STALL_TIMEOUT_MS))
+    );
     client.sent.extend_from_slice(&buffer);
     let all = buffer.len();
     client.sent_back(buffer, Ok(all));
@@ -187,7 +191,7 @@ fn a_half_closed_peer_gets_its_answers_and_then_the_end() {
     client.peer_closed();
     assert_eq!(client.ending(), Ending::Open);
     assert!(!client.connection.wants_reading());
-    assert_eq!(client.connection.deadline(), None, "what is unfinished stays so");
+    assert_eq!(client.connection.deadline(&Timeouts::DEFAULT), None, "what is unfinished stays so");
     client.answer_all();
     client.send();
     assert_eq!(client.answers(), ["200 GET / <>", "200 GET / <> close"]);

@@ -6,7 +6,7 @@ use crate::base::limits::{
     CONNECTION_INPUT_BYTES_MAX, CONNECTION_OUTPUT_BYTES_MAX, PIPELINE_DEPTH_MAX,
     POOLED_BUFFER_BYTES_MAX,
 };
-use crate::http::connection::Ending;
+use crate::http::connection::{Ending, Timeouts};
 
 fn numbered(count: usize) -> Vec<u8> {
     let one = |number| format!("GET /{number} HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -58,7 +58,11 @@ fn reading_stops_at_the_depth_and_goes_on_after_answers() {
         assert_eq!(client.handled, PIPELINE_DEPTH_MAX);
         assert!(!client.connection.wants_reading());
         assert!(!client.connection.can_resume());
-        assert_eq!(client.connection.deadline(), None, "the peer is not to blame");
+        assert_eq!(
+            client.connection.deadline(&Timeouts::DEFAULT),
+            None,
+            "the peer is not to blame"
+        );
         while client.handled < count || !client.pending.is_empty() {
             let (slot, body) = client.pending.remove(0);
             assert!(client.answer(slot, &body));

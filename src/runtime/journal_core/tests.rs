@@ -151,7 +151,7 @@ fn records_that_fill_segments_come_back_and_applied_segments_go() {
     let last = bench.wait();
     assert_eq!(last, Sequence(6_000));
     assert!(bench.lanes.gauges().segments >= 4, "{:?}", bench.lanes.gauges());
-    assert!(bench.lanes.gauges().unapplied_bytes > 800_000);
+    assert!(bench.lanes.gauges().unapplied_bytes > 780_000);
     let counters = read_all(&path, last);
     assert_eq!(counters[0], (1..=6_000).collect::<Vec<u64>>());
     // Their times are of 1970: what SQL has applied goes at once.
