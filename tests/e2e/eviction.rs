@@ -53,8 +53,8 @@ fn ask_until_settled(client: &mut Client, expect_shows: bool) {
 
 #[test]
 fn who_was_evicted_is_remembered() {
-    let setup = Setup::new(WELCOME).config("slice_bytes = \"2MiB\"\n").flags(&["--shards", "2"]);
-    let server = setup.start();
+    let setup = Setup::new(WELCOME).config("slice_bytes = \"2MiB\"\n");
+    let server = setup.start_with(&["--shards", "1"]);
     let mut client = server.client();
     ask_until_settled(&mut client, true);
     ask_until_settled(&mut client, false);

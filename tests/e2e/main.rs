@@ -11,7 +11,7 @@ mod database;
 mod harness;
 
 // mod admin;
-// mod disks;
+mod disks;
 mod drain;
 mod eviction;
 mod first_minute;
