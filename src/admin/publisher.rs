@@ -432,7 +432,8 @@ fn read_file(path: &Path) -> Result<Vec<Arc<Definition>>, PublishError> {
 }
 
 /// Reads what is stored, each text once: `read` are definitions that were read before. A popup
-/// whose text this binary can't read is told and left out: it is not shown, and takes no other down.
+/// whose text this binary can't read is told and left out: it is not shown, and takes no other
+/// down.
 fn read_stored(
     stored: Vec<StoredPopup>,
     read: &HashMap<String, Arc<Definition>>,

@@ -129,7 +129,7 @@ pub const EXPIRES_IN_S: u32 = 30;
 /// `next_in` of an answer is at most a day, in seconds (product, section 3).
 pub const NEXT_IN_S_MAX: u32 = 86_400;
 
-// --- journal (reliability, "The journal and the position transaction") ----------------------------
+// --- journal (reliability, "The journal and the position transaction") ---------------------------
 
 /// Bytes of a journal segment, preallocated and zeroed.
 pub const SEGMENT_BYTES: u64 = 64 * 1_024 * 1_024;
@@ -186,7 +186,7 @@ pub const BUFFERS_POOLED_MAX: usize = 1_024;
 /// Period of a shard's housekeeping, in milliseconds.
 pub const TICK_MS: u64 = 100;
 
-// --- configuration and telemetry -------------------------------------------------------------------
+// --- configuration and telemetry -----------------------------------------------------------------
 
 /// Data listeners of a node.
 pub const LISTENERS_MAX: usize = 16;

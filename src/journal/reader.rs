@@ -179,7 +179,7 @@ impl Tail {
         for is_fresh in [false, true] {
             if is_fresh {
                 self.from = 0;
-                self.to = disk.read_at(self.segment, self.offset, &mut self.buffer)?;
+                self.to = read_if_there(disk, self.segment, self.offset, &mut self.buffer)?;
             }
             let found = batch::decode(self.tag, &self.buffer[self.from..self.to]);
             let found = found.map(|(found, _)| found).filter(|found| {
@@ -201,7 +201,7 @@ impl Tail {
         let here = self.segment;
         let mut later = segments.into_iter().filter(|segment| *segment > here);
         let mut is_entered = false;
-        while let Some(segment) = later.next() {
+        for segment in later.by_ref() {
             let Some(opening) = self.opening(disk, segment)? else {
                 let place = (self.segment, self.offset);
                 (self.segment, self.offset) = (segment, FIRST_BATCH_OFFSET);
@@ -262,7 +262,7 @@ impl Tail {
         let mut at = self.offset;
         (self.from, self.to) = (0, 0);
         loop {
-            let count = disk.read_at(self.segment, at, &mut self.buffer)?;
+            let count = read_if_there(disk, self.segment, at, &mut self.buffer)?;
             let bytes = &self.buffer[..count];
             if let Some((offset, found)) = batch::scan(self.tag, bytes, 0) {
                 if found.header.first > self.next {
@@ -281,5 +281,19 @@ impl Tail {
             at += u64::try_from(count - ENCODED_BYTES_MAX).expect("within the buffer");
             at -= at % 8;
         }
+    }
+}
+
+/// Reads from a segment that may be gone: a tail that has given all of it may find it applied and
+/// removed, and goes on in the next one.
+fn read_if_there(
+    disk: &impl DiskRead,
+    segment: SegmentId,
+    offset: u64,
+    buffer: &mut [u8],
+) -> Result<usize, DiskError> {
+    match disk.read_at(segment, offset, buffer) {
+        Err(DiskError::Missing) => Ok(0),
+        other => other,
     }
 }

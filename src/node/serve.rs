@@ -383,6 +383,7 @@ impl Threads<'_> {
                 keys: Arc::clone(&parts.keys),
                 timeouts: timeouts(self.config),
                 counters: Arc::clone(counters),
+                log: self.log.clone(),
                 slice_bytes: self.config.slice_bytes_per_shard(self.topology.shards),
                 connections_max: parts.connections,
                 read_deadline_ms: self.config.limits.read_deadline.0,

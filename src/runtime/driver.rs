@@ -520,6 +520,7 @@ impl<S: Step> Driver<S> {
 
     fn count_turn(&mut self) {
         let counters = &self.counters;
+        counters.turn_length.record(clocks::mono().0.saturating_sub(self.now.mono.0));
         counters.turns.add(1);
         counters.ring_enters.set(self.ring.enters);
         counters.ring_submissions.set(self.ring.submitted);

@@ -71,7 +71,7 @@ impl JournalLanes {
         })
     }
 
-    // --- the shard's side --------------------------------------------------------------------------
+    // --- the shard's side ------------------------------------------------------------------------
 
     /// How many more lane batches a shard may push before one is acknowledged. To be asked before
     /// a decision is made whose record has to be pushed.
@@ -112,7 +112,7 @@ impl JournalLanes {
         !self.lanes[shard.index()].acks.is_empty()
     }
 
-    // --- everyone's side ---------------------------------------------------------------------------
+    // --- everyone's side -------------------------------------------------------------------------
 
     /// Everything up to here is in the files.
     pub fn written(&self) -> Sequence {
@@ -150,7 +150,7 @@ impl JournalLanes {
         }
     }
 
-    // --- the journal's side ------------------------------------------------------------------------
+    // --- the journal's side ----------------------------------------------------------------------
 
     pub(super) fn core(&self) -> &Sleeper {
         &self.core

@@ -1,9 +1,9 @@
 //! Floor 5: the only place that knows io-uring, glommio and rustix. `wake` sleepers and their
 //! eventfds · `topology` cores and pinning · `ring` and `driver` a shard's loop · `line` what the
 //! kernel has under way for a connection · `mesh` and `ports` lanes between cores · `listener`
-//! sockets · `probe` is this kernel fit · `sql_writer` and `sql_reader` threads of the dedicated core
-//! · `journal_lanes`, `journal_core` and `files` the journal on the dedicated core · `log_thread` writes
-//! the log.
+//! sockets · `probe` is this kernel fit · `sql_writer` and `sql_reader` threads of the dedicated
+//! core · `journal_lanes`, `journal_core` and `files` the journal on the dedicated core ·
+//! `log_thread` writes the log.
 
 pub mod clocks;
 pub mod driver;

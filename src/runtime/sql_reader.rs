@@ -1,6 +1,6 @@
 //! The thread that reads users back for the shards: from SQL, with the records laid over that SQL
-//! has not applied yet. Beside the writer on the dedicated core, on a connection of its own, so that
-//! neither holds the other up.
+//! has not applied yet. Beside the writer on the dedicated core, on a connection of its own, so
+//! that neither holds the other up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,6 +1,7 @@
 //! The thread that applies the journal to SQL: follows the files, up to 1,000 records in one
-//! transaction with the position, and tells how far it has come. Beside the journal on the dedicated
-//! core, on a thread of its own, since a blocking call there would delay acknowledgements.
+//! transaction with the position, and tells how far it has come. Beside the journal on the
+//! dedicated core, on a thread of its own, since a blocking call there would delay
+//! acknowledgements.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

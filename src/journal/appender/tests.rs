@@ -11,6 +11,7 @@ use super::super::reader::Tail;
 use super::super::record::frames;
 use super::*;
 use crate::base::limits::RECORD_BYTES_MAX;
+use crate::base::time::DurationMs;
 
 fn start() -> AppenderStart {
     recover_after(&ModelDisk::default(), 0).unwrap().start

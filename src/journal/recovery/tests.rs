@@ -299,10 +299,89 @@ proptest::proptest! {
         let strict = recover_after(&disk, 0);
         if let Ok(found) = recover(&disk, options) {
             assert!(found.start.next <= Sequence(501));
-            let missing: u64 =
-                found.report.lost.iter().map(|d| d.last.map_or(0, |last| last.0 - d.first.0 + 1)).sum();
+            let count = |lost: &Damage| lost.last.map_or(0, |last| last.0 - lost.first.0 + 1);
+            let missing: u64 = found.report.lost.iter().map(count).sum();
             assert_eq!(found.report.unapplied + missing, found.start.next.0 - 1);
             assert_eq!(strict.is_ok(), found.report.lost.is_empty());
         }
     }
+}
+
+/// Segment images that are made once and only read.
+struct Images(Vec<Vec<u8>>);
+
+impl DiskRead for Images {
+    fn segments(&self) -> Result<Vec<SegmentId>, DiskError> {
+        Ok((1..).map(SegmentId).take(self.0.len()).collect())
+    }
+
+    fn bytes(&self, segment: SegmentId) -> Result<u64, DiskError> {
+        Ok(u64::try_from(self.image(segment).len()).unwrap())
+    }
+
+    fn read_at(
+        &self,
+        segment: SegmentId,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<usize, DiskError> {
+        let rest = &self.image(segment)[usize::try_from(offset).unwrap()..];
+        let count = rest.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+}
+
+impl Images {
+    fn image(&self, segment: SegmentId) -> &[u8] {
+        &self.0[usize::try_from(segment.0).unwrap() - 1]
+    }
+}
+
+/// As many unapplied records as the bound allows: full segments of batches of 64 KiB.
+fn full_journal() -> (Images, u64) {
+    let per_batch = 300;
+    let (mut images, mut next, mut chain) = (Vec::new(), 1, SET.tag());
+    let segment_bytes = usize::try_from(crate::base::limits::SEGMENT_BYTES).unwrap();
+    for segment in 1..=4 {
+        let mut image = vec![0; 8_192];
+        let headers = SegmentHeader { set: SET, segment: SegmentId(segment) }.encode();
+        image[..64].copy_from_slice(&headers);
+        image[4_096..4_160].copy_from_slice(&headers);
+        let mut header = batch::BatchHeader {
+            chain,
+            first: Sequence(next),
+            count: 0,
+            durable: Sequence(next - 1),
+            newest: WallMs(0),
+        };
+        Opening::append(SET.tag(), header, header.first, &mut image);
+        while image.len() + batch::ENCODED_BYTES_MAX < segment_bytes {
+            let mut records = Vec::new();
+            for id in next..next + per_batch {
+                append_record(id, 100, &mut records);
+            }
+            header.first = Sequence(next);
+            header.count = u32::try_from(per_batch).unwrap();
+            header.chain = chain;
+            chain = batch::append(SET.tag(), &header, &records, &mut image);
+            next += per_batch;
+        }
+        image.resize(segment_bytes, 0);
+        images.push(image);
+    }
+    (Images(images), next)
+}
+
+#[test]
+fn as_much_as_may_be_unapplied_is_indexed_in_well_under_a_second() {
+    let (images, next) = full_journal();
+    let begun = std::time::Instant::now();
+    let found = recover(&images, options(0)).unwrap();
+    let taken = begun.elapsed();
+    println!("{} records in 256 MiB indexed in {taken:?}", found.unapplied.len());
+    assert_eq!(found.start.next, Sequence(next));
+    assert_eq!(u64::try_from(found.unapplied.len()).unwrap(), next - 1);
+    // On an idle machine it is a tenth of this; a shared one may be slow, not hopeless.
+    assert!(taken.as_secs() < 5, "{taken:?}");
 }
