@@ -10,9 +10,9 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::client::Client;
+use crate::client::{Answer, Client};
 use crate::database;
-use crate::harness::{ALWAYS, Server, Setup, WELCOME, until};
+use crate::harness::{Setup, WELCOME, until};
 
 const MIB: u64 = 1 << 20;
 /// Room for one segment of the journal and the database, and not for the next segment.
@@ -55,19 +55,17 @@ fn mount(arguments: &[&str], path: &Path) -> bool {
     }
 }
 
-/// What a client sees of a node that can't record: never an error, and never a popup.
-fn assert_degraded(client: &mut Client, token: Option<&str>) {
-    assert_eq!(client.decide("newcomer").reason(), "degraded");
-    client.get("/health").expect(200);
-    if let Some(token) = token {
-        let refused = client.event(token, "dismissed").expect(503);
-        let seconds: u32 = refused.field("retry-after").unwrap().parse().unwrap();
-        assert!(seconds >= 1);
-    }
+/// Asks for one new user after the other; gives the answer that is not like those before.
+fn until_changed(client: &mut Client, name: &str, is_changed: impl Fn(&Answer) -> bool) -> Answer {
+    let mut number = 0;
+    until("decisions to change", || {
+        number += 1;
+        Some(client.decide(&format!("{name}-{number}"))).filter(|answer| is_changed(answer))
+    })
 }
 
-fn until_shown(client: &mut Client, user: &str) -> String {
-    until("decisions to be recorded again", || client.decide(user).token())
+fn is_degraded(answer: &Answer) -> bool {
+    answer.token().is_none() && answer.reason() == "degraded"
 }
 
 #[test]
@@ -86,16 +84,19 @@ fn a_disk_without_room_for_the_next_segment_degrades_and_recovers() {
     assert!(mount(&["-o", &format!("remount,{ONE_SEGMENT}")], &disk.path));
     let mut server = setup.start();
     let mut client = server.client();
-    until("the journal to be seen as full", || {
-        (client.decide("newcomer").field("nudge-reason") == Some("degraded")).then_some(())
-    });
-    assert_degraded(&mut client, Some(&token));
+    until_changed(&mut client, "before", is_degraded);
+    let refused = client.event(&token, "dismissed").expect(503);
+    let seconds: u32 = refused.field("retry-after").unwrap().parse().unwrap();
+    assert!(seconds >= 1, "{refused:?}");
     assert_eq!(client.decide("ann").reason(), "gap", "what is known is still known");
+    client.get("/health").expect(200);
     server.allow("journal_full");
+    until("it to be said", || (server.lines_with("journal_full") > 0).then_some(()));
 
     assert!(mount(&["-o", &format!("remount,{ENOUGH}")], &disk.path));
-    let shown = until_shown(&mut client, "newcomer");
+    let shown = until_changed(&mut client, "after", |answer| answer.status == 200).token().unwrap();
     assert_eq!(client.event(&token, "dismissed").expect(202).json()["accepted"], 1);
+    until("that to be said, too", || (server.lines_with("journal_resumed") > 0).then_some(()));
     server.stop();
     let decided = database::decided(setup.data());
     assert!(decided.contains(&token) && decided.contains(&shown));
@@ -180,7 +181,7 @@ impl FailingDisk {
 fn what_cannot_be_synced_is_not_acknowledged_as_synced() {
     let Some(disk) = FailingDisk::new() else { return };
     let setup =
-        Setup::new(ALWAYS).config("ack = \"synced\"\n").data_in(&disk.inner.path.join("data"));
+        Setup::new(WELCOME).config("ack = \"synced\"\n").data_in(&disk.inner.path.join("data"));
     let mut server = setup.start();
     server.allow("journal_failed");
     server.allow("journal_full");
@@ -194,17 +195,9 @@ fn what_cannot_be_synced_is_not_acknowledged_as_synced() {
     assert_eq!(acknowledged.len(), 20);
     disk.fail(&setup);
     // One that was under way may get through; soon none does, and none is an error.
-    until("the node to stop acknowledging", || {
-        let answer = client.decide("later");
-        acknowledged.extend(answer.token());
-        (answer.status == 204).then(|| assert_eq!(answer.reason(), "degraded"))
-    });
+    until_changed(&mut client, "later", is_degraded);
     client.get("/health").expect(200);
-    assert_eq!(failures(&server), 1, "said, and not said a thousand times: {}", server.said());
+    until("it to be said", || (server.lines_with("journal_failed") > 0).then_some(()));
+    assert!(server.lines_with("journal_failed") <= 12, "not a thousand times: {}", server.said());
     server.kill();
-}
-
-fn failures(server: &Server) -> usize {
-    until("the failure in the log", || (server.lines_with("journal_failed") > 0).then_some(()));
-    usize::from(server.lines_with("journal_failed") <= 12)
 }

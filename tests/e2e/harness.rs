@@ -188,7 +188,7 @@ impl Server {
             if let Some(address) = line.strip_prefix("listening data ") {
                 server.data = address.parse().unwrap();
             } else if let Some(address) = line.strip_prefix("listening admin ") {
-                server.admin = address.parse().unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9)));
+                server.admin = address.parse().unwrap();
             } else if line == "ready" {
                 server.ready_after = begun.elapsed();
                 assert!(server.data != nowhere && server.admin != nowhere, "{stdout}");

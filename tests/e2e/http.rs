@@ -39,7 +39,7 @@ fn the_same_bytes_have_the_same_answers_however_they_are_split() {
     let chunk = |text: &str| format!("{:x};x=y\r\n{text}\r\n", text.len());
     let chunked = format!(
         "POST /v1/decide HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
-         {}{}0\r\nTrailer: t\r\n\r\n",
+         {}{}0\r\nX-Note: t\r\n\r\n",
         chunk("{\"us"),
         chunk("er\":\"bob\"}"),
     );
