@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use nudged::node::arguments::{self, Command};
-use nudged::node::{check, serve, vectors};
+use nudged::node::{check, explain, serve, vectors};
 
 fn main() -> ExitCode {
     let command = match arguments::parse(std::env::args_os()) {
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
             report.exit_code
         }
         Command::Vectors(arguments) => vectors::run(&arguments.files),
-        Command::Explain(_) => 1,
+        Command::Explain(arguments) => explain::run(&arguments),
     };
     ExitCode::from(code)
 }

@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::popups_file::{self, PopupsFileError};
 use super::shards::{self, NoAnswer};
@@ -139,6 +139,8 @@ pub struct PublisherSetup {
     pub config: Config,
     /// Reads it anew at reload.
     pub read_config: ReadConfig,
+    /// The shards that changes go to.
+    pub mesh: Arc<Mesh>,
     /// Where changes are told.
     pub log: Log,
 }
@@ -154,20 +156,20 @@ pub struct Publisher {
     changing: Mutex<Changing>,
     current: RwLock<Published>,
     config: RwLock<Arc<Config>>,
-    mesh: OnceLock<Arc<Mesh>>,
+    mesh: Arc<Mesh>,
     read_config: ReadConfig,
     log: Log,
 }
 
 impl Publisher {
     /// Reads the popups for the first time: imports the file, or takes what is stored where none
-    /// is configured. No shard is told: they start with [`Publisher::current`] and
+    /// is configured. No shard is told: they start with [`Publisher::snapshot`] and
     /// [`Publisher::rules`].
     ///
     /// # Errors
     /// Where the file or the store fails; then nothing is changed.
     pub fn load(setup: PublisherSetup) -> Result<Publisher, PublishError> {
-        let PublisherSetup { mut store, config, read_config, log } = setup;
+        let PublisherSetup { mut store, config, read_config, mesh, log } = setup;
         let prepared = prepare(&store, &config, &[], &log)?;
         let published = prepared.store(&mut store, &config, ("start", 1), &log)?;
         tell_warnings(&published.snapshot, &log);
@@ -175,20 +177,20 @@ impl Publisher {
             changing: Mutex::new(Changing { store, config: config.clone() }),
             current: RwLock::new(published),
             config: RwLock::new(Arc::new(config)),
-            mesh: OnceLock::new(),
+            mesh,
             read_config,
             log,
         })
     }
 
-    /// Names the shards that changes go to from now on. The first call counts.
-    pub fn attach(&self, mesh: Arc<Mesh>) {
-        let _ = self.mesh.set(mesh);
-    }
-
     /// The catalog that is current.
     pub fn current(&self) -> Published {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What every shard decides by.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.current().snapshot
     }
 
     /// The configuration that is running.
@@ -295,8 +297,7 @@ impl Publisher {
     }
 
     fn tell_shards(&self, command: impl Fn() -> Command) -> Result<(), PublishError> {
-        let Some(mesh) = self.mesh.get() else { return Ok(()) };
-        shards::ask_all(mesh, command).map_err(PublishError::Unconfirmed)
+        shards::ask_all(&self.mesh, command).map_err(PublishError::Unconfirmed)
     }
 
     fn apply_log(&self, difference: &Difference) {

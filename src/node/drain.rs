@@ -37,6 +37,7 @@ fn stop(node: Node) -> u8 {
     let begun = Instant::now();
     let limit = Duration::from_millis(node.config.drain_timeout.0);
     node.log.write(stamp_now(), Message::Draining, &[]);
+    node.admin.announce_stop();
     let lame_duck = Duration::from_millis(node.config.lame_duck.0);
     let told = tell_all(&node, Drain::LameDuck);
     await_all(&told, EXIT_TIMEOUT);

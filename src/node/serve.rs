@@ -98,8 +98,7 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     })?;
     let mesh = Arc::new(mesh);
     let counters: Vec<Arc<ShardCounters>> = (0..topology.shards).map(|_| Arc::default()).collect();
-    let publisher = load_publisher(arguments, &config, &log)?;
-    publisher.attach(Arc::clone(&mesh));
+    let publisher = load_publisher(arguments, &config, &mesh, &log)?;
     let (sockets, addresses) = bind(&config, topology.shards)?;
     warn_of_open_doors(&config, &addresses, &log);
     // Signals are taken over before the first thread that would inherit their defaults.
@@ -116,8 +115,8 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     };
     let shards = threads.start_shards(&parts, sockets)?;
     let admin = admin::start(AdminSetup {
-        config: config.clone(),
         topology: topology.clone(),
+        clock,
         mesh: Arc::clone(&mesh),
         counters,
         publisher: Arc::clone(&publisher),
@@ -152,6 +151,7 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
 fn load_publisher(
     arguments: &ServeArguments,
     config: &Config,
+    mesh: &Arc<Mesh>,
     log: &Log,
 ) -> Result<Arc<Publisher>, Failure> {
     let (file, flags) = (arguments.config.clone(), arguments.flags());
@@ -165,6 +165,7 @@ fn load_publisher(
         store: Store::open(&config.data)?,
         config: config.clone(),
         read_config,
+        mesh: Arc::clone(mesh),
         log: log.clone(),
     });
     match publisher {
@@ -378,7 +379,7 @@ impl Threads<'_> {
             let core = CoreSetup {
                 shard,
                 shards: self.topology.shards,
-                snapshot: parts.publisher.current().snapshot,
+                snapshot: parts.publisher.snapshot(),
                 rules: Arc::clone(&parts.rules),
                 keys: Arc::clone(&parts.keys),
                 timeouts: timeouts(self.config),
