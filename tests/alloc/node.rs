@@ -70,6 +70,8 @@ impl Node {
             connections_max: 16,
             read_deadline_ms: 50,
             seed: 1,
+            timeouts: nudged::http::connection::Timeouts::DEFAULT,
+            log: nudged::telemetry::log::Log::new(nudged::telemetry::log::Level::Error, true, &[]),
         };
         let mut node = Node {
             counted: Counted::default(),
