@@ -40,7 +40,7 @@ fn visit(name: usize, address: SocketAddr, shown: &AtomicU64, is_red: &AtomicBoo
 
 #[test]
 fn a_stop_under_load_answers_everyone_and_keeps_everything() {
-    let setup = Setup::new(WELCOME).config("lame_duck = \"500ms\"\n").flags(&["--shards", "2"]);
+    let setup = Setup::new(WELCOME).config("lame_duck = \"3s\"\n").flags(&["--shards", "2"]);
     let mut server = setup.start();
     let (shown, is_red) = (AtomicU64::new(0), AtomicBool::new(false));
     let address = server.data;

@@ -115,7 +115,9 @@ impl Setup {
     /// A start that must fail.
     pub fn start_fails(&self, flags: &[&str]) -> Exit {
         match self.launch(flags) {
-            Launched::Ready(_) => panic!("nudged started, and should not have"),
+            Launched::Ready(server) => {
+                panic!("nudged started, and should not have: {}", server.said())
+            }
             Launched::Ended(exit) => exit,
         }
     }

@@ -13,7 +13,7 @@ use nudged::journal::record::{self, Record};
 use nudged::journal::segment::{FIRST_BATCH_OFFSET, Opening, PREFIX_BYTES, SegmentHeader};
 
 use crate::database;
-use crate::harness::{Setup, WELCOME};
+use crate::harness::{Setup, WELCOME, until};
 
 /// Users who were shown a popup, one batch of the journal each.
 const SHOWN: usize = 20;
@@ -147,7 +147,14 @@ fn a_flipped_bit_in_the_middle_stops_the_start_and_is_named() {
     let (setup, tokens) = after_shows(true);
     // A later batch says that all of those were synced: what breaks then is no torn end.
     let server = setup.start();
-    server.client().decide("later").expect(200);
+    let mut later = 0;
+    until("a batch that says so", || {
+        later += 1;
+        server.client().decide(&format!("later-{later}")).expect(200);
+        let segment = Segment::of(&setup);
+        let (_, last) = segment.batches.last().unwrap();
+        (last.header.durable.0 >= u64::try_from(SHOWN).unwrap()).then_some(())
+    });
     server.stop();
     // What SQL has applied is not read again; without a database all of it is wanted.
     remove_database(&setup);

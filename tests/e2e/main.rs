@@ -10,7 +10,7 @@ mod client;
 mod database;
 mod harness;
 
-// mod admin;
+mod admin;
 mod disks;
 mod drain;
 mod eviction;
@@ -19,5 +19,5 @@ mod http;
 mod io_uring;
 mod journal;
 mod kill_loop;
-// mod reload;
+mod reload;
 mod shards;
