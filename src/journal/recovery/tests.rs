@@ -105,10 +105,33 @@ fn a_torn_tail_is_cut_and_the_next_segment_is_opened_behind_it() {
     let again = recover_after(&disk, 100).unwrap();
     assert_eq!(again.start.next, Sequence(found.header.first.0 + 1));
     let first = found.header.first.0;
-    let mut tail = Tail::seek(&disk, SET, Sequence(first), Vec::new()).unwrap();
-    let mut batch = tail.next(&disk, Sequence(first)).unwrap().unwrap();
-    let (sequence, record) = batch.next().unwrap();
-    assert_eq!((sequence.0, record.unwrap().revision().counter), (first, 9_000));
+    for from in [1, first] {
+        let mut tail = Tail::seek(&disk, SET, Sequence(from), Vec::new()).unwrap();
+        let mut last = None;
+        while let Some(batch) = tail.next(&disk, Sequence(first)).unwrap() {
+            last = batch.map(|(at, record)| (at.0, record.unwrap().revision().counter)).last();
+        }
+        assert_eq!(last, Some((first, 9_000)), "read from {from}");
+    }
+}
+
+#[test]
+fn a_batch_of_another_past_does_not_follow() {
+    let start = |disk: &ModelDisk| recover_after(disk, 0).unwrap().start;
+    let (mut one, mut other) = (journal(), journal());
+    let begin = start(&one);
+    live(&mut one, begin.clone(), &[vec![501], vec![502]], true);
+    live(&mut other, begin, &[vec![901], vec![902]], true);
+    let (at, found) = *batches(&mut other, LAST).last().unwrap();
+    assert_eq!(batches(&mut one, LAST).last().unwrap().0, at, "the same place and sequence");
+    let stranger = other.image(LAST)[at..at + found.encoded_bytes].to_vec();
+    one.image(LAST)[at..at + found.encoded_bytes].copy_from_slice(&stranger);
+    let found = recover_after(&one, 0).unwrap();
+    assert_eq!(found.start.next, Sequence(502), "whole, of this set, but of another chain");
+    let mut tail = Tail::seek(&one, SET, Sequence(501), Vec::new()).unwrap();
+    assert!(tail.next(&one, Sequence(502)).unwrap().is_some());
+    let missing = TailError::Missing(SegmentId(LAST), Sequence(502));
+    assert_eq!(tail.next(&one, Sequence(502)).unwrap_err(), missing);
 }
 
 #[test]
