@@ -148,6 +148,22 @@ fn stale_data_behind_the_end_is_void() {
 }
 
 #[test]
+fn a_segment_of_another_past_is_damage() {
+    let (mut one, mut other) = (journal(), journal());
+    let begin = recover_after(&one, 0).unwrap().start;
+    let past = |ids: u64| -> Vec<Vec<u64>> {
+        (0..20).map(|batch| (ids + batch * 20..ids + batch * 20 + 20).collect()).collect()
+    };
+    live(&mut one, begin.clone(), &past(501), true);
+    live(&mut other, begin, &past(901), true);
+    let first = batches(&mut one, 4)[0].1.header.first;
+    assert_eq!(batches(&mut other, 4)[0].1.header.first, first);
+    other.image(4).clone_into(one.image(4));
+    let last = Sequence(first.0 - 1);
+    assert_eq!(damage(&one, 0), lost(4, DamageKind::MissingSegment, last, last));
+}
+
+#[test]
 fn a_flip_in_a_durable_batch_is_never_cut_silently() {
     let mut disk = journal();
     let (at, hit) = batches(&mut disk, LAST)[1];
