@@ -159,8 +159,11 @@ fn a_segment_of_another_past_is_damage() {
     let first = batches(&mut one, 4)[0].1.header.first;
     assert_eq!(batches(&mut other, 4)[0].1.header.first, first);
     other.image(4).clone_into(one.image(4));
+    // It does not follow what is before it, and what is behind it does not follow it.
     let last = Sequence(first.0 - 1);
-    assert_eq!(damage(&one, 0), lost(4, DamageKind::MissingSegment, last, last));
+    let found = damage(&one, 0);
+    assert_eq!(found[..1], lost(4, DamageKind::MissingSegment, last, last));
+    assert_eq!((found.len(), found[1].segment), (2, SegmentId(5)));
 }
 
 #[test]
