@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use nudged::base::clock::NodeClock;
 use nudged::journal::appender::{Appender, AppenderConfig, AppenderStart};
 use nudged::journal::disk::{Completion, DiskCommand};
 use nudged::journal::lane::LaneBatch;
@@ -21,12 +22,21 @@ pub struct Journal {
     commands: u64,
     completions: VecDeque<Completion>,
     turn_at: Option<u64>,
+    /// Retention goes by the node's time: a wall clock that was set forward must not take segments
+    /// from SQL before its commits are on its medium.
+    clock: NodeClock,
 }
 
 impl Journal {
     /// A journal that goes on where recovery ended.
-    pub fn new(config: AppenderConfig, start: AppenderStart, shards: u16) -> Journal {
+    pub fn new(
+        config: AppenderConfig,
+        start: AppenderStart,
+        shards: u16,
+        clock: NodeClock,
+    ) -> Journal {
         Journal {
+            clock,
             appender: Appender::new(config, start),
             lanes: (0..shards).map(|_| VecDeque::new()).collect(),
             under_way: BTreeMap::new(),
@@ -89,7 +99,8 @@ impl Node {
             return; // Woken before this.
         }
         journal.turn_at = None;
-        journal.appender.tick(scene.mono(), scene.wall());
+        journal.clock.observe(scene.mono(), scene.wall());
+        journal.appender.tick(scene.mono(), journal.clock.at(scene.mono()));
         journal.appender.applied(self.marks.applied);
         while let Some(completion) = journal.completions.pop_front() {
             journal.appender.complete(completion);

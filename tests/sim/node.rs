@@ -153,7 +153,7 @@ impl Node {
         let writer = Writer::new(store, stream, disk, applied);
         let reader = Reader::open(directory).expect("SQL opens");
         let reader = ReaderSide::new(reader, recovered.unapplied);
-        let journal = Journal::new(scene.config.appender(), recovered.start, shards);
+        let journal = Journal::new(scene.config.appender(), recovered.start, shards, clock);
         let shards = (0..shards)
             .map(|index| Shard::new(scene, (ShardId(index), shards), clock, parts))
             .collect();
