@@ -7,6 +7,7 @@ use nudged::base::clock::NodeClock;
 use nudged::journal::appender::{Appender, AppenderConfig, AppenderStart};
 use nudged::journal::disk::{Completion, DiskCommand};
 use nudged::journal::lane::LaneBatch;
+use nudged::journal::segment::OPENING_OFFSET;
 
 use super::disk::{Disk, Fate};
 use super::node::Node;
@@ -22,6 +23,8 @@ pub struct Journal {
     commands: u64,
     completions: VecDeque<Completion>,
     turn_at: Option<u64>,
+    /// A segment was opened, which the world has not looked at.
+    pub has_opened: bool,
     /// Retention goes by the node's time: a wall clock that was set forward must not take segments
     /// from SQL before its commits are on its medium.
     clock: NodeClock,
@@ -43,6 +46,7 @@ impl Journal {
             commands: 0,
             completions: VecDeque::new(),
             turn_at: None,
+            has_opened: false,
         }
     }
 
@@ -82,6 +86,8 @@ impl Journal {
         while let Some(command) = self.appender.next_command() {
             note_command(&command, scene);
             disk.begin(&command);
+            self.has_opened |=
+                matches!(command, DiskCommand::Write { offset, .. } if offset == OPENING_OFFSET);
             self.commands += 1;
             self.under_way.insert(self.commands, command);
             let longest = if scene.is_calm { 1_000 } else { scene.config.disk_us };

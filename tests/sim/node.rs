@@ -11,7 +11,7 @@ use nudged::api::cors::Cors;
 use nudged::api::token::Keys;
 use nudged::base::clock::NodeClock;
 use nudged::base::ids::{Sequence, ShardId};
-use nudged::base::limits::{READ_DEADLINE_MS, TICK_MS};
+use nudged::base::limits::{READ_DEADLINE_MS, SLICE_SHARD_BYTES_MIN, TICK_MS};
 use nudged::base::time::WallMs;
 use nudged::catalog::snapshot::Snapshot;
 use nudged::journal::lane::Ack;
@@ -304,7 +304,7 @@ impl Shard {
             rules: Arc::new(rules),
             keys: Arc::clone(&parts.keys),
             counters: Arc::new(ShardCounters::default()),
-            slice_bytes: scene.config.slice_bytes,
+            slice_bytes: SLICE_SHARD_BYTES_MIN,
             connections_max: 64,
             read_deadline_ms: READ_DEADLINE_MS,
             seed: scene.config.seed ^ (life << 32) ^ u64::from(shard.0),
