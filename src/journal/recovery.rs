@@ -97,11 +97,15 @@ pub enum RecoverError {
     #[error("{0} belongs to another journal or to another place in this one")]
     Foreign(SegmentId),
     /// Records are lost, and nobody said to go on without them.
-    #[error("the journal is damaged: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    #[error("the journal is damaged: {}", listed(.0))]
     Damaged(Vec<Damage>),
     /// A whole batch holds what is no record.
     #[error("record {1} in {0} can't be read: {2}")]
     Record(SegmentId, Sequence, RecordError),
+}
+
+fn listed(damages: &[Damage]) -> String {
+    damages.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// What recovery saw, for the log.
@@ -253,5 +257,7 @@ fn missing_before_unused(used: &[Prefix], unused: &[Prefix]) -> Option<SegmentId
     unused.first().filter(|prefix| prefix.segment != next).map(|_| next)
 }
 
+#[cfg(test)]
+mod fixtures;
 #[cfg(test)]
 mod tests;

@@ -137,6 +137,7 @@ impl<S: Step> Driver<S> {
             self.arm_listeners()?;
             self.sleep_or_poll()?;
             self.read_clocks();
+            self.take_watermarks();
             self.take_completions()?;
             self.take_lanes();
             self.take_time();
@@ -289,6 +290,11 @@ impl<S: Step> Driver<S> {
         let input = Input::Sent { connection: slot, buffer, sent };
         self.step.step(self.now, input, &mut self.outbox);
         self.close_if_idle(slot)
+    }
+
+    fn take_watermarks(&mut self) {
+        let Driver { ports, step, outbox, now, .. } = self;
+        ports.tell_watermarks(|input| step.step(*now, input, outbox));
     }
 
     fn take_lanes(&mut self) {

@@ -3,10 +3,9 @@
 //! acknowledgements back, publishes watermarks, and sleeps while there is nothing to do.
 //!
 //! ```text
-//! lanes -> Appender -> command -> task (journal queue: write, sync · housekeeping: prepare,
-//! remove)
-//!             ^                      |
-//!             +---- completion <-----+      wakes: completion · eventfd of the lanes · timer
+//! lanes -> Appender -> command -> task (journal queue: write, sync
+//!             ^                      |    housekeeping queue: prepare, remove)
+//!             +---- completion <-----+    wakes: completion · eventfd of the lanes · timer
 //! ```
 //!
 //! Files are buffered: a page-cache write is what `ack = written` asks for, and direct writes gain
@@ -17,11 +16,12 @@
 //! goes to sleep on work that it has (3 of 100 runs of the tests beside this file stood still, none
 //! of 700 without).
 //!
-//! Limits: 4 commands under way, one of a kind; segments are zeroed in pieces of [`ZERO_BYTES`].
+//! Limits: 4 commands under way, one of a kind.
 #![allow(unsafe_code)]
 
+mod commands;
+
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, FromRawFd, IntoRawFd};
@@ -31,27 +31,23 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use futures_lite::FutureExt;
-use glommio::io::{BufferedFile, OpenOptions};
+use glommio::io::BufferedFile;
 use glommio::timer::Timer;
 use glommio::{
-    ExecutorJoinHandle, GlommioError, Latency, LocalExecutorBuilder, Placement, Shares,
-    TaskQueueHandle, executor, spawn_local_into,
+    ExecutorJoinHandle, Latency, LocalExecutorBuilder, Placement, Shares, TaskQueueHandle,
+    executor, spawn_local_into,
 };
 use rustix::time::{ClockId, clock_gettime};
 
-use super::files::{JournalDirectory, disk_error};
+use self::commands::Files;
+use super::files::JournalDirectory;
 use super::journal_lanes::JournalLanes;
 use super::wake::Sleeper;
 use crate::base::ids::ShardId;
 use crate::base::time::{MonoNs, WallMs};
 use crate::journal::appender::{Appender, AppenderConfig, AppenderStart, Poison};
-use crate::journal::disk::{Completion, DiskCommand, DiskError};
-use crate::journal::segment::{HEADER_BYTES, SECOND_HEADER_OFFSET, SegmentHeader, SegmentId};
+use crate::journal::disk::{Completion, DiskCommand};
 
-/// Bytes of zeros that are written at once when a segment is made.
-const ZERO_BYTES: usize = 1024 * 1024;
-/// Pieces of zeros between two syncs: a sync of a whole segment would stall the journal's own.
-const ZERO_PIECES_PER_SYNC: u64 = 8;
 /// Registered memory of the executor; its default of 10 MiB a ring is for direct reads.
 const IO_MEMORY_BYTES: usize = 64 << 10;
 /// Entries of each of the executor's rings: few commands are under way at once.
@@ -158,15 +154,6 @@ impl Signal {
         })
         .await;
     }
-}
-
-/// What the commands' tasks share with the driving task.
-struct Files {
-    directory: Arc<JournalDirectory>,
-    open: RefCell<BTreeMap<SegmentId, Rc<BufferedFile>>>,
-    completions: RefCell<VecDeque<Completion>>,
-    signal: Signal,
-    is_over: Cell<bool>,
 }
 
 struct Core {
@@ -362,127 +349,6 @@ async fn listen(lanes: Arc<JournalLanes>, files: Rc<Files>) {
         assert!(read.is_ok(), "an eventfd can be read: {read:?}");
     }
     let _ = file.close().await;
-}
-
-impl Files {
-    async fn carry_out(&self, command: DiskCommand) -> Completion {
-        match command {
-            DiskCommand::Write { segment, offset, bytes } => {
-                let outcome = match self.file(segment).await {
-                    Ok(file) => file.write_at(bytes, offset).await.map_err(translate),
-                    Err(error) => Err(error),
-                };
-                Completion::Written(segment, outcome)
-            }
-            DiskCommand::Sync { segment } => {
-                let outcome = match self.file(segment).await {
-                    Ok(file) => file.fdatasync().await.map_err(translate),
-                    Err(error) => Err(error),
-                };
-                Completion::Synced(segment, outcome)
-            }
-            DiskCommand::Prepare { segment, header, bytes } => {
-                let outcome = self.prepare(segment, header, bytes).await;
-                Completion::Prepared(segment, outcome)
-            }
-            DiskCommand::Remove { segment } => {
-                self.open.borrow_mut().remove(&segment);
-                let path = self.directory.segment_path(segment);
-                let removed = executor().spawn_blocking(move || std::fs::remove_file(path)).await;
-                let outcome = match removed.map_err(|error| disk_error(&error)) {
-                    Err(DiskError::Missing) => Ok(()),
-                    other => other,
-                };
-                Completion::Removed(segment, outcome)
-            }
-        }
-    }
-
-    /// The file of a segment, opened at its first use. Earlier ones are of no more use by then.
-    async fn file(&self, segment: SegmentId) -> Result<Rc<BufferedFile>, DiskError> {
-        if let Some(file) = self.open.borrow().get(&segment) {
-            return Ok(Rc::clone(file));
-        }
-        let path = self.directory.segment_path(segment);
-        let opened = OpenOptions::new().write(true).buffered_open(path).await;
-        let file = Rc::new(opened.map_err(translate)?);
-        let mut open = self.open.borrow_mut();
-        // A write and a sync may have opened the same file at once: the first one stays.
-        let file = Rc::clone(open.entry(segment).or_insert(file));
-        while open.len() > 2 {
-            open.pop_first();
-        }
-        Ok(file)
-    }
-
-    /// Makes a segment under its staged name, zeroed and synced, and gives it its own.
-    async fn prepare(
-        &self,
-        segment: SegmentId,
-        header: SegmentHeader,
-        bytes: u64,
-    ) -> Result<(), DiskError> {
-        let staged = self.directory.staged_path(segment);
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .buffered_open(staged)
-            .await
-            .map_err(translate)?;
-        let zeroed = zero(&file, header, bytes).await;
-        let closed = file.close().await.map_err(translate);
-        zeroed.and(closed)?;
-        let directory = Arc::clone(&self.directory);
-        let published = executor().spawn_blocking(move || directory.publish(segment)).await;
-        published.map_err(|error| disk_error(&error))
-    }
-}
-
-/// Allocates a segment, writes every byte of it, and syncs it.
-async fn zero(file: &BufferedFile, header: SegmentHeader, bytes: u64) -> Result<(), DiskError> {
-    match file.pre_allocate(bytes, false).await.map_err(translate) {
-        // Not every file system can; the zeros allocate as well.
-        Ok(()) | Err(DiskError::Failed(libc::EOPNOTSUPP)) => {}
-        Err(error) => return Err(error),
-    }
-    let piece = u64::try_from(ZERO_BYTES).expect("1 MiB");
-    for (index, offset) in (0_u64..).zip((0..bytes).step_by(ZERO_BYTES)) {
-        let count = usize::try_from(piece.min(bytes - offset)).expect("1 MiB at most");
-        let mut zeros = vec![0; count];
-        if offset == 0 {
-            let second = usize::try_from(SECOND_HEADER_OFFSET).expect("4,096");
-            zeros[..HEADER_BYTES].copy_from_slice(&header.encode());
-            zeros[second..second + HEADER_BYTES].copy_from_slice(&header.encode());
-        }
-        write_all(file, zeros, offset).await?;
-        if index % ZERO_PIECES_PER_SYNC == ZERO_PIECES_PER_SYNC - 1 {
-            file.fdatasync().await.map_err(translate)?;
-        }
-    }
-    file.fdatasync().await.map_err(translate)
-}
-
-async fn write_all(file: &BufferedFile, bytes: Vec<u8>, offset: u64) -> Result<(), DiskError> {
-    let mut done = 0;
-    while done < bytes.len() {
-        let at = offset + u64::try_from(done).expect("1 MiB at most");
-        match file.write_at(bytes[done..].to_vec(), at).await.map_err(translate) {
-            Ok(0) => return Err(DiskError::NoSpace),
-            Ok(count) => done += count,
-            Err(DiskError::Interrupted) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-fn translate(error: GlommioError<()>) -> DiskError {
-    match error.raw_os_error() {
-        Some(number) => disk_error(&io::Error::from_raw_os_error(number)),
-        None => disk_error(&io::Error::from(error)),
-    }
 }
 
 fn monotonic_now() -> MonoNs {

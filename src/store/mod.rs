@@ -60,6 +60,17 @@ impl Store {
         store.position(stream)
     }
 
+    /// The newest time among a stream's latest 1,000 events; `None` where it has none. A node's
+    /// time must not begin before it: SQL may have records that a loss of power took from the
+    /// journal.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn newest(&self, stream: StreamId) -> Result<Option<WallMs>, StoreError> {
+        let Store::Sqlite(store) = self;
+        store.newest(stream)
+    }
+
     /// Applies up to 1,000 records of ascending, gapless sequence in one transaction with the
     /// position. Records at or below the position are skipped. After an error nothing of them is
     /// applied, except that a commit may have failed after the fact: the position tells, so

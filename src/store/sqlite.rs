@@ -36,7 +36,7 @@ use super::dead_letter::{DeadLetters, hex};
 use super::error::StoreError;
 use crate::base::ids::Sequence;
 use crate::base::limits::{
-    SQL_BUSY_TIMEOUT_MS, SQL_READ_CACHE_KIB, SQL_STATEMENTS_MAX, SQL_WAL_PAGES,
+    SQL_BUSY_TIMEOUT_MS, SQL_READ_CACHE_KIB, SQL_ROWS_READ_MAX, SQL_STATEMENTS_MAX, SQL_WAL_PAGES,
     SQL_WRITE_CACHE_KIB, TOMBSTONE_AGE_MAX_MS,
 };
 use crate::base::time::WallMs;
@@ -113,6 +113,16 @@ impl Sqlite {
             .map_err(|source| StoreError::sql(&self.path, "read the position", source))?
             .map(sequence_of)
             .ok_or(StoreError::NoSuchStream { stream: stream.0 })
+    }
+
+    /// See [`super::Store::newest`].
+    pub(super) fn newest(&self, stream: StreamId) -> Result<Option<WallMs>, StoreError> {
+        let query = "SELECT max(at) FROM
+                     (SELECT at FROM events WHERE stream = ?1 ORDER BY seq DESC LIMIT ?2)";
+        self.connection
+            .query_row(query, (stream.0, SQL_ROWS_READ_MAX), |row| row.get::<_, Option<i64>>(0))
+            .map(|newest| newest.map(WallMs))
+            .map_err(|source| StoreError::sql(&self.path, "read the newest time", source))
     }
 
     /// See [`super::Store::purge_tombstones`].

@@ -1,0 +1,169 @@
+//! The journal's core in the simulator: the real appender over the modelled disk, driven in turns as
+//! the dedicated core drives it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use nudged::base::clock::NodeClock;
+use nudged::journal::appender::{Appender, AppenderConfig, AppenderStart};
+use nudged::journal::disk::{Completion, DiskCommand};
+use nudged::journal::lane::LaneBatch;
+use nudged::journal::segment::OPENING_OFFSET;
+
+use super::disk::{Disk, Fate};
+use super::node::Node;
+use super::scene::{Scene, US, What};
+
+/// The journal's side of a node.
+pub struct Journal {
+    /// The real write path.
+    pub appender: Appender,
+    /// Records on their way from each shard.
+    pub lanes: Vec<VecDeque<LaneBatch>>,
+    under_way: BTreeMap<u64, DiskCommand>,
+    commands: u64,
+    completions: VecDeque<Completion>,
+    turn_at: Option<u64>,
+    /// A segment was opened, which the world has not looked at.
+    pub has_opened: bool,
+    /// Retention goes by the node's time: a wall clock that was set forward must not take segments
+    /// from SQL before its commits are on its medium.
+    clock: NodeClock,
+}
+
+impl Journal {
+    /// A journal that goes on where recovery ended.
+    pub fn new(
+        config: AppenderConfig,
+        start: AppenderStart,
+        shards: u16,
+        clock: NodeClock,
+    ) -> Journal {
+        Journal {
+            clock,
+            appender: Appender::new(config, start),
+            lanes: (0..shards).map(|_| VecDeque::new()).collect(),
+            under_way: BTreeMap::new(),
+            commands: 0,
+            completions: VecDeque::new(),
+            turn_at: None,
+            has_opened: false,
+        }
+    }
+
+    /// Something has come for it.
+    pub fn wake(&mut self, scene: &mut Scene) {
+        let wait = scene.streams.schedule.between(1, 30) * US;
+        self.turn_by(scene.now + wait, scene);
+    }
+
+    fn turn_by(&mut self, at: u64, scene: &mut Scene) {
+        let at = at.max(scene.now + 1);
+        if self.turn_at.is_none_or(|planned| planned > at) {
+            self.turn_at = Some(scene.after(at - scene.now, What::Journal));
+        }
+    }
+
+    /// Commands that a crash interrupts.
+    pub fn into_under_way(self) -> Vec<DiskCommand> {
+        self.under_way.into_values().collect()
+    }
+
+    /// Takes lane batches, one of each shard in turn, while there is room and for a while.
+    fn take_records(&mut self, scene: &mut Scene) {
+        for _ in 0..scene.streams.schedule.skewed(32) {
+            for lane in &mut self.lanes {
+                if !self.appender.has_room() {
+                    return;
+                }
+                if let Some(batch) = lane.pop_front() {
+                    self.appender.offer(batch);
+                }
+            }
+        }
+    }
+
+    fn submit(&mut self, disk: &mut Disk, scene: &mut Scene) {
+        while let Some(command) = self.appender.next_command() {
+            note_command(&command, scene);
+            disk.begin(&command);
+            self.has_opened |=
+                matches!(command, DiskCommand::Write { offset, .. } if offset == OPENING_OFFSET);
+            self.commands += 1;
+            self.under_way.insert(self.commands, command);
+            let longest = if scene.is_calm { 1_000 } else { scene.config.disk_us };
+            let wait = scene.streams.disk.skewed(longest) * US;
+            scene.after(wait, What::DiskEnds(self.commands));
+        }
+    }
+}
+
+impl Node {
+    /// The journal's turn.
+    pub fn journal_turn(&mut self, disk: &mut Disk, scene: &mut Scene) {
+        let journal = &mut self.journal;
+        if journal.turn_at != Some(scene.now) {
+            return; // Woken before this.
+        }
+        journal.turn_at = None;
+        journal.clock.observe(scene.mono(), scene.wall());
+        journal.appender.tick(scene.mono(), journal.clock.at(scene.mono()));
+        journal.appender.applied(self.marks.applied);
+        while let Some(completion) = journal.completions.pop_front() {
+            journal.appender.complete(completion);
+        }
+        journal.take_records(scene);
+        journal.submit(disk, scene);
+        let gauges = journal.appender.gauges();
+        self.marks.written = gauges.written;
+        self.marks.is_refusing = !gauges.is_accepting;
+        let mut acks = Vec::new();
+        while let Some(ack) = journal.appender.next_ack() {
+            acks.push(ack);
+        }
+        if let Some(at) = journal.appender.wake_at() {
+            journal.turn_by(at.0, scene);
+        }
+        if journal.appender.has_room() && journal.lanes.iter().any(|lane| !lane.is_empty()) {
+            journal.wake(scene);
+        }
+        self.writer.wake_if_behind(self.marks.written, scene);
+        for ack in acks {
+            self.arrive_ack(ack, scene);
+        }
+    }
+
+    /// A disk command ends.
+    pub fn disk_ends(&mut self, id: u64, disk: &mut Disk, scene: &mut Scene) {
+        let command = self.journal.under_way.remove(&id).expect("a command ends once");
+        let fate = draw_fate(&command, scene);
+        let completion = disk.end(command, fate, &mut scene.streams.disk);
+        scene.note("disk", &[], format!("{completion:?}").as_bytes());
+        self.journal.completions.push_back(completion);
+        self.journal.wake(scene);
+    }
+}
+
+fn draw_fate(command: &DiskCommand, scene: &mut Scene) -> Fate {
+    let config = &scene.config;
+    let (full, partial) = (config.one_in_full, config.one_in_partial);
+    let (write_error, sync_error) = (config.one_in_write_error, config.one_in_sync_error);
+    let mut is = |one_in: u64| scene.is_fault(|streams| &mut streams.disk, one_in);
+    match command {
+        DiskCommand::Write { .. } if is(write_error) => Fate::Error,
+        DiskCommand::Sync { .. } if is(sync_error) => Fate::Error,
+        DiskCommand::Prepare { .. } | DiskCommand::Write { .. } if is(full) => Fate::Full,
+        DiskCommand::Write { bytes, .. } if bytes.len() > 1 && is(partial) => Fate::Short,
+        DiskCommand::Write { .. } | DiskCommand::Sync { .. } if is(partial) => Fate::Interrupted,
+        DiskCommand::Remove { .. } if is(write_error) => Fate::Error,
+        _ => Fate::Done,
+    }
+}
+
+fn note_command(command: &DiskCommand, scene: &mut Scene) {
+    match command {
+        DiskCommand::Write { segment, offset, bytes } => {
+            scene.note("> write", &[segment.0, *offset], bytes);
+        }
+        other => scene.note("> disk", &[], format!("{other:?}").as_bytes()),
+    }
+}
