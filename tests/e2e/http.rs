@@ -65,7 +65,7 @@ fn the_same_bytes_have_the_same_answers_however_they_are_split() {
             send_parts(&mut client, &parts);
             client.end_sending();
             for status in statuses {
-                let answer = client.try_answer().unwrap_or_else(|e| panic!("{bytes:?} in {} parts, first {}: {e}", parts.len(), parts[0].len()));
+                let answer = client.answer();
                 let is_known_show = *status == 200 && answer.status == 204;
                 assert!(answer.status == *status || is_known_show, "{bytes:?}: {answer:?}");
             }
@@ -188,7 +188,7 @@ fn drip(server: &Server, connections: usize, limit: Duration) -> Duration {
                 Err(_) => return false,
             }
             // Too slow to ever come to an end, too steady to be idle.
-            begun.elapsed().as_millis() % 8 != 0 || stream.write_all(&byte).is_ok()
+            !begun.elapsed().as_millis().is_multiple_of(8) || stream.write_all(&byte).is_ok()
         });
         served += 1;
         if served % 20 == 1 {
