@@ -1,1 +1,135 @@
-//! admin
+//! Floor 5: what operators see and do, on a listener of its own. One thread accepts, each
+//! connection has a thread of its own that blocks; nothing here is on the path of a decision.
+//!
+//! ```text
+//! socket -> listener -> connection -> service (token) -> routes -> popups, users, status ...
+//!                                                                  |               |
+//!                              publisher · shards · store::Reader · counters     answer
+//! ```
+//!
+//! `publisher` the one way by which popups and reloadable settings change · `popups_file` the file
+//! they come from · `shards` commands to shards · `socket` addresses and streams · `listener` who
+//! gets in · `connection` one connection · `token` the bearer token · `service` what all routes
+//! share · `routes` paths and methods · `answer` replies · `input` texts of requests. Limits: those
+//! of the admin listener in `base::limits`.
+
+mod answer;
+mod connection;
+mod explain;
+#[cfg(test)]
+mod fixture;
+mod input;
+mod listener;
+mod metrics;
+mod popups;
+pub mod popups_file;
+pub mod publisher;
+mod routes;
+mod service;
+pub mod shards;
+mod socket;
+mod stats;
+mod status;
+#[cfg(test)]
+mod tests;
+pub mod token;
+mod users;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::base::clock::NodeClock;
+use crate::runtime::mesh::Mesh;
+use crate::runtime::sql_writer::WriterFigures;
+use crate::runtime::topology::Topology;
+use crate::store::Reader;
+use crate::telemetry::counters::ShardCounters;
+use crate::telemetry::log::Log;
+use listener::Running;
+use publisher::Publisher;
+use service::Service;
+use socket::{BindError, Listener};
+use token::{Token, TokenError};
+
+/// What the admin listener is made of. Its address, its token file and the journal's retention are
+/// those of the publisher's configuration.
+pub struct AdminSetup {
+    /// Cores of the node.
+    pub topology: Topology,
+    /// The node's time.
+    pub clock: NodeClock,
+    /// All lanes.
+    pub mesh: Arc<Mesh>,
+    /// Counters, by shard.
+    pub counters: Vec<Arc<ShardCounters>>,
+    /// Changes of popups and settings.
+    pub publisher: Arc<Publisher>,
+    /// A connection of its own, for rows that people ask for.
+    pub reader: Reader,
+    /// What the writer has done.
+    pub figures: Arc<WriterFigures>,
+    /// Where changes are told.
+    pub log: Log,
+}
+
+/// Why there is no admin listener.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The token file can't be used.
+    #[error("admin_token_file: {0}")]
+    Token(#[from] TokenError),
+    /// Others can reach the address, and no token is asked for.
+    #[error("admin: others can reach {0}, so admin_token_file must name a file with a token")]
+    TokenMissing(String),
+    /// The address can't be listened on.
+    #[error("admin: {0}")]
+    Bind(#[from] BindError),
+    /// The system gave no thread or descriptor.
+    #[error("admin: no thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// A running admin listener.
+#[derive(Debug)]
+pub struct AdminHandle {
+    address: String,
+    ready: Arc<AtomicBool>,
+    running: Running,
+}
+
+/// Starts the admin listener.
+///
+/// # Errors
+/// [`AdminError`]; nothing is left running.
+pub fn start(setup: AdminSetup) -> Result<AdminHandle, AdminError> {
+    let config = setup.publisher.config();
+    let token = match &config.admin_token_file {
+        _ if config.admin.is_local() => None,
+        Some(path) => Some(Token::read(path)?),
+        None => return Err(AdminError::TokenMissing(socket::text_of(&config.admin))),
+    };
+    let listener = Listener::bind(&config.admin)?;
+    let address = listener.address().to_owned();
+    let service = Arc::new(Service::new(setup, token));
+    let ready = service.ready();
+    let running = Running::start(listener, service)?;
+    Ok(AdminHandle { address, ready, running })
+}
+
+impl AdminHandle {
+    /// Where it listens: `127.0.0.1:8081`, or `unix:/path`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The node is stopping: readiness goes red, everything else goes on.
+    pub fn announce_stop(&self) {
+        self.ready.store(false, Ordering::Release);
+    }
+
+    /// Accepts no more, lets requests that are being answered finish within `ADMIN_STOP_MS`, and
+    /// ends. Removes a unix socket.
+    pub fn stop(self) {
+        self.running.stop();
+    }
+}

@@ -176,6 +176,8 @@ fn check_content_type(content_type: Option<&[u8]>) -> Result<(), Refusal> {
         b"" if content_type.trim_ascii().is_empty() => Ok(()),
         essence if essence.eq_ignore_ascii_case(b"application/json") => Ok(()),
         essence if essence.eq_ignore_ascii_case(b"text/plain") => Ok(()),
+        // What `curl -d` sends unless it is told otherwise; the body is JSON all the same.
+        essence if essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") => Ok(()),
         _ => Err(Refusal::new(Code::UnsupportedMediaType, Field::ContentType)),
     }
 }

@@ -129,7 +129,7 @@ pub const EXPIRES_IN_S: u32 = 30;
 /// `next_in` of an answer is at most a day, in seconds (product, section 3).
 pub const NEXT_IN_S_MAX: u32 = 86_400;
 
-// --- journal (reliability, "The journal and the position transaction") ----------------------------
+// --- journal (reliability, "The journal and the position transaction") ---------------------------
 
 /// Bytes of a journal segment, preallocated and zeroed.
 pub const SEGMENT_BYTES: u64 = 64 * 1_024 * 1_024;
@@ -186,7 +186,7 @@ pub const BUFFERS_POOLED_MAX: usize = 1_024;
 /// Period of a shard's housekeeping, in milliseconds.
 pub const TICK_MS: u64 = 100;
 
-// --- configuration and telemetry -------------------------------------------------------------------
+// --- configuration and telemetry -----------------------------------------------------------------
 
 /// Data listeners of a node.
 pub const LISTENERS_MAX: usize = 16;
@@ -247,6 +247,37 @@ pub const SQL_STATEMENTS_MAX: usize = 48;
 /// Rows of one answer to a person: a user's latest events, a popup's history.
 pub const SQL_ROWS_READ_MAX: u32 = 1_000;
 
+// --- admin listener ------------------------------------------------------------------------------
+
+/// A popups file is read up to this size, in bytes: 10,000 popups of the largest content once.
+pub const POPUPS_FILE_BYTES_MAX: u64 = 384 * 1_024 * 1_024;
+/// Shards have this long to answer an operator's command, in milliseconds.
+pub const SHARD_ANSWER_MS: u64 = 2_000;
+/// Connections of the admin listener; more are told to come again.
+pub const ADMIN_CONNECTIONS_MAX: usize = 32;
+/// Connections of the admin listener that may wait for their refusal at once.
+pub const ADMIN_REFUSALS_MAX: usize = 8;
+/// A request without a valid token waits this long for its refusal, in milliseconds.
+pub const ADMIN_REFUSAL_DELAY_MS: u64 = 200;
+/// The admin listener looks at the wall clock this often, in milliseconds.
+pub const ADMIN_CLOCK_PERIOD_MS: u64 = 250;
+/// Requests that are being answered when the admin listener stops have this long, in milliseconds.
+pub const ADMIN_STOP_MS: u64 = 3_000;
+/// A token file is read up to this size, in bytes.
+pub const TOKEN_FILE_BYTES_MAX: u64 = 4 * 1_024;
+/// Latest records of a user that the admin API tells.
+pub const USER_RECORDS_TOLD: u32 = 50;
+/// Statistics of all popups are told for at most this long, in milliseconds: 31 days.
+pub const STATS_RANGE_MAX_MS: u64 = 31 * 86_400_000;
+/// Statistics of one popup are told for at most this long, in milliseconds: 366 days.
+pub const STATS_RANGE_OF_ONE_MAX_MS: u64 = 366 * 86_400_000;
+/// `nudged explain` waits this long for each step of a node's answer, in milliseconds.
+pub const EXPLAIN_TIMEOUT_MS: u64 = 5_000;
+/// An answer to `nudged explain` is read up to this size, in bytes: 10,000 popups, 100 each.
+pub const EXPLAIN_ANSWER_BYTES_MAX: u64 = 4 * 1_024 * 1_024;
+/// A full lane of commands is tried again after this long, in milliseconds.
+pub const LANE_RETRY_MS: u64 = 2;
+
 const _: () = {
     // A show carries its number and actions in at most 16 bytes beside its time.
     assert!(USER_POPUPS_MAX * (SHOWS_REMEMBERED_MAX * 16 + 64) < STATE_BYTES_MAX);
@@ -257,7 +288,8 @@ const _: () = {
     assert!(REQUEST_LINE_BYTES_MAX < HEAD_BYTES_MAX);
     // A request that has begun always fits; so do the offsets kept of it.
     assert!(HEAD_BYTES_MAX + BODY_BYTES_MAX + TRAILER_BYTES_MAX < CONNECTION_INPUT_BYTES_MAX);
-    assert!(HEAD_BYTES_MAX <= u16::MAX as usize && CHUNK_EXTENSION_BYTES_MAX < u16::MAX as usize);
+    assert!(HEAD_BYTES_MAX <= u16::MAX as usize);
+    assert!(CHUNK_EXTENSION_BYTES_MAX < u16::MAX as usize);
     // One bit for each unanswered request.
     assert!(PIPELINE_DEPTH_MAX <= u16::BITS as usize);
     assert!(POOLED_BUFFER_BYTES < POOLED_BUFFER_BYTES_MAX);
@@ -285,4 +317,8 @@ const _: () = {
     assert!(SLICE_SHARD_BYTES_MIN >= 16 * SLICE_PAGE_BYTES as u64);
     assert!(SLICE_SHARD_BYTES_MAX / SLICE_PAGE_BYTES as u64 <= 1 << 21);
     assert!(SLICE_BYTES_MAX / SLICE_SHARD_BYTES_MIN >= SHARDS_MAX as u64);
+    assert!(POPUPS_MAX as u64 * CONTENT_BYTES_MAX as u64 <= POPUPS_FILE_BYTES_MAX);
+    assert!(LANE_RETRY_MS < SHARD_ANSWER_MS && SHARD_ANSWER_MS < EXPLAIN_TIMEOUT_MS);
+    assert!((POPUPS_MAX * 2 * (POPUP_ID_BYTES_MAX + 64)) as u64 <= EXPLAIN_ANSWER_BYTES_MAX);
+    assert!(ADMIN_REFUSALS_MAX < ADMIN_CONNECTIONS_MAX);
 };

@@ -16,7 +16,7 @@ impl<'b> Authority<'b> {
     pub(super) fn parse(bytes: &'b [u8]) -> Option<Authority<'b>> {
         let host_length = match bytes.first()? {
             b'[' => ipv6_length(bytes)?,
-            _ => bytes.iter().position(|byte| !is_name_byte(*byte)).unwrap_or(bytes.len()),
+            _ => name_length(bytes),
         };
         let (host, rest) = bytes.split_at(host_length);
         let port = match rest {
@@ -36,10 +36,21 @@ impl<'b> Authority<'b> {
     }
 }
 
-fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'')
-        || matches!(byte, b'(' | b')' | b'*' | b'+' | b';' | b'=')
+/// Bytes of a name: unreserved ones and delimiters of RFC 3986, but for the comma.
+const NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'')
+            || matches!(byte, b'(' | b')' | b'*' | b'+' | b';' | b'=');
+        byte += 1;
+    }
+    table
+};
+
+fn name_length(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| !NAME[usize::from(*byte)]).unwrap_or(bytes.len())
 }
 
 fn ipv6_length(bytes: &[u8]) -> Option<usize> {

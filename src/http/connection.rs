@@ -7,20 +7,21 @@
 //!
 //! Must not know sockets, routes or popups. Limits: those of HTTP in `base::limits`.
 
+mod intake;
+mod timing;
+
+pub use timing::Timeouts;
+
 use std::mem;
 
 use super::body::ChunkDecoder;
-use super::head::{self, Framing, Head, Request};
+use super::head::Request;
 use super::pool::BufferPool;
 use super::refusal::Refusal;
 use super::reply::{CONTINUE, Frame};
 use super::scan::HeadScan;
 use super::slots::Slots;
-use crate::base::limits::{
-    BODY_BYTES_MAX, BODY_TIMEOUT_MS, CONNECTION_INPUT_BYTES_MAX, CONNECTION_OUTPUT_BYTES_MAX,
-    FIRST_BYTE_TIMEOUT_MS, HEAD_TIMEOUT_MS, IDLE_TIMEOUT_MS, LINGER_BYTES_MAX, LINGER_TIMEOUT_MS,
-    WRITE_STALL_TIMEOUT_MS,
-};
+use crate::base::limits::{CONNECTION_OUTPUT_BYTES_MAX, LINGER_BYTES_MAX};
 use crate::base::time::MonoNs;
 
 /// Memory of a connection that holds no buffer, in bytes.
@@ -34,6 +35,8 @@ pub struct Turn<'t> {
     pub now: MonoNs,
     /// The turn's date in IMF form, 29 bytes.
     pub date: &'t str,
+    /// How long peers may take.
+    pub timeouts: &'t Timeouts,
     /// Where buffers are borrowed.
     pub pool: &'t mut BufferPool,
 }
@@ -110,6 +113,8 @@ mod flag {
     pub const CONTINUE_DUE: u16 = 1 << 7;
     /// Nothing more can be done: sending failed or stalled, or lingering is over.
     pub const DEAD: u16 = 1 << 8;
+    /// The connection ends as soon as it is idle.
+    pub const IDLE_ENDS: u16 = 1 << 9;
 }
 
 /// One connection.
@@ -261,7 +266,7 @@ impl Connection {
             }
             Ok(_) | Err(SendFailed) => {
                 turn.pool.give(buffer);
-                self.flags |= flag::DEAD;
+                self.flags |= flag::CLOSING | flag::DEAD;
             }
         }
         if self.is_idle() {
@@ -270,8 +275,8 @@ impl Connection {
         self.settle(turn);
     }
 
-    /// The peer has ended its direction: whole requests are still answered, then the connection
-    /// ends.
+    /// The peer has ended its direction: whole requests are still answered, those that wait in the
+    /// buffer too, then the connection ends.
     pub fn peer_closed(&mut self, turn: &mut Turn<'_>) {
         self.flags = (self.flags | flag::PEER_CLOSED) & !flag::FRESH;
         self.settle(turn);
@@ -283,14 +288,11 @@ impl Connection {
         self.flags |= flag::DRAINING;
     }
 
-    /// As [`Connection::lame_duck`], and an idle connection ends now. One that has not sent a byte
-    /// yet keeps its time for it.
+    /// As [`Connection::lame_duck`], and the connection ends as soon as it is idle. One that has
+    /// not sent a byte yet keeps its time for it.
     pub fn drain(&mut self, turn: &mut Turn<'_>) {
-        self.lame_duck();
-        if self.is_idle() && !self.has(flag::FRESH) {
-            self.flags |= flag::CLOSING | flag::LINGER;
-            self.settle(turn);
-        }
+        self.flags |= flag::DRAINING | flag::IDLE_ENDS;
+        self.settle(turn);
     }
 
     /// What the end of this connection needs now.
@@ -320,38 +322,6 @@ impl Connection {
         self.flags |= flag::SHUT;
         self.since = now;
         self.start = 0;
-    }
-
-    /// When [`Connection::expire`] has to be called next; none while only this server is waited
-    /// for.
-    pub fn deadline(&self) -> Option<MonoNs> {
-        let sending = self.sending_deadline();
-        let reading = self.reading_deadline();
-        match (sending, reading) {
-            (Some(sending), Some(reading)) => Some(sending.min(reading)),
-            (one, None) | (None, one) => one,
-        }
-    }
-
-    /// Acts on the deadlines that have passed at the turn's time.
-    pub fn expire(&mut self, turn: &mut Turn<'_>) -> Expiry {
-        if self.sending_deadline().is_some_and(|at| at <= turn.now) {
-            self.flags |= flag::CLOSING | flag::DEAD;
-            self.settle(turn);
-            return Expiry::Reset;
-        }
-        if self.reading_deadline().is_none_or(|at| at > turn.now) {
-            return Expiry::Nothing;
-        }
-        if self.in_request() {
-            let head_only = self.input[self.offset()..].starts_with(b"HEAD ");
-            self.refuse(Refusal::Timeout, head_only, turn);
-            self.settle(turn);
-            return Expiry::Answered;
-        }
-        self.flags |= flag::CLOSING | flag::DEAD;
-        self.settle(turn);
-        Expiry::Closed
     }
 
     /// Why the connection refused its last request, where it did: for counters.
@@ -397,259 +367,9 @@ impl Connection {
         last && (ends || self.has(flag::CLOSING))
     }
 
-    fn sending_deadline(&self) -> Option<MonoNs> {
-        let running = self.has(flag::SENDING) && !self.has(flag::DEAD);
-        running.then(|| self.sending_since.plus_ms(WRITE_STALL_TIMEOUT_MS))
-    }
-
-    fn reading_deadline(&self) -> Option<MonoNs> {
-        let timeout_ms = match self.phase {
-            _ if self.has(flag::DEAD) => return None,
-            _ if self.has(flag::SHUT) => LINGER_TIMEOUT_MS,
-            _ if self.has(flag::CLOSING) => return None,
-            Phase::Sized { .. } | Phase::Chunked { .. } => BODY_TIMEOUT_MS,
-            Phase::Head(scan) if !scan.is_new() => HEAD_TIMEOUT_MS,
-            _ if self.has(flag::FRESH) => FIRST_BYTE_TIMEOUT_MS,
-            _ if self.is_idle() => IDLE_TIMEOUT_MS,
-            _ => return None,
-        };
-        Some(self.since.plus_ms(timeout_ms))
-    }
-
-    /// Keeps bytes that could not be taken yet. More than the bound ends the connection after the
-    /// answers that are due.
-    fn keep(&mut self, bytes: &[u8], turn: &mut Turn<'_>) {
-        if bytes.is_empty() {
-            return;
-        }
-        if self.has(flag::CLOSING)
-            || self.input.len() - self.offset() + bytes.len() > CONNECTION_INPUT_BYTES_MAX
-        {
-            self.flags |= flag::CLOSING | flag::LINGER;
-            return;
-        }
-        if self.input.capacity() == 0 {
-            self.input = turn.pool.take();
-        }
-        // Moving the rest down once at least half is done with costs no more than its arrival did.
-        if self.offset() > 0 && self.offset() * 2 >= self.input.len() {
-            self.input.drain(..self.offset());
-            self.start = 0;
-        }
-        self.input.extend_from_slice(bytes);
-    }
-
-    /// Goes over the raw bytes that wait.
-    fn work_off<H>(&mut self, turn: &mut Turn<'_>, handler: &mut H)
-    where
-        H: FnMut(&Request<'_>, u32, &mut Vec<u8>) -> Answer,
-    {
-        let raw = mem::take(&mut self.input);
-        let start = mem::take(&mut self.start);
-        let from = usize::try_from(start).expect("an offset in the input");
-        let used = from + self.run(&raw[from..], turn, handler);
-        if used == raw.len() || self.has(flag::CLOSING) {
-            if used < raw.len() {
-                self.flags |= flag::LINGER;
-            }
-            turn.pool.give(raw);
-        } else {
-            debug_assert!(self.input.is_empty(), "a chunked body takes all bytes");
-            self.input = raw;
-            self.start = u32::try_from(used).expect("within the bound of the input");
-        }
-    }
-
-    /// Takes requests from the start of `bytes` while there is room for their answers; gives how
-    /// many bytes are done with. The others, if any, start with a request's first byte.
-    fn run<H>(&mut self, bytes: &[u8], turn: &mut Turn<'_>, handler: &mut H) -> usize
-    where
-        H: FnMut(&Request<'_>, u32, &mut Vec<u8>) -> Answer,
-    {
-        let mut used = 0;
-        while used < bytes.len() && !self.has(flag::CLOSING) {
-            if !self.in_request() && !self.has_room() {
-                break;
-            }
-            let rest = &bytes[used..];
-            match self.advance(rest, turn, handler) {
-                Ok(Some(count)) => used += count,
-                Ok(None) => break,
-                Err(refusal) => {
-                    let chunked = matches!(self.phase, Phase::Chunked { .. });
-                    let request = if chunked { &self.input[..] } else { rest };
-                    let head_only = request.starts_with(b"HEAD ");
-                    self.refuse(refusal, head_only, turn);
-                }
-            }
-        }
-        used
-    }
-
-    /// Takes one step over bytes that start with the present request's first byte or, in a chunked
-    /// body, with its next one. Gives how many are done with, or none where more must come.
-    fn advance<H>(
-        &mut self,
-        bytes: &[u8],
-        turn: &mut Turn<'_>,
-        handler: &mut H,
-    ) -> Result<Option<usize>, Refusal>
-    where
-        H: FnMut(&Request<'_>, u32, &mut Vec<u8>) -> Answer,
-    {
-        match self.phase {
-            Phase::Head(mut scan) => {
-                if scan.is_new() {
-                    self.since = turn.now;
-                }
-                let Some(end) = scan.advance(bytes)? else {
-                    self.phase = Phase::Head(scan);
-                    return Ok(None);
-                };
-                let head = head::parse(&bytes[..end])?;
-                let Some(size) = sized_whole(head.framing, &bytes[end..]) else {
-                    return self.begin_body(&head, &bytes[..end], turn);
-                };
-                self.phase = BETWEEN;
-                self.hand_out(&head, &bytes[end..end + size], turn, handler);
-                Ok(Some(end + size))
-            }
-            Phase::Sized { head_bytes, body_bytes } => {
-                let end = usize::from(head_bytes);
-                let size = usize::try_from(body_bytes).expect("within the limit of a body");
-                let Some(body) = bytes.get(end..end + size) else { return Ok(None) };
-                let head = head::parse(&bytes[..end])?;
-                self.phase = BETWEEN;
-                self.hand_out(&head, body, turn, handler);
-                Ok(Some(end + size))
-            }
-            Phase::Chunked { head_bytes, mut decoder } => {
-                let end = usize::from(head_bytes);
-                let (used, complete) = decoder.feed(bytes, &mut self.input, end)?;
-                self.phase = Phase::Chunked { head_bytes, decoder };
-                if complete {
-                    let input = mem::take(&mut self.input);
-                    let head = head::parse(&input[..end])?;
-                    self.phase = BETWEEN;
-                    self.hand_out(&head, &input[end..], turn, handler);
-                    turn.pool.give(input);
-                }
-                Ok(Some(used))
-            }
-        }
-    }
-
-    /// Turns from a whole head to its body. Gives how many bytes are done with: none of a sized
-    /// request, which stays together, and the head of a chunked one, which moves to the buffer
-    /// that the body is decoded into.
-    fn begin_body(
-        &mut self,
-        head: &Head<'_>,
-        bytes: &[u8],
-        turn: &mut Turn<'_>,
-    ) -> Result<Option<usize>, Refusal> {
-        let head_bytes = u16::try_from(bytes.len()).expect("within the limit of a head");
-        self.since = turn.now;
-        let used = match head.framing {
-            Framing::Sized(size) => {
-                let fits = usize::try_from(size).is_ok_and(|size| size <= BODY_BYTES_MAX);
-                if !fits {
-                    return Err(Refusal::BodyTooLarge);
-                }
-                let body_bytes = u32::try_from(size).expect("within the limit of a body");
-                self.phase = Phase::Sized { head_bytes, body_bytes };
-                0
-            }
-            Framing::Chunked => {
-                debug_assert!(self.input.is_empty(), "raw bytes were taken out");
-                self.input = turn.pool.take();
-                self.input.extend_from_slice(bytes);
-                self.phase = Phase::Chunked { head_bytes, decoder: ChunkDecoder::new() };
-                bytes.len()
-            }
-        };
-        if head.expects_continue {
-            self.flags |= flag::CONTINUE_DUE;
-        }
-        Ok(Some(used))
-    }
-
-    /// Hands a whole request to the handler, and puts its answer where its turn is.
-    fn hand_out<H>(&mut self, head: &Head<'_>, body: &[u8], turn: &mut Turn<'_>, handler: &mut H)
-    where
-        H: FnMut(&Request<'_>, u32, &mut Vec<u8>) -> Answer,
-    {
-        let mut request = head.request;
-        let ambiguous = request.method.drops_body() && head.framing != Framing::Sized(0);
-        if ambiguous || self.has(flag::DRAINING) {
-            request.close = true;
-            self.flags |= flag::LINGER;
-        }
-        if !request.method.drops_body() {
-            request.body = body;
-        }
-        if request.close {
-            self.flags |= flag::CLOSING;
-        }
-        self.flags &= !flag::CONTINUE_DUE;
-        let slot = self.slots.next();
-        let frame = request.frame(turn.date);
-        let kind = (frame.head_only, frame.http_1_0);
-        if self.slots.is_empty() {
-            self.open_output(turn.pool);
-            let before = self.output.len();
-            match handler(&request, slot, &mut self.output) {
-                Answer::Now => self.slots.pass(),
-                Answer::Later => {
-                    debug_assert_eq!(self.output.len(), before, "an answer for later is not begun");
-                    self.output.truncate(before);
-                    self.slots.push(kind);
-                }
-            }
-            return;
-        }
-        let ready =
-            self.slots.hold(slot, turn.pool, |out| handler(&request, slot, out) == Answer::Now);
-        self.slots.push(kind);
-        if ready {
-            self.slots.set_ready(self.slots.count() - 1);
-        }
-    }
-
-    /// Answers the present request with a refusal; it is the last one.
-    fn refuse(&mut self, refusal: Refusal, head_only: bool, turn: &mut Turn<'_>) {
-        self.refusal = Some(refusal);
-        self.flags |= flag::CLOSING | flag::LINGER;
-        let frame = Frame { date: turn.date, close: true, head_only, http_1_0: false };
-        if self.slots.is_empty() {
-            self.open_output(turn.pool);
-            refusal.write(&mut self.output, &frame);
-            self.slots.pass();
-            return;
-        }
-        let slot = self.slots.next();
-        self.slots.hold(slot, turn.pool, |out| {
-            refusal.write(out, &frame);
-            true
-        });
-        self.slots.push((head_only, false));
-        self.slots.set_ready(self.slots.count() - 1);
-    }
-
     fn open_output(&mut self, pool: &mut BufferPool) {
         if self.output.capacity() == 0 {
             self.output = pool.take();
-        }
-    }
-
-    /// Drops bytes after the last request. Past the bound they are not wanted any more, which ends
-    /// a connection that lingers.
-    fn drop_bytes(&mut self, count: usize) {
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        self.start = self.start.saturating_add(count);
-        self.flags |= flag::LINGER;
-        if self.has(flag::SHUT) && self.offset() > LINGER_BYTES_MAX {
-            self.flags |= flag::DEAD;
         }
     }
 
@@ -658,6 +378,9 @@ impl Connection {
         let ended = self.has(flag::PEER_CLOSED) && (self.in_request() || self.input.is_empty());
         if ended {
             self.flags |= flag::CLOSING;
+        }
+        if self.has(flag::IDLE_ENDS) && !self.has(flag::FRESH) && self.is_idle() {
+            self.flags |= flag::CLOSING | flag::LINGER;
         }
         if self.has(flag::CLOSING) {
             self.phase = BETWEEN;
@@ -676,12 +399,4 @@ impl Connection {
         }
         debug_assert!(self.has(flag::CLOSING) || self.input.len() >= self.offset());
     }
-}
-
-/// Size of a body that stands whole at the start of `bytes`; none where more must come, where it
-/// is over the limit, or where it has no size.
-fn sized_whole(framing: Framing, bytes: &[u8]) -> Option<usize> {
-    let Framing::Sized(size) = framing else { return None };
-    let size = usize::try_from(size).ok()?;
-    (size <= BODY_BYTES_MAX && size <= bytes.len()).then_some(size)
 }

@@ -1,10 +1,8 @@
 //! Fields of heads and of trailer sections: cut into name and value, and the rules on names.
 //! Knows nothing of what a field means.
 
-use memchr::memchr;
-
 use super::refusal::Refusal;
-use super::scan::{is_value, token_length, trim};
+use super::scan::{token_length, trim, value_length};
 
 /// One field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,12 +39,12 @@ impl<'b> Fields<'b> {
             return Err(Refusal::MalformedField);
         }
         let (name, after) = (&self.rest[..colon], &self.rest[colon + 1..]);
-        let end = memchr(b'\r', after).expect("each line of a section has an end");
-        let value = &after[..end];
-        if !is_value(value) {
+        let (value, end) = after.split_at(value_length(after));
+        // CR stands at the ends of lines alone, so any other byte here is one that may not be.
+        if end.first() != Some(&b'\r') {
             return Err(Refusal::MalformedValue);
         }
-        self.rest = &after[end + 2..];
+        self.rest = &end[2..];
         Ok(Some(Field { name, value: trim(value) }))
     }
 }

@@ -3,13 +3,14 @@
 //!
 //! Works on whole heads that `scan` has been over. Knows no bodies beyond how they are framed.
 
+use memchr::memchr;
+
 use super::authority::Authority;
 use super::fields::{Field, Fields, is_disguised};
 use super::refusal::Refusal;
 use super::reply::Frame;
-use super::scan::{is_visible, token_length};
+use super::scan::{is_target, token_length, trim};
 use crate::base::limits::{CONTENT_LENGTH_MAX, METHOD_BYTES_MAX};
-use memchr::memchr;
 
 /// Methods that this server answers. Others are refused while framing: 501 for an unknown one, 405
 /// for CONNECT and TRACE.
@@ -144,7 +145,7 @@ impl<'b> RequestLine<'b> {
         let [target @ .., b' '] = &before[method_end + 1..] else {
             return Err(Refusal::MalformedRequestLine);
         };
-        if !is_visible(target) {
+        if !is_target(target) {
             return Err(Refusal::MalformedTarget);
         }
         let http_1_0 = match version {
@@ -184,9 +185,6 @@ struct Target<'b> {
 }
 
 fn target(method: Method, target: &str) -> Result<Target<'_>, Refusal> {
-    if memchr(b'#', target.as_bytes()).is_some() {
-        return Err(Refusal::MalformedTarget);
-    }
     if target.starts_with('/') {
         let (path, query) = cut_query(target);
         return Ok(Target { path, query, authority: None });
@@ -275,7 +273,7 @@ impl<'b> Kept<'b> {
 
     fn take_connection(&mut self, value: &[u8]) {
         for option in value.split(|byte| *byte == b',') {
-            let option = super::scan::trim(option);
+            let option = trim(option);
             self.close |= option.eq_ignore_ascii_case(b"close");
             self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
         }

@@ -38,7 +38,7 @@ impl HeadScan {
         loop {
             let found = memchr2(b'\r', b'\n', &bytes[from..]);
             let at = found.map_or(bytes.len(), |offset| from + offset);
-            self.check_length(at, found.is_some())?;
+            self.check_length(at)?;
             // A line end needs both of its bytes in hand.
             if found.is_none() || (bytes[at] == b'\r' && at + 1 == bytes.len() && at > 0) {
                 self.scanned = u32::try_from(at).expect("within the limit of a head");
@@ -60,12 +60,12 @@ impl HeadScan {
 
     /// Checks the limits where `at` bytes stand before the next line end, or before the end of
     /// what has arrived.
-    fn check_length(self, at: usize, ends: bool) -> Result<(), Refusal> {
+    fn check_length(self, at: usize) -> Result<(), Refusal> {
         if self.lines == 0 && at > REQUEST_LINE_BYTES_MAX {
             return Err(Refusal::TargetTooLong);
         }
-        let least = if ends { at + 2 } else { at + 1 };
-        if least > HEAD_BYTES_MAX { Err(Refusal::HeadTooLarge) } else { Ok(()) }
+        // Whether it has arrived or not, a line end of two bytes has to follow.
+        if at + 2 > HEAD_BYTES_MAX { Err(Refusal::HeadTooLarge) } else { Ok(()) }
     }
 }
 
@@ -92,18 +92,39 @@ pub(super) fn token_length(bytes: &[u8]) -> usize {
     bytes.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(bytes.len())
 }
 
-/// Whether all of a target's bytes are visible ASCII. Without early exit, so that it becomes
-/// vector code.
-pub(super) fn is_visible(bytes: &[u8]) -> bool {
-    bytes.iter().fold(true, |good, byte| good & (0x21..=0x7e).contains(byte))
+/// Whether all of a target's bytes are visible ASCII, and none starts a fragment. Without early
+/// exit, so that it becomes vector code.
+pub(super) fn is_target(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |good, byte| good & (0x21..=0x7e).contains(byte) & (*byte != b'#'))
 }
 
-/// Whether a value is free of control bytes other than TAB. Without early exit, so that it becomes
-/// vector code.
-pub(super) fn is_value(bytes: &[u8]) -> bool {
-    bytes
-        .iter()
-        .fold(true, |good, byte| good & ((*byte >= 0x20) | (*byte == b'\t')) & (*byte != 0x7f))
+/// Length of the field value that `bytes` start with: up to the first control byte other than TAB.
+/// Eight bytes at a time, since values are most of a head.
+pub(super) fn value_length(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    loop {
+        match bytes[at..].first_chunk::<8>() {
+            Some(eight) => at += leading_text(u64::from_le_bytes(*eight)),
+            None => at += bytes[at..].iter().take_while(|byte| !byte.is_ascii_control()).count(),
+        }
+        match bytes.get(at) {
+            Some(b'\t') => at += 1,
+            Some(byte) if !byte.is_ascii_control() => {}
+            _ => return at,
+        }
+    }
+}
+
+/// How many of a word's eight bytes, from its lowest one, come before a control byte.
+fn leading_text(word: u64) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // A byte's high bit is set where it is below 0x20, and where it is 0x7f. Borrows go upwards
+    // alone, so the lowest bit that is set is right.
+    let below = word.wrapping_sub(ONES * 0x20) & !word;
+    let difference = word ^ (ONES * 0x7f);
+    let delete = difference.wrapping_sub(ONES) & !difference;
+    let found = (below | delete) & (ONES * 0x80);
+    found.trailing_zeros() as usize / 8
 }
 
 /// The bytes without the spaces and tabs at either end.
@@ -121,7 +142,9 @@ pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
-    fn scan(bytes: &[u8], step: usize) -> Result<Option<usize>, Refusal> {
+    type Found = Result<Option<usize>, Refusal>;
+
+    fn scan(bytes: &[u8], step: usize) -> Found {
         let mut scan = HeadScan::NEW;
         let mut end = 0;
         while end < bytes.len() {
@@ -145,7 +168,7 @@ mod tests {
     #[test]
     fn the_end_and_the_limits_do_not_depend_on_the_split() {
         let many = |count: usize| [&b"a\r\n"[..], &b"b\r\n".repeat(count), b"\r\n"].concat();
-        let cases: Vec<(Vec<u8>, Result<Option<usize>, Refusal>)> = vec![
+        let cases: Vec<(Vec<u8>, Found)> = vec![
             (b"a\r\n\r\nrest".to_vec(), Ok(Some(5))),
             (b"a\r\nb\r".to_vec(), Ok(None)),
             (b"\r\na\r\n\r\n".to_vec(), Err(Refusal::BareLineEnd)),
@@ -178,10 +201,16 @@ mod tests {
         for byte in 0..=u8::MAX {
             let separator = b"\"(),/:;<=>?@[\\]{}".contains(&byte);
             assert_eq!(is_token_byte(byte), byte.is_ascii_graphic() && !separator, "{byte}");
-            assert_eq!(is_visible(&[byte]), byte.is_ascii_graphic(), "{byte}");
+            assert_eq!(is_target(&[byte]), byte.is_ascii_graphic() && byte != b'#', "{byte}");
             let control = byte.is_ascii_control() && byte != b'\t';
-            assert_eq!(is_value(&[b'a', byte]), !control, "{byte}");
+            // At each place of a word, of the next one, and of what is left of it.
+            for at in 0..20 {
+                let mut value = [0xff, b'a', b'\t', 0x80, b' '].repeat(4);
+                value[at] = byte;
+                assert_eq!(value_length(&value), if control { at } else { 20 }, "{byte} at {at}");
+            }
         }
+        assert_eq!(value_length(b"a\x7f\r\n"), 1);
         assert_eq!(trim(b" \t a b\t "), b"a b");
         assert_eq!(trim(b" \t"), b"");
     }

@@ -153,6 +153,10 @@ impl Slots {
 mod tests {
     use super::*;
 
+    fn kind_of(number: usize) -> (bool, bool) {
+        (number.is_multiple_of(2), number.is_multiple_of(3))
+    }
+
     // Any order of answering gives the order of asking, over the wrap of the slots' numbers.
     #[test]
     fn answers_leave_in_the_order_of_their_requests() {
@@ -162,7 +166,7 @@ mod tests {
             let first = slots.next();
             for index in 0..PIPELINE_DEPTH_MAX {
                 assert!(!slots.is_full());
-                slots.push((index % 2 == 0, index % 3 == 0));
+                slots.push(kind_of(index));
             }
             assert!(slots.is_full());
             let mut out = Vec::new();
@@ -171,7 +175,7 @@ mod tests {
                 let number = (turn * step + 2) % PIPELINE_DEPTH_MAX;
                 let slot = first.wrapping_add(u32::try_from(number).unwrap());
                 let index = slots.waiting(slot).unwrap();
-                assert_eq!(slots.kind(index), (number % 2 == 0, number % 3 == 0));
+                assert_eq!(slots.kind(index), kind_of(number));
                 let text = format!("<{number}>");
                 assert!(slots.hold(slot, &mut pool, |held| {
                     held.extend_from_slice(text.as_bytes());

@@ -2,12 +2,11 @@
 //! Knows no clock, no file and no thread: time is told, commands are carried out by the caller.
 //!
 //! ```text
-//! offer -> queue -> close (first the write before it completes) -> Write -> written -> Sync -> synced
-//!                                                                    |                   |
-//!                                              ack=written: Ack <----+    ack=synced: Ack+
+//! records:  offer -> queue -> (the write before is complete) batch -> Write -> written
+//!                    -> Sync -> synced;  Ack at `written` or at `synced`, as configured
 //! segment:  Prepare -> reserve -> opening written -> batches -> closed -> Remove
-//! failure:  Write or Sync fails -> the segment is left as it is, and what is not synced is written
-//!           to the reserve, opened behind it, synced; a second failure before that: poisoned
+//! failure:  Write or Sync fails -> the segment is left as it is; what is not synced is written
+//!           to the reserve, that is opened and synced; a second failure before: poisoned
 //! ```
 //!
 //! Promises: sequence numbers without gaps; acknowledgements in order, never before the level is
@@ -18,8 +17,12 @@
 //! segment where that is less); [`JOURNAL_QUEUE_BYTES_MAX`] queued beside one batch of the lanes.
 
 mod closing;
+mod settings;
+mod writing;
 
 use std::collections::VecDeque;
+
+pub use self::settings::{AckLevel, AppenderConfig, AppenderStart, Gauges, Poison};
 
 use self::closing::{Queue, Unsynced};
 use super::batch::BatchHeader;
@@ -31,104 +34,10 @@ use super::segment::{
 };
 use crate::base::ids::Sequence;
 use crate::base::limits::{
-    DISK_RETRY_MS, JOURNAL_BYTES_DEFAULT, JOURNAL_QUEUE_BYTES_MAX, JOURNAL_RETENTION_DEFAULT_MS,
-    SEGMENT_BYTES, SEGMENT_BYTES_MIN, SYNC_PACE_MS, UNAPPLIED_BYTES_MAX, UNSYNCED_BYTES_MAX,
+    DISK_RETRY_MS, JOURNAL_QUEUE_BYTES_MAX, SEGMENT_BYTES, SEGMENT_BYTES_MIN, SYNC_PACE_MS,
+    UNSYNCED_BYTES_MAX,
 };
-use crate::base::time::{DurationMs, MonoNs, WallMs};
-
-/// When a record is acknowledged (product, section 6).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum AckLevel {
-    /// When its write is complete: it survives the end of the process.
-    #[default]
-    Written,
-    /// When a sync that covers it is complete: it survives loss of power.
-    Synced,
-}
-
-/// Settings of an appender.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AppenderConfig {
-    /// When records are acknowledged.
-    pub ack: AckLevel,
-    /// Bytes of a new segment, [`SEGMENT_BYTES_MIN`] to [`SEGMENT_BYTES`].
-    pub segment_bytes: u64,
-    /// Bytes that the segment files may take together, 4 segments or more.
-    pub budget_bytes: u64,
-    /// Bytes of records that SQL has not applied; at it, nothing is accepted.
-    pub unapplied_bytes_max: u64,
-    /// How long applied segments are kept.
-    pub retention: DurationMs,
-}
-
-impl Default for AppenderConfig {
-    fn default() -> AppenderConfig {
-        AppenderConfig {
-            ack: AckLevel::Written,
-            segment_bytes: SEGMENT_BYTES,
-            budget_bytes: JOURNAL_BYTES_DEFAULT,
-            unapplied_bytes_max: UNAPPLIED_BYTES_MAX,
-            retention: DurationMs(JOURNAL_RETENTION_DEFAULT_MS),
-        }
-    }
-}
-
-/// Where an appender goes on: what recovery found.
-#[derive(Clone, Debug)]
-pub struct AppenderStart {
-    /// The set that the directory belongs to.
-    pub set: SetId,
-    /// The sequence of the next record, from 1.
-    pub next: Sequence,
-    /// One more than the last sequence in the files; below `next` where SQL was ahead of them.
-    pub follows: Sequence,
-    /// CRC of the last batch.
-    pub chain: u32,
-    /// The newest time of any record.
-    pub newest: WallMs,
-    /// The segment to go on in and the offset of its end; `None` to open another one.
-    pub active: Option<(SegmentId, u64)>,
-    /// A prepared segment that was never opened.
-    pub reserve: Option<SegmentId>,
-    /// The ordinal of the next segment that is to be prepared.
-    pub next_segment: SegmentId,
-    /// The last opened segment: it is synced before anything is opened behind it.
-    pub to_sync: Option<SegmentId>,
-    /// Closed segments and unapplied records.
-    pub ledger: Ledger,
-}
-
-/// Why the event path is closed for good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Poison {
-    /// A write or a sync failed, and again while its records were written elsewhere.
-    #[error("the journal could not be written, nor its records moved to another segment: {0}")]
-    FailedTwice(DiskError),
-    /// The sync of what an earlier process had written failed; nobody holds those records.
-    #[error("what an earlier process wrote to the journal could not be synced: {0}")]
-    EarlierRecords(DiskError),
-}
-
-/// Figures of an appender, for metrics and readiness.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gauges {
-    /// Everything up to here is in the files: readable.
-    pub written: Sequence,
-    /// Everything up to here is synced.
-    pub synced: Sequence,
-    /// Whether records may be offered that a decision rests on.
-    pub is_accepting: bool,
-    /// Whether the disk is full; tried again every second.
-    pub is_full: bool,
-    /// Bytes of records that SQL has not applied.
-    pub unapplied_bytes: u64,
-    /// Bytes of all segment files.
-    pub total_bytes: u64,
-    /// Segment files.
-    pub segments: usize,
-    /// Writes and syncs that failed for good since the start.
-    pub failures: u64,
-}
+use crate::base::time::{MonoNs, WallMs};
 
 /// The segment that is written to.
 #[derive(Clone, Copy, Debug)]
@@ -275,6 +184,11 @@ impl Appender {
     /// Notes how far SQL has applied the journal.
     pub fn applied(&mut self, applied: Sequence) {
         self.ledger.note_applied(applied);
+    }
+
+    /// How far SQL has applied the journal, as it was last noted.
+    pub fn applied_sequence(&self) -> Sequence {
+        self.ledger.applied()
     }
 
     /// From now on, only what was offered is finished: see [`Appender::is_finished`].
@@ -462,8 +376,6 @@ impl Appender {
             && self.wall.since(self.newest) > self.config.retention
     }
 }
-
-mod writing;
 
 #[cfg(test)]
 mod tests;

@@ -61,6 +61,13 @@ fn put(bytes: &mut Vec<u8>, at: usize, piece: &[u8]) {
 }
 
 impl ModelDisk {
+    /// A disk with these segments, from ordinal 1 on.
+    pub(super) fn of_images(images: &[&[u8]]) -> ModelDisk {
+        let file = |image: &&[u8]| ModelFile { current: image.to_vec(), ..ModelFile::default() };
+        let files = (1..).map(SegmentId).zip(images.iter().map(file)).collect();
+        ModelDisk { files }
+    }
+
     /// Carries a command out as a good disk does.
     pub(super) fn carry_out(&mut self, command: &DiskCommand) -> Completion {
         match command {

@@ -97,11 +97,15 @@ pub enum RecoverError {
     #[error("{0} belongs to another journal or to another place in this one")]
     Foreign(SegmentId),
     /// Records are lost, and nobody said to go on without them.
-    #[error("the journal is damaged: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    #[error("the journal is damaged: {}", listed(.0))]
     Damaged(Vec<Damage>),
     /// A whole batch holds what is no record.
     #[error("record {1} in {0} can't be read: {2}")]
     Record(SegmentId, Sequence, RecordError),
+}
+
+fn listed(damages: &[Damage]) -> String {
+    damages.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// What recovery saw, for the log.
@@ -185,6 +189,15 @@ pub fn recover(disk: &impl DiskRead, options: RecoverOptions) -> Result<Recovere
     walked.go_on(set, reserve, next_segment)
 }
 
+/// The set that a directory belongs to; `None` where it has no segments. SQL knows by it how far
+/// this journal is applied, which recovery has to be told.
+///
+/// # Errors
+/// Where a header can't be read, or belongs to another set or version.
+pub fn set_of(disk: &impl DiskRead) -> Result<Option<SetId>, RecoverError> {
+    read_prefixes(disk, &mut Report::default()).map(|(set, _)| set)
+}
+
 /// Reads both headers and the opening of each segment, and finds the set that they belong to.
 fn read_prefixes(
     disk: &impl DiskRead,
@@ -244,5 +257,7 @@ fn missing_before_unused(used: &[Prefix], unused: &[Prefix]) -> Option<SegmentId
     unused.first().filter(|prefix| prefix.segment != next).map(|_| next)
 }
 
+#[cfg(test)]
+mod fixtures;
 #[cfg(test)]
 mod tests;

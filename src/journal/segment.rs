@@ -1,5 +1,6 @@
 //! Segment files: names, headers, openings. A segment is made ahead, zeroed and synced with its
-//! headers, so that using it needs no metadata; it is in use from the moment its opening is written.
+//! headers, so that using it needs no metadata; it is in use from the moment its opening is
+//! written.
 //!
 //! ```text
 //! 0      header, 64 B      magic, version, set id, ordinal, its own CRC
@@ -31,7 +32,9 @@ pub const FIRST_BATCH_OFFSET: u64 = OPENING_OFFSET + OPENING_BYTES as u64;
 /// Bytes at a segment's begin that hold both headers and the opening.
 pub const PREFIX_BYTES: usize = HEADERS_BYTES + OPENING_BYTES;
 /// Bytes at a segment's begin that are written when it is made, and never again.
-pub const HEADERS_BYTES: usize = OPENING_OFFSET as usize;
+pub const HEADERS_BYTES: usize = 8_192;
+
+const _: () = assert!(HEADERS_BYTES as u64 == OPENING_OFFSET);
 
 const MAGIC: [u8; 8] = *b"nudgejnl";
 

@@ -103,6 +103,18 @@ pub struct ExplainArguments {
     /// The moment, as RFC 3339 [default: now]
     #[arg(long, value_name = "T")]
     pub at: Option<String>,
+    /// The user's session
+    #[arg(long, value_name = "S")]
+    session: Option<String>,
+    /// The locale, such as de-AT
+    #[arg(long, value_name = "L")]
+    locale: Option<String>,
+    /// The user's zone, such as Europe/Berlin
+    #[arg(long, value_name = "ZONE")]
+    tz: Option<String>,
+    /// An attribute; may be given more than once
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    attr: Vec<(String, String)>,
     /// The node's admin address, or unix:/PATH [default: the configuration's]
     #[arg(long, value_name = "ADDR:PORT")]
     admin: Option<String>,
@@ -163,7 +175,27 @@ impl ServeArguments {
     }
 }
 
+/// A name and a value; the name goes out as `attr.NAME`.
+fn pair(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((format!("attr.{name}"), value.to_owned()))
+}
+
 impl ExplainArguments {
+    /// What the node is asked, as names and values of its query.
+    pub fn query(&self) -> Vec<(&str, &str)> {
+        let mut query = vec![("user", self.user.as_str()), ("placement", self.placement.as_str())];
+        let optional = [
+            ("at", &self.at),
+            ("session", &self.session),
+            ("locale", &self.locale),
+            ("tz", &self.tz),
+        ];
+        query.extend(optional.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))));
+        query.extend(self.attr.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        query
+    }
+
     /// The flags that stand for settings.
     pub fn flags(&self) -> Vec<Flag> {
         flag("--admin", "admin", self.admin.as_ref()).into_iter().collect()
@@ -240,9 +272,13 @@ mod tests {
         assert_eq!(read("nudged check a b").unwrap(), Command::Check(check));
         let vectors = VectorsArguments { files: vec!["v.json".into()] };
         assert_eq!(read("nudged vectors v.json").unwrap(), Command::Vectors(vectors));
-        let line = "nudged explain --user u --placement p --at T --admin 127.0.0.1:9";
+        let line = "nudged explain --user u --placement p --at T --admin 127.0.0.1:9 --attr a=b=c";
         let Command::Explain(explain) = read(line).unwrap() else { panic!("not explain") };
         assert_eq!((explain.user.as_str(), explain.placement.as_str()), ("u", "p"));
         assert_eq!(explain.flags()[0].key, "admin");
+        let query = [("user", "u"), ("placement", "p"), ("at", "T"), ("attr.a", "b=c")];
+        assert_eq!(explain.query(), query);
+        let wrong = "nudged explain --user u --placement p --attr a";
+        assert_eq!(read(wrong).unwrap_err().exit_code(), 2);
     }
 }

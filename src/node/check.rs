@@ -5,10 +5,13 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use super::settings;
+use crate::admin::publisher;
 use crate::catalog::compile::{Entry, compile};
 use crate::catalog::lint::{Warning, lint};
 use crate::catalog::snapshot::Settings;
 use crate::catalog::source::{Definition, SourceError, parse_json, parse_toml};
+use crate::config::Config;
 
 /// What a check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +29,36 @@ pub fn run(popups: &[PathBuf]) -> Report {
         add_popups_file(path, &Settings::default(), &mut report);
     }
     report
+}
+
+/// Checks the configuration of this directory and environment, or of `config`, and the files of
+/// popups: those given, else the configuration's own. Everything that is wrong is said, not only
+/// the first.
+pub fn run_with_config(config: Option<&Path>, popups: &[PathBuf]) -> Report {
+    let mut report = Report { exit_code: 0, text: String::new() };
+    let (loaded, settings) = match load_settings(config) {
+        Ok(both) => both,
+        Err(lines) => {
+            writeln!(report.text, "{lines}").expect("a String takes all text");
+            report.exit_code = 2;
+            (None, Settings::default())
+        }
+    };
+    if loaded.is_some() {
+        writeln!(report.text, "configuration: ok").expect("a String takes all text");
+    }
+    let own = loaded.and_then(|config| config.popups);
+    let files = if popups.is_empty() { own.as_slice() } else { popups };
+    for path in files {
+        add_popups_file(path, &settings, &mut report);
+    }
+    report
+}
+
+fn load_settings(config: Option<&Path>) -> Result<(Option<Config>, Settings), String> {
+    let config = settings::load(config, &[]).map_err(|failure| failure.to_string())?.config;
+    let found = publisher::settings_of(&config);
+    Ok((Some(config), found))
 }
 
 /// Adds what is to be said of one file of popups to a report.

@@ -1,7 +1,17 @@
 //! Floor 6: start, stop, signals, command line; the only place that knows every concrete type.
-//! `arguments` the command line · `check` what `nudged check` says · `vectors` decision vectors
-//! against the real core.
+//! `arguments` the command line · `settings` the layers of the configuration · `serve` start ·
+//! `storage` what a node remembers · `drain` reloads and stop · `signals` · `signing_keys` ·
+//! `failure` exit codes · `check` what `nudged check` says · `explain` asks a running node ·
+//! `vectors` decision vectors.
 
 pub mod arguments;
 pub mod check;
+pub mod drain;
+pub mod explain;
+pub mod failure;
+pub mod serve;
+pub mod settings;
+pub mod signals;
+pub mod signing_keys;
+pub mod storage;
 pub mod vectors;

@@ -17,7 +17,7 @@ use io_uring::{cqueue, opcode};
 
 use super::line::{Line, Operation, pack, unpack};
 use super::mesh::Mesh;
-use super::ports::{Ports, Watermarks};
+use super::ports::Ports;
 use super::ring::{BUFFER_GROUP, Completion, Ring};
 use crate::base::clock::{NodeClock, Now};
 use crate::base::ids::ShardId;
@@ -51,8 +51,6 @@ pub struct Setup {
     pub clock: NodeClock,
     /// All lanes.
     pub mesh: Arc<Mesh>,
-    /// What the journal and the writer have reached.
-    pub watermarks: Arc<Watermarks>,
     /// Where this shard counts.
     pub counters: Arc<ShardCounters>,
 }
@@ -115,7 +113,7 @@ impl<S: Step> Driver<S> {
             outbox: Outbox::default(),
             completions: Vec::with_capacity(8_192),
             starved: Vec::new(),
-            ports: Ports::new(setup.shard, setup.mesh, setup.watermarks),
+            ports: Ports::new(setup.shard, setup.mesh),
             clock: setup.clock,
             busy_poll: setup.busy_poll,
             now,
@@ -139,6 +137,7 @@ impl<S: Step> Driver<S> {
             self.arm_listeners()?;
             self.sleep_or_poll()?;
             self.read_clocks();
+            self.take_watermarks();
             self.take_completions()?;
             self.take_lanes();
             self.take_time();
@@ -205,12 +204,16 @@ impl<S: Step> Driver<S> {
                 continue;
             };
             match operation {
-                Operation::Accept => self.on_accept(completion, slot),
+                Operation::Accept => self.on_accept(completion, slot)?,
                 Operation::Receive => self.on_receive(completion, generation, slot)?,
                 Operation::Send => self.on_send(completion, slot)?,
                 Operation::Wake => {
                     self.wake_armed = false;
                     self.arm_wake()?;
+                }
+                Operation::Shutdown => {
+                    self.lines[slot as usize].shutting = false;
+                    self.close_if_idle(slot)?;
                 }
                 Operation::Quiet => {}
             }
@@ -219,23 +222,25 @@ impl<S: Step> Driver<S> {
         Ok(())
     }
 
-    fn on_accept(&mut self, completion: Completion, index: u32) {
+    fn on_accept(&mut self, completion: Completion, index: u32) -> io::Result<()> {
         let listener = &mut self.listeners[index as usize];
-        if !cqueue::more(completion.flags) {
+        let is_over = !cqueue::more(completion.flags);
+        if is_over {
             listener.armed = false;
         }
-        let Ok(slot) = u32::try_from(completion.result) else {
-            if listener.stopping && completion.result == -libc::EAGAIN {
-                listener.socket = None;
-                if self.listeners.iter().all(|listener| listener.socket.is_none()) {
-                    self.step.step(self.now, Input::ListenersClosed, &mut self.outbox);
-                }
-            } else if !listener.stopping {
+        let is_stopping = listener.stopping;
+        match u32::try_from(completion.result) {
+            Ok(slot) => self.accepted(slot, index),
+            Err(_) if !is_stopping => {
                 self.counters.accept_errors.add(1);
                 listener.rest_until = Some(self.now.mono.plus_ms(ACCEPT_REST_MS));
             }
-            return;
-        };
+            Err(_) => {}
+        }
+        if is_over && is_stopping { self.empty_queue(index) } else { Ok(()) }
+    }
+
+    fn accepted(&mut self, slot: u32, index: u32) {
         let line = &mut self.lines[slot as usize];
         let generation = line.generation.wrapping_add(1) & 0xff_ffff;
         *line = Line { generation, open: true, ..Line::default() };
@@ -291,6 +296,11 @@ impl<S: Step> Driver<S> {
         self.close_if_idle(slot)
     }
 
+    fn take_watermarks(&mut self) {
+        let Driver { ports, step, outbox, now, .. } = self;
+        ports.tell_watermarks(|input| step.step(*now, input, outbox));
+    }
+
     fn take_lanes(&mut self) {
         let Driver { ports, step, outbox, now, .. } = self;
         ports.drain(LANE_BUDGET, |input| step.step(*now, input, outbox));
@@ -334,10 +344,9 @@ impl<S: Step> Driver<S> {
     fn send(&mut self, slot: u32, buffer: Vec<u8>) -> io::Result<()> {
         let line = &mut self.lines[slot as usize];
         assert!(line.sending.is_none(), "one send a connection at a time");
-        let flags = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
         let length = u32::try_from(buffer.len()).expect("answers are bounded");
         let entry = opcode::Send::new(Fixed(slot), buffer.as_ptr(), length)
-            .flags(flags)
+            .flags(libc::MSG_NOSIGNAL)
             .build()
             .user_data(pack(Operation::Send, line.generation, slot));
         line.sending = Some(buffer);
@@ -390,12 +399,10 @@ impl<S: Step> Driver<S> {
     }
 
     fn shut_down(&mut self, slot: u32) -> io::Result<()> {
-        let line = &self.lines[slot as usize];
-        let entry = opcode::Shutdown::new(Fixed(slot), libc::SHUT_WR).build().user_data(pack(
-            Operation::Quiet,
-            line.generation,
-            slot,
-        ));
+        let line = &mut self.lines[slot as usize];
+        line.shutting = true;
+        let user_data = pack(Operation::Shutdown, line.generation, slot);
+        let entry = opcode::Shutdown::new(Fixed(slot), libc::SHUT_WR).build().user_data(user_data);
         // SAFETY: a shutdown names no memory.
         unsafe { self.ring.push(&entry) }
     }
@@ -403,7 +410,8 @@ impl<S: Step> Driver<S> {
     /// Closes a line that the shard has given up once the kernel has nothing under way for it.
     fn close_if_idle(&mut self, slot: u32) -> io::Result<()> {
         let line = &mut self.lines[slot as usize];
-        if !line.closing || !line.open || line.receiving || line.sending.is_some() {
+        let is_busy = line.receiving || line.shutting || line.sending.is_some();
+        if !line.closing || !line.open || is_busy {
             return Ok(());
         }
         line.open = false;
@@ -460,7 +468,7 @@ impl<S: Step> Driver<S> {
             let listener = &mut self.listeners[index];
             let resting = listener.rest_until.is_some_and(|until| self.now.mono < until);
             let Some(socket) = &listener.socket else { continue };
-            if listener.armed || resting {
+            if listener.armed || resting || listener.stopping {
                 continue;
             }
             listener.armed = true;
@@ -476,17 +484,16 @@ impl<S: Step> Driver<S> {
         Ok(())
     }
 
-    /// From now on an empty accept queue ends the accept instead of waiting, and the listener is
-    /// closed then: nothing that reached the queue before is dropped.
+    /// Ends the accepts; when one has ended, its queue is emptied and its listener closed.
     fn stop_accepting(&mut self) -> io::Result<()> {
         for index in 0..self.listeners.len() {
+            let slot = u32::try_from(index).expect("few listeners");
             let listener = &mut self.listeners[index];
             listener.stopping = true;
-            listener.rest_until = None;
-            let Some(socket) = &listener.socket else { continue };
-            let flags = rustix::fs::fcntl_getfl(socket)? | rustix::fs::OFlags::NONBLOCK;
-            rustix::fs::fcntl_setfl(socket, flags)?;
-            let slot = u32::try_from(index).expect("few listeners");
+            if !listener.armed {
+                self.empty_queue(slot)?;
+                continue;
+            }
             let target = pack(Operation::Accept, 0, slot);
             let entry = opcode::AsyncCancel2::new(CancelBuilder::user_data(target))
                 .build()
@@ -497,8 +504,32 @@ impl<S: Step> Driver<S> {
         Ok(())
     }
 
+    /// Takes what still waits in an accept queue and closes the listener: a connection that reached
+    /// the queue before is served. Ring accepts would wait for more, so these are plain ones, moved
+    /// into free places of the table.
+    fn empty_queue(&mut self, index: u32) -> io::Result<()> {
+        let Some(socket) = self.listeners[index as usize].socket.take() else { return Ok(()) };
+        let flags = rustix::fs::fcntl_getfl(&socket)? | rustix::fs::OFlags::NONBLOCK;
+        rustix::fs::fcntl_setfl(&socket, flags)?;
+        // Closes that were queued free their places now.
+        self.ring.enter_now()?;
+        let mut places = (0..self.lines.len()).rev();
+        while let Ok(accepted) = rustix::net::accept(&socket) {
+            // Without a free place the connection is closed, as one beyond the bound is.
+            let Some(place) = places.find(|place| !self.lines[*place].open) else { break };
+            let slot = u32::try_from(place).expect("slots have 32 bits");
+            self.ring.install(slot, &accepted)?;
+            self.accepted(slot, index);
+        }
+        if self.listeners.iter().all(|listener| listener.socket.is_none()) {
+            self.step.step(self.now, Input::ListenersClosed, &mut self.outbox);
+        }
+        Ok(())
+    }
+
     fn count_turn(&mut self) {
         let counters = &self.counters;
+        counters.turn_length.record(clocks::mono().0.saturating_sub(self.now.mono.0));
         counters.turns.add(1);
         counters.ring_enters.set(self.ring.enters);
         counters.ring_submissions.set(self.ring.submitted);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::base::limits::LOG_PERIOD_MS;
 use crate::base::time::{MonoNs, WallMs};
-use crate::telemetry::log::{Log, Stamp};
+use crate::telemetry::log::{Log, Message, Stamp, Value};
 
 /// A running writer of the log.
 #[derive(Debug)]
@@ -43,6 +43,11 @@ impl LogThread {
         // A writer that panicked has nothing left to say.
         let _ = self.thread.join();
     }
+}
+
+/// Logs a message with what went wrong, now.
+pub fn tell(log: &Log, message: Message, error: &str) {
+    log.write(stamp_now(), message, &[("error", Value::Text(error))]);
 }
 
 /// Both clocks, now.

@@ -2,12 +2,14 @@
 //! that reads one. Replies, acknowledgements and reads have lanes of their own, sized so that they
 //! can never be full: whoever asks bounds how much it has outstanding.
 
+use std::sync::Arc;
+
 use crossbeam::queue::ArrayQueue;
 
+use super::journal_lanes::JournalLanes;
 use super::wake::Sleeper;
 use crate::base::ids::ShardId;
-use crate::base::limits::{HOPS_OUTSTANDING_MAX, LANE_BATCHES_MAX, READS_OUTSTANDING_MAX};
-use crate::journal::lane::{Ack, LaneBatch};
+use crate::base::limits::{HOPS_OUTSTANDING_MAX, READS_OUTSTANDING_MAX};
 use crate::shard::control::{Command, ControlReply};
 use crate::shard::seam::{Hop, HopReply, ReadRequest, UserRead};
 
@@ -23,16 +25,12 @@ pub struct ShardLanes {
     pub hops: ArrayQueue<Hop>,
     /// Answers to this shard's hops.
     pub replies: ArrayQueue<HopReply>,
-    /// Acknowledgements of the journal.
-    pub acks: ArrayQueue<Ack>,
     /// States of users that this shard asked for.
     pub reads: ArrayQueue<UserRead>,
     /// Operators' commands.
     pub controls: ArrayQueue<ControlEnvelope>,
-    /// What this shard hands to the journal.
-    pub to_journal: ArrayQueue<LaneBatch>,
     /// Wakes the shard.
-    pub sleeper: Sleeper,
+    pub sleeper: Arc<Sleeper>,
 }
 
 /// A command with its way back, which the shard itself does not see.
@@ -49,8 +47,8 @@ pub struct ControlEnvelope {
 pub struct Mesh {
     /// By shard.
     pub shards: Vec<ShardLanes>,
-    /// Wakes the journal's core.
-    pub journal: Sleeper,
+    /// To and from the journal, with what it and SQL have reached.
+    pub journal: Arc<JournalLanes>,
     /// Users to read from SQL, of all shards.
     pub reads: ArrayQueue<ReadRequest>,
     /// Wakes the reader of SQL.
@@ -66,7 +64,7 @@ impl Mesh {
         let lanes = (0..shards).map(|_| ShardLanes::new()).collect::<Result<_, _>>()?;
         Ok(Mesh {
             shards: lanes,
-            journal: Sleeper::new()?,
+            journal: Arc::new(JournalLanes::new(shards)?),
             reads: ArrayQueue::new(READS_OUTSTANDING_MAX * usize::from(shards)),
             reader: Sleeper::new()?,
         })
@@ -83,19 +81,16 @@ impl ShardLanes {
         Ok(ShardLanes {
             hops: ArrayQueue::new(HOP_LANE),
             replies: ArrayQueue::new(HOPS_OUTSTANDING_MAX),
-            acks: ArrayQueue::new(LANE_BATCHES_MAX),
             reads: ArrayQueue::new(READS_OUTSTANDING_MAX),
             controls: ArrayQueue::new(CONTROL_LANE),
-            to_journal: ArrayQueue::new(LANE_BATCHES_MAX),
-            sleeper: Sleeper::new()?,
+            sleeper: Arc::new(Sleeper::new()?),
         })
     }
 
-    /// Whether nothing waits for the shard.
+    /// Whether nothing waits for the shard but, perhaps, acknowledgements.
     pub fn is_empty(&self) -> bool {
         self.hops.is_empty()
             && self.replies.is_empty()
-            && self.acks.is_empty()
             && self.reads.is_empty()
             && self.controls.is_empty()
     }

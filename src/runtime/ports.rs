@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam::channel::Sender;
 
@@ -17,50 +16,31 @@ use crate::telemetry::counters::ShardCounters;
 /// Commands of operators that one shard may be working on.
 const CONTROLS_MAX: usize = 1_024;
 
-/// How far journal and SQL have come; written by their threads, read by all.
-#[derive(Debug, Default)]
-pub struct Watermarks {
-    /// Records up to here are in SQL.
-    pub applied: AtomicU64,
-    /// Records up to here are written to the journal's file.
-    pub written: AtomicU64,
-    /// Records up to here survive a loss of power.
-    pub synced: AtomicU64,
-    /// Bytes of journal that are not in SQL yet.
-    pub unapplied_bytes: AtomicU64,
-    /// The journal takes no records: full or broken.
-    pub refusing: AtomicBool,
-}
-
 /// The ports of one shard.
 #[derive(Debug)]
 pub struct Ports {
     shard: ShardId,
     mesh: Arc<Mesh>,
-    watermarks: Arc<Watermarks>,
-    applied_seen: u64,
-    refusing_seen: bool,
+    applied_seen: Sequence,
+    accepting_seen: bool,
     returned: VecDeque<Input<'static>>,
     waiting: Slab<Sender<ControlReply>>,
     to_wake: Vec<bool>,
-    wake_journal: bool,
     wake_reader: bool,
 }
 
 impl Ports {
     /// The ports of `shard`.
-    pub fn new(shard: ShardId, mesh: Arc<Mesh>, watermarks: Arc<Watermarks>) -> Ports {
+    pub fn new(shard: ShardId, mesh: Arc<Mesh>) -> Ports {
         let to_wake = vec![false; mesh.shards.len()];
         Ports {
             shard,
             mesh,
-            watermarks,
-            applied_seen: 0,
-            refusing_seen: false,
+            applied_seen: Sequence(0),
+            accepting_seen: true,
             returned: VecDeque::new(),
             waiting: Slab::new(CONTROLS_MAX),
             to_wake,
-            wake_journal: false,
             wake_reader: false,
         }
     }
@@ -72,19 +52,20 @@ impl Ports {
 
     /// Whether the next turn has something to take.
     pub fn is_idle(&self) -> bool {
-        self.returned.is_empty() && self.lanes().is_empty()
+        self.returned.is_empty()
+            && self.lanes().is_empty()
+            && !self.mesh.journal.has_ack(self.shard)
     }
 
     /// Gives the shard what waits: first what makes room (acknowledgements, replies, reads), then
     /// what makes work. At most `budget` of each kind.
     pub fn drain(&mut self, budget: usize, mut step: impl FnMut(Input<'_>)) {
-        self.drain_watermarks(&mut step);
         for _ in 0..self.returned.len() {
             step(self.returned.pop_front().expect("counted"));
         }
         let mesh = Arc::clone(&self.mesh);
         let lanes = mesh.of(self.shard);
-        for ack in std::iter::from_fn(|| lanes.acks.pop()).take(budget) {
+        for ack in std::iter::from_fn(|| mesh.journal.pop_ack(self.shard)).take(budget) {
             step(Input::Acked(ack));
         }
         for reply in std::iter::from_fn(|| lanes.replies.pop()).take(budget) {
@@ -105,13 +86,15 @@ impl Ports {
         }
     }
 
-    fn drain_watermarks(&mut self, step: &mut impl FnMut(Input<'_>)) {
-        let applied = self.watermarks.applied.load(Ordering::Acquire);
-        let refusing = self.watermarks.refusing.load(Ordering::Acquire);
-        if applied != self.applied_seen || refusing != self.refusing_seen {
+    /// Tells the shard what journal and SQL have reached, where that has changed: first in a turn,
+    /// so that what follows rests on it.
+    pub fn tell_watermarks(&mut self, mut step: impl FnMut(Input<'_>)) {
+        let applied = self.mesh.journal.applied();
+        let accepting = self.mesh.journal.is_accepting();
+        if applied != self.applied_seen || accepting != self.accepting_seen {
             self.applied_seen = applied;
-            self.refusing_seen = refusing;
-            step(Input::Journal { accepting: !refusing, applied: Sequence(applied) });
+            self.accepting_seen = accepting;
+            step(Input::Journal { accepting, applied });
         }
     }
 
@@ -128,9 +111,8 @@ impl Ports {
                 self.to_wake[to.index()] = true;
             }
             Effect::Append(batch) => {
-                let pushed = self.lanes().to_journal.push(batch);
+                let pushed = self.mesh.journal.push(batch);
                 assert!(pushed.is_ok(), "the shard bounds its batches by this lane");
-                self.wake_journal = true;
             }
             Effect::ReadUser(request) => match self.mesh.reads.push(request) {
                 Ok(()) => self.wake_reader = true,
@@ -155,9 +137,6 @@ impl Ports {
             if std::mem::take(wanted) && self.mesh.shards[index].sleeper.wake() {
                 counters.wakes.add(1);
             }
-        }
-        if std::mem::take(&mut self.wake_journal) && self.mesh.journal.wake() {
-            counters.wakes.add(1);
         }
         if std::mem::take(&mut self.wake_reader) && self.mesh.reader.wake() {
             counters.wakes.add(1);

@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -64,6 +65,15 @@ impl Ring {
         uring.submitter().register_files_sparse(descriptors)?;
         let buffers = Buffers::new(&uring)?;
         Ok(Ring { uring, buffers, enters: 0, submitted: 0 })
+    }
+
+    /// Puts a descriptor into a free place of the table; the table then holds the file itself.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn install(&mut self, slot: u32, descriptor: &impl AsRawFd) -> io::Result<()> {
+        let descriptors = [descriptor.as_raw_fd()];
+        self.uring.submitter().register_files_update(slot, &descriptors).map(|_| ())
     }
 
     /// Queues an entry; submits first where the queue is full.

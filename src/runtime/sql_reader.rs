@@ -1,14 +1,13 @@
 //! The thread that reads users back for the shards: from SQL, with the records laid over that SQL
-//! has not applied yet. Beside the writer on the dedicated core, on a connection of its own, so that
-//! neither holds the other up.
+//! has not applied yet. Beside the writer on the dedicated core, on a connection of its own, so
+//! that neither holds the other up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use super::mesh::Mesh;
-use super::ports::Watermarks;
-use super::topology;
+use super::{log_thread, topology};
 use crate::base::ids::UserKey;
 use crate::journal::disk::DiskRead;
 use crate::journal::record::frames;
@@ -16,7 +15,7 @@ use crate::journal::recovery::UnappliedIndex;
 use crate::shard::seam::{ReadFailed, ReadRequest, UserRead};
 use crate::state::user::{self, UserState};
 use crate::store::Reader;
-use crate::telemetry::log::{Level, Log};
+use crate::telemetry::log::{Log, Message};
 use crate::writer::merge;
 
 /// Users that are read in one transaction.
@@ -32,8 +31,6 @@ pub struct ReaderSetup<D> {
     pub unapplied: UnappliedIndex,
     /// All lanes.
     pub mesh: Arc<Mesh>,
-    /// What SQL has applied since.
-    pub watermarks: Arc<Watermarks>,
     /// Ends the thread, once woken.
     pub stop: Arc<AtomicBool>,
     /// The core to run on.
@@ -87,8 +84,8 @@ impl<D: DiskRead> ReaderThread<D> {
 
     /// Once SQL has everything that was open at the start, nothing has to be laid over.
     fn forget_applied(&mut self) {
-        let applied = self.setup.watermarks.applied.load(Ordering::Acquire);
-        if !self.setup.unapplied.is_empty() && applied >= self.setup.unapplied.end().0 {
+        let applied = self.setup.mesh.journal.applied();
+        if !self.setup.unapplied.is_empty() && applied >= self.setup.unapplied.end() {
             self.setup.unapplied = UnappliedIndex::default();
         }
     }
@@ -103,7 +100,7 @@ impl<D: DiskRead> ReaderThread<D> {
         });
         if let Err(error) = result {
             states.fill(None);
-            self.setup.log.event(Level::Error, "read_users_failed", &error.to_string());
+            log_thread::tell(&self.setup.log, Message::ReadFailed, &error.to_string());
         }
         for (index, request) in requests.iter().enumerate() {
             let state = states[index].take().filter(|_| overlaid[index]);
@@ -128,7 +125,7 @@ impl<D: DiskRead> ReaderThread<D> {
                 Ok(())
             };
             if let Err(error) = &result {
-                log.event(Level::Error, "read_journal_failed", &error.to_string());
+                log_thread::tell(log, Message::ReadFailed, &error.to_string());
             }
             done.push(result.is_ok());
         }

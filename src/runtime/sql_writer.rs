@@ -1,15 +1,16 @@
 //! The thread that applies the journal to SQL: follows the files, up to 1,000 records in one
-//! transaction with the position, and tells how far it has come. Beside the journal on the dedicated
-//! core, on a thread of its own, since a blocking call there would delay acknowledgements.
+//! transaction with the position, and tells how far it has come. Beside the journal on the
+//! dedicated core, on a thread of its own, since a blocking call there would delay
+//! acknowledgements.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::ports::Watermarks;
+use super::journal_lanes::JournalLanes;
 use super::wake::Sleeper;
-use super::{clocks, topology};
+use super::{clocks, log_thread, topology};
 use crate::base::ids::Sequence;
 use crate::base::limits::APPLY_RECORDS_MAX;
 use crate::journal::disk::DiskRead;
@@ -17,7 +18,7 @@ use crate::journal::reader::{Tail, TailError};
 use crate::journal::record::{self, frames};
 use crate::store::sqlite::StreamId;
 use crate::store::{Store, StoreError};
-use crate::telemetry::log::{Level, Log};
+use crate::telemetry::log::{Log, Message};
 
 /// First wait after a failure, in milliseconds; doubles up to the longest.
 const BACKOFF_FIRST_MS: u64 = 100;
@@ -39,7 +40,7 @@ pub struct WriterSetup<D> {
     /// The first record that SQL has not applied.
     pub tail: Tail,
     /// How far the journal is written, and how far SQL has come.
-    pub watermarks: Arc<Watermarks>,
+    pub lanes: Arc<JournalLanes>,
     /// Woken when there is more to read.
     pub sleeper: Arc<Sleeper>,
     /// Applies what is there and ends, once woken.
@@ -135,11 +136,9 @@ impl<D: DiskRead> WriterThread<D> {
 
     fn sleep(&mut self) {
         self.purge();
-        let WriterSetup { sleeper, watermarks, stop, tail, .. } = &self.setup;
+        let WriterSetup { sleeper, lanes, stop, tail, .. } = &self.setup;
         let next = tail.next_sequence();
-        let has_work = || {
-            watermarks.written.load(Ordering::Acquire) >= next.0 || stop.load(Ordering::Acquire)
-        };
+        let has_work = || lanes.written() >= next || stop.load(Ordering::Acquire);
         sleeper.sleep_unless(has_work);
         if !stop.load(Ordering::Acquire) {
             std::thread::sleep(Duration::from_millis(GATHER_MS));
@@ -149,9 +148,9 @@ impl<D: DiskRead> WriterThread<D> {
     /// Reads whole batches until a transaction is full or nothing is left. Without room for a whole
     /// batch more, what was read waits for the next transaction.
     fn read(&mut self) -> Result<(), TailError> {
-        let WriterSetup { disk, tail, watermarks, .. } = &mut self.setup;
+        let WriterSetup { disk, tail, lanes, .. } = &mut self.setup;
         while self.sequences.len() < APPLY_RECORDS_MAX {
-            let written = Sequence(watermarks.written.load(Ordering::Acquire));
+            let written = lanes.written();
             let Some(batch) = tail.next(disk, written)? else { break };
             for (sequence, record) in batch {
                 let Ok(record) = record else { continue };
@@ -163,7 +162,10 @@ impl<D: DiskRead> WriterThread<D> {
     }
 
     fn apply(&mut self) -> Next {
-        let count = self.sequences.len().min(APPLY_RECORDS_MAX);
+        if let Err(error) = self.pass_gap() {
+            return self.tell(&error.to_string());
+        }
+        let count = self.count_without_gap();
         let mut records = Vec::with_capacity(count);
         let mut used = 0;
         for (sequence, frame) in self.sequences[..count].iter().zip(frames(&self.framed)) {
@@ -181,7 +183,7 @@ impl<D: DiskRead> WriterThread<D> {
                 figures.transactions.fetch_add(1, Ordering::Relaxed);
                 figures.records.fetch_add(count as u64, Ordering::Relaxed);
                 figures.duplicates.fetch_add(applied.duplicates as u64, Ordering::Relaxed);
-                self.setup.watermarks.applied.store(last.0, Ordering::Release);
+                self.setup.lanes.set_applied(last);
                 Next::Again
             }
             Err(error) => {
@@ -191,11 +193,31 @@ impl<D: DiskRead> WriterThread<D> {
                 let next = self.tell(&error.to_string());
                 if is_final {
                     self.setup.figures.is_halted.store(true, Ordering::Release);
+                    log_thread::tell(&self.setup.log, Message::SqlHalted, "see the line before");
                     return Next::End;
                 }
                 next
             }
         }
+    }
+
+    /// Where the tail has passed over numbers that were given up, the position has to follow.
+    fn pass_gap(&mut self) -> Result<(), StoreError> {
+        let WriterSetup { store, stream, lanes, .. } = &mut self.setup;
+        let before = Sequence(self.sequences[0].0 - 1);
+        if store.position(*stream)? < before {
+            store.skip_lost(*stream, before)?;
+            lanes.set_applied(before);
+        }
+        Ok(())
+    }
+
+    /// Records for one transaction: up to its bound, and up to the next gap.
+    fn count_without_gap(&self) -> usize {
+        let first = self.sequences[0].0;
+        let in_order = |(index, sequence): &(u64, &Sequence)| sequence.0 == first + index;
+        let count = (0_u64..).zip(&self.sequences).take_while(in_order).count();
+        count.min(APPLY_RECORDS_MAX)
     }
 
     fn purge(&mut self) {
@@ -210,7 +232,7 @@ impl<D: DiskRead> WriterThread<D> {
     }
 
     fn tell(&self, what: &str) -> Next {
-        self.setup.log.event(Level::Error, "apply_failed", what);
+        log_thread::tell(&self.setup.log, Message::SqlFailed, what);
         Next::Wait
     }
 }

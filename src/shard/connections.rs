@@ -12,9 +12,10 @@ use super::view::View;
 use crate::base::clock::Now;
 use crate::base::limits::{BUFFERS_POOLED_MAX, LINGER_TIMEOUT_MS, TICK_MS};
 use crate::base::time::MonoNs;
-use crate::http::connection::{Answer, Connection, Ending, Expiry, SendFailed, Turn};
+use crate::http::connection::{Answer, Connection, Ending, Expiry, SendFailed, Timeouts, Turn};
 use crate::http::head::Request;
 use crate::http::pool::BufferPool;
+use crate::http::reply;
 use crate::telemetry::counters::ShardCounters;
 
 /// Told to connections beyond the bound, whatever they would have asked.
@@ -139,7 +140,7 @@ impl Connections {
         if !entry.is_open || entry.is_refused {
             return;
         }
-        let mut turn = Turn { now: now.mono, date: view.date.as_str(), pool };
+        let mut turn = turn(view, now, pool);
         let (listener, generation) = (entry.listener, entry.generation);
         entry.http.receive(bytes, &mut turn, &mut |request, slot, out| {
             handle(request, (number, generation, slot), listener, out, outbox, &mut serve)
@@ -165,8 +166,12 @@ impl Connections {
         if !entry.is_open || entry.generation != generation {
             return;
         }
-        let mut turn = Turn { now: now.mono, date: view.date.as_str(), pool };
-        entry.http.answer(slot, &mut turn, |out, _| out.extend_from_slice(answer));
+        let mut turn = turn(view, now, pool);
+        // The answer was written when it was not known to be the connection's last one.
+        entry.http.answer(slot, &mut turn, |out, frame| match frame.close {
+            true => reply::append_closing(out, answer),
+            false => out.extend_from_slice(answer),
+        });
         let listener = entry.listener;
         entry.http.resume(&mut turn, &mut |request, slot, out| {
             handle(request, (number, generation, slot), listener, out, outbox, &mut serve)
@@ -198,7 +203,7 @@ impl Connections {
             outbox.push(Effect::ShutDown { connection: number });
             return;
         }
-        let mut turn = Turn { now: now.mono, date: view.date.as_str(), pool };
+        let mut turn = turn(view, now, pool);
         entry.http.sent(buffer, sent.ok_or(SendFailed), &mut turn);
         let (listener, generation) = (entry.listener, entry.generation);
         entry.http.resume(&mut turn, &mut |request, slot, out| {
@@ -217,7 +222,7 @@ impl Connections {
         if entry.is_refused {
             return self.close(number, false, outbox);
         }
-        entry.http.peer_closed(&mut Turn { now: now.mono, date: view.date.as_str(), pool });
+        entry.http.peer_closed(&mut turn(view, now, pool));
         self.mark(number);
     }
 
@@ -236,7 +241,7 @@ impl Connections {
             if !entry.is_open || entry.is_refused {
                 continue;
             }
-            entry.http.drain(&mut Turn { now: now.mono, date: view.date.as_str(), pool });
+            entry.http.drain(&mut turn(view, now, pool));
             self.mark(u32::try_from(number).expect("numbers have 32 bits"));
         }
     }
@@ -265,7 +270,7 @@ impl Connections {
                 self.close(number, true, outbox);
                 continue;
             }
-            let mut turn = Turn { now: now.mono, date: view.date.as_str(), pool };
+            let mut turn = turn(view, now, pool);
             match entry.http.expire(&mut turn) {
                 Expiry::Nothing | Expiry::Answered => self.mark(number),
                 Expiry::Closed => self.close(number, false, outbox),
@@ -275,19 +280,20 @@ impl Connections {
     }
 
     /// Ends a turn: what connections that something happened to want now.
-    pub fn flush(&mut self, now: MonoNs, outbox: &mut Outbox) {
+    pub fn flush(&mut self, view: &View, now: MonoNs, outbox: &mut Outbox) {
         let mut dirty = std::mem::take(&mut self.dirty);
         for number in dirty.drain(..) {
             let entry = &mut self.entries[number as usize];
             entry.is_dirty = false;
             if entry.is_open {
-                self.flush_one(number, now, outbox);
+                self.flush_one(number, (now, &view.timeouts), outbox);
             }
         }
         self.dirty = dirty;
     }
 
-    fn flush_one(&mut self, number: u32, now: MonoNs, outbox: &mut Outbox) {
+    fn flush_one(&mut self, number: u32, at: (MonoNs, &Timeouts), outbox: &mut Outbox) {
+        let (now, timeouts) = at;
         let entry = &mut self.entries[number as usize];
         if let Some(buffer) = entry.http.take_output(now) {
             outbox.push(Effect::Send { connection: number, buffer });
@@ -308,7 +314,8 @@ impl Connections {
                 false => Effect::ResumeReading { connection: number },
             });
         }
-        self.deadlines[number as usize] = entry.http.deadline().map_or(NEVER, |at| ticks(at) + 1);
+        self.deadlines[number as usize] =
+            entry.http.deadline(timeouts).map_or(NEVER, |at| ticks(at) + 1);
     }
 
     fn close(&mut self, number: u32, reset: bool, outbox: &mut Outbox) {
@@ -354,6 +361,10 @@ where
         Progress::Answered => Answer::Now,
         Progress::Later => Answer::Later,
     }
+}
+
+fn turn<'t>(view: &'t View, now: Now, pool: &'t mut BufferPool) -> Turn<'t> {
+    Turn { now: now.mono, date: view.date.as_str(), timeouts: &view.timeouts, pool }
 }
 
 /// The tick that a time falls into.

@@ -25,12 +25,13 @@ use crate::base::limits::HOPS_OUTSTANDING_MAX;
 use crate::base::slab::{Handle, Slab};
 use crate::base::time::{MonoNs, WallMs};
 use crate::catalog::snapshot::Snapshot;
+use crate::http::connection::Timeouts;
 use crate::http::reply::ImfDate;
 use crate::state::slice::Slice;
 use crate::telemetry::counters::ShardCounters;
+use crate::telemetry::log::{Log, Message};
 
 /// What a shard is made of.
-#[derive(Debug)]
 pub struct CoreSetup {
     /// This shard.
     pub shard: ShardId,
@@ -42,8 +43,12 @@ pub struct CoreSetup {
     pub rules: Arc<Rules>,
     /// Sign and verify tokens.
     pub keys: Arc<Keys>,
+    /// How long peers may take.
+    pub timeouts: Timeouts,
     /// Where this shard counts.
     pub counters: Arc<ShardCounters>,
+    /// Where it says what happens to it, and all about listed users.
+    pub log: Log,
     /// Bytes of this shard's slice.
     pub slice_bytes: u64,
     /// Connections of this shard; more are told 503 and closed.
@@ -74,6 +79,7 @@ impl Core {
             snapshot: setup.snapshot,
             rules: setup.rules,
             keys: setup.keys,
+            timeouts: setup.timeouts,
             ready: true,
             closing: false,
             date: ImfDate::of(WallMs(0)),
@@ -89,6 +95,7 @@ impl Core {
             buffers: Vec::new(),
             minted: (0, setup.seed),
             counters: Arc::clone(&setup.counters),
+            log: setup.log,
         };
         Core {
             view,
@@ -168,8 +175,9 @@ impl Core {
     }
 
     /// A hop came back unexecuted: the request is refused for load.
-    fn on_hop_refused(&mut self, hop: Hop) {
+    fn on_hop_refused(&mut self, now: Now, hop: Hop) {
         self.home.counters.hops_refused.add(1);
+        self.home.tell(now, Message::LaneFull);
         let outstanding = self.home.outstanding.remove(Handle::from_bits(hop.ticket));
         self.bump.reset();
         match outstanding {
@@ -286,6 +294,7 @@ impl Core {
         self.home.reads.expire(now.mono, |waiter| late.push(waiter));
         for waiter in late {
             self.home.counters.reads_late.add(1);
+            self.home.tell(now, Message::ReadSlow);
             self.resume(now, waiter, false, outbox);
         }
         let Home { lane, done, counters, .. } = &mut self.home;
@@ -375,14 +384,18 @@ impl Step for Core {
             }
             Input::Hop(hop) => self.on_hop(now, hop, outbox),
             Input::HopReply(reply) => self.on_hop_reply(reply),
-            Input::HopRefused(hop) => self.on_hop_refused(hop),
+            Input::HopRefused(hop) => self.on_hop_refused(now, hop),
             Input::Acked(ack) => {
-                let Home { lane, done, buffers, .. } = &mut self.home;
-                lane.acknowledge(ack, |Waiting { origin, outcome, mut fallback, .. }| {
-                    done.push(Done { origin, outcome });
-                    fallback.clear();
-                    buffers.push(fallback);
-                });
+                let Home { lane, done, buffers, counters, .. } = &mut self.home;
+                lane.acknowledge(
+                    ack,
+                    |Waiting { origin, outcome, mut fallback, since, .. }| {
+                        counters.journal_wait.record(now.mono.0.saturating_sub(since.0));
+                        done.push(Done { origin, outcome });
+                        fallback.clear();
+                        buffers.push(fallback);
+                    },
+                );
             }
             Input::UserRead(read) => self.on_user_read(now, read, outbox),
             Input::Journal { accepting, applied } => self.home.lane.watermarks(accepting, applied),
@@ -399,7 +412,7 @@ impl Step for Core {
             self.home.counters.journal_bytes.add(batch.bytes.len() as u64);
             outbox.push(Effect::Append(batch));
         }
-        self.connections.flush(now.mono, outbox);
+        self.connections.flush(&self.view, now.mono, outbox);
         self.finish_if_quiet(outbox);
     }
 

@@ -26,6 +26,7 @@ use crate::decide::choose::{self, Decision};
 use crate::decide::gates::Gate;
 use crate::journal::record::Happening;
 use crate::state::apply::{self, EventVerdict, ShowId};
+use crate::telemetry::log::{Message, Value};
 
 /// Whether an answer is there or will come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +91,7 @@ impl Home {
         let mut upto = last_change;
         if self.lane.last() != mark.last() {
             upto = self.lane.last();
-            if !self.store(user, upto, mark) {
+            if !self.store(ask.now, user, upto, mark) {
                 upto = last_change;
                 verdicted = DEGRADED;
                 verdicts.iter_mut().for_each(undo);
@@ -103,6 +104,7 @@ impl Home {
         let start = out.len();
         write(out, &heading, &verdicted, &extras, (asked.explain, candidates), ask.bump);
         self.count(&verdicted, &verdicts);
+        self.tell_decision(ask.now, user, &verdicted);
         let rests_on_record = events.is_some() || matches!(verdicted, Verdicted::Show(_));
         if !rests_on_record || self.lane.is_acked(upto) {
             return Progress::Answered;
@@ -156,7 +158,11 @@ impl Home {
         let token = &event.token;
         let shown = ShowId { popup: PopupKey::of(token.popup), number: token.number, at: token.at };
         let state = &mut self.scratch.state;
-        match apply::event(state, shown, event.action, event.ts, now.wall) {
+        let verdict = apply::event(state, shown, event.action, event.ts, now.wall);
+        let fields =
+            [("popup", Value::Text(token.popup)), ("action", Value::Text(event.action.as_str()))];
+        self.tell_of_user(now, Message::EventTaken, token.user, fields);
+        match verdict {
             EventVerdict::TooLate => Verdict::TooLate,
             EventVerdict::Duplicate => Verdict::Duplicate,
             EventVerdict::Accepted { acted_at } => {
@@ -189,7 +195,7 @@ impl Home {
         outcome.extend_from_slice(&out[start..]);
         out.truncate(start);
         self.counters.journal_waiting.set(self.lane.waiting() as u64 + 1);
-        self.lane.wait(now, Waiting { upto, deadline: now, origin, outcome, fallback });
+        self.lane.wait(Waiting { upto, since: now, origin, outcome, fallback });
     }
 
     fn park_decision<'a>(
@@ -291,6 +297,15 @@ impl Home {
             named.push((id, gate.map(Gate::as_str)));
         }
         named.into_bump_slice()
+    }
+
+    fn tell_decision(&self, now: Now, user: &str, verdicted: &Verdicted<'_>) {
+        let (popup, reason) = match verdicted {
+            Verdicted::Show(shown) => (shown.popup, ""),
+            Verdicted::Nothing { reason, .. } => ("", *reason),
+        };
+        let fields = [("popup", Value::Text(popup)), ("reason", Value::Text(reason))];
+        self.tell_of_user(now, Message::Decided, user, fields);
     }
 
     fn count(&self, verdicted: &Verdicted<'_>, verdicts: &[Verdict]) {

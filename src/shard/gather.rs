@@ -212,7 +212,7 @@ impl Home {
         let verdict = match verdict {
             Verdict::Accepted => {
                 let last = self.lane.last();
-                if self.store(user, last, mark) {
+                if self.store(ask.now, user, last, mark) {
                     *upto = (*upto).max(last);
                     Verdict::Accepted
                 } else {

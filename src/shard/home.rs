@@ -18,6 +18,7 @@ use crate::state::apply::Action;
 use crate::state::slice::Slice;
 use crate::state::user::{self, UserState};
 use crate::telemetry::counters::ShardCounters;
+use crate::telemetry::log::{Field, Log, Message, Stamp, Value};
 use std::sync::Arc;
 
 /// An outcome and who waits for it.
@@ -74,6 +75,8 @@ pub struct Home {
     pub minted: (u64, u64),
     /// Where this shard counts.
     pub counters: Arc<ShardCounters>,
+    /// Where this shard says what happens to it.
+    pub log: Log,
 }
 
 /// Buffers kept for use again; more are freed.
@@ -97,6 +100,20 @@ pub struct Subject<'a> {
 }
 
 impl Home {
+    /// Says what happened to this shard; the log keeps the pace.
+    pub fn tell(&self, now: Now, message: Message) {
+        self.log.write(Stamp { mono: now.mono, wall: now.wall }, message, &[]);
+    }
+
+    /// Says what happened to a user's request, where the level or the list of users asks for it.
+    pub fn tell_of_user(&self, now: Now, message: Message, user: &str, fields: [Field<'_>; 2]) {
+        if self.log.wants(message, Some(user)) {
+            let [first, second] = fields;
+            let fields = [("user", Value::User(user)), first, second];
+            self.log.write(Stamp { mono: now.mono, wall: now.wall }, message, &fields);
+        }
+    }
+
     /// An empty buffer.
     pub fn buffer(&mut self) -> Vec<u8> {
         self.buffers.pop().unwrap_or_default()
@@ -125,13 +142,14 @@ impl Home {
 
     /// Stores the scratch state after the records up to `last_change`. Where the slice has no room
     /// the former state stays and the records are taken back to `mark`.
-    pub fn store(&mut self, user: &str, last_change: LaneSequence, mark: Mark) -> bool {
+    pub fn store(&mut self, now: Now, user: &str, last_change: LaneSequence, mark: Mark) -> bool {
         self.scratch.encoded.clear();
         user::encode(&self.scratch.state, &mut self.scratch.encoded);
         let applied = self.lane.applied();
         let stored = self.slice.put(user, &self.scratch.encoded, last_change, applied);
         if stored.is_err() {
             self.counters.slice_full.add(1);
+            self.tell(now, Message::SliceFull);
             self.lane.roll_back(mark);
         }
         stored.is_ok()

@@ -22,8 +22,8 @@ const APPLY_MARKS_MAX: usize = 8_192;
 pub struct Waiting {
     /// The last record it rests on.
     pub upto: LaneSequence,
-    /// When it is given up.
-    pub deadline: MonoNs,
+    /// When it began to wait; it is given up `ACK_DEADLINE_MS` later.
+    pub since: MonoNs,
     /// Who waits.
     pub origin: Origin,
     /// What goes there once the record is acknowledged.
@@ -144,13 +144,12 @@ impl Lane {
     }
 
     /// Holds an outcome back until its record is acknowledged.
-    pub fn wait(&mut self, now: MonoNs, waiting: Waiting) {
+    pub fn wait(&mut self, waiting: Waiting) {
         debug_assert!(waiting.upto > self.acked);
-        let deadline = now.plus_ms(ACK_DEADLINE_MS);
         // Outcomes wait for the lane's tail or, as duplicates do, for an earlier record of it; held
         // to the order of the lane they need no search.
         let tail = self.waiting.back().map_or(waiting.upto, |last| last.upto.max(waiting.upto));
-        self.waiting.push_back(Waiting { upto: tail, deadline, ..waiting });
+        self.waiting.push_back(Waiting { upto: tail, ..waiting });
     }
 
     /// Takes an acknowledgement: what waited for it is handed to `release`.
@@ -170,14 +169,14 @@ impl Lane {
 
     /// Hands out what has waited too long, to be answered without the record.
     pub fn expire(&mut self, now: MonoNs, mut give_up: impl FnMut(Waiting)) {
-        while self.waiting.front().is_some_and(|first| first.deadline <= now) {
+        while self.next_deadline().is_some_and(|deadline| deadline <= now) {
             give_up(self.waiting.pop_front().expect("looked at above"));
         }
     }
 
     /// When the first waiting outcome is given up.
     pub fn next_deadline(&self) -> Option<MonoNs> {
-        self.waiting.front().map(|first| first.deadline)
+        self.waiting.front().map(|first| first.since.plus_ms(ACK_DEADLINE_MS))
     }
 
     /// Takes the journal's watermarks.

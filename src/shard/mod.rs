@@ -2,8 +2,8 @@
 //! Inputs are values, effects are values; no clock, no socket, no thread. The runtime's ring driver
 //! and the simulator run exactly this code.
 //!
-//! `seam` what goes in and out · `core` the state machine · `connections` the HTTP side · `home` the
-//! users it owns · `decision` and `gather` requests on them · `lane` the way to the journal ·
+//! `seam` what goes in and out · `core` the state machine · `connections` the HTTP side · `home`
+//! the users it owns · `decision` and `gather` requests on them · `lane` the way to the journal ·
 //! `reads` users being read · `operate` operators' commands · `view` what a step only reads.
 
 pub mod connections;

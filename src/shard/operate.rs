@@ -33,14 +33,14 @@ pub fn on_user(
     apply::erase(&mut home.scratch.state);
     let revision = home.scratch.state.revision;
     let upto = home.lane.append(&Record::Erase { user, revision, at: now.wall });
-    if !home.store(user, upto, mark) {
+    if !home.store(now, user, upto, mark) {
         return Some(Outcome::Unavailable);
     }
     let mut outcome = home.buffer();
     outcome.extend_from_slice(&now.wall.0.to_le_bytes());
     let origin = Origin::Control { ticket };
     let fallback = home.buffer();
-    home.lane.wait(now.mono, Waiting { upto, deadline: now.mono, origin, outcome, fallback });
+    home.lane.wait(Waiting { upto, since: now.mono, origin, outcome, fallback });
     None
 }
 

@@ -164,8 +164,8 @@ pub struct ReadRequest {
 pub struct UserRead {
     /// The handle of the request.
     pub ticket: u64,
-    /// The encoded state (`state::user::encode`), an empty user's where SQL has none; an error where
-    /// it could not be read.
+    /// The encoded state (`state::user::encode`), an empty user's where SQL has none; an error
+    /// where it could not be read.
     pub state: Result<Vec<u8>, ReadFailed>,
 }
 

@@ -10,6 +10,7 @@ use crate::api::token::Keys;
 use crate::base::clock::Now;
 use crate::base::ids::{ShardId, UserKey};
 use crate::catalog::snapshot::Snapshot;
+use crate::http::connection::Timeouts;
 use crate::http::head::{Method, Request};
 use crate::http::reply::{Frame, ImfDate};
 
@@ -35,6 +36,8 @@ pub struct View {
     pub rules: Arc<Rules>,
     /// Sign and verify tokens.
     pub keys: Arc<Keys>,
+    /// How long peers may take.
+    pub timeouts: Timeouts,
     /// The node takes traffic.
     pub ready: bool,
     /// The node is stopping: answers close their connections.

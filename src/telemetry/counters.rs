@@ -224,7 +224,6 @@ shard_counters! {
         http_errors "http_errors_total" ["status" STATUSES] "Refusals by status.";
     }
     histograms {
-        request_latency "request_seconds" "From a request's last byte to its queued answer.";
         journal_wait "journal_wait_seconds" "From a record's hand-over to its acknowledgement.";
         turn_length "turn_seconds" "Length of a turn of the shard's loop.";
     }

@@ -137,7 +137,7 @@ mod tests {
         let shards = [Arc::new(ShardCounters::default()), Arc::new(ShardCounters::default())];
         shards[1].connections_accepted.add(7);
         shards[0].decisions_nothing.of("gap").increment();
-        shards[1].request_latency.record(1_500);
+        shards[1].turn_length.record(1_500);
         let labels = [("path", "a\\b\"c\nd")];
         let metric = |value, labels| NodeMetric {
             name: "disk_bytes",
@@ -153,11 +153,11 @@ mod tests {
             "nudged_connections_accepted_total{shard=\"0\"} 0",
             "nudged_connections_accepted_total{shard=\"1\"} 7",
             "nudged_decisions_nothing_total{shard=\"0\",reason=\"gap\"} 1",
-            "nudged_request_seconds_bucket{shard=\"1\",le=\"0.000001024\"} 0",
-            "nudged_request_seconds_bucket{shard=\"1\",le=\"0.000002048\"} 1",
-            "nudged_request_seconds_bucket{shard=\"1\",le=\"+Inf\"} 1",
-            "nudged_request_seconds_sum{shard=\"1\"} 0.000001500",
-            "nudged_request_seconds_count{shard=\"1\"} 1",
+            "nudged_turn_seconds_bucket{shard=\"1\",le=\"0.000001024\"} 0",
+            "nudged_turn_seconds_bucket{shard=\"1\",le=\"0.000002048\"} 1",
+            "nudged_turn_seconds_bucket{shard=\"1\",le=\"+Inf\"} 1",
+            "nudged_turn_seconds_sum{shard=\"1\"} 0.000001500",
+            "nudged_turn_seconds_count{shard=\"1\"} 1",
             "nudged_disk_bytes{path=\"a\\\\b\\\"c\\nd\"} 5",
             "nudged_disk_bytes 6",
         ];

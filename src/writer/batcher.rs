@@ -137,7 +137,8 @@ pub struct EraseRow<'a> {
 }
 
 /// Turns records into the rows of one transaction. `tombstones` are the erased users among those
-/// of the records, `left_out` the records that the database has refused, with its reasons. Allocates.
+/// of the records, `left_out` the records that the database has refused, with its reasons.
+/// Allocates.
 ///
 /// # Panics
 /// On more than `APPLY_RECORDS_MAX` records.

@@ -3,7 +3,8 @@
 //! which database there is, its statements, threads or time.
 //!
 //! `batcher` records → the rows of one transaction · `stats` counts per popup, variant and hour ·
-//! `merge` records that SQL has not applied, on top of what it has · `validate` what a row can hold.
+//! `merge` records that SQL has not applied, on top of what it has · `validate` what a row can
+//! hold.
 //!
 //! ```text
 //! records (seq, record)  ->  batcher::build  ->  events        one per record, in order of seq

@@ -18,7 +18,7 @@ const FLOORS: [&[&str]; 7] = [
 /// Within the domain: decide may use state and catalog; state may use catalog.
 const WITHIN_DOMAIN: [&str; 3] = ["catalog", "state", "decide"];
 /// Crates and paths that only floors from this index on may name.
-const FROM_FLOOR: [(&str, usize); 12] = [
+const FROM_FLOOR: [(&str, usize); 14] = [
     ("io_uring", 5),
     ("glommio", 5),
     ("rustix", 5),
@@ -27,7 +27,9 @@ const FROM_FLOOR: [(&str, usize); 12] = [
     ("signal_hook", 6),
     ("clap", 6),
     ("std::thread", 5),
-    ("std::net", 5),
+    ("TcpStream", 5),
+    ("TcpListener", 5),
+    ("UnixStream", 5),
     ("std::fs", 5),
     ("Instant::now", 5),
     ("SystemTime::now", 5),

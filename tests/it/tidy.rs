@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// A file beyond this wants to be two.
 const FILE_LINES_MAX: usize = 800;
-/// rustfmt keeps to this where it can; strings and comments are on us.
+/// Code is rustfmt's to break, which leaves long texts alone; comments are on us.
 const LINE_COLUMNS_MAX: usize = 100;
 
 fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
@@ -30,7 +30,8 @@ fn problems(text: &str) -> Vec<String> {
         found.push("does not begin with what it is".to_owned());
     }
     for (index, line) in text.lines().enumerate() {
-        if line.chars().count() > LINE_COLUMNS_MAX {
+        let is_comment = line.trim_start().starts_with("//");
+        if is_comment && line.chars().count() > LINE_COLUMNS_MAX {
             found.push(format!("line {} is longer than {LINE_COLUMNS_MAX} columns", index + 1));
         }
         if let Some(word) = unfinished.iter().find(|word| line.contains(**word)) {
@@ -58,7 +59,7 @@ fn the_tree_is_tidy() {
 
 #[test]
 fn the_test_itself_catches_what_it_should() {
-    let long = format!("//! x\n{}", "y".repeat(LINE_COLUMNS_MAX + 1));
+    let long = format!("//! x\n// {}", "y".repeat(LINE_COLUMNS_MAX));
     assert_eq!(problems(&long).len(), 1);
     assert_eq!(problems("fn main() {}").len(), 1);
     assert_eq!(problems(concat!("//! x\ntodo", "!()")).len(), 1);

@@ -162,7 +162,7 @@ impl World {
         let Some(node) = &mut self.node else { return };
         let line = node.line(shard, number);
         line.is_closing = true;
-        if let Some(client) = line.client.take_if(|_| is_reset) {
+        if is_reset && let Some(client) = line.client.take() {
             self.clients[client].disconnect(&mut self.history);
         }
         if line.sending.is_none() {

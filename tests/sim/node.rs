@@ -309,6 +309,8 @@ impl Shard {
             connections_max: 64,
             read_deadline_ms: READ_DEADLINE_MS,
             seed: scene.config.seed ^ (life << 32) ^ u64::from(shard.0),
+            timeouts: nudged::http::connection::Timeouts::DEFAULT,
+            log: nudged::telemetry::log::Log::new(nudged::telemetry::log::Level::Error, true, &[]),
         });
         let queues = (0..LANES + 2 * usize::from(shards)).map(|_| VecDeque::new()).collect();
         Shard {

@@ -17,11 +17,11 @@ use nudged::base::ids::ShardId;
 use nudged::base::time::{MonoNs, WallMs};
 use nudged::catalog::compile;
 use nudged::catalog::snapshot::Settings;
+use nudged::http::connection::Timeouts;
 use nudged::http::head::Method;
 use nudged::http::reply::{self, Frame, ImfDate};
 use nudged::runtime::driver::{Driver, Setup};
 use nudged::runtime::mesh::Mesh;
-use nudged::runtime::ports::Watermarks;
 use nudged::runtime::{clocks, listener, topology};
 use nudged::shard::connections::Connections;
 use nudged::shard::decision::Progress;
@@ -78,12 +78,13 @@ impl Step for Constant {
             }
             Input::Broken { connection } => connections.broken(connection, outbox),
             Input::Tick => connections.expire(view, now, outbox),
+            Input::Journal { .. } => {}
             other => unreachable!("nobody sends {other:?} to the floor"),
         }
     }
 
     fn finish_turn(&mut self, now: Now, outbox: &mut Outbox) {
-        self.connections.flush(now.mono, outbox);
+        self.connections.flush(&self.view, now.mono, outbox);
     }
 
     fn next_deadline(&self) -> Option<MonoNs> {
@@ -115,6 +116,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         snapshot: Arc::new(snapshot),
         rules: Arc::new(Rules { access: Vec::new(), cors: Cors::default() }),
         keys: Arc::new(Keys::new(&[secret])),
+        timeouts: Timeouts::DEFAULT,
         ready: true,
         closing: false,
         date: ImfDate::of(WallMs(0)),
@@ -128,7 +130,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         busy_poll: Duration::ZERO,
         clock: NodeClock::start(mono, clocks::wall(), WallMs(0)),
         mesh: Arc::new(Mesh::new(1)?),
-        watermarks: Arc::new(Watermarks::default()),
         counters,
     };
     let mut driver = Driver::new(setup, Constant { view, connections, is_echo })?;

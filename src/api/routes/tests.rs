@@ -190,7 +190,7 @@ fn content_types() {
         (Some("text/plain;charset=UTF-8"), true),
         (Some("text/plain"), true),
         (Some("text/html"), false),
-        (Some("application/x-www-form-urlencoded"), false),
+        (Some("application/x-www-form-urlencoded"), true),
         (Some("application/jsonp"), false),
         (Some("application/problem+json"), false),
         (Some("multipart/form-data; boundary=x"), false),

@@ -1,1 +1,382 @@
-//! life
+//! Property: a connection ends when it should, neither earlier nor later, and says how. Each limit
+//! in time is tested at its last good nanosecond and at the first one past it.
+
+use super::{Client, DATE, GET, Mode};
+use crate::base::limits::{
+    BODY_TIMEOUT_MS, FIRST_BYTE_TIMEOUT_MS, HEAD_TIMEOUT_MS, IDLE_TIMEOUT_MS, LINGER_BYTES_MAX,
+    LINGER_TIMEOUT_MS, WRITE_STALL_TIMEOUT_MS,
+};
+use crate::base::time::MonoNs;
+use crate::http::connection::{Ending, Expiry, SendFailed, Timeouts, Turn};
+
+const POST_HEAD: &[u8] = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
+const CHUNKED_HEAD: &[u8] = b"PUT /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+const EXPECTING: &[u8] =
+    b"POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
+const BAD: &[u8] = b"GET / HTTP/1.1\n";
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+impl Client {
+    fn later(&mut self, ms: u64) {
+        self.now = self.now.plus_ms(ms);
+    }
+
+    fn expire_at(&mut self, now: MonoNs) -> Expiry {
+        let mut turn = Turn { now, date: DATE, timeouts: &Timeouts::DEFAULT, pool: &mut self.pool };
+        self.connection.expire(&mut turn)
+    }
+
+    /// Checks that the next deadline is `ms` from now and that it means `expiry`.
+    #[track_caller]
+    fn expires_in(&mut self, ms: u64, expiry: Expiry) {
+        let at = self.now.plus_ms(ms);
+        assert_eq!(self.connection.deadline(&Timeouts::DEFAULT), Some(at));
+        assert_eq!(self.expire_at(MonoNs(at.0 - 1)), Expiry::Nothing);
+        assert_eq!(self.expire_at(at), expiry);
+        self.now = at;
+        if expiry != Expiry::Reset {
+            self.send();
+        }
+    }
+
+    fn drain(&mut self) {
+        let mut turn =
+            Turn { now: self.now, date: DATE, timeouts: &Timeouts::DEFAULT, pool: &mut self.pool };
+        self.connection.drain(&mut turn);
+    }
+}
+
+#[test]
+fn a_connection_without_a_byte_ends_after_its_time() {
+    let mut client = Client::new(Mode::AtOnce);
+    client.expires_in(FIRST_BYTE_TIMEOUT_MS, Expiry::Closed);
+    assert!(client.connection.should_close());
+    assert!(client.sent.is_empty());
+    assert_eq!(client.connection.deadline(&Timeouts::DEFAULT), None);
+}
+
+#[test]
+fn an_idle_connection_ends_after_its_time() {
+    let mut client = Client::new(Mode::Asked);
+    client.later(9_000);
+    client.receive(GET);
+    client.later(1_000);
+    client.answer_all();
+    let buffer = client.connection.take_output(client.now).unwrap();
+    client.later(2_000);
+    client.sent.extend_from_slice(&buffer);
+    let all = buffer.len();
+    client.sent_back(buffer, Ok(all));
+    client.expires_in(IDLE_TIMEOUT_MS, Expiry::Closed);
+    assert!(client.connection.should_close());
+    assert_eq!(client.answers(), ["200 GET / <>"]);
+}
+
+// A slow client cannot stretch its head by sending one byte at a time.
+#[test]
+fn a_head_has_its_time_from_its_first_byte() {
+    for before in [&b""[..], GET] {
+        let mut client = Client::new(Mode::AtOnce);
+        client.receive(before);
+        client.later(3_000);
+        client.receive(b"G");
+        for byte in [b"E", b"T", b" ", b"/"] {
+            client.later(1_000);
+            client.receive(byte);
+        }
+        client.expires_in(HEAD_TIMEOUT_MS - 4_000, Expiry::Answered);
+        assert_eq!(client.answers().last().unwrap(), "408 request_timeout");
+        assert_eq!(client.ending(), Ending::ShutDown);
+    }
+}
+
+#[test]
+fn a_body_has_its_time_from_the_end_of_its_head() {
+    for (head, byte) in [(POST_HEAD, &b"h"[..]), (CHUNKED_HEAD, b"1")] {
+        let mut client = Client::new(Mode::AtOnce);
+        client.receive(&head[..10]);
+        client.later(4_000);
+        client.receive(&head[10..]);
+        client.later(1_000);
+        client.receive(byte);
+        client.expires_in(BODY_TIMEOUT_MS - 1_000, Expiry::Answered);
+        assert_eq!(client.answers(), ["408 request_timeout"]);
+    }
+}
+
+#[test]
+fn a_timeout_of_head_has_no_body() {
+    let mut client = Client::new(Mode::AtOnce);
+    client.receive(b"HEAD / HTTP/1.1\r\n");
+    client.expires_in(HEAD_TIMEOUT_MS, Expiry::Answered);
+    assert_eq!(client.answers(), ["408 -"]);
+}
+
+#[test]
+fn a_timeout_waits_for_the_answers_before_it() {
+    let mut client = Client::new(Mode::Asked);
+    client.receive(&[GET, b"GET"].concat());
+    client.expires_in(HEAD_TIMEOUT_MS, Expiry::Answered);
+    assert!(client.sent.is_empty());
+    client.answer_all();
+    client.send();
+    assert_eq!(client.answers(), ["200 GET / <>", "408 request_timeout"]);
+}
+
+#[test]
+fn nobody_is_hurried_while_the_server_owes_the_answer() {
+    let mut client = Client::new(Mode::Asked);
+    client.receive(GET);
+    assert_eq!(client.connection.deadline(&Timeouts::DEFAULT), None);
+    assert_eq!(client.expire_at(MonoNs(u64::MAX)), Expiry::Nothing);
+}
+
+#[test]
+fn a_peer_that_takes_nothing_is_reset() {
+    let mut client = Client::new(Mode::Asked);
+    client.receive(GET);
+    client.later(60_000);
+    client.answer_all();
+    let buffer = client.connection.take_output(client.now).unwrap();
+    assert_eq!(client.connection.take_output(client.now), None, "one send at a time");
+    client.expires_in(WRITE_STALL_TIMEOUT_MS, Expiry::Reset);
+    assert!(client.connection.should_close());
+    client.sent_back(buffer, Err(SendFailed));
+    assert!(client.connection.should_close());
+    assert_eq!(client.connection.deadline(&Timeouts::DEFAULT), None);
+}
+
+#[test]
+fn a_peer_that_takes_a_byte_has_its_time_anew() {
+    let mut client = Client::new(Mode::AtOnce);
+    client.mode = Mode::Asked;
+    client.receive(&[GET, GET].concat());
+    let (second, first) = (client.pending.pop().unwrap(), client.pending.pop().unwrap());
+    assert!(client.answer(first.0, b"first"));
+    let buffer = client.connection.take_output(client.now).unwrap();
+    assert!(client.answer(second.0, b"second"));
+    client.later(4_999);
+    client.sent.extend_from_slice(&buffer[..1]);
+    client.sent_back(buffer, Ok(1));
+    let buffer = client.connection.take_output(client.now).unwrap();
+    assert_eq!(
+        client.connection.deadline(&Timeouts::DEFAULT),
+        Some(client.now.plus_ms(WRITE_STALL_TIMEOUT_MS))
+    );
+    client.sent.extend_from_slice(&buffer);
+    let all = buffer.len();
+    client.sent_back(buffer, Ok(all));
+    assert_eq!(client.answers(), ["200 first", "200 second"]);
+}
+
+#[test]
+fn a_failed_send_ends_the_connection() {
+    for result in [Err(SendFailed), Ok(0)] {
+        let mut client = Client::new(Mode::Asked);
+        client.receive(GET);
+        client.answer_all();
+        let buffer = client.connection.take_output(client.now).unwrap();
+        client.sent_back(buffer, result);
+        assert!(client.connection.should_close());
+        assert!(!client.connection.wants_reading());
+        client.receive(GET);
+        assert_eq!(client.handled, 1, "nothing is done for a peer that cannot be told");
+    }
+}
+
+#[test]
+fn a_half_closed_peer_gets_its_answers_and_then_the_end() {
+    let mut client = Client::new(Mode::Asked);
+    client.receive(&[GET, GET, b"GET /unfinished HTTP/1.1\r\n"].concat());
+    client.peer_closed();
+    assert_eq!(client.ending(), Ending::Open);
+    assert!(!client.connection.wants_reading());
+    assert_eq!(client.connection.deadline(&Timeouts::DEFAULT), None, "what is unfinished stays so");
+    client.answer_all();
+    client.send();
+    assert_eq!(client.answers(), ["200 GET / <>", "200 GET / <> close"]);
+    assert!(client.connection.should_close());
+}
+
+#[test]
+fn a_peer_that_leaves_between_requests_ends_the_connection() {
+    for before in [&b""[..], GET, b"GET / HT", POST_HEAD, CHUNKED_HEAD] {
+        let mut client = Client::new(Mode::AtOnce);
+        client.receive(before);
+        let sent = client.sent.len();
+        client.peer_closed();
+        assert!(client.connection.should_close());
+        assert_eq!(client.sent.len(), sent);
+    }
+}
+
+#[test]
+fn draining_lets_what_has_begun_be_the_last() {
+    // Idle: ends now. Without a byte yet, or within a request: answers once, and says so.
+    let mut idle = Client::new(Mode::AtOnce);
+    idle.receive(GET);
+    idle.drain();
+    assert_eq!(idle.ending(), Ending::ShutDown);
+
+    let mut sending = Client::new(Mode::Asked);
+    sending.receive(GET);
+    sending.answer_all();
+    let buffer = sending.connection.take_output(sending.now).unwrap();
+    sending.drain();
+    assert_eq!(sending.ending(), Ending::Open);
+    let all = buffer.len();
+    sending.sent_back(buffer, Ok(all));
+    assert_eq!(sending.ending(), Ending::ShutDown);
+
+    let mut fresh = Client::new(Mode::AtOnce);
+    fresh.drain();
+    assert_eq!(fresh.ending(), Ending::Open);
+    fresh.receive(&[GET, GET].concat());
+    assert_eq!(fresh.answers(), ["200 GET / <> close"]);
+    assert_eq!(fresh.ending(), Ending::ShutDown);
+
+    let mut begun = Client::new(Mode::AtOnce);
+    begun.receive(POST_HEAD);
+    begun.drain();
+    begun.receive(b"hello");
+    assert_eq!(begun.answers(), ["200 POST /x <hello> close"]);
+
+    let mut waiting = Client::new(Mode::Asked);
+    waiting.receive(&[GET, GET].concat());
+    waiting.drain();
+    waiting.answer_all();
+    waiting.send();
+    assert_eq!(waiting.answers(), ["200 GET / <>", "200 GET / <> close"]);
+
+    let mut both = Client::new(Mode::Asked);
+    both.receive(&[GET, POST_HEAD].concat());
+    both.drain();
+    both.answer_all();
+    both.receive(b"hello");
+    both.answer_all();
+    both.send();
+    assert_eq!(both.answers(), ["200 GET / <>", "200 POST /x <hello> close"]);
+}
+
+#[test]
+fn a_lame_duck_keeps_idle_connections_for_one_more_answer() {
+    let mut client = Client::new(Mode::AtOnce);
+    client.receive(GET);
+    client.connection.lame_duck();
+    assert_eq!(client.ending(), Ending::Open);
+    client.receive(GET);
+    assert_eq!(client.answers(), ["200 GET / <>", "200 GET / <> close"]);
+    assert_eq!(client.ending(), Ending::ShutDown);
+}
+
+#[test]
+fn a_refused_peer_is_read_from_until_it_leaves_or_its_time_is_over() {
+    let refused = || {
+        let mut client = Client::new(Mode::AtOnce);
+        client.receive(BAD);
+        assert_eq!(client.answers(), ["400 bare_line_end"]);
+        assert_eq!(client.ending(), Ending::ShutDown);
+        client.connection.shut_down(client.now);
+        assert_eq!(client.ending(), Ending::Open);
+        assert!(client.connection.wants_reading());
+        client
+    };
+    let mut leaves = refused();
+    leaves.peer_closed();
+    assert!(leaves.connection.should_close());
+
+    let mut stays = refused();
+    stays.expires_in(LINGER_TIMEOUT_MS, Expiry::Closed);
+    assert!(stays.connection.should_close());
+
+    let mut floods = refused();
+    floods.receive(&vec![b'x'; LINGER_BYTES_MAX]);
+    assert_eq!(floods.ending(), Ending::Open);
+    floods.receive(b"x");
+    assert!(floods.connection.should_close());
+    assert_eq!(floods.answers(), ["400 bare_line_end"]);
+}
+
+#[test]
+fn lingering_is_for_peers_that_may_be_sending() {
+    let close: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let mut client = Client::new(Mode::AtOnce);
+    client.receive(close);
+    assert_eq!(client.ending(), Ending::Close);
+    let mut client = Client::new(Mode::AtOnce);
+    client.receive(&[close, b"x"].concat());
+    assert_eq!(client.ending(), Ending::ShutDown);
+    let mut client = Client::new(Mode::AtOnce);
+    client.receive(&close[..10]);
+    client.receive(&[&close[10..], b"x"].concat());
+    assert_eq!(client.ending(), Ending::ShutDown);
+    let mut client = Client::new(Mode::Asked);
+    client.receive(close);
+    client.receive(b"x");
+    client.answer_all();
+    client.send();
+    assert_eq!(client.ending(), Ending::ShutDown);
+}
+
+#[test]
+fn a_client_that_waits_is_told_to_go_on_in_its_turn() {
+    let mut client = Client::new(Mode::AtOnce);
+    client.receive(EXPECTING);
+    assert_eq!(client.sent, CONTINUE);
+    client.receive(b"hello");
+    assert_eq!(client.answers(), ["200 POST /x <hello>"]);
+
+    let mut whole = Client::new(Mode::AtOnce);
+    whole.receive(&[EXPECTING, b"hello"].concat());
+    assert!(!whole.sent.starts_with(CONTINUE), "the body will not be read, it has been");
+
+    let chunked = "PUT /c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n";
+    let chunked = format!("{chunked}Expect: 100-continue\r\n\r\n1\r\na\r\n0\r\n\r\n");
+    let mut whole = Client::new(Mode::AtOnce);
+    whole.receive(chunked.as_bytes());
+    assert_eq!(whole.answers(), ["200 PUT /c <a>"]);
+    assert!(!whole.sent.windows(CONTINUE.len()).any(|part| part == CONTINUE));
+
+    let mut behind = Client::new(Mode::Asked);
+    behind.receive(&[GET, EXPECTING].concat());
+    behind.send();
+    assert!(behind.sent.is_empty());
+    behind.answer_all();
+    behind.send();
+    assert!(behind.sent.ends_with(CONTINUE));
+    assert_eq!(behind.answers(), ["200 GET / <>"]);
+
+    let too_large = "POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n";
+    let mut refused = Client::new(Mode::AtOnce);
+    refused.receive(format!("{too_large}Content-Length: 65537\r\n\r\n").as_bytes());
+    assert!(refused.sent.starts_with(b"HTTP/1.1 413 "));
+}
+
+#[test]
+fn idle_connections_hold_no_buffers() {
+    for mode in [Mode::AtOnce, Mode::Reversed] {
+        let mut client = Client::new(mode);
+        let chunks = [CHUNKED_HEAD, b"5\r\nhello\r\n0\r\n\r\n"].concat();
+        let all = [GET, POST_HEAD, b"hello", &chunks, GET].concat();
+        let mut kept = None;
+        for _ in 0..3 {
+            for byte in &all {
+                client.receive(&[*byte]);
+            }
+            client.receive(&all);
+            // Every buffer is back, and after the first round no other was needed.
+            let count = client.pool.len();
+            assert!(count > 0 && *kept.get_or_insert(count) == count);
+        }
+    }
+}
+
+#[test]
+fn a_request_in_one_piece_borrows_a_buffer_for_its_answer_alone() {
+    let mut client = Client::new(Mode::AtOnce);
+    for _ in 0..3 {
+        client.receive(GET);
+        client.receive(&[POST_HEAD, b"hello"].concat());
+    }
+    assert_eq!(client.pool.len(), 1);
+}

@@ -8,7 +8,7 @@ mod life;
 mod order;
 mod random;
 
-use super::connection::{Answer, Connection, SendFailed, Turn};
+use super::connection::{Answer, Connection, Ending, SendFailed, Timeouts, Turn};
 use super::head::{Method, Request};
 use super::pool::BufferPool;
 use super::reply::{self, Frame};
@@ -52,7 +52,7 @@ impl Client {
         act: impl FnOnce(&mut Connection, &mut Turn<'_>, &mut dyn FnMut(Handed<'_>) -> Answer),
     ) {
         let Client { connection, pool, now, mode, pending, handled, .. } = self;
-        let mut turn = Turn { now: *now, date: DATE, pool };
+        let mut turn = Turn { now: *now, date: DATE, timeouts: &Timeouts::DEFAULT, pool };
         let mut handler = |(request, slot, out): Handed<'_>| {
             *handled += 1;
             let body = echo(request);
@@ -105,7 +105,8 @@ impl Client {
     }
 
     fn answer(&mut self, slot: u32, body: &[u8]) -> bool {
-        let mut turn = Turn { now: self.now, date: DATE, pool: &mut self.pool };
+        let mut turn =
+            Turn { now: self.now, date: DATE, timeouts: &Timeouts::DEFAULT, pool: &mut self.pool };
         self.connection.answer(slot, &mut turn, |out, frame| write_echo(out, body, frame))
     }
 
@@ -118,14 +119,20 @@ impl Client {
     }
 
     fn sent_back(&mut self, buffer: Vec<u8>, result: Result<usize, SendFailed>) {
-        let mut turn = Turn { now: self.now, date: DATE, pool: &mut self.pool };
+        let mut turn =
+            Turn { now: self.now, date: DATE, timeouts: &Timeouts::DEFAULT, pool: &mut self.pool };
         self.connection.sent(buffer, result, &mut turn);
     }
 
     fn peer_closed(&mut self) {
-        let mut turn = Turn { now: self.now, date: DATE, pool: &mut self.pool };
+        let mut turn =
+            Turn { now: self.now, date: DATE, timeouts: &Timeouts::DEFAULT, pool: &mut self.pool };
         self.connection.peer_closed(&mut turn);
         self.go_on();
+    }
+
+    fn ending(&self) -> Ending {
+        self.connection.ending()
     }
 
     fn answers(&self) -> Vec<String> {

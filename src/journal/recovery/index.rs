@@ -1,8 +1,7 @@
 //! Where each user's unapplied records are: made once at a start, never changed, shared by all who
 //! read users back. Sorted rather than hashed: no users' ids can make it slow.
 //!
-//! Limits: 16 bytes for each record; [`UNAPPLIED_BYTES_MAX`](crate::base::limits::UNAPPLIED_BYTES_MAX)
-//! of journal hold about 1.3 million.
+//! Limits: 16 bytes for each record; the 256 MiB that may be unapplied hold about 1.5 million.
 
 use super::super::disk::{DiskError, DiskRead};
 use super::super::record::frames;

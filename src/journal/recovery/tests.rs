@@ -105,10 +105,33 @@ fn a_torn_tail_is_cut_and_the_next_segment_is_opened_behind_it() {
     let again = recover_after(&disk, 100).unwrap();
     assert_eq!(again.start.next, Sequence(found.header.first.0 + 1));
     let first = found.header.first.0;
-    let mut tail = Tail::seek(&disk, SET, Sequence(first), Vec::new()).unwrap();
-    let mut batch = tail.next(&disk, Sequence(first)).unwrap().unwrap();
-    let (sequence, record) = batch.next().unwrap();
-    assert_eq!((sequence.0, record.unwrap().revision().counter), (first, 9_000));
+    for from in [1, first] {
+        let mut tail = Tail::seek(&disk, SET, Sequence(from), Vec::new()).unwrap();
+        let mut last = None;
+        while let Some(batch) = tail.next(&disk, Sequence(first)).unwrap() {
+            last = batch.map(|(at, record)| (at.0, record.unwrap().revision().counter)).last();
+        }
+        assert_eq!(last, Some((first, 9_000)), "read from {from}");
+    }
+}
+
+#[test]
+fn a_batch_of_another_past_does_not_follow() {
+    let start = |disk: &ModelDisk| recover_after(disk, 0).unwrap().start;
+    let (mut one, mut other) = (journal(), journal());
+    let begin = start(&one);
+    live(&mut one, begin.clone(), &[vec![501], vec![502]], true);
+    live(&mut other, begin, &[vec![901], vec![902]], true);
+    let (at, found) = *batches(&mut other, LAST).last().unwrap();
+    assert_eq!(batches(&mut one, LAST).last().unwrap().0, at, "the same place and sequence");
+    let stranger = other.image(LAST)[at..at + found.encoded_bytes].to_vec();
+    one.image(LAST)[at..at + found.encoded_bytes].copy_from_slice(&stranger);
+    let found = recover_after(&one, 0).unwrap();
+    assert_eq!(found.start.next, Sequence(502), "whole, of this set, but of another chain");
+    let mut tail = Tail::seek(&one, SET, Sequence(501), Vec::new()).unwrap();
+    assert!(tail.next(&one, Sequence(502)).unwrap().is_some());
+    let missing = TailError::Missing(SegmentId(LAST), Sequence(502));
+    assert_eq!(tail.next(&one, Sequence(502)).unwrap_err(), missing);
 }
 
 #[test]
@@ -122,6 +145,25 @@ fn stale_data_behind_the_end_is_void() {
     let found = recover_after(&disk, 0).unwrap();
     assert_eq!((found.start.next, found.start.active), (Sequence(501), None));
     assert_eq!(found.report.bytes_cut, u64::try_from(stale.len()).unwrap() - 4);
+}
+
+#[test]
+fn a_segment_of_another_past_is_damage() {
+    let (mut one, mut other) = (journal(), journal());
+    let begin = recover_after(&one, 0).unwrap().start;
+    let past = |ids: u64| -> Vec<Vec<u64>> {
+        (0..20).map(|batch| (ids + batch * 20..ids + batch * 20 + 20).collect()).collect()
+    };
+    live(&mut one, begin.clone(), &past(501), true);
+    live(&mut other, begin, &past(901), true);
+    let first = batches(&mut one, 4)[0].1.header.first;
+    assert_eq!(batches(&mut other, 4)[0].1.header.first, first);
+    other.image(4).clone_into(one.image(4));
+    // It does not follow what is before it, and what is behind it does not follow it.
+    let last = Sequence(first.0 - 1);
+    let found = damage(&one, 0);
+    assert_eq!(found[..1], lost(4, DamageKind::MissingSegment, last, last));
+    assert_eq!((found.len(), found[1].segment), (2, SegmentId(5)));
 }
 
 #[test]
@@ -311,10 +353,89 @@ proptest::proptest! {
         let strict = recover_after(&disk, 0);
         if let Ok(found) = recover(&disk, options) {
             assert!(found.start.next <= Sequence(501));
-            let missing: u64 =
-                found.report.lost.iter().map(|d| d.last.map_or(0, |last| last.0 - d.first.0 + 1)).sum();
+            let count = |lost: &Damage| lost.last.map_or(0, |last| last.0 - lost.first.0 + 1);
+            let missing: u64 = found.report.lost.iter().map(count).sum();
             assert_eq!(found.report.unapplied + missing, found.start.next.0 - 1);
             assert_eq!(strict.is_ok(), found.report.lost.is_empty());
         }
     }
+}
+
+/// Segment images that are made once and only read.
+struct Images(Vec<Vec<u8>>);
+
+impl DiskRead for Images {
+    fn segments(&self) -> Result<Vec<SegmentId>, DiskError> {
+        Ok((1..).map(SegmentId).take(self.0.len()).collect())
+    }
+
+    fn bytes(&self, segment: SegmentId) -> Result<u64, DiskError> {
+        Ok(u64::try_from(self.image(segment).len()).unwrap())
+    }
+
+    fn read_at(
+        &self,
+        segment: SegmentId,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<usize, DiskError> {
+        let rest = &self.image(segment)[usize::try_from(offset).unwrap()..];
+        let count = rest.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&rest[..count]);
+        Ok(count)
+    }
+}
+
+impl Images {
+    fn image(&self, segment: SegmentId) -> &[u8] {
+        &self.0[usize::try_from(segment.0).unwrap() - 1]
+    }
+}
+
+/// As many unapplied records as the bound allows: full segments of batches of 64 KiB.
+fn full_journal() -> (Images, u64) {
+    let per_batch = 300;
+    let (mut images, mut next, mut chain) = (Vec::new(), 1, SET.tag());
+    let segment_bytes = usize::try_from(crate::base::limits::SEGMENT_BYTES).unwrap();
+    for segment in 1..=4 {
+        let mut image = vec![0; 8_192];
+        let headers = SegmentHeader { set: SET, segment: SegmentId(segment) }.encode();
+        image[..64].copy_from_slice(&headers);
+        image[4_096..4_160].copy_from_slice(&headers);
+        let mut header = batch::BatchHeader {
+            chain,
+            first: Sequence(next),
+            count: 0,
+            durable: Sequence(next - 1),
+            newest: WallMs(0),
+        };
+        Opening::append(SET.tag(), header, header.first, &mut image);
+        while image.len() + batch::ENCODED_BYTES_MAX < segment_bytes {
+            let mut records = Vec::new();
+            for id in next..next + per_batch {
+                append_record(id, 100, &mut records);
+            }
+            header.first = Sequence(next);
+            header.count = u32::try_from(per_batch).unwrap();
+            header.chain = chain;
+            chain = batch::append(SET.tag(), &header, &records, &mut image);
+            next += per_batch;
+        }
+        image.resize(segment_bytes, 0);
+        images.push(image);
+    }
+    (Images(images), next)
+}
+
+#[test]
+fn as_much_as_may_be_unapplied_is_indexed_in_well_under_a_second() {
+    let (images, next) = full_journal();
+    let begun = std::time::Instant::now();
+    let found = recover(&images, options(0)).unwrap();
+    let taken = begun.elapsed();
+    println!("{} records in 256 MiB indexed in {taken:?}", found.unapplied.len());
+    assert_eq!(found.start.next, Sequence(next));
+    assert_eq!(u64::try_from(found.unapplied.len()).unwrap(), next - 1);
+    // On an idle machine it is a tenth of this; a shared one may be slow, not hopeless.
+    assert!(taken.as_secs() < 5, "{taken:?}");
 }

@@ -1,0 +1,101 @@
+//! Replies of the admin API: JSON, or a text for machines. Errors look as those of the data API.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::input::BadInput;
+use crate::http::reply::{self, Frame};
+
+const JSON: &str = "application/json";
+
+/// Seconds after which a client may come again, on every 503 and 429.
+const RETRY_AFTER_S: &[u8] = b"1";
+
+/// One reply, before its frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// The HTTP status.
+    pub(super) status: u16,
+    content_type: &'static str,
+    /// The whole body.
+    pub(super) body: Vec<u8>,
+    /// The methods of the route, where they are told.
+    allow: Option<&'static str>,
+}
+
+impl Answer {
+    /// A value as JSON.
+    pub(super) fn json(status: u16, value: &impl Serialize) -> Answer {
+        let body = serde_json::to_vec(value).expect("our own values serialize");
+        Answer { status, content_type: JSON, body, allow: None }
+    }
+
+    /// A text of another type.
+    pub(super) fn text(content_type: &'static str, text: impl Into<Vec<u8>>) -> Answer {
+        Answer { status: 200, content_type, body: text.into(), allow: None }
+    }
+
+    /// `{"error":{"code","field"}}`, `field` only where there is one.
+    pub(super) fn error(status: u16, code: &str, field: Option<&str>) -> Answer {
+        Answer::json(status, &error_value(code, field))
+    }
+
+    /// As [`Answer::error`], with a line for each error beside it.
+    pub(super) fn errors(status: u16, code: &str, lines: &[String]) -> Answer {
+        let mut value = error_value(code, None);
+        value["errors"] = json!(lines);
+        Answer::json(status, &value)
+    }
+
+    /// 404.
+    pub(super) fn not_found() -> Answer {
+        Answer::error(404, "not_found", None)
+    }
+
+    /// 503: come again.
+    pub(super) fn unavailable(code: &str) -> Answer {
+        Answer::error(503, code, None)
+    }
+
+    /// 405, with the methods that the route has.
+    pub(super) fn method_not_allowed(allow: &'static str) -> Answer {
+        Answer { allow: Some(allow), ..Answer::error(405, "method_not_allowed", None) }
+    }
+
+    /// 204: the methods that the route has.
+    pub(super) fn options(allow: &'static str) -> Answer {
+        Answer { status: 204, content_type: JSON, body: Vec::new(), allow: Some(allow) }
+    }
+
+    /// Appends the whole reply. None is stored by a cache.
+    pub(super) fn write(&self, out: &mut Vec<u8>, frame: &Frame<'_>) {
+        reply::start(out, self.status, frame);
+        reply::field(out, "Cache-Control", b"no-store");
+        match self.status {
+            401 => reply::field(out, "WWW-Authenticate", b"Bearer"),
+            429 | 503 => reply::field(out, "Retry-After", RETRY_AFTER_S),
+            _ => {}
+        }
+        if let Some(allow) = self.allow {
+            reply::field(out, "Allow", allow.as_bytes());
+        }
+        if self.status == 204 {
+            reply::end_without_body(out);
+        } else {
+            reply::end_with_body(out, self.content_type, &self.body, frame);
+        }
+    }
+}
+
+impl From<BadInput> for Answer {
+    fn from(bad: BadInput) -> Answer {
+        Answer::error(400, bad.code, bad.field)
+    }
+}
+
+fn error_value(code: &str, field: Option<&str>) -> Value {
+    match field {
+        Some(field) => json!({ "error": { "code": code, "field": field } }),
+        None => json!({ "error": { "code": code } }),
+    }
+}

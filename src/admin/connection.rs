@@ -1,0 +1,146 @@
+//! One connection on a thread of its own: blocking reads and writes around the same HTTP machine
+//! that the shards drive. Its deadlines are that machine's.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::Shutdown;
+use std::time::Duration;
+
+use super::service::Service;
+use super::socket::Stream;
+use crate::base::limits::WRITE_STALL_TIMEOUT_MS;
+use crate::base::time::MonoNs;
+use crate::http::connection::{
+    self as machine, Connection, Ending, Expiry, SendFailed, Timeouts, Turn,
+};
+use crate::http::head::Request;
+use crate::http::pool::BufferPool;
+use crate::http::reply::ImfDate;
+use crate::runtime::clocks;
+
+/// Bytes of one read.
+const READ_BYTES: usize = 16 * 1_024;
+/// Buffers that a connection keeps: one comes in, one goes out.
+const BUFFERS: usize = 2;
+/// `[limits]` is for visitors; operators have the defaults.
+const TIMEOUTS: Timeouts = Timeouts::DEFAULT;
+
+/// Serves a connection until it ends. `peer` is who is there, for the audit.
+pub(super) fn serve(stream: Stream, peer: &str, service: &Service) {
+    let timeout = Duration::from_millis(WRITE_STALL_TIMEOUT_MS);
+    if stream.set_write_timeout(timeout).is_err() {
+        return;
+    }
+    let now = clocks::mono();
+    let mut conversation = Conversation {
+        stream,
+        connection: Connection::new(now),
+        pool: BufferPool::new(BUFFERS),
+        date: ImfDate::of(clocks::wall()),
+        now,
+        peer,
+        service,
+    };
+    let mut bytes = vec![0; READ_BYTES];
+    while conversation.turn(&mut bytes) {}
+}
+
+struct Conversation<'s> {
+    stream: Stream,
+    connection: Connection,
+    pool: BufferPool,
+    date: ImfDate,
+    now: MonoNs,
+    peer: &'s str,
+    service: &'s Service,
+}
+
+impl Conversation<'_> {
+    /// Waits for bytes or a deadline and acts on it; false once the connection has ended.
+    fn turn(&mut self, bytes: &mut [u8]) -> bool {
+        let arrived = match self.wait() {
+            Some(timeout) if self.stream.set_read_timeout(timeout).is_ok() => {
+                self.stream.read(bytes)
+            }
+            Some(_) => return false,
+            None => Err(io::ErrorKind::TimedOut.into()),
+        };
+        self.now = clocks::mono();
+        self.date.refresh(clocks::wall());
+        let mut turn = turn_of(self.now, &self.date, &mut self.pool);
+        match arrived {
+            Ok(0) => self.connection.peer_closed(&mut turn),
+            Ok(count) => {
+                let mut handler = handler(self.service, self.peer, turn.date);
+                self.connection.receive(&bytes[..count], &mut turn, &mut handler);
+            }
+            Err(error) if is_timeout(&error) => match self.connection.expire(&mut turn) {
+                Expiry::Nothing | Expiry::Answered => {}
+                Expiry::Closed | Expiry::Reset => return false,
+            },
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return false,
+        }
+        self.send_all() && self.go_on()
+    }
+
+    /// How long to wait for bytes; `None` where a deadline has passed.
+    fn wait(&self) -> Option<Duration> {
+        let Some(deadline) = self.connection.deadline(&TIMEOUTS) else {
+            return Some(Duration::from_millis(WRITE_STALL_TIMEOUT_MS));
+        };
+        let left_ns = deadline.0.saturating_sub(clocks::mono().0);
+        // Shorter waits than a microsecond would be taken for none at all.
+        (left_ns > 0).then(|| Duration::from_nanos(left_ns.max(1_000)))
+    }
+
+    /// Sends what is due, and works off requests that had to wait for that.
+    fn send_all(&mut self) -> bool {
+        loop {
+            while let Some(buffer) = self.connection.take_output(self.now) {
+                let sent = self.stream.write_all(&buffer);
+                let result = sent.map(|()| buffer.len()).map_err(|_| SendFailed);
+                self.now = clocks::mono();
+                let mut turn = turn_of(self.now, &self.date, &mut self.pool);
+                self.connection.sent(buffer, result, &mut turn);
+            }
+            if !self.connection.can_resume() {
+                return true;
+            }
+            let mut turn = turn_of(self.now, &self.date, &mut self.pool);
+            let mut handler = handler(self.service, self.peer, turn.date);
+            self.connection.resume(&mut turn, &mut handler);
+        }
+    }
+
+    fn go_on(&mut self) -> bool {
+        match self.connection.ending() {
+            Ending::Open => true,
+            Ending::Close => false,
+            Ending::ShutDown => {
+                self.connection.shut_down(self.now);
+                self.stream.shutdown(Shutdown::Write).is_ok()
+            }
+        }
+    }
+}
+
+fn turn_of<'t>(now: MonoNs, date: &'t ImfDate, pool: &'t mut BufferPool) -> Turn<'t> {
+    Turn { now, date: date.as_str(), pool, timeouts: &TIMEOUTS }
+}
+
+/// Answers each request at once: nobody else waits for this thread.
+fn handler<'h>(
+    service: &'h Service,
+    peer: &'h str,
+    date: &'h str,
+) -> impl FnMut(&Request<'_>, u32, &mut Vec<u8>) -> machine::Answer + 'h {
+    move |request, _slot, out| {
+        let answer = service.answer(request, peer);
+        answer.write(out, &request.frame(date));
+        machine::Answer::Now
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}

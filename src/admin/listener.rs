@@ -1,0 +1,177 @@
+//! Who gets in: one thread that accepts, and a thread for each connection. The accepting thread
+//! also keeps the node's time for the admin side, since a slew is only right where it is looked at
+//! often.
+//!
+//! Limit: [`ADMIN_CONNECTIONS_MAX`]; one more is answered 503 and closed.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+use std::net::Shutdown;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+
+use super::answer::Answer;
+use super::connection;
+use super::service::Service;
+use super::socket::{Listener, Stream};
+use crate::base::limits::{
+    ADMIN_CLOCK_PERIOD_MS, ADMIN_CONNECTIONS_MAX, ADMIN_STOP_MS, WRITE_STALL_TIMEOUT_MS,
+};
+use crate::http::reply::{Frame, ImfDate};
+use crate::runtime::clocks;
+use crate::telemetry::log::{Message, Value};
+
+/// After a failed accept the listener rests this long: descriptors are not there again at once.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// The open connections, each by a handle that can end it.
+#[derive(Debug, Default)]
+struct Open {
+    streams: Mutex<BTreeMap<u64, Stream>>,
+    closed: Condvar,
+}
+
+impl Open {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Stream>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes its connection out of the table, however its thread ends.
+struct Seat {
+    open: Arc<Open>,
+    number: u64,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.open.lock().remove(&self.number);
+        self.open.closed.notify_all();
+    }
+}
+
+/// The accepting thread.
+#[derive(Debug)]
+pub(super) struct Running {
+    thread: JoinHandle<()>,
+    stop: Arc<OwnedFd>,
+    open: Arc<Open>,
+}
+
+impl Running {
+    /// Starts accepting.
+    pub(super) fn start(listener: Listener, service: Arc<Service>) -> io::Result<Running> {
+        let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
+        let open = Arc::new(Open::default());
+        let mut acceptor = Acceptor {
+            listener,
+            service,
+            stop: Arc::clone(&stop),
+            open: Arc::clone(&open),
+            next: 0,
+        };
+        let thread = Builder::new().name("admin".to_owned()).spawn(move || acceptor.run())?;
+        Ok(Running { thread, stop, open })
+    }
+
+    /// Accepts no more, lets answers finish, ends.
+    pub(super) fn stop(self) {
+        // Adding 1 to an eventfd fails only at 2^64 - 1.
+        let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
+        // A thread that panicked has aborted the process.
+        let _ = self.thread.join();
+        let open = self.open.lock();
+        for stream in open.values() {
+            // What is being answered still is; then the connection finds its peer gone.
+            let _ = stream.shutdown(Shutdown::Read);
+        }
+        let limit = Duration::from_millis(ADMIN_STOP_MS);
+        let waited = self.open.closed.wait_timeout_while(open, limit, |open| !open.is_empty());
+        let (open, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        for stream in open.values() {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+struct Acceptor {
+    listener: Listener,
+    service: Arc<Service>,
+    stop: Arc<OwnedFd>,
+    open: Arc<Open>,
+    next: u64,
+}
+
+impl Acceptor {
+    fn run(&mut self) {
+        let period = Duration::from_millis(ADMIN_CLOCK_PERIOD_MS);
+        let timeout = Timespec::try_from(period).expect("a quarter of a second fits");
+        loop {
+            self.service.observe_clock();
+            let mut awaited = [
+                PollFd::from_borrowed_fd(self.listener.as_fd(), PollFlags::IN),
+                PollFd::new(&*self.stop, PollFlags::IN),
+            ];
+            // An interrupted wait is as good as one that is over.
+            let _ = poll(&mut awaited, Some(&timeout));
+            let [connections, stop] = awaited.map(|one| !one.revents().is_empty());
+            if stop {
+                return;
+            }
+            if connections {
+                self.accept();
+            }
+        }
+    }
+
+    fn accept(&mut self) {
+        match self.listener.accept() {
+            Ok((stream, peer)) => self.admit(stream, peer),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // The client has gone before it was taken.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => self.tell_and_rest(&error),
+        }
+    }
+
+    fn admit(&mut self, stream: Stream, peer: String) {
+        let Ok(handle) = stream.try_clone() else { return };
+        let mut open = self.open.lock();
+        if open.len() >= ADMIN_CONNECTIONS_MAX {
+            drop(open);
+            return refuse(stream);
+        }
+        self.next += 1;
+        open.insert(self.next, handle);
+        drop(open);
+        let seat = Seat { open: Arc::clone(&self.open), number: self.next };
+        let service = Arc::clone(&self.service);
+        let spawned = Builder::new().name("admin-client".to_owned()).spawn(move || {
+            let _seat = seat;
+            connection::serve(stream, &peer, &service);
+        });
+        if let Err(error) = spawned {
+            self.tell_and_rest(&error);
+        }
+    }
+
+    fn tell_and_rest(&self, error: &io::Error) {
+        let text = error.to_string();
+        self.service.tell(Message::AcceptFailed, &[("error", Value::Text(&text))]);
+        std::thread::sleep(ACCEPT_REST);
+    }
+}
+
+/// One too many: told so without waiting for its request.
+fn refuse(mut stream: Stream) {
+    let date = ImfDate::of(clocks::wall());
+    let frame = Frame { date: date.as_str(), close: true, head_only: false, http_1_0: false };
+    let mut out = Vec::new();
+    Answer::unavailable("too_many_connections").write(&mut out, &frame);
+    let _ = stream.set_write_timeout(Duration::from_millis(WRITE_STALL_TIMEOUT_MS));
+    let _ = stream.write_all(&out);
+}

@@ -1,0 +1,120 @@
+//! `GET /metrics`: every shard's numbers, and the node's own, in Prometheus' text format.
+
+use std::sync::atomic::Ordering;
+
+use sha2::{Digest as _, Sha256};
+
+use super::answer::Answer;
+use super::service::Service;
+use crate::config::Config;
+use crate::telemetry::counters::Kind;
+use crate::telemetry::text::{CONTENT_TYPE, NodeMetric, render};
+
+/// Answers.
+pub(super) fn answer(service: &Service) -> Answer {
+    let published = service.publisher.current();
+    let config_hash = hash_of(&service.publisher.config());
+    let build = [("version", env!("CARGO_PKG_VERSION"))];
+    let config = [("hash", config_hash.as_str())];
+    let mut metrics = Vec::new();
+    push_journal(&mut metrics, service);
+    push_writer(&mut metrics, service);
+    push_node(&mut metrics, service);
+    let version = published.snapshot.version;
+    metrics.push(gauge("catalog_version", "Version of the current catalog.", version));
+    let known = u64::try_from(published.popups.len()).unwrap_or(u64::MAX);
+    metrics.push(gauge("catalog_popups", "Popups in the catalog, archived ones too.", known));
+    metrics.push(NodeMetric {
+        labels: &config,
+        ..gauge("config_info", "Hash of the running configuration.", 1)
+    });
+    metrics.push(NodeMetric { labels: &build, ..gauge("build_info", "This binary.", 1) });
+    let mut text = String::with_capacity(64 * 1_024);
+    render(&mut text, &service.counters, &metrics);
+    Answer::text(CONTENT_TYPE, text)
+}
+
+fn gauge(name: &'static str, help: &'static str, value: u64) -> NodeMetric<'static> {
+    NodeMetric { name, kind: Kind::Gauge, help, labels: &[], value }
+}
+
+fn counter(name: &'static str, help: &'static str, value: u64) -> NodeMetric<'static> {
+    NodeMetric { kind: Kind::Counter, ..gauge(name, help, value) }
+}
+
+fn push_journal(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
+    let gauges = service.mesh.journal.gauges();
+    let segments = u64::try_from(gauges.segments).unwrap_or(u64::MAX);
+    metrics.extend([
+        counter("journal_written_sequence", "Last record in the journal's file.", gauges.written.0),
+        counter("journal_synced_sequence", "Last record that is synced.", gauges.synced.0),
+        gauge("journal_accepting", "1 while records are taken.", u64::from(gauges.is_accepting)),
+        gauge("journal_full", "1 while the disk is full.", u64::from(gauges.is_full)),
+        gauge("journal_unapplied_bytes", "Bytes not in SQL yet.", gauges.unapplied_bytes),
+        gauge("journal_disk_bytes", "Bytes of the journal's files.", gauges.total_bytes),
+        gauge("journal_segments", "The journal's files.", segments),
+        counter("journal_failures_total", "Writes and syncs that failed.", gauges.failures),
+    ]);
+}
+
+fn push_writer(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
+    let figures = &service.figures;
+    let of = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
+    let written = service.mesh.journal.written().0;
+    let applied = service.mesh.journal.applied().0;
+    let is_halted = figures.is_halted.load(Ordering::Relaxed);
+    metrics.extend([
+        counter("sql_applied_sequence", "Last record that is in SQL.", applied),
+        gauge("sql_lag_records", "Records not in SQL yet.", written.saturating_sub(applied)),
+        counter("sql_transactions_total", "Transactions committed.", of(&figures.transactions)),
+        counter("sql_records_total", "Records applied.", of(&figures.records)),
+        counter("sql_duplicates_total", "Records there already.", of(&figures.duplicates)),
+        counter("sql_failures_total", "Transactions that failed.", of(&figures.failures)),
+        gauge("sql_halted", "1 where applying has ended for good.", u64::from(is_halted)),
+    ]);
+}
+
+fn push_node(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
+    let started_s = u64::try_from(service.started.1.0 / 1_000).unwrap_or(0);
+    let shards = u64::from(service.topology.shards);
+    metrics.extend([
+        gauge("ready", "1 while the node takes traffic.", u64::from(service.is_ready())),
+        gauge("shards", "Shards of this node.", shards),
+        gauge("start_time_seconds", "When this process started, since 1970.", started_s),
+        gauge("resident_memory_bytes", "Memory of this process.", resident_bytes()),
+        gauge(
+            "clock_ahead_ms",
+            "How far the node's time is ahead of the wall clock; 0 where it is behind.",
+            u64::try_from(service.clock_ahead_ms()).unwrap_or(0),
+        ),
+    ]);
+}
+
+/// Resident memory, as the kernel counts it; 0 where it does not say.
+fn resident_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok());
+    let page_bytes = u64::try_from(rustix::param::page_size()).unwrap_or(0);
+    pages.unwrap_or(0).saturating_mul(page_bytes)
+}
+
+/// The same for equal configurations. Secrets are not in the `Debug` text, so not in the hash.
+fn hash_of(config: &Config) -> String {
+    let digest = Sha256::digest(format!("{config:?}").as_bytes());
+    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_tells_configurations_apart_and_memory_is_read() {
+        let one = Config::default();
+        let other = Config { max_per_day: 1, ..Config::default() };
+        assert_eq!(hash_of(&one), hash_of(&one.clone()));
+        assert_ne!(hash_of(&one), hash_of(&other));
+        assert!(resident_bytes() > 1 << 20);
+    }
+}

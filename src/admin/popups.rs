@@ -1,0 +1,138 @@
+//! Popups for people: as they are stored, as decisions see them, and how they came to be so.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::input::told;
+use super::publisher::{Known, Published, status_word};
+use super::service::{Service, refused};
+use crate::base::ids::PopupKey;
+use crate::catalog::snapshot::Status;
+use crate::store::Origin;
+
+/// One popup, as it is told.
+#[derive(Serialize)]
+struct Told<'a> {
+    id: &'a str,
+    version: u32,
+    /// What its definition says.
+    status: &'static str,
+    /// What wins over that, if anything.
+    #[serde(rename = "override")]
+    status_override: Option<&'static str>,
+    /// What decisions go by.
+    effective_status: &'static str,
+    origin: &'static str,
+    placement: Vec<&'a str>,
+    priority: i64,
+    schedule: Schedule<'a>,
+    definition: &'a RawValue,
+}
+
+/// Every popup.
+#[derive(Serialize)]
+struct List<'a> {
+    catalog_version: u64,
+    popups: &'a [Told<'a>],
+}
+
+#[derive(Serialize)]
+struct Schedule<'a> {
+    starts_at: Option<Value>,
+    ends_at: Option<Value>,
+    windows: Option<&'a RawValue>,
+    tz: Option<&'a RawValue>,
+}
+
+/// The members of a definition that are told as they are written.
+#[derive(Deserialize)]
+struct Written<'a> {
+    #[serde(borrow)]
+    windows: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tz: Option<&'a RawValue>,
+}
+
+/// `GET /v1/popups`
+pub(super) fn list(service: &Service) -> Answer {
+    let published = service.publisher.current();
+    let told: Vec<Told<'_>> =
+        published.popups.iter().map(|known| told_popup(&published, known)).collect();
+    Answer::json(200, &List { catalog_version: published.snapshot.version, popups: &told })
+}
+
+/// `GET /v1/popups/{id}`
+pub(super) fn one(service: &Service, id: &str) -> Answer {
+    let published = service.publisher.current();
+    match published.popups.binary_search_by(|known| known.stored.id.as_str().cmp(id)) {
+        Ok(index) => Answer::json(200, &told_popup(&published, &published.popups[index])),
+        Err(_) => Answer::not_found(),
+    }
+}
+
+/// `POST /v1/popups/{id}/pause` and `resume`: answered when every shard decides by it.
+pub(super) fn set_status(service: &Service, id: &str, status: Status, who: &str) -> Answer {
+    match service.publisher.set_status(id, status, who) {
+        Ok(known) => {
+            let published = service.publisher.current();
+            Answer::json(200, &told_popup(&published, &known))
+        }
+        Err(error) => refused(&error),
+    }
+}
+
+/// `GET /v1/popups/{id}/history`, newest first.
+pub(super) fn history(service: &Service, id: &str) -> Answer {
+    if service.publisher.current().snapshot.popup(PopupKey::of(id)).is_none() {
+        return Answer::not_found();
+    }
+    match service.reader().history(id) {
+        Ok(entries) => {
+            let raw = |text: &str| -> Value { serde_json::from_str(text).unwrap_or(Value::Null) };
+            let history: Vec<Value> = entries
+                .iter()
+                .map(|entry| {
+                    json!({
+                        "version": entry.version,
+                        "change": entry.change,
+                        "at": told(entry.at),
+                        "who": entry.who,
+                        "diff": raw(&entry.diff),
+                        "definition": raw(&entry.text),
+                    })
+                })
+                .collect();
+            Answer::json(200, &json!({ "id": id, "history": history }))
+        }
+        Err(error) => service.sql_failed(&error),
+    }
+}
+
+fn told_popup<'a>(published: &'a Published, known: &'a Known) -> Told<'a> {
+    let stored = &known.stored;
+    let popup = published.snapshot.popup(PopupKey::of(&stored.id));
+    let popup = popup.expect("a snapshot has every popup that is known");
+    let written: Written<'_> = serde_json::from_str(&stored.text).expect("the text was read");
+    Told {
+        id: &stored.id,
+        version: stored.version,
+        status: status_word(known.definition.status()),
+        status_override: stored.status_override.map(status_word),
+        effective_status: status_word(known.status()),
+        origin: match stored.origin {
+            Origin::File => "file",
+            Origin::Api => "api",
+        },
+        placement: popup.placements.iter().map(AsRef::as_ref).collect(),
+        priority: popup.priority,
+        schedule: Schedule {
+            starts_at: popup.starts_at.map(told),
+            ends_at: popup.ends_at.map(told),
+            windows: written.windows,
+            tz: written.tz,
+        },
+        definition: serde_json::from_str(&stored.text).expect("the text was read"),
+    }
+}

@@ -1,0 +1,57 @@
+//! The popups file: read whole, bounded, and parsed by its ending. Knows files; what is right in
+//! them is the catalog's.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use crate::base::limits::POPUPS_FILE_BYTES_MAX;
+use crate::catalog::source::{Definition, SourceError, parse_json, parse_toml};
+
+/// Why a popups file gives no popups.
+#[derive(Debug, thiserror::Error)]
+pub enum PopupsFileError {
+    /// It can't be read, or is larger than [`POPUPS_FILE_BYTES_MAX`].
+    #[error("can't be read: {0}")]
+    Unreadable(#[from] io::Error),
+    /// What it says is wrong; every error of it.
+    #[error("{} errors", .0.len())]
+    Refused(Vec<SourceError>),
+}
+
+/// Reads one file of popups: JSON where its name ends in `.json`, else TOML.
+///
+/// # Errors
+/// [`PopupsFileError`], with every error of the text.
+pub fn read(path: &Path) -> Result<Vec<Definition>, PopupsFileError> {
+    let text = read_bounded(path, POPUPS_FILE_BYTES_MAX)?;
+    let is_json = path.extension().is_some_and(|extension| extension == "json");
+    let parsed = if is_json { parse_json(&text) } else { parse_toml(&text) };
+    parsed.map_err(PopupsFileError::Refused)
+}
+
+fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<String> {
+    let mut text = String::new();
+    let read = File::open(path)?.take(bytes_max + 1).read_to_string(&mut text)?;
+    if u64::try_from(read).is_ok_and(|bytes| bytes > bytes_max) {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_up_to_its_bound() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("popups.toml");
+        std::fs::write(&path, "12345").unwrap();
+        assert_eq!(read_bounded(&path, 5).unwrap(), "12345");
+        let error = read_bounded(&path, 4).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        let endless = read_bounded(Path::new("/dev/zero"), 100).unwrap_err();
+        assert_eq!(endless.kind(), io::ErrorKind::FileTooLarge);
+    }
+}

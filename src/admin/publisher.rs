@@ -1,0 +1,334 @@
+//! The one way by which popups and reloadable settings change: at start, at reload, by an operator.
+//! Owns the connection for catalog writes, the running configuration and the current catalog.
+//!
+//! ```text
+//! file, settings -> parsed -> compiled aside -> stored -> swapped on every shard -> current
+//! ```
+//!
+//! Whole or nothing: whatever fails before `stored` changes nothing. From `stored` on a change
+//! holds, also where a shard is too slow to say so. Changes are serialised. Must not know requests.
+
+mod prepare;
+mod refusal;
+#[cfg(test)]
+mod tests;
+
+use std::io::IsTerminal as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use super::shards;
+use crate::api::access::Access;
+use crate::api::cors::Cors;
+use crate::base::time::WallMs;
+use crate::catalog::lint::lint;
+use crate::catalog::snapshot::{Settings, Snapshot, Status};
+use crate::catalog::source::Definition;
+use crate::config::{Config, Difference, LogFormat, reloadable_difference};
+use crate::runtime::clocks;
+use crate::runtime::log_thread::stamp_now;
+use crate::runtime::mesh::Mesh;
+use crate::shard::control::Command;
+use crate::shard::view::Rules;
+use crate::store::{Store, StoredPopup};
+use crate::telemetry::log::{Field, Log, Message, Value};
+use prepare::{compile_all, prepare};
+
+pub use refusal::{ConfigRefused, PublishError};
+
+/// Reads the configuration anew, from all its layers.
+pub type ReadConfig = Box<dyn Fn() -> Result<Config, ConfigRefused> + Send + Sync>;
+
+/// A popup as it is stored, with its definition read.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// What the store has.
+    pub stored: StoredPopup,
+    /// Its text, read.
+    pub definition: Arc<Definition>,
+}
+
+impl Known {
+    /// The status that decisions go by: an operator's, else the definition's.
+    pub fn status(&self) -> Status {
+        self.stored.status_override.unwrap_or(self.definition.status())
+    }
+}
+
+/// The catalog that is current: as decisions see it, and as it is stored. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// What every shard decides by.
+    pub snapshot: Arc<Snapshot>,
+    /// Every popup that was ever stored, sorted by id.
+    pub popups: Arc<[Known]>,
+    /// When it became current.
+    pub at: WallMs,
+}
+
+/// What a reload did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reloaded {
+    /// The catalog's version now.
+    pub version: u64,
+    /// Changed settings that hold from now on.
+    pub applied: Vec<&'static str>,
+    /// Changed settings that wait for a restart.
+    pub waiting: Vec<&'static str>,
+    /// What is allowed in the popups and still can't be meant.
+    pub warnings: Vec<String>,
+}
+
+/// What a publisher is made of.
+pub struct PublisherSetup {
+    /// A connection of its own.
+    pub store: Store,
+    /// The configuration that the node starts with.
+    pub config: Config,
+    /// Reads it anew at reload.
+    pub read_config: ReadConfig,
+    /// The shards that changes go to.
+    pub mesh: Arc<Mesh>,
+    /// Where changes are told.
+    pub log: Log,
+}
+
+/// What only a change may touch.
+struct Changing {
+    store: Store,
+    config: Config,
+}
+
+/// Publishes catalogs and settings to the shards of this node.
+pub struct Publisher {
+    changing: Mutex<Changing>,
+    current: RwLock<Published>,
+    config: RwLock<Arc<Config>>,
+    mesh: Arc<Mesh>,
+    read_config: ReadConfig,
+    log: Log,
+}
+
+impl Publisher {
+    /// Reads the popups for the first time: imports the file, or takes what is stored where none
+    /// is configured. No shard is told: they start with [`Publisher::snapshot`] and
+    /// [`Publisher::rules`].
+    ///
+    /// # Errors
+    /// Where the file or the store fails; then nothing is changed.
+    pub fn load(setup: PublisherSetup) -> Result<Publisher, PublishError> {
+        let PublisherSetup { mut store, config, read_config, mesh, log } = setup;
+        let prepared = prepare(&store, &config, &[], &log)?;
+        let published = prepared.store(&mut store, &config, ("start", 1), &log)?;
+        tell_warnings(&published.snapshot, &log);
+        Ok(Publisher {
+            changing: Mutex::new(Changing { store, config: config.clone() }),
+            current: RwLock::new(published),
+            config: RwLock::new(Arc::new(config)),
+            mesh,
+            read_config,
+            log,
+        })
+    }
+
+    /// The catalog that is current.
+    pub fn current(&self) -> Published {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What every shard decides by.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.current().snapshot
+    }
+
+    /// The configuration that is running.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keys and origins of the running configuration, for the shards' start.
+    pub fn rules(&self) -> Arc<Rules> {
+        Arc::new(rules_of(&self.config()))
+    }
+
+    /// Takes the configuration and the popups file anew. Answers when every shard has them. `who`
+    /// stands in the popups' history.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing has changed, but for `Unconfirmed`.
+    pub fn reload(&self, who: &str) -> Result<Reloaded, PublishError> {
+        let reloaded = self.try_reload(who);
+        match &reloaded {
+            Ok(reloaded) => self.tell_reload(reloaded),
+            Err(error) => {
+                let message = match error {
+                    PublishError::Config(_) => Message::ConfigRefused,
+                    PublishError::Unconfirmed(_) => Message::CatalogUnconfirmed,
+                    _ => Message::CatalogRefused,
+                };
+                for line in error.lines() {
+                    tell(&self.log, message, &[("error", Value::Text(&line))]);
+                }
+            }
+        }
+        reloaded
+    }
+
+    fn try_reload(&self, who: &str) -> Result<Reloaded, PublishError> {
+        let mut changing = self.lock();
+        let new = (self.read_config)()?;
+        let difference = reloadable_difference(&changing.config, &new);
+        let config = &difference.config;
+        let before = self.current();
+        let prepared = prepare(&changing.store, config, &before.popups, &self.log)?;
+        let version = before.snapshot.version + 1;
+        let published = prepared.store(&mut changing.store, config, (who, version), &self.log)?;
+        let warnings = tell_warnings(&published.snapshot, &self.log);
+        changing.config = config.clone();
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config.clone());
+        self.apply_log(&difference);
+        let swapped = self.swap(published);
+        let ruled = self.swap_rules(&difference);
+        swapped.and(ruled)?;
+        let Difference { applied, waiting, .. } = difference;
+        Ok(Reloaded { version, applied, waiting, warnings })
+    }
+
+    /// Sets the status of a popup that wins over its definition's. Answers when every shard decides
+    /// by it; where it holds already, at once.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing has changed, but for `Unconfirmed`.
+    pub fn set_status(&self, id: &str, status: Status, who: &str) -> Result<Known, PublishError> {
+        let mut changing = self.lock();
+        let before = self.current();
+        let found = before.popups.binary_search_by(|known| known.stored.id.as_str().cmp(id));
+        let index = found.map_err(|_| PublishError::NoSuchPopup)?;
+        match before.popups[index].stored.status_override {
+            Some(Status::Archived) => return Err(PublishError::Archived),
+            Some(already) if already == status => return Ok(before.popups[index].clone()),
+            _ => {}
+        }
+        let mut popups = before.popups.to_vec();
+        popups[index].stored.status_override = Some(status);
+        let known = popups[index].clone();
+        let version = before.snapshot.version + 1;
+        let snapshot = compile_all(&popups, settings_of(&changing.config), version)
+            .expect("only a status differs from a catalog that compiled");
+        changing.store.set_override(id, status, who, clocks::wall())?;
+        let fields = [
+            ("popup", Value::Text(id)),
+            ("status", Value::Text(status_word(status))),
+            ("who", Value::Text(who)),
+        ];
+        tell(&self.log, Message::PopupChanged, &fields);
+        self.swap(Published {
+            snapshot: Arc::new(snapshot),
+            popups: popups.into(),
+            at: clocks::wall(),
+        })?;
+        Ok(known)
+    }
+
+    /// A panic ends the process, so a poisoned lock guards what it always did.
+    fn lock(&self) -> MutexGuard<'_, Changing> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a catalog current here and on every shard.
+    fn swap(&self, published: Published) -> Result<(), PublishError> {
+        let snapshot = Arc::clone(&published.snapshot);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = published;
+        self.tell_shards(|| Command::SwapCatalog(Arc::clone(&snapshot)))
+    }
+
+    fn swap_rules(&self, difference: &Difference) -> Result<(), PublishError> {
+        if !difference.applied.iter().any(|key| key.starts_with("cors.")) {
+            return Ok(());
+        }
+        let rules = Arc::new(rules_of(&difference.config));
+        self.tell_shards(|| Command::SwapRules(Arc::clone(&rules)))
+    }
+
+    fn tell_shards(&self, command: impl Fn() -> Command) -> Result<(), PublishError> {
+        shards::ask_all(&self.mesh, command).map_err(PublishError::Unconfirmed)
+    }
+
+    fn apply_log(&self, difference: &Difference) {
+        if difference.applied.iter().any(|key| key.starts_with("log.")) {
+            let log = &difference.config.log;
+            self.log.reload(log.level, is_json(log.format), &log.users);
+        }
+    }
+
+    fn tell_reload(&self, reloaded: &Reloaded) {
+        tell(&self.log, Message::CatalogChanged, &[("version", Value::Number(reloaded.version))]);
+        for (message, keys) in [
+            (Message::ConfigReloaded, &reloaded.applied),
+            (Message::ConfigWaits, &reloaded.waiting),
+        ] {
+            if !keys.is_empty() {
+                tell(&self.log, message, &[("keys", Value::Text(&keys.join(" ")))]);
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Publisher {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Publisher").field("version", &self.current().snapshot.version).finish()
+    }
+}
+
+/// The word of a status.
+pub fn status_word(status: Status) -> &'static str {
+    match status {
+        Status::Draft => "draft",
+        Status::Live => "live",
+        Status::Paused => "paused",
+        Status::Archived => "archived",
+    }
+}
+
+/// Whether log lines are JSON: by default they are, but for a terminal.
+pub fn is_json(format: LogFormat) -> bool {
+    match format {
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+        LogFormat::Auto => !std::io::stderr().is_terminal(),
+    }
+}
+
+/// The settings of decisions.
+pub fn settings_of(config: &Config) -> Settings {
+    let tz = Settings::parse("0s", 0, 0, &config.tz).expect("the configuration has read the zone");
+    Settings {
+        quiet_time: config.quiet_time,
+        max_per_day: config.max_per_day,
+        max_per_session: config.max_per_session,
+        tz: tz.tz,
+    }
+}
+
+/// Keys and origins, by listener: keys are asked for where others than this host can reach it.
+fn rules_of(config: &Config) -> Rules {
+    let access = config.listen.iter().map(|address| {
+        let server = config.keys.server.iter().map(|key| key.expose());
+        let public = config.keys.public.iter().map(|key| key.expose());
+        Access::new(server, public, !address.ip().is_loopback())
+    });
+    let cors = Cors::new(config.cors.origins.clone(), config.cors.max_age);
+    Rules { access: access.collect(), cors }
+}
+
+/// Tells what is allowed and still can't be meant, and gives it as lines.
+fn tell_warnings(snapshot: &Snapshot, log: &Log) -> Vec<String> {
+    let warnings: Vec<String> = lint(snapshot).iter().map(ToString::to_string).collect();
+    for warning in &warnings {
+        tell(log, Message::CatalogLint, &[("warning", Value::Text(warning))]);
+    }
+    warnings
+}
+
+fn tell(log: &Log, message: Message, fields: &[Field<'_>]) {
+    log.write(stamp_now(), message, fields);
+}

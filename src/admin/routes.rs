@@ -1,0 +1,169 @@
+//! Which request goes where. Paths match byte for byte; only the user in the last segment of
+//! `/v1/users/` may be percent-encoded.
+
+use crate::base::limits::POPUP_ID_BYTES_MAX;
+use crate::http::head::Method;
+
+/// A route, with what its path names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Route<'p> {
+    /// `/health`, `/healthz`
+    Health,
+    /// `/readyz`
+    Readyz,
+    /// `/openapi.json`
+    OpenApi,
+    /// `/metrics`
+    Metrics,
+    /// `/v1/status`
+    Status,
+    /// `/v1/popups`
+    Popups,
+    /// `/v1/popups/{id}`
+    Popup(&'p str),
+    /// `/v1/popups/{id}/pause`
+    Pause(&'p str),
+    /// `/v1/popups/{id}/resume`
+    Resume(&'p str),
+    /// `/v1/popups/{id}/history`
+    History(&'p str),
+    /// `/v1/users/{user}`, not decoded yet.
+    User(&'p str),
+    /// `/v1/explain`
+    Explain,
+    /// `/v1/stats`
+    Stats,
+    /// `/v1/reload`
+    Reload,
+    /// `*`: all of them.
+    Any,
+}
+
+impl<'p> Route<'p> {
+    /// The route of a path.
+    pub(super) fn of(path: &'p str) -> Option<Route<'p>> {
+        Some(match path {
+            "/health" | "/healthz" => Route::Health,
+            "/readyz" => Route::Readyz,
+            "/openapi.json" => Route::OpenApi,
+            "/metrics" => Route::Metrics,
+            "/v1/status" => Route::Status,
+            "/v1/popups" => Route::Popups,
+            "/v1/explain" => Route::Explain,
+            "/v1/stats" => Route::Stats,
+            "/v1/reload" => Route::Reload,
+            "*" => Route::Any,
+            _ => return Route::of_one(path),
+        })
+    }
+
+    /// The routes of one popup or user.
+    fn of_one(path: &'p str) -> Option<Route<'p>> {
+        if let Some(user) = path.strip_prefix("/v1/users/") {
+            let is_segment = !user.is_empty() && !user.contains('/') && user != "." && user != "..";
+            return is_segment.then_some(Route::User(user));
+        }
+        let rest = path.strip_prefix("/v1/popups/")?;
+        let (id, verb) = rest.split_once('/').map_or((rest, None), |(id, verb)| (id, Some(verb)));
+        if !is_popup_id(id) {
+            return None;
+        }
+        match verb {
+            None => Some(Route::Popup(id)),
+            Some("pause") => Some(Route::Pause(id)),
+            Some("resume") => Some(Route::Resume(id)),
+            Some("history") => Some(Route::History(id)),
+            Some(_) => None,
+        }
+    }
+
+    /// The methods of the route, as `Allow` lists them.
+    pub(super) fn allow(self) -> &'static str {
+        match self {
+            Route::Pause(_) | Route::Resume(_) | Route::Reload => "POST, OPTIONS",
+            Route::User(_) => "GET, HEAD, DELETE, OPTIONS",
+            Route::Any => "GET, HEAD, POST, DELETE, OPTIONS",
+            _ => "GET, HEAD, OPTIONS",
+        }
+    }
+
+    /// Whether the route has the method.
+    pub(super) fn takes(self, method: Method) -> bool {
+        let name = match method {
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Delete => "DELETE",
+            Method::Options => "OPTIONS",
+            Method::Patch => "PATCH",
+        };
+        self != Route::Any && self.allow().split(", ").any(|allowed| allowed == name)
+            || method == Method::Options
+    }
+
+    /// Whether balancers ask it, without a token.
+    pub(super) fn is_open(self) -> bool {
+        matches!(self, Route::Health | Route::Readyz)
+    }
+}
+
+fn is_popup_id(id: &str) -> bool {
+    (1..=POPUP_ID_BYTES_MAX).contains(&id.len())
+        && id.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_match_byte_for_byte() {
+        let cases = [
+            ("/health", Some(Route::Health)),
+            ("/healthz", Some(Route::Health)),
+            ("/v1/popups", Some(Route::Popups)),
+            ("/v1/popups/a-b_9", Some(Route::Popup("a-b_9"))),
+            ("/v1/popups/a/pause", Some(Route::Pause("a"))),
+            ("/v1/popups/a/resume", Some(Route::Resume("a"))),
+            ("/v1/popups/a/history", Some(Route::History("a"))),
+            ("/v1/users/a%2Fb", Some(Route::User("a%2Fb"))),
+            ("*", Some(Route::Any)),
+            ("/v1/popups/", None),
+            ("/v1/popups/A", None),
+            ("/v1/popups/a/", None),
+            ("/v1/popups/a/pause/", None),
+            ("/v1/popups/%61", None),
+            ("/v1/popups/../status", None),
+            ("/v1/users/", None),
+            ("/v1/users/..", None),
+            ("/v1/users/a/b", None),
+            ("/v1/%75sers/a", None),
+            ("/v1/status/", None),
+            ("/V1/status", None),
+            ("//v1/status", None),
+            ("/", None),
+        ];
+        for (path, want) in cases {
+            assert_eq!(Route::of(path), want, "{path}");
+        }
+        assert_eq!(Route::of(&format!("/v1/popups/{}", "a".repeat(65))), None);
+    }
+
+    #[test]
+    fn a_route_takes_what_it_allows() {
+        for (path, allow) in [
+            ("/metrics", "GET, HEAD, OPTIONS"),
+            ("/v1/reload", "POST, OPTIONS"),
+            ("/v1/popups/a/pause", "POST, OPTIONS"),
+            ("/v1/users/u", "GET, HEAD, DELETE, OPTIONS"),
+        ] {
+            let route = Route::of(path).unwrap();
+            assert_eq!(route.allow(), allow);
+            assert_eq!(route.takes(Method::Get), allow.contains("GET"), "{path}");
+            assert_eq!(route.takes(Method::Post), allow.contains("POST"), "{path}");
+            assert_eq!(route.takes(Method::Delete), allow.contains("DELETE"), "{path}");
+            assert!(route.takes(Method::Options) && !route.takes(Method::Put), "{path}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! What all admin routes share: who may ask, the node's time, and the ways to shards and SQL. Turns
+//! a request into an answer on the thread of its connection, which may block.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::answer::Answer;
+use super::publisher::{PublishError, Publisher, Reloaded};
+use super::routes::Route;
+use super::token::Token;
+use super::{AdminSetup, explain, metrics, popups, stats, status, users};
+use crate::base::clock::NodeClock;
+use crate::base::limits::{ADMIN_REFUSAL_DELAY_MS, ADMIN_REFUSALS_MAX};
+use crate::base::time::{MonoNs, WallMs};
+use crate::catalog::snapshot::Status;
+use crate::http::head::{Method, Request};
+use crate::runtime::clocks;
+use crate::runtime::log_thread::stamp_now;
+use crate::runtime::mesh::Mesh;
+use crate::runtime::sql_writer::WriterFigures;
+use crate::runtime::topology::Topology;
+use crate::store::{Reader, StoreError};
+use crate::telemetry::counters::ShardCounters;
+use crate::telemetry::log::{Field, Log, Message, Value};
+
+/// The description of both APIs.
+const OPENAPI: &str = include_str!("openapi.json");
+
+/// The admin side of a node.
+pub(super) struct Service {
+    pub(super) topology: Topology,
+    pub(super) mesh: Arc<Mesh>,
+    pub(super) counters: Vec<Arc<ShardCounters>>,
+    pub(super) publisher: Arc<Publisher>,
+    pub(super) figures: Arc<WriterFigures>,
+    /// When this process took up its service.
+    pub(super) started: (MonoNs, WallMs),
+    log: Log,
+    token: Option<Token>,
+    reader: Mutex<Reader>,
+    clock: Mutex<NodeClock>,
+    clock_ahead_ms: AtomicI64,
+    ready: Arc<AtomicBool>,
+    refusals: Refusals,
+}
+
+/// Requests that wait for their refusal, at most [`ADMIN_REFUSALS_MAX`].
+#[derive(Debug, Default)]
+struct Refusals(AtomicUsize);
+
+/// A place among them, until it is dropped.
+struct Place<'r>(&'r Refusals);
+
+impl Refusals {
+    /// A place, where one is free.
+    fn enter(&self) -> Option<Place<'_>> {
+        let step = |waiting| (waiting < ADMIN_REFUSALS_MAX).then_some(waiting + 1);
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).ok().map(|_| Place(self))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Service {
+    pub(super) fn new(setup: AdminSetup, token: Option<Token>) -> Service {
+        Service {
+            topology: setup.topology,
+            mesh: setup.mesh,
+            counters: setup.counters,
+            publisher: setup.publisher,
+            figures: setup.figures,
+            started: (clocks::mono(), clocks::wall()),
+            log: setup.log,
+            token,
+            reader: Mutex::new(setup.reader),
+            clock: Mutex::new(setup.clock),
+            clock_ahead_ms: AtomicI64::new(0),
+            ready: Arc::new(AtomicBool::new(true)),
+            refusals: Refusals::default(),
+        }
+    }
+
+    /// Whether the node takes traffic; false from the moment it stops.
+    pub(super) fn ready(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.ready)
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// Looks at the wall clock, as each shard does.
+    pub(super) fn observe_clock(&self) {
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let ahead_ms = clock.observe(clocks::mono(), clocks::wall());
+        self.clock_ahead_ms.store(ahead_ms, Ordering::Relaxed);
+    }
+
+    /// The node's time.
+    pub(super) fn now(&self) -> WallMs {
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner).at(clocks::mono())
+    }
+
+    /// How far the node's time is ahead of the wall clock, in milliseconds.
+    pub(super) fn clock_ahead_ms(&self) -> i64 {
+        -self.clock_ahead_ms.load(Ordering::Relaxed)
+    }
+
+    /// The connection that reads rows for people.
+    pub(super) fn reader(&self) -> MutexGuard<'_, Reader> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Logs a message, now.
+    pub(super) fn tell(&self, message: Message, fields: &[Field<'_>]) {
+        self.log.write(stamp_now(), message, fields);
+    }
+
+    /// Answers where SQL failed.
+    pub(super) fn sql_failed(&self, error: &StoreError) -> Answer {
+        let text = error.to_string();
+        self.tell(Message::ReadFailed, &[("error", Value::Text(&text))]);
+        Answer::unavailable("sql_unavailable")
+    }
+
+    /// Answers a request of `peer`.
+    pub(super) fn answer(&self, request: &Request<'_>, peer: &str) -> Answer {
+        let route = Route::of(request.path);
+        let is_open = route.is_some_and(Route::is_open);
+        if !is_open && !self.is_authorized(request) {
+            return self.refuse(peer);
+        }
+        let Some(route) = route else { return Answer::not_found() };
+        if !route.takes(request.method) {
+            return Answer::method_not_allowed(route.allow());
+        }
+        match request.method {
+            Method::Options => Answer::options(route.allow()),
+            // Browsers say from where a page writes; no page has business here, and one that an
+            // operator happens to visit must not reach a listener on loopback.
+            Method::Post | Method::Delete if request.origin.is_some() => {
+                Answer::error(403, "cross_origin", None)
+            }
+            _ => self.dispatch(route, request, peer),
+        }
+    }
+
+    fn dispatch(&self, route: Route<'_>, request: &Request<'_>, peer: &str) -> Answer {
+        let who = format!("admin ({peer})");
+        match route {
+            Route::Health => Answer::text("application/json", "{\"status\":\"ok\"}"),
+            Route::Readyz => status::readiness(self),
+            Route::OpenApi => Answer::text("application/json", OPENAPI),
+            Route::Metrics => metrics::answer(self),
+            Route::Status => status::answer(self),
+            Route::Popups => popups::list(self),
+            Route::Popup(id) => popups::one(self, id),
+            Route::History(id) => popups::history(self, id),
+            Route::Pause(id) => popups::set_status(self, id, Status::Paused, &who),
+            Route::Resume(id) => popups::set_status(self, id, Status::Live, &who),
+            Route::User(user) if request.method == Method::Delete => users::erase(self, user),
+            Route::User(user) => users::one(self, user),
+            Route::Explain => explain::answer(self, request.query),
+            Route::Stats => stats::answer(self, request.query),
+            Route::Reload => reloaded(&self.publisher.reload(&who)),
+            Route::Any => Answer::not_found(),
+        }
+    }
+
+    fn is_authorized(&self, request: &Request<'_>) -> bool {
+        self.token.as_ref().is_none_or(|token| token.is_in(request.authorization))
+    }
+
+    /// Refuses late, so that trying tokens is slow; only some may wait at once, so that those who
+    /// try do not take every connection.
+    fn refuse(&self, peer: &str) -> Answer {
+        self.tell(Message::AdminRefused, &[("peer", Value::Text(peer))]);
+        let Some(_place) = self.refusals.enter() else {
+            return Answer::error(429, "too_many_refusals", None);
+        };
+        std::thread::sleep(Duration::from_millis(ADMIN_REFUSAL_DELAY_MS));
+        Answer::error(401, "wrong_token", None)
+    }
+}
+
+/// The answer to a reload.
+fn reloaded(outcome: &Result<Reloaded, PublishError>) -> Answer {
+    match outcome {
+        Ok(reloaded) => Answer::json(
+            200,
+            &serde_json::json!({
+                "version": reloaded.version,
+                "applied": reloaded.applied,
+                "waiting_for_restart": reloaded.waiting,
+                "warnings": reloaded.warnings,
+            }),
+        ),
+        Err(error) => refused(error),
+    }
+}
+
+/// The answer to a change that was not made, or not confirmed.
+pub(super) fn refused(error: &PublishError) -> Answer {
+    let (status, code) = match error {
+        PublishError::NoSuchPopup => return Answer::not_found(),
+        PublishError::Archived => (409, "archived"),
+        PublishError::Config(_) => (422, "bad_config"),
+        PublishError::File { .. } | PublishError::Popups { .. } => (422, "bad_popups"),
+        PublishError::Store(_) => (503, "sql_unavailable"),
+        PublishError::Unconfirmed(_) => (504, "unconfirmed"),
+    };
+    Answer::errors(status, code, &error.lines())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_so_many_wait_for_their_refusal() {
+        let refusals = Refusals::default();
+        let mut places: Vec<_> = (0..ADMIN_REFUSALS_MAX).map(|_| refusals.enter()).collect();
+        assert!(places.iter().all(Option::is_some));
+        assert!(refusals.enter().is_none());
+        places.pop();
+        assert!(refusals.enter().is_some());
+    }
+}

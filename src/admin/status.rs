@@ -1,0 +1,105 @@
+//! `GET /v1/status`: one look at the whole node.
+
+use std::sync::atomic::Ordering;
+
+use serde_json::{Map, Value, json};
+
+use super::answer::Answer;
+use super::input::told;
+use super::publisher::status_word;
+use super::service::Service;
+use crate::base::ids::ShardId;
+use crate::catalog::snapshot::Status;
+use crate::config::Ack;
+use crate::runtime::clocks;
+
+/// Answers.
+pub(super) fn answer(service: &Service) -> Answer {
+    let published = service.publisher.current();
+    let config = service.publisher.config();
+    let (started_mono, started_wall) = service.started;
+    let value = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "ready": service.is_ready(),
+        "started_at": told(started_wall),
+        "uptime_s": (clocks::mono().0.saturating_sub(started_mono.0)) / 1_000_000_000,
+        "shards": shards(service),
+        "writer_cpu": service.topology.writer_cpu,
+        "pinned": service.topology.pin,
+        "ack": match config.ack {
+            Ack::Written => "written",
+            Ack::Synced => "synced",
+        },
+        "catalog": {
+            "version": published.snapshot.version,
+            "since": told(published.at),
+            "popups": popups_by_status(service),
+        },
+        "journal": journal(service),
+        "sql": sql(service),
+        "clock": { "now": told(service.now()), "ahead_ms": service.clock_ahead_ms() },
+    });
+    Answer::json(200, &value)
+}
+
+/// `GET /readyz`
+pub(super) fn readiness(service: &Service) -> Answer {
+    match service.is_ready() {
+        true => Answer::json(200, &json!({ "status": "ready" })),
+        false => Answer::json(503, &json!({ "status": "unavailable" })),
+    }
+}
+
+fn shards(service: &Service) -> Vec<Value> {
+    (0..service.topology.shards)
+        .zip(&service.counters)
+        .map(|(shard, counters)| {
+            json!({
+                "id": shard,
+                "cpu": service.topology.cpu_of(ShardId(shard)),
+                "connections": counters.connections_open.get(),
+                "users": counters.slice_entries.get(),
+                "slice_bytes": counters.slice_bytes.get(),
+            })
+        })
+        .collect()
+}
+
+fn popups_by_status(service: &Service) -> Value {
+    let popups = service.publisher.current().popups;
+    let statuses = [Status::Draft, Status::Live, Status::Paused, Status::Archived];
+    let counts: Map<String, Value> = statuses
+        .into_iter()
+        .map(|status| {
+            let count = popups.iter().filter(|known| known.status() == status).count();
+            (status_word(status).to_owned(), json!(count))
+        })
+        .collect();
+    Value::Object(counts)
+}
+
+fn journal(service: &Service) -> Value {
+    let gauges = service.mesh.journal.gauges();
+    json!({
+        "written": gauges.written.0,
+        "synced": gauges.synced.0,
+        "accepting": gauges.is_accepting,
+        "full": gauges.is_full,
+        "unapplied_bytes": gauges.unapplied_bytes,
+        "bytes": gauges.total_bytes,
+        "segments": gauges.segments,
+        "failures": gauges.failures,
+    })
+}
+
+fn sql(service: &Service) -> Value {
+    let written = service.mesh.journal.written().0;
+    let applied = service.mesh.journal.applied().0;
+    json!({
+        "applied": applied,
+        "lag": written.saturating_sub(applied),
+        "transactions": service.figures.transactions.load(Ordering::Relaxed),
+        "failures": service.figures.failures.load(Ordering::Relaxed),
+        "halted": service.figures.is_halted.load(Ordering::Relaxed),
+    })
+}

@@ -1,0 +1,140 @@
+//! One user for people: what is remembered of them, and how to have it forgotten.
+
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::input::{self, told};
+use super::service::Service;
+use super::shards;
+use crate::base::ids::UserKey;
+use crate::base::limits::USER_RECORDS_TOLD;
+use crate::base::time::WallMs;
+use crate::catalog::snapshot::{Outcome as PopupOutcome, Snapshot};
+use crate::decide::gates::{NextShow, next_show_at};
+use crate::shard::control::{Command, Outcome};
+use crate::state::apply::Action;
+use crate::state::user::{self, PopupState, Show, UserState};
+use crate::store::StoredEvent;
+use crate::telemetry::log::{Message, Value as Logged};
+
+/// Asks the shard that owns a user for what it remembers.
+pub(super) fn read(service: &Service, user: &str) -> Result<UserState, Answer> {
+    let mut state = UserState::default();
+    match ask(service, user, Command::ReadUser { user: user.into() })? {
+        Outcome::State(bytes) if user::decode(&bytes, &mut state).is_ok() => Ok(state),
+        _ => Err(Answer::unavailable("user_unavailable")),
+    }
+}
+
+fn ask(service: &Service, user: &str, command: Command) -> Result<Outcome, Answer> {
+    let home = UserKey::of(user.as_bytes()).home(service.topology.shards);
+    shards::ask(&service.mesh, home, command).map_err(|_| Answer::unavailable("shard_unavailable"))
+}
+
+/// `GET /v1/users/{user}`; `segment` is not decoded yet.
+pub(super) fn one(service: &Service, segment: &str) -> Answer {
+    let user = match input::user(segment) {
+        Ok(user) => user,
+        Err(bad) => return bad.into(),
+    };
+    let state = match read(service, &user) {
+        Ok(state) => state,
+        Err(answer) => return answer,
+    };
+    let events = match service.reader().user_events(&user, USER_RECORDS_TOLD) {
+        Ok(events) => events,
+        Err(error) => return service.sql_failed(&error),
+    };
+    let snapshot = service.publisher.snapshot();
+    let now = service.now();
+    let popups: Vec<Value> =
+        state.popups.iter().map(|entry| told_entry(&snapshot, entry, now)).collect();
+    let records: Vec<Value> = events.iter().map(told_event).collect();
+    let clocks = &state.clocks;
+    Answer::json(
+        200,
+        &json!({
+            "user": user,
+            "shard": UserKey::of(user.as_bytes()).home(service.topology.shards).0,
+            "revision": { "epoch": state.revision.epoch, "counter": state.revision.counter },
+            "clocks": {
+                "last_counted_at": clocks.last_counted_at.map(told),
+                "day_shows": clocks.day_shows,
+                "session_shows": clocks.session_shows,
+            },
+            "popups": popups,
+            "records": records,
+        }),
+    )
+}
+
+/// `DELETE /v1/users/{user}`: answered when the record of it is acknowledged.
+pub(super) fn erase(service: &Service, segment: &str) -> Answer {
+    let user = match input::user(segment) {
+        Ok(user) => user,
+        Err(bad) => return bad.into(),
+    };
+    match ask(service, &user, Command::EraseUser { user: user.as_str().into() }) {
+        Ok(Outcome::Erased { at }) => {
+            service.tell(Message::UserErased, &[("user", Logged::User(&user))]);
+            let retention = service.publisher.config().journal.retention;
+            Answer::json(
+                200,
+                &json!({
+                    "erased": true,
+                    "at": told(at),
+                    "journal_until": told(at.plus(retention)),
+                }),
+            )
+        }
+        Ok(_) => Answer::unavailable("user_unavailable"),
+        Err(answer) => answer,
+    }
+}
+
+fn told_entry(snapshot: &Snapshot, entry: &PopupState, now: WallMs) -> Value {
+    let popup = snapshot.popup(entry.popup);
+    let next_show = popup.map(|popup| match next_show_at(popup, entry, now) {
+        NextShow::At(at) => told(at),
+        NextShow::Never => json!("never"),
+    });
+    let shows: Vec<Value> = entry.shows().iter().map(told_show).collect();
+    json!({
+        // An id that no catalog knows any more is known by its key alone.
+        "id": popup.map_or_else(|| format!("{:016x}", entry.popup.0), |popup| popup.id.to_string()),
+        "shows": entry.shows_total,
+        "last_shows": shows,
+        "outcome": entry.outcome.map(outcome_word),
+        "outcome_at": entry.outcome.map(|_| told(entry.outcome_at)),
+        "next_show_at": next_show,
+    })
+}
+
+fn told_show(show: &Show) -> Value {
+    let had = |action: &&Action| show.actions & (1 << **action as u8) != 0;
+    let actions: Vec<&str> = Action::ALL.iter().filter(had).map(|action| action.as_str()).collect();
+    json!({ "number": show.number, "at": told(show.at), "actions": actions })
+}
+
+fn told_event(event: &StoredEvent) -> Value {
+    json!({
+        "stream": event.stream,
+        "seq": event.sequence.0,
+        "action": event.action,
+        "at": told(event.at),
+        "acted_at": told(event.acted_at),
+        "popup": event.popup,
+        "version": event.version,
+        "variant": (!event.variant.is_empty()).then_some(&event.variant),
+        "decision": event.decision,
+    })
+}
+
+fn outcome_word(outcome: PopupOutcome) -> &'static str {
+    match outcome {
+        PopupOutcome::Ignored => "ignored",
+        PopupOutcome::Dismissed => "dismissed",
+        PopupOutcome::Clicked => "clicked",
+        PopupOutcome::Converted => "converted",
+    }
+}

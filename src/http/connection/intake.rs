@@ -1,0 +1,252 @@
+//! From bytes to requests: the half of [`Connection`] that reads. Requests are taken from the bytes
+//! where they lie; what is unfinished is kept, and gone on with where the last byte left off.
+
+use std::mem;
+
+use super::{Answer, BETWEEN, Connection, Phase, Turn, flag};
+use crate::base::limits::{BODY_BYTES_MAX, CONNECTION_INPUT_BYTES_MAX, LINGER_BYTES_MAX};
+use crate::http::body::ChunkDecoder;
+use crate::http::head::{self, Framing, Head, Request};
+use crate::http::refusal::Refusal;
+use crate::http::reply::Frame;
+
+impl Connection {
+    /// Keeps bytes that could not be taken yet. More than the bound ends the connection after the
+    /// answers that are due.
+    pub(super) fn keep(&mut self, bytes: &[u8], turn: &mut Turn<'_>) {
+        if bytes.is_empty() {
+            return;
+        }
+        if self.has(flag::CLOSING)
+            || self.input.len() - self.offset() + bytes.len() > CONNECTION_INPUT_BYTES_MAX
+        {
+            self.flags |= flag::CLOSING | flag::LINGER;
+            return;
+        }
+        if self.input.capacity() == 0 {
+            self.input = turn.pool.take();
+        }
+        // Moving the rest down once at least half is done with costs no more than its arrival did.
+        if self.offset() > 0 && self.offset() * 2 >= self.input.len() {
+            self.input.drain(..self.offset());
+            self.start = 0;
+        }
+        self.input.extend_from_slice(bytes);
+    }
+
+    /// Goes over the raw bytes that wait.
+    pub(super) fn work_off<H>(&mut self, turn: &mut Turn<'_>, handler: &mut H)
+    where
+        H: FnMut(&Request<'_>, u32, &mut Vec<u8>) -> Answer,
+    {
+        let raw = mem::take(&mut self.input);
+        let start = mem::take(&mut self.start);
+        let from = usize::try_from(start).expect("an offset in the input");
+        let used = from + self.run(&raw[from..], turn, handler);
+        if used == raw.len() || self.has(flag::CLOSING) {
+            if used < raw.len() {
+                self.flags |= flag::LINGER;
+            }
+            turn.pool.give(raw);
+        } else {
+            debug_assert!(self.input.is_empty(), "a chunked body takes all bytes");
+            self.input = raw;
+            self.start = u32::try_from(used).expect("within the bound of the input");
+        }
+    }
+
+    /// Takes requests from the start of `bytes` while there is room for their answers; gives how
+    /// many bytes are done with. The others, if any, start with a request's first byte.
+    pub(super) fn run<H>(&mut self, bytes: &[u8], turn: &mut Turn<'_>, handler: &mut H) -> usize
+    where
+        H: FnMut(&Request<'_>, u32, &mut Vec<u8>) -> Answer,
+    {
+        let mut used = 0;
+        while used < bytes.len() && !self.has(flag::CLOSING) {
+            if !self.in_request() && !self.has_room() {
+                break;
+            }
+            let rest = &bytes[used..];
+            match self.advance(rest, turn, handler) {
+                Ok(Some(count)) => used += count,
+                Ok(None) => break,
+                Err(refusal) => {
+                    let chunked = matches!(self.phase, Phase::Chunked { .. });
+                    let request = if chunked { &self.input[..] } else { rest };
+                    let head_only = request.starts_with(b"HEAD ");
+                    self.refuse(refusal, head_only, turn);
+                }
+            }
+        }
+        used
+    }
+
+    /// Takes one step over bytes that start with the present request's first byte or, in a chunked
+    /// body, with its next one. Gives how many are done with, or none where more must come.
+    fn advance<H>(
+        &mut self,
+        bytes: &[u8],
+        turn: &mut Turn<'_>,
+        handler: &mut H,
+    ) -> Result<Option<usize>, Refusal>
+    where
+        H: FnMut(&Request<'_>, u32, &mut Vec<u8>) -> Answer,
+    {
+        match self.phase {
+            Phase::Head(mut scan) => {
+                if scan.is_new() {
+                    self.since = turn.now;
+                }
+                let Some(end) = scan.advance(bytes)? else {
+                    self.phase = Phase::Head(scan);
+                    return Ok(None);
+                };
+                let head = head::parse(&bytes[..end])?;
+                let Some(size) = sized_whole(head.framing, &bytes[end..]) else {
+                    return self.begin_body(&head, &bytes[..end], turn);
+                };
+                self.phase = BETWEEN;
+                self.hand_out(&head, &bytes[end..end + size], turn, handler);
+                Ok(Some(end + size))
+            }
+            Phase::Sized { head_bytes, body_bytes } => {
+                let end = usize::from(head_bytes);
+                let size = usize::try_from(body_bytes).expect("within the limit of a body");
+                let Some(body) = bytes.get(end..end + size) else { return Ok(None) };
+                let head = head::parse(&bytes[..end])?;
+                self.phase = BETWEEN;
+                self.hand_out(&head, body, turn, handler);
+                Ok(Some(end + size))
+            }
+            Phase::Chunked { head_bytes, mut decoder } => {
+                let end = usize::from(head_bytes);
+                let (used, complete) = decoder.feed(bytes, &mut self.input, end)?;
+                self.phase = Phase::Chunked { head_bytes, decoder };
+                if complete {
+                    let input = mem::take(&mut self.input);
+                    let head = head::parse(&input[..end])?;
+                    self.phase = BETWEEN;
+                    self.hand_out(&head, &input[end..], turn, handler);
+                    turn.pool.give(input);
+                }
+                Ok(Some(used))
+            }
+        }
+    }
+
+    /// Turns from a whole head to its body. Gives how many bytes are done with: none of a sized
+    /// request, which stays together, and the head of a chunked one, which moves to the buffer
+    /// that the body is decoded into.
+    fn begin_body(
+        &mut self,
+        head: &Head<'_>,
+        bytes: &[u8],
+        turn: &mut Turn<'_>,
+    ) -> Result<Option<usize>, Refusal> {
+        let head_bytes = u16::try_from(bytes.len()).expect("within the limit of a head");
+        self.since = turn.now;
+        let used = match head.framing {
+            Framing::Sized(size) => {
+                let fits = usize::try_from(size).is_ok_and(|size| size <= BODY_BYTES_MAX);
+                if !fits {
+                    return Err(Refusal::BodyTooLarge);
+                }
+                let body_bytes = u32::try_from(size).expect("within the limit of a body");
+                self.phase = Phase::Sized { head_bytes, body_bytes };
+                0
+            }
+            Framing::Chunked => {
+                debug_assert!(self.input.is_empty(), "raw bytes were taken out");
+                self.input = turn.pool.take();
+                self.input.extend_from_slice(bytes);
+                self.phase = Phase::Chunked { head_bytes, decoder: ChunkDecoder::new() };
+                bytes.len()
+            }
+        };
+        if head.expects_continue {
+            self.flags |= flag::CONTINUE_DUE;
+        }
+        Ok(Some(used))
+    }
+
+    /// Hands a whole request to the handler, and puts its answer where its turn is.
+    fn hand_out<H>(&mut self, head: &Head<'_>, body: &[u8], turn: &mut Turn<'_>, handler: &mut H)
+    where
+        H: FnMut(&Request<'_>, u32, &mut Vec<u8>) -> Answer,
+    {
+        let mut request = head.request;
+        let ambiguous = request.method.drops_body() && head.framing != Framing::Sized(0);
+        if ambiguous || self.has(flag::DRAINING) {
+            request.close = true;
+            self.flags |= flag::LINGER;
+        }
+        if !request.method.drops_body() {
+            request.body = body;
+        }
+        if request.close {
+            self.flags |= flag::CLOSING;
+        }
+        self.flags &= !flag::CONTINUE_DUE;
+        let slot = self.slots.next();
+        let frame = request.frame(turn.date);
+        let kind = (frame.head_only, frame.http_1_0);
+        if self.slots.is_empty() {
+            self.open_output(turn.pool);
+            let before = self.output.len();
+            match handler(&request, slot, &mut self.output) {
+                Answer::Now => self.slots.pass(),
+                Answer::Later => {
+                    debug_assert_eq!(self.output.len(), before, "an answer for later is not begun");
+                    self.output.truncate(before);
+                    self.slots.push(kind);
+                }
+            }
+            return;
+        }
+        let ready =
+            self.slots.hold(slot, turn.pool, |out| handler(&request, slot, out) == Answer::Now);
+        self.slots.push(kind);
+        if ready {
+            self.slots.set_ready(self.slots.count() - 1);
+        }
+    }
+
+    /// Answers the present request with a refusal; it is the last one.
+    pub(super) fn refuse(&mut self, refusal: Refusal, head_only: bool, turn: &mut Turn<'_>) {
+        self.refusal = Some(refusal);
+        self.flags |= flag::CLOSING | flag::LINGER;
+        let frame = Frame { date: turn.date, close: true, head_only, http_1_0: false };
+        if self.slots.is_empty() {
+            self.open_output(turn.pool);
+            refusal.write(&mut self.output, &frame);
+            self.slots.pass();
+            return;
+        }
+        let slot = self.slots.next();
+        self.slots.hold(slot, turn.pool, |out| {
+            refusal.write(out, &frame);
+            true
+        });
+        self.slots.push((head_only, false));
+        self.slots.set_ready(self.slots.count() - 1);
+    }
+
+    /// Drops bytes after the last request. Past the bound they are not wanted any more, which ends
+    /// a connection that lingers.
+    pub(super) fn drop_bytes(&mut self, count: usize) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.start = self.start.saturating_add(count);
+        self.flags |= flag::LINGER;
+        if self.has(flag::SHUT) && self.offset() > LINGER_BYTES_MAX {
+            self.flags |= flag::DEAD;
+        }
+    }
+}
+
+/// Size of a body that stands whole at the start of `bytes`; none where more must come, where it
+/// is over the limit, or where it has no size.
+fn sized_whole(framing: Framing, bytes: &[u8]) -> Option<usize> {
+    let Framing::Sized(size) = framing else { return None };
+    let size = usize::try_from(size).ok()?;
+    (size <= BODY_BYTES_MAX && size <= bytes.len()).then_some(size)
+}

@@ -1,0 +1,144 @@
+//! A node's life after its start: reloads, and the stop in steps. Readiness first, so that the
+//! balancer looks elsewhere; then what is open is finished; then everything is made durable.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, bounded};
+
+use super::serve::Node;
+use super::signals::Asked;
+use crate::runtime::log_thread::stamp_now;
+use crate::runtime::mesh::ControlEnvelope;
+use crate::shard::control::{Command, ControlReply, Drain};
+use crate::telemetry::log::{Message, Value};
+
+/// Exit code of a clean stop.
+const CLEAN: u8 = 0;
+/// Exit code where the journal could not be made durable.
+const STORAGE: u8 = 4;
+/// Shards end their threads within this, once they are told.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Serves until a signal stops the node; gives the exit code.
+pub fn serve_until_stopped(node: Node) -> u8 {
+    loop {
+        match node.signals.recv() {
+            Ok(Asked::Reload) => {
+                // The publisher has said in the log what came of it.
+                let _ = node.publisher.reload("SIGHUP");
+            }
+            Ok(Asked::Stop) | Err(_) => return stop(node),
+        }
+    }
+}
+
+fn stop(node: Node) -> u8 {
+    let begun = Instant::now();
+    let limit = Duration::from_millis(node.config.drain_timeout.0);
+    node.log.write(stamp_now(), Message::Draining, &[]);
+    node.admin.announce_stop();
+    let lame_duck = Duration::from_millis(node.config.lame_duck.0);
+    let told = tell_all(&node, Drain::LameDuck);
+    await_all(&told, EXIT_TIMEOUT);
+    if second_stop_within(&node, lame_duck.min(limit)) {
+        return leave_now(&node);
+    }
+    let told = tell_all(&node, Drain::Finish);
+    while !is_finished(&told) {
+        let left = limit.saturating_sub(begun.elapsed());
+        if left.is_zero() {
+            break;
+        }
+        if second_stop_within(&node, left.min(Duration::from_millis(10))) {
+            return leave_now(&node);
+        }
+    }
+    await_all(&tell_all(&node, Drain::Exit), EXIT_TIMEOUT);
+    let code = close_storage(node, begun, limit);
+    u8::from(code != CLEAN) * code
+}
+
+/// Ends shards, journal, writer and reader, in the order in which data flows.
+fn close_storage(node: Node, begun: Instant, limit: Duration) -> u8 {
+    let Node { mesh, log, admin, shards, journal, writer, reader, log_thread, .. } = node;
+    admin.stop();
+    for shard in shards.into_iter().filter(|shard| shard.is_finished() || !shard_is_stuck(shard)) {
+        // A shard that panicked has aborted the process.
+        let _ = shard.join();
+    }
+    let outcome = journal.stop();
+    let (writer, writer_stop, writer_sleeper) = writer;
+    writer_stop.store(true, Ordering::Release);
+    writer_sleeper.wake();
+    while !writer.is_finished() && begun.elapsed() < limit {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    if writer.is_finished() {
+        let _ = writer.join();
+    }
+    let (reader, reader_stop) = reader;
+    reader_stop.store(true, Ordering::Release);
+    mesh.reader.wake();
+    let _ = reader.join();
+    let unapplied = mesh.journal.written().0.saturating_sub(mesh.journal.applied().0);
+    let fields = [("unapplied", Value::Number(unapplied))];
+    log.write(stamp_now(), Message::Stopped, &fields);
+    if let Err(poison) = &outcome {
+        let text = poison.to_string();
+        log.write(stamp_now(), Message::JournalFailed, &[("error", Value::Text(&text))]);
+    }
+    log_thread.stop();
+    if outcome.is_ok() { CLEAN } else { STORAGE }
+}
+
+/// A shard that has not ended although it was told to is left behind: the process ends anyway.
+fn shard_is_stuck(shard: &std::thread::JoinHandle<()>) -> bool {
+    let begun = Instant::now();
+    while !shard.is_finished() && begun.elapsed() < EXIT_TIMEOUT {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    !shard.is_finished()
+}
+
+/// The second signal: what is acknowledged is in the journal already; nothing else is waited for.
+fn leave_now(node: &Node) -> u8 {
+    node.log.write(stamp_now(), Message::Stopped, &[("how", Value::Text("second signal"))]);
+    CLEAN
+}
+
+fn second_stop_within(node: &Node, time: Duration) -> bool {
+    let until = Instant::now() + time;
+    loop {
+        match node.signals.recv_deadline(until) {
+            Ok(Asked::Stop) => return true,
+            Ok(Asked::Reload) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+fn tell_all(node: &Node, step: Drain) -> Vec<Receiver<ControlReply>> {
+    let told = node.mesh.shards.iter().map(|lanes| {
+        let (reply, replied) = bounded(1);
+        // A full lane leaves the receiver without a sender, which counts as answered.
+        let _ = lanes.controls.push(ControlEnvelope { command: Command::Drain(step), reply });
+        lanes.sleeper.wake();
+        replied
+    });
+    told.collect()
+}
+
+fn is_finished(told: &[Receiver<ControlReply>]) -> bool {
+    use crossbeam::channel::TryRecvError;
+    told.iter().all(|replied| {
+        !replied.is_empty() || { matches!(replied.try_recv(), Err(TryRecvError::Disconnected)) }
+    })
+}
+
+fn await_all(told: &[Receiver<ControlReply>], limit: Duration) {
+    let until = Instant::now() + limit;
+    for replied in told {
+        let _ = replied.recv_deadline(until);
+    }
+}

@@ -1,0 +1,256 @@
+//! `nudged explain`: asks the admin API of a running node why a user sees, or does not see, each
+//! popup, and says it in words. Knows the answer's JSON and nothing of how it came about.
+//!
+//! Exit codes: 0 the node has answered, 1 it has not, 2 the configuration has errors.
+
+use std::fmt::Write as _;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::arguments::ExplainArguments;
+use super::settings;
+use crate::base::limits::{EXPLAIN_ANSWER_BYTES_MAX, EXPLAIN_TIMEOUT_MS, TOKEN_FILE_BYTES_MAX};
+use crate::config::{AdminAddress, Config};
+
+#[cfg(test)]
+mod tests;
+
+/// Why there is no explanation.
+#[derive(Debug, thiserror::Error)]
+enum ExplainError {
+    #[error(
+        "no node answers at {address}: {source}; is it running? --admin names another address, \
+         --config the node's own configuration"
+    )]
+    Unreachable { address: String, source: io::Error },
+    #[error("the admin address has port 0: name the port that the node printed, by --admin")]
+    PortUnknown,
+    #[error("admin_token_file: {path}: {source}")]
+    TokenUnreadable { path: String, source: io::Error },
+    #[error("what answers at {address} is no node: {why}")]
+    NotANode { address: String, why: &'static str },
+    #[error("the node refused (HTTP {status}): {code}{field}")]
+    Refused { status: u16, code: String, field: String },
+}
+
+/// The answer of `/v1/explain`, as far as it is told.
+#[derive(Debug, Deserialize)]
+struct Explained {
+    popup: Option<String>,
+    candidates: Vec<Candidate>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Candidate {
+    id: String,
+    gate: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Refused {
+    error: RefusedError,
+}
+
+#[derive(Debug, Deserialize)]
+struct RefusedError {
+    code: String,
+    field: Option<String>,
+}
+
+/// Asks and prints a line for each popup, on standard output. Returns the exit code.
+pub fn run(arguments: &ExplainArguments) -> u8 {
+    let config = match settings::load(arguments.config.as_deref(), &arguments.flags()) {
+        Ok(loaded) => loaded.config,
+        Err(failure) => {
+            eprintln!("nudged: {failure}");
+            return failure.exit_code();
+        }
+    };
+    match explain(&config, &arguments.query()) {
+        Ok(text) => {
+            // A reader that has gone, as with `| head`, is no error.
+            let _ = io::stdout().write_all(text.as_bytes());
+            0
+        }
+        Err(error) => {
+            eprintln!("nudged: {error}");
+            1
+        }
+    }
+}
+
+fn explain(config: &Config, query: &[(&str, &str)]) -> Result<String, ExplainError> {
+    let token = token(config)?;
+    let (mut stream, address) = connect(&config.admin)?;
+    let request = request(query, &address, token.as_deref());
+    let answer = exchange(&mut *stream, &request);
+    let answer =
+        answer.map_err(|source| ExplainError::Unreachable { address: address.clone(), source })?;
+    let not_a_node = |why| ExplainError::NotANode { address: address.clone(), why };
+    let (status, body) =
+        parse_answer(&answer).ok_or_else(|| not_a_node("it does not speak HTTP"))?;
+    if status != 200 {
+        let refused: Refused =
+            serde_json::from_slice(body).map_err(|_| not_a_node("its error is not one of ours"))?;
+        let field = refused.error.field.map(|field| format!(" ({field})")).unwrap_or_default();
+        return Err(ExplainError::Refused { status, code: refused.error.code, field });
+    }
+    let explained: Explained =
+        serde_json::from_slice(body).map_err(|_| not_a_node("its answer is not one of ours"))?;
+    Ok(in_words(&explained))
+}
+
+/// The token, where the node asks for one.
+fn token(config: &Config) -> Result<Option<String>, ExplainError> {
+    let Some(path) = config.admin_token_file.as_deref().filter(|_| !config.admin.is_local()) else {
+        return Ok(None);
+    };
+    let unreadable =
+        |source| ExplainError::TokenUnreadable { path: path.display().to_string(), source };
+    read_token(path).map(Some).map_err(unreadable)
+}
+
+fn read_token(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut text)?;
+    let token = text.trim();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "not a token"));
+    }
+    Ok(token.to_owned())
+}
+
+trait Stream: Read + Write {}
+impl<S: Read + Write> Stream for S {}
+
+fn connect(address: &AdminAddress) -> Result<(Box<dyn Stream>, String), ExplainError> {
+    let timeout = Duration::from_millis(EXPLAIN_TIMEOUT_MS);
+    match address {
+        AdminAddress::Tcp(address) if address.port() == 0 => Err(ExplainError::PortUnknown),
+        AdminAddress::Tcp(address) => {
+            let address = reachable(*address);
+            let connected = TcpStream::connect_timeout(&address, timeout).and_then(|stream| {
+                stream.set_read_timeout(Some(timeout))?;
+                stream.set_write_timeout(Some(timeout))?;
+                Ok(stream)
+            });
+            let unreachable =
+                |source| ExplainError::Unreachable { address: address.to_string(), source };
+            Ok((Box::new(connected.map_err(unreachable)?), address.to_string()))
+        }
+        AdminAddress::Unix(path) => {
+            let connected = UnixStream::connect(path).and_then(|stream| {
+                stream.set_read_timeout(Some(timeout))?;
+                stream.set_write_timeout(Some(timeout))?;
+                Ok(stream)
+            });
+            let unreachable = |source| ExplainError::Unreachable {
+                address: format!("unix:{}", path.display()),
+                source,
+            };
+            Ok((Box::new(connected.map_err(unreachable)?), "localhost".to_owned()))
+        }
+    }
+}
+
+/// A node that listens on every address of this host is asked on loopback.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+fn request(query: &[(&str, &str)], host: &str, token: Option<&str>) -> String {
+    let mut request = "GET /v1/explain?".to_owned();
+    for (index, (name, value)) in query.iter().enumerate() {
+        if index > 0 {
+            request.push('&');
+        }
+        push_encoded(&mut request, name);
+        request.push('=');
+        push_encoded(&mut request, value);
+    }
+    request.push_str(" HTTP/1.1\r\nHost: ");
+    request.push_str(host);
+    if let Some(token) = token {
+        request.push_str("\r\nAuthorization: Bearer ");
+        request.push_str(token);
+    }
+    request.push_str("\r\nConnection: close\r\n\r\n");
+    request
+}
+
+fn push_encoded(out: &mut String, text: &str) {
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(byte));
+            }
+            _ => write!(out, "%{byte:02X}").expect("a String takes all text"),
+        }
+    }
+}
+
+fn exchange(stream: &mut dyn Stream, request: &str) -> io::Result<Vec<u8>> {
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.take(EXPLAIN_ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+/// Status and body of a whole answer.
+fn parse_answer(answer: &[u8]) -> Option<(u16, &[u8])> {
+    let status = answer.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
+    let status = str::from_utf8(status).ok()?.parse().ok()?;
+    let end = memchr::memmem::find(answer, b"\r\n\r\n")?;
+    Some((status, &answer[end + 4..]))
+}
+
+/// A line for each popup, in the order in which they win.
+fn in_words(explained: &Explained) -> String {
+    let width = explained.candidates.iter().map(|one| one.id.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for Candidate { id, gate } in &explained.candidates {
+        let is_shown = explained.popup.as_ref() == Some(id);
+        let (word, why) = match gate.as_deref() {
+            None if is_shown => ("shown", "it passes every gate".to_owned()),
+            None => (
+                "passes",
+                match &explained.popup {
+                    Some(winner) => format!("it would be shown, but {winner} wins"),
+                    None => "it would be shown".to_owned(),
+                },
+            ),
+            Some(gate) => (gate, why(gate).to_owned()),
+        };
+        writeln!(text, "{id:width$}  {word:<9}  ({why})").expect("a String takes all text");
+    }
+    text
+}
+
+/// What a gate that did not open means.
+fn why(gate: &str) -> &'static str {
+    match gate {
+        "status" => "it is not live",
+        "schedule" => "the moment is before starts_at or not before ends_at",
+        "window" => "the moment is in none of its windows",
+        "placement" => "it is not for this placement",
+        "target" => "the attributes do not match its target",
+        "rollout" => "the user is outside its rollout",
+        "max_shows" => "the user has seen it max_shows times",
+        "gap" => "too little time has passed since it was shown or since what came of it",
+        "cap" => "one of its caps is used up for now",
+        "quiet" => "quiet_time has not passed since the user saw a popup",
+        "day" => "the user has seen max_per_day popups today",
+        "session" => "the user has seen max_per_session popups in this session",
+        _ => "a gate that this version of `nudged explain` does not know",
+    }
+}

@@ -1,0 +1,75 @@
+//! Why the program ends: each reason has its exit code (product, section 2).
+
+use std::path::PathBuf;
+
+use crate::runtime::listener::ListenError;
+use crate::runtime::probe::HostUnfit;
+use crate::runtime::topology::TopologyError;
+use crate::store::StoreError;
+
+use super::signing_keys::KeysError;
+
+/// A fatal reason.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// Everything that is wrong with configuration or popups, a line each.
+    #[error("{0}")]
+    Configuration(String),
+    /// An address can't be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A core can't be had.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    /// The host is not fit.
+    #[error(transparent)]
+    Host(#[from] HostUnfit),
+    /// The journal's newest time is far ahead of the wall clock.
+    #[error(
+        "the newest record of the journal is {ahead_s} s ahead of the wall clock: set the clock \
+         (`timedatectl`, `chronyc makestep`), or start with --accept-clock to go on from the \
+         journal's time"
+    )]
+    Clock {
+        /// How far, in seconds.
+        ahead_s: i64,
+    },
+    /// The data directory can't be used.
+    #[error("{path}: {what}")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong, and what mends it.
+        what: String,
+    },
+    /// The database can't be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The signing keys can't be used.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The system refused a thread or a descriptor.
+    #[error("{what}: {source}")]
+    System {
+        /// What was wanted.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl Failure {
+    /// The exit code of this reason.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Failure::Configuration(_) | Failure::Listen(_) | Failure::Topology(_) => 2,
+            Failure::Host(_) | Failure::Clock { .. } | Failure::System { .. } => 3,
+            Failure::Directory { .. } | Failure::Store(_) | Failure::Keys(_) => 4,
+        }
+    }
+
+    /// Wraps what the system said of a wish.
+    pub fn system(what: &'static str) -> impl Fn(std::io::Error) -> Failure {
+        move |source| Failure::System { what, source }
+    }
+}

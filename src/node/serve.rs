@@ -1,0 +1,412 @@
+//! `nudged serve`: from settings to a running node, and back. Everything is checked and read before
+//! anything is started; what was started is stopped in the reverse order.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::Receiver;
+
+use super::arguments::ServeArguments;
+use super::failure::Failure;
+use super::signals::{self, Asked};
+use super::storage::{self, Storage};
+use super::{drain, settings, signing_keys};
+use crate::admin::publisher::{
+    self, ConfigRefused, PublishError, Publisher, PublisherSetup, ReadConfig,
+};
+use crate::admin::{self, AdminHandle, AdminSetup};
+use crate::api::token::Keys;
+use crate::base::clock::NodeClock;
+use crate::base::ids::ShardId;
+use crate::base::limits::SLICE_SHARD_BYTES_MIN;
+use crate::config::{Config, Count, Loaded};
+use crate::http::connection::Timeouts;
+use crate::runtime::driver::Setup;
+use crate::runtime::journal_core::{self, JournalConfig, JournalHandle, JournalSleepers};
+use crate::runtime::journal_lanes::JournalLanes;
+use crate::runtime::log_thread::{LogThread, stamp_now};
+use crate::runtime::mesh::Mesh;
+use crate::runtime::sql_reader::{self, ReaderSetup};
+use crate::runtime::sql_writer::{self, WriterFigures, WriterSetup};
+use crate::runtime::topology::{Topology, Wish, allowed_cpus};
+use crate::runtime::wake::Sleeper;
+use crate::runtime::{clocks, listener, probe, shard_thread};
+use crate::shard::core::{Core, CoreSetup};
+use crate::shard::view::Rules;
+use crate::store::{Reader, Store};
+use crate::telemetry::counters::ShardCounters;
+use crate::telemetry::log::{Log, Message, Value};
+
+/// A journal that takes no records yet is waited for this long: a fresh one makes its first segment.
+/// After that the node serves, and decisions degrade until it does.
+const JOURNAL_WAIT: Duration = Duration::from_secs(5);
+/// The wall clock may be this far behind the journal at start, in milliseconds: an hour.
+const CLOCK_BEHIND_MAX_MS: i64 = 3_600_000;
+
+/// Runs a node until it is told to stop; gives the exit code.
+pub fn run(arguments: &ServeArguments) -> u8 {
+    match serve(arguments) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("nudged: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+/// A node that runs.
+pub struct Node {
+    /// Its configuration.
+    pub config: Config,
+    /// All lanes.
+    pub mesh: Arc<Mesh>,
+    /// Its log.
+    pub log: Log,
+    /// Signals as they come.
+    pub signals: Receiver<Asked>,
+    /// Changes of the catalog and of settings.
+    pub publisher: Arc<Publisher>,
+    /// The admin listener.
+    pub admin: AdminHandle,
+    /// The shards' threads.
+    pub shards: Vec<JoinHandle<()>>,
+    /// The journal's thread.
+    pub journal: JournalHandle,
+    /// The writer's thread, with what ends it.
+    pub writer: (JoinHandle<()>, Arc<AtomicBool>, Arc<Sleeper>),
+    /// The reader's thread, with what ends it.
+    pub reader: (JoinHandle<()>, Arc<AtomicBool>),
+    /// The thread that writes the log.
+    pub log_thread: LogThread,
+}
+
+fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
+    let loaded = settings::load(arguments.config.as_deref(), &arguments.flags())?;
+    let config = loaded.config.clone();
+    let topology = plan(&config)?;
+    check_slice(&config, topology.shards)?;
+    probe::check_kernel()?;
+    let connections = connections_per_shard(&config, topology.shards)?;
+    let (log, log_thread) = start_log(&config)?;
+    tell_start(&log, &loaded, &topology);
+    let storage = storage::open(&config, arguments.salvage, &log)?;
+    let clock = start_clock(&storage, arguments.accept_clock, &log)?;
+    let keys = signing_keys::load_or_make(&config.data, clocks::wall())?;
+    let mesh = Mesh::new(topology.shards).map_err(|error| Failure::System {
+        what: "eventfds for the shards",
+        source: error.into(),
+    })?;
+    let mesh = Arc::new(mesh);
+    let counters: Vec<Arc<ShardCounters>> = (0..topology.shards).map(|_| Arc::default()).collect();
+    let publisher = load_publisher(arguments, &config, &mesh, &log)?;
+    let (sockets, addresses) = bind(&config, topology.shards)?;
+    warn_of_open_doors(&config, &addresses, &log);
+    // Signals are taken over before the first thread that would inherit their defaults.
+    let signals = signals::listen().map_err(Failure::system("signal handlers"))?;
+    let threads = Threads { config: &config, topology: &topology, mesh: &mesh, log: &log };
+    let (journal, writer, reader, figures) = threads.start_storage(storage)?;
+    await_journal(&mesh.journal);
+    let parts = ShardParts {
+        publisher: &publisher,
+        rules: publisher.rules(),
+        keys: Arc::new(Keys::new(&keys)),
+        counters: &counters,
+        connections,
+        clock,
+    };
+    let shards = threads.start_shards(&parts, sockets)?;
+    let admin = admin::start(AdminSetup {
+        topology: topology.clone(),
+        clock,
+        mesh: Arc::clone(&mesh),
+        counters,
+        publisher: Arc::clone(&publisher),
+        reader: Reader::open(&config.data)?,
+        figures,
+        log: log.clone(),
+    });
+    let admin = admin.map_err(|error| Failure::Configuration(error.to_string()))?;
+    for address in &addresses {
+        println!("listening data {address}");
+    }
+    println!("listening admin {}", admin.address());
+    println!("ready");
+    log.write(stamp_now(), Message::Ready, &[]);
+    let node = Node {
+        config,
+        mesh,
+        log,
+        signals,
+        publisher,
+        admin,
+        shards,
+        journal,
+        writer,
+        reader,
+        log_thread,
+    };
+    Ok(drain::serve_until_stopped(node))
+}
+
+/// Reads the popups, and knows how to read everything again.
+fn load_publisher(
+    arguments: &ServeArguments,
+    config: &Config,
+    mesh: &Arc<Mesh>,
+    log: &Log,
+) -> Result<Arc<Publisher>, Failure> {
+    let (file, flags) = (arguments.config.clone(), arguments.flags());
+    let read_config: ReadConfig = Box::new(move || match settings::load(file.as_deref(), &flags) {
+        Ok(loaded) => Ok(loaded.config),
+        Err(failure) => {
+            Err(ConfigRefused(failure.to_string().lines().map(str::to_owned).collect()))
+        }
+    });
+    let publisher = Publisher::load(PublisherSetup {
+        store: Store::open(&config.data)?,
+        config: config.clone(),
+        read_config,
+        mesh: Arc::clone(mesh),
+        log: log.clone(),
+    });
+    match publisher {
+        Ok(publisher) => Ok(Arc::new(publisher)),
+        Err(PublishError::Store(error)) => Err(error.into()),
+        Err(error) => Err(Failure::Configuration(error.lines().join("\n"))),
+    }
+}
+
+fn await_journal(journal: &JournalLanes) {
+    let begun = Instant::now();
+    let is_hopeless = || journal.gauges().is_full || journal.poison().is_some();
+    while !journal.is_accepting() && !is_hopeless() && begun.elapsed() < JOURNAL_WAIT {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn plan(config: &Config) -> Result<Topology, Failure> {
+    let wish = Wish {
+        cpus: config.cpus.as_ref().map(|cpus| cpus.iter().copied().map(usize::from).collect()),
+        writer_cpu: config.writer_cpu.map(usize::from),
+        shards: match config.shards {
+            Count::Auto => None,
+            Count::Exactly(count) => Some(u16::try_from(count).unwrap_or(u16::MAX)),
+        },
+        pin: config.pin,
+    };
+    Ok(Topology::plan(&wish, &allowed_cpus())?)
+}
+
+fn check_slice(config: &Config, shards: u16) -> Result<(), Failure> {
+    let each = config.slice_bytes_per_shard(shards);
+    if each >= SLICE_SHARD_BYTES_MIN {
+        return Ok(());
+    }
+    Err(Failure::Configuration(format!(
+        "slice_bytes gives each of {shards} shards {each} bytes: at least {SLICE_SHARD_BYTES_MIN} \
+         are needed"
+    )))
+}
+
+fn connections_per_shard(config: &Config, shards: u16) -> Result<u32, Failure> {
+    let asked = match config.connections_max {
+        Count::Auto => None,
+        Count::Exactly(count) => Some(u64::from(count)),
+    };
+    Ok(probe::connections_per_shard(asked, shards)?)
+}
+
+fn start_log(config: &Config) -> Result<(Log, LogThread), Failure> {
+    let is_json = publisher::is_json(config.log.format);
+    let log = Log::new(config.log.level, is_json, &config.log.users);
+    let thread = LogThread::start(&log, std::io::stderr()).map_err(Failure::system("a thread"))?;
+    Ok((log, thread))
+}
+
+fn tell_start(log: &Log, loaded: &Loaded, topology: &Topology) {
+    let version = Value::Text(env!("CARGO_PKG_VERSION"));
+    let shards = Value::Number(u64::from(topology.shards));
+    log.write(stamp_now(), Message::Started, &[("version", version), ("shards", shards)]);
+    for name in &loaded.unknown_variables {
+        log.write(stamp_now(), Message::VariableUnknown, &[("name", Value::Text(name))]);
+    }
+    if let Some(sharing) = topology.sharing() {
+        log.write(stamp_now(), Message::CoresShared, &[("how", Value::Text(&sharing))]);
+    }
+}
+
+/// The node's time goes on where the journal's ended.
+fn start_clock(storage: &Storage, accept: bool, log: &Log) -> Result<NodeClock, Failure> {
+    let (mono, wall) = (clocks::mono(), clocks::wall());
+    let newest = storage.recovered.start.newest;
+    let ahead_ms = newest.0.saturating_sub(wall.0);
+    if ahead_ms > CLOCK_BEHIND_MAX_MS && !accept {
+        return Err(Failure::Clock { ahead_s: ahead_ms / 1_000 });
+    }
+    if ahead_ms > 0 {
+        let ahead = Value::Number(ahead_ms.unsigned_abs());
+        log.write(stamp_now(), Message::ClockApart, &[("journal_ahead_ms", ahead)]);
+    }
+    Ok(NodeClock::start(mono, wall, newest))
+}
+
+type Sockets = Vec<Vec<OwnedFd>>;
+
+/// Binds every address for every shard; gives the sockets by shard.
+fn bind(config: &Config, shards: u16) -> Result<(Sockets, Vec<SocketAddr>), Failure> {
+    let mut by_shard: Sockets = (0..shards).map(|_| Vec::new()).collect();
+    let mut addresses = Vec::new();
+    for address in &config.listen {
+        let (sockets, bound) = listener::bind_all(*address, shards)?;
+        for (shard, socket) in by_shard.iter_mut().zip(sockets) {
+            shard.push(socket);
+        }
+        addresses.push(bound);
+    }
+    Ok((by_shard, addresses))
+}
+
+fn warn_of_open_doors(config: &Config, addresses: &[SocketAddr], log: &Log) {
+    if !config.keys.server.is_empty() || !config.keys.public.is_empty() {
+        return;
+    }
+    for address in addresses.iter().filter(|address| !address.ip().is_loopback()) {
+        let text = address.to_string();
+        log.write(stamp_now(), Message::KeysMissing, &[("listener", Value::Text(&text))]);
+    }
+}
+
+fn timeouts(config: &Config) -> Timeouts {
+    let limits = &config.limits;
+    Timeouts {
+        first_byte_ms: limits.first_byte_timeout.0,
+        head_ms: limits.head_timeout.0,
+        body_ms: limits.body_timeout.0,
+        write_stall_ms: limits.write_stall_timeout.0,
+        idle_ms: limits.idle_timeout.0,
+    }
+}
+
+struct ShardParts<'a> {
+    publisher: &'a Publisher,
+    rules: Arc<Rules>,
+    keys: Arc<Keys>,
+    counters: &'a [Arc<ShardCounters>],
+    connections: u32,
+    clock: NodeClock,
+}
+
+struct Threads<'a> {
+    config: &'a Config,
+    topology: &'a Topology,
+    mesh: &'a Arc<Mesh>,
+    log: &'a Log,
+}
+
+type StorageThreads = (
+    JournalHandle,
+    (JoinHandle<()>, Arc<AtomicBool>, Arc<Sleeper>),
+    (JoinHandle<()>, Arc<AtomicBool>),
+    Arc<WriterFigures>,
+);
+
+impl Threads<'_> {
+    fn writer_cpu(&self) -> Option<usize> {
+        self.topology.pin.then_some(self.topology.writer_cpu)
+    }
+
+    /// Starts the dedicated core: journal, writer and reader.
+    fn start_storage(&self, storage: Storage) -> Result<StorageThreads, Failure> {
+        let thread = Failure::system("a thread for storage");
+        let sleeper = Sleeper::new().map_err(|error| thread(error.into()))?;
+        let sleeper = Arc::new(sleeper);
+        let appender = storage::appender_config(self.config);
+        let Storage { directory, store, stream, recovered, tail } = storage;
+        let shards = self.mesh.shards.iter().map(|lanes| Arc::clone(&lanes.sleeper)).collect();
+        let journal = journal_core::start(
+            JournalConfig { directory: Arc::clone(&directory), cpu: self.writer_cpu(), appender },
+            recovered.start,
+            Arc::clone(&self.mesh.journal),
+            JournalSleepers { shards, reader: Arc::clone(&sleeper) },
+        );
+        let journal = journal.map_err(|error| Failure::System {
+            what: "the journal's executor",
+            source: std::io::Error::other(error.to_string()),
+        })?;
+        let figures: Arc<WriterFigures> = Arc::default();
+        let writer_stop: Arc<AtomicBool> = Arc::default();
+        let writer = sql_writer::start(WriterSetup {
+            store,
+            stream,
+            disk: directory.reader(),
+            tail,
+            lanes: Arc::clone(&self.mesh.journal),
+            sleeper: Arc::clone(&sleeper),
+            stop: Arc::clone(&writer_stop),
+            cpu: self.writer_cpu(),
+            log: self.log.clone(),
+            figures: Arc::clone(&figures),
+        });
+        let reader_stop: Arc<AtomicBool> = Arc::default();
+        let reader = sql_reader::start(ReaderSetup {
+            reader: Reader::open(&self.config.data)?,
+            disk: directory.reader(),
+            unapplied: recovered.unapplied,
+            mesh: Arc::clone(self.mesh),
+            stop: Arc::clone(&reader_stop),
+            cpu: self.writer_cpu(),
+            log: self.log.clone(),
+        });
+        let writer = (writer.map_err(&thread)?, writer_stop, sleeper);
+        let reader = (reader.map_err(&thread)?, reader_stop);
+        Ok((journal, writer, reader, figures))
+    }
+
+    fn start_shards(
+        &self,
+        parts: &ShardParts<'_>,
+        sockets: Sockets,
+    ) -> Result<Vec<JoinHandle<()>>, Failure> {
+        let mut threads = Vec::new();
+        for (index, listeners) in (0..self.topology.shards).zip(sockets) {
+            let shard = ShardId(index);
+            let counters = &parts.counters[shard.index()];
+            let setup = Setup {
+                shard,
+                listeners,
+                descriptors: parts.connections + probe::DESCRIPTORS_SPARE,
+                busy_poll: Duration::from_micros(u64::from(self.config.busy_poll_us)),
+                clock: parts.clock,
+                mesh: Arc::clone(self.mesh),
+                counters: Arc::clone(counters),
+            };
+            let mut seed = [0; 8];
+            getrandom::fill(&mut seed).map_err(|error| Failure::System {
+                what: "random bytes",
+                source: std::io::Error::other(error),
+            })?;
+            let core = CoreSetup {
+                shard,
+                shards: self.topology.shards,
+                snapshot: parts.publisher.snapshot(),
+                rules: Arc::clone(&parts.rules),
+                keys: Arc::clone(&parts.keys),
+                timeouts: timeouts(self.config),
+                counters: Arc::clone(counters),
+                log: self.log.clone(),
+                slice_bytes: self.config.slice_bytes_per_shard(self.topology.shards),
+                connections_max: parts.connections,
+                read_deadline_ms: self.config.limits.read_deadline.0,
+                seed: u64::from_le_bytes(seed),
+            };
+            let cpu = self.topology.pin.then(|| self.topology.cpu_of(shard));
+            let thread = shard_thread::start(setup, cpu, move || Core::new(core));
+            threads.push(thread.map_err(probe::explain_refusal)?);
+        }
+        Ok(threads)
+    }
+}

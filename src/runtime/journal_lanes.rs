@@ -1,0 +1,231 @@
+//! The lanes between shards, journal and SQL: bounded queues of records and acknowledgements, and
+//! watermarks. Knows nothing of files.
+//!
+//! A shard has at most [`LANE_BATCHES_MAX`] lane batches that are not acknowledged, so neither of
+//! its two queues can run over. Replies (acknowledgements) have a queue of their own.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use crossbeam::queue::ArrayQueue;
+use crossbeam::utils::CachePadded;
+
+use super::wake::Sleeper;
+use crate::base::ids::{Sequence, ShardId};
+use crate::base::limits::LANE_BATCHES_MAX;
+use crate::journal::appender::{Gauges, Poison};
+use crate::journal::lane::{Ack, LaneBatch};
+
+/// The two queues of one shard.
+#[derive(Debug)]
+struct ShardLane {
+    to_journal: ArrayQueue<LaneBatch>,
+    acks: ArrayQueue<Ack>,
+    outstanding: AtomicUsize,
+}
+
+/// What the journal tells everyone; each number stands for itself.
+#[derive(Debug, Default)]
+struct Watermarks {
+    written: CachePadded<AtomicU64>,
+    synced: AtomicU64,
+    is_accepting: CachePadded<AtomicBool>,
+    is_full: AtomicBool,
+    unapplied_bytes: AtomicU64,
+    total_bytes: AtomicU64,
+    segments: AtomicUsize,
+    failures: AtomicU64,
+}
+
+/// All lanes of a node. Shared by the shards, the journal's core and the SQL thread.
+#[derive(Debug)]
+pub struct JournalLanes {
+    lanes: Vec<CachePadded<ShardLane>>,
+    core: Sleeper,
+    marks: Watermarks,
+    applied: CachePadded<AtomicU64>,
+    is_stopping: AtomicBool,
+    poison: OnceLock<Poison>,
+}
+
+impl JournalLanes {
+    /// Lanes for so many shards. Allocates their queues.
+    ///
+    /// # Errors
+    /// Where no descriptor can be had to wake the journal's core by.
+    pub fn new(shards: u16) -> rustix::io::Result<JournalLanes> {
+        let lane = || {
+            CachePadded::new(ShardLane {
+                to_journal: ArrayQueue::new(LANE_BATCHES_MAX),
+                acks: ArrayQueue::new(LANE_BATCHES_MAX),
+                outstanding: AtomicUsize::new(0),
+            })
+        };
+        Ok(JournalLanes {
+            lanes: (0..shards).map(|_| lane()).collect(),
+            core: Sleeper::new()?,
+            marks: Watermarks::default(),
+            applied: CachePadded::new(AtomicU64::new(0)),
+            is_stopping: AtomicBool::new(false),
+            poison: OnceLock::new(),
+        })
+    }
+
+    // --- the shard's side ------------------------------------------------------------------------
+
+    /// How many more lane batches a shard may push before one is acknowledged. To be asked before
+    /// a decision is made whose record has to be pushed.
+    pub fn room(&self, shard: ShardId) -> usize {
+        LANE_BATCHES_MAX - self.lanes[shard.index()].outstanding.load(Ordering::Relaxed)
+    }
+
+    /// Whether decisions may rest on records now: budgets, disk, health.
+    pub fn is_accepting(&self) -> bool {
+        self.marks.is_accepting.load(Ordering::Relaxed)
+    }
+
+    /// Hands a turn's records over and wakes the journal's core. Only the shard itself may.
+    ///
+    /// # Errors
+    /// The batch itself, where [`JournalLanes::room`] is 0.
+    pub fn push(&self, batch: LaneBatch) -> Result<(), LaneBatch> {
+        let lane = &self.lanes[batch.shard.index()];
+        if lane.outstanding.load(Ordering::Relaxed) >= LANE_BATCHES_MAX {
+            return Err(batch);
+        }
+        lane.outstanding.fetch_add(1, Ordering::Relaxed);
+        lane.to_journal.push(batch).expect("no more are outstanding than the queue holds");
+        self.core.wake();
+        Ok(())
+    }
+
+    /// The next acknowledgement for a shard. Only the shard itself may take it.
+    pub fn pop_ack(&self, shard: ShardId) -> Option<Ack> {
+        let lane = &self.lanes[shard.index()];
+        let ack = lane.acks.pop()?;
+        lane.outstanding.fetch_sub(1, Ordering::Relaxed);
+        Some(ack)
+    }
+
+    /// Whether an acknowledgement waits for a shard.
+    pub fn has_ack(&self, shard: ShardId) -> bool {
+        !self.lanes[shard.index()].acks.is_empty()
+    }
+
+    // --- everyone's side -------------------------------------------------------------------------
+
+    /// Everything up to here is in the files.
+    pub fn written(&self) -> Sequence {
+        Sequence(self.marks.written.load(Ordering::Acquire))
+    }
+
+    /// Everything up to here is in SQL.
+    pub fn applied(&self) -> Sequence {
+        Sequence(self.applied.load(Ordering::Acquire))
+    }
+
+    /// Says that everything up to here is in SQL. Only the SQL thread may.
+    pub fn set_applied(&self, applied: Sequence) {
+        self.applied.store(applied.0, Ordering::Release);
+        self.core.wake();
+    }
+
+    /// Why the event path is closed for good, if it is: exit code 4 at the end of the process.
+    pub fn poison(&self) -> Option<Poison> {
+        self.poison.get().copied()
+    }
+
+    /// The journal's figures as they were last told.
+    pub fn gauges(&self) -> Gauges {
+        let marks = &self.marks;
+        Gauges {
+            written: self.written(),
+            synced: Sequence(marks.synced.load(Ordering::Relaxed)),
+            is_accepting: self.is_accepting(),
+            is_full: marks.is_full.load(Ordering::Relaxed),
+            unapplied_bytes: marks.unapplied_bytes.load(Ordering::Relaxed),
+            total_bytes: marks.total_bytes.load(Ordering::Relaxed),
+            segments: marks.segments.load(Ordering::Relaxed),
+            failures: marks.failures.load(Ordering::Relaxed),
+        }
+    }
+
+    // --- the journal's side ----------------------------------------------------------------------
+
+    pub(super) fn core(&self) -> &Sleeper {
+        &self.core
+    }
+
+    pub(super) fn shards(&self) -> usize {
+        self.lanes.len()
+    }
+
+    pub(super) fn pop(&self, shard: usize) -> Option<LaneBatch> {
+        self.lanes[shard].to_journal.pop()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.to_journal.is_empty())
+    }
+
+    pub(super) fn acknowledge(&self, ack: Ack) {
+        let lane = &self.lanes[ack.shard.index()];
+        lane.acks.push(ack).expect("no more are outstanding than the queue holds");
+    }
+
+    /// Publishes figures; returns whether there is more to read than before.
+    pub(super) fn publish(&self, gauges: &Gauges) -> bool {
+        let marks = &self.marks;
+        marks.synced.store(gauges.synced.0, Ordering::Relaxed);
+        marks.is_accepting.store(gauges.is_accepting, Ordering::Relaxed);
+        marks.is_full.store(gauges.is_full, Ordering::Relaxed);
+        marks.unapplied_bytes.store(gauges.unapplied_bytes, Ordering::Relaxed);
+        marks.total_bytes.store(gauges.total_bytes, Ordering::Relaxed);
+        marks.segments.store(gauges.segments, Ordering::Relaxed);
+        marks.failures.store(gauges.failures, Ordering::Relaxed);
+        marks.written.swap(gauges.written.0, Ordering::AcqRel) < gauges.written.0
+    }
+
+    pub(super) fn set_poison(&self, poison: Poison) {
+        // The first reason counts.
+        let _ = self.poison.set(poison);
+    }
+
+    pub(super) fn stop(&self) {
+        self.is_stopping.store(true, Ordering::SeqCst);
+        self.core.wake();
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::LaneSequence;
+
+    fn batch(first: u64) -> LaneBatch {
+        LaneBatch { shard: ShardId(1), first: LaneSequence(first), count: 1, bytes: vec![0; 8] }
+    }
+
+    #[test]
+    fn a_lane_is_bounded_by_what_is_not_acknowledged() {
+        let lanes = JournalLanes::new(2).unwrap();
+        for first in 1..=u64::try_from(LANE_BATCHES_MAX).unwrap() {
+            lanes.push(batch(first)).unwrap();
+        }
+        assert_eq!((lanes.room(ShardId(1)), lanes.room(ShardId(0))), (0, LANE_BATCHES_MAX));
+        assert_eq!(lanes.push(batch(9)), Err(batch(9)));
+        let taken = lanes.pop(1).unwrap();
+        assert_eq!(lanes.push(batch(9)), Err(batch(9)), "it is taken, but not acknowledged");
+        let upto = taken.last();
+        let (shard, buffer) = (taken.shard, taken.bytes);
+        lanes.acknowledge(Ack { shard, upto, upto_sequence: Sequence(1), buffer });
+        assert_eq!(lanes.push(batch(9)), Err(batch(9)), "the shard has not seen it");
+        assert!(lanes.pop_ack(ShardId(0)).is_none());
+        assert_eq!(lanes.pop_ack(ShardId(1)).unwrap().upto, LaneSequence(1));
+        assert_eq!(lanes.push(batch(9)), Ok(()));
+    }
+}

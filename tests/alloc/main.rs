@@ -1,0 +1,189 @@
+//! Property: after warm-up a request allocates nothing (performance P11). Requests are HTTP bytes
+//! and go through whole shards, from the parser to the answer; only what a shard itself allocates
+//! is counted, not what this driver does.
+//!
+//! One allocation for each request is lost in a benchmark's noise and found here.
+
+// A failed `unwrap` in a test is the test's failure.
+#![allow(clippy::unwrap_used)]
+
+mod counting;
+mod node;
+
+use counting::Counted;
+use node::Node;
+use nudged::base::ids::{ShardId, UserKey};
+
+#[global_allocator]
+static ALLOCATOR: counting::Counting = counting::Counting;
+
+/// Users of a test: more than one, so that nothing rests on the last one asked for.
+const USERS: usize = 50;
+/// Requests that are counted.
+const REQUESTS: usize = 10_000;
+/// Requests before that: each user's shows fill the 16 remembered ones, each buffer its size.
+const WARM_UP: usize = 8_000;
+
+fn users(shards: u16, home: u16) -> Vec<String> {
+    let all = (0..).map(|number| format!("user-{number}"));
+    let of_home = |user: &String| UserKey::of(user.as_bytes()).home(shards) == ShardId(home);
+    all.filter(of_home).take(USERS).collect()
+}
+
+fn get(user: &str) -> Vec<u8> {
+    format!(
+        "GET /v1/decide?user={user}&placement=home&attr.platform=ios&attr.app_version=5.3.1 \
+         HTTP/1.1\r\nHost: shop.example\r\nUser-Agent: app/5\r\nAccept: */*\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+fn post(path: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: shop.example\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+fn post_decide(user: &str) -> Vec<u8> {
+    let body = format!(
+        "{{\"user\":\"{user}\",\"placement\":\"home\",\"locale\":\"de-AT\",\
+         \"attrs\":{{\"platform\":\"ios\",\"app_version\":\"5.3.1\"}}}}"
+    );
+    post("/v1/decide", &body)
+}
+
+/// Asks for users in turn: first to warm up, then counted. Every answer has `status`.
+fn count(node: &mut Node, requests: &[Vec<u8>], status: &str) -> Counted {
+    for index in 0..WARM_UP {
+        node.ask(&requests[index % requests.len()]);
+    }
+    node.counted = Counted::default();
+    let expected = format!("HTTP/1.1 {status} ");
+    for index in 0..REQUESTS {
+        let request = &requests[index % requests.len()];
+        let answer = node.ask(request);
+        let head = String::from_utf8_lossy(answer);
+        assert!(head.starts_with(&expected), "{status} expected, not {head}");
+    }
+    node.counted
+}
+
+fn assert_none(what: &str, counted: Counted) {
+    println!("{what}: {counted:?} in {REQUESTS} requests");
+    assert_eq!(counted, Counted::default(), "{what}");
+}
+
+/// Shown once, then not for a day.
+const ONCE: &str = r#"
+    [[popup]]
+    id = "welcome"
+    content = { title = "Welcome" }
+    locales.de = { title = "Willkommen" }
+    target = { all = [
+        { attr = "platform", op = "in", value = ["ios", "android"] },
+        { attr = "app_version", op = "semver_gte", value = "5.2.0" },
+    ] }
+    [[popup]]
+    id = "web-only"
+    target = { attr = "platform", op = "eq", value = "web" }
+    caps = [{ n = 1, per = "24h" }]
+    windows = [{ from = "09:00", to = "18:00" }]
+    tz = "Europe/Berlin"
+"#;
+
+/// Shown each time.
+const ALWAYS: &str = r#"
+    [[popup]]
+    id = "banner"
+    after_shown = "0s"
+    after_ignored = "0s"
+    after_clicked = "0s"
+    variants = [{ key = "a", content = { title = "A" } }, { key = "b", content = { title = "B" } }]
+"#;
+
+#[test]
+fn a_decision_that_shows_nothing() {
+    let users = users(1, 0);
+    let mut node = Node::new(1, ONCE);
+    let gets: Vec<_> = users.iter().map(|user| get(user)).collect();
+    assert_none("nothing, GET", count(&mut node, &gets, "204"));
+    let posts: Vec<_> = users.iter().map(|user| post_decide(user)).collect();
+    assert_none("nothing, POST", count(&mut node, &posts, "204"));
+}
+
+#[test]
+fn a_decision_that_shows_a_popup() {
+    let users = users(1, 0);
+    let mut node = Node::new(1, ALWAYS);
+    let gets: Vec<_> = users.iter().map(|user| get(user)).collect();
+    assert_none("show, GET", count(&mut node, &gets, "200"));
+    let posts: Vec<_> = users.iter().map(|user| post_decide(user)).collect();
+    assert_none("show, POST", count(&mut node, &posts, "200"));
+}
+
+#[test]
+fn a_decision_on_another_shard() {
+    // The connection is on shard 0, the users are at home on shard 1.
+    let users = users(2, 1);
+    let gets: Vec<_> = users.iter().map(|user| get(user)).collect();
+    let mut node = Node::new(2, ONCE);
+    assert_none("nothing, hopped", count(&mut node, &gets, "204"));
+    let mut node = Node::new(2, ALWAYS);
+    assert_none("show, hopped", count(&mut node, &gets, "200"));
+    assert!(node.hops >= REQUESTS, "they did hop");
+}
+
+#[test]
+fn an_accepted_event() {
+    let users = users(2, 1);
+    let mut node = Node::new(2, ALWAYS);
+    for round in 0..WARM_UP + REQUESTS {
+        if round == WARM_UP {
+            node.counted = Counted::default();
+        }
+        let token = node::token(node.ask(&get(&users[round % USERS])));
+        let body = format!("{{\"decision\":\"{token}\",\"action\":\"clicked\"}}");
+        let answer = String::from_utf8_lossy(node.ask(&post("/v1/events", &body))).into_owned();
+        assert!(answer.contains("\"accepted\":1"), "{answer}");
+    }
+    assert_none("show and event, hopped", node.counted);
+}
+
+#[test]
+fn a_repeated_event() {
+    let users = users(2, 1);
+    let mut node = Node::new(2, ALWAYS);
+    let mut tokens = Vec::new();
+    for user in &users {
+        node.ask(&get(user));
+        let answer = node.ask(&get(user)).to_vec();
+        tokens.push(node::token(&answer));
+    }
+    let body = |token: &String| format!("{{\"decision\":\"{token}\",\"action\":\"clicked\"}}");
+    let events: Vec<_> = tokens.iter().map(|token| post("/v1/events", &body(token))).collect();
+    let counted = count(&mut node, &events, "202");
+    assert_none("event, repeated and hopped", counted);
+}
+
+#[test]
+fn pipelined_requests() {
+    let users = users(1, 0);
+    let mut node = Node::new(1, ONCE);
+    let sixteen: Vec<u8> = users.iter().take(16).flat_map(|user| get(user)).collect();
+    assert_none("16 pipelined", count(&mut node, &[sixteen], "204"));
+}
+
+#[test]
+fn the_counting_itself_counts() {
+    let mut counted = Counted::default();
+    let boxed = counting::count(&mut counted, || vec![1u8; 100]);
+    assert_eq!((counted.allocations, counted.bytes), (1, 100));
+    let mut grown = boxed;
+    counting::count(&mut counted, || grown.reserve(1_000));
+    assert_eq!(counted.allocations, 2, "growing counts");
+    let outside: Vec<u64> = (0..10).collect();
+    assert_eq!((counted.allocations, outside.len()), (2, 10));
+}

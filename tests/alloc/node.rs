@@ -1,0 +1,178 @@
+//! Shards without sockets, threads or files: a connection on shard 0, a journal that acknowledges at
+//! once, a database that knows no user. Carries effects back as inputs, in order, as the ring driver
+//! does.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use nudged::api::access::Access;
+use nudged::api::cors::Cors;
+use nudged::api::token::{Keys, Secret};
+use nudged::base::clock::Now;
+use nudged::base::ids::{Sequence, ShardId};
+use nudged::base::time::{MonoNs, WallMs};
+use nudged::catalog::compile::{Entry, compile};
+use nudged::catalog::snapshot::Settings;
+use nudged::catalog::source;
+use nudged::journal::lane::{Ack, LaneBatch};
+use nudged::shard::core::{Core, CoreSetup};
+use nudged::shard::seam::{Effect, Input, Outbox, Step, UserRead};
+use nudged::shard::view::Rules;
+use nudged::state::user::{self, UserState};
+use nudged::telemetry::counters::ShardCounters;
+
+use crate::counting::{Counted, count};
+
+/// The connection that every request comes by.
+const CONNECTION: u32 = 0;
+
+/// What a shard is to be told.
+enum Told {
+    Input(usize, Input<'static>),
+    Turn(usize),
+}
+
+/// A node, and what its shards have allocated.
+pub struct Node {
+    /// What the shards have allocated so far.
+    pub counted: Counted,
+    /// Requests that went to another shard.
+    pub hops: usize,
+    cores: Vec<Core>,
+    outbox: Outbox,
+    told: VecDeque<Told>,
+    answer: Vec<u8>,
+    now: Now,
+    sequence: Sequence,
+}
+
+impl Node {
+    /// Shards with these popups and no users; one connection is open.
+    pub fn new(shards: u16, popups: &str) -> Node {
+        let definitions = source::parse_toml(popups).unwrap();
+        let entries: Vec<_> = definitions
+            .iter()
+            .map(|definition| Entry { definition, version: 1, status: definition.status() })
+            .collect();
+        let snapshot = Arc::new(compile(&entries, Settings::default(), 1).unwrap());
+        let access = vec![Access::new(["server-key-0123456789"], [], false)];
+        let rules = Arc::new(Rules { access, cors: Cors::default() });
+        let secret = Secret { id: 1, created_at: WallMs(0), bytes: [7; 32] };
+        let keys = Arc::new(Keys::new(&[secret]));
+        let setup = |shard| CoreSetup {
+            shard: ShardId(shard),
+            shards,
+            snapshot: Arc::clone(&snapshot),
+            rules: Arc::clone(&rules),
+            keys: Arc::clone(&keys),
+            counters: Arc::new(ShardCounters::default()),
+            slice_bytes: 16 << 20,
+            connections_max: 16,
+            read_deadline_ms: 50,
+            seed: 1,
+            timeouts: nudged::http::connection::Timeouts::DEFAULT,
+            log: nudged::telemetry::log::Log::new(nudged::telemetry::log::Level::Error, true, &[]),
+        };
+        let mut node = Node {
+            counted: Counted::default(),
+            hops: 0,
+            cores: (0..shards).map(|shard| Core::new(setup(shard))).collect(),
+            outbox: Outbox::default(),
+            told: VecDeque::new(),
+            answer: Vec::new(),
+            now: Now { mono: MonoNs(1_000_000_000), wall: WallMs(1_800_000_000_000) },
+            sequence: Sequence(0),
+        };
+        let accepted = Input::Accepted { connection: CONNECTION, listener: 0 };
+        node.told.push_back(Told::Input(0, accepted));
+        node.run();
+        node
+    }
+
+    /// Sends a request's bytes and gives the answer's, which have all come. Time goes on by 1 ms.
+    pub fn ask(&mut self, request: &[u8]) -> &[u8] {
+        self.answer.clear();
+        self.now.mono = self.now.mono.plus_ms(1);
+        self.now.wall.0 += 1;
+        let (now, outbox) = (self.now, &mut self.outbox);
+        let bytes = Input::Bytes { connection: CONNECTION, bytes: request };
+        count(&mut self.counted, || self.cores[0].step(now, bytes, outbox));
+        self.carry(0);
+        self.told.push_back(Told::Turn(0));
+        self.run();
+        assert!(!self.answer.is_empty(), "every request is answered");
+        &self.answer
+    }
+
+    /// Until nothing is left to tell.
+    fn run(&mut self) {
+        while let Some(told) = self.told.pop_front() {
+            let (now, outbox) = (self.now, &mut self.outbox);
+            let cores = &mut self.cores;
+            let shard = match told {
+                Told::Input(shard, input) => {
+                    count(&mut self.counted, || cores[shard].step(now, input, outbox));
+                    self.told.push_back(Told::Turn(shard));
+                    shard
+                }
+                Told::Turn(shard) => {
+                    count(&mut self.counted, || cores[shard].finish_turn(now, outbox));
+                    shard
+                }
+            };
+            self.carry(shard);
+        }
+    }
+
+    /// Carries the effects of `shard` out.
+    fn carry(&mut self, shard: usize) {
+        let mut effects = std::mem::take(&mut self.outbox.effects);
+        for effect in effects.drain(..) {
+            let (to, input) = match effect {
+                Effect::Send { connection, buffer } => {
+                    self.answer.extend_from_slice(&buffer);
+                    let sent = Some(buffer.len());
+                    (shard, Input::Sent { connection, buffer, sent })
+                }
+                Effect::Hop { to, hop } => {
+                    self.hops += 1;
+                    (to.index(), Input::Hop(hop))
+                }
+                Effect::HopReply { to, reply } => (to.index(), Input::HopReply(reply)),
+                Effect::Append(batch) => {
+                    let ack = self.journal(batch);
+                    self.told.push_back(Told::Input(shard, ack));
+                    let applied = self.sequence;
+                    (shard, Input::Journal { accepting: true, applied })
+                }
+                Effect::ReadUser(request) => {
+                    let mut state = Vec::new();
+                    user::encode(&UserState::default(), &mut state);
+                    let read = UserRead { ticket: request.ticket, state: Ok(state) };
+                    (shard, Input::UserRead(read))
+                }
+                // A full pipeline stops the reading for as long as it takes to answer.
+                Effect::StopReading { .. } | Effect::ResumeReading { .. } => continue,
+                other => panic!("nothing here should cause {other:?}"),
+            };
+            self.told.push_back(Told::Input(to, input));
+        }
+        self.outbox.effects = effects;
+    }
+
+    fn journal(&mut self, batch: LaneBatch) -> Input<'static> {
+        self.sequence.0 += u64::from(batch.count);
+        let upto = batch.last();
+        let LaneBatch { shard, mut bytes, .. } = batch;
+        bytes.clear();
+        Input::Acked(Ack { shard, upto, upto_sequence: self.sequence, buffer: bytes })
+    }
+}
+
+/// The token of an answer that shows a popup.
+pub fn token(answer: &[u8]) -> String {
+    let text = str::from_utf8(answer).unwrap();
+    let (_, body) = text.split_once("\r\n\r\n").unwrap();
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    body["decision"].as_str().unwrap().to_owned()
+}

@@ -1,0 +1,348 @@
+//! Real processes: starts nudged in a folder of its own, reads where it listens, sends it signals
+//! and looks at how it ends. A node that says something unexpected fails its test; one that hangs
+//! fails it at a deadline; none outlives it.
+
+#![allow(unsafe_code)] // What a child does between fork and exec is its own to get right.
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::client::Client;
+
+/// A node is ready, or has given up, within this.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// A node that was told to stop has stopped within this.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+/// A condition that is awaited.
+pub const CONDITION_TIMEOUT: Duration = Duration::from_secs(15);
+/// How often a condition is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// One popup, with every default.
+pub const WELCOME: &str = "[[popup]]\nid = \"welcome\"\n[popup.content]\ntitle = \"Welcome\"\n";
+
+/// Shown each time, so that one user has many shows.
+pub const ALWAYS: &str =
+    "[[popup]]\nid = \"banner\"\nafter_shown = \"0s\"\nafter_ignored = \"0s\"\n";
+
+/// What a node is started with, again and again.
+pub struct Setup {
+    folder: TempDir,
+    data: PathBuf,
+    flags: Vec<String>,
+    before_exec: Option<fn() -> io::Result<()>>,
+}
+
+impl Setup {
+    /// A folder with these popups and a configuration that stops without a lame duck.
+    pub fn new(popups: &str) -> Setup {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let setup = Setup { folder, data, flags: Vec::new(), before_exec: None };
+        setup.write_popups(popups);
+        setup.config("")
+    }
+
+    /// Sets keys of the configuration file. Top-level keys come first, then sections.
+    pub fn config(self, text: &str) -> Setup {
+        self.write_config(text);
+        self
+    }
+
+    /// Adds flags.
+    pub fn flags(mut self, flags: &[&str]) -> Setup {
+        self.flags.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        self
+    }
+
+    /// Puts the data directory elsewhere.
+    pub fn data_in(mut self, data: &Path) -> Setup {
+        self.data = data.to_path_buf();
+        self
+    }
+
+    /// Lets the child do something to itself before it becomes nudged.
+    pub fn before_exec(mut self, before_exec: fn() -> io::Result<()>) -> Setup {
+        self.before_exec = Some(before_exec);
+        self
+    }
+
+    /// Writes the popups file anew.
+    pub fn write_popups(&self, text: &str) {
+        fs::write(self.path("popups.toml"), text).unwrap();
+    }
+
+    /// Writes the configuration file anew.
+    pub fn write_config(&self, text: &str) {
+        let lame_duck = if text.contains("lame_duck") { "" } else { "lame_duck = \"0s\"\n" };
+        fs::write(self.path("nudged.toml"), format!("{lame_duck}{text}")).unwrap();
+    }
+
+    /// A file of the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// A node that is ready.
+    pub fn start(&self) -> Server {
+        self.start_with(&[])
+    }
+
+    /// A node with more flags, ready.
+    pub fn start_with(&self, flags: &[&str]) -> Server {
+        match self.launch(flags) {
+            Launched::Ready(server) => server,
+            Launched::Ended(exit) => panic!("nudged did not start: {exit:?}"),
+        }
+    }
+
+    /// A start that must fail.
+    pub fn start_fails(&self, flags: &[&str]) -> Exit {
+        match self.launch(flags) {
+            Launched::Ready(server) => {
+                panic!("nudged started, and should not have: {}", server.said())
+            }
+            Launched::Ended(exit) => exit,
+        }
+    }
+
+    fn launch(&self, flags: &[&str]) -> Launched {
+        let mut command = nudged();
+        command.current_dir(self.folder.path());
+        command.args(["--config", "nudged.toml", "--popups", "popups.toml"]);
+        command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data"]);
+        command.arg(&self.data).args(&self.flags).args(flags);
+        if let Some(before_exec) = self.before_exec {
+            // SAFETY: what tests pass makes system calls and touches no memory but its stack.
+            unsafe { command.pre_exec(before_exec) };
+        }
+        Server::launch(command)
+    }
+}
+
+enum Launched {
+    Ready(Server),
+    Ended(Exit),
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub struct Exit {
+    /// Its exit code; `None` where a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote to standard output.
+    pub stdout: String,
+    /// What it wrote to standard error.
+    pub stderr: String,
+}
+
+/// A node that runs.
+pub struct Server {
+    /// Where visitors ask.
+    pub data: SocketAddr,
+    /// Where operators ask.
+    pub admin: SocketAddr,
+    /// From start to ready.
+    pub ready_after: Duration,
+    child: Child,
+    stderr: Arc<Mutex<String>>,
+    stderr_reader: Option<JoinHandle<()>>,
+    allowed: Vec<&'static str>,
+}
+
+impl Server {
+    fn launch(mut command: Command) -> Launched {
+        let begun = Instant::now();
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = read_lines(child.stdout.take().unwrap());
+        let stderr: Arc<Mutex<String>> = Arc::default();
+        let stderr_reader = gather(child.stderr.take().unwrap(), Arc::clone(&stderr));
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut server = Server {
+            data: nowhere,
+            admin: nowhere,
+            ready_after: Duration::ZERO,
+            child,
+            stderr,
+            stderr_reader: Some(stderr_reader),
+            allowed: Vec::new(),
+        };
+        let mut stdout = String::new();
+        while let Ok(line) = lines.recv_timeout(START_TIMEOUT.saturating_sub(begun.elapsed())) {
+            stdout.push_str(&format!("{line}\n"));
+            if let Some(address) = line.strip_prefix("listening data ") {
+                server.data = address.parse().unwrap();
+            } else if let Some(address) = line.strip_prefix("listening admin ") {
+                server.admin = address.parse().unwrap();
+            } else if line == "ready" {
+                server.ready_after = begun.elapsed();
+                assert!(server.data != nowhere && server.admin != nowhere, "{stdout}");
+                return Launched::Ready(server);
+            }
+        }
+        let code = server.wait(START_TIMEOUT);
+        server.allowed.push("");
+        Launched::Ended(Exit { code, stdout, stderr: server.said() })
+    }
+
+    /// A connection as visitors have.
+    pub fn client(&self) -> Client {
+        Client::connect(self.data)
+    }
+
+    /// A connection as operators have.
+    pub fn operator(&self) -> Client {
+        Client::connect(self.admin)
+    }
+
+    /// Lets the node log errors in whose line this is.
+    pub fn allow(&mut self, part: &'static str) {
+        self.allowed.push(part);
+    }
+
+    /// What the node has written to standard error so far.
+    pub fn said(&self) -> String {
+        self.stderr.lock().unwrap().clone()
+    }
+
+    /// How many lines of standard error have this in them.
+    pub fn lines_with(&self, part: &str) -> usize {
+        self.said().lines().filter(|line| line.contains(part)).count()
+    }
+
+    /// The process's number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Ends the node as a power switch would end its process.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.wait(STOP_TIMEOUT);
+    }
+
+    /// Asks the node to stop, which it does in time, with exit code 0.
+    pub fn stop(mut self) {
+        self.signal(Signal::TERM);
+        let code = self.wait(STOP_TIMEOUT);
+        assert_eq!(code, Some(0), "a clean stop: {}", self.said());
+    }
+
+    /// Waits for the end and gives the exit code. A node that has not ended by then fails the test.
+    pub fn wait(&mut self, limit: Duration) -> Option<i32> {
+        let child = &mut self.child;
+        let status = until_within("the end of the process", limit, || child.try_wait().unwrap());
+        if let Some(reader) = self.stderr_reader.take() {
+            reader.join().unwrap();
+        }
+        status.code()
+    }
+
+    fn unexpected(&self) -> Vec<String> {
+        let is_bad =
+            |line: &&str| line.contains("\"level\":\"error\"") || line.contains("panicked");
+        let said = self.said();
+        let bad = said.lines().filter(is_bad);
+        let is_allowed = |line: &&str| self.allowed.iter().any(|part| line.contains(part));
+        bad.filter(|line| !is_allowed(line)).map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(reader) = self.stderr_reader.take() {
+            let _ = reader.join();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- standard error of the node ---\n{}---", self.said());
+            return;
+        }
+        let unexpected = self.unexpected();
+        assert!(unexpected.is_empty(), "unexpected errors:\n{}", unexpected.join("\n"));
+    }
+}
+
+/// The binary under test, in an empty environment.
+pub fn nudged() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nudged"));
+    command.env_clear().env("RUST_BACKTRACE", "1");
+    command
+}
+
+/// Runs nudged to its end.
+pub fn run(folder: &Path, arguments: &[&str]) -> Exit {
+    let output = nudged().current_dir(folder).args(arguments).output().unwrap();
+    Exit {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Waits until a condition holds; fails where it does not in time.
+pub fn until<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    until_within(what, CONDITION_TIMEOUT, look)
+}
+
+/// As [`until`], with a limit of its own.
+pub fn until_within<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(begun.elapsed() < limit, "waited {limit:?} for {what}");
+        std::thread::park_timeout(LOOK_EVERY);
+    }
+}
+
+/// A file of the repository.
+pub fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn read_lines(stdout: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            // Nobody listens any more once the node is ready; the pipe is emptied all the same.
+            let _ = sender.send(line);
+        }
+    });
+    lines
+}
+
+fn gather(mut stderr: impl Read + Send + 'static, into: Arc<Mutex<String>>) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut bytes = [0; 4_096];
+        while let Ok(count @ 1..) = stderr.read(&mut bytes) {
+            into.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+    })
+}

@@ -1,0 +1,23 @@
+//! Properties of the real thing: processes, sockets, signals, files. One module each; what they
+//! share is `harness`, `client` and `database`.
+//!
+//! What needs more rights than a test has (mounts) says so and passes.
+
+// A failed `unwrap` in a test is the test's failure.
+#![allow(clippy::unwrap_used)]
+
+mod client;
+mod database;
+mod harness;
+
+mod admin;
+mod disks;
+mod drain;
+mod eviction;
+mod first_minute;
+mod http;
+mod io_uring;
+mod journal;
+mod kill_loop;
+mod reload;
+mod shards;
