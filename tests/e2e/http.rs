@@ -233,7 +233,7 @@ fn drip(server: &Server, connections: usize, limit: Duration) -> Duration {
                 Err(_) => return false,
             }
             // Too slow to ever come to an end, too steady to be idle.
-            begun.elapsed().as_millis() % 8 != 0 || stream.write_all(&byte).is_ok()
+            !begun.elapsed().as_millis().is_multiple_of(8) || stream.write_all(&byte).is_ok()
         });
         served += 1;
         if served % 20 == 1 {
