@@ -1,5 +1,6 @@
-//! Who gets in: one thread that accepts, and a thread for each connection. The accepting thread also
-//! keeps the node's time for the admin side, since a slew is only right where it is looked at often.
+//! Who gets in: one thread that accepts, and a thread for each connection. The accepting thread
+//! also keeps the node's time for the admin side, since a slew is only right where it is looked at
+//! often.
 //!
 //! Limit: [`ADMIN_CONNECTIONS_MAX`]; one more is answered 503 and closed.
 

@@ -1,10 +1,10 @@
-//! Floor 5: what operators see and do, on a listener of its own. One thread accepts, each connection
-//! has a thread of its own that blocks; nothing here is on the path of a decision.
+//! Floor 5: what operators see and do, on a listener of its own. One thread accepts, each
+//! connection has a thread of its own that blocks; nothing here is on the path of a decision.
 //!
 //! ```text
-//! socket -> listener -> connection -> service (token) -> routes -> popups, users, status ... -> answer
-//!                                                                  |
-//!                                       publisher · shards · store::Reader · counters
+//! socket -> listener -> connection -> service (token) -> routes -> popups, users, status ...
+//!                                                                  |               |
+//!                              publisher · shards · store::Reader · counters     answer
 //! ```
 //!
 //! `publisher` the one way by which popups and reloadable settings change · `popups_file` the file
@@ -16,6 +16,8 @@
 mod answer;
 mod connection;
 mod explain;
+#[cfg(test)]
+mod fixture;
 mod input;
 mod listener;
 mod metrics;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::input::told;
-use super::publisher::{Known, Published};
+use super::publisher::{Known, Published, status_word};
 use super::service::{Service, refused};
 use crate::base::ids::PopupKey;
 use crate::catalog::snapshot::Status;
@@ -31,6 +31,13 @@ struct Told<'a> {
     definition: &'a RawValue,
 }
 
+/// Every popup.
+#[derive(Serialize)]
+struct List<'a> {
+    catalog_version: u64,
+    popups: &'a [Told<'a>],
+}
+
 #[derive(Serialize)]
 struct Schedule<'a> {
     starts_at: Option<Value>,
@@ -48,32 +55,12 @@ struct Written<'a> {
     tz: Option<&'a RawValue>,
 }
 
-/// The word of a status.
-pub(super) fn word(status: Status) -> &'static str {
-    match status {
-        Status::Draft => "draft",
-        Status::Live => "live",
-        Status::Paused => "paused",
-        Status::Archived => "archived",
-    }
-}
-
 /// `GET /v1/popups`
 pub(super) fn list(service: &Service) -> Answer {
     let published = service.publisher.current();
     let told: Vec<Told<'_>> =
         published.popups.iter().map(|known| told_popup(&published, known)).collect();
-    Answer::json(200, &json_list(published.snapshot.version, &told))
-}
-
-#[derive(Serialize)]
-struct List<'a> {
-    catalog_version: u64,
-    popups: &'a [Told<'a>],
-}
-
-fn json_list<'a>(catalog_version: u64, popups: &'a [Told<'a>]) -> List<'a> {
-    List { catalog_version, popups }
+    Answer::json(200, &List { catalog_version: published.snapshot.version, popups: &told })
 }
 
 /// `GET /v1/popups/{id}`
@@ -131,9 +118,9 @@ fn told_popup<'a>(published: &'a Published, known: &'a Known) -> Told<'a> {
     Told {
         id: &stored.id,
         version: stored.version,
-        status: word(known.definition.status()),
-        status_override: stored.status_override.map(word),
-        effective_status: word(known.status()),
+        status: status_word(known.definition.status()),
+        status_override: stored.status_override.map(status_word),
+        effective_status: status_word(known.status()),
         origin: match stored.origin {
             Origin::File => "file",
             Origin::Api => "api",

@@ -24,12 +24,34 @@ pub enum PopupsFileError {
 /// # Errors
 /// [`PopupsFileError`], with every error of the text.
 pub fn read(path: &Path) -> Result<Vec<Definition>, PopupsFileError> {
-    let mut text = String::new();
-    let read = File::open(path)?.take(POPUPS_FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if u64::try_from(read).is_ok_and(|bytes| bytes > POPUPS_FILE_BYTES_MAX) {
-        return Err(io::Error::from(io::ErrorKind::FileTooLarge).into());
-    }
+    let text = read_bounded(path, POPUPS_FILE_BYTES_MAX)?;
     let is_json = path.extension().is_some_and(|extension| extension == "json");
     let parsed = if is_json { parse_json(&text) } else { parse_toml(&text) };
     parsed.map_err(PopupsFileError::Refused)
+}
+
+fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<String> {
+    let mut text = String::new();
+    let read = File::open(path)?.take(bytes_max + 1).read_to_string(&mut text)?;
+    if u64::try_from(read).is_ok_and(|bytes| bytes > bytes_max) {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_up_to_its_bound() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("popups.toml");
+        std::fs::write(&path, "12345").unwrap();
+        assert_eq!(read_bounded(&path, 5).unwrap(), "12345");
+        let error = read_bounded(&path, 4).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        let endless = read_bounded(Path::new("/dev/zero"), 100).unwrap_err();
+        assert_eq!(endless.kind(), io::ErrorKind::FileTooLarge);
+    }
 }

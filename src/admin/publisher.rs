@@ -8,88 +8,35 @@
 //! Whole or nothing: whatever fails before `stored` changes nothing. From `stored` on a change
 //! holds, also where a shard is too slow to say so. Changes are serialised. Must not know requests.
 
-use std::collections::HashMap;
+mod prepare;
+mod refusal;
+#[cfg(test)]
+mod tests;
+
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use super::popups_file::{self, PopupsFileError};
-use super::shards::{self, NoAnswer};
+use super::shards;
 use crate::api::access::Access;
 use crate::api::cors::Cors;
 use crate::base::time::WallMs;
-use crate::catalog::compile::{Entry, compile};
 use crate::catalog::lint::lint;
 use crate::catalog::snapshot::{Settings, Snapshot, Status};
-use crate::catalog::source::{Definition, SourceError, parse_json_popup};
+use crate::catalog::source::Definition;
 use crate::config::{Config, Difference, LogFormat, reloadable_difference};
 use crate::runtime::clocks;
 use crate::runtime::log_thread::stamp_now;
 use crate::runtime::mesh::Mesh;
 use crate::shard::control::Command;
 use crate::shard::view::Rules;
-use crate::store::{Store, StoreError, StoredPopup};
+use crate::store::{Store, StoredPopup};
 use crate::telemetry::log::{Field, Log, Message, Value};
+use prepare::{compile_all, prepare};
+
+pub use refusal::{ConfigRefused, PublishError};
 
 /// Reads the configuration anew, from all its layers.
 pub type ReadConfig = Box<dyn Fn() -> Result<Config, ConfigRefused> + Send + Sync>;
-
-/// A configuration that can't be taken: a line for each error, where it came from first.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.join("\n"))]
-pub struct ConfigRefused(pub Vec<String>);
-
-/// Why a change was not made, or not confirmed.
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    /// The configuration has errors; nothing changed.
-    #[error(transparent)]
-    Config(#[from] ConfigRefused),
-    /// The popups file can't be read; nothing changed.
-    #[error("{path}: {source}", path = path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
-    /// The popups have errors; nothing changed.
-    #[error("{}", in_file(path, errors).join("\n"))]
-    Popups {
-        /// The file.
-        path: PathBuf,
-        /// Every error.
-        errors: Vec<SourceError>,
-    },
-    /// No popup has this id; nothing changed.
-    #[error("no such popup")]
-    NoSuchPopup,
-    /// The popup is archived, since its id is gone from the file; nothing changed.
-    #[error("the popup is archived: its id is gone from the popups file")]
-    Archived,
-    /// The store failed; nothing changed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The change is stored and made; these shards have not said so in time.
-    #[error("{} shards did not answer in time; the change is stored", .0.len())]
-    Unconfirmed(Vec<NoAnswer>),
-}
-
-impl PublishError {
-    /// A line for each error, for people.
-    pub fn lines(&self) -> Vec<String> {
-        match self {
-            PublishError::Config(ConfigRefused(lines)) => lines.clone(),
-            PublishError::Popups { path, errors } => in_file(path, errors),
-            other => vec![other.to_string()],
-        }
-    }
-}
-
-fn in_file(path: &Path, errors: &[SourceError]) -> Vec<String> {
-    let file = path.display().to_string();
-    errors.iter().map(|error| error.in_file(&file)).collect()
-}
 
 /// A popup as it is stored, with its definition read.
 #[derive(Clone, Debug)]
@@ -215,6 +162,7 @@ impl Publisher {
             Err(error) => {
                 let message = match error {
                     PublishError::Config(_) => Message::ConfigRefused,
+                    PublishError::Unconfirmed(_) => Message::CatalogUnconfirmed,
                     _ => Message::CatalogRefused,
                 };
                 for line in error.lines() {
@@ -267,7 +215,12 @@ impl Publisher {
         let snapshot = compile_all(&popups, settings_of(&changing.config), version)
             .expect("only a status differs from a catalog that compiled");
         changing.store.set_override(id, status, who, clocks::wall())?;
-        tell(&self.log, Message::PopupChanged, &[("popup", Value::Text(id))]);
+        let fields = [
+            ("popup", Value::Text(id)),
+            ("status", Value::Text(status_word(status))),
+            ("who", Value::Text(who)),
+        ];
+        tell(&self.log, Message::PopupChanged, &fields);
         self.swap(Published {
             snapshot: Arc::new(snapshot),
             popups: popups.into(),
@@ -326,6 +279,16 @@ impl std::fmt::Debug for Publisher {
     }
 }
 
+/// The word of a status.
+pub fn status_word(status: Status) -> &'static str {
+    match status {
+        Status::Draft => "draft",
+        Status::Live => "live",
+        Status::Paused => "paused",
+        Status::Archived => "archived",
+    }
+}
+
 /// Whether log lines are JSON: by default they are, but for a terminal.
 pub fn is_json(format: LogFormat) -> bool {
     match format {
@@ -355,125 +318,6 @@ fn rules_of(config: &Config) -> Rules {
     });
     let cors = Cors::new(config.cors.origins.clone(), config.cors.max_age);
     Rules { access: access.collect(), cors }
-}
-
-/// A catalog that compiles and is not stored yet.
-struct Prepared {
-    /// What the file says; `None` where none is configured.
-    file: Option<Vec<Arc<Definition>>>,
-    /// Definitions that have been read, by id; the file's before those that are stored.
-    read: HashMap<String, Arc<Definition>>,
-}
-
-impl Prepared {
-    /// Stores the file's popups, by `who`, and compiles what is stored then.
-    fn store(
-        self,
-        store: &mut Store,
-        config: &Config,
-        who_version: (&str, u64),
-        log: &Log,
-    ) -> Result<Published, PublishError> {
-        let (who, version) = who_version;
-        let at = clocks::wall();
-        let stored = match &self.file {
-            None => store.load_popups()?,
-            Some(definitions) => {
-                let texts: Vec<(&str, String)> = definitions
-                    .iter()
-                    .map(|definition| (definition.id(), definition.canonical_json()))
-                    .collect();
-                let texts: Vec<(&str, &str)> =
-                    texts.iter().map(|(id, text)| (*id, text.as_str())).collect();
-                store.import_popups(&texts, who, at)?
-            }
-        };
-        let popups = read_stored(stored, &self.read, log);
-        let snapshot = compile_all(&popups, settings_of(config), version)
-            .expect("the same ids compiled before they were stored");
-        Ok(Published { snapshot: Arc::new(snapshot), popups: popups.into(), at })
-    }
-}
-
-/// Reads the file and compiles aside what would be stored. `known` are popups read before.
-fn prepare(
-    store: &Store,
-    config: &Config,
-    known: &[Known],
-    log: &Log,
-) -> Result<Prepared, PublishError> {
-    let file = config.popups.as_deref().map(read_file).transpose()?;
-    let by_id = |known: &Known| (known.stored.id.clone(), Arc::clone(&known.definition));
-    let mut read: HashMap<String, Arc<Definition>> = known.iter().map(by_id).collect();
-    let stored = read_stored(store.load_popups()?, &read, log);
-    read.extend(stored.iter().map(by_id));
-    let of_file = file.iter().flatten();
-    read.extend(of_file.map(|definition| (definition.id().to_owned(), Arc::clone(definition))));
-    let entries: Vec<Entry<'_>> = read
-        .values()
-        .map(|definition| Entry { definition, version: 1, status: definition.status() })
-        .collect();
-    compile(&entries, settings_of(config), 1).map_err(|errors| PublishError::Popups {
-        path: config.popups.clone().unwrap_or_else(|| config.data.clone()),
-        errors,
-    })?;
-    Ok(Prepared { file, read })
-}
-
-fn read_file(path: &Path) -> Result<Vec<Arc<Definition>>, PublishError> {
-    match popups_file::read(path) {
-        Ok(definitions) => Ok(definitions.into_iter().map(Arc::new).collect()),
-        Err(PopupsFileError::Unreadable(source)) => {
-            Err(PublishError::File { path: path.to_owned(), source })
-        }
-        Err(PopupsFileError::Refused(errors)) => {
-            Err(PublishError::Popups { path: path.to_owned(), errors })
-        }
-    }
-}
-
-/// Reads what is stored, each text once: `read` are definitions that were read before. A popup
-/// whose text this binary can't read is told and left out: it is not shown, and takes no other
-/// down.
-fn read_stored(
-    stored: Vec<StoredPopup>,
-    read: &HashMap<String, Arc<Definition>>,
-    log: &Log,
-) -> Vec<Known> {
-    let mut popups = Vec::with_capacity(stored.len());
-    for stored in stored {
-        let before = read.get(&stored.id);
-        let same = before.filter(|definition| definition.canonical_json() == stored.text);
-        let definition = match same {
-            Some(definition) => Ok(Arc::clone(definition)),
-            None => parse_json_popup(&stored.text).map(Arc::new),
-        };
-        match definition {
-            Ok(definition) => popups.push(Known { stored, definition }),
-            Err(errors) => {
-                let error = errors.first().map(ToString::to_string).unwrap_or_default();
-                let fields = [("popup", Value::Text(&stored.id)), ("error", Value::Text(&error))];
-                tell(log, Message::CatalogRefused, &fields);
-            }
-        }
-    }
-    popups
-}
-
-fn compile_all(
-    popups: &[Known],
-    settings: Settings,
-    version: u64,
-) -> Result<Snapshot, Vec<SourceError>> {
-    let entries: Vec<Entry<'_>> = popups
-        .iter()
-        .map(|known| Entry {
-            definition: &known.definition,
-            version: known.stored.version,
-            status: known.status(),
-        })
-        .collect();
-    compile(&entries, settings, version)
 }
 
 /// Tells what is allowed and still can't be meant, and gives it as lines.

@@ -42,8 +42,28 @@ pub(super) struct Service {
     clock: Mutex<NodeClock>,
     clock_ahead_ms: AtomicI64,
     ready: Arc<AtomicBool>,
-    /// Requests that wait for their refusal.
-    refusals: AtomicUsize,
+    refusals: Refusals,
+}
+
+/// Requests that wait for their refusal, at most [`ADMIN_REFUSALS_MAX`].
+#[derive(Debug, Default)]
+struct Refusals(AtomicUsize);
+
+/// A place among them, until it is dropped.
+struct Place<'r>(&'r Refusals);
+
+impl Refusals {
+    /// A place, where one is free.
+    fn enter(&self) -> Option<Place<'_>> {
+        let step = |waiting| (waiting < ADMIN_REFUSALS_MAX).then_some(waiting + 1);
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).ok().map(|_| Place(self))
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Service {
@@ -61,7 +81,7 @@ impl Service {
             clock: Mutex::new(setup.clock),
             clock_ahead_ms: AtomicI64::new(0),
             ready: Arc::new(AtomicBool::new(true)),
-            refusals: AtomicUsize::new(0),
+            refusals: Refusals::default(),
         }
     }
 
@@ -160,15 +180,11 @@ impl Service {
     /// try do not take every connection.
     fn refuse(&self, peer: &str) -> Answer {
         self.tell(Message::AdminRefused, &[("peer", Value::Text(peer))]);
-        let waiting = self.refusals.fetch_add(1, Ordering::AcqRel);
-        let answer = if waiting < ADMIN_REFUSALS_MAX {
-            std::thread::sleep(Duration::from_millis(ADMIN_REFUSAL_DELAY_MS));
-            Answer::error(401, "wrong_token", None)
-        } else {
-            Answer::error(429, "too_many_refusals", None)
+        let Some(_place) = self.refusals.enter() else {
+            return Answer::error(429, "too_many_refusals", None);
         };
-        self.refusals.fetch_sub(1, Ordering::AcqRel);
-        answer
+        std::thread::sleep(Duration::from_millis(ADMIN_REFUSAL_DELAY_MS));
+        Answer::error(401, "wrong_token", None)
     }
 }
 
@@ -199,4 +215,19 @@ pub(super) fn refused(error: &PublishError) -> Answer {
         PublishError::Unconfirmed(_) => (504, "unconfirmed"),
     };
     Answer::errors(status, code, &error.lines())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_so_many_wait_for_their_refusal() {
+        let refusals = Refusals::default();
+        let mut places: Vec<_> = (0..ADMIN_REFUSALS_MAX).map(|_| refusals.enter()).collect();
+        assert!(places.iter().all(Option::is_some));
+        assert!(refusals.enter().is_none());
+        places.pop();
+        assert!(refusals.enter().is_some());
+    }
 }

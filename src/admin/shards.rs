@@ -31,7 +31,14 @@ pub fn ask(mesh: &Mesh, shard: ShardId, command: Command) -> Result<Outcome, NoA
 /// # Errors
 /// The shards that did not answer in time.
 pub fn ask_all(mesh: &Mesh, command: impl Fn() -> Command) -> Result<(), Vec<NoAnswer>> {
-    let deadline = Instant::now() + Duration::from_millis(SHARD_ANSWER_MS);
+    ask_all_until(mesh, command, Instant::now() + Duration::from_millis(SHARD_ANSWER_MS))
+}
+
+fn ask_all_until(
+    mesh: &Mesh,
+    command: impl Fn() -> Command,
+    deadline: Instant,
+) -> Result<(), Vec<NoAnswer>> {
     let ids = (0..mesh.shards.len())
         .map(|index| ShardId(u16::try_from(index).expect("a node has at most 256 shards")));
     let answers: Vec<_> =
@@ -74,4 +81,43 @@ fn wait(
 ) -> Result<Outcome, NoAnswer> {
     let reply = answer.recv_deadline(deadline).map_err(|_| NoAnswer(shard))?;
     Ok(reply.outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::control::Drain;
+
+    fn command() -> Command {
+        Command::Drain(Drain::LameDuck)
+    }
+
+    #[test]
+    fn shards_that_are_silent_are_named_and_have_the_command_all_the_same() {
+        let mesh = Mesh::new(2).unwrap();
+        let silent = ask_all_until(&mesh, command, Instant::now()).unwrap_err();
+        assert_eq!(silent, [NoAnswer(ShardId(0)), NoAnswer(ShardId(1))]);
+        assert!(mesh.shards.iter().all(|lanes| lanes.controls.len() == 1));
+    }
+
+    #[test]
+    fn a_lane_that_stays_full_is_given_up() {
+        let mesh = Mesh::new(1).unwrap();
+        let lanes = mesh.of(ShardId(0));
+        while !lanes.controls.is_full() {
+            let (reply, _) = bounded(1);
+            assert!(lanes.controls.push(ControlEnvelope { command: command(), reply }).is_ok());
+        }
+        let given_up = push(&mesh, ShardId(0), command(), Instant::now());
+        assert_eq!(given_up.unwrap_err(), NoAnswer(ShardId(0)));
+    }
+
+    #[test]
+    fn a_shard_that_drops_the_command_is_not_waited_for() {
+        let mesh = Mesh::new(1).unwrap();
+        let far = Instant::now() + Duration::from_secs(3_600);
+        let answer = push(&mesh, ShardId(0), command(), far).unwrap();
+        drop(mesh.of(ShardId(0)).controls.pop());
+        assert_eq!(wait(&answer, ShardId(0), far).unwrap_err(), NoAnswer(ShardId(0)));
+    }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
 use super::input::told;
-use super::popups::word;
+use super::publisher::status_word;
 use super::service::Service;
 use crate::base::ids::ShardId;
 use crate::catalog::snapshot::Status;
@@ -72,7 +72,7 @@ fn popups_by_status(service: &Service) -> Value {
         .into_iter()
         .map(|status| {
             let count = popups.iter().filter(|known| known.status() == status).count();
-            (word(status).to_owned(), json!(count))
+            (status_word(status).to_owned(), json!(count))
         })
         .collect();
     Value::Object(counts)

@@ -65,6 +65,8 @@ pub struct Tail {
     segment: SegmentId,
     offset: u64,
     chain: Option<u32>,
+    /// The sequence that follows the batch whose CRC is `chain`.
+    reached: Sequence,
     /// Where the next opened segment goes on: what this one holds from there on is void.
     end: Option<Sequence>,
     buffer: Vec<u8>,
@@ -94,6 +96,7 @@ impl Tail {
             segment: segments.first().copied().unwrap_or(SegmentId(1)),
             offset: FIRST_BATCH_OFFSET,
             chain: None,
+            reached: Sequence(0),
             end: None,
             buffer: vec![0; READ_BYTES],
             from: 0,
@@ -122,6 +125,7 @@ impl Tail {
         self.next = self.next_if_in_gap(opening);
         (self.segment, self.offset) = (segment, FIRST_BATCH_OFFSET);
         (self.chain, self.from, self.to) = (Some(opening.header.chain), 0, 0);
+        self.reached = opening.header.first;
     }
 
     /// The place, or behind the numbers that were given up before a segment.
@@ -157,6 +161,7 @@ impl Tail {
             };
             let from = self.from;
             self.from += length;
+            self.reached = header.end();
             self.offset += u64::try_from(length).expect("a batch is below 128 KiB");
             if header.end() <= self.next {
                 continue;
@@ -265,7 +270,10 @@ impl Tail {
             let count = read_if_there(disk, self.segment, at, &mut self.buffer)?;
             let bytes = &self.buffer[..count];
             if let Some((offset, found)) = batch::scan(self.tag, bytes, 0) {
-                if found.header.first > self.next {
+                // One that comes right after the last, and still does not follow, is of another
+                // past.
+                let is_stranger = found.header.first <= self.reached;
+                if found.header.first > self.next || is_stranger {
                     return Ok(false);
                 }
                 let skipped = u64::try_from(offset).expect("within the buffer");

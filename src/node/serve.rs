@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::Receiver;
 
@@ -27,6 +27,7 @@ use crate::config::{Config, Count, Loaded};
 use crate::http::connection::Timeouts;
 use crate::runtime::driver::Setup;
 use crate::runtime::journal_core::{self, JournalConfig, JournalHandle, JournalSleepers};
+use crate::runtime::journal_lanes::JournalLanes;
 use crate::runtime::log_thread::{LogThread, stamp_now};
 use crate::runtime::mesh::Mesh;
 use crate::runtime::sql_reader::{self, ReaderSetup};
@@ -40,6 +41,9 @@ use crate::store::{Reader, Store};
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::log::{Log, Message, Value};
 
+/// A journal that takes no records yet is waited for this long: a fresh one makes its first segment.
+/// After that the node serves, and decisions degrade until it does.
+const JOURNAL_WAIT: Duration = Duration::from_secs(5);
 /// The wall clock may be this far behind the journal at start, in milliseconds: an hour.
 const CLOCK_BEHIND_MAX_MS: i64 = 3_600_000;
 
@@ -105,6 +109,7 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     let signals = signals::listen().map_err(Failure::system("signal handlers"))?;
     let threads = Threads { config: &config, topology: &topology, mesh: &mesh, log: &log };
     let (journal, writer, reader, figures) = threads.start_storage(storage)?;
+    await_journal(&mesh.journal);
     let parts = ShardParts {
         publisher: &publisher,
         rules: publisher.rules(),
@@ -172,6 +177,14 @@ fn load_publisher(
         Ok(publisher) => Ok(Arc::new(publisher)),
         Err(PublishError::Store(error)) => Err(error.into()),
         Err(error) => Err(Failure::Configuration(error.lines().join("\n"))),
+    }
+}
+
+fn await_journal(journal: &JournalLanes) {
+    let begun = Instant::now();
+    let is_hopeless = || journal.gauges().is_full || journal.poison().is_some();
+    while !journal.is_accepting() && !is_hopeless() && begun.elapsed() < JOURNAL_WAIT {
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

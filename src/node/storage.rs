@@ -75,30 +75,24 @@ pub fn open(config: &Config, salvage: bool, log: &Log) -> Result<Storage, Failur
         recovered.start.newest = recovered.start.newest.max(newest);
     }
     tell(&recovered, log);
-    let skipped = pass_over_lost(&directory, &mut store, stream, &recovered.report.lost)
+    let skipped = copy_lost_aside(&directory, &recovered.report.lost)
         .map_err(|error| unusable(error.to_string()))?;
-    let position = store.position(stream)?;
-    let next = Sequence(position.0 + 1);
+    let next = Sequence(applied.0 + 1);
     let tail = Tail::seek(&disk, recovered.start.set, next, skipped)
         .map_err(|error| unusable(error.to_string()))?;
     Ok(Storage { directory: Arc::new(directory), store, stream, recovered, tail })
 }
 
 /// Copies damaged segments aside; gives the stretches that the tail passes over.
-fn pass_over_lost(
+fn copy_lost_aside(
     directory: &JournalDirectory,
-    store: &mut Store,
-    stream: StreamId,
     lost: &[Damage],
-) -> Result<Vec<(Sequence, Sequence)>, Box<dyn std::error::Error>> {
+) -> std::io::Result<Vec<(Sequence, Sequence)>> {
     let mut skipped = Vec::new();
     for damage in lost {
         directory.copy_aside(damage.segment)?;
         let Some(last) = damage.last else { continue };
         skipped.push((damage.first, last));
-        if store.position(stream)?.0 + 1 == damage.first.0 {
-            store.skip_lost(stream, last)?;
-        }
     }
     Ok(skipped)
 }

@@ -137,6 +137,7 @@ impl<S: Step> Driver<S> {
             self.arm_listeners()?;
             self.sleep_or_poll()?;
             self.read_clocks();
+            self.take_watermarks();
             self.take_completions()?;
             self.take_lanes();
             self.take_time();
@@ -209,6 +210,10 @@ impl<S: Step> Driver<S> {
                 Operation::Wake => {
                     self.wake_armed = false;
                     self.arm_wake()?;
+                }
+                Operation::Shutdown => {
+                    self.lines[slot as usize].shutting = false;
+                    self.close_if_idle(slot)?;
                 }
                 Operation::Quiet => {}
             }
@@ -289,6 +294,11 @@ impl<S: Step> Driver<S> {
         let input = Input::Sent { connection: slot, buffer, sent };
         self.step.step(self.now, input, &mut self.outbox);
         self.close_if_idle(slot)
+    }
+
+    fn take_watermarks(&mut self) {
+        let Driver { ports, step, outbox, now, .. } = self;
+        ports.tell_watermarks(|input| step.step(*now, input, outbox));
     }
 
     fn take_lanes(&mut self) {
@@ -389,12 +399,10 @@ impl<S: Step> Driver<S> {
     }
 
     fn shut_down(&mut self, slot: u32) -> io::Result<()> {
-        let line = &self.lines[slot as usize];
-        let entry = opcode::Shutdown::new(Fixed(slot), libc::SHUT_WR).build().user_data(pack(
-            Operation::Quiet,
-            line.generation,
-            slot,
-        ));
+        let line = &mut self.lines[slot as usize];
+        line.shutting = true;
+        let user_data = pack(Operation::Shutdown, line.generation, slot);
+        let entry = opcode::Shutdown::new(Fixed(slot), libc::SHUT_WR).build().user_data(user_data);
         // SAFETY: a shutdown names no memory.
         unsafe { self.ring.push(&entry) }
     }
@@ -402,7 +410,8 @@ impl<S: Step> Driver<S> {
     /// Closes a line that the shard has given up once the kernel has nothing under way for it.
     fn close_if_idle(&mut self, slot: u32) -> io::Result<()> {
         let line = &mut self.lines[slot as usize];
-        if !line.closing || !line.open || line.receiving || line.sending.is_some() {
+        let is_busy = line.receiving || line.shutting || line.sending.is_some();
+        if !line.closing || !line.open || is_busy {
             return Ok(());
         }
         line.open = false;

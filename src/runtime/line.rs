@@ -18,6 +18,9 @@ pub struct Line {
     pub closing: bool,
     /// The shard wants it closed without sending the rest.
     pub reset: bool,
+    /// A shutdown is under way. The kernel's worker looks its slot up when it runs, so until it is
+    /// complete the slot must not be given to another connection.
+    pub shutting: bool,
     /// The bytes of the send that is under way.
     pub sending: Option<Vec<u8>>,
 }
@@ -32,10 +35,12 @@ pub enum Operation {
     Receive = 2,
     /// Send.
     Send = 3,
-    /// Cancellation, shutdown, close: operations whose own completion tells nothing.
+    /// Cancellation, socket option, close: operations whose own completion tells nothing.
     Quiet = 4,
     /// Read of the eventfd.
     Wake = 5,
+    /// Shutdown of our direction.
+    Shutdown = 6,
 }
 
 /// Packs operation, generation (24 bits) and slot into the user data of an entry.
@@ -51,6 +56,7 @@ pub fn unpack(user_data: u64) -> Option<(Operation, u32, u32)> {
         3 => Operation::Send,
         4 => Operation::Quiet,
         5 => Operation::Wake,
+        6 => Operation::Shutdown,
         _ => return None,
     };
     let generation = u32::try_from(user_data >> 32 & 0xff_ffff).expect("24 bits");

@@ -60,7 +60,6 @@ impl Ports {
     /// Gives the shard what waits: first what makes room (acknowledgements, replies, reads), then
     /// what makes work. At most `budget` of each kind.
     pub fn drain(&mut self, budget: usize, mut step: impl FnMut(Input<'_>)) {
-        self.drain_watermarks(&mut step);
         for _ in 0..self.returned.len() {
             step(self.returned.pop_front().expect("counted"));
         }
@@ -87,7 +86,9 @@ impl Ports {
         }
     }
 
-    fn drain_watermarks(&mut self, step: &mut impl FnMut(Input<'_>)) {
+    /// Tells the shard what journal and SQL have reached, where that has changed: first in a turn,
+    /// so that what follows rests on it.
+    pub fn tell_watermarks(&mut self, mut step: impl FnMut(Input<'_>)) {
         let applied = self.mesh.journal.applied();
         let accepting = self.mesh.journal.is_accepting();
         if applied != self.applied_seen || accepting != self.accepting_seen {

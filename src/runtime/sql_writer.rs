@@ -162,7 +162,10 @@ impl<D: DiskRead> WriterThread<D> {
     }
 
     fn apply(&mut self) -> Next {
-        let count = self.sequences.len().min(APPLY_RECORDS_MAX);
+        if let Err(error) = self.pass_gap() {
+            return self.tell(&error.to_string());
+        }
+        let count = self.count_without_gap();
         let mut records = Vec::with_capacity(count);
         let mut used = 0;
         for (sequence, frame) in self.sequences[..count].iter().zip(frames(&self.framed)) {
@@ -196,6 +199,25 @@ impl<D: DiskRead> WriterThread<D> {
                 next
             }
         }
+    }
+
+    /// Where the tail has passed over numbers that were given up, the position has to follow.
+    fn pass_gap(&mut self) -> Result<(), StoreError> {
+        let WriterSetup { store, stream, lanes, .. } = &mut self.setup;
+        let before = Sequence(self.sequences[0].0 - 1);
+        if store.position(*stream)? < before {
+            store.skip_lost(*stream, before)?;
+            lanes.set_applied(before);
+        }
+        Ok(())
+    }
+
+    /// Records for one transaction: up to its bound, and up to the next gap.
+    fn count_without_gap(&self) -> usize {
+        let first = self.sequences[0].0;
+        let in_order = |(index, sequence): &(u64, &Sequence)| sequence.0 == first + index;
+        let count = (0_u64..).zip(&self.sequences).take_while(in_order).count();
+        count.min(APPLY_RECORDS_MAX)
     }
 
     fn purge(&mut self) {

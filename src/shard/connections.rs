@@ -15,6 +15,7 @@ use crate::base::time::MonoNs;
 use crate::http::connection::{Answer, Connection, Ending, Expiry, SendFailed, Timeouts, Turn};
 use crate::http::head::Request;
 use crate::http::pool::BufferPool;
+use crate::http::reply;
 use crate::telemetry::counters::ShardCounters;
 
 /// Told to connections beyond the bound, whatever they would have asked.
@@ -166,7 +167,11 @@ impl Connections {
             return;
         }
         let mut turn = turn(view, now, pool);
-        entry.http.answer(slot, &mut turn, |out, _| out.extend_from_slice(answer));
+        // The answer was written when it was not known to be the connection's last one.
+        entry.http.answer(slot, &mut turn, |out, frame| match frame.close {
+            true => reply::append_closing(out, answer),
+            false => out.extend_from_slice(answer),
+        });
         let listener = entry.listener;
         entry.http.resume(&mut turn, &mut |request, slot, out| {
             handle(request, (number, generation, slot), listener, out, outbox, &mut serve)

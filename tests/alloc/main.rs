@@ -184,6 +184,6 @@ fn the_counting_itself_counts() {
     let mut grown = boxed;
     counting::count(&mut counted, || grown.reserve(1_000));
     assert_eq!(counted.allocations, 2, "growing counts");
-    let outside = Box::new([0u64; 10]);
+    let outside: Vec<u64> = (0..10).collect();
     assert_eq!((counted.allocations, outside.len()), (2, 10));
 }

@@ -48,7 +48,11 @@ fn an_erased_user_is_gone() {
         assert_eq!(database::number(data, &of("ann")), 0, "{table}");
         assert!(database::number(data, &of("bob")) > 0, "{table}");
     }
-    assert_eq!(database::number(data, "SELECT COUNT(*) FROM events"), 3, "rows stay for statistics");
+    assert_eq!(
+        database::number(data, "SELECT COUNT(*) FROM events"),
+        3,
+        "rows stay for statistics"
+    );
     assert!(!database::decided(data).contains(&token), "a token holds the id");
     assert_eq!(database::number(data, "SELECT COUNT(*) FROM erased_users"), 1);
 

@@ -16,7 +16,9 @@ const LIVE_WITHIN: Duration = Duration::from_secs(3);
 const USERS: usize = 24;
 
 fn titled(title: &str) -> String {
-    format!("[[popup]]\nid = \"welcome\"\nafter_shown = \"0s\"\n[popup.content]\ntitle = \"{title}\"\n")
+    format!(
+        "[[popup]]\nid = \"welcome\"\nafter_shown = \"0s\"\n[popup.content]\ntitle = \"{title}\"\n"
+    )
 }
 
 /// Whether users of every shard are shown this title.

@@ -125,16 +125,19 @@ fn user_id(number: u64, is_long: bool) -> String {
     user
 }
 
-/// The ids of all users of a run.
+/// The ids of the users of a run who ask most: all of them, where there are not many.
 pub fn users(scene: &Scene) -> Vec<String> {
-    (0..scene.config.users).map(|number| user_id(number, scene.config.has_long_users)).collect()
+    (0..scene.config.users.min(1_000))
+        .map(|number| user_id(number, scene.config.has_long_users))
+        .collect()
 }
 
 /// Draws a question and its bytes.
 pub fn ask(scene: &mut Scene, history: &History) -> (Question, Vec<u8>) {
     let (users, is_long) = (scene.config.users, scene.config.has_long_users);
     let draw = &mut scene.streams.workload;
-    let user = user_id(draw.below(users), is_long);
+    let number = if draw.one_in(4) { draw.skewed(users) - 1 } else { draw.below(users) };
+    let user = user_id(number, is_long);
     match draw.below(100) {
         0..50 => {
             let target = format!("/v1/decide?user={user}&placement=home&attr.n={}", draw.below(9));
@@ -191,6 +194,11 @@ fn event(draw: &mut Stream, of: Option<&str>, history: &History) -> Option<Event
         let last = history.unanswered.len() - 1;
         let back = draw.index(history.unanswered.len().min(8));
         return Some(history.unanswered[last - back].clone());
+    }
+    if draw.one_in(4) && !history.recent.is_empty() {
+        let last = history.recent.len() - 1;
+        let back = draw.index(history.recent.len().min(12));
+        return Some(history.recent[last - back].clone());
     }
     let known = history.tokens.len();
     let back = draw.skewed(u64::try_from(known).expect("few").max(1));

@@ -50,6 +50,8 @@ pub struct Config {
     pub acts: u64,
     /// Ends of the process, by the count of things that happened.
     pub crashes: Vec<u64>,
+    /// Whether it also ends soon after a segment is opened.
+    pub ends_at_openings: bool,
     /// Whether power may be lost, not only the process.
     pub loses_power: bool,
     /// Whether a loss of power takes the latest transactions of SQL too.
@@ -98,8 +100,6 @@ pub struct Config {
     pub quiet_ms: u64,
     /// `max_per_day`.
     pub max_per_day: u32,
-    /// Bytes of a shard's slice.
-    pub slice_bytes: u64,
 }
 
 impl Config {
@@ -127,18 +127,23 @@ impl Config {
             crashes.extend(soon);
         }
         let loses_power = draw.one_in(2);
+        // More users than a slice holds: some are evicted and read back.
+        let is_crowded = draw.one_in(40);
         let is_short_of_disk = draw.one_in(4);
         let short_retention = DurationMs(draw.between(0, 3_000));
         let retention = if is_short_of_disk { short_retention } else { DurationMs(86_400_000) };
         Config {
             seed,
             ack: draw.pick(&[AckLevel::Written, AckLevel::Synced]),
-            shards: (0..8).map(|_| draw.pick(&[1, 2, 2, 2, 3, 4])).collect(),
-            clients: usize::try_from(draw.between(1, 8)).expect("few"),
-            users: draw.pick(&[1, 3, 10, 40]),
-            has_long_users: draw.one_in(3),
-            acts: draw.between(8, 40),
+            shards: (0..8)
+                .map(|_| if is_crowded { 1 } else { draw.pick(&[1, 2, 2, 2, 3, 4]) })
+                .collect(),
+            clients: if is_crowded { 8 } else { usize::try_from(draw.between(1, 8)).expect("few") },
+            users: if is_crowded { 30_000 } else { draw.pick(&[1, 3, 10, 40]) },
+            has_long_users: is_crowded || draw.one_in(3),
+            acts: if is_crowded { 150 } else { draw.between(8, 40) },
             crashes,
+            ends_at_openings: draw.one_in(4),
             loses_power,
             // What SQL lost has to be in the journal still.
             loses_sql: loses_power && !is_short_of_disk && draw.one_in(2),
@@ -164,7 +169,6 @@ impl Config {
             think_ms: draw.pick(&[5, 300, 2_000, 8_000]),
             quiet_ms: draw.pick(&[0, 0, 700]),
             max_per_day: draw.pick(&[0, 0, 12]),
-            slice_bytes: 1 << 20,
         }
     }
 

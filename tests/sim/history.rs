@@ -53,6 +53,8 @@ pub struct History {
     pub tokens: Vec<(String, String)>,
     /// Events whose answer never came: clients send them again.
     pub unanswered: Vec<Event>,
+    /// The latest events that were sent: clients repeat them without waiting.
+    pub recent: Vec<Event>,
     /// Answers read.
     pub answers: u64,
 }
@@ -70,6 +72,7 @@ impl History {
         };
         for event in events {
             *self.events.entry(event.clone()).or_default() += 1;
+            self.recent.push(event.clone());
         }
     }
 

@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use nudged::base::clock::NodeClock;
 use nudged::journal::appender::{Appender, AppenderConfig, AppenderStart};
 use nudged::journal::disk::{Completion, DiskCommand};
 use nudged::journal::lane::LaneBatch;
+use nudged::journal::segment::OPENING_OFFSET;
 
 use super::disk::{Disk, Fate};
 use super::node::Node;
@@ -21,18 +23,30 @@ pub struct Journal {
     commands: u64,
     completions: VecDeque<Completion>,
     turn_at: Option<u64>,
+    /// A segment was opened, which the world has not looked at.
+    pub has_opened: bool,
+    /// Retention goes by the node's time: a wall clock that was set forward must not take segments
+    /// from SQL before its commits are on its medium.
+    clock: NodeClock,
 }
 
 impl Journal {
     /// A journal that goes on where recovery ended.
-    pub fn new(config: AppenderConfig, start: AppenderStart, shards: u16) -> Journal {
+    pub fn new(
+        config: AppenderConfig,
+        start: AppenderStart,
+        shards: u16,
+        clock: NodeClock,
+    ) -> Journal {
         Journal {
+            clock,
             appender: Appender::new(config, start),
             lanes: (0..shards).map(|_| VecDeque::new()).collect(),
             under_way: BTreeMap::new(),
             commands: 0,
             completions: VecDeque::new(),
             turn_at: None,
+            has_opened: false,
         }
     }
 
@@ -72,6 +86,8 @@ impl Journal {
         while let Some(command) = self.appender.next_command() {
             note_command(&command, scene);
             disk.begin(&command);
+            self.has_opened |=
+                matches!(command, DiskCommand::Write { offset, .. } if offset == OPENING_OFFSET);
             self.commands += 1;
             self.under_way.insert(self.commands, command);
             let longest = if scene.is_calm { 1_000 } else { scene.config.disk_us };
@@ -89,7 +105,8 @@ impl Node {
             return; // Woken before this.
         }
         journal.turn_at = None;
-        journal.appender.tick(scene.mono(), scene.wall());
+        journal.clock.observe(scene.mono(), scene.wall());
+        journal.appender.tick(scene.mono(), journal.clock.at(scene.mono()));
         journal.appender.applied(self.marks.applied);
         while let Some(completion) = journal.completions.pop_front() {
             journal.appender.complete(completion);

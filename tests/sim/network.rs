@@ -162,10 +162,8 @@ impl World {
         let Some(node) = &mut self.node else { return };
         let line = node.line(shard, number);
         line.is_closing = true;
-        if is_reset {
-            if let Some(client) = line.client.take() {
-                self.clients[client].disconnect(&mut self.history);
-            }
+        if is_reset && let Some(client) = line.client.take() {
+            self.clients[client].disconnect(&mut self.history);
         }
         if line.sending.is_none() {
             self.end_line(shard, number);

@@ -11,7 +11,7 @@ use nudged::api::cors::Cors;
 use nudged::api::token::Keys;
 use nudged::base::clock::NodeClock;
 use nudged::base::ids::{Sequence, ShardId};
-use nudged::base::limits::{READ_DEADLINE_MS, TICK_MS};
+use nudged::base::limits::{READ_DEADLINE_MS, SLICE_SHARD_BYTES_MIN, TICK_MS};
 use nudged::base::time::WallMs;
 use nudged::catalog::snapshot::Snapshot;
 use nudged::journal::lane::Ack;
@@ -153,7 +153,7 @@ impl Node {
         let writer = Writer::new(store, stream, disk, applied);
         let reader = Reader::open(directory).expect("SQL opens");
         let reader = ReaderSide::new(reader, recovered.unapplied);
-        let journal = Journal::new(scene.config.appender(), recovered.start, shards);
+        let journal = Journal::new(scene.config.appender(), recovered.start, shards, clock);
         let shards = (0..shards)
             .map(|index| Shard::new(scene, (ShardId(index), shards), clock, parts))
             .collect();
@@ -304,7 +304,7 @@ impl Shard {
             rules: Arc::new(rules),
             keys: Arc::clone(&parts.keys),
             counters: Arc::new(ShardCounters::default()),
-            slice_bytes: scene.config.slice_bytes,
+            slice_bytes: SLICE_SHARD_BYTES_MIN,
             connections_max: 64,
             read_deadline_ms: READ_DEADLINE_MS,
             seed: scene.config.seed ^ (life << 32) ^ u64::from(shard.0),

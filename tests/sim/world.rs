@@ -43,7 +43,7 @@ pub struct World {
     directory: PathBuf,
     steps: u64,
     crashes: Vec<u64>,
-    is_poisoned: bool,
+    openings_left: u32,
 }
 
 /// What a run came to.
@@ -79,7 +79,7 @@ pub fn run(seed: u64, directory: PathBuf, is_printed: bool) -> Ran {
         directory,
         steps: 0,
         crashes,
-        is_poisoned: false,
+        openings_left: 4,
     };
     world.live();
     world.settle();
@@ -191,17 +191,22 @@ impl World {
             What::SendEnds(shard, number) => self.send_ends(shard, number),
             what => self.step_node(what),
         }
-        let is_poisoned = self.node.as_ref().is_some_and(|node| {
-            let poison = node.journal.appender.poison();
-            poison.is_some()
-        });
+        let Some(node) = &mut self.node else { return true };
+        let is_poisoned = node.journal.appender.poison().is_some();
+        let has_opened = std::mem::take(&mut node.journal.has_opened);
+        if has_opened && self.scene.config.ends_at_openings && !self.scene.is_calm {
+            let crash = self.steps + self.scene.streams.crash.skewed(40);
+            if self.scene.streams.crash.one_in(2) && self.openings_left > 0 {
+                self.openings_left -= 1;
+                self.crashes.push(crash);
+            }
+        }
         // A node whose journal is closed for good is started again by whoever watches it.
         let is_due = self.crashes.last().is_some_and(|crash| self.steps >= *crash);
-        if self.node.is_some() && (is_due || is_poisoned) {
+        if is_due || is_poisoned {
             if is_due {
                 self.crashes.pop();
             }
-            self.is_poisoned = is_poisoned;
             self.crash();
         }
         true

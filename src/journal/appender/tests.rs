@@ -192,6 +192,35 @@ fn a_failed_sync_moves_its_records_and_a_second_failure_poisons() {
 }
 
 #[test]
+fn a_kill_at_any_step_of_a_rewrite_loses_nothing_that_was_acknowledged() {
+    let (mut appender, mut disk) = ready(small_config());
+    let mut syncing = None;
+    for lane in 1..=5 {
+        appender.offer(lane_batch(0, lane, &[lane], 100));
+        while let Some(command) = appender.next_command() {
+            if let DiskCommand::Sync { segment } = command {
+                syncing = Some(segment);
+            } else {
+                appender.complete(disk.carry_out(&command));
+            }
+        }
+        assert_eq!(appender.next_ack().unwrap().upto_sequence, Sequence(lane));
+    }
+    let segment = syncing.unwrap();
+    disk.fail(segment);
+    appender.complete(Completion::Synced(segment, Err(DiskError::Failed(5))));
+    let mut steps = 0;
+    while let Some(command) = appender.next_command() {
+        let found = recover_after(&disk, 0).unwrap();
+        assert_eq!(found.start.next, Sequence(6), "killed before step {steps}: {command:?}");
+        appender.complete(disk.carry_out(&command));
+        steps += 1;
+    }
+    assert!(steps >= 4, "the batches, the opening and a sync: {steps}");
+    assert_eq!((appender.gauges().synced, appender.gauges().failures), (Sequence(5), 1));
+}
+
+#[test]
 fn budgets_close_the_gate_and_applying_opens_it() {
     let config = AppenderConfig { unapplied_bytes_max: 100_000, ..small_config() };
     let (mut appender, mut disk) = ready(config);

@@ -105,10 +105,33 @@ fn a_torn_tail_is_cut_and_the_next_segment_is_opened_behind_it() {
     let again = recover_after(&disk, 100).unwrap();
     assert_eq!(again.start.next, Sequence(found.header.first.0 + 1));
     let first = found.header.first.0;
-    let mut tail = Tail::seek(&disk, SET, Sequence(first), Vec::new()).unwrap();
-    let mut batch = tail.next(&disk, Sequence(first)).unwrap().unwrap();
-    let (sequence, record) = batch.next().unwrap();
-    assert_eq!((sequence.0, record.unwrap().revision().counter), (first, 9_000));
+    for from in [1, first] {
+        let mut tail = Tail::seek(&disk, SET, Sequence(from), Vec::new()).unwrap();
+        let mut last = None;
+        while let Some(batch) = tail.next(&disk, Sequence(first)).unwrap() {
+            last = batch.map(|(at, record)| (at.0, record.unwrap().revision().counter)).last();
+        }
+        assert_eq!(last, Some((first, 9_000)), "read from {from}");
+    }
+}
+
+#[test]
+fn a_batch_of_another_past_does_not_follow() {
+    let start = |disk: &ModelDisk| recover_after(disk, 0).unwrap().start;
+    let (mut one, mut other) = (journal(), journal());
+    let begin = start(&one);
+    live(&mut one, begin.clone(), &[vec![501], vec![502]], true);
+    live(&mut other, begin, &[vec![901], vec![902]], true);
+    let (at, found) = *batches(&mut other, LAST).last().unwrap();
+    assert_eq!(batches(&mut one, LAST).last().unwrap().0, at, "the same place and sequence");
+    let stranger = other.image(LAST)[at..at + found.encoded_bytes].to_vec();
+    one.image(LAST)[at..at + found.encoded_bytes].copy_from_slice(&stranger);
+    let found = recover_after(&one, 0).unwrap();
+    assert_eq!(found.start.next, Sequence(502), "whole, of this set, but of another chain");
+    let mut tail = Tail::seek(&one, SET, Sequence(501), Vec::new()).unwrap();
+    assert!(tail.next(&one, Sequence(502)).unwrap().is_some());
+    let missing = TailError::Missing(SegmentId(LAST), Sequence(502));
+    assert_eq!(tail.next(&one, Sequence(502)).unwrap_err(), missing);
 }
 
 #[test]
@@ -122,6 +145,25 @@ fn stale_data_behind_the_end_is_void() {
     let found = recover_after(&disk, 0).unwrap();
     assert_eq!((found.start.next, found.start.active), (Sequence(501), None));
     assert_eq!(found.report.bytes_cut, u64::try_from(stale.len()).unwrap() - 4);
+}
+
+#[test]
+fn a_segment_of_another_past_is_damage() {
+    let (mut one, mut other) = (journal(), journal());
+    let begin = recover_after(&one, 0).unwrap().start;
+    let past = |ids: u64| -> Vec<Vec<u64>> {
+        (0..20).map(|batch| (ids + batch * 20..ids + batch * 20 + 20).collect()).collect()
+    };
+    live(&mut one, begin.clone(), &past(501), true);
+    live(&mut other, begin, &past(901), true);
+    let first = batches(&mut one, 4)[0].1.header.first;
+    assert_eq!(batches(&mut other, 4)[0].1.header.first, first);
+    other.image(4).clone_into(one.image(4));
+    // It does not follow what is before it, and what is behind it does not follow it.
+    let last = Sequence(first.0 - 1);
+    let found = damage(&one, 0);
+    assert_eq!(found[..1], lost(4, DamageKind::MissingSegment, last, last));
+    assert_eq!((found.len(), found[1].segment), (2, SegmentId(5)));
 }
 
 #[test]

@@ -115,3 +115,24 @@ fn the_token_goes_to_a_node_that_asks_for_one_alone() {
     assert!(refused.contains("not a token") && !refused.contains("words"), "{refused}");
     assert_eq!(reachable("0.0.0.0:5".parse().unwrap()), "127.0.0.1:5".parse().unwrap());
 }
+
+#[test]
+fn an_endless_answer_is_read_up_to_its_bound() {
+    struct Endless;
+    impl Read for Endless {
+        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+            bytes.fill(b'x');
+            Ok(bytes.len())
+        }
+    }
+    impl Write for Endless {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let answer = exchange(&mut Endless, "GET / HTTP/1.1\r\n\r\n").unwrap();
+    assert_eq!(u64::try_from(answer.len()).unwrap(), EXPLAIN_ANSWER_BYTES_MAX);
+}

@@ -26,7 +26,8 @@ fn versions_rise_with_texts_and_ids_come_and_go() {
     let directory = directory();
     let mut store = Store::open(directory.path()).unwrap();
     let archived = Some(Status::Archived);
-    let steps: [(&[(&str, &str)], &[Summary<'_>]); 6] = [
+    type Step<'a> = (&'a [(&'a str, &'a str)], &'a [Summary<'a>]);
+    let steps: [Step<'_>; 6] = [
         (&[("a", A), ("b", B)], &[("a", 1, None), ("b", 1, None)]),
         (&[("a", A), ("b", B)], &[("a", 1, None), ("b", 1, None)]),
         (&[("a", A_CHANGED)], &[("a", 2, None), ("b", 1, archived)]),

@@ -1,0 +1,145 @@
+//! For tests: an admin side on real sockets and a real store, before shards that answer at once.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use tempfile::TempDir;
+
+use super::publisher::{ConfigRefused, PublishError, Publisher, PublisherSetup};
+use crate::base::ids::ShardId;
+use crate::base::time::WallMs;
+use crate::config::Config;
+use crate::runtime::mesh::Mesh;
+use crate::shard::control::{Command, ControlReply, Outcome};
+use crate::state::user::{self, UserState};
+use crate::store::Store;
+use crate::telemetry::log::{Level, Log};
+
+/// When a made shard erases.
+pub(super) const ERASED_AT: WallMs = WallMs(1_767_225_600_000);
+
+/// Shards that do as they are told and remember it.
+pub(super) struct MadeShards {
+    pub(super) mesh: Arc<Mesh>,
+    /// What each was told, in order.
+    pub(super) told: Arc<Mutex<Vec<(u16, String)>>>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl MadeShards {
+    pub(super) fn start(count: u16, state: &UserState) -> MadeShards {
+        let mesh = Arc::new(Mesh::new(count).unwrap());
+        let told = Arc::<Mutex<Vec<(u16, String)>>>::default();
+        let stop = Arc::<AtomicBool>::default();
+        let mut bytes = Vec::new();
+        user::encode(state, &mut bytes);
+        let run = |shard| {
+            let (mesh, told, stop) = (Arc::clone(&mesh), Arc::clone(&told), Arc::clone(&stop));
+            let bytes = bytes.clone();
+            std::thread::spawn(move || {
+                let lanes = mesh.of(ShardId(shard));
+                while !stop.load(Ordering::Acquire) {
+                    while let Some(envelope) = lanes.controls.pop() {
+                        let (text, outcome) = carry_out(envelope.command, &bytes);
+                        told.lock().unwrap().push((shard, text));
+                        envelope.reply.send(ControlReply { ticket: 0, outcome }).unwrap();
+                    }
+                    lanes.sleeper.sleep_unless(|| {
+                        !lanes.controls.is_empty() || stop.load(Ordering::Acquire)
+                    });
+                }
+            })
+        };
+        let threads = (0..count).map(run).collect();
+        MadeShards { mesh, told, stop, threads }
+    }
+
+    /// What was told since the last call.
+    pub(super) fn take_told(&self) -> Vec<(u16, String)> {
+        let mut told = std::mem::take(&mut *self.told.lock().unwrap());
+        told.sort();
+        told
+    }
+}
+
+impl Drop for MadeShards {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        for lanes in &self.mesh.shards {
+            lanes.sleeper.wake();
+        }
+        for thread in self.threads.drain(..) {
+            thread.join().unwrap();
+        }
+    }
+}
+
+fn carry_out(command: Command, state: &[u8]) -> (String, Outcome) {
+    match command {
+        Command::SwapCatalog(snapshot) => {
+            (format!("catalog {}", snapshot.version), Outcome::Swapped(snapshot))
+        }
+        Command::SwapRules(rules) => (format!("{:?}", rules.cors), Outcome::Done),
+        Command::ReadUser { user } => (format!("read {user}"), Outcome::State(state.to_vec())),
+        Command::EraseUser { user } if &*user == "stuck" => {
+            ("stuck".to_owned(), Outcome::Unavailable)
+        }
+        Command::EraseUser { user } => (format!("erase {user}"), Outcome::Erased { at: ERASED_AT }),
+        Command::Drain(step) => (format!("{step:?}"), Outcome::Done),
+    }
+}
+
+/// A data directory with a popups file, and what a reload reads.
+pub(super) struct Place {
+    pub(super) directory: TempDir,
+    pub(super) config: Arc<Mutex<Result<Config, ConfigRefused>>>,
+    pub(super) log: Log,
+}
+
+impl Place {
+    pub(super) fn with_popups(text: &str) -> Place {
+        let directory = tempfile::tempdir().unwrap();
+        let place = Place {
+            config: Arc::new(Mutex::new(Ok(Config {
+                data: directory.path().to_owned(),
+                popups: Some(directory.path().join("popups.toml")),
+                ..Config::default()
+            }))),
+            directory,
+            log: Log::new(Level::Debug, false, &[]),
+        };
+        place.write_popups(text);
+        place
+    }
+
+    pub(super) fn popups_path(&self) -> PathBuf {
+        self.directory.path().join("popups.toml")
+    }
+
+    pub(super) fn write_popups(&self, text: &str) {
+        std::fs::write(self.popups_path(), text).unwrap();
+    }
+
+    pub(super) fn change(&self, change: impl FnOnce(&mut Config)) {
+        change(self.config.lock().unwrap().as_mut().unwrap());
+    }
+
+    pub(super) fn load(&self, mesh: &Arc<Mesh>) -> Result<Publisher, PublishError> {
+        let config = Arc::clone(&self.config);
+        Publisher::load(PublisherSetup {
+            store: Store::open(self.directory.path()).unwrap(),
+            config: self.config.lock().unwrap().clone().unwrap(),
+            read_config: Box::new(move || config.lock().unwrap().clone()),
+            mesh: Arc::clone(mesh),
+            log: self.log.clone(),
+        })
+    }
+
+    /// The log's lines so far.
+    pub(super) fn logged(&self) -> String {
+        std::iter::from_fn(|| self.log.next_line()).collect()
+    }
+}
