@@ -118,6 +118,51 @@ fn a_client_that_has_said_all_it_will_is_answered() {
 }
 
 #[test]
+fn connections_of_one_request_each_are_all_answered() {
+    let setup = Setup::new(WELCOME).flags(&["--shards", "2"]);
+    let server = setup.start();
+    let visit = |thread: usize| {
+        for number in 0..500 {
+            let mut client = server.client();
+            client.send(
+                format!(
+                    "GET /v1/decide?user=u-{thread}-{number} HTTP/1.1\r\nHost: x\r\n\
+                     Connection: close\r\n\r\n"
+                )
+                .as_bytes(),
+            );
+            let answer = client.answer().expect(200);
+            assert_eq!(answer.field("connection"), Some("close"));
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..4).for_each(|thread| drop(scope.spawn(move || visit(thread))));
+    });
+    server.stop();
+}
+
+/// A refusal ends with a shutdown by the server, and its place is taken by the next connection: what
+/// is still under way for the former must not reach that one.
+#[test]
+fn a_connection_after_a_refused_one_is_served() {
+    let setup = Setup::new(WELCOME).flags(&["--shards", "1"]);
+    let server = setup.start();
+    let visit = || {
+        for _ in 0..500 {
+            let mut refused = server.client();
+            refused.send(b"GET / HTTP/1.1\n\r\n");
+            refused.answer().expect(400);
+            drop(refused);
+            server.client().get("/health").expect(200);
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..4).for_each(|_| drop(scope.spawn(visit)));
+    });
+    server.stop();
+}
+
+#[test]
 fn methods_answer_as_they_should() {
     let setup = Setup::new(WELCOME).config("[cors]\norigins = [\"https://shop.example\"]\n");
     let server = setup.start();
