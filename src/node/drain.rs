@@ -4,7 +4,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, bounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 
 use super::serve::Node;
 use super::signals::Asked;
@@ -113,7 +113,11 @@ fn second_stop_within(node: &Node, time: Duration) -> bool {
         match node.signals.recv_deadline(until) {
             Ok(Asked::Stop) => return true,
             Ok(Asked::Reload) => {}
-            Err(_) => return false,
+            Err(RecvTimeoutError::Timeout) => return false,
+            Err(RecvTimeoutError::Disconnected) => {
+                std::thread::sleep(until.saturating_duration_since(Instant::now()));
+                return false;
+            }
         }
     }
 }

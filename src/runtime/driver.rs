@@ -62,6 +62,8 @@ pub struct Driver<S> {
     lines: Vec<Line>,
     listeners: Vec<Listener>,
     outbox: Outbox,
+    /// Effects that are being carried out; empty in between, kept for its memory.
+    carried: Vec<Effect>,
     completions: Vec<Completion>,
     starved: Vec<u32>,
     ports: Ports,
@@ -72,7 +74,6 @@ pub struct Driver<S> {
     tick_due: MonoNs,
     wake_buffer: Box<[u8; 8]>,
     wake_armed: bool,
-    open: u32,
     finished: bool,
     counters: Arc<ShardCounters>,
 }
@@ -111,6 +112,7 @@ impl<S: Step> Driver<S> {
             lines,
             listeners,
             outbox: Outbox::default(),
+            carried: Vec::new(),
             completions: Vec::with_capacity(8_192),
             starved: Vec::new(),
             ports: Ports::new(setup.shard, setup.mesh),
@@ -121,7 +123,6 @@ impl<S: Step> Driver<S> {
             tick_due: now.mono,
             wake_buffer: Box::new([0; 8]),
             wake_armed: false,
-            open: 0,
             finished: false,
             counters: setup.counters,
         })
@@ -139,6 +140,7 @@ impl<S: Step> Driver<S> {
             self.read_clocks();
             self.take_watermarks();
             self.take_completions()?;
+            self.end_listeners();
             self.take_lanes();
             self.take_time();
             self.step.finish_turn(self.now, &mut self.outbox);
@@ -157,8 +159,7 @@ impl<S: Step> Driver<S> {
         if !self.busy_poll.is_zero() && self.poll_for_work()? {
             return Ok(());
         }
-        let due = self.tick_due.min(self.step.next_deadline().unwrap_or(self.tick_due));
-        let wait_ns = due.0.saturating_sub(clocks::mono().0);
+        let wait_ns = self.due().0.saturating_sub(clocks::mono().0);
         self.ports.lanes().sleeper.announce_sleep();
         let result = if self.ports.is_idle() && wait_ns > 0 {
             self.counters.sleeps.add(1);
@@ -170,9 +171,15 @@ impl<S: Step> Driver<S> {
         result
     }
 
+    /// When the shard wants to be called at the latest.
+    fn due(&self) -> MonoNs {
+        self.tick_due.min(self.step.next_deadline().unwrap_or(self.tick_due))
+    }
+
     /// Spins for a while; whether something came.
     fn poll_for_work(&mut self) -> io::Result<bool> {
-        let until = clocks::mono().0 + u64::try_from(self.busy_poll.as_nanos()).unwrap_or(0);
+        let spin_ns = u64::try_from(self.busy_poll.as_nanos()).unwrap_or(0);
+        let until = (clocks::mono().0 + spin_ns).min(self.due().0);
         loop {
             self.ring.enter_now()?;
             self.ring.reap(&mut self.completions);
@@ -204,7 +211,7 @@ impl<S: Step> Driver<S> {
                 continue;
             };
             match operation {
-                Operation::Accept => self.on_accept(completion, slot)?,
+                Operation::Accept => self.on_accept(completion, slot),
                 Operation::Receive => self.on_receive(completion, generation, slot)?,
                 Operation::Send => self.on_send(completion, slot)?,
                 Operation::Wake => {
@@ -222,10 +229,9 @@ impl<S: Step> Driver<S> {
         Ok(())
     }
 
-    fn on_accept(&mut self, completion: Completion, index: u32) -> io::Result<()> {
+    fn on_accept(&mut self, completion: Completion, index: u32) {
         let listener = &mut self.listeners[index as usize];
-        let is_over = !cqueue::more(completion.flags);
-        if is_over {
+        if !cqueue::more(completion.flags) {
             listener.armed = false;
         }
         let is_stopping = listener.stopping;
@@ -237,14 +243,12 @@ impl<S: Step> Driver<S> {
             }
             Err(_) => {}
         }
-        if is_over && is_stopping { self.empty_queue(index) } else { Ok(()) }
     }
 
     fn accepted(&mut self, slot: u32, index: u32) {
         let line = &mut self.lines[slot as usize];
         let generation = line.generation.wrapping_add(1) & 0xff_ffff;
         *line = Line { generation, open: true, ..Line::default() };
-        self.open += 1;
         let listener = u16::try_from(index).expect("few listeners");
         self.step.step(self.now, Input::Accepted { connection: slot, listener }, &mut self.outbox);
         self.starved.push(slot);
@@ -257,7 +261,8 @@ impl<S: Step> Driver<S> {
             line.receiving = false;
         }
         let wanted = line.open && !line.closing;
-        if let Some(buffer) = cqueue::buffer_select(completion.flags) {
+        let buffer = cqueue::buffer_select(completion.flags);
+        if let Some(buffer) = buffer {
             let length = usize::try_from(completion.result).unwrap_or(0);
             if wanted && length > 0 {
                 let bytes = self.ring.received(buffer, length);
@@ -265,6 +270,9 @@ impl<S: Step> Driver<S> {
                 self.step.step(self.now, input, &mut self.outbox);
             }
             self.ring.recycle(buffer);
+        }
+        if completion.result > 0 {
+            debug_assert!(buffer.is_some(), "bytes come in buffers");
         } else if completion.result == 0 {
             line.ended = true;
             if wanted {
@@ -315,29 +323,37 @@ impl<S: Step> Driver<S> {
     }
 
     fn carry_out(&mut self) -> io::Result<()> {
-        let mut effects = std::mem::take(&mut self.outbox.effects);
-        for effect in effects.drain(..) {
-            match effect {
-                Effect::Send { connection, buffer } => self.send(connection, buffer)?,
-                Effect::Close { connection, reset } => self.close(connection, reset)?,
-                Effect::ShutDown { connection } => self.shut_down(connection)?,
-                Effect::StopReading { connection } => {
-                    self.lines[connection as usize].paused = true;
-                    self.stop_receiving(connection)?;
-                }
-                Effect::ResumeReading { connection } => {
-                    self.lines[connection as usize].paused = false;
-                    self.starved.push(connection);
-                }
-                Effect::StopAccepting => self.stop_accepting()?,
-                Effect::Finished => self.finished = true,
-                other => self.ports.deliver(other),
+        let mut effects = std::mem::take(&mut self.carried);
+        // Carrying one out may cause others: accepts at the end, for one.
+        while !self.outbox.effects.is_empty() {
+            std::mem::swap(&mut effects, &mut self.outbox.effects);
+            for effect in effects.drain(..) {
+                self.carry_out_one(effect)?;
             }
         }
-        // Inputs that a refused delivery caused were put back by the ports; they are taken as
-        // lanes in the next turn.
-        self.outbox.effects = effects;
+        self.carried = effects;
         self.ports.wake_all(&self.counters);
+        Ok(())
+    }
+
+    fn carry_out_one(&mut self, effect: Effect) -> io::Result<()> {
+        match effect {
+            Effect::Send { connection, buffer } => self.send(connection, buffer)?,
+            Effect::Close { connection, reset } => self.close(connection, reset)?,
+            Effect::ShutDown { connection } => self.shut_down(connection)?,
+            Effect::StopReading { connection } => {
+                self.lines[connection as usize].paused = true;
+                self.stop_receiving(connection)?;
+            }
+            Effect::ResumeReading { connection } => {
+                self.lines[connection as usize].paused = false;
+                self.starved.push(connection);
+            }
+            Effect::StopAccepting => self.stop_accepting()?,
+            Effect::Finished => self.finished = true,
+            // What a full lane refuses is put back by the ports and taken in the next turn.
+            other => self.ports.deliver(other),
+        }
         Ok(())
     }
 
@@ -415,7 +431,6 @@ impl<S: Step> Driver<S> {
             return Ok(());
         }
         line.open = false;
-        self.open -= 1;
         let (generation, reset) = (line.generation, line.reset);
         if reset {
             let value = (&raw const LINGER_ZERO).cast::<libc::c_void>();
@@ -491,7 +506,6 @@ impl<S: Step> Driver<S> {
             let listener = &mut self.listeners[index];
             listener.stopping = true;
             if !listener.armed {
-                self.empty_queue(slot)?;
                 continue;
             }
             let target = pack(Operation::Accept, 0, slot);
@@ -504,27 +518,53 @@ impl<S: Step> Driver<S> {
         Ok(())
     }
 
-    /// Takes what still waits in an accept queue and closes the listener: a connection that reached
-    /// the queue before is served. Ring accepts would wait for more, so these are plain ones, moved
-    /// into free places of the table.
-    fn empty_queue(&mut self, index: u32) -> io::Result<()> {
-        let Some(socket) = self.listeners[index as usize].socket.take() else { return Ok(()) };
-        let flags = rustix::fs::fcntl_getfl(&socket)? | rustix::fs::OFlags::NONBLOCK;
-        rustix::fs::fcntl_setfl(&socket, flags)?;
-        // Closes that were queued free their places now.
-        self.ring.enter_now()?;
-        let mut places = (0..self.lines.len()).rev();
-        while let Ok(accepted) = rustix::net::accept(&socket) {
-            // Without a free place the connection is closed, as one beyond the bound is.
-            let Some(place) = places.find(|place| !self.lines[*place].open) else { break };
-            let slot = u32::try_from(place).expect("slots have 32 bits");
-            self.ring.install(slot, &accepted)?;
-            self.accepted(slot, index);
+    /// Once told to stop and with no accept under way on any listener, takes what still waits in the
+    /// accept queues and closes the listeners: a connection that reached a queue before is served.
+    /// All accepts have to be over first, so that no completion is still to name a free place.
+    fn end_listeners(&mut self) {
+        let is_stopping = self.listeners.iter().any(|listener| listener.stopping);
+        if !is_stopping || self.listeners.iter().any(|listener| listener.armed) {
+            return;
         }
-        if self.listeners.iter().all(|listener| listener.socket.is_none()) {
+        let sockets: Vec<_> =
+            self.listeners.iter_mut().map(|listener| listener.socket.take()).collect();
+        let mut is_any = false;
+        for (index, socket) in (0_u32..).zip(sockets) {
+            let Some(socket) = socket else { continue };
+            is_any = true;
+            self.empty_queue(index, &socket);
+        }
+        if is_any {
             self.step.step(self.now, Input::ListenersClosed, &mut self.outbox);
         }
-        Ok(())
+    }
+
+    /// Ring accepts would wait for more, so these are plain ones, moved into free places of the
+    /// table.
+    fn empty_queue(&mut self, index: u32, socket: &OwnedFd) {
+        let flags = rustix::fs::fcntl_getfl(socket).unwrap_or(rustix::fs::OFlags::empty());
+        // A listener that can't be made non-blocking is not asked: it would hold the shard up.
+        if rustix::fs::fcntl_setfl(socket, flags | rustix::fs::OFlags::NONBLOCK).is_err() {
+            return;
+        }
+        // Closes that were queued free their places now.
+        if self.ring.enter_now().is_err() {
+            return;
+        }
+        let mut places = (0..self.lines.len()).rev();
+        loop {
+            let accepted = match rustix::net::accept(socket) {
+                Ok(accepted) => accepted,
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => continue,
+                Err(_) => return,
+            };
+            // Without a free place the connection is closed, as one beyond the bound is.
+            let Some(place) = places.find(|place| !self.lines[*place].open) else { return };
+            let slot = u32::try_from(place).expect("slots have 32 bits");
+            if self.ring.install(slot, &accepted).is_ok() {
+                self.accepted(slot, index);
+            }
+        }
     }
 
     fn count_turn(&mut self) {

@@ -38,15 +38,15 @@ use glommio::{
     ExecutorJoinHandle, Latency, LocalExecutorBuilder, Placement, Shares, TaskQueueHandle,
     executor, spawn_local_into,
 };
-use rustix::time::{ClockId, clock_gettime};
 
 use self::commands::Files;
 use self::herald::Herald;
+use super::clocks;
 use super::files::JournalDirectory;
 use super::journal_lanes::JournalLanes;
 use super::wake::Sleeper;
+use crate::base::clock::NodeClock;
 use crate::base::ids::ShardId;
-use crate::base::time::{MonoNs, WallMs};
 use crate::journal::appender::{Appender, AppenderConfig, AppenderStart, Poison};
 use crate::journal::disk::{Completion, DiskCommand};
 use crate::telemetry::log::Log;
@@ -126,9 +126,11 @@ pub fn start(
         .io_memory(IO_MEMORY_BYTES)
         .ring_depth(RING_DEPTH)
         .spawn(move || async move {
+            let clock = NodeClock::start(clocks::mono(), clocks::wall(), recovered.newest);
             let appender = Appender::new(config.appender, recovered);
             let herald = Herald::new(config.log);
-            let core = Core::new(appender, config.directory, (shared, sleepers), herald);
+            let parts = (appender, clock);
+            let core = Core::new(parts, config.directory, (shared, sleepers), herald);
             core.run().await
         })
         .map_err(|error| StartError::Executor(io::Error::other(error.to_string())))?;
@@ -164,6 +166,9 @@ impl Signal {
 
 struct Core {
     appender: Appender,
+    /// Retention goes by the node's time: a wall clock that is set forward must not take segments
+    /// whose records SQL has committed but may still lose with the power.
+    clock: NodeClock,
     lanes: Arc<JournalLanes>,
     sleepers: JournalSleepers,
     files: Rc<Files>,
@@ -174,7 +179,7 @@ struct Core {
 
 impl Core {
     fn new(
-        appender: Appender,
+        (appender, clock): (Appender, NodeClock),
         directory: Arc<JournalDirectory>,
         ends: (Arc<JournalLanes>, JournalSleepers),
         herald: Herald,
@@ -183,6 +188,7 @@ impl Core {
         let latency = Latency::NotImportant;
         Core {
             appender,
+            clock,
             sleepers,
             herald,
             files: Rc::new(Files {
@@ -250,7 +256,9 @@ impl Core {
     /// One round: what has come in, what is to be done, what goes out. Returns whether there may
     /// be more at once.
     fn turn(&mut self) -> bool {
-        self.appender.tick(monotonic_now(), wall_now());
+        let mono = clocks::mono();
+        self.clock.observe(mono, clocks::wall());
+        self.appender.tick(mono, self.clock.at(mono));
         self.appender.applied(self.lanes.applied());
         let mut is_busy = false;
         while let Some(completion) = self.take_completion() {
@@ -335,7 +343,7 @@ impl Core {
         match self.appender.wake_at() {
             None => signal.await,
             Some(at) => {
-                let left = at.0.saturating_sub(monotonic_now().0);
+                let left = at.0.saturating_sub(clocks::mono().0);
                 let timer = async {
                     Timer::new(Duration::from_nanos(left)).await;
                 };
@@ -360,18 +368,6 @@ async fn listen(lanes: Arc<JournalLanes>, files: Rc<Files>) {
         assert!(read.is_ok(), "an eventfd can be read: {read:?}");
     }
     let _ = file.close().await;
-}
-
-fn monotonic_now() -> MonoNs {
-    let now = clock_gettime(ClockId::Monotonic);
-    let seconds = u64::try_from(now.tv_sec).expect("monotonic time is not negative");
-    let nanoseconds = u64::try_from(now.tv_nsec).expect("a fraction of a second");
-    MonoNs(seconds * 1_000_000_000 + nanoseconds)
-}
-
-fn wall_now() -> WallMs {
-    let now = clock_gettime(ClockId::Realtime);
-    WallMs(now.tv_sec.saturating_mul(1_000).saturating_add(now.tv_nsec / 1_000_000))
 }
 
 #[cfg(test)]

@@ -118,13 +118,14 @@ impl<D: DiskRead> WriterThread<D> {
             let is_stopping = self.setup.stop.load(Ordering::Acquire);
             let next = match self.read() {
                 Ok(()) if self.sequences.is_empty() => Next::Sleep,
-                Ok(()) => self.apply(),
-                Err(error) => self.tell(&error.to_string()),
+                Err(error) if self.sequences.is_empty() => self.tell(&error.to_string()),
+                // What was read before something failed is applied all the same.
+                _ => self.apply(),
             };
             match next {
                 Next::Again => self.backoff_ms = BACKOFF_FIRST_MS,
                 Next::End => return,
-                _ if is_stopping => return,
+                Next::Sleep if is_stopping => return,
                 Next::Sleep => self.sleep(),
                 Next::Wait => {
                     std::thread::sleep(Duration::from_millis(self.backoff_ms));
@@ -148,12 +149,16 @@ impl<D: DiskRead> WriterThread<D> {
     /// Reads whole batches until a transaction is full or nothing is left. Without room for a whole
     /// batch more, what was read waits for the next transaction.
     fn read(&mut self) -> Result<(), TailError> {
-        let WriterSetup { disk, tail, lanes, .. } = &mut self.setup;
+        let WriterSetup { disk, tail, lanes, log, .. } = &mut self.setup;
         while self.sequences.len() < APPLY_RECORDS_MAX {
             let written = lanes.written();
             let Some(batch) = tail.next(disk, written)? else { break };
             for (sequence, record) in batch {
-                let Ok(record) = record else { continue };
+                let Ok(record) = record else {
+                    let error = format!("record {} can't be read", sequence.0);
+                    log_thread::tell(log, Message::SqlFailed, &error);
+                    continue;
+                };
                 record::append(&record, &mut self.framed);
                 self.sequences.push(sequence);
             }

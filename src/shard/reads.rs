@@ -119,6 +119,9 @@ impl Reads {
             entry.remove();
         }
         self.waiting -= read.waiters.len();
+        while self.deadlines.front().is_some_and(|(_, handle)| self.reads.get(*handle).is_none()) {
+            self.deadlines.pop_front();
+        }
         Some((read.user, read.waiters))
     }
 

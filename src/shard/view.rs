@@ -56,7 +56,7 @@ impl View {
     pub fn frame<'v>(&'v self, request: &Request<'_>) -> Frame<'v> {
         Frame {
             date: self.date.as_str(),
-            close: request.close || self.closing,
+            close: request.close,
             head_only: request.method == Method::Head,
             http_1_0: request.http_1_0,
         }

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::*;
 use crate::base::ids::{LaneSequence, Revision, Sequence};
 use crate::base::limits::SEGMENT_BYTES_MIN;
+use crate::base::time::WallMs;
 use crate::journal::appender::AckLevel;
 use crate::journal::lane::LaneBatch;
 use crate::journal::reader::Tail;
