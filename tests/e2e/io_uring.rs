@@ -13,7 +13,8 @@ use crate::harness::{Exit, Setup, WELCOME};
 /// Lets every system call pass but io_uring_setup, which fails with `errno`.
 fn refuse_io_uring(errno: i32) -> io::Result<()> {
     let code = |bits: u32| u16::try_from(bits).expect("codes of BPF have 16 bits");
-    let io_uring_setup = u32::try_from(libc::SYS_io_uring_setup).expect("numbers of calls are small");
+    let io_uring_setup =
+        u32::try_from(libc::SYS_io_uring_setup).expect("numbers of calls are small");
     let errno = u32::try_from(errno).expect("numbers of errors are small");
     let filter = [
         // The first word of what a filter sees is the number of the call.
