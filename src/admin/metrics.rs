@@ -46,8 +46,8 @@ fn push_journal(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
     let gauges = service.mesh.journal.gauges();
     let segments = u64::try_from(gauges.segments).unwrap_or(u64::MAX);
     metrics.extend([
-        counter("journal_written_sequence", "Last record in the journal's file.", gauges.written.0),
-        counter("journal_synced_sequence", "Last record that is synced.", gauges.synced.0),
+        gauge("journal_written_sequence", "Last record in the journal's file.", gauges.written.0),
+        gauge("journal_synced_sequence", "Last record that is synced.", gauges.synced.0),
         gauge("journal_accepting", "1 while records are taken.", u64::from(gauges.is_accepting)),
         gauge("journal_full", "1 while the disk is full.", u64::from(gauges.is_full)),
         gauge("journal_unapplied_bytes", "Bytes not in SQL yet.", gauges.unapplied_bytes),
@@ -64,7 +64,7 @@ fn push_writer(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
     let applied = service.mesh.journal.applied().0;
     let is_halted = figures.is_halted.load(Ordering::Relaxed);
     metrics.extend([
-        counter("sql_applied_sequence", "Last record that is in SQL.", applied),
+        gauge("sql_applied_sequence", "Last record that is in SQL.", applied),
         gauge("sql_lag_records", "Records not in SQL yet.", written.saturating_sub(applied)),
         counter("sql_transactions_total", "Transactions committed.", of(&figures.transactions)),
         counter("sql_records_total", "Records applied.", of(&figures.records)),

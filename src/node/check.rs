@@ -6,11 +6,12 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use super::settings;
+use crate::admin::popups_file::{self, PopupsFileError};
 use crate::admin::publisher;
 use crate::catalog::compile::{Entry, compile};
 use crate::catalog::lint::{Warning, lint};
 use crate::catalog::snapshot::Settings;
-use crate::catalog::source::{Definition, SourceError, parse_json, parse_toml};
+use crate::catalog::source::{Definition, SourceError};
 use crate::config::Config;
 
 /// What a check found.
@@ -99,11 +100,10 @@ pub fn check_popups_file(path: &Path, settings: &Settings) -> Result<Vec<Warning
 /// # Errors
 /// A line for each error, the file's name before it.
 pub fn read_popups_file(path: &Path) -> Result<Vec<Definition>, Vec<String>> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| vec![format!("{}: {error}", path.display())])?;
-    let is_json = path.extension().is_some_and(|extension| extension == "json");
-    let read = if is_json { parse_json(&text) } else { parse_toml(&text) };
-    read.map_err(|errors| in_file(path, &errors))
+    popups_file::read(path).map_err(|error| match error {
+        PopupsFileError::Unreadable(error) => vec![format!("{}: {error}", path.display())],
+        PopupsFileError::Refused(errors) => in_file(path, &errors),
+    })
 }
 
 fn in_file(path: &Path, errors: &[SourceError]) -> Vec<String> {

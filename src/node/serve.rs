@@ -328,7 +328,12 @@ impl Threads<'_> {
         let Storage { directory, store, stream, recovered, tail } = storage;
         let shards = self.mesh.shards.iter().map(|lanes| Arc::clone(&lanes.sleeper)).collect();
         let journal = journal_core::start(
-            JournalConfig { directory: Arc::clone(&directory), cpu: self.writer_cpu(), appender },
+            JournalConfig {
+                directory: Arc::clone(&directory),
+                cpu: self.writer_cpu(),
+                appender,
+                log: self.log.clone(),
+            },
             recovered.start,
             Arc::clone(&self.mesh.journal),
             JournalSleepers { shards, reader: Arc::clone(&sleeper) },

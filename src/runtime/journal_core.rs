@@ -20,6 +20,7 @@
 #![allow(unsafe_code)]
 
 mod commands;
+mod herald;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -40,6 +41,7 @@ use glommio::{
 use rustix::time::{ClockId, clock_gettime};
 
 use self::commands::Files;
+use self::herald::Herald;
 use super::files::JournalDirectory;
 use super::journal_lanes::JournalLanes;
 use super::wake::Sleeper;
@@ -47,6 +49,7 @@ use crate::base::ids::ShardId;
 use crate::base::time::{MonoNs, WallMs};
 use crate::journal::appender::{Appender, AppenderConfig, AppenderStart, Poison};
 use crate::journal::disk::{Completion, DiskCommand};
+use crate::telemetry::log::Log;
 
 /// Registered memory of the executor; its default of 10 MiB a ring is for direct reads.
 const IO_MEMORY_BYTES: usize = 64 << 10;
@@ -54,7 +57,7 @@ const IO_MEMORY_BYTES: usize = 64 << 10;
 const RING_DEPTH: usize = 64;
 
 /// Where and how a journal runs.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct JournalConfig {
     /// Its directory, locked.
     pub directory: Arc<JournalDirectory>,
@@ -62,6 +65,8 @@ pub struct JournalConfig {
     pub cpu: Option<usize>,
     /// How it writes.
     pub appender: AppenderConfig,
+    /// Where failures and a full disk are told.
+    pub log: Log,
 }
 
 /// Whom the journal wakes.
@@ -122,7 +127,8 @@ pub fn start(
         .ring_depth(RING_DEPTH)
         .spawn(move || async move {
             let appender = Appender::new(config.appender, recovered);
-            let core = Core::new(appender, config.directory, shared, sleepers);
+            let herald = Herald::new(config.log);
+            let core = Core::new(appender, config.directory, (shared, sleepers), herald);
             core.run().await
         })
         .map_err(|error| StartError::Executor(io::Error::other(error.to_string())))?;
@@ -161,6 +167,7 @@ struct Core {
     lanes: Arc<JournalLanes>,
     sleepers: JournalSleepers,
     files: Rc<Files>,
+    herald: Herald,
     journal_queue: TaskQueueHandle,
     housekeeping_queue: TaskQueueHandle,
 }
@@ -169,13 +176,15 @@ impl Core {
     fn new(
         appender: Appender,
         directory: Arc<JournalDirectory>,
-        lanes: Arc<JournalLanes>,
-        sleepers: JournalSleepers,
+        ends: (Arc<JournalLanes>, JournalSleepers),
+        herald: Herald,
     ) -> Core {
+        let (lanes, sleepers) = ends;
         let latency = Latency::NotImportant;
         Core {
             appender,
             sleepers,
+            herald,
             files: Rc::new(Files {
                 directory,
                 open: RefCell::default(),
@@ -288,8 +297,10 @@ impl Core {
         if let Some(poison) = self.appender.poison() {
             self.lanes.set_poison(poison);
         }
+        let gauges = self.appender.gauges();
+        self.herald.tell(&gauges, self.appender.poison());
         // Watermarks come before the acknowledgements that rest on them.
-        if self.lanes.publish(&self.appender.gauges()) {
+        if self.lanes.publish(&gauges) {
             self.sleepers.reader.wake();
         }
         let mut last: Option<ShardId> = None;

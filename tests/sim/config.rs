@@ -128,7 +128,7 @@ impl Config {
         }
         let loses_power = draw.one_in(2);
         // More users than a slice holds: some are evicted and read back.
-        let is_crowded = draw.one_in(40);
+        let is_crowded = draw.one_in(60);
         let is_short_of_disk = draw.one_in(4);
         let short_retention = DurationMs(draw.between(0, 3_000));
         let retention = if is_short_of_disk { short_retention } else { DurationMs(86_400_000) };
@@ -141,7 +141,7 @@ impl Config {
             clients: if is_crowded { 8 } else { usize::try_from(draw.between(1, 8)).expect("few") },
             users: if is_crowded { 30_000 } else { draw.pick(&[1, 3, 10, 40]) },
             has_long_users: is_crowded || draw.one_in(3),
-            acts: if is_crowded { 150 } else { draw.between(8, 40) },
+            acts: if is_crowded { 600 } else { draw.between(8, 40) },
             crashes,
             ends_at_openings: draw.one_in(4),
             loses_power,

@@ -1,5 +1,5 @@
-//! The journal's core in the simulator: the real appender over the modelled disk, driven in turns as
-//! the dedicated core drives it.
+//! The journal's core in the simulator: the real appender over the modelled disk, driven in turns
+//! as the dedicated core drives it.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -26,6 +26,7 @@ mod history;
 mod journal;
 mod network;
 mod node;
+mod notes;
 mod oracle;
 mod random;
 mod scene;

@@ -322,6 +322,18 @@ fn a_tail_waits_at_the_end_and_names_what_is_gone() {
     assert_eq!(read, 801, "over the ends of segments");
 }
 
+#[test]
+fn a_tail_goes_on_when_its_segment_was_applied_and_removed() {
+    let mut disk = journal();
+    let first = batches(&mut disk, 3)[0].1.header.first;
+    let mut tail = Tail::seek(&disk, SET, Sequence(1), Vec::new()).unwrap();
+    while tail.next(&disk, Sequence(first.0 - 1)).unwrap().is_some() {}
+    disk.remove(1);
+    disk.remove(2);
+    let batch = tail.next(&disk, Sequence(500)).unwrap().unwrap();
+    assert_eq!(batch.next_sequence(), first);
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
     #[test]

@@ -13,6 +13,7 @@ use crate::journal::record::{self, Record};
 use crate::journal::recovery::{RecoverOptions, Recovered, recover};
 use crate::journal::segment::SetId;
 use crate::runtime::files::DirectoryReader;
+use crate::telemetry::log::Level;
 
 const SHARDS: u16 = 2;
 
@@ -46,7 +47,8 @@ fn begin(path: &Path, ack: AckLevel, applied: u64) -> Bench {
         budget_bytes: 64 * SEGMENT_BYTES_MIN,
         ..AppenderConfig::default()
     };
-    let config = JournalConfig { directory, cpu: None, appender };
+    let config =
+        JournalConfig { directory, cpu: None, appender, log: Log::new(Level::Error, false, &[]) };
     let handle = start(config, recovered.start, Arc::clone(&lanes), sleepers).unwrap();
     Bench { lanes, shard, handle, pushed: [0; 2] }
 }

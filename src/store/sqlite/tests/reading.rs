@@ -38,6 +38,23 @@ proptest! {
 }
 
 #[test]
+fn the_newest_time_is_that_of_the_latest_events() {
+    let directory = directory();
+    let mut node = Node::start(directory.path());
+    assert_eq!(node.store.newest(node.stream).unwrap(), None);
+    let mut journal = Journal::new();
+    let mut newest = WallMs(i64::MIN);
+    for show in 0..3 {
+        journal.show("a", show, None);
+        node.apply_all(&journal.records);
+        let (_, record) = journal.records.last().unwrap().borrow();
+        assert!(record.at() > newest);
+        newest = record.at();
+        assert_eq!(node.store.newest(node.stream).unwrap(), Some(newest));
+    }
+}
+
+#[test]
 fn ids_compare_byte_for_byte() {
     let directory = directory();
     let mut journal = Journal::new();
