@@ -1,6 +1,6 @@
-//! Shards without sockets, threads or files: a connection on shard 0, a journal that acknowledges at
-//! once, a database that knows no user. Carries effects back as inputs, in order, as the ring driver
-//! does.
+//! Shards without sockets, threads or files: a connection on shard 0, a journal that acknowledges
+//! at once, a database that knows no user. Carries effects back as inputs, in order, as the ring
+//! driver does.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

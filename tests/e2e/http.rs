@@ -141,8 +141,8 @@ fn connections_of_one_request_each_are_all_answered() {
     server.stop();
 }
 
-/// A refusal ends with a shutdown by the server, and its place is taken by the next connection: what
-/// is still under way for the former must not reach that one.
+/// A refusal ends with a shutdown by the server, and its place is taken by the next connection:
+/// what is still under way for the former must not reach that one.
 #[test]
 fn a_connection_after_a_refused_one_is_served() {
     let setup = Setup::new(WELCOME).flags(&["--shards", "1"]);

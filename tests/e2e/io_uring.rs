@@ -1,7 +1,8 @@
 //! Property: where the kernel refuses io_uring, nudged says so, says what mends it, and exits 3. It
 //! neither hangs nor goes on with something slower.
 //!
-//! The refusal is a seccomp filter in the child alone: the sysctl would refuse it to the whole host.
+//! The refusal is a seccomp filter in the child alone: the sysctl would refuse it to the whole
+//! host.
 
 #![allow(unsafe_code)] // The filter is set by prctl, which takes pointers.
 
@@ -9,12 +10,10 @@ use std::io;
 
 use crate::harness::{Exit, Setup, WELCOME};
 
-/// The number of io_uring_setup on every architecture that came after 2018, and on those before.
-const IO_URING_SETUP: u32 = 425;
-
 /// Lets every system call pass but io_uring_setup, which fails with `errno`.
 fn refuse_io_uring(errno: i32) -> io::Result<()> {
     let code = |bits: u32| u16::try_from(bits).expect("codes of BPF have 16 bits");
+    let io_uring_setup = u32::try_from(libc::SYS_io_uring_setup).expect("numbers of calls are small");
     let errno = u32::try_from(errno).expect("numbers of errors are small");
     let filter = [
         // The first word of what a filter sees is the number of the call.
@@ -28,7 +27,7 @@ fn refuse_io_uring(errno: i32) -> io::Result<()> {
             code: code(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K),
             jt: 0,
             jf: 1,
-            k: IO_URING_SETUP,
+            k: io_uring_setup,
         },
         libc::sock_filter {
             code: code(libc::BPF_RET | libc::BPF_K),

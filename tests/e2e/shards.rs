@@ -1,5 +1,6 @@
-//! Property: how many shards there are, and where they run, is nobody's business but the operator's.
-//! Every user is served on every connection, in order; state outlives a change of their number.
+//! Property: how many shards there are, and where they run, is nobody's business but the
+//! operator's. Every user is served on every connection, in order; state outlives a change of
+//! their number.
 
 use std::collections::HashSet;
 
