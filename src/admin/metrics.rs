@@ -70,6 +70,16 @@ fn push_writer(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
         counter("sql_records_total", "Records applied.", of(&figures.records)),
         counter("sql_duplicates_total", "Records there already.", of(&figures.duplicates)),
         counter("sql_failures_total", "Transactions that failed.", of(&figures.failures)),
+        gauge(
+            "journal_cut_bytes",
+            "Bytes of the unfinished end that the start cut.",
+            of(&figures.journal_cut_bytes),
+        ),
+        gauge(
+            "journal_lost_stretches",
+            "Damaged stretches that the start passed over.",
+            of(&figures.journal_lost_stretches),
+        ),
         gauge("sql_halted", "1 where applying has ended for good.", u64::from(is_halted)),
     ]);
 }

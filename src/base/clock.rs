@@ -58,8 +58,8 @@ impl NodeClock {
 
     fn at_ns(&self, mono: MonoNs) -> i64 {
         let elapsed = i128::from(mono.0.saturating_sub(self.anchor_mono.0));
-        // A slope is meant for the time to the next observation: after a suspension of hours it must
-        // not have acted for all of them.
+        // A slope is meant for the time to the next observation: after a suspension of hours it
+        // must not have acted for all of them.
         let slewing = elapsed.min(i128::from(SLEW_HORIZON_NS));
         let slewed = elapsed + slewing * i128::from(self.slew_ppm) / 1_000_000;
         let elapsed_ns = i64::try_from(slewed).unwrap_or(i64::MAX);

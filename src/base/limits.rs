@@ -91,6 +91,9 @@ pub const BODY_TIMEOUT_MS: u64 = 5_000;
 pub const WRITE_STALL_TIMEOUT_MS: u64 = 5_000;
 /// From accept to the first byte, in milliseconds.
 pub const FIRST_BYTE_TIMEOUT_MS: u64 = 10_000;
+/// From accept to the first byte while a node stops, in milliseconds: connections that were opened
+/// ahead of need don't hold it up.
+pub const DRAIN_FIRST_BYTE_TIMEOUT_MS: u64 = 1_000;
 /// Idle keep-alive, in milliseconds: longer than a balancer's usual 60 s.
 pub const IDLE_TIMEOUT_MS: u64 = 75_000;
 
@@ -181,6 +184,11 @@ pub const READ_DEADLINE_MS: u64 = 50;
 /// An outcome that waits for its record's acknowledgement is given up after this long, in
 /// milliseconds: the record stays, the client is told to come again.
 pub const ACK_DEADLINE_MS: u64 = 2_000;
+/// Bytes of answers that may wait for the journal in one shard; with as many, nothing more is
+/// promised until some have left.
+pub const WAITING_BYTES_MAX: usize = 64 * 1_024 * 1_024;
+/// Bytes of requests that may wait for their users' states in one shard.
+pub const PARKED_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 /// Buffers that a shard keeps at rest for its connections.
 pub const BUFFERS_POOLED_MAX: usize = 1_024;
 /// Period of a shard's housekeeping, in milliseconds.

@@ -48,8 +48,8 @@ pub fn start(out: &mut Vec<u8>, status: u16, frame: &Frame<'_>) {
     });
 }
 
-/// Appends a whole answer that was written earlier and after which the connection closes, whatever it
-/// said then: its `Connection` field, which follows status line and date, becomes `close`.
+/// Appends a whole answer that was written earlier and after which the connection closes, whatever
+/// it said then: its `Connection` field, which follows status line and date, becomes `close`.
 pub fn append_closing(out: &mut Vec<u8>, answer: &[u8]) {
     let mut line_ends = memchr::memchr_iter(b'\n', answer);
     let after_date = line_ends.nth(1).map_or(answer.len(), |end| end + 1);

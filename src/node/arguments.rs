@@ -98,7 +98,7 @@ pub struct ExplainArguments {
     #[arg(long, value_name = "U")]
     pub user: String,
     /// The placement
-    #[arg(long, value_name = "P")]
+    #[arg(long, value_name = "P", default_value = "home")]
     pub placement: String,
     /// The moment, as RFC 3339 [default: now]
     #[arg(long, value_name = "T")]
@@ -255,7 +255,7 @@ mod tests {
             ("nudged --no-such-flag", 2),
             ("nudged no-such-command", 2),
             ("nudged vectors", 2),
-            ("nudged explain --user u", 2),
+            ("nudged explain --placement p", 2),
             ("nudged --data a --data b", 2),
             ("nudged --data d check", 2),
             ("nudged --help", 0),

@@ -8,6 +8,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 
 use super::serve::Node;
 use super::signals::Asked;
+use crate::runtime::journal_core::JournalHandle;
 use crate::runtime::log_thread::stamp_now;
 use crate::runtime::mesh::ControlEnvelope;
 use crate::shard::control::{Command, ControlReply, Drain};
@@ -17,6 +18,8 @@ use crate::telemetry::log::{Message, Value};
 const CLEAN: u8 = 0;
 /// Exit code where the journal could not be made durable.
 const STORAGE: u8 = 4;
+/// Journal and SQL have at least this long to finish.
+const STORAGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Shards end their threads within this, once they are told.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -55,23 +58,24 @@ fn stop(node: Node) -> u8 {
         }
     }
     await_all(&tell_all(&node, Drain::Exit), EXIT_TIMEOUT);
-    let code = close_storage(node, begun, limit);
-    u8::from(code != CLEAN) * code
+    close_storage(node, begun + limit)
 }
 
 /// Ends shards, journal, writer and reader, in the order in which data flows.
-fn close_storage(node: Node, begun: Instant, limit: Duration) -> u8 {
-    let Node { mesh, log, admin, shards, journal, writer, reader, log_thread, .. } = node;
+fn close_storage(node: Node, until: Instant) -> u8 {
+    let Node { mesh, log, admin, shards, journal, writer, reader, log_thread, signals, .. } = node;
     admin.stop();
     for shard in shards.into_iter().filter(|shard| shard.is_finished() || !shard_is_stuck(shard)) {
         // A shard that panicked has aborted the process.
         let _ = shard.join();
     }
-    let outcome = journal.stop();
+    // Storage has some time of its own, whatever the connections took.
+    let until = until.max(Instant::now() + STORAGE_TIMEOUT);
+    let outcome = stop_journal(journal, &signals, until);
     let (writer, writer_stop, writer_sleeper) = writer;
     writer_stop.store(true, Ordering::Release);
     writer_sleeper.wake();
-    while !writer.is_finished() && begun.elapsed() < limit {
+    while !writer.is_finished() && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(1));
     }
     if writer.is_finished() {
@@ -84,12 +88,38 @@ fn close_storage(node: Node, begun: Instant, limit: Duration) -> u8 {
     let unapplied = mesh.journal.written().0.saturating_sub(mesh.journal.applied().0);
     let fields = [("unapplied", Value::Number(unapplied))];
     log.write(stamp_now(), Message::Stopped, &fields);
-    if let Err(poison) = &outcome {
-        let text = poison.to_string();
-        log.write(stamp_now(), Message::JournalFailed, &[("error", Value::Text(&text))]);
+    if let Err(text) = &outcome {
+        log.write(stamp_now(), Message::JournalFailed, &[("error", Value::Text(text))]);
     }
     log_thread.stop();
     if outcome.is_ok() { CLEAN } else { STORAGE }
+}
+
+/// Has the journal write and sync what it has. On a full disk that would wait for space for ever:
+/// it is given up when the time is over, or at a further signal. What is acknowledged is in its
+/// file.
+fn stop_journal(
+    journal: JournalHandle,
+    signals: &Receiver<Asked>,
+    until: Instant,
+) -> Result<(), String> {
+    let (done, stopped) = bounded(1);
+    let stopping = std::thread::Builder::new().name("journal-stop".to_owned());
+    let spawned = stopping.spawn(move || {
+        // Who no longer waits is not told.
+        let _ = done.send(journal.stop());
+    });
+    if let Err(error) = spawned {
+        return Err(error.to_string());
+    }
+    while Instant::now() < until {
+        match stopped.recv_timeout(Duration::from_millis(10)) {
+            Ok(outcome) => return outcome.map_err(|poison| poison.to_string()),
+            Err(_) if matches!(signals.try_recv(), Ok(Asked::Stop)) => break,
+            Err(_) => {}
+        }
+    }
+    Err("it could not write and sync everything in time".to_owned())
 }
 
 /// A shard that has not ended although it was told to is left behind: the process ends anyway.

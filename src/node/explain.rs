@@ -43,6 +43,10 @@ enum ExplainError {
 struct Explained {
     popup: Option<String>,
     candidates: Vec<Candidate>,
+    /// Why nothing is shown; absent where something is.
+    reason: Option<String>,
+    /// Seconds after which asking again can help.
+    next_in: Option<u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -232,6 +236,13 @@ fn in_words(explained: &Explained) -> String {
             Some(gate) => (gate, why(gate).to_owned()),
         };
         writeln!(text, "{id:width$}  {word:<9}  ({why})").expect("a String takes all text");
+    }
+    if let Some(reason) = &explained.reason {
+        let next = match explained.next_in {
+            Some(seconds) => format!("asking again can help in {seconds} s"),
+            None => "asking again does not help as things are".to_owned(),
+        };
+        writeln!(text, "nothing is shown: {reason}; {next}").expect("a String takes all text");
     }
     text
 }

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ use crate::api::token::Keys;
 use crate::base::clock::NodeClock;
 use crate::base::ids::ShardId;
 use crate::base::limits::SLICE_SHARD_BYTES_MIN;
-use crate::config::{Config, Count, Loaded};
+use crate::config::{Ack, Config, Count, Loaded};
 use crate::http::connection::Timeouts;
 use crate::runtime::driver::Setup;
 use crate::runtime::journal_core::{self, JournalConfig, JournalHandle, JournalSleepers};
@@ -41,9 +41,11 @@ use crate::store::{Reader, Store};
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::log::{Log, Message, Value};
 
-/// A journal that takes no records yet is waited for this long: a fresh one makes its first segment.
-/// After that the node serves, and decisions degrade until it does.
+/// A journal that takes no records yet is waited for this long: a fresh one makes its first
+/// segment. After that the node serves, and decisions degrade until it does.
 const JOURNAL_WAIT: Duration = Duration::from_secs(5);
+/// A distance of node's time and wall clock that people should know of, in milliseconds: a minute.
+const CLOCK_APART_MS: i64 = 60_000;
 /// The wall clock may be this far behind the journal at start, in milliseconds: an hour.
 const CLOCK_BEHIND_MAX_MS: i64 = 3_600_000;
 
@@ -109,7 +111,7 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     let signals = signals::listen().map_err(Failure::system("signal handlers"))?;
     let threads = Threads { config: &config, topology: &topology, mesh: &mesh, log: &log };
     let (journal, writer, reader, figures) = threads.start_storage(storage)?;
-    await_journal(&mesh.journal);
+    await_journal(&mesh.journal, config.ack);
     let parts = ShardParts {
         publisher: &publisher,
         rules: publisher.rules(),
@@ -180,10 +182,13 @@ fn load_publisher(
     }
 }
 
-fn await_journal(journal: &JournalLanes) {
+fn await_journal(journal: &JournalLanes, ack: Ack) {
     let begun = Instant::now();
     let is_hopeless = || journal.gauges().is_full || journal.poison().is_some();
-    while !journal.is_accepting() && !is_hopeless() && begun.elapsed() < JOURNAL_WAIT {
+    // With `synced`, what an earlier process only wrote may be answered on once it is synced, too.
+    let is_synced = || ack == Ack::Written || journal.gauges().synced >= journal.written();
+    let is_fit = || journal.is_accepting() && is_synced();
+    while !is_fit() && !is_hopeless() && begun.elapsed() < JOURNAL_WAIT {
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -247,7 +252,7 @@ fn start_clock(storage: &Storage, accept: bool, log: &Log) -> Result<NodeClock, 
     if ahead_ms > CLOCK_BEHIND_MAX_MS && !accept {
         return Err(Failure::Clock { ahead_s: ahead_ms / 1_000 });
     }
-    if ahead_ms > 0 {
+    if ahead_ms > CLOCK_APART_MS {
         let ahead = Value::Number(ahead_ms.unsigned_abs());
         log.write(stamp_now(), Message::ClockApart, &[("journal_ahead_ms", ahead)]);
     }
@@ -319,6 +324,18 @@ impl Threads<'_> {
         self.topology.pin.then_some(self.topology.writer_cpu)
     }
 
+    /// A shard's share of the node's connections; where they don't divide, the first take one more.
+    fn connections_of(&self, shard: u16, fits: u32) -> u32 {
+        let shards = u32::from(self.topology.shards);
+        match self.config.connections_max {
+            Count::Auto => fits,
+            Count::Exactly(count) => {
+                let is_among_first = u32::from(shard) < count % shards;
+                (count / shards + u32::from(is_among_first)).max(1)
+            }
+        }
+    }
+
     /// Starts the dedicated core: journal, writer and reader.
     fn start_storage(&self, storage: Storage) -> Result<StorageThreads, Failure> {
         let thread = Failure::system("a thread for storage");
@@ -343,6 +360,9 @@ impl Threads<'_> {
             source: std::io::Error::other(error.to_string()),
         })?;
         let figures: Arc<WriterFigures> = Arc::default();
+        let (cut, lost) = (recovered.report.bytes_cut, recovered.report.lost.len() as u64);
+        figures.journal_cut_bytes.store(cut, Ordering::Relaxed);
+        figures.journal_lost_stretches.store(lost, Ordering::Relaxed);
         let writer_stop: Arc<AtomicBool> = Arc::default();
         let writer = sql_writer::start(WriterSetup {
             store,
@@ -388,6 +408,7 @@ impl Threads<'_> {
                 clock: parts.clock,
                 mesh: Arc::clone(self.mesh),
                 counters: Arc::clone(counters),
+                log: (index == 0).then(|| self.log.clone()),
             };
             let mut seed = [0; 8];
             getrandom::fill(&mut seed).map_err(|error| Failure::System {
@@ -404,7 +425,7 @@ impl Threads<'_> {
                 counters: Arc::clone(counters),
                 log: self.log.clone(),
                 slice_bytes: self.config.slice_bytes_per_shard(self.topology.shards),
-                connections_max: parts.connections,
+                connections_max: self.connections_of(index, parts.connections),
                 read_deadline_ms: self.config.limits.read_deadline.0,
                 seed: u64::from_le_bytes(seed),
             };

@@ -23,12 +23,19 @@ use crate::base::clock::{NodeClock, Now};
 use crate::base::ids::ShardId;
 use crate::base::limits::TICK_MS;
 use crate::base::time::MonoNs;
-use crate::runtime::clocks;
+use crate::runtime::{clocks, log_thread};
 use crate::shard::seam::{Effect, Input, Outbox, Step};
 use crate::telemetry::counters::ShardCounters;
+use crate::telemetry::log::{Log, Message, Value};
 
 /// The wall clock is looked at this often, in milliseconds.
 const CLOCK_PERIOD_MS: u64 = 250;
+/// A step of the wall clock that is told, in milliseconds.
+const CLOCK_STEP_MS: u64 = 1_000;
+/// A distance of wall clock and node's time that is an alarm, in milliseconds.
+const CLOCK_APART_MS: u64 = 60_000;
+/// While they are that far apart it is said this often, in milliseconds.
+const CLOCK_ALARM_PERIOD_MS: u64 = 60_000;
 /// Items taken from one lane in one turn.
 const LANE_BUDGET: usize = 512;
 /// After a failed accept the listener rests this long, in milliseconds: what was short (memory,
@@ -53,6 +60,8 @@ pub struct Setup {
     pub mesh: Arc<Mesh>,
     /// Where this shard counts.
     pub counters: Arc<ShardCounters>,
+    /// Where the node's clock is told of; one shard of a node has it.
+    pub log: Option<Log>,
 }
 
 /// The loop of one shard.
@@ -71,6 +80,9 @@ pub struct Driver<S> {
     busy_poll: Duration,
     now: Now,
     clock_due: MonoNs,
+    clock_ahead_ms: i64,
+    clock_alarm_due: MonoNs,
+    log: Option<Log>,
     tick_due: MonoNs,
     wake_buffer: Box<[u8; 8]>,
     wake_armed: bool,
@@ -120,6 +132,10 @@ impl<S: Step> Driver<S> {
             busy_poll: setup.busy_poll,
             now,
             clock_due: now.mono,
+            clock_ahead_ms: clocks::wall().0.saturating_sub(now.wall.0),
+            // The start has told of the distance it found.
+            clock_alarm_due: now.mono.plus_ms(CLOCK_ALARM_PERIOD_MS),
+            log: setup.log,
             tick_due: now.mono,
             wake_buffer: Box::new([0; 8]),
             wake_armed: false,
@@ -199,8 +215,24 @@ impl<S: Step> Driver<S> {
             self.clock_due = mono.plus_ms(CLOCK_PERIOD_MS);
             let ahead_ms = self.clock.observe(mono, clocks::wall());
             self.counters.clock_apart_ms.set(ahead_ms.unsigned_abs());
+            self.tell_clock(ahead_ms);
         }
         self.now = Now { mono, wall: self.clock.at(mono) };
+    }
+
+    /// One shard of the node says that the wall clock was set, or is far from the node's time.
+    fn tell_clock(&mut self, ahead_ms: i64) {
+        let stepped_ms = ahead_ms.abs_diff(std::mem::replace(&mut self.clock_ahead_ms, ahead_ms));
+        let ahead = [("wall_ahead_ms", Value::Text(&ahead_ms.to_string()))];
+        let Some(log) = &self.log else { return };
+        if stepped_ms > CLOCK_STEP_MS {
+            log.write(log_thread::stamp_now(), Message::ClockStepped, &ahead);
+        }
+        let is_due = self.now.mono >= self.clock_alarm_due;
+        if ahead_ms.unsigned_abs() > CLOCK_APART_MS && is_due {
+            self.clock_alarm_due = self.now.mono.plus_ms(CLOCK_ALARM_PERIOD_MS);
+            log.write(log_thread::stamp_now(), Message::ClockApart, &ahead);
+        }
     }
 
     fn take_completions(&mut self) -> io::Result<()> {
@@ -518,9 +550,10 @@ impl<S: Step> Driver<S> {
         Ok(())
     }
 
-    /// Once told to stop and with no accept under way on any listener, takes what still waits in the
-    /// accept queues and closes the listeners: a connection that reached a queue before is served.
-    /// All accepts have to be over first, so that no completion is still to name a free place.
+    /// Once told to stop and with no accept under way on any listener, takes what still waits in
+    /// the accept queues and closes the listeners: a connection that reached a queue before is
+    /// served. All accepts have to be over first, so that no completion is still to name a free
+    /// place.
     fn end_listeners(&mut self) {
         let is_stopping = self.listeners.iter().any(|listener| listener.stopping);
         if !is_stopping || self.listeners.iter().any(|listener| listener.armed) {

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use super::mesh::Mesh;
 use super::{log_thread, topology};
 use crate::base::ids::UserKey;
+use crate::base::limits::USER_POPUPS_MAX;
 use crate::journal::disk::DiskRead;
 use crate::journal::record::frames;
 use crate::journal::recovery::UnappliedIndex;
@@ -137,6 +138,9 @@ impl<D: DiskRead> ReaderThread<D> {
             let record = frame.ok()?.record().ok()?;
             merge::apply_record(&mut state, &record).ok()?;
         }
+        // A popup that no catalog knew was pushed out without a name.
+        let surplus = state.popups.len().saturating_sub(USER_POPUPS_MAX);
+        state.popups.drain(..surplus);
         let mut encoded = Vec::with_capacity(64);
         user::encode(&state, &mut encoded);
         Some(encoded)

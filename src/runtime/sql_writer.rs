@@ -64,6 +64,10 @@ pub struct WriterFigures {
     pub duplicates: AtomicU64,
     /// Transactions that failed.
     pub failures: AtomicU64,
+    /// Bytes of the journal's unfinished end that were cut at the start.
+    pub journal_cut_bytes: AtomicU64,
+    /// Stretches of damaged records that the start passed over, as it was told.
+    pub journal_lost_stretches: AtomicU64,
     /// Applying has ended for good: going on would mix two journals.
     pub is_halted: AtomicBool,
 }

@@ -15,7 +15,7 @@ use super::packed::{self, Packed};
 use super::reads::{Reads, Waiter, Work};
 use super::seam::{Effect, Hop, HopReply, Input, Outbox, Step, UserRead};
 use super::view::{Rules, View};
-use super::{gather, operate};
+use super::{gather, home, operate};
 use crate::api::refusal::{Code, write_refusal};
 use crate::api::routes::{self, Command as Asked};
 use crate::api::token::Keys;
@@ -134,7 +134,7 @@ impl Core {
     fn execute(
         &mut self,
         now: Now,
-        origin: Origin,
+        whose: (Origin, MonoNs),
         buffer: Vec<u8>,
         has_state: bool,
         outbox: &mut Outbox,
@@ -142,9 +142,10 @@ impl Core {
         self.bump.reset();
         let Core { view, home, bump, .. } = self;
         let packed = packed::unpack(&buffer);
+        let (origin, until) = whose;
+        let ask = Ask { view, now, bump, packed: &packed, origin, until };
         let mut out = home.buffer();
-        let progress =
-            serve_parked(view, home, bump, (now, &packed, origin, has_state), &mut out, outbox);
+        let progress = serve_parked(&ask, home, has_state, &mut out, outbox);
         if progress == Progress::Answered {
             home.done.push(Done { origin, outcome: out });
         } else {
@@ -156,7 +157,8 @@ impl Core {
     fn on_hop(&mut self, now: Now, hop: Hop, outbox: &mut Outbox) {
         self.home.counters.hops_received.add(1);
         let origin = Origin::Shard { shard: hop.from, ticket: hop.ticket };
-        self.execute(now, origin, hop.buffer, true, outbox);
+        let until = self.home.reads.deadline(now.mono);
+        self.execute(now, (origin, until), hop.buffer, true, outbox);
     }
 
     fn on_hop_reply(&mut self, reply: HopReply) {
@@ -213,7 +215,9 @@ impl Core {
     /// Goes on with work whose user's state is there, or is not to be had.
     fn resume(&mut self, now: Now, waiter: Waiter, has_state: bool, outbox: &mut Outbox) {
         match waiter.work {
-            Work::Request(buffer) => self.execute(now, waiter.origin, buffer, has_state, outbox),
+            Work::Request { buffer, until } => {
+                self.execute(now, (waiter.origin, until), buffer, has_state, outbox);
+            }
             Work::Control(command) => {
                 let Origin::Control { ticket } = waiter.origin else {
                     unreachable!("operators' commands have tickets")
@@ -302,6 +306,7 @@ impl Core {
             counters.acks_late.add(1);
             done.push(Done { origin: waiting.origin, outcome: waiting.fallback });
         });
+        self.home.count_slice();
         self.connections.expire(&self.view, now, outbox);
     }
 
@@ -387,20 +392,20 @@ impl Step for Core {
             Input::HopRefused(hop) => self.on_hop_refused(now, hop),
             Input::Acked(ack) => {
                 let Home { lane, done, buffers, counters, .. } = &mut self.home;
-                lane.acknowledge(
-                    ack,
-                    |Waiting { origin, outcome, mut fallback, since, .. }| {
-                        counters.journal_wait.record(now.mono.0.saturating_sub(since.0));
-                        done.push(Done { origin, outcome });
-                        fallback.clear();
-                        buffers.push(fallback);
-                    },
-                );
+                lane.acknowledge(ack, |Waiting { origin, outcome, fallback, since, .. }| {
+                    counters.journal_wait.record(now.mono.0.saturating_sub(since.0));
+                    done.push(Done { origin, outcome });
+                    home::keep(buffers, fallback);
+                });
             }
             Input::UserRead(read) => self.on_user_read(now, read, outbox),
             Input::Journal { accepting, applied } => self.home.lane.watermarks(accepting, applied),
             Input::Control(control) => self.on_control(now, control, outbox),
-            Input::ListenersClosed => self.listeners_closed = true,
+            Input::ListenersClosed => {
+                self.listeners_closed = true;
+                // Those that came last end like the others.
+                self.connections.drain(&self.view, now);
+            }
             Input::Tick => self.on_tick(now, outbox),
         }
         self.deliver(now, outbox);
@@ -412,6 +417,7 @@ impl Step for Core {
             self.home.counters.journal_bytes.add(batch.bytes.len() as u64);
             outbox.push(Effect::Append(batch));
         }
+        self.home.count_what_waits();
         self.connections.flush(&self.view, now.mono, outbox);
         self.finish_if_quiet(outbox);
     }
@@ -439,7 +445,8 @@ fn serve(
     let Some(asked) = routes::route(&packed.request, &surface, bump, &frame, out) else {
         return Progress::Answered;
     };
-    let ask = Ask { view, now, bump, packed, origin };
+    let until = home.reads.deadline(now.mono);
+    let ask = Ask { view, now, bump, packed, origin, until };
     match asked {
         Asked::Events(elements) => {
             home.counters.requests.of("events").add(1);
@@ -448,9 +455,7 @@ fn serve(
         Asked::Decide(mut asked) => {
             home.counters.requests.of("decide").add(1);
             if asked.anonymous {
-                home.minted.0 += 1;
-                let minted = view.keys.anonymous_id(home.minted.0, home.minted.1);
-                asked.context.user = bump.alloc_str(minted.as_str());
+                asked.context.user = home.mint(view, bump);
             }
             let to = view.home(UserKey::of(asked.context.user.as_bytes()));
             if to == view.shard {
@@ -473,23 +478,25 @@ fn serve(
 
 /// Serves a request that came by a hop or was parked: of this shard's users, whose state is there
 /// unless `has_state` says that it is not to be had.
-fn serve_parked(
-    view: &View,
+fn serve_parked<'a>(
+    ask: &Ask<'a, '_>,
     home: &mut Home,
-    bump: &Bump,
-    what: (Now, &Packed<'_>, Origin, bool),
+    has_state: bool,
     out: &mut Vec<u8>,
     outbox: &mut Outbox,
 ) -> Progress {
-    let (now, packed, origin, has_state) = what;
+    let (view, packed) = (ask.view, ask.packed);
     let frame = view.frame(&packed.request);
-    let surface = view.surface(packed.listener, now);
-    let Some(asked) = routes::route(&packed.request, &surface, bump, &frame, out) else {
+    let surface = view.surface(packed.listener, ask.now);
+    let Some(asked) = routes::route(&packed.request, &surface, ask.bump, &frame, out) else {
+        if packed.request.path == "/v1/events" {
+            // Refused by rules that changed on its way: a part without verdicts.
+            out.clear();
+        }
         return Progress::Answered;
     };
-    let ask = Ask { view, now, bump, packed, origin };
     match asked {
-        Asked::Events(elements) => match home.part(&ask, elements, has_state, outbox) {
+        Asked::Events(elements) => match home.part(ask, elements, has_state, outbox) {
             Some(verdicts) => {
                 out.clear();
                 out.extend_from_slice(&verdicts);
@@ -500,12 +507,12 @@ fn serve_parked(
         },
         Asked::Decide(mut asked) => {
             if asked.anonymous {
-                asked.context.user = bump.alloc_str(packed.anonymous);
+                asked.context.user = ask.bump.alloc_str(packed.anonymous);
             }
             if has_state {
-                return home.decide(&ask, &asked, out, outbox);
+                return home.decide(ask, &asked, out, outbox);
             }
-            home.decide_degraded(&ask, &asked, out);
+            home.decide_degraded(ask, &asked, out);
             Progress::Answered
         }
     }

@@ -50,6 +50,8 @@ pub struct Ask<'a, 'v> {
     pub packed: &'a Packed<'a>,
     /// Who waits for the answer.
     pub origin: Origin,
+    /// Until when it may wait for users' states.
+    pub until: MonoNs,
 }
 
 /// How a decision came out, in the words of its reply.
@@ -194,7 +196,6 @@ impl Home {
         let mut outcome = self.buffer();
         outcome.extend_from_slice(&out[start..]);
         out.truncate(start);
-        self.counters.journal_waiting.set(self.lane.waiting() as u64 + 1);
         self.lane.wait(Waiting { upto, since: now, origin, outcome, fallback });
     }
 
@@ -208,7 +209,8 @@ impl Home {
         let mut buffer = self.buffer();
         let anonymous = if asked.anonymous { asked.context.user } else { "" };
         packed::pack(&Packed { anonymous, ..*ask.packed }, &mut buffer);
-        let waiter = Waiter { origin: ask.origin, work: Work::Request(buffer) };
+        let waiter =
+            Waiter { origin: ask.origin, work: Work::Request { buffer, until: ask.until } };
         match self.park(ask.view, ask.now, asked.context.user, waiter, outbox) {
             Ok(()) => Progress::Later,
             Err(_) => {

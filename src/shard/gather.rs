@@ -19,6 +19,7 @@ use crate::api::reply::Heading;
 use crate::base::ids::{LaneSequence, ShardId, UserKey};
 use crate::base::limits::PARKED_MAX;
 use crate::base::slab::{Handle, Slab};
+use crate::http::head::Request;
 
 /// An events request whose verdicts are not all there.
 #[derive(Debug)]
@@ -55,7 +56,9 @@ impl Home {
             Ok(_) => Verdict::Unavailable as u8,
         }));
         let mut request = self.buffer();
-        packed::pack(ask.packed, &mut request);
+        // Only the head of its answer is made from it.
+        let head = Request { body: b"", query: "", ..ask.packed.request };
+        packed::pack(&Packed { request: head, ..*ask.packed }, &mut request);
         let gather = Gather { origin: ask.origin, request, verdicts: all, parts: 0 };
         let handle = match self.gathers.insert(gather) {
             Ok(handle) => handle,
@@ -92,7 +95,7 @@ impl Home {
         let mine = |event: &Event<'_>| {
             ask.view.home(UserKey::of(event.token.user.as_bytes())) == ask.view.shard
         };
-        if may_park && self.park_part(ask, elements, mine, outbox) {
+        if may_park && ask.now.mono < ask.until && self.park_part(ask, elements, mine, outbox) {
             return None;
         }
         let count = elements.iter().flatten().filter(|event| mine(event)).count();
@@ -195,7 +198,8 @@ impl Home {
         let Some(user) = last else { return false };
         let mut buffer = self.buffer();
         packed::pack(ask.packed, &mut buffer);
-        let waiter = Waiter { origin: ask.origin, work: Work::Request(buffer) };
+        let waiter =
+            Waiter { origin: ask.origin, work: Work::Request { buffer, until: ask.until } };
         self.park(ask.view, ask.now, user, waiter, outbox).is_ok()
     }
 
@@ -246,7 +250,10 @@ impl Home {
 
 fn merge(gather: &mut Gather, part: &[u8]) {
     for (index, verdict) in verdicts::pairs(part) {
-        gather.verdicts[index] = verdict as u8;
+        // A part of another form has no verdicts; its elements stay unavailable.
+        if let Some(place) = gather.verdicts.get_mut(index) {
+            *place = verdict as u8;
+        }
     }
 }
 

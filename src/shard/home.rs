@@ -1,6 +1,10 @@
 //! The users that a shard owns: their slice, the lane to the journal, reads under way, and the one
 //! place where a user's state is changed. Knows nothing of connections.
 
+use std::sync::Arc;
+
+use bumpalo::Bump;
+
 use super::gather::Gathers;
 use super::lane::{Lane, Mark};
 use super::origin::Origin;
@@ -8,7 +12,7 @@ use super::reads::{Parked, Reads, Waiter};
 use super::seam::{Effect, Outbox, ReadRequest};
 use super::view::View;
 use crate::base::clock::Now;
-use crate::base::ids::{LaneSequence, ShardId};
+use crate::base::ids::{LaneSequence, ShardId, UserKey};
 use crate::base::slab::Slab;
 use crate::base::time::WallMs;
 use crate::catalog::snapshot::Snapshot;
@@ -19,7 +23,6 @@ use crate::state::slice::Slice;
 use crate::state::user::{self, UserState};
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::log::{Field, Log, Message, Stamp, Value};
-use std::sync::Arc;
 
 /// An outcome and who waits for it.
 #[derive(Debug)]
@@ -120,12 +123,22 @@ impl Home {
     }
 
     /// Gives a buffer back.
-    pub fn keep(&mut self, mut buffer: Vec<u8>) {
-        let is_small = buffer.capacity() <= BUFFER_KEPT_BYTES_MAX;
-        if is_small && self.buffers.len() < BUFFERS_KEPT_MAX {
-            buffer.clear();
-            self.buffers.push(buffer);
-        }
+    pub fn keep(&mut self, buffer: Vec<u8>) {
+        keep(&mut self.buffers, buffer);
+    }
+
+    /// Tells how much waits, once a turn.
+    pub fn count_what_waits(&self) {
+        let parked = self.reads.waiting() + self.gathers.len();
+        self.counters.parked.set(parked as u64);
+        self.counters.journal_waiting.set(self.lane.waiting() as u64);
+    }
+
+    /// Tells how full the slice is.
+    pub fn count_slice(&self) {
+        self.counters.slice_entries.set(self.slice.len() as u64);
+        self.counters.slice_bytes.set(self.slice.bytes_used());
+        self.counters.slice_evictions.set(self.slice.evictions());
     }
 
     /// Decodes a resident user into the scratch state. `None` where the user is not in memory, else
@@ -203,6 +216,28 @@ impl Home {
         }))
     }
 
+    /// A new user's id, of this shard where one is found in a few tries: nobody has it, so its
+    /// state is known to be empty, and neither a hop nor a read is needed.
+    pub fn mint<'a>(&mut self, view: &View, bump: &'a Bump) -> &'a str {
+        let tries = 4 * u32::from(view.shards);
+        for _ in 0..tries {
+            self.minted.0 += 1;
+            let minted = view.keys.anonymous_id(self.minted.0, self.minted.1);
+            let user = minted.as_str();
+            if view.home(UserKey::of(user.as_bytes())) == view.shard {
+                self.scratch.encoded.clear();
+                user::encode(&UserState::default(), &mut self.scratch.encoded);
+                let empty = std::mem::take(&mut self.scratch.encoded);
+                // Without room the request goes the way of every unknown user.
+                let _is_known = self.admit(user, &empty);
+                self.scratch.encoded = empty;
+                return bump.alloc_str(user);
+            }
+        }
+        let minted = view.keys.anonymous_id(self.minted.0, self.minted.1);
+        bump.alloc_str(minted.as_str())
+    }
+
     /// Parks work until a user's state is there, and asks for the state where nobody has. Gives the
     /// work back where a bound is reached.
     pub fn park(
@@ -246,6 +281,15 @@ impl Home {
         self.counters.hops_sent.add(1);
         let hop = super::seam::Hop { from: view.shard, ticket: handle.to_bits(), buffer };
         outbox.push(Effect::Hop { to, hop });
+    }
+}
+
+/// Puts a buffer to rest, unless there are enough or it has grown large.
+pub fn keep(buffers: &mut Vec<Vec<u8>>, mut buffer: Vec<u8>) {
+    let is_small = buffer.capacity() <= BUFFER_KEPT_BYTES_MAX;
+    if is_small && buffers.len() < BUFFERS_KEPT_MAX {
+        buffer.clear();
+        buffers.push(buffer);
     }
 }
 

@@ -8,11 +8,18 @@ use std::collections::VecDeque;
 
 use super::origin::Origin;
 use crate::base::ids::{LaneSequence, Sequence, ShardId};
-use crate::base::limits::{ACK_DEADLINE_MS, LANE_BATCHES_MAX, LANE_BYTES_MAX, RECORD_BYTES_MAX};
+use crate::base::limits::{
+    ACK_DEADLINE_MS, LANE_BATCHES_MAX, LANE_BYTES_MAX, PARKED_MAX, RECORD_BYTES_MAX,
+    WAITING_BYTES_MAX,
+};
 use crate::base::time::MonoNs;
 use crate::journal::lane::{Ack, LaneBatch};
 use crate::journal::record::{self, Record};
 
+/// Buffers for a turn's records that are kept for use again.
+const SPARE_MAX: usize = 64;
+/// A buffer that grew beyond this is freed instead, in bytes.
+const SPARE_BYTES_MAX: usize = 64 * 1_024;
 /// Acknowledged batches that are told apart until SQL has applied them; more are merged in pairs,
 /// which only delays evictions.
 const APPLY_MARKS_MAX: usize = 8_192;
@@ -30,6 +37,12 @@ pub struct Waiting {
     pub outcome: Vec<u8>,
     /// What goes there instead when the journal is too slow.
     pub fallback: Vec<u8>,
+}
+
+impl Waiting {
+    fn bytes(&self) -> usize {
+        self.outcome.len() + self.fallback.len()
+    }
 }
 
 /// A place in the turn's records.
@@ -61,6 +74,7 @@ pub struct Lane {
     sizes: VecDeque<usize>,
     bytes_in_flight: usize,
     waiting: VecDeque<Waiting>,
+    waiting_bytes: usize,
     marks: VecDeque<(LaneSequence, Sequence)>,
     applied_sequence: Sequence,
 }
@@ -80,6 +94,7 @@ impl Lane {
             sizes: VecDeque::new(),
             bytes_in_flight: 0,
             waiting: VecDeque::new(),
+            waiting_bytes: 0,
             marks: VecDeque::new(),
             applied_sequence: Sequence(0),
         }
@@ -89,7 +104,11 @@ impl Lane {
     pub fn has_room(&self, records: usize) -> bool {
         let wanted = records * RECORD_BYTES_MAX;
         let used = self.bytes_in_flight + self.turn_bytes.len();
-        self.accepting && self.sizes.len() < LANE_BATCHES_MAX && used + wanted <= LANE_BYTES_MAX
+        self.accepting
+            && self.sizes.len() < LANE_BATCHES_MAX
+            && used + wanted <= LANE_BYTES_MAX
+            && self.waiting.len() < PARKED_MAX
+            && self.waiting_bytes < WAITING_BYTES_MAX
     }
 
     /// Adds a record; `has_room` must have been asked.
@@ -149,6 +168,7 @@ impl Lane {
         // Outcomes wait for the lane's tail or, as duplicates do, for an earlier record of it; held
         // to the order of the lane they need no search.
         let tail = self.waiting.back().map_or(waiting.upto, |last| last.upto.max(waiting.upto));
+        self.waiting_bytes += waiting.bytes();
         self.waiting.push_back(Waiting { upto: tail, ..waiting });
     }
 
@@ -158,20 +178,28 @@ impl Lane {
         let size = self.sizes.pop_front().expect("one acknowledgement for each batch");
         self.bytes_in_flight -= size;
         self.acked = ack.upto;
-        let mut buffer = ack.buffer;
-        buffer.clear();
-        self.spare.push(buffer);
+        if ack.buffer.capacity() <= SPARE_BYTES_MAX && self.spare.len() < SPARE_MAX {
+            let mut buffer = ack.buffer;
+            buffer.clear();
+            self.spare.push(buffer);
+        }
         self.remember(ack.upto, ack.upto_sequence);
         while self.waiting.front().is_some_and(|first| first.upto <= self.acked) {
-            release(self.waiting.pop_front().expect("looked at above"));
+            release(self.take_first());
         }
     }
 
     /// Hands out what has waited too long, to be answered without the record.
     pub fn expire(&mut self, now: MonoNs, mut give_up: impl FnMut(Waiting)) {
         while self.next_deadline().is_some_and(|deadline| deadline <= now) {
-            give_up(self.waiting.pop_front().expect("looked at above"));
+            give_up(self.take_first());
         }
+    }
+
+    fn take_first(&mut self) -> Waiting {
+        let first = self.waiting.pop_front().expect("the caller has seen it");
+        self.waiting_bytes -= first.bytes();
+        first
     }
 
     /// When the first waiting outcome is given up.
@@ -194,11 +222,6 @@ impl Lane {
     /// Outcomes that wait.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
-    }
-
-    /// Bytes handed to the journal and not acknowledged.
-    pub fn bytes_in_flight(&self) -> usize {
-        self.bytes_in_flight
     }
 
     fn remember(&mut self, lane: LaneSequence, sequence: Sequence) {

@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 use super::control::Command;
 use super::origin::Origin;
 use crate::base::hash::Keyed;
-use crate::base::limits::{PARKED_MAX, READS_OUTSTANDING_MAX};
+use crate::base::limits::{PARKED_BYTES_MAX, PARKED_MAX, READS_OUTSTANDING_MAX};
 use crate::base::slab::{Handle, Slab};
 use crate::base::time::MonoNs;
 
@@ -16,7 +16,12 @@ use crate::base::time::MonoNs;
 #[derive(Debug)]
 pub enum Work {
     /// A packed request: a decision, or events of which this shard executes its part.
-    Request(Vec<u8>),
+    Request {
+        /// The packed request.
+        buffer: Vec<u8>,
+        /// A part of an events request may wait for one user after another: until then.
+        until: MonoNs,
+    },
     /// An operator's command.
     Control(Command),
     /// Nothing: the state was wanted early.
@@ -30,6 +35,15 @@ pub struct Waiter {
     pub origin: Origin,
     /// For what.
     pub work: Work,
+}
+
+impl Waiter {
+    fn bytes(&self) -> usize {
+        match &self.work {
+            Work::Request { buffer, .. } => buffer.len(),
+            Work::Control(_) | Work::Nothing => 0,
+        }
+    }
 }
 
 /// What [`Reads::park`] did.
@@ -55,6 +69,7 @@ pub struct Reads {
     by_user: HashTable<Handle>,
     deadlines: VecDeque<(MonoNs, Handle)>,
     waiting: usize,
+    waiting_bytes: usize,
     timeout_ms: u64,
     hash: Keyed,
 }
@@ -68,6 +83,7 @@ impl Reads {
             by_user: HashTable::new(),
             deadlines: VecDeque::new(),
             waiting: 0,
+            waiting_bytes: 0,
             timeout_ms,
             hash: Keyed::new(seed),
         }
@@ -75,7 +91,7 @@ impl Reads {
 
     /// Parks work until its user's state is there.
     pub fn park(&mut self, now: MonoNs, user: &str, waiter: Waiter) -> Parked {
-        if self.waiting >= PARKED_MAX {
+        if self.waiting >= PARKED_MAX || self.waiting_bytes >= PARKED_BYTES_MAX {
             return Parked::Refused(waiter);
         }
         if let Some(handle) = self.find(user) {
@@ -84,10 +100,12 @@ impl Reads {
                 // Its deadline has passed with the waiters it had; these have their own.
                 self.deadlines.push_back((now.plus_ms(self.timeout_ms), handle));
             }
+            self.waiting_bytes += waiter.bytes();
             read.waiters.push(waiter);
             self.waiting += 1;
             return Parked::Joined;
         }
+        let bytes = waiter.bytes();
         let read = Read { user: user.into(), waiters: vec![waiter] };
         let handle = match self.reads.insert(read) {
             Ok(handle) => handle,
@@ -96,6 +114,7 @@ impl Reads {
             }
         };
         self.waiting += 1;
+        self.waiting_bytes += bytes;
         let Reads { reads, by_user, hash, .. } = self;
         by_user.insert_unique(hash.of(user.as_bytes()), handle, |handle| {
             reads.get(*handle).map_or(0, |read| hash.of(read.user.as_bytes()))
@@ -119,6 +138,7 @@ impl Reads {
             entry.remove();
         }
         self.waiting -= read.waiters.len();
+        self.waiting_bytes -= read.waiters.iter().map(Waiter::bytes).sum::<usize>();
         while self.deadlines.front().is_some_and(|(_, handle)| self.reads.get(*handle).is_none()) {
             self.deadlines.pop_front();
         }
@@ -134,6 +154,7 @@ impl Reads {
             self.deadlines.pop_front();
             if let Some(read) = self.reads.get_mut(handle) {
                 self.waiting -= read.waiters.len();
+                self.waiting_bytes -= read.waiters.iter().map(Waiter::bytes).sum::<usize>();
                 read.waiters.drain(..).for_each(&mut give_up);
             }
         }
@@ -148,6 +169,16 @@ impl Reads {
         let is_user =
             |handle: &Handle| self.reads.get(*handle).is_some_and(|read| *read.user == *user);
         self.by_user.find(self.hash.of(user.as_bytes()), is_user).copied()
+    }
+
+    /// When work that begins to wait now is given up.
+    pub fn deadline(&self, now: MonoNs) -> MonoNs {
+        now.plus_ms(self.timeout_ms)
+    }
+
+    /// Pieces of work that wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting
     }
 
     /// Users being read.

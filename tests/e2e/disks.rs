@@ -91,6 +91,8 @@ fn a_disk_without_room_for_the_next_segment_degrades_and_recovers() {
     assert_eq!(client.decide("ann").reason(), "gap", "what is known is still known");
     client.get("/health").expect(200);
     server.allow("journal_full");
+    // SQLite is on the same disk.
+    server.allow("sql_failed");
     until("it to be said", || (server.lines_with("journal_full") > 0).then_some(()));
 
     assert!(mount(&["-o", &format!("remount,{ENOUGH}")], &disk.path));

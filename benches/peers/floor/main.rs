@@ -131,6 +131,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         clock: NodeClock::start(mono, clocks::wall(), WallMs(0)),
         mesh: Arc::new(Mesh::new(1)?),
         counters,
+        log: None,
     };
     let mut driver = Driver::new(setup, Constant { view, connections, is_echo })?;
     println!("listening data {bound}\nready");

@@ -3,8 +3,8 @@
 
 use super::{Connection, Expiry, Phase, Turn, flag};
 use crate::base::limits::{
-    BODY_TIMEOUT_MS, FIRST_BYTE_TIMEOUT_MS, HEAD_TIMEOUT_MS, IDLE_TIMEOUT_MS, LINGER_TIMEOUT_MS,
-    WRITE_STALL_TIMEOUT_MS,
+    BODY_TIMEOUT_MS, DRAIN_FIRST_BYTE_TIMEOUT_MS, FIRST_BYTE_TIMEOUT_MS, HEAD_TIMEOUT_MS,
+    IDLE_TIMEOUT_MS, LINGER_TIMEOUT_MS, WRITE_STALL_TIMEOUT_MS,
 };
 use crate::base::time::MonoNs;
 use crate::http::refusal::Refusal;
@@ -79,6 +79,9 @@ impl Connection {
             _ if self.has(flag::SHUT) => LINGER_TIMEOUT_MS,
             Phase::Sized { .. } | Phase::Chunked { .. } => timeouts.body_ms,
             Phase::Head(scan) if !scan.is_new() => timeouts.head_ms,
+            _ if self.has(flag::FRESH) && self.has(flag::IDLE_ENDS) => {
+                timeouts.first_byte_ms.min(DRAIN_FIRST_BYTE_TIMEOUT_MS)
+            }
             _ if self.has(flag::FRESH) => timeouts.first_byte_ms,
             _ if self.is_idle() => timeouts.idle_ms,
             _ => return None,
