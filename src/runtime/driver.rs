@@ -7,18 +7,23 @@
 
 #![allow(unsafe_code)]
 
+mod accepting;
+mod lines;
+
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use io_uring::types::{CancelBuilder, Fd, Fixed};
-use io_uring::{cqueue, opcode};
+use io_uring::opcode;
+use io_uring::types::Fd;
+
+use accepting::Listener;
 
 use super::line::{Line, Operation, pack, unpack};
 use super::mesh::Mesh;
 use super::ports::Ports;
-use super::ring::{BUFFER_GROUP, Completion, Ring};
+use super::ring::{Completion, Ring};
 use crate::base::clock::{NodeClock, Now};
 use crate::base::ids::ShardId;
 use crate::base::limits::TICK_MS;
@@ -38,11 +43,6 @@ const CLOCK_APART_MS: u64 = 60_000;
 const CLOCK_ALARM_PERIOD_MS: u64 = 60_000;
 /// Items taken from one lane in one turn.
 const LANE_BUDGET: usize = 512;
-/// After a failed accept the listener rests this long, in milliseconds: what was short (memory,
-/// descriptors) is not there again at once.
-const ACCEPT_REST_MS: u64 = 20;
-/// A connection that is closed with this is reset: linger of zero seconds.
-static LINGER_ZERO: libc::linger = libc::linger { l_onoff: 1, l_linger: 0 };
 
 /// What a driver is made of.
 pub struct Setup {
@@ -88,14 +88,6 @@ pub struct Driver<S> {
     wake_armed: bool,
     finished: bool,
     counters: Arc<ShardCounters>,
-}
-
-#[derive(Debug)]
-struct Listener {
-    socket: Option<OwnedFd>,
-    armed: bool,
-    rest_until: Option<MonoNs>,
-    stopping: bool,
 }
 
 impl<S: Step> Driver<S> {
@@ -261,81 +253,6 @@ impl<S: Step> Driver<S> {
         Ok(())
     }
 
-    fn on_accept(&mut self, completion: Completion, index: u32) {
-        let listener = &mut self.listeners[index as usize];
-        if !cqueue::more(completion.flags) {
-            listener.armed = false;
-        }
-        let is_stopping = listener.stopping;
-        match u32::try_from(completion.result) {
-            Ok(slot) => self.accepted(slot, index),
-            Err(_) if !is_stopping => {
-                self.counters.accept_errors.add(1);
-                listener.rest_until = Some(self.now.mono.plus_ms(ACCEPT_REST_MS));
-            }
-            Err(_) => {}
-        }
-    }
-
-    fn accepted(&mut self, slot: u32, index: u32) {
-        let line = &mut self.lines[slot as usize];
-        let generation = line.generation.wrapping_add(1) & 0xff_ffff;
-        *line = Line { generation, open: true, ..Line::default() };
-        let listener = u16::try_from(index).expect("few listeners");
-        self.step.step(self.now, Input::Accepted { connection: slot, listener }, &mut self.outbox);
-        self.starved.push(slot);
-    }
-
-    fn on_receive(&mut self, completion: Completion, generation: u32, slot: u32) -> io::Result<()> {
-        let line = &mut self.lines[slot as usize];
-        debug_assert_eq!(line.generation, generation, "a slot is reused after its completions");
-        if !cqueue::more(completion.flags) {
-            line.receiving = false;
-        }
-        let wanted = line.open && !line.closing;
-        let buffer = cqueue::buffer_select(completion.flags);
-        if let Some(buffer) = buffer {
-            let length = usize::try_from(completion.result).unwrap_or(0);
-            if wanted && length > 0 {
-                let bytes = self.ring.received(buffer, length);
-                let input = Input::Bytes { connection: slot, bytes };
-                self.step.step(self.now, input, &mut self.outbox);
-            }
-            self.ring.recycle(buffer);
-        }
-        if completion.result > 0 {
-            debug_assert!(buffer.is_some(), "bytes come in buffers");
-        } else if completion.result == 0 {
-            line.ended = true;
-            if wanted {
-                let input = Input::PeerClosed { connection: slot };
-                self.step.step(self.now, input, &mut self.outbox);
-            }
-        } else if completion.result == -libc::ENOBUFS {
-            self.counters.ring_buffers_empty.add(1);
-        } else if completion.result != -libc::ECANCELED {
-            line.ended = true;
-            if wanted {
-                let input = Input::Broken { connection: slot };
-                self.step.step(self.now, input, &mut self.outbox);
-            }
-        }
-        let line = &self.lines[slot as usize];
-        if !line.receiving && !line.ended && !line.closing {
-            self.starved.push(slot);
-        }
-        self.close_if_idle(slot)
-    }
-
-    fn on_send(&mut self, completion: Completion, slot: u32) -> io::Result<()> {
-        let line = &mut self.lines[slot as usize];
-        let Some(buffer) = line.sending.take() else { return Ok(()) };
-        let sent = usize::try_from(completion.result).ok();
-        let input = Input::Sent { connection: slot, buffer, sent };
-        self.step.step(self.now, input, &mut self.outbox);
-        self.close_if_idle(slot)
-    }
-
     fn take_watermarks(&mut self) {
         let Driver { ports, step, outbox, now, .. } = self;
         ports.tell_watermarks(|input| step.step(*now, input, outbox));
@@ -389,101 +306,6 @@ impl<S: Step> Driver<S> {
         Ok(())
     }
 
-    fn send(&mut self, slot: u32, buffer: Vec<u8>) -> io::Result<()> {
-        let line = &mut self.lines[slot as usize];
-        assert!(line.sending.is_none(), "one send a connection at a time");
-        let length = u32::try_from(buffer.len()).expect("answers are bounded");
-        let entry = opcode::Send::new(Fixed(slot), buffer.as_ptr(), length)
-            .flags(libc::MSG_NOSIGNAL)
-            .build()
-            .user_data(pack(Operation::Send, line.generation, slot));
-        line.sending = Some(buffer);
-        // SAFETY: the buffer rests in `line.sending`, unmoved on the heap, until its completion.
-        unsafe { self.ring.push(&entry) }
-    }
-
-    fn receive(&mut self, slot: u32) -> io::Result<()> {
-        let line = &mut self.lines[slot as usize];
-        let unwanted = line.ended || line.closing || line.paused;
-        if !line.open || line.receiving || unwanted {
-            return Ok(());
-        }
-        line.receiving = true;
-        let entry = opcode::RecvMulti::new(Fixed(slot), BUFFER_GROUP).build().user_data(pack(
-            Operation::Receive,
-            line.generation,
-            slot,
-        ));
-        // SAFETY: the entry names provided buffers, which live as long as the ring.
-        unsafe { self.ring.push(&entry) }
-    }
-
-    fn stop_receiving(&mut self, slot: u32) -> io::Result<()> {
-        let line = &self.lines[slot as usize];
-        let cancel_send = line.reset && line.sending.is_some();
-        if !line.receiving && !cancel_send {
-            return Ok(());
-        }
-        let builder = if cancel_send {
-            CancelBuilder::fd(Fixed(slot)).all()
-        } else {
-            CancelBuilder::user_data(pack(Operation::Receive, line.generation, slot))
-        };
-        let entry = opcode::AsyncCancel2::new(builder).build().user_data(pack(
-            Operation::Quiet,
-            line.generation,
-            slot,
-        ));
-        // SAFETY: a cancellation names no memory.
-        unsafe { self.ring.push(&entry) }
-    }
-
-    fn close(&mut self, slot: u32, reset: bool) -> io::Result<()> {
-        let line = &mut self.lines[slot as usize];
-        line.closing = true;
-        line.reset |= reset;
-        self.stop_receiving(slot)?;
-        self.close_if_idle(slot)
-    }
-
-    fn shut_down(&mut self, slot: u32) -> io::Result<()> {
-        let line = &mut self.lines[slot as usize];
-        line.shutting = true;
-        let user_data = pack(Operation::Shutdown, line.generation, slot);
-        let entry = opcode::Shutdown::new(Fixed(slot), libc::SHUT_WR).build().user_data(user_data);
-        // SAFETY: a shutdown names no memory.
-        unsafe { self.ring.push(&entry) }
-    }
-
-    /// Closes a line that the shard has given up once the kernel has nothing under way for it.
-    fn close_if_idle(&mut self, slot: u32) -> io::Result<()> {
-        let line = &mut self.lines[slot as usize];
-        let is_busy = line.receiving || line.shutting || line.sending.is_some();
-        if !line.closing || !line.open || is_busy {
-            return Ok(());
-        }
-        line.open = false;
-        let (generation, reset) = (line.generation, line.reset);
-        if reset {
-            let value = (&raw const LINGER_ZERO).cast::<libc::c_void>();
-            let length = u32::try_from(size_of::<libc::linger>()).expect("8 bytes");
-            let (level, name) = (libc::SOL_SOCKET as u32, libc::SO_LINGER as u32);
-            let entry = opcode::SetSockOpt::new(Fixed(slot), level, name, value, length)
-                .build()
-                .user_data(pack(Operation::Quiet, generation, slot));
-            // SAFETY: the value is static. Kernels before 6.7 refuse the entry: the close that
-            // follows is then an orderly one.
-            unsafe { self.ring.push(&entry)? };
-        }
-        let entry = opcode::Close::new(Fixed(slot)).build().user_data(pack(
-            Operation::Quiet,
-            generation,
-            slot,
-        ));
-        // SAFETY: a close names no memory.
-        unsafe { self.ring.push(&entry) }
-    }
-
     /// Arms receives that were not: new connections, ended multishots, and those that found no
     /// buffer, now that this turn's buffers are back.
     fn give_buffers_back(&mut self) -> io::Result<()> {
@@ -508,96 +330,6 @@ impl<S: Step> Driver<S> {
         // SAFETY: the buffer is boxed and lives as long as the driver, which outlives the ring's
         // last entry; the eventfd lives in the mesh that the ports hold.
         unsafe { self.ring.push(&entry) }
-    }
-
-    fn arm_listeners(&mut self) -> io::Result<()> {
-        for index in 0..self.listeners.len() {
-            let listener = &mut self.listeners[index];
-            let resting = listener.rest_until.is_some_and(|until| self.now.mono < until);
-            let Some(socket) = &listener.socket else { continue };
-            if listener.armed || resting || listener.stopping {
-                continue;
-            }
-            listener.armed = true;
-            listener.rest_until = None;
-            let slot = u32::try_from(index).expect("few listeners");
-            let entry = opcode::AcceptMulti::new(Fd(socket.as_raw_fd()))
-                .allocate_file_index(true)
-                .build()
-                .user_data(pack(Operation::Accept, 0, slot));
-            // SAFETY: the entry names no memory; the listener stays open while it is armed.
-            unsafe { self.ring.push(&entry)? };
-        }
-        Ok(())
-    }
-
-    /// Ends the accepts; when one has ended, its queue is emptied and its listener closed.
-    fn stop_accepting(&mut self) -> io::Result<()> {
-        for index in 0..self.listeners.len() {
-            let slot = u32::try_from(index).expect("few listeners");
-            let listener = &mut self.listeners[index];
-            listener.stopping = true;
-            if !listener.armed {
-                continue;
-            }
-            let target = pack(Operation::Accept, 0, slot);
-            let entry = opcode::AsyncCancel2::new(CancelBuilder::user_data(target))
-                .build()
-                .user_data(pack(Operation::Quiet, 0, slot));
-            // SAFETY: a cancellation names no memory.
-            unsafe { self.ring.push(&entry)? };
-        }
-        Ok(())
-    }
-
-    /// Once told to stop and with no accept under way on any listener, takes what still waits in
-    /// the accept queues and closes the listeners: a connection that reached a queue before is
-    /// served. All accepts have to be over first, so that no completion is still to name a free
-    /// place.
-    fn end_listeners(&mut self) {
-        let is_stopping = self.listeners.iter().any(|listener| listener.stopping);
-        if !is_stopping || self.listeners.iter().any(|listener| listener.armed) {
-            return;
-        }
-        let sockets: Vec<_> =
-            self.listeners.iter_mut().map(|listener| listener.socket.take()).collect();
-        let mut is_any = false;
-        for (index, socket) in (0_u32..).zip(sockets) {
-            let Some(socket) = socket else { continue };
-            is_any = true;
-            self.empty_queue(index, &socket);
-        }
-        if is_any {
-            self.step.step(self.now, Input::ListenersClosed, &mut self.outbox);
-        }
-    }
-
-    /// Ring accepts would wait for more, so these are plain ones, moved into free places of the
-    /// table.
-    fn empty_queue(&mut self, index: u32, socket: &OwnedFd) {
-        let flags = rustix::fs::fcntl_getfl(socket).unwrap_or(rustix::fs::OFlags::empty());
-        // A listener that can't be made non-blocking is not asked: it would hold the shard up.
-        if rustix::fs::fcntl_setfl(socket, flags | rustix::fs::OFlags::NONBLOCK).is_err() {
-            return;
-        }
-        // Closes that were queued free their places now.
-        if self.ring.enter_now().is_err() {
-            return;
-        }
-        let mut places = (0..self.lines.len()).rev();
-        loop {
-            let accepted = match rustix::net::accept(socket) {
-                Ok(accepted) => accepted,
-                Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => continue,
-                Err(_) => return,
-            };
-            // Without a free place the connection is closed, as one beyond the bound is.
-            let Some(place) = places.find(|place| !self.lines[*place].open) else { return };
-            let slot = u32::try_from(place).expect("slots have 32 bits");
-            if self.ring.install(slot, &accepted).is_ok() {
-                self.accepted(slot, index);
-            }
-        }
     }
 
     fn count_turn(&mut self) {

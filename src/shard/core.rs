@@ -11,16 +11,16 @@ use super::decision::{Ask, Progress};
 use super::home::{Done, Home, Outstanding, Scratch};
 use super::lane::{Lane, Waiting};
 use super::origin::Origin;
-use super::packed::{self, Packed};
+use super::packed;
 use super::reads::{Reads, Waiter, Work};
 use super::seam::{Effect, Hop, HopReply, Input, Outbox, Step, UserRead};
+use super::serve::{Server, serve_parked};
 use super::view::{Rules, View};
 use super::{gather, home, operate};
 use crate::api::refusal::{Code, write_refusal};
-use crate::api::routes::{self, Command as Asked};
 use crate::api::token::Keys;
 use crate::base::clock::Now;
-use crate::base::ids::{ShardId, UserKey};
+use crate::base::ids::ShardId;
 use crate::base::limits::HOPS_OUTSTANDING_MAX;
 use crate::base::slab::{Handle, Slab};
 use crate::base::time::{MonoNs, WallMs};
@@ -110,9 +110,9 @@ impl Core {
 
     fn on_bytes(&mut self, now: Now, connection: u32, bytes: &[u8], outbox: &mut Outbox) {
         let Core { view, home, connections, bump, .. } = self;
+        let mut server = Server { view, home, bump, now };
         connections.receive(view, now, connection, bytes, outbox, |packed, origin, out, outbox| {
-            bump.reset();
-            serve(view, home, bump, now, packed, origin, out, outbox)
+            server.serve(packed, origin, out, outbox)
         });
     }
 
@@ -124,9 +124,9 @@ impl Core {
         outbox: &mut Outbox,
     ) {
         let Core { view, home, connections, bump, .. } = self;
+        let mut server = Server { view, home, bump, now };
         connections.sent(view, now, connection, done, outbox, |packed, origin, out, outbox| {
-            bump.reset();
-            serve(view, home, bump, now, packed, origin, out, outbox)
+            server.serve(packed, origin, out, outbox)
         });
     }
 
@@ -326,16 +326,14 @@ impl Core {
         match done.origin {
             Origin::Connection { connection, generation, slot } => {
                 let Core { view, home, connections, bump, .. } = self;
+                let mut server = Server { view, home, bump, now };
                 connections.answer(
                     view,
                     now,
                     (connection, generation, slot),
                     &done.outcome,
                     outbox,
-                    |packed, origin, out, outbox| {
-                        bump.reset();
-                        serve(view, home, bump, now, packed, origin, out, outbox)
-                    },
+                    |packed, origin, out, outbox| server.serve(packed, origin, out, outbox),
                 );
                 self.home.keep(done.outcome);
             }
@@ -425,95 +423,5 @@ impl Step for Core {
     fn next_deadline(&self) -> Option<MonoNs> {
         let deadlines = [self.home.reads.next_deadline(), self.home.lane.next_deadline()];
         deadlines.into_iter().flatten().min()
-    }
-}
-
-/// Serves a request of a connection of this shard.
-#[allow(clippy::too_many_arguments)]
-fn serve(
-    view: &View,
-    home: &mut Home,
-    bump: &Bump,
-    now: Now,
-    packed: &Packed<'_>,
-    origin: Origin,
-    out: &mut Vec<u8>,
-    outbox: &mut Outbox,
-) -> Progress {
-    let frame = view.frame(&packed.request);
-    let surface = view.surface(packed.listener, now);
-    let Some(asked) = routes::route(&packed.request, &surface, bump, &frame, out) else {
-        return Progress::Answered;
-    };
-    let until = home.reads.deadline(now.mono);
-    let ask = Ask { view, now, bump, packed, origin, until };
-    match asked {
-        Asked::Events(elements) => {
-            home.counters.requests.of("events").add(1);
-            home.gather(&ask, elements, out, outbox)
-        }
-        Asked::Decide(mut asked) => {
-            home.counters.requests.of("decide").add(1);
-            if asked.anonymous {
-                asked.context.user = home.mint(view, bump);
-            }
-            let to = view.home(UserKey::of(asked.context.user.as_bytes()));
-            if to == view.shard {
-                return home.decide(&ask, &asked, out, outbox);
-            }
-            if !home.may_hop() {
-                home.counters.hops_refused.add(1);
-                let heading = view.heading(&packed.request);
-                write_refusal(out, &heading, Code::Overloaded.into());
-                return Progress::Answered;
-            }
-            let mut buffer = home.buffer();
-            let anonymous = if asked.anonymous { asked.context.user } else { "" };
-            packed::pack(&Packed { anonymous, ..*packed }, &mut buffer);
-            home.hop(view, to, Outstanding::Decision(origin), buffer, outbox);
-            Progress::Later
-        }
-    }
-}
-
-/// Serves a request that came by a hop or was parked: of this shard's users, whose state is there
-/// unless `has_state` says that it is not to be had.
-fn serve_parked<'a>(
-    ask: &Ask<'a, '_>,
-    home: &mut Home,
-    has_state: bool,
-    out: &mut Vec<u8>,
-    outbox: &mut Outbox,
-) -> Progress {
-    let (view, packed) = (ask.view, ask.packed);
-    let frame = view.frame(&packed.request);
-    let surface = view.surface(packed.listener, ask.now);
-    let Some(asked) = routes::route(&packed.request, &surface, ask.bump, &frame, out) else {
-        if packed.request.path == "/v1/events" {
-            // Refused by rules that changed on its way: a part without verdicts.
-            out.clear();
-        }
-        return Progress::Answered;
-    };
-    match asked {
-        Asked::Events(elements) => match home.part(ask, elements, has_state, outbox) {
-            Some(verdicts) => {
-                out.clear();
-                out.extend_from_slice(&verdicts);
-                home.keep(verdicts);
-                Progress::Answered
-            }
-            None => Progress::Later,
-        },
-        Asked::Decide(mut asked) => {
-            if asked.anonymous {
-                asked.context.user = ask.bump.alloc_str(packed.anonymous);
-            }
-            if has_state {
-                return home.decide(ask, &asked, out, outbox);
-            }
-            home.decide_degraded(ask, &asked, out);
-            Progress::Answered
-        }
     }
 }

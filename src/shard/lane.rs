@@ -246,3 +246,102 @@ impl Lane {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::Revision;
+    use crate::base::time::WallMs;
+
+    fn lane() -> Lane {
+        let mut lane = Lane::new(ShardId(0));
+        lane.watermarks(true, Sequence(0));
+        lane
+    }
+
+    fn append(lane: &mut Lane) -> LaneSequence {
+        let revision = Revision { epoch: 0, counter: 1 };
+        lane.append(&Record::Erase { user: "u", revision, at: WallMs(1) })
+    }
+
+    fn waiting(upto: LaneSequence, since: u64, bytes: usize) -> Waiting {
+        let origin = Origin::Control { ticket: since };
+        let (outcome, fallback) = (vec![0; bytes], Vec::new());
+        Waiting { upto, since: MonoNs(since), origin, outcome, fallback }
+    }
+
+    fn ack(lane: &mut Lane, batch: LaneBatch, upto_sequence: u64) -> Vec<Origin> {
+        let mut released = Vec::new();
+        let upto = batch.last();
+        let upto_sequence = Sequence(upto_sequence);
+        let ack = Ack { shard: ShardId(0), upto, upto_sequence, buffer: batch.bytes };
+        lane.acknowledge(ack, |waiting| released.push(waiting.origin));
+        released
+    }
+
+    #[test]
+    fn outcomes_leave_with_their_records_and_in_order() {
+        let mut lane = lane();
+        let first = append(&mut lane);
+        let batch = lane.flush().unwrap();
+        let second = append(&mut lane);
+        lane.wait(waiting(second, 2, 0));
+        // A duplicate rests on an earlier record, and still does not overtake.
+        lane.wait(waiting(first, 3, 0));
+        assert!(ack(&mut lane, batch, 7).is_empty() && lane.is_acked(first));
+        let batch = lane.flush().unwrap();
+        assert_eq!((batch.first, batch.count), (second, 1));
+        let released = ack(&mut lane, batch, 8);
+        assert_eq!(released, [2, 3].map(|ticket| Origin::Control { ticket }));
+        assert!(lane.is_quiet());
+        lane.watermarks(true, Sequence(7));
+        assert_eq!(lane.applied(), first);
+        lane.watermarks(true, Sequence(8));
+        assert_eq!(lane.applied(), second);
+    }
+
+    #[test]
+    fn what_is_taken_back_was_never_there() {
+        let mut lane = lane();
+        append(&mut lane);
+        let mark = lane.mark();
+        append(&mut lane);
+        lane.roll_back(mark);
+        assert_eq!(lane.last(), LaneSequence(1));
+        assert_eq!(lane.flush().unwrap().count, 1);
+        assert!(lane.flush().is_none());
+    }
+
+    #[test]
+    fn each_bound_refuses_and_opens_again() {
+        let mut full = lane();
+        assert!(full.has_room(100));
+        full.watermarks(false, Sequence(0));
+        assert!(!full.has_room(1), "the journal takes nothing");
+        full.watermarks(true, Sequence(0));
+
+        let batches: Vec<_> = (0..LANE_BATCHES_MAX)
+            .map(|_| {
+                append(&mut full);
+                full.flush().unwrap()
+            })
+            .collect();
+        assert!(!full.has_room(1), "too many batches are under way");
+        for (sequence, batch) in (1..).zip(batches) {
+            ack(&mut full, batch, sequence);
+        }
+        assert!(full.has_room(1));
+
+        assert!(!full.has_room(LANE_BYTES_MAX / RECORD_BYTES_MAX + 1), "too many bytes");
+        let upto = append(&mut full);
+        full.wait(waiting(upto, 0, WAITING_BYTES_MAX));
+        assert!(!full.has_room(1), "too many bytes of answers wait");
+        let mut given_up = 0;
+        full.expire(MonoNs(0).plus_ms(ACK_DEADLINE_MS - 1), |_| given_up += 1);
+        assert_eq!(given_up, 0);
+        full.expire(MonoNs(0).plus_ms(ACK_DEADLINE_MS), |_| given_up += 1);
+        assert!(given_up == 1 && full.has_room(1));
+        (0..PARKED_MAX).for_each(|_| full.wait(waiting(upto, 0, 0)));
+        assert!(!full.has_room(1), "too many answers wait");
+    }
+}

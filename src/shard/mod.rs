@@ -18,5 +18,6 @@ pub mod origin;
 pub mod packed;
 pub mod reads;
 pub mod seam;
+pub mod serve;
 pub mod verdicts;
 pub mod view;

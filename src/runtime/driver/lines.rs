@@ -1,0 +1,167 @@
+//! A driver's connections: receives, sends and closes as submissions, their completions as inputs. A
+//! slot is closed only when nothing is under way for it.
+
+use std::io;
+
+use io_uring::types::{CancelBuilder, Fixed};
+use io_uring::{cqueue, opcode};
+
+use super::super::line::{Operation, pack};
+use super::super::ring::{BUFFER_GROUP, Completion};
+use super::Driver;
+use crate::shard::seam::{Input, Step};
+
+/// A connection that is closed with this is reset: linger of zero seconds.
+static LINGER_ZERO: libc::linger = libc::linger { l_onoff: 1, l_linger: 0 };
+
+impl<S: Step> Driver<S> {
+    pub(super) fn on_receive(
+        &mut self,
+        completion: Completion,
+        generation: u32,
+        slot: u32,
+    ) -> io::Result<()> {
+        let line = &mut self.lines[slot as usize];
+        debug_assert_eq!(line.generation, generation, "a slot is reused after its completions");
+        if !cqueue::more(completion.flags) {
+            line.receiving = false;
+        }
+        let wanted = line.open && !line.closing;
+        let buffer = cqueue::buffer_select(completion.flags);
+        if let Some(buffer) = buffer {
+            let length = usize::try_from(completion.result).unwrap_or(0);
+            if wanted && length > 0 {
+                let bytes = self.ring.received(buffer, length);
+                let input = Input::Bytes { connection: slot, bytes };
+                self.step.step(self.now, input, &mut self.outbox);
+            }
+            self.ring.recycle(buffer);
+        }
+        if completion.result > 0 {
+            debug_assert!(buffer.is_some(), "bytes come in buffers");
+        } else if completion.result == 0 {
+            line.ended = true;
+            if wanted {
+                let input = Input::PeerClosed { connection: slot };
+                self.step.step(self.now, input, &mut self.outbox);
+            }
+        } else if completion.result == -libc::ENOBUFS {
+            self.counters.ring_buffers_empty.add(1);
+        } else if completion.result != -libc::ECANCELED {
+            line.ended = true;
+            if wanted {
+                let input = Input::Broken { connection: slot };
+                self.step.step(self.now, input, &mut self.outbox);
+            }
+        }
+        let line = &self.lines[slot as usize];
+        if !line.receiving && !line.ended && !line.closing {
+            self.starved.push(slot);
+        }
+        self.close_if_idle(slot)
+    }
+
+    pub(super) fn on_send(&mut self, completion: Completion, slot: u32) -> io::Result<()> {
+        let line = &mut self.lines[slot as usize];
+        let Some(buffer) = line.sending.take() else { return Ok(()) };
+        let sent = usize::try_from(completion.result).ok();
+        let input = Input::Sent { connection: slot, buffer, sent };
+        self.step.step(self.now, input, &mut self.outbox);
+        self.close_if_idle(slot)
+    }
+
+    pub(super) fn send(&mut self, slot: u32, buffer: Vec<u8>) -> io::Result<()> {
+        let line = &mut self.lines[slot as usize];
+        assert!(line.sending.is_none(), "one send a connection at a time");
+        let length = u32::try_from(buffer.len()).expect("answers are bounded");
+        let entry = opcode::Send::new(Fixed(slot), buffer.as_ptr(), length)
+            .flags(libc::MSG_NOSIGNAL)
+            .build()
+            .user_data(pack(Operation::Send, line.generation, slot));
+        line.sending = Some(buffer);
+        // SAFETY: the buffer rests in `line.sending`, unmoved on the heap, until its completion.
+        unsafe { self.ring.push(&entry) }
+    }
+
+    pub(super) fn receive(&mut self, slot: u32) -> io::Result<()> {
+        let line = &mut self.lines[slot as usize];
+        let unwanted = line.ended || line.closing || line.paused;
+        if !line.open || line.receiving || unwanted {
+            return Ok(());
+        }
+        line.receiving = true;
+        let entry = opcode::RecvMulti::new(Fixed(slot), BUFFER_GROUP).build().user_data(pack(
+            Operation::Receive,
+            line.generation,
+            slot,
+        ));
+        // SAFETY: the entry names provided buffers, which live as long as the ring.
+        unsafe { self.ring.push(&entry) }
+    }
+
+    pub(super) fn stop_receiving(&mut self, slot: u32) -> io::Result<()> {
+        let line = &self.lines[slot as usize];
+        let cancel_send = line.reset && line.sending.is_some();
+        if !line.receiving && !cancel_send {
+            return Ok(());
+        }
+        let builder = if cancel_send {
+            CancelBuilder::fd(Fixed(slot)).all()
+        } else {
+            CancelBuilder::user_data(pack(Operation::Receive, line.generation, slot))
+        };
+        let entry = opcode::AsyncCancel2::new(builder).build().user_data(pack(
+            Operation::Quiet,
+            line.generation,
+            slot,
+        ));
+        // SAFETY: a cancellation names no memory.
+        unsafe { self.ring.push(&entry) }
+    }
+
+    pub(super) fn close(&mut self, slot: u32, reset: bool) -> io::Result<()> {
+        let line = &mut self.lines[slot as usize];
+        line.closing = true;
+        line.reset |= reset;
+        self.stop_receiving(slot)?;
+        self.close_if_idle(slot)
+    }
+
+    pub(super) fn shut_down(&mut self, slot: u32) -> io::Result<()> {
+        let line = &mut self.lines[slot as usize];
+        line.shutting = true;
+        let user_data = pack(Operation::Shutdown, line.generation, slot);
+        let entry = opcode::Shutdown::new(Fixed(slot), libc::SHUT_WR).build().user_data(user_data);
+        // SAFETY: a shutdown names no memory.
+        unsafe { self.ring.push(&entry) }
+    }
+
+    /// Closes a line that the shard has given up once the kernel has nothing under way for it.
+    pub(super) fn close_if_idle(&mut self, slot: u32) -> io::Result<()> {
+        let line = &mut self.lines[slot as usize];
+        let is_busy = line.receiving || line.shutting || line.sending.is_some();
+        if !line.closing || !line.open || is_busy {
+            return Ok(());
+        }
+        line.open = false;
+        let (generation, reset) = (line.generation, line.reset);
+        if reset {
+            let value = (&raw const LINGER_ZERO).cast::<libc::c_void>();
+            let length = u32::try_from(size_of::<libc::linger>()).expect("8 bytes");
+            let (level, name) = (libc::SOL_SOCKET as u32, libc::SO_LINGER as u32);
+            let entry = opcode::SetSockOpt::new(Fixed(slot), level, name, value, length)
+                .build()
+                .user_data(pack(Operation::Quiet, generation, slot));
+            // SAFETY: the value is static. Kernels before 6.7 refuse the entry: the close that
+            // follows is then an orderly one.
+            unsafe { self.ring.push(&entry)? };
+        }
+        let entry = opcode::Close::new(Fixed(slot)).build().user_data(pack(
+            Operation::Quiet,
+            generation,
+            slot,
+        ));
+        // SAFETY: a close names no memory.
+        unsafe { self.ring.push(&entry) }
+    }
+}
