@@ -131,6 +131,8 @@ pub struct Connection {
     sending_since: MonoNs,
     /// First byte of `input` that is not done with. Once closing: bytes dropped.
     start: u32,
+    /// Bytes of the send under way.
+    sending_bytes: u32,
     phase: Phase,
     flags: u16,
     refusal: Option<Refusal>,
@@ -146,6 +148,7 @@ impl Connection {
             since: now,
             sending_since: now,
             start: 0,
+            sending_bytes: 0,
             phase: BETWEEN,
             flags: flag::FRESH,
             refusal: None,
@@ -244,6 +247,7 @@ impl Connection {
         }
         self.flags |= flag::SENDING;
         self.sending_since = now;
+        self.sending_bytes = u32::try_from(self.output.len()).unwrap_or(u32::MAX);
         Some(mem::take(&mut self.output))
     }
 
@@ -257,6 +261,7 @@ impl Connection {
     ) {
         debug_assert!(self.has(flag::SENDING) || self.has(flag::DEAD));
         self.flags &= !flag::SENDING;
+        self.sending_bytes = 0;
         match result {
             Ok(count) if count == buffer.len() => turn.pool.give(buffer),
             Ok(count) if count > 0 && count < buffer.len() => {
@@ -345,7 +350,9 @@ impl Connection {
 
     /// Whether another request may be begun.
     fn has_room(&self) -> bool {
-        !self.slots.is_full() && self.output.len() < CONNECTION_OUTPUT_BYTES_MAX
+        let sending = usize::try_from(self.sending_bytes).unwrap_or(usize::MAX);
+        let unsent = self.output.len() + self.slots.held_bytes() + sending;
+        !self.slots.is_full() && unsent < CONNECTION_OUTPUT_BYTES_MAX
     }
 
     fn is_idle(&self) -> bool {

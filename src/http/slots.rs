@@ -34,6 +34,11 @@ impl Slots {
         usize::from(self.count)
     }
 
+    /// Bytes of answers that are held before their turn.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.len()
+    }
+
     /// Whether each request has its answer on its way out.
     pub(super) fn is_empty(&self) -> bool {
         self.count == 0
