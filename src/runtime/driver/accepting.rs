@@ -1,5 +1,5 @@
-//! A driver's listeners: accepts armed again when they end, rested when they fail, and at the end the
-//! queues emptied before the sockets are closed.
+//! A driver's listeners: accepts armed again when they end, rested when they fail, and at the end
+//! the queues emptied before the sockets are closed.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};

@@ -1,5 +1,5 @@
-//! A driver's connections: receives, sends and closes as submissions, their completions as inputs. A
-//! slot is closed only when nothing is under way for it.
+//! A driver's connections: receives, sends and closes as submissions, their completions as inputs.
+//! A slot is closed only when nothing is under way for it.
 
 use std::io;
 
