@@ -1,8 +1,9 @@
 //! The popups file: read whole, bounded, and parsed by its ending. Knows files; what is right in
 //! them is the catalog's.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use crate::base::limits::POPUPS_FILE_BYTES_MAX;
@@ -31,8 +32,14 @@ pub fn read(path: &Path) -> Result<Vec<Definition>, PopupsFileError> {
 }
 
 fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<String> {
+    // A pipe would hold a reload up for as long as nobody writes to it.
+    let nonblocking = libc::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    if file.metadata()?.file_type().is_fifo() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a pipe, not a file"));
+    }
     let mut text = String::new();
-    let read = File::open(path)?.take(bytes_max + 1).read_to_string(&mut text)?;
+    let read = file.take(bytes_max + 1).read_to_string(&mut text)?;
     if u64::try_from(read).is_ok_and(|bytes| bytes > bytes_max) {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
@@ -51,6 +58,11 @@ mod tests {
         assert_eq!(read_bounded(&path, 5).unwrap(), "12345");
         let error = read_bounded(&path, 4).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        let pipe = directory.path().join("pipe");
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
+        let error = read_bounded(&pipe, 5).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
         let endless = read_bounded(Path::new("/dev/zero"), 100).unwrap_err();
         assert_eq!(endless.kind(), io::ErrorKind::FileTooLarge);
     }

@@ -105,7 +105,8 @@ pub const LINGER_TIMEOUT_MS: u64 = 1_000;
 pub const LINGER_BYTES_MAX: usize = 256 * 1_024;
 /// Bytes that a connection keeps of what it may not parse yet. More than one request, since what
 /// has been received when reading stops must not be lost.
-pub const CONNECTION_INPUT_BYTES_MAX: usize = 256 * 1_024;
+pub const CONNECTION_INPUT_BYTES_MAX: usize =
+    128 * 1_024 + RECEIVE_BUFFERS as usize * RECEIVE_BUFFER_BYTES;
 /// Answers of one connection that wait for a send, in bytes; with as many, reading stops.
 pub const CONNECTION_OUTPUT_BYTES_MAX: usize = 64 * 1_024;
 /// First capacity of a pooled buffer, in bytes: a usual turn's answers.
@@ -170,6 +171,11 @@ pub const APPLY_RECORDS_MAX: usize = 1_000;
 
 // --- shards --------------------------------------------------------------------------------------
 
+/// Receive buffers of one shard's ring; a power of two.
+pub const RECEIVE_BUFFERS: u16 = 512;
+/// Bytes of one of them: any ordinary request fits whole. All of them together may arrive for one
+/// connection in the turn in which it is told to stop.
+pub const RECEIVE_BUFFER_BYTES: usize = 2 * 1_024;
 /// Shards of one node.
 pub const SHARDS_MAX: u16 = 256;
 /// Requests that one shard may have under way on other shards.
@@ -298,6 +304,14 @@ const _: () = {
     assert!(HEAD_BYTES_MAX + BODY_BYTES_MAX + TRAILER_BYTES_MAX < CONNECTION_INPUT_BYTES_MAX);
     assert!(HEAD_BYTES_MAX <= u16::MAX as usize);
     assert!(CHUNK_EXTENSION_BYTES_MAX < u16::MAX as usize);
+    // A request that has begun, and all that one turn can bring, so that nothing received is lost.
+    assert!(
+        HEAD_BYTES_MAX
+            + BODY_BYTES_MAX
+            + TRAILER_BYTES_MAX
+            + RECEIVE_BUFFERS as usize * RECEIVE_BUFFER_BYTES
+            < CONNECTION_INPUT_BYTES_MAX
+    );
     // One bit for each unanswered request.
     assert!(PIPELINE_DEPTH_MAX <= u16::BITS as usize);
     assert!(POOLED_BUFFER_BYTES < POOLED_BUFFER_BYTES_MAX);

@@ -1,15 +1,15 @@
 //! A node's life after its start: reloads, and the stop in steps. Readiness first, so that the
 //! balancer looks elsewhere; then what is open is finished; then everything is made durable.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 
 use super::serve::Node;
-use super::signals::Asked;
 use crate::runtime::journal_core::JournalHandle;
-use crate::runtime::log_thread::stamp_now;
+use crate::runtime::log_thread::{self, stamp_now};
 use crate::runtime::mesh::ControlEnvelope;
 use crate::shard::control::{Command, ControlReply, Drain};
 use crate::telemetry::log::{Message, Value};
@@ -23,17 +23,23 @@ const STORAGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Shards end their threads within this, once they are told.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Serves until a signal stops the node; gives the exit code.
+/// Serves until a signal stops the node; gives the exit code. Reloads have a thread of their own: one
+/// that waits for a slow disk or a locked database holds no stop up.
 pub fn serve_until_stopped(node: Node) -> u8 {
-    loop {
-        match node.signals.recv() {
-            Ok(Asked::Reload) => {
-                // The publisher has said in the log what came of it.
-                let _ = node.publisher.reload("SIGHUP");
-            }
-            Ok(Asked::Stop) | Err(_) => return stop(node),
+    let (publisher, reloads) = (Arc::clone(&node.publisher), node.signals.reloads.clone());
+    let reloader = std::thread::Builder::new().name("reloads".to_owned()).spawn(move || {
+        for () in reloads {
+            // The publisher has said in the log what came of it.
+            let _ = publisher.reload("SIGHUP");
         }
+    });
+    if let Err(error) = reloader {
+        // `POST /v1/reload` is left.
+        log_thread::tell(&node.log, Message::CatalogRefused, &error.to_string());
     }
+    // Without its sender the channel ends, which nobody can ask for but a stop.
+    let _ = node.signals.stops.recv();
+    stop(node)
 }
 
 fn stop(node: Node) -> u8 {
@@ -71,12 +77,14 @@ fn close_storage(node: Node, until: Instant) -> u8 {
     }
     // Storage has some time of its own, whatever the connections took.
     let until = until.max(Instant::now() + STORAGE_TIMEOUT);
-    let outcome = stop_journal(journal, &signals, until);
+    let outcome = stop_journal(journal, &signals.stops, until);
     let (writer, writer_stop, writer_sleeper) = writer;
     writer_stop.store(true, Ordering::Release);
     writer_sleeper.wake();
-    while !writer.is_finished() && Instant::now() < until {
-        std::thread::sleep(Duration::from_millis(1));
+    // What SQL has not applied stays in the journal: a further signal need not wait for it.
+    let mut is_hurried = false;
+    while !writer.is_finished() && Instant::now() < until && !is_hurried {
+        is_hurried = signals.stops.recv_timeout(Duration::from_millis(1)).is_ok();
     }
     if writer.is_finished() {
         let _ = writer.join();
@@ -100,7 +108,7 @@ fn close_storage(node: Node, until: Instant) -> u8 {
 /// file.
 fn stop_journal(
     journal: JournalHandle,
-    signals: &Receiver<Asked>,
+    stops: &Receiver<()>,
     until: Instant,
 ) -> Result<(), String> {
     let (done, stopped) = bounded(1);
@@ -115,7 +123,7 @@ fn stop_journal(
     while Instant::now() < until {
         match stopped.recv_timeout(Duration::from_millis(10)) {
             Ok(outcome) => return outcome.map_err(|poison| poison.to_string()),
-            Err(_) if matches!(signals.try_recv(), Ok(Asked::Stop)) => break,
+            Err(_) if stops.try_recv().is_ok() => break,
             Err(_) => {}
         }
     }
@@ -139,15 +147,12 @@ fn leave_now(node: &Node) -> u8 {
 
 fn second_stop_within(node: &Node, time: Duration) -> bool {
     let until = Instant::now() + time;
-    loop {
-        match node.signals.recv_deadline(until) {
-            Ok(Asked::Stop) => return true,
-            Ok(Asked::Reload) => {}
-            Err(RecvTimeoutError::Timeout) => return false,
-            Err(RecvTimeoutError::Disconnected) => {
-                std::thread::sleep(until.saturating_duration_since(Instant::now()));
-                return false;
-            }
+    match node.signals.stops.recv_deadline(until) {
+        Ok(()) => true,
+        Err(RecvTimeoutError::Timeout) => false,
+        Err(RecvTimeoutError::Disconnected) => {
+            std::thread::sleep(until.saturating_duration_since(Instant::now()));
+            false
         }
     }
 }

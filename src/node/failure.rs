@@ -58,10 +58,15 @@ pub enum Failure {
     },
 }
 
+fn is_short_of_descriptors(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 impl Failure {
     /// The exit code of this reason.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Failure::Listen(error) if is_short_of_descriptors(&error.source) => 3,
             Failure::Configuration(_) | Failure::Listen(_) | Failure::Topology(_) => 2,
             Failure::Host(_) | Failure::Clock { .. } | Failure::System { .. } => 3,
             Failure::Directory { .. } | Failure::Store(_) | Failure::Keys(_) => 4,

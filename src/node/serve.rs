@@ -1,14 +1,13 @@
 //! `nudged serve`: from settings to a running node, and back. Everything is checked and read before
 //! anything is started; what was started is stopped in the reverse order.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-use crossbeam::channel::Receiver;
 
 use super::arguments::ServeArguments;
 use super::failure::Failure;
@@ -69,7 +68,7 @@ pub struct Node {
     /// Its log.
     pub log: Log,
     /// Signals as they come.
-    pub signals: Receiver<Asked>,
+    pub signals: Asked,
     /// Changes of the catalog and of settings.
     pub publisher: Arc<Publisher>,
     /// The admin listener.
@@ -132,11 +131,7 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
         log: log.clone(),
     });
     let admin = admin.map_err(|error| Failure::Configuration(error.to_string()))?;
-    for address in &addresses {
-        println!("listening data {address}");
-    }
-    println!("listening admin {}", admin.address());
-    println!("ready");
+    announce(&addresses, admin.address());
     log.write(stamp_now(), Message::Ready, &[]);
     let node = Node {
         config,
@@ -180,6 +175,18 @@ fn load_publisher(
         Err(PublishError::Store(error)) => Err(error.into()),
         Err(error) => Err(Failure::Configuration(error.lines().join("\n"))),
     }
+}
+
+/// Says where the node listens, and that it does. Who does not read it needs no word.
+fn announce(addresses: &[SocketAddr], admin: &str) {
+    let mut out = std::io::stdout().lock();
+    let mut say = |line: String| {
+        let _ = writeln!(out, "{line}");
+    };
+    addresses.iter().for_each(|address| say(format!("listening data {address}")));
+    say(format!("listening admin {admin}"));
+    say("ready".to_owned());
+    let _ = out.flush();
 }
 
 fn await_journal(journal: &JournalLanes, ack: Ack) {

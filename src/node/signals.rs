@@ -1,4 +1,5 @@
-//! Signals as messages: a stop, a second stop, a reload.
+//! Signals as messages: stops and reloads, each on a channel of its own, so that no number of reloads
+//! can hide a stop.
 
 use std::io;
 
@@ -6,32 +7,32 @@ use crossbeam::channel::{Receiver, bounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// What a signal asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+/// What signals ask for.
+#[derive(Debug)]
+pub struct Asked {
     /// SIGTERM or SIGINT: drain and stop; a second one stops at once.
-    Stop,
-    /// SIGHUP: read configuration and popups again.
-    Reload,
+    pub stops: Receiver<()>,
+    /// SIGHUP: read configuration and popups again. One that waits stands for all that come.
+    pub reloads: Receiver<()>,
 }
 
-/// Signals that may wait; more are the same again.
-const WAITING_MAX: usize = 8;
+/// Stops that may wait; two say all that can be said.
+const STOPS_MAX: usize = 2;
 
 /// Takes the signals over. A write to a closed pipe or socket is an error instead of a signal from
 /// now on.
 ///
 /// # Errors
 /// Where the system refuses a handler or a thread.
-pub fn listen() -> io::Result<Receiver<Asked>> {
+pub fn listen() -> io::Result<Asked> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
-    let (sender, receiver) = bounded(WAITING_MAX);
+    let (stop, stops) = bounded(STOPS_MAX);
+    let (reload, reloads) = bounded(1);
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
-            let asked = if signal == SIGHUP { Asked::Reload } else { Asked::Stop };
-            // A full queue holds the same already.
-            let _ = sender.try_send(asked);
+            // A full channel holds the same already.
+            let _ = if signal == SIGHUP { reload.try_send(()) } else { stop.try_send(()) };
         }
     })?;
-    Ok(receiver)
+    Ok(Asked { stops, reloads })
 }

@@ -12,6 +12,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use crate::base::limits::{RECEIVE_BUFFER_BYTES as BUFFER_BYTES, RECEIVE_BUFFERS as BUFFERS};
 use io_uring::types::{BufRingEntry, SubmitArgs, Timespec};
 use io_uring::{IoUring, squeue};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
@@ -20,10 +21,6 @@ use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 const SQ_ENTRIES: u32 = 1_024;
 /// Entries of the completion queue.
 const CQ_ENTRIES: u32 = 8_192;
-/// Provided receive buffers of one ring; a power of two.
-const BUFFERS: u16 = 512;
-/// Bytes of one receive buffer: any ordinary request fits whole.
-const BUFFER_BYTES: usize = 4_096;
 /// The one group of provided buffers.
 pub const BUFFER_GROUP: u16 = 0;
 
@@ -204,7 +201,7 @@ impl Buffers {
         // SAFETY: buffer < BUFFERS, so the address lies inside the mapping.
         let address = unsafe { self.memory.as_ptr().add(usize::from(buffer) * BUFFER_BYTES) };
         entry.set_addr(address as u64);
-        entry.set_len(u32::try_from(BUFFER_BYTES).expect("a page"));
+        entry.set_len(u32::try_from(BUFFER_BYTES).expect("2 KiB"));
         entry.set_bid(buffer);
         self.tail = self.tail.wrapping_add(1);
     }

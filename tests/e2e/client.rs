@@ -94,6 +94,11 @@ impl Client {
         self.stream.write_all(bytes)
     }
 
+    /// The same connection, to send while this one reads.
+    pub fn another_end(&self) -> Client {
+        Client { stream: self.stream.try_clone().unwrap(), received: Vec::new() }
+    }
+
     /// Says that nothing more will be sent.
     pub fn end_sending(&mut self) {
         self.stream.shutdown(Shutdown::Write).unwrap();

@@ -134,3 +134,34 @@ fn after_the_end_nobody_listens() {
         assert_eq!(refused, Some(ErrorKind::ConnectionRefused));
     }
 }
+
+#[test]
+fn a_burst_of_reloads_does_not_hide_a_stop() {
+    let setup = Setup::new(WELCOME).config("lame_duck = \"10ms\"\n");
+    let mut server = setup.start();
+    for _ in 0..200 {
+        server.signal(Signal::HUP);
+    }
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait(STOP_TIMEOUT), Some(0), "{}", server.said());
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_a_locked_database() {
+    let setup = Setup::new(WELCOME).config("lame_duck = \"10ms\"\n");
+    let mut server = setup.start();
+    server.allow("sql_failed");
+    let lock = rusqlite::Connection::open(setup.data().join("nudged.db")).unwrap();
+    lock.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    // Nobody is asked for: a new user's state could not be read.
+    let begun = Instant::now();
+    server.signal(Signal::TERM);
+    until("readiness to go red, or the end", || {
+        let answer = Client::try_connect(server.data)
+            .and_then(|mut client| client.try_ask("GET", "/readyz", ""));
+        answer.map_or(Some(()), |answer| (answer.status == 503).then_some(()))
+    });
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait(STOP_TIMEOUT), Some(0), "{}", server.said());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}

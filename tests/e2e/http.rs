@@ -307,3 +307,19 @@ fn keys_are_asked_for_where_the_listener_is_open_to_others() {
     assert!(!server.said().contains("key-0123456789"), "keys are not logged");
     server.stop();
 }
+
+#[test]
+fn a_long_pipeline_is_held_back_and_not_cut_off() {
+    const REQUESTS: usize = 20_000;
+    let setup = Setup::new(WELCOME).flags(&["--shards", "2"]);
+    let server = setup.start();
+    let mut client = server.client();
+    let mut sender = client.another_end();
+    let sending = std::thread::spawn(move || sender.try_send(GET.repeat(REQUESTS).as_bytes()));
+    for number in 0..REQUESTS {
+        let answer = client.try_answer();
+        assert!(answer.is_ok_and(|answer| answer.status == 204), "answer {number}");
+    }
+    sending.join().unwrap().unwrap();
+    server.stop();
+}
