@@ -23,8 +23,8 @@ const STORAGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Shards end their threads within this, once they are told.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Serves until a signal stops the node; gives the exit code. Reloads have a thread of their own: one
-/// that waits for a slow disk or a locked database holds no stop up.
+/// Serves until a signal stops the node; gives the exit code. Reloads have a thread of their own:
+/// one that waits for a slow disk or a locked database holds no stop up.
 pub fn serve_until_stopped(node: Node) -> u8 {
     let (publisher, reloads) = (Arc::clone(&node.publisher), node.signals.reloads.clone());
     let reloader = std::thread::Builder::new().name("reloads".to_owned()).spawn(move || {

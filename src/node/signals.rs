@@ -1,5 +1,5 @@
-//! Signals as messages: stops and reloads, each on a channel of its own, so that no number of reloads
-//! can hide a stop.
+//! Signals as messages: stops and reloads, each on a channel of its own, so that no number of
+//! reloads can hide a stop.
 
 use std::io;
 
