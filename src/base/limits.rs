@@ -197,6 +197,9 @@ pub const WAITING_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 pub const PARKED_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 /// Buffers that a shard keeps at rest for its connections.
 pub const BUFFERS_POOLED_MAX: usize = 1_024;
+/// A distance of wall clock and node's time beyond which it is an alarm, in milliseconds: a minute
+/// (product, section 6).
+pub const CLOCK_APART_MS: u64 = 60_000;
 /// Period of a shard's housekeeping, in milliseconds.
 pub const TICK_MS: u64 = 100;
 

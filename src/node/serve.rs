@@ -21,7 +21,7 @@ use crate::admin::{self, AdminHandle, AdminSetup};
 use crate::api::token::Keys;
 use crate::base::clock::NodeClock;
 use crate::base::ids::ShardId;
-use crate::base::limits::SLICE_SHARD_BYTES_MIN;
+use crate::base::limits::{CLOCK_APART_MS, SLICE_SHARD_BYTES_MIN};
 use crate::config::{Ack, Config, Count, Loaded};
 use crate::http::connection::Timeouts;
 use crate::runtime::driver::Setup;
@@ -43,8 +43,6 @@ use crate::telemetry::log::{Log, Message, Value};
 /// A journal that takes no records yet is waited for this long: a fresh one makes its first
 /// segment. After that the node serves, and decisions degrade until it does.
 const JOURNAL_WAIT: Duration = Duration::from_secs(5);
-/// A distance of node's time and wall clock that people should know of, in milliseconds: a minute.
-const CLOCK_APART_MS: i64 = 60_000;
 /// The wall clock may be this far behind the journal at start, in milliseconds: an hour.
 const CLOCK_BEHIND_MAX_MS: i64 = 3_600_000;
 
@@ -259,7 +257,8 @@ fn start_clock(storage: &Storage, accept: bool, log: &Log) -> Result<NodeClock, 
     if ahead_ms > CLOCK_BEHIND_MAX_MS && !accept {
         return Err(Failure::Clock { ahead_s: ahead_ms / 1_000 });
     }
-    if ahead_ms > CLOCK_APART_MS {
+    // A wall clock ahead of the journal is the ordinary case.
+    if ahead_ms > 0 && ahead_ms.unsigned_abs() > CLOCK_APART_MS {
         let ahead = Value::Number(ahead_ms.unsigned_abs());
         log.write(stamp_now(), Message::ClockApart, &[("journal_ahead_ms", ahead)]);
     }

@@ -26,7 +26,7 @@ use super::ports::Ports;
 use super::ring::{Completion, Ring};
 use crate::base::clock::{NodeClock, Now};
 use crate::base::ids::ShardId;
-use crate::base::limits::TICK_MS;
+use crate::base::limits::{CLOCK_APART_MS, TICK_MS};
 use crate::base::time::MonoNs;
 use crate::runtime::{clocks, log_thread};
 use crate::shard::seam::{Effect, Input, Outbox, Step};
@@ -37,8 +37,6 @@ use crate::telemetry::log::{Log, Message, Value};
 const CLOCK_PERIOD_MS: u64 = 250;
 /// A step of the wall clock that is told, in milliseconds.
 const CLOCK_STEP_MS: u64 = 1_000;
-/// A distance of wall clock and node's time that is an alarm, in milliseconds.
-const CLOCK_APART_MS: u64 = 60_000;
 /// While they are that far apart it is said this often, in milliseconds.
 const CLOCK_ALARM_PERIOD_MS: u64 = 60_000;
 /// Items taken from one lane in one turn.

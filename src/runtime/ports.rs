@@ -50,7 +50,7 @@ impl Ports {
         self.mesh.of(self.shard)
     }
 
-    /// Whether the next turn has something to take.
+    /// Whether the next turn has nothing to take.
     pub fn is_idle(&self) -> bool {
         self.returned.is_empty()
             && self.lanes().is_empty()

@@ -96,7 +96,7 @@ impl Home {
             if !self.store(ask.now, user, upto, mark) {
                 upto = last_change;
                 verdicted = DEGRADED;
-                verdicts.iter_mut().for_each(undo);
+                verdicts.iter_mut().for_each(|verdict| *verdict = verdict.unless_kept());
             }
         }
         let events = (!verdicts.is_empty()).then(|| summarize(&verdicts, ask.bump));
@@ -111,7 +111,7 @@ impl Home {
         if !rests_on_record || self.lane.is_acked(upto) {
             return Progress::Answered;
         }
-        verdicts.iter_mut().for_each(undo);
+        verdicts.iter_mut().for_each(|verdict| *verdict = verdict.unless_kept());
         let events = (!verdicts.is_empty()).then(|| summarize(&verdicts, ask.bump));
         let extras = Extras { anonymous, events };
         let mut fallback = self.buffer();
@@ -327,13 +327,6 @@ impl Home {
                 other => self.counters.events_rejected.of(other.name()).add(1),
             }
         }
-    }
-}
-
-/// What was not stored did not happen: it is worth sending again.
-fn undo(verdict: &mut Verdict) {
-    if matches!(verdict, Verdict::Accepted | Verdict::Duplicate) {
-        *verdict = Verdict::Unavailable;
     }
 }
 

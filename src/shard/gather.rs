@@ -119,11 +119,7 @@ impl Home {
         }
         let mut fallback = self.buffer();
         for (index, verdict) in verdicts::pairs(&verdicts) {
-            let kept = match verdict {
-                Verdict::Accepted | Verdict::Duplicate => Verdict::Unavailable,
-                other => other,
-            };
-            verdicts::put(index, kept, &mut fallback);
+            verdicts::put(index, verdict.unless_kept(), &mut fallback);
         }
         self.hold_back(ask.now.mono, ask.origin, upto, (&mut verdicts, 0), fallback);
         self.keep(verdicts);
@@ -239,7 +235,7 @@ impl Home {
         let mut all = BumpVec::with_capacity_in(gather.verdicts.len(), bump);
         all.extend(gather.verdicts.iter().map(|byte| Verdict::of_byte(*byte)));
         let is_refused = all.contains(&Verdict::Unavailable)
-            && !all.iter().any(|verdict| matches!(verdict, Verdict::Accepted | Verdict::Duplicate));
+            && !all.iter().any(|verdict| verdict.rests_on_record());
         if is_refused {
             write_refusal(out, &heading, Code::JournalFull.into());
         } else {

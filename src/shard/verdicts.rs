@@ -59,6 +59,18 @@ impl Verdict {
         }
     }
 
+    /// Whether the verdict is true only while the record behind it is kept.
+    pub fn rests_on_record(self) -> bool {
+        matches!(self, Verdict::Accepted | Verdict::Duplicate)
+    }
+
+    /// The verdict where that record was not kept: what was not stored did not happen, and is worth
+    /// sending again.
+    #[must_use]
+    pub fn unless_kept(self) -> Verdict {
+        if self.rests_on_record() { Verdict::Unavailable } else { self }
+    }
+
     /// The verdict as a counter's label.
     pub fn name(self) -> &'static str {
         self.code().map_or("accepted", EventCode::name)

@@ -35,7 +35,8 @@ const FROM_FLOOR: [(&str, usize); 14] = [
     ("SystemTime::now", 5),
 ];
 
-fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
+/// Every Rust file below a folder.
+pub fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

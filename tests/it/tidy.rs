@@ -2,23 +2,14 @@
 //! split; nothing unfinished is committed.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::floors::sources;
 
 /// A file beyond this wants to be two.
 const FILE_LINES_MAX: usize = 800;
 /// Code is rustfmt's to break, which leaves long texts alone; comments are on us.
 const LINE_COLUMNS_MAX: usize = 100;
-
-fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, into);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            into.push(path);
-        }
-    }
-}
 
 fn problems(text: &str) -> Vec<String> {
     let unfinished = [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("dbg", "!(")];
