@@ -10,6 +10,7 @@ pub mod telemetry;
 // F1: protocols and formats, without I/O.
 pub mod http;
 pub mod journal;
+pub mod redis;
 // F2: the domain, pure.
 pub mod catalog;
 pub mod decide;

@@ -39,7 +39,9 @@ pub(super) struct Key {
 impl Key {
     /// Whether the value may be shown in an error.
     pub(super) fn is_secret(&self) -> bool {
-        self.name.starts_with("keys.") || self.name.ends_with(".url")
+        self.name.starts_with("keys.")
+            || self.name.ends_with(".url")
+            || self.name == "mysql.replica"
     }
 
     /// The name of its environment variable: `NUDGED_LOG_LEVEL`.
@@ -73,6 +75,8 @@ const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 3_600_000;
 const SHOWS_MAX: u32 = 1_000_000;
 
+const REDIS_SCHEMES: [&str; 5] =
+    ["redis", "redis+unix", "rediss", "redis+cluster", "redis+sentinel"];
 const LEVELS: [Level; 4] = [Level::Error, Level::Warn, Level::Info, Level::Debug];
 const FORMATS: [LogFormat; 3] = [LogFormat::Auto, LogFormat::Json, LogFormat::Text];
 
@@ -128,14 +132,27 @@ keys! {
     };
     Reload "log.users", log.users = users;
     Reload "log.format", log.format = |value| one_of(value, &["auto", "json", "text"], &FORMATS);
-    Restart "redis.url", redis.url = |value| {
-        url(value, &["redis", "rediss", "redis+cluster", "redis+sentinel"])
-    };
+    Restart "redis.url", redis.url = |value| url(value, &REDIS_SCHEMES);
     Restart "redis.deadline", redis.deadline = |value| duration(value, 1, MINUTE_MS);
     Restart "redis.slice_ttl", redis.slice_ttl = |value| duration(value, 0, HOUR_MS);
+    Restart "redis.negative_ttl", redis.negative_ttl = |value| duration(value, 0, HOUR_MS);
+    Restart "redis.ttl", redis.ttl = |value| duration(value, 0, 10 * 366 * 24 * HOUR_MS);
+    Restart "redis.window", redis.window = |value| whole(value, 16, 65_536);
+    Restart "redis.breaker_failures", redis.breaker_failures = |value| whole(value, 1, 1_000);
+    Restart "redis.breaker_open", redis.breaker_open = |value| duration(value, 10, MINUTE_MS);
+    Restart "redis.breaker_open_max", redis.breaker_open_max = |value| {
+        duration(value, 10, MINUTE_MS)
+    };
+    Restart "redis.retry_budget", redis.retry_budget = |value| whole(value, 0, 100);
+    Restart "redis.list_max", redis.list_max = |value| whole(value, 1, 1_000_000);
     Restart "mysql.url", mysql.url = |value| url(value, &["mysql"]);
     Restart "mysql.batch", mysql.batch = |value| whole(value, 1, 100_000);
     Restart "mysql.connections", mysql.connections = |value| whole(value, 1, 64);
+    Restart "mysql.replica", mysql.replica = |value| url(value, &["mysql"]);
+    Restart "mysql.connect_timeout", mysql.connect_timeout = |value| {
+        duration(value, 100, MINUTE_MS)
+    };
+    Restart "mysql.query_timeout", mysql.query_timeout = |value| duration(value, 100, HOUR_MS);
 }
 
 /// The position of a key in [`KEYS`].

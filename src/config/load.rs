@@ -204,11 +204,20 @@ impl Layers {
         if redis && !mysql {
             self.refuse_key("redis.url", Kind::Needs("mysql.url"));
         }
-        if redis {
-            self.refuse_key("redis.url", Kind::NotYet("Redis"));
+        let url = self.config.redis.url.as_ref().map_or("", |url| url.expose());
+        let later = [
+            ("rediss://", "TLS to Redis"),
+            ("redis+cluster://", "Redis Cluster"),
+            ("redis+sentinel://", "Redis Sentinel"),
+        ];
+        if let Some((_, what)) = later.iter().find(|(scheme, _)| url.starts_with(scheme)) {
+            self.refuse_key("redis.url", Kind::NotYet(what));
         }
-        if mysql {
-            self.refuse_key("mysql.url", Kind::NotYet("MySQL"));
+        if self.config.redis.breaker_open > self.config.redis.breaker_open_max {
+            self.refuse_key("redis.breaker_open", Kind::LongerThan("redis.breaker_open_max"));
+        }
+        if self.config.mysql.replica.is_some() && !mysql {
+            self.refuse_key("mysql.replica", Kind::Needs("mysql.url"));
         }
         if self.config.queue == Queue::Redis && !redis {
             self.refuse_key("queue", Kind::Needs("redis.url"));

@@ -97,8 +97,7 @@ impl fmt::Display for Kind {
             }
             Kind::NotYet(store) => write!(
                 out,
-                "this version of nudged has no {store} yet; take the url out to run with the \
-                 embedded storage in `data`"
+                "this version of nudged has no {store} yet; `redis://` is one server without TLS"
             ),
             Kind::Needs(key) => write!(out, "needs `{key}` to be set too"),
             Kind::TokenMissing => out.write_str(

@@ -62,9 +62,9 @@ pub struct Config {
     pub cors: Cors,
     /// The log.
     pub log: Log,
-    /// Redis as arbiter of state; not in this version.
+    /// Redis as arbiter of state.
     pub redis: Redis,
-    /// MySQL as store; not in this version.
+    /// MySQL as store.
     pub mysql: Mysql,
 }
 
@@ -179,6 +179,24 @@ pub struct Redis {
     pub deadline: DurationMs,
     /// A shard trusts its copy of a user for at most this long.
     pub slice_ttl: DurationMs,
+    /// A shard remembers for at most this long that Redis does not know a user; never longer than
+    /// `slice_ttl`.
+    pub negative_ttl: DurationMs,
+    /// Users' states expire this long after their last change; 0 for never. With it a user missing
+    /// in Redis is always looked up in MySQL.
+    pub ttl: DurationMs,
+    /// Commands that one shard may have in flight.
+    pub window: u32,
+    /// Consecutive failures that open the breaker.
+    pub breaker_failures: u32,
+    /// How long the breaker stays open at first; doubles with each failed probe.
+    pub breaker_open: DurationMs,
+    /// How long the breaker stays open at most.
+    pub breaker_open_max: DurationMs,
+    /// Commands that may be sent again after a lost connection, in percent of all; 0 for none.
+    pub retry_budget: u32,
+    /// With `queue = "redis"`: records that may wait in the list of one partition.
+    pub list_max: u32,
 }
 
 /// `[mysql]`
@@ -190,6 +208,12 @@ pub struct Mysql {
     pub batch: u32,
     /// Connections of the writer.
     pub connections: u32,
+    /// Where reports are read from; `None` for `url`. May hold a password.
+    pub replica: Option<Secret>,
+    /// How long a connection may take to stand.
+    pub connect_timeout: DurationMs,
+    /// How long a statement may take; then its connection is given up.
+    pub query_timeout: DurationMs,
 }
 
 /// A text that must not be seen: `Debug` hides it, and it has no `Display`.
@@ -259,8 +283,39 @@ impl Default for Config {
             keys: Keys::default(),
             cors: Cors { origins: Vec::new(), max_age: DurationMs(600_000) },
             log: Log { level: Level::Info, users: Vec::new(), format: LogFormat::Auto },
-            redis: Redis { url: None, deadline: DurationMs(20), slice_ttl: DurationMs(60_000) },
-            mysql: Mysql { url: None, batch: 1_000, connections: 1 },
+            redis: Redis::default(),
+            mysql: Mysql::default(),
+        }
+    }
+}
+
+impl Default for Redis {
+    fn default() -> Redis {
+        Redis {
+            url: None,
+            deadline: DurationMs(20),
+            slice_ttl: DurationMs(60_000),
+            negative_ttl: DurationMs(60_000),
+            ttl: DurationMs(0),
+            window: 1_024,
+            breaker_failures: 5,
+            breaker_open: DurationMs(100),
+            breaker_open_max: DurationMs(500),
+            retry_budget: 10,
+            list_max: 10_000,
+        }
+    }
+}
+
+impl Default for Mysql {
+    fn default() -> Mysql {
+        Mysql {
+            url: None,
+            batch: 1_000,
+            connections: 1,
+            replica: None,
+            connect_timeout: DurationMs(5_000),
+            query_timeout: DurationMs(30_000),
         }
     }
 }

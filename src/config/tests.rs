@@ -140,7 +140,8 @@ const ONE_KEY: &[(&str, &str)] = &[
     ("redis.url = 'http://h'", "redis.url: expected a URL that starts with \"redis://\""),
     ("redis.url = 'redis://'", "redis.url: expected"),
     ("redis.url = 'redis://h'", "redis.url: needs `mysql.url` to be set too"),
-    ("mysql.url = 'mysql://u:p@h/d'", "mysql.url: this version of nudged has no MySQL yet"),
+    ("mysql.url = 'mysql://u:p@h/d'", ""),
+    ("mysql.replica = 'mysql://u:p@h/d'", "mysql.replica: needs `mysql.url` to be set too"),
     ("mysql.batch = 0", "mysql.batch: expected a whole number from 1 to 100000"),
     ("mysql = 'x'", "mysql: expected a section; got \"x\""),
     ("max_per_dya = 3", "nudged.toml:1: max_per_dya: unknown key; did you mean `max_per_day`?"),
@@ -187,10 +188,17 @@ fn all_errors_are_named_at_once() {
 }
 
 #[test]
-fn redis_without_mysql_says_both_that_and_that_neither_is_there_yet() {
+fn redis_needs_mysql_and_is_one_server_without_tls() {
     let said = read("[redis]\nurl = 'redis://h'\n").unwrap_err().to_string();
     assert!(said.contains("nudged.toml:2: redis.url: needs `mysql.url`"), "{said}");
-    assert!(said.contains("has no Redis yet"), "{said}");
+    let read_with = |url: &str| read(&format!("redis.url = '{url}'\nmysql.url = 'mysql://h/d'"));
+    for url in ["rediss://h", "redis+cluster://h1,h2", "redis+sentinel://h1,h2/service"] {
+        let said = read_with(url).unwrap_err().to_string();
+        assert!(said.contains("has no ") && said.contains(" yet"), "{said}");
+    }
+    for url in ["redis://h", "redis://user:p@h:1/2", "redis+unix:///run/redis.sock"] {
+        assert_eq!(read_with(url).unwrap().redis.url.unwrap().expose(), url);
+    }
 }
 
 #[test]
@@ -231,7 +239,7 @@ fn no_secret_is_shown() {
         format!("keys.server = ['{CANARY}]"),
         format!("keys.server = ['{CANARY}']\nkeys.public = ['{CANARY}']"),
         format!("keys.server = ['{CANARY} {CANARY}']"),
-        format!("mysql.url = 'mysql://root:{CANARY}@h/d'"),
+        format!("mysql.url = 'mysql://root:{CANARY}@h/d'\nmysql.batch = 0"),
         format!("mysql.url = 'mysqi://root:{CANARY}@h/d'"),
         format!("redis.url = 'redis://:{CANARY}@h,\n"),
     ];

@@ -401,7 +401,9 @@ pub(super) fn url(value: &Value, schemes: &'static [&'static str]) -> Read<Optio
     let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
     let host = authority.rsplit('@').next().unwrap_or("");
     let plain = !text.contains(|letter: char| letter.is_control() || letter.is_whitespace());
-    if schemes.contains(&scheme) && !host.is_empty() && plain {
+    // A unix socket has a path in place of a host.
+    let names_a_place = if scheme == "redis+unix" { rest.contains('/') } else { !host.is_empty() };
+    if schemes.contains(&scheme) && names_a_place && plain {
         Ok(Some(Secret::new(text.to_owned())))
     } else {
         Err(Expected::Url(schemes))

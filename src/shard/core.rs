@@ -404,6 +404,8 @@ impl Step for Core {
                 // Those that came last end like the others.
                 self.connections.drain(&self.view, now);
             }
+            // Links come with the arbiter.
+            Input::Connected { .. } => {}
             Input::Tick => self.on_tick(now, outbox),
         }
         self.deliver(now, outbox);

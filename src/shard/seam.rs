@@ -19,6 +19,11 @@ pub enum Input<'a> {
         /// Index of the listener it came in by.
         listener: u16,
     },
+    /// A connection of `Effect::Connect` stands; it is `Broken` where it could not be had.
+    Connected {
+        /// The connection's number.
+        connection: u32,
+    },
     /// Bytes arrived. They are lent for this step only.
     Bytes {
         /// The connection's number.
@@ -79,6 +84,12 @@ pub enum Effect {
         connection: u32,
         /// The bytes; the buffer comes back with `Input::Sent`.
         buffer: Vec<u8>,
+    },
+    /// Connect a link to its server. A link's number is beyond those of accepted connections; it
+    /// is free until this effect, and again after `Effect::Close` was carried out.
+    Connect {
+        /// The link's number.
+        connection: u32,
     },
     /// Receive no more for now: the connection's pipeline is full.
     StopReading {

@@ -77,6 +77,7 @@ impl Step for Constant {
                 connections.peer_closed(view, now, connection, outbox);
             }
             Input::Broken { connection } => connections.broken(connection, outbox),
+            Input::Connected { .. } => {}
             Input::Tick => connections.expire(view, now, outbox),
             Input::Journal { .. } => {}
             other => unreachable!("nobody sends {other:?} to the floor"),

@@ -1,0 +1,15 @@
+//! What speaks to Redis and MySQL, against real ones.
+
+// A failed `unwrap` in a test is the test's failure.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+#[test]
+fn the_servers_of_this_machine_start_and_answer() {
+    let redis = support::redis::Redis::start();
+    assert_eq!(redis.ask(&[b"PING"]), b"+PONG\r\n");
+    let mariadb = support::mariadb::MariaDb::start();
+    assert_eq!(mariadb.run_sql("SELECT 1"), "1\n");
+}

@@ -1,0 +1,152 @@
+//! A MariaDB server of a test's own.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::{PORT_TRIES, free_address, is_up, signal};
+
+/// A running MariaDB with an empty database `nudged`. Its directory outlives its restarts.
+pub struct MariaDb {
+    folder: TempDir,
+    address: SocketAddr,
+    arguments: Vec<String>,
+    child: Option<Child>,
+}
+
+impl MariaDb {
+    /// Starts one.
+    pub fn start() -> MariaDb {
+        MariaDb::start_with(&[])
+    }
+
+    /// Starts one with more arguments.
+    pub fn start_with(arguments: &[&str]) -> MariaDb {
+        let folder = tempfile::tempdir().unwrap();
+        let installed = Command::new("mariadb-install-db")
+            .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
+            .arg(format!("--datadir={}", folder.path().join("data").display()))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .expect("mariadb-server is installed (tools/test installs it)");
+        assert!(installed.success(), "mariadb-install-db failed");
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let mut server = MariaDb { folder, address: free_address(), arguments, child: None };
+        for _ in 0..PORT_TRIES {
+            if server.try_run() {
+                server.run_sql(
+                    "CREATE DATABASE IF NOT EXISTS nudged CHARACTER SET utf8mb4;
+                     CREATE USER IF NOT EXISTS 'nudged'@'%' IDENTIFIED BY 'secret';
+                     CREATE USER IF NOT EXISTS 'nudged'@'localhost' IDENTIFIED BY 'secret';
+                     GRANT ALL ON *.* TO 'nudged'@'%';
+                     GRANT ALL ON *.* TO 'nudged'@'localhost';",
+                );
+                return server;
+            }
+            server.address = free_address();
+        }
+        panic!("mariadbd does not start: {}", server.log());
+    }
+
+    /// Starts it again on the same address, with the files that it left.
+    pub fn restart(&mut self) {
+        assert!(self.try_run(), "mariadbd does not start again: {}", self.log());
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("it runs");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Stops it in its tracks; connections stay.
+    pub fn freeze(&self) {
+        signal(self.child.as_ref().expect("it runs"), Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        signal(self.child.as_ref().expect("it runs"), Signal::CONT);
+    }
+
+    /// Its address for `[mysql] url`, with the database `nudged`.
+    pub fn url(&self) -> String {
+        self.url_of("nudged")
+    }
+
+    /// The url of another database, which `create_database` has made.
+    pub fn url_of(&self, database: &str) -> String {
+        format!("mysql://nudged:secret@{}/{database}", self.address)
+    }
+
+    /// Makes an empty database, so that tests can share the server.
+    pub fn create_database(&self, name: &str) {
+        self.run_sql(&format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"));
+    }
+
+    /// Its process id, for /proc.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
+    /// Runs statements as root with the command-line client, and gives what they print: rows by
+    /// line, columns by tab.
+    pub fn run_sql(&self, sql: &str) -> String {
+        let output = Command::new("mariadb")
+            .args(["--no-defaults", "-uroot", "-N", "-B", "-e", sql])
+            .arg(format!("--socket={}", self.socket().display()))
+            .output()
+            .expect("mariadb-client is installed with the server");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{error}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("mariadb.sock")
+    }
+
+    fn try_run(&mut self) -> bool {
+        let log = std::fs::File::create(self.folder.path().join("mariadb.log")).unwrap();
+        let folder = self.folder.path();
+        let mut child = Command::new("mariadbd")
+            .args(["--no-defaults", "--user=root", "--bind-address=127.0.0.1"])
+            .args(["--innodb-buffer-pool-size=64M", "--innodb-log-file-size=64M"])
+            .arg(format!("--port={}", self.address.port()))
+            .arg(format!("--datadir={}", folder.join("data").display()))
+            .arg(format!("--socket={}", self.socket().display()))
+            .arg(format!("--pid-file={}", folder.join("mariadb.pid").display()))
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("mariadb-server is installed (tools/test installs it)");
+        let is_up = is_up(self.address, &mut child);
+        if is_up {
+            self.child = Some(child);
+        } else {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        is_up
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("mariadb.log")).unwrap_or_default()
+    }
+}
+
+impl Drop for MariaDb {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
