@@ -145,6 +145,19 @@ fn record_value(record: &Record<'_>) -> Value {
             "next_show_at": impression.next_show_at.map(|at| at.0),
             "forgotten": impression.forgotten,
         }),
+        Record::Unmerged(unmerged) => json!({
+            "unmerged": true,
+            "user": unmerged.user,
+            "at": unmerged.at.0,
+            "action": super::sqlite::action_word(unmerged.happening),
+            "acted_at": unmerged.acted_at.0,
+            "decision": unmerged.token,
+            "popup": unmerged.popup,
+            "version": unmerged.version,
+            "variant": unmerged.variant,
+            "number": unmerged.number,
+            "shown_at": unmerged.shown_at.0,
+        }),
     }
 }
 
