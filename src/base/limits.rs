@@ -295,6 +295,13 @@ pub const EXPLAIN_ANSWER_BYTES_MAX: u64 = 4 * 1_024 * 1_024;
 /// A full lane of commands is tried again after this long, in milliseconds.
 pub const LANE_RETRY_MS: u64 = 2;
 
+// --- links ---------------------------------------------------------------------------------------
+
+/// Addresses of one server's name that a link tries.
+pub const LINK_PLACES_MAX: usize = 8;
+/// Names of servers are looked up at most this often, in milliseconds.
+pub const RESOLVE_PERIOD_MS: u64 = 1_000;
+
 const _: () = {
     // A show carries its number and actions in at most 16 bytes beside its time.
     assert!(USER_POPUPS_MAX * (SHOWS_REMEMBERED_MAX * 16 + 64) < STATE_BYTES_MAX);
