@@ -134,7 +134,7 @@ fn record_value(record: &Record<'_>) -> Value {
             "user": impression.user,
             "revision": [impression.revision.epoch, impression.revision.counter],
             "at": impression.at.0,
-            "action": super::sqlite::action_word(impression.happening),
+            "action": super::stored::action_word(impression.happening),
             "acted_at": impression.acted_at.0,
             "decision": impression.token,
             "popup": impression.popup,
