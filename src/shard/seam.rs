@@ -3,7 +3,7 @@
 //! the same with a seeded world. Nothing else reaches a shard.
 
 use crate::base::clock::Now;
-use crate::base::ids::{Sequence, ShardId};
+use crate::base::ids::{Partition, Sequence, ShardId};
 use crate::base::time::MonoNs;
 use crate::journal::lane::{Ack, LaneBatch};
 use crate::shard::control::{Control, ControlReply};
@@ -67,6 +67,8 @@ pub enum Input<'a> {
         /// Records up to here are in SQL.
         applied: Sequence,
     },
+    /// What the keeper of Redis tells all shards, given when it has changed.
+    Board(BoardView),
     /// An operator's command, by the admin listener or the node.
     Control(Control),
     /// After `Effect::StopAccepting`: the accept queues are empty and the listeners closed.
@@ -131,6 +133,8 @@ pub enum Effect {
     Append(LaneBatch),
     /// Read a user's state from SQL.
     ReadUser(ReadRequest),
+    /// Tell the keeper of Redis what this shard has found.
+    Report(Report),
     /// Answer an operator's command.
     ControlReply(ControlReply),
     /// Take the connections that wait in the accept queues, then close the listeners.
@@ -183,6 +187,32 @@ pub struct UserRead {
 /// SQL could not be read; the reason was logged where it arose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadFailed;
+
+/// What the keeper of Redis tells all shards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BoardView {
+    /// The run of Redis (`redis::link::Server::run`) that may be trusted; 0 for none.
+    pub cleared_run: u64,
+}
+
+/// What a shard tells the keeper of Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// Redis has lost writes of this partition. Told before the run on which it was found.
+    Lost(Partition),
+    /// This shard has compared all its partitions with this run of Redis.
+    Compared {
+        /// The run.
+        run: u64,
+    },
+    /// What has become of this shard's records, told when it has changed.
+    Journal {
+        /// Acknowledged up to here.
+        acked: Sequence,
+        /// The first record that is not merged into Redis yet.
+        unmerged: Option<Sequence>,
+    },
+}
 
 /// Effects of a turn, in order.
 #[derive(Debug, Default)]
