@@ -1,7 +1,7 @@
 //! Floor 6: start, stop, signals, command line; the only place that knows every concrete type.
 //! `arguments` the command line · `settings` the layers of the configuration · `serve` start ·
 //! `storage` what a node remembers · `drain` reloads and stop · `signals` · `signing_keys` ·
-//! `failure` exit codes · `check` what `nudged check` says · `explain` asks a running node ·
+//! `failure` exit codes · `migrate` the schema · `check` what `nudged check` says · `explain` asks a running node ·
 //! `vectors` decision vectors.
 
 pub mod arguments;
@@ -9,6 +9,7 @@ pub mod check;
 pub mod drain;
 pub mod explain;
 pub mod failure;
+pub mod migrate;
 pub mod serve;
 pub mod settings;
 pub mod signals;

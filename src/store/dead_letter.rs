@@ -149,7 +149,7 @@ fn record_value(record: &Record<'_>) -> Value {
             "unmerged": true,
             "user": unmerged.user,
             "at": unmerged.at.0,
-            "action": super::sqlite::action_word(unmerged.happening),
+            "action": super::stored::action_word(unmerged.happening),
             "acted_at": unmerged.acted_at.0,
             "decision": unmerged.token,
             "popup": unmerged.popup,

@@ -330,11 +330,7 @@ fn letters<'a>(pending: &Flat<'a>, batch: &Batch<'_>, refusal: Option<&str>) -> 
 }
 
 fn key_of(record: &Record<'_>) -> UserKey {
-    let user = match record {
-        Record::Impression(impression) => impression.user,
-        Record::Erase { user, .. } => user,
-    };
-    UserKey::of(user.as_bytes())
+    UserKey::of(record.user().as_bytes())
 }
 
 /// The positions of streams, locked until the transaction ends, and whether anybody is erased.
