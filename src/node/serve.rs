@@ -92,9 +92,9 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     let connections = connections_per_shard(&config, topology.shards)?;
     let (log, log_thread) = start_log(&config)?;
     tell_start(&log, &loaded, &topology);
-    let storage = storage::open(&config, arguments.salvage, &log)?;
+    let mut storage = storage::open(&config, arguments.salvage, &log)?;
     let clock = start_clock(&storage, arguments.accept_clock, &log)?;
-    let keys = signing_keys::load_or_make(&config.data, clocks::wall())?;
+    let keys = signing_keys::load_shared(&config.data, &mut storage.store, clocks::wall())?;
     let mesh = Mesh::new(topology.shards).map_err(|error| Failure::System {
         what: "eventfds for the shards",
         source: error.into(),
@@ -124,7 +124,7 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
         mesh: Arc::clone(&mesh),
         counters,
         publisher: Arc::clone(&publisher),
-        reader: Reader::open(&config.data)?,
+        reader: Reader::of(&config)?,
         figures,
         log: log.clone(),
     });
@@ -162,7 +162,7 @@ fn load_publisher(
         }
     });
     let publisher = Publisher::load(PublisherSetup {
-        store: Store::open(&config.data)?,
+        store: Store::of(config)?,
         config: config.clone(),
         read_config,
         mesh: Arc::clone(mesh),
@@ -348,7 +348,7 @@ impl Threads<'_> {
         let sleeper = Sleeper::new().map_err(|error| thread(error.into()))?;
         let sleeper = Arc::new(sleeper);
         let appender = storage::appender_config(self.config);
-        let Storage { directory, store, stream, recovered, tail } = storage;
+        let Storage { directory, store, stream, set, applied, skipped, recovered, tail } = storage;
         let shards = self.mesh.shards.iter().map(|lanes| Arc::clone(&lanes.sleeper)).collect();
         let journal = journal_core::start(
             JournalConfig {
@@ -373,6 +373,9 @@ impl Threads<'_> {
         let writer = sql_writer::start(WriterSetup {
             store,
             stream,
+            set,
+            applied,
+            skipped,
             disk: directory.reader(),
             tail,
             lanes: Arc::clone(&self.mesh.journal),
@@ -384,7 +387,7 @@ impl Threads<'_> {
         });
         let reader_stop: Arc<AtomicBool> = Arc::default();
         let reader = sql_reader::start(ReaderSetup {
-            reader: Reader::open(&self.config.data)?,
+            reader: Reader::of(self.config)?,
             disk: directory.reader(),
             unapplied: recovered.unapplied,
             mesh: Arc::clone(self.mesh),

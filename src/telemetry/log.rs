@@ -101,6 +101,8 @@ messages! {
     Error SqlFailed "sql_failed" "SQL could not apply records; they stay in the journal";
     Info SqlResumed "sql_resumed" "SQL applies records again";
     Error SqlHalted "sql_halted" "SQL holds other content for a record; applying has stopped";
+    Error SqlRegressed "sql_regressed" "SQL has gone back; the journal is applied again";
+    Warn SqlWeak "sql_weak" "a setting of the SQL server weakens a promise";
     Error DeadLetter "dead_letter" "SQL refused a record; it went to the dead-letter file";
     Error ReadFailed "read_failed" "users could not be read back from SQL";
     Warn ReadSlow "read_slow" "a user's state was not read in time; the answer degraded";
