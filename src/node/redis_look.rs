@@ -12,29 +12,29 @@ use crate::runtime::log_thread;
 use crate::runtime::redis_client::{Answer, AskError, BlockingRedis};
 use crate::telemetry::log::{Log, Message};
 
-/// Says what is wrong.
+/// Says what is wrong; tells whether Redis is there and can be used.
 ///
 /// # Errors
 /// With `ack = "synced"` and `queue = "redis"` where Redis answers and does not sync each write
 /// before it answers: exit code 3.
-pub fn look(redis: &mut BlockingRedis, config: &Config, log: &Log) -> Result<(), Failure> {
+pub fn look(redis: &mut BlockingRedis, config: &Config, log: &Log) -> Result<bool, Failure> {
     let looked = match redis.ask(&[b"INFO", b"server"]) {
         Ok(Answer::Text(info)) => greeting::run_of_info(&info).err(),
         Ok(_) => Some(Unfit::Unnamed),
         Err(AskError::Refused { kind: Refusal::Denied, .. }) => Some(Unfit::Denied),
         Err(error) => {
             log_thread::tell(log, Message::RedisAway, &error.to_string());
-            return Ok(());
+            return Ok(false);
         }
     };
     if let Some(unfit) = looked {
         log_thread::tell(log, Message::RedisUnfit, arbiter::mend(unfit));
-        return Ok(());
+        return Ok(false);
     }
     if config.ack == Ack::Synced && config.queue == Queue::Redis && !syncs_always(redis) {
         return Err(Failure::RedisNotSynced);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Whether each write is on disk before it is answered. A server that does not say is not believed.
