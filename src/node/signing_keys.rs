@@ -8,11 +8,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::failure::Failure;
 use crate::api::token::Secret;
 use crate::base::time::WallMs;
-use crate::store::mysql::StoredKey;
-use crate::store::{FailureKind, Store};
 
 /// Name of the file.
 const FILE: &str = "signing-keys";
@@ -44,50 +41,6 @@ pub enum KeysError {
         /// The line, from 1.
         line: usize,
     },
-}
-
-/// The keys of a node: the store's, where nodes share one; of a node of its own those of the data
-/// directory. The first node gives its key to the store. Keys that only this node has verify what it
-/// signed before, and sign nothing that others would have to verify. A store that can't be reached
-/// leaves the copy.
-///
-/// # Errors
-/// [`KeysError`], or where the store refuses.
-pub fn load_shared(
-    directory: &Path,
-    store: &mut Store,
-    now: WallMs,
-) -> Result<Vec<Secret>, Failure> {
-    let Some(shared) = store.shared() else { return Ok(load_or_make(directory, now)?) };
-    let own = read(directory)?.unwrap_or_default();
-    let newest = own.iter().max_by_key(|key| key.created_at);
-    let (id, created_at, secret) = match newest {
-        Some(key) => (key.id, key.created_at, key.bytes),
-        None => {
-            let key = fresh(now).map_err(|source| fail(directory, source))?;
-            (key.id, key.created_at, key.bytes)
-        }
-    };
-    let stored = match shared.signing_keys(&StoredKey { id, created_at, secret }) {
-        Ok(stored) => stored,
-        Err(error) if error.kind() == FailureKind::Unreachable && !own.is_empty() => {
-            return Ok(own);
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let signing_at = stored.iter().map(|key| key.created_at).max().unwrap_or(now);
-    let mut keys: Vec<Secret> = stored
-        .into_iter()
-        .map(|key| Secret { id: key.id, created_at: key.created_at, bytes: key.secret })
-        .collect();
-    let known: Vec<u32> = keys.iter().map(|key| key.id).collect();
-    let alone = own.into_iter().filter(|key| !known.contains(&key.id));
-    keys.extend(alone.map(|key| {
-        let before = WallMs(signing_at.0.saturating_sub(1));
-        Secret { created_at: key.created_at.min(before), ..key }
-    }));
-    write(directory, &keys)?;
-    Ok(keys)
 }
 
 /// Reads the keys of a data directory; makes the first one where there is none.

@@ -13,6 +13,7 @@ use nudged::{base, catalog, journal, state};
 #[path = "../../src/writer/fixture.rs"]
 mod fixture;
 mod mysql;
+mod node_start;
 mod proxy;
 mod vendor_config;
 
