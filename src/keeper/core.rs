@@ -203,6 +203,11 @@ impl Keeper {
         self.is_busy = true;
     }
 
+    /// Whether this node is on its way to its word, for which its shards have to turn.
+    pub fn is_waiting_for_shards(&self) -> bool {
+        self.barrier.is_some()
+    }
+
     /// The other nodes and this one.
     pub fn peers(&self) -> &Peers {
         &self.peers

@@ -24,7 +24,7 @@ use super::journal_lanes::JournalLanes;
 use super::redis_client::{AskError, BlockingRedis};
 use super::sql_writer::WriterFigures;
 use super::{clocks, log_thread, topology};
-use crate::base::ids::{Partition, ShardId};
+use crate::base::ids::Partition;
 use crate::base::limits::{KEEPER_SQL_BEAT_MS, PARTITIONS};
 use crate::base::time::{DurationMs, MonoNs};
 use crate::config::Config;
@@ -270,6 +270,9 @@ impl Thread {
             own_lost: &lost,
             progress: &progress,
         });
+        if self.keeper.is_waiting_for_shards() {
+            self.setup.board.wake_shards();
+        }
         self.share_lists();
         self.carry_out(orders)
     }
@@ -375,14 +378,6 @@ impl Thread {
         sleeper.sleep_for_unless(limit, has_news);
     }
 
-    fn shards(&self) -> u16 {
-        u16::try_from(self.setup.counters.len()).expect("shards are counted in 16 bits")
-    }
-
-    /// Makes every shard turn, so that none is waited for because it sleeps.
-    fn wake_shards(&self) {
-        (0..self.shards()).map(ShardId).for_each(|shard| self.setup.board.wake_shard(shard));
-    }
 }
 
 /// An error with what it comes from.

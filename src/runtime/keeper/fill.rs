@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::{RoundError, Thread};
 use crate::base::ids::{Partition, Revision, UserKey};
-use crate::base::limits::{FILL_USERS, PARTITIONS};
+use crate::base::limits::{FILL_USERS, PARTITIONS, TOMBSTONE_AGE_MAX_MS};
 use crate::keeper::core::Filling;
 use crate::keeper::scripts;
 use crate::runtime::redis_client::Answer;
@@ -189,6 +189,9 @@ fn refill(user: &str, state: &UserState, ttl_ms: u64, present: bool) -> (String,
     revision.extend_from_slice(&state.revision.counter.to_be_bytes());
     let mut encoded = Vec::new();
     encode(state, &mut encoded);
+    let is_erased = state.popups.is_empty() && ttl_ms == 0;
+    // What is left of an erased user goes when no token of before can be valid any more.
+    let ttl_ms = if is_erased { TOMBSTONE_AGE_MAX_MS } else { ttl_ms };
     let flag: &[u8] = if present { b"1" } else { b"0" };
     let arguments = vec![revision, encoded, ttl_ms.to_string().into_bytes(), flag.to_vec()];
     (scripts::user_key(partition, user), arguments)
