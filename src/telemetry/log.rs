@@ -120,6 +120,15 @@ messages! {
     Info UserErased "user_erased" "a user was erased";
     Debug Decided "decided" "a decision was made";
     Debug EventTaken "event_taken" "an event was taken";
+    Warn KeeperFailed "keeper_failed" "the keeper of Redis could not do its round";
+    Error WritesLost "writes_lost" "Redis has lost writes; nobody decides by these partitions";
+    Error RebuildNeeded "rebuild_needed"
+        "Redis does not vouch for users: on_failure decides until they are read back from SQL";
+    Warn RebuildBegun "rebuild_begun" "Redis is being rebuilt from SQL";
+    Info RebuildEnded "rebuild_ended" "Redis vouches for every user";
+    Warn RedisEvicts "redis_evicts"
+        "Redis may evict users: those that are missing are always read from SQL";
+    Warn ListGivenUp "list_given_up" "another node drains a list that this one drained";
     Warn LinesLost "lines_lost" "log lines were lost: the queue was full";
 }
 
