@@ -263,6 +263,20 @@ pub const SQL_WAL_PAGES: u32 = 16_000;
 pub const SQL_STATEMENTS_MAX: usize = 48;
 /// Rows of one answer to a person: a user's latest events, a popup's history.
 pub const SQL_ROWS_READ_MAX: u32 = 1_000;
+/// Records that one transaction of MySQL may be told to apply: the longest `[mysql] batch`.
+pub const MYSQL_APPLY_RECORDS_MAX: usize = 100_000;
+/// A statement of MySQL waits this long for another connection's lock, in seconds.
+pub const MYSQL_LOCK_WAIT_S: u32 = 5;
+/// A transaction that others held up is tried this often before its caller is told.
+pub const MYSQL_TRANSACTIONS_MAX: u32 = 10;
+/// A transaction whose connection is lost is tried this often before its caller is told.
+pub const MYSQL_LOST_MAX: u32 = 3;
+/// Longest statement, in bytes, whatever the server takes: more in one saves nothing.
+pub const MYSQL_STATEMENT_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+/// Statements are not cut shorter than this, in bytes: the least that a server may be told to take.
+pub const MYSQL_STATEMENT_BYTES_MIN: usize = 512;
+/// Users, keys or rows that one condition of a statement names.
+pub const MYSQL_LIST_MAX: usize = 1_000;
 
 // --- admin listener ------------------------------------------------------------------------------
 
@@ -341,6 +355,7 @@ const _: () = {
             < TOKEN_BYTES_MAX
     );
     assert!(IDLE_TIMEOUT_MS > 60_000);
+    assert!(APPLY_RECORDS_MAX <= MYSQL_APPLY_RECORDS_MAX);
     // The unapplied tail never fills the whole journal, or nothing could be retired.
     assert!(UNAPPLIED_BYTES_MAX < JOURNAL_BYTES_MIN);
     assert!(USER_BYTES_MAX <= LOG_FIELD_BYTES_MAX);

@@ -213,18 +213,19 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Vec<StoredPopup>
     .collect()
 }
 
-fn origin_of(word: &str) -> Origin {
+/// The origin of its word.
+pub(in crate::store) fn origin_of(word: &str) -> Origin {
     if word == "api" { Origin::Api } else { Origin::File }
 }
 
 /// A definition's members.
-fn members(id: &str, text: &str) -> Result<Map<String, Value>, StoreError> {
+pub(in crate::store) fn members(id: &str, text: &str) -> Result<Map<String, Value>, StoreError> {
     let failed = |source| StoreError::Definition { id: id.to_owned(), source };
     serde_json::from_str(text).map_err(failed)
 }
 
 /// `{"member": [before, after]}` of the members that differ; an absent one is null.
-fn diff(before: &Map<String, Value>, after: &Map<String, Value>) -> Value {
+pub(in crate::store) fn diff(before: &Map<String, Value>, after: &Map<String, Value>) -> Value {
     let gone = before.keys().filter(|name| !after.contains_key(*name));
     let names = gone.chain(after.keys());
     let pairs = names.filter(|name| before.get(*name) != after.get(*name)).map(|name| {
