@@ -10,14 +10,15 @@
 //! Must not know why a run is cleared or how a partition is rebuilt. A shard reports the partitions
 //! that it found lost before the run that it found them on, so whoever sees the run sees those too.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam::utils::CachePadded;
 
 use super::wake::Sleeper;
 use crate::base::ids::{Partition, Sequence, ShardId};
 use crate::base::limits::PARTITIONS;
+use crate::redis::link::Unfit;
 
 /// Partitions of one word of the bitmap.
 const WORD_BITS: u16 = 64;
@@ -27,9 +28,30 @@ const WORDS: usize = (PARTITIONS / WORD_BITS) as usize;
 /// No run: Redis counts runs by a hash that is never this.
 pub const NO_RUN: u64 = 0;
 
+/// What a shard has found behind its link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Found {
+    /// No server yet.
+    #[default]
+    Nothing,
+    /// A server, at the latest connection.
+    Server {
+        /// Its run.
+        run: u64,
+        /// Whether its `maxmemory-policy` can evict keys.
+        evicts: bool,
+        /// Whether it syncs each write before it answers; `None` where it does not say.
+        syncs_always: Option<bool>,
+    },
+    /// A server that can't be used as it is set up.
+    Unfit(Unfit),
+}
+
 /// What one shard reports.
 #[derive(Debug, Default)]
 struct Cell {
+    /// Changes with each connection only.
+    found: Mutex<Found>,
     compared_run: AtomicU64,
     acked: AtomicU64,
     /// 0 for none: the first record has the number 1.
@@ -71,6 +93,31 @@ impl Board {
         if self.cleared_run.swap(run, Ordering::AcqRel) != run {
             self.wake_shards();
         }
+    }
+
+    /// A shard has found a server behind its link, or that it can't be used.
+    pub fn report_found(&self, shard: ShardId, found: Found) {
+        *self.found_mut(shard) = found;
+        self.keeper.wake();
+    }
+
+    /// What a shard has found behind its link.
+    pub fn found(&self, shard: ShardId) -> Found {
+        *self.found_mut(shard)
+    }
+
+    fn found_mut(&self, shard: ShardId) -> MutexGuard<'_, Found> {
+        // A poisoned lock holds a whole value: it is replaced in one step.
+        self.cells[shard.index()].found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why Redis can't be used as it is set up, where any shard has found so.
+    pub fn unfit(&self) -> Option<Unfit> {
+        let shards = (0..self.cells.len()).filter_map(|shard| u16::try_from(shard).ok());
+        shards.map(ShardId).find_map(|shard| match self.found(shard) {
+            Found::Unfit(unfit) => Some(unfit),
+            _ => None,
+        })
     }
 
     /// A shard has found that a partition has lost writes. Whether that is news.
@@ -227,6 +274,18 @@ mod tests {
         assert!(wakes(&board.keeper, &|| assert!(board.report_lost(Partition(9)))));
         assert!(!wakes(&board.keeper, &|| assert!(!board.report_lost(Partition(9)))));
         assert!(wakes(&board.keeper, &|| board.report_compared(ShardId(0), 5)));
+    }
+
+    #[test]
+    fn what_one_shard_finds_unfit_the_node_is() {
+        let board = board(2);
+        let server = Found::Server { run: 4, evicts: true, syncs_always: None };
+        board.report_found(ShardId(0), server);
+        assert_eq!((board.found(ShardId(0)), board.unfit()), (server, None));
+        board.report_found(ShardId(1), Found::Unfit(Unfit::TooOld));
+        assert_eq!(board.unfit(), Some(Unfit::TooOld));
+        board.report_found(ShardId(1), server);
+        assert_eq!(board.unfit(), None);
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod log_thread;
 pub mod mesh;
 pub mod ports;
 pub mod probe;
+pub mod redis_client;
 pub mod resolver;
 pub mod ring;
 pub mod shard_thread;

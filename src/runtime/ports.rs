@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crossbeam::channel::Sender;
 
-use super::board::NO_RUN;
+use super::board::{Found, NO_RUN};
 use super::mesh::{Mesh, ShardLanes};
 use crate::base::ids::{Sequence, ShardId};
 use crate::base::slab::{Handle, Slab};
@@ -147,6 +147,11 @@ impl Ports {
             Report::Lost(partition) => {
                 board.report_lost(partition);
             }
+            Report::Run { run, evicts, syncs_always } => {
+                let found = Found::Server { run, evicts, syncs_always };
+                board.report_found(self.shard, found);
+            }
+            Report::Unfit(unfit) => board.report_found(self.shard, Found::Unfit(unfit)),
             Report::Compared { run } => board.report_compared(self.shard, run),
             Report::Journal { acked, unmerged } => {
                 board.report_journal(self.shard, acked, unmerged);
@@ -171,6 +176,7 @@ impl Ports {
 mod tests {
     use super::*;
     use crate::base::ids::Partition;
+    use crate::redis::link::Unfit;
 
     #[test]
     fn a_cleared_run_is_told_once_and_keeps_the_shard_from_sleeping_until_then() {
@@ -198,6 +204,12 @@ mod tests {
         let mesh = Arc::new(Mesh::new(2).unwrap());
         let mut ports = Ports::new(ShardId(1), Arc::clone(&mesh));
         let (acked, unmerged) = (Sequence(9), Some(Sequence(4)));
+        let run = Report::Run { run: 5, evicts: false, syncs_always: Some(true) };
+        ports.deliver(Effect::Report(run));
+        let found = Found::Server { run: 5, evicts: false, syncs_always: Some(true) };
+        assert_eq!(mesh.board.found(ShardId(1)), found);
+        ports.deliver(Effect::Report(Report::Unfit(Unfit::Denied)));
+        assert_eq!(mesh.board.unfit(), Some(Unfit::Denied));
         ports.deliver(Effect::Report(Report::Lost(Partition(17))));
         ports.deliver(Effect::Report(Report::Compared { run: 5 }));
         ports.deliver(Effect::Report(Report::Journal { acked, unmerged }));

@@ -6,6 +6,7 @@ use crate::base::clock::Now;
 use crate::base::ids::{Partition, Sequence, ShardId};
 use crate::base::time::MonoNs;
 use crate::journal::lane::{Ack, LaneBatch};
+use crate::redis::link::Unfit;
 use crate::shard::control::{Control, ControlReply};
 
 /// One thing that happened, for a shard to act upon.
@@ -67,7 +68,7 @@ pub enum Input<'a> {
         /// Records up to here are in SQL.
         applied: Sequence,
     },
-    /// What the keeper of Redis tells all shards, given when it has changed.
+    /// What the keeper of Redis lets the shards do, given when it has changed.
     Board(BoardView),
     /// An operator's command, by the admin listener or the node.
     Control(Control),
@@ -133,7 +134,7 @@ pub enum Effect {
     Append(LaneBatch),
     /// Read a user's state from SQL.
     ReadUser(ReadRequest),
-    /// Tell the keeper of Redis what this shard has found.
+    /// Tell the keeper of Redis.
     Report(Report),
     /// Answer an operator's command.
     ControlReply(ControlReply),
@@ -188,28 +189,41 @@ pub struct UserRead {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadFailed;
 
-/// What the keeper of Redis tells all shards.
+/// What the keeper of Redis lets every shard do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BoardView {
-    /// The run of Redis (`redis::link::Server::run`) that may be trusted; 0 for none.
+    /// The run of Redis that may be trusted, since every live node has compared what it knows with
+    /// it; 0 for none.
     pub cleared_run: u64,
 }
 
-/// What a shard tells the keeper of Redis.
+/// What a shard has found out about Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// Redis has lost writes of this partition. Told before the run on which it was found.
+    /// The shard has a connection to this run: until the board clears it, nothing is trusted.
+    Run {
+        /// The run.
+        run: u64,
+        /// Whether its `maxmemory-policy` can evict keys.
+        evicts: bool,
+        /// Whether it syncs each write before it answers; `None` where it does not say.
+        syncs_always: Option<bool>,
+    },
+    /// Redis can't be used as it is set up.
+    Unfit(Unfit),
+    /// A partition has lost writes, or never had an epoch. Said once until it is seen in order.
     Lost(Partition),
-    /// This shard has compared all its partitions with this run of Redis.
+    /// Every partition of the shard was compared with what it knows; what is lost was said before.
     Compared {
         /// The run.
         run: u64,
     },
-    /// What has become of this shard's records, told when it has changed.
+    /// How far the shard's records are acknowledged, and the first that Redis has not merged yet:
+    /// SQL must not pass over it.
     Journal {
-        /// Acknowledged up to here.
+        /// The last acknowledged record, by its number in the journal.
         acked: Sequence,
-        /// The first record that is not merged into Redis yet.
+        /// The first unmerged record; `None` for none.
         unmerged: Option<Sequence>,
     },
 }
