@@ -14,7 +14,7 @@
 //! texts of requests. Limits: those of the admin listener in `base::limits`.
 
 mod answer;
-mod arbiter;
+pub mod arbiter;
 mod connection;
 mod explain;
 #[cfg(test)]

@@ -109,6 +109,9 @@ messages! {
     Warn AcceptFailed "accept_failed" "connections could not be accepted";
     Warn BuffersEmpty "buffers_empty" "no buffer was left to receive into";
     Warn LaneFull "lane_full" "the lane to another shard was full";
+    Warn RedisAway "redis_away" "Redis does not answer; popups follow their on_failure";
+    Error RedisUnfit "redis_unfit" "Redis can't be used as it is set up";
+    Warn KeysNotShared "keys_not_shared" "the signing keys could not be shared with other nodes";
     Warn NameUnknown "name_unknown" "the name of a server could not be looked up";
     Warn AdminRefused "admin_refused" "an admin request had no valid token";
     Info PopupChanged "popup_changed" "an operator changed a popup";

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod node_start;
 mod proxy;
 mod vendor_config;
 
