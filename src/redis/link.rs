@@ -128,8 +128,10 @@ impl Link {
         self.settings.window.saturating_sub(self.slots.len())
     }
 
-    /// Takes a command; its outcome comes with its ticket as an event. Allocates only where the
-    /// buffer of commands in flight has to grow.
+    /// Takes a command; its outcome comes with its ticket as an event. Of two commands in flight
+    /// either may be executed first: one whose script is missing goes to the pipeline's end. So
+    /// the caller has one in flight for each user. Allocates only where the buffer of commands in
+    /// flight has to grow.
     ///
     /// # Errors
     /// [`NotSent`]: nothing was taken.

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod redis_client;
 mod redis_link;
 mod redis_scripts;
 

@@ -8,11 +8,13 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nudged::base::ids::Partition;
-use nudged::base::time::MonoNs;
+use nudged::base::ids::{Partition, Revision};
+use nudged::base::time::{MonoNs, WallMs};
 use nudged::config::Secret;
 use nudged::redis::address::LinkAddress;
-use nudged::redis::command::{Command, Failure, Reply};
+use nudged::redis::command::{
+    Command, Commit, CommitVerdict, Failure, Records, Reply, RequestId, Value,
+};
 use nudged::redis::link::{Link, LinkEvent, LinkSettings, LinkWish, NotSent, Server, Unfit};
 
 use super::support::redis::Redis;
@@ -314,4 +316,65 @@ fn a_server_without_the_new_protocol_serves_without_a_subscription() {
     driver.until_open();
     assert!(driver.up.is_some_and(|server| !server.resp3 && !server.subscribed));
     driver.until_served(1);
+}
+
+#[test]
+fn a_commit_is_read_back_by_every_command() {
+    let redis = Redis::start();
+    number_partitions(&redis);
+    let mut driver = Driver::patient(&redis);
+    driver.until_open();
+    let partition = Partition(17);
+    let (user, state) = ("user", b"state".as_slice());
+    let revision = Revision { epoch: 1, counter: 1 };
+    let read = Command::Read { partition, user };
+    driver.link.send(driver.now(), 1, &read).unwrap();
+    driver.until("a reply", |driver| driver.replies.contains_key(&1));
+    let Ok(Reply::Value { meta, value: None }) = driver.replies[&1].1 else { panic!("no user") };
+    // Two records, framed as the journal does; the script does not look into them.
+    let framed = [&[30, 0][..], &[7; 30], &[31, 0], &[8; 31]].concat();
+    let commit = Commit {
+        partition,
+        user,
+        base: None,
+        request: RequestId(9),
+        now: meta.at,
+        valid_until: WallMs(meta.at.0 + 60_000),
+        revision,
+        state,
+        ttl_ms: 0,
+        publish: true,
+        records: Records::List { framed: &framed, list_max: 2 },
+    };
+    let next = Revision { counter: 2, ..revision };
+    let other = Commit { request: RequestId(10), records: Records::Journal { count: 1 }, ..commit };
+    let then = Commit { base: Some(revision), revision: next, ..other };
+    let fill = Command::Fill { partition, user, revision, state: b"older", ttl_ms: 0 };
+    let commits = [commit, commit, other, then].map(Command::Commit);
+    for (ticket, command) in (2..).zip(commits.iter().chain([&read, &fill])) {
+        driver.link.send(driver.now(), ticket, command).unwrap();
+        // Of two in flight either may be executed first, where scripts are missing.
+        driver.until("a reply", |driver| driver.replies.contains_key(&ticket));
+    }
+    let held = |revision| Some(Value { revision, state: state.to_vec() });
+    for (ticket, wanted, standing, counter) in [
+        (2, CommitVerdict::Done, None, 19),
+        (3, CommitVerdict::Done, None, 19),
+        (4, CommitVerdict::Moved, held(revision), 19),
+        (5, CommitVerdict::Done, None, 20),
+    ] {
+        match &driver.replies[&ticket].1 {
+            Ok(Reply::Commit { meta, verdict, value }) => {
+                assert_eq!((*verdict, value, meta.counter), (wanted, &standing, counter));
+            }
+            reply => panic!("{ticket}: {reply:?}"),
+        }
+    }
+    for ticket in [6, 7] {
+        match &driver.replies[&ticket].1 {
+            Ok(Reply::Value { value, .. }) => assert_eq!(value, &held(next)),
+            reply => panic!("{ticket}: {reply:?}"),
+        }
+    }
+    assert_eq!(redis.ask(&[b"LLEN", b"nudged:{p17}:q"]), b":2\r\n");
 }

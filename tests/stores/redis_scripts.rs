@@ -121,7 +121,8 @@ fn text(bytes: &[u8]) -> Answer {
 
 fn value(revision: &[u8], ids: &[&[u8; 8]]) -> Answer {
     let count = u8::try_from(ids.len()).unwrap();
-    text(&[revision, &[count], &ids.concat()[..], b"state"].concat())
+    let ids: Vec<u8> = ids.iter().flat_map(|id| id.iter().copied()).collect();
+    text(&[revision, &[count], &ids, b"state"].concat())
 }
 
 #[test]
