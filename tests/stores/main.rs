@@ -16,6 +16,9 @@ mod mysql;
 mod node_start;
 mod proxy;
 mod vendor_config;
+mod redis_client;
+mod redis_link;
+mod redis_scripts;
 
 #[test]
 fn the_servers_of_this_machine_start_and_answer() {
