@@ -4,7 +4,6 @@
 use nudged::base::ids::Sequence;
 use nudged::base::limits::APPLY_RECORDS_MAX;
 use nudged::store::{Applied, Run, StoreError};
-use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestRunner};
 
 use super::{Node, SET, assert_same, database, dump, dump_of, reader, shared};
