@@ -1,8 +1,8 @@
 //! Floor 6: start, stop, signals, command line; the only place that knows every concrete type.
 //! `arguments` the command line · `settings` the layers of the configuration · `serve` start ·
 //! `storage` what a node remembers · `drain` reloads and stop · `signals` · `signing_keys` ·
-//! `failure` exit codes · `migrate` the schema · `check` what `nudged check` says · `explain` asks a running node ·
-//! `vectors` decision vectors.
+//! `failure` exit codes · `migrate` the schema · `check` what `nudged check` says · `explain` asks
+//! a running node · `vectors` decision vectors.
 
 pub mod arguments;
 pub mod check;

@@ -47,9 +47,9 @@ pub enum KeysError {
 }
 
 /// The keys of a node: the store's, where nodes share one; of a node of its own those of the data
-/// directory. The first node gives its key to the store. Keys that only this node has verify what it
-/// signed before, and sign nothing that others would have to verify. A store that can't be reached
-/// leaves the copy.
+/// directory. The first node gives its key to the store. Keys that only this node has verify what
+/// it signed before, and sign nothing that others would have to verify. A store that can't be
+/// reached leaves the copy.
 ///
 /// # Errors
 /// [`KeysError`], or where the store refuses.

@@ -61,7 +61,7 @@ impl Mysql {
             ],
         );
         session.transaction(|session| {
-            // An empty table has no row to lock, so nodes that start at once take turns at this one.
+            // An empty table has no row to lock, so nodes that start at once take turns here.
             let lock = "SELECT epoch FROM arbiter WHERE id = 1 FOR UPDATE";
             let _epoch: Option<(u32,)> = session.query_one("lock the signing keys", lock)?;
             let keys = read_keys(session)?;
