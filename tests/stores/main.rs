@@ -15,10 +15,10 @@ mod fixture;
 mod mysql;
 mod node_start;
 mod proxy;
-mod vendor_config;
 mod redis_client;
 mod redis_link;
 mod redis_scripts;
+mod vendor_config;
 
 #[test]
 fn the_servers_of_this_machine_start_and_answer() {
