@@ -198,8 +198,6 @@ struct Thread {
     /// When SQL may be asked again, and how long it rests after the next failure.
     sql_rest: (MonoNs, u64),
     sql_beat_due: MonoNs,
-    /// Connections that were made before the last round.
-    connects: u64,
     shared_among: Vec<NodeId>,
     was_rebuilding: bool,
 }
@@ -215,7 +213,6 @@ impl Thread {
             token,
             sql_rest: (MonoNs(0), SQL_REST_MS),
             sql_beat_due: MonoNs(0),
-            connects: 0,
             shared_among: Vec::new(),
             was_rebuilding: false,
         }
@@ -377,7 +374,6 @@ impl Thread {
         };
         sleeper.sleep_for_unless(limit, has_news);
     }
-
 }
 
 /// An error with what it comes from.
