@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use nudged::node::arguments::{self, Command};
-use nudged::node::{check, explain, serve, vectors};
+use nudged::node::{check, explain, migrate, serve, vectors};
 
 fn main() -> ExitCode {
     let command = match arguments::parse(std::env::args_os()) {
@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         }
         Command::Vectors(arguments) => vectors::run(&arguments.files),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Migrate(arguments) => migrate::run(arguments.config.as_deref()),
     };
     ExitCode::from(code)
 }

@@ -182,6 +182,10 @@ pub const SHARDS_MAX: u16 = 256;
 pub const HOPS_OUTSTANDING_MAX: usize = 4_096;
 /// Requests parked in one shard: waiting for state or for the journal.
 pub const PARKED_MAX: usize = 16 * 1_024;
+
+/// Events and shows of one shard that wait to be merged into their users' states while Redis is
+/// away; at it, events are refused.
+pub const UNMERGED_MAX: usize = 100_000;
 /// Users that one shard may be reading from SQL at once.
 pub const READS_OUTSTANDING_MAX: usize = 4_096;
 /// A request that waits for its user's state answers degraded after this long, in milliseconds

@@ -29,6 +29,8 @@ pub enum Command {
     Vectors(VectorsArguments),
     /// Tell why this user sees, or does not see, each popup; asks a running node
     Explain(ExplainArguments),
+    /// Create or upgrade the SQL schema of mysql.url
+    Migrate(MigrateArguments),
 }
 
 /// Flags of `serve`. Each beats its environment variable and its key in the file.
@@ -89,6 +91,14 @@ pub struct VectorsArguments {
     /// Files of decision vectors
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
+}
+
+/// Arguments of `migrate`.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub struct MigrateArguments {
+    /// Configuration file [default: nudged.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// Arguments of `explain`.

@@ -132,7 +132,7 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
         mesh: Arc::clone(&mesh),
         counters,
         publisher: Arc::clone(&publisher),
-        reader: Reader::open(&config.data)?,
+        reader: Reader::of(&config)?,
         figures,
         log: log.clone(),
     });
@@ -192,7 +192,7 @@ fn load_publisher(
         }
     });
     let publisher = Publisher::load(PublisherSetup {
-        store: Store::open(&config.data)?,
+        store: Store::of(config)?,
         config: config.clone(),
         read_config,
         mesh: Arc::clone(mesh),
@@ -390,7 +390,7 @@ impl Threads<'_> {
         let sleeper = Sleeper::new().map_err(|error| thread(error.into()))?;
         let sleeper = Arc::new(sleeper);
         let appender = storage::appender_config(self.config);
-        let Storage { directory, store, stream, recovered, tail } = storage;
+        let Storage { directory, store, stream, set, applied, skipped, recovered, tail } = storage;
         let shards = self.mesh.shards.iter().map(|lanes| Arc::clone(&lanes.sleeper)).collect();
         let journal = journal_core::start(
             JournalConfig {
@@ -415,6 +415,9 @@ impl Threads<'_> {
         let writer = sql_writer::start(WriterSetup {
             store,
             stream,
+            set,
+            applied,
+            skipped,
             disk: directory.reader(),
             tail,
             lanes: Arc::clone(&self.mesh.journal),
@@ -426,7 +429,7 @@ impl Threads<'_> {
         });
         let reader_stop: Arc<AtomicBool> = Arc::default();
         let reader = sql_reader::start(ReaderSetup {
-            reader: Reader::open(&self.config.data)?,
+            reader: Reader::of(self.config)?,
             disk: directory.reader(),
             unapplied: recovered.unapplied,
             mesh: Arc::clone(self.mesh),

@@ -285,6 +285,18 @@ impl Reader {
         }
     }
 
+    /// The ids of the users that have rows, in the order of their bytes, behind `after`: at most
+    /// `count` of them. Fewer than that are the last ones.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn users_after(&mut self, after: &str, count: usize) -> Result<Vec<String>, StoreError> {
+        match self {
+            Reader::Sqlite(reader) => reader.users_after(after, count),
+            Reader::Mysql(reader) => reader.users_after(after, count),
+        }
+    }
+
     /// A user's latest events, newest first, up to `count` and at most 1,000.
     ///
     /// # Errors

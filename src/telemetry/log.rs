@@ -101,6 +101,8 @@ messages! {
     Error SqlFailed "sql_failed" "SQL could not apply records; they stay in the journal";
     Info SqlResumed "sql_resumed" "SQL applies records again";
     Error SqlHalted "sql_halted" "SQL holds other content for a record; applying has stopped";
+    Error SqlRegressed "sql_regressed" "SQL has gone back; the journal is applied again";
+    Warn SqlWeak "sql_weak" "a setting of the SQL server weakens a promise";
     Error DeadLetter "dead_letter" "SQL refused a record; it went to the dead-letter file";
     Error ReadFailed "read_failed" "users could not be read back from SQL";
     Warn ReadSlow "read_slow" "a user's state was not read in time; the answer degraded";
@@ -118,6 +120,15 @@ messages! {
     Info UserErased "user_erased" "a user was erased";
     Debug Decided "decided" "a decision was made";
     Debug EventTaken "event_taken" "an event was taken";
+    Warn KeeperFailed "keeper_failed" "the keeper of Redis could not do its round";
+    Error WritesLost "writes_lost" "Redis has lost writes; nobody decides by these partitions";
+    Error RebuildNeeded "rebuild_needed"
+        "Redis does not vouch for users: on_failure decides until they are read back from SQL";
+    Warn RebuildBegun "rebuild_begun" "Redis is being rebuilt from SQL";
+    Info RebuildEnded "rebuild_ended" "Redis vouches for every user";
+    Warn RedisEvicts "redis_evicts"
+        "Redis may evict users: those that are missing are always read from SQL";
+    Warn ListGivenUp "list_given_up" "another node drains a list that this one drained";
     Warn LinesLost "lines_lost" "log lines were lost: the queue was full";
 }
 
