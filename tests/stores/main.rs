@@ -6,6 +6,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod keeper;
+mod keeper_node;
 mod proxy;
 mod vendor_config;
 
