@@ -182,6 +182,12 @@ pub const SHARDS_MAX: u16 = 256;
 pub const HOPS_OUTSTANDING_MAX: usize = 4_096;
 /// Requests parked in one shard: waiting for state or for the journal.
 pub const PARKED_MAX: usize = 16 * 1_024;
+/// Users for whom one shard may have a command under way in Redis.
+pub const FLIGHTS_MAX: usize = 4_096;
+/// A withdrawal may be executed for this long, in milliseconds: it changes nothing but the show.
+pub const WITHDRAWAL_VALID_MS: u64 = 60_000;
+/// A change is evaluated again at most this often after another node was first.
+pub const COMMIT_TRIES_MAX: u8 = 3;
 /// Users that one shard may be reading from SQL at once.
 pub const READS_OUTSTANDING_MAX: usize = 4_096;
 /// A request that waits for its user's state answers degraded after this long, in milliseconds
