@@ -254,6 +254,36 @@ pub const LOG_BURST: u64 = 10;
 pub const LOG_PERIOD_MS: u64 = 1_000;
 /// Text of a setting that an error repeats, in characters.
 pub const SETTING_SHOWN_CHARS_MAX: usize = 60;
+// --- Redis ---------------------------------------------------------------------------------------
+
+/// Largest reply that a shard takes from Redis, in bytes: a user's value with room to spare.
+pub const REDIS_REPLY_BYTES_MAX: usize = 64 * 1_024;
+/// Elements of such a reply: what `HELLO` says of a server with many modules.
+pub const REDIS_REPLY_ELEMENTS_MAX: usize = 1_024;
+/// Nesting of a reply. Ours have one level; a server with modules names them at the fourth.
+pub const REDIS_DEPTH_MAX: usize = 8;
+/// Largest reply to the dedicated core, in bytes: a part of a partition's list.
+pub const REDIS_BULK_BYTES_MAX: usize = 16 * 1_024 * 1_024;
+/// Elements of such a reply.
+pub const REDIS_BULK_ELEMENTS_MAX: usize = 100_000;
+/// Commands that the dedicated core sends at once.
+pub const REDIS_PIPELINE_MAX: usize = 2_048;
+/// Messages of a subscription that wait for the dedicated core; older ones are dropped and the
+/// drop is told.
+pub const REDIS_PUSHES_MAX: usize = 4_096;
+/// Bytes of commands that one link holds until they are answered.
+pub const LINK_BYTES_MAX: usize = 8 * 1_024 * 1_024;
+/// A connection to Redis stands, and has introduced itself, within this time each, in
+/// milliseconds; the kernel may take one for a server that is frozen.
+pub const LINK_HANDSHAKE_MS: u64 = 500;
+/// A server that does not let us in is asked again after this long, in milliseconds (reliability,
+/// "Redis").
+pub const LINK_UNFIT_RETRY_MS: u64 = 1_000;
+/// A connection that stood for as long, in milliseconds, was a good one: the next is made at once.
+pub const LINK_STEADY_MS: u64 = 1_000;
+/// The request ids that a user's value keeps (architecture, decision 6).
+pub const REQUEST_IDS_MAX: usize = 4;
+
 // --- SQL store -----------------------------------------------------------------------------------
 
 /// A statement waits this long for another connection's lock, in milliseconds.
@@ -352,4 +382,7 @@ const _: () = {
     assert!(LANE_RETRY_MS < SHARD_ANSWER_MS && SHARD_ANSWER_MS < EXPLAIN_TIMEOUT_MS);
     assert!((POPUPS_MAX * 2 * (POPUP_ID_BYTES_MAX + 64)) as u64 <= EXPLAIN_ANSWER_BYTES_MAX);
     assert!(ADMIN_REFUSALS_MAX < ADMIN_CONNECTIONS_MAX);
+    // A value is its revision, request ids and state, in a list of six.
+    assert!(STATE_BYTES_MAX + 13 + 8 * REQUEST_IDS_MAX + 1_024 < REDIS_REPLY_BYTES_MAX);
+    assert!(STATE_BYTES_MAX * 16 < LINK_BYTES_MAX);
 };

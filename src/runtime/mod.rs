@@ -16,6 +16,7 @@ pub mod log_thread;
 pub mod mesh;
 pub mod ports;
 pub mod probe;
+pub mod redis_client;
 pub mod ring;
 pub mod shard_thread;
 pub mod sql_reader;

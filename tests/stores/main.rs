@@ -6,6 +6,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod redis_client;
+mod redis_link;
+mod redis_scripts;
+
 #[test]
 fn the_servers_of_this_machine_start_and_answer() {
     let redis = support::redis::Redis::start();

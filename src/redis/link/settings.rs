@@ -110,7 +110,7 @@ pub enum LinkEvent {
 /// The server behind a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// Which run of the server this is: a hash of its `run_id` (`redis::server::run_of`).
+    /// Which run of the server this is: a hash of its `run_id` (`redis::greeting::run_of`).
     pub run: u64,
     /// Whether it speaks RESP3.
     pub resp3: bool,
