@@ -479,6 +479,7 @@ impl Threads<'_> {
                 slice_bytes: self.config.slice_bytes_per_shard(self.topology.shards),
                 connections_max: self.connections_of(index, parts.connections),
                 read_deadline_ms: self.config.limits.read_deadline.0,
+                arbiter: None,
                 seed: u64::from_le_bytes(seed),
             };
             let cpu = self.topology.pin.then(|| self.topology.cpu_of(shard));
