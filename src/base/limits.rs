@@ -277,7 +277,7 @@ pub const FILL_USERS: usize = 500;
 /// Bytes of entries that one reading of the lists takes into memory, all lists together.
 pub const LIST_READ_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 /// Entries that one reading takes from one list.
-pub const LIST_READ_ENTRIES: usize = 64;
+pub const LIST_READ_ENTRIES: usize = 256;
 /// Lists are read this often while there is something in them, in milliseconds.
 pub const LIST_BUSY_MS: u64 = 50;
 /// Lists are read this often while there is nothing in them, in milliseconds.
@@ -437,7 +437,7 @@ const _: () = {
     // A node that lives gives many signs before it is taken to be silent, or loses its lock.
     assert!(KEEPER_IDLE_MS * 8 <= PEER_SILENT_MS && KEEPER_IDLE_MS * 4 <= REBUILD_LOCK_MS);
     assert!(PEER_SILENT_MS < PEER_KNOWN_MS);
-    assert!(LIST_READ_ENTRIES * PARTITIONS as usize * 64 <= LIST_READ_BYTES_MAX);
+    assert!(LIST_READ_ENTRIES * (RECORD_BYTES_MAX + 64) <= LIST_READ_BYTES_MAX);
     // A value is its revision, request ids and state, in a list of six.
     assert!(STATE_BYTES_MAX + 13 + 8 * REQUEST_IDS_MAX + 1_024 < REDIS_REPLY_BYTES_MAX);
     assert!(STATE_BYTES_MAX * 16 < LINK_BYTES_MAX);

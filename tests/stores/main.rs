@@ -12,6 +12,8 @@ use nudged::{base, catalog, journal, state};
 #[allow(dead_code)] // Not every test binary needs all of it.
 #[path = "../../src/writer/fixture.rs"]
 mod fixture;
+mod keeper;
+mod keeper_node;
 mod mysql;
 mod node_start;
 mod proxy;

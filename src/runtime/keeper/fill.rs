@@ -23,9 +23,13 @@ const STEP: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 enum Stage {
     /// Through the keys of Redis, from this cursor.
-    Raising { cursor: String },
+    Raising {
+        cursor: String,
+    },
     /// Through the users of SQL, behind this one.
-    Writing { after: String },
+    Writing {
+        after: String,
+    },
     Done,
 }
 

@@ -130,8 +130,7 @@ impl Thread {
         ])?;
         self.setup.figures.rebuilds.fetch_add(1, Ordering::Relaxed);
         let count = u64::try_from(partitions.len()).unwrap_or(u64::MAX);
-        let fields =
-            [("epoch", Value::Number(epoch.into())), ("partitions", Value::Number(count))];
+        let fields = [("epoch", Value::Number(epoch.into())), ("partitions", Value::Number(count))];
         self.setup.log.write(log_thread::stamp_now(), Message::RebuildBegun, &fields);
         Ok(true)
     }
