@@ -405,7 +405,8 @@ impl Step for Core {
                 self.connections.drain(&self.view, now);
             }
             // Links come with the arbiter.
-            Input::Connected { .. } | Input::Board(_) => {}
+            Input::Connected { .. } => {}
+            Input::Board(board) => self.view.ready = !board.is_unfit && !self.view.closing,
             Input::Tick => self.on_tick(now, outbox),
         }
         self.deliver(now, outbox);
