@@ -43,7 +43,7 @@ pub fn read(expected: Expected, frame: &Frame<'_>) -> Result<Reply, NoReply> {
         _ => return Err(NoReply::Shape),
     };
     match (expected, words) {
-        (Expected::Meta, [meta @ ..]) if meta.len() == 4 => Ok(Reply::Meta(read_meta(meta)?)),
+        (Expected::Meta, meta) if meta.len() == 4 => Ok(Reply::Meta(read_meta(meta)?)),
         (Expected::Value, [meta @ .., held]) if meta.len() == 4 => {
             Ok(Reply::Value { meta: read_meta(meta)?, value: read_value(held)? })
         }

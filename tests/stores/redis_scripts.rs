@@ -212,10 +212,10 @@ fn a_partition_without_epoch_or_behind_a_barrier_is_lost() {
 #[test]
 fn a_key_of_another_type_is_refused_before_anything_is_written() {
     let records: [&[u8]; 1] = [b"record"];
-    for place in 0..3 {
+    for (place, foreign) in KEYS.into_iter().enumerate() {
         let mut bench = bench();
-        bench.ask(&[b"DEL", KEYS[place]]);
-        bench.ask(&[b"SADD", KEYS[place], b"member"]);
+        bench.ask(&[b"DEL", foreign]);
+        bench.ask(&[b"SADD", foreign, b"member"]);
         let commit = Commit { list: Some((b"10", &records)), ..Commit::default() };
         let error = bench.commit(&commit).unwrap_err();
         assert!(matches!(&error, AskError::Refused { text, .. } if text.starts_with("WRONGTYPE")));

@@ -2,7 +2,8 @@
 //! command to learn the protocol, then the rest at once.
 //!
 //! ```text
-//! HELLO ──> (old: AUTH, SETNAME) ──> SELECT ──> SUBSCRIBE ──> INFO server ──> INFO memory ──> CONFIG
+//! HELLO ──> (old: AUTH, SETNAME) ──> SELECT ──> SUBSCRIBE ──> INFO server ──> INFO memory
+//!                                                                     ──> CONFIG
 //! ```
 
 use crate::redis::decode::Frame;

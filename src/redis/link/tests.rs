@@ -431,18 +431,20 @@ proptest! {
         bench.pass(1_000);
         bench.pass(1_000);
         outcomes.extend(bench.events());
-        let mut expired = vec![false; asked as usize];
-        let mut replied = vec![false; asked as usize];
+        let mut expired = vec![false; usize::try_from(asked).unwrap()];
+        let mut replied = vec![false; usize::try_from(asked).unwrap()];
         for outcome in outcomes {
             match outcome {
                 LinkEvent::Expired { ticket } => {
-                    prop_assert!(!expired[ticket as usize] && !replied[ticket as usize]);
-                    expired[ticket as usize] = true;
+                    let place = usize::try_from(ticket).unwrap();
+                    prop_assert!(!expired[place] && !replied[place]);
+                    expired[place] = true;
                 }
                 LinkEvent::Reply { ticket, late, result } => {
-                    prop_assert!(!replied[ticket as usize], "{ticket} twice");
-                    prop_assert_eq!(late, expired[ticket as usize]);
-                    replied[ticket as usize] = true;
+                    let place = usize::try_from(ticket).unwrap();
+                    prop_assert!(!replied[place], "{ticket} twice");
+                    prop_assert_eq!(late, expired[place]);
+                    replied[place] = true;
                     if let Ok(Reply::Meta(meta)) = result {
                         prop_assert_eq!(meta.counter, ticket, "another one's reply");
                     }
