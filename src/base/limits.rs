@@ -292,6 +292,10 @@ pub const STATS_RANGE_OF_ONE_MAX_MS: u64 = 366 * 86_400_000;
 pub const EXPLAIN_TIMEOUT_MS: u64 = 5_000;
 /// An answer to `nudged explain` is read up to this size, in bytes: 10,000 popups, 100 each.
 pub const EXPLAIN_ANSWER_BYTES_MAX: u64 = 4 * 1_024 * 1_024;
+/// A change of the catalog is tried this often while others change it too.
+pub const CATALOG_TRIES_MAX: u32 = 10;
+/// Longest name of whom a change is put down to, in bytes.
+pub const WHO_BYTES_MAX: usize = 64;
 /// A full lane of commands is tried again after this long, in milliseconds.
 pub const LANE_RETRY_MS: u64 = 2;
 

@@ -4,9 +4,10 @@
 //! the journal's files or threads: the caller brings records and gives each of [`Store`] and
 //! [`Reader`] a thread of its own.
 //!
-//! `sqlite` the embedded store · `error` what can go wrong · `dead_letter` rows that SQL refuses ·
-//! `stored` what is read for people and for the catalog.
+//! `sqlite` the embedded store · `catalog` what a change of popups does · `error` what can go wrong ·
+//! `dead_letter` rows that SQL refuses · `stored` what is read for people and for the catalog.
 
+pub mod catalog;
 pub mod dead_letter;
 pub mod error;
 pub mod sqlite;
@@ -14,13 +15,15 @@ pub mod stored;
 
 use std::path::Path;
 
+pub use catalog::{CatalogChange, ImportedPopup};
 pub use error::StoreError;
 pub use sqlite::StreamId;
-pub use stored::{Applied, HistoryEntry, Origin, StatRow, StoredEvent, StoredPopup};
+pub use stored::{
+    Applied, HistoryEntry, Origin, StatRow, StoredCatalog, StoredEvent, StoredPopup, status_word,
+};
 
 use crate::base::ids::Sequence;
 use crate::base::time::WallMs;
-use crate::catalog::snapshot::Status;
 use crate::journal::record::Record;
 use crate::state::user::UserState;
 
@@ -111,45 +114,59 @@ impl Store {
         store.purge_tombstones(now)
     }
 
-    /// Takes the popups file as the truth of its ids: a new id starts at version 1, a changed text
-    /// is a new version, an id that is gone is archived, one that returns goes on where it was.
-    /// `definitions` are (id, canonical JSON object), each id once. All or nothing, synced to disk
-    /// before it returns; gives what [`Store::load_popups`] gives.
+    /// Changes the catalog, where it still has the version that the change is based on; with `None`
+    /// in whatever version. All or nothing, synced to disk before it returns; a change that finds
+    /// everything as it wants it raises no version. Gives the catalog afterwards.
     ///
     /// # Errors
-    /// Where a definition is no JSON object, two ids share a key, or the database fails.
-    pub fn import_popups(
+    /// [`StoreError::CatalogMoved`] where another change came first, [`StoreError::InFile`],
+    /// [`StoreError::NoSuchPopup`], where a definition is no JSON object or two ids share a key, and
+    /// where the database fails.
+    pub fn change_catalog(
         &mut self,
-        definitions: &[(&str, &str)],
+        based_on: Option<u64>,
+        change: CatalogChange<'_>,
         who: &str,
         at: WallMs,
-    ) -> Result<Vec<StoredPopup>, StoreError> {
+    ) -> Result<StoredCatalog, StoreError> {
         let Store::Sqlite(store) = self;
-        store.import_popups(definitions, who, at)
+        store.change_catalog(based_on, change, who, at)
     }
 
-    /// Sets the status that wins over the definition's, synced to disk before it returns.
-    ///
-    /// # Errors
-    /// [`StoreError::NoSuchPopup`], or where the database fails.
-    pub fn set_override(
-        &mut self,
-        id: &str,
-        status: Status,
-        who: &str,
-        at: WallMs,
-    ) -> Result<(), StoreError> {
-        let Store::Sqlite(store) = self;
-        store.set_override(id, status, who, at)
-    }
-
-    /// Every popup that was ever stored, sorted by id.
+    /// Every popup that was ever stored, sorted by id, with the catalog's version.
     ///
     /// # Errors
     /// Where the database fails.
-    pub fn load_popups(&self) -> Result<Vec<StoredPopup>, StoreError> {
+    pub fn load_catalog(&mut self) -> Result<StoredCatalog, StoreError> {
         let Store::Sqlite(store) = self;
-        store.load_popups()
+        store.load_catalog()
+    }
+
+    /// The catalog's version: rises by one with each change, from whichever process.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn catalog_version(&mut self) -> Result<u64, StoreError> {
+        let Store::Sqlite(store) = self;
+        store.catalog_version()
+    }
+
+    /// The definition that a popup had in a version; `None` where it never had that version.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn text_of(&mut self, id: &str, version: u32) -> Result<Option<String>, StoreError> {
+        let Store::Sqlite(store) = self;
+        store.text_of(id, version)
+    }
+
+    /// The highest version that a popup had before this one.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn version_before(&mut self, id: &str, version: u32) -> Result<Option<u32>, StoreError> {
+        let Store::Sqlite(store) = self;
+        store.version_before(id, version)
     }
 }
 
@@ -208,13 +225,22 @@ impl Reader {
         reader.stats(popup, from, to)
     }
 
-    /// Every popup that was ever stored, sorted by id.
+    /// Every popup that was ever stored, sorted by id, with the catalog's version.
     ///
     /// # Errors
     /// Where the database fails.
-    pub fn popups(&self) -> Result<Vec<StoredPopup>, StoreError> {
+    pub fn catalog(&mut self) -> Result<StoredCatalog, StoreError> {
         let Reader::Sqlite(reader) = self;
-        reader.popups()
+        reader.catalog()
+    }
+
+    /// The catalog's version.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn catalog_version(&mut self) -> Result<u64, StoreError> {
+        let Reader::Sqlite(reader) = self;
+        reader.catalog_version()
     }
 
     /// A popup's latest changes, newest first, at most 1,000.
