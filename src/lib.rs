@@ -18,6 +18,7 @@ pub mod state;
 // F3: requests to commands, outcomes to replies.
 pub mod api;
 // F4: step functions that compose the floors below; no I/O.
+pub mod keeper;
 pub mod shard;
 pub mod writer;
 // F5: the only places that know io-uring, glommio, rustix, threads and SQL.

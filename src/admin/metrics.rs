@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use sha2::{Digest as _, Sha256};
 
 use super::answer::Answer;
+use super::arbiter;
 use super::service::Service;
 use crate::config::Config;
 use crate::telemetry::counters::Kind;
@@ -20,6 +21,7 @@ pub(super) fn answer(service: &Service) -> Answer {
     push_journal(&mut metrics, service);
     push_writer(&mut metrics, service);
     push_node(&mut metrics, service);
+    arbiter::push_metrics(&mut metrics, service);
     let version = published.snapshot.version;
     metrics.push(gauge("catalog_version", "Version of the current catalog.", version));
     let known = u64::try_from(published.popups.len()).unwrap_or(u64::MAX);

@@ -10,10 +10,12 @@
 //! `publisher` the one way by which popups and reloadable settings change · `popups_file` the file
 //! they come from · `shards` commands to shards · `socket` addresses and streams · `listener` who
 //! gets in · `connection` one connection · `token` the bearer token · `service` what all routes
-//! share · `changes` what operators change · `routes` paths and methods · `answer` replies · `input` texts of requests. Limits: those
-//! of the admin listener in `base::limits`.
+//! share · `changes` what operators change · `routes` paths and methods · `arbiter` what is seen of
+//! Redis · `answer` replies · `input` texts of requests. Limits: those of the admin listener in
+//! `base::limits`.
 
 mod answer;
+mod arbiter;
 mod changes;
 mod connection;
 mod explain;

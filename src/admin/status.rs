@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
+use super::arbiter;
 use super::input::told;
 use super::publisher::status_word;
 use super::service::Service;
@@ -37,6 +38,7 @@ pub(super) fn answer(service: &Service) -> Answer {
         },
         "journal": journal(service),
         "sql": sql(service),
+        "redis": arbiter::status(service),
         "clock": { "now": told(service.now()), "ahead_ms": service.clock_ahead_ms() },
     });
     Answer::json(200, &value)

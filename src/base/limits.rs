@@ -248,6 +248,68 @@ pub const LOG_BURST: u64 = 10;
 pub const LOG_PERIOD_MS: u64 = 1_000;
 /// Text of a setting that an error repeats, in characters.
 pub const SETTING_SHOWN_CHARS_MAX: usize = 60;
+// --- many nodes: the keeper of Redis -------------------------------------------------------------
+
+/// Other nodes that one node knows.
+pub const PEERS_MAX: usize = 1_024;
+/// A node that nobody has seen for this long is forgotten, in milliseconds of time with Redis.
+pub const PEER_KNOWN_MS: u64 = 10_000;
+/// A node that has been silent for this long is not waited for, in milliseconds of time with Redis.
+pub const PEER_SILENT_MS: u64 = 3_000;
+/// A run of Redis that not every node has compared is cleared after this long, in milliseconds.
+pub const COMPARE_WAIT_MS: u64 = 3_000;
+/// A rebuild whose leader is silent for this long is taken over, in milliseconds.
+pub const REBUILD_LOCK_MS: u64 = 2_000;
+/// The keeper looks at Redis this often while all is well, in milliseconds.
+pub const KEEPER_IDLE_MS: u64 = 250;
+/// The keeper looks this often while something is under way, in milliseconds.
+pub const KEEPER_BUSY_MS: u64 = 20;
+/// The keeper reads all metas this often while all is well, in milliseconds.
+pub const KEEPER_METAS_MS: u64 = 2_000;
+/// The keeper leaves a sign of life in SQL this often, in milliseconds.
+pub const KEEPER_SQL_BEAT_MS: u64 = 1_000;
+/// Users that one step of a rebuild reads from SQL.
+pub const FILL_USERS: usize = 500;
+/// Bytes of entries that one reading of the lists takes into memory, all lists together.
+pub const LIST_READ_BYTES_MAX: usize = 8 * 1_024 * 1_024;
+/// Entries that one reading takes from one list.
+pub const LIST_READ_ENTRIES: usize = 64;
+/// Lists are read this often while there is something in them, in milliseconds.
+pub const LIST_BUSY_MS: u64 = 50;
+/// Lists are read this often while there is nothing in them, in milliseconds.
+pub const LIST_IDLE_MS: u64 = 200;
+/// A list that another node has claimed is left alone for this long, in milliseconds.
+pub const LIST_GIVEN_UP_MS: u64 = 2_000;
+// --- Redis ---------------------------------------------------------------------------------------
+
+/// Largest reply that a shard takes from Redis, in bytes: a user's value with room to spare.
+pub const REDIS_REPLY_BYTES_MAX: usize = 64 * 1_024;
+/// Elements of such a reply: what `HELLO` says of a server with many modules.
+pub const REDIS_REPLY_ELEMENTS_MAX: usize = 1_024;
+/// Nesting of a reply. Ours have one level; a server with modules names them at the fourth.
+pub const REDIS_DEPTH_MAX: usize = 8;
+/// Largest reply to the dedicated core, in bytes: a part of a partition's list.
+pub const REDIS_BULK_BYTES_MAX: usize = 16 * 1_024 * 1_024;
+/// Elements of such a reply.
+pub const REDIS_BULK_ELEMENTS_MAX: usize = 100_000;
+/// Commands that the dedicated core sends at once.
+pub const REDIS_PIPELINE_MAX: usize = 2_048;
+/// Messages of a subscription that wait for the dedicated core; older ones are dropped and the
+/// drop is told.
+pub const REDIS_PUSHES_MAX: usize = 4_096;
+/// Bytes of commands that one link holds until they are answered.
+pub const LINK_BYTES_MAX: usize = 8 * 1_024 * 1_024;
+/// A connection to Redis stands, and has introduced itself, within this time each, in
+/// milliseconds; the kernel may take one for a server that is frozen.
+pub const LINK_HANDSHAKE_MS: u64 = 500;
+/// A server that does not let us in is asked again after this long, in milliseconds (reliability,
+/// "Redis").
+pub const LINK_UNFIT_RETRY_MS: u64 = 1_000;
+/// A connection that stood for as long, in milliseconds, was a good one: the next is made at once.
+pub const LINK_STEADY_MS: u64 = 1_000;
+/// The request ids that a user's value keeps (architecture, decision 6).
+pub const REQUEST_IDS_MAX: usize = 4;
+
 // --- SQL store -----------------------------------------------------------------------------------
 
 /// A statement waits this long for another connection's lock, in milliseconds.
@@ -263,6 +325,20 @@ pub const SQL_WAL_PAGES: u32 = 16_000;
 pub const SQL_STATEMENTS_MAX: usize = 48;
 /// Rows of one answer to a person: a user's latest events, a popup's history.
 pub const SQL_ROWS_READ_MAX: u32 = 1_000;
+/// Records that one transaction of MySQL may be told to apply: the longest `[mysql] batch`.
+pub const MYSQL_APPLY_RECORDS_MAX: usize = 100_000;
+/// A statement of MySQL waits this long for another connection's lock, in seconds.
+pub const MYSQL_LOCK_WAIT_S: u32 = 5;
+/// A transaction that others held up is tried this often before its caller is told.
+pub const MYSQL_TRANSACTIONS_MAX: u32 = 10;
+/// A transaction whose connection is lost is tried this often before its caller is told.
+pub const MYSQL_LOST_MAX: u32 = 3;
+/// Longest statement, in bytes, whatever the server takes: more in one saves nothing.
+pub const MYSQL_STATEMENT_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+/// Statements are not cut shorter than this, in bytes: the least that a server may be told to take.
+pub const MYSQL_STATEMENT_BYTES_MIN: usize = 512;
+/// Users, keys or rows that one condition of a statement names.
+pub const MYSQL_LIST_MAX: usize = 1_000;
 
 // --- admin listener ------------------------------------------------------------------------------
 
@@ -298,6 +374,13 @@ pub const CATALOG_TRIES_MAX: u32 = 10;
 pub const WHO_BYTES_MAX: usize = 64;
 /// A full lane of commands is tried again after this long, in milliseconds.
 pub const LANE_RETRY_MS: u64 = 2;
+
+// --- links ---------------------------------------------------------------------------------------
+
+/// Addresses of one server's name that a link tries.
+pub const LINK_PLACES_MAX: usize = 8;
+/// Names of servers are looked up at most this often, in milliseconds.
+pub const RESOLVE_PERIOD_MS: u64 = 1_000;
 
 const _: () = {
     // A show carries its number and actions in at most 16 bytes beside its time.
@@ -338,6 +421,7 @@ const _: () = {
             < TOKEN_BYTES_MAX
     );
     assert!(IDLE_TIMEOUT_MS > 60_000);
+    assert!(APPLY_RECORDS_MAX <= MYSQL_APPLY_RECORDS_MAX);
     // The unapplied tail never fills the whole journal, or nothing could be retired.
     assert!(UNAPPLIED_BYTES_MAX < JOURNAL_BYTES_MIN);
     assert!(USER_BYTES_MAX <= LOG_FIELD_BYTES_MAX);
@@ -350,4 +434,11 @@ const _: () = {
     assert!(LANE_RETRY_MS < SHARD_ANSWER_MS && SHARD_ANSWER_MS < EXPLAIN_TIMEOUT_MS);
     assert!((POPUPS_MAX * 2 * (POPUP_ID_BYTES_MAX + 64)) as u64 <= EXPLAIN_ANSWER_BYTES_MAX);
     assert!(ADMIN_REFUSALS_MAX < ADMIN_CONNECTIONS_MAX);
+    // A node that lives gives many signs before it is taken to be silent, or loses its lock.
+    assert!(KEEPER_IDLE_MS * 8 <= PEER_SILENT_MS && KEEPER_IDLE_MS * 4 <= REBUILD_LOCK_MS);
+    assert!(PEER_SILENT_MS < PEER_KNOWN_MS);
+    assert!(LIST_READ_ENTRIES * PARTITIONS as usize * 64 <= LIST_READ_BYTES_MAX);
+    // A value is its revision, request ids and state, in a list of six.
+    assert!(STATE_BYTES_MAX + 13 + 8 * REQUEST_IDS_MAX + 1_024 < REDIS_REPLY_BYTES_MAX);
+    assert!(STATE_BYTES_MAX * 16 < LINK_BYTES_MAX);
 };

@@ -10,6 +10,10 @@
 //! Limits: [`RECORD_BYTES_MAX`] a record without its length; the texts as `base::limits` says.
 //! Decoding accepts exactly what encoding writes: one record has one encoding.
 
+mod unmerged;
+
+pub use unmerged::Unmerged;
+
 use super::bytes::Fields;
 use crate::base::ids::Revision;
 use crate::base::limits::{
@@ -31,6 +35,9 @@ pub enum Record<'a> {
         /// When.
         at: WallMs,
     },
+    /// Something was accepted while the user's state could not be had: what was asked, not what it
+    /// led to. It has no revision; merging it makes records of the other kinds.
+    Unmerged(Unmerged<'a>),
 }
 
 /// What happened to an impression. The numbers are stored.
@@ -85,6 +92,7 @@ pub struct Impression<'a> {
 
 const KIND_IMPRESSION: u8 = 1;
 const KIND_ERASE: u8 = 2;
+const KIND_UNMERGED: u8 = 3;
 
 /// Where the user's length stands in a record without its frame: behind kind, time and revision.
 const USER_OFFSET: usize = 1 + 8 + 4 + 8;
@@ -109,14 +117,17 @@ impl<'a> Record<'a> {
         match self {
             Record::Impression(impression) => impression.user,
             Record::Erase { user, .. } => user,
+            Record::Unmerged(unmerged) => unmerged.user,
         }
     }
 
-    /// The user's revision after this change.
+    /// The user's revision after this change; the default, which is below all others, where the
+    /// change was not merged yet.
     pub fn revision(&self) -> Revision {
         match self {
             Record::Impression(impression) => impression.revision,
             Record::Erase { revision, .. } => *revision,
+            Record::Unmerged(_) => Revision::default(),
         }
     }
 
@@ -125,6 +136,7 @@ impl<'a> Record<'a> {
         match self {
             Record::Impression(impression) => impression.at,
             Record::Erase { at, .. } => *at,
+            Record::Unmerged(unmerged) => unmerged.at,
         }
     }
 }
@@ -168,6 +180,7 @@ pub fn append(record: &Record<'_>, bytes: &mut Vec<u8>) -> usize {
     let kind = match record {
         Record::Impression(_) => KIND_IMPRESSION,
         Record::Erase { .. } => KIND_ERASE,
+        Record::Unmerged(_) => KIND_UNMERGED,
     };
     let user = record.user();
     assert!(!user.is_empty() && user.len() <= USER_BYTES_MAX, "user ids have 1 to 128 bytes");
@@ -176,8 +189,10 @@ pub fn append(record: &Record<'_>, bytes: &mut Vec<u8>) -> usize {
     bytes.extend_from_slice(&record.revision().epoch.to_le_bytes());
     bytes.extend_from_slice(&record.revision().counter.to_le_bytes());
     append_short(user, USER_BYTES_MAX, bytes);
-    if let Record::Impression(impression) = record {
-        append_impression(impression, bytes);
+    match record {
+        Record::Impression(impression) => append_impression(impression, bytes),
+        Record::Erase { .. } => {}
+        Record::Unmerged(unmerged) => unmerged::append(unmerged, bytes),
     }
     let length = bytes.len() - start - 2;
     assert!(length <= RECORD_BYTES_MAX, "a record is bounded by its fields");
@@ -226,6 +241,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
     match fields.u8() {
         Some(KIND_IMPRESSION) => decode_impression(fields).map(Record::Impression),
         Some(KIND_ERASE) => decode_erase(fields),
+        Some(KIND_UNMERGED) => unmerged::decode(fields).map(Record::Unmerged),
         _ => return Err(RecordError::Kind),
     }
     .ok_or(RecordError::Malformed)

@@ -5,7 +5,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use super::settings;
+use super::{redis, settings};
 use crate::admin::popups_file::{self, PopupsFileError};
 use crate::admin::publisher;
 use crate::catalog::compile::{Entry, compile};
@@ -45,7 +45,11 @@ pub fn run_with_config(config: Option<&Path>, popups: &[PathBuf]) -> Report {
             (None, Settings::default())
         }
     };
-    if loaded.is_some() {
+    let redis_problem = loaded.as_ref().and_then(|config| redis::address_of(config).err());
+    if let Some(problem) = redis_problem {
+        writeln!(report.text, "{problem}").expect("a String takes all text");
+        report.exit_code = 2;
+    } else if loaded.is_some() {
         writeln!(report.text, "configuration: ok").expect("a String takes all text");
     }
     let own = loaded.and_then(|config| config.popups);

@@ -1,16 +1,18 @@
 //! Floor 6: start, stop, signals, command line; the only place that knows every concrete type.
 //! `arguments` the command line · `settings` the layers of the configuration · `serve` start ·
-//! `storage` what a node remembers · `drain` reloads and stop · `signals` · `signing_keys` ·
-//! `failure` exit codes · `check` what `nudged check` says · `explain` asks a running node ·
-//! `vectors` decision vectors.
+//! `storage` what a node remembers · `redis` the way to it · `drain` reloads and stop · `signals` ·
+//! `signing_keys` of this node · `shared_keys` of all nodes · `failure` exit codes · `check` what
+//! `nudged check` says · `explain` asks a running node · `vectors` decision vectors.
 
 pub mod arguments;
 pub mod check;
 pub mod drain;
 pub mod explain;
 pub mod failure;
+pub mod redis;
 pub mod serve;
 pub mod settings;
+pub mod shared_keys;
 pub mod signals;
 pub mod signing_keys;
 pub mod storage;

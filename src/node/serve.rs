@@ -410,6 +410,7 @@ impl Threads<'_> {
                 shard,
                 listeners,
                 descriptors: parts.connections + probe::DESCRIPTORS_SPARE,
+                links: Vec::new(),
                 busy_poll: Duration::from_micros(u64::from(self.config.busy_poll_us)),
                 clock: parts.clock,
                 mesh: Arc::clone(self.mesh),

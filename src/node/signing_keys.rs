@@ -47,40 +47,87 @@ pub enum KeysError {
 /// # Errors
 /// [`KeysError`], each with what mends it.
 pub fn load_or_make(directory: &Path, now: WallMs) -> Result<Vec<Secret>, KeysError> {
-    let path = directory.join(FILE);
-    let fail = |source| KeysError::File { path: path.clone(), source };
-    if !path.exists() {
-        make(directory, &path, now).map_err(fail)?;
+    if let Some(secrets) = read(directory)? {
+        return Ok(secrets);
     }
-    let mode = fs::metadata(&path).map_err(fail)?.permissions().mode() & 0o777;
+    let first = Secret { id: 1, ..fresh(now).map_err(|source| fail(directory, source))? };
+    write(directory, std::slice::from_ref(&first))?;
+    Ok(vec![first])
+}
+
+/// A key that nobody has yet. Its id is random: nodes that make one apart get different ids.
+///
+/// # Errors
+/// Where the system has no random bytes.
+pub fn fresh(now: WallMs) -> io::Result<Secret> {
+    let (mut id, mut bytes) = ([0; 4], [0; 32]);
+    getrandom::fill(&mut id).map_err(io::Error::other)?;
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(Secret { id: u32::from_le_bytes(id).max(1), created_at: now, bytes })
+}
+
+/// Reads the keys of a data directory; `None` where it has none yet.
+///
+/// # Errors
+/// [`KeysError`], each with what mends it.
+pub fn read(directory: &Path) -> Result<Option<Vec<Secret>>, KeysError> {
+    let path = directory.join(FILE);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let metadata = fs::metadata(&path).map_err(|source| fail(directory, source))?;
+    let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(KeysError::Open { path, mode });
     }
-    let text = fs::read_to_string(&path).map_err(fail)?;
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let secrets = lines
-        .map(|(index, line)| {
-            parse(line).ok_or_else(|| KeysError::Line { path: path.clone(), line: index + 1 })
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    if secrets.is_empty() {
-        return Err(KeysError::Line { path, line: 1 });
+    let text = fs::read_to_string(&path).map_err(|source| fail(directory, source))?;
+    match of_text(&text) {
+        Ok(secrets) => Ok(Some(secrets)),
+        Err(line) => Err(KeysError::Line { path, line }),
     }
-    Ok(secrets)
 }
 
-/// Writes the first key beside its place and renames it, so that no half file is ever read.
-fn make(directory: &Path, path: &Path, now: WallMs) -> io::Result<()> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let fresh = path.with_extension("new");
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-    writeln!(file, "1 {} {hex}", now.0)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
-    fs::File::open(directory)?.sync_all()
+/// Writes the keys beside their place and renames the file, so that no half one is ever read.
+///
+/// # Errors
+/// Where the directory can't be written to.
+pub fn write(directory: &Path, secrets: &[Secret]) -> Result<(), KeysError> {
+    let path = directory.join(FILE);
+    let write = || -> io::Result<()> {
+        let fresh = path.with_extension("new");
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        file.write_all(to_text(secrets).as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&fresh, &path)?;
+        fs::File::open(directory)?.sync_all()
+    };
+    write().map_err(|source| fail(directory, source))
+}
+
+fn fail(directory: &Path, source: io::Error) -> KeysError {
+    KeysError::File { path: directory.join(FILE), source }
+}
+
+/// Keys as they are written: a line each.
+pub fn to_text(secrets: &[Secret]) -> String {
+    let line = |secret: &Secret| {
+        let hex: String = secret.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{} {} {hex}\n", secret.id, secret.created_at.0)
+    };
+    secrets.iter().map(line).collect()
+}
+
+/// Reads what [`to_text`] wrote.
+///
+/// # Errors
+/// The number of the first line that is no key, from 1.
+pub fn of_text(text: &str) -> Result<Vec<Secret>, usize> {
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let secrets = lines
+        .map(|(index, line)| parse(line).ok_or(index + 1))
+        .collect::<Result<Vec<_>, usize>>()?;
+    if secrets.is_empty() { Err(1) } else { Ok(secrets) }
 }
 
 fn parse(line: &str) -> Option<Secret> {

@@ -11,8 +11,7 @@ use crate::journal::recovery::{self, Damage, RecoverOptions, Recovered};
 use crate::journal::segment::SetId;
 use crate::runtime::files::JournalDirectory;
 use crate::runtime::log_thread::stamp_now;
-use crate::store::Store;
-use crate::store::sqlite::StreamId;
+use crate::store::{Store, StreamId};
 use crate::telemetry::log::{Log, Message, Value};
 
 /// Everything that was opened.

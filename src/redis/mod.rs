@@ -2,6 +2,16 @@
 //! pipelined connection as a state machine. Sans-I/O: bytes and time in, bytes and events out.
 //! Must not know sockets, shards or what a user's state means.
 //!
-//! `command` what is asked and answered.
+//! `command` what is asked and answered · `encode` commands to bytes · `scan`, `decode` bytes to
+//! frames · `refusal` the errors of Redis by kind · `scripts` what Redis runs for us · `address`
+//! where the server is · `greeting` how a connection begins · `link` the connection.
 
+pub mod address;
 pub mod command;
+pub mod decode;
+pub mod encode;
+pub mod greeting;
+pub mod link;
+pub mod refusal;
+pub mod scan;
+pub mod scripts;

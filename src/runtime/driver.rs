@@ -9,6 +9,7 @@
 
 mod accepting;
 mod lines;
+mod links;
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -19,8 +20,10 @@ use io_uring::opcode;
 use io_uring::types::Fd;
 
 use accepting::Listener;
+use links::Link;
 
 use super::line::{Line, Operation, pack, unpack};
+use super::link_target::LinkTarget;
 use super::mesh::Mesh;
 use super::ports::Ports;
 use super::ring::{Completion, Ring};
@@ -48,8 +51,11 @@ pub struct Setup {
     pub shard: ShardId,
     /// Its listeners, bound and listening.
     pub listeners: Vec<OwnedFd>,
-    /// Entries of the table of direct descriptors: all connections and a reserve.
+    /// Entries of the table of direct descriptors for accepted connections: all of them and a
+    /// reserve. Links come behind: link i has the number `descriptors + i`.
     pub descriptors: u32,
+    /// Where the shard's links lead.
+    pub links: Vec<Arc<LinkTarget>>,
     /// Spin this long before sleeping.
     pub busy_poll: Duration,
     /// The node's time.
@@ -67,6 +73,9 @@ pub struct Driver<S> {
     ring: Ring,
     step: S,
     lines: Vec<Line>,
+    /// By their numbers less `first_link`.
+    links: Vec<Link>,
+    first_link: u32,
     listeners: Vec<Listener>,
     outbox: Outbox,
     /// Effects that are being carried out; empty in between, kept for its memory.
@@ -94,9 +103,10 @@ impl<S: Step> Driver<S> {
     /// # Errors
     /// Where the kernel refuses the ring; see `probe`.
     pub fn new(setup: Setup, step: S) -> io::Result<Driver<S>> {
-        let ring = Ring::new(setup.descriptors)?;
+        let reserved = u32::try_from(setup.links.len()).expect("few links");
+        let ring = Ring::new(setup.descriptors, reserved)?;
         let mut lines = Vec::new();
-        lines.resize_with(setup.descriptors as usize, Line::default);
+        lines.resize_with((setup.descriptors + reserved) as usize, Line::default);
         let listeners = setup
             .listeners
             .into_iter()
@@ -112,6 +122,8 @@ impl<S: Step> Driver<S> {
             ring,
             step,
             lines,
+            links: setup.links.into_iter().map(Link::new).collect(),
+            first_link: setup.descriptors,
             listeners,
             outbox: Outbox::default(),
             carried: Vec::new(),
@@ -244,6 +256,7 @@ impl<S: Step> Driver<S> {
                     self.lines[slot as usize].shutting = false;
                     self.close_if_idle(slot)?;
                 }
+                Operation::Connect => self.on_connect(completion, slot)?,
                 Operation::Quiet => {}
             }
         }
@@ -286,6 +299,10 @@ impl<S: Step> Driver<S> {
     fn carry_out_one(&mut self, effect: Effect) -> io::Result<()> {
         match effect {
             Effect::Send { connection, buffer } => self.send(connection, buffer)?,
+            Effect::Connect { connection } => self.connect(connection)?,
+            Effect::Close { connection, .. } if self.is_link(connection) => {
+                self.close_link(connection)?;
+            }
             Effect::Close { connection, reset } => self.close(connection, reset)?,
             Effect::ShutDown { connection } => self.shut_down(connection)?,
             Effect::StopReading { connection } => {

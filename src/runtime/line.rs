@@ -21,8 +21,17 @@ pub struct Line {
     /// A shutdown is under way. The kernel's worker looks its slot up when it runs, so until it is
     /// complete the slot must not be given to another connection.
     pub shutting: bool,
+    /// A connect is under way; only links have any.
+    pub connecting: bool,
     /// The bytes of the send that is under way.
     pub sending: Option<Vec<u8>>,
+}
+
+impl Line {
+    /// Whether the kernel has anything under way for it.
+    pub fn is_busy(&self) -> bool {
+        self.receiving || self.shutting || self.connecting || self.sending.is_some()
+    }
 }
 
 /// Kinds of operations, in the top byte of a completion's user data.
@@ -41,6 +50,8 @@ pub enum Operation {
     Wake = 5,
     /// Shutdown of our direction.
     Shutdown = 6,
+    /// Connect of a link.
+    Connect = 7,
 }
 
 /// Packs operation, generation (24 bits) and slot into the user data of an entry.
@@ -57,6 +68,7 @@ pub fn unpack(user_data: u64) -> Option<(Operation, u32, u32)> {
         4 => Operation::Quiet,
         5 => Operation::Wake,
         6 => Operation::Shutdown,
+        7 => Operation::Connect,
         _ => return None,
     };
     let generation = u32::try_from(user_data >> 32 & 0xff_ffff).expect("24 bits");
@@ -70,7 +82,7 @@ mod tests {
 
     #[test]
     fn packs_and_unpacks() {
-        for operation in [Operation::Accept, Operation::Receive, Operation::Wake] {
+        for operation in [Operation::Accept, Operation::Receive, Operation::Connect] {
             let packed = pack(operation, 0x12_3456, 0xfedc_ba98);
             assert_eq!(unpack(packed), Some((operation, 0x12_3456, 0xfedc_ba98)));
         }

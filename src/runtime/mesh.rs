@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crossbeam::queue::ArrayQueue;
 
+use super::board::Board;
 use super::journal_lanes::JournalLanes;
 use super::wake::Sleeper;
 use crate::base::ids::ShardId;
@@ -53,6 +54,8 @@ pub struct Mesh {
     pub reads: ArrayQueue<ReadRequest>,
     /// Wakes the reader of SQL.
     pub reader: Sleeper,
+    /// What shards and the keeper of Redis tell each other.
+    pub board: Arc<Board>,
 }
 
 impl Mesh {
@@ -61,12 +64,15 @@ impl Mesh {
     /// # Errors
     /// Where no descriptor can be had.
     pub fn new(shards: u16) -> rustix::io::Result<Mesh> {
-        let lanes = (0..shards).map(|_| ShardLanes::new()).collect::<Result<_, _>>()?;
+        let lanes: Vec<_> =
+            (0..shards).map(|_| ShardLanes::new()).collect::<rustix::io::Result<_>>()?;
+        let sleepers = lanes.iter().map(|lanes| Arc::clone(&lanes.sleeper)).collect();
         Ok(Mesh {
             shards: lanes,
             journal: Arc::new(JournalLanes::new(shards)?),
             reads: ArrayQueue::new(READS_OUTSTANDING_MAX * usize::from(shards)),
             reader: Sleeper::new()?,
+            board: Arc::new(Board::new(sleepers)?),
         })
     }
 

@@ -1,21 +1,26 @@
 //! Floor 5: the only place that knows io-uring, glommio and rustix. `wake` sleepers and their
 //! eventfds · `topology` cores and pinning · `ring` and `driver` a shard's loop · `line` what the
-//! kernel has under way for a connection · `mesh` and `ports` lanes between cores · `listener`
-//! sockets · `probe` is this kernel fit · `sql_writer` and `sql_reader` threads of the dedicated
-//! core · `journal_lanes`, `journal_core` and `files` the journal on the dedicated core ·
+//! kernel has under way for a connection · `link_target` and `resolver` where links lead · `board`
+//! what shards and keeper tell each other of Redis · `mesh` and `ports` lanes between cores ·
+//! `listener` sockets · `probe` is this kernel fit · `sql_writer` and `sql_reader` threads of the
+//! dedicated core · `journal_lanes`, `journal_core` and `files` the journal on the dedicated core ·
 //! `log_thread` writes the log.
 
+pub mod board;
 pub mod clocks;
 pub mod driver;
 pub mod files;
 pub mod journal_core;
 pub mod journal_lanes;
 pub mod line;
+pub mod link_target;
 pub mod listener;
 pub mod log_thread;
 pub mod mesh;
 pub mod ports;
 pub mod probe;
+pub mod redis_client;
+pub mod resolver;
 pub mod ring;
 pub mod shard_thread;
 pub mod sql_reader;

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use crossbeam::channel::Sender;
 
+use super::board::{Found, NO_RUN};
 use super::mesh::{Mesh, ShardLanes};
 use crate::base::ids::{Sequence, ShardId};
 use crate::base::slab::{Handle, Slab};
 use crate::shard::control::{Control, ControlReply};
-use crate::shard::seam::{Effect, Input, ReadFailed, UserRead};
+use crate::shard::seam::{BoardView, Effect, Input, ReadFailed, Report, UserRead};
 use crate::telemetry::counters::ShardCounters;
 
 /// Commands of operators that one shard may be working on.
@@ -23,6 +24,7 @@ pub struct Ports {
     mesh: Arc<Mesh>,
     applied_seen: Sequence,
     accepting_seen: bool,
+    run_seen: u64,
     returned: VecDeque<Input<'static>>,
     waiting: Slab<Sender<ControlReply>>,
     to_wake: Vec<bool>,
@@ -38,6 +40,7 @@ impl Ports {
             mesh,
             applied_seen: Sequence(0),
             accepting_seen: true,
+            run_seen: NO_RUN,
             returned: VecDeque::new(),
             waiting: Slab::new(CONTROLS_MAX),
             to_wake,
@@ -55,6 +58,7 @@ impl Ports {
         self.returned.is_empty()
             && self.lanes().is_empty()
             && !self.mesh.journal.has_ack(self.shard)
+            && self.mesh.board.cleared_run() == self.run_seen
     }
 
     /// Gives the shard what waits: first what makes room (acknowledgements, replies, reads), then
@@ -86,8 +90,8 @@ impl Ports {
         }
     }
 
-    /// Tells the shard what journal and SQL have reached, where that has changed: first in a turn,
-    /// so that what follows rests on it.
+    /// Tells the shard what journal and SQL have reached and which run of Redis is cleared, where
+    /// that has changed: first in a turn, so that what follows rests on it.
     pub fn tell_watermarks(&mut self, mut step: impl FnMut(Input<'_>)) {
         let applied = self.mesh.journal.applied();
         let accepting = self.mesh.journal.is_accepting();
@@ -95,6 +99,11 @@ impl Ports {
             self.applied_seen = applied;
             self.accepting_seen = accepting;
             step(Input::Journal { accepting, applied });
+        }
+        let cleared_run = self.mesh.board.cleared_run();
+        if cleared_run != self.run_seen {
+            self.run_seen = cleared_run;
+            step(Input::Board(BoardView { cleared_run }));
         }
     }
 
@@ -121,6 +130,7 @@ impl Ports {
                     state: Err(ReadFailed),
                 })),
             },
+            Effect::Report(report) => self.report(report),
             Effect::ControlReply(reply) => {
                 if let Some(sender) = self.waiting.remove(Handle::from_bits(reply.ticket)) {
                     // Who no longer waits needs no answer.
@@ -128,6 +138,24 @@ impl Ports {
                 }
             }
             other => unreachable!("the driver carries out {other:?} itself"),
+        }
+    }
+
+    fn report(&self, report: Report) {
+        let board = &self.mesh.board;
+        match report {
+            Report::Lost(partition) => {
+                board.report_lost(partition);
+            }
+            Report::Run { run, evicts, syncs_always } => {
+                let found = Found::Server { run, evicts, syncs_always };
+                board.report_found(self.shard, found);
+            }
+            Report::Unfit(unfit) => board.report_found(self.shard, Found::Unfit(unfit)),
+            Report::Compared { run } => board.report_compared(self.shard, run),
+            Report::Journal { acked, unmerged } => {
+                board.report_journal(self.shard, acked, unmerged);
+            }
         }
     }
 
@@ -141,5 +169,52 @@ impl Ports {
         if std::mem::take(&mut self.wake_reader) && self.mesh.reader.wake() {
             counters.wakes.add(1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::Partition;
+    use crate::redis::link::Unfit;
+
+    #[test]
+    fn a_cleared_run_is_told_once_and_keeps_the_shard_from_sleeping_until_then() {
+        let mesh = Arc::new(Mesh::new(1).unwrap());
+        let mut ports = Ports::new(ShardId(0), Arc::clone(&mesh));
+        let told = |ports: &mut Ports| {
+            let mut told = Vec::new();
+            ports.tell_watermarks(|input| {
+                if let Input::Board(view) = input {
+                    told.push(view.cleared_run);
+                }
+            });
+            told
+        };
+        told(&mut ports);
+        assert!(ports.is_idle());
+        mesh.board.clear_run(7);
+        assert!(!ports.is_idle());
+        assert_eq!((told(&mut ports), told(&mut ports)), (vec![7], vec![]));
+        assert!(ports.is_idle());
+    }
+
+    #[test]
+    fn reports_reach_the_board() {
+        let mesh = Arc::new(Mesh::new(2).unwrap());
+        let mut ports = Ports::new(ShardId(1), Arc::clone(&mesh));
+        let (acked, unmerged) = (Sequence(9), Some(Sequence(4)));
+        let run = Report::Run { run: 5, evicts: false, syncs_always: Some(true) };
+        ports.deliver(Effect::Report(run));
+        let found = Found::Server { run: 5, evicts: false, syncs_always: Some(true) };
+        assert_eq!(mesh.board.found(ShardId(1)), found);
+        ports.deliver(Effect::Report(Report::Unfit(Unfit::Denied)));
+        assert_eq!(mesh.board.unfit(), Some(Unfit::Denied));
+        ports.deliver(Effect::Report(Report::Lost(Partition(17))));
+        ports.deliver(Effect::Report(Report::Compared { run: 5 }));
+        ports.deliver(Effect::Report(Report::Journal { acked, unmerged }));
+        assert_eq!(mesh.board.lost().collect::<Vec<_>>(), [Partition(17)]);
+        assert_eq!(mesh.board.compared_run(ShardId(1)), 5);
+        assert_eq!(mesh.board.journal_of(ShardId(1)), (acked, unmerged));
     }
 }

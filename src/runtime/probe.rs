@@ -103,6 +103,7 @@ pub fn check_kernel() -> Result<(), HostUnfit> {
         ("recv", opcode::Recv::CODE),
         ("send", opcode::Send::CODE),
         ("close", opcode::Close::CODE),
+        ("connect", opcode::Connect::CODE),
         ("shutdown", opcode::Shutdown::CODE),
         ("async cancel", opcode::AsyncCancel::CODE),
         ("read", opcode::Read::CODE),

@@ -7,7 +7,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use std::time::Duration;
 use crate::base::limits::{RECEIVE_BUFFER_BYTES as BUFFER_BYTES, RECEIVE_BUFFERS as BUFFERS};
 use io_uring::types::{BufRingEntry, SubmitArgs, Timespec};
 use io_uring::{IoUring, squeue};
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
 /// Entries of the submission queue; a fuller turn submits in between.
@@ -39,6 +40,8 @@ pub struct Completion {
 pub struct Ring {
     uring: IoUring,
     buffers: Buffers,
+    /// Lies in reserved places of the descriptor table while nothing else does.
+    placeholder: OwnedFd,
     /// `io_uring_enter` calls made.
     pub enters: u64,
     /// Entries submitted.
@@ -47,11 +50,12 @@ pub struct Ring {
 
 impl Ring {
     /// Makes a ring on the calling thread, the only one that may use it, with a table of
-    /// `descriptors` direct descriptors.
+    /// `descriptors` direct descriptors for the kernel to choose from, and `reserved` ones behind
+    /// them that it never chooses, since something always lies there.
     ///
     /// # Errors
     /// What the kernel said; `probe` explains it to people.
-    pub fn new(descriptors: u32) -> io::Result<Ring> {
+    pub fn new(descriptors: u32, reserved: u32) -> io::Result<Ring> {
         let uring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
@@ -59,9 +63,12 @@ impl Ring {
             .setup_cqsize(CQ_ENTRIES)
             .dontfork()
             .build(SQ_ENTRIES)?;
-        uring.submitter().register_files_sparse(descriptors)?;
+        uring.submitter().register_files_sparse(descriptors + reserved)?;
         let buffers = Buffers::new(&uring)?;
-        Ok(Ring { uring, buffers, enters: 0, submitted: 0 })
+        let placeholder = eventfd(0, EventfdFlags::CLOEXEC)?;
+        let mut ring = Ring { uring, buffers, placeholder, enters: 0, submitted: 0 };
+        (descriptors..descriptors + reserved).try_for_each(|slot| ring.vacate(slot))?;
+        Ok(ring)
     }
 
     /// Puts a descriptor into a free place of the table; the table then holds the file itself.
@@ -70,6 +77,15 @@ impl Ring {
     /// Where the kernel refuses.
     pub fn install(&mut self, slot: u32, descriptor: &impl AsRawFd) -> io::Result<()> {
         let descriptors = [descriptor.as_raw_fd()];
+        self.uring.submitter().register_files_update(slot, &descriptors).map(|_| ())
+    }
+
+    /// Puts the placeholder into a reserved place, in the same step in which what lay there goes.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn vacate(&mut self, slot: u32) -> io::Result<()> {
+        let descriptors = [self.placeholder.as_raw_fd()];
         self.uring.submitter().register_files_update(slot, &descriptors).map(|_| ())
     }
 

@@ -16,8 +16,7 @@ use crate::base::limits::APPLY_RECORDS_MAX;
 use crate::journal::disk::DiskRead;
 use crate::journal::reader::{Tail, TailError};
 use crate::journal::record::{self, frames};
-use crate::store::sqlite::StreamId;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, StreamId};
 use crate::telemetry::log::{Log, Message};
 
 /// First wait after a failure, in milliseconds; doubles up to the longest.

@@ -405,7 +405,7 @@ impl Step for Core {
                 self.connections.drain(&self.view, now);
             }
             // Links come with the arbiter.
-            Input::Connected { .. } => {}
+            Input::Connected { .. } | Input::Board(_) => {}
             Input::Tick => self.on_tick(now, outbox),
         }
         self.deliver(now, outbox);

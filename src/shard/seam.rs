@@ -3,9 +3,10 @@
 //! the same with a seeded world. Nothing else reaches a shard.
 
 use crate::base::clock::Now;
-use crate::base::ids::{Sequence, ShardId};
+use crate::base::ids::{Partition, Sequence, ShardId};
 use crate::base::time::MonoNs;
 use crate::journal::lane::{Ack, LaneBatch};
+use crate::redis::link::Unfit;
 use crate::shard::control::{Control, ControlReply};
 
 /// One thing that happened, for a shard to act upon.
@@ -67,6 +68,8 @@ pub enum Input<'a> {
         /// Records up to here are in SQL.
         applied: Sequence,
     },
+    /// What the keeper of Redis lets the shards do, given when it has changed.
+    Board(BoardView),
     /// An operator's command, by the admin listener or the node.
     Control(Control),
     /// After `Effect::StopAccepting`: the accept queues are empty and the listeners closed.
@@ -131,6 +134,8 @@ pub enum Effect {
     Append(LaneBatch),
     /// Read a user's state from SQL.
     ReadUser(ReadRequest),
+    /// Tell the keeper of Redis.
+    Report(Report),
     /// Answer an operator's command.
     ControlReply(ControlReply),
     /// Take the connections that wait in the accept queues, then close the listeners.
@@ -183,6 +188,45 @@ pub struct UserRead {
 /// SQL could not be read; the reason was logged where it arose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadFailed;
+
+/// What the keeper of Redis lets every shard do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BoardView {
+    /// The run of Redis that may be trusted, since every live node has compared what it knows with
+    /// it; 0 for none.
+    pub cleared_run: u64,
+}
+
+/// What a shard has found out about Redis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// The shard has a connection to this run: until the board clears it, nothing is trusted.
+    Run {
+        /// The run.
+        run: u64,
+        /// Whether its `maxmemory-policy` can evict keys.
+        evicts: bool,
+        /// Whether it syncs each write before it answers; `None` where it does not say.
+        syncs_always: Option<bool>,
+    },
+    /// Redis can't be used as it is set up.
+    Unfit(Unfit),
+    /// A partition has lost writes, or never had an epoch. Said once until it is seen in order.
+    Lost(Partition),
+    /// Every partition of the shard was compared with what it knows; what is lost was said before.
+    Compared {
+        /// The run.
+        run: u64,
+    },
+    /// How far the shard's records are acknowledged, and the first that Redis has not merged yet:
+    /// SQL must not pass over it.
+    Journal {
+        /// The last acknowledged record, by its number in the journal.
+        acked: Sequence,
+        /// The first unmerged record; `None` for none.
+        unmerged: Option<Sequence>,
+    },
+}
 
 /// Effects of a turn, in order.
 #[derive(Debug, Default)]

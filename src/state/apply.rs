@@ -165,6 +165,40 @@ pub fn event(
     EventVerdict::Accepted { acted_at }
 }
 
+/// A show that was decided without the user's state, to be merged into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LateShow {
+    /// Which show.
+    pub shown: ShowId,
+    /// Pinned hash of its session; 0 for none.
+    pub session: u64,
+    /// Whether its popup is outside the clocks across popups.
+    pub quiet_exempt: bool,
+}
+
+/// Merges a show that the state does not know, in its place by time: the union of both. Whether it
+/// changed anything; a show that is there (number and time) changes nothing. One that is older than
+/// 16 remembered ones is counted and not remembered. Allocates as [`show`] does.
+pub fn merge_show(state: &mut UserState, snapshot: &Snapshot, late: LateShow) -> bool {
+    let LateShow { shown, session, quiet_exempt } = late;
+    let known = state.popups.iter().position(|entry| entry.popup == shown.popup);
+    let index = known.unwrap_or_else(|| {
+        if state.popups.len() >= USER_POPUPS_MAX {
+            forget_one(state, snapshot);
+        }
+        state.popups.push(PopupState::empty(shown.popup));
+        state.popups.len() - 1
+    });
+    if !insert_show(&mut state.popups[index], shown) {
+        return false;
+    }
+    if !quiet_exempt {
+        count_late_show(&mut state.clocks, &snapshot.settings, session, shown.at);
+    }
+    state.revision = state.revision.next();
+    true
+}
+
 /// Forgets everything of a user but how often the state has changed, which this raises too. Keeps
 /// the state's memory.
 pub fn erase(state: &mut UserState) {
@@ -211,11 +245,57 @@ fn count_show(clocks: &mut UserClocks, settings: &Settings, session: Option<&str
     clocks.day_shows = if is_same_day { clocks.day_shows.saturating_add(1) } else { 1 };
     clocks.last_counted_at = Some(now);
     if let Some(session) = session {
-        let session = hash::session(session.as_bytes());
-        let is_same_session = clocks.session == session;
-        clocks.session_shows =
-            if is_same_session { clocks.session_shows.saturating_add(1) } else { 1 };
-        clocks.session = session;
+        count_session(clocks, hash::session(session.as_bytes()));
+    }
+}
+
+fn count_session(clocks: &mut UserClocks, session: u64) {
+    let is_same_session = clocks.session == session;
+    clocks.session_shows = if is_same_session { clocks.session_shows.saturating_add(1) } else { 1 };
+    clocks.session = session;
+}
+
+/// Inserts a show in the order of time; false where it is there.
+fn insert_show(entry: &mut PopupState, shown: ShowId) -> bool {
+    let is_same = |show: &Show| show.number == shown.number && show.at == shown.at;
+    if entry.shows().iter().any(is_same) {
+        return false;
+    }
+    let used = usize::from(entry.shows_used);
+    let place = entry.shows().partition_point(|show| show.at <= shown.at);
+    entry.shows_total = entry.shows_total.saturating_add(1).max(shown.number);
+    let show = Show { at: shown.at, number: shown.number, actions: 0 };
+    if used < SHOWS_REMEMBERED_MAX {
+        entry.shows[place..=used].rotate_right(1);
+        entry.shows[place] = show;
+        entry.shows_used += 1;
+    } else if place > 0 {
+        entry.shows[..place].rotate_left(1);
+        entry.shows[place - 1] = show;
+    }
+    if place == used {
+        entry.outcome = None;
+        entry.outcome_at = WallMs::default();
+    }
+    true
+}
+
+/// Counts a show that may be older than the latest counted one: a day or a session that is over is
+/// not counted any more.
+fn count_late_show(clocks: &mut UserClocks, settings: &Settings, session: u64, at: WallMs) {
+    let day = |at| local_day(&settings.tz, at);
+    let last = clocks.last_counted_at;
+    let is_latest = last.is_none_or(|last| at >= last);
+    if last.is_some_and(|last| day(last) == day(at)) {
+        clocks.day_shows = clocks.day_shows.saturating_add(1);
+    } else if is_latest {
+        clocks.day_shows = 1;
+    }
+    if is_latest {
+        clocks.last_counted_at = Some(at);
+    }
+    if session != 0 && (is_latest || clocks.session == session) {
+        count_session(clocks, session);
     }
 }
 

@@ -134,7 +134,7 @@ fn record_value(record: &Record<'_>) -> Value {
             "user": impression.user,
             "revision": [impression.revision.epoch, impression.revision.counter],
             "at": impression.at.0,
-            "action": super::sqlite::action_word(impression.happening),
+            "action": super::stored::action_word(impression.happening),
             "acted_at": impression.acted_at.0,
             "decision": impression.token,
             "popup": impression.popup,
@@ -144,6 +144,19 @@ fn record_value(record: &Record<'_>) -> Value {
             "row": hex(impression.row),
             "next_show_at": impression.next_show_at.map(|at| at.0),
             "forgotten": impression.forgotten,
+        }),
+        Record::Unmerged(unmerged) => json!({
+            "unmerged": true,
+            "user": unmerged.user,
+            "at": unmerged.at.0,
+            "action": super::stored::action_word(unmerged.happening),
+            "acted_at": unmerged.acted_at.0,
+            "decision": unmerged.token,
+            "popup": unmerged.popup,
+            "version": unmerged.version,
+            "variant": unmerged.variant,
+            "number": unmerged.number,
+            "shown_at": unmerged.shown_at.0,
         }),
     }
 }

@@ -1,8 +1,11 @@
-//! What can go wrong with the store, each with the path and its source. None of them names a user.
+//! What can go wrong with the store, each with the file or the server and its source. None of them
+//! names a user.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::mysql::failure::{FailureKind, ServerFailure};
 use crate::base::ids::Sequence;
 
 /// Why the store did not do what it was asked.
@@ -41,17 +44,46 @@ pub enum StoreError {
         source: rusqlite::Error,
     },
     /// A later version of nudged has upgraded the schema.
-    #[error(
-        "{path}: schema {found} is newer than {known}, the newest that this binary knows",
-        path = path.display()
-    )]
+    #[error("{database}: schema {found} is newer than {known}, the newest that this binary knows")]
     SchemaNewer {
-        /// The database file.
-        path: PathBuf,
+        /// The database file, or the server and its database.
+        database: String,
         /// Its schema.
         found: i64,
         /// The newest schema of this binary.
         known: i64,
+    },
+    /// The schema of a server has to be made or upgraded, which only `nudged migrate` does.
+    #[error("{server}: schema {found}, and {known} is needed: run `nudged migrate`")]
+    SchemaOlder {
+        /// The server and its database.
+        server: Arc<str>,
+        /// Its schema; 0 for none.
+        found: i64,
+        /// The schema of this binary.
+        known: i64,
+    },
+    /// A server failed, refused, or can't be reached.
+    #[error("{server}: can't {action}: {source}")]
+    Server {
+        /// What was tried.
+        action: &'static str,
+        /// The server and its database.
+        server: Arc<str>,
+        /// What it means.
+        source: ServerFailure,
+    },
+    /// The address of the server is none.
+    #[error("mysql.url: {what}")]
+    Address {
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The system refused what a connection needs.
+    #[error("can't wait for a server")]
+    Runtime {
+        /// The system's reason.
+        source: io::Error,
     },
     /// A statement failed.
     #[error("{path}: can't {action}", path = path.display())]
@@ -145,6 +177,40 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What to do about it; what is no server's failure is of the kind `Other`.
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            StoreError::Server { source, .. } => source.kind(),
+            StoreError::SchemaOlder { .. } => FailureKind::Schema,
+            StoreError::Locked { .. } => FailureKind::LockWait,
+            _ => FailureKind::Other,
+        }
+    }
+
+    /// Whether the same transaction may well succeed at once: others held its locks.
+    pub fn is_transient(&self) -> bool {
+        matches!(self.kind(), FailureKind::Deadlock | FailureKind::LockWait)
+    }
+
+    /// Whether a server was given up because it did not answer in time.
+    pub(super) fn is_timeout(&self) -> bool {
+        matches!(self, StoreError::Server { source, .. } if source.is_timeout())
+    }
+
+    /// Whether a server gave this error code.
+    pub(super) fn is_code(&self, code: u16) -> bool {
+        matches!(self, StoreError::Server { source, .. } if source.is_code(code))
+    }
+
+    /// All that is known of it, a server's own words with it, which may quote a row: for the
+    /// dead-letter file. Allocates.
+    pub(super) fn words(&self) -> String {
+        match self {
+            StoreError::Server { source, .. } => source.message(),
+            other => other.to_string(),
+        }
+    }
+
     /// Sorts an error of SQLite: damaged, locked, or the statement's own.
     pub(super) fn sql(path: &Path, action: &'static str, source: rusqlite::Error) -> StoreError {
         use rusqlite::ErrorCode::{

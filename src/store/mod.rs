@@ -1,15 +1,17 @@
 //! SQL: where every acknowledged record ends, exactly once, and where a user's state is read back
-//! from when it is in no slice. An enum of databases with the same tables and names; today SQLite.
+//! from when it is in no slice. An enum of two databases with the same tables and names.
 //! Owns connections, statements, schema and the dead-letter file. Must not know shards, requests,
 //! the journal's files or threads: the caller brings records and gives each of [`Store`] and
 //! [`Reader`] a thread of its own.
 //!
-//! `sqlite` the embedded store · `catalog` what a change of popups does · `error` what can go wrong ·
-//! `dead_letter` rows that SQL refuses · `stored` what is read for people and for the catalog.
+//! `sqlite` the embedded store · `mysql` the one that nodes share · `catalog` what a change of
+//! popups does · `error` what can go wrong · `dead_letter` rows that SQL refuses · `stored` what is
+//! read for people and for the catalog.
 
 pub mod catalog;
 pub mod dead_letter;
 pub mod error;
+pub mod mysql;
 pub mod sqlite;
 pub mod stored;
 
@@ -17,13 +19,16 @@ use std::path::Path;
 
 pub use catalog::{CatalogChange, ImportedPopup};
 pub use error::StoreError;
-pub use sqlite::StreamId;
+pub use mysql::FailureKind;
 pub use stored::{
-    Applied, HistoryEntry, Origin, StatRow, StoredCatalog, StoredEvent, StoredPopup, status_word,
+    Applied, HistoryEntry, Origin, Run, StatRow, StoredCatalog, StoredEvent, StoredPopup, StreamId,
+    status_of, status_word,
 };
 
 use crate::base::ids::Sequence;
+use crate::base::limits::APPLY_RECORDS_MAX;
 use crate::base::time::WallMs;
+use crate::config::Config;
 use crate::journal::record::Record;
 use crate::state::user::UserState;
 
@@ -32,6 +37,8 @@ use crate::state::user::UserState;
 pub enum Store {
     /// One file in the data directory.
     Sqlite(sqlite::Sqlite),
+    /// A database of a server.
+    Mysql(mysql::Mysql),
 }
 
 impl Store {
@@ -44,14 +51,56 @@ impl Store {
         sqlite::Sqlite::open(directory).map(Store::Sqlite)
     }
 
+    /// The store that a configuration names: `[mysql] url`, else the data directory's own. A server
+    /// is not connected to before it is asked something.
+    ///
+    /// # Errors
+    /// As [`Store::open`], or where the url can't be read.
+    pub fn of(config: &Config) -> Result<Store, StoreError> {
+        match config.mysql.url {
+            Some(_) => mysql::Mysql::new(config).map(Store::Mysql),
+            None => Store::open(&config.data),
+        }
+    }
+
+    /// Looks whether a server is there and has the schema of this binary; gives what of its
+    /// settings weakens a promise, a sentence each. A file was looked at when it was opened.
+    ///
+    /// # Errors
+    /// Where the server can't be reached, or `nudged migrate` has to be run.
+    pub fn check(&mut self) -> Result<Vec<String>, StoreError> {
+        match self {
+            Store::Sqlite(_) => Ok(Vec::new()),
+            Store::Mysql(store) => store.check(),
+        }
+    }
+
+    /// Records that are worth one transaction: `[mysql] batch`, or `APPLY_RECORDS_MAX`.
+    pub fn records_max(&self) -> usize {
+        match self {
+            Store::Sqlite(_) => APPLY_RECORDS_MAX,
+            Store::Mysql(store) => store.records_max(),
+        }
+    }
+
+    /// What nodes share beside records; `None` for a store of one node.
+    pub fn shared(&mut self) -> Option<&mut mysql::Mysql> {
+        match self {
+            Store::Sqlite(_) => None,
+            Store::Mysql(store) => Some(store),
+        }
+    }
+
     /// The stream of a journal's set id, made where it is new, and claimed: whoever claimed it
     /// before is fenced.
     ///
     /// # Errors
     /// Where the database fails.
     pub fn stream_id(&mut self, set_id: [u8; 16]) -> Result<StreamId, StoreError> {
-        let Store::Sqlite(store) = self;
-        store.stream_id(set_id)
+        match self {
+            Store::Sqlite(store) => store.stream_id(set_id),
+            Store::Mysql(store) => store.stream_id(set_id),
+        }
     }
 
     /// The last sequence of a stream that is applied; 0 for none.
@@ -59,8 +108,10 @@ impl Store {
     /// # Errors
     /// Where the database fails, or the stream is unknown.
     pub fn position(&self, stream: StreamId) -> Result<Sequence, StoreError> {
-        let Store::Sqlite(store) = self;
-        store.position(stream)
+        match self {
+            Store::Sqlite(store) => store.position(stream),
+            Store::Mysql(store) => store.position(stream),
+        }
     }
 
     /// The newest time among a stream's latest 1,000 events; `None` where it has none. A node's
@@ -70,14 +121,16 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub fn newest(&self, stream: StreamId) -> Result<Option<WallMs>, StoreError> {
-        let Store::Sqlite(store) = self;
-        store.newest(stream)
+        match self {
+            Store::Sqlite(store) => store.newest(stream),
+            Store::Mysql(store) => store.newest(stream),
+        }
     }
 
-    /// Applies up to 1,000 records of ascending, gapless sequence in one transaction with the
-    /// position. Records at or below the position are skipped. After an error nothing of them is
-    /// applied, except that a commit may have failed after the fact: the position tells, so
-    /// calling again is always safe.
+    /// Applies up to [`Store::records_max`] records of ascending, gapless sequence, in one
+    /// transaction with the position; after a failure a server may get them in several. Records at
+    /// or below the position are skipped. After an error a part of them may be applied, and a
+    /// commit may have failed after the fact: the position tells, so calling again is always safe.
     ///
     /// # Errors
     /// [`StoreError::Behind`] where the records start beyond the position, [`StoreError::Fenced`]
@@ -85,14 +138,39 @@ impl Store {
     /// the dead-letter file fails.
     ///
     /// # Panics
-    /// On more than `APPLY_RECORDS_MAX` records, or a stream that was not claimed here.
+    /// In SQLite on more than `APPLY_RECORDS_MAX` records; on a stream that was not claimed here.
     pub fn apply(
         &mut self,
         stream: StreamId,
         records: &[(Sequence, Record<'_>)],
     ) -> Result<Applied, StoreError> {
-        let Store::Sqlite(store) = self;
-        store.apply(stream, records)
+        match self {
+            Store::Sqlite(store) => store.apply(stream, records),
+            Store::Mysql(store) => store.apply_runs(&[Run { stream, is_dense: true, records }]),
+        }
+    }
+
+    /// Applies runs of several streams, in one transaction with their positions where nothing fails.
+    /// Records of one user have to be in the order of their revisions, or it has to be all the same.
+    ///
+    /// # Errors
+    /// As [`Store::apply`]. [`StoreError::Fenced`] names the stream that another node has claimed:
+    /// without it the rest may be applied.
+    ///
+    /// # Panics
+    /// As [`Store::apply`]; in SQLite on a run that is not dense: a node of its own has no lists.
+    pub fn apply_runs(&mut self, runs: &[Run<'_>]) -> Result<Applied, StoreError> {
+        match self {
+            Store::Sqlite(store) => {
+                let mut total = Applied::default();
+                for run in runs {
+                    assert!(run.is_dense, "lists are of nodes that share a server");
+                    total.add(store.apply(run.stream, run.records)?);
+                }
+                Ok(total)
+            }
+            Store::Mysql(store) => store.apply_runs(runs),
+        }
     }
 
     /// Moves the position over records that are lost: recovery has reported their sequences. A
@@ -101,8 +179,10 @@ impl Store {
     /// # Errors
     /// Where the database fails or another process has claimed the stream.
     pub fn skip_lost(&mut self, stream: StreamId, through: Sequence) -> Result<(), StoreError> {
-        let Store::Sqlite(store) = self;
-        store.skip_lost(stream, through)
+        match self {
+            Store::Sqlite(store) => store.skip_lost(stream, through),
+            Store::Mysql(store) => store.skip_lost(stream, through),
+        }
     }
 
     /// Drops the tombstones of users erased 8 days before `now` or earlier; gives their number.
@@ -110,8 +190,10 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub fn purge_tombstones(&mut self, now: WallMs) -> Result<usize, StoreError> {
-        let Store::Sqlite(store) = self;
-        store.purge_tombstones(now)
+        match self {
+            Store::Sqlite(store) => store.purge_tombstones(now),
+            Store::Mysql(store) => store.purge_tombstones(now),
+        }
     }
 
     /// Changes the catalog, where it still has the version that the change is based on; with `None`
@@ -129,8 +211,10 @@ impl Store {
         who: &str,
         at: WallMs,
     ) -> Result<StoredCatalog, StoreError> {
-        let Store::Sqlite(store) = self;
-        store.change_catalog(based_on, change, who, at)
+        match self {
+            Store::Sqlite(store) => store.change_catalog(based_on, change, who, at),
+            Store::Mysql(store) => store.change_catalog(based_on, change, who, at),
+        }
     }
 
     /// Every popup that was ever stored, sorted by id, with the catalog's version.
@@ -138,8 +222,10 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub fn load_catalog(&mut self) -> Result<StoredCatalog, StoreError> {
-        let Store::Sqlite(store) = self;
-        store.load_catalog()
+        match self {
+            Store::Sqlite(store) => store.load_catalog(),
+            Store::Mysql(store) => store.load_catalog(),
+        }
     }
 
     /// The catalog's version: rises by one with each change, from whichever process.
@@ -147,8 +233,10 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub fn catalog_version(&mut self) -> Result<u64, StoreError> {
-        let Store::Sqlite(store) = self;
-        store.catalog_version()
+        match self {
+            Store::Sqlite(store) => store.catalog_version(),
+            Store::Mysql(store) => store.catalog_version(),
+        }
     }
 
     /// The definition that a popup had in a version; `None` where it never had that version.
@@ -156,8 +244,10 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub fn text_of(&mut self, id: &str, version: u32) -> Result<Option<String>, StoreError> {
-        let Store::Sqlite(store) = self;
-        store.text_of(id, version)
+        match self {
+            Store::Sqlite(store) => store.text_of(id, version),
+            Store::Mysql(store) => store.text_of(id, version),
+        }
     }
 
     /// The highest version that a popup had before this one.
@@ -165,8 +255,10 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub fn version_before(&mut self, id: &str, version: u32) -> Result<Option<u32>, StoreError> {
-        let Store::Sqlite(store) = self;
-        store.version_before(id, version)
+        match self {
+            Store::Sqlite(store) => store.version_before(id, version),
+            Store::Mysql(store) => store.version_before(id, version),
+        }
     }
 }
 
@@ -175,6 +267,8 @@ impl Store {
 pub enum Reader {
     /// One file in the data directory.
     Sqlite(sqlite::SqliteReader),
+    /// A database of a server.
+    Mysql(mysql::MysqlReader),
 }
 
 impl Reader {
@@ -184,6 +278,17 @@ impl Reader {
     /// Where the file can't be opened or is no database.
     pub fn open(directory: &Path) -> Result<Reader, StoreError> {
         sqlite::SqliteReader::open(directory).map(Reader::Sqlite)
+    }
+
+    /// The reader that goes with [`Store::of`].
+    ///
+    /// # Errors
+    /// Where the file can't be opened or is no database, or the url can't be read.
+    pub fn of(config: &Config) -> Result<Reader, StoreError> {
+        match config.mysql.url {
+            Some(_) => mysql::MysqlReader::new(config).map(Reader::Mysql),
+            None => Reader::open(&config.data),
+        }
     }
 
     /// Reads users in one read transaction and hands each to `found` with its index. An unknown
@@ -197,8 +302,10 @@ impl Reader {
         users: &[&str],
         found: &mut impl FnMut(usize, UserState),
     ) -> Result<usize, StoreError> {
-        let Reader::Sqlite(reader) = self;
-        reader.read_users(users, found)
+        match self {
+            Reader::Sqlite(reader) => reader.read_users(users, found),
+            Reader::Mysql(reader) => reader.read_users(users, found),
+        }
     }
 
     /// A user's latest events, newest first, up to `count` and at most 1,000.
@@ -206,8 +313,10 @@ impl Reader {
     /// # Errors
     /// Where the database fails.
     pub fn user_events(&self, user: &str, count: u32) -> Result<Vec<StoredEvent>, StoreError> {
-        let Reader::Sqlite(reader) = self;
-        reader.user_events(user, count)
+        match self {
+            Reader::Sqlite(reader) => reader.user_events(user, count),
+            Reader::Mysql(reader) => reader.user_events(user, count),
+        }
     }
 
     /// Counts per popup, variant and hour for hours in `[from, to)`, of one popup or of all, summed
@@ -221,8 +330,10 @@ impl Reader {
         from: WallMs,
         to: WallMs,
     ) -> Result<Vec<StatRow>, StoreError> {
-        let Reader::Sqlite(reader) = self;
-        reader.stats(popup, from, to)
+        match self {
+            Reader::Sqlite(reader) => reader.stats(popup, from, to),
+            Reader::Mysql(reader) => reader.stats(popup, from, to),
+        }
     }
 
     /// Every popup that was ever stored, sorted by id, with the catalog's version.
@@ -230,8 +341,10 @@ impl Reader {
     /// # Errors
     /// Where the database fails.
     pub fn catalog(&mut self) -> Result<StoredCatalog, StoreError> {
-        let Reader::Sqlite(reader) = self;
-        reader.catalog()
+        match self {
+            Reader::Sqlite(reader) => reader.catalog(),
+            Reader::Mysql(reader) => reader.catalog(),
+        }
     }
 
     /// The catalog's version.
@@ -239,8 +352,10 @@ impl Reader {
     /// # Errors
     /// Where the database fails.
     pub fn catalog_version(&mut self) -> Result<u64, StoreError> {
-        let Reader::Sqlite(reader) = self;
-        reader.catalog_version()
+        match self {
+            Reader::Sqlite(reader) => reader.catalog_version(),
+            Reader::Mysql(reader) => reader.catalog_version(),
+        }
     }
 
     /// A popup's latest changes, newest first, at most 1,000.
@@ -248,7 +363,9 @@ impl Reader {
     /// # Errors
     /// Where the database fails.
     pub fn history(&self, popup: &str) -> Result<Vec<HistoryEntry>, StoreError> {
-        let Reader::Sqlite(reader) = self;
-        reader.history(popup)
+        match self {
+            Reader::Sqlite(reader) => reader.history(popup),
+            Reader::Mysql(reader) => reader.history(popup),
+        }
     }
 }

@@ -30,10 +30,10 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 
 pub use reader::SqliteReader;
-pub(super) use rows::action_word;
 
 use super::dead_letter::{DeadLetters, hex};
 use super::error::StoreError;
+use super::stored::StreamId;
 use crate::base::ids::Sequence;
 use crate::base::limits::{
     SQL_BUSY_TIMEOUT_MS, SQL_READ_CACHE_KIB, SQL_ROWS_READ_MAX, SQL_STATEMENTS_MAX, SQL_WAL_PAGES,
@@ -46,10 +46,6 @@ pub const FILE_NAME: &str = "nudged.db";
 
 /// The one part of the embedded writer; MySQL may have more.
 const PART: i64 = 0;
-
-/// A journal's small number in this database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamId(pub u32);
 
 /// The connection that writes.
 #[derive(Debug)]

@@ -3,7 +3,12 @@
 
 use crate::base::ids::Sequence;
 use crate::base::time::WallMs;
-use crate::catalog::snapshot::Status;
+use crate::catalog::snapshot::{Outcome, Status};
+use crate::journal::record::{Happening, Record};
+
+/// A journal's small number in a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u32);
 
 /// What a call of `apply` did with its records: the four counts add up to all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +21,28 @@ pub struct Applied {
     pub skipped: usize,
     /// Records in the dead-letter file.
     pub rejected: usize,
+}
+
+impl Applied {
+    /// Adds what another transaction did.
+    pub(super) fn add(&mut self, other: Applied) {
+        self.records += other.records;
+        self.duplicates += other.duplicates;
+        self.skipped += other.skipped;
+        self.rejected += other.rejected;
+    }
+}
+
+/// Records of one stream, in ascending order of sequence.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// The stream, which this process has claimed.
+    pub stream: StreamId,
+    /// Whether sequences rise by one, so that one that is missing is an error: a journal's do, a
+    /// list's do not.
+    pub is_dense: bool,
+    /// The records.
+    pub records: &'a [(Sequence, Record<'a>)],
 }
 
 /// A popup as it is stored.
@@ -144,4 +171,26 @@ pub fn status_of(word: &str) -> Option<Status> {
     [Status::Draft, Status::Live, Status::Paused, Status::Archived]
         .into_iter()
         .find(|status| status_word(*status) == word)
+}
+
+/// The word of a happening in `events`.
+pub(super) fn action_word(happening: Happening) -> &'static str {
+    match happening {
+        Happening::Decided => "decided",
+        Happening::Shown => "shown",
+        Happening::Ignored => "ignored",
+        Happening::Dismissed => "dismissed",
+        Happening::Clicked => "clicked",
+        Happening::Converted => "converted",
+    }
+}
+
+/// The word of an outcome in `user_popups`.
+pub(super) fn outcome_word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Ignored => "ignored",
+        Outcome::Dismissed => "dismissed",
+        Outcome::Clicked => "clicked",
+        Outcome::Converted => "converted",
+    }
 }

@@ -5,7 +5,7 @@
 //! their locks in one order. The rows are the same however the journal is cut into batches: an
 //! erase acts on every record of its user up to its revision, before and after it.
 //!
-//! Limits: `APPLY_RECORDS_MAX` records a batch; memory grows with the batch alone.
+//! Limits: `MYSQL_APPLY_RECORDS_MAX` records a batch; memory grows with the batch alone.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use hashbrown::HashMap;
 use super::validate::{Decoded, RecordError, decode, decode_impression};
 use crate::base::hash;
 use crate::base::ids::{Revision, Sequence, UserKey};
-use crate::base::limits::APPLY_RECORDS_MAX;
+use crate::base::limits::MYSQL_APPLY_RECORDS_MAX;
 use crate::base::time::WallMs;
 use crate::catalog::snapshot::Outcome;
 use crate::journal::record::{Happening, Impression, Record};
@@ -141,13 +141,13 @@ pub struct EraseRow<'a> {
 /// Allocates.
 ///
 /// # Panics
-/// On more than `APPLY_RECORDS_MAX` records.
+/// On more than `MYSQL_APPLY_RECORDS_MAX` records.
 pub fn build<'a>(
     records: &[(Sequence, Record<'a>)],
     tombstones: &Tombstones,
     left_out: &BTreeMap<Sequence, String>,
 ) -> Batch<'a> {
-    assert!(records.len() <= APPLY_RECORDS_MAX, "a transaction applies up to 1,000 records");
+    assert!(records.len() <= MYSQL_APPLY_RECORDS_MAX, "a transaction has a bound");
     let mut builder = Builder { erased: tombstones.clone(), ..Builder::default() };
     let mut batch = Batch::default();
     let kept =

@@ -26,6 +26,8 @@ pub fn apply_record(state: &mut UserState, record: &Record<'_>) -> Result<(), Re
                 state.popups.clear();
             }
         }
+        // What it leads to is in the impressions of its merge.
+        Record::Unmerged(_) => {}
         Record::Impression(impression) => {
             let decoded = decoded.expect("an impression decodes to its parts");
             if impression.revision <= state.revision {

@@ -73,6 +73,8 @@ pub fn decode(record: &Record<'_>) -> Result<Option<Decoded>, RecordError> {
             Ok(None)
         }
         Record::Impression(impression) => decode_impression(impression).map(Some),
+        // It makes no rows.
+        Record::Unmerged(_) => Ok(None),
     }
 }
 

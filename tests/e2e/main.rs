@@ -1,16 +1,21 @@
 //! Properties of the real thing: processes, sockets, signals, files. One module each; what they
-//! share is `harness`, `client` and `database`.
+//! share is `harness`, `client`, `cluster` and `database`.
 //!
 //! What needs more rights than a test has (mounts) says so and passes.
 
 // A failed `unwrap` in a test is the test's failure.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod client;
+mod cluster;
 mod database;
 mod harness;
 
 mod admin;
+mod degradation;
 mod disks;
 mod drain;
 mod eviction;
@@ -19,5 +24,7 @@ mod http;
 mod io_uring;
 mod journal;
 mod kill_loop;
+mod mysql;
+mod redis;
 mod reload;
 mod shards;

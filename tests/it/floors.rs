@@ -11,7 +11,7 @@ const FLOORS: [&[&str]; 7] = [
     &["http", "redis", "journal"],
     &["catalog", "state", "decide"],
     &["api"],
-    &["shard", "writer"],
+    &["keeper", "shard", "writer"],
     &["runtime", "store", "admin"],
     &["node"],
 ];

@@ -6,10 +6,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod proxy;
+mod vendor_config;
+
 #[test]
 fn the_servers_of_this_machine_start_and_answer() {
     let redis = support::redis::Redis::start();
     assert_eq!(redis.ask(&[b"PING"]), b"+PONG\r\n");
-    let mariadb = support::mariadb::MariaDb::start();
-    assert_eq!(mariadb.run_sql("SELECT 1"), "1\n");
+    assert_eq!(support::mariadb::shared().run_sql("SELECT 1"), "1\n");
 }

@@ -1,13 +1,36 @@
-//! A MariaDB server of a test's own.
+//! A MariaDB server of a test's own, with the settings of `vendor-config/mysql`, or one that the
+//! tests of a binary share, each with a database of its own.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::{PORT_TRIES, free_address, is_up, signal};
+use super::{PORT_TRIES, free_address, is_up, signal, vendor};
+
+/// The server that the tests of this binary share, started by the first that asks. Nobody kills or
+/// freezes it. It ends with the process, however that ends.
+pub fn shared() -> &'static MariaDb {
+    static SHARED: OnceLock<MariaDb> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let server = MariaDb::start();
+        server.end_with_this_process();
+        server
+    })
+}
+
+/// A new empty database on the shared server: its name. [`MariaDb::url_of`] and
+/// [`MariaDb::number`] take it.
+pub fn shared_database() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("nudged_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    shared().create_database(&name);
+    name
+}
 
 /// A running MariaDB with an empty database `nudged`. Its directory outlives its restarts.
 pub struct MariaDb {
@@ -89,6 +112,42 @@ impl MariaDb {
         self.run_sql(&format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"));
     }
 
+    /// The url of a database for the user of `vendor-config/mysql/grants.sql`, who may change rows
+    /// and nothing else.
+    pub fn url_of_least_user(&self, database: &str) -> String {
+        let grants = std::fs::read_to_string(vendor("mysql/grants.sql")).unwrap();
+        // Names of its own beside the mighty `nudged` of other tests.
+        let grants = grants.replace("nudged.*", &format!("{database}.*"));
+        let grants = grants.replace("EXISTS nudged ", &format!("EXISTS {database} "));
+        self.run_sql(&grants.replace("'nudged'", "'nudged_least'"));
+        format!("mysql://nudged_least:change-me@{}/{database}", self.address)
+    }
+
+    /// The url of a database for the user of `nudged migrate`, whom
+    /// [`MariaDb::url_of_least_user`] has made.
+    pub fn url_of_migrator(&self, database: &str) -> String {
+        format!("mysql://nudged_migrate:change-me-too@{}/{database}", self.address)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The number that a query on a database gives.
+    pub fn number(&self, database: &str, query: &str) -> i64 {
+        let text = self.run_sql(&format!("USE {database}; {query}"));
+        text.trim().parse().unwrap_or_else(|error| panic!("{error}: {query}: {text:?}"))
+    }
+
+    /// Ends every connection of nudged, and says how many there were.
+    pub fn kill_connections(&self) -> usize {
+        let query = "SELECT id FROM information_schema.processlist WHERE user LIKE 'nudged%'";
+        let ids = self.run_sql(query);
+        // One that has gone by itself meanwhile is an error to nobody.
+        ids.lines().filter(|id| self.try_sql(&format!("KILL CONNECTION {id}")).is_ok()).count()
+    }
+
     /// Its process id, for /proc.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()
@@ -97,14 +156,39 @@ impl MariaDb {
     /// Runs statements as root with the command-line client, and gives what they print: rows by
     /// line, columns by tab.
     pub fn run_sql(&self, sql: &str) -> String {
+        self.try_sql(sql).unwrap_or_else(|error| panic!("{error}: {sql}"))
+    }
+
+    /// As [`MariaDb::run_sql`], where the server may be away or refuse.
+    ///
+    /// # Errors
+    /// What the client printed.
+    pub fn try_sql(&self, sql: &str) -> Result<String, String> {
         let output = Command::new("mariadb")
             .args(["--no-defaults", "-uroot", "-N", "-B", "-e", sql])
             .arg(format!("--socket={}", self.socket().display()))
             .output()
             .expect("mariadb-client is installed with the server");
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{error}");
-        String::from_utf8(output.stdout).unwrap()
+        match output.status.success() {
+            true => Ok(String::from_utf8(output.stdout).unwrap()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
+    }
+
+    /// A shell that waits for this process's end and then ends the server: what lies in a static
+    /// is never dropped.
+    fn end_with_this_process(&self) {
+        let script = "read -r _; kill -9 \"$1\"; rm -rf \"$2\"";
+        let guard = Command::new("sh")
+            .args(["-c", script, "guard", &self.pid().to_string()])
+            .arg(self.folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("sh is there");
+        // The pipe's other end stays open until this process ends.
+        std::mem::forget(guard);
     }
 
     fn socket(&self) -> PathBuf {
@@ -115,7 +199,8 @@ impl MariaDb {
         let log = std::fs::File::create(self.folder.path().join("mariadb.log")).unwrap();
         let folder = self.folder.path();
         let mut child = Command::new("mariadbd")
-            .args(["--no-defaults", "--user=root", "--bind-address=127.0.0.1"])
+            .arg(format!("--defaults-file={}", vendor("mysql/nudged.cnf").display()))
+            .args(["--user=root", "--bind-address=127.0.0.1"])
             .args(["--innodb-buffer-pool-size=64M", "--innodb-log-file-size=64M"])
             .arg(format!("--port={}", self.address.port()))
             .arg(format!("--datadir={}", folder.join("data").display()))

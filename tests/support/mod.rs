@@ -1,12 +1,15 @@
 //! Real servers for tests: a Redis and a MariaDB on free ports in temporary directories, with the
-//! settings of `vendor-config`, ended with their owner. Shared by the test binaries that need them.
+//! settings of `vendor-config`, ended with their owner, and a proxy that spoils the network between
+//! them and a node. Shared by the test binaries that need them.
 
 #![allow(dead_code)] // Each binary uses its part.
 
 pub mod mariadb;
+pub mod proxy;
 pub mod redis;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
@@ -32,7 +35,7 @@ fn is_up(address: SocketAddr, child: &mut Child) -> bool {
         if TcpStream::connect(address).is_ok() {
             return true;
         }
-        std::thread::sleep(LOOK_EVERY);
+        std::thread::park_timeout(LOOK_EVERY);
     }
     false
 }
@@ -41,4 +44,9 @@ fn is_up(address: SocketAddr, child: &mut Child) -> bool {
 fn signal(child: &Child, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_child(child);
     rustix::process::kill_process(pid, signal).unwrap();
+}
+
+/// A file of `vendor-config`.
+pub fn vendor(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("vendor-config").join(path)
 }

@@ -1,4 +1,4 @@
-//! A Redis server of a test's own.
+//! A Redis server of a test's own, with the settings of `vendor-config/redis`.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::{PORT_TRIES, free_address, is_up, signal};
+use super::{PORT_TRIES, free_address, is_up, signal, vendor};
 
 /// A running Redis. Its directory outlives its restarts.
 pub struct Redis {
@@ -19,12 +19,13 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Starts one with everything synced before it is answered (`appendfsync always`).
+    /// Starts one as `vendor-config/redis/redis.conf` says: everything is synced before it is
+    /// answered (`appendfsync always`).
     pub fn start() -> Redis {
-        Redis::start_with(&["--appendonly", "yes", "--appendfsync", "always", "--save", ""])
+        Redis::start_with(&[])
     }
 
-    /// Starts one with these arguments.
+    /// Starts one with arguments that win over the file, such as `--appendonly no`.
     pub fn start_with(arguments: &[&str]) -> Redis {
         let folder = tempfile::tempdir().unwrap();
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
@@ -70,6 +71,44 @@ impl Redis {
         format!("redis://{}", self.address)
     }
 
+    /// Makes the user `nudged` of `vendor-config/redis/users.acl`, with the password `secret`, and
+    /// gives the address for `[redis] url` with it. Everybody else may do anything, still.
+    pub fn url_of_least_user(&self) -> String {
+        let rules = least_user_rules("secret");
+        let mut words: Vec<&[u8]> = vec![b"ACL", b"SETUSER", b"nudged", b"reset"];
+        words.extend(rules.iter().map(|rule| rule.as_bytes()));
+        assert_eq!(self.ask(&words), b"+OK\r\n", "the rules of users.acl");
+        format!("redis://nudged:secret@{}", self.address)
+    }
+
+    /// What a command answers, as the reply's first line without its type: a number, a status, or
+    /// an error.
+    pub fn line(&self, words: &[&str]) -> String {
+        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        let reply = self.ask(&words);
+        let line = reply.split(|byte| *byte == b'\r').next().unwrap();
+        String::from_utf8_lossy(&line[1..]).into_owned()
+    }
+
+    /// An `INFO` section as text.
+    pub fn info(&self, section: &str) -> String {
+        String::from_utf8_lossy(&self.ask(&[b"INFO", section.as_bytes()])).into_owned()
+    }
+
+    /// How often a command was called since the start or since `CONFIG RESETSTAT`; what scripts
+    /// call counts too.
+    pub fn calls(&self, command: &str) -> u64 {
+        let info = self.info("commandstats");
+        let prefix = format!("cmdstat_{command}:calls=");
+        let line = info.lines().find_map(|line| line.strip_prefix(&prefix));
+        line.map_or(0, |rest| rest.split(',').next().unwrap().parse().unwrap())
+    }
+
+    /// Its process id, for /proc.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     /// Its unix socket.
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join("redis.sock")
@@ -100,6 +139,7 @@ impl Redis {
     fn try_run(&mut self) -> bool {
         let log = std::fs::File::create(self.folder.path().join("redis.log")).unwrap();
         let mut child = Command::new("redis-server")
+            .arg(vendor("redis/redis.conf"))
             .args(["--port", &self.address.port().to_string(), "--bind", "127.0.0.1"])
             .args(["--dir", self.folder.path().to_str().unwrap()])
             .args(["--unixsocket", self.socket().to_str().unwrap()])
@@ -122,6 +162,15 @@ impl Redis {
     fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("redis.log")).unwrap_or_default()
     }
+}
+
+/// The rules of the user `nudged` in `vendor-config/redis/users.acl`, with another password.
+pub fn least_user_rules(password: &str) -> Vec<String> {
+    let file = std::fs::read_to_string(vendor("redis/users.acl")).unwrap();
+    let rules = file.lines().find_map(|line| line.strip_prefix("user nudged ")).unwrap();
+    assert!(rules.contains(" >change-me "), "the password to change: {rules}");
+    let rules = rules.replace(">change-me", &format!(">{password}"));
+    rules.split(' ').map(str::to_owned).collect()
 }
 
 impl Drop for Redis {

@@ -128,6 +128,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         shard: ShardId(0),
         listeners,
         descriptors: CONNECTIONS + 64,
+        links: Vec::new(),
         busy_poll: Duration::ZERO,
         clock: NodeClock::start(mono, clocks::wall(), WallMs(0)),
         mesh: Arc::new(Mesh::new(1)?),

@@ -7,7 +7,7 @@ use super::*;
 /// A record's fields, owned, to borrow a record from.
 #[derive(Clone, Debug)]
 struct Owned {
-    erase: bool,
+    kind: u8,
     texts: [String; 5],
     revision: Revision,
     times: (i64, i64, Option<i64>),
@@ -20,8 +20,23 @@ impl Owned {
     fn record(&self) -> Record<'_> {
         let [user, token, popup, variant, forgotten] = self.texts.each_ref().map(String::as_str);
         let (at, acted_at, next) = self.times;
-        if self.erase {
+        if self.kind == KIND_ERASE {
             return Record::Erase { user, revision: self.revision, at: WallMs(at) };
+        }
+        if self.kind == KIND_UNMERGED {
+            return Record::Unmerged(Unmerged {
+                user,
+                at: WallMs(at),
+                happening: Happening::from_number(self.happening).unwrap(),
+                acted_at: WallMs(acted_at),
+                token,
+                popup,
+                version: self.version,
+                variant,
+                number: self.revision.epoch,
+                shown_at: WallMs(at ^ acted_at),
+                session: self.revision.counter,
+            });
         }
         Record::Impression(Impression {
             user,
@@ -44,7 +59,7 @@ impl Owned {
 fn owned() -> impl Strategy<Value = Owned> {
     let texts = ["[a-zü]{1,60}", "[a-z.]{0,300}", "[a-z-]{1,64}", "[a-z]{0,64}", "[a-z]{0,64}"];
     (
-        any::<bool>(),
+        KIND_IMPRESSION..=KIND_UNMERGED,
         texts,
         (any::<u32>(), any::<u64>()),
         any::<(i64, i64, Option<i64>)>(),
@@ -55,8 +70,8 @@ fn owned() -> impl Strategy<Value = Owned> {
             proptest::collection::vec(any::<u8>(), 0..400),
         ),
     )
-        .prop_map(|(erase, texts, (epoch, counter), times, happening, version, blobs)| Owned {
-            erase,
+        .prop_map(|(kind, texts, (epoch, counter), times, happening, version, blobs)| Owned {
+            kind,
             texts,
             revision: Revision { epoch, counter },
             times,
@@ -100,7 +115,7 @@ proptest! {
     #[test]
     fn no_bytes_panic_and_what_decodes_has_this_one_encoding(
         mut bytes in proptest::collection::vec(any::<u8>(), 0..200),
-        kind in 0u8..4,
+        kind in 0u8..5,
         short in 0u8..8,
     ) {
         if bytes.len() > USER_OFFSET {
@@ -120,7 +135,7 @@ proptest! {
 
 fn longest() -> Owned {
     Owned {
-        erase: false,
+        kind: KIND_IMPRESSION,
         texts: [128, 512, 64, 64, 64].map(|length| "x".repeat(length)),
         revision: Revision { epoch: u32::MAX, counter: u64::MAX },
         times: (i64::MIN, i64::MAX, Some(0)),

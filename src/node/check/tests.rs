@@ -62,3 +62,17 @@ fn says_all_that_is_wrong_with_each_file() {
 
     assert_eq!(run(&[sample()]).exit_code, 0);
 }
+
+#[test]
+fn the_way_to_redis_is_checked_and_its_password_not_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("nudged.toml");
+    let mysql = "[mysql]\nurl = \"mysql://u:p@h/d\"\n";
+    for (url, exit_code) in [("redis://:canary@h:6379", 0), ("redis://:canary@h:0", 2)] {
+        fs::write(&path, format!("{mysql}[redis]\nurl = \"{url}\"\n")).unwrap();
+        let report = run_with_config(Some(&path), &[]);
+        assert_eq!(report.exit_code, exit_code, "{}", report.text);
+        assert_eq!(report.text.contains("redis.url: "), exit_code == 2, "{}", report.text);
+        assert!(!report.text.contains("canary"), "{}", report.text);
+    }
+}

@@ -43,6 +43,7 @@ impl<S: Step> Driver<S> {
     }
 
     pub(super) fn accepted(&mut self, slot: u32, index: u32) {
+        assert!(slot < self.first_link, "something always lies in the places of links");
         let line = &mut self.lines[slot as usize];
         let generation = line.generation.wrapping_add(1) & 0xff_ffff;
         *line = Line { generation, open: true, ..Line::default() };
@@ -125,7 +126,7 @@ impl<S: Step> Driver<S> {
         if self.ring.enter_now().is_err() {
             return;
         }
-        let mut places = (0..self.lines.len()).rev();
+        let mut places = (0..self.first_link as usize).rev();
         loop {
             let accepted = match rustix::net::accept(socket) {
                 Ok(accepted) => accepted,

@@ -72,6 +72,13 @@ impl<S: Step> Driver<S> {
 
     pub(super) fn send(&mut self, slot: u32, buffer: Vec<u8>) -> io::Result<()> {
         let line = &mut self.lines[slot as usize];
+        let is_standing = line.open && !line.closing && !line.connecting;
+        if slot >= self.first_link && !is_standing {
+            // A link's shard may send in the turn in which the link breaks.
+            let input = Input::Sent { connection: slot, buffer, sent: None };
+            self.step.step(self.now, input, &mut self.outbox);
+            return Ok(());
+        }
         assert!(line.sending.is_none(), "one send a connection at a time");
         let length = u32::try_from(buffer.len()).expect("answers are bounded");
         let entry = opcode::Send::new(Fixed(slot), buffer.as_ptr(), length)
@@ -139,9 +146,11 @@ impl<S: Step> Driver<S> {
     /// Closes a line that the shard has given up once the kernel has nothing under way for it.
     pub(super) fn close_if_idle(&mut self, slot: u32) -> io::Result<()> {
         let line = &mut self.lines[slot as usize];
-        let is_busy = line.receiving || line.shutting || line.sending.is_some();
-        if !line.closing || !line.open || is_busy {
+        if !line.closing || !line.open || line.is_busy() {
             return Ok(());
+        }
+        if slot >= self.first_link {
+            return self.release_link(slot);
         }
         line.open = false;
         let (generation, reset) = (line.generation, line.reset);

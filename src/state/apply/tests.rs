@@ -246,3 +246,56 @@ fn erasing_leaves_the_revision_alone_and_tokens_without_a_show() {
     assert_eq!(applied.number, id.number);
     assert_eq!(event(&mut state, id, Action::Clicked, None, later(2)), EventVerdict::TooLate);
 }
+
+#[test]
+fn a_late_show_is_merged_in_its_place_and_once() {
+    let (mut state, snapshot, id) = shown();
+    event(&mut state, id, Action::Clicked, None, later(5));
+    let popup = snapshot.popups[0].key;
+    let late = |number, ms| LateShow {
+        shown: ShowId { popup, number, at: later(ms) },
+        session: 0,
+        quiet_exempt: false,
+    };
+    let revision = state.revision;
+    assert!(!merge_show(&mut state, &snapshot, late(1, 0)), "it is there");
+    assert_eq!(state.revision, revision);
+    assert!(merge_show(&mut state, &snapshot, late(1, -10)), "same number, another time");
+    assert_eq!(state.popups[0].outcome, Some(Outcome::Clicked), "of a later show");
+    assert_eq!((state.clocks.last_counted_at, state.clocks.day_shows), (Some(NOON), 2));
+    assert!(merge_show(&mut state, &snapshot, late(2, 10)));
+    let entry = &state.popups[0];
+    assert_eq!((entry.shows_total, entry.outcome), (3, None), "a new show clears the outcome");
+    assert_eq!(
+        entry.shows().iter().map(|show| show.at.0 - NOON.0).collect::<Vec<_>>(),
+        [-10, 0, 10]
+    );
+    assert_eq!(state.clocks.last_counted_at, Some(later(10)));
+    assert!(!merge_show(&mut state, &snapshot, late(2, 10)));
+    assert_eq!(state.revision.counter, revision.counter + 2);
+}
+
+#[test]
+fn late_shows_beyond_sixteen_push_out_the_oldest_or_are_only_counted() {
+    let (mut state, snapshot, _) = shown();
+    let popup = snapshot.popups[0].key;
+    let late = |number, ms| LateShow {
+        shown: ShowId { popup, number, at: later(ms) },
+        session: 7,
+        quiet_exempt: true,
+    };
+    for number in 2..=16 {
+        assert!(merge_show(&mut state, &snapshot, late(number, i64::from(number))));
+    }
+    assert!(merge_show(&mut state, &snapshot, late(17, -1)));
+    assert_eq!((state.popups[0].shows_total, state.popups[0].shows()[0].at), (17, NOON));
+    assert!(merge_show(&mut state, &snapshot, late(18, 9)));
+    let times: Vec<_> = state.popups[0].shows().iter().map(|show| show.at.0 - NOON.0).collect();
+    assert_eq!((times.len(), times[0], times.is_sorted()), (16, 2, true));
+    assert_eq!(state.clocks.day_shows, 1, "an exempt popup counts in no clock");
+    let mut encoded = Vec::new();
+    crate::state::user::encode(&state, &mut encoded);
+    let mut again = UserState::default();
+    crate::state::user::decode(&encoded, &mut again).unwrap();
+    assert_eq!(again, state);
+}

@@ -206,11 +206,7 @@ fn read_tombstones(
         return Ok(tombstones);
     }
     for (_, record) in records {
-        let user = match record {
-            Record::Impression(impression) => impression.user,
-            Record::Erase { user, .. } => user,
-        };
-        let key = UserKey::of(user.as_bytes());
+        let key = UserKey::of(record.user().as_bytes());
         if tombstones.contains_key(&key) {
             continue;
         }

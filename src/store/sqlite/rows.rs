@@ -9,8 +9,7 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Row, p
 use super::{PART, StreamId, sequence_column};
 use crate::base::ids::{PopupKey, Revision};
 use crate::base::limits::SQL_ROWS_READ_MAX;
-use crate::catalog::snapshot::Outcome;
-use crate::journal::record::Happening;
+use crate::store::stored::{action_word, outcome_word};
 use crate::writer::batcher::{
     EntryColumns, EraseRow, EventRow, PopupRow, UserRow, erased_decision,
 };
@@ -349,25 +348,4 @@ pub(super) fn revision_of(row: &Row<'_>, column: usize) -> Result<Revision, rusq
 /// A revision's counter as a column.
 fn counter_column(revision: Revision) -> i64 {
     i64::try_from(revision.counter).expect("records with larger counters are rejected")
-}
-
-/// The word of a happening in `events`.
-pub(in crate::store) fn action_word(happening: Happening) -> &'static str {
-    match happening {
-        Happening::Decided => "decided",
-        Happening::Shown => "shown",
-        Happening::Ignored => "ignored",
-        Happening::Dismissed => "dismissed",
-        Happening::Clicked => "clicked",
-        Happening::Converted => "converted",
-    }
-}
-
-fn outcome_word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Ignored => "ignored",
-        Outcome::Dismissed => "dismissed",
-        Outcome::Clicked => "clicked",
-        Outcome::Converted => "converted",
-    }
 }

@@ -27,7 +27,7 @@ pub(super) fn upgrade(connection: &mut Connection, path: &Path) -> Result<(), St
     // Read again under the lock: another process may have upgraded it meanwhile.
     let found = version(&transaction, path)?;
     if found > known {
-        return Err(StoreError::SchemaNewer { path: path.to_owned(), found, known });
+        return Err(StoreError::SchemaNewer { database: path.display().to_string(), found, known });
     }
     for (number, file) in (1_i64..).zip(FILES).filter(|(number, _)| *number > found) {
         transaction.execute_batch(file).map_err(failed)?;

@@ -208,7 +208,7 @@ fn the_settings_that_durability_rests_on_are_set() {
     let directory = directory();
     let mut node = Node::start(directory.path());
     node.store.stream_id([9; 16]).unwrap();
-    let Store::Sqlite(store) = &node.store;
+    let Store::Sqlite(store) = &node.store else { panic!("opened as SQLite") };
     let read = |name: &str| -> rusqlite::types::Value {
         store.connection.pragma_query_value(None, name, |row| row.get(0)).unwrap()
     };

@@ -138,7 +138,7 @@ fn a_reader_sees_what_is_committed_and_writes_nothing() {
         reader.read_users(&["u"], &mut found).unwrap();
         assert_eq!(total, shows);
     }
-    let Reader::Sqlite(reader) = &reader;
+    let Reader::Sqlite(reader) = &reader else { panic!("opened as SQLite") };
     assert!(reader.connection().execute("DELETE FROM users", []).is_err());
 }
 

@@ -1,0 +1,6 @@
+//! Stub.
+pub mod barrier;
+pub mod core;
+pub mod ledger;
+pub mod peers;
+pub mod share;

@@ -1,0 +1,161 @@
+//! The node's way to Redis, read from the configuration: what each shard's link is told, where it
+//! leads, and the thread that looks the name up. Must not know what is asked over it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::failure::Failure;
+use crate::base::ids::{Partition, ShardId};
+use crate::base::limits::PARTITIONS;
+use crate::config::{Config, Redis};
+use crate::redis::address::LinkAddress;
+use crate::redis::link::{BreakerSettings, LinkSettings};
+use crate::runtime::link_target::LinkTarget;
+use crate::runtime::resolver::Resolver;
+use crate::runtime::wake::Sleeper;
+use crate::telemetry::log::Log;
+
+/// A name that is not found within this at start is looked up further while the node serves.
+const RESOLVE_WAIT: Duration = Duration::from_secs(2);
+
+/// What the node knows of its Redis.
+pub struct RedisWay {
+    /// Where it is.
+    pub address: LinkAddress,
+    /// Where the shards' links lead.
+    pub target: Arc<LinkTarget>,
+    settings: LinkSettings,
+    /// Looks the name up as long as it lives.
+    _resolver: Resolver,
+}
+
+/// Reads `[redis] url`; `None` where there is none.
+///
+/// # Errors
+/// Where it is no address of a Redis: exit code 2.
+pub fn address_of(config: &Config) -> Result<Option<(LinkAddress, LinkSettings)>, Failure> {
+    let Some(url) = &config.redis.url else { return Ok(None) };
+    let refused = |error| Failure::Configuration(format!("redis.url: {error}"));
+    LinkSettings::of_url(url.expose()).map(Some).map_err(refused)
+}
+
+impl RedisWay {
+    /// Begins to look the name up, and waits for it a little; `None` without `[redis] url`.
+    ///
+    /// # Errors
+    /// Where the url is none, or the system refuses a thread.
+    pub fn open(config: &Config, log: &Log) -> Result<Option<RedisWay>, Failure> {
+        let Some((address, of_url)) = address_of(config)? else { return Ok(None) };
+        let thread = Failure::system("a thread that looks names up");
+        let sleeper = Arc::new(Sleeper::new().map_err(|error| thread(error.into()))?);
+        // A link whose oldest command waits for twice the deadline is given up as well.
+        let user_timeout = Duration::from_millis(config.redis.deadline.0.saturating_mul(2));
+        let target = match &address {
+            LinkAddress::Tcp { host, port } => {
+                LinkTarget::tcp(host, *port, user_timeout, Arc::clone(&sleeper))
+            }
+            LinkAddress::Unix(path) => LinkTarget::unix(path, user_timeout, Arc::clone(&sleeper)),
+        };
+        let targets = vec![Arc::new(target)];
+        let resolver = Resolver::start(targets.clone(), sleeper, log.clone()).map_err(thread)?;
+        Resolver::await_first(&targets, RESOLVE_WAIT);
+        let settings = settings(&config.redis, of_url);
+        let target = Arc::clone(&targets[0]);
+        Ok(Some(RedisWay { address, target, settings, _resolver: resolver }))
+    }
+
+    /// What the link of a shard is told: it hears of the changes of its own partitions.
+    pub fn of_shard(&self, shard: ShardId, shards: u16) -> LinkSettings {
+        LinkSettings {
+            name: format!("nudged-{}-{}", std::process::id(), shard.0),
+            subscriptions: partitions_of(shard, shards),
+            ..self.settings.clone()
+        }
+    }
+}
+
+fn settings(redis: &Redis, of_url: LinkSettings) -> LinkSettings {
+    LinkSettings {
+        deadline_ms: redis.deadline.0,
+        window: usize::try_from(redis.window).unwrap_or(usize::MAX),
+        breaker: BreakerSettings {
+            failures: redis.breaker_failures,
+            open_ms: redis.breaker_open.0,
+            open_max_ms: redis.breaker_open_max.0,
+        },
+        retry_budget_percent: redis.retry_budget,
+        ..of_url
+    }
+}
+
+/// The partitions whose home a shard is.
+fn partitions_of(shard: ShardId, shards: u16) -> Vec<Partition> {
+    (0..PARTITIONS).map(Partition).filter(|partition| partition.home(shards) == shard).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::time::DurationMs;
+    use crate::config::Secret;
+    use crate::runtime::link_target::Place;
+    use crate::telemetry::log::Level;
+
+    fn config(url: &str) -> Config {
+        let mut config = Config::default();
+        config.redis.url = Some(Secret::new(url.to_owned()));
+        config
+    }
+
+    fn open(config: &Config) -> RedisWay {
+        RedisWay::open(config, &Log::new(Level::Info, true, &[])).unwrap().unwrap()
+    }
+
+    #[test]
+    fn every_setting_reaches_the_link() {
+        let mut config = config("redis://u:p@127.0.0.1:7000/3");
+        config.redis.deadline = DurationMs(35);
+        config.redis.window = 77;
+        config.redis.breaker_failures = 9;
+        config.redis.breaker_open = DurationMs(110);
+        config.redis.breaker_open_max = DurationMs(220);
+        config.redis.retry_budget = 4;
+        let way = open(&config);
+        let settings = way.of_shard(ShardId(1), 2);
+        assert_eq!(
+            settings.breaker,
+            BreakerSettings { failures: 9, open_ms: 110, open_max_ms: 220 }
+        );
+        assert_eq!((settings.deadline_ms, settings.window, settings.database), (35, 77, 3));
+        assert_eq!((settings.retry_budget_percent, settings.user.as_deref()), (4, Some("u")));
+        assert_eq!(
+            settings.password.map(|secret| secret.expose().to_owned()),
+            Some("p".to_owned())
+        );
+        assert!(settings.name.ends_with("-1") && !settings.name.contains(' '));
+        let place = Place::Tcp("127.0.0.1:7000".parse().unwrap());
+        assert_eq!(*way.target.places(), [place]);
+    }
+
+    #[test]
+    fn each_partition_is_heard_by_one_shard() {
+        let way = open(&config("redis+unix:///run/redis.sock"));
+        assert_eq!(*way.target.places(), [Place::Unix("/run/redis.sock".into())]);
+        for shards in [1, 3, 256] {
+            let mut heard: Vec<Partition> = (0..shards)
+                .flat_map(|shard| way.of_shard(ShardId(shard), shards).subscriptions)
+                .collect();
+            heard.sort_unstable();
+            assert_eq!(heard, (0..PARTITIONS).map(Partition).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn no_url_is_no_redis_and_a_bad_one_is_refused_unsaid() {
+        assert!(address_of(&Config::default()).unwrap().is_none());
+        let failure = address_of(&config("redis://:canary@host:port")).unwrap_err();
+        assert_eq!(failure.exit_code(), 2);
+        let text = failure.to_string();
+        assert!(text.starts_with("redis.url: ") && !text.contains("canary"), "{text}");
+    }
+}

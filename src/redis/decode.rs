@@ -1,0 +1,242 @@
+//! Bytes of a connection to replies. `scan` measures a reply and holds it to its limits, then the
+//! library decodes it; what it makes of it borrows from the buffer.
+
+use redis_protocol::{resp2, resp3};
+
+use super::scan::{FrameLimits, Malformed, Protocol, measure};
+
+/// A reply, borrowed from the bytes it came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame<'a> {
+    /// No value.
+    Nil,
+    /// A number; 1 and 0 for true and false.
+    Int(i64),
+    /// A text: simple, bulk or verbatim, or a number beyond 64 bits.
+    Text(&'a [u8]),
+    /// An error, without its sign.
+    Error(&'a [u8]),
+    /// An array or set; of a map its keys, each followed by its value, in any order.
+    List(Vec<Frame<'a>>),
+    /// What nobody asked for: a change that is published, a subscription that is confirmed.
+    Push(Vec<Frame<'a>>),
+}
+
+/// Gathers bytes and gives replies. Holds at most one reply that is not yet whole, and what
+/// arrived behind the last one that was taken.
+#[derive(Debug)]
+pub struct Decoder {
+    buffer: Vec<u8>,
+    start: usize,
+    protocol: Protocol,
+    limits: FrameLimits,
+}
+
+impl Decoder {
+    /// A decoder of the new protocol.
+    pub fn new(limits: FrameLimits) -> Decoder {
+        Decoder { buffer: Vec::new(), start: 0, protocol: Protocol::Resp3, limits }
+    }
+
+    /// Forgets all bytes: a new connection begins, with the new protocol.
+    pub fn reset(&mut self) {
+        self.buffer.clear();
+        self.start = 0;
+        self.protocol = Protocol::Resp3;
+    }
+
+    /// From here on the connection speaks this protocol.
+    pub fn set_protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+    }
+
+    /// Appends bytes. Allocates where the buffer is too small.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.start > 0 {
+            self.buffer.drain(..self.start);
+            self.start = 0;
+        }
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next whole reply. Allocates for lists only.
+    ///
+    /// # Errors
+    /// [`Malformed`]: the connection is of no use any more.
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, Malformed> {
+        let rest = &self.buffer[self.start..];
+        let Some(length) = measure(rest, self.protocol, self.limits)? else { return Ok(None) };
+        let bytes = &rest[..length];
+        self.start += length;
+        match self.protocol {
+            Protocol::Resp2 => {
+                let decoded = resp2::decode::decode_range(bytes).map_err(|_| Malformed)?;
+                let (frame, _) = decoded.filter(|(_, end)| *end == length).ok_or(Malformed)?;
+                Ok(Some(of_resp2(bytes, frame)))
+            }
+            Protocol::Resp3 => {
+                let decoded = resp3::decode::complete::decode_range(bytes);
+                let decoded = decoded.map_err(|_| Malformed)?;
+                let (frame, _) = decoded.filter(|(_, end)| *end == length).ok_or(Malformed)?;
+                Ok(Some(of_resp3(bytes, frame)?))
+            }
+        }
+    }
+}
+
+fn of_resp2(bytes: &[u8], frame: resp2::types::RangeFrame) -> Frame<'_> {
+    use resp2::types::RangeFrame;
+    match frame {
+        RangeFrame::SimpleString((from, to)) | RangeFrame::BulkString((from, to)) => {
+            Frame::Text(&bytes[from..to])
+        }
+        RangeFrame::Error((from, to)) => Frame::Error(&bytes[from..to]),
+        RangeFrame::Integer(number) => Frame::Int(number),
+        RangeFrame::Null => Frame::Nil,
+        RangeFrame::Array(frames) => {
+            Frame::List(frames.into_iter().map(|frame| of_resp2(bytes, frame)).collect())
+        }
+    }
+}
+
+fn of_resp3(bytes: &[u8], frame: resp3::types::RangeFrame) -> Result<Frame<'_>, Malformed> {
+    use resp3::types::RangeFrame;
+    let all = |frames: Vec<RangeFrame>| {
+        frames.into_iter().map(|frame| of_resp3(bytes, frame)).collect::<Result<Vec<_>, _>>()
+    };
+    Ok(match frame {
+        RangeFrame::BlobString { data: (from, to), .. }
+        | RangeFrame::SimpleString { data: (from, to), .. }
+        | RangeFrame::VerbatimString { data: (from, to), .. }
+        | RangeFrame::BigNumber { data: (from, to), .. } => Frame::Text(&bytes[from..to]),
+        RangeFrame::SimpleError { data: (from, to), .. }
+        | RangeFrame::BlobError { data: (from, to), .. } => Frame::Error(&bytes[from..to]),
+        RangeFrame::Boolean { data, .. } => Frame::Int(i64::from(data)),
+        RangeFrame::Null => Frame::Nil,
+        RangeFrame::Number { data, .. } => Frame::Int(data),
+        RangeFrame::Array { data, .. } => Frame::List(all(data)?),
+        RangeFrame::Push { data, .. } => Frame::Push(all(data)?),
+        RangeFrame::Set { data, .. } => Frame::List(all(data.into_iter().collect())?),
+        RangeFrame::Map { data, .. } => {
+            Frame::List(all(data.into_iter().flat_map(|(key, value)| [key, value]).collect())?)
+        }
+        // `scan` lets none of these pass.
+        RangeFrame::Double { .. } | RangeFrame::Hello { .. } | RangeFrame::ChunkedString(_) => {
+            return Err(Malformed);
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: FrameLimits = FrameLimits { bytes: 4_096, elements: 256 };
+
+    /// Every reply of `bytes`, given in pieces, as text; the last says whether it was malformed.
+    fn replies(bytes: &[u8], cuts: &[usize], protocol: Protocol) -> Vec<String> {
+        let mut decoder = Decoder::new(LIMITS);
+        decoder.set_protocol(protocol);
+        let mut found = Vec::new();
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
+        cuts.push(bytes.len());
+        cuts.sort_unstable();
+        let mut from = 0;
+        for to in cuts {
+            decoder.push(&bytes[from..to]);
+            from = to;
+            loop {
+                match decoder.next_frame() {
+                    Ok(Some(frame)) => found.push(format!("{frame:?}")),
+                    Ok(None) => break,
+                    Err(Malformed) => {
+                        found.push("malformed".to_owned());
+                        return found;
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn each_kind_is_read() {
+        let mut decoder = Decoder::new(LIMITS);
+        decoder.push(b"*7\r\n$2\r\nab\r\n=6\r\ntxt:cd\r\n_\r\n#t\r\n:-7\r\n(12\r\n+\r\n");
+        decoder.push(b"-ERR no\r\n%1\r\n+k\r\n:1\r\n>2\r\n+message\r\n$1\r\n\xff\r\n");
+        let text = |text: &'static str| Frame::Text(text.as_bytes());
+        let list = vec![
+            text("ab"),
+            text("cd"),
+            Frame::Nil,
+            Frame::Int(1),
+            Frame::Int(-7),
+            text("12"),
+            text(""),
+        ];
+        assert_eq!(decoder.next_frame(), Ok(Some(Frame::List(list))));
+        assert_eq!(decoder.next_frame(), Ok(Some(Frame::Error(b"ERR no"))));
+        let map = vec![text("k"), Frame::Int(1)];
+        assert_eq!(decoder.next_frame(), Ok(Some(Frame::List(map))));
+        let push = vec![text("message"), Frame::Text(&[0xff])];
+        assert_eq!(decoder.next_frame(), Ok(Some(Frame::Push(push))));
+        assert_eq!(decoder.next_frame(), Ok(None));
+        decoder.set_protocol(Protocol::Resp2);
+        decoder.push(b"*2\r\n$-1\r\n:3\r\n");
+        let list = vec![Frame::Nil, Frame::Int(3)];
+        assert_eq!(decoder.next_frame(), Ok(Some(Frame::List(list))));
+    }
+
+    fn frame_bytes() -> impl Strategy<Value = Vec<u8>> {
+        let leaf = prop_oneof![
+            any::<i64>().prop_map(|number| format!(":{number}\r\n").into_bytes()),
+            Just(b"_\r\n".to_vec()),
+            "[a-z ]{0,9}".prop_map(|text| format!("+{text}\r\n").into_bytes()),
+            "[A-Z]{1,9} [a-z]{0,5}".prop_map(|text| format!("-{text}\r\n").into_bytes()),
+            proptest::collection::vec(any::<u8>(), 0..40).prop_map(|text| {
+                let mut bytes = format!("${}\r\n", text.len()).into_bytes();
+                bytes.extend(text);
+                bytes.extend(b"\r\n");
+                bytes
+            }),
+        ];
+        leaf.prop_recursive(4, 24, 5, |inner| {
+            (prop_oneof![Just('*'), Just('>')], proptest::collection::vec(inner, 0..5)).prop_map(
+                |(sign, parts)| {
+                    let mut bytes = format!("{sign}{}\r\n", parts.len()).into_bytes();
+                    bytes.extend(parts.concat());
+                    bytes
+                },
+            )
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_gives_the_same_replies(
+            frames in proptest::collection::vec(frame_bytes(), 1..6),
+            cuts in proptest::collection::vec(any::<usize>(), 0..12),
+        ) {
+            let bytes = frames.concat();
+            let whole = replies(&bytes, &[], Protocol::Resp3);
+            prop_assert_eq!(&whole, &replies(&bytes, &cuts, Protocol::Resp3));
+            let each: Vec<usize> = (0..bytes.len()).collect();
+            prop_assert_eq!(&whole, &replies(&bytes, &each, Protocol::Resp3));
+            prop_assert_eq!(whole.len(), frames.len());
+        }
+
+        // A library that stops elsewhere than `scan` would be "malformed" in one of the splits.
+        #[test]
+        fn hostile_bytes_end_the_same_way_however_they_are_split(
+            bytes in "[-+:$*_#(=!%~>0-9a\r\n]{0,60}",
+            cuts in proptest::collection::vec(any::<usize>(), 0..6),
+            is_old in any::<bool>(),
+        ) {
+            let protocol = if is_old { Protocol::Resp2 } else { Protocol::Resp3 };
+            let bytes = bytes.as_bytes();
+            prop_assert_eq!(replies(bytes, &[], protocol), replies(bytes, &cuts, protocol));
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! How a connection begins, whoever holds it: the commands that say who we are, and what the
+//! server says of itself.
+
+use super::decode::Frame;
+use super::encode;
+use super::link::{LinkSettings, Unfit};
+use crate::base::hash::Keyed;
+
+/// The oldest version that is served, by its first number.
+const VERSION_MIN: u32 = 7;
+
+/// Appends `HELLO 3`, with name and password. It is sent alone: its reply tells the protocol.
+pub fn hello(output: &mut Vec<u8>, settings: &LinkSettings) {
+    let name = settings.name.as_bytes();
+    match &settings.password {
+        Some(password) => {
+            let user = settings.user.as_deref().unwrap_or("default").as_bytes();
+            let password = password.expose().as_bytes();
+            let words: [&[u8]; 7] = [b"HELLO", b"3", b"AUTH", user, password, b"SETNAME", name];
+            encode::words(output, &words);
+        }
+        None => encode::words(output, &[b"HELLO", b"3", b"SETNAME", name]),
+    }
+}
+
+/// Whether the error to `HELLO` means that the server speaks the old protocol only.
+pub fn is_old_protocol(error: &[u8]) -> bool {
+    error.starts_with(b"NOPROTO") || error.starts_with(b"ERR unknown command")
+}
+
+/// Appends what stands for `HELLO` in the old protocol; gives the number of commands.
+pub fn old_hello(output: &mut Vec<u8>, settings: &LinkSettings) -> usize {
+    let mut count = 1;
+    if let Some(password) = &settings.password {
+        let password = password.expose().as_bytes();
+        match &settings.user {
+            Some(user) => encode::words(output, &[b"AUTH", user.as_bytes(), password]),
+            None => encode::words(output, &[b"AUTH", password]),
+        }
+        count += 1;
+    }
+    encode::words(output, &[b"CLIENT", b"SETNAME", settings.name.as_bytes()]);
+    count
+}
+
+/// Which run of a server this is, by the `run_id` of its INFO: equal on every node, of no meaning
+/// otherwise.
+pub fn run_of(run_id: &[u8]) -> u64 {
+    Keyed::new(0).of(run_id)
+}
+
+/// The value of a field in the text of INFO.
+pub fn info_field<'a>(info: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    info.split(|byte| *byte == b'\n').find_map(|line| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        line.strip_prefix(name.as_bytes())?.strip_prefix(b":")
+    })
+}
+
+/// The run of a server, from the `server` section of its INFO.
+///
+/// # Errors
+/// [`Unfit`] where it is too old or does not say.
+pub fn run_of_info(info: &[u8]) -> Result<u64, Unfit> {
+    let version = info_field(info, "redis_version").ok_or(Unfit::Unnamed)?;
+    let major = version.split(|byte| *byte == b'.').next().unwrap_or_default();
+    let major = std::str::from_utf8(major).ok().and_then(|text| text.parse::<u32>().ok());
+    if major.ok_or(Unfit::Unnamed)? < VERSION_MIN {
+        return Err(Unfit::TooOld);
+    }
+    let run_id = info_field(info, "run_id").filter(|id| !id.is_empty()).ok_or(Unfit::Unnamed)?;
+    Ok(run_of(run_id))
+}
+
+/// Whether the server can evict keys, from the `memory` section of its INFO; where it does not
+/// say, it can.
+pub fn evicts(info: &[u8]) -> bool {
+    info_field(info, "maxmemory_policy").is_none_or(|policy| policy != b"noeviction")
+}
+
+/// Whether the server syncs each write before it answers, from `CONFIG GET appendfsync appendonly`;
+/// `None` where it does not say.
+pub fn syncs_always(reply: &Frame<'_>) -> Option<bool> {
+    let Frame::List(words) = reply else { return None };
+    let value = |name: &[u8]| {
+        let mut pairs = words.chunks_exact(2);
+        pairs.find_map(|pair| match pair {
+            [Frame::Text(key), Frame::Text(value)] if *key == name => Some(*value),
+            _ => None,
+        })
+    };
+    Some(value(b"appendfsync")? == b"always" && value(b"appendonly")? == b"yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_known_by_its_info() {
+        let info = |version: &str| {
+            format!("# Server\r\nredis_version:{version}\r\nrun_id:abc\r\nprocess_id:1\r\n")
+        };
+        assert_eq!(run_of_info(info("7.0.15").as_bytes()), Ok(run_of(b"abc")));
+        assert_eq!(run_of_info(info("10.1").as_bytes()), Ok(run_of(b"abc")));
+        assert_eq!(run_of_info(info("6.2.7").as_bytes()), Err(Unfit::TooOld));
+        assert_eq!(run_of_info(info("x").as_bytes()), Err(Unfit::Unnamed));
+        assert_eq!(run_of_info(b"redis_version:7.0.0\r\n"), Err(Unfit::Unnamed));
+        assert_ne!(run_of(b"abc"), run_of(b"abd"));
+        assert!(evicts(b"maxmemory_policy:allkeys-lru\r\n"));
+        assert!(evicts(b""), "a server that does not say may do anything");
+        assert!(!evicts(b"a:b\r\nmaxmemory_policy:noeviction\r\n"));
+    }
+
+    #[test]
+    fn each_write_is_synced_only_with_both_settings() {
+        let reply = |fsync: &'static str, only: &'static str| {
+            Frame::List(
+                [b"appendonly".as_slice(), only.as_bytes(), b"appendfsync", fsync.as_bytes()]
+                    .map(Frame::Text)
+                    .to_vec(),
+            )
+        };
+        assert_eq!(syncs_always(&reply("always", "yes")), Some(true));
+        assert_eq!(syncs_always(&reply("always", "no")), Some(false));
+        assert_eq!(syncs_always(&reply("everysec", "yes")), Some(false));
+        assert_eq!(syncs_always(&Frame::Error(b"NOPERM")), None);
+        assert_eq!(syncs_always(&Frame::List(vec![])), None);
+    }
+}

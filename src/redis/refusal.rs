@@ -1,0 +1,107 @@
+//! The errors of Redis by kind.
+
+/// Kinds of errors that Redis answers with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It loads its data (LOADING).
+    Loading,
+    /// Its primary is away (MASTERDOWN).
+    PrimaryDown,
+    /// A script runs for too long (BUSY).
+    Busy,
+    /// It is a replica (READONLY, NOREPLICAS).
+    ReadOnly,
+    /// Its memory is full (OOM).
+    OutOfMemory,
+    /// It can't write its data to disk (MISCONF).
+    Misconfigured,
+    /// The slot is elsewhere or nowhere (CLUSTERDOWN, MOVED, ASK, TRYAGAIN, CROSSSLOT).
+    Cluster,
+    /// It does not let us (NOAUTH, NOPERM, WRONGPASS).
+    Denied,
+    /// The key holds something else (WRONGTYPE).
+    WrongType,
+    /// It does not have the script (NOSCRIPT).
+    NoScript,
+    /// Anything else.
+    Other,
+}
+
+impl Refusal {
+    /// How many kinds there are.
+    pub const COUNT: usize = 11;
+    /// Every kind with its name in metrics, in the order of `index`.
+    pub const ALL: [(Refusal, &'static str); Refusal::COUNT] = [
+        (Refusal::Loading, "loading"),
+        (Refusal::PrimaryDown, "primary_down"),
+        (Refusal::Busy, "busy"),
+        (Refusal::ReadOnly, "read_only"),
+        (Refusal::OutOfMemory, "out_of_memory"),
+        (Refusal::Misconfigured, "misconfigured"),
+        (Refusal::Cluster, "cluster"),
+        (Refusal::Denied, "denied"),
+        (Refusal::WrongType, "wrong_type"),
+        (Refusal::NoScript, "no_script"),
+        (Refusal::Other, "other"),
+    ];
+
+    /// The kind of an error reply: its text without the leading `-`.
+    pub fn of(text: &[u8]) -> Refusal {
+        let end = text.iter().position(|byte| *byte == b' ').unwrap_or(text.len());
+        match &text[..end] {
+            b"LOADING" => Refusal::Loading,
+            b"MASTERDOWN" => Refusal::PrimaryDown,
+            b"BUSY" => Refusal::Busy,
+            b"READONLY" | b"NOREPLICAS" => Refusal::ReadOnly,
+            b"OOM" => Refusal::OutOfMemory,
+            b"MISCONF" => Refusal::Misconfigured,
+            b"CLUSTERDOWN" | b"MOVED" | b"ASK" | b"TRYAGAIN" | b"CROSSSLOT" => Refusal::Cluster,
+            b"NOAUTH" | b"NOPERM" | b"WRONGPASS" => Refusal::Denied,
+            b"WRONGTYPE" => Refusal::WrongType,
+            b"NOSCRIPT" => Refusal::NoScript,
+            _ => Refusal::Other,
+        }
+    }
+
+    /// Its place in tables of counters, below `COUNT`.
+    pub fn index(self) -> usize {
+        Refusal::ALL.iter().position(|(kind, _)| *kind == self).expect("every kind is listed")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_told_by_the_first_word() {
+        for (text, kind) in [
+            ("LOADING Redis is loading the dataset in memory", Refusal::Loading),
+            ("MASTERDOWN Link with MASTER is down", Refusal::PrimaryDown),
+            ("BUSY Redis is busy running a script.", Refusal::Busy),
+            ("READONLY You can't write against a read only replica.", Refusal::ReadOnly),
+            ("NOREPLICAS Not enough good replicas to write.", Refusal::ReadOnly),
+            ("OOM command not allowed", Refusal::OutOfMemory),
+            ("MISCONF Redis is configured to save RDB snapshots", Refusal::Misconfigured),
+            ("CLUSTERDOWN The cluster is down", Refusal::Cluster),
+            ("MOVED 1 127.0.0.1:7000", Refusal::Cluster),
+            ("NOAUTH Authentication required.", Refusal::Denied),
+            ("NOPERM this user has no permissions", Refusal::Denied),
+            ("WRONGPASS invalid username-password pair", Refusal::Denied),
+            ("WRONGTYPE Operation against a key", Refusal::WrongType),
+            ("NOSCRIPT No matching script.", Refusal::NoScript),
+            ("ERR unknown command", Refusal::Other),
+            ("", Refusal::Other),
+            ("OOMPH", Refusal::Other),
+        ] {
+            assert_eq!(Refusal::of(text.as_bytes()), kind, "{text}");
+        }
+    }
+
+    #[test]
+    fn each_kind_has_its_place() {
+        for (place, (kind, _)) in Refusal::ALL.iter().enumerate() {
+            assert_eq!(kind.index(), place);
+        }
+    }
+}

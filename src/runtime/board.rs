@@ -1,0 +1,302 @@
+//! The board between the shards and the keeper of Redis: which run of Redis the shards may trust,
+//! what each of them has compared with it, and which partitions have lost writes. Atomics, since
+//! every shard writes and nobody waits.
+//!
+//! ```text
+//!  shards ── lost partitions, compared runs, journal marks ──► keeper (woken) and SQL writer
+//!  shards ◄── the cleared run (all are woken) ─────────────── keeper
+//! ```
+//!
+//! Must not know why a run is cleared or how a partition is rebuilt. A shard reports the partitions
+//! that it found lost before the run that it found them on, so whoever sees the run sees those too.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crossbeam::utils::CachePadded;
+
+use super::wake::Sleeper;
+use crate::base::ids::{Partition, Sequence, ShardId};
+use crate::base::limits::PARTITIONS;
+use crate::redis::link::Unfit;
+
+/// Partitions of one word of the bitmap.
+const WORD_BITS: u16 = 64;
+/// Words of the bitmap.
+const WORDS: usize = (PARTITIONS / WORD_BITS) as usize;
+
+/// No run: Redis counts runs by a hash that is never this.
+pub const NO_RUN: u64 = 0;
+
+/// What a shard has found behind its link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Found {
+    /// No server yet.
+    #[default]
+    Nothing,
+    /// A server, at the latest connection.
+    Server {
+        /// Its run.
+        run: u64,
+        /// Whether its `maxmemory-policy` can evict keys.
+        evicts: bool,
+        /// Whether it syncs each write before it answers; `None` where it does not say.
+        syncs_always: Option<bool>,
+    },
+    /// A server that can't be used as it is set up.
+    Unfit(Unfit),
+}
+
+/// What one shard reports.
+#[derive(Debug, Default)]
+struct Cell {
+    /// Changes with each connection only.
+    found: Mutex<Found>,
+    compared_run: AtomicU64,
+    acked: AtomicU64,
+    /// 0 for none: the first record has the number 1.
+    unmerged: AtomicU64,
+}
+
+/// The board of a node.
+#[derive(Debug)]
+pub struct Board {
+    cleared_run: AtomicU64,
+    lost: [AtomicU64; WORDS],
+    cells: Vec<CachePadded<Cell>>,
+    shards: Vec<Arc<Sleeper>>,
+    keeper: Sleeper,
+}
+
+impl Board {
+    /// A board for the shards that these wake: nothing is cleared, nothing is lost.
+    ///
+    /// # Errors
+    /// Where no descriptor can be had.
+    pub fn new(shards: Vec<Arc<Sleeper>>) -> rustix::io::Result<Board> {
+        Ok(Board {
+            cleared_run: AtomicU64::new(NO_RUN),
+            lost: std::array::from_fn(|_| AtomicU64::new(0)),
+            cells: shards.iter().map(|_| CachePadded::default()).collect(),
+            shards,
+            keeper: Sleeper::new()?,
+        })
+    }
+
+    /// The run of Redis that shards may trust; [`NO_RUN`] for none. Allocates nothing.
+    pub fn cleared_run(&self) -> u64 {
+        self.cleared_run.load(Ordering::Acquire)
+    }
+
+    /// Lets all shards trust a run, or none, and wakes them where that is news.
+    pub fn clear_run(&self, run: u64) {
+        if self.cleared_run.swap(run, Ordering::AcqRel) != run {
+            self.wake_shards();
+        }
+    }
+
+    /// A shard has found a server behind its link, or that it can't be used.
+    pub fn report_found(&self, shard: ShardId, found: Found) {
+        *self.found_mut(shard) = found;
+        self.keeper.wake();
+    }
+
+    /// What a shard has found behind its link.
+    pub fn found(&self, shard: ShardId) -> Found {
+        *self.found_mut(shard)
+    }
+
+    fn found_mut(&self, shard: ShardId) -> MutexGuard<'_, Found> {
+        // A poisoned lock holds a whole value: it is replaced in one step.
+        self.cells[shard.index()].found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why Redis can't be used as it is set up, where any shard has found so.
+    pub fn unfit(&self) -> Option<Unfit> {
+        let shards = (0..self.cells.len()).filter_map(|shard| u16::try_from(shard).ok());
+        shards.map(ShardId).find_map(|shard| match self.found(shard) {
+            Found::Unfit(unfit) => Some(unfit),
+            _ => None,
+        })
+    }
+
+    /// A shard has found that a partition has lost writes. Whether that is news.
+    pub fn report_lost(&self, partition: Partition) -> bool {
+        let (word, bit) = place(partition);
+        let is_news = self.lost[word].fetch_or(bit, Ordering::AcqRel) & bit == 0;
+        if is_news {
+            self.keeper.wake();
+        }
+        is_news
+    }
+
+    /// The keeper has the partition in order again. It says so before the shards can read it, so
+    /// that what they report later is not wiped out.
+    pub fn settle(&self, partition: Partition) {
+        let (word, bit) = place(partition);
+        self.lost[word].fetch_and(!bit, Ordering::AcqRel);
+    }
+
+    /// Partitions reported lost and not settled, ascending.
+    pub fn lost(&self) -> impl Iterator<Item = Partition> + '_ {
+        (0..PARTITIONS).map(Partition).filter(|partition| {
+            let (word, bit) = place(*partition);
+            self.lost[word].load(Ordering::Acquire) & bit != 0
+        })
+    }
+
+    /// How many partitions are reported lost and not settled.
+    pub fn lost_count(&self) -> u32 {
+        self.lost.iter().map(|word| word.load(Ordering::Acquire).count_ones()).sum()
+    }
+
+    /// A shard has compared what it knows with a run of Redis, and has reported what is lost.
+    pub fn report_compared(&self, shard: ShardId, run: u64) {
+        self.cells[shard.index()].compared_run.store(run, Ordering::Release);
+        self.keeper.wake();
+    }
+
+    /// The run that a shard has compared last.
+    pub fn compared_run(&self, shard: ShardId) -> u64 {
+        self.cells[shard.index()].compared_run.load(Ordering::Acquire)
+    }
+
+    /// The run that every shard has compared; `None` where they have not seen the same one.
+    pub fn run_compared_by_all(&self) -> Option<u64> {
+        let mut runs = self.cells.iter().map(|cell| cell.compared_run.load(Ordering::Acquire));
+        let first = runs.next().filter(|run| *run != NO_RUN)?;
+        runs.all(|run| run == first).then_some(first)
+    }
+
+    /// Whether every shard may decide by Redis on every partition.
+    pub fn is_open(&self) -> bool {
+        let cleared = self.cleared_run();
+        self.run_compared_by_all() == Some(cleared) && self.lost_count() == 0
+    }
+
+    /// A shard has had acknowledgements up to `acked`; `unmerged` is its first record that is not
+    /// merged into Redis yet.
+    pub fn report_journal(&self, shard: ShardId, acked: Sequence, unmerged: Option<Sequence>) {
+        let cell = &self.cells[shard.index()];
+        // In this order: who sees `acked` sees the unmerged record below it.
+        cell.unmerged.store(unmerged.map_or(0, |sequence| sequence.0), Ordering::Release);
+        cell.acked.store(acked.0, Ordering::Release);
+    }
+
+    /// What a shard has reported of its journal: acknowledged, and first unmerged.
+    pub fn journal_of(&self, shard: ShardId) -> (Sequence, Option<Sequence>) {
+        let cell = &self.cells[shard.index()];
+        let acked = Sequence(cell.acked.load(Ordering::Acquire));
+        let unmerged = cell.unmerged.load(Ordering::Acquire);
+        (acked, (unmerged != 0).then_some(Sequence(unmerged)))
+    }
+
+    /// The first record of any shard that is not merged into Redis yet.
+    pub fn first_unmerged(&self) -> Option<Sequence> {
+        let cells = self.cells.iter().map(|cell| cell.unmerged.load(Ordering::Acquire));
+        cells.filter(|unmerged| *unmerged != 0).min().map(Sequence)
+    }
+
+    /// Wakes the keeper where it sleeps.
+    pub fn keeper(&self) -> &Sleeper {
+        &self.keeper
+    }
+
+    fn wake_shards(&self) {
+        for sleeper in &self.shards {
+            sleeper.wake();
+        }
+    }
+}
+
+fn place(partition: Partition) -> (usize, u64) {
+    assert!(partition.0 < PARTITIONS, "partitions are remainders");
+    (usize::from(partition.0 / WORD_BITS), 1 << (partition.0 % WORD_BITS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn board(shards: u16) -> Board {
+        Board::new((0..shards).map(|_| Arc::new(Sleeper::new().unwrap())).collect()).unwrap()
+    }
+
+    #[test]
+    fn each_partition_is_lost_and_settled_alone() {
+        let board = board(1);
+        for partition in (0..PARTITIONS).map(Partition) {
+            assert!(board.report_lost(partition) && !board.report_lost(partition));
+            assert_eq!(board.lost().collect::<Vec<_>>(), [partition]);
+            assert_eq!(board.lost_count(), 1);
+            board.settle(partition);
+        }
+        board.report_lost(Partition(PARTITIONS - 1));
+        board.report_lost(Partition(0));
+        board.settle(Partition(1));
+        assert_eq!(board.lost().count(), 2);
+    }
+
+    #[test]
+    fn a_run_is_open_once_all_have_compared_it_and_it_is_cleared() {
+        let board = board(2);
+        assert!(!board.is_open(), "no run is none to trust");
+        board.report_compared(ShardId(0), 7);
+        assert_eq!(board.run_compared_by_all(), None);
+        board.report_compared(ShardId(1), 8);
+        assert_eq!(board.run_compared_by_all(), None);
+        board.report_compared(ShardId(0), 8);
+        assert_eq!(board.run_compared_by_all(), Some(8));
+        assert!(!board.is_open());
+        board.clear_run(8);
+        assert!(board.is_open());
+        board.report_lost(Partition(3));
+        assert!(!board.is_open());
+        board.settle(Partition(3));
+        board.report_compared(ShardId(0), 9);
+        assert!(!board.is_open());
+    }
+
+    #[test]
+    fn news_wake_who_sleeps_and_what_is_known_does_not() {
+        let board = board(1);
+        let shard = Arc::clone(&board.shards[0]);
+        let wakes = |sleeper: &Sleeper, act: &dyn Fn()| {
+            sleeper.announce_sleep();
+            act();
+            // A sleeper that was woken is not woken again.
+            let was_woken = !sleeper.wake();
+            sleeper.announce_awake();
+            was_woken
+        };
+        assert!(wakes(&shard, &|| board.clear_run(5)));
+        assert!(!wakes(&shard, &|| board.clear_run(5)));
+        assert!(wakes(&board.keeper, &|| assert!(board.report_lost(Partition(9)))));
+        assert!(!wakes(&board.keeper, &|| assert!(!board.report_lost(Partition(9)))));
+        assert!(wakes(&board.keeper, &|| board.report_compared(ShardId(0), 5)));
+    }
+
+    #[test]
+    fn what_one_shard_finds_unfit_the_node_is() {
+        let board = board(2);
+        let server = Found::Server { run: 4, evicts: true, syncs_always: None };
+        board.report_found(ShardId(0), server);
+        assert_eq!((board.found(ShardId(0)), board.unfit()), (server, None));
+        board.report_found(ShardId(1), Found::Unfit(Unfit::TooOld));
+        assert_eq!(board.unfit(), Some(Unfit::TooOld));
+        board.report_found(ShardId(1), server);
+        assert_eq!(board.unfit(), None);
+    }
+
+    #[test]
+    fn the_first_unmerged_record_of_all_shards_is_known() {
+        let board = board(3);
+        assert_eq!(board.first_unmerged(), None);
+        board.report_journal(ShardId(1), Sequence(40), Some(Sequence(12)));
+        board.report_journal(ShardId(2), Sequence(41), Some(Sequence(11)));
+        assert_eq!(board.first_unmerged(), Some(Sequence(11)));
+        assert_eq!(board.journal_of(ShardId(2)), (Sequence(41), Some(Sequence(11))));
+        board.report_journal(ShardId(2), Sequence(50), None);
+        assert_eq!(board.first_unmerged(), Some(Sequence(12)));
+    }
+}

@@ -1,0 +1,119 @@
+//! The shared store: a database of a MySQL server, MySQL 5.7 or newer, MariaDB 10.6 or newer, or
+//! what speaks their protocol. Owns its connections, their settings and timeouts. Must not know the
+//! journal's files, shards or threads.
+//!
+//! `session` one connection · `failure` what its errors mean · `address` the url · `text`
+//! statements as text · `apply` records → transactions · `rows`, `erase` their statements ·
+//! `streams` claims and positions · `shared` what nodes agree on · `popups` the catalog · `reader`
+//! the connection that reads · `schema` making and upgrading · `settings` what a server should be
+//! told.
+//!
+//! Everything is a blocking call: the runtime that drives the client is inside and has one thread,
+//! the caller's. Every wait has a bound, `[mysql] connect_timeout` or `query_timeout`; a connection
+//! that does not keep it is dropped.
+//!
+//! Privileges: SELECT, INSERT, UPDATE and DELETE on the database; for `nudged migrate` CREATE and
+//! ALTER too. A user may always end its own connections, so PROCESS and SUPER are not needed.
+
+mod address;
+mod apply;
+mod erase;
+pub(super) mod failure;
+mod popups;
+mod reader;
+mod rows;
+mod schema;
+mod session;
+mod settings;
+mod shared;
+mod streams;
+mod text;
+
+use std::cell::RefCell;
+
+pub use failure::{FailureKind, ServerFailure};
+pub use reader::MysqlReader;
+pub use schema::migrate;
+pub use shared::{LiveNode, StoredKey};
+
+use session::Session;
+
+use super::dead_letter::DeadLetters;
+use super::error::StoreError;
+use super::stored::StreamId;
+use crate::config::Config;
+
+/// The connection that writes.
+#[derive(Debug)]
+pub struct Mysql {
+    // A question may have to connect anew, which changes the session and not the store.
+    session: RefCell<Session>,
+    dead_letters: DeadLetters,
+    claims: Vec<Claim>,
+    /// Records that a transaction applies by configuration, and now: less after a failure.
+    records_max: usize,
+    records_now: usize,
+}
+
+/// A stream that this process applies, and the epoch that fences others.
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    stream: StreamId,
+    epoch: i64,
+}
+
+impl Mysql {
+    /// A store that connects when it is first asked something.
+    ///
+    /// # Errors
+    /// Where the url can't be read, or the system refuses a runtime.
+    ///
+    /// # Panics
+    /// Without `[mysql] url`.
+    pub(super) fn new(config: &Config) -> Result<Mysql, StoreError> {
+        let settings = &config.mysql;
+        let url = settings.url.as_ref().expect("the caller has looked for it");
+        let records_max = usize::try_from(settings.batch).unwrap_or(usize::MAX).max(1);
+        Ok(Mysql {
+            session: RefCell::new(Session::new(url, settings)?),
+            dead_letters: DeadLetters::new(&config.data),
+            claims: Vec::new(),
+            records_max,
+            records_now: records_max,
+        })
+    }
+
+    /// See [`super::Store::records_max`].
+    pub(super) fn records_max(&self) -> usize {
+        self.records_max
+    }
+
+    /// See [`super::Store::check`].
+    pub(super) fn check(&mut self) -> Result<Vec<String>, StoreError> {
+        let session = self.session.get_mut();
+        schema::check(session)?;
+        settings::warnings(session)
+    }
+
+    /// Statements that were sent, for measurements.
+    pub fn statements(&self) -> u64 {
+        self.session.borrow().statements()
+    }
+
+    /// The number of this store's connection on the server, for tests that end it.
+    ///
+    /// # Errors
+    /// Where the server can't be reached.
+    pub fn connection_id(&mut self) -> Result<u64, StoreError> {
+        self.session.get_mut().connection_id()
+    }
+
+    /// The claim of a stream.
+    ///
+    /// # Panics
+    /// Where this process has not claimed it.
+    fn claim(&self, stream: StreamId) -> Claim {
+        let claim = self.claims.iter().find(|claim| claim.stream == stream);
+        *claim.expect("a stream is claimed before it is applied")
+    }
+}

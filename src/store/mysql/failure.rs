@@ -1,0 +1,245 @@
+//! What an error of a MySQL server means for the writer. Knows error codes of MySQL, MariaDB and
+//! TiDB; must not know statements. Never shows a server's message, which may quote a row.
+
+use std::fmt;
+
+use mysql_async::{DriverError, Error};
+
+/// What to do about a failure depends on its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// No connection, or it was lost, killed or given up after a timeout. Around a commit its
+    /// outcome is unknown.
+    Unreachable,
+    /// The transaction was rolled back for another one's sake (1213): again, smaller.
+    Deadlock,
+    /// A lock was not given in time (1205): only the statement was undone.
+    LockWait,
+    /// The statement is larger than the server takes (1153).
+    PacketTooLarge,
+    /// The server takes no writes (1290, 1792, 1836): a replica, or one that fails over.
+    ReadOnly,
+    /// No room on the server's disk (1021, 1114, 28).
+    DiskFull,
+    /// The server has no connection or memory to give (1040, 1041, 1203, 1226).
+    Crowded,
+    /// A table or column is missing (1146, 1054, 1049): `nudged migrate`.
+    Schema,
+    /// A unique key has the row already (1062).
+    Duplicate,
+    /// The server refuses a value (1264, 1366, 1406, 3140 and their like).
+    BadData,
+    /// User, password or privileges are wrong (1045 and its like).
+    Denied,
+    /// Anything else.
+    Other,
+}
+
+impl FailureKind {
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [FailureKind; 12] = [
+        FailureKind::Unreachable,
+        FailureKind::Deadlock,
+        FailureKind::LockWait,
+        FailureKind::PacketTooLarge,
+        FailureKind::ReadOnly,
+        FailureKind::DiskFull,
+        FailureKind::Crowded,
+        FailureKind::Schema,
+        FailureKind::Duplicate,
+        FailureKind::BadData,
+        FailureKind::Denied,
+        FailureKind::Other,
+    ];
+
+    /// The kind's name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            FailureKind::Unreachable => "unreachable",
+            FailureKind::Deadlock => "deadlock",
+            FailureKind::LockWait => "lock_wait",
+            FailureKind::PacketTooLarge => "packet_too_large",
+            FailureKind::ReadOnly => "read_only",
+            FailureKind::DiskFull => "disk_full",
+            FailureKind::Crowded => "crowded",
+            FailureKind::Schema => "schema",
+            FailureKind::Duplicate => "duplicate",
+            FailureKind::BadData => "bad_data",
+            FailureKind::Denied => "denied",
+            FailureKind::Other => "other",
+        }
+    }
+
+    /// A phrase for the log, with what mends it where something does.
+    fn phrase(self) -> &'static str {
+        match self {
+            FailureKind::Unreachable => "no connection",
+            FailureKind::Deadlock => "deadlock",
+            FailureKind::LockWait => "a lock was not given in time",
+            FailureKind::PacketTooLarge => "statement larger than max_allowed_packet",
+            FailureKind::ReadOnly => "the server takes no writes",
+            FailureKind::DiskFull => "the server's disk is full",
+            FailureKind::Crowded => "the server has no room for a connection",
+            FailureKind::Schema => "a table or column is missing: run `nudged migrate`",
+            FailureKind::Duplicate => "a unique key has the row already",
+            FailureKind::BadData => "the server refuses a value",
+            FailureKind::Denied => "user, password or privileges are wrong",
+            FailureKind::Other => "failed",
+        }
+    }
+
+    /// Whether the connection is of no use any more.
+    pub(super) fn ends_connection(self) -> bool {
+        matches!(
+            self,
+            FailureKind::Unreachable
+                | FailureKind::PacketTooLarge
+                | FailureKind::ReadOnly
+                | FailureKind::Crowded
+        )
+    }
+
+    /// The kind of a server's error code.
+    pub(super) fn of_code(code: u16) -> FailureKind {
+        match code {
+            // 1020 is MariaDB's conflict of snapshots, the last three are TiDB's of writes.
+            1020 | 1213 | 8002 | 8022 | 9007 => FailureKind::Deadlock,
+            1205 | 3572 => FailureKind::LockWait,
+            1153 => FailureKind::PacketTooLarge,
+            1290 | 1792 | 1836 => FailureKind::ReadOnly,
+            28 | 1021 | 1030 | 1114 => FailureKind::DiskFull,
+            1040 | 1041 | 1203 | 1226 => FailureKind::Crowded,
+            1049 | 1054 | 1146 => FailureKind::Schema,
+            1062 | 1586 => FailureKind::Duplicate,
+            1048 | 1264 | 1265 | 1292 | 1300 | 1364 | 1366 | 1406 | 3140 | 3819 | 4025 => {
+                FailureKind::BadData
+            }
+            1044 | 1045 | 1142 | 1143 | 1227 | 1698 => FailureKind::Denied,
+            1053 | 1079 | 1152 | 1158..=1161 | 1184 | 1317 | 1927 | 2006 | 2013 | 3024 | 3169 => {
+                FailureKind::Unreachable
+            }
+            _ => FailureKind::Other,
+        }
+    }
+}
+
+/// A failure of a server or of the way to it.
+#[derive(Debug)]
+pub struct ServerFailure {
+    kind: FailureKind,
+    cause: Cause,
+}
+
+#[derive(Debug)]
+enum Cause {
+    Library(Box<Error>),
+    Timeout,
+    Unreadable,
+}
+
+impl ServerFailure {
+    /// A statement or a connect took too long.
+    pub(super) fn timeout() -> ServerFailure {
+        ServerFailure { kind: FailureKind::Unreachable, cause: Cause::Timeout }
+    }
+
+    /// A row is not of the shape that the schema has.
+    pub(super) fn unreadable() -> ServerFailure {
+        ServerFailure { kind: FailureKind::Other, cause: Cause::Unreadable }
+    }
+
+    /// What to do about it.
+    pub fn kind(&self) -> FailureKind {
+        self.kind
+    }
+
+    /// Whether the server gave this error code.
+    pub(in crate::store) fn is_code(&self, code: u16) -> bool {
+        let Cause::Library(error) = &self.cause else { return false };
+        matches!(&**error, Error::Server(server) if server.code == code)
+    }
+
+    /// Whether it was given up after a timeout.
+    pub(in crate::store) fn is_timeout(&self) -> bool {
+        matches!(self.cause, Cause::Timeout)
+    }
+
+    /// The server's words, which may quote a row: for the dead-letter file, not for the log.
+    /// Allocates.
+    pub(in crate::store) fn message(&self) -> String {
+        match &self.cause {
+            Cause::Library(error) => error.to_string(),
+            Cause::Timeout | Cause::Unreadable => self.to_string(),
+        }
+    }
+}
+
+impl From<Error> for ServerFailure {
+    fn from(error: Error) -> ServerFailure {
+        let kind = match &error {
+            Error::Server(server) => FailureKind::of_code(server.code),
+            Error::Driver(DriverError::PacketTooLarge) => FailureKind::PacketTooLarge,
+            // Whatever else the library says, the two ends no longer agree on what comes next.
+            Error::Io(_) | Error::Driver(_) => FailureKind::Unreachable,
+            Error::Url(_) | Error::Other(_) => FailureKind::Other,
+        };
+        ServerFailure { kind, cause: Cause::Library(Box::new(error)) }
+    }
+}
+
+impl fmt::Display for ServerFailure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.kind.phrase())?;
+        match &self.cause {
+            Cause::Library(error) => match &**error {
+                Error::Server(server) => write!(formatter, " (error {})", server.code),
+                Error::Io(error) => write!(formatter, " ({error})"),
+                Error::Driver(DriverError::PacketTooLarge) => Ok(()),
+                Error::Driver(error) => write!(formatter, " ({error})"),
+                Error::Url(_) | Error::Other(_) => Ok(()),
+            },
+            Cause::Timeout => formatter.write_str(" (no answer in time)"),
+            Cause::Unreadable => formatter.write_str(" (a row is not of this schema)"),
+        }
+    }
+}
+
+impl std::error::Error for ServerFailure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_the_table_are_told_apart() {
+        let table = [
+            (FailureKind::Deadlock, &[1213][..]),
+            (FailureKind::LockWait, &[1205]),
+            (FailureKind::Unreachable, &[2006, 2013, 1317, 1927]),
+            (FailureKind::PacketTooLarge, &[1153]),
+            (FailureKind::ReadOnly, &[1290, 1792, 1836]),
+            (FailureKind::DiskFull, &[1021, 1114, 28]),
+            (FailureKind::Crowded, &[1040, 1041]),
+            (FailureKind::Schema, &[1146, 1054]),
+            (FailureKind::Duplicate, &[1062]),
+            (FailureKind::BadData, &[1264, 1366, 1406, 3140]),
+            (FailureKind::Other, &[1064]),
+        ];
+        for (kind, codes) in table {
+            for code in codes {
+                assert_eq!(FailureKind::of_code(*code), kind, "{code}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_that_a_server_quotes_is_not_shown() {
+        let failure = ServerFailure::from(Error::Server(mysql_async::ServerError {
+            code: 1062,
+            message: "Duplicate entry 'alice' for key".to_owned(),
+            state: "23000".to_owned(),
+        }));
+        assert_eq!(failure.to_string(), "a unique key has the row already (error 1062)");
+        assert!(failure.message().contains("alice"));
+    }
+}

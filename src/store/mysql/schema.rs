@@ -1,0 +1,130 @@
+//! Making and upgrading the schema, which only `nudged migrate` does, and looking whether it is
+//! there. Numbered files, each applied once, in order. Must not know what the tables are for.
+//!
+//! MySQL commits with each CREATE, so a file can't be one transaction: every statement of it may
+//! run twice, and the version is written behind the last. A named lock keeps two at once apart;
+//! without one (a proxy that has none) they only do the same work twice.
+
+use super::failure::FailureKind;
+use super::session::Session;
+use crate::base::time::WallMs;
+use crate::config::Config;
+use crate::store::error::StoreError;
+
+/// The files in order; the one at index `i` makes schema `i + 1`.
+const FILES: [&str; 1] = [include_str!("../schema/mysql/0001_init.sql")];
+/// A migration waits this long for another one, in seconds.
+const LOCK_WAIT_S: u32 = 60;
+
+/// Creates or upgrades the schema of `[mysql] url`; gives the versions before and after. `now` goes
+/// into the table of versions.
+///
+/// # Errors
+/// Where the server fails, or its schema is newer than this binary.
+///
+/// # Panics
+/// Without `[mysql] url`.
+pub fn migrate(config: &Config, now: WallMs) -> Result<(i64, i64), StoreError> {
+    let url = config.mysql.url.as_ref().expect("the caller has looked for it");
+    let mut session = Session::new(url, &config.mysql)?;
+    let lock = "CONCAT('nudged.migrate.', MD5(DATABASE()))";
+    // A wait for the lock must end before the statement's timeout does.
+    let wait_s = u64::from(LOCK_WAIT_S).min(config.mysql.query_timeout.0 / 2_000);
+    let _is_locked = session
+        .query_one::<(Option<i64>,)>("lock", &format!("SELECT GET_LOCK({lock}, {wait_s})"))?;
+    let before = version(&mut session)?;
+    let known = newest();
+    if before > known {
+        return Err(newer(&session, before));
+    }
+    for (number, file) in (1_i64..).zip(FILES).filter(|(number, _)| *number > before) {
+        for statement in statements(file) {
+            session.execute("upgrade the schema", &statement)?;
+        }
+        let insert = format!(
+            "INSERT INTO schema_version (version, applied_at) VALUES ({number}, {}) \
+             ON DUPLICATE KEY UPDATE version = version",
+            now.0
+        );
+        session.execute("upgrade the schema", &insert)?;
+    }
+    Ok((before, known))
+}
+
+/// Looks whether the schema is the one of this binary.
+///
+/// # Errors
+/// [`StoreError::SchemaOlder`], which names the command, [`StoreError::SchemaNewer`], or where the
+/// server fails.
+pub(super) fn check(session: &mut Session) -> Result<(), StoreError> {
+    let (found, known) = (version(session)?, newest());
+    match found.cmp(&known) {
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => Err(newer(session, found)),
+        std::cmp::Ordering::Less => {
+            Err(StoreError::SchemaOlder { server: session.server().clone(), found, known })
+        }
+    }
+}
+
+fn newest() -> i64 {
+    i64::try_from(FILES.len()).expect("a handful of files")
+}
+
+fn newer(session: &Session, found: i64) -> StoreError {
+    StoreError::SchemaNewer { database: session.server().to_string(), found, known: newest() }
+}
+
+/// The schema of the database; 0 where there is none.
+fn version(session: &mut Session) -> Result<i64, StoreError> {
+    let query = "SELECT max(version) FROM schema_version";
+    match session.query_one::<(Option<i64>,)>("read the schema", query) {
+        Ok(found) => Ok(found.and_then(|(version,)| version).unwrap_or(0)),
+        Err(error) if error.kind() == FailureKind::Schema && !error.is_code(1049) => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
+/// The statements of a file, without its comments. No statement has a semicolon inside.
+fn statements(file: &str) -> Vec<String> {
+    let code: Vec<_> = file.lines().filter(|line| !line.starts_with("--")).collect();
+    let code = code.join("\n");
+    let parts = code.split(';').map(str::trim).filter(|part| !part.is_empty());
+    parts.map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_statement_of_every_file_may_run_twice() {
+        for statement in FILES.iter().flat_map(|file| statements(file)) {
+            let may = statement.starts_with("CREATE TABLE IF NOT EXISTS ")
+                || (statement.starts_with("INSERT ") && statement.contains(" ON DUPLICATE KEY "));
+            assert!(may, "{statement}");
+        }
+    }
+
+    #[test]
+    fn both_databases_have_the_same_tables_and_columns() {
+        let of = |file: &str| -> Vec<String> {
+            let code = file.replace(" IF NOT EXISTS", "").replace('`', "");
+            let words = code.lines().filter(|line| !line.starts_with("--"));
+            let words = words.filter_map(|line| {
+                let (first, second) = (line.split_whitespace().next()?, line.starts_with("    "));
+                let is_column = second && first.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+                let table = line.strip_prefix("CREATE TABLE ");
+                table
+                    .map(|name| name.trim_end_matches(" (").to_owned())
+                    .or_else(|| is_column.then(|| first.to_owned()))
+            });
+            words.collect()
+        };
+        let sqlite = of(include_str!("../schema/0001_init.sql"));
+        let mysql = of(FILES[0]);
+        for name in sqlite {
+            assert!(mysql.contains(&name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! One connection to a MySQL server, made when it is needed and made again when it is lost. Owns
+//! the runtime that drives it, its settings and its timeouts. Must not know tables.
+//!
+//! ```text
+//! none -> connecting -> connected -> statement -> connected
+//!   ^         |                          |
+//!   +---------+-- failure or timeout ----+   the connection is dropped; where a transaction was
+//!                                            open, the next connection kills it first
+//! ```
+//!
+//! A statement whose connection was lost is sent again once where that is harmless: outside a
+//! transaction, on a connection that had been idle. Everything else is the caller's to repeat.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{Conn, Opts, Row};
+use tokio::runtime::Runtime;
+
+use super::address;
+use super::failure::{FailureKind, ServerFailure};
+use crate::base::limits::{
+    MYSQL_LOCK_WAIT_S, MYSQL_STATEMENT_BYTES_MAX, MYSQL_STATEMENT_BYTES_MIN, MYSQL_TRANSACTIONS_MAX,
+};
+use crate::config::{Mysql as Settings, Secret};
+use crate::store::error::StoreError;
+
+/// What each connection is told first: texts are UTF-8, nothing is cut to fit, times are UTC.
+const SETUP: [&str; 3] = [
+    "SET NAMES utf8mb4",
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', SESSION time_zone = '+00:00'",
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+];
+
+/// A server as one thread sees it.
+pub(super) struct Session {
+    // Before the runtime, which has to outlive it.
+    connection: Option<Connected>,
+    runtime: Runtime,
+    hosts: Vec<Opts>,
+    host: usize,
+    connect_timeout: Duration,
+    query_timeout: Duration,
+    server: Arc<str>,
+    is_in_transaction: bool,
+    /// A connection that may still hold a transaction open on the server.
+    left_behind: Option<Identity>,
+    statements: u64,
+}
+
+struct Connected {
+    conn: Conn,
+    identity: Identity,
+    statement_bytes_max: usize,
+}
+
+/// Names a connection on a server; numbers begin anew when the server does.
+#[derive(Clone, PartialEq)]
+struct Identity {
+    id: u64,
+    hostname: String,
+    port: u64,
+    since: Instant,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Options hold the password.
+        formatter.debug_struct("Session").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// A session with the server of a url; does not connect.
+    ///
+    /// # Errors
+    /// Where the url can't be read.
+    pub(super) fn new(url: &Secret, settings: &Settings) -> Result<Session, StoreError> {
+        let (hosts, server) = address::hosts(url.expose())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|source| StoreError::Runtime { source })?;
+        Ok(Session {
+            connection: None,
+            runtime,
+            hosts,
+            host: 0,
+            connect_timeout: Duration::from_millis(settings.connect_timeout.0),
+            query_timeout: Duration::from_millis(settings.query_timeout.0),
+            server,
+            is_in_transaction: false,
+            left_behind: None,
+            statements: 0,
+        })
+    }
+
+    /// The server and its database, without user and password.
+    pub(super) fn server(&self) -> &Arc<str> {
+        &self.server
+    }
+
+    /// Statements that were sent.
+    pub(super) fn statements(&self) -> u64 {
+        self.statements
+    }
+
+    /// The number of the connection on its server; connects where there is none.
+    ///
+    /// # Errors
+    /// Where no host takes a connection.
+    pub(super) fn connection_id(&mut self) -> Result<u64, StoreError> {
+        Ok(self.connected("connect")?.identity.id)
+    }
+
+    /// Bytes that one statement may have on this connection; half of what the server takes.
+    ///
+    /// # Errors
+    /// Where no host takes a connection.
+    pub(super) fn statement_bytes_max(&mut self) -> Result<usize, StoreError> {
+        Ok(self.connected("connect")?.statement_bytes_max)
+    }
+
+    /// Runs a statement that gives rows. Allocates them.
+    ///
+    /// # Errors
+    /// Where the server fails, or a row is not of this shape.
+    pub(super) fn query<T>(&mut self, action: &'static str, sql: &str) -> Result<Vec<T>, StoreError>
+    where
+        T: FromRow,
+    {
+        let rows: Vec<Row> = self.run(action, sql)?.0;
+        let typed: Result<Vec<T>, _> = rows.into_iter().map(T::from_row_opt).collect();
+        typed.map_err(|_| self.error(action, ServerFailure::unreadable()))
+    }
+
+    /// Runs a statement that gives one row, or none.
+    ///
+    /// # Errors
+    /// Where the server fails, or the row is not of this shape.
+    pub(super) fn query_one<T>(
+        &mut self,
+        action: &'static str,
+        sql: &str,
+    ) -> Result<Option<T>, StoreError>
+    where
+        T: FromRow,
+    {
+        Ok(self.query(action, sql)?.into_iter().next())
+    }
+
+    /// Runs a statement that changes rows; gives the number of those that it changed.
+    ///
+    /// # Errors
+    /// Where the server fails.
+    pub(super) fn execute(&mut self, action: &'static str, sql: &str) -> Result<u64, StoreError> {
+        Ok(self.run(action, sql)?.1)
+    }
+
+    /// Begins a transaction.
+    ///
+    /// # Errors
+    /// Where the server fails.
+    pub(super) fn begin(&mut self) -> Result<(), StoreError> {
+        assert!(!self.is_in_transaction, "transactions do not nest");
+        self.execute("begin a transaction", "START TRANSACTION")?;
+        self.is_in_transaction = true;
+        Ok(())
+    }
+
+    /// Commits. After an error of the kind `Unreachable` the outcome is unknown.
+    ///
+    /// # Errors
+    /// Where the server fails.
+    pub(super) fn commit(&mut self) -> Result<(), StoreError> {
+        let result = self.execute("commit", "COMMIT");
+        self.is_in_transaction = false;
+        result.map(|_| ())
+    }
+
+    /// Undoes the open transaction, if there is one. Where the server does not say that it did, the
+    /// connection goes, which undoes it too.
+    pub(super) fn roll_back(&mut self) {
+        if !self.is_in_transaction {
+            return;
+        }
+        if self.connection.is_some() && self.execute("roll back", "ROLLBACK").is_err() {
+            self.leave();
+        }
+        self.is_in_transaction = false;
+    }
+
+    /// Runs a transaction that may be run again; rolls back on an error. A deadlock and a lock that
+    /// was not given are tried again, up to `MYSQL_TRANSACTIONS_MAX` times.
+    ///
+    /// # Errors
+    /// What the last try said.
+    pub(super) fn transaction<T>(
+        &mut self,
+        mut run: impl FnMut(&mut Session) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        for _ in 1..MYSQL_TRANSACTIONS_MAX {
+            match self.transact(&mut run) {
+                Err(error) if error.is_transient() => {}
+                result => return result,
+            }
+        }
+        self.transact(&mut run)
+    }
+
+    fn transact<T>(
+        &mut self,
+        run: &mut impl FnMut(&mut Session) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.begin()?;
+        let result = run(self).and_then(|value| self.commit().map(|()| value));
+        self.roll_back();
+        result
+    }
+
+    /// An error of this server.
+    pub(super) fn error(&self, action: &'static str, source: ServerFailure) -> StoreError {
+        StoreError::Server { action, server: Arc::clone(&self.server), source }
+    }
+
+    /// Runs a statement, with a second try where the connection had been idle.
+    fn run(&mut self, action: &'static str, sql: &str) -> Result<(Vec<Row>, u64), StoreError> {
+        let was_connected = self.connection.is_some();
+        assert!(was_connected || !self.is_in_transaction, "a lost transaction ends");
+        let error = match self.run_once(action, sql) {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let is_idle_loss = error.kind() == FailureKind::Unreachable && !error.is_timeout();
+        if was_connected && is_idle_loss && !self.is_in_transaction {
+            return self.run_once(action, sql);
+        }
+        Err(error)
+    }
+
+    fn run_once(&mut self, action: &'static str, sql: &str) -> Result<(Vec<Row>, u64), StoreError> {
+        let limit = self.query_timeout;
+        self.connected(action)?;
+        self.statements += 1;
+        let Session { runtime, connection, .. } = self;
+        let conn = &mut connection.as_mut().expect("it was just connected").conn;
+        let outcome = runtime.block_on(async {
+            tokio::time::timeout(limit, async {
+                let mut result = conn.query_iter(sql).await?;
+                let affected = result.affected_rows();
+                let rows = result.collect::<Row>().await?;
+                result.drop_result().await?;
+                Ok::<_, mysql_async::Error>((rows, affected))
+            })
+            .await
+        });
+        let failure = match outcome {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => ServerFailure::from(error),
+            Err(_elapsed) => ServerFailure::timeout(),
+        };
+        if failure.kind().ends_connection() {
+            self.leave();
+        }
+        if failure.kind() == FailureKind::ReadOnly {
+            self.host = (self.host + 1) % self.hosts.len();
+        }
+        Err(self.error(action, failure))
+    }
+
+    /// Gives the connection up; remembers it where the server may still be at work for it.
+    fn leave(&mut self) {
+        if let Some(connected) = self.connection.take() {
+            self.left_behind = Some(connected.identity);
+        }
+        self.is_in_transaction = false;
+    }
+
+    /// The connection; made where there is none, by the first host that takes one.
+    fn connected(&mut self, action: &'static str) -> Result<&mut Connected, StoreError> {
+        if self.connection.is_none() {
+            self.connection = Some(self.connect(action)?);
+        }
+        Ok(self.connection.as_mut().expect("it was just made"))
+    }
+
+    fn connect(&mut self, action: &'static str) -> Result<Connected, StoreError> {
+        let mut last = None;
+        for _ in 0..self.hosts.len() {
+            let options = self.hosts[self.host].clone();
+            let left_behind = self.left_behind.clone();
+            let attempt = async {
+                tokio::time::timeout(self.connect_timeout, open(options, left_behind)).await
+            };
+            let failure = match self.runtime.block_on(attempt) {
+                Ok(Ok(connected)) => {
+                    self.left_behind = None;
+                    return Ok(connected);
+                }
+                Ok(Err(error)) => ServerFailure::from(error),
+                Err(_elapsed) => ServerFailure::timeout(),
+            };
+            last = Some(failure);
+            self.host = (self.host + 1) % self.hosts.len();
+        }
+        Err(self.error(action, last.expect("an address has at least one host")))
+    }
+}
+
+/// Connects, sets up, and ends what an earlier connection may have left open.
+async fn open(
+    options: Opts,
+    left_behind: Option<Identity>,
+) -> Result<Connected, mysql_async::Error> {
+    let mut conn = Conn::new(options).await?;
+    for statement in SETUP {
+        conn.query_drop(statement).await?;
+    }
+    let lock_wait = format!("SET SESSION innodb_lock_wait_timeout = {MYSQL_LOCK_WAIT_S}");
+    conn.query_drop(lock_wait).await?;
+    let query = "SELECT CONNECTION_ID(), @@hostname, @@port, @@max_allowed_packet";
+    let row: Option<(u64, String, u64, usize)> = conn.query_first(query).await?;
+    let (id, hostname, port, packet_bytes_max) = row.unwrap_or_default();
+    let identity = Identity { id, hostname, port, since: Instant::now() };
+    if let Some(before) = left_behind {
+        kill(&mut conn, &identity, &before).await?;
+    }
+    let statement_bytes_max =
+        (packet_bytes_max / 2).clamp(MYSQL_STATEMENT_BYTES_MIN, MYSQL_STATEMENT_BYTES_MAX);
+    Ok(Connected { conn, identity, statement_bytes_max })
+}
+
+/// Ends a connection of ours, so that what it had not committed is undone now and not when the
+/// server notices. Another server, or one that has started since, knows nothing of it, and may have
+/// given its number to a stranger.
+async fn kill(
+    conn: &mut Conn,
+    own: &Identity,
+    before: &Identity,
+) -> Result<(), mysql_async::Error> {
+    if (&own.hostname, own.port) != (&before.hostname, before.port) {
+        return Ok(());
+    }
+    let status: Option<(String, u64)> =
+        conn.query_first("SHOW GLOBAL STATUS LIKE 'Uptime'").await?;
+    let uptime = Duration::from_secs(status.map_or(0, |(_, seconds)| seconds));
+    // Both are rounded: where it is close the number is left alone, and its lock times out.
+    if uptime <= before.since.elapsed() + Duration::from_secs(1) {
+        return Ok(());
+    }
+    match conn.query_drop(format!("KILL {}", before.id)).await {
+        // Gone already, which is the ordinary case, or not ours any more.
+        Err(mysql_async::Error::Server(_)) | Ok(()) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,75 @@
+//! What a server should be set to for the store to keep its promises. Knows variables; must not
+//! know tables.
+
+use std::collections::BTreeMap;
+
+use super::session::Session;
+use crate::store::error::StoreError;
+
+/// What of the server's settings weakens a promise, a sentence each.
+///
+/// # Errors
+/// Where the server can't be asked.
+pub(super) fn warnings(session: &mut Session) -> Result<Vec<String>, StoreError> {
+    let query = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
+        ('innodb_flush_log_at_trx_commit', 'log_bin', 'sync_binlog', 'wsrep_on', 'binlog_format')";
+    let rows: Vec<(String, String)> = session.query("read its settings", query)?;
+    Ok(of(&rows.into_iter().collect()))
+}
+
+fn of(variables: &BTreeMap<String, String>) -> Vec<String> {
+    let is = |name: &str, value: &str| {
+        variables.get(name).is_some_and(|found| found.eq_ignore_ascii_case(value))
+    };
+    let has_other = |name: &str, value: &str| variables.contains_key(name) && !is(name, value);
+    let mut warnings = Vec::new();
+    if has_other("innodb_flush_log_at_trx_commit", "1") {
+        warnings.push(
+            "innodb_flush_log_at_trx_commit is not 1: a crash of the server takes the latest \
+             transactions; the journal gives them back while it is retained"
+                .to_owned(),
+        );
+    }
+    if is("log_bin", "ON") && has_other("sync_binlog", "1") {
+        warnings.push(
+            "sync_binlog is not 1: replicas may have transactions that the server loses in a crash"
+                .to_owned(),
+        );
+    }
+    if is("log_bin", "ON") && is("binlog_format", "STATEMENT") {
+        warnings.push(
+            "binlog_format is STATEMENT, which refuses transactions at READ COMMITTED: set ROW"
+                .to_owned(),
+        );
+    }
+    if is("wsrep_on", "ON") {
+        warnings.push(
+            "Galera is on: a committed transaction may be lost with its node; let all nodes of \
+             nudged write to one node of the cluster"
+                .to_owned(),
+        );
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_weakens_a_promise_is_said_and_nothing_else() {
+        let table: [(&[(&str, &str)], &[&str]); 5] = [
+            (&[("innodb_flush_log_at_trx_commit", "1"), ("log_bin", "OFF")], &[]),
+            (&[("innodb_flush_log_at_trx_commit", "2")], &["innodb_flush"]),
+            (&[("log_bin", "ON"), ("sync_binlog", "0")], &["sync_binlog"]),
+            (&[("log_bin", "OFF"), ("sync_binlog", "0"), ("wsrep_on", "ON")], &["Galera"]),
+            (&[("log_bin", "ON"), ("binlog_format", "STATEMENT")], &["binlog_format"]),
+        ];
+        for (variables, expected) in table {
+            let variables = variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));
+            let found = of(&variables.collect());
+            assert_eq!(found.len(), expected.len(), "{found:?}");
+            assert!(found.iter().zip(expected).all(|(text, start)| text.starts_with(start)));
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What the nodes of one database agree on beside records: keys that sign tokens, epochs of the
+//! arbiter, and who is alive. Knows columns; must not know what a token or an arbiter is.
+
+use super::Mysql;
+use super::session::Session;
+use super::text::{Literal, push_row, push_text};
+use crate::base::time::WallMs;
+use crate::store::error::StoreError;
+use crate::store::stored::StreamId;
+
+/// A key of decision tokens.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredKey {
+    /// Names the key within the tokens that it signed.
+    pub id: u32,
+    /// When it was made.
+    pub created_at: WallMs,
+    /// Its random bytes.
+    pub secret: [u8; 32],
+}
+
+impl std::fmt::Debug for StoredKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("StoredKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// A node that was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveNode {
+    /// The stream of its journal.
+    pub stream: StreamId,
+    /// What it calls itself.
+    pub name: String,
+    /// How long ago it was last seen, in milliseconds, by the server's clock.
+    pub silent_ms: u64,
+}
+
+/// The server's clock in milliseconds, so that nodes need not agree on the time.
+const NOW_MS: &str = "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)";
+
+impl Mysql {
+    /// Every signing key, the oldest first; `first` is stored where there is none yet. Of two nodes
+    /// that start at once one wins, and both get its key.
+    ///
+    /// # Errors
+    /// Where the server fails, or a row is no key.
+    pub fn signing_keys(&mut self, first: &StoredKey) -> Result<Vec<StoredKey>, StoreError> {
+        let session = self.session.get_mut();
+        let keys = read_keys(session)?;
+        if !keys.is_empty() {
+            return Ok(keys);
+        }
+        let mut insert = "INSERT INTO signing_keys (id, created_at, secret) VALUES ".to_owned();
+        push_row(
+            &mut insert,
+            &[
+                Literal::Number(first.id.into()),
+                Literal::Number(first.created_at.0),
+                Literal::Bytes(&first.secret),
+            ],
+        );
+        insert.push_str(" ON DUPLICATE KEY UPDATE id = id");
+        session.transaction(|session| session.execute("store a signing key", &insert))?;
+        read_keys(session)
+    }
+
+    /// Hands out an epoch for an arbiter: higher than every one before and at least `at_least`.
+    ///
+    /// # Errors
+    /// Where the server fails. The epoch may be used up then; the next call gives another.
+    pub fn next_epoch(&mut self, at_least: u32) -> Result<u32, StoreError> {
+        let action = "hand out an epoch";
+        let update = format!("UPDATE arbiter SET epoch = GREATEST(epoch + 1, {at_least})");
+        self.session.get_mut().transaction(|session| {
+            session.execute(action, &update)?;
+            let found: Option<(u32,)> =
+                session.query_one(action, "SELECT epoch FROM arbiter WHERE id = 1")?;
+            found
+                .map(|(epoch,)| epoch)
+                .ok_or_else(|| session.error(action, super::failure::ServerFailure::unreadable()))
+        })
+    }
+
+    /// Says that a node is alive.
+    ///
+    /// # Errors
+    /// Where the server fails.
+    pub fn heartbeat(&mut self, stream: StreamId, name: &str) -> Result<(), StoreError> {
+        let mut insert =
+            format!("INSERT INTO nodes (stream, name, seen_at) VALUES ({}, ", stream.0);
+        push_text(&mut insert, name);
+        insert.push_str(&format!(
+            ", {NOW_MS}) ON DUPLICATE KEY UPDATE name = VALUES(name), seen_at = VALUES(seen_at)"
+        ));
+        self.session.get_mut().execute("say that it is alive", &insert).map(|_| ())
+    }
+
+    /// The nodes that were seen within a time, by stream.
+    ///
+    /// # Errors
+    /// Where the server fails.
+    pub fn live_nodes(&mut self, within_ms: u64) -> Result<Vec<LiveNode>, StoreError> {
+        let query = format!(
+            "SELECT stream, name, GREATEST({NOW_MS} - seen_at, 0) FROM nodes \
+             WHERE seen_at > {NOW_MS} - {within_ms} ORDER BY stream"
+        );
+        let rows: Vec<(u32, String, u64)> =
+            self.session.get_mut().query("read who is alive", &query)?;
+        let node =
+            |(stream, name, silent_ms)| LiveNode { stream: StreamId(stream), name, silent_ms };
+        Ok(rows.into_iter().map(node).collect())
+    }
+}
+
+fn read_keys(session: &mut Session) -> Result<Vec<StoredKey>, StoreError> {
+    let action = "read signing keys";
+    let query = "SELECT id, created_at, secret FROM signing_keys ORDER BY created_at, id";
+    let rows: Vec<(u32, i64, Vec<u8>)> = session.query(action, query)?;
+    let key = |(id, created_at, secret): (u32, i64, Vec<u8>)| {
+        let secret = secret.try_into().ok()?;
+        Some(StoredKey { id, created_at: WallMs(created_at), secret })
+    };
+    let keys: Option<Vec<StoredKey>> = rows.into_iter().map(key).collect();
+    keys.ok_or_else(|| session.error(action, super::failure::ServerFailure::unreadable()))
+}

@@ -1,0 +1,278 @@
+//! The servers, and what befalls them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::arguments::Arguments;
+use crate::cluster::{Cluster, Plan};
+use crate::harness::{Server, Setup, until_within};
+use crate::history::Row;
+use crate::random::Random;
+use crate::visitors::Street;
+
+/// Errors that a node may log while its servers die.
+const ANY_ERROR: &str = "\"level\":\"error\"";
+/// Popups and their gaps: short, so that they are at stake again and again.
+const GAPS_MS: [(&str, i64); 3] = [("second", 1_000), ("three", 3_000), ("ten", 10_000)];
+/// After the faults everything works again within this.
+const HEALED_WITHIN: Duration = Duration::from_secs(60);
+
+/// What may befall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Fault {
+    NodeKilled,
+    NodeFrozen,
+    RedisKilled,
+    RedisFrozen,
+    RedisConnectionsCut,
+    RedisWiped,
+    DatabaseKilled,
+    DatabaseFrozen,
+    DatabaseConnectionsCut,
+}
+
+/// One node, which runs or doesn't.
+struct Node {
+    setup: Setup,
+    server: Option<Server>,
+}
+
+/// All servers of a run.
+pub struct World {
+    cluster: Option<Cluster>,
+    nodes: Vec<Node>,
+    street: Arc<Street>,
+    random: Random,
+    faults: Vec<Fault>,
+    befallen: HashMap<Fault, u64>,
+}
+
+/// The gap of each popup in milliseconds.
+pub fn gaps_ms() -> HashMap<String, i64> {
+    GAPS_MS.iter().map(|(id, gap)| ((*id).to_owned(), *gap)).collect()
+}
+
+/// Popups whose outcomes leave the gap of the show as it is.
+fn popups() -> String {
+    let outcomes = ["shown", "ignored", "dismissed", "clicked", "converted"];
+    let popup = |(id, gap): &(&str, i64)| {
+        let gaps = outcomes.map(|outcome| format!("after_{outcome} = \"{gap}ms\"\n")).concat();
+        format!("[[popup]]\nid = \"{id}\"\npriority = {gap}\n{gaps}")
+    };
+    GAPS_MS.iter().map(popup).collect()
+}
+
+impl World {
+    /// Starts everything.
+    pub fn new(arguments: &Arguments, street: Arc<Street>) -> World {
+        let settings = format!("queue = \"{}\"", arguments.queue);
+        let popups = popups();
+        let plan = Plan { settings: &settings, owns_mariadb: true, ..Plan::impatient(&popups) };
+        let cluster = (!arguments.is_embedded).then(|| Cluster::new(plan));
+        let setup = || match &cluster {
+            Some(cluster) => cluster.node(),
+            None => Setup::new(&popups).flags(&["--shards", "2", "--no-pin"]),
+        };
+        let nodes = (0..arguments.nodes).map(|_| Node { setup: setup(), server: None }).collect();
+        street.nodes.lock().unwrap().resize(arguments.nodes, None);
+        let random = Random::new(arguments.seed, 0);
+        let faults = faults(arguments);
+        let befallen = HashMap::new();
+        let mut world = World { cluster, nodes, street, random, faults, befallen };
+        for index in 0..arguments.nodes {
+            world.start_node(index);
+        }
+        world
+    }
+
+    fn start_node(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        let mut server = node.setup.start();
+        server.allow(ANY_ERROR);
+        self.street.nodes.lock().unwrap()[index] = Some(server.data);
+        node.server = Some(server);
+    }
+
+    fn cluster(&mut self) -> &mut Cluster {
+        self.cluster.as_mut().expect("faults of servers are drawn where there are some")
+    }
+
+    /// Lets one thing befall, and ends it again.
+    pub fn suffer(&mut self) {
+        let fault = *self.random.pick(&self.faults);
+        *self.befallen.entry(fault).or_default() += 1;
+        let short = Duration::from_millis(u64::try_from(20 + self.random.below(400)).unwrap());
+        let index = self.random.below(self.nodes.len());
+        match fault {
+            Fault::NodeKilled => {
+                self.street.nodes.lock().unwrap()[index] = None;
+                self.nodes[index].server.take().expect("each runs").kill();
+                pause(short);
+                self.start_node(index);
+            }
+            Fault::NodeFrozen => {
+                self.signal_node(index, Signal::STOP);
+                pause(2 * short);
+                self.signal_node(index, Signal::CONT);
+            }
+            Fault::RedisKilled => {
+                self.cluster().redis.kill();
+                pause(short);
+                self.cluster().redis.restart();
+            }
+            Fault::RedisFrozen => {
+                self.cluster().redis.freeze();
+                pause(2 * short);
+                self.cluster().redis.thaw();
+            }
+            Fault::RedisConnectionsCut => {
+                let words: [&[u8]; 4] = [b"CLIENT", b"KILL", b"TYPE", b"normal"];
+                self.cluster().redis.ask(&words);
+            }
+            Fault::RedisWiped => assert_eq!(self.cluster().redis.line(&["FLUSHALL"]), "OK"),
+            Fault::DatabaseKilled => {
+                self.cluster().own_mariadb().kill();
+                pause(3 * short);
+                self.cluster().own_mariadb().restart();
+            }
+            Fault::DatabaseFrozen => {
+                self.cluster().own_mariadb().freeze();
+                pause(2 * short);
+                self.cluster().own_mariadb().thaw();
+            }
+            Fault::DatabaseConnectionsCut => {
+                self.cluster().own_mariadb().kill_connections();
+            }
+        }
+        // A while of peace, so that work gets done between the faults.
+        pause(2 * short);
+    }
+
+    fn signal_node(&self, index: usize, signal: Signal) {
+        self.nodes[index].server.as_ref().expect("each runs").signal(signal);
+    }
+
+    /// Waits until every node decides again and has no records left that wait to be merged.
+    pub fn heal(&self) {
+        for (index, node) in self.nodes.iter().enumerate() {
+            let server = node.server.as_ref().expect("each runs");
+            let mut number = 0;
+            until_within("service after the faults", HEALED_WITHIN, || {
+                number += 1;
+                let user = format!("healed-{index}-{number}");
+                server.client().decide(&user).token()
+            });
+        }
+    }
+
+    /// Where the nodes are asked.
+    pub fn servers(&self) -> impl Iterator<Item = &Server> {
+        self.nodes.iter().flat_map(|node| &node.server)
+    }
+
+    /// Stops every node, cleanly; each applies what it has.
+    pub fn stop(&mut self) {
+        self.street.nodes.lock().unwrap().fill(None);
+        for node in &mut self.nodes {
+            node.server.take().expect("each runs").stop();
+        }
+    }
+
+    /// The rows of `events`.
+    pub fn rows(&self) -> Vec<Row> {
+        let query = "SELECT decision, action, at, user_id, popup_id FROM events";
+        let lines = match &self.cluster {
+            Some(cluster) => cluster.rows(query),
+            None => embedded_rows(self.nodes[0].setup.data(), query),
+        };
+        lines.iter().map(|line| row(line)).collect()
+    }
+
+    /// What SQL says of itself and should not, by `what` and a number that should be 0.
+    pub fn disagreements(&self) -> Vec<String> {
+        let queries = [
+            (
+                "users who have fewer shows than events say",
+                "SELECT COUNT(*) FROM user_popups WHERE shows < (SELECT COUNT(*) FROM events \
+                 WHERE action = 'decided' AND events.user_id = user_popups.user_id \
+                 AND events.popup_id = user_popups.popup_id)",
+            ),
+            (
+                "statistics of shows apart from the events",
+                "SELECT COALESCE((SELECT SUM(decided) FROM popup_stats), 0) - \
+                 (SELECT COUNT(*) FROM events WHERE action = 'decided')",
+            ),
+            (
+                "statistics of clicks apart from the events",
+                "SELECT COALESCE((SELECT SUM(clicked) FROM popup_stats), 0) - \
+                 (SELECT COUNT(*) FROM events WHERE action = 'clicked')",
+            ),
+        ];
+        let number = |query: &str| match &self.cluster {
+            Some(cluster) => cluster.number(query),
+            None => crate::database::number(self.nodes[0].setup.data(), query),
+        };
+        let found = queries.map(|(what, query)| (what, number(query)));
+        let wrong = found.iter().filter(|(_, count)| *count != 0);
+        wrong.map(|(what, count)| format!("{what}: {count}")).collect()
+    }
+
+    /// What befell, in words.
+    pub fn told(&self) -> String {
+        let mut told: Vec<String> =
+            self.befallen.iter().map(|(fault, count)| format!("{count} {fault:?}")).collect();
+        told.sort();
+        told.join(", ")
+    }
+}
+
+fn faults(arguments: &Arguments) -> Vec<Fault> {
+    let mut faults = vec![Fault::NodeKilled, Fault::NodeKilled, Fault::NodeFrozen];
+    if !arguments.is_embedded {
+        faults.extend([
+            Fault::RedisKilled,
+            Fault::RedisFrozen,
+            Fault::RedisConnectionsCut,
+            Fault::DatabaseKilled,
+            Fault::DatabaseFrozen,
+            Fault::DatabaseConnectionsCut,
+        ]);
+    }
+    if arguments.wipes {
+        faults.push(Fault::RedisWiped);
+    }
+    faults
+}
+
+fn pause(time: Duration) {
+    let begun = Instant::now();
+    while let Some(left) = time.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
+        std::thread::park_timeout(left);
+    }
+}
+
+fn embedded_rows(data: &std::path::Path, query: &str) -> Vec<String> {
+    let connection = crate::database::open(data);
+    let mut statement = connection.prepare(query).unwrap();
+    let line = |row: &rusqlite::Row| {
+        let texts: [String; 2] = [row.get(0)?, row.get(1)?];
+        let (at, user, popup): (i64, String, String) = (row.get(2)?, row.get(3)?, row.get(4)?);
+        Ok(format!("{}\t{}\t{at}\t{user}\t{popup}", texts[0], texts[1]))
+    };
+    statement.query_map([], line).unwrap().map(Result::unwrap).collect()
+}
+
+fn row(line: &str) -> Row {
+    let columns: Vec<&str> = line.split('\t').collect();
+    let [decision, action, at, user, popup] = columns[..] else { panic!("a row: {line:?}") };
+    Row {
+        decision: decision.to_owned(),
+        action: action.to_owned(),
+        at_ms: at.parse().unwrap(),
+        user: user.to_owned(),
+        popup: popup.to_owned(),
+    }
+}

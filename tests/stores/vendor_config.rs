@@ -1,0 +1,146 @@
+//! Property: the servers take the files of `vendor-config` as they are, and then run with what the
+//! files say; the users there may do what nudged does, and nothing else.
+
+use std::fs;
+
+use crate::support::mariadb::{self, MariaDb};
+use crate::support::redis::{Redis, least_user_rules};
+use crate::support::vendor;
+
+/// The settings of a file: name and value, without comments and sections.
+fn settings(path: &str, separator: char) -> Vec<(String, String)> {
+    let text = fs::read_to_string(vendor(path)).unwrap();
+    let lines = text.lines().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with(['#', '[']));
+    let pairs = lines.map(|line| {
+        let (name, value) = line.split_once(separator).unwrap();
+        (name.trim().to_owned(), value.trim().trim_matches(['"', '\'']).to_owned())
+    });
+    pairs.collect()
+}
+
+/// Sizes with units as bytes, so that 1gb is 1073741824; anything else as it is.
+fn plain(value: &str) -> String {
+    let lower = value.to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let factor: u64 = match &lower[digits.len()..] {
+        "k" | "kb" => 1 << 10,
+        "m" | "mb" => 1 << 20,
+        "g" | "gb" => 1 << 30,
+        _ => return lower,
+    };
+    digits.parse::<u64>().map_or(lower.clone(), |number| (number * factor).to_string())
+}
+
+/// The parts of a Redis reply that are texts.
+fn texts(reply: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(reply).into_owned();
+    let lines: Vec<&str> = text.split("\r\n").collect();
+    let is_length = |line: &str| line.starts_with('$');
+    let texts = lines.windows(2).filter(|pair| is_length(pair[0])).map(|pair| pair[1].to_owned());
+    texts.collect()
+}
+
+#[test]
+fn redis_runs_with_what_the_file_says() {
+    let redis = Redis::start();
+    for (name, value) in settings("redis/redis.conf", ' ') {
+        let reply = texts(&redis.ask(&[b"CONFIG", b"GET", name.as_bytes()]));
+        let [_, real] = &reply[..] else { panic!("Redis has no {name}: {reply:?}") };
+        let wanted: Vec<String> = value.split(' ').map(plain).collect();
+        let wanted = wanted.join(" ");
+        match name.as_str() {
+            // All three classes are shown, the one that is set among them.
+            "client-output-buffer-limit" => assert!(real.contains(&wanted), "{name}: {real}"),
+            _ => assert_eq!(real, &wanted, "{name}"),
+        }
+    }
+}
+
+#[test]
+fn mariadb_runs_with_what_the_file_says() {
+    let server = mariadb::shared();
+    // What the tests' command line makes smaller.
+    let smaller = ["innodb_buffer_pool_size", "innodb_log_file_size"];
+    for (name, value) in settings("mysql/nudged.cnf", '=') {
+        let name = name.trim_start_matches("loose-").to_owned();
+        // Called tx_isolation before MySQL 8 and MariaDB 11.
+        let shown = name.replace("transaction_isolation", "t%x%isolation");
+        let shown = shown.replace("default_time_zone", "time_zone");
+        let row = server.run_sql(&format!("SHOW GLOBAL VARIABLES LIKE '{shown}'"));
+        let real = row.trim().split_once('\t').unwrap_or_else(|| panic!("no {name}: {row:?}")).1;
+        if !smaller.contains(&name.as_str()) {
+            let same = |text: &str| match plain(text).as_str() {
+                "on" => "1".to_owned(),
+                other => other.to_owned(),
+            };
+            assert_eq!(same(real), same(&value), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_users_file_closes_the_door_and_names_nudged() {
+    let file = vendor("redis/users.acl");
+    let redis = Redis::start_with(&["--aclfile", file.to_str().unwrap()]);
+    assert!(redis.ask(&[b"GET", b"nudged:x"]).starts_with(b"-NOAUTH"));
+}
+
+/// Each with whether nudged may: what it uses, and what would harm others or itself.
+const ASKED: &[(&str, bool)] = &[
+    ("GET nudged:{p1}:u:ann", true),
+    ("GET other:key", false),
+    ("HMGET nudged:{p1}:m e c s", true),
+    ("EVAL script 1 nudged:{p1}:u:ann", true),
+    ("EVAL script 1 other:key", false),
+    ("PUBLISH nudged:changed:1 x", true),
+    ("PUBLISH other x", false),
+    ("SUBSCRIBE nudged:changed:1", true),
+    ("CONFIG GET appendfsync", true),
+    ("CONFIG SET appendfsync no", false),
+    ("INFO server", true),
+    ("FLUSHALL", false),
+    ("FLUSHDB", false),
+    ("KEYS *", false),
+    ("SHUTDOWN", false),
+    ("DEBUG SLEEP 1", false),
+    ("ACL LIST", false),
+    ("CLIENT KILL TYPE normal", false),
+];
+
+#[test]
+fn the_least_redis_user_may_do_what_nudged_does() {
+    let redis = Redis::start();
+    redis.url_of_least_user();
+    for (command, may) in ASKED {
+        let mut words: Vec<&[u8]> = vec![b"ACL", b"DRYRUN", b"nudged"];
+        words.extend(command.split(' ').map(str::as_bytes));
+        let reply = String::from_utf8(redis.ask(&words)).unwrap();
+        assert_eq!(reply == "+OK\r\n", *may, "{command}: {reply}");
+    }
+    let rules = least_user_rules("x");
+    assert!(rules.contains(&"-@all".to_owned()), "nothing but what is named: {rules:?}");
+}
+
+#[test]
+fn the_least_mysql_user_changes_rows_and_nothing_else() {
+    let server = MariaDb::start();
+    server.run_sql("CREATE TABLE nudged.t (id INT PRIMARY KEY)");
+    server.url_of_least_user("nudged");
+    let grants = server.run_sql("SHOW GRANTS FOR 'nudged_least'@'%'");
+    assert!(grants.contains("GRANT SELECT, INSERT, UPDATE, DELETE ON `nudged`.*"), "{grants}");
+    assert_eq!(grants.lines().count(), 2, "USAGE and the one above: {grants}");
+    let migrator = server.run_sql("SHOW GRANTS FOR 'nudged_migrate'@'%'");
+    assert!(migrator.contains("CREATE") && migrator.contains("ON `nudged`.*"), "{migrator}");
+    assert_eq!(migrator.lines().count(), 2, "{migrator}");
+}
+
+#[test]
+fn tests_share_a_server_with_databases_of_their_own() {
+    let (one, other) = (mariadb::shared_database(), mariadb::shared_database());
+    let server = mariadb::shared();
+    server.run_sql(&format!("CREATE TABLE {one}.t (id INT)"));
+    let count = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE()";
+    assert_eq!(server.number(&one, count), 1);
+    assert_eq!(server.number(&other, count), 0);
+}
