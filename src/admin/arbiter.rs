@@ -60,7 +60,7 @@ fn state(board: &Board, found: &[Found]) -> &'static str {
 }
 
 /// What is wrong with a server, and what mends it.
-pub(super) fn mend(unfit: Unfit) -> &'static str {
+pub fn mend(unfit: Unfit) -> &'static str {
     match unfit {
         Unfit::Denied => {
             "Redis does not let nudged in or denies what it needs: set user and password in \

@@ -35,7 +35,7 @@ use crate::telemetry::log::{Field, Log, Message, Value};
 use change::import_file;
 use prepare::{publish, read_of};
 
-pub use change::{Changed, Expected, Order, Wish};
+pub use change::{Changed, Expected, Order, Wish, import_popups};
 pub use refusal::{ConfigRefused, PublishError};
 
 /// Reads the configuration anew, from all its layers.
@@ -101,6 +101,8 @@ pub struct PublisherSetup {
 struct Changing {
     store: Store,
     config: Config,
+    /// The popups file waits until the store can be reached: the node started with a copy.
+    is_file_pending: bool,
 }
 
 /// Publishes catalogs and settings to the shards of this node.
@@ -123,11 +125,16 @@ impl Publisher {
     pub fn load(setup: PublisherSetup) -> Result<Publisher, PublishError> {
         let PublisherSetup { mut store, config, read_config, mesh, log } = setup;
         let mut read = read_of(&[]);
-        let stored = import_file(&mut store, &config, &mut read, "start")?;
+        let imported = import_file(&mut store, &config, &mut read, "start");
+        let is_file_pending = imported.is_err();
+        let stored = match imported {
+            Ok(stored) => stored,
+            Err(error) => change::last_good_copy(&config, error, &log)?,
+        };
         let published = publish(stored, &read, (&config, 1), &log)?;
         tell_warnings(&published.snapshot, &log);
         Ok(Publisher {
-            changing: Mutex::new(Changing { store, config: config.clone() }),
+            changing: Mutex::new(Changing { store, config: config.clone(), is_file_pending }),
             current: RwLock::new(published),
             config: RwLock::new(Arc::new(config)),
             mesh,
@@ -191,6 +198,7 @@ impl Publisher {
         let published = publish(stored, &read, (config, version), &self.log)?;
         let warnings = tell_warnings(&published.snapshot, &self.log);
         changing.config = config.clone();
+        changing.is_file_pending = false;
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config.clone());
         self.apply_log(&difference);
         let swapped = self.swap(published);

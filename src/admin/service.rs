@@ -91,8 +91,8 @@ impl Service {
         Arc::clone(&self.ready)
     }
 
-    /// Whether the node takes traffic: not where Redis can't be used as it is set up, which asks for
-    /// an operator.
+    /// Whether the node takes traffic: not where Redis can't be used as it is set up, which asks
+    /// for an operator.
     pub(super) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire) && self.mesh.board.unfit().is_none()
     }

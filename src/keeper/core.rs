@@ -92,6 +92,8 @@ pub struct View<'a> {
 pub enum Order {
     /// Nobody decides by these partitions any more, if they still have this epoch.
     Hold(Vec<(Partition, u32)>),
+    /// What this node's shards have reported of these partitions is known by now.
+    Settle(Vec<Partition>),
     /// This node has compared the run.
     SayCompared {
         /// The run.
@@ -201,6 +203,11 @@ impl Keeper {
         self.is_busy = true;
     }
 
+    /// Whether this node is on its way to its word, for which its shards have to turn.
+    pub fn is_waiting_for_shards(&self) -> bool {
+        self.barrier.is_some()
+    }
+
     /// The other nodes and this one.
     pub fn peers(&self) -> &Peers {
         &self.peers
@@ -242,6 +249,7 @@ impl Keeper {
             self.ledger_run = Some(view.run);
             self.metas_due = view.now.plus_ms(KEEPER_METAS_MS);
             let is_open = self.ledger.is_open();
+            self.settle(view.own_lost, &mut orders);
             self.rebuild_since = (!is_open).then(|| self.rebuild_since.unwrap_or(view.now));
         }
         if self.ledger_run == Some(view.run) {
@@ -259,6 +267,17 @@ impl Keeper {
     fn has_missed_clearing(&self, view: &View<'_>) -> bool {
         let has_worked = self.cleared.is_some_and(|run| run != view.run);
         has_worked && view.is_cleared && !view.compared.contains(&self.peers.own())
+    }
+
+    /// A report that a partition's state has answered must not count against its next epoch.
+    fn settle(&self, reported: &[Partition], orders: &mut Vec<Order>) {
+        let is_answered = |partition: &Partition| {
+            !matches!(self.ledger.standing(*partition), Standing::Lost { .. })
+        };
+        let answered: Vec<Partition> = reported.iter().copied().filter(is_answered).collect();
+        if !answered.is_empty() {
+            orders.push(Order::Settle(answered));
+        }
     }
 
     fn compare(&mut self, view: &View<'_>, orders: &mut Vec<Order>) {

@@ -89,6 +89,11 @@ impl Ledger {
         (0..).map(Partition).zip(self.standings.iter().copied())
     }
 
+    /// How one partition stands.
+    pub fn standing(&self, partition: Partition) -> Standing {
+        self.standings[usize::from(partition.0)]
+    }
+
     /// Whether every partition is open.
     pub fn is_open(&self) -> bool {
         self.standings.iter().all(|standing| *standing == Standing::Open)

@@ -11,19 +11,21 @@ use std::time::{Duration, Instant};
 
 use super::arguments::ServeArguments;
 use super::failure::Failure;
+use super::redis::RedisWay;
 use super::signals::{self, Asked};
 use super::storage::{self, Storage};
-use super::{drain, settings, signing_keys};
+use super::{drain, redis_look, settings, shared_keys};
 use crate::admin::publisher::{
     self, ConfigRefused, PublishError, Publisher, PublisherSetup, ReadConfig,
 };
 use crate::admin::{self, AdminHandle, AdminSetup};
-use crate::api::token::Keys;
+use crate::api::token::{Keys, Secret};
 use crate::base::clock::NodeClock;
 use crate::base::ids::ShardId;
 use crate::base::limits::{CLOCK_APART_MS, SLICE_SHARD_BYTES_MIN};
 use crate::config::{Ack, Config, Count, Loaded};
 use crate::http::connection::Timeouts;
+use crate::runtime::board::Board;
 use crate::runtime::driver::Setup;
 use crate::runtime::journal_core::{self, JournalConfig, JournalHandle, JournalSleepers};
 use crate::runtime::journal_lanes::JournalLanes;
@@ -43,6 +45,9 @@ use crate::telemetry::log::{Log, Message, Value};
 /// A journal that takes no records yet is waited for this long: a fresh one makes its first
 /// segment. After that the node serves, and decisions degrade until it does.
 const JOURNAL_WAIT: Duration = Duration::from_secs(5);
+/// Redis is waited for this long: its run has to be compared and cleared, and a new one filled.
+/// After that the node serves, and popups follow their `on_failure` until it is there.
+const REDIS_WAIT: Duration = Duration::from_secs(5);
 /// The wall clock may be this far behind the journal at start, in milliseconds: an hour.
 const CLOCK_BEHIND_MAX_MS: i64 = 3_600_000;
 
@@ -81,6 +86,8 @@ pub struct Node {
     pub reader: (JoinHandle<()>, Arc<AtomicBool>),
     /// The thread that writes the log.
     pub log_thread: LogThread,
+    /// The way to Redis, whose name is looked up as long as this lives.
+    pub redis: Option<RedisWay>,
 }
 
 fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
@@ -92,9 +99,9 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     let connections = connections_per_shard(&config, topology.shards)?;
     let (log, log_thread) = start_log(&config)?;
     tell_start(&log, &loaded, &topology);
-    let storage = storage::open(&config, arguments.salvage, &log)?;
+    let mut storage = storage::open(&config, arguments.salvage, &log)?;
     let clock = start_clock(&storage, arguments.accept_clock, &log)?;
-    let keys = signing_keys::load_or_make(&config.data, clocks::wall())?;
+    let (redis, keys) = open_shared(&config, &mut storage.store, &log)?;
     let mesh = Mesh::new(topology.shards).map_err(|error| Failure::System {
         what: "eventfds for the shards",
         source: error.into(),
@@ -116,6 +123,7 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
         counters: &counters,
         connections,
         clock,
+        redis: redis.as_ref(),
     };
     let shards = threads.start_shards(&parts, sockets)?;
     let admin = admin::start(AdminSetup {
@@ -124,11 +132,14 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
         mesh: Arc::clone(&mesh),
         counters,
         publisher: Arc::clone(&publisher),
-        reader: Reader::open(&config.data)?,
+        reader: Reader::of(&config)?,
         figures,
         log: log.clone(),
     });
     let admin = admin.map_err(|error| Failure::Configuration(error.to_string()))?;
+    if redis.is_some() {
+        await_redis(&mesh.board, &log);
+    }
     announce(&addresses, admin.address());
     log.write(stamp_now(), Message::Ready, &[]);
     let node = Node {
@@ -143,8 +154,27 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
         writer,
         reader,
         log_thread,
+        redis,
     };
     Ok(drain::serve_until_stopped(node))
+}
+
+/// Finds Redis, where the node has one, and the signing keys that nodes share.
+fn open_shared(
+    config: &Config,
+    store: &mut Store,
+    log: &Log,
+) -> Result<(Option<RedisWay>, Vec<Secret>), Failure> {
+    let redis = RedisWay::open(config, log)?;
+    let mut client = redis.as_ref().map(RedisWay::client);
+    if let Some(asked) = &mut client
+        && !redis_look::look(asked, config, log)?
+    {
+        // It is not waited for once more.
+        client = None;
+    }
+    let keys = shared_keys::load(&config.data, store, client.as_mut(), clocks::wall(), log)?;
+    Ok((redis, keys))
 }
 
 /// Reads the popups, and knows how to read everything again.
@@ -162,7 +192,7 @@ fn load_publisher(
         }
     });
     let publisher = Publisher::load(PublisherSetup {
-        store: Store::open(&config.data)?,
+        store: Store::of(config)?,
         config: config.clone(),
         read_config,
         mesh: Arc::clone(mesh),
@@ -195,6 +225,17 @@ fn await_journal(journal: &JournalLanes, ack: Ack) {
     let is_fit = || journal.is_accepting() && is_synced();
     while !is_fit() && !is_hopeless() && begun.elapsed() < JOURNAL_WAIT {
         std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Waits until every user can be decided on by Redis.
+fn await_redis(board: &Board, log: &Log) {
+    let begun = Instant::now();
+    while !board.is_open() && board.unfit().is_none() && begun.elapsed() < REDIS_WAIT {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    if !board.is_open() {
+        log.write(stamp_now(), Message::RedisAway, &[]);
     }
 }
 
@@ -309,6 +350,7 @@ struct ShardParts<'a> {
     counters: &'a [Arc<ShardCounters>],
     connections: u32,
     clock: NodeClock,
+    redis: Option<&'a RedisWay>,
 }
 
 struct Threads<'a> {
@@ -348,7 +390,7 @@ impl Threads<'_> {
         let sleeper = Sleeper::new().map_err(|error| thread(error.into()))?;
         let sleeper = Arc::new(sleeper);
         let appender = storage::appender_config(self.config);
-        let Storage { directory, store, stream, recovered, tail } = storage;
+        let Storage { directory, store, stream, set, applied, skipped, recovered, tail } = storage;
         let shards = self.mesh.shards.iter().map(|lanes| Arc::clone(&lanes.sleeper)).collect();
         let journal = journal_core::start(
             JournalConfig {
@@ -373,6 +415,9 @@ impl Threads<'_> {
         let writer = sql_writer::start(WriterSetup {
             store,
             stream,
+            set,
+            applied,
+            skipped,
             disk: directory.reader(),
             tail,
             lanes: Arc::clone(&self.mesh.journal),
@@ -384,7 +429,7 @@ impl Threads<'_> {
         });
         let reader_stop: Arc<AtomicBool> = Arc::default();
         let reader = sql_reader::start(ReaderSetup {
-            reader: Reader::open(&self.config.data)?,
+            reader: Reader::of(self.config)?,
             disk: directory.reader(),
             unapplied: recovered.unapplied,
             mesh: Arc::clone(self.mesh),
@@ -410,7 +455,7 @@ impl Threads<'_> {
                 shard,
                 listeners,
                 descriptors: parts.connections + probe::DESCRIPTORS_SPARE,
-                links: Vec::new(),
+                links: parts.redis.map(|redis| Arc::clone(&redis.target)).into_iter().collect(),
                 busy_poll: Duration::from_micros(u64::from(self.config.busy_poll_us)),
                 clock: parts.clock,
                 mesh: Arc::clone(self.mesh),

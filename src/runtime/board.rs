@@ -202,7 +202,8 @@ impl Board {
         &self.keeper
     }
 
-    fn wake_shards(&self) {
+    /// Wakes the shards that sleep: each then ends a turn.
+    pub fn wake_shards(&self) {
         for sleeper in &self.shards {
             sleeper.wake();
         }

@@ -22,6 +22,8 @@ struct ShardLane {
     to_journal: ArrayQueue<LaneBatch>,
     acks: ArrayQueue<Ack>,
     outstanding: AtomicUsize,
+    pushed: AtomicU64,
+    acknowledged: AtomicU64,
 }
 
 /// What the journal tells everyone; each number stands for itself.
@@ -59,6 +61,8 @@ impl JournalLanes {
                 to_journal: ArrayQueue::new(LANE_BATCHES_MAX),
                 acks: ArrayQueue::new(LANE_BATCHES_MAX),
                 outstanding: AtomicUsize::new(0),
+                pushed: AtomicU64::new(0),
+                acknowledged: AtomicU64::new(0),
             })
         };
         Ok(JournalLanes {
@@ -94,6 +98,7 @@ impl JournalLanes {
             return Err(batch);
         }
         lane.outstanding.fetch_add(1, Ordering::Relaxed);
+        lane.pushed.fetch_add(1, Ordering::Release);
         lane.to_journal.push(batch).expect("no more are outstanding than the queue holds");
         self.core.wake();
         Ok(())
@@ -113,6 +118,17 @@ impl JournalLanes {
     }
 
     // --- everyone's side -------------------------------------------------------------------------
+
+    /// Batches that each shard has pushed, and those of them that the journal has acknowledged.
+    /// What is acknowledged counts in [`JournalLanes::written`]. Allocates.
+    pub fn batches(&self) -> (Vec<u64>, Vec<u64>) {
+        let of = |number: fn(&ShardLane) -> &AtomicU64| {
+            self.lanes.iter().map(|lane| number(lane).load(Ordering::Acquire)).collect()
+        };
+        // In this order: nothing is then acknowledged that was not pushed.
+        let acknowledged = of(|lane| &lane.acknowledged);
+        (of(|lane| &lane.pushed), acknowledged)
+    }
 
     /// Everything up to here is in the files.
     pub fn written(&self) -> Sequence {
@@ -170,6 +186,7 @@ impl JournalLanes {
 
     pub(super) fn acknowledge(&self, ack: Ack) {
         let lane = &self.lanes[ack.shard.index()];
+        lane.acknowledged.fetch_add(1, Ordering::Release);
         lane.acks.push(ack).expect("no more are outstanding than the queue holds");
     }
 
@@ -226,6 +243,8 @@ mod tests {
         assert_eq!(lanes.push(batch(9)), Err(batch(9)), "the shard has not seen it");
         assert!(lanes.pop_ack(ShardId(0)).is_none());
         assert_eq!(lanes.pop_ack(ShardId(1)).unwrap().upto, LaneSequence(1));
+        let pushed = u64::try_from(LANE_BATCHES_MAX).unwrap();
+        assert_eq!(lanes.batches(), (vec![0, pushed], vec![0, 1]));
         assert_eq!(lanes.push(batch(9)), Ok(()));
     }
 }

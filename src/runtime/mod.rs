@@ -12,6 +12,7 @@ pub mod driver;
 pub mod files;
 pub mod journal_core;
 pub mod journal_lanes;
+pub mod keeper;
 pub mod line;
 pub mod link_target;
 pub mod listener;

@@ -3,9 +3,10 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::time::Duration;
 
 use crossbeam::utils::CachePadded;
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 /// One thread's bed: shared by the thread and by all who may wake it.
 #[derive(Debug)]
@@ -55,6 +56,20 @@ impl Sleeper {
         true
     }
 
+    /// As [`Sleeper::sleep_unless`], for `limit` at most.
+    pub fn sleep_for_unless(&self, limit: Duration, has_work: impl Fn() -> bool) {
+        self.announce_sleep();
+        if !has_work() {
+            let limit = Timespec::try_from(limit).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
+            let mut polled = [PollFd::new(&self.eventfd, PollFlags::IN)];
+            // An interrupted wait is as good as a wake: the caller looks again.
+            if poll(&mut polled, Some(&limit)) == Ok(1) {
+                let _ = rustix::io::read(&self.eventfd, &mut [0; 8]);
+            }
+        }
+        self.announce_awake();
+    }
+
     /// Puts a thread without a ring to sleep until somebody wakes it, unless `has_work` says, after
     /// the sleep was announced, that there is something to do.
     pub fn sleep_unless(&self, has_work: impl Fn() -> bool) {
@@ -64,5 +79,28 @@ impl Sleeper {
             let _ = rustix::io::read(&self.eventfd, &mut [0; 8]);
         }
         self.announce_awake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn a_bounded_sleep_ends_by_itself_by_work_and_by_a_wake() {
+        let sleeper = Arc::new(Sleeper::new().unwrap());
+        sleeper.sleep_for_unless(Duration::from_millis(1), || false);
+        sleeper.sleep_for_unless(Duration::from_secs(600), || true);
+        let other = Arc::clone(&sleeper);
+        let waker = std::thread::spawn(move || {
+            while !other.wake() {
+                std::thread::yield_now();
+            }
+        });
+        sleeper.sleep_for_unless(Duration::from_secs(600), || false);
+        waker.join().unwrap();
+        // The wake is used up.
+        sleeper.sleep_for_unless(Duration::from_millis(1), || false);
     }
 }

@@ -303,3 +303,15 @@ pub fn happening_of(action: Action) -> Happening {
         Action::Converted => Happening::Converted,
     }
 }
+
+/// The event that a record is about; `None` for a show.
+pub fn action_of(happening: Happening) -> Option<Action> {
+    match happening {
+        Happening::Decided => None,
+        Happening::Shown => Some(Action::Shown),
+        Happening::Ignored => Some(Action::Ignored),
+        Happening::Dismissed => Some(Action::Dismissed),
+        Happening::Clicked => Some(Action::Clicked),
+        Happening::Converted => Some(Action::Converted),
+    }
+}

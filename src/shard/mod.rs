@@ -19,5 +19,6 @@ pub mod packed;
 pub mod reads;
 pub mod seam;
 pub mod serve;
+pub mod unmerged;
 pub mod verdicts;
 pub mod view;

@@ -150,8 +150,9 @@ impl Store {
         }
     }
 
-    /// Applies runs of several streams, in one transaction with their positions where nothing fails.
-    /// Records of one user have to be in the order of their revisions, or it has to be all the same.
+    /// Applies runs of several streams, in one transaction with their positions where nothing
+    /// fails. Records of one user have to be in the order of their revisions, or it has to be all
+    /// the same.
     ///
     /// # Errors
     /// As [`Store::apply`]. [`StoreError::Fenced`] names the stream that another node has claimed:
@@ -202,8 +203,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::CatalogMoved`] where another change came first, [`StoreError::InFile`],
-    /// [`StoreError::NoSuchPopup`], where a definition is no JSON object or two ids share a key, and
-    /// where the database fails.
+    /// [`StoreError::NoSuchPopup`], where a definition is no JSON object or two ids share a key,
+    /// and where the database fails.
     pub fn change_catalog(
         &mut self,
         based_on: Option<u64>,
@@ -305,6 +306,18 @@ impl Reader {
         match self {
             Reader::Sqlite(reader) => reader.read_users(users, found),
             Reader::Mysql(reader) => reader.read_users(users, found),
+        }
+    }
+
+    /// The ids of the users that have rows, in the order of their bytes, behind `after`: at most
+    /// `count` of them. Fewer than that are the last ones.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn users_after(&mut self, after: &str, count: usize) -> Result<Vec<String>, StoreError> {
+        match self {
+            Reader::Sqlite(reader) => reader.users_after(after, count),
+            Reader::Mysql(reader) => reader.users_after(after, count),
         }
     }
 

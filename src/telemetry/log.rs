@@ -85,6 +85,8 @@ messages! {
     Info CatalogChanged "catalog_changed" "popups changed";
     Warn CatalogLint "catalog_lint" "a popup may not do what it seems to";
     Error CatalogRefused "catalog_refused" "popups were refused; the old ones stay";
+    Warn CatalogStale "catalog_stale"
+        "popups can't be read or copied now; the ones that are known stay";
     Warn CatalogUnconfirmed "catalog_unconfirmed"
         "a change is stored, and not every shard has confirmed it in time";
     Warn CoresShared "cores_shared" "threads share a core";
@@ -101,6 +103,8 @@ messages! {
     Error SqlFailed "sql_failed" "SQL could not apply records; they stay in the journal";
     Info SqlResumed "sql_resumed" "SQL applies records again";
     Error SqlHalted "sql_halted" "SQL holds other content for a record; applying has stopped";
+    Error SqlRegressed "sql_regressed" "SQL has gone back; the journal is applied again";
+    Warn SqlWeak "sql_weak" "a setting of the SQL server weakens a promise";
     Error DeadLetter "dead_letter" "SQL refused a record; it went to the dead-letter file";
     Error ReadFailed "read_failed" "users could not be read back from SQL";
     Warn ReadSlow "read_slow" "a user's state was not read in time; the answer degraded";
@@ -109,12 +113,24 @@ messages! {
     Warn AcceptFailed "accept_failed" "connections could not be accepted";
     Warn BuffersEmpty "buffers_empty" "no buffer was left to receive into";
     Warn LaneFull "lane_full" "the lane to another shard was full";
+    Warn RedisAway "redis_away" "Redis does not answer; popups follow their on_failure";
+    Error RedisUnfit "redis_unfit" "Redis can't be used as it is set up";
+    Warn KeysNotShared "keys_not_shared" "the signing keys could not be shared with other nodes";
     Warn NameUnknown "name_unknown" "the name of a server could not be looked up";
     Warn AdminRefused "admin_refused" "an admin request had no valid token";
     Info PopupChanged "popup_changed" "an operator changed a popup";
     Info UserErased "user_erased" "a user was erased";
     Debug Decided "decided" "a decision was made";
     Debug EventTaken "event_taken" "an event was taken";
+    Warn KeeperFailed "keeper_failed" "the keeper of Redis could not do its round";
+    Error WritesLost "writes_lost" "Redis has lost writes; nobody decides by these partitions";
+    Error RebuildNeeded "rebuild_needed"
+        "Redis does not vouch for users: on_failure decides until they are read back from SQL";
+    Warn RebuildBegun "rebuild_begun" "Redis is being rebuilt from SQL";
+    Info RebuildEnded "rebuild_ended" "Redis vouches for every user";
+    Warn RedisEvicts "redis_evicts"
+        "Redis may evict users: those that are missing are always read from SQL";
+    Warn ListGivenUp "list_given_up" "another node drains a list that this one drained";
     Warn LinesLost "lines_lost" "log lines were lost: the queue was full";
 }
 

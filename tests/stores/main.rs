@@ -6,6 +6,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+// The fixture of histories is the library's own, and so are the modules that it names.
+use nudged::{base, catalog, journal, state};
+
+#[allow(dead_code)] // Not every test binary needs all of it.
+#[path = "../../src/writer/fixture.rs"]
+mod fixture;
+mod mysql;
+mod node_start;
 mod proxy;
 mod vendor_config;
 

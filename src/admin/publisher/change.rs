@@ -14,14 +14,16 @@ use std::sync::Arc;
 
 use super::prepare::{Read, publish, read_file, read_of, try_compile};
 use super::{Changing, Known, PublishError, Published, Publisher, status_word, tell};
+use crate::admin::catalog_copy;
+use crate::admin::shared_catalog::SharedCatalog;
 use crate::base::limits::CATALOG_TRIES_MAX;
 use crate::catalog::lint::lint;
 use crate::catalog::snapshot::Status;
 use crate::catalog::source::{Definition, parse_json_popup};
 use crate::config::Config;
 use crate::runtime::clocks;
-use crate::store::{CatalogChange, Store, StoreError, StoredCatalog};
-use crate::telemetry::log::{Message, Value};
+use crate::store::{CatalogChange, FailureKind, ImportedPopup, Store, StoreError, StoredCatalog};
+use crate::telemetry::log::{Log, Message, Value};
 
 /// A change of one popup that an operator asks for.
 #[derive(Clone, Debug)]
@@ -116,19 +118,51 @@ impl Publisher {
     /// The catalog as it is stored now: read and swapped where another process has changed it.
     fn catch_up(&self, changing: &mut Changing) -> Result<Published, PublishError> {
         let current = self.current();
+        if changing.is_file_pending {
+            let mut read = read_of(&current.popups);
+            let Changing { store, config, .. } = changing;
+            let stored = import_file(store, config, &mut read, "start")?;
+            changing.is_file_pending = false;
+            let published = self.publish_stored(changing, stored, &read)?;
+            self.take_over(published.clone());
+            return Ok(published);
+        }
         if changing.store.catalog_version()? == current.stored_version {
             return Ok(current);
         }
         let stored = changing.store.load_catalog()?;
         let published = self.publish_stored(changing, stored, &read_of(&current.popups))?;
+        self.take_over(published.clone());
+        Ok(published)
+    }
+
+    /// Makes a catalog current that nobody asked for here, so that nobody is owed an answer.
+    fn take_over(&self, published: Published) {
         let version = Value::Number(published.snapshot.version);
         tell(&self.log, Message::CatalogChanged, &[("version", version)]);
-        if let Err(error) = self.swap(published.clone()) {
-            // Nobody asked for this change here, so nobody is owed an answer.
+        if let Err(error) = self.swap(published) {
             let error = error.to_string();
             tell(&self.log, Message::CatalogUnconfirmed, &[("error", Value::Text(&error))]);
         }
-        Ok(published)
+    }
+
+    /// Takes a copy over that is newer than what is current, while the store can't be asked.
+    ///
+    /// # Errors
+    /// Where its popups can't stand together.
+    pub fn take_copy(&self, copy: StoredCatalog) -> Result<(), PublishError> {
+        let changing = self.lock();
+        let current = self.current();
+        if copy.version > current.stored_version {
+            let published = self.publish_stored(&changing, copy, &read_of(&current.popups))?;
+            self.take_over(published);
+        }
+        Ok(())
+    }
+
+    /// Whether the popups file waits until the store can be reached.
+    pub fn is_file_pending(&self) -> bool {
+        self.lock().is_file_pending
     }
 
     fn publish_stored(
@@ -153,6 +187,12 @@ impl Publisher {
 }
 
 impl Published {
+    /// The catalog as it is stored, as text.
+    pub fn copy(&self) -> String {
+        let stored = self.popups.iter().map(|known| &known.stored);
+        catalog_copy::encode(self.stored_version, stored)
+    }
+
     /// A popup that is known.
     pub fn find(&self, id: &str) -> Option<&Known> {
         let found = self.popups.binary_search_by(|known| known.stored.id.as_str().cmp(id));
@@ -252,6 +292,76 @@ fn earlier(
     };
     let text = store.text_of(id, to)?.ok_or(PublishError::NoSuchVersion)?;
     parse_json_popup(&text).map(Arc::new).map_err(PublishError::Definition)
+}
+
+/// What a node starts with when its store is a server that can't be reached: the newest of the
+/// copies in Redis and in the data directory.
+///
+/// # Errors
+/// The given one, where there is no copy or it is about something else.
+pub(super) fn last_good_copy(
+    config: &Config,
+    error: PublishError,
+    log: &Log,
+) -> Result<StoredCatalog, PublishError> {
+    let is_away = matches!(&error, PublishError::Store(store)
+        if store.kind() == FailureKind::Unreachable);
+    if !is_away {
+        return Err(error);
+    }
+    let in_redis = SharedCatalog::of(config).and_then(|mut shared| shared.load().ok().flatten());
+    let in_directory = catalog_copy::read(&config.data);
+    let newest = in_redis.into_iter().chain(in_directory).max_by_key(|copy| copy.version);
+    let Some(copy) = newest else { return Err(error) };
+    let text = error.to_string();
+    let fields = [("error", Value::Text(&text)), ("version", Value::Number(copy.version))];
+    tell(log, Message::CatalogStale, &fields);
+    Ok(copy)
+}
+
+/// Takes popups over that another store had; all of them or none, and none of the popups file's.
+/// Gives the catalog before and after.
+///
+/// # Errors
+/// Where they can't stand together with the rest, and where the store fails.
+pub fn import_popups(
+    store: &mut Store,
+    config: &Config,
+    imported: &[(Definition, u32, Option<Status>)],
+) -> Result<(StoredCatalog, StoredCatalog), PublishError> {
+    let texts: Vec<String> =
+        imported.iter().map(|(definition, ..)| definition.canonical_json()).collect();
+    let popups: Vec<ImportedPopup<'_>> = imported
+        .iter()
+        .zip(&texts)
+        .map(|((definition, version, status_override), text)| ImportedPopup {
+            id: definition.id(),
+            version: *version,
+            text,
+            status_override: *status_override,
+        })
+        .collect();
+    for _ in 0..CATALOG_TRIES_MAX {
+        let before = store.load_catalog()?;
+        let mut read = Read::new();
+        for popup in &before.popups {
+            if let Ok(definition) = parse_json_popup(&popup.text) {
+                read.insert(popup.id.clone(), Arc::new(definition));
+            }
+        }
+        let of_import = imported.iter();
+        read.extend(
+            of_import
+                .map(|(definition, ..)| (definition.id().to_owned(), Arc::new(definition.clone()))),
+        );
+        try_compile(&read, config).map_err(PublishError::Definition)?;
+        let change = CatalogChange::Import(&popups);
+        match store.change_catalog(Some(before.version), change, "import", clocks::wall()) {
+            Err(StoreError::CatalogMoved { .. }) => {}
+            other => return Ok((before, other?)),
+        }
+    }
+    Err(PublishError::Busy)
 }
 
 /// Takes the popups file over, where one is configured; else gives what is stored. `read` are

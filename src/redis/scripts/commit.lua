@@ -38,7 +38,10 @@ end
 if now > tonumber(ARGV[4]) or tonumber(ARGV[3]) > now + 100 then
   return answer('late')
 end
-if (value and string.sub(value, 1, 12) or '') ~= ARGV[1] then
+-- A state of another epoch may have been made from a copy from before a loss, as may one that was
+-- made from nothing: the caller has to read again, and is told the epoch.
+local is_foreign = struct.unpack('>I4', ARGV[5]) ~= epoch
+if is_foreign or (value and string.sub(value, 1, 12) or '') ~= ARGV[1] then
   return answer('moved', value)
 end
 local records = KEYS[3] and #ARGV - 10 or tonumber(ARGV[10])

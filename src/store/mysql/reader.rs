@@ -82,6 +82,19 @@ impl MysqlReader {
         Ok(unreadable)
     }
 
+    /// See [`crate::store::Reader::users_after`].
+    pub(in crate::store) fn users_after(
+        &mut self,
+        after: &str,
+        count: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        let mut query = "SELECT user_id FROM users WHERE user_id > ".to_owned();
+        push_text(&mut query, after);
+        query.push_str(&format!(" ORDER BY user_id LIMIT {count}"));
+        let rows: Vec<(String,)> = self.session.get_mut().query("read users", &query)?;
+        Ok(rows.into_iter().map(|(user,)| user).collect())
+    }
+
     /// See [`crate::store::Reader::user_events`].
     pub(in crate::store) fn user_events(
         &self,

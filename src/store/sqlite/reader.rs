@@ -53,6 +53,17 @@ impl SqliteReader {
         Ok(unreadable)
     }
 
+    /// See [`crate::store::Reader::users_after`].
+    pub(in crate::store) fn users_after(
+        &mut self,
+        after: &str,
+        count: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        let query = "SELECT user_id FROM users WHERE user_id > ?1 ORDER BY user_id LIMIT ?2";
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.rows(query, params![after, count], |row| row.get(0))
+    }
+
     /// See [`crate::store::Reader::user_events`].
     pub(in crate::store) fn user_events(
         &self,

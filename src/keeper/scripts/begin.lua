@@ -1,0 +1,10 @@
+#!lua
+-- KEYS: the partition's meta. ARGV: the new epoch, the epoch that must be there or empty for none.
+-- Begins the epoch: nobody decides by the partition until the journals are in SQL.
+-- Gives: 1 where it was begun.
+if (redis.call('HGET', KEYS[1], 'e') or '') ~= ARGV[2] then
+  return 0
+end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'e', ARGV[1], 'c', '0', 's', 'b')
+return 1

@@ -1,0 +1,392 @@
+//! The thread of the keeper of Redis: reads what a round needs, in Redis, in SQL and of this node,
+//! asks `keeper::core` what follows from it, and carries that out. Beside the journal on the
+//! dedicated core. What it does and why is in `keeper`; here is only how.
+//!
+//! ```text
+//! round: INFO, seal, lock, metas -> signs of life, who has compared, who has answered
+//!        -> Keeper::decide -> orders; a failure ends the round, and the next one reads again
+//! ```
+//!
+//! Limits: `KEEPER_BUSY_MS` and `KEEPER_IDLE_MS` between rounds; SQL is asked with timeouts of a
+//! second, so that a server that hangs does not make this node look dead.
+
+mod fill;
+mod orders;
+mod reading;
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::board::Board;
+use super::journal_lanes::JournalLanes;
+use super::redis_client::{AskError, BlockingRedis};
+use super::sql_writer::WriterFigures;
+use super::{clocks, log_thread, topology};
+use crate::base::ids::Partition;
+use crate::base::limits::{KEEPER_SQL_BEAT_MS, PARTITIONS};
+use crate::base::time::{DurationMs, MonoNs};
+use crate::config::Config;
+use crate::keeper::barrier::Progress;
+use crate::keeper::core::{Keeper, View};
+use crate::keeper::peers::NodeId;
+use crate::keeper::share;
+use crate::store::{Reader, Store, StoreError, StreamId};
+use crate::telemetry::counters::ShardCounters;
+use crate::telemetry::log::{Log, Message, Value};
+
+use fill::Filler;
+
+/// A statement of the keeper may take this long: it reads a few hundred rows at most.
+const SQL_TIMEOUT_MS: u64 = 1_000;
+/// SQL is left alone for this long after a failure, in milliseconds; doubles up to the longest.
+const SQL_REST_MS: u64 = 1_000;
+/// The longest rest, in milliseconds.
+const SQL_REST_MAX_MS: u64 = 5_000;
+
+/// What the keeper is made of.
+pub struct KeeperSetup {
+    /// This node.
+    pub node: NodeId,
+    /// The stream of its journal.
+    pub stream: StreamId,
+    /// A connection of its own.
+    pub redis: BlockingRedis,
+    /// Stores of its own, from [`keeper_stores`].
+    pub stores: (Store, Reader),
+    /// Where shards report and are told.
+    pub board: Arc<Board>,
+    /// What the journal and the SQL writer have reached.
+    pub lanes: Arc<JournalLanes>,
+    /// Of each shard: turns are counted there.
+    pub counters: Vec<Arc<ShardCounters>>,
+    /// Whether the SQL writer has halted.
+    pub writer: Arc<WriterFigures>,
+    /// The deadline of a command, and how long users' values live (0 for ever), in milliseconds.
+    pub times_ms: (u64, u64),
+    /// With `queue = "redis"`: what the thread that drains the lists shares with this one.
+    pub lists: Option<Arc<ListShare>>,
+    /// Ends the thread, once woken.
+    pub stop: Arc<AtomicBool>,
+    /// The core to run on.
+    pub cpu: Option<usize>,
+    /// Where losses and failures are told.
+    pub log: Log,
+    /// Where it counts.
+    pub figures: Arc<KeeperFigures>,
+}
+
+/// What the keeper has done, for metrics and status.
+#[derive(Debug, Default)]
+pub struct KeeperFigures {
+    /// Rounds that ended.
+    pub rounds: AtomicU64,
+    /// Rounds that failed: Redis did not answer.
+    pub failures: AtomicU64,
+    /// Times that SQL did not answer the keeper.
+    pub sql_failures: AtomicU64,
+    /// Other nodes that are known.
+    pub peers: AtomicU64,
+    /// Rebuilds that this node began.
+    pub rebuilds: AtomicU64,
+    /// Partitions that this node found to have lost writes, and held.
+    pub held: AtomicU64,
+    /// Users that this node wrote into Redis from SQL.
+    pub users_filled: AtomicU64,
+    /// Users whose rows can't be read: they are new to Redis after a rebuild.
+    pub users_unreadable: AtomicU64,
+    /// Partitions that are not open now.
+    pub partitions: AtomicU64,
+    /// 0 while all are open, 1 lost, 2 barrier, 3 filling.
+    pub phase: AtomicU8,
+    /// When they were first seen not to be, on the monotonic clock, in nanoseconds.
+    pub since_ns: AtomicU64,
+    /// Whether Redis may drop users by itself: it then never vouches for one that is missing.
+    pub is_evicting: AtomicBool,
+}
+
+/// A rebuild as a person is told of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RebuildProgress {
+    /// Partitions that are not open.
+    pub partitions: u64,
+    /// `lost`, `barrier` or `filling`.
+    pub phase: &'static str,
+    /// Users that this node has written into Redis since it started.
+    pub users: u64,
+    /// For how long, in milliseconds.
+    pub for_ms: u64,
+}
+
+const PHASES: [&str; 4] = ["open", "lost", "barrier", "filling"];
+
+impl KeeperFigures {
+    /// The rebuild that is under way, if one is.
+    pub fn rebuild(&self, now: MonoNs) -> Option<RebuildProgress> {
+        let phase = PHASES[usize::from(self.phase.load(Ordering::Relaxed)).min(3)];
+        (phase != "open").then(|| RebuildProgress {
+            partitions: self.partitions.load(Ordering::Relaxed),
+            phase,
+            users: self.users_filled.load(Ordering::Relaxed),
+            for_ms: now.0.saturating_sub(self.since_ns.load(Ordering::Relaxed)) / 1_000_000,
+        })
+    }
+}
+
+/// Which lists this node drains, and how often it has.
+#[derive(Debug, Default)]
+pub struct ListShare {
+    partitions: Mutex<Vec<Partition>>,
+    /// Readings that ended with everything that they read in SQL.
+    pub drained: AtomicU64,
+}
+
+impl ListShare {
+    /// The partitions whose lists are this node's to drain. Allocates.
+    pub fn partitions(&self) -> Vec<Partition> {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says which they are.
+    pub fn set_partitions(&self, partitions: Vec<Partition>) {
+        *self.partitions.lock().unwrap_or_else(PoisonError::into_inner) = partitions;
+    }
+}
+
+/// The stores of a keeper: those of the configuration, with timeouts that fit it.
+///
+/// # Errors
+/// As [`Store::of`].
+pub fn keeper_stores(config: &Config) -> Result<(Store, Reader), StoreError> {
+    let mut config = config.clone();
+    let bound = |timeout: DurationMs| DurationMs(timeout.0.min(SQL_TIMEOUT_MS));
+    config.mysql.connect_timeout = bound(config.mysql.connect_timeout);
+    config.mysql.query_timeout = bound(config.mysql.query_timeout);
+    // A rebuild must not rest on a replica that is behind.
+    config.mysql.replica = None;
+    Ok((Store::of(&config)?, Reader::of(&config)?))
+}
+
+/// Starts the thread.
+///
+/// # Errors
+/// Where the system gives no thread.
+pub fn start(setup: KeeperSetup) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("keeper".to_owned()).spawn(move || {
+        // Unpinned is slower and not wrong.
+        let _is_pinned = setup.cpu.is_none_or(topology::pin);
+        Thread::new(setup).run();
+    })
+}
+
+/// Why a round ended before its end.
+#[derive(Debug, thiserror::Error)]
+enum RoundError {
+    #[error(transparent)]
+    Redis(#[from] AskError),
+    #[error("redis answers {0} with something else")]
+    Answer(&'static str),
+}
+
+struct Thread {
+    setup: KeeperSetup,
+    keeper: Keeper,
+    filler: Option<Filler>,
+    /// Names this process among those that would lead.
+    token: String,
+    /// When SQL may be asked again, and how long it rests after the next failure.
+    sql_rest: (MonoNs, u64),
+    sql_beat_due: MonoNs,
+    /// Connections that were made before the last round.
+    connects: u64,
+    shared_among: Vec<NodeId>,
+    was_rebuilding: bool,
+}
+
+impl Thread {
+    fn new(setup: KeeperSetup) -> Thread {
+        let keeper = Keeper::new(setup.node, setup.times_ms.0, PARTITIONS);
+        let token = format!("{}-{}-{}", setup.node, std::process::id(), clocks::mono().0);
+        Thread {
+            setup,
+            keeper,
+            filler: None,
+            token,
+            sql_rest: (MonoNs(0), SQL_REST_MS),
+            sql_beat_due: MonoNs(0),
+            connects: 0,
+            shared_among: Vec::new(),
+            was_rebuilding: false,
+        }
+    }
+
+    fn run(&mut self) {
+        while !self.setup.stop.load(Ordering::Acquire) {
+            let result = self.round();
+            let figures = &self.setup.figures;
+            match &result {
+                Ok(_) => figures.rounds.fetch_add(1, Ordering::Relaxed),
+                Err(error) => {
+                    self.keeper.disconnected();
+                    self.setup.redis.disconnect();
+                    log_thread::tell(&self.setup.log, Message::KeeperFailed, &chain(error));
+                    figures.failures.fetch_add(1, Ordering::Relaxed)
+                }
+            };
+            self.publish();
+            // What was done changes what is there: look at once.
+            if !matches!(result, Ok(true)) {
+                self.sleep(Duration::from_millis(self.keeper.pace_ms()));
+            }
+        }
+        // Others need not wait for the term to end.
+        let _ = self.lead(0);
+    }
+
+    /// One round; whether something was done that asks for the next one at once.
+    fn round(&mut self) -> Result<bool, RoundError> {
+        let sql_nodes = self.beat_sql();
+        let lost: Vec<Partition> = self.setup.board.lost().collect();
+        let now = clocks::mono();
+        let wants_metas = self.keeper.wants_metas(now) || !lost.is_empty();
+        let signs = self.read(wants_metas)?;
+        let progress = self.progress();
+        let orders = self.keeper.decide(&View {
+            // Read before what it is compared with.
+            now,
+            run: signs.run,
+            redis_now: signs.redis_now,
+            beats: &signs.beats,
+            sql_nodes: &sql_nodes,
+            metas: signs.metas.as_deref(),
+            compared: &signs.compared,
+            is_cleared: signs.is_cleared,
+            seal: signs.seal,
+            answered: &signs.answered,
+            lead: signs.lead,
+            filling: self.filler.as_ref().into(),
+            own_compared: self.setup.board.run_compared_by_all(),
+            own_lost: &lost,
+            progress: &progress,
+        });
+        if self.keeper.is_waiting_for_shards() {
+            self.setup.board.wake_shards();
+        }
+        self.share_lists();
+        self.carry_out(orders)
+    }
+
+    fn progress(&self) -> Progress {
+        let KeeperSetup { lanes, counters, board, writer, lists, .. } = &self.setup;
+        // Turns first: what a shard pushed in a turn that has ended is then counted below.
+        let turns = counters.iter().map(|shard| shard.turns.get()).collect();
+        std::sync::atomic::fence(Ordering::SeqCst);
+        let (pushed, acknowledged) = lanes.batches();
+        Progress {
+            turns,
+            pushed,
+            acknowledged,
+            written: lanes.written(),
+            applied: lanes.applied(),
+            unmerged: board.first_unmerged(),
+            is_halted: writer.is_halted.load(Ordering::Acquire),
+            drained: lists.as_ref().map(|lists| lists.drained.load(Ordering::Acquire)),
+        }
+    }
+
+    /// Says in SQL that this node is alive, and who else is; nothing where it is not due.
+    fn beat_sql(&mut self) -> Vec<NodeId> {
+        let now = clocks::mono();
+        if now < self.sql_beat_due || !self.may_ask_sql() {
+            return Vec::new();
+        }
+        self.sql_beat_due = now.plus_ms(KEEPER_SQL_BEAT_MS);
+        let (stream, name) = (self.setup.stream, self.setup.node.to_string());
+        let store = self.setup.stores.0.shared();
+        let nodes = store.map(|store| {
+            store.heartbeat(stream, &name)?;
+            store.live_nodes(crate::base::limits::PEER_KNOWN_MS)
+        });
+        let nodes = self.of_sql(nodes.unwrap_or(Ok(Vec::new()))).unwrap_or_default();
+        nodes.iter().filter_map(|node| NodeId::parse(&node.name)).collect()
+    }
+
+    fn may_ask_sql(&self) -> bool {
+        clocks::mono() >= self.sql_rest.0
+    }
+
+    /// What SQL said; tells a failure, and lets SQL rest after it.
+    fn of_sql<T>(&mut self, result: Result<T, StoreError>) -> Option<T> {
+        match result {
+            Ok(value) => {
+                self.sql_rest = (MonoNs(0), SQL_REST_MS);
+                Some(value)
+            }
+            Err(error) => {
+                let (_, rest_ms) = self.sql_rest;
+                let until = clocks::mono().plus_ms(rest_ms);
+                self.sql_rest = (until, (rest_ms * 2).min(SQL_REST_MAX_MS));
+                self.setup.figures.sql_failures.fetch_add(1, Ordering::Relaxed);
+                log_thread::tell(&self.setup.log, Message::KeeperFailed, &chain(&error));
+                None
+            }
+        }
+    }
+
+    /// Works out which lists are this node's, where the nodes have changed.
+    fn share_lists(&mut self) {
+        let Some(lists) = &self.setup.lists else { return };
+        let nodes: Vec<NodeId> = self.keeper.peers().awaited().collect();
+        if nodes != self.shared_among {
+            lists.set_partitions(share::partitions_of(self.setup.node, &nodes));
+            self.shared_among = nodes;
+        }
+    }
+
+    fn publish(&mut self) {
+        let figures = &self.setup.figures;
+        let peers = u64::try_from(self.keeper.peers().count()).unwrap_or(u64::MAX);
+        figures.peers.store(peers, Ordering::Relaxed);
+        let status = self.keeper.rebuild();
+        let rank = status.map_or(0, |status| {
+            PHASES.iter().position(|phase| *phase == status.phase).unwrap_or(0)
+        });
+        let partitions = status.map_or(0, |status| status.partitions as u64);
+        figures.partitions.store(partitions, Ordering::Relaxed);
+        figures.since_ns.store(status.map_or(0, |status| status.since.0), Ordering::Relaxed);
+        figures.phase.store(u8::try_from(rank).unwrap_or(0), Ordering::Relaxed);
+        let is_rebuilding = status.is_some();
+        if is_rebuilding != std::mem::replace(&mut self.was_rebuilding, is_rebuilding) {
+            let (message, count) = match is_rebuilding {
+                true => (Message::RebuildNeeded, partitions),
+                false => (Message::RebuildEnded, u64::from(PARTITIONS)),
+            };
+            let fields = [("partitions", Value::Number(count))];
+            self.setup.log.write(log_thread::stamp_now(), message, &fields);
+        }
+    }
+
+    /// Sleeps until the next round is due or a shard has news.
+    fn sleep(&self, limit: Duration) {
+        let board = &self.setup.board;
+        let sleeper = board.keeper();
+        let has_news = || {
+            let stopping = self.setup.stop.load(Ordering::Acquire);
+            stopping || board.lost_count() > 0
+        };
+        sleeper.sleep_for_unless(limit, has_news);
+    }
+}
+
+/// An error with what it comes from.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
