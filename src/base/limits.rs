@@ -378,6 +378,20 @@ pub const STATS_RANGE_OF_ONE_MAX_MS: u64 = 366 * 86_400_000;
 pub const EXPLAIN_TIMEOUT_MS: u64 = 5_000;
 /// An answer to `nudged explain` is read up to this size, in bytes: 10,000 popups, 100 each.
 pub const EXPLAIN_ANSWER_BYTES_MAX: u64 = 4 * 1_024 * 1_024;
+/// A change of the catalog is tried this often while others change it too.
+pub const CATALOG_TRIES_MAX: u32 = 10;
+/// A node looks this often whether others have changed the catalog, in milliseconds: of the second
+/// in which a change is live everywhere, its own node may take one such period and each other one.
+pub const CATALOG_POLL_MS: u64 = 200;
+/// While Redis says that nothing has changed, SQL is asked this often, in milliseconds.
+pub const CATALOG_SQL_POLL_MS: u64 = 5_000;
+/// Redis has this long for each answer about the catalog, in milliseconds.
+pub const CATALOG_REDIS_TIMEOUT_MS: u64 = 300;
+/// Longest line that an import takes, in bytes: a popup with every variant and locale, and its
+/// history.
+pub const IMPORT_LINE_BYTES_MAX: u64 = 64 * 1_024 * 1_024;
+/// Longest name of whom a change is put down to, in bytes.
+pub const WHO_BYTES_MAX: usize = 64;
 /// A full lane of commands is tried again after this long, in milliseconds.
 pub const LANE_RETRY_MS: u64 = 2;
 

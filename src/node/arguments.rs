@@ -29,6 +29,10 @@ pub enum Command {
     Vectors(VectorsArguments),
     /// Tell why this user sees, or does not see, each popup; asks a running node
     Explain(ExplainArguments),
+    /// Write popups or journals to standard output as NDJSON
+    Export(ExportArguments),
+    /// Take popups or journal records of NDJSON into the database, popups all or none
+    Import(ImportArguments),
     /// Create or upgrade the SQL schema of mysql.url
     Migrate(MigrateArguments),
 }
@@ -83,6 +87,51 @@ pub struct CheckArguments {
     /// Popups files; without any, the one that the configuration names
     #[arg(value_name = "POPUPS")]
     pub popups: Vec<PathBuf>,
+}
+
+/// Arguments of `export`.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub struct ExportArguments {
+    /// Configuration file [default: nudged.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Data directory
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// What to write [default: popups]
+    #[command(subcommand)]
+    pub what: Option<Exported>,
+}
+
+/// What `export` writes.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Exported {
+    /// Every popup, a line each, with the status that an operator set
+    Popups {
+        /// With each popup's latest 1,000 changes
+        #[arg(long)]
+        history: bool,
+    },
+    /// Every record of journals, a line each
+    Journal {
+        /// Data directories; without any, the configuration's
+        #[arg(value_name = "DIR")]
+        directories: Vec<PathBuf>,
+    },
+}
+
+/// Arguments of `import`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct ImportArguments {
+    /// Configuration file [default: nudged.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Data directory
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// What `nudged export` has written; - for standard input
+    #[arg(value_name = "FILE|-")]
+    pub file: PathBuf,
 }
 
 /// Arguments of `vectors`.
@@ -209,6 +258,20 @@ impl ExplainArguments {
     /// The flags that stand for settings.
     pub fn flags(&self) -> Vec<Flag> {
         flag("--admin", "admin", self.admin.as_ref()).into_iter().collect()
+    }
+}
+
+impl ExportArguments {
+    /// The flags that stand for settings.
+    pub fn flags(&self) -> Vec<Flag> {
+        flag("--data", "data", self.data.as_ref()).into_iter().collect()
+    }
+}
+
+impl ImportArguments {
+    /// The flags that stand for settings.
+    pub fn flags(&self) -> Vec<Flag> {
+        flag("--data", "data", self.data.as_ref()).into_iter().collect()
     }
 }
 

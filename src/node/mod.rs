@@ -2,14 +2,16 @@
 //! `arguments` the command line · `settings` the layers of the configuration · `serve` start ·
 //! `storage` what a node remembers · `redis` the way to it · `redis_look` whether it is fit ·
 //! `keepers` its threads · `drain` reloads and stop · `signals` · `signing_keys` of this node ·
-//! `shared_keys` of all · `failure` exit codes · `migrate` the schema · `check` what `nudged check`
-//! says · `explain` asks a running node · `vectors` decision vectors.
+//! `shared_keys` of all · `export` and `import` NDJSON · `failure` exit codes · `migrate` the schema
+//! · `check` what `nudged check` says · `explain` asks a running node · `vectors` decision vectors.
 
 pub mod arguments;
 pub mod check;
 pub mod drain;
 pub mod explain;
+pub mod export;
 pub mod failure;
+pub mod import;
 pub mod keepers;
 pub mod migrate;
 pub mod redis;

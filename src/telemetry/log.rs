@@ -85,6 +85,8 @@ messages! {
     Info CatalogChanged "catalog_changed" "popups changed";
     Warn CatalogLint "catalog_lint" "a popup may not do what it seems to";
     Error CatalogRefused "catalog_refused" "popups were refused; the old ones stay";
+    Warn CatalogStale "catalog_stale"
+        "popups can't be read or copied now; the ones that are known stay";
     Warn CatalogUnconfirmed "catalog_unconfirmed"
         "a change is stored, and not every shard has confirmed it in time";
     Warn CoresShared "cores_shared" "threads share a core";

@@ -222,7 +222,7 @@ impl World {
         self.nodes[index].wire.up(run, false);
         self.nodes[index].turn(self.now);
         self.settle();
-        let board = BoardView { cleared_run: run };
+        let board = BoardView { is_unfit: false, cleared_run: run };
         self.nodes[index].step(self.now, Input::Board(board));
     }
 
@@ -420,7 +420,7 @@ fn another_run_is_compared_and_waits_to_be_cleared() {
     assert!(compared.is_some_and(|compared| lost < compared));
     let before = world.decide(0, "v");
     assert_eq!(reason(world.nodes[0].answer(before)), "degraded", "not cleared");
-    world.nodes[0].step(world.now, Input::Board(BoardView { cleared_run: 8 }));
+    world.nodes[0].step(world.now, Input::Board(BoardView { is_unfit: false, cleared_run: 8 }));
     let other = world.decide(0, "v");
     assert!(shown(world.nodes[0].answer(other)));
     let lost = world.decide(0, "u");
