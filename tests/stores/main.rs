@@ -17,6 +17,9 @@ mod keeper_node;
 mod mysql;
 mod node_start;
 mod proxy;
+mod redis_client;
+mod redis_link;
+mod redis_scripts;
 mod vendor_config;
 
 #[test]
