@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::arguments::ServeArguments;
 use super::failure::Failure;
 use super::keepers::{Keepers, KeepersSetup};
-use super::redis::RedisWay;
+use super::redis::{RedisWay, arbiter_of};
 use super::signals::{self, Asked};
 use super::storage::{self, Storage};
 use super::{drain, redis_look, settings, shared_keys};
@@ -353,6 +353,16 @@ fn timeouts(config: &Config) -> Timeouts {
     }
 }
 
+/// A number from the operating system's random source.
+fn random() -> Result<u64, Failure> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| Failure::System {
+        what: "random bytes",
+        source: std::io::Error::other(error),
+    })?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
 struct ShardParts<'a> {
     publisher: &'a Publisher,
     rules: Arc<Rules>,
@@ -495,11 +505,14 @@ impl Threads<'_> {
                 counters: Arc::clone(counters),
                 log: (index == 0).then(|| self.log.clone()),
             };
-            let mut seed = [0; 8];
-            getrandom::fill(&mut seed).map_err(|error| Failure::System {
-                what: "random bytes",
-                source: std::io::Error::other(error),
-            })?;
+            let seed = random()?;
+            let arbiter = match parts.redis {
+                Some(way) => {
+                    let whose = (shard, self.topology.shards);
+                    Some(arbiter_of(way, self.config, whose, setup.descriptors, random()?))
+                }
+                None => None,
+            };
             let core = CoreSetup {
                 shard,
                 shards: self.topology.shards,
@@ -512,8 +525,8 @@ impl Threads<'_> {
                 slice_bytes: self.config.slice_bytes_per_shard(self.topology.shards),
                 connections_max: self.connections_of(index, parts.connections),
                 read_deadline_ms: self.config.limits.read_deadline.0,
-                arbiter: None,
-                seed: u64::from_le_bytes(seed),
+                arbiter,
+                seed,
             };
             let cpu = self.topology.pin.then(|| self.topology.cpu_of(shard));
             let thread = shard_thread::start(setup, cpu, move || Core::new(core));
