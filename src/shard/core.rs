@@ -341,6 +341,7 @@ impl Core {
         });
         self.expire_redis(now, outbox);
         self.home.count_slice();
+        self.count_link();
         self.connections.expire(&self.view, now, outbox);
     }
 

@@ -345,6 +345,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_reserved_is_kept_free() {
+        let mut lane = lane();
+        assert!(lane.reserve(LANE_BYTES_MAX - RECORD_BYTES_MAX) && lane.has_room(1));
+        assert!(!lane.has_room(2) && !lane.reserve(RECORD_BYTES_MAX + 1));
+        lane.release(LANE_BYTES_MAX - RECORD_BYTES_MAX);
+        let mut framed = Vec::new();
+        for counter in [1, 2] {
+            let revision = Revision { epoch: 0, counter };
+            record::append(&Record::Erase { user: "u", revision, at: WallMs(1) }, &mut framed);
+        }
+        assert_eq!(lane.append_framed(&framed), LaneSequence(2));
+        assert_eq!(lane.flush().unwrap().count, 2);
+    }
+
+    #[test]
     fn each_bound_refuses_and_opens_again() {
         let mut full = lane();
         assert!(full.has_room(100));

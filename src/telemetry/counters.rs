@@ -222,6 +222,23 @@ shard_counters! {
         Counter redis_fills "redis_fills_total" "Users put into Redis from SQL.";
         Counter redis_withdrawn "redis_withdrawn_total" "Shows withdrawn: they were committed too late.";
         Counter redis_told "redis_told_total" "Changes of users told by Redis.";
+        Counter redis_link_commands "redis_link_commands_total" "Commands sent.";
+        Counter redis_link_replies "redis_link_replies_total" "Replies in time.";
+        Counter redis_link_expired "redis_link_expired_total" "Commands whose deadline passed.";
+        Counter redis_link_late "redis_link_late_total" "Replies after the deadline.";
+        Counter redis_link_unknown "redis_link_unknown_total" "Commands of unknown outcome.";
+        Counter redis_link_refused "redis_link_refused_total" "Commands that Redis refused.";
+        Counter redis_link_noscript "redis_link_noscript_total" "Scripts that Redis did not have.";
+        Counter redis_link_reconnects "redis_link_reconnects_total" "Connections made again.";
+        Counter redis_link_retries "redis_link_retries_total"
+            "Commands sent again after a lost connection.";
+        Counter redis_link_malformed "redis_link_malformed_total"
+            "Connections given up for bytes that are no reply.";
+        Counter redis_link_round_trip_ns "redis_link_round_trip_nanoseconds_total"
+            "From sending to reply, summed over the replies in time.";
+        Counter redis_breaker_opens "redis_breaker_opens_total" "Times the breaker opened.";
+        Gauge redis_breaker "redis_breaker" "The breaker: 0 closed, 1 open, 2 probing.";
+        Gauge redis_in_flight "redis_in_flight" "Commands that wait for their replies.";
         Counter turns "turns_total" "Turns of the shard's loop.";
         Counter sleeps "sleeps_total" "Turns that ended asleep.";
         Counter wakes "wakes_total" "Other threads woken.";

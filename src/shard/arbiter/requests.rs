@@ -1,6 +1,6 @@
-//! How requests run where Redis is the arbiter: upon a copy that is trusted, or fresh from a reply;
-//! else they wait for one. A change is encoded aside and committed; nothing of it is in the slice or
-//! the lane before Redis has it.
+//! How requests run where Redis is the arbiter: upon a copy that is trusted, or fresh from a
+//! reply; else they wait for one. A change is encoded aside and committed; nothing of it is in the
+//! slice or the lane before Redis has it.
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;

@@ -4,7 +4,7 @@
 use super::{Core, Waiter, Work};
 use crate::base::clock::Now;
 use crate::base::limits::COMMIT_TRIES_MAX;
-use crate::redis::link::LinkWish;
+use crate::redis::link::{BreakerState, LinkWish};
 use crate::shard::arbiter::Arbiter;
 use crate::shard::arbiter::replies::Resumed;
 use crate::shard::seam::{BoardView, Effect, Input, Outbox};
@@ -69,6 +69,30 @@ impl Core {
             self.home.counters.redis_failures.of("deadline").add(1);
             self.resume(now, waiter, false, outbox);
         }
+    }
+
+    /// Tells how the link fares.
+    pub(super) fn count_link(&self) {
+        let Some(arbiter) = self.home.arbiter.as_deref() else { return };
+        let (figures, counters) = (arbiter.figures(), &self.home.counters);
+        counters.redis_link_commands.set(figures.commands);
+        counters.redis_link_replies.set(figures.replies);
+        counters.redis_link_expired.set(figures.expired);
+        counters.redis_link_late.set(figures.late);
+        counters.redis_link_unknown.set(figures.unknown);
+        counters.redis_link_refused.set(figures.refused.iter().sum());
+        counters.redis_link_noscript.set(figures.noscript);
+        counters.redis_link_reconnects.set(figures.reconnects);
+        counters.redis_link_retries.set(figures.retries);
+        counters.redis_link_malformed.set(figures.malformed);
+        counters.redis_link_round_trip_ns.set(figures.round_trip_ns);
+        counters.redis_breaker_opens.set(figures.opens);
+        counters.redis_breaker.set(match figures.breaker {
+            BreakerState::Closed => 0,
+            BreakerState::Open => 1,
+            BreakerState::Probing => 2,
+        });
+        counters.redis_in_flight.set(figures.in_flight);
     }
 
     /// What the keeper lets the shards do.
