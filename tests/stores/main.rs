@@ -8,6 +8,7 @@ mod support;
 
 mod keeper;
 mod keeper_node;
+mod list_drain;
 mod proxy;
 mod vendor_config;
 
