@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use nudged::node::arguments::{self, Command};
-use nudged::node::{check, explain, serve, vectors};
+use nudged::node::{check, explain, export, import, migrate, serve, vectors};
 
 fn main() -> ExitCode {
     let command = match arguments::parse(std::env::args_os()) {
@@ -24,7 +24,10 @@ fn main() -> ExitCode {
             report.exit_code
         }
         Command::Vectors(arguments) => vectors::run(&arguments.files),
+        Command::Export(arguments) => export::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Migrate(arguments) => migrate::run(arguments.config.as_deref()),
     };
     ExitCode::from(code)
 }

@@ -21,18 +21,20 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
     /// The methods of the route, where they are told.
     allow: Option<&'static str>,
+    /// The version of the popup that the body tells.
+    version: Option<u32>,
 }
 
 impl Answer {
     /// A value as JSON.
     pub(super) fn json(status: u16, value: &impl Serialize) -> Answer {
         let body = serde_json::to_vec(value).expect("our own values serialize");
-        Answer { status, content_type: JSON, body, allow: None }
+        Answer { status, content_type: JSON, body, allow: None, version: None }
     }
 
     /// A text of another type.
     pub(super) fn text(content_type: &'static str, text: impl Into<Vec<u8>>) -> Answer {
-        Answer { status: 200, content_type, body: text.into(), allow: None }
+        Answer { status: 200, content_type, body: text.into(), allow: None, version: None }
     }
 
     /// `{"error":{"code","field"}}`, `field` only where there is one.
@@ -40,9 +42,14 @@ impl Answer {
         Answer::json(status, &error_value(code, field))
     }
 
+    /// The same answer with the version as its entity tag.
+    pub(super) fn with_version(self, version: u32) -> Answer {
+        Answer { version: Some(version), ..self }
+    }
+
     /// As [`Answer::error`], with a line for each error beside it.
-    pub(super) fn errors(status: u16, code: &str, lines: &[String]) -> Answer {
-        let mut value = error_value(code, None);
+    pub(super) fn errors(status: u16, code: &str, field: Option<&str>, lines: &[String]) -> Answer {
+        let mut value = error_value(code, field);
         value["errors"] = json!(lines);
         Answer::json(status, &value)
     }
@@ -64,7 +71,13 @@ impl Answer {
 
     /// 204: the methods that the route has.
     pub(super) fn options(allow: &'static str) -> Answer {
-        Answer { status: 204, content_type: JSON, body: Vec::new(), allow: Some(allow) }
+        Answer {
+            status: 204,
+            content_type: JSON,
+            body: Vec::new(),
+            allow: Some(allow),
+            version: None,
+        }
     }
 
     /// Appends the whole reply. None is stored by a cache.
@@ -78,6 +91,9 @@ impl Answer {
         }
         if let Some(allow) = self.allow {
             reply::field(out, "Allow", allow.as_bytes());
+        }
+        if let Some(version) = self.version {
+            reply::field(out, "ETag", format!("\"{version}\"").as_bytes());
         }
         if self.status == 204 {
             reply::end_without_body(out);

@@ -8,6 +8,7 @@ use super::answer::Answer;
 use super::arbiter;
 use super::service::Service;
 use crate::config::Config;
+use crate::store::FailureKind;
 use crate::telemetry::counters::Kind;
 use crate::telemetry::text::{CONTENT_TYPE, NodeMetric, render};
 
@@ -72,6 +73,8 @@ fn push_writer(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
         counter("sql_records_total", "Records applied.", of(&figures.records)),
         counter("sql_duplicates_total", "Records there already.", of(&figures.duplicates)),
         counter("sql_failures_total", "Transactions that failed.", of(&figures.failures)),
+        counter("sql_rejected_total", "Records in the dead-letter file.", of(&figures.rejected)),
+        counter("sql_regressions_total", "How often SQL had gone back.", of(&figures.regressions)),
         gauge(
             "journal_cut_bytes",
             "Bytes of the unfinished end that the start cut.",
@@ -84,7 +87,22 @@ fn push_writer(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
         ),
         gauge("sql_halted", "1 where applying has ended for good.", u64::from(is_halted)),
     ]);
+    metrics.extend(KIND_LABELS.iter().zip(&figures.failures_by_kind).map(|(labels, count)| {
+        let help = "Failures of SQL by their kind.";
+        NodeMetric { labels, ..counter("sql_errors_total", help, of(count)) }
+    }));
 }
+
+/// A label for each kind of failure.
+static KIND_LABELS: [[(&str, &str); 1]; FailureKind::ALL.len()] = {
+    let mut labels = [[("kind", "")]; FailureKind::ALL.len()];
+    let mut index = 0;
+    while index < labels.len() {
+        labels[index] = [("kind", FailureKind::ALL[index].name())];
+        index += 1;
+    }
+    labels
+};
 
 fn push_node(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
     let started_s = u64::try_from(service.started.1.0 / 1_000).unwrap_or(0);

@@ -10,11 +10,15 @@
 //! `publisher` the one way by which popups and reloadable settings change · `popups_file` the file
 //! they come from · `shards` commands to shards · `socket` addresses and streams · `listener` who
 //! gets in · `connection` one connection · `token` the bearer token · `service` what all routes
-//! share · `routes` paths and methods · `arbiter` what is seen of Redis · `answer` replies · `input`
-//! texts of requests. Limits: those of the admin listener in `base::limits`.
+//! share · `changes` what operators change · `routes` paths and methods · `arbiter` what is seen of
+//! Redis · `watch` what other processes change · `catalog_copy`, `shared_catalog` copies for a
+//! start without SQL · `answer` replies · `input` texts of requests. Limits: those of the admin
+//! listener in `base::limits`.
 
 mod answer;
-mod arbiter;
+pub mod arbiter;
+pub mod catalog_copy;
+mod changes;
 mod connection;
 mod explain;
 #[cfg(test)]
@@ -28,6 +32,7 @@ pub mod publisher;
 mod routes;
 mod service;
 pub mod shards;
+pub mod shared_catalog;
 mod socket;
 mod stats;
 mod status;
@@ -35,6 +40,7 @@ mod status;
 mod tests;
 pub mod token;
 mod users;
+pub mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,7 +49,7 @@ use crate::base::clock::NodeClock;
 use crate::runtime::mesh::Mesh;
 use crate::runtime::sql_writer::WriterFigures;
 use crate::runtime::topology::Topology;
-use crate::store::Reader;
+use crate::store::{Reader, StoreError};
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::log::Log;
 use listener::Running;
@@ -51,6 +57,7 @@ use publisher::Publisher;
 use service::Service;
 use socket::{BindError, Listener};
 use token::{Token, TokenError};
+use watch::{Watch, WatchSetup};
 
 /// What the admin listener is made of. Its address, its token file and the journal's retention are
 /// those of the publisher's configuration.
@@ -69,6 +76,8 @@ pub struct AdminSetup {
     pub reader: Reader,
     /// What the writer has done.
     pub figures: Arc<WriterFigures>,
+    /// What the threads count that Redis asks for.
+    pub redis: Option<arbiter::RedisFigures>,
     /// Where changes are told.
     pub log: Log,
 }
@@ -85,6 +94,9 @@ pub enum AdminError {
     /// The address can't be listened on.
     #[error("admin: {0}")]
     Bind(#[from] BindError),
+    /// The database can't be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The system gave no thread or descriptor.
     #[error("admin: no thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -96,6 +108,7 @@ pub struct AdminHandle {
     address: String,
     ready: Arc<AtomicBool>,
     running: Running,
+    watch: Watch,
 }
 
 /// Starts the admin listener.
@@ -111,10 +124,15 @@ pub fn start(setup: AdminSetup) -> Result<AdminHandle, AdminError> {
     };
     let listener = Listener::bind(&config.admin)?;
     let address = listener.address().to_owned();
+    let watch = Watch::start(WatchSetup {
+        publisher: Arc::clone(&setup.publisher),
+        reader: Reader::of(&config)?,
+        log: setup.log.clone(),
+    })?;
     let service = Arc::new(Service::new(setup, token));
     let ready = service.ready();
     let running = Running::start(listener, service)?;
-    Ok(AdminHandle { address, ready, running })
+    Ok(AdminHandle { address, ready, running, watch })
 }
 
 impl AdminHandle {
@@ -131,6 +149,7 @@ impl AdminHandle {
     /// Accepts no more, lets requests that are being answered finish within `ADMIN_STOP_MS`, and
     /// ends. Removes a unix socket.
     pub fn stop(self) {
+        drop(self.watch);
         self.running.stop();
     }
 }

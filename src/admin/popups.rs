@@ -7,14 +7,12 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::input::told;
 use super::publisher::{Known, Published, status_word};
-use super::service::{Service, refused};
+use super::service::Service;
 use crate::base::ids::PopupKey;
-use crate::catalog::snapshot::Status;
-use crate::store::Origin;
 
 /// One popup, as it is told.
 #[derive(Serialize)]
-struct Told<'a> {
+pub(super) struct Told<'a> {
     id: &'a str,
     version: u32,
     /// What its definition says.
@@ -29,6 +27,9 @@ struct Told<'a> {
     priority: i64,
     schedule: Schedule<'a>,
     definition: &'a RawValue,
+    /// What is allowed and still can't be meant; told of a change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) warnings: Option<Vec<String>>,
 }
 
 /// Every popup.
@@ -66,20 +67,11 @@ pub(super) fn list(service: &Service) -> Answer {
 /// `GET /v1/popups/{id}`
 pub(super) fn one(service: &Service, id: &str) -> Answer {
     let published = service.publisher.current();
-    match published.popups.binary_search_by(|known| known.stored.id.as_str().cmp(id)) {
-        Ok(index) => Answer::json(200, &told_popup(&published, &published.popups[index])),
-        Err(_) => Answer::not_found(),
-    }
-}
-
-/// `POST /v1/popups/{id}/pause` and `resume`: answered when every shard decides by it.
-pub(super) fn set_status(service: &Service, id: &str, status: Status, who: &str) -> Answer {
-    match service.publisher.set_status(id, status, who) {
-        Ok(known) => {
-            let published = service.publisher.current();
-            Answer::json(200, &told_popup(&published, &known))
+    match published.find(id) {
+        Some(known) => {
+            Answer::json(200, &told_popup(&published, known)).with_version(known.stored.version)
         }
-        Err(error) => refused(&error),
+        None => Answer::not_found(),
     }
 }
 
@@ -110,7 +102,8 @@ pub(super) fn history(service: &Service, id: &str) -> Answer {
     }
 }
 
-fn told_popup<'a>(published: &'a Published, known: &'a Known) -> Told<'a> {
+/// A popup as it is told.
+pub(super) fn told_popup<'a>(published: &'a Published, known: &'a Known) -> Told<'a> {
     let stored = &known.stored;
     let popup = published.snapshot.popup(PopupKey::of(&stored.id));
     let popup = popup.expect("a snapshot has every popup that is known");
@@ -121,10 +114,7 @@ fn told_popup<'a>(published: &'a Published, known: &'a Known) -> Told<'a> {
         status: status_word(known.definition.status()),
         status_override: stored.status_override.map(status_word),
         effective_status: status_word(known.status()),
-        origin: match stored.origin {
-            Origin::File => "file",
-            Origin::Api => "api",
-        },
+        origin: stored.origin.word(),
         placement: popup.placements.iter().map(AsRef::as_ref).collect(),
         priority: popup.priority,
         schedule: Schedule {
@@ -134,5 +124,6 @@ fn told_popup<'a>(published: &'a Published, known: &'a Known) -> Told<'a> {
             tz: written.tz,
         },
         definition: serde_json::from_str(&stored.text).expect("the text was read"),
+        warnings: None,
     }
 }

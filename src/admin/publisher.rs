@@ -8,6 +8,7 @@
 //! Whole or nothing: whatever fails before `stored` changes nothing. From `stored` on a change
 //! holds, also where a shard is too slow to say so. Changes are serialised. Must not know requests.
 
+mod change;
 mod prepare;
 mod refusal;
 #[cfg(test)]
@@ -24,15 +25,17 @@ use crate::catalog::lint::lint;
 use crate::catalog::snapshot::{Settings, Snapshot, Status};
 use crate::catalog::source::Definition;
 use crate::config::{Config, Difference, LogFormat, reloadable_difference};
-use crate::runtime::clocks;
 use crate::runtime::log_thread::stamp_now;
 use crate::runtime::mesh::Mesh;
 use crate::shard::control::Command;
 use crate::shard::view::Rules;
+pub use crate::store::status_word;
 use crate::store::{Store, StoredPopup};
 use crate::telemetry::log::{Field, Log, Message, Value};
-use prepare::{compile_all, prepare};
+use change::import_file;
+use prepare::{publish, read_of};
 
+pub use change::{Changed, Expected, Order, Wish, import_popups};
 pub use refusal::{ConfigRefused, PublishError};
 
 /// Reads the configuration anew, from all its layers.
@@ -61,6 +64,8 @@ pub struct Published {
     pub snapshot: Arc<Snapshot>,
     /// Every popup that was ever stored, sorted by id.
     pub popups: Arc<[Known]>,
+    /// The store's own version of it, the same on every node.
+    pub stored_version: u64,
     /// When it became current.
     pub at: WallMs,
 }
@@ -96,6 +101,8 @@ pub struct PublisherSetup {
 struct Changing {
     store: Store,
     config: Config,
+    /// The popups file waits until the store can be reached: the node started with a copy.
+    is_file_pending: bool,
 }
 
 /// Publishes catalogs and settings to the shards of this node.
@@ -117,11 +124,17 @@ impl Publisher {
     /// Where the file or the store fails; then nothing is changed.
     pub fn load(setup: PublisherSetup) -> Result<Publisher, PublishError> {
         let PublisherSetup { mut store, config, read_config, mesh, log } = setup;
-        let prepared = prepare(&store, &config, &[], &log)?;
-        let published = prepared.store(&mut store, &config, ("start", 1), &log)?;
+        let mut read = read_of(&[]);
+        let imported = import_file(&mut store, &config, &mut read, "start");
+        let is_file_pending = imported.is_err();
+        let stored = match imported {
+            Ok(stored) => stored,
+            Err(error) => change::last_good_copy(&config, error, &log)?,
+        };
+        let published = publish(stored, &read, (&config, 1), &log)?;
         tell_warnings(&published.snapshot, &log);
         Ok(Publisher {
-            changing: Mutex::new(Changing { store, config: config.clone() }),
+            changing: Mutex::new(Changing { store, config: config.clone(), is_file_pending }),
             current: RwLock::new(published),
             config: RwLock::new(Arc::new(config)),
             mesh,
@@ -179,11 +192,13 @@ impl Publisher {
         let difference = reloadable_difference(&changing.config, &new);
         let config = &difference.config;
         let before = self.current();
-        let prepared = prepare(&changing.store, config, &before.popups, &self.log)?;
+        let mut read = read_of(&before.popups);
+        let stored = import_file(&mut changing.store, config, &mut read, who)?;
         let version = before.snapshot.version + 1;
-        let published = prepared.store(&mut changing.store, config, (who, version), &self.log)?;
+        let published = publish(stored, &read, (config, version), &self.log)?;
         let warnings = tell_warnings(&published.snapshot, &self.log);
         changing.config = config.clone();
+        changing.is_file_pending = false;
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config.clone());
         self.apply_log(&difference);
         let swapped = self.swap(published);
@@ -193,40 +208,13 @@ impl Publisher {
         Ok(Reloaded { version, applied, waiting, warnings })
     }
 
-    /// Sets the status of a popup that wins over its definition's. Answers when every shard decides
-    /// by it; where it holds already, at once.
+    /// Sets the status of a popup that wins over its definition's; see [`Publisher::change`].
     ///
     /// # Errors
     /// [`PublishError`]; nothing has changed, but for `Unconfirmed`.
     pub fn set_status(&self, id: &str, status: Status, who: &str) -> Result<Known, PublishError> {
-        let mut changing = self.lock();
-        let before = self.current();
-        let found = before.popups.binary_search_by(|known| known.stored.id.as_str().cmp(id));
-        let index = found.map_err(|_| PublishError::NoSuchPopup)?;
-        match before.popups[index].stored.status_override {
-            Some(Status::Archived) => return Err(PublishError::Archived),
-            Some(already) if already == status => return Ok(before.popups[index].clone()),
-            _ => {}
-        }
-        let mut popups = before.popups.to_vec();
-        popups[index].stored.status_override = Some(status);
-        let known = popups[index].clone();
-        let version = before.snapshot.version + 1;
-        let snapshot = compile_all(&popups, settings_of(&changing.config), version)
-            .expect("only a status differs from a catalog that compiled");
-        changing.store.set_override(id, status, who, clocks::wall())?;
-        let fields = [
-            ("popup", Value::Text(id)),
-            ("status", Value::Text(status_word(status))),
-            ("who", Value::Text(who)),
-        ];
-        tell(&self.log, Message::PopupChanged, &fields);
-        self.swap(Published {
-            snapshot: Arc::new(snapshot),
-            popups: popups.into(),
-            at: clocks::wall(),
-        })?;
-        Ok(known)
+        let order = Order { id, who, expected: None };
+        Ok(self.change(order, &Wish::SetStatus(status))?.known)
     }
 
     /// A panic ends the process, so a poisoned lock guards what it always did.
@@ -276,16 +264,6 @@ impl Publisher {
 impl std::fmt::Debug for Publisher {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("Publisher").field("version", &self.current().snapshot.version).finish()
-    }
-}
-
-/// The word of a status.
-pub fn status_word(status: Status) -> &'static str {
-    match status {
-        Status::Draft => "draft",
-        Status::Live => "live",
-        Status::Paused => "paused",
-        Status::Archived => "archived",
     }
 }
 

@@ -25,6 +25,10 @@ pub(super) enum Route<'p> {
     Pause(&'p str),
     /// `/v1/popups/{id}/resume`
     Resume(&'p str),
+    /// `/v1/popups/{id}/archive`
+    Archive(&'p str),
+    /// `/v1/popups/{id}/rollback`
+    Rollback(&'p str),
     /// `/v1/popups/{id}/history`
     History(&'p str),
     /// `/v1/users/{user}`, not decoded yet.
@@ -72,6 +76,8 @@ impl<'p> Route<'p> {
             None => Some(Route::Popup(id)),
             Some("pause") => Some(Route::Pause(id)),
             Some("resume") => Some(Route::Resume(id)),
+            Some("archive") => Some(Route::Archive(id)),
+            Some("rollback") => Some(Route::Rollback(id)),
             Some("history") => Some(Route::History(id)),
             Some(_) => None,
         }
@@ -80,9 +86,14 @@ impl<'p> Route<'p> {
     /// The methods of the route, as `Allow` lists them.
     pub(super) fn allow(self) -> &'static str {
         match self {
-            Route::Pause(_) | Route::Resume(_) | Route::Reload => "POST, OPTIONS",
+            Route::Pause(_)
+            | Route::Resume(_)
+            | Route::Archive(_)
+            | Route::Rollback(_)
+            | Route::Reload => "POST, OPTIONS",
+            Route::Popup(_) => "GET, HEAD, PUT, DELETE, OPTIONS",
             Route::User(_) => "GET, HEAD, DELETE, OPTIONS",
-            Route::Any => "GET, HEAD, POST, DELETE, OPTIONS",
+            Route::Any => "GET, HEAD, POST, PUT, DELETE, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -126,6 +137,8 @@ mod tests {
             ("/v1/popups/a-b_9", Some(Route::Popup("a-b_9"))),
             ("/v1/popups/a/pause", Some(Route::Pause("a"))),
             ("/v1/popups/a/resume", Some(Route::Resume("a"))),
+            ("/v1/popups/a/archive", Some(Route::Archive("a"))),
+            ("/v1/popups/a/rollback", Some(Route::Rollback("a"))),
             ("/v1/popups/a/history", Some(Route::History("a"))),
             ("/v1/users/a%2Fb", Some(Route::User("a%2Fb"))),
             ("*", Some(Route::Any)),
@@ -156,6 +169,8 @@ mod tests {
             ("/metrics", "GET, HEAD, OPTIONS"),
             ("/v1/reload", "POST, OPTIONS"),
             ("/v1/popups/a/pause", "POST, OPTIONS"),
+            ("/v1/popups/a/rollback", "POST, OPTIONS"),
+            ("/v1/popups/a", "GET, HEAD, PUT, DELETE, OPTIONS"),
             ("/v1/users/u", "GET, HEAD, DELETE, OPTIONS"),
         ] {
             let route = Route::of(path).unwrap();
@@ -163,7 +178,8 @@ mod tests {
             assert_eq!(route.takes(Method::Get), allow.contains("GET"), "{path}");
             assert_eq!(route.takes(Method::Post), allow.contains("POST"), "{path}");
             assert_eq!(route.takes(Method::Delete), allow.contains("DELETE"), "{path}");
-            assert!(route.takes(Method::Options) && !route.takes(Method::Put), "{path}");
+            assert_eq!(route.takes(Method::Put), allow.contains("PUT"), "{path}");
+            assert!(route.takes(Method::Options) && !route.takes(Method::Patch), "{path}");
         }
     }
 }

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::answer::Answer;
+use super::arbiter::RedisFigures;
+use super::changes::{self, Asked};
 use super::publisher::{PublishError, Publisher, Reloaded};
 use super::routes::Route;
 use super::token::Token;
@@ -34,6 +36,7 @@ pub(super) struct Service {
     pub(super) counters: Vec<Arc<ShardCounters>>,
     pub(super) publisher: Arc<Publisher>,
     pub(super) figures: Arc<WriterFigures>,
+    pub(super) redis: Option<RedisFigures>,
     /// When this process took up its service.
     pub(super) started: (MonoNs, WallMs),
     log: Log,
@@ -74,6 +77,7 @@ impl Service {
             counters: setup.counters,
             publisher: setup.publisher,
             figures: setup.figures,
+            redis: setup.redis,
             started: (clocks::mono(), clocks::wall()),
             log: setup.log,
             token,
@@ -90,8 +94,8 @@ impl Service {
         Arc::clone(&self.ready)
     }
 
-    /// Whether the node takes traffic: not where Redis can't be used as it is set up, which asks for
-    /// an operator.
+    /// Whether the node takes traffic: not where Redis can't be used as it is set up, which asks
+    /// for an operator.
     pub(super) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire) && self.mesh.board.unfit().is_none()
     }
@@ -145,7 +149,7 @@ impl Service {
             Method::Options => Answer::options(route.allow()),
             // Browsers say from where a page writes; no page has business here, and one that an
             // operator happens to visit must not reach a listener on loopback.
-            Method::Post | Method::Delete if request.origin.is_some() => {
+            Method::Post | Method::Put | Method::Delete if request.origin.is_some() => {
                 Answer::error(403, "cross_origin", None)
             }
             _ => self.dispatch(route, request, peer),
@@ -153,7 +157,7 @@ impl Service {
     }
 
     fn dispatch(&self, route: Route<'_>, request: &Request<'_>, peer: &str) -> Answer {
-        let who = format!("admin ({peer})");
+        let change = |asked: Asked, id: &str| changes::answer(self, (asked, id), request, peer);
         match route {
             Route::Health => Answer::text("application/json", "{\"status\":\"ok\"}"),
             Route::Readyz => status::readiness(self),
@@ -161,15 +165,24 @@ impl Service {
             Route::Metrics => metrics::answer(self),
             Route::Status => status::answer(self),
             Route::Popups => popups::list(self),
-            Route::Popup(id) => popups::one(self, id),
+            Route::Popup(id) => match request.method {
+                Method::Put => change(Asked::Put, id),
+                Method::Delete => change(Asked::Delete, id),
+                _ => popups::one(self, id),
+            },
             Route::History(id) => popups::history(self, id),
-            Route::Pause(id) => popups::set_status(self, id, Status::Paused, &who),
-            Route::Resume(id) => popups::set_status(self, id, Status::Live, &who),
+            Route::Pause(id) => change(Asked::Status(Status::Paused), id),
+            Route::Resume(id) => change(Asked::Status(Status::Live), id),
+            Route::Archive(id) => change(Asked::Status(Status::Archived), id),
+            Route::Rollback(id) => change(Asked::RollBack, id),
             Route::User(user) if request.method == Method::Delete => users::erase(self, user),
             Route::User(user) => users::one(self, user),
             Route::Explain => explain::answer(self, request.query),
             Route::Stats => stats::answer(self, request.query),
-            Route::Reload => reloaded(&self.publisher.reload(&who)),
+            Route::Reload => match changes::who(request.nudge_who, peer) {
+                Ok(who) => reloaded(&self.publisher.reload(&who)),
+                Err(bad) => bad.into(),
+            },
             Route::Any => Answer::not_found(),
         }
     }
@@ -210,13 +223,20 @@ fn reloaded(outcome: &Result<Reloaded, PublishError>) -> Answer {
 pub(super) fn refused(error: &PublishError) -> Answer {
     let (status, code) = match error {
         PublishError::NoSuchPopup => return Answer::not_found(),
+        PublishError::NoSuchVersion => return Answer::error(404, "not_found", Some("version")),
+        PublishError::Definition(_) => (400, "bad_popup"),
+        PublishError::OtherVersion => (412, "other_version"),
+        PublishError::NoEarlierVersion => (409, "no_earlier_version"),
+        PublishError::Busy => (503, "busy"),
+        PublishError::Store(StoreError::InFile { .. }) => (409, "in_popups_file"),
+        PublishError::Store(StoreError::PopupKeyTaken { .. }) => (409, "key_taken"),
         PublishError::Archived => (409, "archived"),
         PublishError::Config(_) => (422, "bad_config"),
         PublishError::File { .. } | PublishError::Popups { .. } => (422, "bad_popups"),
         PublishError::Store(_) => (503, "sql_unavailable"),
         PublishError::Unconfirmed(_) => (504, "unconfirmed"),
     };
-    Answer::errors(status, code, &error.lines())
+    Answer::errors(status, code, error.field(), &error.lines())
 }
 
 #[cfg(test)]

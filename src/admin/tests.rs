@@ -1,6 +1,8 @@
 //! Property: the admin listener answers as the contract says, to those who may ask alone, and ends
 //! when it is told to, whatever its clients do.
 
+mod changes;
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
@@ -53,6 +55,7 @@ fn node_at(address: AdminAddress, place: Place) -> Result<Node, AdminError> {
         publisher,
         reader: Reader::open(place.directory.path()).unwrap(),
         figures: Arc::default(),
+        redis: None,
         log: place.log.clone(),
     })?;
     Ok(Node { admin, place, shards })
@@ -113,7 +116,13 @@ fn statuses_by_route_and_method() {
         ("GET /v1/popups/zz/history", 404),
         ("POST /v1/popups/zz/pause", 404),
         ("GET /v1/popups/a/pause", 405),
-        ("PUT /v1/popups/a", 405),
+        ("PUT /v1/popups/a", 400),
+        ("PATCH /v1/popups/a", 405),
+        ("PUT /v1/popups/a/pause", 405),
+        ("POST /v1/popups/zz/archive", 404),
+        ("POST /v1/popups/zz/rollback", 404),
+        ("DELETE /v1/popups/zz", 404),
+        ("DELETE /v1/popups/a", 409),
         ("POST /v1/status", 405),
         ("DELETE /v1/popups", 405),
         ("OPTIONS /v1/popups", 204),
@@ -246,7 +255,9 @@ fn metrics_are_those_of_shards_and_node() {
 fn pages_of_other_origins_change_nothing() {
     let node = node();
     let origin = "Origin: https://evil.example\r\n";
-    for line in ["POST /v1/reload", "POST /v1/popups/a/pause", "DELETE /v1/users/u"] {
+    for line in
+        ["POST /v1/reload", "POST /v1/popups/a/pause", "PUT /v1/popups/n", "DELETE /v1/users/u"]
+    {
         assert_eq!(status_of(&node.ask(line, origin).0), 403, "{line}");
     }
     assert!(node.shards.take_told().is_empty());
@@ -377,8 +388,9 @@ fn the_description_names_every_route_and_no_other() {
             assert!(described.contains_key(&method.to_ascii_lowercase()), "{method} {path}");
         }
     }
-    // One operation for each arm of `Route::of`, two for a user, none for `*`; two paths of health.
-    assert_eq!(of_admin, 16);
+    // One operation for each arm of `Route::of`, two for a user, three for a popup, none for `*`;
+    // two paths of health.
+    assert_eq!(of_admin, 20);
     for reference in references(&text) {
         assert!(text.pointer(&reference[1..]).is_some(), "{reference}");
     }

@@ -28,6 +28,8 @@ pub fn get<'b>(path: &'b str, query: &'b str) -> Request<'b> {
         content_type: None,
         origin: None,
         access_control_request_method: None,
+        if_match: None,
+        nudge_who: None,
         body: b"",
         http_1_0: false,
         close: false,

@@ -182,6 +182,16 @@ pub const SHARDS_MAX: u16 = 256;
 pub const HOPS_OUTSTANDING_MAX: usize = 4_096;
 /// Requests parked in one shard: waiting for state or for the journal.
 pub const PARKED_MAX: usize = 16 * 1_024;
+
+/// Events and shows of one shard that wait to be merged into their users' states while Redis is
+/// away; at it, events are refused.
+pub const UNMERGED_MAX: usize = 100_000;
+/// Users for whom one shard may have a command under way in Redis.
+pub const FLIGHTS_MAX: usize = 4_096;
+/// A withdrawal may be executed for this long, in milliseconds: it changes nothing but the show.
+pub const WITHDRAWAL_VALID_MS: u64 = 60_000;
+/// A change is evaluated again at most this often after another node was first.
+pub const COMMIT_TRIES_MAX: u8 = 3;
 /// Users that one shard may be reading from SQL at once.
 pub const READS_OUTSTANDING_MAX: usize = 4_096;
 /// A request that waits for its user's state answers degraded after this long, in milliseconds
@@ -368,6 +378,20 @@ pub const STATS_RANGE_OF_ONE_MAX_MS: u64 = 366 * 86_400_000;
 pub const EXPLAIN_TIMEOUT_MS: u64 = 5_000;
 /// An answer to `nudged explain` is read up to this size, in bytes: 10,000 popups, 100 each.
 pub const EXPLAIN_ANSWER_BYTES_MAX: u64 = 4 * 1_024 * 1_024;
+/// A change of the catalog is tried this often while others change it too.
+pub const CATALOG_TRIES_MAX: u32 = 10;
+/// A node looks this often whether others have changed the catalog, in milliseconds: of the second
+/// in which a change is live everywhere, its own node may take one such period and each other one.
+pub const CATALOG_POLL_MS: u64 = 200;
+/// While Redis says that nothing has changed, SQL is asked this often, in milliseconds.
+pub const CATALOG_SQL_POLL_MS: u64 = 5_000;
+/// Redis has this long for each answer about the catalog, in milliseconds.
+pub const CATALOG_REDIS_TIMEOUT_MS: u64 = 300;
+/// Longest line that an import takes, in bytes: a popup with every variant and locale, and its
+/// history.
+pub const IMPORT_LINE_BYTES_MAX: u64 = 64 * 1_024 * 1_024;
+/// Longest name of whom a change is put down to, in bytes.
+pub const WHO_BYTES_MAX: usize = 64;
 /// A full lane of commands is tried again after this long, in milliseconds.
 pub const LANE_RETRY_MS: u64 = 2;
 

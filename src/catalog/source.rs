@@ -150,6 +150,67 @@ pub fn parse_json_popup(text: &str) -> Result<Definition, Vec<SourceError>> {
     Ok(read.pop().expect("one value without errors is one popup"))
 }
 
+/// How a text of popups is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// JSON.
+    Json,
+    /// TOML.
+    Toml,
+}
+
+/// Reads the one popup of an id: its table alone, or a document that holds it and nothing else.
+/// Where the text names no id, it is that one's.
+///
+/// # Errors
+/// Every error of the text, and another id or another number of popups than that.
+pub fn parse_popup(text: &str, format: Format, id: &str) -> Result<Definition, Vec<SourceError>> {
+    let members = match format {
+        Format::Toml => tree::from_toml(text)?,
+        Format::Json => match json::from_json(text).map_err(|error| vec![error])? {
+            Node { value: Value::Table(members), .. } => members,
+            node => {
+                let message = format!("expected a popup, found {}", node.value.kind());
+                return Err(vec![SourceError::of_text(node.line, &message)]);
+            }
+        },
+    };
+    let (line, mut members) = sole_popup(members)?;
+    if !members.iter().any(|member| &*member.key == "id") {
+        let node = Node { line, value: Value::Text(id.into()) };
+        members.insert(0, Member { key: "id".into(), line, node });
+    }
+    let node = Node { line, value: Value::Table(members) };
+    let mut read = definitions(std::slice::from_ref(&node))?;
+    let definition = read.pop().expect("one value without errors is one popup");
+    if definition.id() == id {
+        return Ok(definition);
+    }
+    let message = format!("is not {}, which the path names", fields::quoted(id));
+    let popup = Some(definition.id().to_owned());
+    Err(vec![SourceError { line: (line > 0).then_some(line), popup, field: "id".into(), message }])
+}
+
+/// The popup of a document, where it is in a list of its own, with its line.
+fn sole_popup(mut members: Vec<Member>) -> Result<(u32, Vec<Member>), Vec<SourceError>> {
+    let is_document = matches!(members.as_slice(), [member] if &*member.key == "popup");
+    if !is_document {
+        return Ok((members.first().map_or(1, |member| member.line), members));
+    }
+    let document = members.pop().expect("a document has one member");
+    let (line, nodes) = match document.node.value {
+        Value::List(nodes) => (document.line, nodes),
+        table @ Value::Table(_) => {
+            (document.line, vec![Node { line: document.line, value: table }])
+        }
+        _ => (document.line, Vec::new()),
+    };
+    match <[Node; 1]>::try_from(nodes) {
+        Ok([Node { line, value: Value::Table(members) }]) => Ok((line, members)),
+        _ => Err(vec![SourceError::of_text(line, "popup: expected one popup")]),
+    }
+}
+
 /// Reads popups that are JSON values already; its errors have no lines.
 ///
 /// # Errors

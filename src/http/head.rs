@@ -58,6 +58,10 @@ pub struct Request<'b> {
     pub origin: Option<&'b [u8]>,
     /// `Access-Control-Request-Method`, as sent.
     pub access_control_request_method: Option<&'b [u8]>,
+    /// `If-Match`, as sent.
+    pub if_match: Option<&'b [u8]>,
+    /// `Nudge-Who`, as sent: whom a change is put down to.
+    pub nudge_who: Option<&'b [u8]>,
     /// The whole body, decoded from its framing; empty where there is none.
     pub body: &'b [u8],
     /// Sent as HTTP/1.0.
@@ -117,6 +121,8 @@ pub(super) fn parse(head: &[u8]) -> Result<Head<'_>, Refusal> {
         content_type: kept.content_type,
         origin: kept.origin,
         access_control_request_method: kept.access_control_request_method,
+        if_match: kept.if_match,
+        nudge_who: kept.nudge_who,
         body: &[],
         http_1_0: line.http_1_0,
         close,
@@ -232,6 +238,8 @@ struct Kept<'b> {
     content_type: Option<&'b [u8]>,
     origin: Option<&'b [u8]>,
     access_control_request_method: Option<&'b [u8]>,
+    if_match: Option<&'b [u8]>,
+    nudge_who: Option<&'b [u8]>,
     close: bool,
     keep_alive: bool,
 }
@@ -254,6 +262,8 @@ impl<'b> Kept<'b> {
             4 if is("host") => once(&mut self.host, value),
             6 if is("expect") => once(&mut self.expect, value),
             6 if is("origin") => once(&mut self.origin, value),
+            8 if is("if-match") => once(&mut self.if_match, value),
+            9 if is("nudge-who") => once(&mut self.nudge_who, value),
             10 if is("connection") => {
                 self.take_connection(value);
                 Ok(())

@@ -167,6 +167,7 @@ status_lines! {
     405 "Method Not Allowed",
     408 "Request Timeout",
     409 "Conflict",
+    412 "Precondition Failed",
     413 "Content Too Large",
     414 "URI Too Long",
     415 "Unsupported Media Type",

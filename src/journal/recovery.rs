@@ -198,6 +198,17 @@ pub fn set_of(disk: &impl DiskRead) -> Result<Option<SetId>, RecoverError> {
     read_prefixes(disk, &mut Report::default()).map(|(set, _)| set)
 }
 
+/// The last record before the oldest segment; 0 where none is missing. SQL has everything up to
+/// there, or that segment would have been kept: the least to assume while SQL can't be asked.
+///
+/// # Errors
+/// As [`set_of`].
+pub fn retired(disk: &impl DiskRead) -> Result<Sequence, RecoverError> {
+    let (_, prefixes) = read_prefixes(disk, &mut Report::default())?;
+    let oldest = prefixes.first().and_then(|prefix| prefix.opening);
+    Ok(oldest.map_or(Sequence(0), |opening| Sequence(opening.header.first.0.saturating_sub(1))))
+}
+
 /// Reads both headers and the opening of each segment, and finds the set that they belong to.
 fn read_prefixes(
     disk: &impl DiskRead,

@@ -29,6 +29,12 @@ pub enum Command {
     Vectors(VectorsArguments),
     /// Tell why this user sees, or does not see, each popup; asks a running node
     Explain(ExplainArguments),
+    /// Write popups or journals to standard output as NDJSON
+    Export(ExportArguments),
+    /// Take popups or journal records of NDJSON into the database, popups all or none
+    Import(ImportArguments),
+    /// Create or upgrade the SQL schema of mysql.url
+    Migrate(MigrateArguments),
 }
 
 /// Flags of `serve`. Each beats its environment variable and its key in the file.
@@ -83,12 +89,65 @@ pub struct CheckArguments {
     pub popups: Vec<PathBuf>,
 }
 
+/// Arguments of `export`.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub struct ExportArguments {
+    /// Configuration file [default: nudged.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Data directory
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// What to write [default: popups]
+    #[command(subcommand)]
+    pub what: Option<Exported>,
+}
+
+/// What `export` writes.
+#[derive(Clone, Debug, PartialEq, Subcommand)]
+pub enum Exported {
+    /// Every popup, a line each, with the status that an operator set
+    Popups {
+        /// With each popup's latest 1,000 changes
+        #[arg(long)]
+        history: bool,
+    },
+    /// Every record of journals, a line each
+    Journal {
+        /// Data directories; without any, the configuration's
+        #[arg(value_name = "DIR")]
+        directories: Vec<PathBuf>,
+    },
+}
+
+/// Arguments of `import`.
+#[derive(Args, Clone, Debug, PartialEq)]
+pub struct ImportArguments {
+    /// Configuration file [default: nudged.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Data directory
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// What `nudged export` has written; - for standard input
+    #[arg(value_name = "FILE|-")]
+    pub file: PathBuf,
+}
+
 /// Arguments of `vectors`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct VectorsArguments {
     /// Files of decision vectors
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
+}
+
+/// Arguments of `migrate`.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub struct MigrateArguments {
+    /// Configuration file [default: nudged.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// Arguments of `explain`.
@@ -199,6 +258,20 @@ impl ExplainArguments {
     /// The flags that stand for settings.
     pub fn flags(&self) -> Vec<Flag> {
         flag("--admin", "admin", self.admin.as_ref()).into_iter().collect()
+    }
+}
+
+impl ExportArguments {
+    /// The flags that stand for settings.
+    pub fn flags(&self) -> Vec<Flag> {
+        flag("--data", "data", self.data.as_ref()).into_iter().collect()
+    }
+}
+
+impl ImportArguments {
+    /// The flags that stand for settings.
+    pub fn flags(&self) -> Vec<Flag> {
+        flag("--data", "data", self.data.as_ref()).into_iter().collect()
     }
 }
 

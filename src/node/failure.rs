@@ -48,6 +48,14 @@ pub enum Failure {
     /// The signing keys can't be used.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// Redis does not sync what `ack = "synced"` promises.
+    #[error(
+        "ack = \"synced\" with queue = \"redis\" needs a Redis that syncs each write before it \
+         answers: `CONFIG SET appendonly yes` and `CONFIG SET appendfsync always`, in its \
+         redis.conf too (vendor-config/redis/redis.conf), and let nudged's user ask with CONFIG \
+         GET; or choose queue = \"journal\""
+    )]
+    RedisNotSynced,
     /// The system refused a thread or a descriptor.
     #[error("{what}: {source}")]
     System {
@@ -69,6 +77,7 @@ impl Failure {
             Failure::Listen(error) if is_short_of_descriptors(&error.source) => 3,
             Failure::Configuration(_) | Failure::Listen(_) | Failure::Topology(_) => 2,
             Failure::Host(_) | Failure::Clock { .. } | Failure::System { .. } => 3,
+            Failure::RedisNotSynced => 3,
             Failure::Directory { .. } | Failure::Store(_) | Failure::Keys(_) => 4,
         }
     }

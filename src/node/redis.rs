@@ -11,12 +11,16 @@ use crate::config::{Config, Redis};
 use crate::redis::address::LinkAddress;
 use crate::redis::link::{BreakerSettings, LinkSettings};
 use crate::runtime::link_target::LinkTarget;
+use crate::runtime::redis_client::BlockingRedis;
 use crate::runtime::resolver::Resolver;
 use crate::runtime::wake::Sleeper;
 use crate::telemetry::log::Log;
 
 /// A name that is not found within this at start is looked up further while the node serves.
 const RESOLVE_WAIT: Duration = Duration::from_secs(2);
+
+/// A blocking question to Redis may take this long.
+const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the node knows of its Redis.
 pub struct RedisWay {
@@ -62,6 +66,11 @@ impl RedisWay {
         let settings = settings(&config.redis, of_url);
         let target = Arc::clone(&targets[0]);
         Ok(Some(RedisWay { address, target, settings, _resolver: resolver }))
+    }
+
+    /// A blocking client, not connected yet.
+    pub fn client(&self) -> BlockingRedis {
+        BlockingRedis::new(self.address.clone(), self.settings.clone(), ASK_TIMEOUT)
     }
 
     /// What the link of a shard is told: it hears of the changes of its own partitions.

@@ -11,19 +11,23 @@ use std::time::{Duration, Instant};
 
 use super::arguments::ServeArguments;
 use super::failure::Failure;
+use super::keepers::{Keepers, KeepersSetup};
+use super::redis::RedisWay;
 use super::signals::{self, Asked};
 use super::storage::{self, Storage};
-use super::{drain, settings, signing_keys};
+use super::{drain, redis_look, settings, shared_keys};
 use crate::admin::publisher::{
     self, ConfigRefused, PublishError, Publisher, PublisherSetup, ReadConfig,
 };
 use crate::admin::{self, AdminHandle, AdminSetup};
-use crate::api::token::Keys;
+use crate::api::token::{Keys, Secret};
 use crate::base::clock::NodeClock;
 use crate::base::ids::ShardId;
 use crate::base::limits::{CLOCK_APART_MS, SLICE_SHARD_BYTES_MIN};
 use crate::config::{Ack, Config, Count, Loaded};
 use crate::http::connection::Timeouts;
+use crate::journal::segment::SetId;
+use crate::runtime::board::Board;
 use crate::runtime::driver::Setup;
 use crate::runtime::journal_core::{self, JournalConfig, JournalHandle, JournalSleepers};
 use crate::runtime::journal_lanes::JournalLanes;
@@ -36,13 +40,16 @@ use crate::runtime::wake::Sleeper;
 use crate::runtime::{clocks, listener, probe, shard_thread};
 use crate::shard::core::{Core, CoreSetup};
 use crate::shard::view::Rules;
-use crate::store::{Reader, Store};
+use crate::store::{Reader, Store, StreamId};
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::log::{Log, Message, Value};
 
 /// A journal that takes no records yet is waited for this long: a fresh one makes its first
 /// segment. After that the node serves, and decisions degrade until it does.
 const JOURNAL_WAIT: Duration = Duration::from_secs(5);
+/// Redis is waited for this long: its run has to be compared and cleared, and a new one filled.
+/// After that the node serves, and popups follow their `on_failure` until it is there.
+const REDIS_WAIT: Duration = Duration::from_secs(5);
 /// The wall clock may be this far behind the journal at start, in milliseconds: an hour.
 const CLOCK_BEHIND_MAX_MS: i64 = 3_600_000;
 
@@ -81,6 +88,10 @@ pub struct Node {
     pub reader: (JoinHandle<()>, Arc<AtomicBool>),
     /// The thread that writes the log.
     pub log_thread: LogThread,
+    /// The way to Redis, whose name is looked up as long as this lives.
+    pub redis: Option<RedisWay>,
+    /// The threads that Redis asks for.
+    pub keepers: Option<Keepers>,
 }
 
 fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
@@ -92,14 +103,10 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     let connections = connections_per_shard(&config, topology.shards)?;
     let (log, log_thread) = start_log(&config)?;
     tell_start(&log, &loaded, &topology);
-    let storage = storage::open(&config, arguments.salvage, &log)?;
+    let mut storage = storage::open(&config, arguments.salvage, &log)?;
     let clock = start_clock(&storage, arguments.accept_clock, &log)?;
-    let keys = signing_keys::load_or_make(&config.data, clocks::wall())?;
-    let mesh = Mesh::new(topology.shards).map_err(|error| Failure::System {
-        what: "eventfds for the shards",
-        source: error.into(),
-    })?;
-    let mesh = Arc::new(mesh);
+    let (redis, keys) = open_shared(&config, &mut storage.store, &log)?;
+    let mesh = make_mesh(&topology)?;
     let counters: Vec<Arc<ShardCounters>> = (0..topology.shards).map(|_| Arc::default()).collect();
     let publisher = load_publisher(arguments, &config, &mesh, &log)?;
     let (sockets, addresses) = bind(&config, topology.shards)?;
@@ -107,7 +114,9 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     // Signals are taken over before the first thread that would inherit their defaults.
     let signals = signals::listen().map_err(Failure::system("signal handlers"))?;
     let threads = Threads { config: &config, topology: &topology, mesh: &mesh, log: &log };
+    let names = (storage.set, storage.stream);
     let (journal, writer, reader, figures) = threads.start_storage(storage)?;
+    let keepers = threads.start_keepers(redis.as_ref(), names, &counters, &figures)?;
     await_journal(&mesh.journal, config.ack);
     let parts = ShardParts {
         publisher: &publisher,
@@ -116,6 +125,7 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
         counters: &counters,
         connections,
         clock,
+        redis: redis.as_ref(),
     };
     let shards = threads.start_shards(&parts, sockets)?;
     let admin = admin::start(AdminSetup {
@@ -124,11 +134,13 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
         mesh: Arc::clone(&mesh),
         counters,
         publisher: Arc::clone(&publisher),
-        reader: Reader::open(&config.data)?,
+        reader: Reader::of(&config)?,
         figures,
+        redis: keepers.as_ref().map(|keepers| keepers.figures.clone()),
         log: log.clone(),
     });
     let admin = admin.map_err(|error| Failure::Configuration(error.to_string()))?;
+    await_redis(redis.as_ref(), &mesh.board, &log);
     announce(&addresses, admin.address());
     log.write(stamp_now(), Message::Ready, &[]);
     let node = Node {
@@ -143,8 +155,33 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
         writer,
         reader,
         log_thread,
+        redis,
+        keepers,
     };
     Ok(drain::serve_until_stopped(node))
+}
+
+fn make_mesh(topology: &Topology) -> Result<Arc<Mesh>, Failure> {
+    let eventfds = Failure::system("eventfds for the shards");
+    Mesh::new(topology.shards).map(Arc::new).map_err(|error| eventfds(error.into()))
+}
+
+/// Finds Redis, where the node has one, and the signing keys that nodes share.
+fn open_shared(
+    config: &Config,
+    store: &mut Store,
+    log: &Log,
+) -> Result<(Option<RedisWay>, Vec<Secret>), Failure> {
+    let redis = RedisWay::open(config, log)?;
+    let mut client = redis.as_ref().map(RedisWay::client);
+    if let Some(asked) = &mut client
+        && !redis_look::look(asked, config, log)?
+    {
+        // It is not waited for once more.
+        client = None;
+    }
+    let keys = shared_keys::load(&config.data, store, client.as_mut(), clocks::wall(), log)?;
+    Ok((redis, keys))
 }
 
 /// Reads the popups, and knows how to read everything again.
@@ -162,7 +199,7 @@ fn load_publisher(
         }
     });
     let publisher = Publisher::load(PublisherSetup {
-        store: Store::open(&config.data)?,
+        store: Store::of(config)?,
         config: config.clone(),
         read_config,
         mesh: Arc::clone(mesh),
@@ -195,6 +232,20 @@ fn await_journal(journal: &JournalLanes, ack: Ack) {
     let is_fit = || journal.is_accepting() && is_synced();
     while !is_fit() && !is_hopeless() && begun.elapsed() < JOURNAL_WAIT {
         std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Waits until every user can be decided on by Redis, where the node has one.
+fn await_redis(redis: Option<&RedisWay>, board: &Board, log: &Log) {
+    if redis.is_none() {
+        return;
+    }
+    let begun = Instant::now();
+    while !board.is_open() && board.unfit().is_none() && begun.elapsed() < REDIS_WAIT {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    if !board.is_open() {
+        log.write(stamp_now(), Message::RedisAway, &[]);
     }
 }
 
@@ -309,6 +360,7 @@ struct ShardParts<'a> {
     counters: &'a [Arc<ShardCounters>],
     connections: u32,
     clock: NodeClock,
+    redis: Option<&'a RedisWay>,
 }
 
 struct Threads<'a> {
@@ -348,7 +400,7 @@ impl Threads<'_> {
         let sleeper = Sleeper::new().map_err(|error| thread(error.into()))?;
         let sleeper = Arc::new(sleeper);
         let appender = storage::appender_config(self.config);
-        let Storage { directory, store, stream, recovered, tail } = storage;
+        let Storage { directory, store, stream, set, applied, skipped, recovered, tail } = storage;
         let shards = self.mesh.shards.iter().map(|lanes| Arc::clone(&lanes.sleeper)).collect();
         let journal = journal_core::start(
             JournalConfig {
@@ -373,6 +425,9 @@ impl Threads<'_> {
         let writer = sql_writer::start(WriterSetup {
             store,
             stream,
+            set,
+            applied,
+            skipped,
             disk: directory.reader(),
             tail,
             lanes: Arc::clone(&self.mesh.journal),
@@ -384,7 +439,7 @@ impl Threads<'_> {
         });
         let reader_stop: Arc<AtomicBool> = Arc::default();
         let reader = sql_reader::start(ReaderSetup {
-            reader: Reader::open(&self.config.data)?,
+            reader: Reader::of(self.config)?,
             disk: directory.reader(),
             unapplied: recovered.unapplied,
             mesh: Arc::clone(self.mesh),
@@ -395,6 +450,29 @@ impl Threads<'_> {
         let writer = (writer.map_err(&thread)?, writer_stop, sleeper);
         let reader = (reader.map_err(&thread)?, reader_stop);
         Ok((journal, writer, reader, figures))
+    }
+
+    /// Starts what a node with Redis has beside.
+    fn start_keepers(
+        &self,
+        redis: Option<&RedisWay>,
+        (set, stream): (SetId, Option<StreamId>),
+        counters: &[Arc<ShardCounters>],
+        writer: &Arc<WriterFigures>,
+    ) -> Result<Option<Keepers>, Failure> {
+        let Some(redis) = redis else { return Ok(None) };
+        let setup = KeepersSetup {
+            config: self.config,
+            redis,
+            set,
+            stream,
+            mesh: self.mesh,
+            counters,
+            writer: Arc::clone(writer),
+            cpu: self.writer_cpu(),
+            log: self.log,
+        };
+        Keepers::start(setup).map(Some)
     }
 
     fn start_shards(
@@ -410,7 +488,7 @@ impl Threads<'_> {
                 shard,
                 listeners,
                 descriptors: parts.connections + probe::DESCRIPTORS_SPARE,
-                links: Vec::new(),
+                links: parts.redis.map(|redis| Arc::clone(&redis.target)).into_iter().collect(),
                 busy_poll: Duration::from_micros(u64::from(self.config.busy_poll_us)),
                 clock: parts.clock,
                 mesh: Arc::clone(self.mesh),
@@ -434,6 +512,7 @@ impl Threads<'_> {
                 slice_bytes: self.config.slice_bytes_per_shard(self.topology.shards),
                 connections_max: self.connections_of(index, parts.connections),
                 read_deadline_ms: self.config.limits.read_deadline.0,
+                arbiter: None,
                 seed: u64::from_le_bytes(seed),
             };
             let cpu = self.topology.pin.then(|| self.topology.cpu_of(shard));

@@ -5,16 +5,113 @@
 //! A node that finds no shared keys offers its own newest one, so that tokens which it signed while
 //! it was alone stay good. Of several that do so at once one wins, and all take its key.
 
+use std::path::Path;
+
+use super::signing_keys::{self, KeysError, of_text, to_text};
 use crate::api::token::Secret;
+use crate::base::time::WallMs;
+use crate::runtime::log_thread;
+use crate::runtime::redis_client::{Answer, AskError, BlockingRedis};
+use crate::store::mysql::StoredKey;
+use crate::store::{Store, StoreError};
+use crate::telemetry::log::{Log, Message};
+
+/// The copy in Redis: the lines of the file.
+const REDIS_KEY: &[u8] = b"nudged:keys";
+
+/// Reads the keys that all nodes share, and keeps them in the data directory; the directory's own
+/// where the store is of one node. Makes the first one where there is none anywhere.
+///
+/// # Errors
+/// Where the data directory can't be used. SQL and Redis may both be away: the node goes on with
+/// the keys of its directory.
+pub fn load(
+    directory: &Path,
+    store: &mut Store,
+    redis: Option<&mut BlockingRedis>,
+    now: WallMs,
+    log: &Log,
+) -> Result<Vec<Secret>, KeysError> {
+    if store.shared().is_none() {
+        return signing_keys::load_or_make(directory, now);
+    }
+    let own = signing_keys::read(directory)?.unwrap_or_default();
+    let offered = match newest(&own) {
+        Some(secret) => secret.clone(),
+        None => signing_keys::fresh(now)
+            .map_err(|source| KeysError::File { path: directory.to_owned(), source })?,
+    };
+    let shared = ask(store, redis, &offered, log);
+    let keys = match &shared {
+        Some(shared) => settle(&own, shared),
+        None if own.is_empty() => vec![offered],
+        None => own.clone(),
+    };
+    if to_text(&keys) != to_text(&own) {
+        signing_keys::write(directory, &keys)?;
+    }
+    Ok(keys)
+}
+
+/// Asks SQL, and Redis where SQL can't be asked. What SQL says is copied to Redis.
+fn ask(
+    store: &mut Store,
+    redis: Option<&mut BlockingRedis>,
+    offered: &Secret,
+    log: &Log,
+) -> Option<Vec<Secret>> {
+    let tell = |error: &str| log_thread::tell(log, Message::KeysNotShared, error);
+    match of_sql(store, offered) {
+        Ok(shared) => {
+            let text = to_text(&shared);
+            let copied = redis.map(|redis| redis.ask(&[b"SET", REDIS_KEY, text.as_bytes()]));
+            if let Some(Err(error)) = copied {
+                tell(&error.to_string());
+            }
+            Some(shared)
+        }
+        Err(error) => {
+            tell(&error.to_string());
+            match of_redis(redis?, offered) {
+                Ok(shared) => shared,
+                Err(error) => {
+                    tell(&error.to_string());
+                    None
+                }
+            }
+        }
+    }
+}
+
+fn of_sql(store: &mut Store, offered: &Secret) -> Result<Vec<Secret>, StoreError> {
+    let Some(shared) = store.shared() else { return Ok(Vec::new()) };
+    let Secret { id, created_at, bytes: secret } = offered.clone();
+    let keys = shared.signing_keys(&StoredKey { id, created_at, secret })?;
+    let secret = |key: StoredKey| {
+        let StoredKey { id, created_at, secret: bytes } = key;
+        Secret { id, created_at, bytes }
+    };
+    Ok(keys.into_iter().map(secret).collect())
+}
+
+/// The copy in Redis; the offered key is put there where there is none. `None` where what lies
+/// there are no keys.
+fn of_redis(redis: &mut BlockingRedis, offered: &Secret) -> Result<Option<Vec<Secret>>, AskError> {
+    let text = to_text(std::slice::from_ref(offered));
+    redis.ask(&[b"SET", REDIS_KEY, text.as_bytes(), b"NX"])?;
+    let Answer::Text(text) = redis.ask(&[b"GET", REDIS_KEY])? else { return Ok(None) };
+    Ok(std::str::from_utf8(&text).ok().and_then(|text| of_text(text).ok()))
+}
 
 /// What a node uses of its own keys and the shared ones, oldest first. Shared ones win; an own one
-/// stays to verify what it signed, but never signs: it is older than the newest shared one.
+/// stays to verify what it signed, but never signs: it counts as older than the newest shared one.
 pub fn settle(own: &[Secret], shared: &[Secret]) -> Vec<Secret> {
     let newest = shared.iter().map(|secret| secret.created_at).max();
-    let is_older = |secret: &&Secret| newest.is_none_or(|newest| secret.created_at < newest);
+    let before = newest.map_or(WallMs(i64::MAX), |newest| WallMs(newest.0.saturating_sub(1)));
     let is_known = |secret: &&Secret| shared.iter().any(|known| known.id == secret.id);
-    let rest = own.iter().filter(|secret| !is_known(secret)).filter(is_older);
-    let mut settled: Vec<Secret> = shared.iter().chain(rest).cloned().collect();
+    let rest = own.iter().filter(|secret| !is_known(secret)).cloned();
+    let rest = rest.map(|own| Secret { created_at: own.created_at.min(before), ..own });
+    let mut settled: Vec<Secret> = shared.iter().cloned().chain(rest).collect();
     settled.sort_by_key(|secret| (secret.created_at, secret.id));
     settled
 }
@@ -37,20 +134,23 @@ mod tests {
         settle(own, shared).iter().map(|secret| (secret.id, secret.bytes[0])).collect()
     }
 
+    type Case<'a> = (&'a [Secret], &'a [Secret], &'a [(u32, u8)]);
+
     #[test]
     fn shared_keys_win_and_own_ones_only_verify() {
         let (old, young) = (key(1, 10, b'a'), key(2, 20, b'b'));
-        let table: [(&[Secret], &[Secret], &[(u32, u8)]); 6] = [
+        let one = std::slice::from_ref(&old);
+        let table: [Case<'_>; 6] = [
             (&[], &[key(7, 5, b's')], &[(7, b's')]),
             // The own newest key was taken as the first shared one.
             (&[old.clone(), young.clone()], &[key(2, 20, b'b')], &[(1, b'a'), (2, b'b')]),
             // Another node's key won.
-            (&[old.clone()], &[key(7, 15, b's')], &[(1, b'a'), (7, b's')]),
+            (one, &[key(7, 15, b's')], &[(1, b'a'), (7, b's')]),
             // Made alone while the others had theirs: it would sign what they can't verify.
-            (&[old.clone()], &[key(7, 5, b's')], &[(7, b's')]),
+            (one, &[key(7, 5, b's')], &[(1, b'a'), (7, b's')]),
             // Two made in one directory each: the shared one has the id.
-            (&[old.clone()], &[key(1, 15, b's')], &[(1, b's')]),
-            (&[young, old], &[], &[(1, b'a'), (2, b'b')]),
+            (one, &[key(1, 15, b's')], &[(1, b's')]),
+            (&[young, old.clone()], &[], &[(1, b'a'), (2, b'b')]),
         ];
         for (own, shared, expected) in table {
             assert_eq!(settled(own, shared), expected);

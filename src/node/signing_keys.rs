@@ -1,6 +1,7 @@
 //! The file of signing keys in the data directory: made at first start, readable by its owner
 //! alone. One line a key: id, time of making in milliseconds, 32 bytes in hex. The newest signs;
 //! adding a line by hand and restarting is a rotation, since older ones verify for 8 days more.
+//! Where nodes share a store, its keys win, and the file is a copy for a start without it.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};

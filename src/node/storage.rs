@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use super::failure::Failure;
 use crate::base::ids::Sequence;
+use crate::base::limits::{SEGMENT_BYTES, UNAPPLIED_BYTES_MAX};
+use crate::base::time::WallMs;
 use crate::config::{Ack, Config};
 use crate::journal::appender::{AckLevel, AppenderConfig};
 use crate::journal::reader::Tail;
 use crate::journal::recovery::{self, Damage, RecoverOptions, Recovered};
 use crate::journal::segment::SetId;
 use crate::runtime::files::JournalDirectory;
-use crate::runtime::log_thread::stamp_now;
-use crate::store::{Store, StreamId};
+use crate::runtime::log_thread::{self, stamp_now};
+use crate::store::{FailureKind, Store, StoreError, StreamId};
 use crate::telemetry::log::{Log, Message, Value};
 
 /// Everything that was opened.
@@ -20,8 +22,14 @@ pub struct Storage {
     pub directory: Arc<JournalDirectory>,
     /// The writer's connection.
     pub store: Store,
-    /// The stream of this journal in SQL.
-    pub stream: StreamId,
+    /// The stream of this journal in SQL; `None` where SQL can't be asked yet.
+    pub stream: Option<StreamId>,
+    /// The set of the journal's segments.
+    pub set: SetId,
+    /// The last record that SQL has applied, as far as is known.
+    pub applied: Sequence,
+    /// Stretches, first and last, that are gone on without.
+    pub skipped: Vec<(Sequence, Sequence)>,
     /// Where the journal goes on.
     pub recovered: Recovered,
     /// The first record that SQL has not applied.
@@ -37,7 +45,17 @@ pub fn appender_config(config: &Config) -> AppenderConfig {
         },
         budget_bytes: config.journal.bytes_max,
         retention: config.journal.retention,
+        unapplied_bytes_max: unapplied_bytes_max(config),
         ..AppenderConfig::default()
+    }
+}
+
+/// How far SQL may lag behind. A file of this node's own does not stay away, a server may for
+/// hours: then the journal's budget is the bound, less the segment that is written and the next.
+fn unapplied_bytes_max(config: &Config) -> u64 {
+    match config.mysql.url {
+        Some(_) => config.journal.bytes_max.saturating_sub(2 * SEGMENT_BYTES),
+        None => UNAPPLIED_BYTES_MAX,
     }
 }
 
@@ -50,14 +68,25 @@ pub fn open(config: &Config, salvage: bool, log: &Log) -> Result<Storage, Failur
     let unusable = |what: String| Failure::Directory { path: config.data.clone(), what };
     let path = config.data.join("journal");
     let directory = JournalDirectory::open(&path).map_err(|error| unusable(error.to_string()))?;
-    let mut store = Store::open(&config.data)?;
+    let mut store = Store::of(config)?;
     let disk = directory.reader();
     let found = recovery::set_of(&disk).map_err(|error| unusable(error.to_string()))?;
     let mut fresh = [0; 16];
     getrandom::fill(&mut fresh).map_err(|error| unusable(error.to_string()))?;
     let fresh_set = SetId(u128::from_le_bytes(fresh));
-    let stream = store.stream_id(found.unwrap_or(fresh_set).0.to_le_bytes())?;
-    let applied = store.position(stream)?;
+    let claimed = match claim(&mut store, found.unwrap_or(fresh_set), log) {
+        Ok(claimed) => Some(claimed),
+        Err(error) if error.kind() == FailureKind::Unreachable => {
+            log_thread::tell(log, Message::SqlFailed, &error.to_string());
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let applied = match &claimed {
+        Some(claimed) => claimed.applied,
+        // The writer asks again. Until then records that SQL may have count as open, which is safe.
+        None => recovery::retired(&disk).map_err(|error| unusable(error.to_string()))?,
+    };
     let options = RecoverOptions { applied, fresh_set, skip_damaged: salvage };
     let mut recovered = recovery::recover(&disk, options).map_err(|error| {
         let hint = match error {
@@ -70,16 +99,35 @@ pub fn open(config: &Config, salvage: bool, log: &Log) -> Result<Storage, Failur
         unusable(format!("{error}{hint}"))
     })?;
     // After a loss of power SQL may have what the journal lost: time goes on behind that too.
-    if let Some(newest) = store.newest(stream)? {
+    if let Some(newest) = claimed.as_ref().and_then(|claimed| claimed.newest) {
         recovered.start.newest = recovered.start.newest.max(newest);
     }
     tell(&recovered, log);
     let skipped = copy_lost_aside(&directory, &recovered.report.lost)
         .map_err(|error| unusable(error.to_string()))?;
     let next = Sequence(applied.0 + 1);
-    let tail = Tail::seek(&disk, recovered.start.set, next, skipped)
+    let set = recovered.start.set;
+    let tail = Tail::seek(&disk, set, next, skipped.clone())
         .map_err(|error| unusable(error.to_string()))?;
-    Ok(Storage { directory: Arc::new(directory), store, stream, recovered, tail })
+    let stream = claimed.map(|claimed| claimed.stream);
+    let directory = Arc::new(directory);
+    Ok(Storage { directory, store, stream, set, applied, skipped, recovered, tail })
+}
+
+/// What SQL knows of this journal.
+struct Claimed {
+    stream: StreamId,
+    applied: Sequence,
+    newest: Option<WallMs>,
+}
+
+/// Claims the journal's stream, and says what of SQL's settings weakens a promise.
+fn claim(store: &mut Store, set: SetId, log: &Log) -> Result<Claimed, StoreError> {
+    for warning in store.check()? {
+        log_thread::tell(log, Message::SqlWeak, &warning);
+    }
+    let stream = store.stream_id(set.0.to_le_bytes())?;
+    Ok(Claimed { stream, applied: store.position(stream)?, newest: store.newest(stream)? })
 }
 
 /// Copies damaged segments aside; gives the stretches that the tail passes over.

@@ -23,7 +23,7 @@ pub fn command(output: &mut Vec<u8>, command: &Command<'_>) -> Option<Script> {
     match *command {
         Command::Ping => {
             words(output, &[b"PING"]);
-            return None;
+            None
         }
         Command::Read { partition, user } => {
             script_head(output, Script::Read, 2, 0);

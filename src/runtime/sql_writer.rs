@@ -2,6 +2,12 @@
 //! transaction with the position, and tells how far it has come. Beside the journal on the
 //! dedicated core, on a thread of its own, since a blocking call there would delay
 //! acknowledgements.
+//!
+//! ```text
+//! unclaimed -> following -> applied -> following        a failure: wait, longer each time, and
+//!                 ^            |                        try again; nothing is lost meanwhile
+//!                 +-- replay --+  SQL has gone back: the journal is read again from there
+//! ```
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,17 +18,20 @@ use super::journal_lanes::JournalLanes;
 use super::wake::Sleeper;
 use super::{clocks, log_thread, topology};
 use crate::base::ids::Sequence;
-use crate::base::limits::APPLY_RECORDS_MAX;
 use crate::journal::disk::DiskRead;
 use crate::journal::reader::{Tail, TailError};
 use crate::journal::record::{self, frames};
-use crate::store::{Store, StoreError, StreamId};
+use crate::journal::recovery;
+use crate::journal::segment::SetId;
+use crate::store::{Applied, FailureKind, Store, StoreError, StreamId};
 use crate::telemetry::log::{Log, Message};
 
 /// First wait after a failure, in milliseconds; doubles up to the longest.
 const BACKOFF_FIRST_MS: u64 = 100;
 /// Longest wait after a failure, in milliseconds.
 const BACKOFF_MAX_MS: u64 = 5_000;
+/// Shortest wait, in milliseconds, where a server has to get room or a person has to do something.
+const BACKOFF_SLOW_MS: u64 = 1_000;
 /// Records are gathered this long before a small transaction, in milliseconds: one commit for many.
 const GATHER_MS: u64 = 10;
 /// Tombstones are looked at this often, in milliseconds.
@@ -32,8 +41,14 @@ const PURGE_PERIOD_MS: u64 = 3_600_000;
 pub struct WriterSetup<D> {
     /// Its connection.
     pub store: Store,
-    /// The stream of this journal.
-    pub stream: StreamId,
+    /// The stream of this journal; `None` where SQL could not be asked yet.
+    pub stream: Option<StreamId>,
+    /// The set of the journal's segments.
+    pub set: SetId,
+    /// The last record that SQL has applied, as far as is known.
+    pub applied: Sequence,
+    /// Stretches, first and last, that a person told recovery to go on without.
+    pub skipped: Vec<(Sequence, Sequence)>,
     /// Files of the journal.
     pub disk: D,
     /// The first record that SQL has not applied.
@@ -63,6 +78,12 @@ pub struct WriterFigures {
     pub duplicates: AtomicU64,
     /// Transactions that failed.
     pub failures: AtomicU64,
+    /// The same by [`FailureKind`], in the order of `ALL`.
+    pub failures_by_kind: [AtomicU64; FailureKind::ALL.len()],
+    /// Records in the dead-letter file.
+    pub rejected: AtomicU64,
+    /// How often SQL had gone back.
+    pub regressions: AtomicU64,
     /// Bytes of the journal's unfinished end that were cut at the start.
     pub journal_cut_bytes: AtomicU64,
     /// Stretches of damaged records that the start passed over, as it was told.
@@ -87,6 +108,7 @@ where
             framed: Vec::new(),
             sequences: Vec::new(),
             backoff_ms: BACKOFF_FIRST_MS,
+            is_failing: false,
             purge_due_ms: 0,
         };
         thread.run();
@@ -112,6 +134,7 @@ struct WriterThread<D> {
     framed: Vec<u8>,
     sequences: Vec<Sequence>,
     backoff_ms: u64,
+    is_failing: bool,
     purge_due_ms: u64,
 }
 
@@ -119,23 +142,87 @@ impl<D: DiskRead> WriterThread<D> {
     fn run(&mut self) {
         loop {
             let is_stopping = self.setup.stop.load(Ordering::Acquire);
-            let next = match self.read() {
-                Ok(()) if self.sequences.is_empty() => Next::Sleep,
-                Err(error) if self.sequences.is_empty() => self.tell(&error.to_string()),
-                // What was read before something failed is applied all the same.
-                _ => self.apply(),
-            };
-            match next {
-                Next::Again => self.backoff_ms = BACKOFF_FIRST_MS,
+            match self.turn() {
+                Next::Again => self.note_success(),
                 Next::End => return,
                 Next::Sleep if is_stopping => return,
                 Next::Sleep => self.sleep(),
-                Next::Wait => {
-                    std::thread::sleep(Duration::from_millis(self.backoff_ms));
-                    self.backoff_ms = (self.backoff_ms * 2).min(BACKOFF_MAX_MS);
-                }
+                Next::Wait => self.back_off(),
             }
         }
+    }
+
+    fn turn(&mut self) -> Next {
+        let Some(stream) = self.setup.stream else { return self.claim() };
+        match self.read() {
+            Ok(()) if self.sequences.is_empty() => Next::Sleep,
+            Err(error) if self.sequences.is_empty() => self.tell(&error.to_string()),
+            // What was read before something failed is applied all the same.
+            _ => self.apply(stream),
+        }
+    }
+
+    /// Asks SQL for the stream of this journal, which could not be asked at the start, and goes on
+    /// from where SQL is.
+    fn claim(&mut self) -> Next {
+        let WriterSetup { store, set, .. } = &mut self.setup;
+        let claimed = store.check().and_then(|_| store.stream_id(set.0.to_le_bytes()));
+        let found = claimed.and_then(|stream| Ok((stream, store.position(stream)?)));
+        match found {
+            Ok((stream, position)) => {
+                let next = self.go_on_from(stream, position);
+                if next == Next::Again {
+                    self.setup.stream = Some(stream);
+                }
+                next
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Reads the journal again from behind a position. What the journal has not kept is passed
+    /// over, and said: a user's later records bring rows up to date, events are gone.
+    fn go_on_from(&mut self, stream: StreamId, position: Sequence) -> Next {
+        match self.seek(stream, position) {
+            Ok(()) => Next::Again,
+            Err(error) => self.tell(&error),
+        }
+    }
+
+    fn seek(&mut self, stream: StreamId, position: Sequence) -> Result<(), String> {
+        let WriterSetup { store, disk, set, skipped, log, lanes, tail, applied, .. } =
+            &mut self.setup;
+        let retired = recovery::retired(disk).map_err(|error| error.to_string())?;
+        if retired > position {
+            let text = format!("records {} to {} are kept nowhere", position.0 + 1, retired.0);
+            log_thread::tell(log, Message::SqlRegressed, &text);
+            store.skip_lost(stream, retired).map_err(|error| error.to_string())?;
+        }
+        let position = position.max(retired);
+        let next = Sequence(position.0 + 1);
+        let found = Tail::seek(disk, *set, next, skipped.clone());
+        *tail = found.map_err(|error| error.to_string())?;
+        *applied = position;
+        // What shards were told is applied stays so: they may have let go of it.
+        lanes.set_applied(position.max(lanes.applied()));
+        self.framed.clear();
+        self.sequences.clear();
+        Ok(())
+    }
+
+    fn note_success(&mut self) {
+        self.backoff_ms = BACKOFF_FIRST_MS;
+        if std::mem::take(&mut self.is_failing) {
+            log_thread::tell(&self.setup.log, Message::SqlResumed, "");
+        }
+    }
+
+    /// Waits, up to half as long again so that nodes do not come at once, and longer the next time.
+    fn back_off(&mut self) {
+        self.is_failing = true;
+        let jitter_ms = clocks::mono().0 / 1_000 % (self.backoff_ms / 2).max(1);
+        std::thread::sleep(Duration::from_millis(self.backoff_ms + jitter_ms));
+        self.backoff_ms = (self.backoff_ms * 2).min(BACKOFF_MAX_MS);
     }
 
     fn sleep(&mut self) {
@@ -152,8 +239,8 @@ impl<D: DiskRead> WriterThread<D> {
     /// Reads whole batches until a transaction is full or nothing is left. Without room for a whole
     /// batch more, what was read waits for the next transaction.
     fn read(&mut self) -> Result<(), TailError> {
-        let WriterSetup { disk, tail, lanes, log, .. } = &mut self.setup;
-        while self.sequences.len() < APPLY_RECORDS_MAX {
+        let WriterSetup { disk, tail, lanes, log, store, .. } = &mut self.setup;
+        while self.sequences.len() < store.records_max() {
             let written = lanes.written();
             let Some(batch) = tail.next(disk, written)? else { break };
             for (sequence, record) in batch {
@@ -169,9 +256,9 @@ impl<D: DiskRead> WriterThread<D> {
         Ok(())
     }
 
-    fn apply(&mut self) -> Next {
-        if let Err(error) = self.pass_gap() {
-            return self.tell(&error.to_string());
+    fn apply(&mut self, stream: StreamId) -> Next {
+        if let Err(error) = self.pass_gap(stream) {
+            return self.failed(&error);
         }
         let count = self.count_without_gap();
         let mut records = Vec::with_capacity(count);
@@ -181,41 +268,75 @@ impl<D: DiskRead> WriterThread<D> {
             used += frame.framed_bytes();
             records.push((*sequence, frame.record().expect("we encoded it")));
         }
-        let figures = &self.setup.figures;
-        match self.setup.store.apply(self.setup.stream, &records) {
+        let result = self.setup.store.apply(stream, &records);
+        drop(records);
+        match result {
             Ok(applied) => {
                 let last = self.sequences[count - 1];
-                drop(records);
                 self.framed.drain(..used);
                 self.sequences.drain(..count);
-                figures.transactions.fetch_add(1, Ordering::Relaxed);
-                figures.records.fetch_add(count as u64, Ordering::Relaxed);
-                figures.duplicates.fetch_add(applied.duplicates as u64, Ordering::Relaxed);
-                self.setup.lanes.set_applied(last);
+                self.count(count, applied);
+                self.setup.applied = last;
+                self.setup.lanes.set_applied(last.max(self.setup.lanes.applied()));
                 Next::Again
             }
-            Err(error) => {
-                figures.failures.fetch_add(1, Ordering::Relaxed);
-                let is_final =
-                    matches!(error, StoreError::Fenced { .. } | StoreError::Halted { .. });
-                let next = self.tell(&error.to_string());
-                if is_final {
-                    self.setup.figures.is_halted.store(true, Ordering::Release);
-                    log_thread::tell(&self.setup.log, Message::SqlHalted, "see the line before");
-                    return Next::End;
-                }
-                next
+            Err(StoreError::Behind { position, .. }) => {
+                self.setup.figures.regressions.fetch_add(1, Ordering::Relaxed);
+                let text = format!("position is {position}, was {}", self.setup.applied);
+                log_thread::tell(&self.setup.log, Message::SqlRegressed, &text);
+                self.go_on_from(stream, position)
             }
+            Err(error) => self.failed(&error),
         }
     }
 
-    /// Where the tail has passed over numbers that were given up, the position has to follow.
-    fn pass_gap(&mut self) -> Result<(), StoreError> {
-        let WriterSetup { store, stream, lanes, .. } = &mut self.setup;
+    fn count(&self, count: usize, applied: Applied) {
+        let of = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let WriterSetup { figures, log, .. } = &self.setup;
+        figures.transactions.fetch_add(1, Ordering::Relaxed);
+        figures.records.fetch_add(of(count), Ordering::Relaxed);
+        figures.duplicates.fetch_add(of(applied.duplicates), Ordering::Relaxed);
+        figures.rejected.fetch_add(of(applied.rejected), Ordering::Relaxed);
+        if applied.rejected > 0 {
+            let text = format!("{} records", applied.rejected);
+            log_thread::tell(log, Message::DeadLetter, &text);
+        }
+    }
+
+    /// Counts and tells a failure of SQL; gives what comes next.
+    fn failed(&mut self, error: &StoreError) -> Next {
+        let figures = &self.setup.figures;
+        let kind = error.kind();
+        figures.failures.fetch_add(1, Ordering::Relaxed);
+        figures.failures_by_kind[kind as usize].fetch_add(1, Ordering::Relaxed);
+        if matches!(error, StoreError::Fenced { .. } | StoreError::Halted { .. }) {
+            figures.is_halted.store(true, Ordering::Release);
+            self.tell(&error.to_string());
+            log_thread::tell(&self.setup.log, Message::SqlHalted, "see the line before");
+            return Next::End;
+        }
+        let is_slow = matches!(
+            kind,
+            FailureKind::DiskFull
+                | FailureKind::Crowded
+                | FailureKind::Schema
+                | FailureKind::Denied
+        );
+        if is_slow {
+            self.backoff_ms = self.backoff_ms.max(BACKOFF_SLOW_MS);
+        }
+        self.tell(&error.to_string())
+    }
+
+    /// Where the tail has passed over numbers that were given up, the position has to follow. Where
+    /// SQL has gone back instead, it is behind what it had, and `apply` finds it so.
+    fn pass_gap(&mut self, stream: StreamId) -> Result<(), StoreError> {
+        let WriterSetup { store, lanes, applied, .. } = &mut self.setup;
         let before = Sequence(self.sequences[0].0 - 1);
-        if store.position(*stream)? < before {
-            store.skip_lost(*stream, before)?;
-            lanes.set_applied(before);
+        if before > *applied && store.position(stream)? >= *applied {
+            store.skip_lost(stream, before)?;
+            *applied = before;
+            lanes.set_applied(before.max(lanes.applied()));
         }
         Ok(())
     }
@@ -225,7 +346,7 @@ impl<D: DiskRead> WriterThread<D> {
         let first = self.sequences[0].0;
         let in_order = |(index, sequence): &(u64, &Sequence)| sequence.0 == first + index;
         let count = (0_u64..).zip(&self.sequences).take_while(in_order).count();
-        count.min(APPLY_RECORDS_MAX)
+        count.min(self.setup.store.records_max())
     }
 
     fn purge(&mut self) {
@@ -235,7 +356,7 @@ impl<D: DiskRead> WriterThread<D> {
         }
         self.purge_due_ms = now_ms + PURGE_PERIOD_MS;
         if let Err(error) = self.setup.store.purge_tombstones(clocks::wall()) {
-            self.tell(&error.to_string());
+            self.failed(&error);
         }
     }
 

@@ -25,7 +25,8 @@ pub struct Packed<'b> {
     pub request: Request<'b>,
     /// The listener it came in by.
     pub listener: u16,
-    /// The id that was minted for a user who gave none; empty otherwise.
+    /// The id that was minted for a user who gave none; empty otherwise. Of an events request that
+    /// waits for Redis: the user whose events are meant.
     pub anonymous: &'b str,
 }
 
@@ -67,6 +68,8 @@ pub fn unpack(bytes: &[u8]) -> Packed<'_> {
         content_type: take(&mut rest),
         origin: take(&mut rest),
         access_control_request_method: take(&mut rest),
+        if_match: None,
+        nudge_who: None,
         body: take(&mut rest).expect("a body is always packed"),
         http_1_0: flags & HTTP_1_0 != 0,
         close: flags & CLOSE != 0,
@@ -113,6 +116,8 @@ mod tests {
             content_type: Some(b"application/json"),
             origin: Some(b""),
             access_control_request_method: None,
+            if_match: None,
+            nudge_who: None,
             body: b"{\"user\":\"u\"}",
             http_1_0: false,
             close: true,

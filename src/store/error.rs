@@ -159,6 +159,18 @@ pub enum StoreError {
         /// The popup that was there before.
         other: String,
     },
+    /// The popups file owns these ids; they are changed there.
+    #[error("{}: in the popups file, which is where to change it", .ids.join(", "))]
+    InFile {
+        /// The ids.
+        ids: Vec<String>,
+    },
+    /// The catalog has changed since it was read; nothing is done.
+    #[error("the catalog has changed meanwhile: its version is {found}")]
+    CatalogMoved {
+        /// Its version now.
+        found: u64,
+    },
     /// No popup of this id was ever stored.
     #[error("popup is not stored")]
     NoSuchPopup,

@@ -4,9 +4,11 @@
 //! the journal's files or threads: the caller brings records and gives each of [`Store`] and
 //! [`Reader`] a thread of its own.
 //!
-//! `sqlite` the embedded store · `mysql` the one that nodes share · `error` what can go wrong · `dead_letter` rows that SQL refuses ·
-//! `stored` what is read for people and for the catalog.
+//! `sqlite` the embedded store · `mysql` the one that nodes share · `catalog` what a change of
+//! popups does · `error` what can go wrong · `dead_letter` rows that SQL refuses · `stored` what is
+//! read for people and for the catalog.
 
+pub mod catalog;
 pub mod dead_letter;
 pub mod error;
 pub mod mysql;
@@ -15,14 +17,17 @@ pub mod stored;
 
 use std::path::Path;
 
+pub use catalog::{CatalogChange, ImportedPopup};
 pub use error::StoreError;
 pub use mysql::FailureKind;
-pub use stored::{Applied, HistoryEntry, Origin, Run, StatRow, StoredEvent, StoredPopup, StreamId};
+pub use stored::{
+    Applied, HistoryEntry, Origin, Run, StatRow, StoredCatalog, StoredEvent, StoredPopup, StreamId,
+    status_of, status_word,
+};
 
 use crate::base::ids::Sequence;
 use crate::base::limits::APPLY_RECORDS_MAX;
 use crate::base::time::WallMs;
-use crate::catalog::snapshot::Status;
 use crate::config::Config;
 use crate::journal::record::Record;
 use crate::state::user::UserState;
@@ -145,8 +150,9 @@ impl Store {
         }
     }
 
-    /// Applies runs of several streams, in one transaction with their positions where nothing fails.
-    /// Records of one user have to be in the order of their revisions, or it has to be all the same.
+    /// Applies runs of several streams, in one transaction with their positions where nothing
+    /// fails. Records of one user have to be in the order of their revisions, or it has to be all
+    /// the same.
     ///
     /// # Errors
     /// As [`Store::apply`]. [`StoreError::Fenced`] names the stream that another node has claimed:
@@ -191,50 +197,68 @@ impl Store {
         }
     }
 
-    /// Takes the popups file as the truth of its ids: a new id starts at version 1, a changed text
-    /// is a new version, an id that is gone is archived, one that returns goes on where it was.
-    /// `definitions` are (id, canonical JSON object), each id once. All or nothing, synced to disk
-    /// before it returns; gives what [`Store::load_popups`] gives.
+    /// Changes the catalog, where it still has the version that the change is based on; with `None`
+    /// in whatever version. All or nothing, synced to disk before it returns; a change that finds
+    /// everything as it wants it raises no version. Gives the catalog afterwards.
     ///
     /// # Errors
-    /// Where a definition is no JSON object, two ids share a key, or the database fails.
-    pub fn import_popups(
+    /// [`StoreError::CatalogMoved`] where another change came first, [`StoreError::InFile`],
+    /// [`StoreError::NoSuchPopup`], where a definition is no JSON object or two ids share a key,
+    /// and where the database fails.
+    pub fn change_catalog(
         &mut self,
-        definitions: &[(&str, &str)],
+        based_on: Option<u64>,
+        change: CatalogChange<'_>,
         who: &str,
         at: WallMs,
-    ) -> Result<Vec<StoredPopup>, StoreError> {
+    ) -> Result<StoredCatalog, StoreError> {
         match self {
-            Store::Sqlite(store) => store.import_popups(definitions, who, at),
-            Store::Mysql(store) => store.import_popups(definitions, who, at),
+            Store::Sqlite(store) => store.change_catalog(based_on, change, who, at),
+            Store::Mysql(store) => store.change_catalog(based_on, change, who, at),
         }
     }
 
-    /// Sets the status that wins over the definition's, synced to disk before it returns.
-    ///
-    /// # Errors
-    /// [`StoreError::NoSuchPopup`], or where the database fails.
-    pub fn set_override(
-        &mut self,
-        id: &str,
-        status: Status,
-        who: &str,
-        at: WallMs,
-    ) -> Result<(), StoreError> {
-        match self {
-            Store::Sqlite(store) => store.set_override(id, status, who, at),
-            Store::Mysql(store) => store.set_override(id, status, who, at),
-        }
-    }
-
-    /// Every popup that was ever stored, sorted by id.
+    /// Every popup that was ever stored, sorted by id, with the catalog's version.
     ///
     /// # Errors
     /// Where the database fails.
-    pub fn load_popups(&self) -> Result<Vec<StoredPopup>, StoreError> {
+    pub fn load_catalog(&mut self) -> Result<StoredCatalog, StoreError> {
         match self {
-            Store::Sqlite(store) => store.load_popups(),
-            Store::Mysql(store) => store.load_popups(),
+            Store::Sqlite(store) => store.load_catalog(),
+            Store::Mysql(store) => store.load_catalog(),
+        }
+    }
+
+    /// The catalog's version: rises by one with each change, from whichever process.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn catalog_version(&mut self) -> Result<u64, StoreError> {
+        match self {
+            Store::Sqlite(store) => store.catalog_version(),
+            Store::Mysql(store) => store.catalog_version(),
+        }
+    }
+
+    /// The definition that a popup had in a version; `None` where it never had that version.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn text_of(&mut self, id: &str, version: u32) -> Result<Option<String>, StoreError> {
+        match self {
+            Store::Sqlite(store) => store.text_of(id, version),
+            Store::Mysql(store) => store.text_of(id, version),
+        }
+    }
+
+    /// The highest version that a popup had before this one.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn version_before(&mut self, id: &str, version: u32) -> Result<Option<u32>, StoreError> {
+        match self {
+            Store::Sqlite(store) => store.version_before(id, version),
+            Store::Mysql(store) => store.version_before(id, version),
         }
     }
 }
@@ -245,7 +269,7 @@ pub enum Reader {
     /// One file in the data directory.
     Sqlite(sqlite::SqliteReader),
     /// A database of a server.
-    Mysql(mysql::MysqlReader),
+    Mysql(Box<mysql::MysqlReader>),
 }
 
 impl Reader {
@@ -263,7 +287,9 @@ impl Reader {
     /// Where the file can't be opened or is no database, or the url can't be read.
     pub fn of(config: &Config) -> Result<Reader, StoreError> {
         match config.mysql.url {
-            Some(_) => mysql::MysqlReader::new(config).map(Reader::Mysql),
+            Some(_) => {
+                mysql::MysqlReader::new(config).map(|reader| Reader::Mysql(Box::new(reader)))
+            }
             None => Reader::open(&config.data),
         }
     }
@@ -325,14 +351,25 @@ impl Reader {
         }
     }
 
-    /// Every popup that was ever stored, sorted by id.
+    /// Every popup that was ever stored, sorted by id, with the catalog's version.
     ///
     /// # Errors
     /// Where the database fails.
-    pub fn popups(&self) -> Result<Vec<StoredPopup>, StoreError> {
+    pub fn catalog(&mut self) -> Result<StoredCatalog, StoreError> {
         match self {
-            Reader::Sqlite(reader) => reader.popups(),
-            Reader::Mysql(reader) => reader.popups(),
+            Reader::Sqlite(reader) => reader.catalog(),
+            Reader::Mysql(reader) => reader.catalog(),
+        }
+    }
+
+    /// The catalog's version.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn catalog_version(&mut self) -> Result<u64, StoreError> {
+        match self {
+            Reader::Sqlite(reader) => reader.catalog_version(),
+            Reader::Mysql(reader) => reader.catalog_version(),
         }
     }
 

@@ -14,7 +14,7 @@
 //! - One writer a process; another process waits for up to `SQL_BUSY_TIMEOUT_MS`.
 
 mod apply;
-pub(super) mod popups;
+mod popups;
 mod reader;
 mod rows;
 mod schema;

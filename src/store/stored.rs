@@ -59,6 +59,24 @@ pub struct StoredPopup {
     pub text: String,
     /// Who owns the definition.
     pub origin: Origin,
+    /// Gone from the file, or deleted: made again, it goes on where it was.
+    pub is_gone: bool,
+}
+
+impl StoredPopup {
+    /// Whether the popups file owns the id, so that the admin API may not change it.
+    pub fn is_in_file(&self) -> bool {
+        self.origin == Origin::File && !self.is_gone
+    }
+}
+
+/// Every popup that was ever stored, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredCatalog {
+    /// Rises by one with each change of any popup.
+    pub version: u64,
+    /// The popups, sorted by id.
+    pub popups: Vec<StoredPopup>,
 }
 
 /// Who owns a popup's definition.
@@ -70,12 +88,27 @@ pub enum Origin {
     Api,
 }
 
+impl Origin {
+    /// The word of the tables and of the API.
+    pub fn word(self) -> &'static str {
+        match self {
+            Origin::File => "file",
+            Origin::Api => "api",
+        }
+    }
+
+    /// The owner of a word; a word that is none is the file's, which the API leaves alone.
+    pub(super) fn of_word(word: &str) -> Origin {
+        if word == "api" { Origin::Api } else { Origin::File }
+    }
+}
+
 /// One change of a popup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryEntry {
     /// The version after the change.
     pub version: u32,
-    /// `created`, `changed`, `archived`, `returned` or `override`.
+    /// `created`, `changed`, `rolled_back`, `archived`, `returned` or `override`.
     pub change: String,
     /// When.
     pub at: WallMs,
@@ -124,7 +157,7 @@ pub struct StatRow {
 }
 
 /// The word of a status in the tables.
-pub(super) fn status_word(status: Status) -> &'static str {
+pub fn status_word(status: Status) -> &'static str {
     match status {
         Status::Draft => "draft",
         Status::Live => "live",
@@ -134,7 +167,7 @@ pub(super) fn status_word(status: Status) -> &'static str {
 }
 
 /// The status of a word; `None` for a word that is none.
-pub(super) fn status_of(word: &str) -> Option<Status> {
+pub fn status_of(word: &str) -> Option<Status> {
     [Status::Draft, Status::Live, Status::Paused, Status::Archived]
         .into_iter()
         .find(|status| status_word(*status) == word)

@@ -85,6 +85,8 @@ messages! {
     Info CatalogChanged "catalog_changed" "popups changed";
     Warn CatalogLint "catalog_lint" "a popup may not do what it seems to";
     Error CatalogRefused "catalog_refused" "popups were refused; the old ones stay";
+    Warn CatalogStale "catalog_stale"
+        "popups can't be read or copied now; the ones that are known stay";
     Warn CatalogUnconfirmed "catalog_unconfirmed"
         "a change is stored, and not every shard has confirmed it in time";
     Warn CoresShared "cores_shared" "threads share a core";
@@ -101,14 +103,21 @@ messages! {
     Error SqlFailed "sql_failed" "SQL could not apply records; they stay in the journal";
     Info SqlResumed "sql_resumed" "SQL applies records again";
     Error SqlHalted "sql_halted" "SQL holds other content for a record; applying has stopped";
+    Error SqlRegressed "sql_regressed" "SQL has gone back; the journal is applied again";
+    Warn SqlWeak "sql_weak" "a setting of the SQL server weakens a promise";
     Error DeadLetter "dead_letter" "SQL refused a record; it went to the dead-letter file";
     Error ReadFailed "read_failed" "users could not be read back from SQL";
     Warn ReadSlow "read_slow" "a user's state was not read in time; the answer degraded";
+    Info RedisConnected "redis_connected" "a shard is connected to Redis";
+    Warn RedisLost "redis_lost" "a shard has lost its connection to Redis; decisions degrade";
+    Error RedisUnfit "redis_unfit" "Redis can't be used as it is set up";
     Warn SliceFull "slice_full" "no room for a user until SQL has applied changes";
     Warn ConnectionsFull "connections_full" "as many connections are open as may be";
     Warn AcceptFailed "accept_failed" "connections could not be accepted";
     Warn BuffersEmpty "buffers_empty" "no buffer was left to receive into";
     Warn LaneFull "lane_full" "the lane to another shard was full";
+    Warn RedisAway "redis_away" "Redis does not answer; popups follow their on_failure";
+    Warn KeysNotShared "keys_not_shared" "the signing keys could not be shared with other nodes";
     Warn NameUnknown "name_unknown" "the name of a server could not be looked up";
     Warn AdminRefused "admin_refused" "an admin request had no valid token";
     Info PopupChanged "popup_changed" "an operator changed a popup";

@@ -11,6 +11,7 @@ use crate::cluster::{Cluster, Plan};
 use crate::harness::{Server, Setup, until_within};
 use crate::history::Row;
 use crate::random::Random;
+use crate::support::proxy::{Proxy, Way};
 use crate::visitors::Street;
 
 /// Errors that a node may log while its servers die.
@@ -25,6 +26,10 @@ const HEALED_WITHIN: Duration = Duration::from_secs(60);
 enum Fault {
     NodeKilled,
     NodeFrozen,
+    /// Its bytes to and from Redis are held back, without a reset.
+    NodeCutOff,
+    /// Its connections to Redis break in the midst of a reply.
+    ReplyCut,
     RedisKilled,
     RedisFrozen,
     RedisConnectionsCut,
@@ -38,6 +43,8 @@ enum Fault {
 struct Node {
     setup: Setup,
     server: Option<Server>,
+    /// Between it and Redis.
+    proxy: Option<Proxy>,
 }
 
 /// All servers of a run.
@@ -72,11 +79,17 @@ impl World {
         let popups = popups();
         let plan = Plan { settings: &settings, owns_mariadb: true, ..Plan::impatient(&popups) };
         let cluster = (!arguments.is_embedded).then(|| Cluster::new(plan));
-        let setup = || match &cluster {
-            Some(cluster) => cluster.node(),
-            None => Setup::new(&popups).flags(&["--shards", "2", "--no-pin"]),
+        let node = |_| match &cluster {
+            Some(cluster) => {
+                let proxy = Proxy::to(cluster.redis.address());
+                Node { setup: cluster.node_behind(&proxy), server: None, proxy: Some(proxy) }
+            }
+            None => {
+                let setup = Setup::new(&popups).flags(&["--shards", "2", "--no-pin"]);
+                Node { setup, server: None, proxy: None }
+            }
         };
-        let nodes = (0..arguments.nodes).map(|_| Node { setup: setup(), server: None }).collect();
+        let nodes = (0..arguments.nodes).map(node).collect();
         street.nodes.lock().unwrap().resize(arguments.nodes, None);
         let random = Random::new(arguments.seed, 0);
         let faults = faults(arguments);
@@ -107,6 +120,23 @@ impl World {
         let short = Duration::from_millis(u64::try_from(20 + self.random.below(400)).unwrap());
         let index = self.random.below(self.nodes.len());
         match fault {
+            Fault::NodeKilled | Fault::NodeFrozen | Fault::NodeCutOff | Fault::ReplyCut => {
+                self.node_suffers(fault, index, short);
+            }
+            Fault::RedisKilled
+            | Fault::RedisFrozen
+            | Fault::RedisConnectionsCut
+            | Fault::RedisWiped => self.redis_suffers(fault, short),
+            Fault::DatabaseKilled | Fault::DatabaseFrozen | Fault::DatabaseConnectionsCut => {
+                self.database_suffers(fault, short);
+            }
+        }
+        // A while of peace, so that work gets done between the faults.
+        pause(2 * short);
+    }
+
+    fn node_suffers(&mut self, fault: Fault, index: usize, short: Duration) {
+        match fault {
             Fault::NodeKilled => {
                 self.street.nodes.lock().unwrap()[index] = None;
                 self.nodes[index].server.take().expect("each runs").kill();
@@ -118,37 +148,59 @@ impl World {
                 pause(2 * short);
                 self.signal_node(index, Signal::CONT);
             }
-            Fault::RedisKilled => {
-                self.cluster().redis.kill();
-                pause(short);
-                self.cluster().redis.restart();
-            }
-            Fault::RedisFrozen => {
-                self.cluster().redis.freeze();
+            Fault::NodeCutOff => {
+                self.proxy(index).black_hole();
                 pause(2 * short);
-                self.cluster().redis.thaw();
+                self.proxy(index).heal();
             }
-            Fault::RedisConnectionsCut => {
-                let words: [&[u8]; 4] = [b"CLIENT", b"KILL", b"TYPE", b"normal"];
-                self.cluster().redis.ask(&words);
-            }
-            Fault::RedisWiped => assert_eq!(self.cluster().redis.line(&["FLUSHALL"]), "OK"),
-            Fault::DatabaseKilled => {
-                self.cluster().own_mariadb().kill();
-                pause(3 * short);
-                self.cluster().own_mariadb().restart();
-            }
-            Fault::DatabaseFrozen => {
-                self.cluster().own_mariadb().freeze();
-                pause(2 * short);
-                self.cluster().own_mariadb().thaw();
-            }
-            Fault::DatabaseConnectionsCut => {
-                self.cluster().own_mariadb().kill_connections();
+            _ => {
+                let bytes = 1 + self.random.below(2_000);
+                self.proxy(index).cut_after(Way::ToClient, bytes);
             }
         }
-        // A while of peace, so that work gets done between the faults.
-        pause(2 * short);
+    }
+
+    fn redis_suffers(&mut self, fault: Fault, short: Duration) {
+        let redis = &mut self.cluster().redis;
+        match fault {
+            Fault::RedisKilled => {
+                redis.kill();
+                pause(short);
+                redis.restart();
+            }
+            Fault::RedisFrozen => {
+                redis.freeze();
+                pause(2 * short);
+                redis.thaw();
+            }
+            Fault::RedisWiped => assert_eq!(redis.line(&["FLUSHALL"]), "OK"),
+            _ => {
+                redis.ask(&[b"CLIENT", b"KILL", b"TYPE", b"normal"]);
+            }
+        }
+    }
+
+    fn database_suffers(&mut self, fault: Fault, short: Duration) {
+        let database = self.cluster().own_mariadb();
+        match fault {
+            Fault::DatabaseKilled => {
+                database.kill();
+                pause(3 * short);
+                database.restart();
+            }
+            Fault::DatabaseFrozen => {
+                database.freeze();
+                pause(2 * short);
+                database.thaw();
+            }
+            _ => {
+                database.kill_connections();
+            }
+        }
+    }
+
+    fn proxy(&self, index: usize) -> &Proxy {
+        self.nodes[index].proxy.as_ref().expect("a node with Redis has one")
     }
 
     fn signal_node(&self, index: usize, signal: Signal) {
@@ -233,6 +285,8 @@ fn faults(arguments: &Arguments) -> Vec<Fault> {
     let mut faults = vec![Fault::NodeKilled, Fault::NodeKilled, Fault::NodeFrozen];
     if !arguments.is_embedded {
         faults.extend([
+            Fault::NodeCutOff,
+            Fault::ReplyCut,
             Fault::RedisKilled,
             Fault::RedisFrozen,
             Fault::RedisConnectionsCut,

@@ -15,6 +15,7 @@ mod database;
 mod harness;
 
 mod admin;
+mod catalog;
 mod degradation;
 mod disks;
 mod drain;

@@ -6,10 +6,21 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+// The fixture of histories is the library's own, and so are the modules that it names.
+use nudged::{base, catalog, journal, state};
+
+#[allow(dead_code)] // Not every test binary needs all of it.
+#[path = "../../src/writer/fixture.rs"]
+mod fixture;
 mod keeper;
 mod keeper_node;
 mod list_drain;
+mod mysql;
+mod node_start;
 mod proxy;
+mod redis_client;
+mod redis_link;
+mod redis_scripts;
 mod vendor_config;
 
 #[test]

@@ -2,6 +2,7 @@
 //! files say; the users there may do what nudged does, and nothing else.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use crate::support::mariadb::{self, MariaDb};
 use crate::support::redis::{Redis, least_user_rules};
@@ -143,4 +144,31 @@ fn tests_share_a_server_with_databases_of_their_own() {
     let count = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE()";
     assert_eq!(server.number(&one, count), 1);
     assert_eq!(server.number(&other, count), 0);
+}
+
+/// Every script below a folder.
+fn scripts(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let found = entries.flat_map(|path| match path.is_dir() {
+        true => scripts(&path),
+        false => vec![path],
+    });
+    found.filter(|path| path.extension().is_some_and(|kind| kind == "lua")).collect()
+}
+
+#[test]
+fn the_least_redis_user_may_call_what_the_scripts_call() {
+    let rules = least_user_rules("x");
+    let paths = scripts(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    assert!(!paths.is_empty(), "nudged has scripts");
+    let mut calls = 0;
+    for path in paths {
+        let text = fs::read_to_string(&path).unwrap();
+        for rest in text.split("call('").skip(1) {
+            let command = rest.split('\'').next().unwrap().to_ascii_lowercase();
+            assert!(rules.contains(&format!("+{command}")), "{command} in {}", path.display());
+            calls += 1;
+        }
+    }
+    assert!(calls > 0, "the scripts call something");
 }

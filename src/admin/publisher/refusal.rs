@@ -36,9 +36,24 @@ pub enum PublishError {
     /// No popup has this id; nothing changed.
     #[error("no such popup")]
     NoSuchPopup,
-    /// The popup is archived, since its id is gone from the file; nothing changed.
-    #[error("the popup is archived: its id is gone from the popups file")]
+    /// The popup is archived; nothing changed.
+    #[error("the popup is archived: made again, it goes on where it was")]
     Archived,
+    /// What an operator sent is no popup that this catalog can have; nothing changed.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Definition(Vec<SourceError>),
+    /// The popup has another version than the change is meant for; nothing changed.
+    #[error("the popup has another version")]
+    OtherVersion,
+    /// The popup never had the version that it was to go back to; nothing changed.
+    #[error("the popup never had this version")]
+    NoSuchVersion,
+    /// The popup has its first version; nothing changed.
+    #[error("the popup has had no other version before")]
+    NoEarlierVersion,
+    /// Others changed the catalog each time that this change was tried; nothing changed.
+    #[error("the catalog is being changed by others")]
+    Busy,
     /// The store failed; nothing changed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -48,11 +63,18 @@ pub enum PublishError {
 }
 
 impl PublishError {
+    /// The field of the first error of a definition.
+    pub fn field(&self) -> Option<&str> {
+        let PublishError::Definition(errors) = self else { return None };
+        errors.iter().map(|error| error.field.as_str()).find(|field| !field.is_empty())
+    }
+
     /// A line for each error, for people.
     pub fn lines(&self) -> Vec<String> {
         match self {
             PublishError::Config(ConfigRefused(lines)) => lines.clone(),
             PublishError::Popups { path, errors } => in_file(path, errors),
+            PublishError::Definition(errors) => errors.iter().map(ToString::to_string).collect(),
             other => vec![other.to_string()],
         }
     }

@@ -53,7 +53,7 @@ impl FailureKind {
     ];
 
     /// The kind's name in metrics.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             FailureKind::Unreachable => "unreachable",
             FailureKind::Deadlock => "deadlock",

@@ -17,7 +17,7 @@ use crate::base::time::WallMs;
 use crate::config::Config;
 use crate::state::user::{PopupState, UserClocks, UserState, decode_popup};
 use crate::store::error::StoreError;
-use crate::store::stored::{HistoryEntry, StatRow, StoredEvent, StoredPopup};
+use crate::store::stored::{HistoryEntry, StatRow, StoredCatalog, StoredEvent};
 use crate::writer::stats::hour_of;
 
 /// A connection that only reads.
@@ -156,9 +156,14 @@ impl MysqlReader {
         Ok(rows.into_iter().map(row).collect())
     }
 
-    /// See [`crate::store::Reader::popups`].
-    pub(in crate::store) fn popups(&self) -> Result<Vec<StoredPopup>, StoreError> {
-        popups::load(&mut self.session.borrow_mut())
+    /// See [`crate::store::Reader::catalog`].
+    pub(in crate::store) fn catalog(&mut self) -> Result<StoredCatalog, StoreError> {
+        popups::load(self.session.get_mut())
+    }
+
+    /// See [`crate::store::Reader::catalog_version`].
+    pub(in crate::store) fn catalog_version(&mut self) -> Result<u64, StoreError> {
+        popups::version(self.session.get_mut())
     }
 
     /// See [`crate::store::Reader::history`].

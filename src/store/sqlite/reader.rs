@@ -13,7 +13,7 @@ use crate::base::limits::{SQL_ROWS_READ_MAX, USER_POPUPS_MAX};
 use crate::base::time::WallMs;
 use crate::state::user::{PopupState, UserClocks, UserState, decode_popup};
 use crate::store::error::StoreError;
-use crate::store::stored::{HistoryEntry, StatRow, StoredEvent, StoredPopup};
+use crate::store::stored::{HistoryEntry, StatRow, StoredCatalog, StoredEvent};
 use crate::writer::stats::hour_of;
 
 /// A connection that only reads.
@@ -110,10 +110,17 @@ impl SqliteReader {
         })
     }
 
-    /// See [`crate::store::Reader::popups`].
-    pub(in crate::store) fn popups(&self) -> Result<Vec<StoredPopup>, StoreError> {
-        popups::load(&self.connection)
-            .map_err(|source| StoreError::sql(&self.path, "read popups", source))
+    /// See [`crate::store::Reader::catalog`].
+    pub(in crate::store) fn catalog(&mut self) -> Result<StoredCatalog, StoreError> {
+        let failed = |source| StoreError::sql(&self.path, "read popups", source);
+        let transaction = self.connection.transaction().map_err(failed)?;
+        popups::load(&transaction).map_err(failed)
+    }
+
+    /// See [`crate::store::Reader::catalog_version`].
+    pub(in crate::store) fn catalog_version(&self) -> Result<u64, StoreError> {
+        popups::version(&self.connection)
+            .map_err(|source| StoreError::sql(&self.path, "read the catalog's version", source))
     }
 
     /// See [`crate::store::Reader::history`].

@@ -8,7 +8,8 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::store::error::StoreError;
 
 /// The files in order; the one at index `i` makes schema `i + 1`.
-const FILES: [&str; 1] = [include_str!("../schema/0001_init.sql")];
+const FILES: [&str; 2] =
+    [include_str!("../schema/0001_init.sql"), include_str!("../schema/0002_catalog_version.sql")];
 
 /// Brings the database to the newest schema of this binary.
 ///

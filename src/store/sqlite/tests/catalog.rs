@@ -4,7 +4,33 @@ use super::*;
 use crate::base::ids::PopupKey;
 use crate::base::time::WallMs;
 use crate::catalog::snapshot::Status;
-use crate::store::{Origin, StoredPopup};
+use crate::store::{CatalogChange, ImportedPopup, Origin, StoredPopup};
+
+/// What the tests do most: changes on whatever version there is.
+impl Store {
+    fn import_popups(
+        &mut self,
+        definitions: &[(&str, &str)],
+        who: &str,
+        at: WallMs,
+    ) -> Result<Vec<StoredPopup>, StoreError> {
+        Ok(self.change_catalog(None, CatalogChange::File(definitions), who, at)?.popups)
+    }
+
+    fn set_override(
+        &mut self,
+        id: &str,
+        status: Status,
+        who: &str,
+        at: WallMs,
+    ) -> Result<(), StoreError> {
+        self.change_catalog(None, CatalogChange::Status { id, status }, who, at).map(drop)
+    }
+
+    fn load_popups(&mut self) -> Result<Vec<StoredPopup>, StoreError> {
+        Ok(self.load_catalog()?.popups)
+    }
+}
 
 const A: &str = r#"{"id":"a","priority":1}"#;
 const A_CHANGED: &str = r#"{"id":"a","status":"paused"}"#;
@@ -41,7 +67,7 @@ fn versions_rise_with_texts_and_ids_come_and_go() {
         assert!(stored.iter().all(|popup| popup.origin == Origin::File));
         store = Store::open(directory.path()).unwrap();
         assert_eq!(store.load_popups().unwrap(), stored, "import {at}, after a restart");
-        assert_eq!(Reader::open(directory.path()).unwrap().popups().unwrap(), stored);
+        assert_eq!(Reader::open(directory.path()).unwrap().catalog().unwrap().popups, stored);
     }
     let changes: Vec<_> = history(directory.path(), "a")
         .into_iter()
@@ -130,4 +156,71 @@ fn an_import_is_whole_or_nothing() {
 
     let unknown = store.set_override("nobody", Status::Paused, "operator", WallMs(4));
     assert!(matches!(unknown, Err(StoreError::NoSuchPopup)));
+}
+
+#[test]
+fn a_change_on_an_older_catalog_is_refused_and_one_that_changes_nothing_raises_nothing() {
+    let directory = directory();
+    let mut store = Store::open(directory.path()).unwrap();
+    let put = |text| CatalogChange::Put { id: "a", text, is_rollback: false };
+    let first = store.load_catalog().unwrap().version;
+    let second = store.change_catalog(Some(first), put(A), "x", WallMs(1)).unwrap().version;
+    assert_eq!(second, first + 1);
+    let late = store.change_catalog(Some(first), put(A_CHANGED), "x", WallMs(2)).unwrap_err();
+    assert!(matches!(late, StoreError::CatalogMoved { found } if found == second), "{late}");
+    let same = store.change_catalog(Some(second), put(A), "x", WallMs(3)).unwrap();
+    assert_eq!((same.version, same.popups[0].version), (second, 1));
+    assert_eq!(store.catalog_version().unwrap(), second);
+    let mut reader = Reader::open(directory.path()).unwrap();
+    assert_eq!(reader.catalog_version().unwrap(), second);
+    assert_eq!(history(directory.path(), "a").len(), 1);
+}
+
+#[test]
+fn texts_of_versions_are_kept() {
+    let directory = directory();
+    let mut store = Store::open(directory.path()).unwrap();
+    for (at, text) in (1..).zip([A, A_CHANGED, A]) {
+        let put = CatalogChange::Put { id: "a", text, is_rollback: false };
+        store.change_catalog(None, put, "x", WallMs(at)).unwrap();
+    }
+    assert_eq!(store.text_of("a", 2).unwrap().as_deref(), Some(A_CHANGED));
+    assert_eq!(store.text_of("a", 4).unwrap(), None);
+    assert_eq!(store.text_of("b", 1).unwrap(), None);
+    assert_eq!(store.version_before("a", 3).unwrap(), Some(2));
+    assert_eq!(store.version_before("a", 1).unwrap(), None);
+}
+
+#[test]
+fn an_import_makes_popups_what_they_were_elsewhere() {
+    let popup =
+        |id, version, text, status_override| ImportedPopup { id, version, text, status_override };
+    let popups = [
+        popup("a", 7, A, Some(Status::Paused)),
+        popup("b", 2, B, Some(Status::Archived)),
+        popup("c", 1, r#"{"id":"c"}"#, None),
+    ];
+    let directory = directory();
+    let mut store = Store::open(directory.path()).unwrap();
+    let import = CatalogChange::Import(&popups);
+    let first = store.change_catalog(None, import, "import", WallMs(1)).unwrap();
+    let want = [("a", 7, Some(Status::Paused)), ("b", 2, Some(Status::Archived)), ("c", 1, None)];
+    assert_eq!(summary(&first.popups), want);
+    let again = store.change_catalog(None, import, "import", WallMs(2)).unwrap();
+    assert_eq!(again, first, "once is as good as twice");
+    let changed = [popup("a", 1, A_CHANGED, None), popup("b", 2, B, None)];
+    let stored = store.change_catalog(None, CatalogChange::Import(&changed), "i", WallMs(3));
+    let want = [("a", 8, None), ("b", 3, None), ("c", 1, None)];
+    assert_eq!(summary(&stored.unwrap().popups), want);
+    // What the file owns is the file's, and then nothing is imported at all.
+    store.import_popups(&[("a", A)], "file", WallMs(4)).unwrap();
+    let before = store.load_catalog().unwrap();
+    let mixed = [popup("d", 1, r#"{"id":"d"}"#, None), popup("a", 1, A_CHANGED, None)];
+    let refused = store.change_catalog(None, CatalogChange::Import(&mixed), "i", WallMs(5));
+    assert!(matches!(refused, Err(StoreError::InFile { ids }) if ids == ["a"]));
+    assert_eq!(store.load_catalog().unwrap(), before);
+    let same = [popup("a", 1, A, Some(Status::Archived))];
+    let stored = store.change_catalog(None, CatalogChange::Import(&same), "i", WallMs(6)).unwrap();
+    assert_eq!(stored.popups[0].status_override, Some(Status::Archived));
+    assert!(stored.popups[0].is_in_file());
 }

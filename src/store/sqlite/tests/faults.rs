@@ -181,11 +181,11 @@ fn damage_behind_the_header_is_named_where_it_is_met() {
 fn a_newer_schema_and_a_foreign_database_are_refused_untouched() {
     let directory = directory();
     drop(Store::open(directory.path()).unwrap());
-    let insert = "INSERT INTO schema_version (version, applied_at) VALUES (2, 0)";
+    let insert = "INSERT INTO schema_version (version, applied_at) VALUES (9, 0)";
     look(directory.path()).execute_batch(insert).unwrap();
     let error = Store::open(directory.path()).unwrap_err();
     let StoreError::SchemaNewer { found, known, .. } = error else { panic!("{error}") };
-    assert_eq!((found, known), (2, 1));
+    assert_eq!((found, known), (9, 2));
 
     let foreign = super::directory();
     look(foreign.path()).execute_batch("CREATE TABLE of_another_program (x)").unwrap();

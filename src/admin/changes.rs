@@ -1,0 +1,211 @@
+//! Changes of popups that operators ask for: a request to an order, its outcome to an answer. Each
+//! is answered when every shard of this node decides by it.
+
+use std::sync::Arc;
+
+use bumpalo::Bump;
+use serde_json::Value;
+
+use super::answer::Answer;
+use super::input::{self, BadInput};
+use super::popups::told_popup;
+use super::publisher::{Changed, Expected, Order, PublishError, Wish};
+use super::service::{Service, refused};
+use crate::base::limits::WHO_BYTES_MAX;
+use crate::catalog::snapshot::Status;
+use crate::catalog::source::{Format, parse_popup};
+use crate::http::head::Request;
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// `PUT /v1/popups/{id}`
+    Put,
+    /// `DELETE /v1/popups/{id}`
+    Delete,
+    /// `POST /v1/popups/{id}/pause`, `resume` and `archive`
+    Status(Status),
+    /// `POST /v1/popups/{id}/rollback`
+    RollBack,
+}
+
+/// Answers. `peer` is who is there.
+pub(super) fn answer(
+    service: &Service,
+    (asked, id): (Asked, &str),
+    request: &Request<'_>,
+    peer: &str,
+) -> Answer {
+    match change(service, (asked, id), request, peer) {
+        Ok(answer) => answer,
+        Err(bad) => bad.into(),
+    }
+}
+
+fn change(
+    service: &Service,
+    (asked, id): (Asked, &str),
+    request: &Request<'_>,
+    peer: &str,
+) -> Result<Answer, BadInput> {
+    let who = who(request.nudge_who, peer)?;
+    let expected = request.if_match.map(expected).transpose()?;
+    let wish = match asked {
+        Asked::Put => match definition(request, id)? {
+            Ok(wish) => wish,
+            Err(error) => return Ok(refused(&error)),
+        },
+        Asked::Delete => Wish::Delete,
+        Asked::Status(status) => Wish::SetStatus(status),
+        Asked::RollBack => Wish::RollBack(version(request)?),
+    };
+    let order = Order { id, who: &who, expected };
+    Ok(match service.publisher.change(order, &wish) {
+        Ok(changed) => told(asked, &changed),
+        Err(error) => refused(&error),
+    })
+}
+
+fn told(asked: Asked, changed: &Changed) -> Answer {
+    let Changed { known, is_new, published } = changed;
+    let mut told = told_popup(published, known);
+    if asked == Asked::Put || asked == Asked::RollBack {
+        told.warnings = Some(published.warnings_of(&known.stored.id));
+    }
+    let status = if *is_new { 201 } else { 200 };
+    Answer::json(status, &told).with_version(known.stored.version)
+}
+
+/// Whom a change is put down to: the name that the request gives, else `admin`, and from where it
+/// comes.
+///
+/// # Errors
+/// Names that are empty, too long or no text.
+pub(super) fn who(field: Option<&[u8]>, peer: &str) -> Result<String, BadInput> {
+    const FIELD: &str = "Nudge-Who";
+    let Some(bytes) = field else { return Ok(format!("admin ({peer})")) };
+    let name = str::from_utf8(bytes).map_err(|_| BadInput::new("invalid_utf8", FIELD))?;
+    match name.trim() {
+        "" => Err(BadInput::new("empty", FIELD)),
+        name if name.len() > WHO_BYTES_MAX => Err(BadInput::new("too_long", FIELD)),
+        name if name.chars().any(char::is_control) => {
+            Err(BadInput::new("control_character", FIELD))
+        }
+        name => Ok(format!("{name} ({peer})")),
+    }
+}
+
+/// `If-Match`: a version, with or without the quotes of an entity tag, or `*`.
+fn expected(field: &[u8]) -> Result<Expected, BadInput> {
+    let text = field.trim_ascii();
+    if text == b"*" {
+        return Ok(Expected::Any);
+    }
+    let text = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(text);
+    let version = str::from_utf8(text).ok().and_then(number);
+    version.map(Expected::Version).ok_or(BadInput::new("bad_value", "If-Match"))
+}
+
+/// Digits alone: `parse` would take a sign.
+fn number(text: &str) -> Option<u32> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+/// The body as the popup's definition.
+fn definition(request: &Request<'_>, id: &str) -> Result<Result<Wish, PublishError>, BadInput> {
+    let text = str::from_utf8(request.body).map_err(|_| BadInput::new("invalid_utf8", "body"))?;
+    if text.trim().is_empty() {
+        return Err(BadInput::new("empty", "body"));
+    }
+    let parsed = parse_popup(text, format_of(request.content_type, text), id);
+    Ok(parsed.map(|definition| Wish::Put(Arc::new(definition))).map_err(PublishError::Definition))
+}
+
+/// What `Content-Type` says; where it says nothing, JSON begins with a brace, as TOML never does.
+fn format_of(content_type: Option<&[u8]>, text: &str) -> Format {
+    let content_type = content_type.unwrap_or_default().to_ascii_lowercase();
+    let says = |word: &str| content_type.windows(word.len()).any(|part| part == word.as_bytes());
+    match (says("toml"), says("json")) {
+        (true, _) => Format::Toml,
+        (_, true) => Format::Json,
+        _ if text.trim_start().starts_with('{') => Format::Json,
+        _ => Format::Toml,
+    }
+}
+
+/// The version to go back to: in the query, or `{"version": N}` as the body.
+fn version(request: &Request<'_>) -> Result<Option<u32>, BadInput> {
+    const FIELD: &str = "version";
+    let bump = Bump::new();
+    let [in_query] = input::fields(request.query, [FIELD], &bump)?;
+    if let Some(text) = in_query {
+        return number(text).map(Some).ok_or(BadInput::new("bad_value", FIELD));
+    }
+    if request.body.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    let body: Value =
+        serde_json::from_slice(request.body).map_err(|_| BadInput::new("bad_json", "body"))?;
+    let members = body.as_object().ok_or(BadInput::new("bad_value", "body"))?;
+    match members.get(FIELD) {
+        None => Ok(None),
+        Some(version) => version
+            .as_u64()
+            .and_then(|version| u32::try_from(version).ok())
+            .map(Some)
+            .ok_or(BadInput::new("bad_value", FIELD)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_bounded_texts() {
+        let long = "x".repeat(WHO_BYTES_MAX + 1);
+        let cases: [(Option<&[u8]>, Result<&str, &str>); 6] = [
+            (None, Ok("admin (::1)")),
+            (Some(b" alice "), Ok("alice (::1)")),
+            (Some(b""), Err("empty")),
+            (Some(b"a\tb"), Err("control_character")),
+            (Some(b"\xff"), Err("invalid_utf8")),
+            (Some(long.as_bytes()), Err("too_long")),
+        ];
+        for (field, want) in cases {
+            let got = who(field, "::1").map_err(|bad| bad.code);
+            assert_eq!(got.as_deref().map_err(|code| *code), want, "{field:?}");
+        }
+    }
+
+    #[test]
+    fn versions_are_matched_as_numbers_tags_or_any() {
+        let cases: [(&[u8], Option<Expected>); 8] = [
+            (b"3", Some(Expected::Version(3))),
+            (b"\"3\"", Some(Expected::Version(3))),
+            (b"*", Some(Expected::Any)),
+            (b"", None),
+            (b"+3", None),
+            (b"\"3", None),
+            (b"4294967296", None),
+            (b"W/\"3\"", None),
+        ];
+        for (field, want) in cases {
+            assert_eq!(expected(field).ok(), want, "{}", String::from_utf8_lossy(field));
+        }
+    }
+
+    #[test]
+    fn the_format_is_what_is_said_or_what_it_looks_like() {
+        let cases = [
+            (Some("application/json; charset=utf-8"), "id = 1", Format::Json),
+            (Some("application/toml"), "{}", Format::Toml),
+            (Some("application/x-www-form-urlencoded"), " {\"a\":1}", Format::Json),
+            (None, "[[popup]]\nid = \"a\"", Format::Toml),
+            (None, "priority = 1", Format::Toml),
+        ];
+        for (content_type, text, want) in cases {
+            assert_eq!(format_of(content_type.map(str::as_bytes), text), want, "{text}");
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! Changes of the stored catalog: the popups file at start and reload, one popup by an operator,
+//! many by an import. Each is made from what is stored now, checked whole against all the rest, and
+//! stored only where nobody else has changed the catalog since; else it is made again.
+//!
+//! ```text
+//! read where moved -> checked, compiled aside -> stored on that version -> swapped
+//!        ^                                              |
+//!        +--------------- moved meanwhile --------------+
+//! ```
+//!
+//! Limit: [`CATALOG_TRIES_MAX`].
+
+use std::sync::Arc;
+
+use super::prepare::{Read, publish, read_file, read_of, try_compile};
+use super::{Changing, Known, PublishError, Published, Publisher, status_word, tell};
+use crate::admin::catalog_copy;
+use crate::admin::shared_catalog::SharedCatalog;
+use crate::base::limits::CATALOG_TRIES_MAX;
+use crate::catalog::lint::lint;
+use crate::catalog::snapshot::Status;
+use crate::catalog::source::{Definition, parse_json_popup};
+use crate::config::Config;
+use crate::runtime::clocks;
+use crate::store::{CatalogChange, FailureKind, ImportedPopup, Store, StoreError, StoredCatalog};
+use crate::telemetry::log::{Log, Message, Value};
+
+/// A change of one popup that an operator asks for.
+#[derive(Clone, Debug)]
+pub enum Wish {
+    /// This is its definition.
+    Put(Arc<Definition>),
+    /// It is archived.
+    Delete,
+    /// This status wins over its definition's.
+    SetStatus(Status),
+    /// It goes back to the text of a version, or of the one before, as a new version.
+    RollBack(Option<u32>),
+}
+
+/// Who changes which popup, and on what condition.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// The popup's id.
+    pub id: &'a str,
+    /// Whom the change is put down to.
+    pub who: &'a str,
+    /// The version that the popup must have.
+    pub expected: Option<Expected>,
+}
+
+/// What `If-Match` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// That the popup is there.
+    Any,
+    /// That it has this version.
+    Version(u32),
+}
+
+/// A popup after a change.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// The popup.
+    pub known: Known,
+    /// Whether it was not there before.
+    pub is_new: bool,
+    /// The catalog that it is in.
+    pub published: Published,
+}
+
+impl Publisher {
+    /// Changes one popup. Answers when every shard decides by it; where all is so already, at once.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing has changed, but for `Unconfirmed`.
+    pub fn change(&self, order: Order<'_>, wish: &Wish) -> Result<Changed, PublishError> {
+        let mut changing = self.lock();
+        for _ in 0..CATALOG_TRIES_MAX {
+            let before = self.catch_up(&mut changing)?;
+            let known = before.find(order.id);
+            check_expected(known, order.expected)?;
+            let mut read = read_of(&before.popups);
+            let Some(planned) = plan(&mut changing.store, known, order.id, wish)? else {
+                let known = known.expect("what is so already is there").clone();
+                return Ok(Changed { known, is_new: false, published: before });
+            };
+            if let Planned::Text { definition, .. } = &planned {
+                read.insert(order.id.to_owned(), Arc::clone(definition));
+                try_compile(&read, &changing.config).map_err(PublishError::Definition)?;
+            }
+            let text = planned.text();
+            let (on, at) = (Some(before.stored_version), clocks::wall());
+            let change = planned.change(order.id, &text);
+            let stored = match changing.store.change_catalog(on, change, order.who, at) {
+                Err(StoreError::CatalogMoved { .. }) => continue,
+                other => other?,
+            };
+            let is_new = known.is_none();
+            let published = self.publish_stored(&changing, stored, &read)?;
+            let known = published.find(order.id).expect("it was just stored").clone();
+            self.tell_changed(order, &known);
+            self.swap(published.clone())?;
+            return Ok(Changed { known, is_new, published });
+        }
+        Err(PublishError::Busy)
+    }
+
+    /// Takes over what is stored, where it is not what is current.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn refresh(&self) -> Result<(), PublishError> {
+        let mut changing = self.lock();
+        self.catch_up(&mut changing).map(drop)
+    }
+
+    /// The catalog as it is stored now: read and swapped where another process has changed it.
+    fn catch_up(&self, changing: &mut Changing) -> Result<Published, PublishError> {
+        let current = self.current();
+        if changing.is_file_pending {
+            let mut read = read_of(&current.popups);
+            let Changing { store, config, .. } = changing;
+            let stored = import_file(store, config, &mut read, "start")?;
+            changing.is_file_pending = false;
+            let published = self.publish_stored(changing, stored, &read)?;
+            self.take_over(published.clone());
+            return Ok(published);
+        }
+        if changing.store.catalog_version()? == current.stored_version {
+            return Ok(current);
+        }
+        let stored = changing.store.load_catalog()?;
+        let published = self.publish_stored(changing, stored, &read_of(&current.popups))?;
+        self.take_over(published.clone());
+        Ok(published)
+    }
+
+    /// Makes a catalog current that nobody asked for here, so that nobody is owed an answer.
+    fn take_over(&self, published: Published) {
+        let version = Value::Number(published.snapshot.version);
+        tell(&self.log, Message::CatalogChanged, &[("version", version)]);
+        if let Err(error) = self.swap(published) {
+            let error = error.to_string();
+            tell(&self.log, Message::CatalogUnconfirmed, &[("error", Value::Text(&error))]);
+        }
+    }
+
+    /// Takes a copy over that is newer than what is current, while the store can't be asked.
+    ///
+    /// # Errors
+    /// Where its popups can't stand together.
+    pub fn take_copy(&self, copy: StoredCatalog) -> Result<(), PublishError> {
+        let changing = self.lock();
+        let current = self.current();
+        if copy.version > current.stored_version {
+            let published = self.publish_stored(&changing, copy, &read_of(&current.popups))?;
+            self.take_over(published);
+        }
+        Ok(())
+    }
+
+    /// Whether the popups file waits until the store can be reached.
+    pub fn is_file_pending(&self) -> bool {
+        self.lock().is_file_pending
+    }
+
+    fn publish_stored(
+        &self,
+        changing: &Changing,
+        stored: StoredCatalog,
+        read: &Read,
+    ) -> Result<Published, PublishError> {
+        let version = self.current().snapshot.version + 1;
+        publish(stored, read, (&changing.config, version), &self.log)
+    }
+
+    fn tell_changed(&self, order: Order<'_>, known: &Known) {
+        let fields = [
+            ("popup", Value::Text(order.id)),
+            ("version", Value::Number(u64::from(known.stored.version))),
+            ("status", Value::Text(status_word(known.status()))),
+            ("who", Value::Text(order.who)),
+        ];
+        tell(&self.log, Message::PopupChanged, &fields);
+    }
+}
+
+impl Published {
+    /// The catalog as it is stored, as text.
+    pub fn copy(&self) -> String {
+        let stored = self.popups.iter().map(|known| &known.stored);
+        catalog_copy::encode(self.stored_version, stored)
+    }
+
+    /// A popup that is known.
+    pub fn find(&self, id: &str) -> Option<&Known> {
+        let found = self.popups.binary_search_by(|known| known.stored.id.as_str().cmp(id));
+        found.ok().map(|index| &self.popups[index])
+    }
+
+    /// What is allowed in this popup, or in the catalog as a whole, and still can't be meant.
+    pub fn warnings_of(&self, id: &str) -> Vec<String> {
+        let warnings = lint(&self.snapshot).into_iter();
+        let of_it = warnings.filter(|warning| warning.popup.as_deref().is_none_or(|of| of == id));
+        of_it.map(|warning| warning.to_string()).collect()
+    }
+}
+
+/// What is to be stored.
+enum Planned {
+    Text { definition: Arc<Definition>, is_rollback: bool },
+    Delete,
+    Status(Status),
+}
+
+impl Planned {
+    fn text(&self) -> String {
+        match self {
+            Planned::Text { definition, .. } => definition.canonical_json(),
+            Planned::Delete | Planned::Status(_) => String::new(),
+        }
+    }
+
+    fn change<'a>(&self, id: &'a str, text: &'a str) -> CatalogChange<'a> {
+        match self {
+            Planned::Text { is_rollback, .. } => {
+                CatalogChange::Put { id, text, is_rollback: *is_rollback }
+            }
+            Planned::Delete => CatalogChange::Delete(id),
+            Planned::Status(status) => CatalogChange::Status { id, status: *status },
+        }
+    }
+}
+
+fn check_expected(known: Option<&Known>, expected: Option<Expected>) -> Result<(), PublishError> {
+    let holds = match (expected, known) {
+        (None, _) | (Some(Expected::Any), Some(_)) => true,
+        (Some(Expected::Version(version)), Some(known)) => known.stored.version == version,
+        (Some(_), None) => false,
+    };
+    if holds { Ok(()) } else { Err(PublishError::OtherVersion) }
+}
+
+/// What a wish stores; `None` where all is so already.
+fn plan(
+    store: &mut Store,
+    known: Option<&Known>,
+    id: &str,
+    wish: &Wish,
+) -> Result<Option<Planned>, PublishError> {
+    let is_archived =
+        known.is_some_and(|known| known.stored.status_override == Some(Status::Archived));
+    let is_in_file = known.is_some_and(|known| known.stored.is_in_file());
+    let in_file = || PublishError::Store(StoreError::InFile { ids: vec![id.to_owned()] });
+    match wish {
+        Wish::Put(_) | Wish::Delete | Wish::RollBack(_) if is_in_file => Err(in_file()),
+        Wish::Put(definition) => {
+            let is_same = known.is_some_and(|known| known.definition == *definition);
+            let is_so = is_same && !is_archived;
+            let definition = Arc::clone(definition);
+            Ok((!is_so).then_some(Planned::Text { definition, is_rollback: false }))
+        }
+        _ if known.is_none() => Err(PublishError::NoSuchPopup),
+        Wish::Delete => Ok((!is_archived).then_some(Planned::Delete)),
+        Wish::SetStatus(Status::Archived) => {
+            Ok((!is_archived).then_some(Planned::Status(Status::Archived)))
+        }
+        Wish::SetStatus(_) | Wish::RollBack(_) if is_archived => Err(PublishError::Archived),
+        Wish::SetStatus(status) => {
+            let before = known.and_then(|known| known.stored.status_override);
+            Ok((before != Some(*status)).then_some(Planned::Status(*status)))
+        }
+        Wish::RollBack(to) => {
+            let version = known.map_or(0, |known| known.stored.version);
+            let definition = earlier(store, (id, version), *to)?;
+            let is_so = known.is_some_and(|known| known.definition == definition);
+            Ok((!is_so).then_some(Planned::Text { definition, is_rollback: true }))
+        }
+    }
+}
+
+/// The definition of an earlier version.
+fn earlier(
+    store: &mut Store,
+    (id, version): (&str, u32),
+    to: Option<u32>,
+) -> Result<Arc<Definition>, PublishError> {
+    let to = match to {
+        Some(to) => to,
+        None => store.version_before(id, version)?.ok_or(PublishError::NoEarlierVersion)?,
+    };
+    let text = store.text_of(id, to)?.ok_or(PublishError::NoSuchVersion)?;
+    parse_json_popup(&text).map(Arc::new).map_err(PublishError::Definition)
+}
+
+/// What a node starts with when its store is a server that can't be reached: the newest of the
+/// copies in Redis and in the data directory.
+///
+/// # Errors
+/// The given one, where there is no copy or it is about something else.
+pub(super) fn last_good_copy(
+    config: &Config,
+    error: PublishError,
+    log: &Log,
+) -> Result<StoredCatalog, PublishError> {
+    let is_away = matches!(&error, PublishError::Store(store)
+        if store.kind() == FailureKind::Unreachable);
+    if !is_away {
+        return Err(error);
+    }
+    let in_redis = SharedCatalog::of(config).and_then(|mut shared| shared.load().ok().flatten());
+    let in_directory = catalog_copy::read(&config.data);
+    let newest = in_redis.into_iter().chain(in_directory).max_by_key(|copy| copy.version);
+    let Some(copy) = newest else { return Err(error) };
+    let text = error.to_string();
+    let fields = [("error", Value::Text(&text)), ("version", Value::Number(copy.version))];
+    tell(log, Message::CatalogStale, &fields);
+    Ok(copy)
+}
+
+/// Takes popups over that another store had; all of them or none, and none of the popups file's.
+/// Gives the catalog before and after.
+///
+/// # Errors
+/// Where they can't stand together with the rest, and where the store fails.
+pub fn import_popups(
+    store: &mut Store,
+    config: &Config,
+    imported: &[(Definition, u32, Option<Status>)],
+) -> Result<(StoredCatalog, StoredCatalog), PublishError> {
+    let texts: Vec<String> =
+        imported.iter().map(|(definition, ..)| definition.canonical_json()).collect();
+    let popups: Vec<ImportedPopup<'_>> = imported
+        .iter()
+        .zip(&texts)
+        .map(|((definition, version, status_override), text)| ImportedPopup {
+            id: definition.id(),
+            version: *version,
+            text,
+            status_override: *status_override,
+        })
+        .collect();
+    for _ in 0..CATALOG_TRIES_MAX {
+        let before = store.load_catalog()?;
+        let mut read = Read::new();
+        for popup in &before.popups {
+            if let Ok(definition) = parse_json_popup(&popup.text) {
+                read.insert(popup.id.clone(), Arc::new(definition));
+            }
+        }
+        let of_import = imported.iter();
+        read.extend(
+            of_import
+                .map(|(definition, ..)| (definition.id().to_owned(), Arc::new(definition.clone()))),
+        );
+        try_compile(&read, config).map_err(PublishError::Definition)?;
+        let change = CatalogChange::Import(&popups);
+        match store.change_catalog(Some(before.version), change, "import", clocks::wall()) {
+            Err(StoreError::CatalogMoved { .. }) => {}
+            other => return Ok((before, other?)),
+        }
+    }
+    Err(PublishError::Busy)
+}
+
+/// Takes the popups file over, where one is configured; else gives what is stored. `read` are
+/// definitions that were read before. Nothing is changed where the file or the store fails.
+pub(super) fn import_file(
+    store: &mut Store,
+    config: &Config,
+    read: &mut Read,
+    who: &str,
+) -> Result<StoredCatalog, PublishError> {
+    let Some(path) = &config.popups else { return Ok(store.load_catalog()?) };
+    let file = read_file(path)?;
+    let texts: Vec<(&str, String)> =
+        file.iter().map(|definition| (definition.id(), definition.canonical_json())).collect();
+    let texts: Vec<(&str, &str)> = texts.iter().map(|(id, text)| (*id, text.as_str())).collect();
+    for _ in 0..CATALOG_TRIES_MAX {
+        let stored = store.load_catalog()?;
+        for popup in stored.popups {
+            let is_read =
+                read.get(&popup.id).is_some_and(|known| known.canonical_json() == popup.text);
+            if let Some(definition) =
+                (!is_read).then(|| parse_json_popup(&popup.text).ok()).flatten()
+            {
+                read.insert(popup.id, Arc::new(definition));
+            }
+        }
+        let of_file = file.iter();
+        read.extend(of_file.map(|definition| (definition.id().to_owned(), Arc::clone(definition))));
+        try_compile(read, config)
+            .map_err(|errors| PublishError::Popups { path: path.clone(), errors })?;
+        let change = CatalogChange::File(&texts);
+        match store.change_catalog(Some(stored.version), change, who, clocks::wall()) {
+            Err(StoreError::CatalogMoved { .. }) => {}
+            other => return Ok(other?),
+        }
+    }
+    Err(PublishError::Busy)
+}

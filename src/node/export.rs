@@ -1,0 +1,187 @@
+//! `nudged export`: popups of the database, or records of journals, as NDJSON on standard output.
+//! Reads only, beside a running node too.
+//!
+//! ```text
+//! popups   {"id","version","status_override","origin","definition"} and, if asked for, "history"
+//! journal  {"set","seq","action","at","user_id",...,"record"}: the columns of `events`, and the
+//!          whole record in hex, which is what an import takes
+//! ```
+//!
+//! Exit codes: 0, or those of `Failure`.
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::arguments::{ExportArguments, Exported};
+use super::failure::Failure;
+use super::settings;
+use crate::base::ids::Sequence;
+use crate::config::Config;
+use crate::journal::reader::Tail;
+use crate::journal::record::{self, Happening, Record};
+use crate::journal::recovery::{self, RecoverOptions};
+use crate::journal::segment::SetId;
+use crate::runtime::files::DirectoryReader;
+use crate::store::{Reader, StoredPopup, status_word};
+
+/// Writes what is asked for; gives the exit code.
+pub fn run(arguments: &ExportArguments) -> u8 {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match export(arguments, &mut out).and_then(|()| out.flush().map_err(written)) {
+        Ok(()) => 0,
+        // A reader that has gone, as with `| head`, is no error.
+        Err(Failure::System { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => 0,
+        Err(failure) => {
+            eprintln!("nudged: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn export(arguments: &ExportArguments, out: &mut impl Write) -> Result<(), Failure> {
+    let config = settings::load(arguments.config.as_deref(), &arguments.flags())?.config;
+    match &arguments.what {
+        None => popups(&config, false, out),
+        Some(Exported::Popups { history }) => popups(&config, *history, out),
+        Some(Exported::Journal { directories }) if directories.is_empty() => {
+            journal(&config.data, out)
+        }
+        Some(Exported::Journal { directories }) => {
+            directories.iter().try_for_each(|directory| journal(directory, out))
+        }
+    }
+}
+
+fn popups(config: &Config, has_history: bool, out: &mut impl Write) -> Result<(), Failure> {
+    let mut reader = Reader::of(config)?;
+    for popup in reader.catalog()?.popups {
+        let mut line = popup_line(&popup);
+        if has_history {
+            line["history"] = history(&reader, &popup.id)?;
+        }
+        // The definition as it is stored, to the byte.
+        let definition = RawValue::from_string(popup.text).expect("what is stored is JSON");
+        let head = line.to_string();
+        let head = head.strip_suffix('}').expect("an object");
+        writeln!(out, "{head},\"definition\":{definition}}}").map_err(written)?;
+    }
+    Ok(())
+}
+
+fn popup_line(popup: &StoredPopup) -> Value {
+    json!({
+        "id": popup.id,
+        "version": popup.version,
+        "status_override": popup.status_override.map(status_word),
+        "origin": popup.origin.word(),
+    })
+}
+
+fn history(reader: &Reader, id: &str) -> Result<Value, Failure> {
+    let raw = |text: &str| -> Value { serde_json::from_str(text).unwrap_or(Value::Null) };
+    let entries = reader.history(id)?;
+    let told = entries.iter().map(|entry| {
+        json!({
+            "version": entry.version,
+            "change": entry.change,
+            "at": entry.at.0,
+            "who": entry.who,
+            "diff": raw(&entry.diff),
+            "definition": raw(&entry.text),
+        })
+    });
+    Ok(Value::Array(told.collect()))
+}
+
+/// Writes every record of a data directory's journal, the applied ones that are kept too.
+fn journal(directory: &Path, out: &mut impl Write) -> Result<(), Failure> {
+    let path = directory.join("journal");
+    let unusable = |what: String| Failure::Directory { path: path.clone(), what };
+    let disk = DirectoryReader::new(&path);
+    let found = recovery::set_of(&disk).map_err(|error| unusable(error.to_string()))?;
+    let Some(set) = found else { return Err(unusable("no journal is there".to_owned())) };
+    let retired = recovery::retired(&disk).map_err(|error| unusable(error.to_string()))?;
+    let options = RecoverOptions { applied: retired, fresh_set: set, skip_damaged: true };
+    let recovered =
+        recovery::recover(&disk, options).map_err(|error| unusable(error.to_string()))?;
+    let lost = recovered.report.lost.iter();
+    let skipped = lost.filter_map(|damage| Some((damage.first, damage.last?))).collect();
+    let written_through = Sequence(recovered.start.next.0.saturating_sub(1));
+    let next = Sequence(retired.0 + 1);
+    let mut tail =
+        Tail::seek(&disk, set, next, skipped).map_err(|error| unusable(error.to_string()))?;
+    while let Some(batch) =
+        tail.next(&disk, written_through).map_err(|error| unusable(error.to_string()))?
+    {
+        for (sequence, record) in batch {
+            let record = record.map_err(|error| unusable(format!("{sequence}: {error}")))?;
+            writeln!(out, "{}", record_line(set, sequence, &record)).map_err(written)?;
+        }
+    }
+    Ok(())
+}
+
+fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -> Value {
+    let mut line = json!({ "set": format!("{:032x}", set.0), "seq": sequence.0 });
+    let columns = match record {
+        Record::Impression(impression) => json!({
+            "action": action_word(impression.happening),
+            "decision": impression.token,
+            "at": impression.at.0,
+            "acted_at": impression.acted_at.0,
+            "user_id": impression.user,
+            "popup_id": impression.popup,
+            "version": impression.version,
+            "variant": impression.variant,
+            "revision_epoch": impression.revision.epoch,
+            "revision_counter": impression.revision.counter,
+            "next_show_at": impression.next_show_at.map(|at| at.0),
+            "forgotten": impression.forgotten,
+        }),
+        Record::Erase { user, revision, at } => json!({
+            "action": "erased",
+            "at": at.0,
+            "user_id": user,
+            "revision_epoch": revision.epoch,
+            "revision_counter": revision.counter,
+        }),
+        Record::Unmerged(unmerged) => json!({
+            "action": action_word(unmerged.happening),
+            "is_merged": false,
+            "decision": unmerged.token,
+            "at": unmerged.at.0,
+            "acted_at": unmerged.acted_at.0,
+            "user_id": unmerged.user,
+            "popup_id": unmerged.popup,
+            "version": unmerged.version,
+            "variant": unmerged.variant,
+        }),
+    };
+    let (Value::Object(line_members), Value::Object(columns)) = (&mut line, columns) else {
+        unreachable!("both are objects")
+    };
+    line_members.extend(columns);
+    let mut bytes = Vec::new();
+    record::append(record, &mut bytes);
+    let hex: String = bytes[2..].iter().map(|byte| format!("{byte:02x}")).collect();
+    line_members.insert("record".to_owned(), json!(hex));
+    line
+}
+
+fn action_word(happening: Happening) -> &'static str {
+    match happening {
+        Happening::Decided => "decided",
+        Happening::Shown => "shown",
+        Happening::Ignored => "ignored",
+        Happening::Dismissed => "dismissed",
+        Happening::Clicked => "clicked",
+        Happening::Converted => "converted",
+    }
+}
+
+fn written(source: io::Error) -> Failure {
+    Failure::System { what: "standard output", source }
+}

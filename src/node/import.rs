@@ -1,0 +1,270 @@
+//! `nudged import`: takes what `nudged export` wrote into the database, beside a running node too,
+//! which notices within a second. The first line tells which of the two it is.
+//!
+//! Popups: all lines are checked with everything that is stored before anything is; then all or
+//! none, put down to `import`. Journals: each record once, by a stream of its own for each set, so
+//! that a second import, and the node whose journal it was, change nothing that is there already.
+//!
+//! Exit codes: 0, 2 where a line or the whole is wrong, 4 where the database is. Limits:
+//! [`IMPORT_LINE_BYTES_MAX`] a line, `POPUPS_FILE_BYTES_MAX` of popups.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read as _};
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
+
+use super::arguments::ImportArguments;
+use super::failure::Failure;
+use super::settings;
+use crate::admin::catalog_copy;
+use crate::admin::publisher::{PublishError, import_popups};
+use crate::admin::shared_catalog::SharedCatalog;
+use crate::base::ids::Sequence;
+use crate::base::limits::{APPLY_RECORDS_MAX, IMPORT_LINE_BYTES_MAX, POPUPS_FILE_BYTES_MAX};
+use crate::catalog::snapshot::Status;
+use crate::catalog::source::{Definition, Format, parse_popup};
+use crate::config::Config;
+use crate::journal::record;
+use crate::store::{Applied, Store, StoreError, StreamId, status_of};
+
+/// A popup's line, as far as it is taken.
+#[derive(Deserialize)]
+struct PopupLine<'a> {
+    id: String,
+    #[serde(default)]
+    version: u32,
+    #[serde(default)]
+    status_override: Option<String>,
+    #[serde(borrow)]
+    definition: &'a RawValue,
+}
+
+/// A record's line, as far as it is taken.
+#[derive(Deserialize)]
+struct RecordLine {
+    set: String,
+    seq: u64,
+    record: String,
+}
+
+/// Takes a file; gives the exit code.
+pub fn run(arguments: &ImportArguments) -> u8 {
+    match import(arguments) {
+        Ok(said) => {
+            println!("{said}");
+            0
+        }
+        Err(failure) => {
+            eprintln!("nudged: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn import(arguments: &ImportArguments) -> Result<String, Failure> {
+    let config = settings::load(arguments.config.as_deref(), &arguments.flags())?.config;
+    let name = arguments.file.display().to_string();
+    let input: Box<dyn io::Read> = match arguments.file.as_path() {
+        path if path == Path::new("-") => Box::new(io::stdin()),
+        path => Box::new(File::open(path).map_err(|error| wrong(&name, 0, &error.to_string()))?),
+    };
+    let mut lines = Lines { input: BufReader::new(input), name, number: 0 };
+    let Some(first) = lines.next()? else { return Ok("nothing to import".to_owned()) };
+    let mut store = Store::of(&config)?;
+    store.check()?;
+    if serde_json::from_str::<RecordLine>(&first).is_ok() {
+        import_records(&mut store, first, &mut lines)
+    } else {
+        import_catalog(&config, &mut store, first, &mut lines)
+    }
+}
+
+/// Lines that are not empty, with their numbers.
+struct Lines {
+    input: BufReader<Box<dyn io::Read>>,
+    name: String,
+    number: u64,
+}
+
+impl Lines {
+    fn next(&mut self) -> Result<Option<String>, Failure> {
+        loop {
+            let mut line = String::new();
+            let mut bounded = self.input.by_ref().take(IMPORT_LINE_BYTES_MAX + 1);
+            self.number += 1;
+            let read = bounded.read_line(&mut line);
+            let count = read.map_err(|error| self.wrong(&error.to_string()))?;
+            if u64::try_from(count).is_ok_and(|count| count > IMPORT_LINE_BYTES_MAX) {
+                return Err(self.wrong("the line is too long"));
+            }
+            match line.trim() {
+                "" if count == 0 => return Ok(None),
+                "" => {}
+                text => return Ok(Some(text.to_owned())),
+            }
+        }
+    }
+
+    fn wrong(&self, what: &str) -> Failure {
+        wrong(&self.name, self.number, what)
+    }
+}
+
+fn wrong(name: &str, line: u64, what: &str) -> Failure {
+    Failure::Configuration(match line {
+        0 => format!("{name}: {what}"),
+        line => format!("{name}:{line}: {what}"),
+    })
+}
+
+fn import_catalog(
+    config: &Config,
+    store: &mut Store,
+    first: String,
+    lines: &mut Lines,
+) -> Result<String, Failure> {
+    let (mut popups, mut problems) = (Vec::new(), Vec::new());
+    let (mut next, mut bytes) = (Some(first), 0_u64);
+    while let Some(line) = next {
+        bytes = bytes.saturating_add(u64::try_from(line.len()).unwrap_or(u64::MAX));
+        if bytes > POPUPS_FILE_BYTES_MAX {
+            return Err(lines.wrong("more than a catalog can be"));
+        }
+        match read_popup(&line) {
+            Ok(popup) => popups.push(popup),
+            Err(list) => problems.extend(list.iter().map(|what| lines.wrong(what).to_string())),
+        }
+        next = lines.next()?;
+    }
+    popups.sort_by(|one: &Imported, other| one.0.id().cmp(other.0.id()));
+    let twice = popups.windows(2).filter(|pair| pair[0].0.id() == pair[1].0.id());
+    problems.extend(twice.map(|pair| format!("popup \"{}\" is there twice", pair[0].0.id())));
+    if !problems.is_empty() {
+        return Err(Failure::Configuration(problems.join("\n")));
+    }
+    let outcome = import_popups(store, config, &popups);
+    let (before, after) = outcome.map_err(|error| match error {
+        PublishError::Store(StoreError::InFile { .. }) => Failure::Configuration(error.to_string()),
+        PublishError::Store(error) => error.into(),
+        error => Failure::Configuration(error.lines().join("\n")),
+    })?;
+    let changed = after.popups.iter().filter(|popup| !before.popups.contains(popup)).count();
+    if let Some(mut shared) = SharedCatalog::of(config) {
+        let text = catalog_copy::encode(after.version, after.popups.iter());
+        // Nodes look into SQL all the same, only later.
+        let _ = shared.put(after.version, &text, None);
+    }
+    Ok(format!("{} popups, {changed} changed", popups.len()))
+}
+
+type Imported = (Definition, u32, Option<Status>);
+
+/// # Errors
+/// What is wrong with the line, an entry for each error.
+fn read_popup(line: &str) -> Result<Imported, Vec<String>> {
+    let read: PopupLine<'_> =
+        serde_json::from_str(line).map_err(|error| vec![format!("not a popup: {error}")])?;
+    let definition = parse_popup(read.definition.get(), Format::Json, &read.id)
+        .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    let status_override = match read.status_override.as_deref() {
+        None => None,
+        Some(word) => {
+            let unknown = || vec![format!("popup \"{}\": unknown status_override", read.id)];
+            Some(status_of(word).ok_or_else(unknown)?)
+        }
+    };
+    Ok((definition, read.version, status_override))
+}
+
+/// Records of one set that follow each other, on their way to one transaction.
+struct Run {
+    stream: StreamId,
+    set: String,
+    first: u64,
+    records: Vec<Vec<u8>>,
+}
+
+fn import_records(store: &mut Store, first: String, lines: &mut Lines) -> Result<String, Failure> {
+    let mut total = Applied::default();
+    let (mut run, mut next): (Option<Run>, _) = (None, Some(first));
+    while let Some(line) = next {
+        let (read, bytes) = read_record(&line).map_err(|what| lines.wrong(&what))?;
+        let goes_on = run.as_ref().is_some_and(|run| {
+            let count = u64::try_from(run.records.len()).unwrap_or(u64::MAX);
+            run.set == read.set
+                && run.first.saturating_add(count) == read.seq
+                && run.records.len() < APPLY_RECORDS_MAX
+        });
+        if !goes_on {
+            let full = run.take();
+            let known = full.as_ref().map(|run| (run.set.clone(), run.stream));
+            if let Some(full) = full {
+                add(&mut total, apply(store, &full)?);
+            }
+            let stream = match known {
+                Some((set, stream)) if set == read.set => stream,
+                _ => store.stream_id(stream_of(&read.set))?,
+            };
+            let (set, first) = (read.set, read.seq);
+            run = Some(Run { stream, set, first, records: Vec::new() });
+        }
+        run.as_mut().expect("one was just begun").records.push(bytes);
+        next = lines.next()?;
+    }
+    if let Some(last) = run {
+        add(&mut total, apply(store, &last)?);
+    }
+    let Applied { records, duplicates, skipped, rejected } = total;
+    Ok(format!(
+        "{records} records applied, {duplicates} were there, {skipped} imported before, \
+         {rejected} refused"
+    ))
+}
+
+fn read_record(line: &str) -> Result<(RecordLine, Vec<u8>), String> {
+    let read: RecordLine =
+        serde_json::from_str(line).map_err(|error| format!("not a record: {error}"))?;
+    let digits = read.record.as_bytes().chunks(2);
+    let bytes: Option<Vec<u8>> = digits
+        .map(|pair| {
+            let pair = str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
+            pair.bytes().all(|digit| digit.is_ascii_hexdigit()).then_some(())?;
+            u8::from_str_radix(pair, 16).ok()
+        })
+        .collect();
+    let bytes = bytes.ok_or("record: not hex")?;
+    record::decode(&bytes).map_err(|error| format!("record: {error}"))?;
+    if read.seq == 0 || i64::try_from(read.seq).is_err() {
+        return Err("seq: expected a number from 1".to_owned());
+    }
+    Ok((read, bytes))
+}
+
+/// An import's own stream for a set, so that claiming it stops no node.
+fn stream_of(set: &str) -> [u8; 16] {
+    let digest = Sha256::digest(format!("nudged import of {set}"));
+    *digest.first_chunk().expect("a digest has 32 bytes")
+}
+
+fn apply(store: &mut Store, run: &Run) -> Result<Applied, Failure> {
+    let position = store.position(run.stream)?;
+    if run.first > position.0 + 1 {
+        // What is before it was in another file, or nowhere.
+        store.skip_lost(run.stream, Sequence(run.first - 1))?;
+    }
+    let records: Vec<_> = (run.first..)
+        .zip(&run.records)
+        .map(|(seq, bytes)| (Sequence(seq), record::decode(bytes).expect("it was read before")))
+        .collect();
+    Ok(store.apply(run.stream, &records)?)
+}
+
+fn add(total: &mut Applied, more: Applied) {
+    total.records += more.records;
+    total.duplicates += more.duplicates;
+    total.skipped += more.skipped;
+    total.rejected += more.rejected;
+}

@@ -1,0 +1,39 @@
+//! `nudged migrate`: makes or upgrades the schema of `[mysql] url`. A file of a node's own upgrades
+//! itself when it is opened, and has no need of it.
+
+use std::path::Path;
+
+use super::failure::Failure;
+use super::settings;
+use crate::runtime::clocks;
+use crate::store::mysql;
+
+/// Runs it with the configuration of this directory and environment, or of `config`; says what was
+/// done, and gives the exit code. Run twice, or twice at once, it does no more than once.
+pub fn run(config: Option<&Path>) -> u8 {
+    match migrate(config) {
+        Ok(text) => {
+            println!("{text}");
+            0
+        }
+        Err(failure) => {
+            eprintln!("nudged: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn migrate(config: Option<&Path>) -> Result<String, Failure> {
+    let config = settings::load(config, &[])?.config;
+    if config.mysql.url.is_none() {
+        return Ok(
+            "schema: nothing to do; nudged.db upgrades itself, and mysql.url is not set".to_owned()
+        );
+    }
+    let (before, after) = mysql::migrate(&config, clocks::wall())?;
+    Ok(match before {
+        _ if before == after => format!("schema {after}: nothing to do"),
+        0 => format!("schema {after}: made"),
+        _ => format!("schema {after}: upgraded from {before}"),
+    })
+}

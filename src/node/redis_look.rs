@@ -1,0 +1,51 @@
+//! A look at Redis before the node serves: is it there, does it let us in, is it new enough, and
+//! does it sync as `ack` promises. A node serves without Redis, degraded; it does not start on a
+//! promise that Redis is not set up to keep.
+
+use super::failure::Failure;
+use crate::admin::arbiter;
+use crate::config::{Ack, Config, Queue};
+use crate::redis::greeting;
+use crate::redis::link::Unfit;
+use crate::redis::refusal::Refusal;
+use crate::runtime::log_thread;
+use crate::runtime::redis_client::{Answer, AskError, BlockingRedis};
+use crate::telemetry::log::{Log, Message};
+
+/// Says what is wrong; tells whether Redis is there and can be used.
+///
+/// # Errors
+/// With `ack = "synced"` and `queue = "redis"` where Redis answers and does not sync each write
+/// before it answers: exit code 3.
+pub fn look(redis: &mut BlockingRedis, config: &Config, log: &Log) -> Result<bool, Failure> {
+    let looked = match redis.ask(&[b"INFO", b"server"]) {
+        Ok(Answer::Text(info)) => greeting::run_of_info(&info).err(),
+        Ok(_) => Some(Unfit::Unnamed),
+        Err(AskError::Refused { kind: Refusal::Denied, .. }) => Some(Unfit::Denied),
+        Err(error) => {
+            log_thread::tell(log, Message::RedisAway, &error.to_string());
+            return Ok(false);
+        }
+    };
+    if let Some(unfit) = looked {
+        log_thread::tell(log, Message::RedisUnfit, arbiter::mend(unfit));
+        return Ok(false);
+    }
+    if config.ack == Ack::Synced && config.queue == Queue::Redis && !syncs_always(redis) {
+        return Err(Failure::RedisNotSynced);
+    }
+    Ok(true)
+}
+
+/// Whether each write is on disk before it is answered. A server that does not say is not believed.
+fn syncs_always(redis: &mut BlockingRedis) -> bool {
+    let asked = redis.ask(&[b"CONFIG", b"GET", b"appendonly", b"appendfsync"]);
+    let Ok(Answer::List(words)) = asked else { return false };
+    let is = |name: &[u8], wanted: &[u8]| {
+        words.chunks_exact(2).any(|pair| match pair {
+            [Answer::Text(key), Answer::Text(value)] => key == name && value == wanted,
+            _ => false,
+        })
+    };
+    is(b"appendonly", b"yes") && is(b"appendfsync", b"always")
+}

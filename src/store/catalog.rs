@@ -1,0 +1,328 @@
+//! What a change of the catalog does to its rows: the rules of ids, versions and history, the same
+//! for every database. Pure: rows and a change in, edits out; a store reads the former and writes
+//! the latter in one transaction.
+//!
+//! ```text
+//! new text -> created (version 1)      other text -> changed (version + 1)
+//! gone from the file, deleted -> archived
+//! there again -> returned (in the file: version + 1 if the text differs; by the API: always)
+//! ```
+//!
+//! An id has one owner: the popups file while it has the id, else the admin API. Must not know what
+//! a definition means beyond its members' names.
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
+use serde_json::{Map, Value, json};
+
+use super::error::StoreError;
+use super::stored::{Origin, StoredPopup, status_word};
+use crate::base::ids::PopupKey;
+use crate::base::time::WallMs;
+use crate::catalog::snapshot::Status;
+
+/// A change of the catalog; texts are canonical JSON objects.
+#[derive(Clone, Copy, Debug)]
+pub enum CatalogChange<'a> {
+    /// The popups file, as (id, text), each id once: ids that it no longer has are archived.
+    File(&'a [(&'a str, &'a str)]),
+    /// A definition of the admin API.
+    Put {
+        /// The popup's id.
+        id: &'a str,
+        /// Its definition.
+        text: &'a str,
+        /// Whether the text is that of an earlier version.
+        is_rollback: bool,
+    },
+    /// The admin API's popup of this id is archived; its rows and users' states stay.
+    Delete(&'a str),
+    /// The status that wins over the definition's.
+    Status {
+        /// The popup's id.
+        id: &'a str,
+        /// The status.
+        status: Status,
+    },
+    /// Popups as another store had them.
+    Import(&'a [ImportedPopup<'a>]),
+}
+
+/// A popup as another store had it.
+#[derive(Clone, Copy, Debug)]
+pub struct ImportedPopup<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its version there; a popup that is new here goes on from it.
+    pub version: u32,
+    /// Its definition.
+    pub text: &'a str,
+    /// What wins over the definition's status, if anything.
+    pub status_override: Option<Status>,
+}
+
+/// A popup's rows before a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PopupRow {
+    pub(super) id: String,
+    pub(super) key: PopupKey,
+    pub(super) version: u32,
+    pub(super) origin: Origin,
+    pub(super) text: String,
+    pub(super) archived_at: Option<WallMs>,
+    /// What an operator set.
+    pub(super) status: Option<Status>,
+}
+
+impl PopupRow {
+    fn is_in_file(&self) -> bool {
+        self.origin == Origin::File && self.archived_at.is_none()
+    }
+
+    fn is_archived(&self) -> bool {
+        self.archived_at.is_some() || self.status == Some(Status::Archived)
+    }
+
+    /// The popup as it is handed out.
+    pub(super) fn stored(self) -> StoredPopup {
+        let is_gone = self.archived_at.is_some();
+        StoredPopup {
+            id: self.id,
+            version: self.version,
+            status_override: if is_gone { Some(Status::Archived) } else { self.status },
+            text: self.text,
+            origin: self.origin,
+            is_gone,
+        }
+    }
+}
+
+/// One line of a popup's history, with the rows that it writes.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Edit {
+    /// The popup afterwards.
+    pub(super) row: PopupRow,
+    /// What of it is written.
+    pub(super) written: Written,
+    /// `created`, `changed`, `rolled_back`, `archived`, `returned` or `override`.
+    pub(super) change: &'static str,
+    /// `{"member": [before, after]}` of what differs.
+    pub(super) diff: Value,
+}
+
+/// What an edit writes beside its line of history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// A popup that was not there.
+    New,
+    /// The popup's row.
+    Row,
+    /// The popup's row, and what an operator set is taken away.
+    RowAndStatus,
+    /// What an operator set.
+    Status,
+}
+
+/// What a change does to these rows, in order; nothing where all is so already.
+///
+/// # Errors
+/// [`StoreError::InFile`] with every id that the file owns, [`StoreError::NoSuchPopup`],
+/// [`StoreError::PopupKeyTaken`], and texts that are no JSON objects.
+pub(super) fn plan(
+    rows: Vec<PopupRow>,
+    change: CatalogChange<'_>,
+    at: WallMs,
+) -> Result<Vec<Edit>, StoreError> {
+    let by_key = rows.iter().map(|row| (row.key, row.id.clone())).collect();
+    let rows = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
+    let mut planner = Planner { rows, by_key, edits: Vec::new(), at };
+    match change {
+        CatalogChange::File(definitions) => planner.take_file(definitions)?,
+        CatalogChange::Put { id, text, is_rollback } => {
+            let change = if is_rollback { "rolled_back" } else { "changed" };
+            planner.put(id, text, change, 1)?;
+        }
+        CatalogChange::Delete(id) => planner.delete(id)?,
+        CatalogChange::Status { id, status } => planner.set_status(id, Some(status))?,
+        CatalogChange::Import(popups) => planner.import(popups)?,
+    }
+    Ok(planner.edits)
+}
+
+struct Planner {
+    rows: BTreeMap<String, PopupRow>,
+    by_key: HashMap<PopupKey, String>,
+    edits: Vec<Edit>,
+    at: WallMs,
+}
+
+impl Planner {
+    fn take_file(&mut self, definitions: &[(&str, &str)]) -> Result<(), StoreError> {
+        let mut gone: Vec<String> =
+            self.rows.values().filter(|row| row.is_in_file()).map(|row| row.id.clone()).collect();
+        for (id, text) in definitions {
+            self.define_in_file(id, text)?;
+        }
+        let ids: std::collections::BTreeSet<&str> = definitions.iter().map(|(id, _)| *id).collect();
+        gone.retain(|id| !ids.contains(id.as_str()));
+        gone.iter().for_each(|id| self.archive(id));
+        Ok(())
+    }
+
+    fn define_in_file(&mut self, id: &str, text: &str) -> Result<(), StoreError> {
+        let Some(known) = self.rows.get(id) else {
+            return self.create(id, text, Origin::File, 1);
+        };
+        if known.is_in_file() && known.text == text {
+            return Ok(());
+        }
+        let diff = diff(&members(id, &known.text)?, &members(id, text)?);
+        let change = if known.archived_at.is_some() { "returned" } else { "changed" };
+        let version = if known.text == text { known.version } else { known.version + 1 };
+        let row = PopupRow {
+            version,
+            origin: Origin::File,
+            text: text.to_owned(),
+            archived_at: None,
+            ..known.clone()
+        };
+        self.edit(row, Written::Row, change, diff);
+        Ok(())
+    }
+
+    /// Takes a definition of the admin API. One that was archived returns as a version of its own,
+    /// and what archived it holds no longer.
+    fn put(
+        &mut self,
+        id: &str,
+        text: &str,
+        change: &'static str,
+        first_version: u32,
+    ) -> Result<(), StoreError> {
+        let Some(known) = self.rows.get(id) else {
+            return self.create(id, text, Origin::Api, first_version.max(1));
+        };
+        if known.is_in_file() {
+            return Err(StoreError::InFile { ids: vec![id.to_owned()] });
+        }
+        let is_archived = known.is_archived();
+        if !is_archived && known.text == text {
+            return Ok(());
+        }
+        let diff = diff(&members(id, &known.text)?, &members(id, text)?);
+        let change = if is_archived { "returned" } else { change };
+        let is_undone = known.status == Some(Status::Archived);
+        let row = PopupRow {
+            version: known.version + 1,
+            origin: Origin::Api,
+            text: text.to_owned(),
+            archived_at: None,
+            status: known.status.filter(|_| !is_undone),
+            ..known.clone()
+        };
+        self.edit(row, if is_undone { Written::RowAndStatus } else { Written::Row }, change, diff);
+        Ok(())
+    }
+
+    fn delete(&mut self, id: &str) -> Result<(), StoreError> {
+        let known = self.rows.get(id).ok_or(StoreError::NoSuchPopup)?;
+        if known.is_in_file() {
+            return Err(StoreError::InFile { ids: vec![id.to_owned()] });
+        }
+        if !known.is_archived() {
+            self.archive(id);
+        }
+        Ok(())
+    }
+
+    fn set_status(&mut self, id: &str, status: Option<Status>) -> Result<(), StoreError> {
+        let known = self.rows.get(id).ok_or(StoreError::NoSuchPopup)?;
+        if known.status == status {
+            return Ok(());
+        }
+        let diff = json!({ "status": [known.status.map(status_word), status.map(status_word)] });
+        let row = PopupRow { status, ..known.clone() };
+        self.edit(row, Written::Status, "override", diff);
+        Ok(())
+    }
+
+    fn import(&mut self, popups: &[ImportedPopup<'_>]) -> Result<(), StoreError> {
+        let mut in_file = Vec::new();
+        for popup in popups {
+            let known = self.rows.get(popup.id);
+            match known {
+                Some(known) if known.is_in_file() && known.text != popup.text => {
+                    in_file.push(popup.id.to_owned());
+                }
+                _ => self.import_one(popup)?,
+            }
+        }
+        if in_file.is_empty() { Ok(()) } else { Err(StoreError::InFile { ids: in_file }) }
+    }
+
+    fn import_one(&mut self, popup: &ImportedPopup<'_>) -> Result<(), StoreError> {
+        let is_archived = popup.status_override == Some(Status::Archived);
+        let known = self.rows.get(popup.id);
+        let is_same = known
+            .is_some_and(|known| known.text == popup.text && known.is_archived() == is_archived);
+        let is_in_file = known.is_some_and(PopupRow::is_in_file);
+        if !is_same && !is_in_file {
+            self.put(popup.id, popup.text, "changed", popup.version)?;
+        }
+        match popup.status_override {
+            Some(Status::Archived) if is_in_file => {
+                self.set_status(popup.id, Some(Status::Archived))
+            }
+            Some(Status::Archived) => self.delete(popup.id),
+            status => self.set_status(popup.id, status),
+        }
+    }
+
+    fn create(
+        &mut self,
+        id: &str,
+        text: &str,
+        origin: Origin,
+        version: u32,
+    ) -> Result<(), StoreError> {
+        members(id, text)?;
+        let key = PopupKey::of(id);
+        // A state could not tell the two apart.
+        if let Some(other) = self.by_key.insert(key, id.to_owned()) {
+            return Err(StoreError::PopupKeyTaken { id: id.to_owned(), other });
+        }
+        let (id, text) = (id.to_owned(), text.to_owned());
+        let row = PopupRow { id, key, version, origin, text, archived_at: None, status: None };
+        self.edit(row, Written::New, "created", Value::Object(Map::new()));
+        Ok(())
+    }
+
+    fn archive(&mut self, id: &str) {
+        let known = self.rows.get(id).expect("only what is known is archived");
+        let row = PopupRow { archived_at: Some(self.at), ..known.clone() };
+        self.edit(row, Written::Row, "archived", Value::Object(Map::new()));
+    }
+
+    fn edit(&mut self, row: PopupRow, written: Written, change: &'static str, diff: Value) {
+        self.rows.insert(row.id.clone(), row.clone());
+        self.edits.push(Edit { row, written, change, diff });
+    }
+}
+
+/// A definition's members.
+fn members(id: &str, text: &str) -> Result<Map<String, Value>, StoreError> {
+    let failed = |source| StoreError::Definition { id: id.to_owned(), source };
+    serde_json::from_str(text).map_err(failed)
+}
+
+/// `{"member": [before, after]}` of the members that differ; an absent one is null.
+fn diff(before: &Map<String, Value>, after: &Map<String, Value>) -> Value {
+    let gone = before.keys().filter(|name| !after.contains_key(*name));
+    let names = gone.chain(after.keys());
+    let pairs = names.filter(|name| before.get(*name) != after.get(*name)).map(|name| {
+        let pair = json!([before.get(name), after.get(name)]);
+        (name.clone(), pair)
+    });
+    Value::Object(pairs.collect())
+}
