@@ -19,6 +19,9 @@ pub const HEAD_BYTES: usize = 12;
 /// A list's entries of one epoch.
 pub type ListStream = (u32, Partition);
 
+/// The records of lists, by stream.
+pub type ListRuns<'a> = BTreeMap<ListStream, Vec<(Sequence, Record<'a>)>>;
+
 /// Why an entry can't be read. It stays at the head of its list, and people are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the list of partition {partition} has an entry that is no record", partition = .0.0)]
@@ -55,11 +58,8 @@ impl Reading {
 
     /// The records by stream, up to `count` of them; a list is cut before a bad entry, which is
     /// told. Allocates.
-    pub fn runs(
-        &self,
-        count: usize,
-    ) -> (BTreeMap<ListStream, Vec<(Sequence, Record<'_>)>>, Vec<BadEntry>) {
-        let mut runs: BTreeMap<ListStream, Vec<(Sequence, Record<'_>)>> = BTreeMap::new();
+    pub fn runs(&self, count: usize) -> (ListRuns<'_>, Vec<BadEntry>) {
+        let mut runs = ListRuns::new();
         let mut bad = Vec::new();
         let mut left = count;
         for (partition, entries) in &self.lists {

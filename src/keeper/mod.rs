@@ -55,3 +55,6 @@ pub mod lists;
 pub mod peers;
 pub mod scripts;
 pub mod share;
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::board::Board;
+use super::board::{Board, NO_RUN};
 use super::journal_lanes::JournalLanes;
 use super::redis_client::{AskError, BlockingRedis};
 use super::sql_writer::WriterFigures;
@@ -264,6 +264,7 @@ impl Thread {
             lead: signs.lead,
             filling: self.filler.as_ref().into(),
             own_compared: self.setup.board.run_compared_by_all(),
+            own_cleared: Some(self.setup.board.cleared_run()).filter(|run| *run != NO_RUN),
             own_lost: &lost,
             progress: &progress,
         });

@@ -14,6 +14,7 @@ use nudged::{base, catalog, journal, state};
 mod fixture;
 mod keeper;
 mod keeper_node;
+mod list_drain;
 mod mysql;
 mod node_start;
 mod proxy;
