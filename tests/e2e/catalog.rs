@@ -228,7 +228,9 @@ fn without_sql_nothing_changes_and_a_node_starts_with_the_last_good_copy() {
     // Redis has lost its copy: the directory's is left.
     cluster.redis.ask(&[b"DEL", b"nudged:catalog"]);
     let mut server = setup.start();
-    ["sql_failed", "read_failed", "catalog_refused"].map(|part| server.allow(part));
+    for part in ["sql_failed", "read_failed", "catalog_refused"] {
+        server.allow(part);
+    }
     let popup = server.operator().get("/v1/popups/n").expect(200).json();
     assert_eq!(popup["definition"]["content"]["title"], "one", "{popup}");
     let mut operator = server.operator();
