@@ -212,3 +212,34 @@ fn a_change_is_live_on_the_other_node_within_a_second_also_without_its_message()
         server.stop();
     }
 }
+
+#[test]
+fn without_sql_nothing_changes_and_a_node_starts_with_the_last_good_copy() {
+    let mut cluster = Cluster::new(Plan { owns_mariadb: true, ..Plan::new("") });
+    let setup = cluster.node();
+    let server = setup.start();
+    assert_eq!(put(&mut server.operator(), "n", "one"), 201);
+    until("the copy in the data directory", || {
+        let copy = fs::read_to_string(setup.data().join("catalog.json")).unwrap_or_default();
+        copy.contains("\"one\"").then_some(())
+    });
+    server.stop();
+    cluster.own_mariadb().kill();
+    // Redis has lost its copy: the directory's is left.
+    cluster.redis.ask(&[b"DEL", b"nudged:catalog"]);
+    let mut server = setup.start();
+    for part in ["sql_failed", "read_failed", "catalog_refused"] {
+        server.allow(part);
+    }
+    let popup = server.operator().get("/v1/popups/n").expect(200).json();
+    assert_eq!(popup["definition"]["content"]["title"], "one", "{popup}");
+    let mut operator = server.operator();
+    let refused = operator.ask("PUT", "/v1/popups/n", "{\"content\":{\"title\":\"two\"}}");
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert_eq!(refused.json()["error"]["code"], "sql_unavailable", "{refused:?}");
+    cluster.own_mariadb().restart();
+    until("a change once SQL is back", || {
+        (put(&mut server.operator(), "n", "two") == 200).then_some(())
+    });
+    server.stop();
+}

@@ -365,3 +365,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn one_popup_is_read_alone_or_in_a_document_with_or_without_its_id() {
+    let want = parse_json_popup("{\"id\":\"a\",\"priority\":3}").unwrap();
+    for (format, text) in [
+        (Format::Json, "{\"priority\":3}"),
+        (Format::Json, "{\"id\":\"a\",\"priority\":3}"),
+        (Format::Json, "{\"popup\":[{\"priority\":3}]}"),
+        (Format::Toml, "priority = 3"),
+        (Format::Toml, "id = \"a\"\npriority = 3"),
+        (Format::Toml, "[[popup]]\npriority = 3"),
+        (Format::Toml, "[popup]\nid = \"a\"\npriority = 3"),
+    ] {
+        assert_eq!(parse_popup(text, format, "a").unwrap(), want, "{text}");
+    }
+    for (format, text) in [
+        (Format::Json, "{\"id\":\"b\"}"),
+        (Format::Json, "[{\"id\":\"a\"}]"),
+        (Format::Json, "{\"popup\":[]}"),
+        (Format::Json, "{\"popup\":[{},{}]}"),
+        (Format::Json, "{\"id\":1}"),
+        (Format::Json, "{"),
+        (Format::Toml, "[[popup]]\n[[popup]]"),
+        (Format::Toml, "popup = 1"),
+        (Format::Toml, "x = 1"),
+    ] {
+        assert!(parse_popup(text, format, "a").is_err(), "{text}");
+    }
+}
