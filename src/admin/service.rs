@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::answer::Answer;
+use super::arbiter::RedisFigures;
 use super::publisher::{PublishError, Publisher, Reloaded};
 use super::routes::Route;
 use super::token::Token;
@@ -34,6 +35,7 @@ pub(super) struct Service {
     pub(super) counters: Vec<Arc<ShardCounters>>,
     pub(super) publisher: Arc<Publisher>,
     pub(super) figures: Arc<WriterFigures>,
+    pub(super) redis: Option<RedisFigures>,
     /// When this process took up its service.
     pub(super) started: (MonoNs, WallMs),
     log: Log,
@@ -74,6 +76,7 @@ impl Service {
             counters: setup.counters,
             publisher: setup.publisher,
             figures: setup.figures,
+            redis: setup.redis,
             started: (clocks::mono(), clocks::wall()),
             log: setup.log,
             token,

@@ -186,6 +186,12 @@ pub const PARKED_MAX: usize = 16 * 1_024;
 /// Events and shows of one shard that wait to be merged into their users' states while Redis is
 /// away; at it, events are refused.
 pub const UNMERGED_MAX: usize = 100_000;
+/// Users for whom one shard may have a command under way in Redis.
+pub const FLIGHTS_MAX: usize = 4_096;
+/// A withdrawal may be executed for this long, in milliseconds: it changes nothing but the show.
+pub const WITHDRAWAL_VALID_MS: u64 = 60_000;
+/// A change is evaluated again at most this often after another node was first.
+pub const COMMIT_TRIES_MAX: u8 = 3;
 /// Users that one shard may be reading from SQL at once.
 pub const READS_OUTSTANDING_MAX: usize = 4_096;
 /// A request that waits for its user's state answers degraded after this long, in milliseconds

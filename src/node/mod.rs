@@ -1,15 +1,16 @@
 //! Floor 6: start, stop, signals, command line; the only place that knows every concrete type.
 //! `arguments` the command line · `settings` the layers of the configuration · `serve` start ·
 //! `storage` what a node remembers · `redis` the way to it · `redis_look` whether it is fit ·
-//! `drain` reloads and stop · `signals` · `signing_keys` of this node · `shared_keys` of all ·
-//! `failure` exit codes · `migrate` the schema · `check` what `nudged check` says · `explain` asks a
-//! running node · `vectors` decision vectors.
+//! `keepers` its threads · `drain` reloads and stop · `signals` · `signing_keys` of this node ·
+//! `shared_keys` of all · `failure` exit codes · `migrate` the schema · `check` what `nudged check`
+//! says · `explain` asks a running node · `vectors` decision vectors.
 
 pub mod arguments;
 pub mod check;
 pub mod drain;
 pub mod explain;
 pub mod failure;
+pub mod keepers;
 pub mod migrate;
 pub mod redis;
 pub mod redis_look;

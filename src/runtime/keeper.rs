@@ -49,8 +49,8 @@ const SQL_REST_MAX_MS: u64 = 5_000;
 pub struct KeeperSetup {
     /// This node.
     pub node: NodeId,
-    /// The stream of its journal.
-    pub stream: StreamId,
+    /// The stream of its journal; without it SQL is not told that this node is alive, Redis is.
+    pub stream: Option<StreamId>,
     /// A connection of its own.
     pub redis: BlockingRedis,
     /// Stores of its own, from [`keeper_stores`].
@@ -302,7 +302,9 @@ impl Thread {
         let (stream, name) = (self.setup.stream, self.setup.node.to_string());
         let store = self.setup.stores.0.shared();
         let nodes = store.map(|store| {
-            store.heartbeat(stream, &name)?;
+            if let Some(stream) = stream {
+                store.heartbeat(stream, &name)?;
+            }
             store.live_nodes(crate::base::limits::PEER_KNOWN_MS)
         });
         let nodes = self.of_sql(nodes.unwrap_or(Ok(Vec::new()))).unwrap_or_default();

@@ -6,6 +6,7 @@
 //! the users it owns · `decision` and `gather` requests on them · `lane` the way to the journal ·
 //! `reads` users being read · `operate` operators' commands · `view` what a step only reads.
 
+pub mod arbiter;
 pub mod connections;
 pub mod control;
 pub mod core;

@@ -169,6 +169,8 @@ const REJECTIONS: [&str; 8] = [
     "overloaded",
     "other",
 ];
+const CAUSES: [&str; 8] =
+    ["deadline", "late", "lost", "full", "unknown", "refused", "quarantined", "other"];
 const STATUSES: [&str; 13] =
     ["400", "401", "403", "404", "405", "408", "413", "414", "415", "431", "501", "503", "other"];
 
@@ -212,6 +214,14 @@ shard_counters! {
             "Records that the journal had no room for.";
         Gauge journal_waiting "journal_waiting"
             "Answers that wait for the journal's acknowledgement.";
+        Counter redis_reads "redis_reads_total" "Users read from Redis.";
+        Counter redis_joined "redis_joined_total" "Requests that waited behind a command of their user.";
+        Counter redis_commits "redis_commits_total" "Changes sent to Redis.";
+        Counter redis_moved "redis_moved_total" "Changes evaluated again: another node was first.";
+        Counter redis_absent "redis_absent_total" "Users that neither Redis nor SQL knew.";
+        Counter redis_fills "redis_fills_total" "Users put into Redis from SQL.";
+        Counter redis_withdrawn "redis_withdrawn_total" "Shows withdrawn: they were committed too late.";
+        Counter redis_told "redis_told_total" "Changes of users told by Redis.";
         Counter turns "turns_total" "Turns of the shard's loop.";
         Counter sleeps "sleeps_total" "Turns that ended asleep.";
         Counter wakes "wakes_total" "Other threads woken.";
@@ -221,6 +231,8 @@ shard_counters! {
         decisions_nothing "decisions_nothing_total" ["reason" REASONS]
             "Decisions that returned no popup, by reason.";
         events_rejected "events_rejected_total" ["code" REJECTIONS] "Events rejected, by code.";
+        redis_failures "redis_failures_total" ["cause" CAUSES]
+            "Commands without the wanted reply, and requests given up, by cause.";
         http_errors "http_errors_total" ["status" STATUSES] "Refusals by status.";
     }
     histograms {

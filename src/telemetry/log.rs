@@ -106,6 +106,8 @@ messages! {
     Error DeadLetter "dead_letter" "SQL refused a record; it went to the dead-letter file";
     Error ReadFailed "read_failed" "users could not be read back from SQL";
     Warn ReadSlow "read_slow" "a user's state was not read in time; the answer degraded";
+    Info RedisConnected "redis_connected" "a shard is connected to Redis";
+    Warn RedisLost "redis_lost" "a shard has lost its connection to Redis; decisions degrade";
     Warn SliceFull "slice_full" "no room for a user until SQL has applied changes";
     Warn ConnectionsFull "connections_full" "as many connections are open as may be";
     Warn AcceptFailed "accept_failed" "connections could not be accepted";

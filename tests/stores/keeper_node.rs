@@ -82,7 +82,7 @@ impl Node {
         let stream = stores.0.stream_id(number.to_be_bytes()).unwrap();
         let keeper = keeper::start(KeeperSetup {
             node: NodeId(number),
-            stream,
+            stream: Some(stream),
             redis: client(redis),
             stores,
             board: Arc::clone(&board),
