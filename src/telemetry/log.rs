@@ -115,6 +115,7 @@ messages! {
     Warn AcceptFailed "accept_failed" "connections could not be accepted";
     Warn BuffersEmpty "buffers_empty" "no buffer was left to receive into";
     Warn LaneFull "lane_full" "the lane to another shard was full";
+    Error RedisUnfit "redis_unfit" "Redis can't be used as it is set up";
     Warn RedisAway "redis_away" "Redis does not answer; popups follow their on_failure";
     Warn KeysNotShared "keys_not_shared" "the signing keys could not be shared with other nodes";
     Warn NameUnknown "name_unknown" "the name of a server could not be looked up";
