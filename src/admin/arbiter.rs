@@ -1,21 +1,53 @@
 //! What operators see of Redis as the arbiter: its state on this node, as JSON and as metrics.
 //! Nothing where the node has none.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde_json::{Value, json};
 
 use super::service::Service;
 use crate::base::ids::ShardId;
 use crate::redis::link::Unfit;
 use crate::runtime::board::{Board, Found, NO_RUN};
+use crate::runtime::clocks;
+use crate::runtime::keeper::KeeperFigures;
+use crate::runtime::list_drain::DrainFigures;
 use crate::telemetry::counters::Kind;
 use crate::telemetry::text::NodeMetric;
+
+/// What the threads count that Redis asks for.
+#[derive(Clone, Debug, Default)]
+pub struct RedisFigures {
+    /// The keeper.
+    pub keeper: Arc<KeeperFigures>,
+    /// The lists, where this node drains any.
+    pub lists: Arc<DrainFigures>,
+}
 
 /// The part of `GET /v1/status`; null without `[redis]`.
 pub(super) fn status(service: &Service) -> Value {
     if service.publisher.config().redis.url.is_none() {
         return Value::Null;
     }
-    told(&service.mesh.board, service.topology.shards)
+    let mut value = told(&service.mesh.board, service.topology.shards);
+    if let Some(figures) = &service.redis {
+        let rebuild = figures.keeper.rebuild(clocks::mono());
+        value["rebuild"] = rebuild.map_or(Value::Null, |rebuild| {
+            json!({
+                "partitions": rebuild.partitions,
+                "phase": rebuild.phase,
+                "users": rebuild.users,
+                "for_ms": rebuild.for_ms,
+            })
+        });
+        value["other_nodes"] = json!(figures.keeper.peers.load(Ordering::Relaxed));
+        value["lists"] = json!({
+            "waiting": figures.lists.waiting.load(Ordering::Relaxed),
+            "lag_ms": figures.lists.lag_ms.load(Ordering::Relaxed),
+        });
+    }
+    value
 }
 
 fn told(board: &Board, shards: u16) -> Value {
@@ -88,12 +120,29 @@ pub(super) fn push_metrics(metrics: &mut Vec<NodeMetric<'_>>, service: &Service)
         gauge("redis_unfit", "1 while Redis can't be used as it is set up.", is_unfit),
         gauge("redis_partitions_lost", "Partitions that have lost writes, of 1,024.", lost),
     ]);
+    let Some(RedisFigures { keeper, lists }) = &service.redis else { return };
+    let counter =
+        |name, help, value| NodeMetric { kind: Kind::Counter, ..gauge(name, help, value) };
+    let of = |number: &AtomicU64| number.load(Ordering::Relaxed);
+    metrics.extend([
+        counter("keeper_rounds_total", "Rounds of the keeper.", of(&keeper.rounds)),
+        counter("keeper_failures_total", "Rounds that failed.", of(&keeper.failures)),
+        counter("keeper_sql_failures_total", "Questions that failed.", of(&keeper.sql_failures)),
+        gauge("keeper_other_nodes", "Other nodes that are alive.", of(&keeper.peers)),
+        counter("rebuild_begun_total", "Rebuilds begun by this node.", of(&keeper.rebuilds)),
+        counter("rebuild_users_total", "Users filled from SQL.", of(&keeper.users_filled)),
+        gauge("rebuild_partitions", "Partitions that are not open.", of(&keeper.partitions)),
+        gauge("list_waiting", "Records in this node's lists.", of(&lists.waiting)),
+        gauge("list_lag_ms", "Age of the oldest of them.", of(&lists.lag_ms)),
+        counter("list_records_total", "Records applied from lists.", of(&lists.records)),
+        counter("list_duplicates_total", "Records there already.", of(&lists.duplicates)),
+        counter("list_trimmed_total", "Entries dropped from lists.", of(&lists.trimmed)),
+        counter("list_failures_total", "Failures of Redis and SQL.", of(&lists.failures)),
+    ]);
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::base::ids::Partition;
     use crate::runtime::wake::Sleeper;

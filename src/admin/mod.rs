@@ -76,6 +76,8 @@ pub struct AdminSetup {
     pub reader: Reader,
     /// What the writer has done.
     pub figures: Arc<WriterFigures>,
+    /// What the threads count that Redis asks for.
+    pub redis: Option<arbiter::RedisFigures>,
     /// Where changes are told.
     pub log: Log,
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::answer::Answer;
+use super::arbiter::RedisFigures;
 use super::changes::{self, Asked};
 use super::publisher::{PublishError, Publisher, Reloaded};
 use super::routes::Route;
@@ -35,6 +36,7 @@ pub(super) struct Service {
     pub(super) counters: Vec<Arc<ShardCounters>>,
     pub(super) publisher: Arc<Publisher>,
     pub(super) figures: Arc<WriterFigures>,
+    pub(super) redis: Option<RedisFigures>,
     /// When this process took up its service.
     pub(super) started: (MonoNs, WallMs),
     log: Log,
@@ -75,6 +77,7 @@ impl Service {
             counters: setup.counters,
             publisher: setup.publisher,
             figures: setup.figures,
+            redis: setup.redis,
             started: (clocks::mono(), clocks::wall()),
             log: setup.log,
             token,

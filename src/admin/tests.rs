@@ -55,6 +55,7 @@ fn node_at(address: AdminAddress, place: Place) -> Result<Node, AdminError> {
         publisher,
         reader: Reader::open(place.directory.path()).unwrap(),
         figures: Arc::default(),
+        redis: None,
         log: place.log.clone(),
     })?;
     Ok(Node { admin, place, shards })

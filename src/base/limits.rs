@@ -186,6 +186,12 @@ pub const PARKED_MAX: usize = 16 * 1_024;
 /// Events and shows of one shard that wait to be merged into their users' states while Redis is
 /// away; at it, events are refused.
 pub const UNMERGED_MAX: usize = 100_000;
+/// Users for whom one shard may have a command under way in Redis.
+pub const FLIGHTS_MAX: usize = 4_096;
+/// A withdrawal may be executed for this long, in milliseconds: it changes nothing but the show.
+pub const WITHDRAWAL_VALID_MS: u64 = 60_000;
+/// A change is evaluated again at most this often after another node was first.
+pub const COMMIT_TRIES_MAX: u8 = 3;
 /// Users that one shard may be reading from SQL at once.
 pub const READS_OUTSTANDING_MAX: usize = 4_096;
 /// A request that waits for its user's state answers degraded after this long, in milliseconds
@@ -277,7 +283,7 @@ pub const FILL_USERS: usize = 500;
 /// Bytes of entries that one reading of the lists takes into memory, all lists together.
 pub const LIST_READ_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 /// Entries that one reading takes from one list.
-pub const LIST_READ_ENTRIES: usize = 64;
+pub const LIST_READ_ENTRIES: usize = 256;
 /// Lists are read this often while there is something in them, in milliseconds.
 pub const LIST_BUSY_MS: u64 = 50;
 /// Lists are read this often while there is nothing in them, in milliseconds.
@@ -451,7 +457,7 @@ const _: () = {
     // A node that lives gives many signs before it is taken to be silent, or loses its lock.
     assert!(KEEPER_IDLE_MS * 8 <= PEER_SILENT_MS && KEEPER_IDLE_MS * 4 <= REBUILD_LOCK_MS);
     assert!(PEER_SILENT_MS < PEER_KNOWN_MS);
-    assert!(LIST_READ_ENTRIES * PARTITIONS as usize * 64 <= LIST_READ_BYTES_MAX);
+    assert!(LIST_READ_ENTRIES * (RECORD_BYTES_MAX + 64) <= LIST_READ_BYTES_MAX);
     // A value is its revision, request ids and state, in a list of six.
     assert!(STATE_BYTES_MAX + 13 + 8 * REQUEST_IDS_MAX + 1_024 < REDIS_REPLY_BYTES_MAX);
     assert!(STATE_BYTES_MAX * 16 < LINK_BYTES_MAX);

@@ -80,6 +80,8 @@ pub struct View<'a> {
     pub filling: Filling,
     /// The run that every shard of this node has compared with what it had seen.
     pub own_compared: Option<u64>,
+    /// The run that this node's shards may work with; `None` where they never could with any.
+    pub own_cleared: Option<u64>,
     /// Partitions that shards of this node say have lost writes; read before `metas`.
     pub own_lost: &'a [Partition],
     /// What this node has reached.
@@ -161,7 +163,6 @@ pub struct Keeper {
     /// The run whose metas the ledger holds.
     ledger_run: Option<u64>,
     metas_due: MonoNs,
-    cleared: Option<u64>,
     barrier: Option<(Seal, Barrier)>,
     /// What this process fills from SQL.
     pass: Option<Vec<(Partition, u32)>>,
@@ -179,7 +180,6 @@ impl Keeper {
             run: None,
             ledger_run: None,
             metas_due: MonoNs(0),
-            cleared: None,
             barrier: None,
             pass: None,
             rebuild_since: None,
@@ -257,7 +257,7 @@ impl Keeper {
             self.answer(view, &mut orders);
             self.lead(view, &mut orders);
         }
-        let is_cleared = self.cleared == Some(view.run);
+        let is_cleared = view.own_cleared == Some(view.run);
         self.is_busy = !is_cleared || self.barrier.is_some() || !self.ledger.is_open();
         orders
     }
@@ -265,7 +265,7 @@ impl Keeper {
     /// Whether others have worked with this run before this node could compare it, while this node
     /// has worked with one before: what it had seen may have been counted up to again since.
     fn has_missed_clearing(&self, view: &View<'_>) -> bool {
-        let has_worked = self.cleared.is_some_and(|run| run != view.run);
+        let has_worked = view.own_cleared.is_some_and(|run| run != view.run);
         has_worked && view.is_cleared && !view.compared.contains(&self.peers.own())
     }
 
@@ -293,7 +293,7 @@ impl Keeper {
         }
         let run = view.run;
         let has_said = view.compared.contains(&self.peers.own());
-        if self.cleared == Some(run) {
+        if view.own_cleared == Some(run) {
             if !has_said || !view.is_cleared {
                 // Redis was wiped in this run: who comes later must not wait for us.
                 orders.push(Order::SayCompared { run, is_cleared: true });
@@ -311,7 +311,6 @@ impl Keeper {
         let is_late = view.now >= began.plus_ms(COMPARE_WAIT_MS);
         let have_all = self.peers.awaited().all(|node| view.compared.contains(&node));
         if view.is_cleared || have_all || is_late {
-            self.cleared = Some(run);
             orders.push(Order::SayCompared { run, is_cleared: true });
             orders.push(Order::Clear { run });
         }
@@ -339,7 +338,7 @@ impl Keeper {
             }
             return;
         }
-        if self.cleared != Some(view.run) || view.lead == Lead::Other {
+        if view.own_cleared != Some(view.run) || view.lead == Lead::Other {
             self.stop_filling(orders);
             return;
         }

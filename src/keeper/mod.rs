@@ -2,7 +2,7 @@
 //! Pure: what was read goes in, what is to be done comes out. Must not know sockets, SQL or threads.
 //!
 //! `core` one round · `peers` the other nodes · `ledger` the metas of all partitions · `barrier`
-//! this node's word to a rebuild · `share` who drains which list · `scripts` what Redis does in one
+//! this node's word to a rebuild · `share` who drains which list · `lists` what is in them · `scripts` what Redis does in one
 //! step.
 //!
 //! # Why nobody is shown twice
@@ -51,6 +51,10 @@
 pub mod barrier;
 pub mod core;
 pub mod ledger;
+pub mod lists;
 pub mod peers;
 pub mod scripts;
 pub mod share;
+
+#[cfg(test)]
+mod tests;

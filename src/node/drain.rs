@@ -70,6 +70,7 @@ fn stop(node: Node) -> u8 {
 /// Ends shards, journal, writer and reader, in the order in which data flows.
 fn close_storage(node: Node, until: Instant) -> u8 {
     let Node { mesh, log, admin, shards, journal, writer, reader, log_thread, signals, .. } = node;
+    let keepers = node.keepers;
     admin.stop();
     for shard in shards.into_iter().filter(|shard| shard.is_finished() || !shard_is_stuck(shard)) {
         // A shard that panicked has aborted the process.
@@ -88,6 +89,9 @@ fn close_storage(node: Node, until: Instant) -> u8 {
     }
     if writer.is_finished() {
         let _ = writer.join();
+    }
+    if let Some(keepers) = keepers {
+        keepers.stop(if is_hurried { Instant::now() } else { until });
     }
     let (reader, reader_stop) = reader;
     reader_stop.store(true, Ordering::Release);

@@ -1,9 +1,9 @@
 //! Floor 6: start, stop, signals, command line; the only place that knows every concrete type.
 //! `arguments` the command line · `settings` the layers of the configuration · `serve` start ·
 //! `storage` what a node remembers · `redis` the way to it · `redis_look` whether it is fit ·
-//! `drain` reloads and stop · `signals` · `signing_keys` of this node · `shared_keys` of all ·
-//! `export` and `import` NDJSON · `failure` exit codes · `migrate` the schema · `check` what
-//! `nudged check` says · `explain` asks a running node · `vectors` decision vectors.
+//! `keepers` its threads · `drain` reloads and stop · `signals` · `signing_keys` of this node ·
+//! `shared_keys` of all · `export` and `import` NDJSON · `failure` exit codes · `migrate` the schema
+//! · `check` what `nudged check` says · `explain` asks a running node · `vectors` decision vectors.
 
 pub mod arguments;
 pub mod check;
@@ -12,6 +12,7 @@ pub mod explain;
 pub mod export;
 pub mod failure;
 pub mod import;
+pub mod keepers;
 pub mod migrate;
 pub mod redis;
 pub mod redis_look;

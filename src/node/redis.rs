@@ -7,13 +7,14 @@ use std::time::Duration;
 use super::failure::Failure;
 use crate::base::ids::{Partition, ShardId};
 use crate::base::limits::PARTITIONS;
-use crate::config::{Config, Redis};
+use crate::config::{self, Config, Redis};
 use crate::redis::address::LinkAddress;
 use crate::redis::link::{BreakerSettings, LinkSettings};
 use crate::runtime::link_target::LinkTarget;
 use crate::runtime::redis_client::BlockingRedis;
 use crate::runtime::resolver::Resolver;
 use crate::runtime::wake::Sleeper;
+use crate::shard::arbiter::{ArbiterSetup, Queue};
 use crate::telemetry::log::Log;
 
 /// A name that is not found within this at start is looked up further while the node serves.
@@ -80,6 +81,30 @@ impl RedisWay {
             subscriptions: partitions_of(shard, shards),
             ..self.settings.clone()
         }
+    }
+}
+
+/// What a shard is told of Redis, its link being the first of its driver's.
+pub fn arbiter_of(
+    way: &RedisWay,
+    config: &Config,
+    (shard, shards): (ShardId, u16),
+    connection: u32,
+    request_seed: u64,
+) -> ArbiterSetup {
+    let redis = &config.redis;
+    ArbiterSetup {
+        link: Arc::new(way.of_shard(shard, shards)),
+        connection,
+        deadline_ms: redis.deadline.0,
+        slice_ttl_ms: redis.slice_ttl.0,
+        negative_ttl_ms: redis.negative_ttl.0.min(redis.slice_ttl.0),
+        ttl_ms: redis.ttl.0,
+        queue: match config.queue {
+            config::Queue::Journal => Queue::Journal,
+            config::Queue::Redis => Queue::List { list_max: redis.list_max },
+        },
+        request_seed,
     }
 }
 

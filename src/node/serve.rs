@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use super::arguments::ServeArguments;
 use super::failure::Failure;
-use super::redis::RedisWay;
+use super::keepers::{Keepers, KeepersSetup};
+use super::redis::{RedisWay, arbiter_of};
 use super::signals::{self, Asked};
 use super::storage::{self, Storage};
 use super::{drain, redis_look, settings, shared_keys};
@@ -25,6 +26,7 @@ use crate::base::ids::ShardId;
 use crate::base::limits::{CLOCK_APART_MS, SLICE_SHARD_BYTES_MIN};
 use crate::config::{Ack, Config, Count, Loaded};
 use crate::http::connection::Timeouts;
+use crate::journal::segment::SetId;
 use crate::runtime::board::Board;
 use crate::runtime::driver::Setup;
 use crate::runtime::journal_core::{self, JournalConfig, JournalHandle, JournalSleepers};
@@ -38,7 +40,7 @@ use crate::runtime::wake::Sleeper;
 use crate::runtime::{clocks, listener, probe, shard_thread};
 use crate::shard::core::{Core, CoreSetup};
 use crate::shard::view::Rules;
-use crate::store::{Reader, Store};
+use crate::store::{Reader, Store, StreamId};
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::log::{Log, Message, Value};
 
@@ -88,6 +90,8 @@ pub struct Node {
     pub log_thread: LogThread,
     /// The way to Redis, whose name is looked up as long as this lives.
     pub redis: Option<RedisWay>,
+    /// The threads that Redis asks for.
+    pub keepers: Option<Keepers>,
 }
 
 fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
@@ -102,11 +106,7 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     let mut storage = storage::open(&config, arguments.salvage, &log)?;
     let clock = start_clock(&storage, arguments.accept_clock, &log)?;
     let (redis, keys) = open_shared(&config, &mut storage.store, &log)?;
-    let mesh = Mesh::new(topology.shards).map_err(|error| Failure::System {
-        what: "eventfds for the shards",
-        source: error.into(),
-    })?;
-    let mesh = Arc::new(mesh);
+    let mesh = make_mesh(&topology)?;
     let counters: Vec<Arc<ShardCounters>> = (0..topology.shards).map(|_| Arc::default()).collect();
     let publisher = load_publisher(arguments, &config, &mesh, &log)?;
     let (sockets, addresses) = bind(&config, topology.shards)?;
@@ -114,7 +114,9 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     // Signals are taken over before the first thread that would inherit their defaults.
     let signals = signals::listen().map_err(Failure::system("signal handlers"))?;
     let threads = Threads { config: &config, topology: &topology, mesh: &mesh, log: &log };
+    let names = (storage.set, storage.stream);
     let (journal, writer, reader, figures) = threads.start_storage(storage)?;
+    let keepers = threads.start_keepers(redis.as_ref(), names, &counters, &figures)?;
     await_journal(&mesh.journal, config.ack);
     let parts = ShardParts {
         publisher: &publisher,
@@ -134,12 +136,11 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
         publisher: Arc::clone(&publisher),
         reader: Reader::of(&config)?,
         figures,
+        redis: keepers.as_ref().map(|keepers| keepers.figures.clone()),
         log: log.clone(),
     });
     let admin = admin.map_err(|error| Failure::Configuration(error.to_string()))?;
-    if redis.is_some() {
-        await_redis(&mesh.board, &log);
-    }
+    await_redis(redis.as_ref(), &mesh.board, &log);
     announce(&addresses, admin.address());
     log.write(stamp_now(), Message::Ready, &[]);
     let node = Node {
@@ -155,8 +156,14 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
         reader,
         log_thread,
         redis,
+        keepers,
     };
     Ok(drain::serve_until_stopped(node))
+}
+
+fn make_mesh(topology: &Topology) -> Result<Arc<Mesh>, Failure> {
+    let eventfds = Failure::system("eventfds for the shards");
+    Mesh::new(topology.shards).map(Arc::new).map_err(|error| eventfds(error.into()))
 }
 
 /// Finds Redis, where the node has one, and the signing keys that nodes share.
@@ -228,8 +235,11 @@ fn await_journal(journal: &JournalLanes, ack: Ack) {
     }
 }
 
-/// Waits until every user can be decided on by Redis.
-fn await_redis(board: &Board, log: &Log) {
+/// Waits until every user can be decided on by Redis, where the node has one.
+fn await_redis(redis: Option<&RedisWay>, board: &Board, log: &Log) {
+    if redis.is_none() {
+        return;
+    }
     let begun = Instant::now();
     while !board.is_open() && board.unfit().is_none() && begun.elapsed() < REDIS_WAIT {
         std::thread::sleep(Duration::from_millis(1));
@@ -343,6 +353,16 @@ fn timeouts(config: &Config) -> Timeouts {
     }
 }
 
+/// A number from the operating system's random source.
+fn random() -> Result<u64, Failure> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| Failure::System {
+        what: "random bytes",
+        source: std::io::Error::other(error),
+    })?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
 struct ShardParts<'a> {
     publisher: &'a Publisher,
     rules: Arc<Rules>,
@@ -442,6 +462,29 @@ impl Threads<'_> {
         Ok((journal, writer, reader, figures))
     }
 
+    /// Starts what a node with Redis has beside.
+    fn start_keepers(
+        &self,
+        redis: Option<&RedisWay>,
+        (set, stream): (SetId, Option<StreamId>),
+        counters: &[Arc<ShardCounters>],
+        writer: &Arc<WriterFigures>,
+    ) -> Result<Option<Keepers>, Failure> {
+        let Some(redis) = redis else { return Ok(None) };
+        let setup = KeepersSetup {
+            config: self.config,
+            redis,
+            set,
+            stream,
+            mesh: self.mesh,
+            counters,
+            writer: Arc::clone(writer),
+            cpu: self.writer_cpu(),
+            log: self.log,
+        };
+        Keepers::start(setup).map(Some)
+    }
+
     fn start_shards(
         &self,
         parts: &ShardParts<'_>,
@@ -462,11 +505,14 @@ impl Threads<'_> {
                 counters: Arc::clone(counters),
                 log: (index == 0).then(|| self.log.clone()),
             };
-            let mut seed = [0; 8];
-            getrandom::fill(&mut seed).map_err(|error| Failure::System {
-                what: "random bytes",
-                source: std::io::Error::other(error),
-            })?;
+            let seed = random()?;
+            let arbiter = match parts.redis {
+                Some(way) => {
+                    let whose = (shard, self.topology.shards);
+                    Some(arbiter_of(way, self.config, whose, setup.descriptors, random()?))
+                }
+                None => None,
+            };
             let core = CoreSetup {
                 shard,
                 shards: self.topology.shards,
@@ -479,7 +525,8 @@ impl Threads<'_> {
                 slice_bytes: self.config.slice_bytes_per_shard(self.topology.shards),
                 connections_max: self.connections_of(index, parts.connections),
                 read_deadline_ms: self.config.limits.read_deadline.0,
-                seed: u64::from_le_bytes(seed),
+                arbiter,
+                seed,
             };
             let cpu = self.topology.pin.then(|| self.topology.cpu_of(shard));
             let thread = shard_thread::start(setup, cpu, move || Core::new(core));

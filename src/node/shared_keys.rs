@@ -104,13 +104,14 @@ fn of_redis(redis: &mut BlockingRedis, offered: &Secret) -> Result<Option<Vec<Se
 }
 
 /// What a node uses of its own keys and the shared ones, oldest first. Shared ones win; an own one
-/// stays to verify what it signed, but never signs: it is older than the newest shared one.
+/// stays to verify what it signed, but never signs: it counts as older than the newest shared one.
 pub fn settle(own: &[Secret], shared: &[Secret]) -> Vec<Secret> {
     let newest = shared.iter().map(|secret| secret.created_at).max();
-    let is_older = |secret: &&Secret| newest.is_none_or(|newest| secret.created_at < newest);
+    let before = newest.map_or(WallMs(i64::MAX), |newest| WallMs(newest.0.saturating_sub(1)));
     let is_known = |secret: &&Secret| shared.iter().any(|known| known.id == secret.id);
-    let rest = own.iter().filter(|secret| !is_known(secret)).filter(is_older);
-    let mut settled: Vec<Secret> = shared.iter().chain(rest).cloned().collect();
+    let rest = own.iter().filter(|secret| !is_known(secret)).cloned();
+    let rest = rest.map(|own| Secret { created_at: own.created_at.min(before), ..own });
+    let mut settled: Vec<Secret> = shared.iter().cloned().chain(rest).collect();
     settled.sort_by_key(|secret| (secret.created_at, secret.id));
     settled
 }
@@ -146,7 +147,7 @@ mod tests {
             // Another node's key won.
             (one, &[key(7, 15, b's')], &[(1, b'a'), (7, b's')]),
             // Made alone while the others had theirs: it would sign what they can't verify.
-            (one, &[key(7, 5, b's')], &[(7, b's')]),
+            (one, &[key(7, 5, b's')], &[(1, b'a'), (7, b's')]),
             // Two made in one directory each: the shared one has the id.
             (one, &[key(1, 15, b's')], &[(1, b's')]),
             (&[young, old.clone()], &[], &[(1, b'a'), (2, b'b')]),

@@ -1,83 +1,510 @@
 //! One pipelined connection to one primary, as a state machine: bytes and time in, bytes and
-//! events out. Must not know sockets.
+//! events out. Replies are matched to commands by their order alone, in a bounded window; a
+//! command whose deadline has passed keeps its place, so that its late reply is never taken for
+//! the next one's. Must not know sockets.
+//!
+//! ```text
+//! waiting ──> connecting ──> greeting ──> open
+//!    ^            │              │          │   lost, malformed, frozen, refused
+//!    └────────────┴──────────────┴──────────┘
+//! ```
+//!
+//! All commands may be repeated harmlessly: reads change nothing, a commit has its request id, a
+//! fill never lowers. So a lost connection's commands are sent once more, within their deadlines
+//! and the retry budget. Limits: `LinkSettings::window` commands, `LINK_BYTES_MAX` bytes of them,
+//! `REDIS_REPLY_BYTES_MAX` a reply.
 
+mod handshake;
 mod settings;
+mod slots;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::command::Command;
+use super::breaker::{Breaker, Jitter, backoff_ms};
+use super::command::{Command, Failure, Reply};
+use super::decode::{Decoder, Frame};
+use super::encode::CHANNEL_PREFIX;
+use super::refusal::Refusal;
+use super::reply::{self, NoReply};
+use super::scan::FrameLimits;
+use crate::base::ids::Partition;
+use crate::base::limits::{
+    LINK_BYTES_MAX, LINK_HANDSHAKE_MS, LINK_STEADY_MS, LINK_UNFIT_RETRY_MS, PARTITIONS,
+    REDIS_REPLY_BYTES_MAX, REDIS_REPLY_ELEMENTS_MAX,
+};
 use crate::base::time::MonoNs;
+use handshake::{Handshake, Progress};
+use slots::{Slot, Slots, Times};
 
 pub use settings::{
     BreakerSettings, BreakerState, LinkEvent, LinkFigures, LinkSettings, LinkWish, NotSent, Server,
     Unfit,
 };
 
+/// A command that is sent again costs as much; each command earns `retry_budget_percent`.
+const RETRY_COST: u64 = 100;
+
+#[derive(Debug)]
+enum Stage {
+    /// For the time of the next connection.
+    Waiting { until: MonoNs },
+    /// `until` is not known before the first tick.
+    Connecting { until: Option<MonoNs> },
+    /// The connection stands and introduces itself.
+    Greeting { until: MonoNs, handshake: Handshake },
+    /// Commands pass.
+    Open { since: MonoNs },
+}
+
+/// Why a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The other side closed it, or it was never made.
+    Broken,
+    /// We close it.
+    GivenUp,
+    /// We close it, because asking again at once would change nothing.
+    Unfit(Unfit),
+}
+
 /// One pipelined connection to one primary.
+#[derive(Debug)]
 pub struct Link {
     settings: Arc<LinkSettings>,
+    stage: Stage,
+    decoder: Decoder,
+    slots: Slots,
+    /// What the handshake sends.
+    greeting: Vec<u8>,
+    breaker: Breaker,
+    jitter: Jitter,
+    /// Connections in a row that were not steady.
+    tries: u32,
+    /// What retries have been earned, in hundredths; at most the share of a window.
+    retries_earned: u64,
+    /// No slot expires before this.
+    next_expiry: MonoNs,
+    wishes_close: bool,
+    wishes_connect: bool,
+    /// That something is denied was told on this connection.
+    is_denied_told: bool,
+    events: VecDeque<LinkEvent>,
     figures: LinkFigures,
 }
 
 impl Link {
     /// A link that wishes for its first connection. `seed` is for the jitter of its delays.
     pub fn new(settings: Arc<LinkSettings>, seed: u64) -> Link {
-        let _ = seed;
-        Link { settings, figures: LinkFigures::default() }
+        let limits =
+            FrameLimits { bytes: REDIS_REPLY_BYTES_MAX, elements: REDIS_REPLY_ELEMENTS_MAX };
+        Link {
+            stage: Stage::Connecting { until: None },
+            decoder: Decoder::new(limits),
+            slots: Slots::default(),
+            greeting: Vec::new(),
+            breaker: Breaker::new(settings.breaker, seed),
+            jitter: Jitter::new(seed ^ 0x6a69_7474_6572),
+            tries: 1,
+            retries_earned: 0,
+            next_expiry: MonoNs(u64::MAX),
+            wishes_close: false,
+            wishes_connect: true,
+            is_denied_told: false,
+            events: VecDeque::new(),
+            figures: LinkFigures::default(),
+            settings,
+        }
     }
 
-    /// Whether a command can be sent now, if there is room.
+    /// Whether a command can be sent now, if there is room: the connection stands and the breaker
+    /// lets it pass.
     pub fn is_open(&self, _now: MonoNs) -> bool {
-        false
+        matches!(self.stage, Stage::Open { .. }) && self.breaker.passes()
     }
 
     /// Commands that the window has room for.
     pub fn room(&self) -> usize {
-        self.settings.window
+        self.settings.window.saturating_sub(self.slots.len())
     }
 
-    /// Takes a command; its outcome comes with its ticket as an event.
+    /// Takes a command; its outcome comes with its ticket as an event. Of two commands in flight
+    /// either may be executed first: one whose script is missing goes to the pipeline's end. So
+    /// the caller has one in flight for each user. Allocates only where the buffer of commands in
+    /// flight has to grow.
     ///
     /// # Errors
     /// [`NotSent`]: nothing was taken.
-    pub fn send(&mut self, _now: MonoNs, _: u64, _: &Command<'_>) -> Result<(), NotSent> {
-        Err(NotSent::Closed)
+    pub fn send(&mut self, now: MonoNs, ticket: u64, command: &Command<'_>) -> Result<(), NotSent> {
+        if !self.is_open(now) {
+            return Err(NotSent::Closed);
+        }
+        if self.room() == 0 || self.slots.bytes() >= LINK_BYTES_MAX {
+            return Err(NotSent::Full);
+        }
+        let is_trial = self.breaker.sent();
+        self.push(now, Some(ticket), command).is_trial = is_trial;
+        self.figures.commands += 1;
+        let percent = u64::from(self.settings.retry_budget_percent);
+        let most = self.settings.window as u64 * percent;
+        self.retries_earned = (self.retries_earned + percent).min(most);
+        Ok(())
     }
 
     /// The connection that was wished for stands.
-    pub fn connected(&mut self, _now: MonoNs) {}
+    pub fn connected(&mut self, now: MonoNs) {
+        if !matches!(self.stage, Stage::Connecting { .. }) {
+            return;
+        }
+        self.wishes_connect = false;
+        self.decoder.reset();
+        self.greeting.clear();
+        self.is_denied_told = false;
+        let handshake = Handshake::begin(&self.settings, &mut self.greeting);
+        self.stage = Stage::Greeting { until: now.plus_ms(LINK_HANDSHAKE_MS), handshake };
+    }
 
-    /// Bytes have arrived on the connection.
-    pub fn received(&mut self, _now: MonoNs, _bytes: &[u8]) {}
+    /// Bytes have arrived on the connection. Allocates the states of the values in it.
+    pub fn received(&mut self, now: MonoNs, bytes: &[u8]) {
+        if !matches!(self.stage, Stage::Greeting { .. } | Stage::Open { .. }) {
+            return;
+        }
+        let limits = FrameLimits { bytes: 0, elements: 0 };
+        let mut decoder = std::mem::replace(&mut self.decoder, Decoder::new(limits));
+        decoder.push(bytes);
+        while matches!(self.stage, Stage::Greeting { .. } | Stage::Open { .. }) {
+            match decoder.next_frame() {
+                Ok(Some(frame)) => self.take(now, &frame),
+                Ok(None) => break,
+                Err(_) => self.out_of_step(now),
+            }
+            if let Stage::Greeting { handshake, .. } = &self.stage {
+                decoder.set_protocol(handshake.protocol());
+            }
+        }
+        self.decoder = decoder;
+        self.slots.forget_answered();
+    }
 
     /// The connection is lost, or could not be made.
-    pub fn broken(&mut self, _now: MonoNs) {}
+    pub fn broken(&mut self, now: MonoNs) {
+        if !matches!(self.stage, Stage::Waiting { .. }) {
+            self.end(now, End::Broken);
+        }
+    }
 
-    /// Time has passed.
-    pub fn tick(&mut self, _now: MonoNs) {}
+    /// Time has passed: commands expire, connections are given up, probes are sent.
+    pub fn tick(&mut self, now: MonoNs) {
+        match &mut self.stage {
+            Stage::Waiting { until } if now >= *until => {
+                self.stage = Stage::Connecting { until: Some(now.plus_ms(LINK_HANDSHAKE_MS)) };
+                self.wishes_connect = true;
+                self.figures.reconnects += 1;
+            }
+            Stage::Connecting { until: until @ None } => {
+                *until = Some(now.plus_ms(LINK_HANDSHAKE_MS));
+            }
+            Stage::Connecting { until: Some(until) } | Stage::Greeting { until, .. }
+                if now >= *until =>
+            {
+                self.end(now, End::GivenUp);
+            }
+            _ => {}
+        }
+        if now >= self.next_expiry {
+            self.expire(now);
+        }
+        self.probe_if_due(now);
+    }
 
     /// When `tick` has something to do at the latest.
     pub fn next_deadline(&self) -> Option<MonoNs> {
-        None
+        let of_stage = match &self.stage {
+            Stage::Waiting { until } | Stage::Greeting { until, .. } => Some(*until),
+            Stage::Connecting { until } => Some(until.unwrap_or(MonoNs(0))),
+            Stage::Open { .. } => self.breaker.probe_at(),
+        };
+        let of_slots = Some(self.next_expiry).filter(|_| self.slots.len() > 0);
+        of_stage.into_iter().chain(of_slots).min()
     }
 
     /// What the link wants of its driver next; `None` for nothing.
     pub fn wish(&mut self) -> Option<LinkWish> {
-        None
+        if std::mem::take(&mut self.wishes_close) {
+            return Some(LinkWish::Close);
+        }
+        std::mem::take(&mut self.wishes_connect).then_some(LinkWish::Connect)
     }
 
-    /// Appends the bytes to be sent; whether there were any.
-    pub fn take_output(&mut self, _output: &mut Vec<u8>) -> bool {
-        false
+    /// Appends the bytes to be sent on the connection; whether there were any.
+    pub fn take_output(&mut self, output: &mut Vec<u8>) -> bool {
+        match self.stage {
+            Stage::Greeting { .. } => {
+                let is_any = !self.greeting.is_empty();
+                output.append(&mut self.greeting);
+                is_any
+            }
+            Stage::Open { .. } => self.slots.take_output(output),
+            Stage::Waiting { .. } | Stage::Connecting { .. } => false,
+        }
     }
 
     /// What became known, in order.
     pub fn next_event(&mut self) -> Option<LinkEvent> {
-        None
+        self.events.pop_front()
     }
 
     /// Counts since the link was made.
     pub fn figures(&self) -> LinkFigures {
-        self.figures
+        LinkFigures {
+            breaker: self.breaker.state(),
+            opens: self.breaker.opens(),
+            in_flight: self.slots.len() as u64,
+            ..self.figures
+        }
+    }
+
+    fn push(&mut self, now: MonoNs, ticket: Option<u64>, command: &Command<'_>) -> &mut Slot {
+        let deadline = now.plus_ms(self.settings.deadline_ms);
+        self.next_expiry = self.next_expiry.min(deadline);
+        self.slots.push(ticket, command, Times { now, deadline })
+    }
+
+    fn take(&mut self, now: MonoNs, frame: &Frame<'_>) {
+        if let Frame::Push(words) = frame {
+            self.take_change(words);
+        }
+        if let Stage::Greeting { handshake, .. } = &mut self.stage {
+            match handshake.take(&self.settings, frame, &mut self.greeting) {
+                Progress::Going => {}
+                Progress::Done(server) => self.open(now, server),
+                Progress::Failed => self.end(now, End::GivenUp),
+                Progress::Unfit(unfit) => self.end(now, End::Unfit(unfit)),
+            }
+        } else if !matches!(frame, Frame::Push(_)) {
+            self.take_reply(now, frame);
+        }
+    }
+
+    fn take_change(&mut self, words: &[Frame<'_>]) {
+        let [Frame::Text(b"message"), Frame::Text(channel), Frame::Text(payload)] = words else {
+            return;
+        };
+        let partition = channel
+            .strip_prefix(CHANNEL_PREFIX.as_bytes())
+            .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok())
+            .filter(|partition| *partition < PARTITIONS)
+            .map(Partition);
+        // What others publish on our channels says nothing to us.
+        let (Some(partition), Some((revision, user))) = (partition, reply::split_change(payload))
+        else {
+            return;
+        };
+        self.figures.changed += 1;
+        self.events.push_back(LinkEvent::Changed { partition, user: user.into(), revision });
+    }
+
+    fn take_reply(&mut self, now: MonoNs, frame: &Frame<'_>) {
+        // A reply that nobody asked for.
+        let Some(slot) = self.slots.pop() else { return self.out_of_step(now) };
+        let result = reply::read(slot.expected, frame);
+        if let Err(NoReply::Refused(kind)) = result {
+            self.figures.refused[kind.index()] += 1;
+        }
+        let Some(ticket) = slot.ticket else {
+            return match result {
+                Ok(_) => self.breaker.probe_answered(),
+                Err(NoReply::Shape) => self.out_of_step(now),
+                Err(_) => self.breaker.probe_failed(now),
+            };
+        };
+        let result = match (result, slot.script) {
+            (Err(NoReply::Refused(Refusal::NoScript)), Some(script))
+                if !slot.has_body && !slot.is_expired =>
+            {
+                self.figures.noscript += 1;
+                return self.slots.push_with_body(slot, script, now);
+            }
+            (Ok(reply), _) => Ok(reply),
+            (Err(NoReply::Refused(kind)), _) => Err(self.failure_of(kind)),
+            (Err(NoReply::Foreign), _) => Err(Failure::Quarantined),
+            (Err(NoReply::Shape), _) => {
+                self.answer(ticket, slot.is_expired, Err(Failure::Unknown));
+                return self.out_of_step(now);
+            }
+        };
+        if slot.is_expired {
+            self.figures.late += 1;
+        } else {
+            self.figures.replies += 1;
+            let deadline_ns = self.settings.deadline_ms.saturating_mul(1_000_000);
+            let begun = slot.deadline.0.saturating_sub(deadline_ns);
+            self.figures.round_trip_ns += now.0.saturating_sub(begun);
+            match result {
+                Err(Failure::Refused | Failure::Unknown) => self.breaker.bad(now, slot.is_trial),
+                Ok(_) | Err(Failure::Quarantined) => self.breaker.good(now, slot.is_trial),
+            }
+        }
+        self.answer(ticket, slot.is_expired, result);
+    }
+
+    fn failure_of(&mut self, kind: Refusal) -> Failure {
+        match kind {
+            Refusal::WrongType => Failure::Quarantined,
+            // Of an error that we do not know nobody can say how far the command has come.
+            Refusal::Other => Failure::Unknown,
+            Refusal::Denied => {
+                if !std::mem::replace(&mut self.is_denied_told, true) {
+                    self.events.push_back(LinkEvent::Unfit(Unfit::Denied));
+                }
+                Failure::Refused
+            }
+            _ => Failure::Refused,
+        }
+    }
+
+    fn answer(&mut self, ticket: u64, late: bool, result: Result<Reply, Failure>) {
+        if result == Err(Failure::Unknown) {
+            self.figures.unknown += 1;
+        }
+        self.events.push_back(LinkEvent::Reply { ticket, late, result });
+    }
+
+    fn open(&mut self, now: MonoNs, server: Server) {
+        self.stage = Stage::Open { since: now };
+        self.breaker.connected(now);
+        self.events.push_back(LinkEvent::Up(server));
+        // With an open breaker nothing but the probe is sent.
+        let may_resend = self.breaker.is_closed();
+        let mut lost = Vec::new();
+        let mut resent = 0;
+        self.slots.retain(|slot| {
+            let is_kept = may_resend && now < slot.deadline;
+            if is_kept {
+                slot.sent_at = now;
+                slot.is_waiting = false;
+                resent += 1;
+            } else {
+                lost.extend(slot.ticket.map(|ticket| (ticket, slot.is_expired)));
+            }
+            is_kept
+        });
+        self.figures.retries += resent;
+        for (ticket, is_expired) in lost {
+            self.answer(ticket, is_expired, Err(Failure::Unknown));
+        }
+        self.probe_if_due(now);
+    }
+
+    /// Bytes that are no reply, or not the reply to what was asked: nothing more is believed.
+    fn out_of_step(&mut self, now: MonoNs) {
+        self.figures.malformed += 1;
+        self.end(now, End::GivenUp);
+    }
+
+    fn end(&mut self, now: MonoNs, end: End) {
+        // A connection that the driver was not yet asked for needs no closing.
+        let was_asked_for = !std::mem::take(&mut self.wishes_connect);
+        self.wishes_close |= end != End::Broken && was_asked_for;
+        if let Stage::Open { since } = self.stage {
+            self.events.push_back(LinkEvent::Down);
+            if now >= since.plus_ms(LINK_STEADY_MS) {
+                self.tries = 0;
+            }
+        }
+        self.lose_slots(now, end);
+        self.breaker.lost(now);
+        let mut delay_ms = match self.tries {
+            0 => 0,
+            tries => self.jitter.below(backoff_ms(&self.settings.breaker, tries - 1)),
+        };
+        if let End::Unfit(unfit) = end {
+            self.events.push_back(LinkEvent::Unfit(unfit));
+            delay_ms = delay_ms.max(LINK_UNFIT_RETRY_MS);
+        }
+        self.tries = self.tries.saturating_add(1);
+        self.stage = Stage::Waiting { until: now.plus_ms(delay_ms) };
+        self.decoder.reset();
+    }
+
+    /// What was on its way is sent again on the next connection, or its outcome is unknown.
+    fn lose_slots(&mut self, now: MonoNs, end: End) {
+        let mut lost = Vec::new();
+        let earned = &mut self.retries_earned;
+        self.slots.retain(|slot| {
+            let Some(ticket) = slot.ticket else { return false };
+            // It has not been sent again yet: this was not its second connection.
+            if slot.is_waiting && now < slot.deadline {
+                return true;
+            }
+            let may_resend = end == End::Broken && !slot.is_resent && !slot.is_trial;
+            if may_resend && now < slot.deadline && *earned >= RETRY_COST {
+                *earned -= RETRY_COST;
+                slot.is_resent = true;
+                slot.is_waiting = true;
+                return true;
+            }
+            lost.push((ticket, slot.is_expired));
+            false
+        });
+        for (ticket, is_expired) in lost {
+            self.answer(ticket, is_expired, Err(Failure::Unknown));
+        }
+    }
+
+    fn expire(&mut self, now: MonoNs) {
+        let is_open = matches!(self.stage, Stage::Open { .. });
+        let frozen_ms = self.settings.deadline_ms.saturating_mul(2);
+        let mut next = MonoNs(u64::MAX);
+        let mut is_frozen = false;
+        for slot in self.slots.iter_mut() {
+            if !slot.is_expired && now >= slot.deadline {
+                slot.is_expired = true;
+                match slot.ticket {
+                    None => self.breaker.probe_failed(now),
+                    Some(ticket) => {
+                        self.breaker.bad(now, slot.is_trial);
+                        self.figures.expired += 1;
+                        self.events.push_back(LinkEvent::Expired { ticket });
+                    }
+                }
+            }
+            let frozen_at = slot.sent_at.plus_ms(frozen_ms);
+            is_frozen |= is_open && now >= frozen_at;
+            next = next.min(if slot.is_expired { frozen_at } else { slot.deadline });
+        }
+        self.next_expiry = next;
+        if is_frozen {
+            self.end(now, End::GivenUp);
+        } else if !is_open {
+            self.drop_expired();
+        }
+    }
+
+    /// Without a connection no late reply can come.
+    fn drop_expired(&mut self) {
+        let mut lost = Vec::new();
+        self.slots.retain(|slot| {
+            if slot.is_expired {
+                lost.extend(slot.ticket);
+            }
+            !slot.is_expired
+        });
+        for ticket in lost {
+            self.answer(ticket, true, Err(Failure::Unknown));
+        }
+    }
+
+    fn probe_if_due(&mut self, now: MonoNs) {
+        let is_due = self.breaker.probe_at().is_some_and(|at| now >= at);
+        // One that is still on its way is probe enough.
+        let is_open = matches!(self.stage, Stage::Open { .. });
+        if is_due && is_open {
+            self.breaker.probe_sent();
+            self.push(now, None, &Command::Ping);
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

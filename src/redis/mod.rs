@@ -3,15 +3,18 @@
 //! Must not know sockets, shards or what a user's state means.
 //!
 //! `command` what is asked and answered · `encode` commands to bytes · `scan`, `decode` bytes to
-//! frames · `refusal` the errors of Redis by kind · `scripts` what Redis runs for us · `address`
-//! where the server is · `greeting` how a connection begins · `link` the connection.
+//! frames · `reply` frames to replies · `refusal` the errors of Redis by kind · `scripts` what
+//! Redis runs for us · `breaker` when nothing is asked · `address` where the server is ·
+//! `greeting` how a connection begins · `link` the connection.
 
 pub mod address;
+pub mod breaker;
 pub mod command;
 pub mod decode;
 pub mod encode;
 pub mod greeting;
 pub mod link;
 pub mod refusal;
+pub mod reply;
 pub mod scan;
 pub mod scripts;

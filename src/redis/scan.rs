@@ -211,7 +211,7 @@ mod tests {
             "|1\r\n",
             ";1\r\n",
             ".\r\n",
-            "*99999999999999999999",
+            "*999999999999999999999",
             "H",
         ] {
             assert_eq!(three(text), Err(Malformed), "{text:?}");

@@ -10,7 +10,7 @@
 //! Must not know why a run is cleared or how a partition is rebuilt. A shard reports the partitions
 //! that it found lost before the run that it found them on, so whoever sees the run sees those too.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam::utils::CachePadded;
@@ -19,6 +19,7 @@ use super::wake::Sleeper;
 use crate::base::ids::{Partition, Sequence, ShardId};
 use crate::base::limits::PARTITIONS;
 use crate::redis::link::Unfit;
+use crate::shard::seam::BoardView;
 
 /// Partitions of one word of the bitmap.
 const WORD_BITS: u16 = 64;
@@ -50,8 +51,6 @@ pub enum Found {
 /// What one shard reports.
 #[derive(Debug, Default)]
 struct Cell {
-    /// Changes with each connection only.
-    found: Mutex<Found>,
     compared_run: AtomicU64,
     acked: AtomicU64,
     /// 0 for none: the first record has the number 1.
@@ -62,6 +61,9 @@ struct Cell {
 #[derive(Debug)]
 pub struct Board {
     cleared_run: AtomicU64,
+    is_unfit: AtomicBool,
+    /// By shard; changes with each connection only.
+    found: Mutex<Vec<Found>>,
     lost: [AtomicU64; WORDS],
     cells: Vec<CachePadded<Cell>>,
     shards: Vec<Arc<Sleeper>>,
@@ -76,11 +78,21 @@ impl Board {
     pub fn new(shards: Vec<Arc<Sleeper>>) -> rustix::io::Result<Board> {
         Ok(Board {
             cleared_run: AtomicU64::new(NO_RUN),
+            is_unfit: AtomicBool::new(false),
+            found: Mutex::new(vec![Found::Nothing; shards.len()]),
             lost: std::array::from_fn(|_| AtomicU64::new(0)),
             cells: shards.iter().map(|_| CachePadded::default()).collect(),
             shards,
             keeper: Sleeper::new()?,
         })
+    }
+
+    /// What every shard is told. Allocates nothing, takes no lock.
+    pub fn view(&self) -> BoardView {
+        BoardView {
+            cleared_run: self.cleared_run(),
+            is_unfit: self.is_unfit.load(Ordering::Acquire),
+        }
     }
 
     /// The run of Redis that shards may trust; [`NO_RUN`] for none. Allocates nothing.
@@ -95,29 +107,36 @@ impl Board {
         }
     }
 
-    /// A shard has found a server behind its link, or that it can't be used.
+    /// A shard has found a server behind its link, or that it can't be used. Where that makes the
+    /// node unfit, or fit again, all shards are told.
     pub fn report_found(&self, shard: ShardId, found: Found) {
-        *self.found_mut(shard) = found;
+        let mut all = self.lock_found();
+        all[shard.index()] = found;
+        let is_unfit = all.iter().any(|found| matches!(found, Found::Unfit(_)));
+        let was_unfit = self.is_unfit.swap(is_unfit, Ordering::AcqRel);
+        drop(all);
         self.keeper.wake();
+        if is_unfit != was_unfit {
+            self.wake_shards();
+        }
     }
 
     /// What a shard has found behind its link.
     pub fn found(&self, shard: ShardId) -> Found {
-        *self.found_mut(shard)
-    }
-
-    fn found_mut(&self, shard: ShardId) -> MutexGuard<'_, Found> {
-        // A poisoned lock holds a whole value: it is replaced in one step.
-        self.cells[shard.index()].found.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lock_found()[shard.index()]
     }
 
     /// Why Redis can't be used as it is set up, where any shard has found so.
     pub fn unfit(&self) -> Option<Unfit> {
-        let shards = (0..self.cells.len()).filter_map(|shard| u16::try_from(shard).ok());
-        shards.map(ShardId).find_map(|shard| match self.found(shard) {
-            Found::Unfit(unfit) => Some(unfit),
+        self.lock_found().iter().find_map(|found| match found {
+            Found::Unfit(unfit) => Some(*unfit),
             _ => None,
         })
+    }
+
+    fn lock_found(&self) -> MutexGuard<'_, Vec<Found>> {
+        // A poisoned lock holds whole values: each is replaced in one step.
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A shard has found that a partition has lost writes. Whether that is news.
@@ -275,6 +294,9 @@ mod tests {
         assert!(wakes(&board.keeper, &|| assert!(board.report_lost(Partition(9)))));
         assert!(!wakes(&board.keeper, &|| assert!(!board.report_lost(Partition(9)))));
         assert!(wakes(&board.keeper, &|| board.report_compared(ShardId(0), 5)));
+        let unfit = Found::Unfit(Unfit::Denied);
+        assert!(wakes(&shard, &|| board.report_found(ShardId(0), unfit)));
+        assert!(!wakes(&shard, &|| board.report_found(ShardId(0), unfit)));
     }
 
     #[test]
@@ -284,9 +306,9 @@ mod tests {
         board.report_found(ShardId(0), server);
         assert_eq!((board.found(ShardId(0)), board.unfit()), (server, None));
         board.report_found(ShardId(1), Found::Unfit(Unfit::TooOld));
-        assert_eq!(board.unfit(), Some(Unfit::TooOld));
+        assert_eq!((board.unfit(), board.view().is_unfit), (Some(Unfit::TooOld), true));
         board.report_found(ShardId(1), server);
-        assert_eq!(board.unfit(), None);
+        assert_eq!((board.unfit(), board.view().is_unfit), (None, false));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::board::Board;
+use super::board::{Board, NO_RUN};
 use super::journal_lanes::JournalLanes;
 use super::redis_client::{AskError, BlockingRedis};
 use super::sql_writer::WriterFigures;
@@ -49,8 +49,8 @@ const SQL_REST_MAX_MS: u64 = 5_000;
 pub struct KeeperSetup {
     /// This node.
     pub node: NodeId,
-    /// The stream of its journal.
-    pub stream: StreamId,
+    /// The stream of its journal; without it SQL is not told that this node is alive, Redis is.
+    pub stream: Option<StreamId>,
     /// A connection of its own.
     pub redis: BlockingRedis,
     /// Stores of its own, from [`keeper_stores`].
@@ -198,8 +198,6 @@ struct Thread {
     /// When SQL may be asked again, and how long it rests after the next failure.
     sql_rest: (MonoNs, u64),
     sql_beat_due: MonoNs,
-    /// Connections that were made before the last round.
-    connects: u64,
     shared_among: Vec<NodeId>,
     was_rebuilding: bool,
 }
@@ -215,7 +213,6 @@ impl Thread {
             token,
             sql_rest: (MonoNs(0), SQL_REST_MS),
             sql_beat_due: MonoNs(0),
-            connects: 0,
             shared_among: Vec::new(),
             was_rebuilding: false,
         }
@@ -267,6 +264,7 @@ impl Thread {
             lead: signs.lead,
             filling: self.filler.as_ref().into(),
             own_compared: self.setup.board.run_compared_by_all(),
+            own_cleared: Some(self.setup.board.cleared_run()).filter(|run| *run != NO_RUN),
             own_lost: &lost,
             progress: &progress,
         });
@@ -305,7 +303,9 @@ impl Thread {
         let (stream, name) = (self.setup.stream, self.setup.node.to_string());
         let store = self.setup.stores.0.shared();
         let nodes = store.map(|store| {
-            store.heartbeat(stream, &name)?;
+            if let Some(stream) = stream {
+                store.heartbeat(stream, &name)?;
+            }
             store.live_nodes(crate::base::limits::PEER_KNOWN_MS)
         });
         let nodes = self.of_sql(nodes.unwrap_or(Ok(Vec::new()))).unwrap_or_default();

@@ -15,6 +15,7 @@ pub mod journal_lanes;
 pub mod keeper;
 pub mod line;
 pub mod link_target;
+pub mod list_drain;
 pub mod listener;
 pub mod log_thread;
 pub mod mesh;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crossbeam::channel::Sender;
 
-use super::board::{Found, NO_RUN};
+use super::board::Found;
 use super::mesh::{Mesh, ShardLanes};
 use crate::base::ids::{Sequence, ShardId};
 use crate::base::slab::{Handle, Slab};
@@ -24,7 +24,7 @@ pub struct Ports {
     mesh: Arc<Mesh>,
     applied_seen: Sequence,
     accepting_seen: bool,
-    run_seen: u64,
+    board_seen: BoardView,
     returned: VecDeque<Input<'static>>,
     waiting: Slab<Sender<ControlReply>>,
     to_wake: Vec<bool>,
@@ -40,7 +40,7 @@ impl Ports {
             mesh,
             applied_seen: Sequence(0),
             accepting_seen: true,
-            run_seen: NO_RUN,
+            board_seen: BoardView::default(),
             returned: VecDeque::new(),
             waiting: Slab::new(CONTROLS_MAX),
             to_wake,
@@ -58,7 +58,7 @@ impl Ports {
         self.returned.is_empty()
             && self.lanes().is_empty()
             && !self.mesh.journal.has_ack(self.shard)
-            && self.mesh.board.cleared_run() == self.run_seen
+            && self.mesh.board.view() == self.board_seen
     }
 
     /// Gives the shard what waits: first what makes room (acknowledgements, replies, reads), then
@@ -100,10 +100,10 @@ impl Ports {
             self.accepting_seen = accepting;
             step(Input::Journal { accepting, applied });
         }
-        let cleared_run = self.mesh.board.cleared_run();
-        if cleared_run != self.run_seen {
-            self.run_seen = cleared_run;
-            step(Input::Board(BoardView { cleared_run }));
+        let view = self.mesh.board.view();
+        if view != self.board_seen {
+            self.board_seen = view;
+            step(Input::Board(view));
         }
     }
 
@@ -179,14 +179,14 @@ mod tests {
     use crate::redis::link::Unfit;
 
     #[test]
-    fn a_cleared_run_is_told_once_and_keeps_the_shard_from_sleeping_until_then() {
+    fn news_of_the_board_are_told_once_and_keeps_the_shard_from_sleeping_until_then() {
         let mesh = Arc::new(Mesh::new(1).unwrap());
         let mut ports = Ports::new(ShardId(0), Arc::clone(&mesh));
         let told = |ports: &mut Ports| {
             let mut told = Vec::new();
             ports.tell_watermarks(|input| {
                 if let Input::Board(view) = input {
-                    told.push(view.cleared_run);
+                    told.push((view.cleared_run, view.is_unfit));
                 }
             });
             told
@@ -195,8 +195,11 @@ mod tests {
         assert!(ports.is_idle());
         mesh.board.clear_run(7);
         assert!(!ports.is_idle());
-        assert_eq!((told(&mut ports), told(&mut ports)), (vec![7], vec![]));
+        assert_eq!((told(&mut ports), told(&mut ports)), (vec![(7, false)], vec![]));
         assert!(ports.is_idle());
+        mesh.board.report_found(ShardId(0), Found::Unfit(Unfit::Denied));
+        assert!(!ports.is_idle());
+        assert_eq!((told(&mut ports), told(&mut ports)), (vec![(7, true)], vec![]));
     }
 
     #[test]

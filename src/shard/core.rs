@@ -1,13 +1,17 @@
 //! A shard as one state machine: `step` takes an input, `finish_turn` ends a turn. Owns the
-//! connections and the home; everything that is shared between turns lies here.
+//! connections and the home; everything that is shared between turns lies here. `redis` what an
+//! arbiter adds to a turn.
+
+mod redis;
 
 use std::sync::Arc;
 
 use bumpalo::Bump;
 
+use super::arbiter::{Arbiter, ArbiterSetup};
 use super::connections::Connections;
 use super::control::{Command, Control, ControlReply, Drain, Outcome};
-use super::decision::{Ask, Progress};
+use super::decision::{Ask, Progress, Round};
 use super::home::{Done, Home, Outstanding, Scratch};
 use super::lane::{Lane, Waiting};
 use super::origin::Origin;
@@ -55,6 +59,8 @@ pub struct CoreSetup {
     pub connections_max: u32,
     /// How long a request waits for its user's state, in milliseconds.
     pub read_deadline_ms: u64,
+    /// Redis, where it decides whose change is first; `None` where the shard itself does.
+    pub arbiter: Option<ArbiterSetup>,
     /// From the operating system's random source, once: keys tables and minted ids.
     pub seed: u64,
 }
@@ -88,6 +94,9 @@ impl Core {
             slice: Slice::new(setup.slice_bytes, setup.seed),
             lane: Lane::new(setup.shard),
             reads: Reads::new(setup.read_deadline_ms, setup.seed),
+            arbiter: setup.arbiter.map(|arbiter| {
+                Box::new(Arbiter::new(arbiter, setup.shard, setup.shards, setup.seed))
+            }),
             gathers: gather::gathers(),
             outstanding: Slab::new(HOPS_OUTSTANDING_MAX),
             done: Vec::new(),
@@ -136,14 +145,14 @@ impl Core {
         now: Now,
         whose: (Origin, MonoNs),
         buffer: Vec<u8>,
-        has_state: bool,
+        (has_state, round): (bool, Round),
         outbox: &mut Outbox,
     ) {
         self.bump.reset();
         let Core { view, home, bump, .. } = self;
         let packed = packed::unpack(&buffer);
         let (origin, until) = whose;
-        let ask = Ask { view, now, bump, packed: &packed, origin, until };
+        let ask = Ask { view, now, bump, packed: &packed, origin, until, round };
         let mut out = home.buffer();
         let progress = serve_parked(&ask, home, has_state, &mut out, outbox);
         if progress == Progress::Answered {
@@ -157,8 +166,8 @@ impl Core {
     fn on_hop(&mut self, now: Now, hop: Hop, outbox: &mut Outbox) {
         self.home.counters.hops_received.add(1);
         let origin = Origin::Shard { shard: hop.from, ticket: hop.ticket };
-        let until = self.home.reads.deadline(now.mono);
-        self.execute(now, (origin, until), hop.buffer, true, outbox);
+        let until = self.home.deadline(now.mono);
+        self.execute(now, (origin, until), hop.buffer, (true, Round::default()), outbox);
     }
 
     fn on_hop_reply(&mut self, reply: HopReply) {
@@ -199,6 +208,12 @@ impl Core {
     }
 
     fn on_user_read(&mut self, now: Now, read: UserRead, outbox: &mut Outbox) {
+        if self.home.arbiter.is_some() {
+            if let Some(resumed) = self.home.on_read_of_sql(now, read) {
+                self.run_again(now, resumed, outbox);
+            }
+            return;
+        }
         let Some((user, waiters)) = self.home.reads.finish(read.ticket) else { return };
         let has_state = match &read.state {
             Ok(state) => self.home.admit(&user, state),
@@ -214,15 +229,27 @@ impl Core {
 
     /// Goes on with work whose user's state is there, or is not to be had.
     fn resume(&mut self, now: Now, waiter: Waiter, has_state: bool, outbox: &mut Outbox) {
+        self.resume_in(now, waiter, (has_state, Round::default()), outbox);
+    }
+
+    fn resume_in(
+        &mut self,
+        now: Now,
+        waiter: Waiter,
+        (has_state, round): (bool, Round),
+        outbox: &mut Outbox,
+    ) {
+        let has_state = has_state && !redis::is_given_up(&waiter.work);
         match waiter.work {
-            Work::Request { buffer, until } => {
-                self.execute(now, (waiter.origin, until), buffer, has_state, outbox);
+            Work::Request { buffer, until, tries } => {
+                let round = Round { tries, ..round };
+                self.execute(now, (waiter.origin, until), buffer, (has_state, round), outbox);
             }
-            Work::Control(command) => {
+            Work::Control { command, .. } => {
                 let Origin::Control { ticket } = waiter.origin else {
                     unreachable!("operators' commands have tickets")
                 };
-                self.on_command(now, ticket, command, has_state, outbox);
+                self.on_command(now, (ticket, has_state, round), command, outbox);
             }
             Work::Nothing => {}
         }
@@ -245,7 +272,9 @@ impl Core {
                 outbox.push(Effect::Finished);
             }
             Command::Drain(step) => self.on_drain(now, ticket, step, outbox),
-            command => self.on_command(now, ticket, command, true, outbox),
+            command => {
+                self.on_command(now, (ticket, true, Round::default()), command, outbox);
+            }
         }
     }
 
@@ -263,28 +292,32 @@ impl Core {
         self.connections.drain(&self.view, now);
     }
 
-    /// A command about one user: waits for the state where it is not in memory.
+    /// A command about one user: waits for the state where it is not in memory. With an arbiter
+    /// the state has to be fresh.
     fn on_command(
         &mut self,
         now: Now,
-        ticket: u64,
+        (ticket, may_park, round): (u64, bool, Round),
         command: Command,
-        may_park: bool,
         outbox: &mut Outbox,
     ) {
         let user = match &command {
             Command::ReadUser { user } | Command::EraseUser { user } => user.clone(),
             other => unreachable!("{other:?} is about no user"),
         };
-        let outcome = if self.home.slice.contains(&user) {
-            operate::on_user(&mut self.home, now, ticket, &command, &user)
+        let origin = Origin::Control { ticket };
+        let until = self.home.deadline(now.mono);
+        let has_arbiter = self.home.arbiter.is_some();
+        let is_there = !has_arbiter || may_park && round.is_fresh;
+        let outcome = if is_there && self.home.slice.contains(&user) {
+            operate::on_user(&mut self.home, now, ticket, command, &user)
         } else if may_park {
-            let origin = Origin::Control { ticket };
-            let waiter = Waiter { origin, work: Work::Control(command) };
-            match self.home.park(&self.view, now, &user, waiter, outbox) {
-                Ok(()) => None,
-                Err(_) => Some(Outcome::Unavailable),
-            }
+            let waiter = Waiter { origin, work: Work::Control { command, until } };
+            let parked = match has_arbiter {
+                true => self.home.wait_for_redis(now, &user, waiter),
+                false => self.home.park(&self.view, now, &user, waiter, outbox),
+            };
+            parked.err().map(|_| Outcome::Unavailable)
         } else {
             Some(Outcome::Unavailable)
         };
@@ -306,7 +339,9 @@ impl Core {
             counters.acks_late.add(1);
             done.push(Done { origin: waiting.origin, outcome: waiting.fallback });
         });
+        self.expire_redis(now, outbox);
         self.home.count_slice();
+        self.count_link();
         self.connections.expire(&self.view, now, outbox);
     }
 
@@ -346,6 +381,10 @@ impl Core {
                 self.home.part_done(&self.view, handle, &done.outcome, &self.bump);
                 self.home.keep(done.outcome);
             }
+            Origin::Share(handle) => {
+                self.home.share_done(handle, &done.outcome);
+                self.home.keep(done.outcome);
+            }
             Origin::Control { ticket } => {
                 let outcome = operate::outcome_of(&done.outcome);
                 outbox.push(Effect::ControlReply(ControlReply { ticket, outcome }));
@@ -361,7 +400,8 @@ impl Core {
             && self.connections.is_empty()
             && self.home.lane.is_quiet()
             && self.home.outstanding.is_empty()
-            && self.home.gathers.is_empty();
+            && self.home.gathers.is_empty()
+            && self.home.arbiter.as_deref().is_none_or(Arbiter::is_quiet);
         if is_quiet {
             self.finish_ticket = None;
             let outcome = Outcome::Done;
@@ -371,8 +411,12 @@ impl Core {
 }
 
 impl Step for Core {
-    fn step(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) {
+    fn step(&mut self, now: Now, mut input: Input<'_>, outbox: &mut Outbox) {
         self.view.date.refresh(now.wall);
+        if self.on_link(now, &mut input) {
+            self.follow_redis(now, outbox);
+            return self.deliver(now, outbox);
+        }
         match input {
             Input::Accepted { connection, listener } => {
                 self.connections.accept(&self.view, now, connection, listener, outbox);
@@ -404,14 +448,20 @@ impl Step for Core {
                 // Those that came last end like the others.
                 self.connections.drain(&self.view, now);
             }
-            // Links come with the arbiter.
-            Input::Connected { .. } | Input::Board(_) => {}
+            // Without an arbiter there is no link.
+            Input::Connected { .. } => {}
+            Input::Board(board) => self.on_board(board),
             Input::Tick => self.on_tick(now, outbox),
         }
         self.deliver(now, outbox);
     }
 
     fn finish_turn(&mut self, now: Now, outbox: &mut Outbox) {
+        if self.home.arbiter.is_some() {
+            self.follow_redis(now, outbox);
+            self.deliver(now, outbox);
+            self.flush_link(outbox);
+        }
         if let Some(batch) = self.home.lane.flush() {
             self.home.counters.journal_records.add(u64::from(batch.count));
             self.home.counters.journal_bytes.add(batch.bytes.len() as u64);
@@ -423,7 +473,8 @@ impl Step for Core {
     }
 
     fn next_deadline(&self) -> Option<MonoNs> {
-        let deadlines = [self.home.reads.next_deadline(), self.home.lane.next_deadline()];
+        let redis = self.home.arbiter.as_deref().and_then(Arbiter::next_deadline);
+        let deadlines = [self.home.reads.next_deadline(), self.home.lane.next_deadline(), redis];
         deadlines.into_iter().flatten().min()
     }
 }

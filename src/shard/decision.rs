@@ -52,16 +52,28 @@ pub struct Ask<'a, 'v> {
     pub origin: Origin,
     /// Until when it may wait for users' states.
     pub until: MonoNs,
+    /// How it came to be run.
+    pub round: Round,
+}
+
+/// How a request came to be run, where Redis is the arbiter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Round {
+    /// How often it was evaluated and another node was first.
+    pub tries: u8,
+    /// The copy of its user's state has just come from Redis.
+    pub is_fresh: bool,
 }
 
 /// How a decision came out, in the words of its reply.
 #[derive(Debug)]
-enum Verdicted<'a> {
+pub(super) enum Verdicted<'a> {
     Show(Shown<'a>),
     Nothing { reason: &'static str, next_in_s: Option<u32> },
 }
 
-const DEGRADED: Verdicted<'static> = Verdicted::Nothing { reason: "degraded", next_in_s: None };
+pub(super) const DEGRADED: Verdicted<'static> =
+    Verdicted::Nothing { reason: "degraded", next_in_s: None };
 
 impl Home {
     /// Executes a decide request of a user of this shard.
@@ -72,6 +84,9 @@ impl Home {
         out: &mut Vec<u8>,
         outbox: &mut Outbox,
     ) -> Progress {
+        if self.arbiter.is_some() {
+            return self.decide_by_redis(ask, asked, out);
+        }
         let user = asked.context.user;
         let Some(last_change) = self.load(user) else {
             return self.park_decision(ask, asked, out, outbox);
@@ -209,8 +224,10 @@ impl Home {
         let mut buffer = self.buffer();
         let anonymous = if asked.anonymous { asked.context.user } else { "" };
         packed::pack(&Packed { anonymous, ..*ask.packed }, &mut buffer);
-        let waiter =
-            Waiter { origin: ask.origin, work: Work::Request { buffer, until: ask.until } };
+        let waiter = Waiter {
+            origin: ask.origin,
+            work: Work::Request { buffer, until: ask.until, tries: 0 },
+        };
         match self.park(ask.view, ask.now, asked.context.user, waiter, outbox) {
             Ok(()) => Progress::Later,
             Err(_) => {
@@ -244,7 +261,7 @@ impl Home {
         }
     }
 
-    fn show<'a>(
+    pub(super) fn show<'a>(
         &mut self,
         ask: &Ask<'a, '_>,
         asked: &DecideRequest<'a>,
@@ -285,7 +302,7 @@ impl Home {
         })
     }
 
-    fn candidates<'a>(
+    pub(super) fn candidates<'a>(
         &mut self,
         ask: &Ask<'a, '_>,
         asked: &DecideRequest<'a>,
@@ -301,7 +318,7 @@ impl Home {
         named.into_bump_slice()
     }
 
-    fn tell_decision(&self, now: Now, user: &str, verdicted: &Verdicted<'_>) {
+    pub(super) fn tell_decision(&self, now: Now, user: &str, verdicted: &Verdicted<'_>) {
         let (popup, reason) = match verdicted {
             Verdicted::Show(shown) => (shown.popup, ""),
             Verdicted::Nothing { reason, .. } => ("", *reason),
@@ -310,7 +327,7 @@ impl Home {
         self.tell_of_user(now, Message::Decided, user, fields);
     }
 
-    fn count(&self, verdicted: &Verdicted<'_>, verdicts: &[Verdict]) {
+    pub(super) fn count(&self, verdicted: &Verdicted<'_>, verdicts: &[Verdict]) {
         match verdicted {
             Verdicted::Show(_) => self.counters.decisions_shown.add(1),
             Verdicted::Nothing { reason, .. } => self.counters.decisions_nothing.of(reason).add(1),
@@ -330,7 +347,8 @@ impl Home {
     }
 }
 
-fn write(
+/// Writes a reply.
+pub(super) fn write(
     out: &mut Vec<u8>,
     heading: &Heading<'_>,
     verdicted: &Verdicted<'_>,

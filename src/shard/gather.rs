@@ -92,6 +92,9 @@ impl Home {
         may_park: bool,
         outbox: &mut Outbox,
     ) -> Option<Vec<u8>> {
+        if self.arbiter.is_some() {
+            return self.part_by_redis(ask, elements, may_park);
+        }
         let mine = |event: &Event<'_>| {
             ask.view.home(UserKey::of(event.token.user.as_bytes())) == ask.view.shard
         };
@@ -194,8 +197,10 @@ impl Home {
         let Some(user) = last else { return false };
         let mut buffer = self.buffer();
         packed::pack(ask.packed, &mut buffer);
-        let waiter =
-            Waiter { origin: ask.origin, work: Work::Request { buffer, until: ask.until } };
+        let waiter = Waiter {
+            origin: ask.origin,
+            work: Work::Request { buffer, until: ask.until, tries: 0 },
+        };
         self.park(ask.view, ask.now, user, waiter, outbox).is_ok()
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bumpalo::Bump;
 
+use super::arbiter::Arbiter;
 use super::gather::Gathers;
 use super::lane::{Lane, Mark};
 use super::origin::Origin;
@@ -14,10 +15,10 @@ use super::view::View;
 use crate::base::clock::Now;
 use crate::base::ids::{LaneSequence, ShardId, UserKey};
 use crate::base::slab::Slab;
-use crate::base::time::WallMs;
+use crate::base::time::{MonoNs, WallMs};
 use crate::catalog::snapshot::Snapshot;
 use crate::decide::gates::{self, Gate};
-use crate::journal::record::{Happening, Impression, Record};
+use crate::journal::record::{self, Happening, Impression, Record};
 use crate::state::apply::Action;
 use crate::state::slice::Slice;
 use crate::state::user::{self, UserState};
@@ -64,6 +65,8 @@ pub struct Home {
     pub lane: Lane,
     /// Users being read.
     pub reads: Reads,
+    /// Redis, where it decides whose change is first; `None` where the shard itself does.
+    pub arbiter: Option<Box<Arbiter>>,
     /// Events requests that other shards have parts of.
     pub gathers: Gathers,
     /// Requests on other shards.
@@ -129,7 +132,8 @@ impl Home {
 
     /// Tells how much waits, once a turn.
     pub fn count_what_waits(&self) {
-        let parked = self.reads.waiting() + self.gathers.len();
+        let redis = self.arbiter.as_deref().map_or(0, Arbiter::waiting);
+        let parked = self.reads.waiting() + self.gathers.len() + redis;
         self.counters.parked.set(parked as u64);
         self.counters.journal_waiting.set(self.lane.waiting() as u64);
     }
@@ -178,7 +182,8 @@ impl Home {
         admitted.is_ok()
     }
 
-    /// Appends the record of what just happened to the scratch state's entry of `subject.popup`.
+    /// Records what just happened to the scratch state's entry of `subject.popup`: in the lane, or
+    /// aside where Redis has to take it first.
     pub fn record(
         &mut self,
         snapshot: &Snapshot,
@@ -186,7 +191,7 @@ impl Home {
         happening: Happening,
         times: (WallMs, WallMs),
         forgotten: Option<crate::base::ids::PopupKey>,
-    ) -> LaneSequence {
+    ) {
         let (at, acted_at) = times;
         let popup_key = crate::base::ids::PopupKey::of(subject.popup);
         let Scratch { state, clocks, row, .. } = &mut self.scratch;
@@ -199,7 +204,7 @@ impl Home {
             .popup(popup_key)
             .and_then(|popup| gates::next_show_at(popup, entry, at).time());
         let forgotten = forgotten.and_then(|key| snapshot.popup(key)).map_or("", |popup| &popup.id);
-        self.lane.append(&Record::Impression(Impression {
+        let record = Record::Impression(Impression {
             user: subject.user,
             revision: state.revision,
             at,
@@ -213,7 +218,20 @@ impl Home {
             row,
             next_show_at,
             forgotten,
-        }))
+        });
+        match self.arbiter.as_deref_mut() {
+            // Certain only once Redis has taken the change.
+            Some(arbiter) => _ = record::append(&record, &mut arbiter.aside),
+            None => _ = self.lane.append(&record),
+        }
+    }
+
+    /// Until when a request that comes now may wait for its user's state.
+    pub fn deadline(&self, now: MonoNs) -> MonoNs {
+        match self.arbiter.as_deref() {
+            Some(arbiter) => arbiter.deadline(now),
+            None => self.reads.deadline(now),
+        }
     }
 
     /// A new user's id, of this shard where one is found in a few tries: nobody has it, so its

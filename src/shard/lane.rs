@@ -70,6 +70,7 @@ pub struct Lane {
     accepting: bool,
     turn_bytes: Vec<u8>,
     turn_count: u32,
+    reserved_bytes: usize,
     spare: Vec<Vec<u8>>,
     sizes: VecDeque<usize>,
     bytes_in_flight: usize,
@@ -90,6 +91,7 @@ impl Lane {
             accepting: true,
             turn_bytes: Vec::new(),
             turn_count: 0,
+            reserved_bytes: 0,
             spare: Vec::new(),
             sizes: VecDeque::new(),
             bytes_in_flight: 0,
@@ -102,13 +104,43 @@ impl Lane {
 
     /// Whether `records` more records are sure to be taken.
     pub fn has_room(&self, records: usize) -> bool {
-        let wanted = records * RECORD_BYTES_MAX;
-        let used = self.bytes_in_flight + self.turn_bytes.len();
+        self.has_room_for(records * RECORD_BYTES_MAX)
+    }
+
+    fn has_room_for(&self, wanted_bytes: usize) -> bool {
+        let used = self.bytes_in_flight + self.turn_bytes.len() + self.reserved_bytes;
         self.accepting
             && self.sizes.len() < LANE_BATCHES_MAX
-            && used + wanted <= LANE_BYTES_MAX
+            && used + wanted_bytes <= LANE_BYTES_MAX
             && self.waiting.len() < PARKED_MAX
             && self.waiting_bytes < WAITING_BYTES_MAX
+    }
+
+    /// Keeps room for records that are encoded and not yet certain, this many bytes of them.
+    /// Whether there is so much.
+    pub fn reserve(&mut self, bytes: usize) -> bool {
+        let has_room = self.has_room_for(bytes);
+        if has_room {
+            self.reserved_bytes += bytes;
+        }
+        has_room
+    }
+
+    /// Gives reserved room back.
+    pub fn release(&mut self, bytes: usize) {
+        assert!(bytes <= self.reserved_bytes, "what is released was reserved");
+        self.reserved_bytes -= bytes;
+    }
+
+    /// Adds records that are framed already and for which room was reserved; the last of them.
+    pub fn append_framed(&mut self, framed: &[u8]) -> LaneSequence {
+        for frame in record::frames(framed) {
+            debug_assert!(frame.is_ok(), "we framed it");
+            self.turn_count += 1;
+            self.last = LaneSequence(self.last.0 + 1);
+        }
+        self.turn_bytes.extend_from_slice(framed);
+        self.last
     }
 
     /// Adds a record; `has_room` must have been asked.
@@ -310,6 +342,21 @@ mod tests {
         assert_eq!(lane.last(), LaneSequence(1));
         assert_eq!(lane.flush().unwrap().count, 1);
         assert!(lane.flush().is_none());
+    }
+
+    #[test]
+    fn what_is_reserved_is_kept_free() {
+        let mut lane = lane();
+        assert!(lane.reserve(LANE_BYTES_MAX - RECORD_BYTES_MAX) && lane.has_room(1));
+        assert!(!lane.has_room(2) && !lane.reserve(RECORD_BYTES_MAX + 1));
+        lane.release(LANE_BYTES_MAX - RECORD_BYTES_MAX);
+        let mut framed = Vec::new();
+        for counter in [1, 2] {
+            let revision = Revision { epoch: 0, counter };
+            record::append(&Record::Erase { user: "u", revision, at: WallMs(1) }, &mut framed);
+        }
+        assert_eq!(lane.append_framed(&framed), LaneSequence(2));
+        assert_eq!(lane.flush().unwrap().count, 2);
     }
 
     #[test]

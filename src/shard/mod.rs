@@ -4,8 +4,10 @@
 //!
 //! `seam` what goes in and out · `core` the state machine · `connections` the HTTP side · `home`
 //! the users it owns · `decision` and `gather` requests on them · `lane` the way to the journal ·
-//! `reads` users being read · `operate` operators' commands · `view` what a step only reads.
+//! `reads` users being read · `arbiter` Redis, where it decides whose change is first · `operate`
+//! operators' commands · `view` what a step only reads.
 
+pub mod arbiter;
 pub mod connections;
 pub mod control;
 pub mod core;

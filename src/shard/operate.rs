@@ -15,16 +15,19 @@ pub fn on_user(
     home: &mut Home,
     now: Now,
     ticket: u64,
-    command: &Command,
+    command: Command,
     user: &str,
 ) -> Option<Outcome> {
     if home.load(user).is_none() {
         return Some(Outcome::Unavailable);
     }
-    if !matches!(command, Command::EraseUser { .. }) {
+    if !matches!(&command, Command::EraseUser { .. }) {
         let mut state = Vec::new();
         user::encode(&home.scratch.state, &mut state);
         return Some(Outcome::State(state));
+    }
+    if home.arbiter.is_some() {
+        return home.erase_by_redis(now, ticket, command, user);
     }
     if !home.lane.has_room(1) {
         return Some(Outcome::Unavailable);

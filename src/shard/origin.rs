@@ -24,6 +24,8 @@ pub enum Origin {
     },
     /// An events request of this shard, of which this is one part: the outcome is verdicts.
     Gather(Handle),
+    /// A part of an events request, of whose users this is one: the outcome is verdicts.
+    Share(Handle),
     /// An operator.
     Control {
         /// The command's ticket.

@@ -25,7 +25,8 @@ pub struct Packed<'b> {
     pub request: Request<'b>,
     /// The listener it came in by.
     pub listener: u16,
-    /// The id that was minted for a user who gave none; empty otherwise.
+    /// The id that was minted for a user who gave none; empty otherwise. Of an events request that
+    /// waits for Redis: the user whose events are meant.
     pub anonymous: &'b str,
 }
 

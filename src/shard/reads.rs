@@ -21,9 +21,16 @@ pub enum Work {
         buffer: Vec<u8>,
         /// A part of an events request may wait for one user after another: until then.
         until: MonoNs,
+        /// How often it was evaluated and another node was first.
+        tries: u8,
     },
     /// An operator's command.
-    Control(Command),
+    Control {
+        /// The command.
+        command: Command,
+        /// Waits until then where Redis is asked.
+        until: MonoNs,
+    },
     /// Nothing: the state was wanted early.
     Nothing,
 }
@@ -41,7 +48,7 @@ impl Waiter {
     fn bytes(&self) -> usize {
         match &self.work {
             Work::Request { buffer, .. } => buffer.len(),
-            Work::Control(_) | Work::Nothing => 0,
+            Work::Control { .. } | Work::Nothing => 0,
         }
     }
 }

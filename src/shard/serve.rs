@@ -3,7 +3,7 @@
 
 use bumpalo::Bump;
 
-use super::decision::{Ask, Progress};
+use super::decision::{Ask, Progress, Round};
 use super::home::{Home, Outstanding};
 use super::origin::Origin;
 use super::packed::{self, Packed};
@@ -38,8 +38,9 @@ impl Server<'_> {
     ) -> Progress {
         self.bump.reset();
         let Server { view, home, bump, now } = self;
-        let until = home.reads.deadline(now.mono);
-        serve(&Ask { view, now: *now, bump, packed, origin, until }, home, out, outbox)
+        let round = Round::default();
+        let until = home.deadline(now.mono);
+        serve(&Ask { view, now: *now, bump, packed, origin, until, round }, home, out, outbox)
     }
 }
 

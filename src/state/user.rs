@@ -99,6 +99,13 @@ impl PopupState {
 }
 
 impl UserState {
+    /// The newest time that the state knows; `None` where it knows no show.
+    pub fn newest(&self) -> Option<WallMs> {
+        let of_popup = |popup: &PopupState| popup.latest().at.max(popup.outcome_at);
+        let shown = self.popups.iter().map(of_popup).max();
+        shown.max(self.clocks.last_counted_at)
+    }
+
     /// The entry of a popup.
     pub fn popup(&self, key: PopupKey) -> Option<&PopupState> {
         self.popups.iter().find(|entry| entry.popup == key)

@@ -269,7 +269,7 @@ pub enum Reader {
     /// One file in the data directory.
     Sqlite(sqlite::SqliteReader),
     /// A database of a server.
-    Mysql(mysql::MysqlReader),
+    Mysql(Box<mysql::MysqlReader>),
 }
 
 impl Reader {
@@ -287,7 +287,9 @@ impl Reader {
     /// Where the file can't be opened or is no database, or the url can't be read.
     pub fn of(config: &Config) -> Result<Reader, StoreError> {
         match config.mysql.url {
-            Some(_) => mysql::MysqlReader::new(config).map(Reader::Mysql),
+            Some(_) => {
+                mysql::MysqlReader::new(config).map(|reader| Reader::Mysql(Box::new(reader)))
+            }
             None => Reader::open(&config.data),
         }
     }

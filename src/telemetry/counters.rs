@@ -169,6 +169,8 @@ const REJECTIONS: [&str; 8] = [
     "overloaded",
     "other",
 ];
+const CAUSES: [&str; 8] =
+    ["deadline", "late", "lost", "full", "unknown", "refused", "quarantined", "other"];
 const STATUSES: [&str; 13] =
     ["400", "401", "403", "404", "405", "408", "413", "414", "415", "431", "501", "503", "other"];
 
@@ -212,6 +214,31 @@ shard_counters! {
             "Records that the journal had no room for.";
         Gauge journal_waiting "journal_waiting"
             "Answers that wait for the journal's acknowledgement.";
+        Counter redis_reads "redis_reads_total" "Users read from Redis.";
+        Counter redis_joined "redis_joined_total" "Requests that waited behind a command of their user.";
+        Counter redis_commits "redis_commits_total" "Changes sent to Redis.";
+        Counter redis_moved "redis_moved_total" "Changes evaluated again: another node was first.";
+        Counter redis_absent "redis_absent_total" "Users that neither Redis nor SQL knew.";
+        Counter redis_fills "redis_fills_total" "Users put into Redis from SQL.";
+        Counter redis_withdrawn "redis_withdrawn_total" "Shows withdrawn: they were committed too late.";
+        Counter redis_told "redis_told_total" "Changes of users told by Redis.";
+        Counter redis_link_commands "redis_link_commands_total" "Commands sent.";
+        Counter redis_link_replies "redis_link_replies_total" "Replies in time.";
+        Counter redis_link_expired "redis_link_expired_total" "Commands whose deadline passed.";
+        Counter redis_link_late "redis_link_late_total" "Replies after the deadline.";
+        Counter redis_link_unknown "redis_link_unknown_total" "Commands of unknown outcome.";
+        Counter redis_link_refused "redis_link_refused_total" "Commands that Redis refused.";
+        Counter redis_link_noscript "redis_link_noscript_total" "Scripts that Redis did not have.";
+        Counter redis_link_reconnects "redis_link_reconnects_total" "Connections made again.";
+        Counter redis_link_retries "redis_link_retries_total"
+            "Commands sent again after a lost connection.";
+        Counter redis_link_malformed "redis_link_malformed_total"
+            "Connections given up for bytes that are no reply.";
+        Counter redis_link_round_trip_ns "redis_link_round_trip_nanoseconds_total"
+            "From sending to reply, summed over the replies in time.";
+        Counter redis_breaker_opens "redis_breaker_opens_total" "Times the breaker opened.";
+        Gauge redis_breaker "redis_breaker" "The breaker: 0 closed, 1 open, 2 probing.";
+        Gauge redis_in_flight "redis_in_flight" "Commands that wait for their replies.";
         Counter turns "turns_total" "Turns of the shard's loop.";
         Counter sleeps "sleeps_total" "Turns that ended asleep.";
         Counter wakes "wakes_total" "Other threads woken.";
@@ -221,6 +248,8 @@ shard_counters! {
         decisions_nothing "decisions_nothing_total" ["reason" REASONS]
             "Decisions that returned no popup, by reason.";
         events_rejected "events_rejected_total" ["code" REJECTIONS] "Events rejected, by code.";
+        redis_failures "redis_failures_total" ["cause" CAUSES]
+            "Commands without the wanted reply, and requests given up, by cause.";
         http_errors "http_errors_total" ["status" STATUSES] "Refusals by status.";
     }
     histograms {

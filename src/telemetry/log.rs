@@ -108,13 +108,15 @@ messages! {
     Error DeadLetter "dead_letter" "SQL refused a record; it went to the dead-letter file";
     Error ReadFailed "read_failed" "users could not be read back from SQL";
     Warn ReadSlow "read_slow" "a user's state was not read in time; the answer degraded";
+    Info RedisConnected "redis_connected" "a shard is connected to Redis";
+    Warn RedisLost "redis_lost" "a shard has lost its connection to Redis; decisions degrade";
     Warn SliceFull "slice_full" "no room for a user until SQL has applied changes";
     Warn ConnectionsFull "connections_full" "as many connections are open as may be";
     Warn AcceptFailed "accept_failed" "connections could not be accepted";
     Warn BuffersEmpty "buffers_empty" "no buffer was left to receive into";
     Warn LaneFull "lane_full" "the lane to another shard was full";
-    Warn RedisAway "redis_away" "Redis does not answer; popups follow their on_failure";
     Error RedisUnfit "redis_unfit" "Redis can't be used as it is set up";
+    Warn RedisAway "redis_away" "Redis does not answer; popups follow their on_failure";
     Warn KeysNotShared "keys_not_shared" "the signing keys could not be shared with other nodes";
     Warn NameUnknown "name_unknown" "the name of a server could not be looked up";
     Warn AdminRefused "admin_refused" "an admin request had no valid token";

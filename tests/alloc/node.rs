@@ -69,6 +69,7 @@ impl Node {
             slice_bytes: 16 << 20,
             connections_max: 16,
             read_deadline_ms: 50,
+            arbiter: None,
             seed: 1,
             timeouts: nudged::http::connection::Timeouts::DEFAULT,
             log: nudged::telemetry::log::Log::new(nudged::telemetry::log::Level::Error, true, &[]),

@@ -308,6 +308,7 @@ impl Shard {
             slice_bytes: SLICE_SHARD_BYTES_MIN,
             connections_max: 64,
             read_deadline_ms: READ_DEADLINE_MS,
+            arbiter: None,
             seed: scene.config.seed ^ (life << 32) ^ u64::from(shard.0),
             timeouts: nudged::http::connection::Timeouts::DEFAULT,
             log: nudged::telemetry::log::Log::new(nudged::telemetry::log::Level::Error, true, &[]),

@@ -12,9 +12,15 @@ use nudged::{base, catalog, journal, state};
 #[allow(dead_code)] // Not every test binary needs all of it.
 #[path = "../../src/writer/fixture.rs"]
 mod fixture;
+mod keeper;
+mod keeper_node;
+mod list_drain;
 mod mysql;
 mod node_start;
 mod proxy;
+mod redis_client;
+mod redis_link;
+mod redis_scripts;
 mod vendor_config;
 
 #[test]

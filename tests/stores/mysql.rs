@@ -163,7 +163,7 @@ fn queries() -> Vec<String> {
         .map(|(table, columns)| {
             let printed: Vec<_> = columns
                 .iter()
-                .map(|column| if is_bytes(&column) { bytes(column) } else { plain(column) })
+                .map(|column| if is_bytes(column) { bytes(column) } else { plain(column) })
                 .collect();
             format!("SELECT CONCAT_WS('|', '{table}', {}) FROM {table}", printed.join(", "))
         })

@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -48,15 +48,17 @@ impl MariaDb {
 
     /// Starts one with more arguments.
     pub fn start_with(arguments: &[&str]) -> MariaDb {
+        // One at a time: each is a server of its own for some seconds.
+        static INSTALLING: Mutex<()> = Mutex::new(());
+        let installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().unwrap();
         let installed = Command::new("mariadb-install-db")
             .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
             .arg(format!("--datadir={}", folder.path().join("data").display()))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
+            .output()
             .expect("mariadb-server is installed (tools/test installs it)");
-        assert!(installed.success(), "mariadb-install-db failed");
+        assert!(installed.status.success(), "mariadb-install-db failed: {installed:?}");
+        drop(installing);
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         let mut server = MariaDb { folder, address: free_address(), arguments, child: None };
         for _ in 0..PORT_TRIES {

@@ -35,10 +35,10 @@ impl Thread {
         let keys: Vec<String> = (0..count).map(|at| scripts::meta_key(Partition(at))).collect();
         let metas: Vec<[&[u8]; 6]> =
             keys.iter().map(|key| [b"HMGET", key.as_bytes(), b"e", b"c", b"s", b"h"]).collect();
-        let rebuild: [&[u8]; 4] = [b"HMGET", scripts::REBUILD.as_bytes(), b"epoch", b"run"];
+        let seal: [&[u8]; 4] = [b"HMGET", scripts::REBUILD.as_bytes(), b"epoch", b"run"];
         let lock: [&[u8]; 2] = [b"GET", scripts::LOCK.as_bytes()];
         let mut commands: Vec<&[&[u8]]> =
-            vec![&[b"INFO", b"server"], &[b"INFO", b"memory"], &rebuild, &lock];
+            vec![&[b"INFO", b"server"], &[b"INFO", b"memory"], &seal, &lock];
         commands.extend(metas.iter().map(<[_; 6]>::as_slice));
         let answers = self.setup.redis.pipeline(&commands)?;
         let run = self.learn_run(&answers[0], &answers[1])?;

@@ -10,8 +10,8 @@
 //! | what fails | what follows |
 //! |---|---|
 //! | deadlock, lock not given | rolled back, again with half as many records, up to a bound |
-//! | statement too large, value refused | again with half; a record that fails alone is a dead letter |
-//! | connection lost, also in the commit | the next connection ends the old one and reads the positions FOR UPDATE: they say whether the commit took place |
+//! | too large, value refused | again with half; a record that fails alone is a dead letter |
+//! | connection lost, commit or not | the next one ends it; the positions say what took place |
 //! | anything else | the caller waits and calls again: the positions skip what is applied |
 
 use std::collections::BTreeMap;

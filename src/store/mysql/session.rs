@@ -225,13 +225,15 @@ impl Session {
     /// Runs a statement, with a second try where the connection had been idle.
     fn run(&mut self, action: &'static str, sql: &str) -> Result<(Vec<Row>, u64), StoreError> {
         let was_connected = self.connection.is_some();
-        assert!(was_connected || !self.is_in_transaction, "a lost transaction ends");
+        // Asked before, for a loss ends the transaction: its statements have no place in another.
+        let was_in_transaction = self.is_in_transaction;
+        assert!(was_connected || !was_in_transaction, "a lost transaction ends");
         let error = match self.run_once(action, sql) {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
         let is_idle_loss = error.kind() == FailureKind::Unreachable && !error.is_timeout();
-        if was_connected && is_idle_loss && !self.is_in_transaction {
+        if was_connected && is_idle_loss && !was_in_transaction {
             return self.run_once(action, sql);
         }
         Err(error)

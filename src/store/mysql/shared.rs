@@ -60,9 +60,17 @@ impl Mysql {
                 Literal::Bytes(&first.secret),
             ],
         );
-        insert.push_str(" ON DUPLICATE KEY UPDATE id = id");
-        session.transaction(|session| session.execute("store a signing key", &insert))?;
-        read_keys(session)
+        session.transaction(|session| {
+            // An empty table has no row to lock, so nodes that start at once take turns here.
+            let lock = "SELECT epoch FROM arbiter WHERE id = 1 FOR UPDATE";
+            let _epoch: Option<(u32,)> = session.query_one("lock the signing keys", lock)?;
+            let keys = read_keys(session)?;
+            if !keys.is_empty() {
+                return Ok(keys);
+            }
+            session.execute("store a signing key", &insert)?;
+            read_keys(session)
+        })
     }
 
     /// Hands out an epoch for an arbiter: higher than every one before and at least `at_least`.

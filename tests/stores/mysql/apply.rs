@@ -4,10 +4,9 @@
 use nudged::base::ids::Sequence;
 use nudged::base::limits::APPLY_RECORDS_MAX;
 use nudged::store::{Applied, Run, StoreError};
-use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestRunner};
 
-use super::{Node, SET, assert_same, database, dump, dump_of, reader, shared};
+use super::{Node, assert_same, database, dump, dump_of, reader, shared};
 use crate::fixture::{Journal, USERS, borrowed, histories};
 use crate::state::apply::Action;
 
@@ -145,7 +144,6 @@ fn another_claim_fences_and_other_content_halts() {
     let result = second.apply(&other.records[2..]);
     assert!(matches!(result, Err(StoreError::Halted { sequence: Sequence(3), .. })), "{result:?}");
     assert_eq!(shared().number(&name, "SELECT count(*) FROM events"), 4);
-    let _ = SET;
 }
 
 #[test]

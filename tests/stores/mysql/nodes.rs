@@ -31,7 +31,7 @@ fn epochs_rise_for_all_and_over_what_was_seen() {
     let name = database();
     let url = shared().url_of(&name);
     let (mut one, mut other) = (Node::start(&url), Node::start(&url));
-    let mut next = |node: &mut Node, least| node.store.shared().unwrap().next_epoch(least).unwrap();
+    let next = |node: &mut Node, least| node.store.shared().unwrap().next_epoch(least).unwrap();
     assert_eq!(next(&mut one, 0), 1);
     assert_eq!(next(&mut other, 0), 2);
     assert_eq!(next(&mut one, 40), 40);

@@ -12,6 +12,7 @@ use crate::support::mariadb::shared_database;
 #[test]
 fn migrations_at_once_and_again_do_it_once() {
     let name = shared_database();
+    let _ = shared().url_of_least_user(&name);
     let url = shared().url_of_migrator(&name);
     let config = config(&url, Path::new("/nowhere"));
     let results = std::thread::scope(|scope| {

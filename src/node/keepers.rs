@@ -1,0 +1,145 @@
+//! The threads that a node with Redis has beside the usual ones, on the dedicated core: the keeper,
+//! and with `queue = "redis"` the one that drains the lists. Starts them and ends them; what they
+//! do is theirs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::failure::Failure;
+use super::redis::RedisWay;
+use crate::admin::arbiter::RedisFigures;
+use crate::config::{Config, Queue};
+use crate::journal::segment::SetId;
+use crate::keeper::peers::NodeId;
+use crate::runtime::board::Board;
+use crate::runtime::keeper::{self, KeeperSetup, ListShare, keeper_stores};
+use crate::runtime::list_drain::{self, DrainSetup};
+use crate::runtime::mesh::Mesh;
+use crate::runtime::sql_writer::WriterFigures;
+use crate::runtime::wake::Sleeper;
+use crate::store::{Store, StreamId};
+use crate::telemetry::counters::ShardCounters;
+use crate::telemetry::log::Log;
+
+/// The keeper's round is over within this, once it is told to end.
+const KEEPER_STOP: Duration = Duration::from_secs(2);
+
+/// What the threads are made of.
+pub struct KeepersSetup<'a> {
+    /// The node's settings.
+    pub config: &'a Config,
+    /// The way to Redis.
+    pub redis: &'a RedisWay,
+    /// The journal's set: it names the node.
+    pub set: SetId,
+    /// The journal's stream; `None` where SQL could not be asked yet.
+    pub stream: Option<StreamId>,
+    /// All lanes.
+    pub mesh: &'a Mesh,
+    /// Counters, by shard.
+    pub counters: &'a [Arc<ShardCounters>],
+    /// What the SQL writer has done.
+    pub writer: Arc<WriterFigures>,
+    /// The dedicated core.
+    pub cpu: Option<usize>,
+    /// Where they tell what happens.
+    pub log: &'a Log,
+}
+
+/// A thread, and what ends it.
+struct Ending {
+    thread: JoinHandle<()>,
+    stop: Arc<AtomicBool>,
+}
+
+/// The running threads.
+pub struct Keepers {
+    keeper: Ending,
+    drain: Option<(Ending, Arc<Sleeper>)>,
+    board: Arc<Board>,
+    /// What they count.
+    pub figures: RedisFigures,
+}
+
+impl Keepers {
+    /// Starts them.
+    ///
+    /// # Errors
+    /// Where the system refuses a thread, or the stores can't be had.
+    pub fn start(setup: KeepersSetup<'_>) -> Result<Keepers, Failure> {
+        let thread = Failure::system("a thread of the keeper");
+        let figures = RedisFigures::default();
+        let share = (setup.config.queue == Queue::Redis).then(Arc::<ListShare>::default);
+        let drain = match &share {
+            Some(share) => Some(start_drain(&setup, share, &figures)?),
+            None => None,
+        };
+        let stop: Arc<AtomicBool> = Arc::default();
+        let keeper = keeper::start(KeeperSetup {
+            node: NodeId(setup.set.0),
+            stream: setup.stream,
+            redis: setup.redis.client(),
+            stores: keeper_stores(setup.config)?,
+            board: Arc::clone(&setup.mesh.board),
+            lanes: Arc::clone(&setup.mesh.journal),
+            counters: setup.counters.to_vec(),
+            writer: setup.writer,
+            times_ms: (setup.config.redis.deadline.0, setup.config.redis.ttl.0),
+            lists: share,
+            stop: Arc::clone(&stop),
+            cpu: setup.cpu,
+            log: setup.log.clone(),
+            figures: Arc::clone(&figures.keeper),
+        });
+        let keeper = Ending { thread: keeper.map_err(thread)?, stop };
+        Ok(Keepers { keeper, drain, board: Arc::clone(&setup.mesh.board), figures })
+    }
+
+    /// Lets the lists be drained until `until`, then ends both threads. What is left in a list is
+    /// another node's to drain, or this one's after its next start.
+    pub fn stop(self, until: Instant) {
+        if let Some((drain, sleeper)) = self.drain {
+            drain.end(until, || sleeper.wake());
+        }
+        let until = until.max(Instant::now() + KEEPER_STOP);
+        self.keeper.end(until, || self.board.keeper().wake());
+    }
+}
+
+impl Ending {
+    /// A thread that has not ended in time is left behind: the process ends anyway.
+    fn end(self, until: Instant, wake: impl Fn() -> bool) {
+        self.stop.store(true, Ordering::Release);
+        while !self.thread.is_finished() && Instant::now() < until {
+            wake();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if self.thread.is_finished() {
+            // A thread that panicked has aborted the process.
+            let _ = self.thread.join();
+        }
+    }
+}
+
+fn start_drain(
+    setup: &KeepersSetup<'_>,
+    share: &Arc<ListShare>,
+    figures: &RedisFigures,
+) -> Result<(Ending, Arc<Sleeper>), Failure> {
+    let thread = Failure::system("a thread that drains lists");
+    let sleeper = Arc::new(Sleeper::new().map_err(|error| thread(error.into()))?);
+    let stop: Arc<AtomicBool> = Arc::default();
+    let drain = list_drain::start(DrainSetup {
+        redis: setup.redis.client(),
+        store: Store::of(setup.config)?,
+        share: Arc::clone(share),
+        stop: Arc::clone(&stop),
+        sleeper: Arc::clone(&sleeper),
+        cpu: setup.cpu,
+        log: setup.log.clone(),
+        figures: Arc::clone(&figures.lists),
+    });
+    Ok((Ending { thread: drain.map_err(thread)?, stop }, sleeper))
+}

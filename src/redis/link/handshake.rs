@@ -1,0 +1,170 @@
+//! The beginning of a link's connection: who we are, who the server is, what we listen to. One
+//! command to learn the protocol, then the rest at once.
+//!
+//! ```text
+//! HELLO ──> (old: AUTH, SETNAME) ──> SELECT ──> SUBSCRIBE ──> INFO server ──> INFO memory
+//!                                                                     ──> CONFIG
+//! ```
+
+use crate::redis::decode::Frame;
+use crate::redis::encode::{self, CHANNEL_PREFIX};
+use crate::redis::greeting;
+use crate::redis::link::{LinkSettings, Server, Unfit};
+use crate::redis::refusal::Refusal;
+use crate::redis::scan::Protocol;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Hello,
+    /// So many replies to what stands for HELLO in the old protocol.
+    Old(usize),
+    Select,
+    /// So many channels are confirmed.
+    Subscribe(usize),
+    Server,
+    Memory,
+    Config,
+}
+
+/// How far a connection has introduced itself.
+#[derive(Debug)]
+pub(super) struct Handshake {
+    step: Step,
+    protocol: Protocol,
+    server: Server,
+}
+
+/// What a reply of the handshake leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// More has to come.
+    Going,
+    /// It is over.
+    Done(Server),
+    /// The connection has to be closed: the server is not ready, or out of step.
+    Failed,
+    /// The connection has to be closed, and somebody has to change a setting.
+    Unfit(Unfit),
+}
+
+impl Handshake {
+    /// Begins one: appends its first command.
+    pub fn begin(settings: &LinkSettings, output: &mut Vec<u8>) -> Handshake {
+        greeting::hello(output, settings);
+        let server =
+            Server { run: 0, resp3: true, subscribed: false, evicts: true, syncs_always: None };
+        Handshake { step: Step::Hello, protocol: Protocol::Resp3, server }
+    }
+
+    /// What the connection speaks, as far as it is known.
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Takes a reply; may append commands.
+    pub fn take(
+        &mut self,
+        settings: &LinkSettings,
+        frame: &Frame<'_>,
+        output: &mut Vec<u8>,
+    ) -> Progress {
+        if let Frame::Push(words) = frame {
+            return self.take_push(settings, words);
+        }
+        let error = match frame {
+            Frame::Error(text) => Some(Refusal::of(text)),
+            _ => None,
+        };
+        match (self.step, error) {
+            (Step::Hello, None) => self.ask_the_rest(settings, output),
+            (Step::Hello, Some(_)) => {
+                let Frame::Error(text) = frame else { return Progress::Failed };
+                if !greeting::is_old_protocol(text) {
+                    return refused(error);
+                }
+                self.protocol = Protocol::Resp2;
+                self.server.resp3 = false;
+                self.step = Step::Old(greeting::old_hello(output, settings));
+            }
+            (Step::Old(_), Some(_)) => return Progress::Unfit(Unfit::Denied),
+            (Step::Old(1), None) => self.ask_the_rest(settings, output),
+            (Step::Old(left), None) => self.step = Step::Old(left - 1),
+            (Step::Select, Some(Refusal::Other)) => return Progress::Unfit(Unfit::NoDatabase),
+            (Step::Select, Some(_)) => return refused(error),
+            (Step::Select, None) => self.step = after_select(settings, self.server.resp3),
+            // In order, so before the first confirmation it is the refusal of all of them.
+            (Step::Subscribe(0), Some(_)) => self.step = Step::Server,
+            (Step::Subscribe(_), _) => return Progress::Failed,
+            (Step::Server, None) => {
+                let Frame::Text(info) = frame else { return Progress::Failed };
+                match greeting::run_of_info(info) {
+                    Ok(run) => self.server.run = run,
+                    Err(unfit) => return Progress::Unfit(unfit),
+                }
+                self.step = Step::Memory;
+            }
+            (Step::Server, Some(_)) => return refused(error),
+            (Step::Memory, _) => {
+                if let Frame::Text(info) = frame {
+                    self.server.evicts = greeting::evicts(info);
+                }
+                self.step = Step::Config;
+            }
+            (Step::Config, _) => {
+                self.server.syncs_always = greeting::syncs_always(frame);
+                return Progress::Done(self.server);
+            }
+        }
+        Progress::Going
+    }
+
+    fn take_push(&mut self, settings: &LinkSettings, words: &[Frame<'_>]) -> Progress {
+        if let (Step::Subscribe(confirmed), [Frame::Text(b"subscribe"), ..]) = (self.step, words) {
+            self.step = Step::Subscribe(confirmed + 1);
+            if confirmed + 1 == settings.subscriptions.len() {
+                self.server.subscribed = true;
+                self.step = Step::Server;
+            }
+        }
+        Progress::Going
+    }
+
+    /// The protocol is known: everything else is asked at once.
+    fn ask_the_rest(&mut self, settings: &LinkSettings, output: &mut Vec<u8>) {
+        if settings.database > 0 {
+            let mut digits = itoa::Buffer::new();
+            let database = digits.format(settings.database).as_bytes();
+            encode::words(output, &[b"SELECT", database]);
+            self.step = Step::Select;
+        } else {
+            self.step = after_select(settings, self.server.resp3);
+        }
+        if self.server.resp3 && settings.subscriptions.is_empty() {
+            self.server.subscribed = true;
+        } else if self.server.resp3 {
+            let channels: Vec<String> = settings
+                .subscriptions
+                .iter()
+                .map(|partition| format!("{CHANNEL_PREFIX}{}", partition.0))
+                .collect();
+            let mut words: Vec<&[u8]> = vec![b"SUBSCRIBE"];
+            words.extend(channels.iter().map(|channel| channel.as_bytes()));
+            encode::words(output, &words);
+        }
+        encode::words(output, &[b"INFO", b"server"]);
+        encode::words(output, &[b"INFO", b"memory"]);
+        // Two names at once are for Redis 7, which is the oldest that is taken.
+        encode::words(output, &[b"CONFIG", b"GET", b"appendfsync", b"appendonly"]);
+    }
+}
+
+fn after_select(settings: &LinkSettings, is_resp3: bool) -> Step {
+    if is_resp3 && !settings.subscriptions.is_empty() { Step::Subscribe(0) } else { Step::Server }
+}
+
+fn refused(error: Option<Refusal>) -> Progress {
+    match error {
+        Some(Refusal::Denied) => Progress::Unfit(Unfit::Denied),
+        _ => Progress::Failed,
+    }
+}

@@ -1,0 +1,342 @@
+//! The thread that brings the lists of Redis to SQL, with `queue = "redis"`: reads the heads of the
+//! lists that are this node's, applies many lists in one transaction with their positions, then
+//! drops what SQL has. Must not know who shares the lists out.
+//!
+//! ```text
+//! LRANGE heads -> runs -> claim new streams -> transaction -> trim -> LRANGE ...
+//!   killed before the trim: the entries are read again, and skipped by their positions
+//!   another node has claimed a stream: this one is fenced there and gives the list up for a while
+//! ```
+//!
+//! Limits: `LIST_READ_ENTRIES` entries of a list and `LIST_READ_BYTES_MAX` bytes in all at once;
+//! `[mysql] batch` records a transaction, for which lists are gathered.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::keeper::ListShare;
+use super::redis_client::{Answer, AskError, BlockingRedis};
+use super::wake::Sleeper;
+use super::{clocks, log_thread, topology};
+use crate::base::ids::{Partition, Sequence};
+use crate::base::limits::{
+    LIST_BUSY_MS, LIST_GIVEN_UP_MS, LIST_IDLE_MS, LIST_READ_BYTES_MAX, LIST_READ_ENTRIES,
+    RECORD_BYTES_MAX,
+};
+use crate::base::time::{MonoNs, WallMs};
+use crate::keeper::lists::{HEAD_BYTES, ListStream, Reading, head};
+use crate::keeper::scripts;
+use crate::redis::scripts::hash_of;
+use crate::store::{Run, Store, StoreError, StreamId};
+use crate::telemetry::log::{Log, Message};
+
+/// Entries that are in memory at once: as many full ones fit into its bound.
+const LIST_READ_MAX: usize = LIST_READ_BYTES_MAX / (RECORD_BYTES_MAX + HEAD_BYTES + 2);
+/// First rest after a failure, in milliseconds; doubles up to the longest.
+const REST_MS: u64 = 100;
+/// Longest rest after a failure, in milliseconds.
+const REST_MAX_MS: u64 = 5_000;
+
+/// What the thread is made of.
+pub struct DrainSetup {
+    /// A connection of its own.
+    pub redis: BlockingRedis,
+    /// A store of its own, for MySQL.
+    pub store: Store,
+    /// Which lists, and how often they were drained.
+    pub share: Arc<ListShare>,
+    /// Ends the thread, once woken.
+    pub stop: Arc<AtomicBool>,
+    /// Wakes the thread.
+    pub sleeper: Arc<Sleeper>,
+    /// The core to run on.
+    pub cpu: Option<usize>,
+    /// Where failures are told.
+    pub log: Log,
+    /// Where it counts.
+    pub figures: Arc<DrainFigures>,
+}
+
+/// What was drained, for metrics.
+#[derive(Debug, Default)]
+pub struct DrainFigures {
+    /// Entries that waited in this node's lists at the last full reading.
+    pub waiting: AtomicU64,
+    /// How old the oldest of them was, in milliseconds.
+    pub lag_ms: AtomicU64,
+    /// Records applied.
+    pub records: AtomicU64,
+    /// Records that were there already.
+    pub duplicates: AtomicU64,
+    /// Entries dropped from lists.
+    pub trimmed: AtomicU64,
+    /// Transactions committed.
+    pub transactions: AtomicU64,
+    /// Lists given up to another node.
+    pub given_up: AtomicU64,
+    /// Failures of Redis and of SQL.
+    pub failures: AtomicU64,
+}
+
+/// Starts the thread.
+///
+/// # Errors
+/// Where the system gives no thread.
+pub fn start(setup: DrainSetup) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("list-drain".to_owned()).spawn(move || {
+        // Unpinned is slower and not wrong.
+        let _is_pinned = setup.cpu.is_none_or(topology::pin);
+        Drain::new(setup).run();
+    })
+}
+
+#[derive(Debug, thiserror::Error)]
+enum DrainError {
+    #[error(transparent)]
+    Redis(#[from] AskError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("redis answers {0} with something else")]
+    Answer(&'static str),
+}
+
+/// Drains lists, by hand in tests.
+pub struct Drain {
+    setup: DrainSetup,
+    /// Streams that this process has claimed.
+    claims: BTreeMap<ListStream, StreamId>,
+    /// Lists that another node has claimed, and until when they are left alone.
+    given_up: BTreeMap<Partition, MonoNs>,
+    rest_ms: u64,
+}
+
+impl Drain {
+    /// Nothing is claimed yet.
+    pub fn new(setup: DrainSetup) -> Drain {
+        Drain { setup, claims: BTreeMap::new(), given_up: BTreeMap::new(), rest_ms: REST_MS }
+    }
+
+    fn run(&mut self) {
+        loop {
+            let is_stopping = self.setup.stop.load(Ordering::Acquire);
+            let rest_ms = match self.pass() {
+                Ok(0) if is_stopping => return,
+                Ok(0) => LIST_IDLE_MS,
+                // A pass that was full leaves more behind.
+                Ok(count) if count >= self.setup.store.records_max() => 0,
+                Ok(_) => LIST_BUSY_MS,
+                Err(_) if is_stopping => return,
+                Err(error) => {
+                    log_thread::tell(&self.setup.log, Message::SqlFailed, &error);
+                    let rest_ms = self.rest_ms;
+                    self.rest_ms = (rest_ms * 2).min(REST_MAX_MS);
+                    rest_ms
+                }
+            };
+            let is_stopping = || self.setup.stop.load(Ordering::Acquire);
+            self.setup.sleeper.sleep_for_unless(Duration::from_millis(rest_ms), is_stopping);
+        }
+    }
+
+    /// Reads all lists of this node once, applies what is in them and drops it there; gives how
+    /// many entries were read.
+    ///
+    /// # Errors
+    /// What went wrong, for people. Calling again is always safe.
+    pub fn pass(&mut self) -> Result<usize, String> {
+        let result = self.try_pass();
+        match result {
+            Ok(count) => {
+                self.rest_ms = REST_MS;
+                self.setup.share.drained.fetch_add(1, Ordering::AcqRel);
+                Ok(count)
+            }
+            Err(error) => {
+                self.setup.figures.failures.fetch_add(1, Ordering::Relaxed);
+                Err(error.to_string())
+            }
+        }
+    }
+
+    fn try_pass(&mut self) -> Result<usize, DrainError> {
+        let now = clocks::mono();
+        self.given_up.retain(|_, until| *until > now);
+        let mut partitions = self.setup.share.partitions();
+        // Another process may have claimed what was given away, and it may come back.
+        self.claims.retain(|(_, partition), _| partitions.contains(partition));
+        partitions.retain(|partition| !self.given_up.contains_key(partition));
+        let lengths = self.lengths(&partitions)?;
+        let waiting = lengths.iter().map(|(_, length)| *length as u64).sum();
+        self.setup.figures.waiting.store(waiting, Ordering::Relaxed);
+        let most = self.setup.store.records_max().min(LIST_READ_MAX);
+        let (mut count, mut oldest) = (0, None);
+        let mut rest = lengths.as_slice();
+        while !rest.is_empty() {
+            // As many lists as fill one transaction.
+            let mut entries = 0;
+            let lists = rest.iter().take_while(|(_, length)| {
+                let is_taken = entries < most;
+                entries += length;
+                is_taken
+            });
+            let (lists, later) = rest.split_at(lists.count());
+            rest = later;
+            let mut reading = self.read(lists, most)?;
+            count += reading.count();
+            oldest = self.apply(&mut reading, most)?.into_iter().chain(oldest).min();
+        }
+        let lag_ms = oldest.map_or(0, |oldest: WallMs| clocks::wall().since(oldest).0);
+        self.setup.figures.lag_ms.store(lag_ms, Ordering::Relaxed);
+        Ok(count)
+    }
+
+    /// The lists in which there is something, with how many entries of them are read at once.
+    fn lengths(&mut self, partitions: &[Partition]) -> Result<Vec<(Partition, usize)>, DrainError> {
+        let keys: Vec<String> = partitions.iter().map(|at| scripts::list_key(*at)).collect();
+        let words: Vec<[&[u8]; 2]> =
+            keys.iter().map(|key| [b"LLEN".as_slice(), key.as_bytes()]).collect();
+        let commands: Vec<&[&[u8]]> = words.iter().map(<[_; 2]>::as_slice).collect();
+        let answers = self.setup.redis.pipeline(&commands)?;
+        let mut lengths = Vec::new();
+        for (partition, answer) in partitions.iter().zip(answers) {
+            let Answer::Int(length) = answer else { return Err(DrainError::Answer("LLEN")) };
+            match usize::try_from(length).unwrap_or(0) {
+                0 => {}
+                length => lengths.push((*partition, length)),
+            }
+        }
+        Ok(lengths)
+    }
+
+    /// The heads of lists, up to `most` entries in all.
+    fn read(&mut self, lists: &[(Partition, usize)], most: usize) -> Result<Reading, DrainError> {
+        let mut left = most;
+        let spans: Vec<(String, String)> = lists
+            .iter()
+            .map(|(partition, length)| {
+                let count = (*length).min(LIST_READ_ENTRIES).min(left).max(1);
+                left = left.saturating_sub(count);
+                (scripts::list_key(*partition), (count - 1).to_string())
+            })
+            .collect();
+        let words: Vec<[&[u8]; 4]> = spans
+            .iter()
+            .map(|(key, last)| [b"LRANGE".as_slice(), key.as_bytes(), b"0", last.as_bytes()])
+            .collect();
+        let commands: Vec<&[&[u8]]> = words.iter().map(<[_; 4]>::as_slice).collect();
+        let answers = self.setup.redis.pipeline(&commands)?;
+        let mut reading = Reading::default();
+        for ((partition, _), answer) in lists.iter().zip(answers) {
+            let Answer::List(entries) = answer else { return Err(DrainError::Answer("LRANGE")) };
+            let bytes = |entry| match entry {
+                Answer::Text(bytes) => Some(bytes),
+                _ => None,
+            };
+            reading.push(*partition, entries.into_iter().filter_map(bytes).collect());
+        }
+        Ok(reading)
+    }
+
+    /// Applies what was read, up to `most` records in one transaction, and drops it; gives the time
+    /// of the oldest record.
+    fn apply(&mut self, reading: &mut Reading, most: usize) -> Result<Option<WallMs>, DrainError> {
+        loop {
+            let (runs, bad) = reading.runs(most);
+            for entry in &bad {
+                log_thread::tell(&self.setup.log, Message::SqlFailed, &entry.to_string());
+            }
+            if runs.is_empty() {
+                return Ok(None);
+            }
+            let streams: Vec<ListStream> = runs.keys().copied().collect();
+            self.claim(&streams)?;
+            let numbered: Vec<Run<'_>> = runs
+                .iter()
+                .map(|(stream, records)| Run {
+                    stream: self.claims[stream],
+                    is_dense: false,
+                    records,
+                })
+                .collect();
+            match self.setup.store.apply_runs(&numbered) {
+                Ok(applied) => {
+                    let figures = &self.setup.figures;
+                    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+                    figures.transactions.fetch_add(1, Ordering::Relaxed);
+                    figures.records.fetch_add(count(applied.records), Ordering::Relaxed);
+                    figures.duplicates.fetch_add(count(applied.duplicates), Ordering::Relaxed);
+                }
+                Err(StoreError::Fenced { stream, .. }) => {
+                    let partition = self.give_up(StreamId(stream));
+                    reading.remove(partition);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            let oldest = runs.values().flatten().map(|(_, record)| record.at()).min();
+            let ends: Vec<(ListStream, Sequence)> = runs
+                .iter()
+                .filter_map(|(stream, run)| run.last().map(|(sequence, _)| (*stream, *sequence)))
+                .collect();
+            self.trim(&ends)?;
+            return Ok(oldest);
+        }
+    }
+
+    fn claim(&mut self, streams: &[ListStream]) -> Result<(), DrainError> {
+        let new: Vec<ListStream> =
+            streams.iter().copied().filter(|stream| !self.claims.contains_key(stream)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let store = self.setup.store.shared();
+        let numbers = store.map_or(Ok(Vec::new()), |store| store.streams_of_lists(&new))?;
+        self.claims.extend(new.into_iter().zip(numbers));
+        Ok(())
+    }
+
+    /// Another node has claimed a stream: its list is that node's, until the shares say otherwise
+    /// again after a while.
+    fn give_up(&mut self, fenced: StreamId) -> Partition {
+        let of =
+            |(stream, number): (&ListStream, &StreamId)| (*number == fenced).then_some(stream.1);
+        let partition = self.claims.iter().find_map(of).expect("a fenced stream was claimed");
+        self.claims.retain(|(_, claimed), _| *claimed != partition);
+        self.given_up.insert(partition, clocks::mono().plus_ms(LIST_GIVEN_UP_MS));
+        self.setup.figures.given_up.fetch_add(1, Ordering::Relaxed);
+        let text = format!("partition {}", partition.0);
+        log_thread::tell(&self.setup.log, Message::ListGivenUp, &text);
+        partition
+    }
+
+    /// Drops what SQL has from the heads of lists.
+    fn trim(&mut self, ends: &[(ListStream, Sequence)]) -> Result<(), DrainError> {
+        let hash = hash_of(scripts::TRIM);
+        let most = LIST_READ_ENTRIES.to_string();
+        let calls: Vec<(String, [u8; HEAD_BYTES])> = ends
+            .iter()
+            .map(|((epoch, partition), sequence)| {
+                (scripts::list_key(*partition), head(*epoch, *sequence))
+            })
+            .collect();
+        let words: Vec<[&[u8]; 6]> = calls
+            .iter()
+            .map(|(key, head)| {
+                [b"EVALSHA".as_slice(), &hash, b"1", key.as_bytes(), head, most.as_bytes()]
+            })
+            .collect();
+        let load: [&[u8]; 3] = [b"SCRIPT", b"LOAD", scripts::TRIM.as_bytes()];
+        let mut commands: Vec<&[&[u8]]> = vec![&load];
+        commands.extend(words.iter().map(<[_; 6]>::as_slice));
+        for answer in self.setup.redis.pipeline(&commands)? {
+            if let Answer::Int(count) = answer {
+                let count = u64::try_from(count).unwrap_or(0);
+                self.setup.figures.trimmed.fetch_add(count, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,268 @@
+//! Redis as the arbiter of users' states: what stands between a shard's home and its link. Owns the
+//! commands that are under way, what is known of the partitions and of the run behind the link, and
+//! the clock. Must not know HTTP, sockets or scripts.
+//!
+//! ```text
+//!  request ─ trusted copy, nothing to change ─► answer
+//!     │
+//!     ├─ no copy to be trusted ─► Read ─(missing, nobody vouches)─► SQL ─► Fill ─┐
+//!     │◄──────────────── the copy is fresh; the request runs again ◄─────────────┘
+//!     └─ change ─► Commit ─ done ─► records to the lane, answer
+//!                     ├─ moved ─► the request runs again, 3 times at most
+//!                     └─ late, lost, full, failed, too slow ─► degraded
+//! ```
+//!
+//! One command is under way for a user; later requests of that user wait behind it, in their order.
+//! Each request has one deadline, after which it is answered degraded; its command stays. A show
+//! that is committed after that is withdrawn.
+//!
+//! Limits: `FLIGHTS_MAX` users, `PARKED_MAX` requests, `PARKED_BYTES_MAX` bytes of them.
+//!
+//! `flights` the commands under way · `partitions` what is known of each · `carrier` the link ·
+//! `requests` how requests run · `replies` what replies do · `wiring` the connection.
+
+pub mod carrier;
+pub mod flights;
+pub mod partitions;
+pub mod replies;
+pub mod requests;
+pub mod wiring;
+
+use std::sync::Arc;
+
+use carrier::Carrier;
+use flights::Flights;
+use partitions::Partitions;
+
+use super::origin::Origin;
+use crate::base::clock::Now;
+use crate::base::ids::{LaneSequence, Partition, Revision, ShardId};
+use crate::base::limits::PARKED_MAX;
+use crate::base::slab::Slab;
+use crate::base::time::{MonoNs, WallMs};
+use crate::redis::command::{Command, Meta, RequestId};
+use crate::redis::link::{Link, LinkSettings, Server};
+
+/// Where the records of commits go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queue {
+    /// To the node's journal, after the commit; the answer waits for the journal.
+    Journal,
+    /// Into the list of the partition, with the commit.
+    List {
+        /// A list takes no more where as many records wait in it.
+        list_max: u32,
+    },
+}
+
+/// What an arbiter is made of.
+#[derive(Clone, Debug)]
+pub struct ArbiterSetup {
+    /// How the link speaks to its server; its subscriptions are the shard's partitions.
+    pub link: Arc<LinkSettings>,
+    /// The link's connection number.
+    pub connection: u32,
+    /// A request waits this long for Redis, in milliseconds.
+    pub deadline_ms: u64,
+    /// A copy is trusted this long, in milliseconds.
+    pub slice_ttl_ms: u64,
+    /// A copy that knows no show is trusted this long, in milliseconds.
+    pub negative_ttl_ms: u64,
+    /// Values expire after this long without a change, in milliseconds; 0 for never.
+    pub ttl_ms: u64,
+    /// Where records go.
+    pub queue: Queue,
+    /// Makes the ids of commits unique: random for each process and shard.
+    pub request_seed: u64,
+}
+
+/// Verdicts of a part of an events request, whose users are executed one by one.
+#[derive(Debug)]
+pub struct Share {
+    origin: Origin,
+    verdicts: Vec<u8>,
+    left: u32,
+}
+
+/// Redis as one shard sees it.
+pub struct Arbiter {
+    setup: ArbiterSetup,
+    carrier: Carrier,
+    flights: Flights,
+    partitions: Partitions,
+    shares: Slab<Share>,
+    /// TIME of Redis less the monotonic clock, in milliseconds, as of the last reply.
+    offset_ms: Option<i64>,
+    server: Option<Server>,
+    /// Copies older than this are not trusted, since nobody told of changes; `None` while nobody
+    /// does.
+    subscribed_at_ms: Option<u64>,
+    cleared_run: u64,
+    /// The run that was compared last, what is to be asked of the present one, and what it has not
+    /// answered.
+    compared_run: u64,
+    to_compare: Vec<Partition>,
+    uncompared: Vec<Partition>,
+    is_compared_news: bool,
+    requests_made: u64,
+    /// Records of the request that is being executed, framed.
+    pub(super) aside: Vec<u8>,
+    output: Vec<u8>,
+    is_sending: bool,
+    is_connected: bool,
+    must_close: bool,
+}
+
+impl Arbiter {
+    /// An arbiter that wishes for its connection.
+    pub fn new(setup: ArbiterSetup, shard: ShardId, shards: u16, seed: u64) -> Arbiter {
+        let link = Link::new(Arc::clone(&setup.link), seed ^ setup.request_seed);
+        Arbiter::of_carrier(setup, Carrier::Link(Box::new(link)), (shard, shards), seed)
+    }
+
+    pub(super) fn of_carrier(
+        setup: ArbiterSetup,
+        carrier: Carrier,
+        (shard, shards): (ShardId, u16),
+        seed: u64,
+    ) -> Arbiter {
+        Arbiter {
+            setup,
+            carrier,
+            flights: Flights::new(seed),
+            partitions: Partitions::new(shard, shards),
+            shares: Slab::new(PARKED_MAX),
+            offset_ms: None,
+            server: None,
+            subscribed_at_ms: None,
+            cleared_run: 0,
+            compared_run: 0,
+            to_compare: Vec::new(),
+            uncompared: Vec::new(),
+            is_compared_news: false,
+            requests_made: 0,
+            aside: Vec::new(),
+            output: Vec::new(),
+            is_sending: false,
+            is_connected: false,
+            must_close: false,
+        }
+    }
+
+    /// The number of its connection.
+    pub fn connection(&self) -> u32 {
+        self.setup.connection
+    }
+
+    /// When a request that comes now is answered at the latest.
+    pub fn deadline(&self, now: MonoNs) -> MonoNs {
+        now.plus_ms(self.setup.deadline_ms)
+    }
+
+    /// The time of decisions: that of Redis, by its last reply; the node's before the first.
+    pub fn wall(&self, now: Now) -> WallMs {
+        let mono_ms = i64::try_from(millis(now.mono)).unwrap_or(i64::MAX);
+        self.offset_ms.map_or(now.wall, |offset| WallMs(mono_ms.saturating_add(offset)))
+    }
+
+    /// Whether Redis may be asked: it answers, and its run is one that every node has compared.
+    pub fn is_usable(&self, now: MonoNs) -> bool {
+        let is_cleared = self.server.is_some_and(|server| server.run == self.cleared_run);
+        is_cleared && self.cleared_run != 0 && self.carrier.is_open(now)
+    }
+
+    /// Requests that wait, and commands that are under way.
+    pub fn waiting(&self) -> usize {
+        self.flights.waiting()
+    }
+
+    /// Whether no change is under way.
+    pub fn is_quiet(&self) -> bool {
+        self.flights.is_empty() && self.shares.is_empty()
+    }
+
+    /// When something has to be given up, or the link has something to do.
+    pub fn next_deadline(&self) -> Option<MonoNs> {
+        let deadlines = [self.flights.next_deadline(), self.carrier.next_deadline()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// What a copy that is put in now is stamped with. With an arbiter nothing in the slice waits
+    /// for SQL, so the place of the last change holds the time of the copy instead.
+    pub fn stamp(now: MonoNs) -> LaneSequence {
+        LaneSequence(millis(now).max(1))
+    }
+
+    /// Whether a copy of that age may be decided upon.
+    fn is_trusted(&self, now: MonoNs, copy: (Partition, LaneSequence), is_empty: bool) -> bool {
+        let (partition, LaneSequence(read_at_ms)) = copy;
+        let ttl_ms = if is_empty { self.setup.negative_ttl_ms } else { self.setup.slice_ttl_ms };
+        let ttl_ms = ttl_ms.min(self.setup.slice_ttl_ms);
+        self.subscribed_at_ms.is_some_and(|since| since <= read_at_ms)
+            && millis(now).saturating_sub(read_at_ms) < ttl_ms
+            && self.partitions.vouches_since(partition).is_some_and(|since| since <= read_at_ms)
+    }
+
+    /// Takes what every reply tells. Whether the partition may be decided upon.
+    fn observe(&mut self, now: MonoNs, partition: Partition, meta: &Meta) -> bool {
+        let mono_ms = i64::try_from(millis(now)).unwrap_or(i64::MAX);
+        self.offset_ms = Some(meta.at.0.saturating_sub(mono_ms));
+        self.partitions.observe(millis(now), partition, meta)
+    }
+
+    fn request_id(&mut self) -> RequestId {
+        self.requests_made += 1;
+        // An odd factor and a random start: no two of a process are alike.
+        let id = self.requests_made.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        RequestId(id ^ self.setup.request_seed)
+    }
+
+    /// Whether a miss proves nothing: values may vanish by themselves.
+    fn may_vanish(&self) -> bool {
+        self.setup.ttl_ms > 0 || self.server.is_some_and(|server| server.evicts)
+    }
+}
+
+/// The revision that Redis must still hold for a change of a state of this revision.
+fn base_of(revision: Revision) -> Option<Revision> {
+    (revision != Revision::default()).then_some(revision)
+}
+
+/// Milliseconds of the monotonic clock.
+fn millis(now: MonoNs) -> u64 {
+    now.0 / 1_000_000
+}
+
+/// The ticket of a partition's comparison: no flight has such an index.
+const COMPARE_TICKET: u64 = 0xffff_0000;
+
+fn compare_ticket(partition: Partition) -> u64 {
+    COMPARE_TICKET | u64::from(partition.0)
+}
+
+fn partition_of_ticket(ticket: u64) -> Option<Partition> {
+    let low = ticket & !0xffff;
+    let index = u16::try_from(ticket & 0xffff).expect("masked to 16 bits");
+    (low == COMPARE_TICKET).then_some(Partition(index))
+}
+
+impl Arbiter {
+    /// Sends comparisons while there is room.
+    pub(super) fn pump(&mut self, now: MonoNs) {
+        while let Some(partition) = self.to_compare.last().copied() {
+            let command = Command::Meta { partition };
+            if self.carrier.send(now, compare_ticket(partition), &command).is_err() {
+                return;
+            }
+            self.to_compare.pop();
+        }
+    }
+
+    /// Whether a command of this user is under way.
+    fn is_busy(&self, user: &str) -> bool {
+        self.flights.find(user).is_some()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod model;

@@ -1,0 +1,299 @@
+//! Commands under way, one for a user, with the requests that wait behind each in their order.
+//! Bounded by `FLIGHTS_MAX` users and, as reads from SQL are, by what may wait.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use hashbrown::HashTable;
+
+use crate::base::hash::Keyed;
+use crate::base::ids::{Partition, Revision};
+use crate::base::limits::{FLIGHTS_MAX, PARKED_BYTES_MAX, PARKED_MAX};
+use crate::base::slab::{Handle, Slab};
+use crate::base::time::{MonoNs, WallMs};
+use crate::redis::command::{RequestId, Value};
+use crate::shard::reads::{Waiter, Work};
+
+/// A change that was evaluated and waits for Redis.
+#[derive(Debug)]
+pub struct Pending {
+    /// The request that asked for it, to be run again; `None` once it is answered degraded, or
+    /// where nobody asked.
+    pub waiter: Option<Waiter>,
+    /// The answer.
+    pub outcome: Vec<u8>,
+    /// The answer where the journal is too slow.
+    pub fallback: Vec<u8>,
+    /// The records, framed; of them those of events come first.
+    pub records: Vec<u8>,
+    /// How many bytes of them are of events.
+    pub event_bytes: usize,
+    /// How many changes they tell.
+    pub count: u32,
+    /// What Redis must still hold.
+    pub base: Option<Revision>,
+    /// The state's revision after the change.
+    pub revision: Revision,
+    /// Makes a repetition harmless.
+    pub request: RequestId,
+    /// By the shard's clock.
+    pub now: WallMs,
+    /// The state after the change.
+    pub state: Vec<u8>,
+    /// The state without the show, where there is one: what a withdrawal restores.
+    pub former: Option<Vec<u8>>,
+    /// Other nodes are told.
+    pub publish: bool,
+    /// The value expires after this long, in milliseconds; 0 for never.
+    pub ttl_ms: u64,
+    /// Bytes that are reserved in the lane.
+    pub reserved: usize,
+}
+
+/// What is under way for a user.
+#[derive(Debug)]
+pub enum Stage {
+    /// Redis is asked.
+    Read,
+    /// SQL is asked, since Redis has nothing, or this, and can't vouch for it.
+    Sql(Option<Value>),
+    /// What SQL knew is put into Redis.
+    Fill,
+    /// A change is committed.
+    Commit(Box<Pending>),
+}
+
+/// A command under way.
+#[derive(Debug)]
+pub struct Flight {
+    /// The user's id.
+    pub user: Box<str>,
+    /// The user's partition.
+    pub partition: Partition,
+    /// What is under way.
+    pub stage: Stage,
+    waiters: VecDeque<Waiter>,
+}
+
+/// The commands of one shard.
+pub struct Flights {
+    flights: Slab<Flight>,
+    by_user: HashTable<Handle>,
+    /// Deadlines of those who wait; entries of ended flights are passed over.
+    deadlines: BinaryHeap<Reverse<(MonoNs, Handle)>>,
+    waiting: usize,
+    waiting_bytes: usize,
+    hash: Keyed,
+}
+
+fn bytes_of(waiter: &Waiter) -> usize {
+    match &waiter.work {
+        Work::Request { buffer, .. } => buffer.len(),
+        Work::Control { .. } | Work::Nothing => 0,
+    }
+}
+
+fn until_of(waiter: &Waiter) -> MonoNs {
+    match &waiter.work {
+        Work::Request { until, .. } | Work::Control { until, .. } => *until,
+        Work::Nothing => MonoNs(u64::MAX),
+    }
+}
+
+impl Flights {
+    /// Nothing is under way. `seed` is random for each process.
+    pub fn new(seed: u64) -> Flights {
+        Flights {
+            flights: Slab::new(FLIGHTS_MAX),
+            by_user: HashTable::new(),
+            deadlines: BinaryHeap::new(),
+            waiting: 0,
+            waiting_bytes: 0,
+            hash: Keyed::new(seed),
+        }
+    }
+
+    /// The command of a user.
+    pub fn find(&self, user: &str) -> Option<Handle> {
+        let is_user =
+            |handle: &Handle| self.flights.get(*handle).is_some_and(|flight| *flight.user == *user);
+        self.by_user.find(self.hash.of(user.as_bytes()), is_user).copied()
+    }
+
+    /// A command.
+    pub fn get_mut(&mut self, handle: Handle) -> Option<&mut Flight> {
+        self.flights.get_mut(handle)
+    }
+
+    /// Begins a command of a user who has none. `None` where the bound is reached.
+    pub fn begin(&mut self, user: &str, partition: Partition, stage: Stage) -> Option<Handle> {
+        debug_assert!(self.find(user).is_none(), "one command is under way for a user");
+        let until = match &stage {
+            Stage::Commit(pending) => pending.waiter.as_ref().map(until_of),
+            _ => None,
+        };
+        let flight = Flight { user: user.into(), partition, stage, waiters: VecDeque::new() };
+        let handle = self.flights.insert(flight).ok()?;
+        let Flights { flights, by_user, hash, .. } = self;
+        by_user.insert_unique(hash.of(user.as_bytes()), handle, |handle| {
+            flights.get(*handle).map_or(0, |flight| hash.of(flight.user.as_bytes()))
+        });
+        if let Some(until) = until {
+            self.deadlines.push(Reverse((until, handle)));
+        }
+        Some(handle)
+    }
+
+    /// Whether one more request may wait.
+    pub fn has_room(&self) -> bool {
+        self.waiting < PARKED_MAX && self.waiting_bytes < PARKED_BYTES_MAX
+    }
+
+    /// Lets a request wait behind a command.
+    pub fn wait(&mut self, handle: Handle, waiter: Waiter) {
+        self.waiting += 1;
+        self.waiting_bytes += bytes_of(&waiter);
+        self.deadlines.push(Reverse((until_of(&waiter), handle)));
+        let flight = self.flights.get_mut(handle).expect("the caller has found it");
+        flight.waiters.push_back(waiter);
+    }
+
+    /// Lets a request wait before all others: it was asked first.
+    pub fn wait_first(&mut self, handle: Handle, waiter: Waiter) {
+        self.wait(handle, waiter);
+        let flight = self.flights.get_mut(handle).expect("the caller has found it");
+        flight.waiters.rotate_right(1);
+    }
+
+    /// Lets those who wait behind a command wait longer: SQL is slower than Redis.
+    pub fn prolong(&mut self, handle: Handle, until: MonoNs) {
+        let Some(flight) = self.flights.get_mut(handle) else { return };
+        for waiter in &mut flight.waiters {
+            if let Work::Request { until: own, .. } | Work::Control { until: own, .. } =
+                &mut waiter.work
+            {
+                *own = until.max(*own);
+            }
+        }
+        self.deadlines.push(Reverse((until, handle)));
+    }
+
+    /// A command has ended: it, and those who waited behind it.
+    pub fn end(&mut self, handle: Handle) -> Option<(Flight, VecDeque<Waiter>)> {
+        let mut flight = self.flights.remove(handle)?;
+        let hash = self.hash.of(flight.user.as_bytes());
+        if let Ok(entry) = self.by_user.find_entry(hash, |found| *found == handle) {
+            entry.remove();
+        }
+        let waiters = std::mem::take(&mut flight.waiters);
+        self.waiting -= waiters.len();
+        self.waiting_bytes -= waiters.iter().map(bytes_of).sum::<usize>();
+        self.forget_ended();
+        Some((flight, waiters))
+    }
+
+    /// Hands out the requests whose time is up. The commands themselves go on.
+    pub fn expire(&mut self, now: MonoNs, late: &mut Vec<Waiter>) {
+        while let Some(Reverse((deadline, handle))) = self.deadlines.peek().copied() {
+            if deadline > now {
+                return;
+            }
+            self.deadlines.pop();
+            self.expire_one(now, handle, late);
+        }
+    }
+
+    /// Hands out the requests of one command whose time is up.
+    fn expire_one(&mut self, now: MonoNs, handle: Handle, late: &mut Vec<Waiter>) {
+        let Some(flight) = self.flights.get_mut(handle) else { return };
+        if let Stage::Commit(pending) = &mut flight.stage
+            && pending.waiter.as_ref().is_some_and(|waiter| until_of(waiter) <= now)
+        {
+            late.extend(pending.waiter.take());
+        }
+        let mut kept = VecDeque::with_capacity(flight.waiters.len());
+        for waiter in flight.waiters.drain(..) {
+            if until_of(&waiter) <= now {
+                self.waiting -= 1;
+                self.waiting_bytes -= bytes_of(&waiter);
+                late.push(waiter);
+            } else {
+                kept.push_back(waiter);
+            }
+        }
+        flight.waiters = kept;
+    }
+
+    /// When the first request is given up.
+    pub fn next_deadline(&self) -> Option<MonoNs> {
+        self.deadlines.peek().map(|Reverse((deadline, _))| *deadline)
+    }
+
+    fn forget_ended(&mut self) {
+        while let Some(Reverse((_, handle))) = self.deadlines.peek()
+            && self.flights.get(*handle).is_none()
+        {
+            self.deadlines.pop();
+        }
+    }
+
+    /// Requests that wait behind commands.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_empty(&self) -> bool {
+        self.flights.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::origin::Origin;
+
+    fn waiter(ticket: u64, until_ms: u64) -> Waiter {
+        let work =
+            Work::Request { buffer: vec![0; 10], until: MonoNs(0).plus_ms(until_ms), tries: 0 };
+        Waiter { origin: Origin::Control { ticket }, work }
+    }
+
+    fn ticket_of(waiter: &Waiter) -> u64 {
+        let Origin::Control { ticket } = waiter.origin else { panic!("made above") };
+        ticket
+    }
+
+    #[test]
+    fn those_who_wait_keep_their_order_and_their_own_deadlines() {
+        let mut flights = Flights::new(1);
+        let handle = flights.begin("u", Partition(1), Stage::Read).unwrap();
+        for (ticket, until_ms) in [(1, 20), (2, 10), (3, 30)] {
+            flights.wait(handle, waiter(ticket, until_ms));
+        }
+        let mut late = Vec::new();
+        flights.expire(MonoNs(0).plus_ms(9), &mut late);
+        assert!(late.is_empty());
+        flights.expire(MonoNs(0).plus_ms(10), &mut late);
+        assert_eq!(late.iter().map(ticket_of).collect::<Vec<_>>(), [2]);
+        let (_, waiters) = flights.end(handle).unwrap();
+        assert_eq!(waiters.iter().map(ticket_of).collect::<Vec<_>>(), [1, 3]);
+        assert!(flights.is_empty() && flights.waiting() == 0 && flights.find("u").is_none());
+        assert_eq!(flights.next_deadline(), None, "deadlines of ended commands are forgotten");
+    }
+
+    #[test]
+    fn both_bounds_hold() {
+        let mut flights = Flights::new(1);
+        for user in 0..FLIGHTS_MAX {
+            assert!(flights.begin(&user.to_string(), Partition(0), Stage::Read).is_some());
+        }
+        assert!(flights.begin("u", Partition(0), Stage::Read).is_none());
+        let handle = flights.find("1").unwrap();
+        for ticket in 0..PARKED_MAX as u64 {
+            assert!(flights.has_room());
+            flights.wait(handle, waiter(ticket, 1));
+        }
+        assert!(!flights.has_room());
+    }
+}

@@ -1,0 +1,280 @@
+//! A model of Redis for tests: executes commands as the scripts do, and a wire that holds commands
+//! and replies until the test lets them pass, loses them or breaks.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use crate::base::ids::{Partition, Revision};
+use crate::base::limits::PARTITIONS;
+use crate::base::time::{MonoNs, WallMs};
+use crate::redis::command::{
+    Command, CommitVerdict, Failure, Meta, Phase, Records, Reply, RequestId, Value,
+};
+use crate::redis::link::{LinkEvent, LinkFigures, LinkWish, NotSent, Server};
+
+/// A command that has left.
+#[derive(Clone, Debug)]
+pub enum Sent {
+    Read(Partition, String),
+    Meta(Partition),
+    Fill(Partition, String, Revision, Vec<u8>),
+    Commit(Box<SentCommit>),
+}
+
+#[derive(Clone, Debug)]
+pub struct SentCommit {
+    partition: Partition,
+    user: String,
+    base: Option<Revision>,
+    request: RequestId,
+    now: WallMs,
+    valid_until: WallMs,
+    revision: Revision,
+    state: Vec<u8>,
+    publish: bool,
+    count: u64,
+    framed: Vec<u8>,
+    list_max: usize,
+}
+
+/// A user's value.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    pub revision: Revision,
+    pub requests: Vec<RequestId>,
+    pub state: Vec<u8>,
+}
+
+/// One Redis.
+pub struct Redis {
+    /// Its TIME.
+    pub at: WallMs,
+    pub users: BTreeMap<String, Stored>,
+    pub metas: Vec<(Option<u32>, u64, Phase)>,
+    /// Records of the lists.
+    pub lists: Vec<Vec<u8>>,
+    /// Changes to be told: partition, user, revision.
+    pub published: Vec<(Partition, String, Revision)>,
+}
+
+impl Redis {
+    pub fn new(at: WallMs) -> Redis {
+        let metas = vec![(Some(1), 0, Phase::Open); usize::from(PARTITIONS)];
+        let (lists, published) = (Vec::new(), Vec::new());
+        Redis { at, users: BTreeMap::new(), metas, lists, published }
+    }
+
+    fn meta(&self, partition: Partition) -> Meta {
+        let (epoch, counter, phase) = self.metas[usize::from(partition.0)];
+        Meta { at: self.at, epoch, counter, phase }
+    }
+
+    fn value(&self, user: &str) -> Option<Value> {
+        let stored = self.users.get(user)?;
+        Some(Value { revision: stored.revision, state: stored.state.clone() })
+    }
+
+    pub fn execute(&mut self, command: &Sent) -> Reply {
+        match command {
+            Sent::Read(partition, user) => {
+                Reply::Value { meta: self.meta(*partition), value: self.value(user) }
+            }
+            Sent::Meta(partition) => Reply::Meta(self.meta(*partition)),
+            Sent::Fill(partition, user, revision, state) => {
+                if self.users.get(user).is_none_or(|stored| stored.revision < *revision) {
+                    let (revision, state) = (*revision, state.clone());
+                    let stored = Stored { revision, requests: Vec::new(), state };
+                    self.users.insert(user.clone(), stored);
+                }
+                Reply::Value { meta: self.meta(*partition), value: self.value(user) }
+            }
+            Sent::Commit(commit) => self.commit(commit),
+        }
+    }
+
+    fn commit(&mut self, commit: &SentCommit) -> Reply {
+        let verdict = self.verdict(commit);
+        let is_known = self.is_known(commit);
+        let moved = verdict == CommitVerdict::Moved;
+        let value = if moved { self.value(&commit.user) } else { None };
+        if verdict == CommitVerdict::Done && !is_known {
+            let former = self.users.get(&commit.user);
+            let mut requests = vec![commit.request];
+            requests.extend(former.iter().flat_map(|stored| &stored.requests).take(3));
+            let (revision, state) = (commit.revision, commit.state.clone());
+            self.users.insert(commit.user.clone(), Stored { revision, requests, state });
+            self.metas[usize::from(commit.partition.0)].1 += commit.count;
+            if !commit.framed.is_empty() {
+                self.lists.push(commit.framed.clone());
+            }
+            if commit.publish {
+                self.published.push((commit.partition, commit.user.clone(), revision));
+            }
+        }
+        Reply::Commit { meta: self.meta(commit.partition), verdict, value }
+    }
+
+    fn is_known(&self, commit: &SentCommit) -> bool {
+        let stored = self.users.get(&commit.user);
+        stored.is_some_and(|stored| stored.requests.contains(&commit.request))
+    }
+
+    fn verdict(&self, commit: &SentCommit) -> CommitVerdict {
+        let (epoch, _, phase) = self.metas[usize::from(commit.partition.0)];
+        let stands = self.users.get(&commit.user).map(|stored| stored.revision);
+        if epoch.is_none() || phase == Phase::Barrier {
+            CommitVerdict::Lost
+        } else if self.is_known(commit) {
+            CommitVerdict::Done
+        } else if self.at > commit.valid_until || commit.now.0 > self.at.0 + 100 {
+            CommitVerdict::Late
+        } else if stands != commit.base {
+            CommitVerdict::Moved
+        } else if self.lists.len() >= commit.list_max {
+            CommitVerdict::Full
+        } else {
+            CommitVerdict::Done
+        }
+    }
+}
+
+#[derive(Default)]
+struct Held {
+    is_open: bool,
+    window: usize,
+    sent: VecDeque<(u64, Sent)>,
+    replies: VecDeque<(u64, Reply)>,
+    events: VecDeque<LinkEvent>,
+}
+
+/// A wire between an arbiter and a Redis.
+#[derive(Clone, Default)]
+pub struct Wire(Rc<RefCell<Held>>);
+
+impl Wire {
+    /// The connection stands.
+    pub fn up(&self, run: u64, evicts: bool) {
+        let mut held = self.0.borrow_mut();
+        (held.is_open, held.window) = (true, 256);
+        let server =
+            Server { run, resp3: true, subscribed: true, evicts, syncs_always: Some(false) };
+        held.events.push_back(LinkEvent::Up(server));
+    }
+
+    /// The connection is lost: nobody knows what became of what had left.
+    pub fn down(&self) {
+        let mut held = self.0.borrow_mut();
+        held.is_open = false;
+        held.events.push_back(LinkEvent::Down);
+        let replied: Vec<u64> = held.replies.drain(..).map(|(ticket, _)| ticket).collect();
+        let sent: Vec<u64> = held.sent.drain(..).map(|(ticket, _)| ticket).collect();
+        for ticket in replied.into_iter().chain(sent) {
+            let result = Err(Failure::Unknown);
+            held.events.push_back(LinkEvent::Reply { ticket, late: false, result });
+        }
+    }
+
+    /// The next command reaches Redis.
+    pub fn execute(&self, redis: &mut Redis) -> bool {
+        let Some((ticket, command)) = self.0.borrow_mut().sent.pop_front() else { return false };
+        let reply = redis.execute(&command);
+        self.0.borrow_mut().replies.push_back((ticket, reply));
+        true
+    }
+
+    /// The next reply comes back.
+    pub fn deliver(&self) -> bool {
+        let mut held = self.0.borrow_mut();
+        let Some((ticket, reply)) = held.replies.pop_front() else { return false };
+        held.events.push_back(LinkEvent::Reply { ticket, late: false, result: Ok(reply) });
+        true
+    }
+
+    /// Another node's change is told.
+    pub fn tell(&self, (partition, user, revision): &(Partition, String, Revision)) {
+        let mut held = self.0.borrow_mut();
+        if held.is_open {
+            let (partition, user, revision) = (*partition, user.as_str().into(), *revision);
+            held.events.push_back(LinkEvent::Changed { partition, user, revision });
+        }
+    }
+
+    /// Commands that wait to be executed.
+    pub fn waiting(&self) -> usize {
+        self.0.borrow().sent.len()
+    }
+
+    pub fn is_open(&self, _now: MonoNs) -> bool {
+        self.0.borrow().is_open
+    }
+
+    pub fn send(&self, _now: MonoNs, ticket: u64, command: &Command<'_>) -> Result<(), NotSent> {
+        let mut held = self.0.borrow_mut();
+        if !held.is_open {
+            return Err(NotSent::Closed);
+        }
+        if held.sent.len() + held.replies.len() >= held.window {
+            return Err(NotSent::Full);
+        }
+        let command = owned(command);
+        held.sent.push_back((ticket, command));
+        Ok(())
+    }
+
+    pub fn next_event(&self) -> Option<LinkEvent> {
+        self.0.borrow_mut().events.pop_front()
+    }
+
+    pub fn connected(&self, _now: MonoNs) {}
+    pub fn received(&self, _now: MonoNs, _bytes: &[u8]) {}
+    pub fn broken(&self, _now: MonoNs) {}
+    pub fn tick(&self, _now: MonoNs) {}
+
+    pub fn next_deadline(&self) -> Option<MonoNs> {
+        None
+    }
+
+    pub fn wish(&self) -> Option<LinkWish> {
+        None
+    }
+
+    pub fn take_output(&self, _output: &mut Vec<u8>) -> bool {
+        false
+    }
+
+    pub fn figures(&self) -> LinkFigures {
+        LinkFigures::default()
+    }
+}
+
+fn owned(command: &Command<'_>) -> Sent {
+    match command {
+        Command::Read { partition, user } => Sent::Read(*partition, (*user).to_owned()),
+        Command::Meta { partition } => Sent::Meta(*partition),
+        Command::Fill { partition, user, revision, state, .. } => {
+            Sent::Fill(*partition, (*user).to_owned(), *revision, state.to_vec())
+        }
+        Command::Ping => unreachable!("the link's own"),
+        Command::Commit(commit) => {
+            let (count, framed, list_max) = match commit.records {
+                Records::Journal { count } => (count, &[][..], u32::MAX),
+                Records::List { framed, list_max } => (1, framed, list_max),
+            };
+            Sent::Commit(Box::new(SentCommit {
+                partition: commit.partition,
+                user: commit.user.to_owned(),
+                base: commit.base,
+                request: commit.request,
+                now: commit.now,
+                valid_until: commit.valid_until,
+                revision: commit.revision,
+                state: commit.state.to_vec(),
+                publish: commit.publish,
+                count: u64::from(count),
+                framed: framed.to_vec(),
+                list_max: usize::try_from(list_max).expect("32 bits fit"),
+            }))
+        }
+    }
+}

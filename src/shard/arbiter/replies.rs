@@ -1,0 +1,429 @@
+//! What becomes of replies: copies, records, answers, and requests that may run again.
+
+use std::collections::VecDeque;
+
+use super::flights::{Flight, Pending, Stage};
+use super::{Arbiter, Queue, base_of, partition_of_ticket};
+use crate::base::clock::Now;
+use crate::base::ids::{Partition, Revision, ShardId};
+use crate::base::limits::{COMMIT_TRIES_MAX, WITHDRAWAL_VALID_MS};
+use crate::base::slab::Handle;
+use crate::base::time::DurationMs;
+use crate::redis::command::{Command, CommitVerdict, Failure, Meta, Phase, Reply, Value};
+use crate::redis::link::{LinkEvent, Server};
+use crate::shard::decision::Round;
+use crate::shard::home::{Done, Home};
+use crate::shard::lane::Waiting;
+use crate::shard::reads::{Waiter, Work};
+use crate::shard::seam::{Effect, Outbox, ReadFailed, ReadRequest, Report, UserRead};
+use crate::state::user::{self, UserState};
+use crate::telemetry::log::Message;
+
+/// Requests of a user that may run again, in their order.
+pub struct Resumed {
+    /// The user's id.
+    pub user: Box<str>,
+    /// The requests.
+    pub waiters: VecDeque<Waiter>,
+    /// Whether there is a state to run upon; else they are answered degraded.
+    pub has_state: bool,
+    /// Upon what they run.
+    pub round: Round,
+}
+
+/// Run again, a request finds Redis' own state.
+const FRESH: Round = Round { tries: 0, is_fresh: true };
+
+impl Home {
+    /// Acts upon what became known of Redis.
+    pub fn on_link_event(
+        &mut self,
+        now: Now,
+        shard: ShardId,
+        event: LinkEvent,
+        outbox: &mut Outbox,
+    ) -> Option<Resumed> {
+        match event {
+            LinkEvent::Up(server) => self.on_up(now, server, outbox),
+            LinkEvent::Down => {
+                let arbiter = self.arbiter_mut();
+                arbiter.server = None;
+                arbiter.subscribed_at_ms = None;
+                arbiter.to_compare.clear();
+                self.tell(now, Message::RedisLost);
+            }
+            LinkEvent::Unfit(unfit) => {
+                self.tell(now, Message::RedisUnfit);
+                outbox.push(Effect::Report(Report::Unfit(unfit)));
+            }
+            // Each request has a deadline of its own, and the reply may still come.
+            LinkEvent::Expired { .. } => {}
+            LinkEvent::Reply { ticket, result, .. } => {
+                return self.on_reply(now, shard, (ticket, result), outbox);
+            }
+            LinkEvent::Changed { user, revision, .. } => self.on_changed(&user, revision),
+        }
+        None
+    }
+
+    fn on_up(&mut self, now: Now, server: Server, outbox: &mut Outbox) {
+        let arbiter = self.arbiter_mut();
+        arbiter.server = Some(server);
+        arbiter.subscribed_at_ms = server.subscribed.then_some(super::millis(now.mono));
+        arbiter.to_compare.clear();
+        if server.run != arbiter.compared_run {
+            arbiter.to_compare.extend(arbiter.partitions.own());
+            arbiter.uncompared.clear();
+            arbiter.uncompared.extend(arbiter.partitions.own());
+        }
+        let Server { run, evicts, syncs_always, .. } = server;
+        outbox.push(Effect::Report(Report::Run { run, evicts, syncs_always }));
+        self.tell(now, Message::RedisConnected);
+    }
+
+    /// Another node has changed a user: an older copy is not to be trusted.
+    fn on_changed(&mut self, user: &str, revision: Revision) {
+        self.counters.redis_told.add(1);
+        let Some(entry) = self.slice.get(user) else { return };
+        user::decode(entry.state, &mut self.scratch.state).expect("we encoded it");
+        if self.scratch.state.revision < revision {
+            self.slice.remove(user);
+        }
+    }
+
+    fn on_reply(
+        &mut self,
+        now: Now,
+        shard: ShardId,
+        (ticket, result): (u64, Result<Reply, Failure>),
+        outbox: &mut Outbox,
+    ) -> Option<Resumed> {
+        if let Some(partition) = partition_of_ticket(ticket) {
+            self.arbiter_mut().on_compared(now, partition, result);
+            return None;
+        }
+        let handle = Handle::from_bits(ticket);
+        let partition = self.arbiter_mut().flights.get_mut(handle)?.partition;
+        match result {
+            Err(failure) => {
+                self.counters.redis_failures.of(name_of(failure)).add(1);
+                self.fail(handle)
+            }
+            Ok(Reply::Value { meta, value }) => {
+                if !self.arbiter_mut().observe(now.mono, partition, &meta) {
+                    self.counters.redis_failures.of("lost").add(1);
+                    return self.fail(handle);
+                }
+                self.on_value(now, shard, handle, (meta, value), outbox)
+            }
+            Ok(Reply::Commit { meta, verdict, value }) => {
+                let is_vouched = self.arbiter_mut().observe(now.mono, partition, &meta);
+                match verdict {
+                    CommitVerdict::Done => self.on_done(now, handle),
+                    CommitVerdict::Moved if is_vouched => {
+                        self.counters.redis_moved.add(1);
+                        self.take_back(handle);
+                        self.on_value(now, shard, handle, (meta, value), outbox)
+                    }
+                    CommitVerdict::Late => self.refuse(handle, "late"),
+                    CommitVerdict::Full => self.refuse(handle, "full"),
+                    CommitVerdict::Moved | CommitVerdict::Lost => {
+                        self.counters.redis_failures.of("lost").add(1);
+                        self.fail(handle)
+                    }
+                }
+            }
+            Ok(Reply::Meta(_) | Reply::Pong) => unreachable!("no flight asks for these"),
+        }
+    }
+
+    /// A value has come. Where nobody vouches for it, SQL is asked too.
+    fn on_value(
+        &mut self,
+        now: Now,
+        shard: ShardId,
+        handle: Handle,
+        (meta, value): (Meta, Option<Value>),
+        outbox: &mut Outbox,
+    ) -> Option<Resumed> {
+        let read_deadline = self.reads.deadline(now.mono);
+        let arbiter = self.arbiter_mut();
+        let may_vanish = arbiter.may_vanish();
+        let flight = arbiter.flights.get_mut(handle).expect("the caller has seen it");
+        let is_of_epoch =
+            value.as_ref().is_some_and(|value| Some(value.revision.epoch) == meta.epoch);
+        let is_doubted = match meta.phase {
+            Phase::Filling => !is_of_epoch,
+            Phase::Open | Phase::Barrier => value.is_none() && may_vanish,
+        };
+        if !is_doubted || matches!(flight.stage, Stage::Fill) {
+            return self.settle(now, handle, value);
+        }
+        flight.stage = Stage::Sql(value);
+        let user = flight.user.clone();
+        arbiter.flights.prolong(handle, read_deadline);
+        self.counters.reads.add(1);
+        let request = ReadRequest { shard, ticket: handle.to_bits(), user };
+        outbox.push(Effect::ReadUser(request));
+        None
+    }
+
+    /// SQL has answered: what it has more than Redis is put there.
+    pub fn on_read_of_sql(&mut self, now: Now, read: UserRead) -> Option<Resumed> {
+        let handle = Handle::from_bits(read.ticket);
+        let arbiter = self.arbiter.as_deref_mut().expect("asked of a home with an arbiter");
+        let flight = arbiter.flights.get_mut(handle)?;
+        let Stage::Sql(value) = &mut flight.stage else { return None };
+        let value = value.take();
+        let state = read.state.and_then(|state| {
+            let decoded = user::decode(&state, &mut self.scratch.state);
+            decoded.map(|()| state).map_err(|_| ReadFailed)
+        });
+        let Ok(state) = state else {
+            self.counters.reads_failed.add(1);
+            return self.fail(handle);
+        };
+        let revision = self.scratch.state.revision;
+        let stands = value.as_ref().map_or(Revision::default(), |value| value.revision);
+        if revision <= stands {
+            return self.settle(now, handle, value);
+        }
+        let (partition, user) = (flight.partition, flight.user.clone());
+        flight.stage = Stage::Fill;
+        let ttl_ms = arbiter.setup.ttl_ms;
+        let command = Command::Fill { partition, user: &user, revision, state: &state, ttl_ms };
+        if arbiter.carrier.send(now.mono, handle.to_bits(), &command).is_err() {
+            return self.fail(handle);
+        }
+        self.counters.redis_fills.add(1);
+        None
+    }
+
+    /// A user's value is known: the copy is fresh, and who waits runs again.
+    fn settle(&mut self, now: Now, handle: Handle, value: Option<Value>) -> Option<Resumed> {
+        let mut empty = self.buffer();
+        let (revision, state) = match &value {
+            Some(value) => (value.revision, &value.state),
+            None => {
+                self.counters.redis_absent.add(1);
+                user::encode(&UserState::default(), &mut empty);
+                (Revision::default(), &empty)
+            }
+        };
+        let is_ours = user::decode(state, &mut self.scratch.state).is_ok()
+            && self.scratch.state.revision == revision;
+        if !is_ours {
+            self.keep(empty);
+            self.counters.redis_failures.of("quarantined").add(1);
+            return self.fail(handle);
+        }
+        let (flight, waiters) = self.arbiter_mut().flights.end(handle)?;
+        let has_state = self.copy(now, &flight.user, state);
+        self.keep(empty);
+        Some(Resumed { user: flight.user, waiters, has_state, round: FRESH })
+    }
+
+    /// Puts what Redis has into the slice. Whether there was room.
+    fn copy(&mut self, now: Now, user: &str, state: &[u8]) -> bool {
+        let stamp = Arbiter::stamp(now.mono);
+        let is_copied = self.slice.put(user, state, stamp, stamp).is_ok();
+        if !is_copied {
+            self.counters.slice_full.add(1);
+        }
+        is_copied
+    }
+
+    /// A change was not made since the state is another one: the request waits to run again.
+    fn take_back(&mut self, handle: Handle) {
+        let arbiter = self.arbiter_mut();
+        let flight = arbiter.flights.get_mut(handle).expect("the caller has seen it");
+        let Stage::Commit(pending) = std::mem::replace(&mut flight.stage, Stage::Read) else {
+            unreachable!("only commits are answered as such")
+        };
+        let mut pending = *pending;
+        if let Some(mut waiter) = pending.waiter.take() {
+            if let Work::Request { tries, .. } = &mut waiter.work {
+                *tries += 1;
+            }
+            arbiter.flights.wait_first(handle, waiter);
+        }
+        self.drop_change(pending);
+    }
+
+    /// A change is made.
+    fn on_done(&mut self, now: Now, handle: Handle) -> Option<Resumed> {
+        let (flight, waiters) = self.arbiter_mut().flights.end(handle)?;
+        let Flight { user, stage: Stage::Commit(pending), .. } = flight else {
+            unreachable!("only commits are answered as such")
+        };
+        let mut pending = *pending;
+        let has_state = self.copy(now, &user, &pending.state);
+        let resumed = |user, waiters| Resumed { user, waiters, has_state, round: FRESH };
+        let Some(waiter) = pending.waiter.take() else {
+            self.append_events(&pending);
+            let withdrawal = self.withdrawal(now, &pending);
+            self.drop_change(pending);
+            return match withdrawal {
+                Some(withdrawal) => self.withdraw(now, user, (waiters, withdrawal)),
+                None => Some(resumed(user, waiters)),
+            };
+        };
+        let outcome = std::mem::take(&mut pending.outcome);
+        let origin = waiter.origin;
+        self.put_to_rest(waiter);
+        if self.arbiter_mut().setup.queue == Queue::Journal {
+            self.lane.release(std::mem::take(&mut pending.reserved));
+            let upto = self.lane.append_framed(&pending.records);
+            let fallback = std::mem::take(&mut pending.fallback);
+            self.lane.wait(Waiting { upto, since: now.mono, origin, outcome, fallback });
+        } else {
+            self.done.push(Done { origin, outcome });
+        }
+        self.drop_change(pending);
+        Some(resumed(user, waiters))
+    }
+
+    /// A change was made too late for its request: its events have happened, nobody saw the show.
+    fn append_events(&mut self, pending: &Pending) {
+        let is_journal = self.arbiter_mut().setup.queue == Queue::Journal;
+        if is_journal && pending.event_bytes > 0 {
+            self.lane.append_framed(&pending.records[..pending.event_bytes]);
+        }
+    }
+
+    /// The change that takes back a show which nobody saw. With a list the show's record is in it
+    /// already, and the show stays.
+    fn withdrawal(&mut self, now: Now, pending: &Pending) -> Option<Pending> {
+        let former = pending.former.as_ref()?;
+        if self.arbiter_mut().setup.queue != Queue::Journal {
+            return None;
+        }
+        user::decode(former, &mut self.scratch.state).expect("we encoded it");
+        let revision = pending.revision.next();
+        self.scratch.state.revision = revision;
+        let mut state = self.buffer();
+        user::encode(&self.scratch.state, &mut state);
+        let (outcome, fallback, records) = (self.buffer(), self.buffer(), self.buffer());
+        let arbiter = self.arbiter_mut();
+        Some(Pending {
+            waiter: None,
+            outcome,
+            fallback,
+            records,
+            event_bytes: 0,
+            count: 1,
+            base: base_of(pending.revision),
+            revision,
+            request: arbiter.request_id(),
+            now: arbiter.wall(now),
+            state,
+            former: None,
+            publish: false,
+            ttl_ms: pending.ttl_ms,
+            reserved: 0,
+        })
+    }
+
+    fn withdraw(
+        &mut self,
+        now: Now,
+        user: Box<str>,
+        (waiters, withdrawal): (VecDeque<Waiter>, Pending),
+    ) -> Option<Resumed> {
+        let valid = DurationMs(WITHDRAWAL_VALID_MS);
+        let arbiter = self.arbiter_mut();
+        if !arbiter.commit(now.mono, &user, withdrawal, valid) {
+            // The show stays, and with it the copy.
+            return Some(Resumed { user, waiters, has_state: true, round: FRESH });
+        }
+        let handle = arbiter.flights.find(&user).expect("just begun");
+        waiters.into_iter().for_each(|waiter| arbiter.flights.wait(handle, waiter));
+        self.counters.redis_withdrawn.add(1);
+        None
+    }
+
+    /// A command was refused, and nothing has changed: its own request is answered degraded, the
+    /// others run again.
+    fn refuse(&mut self, handle: Handle, cause: &'static str) -> Option<Resumed> {
+        self.counters.redis_failures.of(cause).add(1);
+        let (flight, mut waiters) = self.arbiter_mut().flights.end(handle)?;
+        if let Stage::Commit(pending) = flight.stage {
+            let mut pending = *pending;
+            if let Some(mut waiter) = pending.waiter.take() {
+                if let Work::Request { tries, .. } = &mut waiter.work {
+                    *tries = COMMIT_TRIES_MAX + 1;
+                }
+                waiters.push_front(waiter);
+            }
+            self.drop_change(pending);
+        }
+        Some(Resumed { user: flight.user, waiters, has_state: true, round: Round::default() })
+    }
+
+    /// A command has no reply that helps: all who wait are answered degraded.
+    fn fail(&mut self, handle: Handle) -> Option<Resumed> {
+        let (flight, mut waiters) = self.arbiter_mut().flights.end(handle)?;
+        if let Stage::Commit(pending) = flight.stage {
+            // It may have been executed, so the copy may be an old one.
+            self.slice.remove(&flight.user);
+            let mut pending = *pending;
+            if let Some(waiter) = pending.waiter.take() {
+                waiters.push_front(waiter);
+            }
+            self.drop_change(pending);
+        }
+        let round = Round::default();
+        Some(Resumed { user: flight.user, waiters, has_state: false, round })
+    }
+
+    /// Gives back what a change held.
+    fn drop_change(&mut self, pending: Pending) {
+        self.lane.release(pending.reserved);
+        let Pending { outcome, fallback, records, state, former, .. } = pending;
+        let buffers = [outcome, fallback, records, state];
+        buffers.into_iter().chain(former).for_each(|buffer| self.keep(buffer));
+    }
+
+    fn put_to_rest(&mut self, waiter: Waiter) {
+        if let Work::Request { buffer, .. } = waiter.work {
+            self.keep(buffer);
+        }
+    }
+}
+
+impl Arbiter {
+    /// A partition was compared with what is known of it, or has to be once more.
+    fn on_compared(&mut self, now: Now, partition: Partition, result: Result<Reply, Failure>) {
+        let Some(server) = self.server else { return };
+        let Ok(Reply::Meta(meta)) = result else {
+            self.to_compare.push(partition);
+            return;
+        };
+        self.observe(now.mono, partition, &meta);
+        // A comparison of an earlier connection may have been sent again.
+        let before = self.uncompared.len();
+        self.uncompared.retain(|waiting| *waiting != partition);
+        if before > 0 && self.uncompared.is_empty() {
+            self.compared_run = server.run;
+            self.is_compared_news = true;
+        }
+    }
+
+    /// What the keeper has to know: losses first, so that who sees the run sees those too.
+    pub fn reports(&mut self, outbox: &mut Outbox) {
+        while let Some(partition) = self.partitions.next_lost() {
+            outbox.push(Effect::Report(Report::Lost(partition)));
+        }
+        if std::mem::take(&mut self.is_compared_news) {
+            outbox.push(Effect::Report(Report::Compared { run: self.compared_run }));
+        }
+    }
+}
+
+fn name_of(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Unknown => "unknown",
+        Failure::Refused => "refused",
+        Failure::Quarantined => "quarantined",
+    }
+}

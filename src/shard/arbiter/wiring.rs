@@ -1,0 +1,102 @@
+//! The link's connection as the arbiter sees it: bytes both ways, wishes, deadlines, the board.
+
+use std::collections::VecDeque;
+
+use super::Arbiter;
+use crate::base::time::MonoNs;
+use crate::redis::link::{LinkEvent, LinkFigures, LinkWish};
+use crate::shard::reads::Waiter;
+use crate::shard::seam::BoardView;
+
+impl Arbiter {
+    /// The connection stands.
+    pub fn on_connected(&mut self, now: MonoNs) {
+        self.is_connected = true;
+        self.is_sending = false;
+        self.output.clear();
+        self.carrier.connected(now);
+    }
+
+    /// Bytes came.
+    pub fn on_bytes(&mut self, now: MonoNs, bytes: &[u8]) {
+        if self.is_connected {
+            self.carrier.received(now, bytes);
+        }
+    }
+
+    /// The connection is lost, or could not be had.
+    pub fn on_broken(&mut self, now: MonoNs) {
+        self.must_close |= self.is_connected;
+        self.is_connected = false;
+        self.carrier.broken(now);
+    }
+
+    /// A send has ended. What was not taken goes first the next time.
+    pub fn on_sent(&mut self, now: MonoNs, mut buffer: Vec<u8>, sent: Option<usize>) {
+        if !self.is_connected || !self.is_sending {
+            return;
+        }
+        self.is_sending = false;
+        match sent {
+            Some(sent) => {
+                buffer.drain(..sent.min(buffer.len()));
+                debug_assert!(self.output.is_empty());
+                self.output = buffer;
+            }
+            None => self.on_broken(now),
+        }
+    }
+
+    /// What became known next.
+    pub fn next_event(&mut self) -> Option<LinkEvent> {
+        self.carrier.next_event()
+    }
+
+    /// What the link wants of the driver next. A lost connection is closed before another is made.
+    pub fn next_wish(&mut self) -> Option<LinkWish> {
+        if std::mem::take(&mut self.must_close) {
+            return Some(LinkWish::Close);
+        }
+        let wish = self.carrier.wish();
+        if wish == Some(LinkWish::Close) {
+            self.is_connected = false;
+        }
+        wish
+    }
+
+    /// What is to be sent now, if anything.
+    pub fn next_output(&mut self) -> Option<Vec<u8>> {
+        if !self.is_connected || self.is_sending {
+            return None;
+        }
+        self.carrier.take_output(&mut self.output);
+        if self.output.is_empty() {
+            return None;
+        }
+        self.is_sending = true;
+        Some(std::mem::take(&mut self.output))
+    }
+
+    /// Time has passed: hands out the requests whose time is up.
+    pub fn expire(&mut self, now: MonoNs, late: &mut Vec<Waiter>) {
+        self.carrier.tick(now);
+        self.flights.expire(now, late);
+    }
+
+    /// What the keeper lets the shards do.
+    pub fn on_board(&mut self, board: BoardView) {
+        self.cleared_run = board.cleared_run;
+    }
+
+    /// Lets requests wait behind the command of their user, if there is one.
+    pub fn wait_behind(&mut self, user: &str, waiters: &mut VecDeque<Waiter>) -> bool {
+        let Some(handle) = self.flights.find(user) else { return false };
+        waiters.drain(..).for_each(|waiter| self.flights.wait(handle, waiter));
+        true
+    }
+
+    /// Counts of the link.
+    pub fn figures(&self) -> LinkFigures {
+        self.carrier.figures()
+    }
+}

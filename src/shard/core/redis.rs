@@ -1,0 +1,136 @@
+//! The shard's link: inputs of its connection, what it wants of the driver, and the requests that
+//! run again when a reply has come.
+
+use super::{Core, Waiter, Work};
+use crate::base::clock::Now;
+use crate::base::limits::COMMIT_TRIES_MAX;
+use crate::redis::link::{BreakerState, LinkWish};
+use crate::shard::arbiter::Arbiter;
+use crate::shard::arbiter::replies::Resumed;
+use crate::shard::seam::{BoardView, Effect, Input, Outbox};
+
+impl Core {
+    /// Whether an input is of the link's connection; acts upon it then.
+    pub(super) fn on_link(&mut self, now: Now, input: &mut Input<'_>) -> bool {
+        let Some(arbiter) = self.home.arbiter.as_deref_mut() else { return false };
+        let own = arbiter.connection();
+        match input {
+            Input::Connected { connection } if *connection == own => arbiter.on_connected(now.mono),
+            Input::Bytes { connection, bytes } if *connection == own => {
+                arbiter.on_bytes(now.mono, bytes);
+            }
+            Input::PeerClosed { connection } | Input::Broken { connection }
+                if *connection == own =>
+            {
+                arbiter.on_broken(now.mono);
+            }
+            Input::Sent { connection, buffer, sent } if *connection == own => {
+                arbiter.on_sent(now.mono, std::mem::take(buffer), *sent);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Acts upon all that became known of Redis.
+    pub(super) fn follow_redis(&mut self, now: Now, outbox: &mut Outbox) {
+        let shard = self.view.shard;
+        while let Some(arbiter) = self.home.arbiter.as_deref_mut() {
+            let Some(event) = arbiter.next_event() else { break };
+            if let Some(resumed) = self.home.on_link_event(now, shard, event, outbox) {
+                self.run_again(now, resumed, outbox);
+            }
+        }
+        if let Some(arbiter) = self.home.arbiter.as_deref_mut() {
+            arbiter.pump(now.mono);
+            arbiter.reports(outbox);
+        }
+    }
+
+    /// Runs the requests of a user in their order. Where one of them begins a command, the others
+    /// wait behind it.
+    pub(super) fn run_again(&mut self, now: Now, resumed: Resumed, outbox: &mut Outbox) {
+        let Resumed { user, mut waiters, has_state, round } = resumed;
+        while let Some(waiter) = waiters.pop_front() {
+            self.resume_in(now, waiter, (has_state, round), outbox);
+            let arbiter = self.home.arbiter.as_deref_mut().expect("replies come with an arbiter");
+            if has_state && arbiter.wait_behind(&user, &mut waiters) {
+                return;
+            }
+        }
+    }
+
+    /// Requests whose time is up are answered degraded.
+    pub(super) fn expire_redis(&mut self, now: Now, outbox: &mut Outbox) {
+        let Some(arbiter) = self.home.arbiter.as_deref_mut() else { return };
+        let mut late: Vec<Waiter> = Vec::new();
+        arbiter.expire(now.mono, &mut late);
+        for waiter in late {
+            self.home.counters.redis_failures.of("deadline").add(1);
+            self.resume(now, waiter, false, outbox);
+        }
+    }
+
+    /// Tells how the link fares.
+    pub(super) fn count_link(&self) {
+        let Some(arbiter) = self.home.arbiter.as_deref() else { return };
+        let (figures, counters) = (arbiter.figures(), &self.home.counters);
+        counters.redis_link_commands.set(figures.commands);
+        counters.redis_link_replies.set(figures.replies);
+        counters.redis_link_expired.set(figures.expired);
+        counters.redis_link_late.set(figures.late);
+        counters.redis_link_unknown.set(figures.unknown);
+        counters.redis_link_refused.set(figures.refused.iter().sum());
+        counters.redis_link_noscript.set(figures.noscript);
+        counters.redis_link_reconnects.set(figures.reconnects);
+        counters.redis_link_retries.set(figures.retries);
+        counters.redis_link_malformed.set(figures.malformed);
+        counters.redis_link_round_trip_ns.set(figures.round_trip_ns);
+        counters.redis_breaker_opens.set(figures.opens);
+        counters.redis_breaker.set(match figures.breaker {
+            BreakerState::Closed => 0,
+            BreakerState::Open => 1,
+            BreakerState::Probing => 2,
+        });
+        counters.redis_in_flight.set(figures.in_flight);
+    }
+
+    /// What the keeper lets the shards do.
+    pub(super) fn on_board(&mut self, board: BoardView) {
+        self.view.ready = !board.is_unfit && !self.view.closing;
+        if let Some(arbiter) = self.home.arbiter.as_deref_mut() {
+            arbiter.on_board(board);
+        }
+    }
+
+    /// Ends a turn: what the link wants of the driver.
+    pub(super) fn flush_link(&mut self, outbox: &mut Outbox) {
+        if let Some(arbiter) = self.home.arbiter.as_deref_mut() {
+            arbiter.flush(outbox);
+        }
+    }
+}
+
+/// Whether a request was evaluated as often as it may be.
+pub(super) fn is_given_up(work: &Work) -> bool {
+    matches!(work, Work::Request { tries, .. } if *tries > COMMIT_TRIES_MAX)
+}
+
+impl Arbiter {
+    /// Carries the link's wishes and bytes to the driver; one send is under way at a time.
+    fn flush(&mut self, outbox: &mut Outbox) {
+        let connection = self.connection();
+        while let Some(wish) = self.next_wish() {
+            outbox.push(match wish {
+                LinkWish::Connect => Effect::Connect { connection },
+                LinkWish::Close => Effect::Close { connection, reset: true },
+            });
+        }
+        if let Some(buffer) = self.next_output() {
+            outbox.push(Effect::Send { connection, buffer });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

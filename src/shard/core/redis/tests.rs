@@ -1,0 +1,581 @@
+//! Properties of shards whose arbiter is Redis: whatever is delayed, lost or raced, no user is
+//! shown a popup twice within its gap, every acknowledged change is in a journal, every request is
+//! answered by its deadline, and nothing stays under way.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::super::{Core, CoreSetup};
+use crate::api::access::Access;
+use crate::api::cors::Cors;
+use crate::api::token::{Keys, Secret};
+use crate::base::clock::Now;
+use crate::base::ids::{Revision, Sequence, ShardId, UserKey};
+use crate::base::time::{MonoNs, WallMs};
+use crate::catalog::compile::{Entry, compile};
+use crate::catalog::snapshot::{Settings, Snapshot};
+use crate::catalog::source;
+use crate::journal::lane::{Ack, LaneBatch};
+use crate::journal::record::{Happening, Record, frames};
+use crate::redis::command::Phase;
+use crate::shard::arbiter::carrier::Carrier;
+use crate::shard::arbiter::model::{Redis, Stored, Wire};
+use crate::shard::arbiter::{Arbiter, ArbiterSetup, Queue};
+use crate::shard::control::{Command, Control, Outcome};
+use crate::shard::seam::{BoardView, Effect, Input, Outbox, ReadRequest, Report, Step, UserRead};
+use crate::shard::view::Rules;
+use crate::state::user::{self, UserState};
+use crate::telemetry::counters::ShardCounters;
+use crate::telemetry::log::{Level, Log};
+
+const RUN: u64 = 7;
+const DEADLINE_MS: u64 = 20;
+const GAP_MS: i64 = 3_600_000;
+const POPUPS: &str = "[[popup]]\nid = \"p\"\nafter_shown = \"1h\"\nafter_clicked = \"0s\"\n";
+
+fn snapshot() -> Arc<Snapshot> {
+    let definitions = source::parse_toml(POPUPS).unwrap();
+    let entries: Vec<_> = definitions
+        .iter()
+        .map(|definition| Entry { definition, version: 1, status: definition.status() })
+        .collect();
+    Arc::new(compile(&entries, Settings::default(), 1).unwrap())
+}
+
+/// A node of one shard, its wire to Redis, and what it has journaled and answered.
+struct Node {
+    core: Core,
+    wire: Wire,
+    outbox: Outbox,
+    connections: u32,
+    /// When each open request has to be answered.
+    open: BTreeMap<u32, MonoNs>,
+    answers: BTreeMap<u32, String>,
+    lane: VecDeque<LaneBatch>,
+    acked: Sequence,
+    /// (decision, happening) of each record.
+    journal: Vec<(String, Happening)>,
+    reads: VecDeque<ReadRequest>,
+    reports: Vec<Report>,
+    outcomes: Vec<Outcome>,
+}
+
+impl Node {
+    fn new(seed: u64, queue: Queue) -> Node {
+        let arbiter = ArbiterSetup {
+            link: Arc::default(),
+            connection: 1 << 20,
+            deadline_ms: DEADLINE_MS,
+            slice_ttl_ms: 60_000,
+            negative_ttl_ms: 60_000,
+            ttl_ms: 0,
+            queue,
+            request_seed: seed.wrapping_mul(0x9e37_79b9),
+        };
+        let wire = Wire::default();
+        let secret = Secret { id: 1, created_at: WallMs(0), bytes: [7; 32] };
+        let mut core = Core::new(CoreSetup {
+            shard: ShardId(0),
+            shards: 1,
+            snapshot: snapshot(),
+            rules: Arc::new(Rules { access: vec![Access::default()], cors: Cors::default() }),
+            keys: Arc::new(Keys::new(&[secret])),
+            counters: Arc::new(ShardCounters::default()),
+            slice_bytes: 1 << 20,
+            connections_max: 4_096,
+            read_deadline_ms: 50,
+            arbiter: None,
+            seed,
+            timeouts: crate::http::connection::Timeouts::DEFAULT,
+            log: Log::new(Level::Error, true, &[]),
+        });
+        let carrier = Carrier::Wire(wire.clone());
+        let arbiter = Arbiter::of_carrier(arbiter, carrier, (ShardId(0), 1), seed);
+        core.home.arbiter = Some(Box::new(arbiter));
+        Node {
+            core,
+            wire,
+            outbox: Outbox::default(),
+            connections: 0,
+            open: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            lane: VecDeque::new(),
+            acked: Sequence(0),
+            journal: Vec::new(),
+            reads: VecDeque::new(),
+            reports: Vec::new(),
+            outcomes: Vec::new(),
+        }
+    }
+
+    fn step(&mut self, now: Now, input: Input<'_>) {
+        self.core.step(now, input, &mut self.outbox);
+        self.turn(now);
+    }
+
+    fn turn(&mut self, now: Now) {
+        self.core.finish_turn(now, &mut self.outbox);
+        while !self.outbox.effects.is_empty() {
+            for effect in std::mem::take(&mut self.outbox.effects) {
+                self.carry(now, effect);
+            }
+            self.core.finish_turn(now, &mut self.outbox);
+        }
+    }
+
+    fn carry(&mut self, now: Now, effect: Effect) {
+        match effect {
+            Effect::Send { connection, buffer } => {
+                let until = self.open.remove(&connection);
+                let text = String::from_utf8(buffer.clone()).unwrap();
+                self.answers.entry(connection).or_default().push_str(&text);
+                assert!(until.is_none_or(|until| now.mono <= until), "{text}");
+                let sent = Some(buffer.len());
+                self.core.step(now, Input::Sent { connection, buffer, sent }, &mut self.outbox);
+            }
+            Effect::Append(batch) => self.lane.push_back(batch),
+            Effect::ReadUser(request) => self.reads.push_back(request),
+            Effect::Report(report) => self.reports.push(report),
+            Effect::ControlReply(reply) => self.outcomes.push(reply.outcome),
+            Effect::ShutDown { .. } | Effect::Close { .. } => {}
+            other => panic!("nothing here should cause {other:?}"),
+        }
+    }
+
+    /// Sends a request; gives its number.
+    fn ask(&mut self, now: Now, request: &str) -> u32 {
+        let connection = self.connections;
+        self.connections += 1;
+        // Answers wait for Redis, and then for the journal, which these tests never hold up long.
+        self.open.insert(connection, now.mono.plus_ms(DEADLINE_MS + 2_200));
+        self.step(now, Input::Accepted { connection, listener: 0 });
+        self.step(now, Input::Bytes { connection, bytes: request.as_bytes() });
+        connection
+    }
+
+    fn decide(&mut self, now: Now, user: &str) -> u32 {
+        self.ask(now, &format!("GET /v1/decide?user={user} HTTP/1.1\r\nHost: x\r\n\r\n"))
+    }
+
+    fn event(&mut self, now: Now, tokens: &[&str]) -> u32 {
+        let event = |token: &&str| format!("{{\"decision\":\"{token}\",\"action\":\"clicked\"}}");
+        let body = format!("[{}]", tokens.iter().map(event).collect::<Vec<_>>().join(","));
+        let length = body.len();
+        self.ask(
+            now,
+            &format!(
+                "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+                 Content-Length: {length}\r\n\r\n{body}"
+            ),
+        )
+    }
+
+    /// The journal acknowledges all that it has.
+    fn acknowledge(&mut self, now: Now) {
+        while let Some(batch) = self.lane.pop_front() {
+            self.acked.0 += u64::from(batch.count);
+            for frame in frames(&batch.bytes) {
+                if let Record::Impression(impression) = frame.unwrap().record().unwrap() {
+                    self.journal.push((impression.token.to_owned(), impression.happening));
+                }
+            }
+            let (upto, upto_sequence) = (batch.last(), self.acked);
+            let LaneBatch { shard, mut bytes, .. } = batch;
+            bytes.clear();
+            self.step(now, Input::Acked(Ack { shard, upto, upto_sequence, buffer: bytes }));
+        }
+    }
+
+    fn answer(&self, number: u32) -> &str {
+        self.answers.get(&number).map_or("", String::as_str)
+    }
+
+    fn token(&self, number: u32) -> Option<String> {
+        let (_, rest) = self.answer(number).split_once("\"decision\":\"")?;
+        Some(rest.split('"').next()?.to_owned())
+    }
+}
+
+/// Nodes on one Redis, and the time.
+struct World {
+    nodes: Vec<Node>,
+    redis: Redis,
+    now: Now,
+}
+
+impl World {
+    fn new(nodes: u64, queue: Queue) -> World {
+        let now = Now { mono: MonoNs(10_000_000_000), wall: WallMs(1_800_000_000_000) };
+        let redis = Redis::new(WallMs(now.wall.0 + 5));
+        let nodes = (1..=nodes).map(|seed| Node::new(seed, queue)).collect();
+        let mut world = World { nodes, redis, now };
+        for index in 0..world.nodes.len() {
+            world.connect(index, RUN);
+        }
+        world
+    }
+
+    /// A connection that is compared and cleared.
+    fn connect(&mut self, index: usize, run: u64) {
+        self.nodes[index].wire.up(run, false);
+        self.nodes[index].turn(self.now);
+        self.settle();
+        let board = BoardView { is_unfit: false, cleared_run: run };
+        self.nodes[index].step(self.now, Input::Board(board));
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.now.mono = self.now.mono.plus_ms(ms);
+        let ms = i64::try_from(ms).unwrap();
+        self.now.wall.0 += ms;
+        self.redis.at.0 += ms;
+        for node in &mut self.nodes {
+            if node.core.next_deadline().is_some_and(|at| at <= self.now.mono) {
+                node.step(self.now, Input::Tick);
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        for change in std::mem::take(&mut self.redis.published) {
+            self.nodes.iter().for_each(|node| node.wire.tell(&change));
+        }
+    }
+
+    fn execute(&mut self, index: usize) -> bool {
+        let done = self.nodes[index].wire.execute(&mut self.redis);
+        self.publish();
+        done
+    }
+
+    fn deliver(&mut self, index: usize) -> bool {
+        let done = self.nodes[index].wire.deliver();
+        self.nodes[index].turn(self.now);
+        done
+    }
+
+    /// Lets everything pass until nothing is under way.
+    fn settle(&mut self) {
+        let mut is_moving = true;
+        while is_moving {
+            is_moving = false;
+            for index in 0..self.nodes.len() {
+                is_moving |= self.execute(index);
+                is_moving |= self.deliver(index);
+                self.nodes[index].acknowledge(self.now);
+            }
+        }
+    }
+
+    fn decide(&mut self, index: usize, user: &str) -> u32 {
+        let number = self.nodes[index].decide(self.now, user);
+        self.settle();
+        number
+    }
+}
+
+fn shown(answer: &str) -> bool {
+    answer.starts_with("HTTP/1.1 200") && answer.contains("\"popup\"")
+}
+
+fn reason(answer: &str) -> &str {
+    let line = answer.lines().find_map(|line| line.strip_prefix("Nudge-Reason: "));
+    line.unwrap_or_default()
+}
+
+#[test]
+fn a_show_is_everybodys_and_the_copy_answers_after_it() {
+    let mut world = World::new(2, Queue::Journal);
+    let first = world.decide(0, "u");
+    assert!(shown(world.nodes[0].answer(first)), "{}", world.nodes[0].answer(first));
+    let second = world.decide(1, "u");
+    assert_eq!(reason(world.nodes[1].answer(second)), "gap");
+    // From the copy, without asking.
+    world.nodes[0].decide(world.now, "u");
+    assert_eq!(world.nodes[0].wire.waiting(), 0);
+    assert_eq!(reason(world.nodes[0].answer(1)), "gap");
+    assert_eq!(world.nodes[0].journal.len(), 1);
+    // A copy is trusted for its time only.
+    world.pass(60_000);
+    world.nodes[0].decide(world.now, "u");
+    assert_eq!(world.nodes[0].wire.waiting(), 1);
+}
+
+#[test]
+fn an_event_changes_the_answers_of_other_nodes_and_repeats_change_nothing() {
+    for queue in [Queue::Journal, Queue::List { list_max: 100 }] {
+        let mut world = World::new(2, queue);
+        let first = world.decide(0, "u");
+        let token = world.nodes[0].token(first).unwrap();
+        world.decide(1, "u");
+        let clicked = world.nodes[0].event(world.now, &[&token]);
+        world.settle();
+        assert!(world.nodes[0].answer(clicked).contains("\"accepted\":1"));
+        // The copy of node 1 was dropped.
+        world.nodes[1].decide(world.now, "u");
+        assert_eq!(world.nodes[1].wire.waiting(), 1);
+        world.settle();
+        let again = world.nodes[1].event(world.now, &[&token]);
+        world.settle();
+        assert!(world.nodes[1].answer(again).contains("\"duplicate\":1"));
+        let repeats = if queue == Queue::Journal { 1 } else { 0 };
+        assert_eq!(world.nodes[1].journal.len(), repeats, "a duplicate is journaled again");
+        let listed = if queue == Queue::Journal { 0 } else { 2 };
+        assert_eq!(world.redis.lists.len(), listed);
+    }
+}
+
+#[test]
+fn an_array_of_several_users_is_answered_whole() {
+    let mut world = World::new(1, Queue::Journal);
+    let users = ["a", "b", "c"];
+    let numbers = users.map(|user| world.decide(0, user));
+    let tokens = numbers.map(|number| world.nodes[0].token(number).unwrap());
+    let all: Vec<&str> = tokens.iter().map(String::as_str).chain([&*tokens[0]]).collect();
+    let number = world.nodes[0].event(world.now, &all);
+    world.settle();
+    let answer = world.nodes[0].answer(number);
+    assert!(answer.contains("\"accepted\":3") && answer.contains("\"duplicate\":1"), "{answer}");
+}
+
+#[test]
+fn a_request_is_answered_by_its_deadline_and_its_late_show_withdrawn() {
+    let mut world = World::new(1, Queue::Journal);
+    let number = world.nodes[0].decide(world.now, "u");
+    world.execute(0);
+    world.deliver(0);
+    world.execute(0); // The commit is made, and its reply is late.
+    world.pass(DEADLINE_MS);
+    assert_eq!(reason(world.nodes[0].answer(number)), "degraded");
+    assert!(!world.redis.users["u"].state.is_empty());
+    world.settle();
+    assert!(world.nodes[0].journal.is_empty(), "nobody saw it, so nothing is recorded");
+    let mut state = UserState::default();
+    user::decode(&world.redis.users["u"].state, &mut state).unwrap();
+    assert!(state.popups.is_empty() && state.revision.counter == 2);
+    let next = world.decide(0, "u");
+    assert!(shown(world.nodes[0].answer(next)), "the gap has not begun");
+}
+
+#[test]
+fn a_commit_executed_too_late_changes_nothing() {
+    let mut world = World::new(1, Queue::Journal);
+    world.nodes[0].decide(world.now, "u");
+    world.execute(0);
+    world.deliver(0);
+    world.pass(DEADLINE_MS + 1);
+    world.settle();
+    assert!(world.redis.users.is_empty());
+}
+
+#[test]
+fn requests_of_a_user_wait_for_one_command_and_keep_their_order() {
+    let mut world = World::new(1, Queue::Journal);
+    let numbers: Vec<u32> = (0..5).map(|_| world.nodes[0].decide(world.now, "u")).collect();
+    assert_eq!(world.nodes[0].wire.waiting(), 1, "one read for all");
+    world.settle();
+    let answers: Vec<_> = numbers.iter().map(|number| world.nodes[0].answer(*number)).collect();
+    assert!(shown(answers[0]));
+    assert!(answers[1..].iter().all(|answer| reason(answer) == "gap"));
+}
+
+#[test]
+fn without_redis_everything_is_degraded_at_once_and_nothing_is_kept() {
+    let mut world = World::new(1, Queue::Journal);
+    let first = world.decide(0, "u");
+    let token = world.nodes[0].token(first).unwrap();
+    world.nodes[0].decide(world.now, "v");
+    world.nodes[0].wire.down();
+    world.nodes[0].turn(world.now);
+    assert_eq!(reason(world.nodes[0].answer(1)), "degraded", "its read is lost");
+    let copied = world.nodes[0].decide(world.now, "u");
+    assert_eq!(reason(world.nodes[0].answer(copied)), "degraded");
+    let event = world.nodes[0].event(world.now, &[&token]);
+    assert!(world.nodes[0].answer(event).starts_with("HTTP/1.1 503"));
+    // Back again: the same run needs no clearing.
+    world.nodes[0].wire.up(RUN, false);
+    world.nodes[0].turn(world.now);
+    let number = world.decide(0, "u");
+    assert_eq!(reason(world.nodes[0].answer(number)), "gap");
+    assert!(world.nodes[0].core.home.arbiter.as_ref().unwrap().is_quiet());
+}
+
+#[test]
+fn another_run_is_compared_and_waits_to_be_cleared() {
+    let mut world = World::new(1, Queue::Journal);
+    world.decide(0, "u");
+    let partition = UserKey::of(b"u").partition();
+    world.nodes[0].wire.down();
+    world.redis = Redis::new(world.redis.at);
+    world.redis.metas[usize::from(partition.0)] = (None, 0, Phase::Open);
+    world.nodes[0].reports.clear();
+    world.nodes[0].wire.up(8, false);
+    world.nodes[0].turn(world.now);
+    world.settle();
+    let reports = &world.nodes[0].reports;
+    let lost = reports.iter().position(|report| *report == Report::Lost(partition)).unwrap();
+    let compared = reports.iter().position(|report| *report == Report::Compared { run: 8 });
+    assert!(compared.is_some_and(|compared| lost < compared));
+    let before = world.decide(0, "v");
+    assert_eq!(reason(world.nodes[0].answer(before)), "degraded", "not cleared");
+    world.nodes[0].step(world.now, Input::Board(BoardView { is_unfit: false, cleared_run: 8 }));
+    let other = world.decide(0, "v");
+    assert!(shown(world.nodes[0].answer(other)));
+    let lost = world.decide(0, "u");
+    assert_eq!(reason(world.nodes[0].answer(lost)), "degraded", "its partition has lost writes");
+    world.redis.metas[usize::from(partition.0)] = (Some(2), 0, Phase::Open);
+    let number = world.decide(0, "u");
+    assert!(shown(world.nodes[0].answer(number)));
+    assert_eq!(world.redis.users["u"].revision, Revision { epoch: 2, counter: 1 });
+}
+
+#[test]
+fn while_filling_sql_is_asked_and_the_higher_revision_put_into_redis() {
+    let mut world = World::new(1, Queue::Journal);
+    world.decide(0, "u");
+    let known = world.redis.users.remove("u").unwrap();
+    let Stored { revision, state, .. } = known;
+    for meta in &mut world.redis.metas {
+        *meta = (Some(2), 0, Phase::Filling);
+    }
+    world.pass(60_000);
+    let number = world.nodes[0].decide(world.now, "u");
+    world.settle();
+    let request = world.nodes[0].reads.pop_front().unwrap();
+    world.pass(DEADLINE_MS + 5);
+    assert_eq!(world.nodes[0].answer(number), "", "SQL may take longer than Redis");
+    let read = UserRead { ticket: request.ticket, state: Ok(state) };
+    world.nodes[0].step(world.now, Input::UserRead(read));
+    world.settle();
+    assert_eq!(reason(world.nodes[0].answer(number)), "gap");
+    assert_eq!(world.redis.users["u"].revision, revision);
+}
+
+#[test]
+fn an_erase_leaves_a_tombstone_and_every_node_forgets() {
+    let mut world = World::new(2, Queue::Journal);
+    world.decide(0, "u");
+    world.decide(1, "u");
+    let command = Command::EraseUser { user: "u".into() };
+    world.nodes[1].step(world.now, Input::Control(Control { ticket: 1, command }));
+    world.settle();
+    assert!(matches!(world.nodes[1].outcomes[..], [Outcome::Erased { .. }]));
+    assert_eq!(world.redis.users["u"].revision.counter, 2);
+    let number = world.decide(0, "u");
+    assert!(shown(world.nodes[0].answer(number)), "its copy was dropped");
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Move {
+    Decide(usize, usize),
+    Click(usize, usize),
+    Execute(usize),
+    Deliver(usize),
+    Acknowledge(usize),
+    Break(usize),
+    Pass(u64),
+}
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let node = 0..3usize;
+    let one = prop_oneof![
+        4 => (node.clone(), 0..2usize).prop_map(|(node, user)| Move::Decide(node, user)),
+        2 => (node.clone(), 0..8usize).prop_map(|(node, token)| Move::Click(node, token)),
+        8 => node.clone().prop_map(Move::Execute),
+        8 => node.clone().prop_map(Move::Deliver),
+        3 => node.clone().prop_map(Move::Acknowledge),
+        1 => node.prop_map(Move::Break),
+        3 => (1..15u64).prop_map(Move::Pass),
+    ];
+    prop::collection::vec(one, 1..120)
+}
+
+fn play(queue: Queue, moves: &[Move]) {
+    let mut world = World::new(3, queue);
+    let users = ["u", "v"];
+    let mut tokens: Vec<String> = Vec::new();
+    for one in moves {
+        match *one {
+            Move::Decide(node, user) => {
+                world.nodes[node].decide(world.now, users[user]);
+            }
+            Move::Click(node, token) if !tokens.is_empty() => {
+                let token = tokens[token % tokens.len()].clone();
+                world.nodes[node].event(world.now, &[&token]);
+            }
+            Move::Click(..) => {}
+            Move::Execute(node) => _ = world.execute(node),
+            Move::Deliver(node) => _ = world.deliver(node),
+            Move::Acknowledge(node) => world.nodes[node].acknowledge(world.now),
+            Move::Break(node) => {
+                world.nodes[node].wire.down();
+                world.nodes[node].turn(world.now);
+                world.nodes[node].wire.up(RUN, false);
+                world.nodes[node].turn(world.now);
+            }
+            Move::Pass(ms) => world.pass(ms),
+        }
+        let shows =
+            world.nodes.iter().flat_map(|node| (0..node.connections).map(|n| node.token(n)));
+        tokens = shows.flatten().collect();
+    }
+    world.settle();
+    world.pass(DEADLINE_MS + 50);
+    world.settle();
+    check(&world, queue);
+}
+
+/// What holds at the end, whatever happened.
+fn check(world: &World, queue: Queue) {
+    let mut recorded: BTreeMap<(String, u8), usize> = BTreeMap::new();
+    for node in &world.nodes {
+        assert!(node.open.is_empty(), "every request is answered");
+        assert!(node.core.home.arbiter.as_ref().unwrap().is_quiet(), "nothing stays under way");
+        for (token, happening) in &node.journal {
+            *recorded.entry((token.clone(), happening.number())).or_default() += 1;
+        }
+    }
+    for framed in &world.redis.lists {
+        for frame in frames(framed) {
+            let Record::Impression(impression) = frame.unwrap().record().unwrap() else { continue };
+            let key = (impression.token.to_owned(), impression.happening.number());
+            *recorded.entry(key).or_default() += 1;
+        }
+    }
+    let mut clicked: BTreeMap<String, ()> = BTreeMap::new();
+    for ((token, happening), count) in &recorded {
+        if *happening == Happening::Decided.number() {
+            assert_eq!(*count, 1, "a show is recorded once");
+        } else {
+            clicked.insert(token.clone(), ());
+        }
+    }
+    let all = world.nodes.iter().flat_map(|node| (0..node.connections).map(move |n| (node, n)));
+    let mut shown_tokens: BTreeSet<String> = BTreeSet::new();
+    let mut users_of_shows: Vec<String> = Vec::new();
+    for (node, number) in all {
+        let Some(token) = node.token(number) else { continue };
+        assert!(recorded.contains_key(&(token.clone(), 0)), "what was shown is recorded");
+        assert!(shown_tokens.insert(token.clone()), "a token is given once");
+        users_of_shows.push(token);
+    }
+    // Each click allows one more show of its user: shows of a user are at most clicks and one.
+    let _ = (queue, GAP_MS);
+    assert!(users_of_shows.len() <= 2 + clicked.len(), "{users_of_shows:?} {clicked:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn races_lose_nothing_and_show_nothing_twice(moves in moves()) {
+        play(Queue::Journal, &moves);
+    }
+
+    #[test]
+    fn so_with_lists(moves in moves()) {
+        play(Queue::List { list_max: 1_000 }, &moves);
+    }
+}

@@ -1,0 +1,140 @@
+//! Property: with `queue = "redis"` every record of a list is in SQL exactly once, whoever drains
+//! it and wherever a drain is cut off, and leaves the list only after that.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nudged::base::ids::{Partition, Sequence, UserKey};
+use nudged::config::Config;
+use nudged::keeper::lists::head;
+use nudged::runtime::keeper::ListShare;
+use nudged::runtime::list_drain::{Drain, DrainFigures, DrainSetup};
+use nudged::runtime::wake::Sleeper;
+use nudged::store::Store;
+use nudged::telemetry::log::{Level, Log};
+
+use super::keeper_node::{client, config, framed, user_state};
+use crate::support::mariadb;
+use crate::support::redis::Redis;
+
+struct Drainer {
+    drain: Drain,
+    share: Arc<ListShare>,
+    figures: Arc<DrainFigures>,
+}
+
+fn drainer(redis: &Redis, config: &Config) -> Drainer {
+    let share: Arc<ListShare> = Arc::default();
+    share.set_partitions((0..1_024).map(Partition).collect());
+    let figures: Arc<DrainFigures> = Arc::default();
+    let drain = Drain::new(DrainSetup {
+        redis: client(redis),
+        store: Store::of(config).unwrap(),
+        share: Arc::clone(&share),
+        stop: Arc::new(AtomicBool::new(false)),
+        sleeper: Arc::new(Sleeper::new().unwrap()),
+        cpu: None,
+        log: Log::new(Level::Error, false, &[]),
+        figures: Arc::clone(&figures),
+    });
+    Drainer { drain, share, figures }
+}
+
+fn list_of(user: &str) -> String {
+    format!("nudged:{{p{}}}:q", UserKey::of(user.as_bytes()).partition().0)
+}
+
+/// What a commit leaves in the list of its partition.
+fn push(redis: &Redis, user: &str, epoch: u32, number: u64) {
+    let mut entry = head(epoch, Sequence(number)).to_vec();
+    entry.extend_from_slice(&framed(user, &user_state(epoch, number)));
+    client(redis).ask(&[b"RPUSH", list_of(user).as_bytes(), &entry]).unwrap();
+}
+
+fn number(config: &Config, query: &str) -> i64 {
+    let url = config.mysql.url.as_ref().unwrap().expose().to_owned();
+    mariadb::shared().number(url.rsplit('/').next().unwrap(), query)
+}
+
+fn events(config: &Config) -> i64 {
+    number(config, "SELECT count(*) FROM events")
+}
+
+fn waiting(redis: &Redis, user: &str) -> String {
+    redis.line(&["LLEN", &list_of(user)])
+}
+
+#[test]
+fn lists_of_many_partitions_and_epochs_go_to_sql_in_order() {
+    let ((config, _folder), redis) = (config(), Redis::start());
+    for number in 1..=40 {
+        push(&redis, &format!("user {}", number % 7), 1, number);
+    }
+    // The same numbers again in a later epoch.
+    for number in 1..=20 {
+        push(&redis, &format!("user {}", number % 7), 2, number);
+    }
+    let Drainer { mut drain, share, figures } = drainer(&redis, &config);
+    assert_eq!(drain.pass(), Ok(60));
+    assert_eq!(drain.pass(), Ok(0));
+    assert_eq!(events(&config), 60);
+    assert_eq!(number(&config, "SELECT count(*) FROM users WHERE revision_epoch = 2"), 7);
+    assert_eq!(figures.trimmed.load(Ordering::Relaxed), 60);
+    assert_eq!(figures.transactions.load(Ordering::Relaxed), 1, "many lists, one transaction");
+    assert_eq!(share.drained.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_drain_that_dies_between_commit_and_trim_applies_nothing_twice() {
+    let ((config, _folder), redis) = (config(), Redis::start());
+    (1..=5).for_each(|number| push(&redis, "anna", 1, number));
+    assert_eq!(drainer(&redis, &config).drain.pass(), Ok(5));
+    // As if it had not come to the trim; more has come since.
+    (1..=8).for_each(|number| push(&redis, "anna", 1, number));
+    let Drainer { mut drain, figures, .. } = drainer(&redis, &config);
+    assert_eq!(drain.pass(), Ok(8));
+    assert_eq!(events(&config), 8);
+    assert_eq!(figures.records.load(Ordering::Relaxed), 3);
+    assert_eq!(number(&config, "SELECT sum(decided) FROM popup_stats"), 8);
+    assert_eq!(waiting(&redis, "anna"), "0");
+}
+
+#[test]
+fn a_list_that_another_node_has_claimed_is_given_up_and_nothing_is_lost() {
+    let ((config, _folder), redis) = (config(), Redis::start());
+    let (mut first, mut second) = (drainer(&redis, &config), drainer(&redis, &config));
+    push(&redis, "anna", 1, 1);
+    assert_eq!(first.drain.pass(), Ok(1));
+    push(&redis, "anna", 1, 2);
+    assert_eq!(second.drain.pass(), Ok(1), "it takes over");
+    push(&redis, "anna", 1, 3);
+    push(&redis, "berta", 1, 1);
+    assert_eq!(first.drain.pass(), Ok(2));
+    assert_eq!(first.figures.given_up.load(Ordering::Relaxed), 1);
+    assert_eq!((events(&config), waiting(&redis, "anna")), (3, "1".to_owned()));
+    assert_eq!(waiting(&redis, "berta"), "0", "the other lists go on");
+    assert_eq!(second.drain.pass(), Ok(1));
+    assert_eq!((events(&config), waiting(&redis, "anna")), (4, "0".to_owned()));
+}
+
+#[test]
+fn two_that_drain_the_same_lists_at_once_lose_and_double_nothing() {
+    let ((config, _folder), redis) = (config(), Redis::start());
+    let mut drains = [drainer(&redis, &config), drainer(&redis, &config)];
+    for round in 0..10_u64 {
+        for number in round * 20 + 1..=round * 20 + 20 {
+            push(&redis, &format!("user {}", number % 5), 1, number);
+        }
+        std::thread::scope(|scope| {
+            for drainer in &mut drains {
+                scope.spawn(|| drop(drainer.drain.pass()));
+            }
+        });
+    }
+    // The last word is a third one's.
+    let mut last = drainer(&redis, &config);
+    while last.drain.pass() != Ok(0) {}
+    assert_eq!(events(&config), 200);
+    assert_eq!(number(&config, "SELECT sum(decided) FROM popup_stats"), 200);
+    (0..5).for_each(|user| assert_eq!(waiting(&redis, &format!("user {user}")), "0"));
+}
