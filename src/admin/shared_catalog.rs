@@ -1,6 +1,6 @@
 //! The copy of the catalog that nodes share in Redis: its version tells that there is something
-//! new, its text is what a node starts with when SQL is away. SQL has the truth; what is here may be
-//! lost and is put again. Two connections: one asks, one listens.
+//! new, its text is what a node starts with when SQL is away. SQL has the truth; what is here may
+//! be lost and is put again. Two connections: one asks, one listens.
 //!
 //! Limits: [`CATALOG_REDIS_TIMEOUT_MS`] for each answer; a text of up to half of
 //! `REDIS_BULK_BYTES_MAX` bytes, beyond which the version stands alone.

@@ -5,7 +5,7 @@
 //! message in Redis, or CATALOG_POLL_MS -> version in Redis is ours? -> nothing
 //!                                            | no, or Redis is away, or SQL was not asked for long
 //!                                            v
-//!           version in SQL is ours? -> no: take it over -> put it into Redis and the data directory
+//!          version in SQL is ours? -> no: take it over -> put it into Redis and the directory
 //!                | SQL is away: a higher version in Redis is taken
 //! ```
 //!
