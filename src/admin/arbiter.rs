@@ -33,6 +33,9 @@ pub(super) fn status(service: &Service) -> Value {
     let mut value = told(&service.mesh.board, service.topology.shards);
     if let Some(figures) = &service.redis {
         let rebuild = figures.keeper.rebuild(clocks::mono());
+        if rebuild.is_some() && value["state"] == "open" {
+            value["state"] = json!("rebuilding");
+        }
         value["rebuild"] = rebuild.map_or(Value::Null, |rebuild| {
             json!({
                 "partitions": rebuild.partitions,
@@ -112,7 +115,9 @@ pub(super) fn push_metrics(metrics: &mut Vec<NodeMetric<'_>>, service: &Service)
     let board = &service.mesh.board;
     let gauge =
         |name, help, value| NodeMetric { name, kind: Kind::Gauge, help, labels: &[], value };
-    let is_open = u64::from(board.is_open());
+    let is_rebuilding = |figures: &RedisFigures| figures.keeper.rebuild(clocks::mono()).is_some();
+    let is_open = board.is_open() && !service.redis.as_ref().is_some_and(is_rebuilding);
+    let is_open = u64::from(is_open);
     let is_unfit = u64::from(board.unfit().is_some());
     let lost = u64::from(board.lost_count());
     metrics.extend([

@@ -164,7 +164,8 @@ mod tests {
     #[test]
     fn names_are_bounded_texts() {
         let long = "x".repeat(WHO_BYTES_MAX + 1);
-        let cases: [(Option<&[u8]>, Result<&str, &str>); 6] = [
+        type Case<'a> = (Option<&'a [u8]>, Result<&'a str, &'a str>);
+        let cases: [Case<'_>; 6] = [
             (None, Ok("admin (::1)")),
             (Some(b" alice "), Ok("alice (::1)")),
             (Some(b""), Err("empty")),

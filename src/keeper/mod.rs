@@ -1,9 +1,10 @@
-//! The keeper of Redis: who else there is, whether Redis has lost writes, and what is done about it.
-//! Pure: what was read goes in, what is to be done comes out. Must not know sockets, SQL or threads.
+//! The keeper of Redis: who else there is, whether Redis has lost writes, and what is done about
+//! it. Pure: what was read goes in, what is to be done comes out. Must not know sockets, SQL or
+//! threads.
 //!
 //! `core` one round · `peers` the other nodes · `ledger` the metas of all partitions · `barrier`
-//! this node's word to a rebuild · `share` who drains which list · `lists` what is in them · `scripts` what Redis does in one
-//! step.
+//! this node's word to a rebuild · `share` who drains which list · `lists` what is in them ·
+//! `scripts` what Redis does in one step.
 //!
 //! # Why nobody is shown twice
 //!
@@ -33,8 +34,8 @@
 //!    goes on. A commit whose state was not made in this epoch is turned away by the script, so a
 //!    copy from before the loss, or the belief that a user is new, is of no use even where Redis
 //!    again has the revision that it was made from.
-//! 6. *Open.* Then every user of SQL is in Redis with at least the revision of SQL, as is every user
-//!    that an older file has brought back: a user who is missing is new.
+//! 6. *Open.* Then every user of SQL is in Redis with at least the revision of SQL, as is every
+//!    user that an older file has brought back: a user who is missing is new.
 //!
 //! Two keepers at once: leading is a lock with a term, and only saves work. Each step is made where
 //! epoch and phase are still those that it was decided on, and what it rests on stays true: a word
@@ -42,7 +43,8 @@
 //! on where it is sealed and begins anew where it is not.
 //!
 //! Redis is lost again in the middle: wiped, the epoch is gone, and 1. holds. With an older file it
-//! is another run: 2. holds, words of another run do not count, and what was filled is filled again.
+//! is another run: 2. holds, words of another run do not count, and what was filled is filled
+//! again.
 //!
 //! What is not promised: a show that was granted to a node which is then silent for
 //! `PEER_SILENT_MS` is not waited for; its journal is applied when it returns. With

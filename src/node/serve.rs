@@ -140,7 +140,7 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
         log: log.clone(),
     });
     let admin = admin.map_err(|error| Failure::Configuration(error.to_string()))?;
-    await_redis(redis.as_ref(), &mesh.board, &log);
+    await_redis(keepers.as_ref(), &mesh.board, &log);
     announce(&addresses, admin.address());
     log.write(stamp_now(), Message::Ready, &[]);
     let node = Node {
@@ -236,17 +236,22 @@ fn await_journal(journal: &JournalLanes, ack: Ack) {
 }
 
 /// Waits until every user can be decided on by Redis, where the node has one.
-fn await_redis(redis: Option<&RedisWay>, board: &Board, log: &Log) {
-    if redis.is_none() {
-        return;
-    }
-    let begun = Instant::now();
-    while !board.is_open() && board.unfit().is_none() && begun.elapsed() < REDIS_WAIT {
+fn await_redis(keepers: Option<&Keepers>, board: &Board, log: &Log) {
+    let Some(keepers) = keepers else { return };
+    let keeper = &keepers.figures.keeper;
+    let (begun, mut open_since) = (Instant::now(), None);
+    while board.unfit().is_none() && begun.elapsed() < REDIS_WAIT {
+        let rounds = keeper.rounds.load(Ordering::Relaxed);
+        let is_open = board.is_open() && keeper.rebuild(clocks::mono()).is_none();
+        // What the keeper takes from the board it tells at the end of its round.
+        match open_since.filter(|_| is_open) {
+            Some(first) if rounds > first => return,
+            Some(_) => {}
+            None => open_since = is_open.then_some(rounds),
+        }
         std::thread::sleep(Duration::from_millis(1));
     }
-    if !board.is_open() {
-        log.write(stamp_now(), Message::RedisAway, &[]);
-    }
+    log.write(stamp_now(), Message::RedisAway, &[]);
 }
 
 fn plan(config: &Config) -> Result<Topology, Failure> {

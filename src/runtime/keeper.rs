@@ -32,6 +32,7 @@ use crate::keeper::barrier::Progress;
 use crate::keeper::core::{Keeper, View};
 use crate::keeper::peers::NodeId;
 use crate::keeper::share;
+use crate::redis::refusal::Refusal;
 use crate::store::{Reader, Store, StoreError, StreamId};
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::log::{Log, Message, Value};
@@ -42,6 +43,8 @@ use fill::Filler;
 const SQL_TIMEOUT_MS: u64 = 1_000;
 /// SQL is left alone for this long after a failure, in milliseconds; doubles up to the longest.
 const SQL_REST_MS: u64 = 1_000;
+/// A Redis that refuses this node by its configuration is asked again after this.
+const SETUP_REST: Duration = Duration::from_secs(1);
 /// The longest rest, in milliseconds.
 const SQL_REST_MAX_MS: u64 = 5_000;
 
@@ -189,6 +192,13 @@ enum RoundError {
     Answer(&'static str),
 }
 
+impl RoundError {
+    /// Whether Redis refuses this node by its configuration.
+    fn is_setup(&self) -> bool {
+        matches!(self, RoundError::Redis(AskError::Refused { kind: Refusal::Denied, .. }))
+    }
+}
+
 struct Thread {
     setup: KeeperSetup,
     keeper: Keeper,
@@ -232,9 +242,12 @@ impl Thread {
                 }
             };
             self.publish();
-            // What was done changes what is there: look at once.
-            if !matches!(result, Ok(true)) {
-                self.sleep(Duration::from_millis(self.keeper.pace_ms()));
+            match result {
+                // What was done changes what is there: look at once.
+                Ok(true) => {}
+                // Asking a Redis that is set up otherwise more often mends nothing.
+                Err(error) if error.is_setup() => self.sleep(SETUP_REST),
+                _ => self.sleep(Duration::from_millis(self.keeper.pace_ms())),
             }
         }
         // Others need not wait for the term to end.

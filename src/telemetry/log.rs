@@ -126,7 +126,7 @@ messages! {
     Debug EventTaken "event_taken" "an event was taken";
     Warn KeeperFailed "keeper_failed" "the keeper of Redis could not do its round";
     Error WritesLost "writes_lost" "Redis has lost writes; nobody decides by these partitions";
-    Error RebuildNeeded "rebuild_needed"
+    Warn RebuildNeeded "rebuild_needed"
         "Redis does not vouch for users: on_failure decides until they are read back from SQL";
     Warn RebuildBegun "rebuild_begun" "Redis is being rebuilt from SQL";
     Info RebuildEnded "rebuild_ended" "Redis vouches for every user";

@@ -71,13 +71,9 @@ impl Redis {
         format!("redis://{}", self.address)
     }
 
-    /// Makes the user `nudged` of `vendor-config/redis/users.acl`, with the password `secret`, and
-    /// gives the address for `[redis] url` with it. Everybody else may do anything, still.
+    /// The address for `[redis] url` with the user `nudged` of `vendor-config/redis/users.acl`,
+    /// whose password is `secret`. Everybody else may do anything, still.
     pub fn url_of_least_user(&self) -> String {
-        let rules = least_user_rules("secret");
-        let mut words: Vec<&[u8]> = vec![b"ACL", b"SETUSER", b"nudged", b"reset"];
-        words.extend(rules.iter().map(|rule| rule.as_bytes()));
-        assert_eq!(self.ask(&words), b"+OK\r\n", "the rules of users.acl");
         format!("redis://nudged:secret@{}", self.address)
     }
 
@@ -144,6 +140,7 @@ impl Redis {
             .args(["--dir", self.folder.path().to_str().unwrap()])
             .args(["--unixsocket", self.socket().to_str().unwrap()])
             .args(&self.arguments)
+            .args(self.users())
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(Stdio::null())
@@ -157,6 +154,15 @@ impl Redis {
             let _ = child.wait();
         }
         is_up
+    }
+
+    /// The least user, who outlives restarts; where there is a file of users, it has its own.
+    fn users(&self) -> Vec<String> {
+        if self.arguments.iter().any(|argument| argument == "--aclfile") {
+            return Vec::new();
+        }
+        let user = ["--user".to_owned(), "nudged".to_owned()];
+        user.into_iter().chain(least_user_rules("secret")).collect()
     }
 
     fn log(&self) -> String {

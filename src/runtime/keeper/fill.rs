@@ -1,6 +1,6 @@
 //! Filling Redis from SQL: first what an older file has brought back is raised to what SQL has,
-//! erased users among it, whose ids only Redis still knows; then every user of SQL who is missing is
-//! written. Each step works for a while and rests as long, so that neither server is flooded.
+//! erased users among it, whose ids only Redis still knows; then every user of SQL who is missing
+//! is written. Each step works for a while and rests as long, so that neither server is flooded.
 //!
 //! Where Redis drops users by itself, those that are missing are read from SQL when they are asked
 //! for: only what is there is raised.
