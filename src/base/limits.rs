@@ -186,6 +186,19 @@ pub const PARKED_MAX: usize = 16 * 1_024;
 /// Events and shows of one shard that wait to be merged into their users' states while Redis is
 /// away; at it, events are refused.
 pub const UNMERGED_MAX: usize = 100_000;
+/// Of them those of one user; they are merged by one commit.
+pub const UNMERGED_USER_MAX: usize = 128;
+/// Users whom one shard merges at a time while nobody asks for them.
+pub const MERGES_MAX: usize = 64;
+/// After a merge that failed nobody is merged unasked for this long, in milliseconds.
+pub const MERGE_REST_MS: u64 = 100;
+/// Where SQL is held up this long by one unmerged record, in milliseconds, the shard journals
+/// what waits once more.
+pub const UNMERGED_HELD_MS: u64 = 2_000;
+/// That is done at most this often, in milliseconds.
+pub const JOURNAL_AGAIN_MS: u64 = 5_000;
+/// Records journaled again in one turn, at most, and one user's more.
+pub const JOURNAL_AGAIN_RECORDS: usize = 256;
 /// Users for whom one shard may have a command under way in Redis.
 pub const FLIGHTS_MAX: usize = 4_096;
 /// A withdrawal may be executed for this long, in milliseconds: it changes nothing but the show.
@@ -435,6 +448,8 @@ const _: () = {
     assert!(BATCH_BYTES_MAX * 2 < UNSYNCED_BYTES_MAX);
     assert!(UNAPPLIED_BYTES_MAX + 2 * SEGMENT_BYTES < JOURNAL_BYTES_DEFAULT);
     assert!(RECORD_BYTES_MAX * EVENTS_PER_REQUEST_MAX < LANE_BYTES_MAX);
+    assert!(RECORD_BYTES_MAX * UNMERGED_USER_MAX < LANE_BYTES_MAX);
+    assert!(EVENTS_PER_REQUEST_MAX < UNMERGED_USER_MAX);
     // Token: user, popup and variant with 48 bytes of numbers and signature, in base64.
     assert!(
         (USER_BYTES_MAX + POPUP_ID_BYTES_MAX + VARIANT_KEY_BYTES_MAX + 64) * 4 / 3

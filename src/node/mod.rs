@@ -22,4 +22,5 @@ pub mod shared_keys;
 pub mod signals;
 pub mod signing_keys;
 pub mod storage;
+pub mod unmerged;
 pub mod vectors;

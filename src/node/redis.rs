@@ -105,6 +105,8 @@ pub fn arbiter_of(
             config::Queue::Redis => Queue::List { list_max: redis.list_max },
         },
         request_seed,
+        journal_end: crate::base::ids::Sequence(0),
+        unmerged: Vec::new(),
     }
 }
 

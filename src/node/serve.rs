@@ -15,6 +15,7 @@ use super::keepers::{Keepers, KeepersSetup};
 use super::redis::{RedisWay, arbiter_of};
 use super::signals::{self, Asked};
 use super::storage::{self, Storage};
+use super::unmerged::{self, Left};
 use super::{drain, redis_look, settings, shared_keys};
 use crate::admin::publisher::{
     self, ConfigRefused, PublishError, Publisher, PublisherSetup, ReadConfig,
@@ -22,7 +23,7 @@ use crate::admin::publisher::{
 use crate::admin::{self, AdminHandle, AdminSetup};
 use crate::api::token::{Keys, Secret};
 use crate::base::clock::NodeClock;
-use crate::base::ids::ShardId;
+use crate::base::ids::{Sequence, ShardId};
 use crate::base::limits::{CLOCK_APART_MS, SLICE_SHARD_BYTES_MIN};
 use crate::config::{Ack, Config, Count, Loaded};
 use crate::http::connection::Timeouts;
@@ -38,6 +39,7 @@ use crate::runtime::sql_writer::{self, WriterFigures, WriterSetup};
 use crate::runtime::topology::{Topology, Wish, allowed_cpus};
 use crate::runtime::wake::Sleeper;
 use crate::runtime::{clocks, listener, probe, shard_thread};
+use crate::shard::arbiter::ArbiterSetup;
 use crate::shard::core::{Core, CoreSetup};
 use crate::shard::view::Rules;
 use crate::store::{Reader, Store, StreamId};
@@ -115,6 +117,9 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     let signals = signals::listen().map_err(Failure::system("signal handlers"))?;
     let threads = Threads { config: &config, topology: &topology, mesh: &mesh, log: &log };
     let names = (storage.set, storage.stream);
+    let left = std::mem::take(&mut storage.unmerged);
+    let journal_end = Sequence(storage.recovered.start.next.0 - 1);
+    unmerged::announce(&mesh.board, &left, journal_end, topology.shards);
     let (journal, writer, reader, figures) = threads.start_storage(storage)?;
     let keepers = threads.start_keepers(redis.as_ref(), names, &counters, &figures)?;
     await_journal(&mesh.journal, config.ack);
@@ -126,6 +131,8 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
         connections,
         clock,
         redis: redis.as_ref(),
+        journal_end,
+        left,
     };
     let shards = threads.start_shards(&parts, sockets)?;
     let admin = admin::start(AdminSetup {
@@ -376,6 +383,8 @@ struct ShardParts<'a> {
     connections: u32,
     clock: NodeClock,
     redis: Option<&'a RedisWay>,
+    journal_end: Sequence,
+    left: Left,
 }
 
 struct Threads<'a> {
@@ -415,7 +424,8 @@ impl Threads<'_> {
         let sleeper = Sleeper::new().map_err(|error| thread(error.into()))?;
         let sleeper = Arc::new(sleeper);
         let appender = storage::appender_config(self.config);
-        let Storage { directory, store, stream, set, applied, skipped, recovered, tail } = storage;
+        let Storage { directory, store, stream, set, applied, skipped, recovered, tail, .. } =
+            storage;
         let shards = self.mesh.shards.iter().map(|lanes| Arc::clone(&lanes.sleeper)).collect();
         let journal = journal_core::start(
             JournalConfig {
@@ -451,6 +461,7 @@ impl Threads<'_> {
             cpu: self.writer_cpu(),
             log: self.log.clone(),
             figures: Arc::clone(&figures),
+            board: self.config.redis.url.as_ref().map(|_| Arc::clone(&self.mesh.board)),
         });
         let reader_stop: Arc<AtomicBool> = Arc::default();
         let reader = sql_reader::start(ReaderSetup {
@@ -514,7 +525,9 @@ impl Threads<'_> {
             let arbiter = match parts.redis {
                 Some(way) => {
                     let whose = (shard, self.topology.shards);
-                    Some(arbiter_of(way, self.config, whose, setup.descriptors, random()?))
+                    let own = arbiter_of(way, self.config, whose, setup.descriptors, random()?);
+                    let unmerged = unmerged::of_shard(&parts.left, shard, self.topology.shards);
+                    Some(ArbiterSetup { journal_end: parts.journal_end, unmerged, ..own })
                 }
                 None => None,
             };

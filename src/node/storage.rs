@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::failure::Failure;
+use super::unmerged::{self, Left};
 use crate::base::ids::Sequence;
 use crate::base::limits::{SEGMENT_BYTES, UNAPPLIED_BYTES_MAX};
 use crate::base::time::WallMs;
@@ -34,6 +35,8 @@ pub struct Storage {
     pub recovered: Recovered,
     /// The first record that SQL has not applied.
     pub tail: Tail,
+    /// What is to be merged into Redis, where the node has one.
+    pub unmerged: Left,
 }
 
 /// How the journal writes.
@@ -109,9 +112,18 @@ pub fn open(config: &Config, salvage: bool, log: &Log) -> Result<Storage, Failur
     let set = recovered.start.set;
     let tail = Tail::seek(&disk, set, next, skipped.clone())
         .map_err(|error| unusable(error.to_string()))?;
+    let unmerged = match config.redis.url {
+        Some(_) => {
+            let end = Sequence(recovered.start.next.0 - 1);
+            Tail::seek(&disk, set, next, skipped.clone())
+                .and_then(|tail| unmerged::collect(&disk, tail, end))
+                .map_err(|error| unusable(error.to_string()))?
+        }
+        None => Left::new(),
+    };
     let stream = claimed.map(|claimed| claimed.stream);
     let directory = Arc::new(directory);
-    Ok(Storage { directory, store, stream, set, applied, skipped, recovered, tail })
+    Ok(Storage { directory, store, stream, set, applied, skipped, recovered, tail, unmerged })
 }
 
 /// What SQL knows of this journal.

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crossbeam::utils::CachePadded;
 
 use super::wake::Sleeper;
-use crate::base::ids::{Partition, Sequence, ShardId};
+use crate::base::ids::{Partition, Sequence, ShardId, UserKey};
 use crate::base::limits::PARTITIONS;
 use crate::redis::link::Unfit;
 use crate::shard::seam::BoardView;
@@ -210,6 +210,14 @@ impl Board {
         (acked, (unmerged != 0).then_some(Sequence(unmerged)))
     }
 
+    /// Whether SQL may pass an unmerged record of a user: the user's shard has seen it acknowledged
+    /// and has it merged, or journaled again later.
+    pub fn may_pass(&self, sequence: Sequence, user: UserKey) -> bool {
+        let shards = u16::try_from(self.cells.len()).expect("shards are counted by 16 bits");
+        let (acked, unmerged) = self.journal_of(user.home(shards));
+        acked >= sequence && unmerged.is_none_or(|first| first > sequence)
+    }
+
     /// The first record of any shard that is not merged into Redis yet.
     pub fn first_unmerged(&self) -> Option<Sequence> {
         let cells = self.cells.iter().map(|cell| cell.unmerged.load(Ordering::Acquire));
@@ -319,7 +327,14 @@ mod tests {
         board.report_journal(ShardId(2), Sequence(41), Some(Sequence(11)));
         assert_eq!(board.first_unmerged(), Some(Sequence(11)));
         assert_eq!(board.journal_of(ShardId(2)), (Sequence(41), Some(Sequence(11))));
+        let user = |shard| {
+            let users = (0_u32..).map(|user| UserKey::of(&user.to_le_bytes()));
+            users.into_iter().find(|user| user.home(3) == ShardId(shard)).unwrap()
+        };
+        assert!(board.may_pass(Sequence(10), user(2)) && !board.may_pass(Sequence(11), user(2)));
+        assert!(!board.may_pass(Sequence(1), user(0)), "nothing is acknowledged there");
         board.report_journal(ShardId(2), Sequence(50), None);
+        assert!(board.may_pass(Sequence(50), user(2)) && !board.may_pass(Sequence(51), user(2)));
         assert_eq!(board.first_unmerged(), Some(Sequence(12)));
     }
 }

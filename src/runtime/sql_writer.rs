@@ -8,19 +8,23 @@
 //!                 ^            |                        try again; nothing is lost meanwhile
 //!                 +-- replay --+  SQL has gone back: the journal is read again from there
 //! ```
+//!
+//! With Redis it stops before the record of what was accepted and is not merged, until its shard
+//! says that it is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::board::Board;
 use super::journal_lanes::JournalLanes;
 use super::wake::Sleeper;
 use super::{clocks, log_thread, topology};
-use crate::base::ids::Sequence;
+use crate::base::ids::{Sequence, UserKey};
 use crate::journal::disk::DiskRead;
 use crate::journal::reader::{Tail, TailError};
-use crate::journal::record::{self, frames};
+use crate::journal::record::{self, Record, frames};
 use crate::journal::recovery;
 use crate::journal::segment::SetId;
 use crate::store::{Applied, FailureKind, Store, StoreError, StreamId};
@@ -34,6 +38,8 @@ const BACKOFF_MAX_MS: u64 = 5_000;
 const BACKOFF_SLOW_MS: u64 = 1_000;
 /// Records are gathered this long before a small transaction, in milliseconds: one commit for many.
 const GATHER_MS: u64 = 10;
+/// An unmerged record is looked at again after this long, in milliseconds.
+const HOLD_MS: u64 = 10;
 /// Tombstones are looked at this often, in milliseconds.
 const PURGE_PERIOD_MS: u64 = 3_600_000;
 
@@ -65,6 +71,9 @@ pub struct WriterSetup<D> {
     pub log: Log,
     /// Where it counts.
     pub figures: Arc<WriterFigures>,
+    /// Says which unmerged records the shards have merged, where there is a Redis to merge into.
+    /// None waits without.
+    pub board: Option<Arc<Board>>,
 }
 
 /// What the writer has done, for metrics.
@@ -122,6 +131,8 @@ enum Next {
     Again,
     /// All that is written is applied.
     Sleep,
+    /// The next record waits for a shard to merge what it tells.
+    Hold,
     /// Something failed; try again after a while.
     Wait,
     /// Applying is over.
@@ -145,7 +156,8 @@ impl<D: DiskRead> WriterThread<D> {
             match self.turn() {
                 Next::Again => self.note_success(),
                 Next::End => return,
-                Next::Sleep if is_stopping => return,
+                Next::Sleep | Next::Hold if is_stopping => return,
+                Next::Hold => std::thread::sleep(Duration::from_millis(HOLD_MS)),
                 Next::Sleep => self.sleep(),
                 Next::Wait => self.back_off(),
             }
@@ -265,8 +277,16 @@ impl<D: DiskRead> WriterThread<D> {
         let mut used = 0;
         for (sequence, frame) in self.sequences[..count].iter().zip(frames(&self.framed)) {
             let frame = frame.expect("we framed it");
+            let record = frame.record().expect("we encoded it");
+            if self.is_held(*sequence, &record) {
+                break;
+            }
             used += frame.framed_bytes();
-            records.push((*sequence, frame.record().expect("we encoded it")));
+            records.push((*sequence, record));
+        }
+        let count = records.len();
+        if count == 0 {
+            return Next::Hold;
         }
         let result = self.setup.store.apply(stream, &records);
         drop(records);
@@ -288,6 +308,14 @@ impl<D: DiskRead> WriterThread<D> {
             }
             Err(error) => self.failed(&error),
         }
+    }
+
+    /// Whether SQL must not pass a record yet: what it tells is recorded for SQL by its merge, and
+    /// after a crash it is all that is left of it.
+    fn is_held(&self, sequence: Sequence, record: &Record<'_>) -> bool {
+        let Record::Unmerged(unmerged) = record else { return false };
+        let board = self.setup.board.as_deref();
+        board.is_some_and(|board| !board.may_pass(sequence, UserKey::of(unmerged.user.as_bytes())))
     }
 
     fn count(&self, count: usize, applied: Applied) {

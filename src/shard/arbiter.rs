@@ -18,11 +18,12 @@
 //!
 //! Limits: `FLIGHTS_MAX` users, `PARKED_MAX` requests, `PARKED_BYTES_MAX` bytes of them.
 //!
-//! `flights` the commands under way · `partitions` what is known of each · `carrier` the link ·
+//! `merging` what was accepted without Redis · `flights` the commands under way · `partitions` what is known of each · `carrier` the link ·
 //! `requests` how requests run · `replies` what replies do · `wiring` the connection.
 
 pub mod carrier;
 pub mod flights;
+pub mod merging;
 pub mod partitions;
 pub mod replies;
 pub mod requests;
@@ -32,11 +33,13 @@ use std::sync::Arc;
 
 use carrier::Carrier;
 use flights::Flights;
+use merging::Merging;
 use partitions::Partitions;
 
 use super::origin::Origin;
+use super::unmerged::Entry;
 use crate::base::clock::Now;
-use crate::base::ids::{LaneSequence, Partition, Revision, ShardId};
+use crate::base::ids::{LaneSequence, Partition, Revision, Sequence, ShardId};
 use crate::base::limits::PARKED_MAX;
 use crate::base::slab::Slab;
 use crate::base::time::{MonoNs, WallMs};
@@ -74,6 +77,10 @@ pub struct ArbiterSetup {
     pub queue: Queue,
     /// Makes the ids of commits unique: random for each process and shard.
     pub request_seed: u64,
+    /// The last record of the journal before this process.
+    pub journal_end: Sequence,
+    /// What earlier processes accepted and did not merge, each with its record.
+    pub unmerged: Vec<(Sequence, Box<str>, Entry)>,
 }
 
 /// Verdicts of a part of an events request, whose users are executed one by one.
@@ -103,6 +110,7 @@ pub struct Arbiter {
     uncompared: Vec<Partition>,
     is_compared_news: bool,
     requests_made: u64,
+    merging: Merging,
     /// Records of the request that is being executed, framed.
     pub(super) aside: Vec<u8>,
     output: Vec<u8>,
@@ -138,6 +146,7 @@ impl Arbiter {
             uncompared: Vec::new(),
             is_compared_news: false,
             requests_made: 0,
+            merging: Merging::default(),
             aside: Vec::new(),
             output: Vec::new(),
             is_sending: false,

@@ -19,12 +19,13 @@ use super::packed;
 use super::reads::{Reads, Waiter, Work};
 use super::seam::{Effect, Hop, HopReply, Input, Outbox, Step, UserRead};
 use super::serve::{Server, serve_parked};
+use super::unmerged::Unmerged;
 use super::view::{Rules, View};
 use super::{gather, home, operate};
 use crate::api::refusal::{Code, write_refusal};
 use crate::api::token::Keys;
 use crate::base::clock::Now;
-use crate::base::ids::ShardId;
+use crate::base::ids::{Sequence, ShardId};
 use crate::base::limits::HOPS_OUTSTANDING_MAX;
 use crate::base::slab::{Handle, Slab};
 use crate::base::time::{MonoNs, WallMs};
@@ -78,7 +79,7 @@ pub struct Core {
 
 impl Core {
     /// A shard without users or connections, ready.
-    pub fn new(setup: CoreSetup) -> Core {
+    pub fn new(mut setup: CoreSetup) -> Core {
         let view = View {
             shard: setup.shard,
             shards: setup.shards,
@@ -90,9 +91,12 @@ impl Core {
             closing: false,
             date: ImfDate::of(WallMs(0)),
         };
+        let mut lane = Lane::new(setup.shard);
+        let unmerged = take_up(&mut lane, setup.arbiter.as_mut());
         let home = Home {
             slice: Slice::new(setup.slice_bytes, setup.seed),
-            lane: Lane::new(setup.shard),
+            lane,
+            unmerged,
             reads: Reads::new(setup.read_deadline_ms, setup.seed),
             arbiter: setup.arbiter.map(|arbiter| {
                 Box::new(Arbiter::new(arbiter, setup.shard, setup.shards, setup.seed))
@@ -410,6 +414,17 @@ impl Core {
     }
 }
 
+/// Takes up what earlier processes accepted and did not merge.
+fn take_up(lane: &mut Lane, arbiter: Option<&mut ArbiterSetup>) -> Unmerged {
+    let mut unmerged = Unmerged::default();
+    let Some(arbiter) = arbiter else { return unmerged };
+    lane.begin_behind(arbiter.journal_end);
+    for (sequence, user, entry) in arbiter.unmerged.drain(..) {
+        unmerged.push(&user, entry, Sequence(sequence.0 - 1));
+    }
+    unmerged
+}
+
 impl Step for Core {
     fn step(&mut self, now: Now, mut input: Input<'_>, outbox: &mut Outbox) {
         self.view.date.refresh(now.wall);
@@ -460,6 +475,8 @@ impl Step for Core {
         if self.home.arbiter.is_some() {
             self.follow_redis(now, outbox);
             self.deliver(now, outbox);
+            // Before the turn's records: SQL must not see one before what it may pass.
+            self.home.merge_unasked(now, outbox);
             self.flush_link(outbox);
         }
         if let Some(batch) = self.home.lane.flush() {
@@ -474,7 +491,9 @@ impl Step for Core {
 
     fn next_deadline(&self) -> Option<MonoNs> {
         let redis = self.home.arbiter.as_deref().and_then(Arbiter::next_deadline);
-        let deadlines = [self.home.reads.next_deadline(), self.home.lane.next_deadline(), redis];
+        let merging = self.home.merging_deadline();
+        let reads = self.home.reads.next_deadline();
+        let deadlines = [reads, self.home.lane.next_deadline(), redis, merging];
         deadlines.into_iter().flatten().min()
     }
 }

@@ -25,7 +25,7 @@ use crate::catalog::snapshot::Popup;
 use crate::decide::choose::{self, Decision};
 use crate::decide::gates::Gate;
 use crate::journal::record::Happening;
-use crate::state::apply::{self, EventVerdict, ShowId};
+use crate::state::apply::{self, EventVerdict, ShowApplied, ShowId};
 use crate::telemetry::log::{Message, Value};
 
 /// Whether an answer is there or will come.
@@ -135,41 +135,6 @@ impl Home {
         Progress::Later
     }
 
-    /// Answers a decide request whose user's state is not to be had in time: what could not be
-    /// weighed is not shown (product, section 7).
-    pub fn decide_degraded<'a>(
-        &mut self,
-        ask: &Ask<'a, '_>,
-        asked: &DecideRequest<'a>,
-        out: &mut Vec<u8>,
-    ) {
-        self.counters.degraded.add(1);
-        let mut verdicts = BumpVec::with_capacity_in(asked.events.len(), ask.bump);
-        verdicts.extend(asked.events.iter().map(|element| match element {
-            Err(code) => Verdict::of_code(*code),
-            Ok(event) if event.token.user != asked.context.user => Verdict::OtherUser,
-            Ok(_) => Verdict::Unavailable,
-        }));
-        // Without the state's facts only the gates before them can be told apart; a popup that
-        // passes those is held back for the state alone.
-        self.scratch.state.popups.clear();
-        self.scratch.state.clocks = Default::default();
-        let state = &self.scratch.state;
-        let decision =
-            choose::decide_degraded(&ask.view.snapshot, state, &asked.context, ask.now.wall);
-        let verdicted = match decision {
-            Decision::Show { .. } => DEGRADED,
-            Decision::Nothing { reason, next_in_s } => {
-                Verdicted::Nothing { reason: reason.as_str(), next_in_s }
-            }
-        };
-        let events = (!verdicts.is_empty()).then(|| summarize(&verdicts, ask.bump));
-        let extras = Extras { anonymous: asked.anonymous.then_some(asked.context.user), events };
-        let heading = ask.view.heading(&ask.packed.request);
-        write(out, &heading, &verdicted, &extras, (asked.explain, &[]), ask.bump);
-        self.count(&verdicted, &verdicts);
-    }
-
     /// Applies one event to the scratch state, and records it where it changed something.
     pub fn apply_event(&mut self, view: &View, now: Now, event: &Event<'_>) -> Verdict {
         let token = &event.token;
@@ -230,10 +195,7 @@ impl Home {
         };
         match self.park(ask.view, ask.now, asked.context.user, waiter, outbox) {
             Ok(()) => Progress::Later,
-            Err(_) => {
-                self.decide_degraded(ask, asked, out);
-                Progress::Answered
-            }
+            Err(_) => self.decide_degraded(ask, asked, out),
         }
     }
 
@@ -269,6 +231,28 @@ impl Home {
         variant: usize,
     ) -> Verdicted<'a> {
         let now = ask.now.wall;
+        let (shown, applied) = self.mint_show(ask, asked, popup, variant);
+        let subject = Subject {
+            user: asked.context.user,
+            token: shown.decision,
+            popup: shown.popup,
+            version: shown.version,
+            variant: shown.variant,
+        };
+        let snapshot = &*ask.view.snapshot;
+        self.record(snapshot, &subject, Happening::Decided, (now, now), applied.forgotten);
+        Verdicted::Show(shown)
+    }
+
+    /// Applies a show to the scratch state, and mints its token.
+    pub(super) fn mint_show<'a>(
+        &mut self,
+        ask: &Ask<'a, '_>,
+        asked: &DecideRequest<'a>,
+        popup: &Popup,
+        variant: usize,
+    ) -> (Shown<'a>, ShowApplied) {
+        let now = ask.now.wall;
         let snapshot = &*ask.view.snapshot;
         let variant = &popup.variants[variant];
         let session = asked.context.session;
@@ -284,22 +268,14 @@ impl Home {
         self.scratch.token.clear();
         ask.view.keys.mint(&token, &mut self.scratch.token);
         let bump = ask.bump;
-        let decision = bump.alloc_str(&self.scratch.token);
-        let subject = Subject {
-            user: token.user,
-            token: decision,
-            popup: token.popup,
-            version: token.version,
-            variant: token.variant,
-        };
-        self.record(snapshot, &subject, Happening::Decided, (now, now), applied.forgotten);
-        Verdicted::Show(Shown {
-            decision,
+        let shown = Shown {
+            decision: bump.alloc_str(&self.scratch.token),
             popup: bump.alloc_str(&popup.id),
             version: popup.version,
             variant: bump.alloc_str(&variant.key),
             content: bump.alloc_str(&choose::content(variant, asked.context.locale).0),
-        })
+        };
+        (shown, applied)
     }
 
     pub(super) fn candidates<'a>(

@@ -11,6 +11,7 @@ use super::lane::{Lane, Mark};
 use super::origin::Origin;
 use super::reads::{Parked, Reads, Waiter};
 use super::seam::{Effect, Outbox, ReadRequest};
+use super::unmerged::Unmerged;
 use super::view::View;
 use crate::base::clock::Now;
 use crate::base::ids::{LaneSequence, ShardId, UserKey};
@@ -67,6 +68,8 @@ pub struct Home {
     pub reads: Reads,
     /// Redis, where it decides whose change is first; `None` where the shard itself does.
     pub arbiter: Option<Box<Arbiter>>,
+    /// What was accepted without its user's state, and waits to become part of it.
+    pub unmerged: Unmerged,
     /// Events requests that other shards have parts of.
     pub gathers: Gathers,
     /// Requests on other shards.
@@ -136,6 +139,7 @@ impl Home {
         let parked = self.reads.waiting() + self.gathers.len() + redis;
         self.counters.parked.set(parked as u64);
         self.counters.journal_waiting.set(self.lane.waiting() as u64);
+        self.counters.unmerged.set(self.unmerged.len() as u64);
     }
 
     /// Tells how full the slice is.

@@ -66,6 +66,7 @@ pub struct Lane {
     shard: ShardId,
     last: LaneSequence,
     acked: LaneSequence,
+    acked_sequence: Sequence,
     applied: LaneSequence,
     accepting: bool,
     turn_bytes: Vec<u8>,
@@ -87,6 +88,7 @@ impl Lane {
             shard,
             last: LaneSequence(0),
             acked: LaneSequence(0),
+            acked_sequence: Sequence(0),
             applied: LaneSequence(0),
             accepting: true,
             turn_bytes: Vec::new(),
@@ -189,6 +191,22 @@ impl Lane {
         upto <= self.acked
     }
 
+    /// The last record that is acknowledged.
+    pub fn acked(&self) -> LaneSequence {
+        self.acked
+    }
+
+    /// The same by its number in the journal; before the first acknowledgement the number that the
+    /// journal went on behind.
+    pub fn acked_sequence(&self) -> Sequence {
+        self.acked_sequence
+    }
+
+    /// The journal goes on behind this record.
+    pub fn begin_behind(&mut self, sequence: Sequence) {
+        self.acked_sequence = sequence;
+    }
+
     /// The last record that SQL is known to have applied: entries up to it may be evicted.
     pub fn applied(&self) -> LaneSequence {
         self.applied
@@ -209,7 +227,7 @@ impl Lane {
         debug_assert_eq!(ack.shard, self.shard);
         let size = self.sizes.pop_front().expect("one acknowledgement for each batch");
         self.bytes_in_flight -= size;
-        self.acked = ack.upto;
+        (self.acked, self.acked_sequence) = (ack.upto, ack.upto_sequence);
         if ack.buffer.capacity() <= SPARE_BYTES_MAX && self.spare.len() < SPARE_MAX {
             let mut buffer = ack.buffer;
             buffer.clear();

@@ -12,6 +12,7 @@ pub mod connections;
 pub mod control;
 pub mod core;
 pub mod decision;
+pub mod degraded;
 pub mod gather;
 pub mod home;
 pub mod lane;

@@ -141,8 +141,7 @@ pub fn serve_parked<'a>(
             if has_state {
                 return home.decide(ask, &asked, out, outbox);
             }
-            home.decide_degraded(ask, &asked, out);
-            Progress::Answered
+            home.decide_degraded(ask, &asked, out)
         }
     }
 }

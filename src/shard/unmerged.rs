@@ -2,15 +2,15 @@
 //! memory decided. Each is in the journal as an unmerged record; here it waits, in order, to become
 //! part of its user's state. Knows no Redis and no journal.
 //!
-//! Bounded by `UNMERGED_MAX` entries. SQL's position must not pass an entry's record before the
+//! Bounded by `UNMERGED_MAX` entries, `UNMERGED_USER_MAX` of one user. SQL's position must not pass an entry's record before the
 //! merge is acknowledged: [`Unmerged::floor`] says from where on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
 use super::home::{action_of, happening_of};
-use crate::base::ids::{PopupKey, Sequence};
-use crate::base::limits::UNMERGED_MAX;
+use crate::base::ids::{LaneSequence, PopupKey, Sequence};
+use crate::base::limits::{UNMERGED_MAX, UNMERGED_USER_MAX};
 use crate::base::time::WallMs;
 use crate::catalog::snapshot::Snapshot;
 use crate::journal::record::{self, Happening};
@@ -129,76 +129,117 @@ impl Entry {
     }
 }
 
+/// A user's entries, oldest first, and for each the first record that may be its own.
+#[derive(Debug)]
+struct Waiting {
+    entries: Vec<Entry>,
+    floors: Vec<Sequence>,
+}
+
 /// The entries of one shard, by user.
 #[derive(Debug, Default)]
 pub struct Unmerged {
-    users: BTreeMap<Box<str>, Vec<Entry>>,
+    users: BTreeMap<Box<str>, Waiting>,
     entries: usize,
-    floor: Option<Sequence>,
+    /// For each place in the journal how many entries have their records from there on.
+    floors: BTreeMap<Sequence, usize>,
+    /// Places of merged entries, until the merges' own records are acknowledged.
+    recorded: VecDeque<(LaneSequence, Sequence)>,
 }
 
 impl Unmerged {
-    /// Whether `count` more entries may wait.
-    pub fn has_room(&self, count: usize) -> bool {
-        self.entries + count <= UNMERGED_MAX
+    /// Whether one more entry of a user may wait.
+    pub fn has_room(&self, user: &str) -> bool {
+        self.entries < UNMERGED_MAX && self.of(user).len() < UNMERGED_USER_MAX
     }
 
     /// Adds an entry behind those of its user. `acked` is the last record of the journal that was
-    /// acknowledged to this shard before: the entry's own comes later.
+    /// acknowledged to this shard before: the entry's own comes later. What an earlier process
+    /// left is taken whatever there is room for.
     pub fn push(&mut self, user: &str, entry: Entry, acked: Sequence) {
-        debug_assert!(self.has_room(1));
-        self.floor.get_or_insert(Sequence(acked.0 + 1));
+        let floor = Sequence(acked.0 + 1);
+        *self.floors.entry(floor).or_default() += 1;
         self.entries += 1;
-        match self.users.get_mut(user) {
-            Some(entries) => entries.push(entry),
-            None => drop(self.users.insert(user.into(), vec![entry])),
-        }
+        let waiting = match self.users.get_mut(user) {
+            Some(waiting) => waiting,
+            None => {
+                let none = Waiting { entries: Vec::new(), floors: Vec::new() };
+                self.users.entry(user.into()).or_insert(none)
+            }
+        };
+        waiting.entries.push(entry);
+        waiting.floors.push(floor);
     }
 
     /// A user's entries, oldest first.
     pub fn of(&self, user: &str) -> &[Entry] {
-        self.users.get(user).map_or(&[], Vec::as_slice)
+        self.users.get(user).map_or(&[], |waiting| &waiting.entries)
     }
 
-    /// The first `count` entries of a user are merged, and their records acknowledged.
-    pub fn finish(&mut self, user: &str, count: usize) {
-        let Some(entries) = self.users.get_mut(user) else { return };
-        let count = count.min(entries.len());
-        entries.drain(..count);
+    /// The first `count` entries of a user are merged; what the merge recorded ends at `upto`, and
+    /// until that is acknowledged the floor stays.
+    pub fn finish(&mut self, user: &str, count: usize, upto: LaneSequence) {
+        let Some(waiting) = self.users.get_mut(user) else { return };
+        let count = count.min(waiting.entries.len());
+        waiting.entries.drain(..count);
         self.entries -= count;
-        if entries.is_empty() {
+        for floor in waiting.floors.drain(..count) {
+            self.recorded.push_back((upto, floor));
+        }
+        if waiting.entries.is_empty() {
             self.users.remove(user);
         }
-        if self.entries == 0 {
-            self.floor = None;
+    }
+
+    /// Records up to `acked` are acknowledged.
+    pub fn acknowledge(&mut self, acked: LaneSequence) {
+        while let Some((upto, floor)) = self.recorded.front().copied()
+            && upto <= acked
+        {
+            self.recorded.pop_front();
+            self.let_go(floor);
+        }
+    }
+
+    fn let_go(&mut self, floor: Sequence) {
+        let count = self.floors.get_mut(&floor).expect("each entry has its place");
+        *count -= 1;
+        if *count == 0 {
+            self.floors.remove(&floor);
         }
     }
 
     /// The next user who has entries, behind `after` in an order of their own; the first one behind
     /// the last.
     pub fn next_user(&self, after: &str) -> Option<&str> {
+        let first = || self.users.first_key_value().map(|(user, _)| &**user);
+        self.user_behind(after).or_else(first)
+    }
+
+    /// The next user who has entries, behind `after`; `None` behind the last.
+    pub fn user_behind(&self, after: &str) -> Option<&str> {
         let behind = (Bound::Excluded(after), Bound::Unbounded);
-        let next = self.users.range::<str, _>(behind).next();
-        next.or_else(|| self.users.first_key_value()).map(|(user, _)| &**user)
+        self.users.range::<str, _>(behind).next().map(|(user, _)| &**user)
     }
 
-    /// Every entry, to be journaled again: then SQL may pass the records that it had before.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Entry)> {
-        self.users
-            .iter()
-            .flat_map(|(user, entries)| entries.iter().map(move |entry| (&**user, entry)))
-    }
-
-    /// Every entry has been journaled again, behind `acked`.
+    /// Every entry that was there when `acked` was the last acknowledged record has been journaled
+    /// again since, and these records are acknowledged: SQL may pass those that it had before.
     pub fn journaled_again(&mut self, acked: Sequence) {
-        if self.floor.is_some() {
-            self.floor = Some(Sequence(acked.0 + 1));
+        let floor = Sequence(acked.0 + 1);
+        for own in self.users.values_mut().flat_map(|waiting| &mut waiting.floors) {
+            *own = floor.max(*own);
+        }
+        let waiting = self.users.values().flat_map(|waiting| &waiting.floors);
+        let recorded = self.recorded.iter().map(|(_, floor)| floor);
+        self.floors.clear();
+        for floor in waiting.chain(recorded) {
+            *self.floors.entry(*floor).or_default() += 1;
         }
     }
 
     /// No record before this one is of an entry that waits; `None` where none waits.
     pub fn floor(&self) -> Option<Sequence> {
-        self.floor
+        self.floors.first_key_value().map(|(floor, _)| *floor)
     }
 
     /// Entries that wait.
@@ -268,22 +309,31 @@ mod tests {
     }
 
     #[test]
-    fn the_floor_stays_until_all_are_merged_or_journaled_again() {
+    fn the_floor_stays_until_the_merge_is_recorded_or_all_are_journaled_again() {
         let mut unmerged = Unmerged::default();
         assert!(unmerged.floor().is_none() && unmerged.is_empty());
         unmerged.push("a", show(), Sequence(4));
         unmerged.push("a", click(), Sequence(6));
         unmerged.push("b", click(), Sequence(9));
         assert_eq!((unmerged.floor(), unmerged.len()), (Some(Sequence(5)), 3));
-        assert_eq!(unmerged.iter().map(|(user, _)| user).collect::<Vec<_>>(), ["a", "a", "b"]);
-        unmerged.finish("a", 1);
+        unmerged.finish("a", 1, LaneSequence(3));
         assert_eq!((unmerged.of("a"), unmerged.floor()), (&[click()][..], Some(Sequence(5))));
+        unmerged.acknowledge(LaneSequence(2));
+        assert_eq!(unmerged.floor(), Some(Sequence(5)));
+        unmerged.acknowledge(LaneSequence(3));
+        assert_eq!(unmerged.floor(), Some(Sequence(7)));
         unmerged.journaled_again(Sequence(20));
         assert_eq!(unmerged.floor(), Some(Sequence(21)));
-        unmerged.finish("a", 9);
+        unmerged.finish("a", 9, LaneSequence(4));
         assert_eq!((unmerged.next_user(""), unmerged.next_user("b")), (Some("b"), Some("b")));
-        unmerged.finish("b", 1);
-        assert_eq!((unmerged.floor(), unmerged.next_user("")), (None, None));
+        assert_eq!(unmerged.user_behind("b"), None);
+        unmerged.journaled_again(Sequence(30));
+        assert_eq!(unmerged.floor(), Some(Sequence(21)), "its merge is not recorded yet");
+        unmerged.finish("b", 1, LaneSequence(5));
+        unmerged.acknowledge(LaneSequence(4));
+        assert_eq!((unmerged.floor(), unmerged.next_user("")), (Some(Sequence(31)), None));
+        unmerged.acknowledge(LaneSequence(5));
+        assert_eq!(unmerged.floor(), None);
         unmerged.journaled_again(Sequence(30));
         assert_eq!(unmerged.floor(), None);
     }
@@ -291,12 +341,17 @@ mod tests {
     #[test]
     fn there_is_room_for_so_many_and_no_more() {
         let mut unmerged = Unmerged::default();
-        for _ in 0..UNMERGED_MAX {
-            assert!(unmerged.has_room(1));
+        for _ in 0..UNMERGED_USER_MAX {
+            assert!(unmerged.has_room("u"));
             unmerged.push("u", click(), Sequence(0));
         }
-        assert!(!unmerged.has_room(1));
-        unmerged.finish("u", 1);
-        assert!(unmerged.has_room(1) && !unmerged.has_room(2));
+        assert!(!unmerged.has_room("u") && unmerged.has_room("v"));
+        for user in UNMERGED_USER_MAX..UNMERGED_MAX {
+            assert!(unmerged.has_room("w"));
+            unmerged.push(&user.to_string(), click(), Sequence(0));
+        }
+        assert!(!unmerged.has_room("w"));
+        unmerged.finish("u", 1, LaneSequence(0));
+        assert!(unmerged.has_room("w"));
     }
 }

@@ -221,6 +221,15 @@ shard_counters! {
         Counter redis_absent "redis_absent_total" "Users that neither Redis nor SQL knew.";
         Counter redis_fills "redis_fills_total" "Users put into Redis from SQL.";
         Counter redis_withdrawn "redis_withdrawn_total" "Shows withdrawn: they were committed too late.";
+        Gauge unmerged "unmerged"
+            "Events and local shows that wait to be merged into their users' states.";
+        Counter merged "merged_total" "Events and local shows merged into their users' states.";
+        Counter merges_dropped "merges_dropped_total"
+            "Accepted events whose show was found to be no longer remembered.";
+        Counter journaled_again "journaled_again_total"
+            "Unmerged records written to the journal again, so that SQL may go on.";
+        Counter decisions_local "decisions_local_total"
+            "Decisions that returned a popup by this node's own memory.";
         Counter redis_told "redis_told_total" "Changes of users told by Redis.";
         Counter redis_link_commands "redis_link_commands_total" "Commands sent.";
         Counter redis_link_replies "redis_link_replies_total" "Replies in time.";

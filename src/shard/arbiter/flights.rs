@@ -48,6 +48,8 @@ pub struct Pending {
     pub ttl_ms: u64,
     /// Bytes that are reserved in the lane.
     pub reserved: usize,
+    /// How many entries that waited are part of it.
+    pub merged: usize,
 }
 
 /// What is under way for a user.

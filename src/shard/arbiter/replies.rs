@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::flights::{Flight, Pending, Stage};
 use super::{Arbiter, Queue, base_of, partition_of_ticket};
 use crate::base::clock::Now;
-use crate::base::ids::{Partition, Revision, ShardId};
+use crate::base::ids::{LaneSequence, Partition, Revision, ShardId};
 use crate::base::limits::{COMMIT_TRIES_MAX, WITHDRAWAL_VALID_MS};
 use crate::base::slab::Handle;
 use crate::base::time::DurationMs;
@@ -30,6 +30,9 @@ pub struct Resumed {
     /// Upon what they run.
     pub round: Round,
 }
+
+/// The stamp of a copy that is older than every subscription.
+const DISTRUSTED: LaneSequence = LaneSequence(0);
 
 /// Run again, a request finds Redis' own state.
 const FRESH: Round = Round { tries: 0, is_fresh: true };
@@ -87,7 +90,7 @@ impl Home {
         let Some(entry) = self.slice.get(user) else { return };
         user::decode(entry.state, &mut self.scratch.state).expect("we encoded it");
         if self.scratch.state.revision < revision {
-            self.slice.remove(user);
+            self.distrust(user);
         }
     }
 
@@ -261,6 +264,7 @@ impl Home {
         let resumed = |user, waiters| Resumed { user, waiters, has_state, round: FRESH };
         let Some(waiter) = pending.waiter.take() else {
             self.append_events(&pending);
+            self.finish_merge(&user, pending.merged);
             let withdrawal = self.withdrawal(now, &pending);
             self.drop_change(pending);
             return match withdrawal {
@@ -321,6 +325,7 @@ impl Home {
             publish: false,
             ttl_ms: pending.ttl_ms,
             reserved: 0,
+            merged: 0,
         })
     }
 
@@ -347,6 +352,7 @@ impl Home {
     fn refuse(&mut self, handle: Handle, cause: &'static str) -> Option<Resumed> {
         self.counters.redis_failures.of(cause).add(1);
         let (flight, mut waiters) = self.arbiter_mut().flights.end(handle)?;
+        self.note_failure(&flight.user);
         if let Stage::Commit(pending) = flight.stage {
             let mut pending = *pending;
             if let Some(mut waiter) = pending.waiter.take() {
@@ -363,9 +369,10 @@ impl Home {
     /// A command has no reply that helps: all who wait are answered degraded.
     fn fail(&mut self, handle: Handle) -> Option<Resumed> {
         let (flight, mut waiters) = self.arbiter_mut().flights.end(handle)?;
+        self.note_failure(&flight.user);
         if let Stage::Commit(pending) = flight.stage {
             // It may have been executed, so the copy may be an old one.
-            self.slice.remove(&flight.user);
+            self.distrust(&flight.user);
             let mut pending = *pending;
             if let Some(waiter) = pending.waiter.take() {
                 waiters.push_front(waiter);
@@ -374,6 +381,24 @@ impl Home {
         }
         let round = Round::default();
         Some(Resumed { user: flight.user, waiters, has_state: false, round })
+    }
+
+    /// A user for whom something waits can't be merged now.
+    fn note_failure(&mut self, user: &str) {
+        if !self.unmerged.of(user).is_empty() {
+            self.arbiter_mut().merging.failed();
+        }
+    }
+
+    /// A copy may be an old one: nothing rests on it any more but what this node decides alone,
+    /// while Redis is away.
+    fn distrust(&mut self, user: &str) {
+        let mut copy = self.buffer();
+        if let Some(entry) = self.slice.get(user) {
+            copy.extend_from_slice(entry.state);
+            let _has_room = self.slice.put(user, &copy, DISTRUSTED, DISTRUSTED);
+        }
+        self.keep(copy);
     }
 
     /// Gives back what a change held.

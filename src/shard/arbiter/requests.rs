@@ -64,10 +64,7 @@ impl Home {
         let wall = match self.footing(ask, user) {
             Footing::Copy(wall) => wall,
             Footing::Wait => return self.decide_after_reply(ask, asked, out),
-            Footing::Degraded => {
-                self.decide_degraded(ask, asked, out);
-                return Progress::Answered;
-            }
+            Footing::Degraded => return self.decide_degraded(ask, asked, out),
         };
         let now = Now { wall, ..ask.now };
         let ask = &Ask { now, ..*ask };
@@ -113,7 +110,7 @@ impl Home {
         }
         let mut outcome = self.buffer();
         write(&mut outcome, &heading, &verdicted, &extras, explain, ask.bump);
-        self.count(&verdicted, &verdicts);
+        let committed = verdicts.clone();
         verdicts.iter_mut().for_each(|verdict| *verdict = verdict.unless_kept());
         let events = (!verdicts.is_empty()).then(|| summarize(&verdicts, ask.bump));
         let extras = Extras { anonymous, events };
@@ -123,10 +120,10 @@ impl Home {
         let answer = (outcome, fallback);
         let change = Change { user, base, event_bytes, former, publish, answer };
         if self.settle_change(ask, change) {
+            self.count(&verdicted, &committed);
             return Progress::Later;
         }
-        self.decide_degraded(ask, asked, out);
-        Progress::Answered
+        self.decide_degraded(ask, asked, out)
     }
 
     /// Executes this shard's elements of an events request, those of `packed.anonymous` alone where
@@ -158,7 +155,14 @@ impl Home {
         has_state: bool,
     ) -> Option<Vec<u8>> {
         let share = Share { origin: ask.origin, verdicts: self.buffer(), left: 0 };
-        let handle = self.arbiter_mut().shares.insert(share).ok()?;
+        let Ok(handle) = self.arbiter_mut().shares.insert(share) else {
+            let events = elements.iter().enumerate();
+            let events = events.filter_map(|(index, event)| Some((index, event.as_ref().ok()?)));
+            return self.events_degraded(
+                ask,
+                events.filter(|(_, event)| users.contains(&event.token.user)),
+            );
+        };
         for user in users {
             let packed = Packed { anonymous: user, ..*ask.packed };
             let one = Ask { origin: Origin::Share(handle), packed: &packed, ..*ask };
@@ -203,22 +207,15 @@ impl Home {
             let known = known.filter_map(|(index, event)| Some((index, event.as_ref().ok()?)));
             known.filter(|(_, event)| event.token.user == user)
         };
-        let mut verdicts = self.buffer();
         let footing = if has_state { self.footing(ask, user) } else { Footing::Degraded };
         let wall = match footing {
             Footing::Copy(wall) => wall,
             Footing::Wait if self.park_request(ask, user) => return None,
-            Footing::Wait | Footing::Degraded => {
-                self.counters.degraded.add(1);
-                for (index, _) in events() {
-                    verdicts::put(index, Verdict::Unavailable, &mut verdicts);
-                    self.count_verdicts(&[Verdict::Unavailable]);
-                }
-                return Some(verdicts);
-            }
+            Footing::Wait | Footing::Degraded => return self.events_degraded(ask, events()),
         };
         let ask = &Ask { now: Now { wall, ..ask.now }, ..*ask };
         let base = self.begin_aside(user);
+        let mut verdicts = self.buffer();
         for (index, event) in events() {
             let verdict = self.event_by_redis(ask, event);
             let is_doubted = verdict == Verdict::TooLate && !ask.round.is_fresh;
@@ -232,20 +229,21 @@ impl Home {
         for (index, verdict) in verdicts::pairs(&verdicts) {
             verdicts::put(index, verdict.unless_kept(), &mut fallback);
         }
-        for (_, verdict) in verdicts::pairs(&verdicts) {
-            self.count_verdicts(&[verdict]);
-        }
+        let mut known = BumpVec::with_capacity_in(verdicts.len() / 2, ask.bump);
+        known.extend(verdicts::pairs(&verdicts).map(|(_, verdict)| verdict));
         if self.aside().is_empty() {
             self.keep(fallback);
+            self.count_verdicts(&known);
             return Some(verdicts);
         }
         let event_bytes = self.aside().len();
-        let answer = (verdicts, fallback.clone());
+        let answer = (verdicts, fallback);
         let change = Change { user, base, event_bytes, former: None, publish: true, answer };
-        if self.settle_change(ask, change) {
-            return None;
+        if !self.settle_change(ask, change) {
+            return self.events_degraded(ask, events());
         }
-        Some(fallback)
+        self.count_verdicts(&known);
+        None
     }
 
     /// Whether a request of this user can run, and upon what. The state is in the scratch then.
@@ -259,6 +257,10 @@ impl Home {
             if arbiter.is_busy(user) {
                 return Footing::Wait;
             }
+        }
+        // What was accepted before comes first: the reply is merged with it.
+        if !self.unmerged.of(user).is_empty() {
+            return Footing::Wait;
         }
         let Some(stamp) = self.load(user) else { return Footing::Wait };
         let state = &self.scratch.state;
@@ -275,7 +277,7 @@ impl Home {
 
     /// Prepares for records of a user; gives the revision that Redis must still hold. The first
     /// change in an epoch carries it.
-    fn begin_aside(&mut self, user: &str) -> Revision {
+    pub(super) fn begin_aside(&mut self, user: &str) -> Revision {
         let partition = UserKey::of(user.as_bytes()).partition();
         let base = self.scratch.state.revision;
         let arbiter = self.arbiter.as_deref_mut().expect("asked of a home with an arbiter");
@@ -350,6 +352,7 @@ impl Home {
             publish,
             ttl_ms: arbiter.setup.ttl_ms,
             reserved,
+            merged: 0,
         };
         let valid_ms = ask.until.0.saturating_sub(ask.now.mono.0) / 1_000_000;
         let is_under_way = arbiter.commit(ask.now.mono, user, pending, DurationMs(valid_ms));
@@ -404,6 +407,7 @@ impl Home {
             publish: true,
             ttl_ms: TOMBSTONE_AGE_MAX_MS,
             reserved,
+            merged: 0,
         };
         let valid = DurationMs(arbiter.setup.deadline_ms);
         let is_under_way = arbiter.commit(now.mono, user, pending, valid);
@@ -422,8 +426,7 @@ impl Home {
         if self.park_request(ask, asked.context.user) {
             return Progress::Later;
         }
-        self.decide_degraded(ask, asked, out);
-        Progress::Answered
+        self.decide_degraded(ask, asked, out)
     }
 
     fn park_request(&mut self, ask: &Ask<'_, '_>, user: &str) -> bool {
@@ -475,7 +478,7 @@ impl Home {
     }
 
     /// Records of the request that is being executed.
-    fn aside(&self) -> &[u8] {
+    pub(super) fn aside(&self) -> &[u8] {
         self.arbiter.as_deref().map_or(&[], |arbiter| &arbiter.aside)
     }
 
@@ -483,14 +486,14 @@ impl Home {
     ///
     /// # Panics
     /// Where the shard itself is the arbiter.
-    pub(super) fn arbiter_mut(&mut self) -> &mut Arbiter {
+    pub(in crate::shard) fn arbiter_mut(&mut self) -> &mut Arbiter {
         self.arbiter.as_deref_mut().expect("asked of a home with an arbiter")
     }
 }
 
 impl Arbiter {
     /// Asks Redis for a user's value.
-    fn read(&mut self, now: MonoNs, user: &str) -> Option<Handle> {
+    pub(super) fn read(&mut self, now: MonoNs, user: &str) -> Option<Handle> {
         let partition = UserKey::of(user.as_bytes()).partition();
         let handle = self.flights.begin(user, partition, Stage::Read)?;
         let command = Command::Read { partition, user };

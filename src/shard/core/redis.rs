@@ -6,6 +6,7 @@ use crate::base::clock::Now;
 use crate::base::limits::COMMIT_TRIES_MAX;
 use crate::redis::link::{BreakerState, LinkWish};
 use crate::shard::arbiter::Arbiter;
+use crate::shard::arbiter::merging::Merge;
 use crate::shard::arbiter::replies::Resumed;
 use crate::shard::seam::{BoardView, Effect, Input, Outbox};
 
@@ -50,7 +51,17 @@ impl Core {
     /// Runs the requests of a user in their order. Where one of them begins a command, the others
     /// wait behind it.
     pub(super) fn run_again(&mut self, now: Now, resumed: Resumed, outbox: &mut Outbox) {
-        let Resumed { user, mut waiters, has_state, round } = resumed;
+        let Resumed { user, mut waiters, mut has_state, round } = resumed;
+        if has_state && round.is_fresh {
+            match self.home.merge(&self.view.snapshot, now, &user) {
+                Merge::Nothing => {}
+                Merge::Failed => has_state = false,
+                Merge::UnderWay => {
+                    self.home.arbiter_mut().wait_behind(&user, &mut waiters);
+                    return;
+                }
+            }
+        }
         while let Some(waiter) = waiters.pop_front() {
             self.resume_in(now, waiter, (has_state, round), outbox);
             let arbiter = self.home.arbiter.as_deref_mut().expect("replies come with an arbiter");

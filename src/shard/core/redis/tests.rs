@@ -25,10 +25,13 @@ use crate::shard::arbiter::model::{Redis, Stored, Wire};
 use crate::shard::arbiter::{Arbiter, ArbiterSetup, Queue};
 use crate::shard::control::{Command, Control, Outcome};
 use crate::shard::seam::{BoardView, Effect, Input, Outbox, ReadRequest, Report, Step, UserRead};
+use crate::shard::unmerged;
 use crate::shard::view::Rules;
 use crate::state::user::{self, UserState};
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::log::{Level, Log};
+
+mod degraded;
 
 const RUN: u64 = 7;
 const DEADLINE_MS: u64 = 20;
@@ -36,7 +39,11 @@ const GAP_MS: i64 = 3_600_000;
 const POPUPS: &str = "[[popup]]\nid = \"p\"\nafter_shown = \"1h\"\nafter_clicked = \"0s\"\n";
 
 fn snapshot() -> Arc<Snapshot> {
-    let definitions = source::parse_toml(POPUPS).unwrap();
+    snapshot_of(POPUPS)
+}
+
+fn snapshot_of(popups: &str) -> Arc<Snapshot> {
+    let definitions = source::parse_toml(popups).unwrap();
     let entries: Vec<_> = definitions
         .iter()
         .map(|definition| Entry { definition, version: 1, status: definition.status() })
@@ -57,6 +64,8 @@ struct Node {
     acked: Sequence,
     /// (decision, happening) of each record.
     journal: Vec<(String, Happening)>,
+    /// (sequence, decision, happening) of each record that is not merged.
+    unmerged: Vec<(Sequence, String, Happening)>,
     reads: VecDeque<ReadRequest>,
     reports: Vec<Report>,
     outcomes: Vec<Outcome>,
@@ -64,7 +73,16 @@ struct Node {
 
 impl Node {
     fn new(seed: u64, queue: Queue) -> Node {
-        let arbiter = ArbiterSetup {
+        Node::with(seed, queue, (Sequence(0), Vec::new()))
+    }
+
+    /// A node whose journal ends with this record, and what earlier processes did not merge.
+    fn with(
+        seed: u64,
+        queue: Queue,
+        (journal_end, unmerged): (Sequence, Vec<(Sequence, Box<str>, unmerged::Entry)>),
+    ) -> Node {
+        let mut arbiter = ArbiterSetup {
             link: Arc::default(),
             connection: 1 << 20,
             deadline_ms: DEADLINE_MS,
@@ -73,6 +91,8 @@ impl Node {
             ttl_ms: 0,
             queue,
             request_seed: seed.wrapping_mul(0x9e37_79b9),
+            journal_end,
+            unmerged,
         };
         let wire = Wire::default();
         let secret = Secret { id: 1, created_at: WallMs(0), bytes: [7; 32] };
@@ -92,6 +112,7 @@ impl Node {
             log: Log::new(Level::Error, true, &[]),
         });
         let carrier = Carrier::Wire(wire.clone());
+        core.home.unmerged = super::super::take_up(&mut core.home.lane, Some(&mut arbiter));
         let arbiter = Arbiter::of_carrier(arbiter, carrier, (ShardId(0), 1), seed);
         core.home.arbiter = Some(Box::new(arbiter));
         Node {
@@ -102,8 +123,9 @@ impl Node {
             open: BTreeMap::new(),
             answers: BTreeMap::new(),
             lane: VecDeque::new(),
-            acked: Sequence(0),
+            acked: journal_end,
             journal: Vec::new(),
+            unmerged: Vec::new(),
             reads: VecDeque::new(),
             reports: Vec::new(),
             outcomes: Vec::new(),
@@ -173,12 +195,20 @@ impl Node {
     }
 
     /// The journal acknowledges all that it has.
-    fn acknowledge(&mut self, now: Now) {
+    fn acknowledge(&mut self, now: Now) -> bool {
+        let has_batches = !self.lane.is_empty();
         while let Some(batch) = self.lane.pop_front() {
-            self.acked.0 += u64::from(batch.count);
             for frame in frames(&batch.bytes) {
-                if let Record::Impression(impression) = frame.unwrap().record().unwrap() {
-                    self.journal.push((impression.token.to_owned(), impression.happening));
+                self.acked.0 += 1;
+                match frame.unwrap().record().unwrap() {
+                    Record::Impression(impression) => {
+                        self.journal.push((impression.token.to_owned(), impression.happening));
+                    }
+                    Record::Unmerged(record) => {
+                        let token = record.token.to_owned();
+                        self.unmerged.push((self.acked, token, record.happening));
+                    }
+                    Record::Erase { .. } => {}
                 }
             }
             let (upto, upto_sequence) = (batch.last(), self.acked);
@@ -186,6 +216,17 @@ impl Node {
             bytes.clear();
             self.step(now, Input::Acked(Ack { shard, upto, upto_sequence, buffer: bytes }));
         }
+        has_batches
+    }
+
+    /// How far the journal is acknowledged, and the first record that waits to be merged, as the
+    /// shard has reported.
+    fn reported(&self) -> (Sequence, Option<Sequence>) {
+        let journal = self.reports.iter().rev().find_map(|report| match report {
+            Report::Journal { acked, unmerged } => Some((*acked, *unmerged)),
+            _ => None,
+        });
+        journal.unwrap()
     }
 
     fn answer(&self, number: u32) -> &str {
@@ -238,6 +279,30 @@ impl World {
         }
     }
 
+    fn down(&mut self, index: usize) {
+        self.nodes[index].wire.down();
+        self.nodes[index].turn(self.now);
+    }
+
+    fn up(&mut self, index: usize) {
+        self.nodes[index].wire.up(RUN, false);
+        self.nodes[index].turn(self.now);
+    }
+
+    /// Every node reaches Redis, and what was left undone is done.
+    fn recover(&mut self) {
+        self.settle();
+        for index in 0..self.nodes.len() {
+            self.down(index);
+            self.up(index);
+        }
+        for _ in 0..5 {
+            self.settle();
+            self.pass(DEADLINE_MS + 100);
+        }
+        self.settle();
+    }
+
     fn publish(&mut self) {
         for change in std::mem::take(&mut self.redis.published) {
             self.nodes.iter().for_each(|node| node.wire.tell(&change));
@@ -264,7 +329,7 @@ impl World {
             for index in 0..self.nodes.len() {
                 is_moving |= self.execute(index);
                 is_moving |= self.deliver(index);
-                self.nodes[index].acknowledge(self.now);
+                is_moving |= self.nodes[index].acknowledge(self.now);
             }
         }
     }
@@ -382,7 +447,7 @@ fn requests_of_a_user_wait_for_one_command_and_keep_their_order() {
 }
 
 #[test]
-fn without_redis_everything_is_degraded_at_once_and_nothing_is_kept() {
+fn without_redis_decisions_are_degraded_and_events_taken_at_once() {
     let mut world = World::new(1, Queue::Journal);
     let first = world.decide(0, "u");
     let token = world.nodes[0].token(first).unwrap();
@@ -393,7 +458,9 @@ fn without_redis_everything_is_degraded_at_once_and_nothing_is_kept() {
     let copied = world.nodes[0].decide(world.now, "u");
     assert_eq!(reason(world.nodes[0].answer(copied)), "degraded");
     let event = world.nodes[0].event(world.now, &[&token]);
-    assert!(world.nodes[0].answer(event).starts_with("HTTP/1.1 503"));
+    assert_eq!(world.nodes[0].answer(event), "", "not before it is in the journal");
+    world.settle();
+    assert!(world.nodes[0].answer(event).starts_with("HTTP/1.1 202"));
     // Back again: the same run needs no clearing.
     world.nodes[0].wire.up(RUN, false);
     world.nodes[0].turn(world.now);
@@ -475,6 +542,7 @@ enum Move {
     Deliver(usize),
     Acknowledge(usize),
     Break(usize),
+    Down(usize),
     Pass(u64),
 }
 
@@ -486,7 +554,8 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         8 => node.clone().prop_map(Move::Execute),
         8 => node.clone().prop_map(Move::Deliver),
         3 => node.clone().prop_map(Move::Acknowledge),
-        1 => node.prop_map(Move::Break),
+        1 => node.clone().prop_map(Move::Break),
+        1 => node.prop_map(Move::Down),
         3 => (1..15u64).prop_map(Move::Pass),
     ];
     prop::collection::vec(one, 1..120)
@@ -508,22 +577,19 @@ fn play(queue: Queue, moves: &[Move]) {
             Move::Click(..) => {}
             Move::Execute(node) => _ = world.execute(node),
             Move::Deliver(node) => _ = world.deliver(node),
-            Move::Acknowledge(node) => world.nodes[node].acknowledge(world.now),
+            Move::Acknowledge(node) => _ = world.nodes[node].acknowledge(world.now),
             Move::Break(node) => {
-                world.nodes[node].wire.down();
-                world.nodes[node].turn(world.now);
-                world.nodes[node].wire.up(RUN, false);
-                world.nodes[node].turn(world.now);
+                world.down(node);
+                world.up(node);
             }
+            Move::Down(node) => world.down(node),
             Move::Pass(ms) => world.pass(ms),
         }
         let shows =
             world.nodes.iter().flat_map(|node| (0..node.connections).map(|n| node.token(n)));
         tokens = shows.flatten().collect();
     }
-    world.settle();
-    world.pass(DEADLINE_MS + 50);
-    world.settle();
+    world.recover();
     check(&world, queue);
 }
 
@@ -533,6 +599,15 @@ fn check(world: &World, queue: Queue) {
     for node in &world.nodes {
         assert!(node.open.is_empty(), "every request is answered");
         assert!(node.core.home.arbiter.as_ref().unwrap().is_quiet(), "nothing stays under way");
+        assert!(node.core.home.unmerged.is_empty(), "what was accepted is merged");
+        assert_eq!(node.reported(), (node.acked, None), "nothing holds SQL up");
+        for (_, token, happening) in &node.unmerged {
+            let known = (token.clone(), *happening);
+            assert!(
+                node.journal.contains(&known) || queue != Queue::Journal,
+                "recorded: {known:?}"
+            );
+        }
         for (token, happening) in &node.journal {
             *recorded.entry((token.clone(), happening.number())).or_default() += 1;
         }

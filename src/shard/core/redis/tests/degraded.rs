@@ -1,0 +1,301 @@
+//! While a user's state can't be had events are accepted and lost nowhere: each is journaled, merged
+//! once Redis answers, before that user is decided on, and SQL waits for it. What this node shows by
+//! its own memory it does not show again within its gap.
+
+use super::*;
+use crate::base::limits::{JOURNAL_AGAIN_MS, UNMERGED_HELD_MS};
+use crate::journal::record::append;
+
+const LOCAL: &str = "[[popup]]\nid = \"p\"\nafter_shown = \"1h\"\non_failure = \"local\"\n\
+                     [[popup]]\nid = \"h\"\npriority = 1\nafter_shown = \"1h\"\n\
+                     placement = [\"other\"]\n";
+
+fn local_world(nodes: u64) -> World {
+    let mut world = World::new(nodes, Queue::Journal);
+    for node in &mut world.nodes {
+        let command = Command::SwapCatalog(snapshot_of(LOCAL));
+        node.step(world.now, Input::Control(Control { ticket: 0, command }));
+    }
+    world
+}
+
+fn state_of(world: &World, user: &str) -> UserState {
+    let mut state = UserState::default();
+    user::decode(&world.redis.users[user].state, &mut state).unwrap();
+    state
+}
+
+fn clicks(world: &World, index: usize) -> usize {
+    let journal = &world.nodes[index].journal;
+    journal.iter().filter(|(_, happening)| *happening == Happening::Clicked).count()
+}
+
+#[test]
+fn an_event_of_an_outage_is_merged_before_its_user_is_decided_on() {
+    for queue in [Queue::Journal, Queue::List { list_max: 100 }] {
+        let mut world = World::new(1, queue);
+        let first = world.decide(0, "u");
+        let token = world.nodes[0].token(first).unwrap();
+        world.down(0);
+        let event = world.nodes[0].event(world.now, &[&token, &token]);
+        world.settle();
+        let answer = world.nodes[0].answer(event);
+        assert!(
+            answer.contains("\"accepted\":1") && answer.contains("\"duplicate\":1"),
+            "{answer}"
+        );
+        assert_eq!(world.nodes[0].unmerged.len(), 1);
+        let (sequence, ..) = world.nodes[0].unmerged[0];
+        assert_eq!(world.nodes[0].reported(), (sequence, Some(sequence)));
+        // The decision is asked at once, before anybody has merged.
+        world.nodes[0].wire.up(RUN, false);
+        world.nodes[0].decide(world.now, "u");
+        world.settle();
+        let state = state_of(&world, "u");
+        assert!(state.popups[0].outcome.is_some() && state.revision.counter == 2);
+        let (clicks, listed) = if queue == Queue::Journal { (1, 0) } else { (0, 2) };
+        assert_eq!((super::degraded::clicks(&world, 0), world.redis.lists.len()), (clicks, listed));
+        assert_eq!(world.nodes[0].reported(), (world.nodes[0].acked, None));
+        assert!(world.nodes[0].open.is_empty());
+    }
+}
+
+#[test]
+fn users_nobody_asks_for_are_merged_too() {
+    let mut world = World::new(1, Queue::Journal);
+    let users: Vec<String> = (0..200).map(|user| format!("u{user}")).collect();
+    let shown: Vec<u32> = users.iter().map(|user| world.decide(0, user)).collect();
+    let tokens: Vec<String> = shown.iter().map(|at| world.nodes[0].token(*at).unwrap()).collect();
+    world.down(0);
+    for token in &tokens {
+        world.nodes[0].event(world.now, &[token]);
+    }
+    world.settle();
+    assert_eq!(world.nodes[0].core.home.unmerged.len(), 200);
+    world.up(0);
+    assert!(world.nodes[0].wire.waiting() <= crate::base::limits::MERGES_MAX);
+    world.settle();
+    assert!(world.nodes[0].core.home.unmerged.is_empty());
+    assert_eq!(clicks(&world, 0), 200);
+}
+
+#[test]
+fn what_another_node_has_merged_is_known_and_what_is_forgotten_dropped() {
+    let mut world = World::new(2, Queue::Journal);
+    let first = world.decide(0, "u");
+    let token = world.nodes[0].token(first).unwrap();
+    world.down(0);
+    world.nodes[0].event(world.now, &[&token]);
+    world.nodes[1].event(world.now, &[&token]);
+    world.settle();
+    let revision = world.redis.users["u"].revision;
+    world.up(0);
+    world.settle();
+    assert_eq!(world.redis.users["u"].revision, revision, "known: only recorded again");
+    assert_eq!((clicks(&world, 0), clicks(&world, 1)), (1, 1));
+    let other = world.decide(0, "v");
+    let token = world.nodes[0].token(other).unwrap();
+    world.down(0);
+    world.nodes[0].event(world.now, &[&token]);
+    world.redis.users.remove("v");
+    world.settle();
+    world.up(0);
+    world.settle();
+    assert!(world.nodes[0].core.home.unmerged.is_empty());
+    assert_eq!(clicks(&world, 0), 1, "its show is not remembered");
+    assert_eq!(world.nodes[0].reported().1, None);
+}
+
+#[test]
+fn an_event_whose_commit_has_no_known_outcome_is_recorded() {
+    for is_executed in [false, true] {
+        let mut world = World::new(1, Queue::Journal);
+        let first = world.decide(0, "u");
+        let token = world.nodes[0].token(first).unwrap();
+        let event = world.nodes[0].event(world.now, &[&token]);
+        if is_executed {
+            world.execute(0);
+        }
+        world.down(0);
+        world.settle();
+        assert!(world.nodes[0].answer(event).contains("\"accepted\":1"));
+        world.up(0);
+        world.settle();
+        assert_eq!(clicks(&world, 0), 1);
+        assert_eq!(state_of(&world, "u").revision.counter, 2);
+    }
+}
+
+#[test]
+fn what_an_earlier_process_accepted_is_taken_up_and_merged() {
+    let mut world = World::new(1, Queue::Journal);
+    let first = world.decide(0, "u");
+    let token = world.nodes[0].token(first).unwrap();
+    world.down(0);
+    world.nodes[0].event(world.now, &[&token]);
+    world.settle();
+    let entry = world.nodes[0].core.home.unmerged.of("u")[0].clone();
+    let mut bytes = Vec::new();
+    append(&Record::Unmerged(entry.record("u")), &mut bytes);
+    let (sequence, ..) = world.nodes[0].unmerged[0];
+    let end = Sequence(sequence.0 + 7);
+    let left = vec![(sequence, "u".into(), entry)];
+    world.nodes[0] = Node::with(9, Queue::Journal, (end, left));
+    world.nodes[0].turn(world.now);
+    assert_eq!(world.nodes[0].reported(), (end, Some(sequence)));
+    world.connect(0, RUN);
+    world.settle();
+    assert_eq!(clicks(&world, 0), 1);
+    assert_eq!(world.nodes[0].reported(), (Sequence(end.0 + 1), None));
+}
+
+#[test]
+fn what_holds_sql_up_is_journaled_again_while_its_partition_is_closed() {
+    let mut world = World::new(1, Queue::Journal);
+    let first = world.decide(0, "u");
+    let token = world.nodes[0].token(first).unwrap();
+    let partition = usize::from(UserKey::of(b"u").partition().0);
+    world.redis.metas[partition].2 = Phase::Barrier;
+    world.pass(60_000);
+    let event = world.nodes[0].event(world.now, &[&token]);
+    world.settle();
+    assert!(world.nodes[0].answer(event).contains("\"accepted\":1"), "the partition is closed");
+    let (first, ..) = world.nodes[0].unmerged[0];
+    assert_eq!(world.nodes[0].reported().1, Some(first));
+    for _ in 0..UNMERGED_HELD_MS / 100 {
+        world.pass(100);
+        world.settle();
+    }
+    assert_eq!(world.nodes[0].unmerged.len(), 2);
+    let (second, ..) = world.nodes[0].unmerged[1];
+    assert_eq!(world.nodes[0].reported(), (second, Some(second)), "SQL may pass the first");
+    for _ in 0..(JOURNAL_AGAIN_MS - 1_000) / 100 {
+        world.pass(100);
+        world.settle();
+    }
+    assert_eq!(world.nodes[0].unmerged.len(), 2, "not all the time");
+    world.redis.metas[partition].2 = Phase::Open;
+    world.pass(200);
+    world.settle();
+    assert_eq!((clicks(&world, 0), world.nodes[0].reported().1), (1, None));
+}
+
+#[test]
+fn one_user_may_not_fill_the_table() {
+    let mut world = World::new(1, Queue::Journal);
+    let first = world.decide(0, "u");
+    let token = world.nodes[0].token(first).unwrap();
+    world.down(0);
+    world.nodes[0].event(world.now, &[&token]);
+    let home = &mut world.nodes[0].core.home;
+    let entry = home.unmerged.of("u")[0].clone();
+    while home.unmerged.has_room("u") {
+        let mut other = entry.clone();
+        other.shown.number += 1;
+        home.unmerged.push("u", other, Sequence(0));
+    }
+    let body = format!("{{\"decision\":\"{token}\",\"action\":\"dismissed\"}}");
+    let length = body.len();
+    let request = format!(
+        "POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    );
+    let refused = world.nodes[0].ask(world.now, &request);
+    assert!(world.nodes[0].answer(refused).starts_with("HTTP/1.1 503"));
+}
+
+#[test]
+fn a_local_show_counts_on_its_node_and_for_all_once_merged() {
+    let mut world = local_world(2);
+    world.down(0);
+    let first = world.nodes[0].decide(world.now, "u");
+    assert_eq!(world.nodes[0].answer(first), "", "not before it is in the journal");
+    world.settle();
+    assert!(shown(world.nodes[0].answer(first)), "{}", world.nodes[0].answer(first));
+    let again = world.decide(0, "u");
+    assert_eq!(reason(world.nodes[0].answer(again)), "gap");
+    let token = world.nodes[0].token(first).unwrap();
+    world.nodes[0].event(world.now, &[&token]);
+    world.settle();
+    let kinds: Vec<_> = world.nodes[0].unmerged.iter().map(|(.., happening)| *happening).collect();
+    assert_eq!(kinds, [Happening::Decided, Happening::Clicked]);
+    world.up(0);
+    world.settle();
+    let state = state_of(&world, "u");
+    assert_eq!(state.popups[0].shows_total, 1);
+    assert!(state.popups[0].outcome.is_some());
+    let happenings: Vec<_> = world.nodes[0].journal.iter().map(|(_, kind)| *kind).collect();
+    assert_eq!(happenings, [Happening::Decided, Happening::Clicked]);
+    let other = world.decide(1, "u");
+    assert_eq!(reason(world.nodes[1].answer(other)), "gap");
+}
+
+#[test]
+fn a_copy_that_is_not_trusted_still_holds_a_local_show_back() {
+    let mut world = local_world(2);
+    let first = world.decide(0, "u");
+    let token = world.nodes[0].token(first).unwrap();
+    // Node 1 changes the user, so that the copy of node 0 is an old one.
+    world.nodes[1].event(world.now, &[&token]);
+    world.settle();
+    world.down(0);
+    let again = world.decide(0, "u");
+    assert_eq!(reason(world.nodes[0].answer(again)), "gap");
+    let hidden = world.nodes[0]
+        .ask(world.now, "GET /v1/decide?user=u&placement=other HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(reason(world.nodes[0].answer(hidden)), "degraded");
+}
+
+fn play_locally(moves: &[Move]) {
+    let mut world = local_world(3);
+    let users = ["u", "v"];
+    let mut asked: Vec<(usize, u32, usize)> = Vec::new();
+    for one in moves {
+        match *one {
+            Move::Decide(node, user) => {
+                asked.push((node, world.nodes[node].decide(world.now, users[user]), user));
+            }
+            Move::Click(node, token) => {
+                let tokens: Vec<String> = asked
+                    .iter()
+                    .filter_map(|(node, at, _)| world.nodes[*node].token(*at))
+                    .collect();
+                if !tokens.is_empty() {
+                    world.nodes[node].event(world.now, &[&tokens[token % tokens.len()]]);
+                }
+            }
+            Move::Execute(node) => _ = world.execute(node),
+            Move::Deliver(node) => _ = world.deliver(node),
+            Move::Acknowledge(node) => _ = world.nodes[node].acknowledge(world.now),
+            Move::Break(node) => {
+                world.down(node);
+                world.up(node);
+            }
+            Move::Down(node) => world.down(node),
+            Move::Pass(ms) => world.pass(ms),
+        }
+    }
+    world.recover();
+    let mut shown: BTreeSet<(usize, usize)> = BTreeSet::new();
+    for (node, number, user) in asked {
+        let Some(token) = world.nodes[node].token(number) else { continue };
+        assert!(shown.insert((node, user)), "twice within the gap on one node");
+        let is_recorded = |node: &Node| node.journal.contains(&(token.clone(), Happening::Decided));
+        assert!(world.nodes.iter().any(is_recorded), "what was shown is recorded");
+        let state = state_of(&world, users[user]);
+        assert!(state.popups[0].shows_total > 0, "and part of the state");
+    }
+    for node in &world.nodes {
+        assert!(node.open.is_empty() && node.core.home.unmerged.is_empty());
+        assert_eq!(node.reported(), (node.acked, None), "nothing holds SQL up");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_node_shows_twice_and_all_it_showed_becomes_known(moves in moves()) {
+        play_locally(&moves);
+    }
+}
