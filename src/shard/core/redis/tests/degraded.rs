@@ -1,6 +1,6 @@
-//! While a user's state can't be had events are accepted and lost nowhere: each is journaled, merged
-//! once Redis answers, before that user is decided on, and SQL waits for it. What this node shows by
-//! its own memory it does not show again within its gap.
+//! While a user's state can't be had events are accepted and lost nowhere: each is journaled,
+//! merged once Redis answers, before that user is decided on, and SQL waits for it. What this node
+//! shows by its own memory it does not show again within its gap.
 
 use super::*;
 use crate::base::limits::{JOURNAL_AGAIN_MS, UNMERGED_HELD_MS};
