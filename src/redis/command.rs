@@ -162,6 +162,18 @@ pub enum Reply {
     Pong,
 }
 
+impl Reply {
+    /// What it tells of its partition.
+    pub fn meta(&self) -> Option<&Meta> {
+        match self {
+            Reply::Value { meta, .. } | Reply::Commit { meta, .. } | Reply::Meta(meta) => {
+                Some(meta)
+            }
+            Reply::Pong => None,
+        }
+    }
+}
+
 /// Why there is no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {

@@ -22,6 +22,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::breaker::{Breaker, Jitter, backoff_ms};
+use super::clock::ServerClock;
 use super::command::{Command, Failure, Reply};
 use super::decode::{Decoder, Frame};
 use super::encode::CHANNEL_PREFIX;
@@ -33,7 +34,7 @@ use crate::base::limits::{
     LINK_BYTES_MAX, LINK_HANDSHAKE_MS, LINK_STEADY_MS, LINK_UNFIT_RETRY_MS, PARTITIONS,
     REDIS_REPLY_BYTES_MAX, REDIS_REPLY_ELEMENTS_MAX,
 };
-use crate::base::time::MonoNs;
+use crate::base::time::{MonoNs, WallMs};
 use handshake::{Handshake, Progress};
 use slots::{Slot, Slots, Times};
 
@@ -91,6 +92,7 @@ pub struct Link {
     is_denied_told: bool,
     events: VecDeque<LinkEvent>,
     figures: LinkFigures,
+    clock: ServerClock,
 }
 
 impl Link {
@@ -113,6 +115,7 @@ impl Link {
             is_denied_told: false,
             events: VecDeque::new(),
             figures: LinkFigures::default(),
+            clock: ServerClock::default(),
             settings,
         }
     }
@@ -249,6 +252,11 @@ impl Link {
         }
     }
 
+    /// TIME of Redis at a monotonic instant, as its replies tell; `None` before the first.
+    pub fn wall(&self, now: MonoNs) -> Option<WallMs> {
+        self.clock.at(now)
+    }
+
     /// What became known, in order.
     pub fn next_event(&mut self) -> Option<LinkEvent> {
         self.events.pop_front()
@@ -325,7 +333,12 @@ impl Link {
                 self.figures.noscript += 1;
                 return self.slots.push_with_body(slot, script, now);
             }
-            (Ok(reply), _) => Ok(reply),
+            (Ok(reply), _) => {
+                if let Some(meta) = reply.meta() {
+                    self.clock.observe(slot.sent_at, now, meta.at);
+                }
+                Ok(reply)
+            }
             (Err(NoReply::Refused(kind)), _) => Err(self.failure_of(kind)),
             (Err(NoReply::Foreign), _) => Err(Failure::Quarantined),
             (Err(NoReply::Shape), _) => {

@@ -9,6 +9,7 @@
 
 pub mod address;
 pub mod breaker;
+pub mod clock;
 pub mod command;
 pub mod decode;
 pub mod encode;

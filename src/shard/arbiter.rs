@@ -98,8 +98,6 @@ pub struct Arbiter {
     flights: Flights,
     partitions: Partitions,
     shares: Slab<Share>,
-    /// TIME of Redis less the monotonic clock, in milliseconds, as of the last reply.
-    offset_ms: Option<i64>,
     server: Option<Server>,
     /// Copies older than this are not trusted, since nobody told of changes; `None` while nobody
     /// does.
@@ -140,7 +138,6 @@ impl Arbiter {
             flights: Flights::new(seed),
             partitions: Partitions::new(shard, shards),
             shares: Slab::new(PARKED_MAX),
-            offset_ms: None,
             server: None,
             subscribed_at_ms: None,
             cleared_run: 0,
@@ -168,10 +165,9 @@ impl Arbiter {
         now.plus_ms(self.setup.deadline_ms)
     }
 
-    /// The time of decisions: that of Redis, by its last reply; the node's before the first.
+    /// The time of decisions: that of Redis, by its replies; the node's before the first.
     pub fn wall(&self, now: Now) -> WallMs {
-        let mono_ms = i64::try_from(millis(now.mono)).unwrap_or(i64::MAX);
-        self.offset_ms.map_or(now.wall, |offset| WallMs(mono_ms.saturating_add(offset)))
+        self.carrier.wall(now.mono).unwrap_or(now.wall)
     }
 
     /// Whether Redis may be asked: it answers, and its run is one that every node has compared.
@@ -214,8 +210,8 @@ impl Arbiter {
 
     /// Takes what every reply tells. Whether the partition may be decided upon.
     fn observe(&mut self, now: MonoNs, partition: Partition, meta: &Meta) -> bool {
-        let mono_ms = i64::try_from(millis(now)).unwrap_or(i64::MAX);
-        self.offset_ms = Some(meta.at.0.saturating_sub(mono_ms));
+        #[cfg(test)]
+        self.carrier.told_time(now, meta.at);
         self.partitions.observe(millis(now), partition, meta)
     }
 

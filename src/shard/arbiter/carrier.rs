@@ -1,7 +1,7 @@
 //! The link of an arbiter, or what stands for it in tests: those that execute commands by a model
 //! of Redis need no bytes.
 
-use crate::base::time::MonoNs;
+use crate::base::time::{MonoNs, WallMs};
 use crate::redis::command::Command;
 use crate::redis::link::{Link, LinkEvent, LinkFigures, LinkWish, NotSent};
 
@@ -71,6 +71,19 @@ impl Carrier {
     /// As [`Link::take_output`].
     pub fn take_output(&mut self, output: &mut Vec<u8>) -> bool {
         carried!(self, link => link.take_output(output))
+    }
+
+    /// As [`Link::wall`].
+    pub fn wall(&self, now: MonoNs) -> Option<WallMs> {
+        carried!(self, link => link.wall(now))
+    }
+
+    /// A model's reply told the time; a link has seen it by itself.
+    #[cfg(test)]
+    pub fn told_time(&mut self, now: MonoNs, time: WallMs) {
+        if let Carrier::Wire(wire) = self {
+            wire.told_time(now, time);
+        }
     }
 
     /// As [`Link::next_event`].

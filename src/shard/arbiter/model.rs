@@ -8,6 +8,7 @@ use std::rc::Rc;
 use crate::base::ids::{Partition, Revision};
 use crate::base::limits::PARTITIONS;
 use crate::base::time::{MonoNs, WallMs};
+use crate::redis::clock::ServerClock;
 use crate::redis::command::{
     Command, CommitVerdict, Failure, Meta, Phase, Records, Reply, RequestId, Value,
 };
@@ -146,6 +147,7 @@ struct Held {
     sent: VecDeque<(u64, Sent)>,
     replies: VecDeque<(u64, Reply)>,
     events: VecDeque<LinkEvent>,
+    clock: ServerClock,
 }
 
 /// A wire between an arbiter and a Redis.
@@ -153,6 +155,16 @@ struct Held {
 pub struct Wire(Rc<RefCell<Held>>);
 
 impl Wire {
+    /// A reply has told the time.
+    pub fn told_time(&self, now: MonoNs, time: WallMs) {
+        self.0.borrow_mut().clock.observe(now, now, time);
+    }
+
+    /// As `Link::wall`.
+    pub fn wall(&self, now: MonoNs) -> Option<WallMs> {
+        self.0.borrow().clock.at(now)
+    }
+
     /// The connection stands.
     pub fn up(&self, run: u64, evicts: bool) {
         let mut held = self.0.borrow_mut();
