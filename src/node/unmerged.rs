@@ -14,12 +14,15 @@ use crate::shard::unmerged::Entry;
 /// Entries in the order in which they were accepted, each with its user and its latest record.
 pub type Left = Vec<(Sequence, Box<str>, Entry)>;
 
+/// Its place among all, its latest record, its user and itself.
+type Found = (usize, Sequence, Box<str>, Entry);
+
 /// Entries that no record from `tail` to `end` tells to be merged. Allocates what they take.
 ///
 /// # Errors
 /// Where the journal can't be read.
 pub fn collect(disk: &impl DiskRead, mut tail: Tail, end: Sequence) -> Result<Left, TailError> {
-    let mut left: HashMap<(Box<str>, u8), (usize, Sequence, Box<str>, Entry)> = HashMap::new();
+    let mut left: HashMap<(Box<str>, u8), Found> = HashMap::new();
     let mut found = 0;
     while let Some(batch) = tail.next(disk, end)? {
         for (sequence, record) in batch {

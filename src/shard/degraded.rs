@@ -1,7 +1,7 @@
-//! Requests whose user's state can't be had in time. Events are accepted and journaled as unmerged;
-//! each popup's `on_failure` says whether what this node happens to remember may decide: the slice's
-//! copy, however old, with what waits to be merged upon it. Without an arbiter there is nothing to
-//! be merged into later, so events are refused and nothing is shown.
+//! Requests whose user's state can't be had in time. Events are accepted and journaled as
+//! unmerged; each popup's `on_failure` says whether what this node happens to remember may decide:
+//! the slice's copy, however old, with what waits to be merged upon it. Without an arbiter there is
+//! nothing to be merged into later, so events are refused and nothing is shown.
 //!
 //! Bounds: room in the lane, `UNMERGED_MAX` entries, `UNMERGED_USER_MAX` of one user.
 

@@ -2,8 +2,8 @@
 //! memory decided. Each is in the journal as an unmerged record; here it waits, in order, to become
 //! part of its user's state. Knows no Redis and no journal.
 //!
-//! Bounded by `UNMERGED_MAX` entries, `UNMERGED_USER_MAX` of one user. SQL's position must not pass an entry's record before the
-//! merge is acknowledged: [`Unmerged::floor`] says from where on.
+//! Bounded by `UNMERGED_MAX` entries, `UNMERGED_USER_MAX` of one user. SQL's position must not pass
+//! an entry's record before the merge is acknowledged: [`Unmerged::floor`] says from where on.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;

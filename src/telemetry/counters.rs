@@ -169,8 +169,8 @@ const REJECTIONS: [&str; 8] = [
     "overloaded",
     "other",
 ];
-const CAUSES: [&str; 8] =
-    ["deadline", "late", "lost", "full", "unknown", "refused", "quarantined", "other"];
+const CAUSES: [&str; 9] =
+    ["away", "deadline", "late", "lost", "full", "unknown", "refused", "quarantined", "other"];
 const STATUSES: [&str; 13] =
     ["400", "401", "403", "404", "405", "408", "413", "414", "415", "431", "501", "503", "other"];
 

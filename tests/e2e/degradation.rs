@@ -384,3 +384,27 @@ fn records_queue_in_redis_while_mysql_is_away_and_are_applied_once() {
     stop(nodes);
     cluster.check_sql();
 }
+
+#[test]
+fn events_of_an_outage_that_ends_with_an_empty_redis_are_applied_once() {
+    let mut cluster = Cluster::new(Plan::impatient(BOTH));
+    let (_setup, server) = one_node(&cluster);
+    let mut client = server.client();
+    let token = until("a show", || client.decide("ann").token());
+    cluster.await_events("decided", 1);
+    cluster.redis.kill();
+    let taken = client.event(&token, "clicked").expect(202).json();
+    assert_eq!(taken["accepted"], 1, "{taken}");
+    let local = client.decide("bob");
+    assert_eq!(local.popup().as_deref(), Some("open"), "{local:?}");
+    std::fs::remove_dir_all(cluster.redis.folder().join("appendonlydir")).unwrap();
+    cluster.redis.restart();
+    // The rebuild waits for SQL, which waits for the merge, which waits for the rebuild.
+    let count = "SELECT COUNT(*) FROM events";
+    until_within("the events in SQL", MERGED_WITHIN, || (cluster.number(count) == 3).then_some(()));
+    assert_eq!(client.decide("bob").popup().as_deref(), Some("closed"));
+    assert_eq!(client.decide("bob").reason(), "gap");
+    server.stop();
+    assert_eq!(cluster.number(count), 4);
+    cluster.check_sql();
+}

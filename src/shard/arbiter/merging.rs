@@ -3,14 +3,14 @@
 //! Merging twice is harmless: what is known already is only recorded once more.
 //!
 //! ```text
-//!  accepted ─ Unmerged record ─► waits ─► Read ─► merged ─► Commit ─ done ─► records ─ acked ─► over
-//!                                  ▲                          │
-//!                                  └── moved, late, failed ◄──┘
+//!  accepted ─ record ─► waits ─► Read ─► merged ─► Commit ─ done ─► records ─ acked ─► over
+//!                         ▲                          │
+//!                         └── moved, late, failed ◄──┘
 //! ```
 //!
-//! SQL stops before the record of an entry that waits (its floor, which the shard reports). Where a
-//! rebuild of Redis waits for SQL, and so the merge for itself, the shard journals its entries again
-//! and SQL may pass the records that it had before.
+//! SQL stops before the record of an entry that waits (its floor, which the shard reports). Where
+//! a rebuild of Redis waits for SQL, and so the merge for itself, the shard journals its entries
+//! again and SQL may pass the records that it had before.
 
 use super::flights::Pending;
 use super::{Arbiter, Queue, base_of, millis};

@@ -252,6 +252,7 @@ impl Home {
         let arbiter = self.arbiter_mut();
         if !ask.round.is_fresh {
             if !arbiter.is_usable(now.mono) {
+                self.counters.redis_failures.of("away").add(1);
                 return Footing::Degraded;
             }
             if arbiter.is_busy(user) {

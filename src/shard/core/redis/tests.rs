@@ -18,7 +18,7 @@ use crate::catalog::compile::{Entry, compile};
 use crate::catalog::snapshot::{Settings, Snapshot};
 use crate::catalog::source;
 use crate::journal::lane::{Ack, LaneBatch};
-use crate::journal::record::{Happening, Record, frames};
+use crate::journal::record::{Happening, Record, append, frames};
 use crate::redis::command::Phase;
 use crate::shard::arbiter::carrier::Carrier;
 use crate::shard::arbiter::model::{Redis, Stored, Wire};
@@ -66,6 +66,8 @@ struct Node {
     journal: Vec<(String, Happening)>,
     /// (sequence, decision, happening) of each record that is not merged.
     unmerged: Vec<(Sequence, String, Happening)>,
+    /// Every acknowledged record, framed.
+    log: Vec<(Sequence, Vec<u8>)>,
     reads: VecDeque<ReadRequest>,
     reports: Vec<Report>,
     outcomes: Vec<Outcome>,
@@ -126,6 +128,7 @@ impl Node {
             acked: journal_end,
             journal: Vec::new(),
             unmerged: Vec::new(),
+            log: Vec::new(),
             reads: VecDeque::new(),
             reports: Vec::new(),
             outcomes: Vec::new(),
@@ -157,7 +160,18 @@ impl Node {
                 let sent = Some(buffer.len());
                 self.core.step(now, Input::Sent { connection, buffer, sent }, &mut self.outbox);
             }
-            Effect::Append(batch) => self.lane.push_back(batch),
+            Effect::Append(batch) => {
+                let is_unmerged = |bytes| {
+                    frames(bytes).any(|frame| {
+                        matches!(frame.unwrap().record().unwrap(), Record::Unmerged(_))
+                    })
+                };
+                assert!(
+                    !is_unmerged(&batch.bytes) || self.reported().1.is_some(),
+                    "SQL is told before it can see such a record"
+                );
+                self.lane.push_back(batch);
+            }
             Effect::ReadUser(request) => self.reads.push_back(request),
             Effect::Report(report) => self.reports.push(report),
             Effect::ControlReply(reply) => self.outcomes.push(reply.outcome),
@@ -200,7 +214,11 @@ impl Node {
         while let Some(batch) = self.lane.pop_front() {
             for frame in frames(&batch.bytes) {
                 self.acked.0 += 1;
-                match frame.unwrap().record().unwrap() {
+                let record = frame.unwrap().record().unwrap();
+                let mut framed = Vec::new();
+                append(&record, &mut framed);
+                self.log.push((self.acked, framed));
+                match record {
                     Record::Impression(impression) => {
                         self.journal.push((impression.token.to_owned(), impression.happening));
                     }
@@ -217,6 +235,23 @@ impl Node {
             self.step(now, Input::Acked(Ack { shard, upto, upto_sequence, buffer: bytes }));
         }
         has_batches
+    }
+
+    /// What the part of the journal that SQL may not have applied tells to be unmerged.
+    fn left_by_sql(&self) -> Vec<(Sequence, Box<str>, unmerged::Entry)> {
+        let (acked, floor) = self.reported();
+        let may_pass = |at: Sequence| acked >= at && floor.is_none_or(|first| first > at);
+        let mut is_passing = true;
+        let mut left: Vec<(Sequence, Box<str>, unmerged::Entry)> = Vec::new();
+        for (sequence, framed) in &self.log {
+            let frame = frames(framed).next().unwrap().unwrap();
+            let Record::Unmerged(record) = frame.record().unwrap() else { continue };
+            is_passing &= may_pass(*sequence);
+            if !is_passing {
+                left.push((*sequence, record.user.into(), unmerged::Entry::of(&record)));
+            }
+        }
+        left
     }
 
     /// How far the journal is acknowledged, and the first record that waits to be merged, as the
@@ -287,6 +322,24 @@ impl World {
     fn up(&mut self, index: usize) {
         self.nodes[index].wire.up(RUN, false);
         self.nodes[index].turn(self.now);
+    }
+
+    /// A node dies with what it had not acknowledged, and starts again: SQL has applied what it
+    /// might, and what is not merged comes from the rest of the journal.
+    fn crash(&mut self, index: usize, queue: Queue) {
+        let old = &mut self.nodes[index];
+        let left = old.left_by_sql();
+        let seed = 100 + old.log.len() as u64 + u64::from(old.connections);
+        let snapshot = Arc::clone(&old.core.view.snapshot);
+        let new = Node::with(seed, queue, (old.acked, left));
+        let old = std::mem::replace(old, new);
+        let new = &mut self.nodes[index];
+        (new.connections, new.answers) = (old.connections, old.answers);
+        (new.journal, new.unmerged, new.log) = (old.journal, old.unmerged, old.log);
+        new.core.view.snapshot = snapshot;
+        new.turn(self.now);
+        new.step(self.now, Input::Board(BoardView { is_unfit: false, cleared_run: RUN }));
+        self.up(index);
     }
 
     /// Every node reaches Redis, and what was left undone is done.
@@ -543,6 +596,7 @@ enum Move {
     Acknowledge(usize),
     Break(usize),
     Down(usize),
+    Crash(usize),
     Pass(u64),
 }
 
@@ -555,7 +609,8 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         8 => node.clone().prop_map(Move::Deliver),
         3 => node.clone().prop_map(Move::Acknowledge),
         1 => node.clone().prop_map(Move::Break),
-        1 => node.prop_map(Move::Down),
+        1 => node.clone().prop_map(Move::Down),
+        1 => node.prop_map(Move::Crash),
         3 => (1..15u64).prop_map(Move::Pass),
     ];
     prop::collection::vec(one, 1..120)
@@ -583,6 +638,7 @@ fn play(queue: Queue, moves: &[Move]) {
                 world.up(node);
             }
             Move::Down(node) => world.down(node),
+            Move::Crash(node) => world.crash(node, queue),
             Move::Pass(ms) => world.pass(ms),
         }
         let shows =

@@ -1,10 +1,9 @@
-//! While a user's state can't be had events are accepted and lost nowhere: each is journaled, merged
-//! once Redis answers, before that user is decided on, and SQL waits for it. What this node shows by
-//! its own memory it does not show again within its gap.
+//! While a user's state can't be had events are accepted and lost nowhere: each is journaled,
+//! merged once Redis answers, before that user is decided on, and SQL waits for it. What this node
+//! shows by its own memory it does not show again within its gap.
 
 use super::*;
 use crate::base::limits::{JOURNAL_AGAIN_MS, UNMERGED_HELD_MS};
-use crate::journal::record::append;
 
 const LOCAL: &str = "[[popup]]\nid = \"p\"\nafter_shown = \"1h\"\non_failure = \"local\"\n\
                      [[popup]]\nid = \"h\"\npriority = 1\nafter_shown = \"1h\"\n\
@@ -250,10 +249,15 @@ fn play_locally(moves: &[Move]) {
     let mut world = local_world(3);
     let users = ["u", "v"];
     let mut asked: Vec<(usize, u32, usize)> = Vec::new();
+    // A node that starts again remembers only what it had not merged.
+    let mut lives = [0_u32; 3];
+    let mut life_of: BTreeMap<(usize, u32), u32> = BTreeMap::new();
     for one in moves {
         match *one {
             Move::Decide(node, user) => {
-                asked.push((node, world.nodes[node].decide(world.now, users[user]), user));
+                let number = world.nodes[node].decide(world.now, users[user]);
+                asked.push((node, number, user));
+                life_of.insert((node, number), lives[node]);
             }
             Move::Click(node, token) => {
                 let tokens: Vec<String> = asked
@@ -272,14 +276,19 @@ fn play_locally(moves: &[Move]) {
                 world.up(node);
             }
             Move::Down(node) => world.down(node),
+            Move::Crash(node) => {
+                lives[node] += 1;
+                world.crash(node, Queue::Journal);
+            }
             Move::Pass(ms) => world.pass(ms),
         }
     }
     world.recover();
-    let mut shown: BTreeSet<(usize, usize)> = BTreeSet::new();
+    let mut shown: BTreeSet<(usize, u32, usize)> = BTreeSet::new();
     for (node, number, user) in asked {
         let Some(token) = world.nodes[node].token(number) else { continue };
-        assert!(shown.insert((node, user)), "twice within the gap on one node");
+        let life = life_of[&(node, number)];
+        assert!(shown.insert((node, life, user)), "twice within the gap on one node");
         let is_recorded = |node: &Node| node.journal.contains(&(token.clone(), Happening::Decided));
         assert!(world.nodes.iter().any(is_recorded), "what was shown is recorded");
         let state = state_of(&world, users[user]);
