@@ -14,38 +14,53 @@ use crate::shard::unmerged::Entry;
 /// Entries in the order in which they were accepted, each with its user and its latest record.
 pub type Left = Vec<(Sequence, Box<str>, Entry)>;
 
-/// Its place among all, its latest record, its user and itself.
-type Found = (usize, Sequence, Box<str>, Entry);
+/// What was found so far.
+#[derive(Default)]
+struct Found {
+    /// By decision and happening: its place among all, its latest record, its user and itself.
+    left: HashMap<(Box<str>, u8), (usize, (Sequence, Box<str>, Entry))>,
+    count: usize,
+}
+
+impl Found {
+    fn take(&mut self, sequence: Sequence, record: &Record<'_>) {
+        match record {
+            Record::Unmerged(record) => {
+                // Journaled again, it keeps its place among those of its user.
+                let key = (record.token.into(), record.happening.number());
+                let place = self.left.get(&key).map_or(self.count, |(place, _)| *place);
+                self.count += 1;
+                self.left.insert(key, (place, (sequence, record.user.into(), Entry::of(record))));
+            }
+            Record::Impression(record) if !self.left.is_empty() => {
+                self.left.remove(&(record.token.into(), record.happening.number()));
+            }
+            Record::Impression(_) => {}
+            Record::Erase { user, .. } => self.left.retain(|_, (_, (_, own, _))| **own != **user),
+        }
+    }
+
+    fn into_left(self) -> Left {
+        let mut left: Vec<_> = self.left.into_values().collect();
+        left.sort_unstable_by_key(|(place, _)| *place);
+        left.into_iter().map(|(_, entry)| entry).collect()
+    }
+}
 
 /// Entries that no record from `tail` to `end` tells to be merged. Allocates what they take.
 ///
 /// # Errors
 /// Where the journal can't be read.
 pub fn collect(disk: &impl DiskRead, mut tail: Tail, end: Sequence) -> Result<Left, TailError> {
-    let mut left: HashMap<(Box<str>, u8), Found> = HashMap::new();
-    let mut found = 0;
+    let mut found = Found::default();
     while let Some(batch) = tail.next(disk, end)? {
         for (sequence, record) in batch {
-            match record {
-                Ok(Record::Unmerged(record)) => {
-                    // Journaled again, it keeps its place among those of its user.
-                    let key = (record.token.into(), record.happening.number());
-                    let order = left.get(&key).map_or(found, |(order, ..)| *order);
-                    found += 1;
-                    left.insert(key, (order, sequence, record.user.into(), Entry::of(&record)));
-                }
-                Ok(Record::Impression(record)) if !left.is_empty() => {
-                    left.remove(&(record.token.into(), record.happening.number()));
-                }
-                Ok(Record::Erase { user, .. }) => left.retain(|_, (_, _, own, _)| **own != *user),
-                // What can't be read is told by the writer, who passes it over.
-                Ok(Record::Impression(_)) | Err(_) => {}
-            }
+            // What can't be read is told by the writer, who passes it over.
+            let Ok(record) = record else { continue };
+            found.take(sequence, &record);
         }
     }
-    let mut left: Vec<_> = left.into_values().collect();
-    left.sort_unstable_by_key(|(order, ..)| *order);
-    Ok(left.into_iter().map(|(_, sequence, user, entry)| (sequence, user, entry)).collect())
+    Ok(found.into_left())
 }
 
 /// Those of one shard's users.
@@ -59,5 +74,87 @@ pub fn announce(board: &Board, left: &Left, end: Sequence, shards: u16) {
     for shard in (0..shards).map(ShardId) {
         let first = of_shard(left, shard, shards).iter().map(|(sequence, ..)| *sequence).min();
         board.report_journal(shard, end, first);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::{PopupKey, Revision};
+    use crate::base::time::WallMs;
+    use crate::journal::record::{Happening, Impression};
+    use crate::runtime::wake::Sleeper;
+    use crate::shard::unmerged::Asked;
+    use crate::state::apply::{Action, ShowId};
+    use std::sync::Arc;
+
+    fn entry(token: &str, asked: Asked) -> Entry {
+        let shown = ShowId { popup: PopupKey::of("p"), number: 1, at: WallMs(1) };
+        let (popup, variant) = ("p".into(), "".into());
+        Entry { at: WallMs(5), asked, shown, token: token.into(), popup, version: 1, variant }
+    }
+
+    fn show(token: &str) -> Entry {
+        entry(token, Asked::Show { session: 0 })
+    }
+
+    fn click(token: &str) -> Entry {
+        entry(token, Asked::Event { action: Action::Clicked, acted_at: WallMs(5) })
+    }
+
+    fn merged(token: &str) -> Record<'_> {
+        Record::Impression(Impression {
+            user: "u",
+            revision: Revision { epoch: 1, counter: 1 },
+            at: WallMs(5),
+            happening: Happening::Clicked,
+            acted_at: WallMs(5),
+            token,
+            popup: "p",
+            version: 1,
+            variant: "",
+            clocks: &[],
+            row: &[],
+            next_show_at: None,
+            forgotten: "",
+        })
+    }
+
+    #[test]
+    fn what_was_merged_or_erased_is_not_left_and_the_latest_record_counts() {
+        let (shown, clicked, other) = (show("a"), click("a"), click("b"));
+        let gone = click("c");
+        let erase = Record::Erase {
+            user: "gone",
+            revision: Revision { epoch: 1, counter: 9 },
+            at: WallMs(6),
+        };
+        let records = [
+            Record::Unmerged(shown.record("u")),
+            Record::Unmerged(clicked.record("u")),
+            Record::Unmerged(other.record("v")),
+            Record::Unmerged(gone.record("gone")),
+            merged("b"),
+            erase,
+            // Journaled again, the show first; then the node died.
+            Record::Unmerged(shown.record("u")),
+        ];
+        let mut found = Found::default();
+        for (sequence, record) in (11..).zip(&records) {
+            found.take(Sequence(sequence), record);
+        }
+        let left = found.into_left();
+        let wanted: Left =
+            vec![(Sequence(17), "u".into(), shown), (Sequence(12), "u".into(), clicked)];
+        assert_eq!(left, wanted, "the show stays before its event");
+        let sleepers = (0..3).map(|_| Arc::new(Sleeper::new().unwrap())).collect();
+        let board = Board::new(sleepers).unwrap();
+        announce(&board, &left, Sequence(20), 3);
+        let home = UserKey::of(b"u").home(3);
+        for shard in (0..3).map(ShardId) {
+            let first = (shard == home).then_some(Sequence(12));
+            assert_eq!(board.journal_of(shard), (Sequence(20), first));
+            assert_eq!(of_shard(&left, shard, 3).len(), if shard == home { 2 } else { 0 });
+        }
     }
 }

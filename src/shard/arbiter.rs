@@ -14,12 +14,14 @@
 //!
 //! One command is under way for a user; later requests of that user wait behind it, in their order.
 //! Each request has one deadline, after which it is answered degraded; its command stays. A show
-//! that is committed after that is withdrawn.
+//! that is committed after that is withdrawn; with a list its record is in Redis already, and it
+//! stays.
 //!
 //! Limits: `FLIGHTS_MAX` users, `PARKED_MAX` requests, `PARKED_BYTES_MAX` bytes of them.
 //!
 //! `merging` what was accepted without Redis · `flights` the commands under way · `partitions`
-//! what is known of each · `carrier` the link · `requests` how requests run · `replies` what replies do · `wiring` the connection.
+//! what is known of each · `carrier` the link · `requests` how requests run · `replies` what replies
+//! do · `wiring` the connection.
 
 pub mod carrier;
 pub mod flights;

@@ -13,6 +13,7 @@ use super::stats::{HOUR_MS, Tally, hour_of};
 use super::validate::RecordError;
 use crate::base::hash;
 use crate::base::ids::{Revision, Sequence, UserKey};
+use crate::base::limits::MYSQL_APPLY_RECORDS_MAX;
 use crate::base::time::WallMs;
 use crate::state::apply::Action;
 use crate::state::user::UserState;
@@ -164,12 +165,13 @@ fn parts(record: &mut OwnedRecord) -> &mut super::fixture::OwnedImpression {
 }
 
 #[test]
-#[should_panic(expected = "up to 1,000 records")]
+#[should_panic(expected = "a transaction has a bound")]
 fn a_batch_is_bounded() {
     let mut journal = Journal::new();
     journal.show("u", 0, None);
     let record = journal.records[0].borrow().1;
-    let records: Vec<_> = (1..=1_001).map(|number| (Sequence(number), record)).collect();
+    let records: Vec<_> =
+        (0..=MYSQL_APPLY_RECORDS_MAX as u64).map(|number| (Sequence(number), record)).collect();
     batcher::build(&records, &Tombstones::default(), &BTreeMap::new());
 }
 

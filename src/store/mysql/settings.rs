@@ -58,7 +58,8 @@ mod tests {
 
     #[test]
     fn what_weakens_a_promise_is_said_and_nothing_else() {
-        let table: [(&[(&str, &str)], &[&str]); 5] = [
+        type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+        let table: [Row<'_>; 5] = [
             (&[("innodb_flush_log_at_trx_commit", "1"), ("log_bin", "OFF")], &[]),
             (&[("innodb_flush_log_at_trx_commit", "2")], &["innodb_flush"]),
             (&[("log_bin", "ON"), ("sync_binlog", "0")], &["sync_binlog"]),

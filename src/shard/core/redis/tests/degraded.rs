@@ -308,3 +308,26 @@ proptest! {
         play_locally(&moves);
     }
 }
+
+#[test]
+fn a_merge_that_no_journal_has_yet_is_made_again_after_a_crash() {
+    let mut world = World::new(1, Queue::Journal);
+    let first = world.decide(0, "u");
+    let token = world.nodes[0].token(first).unwrap();
+    world.down(0);
+    world.nodes[0].event(world.now, &[&token]);
+    world.settle();
+    world.up(0);
+    // The read, then the commit; its records are not acknowledged.
+    for _ in 0..2 {
+        while world.execute(0) {}
+        while world.deliver(0) {}
+    }
+    assert!(state_of(&world, "u").popups[0].outcome.is_some());
+    assert!(world.nodes[0].core.home.unmerged.is_empty() && clicks(&world, 0) == 0);
+    world.crash(0, Queue::Journal);
+    world.settle();
+    assert_eq!(clicks(&world, 0), 1);
+    assert_eq!(state_of(&world, "u").revision.counter, 2, "it is known");
+    assert_eq!(world.nodes[0].reported(), (world.nodes[0].acked, None));
+}
