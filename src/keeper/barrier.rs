@@ -11,8 +11,9 @@
 //! Draining  with `queue = "redis"`: what was read from the lists until then is in SQL, too
 //! ```
 //!
-//! Records that wait for Redis to be merged hold the writer's position: what stands behind them in
-//! the journal was granted after they were refused. The word is then given up to the first of them.
+//! Records that wait for Redis to be merged hold the writer's position, and behind them may be shows
+//! that were granted before the loss. The shards journal the waiting ones again, so that the
+//! position can pass.
 
 use crate::base::ids::Sequence;
 use crate::base::time::MonoNs;
@@ -30,8 +31,6 @@ pub struct Progress {
     pub written: Sequence,
     /// Everything up to here is in SQL.
     pub applied: Sequence,
-    /// The first record that waits for Redis; the position stays before it.
-    pub unmerged: Option<Sequence>,
     /// Applying has ended for good: waiting for it would be for ever.
     pub is_halted: bool,
     /// Times that the lists were read and what was in them applied; `None` without lists.
@@ -80,8 +79,7 @@ impl Barrier {
             Stage::Acking { pushed } => has_reached(&progress.acknowledged, pushed)
                 .then_some(Stage::Applying { through: progress.written }),
             Stage::Applying { through } => {
-                let held = progress.unmerged.map_or(u64::MAX, |first| first.0.saturating_sub(1));
-                let is_applied = progress.applied.0 >= through.0.min(held);
+                let is_applied = progress.applied.0 >= through.0;
                 (is_applied || progress.is_halted).then_some(match progress.drained {
                     // The reading that is under way may have begun before.
                     Some(drained) => Stage::Draining { drained: drained + 2 },
@@ -142,14 +140,15 @@ mod tests {
     }
 
     #[test]
-    fn records_that_wait_for_redis_are_not_waited_for() {
+    fn records_behind_one_that_waits_for_redis_are_waited_for() {
         let mut barrier = Barrier::begin(ms(0), DEADLINE_MS);
         let mut now = progress();
         now.written = Sequence(9);
-        now.unmerged = Some(Sequence(8));
         assert!(!barrier.step(ms(40), &now));
         now.turns = vec![12, 22];
-        assert!(barrier.step(ms(41), &now));
+        assert!(!barrier.step(ms(41), &now), "shows may be among them");
+        now.applied = Sequence(9);
+        assert!(barrier.step(ms(42), &now), "it was journaled again, behind them");
     }
 
     #[test]

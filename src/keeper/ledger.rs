@@ -114,7 +114,7 @@ fn standing(meta: &PartitionMeta, seen: (u32, u64), is_reported: bool, doubts: b
     let is_known = epoch <= seen.0;
     let is_lost = (epoch, meta.counter) < seen
         || is_known && doubts
-        || is_known && is_reported && meta.phase == Phase::Open;
+        || is_known && is_reported && meta.phase != Phase::Barrier;
     match meta.phase {
         _ if is_lost => Standing::Lost { epoch: Some(epoch), held: false },
         Phase::Open => Standing::Open,

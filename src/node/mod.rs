@@ -1,18 +1,10 @@
 //! Floor 6: start, stop, signals, command line; the only place that knows every concrete type.
 //! `arguments` the command line · `settings` the layers of the configuration · `serve` start ·
-<<<<<<< HEAD
-//! `storage` what a node remembers · `redis` the way to it · `redis_look` whether it is fit ·
-//! `keepers` its threads · `drain` reloads and stop · `signals` · `signing_keys` of this node ·
-//! `shared_keys` of all · `export` and `import` NDJSON · `failure` exit codes · `migrate` the
-//! schema · `check` what `nudged check` says · `explain` asks a running node · `vectors` decision
-//! vectors.
-=======
 //! `storage` what a node remembers · `unmerged` what of it Redis lacks · `redis` the way to it ·
 //! `redis_look` whether it is fit · `keepers` its threads · `drain` reloads and stop · `signals` ·
 //! `signing_keys` of this node · `shared_keys` of all · `export` and `import` NDJSON · `failure`
 //! exit codes · `migrate` the schema · `check` what `nudged check` says · `explain` asks a running
 //! node · `vectors` decision vectors.
->>>>>>> w-degrade
 
 pub mod arguments;
 pub mod check;

@@ -104,6 +104,7 @@ pub fn arbiter_of(
             config::Queue::Journal => Queue::Journal,
             config::Queue::Redis => Queue::List { list_max: redis.list_max },
         },
+        needs_sync: config.queue == config::Queue::Redis && config.ack == config::Ack::Synced,
         request_seed,
         journal_end: crate::base::ids::Sequence(0),
         unmerged: Vec::new(),

@@ -93,6 +93,8 @@ pub struct Link {
     events: VecDeque<LinkEvent>,
     figures: LinkFigures,
     clock: ServerClock,
+    /// The run of the latest connection.
+    last_run: Option<u64>,
 }
 
 impl Link {
@@ -116,6 +118,7 @@ impl Link {
             events: VecDeque::new(),
             figures: LinkFigures::default(),
             clock: ServerClock::default(),
+            last_run: None,
             settings,
         }
     }
@@ -388,7 +391,11 @@ impl Link {
         self.breaker.connected(now);
         self.events.push_back(LinkEvent::Up(server));
         // With an open breaker nothing but the probe is sent.
-        let may_resend = self.breaker.is_closed();
+        // What was meant for one run is not asked of another: it may have lost what the command
+        // rests on, and nobody has compared it yet.
+        let is_same_run = self.last_run == Some(server.run);
+        self.last_run = Some(server.run);
+        let may_resend = self.breaker.is_closed() && is_same_run;
         let mut lost = Vec::new();
         let mut resent = 0;
         self.slots.retain(|slot| {

@@ -257,6 +257,8 @@ impl Thread {
     /// One round; whether something was done that asks for the next one at once.
     fn round(&mut self) -> Result<bool, RoundError> {
         let sql_nodes = self.beat_sql();
+        // In this order: who sees the run sees what was found lost before it.
+        let own_compared = self.setup.board.run_compared_by_all();
         let lost: Vec<Partition> = self.setup.board.lost().collect();
         let now = clocks::mono();
         let wants_metas = self.keeper.wants_metas(now) || !lost.is_empty();
@@ -276,7 +278,7 @@ impl Thread {
             answered: &signs.answered,
             lead: signs.lead,
             filling: self.filler.as_ref().into(),
-            own_compared: self.setup.board.run_compared_by_all(),
+            own_compared,
             own_cleared: Some(self.setup.board.cleared_run()).filter(|run| *run != NO_RUN),
             own_lost: &lost,
             progress: &progress,
@@ -289,7 +291,7 @@ impl Thread {
     }
 
     fn progress(&self) -> Progress {
-        let KeeperSetup { lanes, counters, board, writer, lists, .. } = &self.setup;
+        let KeeperSetup { lanes, counters, writer, lists, .. } = &self.setup;
         // Turns first: what a shard pushed in a turn that has ended is then counted below.
         let turns = counters.iter().map(|shard| shard.turns.get()).collect();
         std::sync::atomic::fence(Ordering::SeqCst);
@@ -300,7 +302,6 @@ impl Thread {
             acknowledged,
             written: lanes.written(),
             applied: lanes.applied(),
-            unmerged: board.first_unmerged(),
             is_halted: writer.is_halted.load(Ordering::Acquire),
             drained: lists.as_ref().map(|lists| lists.drained.load(Ordering::Acquire)),
         }

@@ -149,9 +149,11 @@ impl Drain {
     pub fn pass(&mut self) -> Result<usize, String> {
         let result = self.try_pass();
         match result {
-            Ok(count) => {
+            Ok((count, is_whole)) => {
                 self.rest_ms = REST_MS;
-                self.setup.share.drained.fetch_add(1, Ordering::AcqRel);
+                if is_whole {
+                    self.setup.share.drained.fetch_add(1, Ordering::AcqRel);
+                }
                 Ok(count)
             }
             Err(error) => {
@@ -161,7 +163,8 @@ impl Drain {
         }
     }
 
-    fn try_pass(&mut self) -> Result<usize, DrainError> {
+    /// How many entries were read, and whether they were all that there were.
+    fn try_pass(&mut self) -> Result<(usize, bool), DrainError> {
         let now = clocks::mono();
         self.given_up.retain(|_, until| *until > now);
         let mut partitions = self.setup.share.partitions();
@@ -169,7 +172,7 @@ impl Drain {
         self.claims.retain(|(_, partition), _| partitions.contains(partition));
         partitions.retain(|partition| !self.given_up.contains_key(partition));
         let lengths = self.lengths(&partitions)?;
-        let waiting = lengths.iter().map(|(_, length)| *length as u64).sum();
+        let waiting: u64 = lengths.iter().map(|(_, length)| *length as u64).sum();
         self.setup.figures.waiting.store(waiting, Ordering::Relaxed);
         let most = self.setup.store.records_max().min(LIST_READ_MAX);
         let (mut count, mut oldest) = (0, None);
@@ -190,7 +193,8 @@ impl Drain {
         }
         let lag_ms = oldest.map_or(0, |oldest: WallMs| clocks::wall().since(oldest).0);
         self.setup.figures.lag_ms.store(lag_ms, Ordering::Relaxed);
-        Ok(count)
+        let is_whole = count as u64 >= waiting && self.given_up.is_empty();
+        Ok((count, is_whole))
     }
 
     /// The lists in which there is something, with how many entries of them are read at once.
@@ -332,9 +336,14 @@ impl Drain {
         let mut commands: Vec<&[&[u8]]> = vec![&load];
         commands.extend(words.iter().map(<[_; 6]>::as_slice));
         for answer in self.setup.redis.pipeline(&commands)? {
-            if let Answer::Int(count) = answer {
-                let count = u64::try_from(count).unwrap_or(0);
-                self.setup.figures.trimmed.fetch_add(count, Ordering::Relaxed);
+            match answer {
+                Answer::Int(count) => {
+                    let count = u64::try_from(count).unwrap_or(0);
+                    self.setup.figures.trimmed.fetch_add(count, Ordering::Relaxed);
+                }
+                // Read again and again, what SQL has would hide what comes behind it.
+                Answer::Error(_) => return Err(DrainError::Answer("TRIM")),
+                _ => {}
             }
         }
         Ok(())

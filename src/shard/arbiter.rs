@@ -77,6 +77,8 @@ pub struct ArbiterSetup {
     pub ttl_ms: u64,
     /// Where records go.
     pub queue: Queue,
+    /// The promise is that a reply of Redis survives loss of power: with `ack = "synced"` and a list.
+    pub needs_sync: bool,
     /// Makes the ids of commits unique: random for each process and shard.
     pub request_seed: u64,
     /// The last record of the journal before this process.
@@ -174,8 +176,11 @@ impl Arbiter {
 
     /// Whether Redis may be asked: it answers, and its run is one that every node has compared.
     pub fn is_usable(&self, now: MonoNs) -> bool {
-        let is_cleared = self.server.is_some_and(|server| server.run == self.cleared_run);
-        is_cleared && self.cleared_run != 0 && self.carrier.is_open(now)
+        let is_fit = self.server.is_some_and(|server| {
+            let keeps_promise = !self.setup.needs_sync || server.syncs_always == Some(true);
+            server.run == self.cleared_run && keeps_promise
+        });
+        is_fit && self.cleared_run != 0 && self.carrier.is_open(now)
     }
 
     /// Requests that wait, and commands that are under way.

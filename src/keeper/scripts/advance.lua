@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- KEYS: the partition's meta. ARGV: the epoch and the phase that must be there, the next phase or
 -- empty for open. Gives: 1 where it was changed.
 local meta = redis.call('HMGET', KEYS[1], 'e', 's', 'h')

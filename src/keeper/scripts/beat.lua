@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- KEYS: the nodes. ARGV: this node.
 -- Leaves a sign of life by the clock of Redis, and forgets nodes that were silent for a day.
 -- Gives: time in ms, then each node and its latest sign.

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- KEYS: the partition's meta. ARGV: the new epoch, the epoch that must be there or empty for none.
 -- Begins the epoch: nobody decides by the partition until the journals are in SQL.
 -- Gives: 1 where it was begun.

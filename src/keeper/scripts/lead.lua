@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- KEYS: the lock. ARGV: who asks, for how long in ms; 0 to give it back.
 -- Gives: 1 where it is held by who asks.
 local holder = redis.call('GET', KEYS[1])

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- KEYS: a partition's list. ARGV: epoch and number (12 bytes) of the last entry that SQL has, how
 -- many entries to look at.
 -- Drops the entries at its head up to that one, by what they say of themselves and not by their

@@ -122,7 +122,7 @@ impl Home {
             Ok(Reply::Commit { meta, verdict, value }) => {
                 let is_vouched = self.arbiter_mut().observe(now.mono, partition, &meta);
                 match verdict {
-                    CommitVerdict::Done => self.on_done(now, handle),
+                    CommitVerdict::Done if is_vouched => self.on_done(now, handle, value.is_some()),
                     CommitVerdict::Moved if is_vouched => {
                         self.counters.redis_moved.add(1);
                         self.take_back(handle);
@@ -130,7 +130,8 @@ impl Home {
                     }
                     CommitVerdict::Late => self.refuse(handle, "late"),
                     CommitVerdict::Full => self.refuse(handle, "full"),
-                    CommitVerdict::Moved | CommitVerdict::Lost => {
+                    // Done where writes are lost since proves nothing.
+                    CommitVerdict::Done | CommitVerdict::Moved | CommitVerdict::Lost => {
                         self.counters.redis_failures.of("lost").add(1);
                         self.fail(handle)
                     }
@@ -253,15 +254,19 @@ impl Home {
         self.drop_change(pending);
     }
 
-    /// A change is made.
-    fn on_done(&mut self, now: Now, handle: Handle) -> Option<Resumed> {
+    /// A change is made. `is_outdated`: by an earlier sending, and others have followed since.
+    fn on_done(&mut self, now: Now, handle: Handle, is_outdated: bool) -> Option<Resumed> {
         let (flight, waiters) = self.arbiter_mut().flights.end(handle)?;
         let Flight { user, stage: Stage::Commit(pending), .. } = flight else {
             unreachable!("only commits are answered as such")
         };
         let mut pending = *pending;
         let has_state = self.copy(now, &user, &pending.state);
-        let resumed = |user, waiters| Resumed { user, waiters, has_state, round: FRESH };
+        if is_outdated {
+            self.distrust(&user);
+        }
+        let round = if is_outdated { Round::default() } else { FRESH };
+        let resumed = |user, waiters| Resumed { user, waiters, has_state, round };
         let Some(waiter) = pending.waiter.take() else {
             self.append_events(&pending);
             self.finish_merge(&user, pending.merged);

@@ -92,6 +92,7 @@ impl Node {
             negative_ttl_ms: 60_000,
             ttl_ms: 0,
             queue,
+            needs_sync: false,
             request_seed: seed.wrapping_mul(0x9e37_79b9),
             journal_end,
             unmerged,
