@@ -14,11 +14,14 @@ use crate::shard::unmerged::Entry;
 /// Entries in the order in which they were accepted, each with its user and its latest record.
 pub type Left = Vec<(Sequence, Box<str>, Entry)>;
 
+/// A place among all that was found, and what lies there.
+type Placed = (usize, (Sequence, Box<str>, Entry));
+
 /// What was found so far.
 #[derive(Default)]
 struct Found {
     /// By decision and happening: its place among all, its latest record, its user and itself.
-    left: HashMap<(Box<str>, u8), (usize, (Sequence, Box<str>, Entry))>,
+    left: HashMap<(Box<str>, u8), Placed>,
     count: usize,
 }
 

@@ -20,8 +20,8 @@
 //! Limits: `FLIGHTS_MAX` users, `PARKED_MAX` requests, `PARKED_BYTES_MAX` bytes of them.
 //!
 //! `merging` what was accepted without Redis · `flights` the commands under way · `partitions`
-//! what is known of each · `carrier` the link · `requests` how requests run · `replies` what replies
-//! do · `wiring` the connection.
+//! what is known of each · `carrier` the link · `requests` how requests run · `replies` what
+//! replies do · `wiring` the connection.
 
 pub mod carrier;
 pub mod flights;
