@@ -31,6 +31,11 @@ pub(super) fn status(service: &Service) -> Value {
         return Value::Null;
     }
     let mut value = told(&service.mesh.board, service.topology.shards);
+    // The breakers know first.
+    let is_away = service.counters.iter().all(|shard| shard.redis_breaker.get() != 0);
+    if is_away && value["state"] == "open" {
+        value["state"] = json!("away");
+    }
     if let Some(figures) = &service.redis {
         let rebuild = figures.keeper.rebuild(clocks::mono());
         if rebuild.is_some() && value["state"] == "open" {

@@ -5,6 +5,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use super::failure::Failure;
 use super::{redis, settings};
 use crate::admin::popups_file::{self, PopupsFileError};
 use crate::admin::publisher;
@@ -13,6 +14,7 @@ use crate::catalog::lint::{Warning, lint};
 use crate::catalog::snapshot::Settings;
 use crate::catalog::source::{Definition, SourceError};
 use crate::config::Config;
+use crate::store::mysql;
 
 /// What a check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +48,12 @@ pub fn run_with_config(config: Option<&Path>, popups: &[PathBuf]) -> Report {
         }
     };
     let redis_problem = loaded.as_ref().and_then(|config| redis::address_of(config).err());
-    if let Some(problem) = redis_problem {
+    let mysql_problem = loaded.as_ref().and_then(|config| {
+        let urls = [&config.mysql.url, &config.mysql.replica].into_iter().flatten();
+        let mut problems = urls.filter_map(|url| mysql::check_url(url.expose()).err());
+        problems.next().map(Failure::from)
+    });
+    if let Some(problem) = redis_problem.or(mysql_problem) {
         writeln!(report.text, "{problem}").expect("a String takes all text");
         report.exit_code = 2;
     } else if loaded.is_some() {

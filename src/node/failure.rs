@@ -76,6 +76,7 @@ impl Failure {
         match self {
             Failure::Listen(error) if is_short_of_descriptors(&error.source) => 3,
             Failure::Configuration(_) | Failure::Listen(_) | Failure::Topology(_) => 2,
+            Failure::Store(StoreError::Address { .. }) => 2,
             Failure::Host(_) | Failure::Clock { .. } | Failure::System { .. } => 3,
             Failure::RedisNotSynced => 3,
             Failure::Directory { .. } | Failure::Store(_) | Failure::Keys(_) => 4,

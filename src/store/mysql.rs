@@ -43,6 +43,14 @@ use super::error::StoreError;
 use super::stored::StreamId;
 use crate::config::Config;
 
+/// Whether a url names a database of a server. Connects to nothing.
+///
+/// # Errors
+/// [`StoreError::Address`] with what is wrong.
+pub fn check_url(url: &str) -> Result<(), StoreError> {
+    address::hosts(url).map(drop)
+}
+
 /// The connection that writes.
 #[derive(Debug)]
 pub struct Mysql {
