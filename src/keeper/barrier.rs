@@ -11,9 +11,9 @@
 //! Draining  with `queue = "redis"`: what was read from the lists until then is in SQL, too
 //! ```
 //!
-//! Records that wait for Redis to be merged hold the writer's position, and behind them may be shows
-//! that were granted before the loss. The shards journal the waiting ones again, so that the
-//! position can pass.
+//! Records that wait for Redis to be merged hold the writer's position, and behind them may be
+//! shows that were granted before the loss. The shards journal the waiting ones again, so that
+//! the position can pass.
 
 use crate::base::ids::Sequence;
 use crate::base::time::MonoNs;

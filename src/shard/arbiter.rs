@@ -77,7 +77,7 @@ pub struct ArbiterSetup {
     pub ttl_ms: u64,
     /// Where records go.
     pub queue: Queue,
-    /// The promise is that a reply of Redis survives loss of power: with `ack = "synced"` and a list.
+    /// A reply of Redis has to survive loss of power: with `ack = "synced"` and a list.
     pub needs_sync: bool,
     /// Makes the ids of commits unique: random for each process and shard.
     pub request_seed: u64,
