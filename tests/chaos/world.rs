@@ -173,7 +173,11 @@ impl World {
                 pause(2 * short);
                 redis.thaw();
             }
-            Fault::RedisWiped => assert_eq!(redis.line(&["FLUSHALL"]), "OK"),
+            Fault::RedisWiped => {
+                let said = redis.line(&["FLUSHALL"]);
+                // Just started, it may still read its log: then this wipe is one less.
+                assert!(said == "OK" || said.starts_with("LOADING"), "{said}");
+            }
             _ => {
                 redis.ask(&[b"CLIENT", b"KILL", b"TYPE", b"normal"]);
             }

@@ -74,6 +74,8 @@ pub struct Flight {
     pub partition: Partition,
     /// What is under way.
     pub stage: Stage,
+    /// The latest revision of which Redis has told meanwhile; what was read before may be older.
+    pub told: Revision,
     waiters: VecDeque<Waiter>,
 }
 
@@ -134,7 +136,8 @@ impl Flights {
             Stage::Commit(pending) => pending.waiter.as_ref().map(until_of),
             _ => None,
         };
-        let flight = Flight { user: user.into(), partition, stage, waiters: VecDeque::new() };
+        let (told, waiters) = (Revision::default(), VecDeque::new());
+        let flight = Flight { user: user.into(), partition, stage, told, waiters };
         let handle = self.flights.insert(flight).ok()?;
         let Flights { flights, by_user, hash, .. } = self;
         by_user.insert_unique(hash.of(user.as_bytes()), handle, |handle| {

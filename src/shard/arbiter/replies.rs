@@ -87,6 +87,10 @@ impl Home {
     /// Another node has changed a user: an older copy is not to be trusted.
     fn on_changed(&mut self, user: &str, revision: Revision) {
         self.counters.redis_told.add(1);
+        let flights = &mut self.arbiter_mut().flights;
+        if let Some(flight) = flights.find(user).and_then(|handle| flights.get_mut(handle)) {
+            flight.told = flight.told.max(revision);
+        }
         let Some(entry) = self.slice.get(user) else { return };
         user::decode(entry.state, &mut self.scratch.state).expect("we encoded it");
         if self.scratch.state.revision < revision {
@@ -224,7 +228,13 @@ impl Home {
         let (flight, waiters) = self.arbiter_mut().flights.end(handle)?;
         let has_state = self.copy(now, &flight.user, state);
         self.keep(empty);
-        Some(Resumed { user: flight.user, waiters, has_state, round: FRESH })
+        let mut round = FRESH;
+        if flight.told > revision {
+            // Told while SQL was asked: what was read before is not the latest.
+            self.distrust(&flight.user);
+            round = Round::default();
+        }
+        Some(Resumed { user: flight.user, waiters, has_state, round })
     }
 
     /// Puts what Redis has into the slice. Whether there was room.
