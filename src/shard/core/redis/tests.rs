@@ -575,6 +575,29 @@ fn while_filling_sql_is_asked_and_the_higher_revision_put_into_redis() {
 }
 
 #[test]
+fn what_is_told_while_sql_is_asked_is_read_again() {
+    let mut world = World::new(1, Queue::Journal);
+    world.decide(0, "u");
+    let Stored { revision, state, .. } = world.redis.users.remove("u").unwrap();
+    for meta in &mut world.redis.metas {
+        *meta = (Some(2), 0, Phase::Filling);
+    }
+    world.pass(60_000);
+    let number = world.nodes[0].decide(world.now, "u");
+    world.settle();
+    let request = world.nodes[0].reads.pop_front().unwrap();
+    let partition = UserKey::of(b"u").partition();
+    world.nodes[0].wire.tell(&(partition, "u".to_owned(), Revision { epoch: 2, counter: 9 }));
+    world.nodes[0].turn(world.now);
+    let read = UserRead { ticket: request.ticket, state: Ok(state) };
+    world.nodes[0].step(world.now, Input::UserRead(read));
+    world.settle();
+    assert_eq!(world.redis.users["u"].revision, revision);
+    assert_eq!(world.nodes[0].answer(number), "", "an older state answers nothing");
+    assert!(world.nodes[0].reads.pop_front().is_some(), "it is looked for again");
+}
+
+#[test]
 fn an_erase_leaves_a_tombstone_and_every_node_forgets() {
     let mut world = World::new(2, Queue::Journal);
     world.decide(0, "u");
