@@ -114,23 +114,15 @@ impl Home {
                 verdicts.iter_mut().for_each(|verdict| *verdict = verdict.unless_kept());
             }
         }
-        let events = (!verdicts.is_empty()).then(|| summarize(&verdicts, ask.bump));
-        let anonymous = asked.anonymous.then_some(user);
-        let extras = Extras { anonymous, events };
-        let heading = ask.view.heading(&ask.packed.request);
         let start = out.len();
-        write(out, &heading, &verdicted, &extras, (asked.explain, candidates), ask.bump);
+        write_answer(out, ask, asked, (&verdicted, candidates), &verdicts);
         self.count(&verdicted, &verdicts);
         self.tell_decision(ask.now, user, &verdicted);
-        let rests_on_record = events.is_some() || matches!(verdicted, Verdicted::Show(_));
+        let rests_on_record = !verdicts.is_empty() || matches!(verdicted, Verdicted::Show(_));
         if !rests_on_record || self.lane.is_acked(upto) {
             return Progress::Answered;
         }
-        verdicts.iter_mut().for_each(|verdict| *verdict = verdict.unless_kept());
-        let events = (!verdicts.is_empty()).then(|| summarize(&verdicts, ask.bump));
-        let extras = Extras { anonymous, events };
-        let mut fallback = self.buffer();
-        write(&mut fallback, &heading, &DEGRADED, &extras, (asked.explain, &[]), ask.bump);
+        let fallback = self.fallback(ask, asked, &verdicts);
         self.hold_back(ask.now.mono, ask.origin, upto, (out, start), fallback);
         Progress::Later
     }
@@ -148,18 +140,26 @@ impl Home {
             EventVerdict::TooLate => Verdict::TooLate,
             EventVerdict::Duplicate => Verdict::Duplicate,
             EventVerdict::Accepted { acted_at } => {
-                let subject = Subject {
-                    user: token.user,
-                    token: event.token_text,
-                    popup: token.popup,
-                    version: token.version,
-                    variant: token.variant,
-                };
+                let subject = Subject::of(event);
                 let happening = happening_of(event.action);
                 self.record(&view.snapshot, &subject, happening, (now.wall, acted_at), None);
                 Verdict::Accepted
             }
         }
+    }
+
+    /// What goes out in place of an answer whose records are not kept in time.
+    pub(super) fn fallback<'a>(
+        &mut self,
+        ask: &Ask<'a, '_>,
+        asked: &DecideRequest<'a>,
+        verdicts: &[Verdict],
+    ) -> Vec<u8> {
+        let mut unkept = BumpVec::with_capacity_in(verdicts.len(), ask.bump);
+        unkept.extend(verdicts.iter().map(|verdict| verdict.unless_kept()));
+        let mut fallback = self.buffer();
+        write_answer(&mut fallback, ask, asked, (&DEGRADED, &[]), &unkept);
+        fallback
     }
 
     /// Holds an answer back, the bytes of `answer` from its start on, until its record is
@@ -324,7 +324,22 @@ impl Home {
 }
 
 /// Writes a reply.
-pub(super) fn write(
+/// Appends the answer of a decision, with the gates of all candidates where it is explained, and
+/// what became of the request's events.
+pub(super) fn write_answer<'a>(
+    out: &mut Vec<u8>,
+    ask: &Ask<'a, '_>,
+    asked: &DecideRequest<'a>,
+    (verdicted, candidates): (&Verdicted<'_>, &[Candidate<'_>]),
+    verdicts: &[Verdict],
+) {
+    let events = (!verdicts.is_empty()).then(|| summarize(verdicts, ask.bump));
+    let extras = Extras { anonymous: asked.anonymous.then_some(asked.context.user), events };
+    let heading = ask.view.heading(&ask.packed.request);
+    write(out, &heading, verdicted, &extras, (asked.explain, candidates), ask.bump);
+}
+
+fn write(
     out: &mut Vec<u8>,
     heading: &Heading<'_>,
     verdicted: &Verdicted<'_>,

@@ -7,21 +7,20 @@
 
 use bumpalo::collections::Vec as BumpVec;
 
-use super::decision::{Ask, DEGRADED, Progress, Verdicted, write};
+use super::decision::{Ask, DEGRADED, Progress, Verdicted, write_answer};
 use super::home::Home;
 use super::unmerged::{Asked, Entry};
-use super::verdicts::{self, Verdict, summarize};
-use crate::api::answer::Extras;
+use super::verdicts::{self, Verdict};
 use crate::api::decide::DecideRequest;
 use crate::api::events::Event;
 use crate::base::clock::Now;
 use crate::base::hash;
-use crate::base::ids::PopupKey;
+use crate::base::ids::{LaneSequence, PopupKey};
 use crate::base::limits::EVENT_AGE_MAX_MS;
 use crate::catalog::snapshot::{Popup, Snapshot};
 use crate::decide::choose::{self, Decision};
 use crate::journal::record::Record;
-use crate::state::apply::ShowId;
+use crate::state::apply::{self, ShowId};
 use crate::state::user::{self, UserState};
 use crate::telemetry::log::{Message, Value};
 
@@ -45,12 +44,8 @@ impl Home {
             });
         }
         let verdicted = self.choose_locally(ask, asked);
-        let anonymous = asked.anonymous.then_some(user);
-        let events = (!verdicts.is_empty()).then(|| summarize(&verdicts, ask.bump));
-        let extras = Extras { anonymous, events };
-        let heading = ask.view.heading(&ask.packed.request);
         let start = out.len();
-        write(out, &heading, &verdicted, &extras, (asked.explain, &[]), ask.bump);
+        write_answer(out, ask, asked, (&verdicted, &[]), &verdicts);
         self.count(&verdicted, &verdicts);
         self.tell_decision(ask.now, user, &verdicted);
         let upto = self.lane.last();
@@ -59,11 +54,7 @@ impl Home {
         if !rests_on_record || self.lane.is_acked(upto) {
             return Progress::Answered;
         }
-        verdicts.iter_mut().for_each(|verdict| *verdict = verdict.unless_kept());
-        let events = (!verdicts.is_empty()).then(|| summarize(&verdicts, ask.bump));
-        let extras = Extras { anonymous, events };
-        let mut fallback = self.buffer();
-        write(&mut fallback, &heading, &DEGRADED, &extras, (asked.explain, &[]), ask.bump);
+        let fallback = self.fallback(ask, asked, &verdicts);
         self.hold_back(ask.now.mono, ask.origin, upto, (out, start), fallback);
         Progress::Later
     }
@@ -85,17 +76,8 @@ impl Home {
             rests_on_record |= verdict.rests_on_record();
             verdicts::put(index, verdict, &mut verdicts);
         }
-        let upto = self.lane.last();
-        if !rests_on_record || self.lane.is_acked(upto) {
-            return Some(verdicts);
-        }
-        let mut fallback = self.buffer();
-        for (index, verdict) in verdicts::pairs(&verdicts) {
-            verdicts::put(index, verdict.unless_kept(), &mut fallback);
-        }
-        self.hold_back(ask.now.mono, ask.origin, upto, (&mut verdicts, 0), fallback);
-        self.keep(verdicts);
-        None
+        let upto = if rests_on_record { self.lane.last() } else { LaneSequence(0) };
+        self.hold_verdicts_back(ask, upto, verdicts)
     }
 
     /// Accepts an event without its user's state. Whether its show is remembered is found out by
@@ -121,7 +103,7 @@ impl Home {
             return Verdict::Unavailable;
         }
         let at = now.wall.max(token.at);
-        let acted_at = event.ts.unwrap_or(at).min(at).max(token.at);
+        let acted_at = apply::acted_at(event.ts, token.at, at);
         let fields =
             [("popup", Value::Text(token.popup)), ("action", Value::Text(event.action.as_str()))];
         self.tell_of_user(now, Message::EventTaken, token.user, fields);

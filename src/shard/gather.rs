@@ -117,13 +117,21 @@ impl Home {
                 if has_room { self.one_event(ask, event, &mut upto) } else { Verdict::Unavailable };
             verdicts::put(index, verdict, &mut verdicts);
         }
+        self.hold_verdicts_back(ask, upto, verdicts)
+    }
+
+    /// Gives verdicts where the records up to `upto` are acknowledged; else holds them back.
+    pub(super) fn hold_verdicts_back(
+        &mut self,
+        ask: &Ask<'_, '_>,
+        upto: LaneSequence,
+        mut verdicts: Vec<u8>,
+    ) -> Option<Vec<u8>> {
         if self.lane.is_acked(upto) {
             return Some(verdicts);
         }
         let mut fallback = self.buffer();
-        for (index, verdict) in verdicts::pairs(&verdicts) {
-            verdicts::put(index, verdict.unless_kept(), &mut fallback);
-        }
+        verdicts::put_unkept(&verdicts, &mut fallback);
         self.hold_back(ask.now.mono, ask.origin, upto, (&mut verdicts, 0), fallback);
         self.keep(verdicts);
         None

@@ -13,6 +13,7 @@ use super::reads::{Parked, Reads, Waiter};
 use super::seam::{Effect, Outbox, ReadRequest};
 use super::unmerged::Unmerged;
 use super::view::View;
+use crate::api::events::Event;
 use crate::base::clock::Now;
 use crate::base::ids::{LaneSequence, ShardId, UserKey};
 use crate::base::slab::Slab;
@@ -106,6 +107,20 @@ pub struct Subject<'a> {
     pub version: u32,
     /// The variant's key; empty for none.
     pub variant: &'a str,
+}
+
+impl<'a> Subject<'a> {
+    /// The impression that an event is about.
+    pub fn of(event: &Event<'a>) -> Subject<'a> {
+        let token = &event.token;
+        Subject {
+            user: token.user,
+            token: event.token_text,
+            popup: token.popup,
+            version: token.version,
+            variant: token.variant,
+        }
+    }
 }
 
 impl Home {

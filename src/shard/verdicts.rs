@@ -96,6 +96,13 @@ pub fn put(index: usize, verdict: Verdict, out: &mut Vec<u8>) {
     out.push(verdict as u8);
 }
 
+/// Appends a part's verdicts as they are where their records were not kept.
+pub fn put_unkept(part: &[u8], out: &mut Vec<u8>) {
+    for (index, verdict) in pairs(part) {
+        put(index, verdict.unless_kept(), out);
+    }
+}
+
 /// The verdicts of a part.
 pub fn pairs(bytes: &[u8]) -> impl Iterator<Item = (usize, Verdict)> {
     bytes.chunks_exact(2).map(|pair| (usize::from(pair[0]), Verdict::of_byte(pair[1])))

@@ -130,6 +130,12 @@ pub fn show(
     ShowApplied { number, forgotten }
 }
 
+/// When an event happened: the client's time, if it gave one, held to [decision, now].
+pub fn acted_at(client_time: Option<WallMs>, shown_at: WallMs, now: WallMs) -> WallMs {
+    // Not `clamp`, which panics where a clock that went back made its range empty.
+    client_time.unwrap_or(now).min(now).max(shown_at)
+}
+
 /// Applies an event to the show that it names. `client_time` is the client's own time of the
 /// event, if it gave one. Does not allocate.
 pub fn event(
@@ -156,8 +162,7 @@ pub fn event(
         return EventVerdict::Duplicate;
     }
     show.actions |= action.bit();
-    // Not `clamp`, which panics where a clock that went back made its range empty.
-    let acted_at = client_time.unwrap_or(now).min(now).max(shown.at);
+    let acted_at = acted_at(client_time, shown.at, now);
     if let Some(outcome) = action.outcome() {
         add_outcome(entry, outcome, acted_at);
     }

@@ -7,7 +7,6 @@ use bumpalo::collections::Vec as BumpVec;
 
 use super::flights::{Pending, Stage};
 use super::{Arbiter, Queue, Share, base_of};
-use crate::api::answer::Extras;
 use crate::api::decide::DecideRequest;
 use crate::api::events::{Element, Event};
 use crate::base::clock::Now;
@@ -19,13 +18,13 @@ use crate::decide::choose::{self, Decision};
 use crate::journal::record::{self, Record};
 use crate::redis::command::{Command, Commit, Records};
 use crate::shard::control::{Command as ControlCommand, Outcome};
-use crate::shard::decision::{Ask, DEGRADED, Progress, Round, Verdicted, write};
+use crate::shard::decision::{Ask, Progress, Round, Verdicted, write_answer};
 use crate::shard::home::{Done, Home, Subject, happening_of};
 use crate::shard::lane::Waiting;
 use crate::shard::origin::Origin;
 use crate::shard::packed::{self, Packed};
 use crate::shard::reads::{Waiter, Work};
-use crate::shard::verdicts::{self, Verdict, summarize};
+use crate::shard::verdicts::{self, Verdict};
 use crate::shard::view::View;
 use crate::state::{apply, user};
 
@@ -98,29 +97,20 @@ impl Home {
                 }
             };
         self.tell_decision(ask.now, user, &verdicted);
-        let anonymous = asked.anonymous.then_some(user);
-        let heading = ask.view.heading(&ask.packed.request);
-        let events = (!verdicts.is_empty()).then(|| summarize(&verdicts, ask.bump));
-        let extras = Extras { anonymous, events };
-        let explain = (asked.explain, candidates);
+        let said = (&verdicted, candidates);
         if self.aside().is_empty() {
-            write(out, &heading, &verdicted, &extras, explain, ask.bump);
+            write_answer(out, ask, asked, said, &verdicts);
             self.count(&verdicted, &verdicts);
             return Progress::Answered;
         }
         let mut outcome = self.buffer();
-        write(&mut outcome, &heading, &verdicted, &extras, explain, ask.bump);
-        let committed = verdicts.clone();
-        verdicts.iter_mut().for_each(|verdict| *verdict = verdict.unless_kept());
-        let events = (!verdicts.is_empty()).then(|| summarize(&verdicts, ask.bump));
-        let extras = Extras { anonymous, events };
-        let mut fallback = self.buffer();
-        write(&mut fallback, &heading, &DEGRADED, &extras, (asked.explain, &[]), ask.bump);
+        write_answer(&mut outcome, ask, asked, said, &verdicts);
+        let fallback = self.fallback(ask, asked, &verdicts);
         let publish = event_bytes > 0;
         let answer = (outcome, fallback);
         let change = Change { user, base, event_bytes, former, publish, answer };
         if self.settle_change(ask, change) {
-            self.count(&verdicted, &committed);
+            self.count(&verdicted, &verdicts);
             return Progress::Later;
         }
         self.decide_degraded(ask, asked, out)
@@ -226,9 +216,7 @@ impl Home {
             verdicts::put(index, verdict, &mut verdicts);
         }
         let mut fallback = self.buffer();
-        for (index, verdict) in verdicts::pairs(&verdicts) {
-            verdicts::put(index, verdict.unless_kept(), &mut fallback);
-        }
+        verdicts::put_unkept(&verdicts, &mut fallback);
         let mut known = BumpVec::with_capacity_in(verdicts.len() / 2, ask.bump);
         known.extend(verdicts::pairs(&verdicts).map(|(_, verdict)| verdict));
         if self.aside().is_empty() {
@@ -293,16 +281,9 @@ impl Home {
     fn event_by_redis(&mut self, ask: &Ask<'_, '_>, event: &Event<'_>) -> Verdict {
         let verdict = self.apply_event(ask.view, ask.now, event);
         if verdict == Verdict::Duplicate && self.arbiter_mut().setup.queue == Queue::Journal {
-            let token = &event.token;
-            let subject = Subject {
-                user: token.user,
-                token: event.token_text,
-                popup: token.popup,
-                version: token.version,
-                variant: token.variant,
-            };
+            let subject = Subject::of(event);
             let wall = ask.now.wall;
-            let acted_at = event.ts.unwrap_or(wall).min(wall).max(token.at);
+            let acted_at = apply::acted_at(event.ts, event.token.at, wall);
             let happening = happening_of(event.action);
             self.record(&ask.view.snapshot, &subject, happening, (wall, acted_at), None);
         }
