@@ -9,6 +9,7 @@
 //! holds, also where a shard is too slow to say so. Changes are serialised. Must not know requests.
 
 mod change;
+mod import;
 mod prepare;
 mod refusal;
 #[cfg(test)]
@@ -32,10 +33,11 @@ use crate::shard::view::Rules;
 pub use crate::store::status_word;
 use crate::store::{Store, StoredPopup};
 use crate::telemetry::log::{Field, Log, Message, Value};
-use change::import_file;
+use import::import_file;
 use prepare::{publish, read_of};
 
-pub use change::{Changed, Expected, Order, Wish, import_popups};
+pub use change::{Changed, Expected, Order, Wish};
+pub use import::import_popups;
 pub use refusal::{ConfigRefused, PublishError};
 
 /// Reads the configuration anew, from all its layers.

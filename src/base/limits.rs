@@ -391,8 +391,8 @@ pub const STATS_RANGE_OF_ONE_MAX_MS: u64 = 366 * 86_400_000;
 pub const EXPLAIN_TIMEOUT_MS: u64 = 5_000;
 /// An answer to `nudged explain` is read up to this size, in bytes: 10,000 popups, 100 each.
 pub const EXPLAIN_ANSWER_BYTES_MAX: u64 = 4 * 1_024 * 1_024;
-/// A change of the catalog is tried this often while others change it too.
-pub const CATALOG_TRIES_MAX: u32 = 10;
+/// A change of the catalog is tried for this long while others change it too, in milliseconds.
+pub const CATALOG_CHANGE_MS: u64 = 5_000;
 /// A node looks this often whether others have changed the catalog, in milliseconds: of the second
 /// in which a change is live everywhere, its own node may take one such period and each other one.
 pub const CATALOG_POLL_MS: u64 = 200;

@@ -196,8 +196,9 @@ fn a_change_is_live_on_the_other_node_within_a_second_also_without_its_message()
             scope.spawn(move || {
                 let mut operator = node.operator();
                 for round in 0..10 {
-                    let status = put(&mut operator, &format!("{id}{round}"), "x");
-                    assert_eq!(status, 201, "{id}{round}");
+                    let body = r#"{"content":{"title":"x"}}"#;
+                    let path = format!("/v1/popups/{id}{round}");
+                    operator.ask("PUT", &path, body).expect(201);
                 }
             });
         }

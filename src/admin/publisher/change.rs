@@ -8,21 +8,21 @@
 //!        +--------------- moved meanwhile --------------+
 //! ```
 //!
-//! Limit: [`CATALOG_TRIES_MAX`].
+//! Limit: [`CATALOG_CHANGE_MS`](crate::base::limits::CATALOG_CHANGE_MS).
 
 use std::sync::Arc;
 
-use super::prepare::{Read, publish, read_file, read_of, try_compile};
+use super::import::{import_file, until_unmoved};
+use super::prepare::{Read, publish, read_of, try_compile};
 use super::{Changing, Known, PublishError, Published, Publisher, status_word, tell};
 use crate::admin::catalog_copy;
 use crate::admin::shared_catalog::SharedCatalog;
-use crate::base::limits::CATALOG_TRIES_MAX;
 use crate::catalog::lint::lint;
 use crate::catalog::snapshot::Status;
 use crate::catalog::source::{Definition, parse_json_popup};
 use crate::config::Config;
 use crate::runtime::clocks;
-use crate::store::{CatalogChange, FailureKind, ImportedPopup, Store, StoreError, StoredCatalog};
+use crate::store::{CatalogChange, FailureKind, Store, StoreError, StoredCatalog};
 use crate::telemetry::log::{Log, Message, Value};
 
 /// A change of one popup that an operator asks for.
@@ -76,14 +76,19 @@ impl Publisher {
     /// [`PublishError`]; nothing has changed, but for `Unconfirmed`.
     pub fn change(&self, order: Order<'_>, wish: &Wish) -> Result<Changed, PublishError> {
         let mut changing = self.lock();
-        for _ in 0..CATALOG_TRIES_MAX {
-            let before = self.catch_up(&mut changing)?;
+        // What is refused is refused by what everybody can see.
+        self.catch_up(&mut changing)?;
+        until_unmoved(|| {
+            let (before, is_moved) = self.stored_now(&mut changing)?;
             let known = before.find(order.id);
             check_expected(known, order.expected)?;
             let mut read = read_of(&before.popups);
             let Some(planned) = plan(&mut changing.store, known, order.id, wish)? else {
                 let known = known.expect("what is so already is there").clone();
-                return Ok(Changed { known, is_new: false, published: before });
+                if is_moved {
+                    self.swap(before.clone())?;
+                }
+                return Ok(Some(Changed { known, is_new: false, published: before }));
             };
             if let Planned::Text { definition, .. } = &planned {
                 read.insert(order.id.to_owned(), Arc::clone(definition));
@@ -93,7 +98,7 @@ impl Publisher {
             let (on, at) = (Some(before.stored_version), clocks::wall());
             let change = planned.change(order.id, &text);
             let stored = match changing.store.change_catalog(on, change, order.who, at) {
-                Err(StoreError::CatalogMoved { .. }) => continue,
+                Err(StoreError::CatalogMoved { .. }) => return Ok(None),
                 other => other?,
             };
             let is_new = known.is_none();
@@ -101,9 +106,8 @@ impl Publisher {
             let known = published.find(order.id).expect("it was just stored").clone();
             self.tell_changed(order, &known);
             self.swap(published.clone())?;
-            return Ok(Changed { known, is_new, published });
-        }
-        Err(PublishError::Busy)
+            Ok(Some(Changed { known, is_new, published }))
+        })
     }
 
     /// Takes over what is stored, where it is not what is current.
@@ -112,28 +116,35 @@ impl Publisher {
     /// Where the store fails.
     pub fn refresh(&self) -> Result<(), PublishError> {
         let mut changing = self.lock();
-        self.catch_up(&mut changing).map(drop)
+        self.catch_up(&mut changing)
     }
 
     /// The catalog as it is stored now: read and swapped where another process has changed it.
-    fn catch_up(&self, changing: &mut Changing) -> Result<Published, PublishError> {
+    fn catch_up(&self, changing: &mut Changing) -> Result<(), PublishError> {
+        let (published, is_moved) = self.stored_now(changing)?;
+        if is_moved {
+            self.take_over(published);
+        }
+        Ok(())
+    }
+
+    /// The catalog as it is stored now, and whether it is another than what is current. No shard
+    /// is told: a change that waits for one between two tries would lose to a busier node for ever.
+    fn stored_now(&self, changing: &mut Changing) -> Result<(Published, bool), PublishError> {
         let current = self.current();
         if changing.is_file_pending {
             let mut read = read_of(&current.popups);
             let Changing { store, config, .. } = changing;
             let stored = import_file(store, config, &mut read, "start")?;
             changing.is_file_pending = false;
-            let published = self.publish_stored(changing, stored, &read)?;
-            self.take_over(published.clone());
-            return Ok(published);
+            return Ok((self.publish_stored(changing, stored, &read)?, true));
         }
         if changing.store.catalog_version()? == current.stored_version {
-            return Ok(current);
+            return Ok((current, false));
         }
         let stored = changing.store.load_catalog()?;
         let published = self.publish_stored(changing, stored, &read_of(&current.popups))?;
-        self.take_over(published.clone());
-        Ok(published)
+        Ok((published, true))
     }
 
     /// Makes a catalog current that nobody asked for here, so that nobody is owed an answer.
@@ -317,86 +328,4 @@ pub(super) fn last_good_copy(
     let fields = [("error", Value::Text(&text)), ("version", Value::Number(copy.version))];
     tell(log, Message::CatalogStale, &fields);
     Ok(copy)
-}
-
-/// Takes popups over that another store had; all of them or none, and none of the popups file's.
-/// Gives the catalog before and after.
-///
-/// # Errors
-/// Where they can't stand together with the rest, and where the store fails.
-pub fn import_popups(
-    store: &mut Store,
-    config: &Config,
-    imported: &[(Definition, u32, Option<Status>)],
-) -> Result<(StoredCatalog, StoredCatalog), PublishError> {
-    let texts: Vec<String> =
-        imported.iter().map(|(definition, ..)| definition.canonical_json()).collect();
-    let popups: Vec<ImportedPopup<'_>> = imported
-        .iter()
-        .zip(&texts)
-        .map(|((definition, version, status_override), text)| ImportedPopup {
-            id: definition.id(),
-            version: *version,
-            text,
-            status_override: *status_override,
-        })
-        .collect();
-    for _ in 0..CATALOG_TRIES_MAX {
-        let before = store.load_catalog()?;
-        let mut read = Read::new();
-        for popup in &before.popups {
-            if let Ok(definition) = parse_json_popup(&popup.text) {
-                read.insert(popup.id.clone(), Arc::new(definition));
-            }
-        }
-        let of_import = imported.iter();
-        read.extend(
-            of_import
-                .map(|(definition, ..)| (definition.id().to_owned(), Arc::new(definition.clone()))),
-        );
-        try_compile(&read, config).map_err(PublishError::Definition)?;
-        let change = CatalogChange::Import(&popups);
-        match store.change_catalog(Some(before.version), change, "import", clocks::wall()) {
-            Err(StoreError::CatalogMoved { .. }) => {}
-            other => return Ok((before, other?)),
-        }
-    }
-    Err(PublishError::Busy)
-}
-
-/// Takes the popups file over, where one is configured; else gives what is stored. `read` are
-/// definitions that were read before. Nothing is changed where the file or the store fails.
-pub(super) fn import_file(
-    store: &mut Store,
-    config: &Config,
-    read: &mut Read,
-    who: &str,
-) -> Result<StoredCatalog, PublishError> {
-    let Some(path) = &config.popups else { return Ok(store.load_catalog()?) };
-    let file = read_file(path)?;
-    let texts: Vec<(&str, String)> =
-        file.iter().map(|definition| (definition.id(), definition.canonical_json())).collect();
-    let texts: Vec<(&str, &str)> = texts.iter().map(|(id, text)| (*id, text.as_str())).collect();
-    for _ in 0..CATALOG_TRIES_MAX {
-        let stored = store.load_catalog()?;
-        for popup in stored.popups {
-            let is_read =
-                read.get(&popup.id).is_some_and(|known| known.canonical_json() == popup.text);
-            if let Some(definition) =
-                (!is_read).then(|| parse_json_popup(&popup.text).ok()).flatten()
-            {
-                read.insert(popup.id, Arc::new(definition));
-            }
-        }
-        let of_file = file.iter();
-        read.extend(of_file.map(|definition| (definition.id().to_owned(), Arc::clone(definition))));
-        try_compile(read, config)
-            .map_err(|errors| PublishError::Popups { path: path.clone(), errors })?;
-        let change = CatalogChange::File(&texts);
-        match store.change_catalog(Some(stored.version), change, who, clocks::wall()) {
-            Err(StoreError::CatalogMoved { .. }) => {}
-            other => return Ok(other?),
-        }
-    }
-    Err(PublishError::Busy)
 }

@@ -1,0 +1,113 @@
+//! Changes of many popups at once: the popups file at start and reload, an import. Each is checked
+//! whole against all the rest, and stored only where nobody else has changed the catalog since.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::PublishError;
+use super::prepare::{Read, read_file, try_compile};
+use crate::base::limits::CATALOG_CHANGE_MS;
+use crate::catalog::snapshot::Status;
+use crate::catalog::source::{Definition, parse_json_popup};
+use crate::config::Config;
+use crate::runtime::clocks;
+use crate::store::{CatalogChange, ImportedPopup, Store, StoreError, StoredCatalog};
+
+/// Tries a change until nobody else's comes between; `None` says that one did. Each try that is
+/// lost is somebody else's change that was made, so there is nothing to wait for between two.
+///
+/// # Errors
+/// `Busy` after [`CATALOG_CHANGE_MS`], and what a try fails with.
+pub(super) fn until_unmoved<T>(
+    mut attempt: impl FnMut() -> Result<Option<T>, PublishError>,
+) -> Result<T, PublishError> {
+    let begun = Instant::now();
+    loop {
+        if let Some(done) = attempt()? {
+            return Ok(done);
+        }
+        if begun.elapsed() >= Duration::from_millis(CATALOG_CHANGE_MS) {
+            return Err(PublishError::Busy);
+        }
+    }
+}
+
+/// Takes popups over that another store had; all of them or none, and none of the popups file's.
+/// Gives the catalog before and after.
+///
+/// # Errors
+/// Where they can't stand together with the rest, and where the store fails.
+pub fn import_popups(
+    store: &mut Store,
+    config: &Config,
+    imported: &[(Definition, u32, Option<Status>)],
+) -> Result<(StoredCatalog, StoredCatalog), PublishError> {
+    let texts: Vec<String> =
+        imported.iter().map(|(definition, ..)| definition.canonical_json()).collect();
+    let popups: Vec<ImportedPopup<'_>> = imported
+        .iter()
+        .zip(&texts)
+        .map(|((definition, version, status_override), text)| ImportedPopup {
+            id: definition.id(),
+            version: *version,
+            text,
+            status_override: *status_override,
+        })
+        .collect();
+    until_unmoved(|| {
+        let before = store.load_catalog()?;
+        let mut read = Read::new();
+        for popup in &before.popups {
+            if let Ok(definition) = parse_json_popup(&popup.text) {
+                read.insert(popup.id.clone(), Arc::new(definition));
+            }
+        }
+        let of_import = imported.iter();
+        read.extend(
+            of_import
+                .map(|(definition, ..)| (definition.id().to_owned(), Arc::new(definition.clone()))),
+        );
+        try_compile(&read, config).map_err(PublishError::Definition)?;
+        let change = CatalogChange::Import(&popups);
+        match store.change_catalog(Some(before.version), change, "import", clocks::wall()) {
+            Err(StoreError::CatalogMoved { .. }) => Ok(None),
+            other => Ok(Some((before, other?))),
+        }
+    })
+}
+
+/// Takes the popups file over, where one is configured; else gives what is stored. `read` are
+/// definitions that were read before. Nothing is changed where the file or the store fails.
+pub(super) fn import_file(
+    store: &mut Store,
+    config: &Config,
+    read: &mut Read,
+    who: &str,
+) -> Result<StoredCatalog, PublishError> {
+    let Some(path) = &config.popups else { return Ok(store.load_catalog()?) };
+    let file = read_file(path)?;
+    let texts: Vec<(&str, String)> =
+        file.iter().map(|definition| (definition.id(), definition.canonical_json())).collect();
+    let texts: Vec<(&str, &str)> = texts.iter().map(|(id, text)| (*id, text.as_str())).collect();
+    until_unmoved(|| {
+        let stored = store.load_catalog()?;
+        for popup in stored.popups {
+            let is_read =
+                read.get(&popup.id).is_some_and(|known| known.canonical_json() == popup.text);
+            if let Some(definition) =
+                (!is_read).then(|| parse_json_popup(&popup.text).ok()).flatten()
+            {
+                read.insert(popup.id, Arc::new(definition));
+            }
+        }
+        let of_file = file.iter();
+        read.extend(of_file.map(|definition| (definition.id().to_owned(), Arc::clone(definition))));
+        try_compile(read, config)
+            .map_err(|errors| PublishError::Popups { path: path.clone(), errors })?;
+        let change = CatalogChange::File(&texts);
+        match store.change_catalog(Some(stored.version), change, who, clocks::wall()) {
+            Err(StoreError::CatalogMoved { .. }) => Ok(None),
+            other => Ok(Some(other?)),
+        }
+    })
+}
