@@ -24,6 +24,8 @@ const SCRIPT: &str = include_str!("catalog.lua");
 pub struct SharedCatalog {
     asking: BlockingRedis,
     listening: BlockingRedis,
+    /// The listening connection has its channel, and takes it along to each new connection.
+    is_listening: bool,
     /// Redis refuses this node by its configuration: it is left alone until then.
     rests_until: Option<Instant>,
 }
@@ -39,7 +41,8 @@ impl SharedCatalog {
         let settings = LinkSettings { name: "nudged-catalog".to_owned(), ..settings };
         let timeout = Duration::from_millis(CATALOG_REDIS_TIMEOUT_MS);
         let client = || BlockingRedis::new(address.clone(), settings.clone(), timeout);
-        Some(SharedCatalog { asking: client(), listening: client(), rests_until: None })
+        let (asking, listening) = (client(), client());
+        Some(SharedCatalog { asking, listening, is_listening: false, rests_until: None })
     }
 
     /// Whether Redis is to be left alone for now.
@@ -88,7 +91,63 @@ impl SharedCatalog {
     /// # Errors
     /// Where Redis does not answer; then at once.
     pub fn wait(&mut self, limit: Duration) -> Result<(), AskError> {
-        self.listening.subscribe(&[KEY])?;
+        // To subscribe is to connect anew, and what may have been missed until then is told at
+        // once: done for each wait it would never wait.
+        if !std::mem::replace(&mut self.is_listening, true) {
+            self.listening.subscribe(&[KEY])?;
+        }
         self.listening.poll_push(limit).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::mpsc::{Sender, channel};
+
+    use super::*;
+    use crate::config::Secret;
+
+    /// Greets, confirms a subscription, and tells no news until the peer has gone.
+    fn answer(mut stream: TcpStream, connected: &Sender<()>) {
+        connected.send(()).unwrap();
+        let mut bytes = [0; 1_024];
+        while let Ok(length @ 1..) = stream.read(&mut bytes) {
+            let is_hello = bytes[..length].windows(5).any(|word| word == b"HELLO");
+            let reply: &[u8] = match is_hello {
+                true => b"%1\r\n+proto\r\n:3\r\n",
+                false => b">3\r\n+subscribe\r\n+nudged:catalog\r\n:1\r\n",
+            };
+            stream.write_all(reply).unwrap();
+        }
+    }
+
+    // A wait that subscribes each time returns each time, at once, and connects each time.
+    #[test]
+    fn it_waits_on_one_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut config = Config::default();
+        let url = format!("redis://{}", listener.local_addr().unwrap());
+        config.redis.url = Some(Secret::new(url));
+        let (sender, connected) = channel();
+        let server = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            answer(stream, &sender);
+            listener.set_nonblocking(true).unwrap();
+            assert!(listener.accept().is_err(), "nobody else has come");
+        });
+        let mut shared = SharedCatalog::of(&config).unwrap();
+        // The first wait tells that something may have been missed before it.
+        shared.wait(Duration::from_secs(600)).unwrap();
+        let limit = Duration::from_millis(5);
+        for _ in 0..3 {
+            let begun = Instant::now();
+            shared.wait(limit).unwrap();
+            assert!(begun.elapsed() >= limit, "without news it takes its time");
+        }
+        assert_eq!(connected.try_iter().count(), 1);
+        drop(shared);
+        server.join().unwrap();
     }
 }
