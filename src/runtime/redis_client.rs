@@ -22,6 +22,7 @@ use crate::redis::link::LinkSettings;
 use crate::redis::refusal::Refusal;
 use crate::redis::scan::{FrameLimits, Protocol};
 use crate::redis::scripts::hash_of;
+use crate::redis::words::Words;
 
 /// A reply, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -408,9 +409,9 @@ fn of_io(error: io::Error, doing: &'static str) -> AskError {
 }
 
 /// A message; `None` for confirmations of subscriptions.
-fn push_of(words: &[Frame<'_>]) -> Option<Push> {
-    match words {
-        [Frame::Text(b"message"), Frame::Text(channel), Frame::Text(payload)] => {
+fn push_of(words: &Words<'_>) -> Option<Push> {
+    match words.array() {
+        Some([Frame::Text(b"message"), Frame::Text(channel), Frame::Text(payload)]) => {
             Some(Push::Message { channel: channel.to_vec(), payload: payload.to_vec() })
         }
         _ => None,
@@ -433,7 +434,7 @@ fn owned(frame: Frame<'_>) -> Answer {
         Frame::Text(text) => Answer::Text(text.to_vec()),
         Frame::Error(text) => Answer::Error(String::from_utf8_lossy(text).into_owned()),
         Frame::List(frames) | Frame::Push(frames) => {
-            Answer::List(frames.into_iter().map(owned).collect())
+            Answer::List(frames.iter().map(owned).collect())
         }
     }
 }
