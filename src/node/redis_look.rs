@@ -21,6 +21,8 @@ pub fn look(redis: &mut BlockingRedis, config: &Config, log: &Log) -> Result<boo
         Ok(Answer::Text(info)) => greeting::run_of_info(&info).err(),
         Ok(_) => Some(Unfit::Unnamed),
         Err(AskError::Refused { kind: Refusal::Denied, .. }) => Some(Unfit::Denied),
+        // Selecting its database is all of the greeting that is refused so.
+        Err(AskError::Refused { text, .. }) if text.contains("DB index") => Some(Unfit::NoDatabase),
         Err(error) => {
             log_thread::tell(log, Message::RedisAway, &error.to_string());
             return Ok(false);

@@ -261,7 +261,11 @@ fn await_redis(keepers: Option<&Keepers>, board: &Board, log: &Log) {
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    log.write(stamp_now(), Message::RedisAway, &[]);
+    // Why it can't be used has been told.
+    if board.unfit().is_none() {
+        let why = "not every user is decided on by Redis yet; /v1/status says how far it is";
+        log.write(stamp_now(), Message::RedisAway, &[("error", Value::Text(why))]);
+    }
 }
 
 fn plan(config: &Config) -> Result<Topology, Failure> {

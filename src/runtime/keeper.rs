@@ -186,13 +186,17 @@ struct Thread {
 impl Thread {
     fn new(setup: KeeperSetup) -> Thread {
         let keeper = Keeper::new(setup.node, setup.times_ms.0, PARTITIONS);
-        let token = format!("{}-{}-{}", setup.node, std::process::id(), clocks::mono().0);
+        let now = clocks::mono();
+        let token = format!("{}-{}-{}", setup.node, std::process::id(), now.0);
+        // A start that has just waited for SQL in vain does not wait for it here as well.
+        let is_sql_there = setup.writer.stream.get().is_some();
+        let sql_rest_end = if is_sql_there { MonoNs(0) } else { now.plus_ms(SQL_REST_MS) };
         Thread {
             setup,
             keeper,
             filler: None,
             token,
-            sql_rest: (MonoNs(0), SQL_REST_MS),
+            sql_rest: (sql_rest_end, SQL_REST_MS),
             sql_beat_due: MonoNs(0),
             shared_among: Vec::new(),
             was_rebuilding: false,
@@ -207,7 +211,7 @@ impl Thread {
                 Ok(_) => figures.rounds.fetch_add(1, Ordering::Relaxed),
                 Err(error) => {
                     self.keeper.disconnected();
-                    let text = chain(error);
+                    let text = error.to_string();
                     log_thread::tell(&self.setup.log, Message::KeeperFailed, &text);
                     self.setup.redis.give_up(text);
                     figures.failures.fetch_add(1, Ordering::Relaxed)
@@ -314,7 +318,7 @@ impl Thread {
                 let until = clocks::mono().plus_ms(rest_ms);
                 self.sql_rest = (until, (rest_ms * 2).min(SQL_REST_MAX_MS));
                 self.setup.figures.sql_failures.fetch_add(1, Ordering::Relaxed);
-                log_thread::tell(&self.setup.log, Message::KeeperFailed, &chain(&error));
+                log_thread::tell(&self.setup.log, Message::KeeperFailed, &error.to_string());
                 None
             }
         }
@@ -371,16 +375,4 @@ impl Thread {
         };
         sleeper.sleep_for_unless(limit, has_news);
     }
-}
-
-/// An error with what it comes from.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

@@ -111,12 +111,13 @@ pub fn start<D>(setup: WriterSetup<D>) -> std::io::Result<JoinHandle<()>>
 where
     D: DiskRead + Send + 'static,
 {
+    // Before the thread runs, so that whoever starts later knows whether SQL was there.
+    if let Some(stream) = setup.stream {
+        let _ = setup.figures.stream.set(stream);
+    }
     std::thread::Builder::new().name("sql-writer".to_owned()).spawn(move || {
         // Unpinned is slower and not wrong.
         let _is_pinned = setup.cpu.is_none_or(topology::pin);
-        if let Some(stream) = setup.stream {
-            let _ = setup.figures.stream.set(stream);
-        }
         let mut thread = WriterThread {
             setup,
             framed: Vec::new(),

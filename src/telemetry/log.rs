@@ -108,7 +108,8 @@ messages! {
     Error SqlRegressed "sql_regressed" "SQL has gone back; the journal is applied again";
     Warn SqlWeak "sql_weak" "a setting of the SQL server weakens a promise";
     Error DeadLetter "dead_letter" "SQL refused a record; it went to the dead-letter file";
-    Warn SqlAway "sql_away" "SQL does not answer; the node starts from Redis and its copies";
+    Warn SqlAway "sql_away"
+        "SQL does not answer; the start takes what it can from Redis and from copies";
     Error ReadFailed "read_failed" "users could not be read back from SQL";
     Warn ReadSlow "read_slow" "a user's state was not read in time; the answer degraded";
     Info RedisConnected "redis_connected" "a shard is connected to Redis";

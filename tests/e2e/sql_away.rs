@@ -10,15 +10,16 @@ use crate::support::proxy::Proxy;
 
 /// Errors that a node without its database may log.
 const ANY_ERROR: &str = "\"level\":\"error\"";
-/// A node is ready within this where its SQL server swallows what it is sent.
-const READY_WITHIN: Duration = Duration::from_secs(3);
+/// A node is ready within this where its SQL server swallows what it is sent: two seconds are for
+/// the server, the rest for a busy machine.
+const READY_WITHIN: Duration = Duration::from_secs(4);
 /// The writer's longest backoff, and room for a busy machine.
 const BACK_WITHIN: Duration = Duration::from_secs(20);
 
 #[test]
 fn a_node_starts_in_time_where_sql_swallows_everything_and_beats_there_once_it_answers() {
     let popups = in_turn(2);
-    let mut cluster = Cluster::new(Plan { owns_mariadb: true, ..Plan::new(&popups) });
+    let cluster = Cluster::new(Plan { owns_mariadb: true, ..Plan::new(&popups) });
     // It has been there before, so that Redis and its directory have copies.
     let setup = cluster.node();
     let server = setup.start();
@@ -28,6 +29,8 @@ fn a_node_starts_in_time_where_sql_swallows_everything_and_beats_there_once_it_a
         setup.data().join("catalog.json").exists().then_some(())
     });
     server.stop();
+    // What is said of SQL's settings at a connect is said at a late one, too.
+    cluster.mariadb().run_sql("SET GLOBAL innodb_flush_log_at_trx_commit = 2");
     cluster.mariadb().run_sql("DELETE FROM nudged.nodes");
     let proxy = Proxy::to(cluster.mariadb().address());
     proxy.black_hole();
@@ -38,6 +41,7 @@ fn a_node_starts_in_time_where_sql_swallows_everything_and_beats_there_once_it_a
     let mut server = setup.start();
     let took = begun.elapsed();
     server.allow(ANY_ERROR);
+    println!("ready after {took:?}");
     assert!(took < READY_WITHIN, "ready after {took:?}");
     assert!(server.lines_with("\"sql_away\"") == 1, "{}", server.said());
     assert_eq!(server.client().decide("ann").popup().as_deref(), Some("p1"), "Redis decides");
@@ -45,11 +49,11 @@ fn a_node_starts_in_time_where_sql_swallows_everything_and_beats_there_once_it_a
     until_within("signs of life in SQL", BACK_WITHIN, || {
         (cluster.number("SELECT COUNT(*) FROM nodes") == 1).then_some(())
     });
+    assert!(server.lines_with("\"sql_weak\"") > 0, "{}", server.said());
     until_within("the rest in SQL", BACK_WITHIN, || {
         (cluster.number("SELECT COUNT(*) FROM events") == 2).then_some(())
     });
     server.stop();
-    let _ = cluster.own_mariadb();
 }
 
 #[test]
@@ -79,7 +83,7 @@ fn what_a_newcomer_gets_wrong_is_named_with_its_mend() {
         ("nudged:secret", "nowhere", address.to_string(), "has no such database: create it"),
         ("stranger:secret", &database, address.to_string(), "no rights on this database"),
         ("reader:secret", &database, address.to_string(), "the user may not do this: grant as in"),
-        ("nudged:secret", &database, "127.0.0.1:1".to_owned(), "can't connect: no connection"),
+        ("nudged:secret", &database, "127.0.0.1:1".to_owned(), "is the server running"),
         ("nudged:secret", &database, "no.such.host.invalid".to_owned(), "can't connect: no conn"),
     ];
     for (user, database, address, wanted) in table {

@@ -45,13 +45,13 @@ pub enum Push {
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// No connection, or it was lost on the way; a command may have been executed.
-    #[error("redis can't be reached")]
-    Connection(#[source] io::Error),
+    #[error("redis can't be reached: {0}")]
+    Connection(io::Error),
     /// No answer in time; the connection was given up.
     #[error("redis does not answer")]
     Timeout,
     /// What came is no reply; the connection was given up.
-    #[error("redis answers with what is not a reply")]
+    #[error("what answers does not speak as Redis does: see host and port of redis.url")]
     Malformed,
     /// It was not asked: it is left alone for a while after what failed last.
     #[error("redis is left alone for a while after: {why}")]

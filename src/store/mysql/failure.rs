@@ -2,8 +2,9 @@
 //! TiDB; must not know statements. Never shows a server's message, which may quote a row.
 
 use std::fmt;
+use std::io::ErrorKind;
 
-use mysql_async::{DriverError, Error};
+use mysql_async::{DriverError, Error, IoError};
 
 /// What to do about a failure depends on its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -230,6 +231,10 @@ impl fmt::Display for ServerFailure {
         match &self.cause {
             Cause::Library(error) => match &**error {
                 Error::Server(server) => write!(formatter, " (error {})", server.code),
+                Error::Io(IoError::Io(error)) if error.kind() == ErrorKind::ConnectionRefused => {
+                    write!(formatter, ": is the server running, at this host and port? ({error})")
+                }
+                Error::Io(IoError::Io(error)) => write!(formatter, " ({error})"),
                 Error::Io(error) => write!(formatter, " ({error})"),
                 Error::Driver(DriverError::PacketTooLarge) => Ok(()),
                 Error::Driver(error) => write!(formatter, " ({error})"),
