@@ -12,7 +12,7 @@ use crate::redis::link::Unfit;
 use crate::runtime::board::{Board, Found, NO_RUN};
 use crate::runtime::clocks;
 use crate::runtime::keeper::KeeperFigures;
-use crate::runtime::list_drain::DrainFigures;
+use crate::runtime::list_share::DrainFigures;
 use crate::telemetry::counters::Kind;
 use crate::telemetry::text::NodeMetric;
 
@@ -71,7 +71,7 @@ fn told(board: &Board, shards: u16) -> Value {
     let lost: Vec<u16> = board.lost().map(|partition| partition.0).collect();
     json!({
         "state": state(board, &found),
-        "unfit": board.unfit().map(mend),
+        "unfit": board.unfit().map(Unfit::mend),
         "run": run.map(|run| format!("{run:016x}")),
         "run_cleared": run.is_some_and(|run| run == board.cleared_run()),
         "shards_compared": (0..shards)
@@ -96,19 +96,6 @@ fn state(board: &Board, found: &[Found]) -> &'static str {
         "comparing"
     } else {
         "rebuilding"
-    }
-}
-
-/// What is wrong with a server, and what mends it.
-pub fn mend(unfit: Unfit) -> &'static str {
-    match unfit {
-        Unfit::Denied => {
-            "Redis does not let nudged in or denies what it needs: set user and password in \
-             redis.url, and the rights of vendor-config/redis/users.acl"
-        }
-        Unfit::TooOld => "Redis is older than 7.0: upgrade it",
-        Unfit::NoDatabase => "Redis has no database of the number in redis.url",
-        Unfit::Unnamed => "Redis does not say which run it is: allow INFO",
     }
 }
 

@@ -132,6 +132,7 @@ impl Place {
         let config = Arc::clone(&self.config);
         Publisher::load(PublisherSetup {
             store: Store::open(self.directory.path()).unwrap(),
+            is_store_there: true,
             config: self.config.lock().unwrap().clone().unwrap(),
             read_config: Box::new(move || config.lock().unwrap().clone()),
             mesh: Arc::clone(mesh),

@@ -14,12 +14,13 @@ use crate::config::{Config, Queue};
 use crate::journal::segment::SetId;
 use crate::keeper::peers::NodeId;
 use crate::runtime::board::Board;
-use crate::runtime::keeper::{self, KeeperSetup, ListShare, keeper_stores};
+use crate::runtime::keeper::{self, KeeperSetup, keeper_stores};
 use crate::runtime::list_drain::{self, DrainSetup};
+use crate::runtime::list_share::ListShare;
 use crate::runtime::mesh::Mesh;
 use crate::runtime::sql_writer::WriterFigures;
 use crate::runtime::wake::Sleeper;
-use crate::store::{Store, StreamId};
+use crate::store::Store;
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::log::Log;
 
@@ -34,8 +35,6 @@ pub struct KeepersSetup<'a> {
     pub redis: &'a RedisWay,
     /// The journal's set: it names the node.
     pub set: SetId,
-    /// The journal's stream; `None` where SQL could not be asked yet.
-    pub stream: Option<StreamId>,
     /// All lanes.
     pub mesh: &'a Mesh,
     /// Counters, by shard.
@@ -70,16 +69,18 @@ impl Keepers {
     /// Where the system refuses a thread, or the stores can't be had.
     pub fn start(setup: KeepersSetup<'_>) -> Result<Keepers, Failure> {
         let thread = Failure::system("a thread of the keeper");
-        let figures = RedisFigures::default();
+        let mut figures = RedisFigures::default();
         let share = (setup.config.queue == Queue::Redis).then(Arc::<ListShare>::default);
+        if let Some(share) = &share {
+            figures.lists = Arc::clone(&share.figures);
+        }
         let drain = match &share {
-            Some(share) => Some(start_drain(&setup, share, &figures)?),
+            Some(share) => Some(start_drain(&setup, share)?),
             None => None,
         };
         let stop: Arc<AtomicBool> = Arc::default();
         let keeper = keeper::start(KeeperSetup {
             node: NodeId(setup.set.0),
-            stream: setup.stream,
             redis: setup.redis.client(),
             stores: keeper_stores(setup.config)?,
             board: Arc::clone(&setup.mesh.board),
@@ -126,7 +127,6 @@ impl Ending {
 fn start_drain(
     setup: &KeepersSetup<'_>,
     share: &Arc<ListShare>,
-    figures: &RedisFigures,
 ) -> Result<(Ending, Arc<Sleeper>), Failure> {
     let thread = Failure::system("a thread that drains lists");
     let sleeper = Arc::new(Sleeper::new().map_err(|error| thread(error.into()))?);
@@ -139,7 +139,6 @@ fn start_drain(
         sleeper: Arc::clone(&sleeper),
         cpu: setup.cpu,
         log: setup.log.clone(),
-        figures: Arc::clone(&figures.lists),
     });
     Ok((Ending { thread: drain.map_err(thread)?, stop }, sleeper))
 }

@@ -3,7 +3,6 @@
 //! promise that Redis is not set up to keep.
 
 use super::failure::Failure;
-use crate::admin::arbiter;
 use crate::config::{Ack, Config, Queue};
 use crate::redis::greeting;
 use crate::redis::link::Unfit;
@@ -28,7 +27,7 @@ pub fn look(redis: &mut BlockingRedis, config: &Config, log: &Log) -> Result<boo
         }
     };
     if let Some(unfit) = looked {
-        log_thread::tell(log, Message::RedisUnfit, arbiter::mend(unfit));
+        log_thread::tell(log, Message::RedisUnfit, unfit.mend());
         return Ok(false);
     }
     if config.ack == Ack::Synced && config.queue == Queue::Redis && !syncs_always(redis) {

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nudged::base::ids::{Partition, Sequence, UserKey};
 use nudged::config::Config;
 use nudged::keeper::lists::head;
-use nudged::runtime::keeper::ListShare;
-use nudged::runtime::list_drain::{Drain, DrainFigures, DrainSetup};
+use nudged::runtime::list_drain::{Drain, DrainSetup};
+use nudged::runtime::list_share::{DrainFigures, ListShare};
 use nudged::runtime::wake::Sleeper;
 use nudged::store::Store;
 use nudged::telemetry::log::{Level, Log};
@@ -26,7 +26,7 @@ struct Drainer {
 fn drainer(redis: &Redis, config: &Config) -> Drainer {
     let share: Arc<ListShare> = Arc::default();
     share.set_partitions((0..1_024).map(Partition).collect());
-    let figures: Arc<DrainFigures> = Arc::default();
+    let figures = Arc::clone(&share.figures);
     let drain = Drain::new(DrainSetup {
         redis: client(redis),
         store: Store::of(config).unwrap(),
@@ -35,7 +35,6 @@ fn drainer(redis: &Redis, config: &Config) -> Drainer {
         sleeper: Arc::new(Sleeper::new().unwrap()),
         cpu: None,
         log: Log::new(Level::Error, false, &[]),
-        figures: Arc::clone(&figures),
     });
     Drainer { drain, share, figures }
 }

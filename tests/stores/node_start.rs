@@ -41,7 +41,8 @@ fn keys(directory: &Path, mysql: &str, redis: &str, at: i64) -> Vec<(u32, [u8; 3
     config.data = directory.to_owned();
     let mut store = Store::of(&config).unwrap();
     let mut redis = client(redis);
-    let keys = shared_keys::load(directory, &mut store, Some(&mut redis), WallMs(at), &log());
+    let keys =
+        shared_keys::load(directory, (&mut store, true), Some(&mut redis), WallMs(at), &log());
     keys.unwrap().iter().map(|secret| (secret.id, secret.bytes)).collect()
 }
 
