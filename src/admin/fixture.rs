@@ -32,6 +32,7 @@ pub(super) struct MadeShards {
 impl MadeShards {
     pub(super) fn start(count: u16, state: &UserState) -> MadeShards {
         let mesh = Arc::new(Mesh::new(count).unwrap());
+        mesh.board.start();
         let told = Arc::<Mutex<Vec<(u16, String)>>>::default();
         let stop = Arc::<AtomicBool>::default();
         let mut bytes = Vec::new();

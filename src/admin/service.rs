@@ -97,7 +97,7 @@ impl Service {
     /// Whether the node takes traffic: not where Redis can't be used as it is set up, which asks
     /// for an operator.
     pub(super) fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire) && self.mesh.board.unfit().is_none()
+        self.ready.load(Ordering::Acquire) && self.mesh.board.takes_traffic()
     }
 
     /// Looks at the wall clock, as each shard does.

@@ -149,6 +149,7 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     });
     let admin = admin.map_err(|error| Failure::Configuration(error.to_string()))?;
     await_redis(keepers.as_ref(), &mesh.board, &log);
+    mesh.board.start();
     announce(&addresses, admin.address());
     log.write(stamp_now(), Message::Ready, &[]);
     let node = Node {
