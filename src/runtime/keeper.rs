@@ -14,13 +14,14 @@ mod fill;
 mod orders;
 mod reading;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::board::{Board, NO_RUN};
 use super::journal_lanes::JournalLanes;
+use super::list_share::ListShare;
 use super::redis_client::{AskError, BlockingRedis};
 use super::sql_writer::WriterFigures;
 use super::{clocks, log_thread, topology};
@@ -68,7 +69,7 @@ pub struct KeeperSetup {
     pub writer: Arc<WriterFigures>,
     /// The deadline of a command, and how long users' values live (0 for ever), in milliseconds.
     pub times_ms: (u64, u64),
-    /// With `queue = "redis"`: what the thread that drains the lists shares with this one.
+    /// With `queue = "redis"`: what the threads that drain the lists share with this one.
     pub lists: Option<Arc<ListShare>>,
     /// Ends the thread, once woken.
     pub stop: Arc<AtomicBool>,
@@ -134,26 +135,6 @@ impl KeeperFigures {
             users: self.users_filled.load(Ordering::Relaxed),
             for_ms: now.0.saturating_sub(self.since_ns.load(Ordering::Relaxed)) / 1_000_000,
         })
-    }
-}
-
-/// Which lists this node drains, and how often it has.
-#[derive(Debug, Default)]
-pub struct ListShare {
-    partitions: Mutex<Vec<Partition>>,
-    /// Readings that ended with everything that they read in SQL.
-    pub drained: AtomicU64,
-}
-
-impl ListShare {
-    /// The partitions whose lists are this node's to drain. Allocates.
-    pub fn partitions(&self) -> Vec<Partition> {
-        self.partitions.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Says which they are.
-    pub fn set_partitions(&self, partitions: Vec<Partition>) {
-        *self.partitions.lock().unwrap_or_else(PoisonError::into_inner) = partitions;
     }
 }
 
@@ -303,7 +284,7 @@ impl Thread {
             written: lanes.written(),
             applied: lanes.applied(),
             is_halted: writer.is_halted.load(Ordering::Acquire),
-            drained: lists.as_ref().map(|lists| lists.drained.load(Ordering::Acquire)),
+            drained: lists.as_ref().map(|lists| lists.rounds()),
         }
     }
 

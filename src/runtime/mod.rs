@@ -16,6 +16,7 @@ pub mod keeper;
 pub mod line;
 pub mod link_target;
 pub mod list_drain;
+pub mod list_share;
 pub mod listener;
 pub mod log_thread;
 pub mod mesh;

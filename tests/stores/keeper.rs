@@ -132,6 +132,6 @@ fn several_keepers_at_once_come_to_one_end() {
         let epochs: Vec<u32> = metas(&redis).iter().flatten().map(|(epoch, _, _)| *epoch).collect();
         assert!(epochs.iter().all(|epoch| *epoch == epochs[0]), "one of them led");
     }
-    let shares: usize = nodes.iter().map(|node| node.share.partitions().len()).sum();
+    let shares: usize = nodes.iter().map(|node| node.share.begin(0).partitions.len()).sum();
     assert_eq!(shares, 1_024, "each list is one node's");
 }

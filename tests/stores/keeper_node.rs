@@ -16,7 +16,8 @@ use nudged::redis::greeting::run_of_info;
 use nudged::redis::link::LinkSettings;
 use nudged::runtime::board::Board;
 use nudged::runtime::journal_lanes::JournalLanes;
-use nudged::runtime::keeper::{self, KeeperFigures, KeeperSetup, ListShare};
+use nudged::runtime::keeper::{self, KeeperFigures, KeeperSetup};
+use nudged::runtime::list_share::ListShare;
 use nudged::runtime::redis_client::{Answer, BlockingRedis};
 use nudged::runtime::sql_writer::WriterFigures;
 use nudged::runtime::wake::Sleeper;
@@ -105,7 +106,7 @@ impl Node {
                 sleeper.sleep_for_unless(Duration::from_millis(5), || false);
                 report(&shard_board, &mut redis, &mut seen);
                 counters.turns.add(1);
-                drained.drained.fetch_add(1, Ordering::AcqRel);
+                drained.end(0, &drained.begin(0));
             }
         });
         Node { board, figures, share, stop, threads: vec![keeper.unwrap(), shard] }
