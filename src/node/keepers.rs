@@ -1,5 +1,5 @@
 //! The threads that a node with Redis has beside the usual ones, on the dedicated core: the keeper,
-//! and with `queue = "redis"` the one that drains the lists. Starts them and ends them; what they
+//! and with `queue = "redis"` those that drain the lists. Starts them and ends them; what they
 //! do is theirs.
 
 use std::sync::Arc;
@@ -56,7 +56,7 @@ struct Ending {
 /// The running threads.
 pub struct Keepers {
     keeper: Ending,
-    drain: Option<(Ending, Arc<Sleeper>)>,
+    drains: Vec<(Ending, Arc<Sleeper>)>,
     board: Arc<Board>,
     /// What they count.
     pub figures: RedisFigures,
@@ -69,15 +69,17 @@ impl Keepers {
     /// Where the system refuses a thread, or the stores can't be had.
     pub fn start(setup: KeepersSetup<'_>) -> Result<Keepers, Failure> {
         let thread = Failure::system("a thread of the keeper");
-        let mut figures = RedisFigures::default();
-        let share = (setup.config.queue == Queue::Redis).then(Arc::<ListShare>::default);
-        if let Some(share) = &share {
-            figures.lists = Arc::clone(&share.figures);
-        }
-        let drain = match &share {
-            Some(share) => Some(start_drain(&setup, share)?),
-            None => None,
+        let lanes = match setup.config.queue {
+            Queue::Redis => usize::try_from(setup.config.mysql.parallel()).unwrap_or(1),
+            Queue::Journal => 0,
         };
+        let share = (lanes > 0).then(|| Arc::new(ListShare::new(lanes)));
+        let lists = share.as_ref().map_or(Vec::new(), |share| share.figures.clone());
+        let figures = RedisFigures { keeper: Arc::default(), lists };
+        let mut drains = Vec::new();
+        for (lane, share) in share.iter().flat_map(|share| (0..lanes).map(move |l| (l, share))) {
+            drains.push(start_drain(&setup, (share, lane))?);
+        }
         let stop: Arc<AtomicBool> = Arc::default();
         let keeper = keeper::start(KeeperSetup {
             node: NodeId(setup.set.0),
@@ -95,13 +97,15 @@ impl Keepers {
             figures: Arc::clone(&figures.keeper),
         });
         let keeper = Ending { thread: keeper.map_err(thread)?, stop };
-        Ok(Keepers { keeper, drain, board: Arc::clone(&setup.mesh.board), figures })
+        Ok(Keepers { keeper, drains, board: Arc::clone(&setup.mesh.board), figures })
     }
 
-    /// Lets the lists be drained until `until`, then ends both threads. What is left in a list is
+    /// Lets the lists be drained until `until`, then ends the threads. What is left in a list is
     /// another node's to drain, or this one's after its next start.
     pub fn stop(self, until: Instant) {
-        if let Some((drain, sleeper)) = self.drain {
+        // All of them at once, and then each is waited for.
+        self.drains.iter().for_each(|(drain, _)| drain.stop.store(true, Ordering::Release));
+        for (drain, sleeper) in self.drains {
             drain.end(until, || sleeper.wake());
         }
         let until = until.max(Instant::now() + KEEPER_STOP);
@@ -126,7 +130,7 @@ impl Ending {
 
 fn start_drain(
     setup: &KeepersSetup<'_>,
-    share: &Arc<ListShare>,
+    (share, lane): (&Arc<ListShare>, usize),
 ) -> Result<(Ending, Arc<Sleeper>), Failure> {
     let thread = Failure::system("a thread that drains lists");
     let sleeper = Arc::new(Sleeper::new().map_err(|error| thread(error.into()))?);
@@ -135,6 +139,7 @@ fn start_drain(
         redis: setup.redis.client(),
         store: Store::of(setup.config)?,
         share: Arc::clone(share),
+        lane,
         stop: Arc::clone(&stop),
         sleeper: Arc::clone(&sleeper),
         cpu: setup.cpu,

@@ -27,14 +27,16 @@ use crate::base::ids::{Sequence, ShardId};
 use crate::base::limits::{CLOCK_APART_MS, SLICE_SHARD_BYTES_MIN};
 use crate::config::{Ack, Config, Count, Loaded};
 use crate::http::connection::Timeouts;
+use crate::journal::recovery::UnappliedIndex;
 use crate::journal::segment::SetId;
 use crate::runtime::board::Board;
 use crate::runtime::driver::Setup;
+use crate::runtime::files::JournalDirectory;
 use crate::runtime::journal_core::{self, JournalConfig, JournalHandle, JournalSleepers};
 use crate::runtime::journal_lanes::JournalLanes;
 use crate::runtime::log_thread::{LogThread, stamp_now};
 use crate::runtime::mesh::Mesh;
-use crate::runtime::sql_reader::{self, ReaderSetup};
+use crate::runtime::sql_reader::{self, ReaderSetup, Turn};
 use crate::runtime::sql_writer::{self, WriterFigures, WriterSetup};
 use crate::runtime::topology::{Topology, Wish, allowed_cpus};
 use crate::runtime::wake::Sleeper;
@@ -86,8 +88,8 @@ pub struct Node {
     pub journal: JournalHandle,
     /// The writer's thread, with what ends it.
     pub writer: (JoinHandle<()>, Arc<AtomicBool>, Arc<Sleeper>),
-    /// The reader's thread, with what ends it.
-    pub reader: (JoinHandle<()>, Arc<AtomicBool>),
+    /// The readers' threads, with what ends them.
+    pub readers: (Vec<JoinHandle<()>>, Arc<AtomicBool>),
     /// The thread that writes the log.
     pub log_thread: LogThread,
     /// The way to Redis, whose name is looked up as long as this lives.
@@ -121,7 +123,7 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     let left = std::mem::take(&mut storage.unmerged);
     let journal_end = Sequence(storage.recovered.start.next.0 - 1);
     unmerged::announce(&mesh.board, &left, journal_end, topology.shards);
-    let (journal, writer, reader, figures) = threads.start_storage(storage)?;
+    let (journal, writer, readers, figures) = threads.start_storage(storage)?;
     let keepers = threads.start_keepers(redis.as_ref(), set, &counters, &figures)?;
     await_journal(&mesh.journal, config.ack);
     let parts = ShardParts {
@@ -162,7 +164,7 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
         shards,
         journal,
         writer,
-        reader,
+        readers,
         log_thread,
         redis,
         keepers,
@@ -405,7 +407,7 @@ struct Threads<'a> {
 type StorageThreads = (
     JournalHandle,
     (JoinHandle<()>, Arc<AtomicBool>, Arc<Sleeper>),
-    (JoinHandle<()>, Arc<AtomicBool>),
+    (Vec<JoinHandle<()>>, Arc<AtomicBool>),
     Arc<WriterFigures>,
 );
 
@@ -471,19 +473,34 @@ impl Threads<'_> {
             figures: Arc::clone(&figures),
             board: self.config.redis.url.as_ref().map(|_| Arc::clone(&self.mesh.board)),
         });
-        let reader_stop: Arc<AtomicBool> = Arc::default();
-        let reader = sql_reader::start(ReaderSetup {
-            reader: Reader::of(self.config)?,
-            disk: directory.reader(),
-            unapplied: recovered.unapplied,
-            mesh: Arc::clone(self.mesh),
-            stop: Arc::clone(&reader_stop),
-            cpu: self.writer_cpu(),
-            log: self.log.clone(),
-        });
         let writer = (writer.map_err(&thread)?, writer_stop, sleeper);
-        let reader = (reader.map_err(&thread)?, reader_stop);
-        Ok((journal, writer, reader, figures))
+        let readers = self.start_readers(&directory, recovered.unapplied)?;
+        Ok((journal, writer, readers, figures))
+    }
+
+    /// Starts a thread for each connection that reads users back.
+    fn start_readers(
+        &self,
+        directory: &JournalDirectory,
+        unapplied: UnappliedIndex,
+    ) -> Result<(Vec<JoinHandle<()>>, Arc<AtomicBool>), Failure> {
+        let (unapplied, turn) = (Arc::new(unapplied), Turn::default());
+        let stop: Arc<AtomicBool> = Arc::default();
+        let mut readers = Vec::new();
+        for _ in 0..self.config.mysql.parallel() {
+            let reader = sql_reader::start(ReaderSetup {
+                reader: Reader::of(self.config)?,
+                turn: Arc::clone(&turn),
+                disk: directory.reader(),
+                unapplied: Arc::clone(&unapplied),
+                mesh: Arc::clone(self.mesh),
+                stop: Arc::clone(&stop),
+                cpu: self.writer_cpu(),
+                log: self.log.clone(),
+            });
+            readers.push(reader.map_err(Failure::system("a thread of SQL"))?);
+        }
+        Ok((readers, stop))
     }
 
     /// Starts what a node with Redis has beside.

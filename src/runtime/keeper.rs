@@ -66,7 +66,7 @@ pub struct KeeperSetup {
     pub writer: Arc<WriterFigures>,
     /// The deadline of a command, and how long users' values live (0 for ever), in milliseconds.
     pub times_ms: (u64, u64),
-    /// With `queue = "redis"`: what the thread that drains the lists shares with this one.
+    /// With `queue = "redis"`: what the threads that drain the lists share with this one.
     pub lists: Option<Arc<ListShare>>,
     /// Ends the thread, once woken.
     pub stop: Arc<AtomicBool>,
@@ -279,7 +279,7 @@ impl Thread {
             written: lanes.written(),
             applied: lanes.applied(),
             is_halted: writer.is_halted.load(Ordering::Acquire),
-            drained: lists.as_ref().map(|lists| lists.drained.load(Ordering::Acquire)),
+            drained: lists.as_ref().map(|lists| lists.rounds()),
         }
     }
 

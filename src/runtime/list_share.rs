@@ -1,91 +1,97 @@
-//! What the threads of the keeper and of the drain of lists share: which lists are this node's, and
-//! what has been seen of them. Atomics and one small lock that nobody holds while it waits.
+//! Which lists of Redis this node drains, and how far it is with them: between the keeper, which
+//! shares lists out among nodes, and the threads that drain them. Must not know Redis or SQL.
+//!
+//! The node's lists are dealt out among lanes, a thread with connections of its own each. A list is
+//! the same lane's for the life of the process, so that nobody else moves its position meanwhile.
+//!
+//! ```text
+//! round 7: lane 0 begins -> ends all of its lists      round 8: each pass of it began after
+//!          lane 1 begins ------> ends all of its lists |        round 7 was over
+//! ```
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::drain_figures::DrainFigures;
 use crate::base::ids::Partition;
-use crate::base::limits::LIST_LOOK_MS;
-use crate::base::time::{MonoNs, WallMs};
 
-/// Which lists this node drains, and how often it has.
-#[derive(Debug, Default)]
+/// The lists of a node, by lane.
+#[derive(Debug)]
 pub struct ListShare {
-    partitions: Mutex<Vec<Partition>>,
-    /// Readings that ended with everything that they read in SQL.
-    pub drained: AtomicU64,
-    /// What was seen and done.
-    pub figures: Arc<DrainFigures>,
+    state: Mutex<State>,
+    /// What was seen and done, by lane.
+    pub figures: Vec<Arc<DrainFigures>>,
+}
+
+#[derive(Debug)]
+struct State {
+    partitions: Vec<Partition>,
+    rounds: u64,
+    /// By lane: whether it has ended a pass that began in this round.
+    is_done: Vec<bool>,
+}
+
+/// One reading of all lists of a lane.
+#[derive(Debug)]
+pub struct Pass {
+    /// The partitions whose lists are the lane's.
+    pub partitions: Vec<Partition>,
+    round: u64,
+}
+
+impl Default for ListShare {
+    fn default() -> ListShare {
+        ListShare::new(1)
+    }
 }
 
 impl ListShare {
-    /// The partitions whose lists are this node's to drain. Allocates.
-    pub fn partitions(&self) -> Vec<Partition> {
-        self.partitions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// No lists yet, for so many lanes.
+    ///
+    /// # Panics
+    /// Without a lane.
+    pub fn new(lanes: usize) -> ListShare {
+        assert!(lanes > 0, "somebody drains");
+        let state = State { partitions: Vec::new(), rounds: 0, is_done: vec![false; lanes] };
+        let figures = (0..lanes).map(|_| Arc::default()).collect();
+        ListShare { state: Mutex::new(state), figures }
     }
 
-    /// Says which they are.
+    /// Says which lists are this node's.
     pub fn set_partitions(&self, partitions: Vec<Partition>) {
-        *self.partitions.lock().unwrap_or_else(PoisonError::into_inner) = partitions;
-    }
-}
-
-/// What was drained, for metrics.
-#[derive(Debug, Default)]
-pub struct DrainFigures {
-    /// Entries that waited in this node's lists when they were looked at last.
-    pub waiting: AtomicU64,
-    /// How old the oldest of them was then, in milliseconds; where they were drained, how old the
-    /// oldest was when it was applied.
-    pub lag_ms: AtomicU64,
-    /// When they were looked at last, on the monotonic clock, in nanoseconds.
-    looked_ns: AtomicU64,
-    /// The time of the oldest entry that is being applied, in milliseconds; 0 for none.
-    oldest_ms: AtomicI64,
-    /// Records applied.
-    pub records: AtomicU64,
-    /// Records that were there already.
-    pub duplicates: AtomicU64,
-    /// Entries dropped from lists.
-    pub trimmed: AtomicU64,
-    /// Transactions committed.
-    pub transactions: AtomicU64,
-    /// Lists given up to another node.
-    pub given_up: AtomicU64,
-    /// Failures of Redis and of SQL.
-    pub failures: AtomicU64,
-}
-
-impl DrainFigures {
-    /// So many entries wait.
-    pub fn see(&self, now: MonoNs, waiting: u64) {
-        self.waiting.store(waiting, Ordering::Relaxed);
-        self.looked_ns.store(now.0, Ordering::Relaxed);
+        self.state().partitions = partitions;
     }
 
-    /// Whether nobody has looked for [`LIST_LOOK_MS`]: who drains them is held up by SQL.
-    pub fn is_stale(&self, now: MonoNs) -> bool {
-        let looked = MonoNs(self.looked_ns.load(Ordering::Relaxed));
-        now >= looked.plus_ms(LIST_LOOK_MS)
+    /// A lane begins to read its lists. Allocates.
+    pub fn begin(&self, lane: usize) -> Pass {
+        let state = self.state();
+        let lanes = state.is_done.len();
+        let is_own = |partition: &&Partition| usize::from(partition.0) % lanes == lane;
+        let partitions = state.partitions.iter().filter(is_own).copied().collect();
+        Pass { partitions, round: state.rounds }
     }
 
-    /// Entries are on their way to SQL, the oldest of this time.
-    pub fn begin(&self, oldest: WallMs) {
-        self.oldest_ms.store(oldest.0, Ordering::Relaxed);
-    }
-
-    /// All that was on its way to SQL is there; `lag_ms` is how old the oldest of it was.
-    pub fn end(&self, lag_ms: u64) {
-        self.oldest_ms.store(0, Ordering::Relaxed);
-        self.lag_ms.store(lag_ms, Ordering::Relaxed);
-    }
-
-    /// What is on its way to SQL grows old.
-    pub fn grow_old(&self, now: WallMs) {
-        match self.oldest_ms.load(Ordering::Relaxed) {
-            0 => {}
-            oldest => self.lag_ms.store(now.since(WallMs(oldest)).0, Ordering::Relaxed),
+    /// SQL has all that was in the lists of a lane when it began.
+    pub fn end(&self, lane: usize, pass: &Pass) {
+        let mut state = self.state();
+        if pass.round != state.rounds {
+            return;
         }
+        state.is_done[lane] = true;
+        if state.is_done.iter().all(|is_done| *is_done) {
+            state.is_done.fill(false);
+            state.rounds += 1;
+        }
+    }
+
+    /// Rounds that are over: in each every lane has ended a pass that began in it. What was in the
+    /// lists before is in SQL once two more are.
+    pub fn rounds(&self) -> u64 {
+        self.state().rounds
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A thread that panicked has aborted the process.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -93,31 +99,38 @@ impl DrainFigures {
 mod tests {
     use super::*;
 
-    const MS: u64 = 1_000_000;
-
     #[test]
-    fn what_nobody_looked_at_for_a_while_is_stale() {
-        let figures = DrainFigures::default();
-        let at = MonoNs(50_000 * MS);
-        assert!(figures.is_stale(at), "nobody has ever looked");
-        figures.see(at, 7);
-        assert_eq!(figures.waiting.load(Ordering::Relaxed), 7);
-        assert!(!figures.is_stale(MonoNs(at.0 + LIST_LOOK_MS * MS - 1)));
-        assert!(figures.is_stale(MonoNs(at.0 + LIST_LOOK_MS * MS)));
+    fn every_list_is_one_lanes_whatever_the_node_has() {
+        for lanes in [1, 2, 3, 64] {
+            let share = ListShare::new(lanes);
+            for of_node in [vec![], vec![5], (0..1_024).collect(), (0..1_024).step_by(2).collect()]
+            {
+                let wanted: Vec<Partition> = of_node.into_iter().map(Partition).collect();
+                share.set_partitions(wanted.clone());
+                let passes = (0..lanes).map(|lane| share.begin(lane).partitions);
+                let mut dealt: Vec<Partition> = passes.flatten().collect();
+                dealt.sort_unstable();
+                assert_eq!(dealt, wanted, "{lanes} lanes");
+            }
+        }
     }
 
     #[test]
-    fn the_lag_grows_while_entries_are_on_their_way() {
-        let figures = DrainFigures::default();
-        let lag_ms = || figures.lag_ms.load(Ordering::Relaxed);
-        figures.end(40);
-        figures.grow_old(WallMs(9_000));
-        assert_eq!(lag_ms(), 40, "nothing is on its way");
-        figures.begin(WallMs(5_000));
-        figures.grow_old(WallMs(9_000));
-        assert_eq!(lag_ms(), 4_000);
-        figures.end(4_100);
-        figures.grow_old(WallMs(20_000));
-        assert_eq!(lag_ms(), 4_100);
+    fn a_round_is_over_when_every_lane_has_ended_a_pass_that_began_in_it() {
+        let share = ListShare::new(2);
+        let (slow, quick) = (share.begin(0), share.begin(1));
+        share.end(1, &quick);
+        // However often one of them comes round, it does not stand for the other.
+        (0..5).for_each(|_| share.end(1, &share.begin(1)));
+        assert_eq!(share.rounds(), 0);
+        let early = share.begin(1);
+        share.end(0, &slow);
+        assert_eq!(share.rounds(), 1);
+        // It began before the first round was over, so it may have missed what came since.
+        share.end(1, &early);
+        share.end(0, &share.begin(0));
+        assert_eq!(share.rounds(), 1);
+        share.end(1, &share.begin(1));
+        assert_eq!(share.rounds(), 2);
     }
 }

@@ -9,6 +9,7 @@
 
 pub mod board;
 pub mod clocks;
+pub mod drain_figures;
 pub mod driver;
 pub mod files;
 pub mod journal_core;

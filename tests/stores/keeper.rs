@@ -132,7 +132,7 @@ fn several_keepers_at_once_come_to_one_end() {
         let epochs: Vec<u32> = metas(&redis).iter().flatten().map(|(epoch, _, _)| *epoch).collect();
         assert!(epochs.iter().all(|epoch| *epoch == epochs[0]), "one of them led");
     }
-    let shares: usize = nodes.iter().map(|node| node.share.partitions().len()).sum();
+    let shares: usize = nodes.iter().map(|node| node.share.begin(0).partitions.len()).sum();
     assert_eq!(shares, 1_024, "each list is one node's");
 }
 
@@ -165,7 +165,7 @@ fn what_waits_in_lists_is_known_also_while_nobody_drains_them() {
     let ((config, _folder), redis) = (config(), forgetful());
     let node = Node::start(1, &redis, &config);
     until("the first start", || node.is_open(&redis) && all_open(&redis));
-    let waiting = || node.share.figures.waiting.load(Ordering::Relaxed);
+    let waiting = || node.share.figures[0].waiting.load(Ordering::Relaxed);
     let push = |partition: u16, entries: &[&[u8]]| {
         let key = nudged::keeper::scripts::list_key(nudged::base::ids::Partition(partition));
         let mut words: Vec<&[u8]> = vec![b"RPUSH", key.as_bytes()];

@@ -106,7 +106,7 @@ impl Node {
                 sleeper.sleep_for_unless(Duration::from_millis(5), || false);
                 report(&shard_board, &mut redis, &mut seen);
                 counters.turns.add(1);
-                drained.drained.fetch_add(1, Ordering::AcqRel);
+                drained.end(0, &drained.begin(0));
             }
         });
         Node { board, figures, share, stop, threads: vec![keeper.unwrap(), shard] }

@@ -1,6 +1,12 @@
 //! A MariaDB server of a test's own, with the settings of `vendor-config/mysql`, or one that the
 //! tests of a binary share, each with a database of its own.
+//!
+//! `NUDGED_TEST_MYSQLD` names another server binary, a MySQL or another MariaDB, that the same
+//! tests then run against. It is called as `mysqld` is, `--version` first; one that lies where it
+//! was not built for may be a script that adds `--basedir` and the like behind `"$@"`. The client
+//! is the machine's own in any case.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -35,6 +41,21 @@ pub fn shared_database() -> String {
     name
 }
 
+/// The server to test against.
+fn binary() -> OsString {
+    std::env::var_os("NUDGED_TEST_MYSQLD").unwrap_or_else(|| "mariadbd".into())
+}
+
+/// Whether it is a MySQL: another way to make a data directory, and other words here and there.
+pub fn is_mysql() -> bool {
+    static IS_MYSQL: OnceLock<bool> = OnceLock::new();
+    *IS_MYSQL.get_or_init(|| {
+        let output = Command::new(binary()).arg("--version").output();
+        let output = output.expect("mariadb-server is installed (tools/test installs it)");
+        !String::from_utf8_lossy(&output.stdout).contains("MariaDB")
+    })
+}
+
 /// A running MariaDB with an empty database `nudged`. Its directory outlives its restarts.
 pub struct MariaDb {
     // Before its folder, which it writes to until its end.
@@ -54,12 +75,19 @@ impl MariaDb {
         static INSTALLING: Mutex<()> = Mutex::new(());
         let installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().unwrap();
-        let installed = Command::new("mariadb-install-db")
-            .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
-            .arg(format!("--datadir={}", folder.path().join("data").display()))
-            .output()
-            .expect("mariadb-server is installed (tools/test installs it)");
-        assert!(installed.status.success(), "mariadb-install-db failed: {installed:?}");
+        let installed = match is_mysql() {
+            true => Command::new(binary())
+                .args(["--no-defaults", "--initialize-insecure", "--user=root"])
+                .arg(format!("--datadir={}", folder.path().join("data").display()))
+                .output(),
+            false => Command::new("mariadb-install-db")
+                .args(["--no-defaults", "--auth-root-authentication-method=normal"])
+                .arg("--skip-test-db")
+                .arg(format!("--datadir={}", folder.path().join("data").display()))
+                .output(),
+        };
+        let installed = installed.expect("mariadb-server is installed (tools/test installs it)");
+        assert!(installed.status.success(), "no data directory: {installed:?}");
         drop(installing);
         let arguments: Vec<String> =
             arguments.iter().map(|argument| (*argument).to_owned()).collect();
@@ -198,11 +226,13 @@ impl MariaDb {
 
 fn command(address: SocketAddr, folder: &Path, arguments: &[String]) -> Command {
     let log = std::fs::File::create(folder.join("mariadb.log")).unwrap();
-    let mut command = Command::new("mariadbd");
+    let mut command = Command::new(binary());
     command
         .arg(format!("--defaults-file={}", vendor("mysql/nudged.cnf").display()))
         .args(["--user=root", "--bind-address=127.0.0.1"])
-        .args(["--innodb-buffer-pool-size=64M", "--innodb-log-file-size=64M"])
+        .args(["--innodb-buffer-pool-size=64M", "--loose-innodb-log-file-size=64M"])
+        // MySQL's second protocol has a port of its own.
+        .arg("--loose-mysqlx=OFF")
         .arg(format!("--port={}", address.port()))
         .arg(format!("--datadir={}", folder.join("data").display()))
         .arg(format!("--socket={}", folder.join(SOCKET).display()))

@@ -8,25 +8,27 @@ use crate::runtime::clocks;
 use crate::runtime::redis_client::Answer;
 
 impl Thread {
-    /// Looks, where nobody has for a while.
+    /// Looks at the lists of each lane at which nobody has looked for a while.
     pub(super) fn look_at_lists(&mut self) -> Result<(), RoundError> {
         let now = clocks::mono();
-        let Some(share) = self.setup.lists.as_ref().filter(|share| share.figures.is_stale(now))
-        else {
-            return Ok(());
-        };
-        let keys: Vec<String> =
-            share.partitions().iter().map(|at| scripts::list_key(*at)).collect();
-        let words: Vec<[&[u8]; 2]> =
-            keys.iter().map(|key| [b"LLEN".as_slice(), key.as_bytes()]).collect();
-        let commands: Vec<&[&[u8]]> = words.iter().map(<[_; 2]>::as_slice).collect();
-        let mut waiting = 0;
-        for answer in self.setup.redis.pipeline(&commands)? {
-            let Answer::Int(length) = answer else { return Err(RoundError::Answer("LLEN")) };
-            waiting += u64::try_from(length).unwrap_or(0);
+        let Some(share) = &self.setup.lists else { return Ok(()) };
+        for (lane, figures) in share.figures.iter().enumerate() {
+            if !figures.is_stale(now) {
+                continue;
+            }
+            let keys: Vec<String> =
+                share.begin(lane).partitions.iter().map(|at| scripts::list_key(*at)).collect();
+            let words: Vec<[&[u8]; 2]> =
+                keys.iter().map(|key| [b"LLEN".as_slice(), key.as_bytes()]).collect();
+            let commands: Vec<&[&[u8]]> = words.iter().map(<[_; 2]>::as_slice).collect();
+            let mut waiting = 0;
+            for answer in self.setup.redis.pipeline(&commands)? {
+                let Answer::Int(length) = answer else { return Err(RoundError::Answer("LLEN")) };
+                waiting += u64::try_from(length).unwrap_or(0);
+            }
+            figures.see(now, waiting);
+            figures.grow_old(clocks::wall());
         }
-        share.figures.see(now, waiting);
-        share.figures.grow_old(clocks::wall());
         Ok(())
     }
 }

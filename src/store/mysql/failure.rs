@@ -16,7 +16,7 @@ pub enum FailureKind {
     Deadlock,
     /// A lock was not given in time (1205): only the statement was undone.
     LockWait,
-    /// The statement is larger than the server takes (1153).
+    /// The statement or its transaction is larger than the server takes (1153, 1197).
     PacketTooLarge,
     /// The server takes no writes (1290, 1792, 1836): a replica, or one that fails over.
     ReadOnly,
@@ -77,7 +77,9 @@ impl FailureKind {
             FailureKind::Unreachable => "no connection",
             FailureKind::Deadlock => "deadlock",
             FailureKind::LockWait => "a lock was not given in time",
-            FailureKind::PacketTooLarge => "statement larger than max_allowed_packet",
+            FailureKind::PacketTooLarge => {
+                "larger than the server takes (max_allowed_packet, max_binlog_cache_size)"
+            }
             FailureKind::ReadOnly => "the server takes no writes",
             FailureKind::DiskFull => "the server's disk is full",
             FailureKind::Crowded => "the server has no room for a connection",
@@ -131,10 +133,13 @@ impl FailureKind {
     /// The kind of a server's error code.
     pub(super) fn of_code(code: u16) -> FailureKind {
         match code {
-            // 1020 is MariaDB's conflict of snapshots, the last three are TiDB's of writes.
-            1020 | 1213 | 8002 | 8022 | 9007 => FailureKind::Deadlock,
-            1205 | 3572 => FailureKind::LockWait,
-            1153 => FailureKind::PacketTooLarge,
+            // 1020 is MariaDB's conflict of snapshots, 1412 a table that was altered meanwhile,
+            // 3101 a conflict of group replication; the last four are TiDB's of writes and tables.
+            1020 | 1213 | 1412 | 3101 | 8002 | 8022 | 8028 | 9007 => FailureKind::Deadlock,
+            // 1206: the server has no room for more locks.
+            1205 | 1206 | 3572 => FailureKind::LockWait,
+            // 1197 is what the binary log takes, the last two what TiDB takes.
+            1153 | 1197 | 8004 | 8025 => FailureKind::PacketTooLarge,
             1290 | 1792 | 1836 => FailureKind::ReadOnly,
             28 | 1021 | 1030 | 1114 => FailureKind::DiskFull,
             1040 | 1041 | 1203 | 1226 => FailureKind::Crowded,
@@ -146,9 +151,21 @@ impl FailureKind {
             1044 | 1045 | 1129 | 1130 | 1142 | 1143 | 1227 | 1370 | 1698 | 3159 => {
                 FailureKind::Denied
             }
-            1053 | 1079 | 1152 | 1158..=1161 | 1184 | 1317 | 1927 | 2006 | 2013 | 3024 | 3169 => {
-                FailureKind::Unreachable
-            }
+            // 1969 and 3024 are statements that took too long for the server, 4031 a connection
+            // that was idle for too long.
+            1053
+            | 1079
+            | 1152
+            | 1158..=1161
+            | 1184
+            | 1317
+            | 1927
+            | 1969
+            | 2006
+            | 2013
+            | 3024
+            | 3169
+            | 4031 => FailureKind::Unreachable,
             _ => FailureKind::Other,
         }
     }

@@ -19,6 +19,7 @@ use mysql_async::{Conn, Opts, Row};
 use tokio::runtime::Runtime;
 
 use super::address;
+use super::census::Counted;
 use super::failure::{FailureKind, ServerFailure};
 use crate::base::limits::{
     MYSQL_LOCK_WAIT_S, MYSQL_STATEMENT_BYTES_MAX, MYSQL_STATEMENT_BYTES_MIN, MYSQL_TRANSACTIONS_MAX,
@@ -26,10 +27,18 @@ use crate::base::limits::{
 use crate::config::{Mysql as Settings, Secret};
 use crate::store::error::StoreError;
 
-/// What each connection is told first: texts are UTF-8, nothing is cut to fit, times are UTC.
-const SETUP: [&str; 3] = [
+/// What each connection is told first, whatever its server was set to for everybody: texts are
+/// UTF-8 and nothing is cut to fit; times are UTC; a statement stands alone and a COMMIT ends its
+/// transaction; no answer is cut short and no statement is refused or ended for its size; a key is
+/// unique; and a lock, on rows or on a table that somebody alters, is given soon or not at all.
+const SETUP: [&str; 4] = [
     "SET NAMES utf8mb4",
-    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', SESSION time_zone = '+00:00'",
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', \
+     SESSION time_zone = '+00:00', SESSION autocommit = 1, SESSION completion_type = 0",
+    // The two times go by other names, which the other server takes for comments.
+    "SET SESSION sql_select_limit = 18446744073709551615, SESSION sql_safe_updates = 0, \
+     /*M!100108 SESSION max_statement_time = 0, */ /*!50708 SESSION max_execution_time = 0, */ \
+     SESSION sql_big_selects = 1, SESSION unique_checks = 1",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 ];
 
@@ -51,6 +60,7 @@ pub(super) struct Session {
 
 struct Connected {
     conn: Conn,
+    _counted: Counted,
     identity: Identity,
     statement_bytes_max: usize,
 }
@@ -167,14 +177,16 @@ impl Session {
         Ok(())
     }
 
-    /// Commits. After an error of the kind `Unreachable` the outcome is unknown.
+    /// Commits. After an error of the kind `Unreachable` the outcome is unknown; after another one
+    /// the transaction may still be open, as where somebody holds all writes up: a
+    /// [`Session::roll_back`] has to follow.
     ///
     /// # Errors
     /// Where the server fails.
     pub(super) fn commit(&mut self) -> Result<(), StoreError> {
-        let result = self.execute("commit", "COMMIT");
+        self.execute("commit", "COMMIT")?;
         self.is_in_transaction = false;
-        result.map(|_| ())
+        Ok(())
     }
 
     /// Undoes the open transaction, if there is one. Where the server does not say that it did, the
@@ -318,7 +330,10 @@ async fn open(
     for statement in SETUP {
         conn.query_drop(statement).await?;
     }
-    let lock_wait = format!("SET SESSION innodb_lock_wait_timeout = {MYSQL_LOCK_WAIT_S}");
+    let lock_wait = format!(
+        "SET SESSION innodb_lock_wait_timeout = {MYSQL_LOCK_WAIT_S}, \
+         SESSION lock_wait_timeout = {MYSQL_LOCK_WAIT_S}"
+    );
     conn.query_drop(lock_wait).await?;
     let query = "SELECT CONNECTION_ID(), @@hostname, @@port, @@max_allowed_packet";
     let row: Option<(u64, String, u64, usize)> = conn.query_first(query).await?;
@@ -329,7 +344,7 @@ async fn open(
     }
     let statement_bytes_max =
         (packet_bytes_max / 2).clamp(MYSQL_STATEMENT_BYTES_MIN, MYSQL_STATEMENT_BYTES_MAX);
-    Ok(Connected { conn, identity, statement_bytes_max })
+    Ok(Connected { conn, _counted: Counted::new(), identity, statement_bytes_max })
 }
 
 /// Ends a connection of ours, so that what it had not committed is undone now and not when the
