@@ -103,7 +103,7 @@ impl Lists {
         scene: &Scene,
     ) -> Result<Vec<(ListStream, Sequence)>, SqlError> {
         loop {
-            let (runs, bad) = reading.runs(scene.config.sql_records);
+            let (runs, bad) = reading.runs(records_max(scene));
             assert!(bad.is_empty(), "lists hold records: {bad:?}");
             let streams: Vec<ListStream> = runs.keys().copied().collect();
             self.claim(&streams, sql)?;
@@ -210,7 +210,7 @@ impl Node {
             let arguments: [&[u8]; 2] = [&head(*epoch, *sequence), most.as_bytes()];
             call(scripts::TRIM, &scripts::list_key(*partition), &arguments)
         }));
-        let is_whole = is_whole && count <= scene.config.sql_records && lists.given_up.is_empty();
+        let is_whole = is_whole && count <= records_max(scene) && lists.given_up.is_empty();
         lists.stage = Stage::Trim { commands, is_whole };
         lists.wake(node, scene);
     }
@@ -221,4 +221,9 @@ impl Node {
         lists.rest_ms = (rest_ms * 2).min(REST_MS.1);
         scene.after(rest_ms * MS, What::Lists(self.index));
     }
+}
+
+/// Records of a transaction.
+fn records_max(scene: &Scene) -> usize {
+    if scene.is_calm { 1_000 } else { scene.config.sql_records }
 }

@@ -136,7 +136,7 @@ impl World {
             }
         }
         assert_eq!(self.history.degraded, degraded, "a healthy node answers degraded");
-        self.run_for(SECOND);
+        self.run_for(2 * SECOND);
     }
 
     fn probe_one(&mut self, node: usize, user: String, placement: &'static str) {
