@@ -43,12 +43,12 @@ after_clicked = "never"
 [[popup]]
 id = "solo"
 placement = ["solo"]
-after_shown = "500ms"
-ignore_after = "200ms"
-after_ignored = "500ms"
-after_dismissed = "4s"
-after_clicked = "15s"
-after_converted = "30s"
+after_shown = "6s"
+ignore_after = "1s"
+after_ignored = "6s"
+after_dismissed = "12s"
+after_clicked = "25s"
+after_converted = "40s"
 
 [[popup]]
 id = "local"
@@ -79,7 +79,7 @@ pub const RULES: [Rules; 5] = [
     Rules { id: "gaps", after_shown: 2_000, caps: &[], max_shows: 0 },
     Rules { id: "capped", after_shown: 200, caps: &[(2, 4_000), (5, 30_000)], max_shows: 0 },
     Rules { id: "thrice", after_shown: 100, caps: &[], max_shows: 3 },
-    Rules { id: "solo", after_shown: 500, caps: &[], max_shows: 0 },
+    Rules { id: "solo", after_shown: 6_000, caps: &[], max_shows: 0 },
     Rules { id: "local", after_shown: 3_000, caps: &[], max_shows: 0 },
 ];
 

@@ -135,20 +135,24 @@ impl World {
         self.scene.after(wait, What::Deliver(node, index));
     }
 
-    /// Keeps the connection, or makes one to any node that runs.
+    /// Keeps the connection, or makes one to any node that listens.
     fn connect(&mut self, index: usize) -> bool {
         let has_line = self.clients[index].line.is_some();
         if has_line && !self.scene.streams.network.one_in(4) {
             return true;
         }
         let running: Vec<usize> =
-            (0..self.nodes.len()).filter(|node| self.nodes[*node].is_some()).collect();
+            (0..self.nodes.len()).filter(|node| self.is_listening(*node)).collect();
         if running.is_empty() {
             return has_line;
         }
         let node = running[self.scene.streams.network.index(running.len())];
         self.connect_to(index, node);
         true
+    }
+
+    fn is_listening(&self, node: usize) -> bool {
+        self.nodes[node].as_ref().is_some_and(|node| node.is_ready)
     }
 
     /// Leaves the connection and makes one to this node.
@@ -223,6 +227,7 @@ impl World {
             ..Show::default()
         };
         self.hold_time(node, waiting.reached_at, &reply);
+        self.hold_fresh(&waiting.question, &reply, waiting.sent_at);
         self.history.answer(&waiting.question, &reply, show, &self.parts.keys);
         let think = self.scene.streams.workload.skewed(self.scene.config.think_ms * 1_000) * US;
         self.scene.after(think, What::Act(index));

@@ -126,6 +126,7 @@ impl Node {
         let gauges = journal.appender.gauges();
         self.marks.written = gauges.written;
         self.marks.is_refusing = !gauges.is_accepting;
+        self.is_ready |= gauges.is_accepting;
         let mut acks = Vec::new();
         while let Some(ack) = journal.appender.next_ack() {
             acks.push(ack);

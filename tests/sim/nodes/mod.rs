@@ -10,13 +10,15 @@
 //!
 //! `world` the loop · `config` what a seed draws · `faults` what befalls whom · `scene` time and
 //! choices · `node`, `shard`, `journal`, `writer`, `keeper`, `fill`, `lists` a node's parts ·
-//! `lines`, `clients`, `history` who asks · `oracle` what must be true.
+//! `lines`, `clients`, `history` who asks · `fresh`, `oracle` what
+//! must be true.
 
 mod catalog;
 mod clients;
 pub mod config;
 mod faults;
 mod fill;
+mod fresh;
 mod history;
 mod journal;
 mod keeper;

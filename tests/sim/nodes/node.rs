@@ -104,6 +104,8 @@ pub struct Node {
     pub board: Board,
     /// Watermarks.
     pub marks: Marks,
+    /// It listens: its journal has taken records.
+    pub is_ready: bool,
 }
 
 /// The journal's set of a node.
@@ -157,8 +159,9 @@ impl Node {
         let lists = scene.config.has_lists.then(Lists::default);
         let keeper = KeeperSide::new(node_id, scene.nodes[index].life);
         let marks = Marks { written: end, applied, is_refusing: false };
+        let is_ready = false;
         let mut node =
-            Node { index, shards, journal, writer, reader, keeper, lists, board, marks };
+            Node { index, shards, journal, writer, reader, keeper, lists, board, marks, is_ready };
         for shard in 0..node.shards.len() {
             node.shards[shard].wake(index, shard, scene);
         }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use nudged::runtime::redis_client::Answer;
 
+use super::fresh::States;
 use super::node::Arrival;
 use super::redis::{Data, Redis, Words, take_command, write_answer, write_push};
 use super::scene::{MS, Scene, US, What, number};
@@ -22,6 +23,8 @@ struct Pipe {
     shard: usize,
     is_of_node: bool,
     is_of_redis: bool,
+    /// It is broken, and the node has not heard of it.
+    is_broken: bool,
     to_redis: VecDeque<(u64, Vec<u8>)>,
     /// An empty piece is the end.
     to_node: VecDeque<(u64, Vec<u8>)>,
@@ -56,6 +59,8 @@ pub struct Pipes {
     pub saved: Data,
     /// What arrived at shards.
     pub arrivals: Vec<(usize, usize, Arrival)>,
+    /// What Redis had of users.
+    pub states: States,
     pipes: BTreeMap<u64, Pipe>,
     made: u64,
     /// Questions that nobody waits for any more, to be executed when Redis goes on.
@@ -71,6 +76,7 @@ impl Pipes {
             frozen_until: 0,
             saved: Data::default(),
             arrivals: Vec::new(),
+            states: States::default(),
             pipes: BTreeMap::new(),
             made: 0,
             orphans: Vec::new(),
@@ -85,6 +91,7 @@ impl Pipes {
             shard,
             is_of_node: true,
             is_of_redis: false,
+            is_broken: false,
             to_redis: VecDeque::new(),
             to_node: VecDeque::new(),
             input: Vec::new(),
@@ -126,7 +133,9 @@ impl Pipes {
 
     /// A shard sends.
     pub fn send(&mut self, (node, shard): (usize, usize), bytes: &[u8], scene: &mut Scene) {
-        let Some((id, pipe)) = self.of(node, shard) else { return };
+        let Some((id, pipe)) = self.of(node, shard).filter(|(_, pipe)| !pipe.is_broken) else {
+            return;
+        };
         let mut rest = bytes;
         while !rest.is_empty() {
             let draw = &mut scene.streams.network;
@@ -164,7 +173,8 @@ impl Pipes {
     }
 
     fn break_off(&mut self, id: u64, scene: &mut Scene) {
-        let Some(pipe) = self.pipes.get_mut(&id) else { return };
+        let Some(pipe) = self.pipes.get_mut(&id).filter(|pipe| !pipe.is_broken) else { return };
+        pipe.is_broken = true;
         let draw = &mut scene.streams.network;
         let (sent, told) = (pipe.to_redis.len(), pipe.to_node.len());
         pipe.to_redis.truncate(draw.index(sent + 1));
@@ -209,6 +219,9 @@ impl Pipes {
             return self.tell(id, reply, scene);
         }
         let answer = self.redis.execute(scene.redis_ms(), words);
+        for (key, value, is_told) in std::mem::take(&mut self.redis.commits) {
+            self.states.push(key, &value, is_told, scene.now);
+        }
         write_answer(&answer, &mut reply);
         let is_reply_first = scene.streams.network.one_in(2);
         if is_reply_first {
@@ -234,8 +247,7 @@ impl Pipes {
 
     fn tell(&mut self, id: u64, bytes: Vec<u8>, scene: &mut Scene) {
         let pipe = self.pipes.get_mut(&id).expect("the caller has seen it");
-        let is_ended = pipe.to_node.back().is_some_and(|(_, bytes)| bytes.is_empty());
-        if !pipe.is_of_node || is_ended {
+        if !pipe.is_of_node || pipe.is_broken {
             return;
         }
         let earliest = pipe.to_node.back().map_or(0, |(at, _)| *at);
@@ -286,9 +298,10 @@ impl Pipes {
         let all: Vec<u64> = self.pipes.keys().copied().collect();
         for id in all {
             self.break_off(id, scene);
-            let pipe = self.pipes.get_mut(&id).expect("it is removed by its end");
-            pipe.to_redis.clear();
-            pipe.is_of_redis = false;
+            if let Some(pipe) = self.pipes.get_mut(&id) {
+                pipe.to_redis.clear();
+                pipe.is_of_redis = false;
+            }
         }
     }
 

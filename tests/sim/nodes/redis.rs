@@ -42,6 +42,8 @@ pub struct Redis {
     scripts: BTreeSet<[u8; 40]>,
     /// What was published and not taken: channel and message.
     pub published: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Commits that were made and not taken: key, value, whether it was told.
+    pub commits: Vec<(Vec<u8>, Vec<u8>, bool)>,
 }
 
 fn integer(count: usize) -> Answer {
@@ -63,8 +65,8 @@ fn wrong_type() -> Answer {
 impl Redis {
     /// An empty server.
     pub fn new() -> Redis {
-        let (scripts, published) = (BTreeSet::new(), Vec::new());
-        Redis { data: Data::default(), run: 1, scripts, published }
+        let (scripts, published, commits) = (BTreeSet::new(), Vec::new(), Vec::new());
+        Redis { data: Data::default(), run: 1, scripts, published, commits }
     }
 
     /// The process ends and another begins, on this.

@@ -165,6 +165,7 @@ fn commit(redis: &mut Redis, now: i64, keys: &[&[u8]], words: &[&[u8]]) -> Answe
     let ids = [words[1], &ids[..ids.len().min(24)]].concat();
     let count = u8::try_from(ids.len() / 8).expect("four at most");
     let new = [words[4], &[count], &ids, words[5]].concat();
+    redis.commits.push((keys[0].to_vec(), new.clone(), !words[7].is_empty()));
     redis.set(keys[0], new, is_forever(words[6], now));
     answer(&meta, "done", None)
 }
