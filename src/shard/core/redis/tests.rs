@@ -228,6 +228,7 @@ impl Node {
                         self.unmerged.push((self.acked, token, record.happening));
                     }
                     Record::Erase { .. } => {}
+                    Record::Withdrawn(_) => panic!("a journal has only what was seen"),
                 }
             }
             let (upto, upto_sequence) = (batch.last(), self.acked);
