@@ -124,7 +124,7 @@ fn journal(directory: &Path, out: &mut impl Write) -> Result<(), Failure> {
     Ok(())
 }
 
-fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -> Value {
+pub(super) fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -> Value {
     let mut line = json!({ "set": format!("{:032x}", set.0), "seq": sequence.0 });
     let columns = match record {
         Record::Impression(impression) => json!({

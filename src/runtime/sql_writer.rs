@@ -12,8 +12,8 @@
 //! With Redis it stops before the record of what was accepted and is not merged, until its shard
 //! says that it is.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -99,6 +99,8 @@ pub struct WriterFigures {
     pub journal_lost_stretches: AtomicU64,
     /// Applying has ended for good: going on would mix two journals.
     pub is_halted: AtomicBool,
+    /// The stream of this journal, once SQL could be asked for it.
+    pub stream: OnceLock<StreamId>,
 }
 
 /// Starts the thread.
@@ -109,6 +111,10 @@ pub fn start<D>(setup: WriterSetup<D>) -> std::io::Result<JoinHandle<()>>
 where
     D: DiskRead + Send + 'static,
 {
+    // Before the thread runs, so that whoever starts later knows whether SQL was there.
+    if let Some(stream) = setup.stream {
+        let _ = setup.figures.stream.set(stream);
+    }
     std::thread::Builder::new().name("sql-writer".to_owned()).spawn(move || {
         // Unpinned is slower and not wrong.
         let _is_pinned = setup.cpu.is_none_or(topology::pin);
@@ -177,19 +183,29 @@ impl<D: DiskRead> WriterThread<D> {
     /// Asks SQL for the stream of this journal, which could not be asked at the start, and goes on
     /// from where SQL is.
     fn claim(&mut self) -> Next {
-        let WriterSetup { store, set, .. } = &mut self.setup;
-        let claimed = store.check().and_then(|_| store.stream_id(set.0.to_le_bytes()));
+        let WriterSetup { store, set, log, .. } = &mut self.setup;
+        let checked = store.check();
+        if let Ok(warnings) = &checked {
+            tell_weak(log, warnings);
+        }
+        let claimed = checked.and_then(|_| store.stream_id(set.0.to_le_bytes()));
         let found = claimed.and_then(|stream| Ok((stream, store.position(stream)?)));
         match found {
             Ok((stream, position)) => {
                 let next = self.go_on_from(stream, position);
                 if next == Next::Again {
-                    self.setup.stream = Some(stream);
+                    self.take_up(stream);
                 }
                 next
             }
             Err(error) => self.failed(&error),
         }
+    }
+
+    fn take_up(&mut self, stream: StreamId) {
+        self.setup.stream = Some(stream);
+        // A process has one journal, and asks for its stream once.
+        let _ = self.setup.figures.stream.set(stream);
     }
 
     /// Reads the journal again from behind a position. What the journal has not kept is passed
@@ -226,6 +242,10 @@ impl<D: DiskRead> WriterThread<D> {
         self.backoff_ms = BACKOFF_FIRST_MS;
         if std::mem::take(&mut self.is_failing) {
             log_thread::tell(&self.setup.log, Message::SqlResumed, "");
+            // It may be another server of the list, or one that was set up anew.
+            if let Ok(warnings) = self.setup.store.check() {
+                tell_weak(&self.setup.log, &warnings);
+            }
         }
     }
 
@@ -391,5 +411,12 @@ impl<D: DiskRead> WriterThread<D> {
     fn tell(&self, what: &str) -> Next {
         log_thread::tell(&self.setup.log, Message::SqlFailed, what);
         Next::Wait
+    }
+}
+
+/// Says what of SQL's settings weakens a promise.
+pub fn tell_weak(log: &Log, warnings: &[String]) {
+    for warning in warnings {
+        log_thread::tell(log, Message::SqlWeak, warning);
     }
 }

@@ -129,6 +129,11 @@ impl Home {
         self.log.write(Stamp { mono: now.mono, wall: now.wall }, message, &[]);
     }
 
+    /// As [`Home::tell`], with what more is to be said of it.
+    pub fn tell_with(&self, now: Now, message: Message, field: Field<'_>) {
+        self.log.write(Stamp { mono: now.mono, wall: now.wall }, message, &[field]);
+    }
+
     /// Says what happened to a user's request, where the level or the list of users asks for it.
     pub fn tell_of_user(&self, now: Now, message: Message, user: &str, fields: [Field<'_>; 2]) {
         if self.log.wants(message, Some(user)) {

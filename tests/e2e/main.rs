@@ -29,4 +29,5 @@ mod mysql;
 mod redis;
 mod reload;
 mod shards;
+mod sql_away;
 mod withdrawn;

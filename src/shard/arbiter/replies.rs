@@ -17,7 +17,7 @@ use crate::shard::reads::{Waiter, Work};
 use crate::shard::seam::{Effect, Outbox, ReadFailed, ReadRequest, Report, UserRead};
 use crate::shard::view::View;
 use crate::state::user::{self, UserState};
-use crate::telemetry::log::Message;
+use crate::telemetry::log::{Message, Value as Told};
 
 /// Requests of a user that may run again, in their order.
 pub struct Resumed {
@@ -33,6 +33,10 @@ pub struct Resumed {
 
 /// The stamp of a copy that is older than every subscription.
 const DISTRUSTED: LaneSequence = LaneSequence(0);
+
+/// Why a server is not decided by that can be used otherwise.
+const NOT_SYNCED: &str = "ack = \"synced\" with queue = \"redis\" needs appendonly yes and \
+                          appendfsync always in Redis; decisions degrade until it has them";
 
 /// Run again, a request finds Redis' own state.
 pub(super) const FRESH: Round = Round { tries: 0, is_fresh: true };
@@ -56,7 +60,7 @@ impl Home {
                 self.tell(now, Message::RedisLost);
             }
             LinkEvent::Unfit(unfit) => {
-                self.tell(now, Message::RedisUnfit);
+                self.tell_with(now, Message::RedisUnfit, ("error", Told::Text(unfit.mend())));
                 outbox.push(Effect::Report(Report::Unfit(unfit)));
             }
             // Each request has a deadline of its own, and the reply may still come.
@@ -82,6 +86,9 @@ impl Home {
         let Server { run, evicts, syncs_always, .. } = server;
         outbox.push(Effect::Report(Report::Run { run, evicts, syncs_always }));
         self.tell(now, Message::RedisConnected);
+        if !self.arbiter_mut().keeps_promise(server) {
+            self.tell_with(now, Message::RedisUnfit, ("error", Told::Text(NOT_SYNCED)));
+        }
     }
 
     /// Another node has changed a user: an older copy is not to be trusted.

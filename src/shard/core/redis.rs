@@ -107,7 +107,7 @@ impl Core {
 
     /// What the keeper lets the shards do.
     pub(super) fn on_board(&mut self, board: BoardView) {
-        self.view.ready = !board.is_unfit && !self.view.closing;
+        self.view.ready = board.takes_traffic && !self.view.closing;
         if let Some(arbiter) = self.home.arbiter.as_deref_mut() {
             arbiter.on_board(board);
         }
