@@ -36,8 +36,9 @@ const BACKOFF_FIRST_MS: u64 = 100;
 const BACKOFF_MAX_MS: u64 = 5_000;
 /// Shortest wait, in milliseconds, where a server has to get room or a person has to do something.
 const BACKOFF_SLOW_MS: u64 = 1_000;
-/// Records are gathered this long before a small transaction, in milliseconds: one commit for many.
-const GATHER_MS: u64 = 10;
+/// Records are gathered this long before a small transaction, in milliseconds: a transaction has
+/// eight statements however many records it applies.
+const GATHER_MS: u64 = 30;
 /// An unmerged record is looked at again after this long, in milliseconds.
 const HOLD_MS: u64 = 10;
 /// Tombstones are looked at this often, in milliseconds.
@@ -122,6 +123,7 @@ where
             setup,
             framed: Vec::new(),
             sequences: Vec::new(),
+            is_gathered: false,
             backoff_ms: BACKOFF_FIRST_MS,
             is_failing: false,
             purge_due_ms: 0,
@@ -150,6 +152,8 @@ struct WriterThread<D> {
     /// Records that were read and not applied, framed.
     framed: Vec<u8>,
     sequences: Vec<Sequence>,
+    /// What was read has waited for more.
+    is_gathered: bool,
     backoff_ms: u64,
     is_failing: bool,
     purge_due_ms: u64,
@@ -172,12 +176,24 @@ impl<D: DiskRead> WriterThread<D> {
 
     fn turn(&mut self) -> Next {
         let Some(stream) = self.setup.stream else { return self.claim() };
-        match self.read() {
+        let mut read = self.read();
+        if read.is_ok() && self.is_worth_gathering() {
+            std::thread::sleep(Duration::from_millis(GATHER_MS));
+            self.is_gathered = true;
+            read = self.read();
+        }
+        match read {
             Ok(()) if self.sequences.is_empty() => Next::Sleep,
             Err(error) if self.sequences.is_empty() => self.tell(&error.to_string()),
             // What was read before something failed is applied all the same.
             _ => self.apply(stream),
         }
+    }
+
+    /// Whether more records may come while those that were read wait: once for each transaction.
+    fn is_worth_gathering(&self) -> bool {
+        let is_small = (1..self.setup.store.records_max()).contains(&self.sequences.len());
+        is_small && !self.is_gathered && !self.setup.stop.load(Ordering::Acquire)
     }
 
     /// Asks SQL for the stream of this journal, which could not be asked at the start, and goes on
@@ -235,6 +251,7 @@ impl<D: DiskRead> WriterThread<D> {
         lanes.set_applied(position.max(lanes.applied()));
         self.framed.clear();
         self.sequences.clear();
+        self.is_gathered = false;
         Ok(())
     }
 
@@ -263,9 +280,6 @@ impl<D: DiskRead> WriterThread<D> {
         let next = tail.next_sequence();
         let has_work = || lanes.written() >= next || stop.load(Ordering::Acquire);
         sleeper.sleep_unless(has_work);
-        if !stop.load(Ordering::Acquire) {
-            std::thread::sleep(Duration::from_millis(GATHER_MS));
-        }
     }
 
     /// Reads whole batches until a transaction is full or nothing is left. Without room for a whole
@@ -315,6 +329,7 @@ impl<D: DiskRead> WriterThread<D> {
                 let last = self.sequences[count - 1];
                 self.framed.drain(..used);
                 self.sequences.drain(..count);
+                self.is_gathered = false;
                 self.count(count, applied);
                 self.setup.applied = last;
                 self.setup.lanes.set_applied(last.max(self.setup.lanes.applied()));

@@ -9,6 +9,7 @@ use std::io;
 use crate::base::limits::REDIS_PUSHES_MAX;
 use crate::redis::decode::Frame;
 use crate::redis::refusal::Refusal;
+use crate::redis::words::Words;
 
 /// A reply, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,9 +71,9 @@ pub enum AskError {
 }
 
 /// A message; `None` for confirmations of subscriptions.
-pub(super) fn push_of(words: &[Frame<'_>]) -> Option<Push> {
-    match words {
-        [Frame::Text(b"message"), Frame::Text(channel), Frame::Text(payload)] => {
+pub(super) fn push_of(words: &Words<'_>) -> Option<Push> {
+    match words.array() {
+        Some([Frame::Text(b"message"), Frame::Text(channel), Frame::Text(payload)]) => {
             Some(Push::Message { channel: channel.to_vec(), payload: payload.to_vec() })
         }
         _ => None,
@@ -95,7 +96,7 @@ pub(super) fn owned(frame: Frame<'_>) -> Answer {
         Frame::Text(text) => Answer::Text(text.to_vec()),
         Frame::Error(text) => Answer::Error(String::from_utf8_lossy(text).into_owned()),
         Frame::List(frames) | Frame::Push(frames) => {
-            Answer::List(frames.into_iter().map(owned).collect())
+            Answer::List(frames.iter().map(owned).collect())
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::telemetry::log::{Message, Value as Told};
 /// Requests of a user that may run again, in their order.
 pub struct Resumed {
     /// The user's id.
-    pub user: Box<str>,
+    pub user: String,
     /// The requests.
     pub waiters: VecDeque<Waiter>,
     /// Whether there is a state to run upon; else they are answered degraded.
@@ -177,7 +177,7 @@ impl Home {
             return self.settle(now, handle, value);
         }
         flight.stage = Stage::Sql(value);
-        let user = flight.user.clone();
+        let user = flight.user.as_str().into();
         arbiter.flights.prolong(handle, read_deadline);
         self.counters.reads.add(1);
         let request = ReadRequest { shard, ticket: handle.to_bits(), user };
@@ -260,10 +260,9 @@ impl Home {
     fn take_back(&mut self, handle: Handle) {
         let arbiter = self.arbiter_mut();
         let flight = arbiter.flights.get_mut(handle).expect("the caller has seen it");
-        let Stage::Commit(pending) = std::mem::replace(&mut flight.stage, Stage::Read) else {
+        let Stage::Commit(mut pending) = std::mem::replace(&mut flight.stage, Stage::Read) else {
             unreachable!("only commits are answered as such")
         };
-        let mut pending = *pending;
         if let Some(mut waiter) = pending.waiter.take() {
             if let Work::Request { tries, .. } = &mut waiter.work {
                 *tries += 1;
@@ -282,10 +281,9 @@ impl Home {
         is_outdated: bool,
     ) -> Option<Resumed> {
         let (flight, waiters) = self.arbiter_mut().flights.end(handle)?;
-        let Flight { user, stage: Stage::Commit(pending), .. } = flight else {
+        let Flight { user, stage: Stage::Commit(mut pending), .. } = flight else {
             unreachable!("only commits are answered as such")
         };
-        let mut pending = *pending;
         let has_state = self.copy(now, &user, &pending.state);
         if is_outdated {
             self.distrust(&user);
@@ -324,8 +322,7 @@ impl Home {
         self.counters.redis_failures.of(cause).add(1);
         let (flight, mut waiters) = self.arbiter_mut().flights.end(handle)?;
         self.note_failure(&flight.user);
-        if let Stage::Commit(pending) = flight.stage {
-            let mut pending = *pending;
+        if let Stage::Commit(mut pending) = flight.stage {
             if let Some(mut waiter) = pending.waiter.take() {
                 if let Work::Request { tries, .. } = &mut waiter.work {
                     *tries = COMMIT_TRIES_MAX + 1;
@@ -341,10 +338,9 @@ impl Home {
     fn fail(&mut self, handle: Handle) -> Option<Resumed> {
         let (flight, mut waiters) = self.arbiter_mut().flights.end(handle)?;
         self.note_failure(&flight.user);
-        if let Stage::Commit(pending) = flight.stage {
+        if let Stage::Commit(mut pending) = flight.stage {
             // It may have been executed, so the copy may be an old one.
             self.distrust(&flight.user);
-            let mut pending = *pending;
             if let Some(waiter) = pending.waiter.take() {
                 waiters.push_front(waiter);
             }

@@ -85,8 +85,8 @@ impl Home {
     pub(super) fn withdraw(
         &mut self,
         now: Now,
-        user: Box<str>,
-        (waiters, withdrawal): (VecDeque<Waiter>, Pending),
+        user: String,
+        (mut waiters, withdrawal): (VecDeque<Waiter>, Pending),
     ) -> Option<Resumed> {
         let valid = DurationMs(WITHDRAWAL_VALID_MS);
         let arbiter = self.arbiter_mut();
@@ -95,7 +95,8 @@ impl Home {
             return Some(Resumed { user, waiters, has_state: true, round: FRESH });
         }
         let handle = arbiter.flights.find(&user).expect("just begun");
-        waiters.into_iter().for_each(|waiter| arbiter.flights.wait(handle, waiter));
+        waiters.drain(..).for_each(|waiter| arbiter.flights.wait(handle, waiter));
+        arbiter.flights.rest(user, waiters);
         None
     }
 }
