@@ -453,6 +453,8 @@ const _: () = {
     assert!(PIPELINE_DEPTH_MAX <= u16::BITS as usize);
     assert!(POOLED_BUFFER_BYTES < POOLED_BUFFER_BYTES_MAX);
     assert!(SHOWS_REMEMBERED_MAX * 16 + TOKEN_BYTES_MAX + 1_024 < RECORD_BYTES_MAX);
+    // A show that is taken back tells two entries.
+    assert!(2 * (SHOWS_REMEMBERED_MAX * 16 + 64) + TOKEN_BYTES_MAX + 1_024 < RECORD_BYTES_MAX);
     assert!(RECORD_BYTES_MAX < BATCH_BYTES_MAX);
     assert!((BATCH_BYTES_MAX as u64) < SEGMENT_BYTES);
     // Two segment headers, the opening and one batch with room to spare.

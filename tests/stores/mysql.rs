@@ -6,6 +6,7 @@ mod faults;
 mod nodes;
 mod refusals;
 mod schema;
+mod withdrawn;
 
 use std::path::Path;
 

@@ -131,6 +131,7 @@ impl Home {
             now: arbiter.wall(now),
             state,
             former: None,
+            withdraws: false,
             publish: true,
             ttl_ms: arbiter.setup.ttl_ms,
             reserved,

@@ -144,7 +144,12 @@ impl MysqlReader {
             query.push_str(" AND popup_id = ");
             push_text(&mut query, popup);
         }
-        query.push_str(" GROUP BY popup_id, variant, hour ORDER BY popup_id, variant, hour");
+        // An hour whose only show was taken back is left with a row of zeros.
+        query.push_str(
+            " GROUP BY popup_id, variant, hour \
+             HAVING SUM(decided + shown + ignored + dismissed + clicked + converted) > 0 \
+             ORDER BY popup_id, variant, hour",
+        );
         type Columns = (String, String, i64, i64, i64, i64, i64, i64, i64);
         let rows: Vec<Columns> = self.reports().borrow_mut().query("read statistics", &query)?;
         let row = |(popup, variant, hour, a, b, c, d, e, f): Columns| StatRow {

@@ -138,8 +138,7 @@ impl World {
     pub fn boot(&mut self, index: usize) {
         if self.nodes[index].is_none() {
             let (disk, sql) = (&self.disks[index], &mut self.sql);
-            let node =
-                super::node::Node::boot(index, &mut self.scene, disk, sql, &self.parts);
+            let node = super::node::Node::boot(index, &mut self.scene, disk, sql, &self.parts);
             self.nodes[index] = Some(node);
         }
     }

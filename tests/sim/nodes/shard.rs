@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use nudged::api::access::Access;
 use nudged::api::cors::Cors;
-use nudged::base::clock::{Now, NodeClock};
+use nudged::base::clock::{NodeClock, Now};
 use nudged::base::ids::{Partition, Sequence, ShardId};
 use nudged::base::limits::{PARTITIONS, READ_DEADLINE_MS, SLICE_SHARD_BYTES_MIN, TICK_MS};
 use nudged::config;
@@ -92,7 +92,8 @@ fn arbiter(scene: &Scene, place: &Place, (end, left): (Sequence, Left)) -> Arbit
         ..LinkSettings::default()
     };
     let life = u64::from(scene.nodes[node].life);
-    let process = (life << 24) ^ (number(node) << 16) ^ u64::from(shard.0) ^ scene.config.seed << 40;
+    let process =
+        (life << 24) ^ (number(node) << 16) ^ u64::from(shard.0) ^ scene.config.seed << 40;
     ArbiterSetup {
         link: Arc::new(link),
         connection: LINK,

@@ -32,6 +32,7 @@ use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::log::{Level, Log};
 
 mod degraded;
+mod withdrawn;
 
 const RUN: u64 = 7;
 const DEADLINE_MS: u64 = 20;
@@ -228,6 +229,7 @@ impl Node {
                         self.unmerged.push((self.acked, token, record.happening));
                     }
                     Record::Erase { .. } => {}
+                    Record::Withdrawn(_) => panic!("a journal has only what was seen"),
                 }
             }
             let (upto, upto_sequence) = (batch.last(), self.acked);
@@ -692,13 +694,14 @@ fn check(world: &World, queue: Queue) {
             *recorded.entry((token.clone(), happening.number())).or_default() += 1;
         }
     }
-    for framed in &world.redis.lists {
-        for frame in frames(framed) {
-            let Record::Impression(impression) = frame.unwrap().record().unwrap() else { continue };
-            let key = (impression.token.to_owned(), impression.happening.number());
-            *recorded.entry(key).or_default() += 1;
+    for (token, happening) in withdrawn::listed(world) {
+        let decided = (token.clone(), Happening::Decided.number());
+        match happening {
+            Some(happening) => *recorded.entry((token, happening.number())).or_default() += 1,
+            None => assert_eq!(recorded.remove(&decided), Some(1), "behind its show, and once"),
         }
     }
+    withdrawn::check_lists(world);
     let mut clicked: BTreeMap<String, ()> = BTreeMap::new();
     for ((token, happening), count) in &recorded {
         if *happening == Happening::Decided.number() {
