@@ -12,7 +12,7 @@
 
 mod unmerged;
 
-pub use unmerged::Unmerged;
+pub use unmerged::{Unmerged, unmerged_framed_bytes};
 
 use super::bytes::Fields;
 use crate::base::ids::Revision;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::failure::Failure;
-use super::unmerged::{self, Left};
+use super::unmerged;
 use crate::base::ids::Sequence;
 use crate::base::limits::{SEGMENT_BYTES, UNAPPLIED_BYTES_MAX};
 use crate::base::time::WallMs;
@@ -14,6 +14,7 @@ use crate::journal::recovery::{self, Damage, RecoverOptions, Recovered};
 use crate::journal::segment::SetId;
 use crate::runtime::files::JournalDirectory;
 use crate::runtime::log_thread::{self, stamp_now};
+use crate::shard::unmerged::left::Left;
 use crate::store::{FailureKind, Store, StoreError, StreamId};
 use crate::telemetry::log::{Log, Message, Value};
 

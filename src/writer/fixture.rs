@@ -182,11 +182,10 @@ impl Journal {
     pub(crate) fn erase(&mut self, user: &str) {
         self.now = self.now.plus(DurationMs(1));
         let state = self.states.entry(user.to_owned()).or_default();
-        apply::erase(state);
+        let at = apply::erase(state, self.now);
         let revision = state.revision;
         let sequence = self.next_sequence();
         let user = user.to_owned();
-        let at = self.now;
         self.records.push(OwnedRecord { sequence, user, revision, at, impression: None });
     }
 

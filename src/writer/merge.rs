@@ -12,17 +12,17 @@ use super::validate::{RecordError, decode};
 
 /// Lays a record of the state's user over the state. One at or below the state's revision changes
 /// nothing. An impression replaces clocks and entry, a new entry goes last, the one it pushed out
-/// goes; an erase empties the state. Allocates only where `popups` grows.
+/// goes; an erase leaves its time alone. Allocates only where `popups` grows.
 ///
 /// # Errors
 /// [`RecordError`] where the record can't be read; the state is then as it was.
 pub fn apply_record(state: &mut UserState, record: &Record<'_>) -> Result<(), RecordError> {
     let decoded = decode(record)?;
     match record {
-        Record::Erase { revision, .. } => {
+        Record::Erase { revision, at, .. } => {
             if *revision > state.revision {
                 state.revision = *revision;
-                state.clocks = UserClocks::default();
+                state.clocks = UserClocks { erased_at: Some(*at), ..UserClocks::default() };
                 state.popups.clear();
             }
         }

@@ -302,10 +302,11 @@ impl Home {
         Some(resumed(user, waiters))
     }
 
-    /// A change was made too late for its request: its events have happened, nobody saw the show.
+    /// A change was made too late for its request, or nobody asked for it: its events have
+    /// happened, nobody saw the show. With a list the records of a merge alone are journaled too.
     fn append_events(&mut self, pending: &Pending) {
         let is_journal = self.arbiter_mut().setup.queue == Queue::Journal;
-        if is_journal && pending.event_bytes > 0 {
+        if (is_journal || pending.merged > 0) && pending.event_bytes > 0 {
             self.lane.append_framed(&pending.records[..pending.event_bytes]);
         }
     }
