@@ -11,8 +11,8 @@ use crate::base::ids::ShardId;
 use crate::redis::link::Unfit;
 use crate::runtime::board::{Board, Found, NO_RUN};
 use crate::runtime::clocks;
+use crate::runtime::drain_figures::DrainFigures;
 use crate::runtime::keeper::KeeperFigures;
-use crate::runtime::list_drain::DrainFigures;
 use crate::telemetry::counters::Kind;
 use crate::telemetry::text::NodeMetric;
 
@@ -21,8 +21,21 @@ use crate::telemetry::text::NodeMetric;
 pub struct RedisFigures {
     /// The keeper.
     pub keeper: Arc<KeeperFigures>,
-    /// The lists, where this node drains any.
-    pub lists: Arc<DrainFigures>,
+    /// The lists, by lane, where this node drains any.
+    pub lists: Vec<Arc<DrainFigures>>,
+}
+
+impl RedisFigures {
+    /// A number of all lanes together.
+    fn sum(&self, number: impl Fn(&DrainFigures) -> &AtomicU64) -> u64 {
+        self.lists.iter().map(|lane| number(lane).load(Ordering::Relaxed)).sum()
+    }
+
+    /// The age of the oldest record of any lane, in milliseconds.
+    fn lag_ms(&self) -> u64 {
+        let lags = self.lists.iter().map(|lane| lane.lag_ms.load(Ordering::Relaxed));
+        lags.max().unwrap_or(0)
+    }
 }
 
 /// The part of `GET /v1/status`; null without `[redis]`.
@@ -51,8 +64,8 @@ pub(super) fn status(service: &Service) -> Value {
         });
         value["other_nodes"] = json!(figures.keeper.peers.load(Ordering::Relaxed));
         value["lists"] = json!({
-            "waiting": figures.lists.waiting.load(Ordering::Relaxed),
-            "lag_ms": figures.lists.lag_ms.load(Ordering::Relaxed),
+            "waiting": figures.sum(|lane| &lane.waiting),
+            "lag_ms": figures.lag_ms(),
         });
     }
     value
@@ -71,7 +84,7 @@ fn told(board: &Board, shards: u16) -> Value {
     let lost: Vec<u16> = board.lost().map(|partition| partition.0).collect();
     json!({
         "state": state(board, &found),
-        "unfit": board.unfit().map(mend),
+        "unfit": board.unfit().map(Unfit::mend),
         "run": run.map(|run| format!("{run:016x}")),
         "run_cleared": run.is_some_and(|run| run == board.cleared_run()),
         "shards_compared": (0..shards)
@@ -99,19 +112,6 @@ fn state(board: &Board, found: &[Found]) -> &'static str {
     }
 }
 
-/// What is wrong with a server, and what mends it.
-pub fn mend(unfit: Unfit) -> &'static str {
-    match unfit {
-        Unfit::Denied => {
-            "Redis does not let nudged in or denies what it needs: set user and password in \
-             redis.url, and the rights of vendor-config/redis/users.acl"
-        }
-        Unfit::TooOld => "Redis is older than 7.0: upgrade it",
-        Unfit::NoDatabase => "Redis has no database of the number in redis.url",
-        Unfit::Unnamed => "Redis does not say which run it is: allow INFO",
-    }
-}
-
 /// The node's metrics of it; none without `[redis]`.
 pub(super) fn push_metrics(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
     if service.publisher.config().redis.url.is_none() {
@@ -130,7 +130,9 @@ pub(super) fn push_metrics(metrics: &mut Vec<NodeMetric<'_>>, service: &Service)
         gauge("redis_unfit", "1 while Redis can't be used as it is set up.", is_unfit),
         gauge("redis_partitions_lost", "Partitions that have lost writes, of 1,024.", lost),
     ]);
-    let Some(RedisFigures { keeper, lists }) = &service.redis else { return };
+    let Some(figures) = &service.redis else { return };
+    let keeper = &figures.keeper;
+    let lists = |number: fn(&DrainFigures) -> &AtomicU64| figures.sum(number);
     let counter =
         |name, help, value| NodeMetric { kind: Kind::Counter, ..gauge(name, help, value) };
     let of = |number: &AtomicU64| number.load(Ordering::Relaxed);
@@ -142,12 +144,12 @@ pub(super) fn push_metrics(metrics: &mut Vec<NodeMetric<'_>>, service: &Service)
         counter("rebuild_begun_total", "Rebuilds begun by this node.", of(&keeper.rebuilds)),
         counter("rebuild_users_total", "Users filled from SQL.", of(&keeper.users_filled)),
         gauge("rebuild_partitions", "Partitions that are not open.", of(&keeper.partitions)),
-        gauge("list_waiting", "Records in this node's lists.", of(&lists.waiting)),
-        gauge("list_lag_ms", "Age of the oldest of them.", of(&lists.lag_ms)),
-        counter("list_records_total", "Records applied from lists.", of(&lists.records)),
-        counter("list_duplicates_total", "Records there already.", of(&lists.duplicates)),
-        counter("list_trimmed_total", "Entries dropped from lists.", of(&lists.trimmed)),
-        counter("list_failures_total", "Failures of Redis and SQL.", of(&lists.failures)),
+        gauge("list_waiting", "Records in this node's lists.", lists(|lane| &lane.waiting)),
+        gauge("list_lag_ms", "Age of the oldest of them.", figures.lag_ms()),
+        counter("list_records_total", "Records applied from lists.", lists(|lane| &lane.records)),
+        counter("list_duplicates_total", "Records there already.", lists(|lane| &lane.duplicates)),
+        counter("list_trimmed_total", "Entries dropped from lists.", lists(|lane| &lane.trimmed)),
+        counter("list_failures_total", "Failures of Redis and SQL.", lists(|lane| &lane.failures)),
     ]);
 }
 

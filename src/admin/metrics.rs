@@ -8,7 +8,7 @@ use super::answer::Answer;
 use super::arbiter;
 use super::service::Service;
 use crate::config::Config;
-use crate::store::FailureKind;
+use crate::store::{FailureKind, mysql};
 use crate::telemetry::counters::Kind;
 use crate::telemetry::text::{CONTENT_TYPE, NodeMetric, render};
 
@@ -27,6 +27,11 @@ pub(super) fn answer(service: &Service) -> Answer {
     metrics.push(gauge("catalog_version", "Version of the current catalog.", version));
     let known = u64::try_from(published.popups.len()).unwrap_or(u64::MAX);
     metrics.push(gauge("catalog_popups", "Popups in the catalog, archived ones too.", known));
+    metrics.push(counter(
+        "catalog_replaced_total",
+        "How often this node's popups file undid what another one's had set.",
+        service.publisher.replaced(),
+    ));
     metrics.push(NodeMetric {
         labels: &config,
         ..gauge("config_info", "Hash of the running configuration.", 1)
@@ -86,6 +91,8 @@ fn push_writer(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
             of(&figures.journal_lost_stretches),
         ),
         gauge("sql_halted", "1 where applying has ended for good.", u64::from(is_halted)),
+        gauge("sql_connections_open", "Connections to MySQL.", mysql::connections_open()),
+        counter("sql_connects_total", "Connections made to MySQL.", mysql::connections_made()),
     ]);
     metrics.extend(KIND_LABELS.iter().zip(&figures.failures_by_kind).map(|(labels, count)| {
         let help = "Failures of SQL by their kind.";

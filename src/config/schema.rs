@@ -206,7 +206,7 @@ pub struct Mysql {
     pub url: Option<Secret>,
     /// Records that one transaction applies.
     pub batch: u32,
-    /// Connections of the writer.
+    /// Connections that read users back at once.
     pub connections: u32,
     /// Where reports are read from; `None` for `url`. May hold a password.
     pub replica: Option<Secret>,
@@ -214,6 +214,13 @@ pub struct Mysql {
     pub connect_timeout: DurationMs,
     /// How long a statement may take; then its connection is given up.
     pub query_timeout: DurationMs,
+}
+
+impl Mysql {
+    /// Statements that a node's readers of users have at work at once; a file has one.
+    pub fn parallel(&self) -> u32 {
+        if self.url.is_some() { self.connections } else { 1 }
+    }
 }
 
 /// A text that must not be seen: `Debug` hides it, and it has no `Display`.

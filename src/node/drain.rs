@@ -2,7 +2,8 @@
 //! balancer looks elsewhere; then what is open is finished; then everything is made durable.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
@@ -10,7 +11,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 use super::serve::Node;
 use crate::runtime::journal_core::JournalHandle;
 use crate::runtime::log_thread::{self, stamp_now};
-use crate::runtime::mesh::ControlEnvelope;
+use crate::runtime::mesh::{ControlEnvelope, Mesh};
 use crate::shard::control::{Command, ControlReply, Drain};
 use crate::telemetry::log::{Message, Value};
 
@@ -69,7 +70,7 @@ fn stop(node: Node) -> u8 {
 
 /// Ends shards, journal, writer and reader, in the order in which data flows.
 fn close_storage(node: Node, until: Instant) -> u8 {
-    let Node { mesh, log, admin, shards, journal, writer, reader, log_thread, signals, .. } = node;
+    let Node { mesh, log, admin, shards, journal, writer, readers, log_thread, signals, .. } = node;
     let keepers = node.keepers;
     admin.stop();
     for shard in shards.into_iter().filter(|shard| shard.is_finished() || !shard_is_stuck(shard)) {
@@ -93,10 +94,7 @@ fn close_storage(node: Node, until: Instant) -> u8 {
     if let Some(keepers) = keepers {
         keepers.stop(if is_hurried { Instant::now() } else { until });
     }
-    let (reader, reader_stop) = reader;
-    reader_stop.store(true, Ordering::Release);
-    mesh.reader.wake();
-    let _ = reader.join();
+    stop_readers(&mesh, readers, until);
     let unapplied = mesh.journal.written().0.saturating_sub(mesh.journal.applied().0);
     let fields = [("unapplied", Value::Number(unapplied))];
     log.write(stamp_now(), Message::Stopped, &fields);
@@ -105,6 +103,21 @@ fn close_storage(node: Node, until: Instant) -> u8 {
     }
     log_thread.stop();
     if outcome.is_ok() { CLEAN } else { STORAGE }
+}
+
+/// Ends the readers of SQL. One that waits for a server that hangs is left behind at `until`: the
+/// process ends anyway, and what it reads is asked for by nobody any more.
+fn stop_readers(
+    mesh: &Mesh,
+    (readers, stop): (Vec<JoinHandle<()>>, Arc<AtomicBool>),
+    until: Instant,
+) {
+    stop.store(true, Ordering::Release);
+    let is_running = || readers.iter().any(|reader| !reader.is_finished());
+    while is_running() && Instant::now() < until {
+        mesh.reader.wake();
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Has the journal write and sync what it has. On a full disk that would wait for space for ever:

@@ -1,5 +1,5 @@
 //! The threads that a node with Redis has beside the usual ones, on the dedicated core: the keeper,
-//! and with `queue = "redis"` the one that drains the lists. Starts them and ends them; what they
+//! and with `queue = "redis"` those that drain the lists. Starts them and ends them; what they
 //! do is theirs.
 
 use std::sync::Arc;
@@ -14,12 +14,13 @@ use crate::config::{Config, Queue};
 use crate::journal::segment::SetId;
 use crate::keeper::peers::NodeId;
 use crate::runtime::board::Board;
-use crate::runtime::keeper::{self, KeeperSetup, ListShare, keeper_stores};
+use crate::runtime::keeper::{self, KeeperSetup, keeper_stores};
 use crate::runtime::list_drain::{self, DrainSetup};
+use crate::runtime::list_share::ListShare;
 use crate::runtime::mesh::Mesh;
 use crate::runtime::sql_writer::WriterFigures;
 use crate::runtime::wake::Sleeper;
-use crate::store::{Store, StreamId};
+use crate::store::Store;
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::log::Log;
 
@@ -34,8 +35,6 @@ pub struct KeepersSetup<'a> {
     pub redis: &'a RedisWay,
     /// The journal's set: it names the node.
     pub set: SetId,
-    /// The journal's stream; `None` where SQL could not be asked yet.
-    pub stream: Option<StreamId>,
     /// All lanes.
     pub mesh: &'a Mesh,
     /// Counters, by shard.
@@ -57,7 +56,7 @@ struct Ending {
 /// The running threads.
 pub struct Keepers {
     keeper: Ending,
-    drain: Option<(Ending, Arc<Sleeper>)>,
+    drains: Vec<(Ending, Arc<Sleeper>)>,
     board: Arc<Board>,
     /// What they count.
     pub figures: RedisFigures,
@@ -70,16 +69,20 @@ impl Keepers {
     /// Where the system refuses a thread, or the stores can't be had.
     pub fn start(setup: KeepersSetup<'_>) -> Result<Keepers, Failure> {
         let thread = Failure::system("a thread of the keeper");
-        let figures = RedisFigures::default();
-        let share = (setup.config.queue == Queue::Redis).then(Arc::<ListShare>::default);
-        let drain = match &share {
-            Some(share) => Some(start_drain(&setup, share, &figures)?),
-            None => None,
+        let lanes = match setup.config.queue {
+            Queue::Redis => usize::try_from(setup.config.mysql.parallel()).unwrap_or(1),
+            Queue::Journal => 0,
         };
+        let share = (lanes > 0).then(|| Arc::new(ListShare::new(lanes)));
+        let lists = share.as_ref().map_or(Vec::new(), |share| share.figures.clone());
+        let figures = RedisFigures { keeper: Arc::default(), lists };
+        let mut drains = Vec::new();
+        for (lane, share) in share.iter().flat_map(|share| (0..lanes).map(move |l| (l, share))) {
+            drains.push(start_drain(&setup, (share, lane))?);
+        }
         let stop: Arc<AtomicBool> = Arc::default();
         let keeper = keeper::start(KeeperSetup {
             node: NodeId(setup.set.0),
-            stream: setup.stream,
             redis: setup.redis.client(),
             stores: keeper_stores(setup.config)?,
             board: Arc::clone(&setup.mesh.board),
@@ -94,13 +97,15 @@ impl Keepers {
             figures: Arc::clone(&figures.keeper),
         });
         let keeper = Ending { thread: keeper.map_err(thread)?, stop };
-        Ok(Keepers { keeper, drain, board: Arc::clone(&setup.mesh.board), figures })
+        Ok(Keepers { keeper, drains, board: Arc::clone(&setup.mesh.board), figures })
     }
 
-    /// Lets the lists be drained until `until`, then ends both threads. What is left in a list is
+    /// Lets the lists be drained until `until`, then ends the threads. What is left in a list is
     /// another node's to drain, or this one's after its next start.
     pub fn stop(self, until: Instant) {
-        if let Some((drain, sleeper)) = self.drain {
+        // All of them at once, and then each is waited for.
+        self.drains.iter().for_each(|(drain, _)| drain.stop.store(true, Ordering::Release));
+        for (drain, sleeper) in self.drains {
             drain.end(until, || sleeper.wake());
         }
         let until = until.max(Instant::now() + KEEPER_STOP);
@@ -125,8 +130,7 @@ impl Ending {
 
 fn start_drain(
     setup: &KeepersSetup<'_>,
-    share: &Arc<ListShare>,
-    figures: &RedisFigures,
+    (share, lane): (&Arc<ListShare>, usize),
 ) -> Result<(Ending, Arc<Sleeper>), Failure> {
     let thread = Failure::system("a thread that drains lists");
     let sleeper = Arc::new(Sleeper::new().map_err(|error| thread(error.into()))?);
@@ -135,11 +139,11 @@ fn start_drain(
         redis: setup.redis.client(),
         store: Store::of(setup.config)?,
         share: Arc::clone(share),
+        lane,
         stop: Arc::clone(&stop),
         sleeper: Arc::clone(&sleeper),
         cpu: setup.cpu,
         log: setup.log.clone(),
-        figures: Arc::clone(&figures.lists),
     });
     Ok((Ending { thread: drain.map_err(thread)?, stop }, sleeper))
 }

@@ -27,14 +27,16 @@ use crate::base::ids::{Sequence, ShardId};
 use crate::base::limits::{CLOCK_APART_MS, SLICE_SHARD_BYTES_MIN};
 use crate::config::{Ack, Config, Count, Loaded};
 use crate::http::connection::Timeouts;
+use crate::journal::recovery::UnappliedIndex;
 use crate::journal::segment::SetId;
 use crate::runtime::board::Board;
 use crate::runtime::driver::Setup;
+use crate::runtime::files::JournalDirectory;
 use crate::runtime::journal_core::{self, JournalConfig, JournalHandle, JournalSleepers};
 use crate::runtime::journal_lanes::JournalLanes;
 use crate::runtime::log_thread::{LogThread, stamp_now};
 use crate::runtime::mesh::Mesh;
-use crate::runtime::sql_reader::{self, ReaderSetup};
+use crate::runtime::sql_reader::{self, ReaderSetup, Turn};
 use crate::runtime::sql_writer::{self, WriterFigures, WriterSetup};
 use crate::runtime::topology::{Topology, Wish, allowed_cpus};
 use crate::runtime::wake::Sleeper;
@@ -43,7 +45,7 @@ use crate::shard::arbiter::ArbiterSetup;
 use crate::shard::core::{Core, CoreSetup};
 use crate::shard::unmerged::left::Left;
 use crate::shard::view::Rules;
-use crate::store::{Reader, Store, StreamId};
+use crate::store::{Reader, Store};
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::log::{Log, Message, Value};
 
@@ -87,8 +89,8 @@ pub struct Node {
     pub journal: JournalHandle,
     /// The writer's thread, with what ends it.
     pub writer: (JoinHandle<()>, Arc<AtomicBool>, Arc<Sleeper>),
-    /// The reader's thread, with what ends it.
-    pub reader: (JoinHandle<()>, Arc<AtomicBool>),
+    /// The readers' threads, with what ends them.
+    pub readers: (Vec<JoinHandle<()>>, Arc<AtomicBool>),
     /// The thread that writes the log.
     pub log_thread: LogThread,
     /// The way to Redis, whose name is looked up as long as this lives.
@@ -108,21 +110,22 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     tell_start(&log, &loaded, &topology);
     let mut storage = storage::open(&config, arguments.salvage, &log)?;
     let clock = start_clock(&storage, arguments.accept_clock, &log)?;
-    let (redis, keys) = open_shared(&config, &mut storage.store, &log)?;
+    let (redis, keys) = open_shared(&config, &mut storage, &log)?;
     let mesh = make_mesh(&topology)?;
     let counters: Vec<Arc<ShardCounters>> = (0..topology.shards).map(|_| Arc::default()).collect();
-    let publisher = load_publisher(arguments, &config, &mesh, &log)?;
+    let files = (&config, arguments);
+    let publisher = load_publisher(files, storage.is_sql_there, &mesh, &log)?;
     let (sockets, addresses) = bind(&config, topology.shards)?;
     warn_of_open_doors(&config, &addresses, &log);
     // Signals are taken over before the first thread that would inherit their defaults.
     let signals = signals::listen().map_err(Failure::system("signal handlers"))?;
     let threads = Threads { config: &config, topology: &topology, mesh: &mesh, log: &log };
-    let names = (storage.set, storage.stream);
+    let set = storage.set;
     let left = std::mem::take(&mut storage.unmerged);
     let journal_end = Sequence(storage.recovered.start.next.0 - 1);
     unmerged::announce(&mesh.board, &left, journal_end, topology.shards);
-    let (journal, writer, reader, figures) = threads.start_storage(storage)?;
-    let keepers = threads.start_keepers(redis.as_ref(), names, &counters, &figures)?;
+    let (journal, writer, readers, figures) = threads.start_storage(storage)?;
+    let keepers = threads.start_keepers(redis.as_ref(), set, &counters, &figures)?;
     await_journal(&mesh.journal, config.ack);
     let parts = ShardParts {
         publisher: &publisher,
@@ -149,6 +152,7 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     });
     let admin = admin.map_err(|error| Failure::Configuration(error.to_string()))?;
     await_redis(keepers.as_ref(), &mesh.board, &log);
+    mesh.board.start();
     announce(&addresses, admin.address());
     log.write(stamp_now(), Message::Ready, &[]);
     let node = Node {
@@ -161,7 +165,7 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
         shards,
         journal,
         writer,
-        reader,
+        readers,
         log_thread,
         redis,
         keepers,
@@ -177,7 +181,7 @@ fn make_mesh(topology: &Topology) -> Result<Arc<Mesh>, Failure> {
 /// Finds Redis, where the node has one, and the signing keys that nodes share.
 fn open_shared(
     config: &Config,
-    store: &mut Store,
+    storage: &mut Storage,
     log: &Log,
 ) -> Result<(Option<RedisWay>, Vec<Secret>), Failure> {
     let redis = RedisWay::open(config, log)?;
@@ -188,14 +192,15 @@ fn open_shared(
         // It is not waited for once more.
         client = None;
     }
-    let keys = shared_keys::load(&config.data, store, client.as_mut(), clocks::wall(), log)?;
+    let sql = (&mut storage.store, storage.is_sql_there);
+    let keys = shared_keys::load(&config.data, sql, client.as_mut(), clocks::wall(), log)?;
     Ok((redis, keys))
 }
 
 /// Reads the popups, and knows how to read everything again.
 fn load_publisher(
-    arguments: &ServeArguments,
-    config: &Config,
+    (config, arguments): (&Config, &ServeArguments),
+    is_sql_there: bool,
     mesh: &Arc<Mesh>,
     log: &Log,
 ) -> Result<Arc<Publisher>, Failure> {
@@ -208,6 +213,7 @@ fn load_publisher(
     });
     let publisher = Publisher::load(PublisherSetup {
         store: Store::of(config)?,
+        is_store_there: is_sql_there,
         config: config.clone(),
         read_config,
         mesh: Arc::clone(mesh),
@@ -259,7 +265,11 @@ fn await_redis(keepers: Option<&Keepers>, board: &Board, log: &Log) {
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    log.write(stamp_now(), Message::RedisAway, &[]);
+    // Why it can't be used has been told.
+    if board.unfit().is_none() {
+        let why = "not every user is decided on by Redis yet; /v1/status says how far it is";
+        log.write(stamp_now(), Message::RedisAway, &[("error", Value::Text(why))]);
+    }
 }
 
 fn plan(config: &Config) -> Result<Topology, Failure> {
@@ -398,7 +408,7 @@ struct Threads<'a> {
 type StorageThreads = (
     JournalHandle,
     (JoinHandle<()>, Arc<AtomicBool>, Arc<Sleeper>),
-    (JoinHandle<()>, Arc<AtomicBool>),
+    (Vec<JoinHandle<()>>, Arc<AtomicBool>),
     Arc<WriterFigures>,
 );
 
@@ -464,26 +474,41 @@ impl Threads<'_> {
             figures: Arc::clone(&figures),
             board: self.config.redis.url.as_ref().map(|_| Arc::clone(&self.mesh.board)),
         });
-        let reader_stop: Arc<AtomicBool> = Arc::default();
-        let reader = sql_reader::start(ReaderSetup {
-            reader: Reader::of(self.config)?,
-            disk: directory.reader(),
-            unapplied: recovered.unapplied,
-            mesh: Arc::clone(self.mesh),
-            stop: Arc::clone(&reader_stop),
-            cpu: self.writer_cpu(),
-            log: self.log.clone(),
-        });
         let writer = (writer.map_err(&thread)?, writer_stop, sleeper);
-        let reader = (reader.map_err(&thread)?, reader_stop);
-        Ok((journal, writer, reader, figures))
+        let readers = self.start_readers(&directory, recovered.unapplied)?;
+        Ok((journal, writer, readers, figures))
+    }
+
+    /// Starts a thread for each connection that reads users back.
+    fn start_readers(
+        &self,
+        directory: &JournalDirectory,
+        unapplied: UnappliedIndex,
+    ) -> Result<(Vec<JoinHandle<()>>, Arc<AtomicBool>), Failure> {
+        let (unapplied, turn) = (Arc::new(unapplied), Turn::default());
+        let stop: Arc<AtomicBool> = Arc::default();
+        let mut readers = Vec::new();
+        for _ in 0..self.config.mysql.parallel() {
+            let reader = sql_reader::start(ReaderSetup {
+                reader: Reader::of(self.config)?,
+                turn: Arc::clone(&turn),
+                disk: directory.reader(),
+                unapplied: Arc::clone(&unapplied),
+                mesh: Arc::clone(self.mesh),
+                stop: Arc::clone(&stop),
+                cpu: self.writer_cpu(),
+                log: self.log.clone(),
+            });
+            readers.push(reader.map_err(Failure::system("a thread of SQL"))?);
+        }
+        Ok((readers, stop))
     }
 
     /// Starts what a node with Redis has beside.
     fn start_keepers(
         &self,
         redis: Option<&RedisWay>,
-        (set, stream): (SetId, Option<StreamId>),
+        set: SetId,
         counters: &[Arc<ShardCounters>],
         writer: &Arc<WriterFigures>,
     ) -> Result<Option<Keepers>, Failure> {
@@ -492,7 +517,6 @@ impl Threads<'_> {
             config: self.config,
             redis,
             set,
-            stream,
             mesh: self.mesh,
             counters,
             writer: Arc::clone(writer),

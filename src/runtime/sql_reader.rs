@@ -1,9 +1,19 @@
-//! The thread that reads users back for the shards: from SQL, with the records laid over that SQL
-//! has not applied yet. Beside the writer on the dedicated core, on a connection of its own, so
+//! The threads that read users back for the shards: from SQL, with the records laid over that SQL
+//! has not applied yet. Beside the writer on the dedicated core, on connections of their own, so
 //! that neither holds the other up.
+//!
+//! One of them listens at a time. When something is asked for it takes all that is there, up to a
+//! batch, and another one listens while it asks SQL. So requests are gathered only while every
+//! connection is busy, and no more statements are at work than there are connections.
+//!
+//! ```text
+//! waiting for its turn -> listening -> taken a batch -> turn passed on -> SQL -> answers
+//!          ^                                                                        |
+//!          +------------------------------------------------------------------------+
+//! ```
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use super::mesh::Mesh;
@@ -22,17 +32,22 @@ use crate::writer::merge;
 /// Users that are read in one transaction.
 const BATCH_USERS_MAX: usize = 128;
 
-/// What the reader is made of.
+/// Held by the thread that listens.
+pub type Turn = Arc<Mutex<()>>;
+
+/// What a reader is made of.
 pub struct ReaderSetup<D> {
     /// Its connection.
     pub reader: Reader,
+    /// Whose turn it is to listen, of all readers of a node.
+    pub turn: Turn,
     /// Files of the journal.
     pub disk: D,
     /// Records that SQL had not applied at the start.
-    pub unapplied: UnappliedIndex,
+    pub unapplied: Arc<UnappliedIndex>,
     /// All lanes.
     pub mesh: Arc<Mesh>,
-    /// Ends the thread, once woken.
+    /// Ends the threads, once the one that listens is woken.
     pub stop: Arc<AtomicBool>,
     /// The core to run on.
     pub cpu: Option<usize>,
@@ -40,7 +55,7 @@ pub struct ReaderSetup<D> {
     pub log: Log,
 }
 
-/// Starts the thread.
+/// Starts a thread.
 ///
 /// # Errors
 /// Where the system gives no thread.
@@ -64,30 +79,34 @@ struct ReaderThread<D> {
 
 impl<D: DiskRead> ReaderThread<D> {
     fn run(&mut self) {
-        let mesh = Arc::clone(&self.setup.mesh);
-        while !self.setup.stop.load(Ordering::Acquire) {
-            while let Some(request) = mesh.reads.pop() {
-                self.requests.push(request);
-                if self.requests.len() == BATCH_USERS_MAX {
-                    break;
-                }
-            }
-            if self.requests.is_empty() {
-                mesh.reader.sleep_unless(|| {
-                    !mesh.reads.is_empty() || self.setup.stop.load(Ordering::Acquire)
-                });
-                continue;
-            }
+        while self.await_batch() {
             self.forget_applied();
             self.read_batch();
         }
     }
 
-    /// Once SQL has everything that was open at the start, nothing has to be laid over.
+    /// Waits for its turn and then for requests; false once the threads are to end.
+    fn await_batch(&mut self) -> bool {
+        let ReaderSetup { mesh, stop, turn, .. } = &self.setup;
+        // A thread that panicked has aborted the process.
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        while !stop.load(Ordering::Acquire) {
+            let waiting = std::iter::from_fn(|| mesh.reads.pop());
+            self.requests.extend(waiting.take(BATCH_USERS_MAX));
+            if !self.requests.is_empty() {
+                return true;
+            }
+            mesh.reader.sleep_unless(|| !mesh.reads.is_empty() || stop.load(Ordering::Acquire));
+        }
+        false
+    }
+
+    /// Once SQL has everything that was open at the start, nothing has to be laid over. The memory
+    /// goes with the last reader that finds it so.
     fn forget_applied(&mut self) {
         let applied = self.setup.mesh.journal.applied();
         if !self.setup.unapplied.is_empty() && applied >= self.setup.unapplied.end() {
-            self.setup.unapplied = UnappliedIndex::default();
+            self.setup.unapplied = Arc::default();
         }
     }
 

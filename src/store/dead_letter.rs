@@ -9,6 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -16,6 +17,10 @@ use super::error::StoreError;
 use crate::base::ids::Sequence;
 use crate::journal::record::Record;
 use crate::store::StreamId;
+
+/// Held while the file is changed: of the stores of a process one may erase a user from it while
+/// another one appends. No other process has the directory.
+static CHANGING: Mutex<()> = Mutex::new(());
 
 /// The file's name.
 pub const FILE_NAME: &str = "dead-letter.ndjson";
@@ -54,6 +59,7 @@ impl DeadLetters {
         for letter in letters {
             writeln!(text, "{}", line(letter)).expect("writing to a string");
         }
+        let _changing = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
         let write = || -> io::Result<()> {
             let mut options = OpenOptions::new();
             let mut file = options.append(true).create(true).mode(0o600).open(&self.path)?;
@@ -70,6 +76,7 @@ impl DeadLetters {
     /// # Errors
     /// Where the file can't be read or replaced.
     pub fn erase_user(&self, user: &str) -> Result<(), StoreError> {
+        let _changing = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
         match File::open(&self.path) {
             Ok(file) => self
                 .copy_without(BufReader::new(file), user)

@@ -2,11 +2,11 @@
 //! what speaks their protocol. Owns its connections, their settings and timeouts. Must not know the
 //! journal's files, shards or threads.
 //!
-//! `session` one connection · `failure` what its errors mean · `address` the url · `text`
-//! statements as text · `apply` records → transactions · `rows`, `erase` their statements ·
-//! `streams` claims and positions · `shared` what nodes agree on · `popups` the catalog · `reader`
-//! the connection that reads · `schema` making and upgrading · `settings` what a server should be
-//! told.
+//! `session` one connection · `census` how many · `failure` what their errors mean · `address` the
+//! url · `text` statements as text · `apply` records → transactions · `rows`, `erase` their
+//! statements · `streams` claims and positions · `shared` what nodes agree on · `popups` the
+//! catalog · `reader` the connection that reads · `schema` making and upgrading · `settings` what a
+//! server should be told.
 //!
 //! Everything is a blocking call: the runtime that drives the client is inside and has one thread,
 //! the caller's. Every wait has a bound, `[mysql] connect_timeout` or `query_timeout`; a connection
@@ -17,6 +17,7 @@
 
 mod address;
 mod apply;
+mod census;
 mod erase;
 pub(super) mod failure;
 mod popups;
@@ -31,6 +32,7 @@ mod text;
 
 use std::cell::RefCell;
 
+pub use census::{connections_made, connections_open};
 pub use failure::{FailureKind, ServerFailure};
 pub use reader::MysqlReader;
 pub use schema::migrate;

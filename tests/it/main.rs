@@ -5,5 +5,6 @@
 
 mod floors;
 mod model;
+mod sql;
 mod tidy;
 mod vectors;

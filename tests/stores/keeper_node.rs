@@ -16,7 +16,8 @@ use nudged::redis::greeting::run_of_info;
 use nudged::redis::link::LinkSettings;
 use nudged::runtime::board::Board;
 use nudged::runtime::journal_lanes::JournalLanes;
-use nudged::runtime::keeper::{self, KeeperFigures, KeeperSetup, ListShare};
+use nudged::runtime::keeper::{self, KeeperFigures, KeeperSetup};
+use nudged::runtime::list_share::ListShare;
 use nudged::runtime::redis_client::{Answer, BlockingRedis};
 use nudged::runtime::sql_writer::WriterFigures;
 use nudged::runtime::wake::Sleeper;
@@ -79,16 +80,16 @@ impl Node {
         let figures: Arc<KeeperFigures> = Arc::default();
         let (stop, share) = (Arc::new(AtomicBool::new(false)), Arc::<ListShare>::default());
         let mut stores = keeper::keeper_stores(config).unwrap();
-        let stream = stores.0.stream_id(number.to_be_bytes()).unwrap();
+        let writer = Arc::<WriterFigures>::default();
+        writer.stream.set(stores.0.stream_id(number.to_be_bytes()).unwrap()).unwrap();
         let keeper = keeper::start(KeeperSetup {
             node: NodeId(number),
-            stream: Some(stream),
             redis: client(redis),
             stores,
             board: Arc::clone(&board),
             lanes: Arc::new(JournalLanes::new(1).unwrap()),
             counters: vec![Arc::clone(&counters)],
-            writer: Arc::<WriterFigures>::default(),
+            writer,
             times_ms: (DEADLINE_MS, 0),
             lists: Some(Arc::clone(&share)),
             stop: Arc::clone(&stop),
@@ -105,7 +106,7 @@ impl Node {
                 sleeper.sleep_for_unless(Duration::from_millis(5), || false);
                 report(&shard_board, &mut redis, &mut seen);
                 counters.turns.add(1);
-                drained.drained.fetch_add(1, Ordering::AcqRel);
+                drained.end(0, &drained.begin(0));
             }
         });
         Node { board, figures, share, stop, threads: vec![keeper.unwrap(), shard] }

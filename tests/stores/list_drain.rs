@@ -7,13 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nudged::base::ids::{Partition, Sequence, UserKey};
 use nudged::config::Config;
 use nudged::keeper::lists::head;
-use nudged::runtime::keeper::ListShare;
-use nudged::runtime::list_drain::{Drain, DrainFigures, DrainSetup};
+use nudged::runtime::drain_figures::DrainFigures;
+use nudged::runtime::list_drain::{Drain, DrainSetup};
+use nudged::runtime::list_share::ListShare;
+use nudged::runtime::redis_client::BlockingRedis;
 use nudged::runtime::wake::Sleeper;
 use nudged::store::Store;
 use nudged::telemetry::log::{Level, Log};
 
-use super::keeper_node::{client, config, framed, user_state};
+use super::keeper_node::{client, config, framed, until, user_state};
 use crate::support::mariadb;
 use crate::support::redis::Redis;
 
@@ -23,19 +25,28 @@ struct Drainer {
     figures: Arc<DrainFigures>,
 }
 
-fn drainer(redis: &Redis, config: &Config) -> Drainer {
-    let share: Arc<ListShare> = Arc::default();
+fn share(lanes: usize) -> Arc<ListShare> {
+    let share = ListShare::new(lanes);
     share.set_partitions((0..1_024).map(Partition).collect());
-    let figures: Arc<DrainFigures> = Arc::default();
+    Arc::new(share)
+}
+
+fn drainer(redis: &Redis, config: &Config) -> Drainer {
+    drainer_of(redis, config, &share(1), 0)
+}
+
+fn drainer_of(redis: &Redis, config: &Config, share: &Arc<ListShare>, lane: usize) -> Drainer {
+    let share = Arc::clone(share);
+    let figures = Arc::clone(&share.figures[lane]);
     let drain = Drain::new(DrainSetup {
         redis: client(redis),
         store: Store::of(config).unwrap(),
         share: Arc::clone(&share),
+        lane,
         stop: Arc::new(AtomicBool::new(false)),
         sleeper: Arc::new(Sleeper::new().unwrap()),
         cpu: None,
         log: Log::new(Level::Error, false, &[]),
-        figures: Arc::clone(&figures),
     });
     Drainer { drain, share, figures }
 }
@@ -46,14 +57,22 @@ fn list_of(user: &str) -> String {
 
 /// What a commit leaves in the list of its partition.
 fn push(redis: &Redis, user: &str, epoch: u32, number: u64) {
+    push_by(&mut client(redis), user, epoch, number);
+}
+
+fn push_by(client: &mut BlockingRedis, user: &str, epoch: u32, number: u64) {
     let mut entry = head(epoch, Sequence(number)).to_vec();
     entry.extend_from_slice(&framed(user, &user_state(epoch, number)));
-    client(redis).ask(&[b"RPUSH", list_of(user).as_bytes(), &entry]).unwrap();
+    client.ask(&[b"RPUSH", list_of(user).as_bytes(), &entry]).unwrap();
 }
 
 fn number(config: &Config, query: &str) -> i64 {
     let url = config.mysql.url.as_ref().unwrap().expose().to_owned();
-    mariadb::shared().number(url.rsplit('/').next().unwrap(), query)
+    mariadb::shared().number(database_of(&url), query)
+}
+
+fn database_of(url: &str) -> &str {
+    url.rsplit('/').next().unwrap()
 }
 
 fn events(config: &Config) -> i64 {
@@ -81,7 +100,7 @@ fn lists_of_many_partitions_and_epochs_go_to_sql_in_order() {
     assert_eq!(number(&config, "SELECT count(*) FROM users WHERE revision_epoch = 2"), 7);
     assert_eq!(figures.trimmed.load(Ordering::Relaxed), 60);
     assert_eq!(figures.transactions.load(Ordering::Relaxed), 1, "many lists, one transaction");
-    assert_eq!(share.drained.load(Ordering::Relaxed), 2);
+    assert_eq!(share.rounds(), 2);
 }
 
 #[test]
@@ -137,4 +156,51 @@ fn two_that_drain_the_same_lists_at_once_lose_and_double_nothing() {
     assert_eq!(events(&config), 200);
     assert_eq!(number(&config, "SELECT sum(decided) FROM popup_stats"), 200);
     (0..5).for_each(|user| assert_eq!(waiting(&redis, &format!("user {user}")), "0"));
+}
+
+#[test]
+fn lanes_drain_beside_each_other_while_their_connections_are_killed() {
+    const LANES: usize = 4;
+    const USERS: u64 = 40;
+    const RECORDS: u64 = 1_000;
+    let ((config, _folder), redis) = (config(), Redis::start());
+    let share = share(LANES);
+    let mut lanes: Vec<Drainer> =
+        (0..LANES).map(|lane| drainer_of(&redis, &config, &share, lane)).collect();
+    let url = config.mysql.url.as_ref().unwrap().expose().to_owned();
+    let own = format!("information_schema.processlist WHERE db = '{}'", database_of(&url));
+    let (is_pushed, mut kills, mut pusher) = (AtomicBool::new(false), 0, client(&redis));
+    std::thread::scope(|scope| {
+        for lane in &mut lanes {
+            let is_pushed = &is_pushed;
+            scope.spawn(move || {
+                // What was pushed before the last pass is in it; one that fails is made again.
+                while !is_pushed.load(Ordering::Acquire) || lane.drain.pass() != Ok(0) {
+                    let _ = lane.drain.pass();
+                }
+            });
+        }
+        for record in 1..=RECORDS {
+            push_by(&mut pusher, &format!("user {}", record % USERS), 1, record);
+            if record % 50 == 0 {
+                let ids = mariadb::shared().run_sql(&format!("SELECT id FROM {own}"));
+                let kill = |id: &&str| mariadb::shared().try_sql(&format!("KILL {id}")).is_ok();
+                kills += ids.lines().filter(kill).count();
+            }
+        }
+        is_pushed.store(true, Ordering::Release);
+    });
+    assert!(kills > 10, "only {kills} kills");
+    assert_eq!(events(&config), i64::try_from(RECORDS).unwrap());
+    assert_eq!(number(&config, "SELECT sum(decided) FROM popup_stats"), 1_000);
+    // The highest revision of each user stands.
+    let last = "SELECT count(*) FROM users WHERE revision_counter > 960";
+    assert_eq!(number(&config, last), 40);
+    (0..USERS).for_each(|user| assert_eq!(waiting(&redis, &format!("user {user}")), "0"));
+    let records = |lane: &Drainer| lane.figures.records.load(Ordering::Relaxed);
+    assert!(lanes.iter().all(|lane| records(lane) > 0), "each has its share");
+    assert!(share.rounds() > 0);
+    // A lane has one connection, however many it has lost.
+    let open = format!("SELECT count(*) FROM {own}");
+    until("the killed ones are gone", || number(&config, &open) <= 4);
 }

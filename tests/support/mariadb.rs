@@ -1,16 +1,25 @@
 //! A MariaDB server of a test's own, with the settings of `vendor-config/mysql`, or one that the
 //! tests of a binary share, each with a database of its own.
+//!
+//! `NUDGED_TEST_MYSQLD` names another server binary, a MySQL or another MariaDB, that the same
+//! tests then run against. It is called as `mysqld` is, `--version` first; one that lies where it
+//! was not built for may be a script that adds `--basedir` and the like behind `"$@"`. The client
+//! is the machine's own in any case.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::{PORT_TRIES, free_address, is_up, signal, vendor};
+use super::process::Process;
+use super::vendor;
+
+/// Its unix socket, in its folder.
+const SOCKET: &str = "mariadb.sock";
 
 /// The server that the tests of this binary share, started by the first that asks. Nobody kills or
 /// freezes it. It ends with the process, however that ends.
@@ -32,12 +41,26 @@ pub fn shared_database() -> String {
     name
 }
 
+/// The server to test against.
+fn binary() -> OsString {
+    std::env::var_os("NUDGED_TEST_MYSQLD").unwrap_or_else(|| "mariadbd".into())
+}
+
+/// Whether it is a MySQL: another way to make a data directory, and other words here and there.
+pub fn is_mysql() -> bool {
+    static IS_MYSQL: OnceLock<bool> = OnceLock::new();
+    *IS_MYSQL.get_or_init(|| {
+        let output = Command::new(binary()).arg("--version").output();
+        let output = output.expect("mariadb-server is installed (tools/test installs it)");
+        !String::from_utf8_lossy(&output.stdout).contains("MariaDB")
+    })
+}
+
 /// A running MariaDB with an empty database `nudged`. Its directory outlives its restarts.
 pub struct MariaDb {
+    // Before its folder, which it writes to until its end.
+    process: Process,
     folder: TempDir,
-    address: SocketAddr,
-    arguments: Vec<String>,
-    child: Option<Child>,
 }
 
 impl MariaDb {
@@ -52,51 +75,54 @@ impl MariaDb {
         static INSTALLING: Mutex<()> = Mutex::new(());
         let installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = tempfile::tempdir().unwrap();
-        let installed = Command::new("mariadb-install-db")
-            .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
-            .arg(format!("--datadir={}", folder.path().join("data").display()))
-            .output()
-            .expect("mariadb-server is installed (tools/test installs it)");
-        assert!(installed.status.success(), "mariadb-install-db failed: {installed:?}");
+        let installed = match is_mysql() {
+            true => Command::new(binary())
+                .args(["--no-defaults", "--initialize-insecure", "--user=root"])
+                .arg(format!("--datadir={}", folder.path().join("data").display()))
+                .output(),
+            false => Command::new("mariadb-install-db")
+                .args(["--no-defaults", "--auth-root-authentication-method=normal"])
+                .arg("--skip-test-db")
+                .arg(format!("--datadir={}", folder.path().join("data").display()))
+                .output(),
+        };
+        let installed = installed.expect("mariadb-server is installed (tools/test installs it)");
+        assert!(installed.status.success(), "no data directory: {installed:?}");
         drop(installing);
-        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let mut server = MariaDb { folder, address: free_address(), arguments, child: None };
-        for _ in 0..PORT_TRIES {
-            if server.try_run() {
-                server.run_sql(
-                    "CREATE DATABASE IF NOT EXISTS nudged CHARACTER SET utf8mb4;
-                     CREATE USER IF NOT EXISTS 'nudged'@'%' IDENTIFIED BY 'secret';
-                     CREATE USER IF NOT EXISTS 'nudged'@'localhost' IDENTIFIED BY 'secret';
-                     GRANT ALL ON *.* TO 'nudged'@'%';
-                     GRANT ALL ON *.* TO 'nudged'@'localhost';",
-                );
-                return server;
-            }
-            server.address = free_address();
-        }
-        panic!("mariadbd does not start: {}", server.log());
+        let arguments: Vec<String> =
+            arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let path = folder.path().to_owned();
+        let make = move |address| command(address, &path, &arguments);
+        let process = Process::start(Box::new(make), || log(folder.path()));
+        let server = MariaDb { process, folder };
+        server.run_sql(
+            "CREATE DATABASE IF NOT EXISTS nudged CHARACTER SET utf8mb4;
+             CREATE USER IF NOT EXISTS 'nudged'@'%' IDENTIFIED BY 'secret';
+             CREATE USER IF NOT EXISTS 'nudged'@'localhost' IDENTIFIED BY 'secret';
+             GRANT ALL ON *.* TO 'nudged'@'%';
+             GRANT ALL ON *.* TO 'nudged'@'localhost';",
+        );
+        server
     }
 
     /// Starts it again on the same address, with the files that it left.
     pub fn restart(&mut self) {
-        assert!(self.try_run(), "mariadbd does not start again: {}", self.log());
+        self.process.restart(|| log(self.folder.path()));
     }
 
     /// Ends it at once, as a crash would.
     pub fn kill(&mut self) {
-        let mut child = self.child.take().expect("it runs");
-        child.kill().unwrap();
-        child.wait().unwrap();
+        self.process.kill();
     }
 
     /// Stops it in its tracks; connections stay.
     pub fn freeze(&self) {
-        signal(self.child.as_ref().expect("it runs"), Signal::STOP);
+        self.process.freeze();
     }
 
     /// Lets it go on.
     pub fn thaw(&self) {
-        signal(self.child.as_ref().expect("it runs"), Signal::CONT);
+        self.process.thaw();
     }
 
     /// Its address for `[mysql] url`, with the database `nudged`.
@@ -106,7 +132,7 @@ impl MariaDb {
 
     /// The url of another database, which `create_database` has made.
     pub fn url_of(&self, database: &str) -> String {
-        format!("mysql://nudged:secret@{}/{database}", self.address)
+        format!("mysql://nudged:secret@{}/{database}", self.address())
     }
 
     /// Makes an empty database, so that tests can share the server.
@@ -122,18 +148,18 @@ impl MariaDb {
         let grants = grants.replace("nudged.*", &format!("{database}.*"));
         let grants = grants.replace("EXISTS nudged ", &format!("EXISTS {database} "));
         self.run_sql(&grants.replace("'nudged'", "'nudged_least'"));
-        format!("mysql://nudged_least:change-me@{}/{database}", self.address)
+        format!("mysql://nudged_least:change-me@{}/{database}", self.address())
     }
 
     /// The url of a database for the user of `nudged migrate`, whom
     /// [`MariaDb::url_of_least_user`] has made.
     pub fn url_of_migrator(&self, database: &str) -> String {
-        format!("mysql://nudged_migrate:change-me-too@{}/{database}", self.address)
+        format!("mysql://nudged_migrate:change-me-too@{}/{database}", self.address())
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.process.address()
     }
 
     /// The number that a query on a database gives.
@@ -152,7 +178,7 @@ impl MariaDb {
 
     /// Its process id, for /proc.
     pub fn pid(&self) -> u32 {
-        self.child.as_ref().expect("it runs").id()
+        self.process.pid()
     }
 
     /// Runs statements as root with the command-line client, and gives what they print: rows by
@@ -194,46 +220,29 @@ impl MariaDb {
     }
 
     fn socket(&self) -> PathBuf {
-        self.folder.path().join("mariadb.sock")
-    }
-
-    fn try_run(&mut self) -> bool {
-        let log = std::fs::File::create(self.folder.path().join("mariadb.log")).unwrap();
-        let folder = self.folder.path();
-        let mut child = Command::new("mariadbd")
-            .arg(format!("--defaults-file={}", vendor("mysql/nudged.cnf").display()))
-            .args(["--user=root", "--bind-address=127.0.0.1"])
-            .args(["--innodb-buffer-pool-size=64M", "--innodb-log-file-size=64M"])
-            .arg(format!("--port={}", self.address.port()))
-            .arg(format!("--datadir={}", folder.join("data").display()))
-            .arg(format!("--socket={}", self.socket().display()))
-            .arg(format!("--pid-file={}", folder.join("mariadb.pid").display()))
-            .args(&self.arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("mariadb-server is installed (tools/test installs it)");
-        let is_up = is_up(self.address, &mut child);
-        if is_up {
-            self.child = Some(child);
-        } else {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        is_up
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("mariadb.log")).unwrap_or_default()
+        self.folder.path().join(SOCKET)
     }
 }
 
-impl Drop for MariaDb {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
+fn command(address: SocketAddr, folder: &Path, arguments: &[String]) -> Command {
+    let log = std::fs::File::create(folder.join("mariadb.log")).unwrap();
+    let mut command = Command::new(binary());
+    command
+        .arg(format!("--defaults-file={}", vendor("mysql/nudged.cnf").display()))
+        .args(["--user=root", "--bind-address=127.0.0.1"])
+        .args(["--innodb-buffer-pool-size=64M", "--loose-innodb-log-file-size=64M"])
+        // MySQL's second protocol has a port of its own.
+        .arg("--loose-mysqlx=OFF")
+        .arg(format!("--port={}", address.port()))
+        .arg(format!("--datadir={}", folder.join("data").display()))
+        .arg(format!("--socket={}", folder.join(SOCKET).display()))
+        .arg(format!("--pid-file={}", folder.join("mariadb.pid").display()))
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(log);
+    command
+}
+
+fn log(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("mariadb.log")).unwrap_or_default()
 }

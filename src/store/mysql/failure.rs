@@ -2,8 +2,9 @@
 //! TiDB; must not know statements. Never shows a server's message, which may quote a row.
 
 use std::fmt;
+use std::io::ErrorKind;
 
-use mysql_async::{DriverError, Error};
+use mysql_async::{DriverError, Error, IoError};
 
 /// What to do about a failure depends on its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,7 +16,7 @@ pub enum FailureKind {
     Deadlock,
     /// A lock was not given in time (1205): only the statement was undone.
     LockWait,
-    /// The statement is larger than the server takes (1153).
+    /// The statement or its transaction is larger than the server takes (1153, 1197).
     PacketTooLarge,
     /// The server takes no writes (1290, 1792, 1836): a replica, or one that fails over.
     ReadOnly,
@@ -29,7 +30,7 @@ pub enum FailureKind {
     Duplicate,
     /// The server refuses a value (1264, 1366, 1406, 3140 and their like).
     BadData,
-    /// User, password or privileges are wrong (1045 and its like).
+    /// User, password, host or privileges are wrong (1045 and its like).
     Denied,
     /// Anything else.
     Other,
@@ -76,7 +77,9 @@ impl FailureKind {
             FailureKind::Unreachable => "no connection",
             FailureKind::Deadlock => "deadlock",
             FailureKind::LockWait => "a lock was not given in time",
-            FailureKind::PacketTooLarge => "statement larger than max_allowed_packet",
+            FailureKind::PacketTooLarge => {
+                "larger than the server takes (max_allowed_packet, max_binlog_cache_size)"
+            }
             FailureKind::ReadOnly => "the server takes no writes",
             FailureKind::DiskFull => "the server's disk is full",
             FailureKind::Crowded => "the server has no room for a connection",
@@ -86,6 +89,34 @@ impl FailureKind {
             FailureKind::Denied => "user, password or privileges are wrong",
             FailureKind::Other => "failed",
         }
+    }
+
+    /// What a server's error code says more exactly than its kind, with what mends it.
+    fn phrase_of_code(code: u16) -> Option<&'static str> {
+        Some(match code {
+            1044 => {
+                "the user has no rights on this database: create it and grant them as in \
+                 vendor-config/mysql/grants.sql"
+            }
+            1045 | 1698 => "user or password is wrong: see mysql.url",
+            1049 => {
+                "the server has no such database: create it as in vendor-config/mysql/grants.sql, \
+                 then run `nudged migrate`"
+            }
+            1129 => {
+                "the server has blocked this host after failed connections: `mysqladmin \
+                 flush-hosts` there"
+            }
+            1130 => {
+                "the server takes no connection from this host: it needs a user 'NAME'@'HOST' \
+                 that matches it"
+            }
+            1142 | 1143 | 1227 | 1370 => {
+                "the user may not do this: grant as in vendor-config/mysql/grants.sql"
+            }
+            3159 => "the server takes TLS alone: add ?require_ssl=true to mysql.url",
+            _ => return None,
+        })
     }
 
     /// Whether the connection is of no use any more.
@@ -102,10 +133,13 @@ impl FailureKind {
     /// The kind of a server's error code.
     pub(super) fn of_code(code: u16) -> FailureKind {
         match code {
-            // 1020 is MariaDB's conflict of snapshots, the last three are TiDB's of writes.
-            1020 | 1213 | 8002 | 8022 | 9007 => FailureKind::Deadlock,
-            1205 | 3572 => FailureKind::LockWait,
-            1153 => FailureKind::PacketTooLarge,
+            // 1020 is MariaDB's conflict of snapshots, 1412 a table that was altered meanwhile,
+            // 3101 a conflict of group replication; the last four are TiDB's of writes and tables.
+            1020 | 1213 | 1412 | 3101 | 8002 | 8022 | 8028 | 9007 => FailureKind::Deadlock,
+            // 1206: the server has no room for more locks.
+            1205 | 1206 | 3572 => FailureKind::LockWait,
+            // 1197 is what the binary log takes, the last two what TiDB takes.
+            1153 | 1197 | 8004 | 8025 => FailureKind::PacketTooLarge,
             1290 | 1792 | 1836 => FailureKind::ReadOnly,
             28 | 1021 | 1030 | 1114 => FailureKind::DiskFull,
             1040 | 1041 | 1203 | 1226 => FailureKind::Crowded,
@@ -114,10 +148,24 @@ impl FailureKind {
             1048 | 1264 | 1265 | 1292 | 1300 | 1364 | 1366 | 1406 | 3140 | 3819 | 4025 => {
                 FailureKind::BadData
             }
-            1044 | 1045 | 1142 | 1143 | 1227 | 1698 => FailureKind::Denied,
-            1053 | 1079 | 1152 | 1158..=1161 | 1184 | 1317 | 1927 | 2006 | 2013 | 3024 | 3169 => {
-                FailureKind::Unreachable
+            1044 | 1045 | 1129 | 1130 | 1142 | 1143 | 1227 | 1370 | 1698 | 3159 => {
+                FailureKind::Denied
             }
+            // 1969 and 3024 are statements that took too long for the server, 4031 a connection
+            // that was idle for too long.
+            1053
+            | 1079
+            | 1152
+            | 1158..=1161
+            | 1184
+            | 1317
+            | 1927
+            | 1969
+            | 2006
+            | 2013
+            | 3024
+            | 3169
+            | 4031 => FailureKind::Unreachable,
             _ => FailureKind::Other,
         }
     }
@@ -189,10 +237,21 @@ impl From<Error> for ServerFailure {
 
 impl fmt::Display for ServerFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.kind.phrase())?;
+        let of_code = match &self.cause {
+            Cause::Library(error) => match &**error {
+                Error::Server(server) => FailureKind::phrase_of_code(server.code),
+                _ => None,
+            },
+            Cause::Timeout | Cause::Unreadable => None,
+        };
+        formatter.write_str(of_code.unwrap_or(self.kind.phrase()))?;
         match &self.cause {
             Cause::Library(error) => match &**error {
                 Error::Server(server) => write!(formatter, " (error {})", server.code),
+                Error::Io(IoError::Io(error)) if error.kind() == ErrorKind::ConnectionRefused => {
+                    write!(formatter, ": is the server running, at this host and port? ({error})")
+                }
+                Error::Io(IoError::Io(error)) => write!(formatter, " ({error})"),
                 Error::Io(error) => write!(formatter, " ({error})"),
                 Error::Driver(DriverError::PacketTooLarge) => Ok(()),
                 Error::Driver(error) => write!(formatter, " ({error})"),
@@ -223,12 +282,32 @@ mod tests {
             (FailureKind::Schema, &[1146, 1054]),
             (FailureKind::Duplicate, &[1062]),
             (FailureKind::BadData, &[1264, 1366, 1406, 3140]),
+            (FailureKind::Denied, &[1044, 1045, 1130, 1142, 1227]),
             (FailureKind::Other, &[1064]),
         ];
         for (kind, codes) in table {
             for code in codes {
                 assert_eq!(FailureKind::of_code(*code), kind, "{code}");
             }
+        }
+    }
+
+    #[test]
+    fn what_an_operator_has_to_mend_is_said_with_its_mend() {
+        for (code, mend) in [
+            (1044, "grants.sql"),
+            (1045, "mysql.url"),
+            (1049, "nudged migrate"),
+            (1129, "flush-hosts"),
+            (1130, "'NAME'@'HOST'"),
+            (1142, "grants.sql"),
+            (1146, "nudged migrate"),
+            (3159, "require_ssl"),
+        ] {
+            let (message, state) = ("canary".to_owned(), "42000".to_owned());
+            let error = Error::Server(mysql_async::ServerError { code, message, state });
+            let text = ServerFailure::from(error).to_string();
+            assert!(text.contains(mend) && text.ends_with(&format!(" (error {code})")), "{text}");
         }
     }
 

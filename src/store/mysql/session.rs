@@ -19,6 +19,7 @@ use mysql_async::{Conn, Opts, Row};
 use tokio::runtime::Runtime;
 
 use super::address;
+use super::census::Counted;
 use super::failure::{FailureKind, ServerFailure};
 use crate::base::limits::{
     MYSQL_LOCK_WAIT_S, MYSQL_STATEMENT_BYTES_MAX, MYSQL_STATEMENT_BYTES_MIN, MYSQL_TRANSACTIONS_MAX,
@@ -26,10 +27,18 @@ use crate::base::limits::{
 use crate::config::{Mysql as Settings, Secret};
 use crate::store::error::StoreError;
 
-/// What each connection is told first: texts are UTF-8, nothing is cut to fit, times are UTC.
-const SETUP: [&str; 3] = [
+/// What each connection is told first, whatever its server was set to for everybody: texts are
+/// UTF-8 and nothing is cut to fit; times are UTC; a statement stands alone and a COMMIT ends its
+/// transaction; no answer is cut short and no statement is refused or ended for its size; a key is
+/// unique; and a lock, on rows or on a table that somebody alters, is given soon or not at all.
+const SETUP: [&str; 4] = [
     "SET NAMES utf8mb4",
-    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', SESSION time_zone = '+00:00'",
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', \
+     SESSION time_zone = '+00:00', SESSION autocommit = 1, SESSION completion_type = 0",
+    // The two times go by other names, which the other server takes for comments.
+    "SET SESSION sql_select_limit = 18446744073709551615, SESSION sql_safe_updates = 0, \
+     /*M!100108 SESSION max_statement_time = 0, */ /*!50708 SESSION max_execution_time = 0, */ \
+     SESSION sql_big_selects = 1, SESSION unique_checks = 1",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 ];
 
@@ -51,6 +60,7 @@ pub(super) struct Session {
 
 struct Connected {
     conn: Conn,
+    _counted: Counted,
     identity: Identity,
     statement_bytes_max: usize,
 }
@@ -109,7 +119,7 @@ impl Session {
     /// # Errors
     /// Where no host takes a connection.
     pub(super) fn connection_id(&mut self) -> Result<u64, StoreError> {
-        Ok(self.connected("connect")?.identity.id)
+        Ok(self.connected()?.identity.id)
     }
 
     /// Bytes that one statement may have on this connection; half of what the server takes.
@@ -117,7 +127,7 @@ impl Session {
     /// # Errors
     /// Where no host takes a connection.
     pub(super) fn statement_bytes_max(&mut self) -> Result<usize, StoreError> {
-        Ok(self.connected("connect")?.statement_bytes_max)
+        Ok(self.connected()?.statement_bytes_max)
     }
 
     /// Runs a statement that gives rows. Allocates them.
@@ -167,14 +177,16 @@ impl Session {
         Ok(())
     }
 
-    /// Commits. After an error of the kind `Unreachable` the outcome is unknown.
+    /// Commits. After an error of the kind `Unreachable` the outcome is unknown; after another one
+    /// the transaction may still be open, as where somebody holds all writes up: a
+    /// [`Session::roll_back`] has to follow.
     ///
     /// # Errors
     /// Where the server fails.
     pub(super) fn commit(&mut self) -> Result<(), StoreError> {
-        let result = self.execute("commit", "COMMIT");
+        self.execute("commit", "COMMIT")?;
         self.is_in_transaction = false;
-        result.map(|_| ())
+        Ok(())
     }
 
     /// Undoes the open transaction, if there is one. Where the server does not say that it did, the
@@ -241,7 +253,7 @@ impl Session {
 
     fn run_once(&mut self, action: &'static str, sql: &str) -> Result<(Vec<Row>, u64), StoreError> {
         let limit = self.query_timeout;
-        self.connected(action)?;
+        self.connected()?;
         self.statements += 1;
         let Session { runtime, connection, .. } = self;
         let conn = &mut connection.as_mut().expect("it was just connected").conn;
@@ -278,14 +290,15 @@ impl Session {
     }
 
     /// The connection; made where there is none, by the first host that takes one.
-    fn connected(&mut self, action: &'static str) -> Result<&mut Connected, StoreError> {
+    fn connected(&mut self) -> Result<&mut Connected, StoreError> {
         if self.connection.is_none() {
-            self.connection = Some(self.connect(action)?);
+            self.connection = Some(self.connect()?);
         }
         Ok(self.connection.as_mut().expect("it was just made"))
     }
 
-    fn connect(&mut self, action: &'static str) -> Result<Connected, StoreError> {
+    /// Its errors say that it was the connection, whatever was to be asked over it.
+    fn connect(&mut self) -> Result<Connected, StoreError> {
         let mut last = None;
         for _ in 0..self.hosts.len() {
             let options = self.hosts[self.host].clone();
@@ -304,7 +317,7 @@ impl Session {
             last = Some(failure);
             self.host = (self.host + 1) % self.hosts.len();
         }
-        Err(self.error(action, last.expect("an address has at least one host")))
+        Err(self.error("connect", last.expect("an address has at least one host")))
     }
 }
 
@@ -317,7 +330,10 @@ async fn open(
     for statement in SETUP {
         conn.query_drop(statement).await?;
     }
-    let lock_wait = format!("SET SESSION innodb_lock_wait_timeout = {MYSQL_LOCK_WAIT_S}");
+    let lock_wait = format!(
+        "SET SESSION innodb_lock_wait_timeout = {MYSQL_LOCK_WAIT_S}, \
+         SESSION lock_wait_timeout = {MYSQL_LOCK_WAIT_S}"
+    );
     conn.query_drop(lock_wait).await?;
     let query = "SELECT CONNECTION_ID(), @@hostname, @@port, @@max_allowed_packet";
     let row: Option<(u64, String, u64, usize)> = conn.query_first(query).await?;
@@ -328,7 +344,7 @@ async fn open(
     }
     let statement_bytes_max =
         (packet_bytes_max / 2).clamp(MYSQL_STATEMENT_BYTES_MIN, MYSQL_STATEMENT_BYTES_MAX);
-    Ok(Connected { conn, identity, statement_bytes_max })
+    Ok(Connected { conn, _counted: Counted::new(), identity, statement_bytes_max })
 }
 
 /// Ends a connection of ours, so that what it had not committed is undone now and not when the

@@ -79,7 +79,8 @@ impl Mysql {
     /// Where the server fails. The epoch may be used up then; the next call gives another.
     pub fn next_epoch(&mut self, at_least: u32) -> Result<u32, StoreError> {
         let action = "hand out an epoch";
-        let update = format!("UPDATE arbiter SET epoch = GREATEST(epoch + 1, {at_least})");
+        let update =
+            format!("UPDATE arbiter SET epoch = GREATEST(epoch + 1, {at_least}) WHERE id = 1");
         self.session.get_mut().transaction(|session| {
             session.execute(action, &update)?;
             let found: Option<(u32,)> =
