@@ -54,7 +54,8 @@ pub fn keys() -> Keys {
 
 /// A token of `user`, as text.
 pub fn token_text(user: &str) -> String {
-    let token = Token { user, popup: "p", version: 1, variant: "", number: 1, at: NOW };
+    let token =
+        Token { user, popup: "p", version: 1, variant: "", number: 1, at: NOW, local: None };
     let mut text = String::new();
     keys().mint(&token, &mut text);
     text

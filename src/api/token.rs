@@ -2,9 +2,12 @@
 //! knows nothing of requests, of state and of where keys are kept.
 //!
 //! ```text
-//! version 1 | key id u32 | at i64 | show number u32 | popup version u32
-//! | user u8 + bytes | popup u8 + bytes | variant u8 + bytes | tag 16
+//! version 1 or 2 | key id u32 | at i64 | show number u32 | popup version u32
+//! | version 2: session u64 | user u8 + bytes | popup u8 + bytes | variant u8 + bytes | tag 16
 //! ```
+//!
+//! Version 2 is of a show that a node decided by its own memory, and holds all that it takes to
+//! make it part of its user's state. The session is a pinned hash, 0 for none.
 //!
 //! Integers are little-endian, texts have their length before them, so no two impressions share an
 //! encoding. The tag is the first half of an HMAC-SHA-256 over all before it. As text: base64url
@@ -27,14 +30,16 @@ use crate::base::time::{DurationMs, WallMs};
 #[cfg(test)]
 mod tests;
 
-/// Layout version, the first byte of every token.
+/// Layout version, the first byte of a token.
 const VERSION: u8 = 1;
+/// The same of a show that a node decided by its own memory.
+const VERSION_LOCAL: u8 = 2;
 /// First byte of what an anonymous id is made from: no token starts with it.
 const ANONYMOUS: u8 = 0;
 /// Bytes of the tag: half of SHA-256, 128 bits.
 const TAG_BYTES: usize = 16;
-/// Version byte, key id, time, show number, popup version.
-const NUMBERS_BYTES: usize = 1 + 4 + 8 + 4 + 4;
+/// Version byte, key id, time, show number, popup version, session.
+const NUMBERS_BYTES: usize = 1 + 4 + 8 + 4 + 4 + 8;
 const RAW_BYTES_MAX: usize =
     NUMBERS_BYTES + 3 + USER_BYTES_MAX + POPUP_ID_BYTES_MAX + VARIANT_KEY_BYTES_MAX + TAG_BYTES;
 
@@ -59,6 +64,9 @@ pub struct Token<'a> {
     pub number: u32,
     /// When the decision was made.
     pub at: WallMs,
+    /// Of a show that a node decided by its own memory, while the user's state could not be had:
+    /// the pinned hash of its session, 0 for none. `None` for one that is part of the state.
+    pub local: Option<u64>,
 }
 
 /// A signing key as it is stored. Its `Debug` keeps the secret to itself.
@@ -155,11 +163,14 @@ impl Keys {
             buffer[used..used + bytes.len()].copy_from_slice(bytes);
             used += bytes.len();
         };
-        put(&[VERSION]);
+        put(&[if token.local.is_some() { VERSION_LOCAL } else { VERSION }]);
         put(&key.id.to_le_bytes());
         put(&token.at.0.to_le_bytes());
         put(&token.number.to_le_bytes());
         put(&token.version.to_le_bytes());
+        if let Some(session) = token.local {
+            put(&session.to_le_bytes());
+        }
         for text in [token.user, token.popup, token.variant] {
             put(&[u8::try_from(text.len()).expect("limits are below 256")]);
             put(text.as_bytes());
@@ -181,9 +192,11 @@ impl Keys {
         let raw = &raw[..raw_bytes];
         let (signed, tag) = raw.split_at_checked(raw.len().checked_sub(TAG_BYTES)?)?;
         let mut reader = Reader { rest: signed };
-        if reader.number::<1>()? != [VERSION] {
-            return None;
-        }
+        let is_local = match reader.number()? {
+            [VERSION] => false,
+            [VERSION_LOCAL] => true,
+            _ => return None,
+        };
         let key_id = u32::from_le_bytes(reader.number()?);
         let verified = self.keys.iter().any(|key| {
             key.id == key_id
@@ -196,8 +209,9 @@ impl Keys {
         let at = WallMs(i64::from_le_bytes(reader.number()?));
         let number = u32::from_le_bytes(reader.number()?);
         let version = u32::from_le_bytes(reader.number()?);
+        let local = if is_local { Some(u64::from_le_bytes(reader.number()?)) } else { None };
         let (user, popup, variant) = (reader.text()?, reader.text()?, reader.text()?);
-        let token = Token { user, popup, version, variant, number, at };
+        let token = Token { user, popup, version, variant, number, at, local };
         reader.rest.is_empty().then_some(token)
     }
 

@@ -188,12 +188,15 @@ pub const PARKED_MAX: usize = 16 * 1_024;
 pub const UNMERGED_MAX: usize = 100_000;
 /// Of them those of one user; they are merged by one commit.
 pub const UNMERGED_USER_MAX: usize = 128;
+/// An impression takes at most so many bytes more than the unmerged record that led to it: clocks,
+/// the fullest row and the popup that was pushed out.
+pub const MERGE_RECORD_EXTRA_BYTES: usize = 512;
 /// Users whom one shard merges at a time while nobody asks for them.
 pub const MERGES_MAX: usize = 64;
 /// After a merge that failed nobody is merged unasked for this long, in milliseconds.
 pub const MERGE_REST_MS: u64 = 100;
-/// Where SQL is held up this long by one unmerged record, in milliseconds, the shard journals
-/// what waits once more.
+/// Where SQL stands at an unmerged record that has waited for this long, in milliseconds, the shard
+/// journals what waits once more.
 pub const UNMERGED_HELD_MS: u64 = 2_000;
 /// That is done at most this often, in milliseconds.
 pub const JOURNAL_AGAIN_MS: u64 = 5_000;
@@ -456,6 +459,8 @@ const _: () = {
     // A show that is taken back tells two entries.
     assert!(2 * (SHOWS_REMEMBERED_MAX * 16 + 64) + TOKEN_BYTES_MAX + 1_024 < RECORD_BYTES_MAX);
     assert!(RECORD_BYTES_MAX < BATCH_BYTES_MAX);
+    // Clocks take up to 50 bytes, a row as much as above, and a popup's id is named.
+    assert!(SHOWS_REMEMBERED_MAX * 16 + 64 + 50 + POPUP_ID_BYTES_MAX < MERGE_RECORD_EXTRA_BYTES);
     assert!((BATCH_BYTES_MAX as u64) < SEGMENT_BYTES);
     // Two segment headers, the opening and one batch with room to spare.
     assert!((BATCH_BYTES_MAX as u64) * 2 < SEGMENT_BYTES_MIN);
@@ -466,7 +471,7 @@ const _: () = {
     assert!(RECORD_BYTES_MAX * EVENTS_PER_REQUEST_MAX < LANE_BYTES_MAX);
     assert!(RECORD_BYTES_MAX * UNMERGED_USER_MAX < LANE_BYTES_MAX);
     assert!(EVENTS_PER_REQUEST_MAX < UNMERGED_USER_MAX);
-    // Token: user, popup and variant with 48 bytes of numbers and signature, in base64.
+    // Token: user, popup and variant with 56 bytes of numbers and signature, in base64.
     assert!(
         (USER_BYTES_MAX + POPUP_ID_BYTES_MAX + VARIANT_KEY_BYTES_MAX + 64) * 4 / 3
             < TOKEN_BYTES_MAX

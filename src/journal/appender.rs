@@ -108,6 +108,7 @@ pub struct Appender {
     has_had_room: bool,
     failures: u64,
     poison: Option<Poison>,
+    promised_bytes: u64,
 }
 
 impl Appender {
@@ -159,6 +160,7 @@ impl Appender {
             has_had_room: start.active.is_some() || start.reserve.is_some(),
             failures: 0,
             poison: None,
+            promised_bytes: 0,
         }
     }
 
@@ -191,6 +193,16 @@ impl Appender {
         self.ledger.applied()
     }
 
+    /// Keeps room for so many bytes of records that are offered whether or not others are taken.
+    pub fn promise(&mut self, bytes: u64) {
+        self.promised_bytes = bytes;
+    }
+
+    /// Bytes for which room is kept.
+    pub fn promised_bytes(&self) -> u64 {
+        self.promised_bytes
+    }
+
     /// From now on, only what was offered is finished: see [`Appender::is_finished`].
     pub fn stop(&mut self) {
         self.is_stopping = true;
@@ -208,7 +220,7 @@ impl Appender {
     }
 
     /// Whether decisions may rest on records: not poisoned, not stopping, the disk not full, both
-    /// budgets kept.
+    /// budgets kept, what was promised included.
     pub fn is_accepting(&self) -> bool {
         let is_reserve_refused =
             self.reserve == Reserve::None && (self.prepare_retry_at.is_some() || self.is_crowded());
@@ -217,7 +229,8 @@ impl Appender {
             && self.has_had_room
             && self.write_retry_at.is_none()
             && !is_reserve_refused
-            && self.ledger.unapplied_bytes() < self.config.unapplied_bytes_max
+            && self.ledger.unapplied_bytes().saturating_add(self.promised_bytes)
+                < self.config.unapplied_bytes_max
     }
 
     /// Why the event path is closed for good, if it is.

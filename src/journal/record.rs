@@ -13,7 +13,7 @@
 mod unmerged;
 mod withdrawn;
 
-pub use unmerged::Unmerged;
+pub use unmerged::{Unmerged, unmerged_framed_bytes};
 pub use withdrawn::{FormerEntry, Restored, Withdrawn};
 
 use super::bytes::Fields;

@@ -15,7 +15,7 @@ use super::keepers::{Keepers, KeepersSetup};
 use super::redis::{RedisWay, arbiter_of};
 use super::signals::{self, Asked};
 use super::storage::{self, Storage};
-use super::unmerged::{self, Left};
+use super::unmerged;
 use super::{drain, redis_look, settings, shared_keys};
 use crate::admin::publisher::{
     self, ConfigRefused, PublishError, Publisher, PublisherSetup, ReadConfig,
@@ -43,6 +43,7 @@ use crate::runtime::wake::Sleeper;
 use crate::runtime::{clocks, listener, probe, shard_thread};
 use crate::shard::arbiter::ArbiterSetup;
 use crate::shard::core::{Core, CoreSetup};
+use crate::shard::unmerged::left::Left;
 use crate::shard::view::Rules;
 use crate::store::{Reader, Store};
 use crate::telemetry::counters::ShardCounters;

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::failure::Failure;
-use super::sql_look;
-use super::unmerged::{self, Left};
+use super::{sql_look, unmerged};
 use crate::base::ids::Sequence;
 use crate::base::limits::{SEGMENT_BYTES, UNAPPLIED_BYTES_MAX};
 use crate::base::time::WallMs;
@@ -16,6 +15,7 @@ use crate::journal::segment::SetId;
 use crate::runtime::files::JournalDirectory;
 use crate::runtime::log_thread::{self, stamp_now};
 use crate::runtime::sql_writer;
+use crate::shard::unmerged::left::Left;
 use crate::store::{FailureKind, Store, StoreError, StreamId};
 use crate::telemetry::log::{Log, Message, Value};
 

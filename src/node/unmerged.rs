@@ -2,53 +2,11 @@
 //! from the part of the journal that SQL has not applied, and handed to the shards. Only a node
 //! with Redis asks; without it an unmerged record has nothing to wait for.
 
-use std::collections::HashMap;
-
 use crate::base::ids::{Sequence, ShardId, UserKey};
 use crate::journal::disk::DiskRead;
 use crate::journal::reader::{Tail, TailError};
-use crate::journal::record::Record;
 use crate::runtime::board::Board;
-use crate::shard::unmerged::Entry;
-
-/// Entries in the order in which they were accepted, each with its user and its latest record.
-pub type Left = Vec<(Sequence, Box<str>, Entry)>;
-
-/// A place among all that was found, and what lies there.
-type Placed = (usize, (Sequence, Box<str>, Entry));
-
-/// What was found so far.
-#[derive(Default)]
-struct Found {
-    /// By decision and happening: its place among all, its latest record, its user and itself.
-    left: HashMap<(Box<str>, u8), Placed>,
-    count: usize,
-}
-
-impl Found {
-    fn take(&mut self, sequence: Sequence, record: &Record<'_>) {
-        match record {
-            Record::Unmerged(record) => {
-                // Journaled again, it keeps its place among those of its user.
-                let key = (record.token.into(), record.happening.number());
-                let place = self.left.get(&key).map_or(self.count, |(place, _)| *place);
-                self.count += 1;
-                self.left.insert(key, (place, (sequence, record.user.into(), Entry::of(record))));
-            }
-            Record::Impression(record) if !self.left.is_empty() => {
-                self.left.remove(&(record.token.into(), record.happening.number()));
-            }
-            Record::Impression(_) | Record::Withdrawn(_) => {}
-            Record::Erase { user, .. } => self.left.retain(|_, (_, (_, own, _))| **own != **user),
-        }
-    }
-
-    fn into_left(self) -> Left {
-        let mut left: Vec<_> = self.left.into_values().collect();
-        left.sort_unstable_by_key(|(place, _)| *place);
-        left.into_iter().map(|(_, entry)| entry).collect()
-    }
-}
+use crate::shard::unmerged::left::{Found, Left};
 
 /// Entries that no record from `tail` to `end` tells to be merged. Allocates what they take.
 ///
@@ -85,9 +43,9 @@ mod tests {
     use super::*;
     use crate::base::ids::{PopupKey, Revision};
     use crate::base::time::WallMs;
-    use crate::journal::record::{Happening, Impression};
+    use crate::journal::record::{Happening, Impression, Record};
     use crate::runtime::wake::Sleeper;
-    use crate::shard::unmerged::Asked;
+    use crate::shard::unmerged::{Asked, Entry};
     use crate::state::apply::{Action, ShowId};
     use std::sync::Arc;
 
@@ -102,7 +60,7 @@ mod tests {
     }
 
     fn click(token: &str) -> Entry {
-        entry(token, Asked::Event { action: Action::Clicked, acted_at: WallMs(5) })
+        entry(token, Asked::Event { action: Action::Clicked, acted_at: WallMs(5), local: None })
     }
 
     fn merged(token: &str) -> Record<'_> {

@@ -258,6 +258,7 @@ impl Core {
         (self.appender.has_room() && !self.lanes.is_empty())
             || !self.files.completions.borrow().is_empty()
             || self.lanes.applied() > self.appender.applied_sequence()
+            || self.lanes.promised_bytes() != self.appender.promised_bytes()
             || (self.lanes.is_stopping() && self.appender.is_finished())
     }
 
@@ -268,6 +269,7 @@ impl Core {
         self.clock.observe(mono, clocks::wall());
         self.appender.tick(mono, self.clock.at(mono));
         self.appender.applied(self.lanes.applied());
+        self.appender.promise(self.lanes.promised_bytes());
         let mut is_busy = false;
         while let Some(completion) = self.take_completion() {
             self.appender.complete(completion);

@@ -24,6 +24,7 @@ struct ShardLane {
     outstanding: AtomicUsize,
     pushed: AtomicU64,
     acknowledged: AtomicU64,
+    promised_bytes: AtomicU64,
 }
 
 /// What the journal tells everyone; each number stands for itself.
@@ -63,6 +64,7 @@ impl JournalLanes {
                 outstanding: AtomicUsize::new(0),
                 pushed: AtomicU64::new(0),
                 acknowledged: AtomicU64::new(0),
+                promised_bytes: AtomicU64::new(0),
             })
         };
         Ok(JournalLanes {
@@ -102,6 +104,13 @@ impl JournalLanes {
         lane.to_journal.push(batch).expect("no more are outstanding than the queue holds");
         self.core.wake();
         Ok(())
+    }
+
+    /// Has room kept for so many bytes of records that a shard may push whether or not the journal
+    /// takes others. Only the shard itself may.
+    pub fn set_promised(&self, shard: ShardId, bytes: u64) {
+        self.lanes[shard.index()].promised_bytes.store(bytes, Ordering::Release);
+        self.core.wake();
     }
 
     /// The next acknowledgement for a shard. Only the shard itself may take it.
@@ -180,6 +189,12 @@ impl JournalLanes {
         self.lanes[shard].to_journal.pop()
     }
 
+    /// Bytes for which all shards together have room kept.
+    pub(super) fn promised_bytes(&self) -> u64 {
+        let of = |lane: &CachePadded<ShardLane>| lane.promised_bytes.load(Ordering::Acquire);
+        self.lanes.iter().map(of).fold(0, u64::saturating_add)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.lanes.iter().all(|lane| lane.to_journal.is_empty())
     }
@@ -246,5 +261,14 @@ mod tests {
         let pushed = u64::try_from(LANE_BATCHES_MAX).unwrap();
         assert_eq!(lanes.batches(), (vec![0, pushed], vec![0, 1]));
         assert_eq!(lanes.push(batch(9)), Ok(()));
+    }
+
+    #[test]
+    fn what_shards_were_promised_adds_up() {
+        let lanes = JournalLanes::new(3).unwrap();
+        for (shard, bytes) in [(0, 5), (2, 7), (0, 6)] {
+            lanes.set_promised(ShardId(shard), bytes);
+        }
+        assert_eq!(lanes.promised_bytes(), 13);
     }
 }

@@ -157,6 +157,7 @@ impl Ports {
             Report::Journal { acked, unmerged } => {
                 board.report_journal(self.shard, acked, unmerged);
             }
+            Report::Promised { bytes } => self.mesh.journal.set_promised(self.shard, bytes),
         }
     }
 
@@ -222,5 +223,7 @@ mod tests {
         assert_eq!(mesh.board.lost().collect::<Vec<_>>(), [Partition(17)]);
         assert_eq!(mesh.board.compared_run(ShardId(1)), 5);
         assert_eq!(mesh.board.journal_of(ShardId(1)), (acked, unmerged));
+        ports.deliver(Effect::Report(Report::Promised { bytes: 700 }));
+        assert_eq!(mesh.journal.promised_bytes(), 700);
     }
 }

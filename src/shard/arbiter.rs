@@ -18,12 +18,14 @@
 //!
 //! Limits: `FLIGHTS_MAX` users, `PARKED_MAX` requests, `PARKED_BYTES_MAX` bytes of them.
 //!
-//! `merging` what was accepted without Redis · `flights` the commands under way · `partitions`
-//! what is known of each · `carrier` the link · `requests` how requests run · `replies` what
-//! replies do · `withdrawal` shows that nobody saw · `wiring` the connection.
+//! `merging` what was accepted without Redis · `learning` shows that events tell of first ·
+//! `flights` the commands under way · `partitions` what is known of each · `carrier` the link ·
+//! `requests` how requests run · `replies` what replies do · `withdrawal` shows that nobody saw ·
+//! `wiring` the connection.
 
 pub mod carrier;
 pub mod flights;
+mod learning;
 pub mod merging;
 pub mod partitions;
 pub mod replies;
@@ -39,7 +41,7 @@ use merging::Merging;
 use partitions::Partitions;
 
 use super::origin::Origin;
-use super::unmerged::Entry;
+use super::unmerged::left::Left;
 use crate::base::clock::Now;
 use crate::base::ids::{LaneSequence, Partition, Revision, Sequence, ShardId};
 use crate::base::limits::PARKED_MAX;
@@ -84,7 +86,7 @@ pub struct ArbiterSetup {
     /// The last record of the journal before this process.
     pub journal_end: Sequence,
     /// What earlier processes accepted and did not merge, each with its record.
-    pub unmerged: Vec<(Sequence, Box<str>, Entry)>,
+    pub unmerged: Left,
 }
 
 /// Verdicts of a part of an events request, whose users are executed one by one.

@@ -5,7 +5,7 @@
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
-use super::home::{Home, Subject, happening_of};
+use super::home::{Home, Subject, happening_of, shown_of};
 use super::lane::Waiting;
 use super::origin::Origin;
 use super::packed::{self, Packed};
@@ -19,13 +19,13 @@ use crate::api::events::Event;
 use crate::api::reply::Heading;
 use crate::api::token::Token;
 use crate::base::clock::Now;
-use crate::base::ids::{LaneSequence, PopupKey};
+use crate::base::ids::LaneSequence;
 use crate::base::time::MonoNs;
 use crate::catalog::snapshot::Popup;
 use crate::decide::choose::{self, Decision};
 use crate::decide::gates::Gate;
 use crate::journal::record::Happening;
-use crate::state::apply::{self, EventVerdict, ShowApplied, ShowId};
+use crate::state::apply::{self, EventVerdict, ShowApplied};
 use crate::telemetry::log::{Message, Value};
 
 /// Whether an answer is there or will come.
@@ -130,7 +130,7 @@ impl Home {
     /// Applies one event to the scratch state, and records it where it changed something.
     pub fn apply_event(&mut self, view: &View, now: Now, event: &Event<'_>) -> Verdict {
         let token = &event.token;
-        let shown = ShowId { popup: PopupKey::of(token.popup), number: token.number, at: token.at };
+        let shown = shown_of(token);
         let state = &mut self.scratch.state;
         let verdict = apply::event(state, shown, event.action, event.ts, now.wall);
         let fields =
@@ -231,7 +231,7 @@ impl Home {
         variant: usize,
     ) -> Verdicted<'a> {
         let now = ask.now.wall;
-        let (shown, applied) = self.mint_show(ask, asked, popup, variant);
+        let (shown, applied) = self.mint_show(ask, asked, (popup, variant), None);
         let subject = Subject {
             user: asked.context.user,
             token: shown.decision,
@@ -244,13 +244,14 @@ impl Home {
         Verdicted::Show(shown)
     }
 
-    /// Applies a show to the scratch state, and mints its token.
+    /// Applies a show to the scratch state, and mints its token. `local` is the hash of the session
+    /// where this node's memory alone decides.
     pub(super) fn mint_show<'a>(
         &mut self,
         ask: &Ask<'a, '_>,
         asked: &DecideRequest<'a>,
-        popup: &Popup,
-        variant: usize,
+        (popup, variant): (&Popup, usize),
+        local: Option<u64>,
     ) -> (Shown<'a>, ShowApplied) {
         let now = ask.now.wall;
         let snapshot = &*ask.view.snapshot;
@@ -264,6 +265,7 @@ impl Home {
             variant: &variant.key,
             number: applied.number,
             at: now,
+            local,
         };
         self.scratch.token.clear();
         ask.view.keys.mint(&token, &mut self.scratch.token);

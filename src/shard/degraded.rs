@@ -8,14 +8,14 @@
 use bumpalo::collections::Vec as BumpVec;
 
 use super::decision::{Ask, DEGRADED, Progress, Verdicted, write_answer};
-use super::home::Home;
+use super::home::{Home, shown_of};
 use super::unmerged::{Asked, Entry};
 use super::verdicts::{self, Verdict};
 use crate::api::decide::DecideRequest;
 use crate::api::events::Event;
 use crate::base::clock::Now;
 use crate::base::hash;
-use crate::base::ids::{LaneSequence, PopupKey};
+use crate::base::ids::LaneSequence;
 use crate::base::limits::EVENT_AGE_MAX_MS;
 use crate::catalog::snapshot::{Popup, Snapshot};
 use crate::decide::choose::{self, Decision};
@@ -90,7 +90,7 @@ impl Home {
         if now.wall.since(token.at).0 > EVENT_AGE_MAX_MS {
             return Verdict::TooLate;
         }
-        let shown = ShowId { popup: PopupKey::of(token.popup), number: token.number, at: token.at };
+        let shown = shown_of(token);
         let is_same = |entry: &Entry| {
             let action = event.action;
             entry.shown == shown
@@ -109,7 +109,7 @@ impl Home {
         self.tell_of_user(now, Message::EventTaken, token.user, fields);
         let entry = Entry {
             at,
-            asked: Asked::Event { action: event.action, acted_at },
+            asked: Asked::Event { action: event.action, acted_at, local: token.local },
             shown,
             token: event.token_text.into(),
             popup: token.popup.into(),
@@ -152,9 +152,9 @@ impl Home {
         popup: &Popup,
         variant: usize,
     ) -> Verdicted<'a> {
-        let (shown, applied) = self.mint_show(ask, asked, popup, variant);
-        let at = ask.now.wall;
         let session = asked.context.session.map_or(0, |session| hash::session(session.as_bytes()));
+        let (shown, applied) = self.mint_show(ask, asked, (popup, variant), Some(session));
+        let at = ask.now.wall;
         let entry = Entry {
             at,
             asked: Asked::Show { session },
@@ -181,6 +181,7 @@ impl Home {
             user::decode(copy.state, state).expect("we encoded it");
         }
         for entry in self.unmerged.of(user) {
+            entry.learn(state, snapshot);
             entry.merge(state, snapshot);
         }
     }

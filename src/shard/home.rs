@@ -14,14 +14,15 @@ use super::seam::{Effect, Outbox, ReadRequest};
 use super::unmerged::Unmerged;
 use super::view::View;
 use crate::api::events::Event;
+use crate::api::token::Token;
 use crate::base::clock::Now;
-use crate::base::ids::{LaneSequence, ShardId, UserKey};
+use crate::base::ids::{LaneSequence, PopupKey, ShardId, UserKey};
 use crate::base::slab::Slab;
 use crate::base::time::{MonoNs, WallMs};
 use crate::catalog::snapshot::Snapshot;
 use crate::decide::gates::{self, Gate};
 use crate::journal::record::{self, Happening, Impression, Record};
-use crate::state::apply::Action;
+use crate::state::apply::{Action, ShowId};
 use crate::state::slice::Slice;
 use crate::state::user::{self, UserState};
 use crate::telemetry::counters::ShardCounters;
@@ -214,10 +215,10 @@ impl Home {
         subject: &Subject<'_>,
         happening: Happening,
         times: (WallMs, WallMs),
-        forgotten: Option<crate::base::ids::PopupKey>,
+        forgotten: Option<PopupKey>,
     ) {
         let (at, acted_at) = times;
-        let popup_key = crate::base::ids::PopupKey::of(subject.popup);
+        let popup_key = PopupKey::of(subject.popup);
         let Scratch { state, clocks, row, .. } = &mut self.scratch;
         let entry = state.popup(popup_key).expect("the change left an entry");
         clocks.clear();
@@ -334,6 +335,11 @@ pub fn keep(buffers: &mut Vec<Vec<u8>>, mut buffer: Vec<u8>) {
         buffer.clear();
         buffers.push(buffer);
     }
+}
+
+/// The show that a token is of.
+pub fn shown_of(token: &Token<'_>) -> ShowId {
+    ShowId { popup: PopupKey::of(token.popup), number: token.number, at: token.at }
 }
 
 /// What an accepted event is in the journal.

@@ -110,18 +110,45 @@ impl Lane {
     }
 
     fn has_room_for(&self, wanted_bytes: usize) -> bool {
-        let used = self.bytes_in_flight + self.turn_bytes.len() + self.reserved_bytes;
         self.accepting
-            && self.sizes.len() < LANE_BATCHES_MAX
-            && used + wanted_bytes <= LANE_BYTES_MAX
+            && self.has_own_room(wanted_bytes)
             && self.waiting.len() < PARKED_MAX
             && self.waiting_bytes < WAITING_BYTES_MAX
     }
 
+    /// The lane's own bounds alone.
+    fn has_own_room(&self, wanted_bytes: usize) -> bool {
+        self.sizes.len() < LANE_BATCHES_MAX
+            && self.bytes_under_way() + wanted_bytes <= LANE_BYTES_MAX
+    }
+
+    /// Bytes of records that the journal has not acknowledged, and of those that may follow.
+    pub fn bytes_under_way(&self) -> usize {
+        self.bytes_in_flight + self.turn_bytes.len() + self.reserved_bytes
+    }
+
+    /// Whether the lane has room for `records` more records that were promised: the journal keeps
+    /// room for them ([`promised_bytes`]) and is not asked, since they are what it waits for when
+    /// nothing else moves. No answer waits for them.
+    ///
+    /// [`promised_bytes`]: crate::shard::unmerged::Unmerged::promised_bytes
+    pub fn has_room_promised(&self, records: usize) -> bool {
+        self.has_own_room(records * RECORD_BYTES_MAX)
+    }
+
     /// Keeps room for records that are encoded and not yet certain, this many bytes of them.
-    /// Whether there is so much.
+    /// Whether there is so much; for none there always is.
     pub fn reserve(&mut self, bytes: usize) -> bool {
-        let has_room = self.has_room_for(bytes);
+        let has_room = bytes == 0 || self.has_room_for(bytes);
+        if has_room {
+            self.reserved_bytes += bytes;
+        }
+        has_room
+    }
+
+    /// The same for records that were promised; see [`Lane::has_room_promised`].
+    pub fn reserve_promised(&mut self, bytes: usize) -> bool {
+        let has_room = self.has_own_room(bytes);
         if has_room {
             self.reserved_bytes += bytes;
         }
@@ -210,6 +237,11 @@ impl Lane {
     /// The last record that SQL is known to have applied: entries up to it may be evicted.
     pub fn applied(&self) -> LaneSequence {
         self.applied
+    }
+
+    /// The last record of the journal that SQL is known to have applied, whichever shard it is of.
+    pub fn applied_sequence(&self) -> Sequence {
+        self.applied_sequence
     }
 
     /// Holds an outcome back until its record is acknowledged.
@@ -382,7 +414,10 @@ mod tests {
         let mut full = lane();
         assert!(full.has_room(100));
         full.watermarks(false, Sequence(0));
-        assert!(!full.has_room(1), "the journal takes nothing");
+        assert!(!full.has_room(1) && !full.reserve(1), "the journal takes nothing");
+        assert!(full.reserve(0), "nothing always fits");
+        assert!(full.has_room_promised(1) && full.reserve_promised(1), "but what was promised");
+        full.release(1);
         full.watermarks(true, Sequence(0));
 
         let batches: Vec<_> = (0..LANE_BATCHES_MAX)
@@ -391,13 +426,14 @@ mod tests {
                 full.flush().unwrap()
             })
             .collect();
-        assert!(!full.has_room(1), "too many batches are under way");
+        assert!(!full.has_room(1) && !full.has_room_promised(1), "too many batches are under way");
         for (sequence, batch) in (1..).zip(batches) {
             ack(&mut full, batch, sequence);
         }
         assert!(full.has_room(1));
 
         assert!(!full.has_room(LANE_BYTES_MAX / RECORD_BYTES_MAX + 1), "too many bytes");
+        assert!(!full.reserve_promised(LANE_BYTES_MAX + 1), "of promised ones too");
         let upto = append(&mut full);
         full.wait(waiting(upto, 0, WAITING_BYTES_MAX));
         assert!(!full.has_room(1), "too many bytes of answers wait");

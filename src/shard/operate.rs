@@ -33,14 +33,14 @@ pub fn on_user(
         return Some(Outcome::Unavailable);
     }
     let mark = home.lane.mark();
-    apply::erase(&mut home.scratch.state);
+    let at = apply::erase(&mut home.scratch.state, now.wall);
     let revision = home.scratch.state.revision;
-    let upto = home.lane.append(&Record::Erase { user, revision, at: now.wall });
+    let upto = home.lane.append(&Record::Erase { user, revision, at });
     if !home.store(now, user, upto, mark) {
         return Some(Outcome::Unavailable);
     }
     let mut outcome = home.buffer();
-    outcome.extend_from_slice(&now.wall.0.to_le_bytes());
+    outcome.extend_from_slice(&at.0.to_le_bytes());
     let origin = Origin::Control { ticket };
     let fallback = home.buffer();
     home.lane.wait(Waiting { upto, since: now.mono, origin, outcome, fallback });

@@ -228,6 +228,12 @@ pub enum Report {
         /// The first unmerged record; `None` for none.
         unmerged: Option<Sequence>,
     },
+    /// For what waits to be merged the journal has to keep room, since it may be that nothing else
+    /// makes room in it.
+    Promised {
+        /// Bytes of records that may come whether or not the journal takes others.
+        bytes: u64,
+    },
 }
 
 /// Effects of a turn, in order.

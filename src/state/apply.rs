@@ -1,19 +1,25 @@
 //! The only functions that change a user's state. Each change raises the revision by one; what
 //! changes nothing leaves it. Whether a popup may be shown is `decide`'s business, not asked here.
+//! Shows that were decided without the state are in `late`.
 //!
 //! The caller's `now` is never before the newest time in the state (product, section 6).
 
 use crate::base::hash;
 use crate::base::ids::PopupKey;
-use crate::base::limits::{EVENT_AGE_MAX_MS, SHOWS_REMEMBERED_MAX, USER_POPUPS_MAX};
+use crate::base::limits::{
+    EVENT_AGE_MAX_MS, SHOWS_REMEMBERED_MAX, TOMBSTONE_AGE_MAX_MS, USER_POPUPS_MAX,
+};
 use crate::base::time::WallMs;
 use crate::catalog::schedule::local_day;
 use crate::catalog::snapshot::{Outcome, Popup, Settings, Snapshot};
 
 use super::user::{PopupState, Show, UserClocks, UserState};
 
+mod late;
 #[cfg(test)]
 mod tests;
+
+pub use late::{LateShow, Merge, confirm, learn_show, merge_show};
 
 /// What a client reports of an impression. The numbers are stored, as bits of `Show::actions`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -126,6 +132,7 @@ pub fn show(
     if !popup.quiet_exempt {
         count_show(&mut state.clocks, &snapshot.settings, session, now);
     }
+    forget_old_erase(&mut state.clocks, now);
     state.revision = state.revision.next();
     ShowApplied { number, forgotten }
 }
@@ -170,46 +177,15 @@ pub fn event(
     EventVerdict::Accepted { acted_at }
 }
 
-/// A show that was decided without the user's state, to be merged into it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LateShow {
-    /// Which show.
-    pub shown: ShowId,
-    /// Pinned hash of its session; 0 for none.
-    pub session: u64,
-    /// Whether its popup is outside the clocks across popups.
-    pub quiet_exempt: bool,
-}
-
-/// Merges a show that the state does not know, in its place by time: the union of both. Whether it
-/// changed anything; a show that is there (number and time) changes nothing. One that is older than
-/// 16 remembered ones is counted and not remembered. Allocates as [`show`] does.
-pub fn merge_show(state: &mut UserState, snapshot: &Snapshot, late: LateShow) -> bool {
-    let LateShow { shown, session, quiet_exempt } = late;
-    let known = state.popups.iter().position(|entry| entry.popup == shown.popup);
-    let index = known.unwrap_or_else(|| {
-        if state.popups.len() >= USER_POPUPS_MAX {
-            forget_one(state, snapshot);
-        }
-        state.popups.push(PopupState::empty(shown.popup));
-        state.popups.len() - 1
-    });
-    if !insert_show(&mut state.popups[index], shown) {
-        return false;
-    }
-    if !quiet_exempt {
-        count_late_show(&mut state.clocks, &snapshot.settings, session, shown.at);
-    }
-    state.revision = state.revision.next();
-    true
-}
-
-/// Forgets everything of a user but how often the state has changed, which this raises too. Keeps
-/// the state's memory.
-pub fn erase(state: &mut UserState) {
-    state.clocks = UserClocks::default();
+/// Forgets everything of a user but when that was, which is given back, and how often the state has
+/// changed, which this raises too. The time is not before any that the state knew. Keeps the
+/// state's memory.
+pub fn erase(state: &mut UserState, now: WallMs) -> WallMs {
+    let erased_at = state.newest().map_or(now, |newest| newest.max(now));
+    state.clocks = UserClocks { erased_at: Some(erased_at), ..UserClocks::default() };
     state.popups.clear();
     state.revision = state.revision.next();
+    erased_at
 }
 
 /// Pushes out the popup that is missed least: one that left the catalog before one that is in it,
@@ -242,6 +218,11 @@ fn add_show(entry: &mut PopupState, now: WallMs) -> u32 {
     number
 }
 
+/// Nothing that an erase forbids is young enough any more, and who was erased is not told of.
+fn forget_old_erase(clocks: &mut UserClocks, now: WallMs) {
+    clocks.erased_at = clocks.erased_at.filter(|at| now.since(*at).0 < TOMBSTONE_AGE_MAX_MS);
+}
+
 /// Moves the clocks across popups.
 fn count_show(clocks: &mut UserClocks, settings: &Settings, session: Option<&str>, now: WallMs) {
     let is_same_day = clocks
@@ -258,50 +239,6 @@ fn count_session(clocks: &mut UserClocks, session: u64) {
     let is_same_session = clocks.session == session;
     clocks.session_shows = if is_same_session { clocks.session_shows.saturating_add(1) } else { 1 };
     clocks.session = session;
-}
-
-/// Inserts a show in the order of time; false where it is there.
-fn insert_show(entry: &mut PopupState, shown: ShowId) -> bool {
-    let is_same = |show: &Show| show.number == shown.number && show.at == shown.at;
-    if entry.shows().iter().any(is_same) {
-        return false;
-    }
-    let used = usize::from(entry.shows_used);
-    let place = entry.shows().partition_point(|show| show.at <= shown.at);
-    entry.shows_total = entry.shows_total.saturating_add(1).max(shown.number);
-    let show = Show { at: shown.at, number: shown.number, actions: 0 };
-    if used < SHOWS_REMEMBERED_MAX {
-        entry.shows[place..=used].rotate_right(1);
-        entry.shows[place] = show;
-        entry.shows_used += 1;
-    } else if place > 0 {
-        entry.shows[..place].rotate_left(1);
-        entry.shows[place - 1] = show;
-    }
-    if place == used {
-        entry.outcome = None;
-        entry.outcome_at = WallMs::default();
-    }
-    true
-}
-
-/// Counts a show that may be older than the latest counted one: a day or a session that is over is
-/// not counted any more.
-fn count_late_show(clocks: &mut UserClocks, settings: &Settings, session: u64, at: WallMs) {
-    let day = |at| local_day(&settings.tz, at);
-    let last = clocks.last_counted_at;
-    let is_latest = last.is_none_or(|last| at >= last);
-    if last.is_some_and(|last| day(last) == day(at)) {
-        clocks.day_shows = clocks.day_shows.saturating_add(1);
-    } else if is_latest {
-        clocks.day_shows = 1;
-    }
-    if is_latest {
-        clocks.last_counted_at = Some(at);
-    }
-    if session != 0 && (is_latest || clocks.session == session) {
-        count_session(clocks, session);
-    }
 }
 
 /// A higher outcome replaces the stored one, an equal one moves its time forward, a lower one

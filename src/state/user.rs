@@ -40,6 +40,9 @@ pub struct UserClocks {
     pub session: u64,
     /// Counted shows in that session.
     pub session_shows: u32,
+    /// When the user was erased last, kept for as long as a tombstone stands: what was shown up to
+    /// then and was not part of the state yet never becomes part of it.
+    pub erased_at: Option<WallMs>,
 }
 
 /// What is remembered of one (user, popup).
@@ -99,11 +102,11 @@ impl PopupState {
 }
 
 impl UserState {
-    /// The newest time that the state knows; `None` where it knows no show.
+    /// The newest time that the state knows; `None` where it knows no show and no erase.
     pub fn newest(&self) -> Option<WallMs> {
         let of_popup = |popup: &PopupState| popup.latest().at.max(popup.outcome_at);
         let shown = self.popups.iter().map(of_popup).max();
-        shown.max(self.clocks.last_counted_at)
+        shown.max(self.clocks.last_counted_at).max(self.clocks.erased_at)
     }
 
     /// The entry of a popup.

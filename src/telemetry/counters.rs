@@ -225,7 +225,9 @@ shard_counters! {
             "Events and local shows that wait to be merged into their users' states.";
         Counter merged "merged_total" "Events and local shows merged into their users' states.";
         Counter merges_dropped "merges_dropped_total"
-            "Accepted events whose show was found to be no longer remembered.";
+            "Accepted events and local shows found to be of a show no longer remembered, or of before an erase.";
+        Counter shows_learnt "shows_learnt_total"
+            "Local shows merged because an event told of them before their own node did.";
         Counter journaled_again "journaled_again_total"
             "Unmerged records written to the journal again, so that SQL may go on.";
         Counter decisions_local "decisions_local_total"

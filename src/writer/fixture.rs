@@ -234,11 +234,10 @@ impl Journal {
         self.now = self.now.plus(DurationMs(1));
         self.former.remove(user);
         let state = self.states.entry(user.to_owned()).or_default();
-        apply::erase(state);
+        let at = apply::erase(state, self.now);
         let revision = state.revision;
         let sequence = self.next_sequence();
         let user = user.to_owned();
-        let at = self.now;
         let (impression, withdrawn) = (None, None);
         self.records.push(OwnedRecord { sequence, user, revision, at, impression, withdrawn });
     }

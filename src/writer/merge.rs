@@ -12,16 +12,17 @@ use super::validate::{RecordError, check_erase, decode_impression, decode_withdr
 
 /// Lays a record of the state's user over the state. One at or below the state's revision changes
 /// nothing. An impression replaces clocks and entry, a new entry goes last, the one it pushed out
-/// goes; a show that is taken back leaves the state as it was before it; an erase empties the
-/// state. Allocates only where `popups` grows.
+/// goes; a show that is taken back leaves the state as it was before it; an erase leaves its time
+/// alone. Allocates only where `popups` grows.
 ///
 /// # Errors
 /// [`RecordError`] where the record can't be read; the state is then as it was.
 pub fn apply_record(state: &mut UserState, record: &Record<'_>) -> Result<(), RecordError> {
     match record {
-        Record::Erase { user, revision, .. } => {
+        Record::Erase { user, revision, at } => {
             check_erase(user, *revision)?;
-            if begin(state, *revision, UserClocks::default()) {
+            let clocks = UserClocks { erased_at: Some(*at), ..UserClocks::default() };
+            if begin(state, *revision, clocks) {
                 state.popups.clear();
             }
             Ok(())

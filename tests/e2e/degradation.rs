@@ -222,6 +222,45 @@ fn events_of_an_outage_are_taken_and_count_on_every_node_later() {
 }
 
 #[test]
+fn a_click_on_a_local_show_counts_on_a_node_that_has_not_heard_of_it() {
+    let cluster = Cluster::new(Plan::impatient(BOTH));
+    let proxy = Proxy::to(cluster.redis.address());
+    let mut nodes: Vec<(Setup, Server)> = Vec::new();
+    for setup in [cluster.node_behind(&proxy), cluster.node()] {
+        let mut server = setup.start();
+        server.allow(ANY_ERROR);
+        nodes.push((setup, server));
+    }
+    let mut cut_off = nodes[0].1.client();
+    let mut other = nodes[1].1.client();
+    until("service", || cut_off.decide("before").token());
+    until("service", || other.decide("early").token());
+    proxy.black_hole();
+    let local = cut_off.decide("ann");
+    assert_eq!(local.popup().as_deref(), Some("open"), "{local:?}");
+    let token = local.token().unwrap();
+    let taken = other.event(&token, "clicked").expect(202).json();
+    assert_eq!(taken["accepted"], 1, "{taken}");
+    let again = other.event(&token, "clicked").expect(202).json();
+    assert_eq!(again["duplicate"], 1, "{again}");
+    // The node that is cut off can't know.
+    let unknown = cut_off.event(&token, "clicked").expect(202).json();
+    assert_eq!(unknown["accepted"], 1, "{unknown}");
+    assert_eq!(until("the other one", || other.decide("ann").popup()), "closed");
+    proxy.heal();
+    until_within("the merge", MERGED_WITHIN, || {
+        (cut_off.decide("ann").reason() == "gap").then_some(())
+    });
+    stop(nodes);
+    let count = |what: &str| cluster.number(&format!("SELECT COUNT(*) FROM {what}"));
+    assert_eq!(count("events WHERE user_id = 'ann' AND action = 'decided'"), 2);
+    assert_eq!(count("events WHERE user_id = 'ann' AND action = 'clicked'"), 1);
+    let outcome = "user_popups WHERE popup_id = 'open' AND outcome = 'clicked' AND shows = 1";
+    assert_eq!(count(outcome), 1);
+    cluster.check_sql();
+}
+
+#[test]
 fn events_of_an_outage_survive_a_kill_of_their_node() {
     let popups = in_turn(1);
     let cluster = Cluster::new(Plan::impatient(&popups));

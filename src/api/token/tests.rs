@@ -17,7 +17,8 @@ fn keys() -> Keys {
 }
 
 fn example() -> Token<'static> {
-    Token { user: "u1", popup: "spring-sale", version: 3, variant: "a", number: 2, at: NOW }
+    let (user, popup, variant) = ("u1", "spring-sale", "a");
+    Token { user, popup, version: 3, variant, number: 2, at: NOW, local: None }
 }
 
 fn minted(keys: &Keys, token: &Token<'_>) -> String {
@@ -33,6 +34,13 @@ fn golden_token() {
     const GOLDEN: &str = "AQcAAAAAUFwYowEAAAIAAAADAAAAAnUxC3NwcmluZy1zYWxlAWFI943VcX4KbLteAX_Xii6h";
     assert_eq!(minted(&keys(), &example()), GOLDEN);
     assert_eq!(keys().open(GOLDEN, &Bump::new(), NOW), Some(example()));
+    const LOCAL: &str = concat!(
+        "AgcAAAAAUFwYowEAAAIAAAADAAAAiHdmVUQzIhECdTELc3ByaW5nLXNhbGUB",
+        "YbM7b2u3EiVJqaJWXIHHNfM"
+    );
+    let local = Token { local: Some(0x1122_3344_5566_7788), ..example() };
+    assert_eq!(minted(&keys(), &local), LOCAL);
+    assert_eq!(keys().open(LOCAL, &Bump::new(), NOW), Some(local));
 }
 
 #[test]
@@ -45,6 +53,7 @@ fn the_longest_token_fits() {
         variant: &id,
         number: u32::MAX,
         at: WallMs(i64::MIN),
+        local: Some(u64::MAX),
     };
     let text = minted(&keys(), &token);
     assert!(text.len() <= TOKEN_BYTES_MAX, "{}", text.len());
@@ -98,7 +107,7 @@ fn signed_bytes_that_are_no_token() {
     }
     let mut changed = [whole.clone(), whole.clone(), whole.clone()];
     changed[0].push(0);
-    changed[1][0] = 2;
+    changed[1][0] = 3;
     changed[2][22] = 0xff;
     for bytes in changed {
         assert_eq!(keys().open(&sign(&bytes), &bump, NOW), None, "{bytes:?}");
@@ -162,11 +171,11 @@ proptest! {
     #[test]
     fn what_goes_in_comes_out(
         user in "\\PC{1,32}", popup in "[a-z0-9_-]{1,64}", variant in "\\PC{0,16}",
-        numbers in any::<(u32, u32, i64)>(),
+        numbers in any::<(u32, u32, i64)>(), local in any::<Option<u64>>(),
     ) {
         let (version, number, at) = (numbers.0, numbers.1, WallMs(numbers.2));
         let token =
-            Token { user: &user, popup: &popup, version, variant: &variant, number, at };
+            Token { user: &user, popup: &popup, version, variant: &variant, number, at, local };
         let text = minted(&keys(), &token);
         let bump = Bump::new();
         prop_assert_eq!(keys().open(&text, &bump, NOW), Some(token));

@@ -125,6 +125,7 @@ fn a_session_is_full_for_its_own_requests_alone() {
         day_shows: 1,
         session: hash::session(b"s"),
         session_shows: 1,
+        erased_at: None,
     };
     for (session, want) in [(Some("s"), shut(Gate::Session)), (Some("t"), None), (None, None)] {
         assert_eq!(failure_of_clocks(&settings, &clocks, session, NOON), want);

@@ -230,6 +230,11 @@ fn budgets_close_the_gate_and_applying_opens_it() {
     assert!(!appender.is_accepting() && appender.gauges().unapplied_bytes > 120_000);
     appender.applied(Sequence(120));
     assert!(appender.is_accepting());
+    let promised = 100_000 - appender.gauges().unapplied_bytes;
+    appender.promise(promised);
+    assert!(!appender.is_accepting(), "what was promised is kept free");
+    appender.promise(promised - 1);
+    assert!(appender.is_accepting());
 
     let segment_bytes = SEGMENT_BYTES_MIN;
     let config = AppenderConfig { budget_bytes: 4 * segment_bytes, ..small_config() };

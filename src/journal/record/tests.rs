@@ -62,6 +62,7 @@ impl Owned {
                 number: self.revision.epoch,
                 shown_at: WallMs(at ^ acted_at),
                 session: self.revision.counter,
+                is_of_local: self.happening != 0 && self.version % 2 == 1,
             });
         }
         Record::Impression(Impression {

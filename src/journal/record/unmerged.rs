@@ -31,14 +31,34 @@ pub struct Unmerged<'a> {
     pub number: u32,
     /// When the show was decided.
     pub shown_at: WallMs,
-    /// Pinned hash of a show's session; 0 for none, and for events.
+    /// Pinned hash of the session of a show that a node decided by its own memory; 0 for none, and
+    /// for events of other shows.
     pub session: u64,
+    /// Whether an event is of such a show, which may have to be merged first. Not set for the show
+    /// itself.
+    pub is_of_local: bool,
+}
+
+/// Set in the byte of the happening where an event is of a show that a node decided by its own
+/// memory.
+const OF_LOCAL: u8 = 0x80;
+
+/// Bytes of a framed record without its texts.
+const FIXED_BYTES: usize = 2 + (1 + 8 + 4 + 8 + 1) + (1 + 8 + 4 + 4 + 8 + 8) + (2 + 1 + 1);
+
+/// Bytes that the record takes, its frame included. Does not allocate.
+pub fn unmerged_framed_bytes(unmerged: &Unmerged<'_>) -> usize {
+    let Unmerged { user, token, popup, variant, .. } = unmerged;
+    FIXED_BYTES + [user, token, popup, variant].iter().map(|text| text.len()).sum::<usize>()
 }
 
 /// Appends the fields behind the common ones.
 pub(super) fn append(unmerged: &Unmerged<'_>, bytes: &mut Vec<u8>) {
     assert!(!unmerged.popup.is_empty(), "a popup has an id");
-    bytes.push(unmerged.happening.number());
+    let is_show = unmerged.happening == Happening::Decided;
+    assert!(!(is_show && unmerged.is_of_local), "a show is an event of none");
+    let of_local = if unmerged.is_of_local { OF_LOCAL } else { 0 };
+    bytes.push(unmerged.happening.number() | of_local);
     bytes.extend_from_slice(&unmerged.acted_at.0.to_le_bytes());
     bytes.extend_from_slice(&unmerged.version.to_le_bytes());
     bytes.extend_from_slice(&unmerged.number.to_le_bytes());
@@ -53,7 +73,9 @@ pub(super) fn append(unmerged: &Unmerged<'_>, bytes: &mut Vec<u8>) {
 /// Reads the fields behind the kind; `None` for any bytes that [`append`] would not have written.
 pub(super) fn decode(mut fields: Fields<'_>) -> Option<Unmerged<'_>> {
     let (at, revision, user) = decode_common(&mut fields)?;
-    let happening = Happening::from_number(fields.u8()?)?;
+    let number_and_flag = fields.u8()?;
+    let is_of_local = number_and_flag & OF_LOCAL != 0;
+    let happening = Happening::from_number(number_and_flag & !OF_LOCAL)?;
     let acted_at = WallMs(fields.i64()?);
     let version = fields.u32()?;
     let number = fields.u32()?;
@@ -62,7 +84,11 @@ pub(super) fn decode(mut fields: Fields<'_>) -> Option<Unmerged<'_>> {
     let token = fields.long_text(TOKEN_BYTES_MAX)?;
     let popup = fields.short_text(POPUP_ID_BYTES_MAX)?;
     let variant = fields.short_text(VARIANT_KEY_BYTES_MAX)?;
-    let is_one_of_ours = revision == Revision::default() && !popup.is_empty() && fields.is_at_end();
+    let is_show = happening == Happening::Decided;
+    let is_one_of_ours = revision == Revision::default()
+        && !popup.is_empty()
+        && !(is_show && is_of_local)
+        && fields.is_at_end();
     is_one_of_ours.then_some(Unmerged {
         user,
         at,
@@ -75,5 +101,6 @@ pub(super) fn decode(mut fields: Fields<'_>) -> Option<Unmerged<'_>> {
         number,
         shown_at,
         session,
+        is_of_local,
     })
 }

@@ -1,6 +1,6 @@
 //! How what was accepted without its user's state becomes part of it: read, merged, committed with
 //! its records, before that user is decided on; and, for users nobody asks for, a few at a time.
-//! Merging twice is harmless: what is known already is only recorded once more.
+//! Merging twice is harmless: what is known already is only recorded, or confirmed, once more.
 //!
 //! ```text
 //!  accepted ─ record ─► waits ─► Read ─► merged ─► Commit ─ done ─► records ─ acked ─► over
@@ -9,24 +9,33 @@
 //! ```
 //!
 //! SQL stops before the record of an entry that waits (its floor, which the shard reports). Where
-//! a rebuild of Redis waits for SQL, and so the merge for itself, the shard journals its entries
-//! again and SQL may pass the records that it had before.
+//! SQL stands there, as when a rebuild of Redis waits for SQL and so the merge for itself, the shard
+//! journals its entries again and SQL may pass the records that it had before.
+//!
+//! A journal that is full of what SQL may not pass takes nothing more, and only merges make room.
+//! So they do not ask whether it takes anything: it stops taking other records while there is still
+//! room for the promise of every entry that waits, at most one more record of its own and what its
+//! merge records. They are journaled again only once SQL stands at the first of the records that
+//! they have, and so has passed those that they had before: a promise is not used twice before its
+//! bytes have come back. What is under way in the lane
+//! is part of the promise; what a shard takes in the turn before it learns that the journal is full
+//! fits into the two segments that are kept behind every budget.
 
 use super::flights::Pending;
-use super::{Arbiter, Queue, base_of, millis};
+use super::{Arbiter, base_of, millis};
 use crate::base::clock::Now;
-use crate::base::ids::{LaneSequence, PopupKey, Sequence};
+use crate::base::ids::{LaneSequence, Sequence};
 use crate::base::limits::{
     JOURNAL_AGAIN_MS, JOURNAL_AGAIN_RECORDS, MERGE_REST_MS, MERGES_MAX, UNMERGED_HELD_MS,
-    USER_POPUPS_MAX, WITHDRAWAL_VALID_MS,
+    WITHDRAWAL_VALID_MS,
 };
 use crate::base::time::{DurationMs, MonoNs};
 use crate::catalog::snapshot::Snapshot;
-use crate::journal::record::Record;
-use crate::shard::home::{Home, Subject};
+use crate::journal::record::{Happening, Record};
+use crate::shard::home::Home;
 use crate::shard::seam::{Effect, Outbox, Report};
 use crate::shard::unmerged::{Asked, Entry, Merged};
-use crate::state::user::{self, UserState};
+use crate::state::{apply, user};
 
 /// What merging remembers between turns.
 #[derive(Debug, Default)]
@@ -39,12 +48,15 @@ pub struct Merging {
     rest_until: MonoNs,
     has_failed: bool,
     /// The floor, and since when it stands.
-    held: Option<(Sequence, MonoNs)>,
+    floor: Option<(Sequence, MonoNs)>,
+    /// Whether SQL has applied all before the floor.
+    is_sql_there: bool,
     again: Option<Again>,
     again_due: MonoNs,
     /// When more of it is journaled again.
     again_next: MonoNs,
     reported: Option<(Sequence, Option<Sequence>)>,
+    reported_bytes: u64,
 }
 
 /// Journaling all entries again.
@@ -94,15 +106,14 @@ impl Home {
             return Merge::Failed;
         }
         let base = self.begin_aside(user);
-        let is_journal = self.arbiter_mut().setup.queue == Queue::Journal;
         // Taken out, so that they can be recorded while they are read.
         let entries = self.unmerged.of(user).to_vec();
         for entry in &entries {
-            self.merge_one(snapshot, user, entry, is_journal);
+            self.merge_one(snapshot, user, entry);
         }
-        let records_bytes = self.aside().len();
-        let reserved = if is_journal { records_bytes } else { 0 };
-        if !self.lane.reserve(reserved) {
+        // With a list too: it is by these records that a restart knows what is merged.
+        let reserved = self.aside().len();
+        if !self.lane.reserve_promised(reserved) {
             self.counters.journal_refusals.add(1);
             return Merge::Failed;
         }
@@ -146,30 +157,25 @@ impl Home {
     }
 
     /// Merges an entry into the scratch state, and records what came of it.
-    fn merge_one(&mut self, snapshot: &Snapshot, user: &str, entry: &Entry, is_journal: bool) {
-        let state = &mut self.scratch.state;
-        let before = keys_of_full(state);
-        let merged = entry.merge(state, snapshot);
-        let forgotten = before.into_iter().find(|key| state.popup(*key).is_none());
-        let happening = match merged {
-            Merged::Changed(happening) => happening,
-            // Its first record may be in the journal of a node that is no more. A list has it.
-            Merged::Known(happening) if is_journal => happening,
-            Merged::Known(_) => return,
+    fn merge_one(&mut self, snapshot: &Snapshot, user: &str, entry: &Entry) {
+        self.learn_show_of_entry(snapshot, user, entry);
+        let (happening, forgotten) = match entry.merge(&mut self.scratch.state, snapshot) {
+            Merged::Changed(happening, forgotten) => (happening, forgotten),
+            // It may be another node's, of the same millisecond, which that one is about to
+            // withdraw since nobody saw it.
+            Merged::Known(Happening::Decided) => {
+                apply::confirm(&mut self.scratch.state);
+                (Happening::Decided, None)
+            }
+            // Its first record may be in the journal of a node that is no more.
+            Merged::Known(happening) => (happening, None),
             Merged::Dropped => return self.counters.merges_dropped.add(1),
-        };
-        let subject = Subject {
-            user,
-            token: &entry.token,
-            popup: &entry.popup,
-            version: entry.version,
-            variant: &entry.variant,
         };
         let times = match entry.asked {
             Asked::Show { .. } => (entry.shown.at, entry.shown.at),
             Asked::Event { acted_at, .. } => (entry.at, acted_at),
         };
-        self.record(snapshot, &subject, happening, times, forgotten);
+        self.record(snapshot, &entry.subject(user), happening, times, forgotten);
     }
 
     /// Hands records that change nothing to the journal.
@@ -193,12 +199,27 @@ impl Home {
         self.ask_for_unmerged(now.mono);
         self.journal_again(now.mono);
         let known = (self.lane.acked_sequence(), self.unmerged.floor());
+        let bytes = self.bytes_to_come();
         let merging = &mut self.arbiter_mut().merging;
+        if merging.reported_bytes != bytes {
+            merging.reported_bytes = bytes;
+            outbox.push(Effect::Report(Report::Promised { bytes }));
+        }
         if merging.reported != Some(known) {
             merging.reported = Some(known);
             let (acked, unmerged) = known;
             outbox.push(Effect::Report(Report::Journal { acked, unmerged }));
         }
+    }
+
+    /// Bytes that the journal keeps room for while anything waits: what the entries may take, and
+    /// what is on its way already, so that the journal need not have seen it.
+    fn bytes_to_come(&self) -> u64 {
+        if self.unmerged.is_empty() {
+            return 0;
+        }
+        let under_way = u64::try_from(self.lane.bytes_under_way()).expect("a lane is bounded");
+        self.unmerged.promised_bytes() + under_way
     }
 
     fn ask_for_unmerged(&mut self, now: MonoNs) {
@@ -233,7 +254,7 @@ impl Home {
     fn journal_again(&mut self, now: MonoNs) {
         let Home { arbiter, unmerged, lane, counters, .. } = self;
         let Some(arbiter) = arbiter.as_deref_mut() else { return };
-        arbiter.merging.note_floor(now, unmerged.floor());
+        arbiter.merging.note_floor(now, unmerged.floor(), lane.applied_sequence());
         if arbiter.is_due_again(now) {
             let acked = lane.acked_sequence();
             arbiter.merging.again_due = now.plus_ms(JOURNAL_AGAIN_MS);
@@ -249,7 +270,7 @@ impl Home {
                 break;
             };
             let entries = unmerged.of(user);
-            if !lane.has_room(entries.len()) {
+            if !lane.has_room_promised(entries.len()) {
                 break;
             }
             for entry in entries {
@@ -275,18 +296,26 @@ impl Home {
         }
         let is_resting = !self.unmerged.is_empty() && merging.rest_until.0 > 0;
         let rest = is_resting.then_some(merging.rest_until);
-        let held = merging.held.filter(|_| arbiter.server.is_some() && merging.again.is_none());
-        let again = held.map(|(_, since)| since.plus_ms(UNMERGED_HELD_MS).max(merging.again_due));
+        let may_write = arbiter.server.is_some() && merging.again.is_none();
+        let held = merging.held_since().filter(|_| may_write);
+        let again = held.map(|since| since.plus_ms(UNMERGED_HELD_MS).max(merging.again_due));
         [rest, again].into_iter().flatten().min()
     }
 }
 
 impl Merging {
-    fn note_floor(&mut self, now: MonoNs, floor: Option<Sequence>) {
-        let is_same = self.held.map(|(held, _)| held) == floor;
+    fn note_floor(&mut self, now: MonoNs, floor: Option<Sequence>, applied: Sequence) {
+        let is_same = self.floor.map(|(floor, _)| floor) == floor;
         if !is_same {
-            self.held = floor.map(|floor| (floor, now));
+            self.floor = floor.map(|floor| (floor, now));
         }
+        // What others have put there in between, SQL may have applied.
+        self.is_sql_there = floor.is_some_and(|floor| applied.0 + 1 >= floor.0);
+    }
+
+    /// Since when the floor stands at which SQL is; `None` where it has others to apply before.
+    fn held_since(&self) -> Option<MonoNs> {
+        self.floor.filter(|_| self.is_sql_there).map(|(_, since)| since)
     }
 }
 
@@ -296,14 +325,7 @@ impl Arbiter {
     fn is_due_again(&self, now: MonoNs) -> bool {
         let merging = &self.merging;
         let held_ms = |since: MonoNs| millis(now).saturating_sub(millis(since));
-        let is_held = merging.held.is_some_and(|(_, since)| held_ms(since) >= UNMERGED_HELD_MS);
+        let is_held = merging.held_since().is_some_and(|at| held_ms(at) >= UNMERGED_HELD_MS);
         is_held && self.server.is_some() && merging.again.is_none() && now >= merging.again_due
     }
-}
-
-/// The popups of a state that has to forget one for another.
-fn keys_of_full(state: &UserState) -> Vec<PopupKey> {
-    let is_full = state.popups.len() >= USER_POPUPS_MAX;
-    let popups = if is_full { &state.popups[..] } else { &[] };
-    popups.iter().map(|entry| entry.popup).collect()
 }

@@ -80,6 +80,9 @@ impl Home {
             }
             verdicts.push(verdict);
         }
+        // A show that was learnt may be of a node whose clock is ahead.
+        let wall = self.scratch.state.newest().map_or(wall, |newest| newest.max(wall));
+        let ask = &Ask { now: Now { wall, ..ask.now }, ..*ask };
         let event_bytes = self.aside().len();
         let candidates = if asked.explain { self.candidates(ask, asked) } else { &[] };
         let snapshot = &*ask.view.snapshot;
@@ -254,7 +257,7 @@ impl Home {
         let Some(stamp) = self.load(user) else { return Footing::Wait };
         let state = &self.scratch.state;
         let newest = state.newest();
-        let is_empty = newest.is_none();
+        let is_empty = state.popups.is_empty();
         let partition = UserKey::of(user.as_bytes()).partition();
         let arbiter = self.arbiter.as_deref().expect("asked of a home with an arbiter");
         if !ask.round.is_fresh && !arbiter.is_trusted(now.mono, (partition, stamp), is_empty) {
@@ -279,6 +282,7 @@ impl Home {
     /// Applies an event to the scratch state. A repeated one is recorded again: its first record
     /// may be in the journal of a node that is no more.
     fn event_by_redis(&mut self, ask: &Ask<'_, '_>, event: &Event<'_>) -> Verdict {
+        self.learn_show(&ask.view.snapshot, ask.now.wall, event);
         let verdict = self.apply_event(ask.view, ask.now, event);
         if verdict == Verdict::Duplicate && self.arbiter_mut().setup.queue == Queue::Journal {
             let subject = Subject::of(event);
@@ -317,7 +321,7 @@ impl Home {
         let arbiter = self.arbiter.as_deref_mut().expect("asked of a home with an arbiter");
         records.extend_from_slice(&arbiter.aside);
         user::encode(&self.scratch.state, &mut state);
-        let count = u32::try_from(revision.counter - base.counter).expect("at most 101 a request");
+        let count = u32::try_from(revision.counter - base.counter).expect("at most 201 a request");
         let pending = Pending {
             waiter: Some(waiter),
             outcome,
@@ -356,12 +360,12 @@ impl Home {
         user: &str,
     ) -> Option<Outcome> {
         let base = self.begin_aside(user);
-        apply::erase(&mut self.scratch.state);
+        let wall = self.arbiter_mut().wall(now);
+        let at = apply::erase(&mut self.scratch.state, wall);
         let revision = self.scratch.state.revision;
         let mut records = self.buffer();
         let arbiter = self.arbiter.as_deref_mut().expect("asked of a home with an arbiter");
-        let wall = arbiter.wall(now);
-        record::append(&Record::Erase { user, revision, at: wall }, &mut records);
+        record::append(&Record::Erase { user, revision, at }, &mut records);
         let is_journal = arbiter.setup.queue == Queue::Journal;
         let until = arbiter.deadline(now.mono);
         let reserved = if is_journal { records.len() } else { 0 };
@@ -369,7 +373,7 @@ impl Home {
             return Some(Outcome::Unavailable);
         }
         let mut outcome = self.buffer();
-        outcome.extend_from_slice(&wall.0.to_le_bytes());
+        outcome.extend_from_slice(&at.0.to_le_bytes());
         let (mut state, fallback) = (self.buffer(), self.buffer());
         user::encode(&self.scratch.state, &mut state);
         let origin = Origin::Control { ticket };

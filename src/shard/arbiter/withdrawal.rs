@@ -28,11 +28,11 @@ use crate::shard::reads::Waiter;
 use crate::state::user::{self, PopupState, UserState};
 
 impl Home {
-    /// A change was made too late for its request: its events have happened. In a list their
-    /// records are already.
+    /// A change was made too late for its request, or nobody asked for it: its events have
+    /// happened. In a list their records are already; those of a merge are journaled too.
     pub(super) fn append_events(&mut self, pending: &Pending) {
         let is_journal = self.arbiter_mut().setup.queue == Queue::Journal;
-        if is_journal && pending.event_bytes > 0 {
+        if (is_journal || pending.merged > 0) && pending.event_bytes > 0 {
             self.lane.append_framed(&pending.records[..pending.event_bytes]);
         }
     }

@@ -113,7 +113,13 @@ fn days_and_sessions_count_from_one_again() {
     for (ms, session, day_shows, hash, session_shows) in table {
         show(&mut state, &snapshot, &snapshot.popups[0], session, later(ms));
         let last_counted_at = Some(later(ms));
-        let want = UserClocks { last_counted_at, day_shows, session: hash, session_shows };
+        let want = UserClocks {
+            last_counted_at,
+            day_shows,
+            session: hash,
+            session_shows,
+            erased_at: None,
+        };
         assert_eq!(state.clocks, want, "at {ms}");
     }
 }
@@ -237,65 +243,21 @@ fn what_changes_nothing_leaves_the_state_as_it_is() {
 fn erasing_leaves_the_revision_alone_and_tokens_without_a_show() {
     let (mut state, snapshot, id) = shown();
     state.revision.epoch = 3;
-    erase(&mut state);
+    // By a clock that is behind the state.
+    assert_eq!(erase(&mut state, later(-1)), NOON);
     let revision = Revision { epoch: 3, counter: 2 };
-    assert_eq!(state, UserState { revision, ..UserState::default() });
+    let clocks = UserClocks { erased_at: Some(NOON), ..UserClocks::default() };
+    assert_eq!(state, UserState { revision, clocks, popups: Vec::new() });
+    assert_eq!(state.newest(), Some(NOON), "time goes on from the erase");
     assert_eq!(event(&mut state, id, Action::Clicked, None, NOON), EventVerdict::TooLate);
     // The number is used again; the time keeps the two apart.
     let applied = show(&mut state, &snapshot, &snapshot.popups[0], None, later(1));
     assert_eq!(applied.number, id.number);
     assert_eq!(event(&mut state, id, Action::Clicked, None, later(2)), EventVerdict::TooLate);
-}
-
-#[test]
-fn a_late_show_is_merged_in_its_place_and_once() {
-    let (mut state, snapshot, id) = shown();
-    event(&mut state, id, Action::Clicked, None, later(5));
-    let popup = snapshot.popups[0].key;
-    let late = |number, ms| LateShow {
-        shown: ShowId { popup, number, at: later(ms) },
-        session: 0,
-        quiet_exempt: false,
-    };
-    let revision = state.revision;
-    assert!(!merge_show(&mut state, &snapshot, late(1, 0)), "it is there");
-    assert_eq!(state.revision, revision);
-    assert!(merge_show(&mut state, &snapshot, late(1, -10)), "same number, another time");
-    assert_eq!(state.popups[0].outcome, Some(Outcome::Clicked), "of a later show");
-    assert_eq!((state.clocks.last_counted_at, state.clocks.day_shows), (Some(NOON), 2));
-    assert!(merge_show(&mut state, &snapshot, late(2, 10)));
-    let entry = &state.popups[0];
-    assert_eq!((entry.shows_total, entry.outcome), (3, None), "a new show clears the outcome");
-    assert_eq!(
-        entry.shows().iter().map(|show| show.at.0 - NOON.0).collect::<Vec<_>>(),
-        [-10, 0, 10]
-    );
-    assert_eq!(state.clocks.last_counted_at, Some(later(10)));
-    assert!(!merge_show(&mut state, &snapshot, late(2, 10)));
-    assert_eq!(state.revision.counter, revision.counter + 2);
-}
-
-#[test]
-fn late_shows_beyond_sixteen_push_out_the_oldest_or_are_only_counted() {
-    let (mut state, snapshot, _) = shown();
-    let popup = snapshot.popups[0].key;
-    let late = |number, ms| LateShow {
-        shown: ShowId { popup, number, at: later(ms) },
-        session: 7,
-        quiet_exempt: true,
-    };
-    for number in 2..=16 {
-        assert!(merge_show(&mut state, &snapshot, late(number, i64::from(number))));
-    }
-    assert!(merge_show(&mut state, &snapshot, late(17, -1)));
-    assert_eq!((state.popups[0].shows_total, state.popups[0].shows()[0].at), (17, NOON));
-    assert!(merge_show(&mut state, &snapshot, late(18, 9)));
-    let times: Vec<_> = state.popups[0].shows().iter().map(|show| show.at.0 - NOON.0).collect();
-    assert_eq!((times.len(), times[0], times.is_sorted()), (16, 2, true));
-    assert_eq!(state.clocks.day_shows, 1, "an exempt popup counts in no clock");
-    let mut encoded = Vec::new();
-    crate::state::user::encode(&state, &mut encoded);
-    let mut again = UserState::default();
-    crate::state::user::decode(&encoded, &mut again).unwrap();
-    assert_eq!(again, state);
+    // As long as a tombstone stands the state tells of the erase.
+    let tombstone_ms = i64::try_from(TOMBSTONE_AGE_MAX_MS).unwrap();
+    show(&mut state, &snapshot, &snapshot.popups[0], None, later(tombstone_ms - 1));
+    assert_eq!(state.clocks.erased_at, Some(NOON));
+    show(&mut state, &snapshot, &snapshot.popups[0], None, later(tombstone_ms));
+    assert_eq!(state.clocks.erased_at, None);
 }

@@ -4,8 +4,8 @@
 //!
 //! ```text
 //! user   = version, varint epoch, varint counter, clocks, varint popups, popups x popup
-//! clocks = flags (1 counted, 2 session), [zigzag last_counted_at, varint day_shows],
-//!          [8 bytes session, varint session_shows]
+//! clocks = flags (1 counted, 2 session, 4 erased), [zigzag last_counted_at, varint day_shows],
+//!          [8 bytes session, varint session_shows], [zigzag erased_at]
 //! popup  = 8 bytes key, varint shows_total, outcome | shows_used << 3, shows_used x show,
 //!          [zigzag outcome_at - time of the latest show]
 //! show   = actions | 0x20 where the number follows, zigzag time - time of the show before (of
@@ -29,6 +29,8 @@ const VERSION: u8 = 1;
 const COUNTED: u8 = 1;
 /// Flag of clocks: a counted show had a session.
 const SESSION: u8 = 2;
+/// Flag of clocks: the user was erased lately.
+const ERASED: u8 = 4;
 /// Bits of `Show::actions` that an `Action` may set.
 const ACTIONS: u8 = 0x1f;
 /// Flag of a show: its number follows.
@@ -129,19 +131,23 @@ pub fn decode_clocks(bytes: &[u8], clocks: &mut UserClocks) -> Result<(), StateE
 }
 
 fn put_clocks(out: &mut Vec<u8>, clocks: &UserClocks) {
-    let Some(last_counted_at) = clocks.last_counted_at else {
-        debug_assert_eq!(*clocks, UserClocks::default(), "without a counted show nothing counts");
-        out.push(0);
-        return;
-    };
     let has_session = clocks.session != 0;
     debug_assert!(has_session || clocks.session_shows == 0);
-    out.push(if has_session { COUNTED | SESSION } else { COUNTED });
-    put_varint(out, zigzag(last_counted_at.0));
-    put_varint(out, u64::from(clocks.day_shows));
+    let nothing_counts = !has_session && clocks.day_shows == 0;
+    debug_assert!(clocks.last_counted_at.is_some() || nothing_counts, "without a counted show");
+    let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+    let counted = flag(clocks.last_counted_at.is_some(), COUNTED);
+    out.push(counted | flag(has_session, SESSION) | flag(clocks.erased_at.is_some(), ERASED));
+    if let Some(last_counted_at) = clocks.last_counted_at {
+        put_varint(out, zigzag(last_counted_at.0));
+        put_varint(out, u64::from(clocks.day_shows));
+    }
     if has_session {
         out.extend_from_slice(&clocks.session.to_le_bytes());
         put_varint(out, u64::from(clocks.session_shows));
+    }
+    if let Some(erased_at) = clocks.erased_at {
+        put_varint(out, zigzag(erased_at.0));
     }
 }
 
@@ -263,7 +269,9 @@ impl<'a> Reader<'a> {
 
     fn clocks(&mut self) -> Result<UserClocks, StateError> {
         let flags = self.byte()?;
-        if !matches!(flags, 0 | COUNTED) && flags != COUNTED | SESSION {
+        let is_known = flags & !(COUNTED | SESSION | ERASED) == 0;
+        let is_whole = flags & SESSION == 0 || flags & COUNTED != 0;
+        if !is_known || !is_whole {
             return Err(StateError::OutOfRange);
         }
         let mut clocks = UserClocks::default();
@@ -277,6 +285,9 @@ impl<'a> Reader<'a> {
             if clocks.session == 0 {
                 return Err(StateError::OutOfRange);
             }
+        }
+        if flags & ERASED != 0 {
+            clocks.erased_at = Some(WallMs(unzigzag(self.varint()?)));
         }
         Ok(clocks)
     }

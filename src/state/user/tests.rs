@@ -18,6 +18,7 @@ fn shown_once() -> UserState {
         day_shows: 1,
         session: 0xfedc_ba98_7654_3210,
         session_shows: 1,
+        erased_at: None,
     };
     UserState { revision: Revision { epoch: 0, counter: 1 }, clocks, popups: vec![popup] }
 }
@@ -44,6 +45,11 @@ fn golden_bytes() {
     assert_eq!(encoded(&shown_once()), want);
     assert!(want.len() <= 48, "a user with one popup shown once is small");
     assert_eq!(encoded(&UserState::default()), [1, 0, 0, 0, 0]);
+    let clocks = UserClocks { erased_at: Some(NOON), ..UserClocks::default() };
+    let revision = Revision { epoch: 0, counter: 2 };
+    let erased = UserState { revision, clocks, popups: Vec::new() };
+    let want = [1, 0, 2, 4, 0x80, 0x98, 0xba, 0xe0, 0xf1, 0x66, 0];
+    assert_eq!(encoded(&erased), want, "a tombstone");
 }
 
 #[test]
@@ -67,6 +73,7 @@ fn the_fullest_state_and_row_are_within_their_limits() {
         day_shows: u32::MAX,
         session: u64::MAX,
         session_shows: u32::MAX,
+        erased_at: Some(WallMs(i64::MIN)),
     };
     let popups = (0..USER_POPUPS_MAX as u64).map(|key| keyed(popup, u64::MAX - key)).collect();
     let state = UserState { revision, clocks, popups };
@@ -98,7 +105,8 @@ fn what_is_not_an_encoding_is_refused_by_name() {
         (changed(0, 2), StateError::UnknownVersion(2)),
         (changed(0, 0), StateError::UnknownVersion(0)),
         (changed(3, 2), StateError::OutOfRange),
-        (changed(3, 7), StateError::OutOfRange),
+        (changed(3, 6), StateError::OutOfRange),
+        (changed(3, 8), StateError::OutOfRange),
         (changed(30, 0x00), StateError::OutOfRange),
         (changed(30, 0x0d), StateError::OutOfRange),
         (changed(30, 17 << 3), StateError::TooMany),
@@ -159,13 +167,13 @@ prop_compose! {
         day_shows in any::<u32>(),
         session in prop_oneof![Just(0), any::<u64>()],
         session_shows in any::<u32>(),
+        erased_at in prop::option::of(any_time()),
     ) -> UserClocks {
+        let erased = UserClocks { erased_at, ..UserClocks::default() };
         match last_counted_at {
-            None => UserClocks::default(),
-            Some(_) if session == 0 => {
-                UserClocks { last_counted_at, day_shows, ..UserClocks::default() }
-            }
-            Some(_) => UserClocks { last_counted_at, day_shows, session, session_shows },
+            None => erased,
+            Some(_) if session == 0 => UserClocks { last_counted_at, day_shows, ..erased },
+            Some(_) => UserClocks { last_counted_at, day_shows, session, session_shows, erased_at },
         }
     }
 }

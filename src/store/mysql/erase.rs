@@ -1,11 +1,14 @@
 //! Taking users out: their rows go, their events stay without them, and a tombstone keeps older
 //! records out. Knows columns; must not know where the erase came from.
 
+use hashbrown::HashMap;
+
 use super::rows::{execute_all, places, signed};
 use super::session::Session;
 use super::text::{Literal, Rows, list, push_text};
 use crate::base::ids::{Revision, Sequence, UserKey};
 use crate::base::limits::MYSQL_LIST_MAX;
+use crate::base::time::WallMs;
 use crate::store::error::StoreError;
 use crate::store::stored::StreamId;
 use crate::writer::batcher::{EraseRow, Tombstones, erased_decision};
@@ -100,18 +103,27 @@ pub(super) fn tombstones(
     session: &mut Session,
     keys: &[UserKey],
 ) -> Result<Tombstones, StoreError> {
-    let mut tombstones = Tombstones::default();
+    let erases = erases_of(session, keys)?;
+    Ok(erases.into_iter().map(|(key, (revision, _))| (key, revision)).collect())
+}
+
+/// The erased users among these, with the revisions and times of their erases.
+pub(super) fn erases_of(
+    session: &mut Session,
+    keys: &[UserKey],
+) -> Result<HashMap<UserKey, (Revision, WallMs)>, StoreError> {
+    let mut erases = HashMap::new();
     for part in keys.chunks(MYSQL_LIST_MAX) {
         let query = format!(
-            "SELECT user_hash, revision_epoch, revision_counter FROM erased_users \
+            "SELECT user_hash, revision_epoch, revision_counter, erased_at FROM erased_users \
              WHERE user_hash IN {}",
             list(part.iter().map(|key| Literal::Number(key.0.cast_signed())))
         );
-        let rows: Vec<(i64, u32, u64)> = session.query("read tombstones", &query)?;
-        let found = rows.into_iter().map(|(key, epoch, counter)| {
-            (UserKey(key.cast_unsigned()), Revision { epoch, counter })
+        let rows: Vec<(i64, u32, u64, i64)> = session.query("read tombstones", &query)?;
+        let found = rows.into_iter().map(|(key, epoch, counter, at)| {
+            (UserKey(key.cast_unsigned()), (Revision { epoch, counter }, WallMs(at)))
         });
-        tombstones.extend(found);
+        erases.extend(found);
     }
-    Ok(tombstones)
+    Ok(erases)
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use mysql_async::FromRowError;
 use mysql_async::prelude::FromRow;
 
-use super::erase::tombstones;
+use super::erase::erases_of;
 use super::popups;
 use super::session::Session;
 use super::text::{Literal, list, push_text};
@@ -54,29 +54,19 @@ impl MysqlReader {
         let mut unreadable = 0;
         for (part, users) in users.chunks(MYSQL_LIST_MAX).enumerate() {
             let mut states = read_states(session, users)?;
-            let unknown: Vec<UserKey> = users
-                .iter()
-                .filter(|user| !states.contains_key(user.as_bytes()))
-                .map(|user| UserKey::of(user.as_bytes()))
-                .collect();
             // Revisions go on after an erase, or the user's new records would count as erased. It
             // is asked for behind the rows: an erase in between took them, or leaves a mark.
-            let erased = if unknown.is_empty() {
-                Default::default()
-            } else {
-                tombstones(session, &unknown)?
-            };
+            let keys: Vec<UserKey> =
+                users.iter().map(|user| UserKey::of(user.as_bytes())).collect();
+            let erases = erases_of(session, &keys)?;
             for (index, user) in users.iter().enumerate() {
                 let index = part * MYSQL_LIST_MAX + index;
-                match states.get_mut(user.as_bytes()) {
-                    Some(Some(state)) => found(index, state.clone()),
-                    Some(None) => unreadable += 1,
-                    None => {
-                        let revision = erased.get(&UserKey::of(user.as_bytes()));
-                        let revision = revision.copied().unwrap_or_default();
-                        found(index, UserState { revision, ..UserState::default() });
-                    }
-                }
+                let erase = erases.get(&UserKey::of(user.as_bytes()));
+                let Some(state) = states.remove(user.as_bytes()).unwrap_or_else(absent) else {
+                    unreadable += 1;
+                    continue;
+                };
+                found(index, with_erase(state, erase));
             }
         }
         Ok(unreadable)
@@ -212,10 +202,27 @@ impl FromRow for UserAndEntry {
             day_shows,
             session: session.cast_unsigned(),
             session_shows,
+            // Another table's business.
+            erased_at: None,
         };
         let entry = key.zip(state).map(|(key, state)| (PopupKey(key.cast_unsigned()), state));
         Ok(UserAndEntry { user, revision: Revision { epoch, counter }, clocks, entry })
     }
+}
+
+fn absent() -> Option<UserState> {
+    Some(UserState::default())
+}
+
+/// A state as of its rows, with what is known of an erase: one that is older than the rows leaves
+/// its time in them, a later one nothing else.
+fn with_erase(mut state: UserState, erase: Option<&(Revision, WallMs)>) -> UserState {
+    let Some((revision, at)) = erase else { return state };
+    if state.revision <= *revision {
+        state = UserState { revision: *revision, ..UserState::default() };
+    }
+    state.clocks.erased_at = Some(*at);
+    state
 }
 
 /// The users that have rows, by their ids; `None` where an entry can't be read. One statement, so

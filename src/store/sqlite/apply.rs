@@ -12,12 +12,13 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use super::rows::{self, Inserted, RowError};
 use super::{Claim, PART, Sqlite, StreamId, sequence_column, sequence_of, withdraw};
 use crate::base::ids::{Revision, Sequence, UserKey};
 use crate::base::limits::APPLY_RECORDS_MAX;
+use crate::base::time::WallMs;
 use crate::journal::record::Record;
 use crate::store::dead_letter::Letter;
 use crate::store::error::StoreError;
@@ -215,22 +216,24 @@ fn read_tombstones(
         if tombstones.contains_key(&key) {
             continue;
         }
-        if let Some(revision) = tombstone(transaction, key)? {
+        if let Some((revision, _)) = tombstone(transaction, key)? {
             tombstones.insert(key, revision);
         }
     }
     Ok(tombstones)
 }
 
-/// The revision at which a user was erased, while the tombstone stands.
+/// The revision at which a user was erased, and when, while the tombstone stands.
 pub(super) fn tombstone(
     connection: &Connection,
     key: UserKey,
-) -> Result<Option<Revision>, rusqlite::Error> {
+) -> Result<Option<(Revision, WallMs)>, rusqlite::Error> {
     let mut find = connection.prepare_cached(
-        "SELECT revision_epoch, revision_counter FROM erased_users WHERE user_hash = ?1",
+        "SELECT revision_epoch, revision_counter, erased_at FROM erased_users
+         WHERE user_hash = ?1",
     )?;
-    find.query_row([key.0.cast_signed()], |row| rows::revision_of(row, 0)).optional()
+    let read = |row: &Row<'_>| Ok((rows::revision_of(row, 0)?, WallMs(row.get(2)?)));
+    find.query_row([key.0.cast_signed()], read).optional()
 }
 
 /// What the table says of a stream.

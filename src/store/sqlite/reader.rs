@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::apply::tombstone;
 use super::rows::revision_of;
 use super::{FILE_NAME, SQL_READ_CACHE_KIB, connect, popups, sequence_of};
-use crate::base::ids::{PopupKey, UserKey};
+use crate::base::ids::{PopupKey, Revision, UserKey};
 use crate::base::limits::{SQL_ROWS_READ_MAX, USER_POPUPS_MAX};
 use crate::base::time::WallMs;
 use crate::state::user::{PopupState, UserClocks, UserState, decode_popup};
@@ -168,19 +168,22 @@ fn read_user(connection: &Connection, user: &str) -> Result<Option<UserState>, r
                 session_shows
          FROM users WHERE user_id = ?1",
     )?;
+    let erased = tombstone(connection, UserKey::of(user.as_bytes()))?;
+    let erased_at = erased.map(|(_, at)| at);
     let row = find.query_row([user], |row| {
         let clocks = UserClocks {
             last_counted_at: row.get::<_, Option<i64>>(2)?.map(WallMs),
             day_shows: row.get(3)?,
             session: row.get::<_, i64>(4)?.cast_unsigned(),
             session_shows: row.get(5)?,
+            erased_at,
         };
         Ok((revision_of(row, 0)?, clocks))
     });
     let Some((revision, clocks)) = row.optional()? else {
         // Revisions go on after an erase, or the user's new records would count as erased.
-        let erased = tombstone(connection, UserKey::of(user.as_bytes()))?;
-        state.revision = erased.unwrap_or_default();
+        state.revision = erased.map_or(Revision::default(), |(revision, _)| revision);
+        state.clocks.erased_at = erased_at;
         return Ok(Some(state));
     };
     state.revision = revision;

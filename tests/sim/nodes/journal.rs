@@ -24,6 +24,8 @@ pub struct Journal {
     pub lanes: Vec<VecDeque<LaneBatch>>,
     /// Batches of each shard that are acknowledged.
     pub acknowledged: Vec<u64>,
+    /// Bytes for which each shard has room kept.
+    pub promised: Vec<u64>,
     under_way: BTreeMap<u64, DiskCommand>,
     commands: u64,
     completions: VecDeque<Completion>,
@@ -46,6 +48,7 @@ impl Journal {
             appender: Appender::new(config, start),
             lanes: (0..shards).map(|_| VecDeque::new()).collect(),
             acknowledged: vec![0; usize::from(shards)],
+            promised: vec![0; usize::from(shards)],
             under_way: BTreeMap::new(),
             commands: 0,
             completions: VecDeque::new(),
@@ -117,6 +120,7 @@ impl Node {
         journal.clock.observe(mono, scene.wall(node));
         journal.appender.tick(mono, journal.clock.at(mono));
         journal.appender.applied(self.marks.applied);
+        journal.appender.promise(journal.promised.iter().sum());
         while let Some(completion) = journal.completions.pop_front() {
             journal.appender.complete(completion);
         }

@@ -214,6 +214,10 @@ impl Node {
                     self.reader.requests.push_back(request);
                     self.reader.wake(self.index, scene);
                 }
+                Effect::Report(Report::Promised { bytes }) => {
+                    self.journal.promised[shard] = bytes;
+                    self.journal.wake(self.index, scene);
+                }
                 Effect::Report(report) => self.report(ShardId(shard_number(shard)), report),
                 other => outside.push(other),
             }
@@ -237,6 +241,7 @@ impl Node {
             Report::Journal { acked, unmerged } => {
                 self.board.report_journal(shard, acked, unmerged);
             }
+            Report::Promised { .. } => unreachable!("it goes to the journal"),
         }
     }
 

@@ -25,13 +25,15 @@ use crate::shard::arbiter::model::{Redis, Stored, Wire};
 use crate::shard::arbiter::{Arbiter, ArbiterSetup, Queue};
 use crate::shard::control::{Command, Control, Outcome};
 use crate::shard::seam::{BoardView, Effect, Input, Outbox, ReadRequest, Report, Step, UserRead};
-use crate::shard::unmerged;
+use crate::shard::unmerged::left::{Found, Left};
 use crate::shard::view::Rules;
 use crate::state::user::{self, UserState};
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::log::{Level, Log};
 
 mod degraded;
+mod held;
+mod local;
 mod withdrawn;
 
 const RUN: u64 = 7;
@@ -80,11 +82,7 @@ impl Node {
     }
 
     /// A node whose journal ends with this record, and what earlier processes did not merge.
-    fn with(
-        seed: u64,
-        queue: Queue,
-        (journal_end, unmerged): (Sequence, Vec<(Sequence, Box<str>, unmerged::Entry)>),
-    ) -> Node {
+    fn with(seed: u64, queue: Queue, (journal_end, unmerged): (Sequence, Left)) -> Node {
         let mut arbiter = ArbiterSetup {
             link: Arc::default(),
             connection: 1 << 20,
@@ -240,21 +238,27 @@ impl Node {
         has_batches
     }
 
-    /// What the part of the journal that SQL may not have applied tells to be unmerged.
-    fn left_by_sql(&self) -> Vec<(Sequence, Box<str>, unmerged::Entry)> {
-        let (acked, floor) = self.reported();
-        let may_pass = |at: Sequence| acked >= at && floor.is_none_or(|first| first > at);
-        let mut is_passing = true;
-        let mut left: Vec<(Sequence, Box<str>, unmerged::Entry)> = Vec::new();
+    /// What the part of the journal behind this record tells to be unmerged.
+    fn left_behind(&self, position: Sequence) -> Left {
+        let mut found = Found::default();
         for (sequence, framed) in &self.log {
             let frame = frames(framed).next().unwrap().unwrap();
-            let Record::Unmerged(record) = frame.record().unwrap() else { continue };
-            is_passing &= may_pass(*sequence);
-            if !is_passing {
-                left.push((*sequence, record.user.into(), unmerged::Entry::of(&record)));
+            if *sequence > position {
+                found.take(*sequence, &frame.record().unwrap());
             }
         }
-        left
+        found.into_left()
+    }
+
+    /// The last record that SQL may have applied.
+    fn sql_position(&self) -> Sequence {
+        let (acked, floor) = self.reported();
+        let may_pass = |at: Sequence| acked >= at && floor.is_none_or(|first| first > at);
+        let is_held = |(at, framed): &&(Sequence, Vec<u8>)| {
+            let frame = frames(framed).next().unwrap().unwrap();
+            matches!(frame.record().unwrap(), Record::Unmerged(_)) && !may_pass(*at)
+        };
+        self.log.iter().find(is_held).map_or(self.acked, |(held, _)| Sequence(held.0 - 1))
     }
 
     /// How far the journal is acknowledged, and the first record that waits to be merged, as the
@@ -282,14 +286,17 @@ struct World {
     nodes: Vec<Node>,
     redis: Redis,
     now: Now,
+    /// Processes so far: each has a seed of its own.
+    born: u64,
 }
 
 impl World {
     fn new(nodes: u64, queue: Queue) -> World {
         let now = Now { mono: MonoNs(10_000_000_000), wall: WallMs(1_800_000_000_000) };
         let redis = Redis::new(WallMs(now.wall.0 + 5));
+        let born = nodes;
         let nodes = (1..=nodes).map(|seed| Node::new(seed, queue)).collect();
-        let mut world = World { nodes, redis, now };
+        let mut world = World { nodes, redis, now, born };
         for index in 0..world.nodes.len() {
             world.connect(index, RUN);
         }
@@ -330,11 +337,16 @@ impl World {
     /// A node dies with what it had not acknowledged, and starts again: SQL has applied what it
     /// might, and what is not merged comes from the rest of the journal.
     fn crash(&mut self, index: usize, queue: Queue) {
+        self.crash_behind(index, queue, self.nodes[index].sql_position());
+    }
+
+    /// The same where SQL has applied the journal up to this record.
+    fn crash_behind(&mut self, index: usize, queue: Queue, position: Sequence) {
         let old = &mut self.nodes[index];
-        let left = old.left_by_sql();
-        let seed = 100 + old.log.len() as u64 + u64::from(old.connections);
+        let left = old.left_behind(position);
+        self.born += 1;
         let snapshot = Arc::clone(&old.core.view.snapshot);
-        let new = Node::with(seed, queue, (old.acked, left));
+        let new = Node::with(self.born, queue, (old.acked, left));
         let old = std::mem::replace(old, new);
         let new = &mut self.nodes[index];
         (new.connections, new.answers) = (old.connections, old.answers);
@@ -388,6 +400,12 @@ impl World {
                 is_moving |= self.nodes[index].acknowledge(self.now);
             }
         }
+    }
+
+    fn erase(&mut self, index: usize, user: &str) {
+        let command = Command::EraseUser { user: user.into() };
+        let control = Control { ticket: 1, command };
+        self.nodes[index].step(self.now, Input::Control(control));
     }
 
     fn decide(&mut self, index: usize, user: &str) -> u32 {
@@ -604,8 +622,7 @@ fn an_erase_leaves_a_tombstone_and_every_node_forgets() {
     let mut world = World::new(2, Queue::Journal);
     world.decide(0, "u");
     world.decide(1, "u");
-    let command = Command::EraseUser { user: "u".into() };
-    world.nodes[1].step(world.now, Input::Control(Control { ticket: 1, command }));
+    world.erase(1, "u");
     world.settle();
     assert!(matches!(world.nodes[1].outcomes[..], [Outcome::Erased { .. }]));
     assert_eq!(world.redis.users["u"].revision.counter, 2);
@@ -623,6 +640,7 @@ enum Move {
     Break(usize),
     Down(usize),
     Crash(usize),
+    Erase(usize, usize),
     Pass(u64),
 }
 
@@ -636,7 +654,8 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         3 => node.clone().prop_map(Move::Acknowledge),
         1 => node.clone().prop_map(Move::Break),
         1 => node.clone().prop_map(Move::Down),
-        1 => node.prop_map(Move::Crash),
+        1 => node.clone().prop_map(Move::Crash),
+        1 => (node, 0..2usize).prop_map(|(node, user)| Move::Erase(node, user)),
         3 => (1..15u64).prop_map(Move::Pass),
     ];
     prop::collection::vec(one, 1..120)
@@ -665,6 +684,7 @@ fn play(queue: Queue, moves: &[Move]) {
             }
             Move::Down(node) => world.down(node),
             Move::Crash(node) => world.crash(node, queue),
+            Move::Erase(..) => {}
             Move::Pass(ms) => world.pass(ms),
         }
         let shows =

@@ -7,7 +7,7 @@ use crate::base::ids::Revision;
 use crate::base::limits::{SQL_ROWS_READ_MAX, TOMBSTONE_AGE_MAX_MS};
 use crate::base::time::{DurationMs, WallMs};
 use crate::state::apply::Action;
-use crate::state::user::UserState;
+use crate::state::user::{UserClocks, UserState};
 use crate::store::dead_letter;
 use crate::writer::batcher::erased_decision;
 use crate::writer::fixture::Journal;
@@ -89,7 +89,8 @@ fn older_records_of_another_journal_arrive_without_the_user() {
     assert_eq!(store.apply(streams[1], &borrowed(&journal.records)).unwrap().records, 12);
     assert_eq!(mentions(directory.path(), "gone-user"), 0);
     let states = read_states(directory.path(), &["gone-user"]);
-    assert_eq!(states[0], UserState { revision: first.revision, ..UserState::default() });
+    let clocks = UserClocks { erased_at: Some(first.at), ..UserClocks::default() };
+    assert_eq!(states[0], UserState { revision: first.revision, clocks, popups: Vec::new() });
 }
 
 #[test]

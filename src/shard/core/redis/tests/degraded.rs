@@ -3,14 +3,13 @@
 //! shows by its own memory it does not show again within its gap.
 
 use super::*;
-use crate::base::limits::{JOURNAL_AGAIN_MS, UNMERGED_HELD_MS};
 
 const LOCAL: &str = "[[popup]]\nid = \"p\"\nafter_shown = \"1h\"\non_failure = \"local\"\n\
                      [[popup]]\nid = \"h\"\npriority = 1\nafter_shown = \"1h\"\n\
                      placement = [\"other\"]\n";
 
-fn local_world(nodes: u64) -> World {
-    let mut world = World::new(nodes, Queue::Journal);
+pub(super) fn local_world(nodes: u64, queue: Queue) -> World {
+    let mut world = World::new(nodes, queue);
     for node in &mut world.nodes {
         let command = Command::SwapCatalog(snapshot_of(LOCAL));
         node.step(world.now, Input::Control(Control { ticket: 0, command }));
@@ -18,13 +17,13 @@ fn local_world(nodes: u64) -> World {
     world
 }
 
-fn state_of(world: &World, user: &str) -> UserState {
+pub(super) fn state_of(world: &World, user: &str) -> UserState {
     let mut state = UserState::default();
     user::decode(&world.redis.users[user].state, &mut state).unwrap();
     state
 }
 
-fn clicks(world: &World, index: usize) -> usize {
+pub(super) fn clicks(world: &World, index: usize) -> usize {
     let journal = &world.nodes[index].journal;
     journal.iter().filter(|(_, happening)| *happening == Happening::Clicked).count()
 }
@@ -52,8 +51,8 @@ fn an_event_of_an_outage_is_merged_before_its_user_is_decided_on() {
         world.settle();
         let state = state_of(&world, "u");
         assert!(state.popups[0].outcome.is_some() && state.revision.counter == 2);
-        let (clicks, listed) = if queue == Queue::Journal { (1, 0) } else { (0, 2) };
-        assert_eq!((super::degraded::clicks(&world, 0), world.redis.lists.len()), (clicks, listed));
+        let listed = if queue == Queue::Journal { 0 } else { 2 };
+        assert_eq!((clicks(&world, 0), world.redis.lists.len()), (1, listed));
         assert_eq!(world.nodes[0].reported(), (world.nodes[0].acked, None));
         assert!(world.nodes[0].open.is_empty());
     }
@@ -149,37 +148,6 @@ fn what_an_earlier_process_accepted_is_taken_up_and_merged() {
 }
 
 #[test]
-fn what_holds_sql_up_is_journaled_again_while_its_partition_is_closed() {
-    let mut world = World::new(1, Queue::Journal);
-    let first = world.decide(0, "u");
-    let token = world.nodes[0].token(first).unwrap();
-    let partition = usize::from(UserKey::of(b"u").partition().0);
-    world.redis.metas[partition].2 = Phase::Barrier;
-    world.pass(60_000);
-    let event = world.nodes[0].event(world.now, &[&token]);
-    world.settle();
-    assert!(world.nodes[0].answer(event).contains("\"accepted\":1"), "the partition is closed");
-    let (first, ..) = world.nodes[0].unmerged[0];
-    assert_eq!(world.nodes[0].reported().1, Some(first));
-    for _ in 0..UNMERGED_HELD_MS / 100 {
-        world.pass(100);
-        world.settle();
-    }
-    assert_eq!(world.nodes[0].unmerged.len(), 2);
-    let (second, ..) = world.nodes[0].unmerged[1];
-    assert_eq!(world.nodes[0].reported(), (second, Some(second)), "SQL may pass the first");
-    for _ in 0..(JOURNAL_AGAIN_MS - 1_000) / 100 {
-        world.pass(100);
-        world.settle();
-    }
-    assert_eq!(world.nodes[0].unmerged.len(), 2, "not all the time");
-    world.redis.metas[partition].2 = Phase::Open;
-    world.pass(200);
-    world.settle();
-    assert_eq!((clicks(&world, 0), world.nodes[0].reported().1), (1, None));
-}
-
-#[test]
 fn one_user_may_not_fill_the_table() {
     let mut world = World::new(1, Queue::Journal);
     let first = world.decide(0, "u");
@@ -205,7 +173,7 @@ fn one_user_may_not_fill_the_table() {
 
 #[test]
 fn a_local_show_counts_on_its_node_and_for_all_once_merged() {
-    let mut world = local_world(2);
+    let mut world = local_world(2, Queue::Journal);
     world.down(0);
     let first = world.nodes[0].decide(world.now, "u");
     assert_eq!(world.nodes[0].answer(first), "", "not before it is in the journal");
@@ -231,7 +199,7 @@ fn a_local_show_counts_on_its_node_and_for_all_once_merged() {
 
 #[test]
 fn a_copy_that_is_not_trusted_still_holds_a_local_show_back() {
-    let mut world = local_world(2);
+    let mut world = local_world(2, Queue::Journal);
     let first = world.decide(0, "u");
     let token = world.nodes[0].token(first).unwrap();
     // Node 1 changes the user, so that the copy of node 0 is an old one.
@@ -243,70 +211,6 @@ fn a_copy_that_is_not_trusted_still_holds_a_local_show_back() {
     let hidden = world.nodes[0]
         .ask(world.now, "GET /v1/decide?user=u&placement=other HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(reason(world.nodes[0].answer(hidden)), "degraded");
-}
-
-fn play_locally(moves: &[Move]) {
-    let mut world = local_world(3);
-    let users = ["u", "v"];
-    let mut asked: Vec<(usize, u32, usize)> = Vec::new();
-    // A node that starts again remembers only what it had not merged.
-    let mut lives = [0_u32; 3];
-    let mut life_of: BTreeMap<(usize, u32), u32> = BTreeMap::new();
-    for one in moves {
-        match *one {
-            Move::Decide(node, user) => {
-                let number = world.nodes[node].decide(world.now, users[user]);
-                asked.push((node, number, user));
-                life_of.insert((node, number), lives[node]);
-            }
-            Move::Click(node, token) => {
-                let tokens: Vec<String> = asked
-                    .iter()
-                    .filter_map(|(node, at, _)| world.nodes[*node].token(*at))
-                    .collect();
-                if !tokens.is_empty() {
-                    world.nodes[node].event(world.now, &[&tokens[token % tokens.len()]]);
-                }
-            }
-            Move::Execute(node) => _ = world.execute(node),
-            Move::Deliver(node) => _ = world.deliver(node),
-            Move::Acknowledge(node) => _ = world.nodes[node].acknowledge(world.now),
-            Move::Break(node) => {
-                world.down(node);
-                world.up(node);
-            }
-            Move::Down(node) => world.down(node),
-            Move::Crash(node) => {
-                lives[node] += 1;
-                world.crash(node, Queue::Journal);
-            }
-            Move::Pass(ms) => world.pass(ms),
-        }
-    }
-    world.recover();
-    let mut shown: BTreeSet<(usize, u32, usize)> = BTreeSet::new();
-    for (node, number, user) in asked {
-        let Some(token) = world.nodes[node].token(number) else { continue };
-        let life = life_of[&(node, number)];
-        assert!(shown.insert((node, life, user)), "twice within the gap on one node");
-        let is_recorded = |node: &Node| node.journal.contains(&(token.clone(), Happening::Decided));
-        assert!(world.nodes.iter().any(is_recorded), "what was shown is recorded");
-        let state = state_of(&world, users[user]);
-        assert!(state.popups[0].shows_total > 0, "and part of the state");
-    }
-    for node in &world.nodes {
-        assert!(node.open.is_empty() && node.core.home.unmerged.is_empty());
-        assert_eq!(node.reported(), (node.acked, None), "nothing holds SQL up");
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
-
-    #[test]
-    fn no_node_shows_twice_and_all_it_showed_becomes_known(moves in moves()) {
-        play_locally(&moves);
-    }
 }
 
 #[test]
