@@ -14,7 +14,7 @@ use crate::journal::recovery::{self, Damage, RecoverOptions, Recovered};
 use crate::journal::segment::SetId;
 use crate::runtime::files::JournalDirectory;
 use crate::runtime::log_thread::{self, stamp_now};
-use crate::store::{FailureKind, Store, StoreError, StreamId};
+use crate::store::{Store, StoreError, StreamId};
 use crate::telemetry::log::{Log, Message, Value};
 
 /// Everything that was opened.
@@ -79,7 +79,7 @@ pub fn open(config: &Config, salvage: bool, log: &Log) -> Result<Storage, Failur
     let fresh_set = SetId(u128::from_le_bytes(fresh));
     let claimed = match claim(&mut store, found.unwrap_or(fresh_set), log) {
         Ok(claimed) => Some(claimed),
-        Err(error) if error.kind() == FailureKind::Unreachable => {
+        Err(error) if error.may_pass() => {
             log_thread::tell(log, Message::SqlFailed, &error.to_string());
             None
         }

@@ -2,6 +2,7 @@
 //! those that break the server.
 
 mod apply;
+mod conditions;
 mod faults;
 mod nodes;
 mod refusals;

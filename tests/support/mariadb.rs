@@ -7,6 +7,7 @@
 //! is the machine's own in any case.
 
 use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -36,6 +37,16 @@ pub fn shared_database() -> String {
     let name = format!("nudged_{}", COUNT.fetch_add(1, Ordering::Relaxed));
     shared().create_database(&name);
     name
+}
+
+/// A client that holds what its statements have taken, until it is dropped.
+pub struct Held(Child);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// The server to test against.
@@ -77,6 +88,8 @@ impl MariaDb {
             true => Command::new(binary())
                 .args(["--no-defaults", "--initialize-insecure", "--user=root"])
                 .arg(format!("--datadir={}", folder.path().join("data").display()))
+                // Some settings are for the life of a data directory.
+                .args(arguments)
                 .output(),
             false => Command::new("mariadb-install-db")
                 .args(["--no-defaults", "--auth-root-authentication-method=normal"])
@@ -91,6 +104,10 @@ impl MariaDb {
         let mut server = MariaDb { folder, address: free_address(), arguments, child: None };
         for _ in 0..PORT_TRIES {
             if server.try_run() {
+                // A MySQL listens on its port first, and only then on the client's socket.
+                while server.try_sql("SELECT 1").is_err_and(|error| error.contains("2002")) {
+                    assert!(is_up(server.address, server.child.as_mut().expect("it runs")));
+                }
                 server.run_sql(
                     "CREATE DATABASE IF NOT EXISTS nudged CHARACTER SET utf8mb4;
                      CREATE USER IF NOT EXISTS 'nudged'@'%' IDENTIFIED BY 'secret';
@@ -203,6 +220,29 @@ impl MariaDb {
             true => Ok(String::from_utf8(output.stdout).unwrap()),
             false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
         }
+    }
+
+    /// Somebody of root's who has run these statements, each with its semicolon, and stays.
+    pub fn hold(&self, sql: &str) -> Held {
+        self.try_hold(sql).unwrap_or_else(|| panic!("not done: {sql}"))
+    }
+
+    /// As [`MariaDb::hold`]; `None` where the server does not let them in, or refuses.
+    pub fn try_hold(&self, sql: &str) -> Option<Held> {
+        let mut client = Command::new("mariadb")
+            .args(["--no-defaults", "-uroot", "-N", "-B", "--unbuffered"])
+            .arg(format!("--socket={}", self.socket().display()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("mariadb-client is installed with the server");
+        // The pipe may be closed already, which the missing answer says too.
+        let _ = writeln!(client.stdin.as_ref().expect("it is piped"), "{sql}\nSELECT 'done';");
+        let mut lines = BufReader::new(client.stdout.take().expect("it is piped")).lines();
+        let is_done = lines.any(|line| line.is_ok_and(|line| line == "done"));
+        let held = Held(client);
+        is_done.then_some(held)
     }
 
     /// A shell that waits for this process's end and then ends the server: what lies in a static

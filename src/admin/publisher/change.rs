@@ -22,7 +22,7 @@ use crate::catalog::snapshot::Status;
 use crate::catalog::source::{Definition, parse_json_popup};
 use crate::config::Config;
 use crate::runtime::clocks;
-use crate::store::{CatalogChange, FailureKind, Store, StoreError, StoredCatalog};
+use crate::store::{CatalogChange, Store, StoreError, StoredCatalog};
 use crate::telemetry::log::{Log, Message, Value};
 
 /// A change of one popup that an operator asks for.
@@ -305,7 +305,7 @@ fn earlier(
     parse_json_popup(&text).map(Arc::new).map_err(PublishError::Definition)
 }
 
-/// What a node starts with when its store is a server that can't be reached: the newest of the
+/// What a node starts with when its store is a server that can't be asked for now: the newest of the
 /// copies in Redis and in the data directory.
 ///
 /// # Errors
@@ -315,9 +315,7 @@ pub(super) fn last_good_copy(
     error: PublishError,
     log: &Log,
 ) -> Result<StoredCatalog, PublishError> {
-    let is_away = matches!(&error, PublishError::Store(store)
-        if store.kind() == FailureKind::Unreachable);
-    if !is_away {
+    if !matches!(&error, PublishError::Store(store) if store.may_pass()) {
         return Err(error);
     }
     let in_redis = SharedCatalog::of(config).and_then(|mut shared| shared.load().ok().flatten());
