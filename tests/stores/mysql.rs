@@ -4,6 +4,7 @@
 mod apply;
 mod conditions;
 mod faults;
+mod full_disk;
 mod nodes;
 mod refusals;
 mod schema;

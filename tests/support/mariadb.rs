@@ -80,10 +80,14 @@ impl MariaDb {
 
     /// Starts one with more arguments.
     pub fn start_with(arguments: &[&str]) -> MariaDb {
+        MariaDb::start_in(tempfile::tempdir().unwrap(), arguments)
+    }
+
+    /// Starts one with its data in a folder, with more arguments.
+    pub fn start_in(folder: TempDir, arguments: &[&str]) -> MariaDb {
         // One at a time: each is a server of its own for some seconds.
         static INSTALLING: Mutex<()> = Mutex::new(());
         let installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
-        let folder = tempfile::tempdir().unwrap();
         let installed = match is_mysql() {
             true => Command::new(binary())
                 .args(["--no-defaults", "--initialize-insecure", "--user=root"])
