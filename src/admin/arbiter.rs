@@ -11,8 +11,8 @@ use crate::base::ids::ShardId;
 use crate::redis::link::Unfit;
 use crate::runtime::board::{Board, Found, NO_RUN};
 use crate::runtime::clocks;
+use crate::runtime::drain_figures::DrainFigures;
 use crate::runtime::keeper::KeeperFigures;
-use crate::runtime::list_drain::DrainFigures;
 use crate::telemetry::counters::Kind;
 use crate::telemetry::text::NodeMetric;
 
@@ -26,12 +26,6 @@ pub struct RedisFigures {
 }
 
 impl RedisFigures {
-    /// Nothing counted, for so many lanes of lists.
-    pub fn new(lanes: usize) -> RedisFigures {
-        let lists = (0..lanes).map(|_| Arc::default()).collect();
-        RedisFigures { keeper: Arc::default(), lists }
-    }
-
     /// A number of all lanes together.
     fn sum(&self, number: impl Fn(&DrainFigures) -> &AtomicU64) -> u64 {
         self.lists.iter().map(|lane| number(lane).load(Ordering::Relaxed)).sum()
@@ -90,7 +84,7 @@ fn told(board: &Board, shards: u16) -> Value {
     let lost: Vec<u16> = board.lost().map(|partition| partition.0).collect();
     json!({
         "state": state(board, &found),
-        "unfit": board.unfit().map(mend),
+        "unfit": board.unfit().map(Unfit::mend),
         "run": run.map(|run| format!("{run:016x}")),
         "run_cleared": run.is_some_and(|run| run == board.cleared_run()),
         "shards_compared": (0..shards)
@@ -115,19 +109,6 @@ fn state(board: &Board, found: &[Found]) -> &'static str {
         "comparing"
     } else {
         "rebuilding"
-    }
-}
-
-/// What is wrong with a server, and what mends it.
-pub fn mend(unfit: Unfit) -> &'static str {
-    match unfit {
-        Unfit::Denied => {
-            "Redis does not let nudged in or denies what it needs: set user and password in \
-             redis.url, and the rights of vendor-config/redis/users.acl"
-        }
-        Unfit::TooOld => "Redis is older than 7.0: upgrade it",
-        Unfit::NoDatabase => "Redis has no database of the number in redis.url",
-        Unfit::Unnamed => "Redis does not say which run it is: allow INFO",
     }
 }
 

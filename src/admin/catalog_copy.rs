@@ -1,15 +1,15 @@
 //! The last good copy of a catalog, for a start without the server that has the truth: as text, and
 //! as a file in the data directory. Off the hot path. Must not know where else copies are.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::base::limits::POPUPS_FILE_BYTES_MAX;
+use crate::runtime::whole_file;
 use crate::store::{Origin, StoredCatalog, StoredPopup, status_of, status_word};
 
 /// The file's name in the data directory.
@@ -69,18 +69,12 @@ pub fn decode(text: &str) -> Option<StoredCatalog> {
     Some(StoredCatalog { version: copy.version, popups })
 }
 
-/// Writes the file beside its place and renames it, so that no half copy is ever read.
+/// Writes the file, whole.
 ///
 /// # Errors
 /// What the system says.
 pub fn write(directory: &Path, text: &str) -> io::Result<()> {
-    let fresh = directory.join(format!("{FILE_NAME}.new"));
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&fresh, directory.join(FILE_NAME))?;
-    File::open(directory)?.sync_all()
+    whole_file::write(directory, FILE_NAME, text.as_bytes())
 }
 
 /// Reads the file; `None` where there is none that can be read.

@@ -49,7 +49,7 @@ fn change(
     peer: &str,
 ) -> Result<Answer, BadInput> {
     let who = who(request.nudge_who, peer)?;
-    let expected = request.if_match.map(expected).transpose()?;
+    let expected = expected_of(request)?;
     let wish = match asked {
         Asked::Put => match definition(request, id)? {
             Ok(wish) => wish,
@@ -92,6 +92,16 @@ pub(super) fn who(field: Option<&[u8]>, peer: &str) -> Result<String, BadInput> 
             Err(BadInput::new("control_character", FIELD))
         }
         name => Ok(format!("{name} ({peer})")),
+    }
+}
+
+/// What the request asks of the popup as it is: `If-Match`, or `If-None-Match` with `*` alone.
+fn expected_of(request: &Request<'_>) -> Result<Option<Expected>, BadInput> {
+    match (request.if_match, request.if_none_match) {
+        (field, None) => field.map(expected).transpose(),
+        (None, Some(field)) if field.trim_ascii() == b"*" => Ok(Some(Expected::Absent)),
+        // A client that meant something by it must not take its change for one that was guarded.
+        (_, Some(_)) => Err(BadInput::new("bad_value", "If-None-Match")),
     }
 }
 

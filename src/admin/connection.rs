@@ -33,7 +33,7 @@ pub(super) fn serve(stream: Stream, peer: &str, service: &Service) {
     let now = clocks::mono();
     let mut conversation = Conversation {
         stream,
-        connection: Connection::new(now),
+        connection: Connection::with_large_bodies(now),
         pool: BufferPool::new(BUFFERS),
         date: ImfDate::of(clocks::wall()),
         now,

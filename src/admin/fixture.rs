@@ -32,6 +32,7 @@ pub(super) struct MadeShards {
 impl MadeShards {
     pub(super) fn start(count: u16, state: &UserState) -> MadeShards {
         let mesh = Arc::new(Mesh::new(count).unwrap());
+        mesh.board.start();
         let told = Arc::<Mutex<Vec<(u16, String)>>>::default();
         let stop = Arc::<AtomicBool>::default();
         let mut bytes = Vec::new();
@@ -131,6 +132,7 @@ impl Place {
         let config = Arc::clone(&self.config);
         Publisher::load(PublisherSetup {
             store: Store::open(self.directory.path()).unwrap(),
+            is_store_there: true,
             config: self.config.lock().unwrap().clone().unwrap(),
             read_config: Box::new(move || config.lock().unwrap().clone()),
             mesh: Arc::clone(mesh),

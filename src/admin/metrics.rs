@@ -27,6 +27,11 @@ pub(super) fn answer(service: &Service) -> Answer {
     metrics.push(gauge("catalog_version", "Version of the current catalog.", version));
     let known = u64::try_from(published.popups.len()).unwrap_or(u64::MAX);
     metrics.push(gauge("catalog_popups", "Popups in the catalog, archived ones too.", known));
+    metrics.push(counter(
+        "catalog_replaced_total",
+        "How often this node's popups file undid what another one's had set.",
+        service.publisher.replaced(),
+    ));
     metrics.push(NodeMetric {
         labels: &config,
         ..gauge("config_info", "Hash of the running configuration.", 1)

@@ -9,16 +9,20 @@
 //! holds, also where a shard is too slow to say so. Changes are serialised. Must not know requests.
 
 mod change;
+mod file_memory;
 mod import;
 mod prepare;
 mod refusal;
+mod start;
 #[cfg(test)]
 mod tests;
 
 use std::io::IsTerminal as _;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::shards;
+use super::shared_catalog::SharedCatalog;
 use crate::api::access::Access;
 use crate::api::cors::Cors;
 use crate::base::time::WallMs;
@@ -33,7 +37,7 @@ use crate::shard::view::Rules;
 pub use crate::store::status_word;
 use crate::store::{Store, StoredPopup};
 use crate::telemetry::log::{Field, Log, Message, Value};
-use import::import_file;
+use import::{Imported, import_file};
 use prepare::{publish, read_of};
 
 pub use change::{Changed, Expected, Order, Wish};
@@ -89,6 +93,8 @@ pub struct Reloaded {
 pub struct PublisherSetup {
     /// A connection of its own.
     pub store: Store,
+    /// Whether the store is known to answer: else a copy is taken at once where there is one.
+    pub is_store_there: bool,
     /// The configuration that the node starts with.
     pub config: Config,
     /// Reads it anew at reload.
@@ -107,11 +113,20 @@ struct Changing {
     is_file_pending: bool,
 }
 
+/// The way to tell other nodes of a change, and the latest version that they were told.
+struct Announcing {
+    shared: Option<SharedCatalog>,
+    version: u64,
+}
+
 /// Publishes catalogs and settings to the shards of this node.
 pub struct Publisher {
     changing: Mutex<Changing>,
     current: RwLock<Published>,
     config: RwLock<Arc<Config>>,
+    announcing: Mutex<Announcing>,
+    /// How often this node's popups file has undone what another one's had set.
+    replaced: AtomicU64,
     mesh: Arc<Mesh>,
     read_config: ReadConfig,
     log: Log,
@@ -125,24 +140,28 @@ impl Publisher {
     /// # Errors
     /// Where the file or the store fails; then nothing is changed.
     pub fn load(setup: PublisherSetup) -> Result<Publisher, PublishError> {
-        let PublisherSetup { mut store, config, read_config, mesh, log } = setup;
+        let PublisherSetup { mut store, is_store_there, config, read_config, mesh, log } = setup;
         let mut read = read_of(&[]);
-        let imported = import_file(&mut store, &config, &mut read, "start");
-        let is_file_pending = imported.is_err();
-        let stored = match imported {
-            Ok(stored) => stored,
-            Err(error) => change::last_good_copy(&config, error, &log)?,
+        let copy = if is_store_there { None } else { start::newest_copy(&config, &log) };
+        let (imported, is_file_pending) = match copy {
+            Some(stored) => (Imported { stored, replaced: Vec::new() }, true),
+            None => start::first(&mut store, &config, &mut read, &log)?,
         };
-        let published = publish(stored, &read, (&config, 1), &log)?;
+        let published = publish(imported.stored, &read, (&config, 1), &log)?;
         tell_warnings(&published.snapshot, &log);
-        Ok(Publisher {
+        let shared = SharedCatalog::of(&config);
+        let publisher = Publisher {
             changing: Mutex::new(Changing { store, config: config.clone(), is_file_pending }),
             current: RwLock::new(published),
             config: RwLock::new(Arc::new(config)),
+            announcing: Mutex::new(Announcing { shared, version: 0 }),
+            replaced: AtomicU64::new(0),
             mesh,
             read_config,
             log,
-        })
+        };
+        publisher.tell_replaced(&imported.replaced);
+        Ok(publisher)
     }
 
     /// The catalog that is current.
@@ -172,6 +191,9 @@ impl Publisher {
     /// [`PublishError`]; nothing has changed, but for `Unconfirmed`.
     pub fn reload(&self, who: &str) -> Result<Reloaded, PublishError> {
         let reloaded = self.try_reload(who);
+        if reloaded.is_ok() {
+            self.announce(&self.current());
+        }
         match &reloaded {
             Ok(reloaded) => self.tell_reload(reloaded),
             Err(error) => {
@@ -195,9 +217,10 @@ impl Publisher {
         let config = &difference.config;
         let before = self.current();
         let mut read = read_of(&before.popups);
-        let stored = import_file(&mut changing.store, config, &mut read, who)?;
+        let imported = import_file(&mut changing.store, config, &mut read, who)?;
+        self.tell_replaced(&imported.replaced);
         let version = before.snapshot.version + 1;
-        let published = publish(stored, &read, (config, version), &self.log)?;
+        let published = publish(imported.stored, &read, (config, version), &self.log)?;
         let warnings = tell_warnings(&published.snapshot, &self.log);
         changing.config = config.clone();
         changing.is_file_pending = false;

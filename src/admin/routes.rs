@@ -19,7 +19,7 @@ pub(super) enum Route<'p> {
     Status,
     /// `/v1/popups`
     Popups,
-    /// `/v1/popups/{id}`
+    /// `/v1/popups/{id}`; the id may be none, which who makes a popup is told.
     Popup(&'p str),
     /// `/v1/popups/{id}/pause`
     Pause(&'p str),
@@ -64,16 +64,17 @@ impl<'p> Route<'p> {
     /// The routes of one popup or user.
     fn of_one(path: &'p str) -> Option<Route<'p>> {
         if let Some(user) = path.strip_prefix("/v1/users/") {
-            let is_segment = !user.is_empty() && !user.contains('/') && user != "." && user != "..";
-            return is_segment.then_some(Route::User(user));
+            return is_segment(user).then_some(Route::User(user));
         }
         let rest = path.strip_prefix("/v1/popups/")?;
-        let (id, verb) = rest.split_once('/').map_or((rest, None), |(id, verb)| (id, Some(verb)));
-        if !is_popup_id(id) {
+        // Only a user may be encoded: an encoded id is no path of this API.
+        if rest.contains('%') {
             return None;
         }
+        let (id, verb) = rest.split_once('/').map_or((rest, None), |(id, verb)| (id, Some(verb)));
         match verb {
-            None => Some(Route::Popup(id)),
+            None => is_segment(id).then_some(Route::Popup(id)),
+            _ if !is_popup_id(id) => None,
             Some("pause") => Some(Route::Pause(id)),
             Some("resume") => Some(Route::Resume(id)),
             Some("archive") => Some(Route::Archive(id)),
@@ -119,6 +120,11 @@ impl<'p> Route<'p> {
     }
 }
 
+/// Whether it is one segment of a path that names something.
+fn is_segment(text: &str) -> bool {
+    !text.is_empty() && !text.contains('/') && text != "." && text != ".."
+}
+
 fn is_popup_id(id: &str) -> bool {
     (1..=POPUP_ID_BYTES_MAX).contains(&id.len())
         && id.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
@@ -143,7 +149,9 @@ mod tests {
             ("/v1/users/a%2Fb", Some(Route::User("a%2Fb"))),
             ("*", Some(Route::Any)),
             ("/v1/popups/", None),
-            ("/v1/popups/A", None),
+            ("/v1/popups/A", Some(Route::Popup("A"))),
+            ("/v1/popups/A/pause", None),
+            ("/v1/popups/..", None),
             ("/v1/popups/a/", None),
             ("/v1/popups/a/pause/", None),
             ("/v1/popups/%61", None),
@@ -160,7 +168,9 @@ mod tests {
         for (path, want) in cases {
             assert_eq!(Route::of(path), want, "{path}");
         }
-        assert_eq!(Route::of(&format!("/v1/popups/{}", "a".repeat(65))), None);
+        let long = "a".repeat(65);
+        assert_eq!(Route::of(&format!("/v1/popups/{long}")), Some(Route::Popup(&long)));
+        assert_eq!(Route::of(&format!("/v1/popups/{long}/history")), None);
     }
 
     #[test]

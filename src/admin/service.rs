@@ -97,7 +97,7 @@ impl Service {
     /// Whether the node takes traffic: not where Redis can't be used as it is set up, which asks
     /// for an operator.
     pub(super) fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire) && self.mesh.board.unfit().is_none()
+        self.ready.load(Ordering::Acquire) && self.mesh.board.takes_traffic()
     }
 
     /// Looks at the wall clock, as each shard does.
@@ -129,9 +129,14 @@ impl Service {
 
     /// Answers where SQL failed.
     pub(super) fn sql_failed(&self, error: &StoreError) -> Answer {
+        self.tell_read_failed(error);
+        Answer::unavailable("sql_unavailable")
+    }
+
+    /// Logs that SQL could not be read.
+    pub(super) fn tell_read_failed(&self, error: &StoreError) {
         let text = error.to_string();
         self.tell(Message::ReadFailed, &[("error", Value::Text(&text))]);
-        Answer::unavailable("sql_unavailable")
     }
 
     /// Answers a request of `peer`.
@@ -226,6 +231,7 @@ pub(super) fn refused(error: &PublishError) -> Answer {
         PublishError::NoSuchVersion => return Answer::error(404, "not_found", Some("version")),
         PublishError::Definition(_) => (400, "bad_popup"),
         PublishError::OtherVersion => (412, "other_version"),
+        PublishError::Exists => (412, "exists"),
         PublishError::NoEarlierVersion => (409, "no_earlier_version"),
         PublishError::Busy => (503, "busy"),
         PublishError::Store(StoreError::InFile { .. }) => (409, "in_popups_file"),

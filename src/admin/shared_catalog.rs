@@ -5,12 +5,11 @@
 //! Limits: [`CATALOG_REDIS_TIMEOUT_MS`] for each answer; a text of up to half of
 //! `REDIS_BULK_BYTES_MAX` bytes, beyond which the version stands alone.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::base::limits::{CATALOG_REDIS_TIMEOUT_MS, REDIS_BULK_BYTES_MAX};
 use crate::config::Config;
 use crate::redis::link::LinkSettings;
-use crate::redis::refusal::Refusal;
 use crate::runtime::redis_client::{Answer, AskError, BlockingRedis};
 use crate::store::StoredCatalog;
 
@@ -24,12 +23,7 @@ const SCRIPT: &str = include_str!("catalog.lua");
 pub struct SharedCatalog {
     asking: BlockingRedis,
     listening: BlockingRedis,
-    /// Redis refuses this node by its configuration: it is left alone until then.
-    rests_until: Option<Instant>,
 }
-
-/// A Redis that refuses this node by its configuration is asked again after this.
-const SETUP_REST: Duration = Duration::from_secs(1);
 
 impl SharedCatalog {
     /// What `[redis] url` names; `None` without it, or where it is none. Does not connect.
@@ -39,12 +33,7 @@ impl SharedCatalog {
         let settings = LinkSettings { name: "nudged-catalog".to_owned(), ..settings };
         let timeout = Duration::from_millis(CATALOG_REDIS_TIMEOUT_MS);
         let client = || BlockingRedis::new(address.clone(), settings.clone(), timeout);
-        Some(SharedCatalog { asking: client(), listening: client(), rests_until: None })
-    }
-
-    /// Whether Redis is to be left alone for now.
-    pub fn is_resting(&self) -> bool {
-        self.rests_until.is_some_and(|until| Instant::now() < until)
+        Some(SharedCatalog { asking: client(), listening: client() })
     }
 
     /// The version; `None` where Redis has no catalog.
@@ -52,11 +41,8 @@ impl SharedCatalog {
     /// # Errors
     /// Where Redis does not answer.
     pub fn version(&mut self) -> Result<Option<u64>, AskError> {
-        let asked = self.asking.ask(&[b"HGET", KEY.as_bytes(), b"version"]);
-        if matches!(&asked, Err(AskError::Refused { kind: Refusal::Denied, .. })) {
-            self.rests_until = Some(Instant::now() + SETUP_REST);
-        }
-        let Answer::Text(text) = asked? else { return Ok(None) };
+        let answer = self.asking.ask(&[b"HGET", KEY.as_bytes(), b"version"])?;
+        let Answer::Text(text) = answer else { return Ok(None) };
         Ok(str::from_utf8(&text).ok().and_then(|text| text.parse().ok()))
     }
 

@@ -117,6 +117,11 @@ fn statuses_by_route_and_method() {
         ("POST /v1/popups/zz/pause", 404),
         ("GET /v1/popups/a/pause", 405),
         ("PUT /v1/popups/a", 400),
+        ("PUT /v1/popups/A", 400),
+        ("GET /v1/popups/A", 404),
+        ("DELETE /v1/popups/A", 404),
+        ("PUT /v1/popups/%41", 404),
+        ("PUT /v1/popups/..", 404),
         ("PATCH /v1/popups/a", 405),
         ("PUT /v1/popups/a/pause", 405),
         ("POST /v1/popups/zz/archive", 404),
@@ -212,6 +217,18 @@ fn a_user_is_read_and_erased_on_the_shard_that_owns_them() {
     assert_eq!(erased, want);
     assert_eq!(node.status("DELETE /v1/users/stuck"), 503);
     assert!(!node.place.logged().contains("a/b"), "ids are hashed in the log");
+}
+
+#[test]
+fn a_user_is_told_also_where_sql_can_not_say_what_they_did() {
+    let node = node();
+    let user = node.json("GET /v1/users/u");
+    assert!(user["records"].is_array(), "{user}");
+    let database = rusqlite::Connection::open(node.place.directory.path().join("nudged.db"));
+    database.unwrap().execute_batch("ALTER TABLE events RENAME TO aside").unwrap();
+    let user = node.json("GET /v1/users/u");
+    assert_eq!((&user["records"], &user["popups"][0]["id"]), (&Value::Null, &json!("a")));
+    assert!(node.place.logged().contains("users could not be read back"));
 }
 
 #[test]

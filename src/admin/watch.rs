@@ -90,13 +90,13 @@ impl Watcher {
     fn turn(&mut self, stopped: &Receiver<()>) -> bool {
         self.look();
         let period = Duration::from_millis(CATALOG_POLL_MS);
-        let has_waited = self.asked().is_some_and(|shared| shared.wait(period).is_ok());
+        let has_waited = self.shared.as_mut().is_some_and(|shared| shared.wait(period).is_ok());
         let left = if has_waited { Duration::ZERO } else { period };
         stopped.recv_timeout(left) == Err(RecvTimeoutError::Timeout)
     }
 
     fn look(&mut self) {
-        let in_redis = self.asked().map(SharedCatalog::version);
+        let in_redis = self.shared.as_mut().map(SharedCatalog::version);
         let is_same = matches!(&in_redis, Some(Ok(Some(version))) if *version == self.ours());
         let is_due = self
             .sql_asked
@@ -113,11 +113,6 @@ impl Watcher {
             }
         }
         self.copy();
-    }
-
-    /// Redis, where it is not to be left alone.
-    fn asked(&mut self) -> Option<&mut SharedCatalog> {
-        self.shared.as_mut().filter(|shared| !shared.is_resting())
     }
 
     fn ours(&self) -> u64 {

@@ -29,6 +29,7 @@ pub fn get<'b>(path: &'b str, query: &'b str) -> Request<'b> {
         origin: None,
         access_control_request_method: None,
         if_match: None,
+        if_none_match: None,
         nudge_who: None,
         body: b"",
         http_1_0: false,

@@ -301,6 +301,8 @@ pub const LIST_READ_ENTRIES: usize = 256;
 pub const LIST_BUSY_MS: u64 = 50;
 /// Lists are read this often while there is nothing in them, in milliseconds.
 pub const LIST_IDLE_MS: u64 = 200;
+/// Lists that nobody has read are looked at this often, in milliseconds.
+pub const LIST_LOOK_MS: u64 = 1_000;
 /// A list that another node has claimed is left alone for this long, in milliseconds.
 pub const LIST_GIVEN_UP_MS: u64 = 2_000;
 // --- Redis ---------------------------------------------------------------------------------------
@@ -330,6 +332,11 @@ pub const LINK_HANDSHAKE_MS: u64 = 500;
 pub const LINK_UNFIT_RETRY_MS: u64 = 1_000;
 /// A connection that stood for as long, in milliseconds, was a good one: the next is made at once.
 pub const LINK_STEADY_MS: u64 = 1_000;
+/// First rest of a blocking client after a failure, in milliseconds; doubles up to the longest.
+pub const REDIS_REST_MS: u64 = 100;
+/// Longest rest of a blocking client, in milliseconds: what is away is back at work within a second
+/// of its return (reliability, "Redis").
+pub const REDIS_REST_MAX_MS: u64 = 500;
 /// The request ids that a user's value keeps (architecture, decision 6).
 pub const REQUEST_IDS_MAX: usize = 4;
 
@@ -364,6 +371,9 @@ pub const MYSQL_STATEMENT_BYTES_MIN: usize = 512;
 pub const MYSQL_PACKET_BYTES_LEAST: u64 = 1_024 * 1_024;
 /// Connections that may read users back, or drain lists, at once.
 pub const MYSQL_CONNECTIONS_MAX: u32 = 64;
+/// A node that starts waits this long for its SQL server, in milliseconds, before it takes what it
+/// needs from Redis and from its directory.
+pub const SQL_START_MS: u64 = 2_000;
 /// Users, keys or rows that one condition of a statement names.
 pub const MYSQL_LIST_MAX: usize = 1_000;
 
@@ -375,6 +385,10 @@ pub const POPUPS_FILE_BYTES_MAX: u64 = 384 * 1_024 * 1_024;
 pub const SHARD_ANSWER_MS: u64 = 2_000;
 /// Connections of the admin listener; more are told to come again.
 pub const ADMIN_CONNECTIONS_MAX: usize = 32;
+/// Largest request body of the admin listener, in bytes; larger is 413. A popup with 32 contents of
+/// the largest size: its line of history, with the text before and after, fits into a statement of
+/// 4 MiB, which is what MySQL 5.7 takes unless told otherwise.
+pub const ADMIN_BODY_BYTES_MAX: usize = 1_024 * 1_024;
 /// Connections of the admin listener that may wait for their refusal at once.
 pub const ADMIN_REFUSALS_MAX: usize = 8;
 /// A request without a valid token waits this long for its refusal, in milliseconds.
@@ -472,11 +486,15 @@ const _: () = {
     assert!(POPUPS_MAX as u64 * CONTENT_BYTES_MAX as u64 <= POPUPS_FILE_BYTES_MAX);
     assert!(LANE_RETRY_MS < SHARD_ANSWER_MS && SHARD_ANSWER_MS < EXPLAIN_TIMEOUT_MS);
     assert!((POPUPS_MAX * 2 * (POPUP_ID_BYTES_MAX + 64)) as u64 <= EXPLAIN_ANSWER_BYTES_MAX);
+    assert!(CONTENT_BYTES_MAX * 2 < ADMIN_BODY_BYTES_MAX && BODY_BYTES_MAX < ADMIN_BODY_BYTES_MAX);
     assert!(ADMIN_REFUSALS_MAX < ADMIN_CONNECTIONS_MAX);
     // A node that lives gives many signs before it is taken to be silent, or loses its lock.
     assert!(KEEPER_IDLE_MS * 8 <= PEER_SILENT_MS && KEEPER_IDLE_MS * 4 <= REBUILD_LOCK_MS);
     assert!(PEER_SILENT_MS < PEER_KNOWN_MS);
+    // Who drains them has looked already.
+    assert!(LIST_IDLE_MS < LIST_LOOK_MS && LIST_BUSY_MS < LIST_LOOK_MS);
     assert!(LIST_READ_ENTRIES * (RECORD_BYTES_MAX + 64) <= LIST_READ_BYTES_MAX);
+    assert!(REDIS_REST_MS <= REDIS_REST_MAX_MS && REDIS_REST_MAX_MS * 2 <= LINK_UNFIT_RETRY_MS);
     // A value is its revision, request ids and state, in a list of six.
     assert!(STATE_BYTES_MAX + 13 + 8 * REQUEST_IDS_MAX + 1_024 < REDIS_REPLY_BYTES_MAX);
     assert!(STATE_BYTES_MAX * 16 < LINK_BYTES_MAX);

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The decoder appends to a buffer that holds the head: first the body's bytes, then, while they
-//! arrive, the trailers, which are checked and cut off. Limits: `BODY_BYTES_MAX`,
+//! arrive, the trailers, which are checked and cut off. Limits: the listener's largest body,
 //! `CHUNK_EXTENSION_BYTES_MAX`, `TRAILER_BYTES_MAX`.
 
 use memchr::memchr;
@@ -15,9 +15,7 @@ use memchr::memchr;
 use super::fields::check_trailers;
 use super::refusal::Refusal;
 use super::scan::is_token_byte;
-use crate::base::limits::{
-    BODY_BYTES_MAX, CHUNK_EXTENSION_BYTES_MAX, CHUNK_SIZE_DIGITS_MAX, TRAILER_BYTES_MAX,
-};
+use crate::base::limits::{CHUNK_EXTENSION_BYTES_MAX, CHUNK_SIZE_DIGITS_MAX, TRAILER_BYTES_MAX};
 
 /// What the next byte has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,9 +71,10 @@ impl ChunkDecoder {
         ChunkDecoder { state: State::Size(0), extension_bytes: 0, number: 0 }
     }
 
-    /// Takes bytes in; `buffer` holds `head_bytes` of head and the body so far, and grows by what
-    /// is decoded. Gives how many bytes were taken and whether the body is complete; where it is
-    /// not, all were taken. Allocates only where `buffer` has to grow.
+    /// Takes bytes in; `buffer` holds a head, of the first number of bytes, and the body so far,
+    /// which may have as many as the second, and grows by what is decoded. Gives how many bytes
+    /// were taken and whether the body is complete; where it is not, all were taken. Allocates only
+    /// where `buffer` has to grow.
     ///
     /// # Errors
     /// Malformed chunks and trailers, and bodies over a limit.
@@ -83,7 +82,7 @@ impl ChunkDecoder {
         &mut self,
         bytes: &[u8],
         buffer: &mut Vec<u8>,
-        head_bytes: usize,
+        (head_bytes, body_bytes_max): (usize, usize),
     ) -> Result<(usize, bool), Refusal> {
         let mut taken = 0;
         while let Some(byte) = bytes.get(taken) {
@@ -103,7 +102,10 @@ impl ChunkDecoder {
                     return Ok((taken + 1, true));
                 }
                 State::Size(digits) => self.take_size(*byte, digits)?,
-                State::SizeEnd => self.end_size(*byte, buffer, head_bytes)?,
+                State::SizeEnd => {
+                    let body_bytes = buffer.len() - head_bytes;
+                    self.end_size(*byte, buffer, body_bytes_max.saturating_sub(body_bytes))?;
+                }
                 _ => self.take_extension(*byte)?,
             }
             taken += 1;
@@ -163,12 +165,13 @@ impl ChunkDecoder {
         self.count_extension_byte()
     }
 
-    fn end_size(&mut self, byte: u8, buffer: &[u8], head_bytes: usize) -> Result<(), Refusal> {
+    /// The end of a size line; the body may have `space` bytes more.
+    fn end_size(&mut self, byte: u8, buffer: &[u8], space: usize) -> Result<(), Refusal> {
         if byte != b'\n' {
             return Err(Refusal::MalformedChunk);
         }
         let size = usize::try_from(self.number).unwrap_or(usize::MAX);
-        if size.saturating_add(buffer.len() - head_bytes) > BODY_BYTES_MAX {
+        if size > space {
             return Err(Refusal::BodyTooLarge);
         }
         self.state = State::Data;
@@ -181,7 +184,7 @@ impl ChunkDecoder {
 
     fn take_data(&mut self, bytes: &[u8], buffer: &mut Vec<u8>) -> usize {
         let missing = usize::try_from(self.number).expect("within the limit of a body");
-        debug_assert!(missing > 0 && missing <= BODY_BYTES_MAX);
+        debug_assert!(missing > 0);
         let count = missing.min(bytes.len());
         buffer.extend_from_slice(&bytes[..count]);
         self.number -= u32::try_from(count).expect("at most what is missing");

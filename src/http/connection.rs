@@ -21,7 +21,10 @@ use super::refusal::Refusal;
 use super::reply::{CONTINUE, Frame};
 use super::scan::HeadScan;
 use super::slots::Slots;
-use crate::base::limits::{CONNECTION_OUTPUT_BYTES_MAX, LINGER_BYTES_MAX};
+use crate::base::limits::{
+    ADMIN_BODY_BYTES_MAX, BODY_BYTES_MAX, CONNECTION_INPUT_BYTES_MAX, CONNECTION_OUTPUT_BYTES_MAX,
+    LINGER_BYTES_MAX,
+};
 use crate::base::time::MonoNs;
 
 /// Memory of a connection that holds no buffer, in bytes.
@@ -115,6 +118,8 @@ mod flag {
     pub const DEAD: u16 = 1 << 8;
     /// The connection ends as soon as it is idle.
     pub const IDLE_ENDS: u16 = 1 << 9;
+    /// Bodies may be as large as operators need them.
+    pub const LARGE_BODIES: u16 = 1 << 10;
 }
 
 /// One connection.
@@ -139,7 +144,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A connection that was accepted at `now`. Does not allocate.
+    /// A connection that was accepted at `now`, with bodies of up to [`BODY_BYTES_MAX`]. Does not
+    /// allocate.
     pub fn new(now: MonoNs) -> Connection {
         Connection {
             input: Vec::new(),
@@ -153,6 +159,20 @@ impl Connection {
             flags: flag::FRESH,
             refusal: None,
         }
+    }
+
+    /// As [`Connection::new`], with bodies of up to [`ADMIN_BODY_BYTES_MAX`].
+    pub fn with_large_bodies(now: MonoNs) -> Connection {
+        Connection { flags: flag::FRESH | flag::LARGE_BODIES, ..Connection::new(now) }
+    }
+
+    fn body_bytes_max(&self) -> usize {
+        if self.has(flag::LARGE_BODIES) { ADMIN_BODY_BYTES_MAX } else { BODY_BYTES_MAX }
+    }
+
+    /// Bytes that are kept of what may not be parsed yet: a larger body takes as much more.
+    fn input_bytes_max(&self) -> usize {
+        CONNECTION_INPUT_BYTES_MAX - BODY_BYTES_MAX + self.body_bytes_max()
     }
 
     /// Takes bytes that have arrived. Each whole request goes to `handler` with its slot and the

@@ -60,6 +60,8 @@ pub struct Request<'b> {
     pub access_control_request_method: Option<&'b [u8]>,
     /// `If-Match`, as sent.
     pub if_match: Option<&'b [u8]>,
+    /// `If-None-Match`, as sent.
+    pub if_none_match: Option<&'b [u8]>,
     /// `Nudge-Who`, as sent: whom a change is put down to.
     pub nudge_who: Option<&'b [u8]>,
     /// The whole body, decoded from its framing; empty where there is none.
@@ -122,6 +124,7 @@ pub(super) fn parse(head: &[u8]) -> Result<Head<'_>, Refusal> {
         origin: kept.origin,
         access_control_request_method: kept.access_control_request_method,
         if_match: kept.if_match,
+        if_none_match: kept.if_none_match,
         nudge_who: kept.nudge_who,
         body: &[],
         http_1_0: line.http_1_0,
@@ -239,6 +242,7 @@ struct Kept<'b> {
     origin: Option<&'b [u8]>,
     access_control_request_method: Option<&'b [u8]>,
     if_match: Option<&'b [u8]>,
+    if_none_match: Option<&'b [u8]>,
     nudge_who: Option<&'b [u8]>,
     close: bool,
     keep_alive: bool,
@@ -270,6 +274,7 @@ impl<'b> Kept<'b> {
             }
             12 if is("content-type") => once(&mut self.content_type, value),
             13 if is("authorization") => once(&mut self.authorization, value),
+            13 if is("if-none-match") => once(&mut self.if_none_match, value),
             14 if is("content-length") => once(&mut self.content_length, value),
             17 if is("transfer-encoding") => once(&mut self.transfer_encoding, value),
             29 if is("access-control-request-method") => {

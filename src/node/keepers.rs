@@ -20,7 +20,7 @@ use crate::runtime::list_share::ListShare;
 use crate::runtime::mesh::Mesh;
 use crate::runtime::sql_writer::WriterFigures;
 use crate::runtime::wake::Sleeper;
-use crate::store::{Store, StreamId};
+use crate::store::Store;
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::log::Log;
 
@@ -35,8 +35,6 @@ pub struct KeepersSetup<'a> {
     pub redis: &'a RedisWay,
     /// The journal's set: it names the node.
     pub set: SetId,
-    /// The journal's stream; `None` where SQL could not be asked yet.
-    pub stream: Option<StreamId>,
     /// All lanes.
     pub mesh: &'a Mesh,
     /// Counters, by shard.
@@ -75,16 +73,16 @@ impl Keepers {
             Queue::Redis => usize::try_from(setup.config.mysql.parallel()).unwrap_or(1),
             Queue::Journal => 0,
         };
-        let figures = RedisFigures::new(lanes);
         let share = (lanes > 0).then(|| Arc::new(ListShare::new(lanes)));
+        let lists = share.as_ref().map_or(Vec::new(), |share| share.figures.clone());
+        let figures = RedisFigures { keeper: Arc::default(), lists };
         let mut drains = Vec::new();
         for (lane, share) in share.iter().flat_map(|share| (0..lanes).map(move |l| (l, share))) {
-            drains.push(start_drain(&setup, (share, lane), &figures)?);
+            drains.push(start_drain(&setup, (share, lane))?);
         }
         let stop: Arc<AtomicBool> = Arc::default();
         let keeper = keeper::start(KeeperSetup {
             node: NodeId(setup.set.0),
-            stream: setup.stream,
             redis: setup.redis.client(),
             stores: keeper_stores(setup.config)?,
             board: Arc::clone(&setup.mesh.board),
@@ -133,7 +131,6 @@ impl Ending {
 fn start_drain(
     setup: &KeepersSetup<'_>,
     (share, lane): (&Arc<ListShare>, usize),
-    figures: &RedisFigures,
 ) -> Result<(Ending, Arc<Sleeper>), Failure> {
     let thread = Failure::system("a thread that drains lists");
     let sleeper = Arc::new(Sleeper::new().map_err(|error| thread(error.into()))?);
@@ -147,7 +144,6 @@ fn start_drain(
         sleeper: Arc::clone(&sleeper),
         cpu: setup.cpu,
         log: setup.log.clone(),
-        figures: Arc::clone(&figures.lists[lane]),
     });
     Ok((Ending { thread: drain.map_err(thread)?, stop }, sleeper))
 }

@@ -3,7 +3,6 @@
 //! promise that Redis is not set up to keep.
 
 use super::failure::Failure;
-use crate::admin::arbiter;
 use crate::config::{Ack, Config, Queue};
 use crate::redis::greeting;
 use crate::redis::link::Unfit;
@@ -22,13 +21,15 @@ pub fn look(redis: &mut BlockingRedis, config: &Config, log: &Log) -> Result<boo
         Ok(Answer::Text(info)) => greeting::run_of_info(&info).err(),
         Ok(_) => Some(Unfit::Unnamed),
         Err(AskError::Refused { kind: Refusal::Denied, .. }) => Some(Unfit::Denied),
+        // Selecting its database is all of the greeting that is refused so.
+        Err(AskError::Refused { text, .. }) if text.contains("DB index") => Some(Unfit::NoDatabase),
         Err(error) => {
             log_thread::tell(log, Message::RedisAway, &error.to_string());
             return Ok(false);
         }
     };
     if let Some(unfit) = looked {
-        log_thread::tell(log, Message::RedisUnfit, arbiter::mend(unfit));
+        log_thread::tell(log, Message::RedisUnfit, unfit.mend());
         return Ok(false);
     }
     if config.ack == Ack::Synced && config.queue == Queue::Redis && !syncs_always(redis) {

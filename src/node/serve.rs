@@ -44,7 +44,7 @@ use crate::runtime::{clocks, listener, probe, shard_thread};
 use crate::shard::arbiter::ArbiterSetup;
 use crate::shard::core::{Core, CoreSetup};
 use crate::shard::view::Rules;
-use crate::store::{Reader, Store, StreamId};
+use crate::store::{Reader, Store};
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::log::{Log, Message, Value};
 
@@ -109,21 +109,22 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     tell_start(&log, &loaded, &topology);
     let mut storage = storage::open(&config, arguments.salvage, &log)?;
     let clock = start_clock(&storage, arguments.accept_clock, &log)?;
-    let (redis, keys) = open_shared(&config, &mut storage.store, &log)?;
+    let (redis, keys) = open_shared(&config, &mut storage, &log)?;
     let mesh = make_mesh(&topology)?;
     let counters: Vec<Arc<ShardCounters>> = (0..topology.shards).map(|_| Arc::default()).collect();
-    let publisher = load_publisher(arguments, &config, &mesh, &log)?;
+    let files = (&config, arguments);
+    let publisher = load_publisher(files, storage.is_sql_there, &mesh, &log)?;
     let (sockets, addresses) = bind(&config, topology.shards)?;
     warn_of_open_doors(&config, &addresses, &log);
     // Signals are taken over before the first thread that would inherit their defaults.
     let signals = signals::listen().map_err(Failure::system("signal handlers"))?;
     let threads = Threads { config: &config, topology: &topology, mesh: &mesh, log: &log };
-    let names = (storage.set, storage.stream);
+    let set = storage.set;
     let left = std::mem::take(&mut storage.unmerged);
     let journal_end = Sequence(storage.recovered.start.next.0 - 1);
     unmerged::announce(&mesh.board, &left, journal_end, topology.shards);
     let (journal, writer, readers, figures) = threads.start_storage(storage)?;
-    let keepers = threads.start_keepers(redis.as_ref(), names, &counters, &figures)?;
+    let keepers = threads.start_keepers(redis.as_ref(), set, &counters, &figures)?;
     await_journal(&mesh.journal, config.ack);
     let parts = ShardParts {
         publisher: &publisher,
@@ -150,6 +151,7 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     });
     let admin = admin.map_err(|error| Failure::Configuration(error.to_string()))?;
     await_redis(keepers.as_ref(), &mesh.board, &log);
+    mesh.board.start();
     announce(&addresses, admin.address());
     log.write(stamp_now(), Message::Ready, &[]);
     let node = Node {
@@ -178,7 +180,7 @@ fn make_mesh(topology: &Topology) -> Result<Arc<Mesh>, Failure> {
 /// Finds Redis, where the node has one, and the signing keys that nodes share.
 fn open_shared(
     config: &Config,
-    store: &mut Store,
+    storage: &mut Storage,
     log: &Log,
 ) -> Result<(Option<RedisWay>, Vec<Secret>), Failure> {
     let redis = RedisWay::open(config, log)?;
@@ -189,14 +191,15 @@ fn open_shared(
         // It is not waited for once more.
         client = None;
     }
-    let keys = shared_keys::load(&config.data, store, client.as_mut(), clocks::wall(), log)?;
+    let sql = (&mut storage.store, storage.is_sql_there);
+    let keys = shared_keys::load(&config.data, sql, client.as_mut(), clocks::wall(), log)?;
     Ok((redis, keys))
 }
 
 /// Reads the popups, and knows how to read everything again.
 fn load_publisher(
-    arguments: &ServeArguments,
-    config: &Config,
+    (config, arguments): (&Config, &ServeArguments),
+    is_sql_there: bool,
     mesh: &Arc<Mesh>,
     log: &Log,
 ) -> Result<Arc<Publisher>, Failure> {
@@ -209,6 +212,7 @@ fn load_publisher(
     });
     let publisher = Publisher::load(PublisherSetup {
         store: Store::of(config)?,
+        is_store_there: is_sql_there,
         config: config.clone(),
         read_config,
         mesh: Arc::clone(mesh),
@@ -260,7 +264,11 @@ fn await_redis(keepers: Option<&Keepers>, board: &Board, log: &Log) {
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    log.write(stamp_now(), Message::RedisAway, &[]);
+    // Why it can't be used has been told.
+    if board.unfit().is_none() {
+        let why = "not every user is decided on by Redis yet; /v1/status says how far it is";
+        log.write(stamp_now(), Message::RedisAway, &[("error", Value::Text(why))]);
+    }
 }
 
 fn plan(config: &Config) -> Result<Topology, Failure> {
@@ -499,7 +507,7 @@ impl Threads<'_> {
     fn start_keepers(
         &self,
         redis: Option<&RedisWay>,
-        (set, stream): (SetId, Option<StreamId>),
+        set: SetId,
         counters: &[Arc<ShardCounters>],
         writer: &Arc<WriterFigures>,
     ) -> Result<Option<Keepers>, Failure> {
@@ -508,7 +516,6 @@ impl Threads<'_> {
             config: self.config,
             redis,
             set,
-            stream,
             mesh: self.mesh,
             counters,
             writer: Arc::clone(writer),

@@ -20,18 +20,20 @@ use crate::telemetry::log::{Log, Message};
 const REDIS_KEY: &[u8] = b"nudged:keys";
 
 /// Reads the keys that all nodes share, and keeps them in the data directory; the directory's own
-/// where the store is of one node. Makes the first one where there is none anywhere.
+/// where the store is of one node. Makes the first one where there is none anywhere. `sql` is the
+/// store, and whether it answers: else it is not asked.
 ///
 /// # Errors
 /// Where the data directory can't be used. SQL and Redis may both be away: the node goes on with
 /// the keys of its directory.
 pub fn load(
     directory: &Path,
-    store: &mut Store,
+    sql: (&mut Store, bool),
     redis: Option<&mut BlockingRedis>,
     now: WallMs,
     log: &Log,
 ) -> Result<Vec<Secret>, KeysError> {
+    let (store, is_there) = sql;
     if store.shared().is_none() {
         return signing_keys::load_or_make(directory, now);
     }
@@ -41,7 +43,7 @@ pub fn load(
         None => signing_keys::fresh(now)
             .map_err(|source| KeysError::File { path: directory.to_owned(), source })?,
     };
-    let shared = ask(store, redis, &offered, log);
+    let shared = ask(is_there.then_some(store), redis, &offered, log);
     let keys = match &shared {
         Some(shared) => settle(&own, shared),
         None if own.is_empty() => vec![offered],
@@ -55,32 +57,26 @@ pub fn load(
 
 /// Asks SQL, and Redis where SQL can't be asked. What SQL says is copied to Redis.
 fn ask(
-    store: &mut Store,
+    store: Option<&mut Store>,
     redis: Option<&mut BlockingRedis>,
     offered: &Secret,
     log: &Log,
 ) -> Option<Vec<Secret>> {
     let tell = |error: &str| log_thread::tell(log, Message::KeysNotShared, error);
-    match of_sql(store, offered) {
-        Ok(shared) => {
+    match store.map(|store| of_sql(store, offered)) {
+        Some(Ok(shared)) => {
             let text = to_text(&shared);
             let copied = redis.map(|redis| redis.ask(&[b"SET", REDIS_KEY, text.as_bytes()]));
             if let Some(Err(error)) = copied {
                 tell(&error.to_string());
             }
-            Some(shared)
+            return Some(shared);
         }
-        Err(error) => {
-            tell(&error.to_string());
-            match of_redis(redis?, offered) {
-                Ok(shared) => shared,
-                Err(error) => {
-                    tell(&error.to_string());
-                    None
-                }
-            }
-        }
+        Some(Err(error)) => tell(&error.to_string()),
+        None => {}
     }
+    let found = of_redis(redis?, offered);
+    found.map_err(|error| tell(&error.to_string())).ok().flatten()
 }
 
 fn of_sql(store: &mut Store, offered: &Secret) -> Result<Vec<Secret>, StoreError> {

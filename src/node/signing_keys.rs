@@ -3,13 +3,14 @@
 //! adding a line by hand and restarting is a rotation, since older ones verify for 8 days more.
 //! Where nodes share a store, its keys win, and the file is a copy for a start without it.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::api::token::Secret;
 use crate::base::time::WallMs;
+use crate::runtime::whole_file;
 
 /// Name of the file.
 const FILE: &str = "signing-keys";
@@ -88,22 +89,13 @@ pub fn read(directory: &Path) -> Result<Option<Vec<Secret>>, KeysError> {
     }
 }
 
-/// Writes the keys beside their place and renames the file, so that no half one is ever read.
+/// Writes the keys, whole.
 ///
 /// # Errors
 /// Where the directory can't be written to.
 pub fn write(directory: &Path, secrets: &[Secret]) -> Result<(), KeysError> {
-    let path = directory.join(FILE);
-    let write = || -> io::Result<()> {
-        let fresh = path.with_extension("new");
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        file.write_all(to_text(secrets).as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&fresh, &path)?;
-        fs::File::open(directory)?.sync_all()
-    };
-    write().map_err(|source| fail(directory, source))
+    let written = whole_file::write(directory, FILE, to_text(secrets).as_bytes());
+    written.map_err(|source| fail(directory, source))
 }
 
 fn fail(directory: &Path, source: io::Error) -> KeysError {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::failure::Failure;
+use super::sql_look;
 use super::unmerged::{self, Left};
 use crate::base::ids::Sequence;
 use crate::base::limits::{SEGMENT_BYTES, UNAPPLIED_BYTES_MAX};
@@ -14,6 +15,7 @@ use crate::journal::recovery::{self, Damage, RecoverOptions, Recovered};
 use crate::journal::segment::SetId;
 use crate::runtime::files::JournalDirectory;
 use crate::runtime::log_thread::{self, stamp_now};
+use crate::runtime::sql_writer;
 use crate::store::{Store, StoreError, StreamId};
 use crate::telemetry::log::{Log, Message, Value};
 
@@ -23,6 +25,8 @@ pub struct Storage {
     pub directory: Arc<JournalDirectory>,
     /// The writer's connection.
     pub store: Store,
+    /// Whether SQL answered; else nothing more is to be asked of it before the node serves.
+    pub is_sql_there: bool,
     /// The stream of this journal in SQL; `None` where SQL can't be asked yet.
     pub stream: Option<StreamId>,
     /// The set of the journal's segments.
@@ -62,8 +66,8 @@ fn unapplied_bytes_max(config: &Config) -> u64 {
     }
 }
 
-/// Locks the data directory, opens the database and recovers the journal. With `salvage` damage in
-/// the middle of the journal is copied aside and passed over, and said.
+/// Locks the data directory, looks for SQL and recovers the journal. With `salvage` damage in the
+/// middle of the journal is copied aside and passed over, and said.
 ///
 /// # Errors
 /// Where another process has the directory, or one of the two is damaged: exit code 4.
@@ -71,14 +75,16 @@ pub fn open(config: &Config, salvage: bool, log: &Log) -> Result<Storage, Failur
     let unusable = |what: String| Failure::Directory { path: config.data.clone(), what };
     let path = config.data.join("journal");
     let directory = JournalDirectory::open(&path).map_err(|error| unusable(error.to_string()))?;
+    let is_sql_there = sql_look::answers(config, log)?;
     let mut store = Store::of(config)?;
     let disk = directory.reader();
     let found = recovery::set_of(&disk).map_err(|error| unusable(error.to_string()))?;
     let mut fresh = [0; 16];
     getrandom::fill(&mut fresh).map_err(|error| unusable(error.to_string()))?;
     let fresh_set = SetId(u128::from_le_bytes(fresh));
-    let claimed = match claim(&mut store, found.unwrap_or(fresh_set), log) {
-        Ok(claimed) => Some(claimed),
+    let claimed = is_sql_there.then(|| claim(&mut store, found.unwrap_or(fresh_set), log));
+    let claimed = match claimed.transpose() {
+        Ok(claimed) => claimed,
         Err(error) if error.may_pass() => {
             log_thread::tell(log, Message::SqlFailed, &error.to_string());
             None
@@ -121,9 +127,18 @@ pub fn open(config: &Config, salvage: bool, log: &Log) -> Result<Storage, Failur
         }
         None => Left::new(),
     };
-    let stream = claimed.map(|claimed| claimed.stream);
-    let directory = Arc::new(directory);
-    Ok(Storage { directory, store, stream, set, applied, skipped, recovered, tail, unmerged })
+    Ok(Storage {
+        directory: Arc::new(directory),
+        store,
+        is_sql_there: claimed.is_some(),
+        stream: claimed.map(|claimed| claimed.stream),
+        set,
+        applied,
+        skipped,
+        recovered,
+        tail,
+        unmerged,
+    })
 }
 
 /// What SQL knows of this journal.
@@ -135,9 +150,7 @@ struct Claimed {
 
 /// Claims the journal's stream, and says what of SQL's settings weakens a promise.
 fn claim(store: &mut Store, set: SetId, log: &Log) -> Result<Claimed, StoreError> {
-    for warning in store.check()? {
-        log_thread::tell(log, Message::SqlWeak, &warning);
-    }
+    sql_writer::tell_weak(log, &store.check()?);
     let stream = store.stream_id(set.0.to_le_bytes())?;
     Ok(Claimed { stream, applied: store.position(stream)?, newest: store.newest(stream)? })
 }

@@ -82,6 +82,7 @@ pub fn evicts(info: &[u8]) -> bool {
 /// `None` where it does not say.
 pub fn syncs_always(reply: &Frame<'_>) -> Option<bool> {
     let Frame::List(words) = reply else { return None };
+    let words: Vec<_> = words.iter().collect();
     let value = |name: &[u8]| {
         let mut pairs = words.chunks_exact(2);
         pairs.find_map(|pair| match pair {
@@ -118,13 +119,14 @@ mod tests {
             Frame::List(
                 [b"appendonly".as_slice(), only.as_bytes(), b"appendfsync", fsync.as_bytes()]
                     .map(Frame::Text)
-                    .to_vec(),
+                    .to_vec()
+                    .into(),
             )
         };
         assert_eq!(syncs_always(&reply("always", "yes")), Some(true));
         assert_eq!(syncs_always(&reply("always", "no")), Some(false));
         assert_eq!(syncs_always(&reply("everysec", "yes")), Some(false));
         assert_eq!(syncs_always(&Frame::Error(b"NOPERM")), None);
-        assert_eq!(syncs_always(&Frame::List(vec![])), None);
+        assert_eq!(syncs_always(&Frame::List(vec![].into())), None);
     }
 }

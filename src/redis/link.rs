@@ -29,6 +29,7 @@ use super::encode::CHANNEL_PREFIX;
 use super::refusal::Refusal;
 use super::reply::{self, NoReply};
 use super::scan::FrameLimits;
+use super::words::Words;
 use crate::base::ids::Partition;
 use crate::base::limits::{
     LINK_BYTES_MAX, LINK_HANDSHAKE_MS, LINK_STEADY_MS, LINK_UNFIT_RETRY_MS, PARTITIONS,
@@ -297,8 +298,10 @@ impl Link {
         }
     }
 
-    fn take_change(&mut self, words: &[Frame<'_>]) {
-        let [Frame::Text(b"message"), Frame::Text(channel), Frame::Text(payload)] = words else {
+    fn take_change(&mut self, words: &Words<'_>) {
+        let Some([Frame::Text(b"message"), Frame::Text(channel), Frame::Text(payload)]) =
+            words.array()
+        else {
             return;
         };
         let partition = channel

@@ -19,3 +19,4 @@ pub mod refusal;
 pub mod reply;
 pub mod scan;
 pub mod scripts;
+pub mod words;

@@ -39,26 +39,36 @@ pub fn read(expected: Expected, frame: &Frame<'_>) -> Result<Reply, NoReply> {
     let words = match frame {
         Frame::Error(text) => return Err(NoReply::Refused(Refusal::of(text))),
         Frame::Text(b"PONG") if expected == Expected::Pong => return Ok(Reply::Pong),
-        Frame::List(words) => words.as_slice(),
+        Frame::List(words) => words,
         _ => return Err(NoReply::Shape),
     };
-    match (expected, words) {
-        (Expected::Meta, meta) if meta.len() == 4 => Ok(Reply::Meta(read_meta(meta)?)),
-        (Expected::Value, [meta @ .., held]) if meta.len() == 4 => {
-            Ok(Reply::Value { meta: read_meta(meta)?, value: read_value(held)? })
+    match expected {
+        Expected::Meta => {
+            let meta = words.array::<4>().ok_or(NoReply::Shape)?;
+            Ok(Reply::Meta(read_meta(&meta)?))
         }
-        (Expected::Commit, [meta @ .., Frame::Text(verdict), held]) if meta.len() == 4 => {
-            let verdict = match *verdict {
-                b"done" => CommitVerdict::Done,
-                b"moved" => CommitVerdict::Moved,
-                b"late" => CommitVerdict::Late,
-                b"lost" => CommitVerdict::Lost,
-                b"full" => CommitVerdict::Full,
-                _ => return Err(NoReply::Shape),
-            };
-            let meta = read_meta(meta)?;
-            Ok(Reply::Commit { meta, verdict, value: read_value(held)? })
+        Expected::Value => {
+            let words = words.array::<5>().ok_or(NoReply::Shape)?;
+            Ok(Reply::Value { meta: read_meta(&words[..4])?, value: read_value(&words[4])? })
         }
+        Expected::Commit => {
+            let words = words.array::<6>().ok_or(NoReply::Shape)?;
+            let verdict = read_verdict(&words[4])?;
+            let meta = read_meta(&words[..4])?;
+            Ok(Reply::Commit { meta, verdict, value: read_value(&words[5])? })
+        }
+        Expected::Pong => Err(NoReply::Shape),
+    }
+}
+
+fn read_verdict(word: &Frame<'_>) -> Result<CommitVerdict, NoReply> {
+    let Frame::Text(verdict) = word else { return Err(NoReply::Shape) };
+    match *verdict {
+        b"done" => Ok(CommitVerdict::Done),
+        b"moved" => Ok(CommitVerdict::Moved),
+        b"late" => Ok(CommitVerdict::Late),
+        b"lost" => Ok(CommitVerdict::Lost),
+        b"full" => Ok(CommitVerdict::Full),
         _ => Err(NoReply::Shape),
     }
 }
@@ -123,7 +133,7 @@ mod tests {
 
     fn list<'a>(phase: &'a str, more: &[Frame<'a>]) -> Frame<'a> {
         let meta = [Frame::Int(5), Frame::Int(-1), Frame::Int(9), Frame::Text(phase.as_bytes())];
-        Frame::List(meta.into_iter().chain(more.iter().cloned()).collect())
+        Frame::List(meta.into_iter().chain(more.iter().cloned()).collect::<Vec<_>>().into())
     }
 
     #[test]

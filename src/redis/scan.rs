@@ -5,6 +5,7 @@
 //! Strings, errors, integers, nulls, booleans, big numbers, arrays, maps, sets and pushes are
 //! taken; doubles, attributes and streamed frames are what no command of ours is answered with.
 
+use super::words::number;
 use crate::base::limits::REDIS_DEPTH_MAX;
 
 /// Which version of the protocol a connection speaks.
@@ -30,6 +31,15 @@ pub struct FrameLimits {
 #[error("what Redis sent is not a reply, or larger than one may be")]
 pub struct Malformed;
 
+/// How far a reply goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Its bytes, with every sign and line end.
+    pub bytes: usize,
+    /// Its levels of lists: 0 for none, 1 for a list without lists.
+    pub depth: usize,
+}
+
 /// What follows the head of an element.
 enum Head {
     /// Nothing: the element ends with its line.
@@ -40,7 +50,7 @@ enum Head {
     Elements(usize),
 }
 
-/// The length of the reply that `bytes` begin with; `None` where it is not yet whole. Does not
+/// The extent of the reply that `bytes` begin with; `None` where it is not yet whole. Does not
 /// allocate, and does not recurse.
 ///
 /// # Errors
@@ -49,15 +59,20 @@ pub fn measure(
     bytes: &[u8],
     protocol: Protocol,
     limits: FrameLimits,
-) -> Result<Option<usize>, Malformed> {
-    let length = walk(bytes, protocol, limits)?;
-    let known = length.unwrap_or(bytes.len());
-    if known > limits.bytes { Err(Malformed) } else { Ok(length) }
+) -> Result<Option<Extent>, Malformed> {
+    let extent = walk(bytes, protocol, limits)?;
+    let known = extent.map_or(bytes.len(), |extent| extent.bytes);
+    if known > limits.bytes { Err(Malformed) } else { Ok(extent) }
 }
 
-fn walk(bytes: &[u8], protocol: Protocol, limits: FrameLimits) -> Result<Option<usize>, Malformed> {
+fn walk(
+    bytes: &[u8],
+    protocol: Protocol,
+    limits: FrameLimits,
+) -> Result<Option<Extent>, Malformed> {
     let mut missing = [0_usize; REDIS_DEPTH_MAX];
     let mut depth = 0;
+    let mut deepest = 0;
     let mut elements_left = limits.elements;
     let mut at = 0;
     loop {
@@ -78,6 +93,7 @@ fn walk(bytes: &[u8], protocol: Protocol, limits: FrameLimits) -> Result<Option<
             }
             Head::Elements(count) => {
                 elements_left = elements_left.checked_sub(count).ok_or(Malformed)?;
+                deepest = deepest.max(depth + 1);
                 if count > 0 {
                     *missing.get_mut(depth).ok_or(Malformed)? = count;
                     depth += 1;
@@ -93,7 +109,7 @@ fn walk(bytes: &[u8], protocol: Protocol, limits: FrameLimits) -> Result<Option<
             depth -= 1;
         }
         if depth == 0 {
-            return Ok(Some(at));
+            return Ok(Some(Extent { bytes: at, depth: deepest }));
         }
     }
 }
@@ -122,7 +138,7 @@ fn head(bytes: &[u8], protocol: Protocol) -> Result<Option<(Head, usize)>, Malfo
     let head = match kind {
         b'+' | b'-' => Head::Line,
         b'(' if is_number(line) => Head::Line,
-        b':' if line.len() <= 20 && is_number(line) => Head::Line,
+        b':' if number(line).is_some() => Head::Line,
         b'_' if line.is_empty() => Head::Line,
         b'#' if matches!(line, b"t" | b"f") => Head::Line,
         b'$' | b'*' if protocol == Protocol::Resp2 && line == b"-1" => Head::Line,
@@ -156,7 +172,30 @@ mod tests {
     const LIMITS: FrameLimits = FrameLimits { bytes: 64, elements: 8 };
 
     fn three(text: &str) -> Result<Option<usize>, Malformed> {
-        measure(text.as_bytes(), Protocol::Resp3, LIMITS)
+        length(text, Protocol::Resp3, LIMITS)
+    }
+
+    fn length(
+        text: &str,
+        protocol: Protocol,
+        limits: FrameLimits,
+    ) -> Result<Option<usize>, Malformed> {
+        let extent = measure(text.as_bytes(), protocol, limits)?;
+        Ok(extent.map(|extent| extent.bytes))
+    }
+
+    #[test]
+    fn the_deepest_level_of_lists_is_told() {
+        for (text, depth) in [
+            (":1\r\n", 0),
+            ("*0\r\n", 1),
+            ("%1\r\n+a\r\n:1\r\n", 1),
+            ("*2\r\n*1\r\n:1\r\n:2\r\n", 2),
+            ("*2\r\n:1\r\n*0\r\n", 2),
+        ] {
+            let extent = measure(text.as_bytes(), Protocol::Resp3, LIMITS);
+            assert_eq!(extent, Ok(Some(Extent { bytes: text.len(), depth })), "{text:?}");
+        }
     }
 
     #[test]
@@ -196,6 +235,7 @@ mod tests {
             ":\r\n",
             ":1x\r\n",
             ":123456789012345678901\r\n",
+            ":9223372036854775808\r\n",
             "$x\r\n",
             "$-1\r\n",
             "*-1\r\n",
@@ -220,7 +260,7 @@ mod tests {
 
     #[test]
     fn the_old_protocol_has_its_own_nil_and_no_maps() {
-        let two = |text: &str| measure(text.as_bytes(), Protocol::Resp2, LIMITS);
+        let two = |text: &str| length(text, Protocol::Resp2, LIMITS);
         for text in ["$-1\r\n", "*-1\r\n", "*2\r\n$-1\r\n:1\r\n"] {
             assert_eq!(two(text), Ok(Some(text.len())), "{text:?}");
         }
@@ -243,7 +283,7 @@ mod tests {
         assert_eq!(three("*2\r\n*3\r\n:1\r\n:1\r\n:1\r\n*4\r\n"), Err(Malformed), "all together");
         let nested = |levels: usize| format!("{}:1\r\n", "*1\r\n".repeat(levels));
         let wide = FrameLimits { bytes: 1 << 20, elements: 1 << 20 };
-        let at = |levels: usize| measure(nested(levels).as_bytes(), Protocol::Resp3, wide);
+        let at = |levels: usize| length(&nested(levels), Protocol::Resp3, wide);
         assert!(matches!(at(REDIS_DEPTH_MAX), Ok(Some(_))));
         assert_eq!(at(REDIS_DEPTH_MAX + 1), Err(Malformed));
         assert_eq!(at(10_000), Err(Malformed));

@@ -62,6 +62,7 @@ struct Cell {
 pub struct Board {
     cleared_run: AtomicU64,
     is_unfit: AtomicBool,
+    is_started: AtomicBool,
     /// By shard; changes with each connection only.
     found: Mutex<Vec<Found>>,
     lost: [AtomicU64; WORDS],
@@ -79,6 +80,7 @@ impl Board {
         Ok(Board {
             cleared_run: AtomicU64::new(NO_RUN),
             is_unfit: AtomicBool::new(false),
+            is_started: AtomicBool::new(false),
             found: Mutex::new(vec![Found::Nothing; shards.len()]),
             lost: std::array::from_fn(|_| AtomicU64::new(0)),
             cells: shards.iter().map(|_| CachePadded::default()).collect(),
@@ -89,9 +91,18 @@ impl Board {
 
     /// What every shard is told. Allocates nothing, takes no lock.
     pub fn view(&self) -> BoardView {
-        BoardView {
-            cleared_run: self.cleared_run(),
-            is_unfit: self.is_unfit.load(Ordering::Acquire),
+        BoardView { cleared_run: self.cleared_run(), takes_traffic: self.takes_traffic() }
+    }
+
+    /// Whether the node has started, and Redis can be used as it is set up.
+    pub fn takes_traffic(&self) -> bool {
+        self.is_started.load(Ordering::Acquire) && !self.is_unfit.load(Ordering::Acquire)
+    }
+
+    /// The node has started: it knows whether Redis vouches for its users.
+    pub fn start(&self) {
+        if !self.is_started.swap(true, Ordering::AcqRel) {
+            self.wake_shards();
         }
     }
 
@@ -314,9 +325,11 @@ mod tests {
         board.report_found(ShardId(0), server);
         assert_eq!((board.found(ShardId(0)), board.unfit()), (server, None));
         board.report_found(ShardId(1), Found::Unfit(Unfit::TooOld));
-        assert_eq!((board.unfit(), board.view().is_unfit), (Some(Unfit::TooOld), true));
+        assert_eq!((board.unfit(), board.takes_traffic()), (Some(Unfit::TooOld), false));
         board.report_found(ShardId(1), server);
-        assert_eq!((board.unfit(), board.view().is_unfit), (None, false));
+        assert_eq!((board.unfit(), board.takes_traffic()), (None, false), "not started");
+        board.start();
+        assert!(board.view().takes_traffic);
     }
 
     #[test]

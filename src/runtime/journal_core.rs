@@ -55,6 +55,8 @@ use crate::telemetry::log::Log;
 const IO_MEMORY_BYTES: usize = 64 << 10;
 /// Entries of each of the executor's rings: few commands are under way at once.
 const RING_DEPTH: usize = 64;
+/// Rounds in a row before other tasks have their turn.
+const TURNS_IN_ROW_MAX: usize = 16;
 
 /// Where and how a journal runs.
 #[derive(Clone)]
@@ -215,13 +217,19 @@ impl Core {
         )
         .expect("the queue was just made");
         loop {
-            while self.turn() {}
+            for _ in 0..TURNS_IN_ROW_MAX {
+                if !self.turn() {
+                    break;
+                }
+            }
             if self.appender.is_finished() && self.is_ending() {
                 break;
             }
             self.lanes.core().announce_sleep();
             if self.has_work() {
                 self.lanes.core().announce_awake();
+                // Syncs and preparations are tasks, and have to come in between.
+                executor().yield_task_queue_now().await;
                 continue;
             }
             self.sleep().await;
@@ -270,7 +278,10 @@ impl Core {
             self.appender.stop();
         }
         while let Some(command) = self.appender.next_command() {
-            self.carry_out(command);
+            match self.files.carry_out_now(command) {
+                Ok(completion) => self.appender.complete(completion),
+                Err(command) => self.carry_out(command),
+            }
         }
         self.give_acks();
         is_busy

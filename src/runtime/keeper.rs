@@ -10,6 +10,7 @@
 //! Limits: `KEEPER_BUSY_MS` and `KEEPER_IDLE_MS` between rounds; SQL is asked with timeouts of a
 //! second, so that a server that hangs does not make this node look dead.
 
+mod backlog;
 mod fill;
 mod orders;
 mod reading;
@@ -33,8 +34,7 @@ use crate::keeper::barrier::Progress;
 use crate::keeper::core::{Keeper, View};
 use crate::keeper::peers::NodeId;
 use crate::keeper::share;
-use crate::redis::refusal::Refusal;
-use crate::store::{Reader, Store, StoreError, StreamId};
+use crate::store::{Reader, Store, StoreError};
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::log::{Log, Message, Value};
 
@@ -44,8 +44,6 @@ use fill::Filler;
 const SQL_TIMEOUT_MS: u64 = 1_000;
 /// SQL is left alone for this long after a failure, in milliseconds; doubles up to the longest.
 const SQL_REST_MS: u64 = 1_000;
-/// A Redis that refuses this node by its configuration is asked again after this.
-const SETUP_REST: Duration = Duration::from_secs(1);
 /// The longest rest, in milliseconds.
 const SQL_REST_MAX_MS: u64 = 5_000;
 
@@ -53,8 +51,6 @@ const SQL_REST_MAX_MS: u64 = 5_000;
 pub struct KeeperSetup {
     /// This node.
     pub node: NodeId,
-    /// The stream of its journal; without it SQL is not told that this node is alive, Redis is.
-    pub stream: Option<StreamId>,
     /// A connection of its own.
     pub redis: BlockingRedis,
     /// Stores of its own, from [`keeper_stores`].
@@ -65,7 +61,8 @@ pub struct KeeperSetup {
     pub lanes: Arc<JournalLanes>,
     /// Of each shard: turns are counted there.
     pub counters: Vec<Arc<ShardCounters>>,
-    /// Whether the SQL writer has halted.
+    /// Whether the SQL writer has halted, and the stream of the node's journal: without one SQL is
+    /// not told that this node is alive, Redis is.
     pub writer: Arc<WriterFigures>,
     /// The deadline of a command, and how long users' values live (0 for ever), in milliseconds.
     pub times_ms: (u64, u64),
@@ -173,13 +170,6 @@ enum RoundError {
     Answer(&'static str),
 }
 
-impl RoundError {
-    /// Whether Redis refuses this node by its configuration.
-    fn is_setup(&self) -> bool {
-        matches!(self, RoundError::Redis(AskError::Refused { kind: Refusal::Denied, .. }))
-    }
-}
-
 struct Thread {
     setup: KeeperSetup,
     keeper: Keeper,
@@ -196,13 +186,17 @@ struct Thread {
 impl Thread {
     fn new(setup: KeeperSetup) -> Thread {
         let keeper = Keeper::new(setup.node, setup.times_ms.0, PARTITIONS);
-        let token = format!("{}-{}-{}", setup.node, std::process::id(), clocks::mono().0);
+        let now = clocks::mono();
+        let token = format!("{}-{}-{}", setup.node, std::process::id(), now.0);
+        // A start that has just waited for SQL in vain does not wait for it here as well.
+        let is_sql_there = setup.writer.stream.get().is_some();
+        let sql_rest_end = if is_sql_there { MonoNs(0) } else { now.plus_ms(SQL_REST_MS) };
         Thread {
             setup,
             keeper,
             filler: None,
             token,
-            sql_rest: (MonoNs(0), SQL_REST_MS),
+            sql_rest: (sql_rest_end, SQL_REST_MS),
             sql_beat_due: MonoNs(0),
             shared_among: Vec::new(),
             was_rebuilding: false,
@@ -217,8 +211,9 @@ impl Thread {
                 Ok(_) => figures.rounds.fetch_add(1, Ordering::Relaxed),
                 Err(error) => {
                     self.keeper.disconnected();
-                    self.setup.redis.disconnect();
-                    log_thread::tell(&self.setup.log, Message::KeeperFailed, &chain(error));
+                    let text = error.to_string();
+                    log_thread::tell(&self.setup.log, Message::KeeperFailed, &text);
+                    self.setup.redis.give_up(text);
                     figures.failures.fetch_add(1, Ordering::Relaxed)
                 }
             };
@@ -226,9 +221,8 @@ impl Thread {
             match result {
                 // What was done changes what is there: look at once.
                 Ok(true) => {}
-                // Asking a Redis that is set up otherwise more often mends nothing.
-                Err(error) if error.is_setup() => self.sleep(SETUP_REST),
-                _ => self.sleep(Duration::from_millis(self.keeper.pace_ms())),
+                Ok(false) => self.sleep(Duration::from_millis(self.keeper.pace_ms())),
+                Err(_) => self.rest(),
             }
         }
         // Others need not wait for the term to end.
@@ -268,6 +262,7 @@ impl Thread {
             self.setup.board.wake_shards();
         }
         self.share_lists();
+        self.look_at_lists()?;
         self.carry_out(orders)
     }
 
@@ -295,11 +290,11 @@ impl Thread {
             return Vec::new();
         }
         self.sql_beat_due = now.plus_ms(KEEPER_SQL_BEAT_MS);
-        let (stream, name) = (self.setup.stream, self.setup.node.to_string());
+        let (stream, name) = (self.setup.writer.stream.get(), self.setup.node.to_string());
         let store = self.setup.stores.0.shared();
         let nodes = store.map(|store| {
             if let Some(stream) = stream {
-                store.heartbeat(stream, &name)?;
+                store.heartbeat(*stream, &name)?;
             }
             store.live_nodes(crate::base::limits::PEER_KNOWN_MS)
         });
@@ -323,7 +318,7 @@ impl Thread {
                 let until = clocks::mono().plus_ms(rest_ms);
                 self.sql_rest = (until, (rest_ms * 2).min(SQL_REST_MAX_MS));
                 self.setup.figures.sql_failures.fetch_add(1, Ordering::Relaxed);
-                log_thread::tell(&self.setup.log, Message::KeeperFailed, &chain(&error));
+                log_thread::tell(&self.setup.log, Message::KeeperFailed, &error.to_string());
                 None
             }
         }
@@ -362,6 +357,14 @@ impl Thread {
         }
     }
 
+    /// Leaves Redis alone after a failure, whatever news the shards have.
+    fn rest(&self) {
+        let is_stopping = || self.setup.stop.load(Ordering::Acquire);
+        while let Some(left) = self.setup.redis.rest_left().filter(|_| !is_stopping()) {
+            self.setup.board.keeper().sleep_for_unless(left, is_stopping);
+        }
+    }
+
     /// Sleeps until the next round is due or a shard has news.
     fn sleep(&self, limit: Duration) {
         let board = &self.setup.board;
@@ -372,16 +375,4 @@ impl Thread {
         };
         sleeper.sleep_for_unless(limit, has_news);
     }
-}
-
-/// An error with what it comes from.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

@@ -17,10 +17,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::drain_figures::DrainFigures;
 use super::list_share::{ListShare, Pass};
 use super::redis_client::{Answer, AskError, BlockingRedis};
 use super::wake::Sleeper;
@@ -50,7 +51,7 @@ pub struct DrainSetup {
     pub redis: BlockingRedis,
     /// A store of its own, for MySQL.
     pub store: Store,
-    /// Which lists, and how often they were drained.
+    /// Which lists, and where it counts.
     pub share: Arc<ListShare>,
     /// Which of the share's lanes this is.
     pub lane: usize,
@@ -62,29 +63,6 @@ pub struct DrainSetup {
     pub cpu: Option<usize>,
     /// Where failures are told.
     pub log: Log,
-    /// Where it counts.
-    pub figures: Arc<DrainFigures>,
-}
-
-/// What a lane has drained, for metrics.
-#[derive(Debug, Default)]
-pub struct DrainFigures {
-    /// Entries that waited in the lane's lists at the last full reading.
-    pub waiting: AtomicU64,
-    /// How old the oldest of them was, in milliseconds.
-    pub lag_ms: AtomicU64,
-    /// Records applied.
-    pub records: AtomicU64,
-    /// Records that were there already.
-    pub duplicates: AtomicU64,
-    /// Entries dropped from lists.
-    pub trimmed: AtomicU64,
-    /// Transactions committed.
-    pub transactions: AtomicU64,
-    /// Lists given up to another node.
-    pub given_up: AtomicU64,
-    /// Failures of Redis and of SQL.
-    pub failures: AtomicU64,
 }
 
 /// Starts the thread.
@@ -136,15 +114,28 @@ impl Drain {
                 Ok(_) => LIST_BUSY_MS,
                 Err(_) if is_stopping => return,
                 Err(error) => {
-                    log_thread::tell(&self.setup.log, Message::SqlFailed, &error);
-                    let rest_ms = self.rest_ms;
-                    self.rest_ms = (rest_ms * 2).min(REST_MAX_MS);
-                    rest_ms
+                    log_thread::tell(&self.setup.log, Message::ListFailed, &error);
+                    self.rest_after_failure()
                 }
             };
             let is_stopping = || self.setup.stop.load(Ordering::Acquire);
             self.setup.sleeper.sleep_for_unless(Duration::from_millis(rest_ms), is_stopping);
         }
+    }
+
+    fn figures(&self) -> &DrainFigures {
+        &self.setup.share.figures[self.setup.lane]
+    }
+
+    /// How long to wait after a failure, in milliseconds: as long as Redis is left alone where it
+    /// failed, else longer each time.
+    fn rest_after_failure(&mut self) -> u64 {
+        if let Some(left) = self.setup.redis.rest_left() {
+            return u64::try_from(left.as_millis()).unwrap_or(REST_MAX_MS) + 1;
+        }
+        let rest_ms = self.rest_ms;
+        self.rest_ms = (rest_ms * 2).min(REST_MAX_MS);
+        rest_ms + clocks::mono().0 / 1_000 % (rest_ms / 2)
     }
 
     /// Reads all lists of the lane once, applies what is in them and drops it there; gives how
@@ -163,7 +154,7 @@ impl Drain {
                 Ok(count)
             }
             Err(error) => {
-                self.setup.figures.failures.fetch_add(1, Ordering::Relaxed);
+                self.figures().failures.fetch_add(1, Ordering::Relaxed);
                 Err(error.to_string())
             }
         }
@@ -179,7 +170,7 @@ impl Drain {
         partitions.retain(|partition| !self.given_up.contains_key(partition));
         let lengths = self.lengths(partitions)?;
         let waiting: u64 = lengths.iter().map(|(_, length)| *length as u64).sum();
-        self.setup.figures.waiting.store(waiting, Ordering::Relaxed);
+        self.figures().see(clocks::mono(), waiting);
         let most = self.setup.store.records_max().min(LIST_READ_MAX);
         let (mut count, mut oldest) = (0, None);
         let mut rest = lengths.as_slice();
@@ -198,7 +189,7 @@ impl Drain {
             oldest = self.apply(&mut reading, most)?.into_iter().chain(oldest).min();
         }
         let lag_ms = oldest.map_or(0, |oldest: WallMs| clocks::wall().since(oldest).0);
-        self.setup.figures.lag_ms.store(lag_ms, Ordering::Relaxed);
+        self.figures().end(lag_ms);
         let is_whole = count as u64 >= waiting && self.given_up.is_empty();
         Ok((count, is_whole))
     }
@@ -256,11 +247,13 @@ impl Drain {
         loop {
             let (runs, bad) = reading.runs(most);
             for entry in &bad {
-                log_thread::tell(&self.setup.log, Message::SqlFailed, &entry.to_string());
+                log_thread::tell(&self.setup.log, Message::ListFailed, &entry.to_string());
             }
             if runs.is_empty() {
                 return Ok(None);
             }
+            let oldest = runs.values().flatten().map(|(_, record)| record.at()).min();
+            self.figures().begin(oldest.unwrap_or_default());
             let streams: Vec<ListStream> = runs.keys().copied().collect();
             self.claim(&streams)?;
             let numbered: Vec<Run<'_>> = runs
@@ -273,7 +266,7 @@ impl Drain {
                 .collect();
             match self.setup.store.apply_runs(&numbered) {
                 Ok(applied) => {
-                    let figures = &self.setup.figures;
+                    let figures = self.figures();
                     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
                     figures.transactions.fetch_add(1, Ordering::Relaxed);
                     figures.records.fetch_add(count(applied.records), Ordering::Relaxed);
@@ -286,7 +279,6 @@ impl Drain {
                 }
                 Err(error) => return Err(error.into()),
             }
-            let oldest = runs.values().flatten().map(|(_, record)| record.at()).min();
             let ends: Vec<(ListStream, Sequence)> = runs
                 .iter()
                 .filter_map(|(stream, run)| run.last().map(|(sequence, _)| (*stream, *sequence)))
@@ -316,7 +308,7 @@ impl Drain {
         let partition = self.claims.iter().find_map(of).expect("a fenced stream was claimed");
         self.claims.retain(|(_, claimed), _| *claimed != partition);
         self.given_up.insert(partition, clocks::mono().plus_ms(LIST_GIVEN_UP_MS));
-        self.setup.figures.given_up.fetch_add(1, Ordering::Relaxed);
+        self.figures().given_up.fetch_add(1, Ordering::Relaxed);
         let text = format!("partition {}", partition.0);
         log_thread::tell(&self.setup.log, Message::ListGivenUp, &text);
         partition
@@ -345,7 +337,7 @@ impl Drain {
             match answer {
                 Answer::Int(count) => {
                     let count = u64::try_from(count).unwrap_or(0);
-                    self.setup.figures.trimmed.fetch_add(count, Ordering::Relaxed);
+                    self.figures().trimmed.fetch_add(count, Ordering::Relaxed);
                 }
                 // Read again and again, what SQL has would hide what comes behind it.
                 Answer::Error(_) => return Err(DrainError::Answer("TRIM")),

@@ -9,14 +9,17 @@
 //!          lane 1 begins ------> ends all of its lists |        round 7 was over
 //! ```
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::drain_figures::DrainFigures;
 use crate::base::ids::Partition;
 
 /// The lists of a node, by lane.
 #[derive(Debug)]
 pub struct ListShare {
     state: Mutex<State>,
+    /// What was seen and done, by lane.
+    pub figures: Vec<Arc<DrainFigures>>,
 }
 
 #[derive(Debug)]
@@ -49,7 +52,8 @@ impl ListShare {
     pub fn new(lanes: usize) -> ListShare {
         assert!(lanes > 0, "somebody drains");
         let state = State { partitions: Vec::new(), rounds: 0, is_done: vec![false; lanes] };
-        ListShare { state: Mutex::new(state) }
+        let figures = (0..lanes).map(|_| Arc::default()).collect();
+        ListShare { state: Mutex::new(state), figures }
     }
 
     /// Says which lists are this node's.

@@ -4,10 +4,12 @@
 //! what shards and keeper tell each other of Redis · `mesh` and `ports` lanes between cores ·
 //! `listener` sockets · `probe` is this kernel fit · `sql_writer` and `sql_reader` threads of the
 //! dedicated core · `journal_lanes`, `journal_core` and `files` the journal on the dedicated core ·
-//! `log_thread` writes the log.
+//! `log_thread` writes the log · `redis_client` asks Redis and waits · `list_share` what is known
+//! of its lists · `whole_file` files that are replaced whole.
 
 pub mod board;
 pub mod clocks;
+pub mod drain_figures;
 pub mod driver;
 pub mod files;
 pub mod journal_core;
@@ -30,3 +32,4 @@ pub mod sql_reader;
 pub mod sql_writer;
 pub mod topology;
 pub mod wake;
+pub mod whole_file;

@@ -24,7 +24,8 @@ pub struct Ports {
     mesh: Arc<Mesh>,
     applied_seen: Sequence,
     accepting_seen: bool,
-    board_seen: BoardView,
+    /// None before the first turn.
+    board_seen: Option<BoardView>,
     returned: VecDeque<Input<'static>>,
     waiting: Slab<Sender<ControlReply>>,
     to_wake: Vec<bool>,
@@ -40,7 +41,7 @@ impl Ports {
             mesh,
             applied_seen: Sequence(0),
             accepting_seen: true,
-            board_seen: BoardView::default(),
+            board_seen: None,
             returned: VecDeque::new(),
             waiting: Slab::new(CONTROLS_MAX),
             to_wake,
@@ -58,7 +59,7 @@ impl Ports {
         self.returned.is_empty()
             && self.lanes().is_empty()
             && !self.mesh.journal.has_ack(self.shard)
-            && self.mesh.board.view() == self.board_seen
+            && Some(self.mesh.board.view()) == self.board_seen
     }
 
     /// Gives the shard what waits: first what makes room (acknowledgements, replies, reads), then
@@ -101,8 +102,8 @@ impl Ports {
             step(Input::Journal { accepting, applied });
         }
         let view = self.mesh.board.view();
-        if view != self.board_seen {
-            self.board_seen = view;
+        if Some(view) != self.board_seen {
+            self.board_seen = Some(view);
             step(Input::Board(view));
         }
     }
@@ -186,20 +187,22 @@ mod tests {
             let mut told = Vec::new();
             ports.tell_watermarks(|input| {
                 if let Input::Board(view) = input {
-                    told.push((view.cleared_run, view.is_unfit));
+                    told.push((view.cleared_run, view.takes_traffic));
                 }
             });
             told
         };
         told(&mut ports);
         assert!(ports.is_idle());
+        mesh.board.start();
+        assert_eq!(told(&mut ports), [(0, true)]);
         mesh.board.clear_run(7);
         assert!(!ports.is_idle());
-        assert_eq!((told(&mut ports), told(&mut ports)), (vec![(7, false)], vec![]));
+        assert_eq!((told(&mut ports), told(&mut ports)), (vec![(7, true)], vec![]));
         assert!(ports.is_idle());
         mesh.board.report_found(ShardId(0), Found::Unfit(Unfit::Denied));
         assert!(!ports.is_idle());
-        assert_eq!((told(&mut ports), told(&mut ports)), (vec![(7, true)], vec![]));
+        assert_eq!((told(&mut ports), told(&mut ports)), (vec![(7, false)], vec![]));
     }
 
     #[test]

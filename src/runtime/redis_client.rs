@@ -2,18 +2,24 @@
 //! as a shard's link, over sockets with timeouts. Connects when it is first asked, and again after
 //! each failure; repeats nothing by itself. Must not know what is asked.
 //!
+//! After a failure, and where the server does not let it in, it leaves the server alone for a
+//! while: what is asked of it meanwhile fails at once with [`AskError::Resting`]. `rest` says for
+//! how long, `answer` what it gives, `socket` how it speaks.
+//!
 //! Limits: `REDIS_BULK_BYTES_MAX` a reply, `REDIS_PIPELINE_MAX` commands at once,
 //! `REDIS_PUSHES_MAX` messages that wait.
 
+mod answer;
+mod rest;
+mod socket;
+
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
+use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
-use crate::base::limits::{
-    REDIS_BULK_BYTES_MAX, REDIS_BULK_ELEMENTS_MAX, REDIS_PIPELINE_MAX, REDIS_PUSHES_MAX,
-};
+use super::clocks;
+use crate::base::limits::{REDIS_BULK_BYTES_MAX, REDIS_BULK_ELEMENTS_MAX, REDIS_PIPELINE_MAX};
+use crate::base::time::MonoNs;
 use crate::redis::address::LinkAddress;
 use crate::redis::decode::{Decoder, Frame};
 use crate::redis::encode;
@@ -23,63 +29,11 @@ use crate::redis::refusal::Refusal;
 use crate::redis::scan::{FrameLimits, Protocol};
 use crate::redis::scripts::hash_of;
 
-/// A reply, owned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// No value.
-    Nil,
-    /// A number.
-    Int(i64),
-    /// A text.
-    Text(Vec<u8>),
-    /// An array, a set, or a map: its keys, each followed by its value.
-    List(Vec<Answer>),
-    /// An error, without its sign. Only within lists and pipelines: alone it is an `Err`.
-    Error(String),
-}
+use answer::{keep, owned, push_of};
+use rest::Rest;
+use socket::Stream;
 
-/// What a subscription tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Push {
-    /// The subscription stands; what was published before is not told.
-    Subscribed,
-    /// More came than was taken, and some of it was dropped.
-    Missed,
-    /// A message on a channel.
-    Message {
-        /// The channel.
-        channel: Vec<u8>,
-        /// What was published.
-        payload: Vec<u8>,
-    },
-}
-
-/// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum AskError {
-    /// No connection, or it was lost on the way; a command may have been executed.
-    #[error("redis can't be reached")]
-    Connection(#[source] io::Error),
-    /// No answer in time; the connection was given up.
-    #[error("redis does not answer")]
-    Timeout,
-    /// What came is no reply; the connection was given up.
-    #[error("redis answers with what is not a reply")]
-    Malformed,
-    /// Redis refused the command.
-    #[error("redis refuses: {text}")]
-    Refused {
-        /// Of which kind.
-        kind: Refusal,
-        /// Its words.
-        text: String,
-    },
-}
-
-enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
+pub use answer::{Answer, AskError, Push};
 
 struct Connection {
     stream: Stream,
@@ -98,6 +52,7 @@ pub struct BlockingRedis {
     channels: Vec<String>,
     pushes: VecDeque<Push>,
     connects: u64,
+    rest: Rest,
 }
 
 impl BlockingRedis {
@@ -114,6 +69,7 @@ impl BlockingRedis {
             channels: Vec::new(),
             pushes: VecDeque::new(),
             connects: 0,
+            rest: Rest::default(),
         }
     }
 
@@ -122,9 +78,20 @@ impl BlockingRedis {
         self.connects
     }
 
-    /// Gives the connection up; the next call makes a new one.
-    pub fn disconnect(&mut self) {
+    /// How long the server is left alone from now on; `None` where it may be asked.
+    pub fn rest_left(&self) -> Option<Duration> {
+        self.rest.left(clocks::mono())
+    }
+
+    /// Gives the connection up where its caller can't go on from an answer, and rests as after any
+    /// failure; `why` is for those who ask meanwhile.
+    pub fn give_up(&mut self, why: String) {
         self.connection = None;
+        let now = clocks::mono();
+        // What the client knows itself it has counted.
+        if self.rest.left(now).is_none() {
+            self.rest.after_failure(now, noise(now), why);
+        }
     }
 
     /// One command and its answer.
@@ -155,6 +122,14 @@ impl BlockingRedis {
             encode::words(&mut self.output, words);
         }
         let answers = self.exchange(commands.len());
+        let refusal = answers.iter().flatten().find_map(|answer| match answer {
+            Answer::Error(text) => Some((Refusal::of(text.as_bytes()), text)),
+            _ => None,
+        });
+        if let Some((kind, text)) = refusal {
+            let why = text.clone();
+            self.rest_after_refusal(kind, why);
+        }
         self.give_up_after(answers)
     }
 
@@ -181,15 +156,18 @@ impl BlockingRedis {
         }
     }
 
-    /// Subscribes to these channels instead of those before, now and after each new connection.
-    /// A server of the old protocol takes no other command on this connection afterwards.
+    /// Subscribes to these channels instead of those before, now and after each new connection;
+    /// where it has done so already, nothing is sent. A server of the old protocol takes no other
+    /// command on this connection afterwards.
     ///
     /// # Errors
     /// As [`BlockingRedis::ask`].
     pub fn subscribe(&mut self, channels: &[&str]) -> Result<(), AskError> {
-        self.channels = channels.iter().map(|channel| (*channel).to_owned()).collect();
-        self.connection = None;
-        self.pushes.clear();
+        if self.channels != channels {
+            self.channels = channels.iter().map(|channel| (*channel).to_owned()).collect();
+            self.connection = None;
+            self.pushes.clear();
+        }
         self.connect_subscribed()
     }
 
@@ -254,10 +232,14 @@ impl BlockingRedis {
     }
 
     fn connect(&mut self) -> Result<(), AskError> {
+        if self.rest_left().is_some() {
+            return Err(AskError::Resting { why: self.rest.why().to_owned() });
+        }
         if self.connection.is_some() {
             return Ok(());
         }
-        let stream = open(&self.address, self.timeout).map_err(AskError::Connection)?;
+        let stream = socket::open(&self.address, self.timeout).map_err(AskError::Connection);
+        let stream = self.give_up_after(stream)?;
         self.connection = Some(Connection { stream, is_old: false, is_subscribed: false });
         self.connects += 1;
         self.decoder.reset();
@@ -310,7 +292,7 @@ impl BlockingRedis {
 
     fn write(&mut self) -> Result<(), AskError> {
         let connection = self.connection.as_mut().expect("the caller has connected");
-        connection.stream.write_all(&self.output).map_err(|error| of_io(error, "write"))
+        connection.stream.write_all(&self.output).map_err(|error| socket::failed(error, "write"))
     }
 
     /// The next reply; `None` where a push came instead, which is kept.
@@ -337,7 +319,7 @@ impl BlockingRedis {
                 return Err(AskError::Timeout);
             }
             let read = connection.stream.read(&mut piece, left);
-            let length = read.map_err(|error| of_io(error, "read"))?;
+            let length = read.map_err(|error| socket::failed(error, "read"))?;
             if length == 0 {
                 let closed = io::Error::new(ErrorKind::UnexpectedEof, "closed by redis");
                 return Err(AskError::Connection(closed));
@@ -346,114 +328,38 @@ impl BlockingRedis {
         }
     }
 
+    /// Gives the connection up after an error, and leaves the server alone for a while.
     fn give_up_after<T>(&mut self, result: Result<T, AskError>) -> Result<T, AskError> {
-        if result.is_err() {
-            self.connection = None;
+        match &result {
+            Ok(_) | Err(AskError::Resting { .. }) => return result,
+            Err(AskError::Refused { kind, text }) => {
+                self.connection = None;
+                self.rest_after_refusal(*kind, text.clone());
+            }
+            Err(error) => {
+                self.connection = None;
+                let now = clocks::mono();
+                self.rest.after_failure(now, noise(now), error.to_string());
+            }
         }
         result
     }
-}
 
-impl Stream {
-    fn read(&mut self, into: &mut [u8], timeout: Duration) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => {
-                stream.set_read_timeout(Some(timeout))?;
-                stream.read(into)
+    /// Rests where the server says that it answers nothing now, or nothing to this client. Any
+    /// other refusal is of one command, and the caller's to act upon.
+    fn rest_after_refusal(&mut self, kind: Refusal, why: String) {
+        let now = clocks::mono();
+        match kind {
+            Refusal::Denied => self.rest.after_denial(now, noise(now), why),
+            Refusal::Loading | Refusal::PrimaryDown | Refusal::Busy => {
+                self.rest.after_failure(now, noise(now), why);
             }
-            Stream::Unix(stream) => {
-                stream.set_read_timeout(Some(timeout))?;
-                stream.read(into)
-            }
-        }
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.write_all(bytes),
-            Stream::Unix(stream) => stream.write_all(bytes),
+            _ => {}
         }
     }
 }
 
-fn open(address: &LinkAddress, timeout: Duration) -> io::Result<Stream> {
-    match address {
-        LinkAddress::Unix(path) => {
-            let stream = UnixStream::connect(path)?;
-            stream.set_write_timeout(Some(timeout))?;
-            Ok(Stream::Unix(stream))
-        }
-        LinkAddress::Tcp { host, port } => {
-            let mut last = io::Error::new(ErrorKind::NotFound, "the host has no address");
-            for address in (host.as_str(), *port).to_socket_addrs()? {
-                match TcpStream::connect_timeout(&address, timeout) {
-                    Ok(stream) => {
-                        stream.set_nodelay(true)?;
-                        stream.set_write_timeout(Some(timeout))?;
-                        return Ok(Stream::Tcp(stream));
-                    }
-                    Err(error) => last = error,
-                }
-            }
-            Err(last)
-        }
-    }
-}
-
-fn of_io(error: io::Error, doing: &'static str) -> AskError {
-    match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => AskError::Timeout,
-        kind => AskError::Connection(io::Error::new(kind, format!("{doing}: {error}"))),
-    }
-}
-
-/// A message; `None` for confirmations of subscriptions.
-fn push_of(words: &[Frame<'_>]) -> Option<Push> {
-    match words {
-        [Frame::Text(b"message"), Frame::Text(channel), Frame::Text(payload)] => {
-            Some(Push::Message { channel: channel.to_vec(), payload: payload.to_vec() })
-        }
-        _ => None,
-    }
-}
-
-/// Keeps a message for `poll_push`; where too many wait, all of them go, which is told.
-fn keep(pushes: &mut VecDeque<Push>, push: Push) {
-    if pushes.len() >= REDIS_PUSHES_MAX {
-        pushes.clear();
-        pushes.push_back(Push::Missed);
-    }
-    pushes.push_back(push);
-}
-
-fn owned(frame: Frame<'_>) -> Answer {
-    match frame {
-        Frame::Nil => Answer::Nil,
-        Frame::Int(number) => Answer::Int(number),
-        Frame::Text(text) => Answer::Text(text.to_vec()),
-        Frame::Error(text) => Answer::Error(String::from_utf8_lossy(text).into_owned()),
-        Frame::List(frames) | Frame::Push(frames) => {
-            Answer::List(frames.into_iter().map(owned).collect())
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_that_nobody_takes_are_dropped_and_the_drop_is_told() {
-        let message = |number: usize| Push::Message {
-            channel: b"c".to_vec(),
-            payload: number.to_string().into_bytes(),
-        };
-        let mut pushes = VecDeque::new();
-        for number in 0..REDIS_PUSHES_MAX {
-            keep(&mut pushes, message(number));
-        }
-        assert_eq!(pushes.len(), REDIS_PUSHES_MAX);
-        keep(&mut pushes, message(7));
-        assert_eq!(pushes, [Push::Missed, message(7)]);
-    }
+/// A number that differs between nodes, for their rests: what the clock counts below a millisecond.
+fn noise(now: MonoNs) -> u64 {
+    now.0 / 1_000
 }

@@ -12,8 +12,8 @@
 //! With Redis it stops before the record of what was accepted and is not merged, until its shard
 //! says that it is.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -36,8 +36,9 @@ const BACKOFF_FIRST_MS: u64 = 100;
 const BACKOFF_MAX_MS: u64 = 5_000;
 /// Shortest wait, in milliseconds, where a server has to get room or a person has to do something.
 const BACKOFF_SLOW_MS: u64 = 1_000;
-/// Records are gathered this long before a small transaction, in milliseconds: one commit for many.
-const GATHER_MS: u64 = 10;
+/// Records are gathered this long before a small transaction, in milliseconds: a transaction has
+/// eight statements however many records it applies.
+const GATHER_MS: u64 = 30;
 /// An unmerged record is looked at again after this long, in milliseconds.
 const HOLD_MS: u64 = 10;
 /// Tombstones are looked at this often, in milliseconds.
@@ -99,6 +100,8 @@ pub struct WriterFigures {
     pub journal_lost_stretches: AtomicU64,
     /// Applying has ended for good: going on would mix two journals.
     pub is_halted: AtomicBool,
+    /// The stream of this journal, once SQL could be asked for it.
+    pub stream: OnceLock<StreamId>,
 }
 
 /// Starts the thread.
@@ -109,6 +112,10 @@ pub fn start<D>(setup: WriterSetup<D>) -> std::io::Result<JoinHandle<()>>
 where
     D: DiskRead + Send + 'static,
 {
+    // Before the thread runs, so that whoever starts later knows whether SQL was there.
+    if let Some(stream) = setup.stream {
+        let _ = setup.figures.stream.set(stream);
+    }
     std::thread::Builder::new().name("sql-writer".to_owned()).spawn(move || {
         // Unpinned is slower and not wrong.
         let _is_pinned = setup.cpu.is_none_or(topology::pin);
@@ -116,6 +123,7 @@ where
             setup,
             framed: Vec::new(),
             sequences: Vec::new(),
+            is_gathered: false,
             backoff_ms: BACKOFF_FIRST_MS,
             is_failing: false,
             purge_due_ms: 0,
@@ -144,6 +152,8 @@ struct WriterThread<D> {
     /// Records that were read and not applied, framed.
     framed: Vec<u8>,
     sequences: Vec<Sequence>,
+    /// What was read has waited for more.
+    is_gathered: bool,
     backoff_ms: u64,
     is_failing: bool,
     purge_due_ms: u64,
@@ -166,7 +176,13 @@ impl<D: DiskRead> WriterThread<D> {
 
     fn turn(&mut self) -> Next {
         let Some(stream) = self.setup.stream else { return self.claim() };
-        match self.read() {
+        let mut read = self.read();
+        if read.is_ok() && self.is_worth_gathering() {
+            std::thread::sleep(Duration::from_millis(GATHER_MS));
+            self.is_gathered = true;
+            read = self.read();
+        }
+        match read {
             Ok(()) if self.sequences.is_empty() => Next::Sleep,
             Err(error) if self.sequences.is_empty() => self.tell(&error.to_string()),
             // What was read before something failed is applied all the same.
@@ -174,22 +190,38 @@ impl<D: DiskRead> WriterThread<D> {
         }
     }
 
+    /// Whether more records may come while those that were read wait: once for each transaction.
+    fn is_worth_gathering(&self) -> bool {
+        let is_small = (1..self.setup.store.records_max()).contains(&self.sequences.len());
+        is_small && !self.is_gathered && !self.setup.stop.load(Ordering::Acquire)
+    }
+
     /// Asks SQL for the stream of this journal, which could not be asked at the start, and goes on
     /// from where SQL is.
     fn claim(&mut self) -> Next {
-        let WriterSetup { store, set, .. } = &mut self.setup;
-        let claimed = store.check().and_then(|_| store.stream_id(set.0.to_le_bytes()));
+        let WriterSetup { store, set, log, .. } = &mut self.setup;
+        let checked = store.check();
+        if let Ok(warnings) = &checked {
+            tell_weak(log, warnings);
+        }
+        let claimed = checked.and_then(|_| store.stream_id(set.0.to_le_bytes()));
         let found = claimed.and_then(|stream| Ok((stream, store.position(stream)?)));
         match found {
             Ok((stream, position)) => {
                 let next = self.go_on_from(stream, position);
                 if next == Next::Again {
-                    self.setup.stream = Some(stream);
+                    self.take_up(stream);
                 }
                 next
             }
             Err(error) => self.failed(&error),
         }
+    }
+
+    fn take_up(&mut self, stream: StreamId) {
+        self.setup.stream = Some(stream);
+        // A process has one journal, and asks for its stream once.
+        let _ = self.setup.figures.stream.set(stream);
     }
 
     /// Reads the journal again from behind a position. What the journal has not kept is passed
@@ -219,6 +251,7 @@ impl<D: DiskRead> WriterThread<D> {
         lanes.set_applied(position.max(lanes.applied()));
         self.framed.clear();
         self.sequences.clear();
+        self.is_gathered = false;
         Ok(())
     }
 
@@ -226,6 +259,10 @@ impl<D: DiskRead> WriterThread<D> {
         self.backoff_ms = BACKOFF_FIRST_MS;
         if std::mem::take(&mut self.is_failing) {
             log_thread::tell(&self.setup.log, Message::SqlResumed, "");
+            // It may be another server of the list, or one that was set up anew.
+            if let Ok(warnings) = self.setup.store.check() {
+                tell_weak(&self.setup.log, &warnings);
+            }
         }
     }
 
@@ -243,9 +280,6 @@ impl<D: DiskRead> WriterThread<D> {
         let next = tail.next_sequence();
         let has_work = || lanes.written() >= next || stop.load(Ordering::Acquire);
         sleeper.sleep_unless(has_work);
-        if !stop.load(Ordering::Acquire) {
-            std::thread::sleep(Duration::from_millis(GATHER_MS));
-        }
     }
 
     /// Reads whole batches until a transaction is full or nothing is left. Without room for a whole
@@ -295,6 +329,7 @@ impl<D: DiskRead> WriterThread<D> {
                 let last = self.sequences[count - 1];
                 self.framed.drain(..used);
                 self.sequences.drain(..count);
+                self.is_gathered = false;
                 self.count(count, applied);
                 self.setup.applied = last;
                 self.setup.lanes.set_applied(last.max(self.setup.lanes.applied()));
@@ -391,5 +426,12 @@ impl<D: DiskRead> WriterThread<D> {
     fn tell(&self, what: &str) -> Next {
         log_thread::tell(&self.setup.log, Message::SqlFailed, what);
         Next::Wait
+    }
+}
+
+/// Says what of SQL's settings weakens a promise.
+pub fn tell_weak(log: &Log, warnings: &[String]) {
+    for warning in warnings {
+        log_thread::tell(log, Message::SqlWeak, warning);
     }
 }

@@ -176,11 +176,22 @@ impl Arbiter {
 
     /// Whether Redis may be asked: it answers, and its run is one that every node has compared.
     pub fn is_usable(&self, now: MonoNs) -> bool {
-        let is_fit = self.server.is_some_and(|server| {
-            let keeps_promise = !self.setup.needs_sync || server.syncs_always == Some(true);
-            server.run == self.cleared_run && keeps_promise
-        });
+        let is_fit = self
+            .server
+            .is_some_and(|server| server.run == self.cleared_run && self.keeps_promise(server));
         is_fit && self.cleared_run != 0 && self.carrier.is_open(now)
+    }
+
+    /// Whether what a server answers survives as much as `ack` says. One that does not say how it
+    /// syncs is not believed.
+    fn keeps_promise(&self, server: Server) -> bool {
+        !self.setup.needs_sync || server.syncs_always == Some(true)
+    }
+
+    /// From now on a reply has to survive loss of power.
+    #[cfg(test)]
+    pub fn need_sync(&mut self) {
+        self.setup.needs_sync = true;
     }
 
     /// Requests that wait, and commands that are under way.

@@ -129,6 +129,11 @@ impl Home {
         self.log.write(Stamp { mono: now.mono, wall: now.wall }, message, &[]);
     }
 
+    /// As [`Home::tell`], with what more is to be said of it.
+    pub fn tell_with(&self, now: Now, message: Message, field: Field<'_>) {
+        self.log.write(Stamp { mono: now.mono, wall: now.wall }, message, &[field]);
+    }
+
     /// Says what happened to a user's request, where the level or the list of users asks for it.
     pub fn tell_of_user(&self, now: Now, message: Message, user: &str, fields: [Field<'_>; 2]) {
         if self.log.wants(message, Some(user)) {
@@ -321,10 +326,11 @@ impl Home {
     }
 }
 
-/// Puts a buffer to rest, unless there are enough or it has grown large.
+/// Puts a buffer to rest, unless there are enough, it has grown large, or its memory was taken out
+/// of it: kept, such a one would have to grow anew each time, and keep others out.
 pub fn keep(buffers: &mut Vec<Vec<u8>>, mut buffer: Vec<u8>) {
-    let is_small = buffer.capacity() <= BUFFER_KEPT_BYTES_MAX;
-    if is_small && buffers.len() < BUFFERS_KEPT_MAX {
+    let is_fit = (1..=BUFFER_KEPT_BYTES_MAX).contains(&buffer.capacity());
+    if is_fit && buffers.len() < BUFFERS_KEPT_MAX {
         buffer.clear();
         buffers.push(buffer);
     }

@@ -195,8 +195,8 @@ pub struct BoardView {
     /// The run of Redis that may be trusted, since every live node has compared what it knows with
     /// it; 0 for none.
     pub cleared_run: u64,
-    /// Redis can't be used as it is set up: the node takes no traffic until somebody mends it.
-    pub is_unfit: bool,
+    /// The node has started, and Redis can be used as it is set up: somebody has to mend it else.
+    pub takes_traffic: bool,
 }
 
 /// What a shard has found out about Redis.

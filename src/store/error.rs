@@ -74,7 +74,10 @@ pub enum StoreError {
         source: ServerFailure,
     },
     /// The address of the server is none.
-    #[error("mysql.url: {what}")]
+    #[error(
+        "mysql.url: {what}: expected mysql://USER:PASSWORD@HOST[:PORT]/DATABASE, with what is \
+         special within user and password as %XX"
+    )]
     Address {
         /// What is wrong with it.
         what: &'static str,

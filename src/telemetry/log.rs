@@ -87,6 +87,8 @@ messages! {
     Error CatalogRefused "catalog_refused" "popups were refused; the old ones stay";
     Warn CatalogStale "catalog_stale"
         "popups can't be read or copied now; the ones that are known stay";
+    Warn CatalogReplaced "catalog_replaced"
+        "this popups file has undone what another node's set: give all nodes the same one";
     Warn CatalogUnconfirmed "catalog_unconfirmed"
         "a change is stored, and not every shard has confirmed it in time";
     Warn CoresShared "cores_shared" "threads share a core";
@@ -106,6 +108,8 @@ messages! {
     Error SqlRegressed "sql_regressed" "SQL has gone back; the journal is applied again";
     Warn SqlWeak "sql_weak" "a setting of the SQL server weakens a promise";
     Error DeadLetter "dead_letter" "SQL refused a record; it went to the dead-letter file";
+    Warn SqlAway "sql_away"
+        "SQL does not answer; the start takes what it can from Redis and from copies";
     Error ReadFailed "read_failed" "users could not be read back from SQL";
     Warn ReadSlow "read_slow" "a user's state was not read in time; the answer degraded";
     Info RedisConnected "redis_connected" "a shard is connected to Redis";
@@ -132,6 +136,8 @@ messages! {
     Info RebuildEnded "rebuild_ended" "Redis vouches for every user";
     Warn RedisEvicts "redis_evicts"
         "Redis may evict users: those that are missing are always read from SQL";
+    Error ListFailed "list_failed"
+        "records could not be brought from the lists of Redis to SQL; they stay in the lists";
     Warn ListGivenUp "list_given_up" "another node drains a list that this one drained";
     Warn LinesLost "lines_lost" "log lines were lost: the queue was full";
 }

@@ -9,10 +9,12 @@
 
 mod counting;
 mod node;
+mod redis;
 
 use counting::Counted;
 use node::Node;
 use nudged::base::ids::{ShardId, UserKey};
+use redis::Redis;
 
 #[global_allocator]
 static ALLOCATOR: counting::Counting = counting::Counting;
@@ -137,9 +139,36 @@ fn a_decision_on_another_shard() {
 }
 
 #[test]
+fn a_show_that_redis_takes() {
+    let gets: Vec<_> = users(1, 0).iter().map(|user| get(user)).collect();
+    let mut node = Node::with_redis(1, ALWAYS);
+    let shows = count(&mut node, &gets, "200");
+    let Redis { scripts, bytes_in, bytes_out, .. } = &node.redis[0];
+    println!("{scripts} scripts, {bytes_in} bytes to Redis and {bytes_out} back");
+    assert!(*scripts as usize >= WARM_UP + REQUESTS, "each is a commit");
+    assert_none("show, Redis", shows);
+    let gets: Vec<_> = users(2, 1).iter().map(|user| get(user)).collect();
+    let mut node = Node::with_redis(2, ALWAYS);
+    assert_none("show, Redis, hopped", count(&mut node, &gets, "200"));
+    let mut node = Node::with_redis(2, ONCE);
+    assert_none("nothing, Redis, hopped", count(&mut node, &gets, "204"));
+}
+
+#[test]
+fn an_event_that_redis_takes() {
+    let mut node = Node::with_redis(2, ALWAYS);
+    show_and_click("show and event, Redis, hopped", &mut node);
+}
+
+#[test]
 fn an_accepted_event() {
-    let users = users(2, 1);
     let mut node = Node::new(2, ALWAYS);
+    show_and_click("show and event, hopped", &mut node);
+}
+
+/// A show and a click on it, again and again, of users of the other shard.
+fn show_and_click(what: &str, node: &mut Node) {
+    let users = users(2, 1);
     for round in 0..WARM_UP + REQUESTS {
         if round == WARM_UP {
             node.counted = Counted::default();
@@ -149,7 +178,7 @@ fn an_accepted_event() {
         let answer = String::from_utf8_lossy(node.ask(&post("/v1/events", &body))).into_owned();
         assert!(answer.contains("\"accepted\":1"), "{answer}");
     }
-    assert_none("show and event, hopped", node.counted);
+    assert_none(what, node.counted);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Shards without sockets, threads or files: a connection on shard 0, a journal that acknowledges
-//! at once, a database that knows no user. Carries effects back as inputs, in order, as the ring
-//! driver does.
+//! at once, a database that knows no user, and, where a test wants it, a Redis. Carries effects
+//! back as inputs, in order, as the ring driver does.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,20 +15,27 @@ use nudged::catalog::compile::{Entry, compile};
 use nudged::catalog::snapshot::Settings;
 use nudged::catalog::source;
 use nudged::journal::lane::{Ack, LaneBatch};
+use nudged::redis::link::LinkSettings;
+use nudged::shard::arbiter::{ArbiterSetup, Queue};
 use nudged::shard::core::{Core, CoreSetup};
-use nudged::shard::seam::{Effect, Input, Outbox, Step, UserRead};
+use nudged::shard::seam::{BoardView, Effect, Input, Outbox, Report, Step, UserRead};
 use nudged::shard::view::Rules;
 use nudged::state::user::{self, UserState};
 use nudged::telemetry::counters::ShardCounters;
 
 use crate::counting::{Counted, count};
+use crate::redis::Redis;
 
 /// The connection that every request comes by.
 const CONNECTION: u32 = 0;
+/// The number of each shard's link.
+const LINK: u32 = 1 << 20;
 
 /// What a shard is to be told.
 enum Told {
     Input(usize, Input<'static>),
+    /// Bytes of Redis.
+    Reply(usize, Vec<u8>),
     Turn(usize),
 }
 
@@ -38,6 +45,8 @@ pub struct Node {
     pub counted: Counted,
     /// Requests that went to another shard.
     pub hops: usize,
+    /// One for each shard; none where the shards themselves are the arbiters.
+    pub redis: Vec<Redis>,
     cores: Vec<Core>,
     outbox: Outbox,
     told: VecDeque<Told>,
@@ -49,6 +58,31 @@ pub struct Node {
 impl Node {
     /// Shards with these popups and no users; one connection is open.
     pub fn new(shards: u16, popups: &str) -> Node {
+        Node::with(shards, popups, None)
+    }
+
+    /// The same with a Redis for each shard.
+    pub fn with_redis(shards: u16, popups: &str) -> Node {
+        let arbiter = ArbiterSetup {
+            link: Arc::new(LinkSettings::default()),
+            connection: LINK,
+            deadline_ms: 20,
+            slice_ttl_ms: 60_000,
+            negative_ttl_ms: 60_000,
+            ttl_ms: 0,
+            queue: Queue::Journal,
+            needs_sync: false,
+            request_seed: 1,
+            journal_end: Sequence(0),
+            unmerged: Vec::new(),
+        };
+        let mut node = Node::with(shards, popups, Some(arbiter));
+        node.told.extend((0..usize::from(shards)).map(|shard| Told::Input(shard, Input::Tick)));
+        node.run();
+        node
+    }
+
+    fn with(shards: u16, popups: &str, arbiter: Option<ArbiterSetup>) -> Node {
         let definitions = source::parse_toml(popups).unwrap();
         let entries: Vec<_> = definitions
             .iter()
@@ -69,7 +103,7 @@ impl Node {
             slice_bytes: 16 << 20,
             connections_max: 16,
             read_deadline_ms: 50,
-            arbiter: None,
+            arbiter: arbiter.clone(),
             seed: 1,
             timeouts: nudged::http::connection::Timeouts::DEFAULT,
             log: nudged::telemetry::log::Log::new(nudged::telemetry::log::Level::Error, true, &[]),
@@ -77,6 +111,7 @@ impl Node {
         let mut node = Node {
             counted: Counted::default(),
             hops: 0,
+            redis: arbiter.iter().flat_map(|_| (0..shards).map(|_| Redis::new())).collect(),
             cores: (0..shards).map(|shard| Core::new(setup(shard))).collect(),
             outbox: Outbox::default(),
             told: VecDeque::new(),
@@ -116,6 +151,12 @@ impl Node {
                     self.told.push_back(Told::Turn(shard));
                     shard
                 }
+                Told::Reply(shard, bytes) => {
+                    let input = Input::Bytes { connection: LINK, bytes: &bytes };
+                    count(&mut self.counted, || cores[shard].step(now, input, outbox));
+                    self.told.push_back(Told::Turn(shard));
+                    shard
+                }
                 Told::Turn(shard) => {
                     count(&mut self.counted, || cores[shard].finish_turn(now, outbox));
                     shard
@@ -130,6 +171,19 @@ impl Node {
         let mut effects = std::mem::take(&mut self.outbox.effects);
         for effect in effects.drain(..) {
             let (to, input) = match effect {
+                Effect::Send { connection: LINK, buffer } => {
+                    let mut reply = Vec::new();
+                    self.redis[shard].take(self.now.wall.0, &buffer, &mut reply);
+                    self.told.push_back(Told::Reply(shard, reply));
+                    let sent = Some(buffer.len());
+                    (shard, Input::Sent { connection: LINK, buffer, sent })
+                }
+                Effect::Connect { connection } => (shard, Input::Connected { connection }),
+                Effect::Report(Report::Run { run, .. }) => {
+                    let board = BoardView { cleared_run: run, ..BoardView::default() };
+                    (shard, Input::Board(board))
+                }
+                Effect::Report(_) => continue,
                 Effect::Send { connection, buffer } => {
                     self.answer.extend_from_slice(&buffer);
                     let sent = Some(buffer.len());

@@ -215,6 +215,53 @@ fn a_change_is_live_on_the_other_node_within_a_second_also_without_its_message()
 }
 
 #[test]
+fn two_popups_files_that_fight_are_told_of_and_a_deployment_is_not() {
+    let first = "[[popup]]\nid = \"a\"\n";
+    let second = "[[popup]]\nid = \"a\"\npriority = 2\n";
+    let cluster = Cluster::new(Plan::new(first));
+    let nodes = cluster.start(2);
+    let told = |index: usize| nodes[index].1.lines_with("\"catalog_replaced\"");
+    let reload = |index: usize, popups: &str| {
+        nodes[index].0.write_popups(popups);
+        nodes[index].1.operator().ask("POST", "/v1/reload", "").expect(200);
+    };
+    // A deployment: one node after the other.
+    reload(0, second);
+    reload(1, second);
+    assert_eq!((told(0), told(1)), (0, 0));
+    // One goes back, and the other does not know.
+    reload(1, first);
+    assert_eq!((told(0), told(1)), (0, 0), "its own file said so before");
+    reload(0, second);
+    until("the line on the node that replaces", || (told(0) == 1).then_some(()));
+    let metrics = nodes[0].1.operator().get("/metrics").expect(200).body;
+    assert!(metrics.contains("\nnudged_catalog_replaced_total 1\n"), "{metrics}");
+    let history = nodes[0].1.operator().get("/v1/popups/a/history").expect(200).json();
+    let who = history["history"][0]["who"].as_str().unwrap().to_owned();
+    assert!(who.starts_with("admin (127.0.0.1) on "), "{who}");
+    for (_, server) in nodes {
+        server.stop();
+    }
+}
+
+#[test]
+fn a_change_is_told_to_the_other_nodes_before_it_is_answered() {
+    let cluster = Cluster::new(Plan::new(""));
+    let nodes = cluster.start(1);
+    let mut operator = nodes[0].1.operator();
+    let in_redis = || cluster.redis.line(&["HINCRBY", "nudged:catalog", "version", "0"]);
+    for round in 0..10 {
+        let status = put(&mut operator, "n", &format!("round{round}"));
+        assert!(matches!(status, 200 | 201), "{status}");
+        let in_sql = cluster.number("SELECT version FROM catalog_version");
+        assert_eq!(in_redis(), in_sql.to_string(), "{round}");
+    }
+    for (_, server) in nodes {
+        server.stop();
+    }
+}
+
+#[test]
 fn without_sql_nothing_changes_and_a_node_starts_with_the_last_good_copy() {
     let mut cluster = Cluster::new(Plan { owns_mariadb: true, ..Plan::new("") });
     let setup = cluster.node();

@@ -29,3 +29,4 @@ mod mysql;
 mod redis;
 mod reload;
 mod shards;
+mod sql_away;

@@ -5,6 +5,7 @@
 //! ```text
 //! cargo test --test sim -- --seeds 2000     seeds 1 to 2000 (100 unless said)
 //! cargo test --test sim -- --seed 17        one seed, with its trace
+//! cargo test --test sim -- --nodes ...      the same of several nodes (`nodes`)
 //! ```
 //!
 //! Real: `shard::core`, `base::clock`, `journal::{appender, recovery, reader}`, `store`, `writer`.
@@ -26,6 +27,7 @@ mod history;
 mod journal;
 mod network;
 mod node;
+mod nodes;
 mod notes;
 mod oracle;
 mod random;
@@ -34,6 +36,7 @@ mod sql;
 mod wire;
 mod world;
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -43,6 +46,8 @@ use world::Ran;
 
 /// Seeds of a run that names none.
 const SEEDS_DEFAULT: u64 = 100;
+/// The same of several nodes.
+const NODES_SEEDS_DEFAULT: u64 = 30;
 /// Every so many seeds, one is run twice.
 const TWICE_EVERY: u64 = 10;
 
@@ -59,28 +64,56 @@ fn number_of(arguments: &[String], flag: &str) -> Option<u64> {
     Some(value.unwrap_or_else(|| panic!("{flag} takes a number")))
 }
 
+/// Which world is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// One node with its own storage.
+    One,
+    /// Several nodes with Redis and SQL.
+    Nodes,
+}
+
+impl Kind {
+    fn run(self, seed: u64, is_printed: bool) -> Ran {
+        if self == Kind::Nodes {
+            return nodes::world::run(seed, is_printed);
+        }
+        let directory = tempfile::Builder::new()
+            .prefix("nudged-sim-")
+            .tempdir_in(base_directory())
+            .expect("a directory for SQL");
+        world::run(seed, directory.path().to_owned(), is_printed)
+    }
+
+    /// What a seed draws, and how it is replayed.
+    fn describe(self, seed: u64) -> (String, String) {
+        match self {
+            Kind::One => (config::Config::draw(seed).to_string(), format!("--seed {seed}")),
+            Kind::Nodes => {
+                let config = nodes::config::Config::draw(seed).to_string();
+                (config, format!("--nodes --seed {seed}"))
+            }
+        }
+    }
+}
+
 /// Runs a seed; a violation comes back as its message.
-fn run(seed: u64, is_printed: bool) -> Result<Ran, String> {
-    let directory = tempfile::Builder::new()
-        .prefix("nudged-sim-")
-        .tempdir_in(base_directory())
-        .expect("a directory for SQL");
-    let path = directory.path().to_owned();
+fn run(kind: Kind, seed: u64, is_printed: bool) -> Result<Ran, String> {
     let message = Arc::new(Mutex::new(String::new()));
     let kept = Arc::clone(&message);
     std::panic::set_hook(Box::new(move |info| {
         *kept.lock().expect("one thread") = info.to_string();
     }));
-    let result = std::panic::catch_unwind(|| world::run(seed, path, is_printed));
+    let result = std::panic::catch_unwind(|| kind.run(seed, is_printed));
     let _ = std::panic::take_hook();
     result.map_err(|_| message.lock().expect("one thread").clone())
 }
 
 /// Runs a seed, now and then twice; says what went wrong.
-fn hold(seed: u64, is_printed: bool) -> Result<Ran, String> {
-    let ran = run(seed, is_printed)?;
+fn hold(kind: Kind, seed: u64, is_printed: bool) -> Result<Ran, String> {
+    let ran = run(kind, seed, is_printed)?;
     if seed.is_multiple_of(TWICE_EVERY) || is_printed {
-        let again = run(seed, false)?;
+        let again = run(kind, seed, false)?;
         if again.hash != ran.hash {
             return Err("the same seed ran another way the second time".to_owned());
         }
@@ -95,28 +128,45 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let one = number_of(&arguments, "--seed");
-    let last = number_of(&arguments, "--seeds").unwrap_or(SEEDS_DEFAULT);
-    let seeds = one.map_or(1..=last, |seed| seed..=seed);
+    let last = number_of(&arguments, "--seeds");
+    let first = number_of(&arguments, "--from").unwrap_or(1);
+    let seeds = |default: u64| one.map_or(first..=last.unwrap_or(default), |seed| seed..=seed);
+    let is_nodes = arguments.iter().any(|argument| argument == "--nodes");
+    let is_smoke = one.is_none() && last.is_none() && !is_nodes;
+    let mut failed = 0;
+    if !is_nodes {
+        failed += run_all(Kind::One, seeds(SEEDS_DEFAULT), one.is_some());
+    }
+    if is_nodes || is_smoke {
+        failed += run_all(Kind::Nodes, seeds(NODES_SEEDS_DEFAULT), one.is_some());
+    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs seeds; gives how many failed.
+fn run_all(kind: Kind, seeds: RangeInclusive<u64>, is_printed: bool) -> u64 {
     let begun = Instant::now();
     let (mut steps, mut answers, mut failed) = (0, 0, 0);
     for seed in seeds.clone() {
-        match hold(seed, one.is_some()) {
+        match hold(kind, seed, is_printed) {
             Ok(ran) => {
                 steps += ran.steps;
                 answers += ran.answers;
             }
             Err(message) => {
                 failed += 1;
+                let (config, flags) = kind.describe(seed);
                 println!("seed {seed} failed: {message}");
-                println!("  {}", config::Config::draw(seed));
-                println!("  replay it: tools/sim --seed {seed}");
+                println!("  {config}");
+                println!("  replay it: tools/sim {flags}");
             }
         }
     }
     let count = seeds.end() - seeds.start() + 1;
     let seconds = begun.elapsed().as_secs_f64();
+    let name = if kind == Kind::One { "sim" } else { "sim of nodes" };
     println!(
-        "sim: {count} seeds, {failed} failed, {steps} steps, {answers} answers, {seconds:.1} s"
+        "{name}: {count} seeds, {failed} failed, {steps} steps, {answers} answers, {seconds:.1} s"
     );
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    failed
 }

@@ -135,3 +135,50 @@ fn several_keepers_at_once_come_to_one_end() {
     let shares: usize = nodes.iter().map(|node| node.share.begin(0).partitions.len()).sum();
     assert_eq!(shares, 1_024, "each list is one node's");
 }
+
+#[test]
+fn while_redis_is_away_the_keeper_asks_it_twice_a_second_whatever_its_shards_say() {
+    use nudged::base::ids::Partition;
+    use nudged::base::limits::REDIS_REST_MAX_MS;
+    use std::time::{Duration, Instant};
+
+    let ((config, _folder), mut redis) = (config(), forgetful());
+    let node = Node::start(1, &redis, &config);
+    until("the first start", || node.is_open(&redis) && all_open(&redis));
+    redis.kill();
+    let failures = || node.figures.failures.load(Ordering::Relaxed);
+    until("the longest rest", || failures() >= 5);
+    // What a shard has to say is heard once Redis is back.
+    node.board.report_lost(Partition(3));
+    let (before, begun) = (failures(), Instant::now());
+    until("two seconds", || begun.elapsed() >= Duration::from_secs(2));
+    let asked = failures() - before;
+    // A rest is half of the longest at least.
+    let most = 2_000 / (REDIS_REST_MAX_MS / 2) + 1;
+    assert!((1..=most).contains(&asked), "{asked} rounds in two seconds");
+    redis.restart();
+    until("the rebuild", || node.is_open(&redis) && all_open(&redis));
+}
+
+#[test]
+fn what_waits_in_lists_is_known_also_while_nobody_drains_them() {
+    let ((config, _folder), redis) = (config(), forgetful());
+    let node = Node::start(1, &redis, &config);
+    until("the first start", || node.is_open(&redis) && all_open(&redis));
+    let waiting = || node.share.figures[0].waiting.load(Ordering::Relaxed);
+    let push = |partition: u16, entries: &[&[u8]]| {
+        let key = nudged::keeper::scripts::list_key(nudged::base::ids::Partition(partition));
+        let mut words: Vec<&[u8]> = vec![b"RPUSH", key.as_bytes()];
+        words.extend_from_slice(entries);
+        client(&redis).ask(&words).unwrap();
+    };
+    for (partition, wanted) in [(0, 3), (1_023, 6)] {
+        push(partition, &[b"one", b"two", b"three"]);
+        until("a look at the lists", || waiting() == wanted);
+    }
+    // Once per second, and not once per round.
+    let looks = || redis.calls("llen");
+    let (before, rounds) = (looks(), node.figures.rounds.load(Ordering::Relaxed));
+    until("rounds", || node.figures.rounds.load(Ordering::Relaxed) >= rounds + 8);
+    assert!(looks() - before <= 1_024 * 4, "{} lengths", looks() - before);
+}

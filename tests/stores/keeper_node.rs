@@ -80,16 +80,16 @@ impl Node {
         let figures: Arc<KeeperFigures> = Arc::default();
         let (stop, share) = (Arc::new(AtomicBool::new(false)), Arc::<ListShare>::default());
         let mut stores = keeper::keeper_stores(config).unwrap();
-        let stream = stores.0.stream_id(number.to_be_bytes()).unwrap();
+        let writer = Arc::<WriterFigures>::default();
+        writer.stream.set(stores.0.stream_id(number.to_be_bytes()).unwrap()).unwrap();
         let keeper = keeper::start(KeeperSetup {
             node: NodeId(number),
-            stream: Some(stream),
             redis: client(redis),
             stores,
             board: Arc::clone(&board),
             lanes: Arc::new(JournalLanes::new(1).unwrap()),
             counters: vec![Arc::clone(&counters)],
-            writer: Arc::<WriterFigures>::default(),
+            writer,
             times_ms: (DEADLINE_MS, 0),
             lists: Some(Arc::clone(&share)),
             stop: Arc::clone(&stop),

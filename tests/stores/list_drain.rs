@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nudged::base::ids::{Partition, Sequence, UserKey};
 use nudged::config::Config;
 use nudged::keeper::lists::head;
-use nudged::runtime::list_drain::{Drain, DrainFigures, DrainSetup};
+use nudged::runtime::drain_figures::DrainFigures;
+use nudged::runtime::list_drain::{Drain, DrainSetup};
 use nudged::runtime::list_share::ListShare;
 use nudged::runtime::redis_client::BlockingRedis;
 use nudged::runtime::wake::Sleeper;
@@ -36,7 +37,7 @@ fn drainer(redis: &Redis, config: &Config) -> Drainer {
 
 fn drainer_of(redis: &Redis, config: &Config, share: &Arc<ListShare>, lane: usize) -> Drainer {
     let share = Arc::clone(share);
-    let figures: Arc<DrainFigures> = Arc::default();
+    let figures = Arc::clone(&share.figures[lane]);
     let drain = Drain::new(DrainSetup {
         redis: client(redis),
         store: Store::of(config).unwrap(),
@@ -46,7 +47,6 @@ fn drainer_of(redis: &Redis, config: &Config, share: &Arc<ListShare>, lane: usiz
         sleeper: Arc::new(Sleeper::new().unwrap()),
         cpu: None,
         log: Log::new(Level::Error, false, &[]),
-        figures: Arc::clone(&figures),
     });
     Drainer { drain, share, figures }
 }

@@ -41,7 +41,8 @@ fn keys(directory: &Path, mysql: &str, redis: &str, at: i64) -> Vec<(u32, [u8; 3
     config.data = directory.to_owned();
     let mut store = Store::of(&config).unwrap();
     let mut redis = client(redis);
-    let keys = shared_keys::load(directory, &mut store, Some(&mut redis), WallMs(at), &log());
+    let keys =
+        shared_keys::load(directory, (&mut store, true), Some(&mut redis), WallMs(at), &log());
     keys.unwrap().iter().map(|secret| (secret.id, secret.bytes)).collect()
 }
 
@@ -107,14 +108,17 @@ fn what_redis_does_not_sync_is_not_promised() {
 }
 
 #[test]
-fn a_wrong_password_is_told_and_does_not_end_the_node() {
+fn what_is_wrong_with_redis_is_told_and_does_not_end_the_node() {
     let redis = Redis::start();
     let log = log();
     let url = redis.url().replace("redis://", "redis://:canary@");
     redis.line(&["CONFIG", "SET", "requirepass", "right"]);
     look(&mut client(&url), &Config::default(), &log).unwrap();
     look(&mut client(&format!("redis://{NOWHERE}")), &Config::default(), &log).unwrap();
+    let url = redis.url().replace("redis://", "redis://:right@");
+    look(&mut client(&format!("{url}/99")), &Config::default(), &log).unwrap();
     let told: Vec<String> = std::iter::from_fn(|| log.next_line()).collect();
     assert!(told[0].contains("redis_unfit") && !told[0].contains("canary"), "{told:?}");
-    assert!(told[1].contains("redis_away"), "{told:?}");
+    assert!(told[1].contains("redis_away") && told[1].contains("refused"), "{told:?}");
+    assert!(told[2].contains("redis_unfit") && told[2].contains("no database"), "{told:?}");
 }

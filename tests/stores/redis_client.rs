@@ -1,6 +1,7 @@
-//! Property: the blocking client answers or fails in time, and its next call finds the server
-//! again.
+//! Property: the blocking client answers or fails in time, leaves a server alone for a while after
+//! a failure, and then finds it again.
 
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use nudged::redis::link::LinkSettings;
@@ -14,6 +15,14 @@ const WAIT: Duration = Duration::from_secs(5);
 fn client(url: &str, timeout: Duration) -> BlockingRedis {
     let (address, settings) = LinkSettings::of_url(url).unwrap();
     BlockingRedis::new(address, settings, timeout)
+}
+
+/// Asks once the server may be asked again.
+fn ask_after_rest(client: &mut BlockingRedis, words: &[&[u8]]) -> Result<Answer, AskError> {
+    while let Some(left) = client.rest_left() {
+        std::thread::park_timeout(left);
+    }
+    client.ask(words)
 }
 
 #[test]
@@ -30,10 +39,11 @@ fn it_answers_in_order_and_connects_again() {
     assert_eq!(client.connects(), 1, "a refusal costs no connection");
     redis.kill();
     assert!(matches!(client.ask(get), Err(AskError::Connection(_))));
-    assert!(matches!(client.ask(get), Err(AskError::Connection(_))));
+    assert!(matches!(client.ask(get), Err(AskError::Resting { .. })));
+    assert!(matches!(ask_after_rest(&mut client, get), Err(AskError::Connection(_))));
     redis.restart();
     let answer = loop {
-        match client.ask(get) {
+        match ask_after_rest(&mut client, get) {
             Err(AskError::Refused { kind: Refusal::Loading, .. }) => {}
             result => break result.unwrap(),
         }
@@ -52,7 +62,66 @@ fn a_frozen_server_costs_its_timeout_only() {
     assert!(matches!(client.ask(&[b"PING"]), Err(AskError::Timeout)));
     assert!(begun.elapsed() < Duration::from_secs(2));
     redis.thaw();
-    assert_eq!(client.ask(&[b"PING"]).unwrap(), Answer::Text(b"PONG".to_vec()));
+    assert_eq!(ask_after_rest(&mut client, &[b"PING"]).unwrap(), Answer::Text(b"PONG".to_vec()));
+}
+
+#[test]
+fn a_server_that_is_away_is_not_asked_hot() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // Takes connections and closes them at once.
+    let closing = std::thread::spawn(move || listener.incoming().take(5).count());
+    let mut client = client(&format!("redis://{address}"), WAIT);
+    let begun = Instant::now();
+    let mut failures = 0;
+    while !closing.is_finished() {
+        match client.ask(&[b"PING"]) {
+            Err(AskError::Resting { why }) => {
+                assert!(why.contains("can't be reached"), "{why}");
+                let left = client.rest_left().unwrap_or_default();
+                assert!(left <= Duration::from_millis(500), "{left:?}");
+                std::thread::park_timeout(left);
+            }
+            Err(AskError::Connection(_)) => failures += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    // Half of 100 + 200 + 400 + 500 ms lie between five of them.
+    let took = begun.elapsed();
+    assert!(failures >= 4 && took >= Duration::from_millis(600), "{failures} in {took:?}");
+}
+
+#[test]
+fn a_server_that_denies_is_left_alone_for_a_second() {
+    let redis = Redis::start();
+    redis.line(&["CONFIG", "SET", "requirepass", "right"]);
+    let mut denied = client(&redis.url(), WAIT);
+    for _ in 0..3 {
+        let refused = ask_after_rest(&mut denied, &[b"PING"]);
+        assert!(matches!(refused, Err(AskError::Refused { kind: Refusal::Denied, .. })));
+        let left = denied.rest_left().unwrap();
+        assert!(left > Duration::from_millis(900) && left < Duration::from_millis(1_300));
+        let before = denied.connects();
+        for _ in 0..100 {
+            let Err(AskError::Resting { why }) = denied.ask(&[b"PING"]) else { panic!("it asks") };
+            assert!(why.contains("NOAUTH"), "{why}");
+        }
+        assert_eq!(denied.connects(), before);
+    }
+    let mut right = client(&redis.url().replace("redis://", "redis://:right@"), WAIT);
+    assert_eq!(right.ask(&[b"PING"]).unwrap(), Answer::Text(b"PONG".to_vec()));
+}
+
+#[test]
+fn a_subscription_that_stands_is_not_made_again() {
+    let redis = Redis::start();
+    let mut client = client(&redis.url(), WAIT);
+    for round in 0..5 {
+        client.subscribe(&["a"]).unwrap();
+        let told = client.poll_push(Duration::from_millis(10)).unwrap();
+        assert_eq!(told, (round == 0).then_some(Push::Subscribed), "{round}");
+    }
+    assert_eq!(client.connects(), 1);
 }
 
 #[test]
@@ -70,6 +139,9 @@ fn a_subscription_is_made_again_in_both_protocols() {
             redis.kill();
             assert!(client.poll_push(WAIT).is_err());
             redis.restart();
+            while let Some(left) = client.rest_left() {
+                std::thread::park_timeout(left);
+            }
         }
     }
 }

@@ -9,15 +9,19 @@
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::{PORT_TRIES, free_address, is_up, signal, vendor};
+use super::process::Process;
+use super::vendor;
+
+/// Its unix socket, in its folder.
+const SOCKET: &str = "mariadb.sock";
 
 /// The server that the tests of this binary share, started by the first that asks. Nobody kills or
 /// freezes it. It ends with the process, however that ends.
@@ -49,6 +53,9 @@ impl Drop for Held {
     }
 }
 
+/// A server that has taken a connection answers the client within this.
+const SOCKET_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The server to test against.
 fn binary() -> OsString {
     std::env::var_os("NUDGED_TEST_MYSQLD").unwrap_or_else(|| "mariadbd".into())
@@ -66,10 +73,9 @@ pub fn is_mysql() -> bool {
 
 /// A running MariaDB with an empty database `nudged`. Its directory outlives its restarts.
 pub struct MariaDb {
+    // Before its folder, which it writes to until its end.
+    process: Process,
     folder: TempDir,
-    address: SocketAddr,
-    arguments: Vec<String>,
-    child: Option<Child>,
 }
 
 impl MariaDb {
@@ -104,48 +110,46 @@ impl MariaDb {
         let installed = installed.expect("mariadb-server is installed (tools/test installs it)");
         assert!(installed.status.success(), "no data directory: {installed:?}");
         drop(installing);
-        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let mut server = MariaDb { folder, address: free_address(), arguments, child: None };
-        for _ in 0..PORT_TRIES {
-            if server.try_run() {
-                // A MySQL listens on its port first, and only then on the client's socket.
-                while server.try_sql("SELECT 1").is_err_and(|error| error.contains("2002")) {
-                    assert!(is_up(server.address, server.child.as_mut().expect("it runs")));
-                }
-                server.run_sql(
-                    "CREATE DATABASE IF NOT EXISTS nudged CHARACTER SET utf8mb4;
-                     CREATE USER IF NOT EXISTS 'nudged'@'%' IDENTIFIED BY 'secret';
-                     CREATE USER IF NOT EXISTS 'nudged'@'localhost' IDENTIFIED BY 'secret';
-                     GRANT ALL ON *.* TO 'nudged'@'%';
-                     GRANT ALL ON *.* TO 'nudged'@'localhost';",
-                );
-                return server;
-            }
-            server.address = free_address();
+        let arguments: Vec<String> =
+            arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let path = folder.path().to_owned();
+        let make = move |address| command(address, &path, &arguments);
+        let process = Process::start(Box::new(make), || log(folder.path()));
+        let server = MariaDb { process, folder };
+        // A MySQL listens on its port first, and only then on the client's socket.
+        let begun = Instant::now();
+        while server.try_sql("SELECT 1").is_err() {
+            assert!(begun.elapsed() < SOCKET_TIMEOUT, "no socket: {}", log(server.folder.path()));
+            std::thread::park_timeout(Duration::from_millis(5));
         }
-        panic!("mariadbd does not start: {}", server.log());
+        server.run_sql(
+            "CREATE DATABASE IF NOT EXISTS nudged CHARACTER SET utf8mb4;
+             CREATE USER IF NOT EXISTS 'nudged'@'%' IDENTIFIED BY 'secret';
+             CREATE USER IF NOT EXISTS 'nudged'@'localhost' IDENTIFIED BY 'secret';
+             GRANT ALL ON *.* TO 'nudged'@'%';
+             GRANT ALL ON *.* TO 'nudged'@'localhost';",
+        );
+        server
     }
 
     /// Starts it again on the same address, with the files that it left.
     pub fn restart(&mut self) {
-        assert!(self.try_run(), "mariadbd does not start again: {}", self.log());
+        self.process.restart(|| log(self.folder.path()));
     }
 
     /// Ends it at once, as a crash would.
     pub fn kill(&mut self) {
-        let mut child = self.child.take().expect("it runs");
-        child.kill().unwrap();
-        child.wait().unwrap();
+        self.process.kill();
     }
 
     /// Stops it in its tracks; connections stay.
     pub fn freeze(&self) {
-        signal(self.child.as_ref().expect("it runs"), Signal::STOP);
+        self.process.freeze();
     }
 
     /// Lets it go on.
     pub fn thaw(&self) {
-        signal(self.child.as_ref().expect("it runs"), Signal::CONT);
+        self.process.thaw();
     }
 
     /// Its address for `[mysql] url`, with the database `nudged`.
@@ -155,7 +159,7 @@ impl MariaDb {
 
     /// The url of another database, which `create_database` has made.
     pub fn url_of(&self, database: &str) -> String {
-        format!("mysql://nudged:secret@{}/{database}", self.address)
+        format!("mysql://nudged:secret@{}/{database}", self.address())
     }
 
     /// Makes an empty database, so that tests can share the server.
@@ -171,18 +175,18 @@ impl MariaDb {
         let grants = grants.replace("nudged.*", &format!("{database}.*"));
         let grants = grants.replace("EXISTS nudged ", &format!("EXISTS {database} "));
         self.run_sql(&grants.replace("'nudged'", "'nudged_least'"));
-        format!("mysql://nudged_least:change-me@{}/{database}", self.address)
+        format!("mysql://nudged_least:change-me@{}/{database}", self.address())
     }
 
     /// The url of a database for the user of `nudged migrate`, whom
     /// [`MariaDb::url_of_least_user`] has made.
     pub fn url_of_migrator(&self, database: &str) -> String {
-        format!("mysql://nudged_migrate:change-me-too@{}/{database}", self.address)
+        format!("mysql://nudged_migrate:change-me-too@{}/{database}", self.address())
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.process.address()
     }
 
     /// The number that a query on a database gives.
@@ -201,7 +205,7 @@ impl MariaDb {
 
     /// Its process id, for /proc.
     pub fn pid(&self) -> u32 {
-        self.child.as_ref().expect("it runs").id()
+        self.process.pid()
     }
 
     /// Runs statements as root with the command-line client, and gives what they print: rows by
@@ -266,48 +270,29 @@ impl MariaDb {
     }
 
     fn socket(&self) -> PathBuf {
-        self.folder.path().join("mariadb.sock")
-    }
-
-    fn try_run(&mut self) -> bool {
-        let log = std::fs::File::create(self.folder.path().join("mariadb.log")).unwrap();
-        let folder = self.folder.path();
-        let mut child = Command::new(binary())
-            .arg(format!("--defaults-file={}", vendor("mysql/nudged.cnf").display()))
-            .args(["--user=root", "--bind-address=127.0.0.1"])
-            .args(["--innodb-buffer-pool-size=64M", "--loose-innodb-log-file-size=64M"])
-            // MySQL's second protocol has a port of its own.
-            .arg("--loose-mysqlx=OFF")
-            .arg(format!("--port={}", self.address.port()))
-            .arg(format!("--datadir={}", folder.join("data").display()))
-            .arg(format!("--socket={}", self.socket().display()))
-            .arg(format!("--pid-file={}", folder.join("mariadb.pid").display()))
-            .args(&self.arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("mariadb-server is installed (tools/test installs it)");
-        let is_up = is_up(self.address, &mut child);
-        if is_up {
-            self.child = Some(child);
-        } else {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        is_up
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("mariadb.log")).unwrap_or_default()
+        self.folder.path().join(SOCKET)
     }
 }
 
-impl Drop for MariaDb {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
+fn command(address: SocketAddr, folder: &Path, arguments: &[String]) -> Command {
+    let log = std::fs::File::create(folder.join("mariadb.log")).unwrap();
+    let mut command = Command::new(binary());
+    command
+        .arg(format!("--defaults-file={}", vendor("mysql/nudged.cnf").display()))
+        .args(["--user=root", "--bind-address=127.0.0.1"])
+        .args(["--innodb-buffer-pool-size=64M", "--loose-innodb-log-file-size=64M"])
+        // MySQL's second protocol has a port of its own.
+        .arg("--loose-mysqlx=OFF")
+        .arg(format!("--port={}", address.port()))
+        .arg(format!("--datadir={}", folder.join("data").display()))
+        .arg(format!("--socket={}", folder.join(SOCKET).display()))
+        .arg(format!("--pid-file={}", folder.join("mariadb.pid").display()))
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(log);
+    command
+}
+
+fn log(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("mariadb.log")).unwrap_or_default()
 }

@@ -10,20 +10,19 @@
 //!
 //! Limit: [`CATALOG_CHANGE_MS`](crate::base::limits::CATALOG_CHANGE_MS).
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use super::import::{import_file, until_unmoved};
 use super::prepare::{Read, publish, read_of, try_compile};
-use super::{Changing, Known, PublishError, Published, Publisher, status_word, tell};
+use super::{Announcing, Changing, Known, PublishError, Published, Publisher, status_word, tell};
 use crate::admin::catalog_copy;
-use crate::admin::shared_catalog::SharedCatalog;
 use crate::catalog::lint::lint;
 use crate::catalog::snapshot::Status;
 use crate::catalog::source::{Definition, parse_json_popup};
-use crate::config::Config;
 use crate::runtime::clocks;
 use crate::store::{CatalogChange, Store, StoreError, StoredCatalog};
-use crate::telemetry::log::{Log, Message, Value};
+use crate::telemetry::log::{Message, Value};
 
 /// A change of one popup that an operator asks for.
 #[derive(Clone, Debug)]
@@ -49,13 +48,15 @@ pub struct Order<'a> {
     pub expected: Option<Expected>,
 }
 
-/// What `If-Match` asks for.
+/// What `If-Match` and `If-None-Match` ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
     /// That the popup is there.
     Any,
     /// That it has this version.
     Version(u32),
+    /// That no popup ever had this id.
+    Absent,
 }
 
 /// A popup after a change.
@@ -75,6 +76,12 @@ impl Publisher {
     /// # Errors
     /// [`PublishError`]; nothing has changed, but for `Unconfirmed`.
     pub fn change(&self, order: Order<'_>, wish: &Wish) -> Result<Changed, PublishError> {
+        let changed = self.try_change(order, wish)?;
+        self.announce(&changed.published);
+        Ok(changed)
+    }
+
+    fn try_change(&self, order: Order<'_>, wish: &Wish) -> Result<Changed, PublishError> {
         let mut changing = self.lock();
         // What is refused is refused by what everybody can see.
         self.catch_up(&mut changing)?;
@@ -135,9 +142,10 @@ impl Publisher {
         if changing.is_file_pending {
             let mut read = read_of(&current.popups);
             let Changing { store, config, .. } = changing;
-            let stored = import_file(store, config, &mut read, "start")?;
+            let imported = import_file(store, config, &mut read, "start")?;
             changing.is_file_pending = false;
-            return Ok((self.publish_stored(changing, stored, &read)?, true));
+            self.tell_replaced(&imported.replaced);
+            return Ok((self.publish_stored(changing, imported.stored, &read)?, true));
         }
         if changing.store.catalog_version()? == current.stored_version {
             return Ok((current, false));
@@ -184,6 +192,34 @@ impl Publisher {
     ) -> Result<Published, PublishError> {
         let version = self.current().snapshot.version + 1;
         publish(stored, read, (&changing.config, version), &self.log)
+    }
+
+    /// Tells the other nodes at once, and not when the watch looks next. Where Redis does not
+    /// answer, the watch does so later.
+    pub(super) fn announce(&self, published: &Published) {
+        let mut announcing = self.announcing.lock().unwrap_or_else(PoisonError::into_inner);
+        let Announcing { shared: Some(shared), version } = &mut *announcing else { return };
+        if *version < published.stored_version
+            && shared.put(published.stored_version, &published.copy(), None).is_ok()
+        {
+            *version = published.stored_version;
+        }
+    }
+
+    /// Says that this node's popups file has undone what another one's had set.
+    pub(super) fn tell_replaced(&self, replaced: &[String]) {
+        if !replaced.is_empty() {
+            self.replaced.fetch_add(1, Ordering::Relaxed);
+            let count = u64::try_from(replaced.len()).unwrap_or(u64::MAX);
+            let ids = replaced.join(" ");
+            let fields = [("popups", Value::Text(&ids)), ("count", Value::Number(count))];
+            tell(&self.log, Message::CatalogReplaced, &fields);
+        }
+    }
+
+    /// How often this node's popups file has undone what another one's had set.
+    pub fn replaced(&self) -> u64 {
+        self.replaced.load(Ordering::Relaxed)
     }
 
     fn tell_changed(&self, order: Order<'_>, known: &Known) {
@@ -246,8 +282,9 @@ impl Planned {
 
 fn check_expected(known: Option<&Known>, expected: Option<Expected>) -> Result<(), PublishError> {
     let holds = match (expected, known) {
-        (None, _) | (Some(Expected::Any), Some(_)) => true,
+        (None, _) | (Some(Expected::Any), Some(_)) | (Some(Expected::Absent), None) => true,
         (Some(Expected::Version(version)), Some(known)) => known.stored.version == version,
+        (Some(Expected::Absent), Some(_)) => return Err(PublishError::Exists),
         (Some(_), None) => false,
     };
     if holds { Ok(()) } else { Err(PublishError::OtherVersion) }
@@ -303,27 +340,4 @@ fn earlier(
     };
     let text = store.text_of(id, to)?.ok_or(PublishError::NoSuchVersion)?;
     parse_json_popup(&text).map(Arc::new).map_err(PublishError::Definition)
-}
-
-/// What a node starts with when its store is a server that can't be asked for now: the newest of the
-/// copies in Redis and in the data directory.
-///
-/// # Errors
-/// The given one, where there is no copy or it is about something else.
-pub(super) fn last_good_copy(
-    config: &Config,
-    error: PublishError,
-    log: &Log,
-) -> Result<StoredCatalog, PublishError> {
-    if !matches!(&error, PublishError::Store(store) if store.may_pass()) {
-        return Err(error);
-    }
-    let in_redis = SharedCatalog::of(config).and_then(|mut shared| shared.load().ok().flatten());
-    let in_directory = catalog_copy::read(&config.data);
-    let newest = in_redis.into_iter().chain(in_directory).max_by_key(|copy| copy.version);
-    let Some(copy) = newest else { return Err(error) };
-    let text = error.to_string();
-    let fields = [("error", Value::Text(&text)), ("version", Value::Number(copy.version))];
-    tell(log, Message::CatalogStale, &fields);
-    Ok(copy)
 }

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::PublishError;
 use super::prepare::{Read, read_file, try_compile};
+use super::{PublishError, file_memory};
 use crate::base::limits::CATALOG_CHANGE_MS;
 use crate::catalog::snapshot::Status;
 use crate::catalog::source::{Definition, parse_json_popup};
 use crate::config::Config;
-use crate::runtime::clocks;
+use crate::runtime::{clocks, topology};
 use crate::store::{CatalogChange, ImportedPopup, Store, StoreError, StoredCatalog};
 
 /// Tries a change until nobody else's comes between; `None` says that one did. Each try that is
@@ -76,6 +76,14 @@ pub fn import_popups(
     })
 }
 
+/// The catalog after an import of the popups file.
+pub(super) struct Imported {
+    /// What is stored.
+    pub(super) stored: StoredCatalog,
+    /// The ids that another node's file had set, and that this one's has changed or archived.
+    pub(super) replaced: Vec<String>,
+}
+
 /// Takes the popups file over, where one is configured; else gives what is stored. `read` are
 /// definitions that were read before. Nothing is changed where the file or the store fails.
 pub(super) fn import_file(
@@ -83,21 +91,25 @@ pub(super) fn import_file(
     config: &Config,
     read: &mut Read,
     who: &str,
-) -> Result<StoredCatalog, PublishError> {
-    let Some(path) = &config.popups else { return Ok(store.load_catalog()?) };
+) -> Result<Imported, PublishError> {
+    let Some(path) = &config.popups else {
+        return Ok(Imported { stored: store.load_catalog()?, replaced: Vec::new() });
+    };
+    // Of several nodes with a file each, the history says whose it was.
+    let who = format!("{who} on {}", topology::host_name());
     let file = read_file(path)?;
     let texts: Vec<(&str, String)> =
         file.iter().map(|definition| (definition.id(), definition.canonical_json())).collect();
     let texts: Vec<(&str, &str)> = texts.iter().map(|(id, text)| (*id, text.as_str())).collect();
     until_unmoved(|| {
-        let stored = store.load_catalog()?;
-        for popup in stored.popups {
+        let before = store.load_catalog()?;
+        for popup in &before.popups {
             let is_read =
                 read.get(&popup.id).is_some_and(|known| known.canonical_json() == popup.text);
             if let Some(definition) =
                 (!is_read).then(|| parse_json_popup(&popup.text).ok()).flatten()
             {
-                read.insert(popup.id, Arc::new(definition));
+                read.insert(popup.id.clone(), Arc::new(definition));
             }
         }
         let of_file = file.iter();
@@ -105,9 +117,16 @@ pub(super) fn import_file(
         try_compile(read, config)
             .map_err(|errors| PublishError::Popups { path: path.clone(), errors })?;
         let change = CatalogChange::File(&texts);
-        match store.change_catalog(Some(stored.version), change, who, clocks::wall()) {
-            Err(StoreError::CatalogMoved { .. }) => Ok(None),
-            other => Ok(Some(other?)),
-        }
+        let stored = match store.change_catalog(Some(before.version), change, &who, clocks::wall())
+        {
+            Err(StoreError::CatalogMoved { .. }) => return Ok(None),
+            other => other?,
+        };
+        let replaced = match config.mysql.url {
+            Some(_) => file_memory::replaced(&config.data, &before, &stored),
+            // A file of this node's own is set by nobody else.
+            None => Vec::new(),
+        };
+        Ok(Some(Imported { stored, replaced }))
     })
 }

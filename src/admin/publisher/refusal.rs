@@ -45,6 +45,9 @@ pub enum PublishError {
     /// The popup has another version than the change is meant for; nothing changed.
     #[error("the popup has another version")]
     OtherVersion,
+    /// A popup has this id, or had it; nothing changed.
+    #[error("a popup has this id, or had it before it was archived")]
+    Exists,
     /// The popup never had the version that it was to go back to; nothing changed.
     #[error("the popup never had this version")]
     NoSuchVersion,

@@ -228,3 +228,83 @@ fn what_another_process_stored_is_taken_over_and_not_undone() {
     assert_eq!(status, 412, "{refused}");
     assert_eq!(node.json("GET /v1/popups/x")["priority"], 4);
 }
+
+#[test]
+fn an_id_that_is_none_is_refused_with_the_reason() {
+    let node = node();
+    let long = "x".repeat(65);
+    for (id, body) in [("Spring", "priority = 1\n"), ("a.b", "{}"), (&long, "priority = 1\n")] {
+        let (status, refused) = node.put(id, body);
+        assert_eq!((status, &refused["error"]["code"]), (400, &json!("bad_popup")), "{refused}");
+        assert_eq!(refused["error"]["field"], "id", "{refused}");
+    }
+    let (status, refused) = node.put("Spring", "id = \"spring\"\n");
+    assert_eq!((status, &refused["error"]["field"]), (400, &json!("id")), "{refused}");
+    assert_eq!(node.status("GET /v1/popups/spring"), 404);
+}
+
+#[test]
+fn a_popup_may_be_made_only_where_none_ever_was() {
+    let node = node();
+    let create = |id: &str, tag: &str| {
+        let line = format!("PUT /v1/popups/{id}");
+        let fields = format!("If-None-Match: {tag}\r\n");
+        let (status, _, answer) = node.send(&line, &fields, "priority = 1\n");
+        (status, answer["error"]["code"].as_str().map(str::to_owned))
+    };
+    let exists = (412, Some("exists".to_owned()));
+    assert_eq!(create("n", "*"), (201, None));
+    assert_eq!(create("n", " * "), exists, "also with the same text");
+    assert_eq!(create("a", "*"), exists, "the file's");
+    node.json("DELETE /v1/popups/n");
+    assert_eq!(create("n", "*"), exists, "an id is one popup for ever");
+    // Nothing else may be taken for a guard that it is not.
+    for tag in ["\"1\"", "1", "", "W/\"1\""] {
+        assert_eq!(create("m", tag), (400, Some("bad_value".to_owned())), "{tag}");
+    }
+    let both = "If-Match: 1\r\nIf-None-Match: *\r\n";
+    assert_eq!(node.send("PUT /v1/popups/n", both, "priority = 1\n").0, 400);
+    assert_eq!(node.status("GET /v1/popups/m"), 404);
+}
+
+#[test]
+fn a_popup_may_have_many_contents_and_what_is_larger_is_413() {
+    use crate::base::limits::{ADMIN_BODY_BYTES_MAX, CONTENT_BYTES_MAX};
+    let node = node();
+    // As large as one may be, in as many languages as fit.
+    let content = format!("{{\"t\":\"{}\"}}", "x".repeat(CONTENT_BYTES_MAX - 8));
+    let locales: Vec<String> = (10..40).map(|number| format!("\"l{number}\":{content}")).collect();
+    let body = format!("{{\"content\":{content},\"locales\":{{{}}}}}", locales.join(","));
+    assert!(body.len() > 950_000 && body.len() <= ADMIN_BODY_BYTES_MAX);
+    let (status, made) = node.put("n", &body);
+    assert_eq!(status, 201, "{}", made["error"]);
+    let definition = &node.json("GET /v1/popups/n")["definition"];
+    assert_eq!(definition["locales"]["l39"], made["definition"]["content"]);
+    // The largest content is its own limit, with its field.
+    let (status, refused) = node.put("m", &format!("{{\"content\":{{\"t\":{content}}}}}"));
+    assert_eq!((status, &refused["error"]["field"]), (400, &json!("content")), "{refused}");
+    for (bytes, want) in [(ADMIN_BODY_BYTES_MAX, 400), (ADMIN_BODY_BYTES_MAX + 1, 413)] {
+        let stream = TcpStream::connect(node.admin.address()).unwrap();
+        let fields = format!("Content-Length: {bytes}\r\nExpect: 100-continue\r\n");
+        let line = "PUT /v1/popups/m HTTP/1.1\r\nHost: x\r\nConnection: close";
+        let head = format!("{line}\r\n{fields}\r\n");
+        let answer = after_continue(stream, &head, bytes);
+        assert_eq!(status_of(&answer), want, "{bytes}: {answer}");
+        assert_eq!(answer.contains("\"body_too_large\""), want == 413, "{answer}");
+    }
+}
+
+/// Sends a body of spaces once it is asked for; gives the last answer.
+fn after_continue(mut stream: TcpStream, head: &str, bytes: usize) -> String {
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = vec![0; 1_024];
+    let length = stream.read(&mut answer).unwrap();
+    answer.truncate(length);
+    let mut answer = String::from_utf8(answer).unwrap();
+    if answer.starts_with("HTTP/1.1 100") {
+        stream.write_all(&vec![b' '; bytes]).unwrap();
+        answer.clear();
+    }
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}

@@ -4,7 +4,7 @@
 use std::mem;
 
 use super::{Answer, BETWEEN, Connection, Phase, Turn, flag};
-use crate::base::limits::{BODY_BYTES_MAX, CONNECTION_INPUT_BYTES_MAX, LINGER_BYTES_MAX};
+use crate::base::limits::LINGER_BYTES_MAX;
 use crate::http::body::ChunkDecoder;
 use crate::http::head::{self, Framing, Head, Request};
 use crate::http::refusal::Refusal;
@@ -18,7 +18,7 @@ impl Connection {
             return;
         }
         if self.has(flag::CLOSING)
-            || self.input.len() - self.offset() + bytes.len() > CONNECTION_INPUT_BYTES_MAX
+            || self.input.len() - self.offset() + bytes.len() > self.input_bytes_max()
         {
             self.flags |= flag::CLOSING | flag::LINGER;
             return;
@@ -102,7 +102,8 @@ impl Connection {
                     return Ok(None);
                 };
                 let head = head::parse(&bytes[..end])?;
-                let Some(size) = sized_whole(head.framing, &bytes[end..]) else {
+                let Some(size) = sized_whole(head.framing, self.body_bytes_max(), &bytes[end..])
+                else {
                     return self.begin_body(&head, &bytes[..end], turn);
                 };
                 self.phase = BETWEEN;
@@ -119,8 +120,8 @@ impl Connection {
                 Ok(Some(end + size))
             }
             Phase::Chunked { head_bytes, mut decoder } => {
-                let end = usize::from(head_bytes);
-                let (used, complete) = decoder.feed(bytes, &mut self.input, end)?;
+                let (end, max) = (usize::from(head_bytes), self.body_bytes_max());
+                let (used, complete) = decoder.feed(bytes, &mut self.input, (end, max))?;
                 self.phase = Phase::Chunked { head_bytes, decoder };
                 if complete {
                     let input = mem::take(&mut self.input);
@@ -147,7 +148,8 @@ impl Connection {
         self.since = turn.now;
         let used = match head.framing {
             Framing::Sized(size) => {
-                let fits = usize::try_from(size).is_ok_and(|size| size <= BODY_BYTES_MAX);
+                let max = self.body_bytes_max();
+                let fits = usize::try_from(size).is_ok_and(|size| size <= max);
                 if !fits {
                     return Err(Refusal::BodyTooLarge);
                 }
@@ -245,8 +247,8 @@ impl Connection {
 
 /// Size of a body that stands whole at the start of `bytes`; none where more must come, where it
 /// is over the limit, or where it has no size.
-fn sized_whole(framing: Framing, bytes: &[u8]) -> Option<usize> {
+fn sized_whole(framing: Framing, max: usize, bytes: &[u8]) -> Option<usize> {
     let Framing::Sized(size) = framing else { return None };
     let size = usize::try_from(size).ok()?;
-    (size <= BODY_BYTES_MAX && size <= bytes.len()).then_some(size)
+    (size <= max && size <= bytes.len()).then_some(size)
 }

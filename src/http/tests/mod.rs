@@ -3,6 +3,7 @@
 //! The handler answers with what it was given, so that what was understood can be read off the
 //! answers' bytes.
 
+mod bodies;
 mod corpus;
 mod life;
 mod order;

@@ -12,6 +12,7 @@ use crate::redis::greeting;
 use crate::redis::link::{LinkSettings, Server, Unfit};
 use crate::redis::refusal::Refusal;
 use crate::redis::scan::Protocol;
+use crate::redis::words::Words;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
@@ -118,8 +119,9 @@ impl Handshake {
         Progress::Going
     }
 
-    fn take_push(&mut self, settings: &LinkSettings, words: &[Frame<'_>]) -> Progress {
-        if let (Step::Subscribe(confirmed), [Frame::Text(b"subscribe"), ..]) = (self.step, words) {
+    fn take_push(&mut self, settings: &LinkSettings, words: &Words<'_>) -> Progress {
+        let is_confirmed = words.iter().next() == Some(Frame::Text(b"subscribe"));
+        if let (Step::Subscribe(confirmed), true) = (self.step, is_confirmed) {
             self.step = Step::Subscribe(confirmed + 1);
             if confirmed + 1 == settings.subscriptions.len() {
                 self.server.subscribed = true;

@@ -135,6 +135,21 @@ pub enum Unfit {
     Unnamed,
 }
 
+impl Unfit {
+    /// What is wrong with the server, and what mends it, for people.
+    pub fn mend(self) -> &'static str {
+        match self {
+            Unfit::Denied => {
+                "Redis does not let nudged in or denies what it needs: set user and password in \
+                 redis.url, and the rights of vendor-config/redis/users.acl"
+            }
+            Unfit::TooOld => "Redis is older than 7.0: upgrade it",
+            Unfit::NoDatabase => "Redis has no database of the number in redis.url",
+            Unfit::Unnamed => "Redis does not say which run it is: allow INFO",
+        }
+    }
+}
+
 /// Why a command was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotSent {

@@ -1,10 +1,14 @@
-//! The journal's commands carried out over real files, each in a task of its own.
+//! The journal's commands carried out over real files, each in a task of its own, except writes to
+//! a file that is open: these are plain calls. File systems other than XFS and Btrfs give a ring's
+//! buffered write to a worker thread, which costs several times what the copy into the page cache
+//! does; and whoever would be kept waiting here waits for that write.
 //!
 //! Limits: two files open; a segment is zeroed in pieces of [`ZERO_BYTES`].
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -33,10 +37,8 @@ impl Files {
     pub(super) async fn carry_out(&self, command: DiskCommand) -> Completion {
         match command {
             DiskCommand::Write { segment, offset, bytes } => {
-                let outcome = match self.file(segment).await {
-                    Ok(file) => file.write_at(bytes, offset).await.map_err(translate),
-                    Err(error) => Err(error),
-                };
+                let file = self.file(segment).await;
+                let outcome = file.and_then(|file| write_now(&file, &bytes, offset));
                 Completion::Written(segment, outcome)
             }
             DiskCommand::Sync { segment } => {
@@ -60,6 +62,18 @@ impl Files {
                 };
                 Completion::Removed(segment, outcome)
             }
+        }
+    }
+
+    /// Carries a write out on the spot, where its file is open; else gives the command back.
+    pub(super) fn carry_out_now(&self, command: DiskCommand) -> Result<Completion, DiskCommand> {
+        let open = self.open.borrow();
+        match &command {
+            DiskCommand::Write { segment, offset, bytes } if open.contains_key(segment) => {
+                let outcome = write_now(&open[segment], bytes, *offset);
+                Ok(Completion::Written(*segment, outcome))
+            }
+            _ => Err(command),
         }
     }
 
@@ -127,6 +141,14 @@ async fn zero(file: &BufferedFile, header: SegmentHeader, bytes: u64) -> Result<
         }
     }
     file.fdatasync().await.map_err(translate)
+}
+
+/// One write into the page cache; gives how many bytes were taken.
+fn write_now(file: &BufferedFile, bytes: &[u8], offset: u64) -> Result<usize, DiskError> {
+    // SAFETY: the file is open and stays so while it is borrowed here.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(file.as_raw_fd()) };
+    let written = rustix::io::pwrite(descriptor, bytes, offset);
+    written.map_err(|error| disk_error(&io::Error::from(error)))
 }
 
 async fn write_all(file: &BufferedFile, bytes: Vec<u8>, offset: u64) -> Result<(), DiskError> {

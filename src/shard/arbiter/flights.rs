@@ -1,5 +1,6 @@
 //! Commands under way, one for a user, with the requests that wait behind each in their order.
-//! Bounded by `FLIGHTS_MAX` users and, as reads from SQL are, by what may wait.
+//! Bounded by `FLIGHTS_MAX` users and, as reads from SQL are, by what may wait. The memory of those
+//! that have ended is used again, so that after warm-up a command allocates nothing.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -54,6 +55,7 @@ pub struct Pending {
 
 /// What is under way for a user.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all are commits, and none allocates")]
 pub enum Stage {
     /// Redis is asked.
     Read,
@@ -62,14 +64,14 @@ pub enum Stage {
     /// What SQL knew is put into Redis.
     Fill,
     /// A change is committed.
-    Commit(Box<Pending>),
+    Commit(Pending),
 }
 
 /// A command under way.
 #[derive(Debug)]
 pub struct Flight {
     /// The user's id.
-    pub user: Box<str>,
+    pub user: String,
     /// The user's partition.
     pub partition: Partition,
     /// What is under way.
@@ -88,6 +90,9 @@ pub struct Flights {
     waiting: usize,
     waiting_bytes: usize,
     hash: Keyed,
+    /// Of commands that have ended, empty.
+    names: Vec<String>,
+    queues: Vec<VecDeque<Waiter>>,
 }
 
 fn bytes_of(waiter: &Waiter) -> usize {
@@ -114,13 +119,15 @@ impl Flights {
             waiting: 0,
             waiting_bytes: 0,
             hash: Keyed::new(seed),
+            names: Vec::new(),
+            queues: Vec::new(),
         }
     }
 
     /// The command of a user.
     pub fn find(&self, user: &str) -> Option<Handle> {
         let is_user =
-            |handle: &Handle| self.flights.get(*handle).is_some_and(|flight| *flight.user == *user);
+            |handle: &Handle| self.flights.get(*handle).is_some_and(|flight| flight.user == user);
         self.by_user.find(self.hash.of(user.as_bytes()), is_user).copied()
     }
 
@@ -129,15 +136,18 @@ impl Flights {
         self.flights.get_mut(handle)
     }
 
-    /// Begins a command of a user who has none. `None` where the bound is reached.
+    /// Begins a command of a user who has none. `None` where the bound is reached. Allocates only
+    /// where more are under way than ever before.
     pub fn begin(&mut self, user: &str, partition: Partition, stage: Stage) -> Option<Handle> {
         debug_assert!(self.find(user).is_none(), "one command is under way for a user");
         let until = match &stage {
             Stage::Commit(pending) => pending.waiter.as_ref().map(until_of),
             _ => None,
         };
-        let (told, waiters) = (Revision::default(), VecDeque::new());
-        let flight = Flight { user: user.into(), partition, stage, told, waiters };
+        let (told, waiters) = (Revision::default(), self.queues.pop().unwrap_or_default());
+        let mut name = self.names.pop().unwrap_or_default();
+        name.push_str(user);
+        let flight = Flight { user: name, partition, stage, told, waiters };
         let handle = self.flights.insert(flight).ok()?;
         let Flights { flights, by_user, hash, .. } = self;
         by_user.insert_unique(hash.of(user.as_bytes()), handle, |handle| {
@@ -195,6 +205,17 @@ impl Flights {
         self.waiting_bytes -= waiters.iter().map(bytes_of).sum::<usize>();
         self.forget_ended();
         Some((flight, waiters))
+    }
+
+    /// Takes back the memory of a command that has ended, for the next one.
+    pub fn rest(&mut self, mut user: String, mut waiters: VecDeque<Waiter>) {
+        debug_assert!(waiters.is_empty(), "who waits has gone on");
+        if self.names.len() < FLIGHTS_MAX {
+            user.clear();
+            waiters.clear();
+            self.names.push(user);
+            self.queues.push(waiters);
+        }
     }
 
     /// Hands out the requests whose time is up. The commands themselves go on.

@@ -167,10 +167,14 @@ impl Wire {
 
     /// The connection stands.
     pub fn up(&self, run: u64, evicts: bool) {
+        self.up_syncing(run, evicts, Some(false));
+    }
+
+    /// The connection stands, and the server says so of its syncs.
+    pub fn up_syncing(&self, run: u64, evicts: bool, syncs_always: Option<bool>) {
         let mut held = self.0.borrow_mut();
         (held.is_open, held.window) = (true, 256);
-        let server =
-            Server { run, resp3: true, subscribed: true, evicts, syncs_always: Some(false) };
+        let server = Server { run, resp3: true, subscribed: true, evicts, syncs_always };
         held.events.push_back(LinkEvent::Up(server));
     }
 

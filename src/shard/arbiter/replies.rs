@@ -17,12 +17,12 @@ use crate::shard::lane::Waiting;
 use crate::shard::reads::{Waiter, Work};
 use crate::shard::seam::{Effect, Outbox, ReadFailed, ReadRequest, Report, UserRead};
 use crate::state::user::{self, UserState};
-use crate::telemetry::log::Message;
+use crate::telemetry::log::{Message, Value as Told};
 
 /// Requests of a user that may run again, in their order.
 pub struct Resumed {
     /// The user's id.
-    pub user: Box<str>,
+    pub user: String,
     /// The requests.
     pub waiters: VecDeque<Waiter>,
     /// Whether there is a state to run upon; else they are answered degraded.
@@ -33,6 +33,10 @@ pub struct Resumed {
 
 /// The stamp of a copy that is older than every subscription.
 const DISTRUSTED: LaneSequence = LaneSequence(0);
+
+/// Why a server is not decided by that can be used otherwise.
+const NOT_SYNCED: &str = "ack = \"synced\" with queue = \"redis\" needs appendonly yes and \
+                          appendfsync always in Redis; decisions degrade until it has them";
 
 /// Run again, a request finds Redis' own state.
 const FRESH: Round = Round { tries: 0, is_fresh: true };
@@ -56,7 +60,7 @@ impl Home {
                 self.tell(now, Message::RedisLost);
             }
             LinkEvent::Unfit(unfit) => {
-                self.tell(now, Message::RedisUnfit);
+                self.tell_with(now, Message::RedisUnfit, ("error", Told::Text(unfit.mend())));
                 outbox.push(Effect::Report(Report::Unfit(unfit)));
             }
             // Each request has a deadline of its own, and the reply may still come.
@@ -82,6 +86,9 @@ impl Home {
         let Server { run, evicts, syncs_always, .. } = server;
         outbox.push(Effect::Report(Report::Run { run, evicts, syncs_always }));
         self.tell(now, Message::RedisConnected);
+        if !self.arbiter_mut().keeps_promise(server) {
+            self.tell_with(now, Message::RedisUnfit, ("error", Told::Text(NOT_SYNCED)));
+        }
     }
 
     /// Another node has changed a user: an older copy is not to be trusted.
@@ -168,7 +175,7 @@ impl Home {
             return self.settle(now, handle, value);
         }
         flight.stage = Stage::Sql(value);
-        let user = flight.user.clone();
+        let user = flight.user.as_str().into();
         arbiter.flights.prolong(handle, read_deadline);
         self.counters.reads.add(1);
         let request = ReadRequest { shard, ticket: handle.to_bits(), user };
@@ -251,10 +258,9 @@ impl Home {
     fn take_back(&mut self, handle: Handle) {
         let arbiter = self.arbiter_mut();
         let flight = arbiter.flights.get_mut(handle).expect("the caller has seen it");
-        let Stage::Commit(pending) = std::mem::replace(&mut flight.stage, Stage::Read) else {
+        let Stage::Commit(mut pending) = std::mem::replace(&mut flight.stage, Stage::Read) else {
             unreachable!("only commits are answered as such")
         };
-        let mut pending = *pending;
         if let Some(mut waiter) = pending.waiter.take() {
             if let Work::Request { tries, .. } = &mut waiter.work {
                 *tries += 1;
@@ -267,10 +273,9 @@ impl Home {
     /// A change is made. `is_outdated`: by an earlier sending, and others have followed since.
     fn on_done(&mut self, now: Now, handle: Handle, is_outdated: bool) -> Option<Resumed> {
         let (flight, waiters) = self.arbiter_mut().flights.end(handle)?;
-        let Flight { user, stage: Stage::Commit(pending), .. } = flight else {
+        let Flight { user, stage: Stage::Commit(mut pending), .. } = flight else {
             unreachable!("only commits are answered as such")
         };
-        let mut pending = *pending;
         let has_state = self.copy(now, &user, &pending.state);
         if is_outdated {
             self.distrust(&user);
@@ -347,8 +352,8 @@ impl Home {
     fn withdraw(
         &mut self,
         now: Now,
-        user: Box<str>,
-        (waiters, withdrawal): (VecDeque<Waiter>, Pending),
+        user: String,
+        (mut waiters, withdrawal): (VecDeque<Waiter>, Pending),
     ) -> Option<Resumed> {
         let valid = DurationMs(WITHDRAWAL_VALID_MS);
         let arbiter = self.arbiter_mut();
@@ -357,7 +362,8 @@ impl Home {
             return Some(Resumed { user, waiters, has_state: true, round: FRESH });
         }
         let handle = arbiter.flights.find(&user).expect("just begun");
-        waiters.into_iter().for_each(|waiter| arbiter.flights.wait(handle, waiter));
+        waiters.drain(..).for_each(|waiter| arbiter.flights.wait(handle, waiter));
+        arbiter.flights.rest(user, waiters);
         self.counters.redis_withdrawn.add(1);
         None
     }
@@ -368,8 +374,7 @@ impl Home {
         self.counters.redis_failures.of(cause).add(1);
         let (flight, mut waiters) = self.arbiter_mut().flights.end(handle)?;
         self.note_failure(&flight.user);
-        if let Stage::Commit(pending) = flight.stage {
-            let mut pending = *pending;
+        if let Stage::Commit(mut pending) = flight.stage {
             if let Some(mut waiter) = pending.waiter.take() {
                 if let Work::Request { tries, .. } = &mut waiter.work {
                     *tries = COMMIT_TRIES_MAX + 1;
@@ -385,10 +390,9 @@ impl Home {
     fn fail(&mut self, handle: Handle) -> Option<Resumed> {
         let (flight, mut waiters) = self.arbiter_mut().flights.end(handle)?;
         self.note_failure(&flight.user);
-        if let Stage::Commit(pending) = flight.stage {
+        if let Stage::Commit(mut pending) = flight.stage {
             // It may have been executed, so the copy may be an old one.
             self.distrust(&flight.user);
-            let mut pending = *pending;
             if let Some(waiter) = pending.waiter.take() {
                 waiters.push_front(waiter);
             }

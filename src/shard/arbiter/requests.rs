@@ -495,7 +495,7 @@ impl Arbiter {
         valid: DurationMs,
     ) -> bool {
         let partition = UserKey::of(user.as_bytes()).partition();
-        let stage = Stage::Commit(Box::new(pending));
+        let stage = Stage::Commit(pending);
         let Some(handle) = self.flights.begin(user, partition, stage) else { return false };
         let flight = self.flights.get_mut(handle).expect("just begun");
         let Stage::Commit(pending) = &flight.stage else { unreachable!("just begun as one") };

@@ -95,6 +95,11 @@ impl Arbiter {
         true
     }
 
+    /// Takes back the memory of a user's command whose requests have gone on.
+    pub fn rest(&mut self, user: String, waiters: VecDeque<Waiter>) {
+        self.flights.rest(user, waiters);
+    }
+
     /// Counts of the link.
     pub fn figures(&self) -> LinkFigures {
         self.carrier.figures()

@@ -1,7 +1,9 @@
 //! The shard's link: inputs of its connection, what it wants of the driver, and the requests that
 //! run again when a reply has come.
 
-use super::{Core, Waiter, Work};
+use std::collections::VecDeque;
+
+use super::{Core, Round, Waiter, Work};
 use crate::base::clock::Now;
 use crate::base::limits::COMMIT_TRIES_MAX;
 use crate::redis::link::{BreakerState, LinkWish};
@@ -51,13 +53,25 @@ impl Core {
     /// Runs the requests of a user in their order. Where one of them begins a command, the others
     /// wait behind it.
     pub(super) fn run_again(&mut self, now: Now, resumed: Resumed, outbox: &mut Outbox) {
-        let Resumed { user, mut waiters, mut has_state, round } = resumed;
+        let Resumed { user, mut waiters, has_state, round } = resumed;
+        self.run_waiters(now, &user, &mut waiters, (has_state, round), outbox);
+        self.home.arbiter_mut().rest(user, waiters);
+    }
+
+    fn run_waiters(
+        &mut self,
+        now: Now,
+        user: &str,
+        waiters: &mut VecDeque<Waiter>,
+        (mut has_state, round): (bool, Round),
+        outbox: &mut Outbox,
+    ) {
         if has_state && round.is_fresh {
-            match self.home.merge(&self.view.snapshot, now, &user) {
+            match self.home.merge(&self.view.snapshot, now, user) {
                 Merge::Nothing => {}
                 Merge::Failed => has_state = false,
                 Merge::UnderWay => {
-                    self.home.arbiter_mut().wait_behind(&user, &mut waiters);
+                    self.home.arbiter_mut().wait_behind(user, waiters);
                     return;
                 }
             }
@@ -65,7 +79,7 @@ impl Core {
         while let Some(waiter) = waiters.pop_front() {
             self.resume_in(now, waiter, (has_state, round), outbox);
             let arbiter = self.home.arbiter.as_deref_mut().expect("replies come with an arbiter");
-            if has_state && arbiter.wait_behind(&user, &mut waiters) {
+            if has_state && arbiter.wait_behind(user, waiters) {
                 return;
             }
         }
@@ -108,7 +122,7 @@ impl Core {
 
     /// What the keeper lets the shards do.
     pub(super) fn on_board(&mut self, board: BoardView) {
-        self.view.ready = !board.is_unfit && !self.view.closing;
+        self.view.ready = board.takes_traffic && !self.view.closing;
         if let Some(arbiter) = self.home.arbiter.as_deref_mut() {
             arbiter.on_board(board);
         }

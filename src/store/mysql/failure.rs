@@ -2,8 +2,9 @@
 //! TiDB; must not know statements. Never shows a server's message, which may quote a row.
 
 use std::fmt;
+use std::io::ErrorKind;
 
-use mysql_async::{DriverError, Error};
+use mysql_async::{DriverError, Error, IoError};
 
 /// What to do about a failure depends on its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,7 +30,7 @@ pub enum FailureKind {
     Duplicate,
     /// The server refuses a value (1264, 1366, 1406, 3140 and their like).
     BadData,
-    /// User, password or privileges are wrong (1045 and its like).
+    /// User, password, host or privileges are wrong (1045 and its like).
     Denied,
     /// Anything else.
     Other,
@@ -103,6 +104,34 @@ impl FailureKind {
         )
     }
 
+    /// What a server's error code says more exactly than its kind, with what mends it.
+    fn phrase_of_code(code: u16) -> Option<&'static str> {
+        Some(match code {
+            1044 => {
+                "the user has no rights on this database: create it and grant them as in \
+                 vendor-config/mysql/grants.sql"
+            }
+            1045 | 1698 => "user or password is wrong: see mysql.url",
+            1049 => {
+                "the server has no such database: create it as in vendor-config/mysql/grants.sql, \
+                 then run `nudged migrate`"
+            }
+            1129 => {
+                "the server has blocked this host after failed connections: `mysqladmin \
+                 flush-hosts` there"
+            }
+            1130 => {
+                "the server takes no connection from this host: it needs a user 'NAME'@'HOST' \
+                 that matches it"
+            }
+            1142 | 1143 | 1227 | 1370 => {
+                "the user may not do this: grant as in vendor-config/mysql/grants.sql"
+            }
+            3159 => "the server takes TLS alone: add ?require_ssl=true to mysql.url",
+            _ => return None,
+        })
+    }
+
     /// Whether the connection is of no use any more.
     pub(super) fn ends_connection(self) -> bool {
         matches!(
@@ -132,7 +161,9 @@ impl FailureKind {
             1048 | 1264 | 1265 | 1292 | 1300 | 1364 | 1366 | 1406 | 3140 | 3819 | 4025 => {
                 FailureKind::BadData
             }
-            1044 | 1045 | 1142 | 1143 | 1227 | 1698 => FailureKind::Denied,
+            1044 | 1045 | 1129 | 1130 | 1142 | 1143 | 1227 | 1370 | 1698 | 3159 => {
+                FailureKind::Denied
+            }
             // 1969 and 3024 are statements that took too long for the server, 4031 a connection
             // that was idle for too long.
             1053
@@ -219,10 +250,21 @@ impl From<Error> for ServerFailure {
 
 impl fmt::Display for ServerFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.kind.phrase())?;
+        let of_code = match &self.cause {
+            Cause::Library(error) => match &**error {
+                Error::Server(server) => FailureKind::phrase_of_code(server.code),
+                _ => None,
+            },
+            Cause::Timeout | Cause::Unreadable => None,
+        };
+        formatter.write_str(of_code.unwrap_or(self.kind.phrase()))?;
         match &self.cause {
             Cause::Library(error) => match &**error {
                 Error::Server(server) => write!(formatter, " (error {})", server.code),
+                Error::Io(IoError::Io(error)) if error.kind() == ErrorKind::ConnectionRefused => {
+                    write!(formatter, ": is the server running, at this host and port? ({error})")
+                }
+                Error::Io(IoError::Io(error)) => write!(formatter, " ({error})"),
                 Error::Io(error) => write!(formatter, " ({error})"),
                 Error::Driver(DriverError::PacketTooLarge) => Ok(()),
                 Error::Driver(error) => write!(formatter, " ({error})"),
@@ -253,12 +295,32 @@ mod tests {
             (FailureKind::Schema, &[1146, 1054]),
             (FailureKind::Duplicate, &[1062]),
             (FailureKind::BadData, &[1264, 1366, 1406, 3140]),
+            (FailureKind::Denied, &[1044, 1045, 1130, 1142, 1227]),
             (FailureKind::Other, &[1064]),
         ];
         for (kind, codes) in table {
             for code in codes {
                 assert_eq!(FailureKind::of_code(*code), kind, "{code}");
             }
+        }
+    }
+
+    #[test]
+    fn what_an_operator_has_to_mend_is_said_with_its_mend() {
+        for (code, mend) in [
+            (1044, "grants.sql"),
+            (1045, "mysql.url"),
+            (1049, "nudged migrate"),
+            (1129, "flush-hosts"),
+            (1130, "'NAME'@'HOST'"),
+            (1142, "grants.sql"),
+            (1146, "nudged migrate"),
+            (3159, "require_ssl"),
+        ] {
+            let (message, state) = ("canary".to_owned(), "42000".to_owned());
+            let error = Error::Server(mysql_async::ServerError { code, message, state });
+            let text = ServerFailure::from(error).to_string();
+            assert!(text.contains(mend) && text.ends_with(&format!(" (error {code})")), "{text}");
         }
     }
 

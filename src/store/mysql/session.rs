@@ -119,7 +119,7 @@ impl Session {
     /// # Errors
     /// Where no host takes a connection.
     pub(super) fn connection_id(&mut self) -> Result<u64, StoreError> {
-        Ok(self.connected("connect")?.identity.id)
+        Ok(self.connected()?.identity.id)
     }
 
     /// Bytes that one statement may have on this connection; half of what the server takes.
@@ -127,7 +127,7 @@ impl Session {
     /// # Errors
     /// Where no host takes a connection.
     pub(super) fn statement_bytes_max(&mut self) -> Result<usize, StoreError> {
-        Ok(self.connected("connect")?.statement_bytes_max)
+        Ok(self.connected()?.statement_bytes_max)
     }
 
     /// Runs a statement that gives rows. Allocates them.
@@ -253,7 +253,7 @@ impl Session {
 
     fn run_once(&mut self, action: &'static str, sql: &str) -> Result<(Vec<Row>, u64), StoreError> {
         let limit = self.query_timeout;
-        self.connected(action)?;
+        self.connected()?;
         self.statements += 1;
         let Session { runtime, connection, .. } = self;
         let conn = &mut connection.as_mut().expect("it was just connected").conn;
@@ -290,14 +290,15 @@ impl Session {
     }
 
     /// The connection; made where there is none, by the first host that takes one.
-    fn connected(&mut self, action: &'static str) -> Result<&mut Connected, StoreError> {
+    fn connected(&mut self) -> Result<&mut Connected, StoreError> {
         if self.connection.is_none() {
-            self.connection = Some(self.connect(action)?);
+            self.connection = Some(self.connect()?);
         }
         Ok(self.connection.as_mut().expect("it was just made"))
     }
 
-    fn connect(&mut self, action: &'static str) -> Result<Connected, StoreError> {
+    /// Its errors say that it was the connection, whatever was to be asked over it.
+    fn connect(&mut self) -> Result<Connected, StoreError> {
         let mut last = None;
         for _ in 0..self.hosts.len() {
             let options = self.hosts[self.host].clone();
@@ -316,7 +317,7 @@ impl Session {
             last = Some(failure);
             self.host = (self.host + 1) % self.hosts.len();
         }
-        Err(self.error(action, last.expect("an address has at least one host")))
+        Err(self.error("connect", last.expect("an address has at least one host")))
     }
 }
 

@@ -331,3 +331,24 @@ fn a_merge_that_no_journal_has_yet_is_made_again_after_a_crash() {
     assert_eq!(state_of(&world, "u").revision.counter, 2, "it is known");
     assert_eq!(world.nodes[0].reported(), (world.nodes[0].acked, None));
 }
+
+#[test]
+fn where_a_reply_has_to_survive_the_loss_of_power_each_new_connection_says_whether_it_does() {
+    let mut world = World::new(1, Queue::List { list_max: 100 });
+    let node = &mut world.nodes[0];
+    node.core.home.arbiter.as_mut().unwrap().need_sync();
+    for (number, syncs_always) in [Some(true), None, Some(true), Some(false)].iter().enumerate() {
+        world.down(0);
+        while world.nodes[0].core.home.log.next_line().is_some() {}
+        world.nodes[0].wire.up_syncing(RUN, false, *syncs_always);
+        world.nodes[0].turn(world.now);
+        world.settle();
+        let asked = world.decide(0, &format!("u{number}"));
+        let is_kept = *syncs_always == Some(true);
+        let answer = world.nodes[0].answer(asked);
+        assert_eq!(shown(answer), is_kept, "{syncs_always:?}: {answer}");
+        let log = &world.nodes[0].core.home.log;
+        let lines: String = std::iter::from_fn(|| log.next_line()).collect();
+        assert_eq!(lines.contains("appendfsync always"), !is_kept, "{lines}");
+    }
+}

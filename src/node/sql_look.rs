@@ -1,0 +1,36 @@
+//! A look at the SQL server before the node starts on it: is it there, and does it let us in. A
+//! node serves without SQL, from Redis and from copies, and must not wait for one that is away once
+//! for each thing that it would ask. Must not know what is asked later.
+
+use super::failure::Failure;
+use crate::base::limits::SQL_START_MS;
+use crate::base::time::DurationMs;
+use crate::config::Config;
+use crate::runtime::log_thread;
+use crate::store::Store;
+use crate::telemetry::log::{Log, Message};
+
+/// Says whether SQL answers; a file of the node's own always does. Each server of the list has
+/// `SQL_START_MS` to take a connection, where `mysql.connect_timeout` is not shorter: one that is
+/// slower is asked again by the threads that need it, with all of their time.
+///
+/// # Errors
+/// Where the server answers and can't be used until an operator acts: the node does not start. One
+/// that has no connection to give now, or takes no writes, is away.
+pub fn answers(config: &Config, log: &Log) -> Result<bool, Failure> {
+    if config.mysql.url.is_none() {
+        return Ok(true);
+    }
+    let mut hasty = config.clone();
+    let bound = |timeout: DurationMs| DurationMs(timeout.0.min(SQL_START_MS));
+    hasty.mysql.connect_timeout = bound(config.mysql.connect_timeout);
+    hasty.mysql.query_timeout = bound(config.mysql.query_timeout);
+    match Store::of(&hasty)?.check() {
+        Ok(_) => Ok(true),
+        Err(error) if error.may_pass() => {
+            log_thread::tell(log, Message::SqlAway, &error.to_string());
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,165 @@
+//! What befalls nodes, Redis and SQL, by the seed. Where Redis may lose writes, nodes are troubled
+//! only so far as the promise reaches: a node that is silent for `PEER_SILENT_MS` while Redis loses
+//! what it was granted is not waited for (`keeper`).
+
+use super::config::Fault;
+use super::redis::Data;
+use super::scene::{MS, SECOND, What, number};
+use super::world::World;
+
+/// Trouble of a node is this short where Redis may lose writes, and so rare.
+const SHORT_MS: u64 = 800;
+/// See `SHORT_MS`.
+const RARE_NS: u64 = 4 * SECOND;
+
+impl World {
+    /// The next fault befalls.
+    pub fn befall(&mut self) {
+        if self.faults_left == 0 || self.scene.is_calm {
+            return;
+        }
+        self.faults_left -= 1;
+        let gap = self.scene.config.fault_gap_ms;
+        let wait = self.scene.streams.faults.skewed(gap) * MS;
+        self.scene.after(wait, What::Fault);
+        let fault = self.scene.streams.faults.pick(&self.scene.config.faults.clone());
+        let longest = match self.scene.config.has_losses() {
+            true => self.scene.config.fault_ms.min(SHORT_MS),
+            false => self.scene.config.fault_ms,
+        };
+        let lasts = self.scene.streams.faults.between(1, longest) * MS;
+        let node = self.scene.streams.faults.index(self.nodes.len());
+        self.scene.note(&format!("{fault:?}"), &[number(node), lasts / MS], &[]);
+        match fault {
+            Fault::RedisKilled | Fault::RedisFrozen => self.befall_redis(fault, lasts),
+            Fault::RedisOld | Fault::RedisEmpty | Fault::RedisFlushed => {
+                if self.is_redis_settled() {
+                    self.befall_redis(fault, lasts);
+                }
+            }
+            Fault::SqlAway => {
+                self.sql.is_away = true;
+                self.scene.after(lasts, What::SqlAnswers);
+            }
+            Fault::RedisClock => {
+                let by = self.step_of_clock();
+                self.scene.step_redis(by);
+            }
+            Fault::NodeClock => {
+                let by = self.step_of_clock();
+                self.scene.step_wall(node, by);
+            }
+            _ => self.befall_node(fault, node, lasts),
+        }
+    }
+
+    fn step_of_clock(&mut self) -> i64 {
+        let draw = &mut self.scene.streams.faults;
+        let by = i64::try_from(draw.skewed(20_000)).expect("short");
+        if draw.one_in(2) { by } else { -by }
+    }
+
+    /// Whether Redis may lose writes now: every node is well, for a while.
+    fn is_redis_settled(&self) -> bool {
+        let is_well = |outside: &super::scene::Outside| {
+            outside.troubled_at == 0 || outside.troubled_at + RARE_NS / 2 <= self.scene.now
+        };
+        !self.pipes.is_down
+            && self.pipes.frozen_until <= self.scene.now
+            && self.nodes.iter().all(Option::is_some)
+            && self.scene.nodes.iter().all(is_well)
+    }
+
+    fn befall_redis(&mut self, fault: Fault, lasts: u64) {
+        if self.pipes.is_down {
+            return;
+        }
+        match fault {
+            Fault::RedisFrozen => {
+                let until = self.scene.now + lasts;
+                self.pipes.frozen_until = until.max(self.pipes.frozen_until);
+                return;
+            }
+            Fault::RedisFlushed => {
+                self.pipes.redis.data = Data::default();
+                return;
+            }
+            _ => {}
+        }
+        self.pipes.kill(&mut self.scene);
+        self.next_data = match fault {
+            Fault::RedisOld => self.pipes.saved.clone(),
+            Fault::RedisEmpty => Data::default(),
+            _ => std::mem::take(&mut self.pipes.redis.data),
+        };
+        self.scene.after(lasts, What::RedisStarts);
+    }
+
+    fn befall_node(&mut self, fault: Fault, node: usize, lasts: u64) {
+        let now = self.scene.now;
+        let outside = &mut self.scene.nodes[node];
+        let is_too_soon = outside.troubled_at != 0 && now < outside.troubled_at + RARE_NS;
+        if self.nodes[node].is_none() || self.scene.config.has_losses() && is_too_soon {
+            return;
+        }
+        let until = now + lasts;
+        outside.troubled_at = until.max(outside.troubled_at);
+        match fault {
+            Fault::NodeFrozen => outside.frozen_until = until.max(outside.frozen_until),
+            Fault::Silence => outside.silent_until = until.max(outside.silent_until),
+            Fault::Refused => outside.refused_until = until.max(outside.refused_until),
+            Fault::Cut => self.pipes.cut(node, &mut self.scene),
+            Fault::NodeKilled => {
+                self.kill(node);
+                self.scene.after(lasts, What::Boot(node));
+            }
+            other => unreachable!("{other:?} befalls no node"),
+        }
+    }
+
+    /// A node's process ends.
+    fn kill(&mut self, index: usize) {
+        let node = self.nodes[index].take().expect("the caller has seen that it runs");
+        self.scene.nodes[index].life += 1;
+        self.scene.nodes[index].frozen_until = 0;
+        for shard in 0..node.shards.len() {
+            self.pipes.close(index, shard, &mut self.scene);
+        }
+        let draw = &mut self.scene.streams.disk;
+        self.disks[index].kill(node.journal.into_under_way(), draw);
+        for client in 0..self.clients.len() {
+            if self.clients[client].line.is_some_and(|(node, ..)| node == index) {
+                self.leave(client);
+            }
+        }
+    }
+
+    /// A process of a node begins.
+    pub fn boot(&mut self, index: usize) {
+        if self.nodes[index].is_none() {
+            let (disk, sql) = (&self.disks[index], &mut self.sql);
+            let node = super::node::Node::boot(index, &mut self.scene, disk, sql, &self.parts);
+            self.nodes[index] = Some(node);
+        }
+    }
+
+    /// Nothing is wrong any more.
+    pub fn heal(&mut self) {
+        let now = self.scene.now;
+        self.scene.note("healed", &[], &[]);
+        self.scene.is_calm = true;
+        self.sql.is_away = false;
+        self.pipes.frozen_until = self.pipes.frozen_until.min(now);
+        for outside in &mut self.scene.nodes {
+            outside.frozen_until = outside.frozen_until.min(now);
+            outside.silent_until = outside.silent_until.min(now);
+            outside.refused_until = outside.refused_until.min(now);
+        }
+        if self.pipes.is_down {
+            self.pipes.start(std::mem::take(&mut self.next_data));
+        }
+        for index in 0..self.nodes.len() {
+            self.boot(index);
+        }
+    }
+}

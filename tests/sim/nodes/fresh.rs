@@ -1,0 +1,103 @@
+//! An answer that says "nothing" rests on a state that is not too old: an event that any node has
+//! accepted changes the answers of all within a second, shows only by the arbiter (product, section
+//! 7). So for each such answer there must be a state that explains it: one that Redis had when it
+//! was given, or after the last change that was told a second before it was asked for.
+
+use std::collections::BTreeMap;
+
+use nudged::base::ids::UserKey;
+use nudged::base::time::WallMs;
+use nudged::decide::choose::{self, Decision};
+use nudged::decide::context::Context;
+use nudged::keeper::scripts;
+use nudged::redis::reply::split_value;
+use nudged::state::user::{self, UserState};
+
+use super::config::Fault;
+use super::history::Question;
+use super::scene::{MS, SECOND};
+use super::world::World;
+use crate::wire::Reply;
+
+/// A change that was told is heeded after this long.
+const HEEDED_NS: u64 = SECOND;
+/// A node's notion of the time of Redis is off by this at most, in milliseconds.
+const APART_MS: i64 = 40;
+
+/// A state that Redis had.
+struct Had {
+    from: u64,
+    is_told: bool,
+    state: UserState,
+}
+
+/// What Redis had of each user's key, oldest first.
+#[derive(Default)]
+pub struct States(BTreeMap<Vec<u8>, Vec<Had>>);
+
+impl States {
+    /// A commit was made.
+    pub fn push(&mut self, key: Vec<u8>, value: &[u8], is_told: bool, from: u64) {
+        let (_, encoded) = split_value(value).expect("values are ours");
+        let mut state = UserState::default();
+        user::decode(encoded, &mut state).expect("states are ours");
+        let had = self
+            .0
+            .entry(key)
+            .or_insert_with(|| vec![Had { from: 0, is_told: true, state: UserState::default() }]);
+        had.push(Had { from, is_told, state });
+    }
+
+    /// The states that an answer of these times may rest on.
+    fn between(&self, key: &[u8], sent_at: u64, answered_at: u64) -> Vec<&UserState> {
+        let Some(all) = self.0.get(key) else { return Vec::new() };
+        let is_heeded = |had: &Had| had.is_told && had.from + HEEDED_NS <= sent_at;
+        let first = all.iter().rposition(is_heeded).unwrap_or(0);
+        let later = all[first..].iter().filter(|had| had.from <= answered_at);
+        later.map(|had| &had.state).collect()
+    }
+}
+
+impl World {
+    /// Holds an answer against the states that it may rest on.
+    pub fn hold_fresh(&self, question: &Question, reply: &Reply, sent_at: u64) {
+        let config = &self.scene.config;
+        let is_told_apart = !config.has_losses() && !config.faults.contains(&Fault::RedisClock);
+        let Question::Decide { user, placement, events } = question else { return };
+        let reason = reply.field("nudge-reason").unwrap_or("degraded");
+        // A node's own memory may be older.
+        if !is_told_apart || !events.is_empty() || *placement == "local" || reason == "degraded" {
+            return;
+        }
+        let next: Option<i64> = reply.field("nudge-next").and_then(|next| next.parse().ok());
+        let key = scripts::user_key(UserKey::of(user.as_bytes()).partition(), user);
+        let nobody = UserState::default();
+        let mut states = self.pipes.states.between(key.as_bytes(), sent_at, self.scene.now);
+        if states.is_empty() {
+            states.push(&nobody);
+        }
+        let context =
+            Context { user, placement, session: None, locale: None, tz: None, attributes: &[] };
+        let last = self.scene.redis_ms() + APART_MS;
+        let waited = i64::try_from((self.scene.now - sent_at) / MS).expect("short");
+        let first = last - 2 * APART_MS - waited;
+        let is_explained = |state: &UserState, at: i64| {
+            let at = state.newest().map_or(at, |newest| newest.0.max(at));
+            match choose::decide(&self.parts.snapshot, state, &context, WallMs(at)) {
+                Decision::Nothing { reason: found, next_in_s } => {
+                    let apart = match (next, next_in_s) {
+                        (Some(next), Some(found)) => (next - i64::from(found)).abs(),
+                        (None, None) => 0,
+                        _ => 2,
+                    };
+                    found.as_str() == reason && apart <= 1
+                }
+                Decision::Show { .. } => false,
+            }
+        };
+        let times = || (first..=last).step_by(10).chain([last]);
+        let is_explained = |state: &&UserState| times().any(|at| is_explained(state, at));
+        let is_explained = states.iter().any(is_explained);
+        assert!(is_explained, "{reason}, next {next:?}, of {user} at {placement}: {states:#?}");
+    }
+}
