@@ -370,6 +370,10 @@ pub const MYSQL_LOST_MAX: u32 = 3;
 pub const MYSQL_STATEMENT_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// Statements are not cut shorter than this, in bytes: the least that a server may be told to take.
 pub const MYSQL_STATEMENT_BYTES_MIN: usize = 512;
+/// A server that takes less in one packet, in bytes, is worth a warning.
+pub const MYSQL_PACKET_BYTES_LEAST: u64 = 1_024 * 1_024;
+/// Connections that may read users back, or drain lists, at once.
+pub const MYSQL_CONNECTIONS_MAX: u32 = 64;
 /// A node that starts waits this long for its SQL server, in milliseconds, before it takes what it
 /// needs from Redis and from its directory.
 pub const SQL_START_MS: u64 = 2_000;

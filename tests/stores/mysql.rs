@@ -2,7 +2,9 @@
 //! those that break the server.
 
 mod apply;
+mod conditions;
 mod faults;
+mod full_disk;
 mod nodes;
 mod refusals;
 mod schema;
