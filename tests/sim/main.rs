@@ -36,8 +36,8 @@ mod sql;
 mod wire;
 mod world;
 
-use std::path::PathBuf;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;

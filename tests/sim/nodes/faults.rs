@@ -20,7 +20,7 @@ impl World {
         }
         self.faults_left -= 1;
         let gap = self.scene.config.fault_gap_ms;
-        let wait = self.scene.streams.faults.skewed(gap) * MS;
+        let wait = (gap / 8 + self.scene.streams.faults.skewed(gap)) * MS;
         self.scene.after(wait, What::Fault);
         let fault = self.scene.streams.faults.pick(&self.scene.config.faults.clone());
         let longest = match self.scene.config.has_losses() {
@@ -138,8 +138,7 @@ impl World {
     pub fn boot(&mut self, index: usize) {
         if self.nodes[index].is_none() {
             let (disk, sql) = (&self.disks[index], &mut self.sql);
-            let node =
-                super::node::Node::boot(index, &mut self.scene, disk, sql, &self.parts);
+            let node = super::node::Node::boot(index, &mut self.scene, disk, sql, &self.parts);
             self.nodes[index] = Some(node);
         }
     }

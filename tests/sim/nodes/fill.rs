@@ -23,13 +23,24 @@ const STEPS: u32 = 6;
 #[derive(Debug)]
 enum State {
     /// Through the keys of Redis.
-    Scan { cursor: String },
+    Scan {
+        cursor: String,
+    },
     /// Through the users of SQL.
-    List { after: String },
+    List {
+        after: String,
+    },
     /// These are to be read in SQL; then that.
-    Read { users: Vec<String>, is_present: bool, then: Box<State> },
+    Read {
+        users: Vec<String>,
+        is_present: bool,
+        then: Box<State>,
+    },
     /// These are to be executed; then that.
-    Refill { commands: Vec<Words>, then: Box<State> },
+    Refill {
+        commands: Vec<Words>,
+        then: Box<State>,
+    },
     Done,
 }
 

@@ -41,9 +41,10 @@ impl States {
         let (_, encoded) = split_value(value).expect("values are ours");
         let mut state = UserState::default();
         user::decode(encoded, &mut state).expect("states are ours");
-        let had = self.0.entry(key).or_insert_with(|| {
-            vec![Had { from: 0, is_told: true, state: UserState::default() }]
-        });
+        let had = self
+            .0
+            .entry(key)
+            .or_insert_with(|| vec![Had { from: 0, is_told: true, state: UserState::default() }]);
         had.push(Had { from, is_told, state });
     }
 
@@ -75,14 +76,8 @@ impl World {
         if states.is_empty() {
             states.push(&nobody);
         }
-        let context = Context {
-            user,
-            placement,
-            session: None,
-            locale: None,
-            tz: None,
-            attributes: &[],
-        };
+        let context =
+            Context { user, placement, session: None, locale: None, tz: None, attributes: &[] };
         let last = self.scene.redis_ms() + APART_MS;
         let waited = i64::try_from((self.scene.now - sent_at) / MS).expect("short");
         let first = last - 2 * APART_MS - waited;

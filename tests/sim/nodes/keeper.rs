@@ -408,8 +408,7 @@ impl Node {
         });
         let (epoch, run) = (epoch.to_string(), run.to_string());
         let key = scripts::REBUILD.as_bytes();
-        commands
-            .push(words(&[b"HSET", key, b"epoch", epoch.as_bytes(), b"run", run.as_bytes()]));
+        commands.push(words(&[b"HSET", key, b"epoch", epoch.as_bytes(), b"run", run.as_bytes()]));
         commands
     }
 }

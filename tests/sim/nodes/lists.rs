@@ -178,9 +178,9 @@ impl Node {
                 lists.stage = Stage::Heads { lists: full, is_whole };
             }
             Stage::Heads { lists: full, is_whole } => {
-                let is_all = answers.iter().all(|answer| {
-                    matches!(answer, Answer::List(list) if list.len() < LIST_READ_ENTRIES)
-                });
+                let is_all = answers.iter().all(
+                    |answer| matches!(answer, Answer::List(list) if list.len() < LIST_READ_ENTRIES),
+                );
                 let reading = Lists::reading_of(&full, answers);
                 lists.stage = Stage::Apply { reading, is_whole: is_whole && is_all };
             }

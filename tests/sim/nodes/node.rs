@@ -142,8 +142,7 @@ impl Node {
         let sleepers = (0..shards).map(|_| Arc::new(Sleeper::new().expect("a descriptor")));
         let board = Board::new(sleepers.collect()).expect("a descriptor");
         unmerged::announce(&board, &left, end, shards);
-        let clock =
-            NodeClock::start(scene.mono(index), scene.wall(index), recovered.start.newest);
+        let clock = NodeClock::start(scene.mono(index), scene.wall(index), recovered.start.newest);
         let claim = claimed.map(|(claim, _)| claim);
         let writer = Writer::new(claim, tail, applied);
         let reader = ReaderSide::new(recovered.unapplied);

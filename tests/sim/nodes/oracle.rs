@@ -128,8 +128,8 @@ fn hold_local(world: &World) {
     let is_local = |show: &Show| history.locals.contains(&show.token);
     for show in history.shows.iter().filter(|show| is_local(show)) {
         let is_remembered = |former: &&Show| {
-            let is_same = (former.node, &former.user, &former.popup)
-                == (show.node, &show.user, &show.popup);
+            let is_same =
+                (former.node, &former.user, &former.popup) == (show.node, &show.user, &show.popup);
             let is_same_life = former.life == show.life;
             let merged_at = history.merged.get(&former.token);
             let waits = is_local(former)

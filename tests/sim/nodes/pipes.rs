@@ -201,7 +201,8 @@ impl Pipes {
             let (_, bytes) = pipe.to_redis.pop_front().expect("just seen");
             pipe.input.extend_from_slice(&bytes);
         }
-        while let Some(words) = self.pipes.get_mut(&id).and_then(|pipe| take_command(&mut pipe.input))
+        while let Some(words) =
+            self.pipes.get_mut(&id).and_then(|pipe| take_command(&mut pipe.input))
         {
             self.execute(id, &words, scene);
         }

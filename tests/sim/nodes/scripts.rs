@@ -138,8 +138,7 @@ fn commit(redis: &mut Redis, now: i64, keys: &[&[u8]], words: &[&[u8]]) -> Answe
         return answer(&meta, "late", None);
     }
     let epoch = u32::from_be_bytes(words[4][..4].try_into().expect("a revision"));
-    if i64::from(epoch) != meta.epoch
-        || value.as_deref().map(head).unwrap_or_default() != words[0]
+    if i64::from(epoch) != meta.epoch || value.as_deref().map(head).unwrap_or_default() != words[0]
     {
         return answer(&meta, "moved", value);
     }
@@ -173,9 +172,8 @@ fn commit(redis: &mut Redis, now: i64, keys: &[&[u8]], words: &[&[u8]]) -> Answe
 fn fill(redis: &mut Redis, now: i64, keys: &[&[u8]], words: &[&[u8]]) -> Answer {
     let meta = Meta::of(redis, keys[1]);
     let standing = redis.get(keys[0]).map(<[u8]>::to_vec);
-    let may_write = standing.as_ref().is_none_or(|standing| {
-        standing.len() >= 13 && &standing[..12] < words[0]
-    });
+    let may_write =
+        standing.as_ref().is_none_or(|standing| standing.len() >= 13 && &standing[..12] < words[0]);
     let value = if may_write {
         let new = [words[0], &[0], words[1]].concat();
         redis.set(keys[0], new.clone(), is_forever(words[2], now));
