@@ -340,6 +340,9 @@ pub const REDIS_REST_MS: u64 = 100;
 /// Longest rest of a blocking client, in milliseconds: what is away is back at work within a second
 /// of its return (reliability, "Redis").
 pub const REDIS_REST_MAX_MS: u64 = 500;
+/// A connection on which nothing was heard for so long is asked, in milliseconds: while nobody
+/// hears of changes no copy may be trusted for a second (product, section 7).
+pub const LINK_IDLE_MS: u64 = 500;
 /// The request ids that a user's value keeps (architecture, decision 6).
 pub const REQUEST_IDS_MAX: usize = 4;
 

@@ -8,6 +8,7 @@ use crate::base::clock::Now;
 use crate::base::ids::{LaneSequence, Partition, Revision, ShardId};
 use crate::base::limits::COMMIT_TRIES_MAX;
 use crate::base::slab::Handle;
+use crate::base::time::MonoNs;
 use crate::redis::command::{Command, CommitVerdict, Failure, Meta, Phase, Reply, Value};
 use crate::redis::link::{LinkEvent, Server};
 use crate::shard::decision::Round;
@@ -141,8 +142,8 @@ impl Home {
                         self.take_back(handle);
                         self.on_value(now, view.shard, handle, (meta, value), outbox)
                     }
-                    CommitVerdict::Late => self.refuse(handle, "late"),
-                    CommitVerdict::Full => self.refuse(handle, "full"),
+                    CommitVerdict::Late => self.refuse(now.mono, handle, "late"),
+                    CommitVerdict::Full => self.refuse(now.mono, handle, "full"),
                     // Done where writes are lost since proves nothing.
                     CommitVerdict::Done | CommitVerdict::Moved | CommitVerdict::Lost => {
                         self.counters.redis_failures.of("lost").add(1);
@@ -317,15 +318,17 @@ impl Home {
     }
 
     /// A command was refused, and nothing has changed: its own request is answered degraded, the
-    /// others run again.
-    fn refuse(&mut self, handle: Handle, cause: &'static str) -> Option<Resumed> {
+    /// others run again. One that came too late by a clock that was set back since, and not by
+    /// its deadline, runs again too: its reply has told the time.
+    fn refuse(&mut self, now: MonoNs, handle: Handle, cause: &'static str) -> Option<Resumed> {
         self.counters.redis_failures.of(cause).add(1);
         let (flight, mut waiters) = self.arbiter_mut().flights.end(handle)?;
         self.note_failure(&flight.user);
         if let Stage::Commit(mut pending) = flight.stage {
             if let Some(mut waiter) = pending.waiter.take() {
-                if let Work::Request { tries, .. } = &mut waiter.work {
-                    *tries = COMMIT_TRIES_MAX + 1;
+                if let Work::Request { tries, until, .. } = &mut waiter.work {
+                    let may_run = cause == "late" && now < *until;
+                    *tries = if may_run { *tries + 1 } else { COMMIT_TRIES_MAX + 1 };
                 }
                 waiters.push_front(waiter);
             }

@@ -510,6 +510,15 @@ fn a_commit_executed_too_late_changes_nothing() {
 }
 
 #[test]
+fn a_clock_of_redis_that_was_set_back_is_followed_within_the_request() {
+    let mut world = World::new(1, Queue::Journal);
+    world.decide(0, "v");
+    world.redis.at = WallMs(world.redis.at.0 - 60_000);
+    let number = world.decide(0, "u");
+    assert!(shown(world.nodes[0].answer(number)), "{}", world.nodes[0].answer(number));
+}
+
+#[test]
 fn requests_of_a_user_wait_for_one_command_and_keep_their_order() {
     let mut world = World::new(1, Queue::Journal);
     let numbers: Vec<u32> = (0..5).map(|_| world.nodes[0].decide(world.now, "u")).collect();
