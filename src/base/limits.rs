@@ -340,6 +340,9 @@ pub const REDIS_REST_MS: u64 = 100;
 /// Longest rest of a blocking client, in milliseconds: what is away is back at work within a second
 /// of its return (reliability, "Redis").
 pub const REDIS_REST_MAX_MS: u64 = 500;
+/// A connection on which nothing was heard for so long is asked, in milliseconds: while nobody
+/// hears of changes no copy may be trusted for a second (product, section 7).
+pub const LINK_IDLE_MS: u64 = 500;
 /// The request ids that a user's value keeps (architecture, decision 6).
 pub const REQUEST_IDS_MAX: usize = 4;
 
@@ -370,6 +373,10 @@ pub const MYSQL_LOST_MAX: u32 = 3;
 pub const MYSQL_STATEMENT_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// Statements are not cut shorter than this, in bytes: the least that a server may be told to take.
 pub const MYSQL_STATEMENT_BYTES_MIN: usize = 512;
+/// A server that takes less in one packet, in bytes, is worth a warning.
+pub const MYSQL_PACKET_BYTES_LEAST: u64 = 1_024 * 1_024;
+/// Connections that may read users back, or drain lists, at once.
+pub const MYSQL_CONNECTIONS_MAX: u32 = 64;
 /// A node that starts waits this long for its SQL server, in milliseconds, before it takes what it
 /// needs from Redis and from its directory.
 pub const SQL_START_MS: u64 = 2_000;
@@ -456,6 +463,8 @@ const _: () = {
     assert!(PIPELINE_DEPTH_MAX <= u16::BITS as usize);
     assert!(POOLED_BUFFER_BYTES < POOLED_BUFFER_BYTES_MAX);
     assert!(SHOWS_REMEMBERED_MAX * 16 + TOKEN_BYTES_MAX + 1_024 < RECORD_BYTES_MAX);
+    // A show that is taken back tells two entries.
+    assert!(2 * (SHOWS_REMEMBERED_MAX * 16 + 64) + TOKEN_BYTES_MAX + 1_024 < RECORD_BYTES_MAX);
     assert!(RECORD_BYTES_MAX < BATCH_BYTES_MAX);
     // Clocks take up to 50 bytes, a row as much as above, and a popup's id is named.
     assert!(SHOWS_REMEMBERED_MAX * 16 + 64 + 50 + POPUP_ID_BYTES_MAX < MERGE_RECORD_EXTRA_BYTES);

@@ -7,8 +7,8 @@ use super::value::{
     optional_path, origins, path, size, url, users, whole, zone,
 };
 use crate::base::limits::{
-    BUSY_POLL_US_MAX, CONNECTIONS_MAX, JOURNAL_BYTES_MIN, SHARDS_MAX, SLICE_BYTES_MAX,
-    SLICE_SHARD_BYTES_MIN,
+    BUSY_POLL_US_MAX, CONNECTIONS_MAX, JOURNAL_BYTES_MIN, MYSQL_CONNECTIONS_MAX, SHARDS_MAX,
+    SLICE_BYTES_MAX, SLICE_SHARD_BYTES_MIN,
 };
 use crate::base::time::DURATION_MAX;
 use crate::telemetry::log::Level;
@@ -147,7 +147,9 @@ keys! {
     Restart "redis.list_max", redis.list_max = |value| whole(value, 1, 1_000_000);
     Restart "mysql.url", mysql.url = |value| url(value, &["mysql"]);
     Restart "mysql.batch", mysql.batch = |value| whole(value, 1, 100_000);
-    Restart "mysql.connections", mysql.connections = |value| whole(value, 1, 64);
+    Restart "mysql.connections", mysql.connections = |value| {
+        whole(value, 1, MYSQL_CONNECTIONS_MAX)
+    };
     Restart "mysql.replica", mysql.replica = |value| url(value, &["mysql"]);
     Restart "mysql.connect_timeout", mysql.connect_timeout = |value| {
         duration(value, 100, MINUTE_MS)

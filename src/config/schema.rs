@@ -206,7 +206,7 @@ pub struct Mysql {
     pub url: Option<Secret>,
     /// Records that one transaction applies.
     pub batch: u32,
-    /// Connections that read users back at once.
+    /// Connections that read users back at once, and as many that drain lists.
     pub connections: u32,
     /// Where reports are read from; `None` for `url`. May hold a password.
     pub replica: Option<Secret>,
@@ -217,7 +217,8 @@ pub struct Mysql {
 }
 
 impl Mysql {
-    /// Statements that a node's readers of users have at work at once; a file has one.
+    /// Connections for what is done beside each other: reading users back, draining lists. A file
+    /// has one.
     pub fn parallel(&self) -> u32 {
         if self.url.is_some() { self.connections } else { 1 }
     }

@@ -11,8 +11,10 @@
 //! Decoding accepts exactly what encoding writes: one record has one encoding.
 
 mod unmerged;
+mod withdrawn;
 
 pub use unmerged::{Unmerged, unmerged_framed_bytes};
+pub use withdrawn::{FormerEntry, Restored, Withdrawn};
 
 use super::bytes::Fields;
 use crate::base::ids::Revision;
@@ -38,6 +40,8 @@ pub enum Record<'a> {
     /// Something was accepted while the user's state could not be had: what was asked, not what it
     /// led to. It has no revision; merging it makes records of the other kinds.
     Unmerged(Unmerged<'a>),
+    /// A show that nobody saw was taken back, after its own record had left.
+    Withdrawn(Withdrawn<'a>),
 }
 
 /// What happened to an impression. The numbers are stored.
@@ -93,6 +97,7 @@ pub struct Impression<'a> {
 const KIND_IMPRESSION: u8 = 1;
 const KIND_ERASE: u8 = 2;
 const KIND_UNMERGED: u8 = 3;
+const KIND_WITHDRAWN: u8 = 4;
 
 /// Where the user's length stands in a record without its frame: behind kind, time and revision.
 const USER_OFFSET: usize = 1 + 8 + 4 + 8;
@@ -118,6 +123,7 @@ impl<'a> Record<'a> {
             Record::Impression(impression) => impression.user,
             Record::Erase { user, .. } => user,
             Record::Unmerged(unmerged) => unmerged.user,
+            Record::Withdrawn(withdrawn) => withdrawn.user,
         }
     }
 
@@ -128,6 +134,7 @@ impl<'a> Record<'a> {
             Record::Impression(impression) => impression.revision,
             Record::Erase { revision, .. } => *revision,
             Record::Unmerged(_) => Revision::default(),
+            Record::Withdrawn(withdrawn) => withdrawn.revision,
         }
     }
 
@@ -137,6 +144,7 @@ impl<'a> Record<'a> {
             Record::Impression(impression) => impression.at,
             Record::Erase { at, .. } => *at,
             Record::Unmerged(unmerged) => unmerged.at,
+            Record::Withdrawn(withdrawn) => withdrawn.at,
         }
     }
 }
@@ -181,6 +189,7 @@ pub fn append(record: &Record<'_>, bytes: &mut Vec<u8>) -> usize {
         Record::Impression(_) => KIND_IMPRESSION,
         Record::Erase { .. } => KIND_ERASE,
         Record::Unmerged(_) => KIND_UNMERGED,
+        Record::Withdrawn(_) => KIND_WITHDRAWN,
     };
     let user = record.user();
     assert!(!user.is_empty() && user.len() <= USER_BYTES_MAX, "user ids have 1 to 128 bytes");
@@ -193,6 +202,7 @@ pub fn append(record: &Record<'_>, bytes: &mut Vec<u8>) -> usize {
         Record::Impression(impression) => append_impression(impression, bytes),
         Record::Erase { .. } => {}
         Record::Unmerged(unmerged) => unmerged::append(unmerged, bytes),
+        Record::Withdrawn(withdrawn) => withdrawn::append(withdrawn, bytes),
     }
     let length = bytes.len() - start - 2;
     assert!(length <= RECORD_BYTES_MAX, "a record is bounded by its fields");
@@ -206,8 +216,7 @@ fn append_impression(impression: &Impression<'_>, bytes: &mut Vec<u8>) {
     bytes.push(impression.happening.number());
     bytes.extend_from_slice(&impression.acted_at.0.to_le_bytes());
     bytes.extend_from_slice(&impression.version.to_le_bytes());
-    bytes.push(u8::from(impression.next_show_at.is_some()));
-    bytes.extend_from_slice(&impression.next_show_at.unwrap_or_default().0.to_le_bytes());
+    append_next(impression.next_show_at, bytes);
     assert!(impression.token.len() <= TOKEN_BYTES_MAX, "tokens are bounded");
     append_blob(impression.token.as_bytes(), bytes);
     append_short(impression.popup, POPUP_ID_BYTES_MAX, bytes);
@@ -215,6 +224,12 @@ fn append_impression(impression: &Impression<'_>, bytes: &mut Vec<u8>) {
     append_short(impression.forgotten, POPUP_ID_BYTES_MAX, bytes);
     append_blob(impression.clocks, bytes);
     append_blob(impression.row, bytes);
+}
+
+/// When a popup may return; `None` for never.
+fn append_next(next_show_at: Option<WallMs>, bytes: &mut Vec<u8>) {
+    bytes.push(u8::from(next_show_at.is_some()));
+    bytes.extend_from_slice(&next_show_at.unwrap_or_default().0.to_le_bytes());
 }
 
 fn append_short(text: &str, longest: usize, bytes: &mut Vec<u8>) {
@@ -242,6 +257,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
         Some(KIND_IMPRESSION) => decode_impression(fields).map(Record::Impression),
         Some(KIND_ERASE) => decode_erase(fields),
         Some(KIND_UNMERGED) => unmerged::decode(fields).map(Record::Unmerged),
+        Some(KIND_WITHDRAWN) => withdrawn::decode(fields).map(Record::Withdrawn),
         _ => return Err(RecordError::Kind),
     }
     .ok_or(RecordError::Malformed)
@@ -255,6 +271,15 @@ fn decode_common<'a>(fields: &mut Fields<'a>) -> Option<(WallMs, Revision, &'a s
     (!user.is_empty()).then_some((at, revision, user))
 }
 
+/// What [`append_next`] wrote.
+fn decode_next(fields: &mut Fields<'_>) -> Option<Option<WallMs>> {
+    match (fields.u8()?, fields.i64()?) {
+        (0, 0) => Some(None),
+        (1, next) => Some(Some(WallMs(next))),
+        _ => None,
+    }
+}
+
 fn decode_erase(mut fields: Fields<'_>) -> Option<Record<'_>> {
     let (at, revision, user) = decode_common(&mut fields)?;
     fields.is_at_end().then_some(Record::Erase { user, revision, at })
@@ -265,11 +290,7 @@ fn decode_impression(mut fields: Fields<'_>) -> Option<Impression<'_>> {
     let happening = Happening::from_number(fields.u8()?)?;
     let acted_at = WallMs(fields.i64()?);
     let version = fields.u32()?;
-    let next_show_at = match (fields.u8()?, fields.i64()?) {
-        (0, 0) => None,
-        (1, next) => Some(WallMs(next)),
-        _ => return None,
-    };
+    let next_show_at = decode_next(&mut fields)?;
     let token = fields.long_text(TOKEN_BYTES_MAX)?;
     let popup = fields.short_text(POPUP_ID_BYTES_MAX)?;
     if popup.is_empty() {

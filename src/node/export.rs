@@ -124,7 +124,7 @@ fn journal(directory: &Path, out: &mut impl Write) -> Result<(), Failure> {
     Ok(())
 }
 
-fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -> Value {
+pub(super) fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -> Value {
     let mut line = json!({ "set": format!("{:032x}", set.0), "seq": sequence.0 });
     let columns = match record {
         Record::Impression(impression) => json!({
@@ -147,6 +147,19 @@ fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -> Value {
             "user_id": user,
             "revision_epoch": revision.epoch,
             "revision_counter": revision.counter,
+        }),
+        Record::Withdrawn(withdrawn) => json!({
+            "action": "withdrawn",
+            "decision": withdrawn.token,
+            "at": withdrawn.at.0,
+            "shown_at": withdrawn.shown_at.0,
+            "user_id": withdrawn.user,
+            "popup_id": withdrawn.popup,
+            "version": withdrawn.version,
+            "variant": withdrawn.variant,
+            "revision_epoch": withdrawn.revision.epoch,
+            "revision_counter": withdrawn.revision.counter,
+            "restored": withdrawn.restored.map_or("", |restored| restored.popup),
         }),
         Record::Unmerged(unmerged) => json!({
             "action": action_word(unmerged.happening),

@@ -268,3 +268,39 @@ fn add(total: &mut Applied, more: Applied) {
     total.skipped += more.skipped;
     total.rejected += more.rejected;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::Revision;
+    use crate::base::time::WallMs;
+    use crate::journal::record::{FormerEntry, Record, Restored, Withdrawn};
+    use crate::journal::segment::SetId;
+    use crate::node::export::record_line;
+
+    #[test]
+    fn a_show_taken_back_is_printed_and_taken() {
+        let entry = FormerEntry { row: &[1, 2], next_show_at: Some(WallMs(9)) };
+        let withdrawn = Record::Withdrawn(Withdrawn {
+            user: "u",
+            revision: Revision { epoch: 1, counter: 5 },
+            at: WallMs(7),
+            shown_at: WallMs(6),
+            token: "t",
+            popup: "p",
+            version: 3,
+            variant: "v",
+            clocks: &[4],
+            former: Some(entry),
+            restored: Some(Restored { popup: "q", entry, place: 2 }),
+        });
+        let line = record_line(SetId(1), Sequence(12), &withdrawn);
+        let columns = ["action", "decision", "user_id", "popup_id", "variant", "restored"];
+        let told = columns.map(|column| line[column].as_str().unwrap());
+        assert_eq!(told, ["withdrawn", "t", "u", "p", "v", "q"]);
+        assert_eq!((&line["at"], &line["shown_at"]), (&7.into(), &6.into()));
+        let (read, bytes) = read_record(&line.to_string()).unwrap();
+        assert_eq!(read.seq, 12);
+        assert_eq!(record::decode(&bytes).unwrap(), withdrawn);
+    }
+}

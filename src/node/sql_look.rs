@@ -7,7 +7,7 @@ use crate::base::limits::SQL_START_MS;
 use crate::base::time::DurationMs;
 use crate::config::Config;
 use crate::runtime::log_thread;
-use crate::store::{FailureKind, Store};
+use crate::store::Store;
 use crate::telemetry::log::{Log, Message};
 
 /// Says whether SQL answers; a file of the node's own always does. Each server of the list has
@@ -15,7 +15,8 @@ use crate::telemetry::log::{Log, Message};
 /// slower is asked again by the threads that need it, with all of their time.
 ///
 /// # Errors
-/// Where the server answers and can't be used: an operator has to act, so the node does not start.
+/// Where the server answers and can't be used until an operator acts: the node does not start. One
+/// that has no connection to give now, or takes no writes, is away.
 pub fn answers(config: &Config, log: &Log) -> Result<bool, Failure> {
     if config.mysql.url.is_none() {
         return Ok(true);
@@ -26,7 +27,7 @@ pub fn answers(config: &Config, log: &Log) -> Result<bool, Failure> {
     hasty.mysql.query_timeout = bound(config.mysql.query_timeout);
     match Store::of(&hasty)?.check() {
         Ok(_) => Ok(true),
-        Err(error) if error.kind() == FailureKind::Unreachable => {
+        Err(error) if error.may_pass() => {
             log_thread::tell(log, Message::SqlAway, &error.to_string());
             Ok(false)
         }

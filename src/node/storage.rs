@@ -16,7 +16,7 @@ use crate::runtime::files::JournalDirectory;
 use crate::runtime::log_thread::{self, stamp_now};
 use crate::runtime::sql_writer;
 use crate::shard::unmerged::left::Left;
-use crate::store::{FailureKind, Store, StoreError, StreamId};
+use crate::store::{Store, StoreError, StreamId};
 use crate::telemetry::log::{Log, Message, Value};
 
 /// Everything that was opened.
@@ -85,7 +85,7 @@ pub fn open(config: &Config, salvage: bool, log: &Log) -> Result<Storage, Failur
     let claimed = is_sql_there.then(|| claim(&mut store, found.unwrap_or(fresh_set), log));
     let claimed = match claimed.transpose() {
         Ok(claimed) => claimed,
-        Err(error) if error.kind() == FailureKind::Unreachable => {
+        Err(error) if error.may_pass() => {
             log_thread::tell(log, Message::SqlFailed, &error.to_string());
             None
         }

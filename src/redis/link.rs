@@ -32,8 +32,8 @@ use super::scan::FrameLimits;
 use super::words::Words;
 use crate::base::ids::Partition;
 use crate::base::limits::{
-    LINK_BYTES_MAX, LINK_HANDSHAKE_MS, LINK_STEADY_MS, LINK_UNFIT_RETRY_MS, PARTITIONS,
-    REDIS_REPLY_BYTES_MAX, REDIS_REPLY_ELEMENTS_MAX,
+    LINK_BYTES_MAX, LINK_HANDSHAKE_MS, LINK_IDLE_MS, LINK_STEADY_MS, LINK_UNFIT_RETRY_MS,
+    PARTITIONS, REDIS_REPLY_BYTES_MAX, REDIS_REPLY_ELEMENTS_MAX,
 };
 use crate::base::time::{MonoNs, WallMs};
 use handshake::{Handshake, Progress};
@@ -87,6 +87,8 @@ pub struct Link {
     retries_earned: u64,
     /// No slot expires before this.
     next_expiry: MonoNs,
+    /// When the connection was last heard.
+    heard_at: MonoNs,
     wishes_close: bool,
     wishes_connect: bool,
     /// That something is denied was told on this connection.
@@ -113,6 +115,7 @@ impl Link {
             tries: 1,
             retries_earned: 0,
             next_expiry: MonoNs(u64::MAX),
+            heard_at: MonoNs(0),
             wishes_close: false,
             wishes_connect: true,
             is_denied_told: false,
@@ -176,6 +179,7 @@ impl Link {
         if !matches!(self.stage, Stage::Greeting { .. } | Stage::Open { .. }) {
             return;
         }
+        self.heard_at = now;
         let limits = FrameLimits { bytes: 0, elements: 0 };
         let mut decoder = std::mem::replace(&mut self.decoder, Decoder::new(limits));
         decoder.push(bytes);
@@ -229,7 +233,7 @@ impl Link {
         let of_stage = match &self.stage {
             Stage::Waiting { until } | Stage::Greeting { until, .. } => Some(*until),
             Stage::Connecting { until } => Some(until.unwrap_or(MonoNs(0))),
-            Stage::Open { .. } => self.breaker.probe_at(),
+            Stage::Open { .. } => self.breaker.probe_at().or(self.idle_until()),
         };
         let of_slots = Some(self.next_expiry).filter(|_| self.slots.len() > 0);
         of_stage.into_iter().chain(of_slots).min()
@@ -525,7 +529,17 @@ impl Link {
         if is_due && is_open {
             self.breaker.probe_sent();
             self.push(now, None, &Command::Ping);
+        } else if self.idle_until().is_some_and(|until| now >= until) {
+            self.push(now, None, &Command::Ping);
         }
+    }
+
+    /// Until when a connection on which nothing is under way may be silent. Who only listens would
+    /// not notice that nobody speaks any more.
+    fn idle_until(&self) -> Option<MonoNs> {
+        let is_open = matches!(self.stage, Stage::Open { .. });
+        let is_idle = is_open && self.breaker.is_closed() && self.slots.len() == 0;
+        is_idle.then(|| self.heard_at.plus_ms(LINK_IDLE_MS))
     }
 }
 

@@ -14,14 +14,14 @@
 //!
 //! One command is under way for a user; later requests of that user wait behind it, in their order.
 //! Each request has one deadline, after which it is answered degraded; its command stays. A show
-//! that is committed after that is withdrawn; with a list its record is in Redis already, and it
-//! stays.
+//! that is committed after that is withdrawn.
 //!
 //! Limits: `FLIGHTS_MAX` users, `PARKED_MAX` requests, `PARKED_BYTES_MAX` bytes of them.
 //!
 //! `merging` what was accepted without Redis · `learning` shows that events tell of first ·
 //! `flights` the commands under way · `partitions` what is known of each · `carrier` the link ·
-//! `requests` how requests run · `replies` what replies do · `wiring` the connection.
+//! `requests` how requests run · `replies` what replies do · `withdrawal` shows that nobody saw ·
+//! `wiring` the connection.
 
 pub mod carrier;
 pub mod flights;
@@ -31,6 +31,7 @@ pub mod partitions;
 pub mod replies;
 pub mod requests;
 pub mod wiring;
+mod withdrawal;
 
 use std::sync::Arc;
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::error::StoreError;
 use crate::base::ids::Sequence;
-use crate::journal::record::Record;
+use crate::journal::record::{FormerEntry, Record, Withdrawn};
 use crate::store::StreamId;
 
 /// Held while the file is changed: of the stores of a process one may erase a user from it while
@@ -152,6 +152,7 @@ fn record_value(record: &Record<'_>) -> Value {
             "next_show_at": impression.next_show_at.map(|at| at.0),
             "forgotten": impression.forgotten,
         }),
+        Record::Withdrawn(withdrawn) => withdrawn_value(withdrawn),
         Record::Unmerged(unmerged) => json!({
             "unmerged": true,
             "user": unmerged.user,
@@ -166,6 +167,36 @@ fn record_value(record: &Record<'_>) -> Value {
             "shown_at": unmerged.shown_at.0,
         }),
     }
+}
+
+fn withdrawn_value(withdrawn: &Withdrawn<'_>) -> Value {
+    let entry = |entry: &FormerEntry<'_>| {
+        json!({
+            "row": hex(entry.row),
+            "next_show_at": entry.next_show_at.map(|at| at.0),
+        })
+    };
+    let restored = withdrawn.restored.map(|restored| {
+        json!({
+            "popup": restored.popup,
+            "entry": entry(&restored.entry),
+            "place": restored.place,
+        })
+    });
+    json!({
+        "withdrawn": true,
+        "user": withdrawn.user,
+        "revision": [withdrawn.revision.epoch, withdrawn.revision.counter],
+        "at": withdrawn.at.0,
+        "shown_at": withdrawn.shown_at.0,
+        "decision": withdrawn.token,
+        "popup": withdrawn.popup,
+        "version": withdrawn.version,
+        "variant": withdrawn.variant,
+        "clocks": hex(withdrawn.clocks),
+        "former": withdrawn.former.as_ref().map(entry),
+        "restored": restored,
+    })
 }
 
 /// Bytes as lower-case hex digits. Allocates.

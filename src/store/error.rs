@@ -195,6 +195,12 @@ impl StoreError {
         matches!(self.kind(), FailureKind::Deadlock | FailureKind::LockWait)
     }
 
+    /// Whether it is a server's failure that may pass without anybody doing something: a node
+    /// starts all the same then, with copies of what it would have read.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, StoreError::Server { source, .. } if source.kind().may_pass())
+    }
+
     /// Whether a server was given up because it did not answer in time.
     pub(super) fn is_timeout(&self) -> bool {
         matches!(self, StoreError::Server { source, .. } if source.is_timeout())

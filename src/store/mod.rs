@@ -335,7 +335,7 @@ impl Reader {
     }
 
     /// Counts per popup, variant and hour for hours in `[from, to)`, of one popup or of all, summed
-    /// over streams and sorted by key.
+    /// over streams and sorted by key, where there is anything.
     ///
     /// # Errors
     /// Where the database fails.

@@ -3,8 +3,8 @@
 //! journal's files, shards or threads.
 //!
 //! `session` one connection · `census` how many · `failure` what their errors mean · `address` the
-//! url · `text` statements as text · `apply` records → transactions · `rows`, `erase` their
-//! statements · `streams` claims and positions · `shared` what nodes agree on · `popups` the
+//! url · `text` statements as text · `apply` records → transactions · `rows`, `erase`,
+//! `withdraw` theirs · `streams` claims and positions · `shared` what nodes agree on · `popups` the
 //! catalog · `reader` the connection that reads · `schema` making and upgrading · `settings` what a
 //! server should be told.
 //!
@@ -29,6 +29,7 @@ mod settings;
 mod shared;
 mod streams;
 mod text;
+mod withdraw;
 
 use std::cell::RefCell;
 
@@ -105,7 +106,8 @@ impl Mysql {
         settings::warnings(session)
     }
 
-    /// Statements that were sent, for measurements.
+    /// Statements that were sent, for measurements. A transaction has 8, those that erase a user
+    /// or take a show back some more: there only is something to delete.
     pub fn statements(&self) -> u64 {
         self.session.borrow().statements()
     }

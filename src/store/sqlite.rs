@@ -20,6 +20,7 @@ mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod withdraw;
 
 use std::fs::OpenOptions;
 use std::io;

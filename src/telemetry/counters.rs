@@ -220,7 +220,7 @@ shard_counters! {
         Counter redis_moved "redis_moved_total" "Changes evaluated again: another node was first.";
         Counter redis_absent "redis_absent_total" "Users that neither Redis nor SQL knew.";
         Counter redis_fills "redis_fills_total" "Users put into Redis from SQL.";
-        Counter redis_withdrawn "redis_withdrawn_total" "Shows withdrawn: they were committed too late.";
+        Counter redis_withdrawn "redis_withdrawn_total" "Shows withdrawn: they were committed too late, and nobody saw them.";
         Gauge unmerged "unmerged"
             "Events and local shows that wait to be merged into their users' states.";
         Counter merged "merged_total" "Events and local shows merged into their users' states.";

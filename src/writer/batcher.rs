@@ -3,23 +3,27 @@
 //!
 //! Only the latest row per key leaves, sorted by key, so that transactions of several writers take
 //! their locks in one order. The rows are the same however the journal is cut into batches: an
-//! erase acts on every record of its user up to its revision, before and after it.
+//! erase acts on every record of its user up to its revision, before and after it, and a show that
+//! is taken back leaves no event, whichever comes first.
 //!
 //! Limits: `MYSQL_APPLY_RECORDS_MAX` records a batch; memory grows with the batch alone.
+
+mod builder;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
-use super::validate::{Decoded, RecordError, decode, decode_impression};
+use self::builder::{Builder, Change};
+use super::validate::{RecordError, check_erase, decode_impression, decode_withdrawn};
 use crate::base::hash;
 use crate::base::ids::{Revision, Sequence, UserKey};
 use crate::base::limits::MYSQL_APPLY_RECORDS_MAX;
 use crate::base::time::WallMs;
 use crate::catalog::snapshot::Outcome;
-use crate::journal::record::{Happening, Impression, Record};
+use crate::journal::record::{Happening, Impression, Record, Withdrawn};
 use crate::state::user::UserClocks;
 
 /// Erased users: records of them up to the revision are of nobody.
@@ -29,8 +33,10 @@ pub type Tombstones = HashMap<UserKey, Revision>;
 /// a row which the database refuses names its record.
 #[derive(Debug, Default)]
 pub struct Batch<'a> {
-    /// One per impression, in order of sequence.
+    /// One per impression, in order of sequence; none for a show that the batch takes back.
     pub events: Vec<EventRow<'a>>,
+    /// One per show that is taken back, sorted by decision.
+    pub withdrawn: Vec<WithdrawnRow<'a>>,
     /// The latest per user, sorted by id.
     pub users: Vec<UserRow<'a>>,
     /// The latest per (user, popup), sorted.
@@ -68,6 +74,29 @@ pub struct EventRow<'a> {
     pub revision: Revision,
 }
 
+/// A row of `events` that is to be deleted, where it is there: a show that nobody saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WithdrawnRow<'a> {
+    /// Index of the record in the batch.
+    pub index: usize,
+    /// The decision's token.
+    pub decision: &'a str,
+    /// The popup's id.
+    pub popup: &'a str,
+    /// The variant's key; empty for none.
+    pub variant: &'a str,
+    /// When the show was decided.
+    pub shown_at: WallMs,
+}
+
+impl WithdrawnRow<'_> {
+    /// What the row's `decision` may be: the token, or what stands for it once the user is erased.
+    /// Allocates.
+    pub fn decisions(&self) -> [Cow<'_, str>; 2] {
+        [self.decision.into(), erased_decision(self.decision).into()]
+    }
+}
+
 /// A row of `users`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UserRow<'a> {
@@ -84,7 +113,7 @@ pub struct UserRow<'a> {
 }
 
 /// What a batch does to a row of `user_popups`: writes an entry, forgets it, or one after the
-/// other.
+/// other; or removes the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PopupRow<'a> {
     /// The user's id.
@@ -95,6 +124,9 @@ pub struct PopupRow<'a> {
     pub entry: Option<EntryColumns<'a>>,
     /// Where the entry is forgotten after that: index of the record, and its revision.
     pub forgotten: Option<(usize, Revision)>,
+    /// Where the row goes, since its only show is taken back: index of the record, and its
+    /// revision. Nothing else is done to it then.
+    pub removed: Option<(usize, Revision)>,
 }
 
 /// The columns of an entry.
@@ -106,9 +138,12 @@ pub struct EntryColumns<'a> {
     pub revision: Revision,
     /// The revision of the batch's first record of this entry.
     pub first: Revision,
-    /// Whether the batch forgot an older entry of the popup before, so that `first` stands even
-    /// where the table has one.
+    /// Whether the batch forgot or removed an older entry of the popup before, so that `first`
+    /// stands even where the table has one.
     pub restarted: bool,
+    /// Whether the entry was forgotten by a show that is taken back, so that what the table has
+    /// as its first revision stands even where the row is marked as forgotten.
+    pub restored: bool,
     /// Shows, those no longer remembered included.
     pub shows: u32,
     /// The latest show.
@@ -148,15 +183,15 @@ pub fn build<'a>(
     left_out: &BTreeMap<Sequence, String>,
 ) -> Batch<'a> {
     assert!(records.len() <= MYSQL_APPLY_RECORDS_MAX, "a transaction has a bound");
-    let mut builder = Builder { erased: tombstones.clone(), ..Builder::default() };
+    let mut builder = Builder::new(tombstones.clone());
     let mut batch = Batch::default();
     let kept =
         || records.iter().enumerate().filter(|(_, (sequence, _))| !left_out.contains_key(sequence));
     // Erases first: they act on the records before and after them alike.
     for (index, (_, record)) in kept() {
         let Record::Erase { user, revision, at } = record else { continue };
-        match decode(record) {
-            Ok(_) => {
+        match check_erase(user, *revision) {
+            Ok(()) => {
                 let key = UserKey::of(user.as_bytes());
                 builder.erase(EraseRow { index, user, key, revision: *revision, at: *at });
             }
@@ -165,15 +200,23 @@ pub fn build<'a>(
     }
     batch.events.reserve(records.len());
     for (index, (sequence, record)) in kept() {
-        let Record::Impression(impression) = record else { continue };
-        match decode_impression(impression) {
-            Ok(parts) => {
-                let event = builder.impression((index, *sequence), impression, &parts);
-                batch.events.push(event);
-            }
-            Err(error) => batch.rejected.push((index, error)),
+        let taken = match record {
+            Record::Impression(impression) => decode_impression(impression).map(|parts| {
+                let change = Change::of_impression(index, impression, parts.clocks);
+                let is_erased = builder.impression(change, impression, &parts.entry);
+                batch.events.push(event_row((index, *sequence), impression, is_erased));
+            }),
+            Record::Withdrawn(withdrawn) => decode_withdrawn(withdrawn).map(|parts| {
+                builder.withdrawn(index, withdrawn, &parts);
+                batch.withdrawn.push(withdrawn_row(index, withdrawn));
+            }),
+            Record::Erase { .. } | Record::Unmerged(_) => Ok(()),
+        };
+        if let Err(error) = taken {
+            batch.rejected.push((index, error));
         }
     }
+    leave_out_unseen(&mut batch);
     batch.rejected.sort_unstable_by_key(|(index, _)| *index);
     builder.finish(&mut batch);
     batch
@@ -200,6 +243,30 @@ fn event_row<'a>(
     }
 }
 
+fn withdrawn_row<'a>(index: usize, withdrawn: &Withdrawn<'a>) -> WithdrawnRow<'a> {
+    WithdrawnRow {
+        index,
+        decision: withdrawn.token,
+        popup: withdrawn.popup,
+        variant: withdrawn.variant,
+        shown_at: withdrawn.shown_at,
+    }
+}
+
+/// A show that is taken back in the same batch has no event.
+fn leave_out_unseen(batch: &mut Batch<'_>) {
+    let Batch { events, withdrawn, .. } = batch;
+    withdrawn.sort_unstable_by_key(|row| (row.decision, row.index));
+    let unseen: HashSet<Cow<'_, str>> =
+        withdrawn.iter().flat_map(WithdrawnRow::decisions).collect();
+    let is_unseen = |event: &EventRow<'_>| {
+        event.happening == Happening::Decided && unseen.contains(&event.decision)
+    };
+    if !unseen.is_empty() {
+        events.retain(|event| !is_unseen(event));
+    }
+}
+
 /// What stands for a decision of an erased user: `erased:` and a hash of the token in hex. A token
 /// that has been replaced stays as it is. Allocates.
 pub fn erased_decision(token: &str) -> String {
@@ -216,111 +283,14 @@ pub fn erased_decision(token: &str) -> String {
     text
 }
 
-/// Rows by their keys while a batch is built.
-#[derive(Default)]
-struct Builder<'a> {
-    erased: Tombstones,
-    erases: HashMap<&'a str, EraseRow<'a>>,
-    users: HashMap<&'a str, UserRow<'a>>,
-    popups: HashMap<(&'a str, &'a str), PopupRow<'a>>,
-}
-
-impl<'a> Builder<'a> {
-    fn erase(&mut self, row: EraseRow<'a>) {
-        let latest = self.erased.entry(row.key).or_insert(row.revision);
-        *latest = row.revision.max(*latest);
-        let kept = self.erases.entry(row.user).or_insert(row);
-        if row.revision > kept.revision {
-            *kept = row;
-        }
-    }
-
-    /// Takes an impression's rows; gives its event.
-    fn impression(
-        &mut self,
-        (index, sequence): (usize, Sequence),
-        impression: &Impression<'a>,
-        parts: &Decoded,
-    ) -> EventRow<'a> {
-        let key = UserKey::of(impression.user.as_bytes());
-        let is_erased = self.erased.get(&key).is_some_and(|at| impression.revision <= *at);
-        if !is_erased {
-            self.user((index, key), impression, parts.clocks);
-            self.entry(index, impression, parts);
-            self.forget(index, impression);
-        }
-        event_row((index, sequence), impression, is_erased)
-    }
-
-    fn user(
-        &mut self,
-        (index, key): (usize, UserKey),
-        impression: &Impression<'a>,
-        clocks: UserClocks,
-    ) {
-        let user = impression.user;
-        let row = UserRow { index, user, key, revision: impression.revision, clocks };
-        let kept = self.users.entry(user).or_insert(row);
-        if row.revision > kept.revision {
-            *kept = row;
-        }
-    }
-
-    fn popup(&mut self, user: &'a str, popup: &'a str) -> &mut PopupRow<'a> {
-        let empty = PopupRow { user, popup, entry: None, forgotten: None };
-        self.popups.entry((user, popup)).or_insert(empty)
-    }
-
-    fn entry(&mut self, index: usize, impression: &Impression<'a>, parts: &Decoded) {
-        let revision = impression.revision;
-        let row = self.popup(impression.user, impression.popup);
-        if row.revision().is_some_and(|kept| revision <= kept) {
-            return;
-        }
-        let restarted = row.forgotten.is_some() || row.entry.is_some_and(|kept| kept.restarted);
-        let first = match row.entry {
-            Some(kept) if row.forgotten.is_none() => kept.first,
-            _ => revision,
-        };
-        let entry = &parts.entry;
-        row.forgotten = None;
-        row.entry = Some(EntryColumns {
-            index,
-            revision,
-            first,
-            restarted,
-            shows: entry.shows_total,
-            last_shown_at: entry.latest().at,
-            outcome: entry.outcome.map(|outcome| (outcome, entry.outcome_at)),
-            next_show_at: impression.next_show_at,
-            state: impression.row,
-        });
-    }
-
-    fn forget(&mut self, index: usize, impression: &Impression<'a>) {
-        if impression.forgotten.is_empty() {
-            return;
-        }
-        let row = self.popup(impression.user, impression.forgotten);
-        if row.revision().is_none_or(|kept| impression.revision > kept) {
-            row.forgotten = Some((index, impression.revision));
-        }
-    }
-
-    fn finish(self, batch: &mut Batch<'a>) {
-        batch.users = self.users.into_values().collect();
-        batch.users.sort_unstable_by_key(|row| row.user);
-        batch.popups = self.popups.into_values().collect();
-        batch.popups.sort_unstable_by_key(|row| (row.user, row.popup));
-        batch.erases = self.erases.into_values().collect();
-        batch.erases.sort_unstable_by_key(|row| row.user);
-    }
-}
-
 impl PopupRow<'_> {
     /// The revision after everything that the batch does to the row.
     fn revision(&self) -> Option<Revision> {
-        let entry = self.entry.map(|entry| entry.revision);
-        entry.max(self.forgotten.map(|(_, revision)| revision))
+        let revisions = [
+            self.entry.map(|entry| entry.revision),
+            self.forgotten.map(|(_, revision)| revision),
+            self.removed.map(|(_, revision)| revision),
+        ];
+        revisions.into_iter().flatten().max()
     }
 }

@@ -1,5 +1,5 @@
-//! Histories for tests: users, shows, events and erases made with the domain's own mutators, as the
-//! records of a journal and as the states that they leave behind.
+//! Histories for tests: users, shows, those that are taken back, events and erases made with the
+//! domain's own mutators, as the records of a journal and as the states that they leave behind.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::base::ids::{PopupKey, Revision, Sequence};
 use crate::base::time::{DurationMs, Gap, WallMs};
 use crate::catalog::schedule::Zone;
 use crate::catalog::snapshot::{Content, OnFailure, Popup, Settings, Snapshot, Status, Variant};
-use crate::journal::record::{Happening, Impression, Record};
+use crate::journal::record::{FormerEntry, Happening, Impression, Record, Restored, Withdrawn};
 use crate::state::apply::{self, Action, EventVerdict, ShowId};
 use crate::state::user::{UserState, encode_clocks, encode_popup};
 
@@ -26,7 +26,9 @@ pub(crate) struct OwnedRecord {
     pub(crate) user: String,
     pub(crate) revision: Revision,
     pub(crate) at: WallMs,
+    /// `None` for an erase, and for a show that is taken back.
     pub(crate) impression: Option<OwnedImpression>,
+    pub(crate) withdrawn: Option<OwnedWithdrawn>,
 }
 
 /// The parts of an impression's record.
@@ -44,12 +46,51 @@ pub(crate) struct OwnedImpression {
     pub(crate) forgotten: String,
 }
 
+/// An entry that stands again: its encoding, and when it may return.
+pub(crate) type OwnedEntry = (Vec<u8>, Option<WallMs>);
+
+/// The parts of the record of a show that is taken back.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnedWithdrawn {
+    pub(crate) shown_at: WallMs,
+    pub(crate) token: String,
+    pub(crate) popup: String,
+    pub(crate) variant: &'static str,
+    pub(crate) clocks: Vec<u8>,
+    pub(crate) former: Option<OwnedEntry>,
+    pub(crate) restored: Option<(String, u8, OwnedEntry)>,
+}
+
+impl OwnedWithdrawn {
+    fn borrow<'a>(&'a self, user: &'a str, revision: Revision, at: WallMs) -> Record<'a> {
+        let entry = |(row, next): &'a OwnedEntry| FormerEntry { row, next_show_at: *next };
+        Record::Withdrawn(Withdrawn {
+            user,
+            revision,
+            at,
+            shown_at: self.shown_at,
+            token: &self.token,
+            popup: &self.popup,
+            version: 1,
+            variant: self.variant,
+            clocks: &self.clocks,
+            former: self.former.as_ref().map(entry),
+            restored: self.restored.as_ref().map(|(popup, place, restored)| Restored {
+                popup,
+                entry: entry(restored),
+                place: *place,
+            }),
+        })
+    }
+}
+
 impl OwnedRecord {
     pub(crate) fn borrow(&self) -> (Sequence, Record<'_>) {
         let (user, revision, at) = (self.user.as_str(), self.revision, self.at);
-        let record = match &self.impression {
-            None => Record::Erase { user, revision, at },
-            Some(parts) => Record::Impression(Impression {
+        let record = match (&self.impression, &self.withdrawn) {
+            (None, None) => Record::Erase { user, revision, at },
+            (None, Some(parts)) => parts.borrow(user, revision, at),
+            (Some(parts), _) => Record::Impression(Impression {
                 user,
                 revision,
                 at,
@@ -81,6 +122,8 @@ pub(crate) enum Step {
     Show { user: usize, popup: usize, count: usize, session: Option<u8> },
     /// Reports an action for the user's show that is `back` before the latest.
     Event { user: usize, back: usize, action: usize },
+    /// Takes the user's latest change back, where it is a show.
+    Withdraw { user: usize },
     /// Erases a user.
     Erase { user: usize },
 }
@@ -99,8 +142,10 @@ pub(crate) fn histories(steps: usize) -> impl Strategy<Value = Vec<Step>> {
         });
     let event = (user.clone(), 0..6_usize, 0..5_usize)
         .prop_map(|(user, back, action)| Step::Event { user, back, action });
+    let withdraw = user.clone().prop_map(|user| Step::Withdraw { user });
     let erase = user.prop_map(|user| Step::Erase { user });
-    prop::collection::vec(prop_oneof![6 => show, 6 => event, 1 => erase], 1..steps)
+    let step = prop_oneof![6 => show, 6 => event, 3 => withdraw, 1 => erase];
+    prop::collection::vec(step, 1..steps)
 }
 
 /// A journal and the states after each of its records.
@@ -109,6 +154,8 @@ pub(crate) struct Journal {
     pub(crate) states: BTreeMap<String, UserState>,
     snapshot: Snapshot,
     shown: BTreeMap<String, Vec<(ShowId, String, String)>>,
+    /// The state before the latest change of a user that is a show.
+    former: BTreeMap<String, UserState>,
     now: WallMs,
 }
 
@@ -119,6 +166,7 @@ impl Journal {
             states: BTreeMap::new(),
             snapshot: snapshot(),
             shown: BTreeMap::new(),
+            former: BTreeMap::new(),
             now: WallMs(1_767_225_600_000),
         }
     }
@@ -136,6 +184,7 @@ impl Journal {
                 Step::Event { user, back, action } => {
                     journal.event(USERS[user], back, Action::ALL[action]);
                 }
+                Step::Withdraw { user } => journal.withdraw(USERS[user]),
                 Step::Erase { user } => journal.erase(USERS[user]),
             }
         }
@@ -152,6 +201,7 @@ impl Journal {
         let popup = &self.snapshot.popups[popup];
         let session = session.map(|number| format!("s{number}"));
         let state = self.states.entry(user.to_owned()).or_default();
+        self.former.insert(user.to_owned(), state.clone());
         let shown = apply::show(state, &self.snapshot, popup, session.as_deref(), self.now);
         let forgotten = shown.forgotten.map(|key| id_of(&self.snapshot, key));
         let id = ShowId { popup: popup.key, number: shown.number, at: self.now };
@@ -163,11 +213,12 @@ impl Journal {
 
     pub(crate) fn event(&mut self, user: &str, back: usize, action: Action) {
         self.now = self.now.plus(DurationMs(54_321));
-        let Some(shown) = self.shown.get(user) else { return };
+        let Some(shown) = self.shown.get(user).filter(|shown| !shown.is_empty()) else { return };
         let (id, popup, token) = shown[shown.len() - 1 - back % shown.len()].clone();
         let state = self.states.entry(user.to_owned()).or_default();
         let verdict = apply::event(state, id, action, None, self.now);
         if let EventVerdict::Accepted { acted_at } = verdict {
+            self.former.remove(user);
             let happening = match action {
                 Action::Shown => Happening::Shown,
                 Action::Ignored => Happening::Ignored,
@@ -181,12 +232,50 @@ impl Journal {
 
     pub(crate) fn erase(&mut self, user: &str) {
         self.now = self.now.plus(DurationMs(1));
+        self.former.remove(user);
         let state = self.states.entry(user.to_owned()).or_default();
         let at = apply::erase(state, self.now);
         let revision = state.revision;
         let sequence = self.next_sequence();
         let user = user.to_owned();
-        self.records.push(OwnedRecord { sequence, user, revision, at, impression: None });
+        let (impression, withdrawn) = (None, None);
+        self.records.push(OwnedRecord { sequence, user, revision, at, impression, withdrawn });
+    }
+
+    /// Takes the user's latest change back; nothing where it is no show.
+    pub(crate) fn withdraw(&mut self, user: &str) {
+        let Some(mut former) = self.former.remove(user) else { return };
+        self.now = self.now.plus(DurationMs(20));
+        let show = self.records.iter().rfind(|record| record.user == user).expect("it was shown");
+        let parts = show.impression.as_ref().expect("it was a show");
+        let next_show_at = Some(self.now.plus(DurationMs::DAY));
+        let entry_of = |popup: &str| {
+            let key = PopupKey::of(popup);
+            let place = former.popups.iter().position(|entry| entry.popup == key)?;
+            let mut row = Vec::new();
+            encode_popup(&former.popups[place], &mut row);
+            Some((place, (row, next_show_at)))
+        };
+        let mut clocks = Vec::new();
+        encode_clocks(&former.clocks, &mut clocks);
+        let withdrawn = Some(OwnedWithdrawn {
+            shown_at: show.at,
+            token: parts.token.clone(),
+            popup: parts.popup.clone(),
+            variant: parts.variant,
+            clocks,
+            former: entry_of(&parts.popup).map(|(_, entry)| entry),
+            restored: entry_of(&parts.forgotten).map(|(place, entry)| {
+                (parts.forgotten.clone(), u8::try_from(place).unwrap(), entry)
+            }),
+        });
+        let (sequence, at, revision) = (self.next_sequence(), self.now, show.revision.next());
+        former.revision = revision;
+        self.states.insert(user.to_owned(), former);
+        self.shown.get_mut(user).expect("it was shown").pop();
+        let user = user.to_owned();
+        let impression = None;
+        self.records.push(OwnedRecord { sequence, user, revision, at, impression, withdrawn });
     }
 
     fn next_sequence(&self) -> Sequence {
@@ -221,7 +310,8 @@ impl Journal {
             forgotten: forgotten.unwrap_or_default(),
         });
         let (user, revision, at) = (user.to_owned(), state.revision, self.now);
-        self.records.push(OwnedRecord { sequence, user, revision, at, impression });
+        let withdrawn = None;
+        self.records.push(OwnedRecord { sequence, user, revision, at, impression, withdrawn });
     }
 }
 

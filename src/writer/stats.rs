@@ -1,10 +1,11 @@
-//! Counts per popup, variant and hour of the events that a transaction really inserted. Knows
-//! events rows; must not know statements.
+//! Counts per popup, variant and hour of the events that a transaction really inserted, less the
+//! shows that it really deleted. Knows events rows; must not know statements.
 
 use hashbrown::HashMap;
 
-use super::batcher::EventRow;
+use super::batcher::{EventRow, WithdrawnRow};
 use crate::base::time::WallMs;
+use crate::journal::record::Happening;
 
 /// Milliseconds of an hour: the grain of `popup_stats`.
 pub const HOUR_MS: i64 = 3_600_000;
@@ -20,11 +21,11 @@ pub struct StatKey<'a> {
     pub hour: i64,
 }
 
-/// Increments of one row of `popup_stats`.
+/// Increments of one row of `popup_stats`; below 0 where more was taken back than counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StatCounts {
     /// Per happening: decided, shown, ignored, dismissed, clicked, converted.
-    pub counts: [u32; 6],
+    pub counts: [i64; 6],
     /// The last record that was counted here, by its index in the batch.
     pub index: usize,
 }
@@ -43,6 +44,25 @@ impl<'a> Tally<'a> {
         let row = self.rows.entry(key).or_default();
         row.counts[event.happening as usize] += 1;
         row.index = event.index;
+    }
+
+    /// Makes a row for a withdrawn show's hour, which its show has made or would have made: so the
+    /// rows are the same whether both came in one transaction or not. May allocate.
+    pub fn touch(&mut self, withdrawn: &WithdrawnRow<'a>) {
+        self.of_show(withdrawn);
+    }
+
+    /// Takes a show back that was counted in this tally's stream. May allocate.
+    pub fn uncount(&mut self, withdrawn: &WithdrawnRow<'a>) {
+        self.of_show(withdrawn).counts[Happening::Decided as usize] -= 1;
+    }
+
+    fn of_show(&mut self, withdrawn: &WithdrawnRow<'a>) -> &mut StatCounts {
+        let WithdrawnRow { popup, variant, shown_at, index, .. } = *withdrawn;
+        let key = StatKey { popup, variant, hour: hour_of(shown_at) };
+        let row = self.rows.entry(key).or_default();
+        row.index = row.index.max(index);
+        row
     }
 
     /// The increments, sorted by key. Allocates.

@@ -194,10 +194,142 @@ fn a_tally_counts_per_popup_variant_and_hour() {
     let mut tally = Tally::default();
     batch.events.iter().for_each(|event| tally.count(event));
     let rows = tally.into_rows();
-    let total: u32 = rows.iter().flat_map(|(_, row)| row.counts).sum();
+    let total: i64 = rows.iter().flat_map(|(_, row)| row.counts).sum();
     assert_eq!(total, 4);
     assert!(rows.is_sorted_by(|left, right| left.0 < right.0));
     assert!(rows.iter().all(|(key, _)| key.popup == "p0" && key.hour % HOUR_MS == 0));
+}
+
+#[test]
+fn a_show_taken_back_in_the_same_batch_leaves_nothing_but_the_revision() {
+    let mut journal = Journal::new();
+    journal.show("u", 0, None);
+    journal.withdraw("u");
+    journal.show("v", 3, None);
+    for order in [[0, 1, 2], [1, 2, 0]] {
+        let records: Vec<_> = order.iter().map(|at: &usize| journal.records[*at].clone()).collect();
+        let batch = build(&records);
+        let events: Vec<_> = batch.events.iter().map(|event| event.popup).collect();
+        assert_eq!(events, ["p3"], "{order:?}");
+        let [withdrawn] = &batch.withdrawn[..] else { panic!("{:?}", batch.withdrawn) };
+        assert_eq!((withdrawn.popup, withdrawn.shown_at), ("p0", journal.records[0].at));
+        let users: Vec<_> =
+            batch.users.iter().map(|row| (row.user, row.revision.counter)).collect();
+        assert_eq!(users, [("u", 2), ("v", 1)]);
+        assert_eq!(batch.users[0].clocks, Default::default());
+        let row = batch.popups.iter().find(|row| row.user == "u").unwrap();
+        let revision = row.removed.unwrap().1;
+        assert_eq!((row.entry, row.forgotten, revision.counter), (None, None, 2));
+    }
+}
+
+#[test]
+fn an_entry_that_was_there_before_a_show_taken_back_stands_again() {
+    let mut journal = Journal::new();
+    journal.show("u", 0, None);
+    journal.event("u", 0, Action::Dismissed);
+    journal.show("u", 0, None);
+    journal.withdraw("u");
+    for from in [0, 2, 3] {
+        let batch = build(&journal.records[from..]);
+        let entry = batch.popups[0].entry.unwrap();
+        assert_eq!((entry.shows, entry.revision.counter), (1, 4), "from {from}");
+        assert_eq!(entry.last_shown_at, journal.records[0].at);
+        assert!(entry.outcome.is_some() && !entry.restarted && !entry.restored);
+    }
+}
+
+#[test]
+fn a_popup_that_a_show_taken_back_had_pushed_out_stands_again_where_it_was() {
+    let mut journal = Journal::new();
+    (0..65).for_each(|popup| journal.show("u", popup, None));
+    journal.withdraw("u");
+    // (the first record of the batch, the entry's first revision, whether the table's stands)
+    for (from, first, restored) in [(0, 1, false), (64, 66, true), (65, 66, true)] {
+        let batch = build(&journal.records[from..]);
+        let row = batch.popups.iter().find(|row| row.popup == "p0").unwrap();
+        let entry = row.entry.unwrap();
+        assert_eq!((row.forgotten, entry.revision.counter), (None, 66), "from {from}");
+        assert_eq!((entry.first.counter, entry.restored), (first, restored), "from {from}");
+        assert!(!entry.restarted);
+    }
+    // Shown again, the popup that was never seen begins anew.
+    journal.show("u", 64, None);
+    let batch = build(&journal.records);
+    let popup = &journal.records[64].impression.as_ref().unwrap().popup;
+    let row = batch.popups.iter().find(|row| row.popup == popup).unwrap();
+    assert_eq!((row.removed, row.entry.unwrap().first.counter), (None, 67));
+    assert!(row.entry.unwrap().restarted);
+}
+
+#[test]
+fn an_erase_takes_the_user_from_a_show_taken_back() {
+    let mut journal = Journal::new();
+    journal.show("u", 0, None);
+    journal.withdraw("u");
+    journal.erase("u");
+    let batch = build(&journal.records);
+    assert!(batch.events.is_empty() && batch.users.is_empty() && batch.popups.is_empty());
+    let token = journal.records[0].impression.as_ref().unwrap().token.clone();
+    let [plain, erased] = batch.withdrawn[0].decisions();
+    assert_eq!((&*plain, &*erased), (&*token, &*erased_decision(&token)));
+}
+
+#[test]
+fn a_show_taken_back_that_no_row_can_hold_is_rejected_with_its_reason() {
+    type Change = fn(&mut OwnedRecord);
+    let cases: [(Change, RecordError); 10] = [
+        (|record| record.user.clear(), RecordError::User),
+        (|record| record.revision.counter = 0, RecordError::Revision),
+        (|record| taken_back(record).popup.clear(), RecordError::Popup),
+        (|record| taken_back(record).token.clear(), RecordError::Token),
+        (|record| taken_back(record).clocks.push(0), RecordError::Clocks),
+        (|record| taken_back(record).former = Some((vec![], None)), RecordError::Row),
+        (|record| taken_back(record).popup = "other".into(), RecordError::RowPopup),
+        (|record| restored(record).0 = "p3".into(), RecordError::Forgotten),
+        (|record| restored(record).0 = "other".into(), RecordError::RowPopup),
+        (|record| restored(record).2.0.clear(), RecordError::Row),
+    ];
+    for (change, want) in cases {
+        let mut journal = Journal::new();
+        journal.show("u", 3, None);
+        journal.show("u", 3, None);
+        journal.withdraw("u");
+        change(&mut journal.records[2]);
+        let batch = build(&journal.records);
+        assert_eq!(batch.rejected, [(2, want)]);
+        assert_eq!((batch.events.len(), batch.withdrawn.len()), (2, 0), "{want:?}");
+        let mut state = UserState::default();
+        assert_eq!(apply_record(&mut state, &journal.records[2].borrow().1), Err(want));
+        assert_eq!(state, UserState::default());
+    }
+}
+
+fn taken_back(record: &mut OwnedRecord) -> &mut super::fixture::OwnedWithdrawn {
+    record.withdrawn.as_mut().unwrap()
+}
+
+/// A popup that stands again, beside the show's own.
+fn restored(record: &mut OwnedRecord) -> &mut (String, u8, super::fixture::OwnedEntry) {
+    let mut other = Journal::new();
+    other.show("u", 6, None);
+    let row = other.records[0].impression.as_ref().unwrap().row.clone();
+    taken_back(record).restored.insert(("p6".into(), 0, (row, None)))
+}
+
+#[test]
+fn a_show_taken_back_is_taken_from_the_hour_in_which_it_was_counted() {
+    let mut journal = Journal::new();
+    journal.show("u", 0, None);
+    journal.withdraw("u");
+    let alone = build(&journal.records[..1]);
+    let both = build(&journal.records);
+    let (mut counted, mut taken) = (Tally::default(), Tally::default());
+    counted.count(&alone.events[0]);
+    taken.uncount(&both.withdrawn[0]);
+    let (counted, taken) = (counted.into_rows(), taken.into_rows());
+    assert_eq!(counted[0].0, taken[0].0);
+    assert_eq!((counted[0].1.counts, taken[0].1.counts), ([1, 0, 0, 0, 0, 0], [-1, 0, 0, 0, 0, 0]));
 }
 
 proptest! {

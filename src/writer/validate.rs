@@ -8,7 +8,7 @@ use crate::base::limits::{
     VARIANT_KEY_BYTES_MAX,
 };
 use crate::base::time::WallMs;
-use crate::journal::record::{Impression, Record};
+use crate::journal::record::{FormerEntry, Impression, Withdrawn};
 use crate::state::user::{PopupState, Show, UserClocks, decode_clocks, decode_popup};
 
 /// Why a record can't become rows.
@@ -60,25 +60,27 @@ pub struct Decoded {
     pub entry: PopupState,
 }
 
-/// Holds a record against the bounds of the tables; decodes an impression, `None` for an erase.
-/// Does not allocate.
-///
-/// # Errors
-/// The first bound that the record breaks.
-pub fn decode(record: &Record<'_>) -> Result<Option<Decoded>, RecordError> {
-    match record {
-        Record::Erase { user, revision, .. } => {
-            check_text(user, 1, USER_BYTES_MAX, RecordError::User)?;
-            check_revision(*revision)?;
-            Ok(None)
-        }
-        Record::Impression(impression) => decode_impression(impression).map(Some),
-        // It makes no rows.
-        Record::Unmerged(_) => Ok(None),
-    }
+/// What the encoded parts of a show that is taken back say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodedWithdrawn {
+    /// The user's clocks as before the show.
+    pub clocks: UserClocks,
+    /// The popup's entry as before the show, if there was one.
+    pub former: Option<PopupState>,
+    /// The entry of the popup that the show had pushed out.
+    pub restored: Option<PopupState>,
 }
 
-/// [`decode`] of an impression.
+/// Holds an erase against the bounds of the tables. Does not allocate.
+///
+/// # Errors
+/// The first bound that it breaks.
+pub fn check_erase(user: &str, revision: Revision) -> Result<(), RecordError> {
+    check_text(user, 1, USER_BYTES_MAX, RecordError::User)?;
+    check_revision(revision)
+}
+
+/// Holds an impression against the bounds of the tables, and decodes it. Does not allocate.
 ///
 /// # Errors
 /// The first bound that it breaks.
@@ -92,16 +94,52 @@ pub fn decode_impression(impression: &Impression<'_>) -> Result<Decoded, RecordE
     if impression.forgotten == impression.popup {
         return Err(RecordError::Forgotten);
     }
-    let mut decoded = Decoded { clocks: UserClocks::default(), entry: EMPTY_ENTRY };
-    decode_clocks(impression.clocks, &mut decoded.clocks).map_err(|_| RecordError::Clocks)?;
-    decode_popup(impression.row, &mut decoded.entry).map_err(|_| RecordError::Row)?;
-    if decoded.entry.shows_used == 0 {
+    let clocks = read_clocks(impression.clocks)?;
+    let entry = read_entry(impression.row, impression.popup)?;
+    Ok(Decoded { clocks, entry })
+}
+
+/// As [`decode_impression`], of a show that is taken back.
+///
+/// # Errors
+/// The first bound that it breaks.
+pub fn decode_withdrawn(withdrawn: &Withdrawn<'_>) -> Result<DecodedWithdrawn, RecordError> {
+    check_text(withdrawn.user, 1, USER_BYTES_MAX, RecordError::User)?;
+    check_text(withdrawn.popup, 1, POPUP_ID_BYTES_MAX, RecordError::Popup)?;
+    check_text(withdrawn.variant, 0, VARIANT_KEY_BYTES_MAX, RecordError::Variant)?;
+    check_text(withdrawn.token, 1, TOKEN_BYTES_MAX, RecordError::Token)?;
+    check_revision(withdrawn.revision)?;
+    let clocks = read_clocks(withdrawn.clocks)?;
+    let read = |entry: &FormerEntry<'_>, popup| read_entry(entry.row, popup);
+    let former = withdrawn.former.as_ref();
+    let former = former.map(|entry| read(entry, withdrawn.popup)).transpose()?;
+    let Some(restored) = &withdrawn.restored else {
+        return Ok(DecodedWithdrawn { clocks, former, restored: None });
+    };
+    check_text(restored.popup, 1, POPUP_ID_BYTES_MAX, RecordError::Forgotten)?;
+    if restored.popup == withdrawn.popup {
+        return Err(RecordError::Forgotten);
+    }
+    let restored = Some(read(&restored.entry, restored.popup)?);
+    Ok(DecodedWithdrawn { clocks, former, restored })
+}
+
+fn read_clocks(bytes: &[u8]) -> Result<UserClocks, RecordError> {
+    let mut clocks = UserClocks::default();
+    decode_clocks(bytes, &mut clocks).map_err(|_| RecordError::Clocks)?;
+    Ok(clocks)
+}
+
+fn read_entry(bytes: &[u8], popup: &str) -> Result<PopupState, RecordError> {
+    let mut entry = EMPTY_ENTRY;
+    decode_popup(bytes, &mut entry).map_err(|_| RecordError::Row)?;
+    if entry.shows_used == 0 {
         return Err(RecordError::Row);
     }
-    if decoded.entry.popup != PopupKey::of(impression.popup) {
+    if entry.popup != PopupKey::of(popup) {
         return Err(RecordError::RowPopup);
     }
-    Ok(decoded)
+    Ok(entry)
 }
 
 /// A place to decode an entry into.

@@ -145,7 +145,7 @@ fn a_show_that_redis_takes() {
     let shows = count(&mut node, &gets, "200");
     let Redis { scripts, bytes_in, bytes_out, .. } = &node.redis[0];
     println!("{scripts} scripts, {bytes_in} bytes to Redis and {bytes_out} back");
-    assert!(*scripts as usize >= WARM_UP + REQUESTS, "each is a commit");
+    assert!(*scripts >= (WARM_UP + REQUESTS) as u64, "each is a commit");
     assert_none("show, Redis", shows);
     let gets: Vec<_> = users(2, 1).iter().map(|user| get(user)).collect();
     let mut node = Node::with_redis(2, ALWAYS);

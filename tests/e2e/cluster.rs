@@ -23,6 +23,8 @@ pub struct Plan<'a> {
     pub settings: &'a str,
     /// Keys of its section `[redis]`, beside the url.
     pub redis: &'a str,
+    /// Keys of its section `[mysql]`, beside the url.
+    pub mysql: &'a str,
     /// Whether MariaDB is this cluster's alone.
     pub owns_mariadb: bool,
 }
@@ -30,7 +32,7 @@ pub struct Plan<'a> {
 impl<'a> Plan<'a> {
     /// Patient nodes with these popups, on a shared MariaDB.
     pub fn new(popups: &'a str) -> Plan<'a> {
-        Plan { popups, settings: "", redis: PATIENT, owns_mariadb: false }
+        Plan { popups, settings: "", redis: PATIENT, mysql: "", owns_mariadb: false }
     }
 
     /// As [`Plan::new`], with nodes as impatient as by default.
@@ -48,6 +50,7 @@ pub struct Cluster {
     popups: String,
     settings: String,
     redis_settings: String,
+    mysql_settings: String,
 }
 
 impl Cluster {
@@ -65,6 +68,7 @@ impl Cluster {
             popups: plan.popups.to_owned(),
             settings: plan.settings.to_owned(),
             redis_settings: plan.redis.to_owned(),
+            mysql_settings: plan.mysql.to_owned(),
         };
         let migrated = cluster.migrate();
         assert_eq!(migrated.code, Some(0), "{migrated:?}");
@@ -125,10 +129,11 @@ impl Cluster {
     /// A node with this `[redis] url`.
     pub fn node_at(&self, redis_url: &str) -> Setup {
         let config = format!(
-            "{}\n[redis]\nurl = \"{redis_url}\"\n{}\n[mysql]\nurl = \"{}\"\n{}",
+            "{}\n[redis]\nurl = \"{redis_url}\"\n{}\n[mysql]\nurl = \"{}\"\n{}\n{}",
             self.settings,
             self.redis_settings,
             self.mysql_url(),
+            self.mysql_settings,
             match self.redis_settings.contains(PATIENT) {
                 true => "[limits]\nread_deadline = \"2s\"\n",
                 false => "",

@@ -30,3 +30,4 @@ mod redis;
 mod reload;
 mod shards;
 mod sql_away;
+mod withdrawn;

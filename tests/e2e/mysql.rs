@@ -1,6 +1,7 @@
 //! Properties of MySQL as the store: its schema is made by command and never by surprise; every
 //! acknowledged record reaches it exactly once, however often it dies (G2); no decision waits for
-//! it; and of two copies of a data directory only one writes.
+//! it; of two copies of a data directory only one writes; and it is held by as many connections as
+//! the README says.
 
 use std::collections::HashSet;
 use std::process::Command;
@@ -263,4 +264,87 @@ fn migrate_without_mysql_has_nothing_to_do() {
     let exit = run(folder.path(), &["migrate"]);
     assert_eq!(exit.code, Some(0), "{exit:?}");
     assert!(exit.stdout.contains("nothing to do"), "{exit:?}");
+}
+
+/// The node's own count of its connections to MySQL.
+fn connections_open(server: &Server) -> i64 {
+    let answer = server.operator().get("/metrics").expect(200);
+    let mut lines = answer.body.lines();
+    let number = lines.find_map(|line| line.strip_prefix("nudged_sql_connections_open "));
+    number.expect("the metric is there").parse().unwrap()
+}
+
+#[test]
+fn users_are_read_back_by_as_many_connections_as_configured_and_no_more() {
+    const CONNECTIONS: i64 = 3;
+    let database = shared_database();
+    let url = shared().url_of_least_user(&database);
+    let text = config(&url).replace("[limits]", "connections = 3\n[limits]");
+    let setup = Setup::new(WELCOME).config(&text);
+    assert_eq!(migrate(&database).code, Some(0));
+    let server = setup.start();
+    let users: Vec<String> = (0..400).map(|number| format!("user-{number}")).collect();
+    for user in &users {
+        assert!(server.client().decide(user).token().is_some());
+    }
+    server.stop();
+    // Only MySQL remembers them: each is read back, and they are gathered no more than they have to.
+    std::fs::remove_dir_all(setup.data()).unwrap();
+    let server = setup.start();
+    let count =
+        format!("SELECT COUNT(*) FROM information_schema.processlist WHERE db = '{database}'");
+    let (is_over, mut most) = (AtomicBool::new(false), 0);
+    std::thread::scope(|scope| {
+        let end = End(&is_over);
+        let visitors: Vec<_> = users
+            .chunks(50)
+            .map(|users| {
+                let mut client = server.client();
+                scope.spawn(move || {
+                    for user in users {
+                        assert_eq!(client.decide(user).reason(), "gap", "{user}");
+                    }
+                })
+            })
+            .collect();
+        let is_over = &is_over;
+        let looking = scope.spawn(move || {
+            let mut most = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                most = most.max(shared().number(&database, &count));
+            }
+            most
+        });
+        visitors.into_iter().for_each(|visitor| visitor.join().unwrap());
+        drop(end);
+        most = looking.join().unwrap();
+    });
+    // Those of the readers, and journal, popups, admin listener and watch.
+    assert!((CONNECTIONS..=CONNECTIONS + 4).contains(&most), "{most} connections");
+    let own = connections_open(&server);
+    assert!((CONNECTIONS..=CONNECTIONS + 4).contains(&own), "{own} connections");
+    server.stop();
+}
+
+#[test]
+fn a_node_starts_where_mysql_has_no_connection_left_to_give() {
+    let mariadb = MariaDb::start_with(&["--max-connections=10"]);
+    let url = mariadb.url_of_least_user("nudged");
+    assert_eq!(migrate_at(&mariadb.url_of_migrator("nudged")).code, Some(0));
+    let setup = Setup::new(WELCOME).config(&config(&url));
+    // Its directory keeps the popups from then on.
+    setup.start().stop();
+    let held: Vec<_> = std::iter::from_fn(|| mariadb.try_hold("SELECT 1;")).take(20).collect();
+    assert!((10..20).contains(&held.len()), "{} connections", held.len());
+    let mut server = setup.start();
+    server.allow(ANY_ERROR);
+    server.client().get("/readyz").expect(200);
+    // Nobody can say what she has seen.
+    assert_eq!(server.client().decide("ann").reason(), "degraded");
+    drop(held);
+    until_within("a show", APPLIED_WITHIN, || server.client().decide("ann").token());
+    until_within("its record in SQL", APPLIED_WITHIN, || {
+        (mariadb.number("nudged", "SELECT COUNT(*) FROM events") == 1).then_some(())
+    });
+    server.stop();
 }

@@ -8,9 +8,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nudged::base::ids::{Partition, PopupKey, Revision, Sequence, ShardId, UserKey};
-use nudged::base::time::WallMs;
+use nudged::base::time::{DurationMs, WallMs};
 use nudged::config::{Config, Secret};
-use nudged::journal::record::{self, Happening, Impression, Record};
+use nudged::journal::record::{self, Happening, Impression, Record, Withdrawn};
 use nudged::keeper::peers::NodeId;
 use nudged::redis::greeting::run_of_info;
 use nudged::redis::link::LinkSettings;
@@ -227,6 +227,28 @@ pub fn framed(user: &str, state: &UserState) -> Vec<u8> {
         forgotten: "",
     };
     record::append(&Record::Impression(impression), &mut bytes);
+    bytes
+}
+
+/// The record of a user's only show, which is taken back, framed.
+pub fn framed_withdrawn(user: &str, state: &UserState) -> Vec<u8> {
+    let (mut clocks, mut bytes) = (Vec::new(), Vec::new());
+    encode_clocks(&UserClocks::default(), &mut clocks);
+    let shown_at = state.popups[0].latest().at;
+    let withdrawn = Withdrawn {
+        user,
+        revision: state.revision.next(),
+        at: shown_at.plus(DurationMs(20)),
+        shown_at,
+        token: &format!("{user}-{}-{}", state.revision.epoch, state.revision.counter),
+        popup: "spring",
+        version: 1,
+        variant: "",
+        clocks: &clocks,
+        former: None,
+        restored: None,
+    };
+    record::append(&Record::Withdrawn(withdrawn), &mut bytes);
     bytes
 }
 

@@ -15,7 +15,7 @@ use nudged::runtime::wake::Sleeper;
 use nudged::store::Store;
 use nudged::telemetry::log::{Level, Log};
 
-use super::keeper_node::{client, config, framed, until, user_state};
+use super::keeper_node::{client, config, framed, framed_withdrawn, until, user_state};
 use crate::support::mariadb;
 use crate::support::redis::Redis;
 
@@ -203,4 +203,34 @@ fn lanes_drain_beside_each_other_while_their_connections_are_killed() {
     // A lane has one connection, however many it has lost.
     let open = format!("SELECT count(*) FROM {own}");
     until("the killed ones are gone", || number(&config, &open) <= 4);
+}
+
+#[test]
+fn a_show_taken_back_in_a_list_is_in_no_table_however_often_it_is_read() {
+    let ((config, _folder), redis) = (config(), Redis::start());
+    let back = |number: u64| {
+        let mut entry = head(1, Sequence(number + 1)).to_vec();
+        entry.extend_from_slice(&framed_withdrawn("anna", &user_state(1, number)));
+        client(&redis).ask(&[b"RPUSH", list_of("anna").as_bytes(), &entry]).unwrap();
+    };
+    let counts = || {
+        ["events", "user_popups", "popup_stats WHERE decided <> 0"]
+            .map(|table| number(&config, &format!("SELECT count(*) FROM {table}")))
+    };
+    // Applied apart.
+    push(&redis, "anna", 1, 1);
+    assert_eq!(drainer(&redis, &config).drain.pass(), Ok(1));
+    assert_eq!(counts(), [1, 1, 1]);
+    back(1);
+    assert_eq!(drainer(&redis, &config).drain.pass(), Ok(1));
+    assert_eq!(counts(), [0, 0, 0]);
+    // Read again, as if the trim had not come, and applied together with the next ones.
+    push(&redis, "anna", 1, 1);
+    back(1);
+    push(&redis, "anna", 1, 3);
+    back(3);
+    assert_eq!(drainer(&redis, &config).drain.pass(), Ok(4));
+    assert_eq!(counts(), [0, 0, 0]);
+    assert_eq!(number(&config, "SELECT max(revision_counter) FROM users"), 4);
+    assert_eq!(waiting(&redis, "anna"), "0");
 }

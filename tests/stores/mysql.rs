@@ -2,10 +2,13 @@
 //! those that break the server.
 
 mod apply;
+mod conditions;
 mod faults;
+mod full_disk;
 mod nodes;
 mod refusals;
 mod schema;
+mod withdrawn;
 
 use std::path::Path;
 

@@ -64,13 +64,17 @@ fn mariadb_runs_with_what_the_file_says() {
     // What the tests' command line makes smaller.
     let smaller = ["innodb_buffer_pool_size", "innodb_log_file_size"];
     for (name, value) in settings("mysql/nudged.cnf", '=') {
-        let name = name.trim_start_matches("loose-").to_owned();
+        let (name, is_loose) = (name.trim_start_matches("loose-"), name.starts_with("loose-"));
         // Called tx_isolation before MySQL 8 and MariaDB 11.
-        let shown = name.replace("transaction_isolation", "t%x%isolation");
+        let shown = name.replace("transaction_isolation", "t%isolation");
         let shown = shown.replace("default_time_zone", "time_zone");
-        let row = server.run_sql(&format!("SHOW GLOBAL VARIABLES LIKE '{shown}'"));
-        let real = row.trim().split_once('\t').unwrap_or_else(|| panic!("no {name}: {row:?}")).1;
-        if !smaller.contains(&name.as_str()) {
+        let rows = server.run_sql(&format!("SHOW GLOBAL VARIABLES LIKE '{shown}'"));
+        let row = rows.lines().next().and_then(|row| row.split_once('\t'));
+        let Some((_, real)) = row else {
+            assert!(is_loose, "no {name}");
+            continue;
+        };
+        if !smaller.contains(&name) {
             let same = |text: &str| match plain(text).as_str() {
                 "on" => "1".to_owned(),
                 other => other.to_owned(),

@@ -7,11 +7,13 @@
 //! is the machine's own in any case.
 
 use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -40,6 +42,19 @@ pub fn shared_database() -> String {
     shared().create_database(&name);
     name
 }
+
+/// A client that holds what its statements have taken, until it is dropped.
+pub struct Held(Child);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A server that has taken a connection answers the client within this.
+const SOCKET_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The server to test against.
 fn binary() -> OsString {
@@ -71,14 +86,20 @@ impl MariaDb {
 
     /// Starts one with more arguments.
     pub fn start_with(arguments: &[&str]) -> MariaDb {
+        MariaDb::start_in(tempfile::tempdir().unwrap(), arguments)
+    }
+
+    /// Starts one with its data in a folder, with more arguments.
+    pub fn start_in(folder: TempDir, arguments: &[&str]) -> MariaDb {
         // One at a time: each is a server of its own for some seconds.
         static INSTALLING: Mutex<()> = Mutex::new(());
         let installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
-        let folder = tempfile::tempdir().unwrap();
         let installed = match is_mysql() {
             true => Command::new(binary())
                 .args(["--no-defaults", "--initialize-insecure", "--user=root"])
                 .arg(format!("--datadir={}", folder.path().join("data").display()))
+                // Some settings are for the life of a data directory.
+                .args(arguments)
                 .output(),
             false => Command::new("mariadb-install-db")
                 .args(["--no-defaults", "--auth-root-authentication-method=normal"])
@@ -95,6 +116,12 @@ impl MariaDb {
         let make = move |address| command(address, &path, &arguments);
         let process = Process::start(Box::new(make), || log(folder.path()));
         let server = MariaDb { process, folder };
+        // A MySQL listens on its port first, and only then on the client's socket.
+        let begun = Instant::now();
+        while server.try_sql("SELECT 1").is_err() {
+            assert!(begun.elapsed() < SOCKET_TIMEOUT, "no socket: {}", log(server.folder.path()));
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
         server.run_sql(
             "CREATE DATABASE IF NOT EXISTS nudged CHARACTER SET utf8mb4;
              CREATE USER IF NOT EXISTS 'nudged'@'%' IDENTIFIED BY 'secret';
@@ -201,6 +228,29 @@ impl MariaDb {
             true => Ok(String::from_utf8(output.stdout).unwrap()),
             false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
         }
+    }
+
+    /// Somebody of root's who has run these statements, each with its semicolon, and stays.
+    pub fn hold(&self, sql: &str) -> Held {
+        self.try_hold(sql).unwrap_or_else(|| panic!("not done: {sql}"))
+    }
+
+    /// As [`MariaDb::hold`]; `None` where the server does not let them in, or refuses.
+    pub fn try_hold(&self, sql: &str) -> Option<Held> {
+        let mut client = Command::new("mariadb")
+            .args(["--no-defaults", "-uroot", "-N", "-B", "--unbuffered"])
+            .arg(format!("--socket={}", self.socket().display()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("mariadb-client is installed with the server");
+        // The pipe may be closed already, which the missing answer says too.
+        let _ = writeln!(client.stdin.as_ref().expect("it is piped"), "{sql}\nSELECT 'done';");
+        let mut lines = BufReader::new(client.stdout.take().expect("it is piped")).lines();
+        let is_done = lines.any(|line| line.is_ok_and(|line| line == "done"));
+        let held = Held(client);
+        is_done.then_some(held)
     }
 
     /// A shell that waits for this process's end and then ends the server: what lies in a static

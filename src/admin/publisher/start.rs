@@ -7,7 +7,7 @@ use super::{PublishError, tell};
 use crate::admin::catalog_copy;
 use crate::admin::shared_catalog::SharedCatalog;
 use crate::config::Config;
-use crate::store::{FailureKind, Store, StoredCatalog};
+use crate::store::{Store, StoredCatalog};
 use crate::telemetry::log::{Log, Message, Value};
 
 /// The first catalog, and whether the popups file waits. `read` gets the definitions that were
@@ -25,8 +25,7 @@ pub(super) fn first(
         Ok(imported) => return Ok((imported, false)),
         Err(error) => error,
     };
-    let is_away = matches!(&error, PublishError::Store(store)
-        if store.kind() == FailureKind::Unreachable);
+    let is_away = matches!(&error, PublishError::Store(store) if store.may_pass());
     match is_away.then(|| newest_copy(config, log)).flatten() {
         Some(stored) => Ok((Imported { stored, replaced: Vec::new() }, true)),
         None => Err(error),

@@ -17,9 +17,35 @@ struct Owned {
 }
 
 impl Owned {
+    /// A show that is taken back: `happening` says what stands again, one bit each.
+    fn withdrawn(&self) -> Record<'_> {
+        let [user, token, popup, variant, forgotten] = self.texts.each_ref().map(String::as_str);
+        let (at, shown_at, next) = self.times;
+        let entry = |next| FormerEntry { row: &self.blobs.1, next_show_at: next };
+        let has_entry = !self.blobs.1.is_empty();
+        let is_restored = has_entry && self.happening & 2 != 0 && !forgotten.is_empty();
+        let place = u8::try_from(self.version % 64).unwrap();
+        Record::Withdrawn(Withdrawn {
+            user,
+            revision: self.revision,
+            at: WallMs(at),
+            shown_at: WallMs(shown_at),
+            token,
+            popup,
+            version: self.version,
+            variant,
+            clocks: &self.blobs.0,
+            former: (has_entry && self.happening & 1 != 0).then(|| entry(next.map(WallMs))),
+            restored: is_restored.then(|| Restored { popup: forgotten, entry: entry(None), place }),
+        })
+    }
+
     fn record(&self) -> Record<'_> {
         let [user, token, popup, variant, forgotten] = self.texts.each_ref().map(String::as_str);
         let (at, acted_at, next) = self.times;
+        if self.kind == KIND_WITHDRAWN {
+            return self.withdrawn();
+        }
         if self.kind == KIND_ERASE {
             return Record::Erase { user, revision: self.revision, at: WallMs(at) };
         }
@@ -60,7 +86,7 @@ impl Owned {
 fn owned() -> impl Strategy<Value = Owned> {
     let texts = ["[a-zü]{1,60}", "[a-z.]{0,300}", "[a-z-]{1,64}", "[a-z]{0,64}", "[a-z]{0,64}"];
     (
-        KIND_IMPRESSION..=KIND_UNMERGED,
+        KIND_IMPRESSION..=KIND_WITHDRAWN,
         texts,
         (any::<u32>(), any::<u64>()),
         any::<(i64, i64, Option<i64>)>(),
@@ -116,7 +142,7 @@ proptest! {
     #[test]
     fn no_bytes_panic_and_what_decodes_has_this_one_encoding(
         mut bytes in proptest::collection::vec(any::<u8>(), 0..200),
-        kind in 0u8..5,
+        kind in 0u8..6,
         short in 0u8..8,
     ) {
         if bytes.len() > USER_OFFSET {
@@ -146,21 +172,73 @@ fn longest() -> Owned {
     }
 }
 
+/// The longest one of a show that is taken back: all that it may carry is there.
+fn longest_withdrawn() -> Owned {
+    Owned { kind: KIND_WITHDRAWN, happening: 3, ..longest() }
+}
+
 #[test]
 fn the_longest_record_fits_and_each_text_has_its_limit() {
-    let record = longest();
-    let mut bytes = Vec::new();
-    append(&record.record(), &mut bytes);
-    assert_eq!(decode(&bytes[2..]).unwrap(), record.record());
-    for text in 0..5 {
-        let mut longer = longest();
-        longer.texts[text].push('x');
-        let appended = std::panic::catch_unwind(|| append(&longer.record(), &mut Vec::new()));
-        assert!(appended.is_err(), "text {text} has a limit");
+    for longest in [longest, longest_withdrawn] {
+        let record = longest();
+        let mut bytes = Vec::new();
+        append(&record.record(), &mut bytes);
+        assert_eq!(decode(&bytes[2..]).unwrap(), record.record());
+        for text in 0..5 {
+            let mut longer = longest();
+            longer.texts[text].push('x');
+            let appended = std::panic::catch_unwind(|| append(&longer.record(), &mut Vec::new()));
+            assert!(appended.is_err(), "text {text} has a limit");
+        }
+        let mut empty = longest();
+        empty.texts[0].clear();
+        assert!(std::panic::catch_unwind(|| append(&empty.record(), &mut Vec::new())).is_err());
     }
-    let mut empty = longest();
-    empty.texts[0].clear();
-    assert!(std::panic::catch_unwind(|| append(&empty.record(), &mut Vec::new())).is_err());
+}
+
+#[test]
+fn a_withdrawn_show_has_one_encoding_of_what_stands_again() {
+    // (what stands again, bytes behind the clocks)
+    let next = [&[1_u8][..], &7_i64.to_le_bytes()].concat();
+    let never = [0_u8; 9];
+    let cases: [(u8, Vec<u8>); 4] = [
+        (0, [&[0, 0][..], &[0]].concat()),
+        (1, [&[2, 0, 5, 5][..], &next, &[0]].concat()),
+        (2, [&[0, 0][..], &[1, b'q', 9, 2, 0, 5, 5], &never].concat()),
+        (3, [&[2, 0, 5, 5][..], &next, &[1, b'q', 9, 2, 0, 5, 5], &never].concat()),
+    ];
+    let owned = |happening| Owned {
+        kind: KIND_WITHDRAWN,
+        texts: ["u", "t", "p", "v", "q"].map(str::to_owned),
+        revision: Revision { epoch: 1, counter: 2 },
+        times: (3, 4, Some(7)),
+        happening,
+        version: 9,
+        blobs: (vec![6], vec![5, 5]),
+    };
+    for (happening, tail) in &cases {
+        let mut bytes = Vec::new();
+        append(&owned(*happening).record(), &mut bytes);
+        assert!(bytes.ends_with(tail), "{happening}: {bytes:?}");
+    }
+    // Any other way to say it is refused: a time of an entry that is absent, an entry's place
+    // beyond those that are remembered, an entry that is restored and empty.
+    let mut bytes = Vec::new();
+    append(&owned(0).record(), &mut bytes);
+    let head = &bytes[2..bytes.len() - 3];
+    let others: [&[u8]; 4] = [
+        &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        &[0, 0, 1, b'q', 64, 1, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        &[0, 0, 1, b'q', 9, 0, 0],
+        &[1, 0, 5, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0],
+    ];
+    for other in others {
+        let found = decode(&[head, other].concat()).map(|_| ());
+        assert_eq!(found, Err(RecordError::Malformed), "{other:?}");
+    }
+    assert!(
+        decode(&[head, &[0, 0, 1, b'q', 63, 1, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0]].concat()).is_ok()
+    );
 }
 
 #[test]
@@ -174,7 +252,7 @@ fn malformed_records_are_refused_by_name() {
     good.push(0);
     assert_eq!(decode(&good), Err(RecordError::Malformed));
     good.pop();
-    good[0] = 9;
+    good[0] = KIND_WITHDRAWN + 1;
     assert_eq!(decode(&good), Err(RecordError::Kind));
     good[0] = KIND_IMPRESSION;
     good[USER_OFFSET + 1] = 0xff;

@@ -107,6 +107,27 @@ fn failed(ticket: u64, late: bool, failure: Failure) -> LinkEvent {
 }
 
 #[test]
+fn a_connection_that_nobody_speaks_on_is_asked_and_given_up_where_it_is_dead() {
+    let mut bench = Bench::up(settings());
+    assert_eq!(bench.link.next_deadline(), Some(bench.now.plus_ms(LINK_IDLE_MS)));
+    bench.pass(LINK_IDLE_MS - 1);
+    bench.flush();
+    assert_eq!(bench.sent_text(), "");
+    bench.pass(1);
+    bench.flush();
+    assert_eq!(bench.sent_text(), "*1\r\n$4\r\nPING\r\n");
+    bench.say("+PONG\r\n");
+    assert!(bench.link.is_open(bench.now) && bench.events().is_empty());
+    // Nothing more comes.
+    bench.pass(LINK_IDLE_MS);
+    bench.pass(2 * settings().deadline_ms);
+    assert_eq!(bench.events(), [LinkEvent::Down]);
+    assert_eq!(bench.wishes(), [LinkWish::Close]);
+    bench.pass(0);
+    assert_eq!(bench.wishes(), [LinkWish::Connect]);
+}
+
+#[test]
 fn the_server_is_told_who_we_are_and_says_who_it_is() {
     let (_, mut told) = LinkSettings::of_url("redis://u:p@h/2").unwrap();
     told.subscriptions = vec![Partition(3), Partition(1_023)];
@@ -264,7 +285,10 @@ fn a_lost_connections_commands_are_sent_again_once() {
     assert_eq!(bench.events(), [expired, unknown].concat());
 
     let mut bench = Bench::up(settings());
-    bench.pass(1_000);
+    for _ in 0..LINK_STEADY_MS / LINK_IDLE_MS {
+        bench.pass(LINK_IDLE_MS);
+        bench.say("+PONG\r\n");
+    }
     for ticket in 1..=3 {
         bench.ask(ticket).unwrap();
     }

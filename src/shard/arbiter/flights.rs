@@ -43,6 +43,8 @@ pub struct Pending {
     pub state: Vec<u8>,
     /// The state without the show, where there is one: what a withdrawal restores.
     pub former: Option<Vec<u8>>,
+    /// Whether it takes back a show that nobody saw.
+    pub withdraws: bool,
     /// Other nodes are told.
     pub publish: bool,
     /// The value expires after this long, in milliseconds; 0 for never.

@@ -142,6 +142,7 @@ impl Home {
             now: arbiter.wall(now),
             state,
             former: None,
+            withdraws: false,
             publish: true,
             ttl_ms: arbiter.setup.ttl_ms,
             reserved,

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 
 use super::flights::{Flight, Pending, Stage};
-use super::{Arbiter, Queue, base_of, partition_of_ticket};
+use super::{Arbiter, Queue, partition_of_ticket};
 use crate::base::clock::Now;
 use crate::base::ids::{LaneSequence, Partition, Revision, ShardId};
-use crate::base::limits::{COMMIT_TRIES_MAX, WITHDRAWAL_VALID_MS};
+use crate::base::limits::COMMIT_TRIES_MAX;
 use crate::base::slab::Handle;
-use crate::base::time::DurationMs;
+use crate::base::time::MonoNs;
 use crate::redis::command::{Command, CommitVerdict, Failure, Meta, Phase, Reply, Value};
 use crate::redis::link::{LinkEvent, Server};
 use crate::shard::decision::Round;
@@ -16,6 +16,7 @@ use crate::shard::home::{Done, Home};
 use crate::shard::lane::Waiting;
 use crate::shard::reads::{Waiter, Work};
 use crate::shard::seam::{Effect, Outbox, ReadFailed, ReadRequest, Report, UserRead};
+use crate::shard::view::View;
 use crate::state::user::{self, UserState};
 use crate::telemetry::log::{Message, Value as Told};
 
@@ -39,14 +40,14 @@ const NOT_SYNCED: &str = "ack = \"synced\" with queue = \"redis\" needs appendon
                           appendfsync always in Redis; decisions degrade until it has them";
 
 /// Run again, a request finds Redis' own state.
-const FRESH: Round = Round { tries: 0, is_fresh: true };
+pub(super) const FRESH: Round = Round { tries: 0, is_fresh: true };
 
 impl Home {
     /// Acts upon what became known of Redis.
     pub fn on_link_event(
         &mut self,
         now: Now,
-        shard: ShardId,
+        view: &View,
         event: LinkEvent,
         outbox: &mut Outbox,
     ) -> Option<Resumed> {
@@ -66,7 +67,7 @@ impl Home {
             // Each request has a deadline of its own, and the reply may still come.
             LinkEvent::Expired { .. } => {}
             LinkEvent::Reply { ticket, result, .. } => {
-                return self.on_reply(now, shard, (ticket, result), outbox);
+                return self.on_reply(now, view, (ticket, result), outbox);
             }
             LinkEvent::Changed { user, revision, .. } => self.on_changed(&user, revision),
         }
@@ -108,7 +109,7 @@ impl Home {
     fn on_reply(
         &mut self,
         now: Now,
-        shard: ShardId,
+        view: &View,
         (ticket, result): (u64, Result<Reply, Failure>),
         outbox: &mut Outbox,
     ) -> Option<Resumed> {
@@ -128,19 +129,21 @@ impl Home {
                     self.counters.redis_failures.of("lost").add(1);
                     return self.fail(handle);
                 }
-                self.on_value(now, shard, handle, (meta, value), outbox)
+                self.on_value(now, view.shard, handle, (meta, value), outbox)
             }
             Ok(Reply::Commit { meta, verdict, value }) => {
                 let is_vouched = self.arbiter_mut().observe(now.mono, partition, &meta);
                 match verdict {
-                    CommitVerdict::Done if is_vouched => self.on_done(now, handle, value.is_some()),
+                    CommitVerdict::Done if is_vouched => {
+                        self.on_done(now, view, handle, value.is_some())
+                    }
                     CommitVerdict::Moved if is_vouched => {
                         self.counters.redis_moved.add(1);
                         self.take_back(handle);
-                        self.on_value(now, shard, handle, (meta, value), outbox)
+                        self.on_value(now, view.shard, handle, (meta, value), outbox)
                     }
-                    CommitVerdict::Late => self.refuse(handle, "late"),
-                    CommitVerdict::Full => self.refuse(handle, "full"),
+                    CommitVerdict::Late => self.refuse(now.mono, handle, "late"),
+                    CommitVerdict::Full => self.refuse(now.mono, handle, "full"),
                     // Done where writes are lost since proves nothing.
                     CommitVerdict::Done | CommitVerdict::Moved | CommitVerdict::Lost => {
                         self.counters.redis_failures.of("lost").add(1);
@@ -271,7 +274,13 @@ impl Home {
     }
 
     /// A change is made. `is_outdated`: by an earlier sending, and others have followed since.
-    fn on_done(&mut self, now: Now, handle: Handle, is_outdated: bool) -> Option<Resumed> {
+    fn on_done(
+        &mut self,
+        now: Now,
+        view: &View,
+        handle: Handle,
+        is_outdated: bool,
+    ) -> Option<Resumed> {
         let (flight, waiters) = self.arbiter_mut().flights.end(handle)?;
         let Flight { user, stage: Stage::Commit(mut pending), .. } = flight else {
             unreachable!("only commits are answered as such")
@@ -285,7 +294,8 @@ impl Home {
         let Some(waiter) = pending.waiter.take() else {
             self.append_events(&pending);
             self.finish_merge(&user, pending.merged);
-            let withdrawal = self.withdrawal(now, &pending);
+            self.counters.redis_withdrawn.add(u64::from(pending.withdraws));
+            let withdrawal = self.withdrawal(now, &view.snapshot, &user, &pending);
             self.drop_change(pending);
             return match withdrawal {
                 Some(withdrawal) => self.withdraw(now, user, (waiters, withdrawal)),
@@ -307,78 +317,18 @@ impl Home {
         Some(resumed(user, waiters))
     }
 
-    /// A change was made too late for its request, or nobody asked for it: its events have
-    /// happened, nobody saw the show. With a list the records of a merge alone are journaled too.
-    fn append_events(&mut self, pending: &Pending) {
-        let is_journal = self.arbiter_mut().setup.queue == Queue::Journal;
-        if (is_journal || pending.merged > 0) && pending.event_bytes > 0 {
-            self.lane.append_framed(&pending.records[..pending.event_bytes]);
-        }
-    }
-
-    /// The change that takes back a show which nobody saw. With a list the show's record is in it
-    /// already, and the show stays.
-    fn withdrawal(&mut self, now: Now, pending: &Pending) -> Option<Pending> {
-        let former = pending.former.as_ref()?;
-        if self.arbiter_mut().setup.queue != Queue::Journal {
-            return None;
-        }
-        user::decode(former, &mut self.scratch.state).expect("we encoded it");
-        let revision = pending.revision.next();
-        self.scratch.state.revision = revision;
-        let mut state = self.buffer();
-        user::encode(&self.scratch.state, &mut state);
-        let (outcome, fallback, records) = (self.buffer(), self.buffer(), self.buffer());
-        let arbiter = self.arbiter_mut();
-        Some(Pending {
-            waiter: None,
-            outcome,
-            fallback,
-            records,
-            event_bytes: 0,
-            count: 1,
-            base: base_of(pending.revision),
-            revision,
-            request: arbiter.request_id(),
-            now: arbiter.wall(now),
-            state,
-            former: None,
-            publish: false,
-            ttl_ms: pending.ttl_ms,
-            reserved: 0,
-            merged: 0,
-        })
-    }
-
-    fn withdraw(
-        &mut self,
-        now: Now,
-        user: String,
-        (mut waiters, withdrawal): (VecDeque<Waiter>, Pending),
-    ) -> Option<Resumed> {
-        let valid = DurationMs(WITHDRAWAL_VALID_MS);
-        let arbiter = self.arbiter_mut();
-        if !arbiter.commit(now.mono, &user, withdrawal, valid) {
-            // The show stays, and with it the copy.
-            return Some(Resumed { user, waiters, has_state: true, round: FRESH });
-        }
-        let handle = arbiter.flights.find(&user).expect("just begun");
-        waiters.drain(..).for_each(|waiter| arbiter.flights.wait(handle, waiter));
-        arbiter.flights.rest(user, waiters);
-        self.counters.redis_withdrawn.add(1);
-        None
-    }
-
     /// A command was refused, and nothing has changed: its own request is answered degraded, the
-    /// others run again.
-    fn refuse(&mut self, handle: Handle, cause: &'static str) -> Option<Resumed> {
+    /// others run again. One that came too late by a clock that was set back since, and not by
+    /// its deadline, runs again too: its reply has told the time.
+    fn refuse(&mut self, now: MonoNs, handle: Handle, cause: &'static str) -> Option<Resumed> {
         self.counters.redis_failures.of(cause).add(1);
         let (flight, mut waiters) = self.arbiter_mut().flights.end(handle)?;
         self.note_failure(&flight.user);
         if let Stage::Commit(mut pending) = flight.stage {
             if let Some(mut waiter) = pending.waiter.take() {
-                if let Work::Request { tries, .. } = &mut waiter.work {
-                    *tries = COMMIT_TRIES_MAX + 1;
+                if let Work::Request { tries, until, .. } = &mut waiter.work {
+                    let may_run = cause == "late" && now < *until;
+                    *tries = if may_run { *tries + 1 } else { COMMIT_TRIES_MAX + 1 };
                 }
                 waiters.push_front(waiter);
             }
@@ -422,7 +372,7 @@ impl Home {
     }
 
     /// Gives back what a change held.
-    fn drop_change(&mut self, pending: Pending) {
+    pub(super) fn drop_change(&mut self, pending: Pending) {
         self.lane.release(pending.reserved);
         let Pending { outcome, fallback, records, state, former, .. } = pending;
         let buffers = [outcome, fallback, records, state];

@@ -37,10 +37,9 @@ impl Core {
 
     /// Acts upon all that became known of Redis.
     pub(super) fn follow_redis(&mut self, now: Now, outbox: &mut Outbox) {
-        let shard = self.view.shard;
         while let Some(arbiter) = self.home.arbiter.as_deref_mut() {
             let Some(event) = arbiter.next_event() else { break };
-            if let Some(resumed) = self.home.on_link_event(now, shard, event, outbox) {
+            if let Some(resumed) = self.home.on_link_event(now, &self.view, event, outbox) {
                 self.run_again(now, resumed, outbox);
             }
         }

@@ -35,7 +35,7 @@ impl Found {
             Record::Impression(record) if !self.left.is_empty() => {
                 self.left.remove(&(record.token.into(), record.happening.number()));
             }
-            Record::Impression(_) => {}
+            Record::Impression(_) | Record::Withdrawn(_) => {}
             Record::Erase { user, .. } => self.left.retain(|_, (_, (_, own, _))| **own != **user),
         }
     }

@@ -3,9 +3,12 @@
 //! records come from.
 //!
 //! ```text
-//! begin -> positions FOR UPDATE: fenced? behind? skip what is applied -> erases -> events -> users
-//!       -> user_popups -> popup_stats -> dead letters to disk -> positions -> commit
+//! begin -> positions FOR UPDATE: fenced? behind? skip what is applied -> erases -> withdrawn shows
+//!       -> events -> users -> user_popups -> popup_stats -> dead letters to disk -> positions
+//!       -> commit
 //! ```
+//!
+//! Without erases and withdrawn shows these are 8 statements, each with as many rows as fit.
 //!
 //! | what fails | what follows |
 //! |---|---|
@@ -21,6 +24,7 @@ use super::failure::FailureKind;
 use super::rows::{self, PART, Place, signed};
 use super::session::Session;
 use super::text::{Literal, list};
+use super::withdraw::{remove_popups, withdraw};
 use super::{Claim, Mysql};
 use crate::base::ids::{Sequence, UserKey};
 use crate::base::limits::{MYSQL_LOST_MAX, MYSQL_TRANSACTIONS_MAX};
@@ -266,13 +270,20 @@ fn write_rows(
     let place = |event: &EventRow<'_>| (pending.owners[event.index].stream, event.sequence);
     let events: Vec<(Place, &EventRow<'_>)> =
         batch.events.iter().map(|event| (place(event), event)).collect();
-    let Some(is_new) = write_events(session, &events, is_careful)? else { return Ok(None) };
     let mut tallies: BTreeMap<StreamId, Tally<'_>> = BTreeMap::new();
+    for row in &batch.withdrawn {
+        tallies.entry(pending.owners[row.index].stream).or_default().touch(row);
+    }
+    for (stream, index) in withdraw(session, &batch.withdrawn)? {
+        tallies.entry(stream).or_default().uncount(&batch.withdrawn[index]);
+    }
+    let Some(is_new) = write_events(session, &events, is_careful)? else { return Ok(None) };
     let new = events.iter().zip(&is_new).filter(|(_, is_new)| **is_new);
     for (((stream, _), event), _) in new {
         tallies.entry(*stream).or_default().count(event);
     }
     rows::write_users(session, &batch.users)?;
+    remove_popups(session, &batch.popups)?;
     rows::write_popups(session, &batch.popups)?;
     let mut stats = Vec::new();
     for (stream, tally) in tallies {

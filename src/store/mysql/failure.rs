@@ -91,6 +91,19 @@ impl FailureKind {
         }
     }
 
+    /// Whether it may pass without anybody doing something.
+    pub(in crate::store) fn may_pass(self) -> bool {
+        matches!(
+            self,
+            FailureKind::Unreachable
+                | FailureKind::Deadlock
+                | FailureKind::LockWait
+                | FailureKind::ReadOnly
+                | FailureKind::DiskFull
+                | FailureKind::Crowded
+        )
+    }
+
     /// What a server's error code says more exactly than its kind, with what mends it.
     fn phrase_of_code(code: u16) -> Option<&'static str> {
         Some(match code {
@@ -272,10 +285,10 @@ mod tests {
     #[test]
     fn codes_of_the_table_are_told_apart() {
         let table = [
-            (FailureKind::Deadlock, &[1213][..]),
-            (FailureKind::LockWait, &[1205]),
-            (FailureKind::Unreachable, &[2006, 2013, 1317, 1927]),
-            (FailureKind::PacketTooLarge, &[1153]),
+            (FailureKind::Deadlock, &[1213, 1412, 8028][..]),
+            (FailureKind::LockWait, &[1205, 1206]),
+            (FailureKind::Unreachable, &[2006, 2013, 1317, 1927, 1969, 4031]),
+            (FailureKind::PacketTooLarge, &[1153, 1197, 8004]),
             (FailureKind::ReadOnly, &[1290, 1792, 1836]),
             (FailureKind::DiskFull, &[1021, 1114, 28]),
             (FailureKind::Crowded, &[1040, 1041]),

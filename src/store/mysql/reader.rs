@@ -12,7 +12,7 @@ use super::popups;
 use super::session::Session;
 use super::text::{Literal, list, push_text};
 use crate::base::ids::{PopupKey, Revision, Sequence, UserKey};
-use crate::base::limits::{MYSQL_LIST_MAX, SQL_ROWS_READ_MAX, USER_POPUPS_MAX};
+use crate::base::limits::{MYSQL_LIST_MAX, SQL_ROWS_READ_MAX, USER_BYTES_MAX, USER_POPUPS_MAX};
 use crate::base::time::WallMs;
 use crate::config::Config;
 use crate::state::user::{PopupState, UserClocks, UserState, decode_popup};
@@ -51,8 +51,11 @@ impl MysqlReader {
         found: &mut impl FnMut(usize, UserState),
     ) -> Result<usize, StoreError> {
         let session = self.session.get_mut();
+        // As many as the server takes in one statement, at the length of the longest, all escaped.
+        let fit = session.statement_bytes_max()? / (2 * USER_BYTES_MAX + 3);
+        let users_max = fit.clamp(1, MYSQL_LIST_MAX);
         let mut unreadable = 0;
-        for (part, users) in users.chunks(MYSQL_LIST_MAX).enumerate() {
+        for (part, users) in users.chunks(users_max).enumerate() {
             let mut states = read_states(session, users)?;
             // Revisions go on after an erase, or the user's new records would count as erased. It
             // is asked for behind the rows: an erase in between took them, or leaves a mark.
@@ -60,7 +63,7 @@ impl MysqlReader {
                 users.iter().map(|user| UserKey::of(user.as_bytes())).collect();
             let erases = erases_of(session, &keys)?;
             for (index, user) in users.iter().enumerate() {
-                let index = part * MYSQL_LIST_MAX + index;
+                let index = part * users_max + index;
                 let erase = erases.get(&UserKey::of(user.as_bytes()));
                 let Some(state) = states.remove(user.as_bytes()).unwrap_or_else(absent) else {
                     unreadable += 1;
@@ -134,7 +137,12 @@ impl MysqlReader {
             query.push_str(" AND popup_id = ");
             push_text(&mut query, popup);
         }
-        query.push_str(" GROUP BY popup_id, variant, hour ORDER BY popup_id, variant, hour");
+        // An hour whose only show was taken back is left with a row of zeros.
+        query.push_str(
+            " GROUP BY popup_id, variant, hour \
+             HAVING SUM(decided + shown + ignored + dismissed + clicked + converted) > 0 \
+             ORDER BY popup_id, variant, hour",
+        );
         type Columns = (String, String, i64, i64, i64, i64, i64, i64, i64);
         let rows: Vec<Columns> = self.reports().borrow_mut().query("read statistics", &query)?;
         let row = |(popup, variant, hour, a, b, c, d, e, f): Columns| StatRow {

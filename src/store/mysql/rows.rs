@@ -195,22 +195,30 @@ pub(super) fn write_popups(
     session: &mut Session,
     popups: &[PopupRow<'_>],
 ) -> Result<(), StoreError> {
-    // Whether an entry began anew is a matter of the row, and so of its statement. Nearly none did.
-    for restarted in [false, true] {
-        let of_kind = |row: &&PopupRow<'_>| row.entry.is_some_and(|e| e.restarted == restarted);
-        write_entries(session, popups.iter().filter(of_kind), restarted)?;
+    // Since when an entry counts is a matter of the row, and so of its statement. Nearly all go on.
+    for begins in ["forgotten", "TRUE", "FALSE"] {
+        let of_kind = |row: &&PopupRow<'_>| row.entry.is_some_and(|e| begins_if(&e) == begins);
+        write_entries(session, popups.iter().filter(of_kind), begins)?;
     }
     forget_entries(session, popups)
+}
+
+/// When an entry's first revision takes the place of the one that its row has.
+fn begins_if(entry: &EntryColumns<'_>) -> &'static str {
+    match entry {
+        EntryColumns { restarted: true, .. } => "TRUE",
+        EntryColumns { restored: true, .. } => "FALSE",
+        _ => "forgotten",
+    }
 }
 
 fn write_entries<'a>(
     session: &mut Session,
     popups: impl Iterator<Item = &'a PopupRow<'a>>,
-    restarted: bool,
+    begins: &str,
 ) -> Result<(), StoreError> {
     let newer = |column: &str| format!("{column} = IF({IS_NEWER}, VALUES({column}), {column})");
     let first = |column: &str| {
-        let begins = if restarted { "TRUE" } else { "forgotten" };
         format!("{column} = IF(({IS_NEWER}) AND {begins}, VALUES({column}), {column})")
     };
     let plain = ["shows", "last_shown_at", "outcome", "outcome_at", "next_show_at", "state"];
@@ -298,7 +306,7 @@ pub(super) fn write_stats(
     );
     for (stream, key, row) in stats {
         let [decided, shown, ignored, dismissed, clicked, converted] =
-            row.counts.map(|count| Literal::Number(count.into()));
+            row.counts.map(Literal::Number);
         rows.push(&[
             Literal::Text(key.popup),
             Literal::Text(key.variant),

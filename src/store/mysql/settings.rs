@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::session::Session;
+use crate::base::limits::MYSQL_PACKET_BYTES_LEAST;
 use crate::store::error::StoreError;
 
 /// What of the server's settings weakens a promise, a sentence each.
@@ -12,7 +13,8 @@ use crate::store::error::StoreError;
 /// Where the server can't be asked.
 pub(super) fn warnings(session: &mut Session) -> Result<Vec<String>, StoreError> {
     let query = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
-        ('innodb_flush_log_at_trx_commit', 'log_bin', 'sync_binlog', 'wsrep_on', 'binlog_format')";
+        ('innodb_flush_log_at_trx_commit', 'log_bin', 'sync_binlog', 'wsrep_on', 'binlog_format', \
+        'max_allowed_packet')";
     let rows: Vec<(String, String)> = session.query("read its settings", query)?;
     Ok(of(&rows.into_iter().collect()))
 }
@@ -42,6 +44,14 @@ fn of(variables: &BTreeMap<String, String>) -> Vec<String> {
                 .to_owned(),
         );
     }
+    let packet_bytes = variables.get("max_allowed_packet").and_then(|value| value.parse().ok());
+    if packet_bytes.is_some_and(|bytes: u64| bytes < MYSQL_PACKET_BYTES_LEAST) {
+        warnings.push(format!(
+            "max_allowed_packet is below {} MiB: batches become small, and what does not fit is \
+             refused",
+            MYSQL_PACKET_BYTES_LEAST >> 20
+        ));
+    }
     if is("wsrep_on", "ON") {
         warnings.push(
             "Galera is on: a committed transaction may be lost with its node; let all nodes of \
@@ -59,12 +69,14 @@ mod tests {
     #[test]
     fn what_weakens_a_promise_is_said_and_nothing_else() {
         type Row<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
-        let table: [Row<'_>; 5] = [
+        let table: [Row<'_>; 7] = [
             (&[("innodb_flush_log_at_trx_commit", "1"), ("log_bin", "OFF")], &[]),
             (&[("innodb_flush_log_at_trx_commit", "2")], &["innodb_flush"]),
             (&[("log_bin", "ON"), ("sync_binlog", "0")], &["sync_binlog"]),
             (&[("log_bin", "OFF"), ("sync_binlog", "0"), ("wsrep_on", "ON")], &["Galera"]),
             (&[("log_bin", "ON"), ("binlog_format", "STATEMENT")], &["binlog_format"]),
+            (&[("max_allowed_packet", "1048575")], &["max_allowed_packet"]),
+            (&[("max_allowed_packet", "1048576")], &[]),
         ];
         for (variables, expected) in table {
             let variables = variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned()));

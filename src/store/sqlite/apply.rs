@@ -2,8 +2,8 @@
 //! the steps; the statements are in `rows`. Must not know where the records come from.
 //!
 //! ```text
-//! begin -> position: fenced? behind? skip what is applied -> erases -> events -> users
-//!       -> user_popups -> popup_stats -> dead letters to disk -> position -> commit
+//! begin -> position: fenced? behind? skip what is applied -> erases -> withdrawn shows -> events
+//!       -> users -> user_popups -> popup_stats -> dead letters to disk -> position -> commit
 //! ```
 //!
 //! Each row is a statement of its own, so a row that the database refuses names its record: the
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use super::rows::{self, Inserted, RowError};
-use super::{Claim, PART, Sqlite, StreamId, sequence_column, sequence_of};
+use super::{Claim, PART, Sqlite, StreamId, sequence_column, sequence_of, withdraw};
 use crate::base::ids::{Revision, Sequence, UserKey};
 use crate::base::limits::APPLY_RECORDS_MAX;
 use crate::base::time::WallMs;
@@ -158,7 +158,9 @@ fn write(
     batch: &Batch<'_>,
 ) -> Result<usize, RowError> {
     rows::erase(transaction, &batch.erases)?;
-    let mut tally = Tally::default();
+    let mut tallies: BTreeMap<StreamId, Tally<'_>> = BTreeMap::new();
+    withdraw::withdraw(transaction, stream, &batch.withdrawn, &mut tallies)?;
+    let tally = tallies.entry(stream).or_default();
     let mut duplicates = 0;
     let mut insert = rows::EventInsert::prepare(transaction, stream)?;
     for event in &batch.events {
@@ -168,8 +170,11 @@ fn write(
         }
     }
     rows::write_users(transaction, &batch.users)?;
+    withdraw::remove_popups(transaction, &batch.popups)?;
     rows::write_popups(transaction, &batch.popups)?;
-    rows::write_stats(transaction, stream, &tally.into_rows())?;
+    for (stream, tally) in tallies {
+        rows::write_stats(transaction, stream, &tally.into_rows())?;
+    }
     Ok(duplicates)
 }
 

@@ -99,7 +99,9 @@ impl SqliteReader {
                             sum(dismissed), sum(clicked), sum(converted)
                      FROM popup_stats
                      WHERE (?1 IS NULL OR popup_id = ?1) AND hour >= ?2 AND hour < ?3
-                     GROUP BY popup_id, variant, hour ORDER BY popup_id, variant, hour";
+                     GROUP BY popup_id, variant, hour
+                     HAVING sum(decided + shown + ignored + dismissed + clicked + converted) > 0
+                     ORDER BY popup_id, variant, hour";
         self.rows(query, params![popup, hour_of(from), to.0], |row| {
             let mut counts = [0; 6];
             for (column, count) in (3..).zip(&mut counts) {

@@ -33,7 +33,7 @@ impl From<rusqlite::Error> for RowError {
 }
 
 /// Sorts an error of a row's statement: the row's fault or the database's.
-fn of_row(index: usize) -> impl Fn(rusqlite::Error) -> RowError {
+pub(super) fn of_row(index: usize) -> impl Fn(rusqlite::Error) -> RowError {
     move |source| match source.sqlite_error_code() {
         Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig) => {
             RowError::Refused { index, source }
@@ -172,9 +172,9 @@ pub(super) fn write_popups(
              outcome = excluded.outcome,
              outcome_at = excluded.outcome_at,
              next_show_at = excluded.next_show_at,
-             first_epoch = CASE WHEN ?14 OR user_popups.forgotten
+             first_epoch = CASE WHEN ?14 OR (user_popups.forgotten AND NOT ?15)
                                 THEN excluded.first_epoch ELSE user_popups.first_epoch END,
-             first_counter = CASE WHEN ?14 OR user_popups.forgotten
+             first_counter = CASE WHEN ?14 OR (user_popups.forgotten AND NOT ?15)
                                   THEN excluded.first_counter ELSE user_popups.first_counter END,
              forgotten = 0,
              revision_epoch = excluded.revision_epoch,
@@ -231,6 +231,7 @@ fn execute_entry(
         counter_column(entry.revision),
         entry.state,
         entry.restarted,
+        entry.restored,
     ])
 }
 
@@ -346,6 +347,6 @@ pub(super) fn revision_of(row: &Row<'_>, column: usize) -> Result<Revision, rusq
 }
 
 /// A revision's counter as a column.
-fn counter_column(revision: Revision) -> i64 {
+pub(super) fn counter_column(revision: Revision) -> i64 {
     i64::try_from(revision.counter).expect("records with larger counters are rejected")
 }

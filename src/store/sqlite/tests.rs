@@ -1,4 +1,5 @@
-//! The store against real files: exactly once, faults, erasing, reading back, the catalog, speed.
+//! The store against real files: exactly once, faults, erasing, reading back, shows that are
+//! taken back, the catalog, speed.
 
 mod catalog;
 mod erase;
@@ -6,6 +7,7 @@ mod exactly_once;
 mod faults;
 mod reading;
 mod speed;
+mod withdrawn;
 
 use std::path::Path;
 

@@ -93,7 +93,7 @@ pub struct Config {
     pub is_split: bool,
     /// Longest time of a disk command, in microseconds.
     pub disk_us: u64,
-    /// Longest time of a statement, in microseconds.
+    /// Longest wait between two transactions, in microseconds; a read takes a part of it.
     pub sql_us: u64,
     /// Transactions whose outcome is not told.
     pub one_in_untold: u64,
@@ -117,7 +117,7 @@ impl Config {
             .filter(|fault| draw.one_in(3) && !is_calm && !(has_lists && fault.is_loss()))
             .collect();
         let fault_count = if faults.is_empty() { 0 } else { draw.between(1, 12) };
-        Config {
+        let config = Config {
             seed,
             nodes,
             shards: (0..nodes).map(|_| draw.pick(&[1, 1, 2])).collect(),
@@ -139,17 +139,35 @@ impl Config {
             sql_records: draw.pick(&[1, 10, 1_000]),
             pause_ms: if is_calm { 0 } else { draw.pick(&[0, 0, 5, 60]) },
             one_in_local: draw.pick(&[0, 2, 4]),
+        };
+        if draw.one_in(4) { config.with_losses(&mut draw) } else { config }
+    }
+
+    /// A run about losses of Redis: they befall nodes whose journals are far from being in SQL.
+    fn with_losses(self, draw: &mut Stream) -> Config {
+        let losses = [Fault::RedisOld, Fault::RedisEmpty, Fault::RedisFlushed];
+        let others = [Fault::SqlAway, Fault::Cut, Fault::RedisFrozen, Fault::NodeFrozen];
+        let mut faults = vec![draw.pick(&losses), draw.pick(&losses)];
+        faults.extend(draw.one_in(3).then(|| draw.pick(&others)));
+        Config {
+            has_lists: false,
+            begins_empty: false,
+            users: draw.pick(&[2, 4, 8]),
+            acts: 60,
+            think_ms: draw.pick(&[300, 1_000, 2_000]),
+            faults,
+            fault_count: draw.between(2, 5),
+            fault_gap_ms: 6_000,
+            fault_ms: draw.pick(&[30, 300, 700]),
+            sql_us: draw.pick(&[20_000, 100_000, 400_000]),
+            sql_records: 1,
+            ..self
         }
     }
 
     /// Whether Redis may lose writes.
     pub fn has_losses(&self) -> bool {
         self.faults.iter().any(|fault| fault.is_loss())
-    }
-
-    /// Whether nothing at all goes wrong.
-    pub fn is_calm(&self) -> bool {
-        self.faults.is_empty() && self.redis_us <= 4_000
     }
 }
 

@@ -20,7 +20,7 @@ impl World {
         }
         self.faults_left -= 1;
         let gap = self.scene.config.fault_gap_ms;
-        let wait = self.scene.streams.faults.skewed(gap) * MS;
+        let wait = (gap / 8 + self.scene.streams.faults.skewed(gap)) * MS;
         self.scene.after(wait, What::Fault);
         let fault = self.scene.streams.faults.pick(&self.scene.config.faults.clone());
         let longest = match self.scene.config.has_losses() {

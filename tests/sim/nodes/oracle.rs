@@ -101,7 +101,8 @@ fn hold_show(rules: &Rules, before: &[i64], at: i64, what: &str) {
 
 /// No show that was committed came before its popup allowed it.
 fn hold_rules(world: &World) {
-    let mut users: BTreeMap<(&str, &str), Vec<(Revision, &str, &Event)>> = BTreeMap::new();
+    type Happened<'a> = (Revision, &'a str, &'a Event);
+    let mut users: BTreeMap<(&str, &str), Vec<Happened<'_>>> = BTreeMap::new();
     for ((token, action), row) in &world.sql.events {
         if *action == DECIDED {
             let shows = users.entry((&row.user, &row.popup)).or_default();

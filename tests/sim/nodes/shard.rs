@@ -69,7 +69,6 @@ pub struct Shard {
     pub turns: u64,
     /// Batches that it has handed to the journal.
     pub pushed: u64,
-    counters: Arc<ShardCounters>,
 }
 
 /// What a shard of this place in its node is made of.
@@ -124,14 +123,13 @@ impl Shard {
     ) -> Shard {
         let rules = Rules { access: vec![Access::default()], cors: Cors::default() };
         let life = u64::from(scene.nodes[place.node].life);
-        let counters: Arc<ShardCounters> = Arc::default();
         let core = Core::new(CoreSetup {
             shard: place.shard,
             shards: place.shards,
             snapshot: Arc::clone(&parts.snapshot),
             rules: Arc::new(rules),
             keys: Arc::clone(&parts.keys),
-            counters: Arc::clone(&counters),
+            counters: Arc::new(ShardCounters::default()),
             slice_bytes: SLICE_SHARD_BYTES_MIN,
             connections_max: 64,
             read_deadline_ms: READ_DEADLINE_MS,
@@ -154,7 +152,6 @@ impl Shard {
             lines: Vec::new(),
             turns: 0,
             pushed: 0,
-            counters,
         }
     }
 
@@ -299,15 +296,5 @@ impl Shard {
     /// The link is given up: nothing of it is told any more.
     pub fn forget_link(&mut self) {
         self.queues[FROM_REDIS].clear();
-    }
-
-    /// Whether nothing has arrived.
-    pub fn is_idle(&self) -> bool {
-        self.queues.iter().all(VecDeque::is_empty)
-    }
-
-    /// What it counts.
-    pub fn counters(&self) -> &ShardCounters {
-        &self.counters
     }
 }

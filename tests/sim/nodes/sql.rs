@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use nudged::base::ids::{PopupKey, Revision, Sequence};
 use nudged::base::limits::PEER_KNOWN_MS;
-use nudged::journal::record::Record;
+use nudged::journal::record::{Happening, Record};
 use nudged::state::user::{PopupState, UserClocks, UserState, decode_popup};
 use nudged::writer::batcher::{self, Tombstones};
 
@@ -142,6 +142,11 @@ impl Sql {
                 revision: row.revision,
             });
         }
+        for row in &batch.withdrawn {
+            for decision in row.decisions() {
+                self.events.remove(&(decision.into_owned(), Happening::Decided.number()));
+            }
+        }
         for row in &batch.users {
             let standing = self.users.entry(row.user.to_owned()).or_default();
             if standing.0 < row.revision {
@@ -150,10 +155,14 @@ impl Sql {
         }
         for row in &batch.popups {
             let key = (row.user.to_owned(), row.popup.to_owned());
+            if let Some((_, revision)) = row.removed {
+                self.popups.retain(|own, entry| *own != key || entry.revision >= revision);
+                continue;
+            }
             let standing = self.popups.entry(key).or_default();
             if let Some(entry) = row.entry.filter(|entry| standing.revision < entry.revision) {
                 let begins = standing.first == Revision::default()
-                    || standing.is_forgotten
+                    || (standing.is_forgotten && !entry.restored)
                     || entry.restarted;
                 *standing = Entry {
                     revision: entry.revision,

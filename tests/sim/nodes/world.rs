@@ -93,7 +93,7 @@ impl World {
             self.scene.after(MS, What::Act(index));
         }
         if self.faults_left > 0 {
-            self.scene.after(MS, What::Fault);
+            self.scene.after(500 * MS, What::Fault);
             self.scene.after(MS, What::RedisSaves);
         }
     }

@@ -248,8 +248,8 @@ impl ReaderSide {
     }
 }
 
-/// Half of the time that a read takes.
+/// Half of the time that a read takes: longer ones are answered degraded anyway.
 fn wait(scene: &mut Scene) -> u64 {
-    let longest = if scene.is_calm { 500 } else { scene.config.sql_us };
+    let longest = if scene.is_calm { 500 } else { scene.config.sql_us.min(20_000) };
     scene.streams.sql.between(1, longest.max(10)) * US
 }

@@ -79,7 +79,7 @@ fn killed_connections_double_and_lose_nothing() {
             }
             kills
         });
-        for records in journal.records.chunks(30) {
+        for records in journal.records.chunks(10) {
             apply_until_done(&mut node, records);
         }
         is_done.store(true, Ordering::Release);

@@ -6,7 +6,7 @@ use nudged::store::dead_letter;
 use nudged::store::{FailureKind, Store, StoreError};
 
 use super::apply::wide_journal;
-use super::{Node, assert_same, config, database, dump, dump_of, migrate, shared};
+use super::{Node, assert_same, config, database, dump, dump_of, migrate, reader, shared};
 use crate::fixture::Journal;
 use crate::support::mariadb::MariaDb;
 
@@ -53,6 +53,14 @@ fn a_small_packet_is_kept_to_and_one_that_shrinks_is_found_out() {
     node.apply(&journal.records[400..]).unwrap();
     assert_same(&dump(&server, "nudged"), &dump_of(&journal.records));
     assert!(letters(&node).is_empty());
+    // More users than one statement of this server can name.
+    let users: Vec<String> = (0..900).map(|number| format!("user-{number}")).collect();
+    let names: Vec<&str> = users.iter().map(String::as_str).collect();
+    let mut found = vec![false; users.len()];
+    let read = reader(&server.url()).read_users(&names, &mut |index, state| {
+        found[index] = state == journal.state(names[index]);
+    });
+    assert_eq!((read.unwrap(), found.iter().all(|is_same| *is_same)), (0, true));
 }
 
 #[test]

@@ -34,6 +34,7 @@ use crate::telemetry::log::{Level, Log};
 mod degraded;
 mod held;
 mod local;
+mod withdrawn;
 
 const RUN: u64 = 7;
 const DEADLINE_MS: u64 = 20;
@@ -226,6 +227,7 @@ impl Node {
                         self.unmerged.push((self.acked, token, record.happening));
                     }
                     Record::Erase { .. } => {}
+                    Record::Withdrawn(_) => panic!("a journal has only what was seen"),
                 }
             }
             let (upto, upto_sequence) = (batch.last(), self.acked);
@@ -508,6 +510,15 @@ fn a_commit_executed_too_late_changes_nothing() {
 }
 
 #[test]
+fn a_clock_of_redis_that_was_set_back_is_followed_within_the_request() {
+    let mut world = World::new(1, Queue::Journal);
+    world.decide(0, "v");
+    world.redis.at = WallMs(world.redis.at.0 - 60_000);
+    let number = world.decide(0, "u");
+    assert!(shown(world.nodes[0].answer(number)), "{}", world.nodes[0].answer(number));
+}
+
+#[test]
 fn requests_of_a_user_wait_for_one_command_and_keep_their_order() {
     let mut world = World::new(1, Queue::Journal);
     let numbers: Vec<u32> = (0..5).map(|_| world.nodes[0].decide(world.now, "u")).collect();
@@ -712,13 +723,14 @@ fn check(world: &World, queue: Queue) {
             *recorded.entry((token.clone(), happening.number())).or_default() += 1;
         }
     }
-    for framed in &world.redis.lists {
-        for frame in frames(framed) {
-            let Record::Impression(impression) = frame.unwrap().record().unwrap() else { continue };
-            let key = (impression.token.to_owned(), impression.happening.number());
-            *recorded.entry(key).or_default() += 1;
+    for (token, happening) in withdrawn::listed(world) {
+        let decided = (token.clone(), Happening::Decided.number());
+        match happening {
+            Some(happening) => *recorded.entry((token, happening.number())).or_default() += 1,
+            None => assert_eq!(recorded.remove(&decided), Some(1), "behind its show, and once"),
         }
     }
+    withdrawn::check_lists(world);
     let mut clicked: BTreeMap<String, ()> = BTreeMap::new();
     for ((token, happening), count) in &recorded {
         if *happening == Happening::Decided.number() {

@@ -1,0 +1,138 @@
+//! The record of a show that is taken back: it was committed too late for its request, so nobody
+//! saw it, but its own record had left with the commit already. Like an impression it carries what
+//! it leads to: the state as it was before the show, which no other change has followed.
+//!
+//! Only commits that carry their records need it (`queue = "redis"`): a journal is given a show's
+//! record after the commit, and not at all where the show is withdrawn. It stands behind its show
+//! in the same stream.
+
+use super::super::bytes::Fields;
+use super::{append_blob, append_next, append_short, decode_common, decode_next};
+use crate::base::ids::Revision;
+use crate::base::limits::{
+    POPUP_ID_BYTES_MAX, TOKEN_BYTES_MAX, USER_POPUPS_MAX, VARIANT_KEY_BYTES_MAX,
+};
+use crate::base::time::WallMs;
+
+/// A show that never was, with the state that is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Withdrawn<'a> {
+    /// The user's id, 1 to 128 bytes.
+    pub user: &'a str,
+    /// The user's revision after this change: the one behind the show's.
+    pub revision: Revision,
+    /// The time of this change, by the node's clock.
+    pub at: WallMs,
+    /// When the show was decided.
+    pub shown_at: WallMs,
+    /// The decision's token.
+    pub token: &'a str,
+    /// The popup's id.
+    pub popup: &'a str,
+    /// The popup's version at the decision.
+    pub version: u32,
+    /// The key of the variant that was decided on; empty for none.
+    pub variant: &'a str,
+    /// User-level clocks as before the show, as `state::user::encode_clocks` wrote them.
+    pub clocks: &'a [u8],
+    /// The popup's entry as before the show; `None` where there was none.
+    pub former: Option<FormerEntry<'a>>,
+    /// The popup that the show had pushed out of the user's state, if any.
+    pub restored: Option<Restored<'a>>,
+}
+
+/// A popup's entry that stands again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FormerEntry<'a> {
+    /// The entry, as `state::user::encode_popup` wrote it; never empty.
+    pub row: &'a [u8],
+    /// When the popup may return by its gaps, for people who read SQL; `None` for never.
+    pub next_show_at: Option<WallMs>,
+}
+
+/// A popup that is back in its user's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restored<'a> {
+    /// The popup's id.
+    pub popup: &'a str,
+    /// Its entry.
+    pub entry: FormerEntry<'a>,
+    /// Where it stands among the popups of the state, from 0: below `USER_POPUPS_MAX`.
+    pub place: u8,
+}
+
+/// Appends the fields behind the common ones.
+pub(super) fn append(withdrawn: &Withdrawn<'_>, bytes: &mut Vec<u8>) {
+    assert!(!withdrawn.popup.is_empty(), "a popup has an id");
+    bytes.extend_from_slice(&withdrawn.shown_at.0.to_le_bytes());
+    bytes.extend_from_slice(&withdrawn.version.to_le_bytes());
+    assert!(withdrawn.token.len() <= TOKEN_BYTES_MAX, "tokens are bounded");
+    append_blob(withdrawn.token.as_bytes(), bytes);
+    append_short(withdrawn.popup, POPUP_ID_BYTES_MAX, bytes);
+    append_short(withdrawn.variant, VARIANT_KEY_BYTES_MAX, bytes);
+    append_blob(withdrawn.clocks, bytes);
+    match &withdrawn.former {
+        Some(entry) => append_entry(entry, bytes),
+        None => append_blob(&[], bytes),
+    }
+    let Some(restored) = &withdrawn.restored else {
+        return append_short("", POPUP_ID_BYTES_MAX, bytes);
+    };
+    assert!(!restored.popup.is_empty(), "a popup has an id");
+    assert!(usize::from(restored.place) < USER_POPUPS_MAX, "it stands among what is remembered");
+    append_short(restored.popup, POPUP_ID_BYTES_MAX, bytes);
+    bytes.push(restored.place);
+    append_entry(&restored.entry, bytes);
+}
+
+fn append_entry(entry: &FormerEntry<'_>, bytes: &mut Vec<u8>) {
+    assert!(!entry.row.is_empty(), "an entry has an encoding");
+    append_blob(entry.row, bytes);
+    append_next(entry.next_show_at, bytes);
+}
+
+/// Reads the fields behind the kind; `None` for any bytes that [`append`] would not have written.
+pub(super) fn decode(mut fields: Fields<'_>) -> Option<Withdrawn<'_>> {
+    let (at, revision, user) = decode_common(&mut fields)?;
+    let shown_at = WallMs(fields.i64()?);
+    let version = fields.u32()?;
+    let token = fields.long_text(TOKEN_BYTES_MAX)?;
+    let popup = fields.short_text(POPUP_ID_BYTES_MAX)?;
+    let variant = fields.short_text(VARIANT_KEY_BYTES_MAX)?;
+    let clocks = fields.blob()?;
+    let former = decode_entry(&mut fields)?;
+    let restored = match fields.short_text(POPUP_ID_BYTES_MAX)? {
+        "" => None,
+        popup => Some(decode_restored(popup, &mut fields)?),
+    };
+    let is_one_of_ours = !popup.is_empty() && fields.is_at_end();
+    is_one_of_ours.then_some(Withdrawn {
+        user,
+        revision,
+        at,
+        shown_at,
+        token,
+        popup,
+        version,
+        variant,
+        clocks,
+        former,
+        restored,
+    })
+}
+
+/// An entry that may be absent: its encoding is empty then, and nothing follows it.
+fn decode_entry<'a>(fields: &mut Fields<'a>) -> Option<Option<FormerEntry<'a>>> {
+    let row = fields.blob()?;
+    if row.is_empty() {
+        return Some(None);
+    }
+    let next_show_at = decode_next(fields)?;
+    Some(Some(FormerEntry { row, next_show_at }))
+}
+
+fn decode_restored<'a>(popup: &'a str, fields: &mut Fields<'a>) -> Option<Restored<'a>> {
+    let place = fields.u8()?;
+    let entry = decode_entry(fields)??;
+    (usize::from(place) < USER_POPUPS_MAX).then_some(Restored { popup, entry, place })
+}

@@ -1,0 +1,160 @@
+//! What becomes of a show that was committed too late for its request, which was answered without
+//! it: nobody saw it, so the state as it was before replaces the one with the show, if that is
+//! still the one that stands. Events of the same request have happened, and stay.
+//!
+//! ```text
+//!  queue     the late commit left     the withdrawal leaves
+//!  journal   nothing                  nothing; the lane gets the events' records alone
+//!  list      its records              a withdrawn record, in the same call
+//! ```
+//!
+//! Where another change came first, the show stays, and where a withdrawal finds Redis away, or
+//! the list full, too.
+
+use std::collections::VecDeque;
+
+use super::flights::Pending;
+use super::replies::{FRESH, Resumed};
+use super::{Queue, base_of};
+use crate::base::clock::Now;
+use crate::base::ids::PopupKey;
+use crate::base::limits::WITHDRAWAL_VALID_MS;
+use crate::base::time::{DurationMs, WallMs};
+use crate::catalog::snapshot::Snapshot;
+use crate::decide::gates;
+use crate::journal::record::{self, FormerEntry, Impression, Record, Restored, Withdrawn, frames};
+use crate::shard::home::Home;
+use crate::shard::reads::Waiter;
+use crate::state::user::{self, PopupState, UserState};
+
+impl Home {
+    /// A change was made too late for its request, or nobody asked for it: its events have
+    /// happened. In a list their records are already; those of a merge are journaled too.
+    pub(super) fn append_events(&mut self, pending: &Pending) {
+        let is_journal = self.arbiter_mut().setup.queue == Queue::Journal;
+        if (is_journal || pending.merged > 0) && pending.event_bytes > 0 {
+            self.lane.append_framed(&pending.records[..pending.event_bytes]);
+        }
+    }
+
+    /// The change that takes back the show of another one, if there is one that nobody saw.
+    pub(super) fn withdrawal(
+        &mut self,
+        now: Now,
+        snapshot: &Snapshot,
+        user: &str,
+        pending: &Pending,
+    ) -> Option<Pending> {
+        let former = pending.former.as_ref()?;
+        user::decode(former, &mut self.scratch.state).expect("we encoded it");
+        let revision = pending.revision.next();
+        self.scratch.state.revision = revision;
+        let mut state = self.buffer();
+        user::encode(&self.scratch.state, &mut state);
+        let (outcome, fallback, mut records) = (self.buffer(), self.buffer(), self.buffer());
+        let at = self.arbiter_mut().wall(now);
+        if self.arbiter_mut().setup.queue != Queue::Journal {
+            let show = show_of(&pending.records[pending.event_bytes..]);
+            debug_assert_eq!(show.user, user);
+            append_withdrawn(snapshot, &self.scratch.state, (&show, at), &mut records);
+        }
+        Some(Pending {
+            waiter: None,
+            outcome,
+            fallback,
+            records,
+            event_bytes: 0,
+            count: 1,
+            base: base_of(pending.revision),
+            revision,
+            request: self.arbiter_mut().request_id(),
+            now: at,
+            state,
+            former: None,
+            withdraws: true,
+            // Who has read the state with the show would hold the popup back for as long as a copy
+            // is trusted.
+            publish: true,
+            ttl_ms: pending.ttl_ms,
+            reserved: 0,
+            merged: 0,
+        })
+    }
+
+    /// Sends a withdrawal; those who wait for the user wait behind it.
+    pub(super) fn withdraw(
+        &mut self,
+        now: Now,
+        user: String,
+        (mut waiters, withdrawal): (VecDeque<Waiter>, Pending),
+    ) -> Option<Resumed> {
+        let valid = DurationMs(WITHDRAWAL_VALID_MS);
+        let arbiter = self.arbiter_mut();
+        if !arbiter.commit(now.mono, &user, withdrawal, valid) {
+            // The show stays, and with it the copy.
+            return Some(Resumed { user, waiters, has_state: true, round: FRESH });
+        }
+        let handle = arbiter.flights.find(&user).expect("just begun");
+        waiters.drain(..).for_each(|waiter| arbiter.flights.wait(handle, waiter));
+        arbiter.flights.rest(user, waiters);
+        None
+    }
+}
+
+/// The show among the records of its change: the last one, behind those of events.
+fn show_of(framed: &[u8]) -> Impression<'_> {
+    let mut records = frames(framed).map(|frame| frame.and_then(|frame| frame.record()));
+    let (first, second) = (records.next(), records.next());
+    let (Some(Ok(Record::Impression(show))), None) = (first, second) else {
+        unreachable!("a change with a former state ends with its show's record")
+    };
+    show
+}
+
+/// Appends the record that `show` is taken back and `state` stands again.
+fn append_withdrawn(
+    snapshot: &Snapshot,
+    state: &UserState,
+    (show, at): (&Impression<'_>, WallMs),
+    records: &mut Vec<u8>,
+) {
+    // Rare enough for memory of its own.
+    let (mut clocks, mut row, mut restored_row) = (Vec::new(), Vec::new(), Vec::new());
+    user::encode_clocks(&state.clocks, &mut clocks);
+    let place_of = |popup: &str| {
+        let key = PopupKey::of(popup);
+        state.popups.iter().position(|entry| entry.popup == key)
+    };
+    let next_show_at = |entry: &PopupState| {
+        let popup = snapshot.popup(entry.popup)?;
+        gates::next_show_at(popup, entry, at).time()
+    };
+    let former = place_of(show.popup).map(|place| {
+        let entry = &state.popups[place];
+        user::encode_popup(entry, &mut row);
+        FormerEntry { row: &row, next_show_at: next_show_at(entry) }
+    });
+    let has_forgotten = !show.forgotten.is_empty();
+    let place = has_forgotten.then(|| place_of(show.forgotten)).flatten();
+    let restored = place.map(|place| {
+        let entry = &state.popups[place];
+        user::encode_popup(entry, &mut restored_row);
+        let entry = FormerEntry { row: &restored_row, next_show_at: next_show_at(entry) };
+        let place = u8::try_from(place).expect("a state remembers 64 popups");
+        Restored { popup: show.forgotten, entry, place }
+    });
+    let withdrawn = Withdrawn {
+        user: show.user,
+        revision: state.revision,
+        at,
+        shown_at: show.at,
+        token: show.token,
+        popup: show.popup,
+        version: show.version,
+        variant: show.variant,
+        clocks: &clocks,
+        former,
+        restored,
+    };
+    record::append(&Record::Withdrawn(withdrawn), records);
+}
