@@ -207,3 +207,37 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::Revision;
+    use crate::base::time::WallMs;
+
+    #[test]
+    fn an_erase_beside_appends_takes_its_own_lines_and_no_others() {
+        const LETTERS: u64 = 100;
+        let directory = tempfile::tempdir().unwrap();
+        let append = |user: &str| {
+            for sequence in 1..=LETTERS {
+                let revision = Revision { epoch: 1, counter: sequence };
+                let record = Record::Erase { user, revision, at: WallMs(1) };
+                let sequence = Sequence(sequence);
+                let letter =
+                    Letter { stream: StreamId(1), sequence, record, reason: String::new() };
+                // Stores of their own, as each lane has.
+                DeadLetters::new(directory.path()).append(&[letter]).unwrap();
+            }
+        };
+        std::thread::scope(|scope| {
+            let writers = ["stays", "goes"].map(|user| scope.spawn(move || append(user)));
+            while writers.iter().any(|writer| !writer.is_finished()) {
+                DeadLetters::new(directory.path()).erase_user("goes").unwrap();
+            }
+        });
+        DeadLetters::new(directory.path()).erase_user("goes").unwrap();
+        let text = fs::read_to_string(directory.path().join(FILE_NAME)).unwrap();
+        assert_eq!(text.lines().filter(|line| line.contains("stays")).count(), 100);
+        assert!(!text.contains("goes"));
+    }
+}

@@ -1,7 +1,7 @@
 //! Shows that an event tells of before their own node does. A node that was cut off from Redis has
-//! shown a popup by its own memory, and waits to merge that; the user's click comes to another node.
-//! The decision's token is signed, and holds all that the merge needs: so the show is merged first,
-//! and its own node will find it known.
+//! shown a popup by its own memory, and waits to merge that; the user's click comes to another
+//! node. The decision's token is signed, and holds all that the merge needs: so the show is merged
+//! first, and its own node will find it known.
 
 use crate::api::events::Event;
 use crate::base::limits::EVENT_AGE_MAX_MS;

@@ -9,17 +9,17 @@
 //! ```
 //!
 //! SQL stops before the record of an entry that waits (its floor, which the shard reports). Where
-//! SQL stands there, as when a rebuild of Redis waits for SQL and so the merge for itself, the shard
-//! journals its entries again and SQL may pass the records that it had before.
+//! SQL stands there, as when a rebuild of Redis waits for SQL and so the merge for itself, the
+//! shard journals its entries again and SQL may pass the records that it had before.
 //!
 //! A journal that is full of what SQL may not pass takes nothing more, and only merges make room.
 //! So they do not ask whether it takes anything: it stops taking other records while there is still
 //! room for the promise of every entry that waits, at most one more record of its own and what its
 //! merge records. They are journaled again only once SQL stands at the first of the records that
 //! they have, and so has passed those that they had before: a promise is not used twice before its
-//! bytes have come back. What is under way in the lane
-//! is part of the promise; what a shard takes in the turn before it learns that the journal is full
-//! fits into the two segments that are kept behind every budget.
+//! bytes have come back. What is under way in the lane is part of the promise; what a shard takes
+//! in the turn before it learns that the journal is full fits into the two segments that are kept
+//! behind every budget.
 
 use super::flights::Pending;
 use super::{Arbiter, base_of, millis};

@@ -1,5 +1,5 @@
-//! One thing that was accepted without its user's state: what it is, its record, and what becomes of
-//! it. Knows no table and no journal.
+//! One thing that was accepted without its user's state: what it is, its record, and what becomes
+//! of it. Knows no table and no journal.
 
 use crate::base::ids::PopupKey;
 use crate::base::limits::MERGE_RECORD_EXTRA_BYTES;

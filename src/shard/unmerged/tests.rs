@@ -1,5 +1,5 @@
-//! Entries come back from their records, merge once, hold the floor until they are recorded, and are
-//! bounded.
+//! Entries come back from their records, merge once, hold the floor until they are recorded, and
+//! are bounded.
 
 use super::*;
 use crate::base::ids::{PopupKey, Revision};

@@ -1,8 +1,8 @@
-//! Shows that a node decided by its own memory, while the user's state could not be had: they become
-//! part of it later, perhaps behind newer ones, perhaps told first by an event's token.
+//! Shows that a node decided by its own memory, while the user's state could not be had: they
+//! become part of it later, perhaps behind newer ones, perhaps told first by an event's token.
 //!
-//! A show is known by (popup, number, time). The newest 16 of a popup are remembered, so one that is
-//! newer than a remembered one and not among them was never part of the state; of an older one
+//! A show is known by (popup, number, time). The newest 16 of a popup are remembered, so one that
+//! is newer than a remembered one and not among them was never part of the state; of an older one
 //! nobody can tell.
 
 use super::{

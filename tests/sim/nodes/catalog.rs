@@ -1,5 +1,5 @@
-//! The popups of runs of several nodes, and what they allow at the least, said a second time for the
-//! oracle: one that nodes may show from their own memory, and one alone in its placement.
+//! The popups of runs of several nodes, and what they allow at the least, said a second time for
+//! the oracle: one that nodes may show from their own memory, and one alone in its placement.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! The keeper of a node among several: the real `keeper::core`, given what was read of the model and
-//! carried out upon it, as `runtime::keeper` does it. Between any two of its questions anything may
-//! happen, and a question that is many commands is executed in pieces.
+//! The keeper of a node among several: the real `keeper::core`, given what was read of the model
+//! and carried out upon it, as `runtime::keeper` does it. Between any two of its questions anything
+//! may happen, and a question that is many commands is executed in pieces.
 
 use std::collections::{BTreeSet, VecDeque};
 

@@ -1,12 +1,13 @@
 //! The second world: several nodes of the real code with one Redis and one SQL, in one thread, from
 //! one seed.
 //!
-//! Real: `shard::core` with its arbiter, `redis::link`, `keeper`, the journal, the writer's batches,
-//! the board. Modelled: Redis with its scripts (`redis`, `scripts`), the ways to it (`pipes`), SQL
-//! (`sql`), disks that only lose what a kill interrupts, every clock, clients. Held: never twice (by
-//! the rows of SQL in the order of commits; a node's own memory for `on_failure = "local"`), exactly
-//! once, no 5xx, one answer a request by its deadline, everything drained and healthy within 10 s
-//! after the last fault, Redis and SQL agree, the same seed twice is the same run.
+//! Real: `shard::core` with its arbiter, `redis::link`, `keeper`, the journal, the writer's
+//! batches, the board. Modelled: Redis with its scripts (`redis`, `scripts`), the ways to it
+//! (`pipes`), SQL (`sql`), disks that only lose what a kill interrupts, every clock, clients. Held:
+//! never twice (by the rows of SQL in the order of commits; a node's own memory for `on_failure =
+//! "local"`), exactly once, no 5xx, one answer a request by its deadline, everything drained and
+//! healthy within 10 s after the last fault, Redis and SQL agree, the same seed twice is the same
+//! run.
 //!
 //! `world` the loop · `config` what a seed draws · `faults` what befalls whom · `scene` time and
 //! choices · `node`, `shard`, `journal`, `writer`, `keeper`, `fill`, `lists` a node's parts ·

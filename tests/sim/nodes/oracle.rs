@@ -1,5 +1,6 @@
-//! What must be true when everything is drained: every acknowledged show and event is in SQL, nothing
-//! is that nobody asked for, no show breaks the rules of its popup, and Redis knows all of it.
+//! What must be true when everything is drained: every acknowledged show and event is in SQL,
+//! nothing is that nobody asked for, no show breaks the rules of its popup, and Redis knows all of
+//! it.
 //!
 //! Rows of a user are held in the order of their revisions, which is the order of the commits. A
 //! show that a node decided from its own memory is held only against what that node had shown, in

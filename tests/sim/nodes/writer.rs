@@ -1,6 +1,6 @@
-//! SQL's side of a node among several: the real tail of the journal applied to the one SQL, stopping
-//! where the board says, and users read back with the real overlay. As `runtime::{sql_writer,
-//! sql_reader}` do it, in steps between which anything may happen.
+//! SQL's side of a node among several: the real tail of the journal applied to the one SQL,
+//! stopping where the board says, and users read back with the real overlay. As
+//! `runtime::{sql_writer, sql_reader}` do it, in steps between which anything may happen.
 
 use std::collections::VecDeque;
 

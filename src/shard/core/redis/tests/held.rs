@@ -1,6 +1,6 @@
-//! SQL may not pass what waits to be merged. Where it stands there the shard journals that again, and
-//! not before; a journal that is full of it still takes what makes room: merges and such records,
-//! for which it has kept room.
+//! SQL may not pass what waits to be merged. Where it stands there the shard journals that again,
+//! and not before; a journal that is full of it still takes what makes room: merges and such
+//! records, for which it has kept room.
 
 use super::degraded::{clicks, local_world};
 use super::*;
