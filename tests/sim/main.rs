@@ -47,7 +47,7 @@ use world::Ran;
 /// Seeds of a run that names none.
 const SEEDS_DEFAULT: u64 = 100;
 /// The same of several nodes.
-const NODES_SEEDS_DEFAULT: u64 = 30;
+const NODES_SEEDS_DEFAULT: u64 = 60;
 /// Every so many seeds, one is run twice.
 const TWICE_EVERY: u64 = 10;
 

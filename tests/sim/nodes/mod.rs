@@ -10,9 +10,8 @@
 //! run.
 //!
 //! `world` the loop · `config` what a seed draws · `faults` what befalls whom · `scene` time and
-//! choices · `node`, `shard`, `journal`, `writer`, `keeper`, `fill`, `lists` a node's parts ·
-//! `lines`, `clients`, `history` who asks · `fresh`, `oracle` what
-//! must be true.
+//! choices · `node`, `shard`, `journal`, `writer`, `keeper`, `orders`, `fill`, `lists` a node's
+//! parts · `lines`, `clients`, `history` who asks · `fresh`, `oracle` what must be true.
 
 mod catalog;
 mod clients;
@@ -27,6 +26,7 @@ mod lines;
 mod lists;
 mod node;
 mod oracle;
+mod orders;
 mod pipes;
 mod redis;
 mod scene;

@@ -6,7 +6,7 @@
 //! show that a node decided from its own memory is held only against what that node had shown, in
 //! the same life or, while it was not merged, in an earlier one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bumpalo::Bump;
 use nudged::base::ids::{PopupKey, Revision, UserKey};
@@ -24,8 +24,6 @@ use super::sql::Event;
 use super::world::World;
 
 const DECIDED: u8 = 0;
-/// Whether an event of a show that a node decided from its own memory counts on every node.
-const HOLDS_LOCAL_EVENTS: bool = false;
 
 fn number_of(action: &str) -> u8 {
     let happening = match action {
@@ -54,13 +52,41 @@ fn hold_acknowledged(world: &World) {
         let is_there = rows.contains_key(&(show.token.clone(), DECIDED));
         assert!(is_there, "a show was answered and is not in SQL: {show:?}");
     }
+    let confused = confused(world);
     for (token, action) in history.taken.keys() {
-        if history.locals.contains(token) && !HOLDS_LOCAL_EVENTS {
+        if confused.contains(&show_of(world, token)) {
             continue;
         }
         let is_there = rows.contains_key(&(token.clone(), number_of(action)));
         assert!(is_there, "{action} of {token} was answered and is not in SQL");
     }
+}
+
+/// What a state knows a show by: user, popup, number, time.
+type ShowKey = (String, String, u32, i64);
+
+fn show_of(world: &World, token: &str) -> ShowKey {
+    let bump = Bump::new();
+    let token = world.parts.keys.open(token, &bump, WallMs(0)).expect("we signed it");
+    (token.user.to_owned(), token.popup.to_owned(), token.number, token.at.0)
+}
+
+/// Shows that two nodes decided in the same millisecond, one of them at least from its own memory:
+/// a state takes them for one, and so it takes their events.
+fn confused(world: &World) -> BTreeSet<ShowKey> {
+    let history = &world.history;
+    let told = history.shows.iter().map(|show| (show.token.as_str(), Some(show.node)));
+    let rows = world.sql.events.keys().map(|(token, _)| (token.as_str(), None));
+    let mut decisions: BTreeMap<ShowKey, BTreeSet<(&str, usize)>> = BTreeMap::new();
+    for (token, node) in told.chain(rows) {
+        let known = decisions.entry(show_of(world, token)).or_default();
+        match node {
+            Some(node) => known.insert((token, node)),
+            None => !known.iter().any(|(own, _)| *own == token) && known.insert((token, 0)),
+        };
+    }
+    decisions.retain(|_, known| known.len() > 1);
+    decisions.into_keys().collect()
 }
 
 /// Nothing is there that nobody asked for, and every row is what its token says.
