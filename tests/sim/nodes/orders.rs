@@ -1,5 +1,5 @@
-//! What each order of the keeper asks of Redis, as `runtime::keeper::orders` carries it out. What is
-//! of this node alone is done at once; an epoch is had from SQL first.
+//! What each order of the keeper asks of Redis, as `runtime::keeper::orders` carries it out. What
+//! is of this node alone is done at once; an epoch is had from SQL first.
 
 use nudged::base::ids::Partition;
 use nudged::base::limits::REBUILD_LOCK_MS;
