@@ -23,6 +23,11 @@ impl Reply {
         value
     }
 
+    /// Fields that say what was decided.
+    pub fn fields(&self) -> Vec<&(String, String)> {
+        self.fields.iter().filter(|(name, _)| name.starts_with("nudge-")).collect()
+    }
+
     /// Whether the connection ends with it.
     pub fn closes(&self) -> bool {
         self.field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))

@@ -20,6 +20,7 @@ mod node_start;
 mod proxy;
 mod redis_client;
 mod redis_link;
+mod redis_model;
 mod redis_scripts;
 mod vendor_config;
 

@@ -2,7 +2,7 @@
 //! show to any other. What was never answered is asked again.
 
 use super::history::{Event, History, Question, Show};
-use super::scene::{MS, Scene, US, What};
+use super::scene::{MS, Scene, US, What, number};
 use super::world::World;
 use crate::random::Stream;
 use crate::wire::{self, Reply};
@@ -226,6 +226,8 @@ impl World {
             answered_at: self.scene.now,
             ..Show::default()
         };
+        let told = format!("{} to {:?}: {:?}", reply.status, waiting.question, reply.fields());
+        self.scene.note("answer", &[number(index), number(node)], told.as_bytes());
         self.hold_time(node, waiting.reached_at, &reply);
         self.hold_fresh(&waiting.question, &reply, waiting.sent_at);
         self.history.answer(&waiting.question, &reply, show, &self.parts.keys);

@@ -136,7 +136,8 @@ impl World {
             }
         }
         assert_eq!(self.history.degraded, degraded, "a healthy node answers degraded");
-        self.run_for(2 * SECOND);
+        // A list that another node had drained meanwhile is given up for a while.
+        self.run_for(4 * SECOND);
     }
 
     fn probe_one(&mut self, node: usize, user: String, placement: &'static str) {
