@@ -35,9 +35,8 @@ fn now_ms() -> i64 {
 }
 
 fn revision() -> impl Strategy<Value = Vec<u8>> {
-    (1..4_u32, 0..4_u64).prop_map(|(epoch, counter)| {
-        [&epoch.to_be_bytes()[..], &counter.to_be_bytes()].concat()
-    })
+    (1..4_u32, 0..4_u64)
+        .prop_map(|(epoch, counter)| [&epoch.to_be_bytes()[..], &counter.to_be_bytes()].concat())
 }
 
 fn epoch() -> impl Strategy<Value = Vec<u8>> {
