@@ -22,6 +22,8 @@ use super::vendor;
 
 /// Its unix socket, in its folder.
 const SOCKET: &str = "mariadb.sock";
+/// Its temporary files, in its directory.
+const TEMPORARY: &str = "tmp";
 
 /// The server that the tests of this binary share, started by the first that asks. Nobody kills or
 /// freezes it. It ends with the process, however that ends.
@@ -94,14 +96,19 @@ impl MariaDb {
         // One at a time: each is a server of its own for some seconds.
         static INSTALLING: Mutex<()> = Mutex::new(());
         let installing = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+        // A server that starts removes the temporary tables that it finds, also another's.
+        let temporary = folder.path().join(TEMPORARY);
+        std::fs::create_dir(&temporary).unwrap();
         let installed = match is_mysql() {
             true => Command::new(binary())
+                .env("TMPDIR", &temporary)
                 .args(["--no-defaults", "--initialize-insecure", "--user=root"])
                 .arg(format!("--datadir={}", folder.path().join("data").display()))
                 // Some settings are for the life of a data directory.
                 .args(arguments)
                 .output(),
             false => Command::new("mariadb-install-db")
+                .env("TMPDIR", &temporary)
                 .args(["--no-defaults", "--auth-root-authentication-method=normal"])
                 .arg("--skip-test-db")
                 .arg(format!("--datadir={}", folder.path().join("data").display()))
@@ -278,6 +285,7 @@ fn command(address: SocketAddr, folder: &Path, arguments: &[String]) -> Command 
     let log = std::fs::File::create(folder.join("mariadb.log")).unwrap();
     let mut command = Command::new(binary());
     command
+        .env("TMPDIR", folder.join(TEMPORARY))
         .arg(format!("--defaults-file={}", vendor("mysql/nudged.cnf").display()))
         .args(["--user=root", "--bind-address=127.0.0.1"])
         .args(["--innodb-buffer-pool-size=64M", "--loose-innodb-log-file-size=64M"])
