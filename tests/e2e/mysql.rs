@@ -288,8 +288,7 @@ fn users_are_read_back_by_as_many_connections_as_configured_and_no_more() {
         assert!(server.client().decide(user).token().is_some());
     }
     server.stop();
-    // Only MySQL remembers them: each is read back, and they are gathered no more than they have
-    // to.
+    // Only MySQL remembers them: each is read back, gathered only while all connections are busy.
     std::fs::remove_dir_all(setup.data()).unwrap();
     let server = setup.start();
     let count =

@@ -31,8 +31,14 @@ pub fn migrate(config: &Config, now: WallMs) -> Result<(i64, i64), StoreError> {
     let lock = "CONCAT('nudged.migrate.', LEFT(DATABASE(), 48))";
     // A wait for the lock must end before the statement's timeout does.
     let wait_s = u64::from(LOCK_WAIT_S).min(config.mysql.query_timeout.0 / 2_000);
-    let _is_locked = session
-        .query_one::<(Option<i64>,)>("lock", &format!("SELECT GET_LOCK({lock}, {wait_s})"))?;
+    let locked: Result<Option<(Option<i64>,)>, _> =
+        session.query_one("lock", &format!("SELECT GET_LOCK({lock}, {wait_s})"));
+    // What kind of failure an unknown function is differs; the other kinds come again right below.
+    if let Err(error) = locked
+        && error.kind() != FailureKind::Other
+    {
+        return Err(error);
+    }
     let before = version(&mut session)?;
     let known = newest();
     if before > known {

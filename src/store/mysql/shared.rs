@@ -105,14 +105,16 @@ impl Mysql {
         self.session.get_mut().execute("say that it is alive", &insert).map(|_| ())
     }
 
-    /// The nodes that were seen within a time, by stream.
+    /// The nodes that were seen within a time, by stream. One that was seen far ahead of the
+    /// server's clock was seen before the clock went back, and not since.
     ///
     /// # Errors
     /// Where the server fails.
     pub fn live_nodes(&mut self, within_ms: u64) -> Result<Vec<LiveNode>, StoreError> {
         let query = format!(
             "SELECT stream, name, GREATEST({NOW_MS} - seen_at, 0) FROM nodes \
-             WHERE seen_at > {NOW_MS} - {within_ms} ORDER BY stream"
+             WHERE seen_at > {NOW_MS} - {within_ms} AND seen_at < {NOW_MS} + {within_ms} \
+             ORDER BY stream"
         );
         let rows: Vec<(u32, String, u64)> =
             self.session.get_mut().query("read who is alive", &query)?;

@@ -53,4 +53,9 @@ fn nodes_are_alive_while_they_say_so() {
     shared().run_sql(&format!("UPDATE {name}.nodes SET seen_at = seen_at - 60000"));
     assert!(store.live_nodes(10_000).unwrap().is_empty());
     assert_eq!(store.live_nodes(120_000).unwrap().len(), 1);
+    // The server's clock went back by a day, as at a failover; who lives says so again.
+    shared().run_sql(&format!("UPDATE {name}.nodes SET seen_at = seen_at + 86400000"));
+    assert!(store.live_nodes(120_000).unwrap().is_empty());
+    store.heartbeat(stream, "it's one").unwrap();
+    assert_eq!(store.live_nodes(10_000).unwrap().len(), 1);
 }
