@@ -30,6 +30,7 @@ mod node;
 mod nodes;
 mod notes;
 mod oracle;
+mod overlay;
 mod random;
 mod scene;
 mod sql;

@@ -1,19 +1,17 @@
 //! SQL's side in the simulator: the real store on a real file, written from the real tail and read
 //! with the real overlay, each in steps between which anything may happen.
 
-use std::collections::VecDeque;
-
-use nudged::base::ids::{Sequence, UserKey};
+use nudged::base::ids::Sequence;
 use nudged::journal::reader::Tail;
 use nudged::journal::record::{self, frames};
 use nudged::journal::recovery::UnappliedIndex;
-use nudged::shard::seam::{ReadFailed, ReadRequest, UserRead};
-use nudged::state::user::{self, UserState};
+use nudged::shard::seam::{ReadFailed, UserRead};
+use nudged::state::user::UserState;
 use nudged::store::{Reader, Store, StreamId};
-use nudged::writer::merge;
 
 use super::disk::Disk;
 use super::node::{Node, SET};
+use super::overlay::{Overlay, overlaid};
 use super::scene::{Scene, US, What};
 
 /// Applies the journal.
@@ -99,18 +97,15 @@ impl Writer {
 /// Reads users back.
 pub struct ReaderSide {
     reader: Reader,
-    unapplied: UnappliedIndex,
-    /// What was asked for and not looked at yet.
-    pub requests: VecDeque<ReadRequest>,
-    under_way: Vec<(ReadRequest, Vec<u8>)>,
+    /// Who was asked for, and what the journal has of them.
+    pub overlay: Overlay,
     is_planned: bool,
 }
 
 impl ReaderSide {
     /// A reader of what SQL has, and of what it had not at the start.
     pub fn new(reader: Reader, unapplied: UnappliedIndex) -> ReaderSide {
-        let (requests, under_way) = (VecDeque::new(), Vec::new());
-        ReaderSide { reader, unapplied, requests, under_way, is_planned: false }
+        ReaderSide { reader, overlay: Overlay::new(unapplied), is_planned: false }
     }
 
     /// A user is asked for.
@@ -167,44 +162,25 @@ impl Node {
 
     /// The reader looks at the records that SQL had not applied at the start.
     pub fn reader_overlay(&mut self, disk: &Disk, scene: &mut Scene) {
-        let ReaderSide { unapplied, requests, under_way, .. } = &mut self.reader;
-        if !unapplied.is_empty() && self.marks.applied >= unapplied.end() {
-            *unapplied = UnappliedIndex::default();
-        }
-        for request in requests.drain(..) {
-            let mut records = Vec::new();
-            if unapplied.contains(UserKey::of(request.user.as_bytes())) {
-                let read = unapplied.read(&request.user, disk, &mut records);
-                read.expect("the journal can be read");
-            }
-            under_way.push((request, records));
-        }
+        self.reader.overlay.look(self.marks.applied, disk);
         let wait = wait(scene);
         scene.after(wait, What::ReaderSql);
     }
 
     /// The reader asks SQL and answers.
     pub fn reader_sql(&mut self, scene: &mut Scene) {
-        for (request, records) in std::mem::take(&mut self.reader.under_way) {
+        for (request, records) in self.reader.overlay.take() {
             let one_in = scene.config.one_in_read_error;
             let state = if scene.is_fault(|streams| &mut streams.sql, one_in) {
                 Err(ReadFailed)
             } else {
-                let mut state = self.reader.state(&request.user);
-                for frame in frames(&records) {
-                    let frame = frame.expect("the index has whole records");
-                    let record = frame.record().expect("the index has whole records");
-                    merge::apply_record(&mut state, &record).expect("the record is ours");
-                }
-                let mut encoded = Vec::new();
-                user::encode(&state, &mut encoded);
-                Ok(encoded)
+                Ok(overlaid(self.reader.state(&request.user), &records))
             };
             let read = UserRead { ticket: request.ticket, state };
             self.arrive_read(request.shard.index(), read, scene);
         }
         self.reader.is_planned = false;
-        if !self.reader.requests.is_empty() {
+        if !self.reader.overlay.requests.is_empty() {
             self.reader.wake(scene);
         }
     }

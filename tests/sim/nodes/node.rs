@@ -211,7 +211,7 @@ impl Node {
                     self.push(to.index(), lane, Arrival::HopReply(reply), scene);
                 }
                 Effect::ReadUser(request) => {
-                    self.reader.requests.push_back(request);
+                    self.reader.overlay.requests.push_back(request);
                     self.reader.wake(self.index, scene);
                 }
                 Effect::Report(Report::Promised { bytes }) => {

@@ -2,20 +2,17 @@
 //! stopping where the board says, and users read back with the real overlay. As
 //! `runtime::{sql_writer, sql_reader}` do it, in steps between which anything may happen.
 
-use std::collections::VecDeque;
-
 use nudged::base::ids::{Sequence, UserKey};
 use nudged::journal::reader::{Tail, TailError};
 use nudged::journal::record::{self, Record, frames};
 use nudged::journal::recovery::{self, UnappliedIndex};
-use nudged::shard::seam::{ReadFailed, ReadRequest, UserRead};
-use nudged::state::user;
-use nudged::writer::merge;
+use nudged::shard::seam::{ReadFailed, UserRead};
 
 use super::node::{Node, set_of};
 use super::scene::{MS, Scene, US, What, number};
 use super::sql::{Claim, Sql, SqlError};
 use crate::disk::Disk;
+use crate::overlay::{Overlay, overlaid};
 
 /// First and longest wait after a failure, in milliseconds.
 const BACKOFF_MS: (u64, u64) = (100, 5_000);
@@ -183,40 +180,21 @@ impl Node {
 
     /// The reader looks at the records that SQL had not applied at the start.
     pub fn read_journal(&mut self, disk: &Disk, scene: &mut Scene) {
-        let ReaderSide { unapplied, requests, under_way, .. } = &mut self.reader;
-        if !unapplied.is_empty() && self.marks.applied >= unapplied.end() {
-            *unapplied = UnappliedIndex::default();
-        }
-        for request in requests.drain(..) {
-            let mut records = Vec::new();
-            if unapplied.contains(UserKey::of(request.user.as_bytes())) {
-                let read = unapplied.read(&request.user, disk, &mut records);
-                read.expect("the journal can be read");
-            }
-            under_way.push((request, records));
-        }
+        self.reader.overlay.look(self.marks.applied, disk);
         let wait = wait(scene);
         scene.after(wait, What::ReadSql(self.index));
     }
 
     /// The reader asks SQL and answers.
     pub fn read_sql(&mut self, sql: &Sql, scene: &mut Scene) {
-        for (request, records) in std::mem::take(&mut self.reader.under_way) {
-            let state = sql.read(&request.user).map_err(|_| ReadFailed).map(|mut state| {
-                for frame in frames(&records) {
-                    let frame = frame.expect("the index has whole records");
-                    let record = frame.record().expect("the index has whole records");
-                    merge::apply_record(&mut state, &record).expect("the record is ours");
-                }
-                let mut encoded = Vec::new();
-                user::encode(&state, &mut encoded);
-                encoded
-            });
+        for (request, records) in self.reader.overlay.take() {
+            let state = sql.read(&request.user).map_err(|_| ReadFailed);
+            let state = state.map(|state| overlaid(state, &records));
             let read = UserRead { ticket: request.ticket, state };
             self.arrive_read(request.shard.index(), read, scene);
         }
         self.reader.is_planned = false;
-        if !self.reader.requests.is_empty() {
+        if !self.reader.overlay.requests.is_empty() {
             self.reader.wake(self.index, scene);
         }
     }
@@ -224,18 +202,15 @@ impl Node {
 
 /// Reads users back.
 pub struct ReaderSide {
-    unapplied: UnappliedIndex,
-    /// What was asked for and not looked at yet.
-    pub requests: VecDeque<ReadRequest>,
-    under_way: Vec<(ReadRequest, Vec<u8>)>,
+    /// Who was asked for, and what the journal has of them.
+    pub overlay: Overlay,
     is_planned: bool,
 }
 
 impl ReaderSide {
     /// A reader of what SQL has, and of what it had not at the start.
     pub fn new(unapplied: UnappliedIndex) -> ReaderSide {
-        let (requests, under_way) = (VecDeque::new(), Vec::new());
-        ReaderSide { unapplied, requests, under_way, is_planned: false }
+        ReaderSide { overlay: Overlay::new(unapplied), is_planned: false }
     }
 
     /// A user is asked for.
