@@ -42,8 +42,8 @@ fn close(world: &mut World, phase: Phase) {
     world.redis.metas.iter_mut().for_each(|meta| meta.2 = phase);
 }
 
-#[test]
-fn what_sql_stands_at_is_journaled_again_while_its_partition_is_closed() {
+/// A node with an event that waits, for its user's partition is closed; and the event's number.
+fn world_with_one_that_waits() -> (World, u32) {
     let mut world = World::new(1, Queue::Journal);
     let first = world.decide(0, "u");
     let token = world.nodes[0].token(first).unwrap();
@@ -51,6 +51,12 @@ fn what_sql_stands_at_is_journaled_again_while_its_partition_is_closed() {
     world.pass(60_000);
     let event = world.nodes[0].event(world.now, &[&token]);
     world.settle();
+    (world, event)
+}
+
+#[test]
+fn what_sql_stands_at_is_journaled_again_while_its_partition_is_closed() {
+    let (mut world, event) = world_with_one_that_waits();
     assert!(world.nodes[0].answer(event).contains("\"accepted\":1"), "the partition is closed");
     let (first, ..) = world.nodes[0].unmerged[0];
     assert_eq!(world.nodes[0].reported().1, Some(first));
@@ -78,13 +84,7 @@ fn what_sql_stands_at_is_journaled_again_while_its_partition_is_closed() {
 
 #[test]
 fn what_waits_for_a_moment_is_not_journaled_again() {
-    let mut world = World::new(1, Queue::Journal);
-    let first = world.decide(0, "u");
-    let token = world.nodes[0].token(first).unwrap();
-    close(&mut world, Phase::Barrier);
-    world.pass(60_000);
-    world.nodes[0].event(world.now, &[&token]);
-    world.settle();
+    let (mut world, _) = world_with_one_that_waits();
     apply(&mut world, 0);
     pass_and_apply(&mut world, UNMERGED_HELD_MS - 100);
     assert_eq!(world.nodes[0].unmerged.len(), 1);
@@ -94,13 +94,7 @@ fn what_waits_for_a_moment_is_not_journaled_again() {
 
 #[test]
 fn sql_that_does_not_move_is_not_written_for_again_and_again() {
-    let mut world = World::new(1, Queue::Journal);
-    let first = world.decide(0, "u");
-    let token = world.nodes[0].token(first).unwrap();
-    close(&mut world, Phase::Barrier);
-    world.pass(60_000);
-    world.nodes[0].event(world.now, &[&token]);
-    world.settle();
+    let (mut world, _) = world_with_one_that_waits();
     apply(&mut world, 0);
     for _ in 0..10 * JOURNAL_AGAIN_MS / 100 {
         world.pass(100);
