@@ -59,8 +59,8 @@ macro_rules! messages {
                 match self { $(Message::$message => Level::$level,)* }
             }
 
-            /// Its name, for machines: it does not change.
-            pub fn name(self) -> &'static str {
+            /// Its code, for machines: it does not change.
+            pub fn code(self) -> &'static str {
                 match self { $(Message::$message => $name,)* }
             }
 
