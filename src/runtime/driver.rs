@@ -353,6 +353,7 @@ impl<S: Step> Driver<S> {
         counters.turns.add(1);
         counters.ring_enters.set(self.ring.enters);
         counters.ring_submissions.set(self.ring.submitted);
+        counters.ring_completions.set(self.ring.completed);
         counters.ring_overflows.set(u64::from(self.ring.overflow()));
     }
 }
