@@ -272,6 +272,13 @@ pub const LOG_LINES_MAX: usize = 1_024;
 pub const LOG_BURST: u64 = 10;
 /// After a burst, one line of a message is logged in this time, in milliseconds.
 pub const LOG_PERIOD_MS: u64 = 1_000;
+/// While an outage lasts, a line of it is logged in this time, in milliseconds (reliability,
+/// "Failure modes").
+pub const LOG_OUTAGE_PERIOD_MS: u64 = 60_000;
+/// An outage is over once nothing has reported it again for so long, in milliseconds.
+pub const LOG_SETTLE_MS: u64 = 1_000;
+/// What reports failures and no successes has recovered after so long without one, in milliseconds.
+pub const LOG_QUIET_MS: u64 = 10_000;
 /// Text of a setting that an error repeats, in characters.
 pub const SETTING_SHOWN_CHARS_MAX: usize = 60;
 // --- many nodes: the keeper of Redis -------------------------------------------------------------

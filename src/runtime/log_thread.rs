@@ -68,6 +68,9 @@ fn write_lines(log: &Log, mut output: impl Write, stopping: &AtomicBool) {
         // Read before the queue is: what was queued before the stop is then written.
         let last = stopping.load(Ordering::Acquire);
         log.sweep(stamp_now());
+        if last {
+            log.finish(stamp_now());
+        }
         while let Some(line) = log.next_line() {
             // Where the log can't be written there is nowhere to say so; the node goes on.
             let _ = output.write_all(line.as_bytes());

@@ -68,7 +68,10 @@ impl Drop for Resolver {
 fn look_up(target: &LinkTarget, log: &Log) {
     let Some(name) = target.name() else { return };
     match name.to_socket_addrs() {
-        Ok(found) => target.take_found(&found.collect::<Vec<SocketAddr>>()),
+        Ok(found) => {
+            target.take_found(&found.collect::<Vec<SocketAddr>>());
+            log_thread::tell(log, Message::NameKnown, "");
+        }
         Err(error) => {
             target.take_found(&[]);
             log_thread::tell(log, Message::NameUnknown, &format!("{}: {error}", name.0));
