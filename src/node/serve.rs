@@ -108,7 +108,7 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     let connections = connections_per_shard(&config, topology.shards)?;
     let (log, log_thread) = start_log(&config)?;
     tell_start(&log, &loaded, &topology);
-    let mut storage = storage::open(&config, arguments.salvage, &log)?;
+    let mut storage = storage::open(&config, arguments.storage_options(), &log)?;
     let clock = start_clock(&storage, arguments.accept_clock, &log)?;
     let (redis, keys) = open_shared(&config, &mut storage, &log)?;
     let mesh = make_mesh(&topology)?;

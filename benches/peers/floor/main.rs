@@ -118,7 +118,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         topology::pin(cpu);
     }
     let counters: Arc<ShardCounters> = Arc::default();
-    let secret = Secret { id: 1, created_at: WallMs(0), bytes: [0; 32] };
+    let secret = Secret { id: 1, created_at: WallMs(0), bytes: [0; 32], moved_at: None };
     let snapshot = compile::compile(&[], Settings::default(), 1).map_err(|_| "no catalog")?;
     let view = View {
         shard: ShardId(0),
