@@ -49,6 +49,8 @@ pub struct Connections {
     dirty: Vec<u32>,
     open: u32,
     open_max: u32,
+    /// Somebody began to speak TLS since that was last asked for.
+    is_tls_seen: bool,
     pool: BufferPool,
     counters: Arc<ShardCounters>,
 }
@@ -62,9 +64,15 @@ impl Connections {
             dirty: Vec::new(),
             open: 0,
             open_max,
+            is_tls_seen: false,
             pool: BufferPool::new(BUFFERS_POOLED_MAX),
             counters,
         }
+    }
+
+    /// Whether somebody has begun to speak TLS since the last call.
+    pub fn take_tls_seen(&mut self) -> bool {
+        std::mem::take(&mut self.is_tls_seen)
     }
 
     /// Whether none is open.
@@ -142,9 +150,11 @@ impl Connections {
         }
         let mut turn = turn(view, now, pool);
         let (listener, generation) = (entry.listener, entry.generation);
+        let was_refused = entry.http.refusal().is_some();
         entry.http.receive(bytes, &mut turn, &mut |request, slot, out| {
             handle(request, (number, generation, slot), listener, out, outbox, &mut serve)
         });
+        self.is_tls_seen |= !was_refused && entry.http.is_tls();
         self.mark(number);
     }
 

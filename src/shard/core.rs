@@ -486,6 +486,9 @@ impl Step for Core {
         }
         self.home.count_what_waits();
         self.connections.flush(&self.view, now.mono, outbox);
+        if self.connections.take_tls_seen() {
+            self.home.tell(now, Message::TlsSeen);
+        }
         self.finish_if_quiet(outbox);
     }
 

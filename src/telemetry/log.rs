@@ -133,6 +133,8 @@ messages! {
     Warn ConnectionsFull "connections_full"
         "connections are refused: connections_max are already open";
     Info ConnectionsRoom "connections_room" "connections are accepted again";
+    Warn TlsSeen "tls_seen"
+        "a client speaks https to a listener of plain http: name it http://, or end TLS before it";
     Warn AcceptFailed "accept_failed" "connections could not be accepted";
     Info AcceptResumed "accept_resumed" "connections are accepted without failures again";
     Warn LaneFull "lane_full" "a shard is overloaded: requests for it were refused with 503";
