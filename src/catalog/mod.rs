@@ -2,8 +2,8 @@
 //! that a decision reads from start to end. Knows nothing of users' state, requests or storage.
 //!
 //! `source` text → definitions, every error with file, line and range · `compile` definitions →
-//! snapshot · `snapshot` what a decision reads · `target` rules · `schedule` windows and zones ·
-//! `lint` what can never be seen.
+//! snapshot · `snapshot` what a decision reads · `target` rules · `version` what versions are and
+//! how they order · `schedule` windows and zones · `lint` what can never be seen.
 
 pub mod compile;
 pub mod lint;
@@ -11,3 +11,4 @@ pub mod schedule;
 pub mod snapshot;
 pub mod source;
 pub mod target;
+pub mod version;
