@@ -55,6 +55,8 @@ pub const CONTENT_DEPTH_MAX: usize = 32;
 pub const SOURCE_DEPTH_MAX: usize = 64;
 /// Longest text of a rule, patterns included, in bytes.
 pub const TARGET_TEXT_BYTES_MAX: usize = 4 * 1_024;
+/// Numeric parts of a version (product, section 5).
+pub const VERSION_PARTS_MAX: usize = 8;
 /// Memory of one compiled pattern, and of its cache, in bytes.
 pub const PATTERN_BYTES_MAX: usize = 1_024 * 1_024;
 /// Stretches of constant offset that a search for a local time walks. No zone has changed its

@@ -4,6 +4,8 @@
 //! `source` text → definitions, every error with file, line and range · `compile` definitions →
 //! snapshot · `snapshot` what a decision reads · `target` rules · `schedule` windows and zones ·
 //! `overrides` what operators set above statuses · `lint` what can never be seen.
+//! snapshot · `snapshot` what a decision reads · `target` rules · `version` what versions are and
+//! how they order · `schedule` windows and zones · `lint` what can never be seen.
 
 pub mod compile;
 pub mod lint;
@@ -12,3 +14,4 @@ pub mod schedule;
 pub mod snapshot;
 pub mod source;
 pub mod target;
+pub mod version;
