@@ -52,6 +52,51 @@ const STILL: &[(&str, &[&str])] = &[
             "journal_refusals_total",
         ],
     ),
+    (
+        "failures of Redis that have tests of their own (degradation, eviction, withdrawn, redis)",
+        &[
+            "journaled_again_total",
+            "merges_dropped_total",
+            "rebuild_held_total",
+            "rebuild_unreadable_total",
+            "rebuild_users_total",
+            "redis_evicts",
+            "redis_breaker_opens_total",
+            "redis_fills_total",
+            "redis_link_expired_total",
+            "redis_link_late_total",
+            "redis_link_malformed_total",
+            "redis_link_retries_total",
+            "redis_link_unknown_total",
+            "redis_unfit",
+            "redis_withdrawn_total",
+            "shows_learnt_total",
+        ],
+    ),
+    (
+        "failures of SQL that have tests of their own (mysql, sql_away, disks)",
+        &[
+            "keeper_sql_failures_total",
+            "reads_failed_total",
+            "reads_late_total",
+            "sql_duplicates_total",
+            "sql_errors_total",
+            "sql_failures_total",
+            "sql_halted",
+            "sql_regressions_total",
+            "sql_rejected_total",
+        ],
+    ),
+    (
+        "what two nodes do to each other at the same moment, and files that differ (redis, catalog)",
+        &[
+            "catalog_replaced_total",
+            "list_duplicates_total",
+            "list_given_up_total",
+            "redis_joined_total",
+            "redis_moved_total",
+        ],
+    ),
 ];
 
 fn text(server: &Server) -> String {
@@ -107,16 +152,24 @@ fn after_an_ordinary_day_no_metric_stands_at_zero() {
 
 /// An embedded node that knows its users again after a restart.
 fn embedded() -> Metrics {
-    let setup = Setup::new(ALWAYS).flags(&["--shards", "2", "--no-pin"]);
+    let setup = Setup::new(ALWAYS).config("connections_max = 4\n");
+    let setup = setup.flags(&["--shards", "2", "--no-pin"]);
     let server = setup.start();
     visit(&server, "early");
     server.stop();
     let server = setup.start();
     visit(&server, "early");
+    // More than may be open: some of them are refused.
+    let crowd: Vec<_> = (0..16).map(|_| server.client()).collect();
+    let refused = || check(&text(&server)).sum("nudged_connections_refused_total") > 0.0;
+    until("one that is refused", || refused().then_some(()));
+    drop(crowd);
     until("all in SQL", || {
         (check(&text(&server)).sum("nudged_sql_lag_records") == 0.0).then_some(())
     });
+    let open = server.client();
     let metrics = check(&text(&server));
+    drop(open);
     server.stop();
     metrics
 }
@@ -135,10 +188,11 @@ fn with_redis() -> Vec<Metrics> {
     proxy.refuse();
     proxy.cut();
     visit(&servers[0], "away");
+    let away = check(&text(&servers[0]));
     proxy.heal();
     until("Redis", || servers[0].logged("redis_connected").pop());
     visit(&servers[0], "back");
     let metrics = servers.each_ref().map(|server| check(&text(server)));
     servers.into_iter().for_each(Server::stop);
-    metrics.into()
+    metrics.into_iter().chain([away]).collect()
 }
