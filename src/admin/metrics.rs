@@ -36,6 +36,16 @@ pub(super) fn answer(service: &Service) -> Answer {
         ..gauge("config_info", "Hash of the running configuration.", 1)
     });
     metrics.push(NodeMetric { labels: &build, ..gauge("build_info", "This binary.", 1) });
+    let outages: Vec<_> = service.log.outages().collect();
+    let labels: Vec<_> = outages.iter().map(|(name, ..)| [("outage", *name)]).collect();
+    for ((_, is_active, _), labels) in outages.iter().zip(&labels) {
+        let active = gauge("outage_active", "1 while it lasts.", u64::from(*is_active));
+        metrics.push(NodeMetric { labels, ..active });
+    }
+    for ((.., total), labels) in outages.iter().zip(&labels) {
+        let begun = counter("outages_total", "Outages that began.", *total);
+        metrics.push(NodeMetric { labels, ..begun });
+    }
     let mut text = String::with_capacity(64 * 1_024);
     render(&mut text, &service.counters, &metrics);
     Answer::text(CONTENT_TYPE, text)

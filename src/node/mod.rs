@@ -6,6 +6,7 @@
 //! `export` and `import` NDJSON · `failure` exit codes · `migrate` the schema · `check` what
 //! `nudged check` says · `explain` asks a running node · `vectors` decision vectors.
 
+pub mod announce;
 pub mod arguments;
 pub mod belonging;
 pub mod check;

@@ -2,9 +2,9 @@
 //! writes. Owns no thread and no clock: time is given, and `runtime::log_thread` takes lines out.
 //!
 //! Never blocks: a full queue drops the line and counts it. Each message is logged 10 times at once
-//! and then once a second, over all threads of the node, with a count of those suppressed; what lasts
-//! is told by `outage`, once a minute. Lines of
-//! users in `log.users` are always logged, with the id in clear; all other ids are hashed.
+//! and then once a second, over all threads of the node, with a count of those suppressed; what
+//! lasts is told once a minute (`outage`). Lines of users in `log.users` are always logged, with the
+//! id in clear; all other ids are hashed.
 //!
 //! Limits: 1,024 lines wait; a field has 256 bytes at most.
 

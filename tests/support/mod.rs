@@ -7,6 +7,7 @@
 pub mod log;
 pub mod mariadb;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod redis;
 

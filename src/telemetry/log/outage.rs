@@ -12,8 +12,8 @@
 //! ```
 //!
 //! A *symptom* is what follows from an outage that others report better: it is told only where
-//! nobody has done so within a second, or once it is over. Only atomics are shared, and a lock that nobody waits for:
-//! no shard is held up.
+//! nobody has done so within a second, or once it is over. Only atomics are shared, and a lock that
+//! nobody but the log's own thread waits for: no shard is held up.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,7 +53,9 @@ struct Report {
 }
 
 macro_rules! outages {
-    ($($outage:ident $name:literal { $($message:ident to $end:ident $weight:ident $ends:ident;)* })*) => {
+    ($($outage:ident $name:literal {
+        $($message:ident to $end:ident $weight:ident $ends:ident;)*
+    })*) => {
         /// What may be out of order for a while.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         enum Outage { $($outage,)* }
