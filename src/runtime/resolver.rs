@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::link_target::LinkTarget;
 use super::log_thread;
+use super::vital::Needed;
 use super::wake::Sleeper;
 use crate::base::limits::RESOLVE_PERIOD_MS;
 use crate::telemetry::log::{Log, Message};
@@ -34,6 +35,7 @@ impl Resolver {
         let stop: Arc<AtomicBool> = Arc::default();
         let (stopped, bed) = (Arc::clone(&stop), Arc::clone(&sleeper));
         std::thread::Builder::new().name("resolver".to_owned()).spawn(move || {
+            let needed = Needed::here("resolver");
             while !stopped.load(Ordering::Acquire) {
                 let is_any_stale = || targets.iter().any(|target| target.is_stale());
                 bed.sleep_unless(|| is_any_stale() || stopped.load(Ordering::Acquire));
@@ -45,6 +47,7 @@ impl Resolver {
                 }
                 std::thread::sleep(Duration::from_millis(RESOLVE_PERIOD_MS));
             }
+            needed.leave(true);
         })?;
         Ok(Resolver { stop, sleeper })
     }

@@ -140,6 +140,9 @@ messages! {
         "records could not be brought from the lists of Redis to SQL; they stay in the lists";
     Warn ListGivenUp "list_given_up" "another node drains a list that this one drained";
     Warn LinesLost "lines_lost" "log lines were lost: the queue was full";
+    Error ThreadEnded "thread_ended" "a thread that the node needs has ended, so the node ends";
+    Warn HandOverUnknown "handover_unknown"
+        "SIGUSR2 asks to hand over to a new process, which this version can't; nothing is done";
 }
 
 /// A moment by both clocks: the rate limit goes by one, the line shows the other.
@@ -302,6 +305,12 @@ impl Log {
     /// The next line, with its line end.
     pub fn next_line(&self) -> Option<String> {
         self.shared.lines.pop()
+    }
+
+    /// A line as it would be queued, with its line end, for who has to write it himself. Allocates.
+    pub fn line(&self, stamp: Stamp, message: Message, fields: &[Field<'_>]) -> String {
+        let line = line::Line { at: stamp.wall, message, fields, listed: false, suppressed: 0 };
+        line.render(self.shared.json.load(Ordering::Relaxed))
     }
 
     /// Formats and queues a line; `listed_suppressed` says whether ids are shown in clear, and how
