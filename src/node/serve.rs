@@ -59,6 +59,9 @@ const REDIS_WAIT: Duration = Duration::from_secs(5);
 /// The wall clock may be this far behind the journal at start, in milliseconds: an hour.
 const CLOCK_BEHIND_MAX_MS: i64 = 3_600_000;
 
+/// Fewer connections than this are warned of: one busy site has as many visitors.
+const CONNECTIONS_FEW: u32 = 1_000;
+
 /// Runs a node until it is told to stop; gives the exit code.
 pub fn run(arguments: &ServeArguments) -> u8 {
     let served = signals::listen().map_err(Failure::system("signal handlers"));
@@ -113,10 +116,11 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
     process_limits::check(topology.shards, config.listen.len())?;
     probe::check_kernel()?;
     let connections = connections_per_shard(&config, topology.shards)?;
+    let connections_max = connections_of_node(&config, topology.shards, connections);
     let (log, log_thread) = start_log(&config)?;
     signals.tell(&log);
     vital::watch(&log).map_err(Failure::system("a thread that watches the others"))?;
-    tell_start(&log, &loaded, &topology);
+    tell_start(&log, &loaded, &topology, connections_max);
     let mut storage = storage::open(&config, arguments.salvage, &log)?;
     let clock = start_clock(&storage, arguments.accept_clock, &log)?;
     let (redis, keys) = open_shared(&config, &mut storage, &log)?;
@@ -152,6 +156,7 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
     let shards = threads.start_shards(&parts, sockets)?;
     let admin = admin::start(AdminSetup {
         topology: topology.clone(),
+        connections_max,
         clock,
         mesh: Arc::clone(&mesh),
         counters,
@@ -320,6 +325,14 @@ fn connections_per_shard(config: &Config, shards: u16) -> Result<u32, Failure> {
     Ok(probe::connections_per_shard(asked, shards)?)
 }
 
+/// Connections of the whole node: as configured, but one a shard at least, or all that fit.
+fn connections_of_node(config: &Config, shards: u16, each: u32) -> u32 {
+    match config.connections_max {
+        Count::Auto => each.saturating_mul(u32::from(shards)),
+        Count::Exactly(count) => count.max(u32::from(shards)),
+    }
+}
+
 fn start_log(config: &Config) -> Result<(Log, LogThread), Failure> {
     let is_json = publisher::is_json(config.log.format);
     let log = Log::new(config.log.level, is_json, &config.log.users);
@@ -327,10 +340,14 @@ fn start_log(config: &Config) -> Result<(Log, LogThread), Failure> {
     Ok((log, thread))
 }
 
-fn tell_start(log: &Log, loaded: &Loaded, topology: &Topology) {
+fn tell_start(log: &Log, loaded: &Loaded, topology: &Topology, connections_max: u32) {
     let version = Value::Text(env!("CARGO_PKG_VERSION"));
     let shards = Value::Number(u64::from(topology.shards));
-    log.write(stamp_now(), Message::Started, &[("version", version), ("shards", shards)]);
+    let most = ("connections_max", Value::Number(u64::from(connections_max)));
+    log.write(stamp_now(), Message::Started, &[("version", version), ("shards", shards), most]);
+    if connections_max < CONNECTIONS_FEW {
+        log.write(stamp_now(), Message::ConnectionsFew, &[most]);
+    }
     for name in &loaded.unknown_variables {
         log.write(stamp_now(), Message::VariableUnknown, &[("name", Value::Text(name))]);
     }
@@ -557,7 +574,7 @@ impl Threads<'_> {
                 clock: parts.clock,
                 mesh: Arc::clone(self.mesh),
                 counters: Arc::clone(counters),
-                log: (index == 0).then(|| self.log.clone()),
+                log: Some(self.log.clone()),
             };
             let seed = random()?;
             let arbiter = match parts.redis {

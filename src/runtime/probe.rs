@@ -168,7 +168,12 @@ pub fn connections_per_shard(asked: Option<u64>, shards: u16) -> Result<u32, Hos
     let fits_each = limit.saturating_sub(spare).clamp(1, DESCRIPTORS_MAX);
     let fits = (fits_each * u64::from(shards)).min(DESCRIPTORS_MAX);
     let wanted = asked.unwrap_or(fits);
-    let each = wanted.div_ceil(u64::from(shards)).max(1);
+    let each = match asked {
+        Some(asked) => asked.div_ceil(u64::from(shards)),
+        // No more than may be, however it divides.
+        None => fits / u64::from(shards),
+    };
+    let each = each.max(1);
     if each > fits_each {
         let fits = fits_each * u64::from(shards);
         return Err(HostUnfit::TooManyConnections { asked: wanted, limit, shards, fits });

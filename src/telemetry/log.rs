@@ -115,7 +115,10 @@ messages! {
     Info RedisConnected "redis_connected" "a shard is connected to Redis";
     Warn RedisLost "redis_lost" "a shard has lost its connection to Redis; decisions degrade";
     Warn SliceFull "slice_full" "no room for a user until SQL has applied changes";
-    Warn ConnectionsFull "connections_full" "as many connections are open as may be";
+    Warn ConnectionsFull "connections_full"
+        "as many connections are open as may be: one more was told 503 and closed";
+    Warn ConnectionsFew "connections_few"
+        "connections_max is below 1,000: raise RLIMIT_NOFILE (`LimitNOFILE=`) or the setting";
     Warn AcceptFailed "accept_failed" "connections could not be accepted";
     Warn BuffersEmpty "buffers_empty" "no buffer was left to receive into";
     Warn LaneFull "lane_full" "the lane to another shard was full";
