@@ -126,6 +126,11 @@ fn push_node(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
     metrics.extend([
         gauge("ready", "1 while the node takes traffic.", u64::from(service.is_ready())),
         gauge("shards", "Shards of this node.", shards),
+        gauge(
+            "connections_max",
+            "Connections that are served at once; further ones are told 503.",
+            u64::from(service.connections_max),
+        ),
         gauge("start_time_seconds", "When this process started, since 1970.", started_s),
         gauge("resident_memory_bytes", "Memory of this process.", resident_bytes()),
         gauge(

@@ -49,6 +49,7 @@ fn node_at(address: AdminAddress, place: Place) -> Result<Node, AdminError> {
     let topology = Topology { shard_cpus: vec![0], writer_cpu: 0, shards: 2, pin: false };
     let admin = start(AdminSetup {
         topology,
+        connections_max: 1_000,
         clock: NodeClock::start(clocks::mono(), clocks::wall(), WallMs(0)),
         mesh: Arc::clone(&shards.mesh),
         counters: vec![Arc::default(), Arc::default()],

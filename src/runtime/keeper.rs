@@ -25,6 +25,7 @@ use super::journal_lanes::JournalLanes;
 use super::list_share::ListShare;
 use super::redis_client::{AskError, BlockingRedis};
 use super::sql_writer::WriterFigures;
+use super::vital::Needed;
 use super::{clocks, log_thread, topology};
 use crate::base::ids::Partition;
 use crate::base::limits::{KEEPER_SQL_BEAT_MS, PARTITIONS};
@@ -157,7 +158,10 @@ pub fn start(setup: KeeperSetup) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("keeper".to_owned()).spawn(move || {
         // Unpinned is slower and not wrong.
         let _is_pinned = setup.cpu.is_none_or(topology::pin);
-        Thread::new(setup).run();
+        let needed = Needed::here("keeper");
+        let mut thread = Thread::new(setup);
+        thread.run();
+        needed.leave(thread.setup.stop.load(Ordering::Acquire));
     })
 }
 

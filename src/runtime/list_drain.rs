@@ -24,6 +24,7 @@ use std::time::Duration;
 use super::drain_figures::DrainFigures;
 use super::list_share::{ListShare, Pass};
 use super::redis_client::{Answer, AskError, BlockingRedis};
+use super::vital::Needed;
 use super::wake::Sleeper;
 use super::{clocks, log_thread, topology};
 use crate::base::ids::{Partition, Sequence};
@@ -70,10 +71,14 @@ pub struct DrainSetup {
 /// # Errors
 /// Where the system gives no thread.
 pub fn start(setup: DrainSetup) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(format!("list-drain-{}", setup.lane)).spawn(move || {
+    let name = format!("list-drain-{}", setup.lane);
+    std::thread::Builder::new().name(name.clone()).spawn(move || {
         // Unpinned is slower and not wrong.
         let _is_pinned = setup.cpu.is_none_or(topology::pin);
-        Drain::new(setup).run();
+        let needed = Needed::here(&name);
+        let mut drain = Drain::new(setup);
+        drain.run();
+        needed.leave(drain.setup.stop.load(Ordering::Acquire));
     })
 }
 

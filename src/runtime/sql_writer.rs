@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use super::board::Board;
 use super::journal_lanes::JournalLanes;
+use super::vital::Needed;
 use super::wake::Sleeper;
 use super::{clocks, log_thread, topology};
 use crate::base::ids::{Sequence, UserKey};
@@ -119,6 +120,7 @@ where
     std::thread::Builder::new().name("sql-writer".to_owned()).spawn(move || {
         // Unpinned is slower and not wrong.
         let _is_pinned = setup.cpu.is_none_or(topology::pin);
+        let needed = Needed::here("sql-writer");
         let mut thread = WriterThread {
             setup,
             framed: Vec::new(),
@@ -129,6 +131,7 @@ where
             purge_due_ms: 0,
         };
         thread.run();
+        needed.leave(thread.setup.stop.load(Ordering::Acquire));
     })
 }
 
@@ -165,12 +168,20 @@ impl<D: DiskRead> WriterThread<D> {
             let is_stopping = self.setup.stop.load(Ordering::Acquire);
             match self.turn() {
                 Next::Again => self.note_success(),
-                Next::End => return,
+                Next::End => return self.await_stop(),
                 Next::Sleep | Next::Hold if is_stopping => return,
                 Next::Hold => std::thread::sleep(Duration::from_millis(HOLD_MS)),
                 Next::Sleep => self.sleep(),
                 Next::Wait => self.back_off(),
             }
+        }
+    }
+
+    /// Applying is over, which the node outlives: it has been told, and is a metric.
+    fn await_stop(&self) {
+        let WriterSetup { sleeper, stop, .. } = &self.setup;
+        while !stop.load(Ordering::Acquire) {
+            sleeper.sleep_unless(|| stop.load(Ordering::Acquire));
         }
     }
 

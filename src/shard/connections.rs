@@ -80,7 +80,7 @@ impl Connections {
         self.open == 0
     }
 
-    /// A connection was accepted.
+    /// A connection was accepted; whether it is served, and not one too many.
     pub fn accept(
         &mut self,
         view: &View,
@@ -88,7 +88,7 @@ impl Connections {
         number: u32,
         listener: u16,
         outbox: &mut Outbox,
-    ) {
+    ) -> bool {
         let index = number as usize;
         while self.entries.len() <= index {
             let http = Connection::new(now.mono);
@@ -123,12 +123,18 @@ impl Connections {
             buffer.extend_from_slice(REFUSAL);
             outbox.push(Effect::Send { connection: number, buffer });
             self.deadlines[index] = ticks(now.mono.plus_ms(LINGER_TIMEOUT_MS));
-            return;
+            return false;
         }
         if view.closing {
             entry.http.lame_duck();
         }
         self.mark(number);
+        true
+    }
+
+    /// Connections that are served at once.
+    pub fn open_max(&self) -> u32 {
+        self.open_max
     }
 
     /// Bytes arrived: each whole request goes to `serve`.
@@ -277,7 +283,8 @@ impl Connections {
                 continue;
             }
             if entry.is_refused {
-                self.close(number, true, outbox);
+                // In order: a reset could overtake its answer.
+                self.close(number, false, outbox);
                 continue;
             }
             let mut turn = turn(view, now, pool);

@@ -135,6 +135,8 @@ messages! {
     Info ConnectionsRoom "connections_room" "connections are accepted again";
     Warn TlsSeen "tls_seen"
         "a client speaks https to a listener of plain http: name it http://, or end TLS before it";
+    Warn ConnectionsFew "connections_few"
+        "connections_max is below 1,000: raise RLIMIT_NOFILE (`LimitNOFILE=`) or the setting";
     Warn AcceptFailed "accept_failed" "connections could not be accepted";
     Info AcceptResumed "accept_resumed" "connections are accepted without failures again";
     Warn LaneFull "lane_full" "a shard is overloaded: requests for it were refused with 503";
@@ -171,6 +173,9 @@ messages! {
     Error ListEntryUnread "list_entry_unread" "an entry of a list in Redis can't be read";
     Warn ListGivenUp "list_given_up" "another node took over a list that this node was moving";
     Warn LinesLost "lines_lost" "log lines were lost: the log's queue was full";
+    Error ThreadEnded "thread_ended" "a thread that the node needs has ended, so the node ends";
+    Warn HandOverUnknown "handover_unknown"
+        "SIGUSR2 asks to hand over to a new process, which this version can't; nothing is done";
 }
 
 /// A moment by both clocks: the rate limit goes by one, the line shows the other.
@@ -369,6 +374,12 @@ impl Log {
     /// The next line, with its line end.
     pub fn next_line(&self) -> Option<String> {
         self.shared.lines.pop()
+    }
+
+    /// A line as it would be queued, with its line end, for who has to write it himself. Allocates.
+    pub fn line(&self, stamp: Stamp, message: Message, fields: &[Field<'_>]) -> String {
+        let line = line::Line { at: stamp.wall, message, fields, listed: false, suppressed: 0 };
+        line.render(self.shared.json.load(Ordering::Relaxed))
     }
 
     /// Formats and queues a line; `listed_suppressed` says whether ids are shown in clear, and how
