@@ -34,6 +34,7 @@ use crate::base::limits::{
 use crate::base::time::{MonoNs, WallMs};
 use crate::keeper::lists::{HEAD_BYTES, ListStream, Reading, head};
 use crate::keeper::scripts;
+use crate::redis::refusal::Refusal;
 use crate::redis::scripts::hash_of;
 use crate::store::{Run, Store, StoreError, StreamId};
 use crate::telemetry::log::{Log, Message};
@@ -155,6 +156,8 @@ impl Drain {
             }
             Err(error) => {
                 self.figures().failures.fetch_add(1, Ordering::Relaxed);
+                let denials = self.setup.redis.refused(Refusal::Denied);
+                self.figures().denials.store(denials, Ordering::Relaxed);
                 Err(error.to_string())
             }
         }

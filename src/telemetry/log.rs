@@ -120,6 +120,7 @@ messages! {
     Warn BuffersEmpty "buffers_empty" "no buffer was left to receive into";
     Warn LaneFull "lane_full" "the lane to another shard was full";
     Error RedisUnfit "redis_unfit" "Redis can't be used as it is set up";
+    Info RedisFit "redis_fit" "what was wrong with Redis is over";
     Warn RedisAway "redis_away" "Redis does not answer; popups follow their on_failure";
     Warn KeysNotShared "keys_not_shared" "the signing keys could not be shared with other nodes";
     Warn NameUnknown "name_unknown" "the name of a server could not be looked up";
@@ -134,8 +135,6 @@ messages! {
         "Redis does not vouch for users: on_failure decides until they are read back from SQL";
     Warn RebuildBegun "rebuild_begun" "Redis is being rebuilt from SQL";
     Info RebuildEnded "rebuild_ended" "Redis vouches for every user";
-    Warn RedisEvicts "redis_evicts"
-        "Redis may evict users: those that are missing are always read from SQL";
     Error ListFailed "list_failed"
         "records could not be brought from the lists of Redis to SQL; they stay in the lists";
     Warn ListGivenUp "list_given_up" "another node drains a list that this one drained";

@@ -27,6 +27,8 @@ mod journal;
 mod kill_loop;
 mod mysql;
 mod redis;
+mod redis_fit;
+mod redis_memory;
 mod reload;
 mod shards;
 mod sql_away;

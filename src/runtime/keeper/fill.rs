@@ -173,16 +173,7 @@ impl Thread {
 
     /// Whether Redis drops users by itself.
     fn is_dropping(&self) -> bool {
-        self.setup.times_ms.1 > 0 || self.setup.figures.is_evicting.load(Ordering::Relaxed)
-    }
-
-    /// Takes note of whether Redis may evict keys, and says it once where it may.
-    pub(super) fn learn_eviction(&mut self, is_evicting: bool) {
-        let figures = &self.setup.figures;
-        if figures.is_evicting.swap(is_evicting, Ordering::Relaxed) != is_evicting && is_evicting {
-            let message = crate::telemetry::log::Message::RedisEvicts;
-            self.setup.log.write(crate::runtime::log_thread::stamp_now(), message, &[]);
-        }
+        self.setup.times_ms.1 > 0 || self.learned.is_evicting
     }
 }
 
