@@ -163,7 +163,8 @@ fn a_node_that_was_never_ready_waits_until_nothing_is_refused() {
     await_unfit(&server, "+publish");
     server.stop();
     // One that is away holds nothing up.
-    let away = cluster.node_at("redis://127.0.0.1:1").start();
+    let setup = cluster.node_at("redis://127.0.0.1:1");
+    let away = setup.start();
     assert!(is_ready(&away));
     away.stop();
 }

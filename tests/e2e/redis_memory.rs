@@ -58,12 +58,11 @@ fn whom_redis_has_evicted_nobody_shows_a_popup_again() {
         (redis_of(&nodes[0].1)["evicts"] == true).then_some(())
     });
     // A node that has copies of nobody, connected after the switch.
-    let other = cluster.node().start_listening();
+    let setup = cluster.node();
+    let mut other = setup.start_listening();
+    other.allow("redis_unfit");
     let left = evict(&cluster);
     assert!(left < USERS, "some are gone: {left} are left");
-    let mut nodes = nodes;
-    let mut other = other;
-    other.allow("redis_unfit");
     until_within("the second node to be ready", Duration::from_secs(10), || {
         (other.client().get("/readyz").status == 200).then_some(())
     });
@@ -75,8 +74,9 @@ fn whom_redis_has_evicted_nobody_shows_a_popup_again() {
     // An operator who mends it, and starts all nodes again.
     cluster.redis.line(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
     other.stop();
-    stop(std::mem::take(&mut nodes));
-    let server = cluster.node().start();
+    stop(nodes);
+    let setup = cluster.node();
+    let server = setup.start();
     for prefix in ["early", "late"] {
         assert_eq!(ask_all(&mut server.client(), prefix), 0, "{prefix}: after it was mended");
     }
@@ -96,7 +96,8 @@ fn what_was_evicted_between_two_looks_is_found_by_its_count() {
     cluster.redis.line(&["CONFIG", "SET", "maxmemory-policy", "allkeys-random"]);
     evict(&cluster);
     cluster.redis.line(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
-    let server = cluster.node().start();
+    let setup = cluster.node();
+    let server = setup.start();
     assert_eq!(ask_all(&mut server.client(), "u"), 0);
     server.stop();
 }
