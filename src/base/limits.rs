@@ -342,6 +342,13 @@ pub const LINK_HANDSHAKE_MS: u64 = 500;
 /// A server that does not let us in is asked again after this long, in milliseconds (reliability,
 /// "Redis").
 pub const LINK_UNFIT_RETRY_MS: u64 = 1_000;
+/// While a right is missing in Redis, it is tried this often whether it was given, in milliseconds.
+pub const RIGHTS_AGAIN_MS: u64 = 1_000;
+/// Redis counts as one that refuses until it has refused nothing of that kind for so long, in
+/// milliseconds.
+pub const REFUSES_FOR_MS: u64 = 5_000;
+/// What is wrong with Redis is said again this often while it lasts, in milliseconds.
+pub const UNFIT_AGAIN_MS: u64 = 60_000;
 /// A connection that stood for as long, in milliseconds, was a good one: the next is made at once.
 pub const LINK_STEADY_MS: u64 = 1_000;
 /// First rest of a blocking client after a failure, in milliseconds; doubles up to the longest.

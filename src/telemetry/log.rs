@@ -162,9 +162,6 @@ messages! {
         "Redis may be missing users: on_failure decides until they are filled in from SQL";
     Warn RebuildBegun "rebuild_begun" "Redis is being filled from SQL";
     Info RebuildEnded "rebuild_ended" "Redis has every user again";
-    Warn RedisEvicts "redis_evicts"
-        "Redis may evict users (maxmemory-policy): missing ones are always read from SQL";
-    Info RedisKeeps "redis_keeps" "Redis no longer evicts users";
     Error ListFailed "list_failed"
         "records could not be read from the lists in Redis; they stay there";
     Error ListSqlFailed "list_sql_failed"

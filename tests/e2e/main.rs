@@ -30,6 +30,8 @@ mod logs;
 mod metrics;
 mod mysql;
 mod redis;
+mod redis_fit;
+mod redis_memory;
 mod reload;
 mod shards;
 mod signals;
