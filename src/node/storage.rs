@@ -77,6 +77,9 @@ pub fn open(config: &Config, salvage: bool, log: &Log) -> Result<Storage, Failur
     let directory = JournalDirectory::open(&path).map_err(|error| unusable(error.to_string()))?;
     let is_sql_there = sql_look::answers(config, log)?;
     let mut store = Store::of(config)?;
+    for dropped in store.take_dropped() {
+        log_thread::tell(log, Message::OverrideDropped, &dropped.to_string());
+    }
     let disk = directory.reader();
     let found = recovery::set_of(&disk).map_err(|error| unusable(error.to_string()))?;
     let mut fresh = [0; 16];
