@@ -11,9 +11,9 @@
 //! they come from · `shards` commands to shards · `socket` addresses and streams · `listener` who
 //! gets in · `connection` one connection · `token` the bearer token · `service` what all routes
 //! share · `changes` what operators change · `routes` paths and methods · `arbiter` what is seen of
-//! Redis · `overrides` keeps pauses and archives · `watch` what other processes change · `catalog_copy`, `shared_catalog` copies for a
-//! start without SQL · `answer` replies · `input` texts of requests. Limits: those of the admin
-//! listener in `base::limits`.
+//! Redis · `overrides` brings pauses and archives on · `watch` what other processes change ·
+//! `catalog_copy`, `shared_catalog` copies for a start without SQL · `answer` replies · `input`
+//! texts of requests. Limits: those of the admin listener in `base::limits`.
 
 mod answer;
 pub mod arbiter;

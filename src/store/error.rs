@@ -201,8 +201,8 @@ impl StoreError {
         matches!(self, StoreError::Server { source, .. } if source.kind().may_pass())
     }
 
-    /// Whether the database can't be changed now, whoever is at fault, and what was to be changed is
-    /// right as far as that tells: it may be tried again.
+    /// Whether the database can't be changed now, whoever is at fault, and what was to be changed
+    /// is right as far as that tells: it may be tried again.
     pub fn is_unavailable(&self) -> bool {
         use rusqlite::ErrorCode::{
             CannotOpen, DiskFull, FileLockingProtocolFailed, OutOfMemory, ReadOnly, SystemIoFailure,

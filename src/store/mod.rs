@@ -5,8 +5,8 @@
 //! [`Reader`] a thread of its own.
 //!
 //! `sqlite` the embedded store · `mysql` the one that nodes share · `catalog` what a change of
-//! popups does · `overrides` what pauses and archives do · `error` what can go wrong · `dead_letter` rows that SQL refuses · `stored` what is
-//! read for people and for the catalog.
+//! popups does · `overrides` what pauses and archives do · `error` what can go wrong ·
+//! `dead_letter` rows that SQL refuses · `stored` what is read for people and for the catalog.
 
 pub mod catalog;
 pub mod dead_letter;

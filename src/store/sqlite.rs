@@ -1,8 +1,9 @@
 //! The embedded store: one SQLite file, `nudged.db`, in the data directory. Owns its connections,
 //! settings and schema. Must not know the journal's files, shards or threads.
 //!
-//! `apply` records → one transaction · `rows` the statements of its rows · `popups` the catalog · `overrides` pauses and archives ·
-//! `reader` the connection that reads · `schema` creating and upgrading.
+//! `apply` records → one transaction · `rows` the statements of its rows · `popups` the catalog ·
+//! `overrides` pauses and archives · `reader` the connection that reads · `schema` creating and
+//! upgrading.
 //!
 //! Settings, and why:
 //! - WAL: readers neither wait nor hold the writer up.

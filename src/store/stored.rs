@@ -79,8 +79,8 @@ pub struct StoredCatalog {
     pub overrides: Vec<Entry>,
 }
 
-/// A popup that an upgrade of the schema has stopped: an operator had set it live, which no override
-/// does any more, and its own status is another.
+/// A popup that an upgrade of the schema has stopped: an operator had set it live, which no
+/// override does any more, and its own status is another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dropped {
     /// Its id.

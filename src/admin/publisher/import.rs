@@ -46,8 +46,8 @@ pub struct ImportedLine {
     pub is_gone: bool,
 }
 
-/// Takes popups, and pauses and archives, over that another store had; all of them or none, and none of the popups file's.
-/// Gives the catalog before and after.
+/// Takes popups, and pauses and archives, over that another store had; all of them or none, and
+/// none of the popups file's. Gives the catalog before and after.
 ///
 /// # Errors
 /// Where they can't stand together with the rest, and where the store fails.

@@ -36,7 +36,8 @@ pub(super) fn try_compile(read: &Read, config: &Config) -> Result<(), Vec<Source
     compile(&entries, settings_of(config), 1).map(drop)
 }
 
-/// Reads and compiles what is stored, as it is by itself. `read` are definitions that were read before.
+/// Reads and compiles what is stored, as it is by itself. `read` are definitions that were read
+/// before.
 ///
 /// # Errors
 /// Where another program stored popups that can't stand together.
