@@ -29,6 +29,7 @@ mod limits;
 mod logs;
 mod metrics;
 mod mysql;
+mod overrides;
 mod redis;
 mod redis_fit;
 mod redis_memory;
