@@ -53,7 +53,7 @@ impl Node {
     }
 
     fn with_keys() -> Node {
-        let access = Access::new(["server-key"], ["public-key"], true);
+        let access = Access::new(["server-key"], ["public-key"]);
         Node { access, ..Node::open() }
     }
 
