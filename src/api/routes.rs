@@ -10,6 +10,7 @@ use super::cors::{Cors, Grant};
 use super::decide::{self, DecideRequest};
 use super::events::{self, Element, Reading, Summary};
 use super::health;
+use super::ignored::{Ignored, Unknown};
 use super::refusal::{self, Code, Field, Refusal};
 use super::reply::Heading;
 use super::token::Keys;
@@ -41,7 +42,12 @@ pub enum Command<'a> {
     /// A decision: `answer` has its replies.
     Decide(DecideRequest<'a>),
     /// Events, at least one: `events` has the reply.
-    Events(&'a [Element<'a>]),
+    Events {
+        /// The events, in their order.
+        elements: &'a [Element<'a>],
+        /// What the request said that nobody knows.
+        ignored: Ignored<'a>,
+    },
 }
 
 /// The routes, and `*`, which stands for all of them.
@@ -121,8 +127,8 @@ pub fn route<'a>(
         }
     };
     match commanded {
-        Ok(Command::Events([])) => {
-            events::write_accepted(out, &heading, &Summary::default(), bump);
+        Ok(Command::Events { elements: [], ignored }) => {
+            events::write_accepted(out, &heading, &Summary::default(), &ignored, bump);
             None
         }
         Ok(command) => Some(command),
@@ -143,7 +149,8 @@ fn command_decide<'a>(
         decide::read_query(request.query, bump)?
     } else {
         check_content_type(request.content_type)?;
-        decide::read_body(request.body, surface.reading(bump))?
+        let unknown = Unknown::of_query(request.query, bump);
+        decide::read_body(request.body, surface.reading(bump), unknown)?
     };
     if asked.explain && caller == Caller::Public {
         return Err(Refusal::new(Code::ServerKeyRequired, Field::Explain));
@@ -158,7 +165,9 @@ fn command_events<'a>(
 ) -> Result<Command<'a>, Refusal> {
     surface.access.check(request, bump)?;
     check_content_type(request.content_type)?;
-    events::read_body(request.body, surface.reading(bump)).map(Command::Events)
+    let mut unknown = Unknown::of_query(request.query, bump);
+    let elements = events::read_body(request.body, surface.reading(bump), &mut unknown)?;
+    Ok(Command::Events { elements, ignored: unknown.finish() })
 }
 
 impl<'s> Surface<'s> {

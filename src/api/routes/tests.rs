@@ -78,7 +78,7 @@ impl Node {
         assert_eq!(command.is_some(), out.is_empty(), "answered, or a command");
         match command {
             None => Outcome::Answered(Reply::read(&out)),
-            Some(Command::Events(elements)) => Outcome::Events(elements.len()),
+            Some(Command::Events { elements, .. }) => Outcome::Events(elements.len()),
             Some(Command::Decide(asked)) => Outcome::Decide {
                 user: asked.context.user.to_owned(),
                 explain: asked.explain,
