@@ -99,9 +99,14 @@ pub fn route<'a>(
     out: &mut Vec<u8>,
 ) -> Option<Command<'a>> {
     let mut heading = Heading { frame: *frame, cors: surface.cors, grant: Grant::Silent };
-    let Some(route) = Route::of(request.path) else {
-        refusal::write_refusal(out, &heading, Code::NotFound.into());
-        return None;
+    let route = match Route::of(request.path) {
+        Some(route) => route,
+        // Balancers ask so whatever path they are told, and mean the server.
+        None if request.method == Method::Options => Route::Any,
+        None => {
+            refusal::write_refusal(out, &heading, Code::NotFound.into());
+            return None;
+        }
     };
     if route.is_for_pages() {
         heading.grant = surface.cors.grant(request.origin);
@@ -196,7 +201,8 @@ fn write_options(out: &mut Vec<u8>, heading: &Heading<'_>, route: Route, request
     reply::start(out, 204, &heading.frame);
     reply::field(out, "Allow", route.allow().as_bytes());
     if request.access_control_request_method.is_some() {
-        heading.cors.write_preflight(heading.grant, route.allow(), out);
+        let asked = request.access_control_request_headers;
+        heading.cors.write_preflight(heading.grant, route.allow(), asked, out);
     } else {
         heading.cors.write_grant(heading.grant, out);
     }

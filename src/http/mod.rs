@@ -14,7 +14,7 @@ pub mod head;
 pub mod pool;
 pub mod refusal;
 pub mod reply;
-mod scan;
+pub mod scan;
 mod slots;
 #[cfg(test)]
 mod tests;

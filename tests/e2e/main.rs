@@ -15,6 +15,7 @@ mod database;
 mod harness;
 
 mod admin;
+mod browser;
 mod catalog;
 mod degradation;
 mod disks;
@@ -28,6 +29,7 @@ mod kill_loop;
 mod mysql;
 mod redis;
 mod reload;
+mod requests;
 mod shards;
 mod sql_away;
 mod withdrawn;

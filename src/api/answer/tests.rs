@@ -143,9 +143,10 @@ fn a_page_of_a_granted_origin_may_read_the_fields() {
     write_nothing(&mut out, &heading, "gap", Some(1), &Extras::default());
     let reply = Reply::read(&out);
     assert_eq!(reply.field("access-control-allow-origin"), Some("https://shop.example"));
+    assert_eq!(reply.field("access-control-allow-credentials"), Some("true"));
     assert_eq!(reply.field("vary"), Some("Origin"));
     let exposed = reply.field("access-control-expose-headers").unwrap();
-    for name in ["Nudge-Reason", "Nudge-Next", "Nudge-Anon", "Nudge-Events"] {
+    for name in ["Nudge-Reason", "Nudge-Next", "Nudge-Anon", "Nudge-Events", "Nudge-Ignored"] {
         assert!(exposed.split(", ").any(|listed| listed == name), "{name}");
     }
 }
