@@ -90,8 +90,8 @@ impl Shown<'_> {
 }
 
 /// Appends the 204 that shows nothing: `Nudge-Reason`, and where there is one `Nudge-Next`, in
-/// seconds from 1 to 86,400, `Nudge-Anon`, `Nudge-Events` and `Nudge-Ignored`. Allocates only where `out` has to
-/// grow.
+/// seconds from 1 to 86,400, `Nudge-Anon`, `Nudge-Events` and `Nudge-Ignored`. Allocates
+/// only where `out` has to grow.
 ///
 /// # Panics
 /// Outside release, where `next_in_s` is out of range.

@@ -134,7 +134,8 @@ pub const IGNORED_NAMES_MAX: usize = 4;
 pub const IGNORED_NAME_BYTES_MAX: usize = 64;
 /// Unknown fields of a request that are looked at; more are served without a word.
 pub const IGNORED_FIELDS_MAX: usize = 1_024;
-/// Longest `Access-Control-Request-Headers` that is granted as it is, in bytes (product, section 3).
+/// Longest `Access-Control-Request-Headers` that is granted as it is, in bytes (product,
+/// section 3).
 pub const REQUEST_HEADERS_BYTES_MAX: usize = 1_024;
 /// Events of one request (product, section 3).
 pub const EVENTS_PER_REQUEST_MAX: usize = 100;

@@ -115,7 +115,7 @@ fn pages_ask_and_their_beacons_arrive() {
     let server = node_with_origins(&setup, "*");
     let said = visit("", &other_page, &server);
     assert_shown(&said["other"]["shown"]);
-    // A beacon of JSON has credentials, and no browser gives them to `*`; one of text needs no leave.
+    // A beacon of JSON has credentials, and no browser gives them to `*`; one of text asks nobody.
     until("the beacon of text", || actions(&server).contains(&"dismissed".into()).then_some(()));
     assert_eq!(said["other"]["beacons"][2], true, "{said}");
     server.stop();
