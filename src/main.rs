@@ -5,9 +5,17 @@ use std::process::ExitCode;
 
 use nudged::node::arguments::{self, Command};
 use nudged::node::{check, explain, export, import, migrate, serve, vectors};
+use nudged::runtime::signal_mask;
 
 fn main() -> ExitCode {
-    let command = match arguments::parse(std::env::args_os()) {
+    // Before anything else: a signal that comes early waits for who takes it.
+    signal_mask::hold();
+    let parsed = arguments::parse(std::env::args_os());
+    if !matches!(parsed, Ok(Command::Serve(_))) {
+        // Tools end at a signal as other tools do.
+        signal_mask::release();
+    }
+    let command = match parsed {
         Ok(command) => command,
         Err(error) => {
             // Help and version go to standard output, errors to standard error.

@@ -98,8 +98,19 @@ pub(super) fn who(field: Option<&[u8]>, peer: &str) -> Result<String, BadInput> 
 /// What the request asks of the popup as it is: `If-Match`, or `If-None-Match` with `*` alone.
 fn expected_of(request: &Request<'_>) -> Result<Option<Expected>, BadInput> {
     match (request.if_match, request.if_none_match) {
-        (field, None) => field.map(expected).transpose(),
-        (None, Some(field)) if field.trim_ascii() == b"*" => Ok(Some(Expected::Absent)),
+        (None, None) => Ok(None),
+        (Some(field), None) => {
+            let mut values = field.values().map(expected);
+            let first = values.next().expect("a field has a value")?;
+            // One version is meant: a list of others would guard nothing.
+            match values.all(|other| other.as_ref() == Ok(&first)) {
+                true => Ok(Some(first)),
+                false => Err(BadInput::new("bad_value", "If-Match")),
+            }
+        }
+        (None, Some(field)) if field.values().all(|value| value.trim_ascii() == b"*") => {
+            Ok(Some(Expected::Absent))
+        }
         // A client that meant something by it must not take its change for one that was guarded.
         (_, Some(_)) => Err(BadInput::new("bad_value", "If-None-Match")),
     }

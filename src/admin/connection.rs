@@ -16,6 +16,7 @@ use crate::http::head::Request;
 use crate::http::pool::BufferPool;
 use crate::http::reply::ImfDate;
 use crate::runtime::clocks;
+use crate::telemetry::log::{Message, Value};
 
 /// Bytes of one read.
 const READ_BYTES: usize = 16 * 1_024;
@@ -71,7 +72,11 @@ impl Conversation<'_> {
             Ok(0) => self.connection.peer_closed(&mut turn),
             Ok(count) => {
                 let mut handler = handler(self.service, self.peer, turn.date);
+                let was_refused = self.connection.refusal().is_some();
                 self.connection.receive(&bytes[..count], &mut turn, &mut handler);
+                if !was_refused && self.connection.is_tls() {
+                    self.service.tell(Message::TlsSeen, &[("listener", Value::Text("admin"))]);
+                }
             }
             Err(error) if is_timeout(&error) => match self.connection.expire(&mut turn) {
                 Expiry::Nothing | Expiry::Answered => {}

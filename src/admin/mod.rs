@@ -64,6 +64,8 @@ use watch::{Watch, WatchSetup};
 pub struct AdminSetup {
     /// Cores of the node.
     pub topology: Topology,
+    /// Connections that are served at once, on all shards together.
+    pub connections_max: u32,
     /// The node's time.
     pub clock: NodeClock,
     /// All lanes.

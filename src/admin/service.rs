@@ -32,6 +32,7 @@ const OPENAPI: &str = include_str!("openapi.json");
 /// The admin side of a node.
 pub(super) struct Service {
     pub(super) topology: Topology,
+    pub(super) connections_max: u32,
     pub(super) mesh: Arc<Mesh>,
     pub(super) counters: Vec<Arc<ShardCounters>>,
     pub(super) publisher: Arc<Publisher>,
@@ -39,7 +40,7 @@ pub(super) struct Service {
     pub(super) redis: Option<RedisFigures>,
     /// When this process took up its service.
     pub(super) started: (MonoNs, WallMs),
-    log: Log,
+    pub(super) log: Log,
     token: Option<Token>,
     reader: Mutex<Reader>,
     clock: Mutex<NodeClock>,
@@ -73,6 +74,7 @@ impl Service {
     pub(super) fn new(setup: AdminSetup, token: Option<Token>) -> Service {
         Service {
             topology: setup.topology,
+            connections_max: setup.connections_max,
             mesh: setup.mesh,
             counters: setup.counters,
             publisher: setup.publisher,

@@ -25,6 +25,7 @@ pub(super) fn answer(service: &Service) -> Answer {
         "started_at": told(started_wall),
         "uptime_s": (clocks::mono().0.saturating_sub(started_mono.0)) / 1_000_000_000,
         "shards": shards(service),
+        "connections_max": service.connections_max,
         "writer_cpu": service.topology.writer_cpu,
         "pinned": service.topology.pin,
         "ack": match config.ack {

@@ -49,6 +49,7 @@ fn node_at(address: AdminAddress, place: Place) -> Result<Node, AdminError> {
     let topology = Topology { shard_cpus: vec![0], writer_cpu: 0, shards: 2, pin: false };
     let admin = start(AdminSetup {
         topology,
+        connections_max: 1_000,
         clock: NodeClock::start(clocks::mono(), clocks::wall(), WallMs(0)),
         mesh: Arc::clone(&shards.mesh),
         counters: vec![Arc::default(), Arc::default()],
@@ -228,7 +229,7 @@ fn a_user_is_told_also_where_sql_can_not_say_what_they_did() {
     database.unwrap().execute_batch("ALTER TABLE events RENAME TO aside").unwrap();
     let user = node.json("GET /v1/users/u");
     assert_eq!((&user["records"], &user["popups"][0]["id"]), (&Value::Null, &json!("a")));
-    assert!(node.place.logged().contains("users could not be read back"));
+    assert!(node.place.logged().contains("users could not be read from SQL"));
 }
 
 #[test]

@@ -24,6 +24,7 @@ use super::shared_catalog::SharedCatalog;
 use crate::base::limits::{CATALOG_POLL_MS, CATALOG_SQL_POLL_MS};
 use crate::config::Config;
 use crate::runtime::log_thread::tell;
+use crate::runtime::vital::Needed;
 use crate::store::{Reader, StoreError};
 use crate::telemetry::log::{Log, Message};
 
@@ -59,7 +60,12 @@ impl Watch {
             sql_asked: None,
             copied: None,
         };
-        let run = move || while watcher.turn(&stopped) {};
+        let run = move || {
+            let needed = Needed::here("catalog-watch");
+            while watcher.turn(&stopped) {}
+            // A turn says no where the handle is gone.
+            needed.leave(true);
+        };
         let thread = std::thread::Builder::new().name("catalog-watch".to_owned()).spawn(run)?;
         Ok(Watch { stop: Some(stop), thread: Some(thread) })
     }
@@ -122,10 +128,12 @@ impl Watcher {
     fn look_at_sql(&mut self) -> Result<(), StoreError> {
         self.sql_asked = Some(Instant::now());
         let version = self.setup.reader.catalog_version()?;
+        // What follows may be refused all the same, and then goes on being so.
+        tell(&self.setup.log, Message::CatalogFresh, "");
         if (version != self.ours() || self.setup.publisher.is_file_pending())
             && let Err(error) = self.setup.publisher.refresh()
         {
-            tell(&self.setup.log, Message::CatalogRefused, &error.to_string());
+            tell(&self.setup.log, Message::CatalogBehind, &error.to_string());
         }
         Ok(())
     }
@@ -148,7 +156,7 @@ impl Watcher {
         let Some(shared) = self.shared.as_mut().filter(|_| is_newer) else { return };
         let Ok(Some(catalog)) = shared.load() else { return };
         if let Err(error) = self.setup.publisher.take_copy(catalog) {
-            tell(&self.setup.log, Message::CatalogRefused, &error.to_string());
+            tell(&self.setup.log, Message::CatalogBehind, &error.to_string());
         }
     }
 

@@ -3,10 +3,12 @@
 //!
 //! `source` text → definitions, every error with file, line and range · `compile` definitions →
 //! snapshot · `snapshot` what a decision reads · `target` rules · `version` what versions are and
-//! how they order · `schedule` windows and zones · `lint` what can never be seen.
+//! how they order · `schedule` windows and zones · `overrides` what operators set above statuses ·
+//! `lint` what can never be seen.
 
 pub mod compile;
 pub mod lint;
+pub mod overrides;
 pub mod schedule;
 pub mod snapshot;
 pub mod source;

@@ -10,13 +10,14 @@ pub(super) struct Authority<'b> {
 }
 
 impl<'b> Authority<'b> {
-    /// Reads an authority: a name or IPv4 address of RFC 3986 without commas and percent signs, or
-    /// an IPv6 address in brackets; then, at will, a colon and a port, which may be empty. None
-    /// where it is empty or anything else stands in it, such as userinfo or a path.
+    /// Reads an authority: a name of RFC 3986 without commas, percent-encoded bytes included, an
+    /// IPv4 address, or in brackets an IPv6 address or one of a version to come; then, at will, a
+    /// colon and a port, which may be empty. None where it is empty or anything else stands in it,
+    /// such as userinfo, a path or the zone of an address.
     pub(super) fn parse(bytes: &'b [u8]) -> Option<Authority<'b>> {
         let host_length = match bytes.first()? {
-            b'[' => ipv6_length(bytes)?,
-            _ => name_length(bytes),
+            b'[' => bracketed_length(bytes)?,
+            _ => name_length(bytes)?,
         };
         let (host, rest) = bytes.split_at(host_length);
         let port = match rest {
@@ -49,15 +50,42 @@ const NAME: [bool; 256] = {
     table
 };
 
-fn name_length(bytes: &[u8]) -> usize {
-    bytes.iter().position(|byte| !NAME[usize::from(*byte)]).unwrap_or(bytes.len())
+fn is_name_byte(byte: u8) -> bool {
+    NAME[usize::from(byte)]
 }
 
-fn ipv6_length(bytes: &[u8]) -> Option<usize> {
+/// Length of the name that `bytes` start with; none where a percent sign in it encodes nothing.
+fn name_length(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += bytes[at..].iter().take_while(|byte| is_name_byte(**byte)).count();
+        match bytes.get(at..) {
+            Some([b'%', high, low, ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                at += 3;
+            }
+            Some([b'%', ..]) => return None,
+            _ => return Some(at),
+        }
+    }
+}
+
+fn bracketed_length(bytes: &[u8]) -> Option<usize> {
     let end = bytes.iter().position(|byte| *byte == b']')?;
-    let address = std::str::from_utf8(&bytes[1..end]).ok()?;
-    address.parse::<Ipv6Addr>().ok()?;
-    Some(end + 1)
+    let address = &bytes[1..end];
+    let is_address = match address {
+        [b'v' | b'V', future @ ..] => is_future(future),
+        _ => std::str::from_utf8(address).ok()?.parse::<Ipv6Addr>().is_ok(),
+    };
+    is_address.then_some(end + 1)
+}
+
+/// Whether this follows the `v` of an address of a version to come: digits, a dot and an address
+/// (RFC 3986, 3.2.2, "IPvFuture").
+fn is_future(bytes: &[u8]) -> bool {
+    let digits = bytes.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+    let [b'.', address @ ..] = &bytes[digits..] else { return false };
+    let is_address = |byte: &u8| *byte == b':' || is_name_byte(*byte);
+    digits > 0 && !address.is_empty() && address.iter().all(is_address)
 }
 
 fn port(digits: &[u8]) -> Option<u16> {
@@ -87,6 +115,10 @@ mod tests {
             "a!b",
             "[2001:db8::7]:",
             "EXAMPLE.com",
+            "a%41",
+            "%e2%82%AC.a:80",
+            "[v1.a]",
+            "[VfF.a:b-c]:80",
         ];
         let bad = [
             "",
@@ -104,11 +136,20 @@ mod tests {
             "[::1",
             "[::1]x",
             "[]",
-            "[v1.a]",
+            "[v1.]",
+            "[v.a]",
+            "[v1]",
+            "[vg.a]",
+            "[v1.a,b]",
+            "[v1.a%41]",
             "[::1%25eth0]",
             "::1",
             "a\\b",
-            "a%41",
+            "a%",
+            "a%4",
+            "a%4g",
+            "%,a",
+            "a%41,b",
             "http://a",
             "a?b",
             "a#b",

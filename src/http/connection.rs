@@ -15,11 +15,10 @@ pub use timing::Timeouts;
 use std::mem;
 
 use super::body::ChunkDecoder;
-use super::head::Request;
+use super::head::{HeadReader, Request};
 use super::pool::BufferPool;
 use super::refusal::Refusal;
 use super::reply::{CONTINUE, Frame};
-use super::scan::HeadScan;
 use super::slots::Slots;
 use crate::base::limits::{
     ADMIN_BODY_BYTES_MAX, BODY_BYTES_MAX, CONNECTION_INPUT_BYTES_MAX, CONNECTION_OUTPUT_BYTES_MAX,
@@ -86,7 +85,7 @@ pub struct SendFailed;
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     /// A head, or nothing yet.
-    Head(HeadScan),
+    Head(HeadReader),
     /// A body of known size; both lengths in bytes. The request's bytes stand together.
     Sized { head_bytes: u16, body_bytes: u32 },
     /// A chunked body. `input` holds the head and what is decoded.
@@ -94,7 +93,7 @@ enum Phase {
 }
 
 /// Between two requests.
-const BETWEEN: Phase = Phase::Head(HeadScan::NEW);
+const BETWEEN: Phase = Phase::Head(HeadReader::NEW);
 
 /// Facts about a connection, one bit each.
 mod flag {
@@ -120,6 +119,10 @@ mod flag {
     pub const IDLE_ENDS: u16 = 1 << 9;
     /// Bodies may be as large as operators need them.
     pub const LARGE_BODIES: u16 = 1 << 10;
+    /// An empty line was skipped before the request that comes.
+    pub const EMPTY_LINE: u16 = 1 << 11;
+    /// The peer speaks TLS.
+    pub const TLS_HELLO: u16 = 1 << 12;
 }
 
 /// One connection.
@@ -354,6 +357,11 @@ impl Connection {
         self.refusal
     }
 
+    /// Whether what was refused is the begin of TLS: somebody takes this port for one of https.
+    pub fn is_tls(&self) -> bool {
+        self.has(flag::TLS_HELLO)
+    }
+
     /// Requests that have been handed out and not answered.
     pub fn unanswered(&self) -> usize {
         self.slots.count()
@@ -365,7 +373,7 @@ impl Connection {
 
     /// Whether a request has begun and not ended.
     fn in_request(&self) -> bool {
-        !matches!(self.phase, Phase::Head(scan) if scan.is_new())
+        !matches!(self.phase, Phase::Head(reader) if reader.is_new())
     }
 
     /// Whether another request may be begun.

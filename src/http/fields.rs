@@ -25,12 +25,12 @@ impl<'b> Fields<'b> {
         Fields { rest: section }
     }
 
-    /// The next field; none at the empty line.
+    /// The next field; none at the empty line, or where the lines end without one.
     ///
     /// # Errors
     /// [`Refusal::MalformedField`] and [`Refusal::MalformedValue`].
     pub(super) fn next(&mut self) -> Result<Option<Field<'b>>, Refusal> {
-        if self.rest.starts_with(b"\r\n") {
+        if matches!(self.rest, [] | [b'\r', b'\n', ..]) {
             return Ok(None);
         }
         let colon = token_length(self.rest);

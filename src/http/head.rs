@@ -1,16 +1,26 @@
 //! Request heads: what a request is, and how its head is read. The rules are strict on purpose:
 //! what two parsers could read in two ways is refused.
 //!
-//! Works on whole heads that `scan` has been over. Knows no bodies beyond how they are framed.
+//! Heads are judged as they come: nothing that can't become good waits for more. Stricter than the
+//! RFC's letter, on purpose, beside the limits:
+//! - white space in chunk extensions is refused (RFC 9112, 7.1.1 lets it stand: "BWS");
+//! - a target in absolute form has to agree with `Host`, byte for byte but for case and the default
+//!   port (the RFC has the target win);
+//! - `Content-Length` has no leading zeros, and stands once even where its values are equal;
+//! - a coding other than exactly `chunked` is 400 (the RFC suggests 501): the body's end is unknown;
+//! - fields that frame, route or authenticate are refused in trailers (the RFC drops them);
+//! - a comma in `Host` is refused, which RFC 3986 lets stand: two fields joined on the way;
+//! - bodies of GET, HEAD, DELETE and OPTIONS are dropped, and the connection ends.
+//!
+//! Knows no bodies beyond how they are framed.
 
 use memchr::memchr;
 
-use super::authority::Authority;
-use super::fields::{Field, Fields, is_disguised};
+use super::kept::{Kept, Repeatable, seen};
+use super::line::{RequestLine, check_begin};
 use super::refusal::Refusal;
 use super::reply::Frame;
-use super::scan::{is_target, token_length, trim};
-use crate::base::limits::{CONTENT_LENGTH_MAX, METHOD_BYTES_MAX};
+use super::scan::HeadScan;
 
 /// Methods that this server answers. Others are refused while framing: 501 for an unknown one, 405
 /// for CONNECT and TRACE.
@@ -61,9 +71,9 @@ pub struct Request<'b> {
     /// `Access-Control-Request-Headers`, as sent; empty where it was sent twice.
     pub access_control_request_headers: Option<&'b [u8]>,
     /// `If-Match`, as sent.
-    pub if_match: Option<&'b [u8]>,
+    pub if_match: Option<Repeatable<'b>>,
     /// `If-None-Match`, as sent.
-    pub if_none_match: Option<&'b [u8]>,
+    pub if_none_match: Option<Repeatable<'b>>,
     /// `Nudge-Who`, as sent: whom a change is put down to.
     pub nudge_who: Option<&'b [u8]>,
     /// The whole body, decoded from its framing; empty where there is none.
@@ -102,25 +112,109 @@ pub(super) struct Head<'b> {
     pub(super) expects_continue: bool,
 }
 
-/// Reads a whole head, its empty line included, that `HeadScan` has accepted. Does not allocate.
+/// A head on its way: how far its bytes were looked at, and what was seen of its lines.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeadReader {
+    scan: HeadScan,
+    /// Bytes of the lines that were judged.
+    judged: u16,
+    /// What those lines were, in bits of [`seen`].
+    seen: u16,
+}
+
+impl HeadReader {
+    /// Before the first byte.
+    pub(super) const NEW: HeadReader = HeadReader { scan: HeadScan::NEW, judged: 0, seen: 0 };
+
+    /// After the first byte of an empty line before the request line.
+    pub(super) const EMPTY_LINE: HeadReader = HeadReader { seen: u16::MAX, ..HeadReader::NEW };
+
+    /// Whether nothing of a head has been seen.
+    pub(super) fn is_new(self) -> bool {
+        self.scan.is_new() && self.seen == 0
+    }
+
+    /// Whether nothing of a request line has been seen.
+    pub(super) fn is_before_line(self) -> bool {
+        self.scan.is_new()
+    }
+
+    /// Goes on over `bytes`, which start with the head's first byte and may go on past its end.
+    /// Gives the head and its length, its empty line included, or none where more has to come. A
+    /// head in one piece is read once; of others each line is judged when it has ended, and once
+    /// more with the whole. What is found depends on the bytes alone and not on how they were
+    /// split.
+    ///
+    /// # Errors
+    /// The rule that is broken first, by the order of the bytes, at the first byte after which no
+    /// other could make the head good; at the end of a line where what is wrong stands in it.
+    pub(super) fn advance<'b>(
+        &mut self,
+        bytes: &'b [u8],
+        body_bytes_max: usize,
+    ) -> Result<Option<(Head<'b>, usize)>, Refusal> {
+        let scanned = self.scan.advance(bytes);
+        if let Ok(Some(end)) = scanned {
+            return parse(&bytes[..end], body_bytes_max).map(|head| Some((head, end)));
+        }
+        // What is wrong in the lines before comes first.
+        self.judge(bytes, body_bytes_max)?;
+        scanned.map(|_| None)
+    }
+
+    /// Judges the lines that have ended since the last call, and the begin of the first.
+    fn judge(&mut self, bytes: &[u8], body_bytes_max: usize) -> Result<(), Refusal> {
+        let end = self.scan.line_start();
+        if end == 0 {
+            return check_begin(&bytes[..self.scan.scanned().min(bytes.len())]);
+        }
+        let judged = usize::from(self.judged);
+        if judged == end {
+            return Ok(());
+        }
+        let mut from = judged;
+        if judged == 0 {
+            let (line, after) = request_line(bytes)?;
+            self.seen = if line.http_1_0 { seen::HTTP_1_0 } else { 0 };
+            from = after;
+        }
+        let mut kept = Kept { seen: self.seen, ..Kept::default() };
+        // Read again at most once a head: where its `Host` stands.
+        let authority = || request_line(bytes).ok().and_then(|(line, _)| line.target.authority);
+        kept.take_all(&bytes[from..end], body_bytes_max, authority)?;
+        self.seen = kept.seen;
+        self.judged = u16::try_from(end).expect("within the limit of a head");
+        Ok(())
+    }
+}
+
+/// The request line of a head, of which it has ended, and where the next line begins.
+fn request_line(head: &[u8]) -> Result<(RequestLine<'_>, usize), Refusal> {
+    let end = memchr(b'\r', head).expect("a line that has ended has an end");
+    Ok((RequestLine::parse(&head[..end])?, end + 2))
+}
+
+/// Reads a whole head, its empty line included, that a `HeadReader` has been over; bodies may have
+/// `body_bytes_max` bytes. Does not allocate.
 ///
 /// # Errors
-/// The first rule that the head breaks, in the order: request line, version, fields, method,
-/// `Host` and target, framing, expectation.
-pub(super) fn parse(head: &[u8]) -> Result<Head<'_>, Refusal> {
-    let end = memchr(b'\r', head).expect("a scanned head has lines");
-    let line = RequestLine::parse(&head[..end])?;
-    let kept = Kept::of(Fields::new(&head[end + 2..]))?;
-    let method = method(line.method)?;
-    let target = target(method, line.target)?;
-    check_host(&kept, &target, line.http_1_0)?;
-    let framing = framing(&kept, line.http_1_0)?;
-    let expects_continue = expects_continue(&kept, line.http_1_0)?;
-    let close = kept.close || (line.http_1_0 && !kept.keep_alive);
+/// The first line that breaks a rule; at the end, a `Host` that is missing.
+pub(super) fn parse(head: &[u8], body_bytes_max: usize) -> Result<Head<'_>, Refusal> {
+    let (line, fields) = request_line(head)?;
+    let seen = if line.http_1_0 { seen::HTTP_1_0 } else { 0 };
+    let mut kept = Kept { seen, ..Kept::default() };
+    kept.take_all(&head[fields..], body_bytes_max, || line.target.authority)?;
+    if !line.http_1_0 && !kept.has(seen::HOST) {
+        return Err(Refusal::MissingHost);
+    }
+    let framing = match kept.has(seen::TRANSFER_ENCODING) {
+        true => Framing::Chunked,
+        false => Framing::Sized(kept.content_length),
+    };
     let request = Request {
-        method,
-        path: target.path,
-        query: target.query,
+        method: line.method,
+        path: line.target.path,
+        query: line.target.query,
         authorization: kept.authorization,
         content_type: kept.content_type,
         origin: kept.origin,
@@ -131,231 +225,7 @@ pub(super) fn parse(head: &[u8]) -> Result<Head<'_>, Refusal> {
         nudge_who: kept.nudge_who,
         body: &[],
         http_1_0: line.http_1_0,
-        close,
+        close: kept.close || (line.http_1_0 && !kept.keep_alive),
     };
-    Ok(Head { request, framing, expects_continue })
-}
-
-struct RequestLine<'b> {
-    method: &'b [u8],
-    target: &'b str,
-    http_1_0: bool,
-}
-
-impl<'b> RequestLine<'b> {
-    fn parse(line: &'b [u8]) -> Result<RequestLine<'b>, Refusal> {
-        const VERSION_BYTES: usize = "HTTP/1.1".len();
-        let method_end = token_length(line);
-        if method_end == 0 || method_end > METHOD_BYTES_MAX {
-            return Err(Refusal::MalformedRequestLine);
-        }
-        // At the least: a space, one byte of target, a space, a version.
-        if line.len() < method_end + 3 + VERSION_BYTES || line[method_end] != b' ' {
-            return Err(Refusal::MalformedRequestLine);
-        }
-        let (before, version) = line.split_at(line.len() - VERSION_BYTES);
-        let [target @ .., b' '] = &before[method_end + 1..] else {
-            return Err(Refusal::MalformedRequestLine);
-        };
-        if !is_target(target) {
-            return Err(Refusal::MalformedTarget);
-        }
-        let http_1_0 = match version {
-            b"HTTP/1.1" => false,
-            b"HTTP/1.0" => true,
-            // A higher minor version is served as the highest we know.
-            [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => false,
-            [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
-                return Err(Refusal::UnsupportedVersion);
-            }
-            _ => return Err(Refusal::MalformedVersion),
-        };
-        let target = std::str::from_utf8(target).expect("visible ASCII");
-        Ok(RequestLine { method: &line[..method_end], target, http_1_0 })
-    }
-}
-
-fn method(token: &[u8]) -> Result<Method, Refusal> {
-    Ok(match token {
-        b"GET" => Method::Get,
-        b"POST" => Method::Post,
-        b"HEAD" => Method::Head,
-        b"OPTIONS" => Method::Options,
-        b"PUT" => Method::Put,
-        b"DELETE" => Method::Delete,
-        b"PATCH" => Method::Patch,
-        b"CONNECT" | b"TRACE" => return Err(Refusal::MethodNotAllowed),
-        _ => return Err(Refusal::UnknownMethod),
-    })
-}
-
-struct Target<'b> {
-    path: &'b str,
-    query: &'b str,
-    /// Authority and default port of a target in absolute form.
-    authority: Option<(Authority<'b>, u16)>,
-}
-
-fn target(method: Method, target: &str) -> Result<Target<'_>, Refusal> {
-    if target.starts_with('/') {
-        let (path, query) = cut_query(target);
-        return Ok(Target { path, query, authority: None });
-    }
-    if target == "*" && method == Method::Options {
-        return Ok(Target { path: "*", query: "", authority: None });
-    }
-    absolute_target(method, target).ok_or(Refusal::MalformedTarget)
-}
-
-fn absolute_target(method: Method, target: &str) -> Option<Target<'_>> {
-    let (scheme, rest) = target.split_once("://")?;
-    let default_port = match scheme {
-        _ if scheme.eq_ignore_ascii_case("http") => 80,
-        _ if scheme.eq_ignore_ascii_case("https") => 443,
-        _ => return None,
-    };
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let authority = Authority::parse(&rest.as_bytes()[..end])?;
-    let (path, query) = cut_query(&rest[end..]);
-    let path = match path {
-        // RFC 9112, 3.2.4: for OPTIONS an empty path stands for the server as a whole.
-        "" if method == Method::Options && query.is_empty() => "*",
-        "" => "/",
-        path => path,
-    };
-    Some(Target { path, query, authority: Some((authority, default_port)) })
-}
-
-fn cut_query(text: &str) -> (&str, &str) {
-    match memchr(b'?', text.as_bytes()) {
-        Some(at) => (&text[..at], &text[at + 1..]),
-        None => (text, ""),
-    }
-}
-
-/// The fields that matter, as they stood.
-#[derive(Default)]
-struct Kept<'b> {
-    host: Option<&'b [u8]>,
-    content_length: Option<&'b [u8]>,
-    transfer_encoding: Option<&'b [u8]>,
-    expect: Option<&'b [u8]>,
-    authorization: Option<&'b [u8]>,
-    content_type: Option<&'b [u8]>,
-    origin: Option<&'b [u8]>,
-    access_control_request_method: Option<&'b [u8]>,
-    access_control_request_headers: Option<&'b [u8]>,
-    if_match: Option<&'b [u8]>,
-    if_none_match: Option<&'b [u8]>,
-    nudge_who: Option<&'b [u8]>,
-    close: bool,
-    keep_alive: bool,
-}
-
-impl<'b> Kept<'b> {
-    fn of(mut fields: Fields<'b>) -> Result<Kept<'b>, Refusal> {
-        let mut kept = Kept::default();
-        while let Some(field) = fields.next()? {
-            kept.take(field)?;
-        }
-        Ok(kept)
-    }
-
-    /// Takes one field. The length picks the only name it can be, so that most fields cost one
-    /// comparison.
-    fn take(&mut self, field: Field<'b>) -> Result<(), Refusal> {
-        let Field { name, value } = field;
-        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-        match name.len() {
-            4 if is("host") => once(&mut self.host, value),
-            6 if is("expect") => once(&mut self.expect, value),
-            6 if is("origin") => once(&mut self.origin, value),
-            8 if is("if-match") => once(&mut self.if_match, value),
-            9 if is("nudge-who") => once(&mut self.nudge_who, value),
-            10 if is("connection") => {
-                self.take_connection(value);
-                Ok(())
-            }
-            12 if is("content-type") => once(&mut self.content_type, value),
-            13 if is("authorization") => once(&mut self.authorization, value),
-            13 if is("if-none-match") => once(&mut self.if_none_match, value),
-            14 if is("content-length") => once(&mut self.content_length, value),
-            17 if is("transfer-encoding") => once(&mut self.transfer_encoding, value),
-            29 if is("access-control-request-method") => {
-                once(&mut self.access_control_request_method, value)
-            }
-            30 if is("access-control-request-headers") => {
-                // A list may be sent in parts; no browser does, and in parts it names nothing.
-                let place = &mut self.access_control_request_headers;
-                *place = Some(if place.is_some() { b"" } else { value });
-                Ok(())
-            }
-            // The shorter of the two names has 14 bytes, and folding only shortens.
-            14.. if is_disguised(name) => Err(Refusal::DisguisedField),
-            _ => Ok(()),
-        }
-    }
-
-    fn take_connection(&mut self, value: &[u8]) {
-        for option in value.split(|byte| *byte == b',') {
-            let option = trim(option);
-            self.close |= option.eq_ignore_ascii_case(b"close");
-            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-        }
-    }
-}
-
-fn once<'b>(place: &mut Option<&'b [u8]>, value: &'b [u8]) -> Result<(), Refusal> {
-    match place.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(Refusal::RepeatedField),
-    }
-}
-
-fn check_host(kept: &Kept<'_>, target: &Target<'_>, http_1_0: bool) -> Result<(), Refusal> {
-    let Some(host) = kept.host else {
-        return if http_1_0 { Ok(()) } else { Err(Refusal::MissingHost) };
-    };
-    let host = Authority::parse(host).ok_or(Refusal::MalformedHost)?;
-    match &target.authority {
-        Some((authority, port)) if !authority.agrees(&host, *port) => Err(Refusal::HostDisagrees),
-        _ => Ok(()),
-    }
-}
-
-fn framing(kept: &Kept<'_>, http_1_0: bool) -> Result<Framing, Refusal> {
-    match (kept.transfer_encoding, kept.content_length) {
-        (None, None) => Ok(Framing::Sized(0)),
-        (None, Some(digits)) => content_length(digits).map(Framing::Sized),
-        (Some(_), Some(_)) => Err(Refusal::ConflictingLengths),
-        (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") && !http_1_0 => {
-            Ok(Framing::Chunked)
-        }
-        (Some(_), None) => Err(Refusal::TransferEncoding),
-    }
-}
-
-fn content_length(digits: &[u8]) -> Result<u64, Refusal> {
-    let leading_zero = digits.len() > 1 && digits[0] == b'0';
-    if digits.is_empty() || leading_zero || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(Refusal::ContentLength);
-    }
-    let mut length: u64 = 0;
-    for digit in digits {
-        // The bound holds before each step, so the step does not overflow.
-        length = length * 10 + u64::from(digit - b'0');
-        if length > CONTENT_LENGTH_MAX {
-            return Err(Refusal::ContentLength);
-        }
-    }
-    Ok(length)
-}
-
-/// Whether `100 Continue` is awaited. HTTP/1.0 knows no interim answers, so there it is ignored.
-fn expects_continue(kept: &Kept<'_>, http_1_0: bool) -> Result<bool, Refusal> {
-    match kept.expect {
-        Some(value) if !http_1_0 && value.eq_ignore_ascii_case(b"100-continue") => Ok(true),
-        Some(_) if !http_1_0 => Err(Refusal::ExpectationFailed),
-        _ => Ok(false),
-    }
+    Ok(Head { request, framing, expects_continue: kept.expects_continue })
 }

@@ -2,8 +2,8 @@
 //! sockets, no routes and nothing of popups. LIFECYCLE.md beside this file tells a connection's
 //! life; the rules are those of the reliability page.
 //!
-//! `scan` bytes and line ends · `fields`, `authority` parts of a head · `head` request heads ·
-//! `body` chunked bodies · `refusal` what is refused and how · `reply` answers as bytes · `pool`
+//! `scan` bytes and line ends · `line`, `fields`, `authority` parts of a head · `kept` the fields that
+//! matter · `head` request heads · `body` chunked bodies · `refusal` what is refused and how · `reply` answers as bytes · `pool`
 //! buffers for reuse · `slots` the order of answers · `connection` one connection's state.
 
 mod authority;
@@ -11,6 +11,8 @@ mod body;
 pub mod connection;
 mod fields;
 pub mod head;
+mod kept;
+mod line;
 pub mod pool;
 pub mod refusal;
 pub mod reply;

@@ -42,7 +42,7 @@ macro_rules! refusals {
 }
 
 refusals! {
-    /// A bare CR or LF in the head, or an empty line before it.
+    /// A bare CR or LF in the head, or a second empty line before it.
     BareLineEnd 400 "bare_line_end" "null",
     /// Not `METHOD target VERSION` with single spaces, or a method that is no token of 16 bytes.
     MalformedRequestLine 400 "malformed_request_line" "null",
@@ -56,7 +56,7 @@ refusals! {
     MalformedValue 400 "malformed_field_value" "null",
     /// A name that others may read as `Content-Length` or `Transfer-Encoding`.
     DisguisedField 400 "disguised_field" "null",
-    /// A field twice that may stand once.
+    /// A field twice that may stand once: those that frame, route or authenticate.
     RepeatedField 400 "repeated_field" "null",
     /// No `Host` in HTTP/1.1.
     MissingHost 400 "missing_host" "\"host\"",

@@ -13,18 +13,30 @@ use crate::base::limits::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, REQUEST_LINE_BYTES_MA
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HeadScan {
     /// Bytes that need not be looked at again.
-    scanned: u32,
+    scanned: u16,
+    /// Where the line begins that has not ended.
+    line_start: u16,
     /// Lines that have ended, the request line among them.
     lines: u16,
 }
 
 impl HeadScan {
     /// A search before the first byte.
-    pub(super) const NEW: HeadScan = HeadScan { scanned: 0, lines: 0 };
+    pub(super) const NEW: HeadScan = HeadScan { scanned: 0, line_start: 0, lines: 0 };
 
     /// Whether nothing of a head has been seen.
     pub(super) fn is_new(self) -> bool {
         self.scanned == 0
+    }
+
+    /// Bytes that need not be looked at again: of the last line only what comes before its end.
+    pub(super) fn scanned(self) -> usize {
+        usize::from(self.scanned)
+    }
+
+    /// Where the line begins that has not ended, or in which the error is; all before it is lines.
+    pub(super) fn line_start(self) -> usize {
+        usize::from(self.line_start)
     }
 
     /// Goes on over `bytes`, which start with the head's first byte and may go on past its end.
@@ -34,14 +46,15 @@ impl HeadScan {
     /// # Errors
     /// Bare line ends and heads over a limit, as soon as they are certain.
     pub(super) fn advance(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
-        let mut from = usize::try_from(self.scanned).expect("a head fits in 32 bits");
+        let mut from = self.scanned();
         loop {
             let found = memchr2(b'\r', b'\n', &bytes[from..]);
             let at = found.map_or(bytes.len(), |offset| from + offset);
+            // Past the limit of a head it is refused here, and what is kept does not matter.
+            self.scanned = u16::try_from(at).unwrap_or(u16::MAX);
             self.check_length(at)?;
             // A line end needs both of its bytes in hand.
             if found.is_none() || (bytes[at] == b'\r' && at + 1 == bytes.len() && at > 0) {
-                self.scanned = u32::try_from(at).expect("within the limit of a head");
                 return Ok(None);
             }
             if at == 0 || bytes[at] == b'\n' || bytes[at + 1] != b'\n' {
@@ -55,6 +68,7 @@ impl HeadScan {
                 return Err(Refusal::TooManyFields);
             }
             from = at + 2;
+            self.line_start = u16::try_from(from).expect("within the limit of a head");
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::announce;
 use super::arguments::ServeArguments;
 use super::failure::Failure;
 use super::keepers::{Keepers, KeepersSetup};
@@ -36,11 +37,12 @@ use crate::runtime::journal_core::{self, JournalConfig, JournalHandle, JournalSl
 use crate::runtime::journal_lanes::JournalLanes;
 use crate::runtime::log_thread::{LogThread, stamp_now};
 use crate::runtime::mesh::Mesh;
+use crate::runtime::probe::HostUnfit;
 use crate::runtime::sql_reader::{self, ReaderSetup, Turn};
 use crate::runtime::sql_writer::{self, WriterFigures, WriterSetup};
 use crate::runtime::topology::{Topology, Wish, allowed_cpus};
 use crate::runtime::wake::Sleeper;
-use crate::runtime::{clocks, listener, probe, shard_thread};
+use crate::runtime::{clocks, listener, probe, process_limits, shard_thread, vital};
 use crate::shard::arbiter::ArbiterSetup;
 use crate::shard::core::{Core, CoreSetup};
 use crate::shard::unmerged::left::Left;
@@ -58,12 +60,17 @@ const REDIS_WAIT: Duration = Duration::from_secs(5);
 /// The wall clock may be this far behind the journal at start, in milliseconds: an hour.
 const CLOCK_BEHIND_MAX_MS: i64 = 3_600_000;
 
+/// Fewer connections than this are warned of: one busy site has as many visitors.
+const CONNECTIONS_FEW: u32 = 1_000;
+
 /// Runs a node until it is told to stop; gives the exit code.
 pub fn run(arguments: &ServeArguments) -> u8 {
-    match serve(arguments) {
+    let served = signals::listen().map_err(Failure::system("signal handlers"));
+    match served.and_then(|signals| serve(arguments, signals)) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("nudged: {failure}");
+            // Who does not read it has the exit code.
+            let _ = writeln!(std::io::stderr(), "nudged: {failure}");
             failure.exit_code()
         }
     }
@@ -79,6 +86,8 @@ pub struct Node {
     pub log: Log,
     /// Signals as they come.
     pub signals: Asked,
+    /// Whether it has said that it is ready.
+    pub was_ready: bool,
     /// Changes of the catalog and of settings.
     pub publisher: Arc<Publisher>,
     /// The admin listener.
@@ -99,16 +108,27 @@ pub struct Node {
     pub keepers: Option<Keepers>,
 }
 
-fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
+fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
+    let begun = Instant::now();
+    process_limits::raise();
     let loaded = settings::load(arguments.config.as_deref(), &arguments.flags())?;
     let config = loaded.config.clone();
     let topology = plan(&config)?;
     check_slice(&config, topology.shards)?;
+    process_limits::check(topology.shards, config.listen.len())?;
     probe::check_kernel()?;
     let connections = connections_per_shard(&config, topology.shards)?;
+    let connections_max = connections_of_node(&config, topology.shards, connections);
     let (log, log_thread) = start_log(&config)?;
-    tell_start(&log, &loaded, &topology);
-    let mut storage = storage::open(&config, arguments.salvage, &log)?;
+    signals.tell(&log);
+    vital::watch(&log).map_err(Failure::system("a thread that watches the others"))?;
+    announce::tell_start(&log, &loaded, &topology, connections_max);
+    warn_of_settings(&log, &loaded, &topology);
+    if connections_max < CONNECTIONS_FEW {
+        let most = ("connections_max", Value::Number(u64::from(connections_max)));
+        log.write(stamp_now(), Message::ConnectionsFew, &[most]);
+    }
+    let mut storage = storage::open(&config, arguments.storage_options(), &log)?;
     let clock = start_clock(&storage, arguments.accept_clock, &log)?;
     let (redis, keys) = open_shared(&config, &mut storage, &log)?;
     let mesh = make_mesh(&topology)?;
@@ -117,8 +137,6 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     let publisher = load_publisher(files, storage.is_sql_there, &mesh, &log)?;
     let (sockets, addresses) = bind(&config, topology.shards)?;
     warn_of_open_doors(&config, &addresses, &log);
-    // Signals are taken over before the first thread that would inherit their defaults.
-    let signals = signals::listen().map_err(Failure::system("signal handlers"))?;
     let threads = Threads { config: &config, topology: &topology, mesh: &mesh, log: &log };
     let set = storage.set;
     let left = std::mem::take(&mut storage.unmerged);
@@ -138,9 +156,14 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
         journal_end,
         left,
     };
+    let reloads = (Arc::clone(&publisher), signals.reloads.clone());
+    drain::take_reloads(reloads).map_err(Failure::system("a thread for reloads"))?;
+    // A shard accepts as soon as it is there, and what is accepted is answered before a stop.
+    signals.end_start();
     let shards = threads.start_shards(&parts, sockets)?;
     let admin = admin::start(AdminSetup {
         topology: topology.clone(),
+        connections_max,
         clock,
         mesh: Arc::clone(&mesh),
         counters,
@@ -151,15 +174,20 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
         log: log.clone(),
     });
     let admin = admin.map_err(|error| Failure::Configuration(error.to_string()))?;
-    await_redis(keepers.as_ref(), &mesh.board, &log);
-    mesh.board.start();
-    announce(&addresses, admin.address());
-    log.write(stamp_now(), Message::Ready, &[]);
+    await_redis(keepers.as_ref(), &mesh.board, &signals, &log);
+    // Who is told to stop before it was ready never is.
+    let was_ready = !signals.is_stop_asked();
+    if was_ready {
+        mesh.board.start();
+        announce(&addresses, admin.address());
+        announce::tell_ready(&log, &addresses, admin.address(), begun);
+    }
     let node = Node {
         config,
         mesh,
         log,
         signals,
+        was_ready,
         publisher,
         admin,
         shards,
@@ -250,11 +278,11 @@ fn await_journal(journal: &JournalLanes, ack: Ack) {
 }
 
 /// Waits until every user can be decided on by Redis, where the node has one.
-fn await_redis(keepers: Option<&Keepers>, board: &Board, log: &Log) {
+fn await_redis(keepers: Option<&Keepers>, board: &Board, signals: &Asked, log: &Log) {
     let Some(keepers) = keepers else { return };
     let keeper = &keepers.figures.keeper;
     let (begun, mut open_since) = (Instant::now(), None);
-    while board.unfit().is_none() && begun.elapsed() < REDIS_WAIT {
+    while board.unfit().is_none() && begun.elapsed() < REDIS_WAIT && !signals.is_stop_asked() {
         let rounds = keeper.rounds.load(Ordering::Relaxed);
         let is_open = board.is_open() && keeper.rebuild(clocks::mono()).is_none();
         // What the keeper takes from the board it tells at the end of its round.
@@ -304,6 +332,14 @@ fn connections_per_shard(config: &Config, shards: u16) -> Result<u32, Failure> {
     Ok(probe::connections_per_shard(asked, shards)?)
 }
 
+/// Connections of the whole node: as configured, but one a shard at least, or all that fit.
+fn connections_of_node(config: &Config, shards: u16, each: u32) -> u32 {
+    match config.connections_max {
+        Count::Auto => each.saturating_mul(u32::from(shards)),
+        Count::Exactly(count) => count.max(u32::from(shards)),
+    }
+}
+
 fn start_log(config: &Config) -> Result<(Log, LogThread), Failure> {
     let is_json = publisher::is_json(config.log.format);
     let log = Log::new(config.log.level, is_json, &config.log.users);
@@ -311,10 +347,7 @@ fn start_log(config: &Config) -> Result<(Log, LogThread), Failure> {
     Ok((log, thread))
 }
 
-fn tell_start(log: &Log, loaded: &Loaded, topology: &Topology) {
-    let version = Value::Text(env!("CARGO_PKG_VERSION"));
-    let shards = Value::Number(u64::from(topology.shards));
-    log.write(stamp_now(), Message::Started, &[("version", version), ("shards", shards)]);
+fn warn_of_settings(log: &Log, loaded: &Loaded, topology: &Topology) {
     for name in &loaded.unknown_variables {
         log.write(stamp_now(), Message::VariableUnknown, &[("name", Value::Text(name))]);
     }
@@ -449,10 +482,7 @@ impl Threads<'_> {
             Arc::clone(&self.mesh.journal),
             JournalSleepers { shards, reader: Arc::clone(&sleeper) },
         );
-        let journal = journal.map_err(|error| Failure::System {
-            what: "the journal's executor",
-            source: std::io::Error::other(error.to_string()),
-        })?;
+        let journal = journal.map_err(|error| HostUnfit::Executor(error.to_string()))?;
         let figures: Arc<WriterFigures> = Arc::default();
         let (cut, lost) = (recovered.report.bytes_cut, recovered.report.lost.len() as u64);
         figures.journal_cut_bytes.store(cut, Ordering::Relaxed);
@@ -544,7 +574,7 @@ impl Threads<'_> {
                 clock: parts.clock,
                 mesh: Arc::clone(self.mesh),
                 counters: Arc::clone(counters),
-                log: (index == 0).then(|| self.log.clone()),
+                log: Some(self.log.clone()),
             };
             let seed = random()?;
             let arbiter = match parts.redis {

@@ -40,8 +40,6 @@ use crate::telemetry::log::{Log, Message, Value};
 const CLOCK_PERIOD_MS: u64 = 250;
 /// A step of the wall clock that is told, in milliseconds.
 const CLOCK_STEP_MS: u64 = 1_000;
-/// While they are that far apart it is said this often, in milliseconds.
-const CLOCK_ALARM_PERIOD_MS: u64 = 60_000;
 /// Items taken from one lane in one turn.
 const LANE_BUDGET: usize = 512;
 
@@ -64,7 +62,7 @@ pub struct Setup {
     pub mesh: Arc<Mesh>,
     /// Where this shard counts.
     pub counters: Arc<ShardCounters>,
-    /// Where the node's clock is told of; one shard of a node has it.
+    /// Where failed accepts are told of, and by the first shard the node's clock.
     pub log: Option<Log>,
 }
 
@@ -76,6 +74,8 @@ pub struct Driver<S> {
     /// By their numbers less `first_link`.
     links: Vec<Link>,
     first_link: u32,
+    /// Places of the table that accepted connections have.
+    accepted_open: u32,
     listeners: Vec<Listener>,
     outbox: Outbox,
     /// Effects that are being carried out; empty in between, kept for its memory.
@@ -88,8 +88,8 @@ pub struct Driver<S> {
     now: Now,
     clock_due: MonoNs,
     clock_ahead_ms: i64,
-    clock_alarm_due: MonoNs,
     log: Option<Log>,
+    tells_clock: bool,
     tick_due: MonoNs,
     wake_buffer: Box<[u8; 8]>,
     wake_armed: bool,
@@ -107,16 +107,7 @@ impl<S: Step> Driver<S> {
         let ring = Ring::new(setup.descriptors, reserved)?;
         let mut lines = Vec::new();
         lines.resize_with((setup.descriptors + reserved) as usize, Line::default);
-        let listeners = setup
-            .listeners
-            .into_iter()
-            .map(|socket| Listener {
-                socket: Some(socket),
-                armed: false,
-                rest_until: None,
-                stopping: false,
-            })
-            .collect();
+        let listeners = setup.listeners.into_iter().map(Listener::new).collect();
         let now = Now { mono: clocks::mono(), wall: setup.clock.at(clocks::mono()) };
         Ok(Driver {
             ring,
@@ -124,6 +115,7 @@ impl<S: Step> Driver<S> {
             lines,
             links: setup.links.into_iter().map(Link::new).collect(),
             first_link: setup.descriptors,
+            accepted_open: 0,
             listeners,
             outbox: Outbox::default(),
             carried: Vec::new(),
@@ -135,9 +127,8 @@ impl<S: Step> Driver<S> {
             now,
             clock_due: now.mono,
             clock_ahead_ms: clocks::wall().0.saturating_sub(now.wall.0),
-            // The start has told of the distance it found.
-            clock_alarm_due: now.mono.plus_ms(CLOCK_ALARM_PERIOD_MS),
             log: setup.log,
+            tells_clock: setup.shard == ShardId(0),
             tick_due: now.mono,
             wake_buffer: Box::new([0; 8]),
             wake_armed: false,
@@ -226,15 +217,16 @@ impl<S: Step> Driver<S> {
     fn tell_clock(&mut self, ahead_ms: i64) {
         let stepped_ms = ahead_ms.abs_diff(std::mem::replace(&mut self.clock_ahead_ms, ahead_ms));
         let ahead = [("wall_ahead_ms", Value::Text(&ahead_ms.to_string()))];
-        let Some(log) = &self.log else { return };
+        let Some(log) = self.log.as_ref().filter(|_| self.tells_clock) else { return };
         if stepped_ms > CLOCK_STEP_MS {
             log.write(log_thread::stamp_now(), Message::ClockStepped, &ahead);
         }
-        let is_due = self.now.mono >= self.clock_alarm_due;
-        if ahead_ms.unsigned_abs() > CLOCK_APART_MS && is_due {
-            self.clock_alarm_due = self.now.mono.plus_ms(CLOCK_ALARM_PERIOD_MS);
-            log.write(log_thread::stamp_now(), Message::ClockApart, &ahead);
-        }
+        let is_apart = ahead_ms.unsigned_abs() > CLOCK_APART_MS;
+        let (message, fields) = match is_apart {
+            true => (Message::ClockApart, &ahead[..]),
+            false => (Message::ClockTogether, &[][..]),
+        };
+        log.write(log_thread::stamp_now(), message, fields);
     }
 
     fn take_completions(&mut self) -> io::Result<()> {
@@ -353,6 +345,7 @@ impl<S: Step> Driver<S> {
         counters.turns.add(1);
         counters.ring_enters.set(self.ring.enters);
         counters.ring_submissions.set(self.ring.submitted);
+        counters.ring_completions.set(self.ring.completed);
         counters.ring_overflows.set(u64::from(self.ring.overflow()));
     }
 }

@@ -25,6 +25,7 @@ use super::journal_lanes::JournalLanes;
 use super::list_share::ListShare;
 use super::redis_client::{AskError, BlockingRedis};
 use super::sql_writer::WriterFigures;
+use super::vital::Needed;
 use super::{clocks, log_thread, topology};
 use crate::base::ids::Partition;
 use crate::base::limits::{KEEPER_SQL_BEAT_MS, PARTITIONS};
@@ -157,7 +158,10 @@ pub fn start(setup: KeeperSetup) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("keeper".to_owned()).spawn(move || {
         // Unpinned is slower and not wrong.
         let _is_pinned = setup.cpu.is_none_or(topology::pin);
-        Thread::new(setup).run();
+        let needed = Needed::here("keeper");
+        let mut thread = Thread::new(setup);
+        thread.run();
+        needed.leave(thread.setup.stop.load(Ordering::Acquire));
     })
 }
 
@@ -208,7 +212,10 @@ impl Thread {
             let result = self.round();
             let figures = &self.setup.figures;
             match &result {
-                Ok(_) => figures.rounds.fetch_add(1, Ordering::Relaxed),
+                Ok(_) => {
+                    log_thread::tell(&self.setup.log, Message::KeeperResumed, "");
+                    figures.rounds.fetch_add(1, Ordering::Relaxed)
+                }
                 Err(error) => {
                     self.keeper.disconnected();
                     let text = error.to_string();
@@ -311,6 +318,7 @@ impl Thread {
         match result {
             Ok(value) => {
                 self.sql_rest = (MonoNs(0), SQL_REST_MS);
+                log_thread::tell(&self.setup.log, Message::KeeperSqlResumed, "");
                 Some(value)
             }
             Err(error) => {
@@ -318,7 +326,7 @@ impl Thread {
                 let until = clocks::mono().plus_ms(rest_ms);
                 self.sql_rest = (until, (rest_ms * 2).min(SQL_REST_MAX_MS));
                 self.setup.figures.sql_failures.fetch_add(1, Ordering::Relaxed);
-                log_thread::tell(&self.setup.log, Message::KeeperFailed, &error.to_string());
+                log_thread::tell(&self.setup.log, Message::KeeperSqlFailed, &error.to_string());
                 None
             }
         }

@@ -24,6 +24,7 @@ use std::time::Duration;
 use super::drain_figures::DrainFigures;
 use super::list_share::{ListShare, Pass};
 use super::redis_client::{Answer, AskError, BlockingRedis};
+use super::vital::Needed;
 use super::wake::Sleeper;
 use super::{clocks, log_thread, topology};
 use crate::base::ids::{Partition, Sequence};
@@ -70,10 +71,14 @@ pub struct DrainSetup {
 /// # Errors
 /// Where the system gives no thread.
 pub fn start(setup: DrainSetup) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(format!("list-drain-{}", setup.lane)).spawn(move || {
+    let name = format!("list-drain-{}", setup.lane);
+    std::thread::Builder::new().name(name.clone()).spawn(move || {
         // Unpinned is slower and not wrong.
         let _is_pinned = setup.cpu.is_none_or(topology::pin);
-        Drain::new(setup).run();
+        let needed = Needed::here(&name);
+        let mut drain = Drain::new(setup);
+        drain.run();
+        needed.leave(drain.setup.stop.load(Ordering::Acquire));
     })
 }
 
@@ -85,6 +90,15 @@ enum DrainError {
     Store(#[from] StoreError),
     #[error("redis answers {0} with something else")]
     Answer(&'static str),
+}
+
+impl DrainError {
+    fn message(&self) -> Message {
+        match self {
+            DrainError::Redis(_) | DrainError::Answer(_) => Message::ListFailed,
+            DrainError::Store(_) => Message::ListSqlFailed,
+        }
+    }
 }
 
 /// Drains lists, by hand in tests.
@@ -113,10 +127,7 @@ impl Drain {
                 Ok(count) if count >= self.setup.store.records_max() => 0,
                 Ok(_) => LIST_BUSY_MS,
                 Err(_) if is_stopping => return,
-                Err(error) => {
-                    log_thread::tell(&self.setup.log, Message::ListFailed, &error);
-                    self.rest_after_failure()
-                }
+                Err(_) => self.rest_after_failure(),
             };
             let is_stopping = || self.setup.stop.load(Ordering::Acquire);
             self.setup.sleeper.sleep_for_unless(Duration::from_millis(rest_ms), is_stopping);
@@ -142,12 +153,13 @@ impl Drain {
     /// many entries were read.
     ///
     /// # Errors
-    /// What went wrong, for people. Calling again is always safe.
+    /// What went wrong, for people; the log has it. Calling again is always safe.
     pub fn pass(&mut self) -> Result<usize, String> {
         let mut pass = self.setup.share.begin(self.setup.lane);
         match self.try_pass(&mut pass) {
             Ok((count, is_whole)) => {
                 self.rest_ms = REST_MS;
+                log_thread::tell(&self.setup.log, Message::ListResumed, "");
                 if is_whole {
                     self.setup.share.end(self.setup.lane, &pass);
                 }
@@ -155,7 +167,9 @@ impl Drain {
             }
             Err(error) => {
                 self.figures().failures.fetch_add(1, Ordering::Relaxed);
-                Err(error.to_string())
+                let text = error.to_string();
+                log_thread::tell(&self.setup.log, error.message(), &text);
+                Err(text)
             }
         }
     }
@@ -247,7 +261,7 @@ impl Drain {
         loop {
             let (runs, bad) = reading.runs(most);
             for entry in &bad {
-                log_thread::tell(&self.setup.log, Message::ListFailed, &entry.to_string());
+                log_thread::tell(&self.setup.log, Message::ListEntryUnread, &entry.to_string());
             }
             if runs.is_empty() {
                 return Ok(None);

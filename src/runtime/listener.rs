@@ -10,7 +10,7 @@ use rustix::net::{
 };
 
 /// Connections that may wait to be accepted, a shard.
-const BACKLOG: i32 = 4_096;
+pub const BACKLOG: i32 = 4_096;
 
 /// Why an address can't be listened on.
 #[derive(Debug, thiserror::Error)]

@@ -7,15 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle, park, park_timeout};
 use std::time::Duration;
 
+use super::vital::Needed;
 use crate::base::limits::LOG_PERIOD_MS;
 use crate::base::time::{MonoNs, WallMs};
 use crate::telemetry::log::{Log, Message, Stamp, Value};
 
-/// A running writer of the log.
+/// A running writer of the log. Dropped, it writes what is queued and ends: a start that fails has
+/// said why.
 #[derive(Debug)]
 pub struct LogThread {
     stopping: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl LogThread {
@@ -26,22 +28,41 @@ impl LogThread {
     pub fn start(log: &Log, output: impl Write + Send + 'static) -> io::Result<LogThread> {
         let stopping = Arc::new(AtomicBool::new(false));
         let (own_log, own_stopping) = (log.clone(), stopping.clone());
-        let run = move || write_lines(&own_log, output, &own_stopping);
+        let run = move || {
+            let needed = Needed::here("log");
+            write_lines(&own_log, output, &own_stopping);
+            needed.leave(own_stopping.load(Ordering::Acquire));
+        };
         let thread = Builder::new().name("log".to_owned()).spawn(run)?;
         let sleeper = thread.thread().clone();
         // Costs a system call only where the thread sleeps.
         log.on_line(move || sleeper.unpark());
         // Lines from before the hook was there.
         thread.thread().unpark();
-        Ok(LogThread { stopping, thread })
+        Ok(LogThread { stopping, thread: Some(thread) })
     }
 
     /// Writes what is queued and ends the thread.
-    pub fn stop(self) {
+    pub fn stop(self) {}
+}
+
+impl Drop for LogThread {
+    fn drop(&mut self) {
         self.stopping.store(true, Ordering::Release);
-        self.thread.thread().unpark();
+        let Some(thread) = self.thread.take() else { return };
+        thread.thread().unpark();
         // A writer that panicked has nothing left to say.
-        let _ = self.thread.join();
+        let _ = thread.join();
+    }
+}
+
+/// Writes what is queued to standard error, on the calling thread: for the last words of a process
+/// that ends without [`LogThread::stop`].
+pub fn write_out(log: &Log) {
+    let mut output = io::stderr();
+    while let Some(line) = log.next_line() {
+        // Where the log can't be written there is nowhere to say so.
+        let _ = output.write_all(line.as_bytes());
     }
 }
 
@@ -68,6 +89,9 @@ fn write_lines(log: &Log, mut output: impl Write, stopping: &AtomicBool) {
         // Read before the queue is: what was queued before the stop is then written.
         let last = stopping.load(Ordering::Acquire);
         log.sweep(stamp_now());
+        if last {
+            log.finish(stamp_now());
+        }
         while let Some(line) = log.next_line() {
             // Where the log can't be written there is nowhere to say so; the node goes on.
             let _ = output.write_all(line.as_bytes());

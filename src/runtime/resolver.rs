@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::link_target::LinkTarget;
 use super::log_thread;
+use super::uninterrupted::uninterrupted;
+use super::vital::Needed;
 use super::wake::Sleeper;
 use crate::base::limits::RESOLVE_PERIOD_MS;
 use crate::telemetry::log::{Log, Message};
@@ -34,6 +36,7 @@ impl Resolver {
         let stop: Arc<AtomicBool> = Arc::default();
         let (stopped, bed) = (Arc::clone(&stop), Arc::clone(&sleeper));
         std::thread::Builder::new().name("resolver".to_owned()).spawn(move || {
+            let needed = Needed::here("resolver");
             while !stopped.load(Ordering::Acquire) {
                 let is_any_stale = || targets.iter().any(|target| target.is_stale());
                 bed.sleep_unless(|| is_any_stale() || stopped.load(Ordering::Acquire));
@@ -45,6 +48,7 @@ impl Resolver {
                 }
                 std::thread::sleep(Duration::from_millis(RESOLVE_PERIOD_MS));
             }
+            needed.leave(true);
         })?;
         Ok(Resolver { stop, sleeper })
     }
@@ -67,8 +71,11 @@ impl Drop for Resolver {
 
 fn look_up(target: &LinkTarget, log: &Log) {
     let Some(name) = target.name() else { return };
-    match name.to_socket_addrs() {
-        Ok(found) => target.take_found(&found.collect::<Vec<SocketAddr>>()),
+    match uninterrupted(|| name.to_socket_addrs()) {
+        Ok(found) => {
+            target.take_found(&found.collect::<Vec<SocketAddr>>());
+            log_thread::tell(log, Message::NameKnown, "");
+        }
         Err(error) => {
             target.take_found(&[]);
             log_thread::tell(log, Message::NameUnknown, &format!("{}: {error}", name.0));

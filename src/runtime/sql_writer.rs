@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use super::board::Board;
 use super::journal_lanes::JournalLanes;
+use super::vital::Needed;
 use super::wake::Sleeper;
 use super::{clocks, log_thread, topology};
 use crate::base::ids::{Sequence, UserKey};
@@ -28,7 +29,7 @@ use crate::journal::record::{self, Record, frames};
 use crate::journal::recovery;
 use crate::journal::segment::SetId;
 use crate::store::{Applied, FailureKind, Store, StoreError, StreamId};
-use crate::telemetry::log::{Log, Message};
+use crate::telemetry::log::{Log, Message, Value};
 
 /// First wait after a failure, in milliseconds; doubles up to the longest.
 const BACKOFF_FIRST_MS: u64 = 100;
@@ -119,6 +120,7 @@ where
     std::thread::Builder::new().name("sql-writer".to_owned()).spawn(move || {
         // Unpinned is slower and not wrong.
         let _is_pinned = setup.cpu.is_none_or(topology::pin);
+        let needed = Needed::here("sql-writer");
         let mut thread = WriterThread {
             setup,
             framed: Vec::new(),
@@ -129,6 +131,7 @@ where
             purge_due_ms: 0,
         };
         thread.run();
+        needed.leave(thread.setup.stop.load(Ordering::Acquire));
     })
 }
 
@@ -165,12 +168,20 @@ impl<D: DiskRead> WriterThread<D> {
             let is_stopping = self.setup.stop.load(Ordering::Acquire);
             match self.turn() {
                 Next::Again => self.note_success(),
-                Next::End => return,
+                Next::End => return self.await_stop(),
                 Next::Sleep | Next::Hold if is_stopping => return,
                 Next::Hold => std::thread::sleep(Duration::from_millis(HOLD_MS)),
                 Next::Sleep => self.sleep(),
                 Next::Wait => self.back_off(),
             }
+        }
+    }
+
+    /// Applying is over, which the node outlives: it has been told, and is a metric.
+    fn await_stop(&self) {
+        let WriterSetup { sleeper, stop, .. } = &self.setup;
+        while !stop.load(Ordering::Acquire) {
+            sleeper.sleep_unless(|| stop.load(Ordering::Acquire));
         }
     }
 
@@ -257,8 +268,8 @@ impl<D: DiskRead> WriterThread<D> {
 
     fn note_success(&mut self) {
         self.backoff_ms = BACKOFF_FIRST_MS;
+        log_thread::tell(&self.setup.log, Message::SqlResumed, "");
         if std::mem::take(&mut self.is_failing) {
-            log_thread::tell(&self.setup.log, Message::SqlResumed, "");
             // It may be another server of the list, or one that was set up anew.
             if let Ok(warnings) = self.setup.store.check() {
                 tell_weak(&self.setup.log, &warnings);
@@ -374,8 +385,7 @@ impl<D: DiskRead> WriterThread<D> {
         figures.failures_by_kind[kind as usize].fetch_add(1, Ordering::Relaxed);
         if matches!(error, StoreError::Fenced { .. } | StoreError::Halted { .. }) {
             figures.is_halted.store(true, Ordering::Release);
-            self.tell(&error.to_string());
-            log_thread::tell(&self.setup.log, Message::SqlHalted, "see the line before");
+            log_thread::tell(&self.setup.log, Message::SqlHalted, &error.to_string());
             return Next::End;
         }
         let is_slow = matches!(
@@ -388,7 +398,10 @@ impl<D: DiskRead> WriterThread<D> {
         if is_slow {
             self.backoff_ms = self.backoff_ms.max(BACKOFF_SLOW_MS);
         }
-        self.tell(&error.to_string())
+        let text = error.to_string();
+        let fields = [("cause", Value::Text(kind.name())), ("error", Value::Text(&text))];
+        self.setup.log.write(log_thread::stamp_now(), Message::SqlFailed, &fields);
+        Next::Wait
     }
 
     /// Where the tail has passed over numbers that were given up, the position has to follow. Where

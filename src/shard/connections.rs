@@ -49,6 +49,8 @@ pub struct Connections {
     dirty: Vec<u32>,
     open: u32,
     open_max: u32,
+    /// Somebody began to speak TLS since that was last asked for.
+    is_tls_seen: bool,
     pool: BufferPool,
     counters: Arc<ShardCounters>,
 }
@@ -62,9 +64,15 @@ impl Connections {
             dirty: Vec::new(),
             open: 0,
             open_max,
+            is_tls_seen: false,
             pool: BufferPool::new(BUFFERS_POOLED_MAX),
             counters,
         }
+    }
+
+    /// Whether somebody has begun to speak TLS since the last call.
+    pub fn take_tls_seen(&mut self) -> bool {
+        std::mem::take(&mut self.is_tls_seen)
     }
 
     /// Whether none is open.
@@ -72,7 +80,7 @@ impl Connections {
         self.open == 0
     }
 
-    /// A connection was accepted.
+    /// A connection was accepted; whether it is served, and not one too many.
     pub fn accept(
         &mut self,
         view: &View,
@@ -80,7 +88,7 @@ impl Connections {
         number: u32,
         listener: u16,
         outbox: &mut Outbox,
-    ) {
+    ) -> bool {
         let index = number as usize;
         while self.entries.len() <= index {
             let http = Connection::new(now.mono);
@@ -115,12 +123,18 @@ impl Connections {
             buffer.extend_from_slice(REFUSAL);
             outbox.push(Effect::Send { connection: number, buffer });
             self.deadlines[index] = ticks(now.mono.plus_ms(LINGER_TIMEOUT_MS));
-            return;
+            return false;
         }
         if view.closing {
             entry.http.lame_duck();
         }
         self.mark(number);
+        true
+    }
+
+    /// Connections that are served at once.
+    pub fn open_max(&self) -> u32 {
+        self.open_max
     }
 
     /// Bytes arrived: each whole request goes to `serve`.
@@ -142,9 +156,11 @@ impl Connections {
         }
         let mut turn = turn(view, now, pool);
         let (listener, generation) = (entry.listener, entry.generation);
+        let was_refused = entry.http.refusal().is_some();
         entry.http.receive(bytes, &mut turn, &mut |request, slot, out| {
             handle(request, (number, generation, slot), listener, out, outbox, &mut serve)
         });
+        self.is_tls_seen |= !was_refused && entry.http.is_tls();
         self.mark(number);
     }
 
@@ -267,7 +283,8 @@ impl Connections {
                 continue;
             }
             if entry.is_refused {
-                self.close(number, true, outbox);
+                // In order: a reset could overtake its answer.
+                self.close(number, false, outbox);
                 continue;
             }
             let mut turn = turn(view, now, pool);

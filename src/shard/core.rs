@@ -34,7 +34,7 @@ use crate::http::connection::Timeouts;
 use crate::http::reply::ImfDate;
 use crate::state::slice::Slice;
 use crate::telemetry::counters::ShardCounters;
-use crate::telemetry::log::{Log, Message};
+use crate::telemetry::log::{Log, Message, Value};
 
 /// What a shard is made of.
 pub struct CoreSetup {
@@ -434,7 +434,10 @@ impl Step for Core {
         }
         match input {
             Input::Accepted { connection, listener } => {
-                self.connections.accept(&self.view, now, connection, listener, outbox);
+                if !self.connections.accept(&self.view, now, connection, listener, outbox) {
+                    let most = Value::Number(u64::from(self.connections.open_max()));
+                    self.home.tell_with(now, Message::ConnectionsFull, ("on_this_shard", most));
+                }
             }
             Input::Bytes { connection, bytes } => self.on_bytes(now, connection, bytes, outbox),
             Input::PeerClosed { connection } => {
@@ -486,6 +489,9 @@ impl Step for Core {
         }
         self.home.count_what_waits();
         self.connections.flush(&self.view, now.mono, outbox);
+        if self.connections.take_tls_seen() {
+            self.home.tell(now, Message::TlsSeen);
+        }
         self.finish_if_quiet(outbox);
     }
 

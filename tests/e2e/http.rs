@@ -6,6 +6,8 @@ use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::client::{Client, request};
 use crate::harness::{Server, Setup, WELCOME, until, until_within};
 
@@ -274,15 +276,47 @@ fn connections_beyond_the_bound_are_told_503() {
     let server = setup.start();
     let mut held: Vec<Client> = (0..8).map(|_| server.client()).collect();
     held.iter_mut().for_each(|client| assert_eq!(client.get("/health").status, 200));
+    let status = server.operator().get("/v1/status").json();
+    assert_eq!(status["connections_max"], 8);
+    let metrics = server.operator().get("/metrics").body;
+    assert!(metrics.contains("\nnudged_connections_max 8\n"), "{metrics}");
+    assert_eq!(server.lines_with("connections_few"), 1, "said at start: {}", server.said());
     let refused = server.client().try_answer().unwrap();
     assert_eq!((refused.status, refused.field("connection")), (503, Some("close")));
     assert!(refused.field("retry-after").is_some(), "{refused:?}");
+    until("it to be said", || (server.lines_with("connections_full") > 0).then_some(()));
     held.pop();
     // A place is free as soon as the server has seen the end of the other.
     until("a free place", || {
         let answer = server.client().try_ask("GET", "/health", "").ok()?;
         (answer.status == 200).then_some(())
     });
+    server.stop();
+}
+
+#[test]
+fn a_crowd_beyond_the_bound_is_told_503_each_and_none_is_reset() {
+    // More at once than the table has places for those that are sent away.
+    const CROWD: usize = 400;
+    let setup = Setup::new(WELCOME).config("connections_max = 4\n").flags(&["--shards", "1"]);
+    let server = setup.start();
+    let mut held: Vec<Client> = (0..4).map(|_| server.client()).collect();
+    held.iter_mut().for_each(|client| assert_eq!(client.get("/health").status, 200));
+    // The node does not run while they come, so that it finds all of them at once.
+    server.signal(Signal::STOP);
+    let mut crowd: Vec<Client> = (0..CROWD).map(|_| server.client()).collect();
+    crowd.iter_mut().for_each(|client| client.send(GET.as_bytes()));
+    server.signal(Signal::CONT);
+    for (number, mut client) in crowd.into_iter().enumerate() {
+        let answer = client.try_answer().unwrap_or_else(|error| panic!("{number}: {error}"));
+        assert_eq!(answer.status, 503, "{number}: {answer:?}");
+        assert!(client.is_closed(), "{number}");
+    }
+    let counted = server.operator().get("/metrics").body;
+    assert!(counted.contains(&format!("connections_refused_total{{shard=\"0\"}} {CROWD}")));
+    let said = server.lines_with("connections_full");
+    assert!((1..=15).contains(&said), "not a line for each of them: {said}");
+    held.iter_mut().for_each(|client| assert_eq!(client.get("/health").status, 200));
     server.stop();
 }
 

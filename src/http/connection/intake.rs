@@ -6,9 +6,12 @@ use std::mem;
 use super::{Answer, BETWEEN, Connection, Phase, Turn, flag};
 use crate::base::limits::LINGER_BYTES_MAX;
 use crate::http::body::ChunkDecoder;
-use crate::http::head::{self, Framing, Head, Request};
+use crate::http::head::{self, Framing, Head, HeadReader, Request};
 use crate::http::refusal::Refusal;
 use crate::http::reply::Frame;
+
+/// The first byte of what a client of TLS says first; no request begins with it.
+const TLS_HANDSHAKE: u8 = 0x16;
 
 impl Connection {
     /// Keeps bytes that could not be taken yet. More than the bound ends the connection after the
@@ -71,6 +74,9 @@ impl Connection {
                 Ok(Some(count)) => used += count,
                 Ok(None) => break,
                 Err(refusal) => {
+                    if rest[0] == TLS_HANDSHAKE && refusal == Refusal::MalformedRequestLine {
+                        self.flags |= flag::TLS_HELLO;
+                    }
                     let chunked = matches!(self.phase, Phase::Chunked { .. });
                     let request = if chunked { &self.input[..] } else { rest };
                     let head_only = request.starts_with(b"HEAD ");
@@ -93,18 +99,20 @@ impl Connection {
         H: FnMut(&Request<'_>, u32, &mut Vec<u8>) -> Answer,
     {
         match self.phase {
-            Phase::Head(mut scan) => {
-                if scan.is_new() {
+            Phase::Head(mut reader) => {
+                if reader.is_new() {
                     self.since = turn.now;
                 }
-                let Some(end) = scan.advance(bytes)? else {
-                    self.phase = Phase::Head(scan);
+                if reader.is_before_line() && bytes[0] == b'\r' {
+                    return self.skip_empty_line(bytes);
+                }
+                let found = reader.advance(bytes, self.body_bytes_max())?;
+                let Some((head, end)) = found else {
+                    self.phase = Phase::Head(reader);
                     return Ok(None);
                 };
-                let head = head::parse(&bytes[..end])?;
-                let Some(size) = sized_whole(head.framing, self.body_bytes_max(), &bytes[end..])
-                else {
-                    return self.begin_body(&head, &bytes[..end], turn);
+                let Some(size) = sized_whole(head.framing, &bytes[end..]) else {
+                    return Ok(Some(self.begin_body(&head, &bytes[..end], turn)));
                 };
                 self.phase = BETWEEN;
                 self.hand_out(&head, &bytes[end..end + size], turn, handler);
@@ -114,7 +122,7 @@ impl Connection {
                 let end = usize::from(head_bytes);
                 let size = usize::try_from(body_bytes).expect("within the limit of a body");
                 let Some(body) = bytes.get(end..end + size) else { return Ok(None) };
-                let head = head::parse(&bytes[..end])?;
+                let head = head::parse(&bytes[..end], size)?;
                 self.phase = BETWEEN;
                 self.hand_out(&head, body, turn, handler);
                 Ok(Some(end + size))
@@ -125,7 +133,7 @@ impl Connection {
                 self.phase = Phase::Chunked { head_bytes, decoder };
                 if complete {
                     let input = mem::take(&mut self.input);
-                    let head = head::parse(&input[..end])?;
+                    let head = head::parse(&input[..end], max)?;
                     self.phase = BETWEEN;
                     self.hand_out(&head, &input[end..], turn, handler);
                     turn.pool.give(input);
@@ -138,21 +146,11 @@ impl Connection {
     /// Turns from a whole head to its body. Gives how many bytes are done with: none of a sized
     /// request, which stays together, and the head of a chunked one, which moves to the buffer
     /// that the body is decoded into.
-    fn begin_body(
-        &mut self,
-        head: &Head<'_>,
-        bytes: &[u8],
-        turn: &mut Turn<'_>,
-    ) -> Result<Option<usize>, Refusal> {
+    fn begin_body(&mut self, head: &Head<'_>, bytes: &[u8], turn: &mut Turn<'_>) -> usize {
         let head_bytes = u16::try_from(bytes.len()).expect("within the limit of a head");
         self.since = turn.now;
         let used = match head.framing {
             Framing::Sized(size) => {
-                let max = self.body_bytes_max();
-                let fits = usize::try_from(size).is_ok_and(|size| size <= max);
-                if !fits {
-                    return Err(Refusal::BodyTooLarge);
-                }
                 let body_bytes = u32::try_from(size).expect("within the limit of a body");
                 self.phase = Phase::Sized { head_bytes, body_bytes };
                 0
@@ -168,7 +166,27 @@ impl Connection {
         if head.expects_continue {
             self.flags |= flag::CONTINUE_DUE;
         }
-        Ok(Some(used))
+        used
+    }
+
+    /// Skips an empty line before a request line, once a request (RFC 9112, 2.2): some clients end
+    /// their bodies with one. It begins no request, so none has to follow in time.
+    fn skip_empty_line(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
+        if self.has(flag::EMPTY_LINE) {
+            return Err(Refusal::BareLineEnd);
+        }
+        match bytes {
+            [_] => {
+                self.phase = Phase::Head(HeadReader::EMPTY_LINE);
+                Ok(None)
+            }
+            [_, b'\n', ..] => {
+                self.phase = BETWEEN;
+                self.flags |= flag::EMPTY_LINE;
+                Ok(Some(2))
+            }
+            _ => Err(Refusal::BareLineEnd),
+        }
     }
 
     /// Hands a whole request to the handler, and puts its answer where its turn is.
@@ -188,7 +206,7 @@ impl Connection {
         if request.close {
             self.flags |= flag::CLOSING;
         }
-        self.flags &= !flag::CONTINUE_DUE;
+        self.flags &= !(flag::CONTINUE_DUE | flag::EMPTY_LINE);
         let slot = self.slots.next();
         let frame = request.frame(turn.date);
         let kind = (frame.head_only, frame.http_1_0);
@@ -245,10 +263,10 @@ impl Connection {
     }
 }
 
-/// Size of a body that stands whole at the start of `bytes`; none where more must come, where it
-/// is over the limit, or where it has no size.
-fn sized_whole(framing: Framing, max: usize, bytes: &[u8]) -> Option<usize> {
+/// Size of a body that stands whole at the start of `bytes`; none where more must come, or where it
+/// has no size.
+fn sized_whole(framing: Framing, bytes: &[u8]) -> Option<usize> {
     let Framing::Sized(size) = framing else { return None };
     let size = usize::try_from(size).ok()?;
-    (size <= max && size <= bytes.len()).then_some(size)
+    (size <= bytes.len()).then_some(size)
 }

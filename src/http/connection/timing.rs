@@ -78,7 +78,7 @@ impl Connection {
             _ if self.has(flag::DEAD) => return None,
             _ if self.has(flag::SHUT) => LINGER_TIMEOUT_MS,
             Phase::Sized { .. } | Phase::Chunked { .. } => timeouts.body_ms,
-            Phase::Head(scan) if !scan.is_new() => timeouts.head_ms,
+            Phase::Head(reader) if !reader.is_new() => timeouts.head_ms,
             _ if self.has(flag::FRESH) && self.has(flag::IDLE_ENDS) => {
                 timeouts.first_byte_ms.min(DRAIN_FIRST_BYTE_TIMEOUT_MS)
             }

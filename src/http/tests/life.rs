@@ -90,6 +90,34 @@ fn a_head_has_its_time_from_its_first_byte() {
     }
 }
 
+// Some clients end a body with a line end that is no part of it: nothing has to follow it in time.
+#[test]
+fn an_empty_line_begins_no_request() {
+    let mut client = Client::new(Mode::AtOnce);
+    client.receive(&[POST_HEAD, b"hello"].concat());
+    client.receive(b"\r");
+    assert!(client.expire_at(client.now.plus_ms(HEAD_TIMEOUT_MS - 1)) == Expiry::Nothing);
+    client.receive(b"\n");
+    assert_eq!(client.pool.len(), 1, "the buffer in which half of it waited is back");
+    client.expires_in(IDLE_TIMEOUT_MS, Expiry::Closed);
+    assert_eq!(client.answers(), ["200 POST /x <hello>"]);
+
+    let mut half = Client::new(Mode::AtOnce);
+    half.receive(b"\r");
+    half.expires_in(HEAD_TIMEOUT_MS, Expiry::Answered);
+    assert_eq!(half.answers(), ["408 request_timeout"]);
+}
+
+#[test]
+fn the_begin_of_tls_is_told_from_other_rubbish() {
+    for (bytes, is_tls) in [(&b"\x16\x03\x01"[..], true), (b"\x17", false), (BAD, false)] {
+        let mut client = Client::new(Mode::AtOnce);
+        client.receive(bytes);
+        assert_eq!(client.connection.is_tls(), is_tls, "{bytes:?}");
+        assert!(client.connection.refusal().is_some());
+    }
+}
+
 #[test]
 fn a_body_has_its_time_from_the_end_of_its_head() {
     for (head, byte) in [(POST_HEAD, &b"h"[..]), (CHUNKED_HEAD, b"1")] {

@@ -143,4 +143,18 @@ proptest! {
             prop_assert_eq!(method, other.method);
         }
     }
+
+    // What another parser refuses by the end of a line is not waited on here either: every line is
+    // judged when it has ended.
+    #[test]
+    fn what_another_parser_refuses_is_refused_as_it_comes(bytes in bytes()) {
+        let end = bytes.windows(2).rposition(|two| two == b"\r\n").map_or(0, |at| at + 2);
+        let mut fields = [httparse::EMPTY_HEADER; HEAD_FIELDS_MAX];
+        let other = httparse::Request::new(&mut fields).parse(&bytes[..end]);
+        if other.is_err() {
+            let mut client = Client::new(Mode::AtOnce);
+            bytes[..end].iter().for_each(|byte| client.receive(&[*byte]));
+            prop_assert!(client.connection.refusal().is_some());
+        }
+    }
 }

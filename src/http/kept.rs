@@ -1,0 +1,235 @@
+//! The fields of a head that matter to anyone, each judged when its line has ended: whether it may
+//! stand there again, beside the others, and with that value.
+
+use super::authority::Authority;
+use super::fields::{Field, Fields, is_disguised};
+use super::refusal::Refusal;
+use super::scan::trim;
+use crate::base::limits::CONTENT_LENGTH_MAX;
+
+/// Fields that have stood, and what the request line was: all that has to be known of the lines
+/// above to judge the next one. One bit each.
+pub(super) mod seen {
+    pub(in crate::http) const HOST: u16 = 1 << 0;
+    pub(in crate::http) const CONTENT_LENGTH: u16 = 1 << 1;
+    pub(in crate::http) const TRANSFER_ENCODING: u16 = 1 << 2;
+    pub(in crate::http) const AUTHORIZATION: u16 = 1 << 3;
+    pub(in crate::http) const CONTENT_TYPE: u16 = 1 << 4;
+    pub(in crate::http) const ORIGIN: u16 = 1 << 5;
+    pub(in crate::http) const REQUEST_METHOD: u16 = 1 << 6;
+    pub(in crate::http) const NUDGE_WHO: u16 = 1 << 7;
+    /// The request line said HTTP/1.0.
+    pub(in crate::http) const HTTP_1_0: u16 = 1 << 8;
+}
+
+/// A field that may stand more than once (RFC 9110, 5.3): the lines of it together are one list.
+#[derive(Clone, Copy, Debug)]
+pub struct Repeatable<'b> {
+    name: &'static str,
+    first: &'b [u8],
+    /// The lines below the first one.
+    rest: Fields<'b>,
+}
+
+impl<'b> Repeatable<'b> {
+    /// The field's values, one for each of its lines, in order.
+    pub fn values(&self) -> impl Iterator<Item = &'b [u8]> {
+        let (name, mut rest) = (self.name.as_bytes(), self.rest);
+        let more = std::iter::from_fn(move || rest.next().ok().flatten());
+        let more = more.filter(move |field| field.name.eq_ignore_ascii_case(name));
+        std::iter::once(self.first).chain(more.map(|field| field.value))
+    }
+}
+
+/// The fields that matter, as they stood.
+#[derive(Default)]
+pub(super) struct Kept<'b> {
+    /// Bits of [`seen`], those of lines that were judged earlier among them.
+    pub(super) seen: u16,
+    pub(super) content_length: u64,
+    pub(super) authorization: Option<&'b [u8]>,
+    pub(super) content_type: Option<&'b [u8]>,
+    pub(super) origin: Option<&'b [u8]>,
+    pub(super) access_control_request_method: Option<&'b [u8]>,
+    pub(super) access_control_request_headers: Option<&'b [u8]>,
+    pub(super) if_match: Option<Repeatable<'b>>,
+    pub(super) if_none_match: Option<Repeatable<'b>>,
+    pub(super) nudge_who: Option<&'b [u8]>,
+    pub(super) expects_continue: bool,
+    pub(super) close: bool,
+    pub(super) keep_alive: bool,
+}
+
+impl<'b> Kept<'b> {
+    /// Whether a field, or a fact of the request line, has been seen.
+    pub(super) fn has(&self, bit: u16) -> bool {
+        self.seen & bit != 0
+    }
+
+    /// Takes the fields of `section` up to its empty line, or to its end. `body_bytes_max` is what
+    /// the listener takes; `authority` gives that of a target in absolute form, with its port.
+    ///
+    /// # Errors
+    /// The first line that breaks a rule.
+    pub(super) fn take_all<'a>(
+        &mut self,
+        section: &'b [u8],
+        body_bytes_max: usize,
+        authority: impl Fn() -> Option<(Authority<'a>, u16)>,
+    ) -> Result<(), Refusal> {
+        let mut fields = Fields::new(section);
+        while let Some(field) = fields.next()? {
+            self.take(field, body_bytes_max, &authority, fields)?;
+        }
+        Ok(())
+    }
+
+    /// Takes one field; `rest` are those below it. The length picks the only name it can be, so
+    /// that most fields cost one comparison.
+    fn take<'a>(
+        &mut self,
+        field: Field<'b>,
+        body_bytes_max: usize,
+        authority: &impl Fn() -> Option<(Authority<'a>, u16)>,
+        rest: Fields<'b>,
+    ) -> Result<(), Refusal> {
+        let Field { name, value } = field;
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        let repeatable = |name| Repeatable { name, first: value, rest };
+        match name.len() {
+            4 if is("host") => {
+                self.once(seen::HOST)?;
+                check_host(value, authority())?;
+            }
+            6 if is("expect") => self.take_expect(value)?,
+            6 if is("origin") => self.origin = self.once(seen::ORIGIN).map(|()| Some(value))?,
+            8 if is("if-match") => {
+                self.if_match.get_or_insert_with(|| repeatable("if-match"));
+            }
+            9 if is("nudge-who") => {
+                self.nudge_who = self.once(seen::NUDGE_WHO).map(|()| Some(value))?;
+            }
+            10 if is("connection") => self.take_connection(value),
+            12 if is("content-type") => {
+                self.content_type = self.once(seen::CONTENT_TYPE).map(|()| Some(value))?;
+            }
+            13 if is("authorization") => {
+                self.authorization = self.once(seen::AUTHORIZATION).map(|()| Some(value))?;
+            }
+            13 if is("if-none-match") => {
+                self.if_none_match.get_or_insert_with(|| repeatable("if-none-match"));
+            }
+            14 if is("content-length") => self.take_content_length(value, body_bytes_max)?,
+            17 if is("transfer-encoding") => self.take_transfer_encoding(value)?,
+            29 if is("access-control-request-method") => {
+                self.once(seen::REQUEST_METHOD)?;
+                self.access_control_request_method = Some(value);
+            }
+            30 if is("access-control-request-headers") => {
+                // A list may be sent in parts; no browser does, and in parts it names nothing.
+                let place = &mut self.access_control_request_headers;
+                *place = Some(if place.is_some() { b"" } else { value });
+            }
+            // The shorter of the two names has 14 bytes, and folding only shortens.
+            14.. if is_disguised(name) => return Err(Refusal::DisguisedField),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn once(&mut self, bit: u16) -> Result<(), Refusal> {
+        if self.has(bit) {
+            return Err(Refusal::RepeatedField);
+        }
+        self.seen |= bit;
+        Ok(())
+    }
+
+    fn take_connection(&mut self, value: &[u8]) {
+        for option in value.split(|byte| *byte == b',') {
+            let option = trim(option);
+            self.close |= option.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+
+    /// A list of expectations, of which we know one (RFC 9110, 10.1.1); empty elements are ignored,
+    /// a list without any other is not. HTTP/1.0 knows no interim answers, so there it says
+    /// nothing.
+    fn take_expect(&mut self, value: &[u8]) -> Result<(), Refusal> {
+        if self.has(seen::HTTP_1_0) {
+            return Ok(());
+        }
+        let mut elements = value.split(|byte| *byte == b',').map(trim);
+        let is_known = |element: &[u8]| element.eq_ignore_ascii_case(b"100-continue");
+        let is_any = elements.clone().any(is_known);
+        if !is_any || !elements.all(|element| element.is_empty() || is_known(element)) {
+            return Err(Refusal::ExpectationFailed);
+        }
+        self.expects_continue = true;
+        Ok(())
+    }
+
+    fn take_content_length(&mut self, value: &[u8], max: usize) -> Result<(), Refusal> {
+        self.once(seen::CONTENT_LENGTH)?;
+        if self.has(seen::TRANSFER_ENCODING) {
+            return Err(Refusal::ConflictingLengths);
+        }
+        self.content_length = content_length(value)?;
+        match usize::try_from(self.content_length) {
+            Ok(length) if length <= max => Ok(()),
+            _ => Err(Refusal::BodyTooLarge),
+        }
+    }
+
+    /// Exactly `chunked`: any other coding, a list of them, or one in HTTP/1.0 is refused.
+    fn take_transfer_encoding(&mut self, value: &[u8]) -> Result<(), Refusal> {
+        self.once(seen::TRANSFER_ENCODING)?;
+        if self.has(seen::CONTENT_LENGTH) {
+            return Err(Refusal::ConflictingLengths);
+        }
+        if self.has(seen::HTTP_1_0) || !value.eq_ignore_ascii_case(b"chunked") {
+            return Err(Refusal::TransferEncoding);
+        }
+        Ok(())
+    }
+}
+
+fn check_host(value: &[u8], authority: Option<(Authority<'_>, u16)>) -> Result<(), Refusal> {
+    let host = Authority::parse(value).ok_or(Refusal::MalformedHost)?;
+    match authority {
+        Some((authority, port)) if !authority.agrees(&host, port) => Err(Refusal::HostDisagrees),
+        _ => Ok(()),
+    }
+}
+
+fn content_length(digits: &[u8]) -> Result<u64, Refusal> {
+    let leading_zero = digits.len() > 1 && digits[0] == b'0';
+    if digits.is_empty() || leading_zero || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(Refusal::ContentLength);
+    }
+    let mut length: u64 = 0;
+    for digit in digits {
+        // The bound holds before each step, so the step does not overflow.
+        length = length * 10 + u64::from(digit - b'0');
+        if length > CONTENT_LENGTH_MAX {
+            return Err(Refusal::ContentLength);
+        }
+    }
+    Ok(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_of_a_list_are_all_kept() {
+        let section = b"if-match: a\r\nX: y\r\nIf-Match: b, c\r\nIF-MATCH:\r\n\r\n";
+        let mut kept = Kept::default();
+        kept.take_all(section, 0, || None).unwrap();
+        let values: Vec<&[u8]> = kept.if_match.unwrap().values().collect();
+        assert_eq!(values, [&b"a"[..], b"b, c", b""]);
+        assert!(kept.if_none_match.is_none());
+    }
+}
