@@ -206,7 +206,8 @@ impl Publisher {
     }
 
     fn swap_rules(&self, difference: &Difference) -> Result<(), PublishError> {
-        if !difference.applied.iter().any(|key| key.starts_with("cors.")) {
+        let is_rule = |key: &&str| key.starts_with("cors.") || key.starts_with("keys.");
+        if !difference.applied.iter().any(is_rule) {
             return Ok(());
         }
         let rules = Arc::new(rules_of(&difference.config));
@@ -251,15 +252,14 @@ pub fn settings_of(config: &Config) -> Settings {
     }
 }
 
-/// Keys and origins, by listener: keys are asked for where others than this host can reach it.
+/// Keys and origins, by listener. Keys are asked for on loopback too: behind a proxy on this host
+/// everybody comes from there.
 fn rules_of(config: &Config) -> Rules {
-    let access = config.listen.iter().map(|address| {
-        let server = config.keys.server.iter().map(|key| key.expose());
-        let public = config.keys.public.iter().map(|key| key.expose());
-        Access::new(server, public, !address.ip().is_loopback())
-    });
+    let server = config.keys.server.iter().map(|key| key.expose());
+    let public = config.keys.public.iter().map(|key| key.expose());
+    let access = Access::new(server, public);
     let cors = Cors::new(config.cors.origins.clone(), config.cors.max_age);
-    Rules { access: access.collect(), cors }
+    Rules { access: vec![access; config.listen.len()], cors }
 }
 
 /// What is allowed and still can't be meant, as lines.

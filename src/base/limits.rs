@@ -35,7 +35,7 @@ pub const VARIANT_WEIGHT_MAX: u32 = 1_000_000;
 pub const LOCALES_MAX: usize = 256;
 /// Placements of a popup (product, section 5).
 pub const PLACEMENTS_MAX: usize = 8;
-/// Longest placement, locale, zone or session of a request and of a popup, in bytes.
+/// Longest placement, locale or zone of a request and of a popup, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
 /// Windows of a popup.
 pub const WINDOWS_MAX: usize = 64;
@@ -126,6 +126,17 @@ pub const JSON_MEMBERS_MAX: usize = 256;
 pub const JSON_SCRATCH_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// Attributes of a request.
 pub const ATTRIBUTES_MAX: usize = 64;
+/// Longest session of a request, in bytes: some are JWTs (product, section 3).
+pub const SESSION_BYTES_MAX: usize = 1_024;
+/// Unknown fields of a request that its answer names (product, section 3).
+pub const IGNORED_NAMES_MAX: usize = 4;
+/// Longest name of them, in bytes; longer ones are only counted.
+pub const IGNORED_NAME_BYTES_MAX: usize = 64;
+/// Unknown fields of a request that are looked at; more are served without a word.
+pub const IGNORED_FIELDS_MAX: usize = 1_024;
+/// Longest `Access-Control-Request-Headers` that is granted as it is, in bytes (product,
+/// section 3).
+pub const REQUEST_HEADERS_BYTES_MAX: usize = 1_024;
 /// Events of one request (product, section 3).
 pub const EVENTS_PER_REQUEST_MAX: usize = 100;
 /// Longest decision token, in bytes of text.

@@ -123,8 +123,8 @@ keys! {
     Restart "limits.idle_timeout", limits.idle_timeout = |value| {
         duration(value, SECOND_MS, 24 * HOUR_MS)
     };
-    Restart "keys.server", keys.server = keys;
-    Restart "keys.public", keys.public = keys;
+    Reload "keys.server", keys.server = keys;
+    Reload "keys.public", keys.public = keys;
     Reload "cors.origins", cors.origins = origins;
     Reload "cors.max_age", cors.max_age = |value| duration(value, 0, 24 * HOUR_MS);
     Reload "log.level", log.level = |value| {

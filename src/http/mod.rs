@@ -16,7 +16,7 @@ mod line;
 pub mod pool;
 pub mod refusal;
 pub mod reply;
-mod scan;
+pub mod scan;
 mod slots;
 #[cfg(test)]
 mod tests;

@@ -237,6 +237,8 @@ shard_counters! {
         Counter events_accepted "events_accepted_total" "Events accepted.";
         Counter events_duplicate "events_duplicate_total" "Events that repeated an accepted one.";
         Counter degraded "degraded_total" "Requests whose user's state could not be read in time.";
+        Counter ignored_fields "ignored_fields_total"
+            "Names of request fields that nobody knows, once each a request.";
         Counter hops_sent "hops_sent_total" "Requests sent to the shard that owns their user.";
         Counter hops_received "hops_received_total" "Requests taken for other shards.";
         Counter hops_refused "hops_refused_total"

@@ -321,16 +321,16 @@ fn a_crowd_beyond_the_bound_is_told_503_each_and_none_is_reset() {
 }
 
 #[test]
-fn keys_are_asked_for_where_the_listener_is_open_to_others() {
-    let setup = Setup::new(WELCOME)
-        .config(
-            "[keys]\nserver = [\"server-key-0123456789\"]\npublic = [\"public-key-0123456789\"]\n",
-        )
-        .flags(&["--listen", "0.0.0.0:0"]);
+fn keys_are_asked_for_on_loopback_too() {
+    let setup = Setup::new(WELCOME).config(
+        "[keys]\nserver = [\"server-key-0123456789\"]\npublic = [\"public-key-0123456789\"]\n",
+    );
     let server = setup.start();
-    // The last listener that was printed is the one open to others.
-    let mut client = Client::connect(([127, 0, 0, 1], server.data.port()).into());
+    assert!(server.data.ip().is_loopback());
+    let mut client = server.client();
     client.decide("u").expect(401);
+    client.ask("POST", "/v1/events", "{}").expect(401);
+    client.ask("POST", "/v1/events?key=public-key-0123456789", "{}").expect(202);
     client.get("/v1/decide?user=u&key=wrong-key-0123456789").expect(401);
     client.get("/v1/decide?user=u&key=public-key-0123456789").expect(200);
     let explain = "/v1/decide?user=u&explain=true&key=";
@@ -338,7 +338,29 @@ fn keys_are_asked_for_where_the_listener_is_open_to_others() {
     assert!(matches!(refused.status, 401 | 403), "{refused:?}");
     client.get(&format!("{explain}server-key-0123456789")).expect(200);
     client.get("/health").expect(200);
+    client.get("/readyz").expect(200);
+    client.ask("OPTIONS", "/v1/decide", "").expect(204);
+    assert_eq!(server.lines_with("keys_missing"), 0);
+    // A key that leaked is taken away without a restart.
+    setup.write_config("[keys]\npublic = [\"another-key-0123456789\"]\n");
+    server.operator().ask("POST", "/v1/reload", "").expect(200);
+    client.get("/v1/decide?user=u&key=public-key-0123456789").expect(401);
+    client.get("/v1/decide?user=u&key=another-key-0123456789").expect(204);
     assert!(!server.said().contains("key-0123456789"), "keys are not logged");
+    server.stop();
+}
+
+#[test]
+fn a_listener_that_others_reach_and_that_asks_for_no_key_is_told_once() {
+    let setup = Setup::new(WELCOME).flags(&["--listen", "0.0.0.0:0"]);
+    let server = setup.start();
+    assert_eq!(
+        server.lines_with("keys_missing"),
+        1,
+        "not of the one on loopback: {}",
+        server.said()
+    );
+    server.client().decide("u").expect(200);
     server.stop();
 }
 

@@ -15,6 +15,7 @@ mod database;
 mod harness;
 
 mod admin;
+mod browser;
 mod catalog;
 mod degradation;
 mod disks;
@@ -34,6 +35,7 @@ mod redis;
 mod redis_fit;
 mod redis_memory;
 mod reload;
+mod requests;
 mod shards;
 mod signals;
 mod sql_away;
