@@ -315,8 +315,10 @@ fn tell_start(log: &Log, loaded: &Loaded, topology: &Topology) {
     let version = Value::Text(env!("CARGO_PKG_VERSION"));
     let shards = Value::Number(u64::from(topology.shards));
     log.write(stamp_now(), Message::Started, &[("version", version), ("shards", shards)]);
-    for name in &loaded.unknown_variables {
-        log.write(stamp_now(), Message::VariableUnknown, &[("name", Value::Text(name))]);
+    for unknown in &loaded.unknown_variables {
+        let fields =
+            [("name", Value::Text(&unknown.name)), ("nearest", Value::Text(&unknown.nearest))];
+        log.write(stamp_now(), Message::VariableUnknown, &fields);
     }
     if let Some(sharing) = topology.sharing() {
         log.write(stamp_now(), Message::CoresShared, &[("how", Value::Text(&sharing))]);
