@@ -16,7 +16,7 @@ pub enum Origin {
     File {
         /// The file's name, as it was given.
         name: Arc<str>,
-        /// The line, from 1.
+        /// The line, from 1; 0 for the file as a whole.
         line: u32,
         /// The column of its first character, from 1, in bytes.
         column: u32,
@@ -42,6 +42,8 @@ pub struct Problem {
 /// What is wrong with a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// The file can't be read; what the system says of it.
+    Unreadable(String),
     /// The file is not TOML here; what the parser says of it.
     Syntax(String),
     /// There is no such key; the one that was probably meant.
@@ -88,6 +90,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Origin::Default => out.write_str("default"),
+            Origin::File { name, line: 0, .. } => out.write_str(name),
             Origin::File { name, line, .. } => write!(out, "{name}:{line}"),
             Origin::Environment(name) => write!(out, "environment variable {name}"),
             Origin::Flag(name) => out.write_str(name),
@@ -99,6 +102,7 @@ impl Problem {
     /// A word for machines: which kind of problem it is.
     pub fn code(&self) -> &'static str {
         match self.kind {
+            Kind::Unreadable(_) => "unreadable",
             Kind::Syntax(_) => "syntax",
             Kind::Unknown(_) => "unknown_key",
             Kind::Refused { .. } | Kind::NotText => "bad_value",
@@ -121,6 +125,7 @@ impl Problem {
 impl fmt::Display for Kind {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Kind::Unreadable(why) => write!(out, "can't be read: {why}"),
             Kind::Syntax(text) => out.write_str(text),
             Kind::Unknown(None) => out.write_str("unknown key"),
             Kind::Unknown(Some(near)) => write!(out, "unknown key; did you mean `{near}`?"),

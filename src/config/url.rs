@@ -146,16 +146,17 @@ fn of_redis(rest: &str) -> Result<(), UrlProblem> {
         None => rest,
     };
     let (host, path) = place.split_once('/').unwrap_or((place, ""));
-    percents(host)?;
     if host.contains(',') {
         return Err(UrlProblem::HostList);
+    }
+    if percents(host)?.contains(|letter: char| !letter.is_ascii_graphic()) {
+        return Err(UrlProblem::Host);
     }
     of_host(host)?;
     if path.is_empty() { Ok(()) } else { number(path) }
 }
 
 fn of_socket(rest: &str) -> Result<(), UrlProblem> {
-    no_fragment(rest)?;
     let (place, options) = rest.split_once('?').unwrap_or((rest, ""));
     if options.contains('@') {
         return Err(UrlProblem::Unescaped { character: '?' });
@@ -253,8 +254,8 @@ fn number(text: &str) -> Result<(), UrlProblem> {
     if is_number && text.parse::<u32>().is_ok() { Ok(()) } else { Err(UrlProblem::Number) }
 }
 
-/// Whether each percent sign stands for a byte, and all of them for UTF-8.
-fn percents(text: &str) -> Result<(), UrlProblem> {
+/// The text with what its percent signs stand for, which is UTF-8.
+fn percents(text: &str) -> Result<String, UrlProblem> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((byte, after)) = rest.split_first() {
@@ -269,7 +270,7 @@ fn percents(text: &str) -> Result<(), UrlProblem> {
         bytes.push(value.ok_or(UrlProblem::Percent)?);
         rest = after;
     }
-    String::from_utf8(bytes).map(|_| ()).map_err(|_| UrlProblem::Percent)
+    String::from_utf8(bytes).map_err(|_| UrlProblem::Percent)
 }
 
 #[cfg(test)]

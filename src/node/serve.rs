@@ -272,7 +272,7 @@ fn await_redis(keepers: Option<&Keepers>, board: &Board, log: &Log) {
     }
 }
 
-fn plan(config: &Config) -> Result<Topology, Failure> {
+pub(super) fn plan(config: &Config) -> Result<Topology, Failure> {
     let wish = Wish {
         cpus: config.cpus.as_ref().map(|cpus| cpus.iter().copied().map(usize::from).collect()),
         writer_cpu: config.writer_cpu.map(usize::from),
@@ -285,7 +285,7 @@ fn plan(config: &Config) -> Result<Topology, Failure> {
     Ok(Topology::plan(&wish, &allowed_cpus())?)
 }
 
-fn check_slice(config: &Config, shards: u16) -> Result<(), Failure> {
+pub(super) fn check_slice(config: &Config, shards: u16) -> Result<(), Failure> {
     let each = config.slice_bytes_per_shard(shards);
     if each >= SLICE_SHARD_BYTES_MIN {
         return Ok(());
@@ -296,7 +296,7 @@ fn check_slice(config: &Config, shards: u16) -> Result<(), Failure> {
     )))
 }
 
-fn connections_per_shard(config: &Config, shards: u16) -> Result<u32, Failure> {
+pub(super) fn connections_per_shard(config: &Config, shards: u16) -> Result<u32, Failure> {
     let asked = match config.connections_max {
         Count::Auto => None,
         Count::Exactly(count) => Some(u64::from(count)),
