@@ -84,7 +84,7 @@ impl fmt::Display for Expected {
                 write!(out, "\"auto\" or a whole number from {min} to {max}")
             }
             Expected::Duration(min, max) => {
-                write!(out, "a duration from {} to {}, ", Duration(min), Duration(max))?;
+                write!(out, "a duration from {min} to {max}, ")?;
                 out.write_str("such as \"500ms\" or \"1h30m\" (units ms s m h d w)")
             }
             Expected::Size(min, max) => {
@@ -156,21 +156,6 @@ fn write_quoted(out: &mut fmt::Formatter<'_>, words: &[&str], tail: &str) -> fmt
         write!(out, "{comma}\"{word}{tail}\"")?;
     }
     Ok(())
-}
-
-/// A duration in its largest whole unit.
-struct Duration(DurationMs);
-
-impl fmt::Display for Duration {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = self.0.0;
-        let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-        match units.iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit)) {
-            Some((unit, name)) => write!(out, "{}{name}", ms / unit),
-            None if ms == 0 => out.write_str("0s"),
-            None => write!(out, "{ms}ms"),
-        }
-    }
 }
 
 /// Names of sizes and the power of two that each is.
