@@ -237,7 +237,17 @@ fn explain_tells_what_would_be_decided_and_when() {
     let node = node();
     let now = node.json("GET /v1/explain?user=u");
     assert_eq!(now["placement"], "home");
-    assert_eq!(now["candidates"][0], json!({ "id": "a", "gate": "gap" }));
+    let candidate = &now["candidates"][0];
+    assert_eq!((&candidate["id"], &candidate["gate"]), (&json!("a"), &json!("gap")));
+    let opens_at = candidate["opens_at"].as_str().unwrap();
+    assert!(opens_at.ends_with("+00:00"), "{candidate}");
+    assert!(candidate["why"].as_str().unwrap().ends_with(opens_at), "{candidate}");
+    assert_eq!((&now["tz"], &now["warnings"]), (&json!("UTC"), &json!([])));
+    let berlin = node.json("GET /v1/explain?user=u&tz=Europe/Berlin");
+    let opens_at = berlin["candidates"][0]["opens_at"].as_str().unwrap().to_owned();
+    assert!(opens_at.ends_with("+01:00") || opens_at.ends_with("+02:00"), "{berlin}");
+    let mars = node.json("GET /v1/explain?user=u&tz=Mars/Base");
+    assert!(mars["warnings"][0].as_str().unwrap().contains("Mars/Base"), "{mars}");
     let night = node.json("GET /v1/explain?user=seen&at=2000-01-05T20:00:00Z");
     assert_eq!((&night["popup"], &night["reason"]), (&json!(null), &json!("gap")));
     assert_eq!(night["next_in"], 13 * 3_600, "when the window of b opens");

@@ -440,8 +440,14 @@ pub const STATS_RANGE_MAX_MS: u64 = 31 * 86_400_000;
 pub const STATS_RANGE_OF_ONE_MAX_MS: u64 = 366 * 86_400_000;
 /// `nudged explain` waits this long for each step of a node's answer, in milliseconds.
 pub const EXPLAIN_TIMEOUT_MS: u64 = 5_000;
-/// An answer to `nudged explain` is read up to this size, in bytes: 10,000 popups, 100 each.
-pub const EXPLAIN_ANSWER_BYTES_MAX: u64 = 4 * 1_024 * 1_024;
+/// An answer to `nudged explain` is read up to this size, in bytes: 10,000 popups, 13,000 each.
+pub const EXPLAIN_ANSWER_BYTES_MAX: u64 = 128 * 1_024 * 1_024;
+/// An explanation names this many rules of one target, and values of one list.
+pub const EXPLAIN_RULES_MAX: usize = 8;
+/// An explanation names this many windows of one popup.
+pub const EXPLAIN_WINDOWS_MAX: usize = 8;
+/// An explanation shows this many characters of one value.
+pub const EXPLAIN_TEXT_CHARS_MAX: usize = 60;
 /// A change of the catalog is tried for this long while others change it too, in milliseconds.
 pub const CATALOG_CHANGE_MS: u64 = 5_000;
 /// A node looks this often whether others have changed the catalog, in milliseconds: of the second

@@ -313,7 +313,7 @@ fn await_redis(
     true
 }
 
-fn plan(config: &Config) -> Result<Topology, Failure> {
+pub(super) fn plan(config: &Config) -> Result<Topology, Failure> {
     let wish = Wish {
         cpus: config.cpus.as_ref().map(|cpus| cpus.iter().copied().map(usize::from).collect()),
         writer_cpu: config.writer_cpu.map(usize::from),
@@ -326,7 +326,7 @@ fn plan(config: &Config) -> Result<Topology, Failure> {
     Ok(Topology::plan(&wish, &allowed_cpus())?)
 }
 
-fn check_slice(config: &Config, shards: u16) -> Result<(), Failure> {
+pub(super) fn check_slice(config: &Config, shards: u16) -> Result<(), Failure> {
     let each = config.slice_bytes_per_shard(shards);
     if each >= SLICE_SHARD_BYTES_MIN {
         return Ok(());
@@ -337,7 +337,7 @@ fn check_slice(config: &Config, shards: u16) -> Result<(), Failure> {
     )))
 }
 
-fn connections_per_shard(config: &Config, shards: u16) -> Result<u32, Failure> {
+pub(super) fn connections_per_shard(config: &Config, shards: u16) -> Result<u32, Failure> {
     let asked = match config.connections_max {
         Count::Auto => None,
         Count::Exactly(count) => Some(u64::from(count)),
@@ -361,8 +361,10 @@ fn start_log(config: &Config) -> Result<(Log, LogThread), Failure> {
 }
 
 fn warn_of_settings(log: &Log, loaded: &Loaded, topology: &Topology) {
-    for name in &loaded.unknown_variables {
-        log.write(stamp_now(), Message::VariableUnknown, &[("name", Value::Text(name))]);
+    for unknown in &loaded.unknown_variables {
+        let fields =
+            [("name", Value::Text(&unknown.name)), ("nearest", Value::Text(&unknown.nearest))];
+        log.write(stamp_now(), Message::VariableUnknown, &fields);
     }
     if let Some(sharing) = topology.sharing() {
         log.write(stamp_now(), Message::CoresShared, &[("how", Value::Text(&sharing))]);
