@@ -27,7 +27,9 @@ fn main() -> ExitCode {
         Command::Export(arguments) => export::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
-        Command::Migrate(arguments) => migrate::run(arguments.config.as_deref()),
+        Command::Migrate(arguments) => {
+            migrate::run(arguments.config.as_deref(), arguments.from.as_deref())
+        }
     };
     ExitCode::from(code)
 }

@@ -33,7 +33,7 @@ pub enum Command {
     Export(ExportArguments),
     /// Take popups or journal records of NDJSON into the database, popups all or none
     Import(ImportArguments),
-    /// Create or upgrade the SQL schema of mysql.url
+    /// Create or upgrade the SQL schema of mysql.url; with --from, move an embedded node there
     Migrate(MigrateArguments),
 }
 
@@ -148,6 +148,9 @@ pub struct MigrateArguments {
     /// Configuration file [default: nudged.toml, if it is there]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Data directory of a stopped embedded node, to be moved into mysql.url with all its users
+    #[arg(long, value_name = "DIR")]
+    pub from: Option<PathBuf>,
 }
 
 /// Arguments of `explain`.

@@ -3,7 +3,7 @@
 //! `storage` what a node remembers · `belonging` whose directory it is · `unmerged` what of it Redis lacks · `redis` the way to it ·
 //! `redis_look` whether it is fit · `sql_look` whether SQL is there · `keepers` Redis' threads ·
 //! `drain` reloads and stop · `signals` · `signing_keys` of this node · `shared_keys` of all ·
-//! `export` and `import` NDJSON · `failure` exit codes · `migrate` the schema · `check` what
+//! `export` and `import` NDJSON · `failure` exit codes · `migrate` the schema · `moving` a directory into MySQL · `check` what
 //! `nudged check` says · `explain` asks a running node · `vectors` decision vectors.
 
 pub mod arguments;
@@ -16,6 +16,7 @@ pub mod failure;
 pub mod import;
 pub mod keepers;
 pub mod migrate;
+pub mod moving;
 pub mod redis;
 pub mod redis_look;
 pub mod serve;

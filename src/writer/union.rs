@@ -166,13 +166,13 @@ fn unite_entries(known: &WholeEntry, other: &WholeEntry) -> Option<WholeEntry> {
     }
     let mut entry = known.clone();
     entry.take(&united);
-    entry.next_show_at = match (united.latest() == ours.latest(), united.latest() == theirs.latest())
-    {
-        // The later of both, of which never is the latest.
-        (true, true) => known.next_show_at.zip(other.next_show_at).map(|(a, b)| a.max(b)),
-        (true, false) => known.next_show_at,
-        _ => other.next_show_at,
-    };
+    entry.next_show_at =
+        match (united.latest() == ours.latest(), united.latest() == theirs.latest()) {
+            // The later of both, of which never is the latest.
+            (true, true) => known.next_show_at.zip(other.next_show_at).map(|(a, b)| a.max(b)),
+            (true, false) => known.next_show_at,
+            _ => other.next_show_at,
+        };
     Some(entry)
 }
 
