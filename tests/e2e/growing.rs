@@ -115,3 +115,227 @@ fn an_embedded_node_grows_into_two() {
     stop(nodes.into_iter().map(|(server, _)| (cluster.node(), server)).collect());
     cluster.check_sql();
 }
+
+/// Everything that a move writes, but when it was.
+const MOVED: [&str; 8] = [
+    "SELECT id, created_at, HEX(secret), moved_at IS NULL FROM signing_keys \
+     WHERE moved_at IS NOT NULL ORDER BY 1, 2",
+    "SELECT popup_id, version, origin, definition, archived_at FROM popups ORDER BY 1",
+    "SELECT popup_id, version, `change`, at, who, diff FROM popup_history ORDER BY 1, id",
+    "SELECT * FROM users ORDER BY 1",
+    "SELECT user_id, popup_id, popup_key, shows, last_shown_at, outcome, outcome_at, next_show_at, \
+     forgotten, first_epoch, first_counter, revision_epoch, revision_counter, HEX(state) \
+     FROM user_popups ORDER BY 1, 2",
+    "SELECT * FROM erased_users ORDER BY 1",
+    "SELECT set_id, seq, decision, action, at, acted_at, user_id, popup_id, version, variant, \
+     revision_epoch, revision_counter FROM events JOIN streams ON streams.stream = events.stream \
+     ORDER BY 1, 2",
+    "SELECT popup_id, variant, hour, set_id, decided, shown, ignored, dismissed, clicked, \
+     converted, off FROM popup_stats JOIN streams ON streams.stream = popup_stats.stream \
+     JOIN writer_position ON writer_position.stream = streams.stream ORDER BY 1, 2, 3, 4",
+];
+
+fn moved_rows(database: &str) -> Vec<String> {
+    let query = format!("USE {database}; {}", MOVED.join("; "));
+    shared().run_sql(&query).lines().map(str::to_owned).collect()
+}
+
+fn forget_everything(database: &str) {
+    let tables = [
+        "signing_keys",
+        "popups",
+        "popup_history",
+        "users",
+        "user_popups",
+        "erased_users",
+        "events",
+        "popup_stats",
+        "writer_position",
+        "streams",
+        "nodes",
+    ];
+    let deletes: Vec<String> = tables.iter().map(|table| format!("DELETE FROM {table}")).collect();
+    shared().run_sql(&format!("USE {database}; {}", deletes.join("; ")));
+}
+
+fn begin(config: &Config, from: &Path) -> Box<moving::Moving> {
+    match moving::begin(config, from, WallMs(1)).unwrap() {
+        Begun::Moving(moving) => moving,
+        Begun::Already(how) => panic!("{how}"),
+    }
+}
+
+/// A directory as it is once its journal was applied, without the journal, which is large.
+fn copy_without_journal(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for name in ["nudged.db", "signing-keys"] {
+        fs::copy(from.join(name), to.join(name)).unwrap();
+    }
+}
+
+#[test]
+fn a_move_that_is_cut_off_anywhere_ends_the_same() {
+    let embedded = Setup::new(POPUPS);
+    use_embedded(&embedded);
+    let database = shared_database();
+    let config = |data: &Path| {
+        let mut config = Config { data: data.to_owned(), ..Config::default() };
+        config.mysql.url = Some(Secret::new(shared().url_of(&database)));
+        config
+    };
+    let copies = tempfile::tempdir().unwrap();
+    // This applies its journal.
+    drop(begin(&config(embedded.data()), embedded.data()));
+    let whole = copies.path().join("whole");
+    copy_without_journal(embedded.data(), &whole);
+    let (mut moving, mut pieces) = (begin(&config(&whole), &whole), 0);
+    while !moving.is_done() {
+        moving.advance().unwrap();
+        pieces += 1;
+    }
+    drop(moving);
+    let wanted = moved_rows(&database);
+    assert!(wanted.iter().any(|row| row.starts_with("k5\t")), "the unapplied journal: {wanted:?}");
+    assert!(wanted.len() > 50 && pieces >= 11, "{pieces}: {wanted:?}");
+    for cut in 0..pieces {
+        forget_everything(&database);
+        let data = copies.path().join(format!("cut-{cut}"));
+        copy_without_journal(embedded.data(), &data);
+        let mut moving = begin(&config(&data), &data);
+        (0..cut).for_each(|_| drop(moving.advance().unwrap()));
+        // Nothing is done that the end of a process would not do.
+        drop(moving);
+        let mut moving = begin(&config(&data), &data);
+        while !moving.is_done() {
+            moving.advance().unwrap();
+        }
+        drop(moving);
+        assert_eq!(moved_rows(&database), wanted, "cut off after {cut} pieces");
+    }
+}
+
+#[test]
+fn a_move_that_is_killed_goes_on() {
+    let embedded = Setup::new(POPUPS);
+    let left = use_embedded(&embedded);
+    let cluster = Cluster::new(Plan::new(POPUPS));
+    let node = cluster.node().data_in(embedded.data());
+    for wanted in ["signing keys:", "users:", "redis:"] {
+        let mut command = nudged();
+        command.current_dir(node.path("")).args(["migrate", "--config", "nudged.toml", "--from"]);
+        let mut child = command.arg(embedded.data()).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let found = lines.map_while(Result::ok).find(|line| line.starts_with(wanted));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(found.is_some(), "{wanted}");
+    }
+    let moved = migrate(&node, embedded.data());
+    assert_eq!(moved.code, Some(0), "{moved:?}");
+    let server = node.start();
+    for (user, _) in &left.tokens {
+        assert_eq!(server.client().decide(user).reason(), "gap", "{user}");
+    }
+    server.stop();
+    cluster.check_sql();
+}
+
+#[test]
+fn users_of_both_sides_have_the_shows_of_both() {
+    let embedded = Setup::new(POPUPS);
+    let server = embedded.start();
+    let mut client = server.client();
+    client.get("/v1/decide?user=ann&placement=side").expect(200);
+    let old = client.decide("ann").token().unwrap();
+    client.get("/v1/decide?user=bob&placement=side").expect(200);
+    server.operator().ask("POST", "/v1/popups/twice/pause", "").expect(200);
+    server.operator().ask("POST", "/v1/popups/twice/resume", "").expect(200);
+    server.stop();
+
+    let other = POPUPS.replace("max_shows = 2", "max_shows = 3");
+    let cluster = Cluster::new(Plan::new(&other));
+    let node = cluster.node();
+    let server = node.start();
+    let mut client = server.client();
+    client.get("/v1/decide?user=ann&placement=side").expect(200);
+    client.get("/v1/decide?user=eve&placement=side").expect(200);
+    let refused = migrate(&cluster.node(), embedded.data());
+    assert_eq!(refused.code, Some(4), "{refused:?}");
+    assert!(refused.stderr.contains("runs on"), "{refused:?}");
+    drop(client);
+    server.stop();
+
+    let moved = migrate(&node, embedded.data());
+    assert_eq!(moved.code, Some(0), "{moved:?}");
+    assert!(moved.stdout.contains("users: 2 (1 moved, 1 there before"), "{moved:?}");
+    assert!(moved.stdout.contains("which they keep: twice"), "{moved:?}");
+    let server = node.start();
+    let mut client = server.client();
+    assert_eq!(client.decide("ann").reason(), "gap");
+    assert_eq!(client.event(&old, "clicked").expect(202).json()["accepted"], 1);
+    for (user, left) in [("ann", 1), ("bob", 2), ("eve", 2)] {
+        let target = format!("/v1/decide?user={user}&placement=side");
+        (0..left).for_each(|_| drop(client.get(&target).expect(200)));
+        assert_eq!(client.get(&target).reason(), "max_shows", "{user}");
+    }
+    server.stop();
+    cluster.check_sql();
+}
+
+#[test]
+fn a_copy_of_the_database_is_a_whole_backup() {
+    let setup = Setup::new(POPUPS);
+    let server = setup.start();
+    let token = server.client().decide("ann").token().unwrap();
+    server.stop();
+    assert!(
+        !setup.data().join("nudged.db-wal").exists() || {
+            fs::metadata(setup.data().join("nudged.db-wal")).unwrap().len() == 0
+        }
+    );
+    let backup = setup.path("backup.db");
+    fs::copy(setup.data().join("nudged.db"), &backup).unwrap();
+
+    let restored = Setup::new(POPUPS);
+    fs::create_dir(restored.data()).unwrap();
+    fs::copy(&backup, restored.data().join("nudged.db")).unwrap();
+    let server = restored.start();
+    let mut client = server.client();
+    assert_eq!(client.decide("ann").reason(), "gap");
+    assert_eq!(client.event(&token, "clicked").expect(202).json()["accepted"], 1);
+    server.stop();
+
+    let used = Setup::new(POPUPS);
+    used.start().stop();
+    fs::copy(&backup, used.data().join("nudged.db")).unwrap();
+    let refused = used.start_fails(&[]);
+    assert_eq!(refused.code, Some(4), "{refused:?}");
+    assert!(refused.stderr.contains("a backup was restored"), "{refused:?}");
+    assert!(!refused.stderr.contains("damaged"), "{refused:?}");
+}
+
+#[test]
+fn an_erased_user_is_in_no_file_but_the_journal() {
+    let setup = Setup::new(POPUPS);
+    let server = setup.start();
+    let mut client = server.client();
+    let name = |number: u32| format!("somebody-{number:04}");
+    for user in (0..400).map(name) {
+        client.decide(&user).expect(200);
+        client.get(&format!("/v1/decide?user={user}&placement=side")).expect(200);
+    }
+    let gone = name(123);
+    let answer = server.operator().ask("DELETE", &format!("/v1/users/{gone}"), "").expect(200);
+    let remains = answer.json()["remains_in"].to_string();
+    assert!(remains.contains("journal") && remains.contains("backup"), "{remains}");
+    let holds = |file: &str| {
+        let bytes = fs::read(setup.data().join(file)).unwrap_or_default();
+        memchr::memmem::find(&bytes, gone.as_bytes()).is_some()
+    };
+    until("a log without the id", || {
+        (!holds("nudged.db-wal") && !holds("nudged.db")).then_some(())
+    });
+    server.stop();
+    assert_eq!(database::number(setup.data(), "SELECT count(*) FROM users"), 399);
+    assert!(!holds("nudged.db"));
+}
