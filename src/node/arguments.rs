@@ -29,9 +29,9 @@ pub enum Command {
     Vectors(VectorsArguments),
     /// Tell why this user sees, or does not see, each popup; asks a running node
     Explain(ExplainArguments),
-    /// Write popups or journals to standard output as NDJSON
+    /// Write popups, users, statistics or journals to standard output as NDJSON
     Export(ExportArguments),
-    /// Take popups or journal records of NDJSON into the database, popups all or none
+    /// Take what export wrote into the database: popups all or none, users with no node running
     Import(ImportArguments),
     /// Create or upgrade the SQL schema of mysql.url; with --from, move an embedded node there
     Migrate(MigrateArguments),
@@ -112,6 +112,10 @@ pub enum Exported {
         #[arg(long)]
         history: bool,
     },
+    /// Every user with their popups, and every erased one, a line each
+    Users,
+    /// Counts of popups per variant, hour and journal, a line each
+    Stats,
     /// Every record of journals, a line each
     Journal {
         /// Data directories; without any, the configuration's

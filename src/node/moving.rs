@@ -10,7 +10,7 @@
 //! Redis is filled by the rebuild that the first node begins where partitions have no epoch: there
 //! is no second way in. `target` who runs there, and Redis.
 
-mod target;
+pub(super) mod target;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -144,8 +144,14 @@ fn already(
     }
 }
 
-/// Brings the directory's database up to date, as its node would.
-fn apply_journal(store: &mut Store, directory: &JournalDirectory) -> Result<u64, String> {
+/// Brings the database of a directory up to date, as its node would; gives the number of records.
+///
+/// # Errors
+/// What is wrong with either.
+pub(super) fn apply_journal(
+    store: &mut Store,
+    directory: &JournalDirectory,
+) -> Result<u64, String> {
     let disk = directory.reader();
     let damaged = |error: recovery::RecoverError| {
         format!(

@@ -339,3 +339,50 @@ fn an_erased_user_is_in_no_file_but_the_journal() {
     assert_eq!(database::number(setup.data(), "SELECT count(*) FROM users"), 399);
     assert!(!holds("nudged.db"));
 }
+
+#[test]
+fn users_and_statistics_go_out_and_in_again() {
+    let setup = Setup::new(POPUPS);
+    let server = setup.start();
+    let mut client = server.client();
+    for user in ["ann", "bob"] {
+        client.decide(user).expect(200);
+    }
+    client.get("/v1/decide?user=ann&placement=side").expect(200);
+    client.decide("gone").expect(200);
+    server.operator().ask("DELETE", "/v1/users/gone", "").expect(200);
+    server.stop();
+    let data = |setup: &Setup| setup.data().to_str().unwrap().to_owned();
+    let export = |setup: &Setup, what: &str| {
+        let exit = run(&setup.path(""), &["export", "--data", &data(setup), what]);
+        assert_eq!(exit.code, Some(0), "{exit:?}");
+        exit.stdout
+    };
+    let (users, stats) = (export(&setup, "users"), export(&setup, "stats"));
+    assert_eq!((users.lines().count(), stats.lines().count()), (3, 2), "{users}{stats}");
+
+    let other = Setup::new(POPUPS);
+    let server = other.start();
+    server.client().get("/v1/decide?user=ann&placement=side").expect(200);
+    fs::write(other.path("lines"), format!("{users}{stats}")).unwrap();
+    let import = || run(&other.path(""), &["import", "--data", &data(&other), "lines"]);
+    let refused = import();
+    assert_eq!(refused.code, Some(4), "{refused:?}");
+    assert!(refused.stderr.contains("in use by"), "{refused:?}");
+    server.stop();
+    let imported = import();
+    assert_eq!(imported.code, Some(0), "{imported:?}");
+    assert!(imported.stdout.contains("1 users new, 1 with the shows of both"), "{imported:?}");
+    let again = import();
+    assert!(again.stdout.contains("0 users new, 0 with the shows of both, 2"), "{again:?}");
+    let lines = |what: &str| export(&other, what).lines().count();
+    assert_eq!((lines("users"), lines("stats")), (3, 3));
+    let server = other.start();
+    let mut client = server.client();
+    for user in ["ann", "bob"] {
+        assert_eq!(client.decide(user).reason(), "gap", "{user}");
+    }
+    let side = "/v1/decide?user=ann&placement=side";
+    assert_eq!(client.get(side).reason(), "max_shows", "once in each");
+    server.stop();
+}

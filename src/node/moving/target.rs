@@ -22,7 +22,7 @@ use crate::store::mysql::{self, Mysql};
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The store that users are moved to.
-pub(super) struct Target {
+pub(in crate::node) struct Target {
     store: Store,
     redis: Option<BlockingRedis>,
     /// The data directory of the configuration, where it is another one and there.
@@ -30,7 +30,7 @@ pub(super) struct Target {
 }
 
 /// What `streams` calls a journal.
-pub(super) fn set_name(set: SetId) -> String {
+pub(in crate::node) fn set_name(set: SetId) -> String {
     set.0.to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -47,7 +47,7 @@ impl Target {
     ///
     /// # Errors
     /// Where one of them can't be used, or the configuration's own data directory is in use.
-    pub(super) fn open(config: &Config, from: &Path) -> Result<Target, Failure> {
+    pub(in crate::node) fn open(config: &Config, from: &Path) -> Result<Target, Failure> {
         let own = lock_own(config, from)?;
         mysql::migrate(config, clocks::wall())?;
         let mut store = Store::of(config)?;
@@ -60,16 +60,16 @@ impl Target {
         Ok(target)
     }
 
-    pub(super) fn store(&mut self) -> &mut Store {
+    pub(in crate::node) fn store(&mut self) -> &mut Store {
         &mut self.store
     }
 
-    pub(super) fn sql(&mut self) -> &mut Mysql {
+    pub(in crate::node) fn sql(&mut self) -> &mut Mysql {
         self.store.shared().expect("the configuration names a server")
     }
 
     /// The server and its database, without user and password.
-    pub(super) fn name(&mut self) -> String {
+    pub(in crate::node) fn name(&mut self) -> String {
         self.sql().server_name()
     }
 
@@ -78,7 +78,7 @@ impl Target {
     ///
     /// # Errors
     /// With the names of those that run: exit code 4.
-    pub(super) fn refuse_running(&mut self) -> Result<(), Failure> {
+    pub(in crate::node) fn refuse_running(&mut self) -> Result<(), Failure> {
         let (begun, first) = (Instant::now(), self.signs()?);
         while !first.is_empty() && begun.elapsed() < Duration::from_millis(PEER_SILENT_MS) {
             std::thread::sleep(LOOK_EVERY);
@@ -127,7 +127,7 @@ impl Target {
     ///
     /// # Errors
     /// Where Redis refuses.
-    pub(super) fn take_epochs_away(&mut self, keys: &[Secret]) -> Result<bool, Failure> {
+    pub(in crate::node) fn take_epochs_away(&mut self, keys: &[Secret]) -> Result<bool, Failure> {
         let Some(redis) = &mut self.redis else { return Ok(false) };
         let metas: Vec<String> = (0..PARTITIONS).map(Partition).map(scripts::meta_key).collect();
         for part in metas.chunks(REDIS_PIPELINE_MAX) {
