@@ -236,8 +236,8 @@ impl Store {
         }
     }
 
-    /// Users behind `after`, in the order of their ids' bytes, at most `count`, with everything that
-    /// is stored of them but their events.
+    /// Users behind `after`, in the order of their ids' bytes, at most `count`, with everything
+    /// that is stored of them but their events.
     ///
     /// # Errors
     /// Where the database fails.
