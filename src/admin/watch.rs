@@ -58,6 +58,7 @@ impl Watch {
             setup,
             sql_asked: None,
             copied: None,
+            refused: String::new(),
         };
         let run = move || while watcher.turn(&stopped) {};
         let thread = std::thread::Builder::new().name("catalog-watch".to_owned()).spawn(run)?;
@@ -83,6 +84,8 @@ struct Watcher {
     sql_asked: Option<Instant>,
     /// The version that the data directory has.
     copied: Option<u64>,
+    /// Why what is stored, or the file that waits, could not be taken; told once.
+    refused: String,
 }
 
 impl Watcher {
@@ -122,11 +125,17 @@ impl Watcher {
     fn look_at_sql(&mut self) -> Result<(), StoreError> {
         self.sql_asked = Some(Instant::now());
         let version = self.setup.reader.catalog_version()?;
-        if (version != self.ours() || self.setup.publisher.is_file_pending())
-            && let Err(error) = self.setup.publisher.refresh()
-        {
-            tell(&self.setup.log, Message::CatalogRefused, &error.to_string());
+        if version == self.ours() && !self.setup.publisher.is_file_pending() {
+            return Ok(());
         }
+        let refused = match self.setup.publisher.refresh() {
+            Ok(()) => String::new(),
+            Err(error) => error.to_string(),
+        };
+        if refused != self.refused && !refused.is_empty() {
+            tell(&self.setup.log, Message::CatalogRefused, &refused);
+        }
+        self.refused = refused;
         Ok(())
     }
 

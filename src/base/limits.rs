@@ -453,6 +453,8 @@ pub const OVERRIDES_REDIS_POLL_MS: u64 = 200;
 /// What could not be brought to SQL, or to the node's file, is tried again after this long, in
 /// milliseconds.
 pub const OVERRIDES_RETRY_MS: u64 = 1_000;
+/// Pauses and archives that are brought to Redis or SQL at once.
+pub const OVERRIDES_PUT_MAX: usize = 500;
 /// A popups file's own pauses hold before SQL has them where SQL takes longer than this, in
 /// milliseconds.
 pub const FILE_STATUSES_MS: u64 = 200;

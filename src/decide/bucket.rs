@@ -48,7 +48,7 @@ mod tests {
 
     fn with_weights(weights: &[u32]) -> Popup {
         let mut popup = popup(&json!({"id": "p"}));
-        let variant = popup.variants.remove(0);
+        let variant = popup.variants[0].clone();
         popup.weight_total = weights.iter().map(|weight| u64::from(*weight)).sum();
         popup.variants = weights
             .iter()

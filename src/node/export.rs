@@ -3,7 +3,8 @@
 //! Reads only, beside a running node too.
 //!
 //! ```text
-//! popups   {"id","version","status_override","origin","definition"} and, if asked for, "history"
+//! popups   {"id","version","status_override","is_gone","overrides","origin","definition"} and, if
+//!          asked for, "history"; overrides are its pauses and archives, those that ended too
 //! users    a user with their popups, or an erased one: `whole_lines`
 //! stats    counts of a popup's variant in an hour, of one journal: `whole_lines`
 //! journal  {"set","seq","action","at","user_id",...,"record"}: the columns of `events`, and the
@@ -24,6 +25,8 @@ use super::settings;
 use super::whole_lines::{self, Whole};
 use crate::base::ids::Sequence;
 use crate::base::limits::MOVED_ROWS;
+use crate::catalog::overrides::{Overrides, Place, encode};
+use crate::catalog::snapshot::Status;
 use crate::config::Config;
 use crate::journal::reader::Tail;
 use crate::journal::record::{self, Happening, Record};
@@ -106,8 +109,13 @@ fn stats(config: &Config, out: &mut impl Write) -> Result<(), Failure> {
 
 fn popups(config: &Config, has_history: bool, out: &mut impl Write) -> Result<(), Failure> {
     let mut reader = Reader::of(config)?;
-    for popup in reader.catalog()?.popups {
-        let mut line = popup_line(&popup);
+    let catalog = reader.catalog()?;
+    let mut overrides = Overrides::default();
+    for entry in &catalog.overrides {
+        overrides.take(entry, Place::Sql);
+    }
+    for popup in catalog.popups {
+        let mut line = popup_line(&popup, &overrides);
         if has_history {
             line["history"] = history(&reader, &popup.id)?;
         }
@@ -120,11 +128,18 @@ fn popups(config: &Config, has_history: bool, out: &mut impl Write) -> Result<()
     Ok(())
 }
 
-fn popup_line(popup: &StoredPopup) -> Value {
+fn popup_line(popup: &StoredPopup, overrides: &Overrides) -> Value {
+    let status = overrides.status(&popup.id).map(status_word);
+    let of_it = overrides.all().filter(|held| *held.entry.popup == *popup.id);
+    let entries: Vec<Value> = of_it
+        .map(|held| serde_json::from_str(&encode(&held.entry)).expect("our own values read back"))
+        .collect();
     json!({
         "id": popup.id,
         "version": popup.version,
-        "status_override": popup.status_override.map(status_word),
+        "status_override": if popup.is_gone { Some(status_word(Status::Archived)) } else { status },
+        "is_gone": popup.is_gone,
+        "overrides": entries,
         "origin": popup.origin.word(),
     })
 }

@@ -59,9 +59,13 @@ fn migrate(config: Option<&Path>) -> Result<String, Failure> {
         );
     }
     let (before, after) = mysql::migrate(&config, clocks::wall())?;
-    Ok(match before {
+    let mut said = match before {
         _ if before == after => format!("schema {after}: nothing to do"),
         0 => format!("schema {after}: made"),
         _ => format!("schema {after}: upgraded from {before}"),
-    })
+    };
+    for dropped in mysql::dropped_since(&config, before)? {
+        said.push_str(&format!("\n{dropped}"));
+    }
+    Ok(said)
 }

@@ -22,6 +22,7 @@ use super::belonging::{self, Mark};
 use super::failure::Failure;
 use super::{shared_keys, signing_keys};
 use crate::admin::catalog_copy;
+use crate::admin::overrides::of_directory;
 use crate::admin::shared_catalog::SharedCatalog;
 use crate::api::token::Secret;
 use crate::base::ids::Sequence;
@@ -104,6 +105,9 @@ pub fn begin(config: &Config, from: &Path, now: WallMs) -> Result<Begun, Failure
     belonging::check(&own, None, &lock.reader(), false)?;
     let mut source = Store::open(from)?;
     let applied = apply_journal(&mut source, &lock).map_err(unusable)?;
+    // What was paused while the disk took nothing.
+    let overrides = of_directory(from).map_err(|error| unusable(error.to_string()))?;
+    source.put_overrides(&overrides)?;
     target.refuse_running()?;
     let mut moving = Moving {
         config: config.clone(),
@@ -353,7 +357,8 @@ impl Moving {
         let is_there = self.target.take_epochs_away(&keys)?;
         if let Some(mut shared) = SharedCatalog::of(&self.config) {
             let catalog = self.target.store().load_catalog()?;
-            let text = catalog_copy::encode(catalog.version, catalog.popups.iter());
+            let (version, overrides) = (catalog.version, &catalog.overrides);
+            let text = catalog_copy::encode(version, catalog.popups.iter(), overrides);
             // Nodes look into SQL all the same, only later.
             let _ = shared.put(catalog.version, &text, None);
         }

@@ -5,7 +5,8 @@
 //! `listener` sockets · `probe` is this kernel fit · `sql_writer` and `sql_reader` threads of the
 //! dedicated core · `journal_lanes`, `journal_core` and `files` the journal on the dedicated core ·
 //! `log_thread` writes the log · `redis_client` asks Redis and waits · `list_share` what is known
-//! of its lists · `whole_file` files that are replaced whole.
+//! of its lists · `whole_file` files that are replaced whole · `two_copies` one that a full
+//! disk does not matter to.
 
 pub mod board;
 pub mod clocks;
@@ -31,5 +32,6 @@ pub mod shard_thread;
 pub mod sql_reader;
 pub mod sql_writer;
 pub mod topology;
+pub mod two_copies;
 pub mod wake;
 pub mod whole_file;

@@ -2,7 +2,8 @@
 //! settings and schema. Must not know the journal's files, shards or threads.
 //!
 //! `apply` records → one transaction · `rows` the statements of its rows · `popups` the catalog ·
-//! `reader` the connection that reads · `schema` creating and upgrading.
+//! `overrides` pauses and archives · `reader` the connection that reads · `schema` creating and
+//! upgrading.
 //!
 //! Settings, and why:
 //! - WAL: readers neither wait nor hold the writer up.
@@ -18,6 +19,7 @@
 
 mod apply;
 mod keys;
+mod overrides;
 mod peek;
 mod popups;
 mod reader;
@@ -41,7 +43,7 @@ pub use reader::SqliteReader;
 
 use super::dead_letter::{DeadLetters, hex};
 use super::error::StoreError;
-use super::stored::StreamId;
+use super::stored::{Dropped, StreamId};
 use crate::base::ids::Sequence;
 use crate::base::limits::{
     SQL_BUSY_TIMEOUT_MS, SQL_READ_CACHE_KIB, SQL_ROWS_READ_MAX, SQL_STATEMENTS_MAX, SQL_WAL_PAGES,
@@ -65,6 +67,8 @@ pub struct Sqlite {
     /// Something was applied since the write-ahead log was folded in; an erase among it.
     is_to_fold: bool,
     must_fold: bool,
+    /// The popups that opening it has stopped.
+    dropped: Vec<Dropped>,
 }
 
 /// A stream that this process applies, and the epoch that fences others.
@@ -89,7 +93,11 @@ impl Sqlite {
         );
         let failed = |source| StoreError::sql(&path, "set it up", source);
         connection.execute_batch(&settings).map_err(failed)?;
-        schema::upgrade(&mut connection, &path)?;
+        let is_upgraded = schema::upgrade(&mut connection, &path)?;
+        let dropped = match is_upgraded {
+            true => overrides::dropped(&connection).map_err(failed)?,
+            false => Vec::new(),
+        };
         let dead_letters = DeadLetters::new(directory);
         Ok(Sqlite {
             connection,
@@ -98,6 +106,7 @@ impl Sqlite {
             claims: Vec::new(),
             is_to_fold: true,
             must_fold: false,
+            dropped,
         })
     }
 
@@ -121,6 +130,11 @@ impl Sqlite {
             (self.is_to_fold, self.must_fold) = (false, false);
         }
         Ok(is_busy == 0)
+    }
+
+    /// See [`super::Store::take_dropped`].
+    pub(super) fn take_dropped(&mut self) -> Vec<Dropped> {
+        std::mem::take(&mut self.dropped)
     }
 
     /// See [`super::Store::stream_id`].

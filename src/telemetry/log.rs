@@ -125,6 +125,14 @@ messages! {
     Warn NameUnknown "name_unknown" "the name of a server could not be looked up";
     Warn AdminRefused "admin_refused" "an admin request had no valid token";
     Info PopupChanged "popup_changed" "an operator changed a popup";
+    Warn OverridesWait "overrides_wait"
+        "pauses and archives hold on this node, and could not be brought further yet";
+    Info OverridesStored "overrides_stored" "pauses and archives are stored again";
+    Error OverridesFile "overrides_file"
+        "the file of pauses and archives can't be written: they hold in memory";
+    Warn OverridesUnread "overrides_unread" "pauses and archives could not be read at start";
+    Warn OverrideDropped "override_dropped"
+        "a status \"live\" that an operator set wins no more: the popup's own status holds";
     Info UserErased "user_erased" "a user was erased";
     Debug Decided "decided" "a decision was made";
     Debug EventTaken "event_taken" "an event was taken";

@@ -20,7 +20,8 @@ use crate::support::mariadb::{shared, shared_database};
 /// One popup that stays away for a day, and one that may come twice in all.
 const POPUPS: &str = "[[popup]]\nid = \"welcome\"\npriority = 9\n\
      [[popup]]\nid = \"twice\"\nplacement = [\"side\"]\nmax_shows = 2\nafter_shown = \"0s\"\n\
-     after_ignored = \"0s\"\n";
+     after_ignored = \"0s\"\n\
+     [[popup]]\nid = \"stopped\"\nplacement = [\"stop\"]\n";
 
 /// What an embedded node leaves: its tokens by user, and its statistics.
 struct Left {
@@ -41,6 +42,7 @@ fn use_embedded(setup: &Setup) -> Left {
     client.get("/v1/decide?user=u1&placement=side").expect(200);
     client.decide("gone").expect(200);
     server.operator().ask("DELETE", "/v1/users/gone", "").expect(200);
+    server.operator().ask("POST", "/v1/popups/stopped/pause", "").expect(200);
     server.stop();
     let server = setup.start_with(&["--shards", "3"]);
     let mut client = server.client();
@@ -105,6 +107,8 @@ fn an_embedded_node_grows_into_two() {
         });
     }
     nodes[0].0.client().decide("gone").expect(200);
+    let stopped = nodes[1].0.client().get("/v1/decide?user=ann&placement=stop");
+    assert_eq!(stopped.reason(), "status", "the pause came along");
     let mut operator = nodes[1].0.operator();
     // With the one that only the journal had, and the two of just now.
     let decided = left.totals["decided"].as_i64().unwrap() + 3;
@@ -117,7 +121,7 @@ fn an_embedded_node_grows_into_two() {
 }
 
 /// Everything that a move writes, but when it was.
-const MOVED: [&str; 8] = [
+const MOVED: [&str; 9] = [
     "SELECT id, created_at, HEX(secret), moved_at IS NULL FROM signing_keys \
      WHERE moved_at IS NOT NULL ORDER BY 1, 2",
     "SELECT popup_id, version, origin, definition, archived_at FROM popups ORDER BY 1",
@@ -127,6 +131,7 @@ const MOVED: [&str; 8] = [
      forgotten, first_epoch, first_counter, revision_epoch, revision_counter, HEX(state) \
      FROM user_popups ORDER BY 1, 2",
     "SELECT * FROM erased_users ORDER BY 1",
+    "SELECT * FROM override_entries ORDER BY 1",
     "SELECT set_id, seq, decision, action, at, acted_at, user_id, popup_id, version, variant, \
      revision_epoch, revision_counter FROM events JOIN streams ON streams.stream = events.stream \
      ORDER BY 1, 2",
@@ -149,6 +154,7 @@ fn forget_everything(database: &str) {
         "user_popups",
         "erased_users",
         "events",
+        "override_entries",
         "popup_stats",
         "writer_position",
         "streams",

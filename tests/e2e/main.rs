@@ -27,6 +27,7 @@ mod io_uring;
 mod journal;
 mod kill_loop;
 mod mysql;
+mod overrides;
 mod redis;
 mod reload;
 mod shards;
