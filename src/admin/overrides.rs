@@ -33,6 +33,9 @@ use crate::runtime::log_thread::{stamp_now, tell};
 use crate::store::StoreError;
 use crate::telemetry::log::{Log, Message, Value};
 
+/// What a thread does.
+type Run = Box<dyn FnOnce() + Send>;
+
 /// The running threads.
 #[derive(Debug)]
 pub struct Couriers {
@@ -52,6 +55,14 @@ pub enum CouriersError {
     Store(#[from] StoreError),
 }
 
+/// The entries that a data directory's own file has.
+///
+/// # Errors
+/// What the system says of a file that is there.
+pub fn of_directory(directory: &std::path::Path) -> io::Result<Vec<Entry>> {
+    file::read(directory)
+}
+
 impl Couriers {
     /// Starts them.
     ///
@@ -69,7 +80,7 @@ impl Couriers {
             told: None,
         };
         let sql = sql::Courier::new(&config)?;
-        let mut runs: Vec<(&str, Box<dyn FnOnce() + Send>)> = Vec::new();
+        let mut runs: Vec<(&str, Run)> = Vec::new();
         let (data, to_file) = (config.data.clone(), way(Place::Node));
         runs.push(("overrides-file", Box::new(move || file::run(to_file, &data))));
         let to_sql = way(Place::Sql);

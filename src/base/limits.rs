@@ -314,6 +314,12 @@ pub const KEEPER_BUSY_MS: u64 = 20;
 pub const KEEPER_METAS_MS: u64 = 2_000;
 /// The keeper leaves a sign of life in SQL this often, in milliseconds.
 pub const KEEPER_SQL_BEAT_MS: u64 = 1_000;
+/// What SQLite has written beside its file is folded into it this often, in milliseconds.
+pub const SQL_FOLD_PERIOD_MS: u64 = 60_000;
+/// Where a reader was in the way, again after this, in milliseconds.
+pub const SQL_FOLD_RETRY_MS: u64 = 100;
+/// Rows of one kind that a move from one store into another takes in one transaction.
+pub const MOVED_ROWS: usize = 500;
 /// Users that one step of a rebuild reads from SQL.
 pub const FILL_USERS: usize = 500;
 /// Bytes of entries that one reading of the lists takes into memory, all lists together.

@@ -74,20 +74,21 @@ Nothing is recorded.
 Example:
   nudged explain --user ann --placement home --attr country=DE --tz Europe/Berlin")]
     Explain(ExplainArguments),
-    /// Write popups or journals to standard output as NDJSON
+    /// Write popups, users, statistics or journals to standard output as NDJSON
     #[command(after_help = "\
 Example:
   nudged export --config /etc/nudged.toml popups --history > popups.ndjson")]
     Export(ExportArguments),
-    /// Take popups or journal records of NDJSON into the database, popups all or none
+    /// Take what export wrote into the database: popups all or none, users with no node running
     #[command(after_help = "\
 Example:
   nudged import --config /etc/nudged.toml popups.ndjson")]
     Import(ImportArguments),
-    /// Create or upgrade the SQL schema of mysql.url
+    /// Create or upgrade the SQL schema of mysql.url; with --from, move an embedded node there
     #[command(after_help = "\
-Example:
-  NUDGED_MYSQL_URL=mysql://nudged_migrate:SECRET@db/nudged nudged migrate")]
+Examples:
+  NUDGED_MYSQL_URL=mysql://nudged_migrate:SECRET@db/nudged nudged migrate
+  nudged migrate --config /etc/nudged.toml --from /var/lib/nudged")]
     Migrate(MigrateArguments),
 }
 
@@ -175,6 +176,10 @@ pub enum Exported {
         #[arg(long)]
         history: bool,
     },
+    /// Every user with their popups, and every erased one, a line each
+    Users,
+    /// Counts of popups per variant, hour and journal, a line each
+    Stats,
     /// Every record of journals, a line each
     Journal {
         /// Data directories; without any, the configuration's
@@ -214,6 +219,9 @@ pub struct MigrateArguments {
     /// Data directory
     #[arg(skip)]
     data: Option<String>,
+    /// Data directory of a stopped embedded node, to be moved into mysql.url with all its users
+    #[arg(long, value_name = "DIR")]
+    pub from: Option<PathBuf>,
 }
 
 /// Arguments of `explain`.

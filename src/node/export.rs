@@ -1,9 +1,12 @@
-//! `nudged export`: popups of the database, or records of journals, as NDJSON on standard output.
+//! `nudged export`: popups, users and statistics of the database, or records of journals, as NDJSON
+//! on standard output.
 //! Reads only, beside a running node too.
 //!
 //! ```text
 //! popups   {"id","version","status_override","is_gone","overrides","origin","definition"} and, if
 //!          asked for, "history"; overrides are its pauses and archives, those that ended too
+//! users    a user with their popups, or an erased one: `whole_lines`
+//! stats    counts of a popup's variant in an hour, of one journal: `whole_lines`
 //! journal  {"set","seq","action","at","user_id",...,"record"}: the columns of `events`, and the
 //!          whole record in hex, which is what an import takes
 //! ```
@@ -19,7 +22,9 @@ use serde_json::{Value, json};
 use super::arguments::{ExportArguments, Exported};
 use super::failure::Failure;
 use super::settings;
+use super::whole_lines::{self, Whole};
 use crate::base::ids::Sequence;
+use crate::base::limits::MOVED_ROWS;
 use crate::catalog::overrides::{Overrides, Place, encode};
 use crate::catalog::snapshot::Status;
 use crate::config::Config;
@@ -28,7 +33,7 @@ use crate::journal::record::{self, Happening, Record};
 use crate::journal::recovery::{self, RecoverOptions};
 use crate::journal::segment::SetId;
 use crate::runtime::files::DirectoryReader;
-use crate::store::{Reader, StoredPopup, status_word};
+use crate::store::{Reader, Store, StoredPopup, status_word};
 
 /// Writes what is asked for; gives the exit code.
 pub fn run(arguments: &ExportArguments) -> u8 {
@@ -49,11 +54,55 @@ fn export(arguments: &ExportArguments, out: &mut impl Write) -> Result<(), Failu
     match &arguments.what {
         None => popups(&config, false, out),
         Some(Exported::Popups { history }) => popups(&config, *history, out),
+        Some(Exported::Users) => users(&config, out),
+        Some(Exported::Stats) => stats(&config, out),
         Some(Exported::Journal { directories }) if directories.is_empty() => {
             journal(&config.data, out)
         }
         Some(Exported::Journal { directories }) => {
             directories.iter().try_for_each(|directory| journal(directory, out))
+        }
+    }
+}
+
+/// Users and erased ones, as SQL has them: what a journal holds beyond that comes later.
+fn users(config: &Config, out: &mut impl Write) -> Result<(), Failure> {
+    let mut store = existing(config)?;
+    let mut after = String::new();
+    loop {
+        let users = store.whole_users_after(&after, MOVED_ROWS)?;
+        let Some(last) = users.last() else { break };
+        after.clone_from(&last.user);
+        for user in users {
+            writeln!(out, "{}", whole_lines::write(&Whole::User(user))).map_err(written)?;
+        }
+    }
+    let mut after = i64::MIN;
+    loop {
+        let erased = store.tombstones_after(after, MOVED_ROWS)?;
+        let Some(last) = erased.last() else { return Ok(()) };
+        after = last.key.0.cast_signed();
+        for one in erased {
+            writeln!(out, "{}", whole_lines::write(&Whole::Erased(one))).map_err(written)?;
+        }
+    }
+}
+
+/// The store, where it is there: an export makes none.
+fn existing(config: &Config) -> Result<Store, Failure> {
+    Reader::of(config)?;
+    Ok(Store::of(config)?)
+}
+
+fn stats(config: &Config, out: &mut impl Write) -> Result<(), Failure> {
+    let mut store = existing(config)?;
+    let mut after = None;
+    loop {
+        let rows = store.whole_stats_after(after.as_ref(), MOVED_ROWS)?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = Some(last.clone());
+        for row in rows {
+            writeln!(out, "{}", whole_lines::write(&Whole::Stats(row))).map_err(written)?;
         }
     }
 }

@@ -45,6 +45,20 @@ pub enum Failure {
     /// The database can't be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A node runs on the store that users are to be brought to.
+    #[error(
+        "node {nodes} runs on {target}, and would take the users that are brought for new ones: \
+         stop every node there, then run this again"
+    )]
+    NodeRuns {
+        /// Their names.
+        nodes: String,
+        /// The server and its database.
+        target: String,
+    },
+    /// Redis can't be used.
+    #[error("redis: {0}")]
+    Redis(String),
     /// The signing keys can't be used.
     #[error(transparent)]
     Keys(#[from] KeysError),
@@ -80,6 +94,7 @@ impl Failure {
             Failure::Host(_) | Failure::Clock { .. } | Failure::System { .. } => 3,
             Failure::RedisNotSynced => 3,
             Failure::Directory { .. } | Failure::Store(_) | Failure::Keys(_) => 4,
+            Failure::NodeRuns { .. } | Failure::Redis(_) => 4,
         }
     }
 

@@ -1,9 +1,11 @@
 //! `nudged import`: takes what `nudged export` wrote into the database, beside a running node too,
-//! which notices within a second. The first line tells which of the two it is.
+//! which notices within a second. The first line tells what it is.
 //!
 //! Popups: all lines are checked with everything that is stored before anything is; then all or
 //! none, put down to `import`. Journals: each record once, by a stream of its own for each set, so
 //! that a second import, and the node whose journal it was, change nothing that is there already.
+//!
+//! Users, erases and statistics: `import_whole`, while no node runs.
 //!
 //! Exit codes: 0, 2 where a line or the whole is wrong, 4 where the database is. Limits:
 //! [`IMPORT_LINE_BYTES_MAX`] a line, `POPUPS_FILE_BYTES_MAX` of popups.
@@ -18,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::arguments::ImportArguments;
 use super::failure::Failure;
-use super::settings;
+use super::{import_whole, settings, whole_lines};
 use crate::admin::catalog_copy;
 use crate::admin::publisher::{ImportedLine, PublishError, import_popups};
 use crate::admin::shared_catalog::SharedCatalog;
@@ -79,6 +81,9 @@ fn import(arguments: &ImportArguments) -> Result<String, Failure> {
     };
     let mut lines = Lines { input: BufReader::new(input), name, number: 0 };
     let Some(first) = lines.next()? else { return Ok("nothing to import".to_owned()) };
+    if whole_lines::is_whole(&first) {
+        return import_whole::import(&config, first, &mut lines);
+    }
     let mut store = Store::of(&config)?;
     store.take_dropped().iter().for_each(|dropped| eprintln!("nudged: {dropped}"));
     store.check()?;
@@ -90,14 +95,14 @@ fn import(arguments: &ImportArguments) -> Result<String, Failure> {
 }
 
 /// Lines that are not empty, with their numbers.
-struct Lines {
+pub(super) struct Lines {
     input: BufReader<Box<dyn io::Read>>,
     name: String,
     number: u64,
 }
 
 impl Lines {
-    fn next(&mut self) -> Result<Option<String>, Failure> {
+    pub(super) fn next(&mut self) -> Result<Option<String>, Failure> {
         loop {
             let mut line = String::new();
             let mut bounded = self.input.by_ref().take(IMPORT_LINE_BYTES_MAX + 1);
@@ -115,7 +120,7 @@ impl Lines {
         }
     }
 
-    fn wrong(&self, what: &str) -> Failure {
+    pub(super) fn wrong(&self, what: &str) -> Failure {
         wrong(&self.name, self.number, what)
     }
 }

@@ -12,11 +12,14 @@
 //! With Redis it stops before the record of what was accepted and is not merged, until its shard
 //! says that it is.
 
+mod chores;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use self::chores::Chores;
 use super::board::Board;
 use super::journal_lanes::JournalLanes;
 use super::vital::Needed;
@@ -42,8 +45,6 @@ const BACKOFF_SLOW_MS: u64 = 1_000;
 const GATHER_MS: u64 = 30;
 /// An unmerged record is looked at again after this long, in milliseconds.
 const HOLD_MS: u64 = 10;
-/// Tombstones are looked at this often, in milliseconds.
-const PURGE_PERIOD_MS: u64 = 3_600_000;
 
 /// What the writer is made of.
 pub struct WriterSetup<D> {
@@ -128,7 +129,7 @@ where
             is_gathered: false,
             backoff_ms: BACKOFF_FIRST_MS,
             is_failing: false,
-            purge_due_ms: 0,
+            chores: Chores::default(),
         };
         thread.run();
         needed.leave(thread.setup.stop.load(Ordering::Acquire));
@@ -159,7 +160,7 @@ struct WriterThread<D> {
     is_gathered: bool,
     backoff_ms: u64,
     is_failing: bool,
-    purge_due_ms: u64,
+    chores: Chores,
 }
 
 impl<D: DiskRead> WriterThread<D> {
@@ -167,9 +168,18 @@ impl<D: DiskRead> WriterThread<D> {
         loop {
             let is_stopping = self.setup.stop.load(Ordering::Acquire);
             match self.turn() {
-                Next::Again => self.note_success(),
+                Next::Again => {
+                    self.note_success();
+                    if self.setup.store.must_fold() {
+                        self.do_chores();
+                    }
+                }
                 Next::End => return self.await_stop(),
-                Next::Sleep | Next::Hold if is_stopping => return,
+                Next::Sleep | Next::Hold if is_stopping => {
+                    // The file alone is a whole backup then. Where it fails, the log has it.
+                    let _ = self.setup.store.fold();
+                    return;
+                }
                 Next::Hold => std::thread::sleep(Duration::from_millis(HOLD_MS)),
                 Next::Sleep => self.sleep(),
                 Next::Wait => self.back_off(),
@@ -286,11 +296,14 @@ impl<D: DiskRead> WriterThread<D> {
     }
 
     fn sleep(&mut self) {
-        self.purge();
+        let limit = self.do_chores();
         let WriterSetup { sleeper, lanes, stop, tail, .. } = &self.setup;
         let next = tail.next_sequence();
         let has_work = || lanes.written() >= next || stop.load(Ordering::Acquire);
-        sleeper.sleep_unless(has_work);
+        match limit {
+            Some(limit) => sleeper.sleep_for_unless(limit, has_work),
+            None => sleeper.sleep_unless(has_work),
+        }
     }
 
     /// Reads whole batches until a transaction is full or nothing is left. Without room for a whole
@@ -423,17 +436,6 @@ impl<D: DiskRead> WriterThread<D> {
         let in_order = |(index, sequence): &(u64, &Sequence)| sequence.0 == first + index;
         let count = (0_u64..).zip(&self.sequences).take_while(in_order).count();
         count.min(self.setup.store.records_max())
-    }
-
-    fn purge(&mut self) {
-        let now_ms = clocks::mono().0 / 1_000_000;
-        if now_ms < self.purge_due_ms {
-            return;
-        }
-        self.purge_due_ms = now_ms + PURGE_PERIOD_MS;
-        if let Err(error) = self.setup.store.purge_tombstones(clocks::wall()) {
-            self.failed(&error);
-        }
     }
 
     fn tell(&self, what: &str) -> Next {

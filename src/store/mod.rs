@@ -6,7 +6,8 @@
 //!
 //! `sqlite` the embedded store · `mysql` the one that nodes share · `catalog` what a change of
 //! popups does · `overrides` what pauses and archives do · `error` what can go wrong ·
-//! `dead_letter` rows that SQL refuses · `stored` what is read for people and for the catalog.
+//! `dead_letter` rows that SQL refuses · `stored` what is read for people and for the catalog ·
+//! `whole` rows on their way into another store.
 
 pub mod catalog;
 pub mod dead_letter;
@@ -15,8 +16,11 @@ pub mod mysql;
 mod overrides;
 pub mod sqlite;
 pub mod stored;
+pub mod whole;
 
 use std::path::Path;
+
+use jiff::tz::TimeZone;
 
 pub use catalog::{CatalogChange, ImportedPopup};
 pub use error::StoreError;
@@ -26,6 +30,8 @@ pub use stored::{
     StoredPopup, StreamId, status_of, status_word,
 };
 
+use whole::{TakenUsers, WholeStat};
+
 use crate::base::ids::Sequence;
 use crate::base::limits::APPLY_RECORDS_MAX;
 use crate::base::time::WallMs;
@@ -33,6 +39,7 @@ use crate::catalog::overrides::{Entry, EntryId};
 use crate::config::Config;
 use crate::journal::record::Record;
 use crate::state::user::UserState;
+use crate::writer::union::{Tombstone, WholeUser};
 
 /// The connection that writes; one a process.
 #[derive(Debug)]
@@ -102,13 +109,35 @@ impl Store {
         }
     }
 
+    /// Whether something was written that is not in the database's file yet. Never of a server.
+    pub fn is_to_fold(&self) -> bool {
+        matches!(self, Store::Sqlite(store) if store.is_to_fold())
+    }
+
+    /// Whether a user was erased whose id is still beside the database's file.
+    pub fn must_fold(&self) -> bool {
+        matches!(self, Store::Sqlite(store) if store.must_fold())
+    }
+
+    /// Folds what was written into the database's file, and empties what is beside it; false where
+    /// a reader was in the way of a part.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn fold(&mut self) -> Result<bool, StoreError> {
+        match self {
+            Store::Sqlite(store) => store.fold(),
+            Store::Mysql(_) => Ok(true),
+        }
+    }
+
     /// The signing keys of a node that shares none, the oldest first; none of a shared store.
     ///
     /// # Errors
     /// Where the database fails, or a row is no key.
     pub fn own_signing_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
         match self {
-            Store::Sqlite(store) => store.signing_keys(),
+            Store::Sqlite(store) => store.signing_keys_stored(),
             Store::Mysql(_) => Ok(Vec::new()),
         }
     }
@@ -216,6 +245,92 @@ impl Store {
         match self {
             Store::Sqlite(store) => store.skip_lost(stream, through),
             Store::Mysql(store) => store.skip_lost(stream, through),
+        }
+    }
+
+    /// Users behind `after`, in the order of their ids' bytes, at most `count`, with everything
+    /// that is stored of them but their events.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn whole_users_after(
+        &mut self,
+        after: &str,
+        count: usize,
+    ) -> Result<Vec<WholeUser>, StoreError> {
+        match self {
+            Store::Sqlite(store) => store.whole_users_after(after, count),
+            Store::Mysql(store) => store.whole_users_after(after, count),
+        }
+    }
+
+    /// Takes users of another store in, in one transaction: who is there gets both stores' shows,
+    /// under a revision above both. No node may run on this store, or it decides by what it knew.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn take_users(
+        &mut self,
+        users: &[WholeUser],
+        zone: &TimeZone,
+    ) -> Result<TakenUsers, StoreError> {
+        match self {
+            Store::Sqlite(store) => store.take_users(users, zone),
+            Store::Mysql(store) => store.take_users(users, zone),
+        }
+    }
+
+    /// Tombstones behind a hash, as a signed number, in its order, at most `count`.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn tombstones_after(
+        &mut self,
+        after: i64,
+        count: usize,
+    ) -> Result<Vec<Tombstone>, StoreError> {
+        match self {
+            Store::Sqlite(store) => store.tombstones_after(after, count),
+            Store::Mysql(store) => store.tombstones_after(after, count),
+        }
+    }
+
+    /// Takes tombstones of another store in, in one transaction: they keep its records and tokens
+    /// out. Users of this store stay; their revisions are lifted above.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn take_tombstones(&mut self, tombstones: &[Tombstone]) -> Result<(), StoreError> {
+        match self {
+            Store::Sqlite(store) => store.take_tombstones(tombstones),
+            Store::Mysql(store) => store.take_tombstones(tombstones),
+        }
+    }
+
+    /// Statistics behind a row, in the order of (popup, variant, hour, set), at most `count`.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn whole_stats_after(
+        &mut self,
+        after: Option<&WholeStat>,
+        count: usize,
+    ) -> Result<Vec<WholeStat>, StoreError> {
+        match self {
+            Store::Sqlite(store) => store.whole_stats_after(after, count),
+            Store::Mysql(store) => store.whole_stats_after(after, count),
+        }
+    }
+
+    /// Takes statistics of another store in, in one transaction: of a row that is there each count
+    /// is the higher one, since both are the same stream's.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn take_stats(&mut self, stats: &[WholeStat]) -> Result<(), StoreError> {
+        match self {
+            Store::Sqlite(store) => store.take_stats(stats),
+            Store::Mysql(store) => store.take_stats(stats),
         }
     }
 

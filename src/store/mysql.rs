@@ -30,6 +30,7 @@ mod settings;
 mod shared;
 mod streams;
 mod text;
+mod whole;
 mod withdraw;
 
 use std::cell::RefCell;
@@ -39,6 +40,7 @@ pub use failure::{FailureKind, ServerFailure};
 pub use reader::MysqlReader;
 pub use schema::{dropped_since, migrate};
 pub use shared::LiveNode;
+pub use whole::TakenPopup;
 
 use session::Session;
 
@@ -105,6 +107,11 @@ impl Mysql {
         let session = self.session.get_mut();
         schema::check(session)?;
         settings::warnings(session)
+    }
+
+    /// The server and its database, without user and password.
+    pub fn server_name(&self) -> String {
+        self.session.borrow().server().to_string()
     }
 
     /// Statements that were sent, for measurements. A transaction has 8, those that erase a user

@@ -12,6 +12,9 @@
 //!   back together, and the journal, which keeps applied segments for its retention and is synced
 //!   by its own rules, is replayed from there. What is in no journal (catalog, overrides, streams
 //!   and their epochs) is committed with synchronous = FULL.
+//! - secure_delete: what is deleted is overwritten, so that an erased user's id is in no free part
+//!   of the file. The write-ahead log, which has it too, is emptied after an erase.
+//! - The log is folded in at a clean stop and now and then, so that the file alone is a backup.
 //! - One writer a process; another process waits for up to `SQL_BUSY_TIMEOUT_MS`.
 
 mod apply;
@@ -24,6 +27,7 @@ mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod whole;
 mod withdraw;
 
 use std::fs::OpenOptions;
@@ -60,6 +64,9 @@ pub struct Sqlite {
     path: PathBuf,
     dead_letters: DeadLetters,
     claims: Vec<Claim>,
+    /// Something was applied since the write-ahead log was folded in; an erase among it.
+    is_to_fold: bool,
+    must_fold: bool,
     /// The popups that opening it has stopped.
     dropped: Vec<Dropped>,
 }
@@ -82,7 +89,7 @@ impl Sqlite {
         let mut connection = connect(&path, SQL_WRITE_CACHE_KIB)?;
         let settings = format!(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = OFF;
-             PRAGMA wal_autocheckpoint = {SQL_WAL_PAGES};"
+             PRAGMA wal_autocheckpoint = {SQL_WAL_PAGES}; PRAGMA secure_delete = ON;"
         );
         let failed = |source| StoreError::sql(&path, "set it up", source);
         connection.execute_batch(&settings).map_err(failed)?;
@@ -92,7 +99,37 @@ impl Sqlite {
             false => Vec::new(),
         };
         let dead_letters = DeadLetters::new(directory);
-        Ok(Sqlite { connection, path, dead_letters, claims: Vec::new(), dropped })
+        Ok(Sqlite {
+            connection,
+            path,
+            dead_letters,
+            claims: Vec::new(),
+            is_to_fold: true,
+            must_fold: false,
+            dropped,
+        })
+    }
+
+    /// See [`super::Store::is_to_fold`].
+    pub(super) fn is_to_fold(&self) -> bool {
+        self.is_to_fold
+    }
+
+    /// See [`super::Store::must_fold`].
+    pub(super) fn must_fold(&self) -> bool {
+        self.must_fold
+    }
+
+    /// See [`super::Store::fold`].
+    pub(super) fn fold(&mut self) -> Result<bool, StoreError> {
+        let failed = |source| StoreError::sql(&self.path, "fold its log in", source);
+        let query = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let is_busy: i64 =
+            self.connection.query_row(query, [], |row| row.get(0)).map_err(failed)?;
+        if is_busy == 0 {
+            (self.is_to_fold, self.must_fold) = (false, false);
+        }
+        Ok(is_busy == 0)
     }
 
     /// See [`super::Store::take_dropped`].

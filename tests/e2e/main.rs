@@ -22,6 +22,7 @@ mod disks;
 mod drain;
 mod eviction;
 mod first_minute;
+mod growing;
 mod http;
 mod io_uring;
 mod journal;
