@@ -5,7 +5,8 @@
 //! `listener` sockets · `probe` is this kernel fit · `sql_writer` and `sql_reader` threads of the
 //! dedicated core · `journal_lanes`, `journal_core` and `files` the journal on the dedicated core ·
 //! `log_thread` writes the log · `redis_client` asks Redis and waits · `list_share` what is known
-//! of its lists · `whole_file` files that are replaced whole.
+//! of its lists · `whole_file` files that are replaced whole · `memory` gives it back · `unsent` what
+//! the kernel holds of answers.
 
 pub mod board;
 pub mod clocks;
@@ -21,6 +22,7 @@ pub mod list_drain;
 pub mod list_share;
 pub mod listener;
 pub mod log_thread;
+pub mod memory;
 pub mod mesh;
 pub mod ports;
 pub mod probe;
@@ -31,5 +33,6 @@ pub mod shard_thread;
 pub mod sql_reader;
 pub mod sql_writer;
 pub mod topology;
+pub mod unsent;
 pub mod wake;
 pub mod whole_file;

@@ -116,6 +116,8 @@ messages! {
     Warn RedisLost "redis_lost" "a shard has lost its connection to Redis; decisions degrade";
     Warn SliceFull "slice_full" "no room for a user until SQL has applied changes";
     Warn ConnectionsFull "connections_full" "as many connections are open as may be";
+    Warn UnsentFull "unsent_full"
+        "answers that clients do not read reached limits.unsent_bytes_max: the largest were reset";
     Warn TlsSeen "tls_seen"
         "a client speaks https to a listener of plain http: name it http://, or end TLS before it";
     Warn AcceptFailed "accept_failed" "connections could not be accepted";

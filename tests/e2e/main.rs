@@ -30,4 +30,5 @@ mod redis;
 mod reload;
 mod shards;
 mod sql_away;
+mod unread;
 mod withdrawn;

@@ -14,6 +14,7 @@ use nudged::api::cors::Cors;
 use nudged::api::token::{Keys, Secret};
 use nudged::base::clock::{NodeClock, Now};
 use nudged::base::ids::ShardId;
+use nudged::base::limits::UNSENT_BYTES_DEFAULT;
 use nudged::base::time::{MonoNs, WallMs};
 use nudged::catalog::compile;
 use nudged::catalog::snapshot::Settings;
@@ -79,7 +80,7 @@ impl Step for Constant {
             Input::Broken { connection } => connections.broken(connection, outbox),
             Input::Connected { .. } => {}
             Input::Tick => connections.expire(view, now, outbox),
-            Input::Journal { .. } => {}
+            Input::Journal { .. } | Input::Board(_) => {}
             other => unreachable!("nobody sends {other:?} to the floor"),
         }
     }
@@ -122,7 +123,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         closing: false,
         date: ImfDate::of(WallMs(0)),
     };
-    let connections = Connections::new(CONNECTIONS, Arc::clone(&counters));
+    let connections = Connections::new(CONNECTIONS, UNSENT_BYTES_DEFAULT, Arc::clone(&counters));
     let mono = clocks::mono();
     let setup = Setup {
         shard: ShardId(0),
