@@ -9,8 +9,10 @@ use tempfile::TempDir;
 
 use super::publisher::{ConfigRefused, PublishError, Publisher, PublisherSetup};
 use crate::base::ids::ShardId;
+use crate::base::limits::LOG_SETTLE_MS;
 use crate::base::time::WallMs;
 use crate::config::Config;
+use crate::runtime::log_thread::stamp_now;
 use crate::runtime::mesh::Mesh;
 use crate::shard::control::{Command, ControlReply, Outcome};
 use crate::state::user::{self, UserState};
@@ -140,8 +142,11 @@ impl Place {
         })
     }
 
-    /// The log's lines so far.
+    /// The log's lines so far, those that would come a second later included.
     pub(super) fn logged(&self) -> String {
+        let mut later = stamp_now();
+        later.mono = later.mono.plus_ms(LOG_SETTLE_MS);
+        self.log.sweep(later);
         std::iter::from_fn(|| self.log.next_line()).collect()
     }
 }

@@ -9,7 +9,6 @@ use super::arbiter;
 use super::service::Service;
 use crate::config::Config;
 use crate::store::{FailureKind, mysql};
-use crate::telemetry::counters::Kind;
 use crate::telemetry::text::{CONTENT_TYPE, NodeMetric, render};
 
 /// Answers.
@@ -37,17 +36,27 @@ pub(super) fn answer(service: &Service) -> Answer {
         ..gauge("config_info", "Hash of the running configuration.", 1)
     });
     metrics.push(NodeMetric { labels: &build, ..gauge("build_info", "This binary.", 1) });
+    let outages: Vec<_> = service.log.outages().collect();
+    let labels: Vec<_> = outages.iter().map(|(name, ..)| [("outage", *name)]).collect();
+    for ((_, is_active, _), labels) in outages.iter().zip(&labels) {
+        let active = gauge("outage_active", "1 while it lasts.", u64::from(*is_active));
+        metrics.push(NodeMetric { labels, ..active });
+    }
+    for ((.., total), labels) in outages.iter().zip(&labels) {
+        let begun = counter("outages_total", "Outages that began.", *total);
+        metrics.push(NodeMetric { labels, ..begun });
+    }
     let mut text = String::with_capacity(64 * 1_024);
     render(&mut text, &service.counters, &metrics);
     Answer::text(CONTENT_TYPE, text)
 }
 
 fn gauge(name: &'static str, help: &'static str, value: u64) -> NodeMetric<'static> {
-    NodeMetric { name, kind: Kind::Gauge, help, labels: &[], value }
+    NodeMetric::gauge(name, help, value)
 }
 
 fn counter(name: &'static str, help: &'static str, value: u64) -> NodeMetric<'static> {
-    NodeMetric { kind: Kind::Counter, ..gauge(name, help, value) }
+    NodeMetric::counter(name, help, value)
 }
 
 fn push_journal(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
@@ -120,10 +129,11 @@ fn push_node(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
         gauge("start_time_seconds", "When this process started, since 1970.", started_s),
         gauge("resident_memory_bytes", "Memory of this process.", resident_bytes()),
         gauge(
-            "clock_ahead_ms",
+            "clock_ahead_seconds",
             "How far the node's time is ahead of the wall clock; 0 where it is behind.",
             u64::try_from(service.clock_ahead_ms()).unwrap_or(0),
-        ),
+        )
+        .in_ms(),
     ]);
 }
 

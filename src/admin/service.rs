@@ -39,7 +39,7 @@ pub(super) struct Service {
     pub(super) redis: Option<RedisFigures>,
     /// When this process took up its service.
     pub(super) started: (MonoNs, WallMs),
-    log: Log,
+    pub(super) log: Log,
     token: Option<Token>,
     reader: Mutex<Reader>,
     clock: Mutex<NodeClock>,

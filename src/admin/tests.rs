@@ -228,7 +228,7 @@ fn a_user_is_told_also_where_sql_can_not_say_what_they_did() {
     database.unwrap().execute_batch("ALTER TABLE events RENAME TO aside").unwrap();
     let user = node.json("GET /v1/users/u");
     assert_eq!((&user["records"], &user["popups"][0]["id"]), (&Value::Null, &json!("a")));
-    assert!(node.place.logged().contains("users could not be read back"));
+    assert!(node.place.logged().contains("users could not be read from SQL"));
 }
 
 #[test]

@@ -122,10 +122,12 @@ impl Watcher {
     fn look_at_sql(&mut self) -> Result<(), StoreError> {
         self.sql_asked = Some(Instant::now());
         let version = self.setup.reader.catalog_version()?;
+        // What follows may be refused all the same, and then goes on being so.
+        tell(&self.setup.log, Message::CatalogFresh, "");
         if (version != self.ours() || self.setup.publisher.is_file_pending())
             && let Err(error) = self.setup.publisher.refresh()
         {
-            tell(&self.setup.log, Message::CatalogRefused, &error.to_string());
+            tell(&self.setup.log, Message::CatalogBehind, &error.to_string());
         }
         Ok(())
     }
@@ -148,7 +150,7 @@ impl Watcher {
         let Some(shared) = self.shared.as_mut().filter(|_| is_newer) else { return };
         let Ok(Some(catalog)) = shared.load() else { return };
         if let Err(error) = self.setup.publisher.take_copy(catalog) {
-            tell(&self.setup.log, Message::CatalogRefused, &error.to_string());
+            tell(&self.setup.log, Message::CatalogBehind, &error.to_string());
         }
     }
 

@@ -109,7 +109,7 @@ fn push_query_attribute<'a>(
     if attributes.iter().any(|(known, _)| *known == name) {
         return Err(Refusal::new(Code::DuplicateField, Field::Attrs));
     }
-    push_attribute(attributes, name, Value::Text(value))
+    push_attribute(attributes, name, Value::Scalar(value))
 }
 
 fn push_attribute<'a>(
@@ -151,11 +151,7 @@ pub fn read_body<'a>(
             ("explain", Json::Boolean(explain)) => fields.explain = Some(explain),
             ("explain", _) => return Err(Refusal::new(Code::WrongType, Field::Explain)),
             ("attrs", Json::Object(attrs)) => {
-                for (name, value) in attrs {
-                    if *value != Json::Null {
-                        push_attribute(&mut attributes, name, value_of(value, reading.bump))?;
-                    }
-                }
+                push_attributes(&mut attributes, attrs, reading.bump)?;
             }
             ("attrs", _) => return Err(Refusal::new(Code::WrongType, Field::Attrs)),
             ("events", Json::List(list)) => {
@@ -166,6 +162,35 @@ pub fn read_body<'a>(
         }
     }
     Ok(finish(fields, attributes))
+}
+
+/// Reads the object of attributes alone, as [`read_body`] reads its `attrs`.
+///
+/// # Errors
+/// 400: what [`json::parse`] refuses, `wrong_type` and `too_many`.
+pub fn read_attributes<'a>(
+    json: &'a [u8],
+    bump: &'a Bump,
+) -> Result<&'a [(&'a str, Value<'a>)], Refusal> {
+    let mut attributes = BumpVec::new_in(bump);
+    match json::parse(json, bump)? {
+        Json::Object(attrs) => push_attributes(&mut attributes, attrs, bump)?,
+        Json::Null => {}
+        _ => return Err(Refusal::new(Code::WrongType, Field::Attrs)),
+    }
+    Ok(attributes.into_bump_slice())
+}
+
+fn push_attributes<'a>(
+    attributes: &mut Attributes<'a>,
+    attrs: &'a [(&'a str, Json<'a>)],
+    bump: &'a Bump,
+) -> Result<(), Refusal> {
+    // An attribute that is null is an absent one.
+    for (name, value) in attrs.iter().filter(|(_, value)| *value != Json::Null) {
+        push_attribute(attributes, name, value_of(value, bump))?;
+    }
+    Ok(())
 }
 
 fn text_of(value: Json<'_>, field: Field) -> Result<&str, Refusal> {
@@ -182,9 +207,8 @@ fn name_of(value: Json<'_>, field: Field) -> Result<&str, Refusal> {
 /// An attribute's value. A member of a list is in its place even where it is null.
 fn value_of<'a>(value: &Json<'a>, bump: &'a Bump) -> Value<'a> {
     match *value {
-        Json::Text(text) => Value::Text(text),
-        Json::Number(number) => Value::Number(number),
-        Json::Boolean(boolean) => Value::Boolean(boolean),
+        Json::Text(text) | Json::Number(text) => Value::Scalar(text),
+        Json::Boolean(boolean) => Value::Scalar(if boolean { "true" } else { "false" }),
         Json::List(list) => {
             let values = list.iter().map(|member| value_of(member, bump));
             Value::List(bump.alloc_slice_fill_iter(values))

@@ -11,7 +11,7 @@ use super::reply::{Heading, JsonText};
 use super::token::{Keys, Token};
 use crate::base::limits::EVENTS_PER_REQUEST_MAX;
 use crate::base::time::WallMs;
-use crate::catalog::target::Number;
+use crate::catalog::target::{Number, parse_number};
 use crate::state::apply::Action;
 
 #[cfg(test)]
@@ -126,7 +126,7 @@ fn read_element<'a>(json: &Json<'a>, reading: Reading<'a, '_>) -> Element<'a> {
     };
     let ts = match member("ts") {
         None | Some(Json::Null) => Ok(None),
-        Some(Json::Number(number)) => Ok(Some(milliseconds(number))),
+        Some(Json::Number(number)) => Ok(parse_number(number).map(milliseconds)),
         Some(_) => Err(EventCode::BadTs),
     };
     // The signature first: a text that we did not sign says nothing about the rest.

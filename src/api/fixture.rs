@@ -49,7 +49,7 @@ pub fn post<'b>(path: &'b str, body: &'b str) -> Request<'b> {
 
 /// One signing key.
 pub fn keys() -> Keys {
-    Keys::new(&[Secret { id: 1, created_at: WallMs(0), bytes: [9; 32] }])
+    Keys::new(&[Secret { id: 1, created_at: WallMs(0), bytes: [9; 32], moved_at: None }])
 }
 
 /// A token of `user`, as text.

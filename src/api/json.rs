@@ -11,11 +11,11 @@ use std::fmt;
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
+use memchr::memchr2;
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 
 use super::refusal::{Code, Field, Refusal};
 use crate::base::limits::{JSON_DEPTH_MAX, JSON_MEMBERS_MAX};
-use crate::catalog::target::Number;
 
 #[cfg(test)]
 mod tests;
@@ -27,8 +27,8 @@ pub enum Json<'a> {
     Null,
     /// true or false
     Boolean(bool),
-    /// A number; whole ones of 64 bits are exact.
-    Number(Number),
+    /// A number as it stands in the body: of JSON's grammar, and within a double's range.
+    Number(&'a str),
     /// A text, unescaped.
     Text(&'a str),
     /// An array.
@@ -47,7 +47,8 @@ pub fn parse<'a>(body: &'a [u8], bump: &'a Bump) -> Result<Json<'a>, Refusal> {
     let refuse = |code| Refusal::new(code, Field::Body);
     let text = str::from_utf8(body).map_err(|_| refuse(Code::InvalidUtf8))?;
     let broken = Cell::new(None);
-    let seed = Seed { bump, broken: &broken, depth: 0 };
+    let numbers = Numbers { rest: Cell::new(text) };
+    let seed = Seed { bump, broken: &broken, numbers: &numbers, depth: 0 };
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let parsed = seed.deserialize(&mut deserializer).and_then(|json| {
         deserializer.end()?;
@@ -65,12 +66,48 @@ fn code_of(error: &serde_json::Error) -> Code {
     }
 }
 
+/// The numbers of a text in their order, as they stand in it: the library tells their values alone,
+/// and `5.10` is not `5.1`. Looks at nothing behind the last number that was asked for.
+struct Numbers<'a> {
+    rest: Cell<&'a str>,
+}
+
+impl<'a> Numbers<'a> {
+    /// The next number of a text that is JSON up to there.
+    fn next(&self) -> &'a str {
+        let mut rest = self.rest.get();
+        loop {
+            let start = rest.bytes().position(|byte| matches!(byte, b'"' | b'-' | b'0'..=b'9'));
+            rest = &rest[start.expect("the library has just read a number")..];
+            let Some(text) = rest.strip_prefix('"') else { break };
+            rest = after_text(text);
+        }
+        let is_within = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+        let (number, rest) = rest.split_at(rest.bytes().take_while(is_within).count());
+        self.rest.set(rest);
+        number
+    }
+}
+
+/// What follows a text whose first quote is behind us.
+fn after_text(mut text: &str) -> &str {
+    loop {
+        let end = memchr2(b'"', b'\\', text.as_bytes()).expect("the library has read this text");
+        if text.as_bytes()[end] == b'"' {
+            return &text[end + 1..];
+        }
+        // What is escaped is ASCII, so the text may be cut after it.
+        text = &text[end + 2..];
+    }
+}
+
 /// Builds one value; `depth` objects and arrays are open around it. A rule of ours that is broken
 /// is noted in `broken`, since serde's errors carry text alone.
 #[derive(Clone, Copy)]
 struct Seed<'a, 's> {
     bump: &'a Bump,
     broken: &'s Cell<Option<Code>>,
+    numbers: &'s Numbers<'a>,
     depth: usize,
 }
 
@@ -111,19 +148,19 @@ impl<'a> Visitor<'a> for Seed<'a, '_> {
         Ok(Json::Boolean(value))
     }
 
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Json<'a>, E> {
-        Ok(Json::Number(Number::Whole(value.into())))
+    fn visit_u64<E: de::Error>(self, _: u64) -> Result<Json<'a>, E> {
+        Ok(Json::Number(self.numbers.next()))
     }
 
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Json<'a>, E> {
-        Ok(Json::Number(Number::Whole(value.into())))
+    fn visit_i64<E: de::Error>(self, _: i64) -> Result<Json<'a>, E> {
+        Ok(Json::Number(self.numbers.next()))
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Json<'a>, E> {
         if !value.is_finite() {
             return Err(self.fail(Code::BadNumber));
         }
-        Ok(Json::Number(Number::Real(value)))
+        Ok(Json::Number(self.numbers.next()))
     }
 
     fn visit_borrowed_str<E: de::Error>(self, value: &'a str) -> Result<Json<'a>, E> {

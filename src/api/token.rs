@@ -78,6 +78,8 @@ pub struct Secret {
     pub created_at: WallMs,
     /// Its random bytes.
     pub bytes: [u8; 32],
+    /// When it came from another store: it never signs here, and verifies for 8 days from then.
+    pub moved_at: Option<WallMs>,
 }
 
 impl fmt::Debug for Secret {
@@ -85,6 +87,7 @@ impl fmt::Debug for Secret {
         f.debug_struct("Secret")
             .field("id", &self.id)
             .field("created_at", &self.created_at)
+            .field("moved_at", &self.moved_at)
             .finish_non_exhaustive()
     }
 }
@@ -94,7 +97,7 @@ impl fmt::Debug for Secret {
 struct Key {
     id: u32,
     created_at: WallMs,
-    /// Made when the next newer key was; `None` for the newest.
+    /// Made when the next newer key was, or moved here then; `None` for the newest.
     superseded_at: Option<WallMs>,
     state: Hmac<Sha256>,
 }
@@ -106,8 +109,10 @@ impl Key {
     }
 }
 
-/// The signing keys that a node knows, oldest first. The newest signs; each older one verifies
-/// until 8 days after it was superseded. Its `Debug` shows ids alone.
+/// The signing keys that a node knows: first those that were moved here, then its own, oldest
+/// first. The newest of these signs; each other one verifies until 8 days after it was superseded.
+/// Several may have one id, for each data directory's first key has the same. Its `Debug` shows
+/// ids alone.
 #[derive(Clone)]
 pub struct Keys {
     keys: Vec<Key>,
@@ -124,20 +129,22 @@ impl Keys {
     /// ordered by id, so that all nodes agree on the newest. Allocates.
     ///
     /// # Panics
-    /// Where there is no key: a node makes one before it serves.
+    /// Where there is no key that signs: a node makes one before it serves.
     pub fn new(secrets: &[Secret]) -> Keys {
-        assert!(!secrets.is_empty(), "a node has at least one signing key");
+        let mut signing = secrets.iter().filter(|secret| secret.moved_at.is_none());
+        assert!(signing.next().is_some(), "a node has at least one signing key");
         let mut keys: Vec<Key> = secrets
             .iter()
             .map(|secret| Key {
                 id: secret.id,
                 created_at: secret.created_at,
-                superseded_at: None,
+                superseded_at: secret.moved_at,
                 state: Hmac::new_from_slice(&secret.bytes).expect("HMAC takes any key length"),
             })
             .collect();
-        keys.sort_by_key(|key| (key.created_at, key.id));
-        for index in 1..keys.len() {
+        keys.sort_by_key(|key| (key.superseded_at.is_none(), key.created_at, key.id));
+        let moved = keys.iter().filter(|key| key.superseded_at.is_some()).count();
+        for index in moved + 1..keys.len() {
             keys[index - 1].superseded_at = Some(keys[index].created_at);
         }
         Keys { keys }

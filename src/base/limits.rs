@@ -55,6 +55,8 @@ pub const CONTENT_DEPTH_MAX: usize = 32;
 pub const SOURCE_DEPTH_MAX: usize = 64;
 /// Longest text of a rule, patterns included, in bytes.
 pub const TARGET_TEXT_BYTES_MAX: usize = 4 * 1_024;
+/// Numeric parts of a version (product, section 5).
+pub const VERSION_PARTS_MAX: usize = 8;
 /// Memory of one compiled pattern, and of its cache, in bytes.
 pub const PATTERN_BYTES_MAX: usize = 1_024 * 1_024;
 /// Stretches of constant offset that a search for a local time walks. No zone has changed its
@@ -291,6 +293,13 @@ pub const LOG_LINES_MAX: usize = 1_024;
 pub const LOG_BURST: u64 = 10;
 /// After a burst, one line of a message is logged in this time, in milliseconds.
 pub const LOG_PERIOD_MS: u64 = 1_000;
+/// While an outage lasts, a line of it is logged in this time, in milliseconds (reliability,
+/// "Failure modes").
+pub const LOG_OUTAGE_PERIOD_MS: u64 = 60_000;
+/// An outage is over once nothing has reported it again for so long, in milliseconds.
+pub const LOG_SETTLE_MS: u64 = 1_000;
+/// What reports failures and no successes has recovered after so long without one, in milliseconds.
+pub const LOG_QUIET_MS: u64 = 10_000;
 /// Text of a setting that an error repeats, in characters.
 pub const SETTING_SHOWN_CHARS_MAX: usize = 60;
 // --- many nodes: the keeper of Redis -------------------------------------------------------------
@@ -448,6 +457,27 @@ pub const CATALOG_REDIS_TIMEOUT_MS: u64 = 300;
 pub const IMPORT_LINE_BYTES_MAX: u64 = 64 * 1_024 * 1_024;
 /// Longest name of whom a change is put down to, in bytes.
 pub const WHO_BYTES_MAX: usize = 64;
+/// Longest name of whom a pause or archive is put down to, in bytes: a name and an address.
+pub const WHO_STORED_BYTES_MAX: usize = 255;
+/// Pauses and archives that a node knows: each of the most popups, of both kinds.
+pub const OVERRIDES_MAX: usize = 2 * POPUPS_MAX;
+/// Those that have ended which a node remembers; SQL remembers all.
+pub const OVERRIDES_ENDED_MAX: usize = 4_096;
+/// Pauses, and archives, of one popup that stand at once; one more changes nothing.
+pub const OVERRIDES_OF_POPUP_MAX: usize = 8;
+/// Bytes of each of the two copies in the node's file of overrides.
+pub const OVERRIDES_FILE_BYTES: usize = 2 * 1_024 * 1_024;
+/// An answer to a pause, archive or resume waits this long, in milliseconds, to tell how far it is
+/// stored; it holds already.
+pub const OVERRIDES_TOLD_MS: u64 = 15;
+/// A node looks this often for what other nodes have put into Redis, in milliseconds.
+pub const OVERRIDES_REDIS_POLL_MS: u64 = 200;
+/// What could not be brought to SQL, or to the node's file, is tried again after this long, in
+/// milliseconds.
+pub const OVERRIDES_RETRY_MS: u64 = 1_000;
+/// A popups file's own pauses hold before SQL has them where SQL takes longer than this, in
+/// milliseconds.
+pub const FILE_STATUSES_MS: u64 = 200;
 /// A full lane of commands is tried again after this long, in milliseconds.
 pub const LANE_RETRY_MS: u64 = 2;
 

@@ -1,11 +1,12 @@
-//! What is allowed and still can't be meant: popups and variants that nobody can ever see, and
-//! catalogs that need more memory of a user than there is.
+//! What is allowed and still can't be meant: popups and variants that nobody can ever see, numbers
+//! that are compared as texts, and catalogs that need more memory of a user than there is.
 //!
-//! A warning is a proof, not a guess: where it can't be shown that nobody sees a popup, nothing is
-//! said. Knows no clock, so a schedule that has passed is no warning. Off the hot path.
+//! That nobody sees a popup is a proof, not a guess: where it can't be shown, nothing is said.
+//! Knows no clock, so a schedule that has passed is no warning. Off the hot path.
 
 use super::schedule::{Zone, next_opening};
 use super::snapshot::{OnFailure, Outcome, Popup, Settings, Snapshot, Status};
+use super::target::{Rule, Scalar, Test, parse_number};
 use crate::base::limits::USER_POPUPS_MAX;
 use crate::base::time::{DurationMs, Gap, WallMs};
 
@@ -48,6 +49,19 @@ pub enum Problem {
         /// The variant's key.
         key: String,
     },
+    /// A rule orders texts, and its own reads as a number.
+    #[error(
+        "target: \"{attribute}\" {operator} \"{text}\" compares byte by byte (\"10\" is below \
+         \"9\"): for numbers leave out the quotes"
+    )]
+    NumberAsText {
+        /// The attribute's name.
+        attribute: String,
+        /// The operator's name.
+        operator: &'static str,
+        /// The rule's text.
+        text: String,
+    },
     /// A user may see more popups than are remembered, so that the oldest are forgotten.
     #[error(
         "{count} popups may be shown to one user, and only {USER_POPUPS_MAX} are remembered: \
@@ -77,6 +91,7 @@ pub fn lint(snapshot: &Snapshot) -> Vec<Warning> {
         }
         let mut problems = Vec::new();
         problems.extend(unseen(popup));
+        popup.target.iter().for_each(|rule| add_numbers_as_texts(rule, &mut problems));
         problems.extend(unreachable_variants(popup));
         problems.extend(shadowed(snapshot, index));
         let warn = |problem| Warning { popup: Some(popup.id.to_string()), problem };
@@ -104,6 +119,23 @@ fn window_opens(popup: &Popup) -> bool {
     let before_start = WallMs(starts_at.0.saturating_sub(1));
     popup.windows.is_empty()
         || next_opening(&popup.windows, zone, before_start).is_some_and(|at| at < ends_at)
+}
+
+/// Rules are at most `TARGET_DEPTH_MAX` deep, so recursion is bounded.
+fn add_numbers_as_texts(rule: &Rule, problems: &mut Vec<Problem>) {
+    match rule {
+        Rule::All(parts) | Rule::Any(parts) => {
+            parts.iter().for_each(|part| add_numbers_as_texts(part, problems));
+        }
+        Rule::Not(part) => add_numbers_as_texts(part, problems),
+        Rule::Clause { attribute, test: Test::Order { order, value: Scalar::Text(text) } }
+            if parse_number(text).is_some() =>
+        {
+            let (attribute, text) = (attribute.to_string(), text.to_string());
+            problems.push(Problem::NumberAsText { attribute, operator: order.name(), text });
+        }
+        Rule::Clause { .. } => {}
+    }
 }
 
 fn unreachable_variants(popup: &Popup) -> impl Iterator<Item = Problem> {

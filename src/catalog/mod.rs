@@ -2,12 +2,15 @@
 //! that a decision reads from start to end. Knows nothing of users' state, requests or storage.
 //!
 //! `source` text → definitions, every error with file, line and range · `compile` definitions →
-//! snapshot · `snapshot` what a decision reads · `target` rules · `schedule` windows and zones ·
+//! snapshot · `snapshot` what a decision reads · `target` rules · `version` what versions are and
+//! how they order · `schedule` windows and zones · `overrides` what operators set above statuses ·
 //! `lint` what can never be seen.
 
 pub mod compile;
 pub mod lint;
+pub mod overrides;
 pub mod schedule;
 pub mod snapshot;
 pub mod source;
 pub mod target;
+pub mod version;

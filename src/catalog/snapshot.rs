@@ -96,6 +96,13 @@ pub enum SettingsError {
     UnknownZone,
 }
 
+/// Whether two tags name one locale: they compare without case, and `_` is as `-`. Does not
+/// allocate.
+pub fn is_same_locale(a: &str, b: &str) -> bool {
+    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    a.len() == b.len() && a.bytes().map(plain).eq(b.bytes().map(plain))
+}
+
 /// A popup's status in the catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {

@@ -1,9 +1,11 @@
-//! A popup's rules, compiled: what `decide::target` evaluates, and how texts are read as numbers,
-//! booleans and versions, in rules and in requests alike.
+//! A popup's rules, compiled: what `decide::target` evaluates, and how texts are read as numbers
+//! and booleans, in rules and in requests alike; `version` reads them as versions.
 //!
 //! Knows nothing of requests and of how rules are written down (`source::rules` does).
 
 use std::cmp::Ordering;
+
+use super::version::Version;
 
 /// A node of a target. Evaluation is three-valued (product, section 5).
 #[derive(Clone, Debug)]
@@ -114,8 +116,8 @@ pub enum Test {
     Semver {
         /// Which of the four.
         order: Order,
-        /// The version, padded to three parts.
-        value: semver::Version,
+        /// The version.
+        value: Version,
     },
     /// `matches`: searched, not anchored, linear time.
     Matches(regex::Regex),
@@ -132,6 +134,18 @@ pub enum Order {
     Greater,
     /// Above or equal.
     GreaterOrEqual,
+}
+
+impl Order {
+    /// Its operator's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Order::Less => "lt",
+            Order::LessOrEqual => "lte",
+            Order::Greater => "gt",
+            Order::GreaterOrEqual => "gte",
+        }
+    }
 }
 
 /// Reads a text as a number: one in JSON's grammar, exactly. A number beyond the range of a double
@@ -178,98 +192,10 @@ pub fn parse_boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// Reads a version: one to three numbers, a `v` before them or not, a pre-release and build
-/// metadata after them or not (`5`, `5.2`, `v5.2.0`, `5.2-rc.1`). Missing numbers are 0; build
-/// metadata is dropped, since it does not order. Allocates where a pre-release is longer than 8
-/// bytes.
-pub fn parse_version(text: &str) -> Option<semver::Version> {
-    let VersionParts { numbers: [major, minor, patch], pre } = VersionParts::of(text)?;
-    let pre = semver::Prerelease::new(pre).ok()?;
-    Some(semver::Version { major, minor, patch, pre, build: semver::BuildMetadata::EMPTY })
-}
-
-/// How the version that a text holds, read as [`parse_version`] does, orders against another;
-/// `None` where it holds none. Does not allocate.
-pub fn compare_version(text: &str, other: &semver::Version) -> Option<Ordering> {
-    let parts = VersionParts::of(text)?;
-    let numbers = parts.numbers.cmp(&[other.major, other.minor, other.patch]);
-    Some(numbers.then_with(|| compare_pre(parts.pre, other.pre.as_str())))
-}
-
-/// A version as it stands in a text, checked.
-struct VersionParts<'t> {
-    numbers: [u64; 3],
-    /// Empty for none.
-    pre: &'t str,
-}
-
-impl VersionParts<'_> {
-    fn of(text: &str) -> Option<VersionParts<'_>> {
-        let text = text.strip_prefix('v').unwrap_or(text);
-        let (text, build) = text.split_once('+').map_or((text, None), |(a, b)| (a, Some(b)));
-        let (core, pre) = text.split_once('-').map_or((text, None), |(a, b)| (a, Some(b)));
-        let mut numbers = [0; 3];
-        let mut numbers_left = numbers.iter_mut();
-        for part in core.split('.') {
-            *numbers_left.next()? = version_number(part)?;
-        }
-        let well_formed = pre.is_none_or(|pre| pre.split('.').all(is_pre_identifier))
-            && build.is_none_or(|build| build.split('.').all(is_identifier));
-        well_formed.then_some(VersionParts { numbers, pre: pre.unwrap_or("") })
-    }
-}
-
-fn version_number(part: &str) -> Option<u64> {
-    let well_formed = digits(part).len() == part.len() && (part.len() == 1 || !leads_zero(part));
-    if well_formed { part.parse().ok() } else { None }
-}
-
-fn is_identifier(part: &str) -> bool {
-    !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-}
-
-fn is_pre_identifier(part: &str) -> bool {
-    is_identifier(part) && !(part.len() > 1 && leads_zero(part) && is_numeric(part))
-}
-
-fn is_numeric(part: &str) -> bool {
-    digits(part).len() == part.len()
-}
-
-fn leads_zero(part: &str) -> bool {
-    part.starts_with('0')
-}
-
 /// The digits with which a text starts.
-fn digits(text: &str) -> &str {
+pub(super) fn digits(text: &str) -> &str {
     let count = text.bytes().take_while(u8::is_ascii_digit).count();
     &text[..count]
-}
-
-/// Orders pre-releases by semver's rules: none is above any; numbers by value and below words;
-/// words byte for byte; where all else is equal, the longer one is above.
-fn compare_pre(a: &str, b: &str) -> Ordering {
-    if a.is_empty() || b.is_empty() {
-        return a.is_empty().cmp(&b.is_empty());
-    }
-    let (mut a_parts, mut b_parts) = (a.split('.'), b.split('.'));
-    loop {
-        let order = match (a_parts.next(), b_parts.next()) {
-            (None, None) => return Ordering::Equal,
-            (None, Some(_)) => Ordering::Less,
-            (Some(_), None) => Ordering::Greater,
-            (Some(a), Some(b)) => match (is_numeric(a), is_numeric(b)) {
-                // Numbers have no leading zeros, so the longer one is the larger one.
-                (true, true) => a.len().cmp(&b.len()).then_with(|| a.cmp(b)),
-                (true, false) => Ordering::Less,
-                (false, true) => Ordering::Greater,
-                (false, false) => a.cmp(b),
-            },
-        };
-        if order.is_ne() {
-            return order;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -49,6 +49,8 @@ pub struct Loaded {
     /// Environment variables that look like ours and are no keys. They are told, not refused:
     /// Kubernetes sets such names (`NUDGED_PORT`) for a service called nudged.
     pub unknown_variables: Vec<String>,
+    /// The configuration file that was read; `None` where there is none.
+    pub file: Option<String>,
     origins: Vec<Origin>,
 }
 
@@ -84,7 +86,8 @@ pub fn load(
     }
     layers.check_relations();
     if layers.problems.is_empty() {
-        Ok(Loaded { config: layers.config, unknown_variables, origins: layers.origins })
+        let file = file.map(|file| file.name.to_owned());
+        Ok(Loaded { config: layers.config, unknown_variables, file, origins: layers.origins })
     } else {
         Err(Problems(layers.problems))
     }

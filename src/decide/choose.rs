@@ -7,7 +7,7 @@ use super::context::Context;
 use super::gates::{Failure, Gate, Visit};
 use crate::base::limits::NEXT_IN_S_MAX;
 use crate::base::time::WallMs;
-use crate::catalog::snapshot::{Content, OnFailure, Popup, Snapshot, Variant};
+use crate::catalog::snapshot::{Content, OnFailure, Popup, Snapshot, Variant, is_same_locale};
 use crate::state::user::UserState;
 
 #[cfg(test)]
@@ -133,11 +133,6 @@ pub fn content<'v>(variant: &'v Variant, locale: Option<&str>) -> &'v Content {
         wanted = wanted.rfind(['-', '_']).map_or("", |end| &wanted[..end]);
     }
     &variant.content
-}
-
-fn is_same_locale(a: &str, b: &str) -> bool {
-    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    a.len() == b.len() && a.bytes().map(plain).eq(b.bytes().map(plain))
 }
 
 fn popup_at(snapshot: &Snapshot, index: u32) -> &Popup {

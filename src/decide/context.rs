@@ -1,7 +1,5 @@
 //! What a decision is told of the request.
 
-use crate::catalog::target::Number;
-
 /// A request as the domain sees it. Borrowed from the request's bytes or from per-turn scratch.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
@@ -20,14 +18,12 @@ pub struct Context<'a> {
 }
 
 /// The value of an attribute. A JSON null is an absent attribute and never gets here.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
-    /// A text; all that a query string can carry.
-    Text(&'a str),
-    /// A number.
-    Number(Number),
-    /// true or false.
-    Boolean(bool),
+    /// A text, number or boolean, as it stands in the request. A rule reads it as its own value's
+    /// type, so a query and a body that say the same can't come out differently (product,
+    /// section 5).
+    Scalar(&'a str),
     /// A list; its members may be of any kind.
     List(&'a [Value<'a>]),
     /// Anything else: it exists, and is of no rule's type.

@@ -5,9 +5,7 @@
 use std::cmp::Ordering;
 
 use super::context::Value;
-use crate::catalog::target::{
-    Number, Order, Rule, Scalar, Test, compare_version, parse_boolean, parse_number,
-};
+use crate::catalog::target::{Number, Order, Rule, Scalar, Test, parse_boolean, parse_number};
 
 #[cfg(test)]
 mod tests;
@@ -66,7 +64,7 @@ fn clause(test: &Test, value: Option<Value<'_>>) -> Option<bool> {
         Test::StartsWith(start) => text(value).map(|text| text.starts_with(&**start)),
         Test::EndsWith(end) => text(value).map(|text| text.ends_with(&**end)),
         Test::Semver { order, value: bound } => text(value)
-            .and_then(|text| compare_version(text, bound))
+            .and_then(|text| bound.compare_text(text))
             .map(|ordering| holds(*order, ordering)),
         Test::Matches(pattern) => text(value).map(|text| pattern.is_match(text)),
     }
@@ -76,7 +74,7 @@ fn clause(test: &Test, value: Option<Value<'_>>) -> Option<bool> {
 /// of another type than the rule's is not the wanted one, and leaves nothing unknown.
 fn contains(value: Value<'_>, wanted: &Scalar) -> Option<bool> {
     match (value, wanted) {
-        (Value::Text(text), Scalar::Text(part)) => Some(text.contains(&**part)),
+        (Value::Scalar(text), Scalar::Text(part)) => Some(text.contains(&**part)),
         (Value::List(members), _) => {
             Some(members.iter().any(|member| Reading::of(*member).equals(wanted) == Some(true)))
         }
@@ -86,8 +84,8 @@ fn contains(value: Value<'_>, wanted: &Scalar) -> Option<bool> {
 
 fn text(value: Value<'_>) -> Option<&str> {
     match value {
-        Value::Text(text) => Some(text),
-        _ => None,
+        Value::Scalar(text) => Some(text),
+        Value::List(_) | Value::Other => None,
     }
 }
 
@@ -109,17 +107,8 @@ struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     fn of(value: Value<'a>) -> Reading<'a> {
-        let nothing = Reading { text: None, number: None, boolean: None };
-        match value {
-            Value::Text(text) => Reading {
-                text: Some(text),
-                number: parse_number(text),
-                boolean: parse_boolean(text),
-            },
-            Value::Number(number) => Reading { number: Some(number), ..nothing },
-            Value::Boolean(boolean) => Reading { boolean: Some(boolean), ..nothing },
-            Value::List(_) | Value::Other => nothing,
-        }
+        let text = text(value);
+        Reading { text, number: text.and_then(parse_number), boolean: text.and_then(parse_boolean) }
     }
 
     fn equals(&self, wanted: &Scalar) -> Option<bool> {

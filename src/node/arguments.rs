@@ -2,7 +2,7 @@
 //! flags and no values: `config` reads them, with the same errors as for a file.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -207,6 +207,11 @@ fn flag(name: &'static str, key: &'static str, value: Option<&String>) -> Option
 }
 
 impl ServeArguments {
+    /// What opening the storage is told: the configuration's file, and whether to salvage.
+    pub fn storage_options(&self) -> (Option<&Path>, bool) {
+        (self.config.as_deref(), self.salvage)
+    }
+
     /// The flags that stand for settings, in the order of the help text.
     pub fn flags(&self) -> Vec<Flag> {
         let listen = (!self.listen.is_empty()).then(|| Flag {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 
+use super::announce;
 use super::serve::Node;
 use crate::runtime::journal_core::JournalHandle;
 use crate::runtime::log_thread::{self, stamp_now};
@@ -46,13 +47,14 @@ pub fn serve_until_stopped(node: Node) -> u8 {
 fn stop(node: Node) -> u8 {
     let begun = Instant::now();
     let limit = Duration::from_millis(node.config.drain_timeout.0);
-    node.log.write(stamp_now(), Message::Draining, &[]);
+    let reason = node.signals.reason();
+    node.log.write(stamp_now(), Message::Draining, &[("reason", Value::Text(reason))]);
     node.admin.announce_stop();
     let lame_duck = Duration::from_millis(node.config.lame_duck.0);
     let told = tell_all(&node, Drain::LameDuck);
     await_all(&told, EXIT_TIMEOUT);
     if second_stop_within(&node, lame_duck.min(limit)) {
-        return leave_now(&node);
+        return leave_now(&node, begun);
     }
     let told = tell_all(&node, Drain::Finish);
     while !is_finished(&told) {
@@ -61,15 +63,15 @@ fn stop(node: Node) -> u8 {
             break;
         }
         if second_stop_within(&node, left.min(Duration::from_millis(10))) {
-            return leave_now(&node);
+            return leave_now(&node, begun);
         }
     }
     await_all(&tell_all(&node, Drain::Exit), EXIT_TIMEOUT);
-    close_storage(node, begun + limit)
+    close_storage(node, begun, begun + limit)
 }
 
 /// Ends shards, journal, writer and reader, in the order in which data flows.
-fn close_storage(node: Node, until: Instant) -> u8 {
+fn close_storage(node: Node, begun: Instant, until: Instant) -> u8 {
     let Node { mesh, log, admin, shards, journal, writer, readers, log_thread, signals, .. } = node;
     let keepers = node.keepers;
     admin.stop();
@@ -96,11 +98,10 @@ fn close_storage(node: Node, until: Instant) -> u8 {
     }
     stop_readers(&mesh, readers, until);
     let unapplied = mesh.journal.written().0.saturating_sub(mesh.journal.applied().0);
-    let fields = [("unapplied", Value::Number(unapplied))];
-    log.write(stamp_now(), Message::Stopped, &fields);
     if let Err(text) = &outcome {
         log.write(stamp_now(), Message::JournalFailed, &[("error", Value::Text(text))]);
     }
+    announce::tell_stopped(&log, signals.reason(), begun, unapplied);
     log_thread.stop();
     if outcome.is_ok() { CLEAN } else { STORAGE }
 }
@@ -157,8 +158,9 @@ fn shard_is_stuck(shard: &std::thread::JoinHandle<()>) -> bool {
 }
 
 /// The second signal: what is acknowledged is in the journal already; nothing else is waited for.
-fn leave_now(node: &Node) -> u8 {
-    node.log.write(stamp_now(), Message::Stopped, &[("how", Value::Text("second signal"))]);
+fn leave_now(node: &Node, begun: Instant) -> u8 {
+    let unapplied = node.mesh.journal.written().0.saturating_sub(node.mesh.journal.applied().0);
+    announce::tell_stopped(&node.log, "a second signal", begun, unapplied);
     CLEAN
 }
 

@@ -16,6 +16,7 @@ use super::arguments::ExplainArguments;
 use super::settings;
 use crate::base::limits::{EXPLAIN_ANSWER_BYTES_MAX, EXPLAIN_TIMEOUT_MS, TOKEN_FILE_BYTES_MAX};
 use crate::config::{AdminAddress, Config};
+use crate::runtime::uninterrupted::uninterrupted;
 
 #[cfg(test)]
 mod tests;
@@ -148,7 +149,7 @@ fn connect(address: &AdminAddress) -> Result<(Box<dyn Stream>, String), ExplainE
             Ok((Box::new(connected.map_err(unreachable)?), address.to_string()))
         }
         AdminAddress::Unix(path) => {
-            let connected = UnixStream::connect(path).and_then(|stream| {
+            let connected = uninterrupted(|| UnixStream::connect(path)).and_then(|stream| {
                 stream.set_read_timeout(Some(timeout))?;
                 stream.set_write_timeout(Some(timeout))?;
                 Ok(stream)

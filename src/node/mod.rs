@@ -1,12 +1,14 @@
 //! Floor 6: start, stop, signals, command line; the only place that knows every concrete type.
 //! `arguments` the command line · `settings` the layers of the configuration · `serve` start ·
-//! `storage` what a node remembers · `unmerged` what of it Redis lacks · `redis` the way to it ·
+//! `storage` what a node remembers · `belonging` whose directory it is · `unmerged` what of it Redis lacks · `redis` the way to it ·
 //! `redis_look` whether it is fit · `sql_look` whether SQL is there · `keepers` Redis' threads ·
 //! `drain` reloads and stop · `signals` · `signing_keys` of this node · `shared_keys` of all ·
 //! `export` and `import` NDJSON · `failure` exit codes · `migrate` the schema · `check` what
 //! `nudged check` says · `explain` asks a running node · `vectors` decision vectors.
 
+pub mod announce;
 pub mod arguments;
+pub mod belonging;
 pub mod check;
 pub mod drain;
 pub mod explain;

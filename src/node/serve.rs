@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::announce;
 use super::arguments::ServeArguments;
 use super::failure::Failure;
 use super::keepers::{Keepers, KeepersSetup};
@@ -101,6 +102,7 @@ pub struct Node {
 
 fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     memory::set_up();
+    let begun = Instant::now();
     let loaded = settings::load(arguments.config.as_deref(), &arguments.flags())?;
     let config = loaded.config.clone();
     let topology = plan(&config)?;
@@ -108,8 +110,9 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     probe::check_kernel()?;
     let connections = connections_per_shard(&config, topology.shards)?;
     let (log, log_thread) = start_log(&config)?;
-    tell_start(&log, &loaded, &topology);
-    let mut storage = storage::open(&config, arguments.salvage, &log)?;
+    announce::tell_start(&log, &loaded, &topology, connections);
+    warn_of_settings(&log, &loaded, &topology);
+    let mut storage = storage::open(&config, arguments.storage_options(), &log)?;
     let clock = start_clock(&storage, arguments.accept_clock, &log)?;
     let (redis, keys) = open_shared(&config, &mut storage, &log)?;
     let mesh = make_mesh(&topology)?;
@@ -155,7 +158,7 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
     await_redis(keepers.as_ref(), &mesh.board, &log);
     mesh.board.start();
     announce(&addresses, admin.address());
-    log.write(stamp_now(), Message::Ready, &[]);
+    announce::tell_ready(&log, &addresses, admin.address(), begun);
     let node = Node {
         config,
         mesh,
@@ -312,10 +315,7 @@ fn start_log(config: &Config) -> Result<(Log, LogThread), Failure> {
     Ok((log, thread))
 }
 
-fn tell_start(log: &Log, loaded: &Loaded, topology: &Topology) {
-    let version = Value::Text(env!("CARGO_PKG_VERSION"));
-    let shards = Value::Number(u64::from(topology.shards));
-    log.write(stamp_now(), Message::Started, &[("version", version), ("shards", shards)]);
+fn warn_of_settings(log: &Log, loaded: &Loaded, topology: &Topology) {
     for name in &loaded.unknown_variables {
         log.write(stamp_now(), Message::VariableUnknown, &[("name", Value::Text(name))]);
     }

@@ -3,17 +3,17 @@
 //! the data directory one for a start without either.
 //!
 //! A node that finds no shared keys offers its own newest one, so that tokens which it signed while
-//! it was alone stay good. Of several that do so at once one wins, and all take its key.
+//! it was alone stay good. Of several that do so at once one wins, and all take its key. A node of
+//! its own keeps its keys in its database too.
 
 use std::path::Path;
 
-use super::signing_keys::{self, KeysError, of_text, to_text};
+use super::signing_keys::{self, KeysError, is_same, of_text, to_text};
 use crate::api::token::Secret;
 use crate::base::time::WallMs;
 use crate::runtime::log_thread;
 use crate::runtime::redis_client::{Answer, AskError, BlockingRedis};
-use crate::store::mysql::StoredKey;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, StoredKey};
 use crate::telemetry::log::{Log, Message};
 
 /// The copy in Redis: the lines of the file.
@@ -35,7 +35,7 @@ pub fn load(
 ) -> Result<Vec<Secret>, KeysError> {
     let (store, is_there) = sql;
     if store.shared().is_none() {
-        return signing_keys::load_or_make(directory, now);
+        return of_one_node(directory, store, now);
     }
     let own = signing_keys::read(directory)?.unwrap_or_default();
     let offered = match newest(&own) {
@@ -45,14 +45,40 @@ pub fn load(
     };
     let shared = ask(is_there.then_some(store), redis, &offered, log);
     let keys = match &shared {
-        Some(shared) => settle(&own, shared),
-        None if own.is_empty() => vec![offered],
+        Some(shared) => settle(&own, shared, now),
+        None if newest(&own).is_none() => own.iter().cloned().chain([offered]).collect(),
         None => own.clone(),
     };
     if to_text(&keys) != to_text(&own) {
         signing_keys::write(directory, &keys)?;
     }
     Ok(keys)
+}
+
+/// The keys of a node that shares none: those of its file and of its database, which both have all
+/// of them afterwards.
+fn of_one_node(directory: &Path, store: &mut Store, now: WallMs) -> Result<Vec<Secret>, KeysError> {
+    let stored = store.own_signing_keys()?;
+    let before = stored.clone();
+    let keys =
+        signing_keys::load_with(directory, now, stored.into_iter().map(secret_of).collect())?;
+    let after: Vec<StoredKey> = keys.iter().map(stored_of).collect();
+    if after != before {
+        store.replace_own_signing_keys(&after)?;
+    }
+    Ok(keys)
+}
+
+/// A key as it is stored.
+pub fn stored_of(secret: &Secret) -> StoredKey {
+    let Secret { id, created_at, bytes: secret, moved_at } = secret.clone();
+    StoredKey { id, created_at, secret, moved_at }
+}
+
+/// A key as it signs and verifies.
+pub fn secret_of(key: StoredKey) -> Secret {
+    let StoredKey { id, created_at, secret: bytes, moved_at } = key;
+    Secret { id, created_at, bytes, moved_at }
 }
 
 /// Asks SQL, and Redis where SQL can't be asked. What SQL says is copied to Redis.
@@ -65,8 +91,7 @@ fn ask(
     let tell = |error: &str| log_thread::tell(log, Message::KeysNotShared, error);
     match store.map(|store| of_sql(store, offered)) {
         Some(Ok(shared)) => {
-            let text = to_text(&shared);
-            let copied = redis.map(|redis| redis.ask(&[b"SET", REDIS_KEY, text.as_bytes()]));
+            let copied = redis.map(|redis| copy_to_redis(redis, &shared));
             if let Some(Err(error)) = copied {
                 tell(&error.to_string());
             }
@@ -81,13 +106,16 @@ fn ask(
 
 fn of_sql(store: &mut Store, offered: &Secret) -> Result<Vec<Secret>, StoreError> {
     let Some(shared) = store.shared() else { return Ok(Vec::new()) };
-    let Secret { id, created_at, bytes: secret } = offered.clone();
-    let keys = shared.signing_keys(&StoredKey { id, created_at, secret })?;
-    let secret = |key: StoredKey| {
-        let StoredKey { id, created_at, secret: bytes } = key;
-        Secret { id, created_at, bytes }
-    };
-    Ok(keys.into_iter().map(secret).collect())
+    let keys = shared.signing_keys(&stored_of(offered))?;
+    Ok(keys.into_iter().map(secret_of).collect())
+}
+
+/// Puts the shared keys into Redis, for a start without SQL.
+///
+/// # Errors
+/// Where Redis does not take them.
+pub fn copy_to_redis(redis: &mut BlockingRedis, shared: &[Secret]) -> Result<(), AskError> {
+    redis.ask(&[b"SET", REDIS_KEY, to_text(shared).as_bytes()]).map(drop)
 }
 
 /// The copy in Redis; the offered key is put there where there is none. `None` where what lies
@@ -96,25 +124,25 @@ fn of_redis(redis: &mut BlockingRedis, offered: &Secret) -> Result<Option<Vec<Se
     let text = to_text(std::slice::from_ref(offered));
     redis.ask(&[b"SET", REDIS_KEY, text.as_bytes(), b"NX"])?;
     let Answer::Text(text) = redis.ask(&[b"GET", REDIS_KEY])? else { return Ok(None) };
-    Ok(std::str::from_utf8(&text).ok().and_then(|text| of_text(text).ok()))
+    let keys = std::str::from_utf8(&text).ok().and_then(|text| of_text(text).ok());
+    Ok(keys.filter(|keys| keys.iter().any(|key| key.moved_at.is_none())))
 }
 
 /// What a node uses of its own keys and the shared ones, oldest first. Shared ones win; an own one
-/// stays to verify what it signed, but never signs: it counts as older than the newest shared one.
-pub fn settle(own: &[Secret], shared: &[Secret]) -> Vec<Secret> {
-    let newest = shared.iter().map(|secret| secret.created_at).max();
-    let before = newest.map_or(WallMs(i64::MAX), |newest| WallMs(newest.0.saturating_sub(1)));
-    let is_known = |secret: &&Secret| shared.iter().any(|known| known.id == secret.id);
+/// that nobody shares stays to verify what it signed, for 8 days from now on, but never signs.
+pub fn settle(own: &[Secret], shared: &[Secret], now: WallMs) -> Vec<Secret> {
+    let is_known = |secret: &&Secret| shared.iter().any(|known| is_same(known, secret));
     let rest = own.iter().filter(|secret| !is_known(secret)).cloned();
-    let rest = rest.map(|own| Secret { created_at: own.created_at.min(before), ..own });
+    let rest = rest.map(|own| Secret { moved_at: own.moved_at.or(Some(now)), ..own });
     let mut settled: Vec<Secret> = shared.iter().cloned().chain(rest).collect();
     settled.sort_by_key(|secret| (secret.created_at, secret.id));
     settled
 }
 
-/// The key that a node offers as the first shared one.
+/// The key that a node offers as the first shared one: its newest that signs.
 pub fn newest(own: &[Secret]) -> Option<&Secret> {
-    own.iter().max_by_key(|secret| (secret.created_at, secret.id))
+    let signing = own.iter().filter(|secret| secret.moved_at.is_none());
+    signing.max_by_key(|secret| (secret.created_at, secret.id))
 }
 
 #[cfg(test)]
@@ -123,12 +151,14 @@ mod tests {
     use crate::base::time::WallMs;
 
     fn key(id: u32, at: i64, byte: u8) -> Secret {
-        Secret { id, created_at: WallMs(at), bytes: [byte; 32] }
+        Secret { id, created_at: WallMs(at), bytes: [byte; 32], moved_at: None }
     }
 
     fn settled(own: &[Secret], shared: &[Secret]) -> Vec<(u32, u8)> {
-        settle(own, shared).iter().map(|secret| (secret.id, secret.bytes[0])).collect()
+        settle(own, shared, NOW).iter().map(|secret| (secret.id, secret.bytes[0])).collect()
     }
+
+    const NOW: WallMs = WallMs(1_000);
 
     type Case<'a> = (&'a [Secret], &'a [Secret], &'a [(u32, u8)]);
 
@@ -136,20 +166,27 @@ mod tests {
     fn shared_keys_win_and_own_ones_only_verify() {
         let (old, young) = (key(1, 10, b'a'), key(2, 20, b'b'));
         let one = std::slice::from_ref(&old);
-        let table: [Case<'_>; 6] = [
+        let table: [Case<'_>; 7] = [
             (&[], &[key(7, 5, b's')], &[(7, b's')]),
             // The own newest key was taken as the first shared one.
             (&[old.clone(), young.clone()], &[key(2, 20, b'b')], &[(1, b'a'), (2, b'b')]),
             // Another node's key won.
             (one, &[key(7, 15, b's')], &[(1, b'a'), (7, b's')]),
             // Made alone while the others had theirs: it would sign what they can't verify.
-            (one, &[key(7, 5, b's')], &[(1, b'a'), (7, b's')]),
-            // Two made in one directory each: the shared one has the id.
-            (one, &[key(1, 15, b's')], &[(1, b's')]),
+            (one, &[key(7, 5, b's')], &[(7, b's'), (1, b'a')]),
+            // Two made in one directory each have one id: both verify.
+            (one, &[key(1, 15, b's')], &[(1, b'a'), (1, b's')]),
+            // The one that was moved is the same key.
+            (one, &[Secret { moved_at: Some(NOW), ..old.clone() }], &[(1, b'a')]),
             (&[young, old.clone()], &[], &[(1, b'a'), (2, b'b')]),
         ];
         for (own, shared, expected) in table {
             assert_eq!(settled(own, shared), expected);
+            let settled = settle(own, shared, NOW);
+            // What nobody shares never signs.
+            let alone = settled.iter().filter(|key| !shared.iter().any(|one| is_same(one, key)));
+            let mut alone = alone.into_iter();
+            assert!(alone.all(|key| key.moved_at == Some(NOW)));
         }
     }
 

@@ -1,7 +1,10 @@
 //! The file of signing keys in the data directory: made at first start, readable by its owner
-//! alone. One line a key: id, time of making in milliseconds, 32 bytes in hex. The newest signs;
-//! adding a line by hand and restarting is a rotation, since older ones verify for 8 days more.
-//! Where nodes share a store, its keys win, and the file is a copy for a start without it.
+//! alone. One line a key: id, time of making in milliseconds, 32 bytes in hex, and of a key that
+//! came from another store when that was. The newest of the others signs; adding a line by hand and
+//! restarting is a rotation, since older ones verify for 8 days more.
+//!
+//! `nudged.db` has them too, so that a copy of it is a whole backup. Where nodes share a store, its
+//! keys win, and the file is a copy for a start without it.
 
 use std::fs;
 use std::io;
@@ -11,6 +14,7 @@ use std::path::{Path, PathBuf};
 use crate::api::token::Secret;
 use crate::base::time::WallMs;
 use crate::runtime::whole_file;
+use crate::store::StoreError;
 
 /// Name of the file.
 const FILE: &str = "signing-keys";
@@ -34,8 +38,11 @@ pub enum KeysError {
         /// Its permission bits.
         mode: u32,
     },
+    /// The database can't be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A line is not a key.
-    #[error("{path}:{line}: not a key: expected `ID MILLISECONDS 64_HEX_DIGITS`")]
+    #[error("{path}:{line}: not a key: expected `ID MILLISECONDS 64_HEX_DIGITS [MOVED_AT]`")]
     Line {
         /// The file.
         path: PathBuf,
@@ -49,12 +56,36 @@ pub enum KeysError {
 /// # Errors
 /// [`KeysError`], each with what mends it.
 pub fn load_or_make(directory: &Path, now: WallMs) -> Result<Vec<Secret>, KeysError> {
-    if let Some(secrets) = read(directory)? {
-        return Ok(secrets);
+    load_with(directory, now, Vec::new())
+}
+
+/// As [`load_or_make`]; where there is no file, with the keys that the directory's database has.
+/// The file goes before them: taking a line out of it ends its key.
+///
+/// # Errors
+/// [`KeysError`], each with what mends it.
+pub fn load_with(
+    directory: &Path,
+    now: WallMs,
+    stored: Vec<Secret>,
+) -> Result<Vec<Secret>, KeysError> {
+    let own = read(directory)?;
+    let is_there = own.is_some();
+    let mut keys = own.unwrap_or(stored);
+    let can_sign = keys.iter().any(|secret| secret.moved_at.is_none());
+    if !can_sign {
+        let first = fresh(now).map_err(|source| fail(directory, source))?;
+        keys.push(Secret { id: if keys.is_empty() { 1 } else { first.id }, ..first });
     }
-    let first = Secret { id: 1, ..fresh(now).map_err(|source| fail(directory, source))? };
-    write(directory, std::slice::from_ref(&first))?;
-    Ok(vec![first])
+    if !is_there || !can_sign {
+        write(directory, &keys)?;
+    }
+    Ok(keys)
+}
+
+/// Whether both are one key: each directory's first key has the same id.
+pub fn is_same(one: &Secret, other: &Secret) -> bool {
+    (one.id, one.created_at) == (other.id, other.created_at)
 }
 
 /// A key that nobody has yet. Its id is random: nodes that make one apart get different ids.
@@ -65,7 +96,7 @@ pub fn fresh(now: WallMs) -> io::Result<Secret> {
     let (mut id, mut bytes) = ([0; 4], [0; 32]);
     getrandom::fill(&mut id).map_err(io::Error::other)?;
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    Ok(Secret { id: u32::from_le_bytes(id).max(1), created_at: now, bytes })
+    Ok(Secret { id: u32::from_le_bytes(id).max(1), created_at: now, bytes, moved_at: None })
 }
 
 /// Reads the keys of a data directory; `None` where it has none yet.
@@ -106,7 +137,8 @@ fn fail(directory: &Path, source: io::Error) -> KeysError {
 pub fn to_text(secrets: &[Secret]) -> String {
     let line = |secret: &Secret| {
         let hex: String = secret.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{} {} {hex}\n", secret.id, secret.created_at.0)
+        let moved = secret.moved_at.map_or(String::new(), |at| format!(" {}", at.0));
+        format!("{} {} {hex}{moved}\n", secret.id, secret.created_at.0)
     };
     secrets.iter().map(line).collect()
 }
@@ -129,13 +161,17 @@ fn parse(line: &str) -> Option<Secret> {
     let created_at = WallMs(words.next()?.parse().ok()?);
     let hex = words.next()?.as_bytes();
     let mut bytes = [0; 32];
+    let moved_at = match words.next() {
+        Some(word) => Some(WallMs(word.parse().ok()?)),
+        None => None,
+    };
     if hex.len() != 64 || words.next().is_some() {
         return None;
     }
     for (byte, digits) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
         *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
     }
-    Some(Secret { id, created_at, bytes })
+    Some(Secret { id, created_at, bytes, moved_at })
 }
 
 #[cfg(test)]

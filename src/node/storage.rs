@@ -1,9 +1,10 @@
 //! Opens what a node remembers: the directory's lock, the database, the journal where it ended.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::failure::Failure;
-use super::{sql_look, unmerged};
+use super::{belonging, sql_look, unmerged};
 use crate::base::ids::Sequence;
 use crate::base::limits::{SEGMENT_BYTES, UNAPPLIED_BYTES_MAX};
 use crate::base::time::WallMs;
@@ -67,14 +68,20 @@ fn unapplied_bytes_max(config: &Config) -> u64 {
 }
 
 /// Locks the data directory, looks for SQL and recovers the journal. With `salvage` damage in the
-/// middle of the journal is copied aside and passed over, and said.
+/// middle of the journal is copied aside and passed over, and said. `file` is the configuration's,
+/// for messages.
 ///
 /// # Errors
 /// Where another process has the directory, or one of the two is damaged: exit code 4.
-pub fn open(config: &Config, salvage: bool, log: &Log) -> Result<Storage, Failure> {
+pub fn open(
+    config: &Config,
+    (file, salvage): (Option<&Path>, bool),
+    log: &Log,
+) -> Result<Storage, Failure> {
     let unusable = |what: String| Failure::Directory { path: config.data.clone(), what };
     let path = config.data.join("journal");
     let directory = JournalDirectory::open(&path).map_err(|error| unusable(error.to_string()))?;
+    belonging::check(config, file, &directory.reader(), salvage)?;
     let is_sql_there = sql_look::answers(config, log)?;
     let mut store = Store::of(config)?;
     let disk = directory.reader();

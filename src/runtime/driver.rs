@@ -40,8 +40,6 @@ use crate::telemetry::log::{Log, Message, Value};
 const CLOCK_PERIOD_MS: u64 = 250;
 /// A step of the wall clock that is told, in milliseconds.
 const CLOCK_STEP_MS: u64 = 1_000;
-/// While they are that far apart it is said this often, in milliseconds.
-const CLOCK_ALARM_PERIOD_MS: u64 = 60_000;
 /// Items taken from one lane in one turn.
 const LANE_BUDGET: usize = 512;
 
@@ -88,7 +86,6 @@ pub struct Driver<S> {
     now: Now,
     clock_due: MonoNs,
     clock_ahead_ms: i64,
-    clock_alarm_due: MonoNs,
     log: Option<Log>,
     tick_due: MonoNs,
     wake_buffer: Box<[u8; 8]>,
@@ -135,8 +132,6 @@ impl<S: Step> Driver<S> {
             now,
             clock_due: now.mono,
             clock_ahead_ms: clocks::wall().0.saturating_sub(now.wall.0),
-            // The start has told of the distance it found.
-            clock_alarm_due: now.mono.plus_ms(CLOCK_ALARM_PERIOD_MS),
             log: setup.log,
             tick_due: now.mono,
             wake_buffer: Box::new([0; 8]),
@@ -230,11 +225,12 @@ impl<S: Step> Driver<S> {
         if stepped_ms > CLOCK_STEP_MS {
             log.write(log_thread::stamp_now(), Message::ClockStepped, &ahead);
         }
-        let is_due = self.now.mono >= self.clock_alarm_due;
-        if ahead_ms.unsigned_abs() > CLOCK_APART_MS && is_due {
-            self.clock_alarm_due = self.now.mono.plus_ms(CLOCK_ALARM_PERIOD_MS);
-            log.write(log_thread::stamp_now(), Message::ClockApart, &ahead);
-        }
+        let is_apart = ahead_ms.unsigned_abs() > CLOCK_APART_MS;
+        let (message, fields) = match is_apart {
+            true => (Message::ClockApart, &ahead[..]),
+            false => (Message::ClockTogether, &[][..]),
+        };
+        log.write(log_thread::stamp_now(), message, fields);
     }
 
     fn take_completions(&mut self) -> io::Result<()> {
@@ -353,6 +349,7 @@ impl<S: Step> Driver<S> {
         counters.turns.add(1);
         counters.ring_enters.set(self.ring.enters);
         counters.ring_submissions.set(self.ring.submitted);
+        counters.ring_completions.set(self.ring.completed);
         counters.ring_overflows.set(u64::from(self.ring.overflow()));
     }
 }

@@ -208,7 +208,10 @@ impl Thread {
             let result = self.round();
             let figures = &self.setup.figures;
             match &result {
-                Ok(_) => figures.rounds.fetch_add(1, Ordering::Relaxed),
+                Ok(_) => {
+                    log_thread::tell(&self.setup.log, Message::KeeperResumed, "");
+                    figures.rounds.fetch_add(1, Ordering::Relaxed)
+                }
                 Err(error) => {
                     self.keeper.disconnected();
                     let text = error.to_string();
@@ -311,6 +314,7 @@ impl Thread {
         match result {
             Ok(value) => {
                 self.sql_rest = (MonoNs(0), SQL_REST_MS);
+                log_thread::tell(&self.setup.log, Message::KeeperSqlResumed, "");
                 Some(value)
             }
             Err(error) => {
@@ -318,7 +322,7 @@ impl Thread {
                 let until = clocks::mono().plus_ms(rest_ms);
                 self.sql_rest = (until, (rest_ms * 2).min(SQL_REST_MAX_MS));
                 self.setup.figures.sql_failures.fetch_add(1, Ordering::Relaxed);
-                log_thread::tell(&self.setup.log, Message::KeeperFailed, &error.to_string());
+                log_thread::tell(&self.setup.log, Message::KeeperSqlFailed, &error.to_string());
                 None
             }
         }

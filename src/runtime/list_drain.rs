@@ -87,6 +87,15 @@ enum DrainError {
     Answer(&'static str),
 }
 
+impl DrainError {
+    fn message(&self) -> Message {
+        match self {
+            DrainError::Redis(_) | DrainError::Answer(_) => Message::ListFailed,
+            DrainError::Store(_) => Message::ListSqlFailed,
+        }
+    }
+}
+
 /// Drains lists, by hand in tests.
 pub struct Drain {
     setup: DrainSetup,
@@ -113,10 +122,7 @@ impl Drain {
                 Ok(count) if count >= self.setup.store.records_max() => 0,
                 Ok(_) => LIST_BUSY_MS,
                 Err(_) if is_stopping => return,
-                Err(error) => {
-                    log_thread::tell(&self.setup.log, Message::ListFailed, &error);
-                    self.rest_after_failure()
-                }
+                Err(_) => self.rest_after_failure(),
             };
             let is_stopping = || self.setup.stop.load(Ordering::Acquire);
             self.setup.sleeper.sleep_for_unless(Duration::from_millis(rest_ms), is_stopping);
@@ -142,12 +148,13 @@ impl Drain {
     /// many entries were read.
     ///
     /// # Errors
-    /// What went wrong, for people. Calling again is always safe.
+    /// What went wrong, for people; the log has it. Calling again is always safe.
     pub fn pass(&mut self) -> Result<usize, String> {
         let mut pass = self.setup.share.begin(self.setup.lane);
         match self.try_pass(&mut pass) {
             Ok((count, is_whole)) => {
                 self.rest_ms = REST_MS;
+                log_thread::tell(&self.setup.log, Message::ListResumed, "");
                 if is_whole {
                     self.setup.share.end(self.setup.lane, &pass);
                 }
@@ -155,7 +162,9 @@ impl Drain {
             }
             Err(error) => {
                 self.figures().failures.fetch_add(1, Ordering::Relaxed);
-                Err(error.to_string())
+                let text = error.to_string();
+                log_thread::tell(&self.setup.log, error.message(), &text);
+                Err(text)
             }
         }
     }
@@ -247,7 +256,7 @@ impl Drain {
         loop {
             let (runs, bad) = reading.runs(most);
             for entry in &bad {
-                log_thread::tell(&self.setup.log, Message::ListFailed, &entry.to_string());
+                log_thread::tell(&self.setup.log, Message::ListEntryUnread, &entry.to_string());
             }
             if runs.is_empty() {
                 return Ok(None);

@@ -11,11 +11,12 @@ use crate::base::limits::LOG_PERIOD_MS;
 use crate::base::time::{MonoNs, WallMs};
 use crate::telemetry::log::{Log, Message, Stamp, Value};
 
-/// A running writer of the log.
+/// A running writer of the log. Dropped, it writes what is queued and ends: a start that fails has
+/// said why.
 #[derive(Debug)]
 pub struct LogThread {
     stopping: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl LogThread {
@@ -33,15 +34,20 @@ impl LogThread {
         log.on_line(move || sleeper.unpark());
         // Lines from before the hook was there.
         thread.thread().unpark();
-        Ok(LogThread { stopping, thread })
+        Ok(LogThread { stopping, thread: Some(thread) })
     }
 
     /// Writes what is queued and ends the thread.
-    pub fn stop(self) {
+    pub fn stop(self) {}
+}
+
+impl Drop for LogThread {
+    fn drop(&mut self) {
         self.stopping.store(true, Ordering::Release);
-        self.thread.thread().unpark();
+        let Some(thread) = self.thread.take() else { return };
+        thread.thread().unpark();
         // A writer that panicked has nothing left to say.
-        let _ = self.thread.join();
+        let _ = thread.join();
     }
 }
 
@@ -68,6 +74,9 @@ fn write_lines(log: &Log, mut output: impl Write, stopping: &AtomicBool) {
         // Read before the queue is: what was queued before the stop is then written.
         let last = stopping.load(Ordering::Acquire);
         log.sweep(stamp_now());
+        if last {
+            log.finish(stamp_now());
+        }
         while let Some(line) = log.next_line() {
             // Where the log can't be written there is nowhere to say so; the node goes on.
             let _ = output.write_all(line.as_bytes());

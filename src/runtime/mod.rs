@@ -5,8 +5,8 @@
 //! `listener` sockets · `probe` is this kernel fit · `sql_writer` and `sql_reader` threads of the
 //! dedicated core · `journal_lanes`, `journal_core` and `files` the journal on the dedicated core ·
 //! `log_thread` writes the log · `redis_client` asks Redis and waits · `list_share` what is known
-//! of its lists · `whole_file` files that are replaced whole · `memory` gives it back · `unsent` what
-//! the kernel holds of answers.
+//! of its lists · `whole_file` files that are replaced whole · `uninterrupted` calls that signals
+//! end · `memory` gives it back · `unsent` what the kernel holds of answers.
 
 pub mod board;
 pub mod clocks;
@@ -33,6 +33,7 @@ pub mod shard_thread;
 pub mod sql_reader;
 pub mod sql_writer;
 pub mod topology;
+pub mod uninterrupted;
 pub mod unsent;
 pub mod wake;
 pub mod whole_file;

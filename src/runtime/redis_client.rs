@@ -318,8 +318,12 @@ impl BlockingRedis {
             if left.is_zero() {
                 return Err(AskError::Timeout);
             }
-            let read = connection.stream.read(&mut piece, left);
-            let length = read.map_err(|error| socket::failed(error, "read"))?;
+            let length = match connection.stream.read(&mut piece, left) {
+                Ok(length) => length,
+                // A signal, and no answer of anybody: what is left of the time is waited on.
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(socket::failed(error, "read")),
+            };
             if length == 0 {
                 let closed = io::Error::new(ErrorKind::UnexpectedEof, "closed by redis");
                 return Err(AskError::Connection(closed));

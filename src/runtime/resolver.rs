@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::link_target::LinkTarget;
 use super::log_thread;
+use super::uninterrupted::uninterrupted;
 use super::wake::Sleeper;
 use crate::base::limits::RESOLVE_PERIOD_MS;
 use crate::telemetry::log::{Log, Message};
@@ -67,8 +68,11 @@ impl Drop for Resolver {
 
 fn look_up(target: &LinkTarget, log: &Log) {
     let Some(name) = target.name() else { return };
-    match name.to_socket_addrs() {
-        Ok(found) => target.take_found(&found.collect::<Vec<SocketAddr>>()),
+    match uninterrupted(|| name.to_socket_addrs()) {
+        Ok(found) => {
+            target.take_found(&found.collect::<Vec<SocketAddr>>());
+            log_thread::tell(log, Message::NameKnown, "");
+        }
         Err(error) => {
             target.take_found(&[]);
             log_thread::tell(log, Message::NameUnknown, &format!("{}: {error}", name.0));

@@ -46,6 +46,8 @@ pub struct Ring {
     pub enters: u64,
     /// Entries submitted.
     pub submitted: u64,
+    /// Completions taken out.
+    pub completed: u64,
 }
 
 impl Ring {
@@ -66,7 +68,7 @@ impl Ring {
         uring.submitter().register_files_sparse(descriptors + reserved)?;
         let buffers = Buffers::new(&uring)?;
         let placeholder = eventfd(0, EventfdFlags::CLOEXEC)?;
-        let mut ring = Ring { uring, buffers, placeholder, enters: 0, submitted: 0 };
+        let mut ring = Ring { uring, buffers, placeholder, enters: 0, submitted: 0, completed: 0 };
         (descriptors..descriptors + reserved).try_for_each(|slot| ring.vacate(slot))?;
         Ok(ring)
     }
@@ -133,11 +135,13 @@ impl Ring {
 
     /// Copies all completions out, so that working on them can't meet new ones.
     pub fn reap(&mut self, into: &mut Vec<Completion>) {
+        let before = into.len();
         into.extend(self.uring.completion().map(|entry| Completion {
             user_data: entry.user_data(),
             result: entry.result(),
             flags: entry.flags(),
         }));
+        self.completed += (into.len() - before) as u64;
     }
 
     /// Completions that the kernel had to keep aside because the queue was full.

@@ -118,9 +118,13 @@ impl<D: DiskRead> ReaderThread<D> {
         let result = self.setup.reader.read_users(&users, &mut |index, state| {
             states[index] = Some(state);
         });
-        if let Err(error) = result {
-            states.fill(None);
-            log_thread::tell(&self.setup.log, Message::ReadFailed, &error.to_string());
+        match result {
+            Ok(_) if overlaid.contains(&false) => {}
+            Ok(_) => log_thread::tell(&self.setup.log, Message::ReadResumed, ""),
+            Err(error) => {
+                states.fill(None);
+                log_thread::tell(&self.setup.log, Message::ReadFailed, &error.to_string());
+            }
         }
         for (index, request) in requests.iter().enumerate() {
             let state = states[index].take().filter(|_| overlaid[index]);

@@ -28,7 +28,7 @@ use crate::journal::record::{self, Record, frames};
 use crate::journal::recovery;
 use crate::journal::segment::SetId;
 use crate::store::{Applied, FailureKind, Store, StoreError, StreamId};
-use crate::telemetry::log::{Log, Message};
+use crate::telemetry::log::{Log, Message, Value};
 
 /// First wait after a failure, in milliseconds; doubles up to the longest.
 const BACKOFF_FIRST_MS: u64 = 100;
@@ -257,8 +257,8 @@ impl<D: DiskRead> WriterThread<D> {
 
     fn note_success(&mut self) {
         self.backoff_ms = BACKOFF_FIRST_MS;
+        log_thread::tell(&self.setup.log, Message::SqlResumed, "");
         if std::mem::take(&mut self.is_failing) {
-            log_thread::tell(&self.setup.log, Message::SqlResumed, "");
             // It may be another server of the list, or one that was set up anew.
             if let Ok(warnings) = self.setup.store.check() {
                 tell_weak(&self.setup.log, &warnings);
@@ -374,8 +374,7 @@ impl<D: DiskRead> WriterThread<D> {
         figures.failures_by_kind[kind as usize].fetch_add(1, Ordering::Relaxed);
         if matches!(error, StoreError::Fenced { .. } | StoreError::Halted { .. }) {
             figures.is_halted.store(true, Ordering::Release);
-            self.tell(&error.to_string());
-            log_thread::tell(&self.setup.log, Message::SqlHalted, "see the line before");
+            log_thread::tell(&self.setup.log, Message::SqlHalted, &error.to_string());
             return Next::End;
         }
         let is_slow = matches!(
@@ -388,7 +387,10 @@ impl<D: DiskRead> WriterThread<D> {
         if is_slow {
             self.backoff_ms = self.backoff_ms.max(BACKOFF_SLOW_MS);
         }
-        self.tell(&error.to_string())
+        let text = error.to_string();
+        let fields = [("cause", Value::Text(kind.name())), ("error", Value::Text(&text))];
+        self.setup.log.write(log_thread::stamp_now(), Message::SqlFailed, &fields);
+        Next::Wait
     }
 
     /// Where the tail has passed over numbers that were given up, the position has to follow. Where

@@ -55,6 +55,9 @@ impl Home {
             Err(code) => Verdict::of_code(*code) as u8,
             Ok(_) => Verdict::Unavailable as u8,
         }));
+        for code in elements.iter().filter_map(|element| element.as_ref().err()) {
+            self.count_verdicts(&[Verdict::of_code(*code)]);
+        }
         let mut request = self.buffer();
         // Only the head of its answer is made from it.
         let head = Request { body: b"", query: "", ..ask.packed.request };

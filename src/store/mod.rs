@@ -21,8 +21,8 @@ pub use catalog::{CatalogChange, ImportedPopup};
 pub use error::StoreError;
 pub use mysql::FailureKind;
 pub use stored::{
-    Applied, HistoryEntry, Origin, Run, StatRow, StoredCatalog, StoredEvent, StoredPopup, StreamId,
-    status_of, status_word,
+    Applied, HistoryEntry, Origin, Run, StatRow, StoredCatalog, StoredEvent, StoredKey,
+    StoredPopup, StreamId, status_of, status_word,
 };
 
 use crate::base::ids::Sequence;
@@ -88,6 +88,28 @@ impl Store {
         match self {
             Store::Sqlite(_) => None,
             Store::Mysql(store) => Some(store),
+        }
+    }
+
+    /// The signing keys of a node that shares none, the oldest first; none of a shared store.
+    ///
+    /// # Errors
+    /// Where the database fails, or a row is no key.
+    pub fn own_signing_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
+        match self {
+            Store::Sqlite(store) => store.signing_keys(),
+            Store::Mysql(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Makes these the signing keys of a node that shares none. Nothing in a shared store.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn replace_own_signing_keys(&mut self, keys: &[StoredKey]) -> Result<(), StoreError> {
+        match self {
+            Store::Sqlite(store) => store.replace_signing_keys(keys),
+            Store::Mysql(_) => Ok(()),
         }
     }
 

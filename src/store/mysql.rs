@@ -37,7 +37,7 @@ pub use census::{connections_made, connections_open};
 pub use failure::{FailureKind, ServerFailure};
 pub use reader::MysqlReader;
 pub use schema::migrate;
-pub use shared::{LiveNode, StoredKey};
+pub use shared::LiveNode;
 
 use session::Session;
 

@@ -14,6 +14,8 @@
 //! - One writer a process; another process waits for up to `SQL_BUSY_TIMEOUT_MS`.
 
 mod apply;
+mod keys;
+mod peek;
 mod popups;
 mod reader;
 mod rows;
@@ -30,6 +32,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
 
+pub use peek::Peek;
 pub use reader::SqliteReader;
 
 use super::dead_letter::{DeadLetters, hex};

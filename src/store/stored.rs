@@ -103,6 +103,25 @@ impl Origin {
     }
 }
 
+/// A key of decision tokens.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoredKey {
+    /// Names the key within the tokens that it signed; another one may have the same id.
+    pub id: u32,
+    /// When it was made.
+    pub created_at: WallMs,
+    /// Its random bytes.
+    pub secret: [u8; 32],
+    /// When it came from another store: it does not sign here.
+    pub moved_at: Option<WallMs>,
+}
+
+impl std::fmt::Debug for StoredKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("StoredKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
 /// One change of a popup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryEntry {

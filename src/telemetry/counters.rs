@@ -67,12 +67,26 @@ pub enum Kind {
     Gauge,
 }
 
+/// What a number is kept in. It is shown in Prometheus' base units, whatever this is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unit {
+    /// As it is: a count, bytes, a sequence number, whole seconds.
+    #[default]
+    Base,
+    /// Milliseconds, shown as seconds.
+    Milliseconds,
+    /// Nanoseconds, shown as seconds.
+    Nanoseconds,
+}
+
 /// One name of the table.
 pub struct Descriptor {
     /// Its name without `nudged_`.
     pub name: &'static str,
     /// What readers do with it.
     pub kind: Kind,
+    /// What its numbers are kept in.
+    pub unit: Unit,
     /// What it says.
     pub help: &'static str,
     /// The label and its values; none for a single number.
@@ -93,7 +107,7 @@ pub struct HistogramDescriptor {
 
 macro_rules! shard_counters {
     (
-        one { $($kind:ident $field:ident $name:literal $help:literal;)* }
+        one { $($kind:ident $field:ident $name:literal $help:literal $(in $unit:ident)?;)* }
         many {
             $($many:ident $many_name:literal [$label:literal $values:ident] $many_help:literal;)*
         }
@@ -125,10 +139,11 @@ macro_rules! shard_counters {
         pub static DESCRIPTORS: &[Descriptor] = &[
             $(Descriptor {
                 name: $name, kind: Kind::$kind, help: $help, label: None,
+                unit: [$(Unit::$unit,)? Unit::Base][0],
                 cells: |shard| std::slice::from_ref(&shard.$field),
             },)*
             $(Descriptor {
-                name: $many_name, kind: Kind::Counter, help: $many_help,
+                name: $many_name, kind: Kind::Counter, help: $many_help, unit: Unit::Base,
                 label: Some(($label, &$values)),
                 cells: |shard| &shard.$many.cells,
             },)*
@@ -171,8 +186,10 @@ const REJECTIONS: [&str; 8] = [
 ];
 const CAUSES: [&str; 9] =
     ["away", "deadline", "late", "lost", "full", "unknown", "refused", "quarantined", "other"];
-const STATUSES: [&str; 13] =
-    ["400", "401", "403", "404", "405", "408", "413", "414", "415", "431", "501", "503", "other"];
+const STATUSES: [&str; 15] = [
+    "400", "401", "403", "404", "405", "408", "413", "414", "415", "417", "431", "501", "503",
+    "505", "other",
+];
 
 shard_counters! {
     one {
@@ -186,7 +203,8 @@ shard_counters! {
         Counter buffers_freed "buffers_freed_bytes_total"
             "Buffers of requests and answers given back to the allocator, in bytes.";
         Counter accept_errors "accept_errors_total" "Accepts that failed: descriptors or memory are short.";
-        Gauge clock_apart_ms "clock_apart_ms" "How far the wall clock and the node's time are apart, in milliseconds.";
+        Gauge clock_apart_ms "clock_apart_seconds"
+            "How far the wall clock and the node's time are apart." in Milliseconds;
         Counter decisions_shown "decisions_shown_total" "Decisions that returned a popup.";
         Counter events_accepted "events_accepted_total" "Events accepted.";
         Counter events_duplicate "events_duplicate_total" "Events that repeated an accepted one.";
@@ -250,8 +268,8 @@ shard_counters! {
             "Commands sent again after a lost connection.";
         Counter redis_link_malformed "redis_link_malformed_total"
             "Connections given up for bytes that are no reply.";
-        Counter redis_link_round_trip_ns "redis_link_round_trip_nanoseconds_total"
-            "From sending to reply, summed over the replies in time.";
+        Counter redis_link_round_trip_ns "redis_link_round_trip_seconds_total"
+            "From sending to reply, summed over the replies in time." in Nanoseconds;
         Counter redis_breaker_opens "redis_breaker_opens_total" "Times the breaker opened.";
         Gauge redis_breaker "redis_breaker" "The breaker: 0 closed, 1 open, 2 probing.";
         Gauge redis_in_flight "redis_in_flight" "Commands that wait for their replies.";

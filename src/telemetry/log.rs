@@ -2,18 +2,21 @@
 //! writes. Owns no thread and no clock: time is given, and `runtime::log_thread` takes lines out.
 //!
 //! Never blocks: a full queue drops the line and counts it. Each message is logged 10 times at once
-//! and then once a second, over all threads of the node, with a count of those suppressed. Lines of
-//! users in `log.users` are always logged, with the id in clear; all other ids are hashed.
+//! and then once a second, over all threads of the node, with a count of those suppressed; what
+//! lasts is told once a minute (`outage`). Lines of users in `log.users` are always logged, with the
+//! id in clear; all other ids are hashed.
 //!
 //! Limits: 1,024 lines wait; a field has 256 bytes at most.
 
 mod line;
+mod outage;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use crossbeam::queue::ArrayQueue;
 
+use self::outage::{Due, Outages, Part};
 use crate::base::limits::{LOG_BURST, LOG_LINES_MAX, LOG_PERIOD_MS};
 use crate::base::time::{MonoNs, WallMs};
 
@@ -59,8 +62,8 @@ macro_rules! messages {
                 match self { $(Message::$message => Level::$level,)* }
             }
 
-            /// Its name, for machines: it does not change.
-            pub fn name(self) -> &'static str {
+            /// Its code, for machines: it does not change.
+            pub fn code(self) -> &'static str {
                 match self { $(Message::$message => $name,)* }
             }
 
@@ -74,76 +77,103 @@ macro_rules! messages {
 
 messages! {
     Info Started "started" "nudged starts";
-    Info Ready "ready" "takes requests";
-    Info Draining "draining" "stops; answers go on until the drain ends";
+    Info Ready "ready" "nudged takes requests";
+    Info Draining "draining" "nudged stops: readiness is red, answers go on until the drain ends";
     Info Stopped "stopped" "nudged has stopped";
     Warn VariableUnknown "variable_unknown"
-        "an environment variable looks like a setting and is none";
+        "an environment variable looks like a setting, but no setting has this name";
     Info ConfigReloaded "config_reloaded" "settings were reloaded";
-    Warn ConfigWaits "config_waits" "a changed setting waits for a restart";
-    Error ConfigRefused "config_refused" "a reload was refused; the old settings stay";
+    Warn ConfigWaits "config_waits" "a changed setting takes effect at the next restart";
+    Error ConfigRefused "config_refused" "the reload was refused; the old settings stay in force";
     Info CatalogChanged "catalog_changed" "popups changed";
-    Warn CatalogLint "catalog_lint" "a popup may not do what it seems to";
-    Error CatalogRefused "catalog_refused" "popups were refused; the old ones stay";
+    Warn CatalogLint "catalog_lint" "a popup may not do what its definition suggests";
+    Error CatalogRefused "catalog_refused" "the popups were refused; the old ones stay live";
     Warn CatalogStale "catalog_stale"
-        "popups can't be read or copied now; the ones that are known stay";
+        "popups can't be read or copied now; the ones already loaded stay live";
+    Error CatalogBehind "catalog_behind"
+        "popups that another node stored can't be used here; the old ones stay live";
+    Info CatalogFresh "catalog_fresh" "popups can be read again";
     Warn CatalogReplaced "catalog_replaced"
-        "this popups file has undone what another node's set: give all nodes the same one";
+        "this node's popups file overwrote another node's: give all nodes the same file";
     Warn CatalogUnconfirmed "catalog_unconfirmed"
-        "a change is stored, and not every shard has confirmed it in time";
-    Warn CoresShared "cores_shared" "threads share a core";
-    Warn PinFailed "pin_failed" "a thread could not be pinned";
-    Warn KeysMissing "keys_missing" "a listener that others can reach asks for no key";
+        "a change is stored, but not every shard has confirmed it in time";
+    Warn CoresShared "cores_shared" "several threads share a core";
+    Warn KeysMissing "keys_missing" "a listener that other machines can reach asks for no key";
     Info JournalRecovered "journal_recovered" "the journal was read";
-    Warn JournalTorn "journal_torn" "the journal's unfinished end was cut";
-    Error JournalDamaged "journal_damaged" "the journal is damaged in its middle";
-    Error JournalFull "journal_full" "the journal has no room; decisions degrade";
+    Warn JournalTorn "journal_torn" "the unfinished end of the journal was cut off";
+    Error JournalDamaged "journal_damaged" "the journal is damaged in the middle";
+    Error JournalFull "journal_full"
+        "the journal has no room: shows degrade and events are refused until it has";
     Info JournalResumed "journal_resumed" "the journal has room again";
     Error JournalFailed "journal_failed" "the journal could not be written";
+    Info JournalMended "journal_mended" "the journal is written without failures again";
+    Error JournalClosed "journal_closed" "the journal takes no more records until a restart";
     Warn ClockStepped "clock_stepped" "the wall clock was set";
-    Error ClockApart "clock_apart" "the wall clock and the node's time are over a minute apart";
-    Error SqlFailed "sql_failed" "SQL could not apply records; they stay in the journal";
+    Error ClockApart "clock_apart"
+        "the wall clock and this node's clock are more than a minute apart";
+    Info ClockTogether "clock_together" "the wall clock and this node's clock agree again";
+    Error SqlFailed "sql_failed" "SQL could not apply records; they wait in the journal";
     Info SqlResumed "sql_resumed" "SQL applies records again";
-    Error SqlHalted "sql_halted" "SQL holds other content for a record; applying has stopped";
-    Error SqlRegressed "sql_regressed" "SQL has gone back; the journal is applied again";
+    Error SqlHalted "sql_halted"
+        "SQL holds different content for a record: no more records are applied";
+    Error SqlRegressed "sql_regressed"
+        "SQL has lost records it had; they are applied again from the journal";
     Warn SqlWeak "sql_weak" "a setting of the SQL server weakens a promise";
-    Error DeadLetter "dead_letter" "SQL refused a record; it went to the dead-letter file";
+    Error DeadLetter "dead_letter" "SQL refused records; they went to the dead-letter file";
     Warn SqlAway "sql_away"
-        "SQL does not answer; the start takes what it can from Redis and from copies";
-    Error ReadFailed "read_failed" "users could not be read back from SQL";
-    Warn ReadSlow "read_slow" "a user's state was not read in time; the answer degraded";
-    Info RedisConnected "redis_connected" "a shard is connected to Redis";
-    Warn RedisLost "redis_lost" "a shard has lost its connection to Redis; decisions degrade";
-    Warn SliceFull "slice_full" "no room for a user until SQL has applied changes";
-    Warn ConnectionsFull "connections_full" "as many connections are open as may be";
+        "SQL does not answer: the node starts with what Redis and its local copies have";
+    Error ReadFailed "read_failed" "users could not be read from SQL; their answers degrade";
+    Info ReadResumed "read_resumed" "users are read from SQL again";
+    Warn ReadSlow "read_slow" "users were not read from SQL in time; their answers degraded";
+    Info ReadsInTime "read_in_time" "users are read from SQL in time again";
+    Warn RedisLost "redis_lost" "the connection to Redis was lost; on_failure decides";
+    Info RedisConnected "redis_connected" "Redis is connected again";
+    Warn SliceFull "slice_full" "the slice has no room for another user until SQL catches up";
+    Info SliceRoom "slice_room" "the slice has room again";
+    Warn ConnectionsFull "connections_full"
+        "connections are refused: connections_max are already open";
     Warn UnsentFull "unsent_full"
         "answers that clients do not read reached limits.unsent_bytes_max: the largest were reset";
+    Info UnsentRoom "unsent_room" "unsent answers are within their bound again";
+    Info ConnectionsRoom "connections_room" "connections are accepted again";
     Warn TlsSeen "tls_seen"
         "a client speaks https to a listener of plain http: name it http://, or end TLS before it";
     Warn AcceptFailed "accept_failed" "connections could not be accepted";
-    Warn BuffersEmpty "buffers_empty" "no buffer was left to receive into";
-    Warn LaneFull "lane_full" "the lane to another shard was full";
-    Error RedisUnfit "redis_unfit" "Redis can't be used as it is set up";
-    Warn RedisAway "redis_away" "Redis does not answer; popups follow their on_failure";
+    Info AcceptResumed "accept_resumed" "connections are accepted without failures again";
+    Warn LaneFull "lane_full" "a shard is overloaded: requests for it were refused with 503";
+    Info LaneRoom "lane_room" "no shard refuses requests any more";
+    Error RedisUnfit "redis_unfit" "Redis can't be used the way it is set up";
+    Info RedisFit "redis_fit" "Redis can be used again";
+    Warn RedisAway "redis_away" "Redis does not answer; on_failure decides";
     Warn KeysNotShared "keys_not_shared" "the signing keys could not be shared with other nodes";
-    Warn NameUnknown "name_unknown" "the name of a server could not be looked up";
+    Warn NameUnknown "name_unknown" "a server's host name could not be resolved";
+    Info NameKnown "name_known" "host names are resolved again";
     Warn AdminRefused "admin_refused" "an admin request had no valid token";
     Info PopupChanged "popup_changed" "an operator changed a popup";
     Info UserErased "user_erased" "a user was erased";
     Debug Decided "decided" "a decision was made";
     Debug EventTaken "event_taken" "an event was taken";
-    Warn KeeperFailed "keeper_failed" "the keeper of Redis could not do its round";
-    Error WritesLost "writes_lost" "Redis has lost writes; nobody decides by these partitions";
+    Warn KeeperFailed "keeper_failed" "the recovery of Redis could not do its round";
+    Info KeeperResumed "keeper_resumed" "the recovery of Redis does its rounds again";
+    Warn KeeperSqlFailed "keeper_sql_failed" "the recovery of Redis could not ask SQL";
+    Info KeeperSqlResumed "keeper_sql_resumed" "the recovery of Redis can ask SQL again";
+    Error WritesLost "writes_lost"
+        "Redis has lost writes; users of these partitions are decided by on_failure for now";
     Warn RebuildNeeded "rebuild_needed"
-        "Redis does not vouch for users: on_failure decides until they are read back from SQL";
-    Warn RebuildBegun "rebuild_begun" "Redis is being rebuilt from SQL";
-    Info RebuildEnded "rebuild_ended" "Redis vouches for every user";
+        "Redis may be missing users: on_failure decides until they are filled in from SQL";
+    Warn RebuildBegun "rebuild_begun" "Redis is being filled from SQL";
+    Info RebuildEnded "rebuild_ended" "Redis has every user again";
     Warn RedisEvicts "redis_evicts"
-        "Redis may evict users: those that are missing are always read from SQL";
+        "Redis may evict users (maxmemory-policy): missing ones are always read from SQL";
+    Info RedisKeeps "redis_keeps" "Redis no longer evicts users";
     Error ListFailed "list_failed"
-        "records could not be brought from the lists of Redis to SQL; they stay in the lists";
-    Warn ListGivenUp "list_given_up" "another node drains a list that this one drained";
-    Warn LinesLost "lines_lost" "log lines were lost: the queue was full";
+        "records could not be read from the lists in Redis; they stay there";
+    Error ListSqlFailed "list_sql_failed"
+        "records could not be moved from the lists in Redis to SQL; they stay in the lists";
+    Info ListResumed "list_resumed" "records are moved from the lists in Redis to SQL again";
+    Error ListEntryUnread "list_entry_unread" "an entry of a list in Redis can't be read";
+    Warn ListGivenUp "list_given_up" "another node took over a list that this node was moving";
+    Warn LinesLost "lines_lost" "log lines were lost: the log's queue was full";
 }
 
 /// A moment by both clocks: the rate limit goes by one, the line shows the other.
@@ -200,6 +230,7 @@ struct Shared {
     /// Sorted. Written at reload alone; readers only ever try the lock.
     users: RwLock<Vec<String>>,
     paces: Vec<Pace>,
+    outages: Outages,
     wake: OnceLock<Wake>,
 }
 
@@ -220,6 +251,7 @@ impl Log {
             has_users: AtomicBool::new(false),
             users: RwLock::new(Vec::new()),
             paces: Message::ALL.iter().map(|_| Pace::default()).collect(),
+            outages: Outages::new(),
             wake: OnceLock::new(),
         };
         let log = Log { shared: Arc::new(shared) };
@@ -260,8 +292,19 @@ impl Log {
             || user.is_some_and(|user| self.is_listed(user))
     }
 
-    /// Logs a message, unless it is below the level or came too often. Allocates the line.
+    /// Logs a message, unless it is below the level or came too often; of an outage, what its
+    /// table says. Allocates the line.
     pub fn write(&self, stamp: Stamp, message: Message, fields: &[Field<'_>]) {
+        match self.shared.outages.take(stamp, message, fields, || self.wake()) {
+            Part::Other => self.write_paced(stamp, message, fields),
+            Part::Report(true) if self.wants(message, None) => {
+                self.push(stamp, message, fields, (false, 0));
+            }
+            Part::Report(_) | Part::End => {}
+        }
+    }
+
+    fn write_paced(&self, stamp: Stamp, message: Message, fields: &[Field<'_>]) {
         let user = fields.iter().find_map(|(_, value)| match value {
             Value::User(user) => Some(*user),
             _ => None,
@@ -279,9 +322,10 @@ impl Log {
         self.push(stamp, message, fields, (listed, suppressed));
     }
 
-    /// Logs what is left to be said: lines that were lost or suppressed with none after them to
-    /// carry their count. To be called about once a second.
+    /// Logs what is left to be said: of outages, and lines that were lost or suppressed with none
+    /// after them to carry their count. To be called about once a second.
     pub fn sweep(&self, stamp: Stamp) {
+        self.shared.outages.sweep(stamp, false, |due| self.push_due(stamp, &due));
         for (message, pace) in Message::ALL.iter().zip(&self.shared.paces) {
             if pace.suppressed.load(Ordering::Relaxed) > 0 && pace.allow(stamp.mono) {
                 let suppressed = pace.suppressed.swap(0, Ordering::Relaxed);
@@ -297,9 +341,31 @@ impl Log {
         }
     }
 
-    /// Whether [`Log::sweep`] would find something.
+    /// Logs the ends of outages that are over: nothing comes after this.
+    pub fn finish(&self, stamp: Stamp) {
+        self.shared.outages.sweep(stamp, true, |due| self.push_due(stamp, &due));
+    }
+
+    /// What may be out of order for a while: each name, whether it is now, and how often it was.
+    pub fn outages(&self) -> impl Iterator<Item = (&'static str, bool, u64)> {
+        self.shared.outages.all()
+    }
+
+    fn push_due(&self, stamp: Stamp, due: &Due) {
+        if !self.wants(due.message, None) {
+            return;
+        }
+        let (count, duration) = (Value::Number(due.count), Value::Number(due.duration_ms));
+        let fields =
+            [("error", Value::Text(&due.error)), ("count", count), ("duration_ms", duration)];
+        let begin = usize::from(due.error.is_empty());
+        self.push(stamp, due.message, &fields[begin..], (false, 0));
+    }
+
+    /// Whether [`Log::sweep`] would find something, now or soon.
     pub fn has_unsaid(&self) -> bool {
         self.shared.lost.load(Ordering::Relaxed) > 0
+            || self.shared.outages.is_any_open()
             || self.shared.paces.iter().any(|pace| pace.suppressed.load(Ordering::Relaxed) > 0)
     }
 
@@ -324,10 +390,14 @@ impl Log {
         if !queued {
             self.shared.lost.fetch_add(1, Ordering::Relaxed);
         }
+        self.wake();
+        queued
+    }
+
+    fn wake(&self) {
         if let Some(wake) = self.shared.wake.get() {
             wake();
         }
-        queued
     }
 }
 

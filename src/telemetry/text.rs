@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use super::counters::{DESCRIPTORS, HISTOGRAMS, Kind, ShardCounters};
+use super::counters::{Counter, DESCRIPTORS, HISTOGRAMS, Kind, ShardCounters, Unit};
 
 /// The `Content-Type` of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -22,6 +22,26 @@ pub struct NodeMetric<'a> {
     pub labels: &'a [(&'static str, &'a str)],
     /// The number.
     pub value: u64,
+    /// What it is kept in.
+    pub unit: Unit,
+}
+
+impl NodeMetric<'static> {
+    /// A number that is what it is now, without labels.
+    pub fn gauge(name: &'static str, help: &'static str, value: u64) -> NodeMetric<'static> {
+        NodeMetric { name, kind: Kind::Gauge, help, labels: &[], value, unit: Unit::Base }
+    }
+
+    /// A number that only rises, without labels.
+    pub fn counter(name: &'static str, help: &'static str, value: u64) -> NodeMetric<'static> {
+        NodeMetric { kind: Kind::Counter, ..NodeMetric::gauge(name, help, value) }
+    }
+
+    /// The same number, which is in milliseconds.
+    #[must_use]
+    pub fn in_ms(self) -> NodeMetric<'static> {
+        NodeMetric { unit: Unit::Milliseconds, ..self }
+    }
 }
 
 /// Appends every number of the shards, in the order given, and of the node. Allocates where `out`
@@ -37,16 +57,17 @@ fn write_all(
     node: &[NodeMetric<'_>],
 ) -> std::fmt::Result {
     for descriptor in DESCRIPTORS {
-        let name = descriptor.name;
+        let (name, unit) = (descriptor.name, descriptor.unit);
         write_header(out, name, kind_name(descriptor.kind), descriptor.help)?;
         for (shard, counters) in shards.iter().enumerate() {
             let cells = (descriptor.cells)(counters);
+            let number = |cell: &Counter| Number(cell.get(), unit);
             match descriptor.label {
-                None => writeln!(out, "nudged_{name}{{shard=\"{shard}\"}} {}", cells[0].get())?,
+                None => writeln!(out, "nudged_{name}{{shard=\"{shard}\"}} {}", number(&cells[0]))?,
                 Some((label, values)) => {
                     for (value, cell) in values.iter().zip(cells) {
                         let labels = format_args!("shard=\"{shard}\",{label}=\"{value}\"");
-                        writeln!(out, "nudged_{name}{{{labels}}} {}", cell.get())?;
+                        writeln!(out, "nudged_{name}{{{labels}}} {}", number(cell))?;
                     }
                 }
             }
@@ -84,7 +105,7 @@ fn write_histograms(out: &mut String, shards: &[Arc<ShardCounters>]) -> std::fmt
             let histogram = (descriptor.histogram)(counters);
             let mut below = 0;
             for (bound_ns, count) in histogram.cumulative() {
-                let bound = Seconds(bound_ns);
+                let bound = Number(bound_ns, Unit::Nanoseconds);
                 let labels = format_args!("shard=\"{shard}\",le=\"{bound}\"");
                 writeln!(out, "nudged_{name}_bucket{{{labels}}} {count}")?;
                 below = count;
@@ -92,7 +113,7 @@ fn write_histograms(out: &mut String, shards: &[Arc<ShardCounters>]) -> std::fmt
             // The shard records while this reads: no bucket may hold more than the last does.
             let count = histogram.count().max(below);
             writeln!(out, "nudged_{name}_bucket{{shard=\"{shard}\",le=\"+Inf\"}} {count}")?;
-            let sum = Seconds(histogram.sum_ns());
+            let sum = Number(histogram.sum_ns(), Unit::Nanoseconds);
             writeln!(out, "nudged_{name}_sum{{shard=\"{shard}\"}} {sum}")?;
             writeln!(out, "nudged_{name}_count{{shard=\"{shard}\"}} {count}")?;
         }
@@ -116,15 +137,22 @@ fn write_node_metric(out: &mut String, metric: &NodeMetric<'_>) -> std::fmt::Res
         out.push('"');
     }
     let close = if metric.labels.is_empty() { "" } else { "}" };
-    writeln!(out, "{close} {}", metric.value)
+    writeln!(out, "{close} {}", Number(metric.value, metric.unit))
 }
 
-/// Nanoseconds as seconds, exactly.
-struct Seconds(u64);
+/// A number in base units, exactly.
+struct Number(u64, Unit);
 
-impl std::fmt::Display for Seconds {
+impl std::fmt::Display for Number {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{}.{:09}", self.0 / 1_000_000_000, self.0 % 1_000_000_000)
+        let Number(value, unit) = *self;
+        match unit {
+            Unit::Base => write!(out, "{value}"),
+            Unit::Milliseconds => write!(out, "{}.{:03}", value / 1_000, value % 1_000),
+            Unit::Nanoseconds => {
+                write!(out, "{}.{:09}", value / 1_000_000_000, value % 1_000_000_000)
+            }
+        }
     }
 }
 
@@ -138,15 +166,13 @@ mod tests {
         shards[1].connections_accepted.add(7);
         shards[0].decisions_nothing.of("gap").increment();
         shards[1].turn_length.record(1_500);
+        shards[0].clock_apart_ms.set(61_005);
         let labels = [("path", "a\\b\"c\nd")];
-        let metric = |value, labels| NodeMetric {
-            name: "disk_bytes",
-            kind: Kind::Gauge,
-            help: "Bytes on disk.",
-            labels,
-            value,
-        };
-        let node = [metric(5, &labels[..]), metric(6, &[])];
+        let disk = NodeMetric::gauge("disk_bytes", "Bytes on disk.", 5);
+        let node = [
+            NodeMetric { labels: &labels[..], ..disk },
+            NodeMetric::gauge("lag_seconds", "How late it is.", 6_007).in_ms(),
+        ];
         let mut text = String::new();
         render(&mut text, &shards, &node);
         let lines = [
@@ -159,7 +185,8 @@ mod tests {
             "nudged_turn_seconds_sum{shard=\"1\"} 0.000001500",
             "nudged_turn_seconds_count{shard=\"1\"} 1",
             "nudged_disk_bytes{path=\"a\\\\b\\\"c\\nd\"} 5",
-            "nudged_disk_bytes 6",
+            "nudged_lag_seconds 6.007",
+            "nudged_clock_apart_seconds{shard=\"0\"} 61.005",
         ];
         for line in lines {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
@@ -168,7 +195,7 @@ mod tests {
         let count = types.len();
         types.sort_unstable();
         types.dedup();
-        assert_eq!((types.len(), count), (count, DESCRIPTORS.len() + HISTOGRAMS.len() + 1));
+        assert_eq!((types.len(), count), (count, DESCRIPTORS.len() + HISTOGRAMS.len() + 2));
         assert!(text.lines().all(|line| line.starts_with("nudged_") || line.starts_with("# ")));
     }
 }

@@ -17,6 +17,7 @@
 pub mod batcher;
 pub mod merge;
 pub mod stats;
+pub mod union;
 pub mod validate;
 
 #[cfg(test)]

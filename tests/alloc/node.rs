@@ -91,7 +91,7 @@ impl Node {
         let snapshot = Arc::new(compile(&entries, Settings::default(), 1).unwrap());
         let access = vec![Access::new(["server-key-0123456789"], [], false)];
         let rules = Arc::new(Rules { access, cors: Cors::default() });
-        let secret = Secret { id: 1, created_at: WallMs(0), bytes: [7; 32] };
+        let secret = Secret { id: 1, created_at: WallMs(0), bytes: [7; 32], moved_at: None };
         let keys = Arc::new(Keys::new(&[secret]));
         let setup = |shard| CoreSetup {
             shard: ShardId(shard),

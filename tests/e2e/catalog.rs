@@ -220,7 +220,7 @@ fn two_popups_files_that_fight_are_told_of_and_a_deployment_is_not() {
     let second = "[[popup]]\nid = \"a\"\npriority = 2\n";
     let cluster = Cluster::new(Plan::new(first));
     let nodes = cluster.start(2);
-    let told = |index: usize| nodes[index].1.lines_with("\"catalog_replaced\"");
+    let told = |index: usize| nodes[index].1.logged("catalog_replaced").len();
     let reload = |index: usize, popups: &str| {
         nodes[index].0.write_popups(popups);
         nodes[index].1.operator().ask("POST", "/v1/reload", "").expect(200);

@@ -93,12 +93,12 @@ fn a_disk_without_room_for_the_next_segment_degrades_and_recovers() {
     server.allow("journal_full");
     // SQLite is on the same disk.
     server.allow("sql_failed");
-    until("it to be said", || (server.lines_with("journal_full") > 0).then_some(()));
+    server.await_logged("journal_full");
 
     assert!(mount(&["-o", &format!("remount,{ENOUGH}")], &disk.path));
     let shown = until_changed(&mut client, "after", |answer| answer.status == 200).token().unwrap();
     assert_eq!(client.event(&token, "dismissed").expect(202).json()["accepted"], 1);
-    until("that to be said, too", || (server.lines_with("journal_resumed") > 0).then_some(()));
+    server.await_logged("journal_resumed");
     server.stop();
     let decided = database::decided(setup.data());
     assert!(decided.contains(&token) && decided.contains(&shown));
@@ -199,7 +199,7 @@ fn what_cannot_be_synced_is_not_acknowledged_as_synced() {
     // One that was under way may get through; soon none does, and none is an error.
     until_changed(&mut client, "later", is_degraded);
     client.get("/health").expect(200);
-    until("it to be said", || (server.lines_with("journal_failed") > 0).then_some(()));
-    assert!(server.lines_with("journal_failed") <= 12, "not a thousand times: {}", server.said());
+    server.await_logged("journal_failed");
+    assert!(server.logged("journal_failed").len() <= 12, "not a thousand times: {}", server.said());
     server.kill();
 }

@@ -19,6 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::client::Client;
+use crate::support::log::LogLine;
 
 /// A node is ready, or has given up, within this.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -212,7 +213,7 @@ impl Server {
         Client::connect(self.admin)
     }
 
-    /// Lets the node log errors in whose line this is.
+    /// Lets the node log errors in whose line this is: a code, or a part of the text.
     pub fn allow(&mut self, part: &'static str) {
         self.allowed.push(part);
     }
@@ -220,6 +221,16 @@ impl Server {
     /// What the node has written to standard error so far.
     pub fn said(&self) -> String {
         self.stderr.lock().unwrap().clone()
+    }
+
+    /// The lines of the log with this code, so far.
+    pub fn logged(&self, code: &str) -> Vec<LogLine> {
+        LogLine::of(&self.said(), code)
+    }
+
+    /// Waits for a line of the log with this code, and gives the first.
+    pub fn await_logged(&self, code: &str) -> LogLine {
+        until(code, || self.logged(code).into_iter().next())
     }
 
     /// How many lines of standard error have this in them.
@@ -262,8 +273,8 @@ impl Server {
     }
 
     fn unexpected(&self) -> Vec<String> {
-        let is_bad =
-            |line: &&str| line.contains("\"level\":\"error\"") || line.contains("panicked");
+        let is_error = |line: &str| LogLine::parse(line).is_some_and(|line| line.level == "error");
+        let is_bad = |line: &&str| is_error(line) || line.contains("panicked");
         let said = self.said();
         let bad = said.lines().filter(is_bad);
         let is_allowed = |line: &&str| self.allowed.iter().any(|part| line.contains(part));

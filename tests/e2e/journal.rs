@@ -122,7 +122,7 @@ fn a_torn_end_is_cut_and_nothing_else() {
     let at = segment.end;
     segment.write(at, &torn[..torn.len() - 9]);
     let server = setup.start();
-    assert_eq!(server.lines_with("journal_torn"), 1, "{}", server.said());
+    assert_eq!(server.logged("journal_torn").len(), 1, "{}", server.said());
     assert_eq!(server.client().decide("u0").reason(), "gap");
     let new = server.client().decide("new").token().unwrap();
     server.stop();
@@ -176,7 +176,7 @@ fn a_flipped_bit_in_the_middle_stops_the_start_and_is_named() {
 
     let mut server = setup.start_with(&["--salvage"]);
     server.allow("journal_damaged");
-    assert_eq!(server.lines_with("journal_damaged"), 1, "{}", server.said());
+    assert_eq!(server.logged("journal_damaged").len(), 1, "{}", server.said());
     server.stop();
     let lost = usize::try_from(last - first + 1).unwrap();
     let decided = database::decided(setup.data());
@@ -201,7 +201,7 @@ fn a_journal_from_the_near_future_runs() {
     segment.write(at, &bytes);
     let mut server = setup.start();
     server.allow("clock_apart");
-    assert_eq!(server.lines_with("clock_apart"), 1, "{}", server.said());
+    assert_eq!(server.logged("clock_apart").len(), 1, "{}", server.said());
     server.client().decide("new").expect(200);
     server.stop();
     let newest = "SELECT MAX(at) FROM events WHERE user_id = 'new'";

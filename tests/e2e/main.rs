@@ -25,6 +25,8 @@ mod http;
 mod io_uring;
 mod journal;
 mod kill_loop;
+mod logs;
+mod metrics;
 mod mysql;
 mod redis;
 mod reload;

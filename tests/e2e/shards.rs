@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use crate::client::{event, request};
 use crate::harness::{ALWAYS, Setup, WELCOME};
+use crate::support::log::LogLine;
 
 /// As many users as have homes on all shards.
 const USERS: usize = 100;
@@ -65,7 +66,7 @@ fn more_shards_than_cores_share_them_and_that_is_said_once() {
     let cores = std::thread::available_parallelism().unwrap().get();
     let shards = (cores + 3).to_string();
     let said = serve_everyone(&["--shards", &shards]);
-    assert_eq!(said.matches("\"message\":\"cores_shared\"").count(), 1, "{said}");
+    assert_eq!(LogLine::of(&said, "cores_shared").len(), 1, "{said}");
 }
 
 #[test]

@@ -6,5 +6,6 @@
 mod floors;
 mod model;
 mod sql;
+mod telemetry;
 mod tidy;
 mod vectors;

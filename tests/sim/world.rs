@@ -61,7 +61,12 @@ pub fn run(seed: u64, directory: PathBuf, is_printed: bool) -> Ran {
     let config = Config::draw(seed);
     let parts = Parts {
         snapshot: catalog::snapshot(&config),
-        keys: Arc::new(Keys::new(&[Secret { id: 1, created_at: WallMs(0), bytes: [7; 32] }])),
+        keys: Arc::new(Keys::new(&[Secret {
+            id: 1,
+            created_at: WallMs(0),
+            bytes: [7; 32],
+            moved_at: None,
+        }])),
     };
     let acts_left = config.acts;
     let clients = (0..config.clients).map(|_| Client::new(acts_left)).collect();

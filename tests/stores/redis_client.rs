@@ -65,6 +65,44 @@ fn a_frozen_server_costs_its_timeout_only() {
     assert_eq!(ask_after_rest(&mut client, &[b"PING"]).unwrap(), Answer::Text(b"PONG".to_vec()));
 }
 
+/// Sends a signal to a thread again and again until it has ended.
+#[allow(unsafe_code)]
+fn pester(thread: &std::thread::JoinHandle<()>) {
+    use std::os::unix::thread::JoinHandleExt;
+    while !thread.is_finished() {
+        // SAFETY: the thread is not joined yet, so its id is its own.
+        unsafe { libc::pthread_kill(thread.as_pthread_t(), libc::SIGURG) };
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn signals_end_no_wait_for_an_answer() {
+    let handled = std::sync::Arc::default();
+    signal_hook::flag::register(libc::SIGURG, std::sync::Arc::clone(&handled)).unwrap();
+    let redis = Redis::start();
+    let unix = format!("redis+unix://{}", redis.socket().display());
+    for url in [redis.url(), unix] {
+        redis.freeze();
+        let asking = std::thread::spawn(move || {
+            let mut client = client(&url, WAIT);
+            assert_eq!(client.ask(&[b"PING"]).unwrap(), Answer::Text(b"PONG".to_vec()));
+            assert_eq!(client.connects(), 1);
+        });
+        let thawing = std::thread::scope(|scope| {
+            let thawing = scope.spawn(|| {
+                std::thread::park_timeout(Duration::from_millis(100));
+                redis.thaw();
+            });
+            pester(&asking);
+            thawing.join()
+        });
+        thawing.unwrap();
+        asking.join().unwrap();
+    }
+    assert!(handled.load(std::sync::atomic::Ordering::Relaxed), "signals have come");
+}
+
 #[test]
 fn a_server_that_is_away_is_not_asked_hot() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

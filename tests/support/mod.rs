@@ -4,8 +4,10 @@
 
 #![allow(dead_code)] // Each binary uses its part.
 
+pub mod log;
 pub mod mariadb;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod redis;
 

@@ -63,7 +63,7 @@ fn what_is_wrong_changes_nothing_and_is_named_with_its_line() {
     assert_eq!(publisher.config().max_per_day, 0);
     assert!(shards.take_told().is_empty());
     let logged = place.logged();
-    assert!(logged.contains("popups were refused") && logged.contains("a reload was refused"));
+    assert!(logged.contains("popups were refused") && logged.contains("the reload was refused"));
 }
 
 #[test]

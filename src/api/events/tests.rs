@@ -108,8 +108,8 @@ fn actions_and_times() {
 #[test]
 fn a_superseded_key_ends_by_the_time_it_is_given() {
     use crate::api::token::Secret;
-    let old = Secret { id: 1, created_at: WallMs(0), bytes: [9; 32] };
-    let new = Secret { id: 2, created_at: NOW, bytes: [8; 32] };
+    let old = Secret { id: 1, created_at: WallMs(0), bytes: [9; 32], moved_at: None };
+    let new = Secret { id: 2, created_at: NOW, bytes: [8; 32], moved_at: None };
     let keys = Keys::new(&[old, new]);
     let bump = Bump::new();
     let body = event(r#","action":"shown""#);

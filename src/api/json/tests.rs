@@ -17,9 +17,7 @@ fn value_of(json: &Json<'_>) -> Value {
     match json {
         Json::Null => Value::Null,
         Json::Boolean(value) => json!(value),
-        Json::Number(Number::Whole(whole)) => i64::try_from(*whole)
-            .map_or_else(|_| json!(u64::try_from(*whole).unwrap()), Value::from),
-        Json::Number(Number::Real(real)) => json!(real),
+        Json::Number(text) => serde_json::from_str(text).unwrap(),
         Json::Text(text) => json!(text),
         Json::List(list) => list.iter().map(value_of).collect(),
         Json::Object(members) => {

@@ -9,7 +9,7 @@ const DAY_MS: i64 = 86_400_000;
 
 fn secret(id: u32, created_at: i64) -> Secret {
     let fill = u8::try_from(id).unwrap();
-    Secret { id, created_at: WallMs(created_at), bytes: [fill; 32] }
+    Secret { id, created_at: WallMs(created_at), bytes: [fill; 32], moved_at: None }
 }
 
 fn keys() -> Keys {
@@ -146,7 +146,7 @@ fn keys_made_in_one_millisecond_are_ordered_by_id() {
 
 #[test]
 fn debug_keeps_secrets() {
-    let secret = Secret { id: 3, created_at: NOW, bytes: [201; 32] };
+    let secret = Secret { id: 3, created_at: NOW, bytes: [201; 32], moved_at: None };
     let text = format!("{secret:?} {:?}", Keys::new(std::slice::from_ref(&secret)));
     assert!(!text.contains("201") && text.contains('3'), "{text}");
 }

@@ -7,9 +7,8 @@
 
 use std::cmp::Ordering;
 
-use crate::catalog::target::{
-    Order, Rule, Scalar, Test, compare_version, parse_boolean, parse_number,
-};
+use crate::catalog::target::{Order, Rule, Scalar, Test, parse_boolean, parse_number};
+use crate::catalog::version::Version;
 
 /// Whether no attributes make the rule true.
 pub fn never_matches(rule: &Rule) -> bool {
@@ -63,7 +62,7 @@ enum Claim<'r> {
     /// It equals none of these.
     NotAmong(&'r [Scalar]),
     Ordered(Order, &'r Scalar),
-    Version(Order, &'r semver::Version),
+    Version(Order, &'r Version),
     /// Its text passes the test.
     Text(&'r Test),
     /// It is not there.
@@ -128,7 +127,7 @@ fn contradict(a: Claim<'_>, b: Claim<'_>) -> bool {
         (Claim::Ordered(a, x), Claim::Ordered(b, y)) => {
             compare(x, y).is_some_and(|order| disjoint(a, b, order))
         }
-        (Claim::Version(a, x), Claim::Version(b, y)) => disjoint(a, b, x.cmp_precedence(y)),
+        (Claim::Version(a, x), Claim::Version(b, y)) => disjoint(a, b, x.compare(y)),
         (Claim::Text(Test::StartsWith(x)), Claim::Text(Test::StartsWith(y))) => {
             !x.starts_with(&**y) && !y.starts_with(&**x)
         }
@@ -151,7 +150,7 @@ fn can_be(value: &Scalar, claim: Claim<'_>) -> bool {
             compare(value, bound).is_none_or(|found| holds(order, found))
         }
         (Scalar::Text(text), Claim::Version(order, bound)) => {
-            compare_version(text, bound).is_some_and(|found| holds(order, found))
+            bound.compare_text(text).is_some_and(|found| holds(order, found))
         }
         (Scalar::Text(text), Claim::Text(test)) => match test {
             Test::StartsWith(start) => text.starts_with(&**start),

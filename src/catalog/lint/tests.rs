@@ -22,11 +22,7 @@ fn warnings(popups: &[Value]) -> Vec<String> {
 /// Whether a target is warned of as one that nobody can match.
 fn never(target: Value) -> bool {
     let found = warnings(&[json!({"id": "p", "target": target})]);
-    assert!(
-        found.is_empty() || found == ["popup \"p\": target: no user can match it"],
-        "{found:?}"
-    );
-    !found.is_empty()
+    found.iter().any(|warning| warning == "popup \"p\": target: no user can match it")
 }
 
 fn clause(text: &str) -> Value {
@@ -69,7 +65,7 @@ fn contradicting_clauses_never_match() {
         ("a eq true", "a eq false"),
         ("a in [1,2]", "a in [3,4]"),
         ("a eq 1", "a ne 1"),
-        ("a in [1,\"x\"]", "a not_in [\"x\",1,2]"),
+        ("a in [1,3]", "a not_in [3,1,2]"),
         ("a exists false", "a exists true"),
         ("a exists false", "a eq 1"),
         ("a exists false", "a ne 1"),
@@ -140,6 +136,31 @@ fn clauses_that_can_both_hold_are_not_warned_of() {
         let (a, b) = (clause(one), clause(other));
         assert!(!never(json!({"all": [a, b]})), "{one} and {other}");
         assert!(!never(json!({"all": [b, a]})), "{other} and {one}");
+    }
+}
+
+#[test]
+fn texts_that_read_as_numbers_and_are_compared_as_texts_are_warned_of() {
+    let warned = |clauses: &[&str]| {
+        let all: Vec<_> = clauses.iter().map(|text| clause(text)).collect();
+        warnings(&[json!({"id": "p", "target": {"not": {"any": [{"all": all}]}}})])
+    };
+    let is_told = |op: &str, text: &str| {
+        format!(
+            "popup \"p\": target: \"a\" {op} \"{text}\" compares byte by byte (\"10\" is below \"9\"): \
+             for numbers leave out the quotes"
+        )
+    };
+    for op in ["lt", "lte", "gt", "gte"] {
+        for text in ["18", "-1", "5.10", "1e3"] {
+            assert_eq!(warned(&[&format!("a {op} \"{text}\"")]), [is_told(op, text)]);
+        }
+    }
+    let both = ["a lt \"9\"", "a gt \"1\"", "b eq \"7\""];
+    assert_eq!(warned(&both), [is_told("lt", "9"), is_told("gt", "1")]);
+    let spared = ["a lt 18", "a lt \"b\"", "a gt \"2026-01-01\"", "a gte \"05\"", "a eq \"18\""];
+    for text in spared {
+        assert_eq!(warned(&[text]), [""; 0], "{text}");
     }
 }
 

@@ -10,7 +10,7 @@ use crate::base::limits::{
     CONTENT_BYTES_MAX, CONTENT_DEPTH_MAX, LOCALES_MAX, NAME_BYTES_MAX, VARIANT_KEY_BYTES_MAX,
     VARIANT_WEIGHT_MAX, VARIANTS_MAX,
 };
-use crate::catalog::snapshot::{Content, Popup, Variant};
+use crate::catalog::snapshot::{Content, Popup, Variant, is_same_locale};
 
 /// Reads what the client gets: variants, or content and locales.
 pub fn read_contents(table: &Table<'_>, popup: &mut Popup, errors: &mut Errors) {
@@ -109,6 +109,7 @@ fn read_locales(field: &Field<'_>, errors: &mut Errors) -> Option<Vec<(Box<str>,
         return field.refuse(message, errors);
     }
     let mut locales: Vec<(Box<str>, Content)> = Vec::new();
+    let mut given: Vec<&str> = Vec::with_capacity(members.len());
     let table = Table { path: field.path.clone(), line: field.line, members };
     for (member, locale) in members.iter().zip(table.fields()) {
         let tag = member.key.to_ascii_lowercase();
@@ -116,9 +117,13 @@ fn read_locales(field: &Field<'_>, errors: &mut Errors) -> Option<Vec<(Box<str>,
         if tag.is_empty() || tag.len() > NAME_BYTES_MAX || !tag.bytes().all(is_plain) {
             errors.add::<()>(member.line, &locale.path, "is not a locale such as de or pt-BR");
         }
-        if locales.iter().any(|(known, _)| **known == *tag) {
-            errors.add::<()>(member.line, &locale.path, "is there twice: case does not matter");
+        if let Some(known) = given.iter().find(|known| is_same_locale(known, &member.key)) {
+            let known = quoted(known);
+            let message =
+                format!("is the same locale as {known}: case does not matter, and _ is as -");
+            errors.add::<()>(member.line, &locale.path, message);
         }
+        given.push(&member.key);
         if let Some(content) = read_content(&locale, errors) {
             locales.push((tag.into(), content));
         }

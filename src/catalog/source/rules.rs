@@ -10,7 +10,8 @@ use crate::base::limits::{
     NAME_BYTES_MAX, PATTERN_BYTES_MAX, TARGET_DEPTH_MAX, TARGET_NODES_MAX, TARGET_TEXT_BYTES_MAX,
     TARGET_VALUES_MAX,
 };
-use crate::catalog::target::{Order, Rule, Scalar, Test, parse_number, parse_version};
+use crate::catalog::target::{Order, Rule, Scalar, Test, parse_number};
+use crate::catalog::version::Version;
 
 const KEYS: [&str; 6] = ["all", "any", "not", "attr", "op", "value"];
 
@@ -98,8 +99,7 @@ fn test(operator: Operator, value: &Field<'_>, errors: &mut Errors) -> Option<Te
         Operator::Equal { negated } => Test::Equal { value: scalar(value, errors)?, negated },
         Operator::In { negated } => {
             let given = value.list(1..=TARGET_VALUES_MAX, errors)?;
-            let values = given.filter_map(|value| scalar(&value, errors)).collect();
-            Test::In { values, negated }
+            Test::In { values: of_one_type(given, errors), negated }
         }
         Operator::Order(order) => {
             if matches!(value.value, Value::Boolean(_)) {
@@ -113,7 +113,7 @@ fn test(operator: Operator, value: &Field<'_>, errors: &mut Errors) -> Option<Te
         Operator::EndsWith => Test::EndsWith(text(value, errors)?.into()),
         Operator::Semver(order) => {
             let text = text(value, errors)?;
-            let Some(version) = parse_version(text) else {
+            let Some(version) = Version::parse(text) else {
                 let message = format!("{} is not a version such as \"5.2.0\"", quoted(text));
                 return value.refuse(message, errors);
             };
@@ -132,6 +132,25 @@ fn scalar(field: &Field<'_>, errors: &mut Errors) -> Option<Scalar> {
         Value::Text(_) => text(field, errors).map(|text| Scalar::Text(text.into())),
         _ => field.expected("a text, a number, true or false", errors),
     }
+}
+
+/// The values of a list, all of the first one's type: of two types, each value would read the
+/// request's in a way of its own.
+fn of_one_type<'t>(given: impl Iterator<Item = Field<'t>>, errors: &mut Errors) -> Vec<Scalar> {
+    let mut kind_of_list = None;
+    let mut values = Vec::new();
+    for field in given {
+        let Some(value) = scalar(&field, errors) else { continue };
+        let kind = field.value.kind();
+        let first = *kind_of_list.get_or_insert(kind);
+        if kind == first {
+            values.push(value);
+        } else {
+            let message = format!("is {kind} in a list that starts with {first}: use one type");
+            field.refuse::<()>(message, errors);
+        }
+    }
+    values
 }
 
 fn text<'t>(field: &Field<'t>, errors: &mut Errors) -> Option<&'t str> {

@@ -2,6 +2,7 @@
 //! is none, a step that does nothing or two things are errors, with the line that serde gives them.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::base::time::{DurationMs, WallMs, parse_duration};
@@ -67,7 +68,8 @@ pub(super) struct Decide {
     pub session: Option<String>,
     pub locale: Option<String>,
     pub tz: Option<String>,
-    pub attrs: Option<Map<String, Value>>,
+    /// As it stands in the file, as a body's are: a text's rule sees the text of a number.
+    pub attrs: Option<Box<RawValue>>,
 }
 
 /// An event about a decision of that user.

@@ -4,17 +4,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use bumpalo::Bump;
 use serde_json::{Map, Value, json};
 
 use super::case::{Act, At, Case, Decide, Event, RawSettings, Step};
+use crate::api::decide::read_attributes as read;
 use crate::base::ids::PopupKey;
 use crate::base::time::WallMs;
 use crate::catalog::compile::{Entry, compile};
 use crate::catalog::snapshot::{Settings, Snapshot, Status};
 use crate::catalog::source::{Definition, SourceError, parse_json_popup, parse_json_values};
-use crate::catalog::target::Number;
 use crate::decide::choose::{Decision, content, decide};
-use crate::decide::context::{self, Context};
+use crate::decide::context::{Context, Value as Attribute};
 use crate::state::apply::{self, Action, EventVerdict, ShowId};
 use crate::state::user::{UserState, decode, encode};
 
@@ -117,7 +118,7 @@ impl Player {
             None => {}
         }
         let mut got = match &step.act {
-            Act::Decide(request) => self.decide(request),
+            Act::Decide(request) => self.decide(request)?,
             Act::Event(event) => self.event(event),
             Act::SetPopups(popups) => {
                 self.set_popups(popups)?;
@@ -131,25 +132,19 @@ impl Player {
         Ok(got.as_object_mut().map(std::mem::take).unwrap_or_default())
     }
 
-    fn decide(&mut self, request: &Decide) -> Value {
-        let no_attributes = Map::new();
-        let named = request.attrs.as_ref().unwrap_or(&no_attributes);
-        let lists: Vec<Vec<context::Value<'_>>> = named.values().map(members).collect();
-        let attributes: Vec<_> = named
-            .iter()
-            .zip(&lists)
-            .filter_map(|((name, value), list)| Some((name.as_str(), attribute(value, list)?)))
-            .collect();
+    fn decide(&mut self, request: &Decide) -> Result<Value, Vec<String>> {
+        let bump = Bump::new();
+        let attributes = read_attributes(request, &bump)?;
         let context = Context {
             user: &request.user,
             placement: request.placement.as_deref().unwrap_or(PLACEMENT),
             session: request.session.as_deref(),
             locale: request.locale.as_deref(),
             tz: request.tz.as_deref(),
-            attributes: &attributes,
+            attributes,
         };
         let state = self.users.entry(request.user.clone()).or_default();
-        match decide(&self.snapshot, state, &context, self.now) {
+        Ok(match decide(&self.snapshot, state, &context, self.now) {
             Decision::Nothing { reason, next_in_s } => json!({
                 "popup": null, "variant": null, "content": null,
                 "reason": reason.as_str(), "next_in": next_in_s,
@@ -168,7 +163,7 @@ impl Player {
                     "reason": null, "next_in": null,
                 })
             }
-        }
+        })
     }
 
     fn event(&mut self, event: &Event) -> Value {
@@ -251,36 +246,20 @@ impl Player {
     }
 }
 
+/// A request's attributes, read as those of a body are.
+fn read_attributes<'a>(
+    request: &'a Decide,
+    bump: &'a Bump,
+) -> Result<&'a [(&'a str, Attribute<'a>)], Vec<String>> {
+    let Some(attrs) = &request.attrs else { return Ok(&[]) };
+    read(attrs.get().as_bytes(), bump)
+        .map_err(|refusal| vec![format!("attrs: {}", refusal.code.name())])
+}
+
 fn counts(accepted: u32, duplicate: u32, rejected: Option<&str>) -> Value {
     json!({"accepted": accepted, "duplicate": duplicate, "rejected": rejected})
 }
 
 fn texts(errors: Vec<SourceError>) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
-}
-
-/// The members of an attribute that is a list; nothing for others.
-fn members(value: &Value) -> Vec<context::Value<'_>> {
-    let members = value.as_array().map(Vec::as_slice).unwrap_or_default();
-    members.iter().map(|member| attribute(member, &[]).unwrap_or(context::Value::Other)).collect()
-}
-
-/// An attribute, with its members where it is a list; `None` for null, which is an absent one. A
-/// list within a list equals no scalar, whatever its members are.
-fn attribute<'v>(
-    value: &'v Value,
-    members: &'v [context::Value<'v>],
-) -> Option<context::Value<'v>> {
-    match value {
-        Value::Null => None,
-        Value::Bool(boolean) => Some(context::Value::Boolean(*boolean)),
-        Value::Number(number) => {
-            let whole = number.as_i128().map(Number::Whole);
-            let number = whole.or_else(|| number.as_f64().map(Number::Real));
-            Some(number.map_or(context::Value::Other, context::Value::Number))
-        }
-        Value::String(text) => Some(context::Value::Text(text)),
-        Value::Array(_) => Some(context::Value::List(members)),
-        Value::Object(_) => Some(context::Value::Other),
-    }
 }

@@ -10,6 +10,7 @@ use io_uring::{cqueue, opcode};
 use super::super::line::{Line, Operation, pack};
 use super::super::ring::Completion;
 use super::Driver;
+use super::lines::is_interrupted;
 use crate::base::time::MonoNs;
 use crate::shard::seam::{Input, Step};
 
@@ -34,6 +35,8 @@ impl<S: Step> Driver<S> {
         let is_stopping = listener.stopping;
         match u32::try_from(completion.result) {
             Ok(slot) => self.accepted(slot, index),
+            // It is armed again at once: nothing is short.
+            Err(_) if is_interrupted(completion.result) => {}
             Err(_) if !is_stopping => {
                 self.counters.accept_errors.add(1);
                 listener.rest_until = Some(self.now.mono.plus_ms(ACCEPT_REST_MS));

@@ -14,6 +14,11 @@ use crate::shard::seam::{Input, Step};
 /// A connection that is closed with this is reset: linger of zero seconds.
 static LINGER_ZERO: libc::linger = libc::linger { l_onoff: 1, l_linger: 0 };
 
+/// Whether a signal has ended an operation before it did anything: it is begun anew.
+pub(super) fn is_interrupted(result: i32) -> bool {
+    result == -libc::EINTR
+}
+
 impl<S: Step> Driver<S> {
     pub(super) fn on_receive(
         &mut self,
@@ -47,7 +52,7 @@ impl<S: Step> Driver<S> {
             }
         } else if completion.result == -libc::ENOBUFS {
             self.counters.ring_buffers_empty.add(1);
-        } else if completion.result != -libc::ECANCELED {
+        } else if completion.result != -libc::ECANCELED && !is_interrupted(completion.result) {
             line.ended = true;
             if wanted {
                 let input = Input::Broken { connection: slot };
@@ -64,6 +69,9 @@ impl<S: Step> Driver<S> {
     pub(super) fn on_send(&mut self, completion: Completion, slot: u32) -> io::Result<()> {
         let line = &mut self.lines[slot as usize];
         let Some(buffer) = line.sending.take() else { return Ok(()) };
+        if is_interrupted(completion.result) && line.open && !line.closing {
+            return self.send(slot, buffer);
+        }
         let sent = usize::try_from(completion.result).ok();
         let input = Input::Sent { connection: slot, buffer, sent };
         self.step.step(self.now, input, &mut self.outbox);

@@ -34,6 +34,7 @@ use super::super::line::{Line, Operation, pack};
 use super::super::link_target::LinkTarget;
 use super::super::ring::Completion;
 use super::Driver;
+use super::lines::is_interrupted;
 use crate::shard::seam::{Input, Step};
 
 /// What the driver keeps of one link beside its line.
@@ -135,6 +136,9 @@ impl<S: Step> Driver<S> {
             return Ok(());
         }
         self.vacate(slot);
+        if is_interrupted(completion.result) {
+            return self.attempt(slot);
+        }
         let link = self.link(slot);
         link.tried += 1;
         if link.tried < link.target.places().len() {

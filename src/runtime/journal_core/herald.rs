@@ -1,5 +1,5 @@
 //! Says in the log what becomes of the journal: full, with room again, failing, closed for good.
-//! Each once as it happens; the log limits how often.
+//! Each as it happens; the log limits how often.
 
 use crate::journal::appender::{Gauges, Poison};
 use crate::runtime::log_thread::{stamp_now, tell};
@@ -34,7 +34,7 @@ impl Herald {
         }
         if let Some(poison) = poison.filter(|_| !self.is_poisoned) {
             self.is_poisoned = true;
-            tell(&self.log, Message::JournalFailed, &poison.to_string());
+            tell(&self.log, Message::JournalClosed, &poison.to_string());
         }
     }
 }

@@ -5,6 +5,7 @@ use std::net::{TcpStream, ToSocketAddrs as _};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use super::super::uninterrupted::uninterrupted;
 use super::answer::AskError;
 use crate::redis::address::LinkAddress;
 
@@ -40,13 +41,14 @@ impl Stream {
 pub(super) fn open(address: &LinkAddress, timeout: Duration) -> io::Result<Stream> {
     match address {
         LinkAddress::Unix(path) => {
-            let stream = UnixStream::connect(path)?;
+            let stream = uninterrupted(|| UnixStream::connect(path))?;
             stream.set_write_timeout(Some(timeout))?;
             Ok(Stream::Unix(stream))
         }
         LinkAddress::Tcp { host, port } => {
             let mut last = io::Error::new(ErrorKind::NotFound, "the host has no address");
-            for address in (host.as_str(), *port).to_socket_addrs()? {
+            let found = uninterrupted(|| (host.as_str(), *port).to_socket_addrs())?;
+            for address in found {
                 match TcpStream::connect_timeout(&address, timeout) {
                     Ok(stream) => {
                         stream.set_nodelay(true)?;

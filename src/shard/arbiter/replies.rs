@@ -87,8 +87,9 @@ impl Home {
         let Server { run, evicts, syncs_always, .. } = server;
         outbox.push(Effect::Report(Report::Run { run, evicts, syncs_always }));
         self.tell(now, Message::RedisConnected);
-        if !self.arbiter_mut().keeps_promise(server) {
-            self.tell_with(now, Message::RedisUnfit, ("error", Told::Text(NOT_SYNCED)));
+        match self.arbiter_mut().keeps_promise(server) {
+            true => self.tell(now, Message::RedisFit),
+            false => self.tell_with(now, Message::RedisUnfit, ("error", Told::Text(NOT_SYNCED))),
         }
     }
 

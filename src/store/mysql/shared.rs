@@ -6,24 +6,7 @@ use super::session::Session;
 use super::text::{Literal, push_row, push_text};
 use crate::base::time::WallMs;
 use crate::store::error::StoreError;
-use crate::store::stored::StreamId;
-
-/// A key of decision tokens.
-#[derive(Clone, PartialEq, Eq)]
-pub struct StoredKey {
-    /// Names the key within the tokens that it signed.
-    pub id: u32,
-    /// When it was made.
-    pub created_at: WallMs,
-    /// Its random bytes.
-    pub secret: [u8; 32],
-}
-
-impl std::fmt::Debug for StoredKey {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("StoredKey").field("id", &self.id).finish_non_exhaustive()
-    }
-}
+use crate::store::stored::{StoredKey, StreamId};
 
 /// A node that was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,37 +23,42 @@ pub struct LiveNode {
 const NOW_MS: &str = "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)";
 
 impl Mysql {
-    /// Every signing key, the oldest first; `first` is stored where there is none yet. Of two nodes
+    /// Every signing key, the oldest first; `first` is stored where none signs yet. Of two nodes
     /// that start at once one wins, and both get its key.
     ///
     /// # Errors
     /// Where the server fails, or a row is no key.
     pub fn signing_keys(&mut self, first: &StoredKey) -> Result<Vec<StoredKey>, StoreError> {
         let session = self.session.get_mut();
+        let signs = |keys: &[StoredKey]| keys.iter().any(|key| key.moved_at.is_none());
         let keys = read_keys(session)?;
-        if !keys.is_empty() {
+        if signs(&keys) {
             return Ok(keys);
         }
-        let mut insert = "INSERT INTO signing_keys (id, created_at, secret) VALUES ".to_owned();
-        push_row(
-            &mut insert,
-            &[
-                Literal::Number(first.id.into()),
-                Literal::Number(first.created_at.0),
-                Literal::Bytes(&first.secret),
-            ],
-        );
+        let insert = insert_keys(std::slice::from_ref(first));
         session.transaction(|session| {
             // An empty table has no row to lock, so nodes that start at once take turns here.
             let lock = "SELECT epoch FROM arbiter WHERE id = 1 FOR UPDATE";
             let _epoch: Option<(u32,)> = session.query_one("lock the signing keys", lock)?;
             let keys = read_keys(session)?;
-            if !keys.is_empty() {
+            if signs(&keys) {
                 return Ok(keys);
             }
             session.execute("store a signing key", &insert)?;
             read_keys(session)
         })
+    }
+
+    /// Stores keys that are not there, each as it is, and gives all.
+    ///
+    /// # Errors
+    /// Where the server fails, or a row is no key.
+    pub fn add_signing_keys(&mut self, keys: &[StoredKey]) -> Result<Vec<StoredKey>, StoreError> {
+        let session = self.session.get_mut();
+        if !keys.is_empty() {
+            session.execute("store signing keys", &insert_keys(keys))?;
+        }
+        read_keys(session)
     }
 
     /// Hands out an epoch for an arbiter: higher than every one before and at least `at_least`.
@@ -124,13 +112,34 @@ impl Mysql {
     }
 }
 
+/// Those that are there stay as they are.
+fn insert_keys(keys: &[StoredKey]) -> String {
+    let mut insert =
+        "INSERT INTO signing_keys (id, created_at, secret, moved_at) VALUES ".to_owned();
+    for (index, key) in keys.iter().enumerate() {
+        insert.push_str(if index == 0 { "" } else { "," });
+        push_row(
+            &mut insert,
+            &[
+                Literal::Number(key.id.into()),
+                Literal::Number(key.created_at.0),
+                Literal::Bytes(&key.secret),
+                Literal::Maybe(key.moved_at.map(|at| at.0)),
+            ],
+        );
+    }
+    insert.push_str(" ON DUPLICATE KEY UPDATE id = VALUES(id)");
+    insert
+}
+
 fn read_keys(session: &mut Session) -> Result<Vec<StoredKey>, StoreError> {
     let action = "read signing keys";
-    let query = "SELECT id, created_at, secret FROM signing_keys ORDER BY created_at, id";
-    let rows: Vec<(u32, i64, Vec<u8>)> = session.query(action, query)?;
-    let key = |(id, created_at, secret): (u32, i64, Vec<u8>)| {
-        let secret = secret.try_into().ok()?;
-        Some(StoredKey { id, created_at: WallMs(created_at), secret })
+    let query = "SELECT id, created_at, secret, moved_at FROM signing_keys ORDER BY created_at, id";
+    type Columns = (u32, i64, Vec<u8>, Option<i64>);
+    let rows: Vec<Columns> = session.query(action, query)?;
+    let key = |(id, created_at, secret, moved_at): Columns| {
+        let (secret, moved_at) = (secret.try_into().ok()?, moved_at.map(WallMs));
+        Some(StoredKey { id, created_at: WallMs(created_at), secret, moved_at })
     };
     let keys: Option<Vec<StoredKey>> = rows.into_iter().map(key).collect();
     keys.ok_or_else(|| session.error(action, super::failure::ServerFailure::unreadable()))

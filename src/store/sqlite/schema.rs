@@ -8,8 +8,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::store::error::StoreError;
 
 /// The files in order; the one at index `i` makes schema `i + 1`.
-const FILES: [&str; 2] =
-    [include_str!("../schema/0001_init.sql"), include_str!("../schema/0002_catalog_version.sql")];
+const FILES: [&str; 3] = [
+    include_str!("../schema/0001_init.sql"),
+    include_str!("../schema/0002_catalog_version.sql"),
+    include_str!("../schema/0004_signing_keys.sql"),
+];
 
 /// Brings the database to the newest schema of this binary.
 ///

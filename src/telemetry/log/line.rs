@@ -1,5 +1,8 @@
 //! A line as JSON or as text. Whatever a field holds, the line stays one line: control characters
 //! are escaped, and each field is cut at 256 bytes.
+//!
+//! JSON: `time` (RFC 3339, UTC, milliseconds), `level`, `code` (for machines: it does not change),
+//! `message` (for people), then the fields. Text: the same in that order, the code in brackets.
 
 use std::fmt::Write;
 
@@ -7,6 +10,9 @@ use super::{Field, Message, Value};
 use crate::base::hash;
 use crate::base::limits::LOG_FIELD_BYTES_MAX;
 use crate::base::time::WallMs;
+
+/// What every line has; no field may be called so.
+const MEMBERS: [&str; 5] = ["time", "level", "code", "message", "suppressed"];
 
 pub(super) struct Line<'a> {
     pub(super) at: WallMs,
@@ -30,16 +36,17 @@ impl Line<'_> {
 
     fn write(&self, json: bool, out: &mut String) -> std::fmt::Result {
         let (message, level) = (self.message, self.message.level().name());
+        let (code, text) = (message.code(), message.text());
         if json {
-            out.push_str("{\"at\":\"");
+            out.push_str("{\"time\":\"");
             write_time(out, self.at)?;
-            let (name, text) = (message.name(), message.text());
-            write!(out, "\",\"level\":\"{level}\",\"message\":\"{name}\",\"text\":\"{text}\"")?;
+            write!(out, "\",\"level\":\"{level}\",\"code\":\"{code}\",\"message\":\"{text}\"")?;
         } else {
             write_time(out, self.at)?;
-            write!(out, " {level:<5} {}", message.text())?;
+            write!(out, " {level:<5} [{code}] {text}")?;
         }
         for (name, value) in self.fields {
+            debug_assert!(!MEMBERS.contains(name), "{name} is a member of every line");
             write_name(out, json, name)?;
             match *value {
                 Value::Number(number) => write!(out, "{number}")?,

@@ -20,26 +20,26 @@ fn a_line_as_json_and_as_text() {
     let fields = [("path", Value::Text("a\n\"b\"\u{7}")), ("bytes", Value::Number(7))];
     let json = Log::new(Level::Info, true, &[]);
     json.write(at_ms(0), Message::JournalTorn, &fields);
-    let want = "{\"at\":\"2026-03-01T00:00:00.123Z\",\"level\":\"warn\",\
-                \"message\":\"journal_torn\",\"text\":\"the journal's unfinished end was cut\",\
+    let want = "{\"time\":\"2026-03-01T00:00:00.123Z\",\"level\":\"warn\",\
+                \"code\":\"journal_torn\",\"message\":\"the unfinished end of the journal was cut off\",\
                 \"path\":\"a\\n\\\"b\\\"\\u0007\",\"bytes\":7}\n";
     assert_eq!(lines(&json), [want]);
     let text = Log::new(Level::Info, false, &[]);
     text.write(at_ms(0), Message::JournalTorn, &fields);
-    let want = "2026-03-01T00:00:00.123Z warn  the journal's unfinished end was cut \
-                path=\"a\\n\\\"b\\\"\\u0007\" bytes=7\n";
+    let want = "2026-03-01T00:00:00.123Z warn  [journal_torn] \
+                the unfinished end of the journal was cut off path=\"a\\n\\\"b\\\"\\u0007\" bytes=7\n";
     assert_eq!(lines(&text), [want]);
 }
 
 #[test]
 fn ten_at_once_then_one_a_second_with_a_count_of_the_suppressed() {
     let log = Log::new(Level::Info, false, &[]);
-    (0..50).for_each(|_| log.write(at_ms(5_000), Message::JournalFull, &[]));
+    (0..50).for_each(|_| log.write(at_ms(5_000), Message::DeadLetter, &[]));
     assert_eq!(lines(&log).len(), 10);
     // Another message has a pace of its own.
-    log.write(at_ms(5_000), Message::SqlFailed, &[]);
+    log.write(at_ms(5_000), Message::SqlWeak, &[]);
     assert_eq!(lines(&log).len(), 1);
-    (0..2_500).for_each(|ms| log.write(at_ms(5_001 + ms), Message::JournalFull, &[]));
+    (0..2_500).for_each(|ms| log.write(at_ms(5_001 + ms), Message::DeadLetter, &[]));
     let later = lines(&log);
     assert_eq!(later.len(), 2);
     assert!(later[0].ends_with(" suppressed=1039\n"), "{}", later[0]);
@@ -52,7 +52,7 @@ fn ten_at_once_then_one_a_second_with_a_count_of_the_suppressed() {
     assert!(last.len() == 1 && last[0].ends_with(" suppressed=500\n"), "{last:?}");
     assert!(!log.has_unsaid());
     // After rest there is a burst again.
-    (0..50).for_each(|_| log.write(at_ms(60_000), Message::JournalFull, &[]));
+    (0..50).for_each(|_| log.write(at_ms(60_000), Message::DeadLetter, &[]));
     assert_eq!(lines(&log).len(), 10);
 }
 
@@ -99,11 +99,11 @@ fn a_full_queue_drops_and_counts_and_each_line_wakes_the_writer() {
 }
 
 #[test]
-fn names_are_unique_and_need_no_escape() {
-    let mut names: Vec<&str> = Message::ALL.iter().map(|message| message.name()).collect();
-    names.sort_unstable();
-    names.dedup();
-    assert_eq!(names.len(), Message::ALL.len());
+fn codes_are_unique_and_texts_need_no_escape() {
+    let mut codes: Vec<&str> = Message::ALL.iter().map(|message| message.code()).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    assert_eq!(codes.len(), Message::ALL.len());
     for (index, message) in Message::ALL.iter().enumerate() {
         assert_eq!(*message as usize, index);
         assert!(!message.text().contains(['"', '\\']));

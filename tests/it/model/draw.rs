@@ -170,7 +170,7 @@ fn limits() -> impl Strategy<Value = Value> {
 
 fn body() -> impl Strategy<Value = Value> {
     let locales = || {
-        prop::option::of(Just(json!({"de": {"t": "de"}, "pt-BR": {"t": "pt"}, "EN": {"t": "en"}})))
+        prop::option::of(Just(json!({"de": {"t": "de"}, "pt_BR": {"t": "pt"}, "EN": {"t": "en"}})))
     };
     let variant = (0..3_u32, locales());
     let variants = prop::collection::vec(variant, 1..4).prop_map(|variants| {
@@ -214,28 +214,50 @@ fn clause() -> impl Strategy<Value = Value> {
         (select(attributes), select(ops), select(values.as_array().unwrap().clone()))
             .prop_map(|(attr, op, value)| json!({"attr": attr, "op": op, "value": value}))
     };
-    let lists = json!([["ios", "web"], [18, 30], [true], ["18", 18, true], ["vip", 31.5], ["x"]]);
+    let lists = json!([
+        ["ios", "web"],
+        [18, 30],
+        [true],
+        ["18", "31.5", "true"],
+        ["vip", "7"],
+        [31.5, 7],
+        ["x"]
+    ]);
     prop_oneof![
         of(
-            &["platform", "tags", "absent"],
+            &["platform", "tags", "absent", "age", "beta"],
             &["eq", "ne", "lt", "lte", "gt", "gte", "starts_with", "ends_with", "contains"],
-            json!(["ios", "vip", "oid", "", "i", "web"]),
+            json!(["ios", "vip", "oid", "", "i", "web", "7", "18", "rue"]),
         ),
         of(
             &["age", "tags", "beta"],
             &["eq", "ne", "lt", "lte", "gt", "gte"],
             json!([18, 17.5, 30, -1, 1e1, 31.5]),
         ),
-        of(&["tags", "age"], &["contains"], json!([18, true, "vip", 1.5])),
+        of(&["tags", "age"], &["contains"], json!([18, true, "vip", 1.5, "18"])),
         of(&["beta", "age", "platform"], &["eq", "ne"], json!([true, false])),
         of(&["age", "platform", "beta", "tags"], &["in", "not_in"], lists),
         of(
             &["version", "age"],
             &["semver_lt", "semver_lte", "semver_gt", "semver_gte"],
-            json!(["5", "5.2", "v5.2.0", "5.2.0-rc.1", "5.10.0", "5.2-rc.1", "5.2.0+b"]),
+            json!([
+                "5",
+                "5.2",
+                "v5.2.0",
+                "5.2.0-rc.1",
+                "5.10.0",
+                "5.2-rc.1",
+                "5.2.0+b",
+                "5.2.0.1",
+                "2026.06.1"
+            ]),
         ),
         of(&["version", "tags", "absent", "age"], &["exists"], json!([true, false])),
-        of(&["platform", "version"], &["matches"], json!(["^i", "d$", "[0-9]+\\.2", ""])),
+        of(
+            &["platform", "version", "age", "beta"],
+            &["matches"],
+            json!(["^i", "d$", "[0-9]+\\.2", "^[0-9]+$", ""])
+        ),
     ]
 }
 
@@ -251,7 +273,8 @@ fn step() -> impl Strategy<Value = Value> {
 
 fn request() -> impl Strategy<Value = Value> {
     let zones = [ZONES.as_slice(), &["Mars/Base", "europe/berlin"]].concat();
-    let locales = ["de", "de-AT", "DE-at-x", "pt", "pt-br", "en-GB", "fr", "-", "de-"];
+    let locales =
+        ["de", "de-AT", "DE-at-x", "de_AT", "pt", "pt-br", "PT_br_x", "en-GB", "fr", "-", "de-"];
     (
         user(),
         maybe(json!(["home", "home", "home", "me", "me", "cart"])),
@@ -288,8 +311,15 @@ fn attributes() -> impl Strategy<Value = Option<Value>> {
         "5.2.0-rc.2",
         "5.2.0-alpha",
         "5.10.0",
+        "05.02",
+        "5.2.0.12",
+        "2026.6",
+        "1.2.3.4.5.6.7.8.9",
+        "5.2.0-rc.01",
+        "5..2",
         "junk",
-        5
+        5,
+        5.2
     ]);
     (
         any::<bool>(),

@@ -352,10 +352,12 @@ fn variant<'p>(popup: &'p Value, user: &str) -> (Value, &'p Value) {
 fn content(source: &Value, locale: &str) -> Value {
     let none = Map::new();
     let locales = source["locales"].as_object().unwrap_or(&none);
-    let tags: Vec<&str> = locale.split('-').collect();
+    let plain = |tag: &str| tag.replace('_', "-").to_lowercase();
+    let wanted = plain(locale);
+    let tags: Vec<&str> = wanted.split('-').collect();
     for count in (1..=tags.len()).rev() {
-        let wanted = tags[..count].join("-").to_lowercase();
-        if let Some((_, content)) = locales.iter().find(|(tag, _)| tag.to_lowercase() == wanted) {
+        let wanted = tags[..count].join("-");
+        if let Some((_, content)) = locales.iter().find(|(tag, _)| plain(tag) == wanted) {
             return content.clone();
         }
     }

@@ -36,15 +36,15 @@ fn clause(op: &str, rule: &Value, attribute: &Value) -> Option<bool> {
         return None;
     }
     if let Some(order) = op.strip_prefix("semver_") {
-        let version = version(attribute.as_str()?)?;
-        return Some(is_so(order, version.cmp_precedence(&self::version(rule.as_str()?)?)));
+        let version = version(&text_of(attribute)?)?;
+        return Some(is_so(order, version.cmp(&self::version(rule.as_str()?)?)));
     }
     let equals_one_of = || {
         let parts: Vec<_> =
             rule.as_array().unwrap().iter().map(|rule| compare(attribute, rule)).collect();
         any(&parts.into_iter().map(|order| order.map(Ordering::is_eq)).collect::<Vec<_>>())
     };
-    let text = || Some((attribute.as_str()?, rule.as_str()?));
+    let text = || Some((text_of(attribute)?, rule.as_str()?));
     match op {
         "eq" => compare(attribute, rule).map(Ordering::is_eq),
         "ne" => compare(attribute, rule).map(Ordering::is_ne),
@@ -58,15 +58,24 @@ fn clause(op: &str, rule: &Value, attribute: &Value) -> Option<bool> {
         },
         "starts_with" => text().map(|(text, start)| text.starts_with(start)),
         "ends_with" => text().map(|(text, end)| text.ends_with(end)),
-        "matches" => text().map(|(text, regex)| regex::Regex::new(regex).unwrap().is_match(text)),
+        "matches" => text().map(|(text, regex)| regex::Regex::new(regex).unwrap().is_match(&text)),
         _ => compare(attribute, rule).map(|order| is_so(op, order)),
+    }
+}
+
+/// A text, and a number or boolean as it stands in the request; `None` for what has no text.
+fn text_of(attribute: &Value) -> Option<String> {
+    match attribute {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(attribute.to_string()),
+        _ => None,
     }
 }
 
 /// How an attribute, read as the rule's type, compares; `None` where it can't be.
 fn compare(attribute: &Value, rule: &Value) -> Option<Ordering> {
     match rule {
-        Value::String(rule) => Some(attribute.as_str()?.as_bytes().cmp(rule.as_bytes())),
+        Value::String(rule) => Some(text_of(attribute)?.as_bytes().cmp(rule.as_bytes())),
         Value::Number(rule) => {
             let number = match attribute.as_str() {
                 Some(text) if text.trim() != text => return None,
@@ -97,10 +106,23 @@ fn is_so(order: &str, ordering: Ordering) -> bool {
     }
 }
 
-/// `5` and `5.2` padded to three numbers.
-fn version(text: &str) -> Option<semver::Version> {
+/// Eight numbers, and a pre-release that the library of semver knows how to order, by a version of
+/// its own: without one it is above all of them.
+fn version(text: &str) -> Option<(Vec<u64>, semver::Version)> {
     let text = text.strip_prefix('v').unwrap_or(text);
     let end = text.find(['-', '+']).unwrap_or(text.len());
-    let missing = 2_usize.checked_sub(text[..end].matches('.').count())?;
-    format!("{}{}{}", &text[..end], ".0".repeat(missing), &text[end..]).parse().ok()
+    let mut numbers = Vec::new();
+    for part in text[..end].split('.') {
+        if part.is_empty() || !part.chars().all(|c| c.is_ascii_digit()) {
+            return None;
+        }
+        numbers.push(part.parse().ok()?);
+    }
+    if numbers.len() > 8 {
+        return None;
+    }
+    numbers.resize(8, 0);
+    let mut rest: semver::Version = format!("0.0.0{}", &text[end..]).parse().ok()?;
+    rest.build = semver::BuildMetadata::EMPTY;
+    Some((numbers, rest))
 }

@@ -64,7 +64,12 @@ pub fn run(seed: u64, is_printed: bool) -> Ran {
         history: History::default(),
         parts: Parts {
             snapshot: catalog::snapshot(),
-            keys: Arc::new(Keys::new(&[Secret { id: 1, created_at: WallMs(0), bytes: [7; 32] }])),
+            keys: Arc::new(Keys::new(&[Secret {
+                id: 1,
+                created_at: WallMs(0),
+                bytes: [7; 32],
+                moved_at: None,
+            }])),
         },
         faults_left: config.fault_count,
         steps: 0,

@@ -1,7 +1,7 @@
 //! Property: what nodes share through the database is the same for all of them.
 
 use nudged::base::time::WallMs;
-use nudged::store::mysql::StoredKey;
+use nudged::store::StoredKey;
 
 use super::{Node, database, shared};
 
@@ -15,7 +15,7 @@ fn of_the_keys_of_nodes_that_start_at_once_one_is_everybodys() {
             scope.spawn(move || {
                 let mut node = Node::start(url);
                 let created_at = WallMs(i64::from(id));
-                let key = StoredKey { id: id.into(), created_at, secret: [id; 32] };
+                let key = StoredKey { id: id.into(), created_at, secret: [id; 32], moved_at: None };
                 node.store.shared().unwrap().signing_keys(&key).unwrap();
                 node.store.shared().unwrap().signing_keys(&key).unwrap()
             })

@@ -130,7 +130,18 @@ fn audience_and_contents_are_held_to_their_ranges() {
         (
             "locales",
             json!({"de_at": {}, "DE_AT": {}}),
-            "locales.DE_AT: is there twice: case does not matter",
+            "locales.DE_AT: is the same locale as \"de_at\": case does not matter, and _ is as -",
+        ),
+        (
+            "locales",
+            json!({"zh_TW": {}, "zh": {}, "zh-TW": {}}),
+            "locales.zh-TW: is the same locale as \"zh_TW\": case does not matter, and _ is as -",
+        ),
+        (
+            "variants",
+            json!([{"key": "a", "locales": {"pt-BR": {}, "PT_br": {}}}]),
+            "variants[0].locales.PT_br: is the same locale as \"pt-BR\": case does not matter, \
+             and _ is as -",
         ),
         ("locales", json!({"ü": {}}), "locales.ü: is not a locale such as de or pt-BR"),
         ("locales", json!({"de": 1}), "locales.de: expected a table, found a number"),

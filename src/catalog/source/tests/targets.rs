@@ -12,7 +12,7 @@ fn a_rule_takes_what_its_operator_takes() {
         ("version", json!("1.2")),
         ("number", json!(1.5)),
         ("boolean", json!(true)),
-        ("list", json!(["x", 1, false])),
+        ("list", json!(["x", "1"])),
     ];
     let accepted = [
         ("eq ne contains", "text version number boolean"),
@@ -70,6 +70,14 @@ fn targets_are_held_to_their_shape() {
         (
             json!({"attr": "a", "op": "in", "value": []}),
             "target.value: 0 values are not in 1 to 1000",
+        ),
+        (
+            json!({"attr": "a", "op": "in", "value": ["x", 1, "y"]}),
+            "target.value[1]: is a number in a list that starts with a text: use one type",
+        ),
+        (
+            json!({"attr": "a", "op": "not_in", "value": [1, 2.5, true]}),
+            "target.value[2]: is a boolean in a list that starts with a number: use one type",
         ),
         (
             json!({"attr": "a", "op": "in", "value": [[1]]}),

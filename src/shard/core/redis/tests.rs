@@ -97,7 +97,7 @@ impl Node {
             unmerged,
         };
         let wire = Wire::default();
-        let secret = Secret { id: 1, created_at: WallMs(0), bytes: [7; 32] };
+        let secret = Secret { id: 1, created_at: WallMs(0), bytes: [7; 32], moved_at: None };
         let mut core = Core::new(CoreSetup {
             shard: ShardId(0),
             shards: 1,

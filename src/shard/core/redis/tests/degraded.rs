@@ -3,6 +3,7 @@
 //! shows by its own memory it does not show again within its gap.
 
 use super::*;
+use crate::telemetry::log::Stamp;
 
 const LOCAL: &str = "[[popup]]\nid = \"p\"\nafter_shown = \"1h\"\non_failure = \"local\"\n\
                      [[popup]]\nid = \"h\"\npriority = 1\nafter_shown = \"1h\"\n\
@@ -243,7 +244,10 @@ fn where_a_reply_has_to_survive_the_loss_of_power_each_new_connection_says_wheth
     node.core.home.arbiter.as_mut().unwrap().need_sync();
     for (number, syncs_always) in [Some(true), None, Some(true), Some(false)].iter().enumerate() {
         world.down(0);
-        while world.nodes[0].core.home.log.next_line().is_some() {}
+        // What was told of the connection before is over.
+        let log = &world.nodes[0].core.home.log;
+        log.finish(Stamp::default());
+        while log.next_line().is_some() {}
         world.nodes[0].wire.up_syncing(RUN, false, *syncs_always);
         world.nodes[0].turn(world.now);
         world.settle();

@@ -186,7 +186,8 @@ fn a_show_that_another_node_withdraws_does_not_take_one_of_the_same_millisecond_
 
 /// When a token's show was decided.
 fn shown_at(token: &str) -> WallMs {
-    let keys = Keys::new(&[Secret { id: 1, created_at: WallMs(0), bytes: [7; 32] }]);
+    let keys =
+        Keys::new(&[Secret { id: 1, created_at: WallMs(0), bytes: [7; 32], moved_at: None }]);
     keys.open(token, &Bump::new(), WallMs(0)).unwrap().at
 }
 

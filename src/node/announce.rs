@@ -1,0 +1,122 @@
+//! What the log says of a node's begin and end: one line each, with all that an operator asks first.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Instant;
+
+use crate::config::{Ack, AdminAddress, Config, Count, Loaded, Queue};
+use crate::runtime::log_thread::stamp_now;
+use crate::runtime::topology::Topology;
+use crate::telemetry::log::{Log, Message, Value};
+
+/// Says with what the node starts. `connections` is what each shard may hold.
+pub fn tell_start(log: &Log, loaded: &Loaded, topology: &Topology, connections: u32) {
+    let config = &loaded.config;
+    let file = loaded.file.as_deref().map_or("none".to_owned(), absolute);
+    let data = absolute(&config.data.to_string_lossy());
+    let (listen, admin) = (list(&config.listen), admin_of(config));
+    let cpus = topology.shard_cpus.iter().map(|cpu| *cpu as u64).collect::<Vec<u64>>();
+    let (cpus, writer_cpu) = match topology.pin {
+        true => (ranges(&cpus), topology.writer_cpu.to_string()),
+        false => ("not pinned".to_owned(), "not pinned".to_owned()),
+    };
+    let connections_max = match config.connections_max {
+        Count::Auto => u64::from(connections) * u64::from(topology.shards),
+        Count::Exactly(count) => u64::from(count),
+    };
+    let has_redis = config.redis.url.is_some();
+    let fields = [
+        ("version", Value::Text(env!("CARGO_PKG_VERSION"))),
+        ("config", Value::Text(&file)),
+        ("data", Value::Text(&data)),
+        ("store", Value::Text(if config.mysql.url.is_some() { "mysql" } else { "embedded" })),
+        ("arbiter", Value::Text(if has_redis { "redis" } else { "node" })),
+        ("queue", Value::Text(if config.queue == Queue::Redis { "redis" } else { "journal" })),
+        ("ack", Value::Text(if config.ack == Ack::Synced { "synced" } else { "written" })),
+        ("listen", Value::Text(&listen)),
+        ("admin", Value::Text(&admin)),
+        ("shards", Value::Number(u64::from(topology.shards))),
+        ("cpus", Value::Text(&cpus)),
+        ("writer_cpu", Value::Text(&writer_cpu)),
+        ("connections_max", Value::Number(connections_max)),
+        ("slice_bytes", Value::Number(config.slice_bytes)),
+        ("journal_bytes_max", Value::Number(config.journal.bytes_max)),
+    ];
+    log.write(stamp_now(), Message::Started, &fields);
+}
+
+/// Says that the node takes requests, where, and how long its start took.
+pub fn tell_ready(log: &Log, addresses: &[SocketAddr], admin: &str, begun: Instant) {
+    let listen = list(addresses);
+    let fields = [
+        ("listen", Value::Text(&listen)),
+        ("admin", Value::Text(admin)),
+        ("duration_ms", Value::Number(milliseconds(begun))),
+    ];
+    log.write(stamp_now(), Message::Ready, &fields);
+}
+
+/// Says why the node has stopped, how long that took, and what SQL gets at the next start.
+pub fn tell_stopped(log: &Log, reason: &str, begun: Instant, unapplied: u64) {
+    let fields = [
+        ("reason", Value::Text(reason)),
+        ("duration_ms", Value::Number(milliseconds(begun))),
+        ("unapplied", Value::Number(unapplied)),
+    ];
+    log.write(stamp_now(), Message::Stopped, &fields);
+}
+
+fn milliseconds(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn admin_of(config: &Config) -> String {
+    match &config.admin {
+        AdminAddress::Tcp(address) => address.to_string(),
+        AdminAddress::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
+
+/// Where a path leads whatever directory the reader is in.
+fn absolute(path: &str) -> String {
+    let whole = std::path::absolute(Path::new(path));
+    whole.map_or_else(|_| path.to_owned(), |whole| whole.display().to_string())
+}
+
+fn list(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(SocketAddr::to_string).collect::<Vec<String>>().join(", ")
+}
+
+/// Ascending numbers as people write them: `0-3,8`.
+fn ranges(numbers: &[u64]) -> String {
+    let mut out = String::new();
+    let mut left = numbers;
+    while let Some(first) = left.first() {
+        let follows = |(index, number): (u64, &u64)| *number == first + index;
+        let count = (0..).zip(left).take_while(|pair| follows(*pair)).count();
+        let comma = if out.is_empty() { "" } else { "," };
+        // Writing to a String fails only where memory does, which ends the process anyway.
+        match count {
+            1 => write!(out, "{comma}{first}"),
+            _ => write!(out, "{comma}{first}-{}", left[count - 1]),
+        }
+        .expect("a String takes any text");
+        left = &left[count..];
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_as_ranges() {
+        let cases: [(&[u64], &str); 4] =
+            [(&[], ""), (&[3], "3"), (&[0, 1, 2, 3, 8], "0-3,8"), (&[1, 3, 4, 7], "1,3-4,7")];
+        for (numbers, wanted) in cases {
+            assert_eq!(ranges(numbers), wanted);
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! Which store a data directory belongs to. A node that served a directory of another store would
+//! know nobody in it and show everybody everything again, so it does not start.
+//!
+//! | directory | served with `[mysql]` | served embedded |
+//! |---|---|---|
+//! | nothing in it | yes, marked `mysql` | yes |
+//! | `nudged.db` with a journal's records | refused | yes, with that journal or none |
+//! | marked `mysql`, with a journal | yes | refused |
+//! | marked `moved` | yes | refused |
+//! | a journal whose beginning is kept nowhere | where MySQL has it | refused |
+//!
+//! The mark is the first word of the file `store`; what follows is for people.
+
+use std::path::{Path, PathBuf};
+
+use hashbrown::HashSet;
+
+use super::failure::Failure;
+use crate::base::ids::{Sequence, UserKey};
+use crate::config::Config;
+use crate::journal::disk::DiskRead;
+use crate::journal::reader::Tail;
+use crate::journal::recovery::{self, RecoverOptions};
+use crate::journal::segment::SetId;
+use crate::runtime::whole_file;
+use crate::store::StoreError;
+use crate::store::sqlite::Peek;
+
+/// Name of the file.
+const FILE: &str = "store";
+/// A node with `[mysql]` has served it.
+const MYSQL: &str = "mysql";
+/// `nudged migrate --from` has moved its users into MySQL.
+const MOVED: &str = "moved";
+
+/// What the mark of a directory says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// There is none.
+    None,
+    /// A node with `[mysql]` has served it.
+    Mysql,
+    /// Its users were moved; how the mark tells it.
+    Moved(String),
+}
+
+/// Reads the mark of a directory.
+///
+/// # Errors
+/// Where the file can't be read.
+pub fn mark(directory: &Path) -> Result<Mark, Failure> {
+    let text = match std::fs::read_to_string(directory.join(FILE)) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Mark::None),
+        Err(error) => return Err(unusable(directory, format!("{FILE}: {error}"))),
+    };
+    let text = text.trim();
+    match text.split_ascii_whitespace().next() {
+        Some(MYSQL) => Ok(Mark::Mysql),
+        Some(MOVED) => Ok(Mark::Moved(text.to_owned())),
+        _ => Err(unusable(directory, format!("{FILE}: expected `{MYSQL}` or `{MOVED}`"))),
+    }
+}
+
+/// Marks a directory as moved into a database, durably.
+///
+/// # Errors
+/// Where it can't be written.
+pub fn mark_moved(directory: &Path, database: &str) -> Result<(), Failure> {
+    write(directory, &format!("{MOVED} to {database}\n"))
+}
+
+fn write(directory: &Path, text: &str) -> Result<(), Failure> {
+    let written = whole_file::write(directory, FILE, text.as_bytes());
+    written.map_err(|error| unusable(directory, format!("{FILE}: {error}")))
+}
+
+fn unusable(directory: &Path, what: String) -> Failure {
+    Failure::Directory { path: directory.to_owned(), what }
+}
+
+/// Looks whether a directory, whose lock is held, is of the store that the configuration names;
+/// marks it where a node with `[mysql]` takes it. `file` is the configuration's, for the message.
+/// With `salvage` a journal whose beginning is missing is not refused here.
+///
+/// # Errors
+/// Where it is another store's: exit code 4, with the number of users in it and what mends it.
+pub fn check(
+    config: &Config,
+    file: Option<&Path>,
+    disk: &impl DiskRead,
+    salvage: bool,
+) -> Result<(), Failure> {
+    let directory = Directory { path: &config.data, disk, file };
+    match config.mysql.url {
+        Some(_) => directory.check_shared(),
+        None => directory.check_own(salvage),
+    }
+}
+
+struct Directory<'a, D> {
+    path: &'a Path,
+    disk: &'a D,
+    file: Option<&'a Path>,
+}
+
+impl<D: DiskRead> Directory<'_, D> {
+    fn check_shared(&self) -> Result<(), Failure> {
+        if mark(self.path)? != Mark::None {
+            return Ok(());
+        }
+        let peek = Peek::open(self.path)?;
+        let is_used = |peek: &Peek| Ok::<_, StoreError>(peek.streams()? > 0 || peek.users()? > 0);
+        let Some(peek) = peek else { return write(self.path, MYSQL) };
+        if !is_used(&peek)? {
+            return write(self.path, MYSQL);
+        }
+        let users = self.users_of_both(&peek)?;
+        let file = self.file.map_or(PathBuf::from("FILE"), Path::to_path_buf);
+        Err(self.refused(format!(
+            "a node without [mysql] has served it, and it has {users} users, whom mysql.url does \
+             not know from here: `nudged migrate --config {} --from {}` moves them there; without \
+             it, choose another data directory",
+            file.display(),
+            self.path.display()
+        )))
+    }
+
+    fn check_own(&self, salvage: bool) -> Result<(), Failure> {
+        let set = recovery::set_of(self.disk).map_err(|error| self.refused(error.to_string()))?;
+        match mark(self.path)? {
+            Mark::Moved(how) => {
+                let users = self.users_in_database()?;
+                return Err(self.refused(format!(
+                    "its {users} users were {how}: serve it with that database as mysql.url; \
+                     embedded it would decide by what it knew before"
+                )));
+            }
+            Mark::Mysql if set.is_some() => return Err(self.is_shared(set)),
+            Mark::Mysql | Mark::None => {}
+        }
+        match set {
+            Some(set) if !salvage => self.check_journal(set),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_shared(&self, set: Option<SetId>) -> Failure {
+        let users = set.map_or(0, |set| self.users_in_journal(set).len());
+        self.refused(format!(
+            "a node with [mysql] has served it: the users are in that database, {users} of them in \
+             the journal here: serve it with that configuration; to go on without MySQL, \
+             `nudged export --config FILE users` (and popups, stats) with that configuration, \
+             `nudged import` each into an empty data directory, and serve that one"
+        ))
+    }
+
+    /// Whether the journal goes on where the database ends.
+    fn check_journal(&self, set: SetId) -> Result<(), Failure> {
+        let failed = |error: recovery::RecoverError| self.refused(error.to_string());
+        let retired = recovery::retired(self.disk).map_err(failed)?;
+        let peek = Peek::open(self.path)?;
+        let streams = peek.as_ref().map_or(Ok(0), Peek::streams)?;
+        let position = match &peek {
+            Some(peek) => peek.position(set.0.to_le_bytes())?,
+            None => None,
+        };
+        let users = || self.users_in_journal(set).len();
+        match position {
+            None if streams > 0 => Err(self.refused(format!(
+                "nudged.db is not of this journal, as where a backup was restored into a \
+                 directory in use: nudged.db has {} users, the journal {}. Move {} away to go on \
+                 from nudged.db alone, or restore into an empty directory",
+                self.users_in_database()?,
+                users(),
+                self.path.join("journal").display()
+            ))),
+            None if retired > Sequence(0) => Err(self.refused(format!(
+                "the journal begins at record {}, and there is no nudged.db that has what was \
+                 before, as in a directory of a node with [mysql], or where nudged.db was removed: \
+                 {} users are in the journal. Serve it with the configuration that it had, or \
+                 restore nudged.db into an empty directory; `nudged serve --salvage` goes on with \
+                 what the journal has",
+                retired.0 + 1,
+                users()
+            ))),
+            Some(position) if position < retired => Err(self.refused(format!(
+                "nudged.db is older than the journal here, as where a backup was restored into a \
+                 directory in use: it has the records up to {}, and the journal begins at {}. Move \
+                 {} away to go on from nudged.db alone with its {} users, or restore into an empty \
+                 directory; `nudged serve --salvage` goes on without what is between",
+                position.0,
+                retired.0 + 1,
+                self.path.join("journal").display(),
+                self.users_in_database()?
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn users_in_database(&self) -> Result<u64, Failure> {
+        Ok(Peek::open(self.path)?.map_or(Ok(0), |peek| peek.users())?)
+    }
+
+    /// Users of the database and of the journal together.
+    fn users_of_both(&self, peek: &Peek) -> Result<u64, Failure> {
+        let mut users = peek.users()?;
+        let set = recovery::set_of(self.disk).unwrap_or_default();
+        for user in set.map_or(HashSet::new(), |set| self.users_in_journal(set)) {
+            users += u64::from(!peek.has_user(&user)?);
+        }
+        Ok(users)
+    }
+
+    /// The users of the records that the journal keeps. One that can't be read tells nothing.
+    fn users_in_journal(&self, set: SetId) -> HashSet<String> {
+        users_of(self.disk, set).unwrap_or_default()
+    }
+
+    fn refused(&self, what: String) -> Failure {
+        unusable(self.path, what)
+    }
+}
+
+/// The users of a journal's records, without those whose latest one is their erase; `None` where
+/// the journal can't be read. Allocates all of them.
+fn users_of(disk: &impl DiskRead, set: SetId) -> Option<HashSet<String>> {
+    let retired = recovery::retired(disk).ok()?;
+    let options = RecoverOptions { applied: retired, fresh_set: set, skip_damaged: true };
+    let recovered = recovery::recover(disk, options).ok()?;
+    let lost = recovered.report.lost.iter();
+    let skipped = lost.filter_map(|damage| Some((damage.first, damage.last?))).collect();
+    let end = Sequence(recovered.start.next.0.saturating_sub(1));
+    let mut tail = Tail::seek(disk, set, Sequence(retired.0 + 1), skipped).ok()?;
+    let mut users: HashSet<String> = HashSet::new();
+    let mut keys: HashSet<UserKey> = HashSet::new();
+    while let Some(batch) = tail.next(disk, end).ok()? {
+        for record in batch.into_iter().filter_map(|(_, record)| record.ok()) {
+            let user = record.user();
+            let key = UserKey::of(user.as_bytes());
+            if matches!(record, crate::journal::record::Record::Erase { .. }) {
+                keys.remove(&key);
+                users.remove(user);
+            } else if keys.insert(key) {
+                users.insert(user.to_owned());
+            }
+        }
+    }
+    Some(users)
+}

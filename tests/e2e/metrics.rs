@@ -1,0 +1,198 @@
+//! Properties of `/metrics`: Prometheus takes every name as it is, and after a day in which it must
+//! have moved no metric still stands at 0. One that never moves says that all is well for ever.
+
+use std::collections::BTreeSet;
+
+use crate::client::event;
+use crate::cluster::{Cluster, Plan, in_turn};
+use crate::harness::{ALWAYS, Server, Setup, until};
+use crate::support::prometheus::{Metrics, promtool};
+use crate::support::proxy::Proxy;
+
+/// What an ordinary day does not move, by why. All else has to.
+const STILL: &[(&str, &[&str])] = &[
+    (
+        "states that pass, and are 0 again when somebody looks",
+        &[
+            "clock_ahead_seconds",
+            "clock_apart_seconds",
+            "journal_unapplied_bytes",
+            "journal_waiting",
+            "list_lag_seconds",
+            "list_waiting",
+            "parked",
+            "rebuild_partitions",
+            "redis_breaker",
+            "redis_in_flight",
+            "redis_partitions_lost",
+            "sql_lag_records",
+            "unmerged",
+        ],
+    ),
+    (
+        "more load than a test has",
+        &[
+            "acks_late_total",
+            "hops_refused_total",
+            "parked_full_total",
+            "ring_buffers_empty_total",
+            "ring_overflows_total",
+            "slice_evictions_total",
+            "slice_full_total",
+        ],
+    ),
+    (
+        "the machine's or the disk's failures (disks, journal, io_uring, reload)",
+        &[
+            "accept_errors_total",
+            "journal_cut_bytes",
+            "journal_failures_total",
+            "journal_full",
+            "journal_lost_stretches",
+            "journal_refusals_total",
+        ],
+    ),
+    (
+        "failures of Redis that have tests of their own (degradation, eviction, withdrawn, redis)",
+        &[
+            "journaled_again_total",
+            "merges_dropped_total",
+            "rebuild_held_total",
+            "rebuild_unreadable_total",
+            "rebuild_users_total",
+            "redis_evicts",
+            "redis_breaker_opens_total",
+            "redis_fills_total",
+            "redis_link_expired_total",
+            "redis_link_late_total",
+            "redis_link_malformed_total",
+            "redis_link_retries_total",
+            "redis_link_unknown_total",
+            "redis_unfit",
+            "redis_withdrawn_total",
+            "shows_learnt_total",
+        ],
+    ),
+    (
+        "failures of SQL that have tests of their own (mysql, sql_away, disks)",
+        &[
+            "keeper_sql_failures_total",
+            "reads_failed_total",
+            "reads_late_total",
+            "sql_duplicates_total",
+            "sql_errors_total",
+            "sql_failures_total",
+            "sql_halted",
+            "sql_regressions_total",
+            "sql_rejected_total",
+        ],
+    ),
+    (
+        "what two nodes do to each other at the same moment, and files that differ (redis, catalog)",
+        &[
+            "catalog_replaced_total",
+            "list_duplicates_total",
+            "list_given_up_total",
+            "redis_joined_total",
+            "redis_moved_total",
+        ],
+    ),
+];
+
+fn text(server: &Server) -> String {
+    server.operator().get("/metrics").expect(200).body
+}
+
+/// Holds the text to the rules.
+fn check(text: &str) -> Metrics {
+    let metrics = Metrics::read(text);
+    assert!(metrics.mistakes().is_empty(), "{:#?}", metrics.mistakes());
+    match promtool(text) {
+        Some(said) => assert_eq!(said, "", "promtool"),
+        None => println!("promtool is not installed; our own rules alone"),
+    }
+    metrics
+}
+
+/// Shows, events of every outcome, refusals, questions without a user.
+fn visit(server: &Server, users: &str) {
+    let mut client = server.client();
+    for number in 0..20 {
+        let user = format!("{users}-{number}");
+        let token = client.decide(&user).token();
+        client.decide(&user);
+        if let Some(token) = token {
+            client.event(&token, "clicked");
+            client.event(&token, "clicked");
+            client.ask("POST", "/v1/events", &event(&token, "eaten"));
+        }
+    }
+    client.get("/v1/decide?user=a&tz=Nowhere/Land");
+    client.get("/nowhere");
+}
+
+#[test]
+fn after_an_ordinary_day_no_metric_stands_at_zero() {
+    let mut day = vec![embedded()];
+    day.extend(with_redis());
+    let moved: BTreeSet<&str> = day
+        .iter()
+        .flat_map(|metrics| metrics.names().filter(|name| metrics.sum(name) > 0.0))
+        .collect();
+    let all: BTreeSet<&str> = day.iter().flat_map(Metrics::names).collect();
+    let still: BTreeSet<String> = STILL
+        .iter()
+        .flat_map(|(_, names)| names.iter().map(|name| format!("nudged_{name}")))
+        .collect();
+    let dead: Vec<&&str> = all.difference(&moved).filter(|name| !still.contains(**name)).collect();
+    assert!(dead.is_empty(), "never moved: {dead:#?}");
+    let unknown: Vec<&String> = still.iter().filter(|name| !all.contains(&***name)).collect();
+    assert!(unknown.is_empty(), "no such metric: {unknown:#?}");
+}
+
+/// An embedded node that knows its users again after a restart.
+fn embedded() -> Metrics {
+    let setup = Setup::new(ALWAYS).config("connections_max = 4\n");
+    let setup = setup.flags(&["--shards", "2", "--no-pin"]);
+    let server = setup.start();
+    visit(&server, "early");
+    server.stop();
+    let server = setup.start();
+    visit(&server, "early");
+    // More than may be open: some of them are refused.
+    let crowd: Vec<_> = (0..16).map(|_| server.client()).collect();
+    let refused = || check(&text(&server)).sum("nudged_connections_refused_total") > 0.0;
+    until("one that is refused", || refused().then_some(()));
+    drop(crowd);
+    until("all in SQL", || {
+        (check(&text(&server)).sum("nudged_sql_lag_records") == 0.0).then_some(())
+    });
+    let open = server.client();
+    let metrics = check(&text(&server));
+    drop(open);
+    server.stop();
+    metrics
+}
+
+/// Two nodes, one of which loses Redis and SQL for a while.
+fn with_redis() -> Vec<Metrics> {
+    let popups = in_turn(3) + "on_failure = \"local\"\n";
+    let cluster = Cluster::new(Plan { settings: "queue = \"redis\"", ..Plan::impatient(&popups) });
+    let proxy = Proxy::to(cluster.redis.address());
+    let setups = [cluster.node_behind(&proxy), cluster.node()];
+    let mut servers = setups.each_ref().map(Setup::start);
+    servers.iter_mut().for_each(|server| server.allow("\"level\":\"error\""));
+    for server in &servers {
+        visit(server, "both");
+    }
+    proxy.refuse();
+    proxy.cut();
+    visit(&servers[0], "away");
+    let away = check(&text(&servers[0]));
+    proxy.heal();
+    until("Redis", || servers[0].logged("redis_connected").pop());
+    visit(&servers[0], "back");
+    let metrics = servers.each_ref().map(|server| check(&text(server)));
+    servers.into_iter().for_each(Server::stop);
+    metrics.into_iter().chain([away]).collect()
+}

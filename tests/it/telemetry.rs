@@ -1,0 +1,129 @@
+//! Property: nothing that a node says of itself is dead. Every number is counted somewhere and shown
+//! somewhere, every value of a label can come up, every message is logged. A counter that nothing
+//! counts looks like a node on which all is well.
+
+use std::fs;
+use std::path::Path;
+
+use nudged::telemetry::counters::DESCRIPTORS;
+use nudged::telemetry::log::Message;
+
+use crate::floors::sources;
+
+/// What changes a number of a shard's block.
+const COUNTS: [&str; 6] = ["add(", "increment(", "set(", "subtract(", "of(", "record("];
+/// What changes a number that threads share.
+const STORES: [&str; 4] = ["fetch_add(", "store(", "swap(", "set("];
+
+/// The source without tests, as one line without white space; `but` is left out.
+fn production(but: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let mut all = String::new();
+    for path in files {
+        let name = path.strip_prefix(&root).unwrap().display().to_string();
+        if name.contains("tests") || name.contains("fixture") || name.starts_with(but) {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        all.extend(text.chars().filter(|letter| !letter.is_whitespace()));
+    }
+    all
+}
+
+fn source(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(path)).unwrap()
+}
+
+/// The fields of the table in `telemetry::counters`.
+fn shard_numbers() -> Vec<String> {
+    let text = source("telemetry/counters.rs");
+    let table = text.split("\nshard_counters! {").nth(1).unwrap().split("\n}\n").next().unwrap();
+    let rows =
+        table.lines().filter(|line| line.starts_with("        ") && !line.contains("    \""));
+    let rows = rows.filter(|line| line.contains('"'));
+    rows.map(|row| {
+        let row = row.trim();
+        let row = row.strip_prefix("Counter ").or(row.strip_prefix("Gauge ")).unwrap_or(row);
+        row.split(' ').next().unwrap().to_owned()
+    })
+    .collect()
+}
+
+/// The fields of a structure that are shared numbers.
+fn shared_numbers(path: &str, structure: &str) -> Vec<String> {
+    let text = source(path);
+    let body = text.split(&format!("pub struct {structure} {{")).nth(1).unwrap();
+    let body = body.split("\n}").next().unwrap();
+    let fields = body.lines().filter_map(|line| line.trim().strip_prefix("pub "));
+    let fields = fields.filter(|field| field.contains("Atomic"));
+    fields.map(|field| field.split(':').next().unwrap().to_owned()).collect()
+}
+
+fn is_changed(source: &str, field: &str, by: &[&str]) -> bool {
+    by.iter().any(|by| source.contains(&format!(".{field}.{by}")))
+        || source.contains(&format!(".{field}["))
+}
+
+#[test]
+fn every_number_of_a_shard_is_counted() {
+    let (fields, code) = (shard_numbers(), production("telemetry"));
+    assert!(fields.len() > 70, "{fields:?}");
+    let dead: Vec<&String> =
+        fields.iter().filter(|field| !is_changed(&code, field, &COUNTS)).collect();
+    assert!(dead.is_empty(), "declared in telemetry::counters and never counted: {dead:?}");
+}
+
+#[test]
+fn every_number_that_threads_share_is_counted_and_shown() {
+    let (code, admin) = (production("telemetry"), production("runtime"));
+    for (path, structure) in [
+        ("runtime/sql_writer.rs", "WriterFigures"),
+        ("runtime/keeper.rs", "KeeperFigures"),
+        ("runtime/drain_figures.rs", "DrainFigures"),
+    ] {
+        let fields = shared_numbers(path, structure);
+        assert!(fields.len() > 5, "{structure}: {fields:?}");
+        for field in fields {
+            assert!(is_changed(&code, &field, &STORES), "{structure}::{field} is never changed");
+            // What the keeper tells of a rebuild is put together beside it.
+            let is_shown = admin.contains(&format!(".{field}"))
+                || (structure == "KeeperFigures" && ["phase", "since_ns"].contains(&&*field));
+            assert!(is_shown, "{structure}::{field} is shown nowhere");
+        }
+    }
+}
+
+#[test]
+fn every_value_of_a_label_can_come_up() {
+    let code = production("telemetry");
+    for row in DESCRIPTORS {
+        let Some((label, values)) = row.label else { continue };
+        for value in values.iter().filter(|value| **value != "other") {
+            let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
+            let found = code.contains(&format!("\"{value}\""))
+                || (is_number && code.contains(&format!("{value}\"")))
+                || (is_number && code.contains(&format!("=>{value}")));
+            assert!(found, "nudged_{}: nothing gives {label} = {value:?}", row.name);
+        }
+    }
+}
+
+/// Said by the shards once they tell of connections that they refuse.
+const UNSAID: [&str; 1] = ["ConnectionsFull"];
+
+#[test]
+fn every_message_is_logged() {
+    let code = production("telemetry") + &source("telemetry/log.rs");
+    let outages: String =
+        source("telemetry/log/outage.rs").split_whitespace().collect::<Vec<_>>().join(" ");
+    for message in Message::ALL {
+        let name = format!("{message:?}");
+        let is_logged = code.contains(&format!("Message::{name}"))
+            || outages.contains(&format!(" to {name} "))
+            || UNSAID.contains(&&*name);
+        assert!(is_logged, "{name} is in the table of telemetry::log and nobody logs it");
+    }
+}
