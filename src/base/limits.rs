@@ -130,6 +130,10 @@ pub const UNSENT_BYTES_MAX: u64 = 1 << 40;
 pub const TRIM_BYTES: u64 = 1_024 * 1_024;
 /// And at most this often, in milliseconds: it costs milliseconds.
 pub const TRIM_PERIOD_MS: u64 = 2_000;
+/// Bytes of one send to a client. Each end of one shows that the peer takes bytes, so of a slow
+/// one it must not be long until then: with the next bound, 8 kB/s are fast enough for a stall of
+/// 5 s. The largest answer of one popup takes two.
+pub const SEND_BYTES_MAX: usize = 32 * 1_024;
 /// Bytes that the kernel takes of a connection's answers beyond what the network takes at once. A
 /// send then goes on with each small part that a slow peer takes, instead of with a third of
 /// megabytes; and what waits is here, where it is counted.
