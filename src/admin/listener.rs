@@ -1,6 +1,6 @@
 //! Who gets in: one thread that accepts, and a thread for each connection. The accepting thread
 //! also keeps the node's time for the admin side, since a slew is only right where it is looked at
-//! often.
+//! often, and gives memory back.
 //!
 //! Limit: [`ADMIN_CONNECTIONS_MAX`]; one more is answered 503 and closed.
 
@@ -23,6 +23,7 @@ use crate::base::limits::{
 };
 use crate::http::reply::{Frame, ImfDate};
 use crate::runtime::clocks;
+use crate::runtime::memory::Trimmer;
 use crate::runtime::vital::Needed;
 use crate::telemetry::log::{Message, Value};
 
@@ -68,8 +69,10 @@ impl Running {
     pub(super) fn start(listener: Listener, service: Arc<Service>) -> io::Result<Running> {
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
         let open = Arc::new(Open::default());
+        let trimmer = Trimmer::new(service.counters.clone());
         let mut acceptor = Acceptor {
             listener,
+            trimmer,
             service,
             stop: Arc::clone(&stop),
             open: Arc::clone(&open),
@@ -106,6 +109,7 @@ impl Running {
 
 struct Acceptor {
     listener: Listener,
+    trimmer: Trimmer,
     service: Arc<Service>,
     stop: Arc<OwnedFd>,
     open: Arc<Open>,
@@ -118,6 +122,7 @@ impl Acceptor {
         let timeout = Timespec::try_from(period).expect("a quarter of a second fits");
         loop {
             self.service.observe_clock();
+            self.trimmer.look(clocks::mono());
             let mut awaited = [
                 PollFd::from_borrowed_fd(self.listener.as_fd(), PollFlags::IN),
                 PollFd::new(&*self.stop, PollFlags::IN),

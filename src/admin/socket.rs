@@ -12,6 +12,7 @@ use std::time::Duration;
 use rustix::net::sockopt;
 
 use crate::config::AdminAddress;
+use crate::runtime::unsent;
 
 /// Why an address can't be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +55,7 @@ impl Listener {
         let bound = match address {
             AdminAddress::Tcp(address) => TcpListener::bind(address).and_then(|listener| {
                 listener.set_nonblocking(true)?;
+                unsent::bound(&listener)?;
                 let address = listener.local_addr()?.to_string();
                 Ok(Listener { kind: ListenerKind::Tcp(listener), address })
             }),

@@ -115,6 +115,29 @@ pub const CONNECTION_OUTPUT_BYTES_MAX: usize = 64 * 1_024;
 pub const POOLED_BUFFER_BYTES: usize = 4 * 1_024;
 /// A buffer that has grown past this is not kept for reuse, in bytes.
 pub const POOLED_BUFFER_BYTES_MAX: usize = 64 * 1_024;
+/// Buffers that one pool keeps take so many bytes together: what a burst needed goes back.
+pub const POOLED_BYTES_MAX: usize = BUFFERS_POOLED_MAX * POOLED_BUFFER_BYTES;
+/// Buffers that a pool keeps however long nobody needs them.
+pub const POOLED_BUFFERS_MIN: usize = 16;
+/// Answers of all connections that their clients have not taken, in bytes, unless configured; at
+/// it those that owe the most are reset. A thousand clients that never read.
+pub const UNSENT_BYTES_DEFAULT: u64 = 64 * 1_024 * 1_024;
+/// Least that may be configured for it, in bytes.
+pub const UNSENT_BYTES_MIN: u64 = 1_024 * 1_024;
+/// Most that may be configured for it, in bytes: 1 TiB.
+pub const UNSENT_BYTES_MAX: u64 = 1 << 40;
+/// Freed memory is given back to the system after so much of it was freed, in bytes.
+pub const TRIM_BYTES: u64 = 1_024 * 1_024;
+/// And at most this often, in milliseconds: it costs milliseconds.
+pub const TRIM_PERIOD_MS: u64 = 2_000;
+/// Bytes of one send to a client. Each end of one shows that the peer takes bytes, so of a slow
+/// one it must not be long until then: with the next bound, 8 kB/s are fast enough for a stall of
+/// 5 s. The largest answer of one popup takes two.
+pub const SEND_BYTES_MAX: usize = 32 * 1_024;
+/// Bytes that the kernel takes of a connection's answers beyond what the network takes at once. A
+/// send then goes on with each small part that a slow peer takes, instead of with a third of
+/// megabytes; and what waits is here, where it is counted.
+pub const KERNEL_UNSENT_BYTES_MAX: u32 = 16 * 1_024;
 
 // --- JSON and requests ---------------------------------------------------------------------------
 
@@ -231,7 +254,7 @@ pub const READ_DEADLINE_MS: u64 = 50;
 pub const ACK_DEADLINE_MS: u64 = 2_000;
 /// Bytes of answers that may wait for the journal in one shard; with as many, nothing more is
 /// promised until some have left.
-pub const WAITING_BYTES_MAX: usize = 64 * 1_024 * 1_024;
+pub const WAITING_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 /// Bytes of requests that may wait for their users' states in one shard.
 pub const PARKED_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 /// Buffers that a shard keeps at rest for its connections.

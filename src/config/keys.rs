@@ -10,7 +10,7 @@ use super::value::{
 };
 use crate::base::limits::{
     BUSY_POLL_US_MAX, CONNECTIONS_MAX, JOURNAL_BYTES_MIN, MYSQL_CONNECTIONS_MAX, SHARDS_MAX,
-    SLICE_BYTES_MAX, SLICE_SHARD_BYTES_MIN,
+    SLICE_BYTES_MAX, SLICE_SHARD_BYTES_MIN, UNSENT_BYTES_MAX, UNSENT_BYTES_MIN,
 };
 use crate::base::time::DURATION_MAX;
 use crate::telemetry::log::Level;
@@ -122,6 +122,9 @@ keys! {
     };
     Restart "limits.idle_timeout", limits.idle_timeout = |value| {
         duration(value, SECOND_MS, 24 * HOUR_MS)
+    };
+    Restart "limits.unsent_bytes_max", limits.unsent_bytes_max = |value| {
+        size(value, UNSENT_BYTES_MIN, UNSENT_BYTES_MAX)
     };
     Reload "keys.server", keys.server = keys;
     Reload "keys.public", keys.public = keys;

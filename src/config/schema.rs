@@ -128,6 +128,8 @@ pub struct Limits {
     pub write_stall_timeout: DurationMs,
     /// Idle keep-alive.
     pub idle_timeout: DurationMs,
+    /// Memory of answers that clients have not taken, all shards together, in bytes.
+    pub unsent_bytes_max: u64,
 }
 
 /// `[keys]`: where there is none of either kind, none is asked for.
@@ -337,6 +339,7 @@ impl Default for Limits {
             body_timeout: DurationMs(limits::BODY_TIMEOUT_MS),
             write_stall_timeout: DurationMs(limits::WRITE_STALL_TIMEOUT_MS),
             idle_timeout: DurationMs(limits::IDLE_TIMEOUT_MS),
+            unsent_bytes_max: limits::UNSENT_BYTES_DEFAULT,
         }
     }
 }

@@ -243,12 +243,14 @@ impl Connection {
         let close = self.closes_after(index);
         let (head_only, http_1_0) = self.slots.kind(index);
         let frame = Frame { date: turn.date, close, head_only, http_1_0 };
+        let before = self.output.len() + self.slots.held_bytes();
         if close && !self.has(flag::CLOSING) {
             self.flags |= flag::CLOSING | flag::LINGER;
         }
         if index == 0 {
             self.open_output(turn.pool);
             write(&mut self.output, &frame);
+            self.note_answer(before);
             self.slots.pop();
             self.slots.release(&mut self.output, turn.pool);
         } else {
@@ -256,6 +258,7 @@ impl Connection {
                 write(held, &frame);
                 true
             });
+            self.note_answer(before);
             self.slots.set_ready(index);
         }
         self.settle(turn);
@@ -362,6 +365,34 @@ impl Connection {
         self.has(flag::TLS_HELLO)
     }
 
+    /// Memory of answers that wait for a send or are being sent, in bytes.
+    pub fn unsent_bytes(&self) -> usize {
+        self.output.capacity() + self.slots.held_capacity() + self.sending()
+    }
+
+    /// How large answers that come later are on this connection, on average, in bytes.
+    pub fn answer_bytes(&self) -> u32 {
+        self.slots.answer_bytes()
+    }
+
+    /// Expects answers of this size until there are some, in bytes: what others had.
+    pub fn expect_answers_of(&mut self, bytes: u32) {
+        self.slots.expect_answers_of(bytes);
+    }
+
+    /// When the send under way began to wait, or the last one that ended did.
+    pub fn sending_since(&self) -> MonoNs {
+        self.sending_since
+    }
+
+    /// Gives every buffer back. Nothing else may be done with the connection after that.
+    pub fn give_up(&mut self, pool: &mut BufferPool) {
+        pool.give(mem::take(&mut self.input));
+        pool.give(mem::take(&mut self.output));
+        self.slots.give_up(pool);
+        self.flags |= flag::CLOSING | flag::DEAD;
+    }
+
     /// Requests that have been handed out and not answered.
     pub fn unanswered(&self) -> usize {
         self.slots.count()
@@ -376,11 +407,22 @@ impl Connection {
         !matches!(self.phase, Phase::Head(reader) if reader.is_new())
     }
 
-    /// Whether another request may be begun.
+    /// Whether another request may be begun: what is unsent, with what the requests under way are
+    /// likely to add, is within the bound. A connection that owes nothing always may.
     fn has_room(&self) -> bool {
-        let sending = usize::try_from(self.sending_bytes).unwrap_or(usize::MAX);
-        let unsent = self.output.len() + self.slots.held_bytes() + sending;
-        !self.slots.is_full() && unsent < CONNECTION_OUTPUT_BYTES_MAX
+        let unsent = self.output.len() + self.slots.held_bytes() + self.sending();
+        !self.slots.is_full() && unsent + self.slots.bytes_to_come() < CONNECTION_OUTPUT_BYTES_MAX
+    }
+
+    fn sending(&self) -> usize {
+        usize::try_from(self.sending_bytes).unwrap_or(usize::MAX)
+    }
+
+    /// Learns from an answer that was just appended how large the next ones may be; before it so
+    /// many bytes were unsent.
+    fn note_answer(&mut self, before: usize) {
+        let now = self.output.len() + self.slots.held_bytes();
+        self.slots.note_answer(now.saturating_sub(before));
     }
 
     fn is_idle(&self) -> bool {

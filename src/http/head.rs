@@ -7,7 +7,7 @@
 //! - a target in absolute form has to agree with `Host`, byte for byte but for case and the default
 //!   port (the RFC has the target win);
 //! - `Content-Length` has no leading zeros, and stands once even where its values are equal;
-//! - a coding other than exactly `chunked` is 400 (the RFC suggests 501): the body's end is unknown;
+//! - a coding other than exactly `chunked` is 400 (the RFC has 501): the body's end is unknown;
 //! - fields that frame, route or authenticate are refused in trailers (the RFC drops them);
 //! - a comma in `Host` is refused, which RFC 3986 lets stand: two fields joined on the way;
 //! - bodies of GET, HEAD, DELETE and OPTIONS are dropped, and the connection ends.

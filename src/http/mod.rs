@@ -2,9 +2,10 @@
 //! sockets, no routes and nothing of popups. LIFECYCLE.md beside this file tells a connection's
 //! life; the rules are those of the reliability page.
 //!
-//! `scan` bytes and line ends · `line`, `fields`, `authority` parts of a head · `kept` the fields that
-//! matter · `head` request heads · `body` chunked bodies · `refusal` what is refused and how · `reply` answers as bytes · `pool`
-//! buffers for reuse · `slots` the order of answers · `connection` one connection's state.
+//! `scan` bytes and line ends · `line`, `fields`, `authority` parts of a head · `kept` the fields
+//! that matter · `head` request heads · `body` chunked bodies · `refusal` what is refused and how ·
+//! `reply` answers as bytes · `pool` buffers for reuse · `slots` the order of answers ·
+//! `connection` one connection's state.
 
 mod authority;
 mod body;

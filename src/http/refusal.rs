@@ -108,6 +108,16 @@ impl Refusal {
     }
 }
 
+/// Appends what a connection beyond the bound is told, whatever it would have asked: 503, to come
+/// again in a second. `date` in IMF form. Allocates only where `out` has to grow.
+pub fn write_overloaded(out: &mut Vec<u8>, date: &str) {
+    let frame = Frame { date, close: true, head_only: false, http_1_0: false };
+    reply::start(out, 503, &frame);
+    reply::field(out, "Retry-After", b"1");
+    let body = b"{\"error\":{\"code\":\"overloaded\",\"field\":null}}";
+    reply::end_with_body(out, "application/json", body, &frame);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,6 +139,17 @@ mod tests {
             assert_eq!(text.contains("\r\nAllow: "), refusal.status() == 405);
             assert!(text.ends_with(refusal.body()));
         }
+        let mut out = Vec::new();
+        write_overloaded(&mut out, date);
+        let text = String::from_utf8(out).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 503 "));
+        for field in [&format!("Date: {date}"), "Connection: close", "Retry-After: 1"] {
+            assert!(head.contains(field), "{field}");
+        }
+        assert!(head.ends_with(&format!("Content-Length: {}", body.len())));
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["error"]["code"], "overloaded");
         codes.sort_unstable();
         codes.dedup();
         assert_eq!(codes.len(), Refusal::ALL.len());

@@ -17,6 +17,8 @@ const RECORD_HEAD_BYTES: usize = 8;
 pub(super) struct Slots {
     held: Vec<u8>,
     first: u32,
+    /// How large answers that come later are on average, in bytes; the latest counts an eighth.
+    answer_bytes: u32,
     ready: u16,
     head_only: u16,
     http_1_0: u16,
@@ -37,6 +39,38 @@ impl Slots {
     /// Bytes of answers that are held before their turn.
     pub(super) fn held_bytes(&self) -> usize {
         self.held.len()
+    }
+
+    /// Memory in which they are held, in bytes.
+    pub(super) fn held_capacity(&self) -> usize {
+        self.held.capacity()
+    }
+
+    /// How large answers that come later are on average, in bytes.
+    pub(super) fn answer_bytes(&self) -> u32 {
+        self.answer_bytes
+    }
+
+    /// Sets that average.
+    pub(super) fn expect_answers_of(&mut self, bytes: u32) {
+        self.answer_bytes = bytes;
+    }
+
+    /// Learns how large an answer was that came later, in bytes.
+    pub(super) fn note_answer(&mut self, bytes: usize) {
+        let latest = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.answer_bytes = self.answer_bytes - self.answer_bytes / 8 + latest / 8;
+    }
+
+    /// What the answers that are still to be made are likely to take, in bytes.
+    pub(super) fn bytes_to_come(&self) -> usize {
+        let waiting = u32::from(self.count) - self.ready.count_ones();
+        usize::try_from(waiting.saturating_mul(self.answer_bytes)).unwrap_or(usize::MAX)
+    }
+
+    /// Gives the buffer back, with what is held in it.
+    pub(super) fn give_up(&mut self, pool: &mut BufferPool) {
+        pool.give(std::mem::take(&mut self.held));
     }
 
     /// Whether each request has its answer on its way out.

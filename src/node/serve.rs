@@ -43,7 +43,7 @@ use crate::runtime::sql_reader::{self, ReaderSetup, Turn};
 use crate::runtime::sql_writer::{self, WriterFigures, WriterSetup};
 use crate::runtime::topology::{Topology, Wish, allowed_cpus};
 use crate::runtime::wake::Sleeper;
-use crate::runtime::{clocks, listener, probe, process_limits, shard_thread, vital};
+use crate::runtime::{clocks, listener, memory, probe, process_limits, shard_thread, vital};
 use crate::shard::arbiter::ArbiterSetup;
 use crate::shard::core::{Core, CoreSetup};
 use crate::shard::unmerged::left::Left;
@@ -110,6 +110,7 @@ pub struct Node {
 }
 
 fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
+    memory::set_up();
     let begun = Instant::now();
     process_limits::raise();
     let loaded = settings::load(arguments.config.as_deref(), &arguments.flags())?;
@@ -612,6 +613,8 @@ impl Threads<'_> {
                 log: self.log.clone(),
                 slice_bytes: self.config.slice_bytes_per_shard(self.topology.shards),
                 connections_max: self.connections_of(index, parts.connections),
+                unsent_bytes_max: self.config.limits.unsent_bytes_max
+                    / u64::from(self.topology.shards),
                 read_deadline_ms: self.config.limits.read_deadline.0,
                 arbiter,
                 seed,

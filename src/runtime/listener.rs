@@ -9,6 +9,8 @@ use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, getsockname, listen, socket_with, sockopt,
 };
 
+use super::unsent;
+
 /// Connections that may wait to be accepted, a shard.
 pub const BACKLOG: i32 = 4_096;
 
@@ -45,6 +47,8 @@ pub fn bind_all(
         sockets.push(open(bound, true).map_err(fail)?);
     }
     for socket in &sockets {
+        // Where it can't be had the kernel's own bounds hold.
+        let _ = unsent::bound(socket);
         listen(socket, BACKLOG).map_err(fail)?;
     }
     Ok((sockets, bound))

@@ -7,7 +7,8 @@
 //! journal on the dedicated core · `log_thread` writes the log · `redis_client` asks Redis and
 //! waits · `list_share` what is known of its lists · `whole_file` files that are replaced whole ·
 //! `two_copies` one that a full disk does not matter to · `vital` threads that must not end ·
-//! `signal_mask` keeps signals back · `uninterrupted` calls that signals end.
+//! `signal_mask` keeps signals back · `uninterrupted` calls that signals end · `memory` gives it
+//! back · `unsent` what the kernel holds of answers.
 
 pub mod board;
 pub mod clocks;
@@ -23,6 +24,7 @@ pub mod list_drain;
 pub mod list_share;
 pub mod listener;
 pub mod log_thread;
+pub mod memory;
 pub mod mesh;
 pub mod ports;
 pub mod probe;
@@ -37,6 +39,7 @@ pub mod sql_writer;
 pub mod topology;
 pub mod two_copies;
 pub mod uninterrupted;
+pub mod unsent;
 pub mod vital;
 pub mod wake;
 pub mod whole_file;

@@ -2,6 +2,7 @@
 //! Owns their deadlines and turns what they want into effects, once a turn. Knows nothing of what a
 //! request asks.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::decision::Progress;
@@ -15,13 +16,9 @@ use crate::base::time::MonoNs;
 use crate::http::connection::{Answer, Connection, Ending, Expiry, SendFailed, Timeouts, Turn};
 use crate::http::head::Request;
 use crate::http::pool::BufferPool;
-use crate::http::reply;
+use crate::http::{refusal, reply};
 use crate::telemetry::counters::ShardCounters;
 
-/// Told to connections beyond the bound, whatever they would have asked.
-const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n\
-    Connection: close\r\nContent-Type: application/json\r\nContent-Length: 32\r\n\r\n\
-    {\"error\":{\"code\":\"overloaded\"}}\n";
 /// No deadline.
 const NEVER: u32 = u32::MAX;
 
@@ -36,6 +33,8 @@ struct Entry {
     is_open: bool,
     is_dirty: bool,
     is_paused: bool,
+    /// Memory of its answers as it is counted in [`Connections::unsent`], in bytes.
+    unsent: u32,
     /// Beyond the bound: its answer is fixed, its bytes are not looked at.
     is_refused: bool,
 }
@@ -49,22 +48,34 @@ pub struct Connections {
     dirty: Vec<u32>,
     open: u32,
     open_max: u32,
+    /// Memory of all answers that clients have not taken, in bytes.
+    unsent: u64,
+    unsent_max: u64,
+    /// How large answers that come later are on average, in bytes.
+    answer_bytes: u32,
     /// Somebody began to speak TLS since that was last asked for.
     is_tls_seen: bool,
+    /// Connections were reset for what they owed since that was last asked for.
+    is_cut: bool,
     pool: BufferPool,
     counters: Arc<ShardCounters>,
 }
 
 impl Connections {
-    /// No connections yet; at most `open_max` are served.
-    pub fn new(open_max: u32, counters: Arc<ShardCounters>) -> Connections {
+    /// No connections yet; at most `open_max` are served, and their unsent answers take at most
+    /// `unsent_max` bytes.
+    pub fn new(open_max: u32, unsent_max: u64, counters: Arc<ShardCounters>) -> Connections {
         Connections {
             entries: Vec::new(),
             deadlines: Vec::new(),
             dirty: Vec::new(),
             open: 0,
             open_max,
+            unsent: 0,
+            unsent_max,
+            answer_bytes: 0,
             is_tls_seen: false,
+            is_cut: false,
             pool: BufferPool::new(BUFFERS_POOLED_MAX),
             counters,
         }
@@ -73,6 +84,16 @@ impl Connections {
     /// Whether somebody has begun to speak TLS since the last call.
     pub fn take_tls_seen(&mut self) -> bool {
         std::mem::take(&mut self.is_tls_seen)
+    }
+
+    /// Whether connections were reset for what they owed since the last call.
+    pub fn take_cut(&mut self) -> bool {
+        std::mem::take(&mut self.is_cut)
+    }
+
+    /// Capacity of all buffers that were given back and not kept, so far, in bytes.
+    pub fn freed_bytes(&self) -> u64 {
+        self.pool.freed_bytes()
     }
 
     /// Whether none is open.
@@ -99,6 +120,7 @@ impl Connections {
                 is_open: false,
                 is_dirty: false,
                 is_paused: false,
+                unsent: 0,
                 is_refused: false,
             });
             self.deadlines.push(NEVER);
@@ -115,16 +137,18 @@ impl Connections {
             is_open: true,
             is_dirty: false,
             is_paused: false,
+            unsent: 0,
             is_refused: self.open > self.open_max,
         };
         if entry.is_refused {
             self.counters.connections_refused.add(1);
             let mut buffer = self.pool.take();
-            buffer.extend_from_slice(REFUSAL);
+            refusal::write_overloaded(&mut buffer, view.date.as_str());
             outbox.push(Effect::Send { connection: number, buffer });
             self.deadlines[index] = ticks(now.mono.plus_ms(LINGER_TIMEOUT_MS));
             return false;
         }
+        entry.http.expect_answers_of(self.answer_bytes);
         if view.closing {
             entry.http.lame_duck();
         }
@@ -162,6 +186,7 @@ impl Connections {
         });
         self.is_tls_seen |= !was_refused && entry.http.is_tls();
         self.mark(number);
+        self.keep_to_bound(outbox);
     }
 
     /// A request that was to be answered later has its answer.
@@ -188,11 +213,14 @@ impl Connections {
             true => reply::append_closing(out, answer),
             false => out.extend_from_slice(answer),
         });
+        // An average of averages: the latest counts a little, and no connection more than others.
+        self.answer_bytes = self.answer_bytes.midpoint(entry.http.answer_bytes());
         let listener = entry.listener;
         entry.http.resume(&mut turn, &mut |request, slot, out| {
             handle(request, (number, generation, slot), listener, out, outbox, &mut serve)
         });
         self.mark(number);
+        self.keep_to_bound(outbox);
     }
 
     /// A send has ended: `sent` of its bytes were taken, none where it failed.
@@ -226,6 +254,7 @@ impl Connections {
             handle(request, (number, generation, slot), listener, out, outbox, &mut serve)
         });
         self.mark(number);
+        self.keep_to_bound(outbox);
     }
 
     /// The peer has ended its direction.
@@ -270,6 +299,7 @@ impl Connections {
 
     /// Acts on the deadlines that have passed.
     pub fn expire(&mut self, view: &View, now: Now, outbox: &mut Outbox) {
+        self.pool.shrink();
         let tick = ticks(now.mono);
         for number in 0..self.deadlines.len() {
             if self.deadlines[number] > tick {
@@ -307,6 +337,7 @@ impl Connections {
             }
         }
         self.dirty = dirty;
+        self.counters.unsent_bytes.set(self.unsent);
     }
 
     fn flush_one(&mut self, number: u32, at: (MonoNs, &Timeouts), outbox: &mut Outbox) {
@@ -343,7 +374,8 @@ impl Connections {
             let status = refusal.status();
             self.counters.http_errors.of(itoa::Buffer::new().format(status)).add(1);
         }
-        // Its buffers, if any, go with it.
+        self.unsent -= u64::from(std::mem::take(&mut entry.unsent));
+        entry.http.give_up(&mut self.pool);
         entry.http = Connection::new(MonoNs(0));
         self.deadlines[number as usize] = NEVER;
         self.open -= 1;
@@ -351,8 +383,36 @@ impl Connections {
         outbox.push(Effect::Close { connection: number, reset });
     }
 
+    /// Resets those that owe the most, of two that owe the same the one whose send has waited
+    /// longer, where all together owe more than they may. An eighth beyond that goes with them, so
+    /// that the search for them is paid for by what it frees.
+    fn keep_to_bound(&mut self, outbox: &mut Outbox) {
+        if self.unsent <= self.unsent_max {
+            return;
+        }
+        let owing = self.entries.iter().enumerate().filter(|(_, entry)| entry.unsent > 0);
+        let mut owing: Vec<_> = owing
+            .map(|(number, entry)| (Reverse(entry.unsent), entry.http.sending_since(), number))
+            .collect();
+        owing.sort_unstable();
+        let goal = self.unsent_max - self.unsent_max / 8;
+        for (_, _, number) in owing {
+            if self.unsent <= goal {
+                break;
+            }
+            self.counters.connections_cut.add(1);
+            self.is_cut = true;
+            self.close(u32::try_from(number).expect("numbers have 32 bits"), true, outbox);
+        }
+    }
+
+    /// Something happened to a connection: what it owes is counted anew, and it is asked at the end
+    /// of the turn what it wants.
     fn mark(&mut self, number: u32) {
         let entry = &mut self.entries[number as usize];
+        let unsent = u32::try_from(entry.http.unsent_bytes()).unwrap_or(u32::MAX);
+        self.unsent = self.unsent - u64::from(entry.unsent) + u64::from(unsent);
+        entry.unsent = unsent;
         if !entry.is_dirty {
             entry.is_dirty = true;
             self.dirty.push(number);

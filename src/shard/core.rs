@@ -21,16 +21,17 @@ use super::seam::{Effect, Hop, HopReply, Input, Outbox, Step, UserRead};
 use super::serve::{Server, serve_parked};
 use super::unmerged::Unmerged;
 use super::view::{Rules, View};
-use super::{gather, home, operate};
+use super::{gather, operate};
 use crate::api::refusal::{Code, write_refusal};
 use crate::api::token::Keys;
 use crate::base::clock::Now;
 use crate::base::ids::{Sequence, ShardId};
-use crate::base::limits::HOPS_OUTSTANDING_MAX;
+use crate::base::limits::{BUFFERS_POOLED_MAX, HOPS_OUTSTANDING_MAX};
 use crate::base::slab::{Handle, Slab};
 use crate::base::time::{MonoNs, WallMs};
 use crate::catalog::snapshot::Snapshot;
 use crate::http::connection::Timeouts;
+use crate::http::pool::BufferPool;
 use crate::http::reply::ImfDate;
 use crate::state::slice::Slice;
 use crate::telemetry::counters::ShardCounters;
@@ -58,6 +59,9 @@ pub struct CoreSetup {
     pub slice_bytes: u64,
     /// Connections of this shard; more are told 503 and closed.
     pub connections_max: u32,
+    /// Memory of answers that this shard's clients have not taken, in bytes; at it those that owe
+    /// the most are reset.
+    pub unsent_bytes_max: u64,
     /// How long a request waits for its user's state, in milliseconds.
     pub read_deadline_ms: u64,
     /// Redis, where it decides whose change is first; `None` where the shard itself does.
@@ -105,7 +109,7 @@ impl Core {
             outstanding: Slab::new(HOPS_OUTSTANDING_MAX),
             done: Vec::new(),
             scratch: Scratch::default(),
-            buffers: Vec::new(),
+            buffers: BufferPool::new(BUFFERS_POOLED_MAX),
             minted: (0, setup.seed),
             counters: Arc::clone(&setup.counters),
             log: setup.log,
@@ -113,7 +117,11 @@ impl Core {
         Core {
             view,
             home,
-            connections: Connections::new(setup.connections_max, setup.counters),
+            connections: Connections::new(
+                setup.connections_max,
+                setup.unsent_bytes_max,
+                setup.counters,
+            ),
             bump: Bump::new(),
             finish_ticket: None,
             listeners_closed: false,
@@ -344,6 +352,7 @@ impl Core {
             done.push(Done { origin: waiting.origin, outcome: waiting.fallback });
         });
         self.expire_redis(now, outbox);
+        self.home.buffers.shrink();
         self.home.count_slice();
         self.count_link();
         self.connections.expire(&self.view, now, outbox);
@@ -395,6 +404,18 @@ impl Core {
                 self.home.keep(done.outcome);
             }
         }
+    }
+
+    /// Says what connections have met, once a turn.
+    fn tell_of_connections(&mut self, now: Now) {
+        if self.connections.take_tls_seen() {
+            self.home.tell(now, Message::TlsSeen);
+        }
+        if self.connections.take_cut() {
+            self.home.tell(now, Message::UnsentFull);
+        }
+        let freed = self.connections.freed_bytes() + self.home.buffers.freed_bytes();
+        self.home.counters.buffers_freed.set(freed);
     }
 
     /// Answers the operator who asked to finish once nothing is open and nothing under way.
@@ -455,7 +476,7 @@ impl Step for Core {
                 lane.acknowledge(ack, |Waiting { origin, outcome, fallback, since, .. }| {
                     counters.journal_wait.record(now.mono.0.saturating_sub(since.0));
                     done.push(Done { origin, outcome });
-                    home::keep(buffers, fallback);
+                    buffers.give(fallback);
                 });
             }
             Input::UserRead(read) => self.on_user_read(now, read, outbox),
@@ -489,9 +510,7 @@ impl Step for Core {
         }
         self.home.count_what_waits();
         self.connections.flush(&self.view, now.mono, outbox);
-        if self.connections.take_tls_seen() {
-            self.home.tell(now, Message::TlsSeen);
-        }
+        self.tell_of_connections(now);
         self.finish_if_quiet(outbox);
     }
 

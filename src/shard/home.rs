@@ -21,6 +21,7 @@ use crate::base::slab::Slab;
 use crate::base::time::{MonoNs, WallMs};
 use crate::catalog::snapshot::Snapshot;
 use crate::decide::gates::{self, Gate};
+use crate::http::pool::BufferPool;
 use crate::journal::record::{self, Happening, Impression, Record};
 use crate::state::apply::{Action, ShowId};
 use crate::state::slice::Slice;
@@ -81,7 +82,7 @@ pub struct Home {
     /// Working memory.
     pub scratch: Scratch,
     /// Buffers at rest.
-    pub buffers: Vec<Vec<u8>>,
+    pub buffers: BufferPool,
     /// Users minted so far, and the seed that makes their ids unguessable.
     pub minted: (u64, u64),
     /// Where this shard counts.
@@ -89,11 +90,6 @@ pub struct Home {
     /// Where this shard says what happens to it.
     pub log: Log,
 }
-
-/// Buffers kept for use again; more are freed.
-const BUFFERS_KEPT_MAX: usize = 1_024;
-/// A buffer that grew beyond this is freed instead of kept, in bytes.
-const BUFFER_KEPT_BYTES_MAX: usize = 64 * 1_024;
 
 /// The impression that a record is about.
 #[derive(Clone, Copy, Debug)]
@@ -146,12 +142,12 @@ impl Home {
 
     /// An empty buffer.
     pub fn buffer(&mut self) -> Vec<u8> {
-        self.buffers.pop().unwrap_or_default()
+        self.buffers.take_kept().unwrap_or_default()
     }
 
     /// Gives a buffer back.
     pub fn keep(&mut self, buffer: Vec<u8>) {
-        keep(&mut self.buffers, buffer);
+        self.buffers.give(buffer);
     }
 
     /// Tells how much waits, once a turn.
@@ -324,16 +320,6 @@ impl Home {
         self.counters.hops_sent.add(1);
         let hop = super::seam::Hop { from: view.shard, ticket: handle.to_bits(), buffer };
         outbox.push(Effect::Hop { to, hop });
-    }
-}
-
-/// Puts a buffer to rest, unless there are enough, it has grown large, or its memory was taken out
-/// of it: kept, such a one would have to grow anew each time, and keep others out.
-pub fn keep(buffers: &mut Vec<Vec<u8>>, mut buffer: Vec<u8>) {
-    let is_fit = (1..=BUFFER_KEPT_BYTES_MAX).contains(&buffer.capacity());
-    if is_fit && buffers.len() < BUFFERS_KEPT_MAX {
-        buffer.clear();
-        buffers.push(buffer);
     }
 }
 

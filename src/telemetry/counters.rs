@@ -230,6 +230,11 @@ shard_counters! {
         Counter connections_refused "connections_refused_total"
             "Connections closed at once: too many are open.";
         Gauge connections_open "connections_open" "Connections that are open.";
+        Counter connections_cut "connections_cut_total"
+            "Connections reset because unsent answers reached their bound and these were the largest.";
+        Gauge unsent_bytes "unsent_bytes" "Answers that clients have not taken, in bytes.";
+        Counter buffers_freed "buffers_freed_bytes_total"
+            "Buffers of requests and answers given back to the allocator, in bytes.";
         Counter accept_errors "accept_errors_total" "Accepts that failed: descriptors or memory are short.";
         Gauge clock_apart_ms "clock_apart_seconds"
             "How far the wall clock and the node's time are apart." in Milliseconds;

@@ -132,6 +132,9 @@ messages! {
     Info SliceRoom "slice_room" "the slice has room again";
     Warn ConnectionsFull "connections_full"
         "connections are refused: connections_max are already open";
+    Warn UnsentFull "unsent_full"
+        "answers that clients do not read reached limits.unsent_bytes_max: the largest were reset";
+    Info UnsentRoom "unsent_room" "unsent answers are within their bound again";
     Info ConnectionsRoom "connections_room" "connections are accepted again";
     Warn TlsSeen "tls_seen"
         "a client speaks https to a listener of plain http: name it http://, or end TLS before it";

@@ -270,6 +270,51 @@ fn a_head_that_does_not_end_is_told_408() {
     server.stop();
 }
 
+/// What can't become a request is refused when that is certain, on either listener, and long before
+/// the head's time is over; who speaks TLS is hinted at.
+#[test]
+fn what_cant_become_good_is_refused_as_it_comes() {
+    let setup = Setup::new(WELCOME);
+    let server = setup.start();
+    let cases: [(u16, &[u8]); 12] = [
+        (400, b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03"),
+        (400, &[0; 100]),
+        (400, &[0xff; 100]),
+        (400, b"SSH-2.0-OpenSSH_9.2p1\r\n"),
+        (400, b"GET  / HTTP/1.1\r\n"),
+        (505, b"GET / HTTP/5.6\r\n"),
+        (400, b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n"),
+        (400, b"GET / HTTP/1.1\r\nHost: a b\r\n"),
+        (501, b"BREW / HTTP/1.1\r\n"),
+        (417, b"POST / HTTP/1.1\r\nExpect: x\r\n"),
+        (400, &[b'A'; 9_000]),
+        (400, b"\r\n\r\n"),
+    ];
+    for address in [server.data, server.admin] {
+        for (status, bytes) in cases {
+            let begun = Instant::now();
+            let mut client = Client::connect(address);
+            send_parts(&mut client, &[bytes]);
+            client.answer().expect(status);
+            assert!(client.is_closed());
+            // Far below the 5 s of a head, on a machine that does other things too.
+            assert!(begun.elapsed() < Duration::from_millis(2_500), "{:?}", begun.elapsed());
+        }
+    }
+    until("a hint at TLS of each listener", || (server.lines_with("tls_seen") == 2).then_some(()));
+    let good: [&[u8]; 3] = [
+        b"\r\nGET /health HTTP/1.1\r\nHost: a%41\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: a\r\nIf-None-Match: 1\r\nIf-None-Match: 2\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nHost: [v1.a]:80\r\n\r\n",
+    ];
+    for bytes in good {
+        let mut client = server.client();
+        client.send(bytes);
+        client.answer().expect(200);
+    }
+    server.stop();
+}
+
 #[test]
 fn connections_beyond_the_bound_are_told_503() {
     let setup = Setup::new(WELCOME).config("connections_max = 8\n").flags(&["--shards", "1"]);
@@ -284,6 +329,8 @@ fn connections_beyond_the_bound_are_told_503() {
     let refused = server.client().try_answer().unwrap();
     assert_eq!((refused.status, refused.field("connection")), (503, Some("close")));
     assert!(refused.field("retry-after").is_some(), "{refused:?}");
+    assert!(refused.field("date").is_some(), "{refused:?}");
+    assert_eq!(refused.json()["error"]["code"], "overloaded");
     until("it to be said", || (server.lines_with("connections_full") > 0).then_some(()));
     held.pop();
     // A place is free as soon as the server has seen the end of the other.

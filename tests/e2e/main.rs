@@ -41,4 +41,5 @@ mod shards;
 mod signals;
 mod sql_away;
 mod threads;
+mod unread;
 mod withdrawn;

@@ -14,6 +14,7 @@ use nudged::api::cors::Cors;
 use nudged::api::token::{Keys, Secret};
 use nudged::base::clock::{NodeClock, Now};
 use nudged::base::ids::ShardId;
+use nudged::base::limits::UNSENT_BYTES_DEFAULT;
 use nudged::base::time::{MonoNs, WallMs};
 use nudged::catalog::compile;
 use nudged::catalog::snapshot::Settings;
@@ -131,7 +132,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         closing: false,
         date: ImfDate::of(WallMs(0)),
     };
-    let connections = Connections::new(CONNECTIONS, Arc::clone(&counters));
+    let connections = Connections::new(CONNECTIONS, UNSENT_BYTES_DEFAULT, Arc::clone(&counters));
     let mono = clocks::mono();
     let setup = Setup {
         shard: ShardId(0),

@@ -264,6 +264,9 @@ fn a_popup_may_be_made_only_where_none_ever_was() {
     for tag in ["\"1\"", "1", "", "W/\"1\""] {
         assert_eq!(create("m", tag), (400, Some("bad_value".to_owned())), "{tag}");
     }
+    // A list may come in parts; of versions only one can be meant.
+    let parts = "If-Match: \"1\"\r\nIf-Match: \"2\"\r\n";
+    assert_eq!(node.send("PUT /v1/popups/x", parts, "priority = 2\n").0, 400);
     let both = "If-Match: 1\r\nIf-None-Match: *\r\n";
     assert_eq!(node.send("PUT /v1/popups/n", both, "priority = 1\n").0, 400);
     assert_eq!(node.status("GET /v1/popups/m"), 404);

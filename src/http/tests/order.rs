@@ -151,3 +151,43 @@ fn bytes_past_the_bound_end_the_connection_after_the_answers_that_are_due() {
     assert_eq!(client.answers(), want);
     assert_eq!(client.ending(), Ending::ShutDown);
 }
+
+// How large answers are is learned from them, so that requests that wait for theirs do not come to
+// owe many times the bound; small ones are taken up to the depth all the same.
+#[test]
+fn no_more_is_asked_for_than_its_answers_have_room_for() {
+    for (bytes, most) in [(300, PIPELINE_DEPTH_MAX), (30_000, 3), (200_000, 1)] {
+        let mut client = Client::new(Mode::Asked);
+        let body = vec![b'x'; bytes];
+        for _ in 0..64 {
+            client.receive(GET);
+            let (slot, _) = client.pending.remove(0);
+            assert!(client.answer(slot, &body));
+            client.go_on();
+        }
+        client.receive(&numbered(PIPELINE_DEPTH_MAX * 2));
+        assert_eq!(client.connection.unanswered(), most, "{bytes}");
+        assert!(client.connection.unsent_bytes() < CONNECTION_OUTPUT_BYTES_MAX);
+        while let Some((slot, _)) = client.pending.first().cloned() {
+            client.pending.remove(0);
+            assert!(client.answer(slot, &body));
+            client.go_on();
+            assert!(client.connection.unanswered() <= most);
+        }
+        assert_eq!(client.handled, 64 + PIPELINE_DEPTH_MAX * 2);
+    }
+}
+
+#[test]
+fn a_connection_that_is_given_up_gives_its_buffers_back() {
+    let mut client = Client::new(Mode::Asked);
+    client.receive(&[GET, GET, b"GET /"].concat());
+    let (slot, _) = client.pending.remove(1);
+    assert!(client.answer(slot, b"second"));
+    let held = client.pool.len();
+    let Client { connection, pool, .. } = &mut client;
+    connection.give_up(pool);
+    assert_eq!(client.pool.len(), held + 2, "what was unfinished, and the answer before its turn");
+    assert_eq!(client.connection.unsent_bytes(), 0);
+    assert!(client.connection.should_close());
+}

@@ -9,6 +9,7 @@ use io_uring::{cqueue, opcode};
 use super::super::line::{Operation, pack};
 use super::super::ring::{BUFFER_GROUP, Completion};
 use super::Driver;
+use crate::base::limits::SEND_BYTES_MAX;
 use crate::shard::seam::{Input, Step};
 
 /// A connection that is closed with this is reset: linger of zero seconds.
@@ -88,7 +89,8 @@ impl<S: Step> Driver<S> {
             return Ok(());
         }
         assert!(line.sending.is_none(), "one send a connection at a time");
-        let length = u32::try_from(buffer.len()).expect("answers are bounded");
+        let most = if slot < self.first_link { SEND_BYTES_MAX } else { buffer.len() };
+        let length = u32::try_from(buffer.len().min(most)).expect("commands are bounded");
         let entry = opcode::Send::new(Fixed(slot), buffer.as_ptr(), length)
             .flags(libc::MSG_NOSIGNAL)
             .build()

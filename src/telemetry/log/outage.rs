@@ -96,6 +96,7 @@ outages! {
     Slice "slice" { SliceFull to SliceRoom Reason Quiet; }
     Lanes "lanes" { LaneFull to LaneRoom Reason Quiet; }
     Connections "connections" { ConnectionsFull to ConnectionsRoom Reason Quiet; }
+    Unsent "unsent" { UnsentFull to UnsentRoom Reason Quiet; }
     Accepts "accepts" { AcceptFailed to AcceptResumed Reason Quiet; }
 }
 
