@@ -97,6 +97,8 @@ messages! {
     Info JournalRecovered "journal_recovered" "the journal was read";
     Warn JournalTorn "journal_torn" "the journal's unfinished end was cut";
     Error JournalDamaged "journal_damaged" "the journal is damaged in its middle";
+    Warn JournalLow "journal_low"
+        "the journal's next segment has no room; the one in use is used to its end";
     Error JournalFull "journal_full" "the journal has no room; decisions degrade";
     Info JournalResumed "journal_resumed" "the journal has room again";
     Error JournalFailed "journal_failed" "the journal could not be written";

@@ -119,6 +119,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         keys: Arc::new(Keys::new(&[secret])),
         timeouts: Timeouts::DEFAULT,
         ready: true,
+        disk_lack: None,
         closing: false,
         date: ImfDate::of(WallMs(0)),
     };
