@@ -101,6 +101,7 @@ pub struct Appender {
     wall: WallMs,
     write_retry_at: Option<MonoNs>,
     prepare_retry_at: Option<MonoNs>,
+    prepare_error: Option<DiskError>,
     remove_retry_at: Option<MonoNs>,
     sync_due_at: MonoNs,
     is_rewriting: bool,
@@ -153,6 +154,7 @@ impl Appender {
             wall: start.newest,
             write_retry_at: None,
             prepare_retry_at: None,
+            prepare_error: None,
             remove_retry_at: None,
             sync_due_at: MonoNs(0),
             is_rewriting: false,
@@ -264,6 +266,11 @@ impl Appender {
         self.poison
     }
 
+    /// Why the next segment can't be made, where that is not for want of space.
+    pub fn prepare_failure(&self) -> Option<DiskError> {
+        self.prepare_error.filter(|error| *error != DiskError::NoSpace)
+    }
+
     /// The figures of this moment.
     pub fn gauges(&self) -> Gauges {
         Gauges {
@@ -348,6 +355,7 @@ impl Appender {
 
     fn complete_prepare(&mut self, segment: SegmentId, outcome: Result<(), DiskError>) {
         assert_eq!(self.reserve, Reserve::Preparing(segment), "one is prepared at a time");
+        self.prepare_error = outcome.err();
         if outcome.is_ok() {
             self.reserve = Reserve::Ready(segment);
             self.next_segment = segment.next();

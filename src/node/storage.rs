@@ -1,5 +1,6 @@
 //! Opens what a node remembers: the directory's lock, the database, the journal where it ended.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use crate::journal::disk::DiskRead as _;
 use crate::journal::reader::Tail;
 use crate::journal::recovery::{self, Damage, RecoverOptions, Recovered};
 use crate::journal::segment::SetId;
-use crate::runtime::files::{JournalDirectory, free_bytes};
+use crate::runtime::files::{DirectoryError, JournalDirectory, free_bytes};
 use crate::runtime::log_thread::{self, stamp_now};
 use crate::runtime::sql_writer;
 use crate::shard::unmerged::left::Left;
@@ -79,7 +80,12 @@ fn unapplied_bytes_max(config: &Config) -> u64 {
 pub fn open(config: &Config, salvage: bool, log: &Log) -> Result<Storage, Failure> {
     let unusable = |what: String| Failure::Directory { path: config.data.clone(), what };
     let path = config.data.join("journal");
-    let directory = JournalDirectory::open(&path).map_err(|error| unusable(error.to_string()))?;
+    let directory = JournalDirectory::open(&path).map_err(|error| match error {
+        DirectoryError::Io { source, .. } if source.kind() == ErrorKind::StorageFull => {
+            no_room(&path, SEGMENTS_AT_START * SEGMENT_BYTES)
+        }
+        error => unusable(error.to_string()),
+    })?;
     let disk = directory.reader();
     // Before the database is opened, which would only say that a disk is full.
     let there = disk.segments().map_err(|error| unusable(error.to_string()))?.len();
@@ -157,12 +163,16 @@ fn check_room(path: &Path, there: usize) -> Result<(), Failure> {
     let missing = SEGMENTS_AT_START.saturating_sub(u64::try_from(there).unwrap_or(u64::MAX));
     let needed = missing * SEGMENT_BYTES;
     match free_bytes(path) {
-        Ok(free) if free < needed => {
-            Err(Failure::NoRoom { path: path.to_path_buf(), needed, free })
-        }
+        Ok(free) if free < needed => Err(no_room(path, needed)),
         // A file system that does not say is found out by the first segment.
         _ => Ok(()),
     }
+}
+
+/// The directory may not be there yet: then it is the disk of the one above it.
+fn no_room(path: &Path, needed: u64) -> Failure {
+    let free = path.ancestors().find_map(|there| free_bytes(there).ok()).unwrap_or(0);
+    Failure::NoRoom { path: path.to_path_buf(), needed, free }
 }
 
 /// What SQL knows of this journal.

@@ -358,7 +358,8 @@ impl Core {
             self.lanes.set_poison(poison);
         }
         let gauges = self.appender.gauges();
-        self.herald.tell(clocks::mono(), &gauges, self.appender.poison(), &self.lanes);
+        let failed = (self.appender.poison(), self.appender.prepare_failure());
+        self.herald.tell(clocks::mono(), &gauges, failed, &self.lanes);
         // Watermarks come before the acknowledgements that rest on them.
         if self.lanes.publish(&gauges) {
             self.sleepers.reader.wake();

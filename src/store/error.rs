@@ -239,7 +239,7 @@ impl StoreError {
     }
 }
 
-/// SQLite's own words and its code, which tells apart what its words do not. Neither quotes a value.
+/// SQLite's own words and its code, which tells apart what words do not. Neither quotes a value.
 fn reason(error: &rusqlite::Error) -> String {
     match error {
         rusqlite::Error::SqliteFailure(code, words) => {

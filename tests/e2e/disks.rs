@@ -83,6 +83,13 @@ fn two_segments_must_fit_at_start() {
     assert!(!exit.stdout.contains("ready"), "{exit:?}");
     assert!(!setup.data().join("nudged.db").exists(), "nothing is made where nothing fits");
 
+    // Nor where nothing at all does.
+    let ballast = fill(&disk, "ballast", 0);
+    let exit = setup.start_fails(&[]);
+    assert_eq!(exit.code, Some(4), "{exit:?}");
+    assert!(exit.stderr.contains(&needed) && exit.stderr.contains(" and 0 are free"), "{exit:?}");
+    fs::remove_file(ballast).unwrap();
+
     // What is there already need not fit again.
     assert!(mount(&["-o", &format!("remount,{ENOUGH}")], &disk.path));
     let server = setup.start();

@@ -1,12 +1,13 @@
 //! Says in the log what becomes of the journal: low, full, with room again, failing, closed for
-//! good. Each once as it happens; the log limits how often. What its disk lacks it also leaves where
-//! shards and operators find it.
+//! good. Each once as it happens; the log limits how often. What its disk lacks it also leaves
+//! where shards and operators find it.
 
 use std::path::PathBuf;
 
 use crate::base::limits::DISK_RETRY_MS;
 use crate::base::time::MonoNs;
 use crate::journal::appender::{Gauges, Poison};
+use crate::journal::disk::DiskError;
 use crate::runtime::files::free_bytes;
 use crate::runtime::journal_lanes::JournalLanes;
 use crate::runtime::log_thread::{stamp_now, tell};
@@ -45,7 +46,7 @@ impl Herald {
         &mut self,
         now: MonoNs,
         gauges: &Gauges,
-        poison: Option<Poison>,
+        (poison, refusal): (Option<Poison>, Option<DiskError>),
         lanes: &JournalLanes,
     ) {
         if gauges.failures > self.failures {
@@ -62,29 +63,31 @@ impl Herald {
             return;
         }
         if gauges.is_low && !self.is_low && !gauges.is_full {
-            self.tell_room(Message::JournalLow, gauges);
+            self.tell_room(Message::JournalLow, gauges, refusal);
         }
         let is_over = (self.is_full && !gauges.is_full) || (self.is_low && !gauges.is_low);
         if is_over && !gauges.is_low {
             self.log.write(stamp_now(), Message::JournalResumed, &[]);
         }
         if gauges.is_full && !self.is_full {
-            self.tell_room(Message::JournalFull, gauges);
+            self.tell_room(Message::JournalFull, gauges, refusal);
         }
         let was_full = std::mem::replace(&mut self.is_full, gauges.is_full);
         self.is_low = gauges.is_low;
         if gauges.is_full && (!was_full || now >= self.look_at) {
             self.look_at = now.plus_ms(DISK_RETRY_MS);
-            lanes.set_lack(Some(&self.lack()));
+            lanes.set_lack(Some(&self.lack(refusal)));
         } else if was_full && !gauges.is_full {
             lanes.set_lack(None);
         }
     }
 
-    fn tell_room(&self, message: Message, gauges: &Gauges) {
+    fn tell_room(&self, message: Message, gauges: &Gauges, refusal: Option<DiskError>) {
         let directory = self.directory.to_string_lossy();
+        let why = refusal.unwrap_or(DiskError::NoSpace).to_string();
         let fields = [
             ("directory", Value::Text(&directory)),
+            ("error", Value::Text(&why)),
             ("needed_bytes", Value::Number(self.segment_bytes)),
             ("free_bytes", Value::Number(free_bytes(&self.directory).unwrap_or(0))),
             ("left_in_segment_bytes", Value::Number(gauges.room_bytes)),
@@ -92,9 +95,12 @@ impl Herald {
         self.log.write(stamp_now(), message, &fields);
     }
 
-    fn lack(&self) -> String {
+    fn lack(&self, refusal: Option<DiskError>) -> String {
         let free = free_bytes(&self.directory).unwrap_or(0);
         let directory = self.directory.display();
+        if let Some(refusal) = refusal {
+            return format!("{directory} takes no new segment: {refusal}");
+        }
         match self.segment_bytes.saturating_sub(free) {
             // A quota, or a file system that does not keep what it promised.
             0 => format!("{directory} takes no more, although {free} bytes are free: a quota?"),
