@@ -97,9 +97,11 @@ impl Service {
     }
 
     /// Whether the node takes traffic: not where Redis can't be used as it is set up, which asks
-    /// for an operator.
+    /// for an operator, and not while its own disk takes nothing.
     pub(super) fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire) && self.mesh.board.takes_traffic()
+        self.ready.load(Ordering::Acquire)
+            && self.mesh.board.takes_traffic()
+            && self.mesh.journal.lack().is_none()
     }
 
     /// Looks at the wall clock, as each shard does.

@@ -49,7 +49,10 @@ pub(super) fn answer(service: &Service) -> Answer {
 pub(super) fn readiness(service: &Service) -> Answer {
     match service.is_ready() {
         true => Answer::json(200, &json!({ "status": "ready" })),
-        false => Answer::json(503, &json!({ "status": "unavailable" })),
+        false => match service.mesh.journal.lack() {
+            None => Answer::json(503, &json!({ "status": "unavailable" })),
+            Some(lack) => Answer::json(503, &json!({ "status": "unavailable", "reason": *lack })),
+        },
     }
 }
 
@@ -88,6 +91,8 @@ fn journal(service: &Service) -> Value {
         "synced": gauges.synced.0,
         "accepting": gauges.is_accepting,
         "full": gauges.is_full,
+        "lacks": service.mesh.journal.lack().as_deref(),
+        "left_in_segment_bytes": gauges.room_bytes,
         "unapplied_bytes": gauges.unapplied_bytes,
         "bytes": gauges.total_bytes,
         "segments": gauges.segments,

@@ -32,6 +32,8 @@ pub struct Surface<'s> {
     pub keys: &'s Keys,
     /// The node takes traffic.
     pub ready: bool,
+    /// Why the node's own disk takes nothing, for people; `None` while it does.
+    pub disk_lack: Option<&'s str>,
     /// The node's time.
     pub now: WallMs,
 }
@@ -121,7 +123,8 @@ pub fn route<'a>(
             return None;
         }
         (Route::Readyz, Method::Get | Method::Head) => {
-            health::write_readiness(out, &heading, surface.ready);
+            let lack = surface.disk_lack;
+            health::write_readiness(out, &heading, (surface.ready, lack), bump);
             return None;
         }
         (Route::Decide, Method::Get | Method::Post) => command_decide(request, surface, bump),

@@ -200,6 +200,9 @@ pub const DISK_RETRY_MS: u64 = 1_000;
 /// With `ack = written`, syncs are at least this far apart, in milliseconds: a sync for each write
 /// would cost more than the write.
 pub const SYNC_PACE_MS: u64 = 100;
+/// The end of a segment, at most an eighth of it, that is kept where there is no room for the next
+/// one: records that come while the shards do not know yet find their place in it.
+pub const SEGMENT_END_BYTES: u64 = 512 * 1_024;
 /// Smallest journal segment that configuration may ask for, in bytes.
 pub const SEGMENT_BYTES_MIN: u64 = 256 * 1_024;
 /// Records that one SQL transaction applies (product, section 7).

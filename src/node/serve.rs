@@ -4,6 +4,7 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -52,9 +53,6 @@ use crate::store::{Reader, Store};
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::log::{Log, Message, Value};
 
-/// A journal that takes no records yet is waited for this long: a fresh one makes its first
-/// segment. After that the node serves, and decisions degrade until it does.
-const JOURNAL_WAIT: Duration = Duration::from_secs(5);
 /// Redis is waited for this long: its run has to be compared and cleared, and a new one filled.
 /// After that the node serves, and popups follow their `on_failure` until it is there.
 const REDIS_WAIT: Duration = Duration::from_secs(5);
@@ -146,7 +144,7 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
     unmerged::announce(&mesh.board, &left, journal_end, topology.shards);
     let (journal, writer, readers, figures) = threads.start_storage(storage)?;
     let keepers = threads.start_keepers(redis.as_ref(), set, &counters, &figures)?;
-    await_journal(&mesh.journal, config.ack);
+    await_journal(&mesh.journal, config.ack, &config.data)?;
     let parts = ShardParts {
         publisher: &publisher,
         rules: publisher.rules(),
@@ -270,13 +268,22 @@ fn say(line: &str) {
     let _ = out.flush();
 }
 
-fn await_journal(journal: &JournalLanes, ack: Ack) {
-    let begun = Instant::now();
-    let is_hopeless = || journal.gauges().is_full || journal.poison().is_some();
+/// Waits until the journal accepts, or would but for SQL, which holds no start up. A signal ends
+/// the wait as it does every other one of the start.
+///
+/// # Errors
+/// Where the node's own disk takes nothing: exit code 4.
+fn await_journal(journal: &JournalLanes, ack: Ack, data: &Path) -> Result<(), Failure> {
     // With `synced`, what an earlier process only wrote may be answered on once it is synced, too.
     let is_synced = || ack == Ack::Written || journal.gauges().synced >= journal.written();
-    let is_fit = || journal.is_accepting() && is_synced();
-    while !is_fit() && !is_hopeless() && begun.elapsed() < JOURNAL_WAIT {
+    loop {
+        if let Some(lack) = journal.lack() {
+            let path = data.to_path_buf();
+            return Err(Failure::Directory { path, what: lack.to_string() });
+        }
+        if (journal.is_accepting() || journal.gauges().is_at_budget) && is_synced() {
+            return Ok(());
+        }
         std::thread::sleep(Duration::from_millis(1));
     }
 }

@@ -148,7 +148,8 @@ pub fn start(
             let _ = begun.send(());
             let clock = NodeClock::start(clocks::mono(), clocks::wall(), recovered.newest);
             let appender = Appender::new(config.appender, recovered);
-            let herald = Herald::new(config.log);
+            let directory = config.directory.path().to_path_buf();
+            let herald = Herald::new(config.log, directory, config.appender.segment_bytes);
             let parts = (appender, clock);
             let ends = (Arc::clone(&shared), sleepers);
             let core = Core::new(parts, config.directory, ends, herald);
@@ -357,7 +358,8 @@ impl Core {
             self.lanes.set_poison(poison);
         }
         let gauges = self.appender.gauges();
-        self.herald.tell(&gauges, self.appender.poison());
+        let failed = (self.appender.poison(), self.appender.prepare_failure());
+        self.herald.tell(clocks::mono(), &gauges, failed, &self.lanes);
         // Watermarks come before the acknowledgements that rest on them.
         if self.lanes.publish(&gauges) {
             self.sleepers.reader.wake();

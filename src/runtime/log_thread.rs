@@ -59,10 +59,21 @@ impl Drop for LogThread {
 /// Writes what is queued to standard error, on the calling thread: for the last words of a process
 /// that ends without [`LogThread::stop`].
 pub fn write_out(log: &Log) {
-    let mut output = io::stderr();
     while let Some(line) = log.next_line() {
-        // Where the log can't be written there is nowhere to say so.
-        let _ = output.write_all(line.as_bytes());
+        write_last(line.as_bytes());
+    }
+}
+
+/// Writes to standard error without its lock, which a thread that is gone may hold for ever.
+pub fn write_last(mut bytes: &[u8]) {
+    let output = io::stderr();
+    while !bytes.is_empty() {
+        match rustix::io::write(&output, bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(rustix::io::Errno::INTR) => {}
+            // Where the log can't be written there is nowhere to say so.
+            Err(_) => return,
+        }
     }
 }
 

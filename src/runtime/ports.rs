@@ -24,6 +24,7 @@ pub struct Ports {
     mesh: Arc<Mesh>,
     applied_seen: Sequence,
     accepting_seen: bool,
+    lack_changes_seen: u64,
     /// None before the first turn.
     board_seen: Option<BoardView>,
     returned: VecDeque<Input<'static>>,
@@ -41,6 +42,7 @@ impl Ports {
             mesh,
             applied_seen: Sequence(0),
             accepting_seen: true,
+            lack_changes_seen: 0,
             board_seen: None,
             returned: VecDeque::new(),
             waiting: Slab::new(CONTROLS_MAX),
@@ -100,6 +102,11 @@ impl Ports {
             self.applied_seen = applied;
             self.accepting_seen = accepting;
             step(Input::Journal { accepting, applied });
+        }
+        let changes = self.mesh.journal.lack_changes();
+        if changes != self.lack_changes_seen {
+            self.lack_changes_seen = changes;
+            step(Input::Disk(self.mesh.journal.lack()));
         }
         let view = self.mesh.board.view();
         if Some(view) != self.board_seen {

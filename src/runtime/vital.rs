@@ -12,7 +12,7 @@
 //! threads may end as they like.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use rustix::thread::{Pid, gettid};
 
-use super::log_thread::{stamp_now, write_out};
+use super::log_thread::{stamp_now, write_last, write_out};
 use crate::telemetry::log::{Log, Message, Value};
 
 /// The exit code of a process that a thread has ended.
@@ -103,7 +103,7 @@ pub fn watch(log: &Log) -> io::Result<()> {
 fn print_backtrace() {
     let trace = std::backtrace::Backtrace::capture();
     if trace.status() == std::backtrace::BacktraceStatus::Captured {
-        let _ = writeln!(io::stderr(), "{trace}");
+        write_last(format!("{trace}\n").as_bytes());
     }
 }
 
@@ -138,11 +138,9 @@ pub fn end(thread: &str, why: &str) -> ! {
             write_out(log);
             let fields = [("thread", Value::Text(thread)), ("error", Value::Text(why))];
             let line = log.line(stamp_now(), Message::ThreadEnded, &fields);
-            let _ = io::stderr().write_all(line.as_bytes());
+            write_last(line.as_bytes());
         }
-        None => {
-            let _ = writeln!(io::stderr(), "nudged: the thread {thread} has ended: {why}");
-        }
+        None => write_last(format!("nudged: the thread {thread} has ended: {why}\n").as_bytes()),
     }
     std::process::exit(EXIT_CODE);
 }

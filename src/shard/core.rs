@@ -92,6 +92,7 @@ impl Core {
             keys: setup.keys,
             timeouts: setup.timeouts,
             ready: true,
+            disk_lack: None,
             closing: false,
             date: ImfDate::of(WallMs(0)),
         };
@@ -481,6 +482,7 @@ impl Step for Core {
             }
             Input::UserRead(read) => self.on_user_read(now, read, outbox),
             Input::Journal { accepting, applied } => self.home.lane.watermarks(accepting, applied),
+            Input::Disk(lack) => self.view.disk_lack = lack,
             Input::Control(control) => self.on_control(now, control, outbox),
             Input::ListenersClosed => {
                 self.listeners_closed = true;

@@ -15,7 +15,7 @@ use super::verdicts::{self, Verdict, summarize};
 use super::view::View;
 use crate::api::events::{self, Element, Event};
 use crate::api::ignored::Ignored;
-use crate::api::refusal::{Code, write_refusal};
+use crate::api::refusal::{Code, write_journal_full, write_refusal};
 use crate::api::reply::Heading;
 use crate::base::ids::{LaneSequence, ShardId, UserKey};
 use crate::base::limits::PARKED_MAX;
@@ -265,7 +265,7 @@ impl Home {
         let is_refused = all.contains(&Verdict::Unavailable)
             && !all.iter().any(|verdict| verdict.rests_on_record());
         if is_refused {
-            write_refusal(out, &heading, Code::JournalFull.into());
+            write_journal_full(out, &heading, view.disk_lack.as_deref(), bump);
         } else {
             let ignored = Ignored::unpack(&gather.ignored, bump);
             events::write_accepted(out, &heading, &summarize(&all, bump), &ignored, bump);

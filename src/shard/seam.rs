@@ -2,6 +2,8 @@
 //! The ring driver turns completions into inputs and effects into submissions; the simulator does
 //! the same with a seeded world. Nothing else reaches a shard.
 
+use std::sync::Arc;
+
 use crate::base::clock::Now;
 use crate::base::ids::{Partition, Sequence, ShardId};
 use crate::base::time::MonoNs;
@@ -68,6 +70,9 @@ pub enum Input<'a> {
         /// Records up to here are in SQL.
         applied: Sequence,
     },
+    /// Why the node's own disk takes nothing, for people, or that it does; given when it has
+    /// changed.
+    Disk(Option<Arc<str>>),
     /// What the keeper of Redis lets the shards do, given when it has changed.
     Board(BoardView),
     /// An operator's command, by the admin listener or the node.

@@ -102,6 +102,9 @@ messages! {
     Info JournalRecovered "journal_recovered" "the journal was read";
     Warn JournalTorn "journal_torn" "the unfinished end of the journal was cut off";
     Error JournalDamaged "journal_damaged" "the journal is damaged in the middle";
+    Warn JournalLow "journal_low"
+        "there is no room for the journal's next segment; the one in use is used to its end";
+    Info JournalRoom "journal_room" "there is room for the journal's next segment again";
     Error JournalFull "journal_full"
         "the journal has no room: shows degrade and events are refused until it has";
     Info JournalResumed "journal_resumed" "the journal has room again";

@@ -117,16 +117,6 @@ fn a_running_node_goes_on_and_says_what_it_can_not_do() {
 }
 
 #[test]
-fn a_reload_asked_for_during_the_start_is_not_forgotten() {
-    let setup = Setup::new(WELCOME);
-    let mut node = Starting::new(&setup);
-    node.await_safe(Signal::HUP);
-    node.signal(Signal::HUP);
-    std::thread::park_timeout(Duration::from_millis(400));
-    assert!(node.is_running());
-}
-
-#[test]
 fn tools_end_at_a_signal_as_ever() {
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = mute.local_addr().unwrap().to_string();

@@ -10,6 +10,7 @@
 use std::fs;
 use std::time::Duration;
 
+use crate::cluster::{Cluster, Plan};
 use crate::harness::{Server, Setup, WELCOME, until};
 
 /// A node that misses a thread has ended within this.
@@ -71,21 +72,44 @@ const NEEDED: [&str; 10] = [
     "sql-writer",
 ];
 
+/// Ends a thread, and so the node.
+fn end_with(mut server: Server, (name, thread): (&str, i32)) {
+    server.allow("thread_ended");
+    end_thread(thread);
+    assert_eq!(server.wait(NOTICED), Some(70), "{name}: {}", server.said());
+    assert_eq!(server.lines_with("thread_ended"), 1, "{name}: {}", server.said());
+    assert_eq!(server.lines_with("\"level\":\"error\""), 1, "{name}: {}", server.said());
+    assert_eq!(server.lines_with(&format!("\"thread\":\"{name}")), 1, "{}", server.said());
+}
+
+/// Those of them that are ended, each with a node of its own: the rest is entered in the same table
+/// by the same call.
+const ENDED: [usize; 6] = [0, 2, 3, 4, 6, 9];
+
 #[test]
 fn a_thread_that_ends_ends_the_node_with_one_error() {
     let setup = Setup::new(WELCOME).flags(&["--shards", "1"]);
-    for (index, name) in NEEDED.into_iter().enumerate() {
-        let mut server = setup.start();
-        server.allow("thread_ended");
+    for (index, name) in ENDED.map(|index| (index, NEEDED[index])) {
+        let server = setup.start();
         // One that has just been started still has the name of the one that started it.
         let all = until("all threads to be there", || {
             let all = threads(&server);
             all.iter().map(|(name, _)| name.as_str()).eq(NEEDED).then_some(all)
         });
-        end_thread(all[index].1);
-        assert_eq!(server.wait(NOTICED), Some(70), "{name}: {}", server.said());
-        assert_eq!(server.lines_with("thread_ended"), 1, "{name}: {}", server.said());
-        assert_eq!(server.lines_with("\"level\":\"error\""), 1, "{name}: {}", server.said());
-        assert_eq!(server.lines_with(&format!("\"thread\":\"{name}")), 1, "{}", server.said());
+        end_with(server, (name, all[index].1));
+    }
+}
+
+#[test]
+fn those_that_redis_asks_for_are_needed_as_well() {
+    let cluster = Cluster::new(Plan { settings: "queue = \"redis\"", ..Plan::new(WELCOME) });
+    let setup = cluster.node();
+    for name in ["keeper", "list-drain-0"] {
+        let server = setup.start();
+        let thread = until("the thread to be there", || {
+            let all = threads(&server);
+            all.iter().find(|(found, _)| found == name).map(|(_, thread)| *thread)
+        });
+        end_with(server, (name, thread));
     }
 }

@@ -70,6 +70,7 @@ impl Node {
             cors: &self.cors,
             keys: &keys,
             ready: self.ready,
+            disk_lack: None,
             now: NOW,
         };
         let frame = Frame { head_only: request.method == Method::Head, ..FRAME };
