@@ -28,6 +28,7 @@ mod kill_loop;
 mod logs;
 mod metrics;
 mod mysql;
+mod readme;
 mod redis;
 mod reload;
 mod shards;
