@@ -3,8 +3,8 @@
 //!
 //! Never blocks: a full queue drops the line and counts it. Each message is logged 10 times at once
 //! and then once a second, over all threads of the node, with a count of those suppressed; what
-//! lasts is told once a minute (`outage`). Lines of users in `log.users` are always logged, with the
-//! id in clear; all other ids are hashed.
+//! lasts is told once a minute (`outage`). Lines of users in `log.users` are always logged, with
+//! the id in clear; all other ids are hashed.
 //!
 //! Limits: 1,024 lines wait; a field has 256 bytes at most.
 
