@@ -271,7 +271,7 @@ fn await_redis(keepers: Option<&Keepers>, board: &Board, log: &Log) {
     // Why it can't be used has been told.
     if board.unfit().is_none() {
         let why = "not every user is decided on by Redis yet; /v1/status says how far it is";
-        log.write(stamp_now(), Message::RedisAway, &[("error", Value::Text(why))]);
+        log.write(stamp_now(), Message::RedisNotReady, &[("error", Value::Text(why))]);
     }
 }
 

@@ -37,7 +37,7 @@ pub enum PublishError {
     #[error("no such popup")]
     NoSuchPopup,
     /// The popup is archived; nothing changed.
-    #[error("the popup is archived: made again, it goes on where it was")]
+    #[error("the popup is archived: PUT it to bring it back, with its users' history")]
     Archived,
     /// What an operator sent is no popup that this catalog can have; nothing changed.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
@@ -52,7 +52,7 @@ pub enum PublishError {
     #[error("the popup never had this version")]
     NoSuchVersion,
     /// The popup has its first version; nothing changed.
-    #[error("the popup has had no other version before")]
+    #[error("the popup has no earlier version")]
     NoEarlierVersion,
     /// Others changed the catalog each time that this change was tried; nothing changed.
     #[error("the catalog is being changed by others")]
