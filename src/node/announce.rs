@@ -1,4 +1,4 @@
-//! What the log says of a node's begin and end: one line each, with all that an operator asks first.
+//! What the log says of a node's begin and end: one line each, with what an operator asks first.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;

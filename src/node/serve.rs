@@ -317,7 +317,7 @@ fn await_redis(
         std::thread::sleep(Duration::from_millis(1));
     }
     let why = "not every user is decided on by Redis yet; /v1/status says how far it is";
-    log.write(stamp_now(), Message::RedisAway, &[("error", Value::Text(why))]);
+    log.write(stamp_now(), Message::RedisNotReady, &[("error", Value::Text(why))]);
     true
 }
 

@@ -177,7 +177,7 @@ pub fn start(setup: KeeperSetup) -> std::io::Result<JoinHandle<()>> {
 enum RoundError {
     #[error(transparent)]
     Redis(#[from] AskError),
-    #[error("redis answers {0} with something else")]
+    #[error("Redis sent an unexpected reply to {0}")]
     Answer(&'static str),
 }
 

@@ -89,7 +89,7 @@ enum DrainError {
     Redis(#[from] AskError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("redis answers {0} with something else")]
+    #[error("Redis sent an unexpected reply to {0}")]
     Answer(&'static str),
 }
 

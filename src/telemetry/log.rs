@@ -3,8 +3,8 @@
 //!
 //! Never blocks: a full queue drops the line and counts it. Each message is logged 10 times at once
 //! and then once a second, over all threads of the node, with a count of those suppressed; what
-//! lasts is told once a minute (`outage`). Lines of users in `log.users` are always logged, with the
-//! id in clear; all other ids are hashed.
+//! lasts is told once a minute (`outage`). Lines of users in `log.users` are always logged, with
+//! the id in clear; all other ids are hashed.
 //!
 //! Limits: 1,024 lines wait; a field has 256 bytes at most.
 
@@ -150,6 +150,8 @@ messages! {
     Error RedisUnfit "redis_unfit" "Redis can't be used the way it is set up";
     Info RedisFit "redis_fit" "Redis can be used again";
     Warn RedisAway "redis_away" "Redis does not answer; on_failure decides";
+    Warn RedisNotReady "redis_not_ready"
+        "nudged takes requests before Redis is ready; on_failure decides until then";
     Warn KeysNotShared "keys_not_shared" "the signing keys could not be shared with other nodes";
     Warn NameUnknown "name_unknown" "a server's host name could not be resolved";
     Info NameKnown "name_known" "host names are resolved again";
@@ -182,6 +184,7 @@ messages! {
         "records could not be moved from the lists in Redis to SQL; they stay in the lists";
     Info ListResumed "list_resumed" "records are moved from the lists in Redis to SQL again";
     Error ListEntryUnread "list_entry_unread" "an entry of a list in Redis can't be read";
+    Info ListEntriesRead "list_entries_read" "no entry of a list in Redis is unreadable any more";
     Warn ListGivenUp "list_given_up" "another node took over a list that this node was moving";
     Warn LinesLost "lines_lost" "log lines were lost: the log's queue was full";
     Error ThreadEnded "thread_ended" "a thread that the node needs has ended, so the node ends";

@@ -273,6 +273,7 @@ fn what_cannot_be_synced_is_not_acknowledged_as_synced() {
         Setup::new(WELCOME).config("ack = \"synced\"\n").data_in(&disk.inner.path.join("data"));
     let mut server = setup.start();
     server.allow("journal_failed");
+    server.allow("journal_closed");
     server.allow("journal_full");
     server.allow("sql_failed");
     server.allow("read_failed");

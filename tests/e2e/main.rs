@@ -32,6 +32,7 @@ mod logs;
 mod metrics;
 mod mysql;
 mod overrides;
+mod readme;
 mod redis;
 mod redis_fit;
 mod redis_memory;

@@ -38,7 +38,7 @@ pub enum PublishError {
     #[error("no such popup")]
     NoSuchPopup,
     /// The popup is archived; nothing changed.
-    #[error("the popup is archived: made again, it goes on where it was")]
+    #[error("the popup is archived: PUT it to bring it back, with its users' history")]
     Archived,
     /// The popup is not overridden, and its own status is not live; nothing changed. Where that is
     /// set.
@@ -60,7 +60,7 @@ pub enum PublishError {
     #[error("the popup never had this version")]
     NoSuchVersion,
     /// The popup has its first version; nothing changed.
-    #[error("the popup has had no other version before")]
+    #[error("the popup has no earlier version")]
     NoEarlierVersion,
     /// Others changed the catalog each time that this change was tried; nothing changed.
     #[error("the catalog is being changed by others")]

@@ -94,6 +94,7 @@ outages! {
     Names "names" { NameUnknown to NameKnown Reason Quiet; }
     Clock "clock" { ClockApart to ClockTogether Reason Told; }
     Reads "reads" { ReadSlow to ReadsInTime Reason Quiet; }
+    Lists "lists" { ListEntryUnread to ListEntriesRead Reason Quiet; }
     Slice "slice" { SliceFull to SliceRoom Reason Quiet; }
     Lanes "lanes" { LaneFull to LaneRoom Reason Quiet; }
     Connections "connections" { ConnectionsFull to ConnectionsRoom Reason Quiet; }
