@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::answer::Answer;
 use super::arbiter;
 use super::service::Service;
+use crate::catalog::overrides::Place;
 use crate::config::Config;
 use crate::store::{FailureKind, mysql};
 use crate::telemetry::text::{CONTENT_TYPE, NodeMetric, render};
@@ -22,6 +23,7 @@ pub(super) fn answer(service: &Service) -> Answer {
     push_writer(&mut metrics, service);
     push_node(&mut metrics, service);
     arbiter::push_metrics(&mut metrics, service);
+    push_overrides(&mut metrics, service);
     let version = published.snapshot.version;
     metrics.push(gauge("catalog_version", "Version of the current catalog.", version));
     let known = u64::try_from(published.popups.len()).unwrap_or(u64::MAX);
@@ -77,6 +79,24 @@ fn push_journal(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
         gauge("journal_disk_bytes", "Bytes of the journal's files.", gauges.total_bytes),
         gauge("journal_segments", "The journal's files.", segments),
         counter("journal_failures_total", "Writes and syncs that failed.", gauges.failures),
+    ]);
+}
+
+fn push_overrides(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let [stopped, no_file, no_redis, no_sql] = service.publisher.with_overrides(|overrides| {
+        let lacking = |place| count(overrides.not_in(place).count());
+        let stopped = count(overrides.statuses().count());
+        [stopped, lacking(Place::Node), lacking(Place::Redis), lacking(Place::Sql)]
+    });
+    let no_redis = if service.redis.is_some() { no_redis } else { 0 };
+    let help = "Pauses, archives and their ends that a place does not have yet.";
+    let lacking = |labels, value| NodeMetric { labels, ..gauge("overrides_waiting", help, value) };
+    metrics.push(gauge("popups_overridden", "Popups paused or archived by operators.", stopped));
+    metrics.extend([
+        lacking(&[("place", "node")], no_file),
+        lacking(&[("place", "redis")], no_redis),
+        lacking(&[("place", "sql")], no_sql),
     ]);
 }
 

@@ -16,6 +16,7 @@ mod shared;
 mod sql;
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
@@ -195,6 +196,14 @@ impl Way {
         ];
         self.log.write(stamp_now(), Message::PopupChanged, &fields);
     }
+}
+
+/// The pauses and archives of a stopped node's directory that its SQL may not have.
+///
+/// # Errors
+/// What the system says of a file that is there.
+pub fn in_directory(data: &Path) -> io::Result<Vec<Entry>> {
+    file::read(data)
 }
 
 /// What this node's file and Redis know when a node starts, and what kept either from telling.

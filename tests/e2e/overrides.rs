@@ -167,9 +167,10 @@ fn without_redis_too_it_holds_and_comes_to_the_other_node_with_redis() {
 #[test]
 fn a_full_disk_does_not_matter_to_a_pause() {
     let Some(disk) = tmpfs("size=400m") else { return };
-    let setup = Setup::new(POPUPS).data_in(&disk.path.join("data"));
+    let other = "[[popup]]\nid = \"q\"\nplacement = [\"away\"]\n";
+    let setup = Setup::new(&format!("{POPUPS}{other}")).data_in(&disk.path.join("data"));
     let mut server = setup.start_with(&["--shards", "2"]);
-    for part in ["journal_full", "sql_failed", "read_failed"] {
+    for part in ["journal_full", "sql_failed", "read_failed", "catalog_refused"] {
         server.allow(part);
     }
     // The last byte of the disk.
@@ -184,6 +185,11 @@ fn a_full_disk_does_not_matter_to_a_pause() {
     assert!(took < ANSWERED_WITHIN, "{took:?}");
     assert!(is_stopped(&server));
     until("the pause in the node's file", || (popup(&server)["stored"] != "memory").then_some(()));
+    // What the popups file pauses holds as well, as its own status.
+    setup.write_popups(&format!("{POPUPS}{other}status = \"paused\"\n"));
+    let reloaded = server.operator().ask("POST", "/v1/reload", "").expect(200);
+    let q = server.operator().get("/v1/popups/q").expect(200).json();
+    assert_eq!(q["effective_status"], "paused", "{reloaded:?}");
     server.kill();
     drop(ballast);
     std::fs::remove_file(disk.path.join("ballast")).unwrap();

@@ -79,6 +79,62 @@ fn after_a_resume_the_files_own_status_counts_again() {
 }
 
 #[test]
+fn a_pause_among_many_popups_copies_no_content() {
+    let popups: Vec<String> = (0..300)
+        .map(|number| {
+            let text = "x".repeat(1_000);
+            format!("{{\"id\":\"p{number}\",\"content\":{{\"t\":\"{text}\"}}}}")
+        })
+        .collect();
+    let (place, shards) = (MadePlace::with_popups(""), shards());
+    let json = place.directory.path().join("popups.json");
+    std::fs::write(&json, format!("[{}]", popups.join(","))).unwrap();
+    place.change(|config| config.popups = Some(json));
+    let publisher = place.load(&shards.mesh).unwrap();
+    let before = publisher.snapshot();
+    publisher.override_popup(order("p77", "x"), PAUSE).unwrap();
+    let after = publisher.snapshot();
+    assert!(!Arc::ptr_eq(&before, &after));
+    let is_shared = |one: &crate::catalog::snapshot::Popup, other: &_| -> bool {
+        let other: &crate::catalog::snapshot::Popup = other;
+        one.id == other.id && Arc::ptr_eq(&one.variants, &other.variants)
+    };
+    assert!(before.popups.iter().zip(&after.popups).all(|(one, other)| is_shared(one, other)));
+}
+
+#[test]
+fn where_the_file_cannot_be_written_a_pause_holds_in_memory_with_one_error() {
+    let (place, shards) = (MadePlace::with_popups(TWO), shards());
+    // Something that is no file stands in its place.
+    std::fs::create_dir(place.directory.path().join("overrides")).unwrap();
+    let publisher = Arc::new(place.load(&shards.mesh).unwrap());
+    let held = rusqlite::Connection::open(place.directory.path().join("nudged.db")).unwrap();
+    held.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let couriers = Couriers::start(&publisher, &place.log).unwrap();
+    let mut logged = String::new();
+    let begun = Instant::now();
+    while !logged.contains("can't be written") {
+        assert!(begun.elapsed().as_secs() < 20);
+        logged.push_str(&place.logged());
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let paused = publisher.override_popup(order("a", "x"), PAUSE).unwrap();
+    assert_eq!((paused.known.status, paused.stored), (Status::Paused, Place::Memory));
+    // Longer than it takes to try again.
+    std::thread::sleep(std::time::Duration::from_millis(1_200));
+    logged.push_str(&place.logged());
+    assert_eq!(logged.matches("can't be written").count(), 1, "{logged}");
+    drop(held);
+    until_stored(&publisher, "a", Place::Sql);
+    std::fs::remove_dir(place.directory.path().join("overrides")).unwrap();
+    while publisher.with_overrides(|all| all.not_in(Place::Node).next().is_some()) {
+        assert!(begun.elapsed().as_secs() < 40);
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    drop(couriers);
+}
+
+#[test]
 fn a_restart_without_sql_finds_the_pause_in_the_file() {
     let (place, shards) = (MadePlace::with_popups(TWO), shards());
     {
