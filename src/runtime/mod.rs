@@ -2,7 +2,7 @@
 //! eventfds · `topology` cores and pinning · `ring` and `driver` a shard's loop · `line` what the
 //! kernel has under way for a connection · `link_target` and `resolver` where links lead · `board`
 //! what shards and keeper tell each other of Redis · `mesh` and `ports` lanes between cores ·
-//! `listener` sockets · `probe` is this kernel fit · `sql_writer` and `sql_reader` threads of the
+//! `listener` sockets · `probe` is this kernel fit · `sql_writer`, `sql_fitness` and `sql_reader` of the
 //! dedicated core · `journal_lanes`, `journal_core` and `files` the journal on the dedicated core ·
 //! `log_thread` writes the log · `redis_client` asks Redis and waits · `list_share` what is known
 //! of its lists · `whole_file` files that are replaced whole · `uninterrupted` calls that signals
@@ -29,6 +29,7 @@ pub mod redis_client;
 pub mod resolver;
 pub mod ring;
 pub mod shard_thread;
+pub mod sql_fitness;
 pub mod sql_reader;
 pub mod sql_writer;
 pub mod topology;

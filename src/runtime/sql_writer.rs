@@ -19,16 +19,19 @@ use std::time::Duration;
 
 use super::board::Board;
 use super::journal_lanes::JournalLanes;
+use super::sql_fitness::SqlFitness;
 use super::wake::Sleeper;
 use super::{clocks, log_thread, topology};
 use crate::base::ids::{Sequence, UserKey};
+use crate::base::limits::RIGHTS_AGAIN_MS;
+use crate::base::time::MonoNs;
 use crate::journal::disk::DiskRead;
 use crate::journal::reader::{Tail, TailError};
 use crate::journal::record::{self, Record, frames};
 use crate::journal::recovery;
 use crate::journal::segment::SetId;
 use crate::store::{Applied, FailureKind, Store, StoreError, StreamId};
-use crate::telemetry::log::{Log, Message};
+use crate::telemetry::log::{Log, Message, Value};
 
 /// First wait after a failure, in milliseconds; doubles up to the longest.
 const BACKOFF_FIRST_MS: u64 = 100;
@@ -102,6 +105,8 @@ pub struct WriterFigures {
     pub is_halted: AtomicBool,
     /// The stream of this journal, once SQL could be asked for it.
     pub stream: OnceLock<StreamId>,
+    /// What is wrong with SQL, as long as it lasts.
+    pub fitness: SqlFitness,
 }
 
 /// Starts the thread.
@@ -127,6 +132,7 @@ where
             backoff_ms: BACKOFF_FIRST_MS,
             is_failing: false,
             purge_due_ms: 0,
+            rights_due: Some(MonoNs(0)),
         };
         thread.run();
     })
@@ -157,12 +163,15 @@ struct WriterThread<D> {
     backoff_ms: u64,
     is_failing: bool,
     purge_due_ms: u64,
+    /// When the rights are tried; `None` where nothing speaks for it.
+    rights_due: Option<MonoNs>,
 }
 
 impl<D: DiskRead> WriterThread<D> {
     fn run(&mut self) {
         loop {
             let is_stopping = self.setup.stop.load(Ordering::Acquire);
+            self.look_at_rights();
             match self.turn() {
                 Next::Again => self.note_success(),
                 Next::End => return,
@@ -255,8 +264,33 @@ impl<D: DiskRead> WriterThread<D> {
         Ok(())
     }
 
+    /// Tries what the server lets this user do: before the first record, after a refusal, and again
+    /// while something is missing.
+    fn look_at_rights(&mut self) {
+        let now = clocks::mono();
+        // Where SQL was away at the start it may be away still.
+        let is_doubted = self.setup.stream.is_some() || self.is_failing;
+        if !is_doubted || self.rights_due.is_none_or(|due| now < due) {
+            return;
+        }
+        let WriterSetup { store, figures, log, .. } = &mut self.setup;
+        // Where it can't be asked, it is again with the next record.
+        let missing = store.missing_rights();
+        let is_missing = missing.as_ref().is_ok_and(|missing| !missing.is_empty());
+        self.rights_due = is_missing.then(|| now.plus_ms(RIGHTS_AGAIN_MS));
+        if let Some(line) = figures.fitness.take_rights(now, missing.unwrap_or_default()) {
+            let fields = [("error", Value::Text(&line))];
+            let (message, count) = match line.is_empty() {
+                true => (Message::SqlResumed, 0),
+                false => (Message::SqlUnfit, 1),
+            };
+            log.write(log_thread::stamp_now(), message, &fields[..count]);
+        }
+    }
+
     fn note_success(&mut self) {
         self.backoff_ms = BACKOFF_FIRST_MS;
+        self.setup.figures.fitness.set_failure(None);
         if std::mem::take(&mut self.is_failing) {
             log_thread::tell(&self.setup.log, Message::SqlResumed, "");
             // It may be another server of the list, or one that was set up anew.
@@ -269,6 +303,9 @@ impl<D: DiskRead> WriterThread<D> {
     /// Waits, up to half as long again so that nodes do not come at once, and longer the next time.
     fn back_off(&mut self) {
         self.is_failing = true;
+        if self.setup.figures.fitness.is_denied() {
+            self.backoff_ms = BACKOFF_SLOW_MS;
+        }
         let jitter_ms = clocks::mono().0 / 1_000 % (self.backoff_ms / 2).max(1);
         std::thread::sleep(Duration::from_millis(self.backoff_ms + jitter_ms));
         self.backoff_ms = (self.backoff_ms * 2).min(BACKOFF_MAX_MS);
@@ -279,7 +316,10 @@ impl<D: DiskRead> WriterThread<D> {
         let WriterSetup { sleeper, lanes, stop, tail, .. } = &self.setup;
         let next = tail.next_sequence();
         let has_work = || lanes.written() >= next || stop.load(Ordering::Acquire);
-        sleeper.sleep_unless(has_work);
+        match self.rights_due {
+            Some(_) => sleeper.sleep_for_unless(Duration::from_millis(RIGHTS_AGAIN_MS), has_work),
+            None => sleeper.sleep_unless(has_work),
+        }
     }
 
     /// Reads whole batches until a transaction is full or nothing is left. Without room for a whole
@@ -387,6 +427,14 @@ impl<D: DiskRead> WriterThread<D> {
         );
         if is_slow {
             self.backoff_ms = self.backoff_ms.max(BACKOFF_SLOW_MS);
+        }
+        figures.fitness.set_failure(Some(error.to_string()));
+        if kind == FailureKind::Denied {
+            // Which right it is, is said in the next turn.
+            self.rights_due = Some(MonoNs(0));
+            if figures.fitness.is_denied() {
+                return Next::Wait;
+            }
         }
         self.tell(&error.to_string())
     }

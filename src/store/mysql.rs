@@ -5,7 +5,7 @@
 //! `session` one connection · `census` how many · `failure` what their errors mean · `address` the
 //! url · `text` statements as text · `apply` records → transactions · `rows`, `erase`,
 //! `withdraw` theirs · `streams` claims and positions · `shared` what nodes agree on · `popups` the
-//! catalog · `reader` the connection that reads · `schema` making and upgrading · `settings` what a
+//! catalog · `reader` the connection that reads · `rights` what it has to be let do · `schema` making and upgrading · `settings` what a
 //! server should be told.
 //!
 //! Everything is a blocking call: the runtime that drives the client is inside and has one thread,
@@ -22,6 +22,7 @@ mod erase;
 pub(super) mod failure;
 mod popups;
 mod reader;
+mod rights;
 mod rows;
 mod schema;
 mod session;
@@ -104,6 +105,11 @@ impl Mysql {
         let session = self.session.get_mut();
         schema::check(session)?;
         settings::warnings(session)
+    }
+
+    /// See [`super::Store::missing_rights`].
+    pub(super) fn missing_rights(&mut self) -> Result<Vec<String>, StoreError> {
+        rights::missing(self.session.get_mut())
     }
 
     /// Statements that were sent, for measurements. A transaction has 8, those that erase a user

@@ -103,6 +103,7 @@ messages! {
     Warn ClockStepped "clock_stepped" "the wall clock was set";
     Error ClockApart "clock_apart" "the wall clock and the node's time are over a minute apart";
     Error SqlFailed "sql_failed" "SQL could not apply records; they stay in the journal";
+    Error SqlUnfit "sql_unfit" "SQL denies what nudged needs; records stay in the journal";
     Info SqlResumed "sql_resumed" "SQL applies records again";
     Error SqlHalted "sql_halted" "SQL holds other content for a record; applying has stopped";
     Error SqlRegressed "sql_regressed" "SQL has gone back; the journal is applied again";

@@ -32,4 +32,5 @@ mod redis_memory;
 mod reload;
 mod shards;
 mod sql_away;
+mod sql_rights;
 mod withdrawn;
