@@ -2,8 +2,8 @@
 //! eventfds · `topology` cores and pinning · `ring` and `driver` a shard's loop · `line` what the
 //! kernel has under way for a connection · `link_target` and `resolver` where links lead · `board`
 //! what shards and keeper tell each other of Redis · `mesh` and `ports` lanes between cores ·
-//! `listener` sockets · `probe` is this kernel fit · `sql_writer`, `sql_fitness` and `sql_reader` of the
-//! dedicated core · `journal_lanes`, `journal_core` and `files` the journal on the dedicated core ·
+//! `listener` sockets · `probe` is this kernel fit · `sql_writer`, `sql_fitness` and `sql_reader`
+//! threads of the dedicated core · `journal_lanes`, `journal_core` and `files` the journal on the dedicated core ·
 //! `log_thread` writes the log · `redis_client` asks Redis and waits · `list_share` what is known
 //! of its lists · `whole_file` files that are replaced whole · `uninterrupted` calls that signals
 //! end.

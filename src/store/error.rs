@@ -201,8 +201,8 @@ impl StoreError {
         matches!(self, StoreError::Server { source, .. } if source.kind().may_pass())
     }
 
-    /// Whether a server refuses a right on its tables to a user whom it has let in: a node waits for
-    /// it, and is not ready before.
+    /// Whether a server refuses a right on its tables to a user whom it has let in: a node waits
+    /// for it, and is not ready before.
     pub fn is_right(&self) -> bool {
         [1142, 1143, 1370].into_iter().any(|code| self.is_code(code))
     }
