@@ -125,6 +125,11 @@ fn push_writer(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
             "Damaged stretches that the start passed over.",
             of(&figures.journal_lost_stretches),
         ),
+        gauge(
+            "sql_unfit",
+            "1 while something is wrong with SQL: see unfit in /v1/status.",
+            u64::from(figures.fitness.why().is_some()),
+        ),
         gauge("sql_halted", "1 where applying has ended for good.", u64::from(is_halted)),
         gauge("sql_connections_open", "Connections to MySQL.", mysql::connections_open()),
         counter("sql_connects_total", "Connections made to MySQL.", mysql::connections_made()),

@@ -108,6 +108,7 @@ fn sql(service: &Service) -> Value {
         "lag": written.saturating_sub(applied),
         "transactions": service.figures.transactions.load(Ordering::Relaxed),
         "failures": service.figures.failures.load(Ordering::Relaxed),
+        "unfit": service.figures.fitness.why(),
         "halted": service.figures.is_halted.load(Ordering::Relaxed),
     })
 }

@@ -3,8 +3,9 @@
 //! mean; must not know how it is asked. A test holds it to what the sources send.
 //!
 //! ```text
-//! scripts may call     tried by `rights.lua`, as is each key        scripts themselves
-//! SCRIPT, EVAL(SHA)    tried by running it                          CONFIG, SUBSCRIBE  by themselves
+//! what scripts may call, and each key   tried by `rights.lua`
+//! SCRIPT, EVAL, EVALSHA                 by running that
+//! CONFIG, SUBSCRIBE                     by themselves
 //! ```
 
 use crate::redis::refusal::Refusal;

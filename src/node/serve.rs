@@ -40,6 +40,7 @@ use crate::runtime::journal_lanes::JournalLanes;
 use crate::runtime::log_thread::{LogThread, stamp_now};
 use crate::runtime::mesh::Mesh;
 use crate::runtime::probe::HostUnfit;
+use crate::runtime::sql_fitness::SqlFitness;
 use crate::runtime::sql_reader::{self, ReaderSetup, Turn};
 use crate::runtime::sql_writer::{self, WriterFigures, WriterSetup};
 use crate::runtime::topology::{Topology, Wish, allowed_cpus};
@@ -56,6 +57,8 @@ use crate::telemetry::log::{Log, Message, Value};
 /// Redis is waited for this long: its run has to be compared and cleared, and a new one filled.
 /// After that the node serves, and popups follow their `on_failure` until it is there.
 const REDIS_WAIT: Duration = Duration::from_secs(5);
+/// SQL tells within this whether it refuses a right; one that is slower holds nothing up.
+const RIGHTS_WAIT: Duration = Duration::from_secs(2);
 /// The wall clock may be this far behind the journal at start, in milliseconds: an hour.
 const CLOCK_BEHIND_MAX_MS: i64 = 3_600_000;
 
@@ -139,6 +142,7 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
     warn_of_open_doors(&config, &addresses, &log);
     let threads = Threads { config: &config, topology: &topology, mesh: &mesh, log: &log };
     let set = storage.set;
+    let is_sql_asked = storage.is_sql_there || storage.is_sql_refusing;
     let left = std::mem::take(&mut storage.unmerged);
     let journal_end = Sequence(storage.recovered.start.next.0 - 1);
     unmerged::announce(&mesh.board, &left, journal_end, topology.shards);
@@ -169,15 +173,16 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
         counters,
         publisher: Arc::clone(&publisher),
         reader: Reader::of(&config)?,
-        figures,
+        figures: Arc::clone(&figures),
         redis: keepers.as_ref().map(|keepers| keepers.figures.clone()),
         log: log.clone(),
     });
     let admin = admin.map_err(|error| Failure::Configuration(error.to_string()))?;
     announce(&addresses, admin.address());
-    let is_ready = await_redis(keepers.as_ref(), &mesh.board, looked, (&log, &signals));
+    let is_let = await_sql(is_sql_asked, &figures.fitness, &signals)
+        && await_redis(keepers.as_ref(), &mesh.board, looked, (&log, &signals));
     // Who is told to stop before it was ready never is.
-    let was_ready = is_ready && !signals.is_stop_asked();
+    let was_ready = is_let && !signals.is_stop_asked();
     if was_ready {
         mesh.board.start();
         say("ready");
@@ -286,6 +291,20 @@ fn await_journal(journal: &JournalLanes, ack: Ack, data: &Path) -> Result<(), Fa
         }
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Waits until SQL refuses no right that the node needs, where it answers; false where the node is
+/// to stop before that.
+fn await_sql(is_there: bool, fitness: &SqlFitness, signals: &Asked) -> bool {
+    let begun = Instant::now();
+    let is_in_time = || is_there && begun.elapsed() < RIGHTS_WAIT;
+    while fitness.is_denied() || !fitness.is_tried() && is_in_time() {
+        if !signals.stops.is_empty() {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    true
 }
 
 /// Waits until every user can be decided on by Redis, where the node has one that answers. One that

@@ -33,6 +33,8 @@ pub struct Storage {
     pub store: Store,
     /// Whether SQL answered; else nothing more is to be asked of it before the node serves.
     pub is_sql_there: bool,
+    /// Whether it answered that it refuses a right.
+    pub is_sql_refusing: bool,
     /// The stream of this journal in SQL; `None` where SQL can't be asked yet.
     pub stream: Option<StreamId>,
     /// The set of the journal's segments.
@@ -96,7 +98,7 @@ pub fn open(
     // Before the database is opened, which would only say that a disk is full.
     let there = disk.segments().map_err(|error| unusable(error.to_string()))?.len();
     check_room(&path, there)?;
-    let is_sql_there = sql_look::answers(config, log)?;
+    let mut sql = sql_look::look(config, log)?;
     let mut store = Store::of(config)?;
     for dropped in store.take_dropped() {
         log_thread::tell(log, Message::OverrideDropped, &dropped.to_string());
@@ -105,9 +107,14 @@ pub fn open(
     let mut fresh = [0; 16];
     getrandom::fill(&mut fresh).map_err(|error| unusable(error.to_string()))?;
     let fresh_set = SetId(u128::from_le_bytes(fresh));
-    let claimed = is_sql_there.then(|| claim(&mut store, found.unwrap_or(fresh_set), log));
+    let is_there = sql == sql_look::Looked::There;
+    let claimed = is_there.then(|| claim(&mut store, found.unwrap_or(fresh_set), log));
     let claimed = match claimed.transpose() {
         Ok(claimed) => claimed,
+        Err(error) if error.is_right() => {
+            sql = sql_look::Looked::Refusing;
+            None
+        }
         Err(error) if error.may_pass() => {
             log_thread::tell(log, Message::SqlFailed, &error.to_string());
             None
@@ -156,6 +163,7 @@ pub fn open(
         directory: Arc::new(directory),
         store,
         is_sql_there: claimed.is_some(),
+        is_sql_refusing: sql == sql_look::Looked::Refusing,
         stream: claimed.map(|claimed| claimed.stream),
         set,
         applied,

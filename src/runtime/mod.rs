@@ -3,12 +3,12 @@
 //! kernel has under way for a connection · `link_target` and `resolver` where links lead · `board`
 //! what shards and keeper tell each other of Redis · `mesh` and `ports` lanes between cores ·
 //! `listener` sockets · `probe` is this kernel fit, `process_limits` this process · `sql_writer`
-//! and `sql_reader` threads of the dedicated core · `journal_lanes`, `journal_core` and `files` the
-//! journal on the dedicated core · `log_thread` writes the log · `redis_client` asks Redis and
-//! waits · `list_share` what is known of its lists · `whole_file` files that are replaced whole ·
-//! `two_copies` one that a full disk does not matter to · `vital` threads that must not end ·
-//! `signal_mask` keeps signals back · `uninterrupted` calls that signals end · `memory` gives it
-//! back · `unsent` what the kernel holds of answers.
+//! and `sql_reader` threads of the dedicated core, `sql_fitness` what SQL refuses · `journal_lanes`,
+//! `journal_core` and `files` the journal on the dedicated core · `log_thread` writes the log ·
+//! `redis_client` asks Redis and waits · `list_share` what is known of its lists · `whole_file`
+//! files that are replaced whole · `two_copies` one that a full disk does not matter to · `vital`
+//! threads that must not end · `signal_mask` keeps signals back · `uninterrupted` calls that
+//! signals end · `memory` gives it back · `unsent` what the kernel holds of answers.
 
 pub mod board;
 pub mod clocks;
@@ -34,6 +34,7 @@ pub mod resolver;
 pub mod ring;
 pub mod shard_thread;
 pub mod signal_mask;
+pub mod sql_fitness;
 pub mod sql_reader;
 pub mod sql_writer;
 pub mod topology;

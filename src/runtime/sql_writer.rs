@@ -22,10 +22,13 @@ use std::time::Duration;
 use self::chores::Chores;
 use super::board::Board;
 use super::journal_lanes::JournalLanes;
+use super::sql_fitness::SqlFitness;
 use super::vital::Needed;
 use super::wake::Sleeper;
 use super::{clocks, log_thread, topology};
 use crate::base::ids::{Sequence, UserKey};
+use crate::base::limits::RIGHTS_AGAIN_MS;
+use crate::base::time::MonoNs;
 use crate::journal::disk::DiskRead;
 use crate::journal::reader::{Tail, TailError};
 use crate::journal::record::{self, Record, frames};
@@ -104,6 +107,8 @@ pub struct WriterFigures {
     pub is_halted: AtomicBool,
     /// The stream of this journal, once SQL could be asked for it.
     pub stream: OnceLock<StreamId>,
+    /// What is wrong with SQL, as long as it lasts.
+    pub fitness: SqlFitness,
 }
 
 /// Starts the thread.
@@ -130,6 +135,7 @@ where
             backoff_ms: BACKOFF_FIRST_MS,
             is_failing: false,
             chores: Chores::default(),
+            rights_due: Some(MonoNs(0)),
         };
         thread.run();
         needed.leave(thread.setup.stop.load(Ordering::Acquire));
@@ -161,12 +167,15 @@ struct WriterThread<D> {
     backoff_ms: u64,
     is_failing: bool,
     chores: Chores,
+    /// When the rights are tried; `None` where nothing speaks for it.
+    rights_due: Option<MonoNs>,
 }
 
 impl<D: DiskRead> WriterThread<D> {
     fn run(&mut self) {
         loop {
             let is_stopping = self.setup.stop.load(Ordering::Acquire);
+            self.look_at_rights();
             match self.turn() {
                 Next::Again => {
                     self.note_success();
@@ -276,9 +285,34 @@ impl<D: DiskRead> WriterThread<D> {
         Ok(())
     }
 
+    /// Tries what the server lets this user do: before the first record, after a refusal, and again
+    /// while something is missing.
+    fn look_at_rights(&mut self) {
+        let now = clocks::mono();
+        // Where SQL was away at the start it may be away still.
+        let is_doubted = self.setup.stream.is_some() || self.is_failing;
+        if !is_doubted || self.rights_due.is_none_or(|due| now < due) {
+            return;
+        }
+        let WriterSetup { store, figures, log, .. } = &mut self.setup;
+        // Where it can't be asked, it is again with the next record.
+        let missing = store.missing_rights();
+        let is_missing = missing.as_ref().is_ok_and(|missing| !missing.is_empty());
+        self.rights_due = is_missing.then(|| now.plus_ms(RIGHTS_AGAIN_MS));
+        if let Some(line) = figures.fitness.take_rights(now, missing.unwrap_or_default()) {
+            let fields = [("error", Value::Text(&line))];
+            let (message, count) = match line.is_empty() {
+                true => (Message::SqlResumed, 0),
+                false => (Message::SqlUnfit, 1),
+            };
+            log.write(log_thread::stamp_now(), message, &fields[..count]);
+        }
+    }
+
     fn note_success(&mut self) {
         self.backoff_ms = BACKOFF_FIRST_MS;
         log_thread::tell(&self.setup.log, Message::SqlResumed, "");
+        self.setup.figures.fitness.set_failure(None);
         if std::mem::take(&mut self.is_failing) {
             // It may be another server of the list, or one that was set up anew.
             if let Ok(warnings) = self.setup.store.check() {
@@ -290,6 +324,9 @@ impl<D: DiskRead> WriterThread<D> {
     /// Waits, up to half as long again so that nodes do not come at once, and longer the next time.
     fn back_off(&mut self) {
         self.is_failing = true;
+        if self.setup.figures.fitness.is_denied() {
+            self.backoff_ms = BACKOFF_SLOW_MS;
+        }
         let jitter_ms = clocks::mono().0 / 1_000 % (self.backoff_ms / 2).max(1);
         std::thread::sleep(Duration::from_millis(self.backoff_ms + jitter_ms));
         self.backoff_ms = (self.backoff_ms * 2).min(BACKOFF_MAX_MS);
@@ -300,7 +337,8 @@ impl<D: DiskRead> WriterThread<D> {
         let WriterSetup { sleeper, lanes, stop, tail, .. } = &self.setup;
         let next = tail.next_sequence();
         let has_work = || lanes.written() >= next || stop.load(Ordering::Acquire);
-        match limit {
+        let rights = self.rights_due.map(|_| Duration::from_millis(RIGHTS_AGAIN_MS));
+        match limit.into_iter().chain(rights).min() {
             Some(limit) => sleeper.sleep_for_unless(limit, has_work),
             None => sleeper.sleep_unless(has_work),
         }
@@ -412,6 +450,14 @@ impl<D: DiskRead> WriterThread<D> {
             self.backoff_ms = self.backoff_ms.max(BACKOFF_SLOW_MS);
         }
         let text = error.to_string();
+        figures.fitness.set_failure(Some(text.clone()));
+        if kind == FailureKind::Denied {
+            // Which right it is, is said in the next turn.
+            self.rights_due = Some(MonoNs(0));
+            if figures.fitness.is_denied() {
+                return Next::Wait;
+            }
+        }
         let fields = [("cause", Value::Text(kind.name())), ("error", Value::Text(&text))];
         self.setup.log.write(log_thread::stamp_now(), Message::SqlFailed, &fields);
         Next::Wait

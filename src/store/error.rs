@@ -228,6 +228,12 @@ impl StoreError {
         }
     }
 
+    /// Whether a server refuses a right on its tables to a user whom it has let in: a node waits
+    /// for it, and is not ready before.
+    pub fn is_right(&self) -> bool {
+        [1142, 1143, 1370].into_iter().any(|code| self.is_code(code))
+    }
+
     /// Whether a server was given up because it did not answer in time.
     pub(super) fn is_timeout(&self) -> bool {
         matches!(self, StoreError::Server { source, .. } if source.is_timeout())

@@ -93,6 +93,18 @@ impl Store {
         }
     }
 
+    /// Rights that a server denies this user and a node needs, as `GRANT` takes them; a file has
+    /// none. Changes nothing there.
+    ///
+    /// # Errors
+    /// Where the server can't be reached.
+    pub fn missing_rights(&mut self) -> Result<Vec<String>, StoreError> {
+        match self {
+            Store::Sqlite(_) => Ok(Vec::new()),
+            Store::Mysql(store) => store.missing_rights(),
+        }
+    }
+
     /// Records that are worth one transaction: `[mysql] batch`, or `APPLY_RECORDS_MAX`.
     pub fn records_max(&self) -> usize {
         match self {

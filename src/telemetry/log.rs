@@ -116,6 +116,8 @@ messages! {
         "the wall clock and this node's clock are more than a minute apart";
     Info ClockTogether "clock_together" "the wall clock and this node's clock agree again";
     Error SqlFailed "sql_failed" "SQL could not apply records; they wait in the journal";
+    Error SqlUnfit "sql_unfit"
+        "SQL denies rights that nudged needs; records wait in the journal";
     Info SqlResumed "sql_resumed" "SQL applies records again";
     Error SqlHalted "sql_halted"
         "SQL holds different content for a record: no more records are applied";

@@ -41,6 +41,7 @@ mod requests;
 mod shards;
 mod signals;
 mod sql_away;
+mod sql_rights;
 mod threads;
 mod unread;
 mod withdrawn;

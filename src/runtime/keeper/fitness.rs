@@ -1,9 +1,9 @@
 //! What is wrong with Redis as the node needs it, gathered from all who ask it: one line in the log
-//! where it begins, one every `UNFIT_AGAIN_MS` while it lasts, one where it is over, for each cause;
-//! and all of it together for `/v1/status`. Must not know who is told.
+//! where it begins, one every `UNFIT_AGAIN_MS` while it lasts, one where it is over, for each
+//! cause; and all of it together for `/v1/status`. Must not know who is told.
 //!
 //! ```text
-//! rights that are missing, a handshake that failed, kinds of refusals, eviction -> causes -> lines
+//! missing rights, a failed handshake, kinds of refusals, eviction -> causes -> lines
 //! ```
 //!
 //! A kind of refusal is over when nobody was refused so for `REFUSES_FOR_MS`.

@@ -150,6 +150,8 @@ impl FailureKind {
                 | FailureKind::PacketTooLarge
                 | FailureKind::ReadOnly
                 | FailureKind::Crowded
+                // Rights on a database are looked up once a connection.
+                | FailureKind::Denied
         )
     }
 

@@ -82,6 +82,7 @@ outages! {
     Sql "sql" {
         SqlAway to SqlResumed Reason Told;
         SqlFailed to SqlResumed Reason Told;
+        SqlUnfit to SqlResumed Reason Told;
         ReadFailed to ReadResumed Symptom Quiet;
         KeeperSqlFailed to KeeperSqlResumed Symptom Told;
         ListSqlFailed to ListResumed Symptom Told;

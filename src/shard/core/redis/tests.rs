@@ -33,6 +33,7 @@ use crate::telemetry::log::{Level, Log};
 
 mod degraded;
 mod held;
+mod learned;
 mod local;
 mod withdrawn;
 
