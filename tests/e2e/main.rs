@@ -26,6 +26,7 @@ mod io_uring;
 mod journal;
 mod kill_loop;
 mod mysql;
+mod operators;
 mod redis;
 mod reload;
 mod shards;
