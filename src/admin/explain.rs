@@ -1,5 +1,5 @@
-//! `GET /v1/explain`: the real decision on the real state, at any moment, recorded nowhere; with what
-//! stands behind each gate. `told` puts facts into words.
+//! `GET /v1/explain`: the real decision on the real state, at any moment, recorded nowhere; with
+//! what stands behind each gate. `told` puts facts into words.
 
 use bumpalo::Bump;
 use jiff::tz::TimeZone;

@@ -12,8 +12,9 @@
 //! gets in · `connection` one connection · `token` the bearer token · `service` what all routes
 //! share · `changes` what operators change · `routes` paths and methods · `arbiter` what is seen of
 //! Redis · `overrides` brings pauses and archives on · `watch` what other processes change ·
-//! `catalog_copy`, `shared_catalog` copies for a start without SQL · `answer` replies · `input`
-//! texts of requests. Limits: those of the admin listener in `base::limits`.
+//! `catalog_copy`, `shared_catalog` copies for a start without SQL · `store_refusal` what a failure
+//! of SQL is to others · `answer` replies · `input` texts of requests. Limits: those of the admin
+//! listener in `base::limits`.
 
 mod answer;
 pub mod arbiter;
@@ -37,6 +38,7 @@ pub mod shared_catalog;
 mod socket;
 mod stats;
 mod status;
+mod store_refusal;
 #[cfg(test)]
 mod tests;
 pub mod token;

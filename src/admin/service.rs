@@ -11,7 +11,7 @@ use super::changes::{self, Asked};
 use super::publisher::{Ask, PublishError, Publisher, Reloaded};
 use super::routes::Route;
 use super::token::Token;
-use super::{AdminSetup, explain, metrics, popups, stats, status, users};
+use super::{AdminSetup, explain, metrics, popups, stats, status, store_refusal, users};
 use crate::base::clock::NodeClock;
 use crate::base::limits::{ADMIN_REFUSAL_DELAY_MS, ADMIN_REFUSALS_MAX};
 use crate::base::time::{MonoNs, WallMs};
@@ -134,7 +134,8 @@ impl Service {
     /// Answers where SQL failed.
     pub(super) fn sql_failed(&self, error: &StoreError) -> Answer {
         self.tell_read_failed(error);
-        Answer::unavailable("sql_unavailable")
+        let (status, code) = store_refusal::status_of(error);
+        Answer::errors(status, code, None, &[error.to_string()])
     }
 
     /// Logs that SQL could not be read.
@@ -239,14 +240,12 @@ pub(super) fn refused(error: &PublishError) -> Answer {
         PublishError::Exists => (412, "exists"),
         PublishError::NoEarlierVersion => (409, "no_earlier_version"),
         PublishError::Busy => (503, "busy"),
-        PublishError::Store(StoreError::InFile { .. }) => (409, "in_popups_file"),
-        PublishError::Store(StoreError::PopupKeyTaken { .. }) => (409, "key_taken"),
         PublishError::Archived => (409, "archived"),
         PublishError::OwnStatus(_) => (409, "own_status"),
         PublishError::TooManyOverrides(_) => (409, "too_many_overrides"),
         PublishError::Config(_) => (422, "bad_config"),
         PublishError::File { .. } | PublishError::Popups { .. } => (422, "bad_popups"),
-        PublishError::Store(_) => (503, "sql_unavailable"),
+        PublishError::Store(error) => store_refusal::status_of(error),
         PublishError::Unconfirmed(_) => (504, "unconfirmed"),
     };
     Answer::errors(status, code, error.field(), &error.lines())

@@ -1,5 +1,6 @@
-//! What stands behind a gate that holds a popup back: the rule that failed, the show that counts, the
-//! place in the rollout. For explanations alone: a decision never asks for it, and this allocates.
+//! What stands behind a gate that holds a popup back: the rule that failed, the show that counts,
+//! the place in the rollout. For explanations alone: a decision never asks for it, and this
+//! allocates.
 //!
 //! ```text
 //! gates ─ failure ─► facts ─ borrowed from catalog, state and request

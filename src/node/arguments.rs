@@ -54,7 +54,8 @@ Example:
     /// Validate configuration and popups: exit 0, or 2 with every error
     #[command(after_help = "\
 Looks at the configuration, at what this host says of it (CPUs, files, directories, addresses), and
-at popups. Asks no server. What a running node has in use is a warning.
+at popups. Asks no server. Run it as the user of the node. What a running node has in use is a
+warning.
 
 Examples:
   nudged check --config /etc/nudged.toml

@@ -31,6 +31,7 @@ mod limits;
 mod logs;
 mod metrics;
 mod mysql;
+mod operators;
 mod overrides;
 mod readme;
 mod redis;

@@ -1,4 +1,5 @@
-//! Property: a fact is the cause of its gate. What it names, and nothing else, would have to change.
+//! Property: a fact is the cause of its gate. What it names, and nothing else, would have to
+//! change.
 
 use serde_json::{Value as Json, json};
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use mysql_async::{Opts, OptsBuilder};
+use mysql_async::{Opts, OptsBuilder, UrlError};
 
 use crate::store::error::StoreError;
 
@@ -22,7 +22,7 @@ pub(super) fn hosts(url: &str) -> Result<(Vec<Opts>, Arc<str>), StoreError> {
     let mut hosts = Vec::new();
     for name in names.split(',') {
         let one = format!("{scheme}://{credentials}{name}/{path}");
-        let options = Opts::from_url(&one).map_err(|_| refused("it can't be read"))?;
+        let options = Opts::from_url(&one).map_err(|error| refused(in_words(&error)))?;
         if options.db_name().is_none_or(str::is_empty) {
             return Err(refused("it names no database"));
         }
@@ -30,6 +30,15 @@ pub(super) fn hosts(url: &str) -> Result<(Vec<Opts>, Arc<str>), StoreError> {
     }
     let database = path.split('?').next().unwrap_or(path);
     Ok((hosts, format!("mysql {names}/{database}").into()))
+}
+
+/// Without the names and values that the library quotes: they may be a piece of a password.
+fn in_words(error: &UrlError) -> &'static str {
+    match error {
+        UrlError::UnknownParameter { .. } => "an option behind its `?` is not known",
+        UrlError::InvalidParamValue { .. } => "an option behind its `?` has a wrong value",
+        _ => "it can't be read",
+    }
 }
 
 /// What the store rests on, whatever the url says: counts of changed rows are of those that
@@ -57,6 +66,16 @@ mod tests {
         assert!(hosts.iter().all(|host| host.pass() == Some("se,cret")));
         assert!(hosts.iter().all(|host| host.ssl_opts().is_some()));
         assert_eq!(&*name, "mysql db1:3307,db2/nudged");
+    }
+
+    #[test]
+    fn an_option_that_is_wrong_is_told_without_its_text() {
+        for (options, said) in
+            [("secret=1", "is not known"), ("require_ssl=secret", "has a wrong value")]
+        {
+            let error = hosts(&format!("mysql://u@h/d?{options}")).unwrap_err().to_string();
+            assert!(error.contains(said) && !error.contains("secret"), "{error}");
+        }
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl FailureKind {
             FailureKind::PacketTooLarge => {
                 "larger than the server takes (max_allowed_packet, max_binlog_cache_size)"
             }
-            FailureKind::ReadOnly => "the server takes no writes",
+            FailureKind::ReadOnly => "the server takes no writes: it is read-only, or a replica",
             FailureKind::DiskFull => "the server's disk is full",
             FailureKind::Crowded => "the server has no room for a connection",
             FailureKind::Schema => "a table or column is missing: run `nudged migrate`",
@@ -134,6 +134,10 @@ impl FailureKind {
                 "the server takes no connection from this host: it needs a user 'NAME'@'HOST' \
                  that matches it"
             }
+            1406 => {
+                "a value is longer than its column takes: `nudged migrate` makes the columns that \
+                 this version needs"
+            }
             1142 | 1143 | 1227 | 1370 => {
                 "the user may not do this: grant as in vendor-config/mysql/grants.sql"
             }
@@ -165,8 +169,10 @@ impl FailureKind {
             1205 | 1206 | 3572 => FailureKind::LockWait,
             // 1197 is what the binary log takes, the last two what TiDB takes.
             1153 | 1197 | 8004 | 8025 => FailureKind::PacketTooLarge,
-            1290 | 1792 | 1836 => FailureKind::ReadOnly,
-            28 | 1021 | 1030 | 1114 => FailureKind::DiskFull,
+            // 1036: the server was started to save what is left, and opens tables for reading.
+            1036 | 1290 | 1792 | 1836 => FailureKind::ReadOnly,
+            // 1026: a file, such as the binary log, could not be written to.
+            28 | 1021 | 1026 | 1030 | 1114 => FailureKind::DiskFull,
             1040 | 1041 | 1203 | 1226 => FailureKind::Crowded,
             1049 | 1054 | 1146 => FailureKind::Schema,
             1062 | 1586 => FailureKind::Duplicate,
@@ -208,6 +214,7 @@ enum Cause {
     Library(Box<Error>),
     Timeout,
     Unreadable,
+    TooLarge { bytes: usize, bytes_max: usize },
 }
 
 impl ServerFailure {
@@ -219,6 +226,13 @@ impl ServerFailure {
     /// A row is not of the shape that the schema has.
     pub(super) fn unreadable() -> ServerFailure {
         ServerFailure { kind: FailureKind::Other, cause: Cause::Unreadable }
+    }
+
+    /// A statement is larger than the server takes, and was not sent: it would end the connection
+    /// without a word of the reason.
+    pub(super) fn too_large(bytes: usize, bytes_max: usize) -> ServerFailure {
+        let cause = Cause::TooLarge { bytes, bytes_max };
+        ServerFailure { kind: FailureKind::PacketTooLarge, cause }
     }
 
     /// What to do about it.
@@ -242,7 +256,7 @@ impl ServerFailure {
     pub(in crate::store) fn message(&self) -> String {
         match &self.cause {
             Cause::Library(error) => error.to_string(),
-            Cause::Timeout | Cause::Unreadable => self.to_string(),
+            Cause::Timeout | Cause::Unreadable | Cause::TooLarge { .. } => self.to_string(),
         }
     }
 }
@@ -267,6 +281,13 @@ impl fmt::Display for ServerFailure {
                 Error::Server(server) => FailureKind::phrase_of_code(server.code),
                 _ => None,
             },
+            Cause::TooLarge { bytes, bytes_max } => {
+                return write!(
+                    formatter,
+                    "its statement has {bytes} bytes, and the server takes {bytes_max} \
+                     (max_allowed_packet): raise max_allowed_packet there, or make it smaller"
+                );
+            }
             Cause::Timeout | Cause::Unreadable => None,
         };
         formatter.write_str(of_code.unwrap_or(self.kind.phrase()))?;
@@ -284,6 +305,7 @@ impl fmt::Display for ServerFailure {
             },
             Cause::Timeout => formatter.write_str(" (no answer in time)"),
             Cause::Unreadable => formatter.write_str(" (a row is not of this schema)"),
+            Cause::TooLarge { .. } => Ok(()),
         }
     }
 }
@@ -301,8 +323,8 @@ mod tests {
             (FailureKind::LockWait, &[1205, 1206]),
             (FailureKind::Unreachable, &[2006, 2013, 1317, 1927, 1969, 4031]),
             (FailureKind::PacketTooLarge, &[1153, 1197, 8004]),
-            (FailureKind::ReadOnly, &[1290, 1792, 1836]),
-            (FailureKind::DiskFull, &[1021, 1114, 28]),
+            (FailureKind::ReadOnly, &[1036, 1290, 1792, 1836]),
+            (FailureKind::DiskFull, &[1021, 1026, 1114, 28]),
             (FailureKind::Crowded, &[1040, 1041]),
             (FailureKind::Schema, &[1146, 1054]),
             (FailureKind::Duplicate, &[1062]),
@@ -327,12 +349,24 @@ mod tests {
             (1130, "'NAME'@'HOST'"),
             (1142, "grants.sql"),
             (1146, "nudged migrate"),
+            (1290, "read-only"),
+            (1406, "longer than its column"),
             (3159, "require_ssl"),
         ] {
             let (message, state) = ("canary".to_owned(), "42000".to_owned());
             let error = Error::Server(mysql_async::ServerError { code, message, state });
             let text = ServerFailure::from(error).to_string();
             assert!(text.contains(mend) && text.ends_with(&format!(" (error {code})")), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_sent_is_told_with_its_size_and_the_setting() {
+        let failure = ServerFailure::too_large(20_000, 16_384);
+        assert_eq!(failure.kind(), FailureKind::PacketTooLarge);
+        let said = failure.to_string();
+        for part in ["20000 bytes", "16384", "max_allowed_packet"] {
+            assert!(said.contains(part), "{said}");
         }
     }
 

@@ -16,7 +16,7 @@ const TABLES: &[(&str, &str, bool)] = &[
     ("popup_stats", "shown", false),
     ("erased_users", "erased_at", true),
     ("popups", "version", false),
-    ("popup_overrides", "at", true),
+    ("override_entries", "ended_at", false),
     ("catalog_version", "version", false),
     ("arbiter", "epoch", false),
     ("nodes", "seen_at", false),
@@ -76,9 +76,13 @@ mod tests {
 
     #[test]
     fn every_table_of_the_schema_is_tried_and_has_its_column() {
-        let schema = include_str!("../schema/mysql/0001_init.sql");
+        let schema = super::super::schema::FILES.concat();
+        let is_dropped = |table: &str| schema.contains(&format!("DROP TABLE IF EXISTS {table};"));
         for part in schema.split("CREATE TABLE IF NOT EXISTS ").skip(1) {
             let table = part.split(' ').next().unwrap();
+            if is_dropped(table) && table != "signing_keys" {
+                continue;
+            }
             let known = TABLES.iter().find(|(name, ..)| *name == table);
             let is_known = known.is_some() || GROWING.contains(&table);
             // `nudged migrate` writes it; a node reads it before anything else.

@@ -14,7 +14,7 @@ use crate::store::error::StoreError;
 use crate::store::stored::Dropped;
 
 /// The files in order; the one at index `i` makes schema `i + 1`.
-const FILES: [&str; 3] = [
+pub(super) const FILES: [&str; 3] = [
     include_str!("../schema/mysql/0001_init.sql"),
     include_str!("../schema/mysql/0002_overrides.sql"),
     include_str!("../schema/mysql/0003_signing_keys.sql"),

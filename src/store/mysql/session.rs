@@ -63,6 +63,8 @@ struct Connected {
     _counted: Counted,
     identity: Identity,
     statement_bytes_max: usize,
+    /// What the server takes in one packet: a statement and the byte before it; 0 for unknown.
+    packet_bytes_max: usize,
 }
 
 /// Names a connection on a server; numbers begin anew when the server does.
@@ -253,7 +255,11 @@ impl Session {
 
     fn run_once(&mut self, action: &'static str, sql: &str) -> Result<(Vec<Row>, u64), StoreError> {
         let limit = self.query_timeout;
-        self.connected()?;
+        let packet_bytes_max = self.connected()?.packet_bytes_max;
+        if packet_bytes_max > 0 && sql.len() >= packet_bytes_max {
+            let failure = ServerFailure::too_large(sql.len(), packet_bytes_max);
+            return Err(self.error(action, failure));
+        }
         self.statements += 1;
         let Session { runtime, connection, .. } = self;
         let conn = &mut connection.as_mut().expect("it was just connected").conn;
@@ -344,7 +350,8 @@ async fn open(
     }
     let statement_bytes_max =
         (packet_bytes_max / 2).clamp(MYSQL_STATEMENT_BYTES_MIN, MYSQL_STATEMENT_BYTES_MAX);
-    Ok(Connected { conn, _counted: Counted::new(), identity, statement_bytes_max })
+    let counted = Counted::new();
+    Ok(Connected { conn, _counted: counted, identity, statement_bytes_max, packet_bytes_max })
 }
 
 /// Ends a connection of ours, so that what it had not committed is undone now and not when the

@@ -2,8 +2,9 @@
 //! what it refuses for now stays in the journal.
 
 use nudged::base::ids::Sequence;
+use nudged::base::time::WallMs;
 use nudged::store::dead_letter;
-use nudged::store::{FailureKind, Store, StoreError};
+use nudged::store::{CatalogChange, FailureKind, Store, StoreError};
 
 use super::apply::wide_journal;
 use super::{Node, assert_same, config, database, dump, dump_of, migrate, reader, shared};
@@ -61,6 +62,30 @@ fn a_small_packet_is_kept_to_and_one_that_shrinks_is_found_out() {
         found[index] = state == journal.state(names[index]);
     });
     assert_eq!((read.unwrap(), found.iter().all(|is_same| *is_same)), (0, true));
+}
+
+#[test]
+fn a_change_larger_than_a_packet_is_refused_before_it_is_sent() {
+    let server = MariaDb::start_with(&["--max-allowed-packet=16384"]);
+    migrate(&server.url());
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Store::of(&config(&server.url(), directory.path())).unwrap();
+    let text = |bytes: usize| format!("{{\"id\":\"p\",\"content\":{{\"t\":\"{:0>bytes$}\"}}}}", 0);
+    let (small, large) = (text(100), text(20_000));
+    let mut change = |change| store.change_catalog(None, change, "test", WallMs(1));
+    let put = |text| CatalogChange::Put { id: "p", text, is_rollback: false };
+    let file = [("p", large.as_str())];
+    for refused in [put(large.as_str()), CatalogChange::File(&file)] {
+        let error = change(refused).unwrap_err();
+        assert_eq!(error.kind(), FailureKind::PacketTooLarge, "{error}");
+        let said = error.to_string();
+        for part in ["max_allowed_packet", "16384", "bytes"] {
+            assert!(said.contains(part), "{said}");
+        }
+    }
+    // The connection and its next transaction are as good as before.
+    let stored = change(put(small.as_str())).unwrap();
+    assert_eq!((stored.popups.len(), stored.popups[0].version), (1, 1));
 }
 
 #[test]
