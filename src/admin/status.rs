@@ -74,7 +74,7 @@ fn popups_by_status(service: &Service) -> Value {
     let counts: Map<String, Value> = statuses
         .into_iter()
         .map(|status| {
-            let count = popups.iter().filter(|known| known.status() == status).count();
+            let count = popups.iter().filter(|known| known.status == status).count();
             (status_word(status).to_owned(), json!(count))
         })
         .collect();

@@ -353,6 +353,13 @@ pub const LINK_HANDSHAKE_MS: u64 = 500;
 /// A server that does not let us in is asked again after this long, in milliseconds (reliability,
 /// "Redis").
 pub const LINK_UNFIT_RETRY_MS: u64 = 1_000;
+/// While a right is missing in Redis, it is tried this often whether it was given, in milliseconds.
+pub const RIGHTS_AGAIN_MS: u64 = 1_000;
+/// Redis counts as one that refuses until it has refused nothing of that kind for so long, in
+/// milliseconds.
+pub const REFUSES_FOR_MS: u64 = 5_000;
+/// What is wrong with Redis is said again this often while it lasts, in milliseconds.
+pub const UNFIT_AGAIN_MS: u64 = 60_000;
 /// A connection that stood for as long, in milliseconds, was a good one: the next is made at once.
 pub const LINK_STEADY_MS: u64 = 1_000;
 /// First rest of a blocking client after a failure, in milliseconds; doubles up to the longest.
@@ -433,8 +440,14 @@ pub const STATS_RANGE_MAX_MS: u64 = 31 * 86_400_000;
 pub const STATS_RANGE_OF_ONE_MAX_MS: u64 = 366 * 86_400_000;
 /// `nudged explain` waits this long for each step of a node's answer, in milliseconds.
 pub const EXPLAIN_TIMEOUT_MS: u64 = 5_000;
-/// An answer to `nudged explain` is read up to this size, in bytes: 10,000 popups, 100 each.
-pub const EXPLAIN_ANSWER_BYTES_MAX: u64 = 4 * 1_024 * 1_024;
+/// An answer to `nudged explain` is read up to this size, in bytes: 10,000 popups, 13,000 each.
+pub const EXPLAIN_ANSWER_BYTES_MAX: u64 = 128 * 1_024 * 1_024;
+/// An explanation names this many rules of one target, and values of one list.
+pub const EXPLAIN_RULES_MAX: usize = 8;
+/// An explanation names this many windows of one popup.
+pub const EXPLAIN_WINDOWS_MAX: usize = 8;
+/// An explanation shows this many characters of one value.
+pub const EXPLAIN_TEXT_CHARS_MAX: usize = 60;
 /// A change of the catalog is tried for this long while others change it too, in milliseconds.
 pub const CATALOG_CHANGE_MS: u64 = 5_000;
 /// A node looks this often whether others have changed the catalog, in milliseconds: of the second
@@ -467,6 +480,8 @@ pub const OVERRIDES_REDIS_POLL_MS: u64 = 200;
 /// What could not be brought to SQL, or to the node's file, is tried again after this long, in
 /// milliseconds.
 pub const OVERRIDES_RETRY_MS: u64 = 1_000;
+/// Pauses and archives that are brought to Redis or SQL at once.
+pub const OVERRIDES_PUT_MAX: usize = 500;
 /// A popups file's own pauses hold before SQL has them where SQL takes longer than this, in
 /// milliseconds.
 pub const FILE_STATUSES_MS: u64 = 200;

@@ -2,7 +2,8 @@
 //! Reads only, beside a running node too.
 //!
 //! ```text
-//! popups   {"id","version","status_override","origin","definition"} and, if asked for, "history"
+//! popups   {"id","version","status_override","is_gone","overrides","origin","definition"} and, if
+//!          asked for, "history"; overrides are its pauses and archives, those that ended too
 //! journal  {"set","seq","action","at","user_id",...,"record"}: the columns of `events`, and the
 //!          whole record in hex, which is what an import takes
 //! ```
@@ -19,6 +20,8 @@ use super::arguments::{ExportArguments, Exported};
 use super::failure::Failure;
 use super::settings;
 use crate::base::ids::Sequence;
+use crate::catalog::overrides::{Overrides, Place, encode};
+use crate::catalog::snapshot::Status;
 use crate::config::Config;
 use crate::journal::reader::Tail;
 use crate::journal::record::{self, Happening, Record};
@@ -57,8 +60,13 @@ fn export(arguments: &ExportArguments, out: &mut impl Write) -> Result<(), Failu
 
 fn popups(config: &Config, has_history: bool, out: &mut impl Write) -> Result<(), Failure> {
     let mut reader = Reader::of(config)?;
-    for popup in reader.catalog()?.popups {
-        let mut line = popup_line(&popup);
+    let catalog = reader.catalog()?;
+    let mut overrides = Overrides::default();
+    for entry in &catalog.overrides {
+        overrides.take(entry, Place::Sql);
+    }
+    for popup in catalog.popups {
+        let mut line = popup_line(&popup, &overrides);
         if has_history {
             line["history"] = history(&reader, &popup.id)?;
         }
@@ -71,11 +79,18 @@ fn popups(config: &Config, has_history: bool, out: &mut impl Write) -> Result<()
     Ok(())
 }
 
-fn popup_line(popup: &StoredPopup) -> Value {
+fn popup_line(popup: &StoredPopup, overrides: &Overrides) -> Value {
+    let status = overrides.status(&popup.id).map(status_word);
+    let of_it = overrides.all().filter(|held| *held.entry.popup == *popup.id);
+    let entries: Vec<Value> = of_it
+        .map(|held| serde_json::from_str(&encode(&held.entry)).expect("our own values read back"))
+        .collect();
     json!({
         "id": popup.id,
         "version": popup.version,
-        "status_override": popup.status_override.map(status_word),
+        "status_override": if popup.is_gone { Some(status_word(Status::Archived)) } else { status },
+        "is_gone": popup.is_gone,
+        "overrides": entries,
         "origin": popup.origin.word(),
     })
 }

@@ -14,10 +14,11 @@ use super::arguments::ServeArguments;
 use super::failure::Failure;
 use super::keepers::{Keepers, KeepersSetup};
 use super::redis::{RedisWay, arbiter_of};
+use super::redis_look::{self, Looked};
 use super::signals::{self, Asked};
 use super::storage::{self, Storage};
 use super::unmerged;
-use super::{drain, redis_look, settings, shared_keys};
+use super::{drain, settings, shared_keys};
 use crate::admin::publisher::{
     self, ConfigRefused, PublishError, Publisher, PublisherSetup, ReadConfig,
 };
@@ -130,7 +131,7 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
     }
     let mut storage = storage::open(&config, arguments.storage_options(), &log)?;
     let clock = start_clock(&storage, arguments.accept_clock, &log)?;
-    let (redis, keys) = open_shared(&config, &mut storage, &log)?;
+    let (redis, keys, looked) = open_shared(&config, &mut storage, &log)?;
     let mesh = make_mesh(&topology)?;
     let counters: Vec<Arc<ShardCounters>> = (0..topology.shards).map(|_| Arc::default()).collect();
     let files = (&config, arguments);
@@ -174,12 +175,13 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
         log: log.clone(),
     });
     let admin = admin.map_err(|error| Failure::Configuration(error.to_string()))?;
-    await_redis(keepers.as_ref(), &mesh.board, &signals, &log);
+    announce(&addresses, admin.address());
+    let is_ready = await_redis(keepers.as_ref(), &mesh.board, looked, (&log, &signals));
     // Who is told to stop before it was ready never is.
-    let was_ready = !signals.is_stop_asked();
+    let was_ready = is_ready && !signals.is_stop_asked();
     if was_ready {
         mesh.board.start();
-        announce(&addresses, admin.address());
+        say("ready");
         announce::tell_ready(&log, &addresses, admin.address(), begun);
     }
     let node = Node {
@@ -211,18 +213,18 @@ fn open_shared(
     config: &Config,
     storage: &mut Storage,
     log: &Log,
-) -> Result<(Option<RedisWay>, Vec<Secret>), Failure> {
+) -> Result<(Option<RedisWay>, Vec<Secret>, Looked), Failure> {
     let redis = RedisWay::open(config, log)?;
     let mut client = redis.as_ref().map(RedisWay::client);
-    if let Some(asked) = &mut client
-        && !redis_look::look(asked, config, log)?
-    {
-        // It is not waited for once more.
-        client = None;
-    }
+    let looked = match &mut client {
+        Some(asked) => redis_look::look(asked, config, log)?,
+        None => Looked::There,
+    };
+    // One that can't be asked is not waited for once more.
+    client = client.filter(|_| looked == Looked::There);
     let sql = (&mut storage.store, storage.is_sql_there);
     let keys = shared_keys::load(&config.data, sql, client.as_mut(), clocks::wall(), log)?;
-    Ok((redis, keys))
+    Ok((redis, keys, looked))
 }
 
 /// Reads the popups, and knows how to read everything again.
@@ -254,15 +256,16 @@ fn load_publisher(
     }
 }
 
-/// Says where the node listens, and that it does. Who does not read it needs no word.
+/// Says where the node listens.
 fn announce(addresses: &[SocketAddr], admin: &str) {
+    addresses.iter().for_each(|address| say(&format!("listening data {address}")));
+    say(&format!("listening admin {admin}"));
+}
+
+/// Says something on standard output. Who does not read it needs no word.
+fn say(line: &str) {
     let mut out = std::io::stdout().lock();
-    let mut say = |line: String| {
-        let _ = writeln!(out, "{line}");
-    };
-    addresses.iter().for_each(|address| say(format!("listening data {address}")));
-    say(format!("listening admin {admin}"));
-    say("ready".to_owned());
+    let _ = writeln!(out, "{line}");
     let _ = out.flush();
 }
 
@@ -277,30 +280,40 @@ fn await_journal(journal: &JournalLanes, ack: Ack) {
     }
 }
 
-/// Waits until every user can be decided on by Redis, where the node has one.
-fn await_redis(keepers: Option<&Keepers>, board: &Board, signals: &Asked, log: &Log) {
-    let Some(keepers) = keepers else { return };
+/// Waits until every user can be decided on by Redis, where the node has one that answers. One that
+/// refuses what the node needs is waited for until somebody has mended it; false where the node is
+/// to stop before that.
+fn await_redis(
+    keepers: Option<&Keepers>,
+    board: &Board,
+    looked: Looked,
+    (log, signals): (&Log, &Asked),
+) -> bool {
+    let Some(keepers) = keepers else { return true };
     let keeper = &keepers.figures.keeper;
     let (begun, mut open_since) = (Instant::now(), None);
-    while board.unfit().is_none() && begun.elapsed() < REDIS_WAIT && !signals.is_stop_asked() {
+    let is_in_time = || looked != Looked::Away && begun.elapsed() < REDIS_WAIT;
+    while is_in_time() || board.is_refused() {
+        if !signals.stops.is_empty() {
+            return false;
+        }
         let rounds = keeper.rounds.load(Ordering::Relaxed);
-        let is_open = board.is_open() && keeper.rebuild(clocks::mono()).is_none();
+        let is_open = board.is_open() && !board.is_refused();
+        let is_open = is_open && keeper.rebuild(clocks::mono()).is_none();
         // What the keeper takes from the board it tells at the end of its round.
         match open_since.filter(|_| is_open) {
-            Some(first) if rounds > first => return,
+            Some(first) if rounds > first => return true,
             Some(_) => {}
             None => open_since = is_open.then_some(rounds),
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    // Why it can't be used has been told.
-    if board.unfit().is_none() {
-        let why = "not every user is decided on by Redis yet; /v1/status says how far it is";
-        log.write(stamp_now(), Message::RedisAway, &[("error", Value::Text(why))]);
-    }
+    let why = "not every user is decided on by Redis yet; /v1/status says how far it is";
+    log.write(stamp_now(), Message::RedisAway, &[("error", Value::Text(why))]);
+    true
 }
 
-fn plan(config: &Config) -> Result<Topology, Failure> {
+pub(super) fn plan(config: &Config) -> Result<Topology, Failure> {
     let wish = Wish {
         cpus: config.cpus.as_ref().map(|cpus| cpus.iter().copied().map(usize::from).collect()),
         writer_cpu: config.writer_cpu.map(usize::from),
@@ -313,7 +326,7 @@ fn plan(config: &Config) -> Result<Topology, Failure> {
     Ok(Topology::plan(&wish, &allowed_cpus())?)
 }
 
-fn check_slice(config: &Config, shards: u16) -> Result<(), Failure> {
+pub(super) fn check_slice(config: &Config, shards: u16) -> Result<(), Failure> {
     let each = config.slice_bytes_per_shard(shards);
     if each >= SLICE_SHARD_BYTES_MIN {
         return Ok(());
@@ -324,7 +337,7 @@ fn check_slice(config: &Config, shards: u16) -> Result<(), Failure> {
     )))
 }
 
-fn connections_per_shard(config: &Config, shards: u16) -> Result<u32, Failure> {
+pub(super) fn connections_per_shard(config: &Config, shards: u16) -> Result<u32, Failure> {
     let asked = match config.connections_max {
         Count::Auto => None,
         Count::Exactly(count) => Some(u64::from(count)),
@@ -348,8 +361,10 @@ fn start_log(config: &Config) -> Result<(Log, LogThread), Failure> {
 }
 
 fn warn_of_settings(log: &Log, loaded: &Loaded, topology: &Topology) {
-    for name in &loaded.unknown_variables {
-        log.write(stamp_now(), Message::VariableUnknown, &[("name", Value::Text(name))]);
+    for unknown in &loaded.unknown_variables {
+        let fields =
+            [("name", Value::Text(&unknown.name)), ("nearest", Value::Text(&unknown.nearest))];
+        log.write(stamp_now(), Message::VariableUnknown, &fields);
     }
     if let Some(sharing) = topology.sharing() {
         log.write(stamp_now(), Message::CoresShared, &[("how", Value::Text(&sharing))]);

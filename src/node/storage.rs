@@ -84,6 +84,9 @@ pub fn open(
     belonging::check(config, file, &directory.reader(), salvage)?;
     let is_sql_there = sql_look::answers(config, log)?;
     let mut store = Store::of(config)?;
+    for dropped in store.take_dropped() {
+        log_thread::tell(log, Message::OverrideDropped, &dropped.to_string());
+    }
     let disk = directory.reader();
     let found = recovery::set_of(&disk).map_err(|error| unusable(error.to_string()))?;
     let mut fresh = [0; 16];

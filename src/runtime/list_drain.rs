@@ -35,6 +35,7 @@ use crate::base::limits::{
 use crate::base::time::{MonoNs, WallMs};
 use crate::keeper::lists::{HEAD_BYTES, ListStream, Reading, head};
 use crate::keeper::scripts;
+use crate::redis::refusal::Refusal;
 use crate::redis::scripts::hash_of;
 use crate::store::{Run, Store, StoreError, StreamId};
 use crate::telemetry::log::{Log, Message};
@@ -93,6 +94,11 @@ enum DrainError {
 }
 
 impl DrainError {
+    /// Whether the keeper names what Redis refuses, and what mends it, in one line for all.
+    fn is_told_by_keeper(&self) -> bool {
+        matches!(self, DrainError::Redis(AskError::Refused { kind, .. }) if kind.mend().is_some())
+    }
+
     fn message(&self) -> Message {
         match self {
             DrainError::Redis(_) | DrainError::Answer(_) => Message::ListFailed,
@@ -167,8 +173,12 @@ impl Drain {
             }
             Err(error) => {
                 self.figures().failures.fetch_add(1, Ordering::Relaxed);
+                let denials = self.setup.redis.refused(Refusal::Denied);
+                self.figures().denials.store(denials, Ordering::Relaxed);
                 let text = error.to_string();
-                log_thread::tell(&self.setup.log, error.message(), &text);
+                if !error.is_told_by_keeper() {
+                    log_thread::tell(&self.setup.log, error.message(), &text);
+                }
                 Err(text)
             }
         }

@@ -6,8 +6,8 @@
 //! and `sql_reader` threads of the dedicated core · `journal_lanes`, `journal_core` and `files` the
 //! journal on the dedicated core · `log_thread` writes the log · `redis_client` asks Redis and
 //! waits · `list_share` what is known of its lists · `whole_file` files that are replaced whole ·
-//! `vital` threads that must not end · `signal_mask` keeps signals back · `uninterrupted` calls
-//! that signals end.
+//! `two_copies` one that a full disk does not matter to · `vital` threads that must not end ·
+//! `signal_mask` keeps signals back · `uninterrupted` calls that signals end.
 
 pub mod board;
 pub mod clocks;
@@ -35,6 +35,7 @@ pub mod signal_mask;
 pub mod sql_reader;
 pub mod sql_writer;
 pub mod topology;
+pub mod two_copies;
 pub mod uninterrupted;
 pub mod vital;
 pub mod wake;

@@ -201,6 +201,30 @@ impl StoreError {
         matches!(self, StoreError::Server { source, .. } if source.kind().may_pass())
     }
 
+    /// Whether the database can't be changed now, whoever is at fault, and what was to be changed
+    /// is right as far as that tells: it may be tried again.
+    pub fn is_unavailable(&self) -> bool {
+        use rusqlite::ErrorCode::{
+            CannotOpen, DiskFull, FileLockingProtocolFailed, OutOfMemory, ReadOnly, SystemIoFailure,
+        };
+        match self {
+            StoreError::Locked { .. } | StoreError::File { .. } => true,
+            StoreError::Sql { source, .. } => matches!(
+                source.sqlite_error_code(),
+                Some(
+                    CannotOpen
+                        | DiskFull
+                        | FileLockingProtocolFailed
+                        | OutOfMemory
+                        | ReadOnly
+                        | SystemIoFailure
+                )
+            ),
+            StoreError::Server { .. } => self.may_pass(),
+            _ => false,
+        }
+    }
+
     /// Whether a server was given up because it did not answer in time.
     pub(super) fn is_timeout(&self) -> bool {
         matches!(self, StoreError::Server { source, .. } if source.is_timeout())

@@ -5,13 +5,14 @@
 //! [`Reader`] a thread of its own.
 //!
 //! `sqlite` the embedded store · `mysql` the one that nodes share · `catalog` what a change of
-//! popups does · `error` what can go wrong · `dead_letter` rows that SQL refuses · `stored` what is
-//! read for people and for the catalog.
+//! popups does · `overrides` what pauses and archives do · `error` what can go wrong ·
+//! `dead_letter` rows that SQL refuses · `stored` what is read for people and for the catalog.
 
 pub mod catalog;
 pub mod dead_letter;
 pub mod error;
 pub mod mysql;
+mod overrides;
 pub mod sqlite;
 pub mod stored;
 
@@ -21,13 +22,14 @@ pub use catalog::{CatalogChange, ImportedPopup};
 pub use error::StoreError;
 pub use mysql::FailureKind;
 pub use stored::{
-    Applied, HistoryEntry, Origin, Run, StatRow, StoredCatalog, StoredEvent, StoredKey,
+    Applied, Dropped, HistoryEntry, Origin, Run, StatRow, StoredCatalog, StoredEvent, StoredKey,
     StoredPopup, StreamId, status_of, status_word,
 };
 
 use crate::base::ids::Sequence;
 use crate::base::limits::APPLY_RECORDS_MAX;
 use crate::base::time::WallMs;
+use crate::catalog::overrides::{Entry, EntryId};
 use crate::config::Config;
 use crate::journal::record::Record;
 use crate::state::user::UserState;
@@ -72,6 +74,15 @@ impl Store {
         match self {
             Store::Sqlite(_) => Ok(Vec::new()),
             Store::Mysql(store) => store.check(),
+        }
+    }
+
+    /// The popups that are not shown any more since opening this store has upgraded its schema; a
+    /// server's is upgraded by `nudged migrate`.
+    pub fn take_dropped(&mut self) -> Vec<Dropped> {
+        match self {
+            Store::Sqlite(store) => store.take_dropped(),
+            Store::Mysql(_) => Vec::new(),
         }
     }
 
@@ -237,6 +248,30 @@ impl Store {
         match self {
             Store::Sqlite(store) => store.change_catalog(based_on, change, who, at),
             Store::Mysql(store) => store.change_catalog(based_on, change, who, at),
+        }
+    }
+
+    /// Takes in what a node knows of pauses and archives, each with its lines of history; what is
+    /// there already changes nothing. All or nothing, synced to disk before it returns; raises the
+    /// catalog's version where anything is news.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn put_overrides(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        match self {
+            Store::Sqlite(store) => store.put_overrides(entries),
+            Store::Mysql(store) => store.put_overrides(entries),
+        }
+    }
+
+    /// The pauses and archives of these ids, those that have ended too, as far as they are there.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn overrides_of(&mut self, ids: &[EntryId]) -> Result<Vec<Entry>, StoreError> {
+        match self {
+            Store::Sqlite(store) => store.overrides_of(ids),
+            Store::Mysql(store) => store.overrides_of(ids),
         }
     }
 

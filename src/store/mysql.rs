@@ -20,6 +20,7 @@ mod apply;
 mod census;
 mod erase;
 pub(super) mod failure;
+mod overrides;
 mod popups;
 mod reader;
 mod rows;
@@ -36,7 +37,7 @@ use std::cell::RefCell;
 pub use census::{connections_made, connections_open};
 pub use failure::{FailureKind, ServerFailure};
 pub use reader::MysqlReader;
-pub use schema::migrate;
+pub use schema::{dropped_since, migrate};
 pub use shared::LiveNode;
 
 use session::Session;

@@ -2,7 +2,8 @@
 //! settings and schema. Must not know the journal's files, shards or threads.
 //!
 //! `apply` records → one transaction · `rows` the statements of its rows · `popups` the catalog ·
-//! `reader` the connection that reads · `schema` creating and upgrading.
+//! `overrides` pauses and archives · `reader` the connection that reads · `schema` creating and
+//! upgrading.
 //!
 //! Settings, and why:
 //! - WAL: readers neither wait nor hold the writer up.
@@ -15,6 +16,7 @@
 
 mod apply;
 mod keys;
+mod overrides;
 mod peek;
 mod popups;
 mod reader;
@@ -37,7 +39,7 @@ pub use reader::SqliteReader;
 
 use super::dead_letter::{DeadLetters, hex};
 use super::error::StoreError;
-use super::stored::StreamId;
+use super::stored::{Dropped, StreamId};
 use crate::base::ids::Sequence;
 use crate::base::limits::{
     SQL_BUSY_TIMEOUT_MS, SQL_READ_CACHE_KIB, SQL_ROWS_READ_MAX, SQL_STATEMENTS_MAX, SQL_WAL_PAGES,
@@ -58,6 +60,8 @@ pub struct Sqlite {
     path: PathBuf,
     dead_letters: DeadLetters,
     claims: Vec<Claim>,
+    /// The popups that opening it has stopped.
+    dropped: Vec<Dropped>,
 }
 
 /// A stream that this process applies, and the epoch that fences others.
@@ -82,9 +86,18 @@ impl Sqlite {
         );
         let failed = |source| StoreError::sql(&path, "set it up", source);
         connection.execute_batch(&settings).map_err(failed)?;
-        schema::upgrade(&mut connection, &path)?;
+        let is_upgraded = schema::upgrade(&mut connection, &path)?;
+        let dropped = match is_upgraded {
+            true => overrides::dropped(&connection).map_err(failed)?,
+            false => Vec::new(),
+        };
         let dead_letters = DeadLetters::new(directory);
-        Ok(Sqlite { connection, path, dead_letters, claims: Vec::new() })
+        Ok(Sqlite { connection, path, dead_letters, claims: Vec::new(), dropped })
+    }
+
+    /// See [`super::Store::take_dropped`].
+    pub(super) fn take_dropped(&mut self) -> Vec<Dropped> {
+        std::mem::take(&mut self.dropped)
     }
 
     /// See [`super::Store::stream_id`].

@@ -184,8 +184,41 @@ const REJECTIONS: [&str; 8] = [
     "overloaded",
     "other",
 ];
-const CAUSES: [&str; 9] =
-    ["away", "deadline", "late", "lost", "full", "unknown", "refused", "quarantined", "other"];
+const CAUSES: [&str; 19] = [
+    "away",
+    "deadline",
+    "late",
+    "lost",
+    "full",
+    "unknown",
+    "quarantined",
+    "loading",
+    "primary_down",
+    "busy",
+    "read_only",
+    "out_of_memory",
+    "misconfigured",
+    "cluster",
+    "denied",
+    "wrong_type",
+    "no_script",
+    "no_command",
+    "other",
+];
+const REFUSALS: [&str; 12] = [
+    "loading",
+    "primary_down",
+    "busy",
+    "read_only",
+    "out_of_memory",
+    "misconfigured",
+    "cluster",
+    "denied",
+    "wrong_type",
+    "no_script",
+    "no_command",
+    "other",
+];
 const STATUSES: [&str; 15] = [
     "400", "401", "403", "404", "405", "408", "413", "414", "415", "417", "431", "501", "503",
     "505", "other",
@@ -281,6 +314,8 @@ shard_counters! {
         events_rejected "events_rejected_total" ["code" REJECTIONS] "Events rejected, by code.";
         redis_failures "redis_failures_total" ["cause" CAUSES]
             "Commands without the wanted reply, and requests given up, by cause.";
+        redis_refused "redis_refused_total" ["kind" REFUSALS]
+            "Commands that Redis refused, by kind; some are sent again.";
         http_errors "http_errors_total" ["status" STATUSES] "Refusals by status.";
     }
     histograms {

@@ -149,6 +149,14 @@ messages! {
     Info NameKnown "name_known" "host names are resolved again";
     Warn AdminRefused "admin_refused" "an admin request had no valid token";
     Info PopupChanged "popup_changed" "an operator changed a popup";
+    Warn OverridesWait "overrides_wait"
+        "pauses and archives hold on this node, and could not be brought further yet";
+    Info OverridesStored "overrides_stored" "pauses and archives are stored again";
+    Error OverridesFile "overrides_file"
+        "the file of pauses and archives can't be written: they hold in memory";
+    Warn OverridesUnread "overrides_unread" "pauses and archives could not be read at start";
+    Warn OverrideDropped "override_dropped"
+        "a status \"live\" that an operator set wins no more: the popup's own status holds";
     Info UserErased "user_erased" "a user was erased";
     Debug Decided "decided" "a decision was made";
     Debug EventTaken "event_taken" "an event was taken";
@@ -162,9 +170,6 @@ messages! {
         "Redis may be missing users: on_failure decides until they are filled in from SQL";
     Warn RebuildBegun "rebuild_begun" "Redis is being filled from SQL";
     Info RebuildEnded "rebuild_ended" "Redis has every user again";
-    Warn RedisEvicts "redis_evicts"
-        "Redis may evict users (maxmemory-policy): missing ones are always read from SQL";
-    Info RedisKeeps "redis_keeps" "Redis no longer evicts users";
     Error ListFailed "list_failed"
         "records could not be read from the lists in Redis; they stay there";
     Error ListSqlFailed "list_sql_failed"

@@ -21,8 +21,9 @@ const ONE_SEGMENT: &str = "size=100m";
 const ENOUGH: &str = "size=400m";
 
 /// Something mounted, until the test ends.
-struct Mounted {
-    path: PathBuf,
+pub struct Mounted {
+    /// Where.
+    pub path: PathBuf,
     _folder: TempDir,
 }
 
@@ -33,7 +34,7 @@ impl Drop for Mounted {
 }
 
 /// Mounts a tmpfs; `None`, with the reason said, where that is not allowed.
-fn tmpfs(options: &str) -> Option<Mounted> {
+pub fn tmpfs(options: &str) -> Option<Mounted> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_path_buf();
     mount(&["-t", "tmpfs", "-o", options, "tmpfs"], &path)

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::admin::shards::NoAnswer;
+use crate::catalog::overrides::TooMany;
 use crate::catalog::source::SourceError;
 use crate::store::StoreError;
 
@@ -39,6 +40,13 @@ pub enum PublishError {
     /// The popup is archived; nothing changed.
     #[error("the popup is archived: made again, it goes on where it was")]
     Archived,
+    /// The popup is not overridden, and its own status is not live; nothing changed. Where that is
+    /// set.
+    #[error("{0}")]
+    OwnStatus(String),
+    /// The node knows as many pauses and archives as it can; nothing changed.
+    #[error(transparent)]
+    TooManyOverrides(#[from] TooMany),
     /// What an operator sent is no popup that this catalog can have; nothing changed.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Definition(Vec<SourceError>),

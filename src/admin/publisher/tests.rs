@@ -1,6 +1,8 @@
 //! Property: a change of popups or settings is whole or nothing, is live on every shard before it
 //! is answered, and what an operator set survives reloads and restarts.
 
+mod overrides;
+
 use super::*;
 use crate::admin::fixture::{MadeShards, Place};
 use crate::base::time::DurationMs;
@@ -88,31 +90,6 @@ fn settings_of_decisions_change_and_others_wait() {
     assert!(told.iter().any(|(shard, text)| *shard == 1 && text.contains("shop.example")));
     let config = publisher.config();
     assert!(config.pin && config.cors.origins.len() == 1, "what waits is not running");
-}
-
-#[test]
-fn an_operators_status_wins_and_survives() {
-    let (place, shards) = (Place::with_popups(TWO), shards());
-    {
-        let publisher = place.load(&shards.mesh).unwrap();
-        let known = publisher.set_status("a", Status::Paused, "alice").unwrap();
-        assert_eq!(known.status(), Status::Paused);
-        let told = shards.take_told();
-        assert_eq!(told, [(0, "catalog 2".to_owned()), (1, "catalog 2".to_owned())]);
-        publisher.set_status("a", Status::Paused, "alice").unwrap();
-        assert!(shards.take_told().is_empty(), "what holds already changes nothing");
-        let unknown = publisher.set_status("zz", Status::Paused, "alice").unwrap_err();
-        assert!(matches!(unknown, PublishError::NoSuchPopup));
-        place.write_popups("[[popup]]\nid = \"a\"\npriority = 1\n");
-        publisher.reload("test").unwrap();
-        let archived = publisher.set_status("b", Status::Live, "alice").unwrap_err();
-        assert!(matches!(archived, PublishError::Archived));
-    }
-    let publisher = place.load(&shards.mesh).unwrap();
-    let want = [("a".to_owned(), 2, Status::Paused), ("b".to_owned(), 1, Status::Archived)];
-    assert_eq!(statuses(&publisher.snapshot()), want);
-    publisher.set_status("a", Status::Live, "bob").unwrap();
-    assert_eq!(statuses(&publisher.snapshot())[0].2, Status::Live);
 }
 
 #[test]

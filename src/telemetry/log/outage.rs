@@ -38,8 +38,6 @@ enum Ends {
 enum Weight {
     /// At once, and again where its field `cause` is a new one.
     Reason,
-    /// At once, and again where its error is a new one: its errors are fixed texts.
-    Texts,
     /// Where no reason has come within [`LOG_SETTLE_MS`].
     Symptom,
 }
@@ -80,8 +78,6 @@ outages! {
         KeeperFailed to KeeperResumed Symptom Told;
         ListFailed to ListResumed Symptom Told;
     }
-    RedisUnfit "redis_unfit" { RedisUnfit to RedisFit Texts Told; }
-    RedisEvicts "redis_evicts" { RedisEvicts to RedisKeeps Reason Told; }
     Rebuild "rebuild" { RebuildNeeded to RebuildEnded Reason Told; }
     Sql "sql" {
         SqlAway to SqlResumed Reason Told;
@@ -211,7 +207,6 @@ impl Outages {
         state.count.fetch_add(1, Ordering::Relaxed);
         let cause = match row.weight {
             Weight::Reason => Some(text_of(fields, "cause")),
-            Weight::Texts => Some(text_of(fields, "error")),
             Weight::Symptom => None,
         };
         let is_new = cause.is_some_and(|cause| {
