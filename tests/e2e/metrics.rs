@@ -127,7 +127,7 @@ fn visit(server: &Server, users: &str) {
             client.ask("POST", "/v1/events", &event(&token, "eaten"));
         }
     }
-    client.get("/v1/decide?user=a&tz=Nowhere/Land");
+    client.get("/v1/decide?user=a&tz=Nowhere/Land&placment=cart");
     client.get("/nowhere");
 }
 
