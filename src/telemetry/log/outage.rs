@@ -229,13 +229,10 @@ impl Outages {
 
     fn end(&self, stamp: Stamp, end: Message) {
         for (row, report) in REPORTS.iter().zip(&self.reports).filter(|(row, _)| row.end == end) {
-            let open = report.open.load(Ordering::Relaxed);
-            if open == 0 {
-                continue;
-            }
-            let left = if row.ends == Ends::ToldByEach { open - 1 } else { 0 };
-            report.open.store(left, Ordering::Relaxed);
-            if left == 0 && !self.is_open(row.outage) {
+            let is_each = row.ends == Ends::ToldByEach;
+            let less = |open: u64| open.checked_sub(if is_each { 1 } else { open.max(1) });
+            let before = report.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+            if before.is_ok() && !self.is_open(row.outage) {
                 let state = &self.states[row.outage as usize];
                 state.ended_ns.store(stamp.mono.0.max(1), Ordering::Relaxed);
             }
@@ -243,7 +240,12 @@ impl Outages {
     }
 
     fn is_open(&self, outage: Outage) -> bool {
-        let mut own = REPORTS.iter().zip(&self.reports).filter(|(row, _)| row.outage == outage);
+        self.reports_open(outage as usize)
+    }
+
+    fn reports_open(&self, outage: usize) -> bool {
+        let of = |row: &Report| row.outage as usize == outage;
+        let mut own = REPORTS.iter().zip(&self.reports).filter(|(row, _)| of(row));
         own.any(|(_, report)| report.open.load(Ordering::Relaxed) > 0)
     }
 
@@ -256,7 +258,7 @@ impl Outages {
     pub(super) fn sweep(&self, stamp: Stamp, is_last: bool, mut tell: impl FnMut(Due)) {
         let now_ns = stamp.mono.0.max(1);
         self.end_quiet(now_ns);
-        for state in &self.states {
+        for (outage, state) in self.states.iter().enumerate() {
             let begun_ns = state.begun_ns.load(Ordering::Acquire);
             if begun_ns == 0 {
                 continue;
@@ -271,6 +273,11 @@ impl Outages {
                     _ => tell(state.due(ended_ns, |row| row.end, false)),
                 }
                 state.begun_ns.store(0, Ordering::Release);
+                // A report that came in between found one under way: it begins the next.
+                if self.reports_open(outage) {
+                    state.told_ns.store(0, Ordering::Relaxed);
+                    state.begun_ns.store(now_ns, Ordering::Release);
+                }
                 continue;
             }
             let wait_ms = if told_ns == 0 { LOG_SETTLE_MS } else { LOG_OUTAGE_PERIOD_MS };
