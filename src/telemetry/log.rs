@@ -166,7 +166,7 @@ messages! {
         "the file of pauses and archives can't be written: they hold in memory";
     Warn OverridesUnread "overrides_unread" "pauses and archives could not be read at start";
     Warn OverrideDropped "override_dropped"
-        "a status \"live\" that an operator set wins no more: the popup's own status holds";
+        "a popup that an operator had set live stops: its own status counts again";
     Info UserErased "user_erased" "a user was erased";
     Debug Decided "decided" "a decision was made";
     Debug EventTaken "event_taken" "an event was taken";
