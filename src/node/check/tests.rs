@@ -241,6 +241,27 @@ fn what_this_host_says_of_a_configuration_is_said_all_at_once() {
 }
 
 #[test]
+fn limits_that_do_not_fit_are_named_with_what_would() {
+    let bench = Bench::new();
+    let report = bench.check("shards = 1\nconnections_max = 4000000\n");
+    assert_eq!(found(&report), [("connections_max".to_owned(), "does_not_fit")]);
+    assert!(report.text().contains("RLIMIT_NOFILE"), "{}", report.text());
+    let slices = bench.check("shards = 4\nslice_bytes = \"3MiB\"\nlame_duck = \"1h\"\n");
+    let mut got = found(&slices);
+    got.sort();
+    let want = [("lame_duck", "does_not_fit"), ("slice_bytes", "does_not_fit")];
+    assert_eq!(got, want.map(|(key, code)| (key.to_owned(), code)), "{}", slices.text());
+    let synced = bench.check(
+        "ack = \"synced\"\nqueue = \"redis\"\n[redis]\nurl = \"redis://h\"\n[mysql]\n\
+         url = \"mysql://h/d\"\n",
+    );
+    assert_eq!(
+        (synced.exit_code(), found(&synced)),
+        (0, vec![("ack".to_owned(), "needs_redis_synced")])
+    );
+}
+
+#[test]
 fn token_files_are_looked_at_where_they_are_asked_for() {
     let bench = Bench::new();
     let check = |admin: &str, path: &Path| {
