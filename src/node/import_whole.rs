@@ -101,6 +101,9 @@ impl Batch {
             // One statement can't write a user twice.
             self.users.sort_by(|one, other| one.user.cmp(&other.user));
             for part in self.users.chunk_by(|one, other| one.user != other.user) {
+                if let Into::Shared(target) = into {
+                    target.take_redis_in(part, zone)?;
+                }
                 self.taken.add(into.store().take_users(part, zone)?);
             }
             self.users.clear();

@@ -292,6 +292,7 @@ impl Moving {
     ) -> Result<Option<String>, Failure> {
         let users = self.source.whole_users_after(after, MOVED_ROWS)?;
         if let Some(last) = users.last() {
+            self.target.take_redis_in(&users, &self.zone)?;
             taken.add(self.target.store().take_users(&users, &self.zone)?);
             self.step = Step::Users { after: last.user.clone(), taken };
             return Ok(None);

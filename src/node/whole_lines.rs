@@ -1,5 +1,5 @@
-//! Users, erases and statistics as lines of NDJSON: what `nudged export users` and `stats` write and
-//! `nudged import` takes. Each line says its kind.
+//! Users, erases and statistics as lines of NDJSON: what `nudged export users` and `stats` write
+//! and `nudged import` takes. Each line says its kind.
 //!
 //! ```text
 //! {"kind":"user","user_id","revision":[epoch,counter],"last_counted_at","day_shows","session",

@@ -8,11 +8,12 @@
 use crate::base::ids::{PopupKey, Revision, UserKey};
 use crate::base::limits::{SHOWS_REMEMBERED_MAX, USER_POPUPS_MAX};
 use crate::base::time::WallMs;
+use hashbrown::HashMap;
 use jiff::tz::TimeZone;
 
 use crate::catalog::schedule::local_day;
 use crate::catalog::snapshot::Outcome;
-use crate::state::user::{PopupState, Show, UserClocks, decode_popup, encode_popup};
+use crate::state::user::{PopupState, Show, UserClocks, UserState, decode_popup, encode_popup};
 
 /// A user with everything that a database has of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,6 +60,25 @@ pub struct Tombstone {
     pub revision: Revision,
     /// When.
     pub at: WallMs,
+}
+
+impl WholeUser {
+    /// A user as of a state, the popups' ids being these; one that nobody knows is left out.
+    pub fn of_state(user: &str, state: &UserState, ids: &HashMap<PopupKey, &str>) -> WholeUser {
+        let revision = state.revision;
+        let entry = |entry: &PopupState| {
+            let popup = (*ids.get(&entry.popup)?).to_owned();
+            let mut row = WholeEntry { popup, revision, first: revision, ..WholeEntry::default() };
+            row.take(entry);
+            Some(row)
+        };
+        WholeUser {
+            user: user.to_owned(),
+            revision,
+            clocks: UserClocks { erased_at: None, ..state.clocks },
+            entries: state.popups.iter().filter_map(entry).collect(),
+        }
+    }
 }
 
 impl WholeEntry {

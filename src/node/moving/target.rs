@@ -4,8 +4,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use hashbrown::HashMap;
+use jiff::tz::TimeZone;
+
 use crate::api::token::Secret;
-use crate::base::ids::Partition;
+use crate::base::ids::{Partition, PopupKey, Revision, UserKey};
 use crate::base::limits::{PARTITIONS, PEER_KNOWN_MS, PEER_SILENT_MS, REDIS_PIPELINE_MAX};
 use crate::config::Config;
 use crate::journal::segment::SetId;
@@ -15,8 +18,10 @@ use crate::node::{redis, shared_keys};
 use crate::runtime::clocks;
 use crate::runtime::files::JournalDirectory;
 use crate::runtime::redis_client::{Answer, AskError, BlockingRedis};
-use crate::store::Store;
+use crate::state::user::{self, UserState};
 use crate::store::mysql::{self, Mysql};
+use crate::store::{Reader, Store};
+use crate::writer::union::WholeUser;
 
 /// Signs of life are looked at again after this.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -24,6 +29,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The store that users are moved to.
 pub(in crate::node) struct Target {
     store: Store,
+    reader: Reader,
     redis: Option<BlockingRedis>,
     /// The data directory of the configuration, where it is another one and there.
     _own: Option<JournalDirectory>,
@@ -53,7 +59,8 @@ impl Target {
         let mut store = Store::of(config)?;
         store.check()?;
         let redis = redis::blocking_client(config)?;
-        let mut target = Target { store, redis, _own: own };
+        let reader = Reader::of(config)?;
+        let mut target = Target { store, reader, redis, _own: own };
         if let Some(redis) = &mut target.redis {
             redis.ask(&[b"PING"]).map_err(away)?;
         }
@@ -123,6 +130,57 @@ impl Target {
         Ok(signs)
     }
 
+    /// What Redis knows of these users beyond SQL, taken into SQL: a node that was killed may have
+    /// it in its journal alone, and what is brought must not hide it.
+    ///
+    /// # Errors
+    /// Where either fails.
+    pub(in crate::node) fn take_redis_in(
+        &mut self,
+        users: &[WholeUser],
+        zone: &TimeZone,
+    ) -> Result<(), Failure> {
+        let found = self.read_redis(users)?;
+        let names: Vec<&str> = found.iter().map(|(user, _)| *user).collect();
+        let mut revisions = vec![Revision::default(); names.len()];
+        self.reader.read_users(&names, &mut |index, state| revisions[index] = state.revision)?;
+        let ahead = found.iter().zip(&revisions);
+        let ahead = ahead.filter(|((_, state), revision)| state.revision > **revision);
+        let ahead: Vec<&(&str, UserState)> = ahead.map(|(found, _)| found).collect();
+        if ahead.is_empty() {
+            return Ok(());
+        }
+        let catalog = self.store.load_catalog()?;
+        let ids: HashMap<PopupKey, &str> =
+            catalog.popups.iter().map(|popup| (PopupKey::of(&popup.id), &*popup.id)).collect();
+        let ahead = ahead.iter().map(|(user, state)| WholeUser::of_state(user, state, &ids));
+        self.store.take_users(&ahead.collect::<Vec<_>>(), zone)?;
+        Ok(())
+    }
+
+    /// The users among these that Redis has, with their states.
+    fn read_redis<'a>(
+        &mut self,
+        users: &'a [WholeUser],
+    ) -> Result<Vec<(&'a str, UserState)>, Failure> {
+        let Some(redis) = &mut self.redis else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for users in users.chunks(REDIS_PIPELINE_MAX) {
+            let names = users.iter().map(|user| user.user.as_str());
+            let key = |user| scripts::user_key(UserKey::of(str::as_bytes(user)).partition(), user);
+            let keys: Vec<String> = names.clone().map(key).collect();
+            let commands: Vec<[&[u8]; 2]> =
+                keys.iter().map(|key| [b"GET".as_slice(), key.as_bytes()]).collect();
+            let commands: Vec<&[&[u8]]> = commands.iter().map(<[&[u8]; 2]>::as_slice).collect();
+            let answers = redis.pipeline(&commands).map_err(away)?;
+            found.extend(names.zip(answers).filter_map(|(user, answer)| match answer {
+                Answer::Text(value) => state_of(&value).map(|state| (user, state)),
+                _ => None,
+            }));
+        }
+        Ok(found)
+    }
+
     /// Has the rebuild fill Redis, and puts the keys there; false where there is none.
     ///
     /// # Errors
@@ -143,6 +201,14 @@ impl Target {
         shared_keys::copy_to_redis(redis, keys).map_err(away)?;
         Ok(true)
     }
+}
+
+/// The state of a user's value in Redis: revision, number and ids of the latest commits, state.
+fn state_of(value: &[u8]) -> Option<UserState> {
+    let ids = usize::from(*value.get(12)?);
+    let mut state = UserState::default();
+    user::decode(value.get(13 + 8 * ids..)?, &mut state).ok()?;
+    Some(state)
 }
 
 fn number(answer: &Answer) -> Option<u64> {

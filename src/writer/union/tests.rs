@@ -1,3 +1,5 @@
+//! Tables and properties of the union of a user of two stores.
+
 use proptest::prelude::*;
 
 use super::*;
