@@ -111,8 +111,8 @@ pub enum Effect {
         /// The connection's number.
         connection: u32,
     },
-    /// Ask how many bytes the kernel has of a connection that its peer has not acknowledged. Kernels
-    /// before 6.7 do not say: then no answer comes.
+    /// Ask how many bytes the kernel has of a connection that its peer has not acknowledged. Where
+    /// the kernel is older than 6.7 no answer comes.
     AskUntaken {
         /// The connection's number.
         connection: u32,
