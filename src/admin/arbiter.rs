@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use super::service::Service;
 use crate::base::ids::ShardId;
-use crate::redis::link::Unfit;
 use crate::runtime::board::{Board, Found, NO_RUN};
 use crate::runtime::clocks;
 use crate::runtime::drain_figures::DrainFigures;
@@ -80,17 +79,19 @@ fn told(board: &Board, shards: u16) -> Value {
         Some((run, evicts, syncs_always)) => (Some(run), Some(evicts), syncs_always),
         None => (None, None, None),
     };
+    let learned = board.learned();
+    let is_looked_at = Some(learned.run) == run;
     let lost: Vec<u16> = board.lost().map(|partition| partition.0).collect();
     json!({
         "state": state(board, &found),
-        "unfit": board.unfit().map(Unfit::mend),
+        "unfit": board.why_unfit().as_deref(),
         "run": run.map(|run| format!("{run:016x}")),
         "run_cleared": run.is_some_and(|run| run == board.cleared_run()),
         "shards_compared": (0..shards)
             .filter(|shard| Some(board.compared_run(ShardId(*shard))) == run)
             .count(),
-        "evicts": evicts,
-        "syncs_always": syncs_always,
+        "evicts": evicts.map(|evicts| evicts || learned.is_evicting),
+        "syncs_always": if is_looked_at { learned.syncs_always } else { syncs_always },
         "partitions_lost": lost.len(),
         "first_unmerged": board.first_unmerged().map(|sequence| sequence.0),
     })
@@ -98,7 +99,7 @@ fn told(board: &Board, shards: u16) -> Value {
 
 /// One word for how it stands: `open` is the one in which every user is decided on by Redis.
 fn state(board: &Board, found: &[Found]) -> &'static str {
-    if board.unfit().is_some() {
+    if board.is_refused() {
         "unfit"
     } else if found.iter().all(|found| *found == Found::Nothing) {
         "away"
@@ -121,11 +122,15 @@ pub(super) fn push_metrics(metrics: &mut Vec<NodeMetric<'_>>, service: &Service)
     let is_rebuilding = |figures: &RedisFigures| figures.keeper.rebuild(clocks::mono()).is_some();
     let is_open = board.is_open() && !service.redis.as_ref().is_some_and(is_rebuilding);
     let is_open = u64::from(is_open);
-    let is_unfit = u64::from(board.unfit().is_some());
+    let is_unfit = u64::from(board.why_unfit().is_some());
     let lost = u64::from(board.lost_count());
     metrics.extend([
         gauge("redis_open", "1 while every user can be decided on by Redis.", is_open),
-        gauge("redis_unfit", "1 while Redis can't be used as it is set up.", is_unfit),
+        gauge(
+            "redis_unfit",
+            "1 while something is wrong with Redis: see unfit in /v1/status.",
+            is_unfit,
+        ),
         gauge("redis_partitions_lost", "Partitions that have lost writes, of 1,024.", lost),
     ]);
     let Some(figures) = &service.redis else { return };
@@ -133,7 +138,7 @@ pub(super) fn push_metrics(metrics: &mut Vec<NodeMetric<'_>>, service: &Service)
     let lists = |number: fn(&DrainFigures) -> &AtomicU64| figures.sum(number);
     let counter = NodeMetric::counter;
     let of = |number: &AtomicU64| number.load(Ordering::Relaxed);
-    let is_evicting = u64::from(keeper.is_evicting.load(Ordering::Relaxed));
+    let is_evicting = u64::from(board.learned().is_evicting);
     metrics.extend([
         counter("keeper_rounds_total", "Rounds of the keeper.", of(&keeper.rounds)),
         counter("keeper_failures_total", "Rounds that failed.", of(&keeper.failures)),
@@ -168,6 +173,7 @@ pub(super) fn push_metrics(metrics: &mut Vec<NodeMetric<'_>>, service: &Service)
 mod tests {
     use super::*;
     use crate::base::ids::Partition;
+    use crate::redis::link::Unfit;
     use crate::runtime::wake::Sleeper;
 
     const SERVER: Found = Found::Server { run: 7, evicts: false, syncs_always: Some(true) };
@@ -180,7 +186,7 @@ mod tests {
         assert_eq!(word(), "away");
         board.report_found(ShardId(0), SERVER);
         assert_eq!(word(), "comparing");
-        board.report_found(ShardId(1), Found::Unfit(Unfit::Denied));
+        board.report_found(ShardId(1), Found::Unfit(Unfit::Denied("info")));
         assert_eq!(word(), "unfit");
         assert!(told(&board, 2)["unfit"].as_str().unwrap().contains("users.acl"));
         board.report_found(ShardId(1), SERVER);

@@ -7,10 +7,14 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
 
 use crate::base::limits::POPUPS_FILE_BYTES_MAX;
+use crate::base::time::WallMs;
+use crate::catalog::overrides::{Entry, EntryId, Kind, decode_all, encode_all};
+use crate::catalog::snapshot::Status;
 use crate::runtime::whole_file;
-use crate::store::{Origin, StoredCatalog, StoredPopup, status_of, status_word};
+use crate::store::{Origin, StoredCatalog, StoredPopup, status_of};
 
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "catalog.json";
@@ -20,12 +24,17 @@ struct Copy<'a> {
     version: u64,
     #[serde(borrow)]
     popups: Vec<CopiedPopup<'a>>,
+    /// Absent from what an older version wrote.
+    #[serde(borrow, default)]
+    overrides: Option<&'a RawValue>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct CopiedPopup<'a> {
     id: String,
     version: u32,
+    /// What an older version wrote of pauses and archives.
+    #[serde(default, skip_serializing)]
     status_override: Option<String>,
     origin: String,
     is_gone: bool,
@@ -34,16 +43,22 @@ struct CopiedPopup<'a> {
 }
 
 /// A catalog as text.
-pub fn encode<'a>(version: u64, popups: impl Iterator<Item = &'a StoredPopup>) -> String {
+pub fn encode<'a>(
+    version: u64,
+    popups: impl Iterator<Item = &'a StoredPopup>,
+    overrides: &[Entry],
+) -> String {
     let copied = |popup: &'a StoredPopup| CopiedPopup {
         id: popup.id.clone(),
         version: popup.version,
-        status_override: popup.status_override.map(|status| status_word(status).to_owned()),
+        status_override: None,
         origin: popup.origin.word().to_owned(),
         is_gone: popup.is_gone,
         definition: serde_json::from_str(&popup.text).expect("what is stored is JSON"),
     };
-    let copy = Copy { version, popups: popups.map(copied).collect() };
+    let overrides = RawValue::from_string(encode_all(overrides.iter())).expect("it is JSON");
+    let popups = popups.map(copied).collect();
+    let copy = Copy { version, popups, overrides: Some(&overrides) };
     serde_json::to_string(&copy).expect("our own values serialize")
 }
 
@@ -51,22 +66,31 @@ pub fn encode<'a>(version: u64, popups: impl Iterator<Item = &'a StoredPopup>) -
 pub fn decode(text: &str) -> Option<StoredCatalog> {
     let copy: Copy<'_> = serde_json::from_str(text).ok()?;
     let mut popups = Vec::with_capacity(copy.popups.len());
+    let mut overrides = copy.overrides.map_or(Some(Vec::new()), |text| decode_all(text.get()))?;
     for popup in copy.popups {
-        let status_override = match popup.status_override {
-            Some(word) => Some(status_of(&word)?),
-            None => None,
-        };
+        if let Some(word) = popup.status_override.filter(|_| !popup.is_gone) {
+            overrides.extend(entry_of(&popup.id, status_of(&word)?));
+        }
         popups.push(StoredPopup {
             id: popup.id,
             version: popup.version,
-            status_override,
             text: popup.definition.get().to_owned(),
             origin: if popup.origin == Origin::Api.word() { Origin::Api } else { Origin::File },
             is_gone: popup.is_gone,
         });
     }
     popups.is_sorted_by(|one, other| one.id < other.id).then_some(())?;
-    Some(StoredCatalog { version: copy.version, popups })
+    overrides.sort_by_key(|entry| entry.id);
+    Some(StoredCatalog { version: copy.version, popups, overrides })
+}
+
+/// The entry of a status that a text without entries has of a popup: the same id each time.
+pub fn entry_of(popup: &str, status: Status) -> Option<Entry> {
+    let kind = [Kind::Pause, Kind::Archive].into_iter().find(|kind| kind.status() == status)?;
+    let digest = Sha256::digest(format!("nudged status {} of {popup}", kind.word()));
+    let id = EntryId(u128::from_le_bytes(*digest.first_chunk().expect("a digest has 32 bytes")));
+    let who = "an older version of nudged".into();
+    Some(Entry { id, popup: popup.into(), kind, at: WallMs(0), who, end: None })
 }
 
 /// Writes the file, whole.
@@ -88,13 +112,11 @@ pub fn read(directory: &Path) -> Option<StoredCatalog> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::snapshot::Status;
 
     fn catalog() -> StoredCatalog {
-        let popup = |id: &str, status_override, origin, is_gone| StoredPopup {
+        let popup = |id: &str, origin, is_gone| StoredPopup {
             id: id.to_owned(),
             version: 3,
-            status_override,
             text: format!("{{\"id\":\"{id}\",\"content\":{{\"b\":1.50,\"a\":\"é\"}}}}"),
             origin,
             is_gone,
@@ -102,22 +124,42 @@ mod tests {
         StoredCatalog {
             version: 7,
             popups: vec![
-                popup("a", None, Origin::File, false),
-                popup("b", Some(Status::Archived), Origin::File, true),
-                popup("c", Some(Status::Paused), Origin::Api, false),
+                popup("a", Origin::File, false),
+                popup("b", Origin::File, true),
+                popup("c", Origin::Api, false),
             ],
+            overrides: vec![entry_of("c", Status::Paused).unwrap()],
         }
+    }
+
+    fn text_of(catalog: &StoredCatalog) -> String {
+        encode(catalog.version, catalog.popups.iter(), &catalog.overrides)
+    }
+
+    #[test]
+    fn what_an_older_version_wrote_keeps_its_pauses() {
+        let catalog = catalog();
+        let text = text_of(&StoredCatalog { overrides: Vec::new(), ..catalog.clone() });
+        let older = text
+            .replace(",\"overrides\":[]", "")
+            .replace("\"version\":3", "\"version\":3,\"status_override\":\"archived\"")
+            .replacen("\"archived\"", "\"live\"", 1)
+            .replace(
+                "{\"id\":\"c\",\"version\":3,\"status_override\":\"archived\"",
+                "{\"id\":\"c\",\"version\":3,\"status_override\":\"paused\"",
+            );
+        assert_eq!(decode(&older), Some(catalog), "{older}");
     }
 
     #[test]
     fn a_copy_reads_back_to_the_byte_and_nothing_else_does() {
         let catalog = catalog();
-        let text = encode(catalog.version, catalog.popups.iter());
+        let text = text_of(&catalog);
         assert_eq!(decode(&text), Some(catalog));
         for end in 0..text.len() {
             assert_eq!(text.get(..end).and_then(decode), None, "cut at {end}");
         }
-        assert_eq!(decode(&text.replace("paused", "on")), None);
+        assert_eq!(decode(&text.replace("\"pause\"", "\"live\"")), None);
     }
 
     #[test]
@@ -125,8 +167,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         assert_eq!(read(directory.path()), None);
         let catalog = catalog();
-        write(directory.path(), &encode(1, std::iter::empty())).unwrap();
-        write(directory.path(), &encode(7, catalog.popups.iter())).unwrap();
+        write(directory.path(), &encode(1, std::iter::empty(), &[])).unwrap();
+        write(directory.path(), &text_of(&catalog)).unwrap();
         assert_eq!(read(directory.path()), Some(catalog));
         std::fs::write(directory.path().join(FILE_NAME), "{\"version\":1").unwrap();
         assert_eq!(read(directory.path()), None);

@@ -9,10 +9,11 @@ use serde_json::Value;
 use super::answer::Answer;
 use super::input::{self, BadInput};
 use super::popups::told_popup;
-use super::publisher::{Changed, Expected, Order, PublishError, Wish};
+use super::publisher::{
+    Ask, Changed, Expected, Order, Overridden, PublishError, Wish, status_word,
+};
 use super::service::{Service, refused};
 use crate::base::limits::WHO_BYTES_MAX;
-use crate::catalog::snapshot::Status;
 use crate::catalog::source::{Format, parse_popup};
 use crate::http::head::Request;
 
@@ -24,7 +25,7 @@ pub(super) enum Asked {
     /// `DELETE /v1/popups/{id}`
     Delete,
     /// `POST /v1/popups/{id}/pause`, `resume` and `archive`
-    Status(Status),
+    Override(Ask),
     /// `POST /v1/popups/{id}/rollback`
     RollBack,
 }
@@ -56,21 +57,40 @@ fn change(
             Err(error) => return Ok(refused(&error)),
         },
         Asked::Delete => Wish::Delete,
-        Asked::Status(status) => Wish::SetStatus(status),
+        Asked::Override(ask) => {
+            let order = Order { id, who: &who, expected };
+            return Ok(match service.publisher.override_popup(order, ask) {
+                Ok(overridden) => told_override(&overridden),
+                Err(error) => refused(&error),
+            });
+        }
         Asked::RollBack => Wish::RollBack(version(request)?),
     };
     let order = Order { id, who: &who, expected };
     Ok(match service.publisher.change(order, &wish) {
-        Ok(changed) => told(asked, &changed),
+        Ok(changed) => told(service, asked, &changed),
         Err(error) => refused(&error),
     })
 }
 
-fn told(asked: Asked, changed: &Changed) -> Answer {
+fn told_override(overridden: &Overridden) -> Answer {
+    let Overridden { known, published, stored, warnings } = overridden;
+    let mut told = told_popup(published, known, *stored);
+    told.warnings = (!warnings.is_empty()).then(|| warnings.clone());
+    Answer::json(200, &told).with_version(known.stored.version)
+}
+
+fn told(service: &Service, asked: Asked, changed: &Changed) -> Answer {
     let Changed { known, is_new, published } = changed;
-    let mut told = told_popup(published, known);
+    let stored = service.publisher.with_overrides(|all| all.stored(&known.stored.id));
+    let mut told = told_popup(published, known, stored);
     if asked == Asked::Put || asked == Asked::RollBack {
-        told.warnings = Some(published.warnings_of(&known.stored.id));
+        let mut warnings = published.warnings_of(&known.stored.id);
+        if let Some(status) = known.override_status {
+            let (id, word) = (&known.stored.id, status_word(status));
+            warnings.push(format!("popup \"{id}\" stays {word} until POST /v1/popups/{id}/resume"));
+        }
+        told.warnings = Some(warnings);
     }
     let status = if *is_new { 201 } else { 200 };
     Answer::json(status, &told).with_version(known.stored.version)

@@ -1,18 +1,28 @@
-//! `GET /v1/explain`: the real decision on the real state, at any moment, recorded nowhere.
+//! `GET /v1/explain`: the real decision on the real state, at any moment, recorded nowhere; with what
+//! stands behind each gate. `told` puts facts into words.
 
 use bumpalo::Bump;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
-use super::input::{self, BadInput, told};
+use super::input::{self, BadInput};
+use super::publisher::Published;
 use super::service::Service;
 use super::users;
 use crate::api::decide::read_query;
 use crate::base::time::WallMs;
-use crate::catalog::snapshot::Snapshot;
-use crate::decide::choose::{Decision, decide, explain};
+use crate::catalog::schedule::zone_named;
+use crate::catalog::snapshot::Popup;
+use crate::decide::choose::{Decision, decide};
 use crate::decide::context::Context;
+use crate::decide::facts;
+use crate::decide::gates::Visit;
 use crate::state::user::UserState;
+
+mod told;
+
+use told::{Teller, Told};
 
 /// Answers `user placement session locale tz attr.NAME at`, all as the data API reads them.
 pub(super) fn answer(service: &Service, query: &str) -> Answer {
@@ -26,7 +36,7 @@ pub(super) fn answer(service: &Service, query: &str) -> Answer {
         Err(answer) => return answer,
     };
     let at = at.unwrap_or_else(|| service.now());
-    Answer::json(200, &explained(&service.publisher.snapshot(), &state, &context, at))
+    Answer::json(200, &explained(&service.publisher.current(), &state, &context, at))
 }
 
 fn read<'a>(query: &'a str, bump: &'a Bump) -> Result<(Context<'a>, Option<WallMs>), BadInput> {
@@ -40,22 +50,20 @@ fn read<'a>(query: &'a str, bump: &'a Bump) -> Result<(Context<'a>, Option<WallM
 }
 
 /// What would be decided, and at which gate each popup of the catalog stands.
-fn explained(snapshot: &Snapshot, state: &UserState, context: &Context<'_>, at: WallMs) -> Value {
-    let mut gates = Vec::new();
-    explain(snapshot, state, context, at, &mut gates);
-    let popup_at = |index: u32| {
-        let index = usize::try_from(index).expect("an index of a vector");
-        &snapshot.popups[index]
-    };
-    let candidates: Vec<Value> = gates
+fn explained(published: &Published, state: &UserState, context: &Context<'_>, at: WallMs) -> Value {
+    let snapshot = &*published.snapshot;
+    let (zone, warnings) = zone_of(context.tz);
+    let teller = Teller { context, settings: &snapshot.settings, now: at, zone: &zone };
+    let mut visit = Visit::new(snapshot, state, context, at);
+    let candidates: Vec<Value> = snapshot
+        .popups
         .iter()
-        .map(|(index, gate)| {
-            json!({ "id": popup_at(*index).id, "gate": gate.map(|gate| gate.as_str()) })
-        })
+        .map(|popup| candidate(published, popup, &mut visit, (&teller, state)))
         .collect();
     let (popup, variant, reason, next_in_s) = match decide(snapshot, state, context, at) {
         Decision::Show { popup, variant } => {
-            let popup = popup_at(popup);
+            let popup = usize::try_from(popup).expect("an index of a vector");
+            let popup = &snapshot.popups[popup];
             let key = &popup.variants[variant].key;
             (Some(&popup.id), (!key.is_empty()).then_some(key), None, None)
         }
@@ -64,11 +72,52 @@ fn explained(snapshot: &Snapshot, state: &UserState, context: &Context<'_>, at: 
     json!({
         "user": context.user,
         "placement": context.placement,
-        "at": told(at),
+        "at": input::told(at),
+        "tz": zone.iana_name().unwrap_or("UTC"),
         "popup": popup,
         "variant": variant,
         "reason": reason,
         "next_in": next_in_s,
+        "warnings": warnings,
         "candidates": candidates,
+    })
+}
+
+/// The request's zone, and what is to be said where it is none.
+fn zone_of(name: Option<&str>) -> (TimeZone, Vec<String>) {
+    match name.map(|name| (name, zone_named(name))) {
+        None => (TimeZone::UTC, Vec::new()),
+        Some((_, Some(zone))) => (zone.clone(), Vec::new()),
+        Some((name, None)) => {
+            let warning = format!(
+                "tz: {name:?} is no zone of the tz database, such as \"Europe/Berlin\": it counts \
+                 as UTC"
+            );
+            (TimeZone::UTC, vec![warning])
+        }
+    }
+}
+
+fn candidate<'a>(
+    published: &'a Published,
+    popup: &'a Popup,
+    visit: &mut Visit<'a>,
+    (teller, state): (&Teller<'_>, &UserState),
+) -> Value {
+    let Some(failure) = visit.failure(popup) else {
+        return json!({ "id": popup.id, "gate": null });
+    };
+    let definition: Value = published
+        .find(&popup.id)
+        .and_then(|known| serde_json::from_str(&known.stored.text).ok())
+        .unwrap_or_default();
+    let fact = facts::of((popup, failure), state, teller.context, teller.now);
+    let Told { why, facts } = teller.told((popup, failure), &definition, &fact);
+    json!({
+        "id": popup.id,
+        "gate": failure.gate.as_str(),
+        "opens_at": failure.opens_at.map(|at| teller.moment(at)),
+        "why": why,
+        "facts": facts,
     })
 }

@@ -24,6 +24,7 @@ use crate::base::limits::{
 use crate::http::reply::{Frame, ImfDate};
 use crate::runtime::clocks;
 use crate::runtime::memory::Trimmer;
+use crate::runtime::vital::Needed;
 use crate::telemetry::log::{Message, Value};
 
 /// After a failed accept the listener rests this long: descriptors are not there again at once.
@@ -77,7 +78,12 @@ impl Running {
             open: Arc::clone(&open),
             next: 0,
         };
-        let thread = Builder::new().name("admin".to_owned()).spawn(move || acceptor.run())?;
+        let thread = Builder::new().name("admin".to_owned()).spawn(move || {
+            let needed = Needed::here("admin");
+            acceptor.run();
+            // Its loop ends where the eventfd says so.
+            needed.leave(true);
+        })?;
         Ok(Running { thread, stop, open })
     }
 

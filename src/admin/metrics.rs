@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::answer::Answer;
 use super::arbiter;
 use super::service::Service;
+use crate::catalog::overrides::Place;
 use crate::config::Config;
 use crate::store::{FailureKind, mysql};
 use crate::telemetry::text::{CONTENT_TYPE, NodeMetric, render};
@@ -22,6 +23,7 @@ pub(super) fn answer(service: &Service) -> Answer {
     push_writer(&mut metrics, service);
     push_node(&mut metrics, service);
     arbiter::push_metrics(&mut metrics, service);
+    push_overrides(&mut metrics, service);
     let version = published.snapshot.version;
     metrics.push(gauge("catalog_version", "Version of the current catalog.", version));
     let known = u64::try_from(published.popups.len()).unwrap_or(u64::MAX);
@@ -66,11 +68,35 @@ fn push_journal(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
         gauge("journal_written_sequence", "Last record in the journal's file.", gauges.written.0),
         gauge("journal_synced_sequence", "Last record that is synced.", gauges.synced.0),
         gauge("journal_accepting", "1 while records are taken.", u64::from(gauges.is_accepting)),
-        gauge("journal_full", "1 while the disk is full.", u64::from(gauges.is_full)),
+        gauge("journal_full", "1 while the disk takes no records.", u64::from(gauges.is_full)),
+        gauge(
+            "journal_low",
+            "1 while the next segment has no room; the one in use is used to its end.",
+            u64::from(gauges.is_low),
+        ),
+        gauge("journal_segment_left_bytes", "Left in the segment in use.", gauges.room_bytes),
         gauge("journal_unapplied_bytes", "Bytes not in SQL yet.", gauges.unapplied_bytes),
         gauge("journal_disk_bytes", "Bytes of the journal's files.", gauges.total_bytes),
         gauge("journal_segments", "The journal's files.", segments),
         counter("journal_failures_total", "Writes and syncs that failed.", gauges.failures),
+    ]);
+}
+
+fn push_overrides(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let [stopped, no_file, no_redis, no_sql] = service.publisher.with_overrides(|overrides| {
+        let lacking = |place| count(overrides.not_in(place).count());
+        let stopped = count(overrides.statuses().count());
+        [stopped, lacking(Place::Node), lacking(Place::Redis), lacking(Place::Sql)]
+    });
+    let no_redis = if service.redis.is_some() { no_redis } else { 0 };
+    let help = "Pauses, archives and their ends that a place does not have yet.";
+    let lacking = |labels, value| NodeMetric { labels, ..gauge("overrides_waiting", help, value) };
+    metrics.push(gauge("popups_overridden", "Popups paused or archived by operators.", stopped));
+    metrics.extend([
+        lacking(&[("place", "node")], no_file),
+        lacking(&[("place", "redis")], no_redis),
+        lacking(&[("place", "sql")], no_sql),
     ]);
 }
 
@@ -99,6 +125,11 @@ fn push_writer(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
             "Damaged stretches that the start passed over.",
             of(&figures.journal_lost_stretches),
         ),
+        gauge(
+            "sql_unfit",
+            "1 while something is wrong with SQL: see unfit in /v1/status.",
+            u64::from(figures.fitness.why().is_some()),
+        ),
         gauge("sql_halted", "1 where applying has ended for good.", u64::from(is_halted)),
         gauge("sql_connections_open", "Connections to MySQL.", mysql::connections_open()),
         counter("sql_connects_total", "Connections made to MySQL.", mysql::connections_made()),
@@ -126,6 +157,11 @@ fn push_node(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
     metrics.extend([
         gauge("ready", "1 while the node takes traffic.", u64::from(service.is_ready())),
         gauge("shards", "Shards of this node.", shards),
+        gauge(
+            "connections_max",
+            "Connections that are served at once; further ones are told 503.",
+            u64::from(service.connections_max),
+        ),
         gauge("start_time_seconds", "When this process started, since 1970.", started_s),
         gauge("resident_memory_bytes", "Memory of this process.", resident_bytes()),
         gauge(

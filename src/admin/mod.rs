@@ -11,9 +11,9 @@
 //! they come from · `shards` commands to shards · `socket` addresses and streams · `listener` who
 //! gets in · `connection` one connection · `token` the bearer token · `service` what all routes
 //! share · `changes` what operators change · `routes` paths and methods · `arbiter` what is seen of
-//! Redis · `watch` what other processes change · `catalog_copy`, `shared_catalog` copies for a
-//! start without SQL · `answer` replies · `input` texts of requests. Limits: those of the admin
-//! listener in `base::limits`.
+//! Redis · `overrides` brings pauses and archives on · `watch` what other processes change ·
+//! `catalog_copy`, `shared_catalog` copies for a start without SQL · `answer` replies · `input`
+//! texts of requests. Limits: those of the admin listener in `base::limits`.
 
 mod answer;
 pub mod arbiter;
@@ -26,6 +26,7 @@ mod fixture;
 mod input;
 mod listener;
 mod metrics;
+pub mod overrides;
 mod popups;
 pub mod popups_file;
 pub mod publisher;
@@ -53,6 +54,7 @@ use crate::store::{Reader, StoreError};
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::log::Log;
 use listener::Running;
+use overrides::{Couriers, CouriersError};
 use publisher::Publisher;
 use service::Service;
 use socket::{BindError, Listener};
@@ -64,6 +66,8 @@ use watch::{Watch, WatchSetup};
 pub struct AdminSetup {
     /// Cores of the node.
     pub topology: Topology,
+    /// Connections that are served at once, on all shards together.
+    pub connections_max: u32,
     /// The node's time.
     pub clock: NodeClock,
     /// All lanes.
@@ -100,6 +104,9 @@ pub enum AdminError {
     /// The system gave no thread or descriptor.
     #[error("admin: no thread: {0}")]
     Thread(#[from] std::io::Error),
+    /// Pauses and archives can't be kept.
+    #[error("pauses and archives: {0}")]
+    Overrides(#[from] CouriersError),
 }
 
 /// A running admin listener.
@@ -109,6 +116,7 @@ pub struct AdminHandle {
     ready: Arc<AtomicBool>,
     running: Running,
     watch: Watch,
+    couriers: Couriers,
 }
 
 /// Starts the admin listener.
@@ -129,10 +137,11 @@ pub fn start(setup: AdminSetup) -> Result<AdminHandle, AdminError> {
         reader: Reader::of(&config)?,
         log: setup.log.clone(),
     })?;
+    let couriers = Couriers::start(&setup.publisher, &setup.log)?;
     let service = Arc::new(Service::new(setup, token));
     let ready = service.ready();
     let running = Running::start(listener, service)?;
-    Ok(AdminHandle { address, ready, running, watch })
+    Ok(AdminHandle { address, ready, running, watch, couriers })
 }
 
 impl AdminHandle {
@@ -151,5 +160,6 @@ impl AdminHandle {
     pub fn stop(self) {
         drop(self.watch);
         self.running.stop();
+        drop(self.couriers);
     }
 }

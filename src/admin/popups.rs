@@ -1,5 +1,7 @@
 //! Popups for people: as they are stored, as decisions see them, and how they came to be so.
 
+use std::time::{Duration, Instant};
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -9,19 +11,24 @@ use super::input::told;
 use super::publisher::{Known, Published, status_word};
 use super::service::Service;
 use crate::base::ids::PopupKey;
+use crate::base::limits::OVERRIDES_RETRY_MS;
+use crate::catalog::overrides::Place;
+use crate::catalog::snapshot::Status;
 
 /// One popup, as it is told.
 #[derive(Serialize)]
 pub(super) struct Told<'a> {
     id: &'a str,
     version: u32,
-    /// What its definition says.
+    /// What its definition says, or the popups file where SQL could not be told yet.
     status: &'static str,
     /// What wins over that, if anything.
     #[serde(rename = "override")]
     status_override: Option<&'static str>,
     /// What decisions go by.
     effective_status: &'static str,
+    /// How far pauses, archives and their ends have come.
+    stored: &'static str,
     origin: &'static str,
     placement: Vec<&'a str>,
     priority: i64,
@@ -59,8 +66,11 @@ struct Written<'a> {
 /// `GET /v1/popups`
 pub(super) fn list(service: &Service) -> Answer {
     let published = service.publisher.current();
+    let places = service.publisher.stored_places();
+    let place = |known: &Known| places.get(&known.stored.id).copied().unwrap_or(Place::Sql);
+    let popups = published.popups.iter();
     let told: Vec<Told<'_>> =
-        published.popups.iter().map(|known| told_popup(&published, known)).collect();
+        popups.map(|known| told_popup(&published, known, place(known))).collect();
     Answer::json(200, &List { catalog_version: published.snapshot.version, popups: &told })
 }
 
@@ -69,7 +79,9 @@ pub(super) fn one(service: &Service, id: &str) -> Answer {
     let published = service.publisher.current();
     match published.find(id) {
         Some(known) => {
-            Answer::json(200, &told_popup(&published, known)).with_version(known.stored.version)
+            let stored = service.publisher.with_overrides(|all| all.stored(id));
+            Answer::json(200, &told_popup(&published, known, stored))
+                .with_version(known.stored.version)
         }
         None => Answer::not_found(),
     }
@@ -80,6 +92,8 @@ pub(super) fn history(service: &Service, id: &str) -> Answer {
     if service.publisher.current().snapshot.popup(PopupKey::of(id)).is_none() {
         return Answer::not_found();
     }
+    // What was set a moment ago is on its way to SQL.
+    service.publisher.await_stored(id, Instant::now() + Duration::from_millis(OVERRIDES_RETRY_MS));
     match service.reader().history(id) {
         Ok(entries) => {
             let raw = |text: &str| -> Value { serde_json::from_str(text).unwrap_or(Value::Null) };
@@ -103,7 +117,7 @@ pub(super) fn history(service: &Service, id: &str) -> Answer {
 }
 
 /// A popup as it is told.
-pub(super) fn told_popup<'a>(published: &'a Published, known: &'a Known) -> Told<'a> {
+pub(super) fn told_popup<'a>(published: &'a Published, known: &'a Known, place: Place) -> Told<'a> {
     let stored = &known.stored;
     let popup = published.snapshot.popup(PopupKey::of(&stored.id));
     let popup = popup.expect("a snapshot has every popup that is known");
@@ -111,9 +125,13 @@ pub(super) fn told_popup<'a>(published: &'a Published, known: &'a Known) -> Told
     Told {
         id: &stored.id,
         version: stored.version,
-        status: status_word(known.definition.status()),
-        status_override: stored.status_override.map(status_word),
-        effective_status: status_word(known.status()),
+        status: status_word(if stored.is_gone { known.definition.status() } else { known.own }),
+        status_override: match stored.is_gone {
+            true => Some(status_word(Status::Archived)),
+            false => known.override_status.map(status_word),
+        },
+        effective_status: status_word(known.status),
+        stored: place.word(),
         origin: stored.origin.word(),
         placement: popup.placements.iter().map(AsRef::as_ref).collect(),
         priority: popup.priority,

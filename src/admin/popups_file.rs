@@ -5,9 +5,12 @@ use std::fs::OpenOptions;
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::base::limits::POPUPS_FILE_BYTES_MAX;
-use crate::catalog::source::{Definition, SourceError, parse_json, parse_toml};
+use crate::catalog::source::{
+    Definition, Format, SourceError, parse_json, parse_toml, says_popups,
+};
 
 /// Why a popups file gives no popups.
 #[derive(Debug, thiserror::Error)]
@@ -20,15 +23,41 @@ pub enum PopupsFileError {
     Refused(Vec<SourceError>),
 }
 
+/// What a popups file says.
+#[derive(Clone, Debug)]
+pub struct PopupsFile {
+    /// Its popups.
+    pub definitions: Vec<Arc<Definition>>,
+    /// There is none, and it says so: `popup = []`. Else one without popups may be cut off.
+    pub is_meant_empty: bool,
+}
+
 /// Reads one file of popups: JSON where its name ends in `.json`, else TOML.
 ///
 /// # Errors
 /// [`PopupsFileError`], with every error of the text.
 pub fn read(path: &Path) -> Result<Vec<Definition>, PopupsFileError> {
+    read_text(path).map(|(definitions, _)| definitions)
+}
+
+/// As [`read`], with what a node needs to know of a file that has no popup.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_whole(path: &Path) -> Result<PopupsFile, PopupsFileError> {
+    let (definitions, names_popups) = read_text(path)?;
+    let is_meant_empty = definitions.is_empty() && names_popups;
+    Ok(PopupsFile { definitions: definitions.into_iter().map(Arc::new).collect(), is_meant_empty })
+}
+
+fn read_text(path: &Path) -> Result<(Vec<Definition>, bool), PopupsFileError> {
     let text = read_bounded(path, POPUPS_FILE_BYTES_MAX)?;
     let is_json = path.extension().is_some_and(|extension| extension == "json");
     let parsed = if is_json { parse_json(&text) } else { parse_toml(&text) };
-    parsed.map_err(PopupsFileError::Refused)
+    let format = if is_json { Format::Json } else { Format::Toml };
+    let read = parsed.map_err(PopupsFileError::Refused)?;
+    let names_popups = !read.is_empty() || says_popups(&text, format);
+    Ok((read, names_popups))
 }
 
 fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<String> {

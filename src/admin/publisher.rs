@@ -11,8 +11,11 @@
 mod change;
 mod file_memory;
 mod import;
+mod live;
+mod overriding;
 mod prepare;
 mod refusal;
+mod reload;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -27,9 +30,10 @@ use crate::api::access::Access;
 use crate::api::cors::Cors;
 use crate::base::time::WallMs;
 use crate::catalog::lint::lint;
+use crate::catalog::overrides::Entry;
 use crate::catalog::snapshot::{Settings, Snapshot, Status};
 use crate::catalog::source::Definition;
-use crate::config::{Config, Difference, LogFormat, reloadable_difference};
+use crate::config::{Config, Difference, LogFormat};
 use crate::runtime::log_thread::stamp_now;
 use crate::runtime::mesh::Mesh;
 use crate::shard::control::Command;
@@ -37,11 +41,13 @@ use crate::shard::view::Rules;
 pub use crate::store::status_word;
 use crate::store::{Store, StoredPopup};
 use crate::telemetry::log::{Field, Log, Message, Value};
-use import::{Imported, import_file};
+use import::Imported;
+use live::Desk;
 use prepare::{publish, read_of};
 
 pub use change::{Changed, Expected, Order, Wish};
-pub use import::import_popups;
+pub use import::{ImportedLine, import_popups};
+pub use overriding::{Ask, Overridden};
 pub use refusal::{ConfigRefused, PublishError};
 
 /// Reads the configuration anew, from all its layers.
@@ -51,16 +57,15 @@ pub type ReadConfig = Box<dyn Fn() -> Result<Config, ConfigRefused> + Send + Syn
 #[derive(Clone, Debug)]
 pub struct Known {
     /// What the store has.
-    pub stored: StoredPopup,
+    pub stored: Arc<StoredPopup>,
     /// Its text, read.
     pub definition: Arc<Definition>,
-}
-
-impl Known {
-    /// The status that decisions go by: an operator's, else the definition's.
-    pub fn status(&self) -> Status {
-        self.stored.status_override.unwrap_or(self.definition.status())
-    }
+    /// Its own status: its definition's, or archived where it is gone.
+    pub own: Status,
+    /// What operators set above that, if anything.
+    pub override_status: Option<Status>,
+    /// The status that decisions go by.
+    pub status: Status,
 }
 
 /// The catalog that is current: as decisions see it, and as it is stored. Cheap to clone.
@@ -74,6 +79,8 @@ pub struct Published {
     pub stored_version: u64,
     /// When it became current.
     pub at: WallMs,
+    /// The pauses and archives that the store has.
+    pub overrides: Arc<[Entry]>,
 }
 
 /// What a reload did.
@@ -85,8 +92,10 @@ pub struct Reloaded {
     pub applied: Vec<&'static str>,
     /// Changed settings that wait for a restart.
     pub waiting: Vec<&'static str>,
-    /// What is allowed in the popups and still can't be meant.
+    /// What is allowed in the popups and still can't be meant, and what waits for SQL.
     pub warnings: Vec<String>,
+    /// Whether anything is other than before.
+    pub is_changed: bool,
 }
 
 /// What a publisher is made of.
@@ -125,6 +134,10 @@ pub struct Publisher {
     current: RwLock<Published>,
     config: RwLock<Arc<Config>>,
     announcing: Mutex<Announcing>,
+    /// What wins over the stored catalog; never held while SQL is waited for.
+    desk: Desk,
+    /// One reload at a time.
+    reloading: Mutex<()>,
     /// How often this node's popups file has undone what another one's had set.
     replaced: AtomicU64,
     mesh: Arc<Mesh>,
@@ -147,20 +160,23 @@ impl Publisher {
             Some(stored) => (Imported { stored, replaced: Vec::new() }, true),
             None => start::first(&mut store, &config, &mut read, &log)?,
         };
-        let published = publish(imported.stored, &read, (&config, 1), &log)?;
+        let published = publish(imported.stored, &read, (&config, 0), &log)?;
         tell_warnings(&published.snapshot, &log);
         let shared = SharedCatalog::of(&config);
         let publisher = Publisher {
             changing: Mutex::new(Changing { store, config: config.clone(), is_file_pending }),
-            current: RwLock::new(published),
+            current: RwLock::new(published.clone()),
             config: RwLock::new(Arc::new(config)),
             announcing: Mutex::new(Announcing { shared, version: 0 }),
+            desk: Desk::default(),
+            reloading: Mutex::new(()),
             replaced: AtomicU64::new(0),
             mesh,
             read_config,
             log,
         };
         publisher.tell_replaced(&imported.replaced);
+        publisher.begin(published, is_file_pending)?;
         Ok(publisher)
     }
 
@@ -184,78 +200,14 @@ impl Publisher {
         Arc::new(rules_of(&self.config()))
     }
 
-    /// Takes the configuration and the popups file anew. Answers when every shard has them. `who`
-    /// stands in the popups' history.
-    ///
-    /// # Errors
-    /// [`PublishError`]; nothing has changed, but for `Unconfirmed`.
-    pub fn reload(&self, who: &str) -> Result<Reloaded, PublishError> {
-        let reloaded = self.try_reload(who);
-        if reloaded.is_ok() {
-            self.announce(&self.current());
-        }
-        match &reloaded {
-            Ok(reloaded) => self.tell_reload(reloaded),
-            Err(error) => {
-                let message = match error {
-                    PublishError::Config(_) => Message::ConfigRefused,
-                    PublishError::Unconfirmed(_) => Message::CatalogUnconfirmed,
-                    _ => Message::CatalogRefused,
-                };
-                for line in error.lines() {
-                    tell(&self.log, message, &[("error", Value::Text(&line))]);
-                }
-            }
-        }
-        reloaded
-    }
-
-    fn try_reload(&self, who: &str) -> Result<Reloaded, PublishError> {
-        let mut changing = self.lock();
-        let new = (self.read_config)()?;
-        let difference = reloadable_difference(&changing.config, &new);
-        let config = &difference.config;
-        let before = self.current();
-        let mut read = read_of(&before.popups);
-        let imported = import_file(&mut changing.store, config, &mut read, who)?;
-        self.tell_replaced(&imported.replaced);
-        let version = before.snapshot.version + 1;
-        let published = publish(imported.stored, &read, (config, version), &self.log)?;
-        let warnings = tell_warnings(&published.snapshot, &self.log);
-        changing.config = config.clone();
-        changing.is_file_pending = false;
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config.clone());
-        self.apply_log(&difference);
-        let swapped = self.swap(published);
-        let ruled = self.swap_rules(&difference);
-        swapped.and(ruled)?;
-        let Difference { applied, waiting, .. } = difference;
-        Ok(Reloaded { version, applied, waiting, warnings })
-    }
-
-    /// Sets the status of a popup that wins over its definition's; see [`Publisher::change`].
-    ///
-    /// # Errors
-    /// [`PublishError`]; nothing has changed, but for `Unconfirmed`.
-    pub fn set_status(&self, id: &str, status: Status, who: &str) -> Result<Known, PublishError> {
-        let order = Order { id, who, expected: None };
-        Ok(self.change(order, &Wish::SetStatus(status))?.known)
-    }
-
     /// A panic ends the process, so a poisoned lock guards what it always did.
     fn lock(&self) -> MutexGuard<'_, Changing> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a catalog current here and on every shard.
-    fn swap(&self, published: Published) -> Result<(), PublishError> {
-        let snapshot = Arc::clone(&published.snapshot);
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = published;
-        self.tell_shards(|| Command::SwapCatalog(Arc::clone(&snapshot)))
-    }
-
     fn swap_rules(&self, difference: &Difference) -> Result<(), PublishError> {
-        if !difference.applied.iter().any(|key| key.starts_with("cors.")) {
+        let is_rule = |key: &&str| key.starts_with("cors.") || key.starts_with("keys.");
+        if !difference.applied.iter().any(is_rule) {
             return Ok(());
         }
         let rules = Arc::new(rules_of(&difference.config));
@@ -270,18 +222,6 @@ impl Publisher {
         if difference.applied.iter().any(|key| key.starts_with("log.")) {
             let log = &difference.config.log;
             self.log.reload(log.level, is_json(log.format), &log.users);
-        }
-    }
-
-    fn tell_reload(&self, reloaded: &Reloaded) {
-        tell(&self.log, Message::CatalogChanged, &[("version", Value::Number(reloaded.version))]);
-        for (message, keys) in [
-            (Message::ConfigReloaded, &reloaded.applied),
-            (Message::ConfigWaits, &reloaded.waiting),
-        ] {
-            if !keys.is_empty() {
-                tell(&self.log, message, &[("keys", Value::Text(&keys.join(" ")))]);
-            }
         }
     }
 }
@@ -312,20 +252,24 @@ pub fn settings_of(config: &Config) -> Settings {
     }
 }
 
-/// Keys and origins, by listener: keys are asked for where others than this host can reach it.
+/// Keys and origins, by listener. Keys are asked for on loopback too: behind a proxy on this host
+/// everybody comes from there.
 fn rules_of(config: &Config) -> Rules {
-    let access = config.listen.iter().map(|address| {
-        let server = config.keys.server.iter().map(|key| key.expose());
-        let public = config.keys.public.iter().map(|key| key.expose());
-        Access::new(server, public, !address.ip().is_loopback())
-    });
+    let server = config.keys.server.iter().map(|key| key.expose());
+    let public = config.keys.public.iter().map(|key| key.expose());
+    let access = Access::new(server, public);
     let cors = Cors::new(config.cors.origins.clone(), config.cors.max_age);
-    Rules { access: access.collect(), cors }
+    Rules { access: vec![access; config.listen.len()], cors }
 }
 
-/// Tells what is allowed and still can't be meant, and gives it as lines.
+/// What is allowed and still can't be meant, as lines.
+fn warnings_of(snapshot: &Snapshot) -> Vec<String> {
+    lint(snapshot).iter().map(ToString::to_string).collect()
+}
+
+/// As [`warnings_of`], and told.
 fn tell_warnings(snapshot: &Snapshot, log: &Log) -> Vec<String> {
-    let warnings: Vec<String> = lint(snapshot).iter().map(ToString::to_string).collect();
+    let warnings = warnings_of(snapshot);
     for warning in &warnings {
         tell(log, Message::CatalogLint, &[("warning", Value::Text(warning))]);
     }

@@ -8,14 +8,14 @@ use std::time::Duration;
 use super::answer::Answer;
 use super::arbiter::RedisFigures;
 use super::changes::{self, Asked};
-use super::publisher::{PublishError, Publisher, Reloaded};
+use super::publisher::{Ask, PublishError, Publisher, Reloaded};
 use super::routes::Route;
 use super::token::Token;
 use super::{AdminSetup, explain, metrics, popups, stats, status, users};
 use crate::base::clock::NodeClock;
 use crate::base::limits::{ADMIN_REFUSAL_DELAY_MS, ADMIN_REFUSALS_MAX};
 use crate::base::time::{MonoNs, WallMs};
-use crate::catalog::snapshot::Status;
+use crate::catalog::overrides::Kind;
 use crate::http::head::{Method, Request};
 use crate::runtime::clocks;
 use crate::runtime::log_thread::stamp_now;
@@ -32,6 +32,7 @@ const OPENAPI: &str = include_str!("openapi.json");
 /// The admin side of a node.
 pub(super) struct Service {
     pub(super) topology: Topology,
+    pub(super) connections_max: u32,
     pub(super) mesh: Arc<Mesh>,
     pub(super) counters: Vec<Arc<ShardCounters>>,
     pub(super) publisher: Arc<Publisher>,
@@ -73,6 +74,7 @@ impl Service {
     pub(super) fn new(setup: AdminSetup, token: Option<Token>) -> Service {
         Service {
             topology: setup.topology,
+            connections_max: setup.connections_max,
             mesh: setup.mesh,
             counters: setup.counters,
             publisher: setup.publisher,
@@ -95,9 +97,11 @@ impl Service {
     }
 
     /// Whether the node takes traffic: not where Redis can't be used as it is set up, which asks
-    /// for an operator.
+    /// for an operator, and not while its own disk takes nothing.
     pub(super) fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire) && self.mesh.board.takes_traffic()
+        self.ready.load(Ordering::Acquire)
+            && self.mesh.board.takes_traffic()
+            && self.mesh.journal.lack().is_none()
     }
 
     /// Looks at the wall clock, as each shard does.
@@ -176,9 +180,9 @@ impl Service {
                 _ => popups::one(self, id),
             },
             Route::History(id) => popups::history(self, id),
-            Route::Pause(id) => change(Asked::Status(Status::Paused), id),
-            Route::Resume(id) => change(Asked::Status(Status::Live), id),
-            Route::Archive(id) => change(Asked::Status(Status::Archived), id),
+            Route::Pause(id) => change(Asked::Override(Ask::Set(Kind::Pause)), id),
+            Route::Resume(id) => change(Asked::Override(Ask::Resume), id),
+            Route::Archive(id) => change(Asked::Override(Ask::Set(Kind::Archive)), id),
             Route::Rollback(id) => change(Asked::RollBack, id),
             Route::User(user) if request.method == Method::Delete => users::erase(self, user),
             Route::User(user) => users::one(self, user),
@@ -217,6 +221,7 @@ fn reloaded(outcome: &Result<Reloaded, PublishError>) -> Answer {
                 "version": reloaded.version,
                 "applied": reloaded.applied,
                 "waiting_for_restart": reloaded.waiting,
+                "changed": reloaded.is_changed,
                 "warnings": reloaded.warnings,
             }),
         ),
@@ -237,6 +242,8 @@ pub(super) fn refused(error: &PublishError) -> Answer {
         PublishError::Store(StoreError::InFile { .. }) => (409, "in_popups_file"),
         PublishError::Store(StoreError::PopupKeyTaken { .. }) => (409, "key_taken"),
         PublishError::Archived => (409, "archived"),
+        PublishError::OwnStatus(_) => (409, "own_status"),
+        PublishError::TooManyOverrides(_) => (409, "too_many_overrides"),
         PublishError::Config(_) => (422, "bad_config"),
         PublishError::File { .. } | PublishError::Popups { .. } => (422, "bad_popups"),
         PublishError::Store(_) => (503, "sql_unavailable"),

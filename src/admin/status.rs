@@ -25,6 +25,7 @@ pub(super) fn answer(service: &Service) -> Answer {
         "started_at": told(started_wall),
         "uptime_s": (clocks::mono().0.saturating_sub(started_mono.0)) / 1_000_000_000,
         "shards": shards(service),
+        "connections_max": service.connections_max,
         "writer_cpu": service.topology.writer_cpu,
         "pinned": service.topology.pin,
         "ack": match config.ack {
@@ -48,7 +49,10 @@ pub(super) fn answer(service: &Service) -> Answer {
 pub(super) fn readiness(service: &Service) -> Answer {
     match service.is_ready() {
         true => Answer::json(200, &json!({ "status": "ready" })),
-        false => Answer::json(503, &json!({ "status": "unavailable" })),
+        false => match service.mesh.journal.lack() {
+            None => Answer::json(503, &json!({ "status": "unavailable" })),
+            Some(lack) => Answer::json(503, &json!({ "status": "unavailable", "reason": *lack })),
+        },
     }
 }
 
@@ -73,7 +77,7 @@ fn popups_by_status(service: &Service) -> Value {
     let counts: Map<String, Value> = statuses
         .into_iter()
         .map(|status| {
-            let count = popups.iter().filter(|known| known.status() == status).count();
+            let count = popups.iter().filter(|known| known.status == status).count();
             (status_word(status).to_owned(), json!(count))
         })
         .collect();
@@ -87,6 +91,8 @@ fn journal(service: &Service) -> Value {
         "synced": gauges.synced.0,
         "accepting": gauges.is_accepting,
         "full": gauges.is_full,
+        "lacks": service.mesh.journal.lack().as_deref(),
+        "left_in_segment_bytes": gauges.room_bytes,
         "unapplied_bytes": gauges.unapplied_bytes,
         "bytes": gauges.total_bytes,
         "segments": gauges.segments,
@@ -102,6 +108,7 @@ fn sql(service: &Service) -> Value {
         "lag": written.saturating_sub(applied),
         "transactions": service.figures.transactions.load(Ordering::Relaxed),
         "failures": service.figures.failures.load(Ordering::Relaxed),
+        "unfit": service.figures.fitness.why(),
         "halted": service.figures.is_halted.load(Ordering::Relaxed),
     })
 }

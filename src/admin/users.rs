@@ -82,19 +82,30 @@ pub(super) fn erase(service: &Service, segment: &str) -> Answer {
     match ask(service, &user, Command::EraseUser { user: user.as_str().into() }) {
         Ok(Outcome::Erased { at }) => {
             service.tell(Message::UserErased, &[("user", Logged::User(&user))]);
-            let retention = service.publisher.config().journal.retention;
+            let config = service.publisher.config();
+            let retention = config.journal.retention;
             Answer::json(
                 200,
                 &json!({
                     "erased": true,
                     "at": told(at),
                     "journal_until": told(at.plus(retention)),
+                    "remains_in": remains_in(config.mysql.url.is_some()),
                 }),
             )
         }
         Ok(_) => Answer::unavailable("user_unavailable"),
         Err(answer) => answer,
     }
+}
+
+/// Where an erased user's id still is, for those who have to see to it.
+fn remains_in(has_server: bool) -> Vec<&'static str> {
+    let mut places = vec!["journal segments, until journal_until", "backups made before"];
+    if has_server {
+        places.push("binary logs of MySQL, until the server purges them");
+    }
+    places
 }
 
 fn told_entry(snapshot: &Snapshot, entry: &PopupState, now: WallMs) -> Value {

@@ -24,6 +24,7 @@ use super::shared_catalog::SharedCatalog;
 use crate::base::limits::{CATALOG_POLL_MS, CATALOG_SQL_POLL_MS};
 use crate::config::Config;
 use crate::runtime::log_thread::tell;
+use crate::runtime::vital::Needed;
 use crate::store::{Reader, StoreError};
 use crate::telemetry::log::{Log, Message};
 
@@ -59,7 +60,12 @@ impl Watch {
             sql_asked: None,
             copied: None,
         };
-        let run = move || while watcher.turn(&stopped) {};
+        let run = move || {
+            let needed = Needed::here("catalog-watch");
+            while watcher.turn(&stopped) {}
+            // A turn says no where the handle is gone.
+            needed.leave(true);
+        };
         let thread = std::thread::Builder::new().name("catalog-watch".to_owned()).spawn(run)?;
         Ok(Watch { stop: Some(stop), thread: Some(thread) })
     }

@@ -27,7 +27,6 @@ pub enum Caller {
 pub struct Access {
     server: Vec<Hash>,
     public: Vec<Hash>,
-    required: bool,
 }
 
 impl fmt::Debug for Access {
@@ -35,23 +34,24 @@ impl fmt::Debug for Access {
         f.debug_struct("Access")
             .field("server", &self.server.len())
             .field("public", &self.public.len())
-            .field("required", &self.required)
             .finish()
     }
 }
 
 impl Access {
-    /// Takes keys as they are configured. `required` says whether this listener asks for one: not
-    /// on loopback; where no key is configured none is asked for either way. Allocates.
+    /// Takes keys as they are configured; with none, none is asked for. Allocates.
     pub fn new<'k>(
         server: impl IntoIterator<Item = &'k str>,
         public: impl IntoIterator<Item = &'k str>,
-        required: bool,
     ) -> Access {
-        let server: Vec<Hash> = server.into_iter().map(|key| hash(key.as_bytes())).collect();
-        let public: Vec<Hash> = public.into_iter().map(|key| hash(key.as_bytes())).collect();
-        let configured = !server.is_empty() || !public.is_empty();
-        Access { server, public, required: required && configured }
+        let server = server.into_iter().map(|key| hash(key.as_bytes())).collect();
+        let public = public.into_iter().map(|key| hash(key.as_bytes())).collect();
+        Access { server, public }
+    }
+
+    /// Whether a key is asked for.
+    pub fn is_required(&self) -> bool {
+        !self.server.is_empty() || !self.public.is_empty()
     }
 
     /// Who sends this request, by `Authorization: Bearer KEY` or else by `?key=KEY`. Allocates in
@@ -61,7 +61,7 @@ impl Access {
     /// 401 `missing_key` or `wrong_key`; 400 where the query has to be read for its key and can't
     /// be. None where no key is asked for.
     pub fn check(&self, request: &Request<'_>, bump: &Bump) -> Result<Caller, Refusal> {
-        if !self.required {
+        if !self.is_required() {
             return Ok(Caller::Server);
         }
         let key = match request.authorization.and_then(bearer) {
@@ -104,8 +104,8 @@ mod tests {
     use super::*;
     use crate::api::fixture::get;
 
-    fn access(required: bool) -> Access {
-        Access::new(["server-1", "server-2"], ["public-1", "pub lic"], required)
+    fn access() -> Access {
+        Access::new(["server-1", "server-2"], ["public-1", "pub lic"])
     }
 
     fn check(access: &Access, authorization: Option<&str>, query: &str) -> Result<Caller, Code> {
@@ -142,31 +142,30 @@ mod tests {
             (Some("Bearer \u{e9}"), "", wrong),
         ];
         for (authorization, query, want) in cases {
-            assert_eq!(
-                check(&access(true), authorization, query),
-                want,
-                "{authorization:?} {query}"
-            );
-            let open = check(&access(false), authorization, query);
+            assert_eq!(check(&access(), authorization, query), want, "{authorization:?} {query}");
+            let open = check(&Access::default(), authorization, query);
             assert_eq!(open, Ok(Caller::Server), "none is asked for");
         }
     }
 
     #[test]
     fn no_key_is_asked_for_where_none_is_configured() {
-        let none = Access::new([], [], true);
-        assert_eq!(check(&none, None, ""), Ok(Caller::Server));
+        let none = Access::new([], []);
+        assert_eq!((check(&none, None, ""), none.is_required()), (Ok(Caller::Server), false));
+        for one in [Access::new(["k"], []), Access::new([], ["k"])] {
+            assert_eq!((check(&one, None, ""), one.is_required()), (Err(Code::MissingKey), true));
+        }
     }
 
     #[test]
     fn an_empty_configured_key_lets_nobody_in() {
-        let empty = Access::new([""], [], true);
+        let empty = Access::new([""], []);
         assert_eq!(check(&empty, Some("Bearer "), "key="), Err(Code::MissingKey));
     }
 
     #[test]
     fn debug_keeps_keys() {
-        let text = format!("{:?}", access(true));
-        assert_eq!(text, "Access { server: 2, public: 2, required: true }");
+        let text = format!("{:?}", access());
+        assert_eq!(text, "Access { server: 2, public: 2 }");
     }
 }

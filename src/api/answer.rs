@@ -4,6 +4,7 @@
 use bumpalo::Bump;
 
 use super::events::Summary;
+use super::ignored::Ignored;
 use super::reply::{Heading, JsonText};
 use crate::base::limits::{EXPIRES_IN_S, NEXT_IN_S_MAX};
 use crate::http::reply;
@@ -33,6 +34,8 @@ pub struct Extras<'a> {
     pub anonymous: Option<&'a str>,
     /// What became of the request's events, where it had any.
     pub events: Option<Summary<'a>>,
+    /// What the request said that nobody knows.
+    pub ignored: Ignored<'a>,
 }
 
 impl Extras<'_> {
@@ -65,6 +68,7 @@ pub fn write_show(
     shown.open(&mut json);
     extras.close(&mut json);
     heading.start(out, 200);
+    extras.ignored.write_field(out);
     heading.end_json(out, json.as_bytes());
 }
 
@@ -86,8 +90,8 @@ impl Shown<'_> {
 }
 
 /// Appends the 204 that shows nothing: `Nudge-Reason`, and where there is one `Nudge-Next`, in
-/// seconds from 1 to 86,400, `Nudge-Anon` and `Nudge-Events`. Allocates only where `out` has to
-/// grow.
+/// seconds from 1 to 86,400, `Nudge-Anon`, `Nudge-Events` and `Nudge-Ignored`. Allocates
+/// only where `out` has to grow.
 ///
 /// # Panics
 /// Outside release, where `next_in_s` is out of range.
@@ -111,6 +115,7 @@ pub fn write_nothing(
     if let Some(events) = &extras.events {
         write_events_field(out, events);
     }
+    extras.ignored.write_field(out);
     reply::end_without_body(out);
 }
 
@@ -183,5 +188,6 @@ pub fn write_explain(
     json.raw("]");
     extras.close(&mut json);
     heading.start(out, 200);
+    extras.ignored.write_field(out);
     heading.end_json(out, json.as_bytes());
 }

@@ -1,10 +1,20 @@
 //! Which origins may read replies. Owns the CORS fields of replies and preflights; knows no route.
 
+use crate::base::limits::REQUEST_HEADERS_BYTES_MAX;
 use crate::base::time::DurationMs;
 use crate::http::reply;
+use crate::http::scan::is_token_list;
 
+/// What a listed origin may send that asks for nothing, or for what is no list.
 const HEADERS_ALLOWED: &[u8] = b"Authorization, Content-Type";
-const HEADERS_EXPOSED: &[u8] = b"Nudge-Reason, Nudge-Next, Nudge-Anon, Nudge-Events, Retry-After";
+/// What any origin may send: with those that tracing adds to each request of a page, unasked.
+const HEADERS_ALLOWED_ANY: &[u8] = b"Authorization, Content-Type, traceparent, tracestate, \
+    baggage, sentry-trace, x-request-id";
+const HEADERS_EXPOSED: &[u8] =
+    b"Nudge-Reason, Nudge-Next, Nudge-Anon, Nudge-Events, Nudge-Ignored, Retry-After";
+/// What an answer depends on, for caches, and a preflight's.
+const VARY: &[u8] = b"Origin";
+const VARY_PREFLIGHT: &[u8] = b"Origin, Access-Control-Request-Headers";
 
 /// The configured origins. Compared byte for byte: a browser sends an origin in one form only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,37 +62,56 @@ impl Cors {
 
     /// Appends the fields of an actual reply.
     pub(super) fn write_grant(&self, grant: Grant, out: &mut Vec<u8>) {
-        if self.write_origin(grant, out) {
+        if self.write_origin(grant, VARY, out) {
             reply::field(out, "Access-Control-Expose-Headers", HEADERS_EXPOSED);
         }
     }
 
-    /// Appends the fields of a preflight's reply; `methods` as `GET, POST`.
-    pub(super) fn write_preflight(&self, grant: Grant, methods: &str, out: &mut Vec<u8>) {
-        if self.write_origin(grant, out) {
+    /// Appends the fields of a preflight's reply; `methods` as `GET, POST`, `asked` as
+    /// `Access-Control-Request-Headers` has it.
+    pub(super) fn write_preflight(
+        &self,
+        grant: Grant,
+        methods: &str,
+        asked: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) {
+        if self.write_origin(grant, VARY_PREFLIGHT, out) {
             reply::field(out, "Access-Control-Allow-Methods", methods.as_bytes());
-            reply::field(out, "Access-Control-Allow-Headers", HEADERS_ALLOWED);
+            reply::field(out, "Access-Control-Allow-Headers", headers_allowed(grant, asked));
             let mut digits = itoa::Buffer::new();
             let max_age_s = digits.format(self.max_age_s);
             reply::field(out, "Access-Control-Max-Age", max_age_s.as_bytes());
         }
     }
 
-    /// Whether an origin may read the reply.
-    fn write_origin(&self, grant: Grant, out: &mut Vec<u8>) -> bool {
+    /// Whether an origin may read the reply. A listed one may send its credentials along, as
+    /// beacons always do; for `*` browsers take no such word.
+    fn write_origin(&self, grant: Grant, vary: &[u8], out: &mut Vec<u8>) -> bool {
         let origin = match grant {
             Grant::Silent => return false,
-            Grant::Any => b"*",
-            Grant::Vary => &[][..],
-            Grant::Listed(index) => self.origins.get(index).map_or(&[][..], |o| o.as_bytes()),
+            Grant::Any => {
+                reply::field(out, "Access-Control-Allow-Origin", b"*");
+                return true;
+            }
+            Grant::Vary => None,
+            Grant::Listed(index) => self.origins.get(index),
         };
-        if grant != Grant::Any {
-            reply::field(out, "Vary", b"Origin");
+        reply::field(out, "Vary", vary);
+        if let Some(origin) = origin {
+            reply::field(out, "Access-Control-Allow-Origin", origin.as_bytes());
+            reply::field(out, "Access-Control-Allow-Credentials", b"true");
         }
-        if !origin.is_empty() {
-            reply::field(out, "Access-Control-Allow-Origin", origin);
-        }
-        !origin.is_empty()
+        origin.is_some()
+    }
+}
+
+/// The request headers that an origin may send: a listed one all that it asks for.
+fn headers_allowed(grant: Grant, asked: Option<&[u8]>) -> &[u8] {
+    match asked {
+        _ if grant == Grant::Any => HEADERS_ALLOWED_ANY,
+        Some(asked) if asked.len() <= REQUEST_HEADERS_BYTES_MAX && is_token_list(asked) => asked,
+        _ => HEADERS_ALLOWED,
     }
 }
 
@@ -127,5 +156,39 @@ mod tests {
         cors(&["https://a.example"]).write_grant(Grant::Listed(1), &mut out);
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text.to_ascii_lowercase(), "vary: origin\r\n");
+    }
+
+    #[test]
+    fn a_listed_origin_may_send_what_it_asks_for() {
+        const FIXED: &str = "Authorization, Content-Type";
+        let long = format!("x-{}", "a".repeat(1_022));
+        let longer = format!("{long}a");
+        let any = str::from_utf8(HEADERS_ALLOWED_ANY).unwrap();
+        for name in ["content-type", "authorization", "traceparent", "tracestate", "baggage"] {
+            assert!(any.to_ascii_lowercase().split(", ").any(|listed| listed == name), "{name}");
+        }
+        let cases: &[(Option<&str>, &str)] = &[
+            (None, FIXED),
+            (Some("content-type"), "content-type"),
+            (Some("content-type,x-datadog-trace-id"), "content-type,x-datadog-trace-id"),
+            (Some("a, b ,\tc"), "a, b ,\tc"),
+            (Some("X!#$%&'*+-.^_`|~9"), "X!#$%&'*+-.^_`|~9"),
+            (Some(&long), &long),
+            (Some(&longer), FIXED),
+            (Some(""), FIXED),
+            (Some(" "), FIXED),
+            (Some("a,,b"), FIXED),
+            (Some("a,"), FIXED),
+            (Some("a b"), FIXED),
+            (Some("a: b"), FIXED),
+            (Some("a;b"), FIXED),
+            (Some("\"a\""), FIXED),
+            (Some("\u{e9}"), FIXED),
+        ];
+        for (asked, want) in cases {
+            let asked = asked.map(str::as_bytes);
+            assert_eq!(headers_allowed(Grant::Listed(0), asked), want.as_bytes(), "{asked:?}");
+            assert_eq!(headers_allowed(Grant::Any, asked), HEADERS_ALLOWED_ANY, "{asked:?}");
+        }
     }
 }

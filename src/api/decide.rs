@@ -1,22 +1,26 @@
 //! Requests of `/v1/decide`, from a query or from JSON. Owns their fields and what each may hold;
 //! knows nothing of popups and users' state.
 //!
-//! Limits: user [`USER_BYTES_MAX`], the other names [`NAME_BYTES_MAX`] bytes, [`ATTRIBUTES_MAX`]
-//! attributes, as many events as `events` takes.
+//! Limits: user [`USER_BYTES_MAX`], session [`SESSION_BYTES_MAX`], the other names
+//! [`NAME_BYTES_MAX`] bytes, [`ATTRIBUTES_MAX`] attributes, as many events as `events` takes.
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
 use super::events::{self, Element, Reading};
+use super::ignored::{Ignored, Unknown};
 use super::json::{self, Json};
 use super::query;
 use super::refusal::{Code, Field, Refusal};
-use crate::base::limits::{ATTRIBUTES_MAX, NAME_BYTES_MAX, USER_BYTES_MAX};
+use crate::base::limits::{ATTRIBUTES_MAX, NAME_BYTES_MAX, SESSION_BYTES_MAX, USER_BYTES_MAX};
 use crate::decide::context::{Context, Value};
 
 #[cfg(test)]
 mod tests;
 
+/// The members of a body.
+const MEMBERS: [&str; 8] =
+    ["user", "placement", "session", "locale", "tz", "attrs", "events", "explain"];
 /// Where a request's popup would appear if it does not say.
 const PLACEMENT_DEFAULT: &str = "home";
 
@@ -31,12 +35,14 @@ pub struct DecideRequest<'a> {
     pub explain: bool,
     /// Events that are applied first, in order; empty for a query.
     pub events: &'a [Element<'a>],
+    /// What it says that nobody knows.
+    pub ignored: Ignored<'a>,
 }
 
 /// Attributes as the domain takes them.
 type Attributes<'a> = BumpVec<'a, (&'a str, Value<'a>)>;
 
-/// What a request says, each field at most once.
+/// What a request says, each field at most once; an empty one is there, and says nothing.
 #[derive(Default)]
 struct Fields<'a> {
     user: Option<&'a str>,
@@ -49,14 +55,15 @@ struct Fields<'a> {
 }
 
 /// Reads `user placement session locale tz explain attr.NAME` from a query; other names are
-/// ignored, so that a cache buster harms nothing. Allocates in `bump`, for attributes and for
-/// what has to be decoded.
+/// ignored, so that a cache buster harms nothing, and told. Allocates in `bump`, for attributes,
+/// unknown names and what has to be decoded.
 ///
 /// # Errors
 /// 400: what [`query::pairs`] refuses, `duplicate_field`, and each field's own rules.
 pub fn read_query<'a>(query: &'a str, bump: &'a Bump) -> Result<DecideRequest<'a>, Refusal> {
     let mut fields = Fields::default();
     let mut attributes = BumpVec::new_in(bump);
+    let mut unknown = Unknown::new(bump);
     let mut keys: usize = 0;
     for pair in query::pairs(query, bump) {
         let (name, value) = pair?;
@@ -66,24 +73,21 @@ pub fn read_query<'a>(query: &'a str, bump: &'a Bump) -> Result<DecideRequest<'a
                 let value = text(value, Field::Placement)?;
                 once(&mut fields.placement, value, Field::Placement)?;
             }
-            "session" => {
-                once(&mut fields.session, text(value, Field::Session)?, Field::Session)?;
-            }
+            "session" => once(&mut fields.session, session(value)?, Field::Session)?,
             "locale" => once(&mut fields.locale, text(value, Field::Locale)?, Field::Locale)?,
             "tz" => once(&mut fields.tz, text(value, Field::Tz)?, Field::Tz)?,
             "explain" => once(&mut fields.explain, flag(value)?, Field::Explain)?,
             "key" => keys += 1,
-            _ => {
-                if let Some(name) = name.strip_prefix("attr.") {
-                    push_query_attribute(&mut attributes, name, value)?;
-                }
-            }
+            _ => match name.strip_prefix("attr.") {
+                Some(name) => push_query_attribute(&mut attributes, name, value)?,
+                None => unknown.add(name),
+            },
         }
     }
     if keys > 1 {
         return Err(Refusal::new(Code::DuplicateField, Field::Key));
     }
-    Ok(finish(fields, attributes))
+    Ok(finish(fields, attributes, unknown))
 }
 
 fn once<T>(place: &mut Option<T>, value: T, field: Field) -> Result<(), Refusal> {
@@ -125,8 +129,8 @@ fn push_attribute<'a>(
 }
 
 /// Reads `{"user","placement","session","locale","tz","attrs":{},"events":[],"explain":false}`;
-/// null is absent, other members are ignored. Allocates in scratch, and on the heap for escaped
-/// texts.
+/// null is absent, other members are ignored, and told beside what `unknown` has already. Allocates
+/// in scratch, and on the heap for escaped texts.
 ///
 /// # Errors
 /// 400: what [`json::parse`] and [`events::read_list`] refuse, `wrong_type`, and each field's own
@@ -134,6 +138,7 @@ fn push_attribute<'a>(
 pub fn read_body<'a>(
     body: &'a [u8],
     reading: Reading<'a, '_>,
+    mut unknown: Unknown<'a>,
 ) -> Result<DecideRequest<'a>, Refusal> {
     let Json::Object(members) = json::parse(body, reading.bump)? else {
         return Err(Refusal::new(Code::WrongType, Field::Body));
@@ -142,10 +147,12 @@ pub fn read_body<'a>(
     let mut attributes = BumpVec::new_in(reading.bump);
     for (name, value) in members {
         match (*name, *value) {
-            (_, Json::Null) => {}
+            (name, Json::Null) if MEMBERS.contains(&name) => {}
             ("user", value) => fields.user = Some(user(text_of(value, Field::User)?)?),
             ("placement", value) => fields.placement = Some(name_of(value, Field::Placement)?),
-            ("session", value) => fields.session = Some(name_of(value, Field::Session)?),
+            ("session", value) => {
+                fields.session = Some(session(text_of(value, Field::Session)?)?);
+            }
             ("locale", value) => fields.locale = Some(name_of(value, Field::Locale)?),
             ("tz", value) => fields.tz = Some(name_of(value, Field::Tz)?),
             ("explain", Json::Boolean(explain)) => fields.explain = Some(explain),
@@ -155,13 +162,13 @@ pub fn read_body<'a>(
             }
             ("attrs", _) => return Err(Refusal::new(Code::WrongType, Field::Attrs)),
             ("events", Json::List(list)) => {
-                fields.events = events::read_list(list, Field::Events, reading)?;
+                fields.events = events::read_list(list, Field::Events, reading, &mut unknown)?;
             }
             ("events", _) => return Err(Refusal::new(Code::WrongType, Field::Events)),
-            _ => {}
+            (name, _) => unknown.add(name),
         }
     }
-    Ok(finish(fields, attributes))
+    Ok(finish(fields, attributes, unknown))
 }
 
 /// Reads the object of attributes alone, as [`read_body`] reads its `attrs`.
@@ -220,37 +227,48 @@ fn value_of<'a>(value: &Json<'a>, bump: &'a Bump) -> Value<'a> {
 /// A user's id: 1 to 128 bytes without control characters.
 fn user(text: &str) -> Result<&str, Refusal> {
     let text = bounded(text, USER_BYTES_MAX, Field::User)?;
+    if text.is_empty() {
+        return Err(Refusal::new(Code::Empty, Field::User));
+    }
     if text.chars().any(char::is_control) {
         return Err(Refusal::new(Code::ControlCharacter, Field::User));
     }
     Ok(text)
 }
 
-/// A placement, session, locale or zone: 1 to 128 bytes.
+/// A placement, locale or zone: up to 128 bytes.
 fn text(text: &str, field: Field) -> Result<&str, Refusal> {
     bounded(text, NAME_BYTES_MAX, field)
 }
 
-fn bounded(text: &str, bytes_max: usize, field: Field) -> Result<&str, Refusal> {
-    match text.len() {
-        0 => Err(Refusal::new(Code::Empty, field)),
-        bytes if bytes > bytes_max => Err(Refusal::new(Code::TooLong, field)),
-        _ => Ok(text),
-    }
+/// A session: up to 1,024 bytes.
+fn session(text: &str) -> Result<&str, Refusal> {
+    bounded(text, SESSION_BYTES_MAX, Field::Session)
 }
 
-fn finish<'a>(fields: Fields<'a>, attributes: Attributes<'a>) -> DecideRequest<'a> {
+fn bounded(text: &str, bytes_max: usize, field: Field) -> Result<&str, Refusal> {
+    if text.len() > bytes_max { Err(Refusal::new(Code::TooLong, field)) } else { Ok(text) }
+}
+
+fn finish<'a>(
+    fields: Fields<'a>,
+    attributes: Attributes<'a>,
+    unknown: Unknown<'a>,
+) -> DecideRequest<'a> {
+    // A template that leaves a place empty has nothing to say there.
+    let said = |text: Option<&'a str>| text.filter(|text| !text.is_empty());
     DecideRequest {
         context: Context {
             user: fields.user.unwrap_or(""),
-            placement: fields.placement.unwrap_or(PLACEMENT_DEFAULT),
-            session: fields.session,
-            locale: fields.locale,
-            tz: fields.tz,
+            placement: said(fields.placement).unwrap_or(PLACEMENT_DEFAULT),
+            session: said(fields.session),
+            locale: said(fields.locale),
+            tz: said(fields.tz),
             attributes: attributes.into_bump_slice(),
         },
         anonymous: fields.user.is_none(),
         explain: fields.explain.unwrap_or(false),
         events: fields.events,
+        ignored: unknown.finish(),
     }
 }

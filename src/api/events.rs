@@ -5,6 +5,7 @@
 
 use bumpalo::Bump;
 
+use super::ignored::{Ignored, Unknown};
 use super::json::{self, Json};
 use super::refusal::{Code, Field, Refusal};
 use super::reply::{Heading, JsonText};
@@ -16,6 +17,9 @@ use crate::state::apply::Action;
 
 #[cfg(test)]
 mod tests;
+
+/// The members of an event.
+const MEMBERS: [&str; 3] = ["decision", "action", "ts"];
 
 /// One event, its decision verified.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,6 +83,7 @@ pub struct Reading<'a, 'k> {
 }
 
 /// Reads the body of `POST /v1/events`: one event, or an array of up to 100, which may be empty.
+/// Members that nobody knows go to `unknown`.
 /// Allocates in scratch, and on the heap for escaped texts.
 ///
 /// # Errors
@@ -87,10 +92,13 @@ pub struct Reading<'a, 'k> {
 pub fn read_body<'a>(
     body: &'a [u8],
     reading: Reading<'a, '_>,
+    unknown: &mut Unknown<'a>,
 ) -> Result<&'a [Element<'a>], Refusal> {
     match json::parse(body, reading.bump)? {
-        Json::List(list) => read_list(list, Field::Body, reading),
-        one @ Json::Object(_) => Ok(reading.bump.alloc_slice_copy(&[read_element(&one, reading)])),
+        Json::List(list) => read_list(list, Field::Body, reading, unknown),
+        one @ Json::Object(_) => {
+            Ok(reading.bump.alloc_slice_copy(&[read_element(&one, reading, unknown)]))
+        }
         _ => Err(Refusal::new(Code::WrongType, Field::Body)),
     }
 }
@@ -104,18 +112,25 @@ pub fn read_list<'a>(
     list: &'a [Json<'a>],
     field: Field,
     reading: Reading<'a, '_>,
+    unknown: &mut Unknown<'a>,
 ) -> Result<&'a [Element<'a>], Refusal> {
     if list.len() > EVENTS_PER_REQUEST_MAX {
         return Err(Refusal::new(Code::TooMany, field));
     }
-    let elements = list.iter().map(|json| read_element(json, reading));
+    let elements = list.iter().map(|json| read_element(json, reading, unknown));
     Ok(reading.bump.alloc_slice_fill_iter(elements))
 }
 
-fn read_element<'a>(json: &Json<'a>, reading: Reading<'a, '_>) -> Element<'a> {
+fn read_element<'a>(
+    json: &Json<'a>,
+    reading: Reading<'a, '_>,
+    unknown: &mut Unknown<'a>,
+) -> Element<'a> {
     let Json::Object(members) = *json else {
         return Err(EventCode::BadEvent);
     };
+    let names = members.iter().map(|(name, _)| *name);
+    names.filter(|name| !MEMBERS.contains(name)).for_each(|name| unknown.add(name));
     let member = |name| members.iter().find(|member| member.0 == name).map(|member| member.1);
     let Some(Json::Text(token_text)) = member("decision") else {
         return Err(EventCode::BadDecision);
@@ -187,6 +202,11 @@ impl Summary<'_> {
 
     /// Appends `{"accepted":N,"duplicate":N,"rejected":[{"index":I,"code":"..."}]}`.
     pub(super) fn write(&self, json: &mut JsonText<'_>) {
+        self.open(json);
+        json.raw("}");
+    }
+
+    fn open(&self, json: &mut JsonText<'_>) {
         json.raw("{\"accepted\":").number(self.accepted);
         json.raw(",\"duplicate\":").number(self.duplicate);
         json.raw(",\"rejected\":[");
@@ -195,19 +215,25 @@ impl Summary<'_> {
             json.number(rejection.index);
             json.raw(",\"code\":\"").raw(rejection.code.name()).raw("\"}");
         }
-        json.raw("]}");
+        json.raw("]");
     }
 }
 
-/// Appends the 202 of `POST /v1/events`. Allocates in `bump`, and where `out` has to grow.
+/// Appends the 202 of `POST /v1/events`, with `"ignored":["..."]` where there are names to tell.
+/// Allocates in `bump`, and where `out` has to grow.
 pub fn write_accepted(
     out: &mut Vec<u8>,
     heading: &Heading<'_>,
     summary: &Summary<'_>,
+    ignored: &Ignored<'_>,
     bump: &Bump,
 ) {
     let mut json = JsonText::new(bump, summary.bytes_expected());
-    summary.write(&mut json);
+    summary.open(&mut json);
+    for (place, name) in ignored.names.iter().enumerate() {
+        json.raw(if place == 0 { ",\"ignored\":[" } else { "," }).text(name);
+    }
+    json.raw(if ignored.names.is_empty() { "}" } else { "]}" });
     heading.start(out, 202);
     heading.end_json(out, json.as_bytes());
 }

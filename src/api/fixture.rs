@@ -28,6 +28,7 @@ pub fn get<'b>(path: &'b str, query: &'b str) -> Request<'b> {
         content_type: None,
         origin: None,
         access_control_request_method: None,
+        access_control_request_headers: None,
         if_match: None,
         if_none_match: None,
         nudge_who: None,

@@ -1,6 +1,8 @@
 //! Whether the process is alive, and whether it takes traffic. Asked by balancers, without a key.
 
-use super::reply::Heading;
+use bumpalo::Bump;
+
+use super::reply::{Heading, JsonText};
 
 /// Appends the reply of `/health`: a process that can answer is alive.
 pub(super) fn write_health(out: &mut Vec<u8>, heading: &Heading<'_>) {
@@ -8,10 +10,46 @@ pub(super) fn write_health(out: &mut Vec<u8>, heading: &Heading<'_>) {
     heading.end_json(out, b"{\"status\":\"ok\"}");
 }
 
-/// Appends the reply of `/readyz`: 200, or 503 while the node starts, drains or is unfit.
-pub(super) fn write_readiness(out: &mut Vec<u8>, heading: &Heading<'_>, ready: bool) {
+/// Appends the reply of `/readyz`: 200, or 503 while the node starts, drains or is unfit, or while
+/// its own disk takes nothing: then with the reason.
+pub(super) fn write_readiness(
+    out: &mut Vec<u8>,
+    heading: &Heading<'_>,
+    (ready, disk_lack): (bool, Option<&str>),
+    bump: &Bump,
+) {
     heading.start(out, if ready { 200 } else { 503 });
-    let body: &[u8] =
-        if ready { b"{\"status\":\"ready\"}" } else { b"{\"status\":\"unavailable\"}" };
-    heading.end_json(out, body);
+    let mut body = JsonText::new(bump, 256);
+    body.raw(if ready { "{\"status\":\"ready\"" } else { "{\"status\":\"unavailable\"" });
+    if let Some(lack) = disk_lack {
+        body.raw(",\"reason\":").text(lack);
+    }
+    body.raw("}");
+    heading.end_json(out, body.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::cors::{Cors, Grant};
+    use crate::base::time::WallMs;
+    use crate::http::reply::{Frame, ImfDate};
+
+    #[test]
+    fn what_the_disk_lacks_is_said() {
+        let (bump, cors, date) = (Bump::new(), Cors::default(), ImfDate::of(WallMs(0)));
+        let frame = Frame { date: date.as_str(), close: false, head_only: false, http_1_0: false };
+        let heading = Heading { frame, cors: &cors, grant: Grant::Silent };
+        let answer = |state| {
+            let mut out = Vec::new();
+            write_readiness(&mut out, &heading, state, &bump);
+            String::from_utf8(out).unwrap()
+        };
+        assert!(answer((true, None)).ends_with("\r\n\r\n{\"status\":\"ready\"}"));
+        assert!(answer((false, None)).ends_with("{\"status\":\"unavailable\"}"));
+        let lacking = answer((false, Some("/data lacks 7 bytes")));
+        assert!(lacking.starts_with("HTTP/1.1 503 "), "{lacking}");
+        let body = "{\"status\":\"unavailable\",\"reason\":\"/data lacks 7 bytes\"}";
+        assert!(lacking.ends_with(body), "{lacking}");
+    }
 }

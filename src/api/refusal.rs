@@ -1,7 +1,9 @@
 //! Refused requests: the codes that clients see, and their replies. Codes and fields are names of
 //! ours, so that no refusal echoes its request.
 
-use super::reply::Heading;
+use bumpalo::Bump;
+
+use super::reply::{Heading, JsonText};
 use crate::http::reply;
 
 /// Seconds after which a client that was refused for load should ask again.
@@ -182,6 +184,26 @@ pub fn write_refusal(out: &mut Vec<u8>, heading: &Heading<'_>, refusal: Refusal)
 /// has to grow.
 pub fn write_method_not_allowed(out: &mut Vec<u8>, heading: &Heading<'_>, allow: &str) {
     write(out, heading, Code::MethodNotAllowed.into(), Some(allow));
+}
+
+/// Appends the 503 of events for which the journal has no room:
+/// `{"error":{"code":"journal_full","message":"..."}}`, with what the node's own disk lacks as the
+/// message, where it is that.
+pub fn write_journal_full(
+    out: &mut Vec<u8>,
+    heading: &Heading<'_>,
+    disk_lack: Option<&str>,
+    bump: &Bump,
+) {
+    let Some(lack) = disk_lack else {
+        return write_refusal(out, heading, Code::JournalFull.into());
+    };
+    heading.start(out, Code::JournalFull.status());
+    reply::field(out, "Retry-After", RETRY_AFTER_S);
+    let mut body = JsonText::new(bump, 256);
+    body.raw("{\"error\":{\"code\":\"").raw(Code::JournalFull.name());
+    body.raw("\",\"message\":").text(lack).raw("}}");
+    heading.end_json(out, body.as_bytes());
 }
 
 fn write(out: &mut Vec<u8>, heading: &Heading<'_>, refusal: Refusal, allow: Option<&str>) {

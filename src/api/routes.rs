@@ -10,6 +10,7 @@ use super::cors::{Cors, Grant};
 use super::decide::{self, DecideRequest};
 use super::events::{self, Element, Reading, Summary};
 use super::health;
+use super::ignored::{Ignored, Unknown};
 use super::refusal::{self, Code, Field, Refusal};
 use super::reply::Heading;
 use super::token::Keys;
@@ -31,6 +32,8 @@ pub struct Surface<'s> {
     pub keys: &'s Keys,
     /// The node takes traffic.
     pub ready: bool,
+    /// Why the node's own disk takes nothing, for people; `None` while it does.
+    pub disk_lack: Option<&'s str>,
     /// The node's time.
     pub now: WallMs,
 }
@@ -41,7 +44,12 @@ pub enum Command<'a> {
     /// A decision: `answer` has its replies.
     Decide(DecideRequest<'a>),
     /// Events, at least one: `events` has the reply.
-    Events(&'a [Element<'a>]),
+    Events {
+        /// The events, in their order.
+        elements: &'a [Element<'a>],
+        /// What the request said that nobody knows.
+        ignored: Ignored<'a>,
+    },
 }
 
 /// The routes, and `*`, which stands for all of them.
@@ -93,9 +101,14 @@ pub fn route<'a>(
     out: &mut Vec<u8>,
 ) -> Option<Command<'a>> {
     let mut heading = Heading { frame: *frame, cors: surface.cors, grant: Grant::Silent };
-    let Some(route) = Route::of(request.path) else {
-        refusal::write_refusal(out, &heading, Code::NotFound.into());
-        return None;
+    let route = match Route::of(request.path) {
+        Some(route) => route,
+        // Balancers ask so whatever path they are told, and mean the server.
+        None if request.method == Method::Options => Route::Any,
+        None => {
+            refusal::write_refusal(out, &heading, Code::NotFound.into());
+            return None;
+        }
     };
     if route.is_for_pages() {
         heading.grant = surface.cors.grant(request.origin);
@@ -110,7 +123,8 @@ pub fn route<'a>(
             return None;
         }
         (Route::Readyz, Method::Get | Method::Head) => {
-            health::write_readiness(out, &heading, surface.ready);
+            let lack = surface.disk_lack;
+            health::write_readiness(out, &heading, (surface.ready, lack), bump);
             return None;
         }
         (Route::Decide, Method::Get | Method::Post) => command_decide(request, surface, bump),
@@ -121,8 +135,8 @@ pub fn route<'a>(
         }
     };
     match commanded {
-        Ok(Command::Events([])) => {
-            events::write_accepted(out, &heading, &Summary::default(), bump);
+        Ok(Command::Events { elements: [], ignored }) => {
+            events::write_accepted(out, &heading, &Summary::default(), &ignored, bump);
             None
         }
         Ok(command) => Some(command),
@@ -143,7 +157,8 @@ fn command_decide<'a>(
         decide::read_query(request.query, bump)?
     } else {
         check_content_type(request.content_type)?;
-        decide::read_body(request.body, surface.reading(bump))?
+        let unknown = Unknown::of_query(request.query, bump);
+        decide::read_body(request.body, surface.reading(bump), unknown)?
     };
     if asked.explain && caller == Caller::Public {
         return Err(Refusal::new(Code::ServerKeyRequired, Field::Explain));
@@ -158,7 +173,9 @@ fn command_events<'a>(
 ) -> Result<Command<'a>, Refusal> {
     surface.access.check(request, bump)?;
     check_content_type(request.content_type)?;
-    events::read_body(request.body, surface.reading(bump)).map(Command::Events)
+    let mut unknown = Unknown::of_query(request.query, bump);
+    let elements = events::read_body(request.body, surface.reading(bump), &mut unknown)?;
+    Ok(Command::Events { elements, ignored: unknown.finish() })
 }
 
 impl<'s> Surface<'s> {
@@ -187,7 +204,8 @@ fn write_options(out: &mut Vec<u8>, heading: &Heading<'_>, route: Route, request
     reply::start(out, 204, &heading.frame);
     reply::field(out, "Allow", route.allow().as_bytes());
     if request.access_control_request_method.is_some() {
-        heading.cors.write_preflight(heading.grant, route.allow(), out);
+        let asked = request.access_control_request_headers;
+        heading.cors.write_preflight(heading.grant, route.allow(), asked, out);
     } else {
         heading.cors.write_grant(heading.grant, out);
     }

@@ -35,7 +35,7 @@ pub const VARIANT_WEIGHT_MAX: u32 = 1_000_000;
 pub const LOCALES_MAX: usize = 256;
 /// Placements of a popup (product, section 5).
 pub const PLACEMENTS_MAX: usize = 8;
-/// Longest placement, locale, zone or session of a request and of a popup, in bytes.
+/// Longest placement, locale or zone of a request and of a popup, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
 /// Windows of a popup.
 pub const WINDOWS_MAX: usize = 64;
@@ -149,6 +149,17 @@ pub const JSON_MEMBERS_MAX: usize = 256;
 pub const JSON_SCRATCH_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// Attributes of a request.
 pub const ATTRIBUTES_MAX: usize = 64;
+/// Longest session of a request, in bytes: some are JWTs (product, section 3).
+pub const SESSION_BYTES_MAX: usize = 1_024;
+/// Unknown fields of a request that its answer names (product, section 3).
+pub const IGNORED_NAMES_MAX: usize = 4;
+/// Longest name of them, in bytes; longer ones are only counted.
+pub const IGNORED_NAME_BYTES_MAX: usize = 64;
+/// Unknown fields of a request that are looked at; more are served without a word.
+pub const IGNORED_FIELDS_MAX: usize = 1_024;
+/// Longest `Access-Control-Request-Headers` that is granted as it is, in bytes (product,
+/// section 3).
+pub const REQUEST_HEADERS_BYTES_MAX: usize = 1_024;
 /// Events of one request (product, section 3).
 pub const EVENTS_PER_REQUEST_MAX: usize = 100;
 /// Longest decision token, in bytes of text.
@@ -189,6 +200,9 @@ pub const DISK_RETRY_MS: u64 = 1_000;
 /// With `ack = written`, syncs are at least this far apart, in milliseconds: a sync for each write
 /// would cost more than the write.
 pub const SYNC_PACE_MS: u64 = 100;
+/// The end of a segment, at most an eighth of it, that is kept where there is no room for the next
+/// one: records that come while the shards do not know yet find their place in it.
+pub const SEGMENT_END_BYTES: u64 = 512 * 1_024;
 /// Smallest journal segment that configuration may ask for, in bytes.
 pub const SEGMENT_BYTES_MIN: u64 = 256 * 1_024;
 /// Records that one SQL transaction applies (product, section 7).
@@ -326,6 +340,12 @@ pub const KEEPER_BUSY_MS: u64 = 20;
 pub const KEEPER_METAS_MS: u64 = 2_000;
 /// The keeper leaves a sign of life in SQL this often, in milliseconds.
 pub const KEEPER_SQL_BEAT_MS: u64 = 1_000;
+/// What SQLite has written beside its file is folded into it this often, in milliseconds.
+pub const SQL_FOLD_PERIOD_MS: u64 = 60_000;
+/// Where a reader was in the way, again after this, in milliseconds.
+pub const SQL_FOLD_RETRY_MS: u64 = 100;
+/// Rows of one kind that a move from one store into another takes in one transaction.
+pub const MOVED_ROWS: usize = 500;
 /// Users that one step of a rebuild reads from SQL.
 pub const FILL_USERS: usize = 500;
 /// Bytes of entries that one reading of the lists takes into memory, all lists together.
@@ -365,6 +385,13 @@ pub const LINK_HANDSHAKE_MS: u64 = 500;
 /// A server that does not let us in is asked again after this long, in milliseconds (reliability,
 /// "Redis").
 pub const LINK_UNFIT_RETRY_MS: u64 = 1_000;
+/// While a right is missing in Redis, it is tried this often whether it was given, in milliseconds.
+pub const RIGHTS_AGAIN_MS: u64 = 1_000;
+/// Redis counts as one that refuses until it has refused nothing of that kind for so long, in
+/// milliseconds.
+pub const REFUSES_FOR_MS: u64 = 5_000;
+/// What is wrong with Redis is said again this often while it lasts, in milliseconds.
+pub const UNFIT_AGAIN_MS: u64 = 60_000;
 /// A connection that stood for as long, in milliseconds, was a good one: the next is made at once.
 pub const LINK_STEADY_MS: u64 = 1_000;
 /// First rest of a blocking client after a failure, in milliseconds; doubles up to the longest.
@@ -445,8 +472,14 @@ pub const STATS_RANGE_MAX_MS: u64 = 31 * 86_400_000;
 pub const STATS_RANGE_OF_ONE_MAX_MS: u64 = 366 * 86_400_000;
 /// `nudged explain` waits this long for each step of a node's answer, in milliseconds.
 pub const EXPLAIN_TIMEOUT_MS: u64 = 5_000;
-/// An answer to `nudged explain` is read up to this size, in bytes: 10,000 popups, 100 each.
-pub const EXPLAIN_ANSWER_BYTES_MAX: u64 = 4 * 1_024 * 1_024;
+/// An answer to `nudged explain` is read up to this size, in bytes: 10,000 popups, 13,000 each.
+pub const EXPLAIN_ANSWER_BYTES_MAX: u64 = 128 * 1_024 * 1_024;
+/// An explanation names this many rules of one target, and values of one list.
+pub const EXPLAIN_RULES_MAX: usize = 8;
+/// An explanation names this many windows of one popup.
+pub const EXPLAIN_WINDOWS_MAX: usize = 8;
+/// An explanation shows this many characters of one value.
+pub const EXPLAIN_TEXT_CHARS_MAX: usize = 60;
 /// A change of the catalog is tried for this long while others change it too, in milliseconds.
 pub const CATALOG_CHANGE_MS: u64 = 5_000;
 /// A node looks this often whether others have changed the catalog, in milliseconds: of the second
@@ -479,6 +512,8 @@ pub const OVERRIDES_REDIS_POLL_MS: u64 = 200;
 /// What could not be brought to SQL, or to the node's file, is tried again after this long, in
 /// milliseconds.
 pub const OVERRIDES_RETRY_MS: u64 = 1_000;
+/// Pauses and archives that are brought to Redis or SQL at once.
+pub const OVERRIDES_PUT_MAX: usize = 500;
 /// A popups file's own pauses hold before SQL has them where SQL takes longer than this, in
 /// milliseconds.
 pub const FILE_STATUSES_MS: u64 = 200;

@@ -41,6 +41,18 @@ impl DurationMs {
     pub const DAY: DurationMs = DurationMs(86_400_000);
 }
 
+/// In the largest unit that divides it, such as `90m`.
+impl std::fmt::Display for DurationMs {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+        match units.iter().find(|(unit, _)| self.0.is_multiple_of(*unit) && self.0 > 0) {
+            Some((unit, name)) => write!(out, "{}{name}", self.0 / unit),
+            None if self.0 == 0 => out.write_str("0s"),
+            None => write!(out, "{}ms", self.0),
+        }
+    }
+}
+
 /// How long a popup rests after something happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Gap {

@@ -5,7 +5,7 @@
 
 use hashbrown::HashMap;
 
-use super::snapshot::{Popup, Settings, Snapshot, Status};
+use super::snapshot::{Popup, Settings, Snapshot, Status, live_by_placement};
 use super::source::{Definition, SourceError};
 use crate::base::ids::PopupKey;
 use crate::base::limits::POPUPS_MAX;
@@ -48,7 +48,6 @@ fn compile_keyed(
     let mut popups: Vec<Popup> = entries.iter().map(|entry| compile_entry(*entry)).collect();
     popups.iter_mut().for_each(|popup| popup.key = key_of(&popup.id));
     popups.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.id.cmp(&b.id)));
-    let mut live_by_placement: HashMap<Box<str>, Vec<u32>> = HashMap::new();
     let mut by_key = HashMap::with_capacity(popups.len());
     for (popup, index) in popups.iter().zip(0u32..) {
         if let Some(other) = by_key.insert(popup.key, index) {
@@ -59,13 +58,9 @@ fn compile_keyed(
             };
             errors.push(error(Some(&popup.id), "id", message));
         }
-        if popup.status == Status::Live {
-            for placement in &popup.placements {
-                live_by_placement.entry(placement.clone()).or_default().push(index);
-            }
-        }
     }
     if errors.is_empty() {
+        let live_by_placement = live_by_placement(&popups);
         Ok(Snapshot { version, settings, popups, live_by_placement, by_key })
     } else {
         Err(errors)

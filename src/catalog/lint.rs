@@ -103,7 +103,7 @@ pub fn lint(snapshot: &Snapshot) -> Vec<Warning> {
 
 /// Why nobody can see a popup, as far as the popup alone shows it.
 fn unseen(popup: &Popup) -> impl Iterator<Item = Problem> {
-    let target = popup.target.as_ref().is_some_and(never_matches);
+    let target = popup.target.as_deref().is_some_and(never_matches);
     let problems = [
         (target, Problem::TargetNeverMatches),
         (popup.rollout_below == 0, Problem::RolloutEmpty),
@@ -173,7 +173,7 @@ fn always_wins(higher: &Popup, lower: &Popup, settings: &Settings) -> bool {
         .ends_at
         .is_none_or(|higher_at| lower.ends_at.is_some_and(|lower_at| lower_at <= higher_at));
     let for_all = higher.windows.is_empty()
-        && higher.target.as_ref().is_none_or(always_matches)
+        && higher.target.as_deref().is_none_or(always_matches)
         && higher.rollout_below == 1 << 64;
     let returns_at_once = higher.max_shows == 0 && higher.caps.is_empty() && !rests(higher);
     // What holds back every popup that is not exempt holds back both, or only the higher one.

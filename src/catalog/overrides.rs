@@ -318,8 +318,8 @@ impl Overrides {
         }
     }
 
-    /// Drops those that ended first where an eighth more ended ones are known than may be, as far as
-    /// SQL has them: it remembers all.
+    /// Drops those that ended first where an eighth more ended ones are known than may be, as far
+    /// as SQL has them: it remembers all.
     fn forget(&mut self) {
         if self.ended <= OVERRIDES_ENDED_MAX + OVERRIDES_ENDED_MAX / 8 {
             return;

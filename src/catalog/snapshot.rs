@@ -1,5 +1,7 @@
 //! The compiled catalog: immutable, shared by every shard, swapped whole.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 
 use super::schedule::{Window, Zone, zone_named};
@@ -36,6 +38,18 @@ impl Snapshot {
         self.by_key.get(&key).map(|index| &self.popups[*index as usize])
     }
 
+    /// The same popups with other statuses, as another version. Allocates.
+    #[must_use]
+    pub fn with_statuses(&self, version: u64, statuses: &HashMap<PopupKey, Status>) -> Snapshot {
+        let mut popups = self.popups.clone();
+        for popup in &mut popups {
+            popup.status = statuses.get(&popup.key).copied().unwrap_or(popup.status);
+        }
+        let live_by_placement = live_by_placement(&popups);
+        let (settings, by_key) = (self.settings.clone(), self.by_key.clone());
+        Snapshot { version, settings, popups, live_by_placement, by_key }
+    }
+
     /// Whether a popup counts as "in the catalog" when a user's 65th popup pushes one out: known
     /// and not archived.
     pub fn is_current(&self, key: PopupKey) -> bool {
@@ -43,8 +57,21 @@ impl Snapshot {
     }
 }
 
+/// The live ones of popups, by placement, as indexes in their order.
+pub(super) fn live_by_placement(popups: &[Popup]) -> HashMap<Box<str>, Vec<u32>> {
+    let mut live: HashMap<Box<str>, Vec<u32>> = HashMap::new();
+    for (popup, index) in popups.iter().zip(0u32..) {
+        if popup.status == Status::Live {
+            for placement in &popup.placements {
+                live.entry(placement.clone()).or_default().push(index);
+            }
+        }
+    }
+    live
+}
+
 /// Settings of product section 6 that hold across popups.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// After a show, no popup is shown for this long; 0 for none.
     pub quiet_time: DurationMs,
@@ -148,7 +175,8 @@ pub struct Cap {
     pub per: DurationMs,
 }
 
-/// One compiled popup.
+/// One compiled popup. What is large of it is shared by its copies: a change of a status copies
+/// every popup.
 #[derive(Clone, Debug)]
 pub struct Popup {
     /// Its id, `[a-z0-9_-]{1,64}`.
@@ -184,7 +212,7 @@ pub struct Popup {
     /// Users whose rollout hash is below it see the popup; `1 << 64` for all, 0 for none.
     pub rollout_below: u128,
     /// At least one; a popup without variants has one whose key is empty.
-    pub variants: Vec<Variant>,
+    pub variants: Arc<[Variant]>,
     /// Sum of the variants' weights, at least 1.
     pub weight_total: u64,
     /// Outside quiet_time, max_per_day and max_per_session.
@@ -192,7 +220,7 @@ pub struct Popup {
     /// What decides when the user's state can't be read.
     pub on_failure: OnFailure,
     /// Whom it is for; `None` for everyone.
-    pub target: Option<Rule>,
+    pub target: Option<Arc<Rule>>,
 }
 
 impl Popup {

@@ -124,6 +124,19 @@ pub fn parse_toml(text: &str) -> Result<Vec<Definition>, Vec<SourceError>> {
     popup_table(&members)
 }
 
+/// Whether a text that parses has a list of popups, were it an empty one.
+pub fn says_popups(text: &str, format: Format) -> bool {
+    let is_popup = |members: &[Member]| members.iter().any(|member| &*member.key == "popup");
+    match format {
+        Format::Toml => tree::from_toml(text).is_ok_and(|members| is_popup(&members)),
+        Format::Json => json::from_json(text).is_ok_and(|node| match node.value {
+            Value::List(_) => true,
+            Value::Table(members) => is_popup(&members),
+            _ => false,
+        }),
+    }
+}
+
 /// Reads a JSON text: a list of popups, or an object whose `popup` is one.
 ///
 /// # Errors

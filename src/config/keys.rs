@@ -1,10 +1,12 @@
 //! The table of keys: name, reader, and when a changed value takes effect. One row here is one key
 //! of the file, one `NUDGED_` variable and one line of `vendor-config/nudged.toml`.
 
+use super::load::OTHER_VARIABLES;
 use super::schema::{Ack, Config, LogFormat, Queue};
+use super::url;
 use super::value::{
-    Expected, Value, addresses, admin, boolean, count, cpu, cpus, duration, keys, one_of,
-    optional_path, origins, path, size, url, users, whole, zone,
+    Refusal, Value, addresses, admin, boolean, count, cpu, cpus, duration, keys, one_of,
+    optional_path, origins, path, size, users, whole, zone,
 };
 use crate::base::limits::{
     BUSY_POLL_US_MAX, CONNECTIONS_MAX, JOURNAL_BYTES_MIN, MYSQL_CONNECTIONS_MAX, SHARDS_MAX,
@@ -29,7 +31,7 @@ pub(super) struct Key {
     /// When a changed value takes effect.
     pub when: When,
     /// Reads a value into its field; says what it takes where it can't.
-    pub set: fn(&mut Config, &Value) -> Result<(), Expected>,
+    pub set: fn(&mut Config, &Value) -> Result<(), Refusal>,
     /// Whether two configurations hold the same value.
     pub same: fn(&Config, &Config) -> bool,
     /// Copies the value into the first configuration from the second.
@@ -60,8 +62,8 @@ macro_rules! keys {
             name: $name,
             when: When::$when,
             set: |config, value| {
-                let read: fn(&Value) -> Result<_, Expected> = $read;
-                config.$($field).+ = read(value)?;
+                let read: fn(&Value) -> Result<_, _> = $read;
+                config.$($field).+ = read(value).map_err(Refusal::from)?;
                 Ok(())
             },
             same: |one, other| one.$($field).+ == other.$($field).+,
@@ -75,8 +77,6 @@ const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 3_600_000;
 const SHOWS_MAX: u32 = 1_000_000;
 
-const REDIS_SCHEMES: [&str; 5] =
-    ["redis", "redis+unix", "rediss", "redis+cluster", "redis+sentinel"];
 const LEVELS: [Level; 4] = [Level::Error, Level::Warn, Level::Info, Level::Debug];
 const FORMATS: [LogFormat; 3] = [LogFormat::Auto, LogFormat::Json, LogFormat::Text];
 
@@ -126,8 +126,8 @@ keys! {
     Restart "limits.unsent_bytes_max", limits.unsent_bytes_max = |value| {
         size(value, UNSENT_BYTES_MIN, UNSENT_BYTES_MAX)
     };
-    Restart "keys.server", keys.server = keys;
-    Restart "keys.public", keys.public = keys;
+    Reload "keys.server", keys.server = keys;
+    Reload "keys.public", keys.public = keys;
     Reload "cors.origins", cors.origins = origins;
     Reload "cors.max_age", cors.max_age = |value| duration(value, 0, 24 * HOUR_MS);
     Reload "log.level", log.level = |value| {
@@ -135,7 +135,7 @@ keys! {
     };
     Reload "log.users", log.users = users;
     Reload "log.format", log.format = |value| one_of(value, &["auto", "json", "text"], &FORMATS);
-    Restart "redis.url", redis.url = |value| url(value, &REDIS_SCHEMES);
+    Restart "redis.url", redis.url = url::redis;
     Restart "redis.deadline", redis.deadline = |value| duration(value, 1, MINUTE_MS);
     Restart "redis.slice_ttl", redis.slice_ttl = |value| duration(value, 0, HOUR_MS);
     Restart "redis.negative_ttl", redis.negative_ttl = |value| duration(value, 0, HOUR_MS);
@@ -148,12 +148,12 @@ keys! {
     };
     Restart "redis.retry_budget", redis.retry_budget = |value| whole(value, 0, 100);
     Restart "redis.list_max", redis.list_max = |value| whole(value, 1, 1_000_000);
-    Restart "mysql.url", mysql.url = |value| url(value, &["mysql"]);
+    Restart "mysql.url", mysql.url = url::mysql;
     Restart "mysql.batch", mysql.batch = |value| whole(value, 1, 100_000);
     Restart "mysql.connections", mysql.connections = |value| {
         whole(value, 1, MYSQL_CONNECTIONS_MAX)
     };
-    Restart "mysql.replica", mysql.replica = |value| url(value, &["mysql"]);
+    Restart "mysql.replica", mysql.replica = url::mysql;
     Restart "mysql.connect_timeout", mysql.connect_timeout = |value| {
         duration(value, 100, MINUTE_MS)
     };
@@ -163,6 +163,11 @@ keys! {
 /// The position of a key in [`KEYS`].
 pub(super) fn position(name: &str) -> Option<usize> {
     KEYS.iter().position(|key| key.name == name)
+}
+
+/// The environment variable of a key; `None` for a key that does not exist.
+pub fn variable_of(name: &str) -> Option<String> {
+    position(name).map(|index| KEYS[index].variable())
 }
 
 /// Whether a name is a section of the file.
@@ -187,22 +192,27 @@ pub(super) fn suggestion(unknown: &str) -> Option<&'static str> {
         .map(|(_, name)| name)
 }
 
-/// How many letters must be put in, taken out or changed to make one name of the other
-/// (Levenshtein); at least the difference of their lengths, which alone is given for long names.
+/// The variable whose name comes nearest, however far that is: the same key in another section,
+/// else the one that differs in the fewest letters.
+pub(super) fn variable_suggestion(unknown: &str) -> String {
+    let known = KEYS.iter().map(Key::variable).chain(OTHER_VARIABLES.map(str::to_owned));
+    let tail = unknown.strip_prefix(PREFIX).unwrap_or(unknown);
+    let nearest = known.min_by_key(|name| {
+        let is_in_section = name.strip_suffix(tail).is_some_and(|head| head.ends_with('_'));
+        if is_in_section { 0 } else { strsim::levenshtein(cut(unknown), name) }
+    });
+    nearest.expect("the table has keys")
+}
+
+/// How many letters must be put in, taken out or changed to make one name of the other.
 fn distance(one: &str, other: &str) -> usize {
-    let apart = one.len().abs_diff(other.len());
-    if apart > 3 {
-        return apart;
-    }
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (index, left) in one.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = index + 1;
-        for (column, right) in other.bytes().enumerate() {
-            let changed = diagonal + usize::from(left != right);
-            diagonal = row[column + 1];
-            row[column + 1] = changed.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[other.len()]
+    strsim::levenshtein(cut(one), other)
+}
+
+/// The start of a name that is longer than every name of ours: what follows makes no difference,
+/// and a name of any length is compared in bounded time.
+fn cut(name: &str) -> &str {
+    const NAME_BYTES_MAX: usize = 64;
+    let end = (0..=NAME_BYTES_MAX.min(name.len())).rev().find(|end| name.is_char_boundary(*end));
+    &name[..end.unwrap_or(0)]
 }

@@ -6,17 +6,18 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{KEYS, PREFIX, is_section, position, suggestion};
+use super::keys::{KEYS, PREFIX, is_section, position, suggestion, variable_suggestion};
 use super::problem::{Kind, Origin, Problem, Problems};
-use super::schema::{AdminAddress, Config, Count, Queue};
-use super::value::{Expected, Value};
-use crate::base::limits::{SETTING_SHOWN_CHARS_MAX, SLICE_SHARD_BYTES_MIN};
+use super::relations;
+use super::schema::Config;
+use super::value::{ElementProblem, Expected, Refusal, Value, elements};
+use crate::base::limits::SETTING_SHOWN_CHARS_MAX;
 
 /// The file that is read where no other is named, if it is there.
 pub const DEFAULT_FILE: &str = "nudged.toml";
 
 /// Variables that start with `NUDGED_` and are no keys: the name of the file itself.
-const OTHER_VARIABLES: [&str; 1] = ["NUDGED_CONFIG"];
+pub(super) const OTHER_VARIABLES: [&str; 1] = ["NUDGED_CONFIG"];
 
 /// A configuration file that has been read.
 #[derive(Clone, Copy, Debug)]
@@ -41,14 +42,24 @@ pub struct Flag {
     pub value: Value,
 }
 
+/// An environment variable that looks like ours and is no key. It is told, not refused: Kubernetes
+/// sets such names (`NUDGED_PORT`) for a service called nudged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownVariable {
+    /// Its name.
+    pub name: String,
+    /// The name that comes nearest to it.
+    pub nearest: String,
+}
+
 /// A configuration without errors.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The settings.
     pub config: Config,
-    /// Environment variables that look like ours and are no keys. They are told, not refused:
+    /// Variables that look like ours and are no keys, by name. They are told, not refused:
     /// Kubernetes sets such names (`NUDGED_PORT`) for a service called nudged.
-    pub unknown_variables: Vec<String>,
+    pub unknown_variables: Vec<UnknownVariable>,
     /// The configuration file that was read; `None` where there is none.
     pub file: Option<String>,
     origins: Vec<Origin>,
@@ -58,6 +69,22 @@ impl Loaded {
     /// Where the value of a key came from; `None` for a key that does not exist.
     pub fn origin(&self, key: &str) -> Option<&Origin> {
         position(key).map(|index| &self.origins[index])
+    }
+}
+
+/// A configuration with whatever is wrong with it: a key that could not be read has its default.
+#[derive(Clone, Debug)]
+pub struct Examined {
+    /// The settings and where they come from.
+    pub loaded: Loaded,
+    /// Everything that is wrong, in all layers; empty where nothing is.
+    pub problems: Vec<Problem>,
+}
+
+impl Examined {
+    /// Whether none of these keys has a problem of its own.
+    pub fn are_right(&self, keys: &[&str]) -> bool {
+        !self.problems.iter().any(|problem| keys.contains(&problem.key_of_table()))
     }
 }
 
@@ -71,6 +98,17 @@ pub fn load(
     environment: &[(String, String)],
     flags: &[Flag],
 ) -> Result<Loaded, Problems> {
+    let Examined { loaded, problems } = examine(file, environment, flags);
+    if problems.is_empty() { Ok(loaded) } else { Err(Problems(problems)) }
+}
+
+/// As [`load`], with what could be read where something is wrong: who looks for everything that is
+/// wrong goes on from it.
+pub fn examine(
+    file: Option<File<'_>>,
+    environment: &[(String, String)],
+    flags: &[Flag],
+) -> Examined {
     let mut layers = Layers {
         config: Config::default(),
         origins: vec![Origin::Default; KEYS.len()],
@@ -82,31 +120,67 @@ pub fn load(
     let unknown_variables = layers.read_environment(environment);
     for flag in flags {
         let index = position(flag.key).expect("a flag stands for a key");
-        layers.set(index, &flag.value, Origin::Flag(flag.name));
+        layers.set(index, &flag.value, &Place::whole(Origin::Flag(flag.name)));
     }
-    layers.check_relations();
-    if layers.problems.is_empty() {
-        let file = file.map(|file| file.name.to_owned());
-        Ok(Loaded { config: layers.config, unknown_variables, file, origins: layers.origins })
-    } else {
-        Err(Problems(layers.problems))
+    relations::check(&mut layers);
+    let Layers { config, origins, problems } = layers;
+    let file = file.map(|file| file.name.to_owned());
+    Examined { loaded: Loaded { config, unknown_variables, file, origins }, problems }
+}
+
+/// Where a value stands, and where each element of a list in a file does.
+struct Place {
+    origin: Origin,
+    elements: Vec<Origin>,
+}
+
+impl Place {
+    fn whole(origin: Origin) -> Place {
+        Place { origin, elements: Vec::new() }
+    }
+
+    fn of_element(&self, index: usize) -> Origin {
+        self.elements.get(index).unwrap_or(&self.origin).clone()
     }
 }
 
-struct Layers {
-    config: Config,
+pub(super) struct Layers {
+    pub(super) config: Config,
     origins: Vec<Origin>,
     problems: Vec<Problem>,
 }
 
 impl Layers {
-    fn set(&mut self, index: usize, value: &Value, origin: Origin) {
+    fn set(&mut self, index: usize, value: &Value, place: &Place) {
         let key = &KEYS[index];
-        match (key.set)(&mut self.config, value) {
-            Ok(()) => self.origins[index] = origin,
-            Err(expected) => {
-                let got = (!key.is_secret()).then(|| shown(value));
-                self.refuse(origin, key.name, Kind::Refused { expected, got });
+        let refusal = match (key.set)(&mut self.config, value) {
+            Ok(()) => {
+                self.origins[index] = place.origin.clone();
+                return;
+            }
+            Err(refusal) => refusal,
+        };
+        let show = |value: &Value| (!key.is_secret()).then(|| shown(value));
+        let origin = place.origin.clone();
+        match refusal {
+            Refusal::Value(expected) => {
+                self.refuse(origin, key.name, Kind::Refused { expected, got: show(value) });
+            }
+            Refusal::Url(problem) => self.refuse(origin, key.name, Kind::Url(problem)),
+            Refusal::Elements(problems) => {
+                for (element, problem) in problems {
+                    let name = format!("{}[{element}]", key.name);
+                    let kind = match problem {
+                        ElementProblem::Refused(expected) => {
+                            let got = element_of(value, element).as_ref().and_then(show);
+                            Kind::Refused { expected, got }
+                        }
+                        ElementProblem::Repeats(other) => {
+                            Kind::Repeats(format!("{}[{other}]", key.name))
+                        }
+                    };
+                    self.refuse(place.of_element(element), &name, kind);
+                }
             }
         }
     }
@@ -115,19 +189,22 @@ impl Layers {
         self.problems.push(Problem { origin, key: key.to_owned(), kind });
     }
 
-    fn read_environment(&mut self, environment: &[(String, String)]) -> Vec<String> {
+    fn read_environment(&mut self, environment: &[(String, String)]) -> Vec<UnknownVariable> {
         let mut unknown = Vec::new();
         for (name, value) in environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
             match KEYS.iter().position(|key| key.variable() == *name) {
                 Some(index) => {
-                    let origin = Origin::Environment(name.clone());
-                    self.set(index, &Value::Loose(value.clone()), origin);
+                    let place = Place::whole(Origin::Environment(name.clone()));
+                    self.set(index, &Value::Loose(value.clone()), &place);
                 }
                 None if OTHER_VARIABLES.contains(&name.as_str()) => {}
-                None => unknown.push(name.clone()),
+                None => {
+                    let nearest = variable_suggestion(name);
+                    unknown.push(UnknownVariable { name: name.clone(), nearest });
+                }
             }
         }
-        unknown.sort();
+        unknown.sort_by(|a, b| a.name.cmp(&b.name));
         unknown
     }
 
@@ -157,7 +234,9 @@ impl Layers {
             };
             let origin = lines.at(key.span().start);
             if let Some(index) = position(&name) {
-                self.set(index, &read_value(value), origin);
+                let spans = value.get_ref().as_array().into_iter().flatten();
+                let elements = spans.map(|element| lines.at(element.span().start)).collect();
+                self.set(index, &read_value(value), &Place { origin, elements });
             } else if section.is_empty() && is_section(&name) {
                 match value.get_ref().as_table() {
                     Some(table) => self.read_table(table, &name, lines),
@@ -173,80 +252,26 @@ impl Layers {
         }
     }
 
-    /// Relations between keys. One is looked at only where its keys could be read: an error that
-    /// follows from another helps nobody.
-    fn check_relations(&mut self) {
-        if self.all_read(&["redis.url", "mysql.url", "queue"]) {
-            self.check_stores();
-        }
-        if self.all_read(&["admin", "admin_token_file", "listen"]) {
-            self.check_listeners();
-        }
-        if self.all_read(&["keys.server", "keys.public"]) {
-            let keys = &self.config.keys;
-            if keys.public.iter().any(|key| keys.server.contains(key)) {
-                self.refuse_key("keys.public", Kind::SameKey("keys.server"));
-            }
-        }
-        if self.all_read(&["lame_duck", "drain_timeout"])
-            && self.config.lame_duck > self.config.drain_timeout
-        {
-            self.refuse_key("lame_duck", Kind::LongerThan("drain_timeout"));
-        }
-        if let Count::Exactly(shards) = self.config.shards {
-            let needed = u64::from(shards) * SLICE_SHARD_BYTES_MIN;
-            if self.all_read(&["shards", "slice_bytes"]) && self.config.slice_bytes < needed {
-                let kind = Kind::SliceTooSmall { shards, needed_mib: needed >> 20 };
-                self.refuse_key("slice_bytes", kind);
-            }
-        }
-    }
-
-    fn check_stores(&mut self) {
-        let (redis, mysql) = (self.config.redis.url.is_some(), self.config.mysql.url.is_some());
-        if redis && !mysql {
-            self.refuse_key("redis.url", Kind::Needs("mysql.url"));
-        }
-        let url = self.config.redis.url.as_ref().map_or("", |url| url.expose());
-        let later = [
-            ("rediss://", "TLS to Redis"),
-            ("redis+cluster://", "Redis Cluster"),
-            ("redis+sentinel://", "Redis Sentinel"),
-        ];
-        if let Some((_, what)) = later.iter().find(|(scheme, _)| url.starts_with(scheme)) {
-            self.refuse_key("redis.url", Kind::NotYet(what));
-        }
-        if self.config.redis.breaker_open > self.config.redis.breaker_open_max {
-            self.refuse_key("redis.breaker_open", Kind::LongerThan("redis.breaker_open_max"));
-        }
-        if self.config.mysql.replica.is_some() && !mysql {
-            self.refuse_key("mysql.replica", Kind::Needs("mysql.url"));
-        }
-        if self.config.queue == Queue::Redis && !redis {
-            self.refuse_key("queue", Kind::Needs("redis.url"));
-        }
-    }
-
-    fn check_listeners(&mut self) {
-        if !self.config.admin.is_local() && self.config.admin_token_file.is_none() {
-            self.refuse_key("admin", Kind::TokenMissing);
-        }
-        if let AdminAddress::Tcp(admin) = self.config.admin
-            && admin.port() != 0
-            && self.config.listen.contains(&admin)
-        {
-            self.refuse_key("admin", Kind::SameAddress("listen"));
-        }
-    }
-
-    fn all_read(&self, keys: &[&str]) -> bool {
+    /// Whether none of these keys has a problem of its own: an error that follows from another one
+    /// helps nobody.
+    pub(super) fn all_read(&self, keys: &[&str]) -> bool {
         debug_assert!(keys.iter().all(|key| position(key).is_some()));
-        !self.problems.iter().any(|problem| keys.contains(&problem.key.as_str()))
+        !self.problems.iter().any(|problem| keys.contains(&problem.key_of_table()))
     }
 
-    fn refuse_key(&mut self, key: &'static str, kind: Kind) {
-        let index = position(key).expect("a key of the table");
+    /// Refuses a key, or an element of it, where its value came from.
+    pub(super) fn refuse_key(&mut self, key: &str, kind: Kind) {
+        let of_table = key.split('[').next().unwrap_or(key);
+        let index = position(of_table).expect("a key of the table");
         self.refuse(self.origins[index].clone(), key, kind);
+    }
+}
+
+/// An element of a list, as it was written.
+fn element_of(value: &Value, index: usize) -> Option<Value> {
+    match value {
+        Value::List(values) => values.get(index).cloned(),
+        value => elements(value)?.get(index)?.map(|text| Value::Loose(text.to_owned())),
     }
 }
 
@@ -260,7 +285,9 @@ impl Lines<'_> {
     fn at(&self, offset: usize) -> Origin {
         let before = &self.text.as_bytes()[..offset.min(self.text.len())];
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        Origin::File { name: self.name.clone(), line: u32::try_from(line).unwrap_or(u32::MAX) }
+        let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Origin::File { name: self.name.clone(), line: number(line), column: number(column) }
     }
 }
 

@@ -5,24 +5,31 @@
 //!
 //! `schema` the settings as values, with their defaults · `keys` the table of keys: name, reader,
 //! when a change takes effect · `value` what a key may hold, and its range in words · `load` the
-//! layers, one over the other · `problem` everything that is wrong, with file, line and range ·
+//! layers, one over the other · `relations` what keys can't mean together · `url` where stores
+//! are · `problem` everything that is wrong, with file, line and range ·
 //! `reload` which changes wait for a restart.
 
 mod keys;
 mod load;
 mod problem;
+mod relations;
 mod reload;
 mod schema;
+mod url;
 mod value;
 
-pub use load::{DEFAULT_FILE, Environment, File, Flag, Loaded, load};
+pub use keys::variable_of;
+pub use load::{
+    DEFAULT_FILE, Environment, Examined, File, Flag, Loaded, UnknownVariable, examine, load,
+};
 pub use problem::{Kind, Origin, Problem, Problems};
 pub use reload::{Difference, reloadable_difference};
 pub use schema::{
     Ack, AdminAddress, Config, Cors, Count, Journal, Keys, Limits, Log, LogFormat, Mysql, Queue,
     Redis, Secret,
 };
-pub use value::{Expected, Value};
+pub use url::UrlProblem;
+pub use value::{ElementProblem, Expected, Refusal, Value};
 
 /// The commented file of every default, `vendor-config/nudged.toml`.
 pub const DEFAULTS: &str = include_str!("../../vendor-config/nudged.toml");

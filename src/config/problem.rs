@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::url::UrlProblem;
 use super::value::Expected;
 
 /// Where a setting came from.
@@ -15,8 +16,10 @@ pub enum Origin {
     File {
         /// The file's name, as it was given.
         name: Arc<str>,
-        /// The line, from 1.
+        /// The line, from 1; 0 for the file as a whole.
         line: u32,
+        /// The column of its first character, from 1, in bytes.
+        column: u32,
     },
     /// An environment variable, by its name.
     Environment(String),
@@ -29,7 +32,8 @@ pub enum Origin {
 pub struct Problem {
     /// Where the setting came from.
     pub origin: Origin,
-    /// The key with its section; empty for a file that is not TOML.
+    /// The key with its section, with the index of an element where it is about one
+    /// (`listen[1]`); empty for a file that is not TOML.
     pub key: String,
     /// What is wrong with it.
     pub kind: Kind,
@@ -38,6 +42,8 @@ pub struct Problem {
 /// What is wrong with a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// The file can't be read; what the system says of it.
+    Unreadable(String),
     /// The file is not TOML here; what the parser says of it.
     Syntax(String),
     /// There is no such key; the one that was probably meant.
@@ -49,14 +55,20 @@ pub enum Kind {
         /// The value, cut short; `None` where it must not be shown.
         got: Option<String>,
     },
+    /// Something in a URL is wrong.
+    Url(UrlProblem),
+    /// An element of a list is the same as an earlier one, by its name.
+    Repeats(String),
+    /// The value of an environment variable is no text.
+    NotText,
     /// This version has no such store.
     NotYet(&'static str),
     /// It says nothing without another key.
     Needs(&'static str),
     /// An admin listener that others can reach has no token.
     TokenMissing,
-    /// The same address as that of another key.
-    SameAddress(&'static str),
+    /// The same address as that of another key or element, or one that it contains.
+    SameAddress(String),
     /// A key of the same text is in the other list.
     SameKey(&'static str),
     /// A stop would end before its lame duck does.
@@ -78,16 +90,42 @@ impl fmt::Display for Origin {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Origin::Default => out.write_str("default"),
-            Origin::File { name, line } => write!(out, "{name}:{line}"),
+            Origin::File { name, line: 0, .. } => out.write_str(name),
+            Origin::File { name, line, .. } => write!(out, "{name}:{line}"),
             Origin::Environment(name) => write!(out, "environment variable {name}"),
             Origin::Flag(name) => out.write_str(name),
         }
     }
 }
 
+impl Problem {
+    /// A word for machines: which kind of problem it is.
+    pub fn code(&self) -> &'static str {
+        match self.kind {
+            Kind::Unreadable(_) => "unreadable",
+            Kind::Syntax(_) => "syntax",
+            Kind::Unknown(_) => "unknown_key",
+            Kind::Refused { .. } | Kind::NotText => "bad_value",
+            Kind::Url(_) => "bad_url",
+            Kind::Repeats(_) | Kind::SameKey(_) => "repeated",
+            Kind::NotYet(_) => "not_supported",
+            Kind::Needs(_) => "needs_another_key",
+            Kind::TokenMissing => "token_missing",
+            Kind::SameAddress(_) => "same_address",
+            Kind::LongerThan(_) | Kind::SliceTooSmall { .. } => "does_not_fit",
+        }
+    }
+
+    /// The key without the index of an element.
+    pub fn key_of_table(&self) -> &str {
+        self.key.split('[').next().unwrap_or(&self.key)
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Kind::Unreadable(why) => write!(out, "can't be read: {why}"),
             Kind::Syntax(text) => out.write_str(text),
             Kind::Unknown(None) => out.write_str("unknown key"),
             Kind::Unknown(Some(near)) => write!(out, "unknown key; did you mean `{near}`?"),
@@ -95,6 +133,9 @@ impl fmt::Display for Kind {
             Kind::Refused { expected, got: Some(got) } => {
                 write!(out, "expected {expected}; got {got}")
             }
+            Kind::Url(problem) => write!(out, "{problem}"),
+            Kind::Repeats(other) => write!(out, "the same as `{other}`"),
+            Kind::NotText => out.write_str("its value is not UTF-8"),
             Kind::NotYet(store) => write!(
                 out,
                 "this version of nudged has no {store} yet; `redis://` is one server without TLS"
@@ -104,7 +145,10 @@ impl fmt::Display for Kind {
                 "others can reach this address, so `admin_token_file` must name a file (0600) \
                  with a token",
             ),
-            Kind::SameAddress(key) => write!(out, "the same address as in `{key}`"),
+            Kind::SameAddress(key) => write!(
+                out,
+                "the same address as in `{key}`, or one that includes it: give it another port"
+            ),
             Kind::SameKey(key) => write!(out, "one of its keys is also in `{key}`"),
             Kind::LongerThan(key) => write!(out, "must not be longer than `{key}`"),
             Kind::SliceTooSmall { shards, needed_mib } => {

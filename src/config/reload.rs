@@ -1,5 +1,6 @@
 //! What a reload may change in a running node: the popups file, the settings of product section 6
-//! that decisions read, `log` and `cors`. Any other changed key is named and waits for a restart.
+//! that decisions read, `log`, `cors` and `keys`. Any other changed key is named and waits for a
+//! restart.
 
 use super::keys::{KEYS, When};
 use super::schema::Config;

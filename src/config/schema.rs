@@ -132,7 +132,7 @@ pub struct Limits {
     pub unsent_bytes_max: u64,
 }
 
-/// `[keys]`: none of a kind means that none is asked for.
+/// `[keys]`: where there is none of either kind, none is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Keys {
     /// Keys of servers: may do all.

@@ -72,11 +72,12 @@ fn flags_beat_environment_beats_file_beats_defaults() {
     assert_eq!(loaded.config.max_per_session, 2);
     assert_eq!(loaded.config.quiet_time, DurationMs(1_000));
     assert_eq!(loaded.config.log.users, ["ann", "bob"]);
-    assert_eq!(loaded.unknown_variables, ["NUDGED_PORT"]);
+    let unknown: Vec<_> = loaded.unknown_variables.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(unknown, ["NUDGED_PORT"]);
     assert_eq!(loaded.origin("max_per_day"), Some(&Origin::Flag("--max")));
     let variable = Origin::Environment("NUDGED_MAX_PER_SESSION".to_owned());
     assert_eq!(loaded.origin("max_per_session"), Some(&variable));
-    let line = Origin::File { name: "nudged.toml".into(), line: 3 };
+    let line = Origin::File { name: "nudged.toml".into(), line: 3, column: 1 };
     assert_eq!(loaded.origin("quiet_time"), Some(&line));
 }
 
@@ -85,13 +86,19 @@ const ONE_KEY: &[(&str, &str)] = &[
     ("listen = ['127.0.0.1:0', '127.0.0.1:0', '[::1]:80']", ""),
     ("listen = '127.0.0.1:80'", ""),
     ("listen = []", "nudged.toml:1: listen: expected 1 to 16 different addresses"),
-    ("listen = ['127.0.0.1:1', '127.0.0.1:1']", "listen: expected 1 to 16 different"),
-    ("listen = ['localhost']", "got [\"localhost\"]"),
+    ("listen = ['127.0.0.1:1', '127.0.0.1:1']", "listen[1]: the same as `listen[0]`"),
+    ("listen = ['0.0.0.0:1', '127.0.0.1:1']", "listen[1]: the same address as in `listen[0]`"),
+    ("listen = ['[::]:1', '[::1]:1']", "listen[1]: the same address as in `listen[0]`"),
+    ("listen = ['0.0.0.0:1', '[::1]:1', '0.0.0.0:0', '127.0.0.1:0']", ""),
+    ("listen = ['localhost']", "listen[0]: expected an address such as"),
+    ("listen = ['[::1]:1',\n'localhost:1']", ":2: listen[1]: expected an address such as"),
+    ("listen = [80]", "listen[0]: expected an address such as"),
     ("admin = 'unix:/run/nudged.sock'", ""),
     ("admin = 'unix:run'", "admin: expected an address such as"),
     ("admin = '0.0.0.0:1'", "admin: others can reach this address, so `admin_token_file` must"),
     ("admin = '0.0.0.0:1'\nadmin_token_file = 't'", ""),
     ("admin = '127.0.0.1:8080'", "admin: the same address as in `listen`"),
+    ("listen = ['127.0.0.1:1', '0.0.0.0:8081']", "admin: the same address as in `listen[1]`"),
     ("data = ''", "data: expected a path"),
     ("popups = 'p.toml'", ""),
     ("shards = 1", ""),
@@ -130,15 +137,23 @@ const ONE_KEY: &[(&str, &str)] = &[
     ("limits.read_deadline = '0s'", "limits.read_deadline: expected a duration from 1ms to 1m"),
     ("cors.origins = ['*']", ""),
     ("cors.origins = ['https://a.example', 'http://[::1]:80']", ""),
-    ("cors.origins = ['*', 'https://a.example']", "cors.origins: expected a list"),
-    ("cors.origins = ['https://a.example/']", "cors.origins: expected a list"),
-    ("cors.origins = ['https://A.example']", "cors.origins: expected a list"),
+    ("cors.origins = ['*', 'https://a.example']", "cors.origins[0]: expected an origin"),
+    ("cors.origins = ['https://a.example/']", "cors.origins[0]: expected an origin"),
+    ("cors.origins = ['https://a.example', 'https://A.example']", "cors.origins[1]: expected"),
+    ("cors.origins = 'https://a.example'", "cors.origins: expected a list"),
     ("cors.max_age = '25h'", "cors.max_age: expected a duration from 0s to 1d"),
     ("log.level = 'trace'", "log.level: expected one of \"error\", \"warn\", \"info\", \"debug\""),
-    ("log.users = ['']", "log.users: expected a list of up to 1000 user ids"),
+    ("log.users = ['ann', '']", "log.users[1]: expected a user id of 1 to 128 bytes"),
+    ("log.users = 'ann'", "log.users: expected a list of up to 1000 user ids"),
     ("log.format = 'xml'", "log.format: expected one of \"auto\", \"json\", \"text\""),
     ("redis.url = 'http://h'", "redis.url: expected a URL that starts with \"redis://\""),
-    ("redis.url = 'redis://'", "redis.url: expected"),
+    ("redis.url = 'redis://'", "redis.url: it names no host"),
+    ("redis.url = 'redis://h1,h2'", "redis.url: it names several hosts"),
+    ("redis.url = 'redis://:a#b@h'", "redis.url: a `#` stands in it as it is"),
+    ("mysql.url = 'mysql://u:a?b@h/d'", "mysql.url: a `?` stands in its user or password"),
+    ("mysql.url = 'mysql://u:p@h1,h2:3307/d'", ""),
+    ("mysql.url = 'mysql://u:p@h1,h2:0/d'", "mysql.url: its port is not a number"),
+    ("redis.breaker_open = '2s'", "redis.breaker_open: must not be longer than"),
     ("redis.url = 'redis://h'", "redis.url: needs `mysql.url` to be set too"),
     ("mysql.url = 'mysql://u:p@h/d'", ""),
     ("mysql.replica = 'mysql://u:p@h/d'", "mysql.replica: needs `mysql.url` to be set too"),
@@ -199,6 +214,64 @@ fn redis_needs_mysql_and_is_one_server_without_tls() {
     for url in ["redis://h", "redis://user:p@h:1/2", "redis+unix:///run/redis.sock"] {
         assert_eq!(read_with(url).unwrap().redis.url.unwrap().expose(), url);
     }
+}
+
+#[test]
+fn every_element_that_is_wrong_is_named_with_its_own_line_and_column() {
+    let text = "listen = [\n  'a',\n  '127.0.0.1:1',\n  'b', '127.0.0.1:1',\n]\n";
+    let problems = load(file(text), &[], &[]).unwrap_err().0;
+    let places: Vec<_> = problems
+        .iter()
+        .map(|problem| match &problem.origin {
+            Origin::File { line, column, .. } => (problem.key.as_str(), *line, *column),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(places, [("listen[0]", 2, 3), ("listen[2]", 4, 3)]);
+    let environment = variables(&[("NUDGED_LISTEN", "127.0.0.1:1, x")]);
+    let said = load(None, &environment, &[]).unwrap_err().to_string();
+    assert!(
+        said.contains("NUDGED_LISTEN: listen[1]: expected") && said.contains("\"x\""),
+        "{said}"
+    );
+    let keys = format!("keys.server = ['{CANARY}', 'short', '{CANARY}']");
+    let said = read(&keys).unwrap_err().to_string();
+    assert!(said.contains("keys.server[1]: expected 16 to") && !said.contains("short"), "{said}");
+}
+
+#[test]
+fn what_could_be_read_is_there_beside_what_is_wrong() {
+    let text = "shards = 0\nmax_per_day = 3\nredis.url = 'rediss://h'\nmysql.url = 'x'\n\
+                queue = 'other'\nredis.breaker_open = '2s'\n";
+    let examined = examine(file(text), &[], &[]);
+    assert_eq!(examined.loaded.config.max_per_day, 3);
+    assert_eq!(examined.loaded.config.shards, Count::Auto);
+    assert!(examined.are_right(&["max_per_day", "listen"]) && !examined.are_right(&["shards"]));
+    let keys: Vec<_> = examined.problems.iter().map(|one| (one.key.as_str(), one.code())).collect();
+    let want = [
+        ("shards", "bad_value"),
+        ("mysql.url", "bad_value"),
+        ("queue", "bad_value"),
+        ("redis.url", "not_supported"),
+        ("redis.breaker_open", "does_not_fit"),
+    ];
+    assert_eq!(keys, want);
+}
+
+#[test]
+fn an_unknown_variable_is_told_with_the_nearest_name() {
+    for (unknown, nearest) in [
+        ("NUDGED_LISTN", "NUDGED_LISTEN"),
+        ("NUDGED_LEVEL", "NUDGED_LOG_LEVEL"),
+        ("NUDGED_MYSQL", "NUDGED_MYSQL_URL"),
+        ("NUDGED_CONFG", "NUDGED_CONFIG"),
+        ("NUDGED_REDIS_DEADLNE", "NUDGED_REDIS_DEADLINE"),
+    ] {
+        let loaded = load(None, &variables(&[(unknown, "x")]), &[]).unwrap();
+        assert_eq!(loaded.unknown_variables[0].nearest, nearest, "{unknown}");
+    }
+    let long = format!("NUDGED_{}", "é".repeat(10_000));
+    assert_eq!(load(None, &variables(&[(&long, "x")]), &[]).unwrap().unknown_variables.len(), 1);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::schema::{AdminAddress, Count, Secret};
+use super::url::UrlProblem;
 use crate::base::limits;
 use crate::base::time::{DURATION_MAX, DurationMs, parse_duration};
 
@@ -44,6 +45,8 @@ pub enum Expected {
     OneOf(&'static [&'static str]),
     /// A list of addresses, with its greatest length.
     Addresses(usize),
+    /// One address of a list.
+    Address,
     /// A TCP address or a unix socket.
     AdminAddress,
     /// A path.
@@ -56,10 +59,16 @@ pub enum Expected {
     Zone,
     /// API keys.
     Keys,
+    /// One API key.
+    Key,
     /// CORS origins.
     Origins,
+    /// One CORS origin.
+    Origin,
     /// User ids.
     Users,
+    /// One user id.
+    User,
     /// A URL, by its schemes.
     Url(&'static [&'static str]),
     /// A section, not a value.
@@ -75,7 +84,7 @@ impl fmt::Display for Expected {
                 write!(out, "\"auto\" or a whole number from {min} to {max}")
             }
             Expected::Duration(min, max) => {
-                write!(out, "a duration from {} to {}, ", Duration(min), Duration(max))?;
+                write!(out, "a duration from {min} to {max}, ")?;
                 out.write_str("such as \"500ms\" or \"1h30m\" (units ms s m h d w)")
             }
             Expected::Size(min, max) => {
@@ -89,6 +98,9 @@ impl fmt::Display for Expected {
             Expected::Addresses(max) => {
                 write!(out, "1 to {max} different addresses such as \"127.0.0.1:8080\" or ")?;
                 out.write_str("\"[::1]:8080\"")
+            }
+            Expected::Address => {
+                out.write_str("an address such as \"127.0.0.1:8080\" or \"[::1]:8080\"")
             }
             Expected::AdminAddress => {
                 out.write_str("an address such as \"127.0.0.1:8081\", or \"unix:/path\"")
@@ -106,6 +118,18 @@ impl fmt::Display for Expected {
                 let (min, max) = (limits::KEY_BYTES_MIN, limits::KEY_BYTES_MAX);
                 write!(out, "a list of up to {} different keys, each of ", limits::KEYS_MAX)?;
                 write!(out, "{min} to {max} visible ASCII characters without commas")
+            }
+            Expected::Key => {
+                let (min, max) = (limits::KEY_BYTES_MIN, limits::KEY_BYTES_MAX);
+                write!(out, "{min} to {max} visible ASCII characters without commas")
+            }
+            Expected::Origin => {
+                out.write_str("an origin as browsers send it, such as \"https://shop.example\": ")?;
+                out.write_str("lower case, without a path or a slash at its end")
+            }
+            Expected::User => {
+                let bytes = limits::USER_BYTES_MAX;
+                write!(out, "a user id of 1 to {bytes} bytes without control characters")
             }
             Expected::Origins => {
                 write!(out, "a list of up to {} origins such as ", limits::ORIGINS_MAX)?;
@@ -134,21 +158,6 @@ fn write_quoted(out: &mut fmt::Formatter<'_>, words: &[&str], tail: &str) -> fmt
     Ok(())
 }
 
-/// A duration in its largest whole unit.
-struct Duration(DurationMs);
-
-impl fmt::Display for Duration {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = self.0.0;
-        let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-        match units.iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit)) {
-            Some((unit, name)) => write!(out, "{}{name}", ms / unit),
-            None if ms == 0 => out.write_str("0s"),
-            None => write!(out, "{ms}ms"),
-        }
-    }
-}
-
 /// Names of sizes and the power of two that each is.
 const SIZE_UNITS: [(&str, u32); 5] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
 
@@ -164,24 +173,78 @@ impl fmt::Display for Size {
     }
 }
 
+/// Why a key does not take a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is not what the key takes.
+    Value(Expected),
+    /// Elements of its list are not, each with its index, in their order.
+    Elements(Vec<(usize, ElementProblem)>),
+    /// It is a URL with something wrong in it.
+    Url(UrlProblem),
+}
+
+/// What is wrong with one element of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ElementProblem {
+    /// It is not what the list takes.
+    Refused(Expected),
+    /// It is the same as the element of this index.
+    Repeats(usize),
+}
+
+impl From<Expected> for Refusal {
+    fn from(expected: Expected) -> Refusal {
+        Refusal::Value(expected)
+    }
+}
+
 type Read<T> = Result<T, Expected>;
 
 /// The text of a value, if it is one.
-fn text(value: &Value) -> Option<&str> {
+pub(super) fn text(value: &Value) -> Option<&str> {
     match value {
         Value::Text(text) | Value::Loose(text) => Some(text),
         _ => None,
     }
 }
 
-/// The members of a list as texts; one loose text is split at its commas.
-fn texts(value: &Value) -> Option<Vec<&str>> {
+/// The elements of a list, `None` for one that is no text; one loose text is split at its commas.
+pub(super) fn elements(value: &Value) -> Option<Vec<Option<&str>>> {
     match value {
-        Value::List(values) => values.iter().map(text).collect(),
+        Value::List(values) => Some(values.iter().map(text).collect()),
         Value::Loose(text) if text.trim().is_empty() => Some(Vec::new()),
-        Value::Loose(text) => Some(text.split(',').map(str::trim).collect()),
+        Value::Loose(text) => Some(text.split(',').map(|part| Some(part.trim())).collect()),
         _ => None,
     }
+}
+
+/// Reads a list of at most `max` elements; every element that `read` refuses is named.
+fn list<T>(
+    value: &Value,
+    (expected, max): (Expected, usize),
+    of_one: Expected,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<Vec<T>, Refusal> {
+    let elements = elements(value).filter(|elements| elements.len() <= max).ok_or(expected)?;
+    let (mut found, mut problems) = (Vec::with_capacity(elements.len()), Vec::new());
+    for (index, element) in elements.into_iter().enumerate() {
+        match element.and_then(&read) {
+            Some(one) => found.push(one),
+            None => problems.push((index, ElementProblem::Refused(of_one))),
+        }
+    }
+    if problems.is_empty() { Ok(found) } else { Err(Refusal::Elements(problems)) }
+}
+
+/// Refuses elements that are the same as one before them.
+fn all_differ<T>(elements: &[T], is_same: impl Fn(&T, &T) -> bool) -> Result<(), Refusal> {
+    let before =
+        |index: usize| elements[..index].iter().position(|one| is_same(one, &elements[index]));
+    let repeats = (0..elements.len())
+        .filter_map(|index| Some((index, ElementProblem::Repeats(before(index)?))));
+    let repeats: Vec<_> = repeats.collect();
+    if repeats.is_empty() { Ok(()) } else { Err(Refusal::Elements(repeats)) }
 }
 
 fn number(value: &Value) -> Option<u64> {
@@ -293,22 +356,21 @@ pub(super) fn one_of<T: Copy>(
         .ok_or(Expected::OneOf(words))
 }
 
-pub(super) fn addresses(value: &Value) -> Read<Vec<SocketAddr>> {
+pub(super) fn addresses(value: &Value) -> Result<Vec<SocketAddr>, Refusal> {
     let expected = Expected::Addresses(limits::LISTENERS_MAX);
-    let single = match value {
-        Value::Text(text) => Some(vec![text.as_str()]),
-        _ => texts(value),
+    // One address of a file needs no list around it.
+    let one = match value {
+        Value::Text(text) => Some(Value::Loose(text.clone())),
+        _ => None,
     };
-    let texts = single.filter(|texts| (1..=limits::LISTENERS_MAX).contains(&texts.len()));
-    let mut addresses: Vec<SocketAddr> = Vec::new();
-    for text in texts.ok_or(expected)? {
-        let address: SocketAddr = text.parse().map_err(|_| expected)?;
-        // Port 0 picks a free port each time, so it may be named more than once.
-        if address.port() != 0 && addresses.contains(&address) {
-            return Err(expected);
-        }
-        addresses.push(address);
+    let value = one.as_ref().unwrap_or(value);
+    let whole = (expected, limits::LISTENERS_MAX);
+    let addresses = list(value, whole, Expected::Address, |text| text.parse().ok())?;
+    if addresses.is_empty() {
+        return Err(expected.into());
     }
+    // Port 0 picks a free port each time, so it may be named more than once.
+    all_differ(&addresses, |a: &SocketAddr, b| a == b && a.port() != 0)?;
     Ok(addresses)
 }
 
@@ -341,30 +403,23 @@ pub(super) fn zone(value: &Value) -> Read<String> {
     text(value).filter(known).map(str::to_owned).ok_or(Expected::Zone)
 }
 
-pub(super) fn keys(value: &Value) -> Read<Vec<Secret>> {
-    let texts = texts(value).filter(|texts| texts.len() <= limits::KEYS_MAX);
-    let texts = texts.ok_or(Expected::Keys)?;
-    let mut keys: Vec<Secret> = Vec::with_capacity(texts.len());
-    for text in texts {
+pub(super) fn keys(value: &Value) -> Result<Vec<Secret>, Refusal> {
+    let keys = list(value, (Expected::Keys, limits::KEYS_MAX), Expected::Key, |text| {
         let length = (limits::KEY_BYTES_MIN..=limits::KEY_BYTES_MAX).contains(&text.len());
         let visible = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
-        let key = Secret::new(text.to_owned());
-        if !length || !visible || keys.contains(&key) {
-            return Err(Expected::Keys);
-        }
-        keys.push(key);
-    }
+        (length && visible).then(|| Secret::new(text.to_owned()))
+    })?;
+    all_differ(&keys, |a, b| a == b)?;
     Ok(keys)
 }
 
-pub(super) fn origins(value: &Value) -> Read<Vec<String>> {
-    let texts = texts(value).filter(|texts| texts.len() <= limits::ORIGINS_MAX);
-    let texts = texts.ok_or(Expected::Origins)?;
-    let any_alone = texts == ["*"];
-    if !any_alone && !texts.iter().all(|text| is_origin(text)) {
-        return Err(Expected::Origins);
+pub(super) fn origins(value: &Value) -> Result<Vec<String>, Refusal> {
+    let whole = (Expected::Origins, limits::ORIGINS_MAX);
+    // Any origin is all of them, so it stands alone.
+    if elements(value).is_some_and(|elements| elements == [Some("*")]) {
+        return Ok(vec!["*".to_owned()]);
     }
-    Ok(texts.into_iter().map(str::to_owned).collect())
+    list(value, whole, Expected::Origin, |text| is_origin(text).then(|| text.to_owned()))
 }
 
 /// `scheme://host[:port]` as browsers send it: lower case, without path, query or fragment.
@@ -379,33 +434,9 @@ fn is_origin(text: &str) -> bool {
         && host.bytes().all(of_host)
 }
 
-pub(super) fn users(value: &Value) -> Read<Vec<String>> {
-    let texts = texts(value).filter(|texts| texts.len() <= limits::LOG_USERS_MAX);
-    let texts = texts.ok_or(Expected::Users)?;
-    let good = |user: &&str| {
-        (1..=limits::USER_BYTES_MAX).contains(&user.len()) && !user.contains(char::is_control)
-    };
-    if !texts.iter().all(good) {
-        return Err(Expected::Users);
-    }
-    Ok(texts.into_iter().map(str::to_owned).collect())
-}
-
-/// A URL of one of the schemes with something behind it; its parts are read where it is used.
-pub(super) fn url(value: &Value, schemes: &'static [&'static str]) -> Read<Option<Secret>> {
-    let text = text(value).ok_or(Expected::Url(schemes))?;
-    if text.is_empty() {
-        return Ok(None);
-    }
-    let (scheme, rest) = text.split_once("://").ok_or(Expected::Url(schemes))?;
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
-    let host = authority.rsplit('@').next().unwrap_or("");
-    let plain = !text.contains(|letter: char| letter.is_control() || letter.is_whitespace());
-    // A unix socket has a path in place of a host.
-    let names_a_place = if scheme == "redis+unix" { rest.contains('/') } else { !host.is_empty() };
-    if schemes.contains(&scheme) && names_a_place && plain {
-        Ok(Some(Secret::new(text.to_owned())))
-    } else {
-        Err(Expected::Url(schemes))
-    }
+pub(super) fn users(value: &Value) -> Result<Vec<String>, Refusal> {
+    list(value, (Expected::Users, limits::LOG_USERS_MAX), Expected::User, |user| {
+        let length = (1..=limits::USER_BYTES_MAX).contains(&user.len());
+        (length && !user.contains(char::is_control)).then(|| user.to_owned())
+    })
 }

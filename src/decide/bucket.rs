@@ -14,8 +14,13 @@ pub fn is_in_rollout(popup: &Popup, user: &str) -> bool {
     match popup.rollout_below {
         0 => false,
         EVERYBODY.. => true,
-        below => u128::from(hash::rollout(user.as_bytes(), popup.key.0)) < below,
+        below => u128::from(place_in_rollout(popup, user)) < below,
     }
+}
+
+/// Where a user stands in a popup's rollout, as a fraction of 2^64. Does not allocate.
+pub fn place_in_rollout(popup: &Popup, user: &str) -> u64 {
+    hash::rollout(user.as_bytes(), popup.key.0)
 }
 
 /// The index of the variant that a user sees, in proportion to the weights. It stays while the
@@ -48,7 +53,7 @@ mod tests {
 
     fn with_weights(weights: &[u32]) -> Popup {
         let mut popup = popup(&json!({"id": "p"}));
-        let variant = popup.variants.remove(0);
+        let variant = popup.variants[0].clone();
         popup.weight_total = weights.iter().map(|weight| u64::from(*weight)).sum();
         popup.variants = weights
             .iter()

@@ -1,10 +1,12 @@
 //! The decision: `decide(catalog, user, context, now)`, pure. `target` evaluates rules · `gates`
 //! one popup against one user · `bucket` rollout and variants · `choose` the winner, the reason,
-//! next_in, and every popup with its gate. Knows no clock, no I/O, no protocol.
+//! next_in, and every popup with its gate · `facts` what stands behind a gate, for explanations.
+//! Knows no clock, no I/O, no protocol.
 
 pub mod bucket;
 pub mod choose;
 pub mod context;
+pub mod facts;
 pub mod gates;
 #[cfg(test)]
 pub mod samples;

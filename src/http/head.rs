@@ -68,6 +68,8 @@ pub struct Request<'b> {
     pub origin: Option<&'b [u8]>,
     /// `Access-Control-Request-Method`, as sent.
     pub access_control_request_method: Option<&'b [u8]>,
+    /// `Access-Control-Request-Headers`, as sent; empty where it was sent twice.
+    pub access_control_request_headers: Option<&'b [u8]>,
     /// `If-Match`, as sent.
     pub if_match: Option<Repeatable<'b>>,
     /// `If-None-Match`, as sent.
@@ -217,6 +219,7 @@ pub(super) fn parse(head: &[u8], body_bytes_max: usize) -> Result<Head<'_>, Refu
         content_type: kept.content_type,
         origin: kept.origin,
         access_control_request_method: kept.access_control_request_method,
+        access_control_request_headers: kept.access_control_request_headers,
         if_match: kept.if_match,
         if_none_match: kept.if_none_match,
         nudge_who: kept.nudge_who,

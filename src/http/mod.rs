@@ -17,7 +17,7 @@ mod line;
 pub mod pool;
 pub mod refusal;
 pub mod reply;
-mod scan;
+pub mod scan;
 mod slots;
 #[cfg(test)]
 mod tests;

@@ -106,6 +106,15 @@ pub(super) fn token_length(bytes: &[u8]) -> usize {
     bytes.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(bytes.len())
 }
 
+/// Whether a field's value is a list of tokens, at least one, with nothing between them but commas
+/// and white space.
+pub fn is_token_list(value: &[u8]) -> bool {
+    value.split(|byte| *byte == b',').map(trim).all(|token| {
+        let length = token_length(token);
+        length > 0 && length == token.len()
+    })
+}
+
 /// Whether all of a target's bytes are visible ASCII, and none starts a fragment. Without early
 /// exit, so that it becomes vector code.
 pub(super) fn is_target(bytes: &[u8]) -> bool {

@@ -34,8 +34,8 @@ use super::segment::{
 };
 use crate::base::ids::Sequence;
 use crate::base::limits::{
-    DISK_RETRY_MS, JOURNAL_QUEUE_BYTES_MAX, SEGMENT_BYTES, SEGMENT_BYTES_MIN, SYNC_PACE_MS,
-    UNSYNCED_BYTES_MAX,
+    DISK_RETRY_MS, JOURNAL_QUEUE_BYTES_MAX, SEGMENT_BYTES, SEGMENT_BYTES_MIN, SEGMENT_END_BYTES,
+    SYNC_PACE_MS, UNSYNCED_BYTES_MAX,
 };
 use crate::base::time::{MonoNs, WallMs};
 
@@ -101,6 +101,7 @@ pub struct Appender {
     wall: WallMs,
     write_retry_at: Option<MonoNs>,
     prepare_retry_at: Option<MonoNs>,
+    prepare_error: Option<DiskError>,
     remove_retry_at: Option<MonoNs>,
     sync_due_at: MonoNs,
     is_rewriting: bool,
@@ -153,6 +154,7 @@ impl Appender {
             wall: start.newest,
             write_retry_at: None,
             prepare_retry_at: None,
+            prepare_error: None,
             remove_retry_at: None,
             sync_due_at: MonoNs(0),
             is_rewriting: false,
@@ -220,22 +222,53 @@ impl Appender {
     }
 
     /// Whether decisions may rest on records: not poisoned, not stopping, the disk not full, both
-    /// budgets kept, what was promised included.
+    /// budgets kept, what was promised included. Without a next segment, as long as the one in use
+    /// has room for what may come before everybody knows better.
     pub fn is_accepting(&self) -> bool {
-        let is_reserve_refused =
-            self.reserve == Reserve::None && (self.prepare_retry_at.is_some() || self.is_crowded());
         self.poison.is_none()
             && !self.is_stopping
             && self.has_had_room
-            && self.write_retry_at.is_none()
-            && !is_reserve_refused
-            && self.ledger.unapplied_bytes().saturating_add(self.promised_bytes)
-                < self.config.unapplied_bytes_max
+            && !self.is_disk_full()
+            && !self.is_at_budget()
+    }
+
+    /// Whether the disk takes nothing more.
+    fn is_disk_full(&self) -> bool {
+        self.write_retry_at.is_some() || (self.prepare_retry_at.is_some() && !self.has_place())
+    }
+
+    /// Whether SQL has to come nearer before more is taken.
+    fn is_at_budget(&self) -> bool {
+        let unapplied = self.ledger.unapplied_bytes().saturating_add(self.promised_bytes);
+        let is_last = self.reserve == Reserve::None && self.is_crowded();
+        unapplied >= self.config.unapplied_bytes_max || (is_last && !self.has_place())
+    }
+
+    /// Whether what is under way, and what may come while the shards do not know better, finds its
+    /// place in segments that are there.
+    fn has_place(&self) -> bool {
+        if matches!(self.reserve, Reserve::Ready(_)) {
+            return true;
+        }
+        let of = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+        let kept = SEGMENT_END_BYTES.min(self.config.segment_bytes / 8);
+        let due = of(self.queue.bytes() + self.unsynced.bytes_to_place());
+        self.room_bytes() > due.saturating_add(self.promised_bytes).saturating_add(kept)
+    }
+
+    /// Bytes left in the segment in use.
+    fn room_bytes(&self) -> u64 {
+        self.active.map_or(0, |active| self.config.segment_bytes.saturating_sub(active.offset))
     }
 
     /// Why the event path is closed for good, if it is.
     pub fn poison(&self) -> Option<Poison> {
         self.poison
+    }
+
+    /// Why the next segment can't be made, where that is not for want of space.
+    pub fn prepare_failure(&self) -> Option<DiskError> {
+        self.prepare_error.filter(|error| *error != DiskError::NoSpace)
     }
 
     /// The figures of this moment.
@@ -244,7 +277,10 @@ impl Appender {
             written: self.written,
             synced: self.synced,
             is_accepting: self.is_accepting(),
-            is_full: self.write_retry_at.is_some() || self.prepare_retry_at.is_some(),
+            is_full: self.is_disk_full(),
+            is_low: self.prepare_retry_at.is_some(),
+            is_at_budget: self.is_at_budget(),
+            room_bytes: self.room_bytes(),
             unapplied_bytes: self.ledger.unapplied_bytes(),
             total_bytes: self.files() * self.config.segment_bytes,
             segments: usize::try_from(self.files()).expect("a budget's files are few"),
@@ -319,6 +355,7 @@ impl Appender {
 
     fn complete_prepare(&mut self, segment: SegmentId, outcome: Result<(), DiskError>) {
         assert_eq!(self.reserve, Reserve::Preparing(segment), "one is prepared at a time");
+        self.prepare_error = outcome.err();
         if outcome.is_ok() {
             self.reserve = Reserve::Ready(segment);
             self.next_segment = segment.next();

@@ -4,6 +4,7 @@
 //! same. The argument why nobody is shown twice stands in the module above.
 //!
 //! ```text
+//! vanished  users may vanish -> marked (v) in every partition -> no more -> begun anew
 //! run       new -> shards compared, losses held -> said -> all have said, or 3 s -> cleared
 //! rebuild   lost -> begun, sealed (phase b) -> every journal is in SQL -> filling (phase f)
 //!           -> every user of SQL is in Redis -> open (no phase)
@@ -12,7 +13,7 @@
 use std::collections::BTreeSet;
 
 use super::barrier::{Barrier, Progress};
-use super::ledger::{Ledger, PartitionMeta, Standing};
+use super::ledger::{Ledger, Losses, PartitionMeta, Standing, Vanishing};
 use super::peers::{Beat, NodeId, Peers};
 use crate::base::ids::Partition;
 use crate::base::limits::{COMPARE_WAIT_MS, KEEPER_BUSY_MS, KEEPER_IDLE_MS, KEEPER_METAS_MS};
@@ -60,6 +61,8 @@ pub struct View<'a> {
     pub run: u64,
     /// Its TIME.
     pub redis_now: WallMs,
+    /// What it says of users that vanish, read before `metas`.
+    pub losses: Losses,
     /// Signs of life in Redis.
     pub beats: &'a [Beat],
     /// Nodes that SQL has seen lately; empty where it was not asked.
@@ -94,6 +97,9 @@ pub struct View<'a> {
 pub enum Order {
     /// Nobody decides by these partitions any more, if they still have this epoch.
     Hold(Vec<(Partition, u32)>),
+    /// From now on a user who is missing in these partitions proves nothing, where they still have
+    /// these epochs.
+    Doubt(Vec<(Partition, u32, Vanishing)>),
     /// What this node's shards have reported of these partitions is known by now.
     Settle(Vec<Partition>),
     /// This node has compared the run.
@@ -121,6 +127,10 @@ pub enum Order {
         at_least: u32,
         /// The run that the seal is of.
         run: u64,
+        /// Keys that it had evicted before.
+        evicted: u64,
+        /// Why users go on vanishing.
+        vanishing: Option<Vanishing>,
         /// The partitions with the epochs that they have.
         partitions: Vec<(Partition, Option<u32>)>,
     },
@@ -163,6 +173,8 @@ pub struct Keeper {
     /// The run whose metas the ledger holds.
     ledger_run: Option<u64>,
     metas_due: MonoNs,
+    /// As the ledger's metas were read.
+    losses: Losses,
     barrier: Option<(Seal, Barrier)>,
     /// What this process fills from SQL.
     pass: Option<Vec<(Partition, u32)>>,
@@ -180,6 +192,7 @@ impl Keeper {
             run: None,
             ledger_run: None,
             metas_due: MonoNs(0),
+            losses: Losses::default(),
             barrier: None,
             pass: None,
             rebuild_since: None,
@@ -190,6 +203,11 @@ impl Keeper {
     /// Whether the next round has to read all metas.
     pub fn wants_metas(&self, now: MonoNs) -> bool {
         self.is_busy || now >= self.metas_due
+    }
+
+    /// Whether a round has to read all metas since users may vanish, or vanish no more.
+    pub fn is_news(&self, losses: &Losses) -> bool {
+        *losses != self.losses
     }
 
     /// How long the next round can wait, in milliseconds.
@@ -223,7 +241,7 @@ impl Keeper {
     pub fn rebuild(&self) -> Option<RebuildStatus> {
         let since = self.rebuild_since?;
         let rank = |standing| match standing {
-            Standing::Lost { .. } => Some("lost"),
+            Standing::Lost { .. } | Standing::Suspect { .. } => Some("lost"),
             Standing::Waiting { .. } => Some("barrier"),
             Standing::Filling { .. } => Some("filling"),
             Standing::Open => None,
@@ -245,7 +263,13 @@ impl Keeper {
             self.stop_filling(&mut orders);
         }
         if let Some(metas) = view.metas {
-            self.ledger.read(metas, view.own_lost, self.has_missed_clearing(view));
+            let reports = (view.own_lost, self.has_missed_clearing(view));
+            self.ledger.read(metas, &view.losses, reports);
+            self.losses = view.losses;
+            if !self.ledger.unmarked().is_empty() {
+                // Before anything that opens a partition.
+                orders.push(Order::Doubt(self.ledger.unmarked().to_vec()));
+            }
             self.ledger_run = Some(view.run);
             self.metas_due = view.now.plus_ms(KEEPER_METAS_MS);
             let is_open = self.ledger.is_open();
@@ -350,8 +374,13 @@ impl Keeper {
         let begins = self.to_begin(view);
         if !begins.is_empty() {
             self.stop_filling(orders);
-            let at_least = self.ledger.highest_epoch().saturating_add(1);
-            orders.push(Order::Begin { at_least, run: view.run, partitions: begins });
+            orders.push(Order::Begin {
+                at_least: self.ledger.highest_epoch().saturating_add(1),
+                run: view.run,
+                evicted: self.losses.evicted,
+                vanishing: self.losses.vanishing(),
+                partitions: begins,
+            });
             return;
         }
         let waiting = self.in_phase(Phase::Barrier);
@@ -369,13 +398,15 @@ impl Keeper {
     fn to_begin(&self, view: &View<'_>) -> Vec<(Partition, Option<u32>)> {
         let sealed = view.seal.filter(|seal| seal.run == view.run).map(|seal| seal.epoch);
         let is_due = self.ledger.standings().any(|(_, standing)| match standing {
-            Standing::Lost { .. } => true,
+            Standing::Lost { .. } | Standing::Suspect { .. } => true,
             Standing::Waiting { epoch } => sealed != Some(epoch),
             _ => false,
         });
         let epoch = |(partition, standing)| match standing {
             Standing::Lost { epoch, .. } => Some((partition, epoch)),
-            Standing::Waiting { epoch } => Some((partition, Some(epoch))),
+            Standing::Suspect { epoch } | Standing::Waiting { epoch } => {
+                Some((partition, Some(epoch)))
+            }
             _ => None,
         };
         if is_due { self.ledger.standings().filter_map(epoch).collect() } else { Vec::new() }

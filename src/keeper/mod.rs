@@ -4,7 +4,7 @@
 //!
 //! `core` one round · `peers` the other nodes · `ledger` the metas of all partitions · `barrier`
 //! this node's word to a rebuild · `share` who drains which list · `lists` what is in them ·
-//! `scripts` what Redis does in one step.
+//! `scripts` what Redis does in one step · `rights` what it has to let the node do.
 //!
 //! # Why nobody is shown twice
 //!
@@ -55,6 +55,7 @@ pub mod core;
 pub mod ledger;
 pub mod lists;
 pub mod peers;
+pub mod rights;
 pub mod scripts;
 pub mod share;
 

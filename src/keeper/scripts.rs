@@ -17,6 +17,8 @@ pub const BEAT: &str = include_str!("scripts/beat.lua");
 pub const HOLD: &str = include_str!("scripts/hold.lua");
 /// Begins an epoch.
 pub const BEGIN: &str = include_str!("scripts/begin.lua");
+/// Marks a partition from which users may have vanished.
+pub const DOUBT: &str = include_str!("scripts/doubt.lua");
 /// Goes to the next phase.
 pub const ADVANCE: &str = include_str!("scripts/advance.lua");
 /// Takes, keeps and leaves the lead.
@@ -25,6 +27,9 @@ pub const LEAD: &str = include_str!("scripts/lead.lua");
 pub const REFILL: &str = include_str!("scripts/refill.lua");
 /// Drops from a list what SQL has.
 pub const TRIM: &str = include_str!("scripts/trim.lua");
+
+/// Tries commands.
+pub const RIGHTS: &str = include_str!("scripts/rights.lua");
 
 /// Signs of life.
 pub const NODES: &str = "nudged:nodes";
@@ -90,7 +95,7 @@ mod tests {
 
     #[test]
     fn scripts_are_refused_where_they_can_not_finish() {
-        for script in [BEAT, HOLD, BEGIN, ADVANCE, LEAD, REFILL, TRIM] {
+        for script in [BEAT, HOLD, BEGIN, DOUBT, ADVANCE, LEAD, REFILL, TRIM, RIGHTS] {
             assert!(script.starts_with("#!lua"), "{script}");
         }
     }

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::barrier::Progress;
 use super::core::{Filling, Keeper, Lead, Order, Seal, View};
-use super::ledger::PartitionMeta;
+use super::ledger::{Losses, PartitionMeta};
 use super::peers::{Beat, NodeId};
 use crate::base::ids::{Partition, Revision, Sequence};
 use crate::base::limits::REBUILD_LOCK_MS;
@@ -36,6 +36,8 @@ struct Value {
 #[derive(Clone, Debug)]
 struct Redis {
     run: u64,
+    is_evicting: bool,
+    evicted: u64,
     metas: Vec<PartitionMeta>,
     values: Vec<Option<Value>>,
     beats: BTreeMap<NodeId, i64>,
@@ -45,13 +47,21 @@ struct Redis {
     lock: Option<(NodeId, u64)>,
 }
 
-const NO_META: PartitionMeta =
-    PartitionMeta { epoch: None, counter: 0, phase: Phase::Open, is_held: false };
+const NO_META: PartitionMeta = PartitionMeta {
+    epoch: None,
+    counter: 0,
+    phase: Phase::Open,
+    is_held: false,
+    vanishing: None,
+    evicted: None,
+};
 
 impl Redis {
     fn empty(run: u64) -> Redis {
         Redis {
             run,
+            is_evicting: false,
+            evicted: 0,
             metas: vec![NO_META; usize::from(PARTITIONS)],
             values: vec![None; USERS],
             beats: BTreeMap::new(),
@@ -187,6 +197,12 @@ impl World {
             now: MonoNs(now_ms * 1_000_000),
             run: redis.run,
             redis_now: WallMs(now_ms.try_into().unwrap()),
+            losses: Losses {
+                run: redis.run,
+                is_evicting: redis.is_evicting,
+                evicted: redis.evicted,
+                is_expiring: false,
+            },
             beats: &beats,
             sql_nodes: &[],
             metas: Some(&redis.metas),
@@ -244,7 +260,15 @@ impl World {
                 }
             }
             Order::LeaveLead => redis.lock = redis.lock.filter(|(holder, _)| *holder != node.id),
-            Order::Begin { at_least, run, partitions } => {
+            Order::Doubt(partitions) => {
+                for (partition, epoch, why) in partitions {
+                    let meta = &mut redis.metas[usize::from(partition.0)];
+                    if meta.epoch == Some(epoch) {
+                        meta.vanishing = Some(why);
+                    }
+                }
+            }
+            Order::Begin { at_least, run, evicted, vanishing, partitions } => {
                 if !sql_is_up {
                     return;
                 }
@@ -253,7 +277,8 @@ impl World {
                     let meta = &mut redis.metas[usize::from(partition.0)];
                     if meta.epoch == before {
                         let epoch = Some(*sql_epoch);
-                        *meta = PartitionMeta { epoch, phase: Phase::Barrier, ..NO_META };
+                        let (phase, evicted) = (Phase::Barrier, Some((run, evicted)));
+                        *meta = PartitionMeta { epoch, phase, vanishing, evicted, ..NO_META };
                     }
                 }
                 redis.seal = Some(Seal { epoch: *sql_epoch, run });

@@ -1,17 +1,17 @@
-//! What the log says of a node's begin and end: one line each, with all that an operator asks first.
+//! What the log says of a node's begin and end: one line each, with what an operator asks first.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::config::{Ack, AdminAddress, Config, Count, Loaded, Queue};
+use crate::config::{Ack, AdminAddress, Config, Loaded, Queue};
 use crate::runtime::log_thread::stamp_now;
 use crate::runtime::topology::Topology;
 use crate::telemetry::log::{Log, Message, Value};
 
-/// Says with what the node starts. `connections` is what each shard may hold.
-pub fn tell_start(log: &Log, loaded: &Loaded, topology: &Topology, connections: u32) {
+/// Says with what the node starts. `connections_max` is what all shards together may hold.
+pub fn tell_start(log: &Log, loaded: &Loaded, topology: &Topology, connections_max: u32) {
     let config = &loaded.config;
     let file = loaded.file.as_deref().map_or("none".to_owned(), absolute);
     let data = absolute(&config.data.to_string_lossy());
@@ -20,10 +20,6 @@ pub fn tell_start(log: &Log, loaded: &Loaded, topology: &Topology, connections: 
     let (cpus, writer_cpu) = match topology.pin {
         true => (ranges(&cpus), topology.writer_cpu.to_string()),
         false => ("not pinned".to_owned(), "not pinned".to_owned()),
-    };
-    let connections_max = match config.connections_max {
-        Count::Auto => u64::from(connections) * u64::from(topology.shards),
-        Count::Exactly(count) => u64::from(count),
     };
     let has_redis = config.redis.url.is_some();
     let fields = [
@@ -39,7 +35,7 @@ pub fn tell_start(log: &Log, loaded: &Loaded, topology: &Topology, connections: 
         ("shards", Value::Number(u64::from(topology.shards))),
         ("cpus", Value::Text(&cpus)),
         ("writer_cpu", Value::Text(&writer_cpu)),
-        ("connections_max", Value::Number(connections_max)),
+        ("connections_max", Value::Number(u64::from(connections_max))),
         ("slice_bytes", Value::Number(config.slice_bytes)),
         ("journal_bytes_max", Value::Number(config.journal.bytes_max)),
     ];

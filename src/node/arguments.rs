@@ -4,70 +4,128 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{Flag, Value};
 
 /// A popup decision server. Without a subcommand it serves.
 #[derive(Debug, Parser)]
-#[command(name = "nudged", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "nudged",
+    version,
+    after_help = "\
+Each setting has a key in nudged.toml, a variable NUDGED_<KEY> and, where it is listed above, a flag;
+flags beat variables beat the file beats defaults.
+
+Examples:
+  nudged --config /etc/nudged.toml          serve
+  nudged check --config /etc/nudged.toml    what is wrong with it, before a start or a reload
+  nudged help COMMAND                       more about one"
+)]
 pub struct Arguments {
+    #[command(flatten)]
+    shared: SharedArguments,
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
     serve: ServeArguments,
 }
 
+/// Flags of every command, before its name or after it.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+struct SharedArguments {
+    /// Configuration file [env: NUDGED_CONFIG] [default: nudged.toml, if it is there]
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Data directory [env: NUDGED_DATA] [default: ./nudged-data]
+    #[arg(long, value_name = "DIR", global = true)]
+    data: Option<String>,
+}
+
 /// What to do.
 #[derive(Debug, PartialEq, Subcommand)]
 pub enum Command {
     /// Serve decisions (what is done without a subcommand)
+    #[command(after_help = "\
+Example:
+  nudged serve --config /etc/nudged.toml --listen 0.0.0.0:8080 --cpus 0-6 --writer-cpu 7")]
     Serve(ServeArguments),
     /// Validate configuration and popups: exit 0, or 2 with every error
+    #[command(after_help = "\
+Looks at the configuration, at what this host says of it (CPUs, files, directories, addresses), and
+at popups. Asks no server. What a running node has in use is a warning.
+
+Examples:
+  nudged check --config /etc/nudged.toml
+  nudged check popups.toml --json | jq '.problems[] | select(.severity == \"error\")'")]
     Check(CheckArguments),
     /// Run decision vectors: exit 1 if any failed
+    #[command(after_help = "\
+The last line is \"N passed, M failed\".
+
+Example:
+  nudged vectors tests/vectors/*.json")]
     Vectors(VectorsArguments),
     /// Tell why this user sees, or does not see, each popup; asks a running node
+    #[command(after_help = "\
+Nothing is recorded.
+
+Example:
+  nudged explain --user ann --placement home --attr country=DE --tz Europe/Berlin")]
     Explain(ExplainArguments),
-    /// Write popups or journals to standard output as NDJSON
+    /// Write popups, users, statistics or journals to standard output as NDJSON
+    #[command(after_help = "\
+Example:
+  nudged export --config /etc/nudged.toml popups --history > popups.ndjson")]
     Export(ExportArguments),
-    /// Take popups or journal records of NDJSON into the database, popups all or none
+    /// Take what export wrote into the database: popups all or none, users with no node running
+    #[command(after_help = "\
+Example:
+  nudged import --config /etc/nudged.toml popups.ndjson")]
     Import(ImportArguments),
-    /// Create or upgrade the SQL schema of mysql.url
+    /// Create or upgrade the SQL schema of mysql.url; with --from, move an embedded node there
+    #[command(after_help = "\
+Examples:
+  NUDGED_MYSQL_URL=mysql://nudged_migrate:SECRET@db/nudged nudged migrate
+  nudged migrate --config /etc/nudged.toml --from /var/lib/nudged")]
     Migrate(MigrateArguments),
 }
 
 /// Flags of `serve`. Each beats its environment variable and its key in the file.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct ServeArguments {
-    /// Configuration file [default: nudged.toml, if it is there]
-    #[arg(long, value_name = "FILE")]
+    /// Configuration file
+    #[arg(skip)]
     pub config: Option<PathBuf>,
     /// Data directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(skip)]
     data: Option<String>,
-    /// Popups file, imported at start and reload
+    /// Popups file, imported at start and reload [env: NUDGED_POPUPS] [default: none]
     #[arg(long, value_name = "FILE")]
     popups: Option<String>,
-    /// Address for visitors' requests; may be given more than once; port 0 picks a free one
+    /// Address for visitors' requests; may be given more than once; port 0 picks a free one [env:
+    /// NUDGED_LISTEN] [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<String>,
-    /// Address for operators, or unix:/PATH
+    /// Address for operators, or unix:/PATH [env: NUDGED_ADMIN] [default: 127.0.0.1:8081]
     #[arg(long, value_name = "ADDR:PORT")]
     admin: Option<String>,
-    /// Shards, or auto: one for each CPU of --cpus
+    /// Shards, or auto: one for each CPU of --cpus [env: NUDGED_SHARDS] [default: auto]
     #[arg(long, value_name = "N|auto")]
     shards: Option<String>,
-    /// CPUs that shards are pinned to in turn, such as 2-5,8
+    /// CPUs that shards are pinned to in turn, such as 2-5,8 [env: NUDGED_CPUS] [default: auto, all
+    /// allowed ones but the last]
     #[arg(long, value_name = "LIST")]
     cpus: Option<String>,
-    /// CPU of the journal and of the SQL writer
+    /// CPU of the journal and of the SQL writer [env: NUDGED_WRITER_CPU] [default: auto, the last
+    /// allowed one]
     #[arg(long, value_name = "N")]
     writer_cpu: Option<String>,
-    /// Leave threads where the kernel puts them
+    /// Leave threads where the kernel puts them [env: NUDGED_PIN=false] [default: pinned]
     #[arg(long)]
     no_pin: bool,
-    /// How long an idle shard spins before it sleeps
+    /// How long an idle shard spins before it sleeps [env: NUDGED_BUSY_POLL_US] [default: 0]
     #[arg(long, value_name = "MICROSECONDS")]
     busy_poll: Option<String>,
     /// Start although the journal is more than 1 h ahead of the wall clock
@@ -81,22 +139,28 @@ pub struct ServeArguments {
 /// Arguments of `check`.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct CheckArguments {
-    /// Configuration file [default: nudged.toml, if it is there]
-    #[arg(long, value_name = "FILE")]
+    /// Configuration file
+    #[arg(skip)]
     pub config: Option<PathBuf>,
-    /// Popups files; without any, the one that the configuration names
+    /// Data directory
+    #[arg(skip)]
+    pub data: Option<String>,
+    /// Popups files [default: the one that the configuration names]
     #[arg(value_name = "POPUPS")]
     pub popups: Vec<PathBuf>,
+    /// One JSON object instead of lines
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `export`.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct ExportArguments {
-    /// Configuration file [default: nudged.toml, if it is there]
-    #[arg(long, value_name = "FILE")]
+    /// Configuration file
+    #[arg(skip)]
     pub config: Option<PathBuf>,
     /// Data directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(skip)]
     data: Option<String>,
     /// What to write [default: popups]
     #[command(subcommand)]
@@ -112,6 +176,10 @@ pub enum Exported {
         #[arg(long)]
         history: bool,
     },
+    /// Every user with their popups, and every erased one, a line each
+    Users,
+    /// Counts of popups per variant, hour and journal, a line each
+    Stats,
     /// Every record of journals, a line each
     Journal {
         /// Data directories; without any, the configuration's
@@ -123,11 +191,11 @@ pub enum Exported {
 /// Arguments of `import`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct ImportArguments {
-    /// Configuration file [default: nudged.toml, if it is there]
-    #[arg(long, value_name = "FILE")]
+    /// Configuration file
+    #[arg(skip)]
     pub config: Option<PathBuf>,
     /// Data directory
-    #[arg(long, value_name = "DIR")]
+    #[arg(skip)]
     data: Option<String>,
     /// What `nudged export` has written; - for standard input
     #[arg(value_name = "FILE|-")]
@@ -145,9 +213,15 @@ pub struct VectorsArguments {
 /// Arguments of `migrate`.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct MigrateArguments {
-    /// Configuration file [default: nudged.toml, if it is there]
-    #[arg(long, value_name = "FILE")]
+    /// Configuration file
+    #[arg(skip)]
     pub config: Option<PathBuf>,
+    /// Data directory
+    #[arg(skip)]
+    data: Option<String>,
+    /// Data directory of a stopped embedded node, to be moved into mysql.url with all its users
+    #[arg(long, value_name = "DIR")]
+    pub from: Option<PathBuf>,
 }
 
 /// Arguments of `explain`.
@@ -162,30 +236,66 @@ pub struct ExplainArguments {
     /// The moment, as RFC 3339 [default: now]
     #[arg(long, value_name = "T")]
     pub at: Option<String>,
-    /// The user's session
+    /// The user's session [default: none]
     #[arg(long, value_name = "S")]
     session: Option<String>,
-    /// The locale, such as de-AT
+    /// The locale, such as de-AT [default: none]
     #[arg(long, value_name = "L")]
     locale: Option<String>,
-    /// The user's zone, such as Europe/Berlin
+    /// The user's zone, such as Europe/Berlin; moments are told in it [default: UTC]
     #[arg(long, value_name = "ZONE")]
     tz: Option<String>,
-    /// An attribute; may be given more than once
+    /// An attribute; may be given more than once [default: none]
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     attr: Vec<(String, String)>,
-    /// The node's admin address, or unix:/PATH [default: the configuration's]
+    /// The node's admin address, or unix:/PATH [env: NUDGED_ADMIN] [default: the configuration's]
     #[arg(long, value_name = "ADDR:PORT")]
     admin: Option<String>,
-    /// Configuration file [default: nudged.toml, if it is there]
-    #[arg(long, value_name = "FILE")]
+    /// Configuration file
+    #[arg(skip)]
     pub config: Option<PathBuf>,
+    /// Data directory
+    #[arg(skip)]
+    data: Option<String>,
+}
+
+impl Command {
+    /// The flags of every command where this one keeps them; none where it has no use for them.
+    fn shared(&mut self) -> Option<(&mut Option<PathBuf>, &mut Option<String>)> {
+        Some(match self {
+            Command::Serve(of) => (&mut of.config, &mut of.data),
+            Command::Check(of) => (&mut of.config, &mut of.data),
+            Command::Explain(of) => (&mut of.config, &mut of.data),
+            Command::Export(of) => (&mut of.config, &mut of.data),
+            Command::Import(of) => (&mut of.config, &mut of.data),
+            Command::Migrate(of) => (&mut of.config, &mut of.data),
+            Command::Vectors(_) => return None,
+        })
+    }
 }
 
 impl Arguments {
     /// What to do: the subcommand, or `serve` where none was given.
-    pub fn into_command(self) -> Command {
-        self.command.unwrap_or(Command::Serve(self.serve))
+    fn into_command(self) -> Result<Command, clap::Error> {
+        let mut command = match self.command {
+            // A flag that would do nothing is not what was meant.
+            Some(_) if self.serve != ServeArguments::default() => {
+                let names: Vec<_> = self.serve.flags().iter().map(|flag| flag.name).collect();
+                let names = if names.is_empty() { "a flag".to_owned() } else { names.join(", ") };
+                let message = format!(
+                    "{names} before the command: flags of `serve` stand behind it, as in `nudged \
+                     serve --listen ADDR:PORT`; only --config and --data may stand before any \
+                     command"
+                );
+                return Err(Arguments::command().error(ErrorKind::ArgumentConflict, message));
+            }
+            Some(command) => command,
+            None => Command::Serve(self.serve),
+        };
+        if let Some((config, data)) = command.shared() {
+            (*config, *data) = (self.shared.config, self.shared.data);
+        }
+        Ok(command)
     }
 }
 
@@ -199,7 +309,7 @@ where
     I: IntoIterator,
     I::Item: Into<OsString> + Clone,
 {
-    Arguments::try_parse_from(arguments).map(Arguments::into_command)
+    Arguments::try_parse_from(arguments).and_then(Arguments::into_command)
 }
 
 fn flag(name: &'static str, key: &'static str, value: Option<&String>) -> Option<Flag> {
@@ -262,29 +372,33 @@ impl ExplainArguments {
 
     /// The flags that stand for settings.
     pub fn flags(&self) -> Vec<Flag> {
-        flag("--admin", "admin", self.admin.as_ref()).into_iter().collect()
+        let admin = flag("--admin", "admin", self.admin.as_ref());
+        admin.into_iter().chain(of_data(self.data.as_ref())).collect()
     }
 }
 
-impl ExportArguments {
-    /// The flags that stand for settings.
-    pub fn flags(&self) -> Vec<Flag> {
-        flag("--data", "data", self.data.as_ref()).into_iter().collect()
-    }
+fn of_data(data: Option<&String>) -> Vec<Flag> {
+    flag("--data", "data", data).into_iter().collect()
 }
 
-impl ImportArguments {
-    /// The flags that stand for settings.
-    pub fn flags(&self) -> Vec<Flag> {
-        flag("--data", "data", self.data.as_ref()).into_iter().collect()
-    }
+/// The flags of a command that has no other one that stands for a setting.
+macro_rules! flags_of_data {
+    ($($arguments:ident)*) => {$(
+        impl $arguments {
+            /// The flags that stand for settings.
+            pub fn flags(&self) -> Vec<Flag> {
+                of_data(self.data.as_ref())
+            }
+        }
+    )*};
 }
+
+flags_of_data! { CheckArguments ExportArguments ImportArguments MigrateArguments }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{AdminAddress, Count, load};
-    use clap::CommandFactory;
+    use crate::config::{AdminAddress, Config, Count, load, variable_of};
 
     fn read(line: &str) -> Result<Command, clap::Error> {
         parse(line.split_whitespace())
@@ -335,7 +449,10 @@ mod tests {
             ("nudged vectors", 2),
             ("nudged explain --placement p", 2),
             ("nudged --data a --data b", 2),
-            ("nudged --data d check", 2),
+            ("nudged --listen 127.0.0.1:0 check", 2),
+            ("nudged --accept-clock check", 2),
+            ("nudged check --listen 127.0.0.1:0", 2),
+            ("nudged help check", 0),
             ("nudged --help", 0),
             ("nudged --version", 0),
         ];
@@ -346,7 +463,8 @@ mod tests {
 
     #[test]
     fn the_other_commands_take_their_arguments() {
-        let check = CheckArguments { popups: vec!["a".into(), "b".into()], config: None };
+        let popups = vec!["a".into(), "b".into()];
+        let check = CheckArguments { popups, ..CheckArguments::default() };
         assert_eq!(read("nudged check a b").unwrap(), Command::Check(check));
         let vectors = VectorsArguments { files: vec!["v.json".into()] };
         assert_eq!(read("nudged vectors v.json").unwrap(), Command::Vectors(vectors));
@@ -358,5 +476,80 @@ mod tests {
         assert_eq!(explain.query(), query);
         let wrong = "nudged explain --user u --placement p --attr a";
         assert_eq!(read(wrong).unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn config_and_data_stand_before_a_command_or_behind_it() {
+        let commands = [
+            "serve",
+            "check",
+            "explain --user u",
+            "export popups",
+            "export journal",
+            "import -",
+            "migrate",
+            "vectors v.json",
+        ];
+        for command in commands {
+            let before = format!("nudged --config c.toml --data d {command}");
+            let behind = format!("nudged {command} --data d --config c.toml");
+            let mut before = read(&before).unwrap();
+            assert_eq!(before, read(&behind).unwrap());
+            if let Some((config, data)) = before.shared() {
+                assert_eq!(*config, Some(PathBuf::from("c.toml")), "{command}");
+                assert_eq!(data.as_deref(), Some("d"), "{command}");
+            }
+        }
+        let Command::Check(check) = read("nudged check --data d --json").unwrap() else {
+            panic!("not check")
+        };
+        assert!(check.json);
+        let config = load(None, &[], &check.flags()).unwrap().config;
+        assert_eq!(config.data, PathBuf::from("d"));
+    }
+
+    #[test]
+    fn a_flag_in_a_wrong_place_and_a_misspelt_one_are_told_what_mends_them() {
+        for (line, said) in [
+            ("nudged --listen 127.0.0.1:0 check", "--listen before the command"),
+            ("nudged --no-pin migrate", "as in `nudged serve"),
+            ("nudged --lisen 127.0.0.1:0", "--listen"),
+            ("nudged chekc", "check"),
+            ("nudged explain --placement p", "--user <U>"),
+        ] {
+            let error = read(line).unwrap_err().to_string();
+            assert!(error.contains(said), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn help_has_defaults_variables_and_an_example_each() {
+        let mut root = Arguments::command();
+        root.build();
+        let flags = served(
+            "nudged --data d --popups p --listen a --admin a --shards 1 --cpus 1 --writer-cpu 1 \
+             --no-pin --busy-poll 1",
+        )
+        .flags();
+        let serve = root.find_subcommand("serve").unwrap();
+        for flag in flags {
+            let argument = serve
+                .get_arguments()
+                .find(|known| known.get_long() == flag.name.strip_prefix("--"))
+                .unwrap_or_else(|| panic!("{} is no flag", flag.name));
+            let help = argument.get_help().unwrap().to_string();
+            let variable = variable_of(flag.key).unwrap();
+            assert!(help.contains(&format!("[env: {variable}")), "{}: {help}", flag.name);
+            assert!(help.contains("[default: "), "{}: {help}", flag.name);
+        }
+        let defaults = Config::default();
+        let help = serve.clone().render_help().to_string();
+        assert!(help.contains(&defaults.listen[0].to_string()), "{help}");
+        assert!(help.contains(&defaults.data.display().to_string()), "{help}");
+        for command in root.get_subcommands().filter(|command| command.get_name() != "help") {
+            let name = command.get_name();
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(after.contains("Example") && after.contains(name), "{name}: {after}");
+        }
     }
 }

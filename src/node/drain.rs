@@ -1,6 +1,7 @@
 //! A node's life after its start: reloads, and the stop in steps. Readiness first, so that the
 //! balancer looks elsewhere; then what is open is finished; then everything is made durable.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -10,9 +11,11 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 
 use super::announce;
 use super::serve::Node;
+use crate::admin::publisher::Publisher;
 use crate::runtime::journal_core::JournalHandle;
-use crate::runtime::log_thread::{self, stamp_now};
+use crate::runtime::log_thread::stamp_now;
 use crate::runtime::mesh::{ControlEnvelope, Mesh};
+use crate::runtime::vital::Needed;
 use crate::shard::control::{Command, ControlReply, Drain};
 use crate::telemetry::log::{Message, Value};
 
@@ -25,20 +28,26 @@ const STORAGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Shards end their threads within this, once they are told.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Serves until a signal stops the node; gives the exit code. Reloads have a thread of their own:
-/// one that waits for a slow disk or a locked database holds no stop up.
-pub fn serve_until_stopped(node: Node) -> u8 {
-    let (publisher, reloads) = (Arc::clone(&node.publisher), node.signals.reloads.clone());
-    let reloader = std::thread::Builder::new().name("reloads".to_owned()).spawn(move || {
+/// Reloads have a thread of their own: one that waits for a slow disk or a locked database holds no
+/// stop up. The first takes what was asked for during the start.
+///
+/// # Errors
+/// Where the system gives no thread.
+pub fn take_reloads((publisher, reloads): (Arc<Publisher>, Receiver<()>)) -> io::Result<()> {
+    std::thread::Builder::new().name("reloads".to_owned()).spawn(move || {
+        let needed = Needed::here("reloads");
         for () in reloads {
             // The publisher has said in the log what came of it.
             let _ = publisher.reload("SIGHUP");
         }
-    });
-    if let Err(error) = reloader {
-        // `POST /v1/reload` is left.
-        log_thread::tell(&node.log, Message::CatalogRefused, &error.to_string());
-    }
+        // Its sender lives as long as the thread that takes signals.
+        needed.leave(false);
+    })?;
+    Ok(())
+}
+
+/// Serves until a signal stops the node; gives the exit code.
+pub fn serve_until_stopped(node: Node) -> u8 {
     // Without its sender the channel ends, which nobody can ask for but a stop.
     let _ = node.signals.stops.recv();
     stop(node)
@@ -50,7 +59,9 @@ fn stop(node: Node) -> u8 {
     let reason = node.signals.reason();
     node.log.write(stamp_now(), Message::Draining, &[("reason", Value::Text(reason))]);
     node.admin.announce_stop();
-    let lame_duck = Duration::from_millis(node.config.lame_duck.0);
+    // Nobody was told to send it requests.
+    let lame_duck_ms = if node.was_ready { node.config.lame_duck.0 } else { 0 };
+    let lame_duck = Duration::from_millis(lame_duck_ms);
     let told = tell_all(&node, Drain::LameDuck);
     await_all(&told, EXIT_TIMEOUT);
     if second_stop_within(&node, lame_duck.min(limit)) {
@@ -140,7 +151,7 @@ fn stop_journal(
     }
     while Instant::now() < until {
         match stopped.recv_timeout(Duration::from_millis(10)) {
-            Ok(outcome) => return outcome.map_err(|poison| poison.to_string()),
+            Ok(outcome) => return outcome.map_err(|error| error.to_string()),
             Err(_) if stops.try_recv().is_ok() => break,
             Err(_) => {}
         }

@@ -48,12 +48,17 @@ struct Explained {
     reason: Option<String>,
     /// Seconds after which asking again can help.
     next_in: Option<u32>,
+    /// What of the question was not taken as it was meant.
+    #[serde(default)]
+    warnings: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Candidate {
     id: String,
     gate: Option<String>,
+    /// What stands behind the gate; absent where the popup passes.
+    why: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -77,9 +82,12 @@ pub fn run(arguments: &ExplainArguments) -> u8 {
         }
     };
     match explain(&config, &arguments.query()) {
-        Ok(text) => {
+        Ok(explained) => {
+            for warning in &explained.warnings {
+                eprintln!("nudged: warning: {}", plain(warning));
+            }
             // A reader that has gone, as with `| head`, is no error.
-            let _ = io::stdout().write_all(text.as_bytes());
+            let _ = io::stdout().write_all(in_words(&explained).as_bytes());
             0
         }
         Err(error) => {
@@ -89,7 +97,7 @@ pub fn run(arguments: &ExplainArguments) -> u8 {
     }
 }
 
-fn explain(config: &Config, query: &[(&str, &str)]) -> Result<String, ExplainError> {
+fn explain(config: &Config, query: &[(&str, &str)]) -> Result<Explained, ExplainError> {
     let token = token(config)?;
     let (mut stream, address) = connect(&config.admin)?;
     let request = request(query, &address, token.as_deref());
@@ -105,9 +113,7 @@ fn explain(config: &Config, query: &[(&str, &str)]) -> Result<String, ExplainErr
         let field = refused.error.field.map(|field| format!(" ({field})")).unwrap_or_default();
         return Err(ExplainError::Refused { status, code: refused.error.code, field });
     }
-    let explained: Explained =
-        serde_json::from_slice(body).map_err(|_| not_a_node("its answer is not one of ours"))?;
-    Ok(in_words(&explained))
+    serde_json::from_slice(body).map_err(|_| not_a_node("its answer is not one of ours"))
 }
 
 /// The token, where the node asks for one.
@@ -223,7 +229,7 @@ fn parse_answer(answer: &[u8]) -> Option<(u16, &[u8])> {
 fn in_words(explained: &Explained) -> String {
     let width = explained.candidates.iter().map(|one| one.id.len()).max().unwrap_or(0);
     let mut text = String::new();
-    for Candidate { id, gate } in &explained.candidates {
+    for Candidate { id, gate, why: told } in &explained.candidates {
         let is_shown = explained.popup.as_ref() == Some(id);
         let (word, why) = match gate.as_deref() {
             None if is_shown => ("shown", "it passes every gate".to_owned()),
@@ -234,7 +240,7 @@ fn in_words(explained: &Explained) -> String {
                     None => "it would be shown".to_owned(),
                 },
             ),
-            Some(gate) => (gate, why(gate).to_owned()),
+            Some(gate) => (gate, told.as_deref().map_or_else(|| why(gate).to_owned(), plain)),
         };
         writeln!(text, "{id:width$}  {word:<9}  ({why})").expect("a String takes all text");
     }
@@ -248,7 +254,12 @@ fn in_words(explained: &Explained) -> String {
     text
 }
 
-/// What a gate that did not open means.
+/// A text of the node without what a terminal would obey.
+fn plain(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
+/// What a gate that did not open means, where the node does not say what stands behind it.
 fn why(gate: &str) -> &'static str {
     match gate {
         "status" => "it is not live",

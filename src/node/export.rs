@@ -1,8 +1,12 @@
-//! `nudged export`: popups of the database, or records of journals, as NDJSON on standard output.
+//! `nudged export`: popups, users and statistics of the database, or records of journals, as NDJSON
+//! on standard output.
 //! Reads only, beside a running node too.
 //!
 //! ```text
-//! popups   {"id","version","status_override","origin","definition"} and, if asked for, "history"
+//! popups   {"id","version","status_override","is_gone","overrides","origin","definition"} and, if
+//!          asked for, "history"; overrides are its pauses and archives, those that ended too
+//! users    a user with their popups, or an erased one: `whole_lines`
+//! stats    counts of a popup's variant in an hour, of one journal: `whole_lines`
 //! journal  {"set","seq","action","at","user_id",...,"record"}: the columns of `events`, and the
 //!          whole record in hex, which is what an import takes
 //! ```
@@ -18,14 +22,18 @@ use serde_json::{Value, json};
 use super::arguments::{ExportArguments, Exported};
 use super::failure::Failure;
 use super::settings;
+use super::whole_lines::{self, Whole};
 use crate::base::ids::Sequence;
+use crate::base::limits::MOVED_ROWS;
+use crate::catalog::overrides::{Overrides, Place, encode};
+use crate::catalog::snapshot::Status;
 use crate::config::Config;
 use crate::journal::reader::Tail;
 use crate::journal::record::{self, Happening, Record};
 use crate::journal::recovery::{self, RecoverOptions};
 use crate::journal::segment::SetId;
 use crate::runtime::files::DirectoryReader;
-use crate::store::{Reader, StoredPopup, status_word};
+use crate::store::{Reader, Store, StoredPopup, status_word};
 
 /// Writes what is asked for; gives the exit code.
 pub fn run(arguments: &ExportArguments) -> u8 {
@@ -46,6 +54,8 @@ fn export(arguments: &ExportArguments, out: &mut impl Write) -> Result<(), Failu
     match &arguments.what {
         None => popups(&config, false, out),
         Some(Exported::Popups { history }) => popups(&config, *history, out),
+        Some(Exported::Users) => users(&config, out),
+        Some(Exported::Stats) => stats(&config, out),
         Some(Exported::Journal { directories }) if directories.is_empty() => {
             journal(&config.data, out)
         }
@@ -55,10 +65,57 @@ fn export(arguments: &ExportArguments, out: &mut impl Write) -> Result<(), Failu
     }
 }
 
+/// Users and erased ones, as SQL has them: what a journal holds beyond that comes later.
+fn users(config: &Config, out: &mut impl Write) -> Result<(), Failure> {
+    let mut store = existing(config)?;
+    let mut after = String::new();
+    loop {
+        let users = store.whole_users_after(&after, MOVED_ROWS)?;
+        let Some(last) = users.last() else { break };
+        after.clone_from(&last.user);
+        for user in users {
+            writeln!(out, "{}", whole_lines::write(&Whole::User(user))).map_err(written)?;
+        }
+    }
+    let mut after = i64::MIN;
+    loop {
+        let erased = store.tombstones_after(after, MOVED_ROWS)?;
+        let Some(last) = erased.last() else { return Ok(()) };
+        after = last.key.0.cast_signed();
+        for one in erased {
+            writeln!(out, "{}", whole_lines::write(&Whole::Erased(one))).map_err(written)?;
+        }
+    }
+}
+
+/// The store, where it is there: an export makes none.
+fn existing(config: &Config) -> Result<Store, Failure> {
+    Reader::of(config)?;
+    Ok(Store::of(config)?)
+}
+
+fn stats(config: &Config, out: &mut impl Write) -> Result<(), Failure> {
+    let mut store = existing(config)?;
+    let mut after = None;
+    loop {
+        let rows = store.whole_stats_after(after.as_ref(), MOVED_ROWS)?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = Some(last.clone());
+        for row in rows {
+            writeln!(out, "{}", whole_lines::write(&Whole::Stats(row))).map_err(written)?;
+        }
+    }
+}
+
 fn popups(config: &Config, has_history: bool, out: &mut impl Write) -> Result<(), Failure> {
     let mut reader = Reader::of(config)?;
-    for popup in reader.catalog()?.popups {
-        let mut line = popup_line(&popup);
+    let catalog = reader.catalog()?;
+    let mut overrides = Overrides::default();
+    for entry in &catalog.overrides {
+        overrides.take(entry, Place::Sql);
+    }
+    for popup in catalog.popups {
+        let mut line = popup_line(&popup, &overrides);
         if has_history {
             line["history"] = history(&reader, &popup.id)?;
         }
@@ -71,11 +128,18 @@ fn popups(config: &Config, has_history: bool, out: &mut impl Write) -> Result<()
     Ok(())
 }
 
-fn popup_line(popup: &StoredPopup) -> Value {
+fn popup_line(popup: &StoredPopup, overrides: &Overrides) -> Value {
+    let status = overrides.status(&popup.id).map(status_word);
+    let of_it = overrides.all().filter(|held| *held.entry.popup == *popup.id);
+    let entries: Vec<Value> = of_it
+        .map(|held| serde_json::from_str(&encode(&held.entry)).expect("our own values read back"))
+        .collect();
     json!({
         "id": popup.id,
         "version": popup.version,
-        "status_override": popup.status_override.map(status_word),
+        "status_override": if popup.is_gone { Some(status_word(Status::Archived)) } else { status },
+        "is_gone": popup.is_gone,
+        "overrides": entries,
         "origin": popup.origin.word(),
     })
 }

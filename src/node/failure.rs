@@ -42,9 +42,36 @@ pub enum Failure {
         /// What is wrong, and what mends it.
         what: String,
     },
+    /// The disk has no room for what a node needs at its start.
+    #[error(
+        "{path}: the journal needs {needed} bytes for its segments in use and in reserve, and \
+         {free} are free: make room, or move `data` to a larger disk"
+    )]
+    NoRoom {
+        /// The journal's directory.
+        path: PathBuf,
+        /// Bytes of the segments that are not there yet.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
     /// The database can't be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A node runs on the store that users are to be brought to.
+    #[error(
+        "node {nodes} runs on {target}, and would take the users that are brought for new ones: \
+         stop every node there, then run this again"
+    )]
+    NodeRuns {
+        /// Their names.
+        nodes: String,
+        /// The server and its database.
+        target: String,
+    },
+    /// Redis can't be used.
+    #[error("redis: {0}")]
+    Redis(String),
     /// The signing keys can't be used.
     #[error(transparent)]
     Keys(#[from] KeysError),
@@ -79,7 +106,9 @@ impl Failure {
             Failure::Store(StoreError::Address { .. }) => 2,
             Failure::Host(_) | Failure::Clock { .. } | Failure::System { .. } => 3,
             Failure::RedisNotSynced => 3,
+            Failure::NoRoom { .. } => 4,
             Failure::Directory { .. } | Failure::Store(_) | Failure::Keys(_) => 4,
+            Failure::NodeRuns { .. } | Failure::Redis(_) => 4,
         }
     }
 

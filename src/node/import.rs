@@ -1,9 +1,11 @@
 //! `nudged import`: takes what `nudged export` wrote into the database, beside a running node too,
-//! which notices within a second. The first line tells which of the two it is.
+//! which notices within a second. The first line tells what it is.
 //!
 //! Popups: all lines are checked with everything that is stored before anything is; then all or
 //! none, put down to `import`. Journals: each record once, by a stream of its own for each set, so
 //! that a second import, and the node whose journal it was, change nothing that is there already.
+//!
+//! Users, erases and statistics: `import_whole`, while no node runs.
 //!
 //! Exit codes: 0, 2 where a line or the whole is wrong, 4 where the database is. Limits:
 //! [`IMPORT_LINE_BYTES_MAX`] a line, `POPUPS_FILE_BYTES_MAX` of popups.
@@ -18,17 +20,18 @@ use sha2::{Digest as _, Sha256};
 
 use super::arguments::ImportArguments;
 use super::failure::Failure;
-use super::settings;
+use super::{import_whole, settings, whole_lines};
 use crate::admin::catalog_copy;
-use crate::admin::publisher::{PublishError, import_popups};
+use crate::admin::publisher::{ImportedLine, PublishError, import_popups};
 use crate::admin::shared_catalog::SharedCatalog;
 use crate::base::ids::Sequence;
 use crate::base::limits::{APPLY_RECORDS_MAX, IMPORT_LINE_BYTES_MAX, POPUPS_FILE_BYTES_MAX};
+use crate::catalog::overrides::{self, Entry};
 use crate::catalog::snapshot::Status;
-use crate::catalog::source::{Definition, Format, parse_popup};
+use crate::catalog::source::{Format, parse_popup};
 use crate::config::Config;
 use crate::journal::record;
-use crate::store::{Applied, Store, StoreError, StreamId, status_of};
+use crate::store::{Applied, Store, StoreError, StoredPopup, StreamId, status_of};
 
 /// A popup's line, as far as it is taken.
 #[derive(Deserialize)]
@@ -38,6 +41,11 @@ struct PopupLine<'a> {
     version: u32,
     #[serde(default)]
     status_override: Option<String>,
+    /// This one and the next are absent from what an older version wrote.
+    #[serde(default)]
+    is_gone: Option<bool>,
+    #[serde(borrow, default)]
+    overrides: Option<&'a RawValue>,
     #[serde(borrow)]
     definition: &'a RawValue,
 }
@@ -73,7 +81,11 @@ fn import(arguments: &ImportArguments) -> Result<String, Failure> {
     };
     let mut lines = Lines { input: BufReader::new(input), name, number: 0 };
     let Some(first) = lines.next()? else { return Ok("nothing to import".to_owned()) };
+    if whole_lines::is_whole(&first) {
+        return import_whole::import(&config, first, &mut lines);
+    }
     let mut store = Store::of(&config)?;
+    store.take_dropped().iter().for_each(|dropped| eprintln!("nudged: {dropped}"));
     store.check()?;
     if serde_json::from_str::<RecordLine>(&first).is_ok() {
         import_records(&mut store, first, &mut lines)
@@ -83,14 +95,14 @@ fn import(arguments: &ImportArguments) -> Result<String, Failure> {
 }
 
 /// Lines that are not empty, with their numbers.
-struct Lines {
+pub(super) struct Lines {
     input: BufReader<Box<dyn io::Read>>,
     name: String,
     number: u64,
 }
 
 impl Lines {
-    fn next(&mut self) -> Result<Option<String>, Failure> {
+    pub(super) fn next(&mut self) -> Result<Option<String>, Failure> {
         loop {
             let mut line = String::new();
             let mut bounded = self.input.by_ref().take(IMPORT_LINE_BYTES_MAX + 1);
@@ -108,7 +120,7 @@ impl Lines {
         }
     }
 
-    fn wrong(&self, what: &str) -> Failure {
+    pub(super) fn wrong(&self, what: &str) -> Failure {
         wrong(&self.name, self.number, what)
     }
 }
@@ -126,7 +138,7 @@ fn import_catalog(
     first: String,
     lines: &mut Lines,
 ) -> Result<String, Failure> {
-    let (mut popups, mut problems) = (Vec::new(), Vec::new());
+    let (mut popups, mut overrides, mut problems) = (Vec::new(), Vec::new(), Vec::new());
     let (mut next, mut bytes) = (Some(first), 0_u64);
     while let Some(line) = next {
         bytes = bytes.saturating_add(u64::try_from(line.len()).unwrap_or(u64::MAX));
@@ -134,49 +146,70 @@ fn import_catalog(
             return Err(lines.wrong("more than a catalog can be"));
         }
         match read_popup(&line) {
-            Ok(popup) => popups.push(popup),
+            Ok((popup, entries)) => {
+                popups.push(popup);
+                overrides.extend(entries);
+            }
             Err(list) => problems.extend(list.iter().map(|what| lines.wrong(what).to_string())),
         }
         next = lines.next()?;
     }
-    popups.sort_by(|one: &Imported, other| one.0.id().cmp(other.0.id()));
-    let twice = popups.windows(2).filter(|pair| pair[0].0.id() == pair[1].0.id());
-    problems.extend(twice.map(|pair| format!("popup \"{}\" is there twice", pair[0].0.id())));
+    let id = |line: &ImportedLine| line.definition.id().to_owned();
+    popups.sort_by_key(id);
+    let twice = popups.windows(2).filter(|pair| id(&pair[0]) == id(&pair[1]));
+    problems.extend(twice.map(|pair| format!("popup \"{}\" is there twice", id(&pair[0]))));
     if !problems.is_empty() {
         return Err(Failure::Configuration(problems.join("\n")));
     }
-    let outcome = import_popups(store, config, &popups);
+    let outcome = import_popups(store, config, (&popups, &overrides));
     let (before, after) = outcome.map_err(|error| match error {
         PublishError::Store(StoreError::InFile { .. }) => Failure::Configuration(error.to_string()),
         PublishError::Store(error) => error.into(),
         error => Failure::Configuration(error.lines().join("\n")),
     })?;
-    let changed = after.popups.iter().filter(|popup| !before.popups.contains(popup)).count();
+    let of_popup = |entries: &[Entry], id: &str| -> Vec<Entry> {
+        entries.iter().filter(|entry| *entry.popup == *id).cloned().collect()
+    };
+    let is_changed = |popup: &&StoredPopup| {
+        !before.popups.contains(popup)
+            || of_popup(&before.overrides, &popup.id) != of_popup(&after.overrides, &popup.id)
+    };
+    let changed = after.popups.iter().filter(is_changed).count();
     if let Some(mut shared) = SharedCatalog::of(config) {
-        let text = catalog_copy::encode(after.version, after.popups.iter());
+        let text = catalog_copy::encode(after.version, after.popups.iter(), &after.overrides);
         // Nodes look into SQL all the same, only later.
         let _ = shared.put(after.version, &text, None);
     }
     Ok(format!("{} popups, {changed} changed", popups.len()))
 }
 
-type Imported = (Definition, u32, Option<Status>);
-
 /// # Errors
 /// What is wrong with the line, an entry for each error.
-fn read_popup(line: &str) -> Result<Imported, Vec<String>> {
+fn read_popup(line: &str) -> Result<(ImportedLine, Vec<Entry>), Vec<String>> {
     let read: PopupLine<'_> =
         serde_json::from_str(line).map_err(|error| vec![format!("not a popup: {error}")])?;
     let definition = parse_popup(read.definition.get(), Format::Json, &read.id)
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    let status_override = match read.status_override.as_deref() {
+    let wrong = |what: &str| vec![format!("popup \"{}\": {what}", read.id)];
+    let status = match read.status_override.as_deref() {
         None => None,
-        Some(word) => {
-            let unknown = || vec![format!("popup \"{}\": unknown status_override", read.id)];
-            Some(status_of(word).ok_or_else(unknown)?)
+        Some(word) => Some(status_of(word).ok_or_else(|| wrong("unknown status_override"))?),
+    };
+    let (is_gone, overrides) = match (read.is_gone, read.overrides) {
+        (Some(is_gone), Some(text)) => {
+            let entries = overrides::decode_all(text.get());
+            let entries = entries.filter(|all| all.iter().all(|entry| *entry.popup == *read.id));
+            (is_gone, entries.ok_or_else(|| wrong("overrides: not its pauses and archives"))?)
+        }
+        // An older version archived both in one word, and had no ids. A status "live" of an
+        // operator's wins no more.
+        _ if status == Some(Status::Archived) => (true, Vec::new()),
+        _ => {
+            let entry = status.and_then(|status| catalog_copy::entry_of(&read.id, status));
+            (false, entry.into_iter().collect())
         }
     };
-    Ok((definition, read.version, status_override))
+    Ok((ImportedLine { definition, version: read.version, is_gone }, overrides))
 }
 
 /// Records of one set that follow each other, on their way to one transaction.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::failure::Failure;
 use super::redis::RedisWay;
 use crate::admin::arbiter::RedisFigures;
-use crate::config::{Config, Queue};
+use crate::config::{Ack, Config, Queue};
 use crate::journal::segment::SetId;
 use crate::keeper::peers::NodeId;
 use crate::runtime::board::Board;
@@ -90,6 +90,7 @@ impl Keepers {
             counters: setup.counters.to_vec(),
             writer: setup.writer,
             times_ms: (setup.config.redis.deadline.0, setup.config.redis.ttl.0),
+            needs_sync: setup.config.queue == Queue::Redis && setup.config.ack == Ack::Synced,
             lists: share,
             stop: Arc::clone(&stop),
             cpu: setup.cpu,

@@ -1,21 +1,26 @@
 //! `nudged migrate`: makes or upgrades the schema of `[mysql] url`. A file of a node's own upgrades
 //! itself when it is opened, and has no need of it.
 
+use std::io::Write as _;
 use std::path::Path;
 
+use super::arguments::MigrateArguments;
 use super::failure::Failure;
+use super::moving::{self, Begun};
 use super::settings;
 use crate::runtime::clocks;
 use crate::store::mysql;
 
-/// Runs it with the configuration of this directory and environment, or of `config`; says what was
-/// done, and gives the exit code. Run twice, or twice at once, it does no more than once.
-pub fn run(config: Option<&Path>) -> u8 {
-    match migrate(config) {
-        Ok(text) => {
-            println!("{text}");
-            0
-        }
+/// Runs it with the configuration of this directory, environment and flags; says what was done, and
+/// gives the exit code. Run twice, or twice at once, it does no more than once. With `--from` it
+/// also moves an embedded node's data directory.
+pub fn run(arguments: &MigrateArguments) -> u8 {
+    let done = match &arguments.from {
+        None => migrate(arguments).map(|text| say(&text)),
+        Some(from) => move_here(arguments, from),
+    };
+    match done {
+        Ok(()) => 0,
         Err(failure) => {
             eprintln!("nudged: {failure}");
             failure.exit_code()
@@ -23,17 +28,45 @@ pub fn run(config: Option<&Path>) -> u8 {
     }
 }
 
-fn migrate(config: Option<&Path>) -> Result<String, Failure> {
-    let config = settings::load(config, &[])?.config;
+/// A line for people, at once: a move takes a while. Who does not read it needs no word.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+fn move_here(arguments: &MigrateArguments, from: &Path) -> Result<(), Failure> {
+    let config = settings::load(arguments.config.as_deref(), &arguments.flags())?.config;
+    let mut moving = match moving::begin(&config, from, clocks::wall())? {
+        Begun::Already(how) => {
+            say(&how);
+            return Ok(());
+        }
+        Begun::Moving(moving) => moving,
+    };
+    say(&format!("journal: {} records applied to nudged.db", moving.applied()));
+    while !moving.is_done() {
+        if let Some(said) = moving.advance()? {
+            say(&said);
+        }
+    }
+    Ok(())
+}
+
+fn migrate(arguments: &MigrateArguments) -> Result<String, Failure> {
+    let config = settings::load(arguments.config.as_deref(), &arguments.flags())?.config;
     if config.mysql.url.is_none() {
         return Ok(
             "schema: nothing to do; nudged.db upgrades itself, and mysql.url is not set".to_owned()
         );
     }
     let (before, after) = mysql::migrate(&config, clocks::wall())?;
-    Ok(match before {
+    let mut said = match before {
         _ if before == after => format!("schema {after}: nothing to do"),
         0 => format!("schema {after}: made"),
         _ => format!("schema {after}: upgraded from {before}"),
-    })
+    };
+    for dropped in mysql::dropped_since(&config, before)? {
+        said.push_str(&format!("\n{dropped}"));
+    }
+    Ok(said)
 }

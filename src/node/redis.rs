@@ -44,6 +44,16 @@ pub fn address_of(config: &Config) -> Result<Option<(LinkAddress, LinkSettings)>
     LinkSettings::of_url(url.expose()).map(Some).map_err(refused)
 }
 
+/// A blocking client of `[redis] url`, not connected yet; `None` without it.
+///
+/// # Errors
+/// Where the url is no address of a Redis: exit code 2.
+pub fn blocking_client(config: &Config) -> Result<Option<BlockingRedis>, Failure> {
+    let Some((address, of_url)) = address_of(config)? else { return Ok(None) };
+    let settings = settings(&config.redis, of_url);
+    Ok(Some(BlockingRedis::new(address, settings, ASK_TIMEOUT)))
+}
+
 impl RedisWay {
     /// Begins to look the name up, and waits for it a little; `None` without `[redis] url`.
     ///

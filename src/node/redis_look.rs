@@ -5,37 +5,46 @@
 use super::failure::Failure;
 use crate::config::{Ack, Config, Queue};
 use crate::redis::greeting;
-use crate::redis::link::Unfit;
 use crate::redis::refusal::Refusal;
 use crate::runtime::log_thread;
 use crate::runtime::redis_client::{Answer, AskError, BlockingRedis};
 use crate::telemetry::log::{Log, Message};
 
-/// Says what is wrong; tells whether Redis is there and can be used.
+/// What a look has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looked {
+    /// It answers.
+    There,
+    /// It answers, and can't be used as it is set up: the keeper says why, as long as it lasts.
+    Unfit,
+    /// It does not answer.
+    Away,
+}
+
+/// Says where Redis is away; tells what was found.
 ///
 /// # Errors
 /// With `ack = "synced"` and `queue = "redis"` where Redis answers and does not sync each write
 /// before it answers: exit code 3.
-pub fn look(redis: &mut BlockingRedis, config: &Config, log: &Log) -> Result<bool, Failure> {
+pub fn look(redis: &mut BlockingRedis, config: &Config, log: &Log) -> Result<Looked, Failure> {
     let looked = match redis.ask(&[b"INFO", b"server"]) {
-        Ok(Answer::Text(info)) => greeting::run_of_info(&info).err(),
-        Ok(_) => Some(Unfit::Unnamed),
-        Err(AskError::Refused { kind: Refusal::Denied, .. }) => Some(Unfit::Denied),
+        Ok(Answer::Text(info)) => greeting::run_of_info(&info).is_ok(),
+        Ok(_) => false,
+        Err(AskError::Refused { kind: Refusal::Denied, .. }) => false,
         // Selecting its database is all of the greeting that is refused so.
-        Err(AskError::Refused { text, .. }) if text.contains("DB index") => Some(Unfit::NoDatabase),
+        Err(AskError::Refused { text, .. }) if text.contains("DB index") => false,
         Err(error) => {
             log_thread::tell(log, Message::RedisAway, &error.to_string());
-            return Ok(false);
+            return Ok(Looked::Away);
         }
     };
-    if let Some(unfit) = looked {
-        log_thread::tell(log, Message::RedisUnfit, unfit.mend());
-        return Ok(false);
+    if !looked {
+        return Ok(Looked::Unfit);
     }
     if config.ack == Ack::Synced && config.queue == Queue::Redis && !syncs_always(redis) {
         return Err(Failure::RedisNotSynced);
     }
-    Ok(true)
+    Ok(Looked::There)
 }
 
 /// Whether each write is on disk before it is answered. A server that does not say is not believed.

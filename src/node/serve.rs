@@ -4,6 +4,7 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -14,10 +15,11 @@ use super::arguments::ServeArguments;
 use super::failure::Failure;
 use super::keepers::{Keepers, KeepersSetup};
 use super::redis::{RedisWay, arbiter_of};
+use super::redis_look::{self, Looked};
 use super::signals::{self, Asked};
 use super::storage::{self, Storage};
 use super::unmerged;
-use super::{drain, redis_look, settings, shared_keys};
+use super::{drain, settings, shared_keys};
 use crate::admin::publisher::{
     self, ConfigRefused, PublishError, Publisher, PublisherSetup, ReadConfig,
 };
@@ -37,11 +39,13 @@ use crate::runtime::journal_core::{self, JournalConfig, JournalHandle, JournalSl
 use crate::runtime::journal_lanes::JournalLanes;
 use crate::runtime::log_thread::{LogThread, stamp_now};
 use crate::runtime::mesh::Mesh;
+use crate::runtime::probe::HostUnfit;
+use crate::runtime::sql_fitness::SqlFitness;
 use crate::runtime::sql_reader::{self, ReaderSetup, Turn};
 use crate::runtime::sql_writer::{self, WriterFigures, WriterSetup};
 use crate::runtime::topology::{Topology, Wish, allowed_cpus};
 use crate::runtime::wake::Sleeper;
-use crate::runtime::{clocks, listener, memory, probe, shard_thread};
+use crate::runtime::{clocks, listener, memory, probe, process_limits, shard_thread, vital};
 use crate::shard::arbiter::ArbiterSetup;
 use crate::shard::core::{Core, CoreSetup};
 use crate::shard::unmerged::left::Left;
@@ -50,21 +54,25 @@ use crate::store::{Reader, Store};
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::log::{Log, Message, Value};
 
-/// A journal that takes no records yet is waited for this long: a fresh one makes its first
-/// segment. After that the node serves, and decisions degrade until it does.
-const JOURNAL_WAIT: Duration = Duration::from_secs(5);
 /// Redis is waited for this long: its run has to be compared and cleared, and a new one filled.
 /// After that the node serves, and popups follow their `on_failure` until it is there.
 const REDIS_WAIT: Duration = Duration::from_secs(5);
+/// SQL tells within this whether it refuses a right; one that is slower holds nothing up.
+const RIGHTS_WAIT: Duration = Duration::from_secs(2);
 /// The wall clock may be this far behind the journal at start, in milliseconds: an hour.
 const CLOCK_BEHIND_MAX_MS: i64 = 3_600_000;
 
+/// Fewer connections than this are warned of: one busy site has as many visitors.
+const CONNECTIONS_FEW: u32 = 1_000;
+
 /// Runs a node until it is told to stop; gives the exit code.
 pub fn run(arguments: &ServeArguments) -> u8 {
-    match serve(arguments) {
+    let served = signals::listen().map_err(Failure::system("signal handlers"));
+    match served.and_then(|signals| serve(arguments, signals)) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("nudged: {failure}");
+            // Who does not read it has the exit code.
+            let _ = writeln!(std::io::stderr(), "nudged: {failure}");
             failure.exit_code()
         }
     }
@@ -80,6 +88,8 @@ pub struct Node {
     pub log: Log,
     /// Signals as they come.
     pub signals: Asked,
+    /// Whether it has said that it is ready.
+    pub was_ready: bool,
     /// Changes of the catalog and of settings.
     pub publisher: Arc<Publisher>,
     /// The admin listener.
@@ -100,37 +110,45 @@ pub struct Node {
     pub keepers: Option<Keepers>,
 }
 
-fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
+fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
     memory::set_up();
     let begun = Instant::now();
+    process_limits::raise();
     let loaded = settings::load(arguments.config.as_deref(), &arguments.flags())?;
     let config = loaded.config.clone();
     let topology = plan(&config)?;
     check_slice(&config, topology.shards)?;
+    process_limits::check(topology.shards, config.listen.len())?;
     probe::check_kernel()?;
     let connections = connections_per_shard(&config, topology.shards)?;
+    let connections_max = connections_of_node(&config, topology.shards, connections);
     let (log, log_thread) = start_log(&config)?;
-    announce::tell_start(&log, &loaded, &topology, connections);
+    signals.tell(&log);
+    vital::watch(&log).map_err(Failure::system("a thread that watches the others"))?;
+    announce::tell_start(&log, &loaded, &topology, connections_max);
     warn_of_settings(&log, &loaded, &topology);
+    if connections_max < CONNECTIONS_FEW {
+        let most = ("connections_max", Value::Number(u64::from(connections_max)));
+        log.write(stamp_now(), Message::ConnectionsFew, &[most]);
+    }
     let mut storage = storage::open(&config, arguments.storage_options(), &log)?;
     let clock = start_clock(&storage, arguments.accept_clock, &log)?;
-    let (redis, keys) = open_shared(&config, &mut storage, &log)?;
+    let (redis, keys, looked) = open_shared(&config, &mut storage, &log)?;
     let mesh = make_mesh(&topology)?;
     let counters: Vec<Arc<ShardCounters>> = (0..topology.shards).map(|_| Arc::default()).collect();
     let files = (&config, arguments);
     let publisher = load_publisher(files, storage.is_sql_there, &mesh, &log)?;
     let (sockets, addresses) = bind(&config, topology.shards)?;
     warn_of_open_doors(&config, &addresses, &log);
-    // Signals are taken over before the first thread that would inherit their defaults.
-    let signals = signals::listen().map_err(Failure::system("signal handlers"))?;
     let threads = Threads { config: &config, topology: &topology, mesh: &mesh, log: &log };
     let set = storage.set;
+    let is_sql_asked = storage.is_sql_there || storage.is_sql_refusing;
     let left = std::mem::take(&mut storage.unmerged);
     let journal_end = Sequence(storage.recovered.start.next.0 - 1);
     unmerged::announce(&mesh.board, &left, journal_end, topology.shards);
     let (journal, writer, readers, figures) = threads.start_storage(storage)?;
     let keepers = threads.start_keepers(redis.as_ref(), set, &counters, &figures)?;
-    await_journal(&mesh.journal, config.ack);
+    await_journal(&mesh.journal, config.ack, &config.data)?;
     let parts = ShardParts {
         publisher: &publisher,
         rules: publisher.rules(),
@@ -142,28 +160,40 @@ fn serve(arguments: &ServeArguments) -> Result<u8, Failure> {
         journal_end,
         left,
     };
+    let reloads = (Arc::clone(&publisher), signals.reloads.clone());
+    drain::take_reloads(reloads).map_err(Failure::system("a thread for reloads"))?;
+    // A shard accepts as soon as it is there, and what is accepted is answered before a stop.
+    signals.end_start();
     let shards = threads.start_shards(&parts, sockets)?;
     let admin = admin::start(AdminSetup {
         topology: topology.clone(),
+        connections_max,
         clock,
         mesh: Arc::clone(&mesh),
         counters,
         publisher: Arc::clone(&publisher),
         reader: Reader::of(&config)?,
-        figures,
+        figures: Arc::clone(&figures),
         redis: keepers.as_ref().map(|keepers| keepers.figures.clone()),
         log: log.clone(),
     });
     let admin = admin.map_err(|error| Failure::Configuration(error.to_string()))?;
-    await_redis(keepers.as_ref(), &mesh.board, &log);
-    mesh.board.start();
     announce(&addresses, admin.address());
-    announce::tell_ready(&log, &addresses, admin.address(), begun);
+    let is_let = await_sql(is_sql_asked, &figures.fitness, &signals)
+        && await_redis(keepers.as_ref(), &mesh.board, looked, (&log, &signals));
+    // Who is told to stop before it was ready never is.
+    let was_ready = is_let && !signals.is_stop_asked();
+    if was_ready {
+        mesh.board.start();
+        say("ready");
+        announce::tell_ready(&log, &addresses, admin.address(), begun);
+    }
     let node = Node {
         config,
         mesh,
         log,
         signals,
+        was_ready,
         publisher,
         admin,
         shards,
@@ -187,18 +217,18 @@ fn open_shared(
     config: &Config,
     storage: &mut Storage,
     log: &Log,
-) -> Result<(Option<RedisWay>, Vec<Secret>), Failure> {
+) -> Result<(Option<RedisWay>, Vec<Secret>, Looked), Failure> {
     let redis = RedisWay::open(config, log)?;
     let mut client = redis.as_ref().map(RedisWay::client);
-    if let Some(asked) = &mut client
-        && !redis_look::look(asked, config, log)?
-    {
-        // It is not waited for once more.
-        client = None;
-    }
+    let looked = match &mut client {
+        Some(asked) => redis_look::look(asked, config, log)?,
+        None => Looked::There,
+    };
+    // One that can't be asked is not waited for once more.
+    client = client.filter(|_| looked == Looked::There);
     let sql = (&mut storage.store, storage.is_sql_there);
     let keys = shared_keys::load(&config.data, sql, client.as_mut(), clocks::wall(), log)?;
-    Ok((redis, keys))
+    Ok((redis, keys, looked))
 }
 
 /// Reads the popups, and knows how to read everything again.
@@ -230,53 +260,87 @@ fn load_publisher(
     }
 }
 
-/// Says where the node listens, and that it does. Who does not read it needs no word.
+/// Says where the node listens.
 fn announce(addresses: &[SocketAddr], admin: &str) {
+    addresses.iter().for_each(|address| say(&format!("listening data {address}")));
+    say(&format!("listening admin {admin}"));
+}
+
+/// Says something on standard output. Who does not read it needs no word.
+fn say(line: &str) {
     let mut out = std::io::stdout().lock();
-    let mut say = |line: String| {
-        let _ = writeln!(out, "{line}");
-    };
-    addresses.iter().for_each(|address| say(format!("listening data {address}")));
-    say(format!("listening admin {admin}"));
-    say("ready".to_owned());
+    let _ = writeln!(out, "{line}");
     let _ = out.flush();
 }
 
-fn await_journal(journal: &JournalLanes, ack: Ack) {
-    let begun = Instant::now();
-    let is_hopeless = || journal.gauges().is_full || journal.poison().is_some();
+/// Waits until the journal accepts, or would but for SQL, which holds no start up. A signal ends
+/// the wait as it does every other one of the start.
+///
+/// # Errors
+/// Where the node's own disk takes nothing: exit code 4.
+fn await_journal(journal: &JournalLanes, ack: Ack, data: &Path) -> Result<(), Failure> {
     // With `synced`, what an earlier process only wrote may be answered on once it is synced, too.
     let is_synced = || ack == Ack::Written || journal.gauges().synced >= journal.written();
-    let is_fit = || journal.is_accepting() && is_synced();
-    while !is_fit() && !is_hopeless() && begun.elapsed() < JOURNAL_WAIT {
+    loop {
+        if let Some(lack) = journal.lack() {
+            let path = data.to_path_buf();
+            return Err(Failure::Directory { path, what: lack.to_string() });
+        }
+        if (journal.is_accepting() || journal.gauges().is_at_budget) && is_synced() {
+            return Ok(());
+        }
         std::thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// Waits until every user can be decided on by Redis, where the node has one.
-fn await_redis(keepers: Option<&Keepers>, board: &Board, log: &Log) {
-    let Some(keepers) = keepers else { return };
+/// Waits until SQL refuses no right that the node needs, where it answers; false where the node is
+/// to stop before that.
+fn await_sql(is_there: bool, fitness: &SqlFitness, signals: &Asked) -> bool {
+    let begun = Instant::now();
+    let is_in_time = || is_there && begun.elapsed() < RIGHTS_WAIT;
+    while fitness.is_denied() || !fitness.is_tried() && is_in_time() {
+        if !signals.stops.is_empty() {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    true
+}
+
+/// Waits until every user can be decided on by Redis, where the node has one that answers. One that
+/// refuses what the node needs is waited for until somebody has mended it; false where the node is
+/// to stop before that.
+fn await_redis(
+    keepers: Option<&Keepers>,
+    board: &Board,
+    looked: Looked,
+    (log, signals): (&Log, &Asked),
+) -> bool {
+    let Some(keepers) = keepers else { return true };
     let keeper = &keepers.figures.keeper;
     let (begun, mut open_since) = (Instant::now(), None);
-    while board.unfit().is_none() && begun.elapsed() < REDIS_WAIT {
+    let is_in_time = || looked != Looked::Away && begun.elapsed() < REDIS_WAIT;
+    while is_in_time() || board.is_refused() {
+        if !signals.stops.is_empty() {
+            return false;
+        }
         let rounds = keeper.rounds.load(Ordering::Relaxed);
-        let is_open = board.is_open() && keeper.rebuild(clocks::mono()).is_none();
+        let is_open = board.is_open() && !board.is_refused();
+        let is_open = is_open && keeper.rebuild(clocks::mono()).is_none();
         // What the keeper takes from the board it tells at the end of its round.
         match open_since.filter(|_| is_open) {
-            Some(first) if rounds > first => return,
+            Some(first) if rounds > first => return true,
             Some(_) => {}
             None => open_since = is_open.then_some(rounds),
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    // Why it can't be used has been told.
-    if board.unfit().is_none() {
-        let why = "not every user is decided on by Redis yet; /v1/status says how far it is";
-        log.write(stamp_now(), Message::RedisAway, &[("error", Value::Text(why))]);
-    }
+    let why = "not every user is decided on by Redis yet; /v1/status says how far it is";
+    log.write(stamp_now(), Message::RedisNotReady, &[("error", Value::Text(why))]);
+    true
 }
 
-fn plan(config: &Config) -> Result<Topology, Failure> {
+pub(super) fn plan(config: &Config) -> Result<Topology, Failure> {
     let wish = Wish {
         cpus: config.cpus.as_ref().map(|cpus| cpus.iter().copied().map(usize::from).collect()),
         writer_cpu: config.writer_cpu.map(usize::from),
@@ -289,7 +353,7 @@ fn plan(config: &Config) -> Result<Topology, Failure> {
     Ok(Topology::plan(&wish, &allowed_cpus())?)
 }
 
-fn check_slice(config: &Config, shards: u16) -> Result<(), Failure> {
+pub(super) fn check_slice(config: &Config, shards: u16) -> Result<(), Failure> {
     let each = config.slice_bytes_per_shard(shards);
     if each >= SLICE_SHARD_BYTES_MIN {
         return Ok(());
@@ -300,12 +364,20 @@ fn check_slice(config: &Config, shards: u16) -> Result<(), Failure> {
     )))
 }
 
-fn connections_per_shard(config: &Config, shards: u16) -> Result<u32, Failure> {
+pub(super) fn connections_per_shard(config: &Config, shards: u16) -> Result<u32, Failure> {
     let asked = match config.connections_max {
         Count::Auto => None,
         Count::Exactly(count) => Some(u64::from(count)),
     };
     Ok(probe::connections_per_shard(asked, shards)?)
+}
+
+/// Connections of the whole node: as configured, but one a shard at least, or all that fit.
+fn connections_of_node(config: &Config, shards: u16, each: u32) -> u32 {
+    match config.connections_max {
+        Count::Auto => each.saturating_mul(u32::from(shards)),
+        Count::Exactly(count) => count.max(u32::from(shards)),
+    }
 }
 
 fn start_log(config: &Config) -> Result<(Log, LogThread), Failure> {
@@ -316,8 +388,10 @@ fn start_log(config: &Config) -> Result<(Log, LogThread), Failure> {
 }
 
 fn warn_of_settings(log: &Log, loaded: &Loaded, topology: &Topology) {
-    for name in &loaded.unknown_variables {
-        log.write(stamp_now(), Message::VariableUnknown, &[("name", Value::Text(name))]);
+    for unknown in &loaded.unknown_variables {
+        let fields =
+            [("name", Value::Text(&unknown.name)), ("nearest", Value::Text(&unknown.nearest))];
+        log.write(stamp_now(), Message::VariableUnknown, &fields);
     }
     if let Some(sharing) = topology.sharing() {
         log.write(stamp_now(), Message::CoresShared, &[("how", Value::Text(&sharing))]);
@@ -450,10 +524,7 @@ impl Threads<'_> {
             Arc::clone(&self.mesh.journal),
             JournalSleepers { shards, reader: Arc::clone(&sleeper) },
         );
-        let journal = journal.map_err(|error| Failure::System {
-            what: "the journal's executor",
-            source: std::io::Error::other(error.to_string()),
-        })?;
+        let journal = journal.map_err(|error| HostUnfit::Executor(error.to_string()))?;
         let figures: Arc<WriterFigures> = Arc::default();
         let (cut, lost) = (recovered.report.bytes_cut, recovered.report.lost.len() as u64);
         figures.journal_cut_bytes.store(cut, Ordering::Relaxed);
@@ -545,7 +616,7 @@ impl Threads<'_> {
                 clock: parts.clock,
                 mesh: Arc::clone(self.mesh),
                 counters: Arc::clone(counters),
-                log: (index == 0).then(|| self.log.clone()),
+                log: Some(self.log.clone()),
             };
             let seed = random()?;
             let arbiter = match parts.redis {

@@ -1,14 +1,19 @@
 //! Reads the layers of the configuration: the file, the environment, the flags. The only place that
 //! looks at either.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::config::{self, DEFAULT_FILE, File, Flag, Loaded};
+use crate::config::{
+    self, DEFAULT_FILE, Environment, Examined, File, Flag, Kind, Loaded, Origin, Problem, Problems,
+};
 
 use super::failure::Failure;
 
 /// Names the configuration file where no flag does.
 const FILE_VARIABLE: &str = "NUDGED_CONFIG";
+/// What the names of our variables start with.
+const PREFIX: &str = "NUDGED_";
 
 /// The configuration of this process. `file` is that of `--config`; without it the environment may
 /// name one, else `nudged.toml` of the working directory is read if it is there.
@@ -16,10 +21,17 @@ const FILE_VARIABLE: &str = "NUDGED_CONFIG";
 /// # Errors
 /// Everything that is wrong, a line each.
 pub fn load(file: Option<&Path>, flags: &[Flag]) -> Result<Loaded, Failure> {
-    let environment: Vec<(String, String)> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    let named = environment.iter().find(|(name, _)| name == FILE_VARIABLE);
+    let Examined { loaded, problems } = examine(file, flags);
+    if problems.is_empty() {
+        return Ok(loaded);
+    }
+    Err(Failure::Configuration(Problems(problems).to_string()))
+}
+
+/// As [`load`], with what could be read beside everything that is wrong.
+pub fn examine(file: Option<&Path>, flags: &[Flag]) -> Examined {
+    let (environment, mut problems) = environment(std::env::vars_os());
+    let named = environment.iter().find(|(name, value)| name == FILE_VARIABLE && !value.is_empty());
     let named = named.map(|(_, value)| PathBuf::from(value));
     let path = file.map(Path::to_path_buf).or(named);
     let (path, is_optional) = match path {
@@ -30,9 +42,74 @@ pub fn load(file: Option<&Path>, flags: &[Flag]) -> Result<Loaded, Failure> {
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => Some(text),
         Err(error) if is_optional && error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(Failure::Configuration(format!("{name}: {error}"))),
+        Err(error) => {
+            let origin = Origin::File { name: name.as_str().into(), line: 0, column: 0 };
+            let kind = Kind::Unreadable(error.to_string());
+            problems.push(Problem { origin, key: String::new(), kind });
+            None
+        }
     };
     let file = text.as_deref().map(|text| File { name: &name, text });
-    config::load(file, &environment, flags)
-        .map_err(|problems| Failure::Configuration(problems.to_string()))
+    let mut examined = config::examine(file, &environment, flags);
+    examined.problems.splice(0..0, problems);
+    examined
+}
+
+/// Says which variables look like ours and are none, on standard error: for commands that have no
+/// log and no report.
+pub fn tell_unknown_variables() {
+    let (environment, _) = environment(std::env::vars_os());
+    for unknown in config::examine(None, &environment, &[]).loaded.unknown_variables {
+        eprintln!(
+            "nudged: warning: environment variable {} is not known; the nearest is {}",
+            unknown.name, unknown.nearest
+        );
+    }
+}
+
+/// Our variables as texts. One of ours that is no text is a problem, not passed over.
+fn environment(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> (Environment, Vec<Problem>) {
+    let (mut texts, mut problems) = (Environment::new(), Vec::new());
+    for (name, value) in variables {
+        let Ok(name) = name.into_string() else { continue };
+        if !name.starts_with(PREFIX) {
+            continue;
+        }
+        match value.into_string() {
+            Ok(value) => texts.push((name, value)),
+            Err(_) => problems.push(Problem {
+                origin: Origin::Environment(name),
+                key: String::new(),
+                kind: Kind::NotText,
+            }),
+        }
+    }
+    texts.sort();
+    (texts, problems)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_variable_of_ours_that_is_no_text_is_named_and_others_are_not() {
+        let bytes = OsString::from_vec(vec![0xff]);
+        let pairs = [("NUDGED_DATA", bytes.clone()), ("OTHER", bytes), ("NUDGED_PIN", "x".into())];
+        let pairs = pairs.into_iter().map(|(name, value)| (OsString::from(name), value));
+        let (texts, problems) = environment(pairs);
+        assert_eq!(texts, [("NUDGED_PIN".to_owned(), "x".to_owned())]);
+        let said = Problems(problems).to_string();
+        assert_eq!(said, "environment variable NUDGED_DATA: its value is not UTF-8");
+    }
+
+    #[test]
+    fn a_file_that_is_named_and_missing_is_an_error_of_the_file() {
+        let said = load(Some(Path::new("/nowhere/nudged.toml")), &[]).unwrap_err().to_string();
+        assert!(said.starts_with("/nowhere/nudged.toml: can't be read: "), "{said}");
+    }
 }

@@ -1,13 +1,19 @@
 //! Signals as messages: stops and reloads, each on a channel of its own, so that no number of
-//! reloads can hide a stop.
+//! reloads can hide a stop. Until the start is over a stop ends the process where it stands: what
+//! a start does survives a kill at any instant, and nobody is being served yet.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crossbeam::channel::{Receiver, bounded};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use crossbeam::channel::{Receiver, Sender, bounded};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
+
+use crate::runtime::log_thread::{stamp_now, write_out};
+use crate::runtime::signal_mask;
+use crate::runtime::vital::Needed;
+use crate::telemetry::log::{Log, Message, Value};
 
 /// What signals ask for.
 #[derive(Debug)]
@@ -16,43 +22,108 @@ pub struct Asked {
     pub stops: Receiver<()>,
     /// SIGHUP: read configuration and popups again. One that waits stands for all that come.
     pub reloads: Receiver<()>,
-    /// The last signal that asked for a stop; 0 for none.
-    stopped_by: Arc<AtomicI32>,
+    start: Arc<Start>,
 }
 
-impl Asked {
-    /// Why the node stops, in a word.
-    pub fn reason(&self) -> &'static str {
-        match self.stopped_by.load(Ordering::Relaxed) {
-            SIGTERM => "SIGTERM",
-            SIGINT => "SIGINT",
-            _ => "unknown",
-        }
+/// What the thread has to know of the start, and what it tells of the stop.
+#[derive(Debug, Default)]
+struct Start {
+    is_over: Mutex<bool>,
+    log: OnceLock<Log>,
+    /// The last signal that asked for a stop; 0 for none.
+    stopped_by: AtomicI32,
+}
+
+impl Start {
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.is_over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Stops that may wait; two say all that can be said.
 const STOPS_MAX: usize = 2;
 
-/// Takes the signals over. A write to a closed pipe or socket is an error instead of a signal from
-/// now on.
+/// Takes the signals over, those that have come since `signal_mask::hold` too: none of them ends
+/// the process by itself any more. SIGUSR1 and SIGXFSZ do nothing. A write to a closed pipe or
+/// socket is an error instead of a signal.
 ///
 /// # Errors
 /// Where the system refuses a handler or a thread.
 pub fn listen() -> io::Result<Asked> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let signals = Signals::new(signal_mask::TAKEN)?;
     let (stop, stops) = bounded(STOPS_MAX);
     let (reload, reloads) = bounded(1);
-    let stopped_by: Arc<AtomicI32> = Arc::default();
-    let last = Arc::clone(&stopped_by);
+    let start: Arc<Start> = Arc::default();
+    let of_thread = Arc::clone(&start);
+    // Before the thread is there, which would inherit the mask.
+    signal_mask::release();
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        for signal in signals.forever() {
-            if signal != SIGHUP {
-                last.store(signal, Ordering::Relaxed);
-            }
-            // A full channel holds the same already.
-            let _ = if signal == SIGHUP { reload.try_send(()) } else { stop.try_send(()) };
-        }
+        let needed = Needed::here("signals");
+        take(signals, &of_thread, (&stop, &reload));
+        needed.leave(false);
     })?;
-    Ok(Asked { stops, reloads, stopped_by })
+    Ok(Asked { stops, reloads, start })
+}
+
+fn take(mut signals: Signals, start: &Start, to: (&Sender<()>, &Sender<()>)) {
+    let (stop, reload) = to;
+    for signal in signals.forever() {
+        match signal {
+            SIGTERM | SIGINT => {
+                start.stopped_by.store(signal, Ordering::Relaxed);
+                let is_over = start.lock();
+                if !*is_over {
+                    leave_start(start);
+                }
+                // A full channel holds the same already.
+                let _ = stop.try_send(());
+            }
+            SIGHUP => {
+                let _ = reload.try_send(());
+            }
+            SIGUSR2 => {
+                if let Some(log) = start.log.get() {
+                    log.write(stamp_now(), Message::HandOverUnknown, &[]);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The end of a process that has not come to serve.
+fn leave_start(start: &Start) -> ! {
+    if let Some(log) = start.log.get() {
+        let how = Value::Text("a signal while it started");
+        log.write(stamp_now(), Message::Stopped, &[("how", how)]);
+        write_out(log);
+    }
+    std::process::exit(0);
+}
+
+impl Asked {
+    /// Where signals are told of that change nothing.
+    pub fn tell(&self, log: &Log) {
+        // A process has one log.
+        let _ = self.start.log.set(log.clone());
+    }
+
+    /// Why the node stops, in a word.
+    pub fn reason(&self) -> &'static str {
+        match self.start.stopped_by.load(Ordering::Relaxed) {
+            SIGTERM => "SIGTERM",
+            SIGINT => "SIGINT",
+            _ => "unknown",
+        }
+    }
+
+    /// The node begins to serve: from now on a stop is a message.
+    pub fn end_start(&self) {
+        *self.start.lock() = true;
+    }
+
+    /// Whether a stop waits.
+    pub fn is_stop_asked(&self) -> bool {
+        !self.stops.is_empty()
+    }
 }

@@ -10,6 +10,17 @@ use crate::runtime::log_thread;
 use crate::store::Store;
 use crate::telemetry::log::{Log, Message};
 
+/// What a look has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looked {
+    /// It answers.
+    There,
+    /// It answers, and refuses a right: nothing is asked of it before that is mended.
+    Refusing,
+    /// It does not answer.
+    Away,
+}
+
 /// Says whether SQL answers; a file of the node's own always does. Each server of the list has
 /// `SQL_START_MS` to take a connection, where `mysql.connect_timeout` is not shorter: one that is
 /// slower is asked again by the threads that need it, with all of their time.
@@ -17,19 +28,21 @@ use crate::telemetry::log::{Log, Message};
 /// # Errors
 /// Where the server answers and can't be used until an operator acts: the node does not start. One
 /// that has no connection to give now, or takes no writes, is away.
-pub fn answers(config: &Config, log: &Log) -> Result<bool, Failure> {
+pub fn look(config: &Config, log: &Log) -> Result<Looked, Failure> {
     if config.mysql.url.is_none() {
-        return Ok(true);
+        return Ok(Looked::There);
     }
     let mut hasty = config.clone();
     let bound = |timeout: DurationMs| DurationMs(timeout.0.min(SQL_START_MS));
     hasty.mysql.connect_timeout = bound(config.mysql.connect_timeout);
     hasty.mysql.query_timeout = bound(config.mysql.query_timeout);
     match Store::of(&hasty)?.check() {
-        Ok(_) => Ok(true),
+        Ok(_) => Ok(Looked::There),
+        // The writer says which, as long as it is missing.
+        Err(error) if error.is_right() => Ok(Looked::Refusing),
         Err(error) if error.may_pass() => {
             log_thread::tell(log, Message::SqlAway, &error.to_string());
-            Ok(false)
+            Ok(Looked::Away)
         }
         Err(error) => Err(error.into()),
     }

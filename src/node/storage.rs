@@ -1,5 +1,6 @@
 //! Opens what a node remembers: the directory's lock, the database, the journal where it ended.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,15 +11,19 @@ use crate::base::limits::{SEGMENT_BYTES, UNAPPLIED_BYTES_MAX};
 use crate::base::time::WallMs;
 use crate::config::{Ack, Config};
 use crate::journal::appender::{AckLevel, AppenderConfig};
+use crate::journal::disk::DiskRead as _;
 use crate::journal::reader::Tail;
 use crate::journal::recovery::{self, Damage, RecoverOptions, Recovered};
 use crate::journal::segment::SetId;
-use crate::runtime::files::JournalDirectory;
+use crate::runtime::files::{DirectoryError, JournalDirectory, free_bytes};
 use crate::runtime::log_thread::{self, stamp_now};
 use crate::runtime::sql_writer;
 use crate::shard::unmerged::left::Left;
 use crate::store::{Store, StoreError, StreamId};
 use crate::telemetry::log::{Log, Message, Value};
+
+/// Segments of the journal that a node starts with.
+const SEGMENTS_AT_START: u64 = 2;
 
 /// Everything that was opened.
 pub struct Storage {
@@ -28,6 +33,8 @@ pub struct Storage {
     pub store: Store,
     /// Whether SQL answered; else nothing more is to be asked of it before the node serves.
     pub is_sql_there: bool,
+    /// Whether it answered that it refuses a right.
+    pub is_sql_refusing: bool,
     /// The stream of this journal in SQL; `None` where SQL can't be asked yet.
     pub stream: Option<StreamId>,
     /// The set of the journal's segments.
@@ -80,18 +87,34 @@ pub fn open(
 ) -> Result<Storage, Failure> {
     let unusable = |what: String| Failure::Directory { path: config.data.clone(), what };
     let path = config.data.join("journal");
-    let directory = JournalDirectory::open(&path).map_err(|error| unusable(error.to_string()))?;
-    belonging::check(config, file, &directory.reader(), salvage)?;
-    let is_sql_there = sql_look::answers(config, log)?;
-    let mut store = Store::of(config)?;
+    let directory = JournalDirectory::open(&path).map_err(|error| match error {
+        DirectoryError::Io { source, .. } if source.kind() == ErrorKind::StorageFull => {
+            no_room(&path, SEGMENTS_AT_START * SEGMENT_BYTES)
+        }
+        error => unusable(error.to_string()),
+    })?;
     let disk = directory.reader();
+    belonging::check(config, file, &disk, salvage)?;
+    // Before the database is opened, which would only say that a disk is full.
+    let there = disk.segments().map_err(|error| unusable(error.to_string()))?.len();
+    check_room(&path, there)?;
+    let mut sql = sql_look::look(config, log)?;
+    let mut store = Store::of(config)?;
+    for dropped in store.take_dropped() {
+        log_thread::tell(log, Message::OverrideDropped, &dropped.to_string());
+    }
     let found = recovery::set_of(&disk).map_err(|error| unusable(error.to_string()))?;
     let mut fresh = [0; 16];
     getrandom::fill(&mut fresh).map_err(|error| unusable(error.to_string()))?;
     let fresh_set = SetId(u128::from_le_bytes(fresh));
-    let claimed = is_sql_there.then(|| claim(&mut store, found.unwrap_or(fresh_set), log));
+    let is_there = sql == sql_look::Looked::There;
+    let claimed = is_there.then(|| claim(&mut store, found.unwrap_or(fresh_set), log));
     let claimed = match claimed.transpose() {
         Ok(claimed) => claimed,
+        Err(error) if error.is_right() => {
+            sql = sql_look::Looked::Refusing;
+            None
+        }
         Err(error) if error.may_pass() => {
             log_thread::tell(log, Message::SqlFailed, &error.to_string());
             None
@@ -114,6 +137,8 @@ pub fn open(
         };
         unusable(format!("{error}{hint}"))
     })?;
+    let start = &recovered.start;
+    check_room(&path, usize::from(start.active.is_some()) + usize::from(start.reserve.is_some()))?;
     // After a loss of power SQL may have what the journal lost: time goes on behind that too.
     if let Some(newest) = claimed.as_ref().and_then(|claimed| claimed.newest) {
         recovered.start.newest = recovered.start.newest.max(newest);
@@ -138,6 +163,7 @@ pub fn open(
         directory: Arc::new(directory),
         store,
         is_sql_there: claimed.is_some(),
+        is_sql_refusing: sql == sql_look::Looked::Refusing,
         stream: claimed.map(|claimed| claimed.stream),
         set,
         applied,
@@ -146,6 +172,24 @@ pub fn open(
         tail,
         unmerged,
     })
+}
+
+/// Two segments are there, or fit: the one in use and the one in reserve. With fewer a node would
+/// soon take nothing.
+fn check_room(path: &Path, there: usize) -> Result<(), Failure> {
+    let missing = SEGMENTS_AT_START.saturating_sub(u64::try_from(there).unwrap_or(u64::MAX));
+    let needed = missing * SEGMENT_BYTES;
+    match free_bytes(path) {
+        Ok(free) if free < needed => Err(no_room(path, needed)),
+        // A file system that does not say is found out by the first segment.
+        _ => Ok(()),
+    }
+}
+
+/// The directory may not be there yet: then it is the disk of the one above it.
+fn no_room(path: &Path, needed: u64) -> Failure {
+    let free = path.ancestors().find_map(|there| free_bytes(there).ok()).unwrap_or(0);
+    Failure::NoRoom { path: path.to_path_buf(), needed, free }
 }
 
 /// What SQL knows of this journal.

@@ -5,6 +5,7 @@
 
 use crate::base::ids::{Partition, Revision};
 use crate::base::time::WallMs;
+use crate::redis::refusal::Refusal;
 
 /// Identity of a commit: a repetition of it changes nothing. Unique among the latest commits of a
 /// user.
@@ -100,6 +101,8 @@ pub struct Meta {
     pub counter: u64,
     /// What may be done with the partition.
     pub phase: Phase,
+    /// Users may have vanished from it: one who is missing proves nothing.
+    pub is_doubted: bool,
 }
 
 /// What may be done with a partition.
@@ -179,9 +182,9 @@ impl Reply {
 pub enum Failure {
     /// The connection was lost with the command on its way: it may have been executed.
     Unknown,
-    /// Redis refused it before it ran (loading, busy, out of memory, read-only, misconfigured,
-    /// no permission): nothing changed.
-    Refused,
+    /// Redis refused it before it ran, or before its script wrote: nothing changed that anybody
+    /// rests on.
+    Refused(Refusal),
     /// The user's key holds something else: WRONGTYPE, or a value that is none of ours.
     Quarantined,
 }

@@ -78,6 +78,18 @@ pub fn evicts(info: &[u8]) -> bool {
     info_field(info, "maxmemory_policy").is_none_or(|policy| policy != b"noeviction")
 }
 
+/// How many keys the server has evicted in this run, from the `stats` section of its INFO; 0 where
+/// it does not say.
+pub fn evicted(info: &[u8]) -> u64 {
+    let count = info_field(info, "evicted_keys").and_then(|text| std::str::from_utf8(text).ok());
+    count.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// Whether the server is a replica, from the `replication` section of its INFO.
+pub fn is_replica(info: &[u8]) -> bool {
+    info_field(info, "role").is_some_and(|role| role != b"master")
+}
+
 /// Whether the server syncs each write before it answers, from `CONFIG GET appendfsync appendonly`;
 /// `None` where it does not say.
 pub fn syncs_always(reply: &Frame<'_>) -> Option<bool> {
@@ -108,6 +120,9 @@ mod tests {
         assert_eq!(run_of_info(info("x").as_bytes()), Err(Unfit::Unnamed));
         assert_eq!(run_of_info(b"redis_version:7.0.0\r\n"), Err(Unfit::Unnamed));
         assert_ne!(run_of(b"abc"), run_of(b"abd"));
+        let info = b"role:slave\r\nevicted_keys:12\r\n";
+        assert_eq!((evicted(info), evicted(b""), evicted(b"evicted_keys:x\r\n")), (12, 0, 0));
+        assert!(is_replica(info) && !is_replica(b"role:master\r\n") && !is_replica(b""));
         assert!(evicts(b"maxmemory_policy:allkeys-lru\r\n"));
         assert!(evicts(b""), "a server that does not say may do anything");
         assert!(!evicts(b"a:b\r\nmaxmemory_policy:noeviction\r\n"));

@@ -91,7 +91,7 @@ pub struct Link {
     heard_at: MonoNs,
     wishes_close: bool,
     wishes_connect: bool,
-    /// That something is denied was told on this connection.
+    /// That something is denied was told, and nothing was done since.
     is_denied_told: bool,
     events: VecDeque<LinkEvent>,
     figures: LinkFigures,
@@ -201,6 +201,13 @@ impl Link {
     pub fn broken(&mut self, now: MonoNs) {
         if !matches!(self.stage, Stage::Waiting { .. }) {
             self.end(now, End::Broken);
+        }
+    }
+
+    /// The connection is given up for a new one, which asks for everything anew.
+    pub fn renew(&mut self, now: MonoNs) {
+        if matches!(self.stage, Stage::Open { .. }) {
+            self.end(now, End::GivenUp);
         }
     }
 
@@ -356,6 +363,8 @@ impl Link {
                 return self.out_of_step(now);
             }
         };
+        // The next refusal of a right is news again.
+        self.is_denied_told &= result.is_err();
         if slot.is_expired {
             self.figures.late += 1;
         } else {
@@ -364,7 +373,7 @@ impl Link {
             let begun = slot.deadline.0.saturating_sub(deadline_ns);
             self.figures.round_trip_ns += now.0.saturating_sub(begun);
             match result {
-                Err(Failure::Refused | Failure::Unknown) => self.breaker.bad(now, slot.is_trial),
+                Err(Failure::Refused(_) | Failure::Unknown) => self.breaker.bad(now, slot.is_trial),
                 Ok(_) | Err(Failure::Quarantined) => self.breaker.good(now, slot.is_trial),
             }
         }
@@ -378,11 +387,11 @@ impl Link {
             Refusal::Other => Failure::Unknown,
             Refusal::Denied => {
                 if !std::mem::replace(&mut self.is_denied_told, true) {
-                    self.events.push_back(LinkEvent::Unfit(Unfit::Denied));
+                    self.events.push_back(LinkEvent::Denied);
                 }
-                Failure::Refused
+                Failure::Refused(kind)
             }
-            _ => Failure::Refused,
+            _ => Failure::Refused(kind),
         }
     }
 
@@ -394,6 +403,9 @@ impl Link {
     }
 
     fn open(&mut self, now: MonoNs, server: Server) {
+        if server.resp3 && !server.subscribed {
+            self.events.push_back(LinkEvent::Denied);
+        }
         self.stage = Stage::Open { since: now };
         self.breaker.connected(now);
         self.events.push_back(LinkEvent::Up(server));

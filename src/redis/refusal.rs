@@ -23,13 +23,15 @@ pub enum Refusal {
     WrongType,
     /// It does not have the script (NOSCRIPT).
     NoScript,
+    /// It has no such command: it was renamed, or something else than Redis answers.
+    NoCommand,
     /// Anything else.
     Other,
 }
 
 impl Refusal {
     /// How many kinds there are.
-    pub const COUNT: usize = 11;
+    pub const COUNT: usize = 12;
     /// Every kind with its name in metrics, in the order of `index`.
     pub const ALL: [(Refusal, &'static str); Refusal::COUNT] = [
         (Refusal::Loading, "loading"),
@@ -42,6 +44,7 @@ impl Refusal {
         (Refusal::Denied, "denied"),
         (Refusal::WrongType, "wrong_type"),
         (Refusal::NoScript, "no_script"),
+        (Refusal::NoCommand, "no_command"),
         (Refusal::Other, "other"),
     ];
 
@@ -59,8 +62,57 @@ impl Refusal {
             b"NOAUTH" | b"NOPERM" | b"WRONGPASS" => Refusal::Denied,
             b"WRONGTYPE" => Refusal::WrongType,
             b"NOSCRIPT" => Refusal::NoScript,
+            b"ERR" => Refusal::of_words(&text[end..]),
             _ => Refusal::Other,
         }
+    }
+
+    /// What has no word of its own. Redis 7.0 says so where a script calls what its user may not.
+    fn of_words(words: &[u8]) -> Refusal {
+        let begins = |start: &[u8]| words.len() >= start.len() && words[..start.len()] == *start;
+        if begins(b" The user executing the script can't") || begins(b" ACL failure in script") {
+            Refusal::Denied
+        } else if begins(b" unknown command") || begins(b" Unknown Redis command") {
+            Refusal::NoCommand
+        } else {
+            Refusal::Other
+        }
+    }
+
+    /// What is wrong with the server and what mends it, for people; `None` for what passes by
+    /// itself, or is not of the whole server.
+    pub fn mend(self) -> Option<&'static str> {
+        Some(match self {
+            Refusal::Loading => "Redis loads its data: it answers when it has",
+            Refusal::PrimaryDown => "Redis is a replica whose primary is away",
+            Refusal::Busy => "Redis is busy with somebody's script: SCRIPT KILL ends it",
+            Refusal::ReadOnly => {
+                "Redis takes no writes: it is a replica, or has fewer replicas than \
+                 min-replicas-to-write; name its primary in redis.url"
+            }
+            Refusal::OutOfMemory => {
+                "Redis is out of memory: raise its maxmemory, and leave maxmemory-policy noeviction"
+            }
+            Refusal::Misconfigured => {
+                "Redis can't write its data to disk and takes no writes: look at its log and disk"
+            }
+            Refusal::Cluster => {
+                "Redis is a cluster, or behind one: redis.url has to name a single server"
+            }
+            Refusal::Denied => {
+                "Redis denies what nudged needs: give the rights of vendor-config/redis/users.acl"
+            }
+            Refusal::NoCommand => {
+                "Redis does not know a command that nudged needs: it was renamed, or what answers \
+                 is no Redis 7.0"
+            }
+            Refusal::WrongType | Refusal::NoScript | Refusal::Other => return None,
+        })
+    }
+
+    /// Its name in metrics.
+    pub fn name(self) -> &'static str {
+        Refusal::ALL[self.index()].1
     }
 
     /// Its place in tables of counters, below `COUNT`.
@@ -90,7 +142,20 @@ mod tests {
             ("WRONGPASS invalid username-password pair", Refusal::Denied),
             ("WRONGTYPE Operation against a key", Refusal::WrongType),
             ("NOSCRIPT No matching script.", Refusal::NoScript),
-            ("ERR unknown command", Refusal::Other),
+            ("ERR unknown command 'EVALSHA', with args", Refusal::NoCommand),
+            ("ERR Unknown Redis command called from script", Refusal::NoCommand),
+            (
+                "ERR The user executing the script can't run this command or subcommand script: x",
+                Refusal::Denied,
+            ),
+            (
+                "ERR The user executing the script can't publish to the channel mentioned",
+                Refusal::Denied,
+            ),
+            ("NOPERM ACL failure in script: User n has no permissions", Refusal::Denied),
+            ("ERR ACL failure in script", Refusal::Denied),
+            ("ERR syntax error", Refusal::Other),
+            ("ERR", Refusal::Other),
             ("", Refusal::Other),
             ("OOMPH", Refusal::Other),
         ] {

@@ -77,7 +77,11 @@ fn read_meta(words: &[Frame<'_>]) -> Result<Meta, NoReply> {
     let [Frame::Int(at), Frame::Int(epoch), Frame::Int(counter), Frame::Text(phase)] = words else {
         return Err(NoReply::Shape);
     };
-    let phase = match *phase {
+    let (phase, is_doubted) = match phase.strip_suffix(b"v") {
+        Some(phase) => (phase, true),
+        None => (*phase, false),
+    };
+    let phase = match phase {
         b"" => Phase::Open,
         b"b" => Phase::Barrier,
         b"f" => Phase::Filling,
@@ -89,6 +93,7 @@ fn read_meta(words: &[Frame<'_>]) -> Result<Meta, NoReply> {
         epoch: u32::try_from(*epoch).ok(),
         counter: u64::try_from(*counter).map_err(|_| NoReply::Foreign)?,
         phase,
+        is_doubted,
     })
 }
 
@@ -138,7 +143,19 @@ mod tests {
 
     #[test]
     fn replies_are_read_by_what_was_asked() {
-        let meta = Meta { at: WallMs(5), epoch: None, counter: 9, phase: Phase::Filling };
+        let of =
+            |phase, is_doubted| Meta { at: WallMs(5), epoch: None, counter: 9, phase, is_doubted };
+        for (text, phase, is_doubted) in [
+            ("", Phase::Open, false),
+            ("v", Phase::Open, true),
+            ("b", Phase::Barrier, false),
+            ("bv", Phase::Barrier, true),
+            ("fv", Phase::Filling, true),
+        ] {
+            let meta = of(phase, is_doubted);
+            assert_eq!(read(Expected::Meta, &list(text, &[])), Ok(Reply::Meta(meta)));
+        }
+        let meta = of(Phase::Filling, false);
         assert_eq!(read(Expected::Meta, &list("f", &[])), Ok(Reply::Meta(meta)));
         let value = b"\0\0\0\x01\0\0\0\0\0\0\0\x02\x0112345678state";
         let reply = read(Expected::Value, &list("f", &[Frame::Text(value)]));

@@ -10,7 +10,7 @@
 //! Must not know why a run is cleared or how a partition is rebuilt. A shard reports the partitions
 //! that it found lost before the run that it found them on, so whoever sees the run sees those too.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam::utils::CachePadded;
@@ -19,7 +19,7 @@ use super::wake::Sleeper;
 use crate::base::ids::{Partition, Sequence, ShardId, UserKey};
 use crate::base::limits::PARTITIONS;
 use crate::redis::link::Unfit;
-use crate::shard::seam::BoardView;
+use crate::shard::seam::{BoardView, Learned};
 
 /// Partitions of one word of the bitmap.
 const WORD_BITS: u16 = 64;
@@ -61,8 +61,15 @@ struct Cell {
 #[derive(Debug)]
 pub struct Board {
     cleared_run: AtomicU64,
-    is_unfit: AtomicBool,
     is_started: AtomicBool,
+    /// What the keeper has learned of Redis: the run, and the rest as bits.
+    learned_run: AtomicU64,
+    learned: AtomicU8,
+    has_refused: AtomicBool,
+    /// Commands that shards were refused for want of a right.
+    denials: AtomicU64,
+    /// Why Redis can't be used as it is set up, for people.
+    unfit: Mutex<Option<Arc<str>>>,
     /// By shard; changes with each connection only.
     found: Mutex<Vec<Found>>,
     lost: [AtomicU64; WORDS],
@@ -79,8 +86,12 @@ impl Board {
     pub fn new(shards: Vec<Arc<Sleeper>>) -> rustix::io::Result<Board> {
         Ok(Board {
             cleared_run: AtomicU64::new(NO_RUN),
-            is_unfit: AtomicBool::new(false),
             is_started: AtomicBool::new(false),
+            learned_run: AtomicU64::new(NO_RUN),
+            learned: AtomicU8::new(0),
+            has_refused: AtomicBool::new(false),
+            denials: AtomicU64::new(0),
+            unfit: Mutex::new(None),
             found: Mutex::new(vec![Found::Nothing; shards.len()]),
             lost: std::array::from_fn(|_| AtomicU64::new(0)),
             cells: shards.iter().map(|_| CachePadded::default()).collect(),
@@ -91,12 +102,16 @@ impl Board {
 
     /// What every shard is told. Allocates nothing, takes no lock.
     pub fn view(&self) -> BoardView {
-        BoardView { cleared_run: self.cleared_run(), takes_traffic: self.takes_traffic() }
+        BoardView {
+            cleared_run: self.cleared_run(),
+            takes_traffic: self.takes_traffic(),
+            learned: self.learned(),
+        }
     }
 
-    /// Whether the node has started, and Redis can be used as it is set up.
+    /// Whether the node has started. What nodes share turns none red that was ready once.
     pub fn takes_traffic(&self) -> bool {
-        self.is_started.load(Ordering::Acquire) && !self.is_unfit.load(Ordering::Acquire)
+        self.is_started.load(Ordering::Acquire)
     }
 
     /// The node has started: it knows whether Redis vouches for its users.
@@ -118,18 +133,60 @@ impl Board {
         }
     }
 
-    /// A shard has found a server behind its link, or that it can't be used. Where that makes the
-    /// node unfit, or fit again, all shards are told.
+    /// A shard has found a server behind its link, or that it can't be used.
     pub fn report_found(&self, shard: ShardId, found: Found) {
-        let mut all = self.lock_found();
-        all[shard.index()] = found;
-        let is_unfit = all.iter().any(|found| matches!(found, Found::Unfit(_)));
-        let was_unfit = self.is_unfit.swap(is_unfit, Ordering::AcqRel);
-        drop(all);
+        self.lock_found()[shard.index()] = found;
         self.keeper.wake();
-        if is_unfit != was_unfit {
+    }
+
+    /// A shard was refused a command for want of a right.
+    pub fn report_denied(&self) {
+        self.denials.fetch_add(1, Ordering::AcqRel);
+        self.keeper.wake();
+    }
+
+    /// How often shards were refused so.
+    pub fn denials(&self) -> u64 {
+        self.denials.load(Ordering::Acquire)
+    }
+
+    /// What the keeper has learned of Redis. All shards are woken where it is news.
+    pub fn learn(&self, learned: Learned) {
+        let bits = bits_of(learned);
+        // The run last: what is said of a run is of that run or of a later look at it.
+        let was = self.learned.swap(bits, Ordering::AcqRel);
+        let was_run = self.learned_run.swap(learned.run, Ordering::AcqRel);
+        if (was, was_run) != (bits, learned.run) {
             self.wake_shards();
         }
+    }
+
+    /// What the keeper has learned last.
+    pub fn learned(&self) -> Learned {
+        let run = self.learned_run.load(Ordering::Acquire);
+        learned_of(run, self.learned.load(Ordering::Acquire))
+    }
+
+    /// Why Redis can't be used as it should be, for people; `None` for nothing.
+    pub fn set_unfit(&self, why: Option<Arc<str>>) {
+        *self.unfit.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// Why Redis can't be used as it should be: what the keeper says, else what a shard has found.
+    pub fn why_unfit(&self) -> Option<Arc<str>> {
+        let said = self.unfit.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        said.or_else(|| self.unfit().map(|unfit| unfit.to_string().into()))
+    }
+
+    /// Whether Redis answers and refuses what the node needs: a node that was never ready waits
+    /// until somebody has mended it.
+    pub fn is_refused(&self) -> bool {
+        self.has_refused.load(Ordering::Acquire) || self.unfit().is_some()
+    }
+
+    /// Whether the keeper has found that Redis refuses something, of whatever weight.
+    pub fn set_refused(&self, has_refused: bool) {
+        self.has_refused.store(has_refused, Ordering::Release);
     }
 
     /// What a shard has found behind its link.
@@ -248,6 +305,35 @@ impl Board {
     }
 }
 
+const EVICTING: u8 = 1;
+const REPLICA: u8 = 2;
+const DENIED: u8 = 4;
+const UNHEARD: u8 = 8;
+const SYNC_KNOWN: u8 = 16;
+const SYNCS_ALWAYS: u8 = 32;
+
+fn bits_of(learned: Learned) -> u8 {
+    let bit = |bit, is_set| if is_set { bit } else { 0 };
+    bit(EVICTING, learned.is_evicting)
+        | bit(REPLICA, learned.is_replica)
+        | bit(DENIED, learned.is_denied)
+        | bit(UNHEARD, learned.is_unheard)
+        | bit(SYNC_KNOWN, learned.syncs_always.is_some())
+        | bit(SYNCS_ALWAYS, learned.syncs_always == Some(true))
+}
+
+fn learned_of(run: u64, bits: u8) -> Learned {
+    let has = |bit| bits & bit != 0;
+    Learned {
+        run,
+        is_evicting: has(EVICTING),
+        is_replica: has(REPLICA),
+        is_denied: has(DENIED),
+        is_unheard: has(UNHEARD),
+        syncs_always: has(SYNC_KNOWN).then(|| has(SYNCS_ALWAYS)),
+    }
+}
+
 fn place(partition: Partition) -> (usize, u64) {
     assert!(partition.0 < PARTITIONS, "partitions are remainders");
     (usize::from(partition.0 / WORD_BITS), 1 << (partition.0 % WORD_BITS))
@@ -313,23 +399,52 @@ mod tests {
         assert!(wakes(&board.keeper, &|| assert!(board.report_lost(Partition(9)))));
         assert!(!wakes(&board.keeper, &|| assert!(!board.report_lost(Partition(9)))));
         assert!(wakes(&board.keeper, &|| board.report_compared(ShardId(0), 5)));
-        let unfit = Found::Unfit(Unfit::Denied);
-        assert!(wakes(&shard, &|| board.report_found(ShardId(0), unfit)));
-        assert!(!wakes(&shard, &|| board.report_found(ShardId(0), unfit)));
+        assert!(wakes(&board.keeper, &|| board.report_denied()));
+        let all = Learned {
+            run: 5,
+            is_evicting: true,
+            is_replica: true,
+            is_denied: true,
+            is_unheard: true,
+            syncs_always: Some(true),
+        };
+        let none = Learned::default();
+        for learned in [
+            all,
+            Learned { is_evicting: true, ..none },
+            Learned { is_replica: true, ..none },
+            Learned { is_denied: true, ..none },
+            Learned { is_unheard: true, ..none },
+            Learned { syncs_always: Some(false), ..none },
+            Learned { run: 9, ..none },
+        ] {
+            assert!(wakes(&shard, &|| board.learn(learned)));
+            assert!(!wakes(&shard, &|| board.learn(learned)));
+            assert_eq!(board.view().learned, learned);
+        }
     }
 
     #[test]
-    fn what_one_shard_finds_unfit_the_node_is() {
+    fn what_one_shard_finds_unfit_the_node_is_and_it_stays_ready() {
         let board = board(2);
         let server = Found::Server { run: 4, evicts: true, syncs_always: None };
         board.report_found(ShardId(0), server);
         assert_eq!((board.found(ShardId(0)), board.unfit()), (server, None));
         board.report_found(ShardId(1), Found::Unfit(Unfit::TooOld));
         assert_eq!((board.unfit(), board.takes_traffic()), (Some(Unfit::TooOld), false));
+        assert!(board.is_refused() && board.why_unfit().is_some_and(|why| why.contains("7.0")));
         board.report_found(ShardId(1), server);
-        assert_eq!((board.unfit(), board.takes_traffic()), (None, false), "not started");
+        assert_eq!(
+            (board.why_unfit(), board.is_refused(), board.takes_traffic()),
+            (None, false, false)
+        );
         board.start();
-        assert!(board.view().takes_traffic);
+        board.report_found(ShardId(1), Found::Unfit(Unfit::NotLetIn));
+        board.set_refused(true);
+        assert!(board.is_refused());
+        board.set_unfit(Some("rights".into()));
+        assert!(board.view().takes_traffic, "others are no better off");
+        assert_eq!(board.why_unfit().as_deref(), Some("rights"));
     }
 
     #[test]

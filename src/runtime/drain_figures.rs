@@ -30,6 +30,8 @@ pub struct DrainFigures {
     pub given_up: AtomicU64,
     /// Failures of Redis and of SQL.
     pub failures: AtomicU64,
+    /// Refusals for want of a right.
+    pub denials: AtomicU64,
 }
 
 impl DrainFigures {

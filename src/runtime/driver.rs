@@ -62,7 +62,7 @@ pub struct Setup {
     pub mesh: Arc<Mesh>,
     /// Where this shard counts.
     pub counters: Arc<ShardCounters>,
-    /// Where the node's clock is told of; one shard of a node has it.
+    /// Where failed accepts are told of, and by the first shard the node's clock.
     pub log: Option<Log>,
 }
 
@@ -74,6 +74,8 @@ pub struct Driver<S> {
     /// By their numbers less `first_link`.
     links: Vec<Link>,
     first_link: u32,
+    /// Places of the table that accepted connections have.
+    accepted_open: u32,
     listeners: Vec<Listener>,
     outbox: Outbox,
     /// Effects that are being carried out; empty in between, kept for its memory.
@@ -87,6 +89,7 @@ pub struct Driver<S> {
     clock_due: MonoNs,
     clock_ahead_ms: i64,
     log: Option<Log>,
+    tells_clock: bool,
     tick_due: MonoNs,
     wake_buffer: Box<[u8; 8]>,
     wake_armed: bool,
@@ -104,16 +107,7 @@ impl<S: Step> Driver<S> {
         let ring = Ring::new(setup.descriptors, reserved)?;
         let mut lines = Vec::new();
         lines.resize_with((setup.descriptors + reserved) as usize, Line::default);
-        let listeners = setup
-            .listeners
-            .into_iter()
-            .map(|socket| Listener {
-                socket: Some(socket),
-                armed: false,
-                rest_until: None,
-                stopping: false,
-            })
-            .collect();
+        let listeners = setup.listeners.into_iter().map(Listener::new).collect();
         let now = Now { mono: clocks::mono(), wall: setup.clock.at(clocks::mono()) };
         Ok(Driver {
             ring,
@@ -121,6 +115,7 @@ impl<S: Step> Driver<S> {
             lines,
             links: setup.links.into_iter().map(Link::new).collect(),
             first_link: setup.descriptors,
+            accepted_open: 0,
             listeners,
             outbox: Outbox::default(),
             carried: Vec::new(),
@@ -133,6 +128,7 @@ impl<S: Step> Driver<S> {
             clock_due: now.mono,
             clock_ahead_ms: clocks::wall().0.saturating_sub(now.wall.0),
             log: setup.log,
+            tells_clock: setup.shard == ShardId(0),
             tick_due: now.mono,
             wake_buffer: Box::new([0; 8]),
             wake_armed: false,
@@ -221,7 +217,7 @@ impl<S: Step> Driver<S> {
     fn tell_clock(&mut self, ahead_ms: i64) {
         let stepped_ms = ahead_ms.abs_diff(std::mem::replace(&mut self.clock_ahead_ms, ahead_ms));
         let ahead = [("wall_ahead_ms", Value::Text(&ahead_ms.to_string()))];
-        let Some(log) = &self.log else { return };
+        let Some(log) = self.log.as_ref().filter(|_| self.tells_clock) else { return };
         if stepped_ms > CLOCK_STEP_MS {
             log.write(log_thread::stamp_now(), Message::ClockStepped, &ahead);
         }

@@ -137,6 +137,17 @@ impl JournalDirectory {
     }
 }
 
+/// Bytes that this process may still take of the disk of a directory; the last part of many file
+/// systems is for root alone.
+///
+/// # Errors
+/// What the system says of the directory.
+pub fn free_bytes(directory: &Path) -> io::Result<u64> {
+    let found = rustix::fs::statvfs(directory)?;
+    let blocks = if rustix::process::geteuid().is_root() { found.f_bfree } else { found.f_bavail };
+    Ok(blocks.saturating_mul(found.f_frsize))
+}
+
 fn locked(path: PathBuf, lock: &mut File) -> DirectoryError {
     let mut text = String::new();
     let is_number = lock.take(20).read_to_string(&mut text).is_ok() && text.parse::<u32>().is_ok();

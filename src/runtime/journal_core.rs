@@ -31,12 +31,13 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use crossbeam::channel::bounded;
 use futures_lite::FutureExt;
 use glommio::io::BufferedFile;
 use glommio::timer::Timer;
 use glommio::{
-    ExecutorJoinHandle, Latency, LocalExecutorBuilder, Placement, Shares, TaskQueueHandle,
-    executor, spawn_local_into,
+    ExecutorJoinHandle, GlommioError, Latency, LocalExecutorBuilder, Placement, Shares,
+    TaskQueueHandle, executor, spawn_local_into,
 };
 
 use self::commands::Files;
@@ -44,6 +45,7 @@ use self::herald::Herald;
 use super::clocks;
 use super::files::JournalDirectory;
 use super::journal_lanes::JournalLanes;
+use super::vital::Needed;
 use super::wake::Sleeper;
 use crate::base::clock::NodeClock;
 use crate::base::ids::ShardId;
@@ -88,6 +90,17 @@ pub enum StartError {
     Executor(io::Error),
 }
 
+/// How a journal's core has failed by its end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StopError {
+    /// The event path had been closed.
+    #[error(transparent)]
+    Poison(#[from] Poison),
+    /// Its thread was not there any more.
+    #[error("the journal's thread had ended before: {0}")]
+    Gone(String),
+}
+
 /// A running journal. Dropping it does not stop it.
 pub struct JournalHandle {
     thread: ExecutorJoinHandle<Result<(), Poison>>,
@@ -99,17 +112,18 @@ impl JournalHandle {
     /// On a full disk this waits for space.
     ///
     /// # Errors
-    /// [`Poison`] where the event path had been closed: exit code 4.
-    pub fn stop(self) -> Result<(), Poison> {
+    /// [`StopError`] where the event path had been closed, or the thread was gone: exit code 4.
+    pub fn stop(self) -> Result<(), StopError> {
         self.lanes.stop();
         match self.thread.join() {
-            Ok(outcome) => outcome,
-            Err(error) => panic!("the journal's thread ended on its own: {error}"),
+            Ok(outcome) => Ok(outcome?),
+            Err(error) => Err(StopError::Gone(error.to_string())),
         }
     }
 }
 
-/// Starts a journal's core where recovery ended.
+/// Starts a journal's core where recovery ended, and waits until its executor runs: what that lacks
+/// it finds on its own thread.
 ///
 /// # Errors
 /// [`StartError`] where the executor can't be started.
@@ -123,20 +137,45 @@ pub fn start(
     let placement = config.cpu.map_or(Placement::Unbound, Placement::Fixed);
     lanes.set_applied(recovered.ledger.applied());
     let shared = Arc::clone(&lanes);
+    let (begun, has_begun) = bounded(1);
     let thread = LocalExecutorBuilder::new(placement)
         .name("journal")
         .io_memory(IO_MEMORY_BYTES)
         .ring_depth(RING_DEPTH)
         .spawn(move || async move {
+            let needed = [Needed::here("journal"), helper().await];
+            // Who starts it waits for this.
+            let _ = begun.send(());
             let clock = NodeClock::start(clocks::mono(), clocks::wall(), recovered.newest);
             let appender = Appender::new(config.appender, recovered);
-            let herald = Herald::new(config.log);
+            let directory = config.directory.path().to_path_buf();
+            let herald = Herald::new(config.log, directory, config.appender.segment_bytes);
             let parts = (appender, clock);
-            let core = Core::new(parts, config.directory, (shared, sleepers), herald);
-            core.run().await
+            let ends = (Arc::clone(&shared), sleepers);
+            let core = Core::new(parts, config.directory, ends, herald);
+            let outcome = core.run().await;
+            for thread in needed {
+                thread.leave(shared.is_stopping());
+            }
+            outcome
         })
-        .map_err(|error| StartError::Executor(io::Error::other(error.to_string())))?;
-    Ok(JournalHandle { thread, lanes })
+        .map_err(refused)?;
+    match (has_begun.recv(), thread) {
+        (Ok(()), thread) => Ok(JournalHandle { thread, lanes }),
+        (Err(_), thread) => match thread.join() {
+            Err(error) => Err(refused(error)),
+            Ok(_) => Err(StartError::Executor(io::Error::other("it ended at once"))),
+        },
+    }
+}
+
+fn refused(error: GlommioError<()>) -> StartError {
+    StartError::Executor(io::Error::other(error.to_string()))
+}
+
+/// The thread on which the executor does what its rings can't: without it no segment gets its name.
+async fn helper() -> Needed {
+    executor().spawn_blocking(|| Needed::here("journal-helper")).await
 }
 
 /// What may wake the driving task: set by completions, the eventfd's listener and timers.
@@ -319,7 +358,8 @@ impl Core {
             self.lanes.set_poison(poison);
         }
         let gauges = self.appender.gauges();
-        self.herald.tell(&gauges, self.appender.poison());
+        let failed = (self.appender.poison(), self.appender.prepare_failure());
+        self.herald.tell(clocks::mono(), &gauges, failed, &self.lanes);
         // Watermarks come before the acknowledgements that rest on them.
         if self.lanes.publish(&gauges) {
             self.sleepers.reader.wake();

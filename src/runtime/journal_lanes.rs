@@ -4,8 +4,8 @@
 //! A shard has at most [`LANE_BATCHES_MAX`] lane batches that are not acknowledged, so neither of
 //! its two queues can run over. Replies (acknowledgements) have a queue of their own.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
@@ -34,6 +34,9 @@ struct Watermarks {
     synced: AtomicU64,
     is_accepting: CachePadded<AtomicBool>,
     is_full: AtomicBool,
+    is_low: AtomicBool,
+    is_at_budget: AtomicBool,
+    room_bytes: AtomicU64,
     unapplied_bytes: AtomicU64,
     total_bytes: AtomicU64,
     segments: AtomicUsize,
@@ -49,6 +52,9 @@ pub struct JournalLanes {
     applied: CachePadded<AtomicU64>,
     is_stopping: AtomicBool,
     poison: OnceLock<Poison>,
+    /// Why the node's own disk takes nothing, for people, and how often that has changed.
+    lack: Mutex<Option<Arc<str>>>,
+    lack_changes: AtomicU64,
 }
 
 impl JournalLanes {
@@ -74,6 +80,8 @@ impl JournalLanes {
             applied: CachePadded::new(AtomicU64::new(0)),
             is_stopping: AtomicBool::new(false),
             poison: OnceLock::new(),
+            lack: Mutex::new(None),
+            lack_changes: AtomicU64::new(0),
         })
     }
 
@@ -160,6 +168,17 @@ impl JournalLanes {
         self.poison.get().copied()
     }
 
+    /// Why the node's own disk takes nothing: which directory lacks how many bytes, or how it has
+    /// failed. `None` while it takes records.
+    pub fn lack(&self) -> Option<Arc<str>> {
+        self.lack.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Counts the changes of [`JournalLanes::lack`].
+    pub fn lack_changes(&self) -> u64 {
+        self.lack_changes.load(Ordering::Acquire)
+    }
+
     /// The journal's figures as they were last told.
     pub fn gauges(&self) -> Gauges {
         let marks = &self.marks;
@@ -168,6 +187,9 @@ impl JournalLanes {
             synced: Sequence(marks.synced.load(Ordering::Relaxed)),
             is_accepting: self.is_accepting(),
             is_full: marks.is_full.load(Ordering::Relaxed),
+            is_low: marks.is_low.load(Ordering::Relaxed),
+            is_at_budget: marks.is_at_budget.load(Ordering::Relaxed),
+            room_bytes: marks.room_bytes.load(Ordering::Relaxed),
             unapplied_bytes: marks.unapplied_bytes.load(Ordering::Relaxed),
             total_bytes: marks.total_bytes.load(Ordering::Relaxed),
             segments: marks.segments.load(Ordering::Relaxed),
@@ -211,11 +233,19 @@ impl JournalLanes {
         marks.synced.store(gauges.synced.0, Ordering::Relaxed);
         marks.is_accepting.store(gauges.is_accepting, Ordering::Relaxed);
         marks.is_full.store(gauges.is_full, Ordering::Relaxed);
+        marks.is_low.store(gauges.is_low, Ordering::Relaxed);
+        marks.is_at_budget.store(gauges.is_at_budget, Ordering::Relaxed);
+        marks.room_bytes.store(gauges.room_bytes, Ordering::Relaxed);
         marks.unapplied_bytes.store(gauges.unapplied_bytes, Ordering::Relaxed);
         marks.total_bytes.store(gauges.total_bytes, Ordering::Relaxed);
         marks.segments.store(gauges.segments, Ordering::Relaxed);
         marks.failures.store(gauges.failures, Ordering::Relaxed);
         marks.written.swap(gauges.written.0, Ordering::AcqRel) < gauges.written.0
+    }
+
+    pub(super) fn set_lack(&self, lack: Option<&str>) {
+        *self.lack.lock().unwrap_or_else(PoisonError::into_inner) = lack.map(Arc::from);
+        self.lack_changes.fetch_add(1, Ordering::Release);
     }
 
     pub(super) fn set_poison(&self, poison: Poison) {

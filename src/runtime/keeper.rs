@@ -12,8 +12,10 @@
 
 mod backlog;
 mod fill;
+mod fitness;
 mod orders;
 mod reading;
+mod rights;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -25,6 +27,7 @@ use super::journal_lanes::JournalLanes;
 use super::list_share::ListShare;
 use super::redis_client::{AskError, BlockingRedis};
 use super::sql_writer::WriterFigures;
+use super::vital::Needed;
 use super::{clocks, log_thread, topology};
 use crate::base::ids::Partition;
 use crate::base::limits::{KEEPER_SQL_BEAT_MS, PARTITIONS};
@@ -34,11 +37,16 @@ use crate::keeper::barrier::Progress;
 use crate::keeper::core::{Keeper, View};
 use crate::keeper::peers::NodeId;
 use crate::keeper::share;
+use crate::redis::link::Unfit;
+use crate::redis::refusal::Refusal;
+use crate::shard::seam::Learned;
 use crate::store::{Reader, Store, StoreError};
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::log::{Log, Message, Value};
 
 use fill::Filler;
+use fitness::{Fitness, Line, Seen};
+use rights::Rights;
 
 /// A statement of the keeper may take this long: it reads a few hundred rows at most.
 const SQL_TIMEOUT_MS: u64 = 1_000;
@@ -66,6 +74,8 @@ pub struct KeeperSetup {
     pub writer: Arc<WriterFigures>,
     /// The deadline of a command, and how long users' values live (0 for ever), in milliseconds.
     pub times_ms: (u64, u64),
+    /// A reply of Redis has to survive loss of power.
+    pub needs_sync: bool,
     /// With `queue = "redis"`: what the threads that drain the lists share with this one.
     pub lists: Option<Arc<ListShare>>,
     /// Ends the thread, once woken.
@@ -103,8 +113,6 @@ pub struct KeeperFigures {
     pub phase: AtomicU8,
     /// When they were first seen not to be, on the monotonic clock, in nanoseconds.
     pub since_ns: AtomicU64,
-    /// Whether Redis may drop users by itself: it then never vouches for one that is missing.
-    pub is_evicting: AtomicBool,
 }
 
 /// A rebuild as a person is told of it.
@@ -157,7 +165,10 @@ pub fn start(setup: KeeperSetup) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("keeper".to_owned()).spawn(move || {
         // Unpinned is slower and not wrong.
         let _is_pinned = setup.cpu.is_none_or(topology::pin);
-        Thread::new(setup).run();
+        let needed = Needed::here("keeper");
+        let mut thread = Thread::new(setup);
+        thread.run();
+        needed.leave(thread.setup.stop.load(Ordering::Acquire));
     })
 }
 
@@ -166,7 +177,7 @@ pub fn start(setup: KeeperSetup) -> std::io::Result<JoinHandle<()>> {
 enum RoundError {
     #[error(transparent)]
     Redis(#[from] AskError),
-    #[error("redis answers {0} with something else")]
+    #[error("Redis sent an unexpected reply to {0}")]
     Answer(&'static str),
 }
 
@@ -181,6 +192,14 @@ struct Thread {
     sql_beat_due: MonoNs,
     shared_among: Vec<NodeId>,
     was_rebuilding: bool,
+    /// What is known of Redis, as the shards are told.
+    learned: Learned,
+    /// Keys that this run of Redis has evicted.
+    evicted: u64,
+    rights: Rights,
+    /// Why the keeper itself is not let in.
+    not_let_in: Option<String>,
+    fitness: Fitness,
 }
 
 impl Thread {
@@ -191,6 +210,7 @@ impl Thread {
         // A start that has just waited for SQL in vain does not wait for it here as well.
         let is_sql_there = setup.writer.stream.get().is_some();
         let sql_rest_end = if is_sql_there { MonoNs(0) } else { now.plus_ms(SQL_REST_MS) };
+        let rights = Rights::new(setup.lists.is_some(), setup.needs_sync);
         Thread {
             setup,
             keeper,
@@ -200,6 +220,11 @@ impl Thread {
             sql_beat_due: MonoNs(0),
             shared_among: Vec::new(),
             was_rebuilding: false,
+            learned: Learned::default(),
+            evicted: 0,
+            rights,
+            not_let_in: None,
+            fitness: Fitness::new(),
         }
     }
 
@@ -212,15 +237,13 @@ impl Thread {
                     log_thread::tell(&self.setup.log, Message::KeeperResumed, "");
                     figures.rounds.fetch_add(1, Ordering::Relaxed)
                 }
-                Err(error) => {
-                    self.keeper.disconnected();
-                    let text = error.to_string();
-                    log_thread::tell(&self.setup.log, Message::KeeperFailed, &text);
-                    self.setup.redis.give_up(text);
-                    figures.failures.fetch_add(1, Ordering::Relaxed)
-                }
+                Err(_) => figures.failures.fetch_add(1, Ordering::Relaxed),
             };
+            if let Err(error) = &result {
+                self.round_failed(error);
+            }
             self.publish();
+            self.tell_fitness();
             match result {
                 // What was done changes what is there: look at once.
                 Ok(true) => {}
@@ -232,21 +255,87 @@ impl Thread {
         let _ = self.lead(0);
     }
 
+    fn round_failed(&mut self, error: &RoundError) {
+        self.keeper.disconnected();
+        // What answers next may be another one.
+        self.learned.run = NO_RUN;
+        self.setup.board.learn(self.learned);
+        let text = error.to_string();
+        match error {
+            RoundError::Redis(AskError::Refused { kind: Refusal::Denied, text }) => {
+                // The next round looks which right is missing.
+                self.rights.doubt();
+                let is_login = !text.starts_with("NOPERM") && !text.starts_with("ERR");
+                self.not_let_in = is_login.then(|| Unfit::NotLetIn.to_string());
+            }
+            // Told as what is wrong with Redis.
+            RoundError::Redis(AskError::Refused { kind, .. }) if kind.mend().is_some() => {}
+            _ => log_thread::tell(&self.setup.log, Message::KeeperFailed, &text),
+        }
+        self.setup.redis.give_up(text);
+    }
+
+    /// Tries what Redis lets the node do, where it is time, and tells the shards.
+    fn look_at_rights(&mut self) -> Result<(), RoundError> {
+        let KeeperSetup { board, lists, redis, .. } = &mut self.setup;
+        let of_lists = lists.as_ref().map_or(0, |lists| lists.denials());
+        let result = self.rights.look(redis, board.denials() + of_lists);
+        let missing = self.rights.missing();
+        (self.learned.is_denied, self.learned.is_unheard) =
+            (missing.is_deciding, missing.is_hearing);
+        board.learn(self.learned);
+        Ok(result?)
+    }
+
+    /// Says what is wrong with Redis, and that it is over.
+    fn tell_fitness(&mut self) {
+        let KeeperSetup { board, redis, counters, log, .. } = &self.setup;
+        let mut seen = Seen {
+            rights: self.rights.missing().told(),
+            handshake: board.unfit().map(|unfit| unfit.to_string()).or(self.not_let_in.clone()),
+            is_evicting: self.learned.is_evicting,
+            is_replica: self.learned.is_replica,
+            ..Seen::default()
+        };
+        for (kind, name) in Refusal::ALL {
+            let of_shards = counters.iter().map(|shard| shard.redis_refused.of(name).get());
+            seen.refused[kind.index()] = of_shards.sum::<u64>() + redis.refused(kind);
+        }
+        for line in self.fitness.take(clocks::mono(), &seen) {
+            let (message, cause, why, for_ms) = match &line {
+                Line::Unfit { cause, why, for_ms } => (Message::RedisUnfit, cause, &**why, for_ms),
+                Line::Fit { cause, for_ms } => (Message::RedisFit, cause, "", for_ms),
+            };
+            let fields = [
+                ("cause", Value::Text(cause)),
+                ("error", Value::Text(why)),
+                ("for_ms", Value::Number(*for_ms)),
+            ];
+            let count = if why.is_empty() { 1 } else { 3 };
+            log.write(log_thread::stamp_now(), message, &fields[..count]);
+        }
+        board.set_unfit(self.fitness.why());
+        board.set_refused(seen.rights.is_some() || seen.handshake.is_some());
+    }
+
     /// One round; whether something was done that asks for the next one at once.
     fn round(&mut self) -> Result<bool, RoundError> {
         let sql_nodes = self.beat_sql();
+        self.look_at_rights()?;
         // In this order: who sees the run sees what was found lost before it.
         let own_compared = self.setup.board.run_compared_by_all();
         let lost: Vec<Partition> = self.setup.board.lost().collect();
         let now = clocks::mono();
         let wants_metas = self.keeper.wants_metas(now) || !lost.is_empty();
         let signs = self.read(wants_metas)?;
+        self.not_let_in = None;
         let progress = self.progress();
         let orders = self.keeper.decide(&View {
             // Read before what it is compared with.
             now,
             run: signs.run,
             redis_now: signs.redis_now,
+            losses: self.losses(signs.run),
             beats: &signs.beats,
             sql_nodes: &sql_nodes,
             metas: signs.metas.as_deref(),

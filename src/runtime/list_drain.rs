@@ -24,6 +24,7 @@ use std::time::Duration;
 use super::drain_figures::DrainFigures;
 use super::list_share::{ListShare, Pass};
 use super::redis_client::{Answer, AskError, BlockingRedis};
+use super::vital::Needed;
 use super::wake::Sleeper;
 use super::{clocks, log_thread, topology};
 use crate::base::ids::{Partition, Sequence};
@@ -34,6 +35,7 @@ use crate::base::limits::{
 use crate::base::time::{MonoNs, WallMs};
 use crate::keeper::lists::{HEAD_BYTES, ListStream, Reading, head};
 use crate::keeper::scripts;
+use crate::redis::refusal::Refusal;
 use crate::redis::scripts::hash_of;
 use crate::store::{Run, Store, StoreError, StreamId};
 use crate::telemetry::log::{Log, Message};
@@ -70,10 +72,14 @@ pub struct DrainSetup {
 /// # Errors
 /// Where the system gives no thread.
 pub fn start(setup: DrainSetup) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(format!("list-drain-{}", setup.lane)).spawn(move || {
+    let name = format!("list-drain-{}", setup.lane);
+    std::thread::Builder::new().name(name.clone()).spawn(move || {
         // Unpinned is slower and not wrong.
         let _is_pinned = setup.cpu.is_none_or(topology::pin);
-        Drain::new(setup).run();
+        let needed = Needed::here(&name);
+        let mut drain = Drain::new(setup);
+        drain.run();
+        needed.leave(drain.setup.stop.load(Ordering::Acquire));
     })
 }
 
@@ -83,11 +89,16 @@ enum DrainError {
     Redis(#[from] AskError),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("redis answers {0} with something else")]
+    #[error("Redis sent an unexpected reply to {0}")]
     Answer(&'static str),
 }
 
 impl DrainError {
+    /// Whether the keeper names what Redis refuses, and what mends it, in one line for all.
+    fn is_told_by_keeper(&self) -> bool {
+        matches!(self, DrainError::Redis(AskError::Refused { kind, .. }) if kind.mend().is_some())
+    }
+
     fn message(&self) -> Message {
         match self {
             DrainError::Redis(_) | DrainError::Answer(_) => Message::ListFailed,
@@ -162,8 +173,12 @@ impl Drain {
             }
             Err(error) => {
                 self.figures().failures.fetch_add(1, Ordering::Relaxed);
+                let denials = self.setup.redis.refused(Refusal::Denied);
+                self.figures().denials.store(denials, Ordering::Relaxed);
                 let text = error.to_string();
-                log_thread::tell(&self.setup.log, error.message(), &text);
+                if !error.is_told_by_keeper() {
+                    log_thread::tell(&self.setup.log, error.message(), &text);
+                }
                 Err(text)
             }
         }

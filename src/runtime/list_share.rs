@@ -9,6 +9,7 @@
 //!          lane 1 begins ------> ends all of its lists |        round 7 was over
 //! ```
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::drain_figures::DrainFigures;
@@ -87,6 +88,11 @@ impl ListShare {
     /// lists before is in SQL once two more are.
     pub fn rounds(&self) -> u64 {
         self.state().rounds
+    }
+
+    /// Refusals for want of a right that the lanes have met.
+    pub fn denials(&self) -> u64 {
+        self.figures.iter().map(|lane| lane.denials.load(Ordering::Relaxed)).sum()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -12,7 +12,7 @@ use rustix::net::{
 use super::unsent;
 
 /// Connections that may wait to be accepted, a shard.
-const BACKLOG: i32 = 4_096;
+pub const BACKLOG: i32 = 4_096;
 
 /// Why an address can't be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -36,11 +36,7 @@ pub fn bind_all(
     address: SocketAddr,
     shards: u16,
 ) -> Result<(Vec<OwnedFd>, SocketAddr), ListenError> {
-    let fail = |source: rustix::io::Errno| ListenError {
-        address,
-        hint: hint(source),
-        source: source.into(),
-    };
+    let fail = failure_of(address);
     if address.port() != 0 {
         drop(open(address, false).map_err(fail)?);
     }
@@ -56,6 +52,19 @@ pub fn bind_all(
         listen(socket, BACKLOG).map_err(fail)?;
     }
     Ok((sockets, bound))
+}
+
+/// Looks whether an address could be bound, and lets it go: no connection comes to a socket that
+/// does not listen.
+///
+/// # Errors
+/// As [`bind_all`].
+pub fn probe(address: SocketAddr) -> Result<(), ListenError> {
+    open(address, false).map(drop).map_err(failure_of(address))
+}
+
+fn failure_of(address: SocketAddr) -> impl Fn(rustix::io::Errno) -> ListenError + Copy {
+    move |source| ListenError { address, hint: hint(source), source: source.into() }
 }
 
 fn open(address: SocketAddr, share_port: bool) -> rustix::io::Result<OwnedFd> {

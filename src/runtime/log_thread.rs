@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle, park, park_timeout};
 use std::time::Duration;
 
+use super::vital::Needed;
 use crate::base::limits::LOG_PERIOD_MS;
 use crate::base::time::{MonoNs, WallMs};
 use crate::telemetry::log::{Log, Message, Stamp, Value};
@@ -27,7 +28,11 @@ impl LogThread {
     pub fn start(log: &Log, output: impl Write + Send + 'static) -> io::Result<LogThread> {
         let stopping = Arc::new(AtomicBool::new(false));
         let (own_log, own_stopping) = (log.clone(), stopping.clone());
-        let run = move || write_lines(&own_log, output, &own_stopping);
+        let run = move || {
+            let needed = Needed::here("log");
+            write_lines(&own_log, output, &own_stopping);
+            needed.leave(own_stopping.load(Ordering::Acquire));
+        };
         let thread = Builder::new().name("log".to_owned()).spawn(run)?;
         let sleeper = thread.thread().clone();
         // Costs a system call only where the thread sleeps.
@@ -48,6 +53,27 @@ impl Drop for LogThread {
         thread.thread().unpark();
         // A writer that panicked has nothing left to say.
         let _ = thread.join();
+    }
+}
+
+/// Writes what is queued to standard error, on the calling thread: for the last words of a process
+/// that ends without [`LogThread::stop`].
+pub fn write_out(log: &Log) {
+    while let Some(line) = log.next_line() {
+        write_last(line.as_bytes());
+    }
+}
+
+/// Writes to standard error without its lock, which a thread that is gone may hold for ever.
+pub fn write_last(mut bytes: &[u8]) {
+    let output = io::stderr();
+    while !bytes.is_empty() {
+        match rustix::io::write(&output, bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(rustix::io::Errno::INTR) => {}
+            // Where the log can't be written there is nowhere to say so.
+            Err(_) => return,
+        }
     }
 }
 

@@ -24,6 +24,7 @@ pub struct Ports {
     mesh: Arc<Mesh>,
     applied_seen: Sequence,
     accepting_seen: bool,
+    lack_changes_seen: u64,
     /// None before the first turn.
     board_seen: Option<BoardView>,
     returned: VecDeque<Input<'static>>,
@@ -41,6 +42,7 @@ impl Ports {
             mesh,
             applied_seen: Sequence(0),
             accepting_seen: true,
+            lack_changes_seen: 0,
             board_seen: None,
             returned: VecDeque::new(),
             waiting: Slab::new(CONTROLS_MAX),
@@ -101,6 +103,11 @@ impl Ports {
             self.accepting_seen = accepting;
             step(Input::Journal { accepting, applied });
         }
+        let changes = self.mesh.journal.lack_changes();
+        if changes != self.lack_changes_seen {
+            self.lack_changes_seen = changes;
+            step(Input::Disk(self.mesh.journal.lack()));
+        }
         let view = self.mesh.board.view();
         if Some(view) != self.board_seen {
             self.board_seen = Some(view);
@@ -153,6 +160,7 @@ impl Ports {
                 board.report_found(self.shard, found);
             }
             Report::Unfit(unfit) => board.report_found(self.shard, Found::Unfit(unfit)),
+            Report::Denied => board.report_denied(),
             Report::Compared { run } => board.report_compared(self.shard, run),
             Report::Journal { acked, unmerged } => {
                 board.report_journal(self.shard, acked, unmerged);
@@ -179,6 +187,7 @@ mod tests {
     use super::*;
     use crate::base::ids::Partition;
     use crate::redis::link::Unfit;
+    use crate::shard::seam::Learned;
 
     #[test]
     fn news_of_the_board_are_told_once_and_keeps_the_shard_from_sleeping_until_then() {
@@ -201,9 +210,9 @@ mod tests {
         assert!(!ports.is_idle());
         assert_eq!((told(&mut ports), told(&mut ports)), (vec![(7, true)], vec![]));
         assert!(ports.is_idle());
-        mesh.board.report_found(ShardId(0), Found::Unfit(Unfit::Denied));
+        mesh.board.learn(Learned { is_evicting: true, ..Learned::default() });
         assert!(!ports.is_idle());
-        assert_eq!((told(&mut ports), told(&mut ports)), (vec![(7, false)], vec![]));
+        assert_eq!((told(&mut ports), told(&mut ports)), (vec![(7, true)], vec![]));
     }
 
     #[test]
@@ -215,8 +224,10 @@ mod tests {
         ports.deliver(Effect::Report(run));
         let found = Found::Server { run: 5, evicts: false, syncs_always: Some(true) };
         assert_eq!(mesh.board.found(ShardId(1)), found);
-        ports.deliver(Effect::Report(Report::Unfit(Unfit::Denied)));
-        assert_eq!(mesh.board.unfit(), Some(Unfit::Denied));
+        ports.deliver(Effect::Report(Report::Unfit(Unfit::NotLetIn)));
+        assert_eq!(mesh.board.unfit(), Some(Unfit::NotLetIn));
+        ports.deliver(Effect::Report(Report::Denied));
+        assert_eq!(mesh.board.denials(), 1);
         ports.deliver(Effect::Report(Report::Lost(Partition(17))));
         ports.deliver(Effect::Report(Report::Compared { run: 5 }));
         ports.deliver(Effect::Report(Report::Journal { acked, unmerged }));

@@ -5,11 +5,15 @@ use std::io;
 use io_uring::{IoUring, Probe, opcode};
 use rustix::process::{Resource, getrlimit};
 
+use crate::base::limits::SEGMENT_BYTES;
+
 /// The oldest kernel that has all that a shard's ring needs: deferred task work with a single
 /// issuer, and multishot receive.
 const KERNEL_MIN: (u32, u32) = (6, 1);
 /// Descriptors of the process that are not connections: listeners, files, eventfds, rings.
-const DESCRIPTORS_RESERVED: u64 = 256;
+pub(super) const DESCRIPTORS_RESERVED: u64 = 256;
+/// Memory that the executor of the dedicated core insists on being allowed to lock, in bytes.
+pub(super) const MEMLOCK_MIN: u64 = 512 * 1_024;
 /// Direct descriptors of one ring at most.
 const DESCRIPTORS_MAX: u64 = 65_536;
 /// Entries of a ring's descriptor table beyond its connections: those that are being refused.
@@ -64,6 +68,45 @@ pub enum HostUnfit {
     OperationMissing {
         /// The operation.
         operation: &'static str,
+    },
+    /// The executor of the dedicated core can't be had.
+    #[error(
+        "{0}; `ulimit -a` shows this process's limits (`LimitMEMLOCK=` and `LimitNOFILE=` in the \
+         unit raise them), `dmesg` may say more"
+    )]
+    Executor(String),
+    /// Less memory may be locked than the executor of the dedicated core asks for.
+    #[error(
+        "RLIMIT_MEMLOCK is {limit} bytes, and the journal's rings need {} or more: raise the limit \
+         (`LimitMEMLOCK=8M` in the unit, `--ulimit memlock=8388608` for a container, \
+         `ulimit -l 8192` in a shell)",
+        MEMLOCK_MIN
+    )]
+    MemlockTooLow {
+        /// The process's hard limit, in bytes.
+        limit: u64,
+    },
+    /// Fewer descriptors than the node needs for itself.
+    #[error(
+        "RLIMIT_NOFILE is {limit}, and {needed} or more are needed for files, rings, listeners and \
+         a first connection: raise the limit (`LimitNOFILE=65536` in the unit, \
+         `--ulimit nofile=65536` for a container, `ulimit -n 65536` in a shell)"
+    )]
+    TooFewDescriptors {
+        /// The process's hard limit.
+        limit: u64,
+        /// What would do.
+        needed: u64,
+    },
+    /// Files may not be as large as a segment of the journal.
+    #[error(
+        "RLIMIT_FSIZE is {limit} bytes, and a segment of the journal has {}: raise the limit \
+         (`LimitFSIZE=infinity` in the unit, `ulimit -f unlimited` in a shell)",
+        SEGMENT_BYTES
+    )]
+    FilesTooSmall {
+        /// The process's limit, in bytes.
+        limit: u64,
     },
     /// More connections are asked for than descriptors allow.
     #[error(
@@ -125,7 +168,12 @@ pub fn connections_per_shard(asked: Option<u64>, shards: u16) -> Result<u32, Hos
     let fits_each = limit.saturating_sub(spare).clamp(1, DESCRIPTORS_MAX);
     let fits = (fits_each * u64::from(shards)).min(DESCRIPTORS_MAX);
     let wanted = asked.unwrap_or(fits);
-    let each = wanted.div_ceil(u64::from(shards)).max(1);
+    let each = match asked {
+        Some(asked) => asked.div_ceil(u64::from(shards)),
+        // No more than may be, however it divides.
+        None => fits / u64::from(shards),
+    };
+    let each = each.max(1);
     if each > fits_each {
         let fits = fits_each * u64::from(shards);
         return Err(HostUnfit::TooManyConnections { asked: wanted, limit, shards, fits });

@@ -52,6 +52,7 @@ pub struct BlockingRedis {
     channels: Vec<String>,
     pushes: VecDeque<Push>,
     connects: u64,
+    refused: [u64; Refusal::COUNT],
     rest: Rest,
 }
 
@@ -69,6 +70,7 @@ impl BlockingRedis {
             channels: Vec::new(),
             pushes: VecDeque::new(),
             connects: 0,
+            refused: [0; Refusal::COUNT],
             rest: Rest::default(),
         }
     }
@@ -76,6 +78,16 @@ impl BlockingRedis {
     /// How often it has connected: where this has changed, the server may be another run.
     pub fn connects(&self) -> u64 {
         self.connects
+    }
+
+    /// Refusals by kind, one a call at most.
+    pub fn refused(&self, kind: Refusal) -> u64 {
+        self.refused[kind.index()]
+    }
+
+    /// Another client of the same server, not connected yet.
+    pub fn fresh(&self) -> BlockingRedis {
+        BlockingRedis::new(self.address.clone(), self.settings.clone(), self.timeout)
     }
 
     /// How long the server is left alone from now on; `None` where it may be asked.
@@ -115,13 +127,8 @@ impl BlockingRedis {
     /// [`AskError`] other than `Refused`: the connection is given up, and each command may have
     /// been executed or not.
     pub fn pipeline(&mut self, commands: &[&[&[u8]]]) -> Result<Vec<Answer>, AskError> {
-        assert!(commands.len() <= REDIS_PIPELINE_MAX, "the caller splits what is larger");
         self.connect()?;
-        self.output.clear();
-        for words in commands {
-            encode::words(&mut self.output, words);
-        }
-        let answers = self.exchange(commands.len());
+        let answers = self.send_all(commands);
         let refusal = answers.iter().flatten().find_map(|answer| match answer {
             Answer::Error(text) => Some((Refusal::of(text.as_bytes()), text)),
             _ => None,
@@ -131,6 +138,26 @@ impl BlockingRedis {
             self.rest_after_refusal(kind, why);
         }
         self.give_up_after(answers)
+    }
+
+    /// As [`BlockingRedis::pipeline`], of commands whose refusal is an answer: the server is not
+    /// left alone for it.
+    ///
+    /// # Errors
+    /// As [`BlockingRedis::pipeline`], and where the connection was refused.
+    pub fn try_each(&mut self, commands: &[&[&[u8]]]) -> Result<Vec<Answer>, AskError> {
+        self.connect()?;
+        let answers = self.send_all(commands);
+        self.give_up_after(answers)
+    }
+
+    fn send_all(&mut self, commands: &[&[&[u8]]]) -> Result<Vec<Answer>, AskError> {
+        assert!(commands.len() <= REDIS_PIPELINE_MAX, "the caller splits what is larger");
+        self.output.clear();
+        for words in commands {
+            encode::words(&mut self.output, words);
+        }
+        self.exchange(commands.len())
     }
 
     /// Runs a script by its hash, and with its text where Redis does not have it.
@@ -352,6 +379,7 @@ impl BlockingRedis {
     /// Rests where the server says that it answers nothing now, or nothing to this client. Any
     /// other refusal is of one command, and the caller's to act upon.
     fn rest_after_refusal(&mut self, kind: Refusal, why: String) {
+        self.refused[kind.index()] += 1;
         let now = clocks::mono();
         match kind {
             Refusal::Denied => self.rest.after_denial(now, noise(now), why),

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::link_target::LinkTarget;
 use super::log_thread;
 use super::uninterrupted::uninterrupted;
+use super::vital::Needed;
 use super::wake::Sleeper;
 use crate::base::limits::RESOLVE_PERIOD_MS;
 use crate::telemetry::log::{Log, Message};
@@ -35,6 +36,7 @@ impl Resolver {
         let stop: Arc<AtomicBool> = Arc::default();
         let (stopped, bed) = (Arc::clone(&stop), Arc::clone(&sleeper));
         std::thread::Builder::new().name("resolver".to_owned()).spawn(move || {
+            let needed = Needed::here("resolver");
             while !stopped.load(Ordering::Acquire) {
                 let is_any_stale = || targets.iter().any(|target| target.is_stale());
                 bed.sleep_unless(|| is_any_stale() || stopped.load(Ordering::Acquire));
@@ -46,6 +48,7 @@ impl Resolver {
                 }
                 std::thread::sleep(Duration::from_millis(RESOLVE_PERIOD_MS));
             }
+            needed.leave(true);
         })?;
         Ok(Resolver { stop, sleeper })
     }

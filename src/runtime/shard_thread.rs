@@ -7,6 +7,7 @@ use crossbeam::channel::bounded;
 
 use super::driver::{Driver, Setup};
 use super::topology;
+use super::vital::{self, Needed};
 use crate::shard::seam::Step;
 
 /// Starts a shard's thread and waits until its ring stands.
@@ -20,22 +21,26 @@ where
 {
     let (report, reported) = bounded(1);
     let name = format!("shard-{}", setup.shard.0);
+    let own_name = name.clone();
     let handle = std::thread::Builder::new().name(name).spawn(move || {
+        let needed = Needed::here(&own_name);
         // Unpinned is slower and not wrong.
         let _is_pinned = cpu.is_none_or(topology::pin);
         let mut driver = match Driver::new(setup, make_step()) {
             Ok(driver) => driver,
             Err(error) => {
                 let _ = report.send(Err(error));
-                return;
+                // Who starts it says so.
+                return needed.leave(true);
             }
         };
         let _ = report.send(Ok(()));
         if let Err(error) = driver.run() {
             // A node with a dead shard would answer for some users only.
-            eprintln!("nudged: a shard's ring failed: {error}");
-            std::process::exit(70);
+            vital::end(&own_name, &format!("its ring failed: {error}"));
         }
+        // A driver's loop ends where its shard was told to.
+        needed.leave(true);
     })?;
     reported.recv().unwrap_or_else(|_| Err(io::Error::other("the shard's thread died")))?;
     Ok(handle)

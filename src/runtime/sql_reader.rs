@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use super::mesh::Mesh;
+use super::vital::Needed;
 use super::{log_thread, topology};
 use crate::base::ids::UserKey;
 use crate::base::limits::USER_POPUPS_MAX;
@@ -66,7 +67,10 @@ where
     std::thread::Builder::new().name("sql-reader".to_owned()).spawn(move || {
         // Unpinned is slower and not wrong.
         let _is_pinned = setup.cpu.is_none_or(topology::pin);
-        ReaderThread { setup, requests: Vec::new(), records: Vec::new() }.run();
+        let needed = Needed::here("sql-reader");
+        let mut thread = ReaderThread { setup, requests: Vec::new(), records: Vec::new() };
+        thread.run();
+        needed.leave(thread.setup.stop.load(Ordering::Acquire));
     })
 }
 

@@ -12,16 +12,23 @@
 //! With Redis it stops before the record of what was accepted and is not merged, until its shard
 //! says that it is.
 
+mod chores;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use self::chores::Chores;
 use super::board::Board;
 use super::journal_lanes::JournalLanes;
+use super::sql_fitness::SqlFitness;
+use super::vital::Needed;
 use super::wake::Sleeper;
 use super::{clocks, log_thread, topology};
 use crate::base::ids::{Sequence, UserKey};
+use crate::base::limits::RIGHTS_AGAIN_MS;
+use crate::base::time::MonoNs;
 use crate::journal::disk::DiskRead;
 use crate::journal::reader::{Tail, TailError};
 use crate::journal::record::{self, Record, frames};
@@ -41,8 +48,6 @@ const BACKOFF_SLOW_MS: u64 = 1_000;
 const GATHER_MS: u64 = 30;
 /// An unmerged record is looked at again after this long, in milliseconds.
 const HOLD_MS: u64 = 10;
-/// Tombstones are looked at this often, in milliseconds.
-const PURGE_PERIOD_MS: u64 = 3_600_000;
 
 /// What the writer is made of.
 pub struct WriterSetup<D> {
@@ -102,6 +107,8 @@ pub struct WriterFigures {
     pub is_halted: AtomicBool,
     /// The stream of this journal, once SQL could be asked for it.
     pub stream: OnceLock<StreamId>,
+    /// What is wrong with SQL, as long as it lasts.
+    pub fitness: SqlFitness,
 }
 
 /// Starts the thread.
@@ -119,6 +126,7 @@ where
     std::thread::Builder::new().name("sql-writer".to_owned()).spawn(move || {
         // Unpinned is slower and not wrong.
         let _is_pinned = setup.cpu.is_none_or(topology::pin);
+        let needed = Needed::here("sql-writer");
         let mut thread = WriterThread {
             setup,
             framed: Vec::new(),
@@ -126,9 +134,11 @@ where
             is_gathered: false,
             backoff_ms: BACKOFF_FIRST_MS,
             is_failing: false,
-            purge_due_ms: 0,
+            chores: Chores::default(),
+            rights_due: Some(MonoNs(0)),
         };
         thread.run();
+        needed.leave(thread.setup.stop.load(Ordering::Acquire));
     })
 }
 
@@ -156,21 +166,41 @@ struct WriterThread<D> {
     is_gathered: bool,
     backoff_ms: u64,
     is_failing: bool,
-    purge_due_ms: u64,
+    chores: Chores,
+    /// When the rights are tried; `None` where nothing speaks for it.
+    rights_due: Option<MonoNs>,
 }
 
 impl<D: DiskRead> WriterThread<D> {
     fn run(&mut self) {
         loop {
             let is_stopping = self.setup.stop.load(Ordering::Acquire);
+            self.look_at_rights();
             match self.turn() {
-                Next::Again => self.note_success(),
-                Next::End => return,
-                Next::Sleep | Next::Hold if is_stopping => return,
+                Next::Again => {
+                    self.note_success();
+                    if self.setup.store.must_fold() {
+                        self.do_chores();
+                    }
+                }
+                Next::End => return self.await_stop(),
+                Next::Sleep | Next::Hold if is_stopping => {
+                    // The file alone is a whole backup then. Where it fails, the log has it.
+                    let _ = self.setup.store.fold();
+                    return;
+                }
                 Next::Hold => std::thread::sleep(Duration::from_millis(HOLD_MS)),
                 Next::Sleep => self.sleep(),
                 Next::Wait => self.back_off(),
             }
+        }
+    }
+
+    /// Applying is over, which the node outlives: it has been told, and is a metric.
+    fn await_stop(&self) {
+        let WriterSetup { sleeper, stop, .. } = &self.setup;
+        while !stop.load(Ordering::Acquire) {
+            sleeper.sleep_unless(|| stop.load(Ordering::Acquire));
         }
     }
 
@@ -255,9 +285,34 @@ impl<D: DiskRead> WriterThread<D> {
         Ok(())
     }
 
+    /// Tries what the server lets this user do: before the first record, after a refusal, and again
+    /// while something is missing.
+    fn look_at_rights(&mut self) {
+        let now = clocks::mono();
+        // Where SQL was away at the start it may be away still.
+        let is_doubted = self.setup.stream.is_some() || self.is_failing;
+        if !is_doubted || self.rights_due.is_none_or(|due| now < due) {
+            return;
+        }
+        let WriterSetup { store, figures, log, .. } = &mut self.setup;
+        // Where it can't be asked, it is again with the next record.
+        let missing = store.missing_rights();
+        let is_missing = missing.as_ref().is_ok_and(|missing| !missing.is_empty());
+        self.rights_due = is_missing.then(|| now.plus_ms(RIGHTS_AGAIN_MS));
+        if let Some(line) = figures.fitness.take_rights(now, missing.unwrap_or_default()) {
+            let fields = [("error", Value::Text(&line))];
+            let (message, count) = match line.is_empty() {
+                true => (Message::SqlResumed, 0),
+                false => (Message::SqlUnfit, 1),
+            };
+            log.write(log_thread::stamp_now(), message, &fields[..count]);
+        }
+    }
+
     fn note_success(&mut self) {
         self.backoff_ms = BACKOFF_FIRST_MS;
         log_thread::tell(&self.setup.log, Message::SqlResumed, "");
+        self.setup.figures.fitness.set_failure(None);
         if std::mem::take(&mut self.is_failing) {
             // It may be another server of the list, or one that was set up anew.
             if let Ok(warnings) = self.setup.store.check() {
@@ -269,17 +324,24 @@ impl<D: DiskRead> WriterThread<D> {
     /// Waits, up to half as long again so that nodes do not come at once, and longer the next time.
     fn back_off(&mut self) {
         self.is_failing = true;
+        if self.setup.figures.fitness.is_denied() {
+            self.backoff_ms = BACKOFF_SLOW_MS;
+        }
         let jitter_ms = clocks::mono().0 / 1_000 % (self.backoff_ms / 2).max(1);
         std::thread::sleep(Duration::from_millis(self.backoff_ms + jitter_ms));
         self.backoff_ms = (self.backoff_ms * 2).min(BACKOFF_MAX_MS);
     }
 
     fn sleep(&mut self) {
-        self.purge();
+        let limit = self.do_chores();
         let WriterSetup { sleeper, lanes, stop, tail, .. } = &self.setup;
         let next = tail.next_sequence();
         let has_work = || lanes.written() >= next || stop.load(Ordering::Acquire);
-        sleeper.sleep_unless(has_work);
+        let rights = self.rights_due.map(|_| Duration::from_millis(RIGHTS_AGAIN_MS));
+        match limit.into_iter().chain(rights).min() {
+            Some(limit) => sleeper.sleep_for_unless(limit, has_work),
+            None => sleeper.sleep_unless(has_work),
+        }
     }
 
     /// Reads whole batches until a transaction is full or nothing is left. Without room for a whole
@@ -388,6 +450,14 @@ impl<D: DiskRead> WriterThread<D> {
             self.backoff_ms = self.backoff_ms.max(BACKOFF_SLOW_MS);
         }
         let text = error.to_string();
+        figures.fitness.set_failure(Some(text.clone()));
+        if kind == FailureKind::Denied {
+            // Which right it is, is said in the next turn.
+            self.rights_due = Some(MonoNs(0));
+            if figures.fitness.is_denied() {
+                return Next::Wait;
+            }
+        }
         let fields = [("cause", Value::Text(kind.name())), ("error", Value::Text(&text))];
         self.setup.log.write(log_thread::stamp_now(), Message::SqlFailed, &fields);
         Next::Wait
@@ -412,17 +482,6 @@ impl<D: DiskRead> WriterThread<D> {
         let in_order = |(index, sequence): &(u64, &Sequence)| sequence.0 == first + index;
         let count = (0_u64..).zip(&self.sequences).take_while(in_order).count();
         count.min(self.setup.store.records_max())
-    }
-
-    fn purge(&mut self) {
-        let now_ms = clocks::mono().0 / 1_000_000;
-        if now_ms < self.purge_due_ms {
-            return;
-        }
-        self.purge_due_ms = now_ms + PURGE_PERIOD_MS;
-        if let Err(error) = self.setup.store.purge_tombstones(clocks::wall()) {
-            self.failed(&error);
-        }
     }
 
     fn tell(&self, what: &str) -> Next {

@@ -41,6 +41,7 @@ use merging::Merging;
 use partitions::Partitions;
 
 use super::origin::Origin;
+use super::seam::{BoardView, Learned};
 use super::unmerged::left::Left;
 use crate::base::clock::Now;
 use crate::base::ids::{LaneSequence, Partition, Revision, Sequence, ShardId};
@@ -108,7 +109,10 @@ pub struct Arbiter {
     /// Copies older than this are not trusted, since nobody told of changes; `None` while nobody
     /// does.
     subscribed_at_ms: Option<u64>,
-    cleared_run: u64,
+    board: BoardView,
+    /// From when on a connection is given up that is not as it should be: one on which nobody
+    /// tells of changes, or to another run than the keeper's.
+    renew_at: MonoNs,
     /// The run that was compared last, what is to be asked of the present one, and what it has not
     /// answered.
     compared_run: u64,
@@ -146,7 +150,8 @@ impl Arbiter {
             shares: Slab::new(PARKED_MAX),
             server: None,
             subscribed_at_ms: None,
-            cleared_run: 0,
+            board: BoardView::default(),
+            renew_at: MonoNs(0),
             compared_run: 0,
             to_compare: Vec::new(),
             uncompared: Vec::new(),
@@ -176,18 +181,24 @@ impl Arbiter {
         self.carrier.wall(now.mono).unwrap_or(now.wall)
     }
 
-    /// Whether Redis may be asked: it answers, and its run is one that every node has compared.
+    /// Whether Redis may be asked: it answers, lets nudged do what a decision needs, and its run is
+    /// one that every node has compared.
     pub fn is_usable(&self, now: MonoNs) -> bool {
-        let is_fit = self
-            .server
-            .is_some_and(|server| server.run == self.cleared_run && self.keeps_promise(server));
-        is_fit && self.cleared_run != 0 && self.carrier.is_open(now)
+        let is_fit = self.server.is_some_and(|server| {
+            server.run == self.board.cleared_run && self.keeps_promise(server)
+        });
+        let Learned { is_denied, is_replica, .. } = self.board.learned;
+        let is_let = self.board.cleared_run != 0 && !is_denied && !is_replica;
+        is_fit && is_let && self.carrier.is_open(now)
     }
 
     /// Whether what a server answers survives as much as `ack` says. One that does not say how it
     /// syncs is not believed.
     fn keeps_promise(&self, server: Server) -> bool {
-        !self.setup.needs_sync || server.syncs_always == Some(true)
+        // The keeper looks again and again, and a connection was told once.
+        let Learned { run, syncs_always, .. } = self.board.learned;
+        let syncs_always = if run == server.run { syncs_always } else { server.syncs_always };
+        !self.setup.needs_sync || syncs_always == Some(true)
     }
 
     /// From now on a reply has to survive loss of power.
@@ -244,7 +255,9 @@ impl Arbiter {
 
     /// Whether a miss proves nothing: values may vanish by themselves.
     fn may_vanish(&self) -> bool {
-        self.setup.ttl_ms > 0 || self.server.is_some_and(|server| server.evicts)
+        let evicts =
+            self.server.is_some_and(|server| server.evicts) || self.board.learned.is_evicting;
+        self.setup.ttl_ms > 0 || evicts
     }
 }
 

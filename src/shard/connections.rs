@@ -89,7 +89,7 @@ impl Connections {
         self.open == 0
     }
 
-    /// A connection was accepted.
+    /// A connection was accepted; whether it is served, and not one too many.
     pub fn accept(
         &mut self,
         view: &View,
@@ -97,7 +97,7 @@ impl Connections {
         number: u32,
         listener: u16,
         outbox: &mut Outbox,
-    ) {
+    ) -> bool {
         let index = number as usize;
         while self.entries.len() <= index {
             let http = Connection::new(now.mono);
@@ -136,13 +136,19 @@ impl Connections {
             refusal::write_overloaded(&mut buffer, view.date.as_str());
             outbox.push(Effect::Send { connection: number, buffer });
             self.deadlines[index] = ticks(now.mono.plus_ms(LINGER_TIMEOUT_MS));
-            return;
+            return false;
         }
         entry.http.expect_answers_of(self.answer_bytes);
         if view.closing {
             entry.http.lame_duck();
         }
         self.mark(number);
+        true
+    }
+
+    /// Connections that are served at once.
+    pub fn open_max(&self) -> u32 {
+        self.open_max
     }
 
     /// Bytes arrived: each whole request goes to `serve`.
@@ -298,7 +304,8 @@ impl Connections {
                 continue;
             }
             if entry.is_refused {
-                self.close(number, true, outbox);
+                // In order: a reset could overtake its answer.
+                self.close(number, false, outbox);
                 continue;
             }
             let mut turn = turn(view, now, pool);

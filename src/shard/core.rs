@@ -35,7 +35,7 @@ use crate::http::pool::BufferPool;
 use crate::http::reply::ImfDate;
 use crate::state::slice::Slice;
 use crate::telemetry::counters::ShardCounters;
-use crate::telemetry::log::{Log, Message};
+use crate::telemetry::log::{Log, Message, Value};
 
 /// What a shard is made of.
 pub struct CoreSetup {
@@ -92,6 +92,7 @@ impl Core {
             keys: setup.keys,
             timeouts: setup.timeouts,
             ready: true,
+            disk_lack: None,
             closing: false,
             date: ImfDate::of(WallMs(0)),
         };
@@ -455,7 +456,10 @@ impl Step for Core {
         }
         match input {
             Input::Accepted { connection, listener } => {
-                self.connections.accept(&self.view, now, connection, listener, outbox);
+                if !self.connections.accept(&self.view, now, connection, listener, outbox) {
+                    let most = Value::Number(u64::from(self.connections.open_max()));
+                    self.home.tell_with(now, Message::ConnectionsFull, ("on_this_shard", most));
+                }
             }
             Input::Bytes { connection, bytes } => self.on_bytes(now, connection, bytes, outbox),
             Input::PeerClosed { connection } => {
@@ -481,6 +485,7 @@ impl Step for Core {
             }
             Input::UserRead(read) => self.on_user_read(now, read, outbox),
             Input::Journal { accepting, applied } => self.home.lane.watermarks(accepting, applied),
+            Input::Disk(lack) => self.view.disk_lack = lack,
             Input::Control(control) => self.on_control(now, control, outbox),
             Input::ListenersClosed => {
                 self.listeners_closed = true;

@@ -325,7 +325,6 @@ impl Home {
     }
 }
 
-/// Writes a reply.
 /// Appends the answer of a decision, with the gates of all candidates where it is explained, and
 /// what became of the request's events.
 pub(super) fn write_answer<'a>(
@@ -336,7 +335,8 @@ pub(super) fn write_answer<'a>(
     verdicts: &[Verdict],
 ) {
     let events = (!verdicts.is_empty()).then(|| summarize(verdicts, ask.bump));
-    let extras = Extras { anonymous: asked.anonymous.then_some(asked.context.user), events };
+    let anonymous = asked.anonymous.then_some(asked.context.user);
+    let extras = Extras { anonymous, events, ignored: asked.ignored };
     let heading = ask.view.heading(&ask.packed.request);
     write(out, &heading, verdicted, &extras, (asked.explain, candidates), ask.bump);
 }

@@ -14,7 +14,8 @@ use super::seam::Outbox;
 use super::verdicts::{self, Verdict, summarize};
 use super::view::View;
 use crate::api::events::{self, Element, Event};
-use crate::api::refusal::{Code, write_refusal};
+use crate::api::ignored::Ignored;
+use crate::api::refusal::{Code, write_journal_full, write_refusal};
 use crate::api::reply::Heading;
 use crate::base::ids::{LaneSequence, ShardId, UserKey};
 use crate::base::limits::PARKED_MAX;
@@ -27,6 +28,8 @@ pub struct Gather {
     origin: Origin,
     /// The packed request, for the head of its answer.
     request: Vec<u8>,
+    /// The names of its fields that nobody knows, packed; mostly none, and then without memory.
+    ignored: Vec<u8>,
     /// One byte an element.
     verdicts: Vec<u8>,
     /// Parts that are out.
@@ -47,8 +50,8 @@ impl Home {
         &mut self,
         ask: &Ask<'a, '_>,
         elements: &'a [Element<'a>],
-        out: &mut Vec<u8>,
-        outbox: &mut Outbox,
+        ignored: Ignored<'a>,
+        (out, outbox): (&mut Vec<u8>, &mut Outbox),
     ) -> Progress {
         let mut all = self.buffer();
         all.extend(elements.iter().map(|element| match element {
@@ -62,14 +65,19 @@ impl Home {
         // Only the head of its answer is made from it.
         let head = Request { body: b"", query: "", ..ask.packed.request };
         packed::pack(&Packed { request: head, ..*ask.packed }, &mut request);
-        let gather = Gather { origin: ask.origin, request, verdicts: all, parts: 0 };
+        let mut names = Vec::new();
+        if !ignored.names.is_empty() {
+            names = self.buffer();
+            ignored.pack(&mut names);
+        }
+        let gather =
+            Gather { origin: ask.origin, request, ignored: names, verdicts: all, parts: 0 };
         let handle = match self.gathers.insert(gather) {
             Ok(handle) => handle,
             Err(gather) => {
                 let heading = ask.view.heading(&ask.packed.request);
                 write_refusal(out, &heading, Code::Overloaded.into());
-                self.keep(gather.request);
-                self.keep(gather.verdicts);
+                self.keep_gather(gather);
                 return Progress::Answered;
             }
         };
@@ -79,8 +87,7 @@ impl Home {
         if self.gathers.get(handle).is_some_and(|gather| gather.parts == 0) {
             let gather = self.gathers.remove(handle).expect("just seen");
             self.answer_gather(ask.view, &gather, out, ask.bump);
-            self.keep(gather.request);
-            self.keep(gather.verdicts);
+            self.keep_gather(gather);
             return Progress::Answered;
         }
         Progress::Later
@@ -152,8 +159,13 @@ impl Home {
         let mut outcome = self.buffer();
         self.answer_gather(view, &gather, &mut outcome, bump);
         self.done.push(Done { origin: gather.origin, outcome });
-        self.keep(gather.request);
-        self.keep(gather.verdicts);
+        self.keep_gather(gather);
+    }
+
+    fn keep_gather(&mut self, gather: Gather) {
+        let Gather { request, ignored, verdicts, .. } = gather;
+        // One without memory is not kept.
+        [request, ignored, verdicts].into_iter().for_each(|buffer| self.keep(buffer));
     }
 
     fn ask_part<'a>(
@@ -253,9 +265,10 @@ impl Home {
         let is_refused = all.contains(&Verdict::Unavailable)
             && !all.iter().any(|verdict| verdict.rests_on_record());
         if is_refused {
-            write_refusal(out, &heading, Code::JournalFull.into());
+            write_journal_full(out, &heading, view.disk_lack.as_deref(), bump);
         } else {
-            events::write_accepted(out, &heading, &summarize(&all, bump), bump);
+            let ignored = Ignored::unpack(&gather.ignored, bump);
+            events::write_accepted(out, &heading, &summarize(&all, bump), &ignored, bump);
         }
     }
 }

@@ -68,6 +68,8 @@ pub fn unpack(bytes: &[u8]) -> Packed<'_> {
         content_type: take(&mut rest),
         origin: take(&mut rest),
         access_control_request_method: take(&mut rest),
+        // Of preflights, which are answered at once.
+        access_control_request_headers: None,
         if_match: None,
         if_none_match: None,
         nudge_who: None,
@@ -117,6 +119,7 @@ mod tests {
             content_type: Some(b"application/json"),
             origin: Some(b""),
             access_control_request_method: None,
+            access_control_request_headers: None,
             if_match: None,
             if_none_match: None,
             nudge_who: None,

@@ -2,6 +2,8 @@
 //! The ring driver turns completions into inputs and effects into submissions; the simulator does
 //! the same with a seeded world. Nothing else reaches a shard.
 
+use std::sync::Arc;
+
 use crate::base::clock::Now;
 use crate::base::ids::{Partition, Sequence, ShardId};
 use crate::base::time::MonoNs;
@@ -75,6 +77,9 @@ pub enum Input<'a> {
         /// Records up to here are in SQL.
         applied: Sequence,
     },
+    /// Why the node's own disk takes nothing, for people, or that it does; given when it has
+    /// changed.
+    Disk(Option<Arc<str>>),
     /// What the keeper of Redis lets the shards do, given when it has changed.
     Board(BoardView),
     /// An operator's command, by the admin listener or the node.
@@ -208,8 +213,27 @@ pub struct BoardView {
     /// The run of Redis that may be trusted, since every live node has compared what it knows with
     /// it; 0 for none.
     pub cleared_run: u64,
-    /// The node has started, and Redis can be used as it is set up: somebody has to mend it else.
+    /// The node has started.
     pub takes_traffic: bool,
+    /// What the keeper has learned of Redis.
+    pub learned: Learned,
+}
+
+/// What the keeper of Redis has learned of it in its latest round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Learned {
+    /// The run that answers the keeper; 0 before the first answer.
+    pub run: u64,
+    /// It may evict users: one who is missing there proves nothing.
+    pub is_evicting: bool,
+    /// It is a replica: what it has may be old, and it takes nothing.
+    pub is_replica: bool,
+    /// It denies a right without which nothing is decided by it.
+    pub is_denied: bool,
+    /// It denies a right without which nobody hears of changes.
+    pub is_unheard: bool,
+    /// Whether it syncs each write before it answers; `None` where it does not say.
+    pub syncs_always: Option<bool>,
 }
 
 /// What a shard has found out about Redis.
@@ -226,6 +250,8 @@ pub enum Report {
     },
     /// Redis can't be used as it is set up.
     Unfit(Unfit),
+    /// Redis has refused something for want of a right.
+    Denied,
     /// A partition has lost writes, or never had an epoch. Said once until it is seen in order.
     Lost(Partition),
     /// Every partition of the shard was compared with what it knows; what is lost was said before.

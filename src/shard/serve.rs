@@ -59,12 +59,14 @@ fn serve<'a>(
         return Progress::Answered;
     };
     match asked {
-        Asked::Events(elements) => {
+        Asked::Events { elements, ignored } => {
             home.counters.requests.of("events").add(1);
-            home.gather(ask, elements, out, outbox)
+            home.counters.ignored_fields.add(ignored.count.into());
+            home.gather(ask, elements, ignored, (out, outbox))
         }
         Asked::Decide(mut asked) => {
             home.counters.requests.of("decide").add(1);
+            home.counters.ignored_fields.add(asked.ignored.count.into());
             if asked.anonymous {
                 asked.context.user = home.mint(view, ask.bump);
             }
@@ -125,7 +127,7 @@ pub fn serve_parked<'a>(
         return Progress::Answered;
     };
     match asked {
-        Asked::Events(elements) => match home.part(ask, elements, has_state, outbox) {
+        Asked::Events { elements, .. } => match home.part(ask, elements, has_state, outbox) {
             Some(verdicts) => {
                 out.clear();
                 out.extend_from_slice(&verdicts);

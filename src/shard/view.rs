@@ -40,6 +40,8 @@ pub struct View {
     pub timeouts: Timeouts,
     /// The node takes traffic.
     pub ready: bool,
+    /// Why the node's own disk takes nothing, for people; `None` while it does.
+    pub disk_lack: Option<Arc<str>>,
     /// The node is stopping: answers close their connections.
     pub closing: bool,
     /// The date of this second.
@@ -74,7 +76,8 @@ impl View {
             access: &self.rules.access[usize::from(listener)],
             cors: &self.rules.cors,
             keys: &self.keys,
-            ready: self.ready,
+            ready: self.ready && self.disk_lack.is_none(),
+            disk_lack: self.disk_lack.as_deref(),
             now: now.wall,
         }
     }

@@ -17,10 +17,10 @@ use hashbrown::HashMap;
 use serde_json::{Map, Value, json};
 
 use super::error::StoreError;
-use super::stored::{Origin, StoredPopup, status_word};
+use super::stored::{Origin, StoredPopup};
 use crate::base::ids::PopupKey;
 use crate::base::time::WallMs;
-use crate::catalog::snapshot::Status;
+use crate::catalog::overrides::Entry;
 
 /// A change of the catalog; texts are canonical JSON objects.
 #[derive(Clone, Copy, Debug)]
@@ -38,15 +38,13 @@ pub enum CatalogChange<'a> {
     },
     /// The admin API's popup of this id is archived; its rows and users' states stay.
     Delete(&'a str),
-    /// The status that wins over the definition's.
-    Status {
-        /// The popup's id.
-        id: &'a str,
-        /// The status.
-        status: Status,
+    /// What another store had.
+    Import {
+        /// Its popups.
+        popups: &'a [ImportedPopup<'a>],
+        /// Pauses and archives, those that have ended too.
+        overrides: &'a [Entry],
     },
-    /// Popups as another store had them.
-    Import(&'a [ImportedPopup<'a>]),
 }
 
 /// A popup as another store had it.
@@ -58,8 +56,8 @@ pub struct ImportedPopup<'a> {
     pub version: u32,
     /// Its definition.
     pub text: &'a str,
-    /// What wins over the definition's status, if anything.
-    pub status_override: Option<Status>,
+    /// Whether it was gone from the file, or deleted.
+    pub is_gone: bool,
 }
 
 /// A popup's rows before a change.
@@ -71,8 +69,6 @@ pub(super) struct PopupRow {
     pub(super) origin: Origin,
     pub(super) text: String,
     pub(super) archived_at: Option<WallMs>,
-    /// What an operator set.
-    pub(super) status: Option<Status>,
 }
 
 impl PopupRow {
@@ -80,21 +76,11 @@ impl PopupRow {
         self.origin == Origin::File && self.archived_at.is_none()
     }
 
-    fn is_archived(&self) -> bool {
-        self.archived_at.is_some() || self.status == Some(Status::Archived)
-    }
-
     /// The popup as it is handed out.
     pub(super) fn stored(self) -> StoredPopup {
         let is_gone = self.archived_at.is_some();
-        StoredPopup {
-            id: self.id,
-            version: self.version,
-            status_override: if is_gone { Some(Status::Archived) } else { self.status },
-            text: self.text,
-            origin: self.origin,
-            is_gone,
-        }
+        let PopupRow { id, version, text, origin, .. } = self;
+        StoredPopup { id, version, text, origin, is_gone }
     }
 }
 
@@ -105,7 +91,7 @@ pub(super) struct Edit {
     pub(super) row: PopupRow,
     /// What of it is written.
     pub(super) written: Written,
-    /// `created`, `changed`, `rolled_back`, `archived`, `returned` or `override`.
+    /// `created`, `changed`, `rolled_back`, `archived` or `returned`.
     pub(super) change: &'static str,
     /// `{"member": [before, after]}` of what differs.
     pub(super) diff: Value,
@@ -118,10 +104,6 @@ pub(super) enum Written {
     New,
     /// The popup's row.
     Row,
-    /// The popup's row, and what an operator set is taken away.
-    RowAndStatus,
-    /// What an operator set.
-    Status,
 }
 
 /// What a change does to these rows, in order; nothing where all is so already.
@@ -144,8 +126,7 @@ pub(super) fn plan(
             planner.put(id, text, change, 1)?;
         }
         CatalogChange::Delete(id) => planner.delete(id)?,
-        CatalogChange::Status { id, status } => planner.set_status(id, Some(status))?,
-        CatalogChange::Import(popups) => planner.import(popups)?,
+        CatalogChange::Import { popups, .. } => planner.import(popups)?,
     }
     Ok(planner.edits)
 }
@@ -191,8 +172,7 @@ impl Planner {
         Ok(())
     }
 
-    /// Takes a definition of the admin API. One that was archived returns as a version of its own,
-    /// and what archived it holds no longer.
+    /// Takes a definition of the admin API. One that was gone returns as a version of its own.
     fn put(
         &mut self,
         id: &str,
@@ -206,22 +186,20 @@ impl Planner {
         if known.is_in_file() {
             return Err(StoreError::InFile { ids: vec![id.to_owned()] });
         }
-        let is_archived = known.is_archived();
-        if !is_archived && known.text == text {
+        let is_gone = known.archived_at.is_some();
+        if !is_gone && known.text == text {
             return Ok(());
         }
         let diff = diff(&members(id, &known.text)?, &members(id, text)?);
-        let change = if is_archived { "returned" } else { change };
-        let is_undone = known.status == Some(Status::Archived);
+        let change = if is_gone { "returned" } else { change };
         let row = PopupRow {
             version: known.version + 1,
             origin: Origin::Api,
             text: text.to_owned(),
             archived_at: None,
-            status: known.status.filter(|_| !is_undone),
             ..known.clone()
         };
-        self.edit(row, if is_undone { Written::RowAndStatus } else { Written::Row }, change, diff);
+        self.edit(row, Written::Row, change, diff);
         Ok(())
     }
 
@@ -230,20 +208,9 @@ impl Planner {
         if known.is_in_file() {
             return Err(StoreError::InFile { ids: vec![id.to_owned()] });
         }
-        if !known.is_archived() {
+        if known.archived_at.is_none() {
             self.archive(id);
         }
-        Ok(())
-    }
-
-    fn set_status(&mut self, id: &str, status: Option<Status>) -> Result<(), StoreError> {
-        let known = self.rows.get(id).ok_or(StoreError::NoSuchPopup)?;
-        if known.status == status {
-            return Ok(());
-        }
-        let diff = json!({ "status": [known.status.map(status_word), status.map(status_word)] });
-        let row = PopupRow { status, ..known.clone() };
-        self.edit(row, Written::Status, "override", diff);
         Ok(())
     }
 
@@ -262,21 +229,17 @@ impl Planner {
     }
 
     fn import_one(&mut self, popup: &ImportedPopup<'_>) -> Result<(), StoreError> {
-        let is_archived = popup.status_override == Some(Status::Archived);
         let known = self.rows.get(popup.id);
-        let is_same = known
-            .is_some_and(|known| known.text == popup.text && known.is_archived() == is_archived);
-        let is_in_file = known.is_some_and(PopupRow::is_in_file);
-        if !is_same && !is_in_file {
+        if known.is_some_and(PopupRow::is_in_file) {
+            return Ok(());
+        }
+        let is_same = known.is_some_and(|known| {
+            known.text == popup.text && known.archived_at.is_some() == popup.is_gone
+        });
+        if !is_same {
             self.put(popup.id, popup.text, "changed", popup.version)?;
         }
-        match popup.status_override {
-            Some(Status::Archived) if is_in_file => {
-                self.set_status(popup.id, Some(Status::Archived))
-            }
-            Some(Status::Archived) => self.delete(popup.id),
-            status => self.set_status(popup.id, status),
-        }
+        if popup.is_gone { self.delete(popup.id) } else { Ok(()) }
     }
 
     fn create(
@@ -293,7 +256,7 @@ impl Planner {
             return Err(StoreError::PopupKeyTaken { id: id.to_owned(), other });
         }
         let (id, text) = (id.to_owned(), text.to_owned());
-        let row = PopupRow { id, key, version, origin, text, archived_at: None, status: None };
+        let row = PopupRow { id, key, version, origin, text, archived_at: None };
         self.edit(row, Written::New, "created", Value::Object(Map::new()));
         Ok(())
     }

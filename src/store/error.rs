@@ -12,7 +12,7 @@ use crate::base::ids::Sequence;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A file of the data directory failed.
-    #[error("{path}: can't {action}", path = path.display())]
+    #[error("{path}: can't {action}: {source}", path = path.display())]
     File {
         /// What was tried.
         action: &'static str,
@@ -22,7 +22,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The file is damaged or no SQLite database.
-    #[error("{path}: damaged, or not a database", path = path.display())]
+    #[error("{path}: damaged, or not a database: {}", reason(.source), path = path.display())]
     Corrupt {
         /// The database file.
         path: PathBuf,
@@ -36,7 +36,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// Another process holds the database for longer than the timeout.
-    #[error("{path}: locked by another process", path = path.display())]
+    #[error("{path}: locked by another process: {}", reason(.source), path = path.display())]
     Locked {
         /// The database file.
         path: PathBuf,
@@ -89,7 +89,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// A statement failed.
-    #[error("{path}: can't {action}", path = path.display())]
+    #[error("{path}: can't {action}: {}", reason(.source), path = path.display())]
     Sql {
         /// What was tried.
         action: &'static str,
@@ -186,6 +186,9 @@ impl StoreError {
             StoreError::Server { source, .. } => source.kind(),
             StoreError::SchemaOlder { .. } => FailureKind::Schema,
             StoreError::Locked { .. } => FailureKind::LockWait,
+            StoreError::Corrupt { .. } => FailureKind::Corrupt,
+            StoreError::File { source, .. } => kind_of_file(source),
+            StoreError::Sql { source, .. } => kind_of_sqlite(source),
             _ => FailureKind::Other,
         }
     }
@@ -199,6 +202,36 @@ impl StoreError {
     /// starts all the same then, with copies of what it would have read.
     pub fn may_pass(&self) -> bool {
         matches!(self, StoreError::Server { source, .. } if source.kind().may_pass())
+    }
+
+    /// Whether the database can't be changed now, whoever is at fault, and what was to be changed
+    /// is right as far as that tells: it may be tried again.
+    pub fn is_unavailable(&self) -> bool {
+        use rusqlite::ErrorCode::{
+            CannotOpen, DiskFull, FileLockingProtocolFailed, OutOfMemory, ReadOnly, SystemIoFailure,
+        };
+        match self {
+            StoreError::Locked { .. } | StoreError::File { .. } => true,
+            StoreError::Sql { source, .. } => matches!(
+                source.sqlite_error_code(),
+                Some(
+                    CannotOpen
+                        | DiskFull
+                        | FileLockingProtocolFailed
+                        | OutOfMemory
+                        | ReadOnly
+                        | SystemIoFailure
+                )
+            ),
+            StoreError::Server { .. } => self.may_pass(),
+            _ => false,
+        }
+    }
+
+    /// Whether a server refuses a right on its tables to a user whom it has let in: a node waits
+    /// for it, and is not ready before.
+    pub fn is_right(&self) -> bool {
+        [1142, 1143, 1370].into_iter().any(|code| self.is_code(code))
     }
 
     /// Whether a server was given up because it did not answer in time.
@@ -233,5 +266,80 @@ impl StoreError {
             }
             _ => StoreError::Sql { action, path, source },
         }
+    }
+}
+
+/// SQLite's own words and its code, which tells apart what words do not. Neither quotes a value.
+fn reason(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqliteFailure(code, words) => {
+            let known = rusqlite::ffi::code_to_str(code.extended_code);
+            let words = words.as_deref().unwrap_or(known);
+            format!("{words} (SQLite's code {})", code.extended_code)
+        }
+        other => other.to_string(),
+    }
+}
+
+fn kind_of_sqlite(error: &rusqlite::Error) -> FailureKind {
+    use rusqlite::ErrorCode::{
+        CannotOpen, ConstraintViolation, DiskFull, OutOfMemory, PermissionDenied, ReadOnly,
+        SystemIoFailure, TooBig, TypeMismatch,
+    };
+    match error.sqlite_error_code() {
+        Some(DiskFull) => FailureKind::DiskFull,
+        Some(ReadOnly) => FailureKind::ReadOnly,
+        Some(CannotOpen | SystemIoFailure) => FailureKind::Io,
+        Some(OutOfMemory) => FailureKind::Crowded,
+        Some(PermissionDenied) => FailureKind::Denied,
+        Some(ConstraintViolation | TooBig | TypeMismatch) => FailureKind::BadData,
+        _ => FailureKind::Other,
+    }
+}
+
+fn kind_of_file(error: &io::Error) -> FailureKind {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FailureKind::DiskFull,
+        io::ErrorKind::ReadOnlyFilesystem => FailureKind::ReadOnly,
+        io::ErrorKind::PermissionDenied => FailureKind::Denied,
+        _ => FailureKind::Io,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_of_sqlite_is_in_the_message_and_in_the_kind() {
+        let failure = |code: i32, words: &str| {
+            let source = rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error::new(code),
+                Some(words.to_owned()),
+            );
+            StoreError::sql(Path::new("/data/nudged.db"), "apply records", source)
+        };
+        for (code, words, kind) in [
+            (rusqlite::ffi::SQLITE_FULL, "database or disk is full", FailureKind::DiskFull),
+            (rusqlite::ffi::SQLITE_IOERR_WRITE, "disk I/O error", FailureKind::Io),
+            (rusqlite::ffi::SQLITE_IOERR_FSYNC, "disk I/O error", FailureKind::Io),
+            (rusqlite::ffi::SQLITE_CANTOPEN, "unable to open database file", FailureKind::Io),
+            (rusqlite::ffi::SQLITE_READONLY, "attempt to write", FailureKind::ReadOnly),
+            (rusqlite::ffi::SQLITE_NOMEM, "out of memory", FailureKind::Crowded),
+            (rusqlite::ffi::SQLITE_CORRUPT, "malformed", FailureKind::Corrupt),
+            (rusqlite::ffi::SQLITE_BUSY, "database is locked", FailureKind::LockWait),
+            (rusqlite::ffi::SQLITE_ERROR, "no such table", FailureKind::Other),
+        ] {
+            let error = failure(code, words);
+            assert_eq!(error.kind(), kind, "{error}");
+            let text = error.to_string();
+            assert!(text.starts_with("/data/nudged.db: ") && text.contains(words), "{text}");
+            assert!(text.ends_with(&format!("(SQLite's code {code})")), "{text}");
+        }
+        let full = io::Error::from_raw_os_error(28);
+        let path = "/data/dead-letter".into();
+        let error = StoreError::File { action: "write", path, source: full };
+        assert_eq!(error.kind(), FailureKind::DiskFull);
+        assert!(error.to_string().contains("No space left"), "{error}");
     }
 }

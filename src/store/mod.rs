@@ -5,32 +5,41 @@
 //! [`Reader`] a thread of its own.
 //!
 //! `sqlite` the embedded store · `mysql` the one that nodes share · `catalog` what a change of
-//! popups does · `error` what can go wrong · `dead_letter` rows that SQL refuses · `stored` what is
-//! read for people and for the catalog.
+//! popups does · `overrides` what pauses and archives do · `error` what can go wrong ·
+//! `dead_letter` rows that SQL refuses · `stored` what is read for people and for the catalog ·
+//! `whole` rows on their way into another store.
 
 pub mod catalog;
 pub mod dead_letter;
 pub mod error;
 pub mod mysql;
+mod overrides;
 pub mod sqlite;
 pub mod stored;
+pub mod whole;
 
 use std::path::Path;
+
+use jiff::tz::TimeZone;
 
 pub use catalog::{CatalogChange, ImportedPopup};
 pub use error::StoreError;
 pub use mysql::FailureKind;
 pub use stored::{
-    Applied, HistoryEntry, Origin, Run, StatRow, StoredCatalog, StoredEvent, StoredKey,
+    Applied, Dropped, HistoryEntry, Origin, Run, StatRow, StoredCatalog, StoredEvent, StoredKey,
     StoredPopup, StreamId, status_of, status_word,
 };
+
+use whole::{TakenUsers, WholeStat};
 
 use crate::base::ids::Sequence;
 use crate::base::limits::APPLY_RECORDS_MAX;
 use crate::base::time::WallMs;
+use crate::catalog::overrides::{Entry, EntryId};
 use crate::config::Config;
 use crate::journal::record::Record;
 use crate::state::user::UserState;
+use crate::writer::union::{Tombstone, WholeUser};
 
 /// The connection that writes; one a process.
 #[derive(Debug)]
@@ -75,6 +84,27 @@ impl Store {
         }
     }
 
+    /// The popups that are not shown any more since opening this store has upgraded its schema; a
+    /// server's is upgraded by `nudged migrate`.
+    pub fn take_dropped(&mut self) -> Vec<Dropped> {
+        match self {
+            Store::Sqlite(store) => store.take_dropped(),
+            Store::Mysql(_) => Vec::new(),
+        }
+    }
+
+    /// Rights that a server denies this user and a node needs, as `GRANT` takes them; a file has
+    /// none. Changes nothing there.
+    ///
+    /// # Errors
+    /// Where the server can't be reached.
+    pub fn missing_rights(&mut self) -> Result<Vec<String>, StoreError> {
+        match self {
+            Store::Sqlite(_) => Ok(Vec::new()),
+            Store::Mysql(store) => store.missing_rights(),
+        }
+    }
+
     /// Records that are worth one transaction: `[mysql] batch`, or `APPLY_RECORDS_MAX`.
     pub fn records_max(&self) -> usize {
         match self {
@@ -91,13 +121,35 @@ impl Store {
         }
     }
 
+    /// Whether something was written that is not in the database's file yet. Never of a server.
+    pub fn is_to_fold(&self) -> bool {
+        matches!(self, Store::Sqlite(store) if store.is_to_fold())
+    }
+
+    /// Whether a user was erased whose id is still beside the database's file.
+    pub fn must_fold(&self) -> bool {
+        matches!(self, Store::Sqlite(store) if store.must_fold())
+    }
+
+    /// Folds what was written into the database's file, and empties what is beside it; false where
+    /// a reader was in the way of a part.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn fold(&mut self) -> Result<bool, StoreError> {
+        match self {
+            Store::Sqlite(store) => store.fold(),
+            Store::Mysql(_) => Ok(true),
+        }
+    }
+
     /// The signing keys of a node that shares none, the oldest first; none of a shared store.
     ///
     /// # Errors
     /// Where the database fails, or a row is no key.
     pub fn own_signing_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
         match self {
-            Store::Sqlite(store) => store.signing_keys(),
+            Store::Sqlite(store) => store.signing_keys_stored(),
             Store::Mysql(_) => Ok(Vec::new()),
         }
     }
@@ -208,6 +260,92 @@ impl Store {
         }
     }
 
+    /// Users behind `after`, in the order of their ids' bytes, at most `count`, with everything
+    /// that is stored of them but their events.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn whole_users_after(
+        &mut self,
+        after: &str,
+        count: usize,
+    ) -> Result<Vec<WholeUser>, StoreError> {
+        match self {
+            Store::Sqlite(store) => store.whole_users_after(after, count),
+            Store::Mysql(store) => store.whole_users_after(after, count),
+        }
+    }
+
+    /// Takes users of another store in, in one transaction: who is there gets both stores' shows,
+    /// under a revision above both. No node may run on this store, or it decides by what it knew.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn take_users(
+        &mut self,
+        users: &[WholeUser],
+        zone: &TimeZone,
+    ) -> Result<TakenUsers, StoreError> {
+        match self {
+            Store::Sqlite(store) => store.take_users(users, zone),
+            Store::Mysql(store) => store.take_users(users, zone),
+        }
+    }
+
+    /// Tombstones behind a hash, as a signed number, in its order, at most `count`.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn tombstones_after(
+        &mut self,
+        after: i64,
+        count: usize,
+    ) -> Result<Vec<Tombstone>, StoreError> {
+        match self {
+            Store::Sqlite(store) => store.tombstones_after(after, count),
+            Store::Mysql(store) => store.tombstones_after(after, count),
+        }
+    }
+
+    /// Takes tombstones of another store in, in one transaction: they keep its records and tokens
+    /// out. Users of this store stay; their revisions are lifted above.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn take_tombstones(&mut self, tombstones: &[Tombstone]) -> Result<(), StoreError> {
+        match self {
+            Store::Sqlite(store) => store.take_tombstones(tombstones),
+            Store::Mysql(store) => store.take_tombstones(tombstones),
+        }
+    }
+
+    /// Statistics behind a row, in the order of (popup, variant, hour, set), at most `count`.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn whole_stats_after(
+        &mut self,
+        after: Option<&WholeStat>,
+        count: usize,
+    ) -> Result<Vec<WholeStat>, StoreError> {
+        match self {
+            Store::Sqlite(store) => store.whole_stats_after(after, count),
+            Store::Mysql(store) => store.whole_stats_after(after, count),
+        }
+    }
+
+    /// Takes statistics of another store in, in one transaction: of a row that is there each count
+    /// is the higher one, since both are the same stream's.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn take_stats(&mut self, stats: &[WholeStat]) -> Result<(), StoreError> {
+        match self {
+            Store::Sqlite(store) => store.take_stats(stats),
+            Store::Mysql(store) => store.take_stats(stats),
+        }
+    }
+
     /// Drops the tombstones of users erased 8 days before `now` or earlier; gives their number.
     ///
     /// # Errors
@@ -237,6 +375,30 @@ impl Store {
         match self {
             Store::Sqlite(store) => store.change_catalog(based_on, change, who, at),
             Store::Mysql(store) => store.change_catalog(based_on, change, who, at),
+        }
+    }
+
+    /// Takes in what a node knows of pauses and archives, each with its lines of history; what is
+    /// there already changes nothing. All or nothing, synced to disk before it returns; raises the
+    /// catalog's version where anything is news.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn put_overrides(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+        match self {
+            Store::Sqlite(store) => store.put_overrides(entries),
+            Store::Mysql(store) => store.put_overrides(entries),
+        }
+    }
+
+    /// The pauses and archives of these ids, those that have ended too, as far as they are there.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn overrides_of(&mut self, ids: &[EntryId]) -> Result<Vec<Entry>, StoreError> {
+        match self {
+            Store::Sqlite(store) => store.overrides_of(ids),
+            Store::Mysql(store) => store.overrides_of(ids),
         }
     }
 

@@ -5,8 +5,8 @@
 //! `session` one connection · `census` how many · `failure` what their errors mean · `address` the
 //! url · `text` statements as text · `apply` records → transactions · `rows`, `erase`,
 //! `withdraw` theirs · `streams` claims and positions · `shared` what nodes agree on · `popups` the
-//! catalog · `reader` the connection that reads · `schema` making and upgrading · `settings` what a
-//! server should be told.
+//! catalog · `reader` the connection that reads · `rights` what it has to be let do · `schema`
+//! making and upgrading · `settings` what a server should be told.
 //!
 //! Everything is a blocking call: the runtime that drives the client is inside and has one thread,
 //! the caller's. Every wait has a bound, `[mysql] connect_timeout` or `query_timeout`; a connection
@@ -20,8 +20,10 @@ mod apply;
 mod census;
 mod erase;
 pub(super) mod failure;
+mod overrides;
 mod popups;
 mod reader;
+mod rights;
 mod rows;
 mod schema;
 mod session;
@@ -29,6 +31,7 @@ mod settings;
 mod shared;
 mod streams;
 mod text;
+mod whole;
 mod withdraw;
 
 use std::cell::RefCell;
@@ -36,8 +39,9 @@ use std::cell::RefCell;
 pub use census::{connections_made, connections_open};
 pub use failure::{FailureKind, ServerFailure};
 pub use reader::MysqlReader;
-pub use schema::migrate;
+pub use schema::{dropped_since, migrate};
 pub use shared::LiveNode;
+pub use whole::TakenPopup;
 
 use session::Session;
 
@@ -104,6 +108,16 @@ impl Mysql {
         let session = self.session.get_mut();
         schema::check(session)?;
         settings::warnings(session)
+    }
+
+    /// The server and its database, without user and password.
+    pub fn server_name(&self) -> String {
+        self.session.borrow().server().to_string()
+    }
+
+    /// See [`super::Store::missing_rights`].
+    pub(super) fn missing_rights(&mut self) -> Result<Vec<String>, StoreError> {
+        rights::missing(self.session.get_mut())
     }
 
     /// Statements that were sent, for measurements. A transaction has 8, those that erase a user

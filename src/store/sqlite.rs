@@ -2,7 +2,8 @@
 //! settings and schema. Must not know the journal's files, shards or threads.
 //!
 //! `apply` records → one transaction · `rows` the statements of its rows · `popups` the catalog ·
-//! `reader` the connection that reads · `schema` creating and upgrading.
+//! `overrides` pauses and archives · `reader` the connection that reads · `schema` creating and
+//! upgrading.
 //!
 //! Settings, and why:
 //! - WAL: readers neither wait nor hold the writer up.
@@ -11,10 +12,14 @@
 //!   back together, and the journal, which keeps applied segments for its retention and is synced
 //!   by its own rules, is replayed from there. What is in no journal (catalog, overrides, streams
 //!   and their epochs) is committed with synchronous = FULL.
+//! - secure_delete: what is deleted is overwritten, so that an erased user's id is in no free part
+//!   of the file. The write-ahead log, which has it too, is emptied after an erase.
+//! - The log is folded in at a clean stop and now and then, so that the file alone is a backup.
 //! - One writer a process; another process waits for up to `SQL_BUSY_TIMEOUT_MS`.
 
 mod apply;
 mod keys;
+mod overrides;
 mod peek;
 mod popups;
 mod reader;
@@ -22,6 +27,7 @@ mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod whole;
 mod withdraw;
 
 use std::fs::OpenOptions;
@@ -37,7 +43,7 @@ pub use reader::SqliteReader;
 
 use super::dead_letter::{DeadLetters, hex};
 use super::error::StoreError;
-use super::stored::StreamId;
+use super::stored::{Dropped, StreamId};
 use crate::base::ids::Sequence;
 use crate::base::limits::{
     SQL_BUSY_TIMEOUT_MS, SQL_READ_CACHE_KIB, SQL_ROWS_READ_MAX, SQL_STATEMENTS_MAX, SQL_WAL_PAGES,
@@ -58,6 +64,11 @@ pub struct Sqlite {
     path: PathBuf,
     dead_letters: DeadLetters,
     claims: Vec<Claim>,
+    /// Something was applied since the write-ahead log was folded in; an erase among it.
+    is_to_fold: bool,
+    must_fold: bool,
+    /// The popups that opening it has stopped.
+    dropped: Vec<Dropped>,
 }
 
 /// A stream that this process applies, and the epoch that fences others.
@@ -78,13 +89,52 @@ impl Sqlite {
         let mut connection = connect(&path, SQL_WRITE_CACHE_KIB)?;
         let settings = format!(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = OFF;
-             PRAGMA wal_autocheckpoint = {SQL_WAL_PAGES};"
+             PRAGMA wal_autocheckpoint = {SQL_WAL_PAGES}; PRAGMA secure_delete = ON;"
         );
         let failed = |source| StoreError::sql(&path, "set it up", source);
         connection.execute_batch(&settings).map_err(failed)?;
-        schema::upgrade(&mut connection, &path)?;
+        let is_upgraded = schema::upgrade(&mut connection, &path)?;
+        let dropped = match is_upgraded {
+            true => overrides::dropped(&connection).map_err(failed)?,
+            false => Vec::new(),
+        };
         let dead_letters = DeadLetters::new(directory);
-        Ok(Sqlite { connection, path, dead_letters, claims: Vec::new() })
+        Ok(Sqlite {
+            connection,
+            path,
+            dead_letters,
+            claims: Vec::new(),
+            is_to_fold: true,
+            must_fold: false,
+            dropped,
+        })
+    }
+
+    /// See [`super::Store::is_to_fold`].
+    pub(super) fn is_to_fold(&self) -> bool {
+        self.is_to_fold
+    }
+
+    /// See [`super::Store::must_fold`].
+    pub(super) fn must_fold(&self) -> bool {
+        self.must_fold
+    }
+
+    /// See [`super::Store::fold`].
+    pub(super) fn fold(&mut self) -> Result<bool, StoreError> {
+        let failed = |source| StoreError::sql(&self.path, "fold its log in", source);
+        let query = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let is_busy: i64 =
+            self.connection.query_row(query, [], |row| row.get(0)).map_err(failed)?;
+        if is_busy == 0 {
+            (self.is_to_fold, self.must_fold) = (false, false);
+        }
+        Ok(is_busy == 0)
+    }
+
+    /// See [`super::Store::take_dropped`].
+    pub(super) fn take_dropped(&mut self) -> Vec<Dropped> {
+        std::mem::take(&mut self.dropped)
     }
 
     /// See [`super::Store::stream_id`].

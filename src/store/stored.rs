@@ -3,6 +3,7 @@
 
 use crate::base::ids::Sequence;
 use crate::base::time::WallMs;
+use crate::catalog::overrides::Entry;
 use crate::catalog::snapshot::{Outcome, Status};
 use crate::journal::record::{Happening, Record};
 
@@ -52,9 +53,6 @@ pub struct StoredPopup {
     pub id: String,
     /// Rises by one with each changed text, from 1.
     pub version: u32,
-    /// What wins over the definition's status: archived where the id is gone from the file, else
-    /// what an operator set, if anything.
-    pub status_override: Option<Status>,
     /// The definition, canonical JSON.
     pub text: String,
     /// Who owns the definition.
@@ -77,6 +75,35 @@ pub struct StoredCatalog {
     pub version: u64,
     /// The popups, sorted by id.
     pub popups: Vec<StoredPopup>,
+    /// The pauses and archives that stand, and the latest 1,000 that have ended, sorted by id.
+    pub overrides: Vec<Entry>,
+}
+
+/// A popup that an upgrade of the schema has stopped: an operator had set it live, which no
+/// override does any more, and its own status is another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// Its id.
+    pub id: String,
+    /// Its own status.
+    pub status: String,
+    /// Whether that is set in the popups file.
+    pub is_in_file: bool,
+}
+
+impl std::fmt::Display for Dropped {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Dropped { id, status, is_in_file } = self;
+        let place = match is_in_file {
+            true => "the popups file: change it there and reload".to_owned(),
+            false => format!("its definition: PUT /v1/popups/{id}"),
+        };
+        write!(
+            out,
+            "popup \"{id}\" is {status} now, since a status \"live\" that an operator set wins no \
+             more; its own status is set in {place}"
+        )
+    }
 }
 
 /// Who owns a popup's definition.

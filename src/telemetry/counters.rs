@@ -184,8 +184,41 @@ const REJECTIONS: [&str; 8] = [
     "overloaded",
     "other",
 ];
-const CAUSES: [&str; 9] =
-    ["away", "deadline", "late", "lost", "full", "unknown", "refused", "quarantined", "other"];
+const CAUSES: [&str; 19] = [
+    "away",
+    "deadline",
+    "late",
+    "lost",
+    "full",
+    "unknown",
+    "quarantined",
+    "loading",
+    "primary_down",
+    "busy",
+    "read_only",
+    "out_of_memory",
+    "misconfigured",
+    "cluster",
+    "denied",
+    "wrong_type",
+    "no_script",
+    "no_command",
+    "other",
+];
+const REFUSALS: [&str; 12] = [
+    "loading",
+    "primary_down",
+    "busy",
+    "read_only",
+    "out_of_memory",
+    "misconfigured",
+    "cluster",
+    "denied",
+    "wrong_type",
+    "no_script",
+    "no_command",
+    "other",
+];
 const STATUSES: [&str; 15] = [
     "400", "401", "403", "404", "405", "408", "413", "414", "415", "417", "431", "501", "503",
     "505", "other",
@@ -209,6 +242,8 @@ shard_counters! {
         Counter events_accepted "events_accepted_total" "Events accepted.";
         Counter events_duplicate "events_duplicate_total" "Events that repeated an accepted one.";
         Counter degraded "degraded_total" "Requests whose user's state could not be read in time.";
+        Counter ignored_fields "ignored_fields_total"
+            "Names of request fields that nobody knows, once each a request.";
         Counter hops_sent "hops_sent_total" "Requests sent to the shard that owns their user.";
         Counter hops_received "hops_received_total" "Requests taken for other shards.";
         Counter hops_refused "hops_refused_total"
@@ -284,6 +319,8 @@ shard_counters! {
         events_rejected "events_rejected_total" ["code" REJECTIONS] "Events rejected, by code.";
         redis_failures "redis_failures_total" ["cause" CAUSES]
             "Commands without the wanted reply, and requests given up, by cause.";
+        redis_refused "redis_refused_total" ["kind" REFUSALS]
+            "Commands that Redis refused, by kind; some are sent again.";
         http_errors "http_errors_total" ["status" STATUSES] "Refusals by status.";
     }
     histograms {

@@ -3,8 +3,8 @@
 //!
 //! Never blocks: a full queue drops the line and counts it. Each message is logged 10 times at once
 //! and then once a second, over all threads of the node, with a count of those suppressed; what
-//! lasts is told once a minute (`outage`). Lines of users in `log.users` are always logged, with the
-//! id in clear; all other ids are hashed.
+//! lasts is told once a minute (`outage`). Lines of users in `log.users` are always logged, with
+//! the id in clear; all other ids are hashed.
 //!
 //! Limits: 1,024 lines wait; a field has 256 bytes at most.
 
@@ -102,6 +102,9 @@ messages! {
     Info JournalRecovered "journal_recovered" "the journal was read";
     Warn JournalTorn "journal_torn" "the unfinished end of the journal was cut off";
     Error JournalDamaged "journal_damaged" "the journal is damaged in the middle";
+    Warn JournalLow "journal_low"
+        "there is no room for the journal's next segment; the one in use is used to its end";
+    Info JournalRoom "journal_room" "there is room for the journal's next segment again";
     Error JournalFull "journal_full"
         "the journal has no room: shows degrade and events are refused until it has";
     Info JournalResumed "journal_resumed" "the journal has room again";
@@ -113,6 +116,8 @@ messages! {
         "the wall clock and this node's clock are more than a minute apart";
     Info ClockTogether "clock_together" "the wall clock and this node's clock agree again";
     Error SqlFailed "sql_failed" "SQL could not apply records; they wait in the journal";
+    Error SqlUnfit "sql_unfit"
+        "SQL denies rights that nudged needs; records wait in the journal";
     Info SqlResumed "sql_resumed" "SQL applies records again";
     Error SqlHalted "sql_halted"
         "SQL holds different content for a record: no more records are applied";
@@ -138,6 +143,8 @@ messages! {
     Info ConnectionsRoom "connections_room" "connections are accepted again";
     Warn TlsSeen "tls_seen"
         "a client speaks https to a listener of plain http: name it http://, or end TLS before it";
+    Warn ConnectionsFew "connections_few"
+        "connections_max is below 1,000: raise RLIMIT_NOFILE (`LimitNOFILE=`) or the setting";
     Warn AcceptFailed "accept_failed" "connections could not be accepted";
     Info AcceptResumed "accept_resumed" "connections are accepted without failures again";
     Warn LaneFull "lane_full" "a shard is overloaded: requests for it were refused with 503";
@@ -145,11 +152,21 @@ messages! {
     Error RedisUnfit "redis_unfit" "Redis can't be used the way it is set up";
     Info RedisFit "redis_fit" "Redis can be used again";
     Warn RedisAway "redis_away" "Redis does not answer; on_failure decides";
+    Warn RedisNotReady "redis_not_ready"
+        "nudged takes requests before Redis is ready; on_failure decides until then";
     Warn KeysNotShared "keys_not_shared" "the signing keys could not be shared with other nodes";
     Warn NameUnknown "name_unknown" "a server's host name could not be resolved";
     Info NameKnown "name_known" "host names are resolved again";
     Warn AdminRefused "admin_refused" "an admin request had no valid token";
     Info PopupChanged "popup_changed" "an operator changed a popup";
+    Warn OverridesWait "overrides_wait"
+        "pauses and archives hold on this node, and could not be brought further yet";
+    Info OverridesStored "overrides_stored" "pauses and archives are stored again";
+    Error OverridesFile "overrides_file"
+        "the file of pauses and archives can't be written: they hold in memory";
+    Warn OverridesUnread "overrides_unread" "pauses and archives could not be read at start";
+    Warn OverrideDropped "override_dropped"
+        "a status \"live\" that an operator set wins no more: the popup's own status holds";
     Info UserErased "user_erased" "a user was erased";
     Debug Decided "decided" "a decision was made";
     Debug EventTaken "event_taken" "an event was taken";
@@ -163,17 +180,18 @@ messages! {
         "Redis may be missing users: on_failure decides until they are filled in from SQL";
     Warn RebuildBegun "rebuild_begun" "Redis is being filled from SQL";
     Info RebuildEnded "rebuild_ended" "Redis has every user again";
-    Warn RedisEvicts "redis_evicts"
-        "Redis may evict users (maxmemory-policy): missing ones are always read from SQL";
-    Info RedisKeeps "redis_keeps" "Redis no longer evicts users";
     Error ListFailed "list_failed"
         "records could not be read from the lists in Redis; they stay there";
     Error ListSqlFailed "list_sql_failed"
         "records could not be moved from the lists in Redis to SQL; they stay in the lists";
     Info ListResumed "list_resumed" "records are moved from the lists in Redis to SQL again";
     Error ListEntryUnread "list_entry_unread" "an entry of a list in Redis can't be read";
+    Info ListEntriesRead "list_entries_read" "no entry of a list in Redis is unreadable any more";
     Warn ListGivenUp "list_given_up" "another node took over a list that this node was moving";
     Warn LinesLost "lines_lost" "log lines were lost: the log's queue was full";
+    Error ThreadEnded "thread_ended" "a thread that the node needs has ended, so the node ends";
+    Warn HandOverUnknown "handover_unknown"
+        "SIGUSR2 asks to hand over to a new process, which this version can't; nothing is done";
 }
 
 /// A moment by both clocks: the rate limit goes by one, the line shows the other.
@@ -372,6 +390,12 @@ impl Log {
     /// The next line, with its line end.
     pub fn next_line(&self) -> Option<String> {
         self.shared.lines.pop()
+    }
+
+    /// A line as it would be queued, with its line end, for who has to write it himself. Allocates.
+    pub fn line(&self, stamp: Stamp, message: Message, fields: &[Field<'_>]) -> String {
+        let line = line::Line { at: stamp.wall, message, fields, listed: false, suppressed: 0 };
+        line.render(self.shared.json.load(Ordering::Relaxed))
     }
 
     /// Formats and queues a line; `listed_suppressed` says whether ids are shown in clear, and how

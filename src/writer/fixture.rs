@@ -362,7 +362,7 @@ fn popup(index: usize) -> Popup {
         after_outcome: [Gap::Never; 4],
         ignore_after: DurationMs::SECOND,
         rollout_below: 1 << 64,
-        variants: vec![variant],
+        variants: [variant].into(),
         weight_total: 1,
         quiet_exempt: index.is_multiple_of(7),
         on_failure: OnFailure::Hide,

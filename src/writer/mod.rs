@@ -4,7 +4,7 @@
 //!
 //! `batcher` records → the rows of one transaction · `stats` counts per popup, variant and hour ·
 //! `merge` records that SQL has not applied, on top of what it has · `validate` what a row can
-//! hold.
+//! hold · `union` a user of two stores.
 //!
 //! ```text
 //! records (seq, record)  ->  batcher::build  ->  events        one per record, in order of seq

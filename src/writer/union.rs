@@ -179,21 +179,22 @@ fn unite_entries(known: &WholeEntry, other: &WholeEntry) -> Option<WholeEntry> {
 /// All shows of both, each with all of its actions; the outcome is that of the latest show.
 fn unite_shows(ours: &PopupState, theirs: &PopupState) -> PopupState {
     let is_full = ours.shows().len() == SHOWS_REMEMBERED_MAX;
-    let oldest = ours.latest().at.min(ours.shows()[0].at);
+    let place = |show: &Show| (show.at, show.number);
+    let oldest = ours.shows().iter().map(place).min();
     let same = |one: &Show, other: &Show| (one.number, one.at) == (other.number, other.at);
     let mut shows = ours.shows().to_vec();
     let mut added = 0_u32;
     for show in theirs.shows() {
         match shows.iter_mut().find(|known| same(known, show)) {
             Some(known) => known.actions |= show.actions,
-            None if is_full && show.at < oldest => {}
+            None if is_full && Some(place(show)) < oldest => {}
             None => {
                 shows.push(*show);
                 added += 1;
             }
         }
     }
-    shows.sort_by_key(|show| (show.at, show.number));
+    shows.sort_by_key(place);
     let mut united = *ours;
     put_shows(&mut united, &shows).expect("an entry has at least one show");
     // Those that nobody remembers any more count once: with the first of the others.
@@ -246,3 +247,6 @@ fn forget_surplus(user: &mut WholeUser, revision: Revision) {
         oldest.revision = revision;
     }
 }
+
+#[cfg(test)]
+mod tests;

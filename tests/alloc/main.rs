@@ -52,7 +52,7 @@ fn post(path: &str, body: &str) -> Vec<u8> {
 fn post_decide(user: &str) -> Vec<u8> {
     let body = format!(
         "{{\"user\":\"{user}\",\"placement\":\"home\",\"locale\":\"de-AT\",\
-         \"attrs\":{{\"platform\":\"ios\",\"app_version\":\"5.3.1\"}}}}"
+         \"attrs\":{{\"platform\":\"ios\",\"app_version\":\"5.3.1\",\"age\":18.50}}}}"
     );
     post("/v1/decide", &body)
 }
@@ -183,18 +183,37 @@ fn show_and_click(what: &str, node: &mut Node) {
 
 #[test]
 fn a_repeated_event() {
-    let users = users(2, 1);
     let mut node = Node::new(2, ALWAYS);
-    let mut tokens = Vec::new();
-    for user in &users {
-        node.ask(&get(user));
-        let answer = node.ask(&get(user)).to_vec();
-        tokens.push(node::token(&answer));
-    }
-    let body = |token: &String| format!("{{\"decision\":\"{token}\",\"action\":\"clicked\"}}");
-    let events: Vec<_> = tokens.iter().map(|token| post("/v1/events", &body(token))).collect();
+    let events = clicks(&mut node, "");
     let counted = count(&mut node, &events, "202");
     assert_none("event, repeated and hopped", counted);
+}
+
+/// A click on a show of each user of the other shard, with more members.
+fn clicks(node: &mut Node, more: &str) -> Vec<Vec<u8>> {
+    let mut clicks = Vec::new();
+    for user in users(2, 1) {
+        node.ask(&get(&user));
+        let token = node::token(node.ask(&get(&user)));
+        let body = format!("{{\"decision\":\"{token}\",\"action\":\"clicked\"{more}}}");
+        clicks.push(post("/v1/events", &body));
+    }
+    clicks
+}
+
+#[test]
+fn fields_that_nobody_knows() {
+    let mut node = Node::new(2, ALWAYS);
+    let clicks = clicks(&mut node, ",\"placment\":1.50,\"a b\":2");
+    assert_none("event, with unknown members", count(&mut node, &clicks, "202"));
+    let answer = String::from_utf8_lossy(node.ask(&clicks[0])).into_owned();
+    assert!(answer.ends_with(r#""rejected":[],"ignored":["placment"]}"#), "{answer}");
+    let asked = |user: &String| String::from_utf8(get(user)).unwrap();
+    let unknown = |user| asked(user).replace("home", "home&placment=x&utm=1&%75tm=2").into_bytes();
+    let gets: Vec<_> = users(2, 1).iter().map(unknown).collect();
+    assert_none("show, with unknown fields, hopped", count(&mut node, &gets, "200"));
+    let answer = String::from_utf8_lossy(node.ask(&gets[0])).into_owned();
+    assert!(answer.contains("\r\nNudge-Ignored: placment, utm\r\n"), "{answer}");
 }
 
 #[test]

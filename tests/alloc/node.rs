@@ -89,7 +89,7 @@ impl Node {
             .map(|definition| Entry { definition, version: 1, status: definition.status() })
             .collect();
         let snapshot = Arc::new(compile(&entries, Settings::default(), 1).unwrap());
-        let access = vec![Access::new(["server-key-0123456789"], [], false)];
+        let access = vec![Access::default()];
         let rules = Arc::new(Rules { access, cors: Cors::default() });
         let secret = Secret { id: 1, created_at: WallMs(0), bytes: [7; 32], moved_at: None };
         let keys = Arc::new(Keys::new(&[secret]));

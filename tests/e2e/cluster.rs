@@ -114,6 +114,13 @@ impl Cluster {
         text.lines().map(str::to_owned).collect()
     }
 
+    /// Gives rights on this cluster's database to the nodes' user, or takes them: `REVOKE INSERT
+    /// ON` and `FROM`, for one.
+    pub fn change_rights(&self, begin: &str, end: &str) {
+        let sql = format!("{begin} {}.* {end} 'nudged_least'@'%'", self.database);
+        self.mariadb().run_sql(&sql);
+    }
+
     /// One more node, not started.
     pub fn node(&self) -> Setup {
         self.node_at(&self.redis.url_of_least_user())

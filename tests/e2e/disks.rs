@@ -17,12 +17,13 @@ use crate::harness::{Setup, WELCOME, until};
 const MIB: u64 = 1 << 20;
 /// Room for one segment of the journal and the database, and not for the next segment.
 const ONE_SEGMENT: &str = "size=100m";
-/// Room for several.
-const ENOUGH: &str = "size=400m";
+/// Room for both segments of a start.
+const ENOUGH: &str = "size=200m";
 
 /// Something mounted, until the test ends.
-struct Mounted {
-    path: PathBuf,
+pub struct Mounted {
+    /// Where.
+    pub path: PathBuf,
     _folder: TempDir,
 }
 
@@ -33,7 +34,7 @@ impl Drop for Mounted {
 }
 
 /// Mounts a tmpfs; `None`, with the reason said, where that is not allowed.
-fn tmpfs(options: &str) -> Option<Mounted> {
+pub fn tmpfs(options: &str) -> Option<Mounted> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_path_buf();
     mount(&["-t", "tmpfs", "-o", options, "tmpfs"], &path)
@@ -69,34 +70,120 @@ fn is_degraded(answer: &Answer) -> bool {
 }
 
 #[test]
-fn a_disk_without_room_for_the_next_segment_degrades_and_recovers() {
+fn two_segments_must_fit_at_start() {
+    let Some(disk) = tmpfs(ONE_SEGMENT) else { return };
+    let setup = Setup::new(WELCOME).data_in(&disk.path.join("data"));
+    let exit = setup.start_fails(&[]);
+    assert_eq!(exit.code, Some(4), "{exit:?}");
+    let needed = (128 * MIB).to_string();
+    let mut free =
+        (100 * MIB - 64 * 4_096..=100 * MIB).step_by(4_096).map(|bytes| bytes.to_string());
+    assert!(exit.stderr.contains(&needed), "{exit:?}");
+    assert!(free.any(|free| exit.stderr.contains(&free)), "{exit:?}");
+    assert!(exit.stderr.contains(setup.data().to_str().unwrap()), "{exit:?}");
+    assert!(!exit.stdout.contains("ready"), "{exit:?}");
+    assert!(!setup.data().join("nudged.db").exists(), "nothing is made where nothing fits");
+
+    // Nor where nothing at all does.
+    let ballast = fill(&disk, "ballast", 0);
+    let exit = setup.start_fails(&[]);
+    assert_eq!(exit.code, Some(4), "{exit:?}");
+    assert!(exit.stderr.contains(&needed) && exit.stderr.contains(" and 0 are free"), "{exit:?}");
+    fs::remove_file(ballast).unwrap();
+
+    // What is there already need not fit again.
+    assert!(mount(&["-o", &format!("remount,{ENOUGH}")], &disk.path));
+    let server = setup.start();
+    assert!(server.client().decide("ann").token().is_some());
+    until("the next segment", || (segments(&setup).len() == 2).then_some(()));
+    server.stop();
+    fill(&disk, "ballast", 8 * MIB);
+    let server = setup.start();
+    assert!(server.client().decide("bob").token().is_some());
+    server.stop();
+}
+
+/// Takes what is left of a disk, but for so many bytes. The node takes its own meanwhile.
+fn fill(disk: &Mounted, name: &str, but_bytes: u64) -> PathBuf {
+    let ballast = disk.path.join(name);
+    let file = File::create(&ballast).unwrap();
+    until("the disk to be full", || {
+        let found = rustix::fs::statvfs(&disk.path).unwrap();
+        let bytes = (found.f_bfree * found.f_frsize).saturating_sub(but_bytes);
+        if bytes == 0 {
+            return Some(());
+        }
+        let end = file.metadata().unwrap().len();
+        let nothing = rustix::fs::FallocateFlags::empty();
+        rustix::fs::fallocate(&file, nothing, end, bytes).ok()
+    });
+    ballast
+}
+
+/// Takes the blocks away of what is written next of the segment in use.
+fn make_sparse(setup: &Setup, left_bytes: u64) {
+    let segment = segments(setup).remove(0);
+    let punched = Command::new("fallocate")
+        .args(["--punch-hole", "--offset", &(64 * MIB - left_bytes).to_string()])
+        .args(["--length", &(8 * MIB).to_string()])
+        .arg(segment)
+        .status();
+    assert!(punched.unwrap().success());
+}
+
+#[test]
+fn a_full_disk_is_used_to_its_end_then_named_and_all_goes_on_with_space() {
     let Some(disk) = tmpfs(ENOUGH) else { return };
     let setup = Setup::new(WELCOME).data_in(&disk.path.join("data"));
-    let server = setup.start();
-    let token = server.client().decide("ann").token().unwrap();
-    server.stop();
-
-    // The segment that is kept ready is gone, and there is no room for another.
-    let mut segments = segments(&setup);
-    while segments.len() > 1 {
-        fs::remove_file(segments.pop().unwrap()).unwrap();
-    }
-    assert!(mount(&["-o", &format!("remount,{ONE_SEGMENT}")], &disk.path));
     let mut server = setup.start();
-    let mut client = server.client();
-    until_changed(&mut client, "before", is_degraded);
-    let refused = client.event(&token, "dismissed").expect(503);
-    let seconds: u32 = refused.field("retry-after").unwrap().parse().unwrap();
-    assert!(seconds >= 1, "{refused:?}");
-    assert_eq!(client.decide("ann").reason(), "gap", "what is known is still known");
-    client.get("/health").expect(200);
     server.allow("journal_full");
     // SQLite is on the same disk.
     server.allow("sql_failed");
-    server.await_logged("journal_full");
+    let mut client = server.client();
+    // The first record takes the segment that is there; there is no room for another one.
+    let ballast = fill(&disk, "ballast", 30 * MIB);
+    let token = client.decide("ann").token().unwrap();
+    until("it to be said", || (server.lines_with("journal_low") > 0).then_some(()));
+    for user in 0..100 {
+        assert!(client.decide(&format!("low-{user}")).token().is_some(), "99 % are left");
+    }
+    client.get("/readyz").expect(200);
+    assert_eq!(client.event(&token, "shown").expect(202).json()["accepted"], 1);
 
-    assert!(mount(&["-o", &format!("remount,{ENOUGH}")], &disk.path));
+    let journal = server.operator().get("/v1/status").json()["journal"].clone();
+    make_sparse(&setup, journal["left_in_segment_bytes"].as_u64().unwrap());
+    let more = fill(&disk, "more", 0);
+    until_changed(&mut client, "before", is_degraded);
+    let directory = setup.data().join("journal").to_str().unwrap().to_owned();
+    let refused = client.event(&token, "dismissed").expect(503);
+    let seconds: u32 = refused.field("retry-after").unwrap().parse().unwrap();
+    assert!(seconds >= 1, "{refused:?}");
+    let lacking = format!("{directory} lacks {} bytes", 64 * MIB);
+    assert!(refused.body.contains(&lacking), "{refused:?}");
+    for mut asked in [server.client(), server.operator()] {
+        let unready = asked.get("/readyz").expect(503);
+        assert!(unready.body.contains(&lacking), "{unready:?}");
+    }
+    assert_eq!(client.decide("ann").reason(), "gap", "what is known is still known");
+    client.get("/health").expect(200);
+    let is_told = || {
+        let said = server.said();
+        let mut lines = said.lines().filter(|line| line.contains("journal_full"));
+        lines.any(|line| line.contains(&directory) && line.contains("free_bytes"))
+    };
+    until("that to be said", || is_told().then_some(()));
+    let is_counted = || {
+        let metrics = server.operator().get("/metrics").body;
+        metrics.contains("nudged_sql_errors_total{kind=\"disk_full\"} ")
+            && !metrics.contains("nudged_sql_errors_total{kind=\"disk_full\"} 0\n")
+    };
+    until("SQLite's reason to be counted", || is_counted().then_some(()));
+    assert!(server.lines_with("database or disk is full") > 0, "{}", server.said());
+
+    fs::remove_file(&more).unwrap();
+    fs::remove_file(&ballast).unwrap();
     let shown = until_changed(&mut client, "after", |answer| answer.status == 200).token().unwrap();
+    client.get("/readyz").expect(200);
     assert_eq!(client.event(&token, "dismissed").expect(202).json()["accepted"], 1);
     server.await_logged("journal_resumed");
     server.stop();
@@ -186,6 +273,7 @@ fn what_cannot_be_synced_is_not_acknowledged_as_synced() {
         Setup::new(WELCOME).config("ack = \"synced\"\n").data_in(&disk.inner.path.join("data"));
     let mut server = setup.start();
     server.allow("journal_failed");
+    server.allow("journal_closed");
     server.allow("journal_full");
     server.allow("sql_failed");
     server.allow("read_failed");

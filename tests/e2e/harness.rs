@@ -123,7 +123,19 @@ impl Setup {
         }
     }
 
+    /// A node that listens and is perhaps not ready: who asks has to see.
+    pub fn start_listening(&self) -> Server {
+        match self.launch_until("listening admin", &[]) {
+            Launched::Ready(server) => server,
+            Launched::Ended(exit) => panic!("nudged did not start: {exit:?}"),
+        }
+    }
+
     fn launch(&self, flags: &[&str]) -> Launched {
+        self.launch_until("ready", flags)
+    }
+
+    fn launch_until(&self, last: &str, flags: &[&str]) -> Launched {
         let mut command = nudged();
         command.current_dir(self.folder.path());
         command.args(["--config", "nudged.toml", "--popups", "popups.toml"]);
@@ -133,7 +145,7 @@ impl Setup {
             // SAFETY: what tests pass makes system calls and touches no memory but its stack.
             unsafe { command.pre_exec(before_exec) };
         }
-        Server::launch(command)
+        Server::launch(command, last)
     }
 }
 
@@ -168,7 +180,7 @@ pub struct Server {
 }
 
 impl Server {
-    fn launch(mut command: Command) -> Launched {
+    fn launch(mut command: Command, last: &str) -> Launched {
         let begun = Instant::now();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -192,7 +204,8 @@ impl Server {
                 server.data = address.parse().unwrap();
             } else if let Some(address) = line.strip_prefix("listening admin ") {
                 server.admin = address.parse().unwrap();
-            } else if line == "ready" {
+            }
+            if line.starts_with(last) {
                 server.ready_after = begun.elapsed();
                 assert!(server.data != nowhere && server.admin != nowhere, "{stdout}");
                 return Launched::Ready(server);

@@ -6,6 +6,8 @@ use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::client::{Client, request};
 use crate::harness::{Server, Setup, WELCOME, until, until_within};
 
@@ -319,11 +321,17 @@ fn connections_beyond_the_bound_are_told_503() {
     let server = setup.start();
     let mut held: Vec<Client> = (0..8).map(|_| server.client()).collect();
     held.iter_mut().for_each(|client| assert_eq!(client.get("/health").status, 200));
+    let status = server.operator().get("/v1/status").json();
+    assert_eq!(status["connections_max"], 8);
+    let metrics = server.operator().get("/metrics").body;
+    assert!(metrics.contains("\nnudged_connections_max 8\n"), "{metrics}");
+    assert_eq!(server.lines_with("connections_few"), 1, "said at start: {}", server.said());
     let refused = server.client().try_answer().unwrap();
     assert_eq!((refused.status, refused.field("connection")), (503, Some("close")));
     assert!(refused.field("retry-after").is_some(), "{refused:?}");
     assert!(refused.field("date").is_some(), "{refused:?}");
     assert_eq!(refused.json()["error"]["code"], "overloaded");
+    until("it to be said", || (server.lines_with("connections_full") > 0).then_some(()));
     held.pop();
     // A place is free as soon as the server has seen the end of the other.
     until("a free place", || {
@@ -334,16 +342,42 @@ fn connections_beyond_the_bound_are_told_503() {
 }
 
 #[test]
-fn keys_are_asked_for_where_the_listener_is_open_to_others() {
-    let setup = Setup::new(WELCOME)
-        .config(
-            "[keys]\nserver = [\"server-key-0123456789\"]\npublic = [\"public-key-0123456789\"]\n",
-        )
-        .flags(&["--listen", "0.0.0.0:0"]);
+fn a_crowd_beyond_the_bound_is_told_503_each_and_none_is_reset() {
+    // More at once than the table has places for those that are sent away.
+    const CROWD: usize = 400;
+    let setup = Setup::new(WELCOME).config("connections_max = 4\n").flags(&["--shards", "1"]);
     let server = setup.start();
-    // The last listener that was printed is the one open to others.
-    let mut client = Client::connect(([127, 0, 0, 1], server.data.port()).into());
+    let mut held: Vec<Client> = (0..4).map(|_| server.client()).collect();
+    held.iter_mut().for_each(|client| assert_eq!(client.get("/health").status, 200));
+    // The node does not run while they come, so that it finds all of them at once.
+    server.signal(Signal::STOP);
+    let mut crowd: Vec<Client> = (0..CROWD).map(|_| server.client()).collect();
+    crowd.iter_mut().for_each(|client| client.send(GET.as_bytes()));
+    server.signal(Signal::CONT);
+    for (number, mut client) in crowd.into_iter().enumerate() {
+        let answer = client.try_answer().unwrap_or_else(|error| panic!("{number}: {error}"));
+        assert_eq!(answer.status, 503, "{number}: {answer:?}");
+        assert!(client.is_closed(), "{number}");
+    }
+    let counted = server.operator().get("/metrics").body;
+    assert!(counted.contains(&format!("connections_refused_total{{shard=\"0\"}} {CROWD}")));
+    let said = server.lines_with("connections_full");
+    assert!((1..=15).contains(&said), "not a line for each of them: {said}");
+    held.iter_mut().for_each(|client| assert_eq!(client.get("/health").status, 200));
+    server.stop();
+}
+
+#[test]
+fn keys_are_asked_for_on_loopback_too() {
+    let setup = Setup::new(WELCOME).config(
+        "[keys]\nserver = [\"server-key-0123456789\"]\npublic = [\"public-key-0123456789\"]\n",
+    );
+    let server = setup.start();
+    assert!(server.data.ip().is_loopback());
+    let mut client = server.client();
     client.decide("u").expect(401);
+    client.ask("POST", "/v1/events", "{}").expect(401);
+    client.ask("POST", "/v1/events?key=public-key-0123456789", "{}").expect(202);
     client.get("/v1/decide?user=u&key=wrong-key-0123456789").expect(401);
     client.get("/v1/decide?user=u&key=public-key-0123456789").expect(200);
     let explain = "/v1/decide?user=u&explain=true&key=";
@@ -351,7 +385,29 @@ fn keys_are_asked_for_where_the_listener_is_open_to_others() {
     assert!(matches!(refused.status, 401 | 403), "{refused:?}");
     client.get(&format!("{explain}server-key-0123456789")).expect(200);
     client.get("/health").expect(200);
+    client.get("/readyz").expect(200);
+    client.ask("OPTIONS", "/v1/decide", "").expect(204);
+    assert_eq!(server.lines_with("keys_missing"), 0);
+    // A key that leaked is taken away without a restart.
+    setup.write_config("[keys]\npublic = [\"another-key-0123456789\"]\n");
+    server.operator().ask("POST", "/v1/reload", "").expect(200);
+    client.get("/v1/decide?user=u&key=public-key-0123456789").expect(401);
+    client.get("/v1/decide?user=u&key=another-key-0123456789").expect(204);
     assert!(!server.said().contains("key-0123456789"), "keys are not logged");
+    server.stop();
+}
+
+#[test]
+fn a_listener_that_others_reach_and_that_asks_for_no_key_is_told_once() {
+    let setup = Setup::new(WELCOME).flags(&["--listen", "0.0.0.0:0"]);
+    let server = setup.start();
+    assert_eq!(
+        server.lines_with("keys_missing"),
+        1,
+        "not of the one on loopback: {}",
+        server.said()
+    );
+    server.client().decide("u").expect(200);
     server.stop();
 }
 

@@ -167,7 +167,8 @@ fn embedded() -> Metrics {
     until("all in SQL", || {
         (check(&text(&server)).sum("nudged_sql_lag_records") == 0.0).then_some(())
     });
-    let open = server.client();
+    let mut open = server.client();
+    open.get("/health").expect(200);
     let metrics = check(&text(&server));
     drop(open);
     server.stop();

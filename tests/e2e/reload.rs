@@ -136,7 +136,7 @@ fn a_popup_gone_from_the_file_and_back_keeps_its_history() {
     let setup = Setup::new(WELCOME);
     let server = setup.start();
     let token = server.client().decide("ann").token().unwrap();
-    setup.write_popups("");
+    setup.write_popups("popup = []\n");
     server.operator().ask("POST", "/v1/reload", "").expect(200);
     assert_eq!(server.client().decide("bob").reason(), "none");
     let clicked = server.client().event(&token, "clicked").expect(202).json();

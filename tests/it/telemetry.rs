@@ -1,6 +1,6 @@
-//! Property: nothing that a node says of itself is dead. Every number is counted somewhere and shown
-//! somewhere, every value of a label can come up, every message is logged. A counter that nothing
-//! counts looks like a node on which all is well.
+//! Property: nothing that a node says of itself is dead. Every number is counted somewhere and
+//! shown somewhere, every value of a label can come up, every message is logged. A counter that
+//! nothing counts looks like a node on which all is well.
 
 use std::fs;
 use std::path::Path;

@@ -91,6 +91,7 @@ impl Node {
             counters: vec![Arc::clone(&counters)],
             writer,
             times_ms: (DEADLINE_MS, 0),
+            needs_sync: false,
             lists: Some(Arc::clone(&share)),
             stop: Arc::clone(&stop),
             cpu: None,

@@ -38,6 +38,7 @@ struct Driver {
     output: Vec<u8>,
     up: Option<Server>,
     unfit: Vec<Unfit>,
+    denied: u32,
     changed: Vec<String>,
     replies: HashMap<u64, (bool, Result<Reply, Failure>)>,
 }
@@ -54,6 +55,7 @@ impl Driver {
             output: Vec::new(),
             up: None,
             unfit: Vec::new(),
+            denied: 0,
             changed: Vec::new(),
             replies: HashMap::new(),
         }
@@ -107,6 +109,7 @@ impl Driver {
                 LinkEvent::Up(server) => self.up = Some(server),
                 LinkEvent::Down => self.up = None,
                 LinkEvent::Unfit(unfit) => self.unfit.push(unfit),
+                LinkEvent::Denied => self.denied += 1,
                 LinkEvent::Expired { .. } => {}
                 LinkEvent::Reply { ticket, late, result } => {
                     assert!(self.replies.insert(ticket, (late, result)).is_none(), "twice");
@@ -281,7 +284,7 @@ fn a_wrong_password_is_unfit_and_tried_again_slowly() {
         });
         let begun = Instant::now();
         driver.until("tried", |_| begun.elapsed() > Duration::from_millis(500));
-        assert_eq!(driver.unfit, [Unfit::Denied]);
+        assert_eq!(driver.unfit, [Unfit::NotLetIn]);
     }
     let mut driver = Driver::new(&redis.url().replace("//", "//:right@"), |_| {});
     driver.until_open();

@@ -84,6 +84,7 @@ fn question() -> impl Strategy<Value = Question> {
     let term = prop_oneof![Just(b"0".to_vec()), Just(b"600000".to_vec())];
     let zero = || Just(b"0".to_vec());
     let state = || Just(b"filled".to_vec());
+    let mark = || prop_oneof![3 => Just(Vec::new()), 1 => Just(b"t".to_vec())];
     let old_epoch = || prop_oneof![Just(Vec::new()), epoch()];
     prop_oneof![
         6 => commit(),
@@ -93,9 +94,12 @@ fn question() -> impl Strategy<Value = Question> {
             .prop_map(|(a, b, c)| vec![a, b, c])
             .prop_map(of(Script::Fill.body(), KEYS[..2].to_vec())),
         1 => epoch().prop_map(|epoch| vec![epoch]).prop_map(of(keeper::HOLD, meta())),
-        3 => (epoch(), old_epoch())
-            .prop_map(|(a, b)| vec![a, b])
+        3 => (epoch(), old_epoch(), mark())
+            .prop_map(|(a, b, c)| vec![a, b, b"7:3".to_vec(), c])
             .prop_map(of(keeper::BEGIN, meta())),
+        1 => (epoch(), Just(b"1".to_vec()))
+            .prop_map(|(a, b)| vec![a, b])
+            .prop_map(of(keeper::DOUBT, meta())),
         3 => (epoch(), phase(), phase())
             .prop_map(|(a, b, c)| vec![a, b, c])
             .prop_map(of(keeper::ADVANCE, meta())),
@@ -161,7 +165,7 @@ fn the_model_answers_what_redis_answers() {
         }
         for words in [
             [b"GET".as_slice(), KEYS[0]].as_slice(),
-            &[b"HMGET", KEYS[1], b"e", b"c", b"s", b"h"],
+            &[b"HMGET", KEYS[1], b"e", b"c", b"s", b"h", b"v", b"x"],
             &[b"LRANGE", KEYS[2], b"0", b"99"],
             &[b"GET", keeper::LOCK.as_bytes()],
         ] {

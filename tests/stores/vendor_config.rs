@@ -175,6 +175,45 @@ fn scripts(folder: &Path) -> Vec<PathBuf> {
     found.filter(|path| path.extension().is_some_and(|kind| kind == "lua")).collect()
 }
 
+/// Every source below a folder.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let found = entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] });
+    found.filter(|path| path.extension().is_some_and(|kind| kind == "rs")).collect()
+}
+
+/// What a node tries before it is ready by other means, or says who it is with.
+const BY_ITSELF: &[&str] =
+    &["HELLO", "AUTH", "CLIENT", "SELECT", "CONFIG", "SCRIPT", "EVAL", "EVALSHA", "SUBSCRIBE"];
+
+#[test]
+fn every_command_that_nodes_send_is_tried_as_a_right() {
+    let tried = nudged::keeper::rights::Trial::new(true).arguments();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut commands = Vec::new();
+    for path in scripts(&source) {
+        let text = fs::read_to_string(path).unwrap();
+        let called = text.split("call('").skip(1).map(|rest| rest.split('\'').next().unwrap());
+        commands.extend(called.map(str::to_owned));
+    }
+    for folder in ["redis", "runtime", "keeper", "admin", "node"] {
+        for path in sources(&source.join(folder)) {
+            let text = fs::read_to_string(path).unwrap();
+            let code = text.split("mod tests {").next().unwrap();
+            let sent = code.split("[b\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+            let is_command = |word: &&str| {
+                word.len() > 2 && word.chars().all(|letter| letter.is_ascii_uppercase())
+            };
+            commands.extend(sent.filter(is_command).map(str::to_owned));
+        }
+    }
+    assert!(commands.len() > 30, "{commands:?}");
+    for command in commands {
+        let is_known = tried.contains(&command) || BY_ITSELF.contains(&command.as_str());
+        assert!(is_known, "{command} is sent and not tried");
+    }
+}
+
 #[test]
 fn the_least_redis_user_may_call_what_the_scripts_call() {
     let rules = least_user_rules("x");

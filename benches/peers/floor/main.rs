@@ -91,6 +91,7 @@ impl Step for Constant {
             | Input::Acked(_)
             | Input::UserRead(_)
             | Input::Journal { .. }
+            | Input::Disk(_)
             | Input::Board(_)
             | Input::Control(_)
             | Input::ListenersClosed => {}
@@ -132,6 +133,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         keys: Arc::new(Keys::new(&[secret])),
         timeouts: Timeouts::DEFAULT,
         ready: true,
+        disk_lack: None,
         closing: false,
         date: ImfDate::of(WallMs(0)),
     };

@@ -18,7 +18,6 @@ use super::prepare::{Read, publish, read_of, try_compile};
 use super::{Announcing, Changing, Known, PublishError, Published, Publisher, status_word, tell};
 use crate::admin::catalog_copy;
 use crate::catalog::lint::lint;
-use crate::catalog::snapshot::Status;
 use crate::catalog::source::{Definition, parse_json_popup};
 use crate::runtime::clocks;
 use crate::store::{CatalogChange, Store, StoreError, StoredCatalog};
@@ -31,8 +30,6 @@ pub enum Wish {
     Put(Arc<Definition>),
     /// It is archived.
     Delete,
-    /// This status wins over its definition's.
-    SetStatus(Status),
     /// It goes back to the text of a version, or of the one before, as a new version.
     RollBack(Option<u32>),
 }
@@ -91,11 +88,10 @@ impl Publisher {
             check_expected(known, order.expected)?;
             let mut read = read_of(&before.popups);
             let Some(planned) = plan(&mut changing.store, known, order.id, wish)? else {
-                let known = known.expect("what is so already is there").clone();
-                if is_moved {
-                    self.swap(before.clone())?;
-                }
-                return Ok(Some(Changed { known, is_new: false, published: before }));
+                let published =
+                    if is_moved { self.show(before.clone())?.0 } else { before.clone() };
+                let known = published.find(order.id).expect("what is so already is there").clone();
+                return Ok(Some(Changed { known, is_new: false, published }));
             };
             if let Planned::Text { definition, .. } = &planned {
                 read.insert(order.id.to_owned(), Arc::clone(definition));
@@ -110,9 +106,9 @@ impl Publisher {
             };
             let is_new = known.is_none();
             let published = self.publish_stored(&changing, stored, &read)?;
+            let (published, _) = self.show(published)?;
             let known = published.find(order.id).expect("it was just stored").clone();
             self.tell_changed(order, &known);
-            self.swap(published.clone())?;
             Ok(Some(Changed { known, is_new, published }))
         })
     }
@@ -126,11 +122,20 @@ impl Publisher {
         self.catch_up(&mut changing)
     }
 
+    /// Takes over what this node has just stored of pauses and archives, and tells other nodes.
+    /// What fails is done by the watch.
+    pub fn take_stored(&self) {
+        if self.refresh().is_ok() {
+            self.announce(&self.current());
+        }
+    }
+
     /// The catalog as it is stored now: read and swapped where another process has changed it.
     fn catch_up(&self, changing: &mut Changing) -> Result<(), PublishError> {
+        let is_file = changing.is_file_pending;
         let (published, is_moved) = self.stored_now(changing)?;
         if is_moved {
-            self.take_over(published);
+            self.take_over(published, is_file);
         }
         Ok(())
     }
@@ -142,7 +147,7 @@ impl Publisher {
         if changing.is_file_pending {
             let mut read = read_of(&current.popups);
             let Changing { store, config, .. } = changing;
-            let imported = import_file(store, config, &mut read, "start")?;
+            let imported = import_file(store, config, &mut read, "once SQL answered")?;
             changing.is_file_pending = false;
             self.tell_replaced(&imported.replaced);
             return Ok((self.publish_stored(changing, imported.stored, &read)?, true));
@@ -156,12 +161,18 @@ impl Publisher {
     }
 
     /// Makes a catalog current that nobody asked for here, so that nobody is owed an answer.
-    fn take_over(&self, published: Published) {
-        let version = Value::Number(published.snapshot.version);
-        tell(&self.log, Message::CatalogChanged, &[("version", version)]);
-        if let Err(error) = self.swap(published) {
-            let error = error.to_string();
-            tell(&self.log, Message::CatalogUnconfirmed, &[("error", Value::Text(&error))]);
+    fn take_over(&self, published: Published, is_file: bool) {
+        let shown = if is_file { self.show_file(published) } else { self.show(published) };
+        match shown {
+            Ok((shown, true)) => {
+                let version = Value::Number(shown.snapshot.version);
+                tell(&self.log, Message::CatalogChanged, &[("version", version)]);
+            }
+            Ok((_, false)) => {}
+            Err(error) => {
+                let error = error.to_string();
+                tell(&self.log, Message::CatalogUnconfirmed, &[("error", Value::Text(&error))]);
+            }
         }
     }
 
@@ -174,7 +185,7 @@ impl Publisher {
         let current = self.current();
         if copy.version > current.stored_version {
             let published = self.publish_stored(&changing, copy, &read_of(&current.popups))?;
-            self.take_over(published);
+            self.take_over(published, false);
         }
         Ok(())
     }
@@ -222,11 +233,11 @@ impl Publisher {
         self.replaced.load(Ordering::Relaxed)
     }
 
-    fn tell_changed(&self, order: Order<'_>, known: &Known) {
+    pub(super) fn tell_changed(&self, order: Order<'_>, known: &Known) {
         let fields = [
             ("popup", Value::Text(order.id)),
             ("version", Value::Number(u64::from(known.stored.version))),
-            ("status", Value::Text(status_word(known.status()))),
+            ("status", Value::Text(status_word(known.status))),
             ("who", Value::Text(order.who)),
         ];
         tell(&self.log, Message::PopupChanged, &fields);
@@ -236,8 +247,8 @@ impl Publisher {
 impl Published {
     /// The catalog as it is stored, as text.
     pub fn copy(&self) -> String {
-        let stored = self.popups.iter().map(|known| &known.stored);
-        catalog_copy::encode(self.stored_version, stored)
+        let stored = self.popups.iter().map(|known| &*known.stored);
+        catalog_copy::encode(self.stored_version, stored, &self.overrides)
     }
 
     /// A popup that is known.
@@ -258,14 +269,13 @@ impl Published {
 enum Planned {
     Text { definition: Arc<Definition>, is_rollback: bool },
     Delete,
-    Status(Status),
 }
 
 impl Planned {
     fn text(&self) -> String {
         match self {
             Planned::Text { definition, .. } => definition.canonical_json(),
-            Planned::Delete | Planned::Status(_) => String::new(),
+            Planned::Delete => String::new(),
         }
     }
 
@@ -275,12 +285,14 @@ impl Planned {
                 CatalogChange::Put { id, text, is_rollback: *is_rollback }
             }
             Planned::Delete => CatalogChange::Delete(id),
-            Planned::Status(status) => CatalogChange::Status { id, status: *status },
         }
     }
 }
 
-fn check_expected(known: Option<&Known>, expected: Option<Expected>) -> Result<(), PublishError> {
+pub(super) fn check_expected(
+    known: Option<&Known>,
+    expected: Option<Expected>,
+) -> Result<(), PublishError> {
     let holds = match (expected, known) {
         (None, _) | (Some(Expected::Any), Some(_)) | (Some(Expected::Absent), None) => true,
         (Some(Expected::Version(version)), Some(known)) => known.stored.version == version,
@@ -297,28 +309,20 @@ fn plan(
     id: &str,
     wish: &Wish,
 ) -> Result<Option<Planned>, PublishError> {
-    let is_archived =
-        known.is_some_and(|known| known.stored.status_override == Some(Status::Archived));
+    let is_gone = known.is_some_and(|known| known.stored.is_gone);
     let is_in_file = known.is_some_and(|known| known.stored.is_in_file());
     let in_file = || PublishError::Store(StoreError::InFile { ids: vec![id.to_owned()] });
     match wish {
         Wish::Put(_) | Wish::Delete | Wish::RollBack(_) if is_in_file => Err(in_file()),
         Wish::Put(definition) => {
             let is_same = known.is_some_and(|known| known.definition == *definition);
-            let is_so = is_same && !is_archived;
+            let is_so = is_same && !is_gone;
             let definition = Arc::clone(definition);
             Ok((!is_so).then_some(Planned::Text { definition, is_rollback: false }))
         }
         _ if known.is_none() => Err(PublishError::NoSuchPopup),
-        Wish::Delete => Ok((!is_archived).then_some(Planned::Delete)),
-        Wish::SetStatus(Status::Archived) => {
-            Ok((!is_archived).then_some(Planned::Status(Status::Archived)))
-        }
-        Wish::SetStatus(_) | Wish::RollBack(_) if is_archived => Err(PublishError::Archived),
-        Wish::SetStatus(status) => {
-            let before = known.and_then(|known| known.stored.status_override);
-            Ok((before != Some(*status)).then_some(Planned::Status(*status)))
-        }
+        Wish::Delete => Ok((!is_gone).then_some(Planned::Delete)),
+        Wish::RollBack(_) if is_gone => Err(PublishError::Archived),
         Wish::RollBack(to) => {
             let version = known.map_or(0, |known| known.stored.version);
             let definition = earlier(store, (id, version), *to)?;

@@ -59,7 +59,6 @@ mod tests {
         let popup = |id: &str, text: String, origin| StoredPopup {
             id: id.to_owned(),
             version: 1,
-            status_override: None,
             text,
             origin,
             is_gone: false,
@@ -68,7 +67,7 @@ mod tests {
             popup(id, format!("{{\"id\":\"{id}\",\"priority\":{priority}}}"), Origin::File)
         });
         let of_api = popup("z", format!("{{\"id\":\"z\",\"priority\":{version}}}"), Origin::Api);
-        StoredCatalog { version, popups: file.chain([of_api]).collect() }
+        StoredCatalog { version, popups: file.chain([of_api]).collect(), overrides: Vec::new() }
     }
 
     #[test]

@@ -1,17 +1,20 @@
 //! Changes of many popups at once: the popups file at start and reload, an import. Each is checked
 //! whole against all the rest, and stored only where nobody else has changed the catalog since.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::prepare::{Read, read_file, try_compile};
 use super::{PublishError, file_memory};
+use crate::admin::popups_file::PopupsFile;
 use crate::base::limits::CATALOG_CHANGE_MS;
+use crate::catalog::overrides::Entry;
 use crate::catalog::snapshot::Status;
-use crate::catalog::source::{Definition, parse_json_popup};
+use crate::catalog::source::{Definition, SourceError, parse_json_popup};
 use crate::config::Config;
 use crate::runtime::{clocks, topology};
-use crate::store::{CatalogChange, ImportedPopup, Store, StoreError, StoredCatalog};
+use crate::store::{CatalogChange, ImportedPopup, Store, StoreError, StoredCatalog, StoredPopup};
 
 /// Tries a change until nobody else's comes between; `None` says that one did. Each try that is
 /// lost is somebody else's change that was made, so there is nothing to wait for between two.
@@ -32,26 +35,36 @@ pub(super) fn until_unmoved<T>(
     }
 }
 
-/// Takes popups over that another store had; all of them or none, and none of the popups file's.
-/// Gives the catalog before and after.
+/// A popup as another store had it.
+#[derive(Clone, Debug)]
+pub struct ImportedLine {
+    /// What it is.
+    pub definition: Definition,
+    /// Its version there.
+    pub version: u32,
+    /// Whether it was gone from the file, or deleted.
+    pub is_gone: bool,
+}
+
+/// Takes popups, and pauses and archives, over that another store had; all of them or none, and
+/// none of the popups file's. Gives the catalog before and after.
 ///
 /// # Errors
 /// Where they can't stand together with the rest, and where the store fails.
 pub fn import_popups(
     store: &mut Store,
     config: &Config,
-    imported: &[(Definition, u32, Option<Status>)],
+    (imported, overrides): (&[ImportedLine], &[Entry]),
 ) -> Result<(StoredCatalog, StoredCatalog), PublishError> {
-    let texts: Vec<String> =
-        imported.iter().map(|(definition, ..)| definition.canonical_json()).collect();
+    let texts: Vec<String> = imported.iter().map(|line| line.definition.canonical_json()).collect();
     let popups: Vec<ImportedPopup<'_>> = imported
         .iter()
         .zip(&texts)
-        .map(|((definition, version, status_override), text)| ImportedPopup {
-            id: definition.id(),
-            version: *version,
+        .map(|(line, text)| ImportedPopup {
+            id: line.definition.id(),
+            version: line.version,
             text,
-            status_override: *status_override,
+            is_gone: line.is_gone,
         })
         .collect();
     until_unmoved(|| {
@@ -62,13 +75,12 @@ pub fn import_popups(
                 read.insert(popup.id.clone(), Arc::new(definition));
             }
         }
-        let of_import = imported.iter();
+        let of_import = imported.iter().map(|line| &line.definition);
         read.extend(
-            of_import
-                .map(|(definition, ..)| (definition.id().to_owned(), Arc::new(definition.clone()))),
+            of_import.map(|definition| (definition.id().to_owned(), Arc::new(definition.clone()))),
         );
         try_compile(&read, config).map_err(PublishError::Definition)?;
-        let change = CatalogChange::Import(&popups);
+        let change = CatalogChange::Import { popups: &popups, overrides };
         match store.change_catalog(Some(before.version), change, "import", clocks::wall()) {
             Err(StoreError::CatalogMoved { .. }) => Ok(None),
             other => Ok(Some((before, other?))),
@@ -99,10 +111,11 @@ pub(super) fn import_file(
     let who = format!("{who} on {}", topology::host_name());
     let file = read_file(path)?;
     let texts: Vec<(&str, String)> =
-        file.iter().map(|definition| (definition.id(), definition.canonical_json())).collect();
+        file.definitions.iter().map(|popup| (popup.id(), popup.canonical_json())).collect();
     let texts: Vec<(&str, &str)> = texts.iter().map(|(id, text)| (*id, text.as_str())).collect();
     until_unmoved(|| {
         let before = store.load_catalog()?;
+        check_not_emptied(path, &file, &before)?;
         for popup in &before.popups {
             let is_read =
                 read.get(&popup.id).is_some_and(|known| known.canonical_json() == popup.text);
@@ -112,7 +125,7 @@ pub(super) fn import_file(
                 read.insert(popup.id.clone(), Arc::new(definition));
             }
         }
-        let of_file = file.iter();
+        let of_file = file.definitions.iter();
         read.extend(of_file.map(|definition| (definition.id().to_owned(), Arc::clone(definition))));
         try_compile(read, config)
             .map_err(|errors| PublishError::Popups { path: path.clone(), errors })?;
@@ -129,4 +142,32 @@ pub(super) fn import_file(
         };
         Ok(Some(Imported { stored, replaced }))
     })
+}
+
+/// A file that lost its popups is not taken for one that means to have none.
+///
+/// # Errors
+/// Where live popups would go, and `popup = []` does not say that it is meant.
+pub(super) fn check_not_emptied(
+    path: &Path,
+    file: &PopupsFile,
+    before: &StoredCatalog,
+) -> Result<(), PublishError> {
+    if !file.definitions.is_empty() || file.is_meant_empty {
+        return Ok(());
+    }
+    let is_live = |popup: &&StoredPopup| {
+        popup.is_in_file()
+            && parse_json_popup(&popup.text).is_ok_and(|read| read.status() == Status::Live)
+    };
+    let live = before.popups.iter().filter(is_live).count();
+    if live == 0 {
+        return Ok(());
+    }
+    let message = format!(
+        "no popup is in it, and {live} that are live came from it: `popup = []` says that none is \
+         meant (in JSON: [])"
+    );
+    let error = SourceError { line: None, popup: None, field: String::new(), message };
+    Err(PublishError::Popups { path: path.to_owned(), errors: vec![error] })
 }

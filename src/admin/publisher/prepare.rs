@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Known, PublishError, Published, settings_of, tell};
-use crate::admin::popups_file::{self, PopupsFileError};
+use crate::admin::popups_file::{self, PopupsFile, PopupsFileError};
 use crate::catalog::compile::{Entry, compile};
-use crate::catalog::snapshot::{Settings, Snapshot};
+use crate::catalog::snapshot::{Settings, Snapshot, Status};
 use crate::catalog::source::{Definition, SourceError, parse_json_popup};
 use crate::config::Config;
 use crate::runtime::clocks;
@@ -36,7 +36,8 @@ pub(super) fn try_compile(read: &Read, config: &Config) -> Result<(), Vec<Source
     compile(&entries, settings_of(config), 1).map(drop)
 }
 
-/// Reads and compiles what is stored. `read` are definitions that were read before.
+/// Reads and compiles what is stored, as it is by itself. `read` are definitions that were read
+/// before.
 ///
 /// # Errors
 /// Where another program stored popups that can't stand together.
@@ -54,6 +55,7 @@ pub(super) fn publish(
         popups: popups.into(),
         stored_version: stored.version,
         at: clocks::wall(),
+        overrides: stored.overrides.into(),
     })
 }
 
@@ -61,9 +63,9 @@ pub(super) fn publish(
 ///
 /// # Errors
 /// Where it can't be read, and every error of its text.
-pub(super) fn read_file(path: &Path) -> Result<Vec<Arc<Definition>>, PublishError> {
-    match popups_file::read(path) {
-        Ok(definitions) => Ok(definitions.into_iter().map(Arc::new).collect()),
+pub(super) fn read_file(path: &Path) -> Result<PopupsFile, PublishError> {
+    match popups_file::read_whole(path) {
+        Ok(file) => Ok(file),
         Err(PopupsFileError::Unreadable(source)) => {
             Err(PublishError::File { path: path.to_owned(), source })
         }
@@ -85,7 +87,11 @@ fn read_stored(stored: Vec<StoredPopup>, read: &Read, log: &Log) -> Vec<Known> {
             None => parse_json_popup(&stored.text).map(Arc::new),
         };
         match definition {
-            Ok(definition) => popups.push(Known { stored, definition }),
+            Ok(definition) => {
+                let own = if stored.is_gone { Status::Archived } else { definition.status() };
+                let stored = Arc::new(stored);
+                popups.push(Known { stored, definition, own, override_status: None, status: own });
+            }
             Err(errors) => {
                 let error = errors.first().map(ToString::to_string).unwrap_or_default();
                 let fields = [("popup", Value::Text(&stored.id)), ("error", Value::Text(&error))];
@@ -96,8 +102,8 @@ fn read_stored(stored: Vec<StoredPopup>, read: &Read, log: &Log) -> Vec<Known> {
     popups
 }
 
-/// Compiles popups as they are stored.
-fn compile_all(
+/// Compiles popups as they are stored, with the statuses that hold.
+pub(super) fn compile_all(
     popups: &[Known],
     settings: Settings,
     version: u64,
@@ -107,7 +113,7 @@ fn compile_all(
         .map(|known| Entry {
             definition: &known.definition,
             version: known.stored.version,
-            status: known.status(),
+            status: known.status,
         })
         .collect();
     compile(&entries, settings, version)

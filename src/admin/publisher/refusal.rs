@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::admin::shards::NoAnswer;
+use crate::catalog::overrides::TooMany;
 use crate::catalog::source::SourceError;
 use crate::store::StoreError;
 
@@ -37,8 +38,15 @@ pub enum PublishError {
     #[error("no such popup")]
     NoSuchPopup,
     /// The popup is archived; nothing changed.
-    #[error("the popup is archived: made again, it goes on where it was")]
+    #[error("the popup is archived: PUT it to bring it back, with its users' history")]
     Archived,
+    /// The popup is not overridden, and its own status is not live; nothing changed. Where that is
+    /// set.
+    #[error("{0}")]
+    OwnStatus(String),
+    /// The node knows as many pauses and archives as it can; nothing changed.
+    #[error(transparent)]
+    TooManyOverrides(#[from] TooMany),
     /// What an operator sent is no popup that this catalog can have; nothing changed.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Definition(Vec<SourceError>),
@@ -52,7 +60,7 @@ pub enum PublishError {
     #[error("the popup never had this version")]
     NoSuchVersion,
     /// The popup has its first version; nothing changed.
-    #[error("the popup has had no other version before")]
+    #[error("the popup has no earlier version")]
     NoEarlierVersion,
     /// Others changed the catalog each time that this change was tried; nothing changed.
     #[error("the catalog is being changed by others")]

@@ -25,8 +25,10 @@ pub(super) fn first(
         Ok(imported) => return Ok((imported, false)),
         Err(error) => error,
     };
-    let is_away = matches!(&error, PublishError::Store(store) if store.may_pass());
-    match is_away.then(|| newest_copy(config, log)).flatten() {
+    let is_away = matches!(&error, PublishError::Store(store) if store.is_unavailable());
+    // A file of this node's own on a full disk can be read.
+    let copy = || store.load_catalog().ok().or_else(|| newest_copy(config, log));
+    match is_away.then(copy).flatten() {
         Some(stored) => Ok((Imported { stored, replaced: Vec::new() }, true)),
         None => Err(error),
     }

@@ -1,6 +1,8 @@
 //! Property: a change of popups or settings is whole or nothing, is live on every shard before it
 //! is answered, and what an operator set survives reloads and restarts.
 
+mod overrides;
+
 use super::*;
 use crate::admin::fixture::{MadeShards, Place};
 use crate::base::time::DurationMs;
@@ -91,31 +93,6 @@ fn settings_of_decisions_change_and_others_wait() {
 }
 
 #[test]
-fn an_operators_status_wins_and_survives() {
-    let (place, shards) = (Place::with_popups(TWO), shards());
-    {
-        let publisher = place.load(&shards.mesh).unwrap();
-        let known = publisher.set_status("a", Status::Paused, "alice").unwrap();
-        assert_eq!(known.status(), Status::Paused);
-        let told = shards.take_told();
-        assert_eq!(told, [(0, "catalog 2".to_owned()), (1, "catalog 2".to_owned())]);
-        publisher.set_status("a", Status::Paused, "alice").unwrap();
-        assert!(shards.take_told().is_empty(), "what holds already changes nothing");
-        let unknown = publisher.set_status("zz", Status::Paused, "alice").unwrap_err();
-        assert!(matches!(unknown, PublishError::NoSuchPopup));
-        place.write_popups("[[popup]]\nid = \"a\"\npriority = 1\n");
-        publisher.reload("test").unwrap();
-        let archived = publisher.set_status("b", Status::Live, "alice").unwrap_err();
-        assert!(matches!(archived, PublishError::Archived));
-    }
-    let publisher = place.load(&shards.mesh).unwrap();
-    let want = [("a".to_owned(), 2, Status::Paused), ("b".to_owned(), 1, Status::Archived)];
-    assert_eq!(statuses(&publisher.snapshot()), want);
-    publisher.set_status("a", Status::Live, "bob").unwrap();
-    assert_eq!(statuses(&publisher.snapshot())[0].2, Status::Live);
-}
-
-#[test]
 fn without_a_file_what_is_stored_is_the_catalog() {
     let (place, shards) = (Place::with_popups(TWO), shards());
     drop(place.load(&shards.mesh).unwrap());
@@ -142,7 +119,7 @@ fn a_json_file_and_one_that_is_no_text() {
 }
 
 #[test]
-fn keys_are_asked_for_where_others_can_reach_a_listener() {
+fn keys_are_asked_for_on_every_listener() {
     use crate::config::Secret;
     let config = Config {
         listen: vec!["127.0.0.1:0".parse().unwrap(), "0.0.0.0:0".parse().unwrap()],
@@ -152,7 +129,9 @@ fn keys_are_asked_for_where_others_can_reach_a_listener() {
         },
         ..Config::default()
     };
-    let rules = rules_of(&config);
-    let required = |index: usize| format!("{:?}", rules.access[index]).contains("required: true");
-    assert_eq!((required(0), required(1)), (false, true));
+    let asked = |config: &Config| {
+        rules_of(config).access.iter().map(Access::is_required).collect::<Vec<_>>()
+    };
+    assert_eq!(asked(&config), [true, true]);
+    assert_eq!(asked(&Config { keys: Default::default(), ..config.clone() }), [false, false]);
 }

@@ -17,6 +17,7 @@ const REJECTED: [Rejection; 1] = [Rejection { index: 2, code: EventCode::OtherUs
 const EXTRAS: Extras<'static> = Extras {
     anonymous: Some("anon-0"),
     events: Some(Summary { accepted: 1, duplicate: 1, rejected: &REJECTED }),
+    ignored: Ignored { names: &["placment", "usr"], count: 7 },
 };
 
 fn shown(shown: &Shown<'_>, extras: &Extras<'_>) -> Reply {
@@ -58,6 +59,7 @@ fn a_show_with_all_that_it_may_carry() {
         r#""events":{"accepted":1,"duplicate":1,"rejected":[{"index":2,"code":"other_user"}]}}"#
     );
     assert_eq!(reply.body, want);
+    assert_eq!(reply.field("nudge-ignored"), Some("placment, usr"));
 }
 
 #[test]
@@ -85,13 +87,14 @@ fn nothing_with_all_that_it_may_carry() {
     assert_eq!(reply.field("nudge-next"), Some("86400"));
     assert_eq!(reply.field("nudge-anon"), Some("anon-0"));
     assert_eq!(reply.field("nudge-events"), Some("accepted=1,duplicate=1,rejected=1"));
+    assert_eq!(reply.field("nudge-ignored"), Some("placment, usr"));
 }
 
 #[test]
 fn the_longest_events_field_fits() {
     let rejected = vec![REJECTED[0]; 100];
     let events = Summary { accepted: u32::MAX, duplicate: u32::MAX, rejected: &rejected };
-    let reply = nothing(None, &Extras { anonymous: None, events: Some(events) });
+    let reply = nothing(None, &Extras { events: Some(events), ..Extras::default() });
     let want = "accepted=4294967295,duplicate=4294967295,rejected=100";
     assert_eq!(reply.field("nudge-events"), Some(want));
 }
@@ -128,6 +131,7 @@ fn explanations() {
     );
     assert_eq!((reply.status, reply.body.as_str()), (200, want));
     assert_eq!(reply.field("cache-control"), Some("no-store"));
+    assert_eq!(reply.field("nudge-ignored"), Some("placment, usr"));
 }
 
 #[test]
@@ -139,9 +143,10 @@ fn a_page_of_a_granted_origin_may_read_the_fields() {
     write_nothing(&mut out, &heading, "gap", Some(1), &Extras::default());
     let reply = Reply::read(&out);
     assert_eq!(reply.field("access-control-allow-origin"), Some("https://shop.example"));
+    assert_eq!(reply.field("access-control-allow-credentials"), Some("true"));
     assert_eq!(reply.field("vary"), Some("Origin"));
     let exposed = reply.field("access-control-expose-headers").unwrap();
-    for name in ["Nudge-Reason", "Nudge-Next", "Nudge-Anon", "Nudge-Events"] {
+    for name in ["Nudge-Reason", "Nudge-Next", "Nudge-Anon", "Nudge-Events", "Nudge-Ignored"] {
         assert!(exposed.split(", ").any(|listed| listed == name), "{name}");
     }
 }

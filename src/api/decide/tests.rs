@@ -8,12 +8,13 @@ use crate::api::fixture::{NOW, keys, token_text};
 
 /// What a request says, in one line.
 fn told(request: &DecideRequest<'_>) -> String {
-    let DecideRequest { context, anonymous, explain, events } = request;
+    let DecideRequest { context, anonymous, explain, events, ignored } = request;
     let Context { user, placement, session, locale, tz, attributes } = context;
     let events = events.len();
     format!(
         "{user:?} {placement} {session:?} {locale:?} {tz:?} {attributes:?} \
-         anonymous={anonymous} explain={explain} events={events}"
+         anonymous={anonymous} explain={explain} events={events}{}",
+        ignored.names.iter().map(|name| format!(" ?{name}")).collect::<String>(),
     )
 }
 
@@ -26,7 +27,11 @@ fn query(query: &str) -> Result<String, (Code, Option<Field>)> {
 fn body(body: &str) -> Result<String, (Code, Option<Field>)> {
     let bump = Bump::new();
     let keys = keys();
-    let request = read_body(body.as_bytes(), Reading { keys: &keys, now: NOW, bump: &bump });
+    let request = read_body(
+        body.as_bytes(),
+        Reading { keys: &keys, now: NOW, bump: &bump },
+        Unknown::new(&bump),
+    );
     request.map(|request| told(&request)).map_err(|refusal| (refusal.code, refusal.field))
 }
 
@@ -35,6 +40,12 @@ fn a_query_and_a_body_that_say_the_same() {
     let cases = [
         ("", "{}"),
         ("_=17&nocache", r#"{"_":17,"nocache":{"deep":[1]}}"#),
+        ("placment=x&a+b=1", r#"{"placment":"x","a b":null}"#),
+        ("attr.n=5.10&attr.b=true&attr.z=-0", r#"{"attrs":{"n":5.10,"b":true,"z":-0}}"#),
+        (
+            "attr.n=12345678901234567890123&attr.e=1E%2b2",
+            r#"{"attrs":{"n":12345678901234567890123,"e":1E+2}}"#,
+        ),
         ("user=u1", r#"{"user":"u1"}"#),
         ("user=u1&key=k", r#"{"user":"u1","key":"k"}"#),
         ("user=J%C3%BCrgen+M", r#"{"user":"J\u00fcrgen M"}"#),
@@ -73,7 +84,11 @@ fn attributes_of_every_kind() {
     let keys = keys();
     let json =
         r#"{"attrs":{"t":"x","w":-3,"r":5.10,"b":true,"l":["x",1.0,null,[false],{}],"o":{}}}"#;
-    let request = read_body(json.as_bytes(), Reading { keys: &keys, now: NOW, bump: &bump });
+    let request = read_body(
+        json.as_bytes(),
+        Reading { keys: &keys, now: NOW, bump: &bump },
+        Unknown::new(&bump),
+    );
     let attributes = request.unwrap().context.attributes;
     let names: Vec<_> = attributes.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, ["t", "w", "r", "b", "l", "o"]);
@@ -87,25 +102,73 @@ fn attributes_of_every_kind() {
 #[test]
 fn lengths_are_bounded() {
     let fields = [
-        ("user", Field::User),
-        ("placement", Field::Placement),
-        ("session", Field::Session),
-        ("locale", Field::Locale),
-        ("tz", Field::Tz),
+        ("user", Field::User, 128),
+        ("placement", Field::Placement, 128),
+        ("session", Field::Session, 1_024),
+        ("locale", Field::Locale, 128),
+        ("tz", Field::Tz, 128),
     ];
-    for (name, field) in fields {
-        for (bytes, refused) in
-            [(0, Some(Code::Empty)), (1, None), (128, None), (129, Some(Code::TooLong))]
+    for (name, field, bytes_max) in fields {
+        for (bytes, refused) in [(1, None), (bytes_max, None), (bytes_max + 1, Some(Code::TooLong))]
         {
             let want = refused.map(|code| (code, Some(field)));
             let value = "x".repeat(bytes);
             assert_eq!(query(&format!("{name}={value}")).err(), want, "{name} {bytes}");
             assert_eq!(body(&format!(r#"{{"{name}":"{value}"}}"#)).err(), want, "{name} {bytes}");
         }
-        // 64 letters of 2 bytes: the limit counts bytes.
-        let value = "é".repeat(64);
+        // Letters of 2 bytes: the limit counts bytes.
+        let value = "é".repeat(bytes_max / 2);
         assert!(body(&format!(r#"{{"{name}":"{value}"}}"#)).is_ok());
         assert!(body(&format!(r#"{{"{name}":"{value}x"}}"#)).is_err());
+    }
+}
+
+#[test]
+fn what_is_empty_is_absent_and_a_user_can_not_be() {
+    let absent = query("user=u").unwrap();
+    for name in ["placement", "session", "locale", "tz"] {
+        assert_eq!(query(&format!("user=u&{name}=")).as_ref(), Ok(&absent), "{name}");
+        assert_eq!(query(&format!("user=u&{name}")).as_ref(), Ok(&absent), "{name}");
+        let posted = format!(r#"{{"user":"u","{name}":""}}"#);
+        assert_eq!(body(&posted).as_ref(), Ok(&absent), "{name}");
+        let twice = query(&format!("{name}=&{name}=x")).unwrap_err();
+        assert_eq!(twice.0, Code::DuplicateField, "{name}");
+    }
+    assert_eq!(query("user=").unwrap_err(), (Code::Empty, Some(Field::User)));
+    assert_eq!(body(r#"{"user":""}"#).unwrap_err(), (Code::Empty, Some(Field::User)));
+}
+
+#[test]
+fn what_nobody_knows_is_told() {
+    let told = |said: Result<String, _>| -> Vec<String> {
+        let said = said.unwrap();
+        said.split(" ?").skip(1).map(str::to_owned).collect()
+    };
+    let queries: [(&str, &[&str]); 7] = [
+        ("user=u&placement=p&session=s&locale=l&tz=t&explain=0&key=k&sig=s&attr.x=1", &[]),
+        ("placment=home", &["placment"]),
+        ("User=u&attr=1&attrs=1&events=1", &["User", "attr", "attrs", "events"]),
+        ("z=1&z=2&y=1", &["z", "y"]),
+        ("a=1&b=1&c=1&d=1&e=1", &["a", "b", "c", "d"]),
+        ("a%20b=1&%63=1&=1", &["c"]),
+        ("attr.=1&attr.attr.x=2", &[]),
+    ];
+    for (asked, names) in queries {
+        assert_eq!(told(query(asked)), names, "{asked}");
+    }
+    let bodies: [(&str, &[&str]); 6] = [
+        (r#"{"user":null,"key":"k","sig":"s","attrs":{"odd":1,"placment":2}}"#, &[]),
+        (r#"{"placment":"home","x":null,"\u0063":{"deep":1}}"#, &["placment", "x", "c"]),
+        (r#"{"attr.x":1,"User":"u","":1}"#, &["attr.x", "User"]),
+        (
+            r#"{"events":[{"actoin":1},{"actoin":2,"time":3},5,{"ts":1,"key":1}],"z":1}"#,
+            &["actoin", "time", "z"],
+        ),
+        (r#"{"z":1,"events":[{"decision":"","action":"","ts":0,"z":1}]}"#, &["z"]),
+        (r#"{"a":1,"b":1,"c":1,"d":1,"e":1}"#, &["a", "b", "c", "d"]),
+    ];
+    for (posted, names) in bodies {
+        assert_eq!(told(body(posted)), names, "{posted}");
     }
 }
 
@@ -191,7 +254,7 @@ fn events_come_with_the_request_in_their_order() {
             {{"decision":"{token}","action":"wat"}}]}}"#
     );
     let reading = Reading { keys: &keys, now: NOW, bump: &bump };
-    let request = read_body(json.as_bytes(), reading).unwrap();
+    let request = read_body(json.as_bytes(), reading, Unknown::new(&bump)).unwrap();
     let codes: Vec<_> = request.events.iter().map(|element| element.err()).collect();
     let want = [None, Some(events::EventCode::BadEvent), Some(events::EventCode::UnknownAction)];
     assert_eq!(codes, want);
@@ -204,10 +267,42 @@ fn a_plain_query_takes_no_scratch() {
     assert_eq!(bump.allocated_bytes(), 0);
 }
 
+/// A scalar of JSON as it may stand in a body, and the text that a query has in its place.
+fn scalar() -> impl Strategy<Value = (String, String)> {
+    let number = "-?(0|[1-9][0-9]{0,25})(\\.[0-9]{1,4})?([eE][+-]?[0-9]{1,2})?";
+    prop_oneof![
+        number.prop_map(|text| (text.clone(), text)),
+        any::<bool>().prop_map(|boolean| (boolean.to_string(), boolean.to_string())),
+        "[0-9.v-]{0,6}".prop_map(|text| (format!("\"{text}\""), text)),
+        any::<String>().prop_map(|text| (serde_json::json!(text).to_string(), text)),
+    ]
+}
+
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
 proptest! {
     #[test]
     fn any_query_is_read_or_refused(text in "((user|tz|attr\\.a|explain)=[a-z%0-9+]{0,4}&?){0,5}") {
         let _ = query(&text);
+    }
+
+    #[test]
+    fn a_query_and_a_body_of_the_same_attributes_are_one_request(
+        scalars in prop::collection::vec((scalar(), "[ \n\t]{0,2}"), 0..8),
+        decoy in any::<String>(),
+    ) {
+        let (mut pairs, mut members) = (vec!["user=u".to_owned()], Vec::new());
+        for (index, ((json, text), space)) in scalars.iter().enumerate() {
+            pairs.push(format!("attr.{index}={}", encoded(text)));
+            members.push(format!("\"{index}\":{space}{json}{space}"));
+        }
+        // Texts full of digits and quotes stand before the numbers and must not be taken for them.
+        let decoy = serde_json::json!(format!("1\\\"2{decoy}")).to_string();
+        let posted = format!(r#"{{"_":[{decoy},7],"attrs":{{{}}},"user":"u"}}"#, members.join(","));
+        pairs.insert(0, "_=1".to_owned());
+        prop_assert_eq!(body(&posted), query(&pairs.join("&")), "{}", posted);
     }
 
     #[test]

@@ -11,7 +11,7 @@ fn codes(body: &str) -> Result<Vec<Option<EventCode>>, Refusal> {
     let bump = Bump::new();
     let keys = keys();
     let reading = Reading { keys: &keys, now: NOW, bump: &bump };
-    let elements = read_body(body.as_bytes(), reading)?;
+    let elements = read_body(body.as_bytes(), reading, &mut Unknown::new(&bump))?;
     Ok(elements.iter().map(|element| element.err()).collect())
 }
 
@@ -96,7 +96,7 @@ fn actions_and_times() {
     for (text, action) in actions {
         for (member, ts) in times {
             let body = event(&format!(r#","action":"{text}"{member}"#));
-            let elements = read_body(body.as_bytes(), reading).unwrap();
+            let elements = read_body(body.as_bytes(), reading, &mut Unknown::new(&bump)).unwrap();
             let event = elements[0].unwrap();
             assert_eq!((event.action, event.ts), (action, ts.map(WallMs)), "{body}");
             assert_eq!(event.token_text, token_text("u"));
@@ -115,7 +115,7 @@ fn a_superseded_key_ends_by_the_time_it_is_given() {
     let body = event(r#","action":"shown""#);
     let at = |now| {
         let reading = Reading { keys: &keys, now, bump: &bump };
-        read_body(body.as_bytes(), reading).unwrap()[0].is_ok()
+        read_body(body.as_bytes(), reading, &mut Unknown::new(&bump)).unwrap()[0].is_ok()
     };
     assert!(at(NOW));
     assert!(!at(WallMs(NOW.0 + 8 * 86_400_000)));
@@ -137,11 +137,16 @@ fn the_reply() {
             ),
         ),
     ];
-    for (summary, want) in cases {
+    let names: [&[&str]; 3] = [&[], &["actoin"], &["actoin", "time"]];
+    let members = ["", r#","ignored":["actoin"]"#, r#","ignored":["actoin","time"]"#];
+    let all = cases.iter().flat_map(|case| names.into_iter().zip(members).map(move |n| (case, n)));
+    for ((summary, want), (names, member)) in all {
         let mut out = Vec::new();
-        write_accepted(&mut out, &heading(&Cors::default()), &summary, &Bump::new());
+        let ignored = Ignored { names, count: 9 };
+        let want = &format!("{}{member}}}", &want[..want.len() - 1]);
+        write_accepted(&mut out, &heading(&Cors::default()), summary, &ignored, &Bump::new());
         let reply = Reply::read(&out);
-        assert_eq!((reply.status, reply.body.as_str()), (202, want));
+        assert_eq!((reply.status, reply.body.as_str()), (202, want.as_str()));
         assert_eq!(reply.field("content-type"), Some("application/json"));
     }
 }

@@ -53,7 +53,7 @@ impl Node {
     }
 
     fn with_keys() -> Node {
-        let access = Access::new(["server-key"], ["public-key"], true);
+        let access = Access::new(["server-key"], ["public-key"]);
         Node { access, ..Node::open() }
     }
 
@@ -70,6 +70,7 @@ impl Node {
             cors: &self.cors,
             keys: &keys,
             ready: self.ready,
+            disk_lack: None,
             now: NOW,
         };
         let frame = Frame { head_only: request.method == Method::Head, ..FRAME };
@@ -78,7 +79,7 @@ impl Node {
         assert_eq!(command.is_some(), out.is_empty(), "answered, or a command");
         match command {
             None => Outcome::Answered(Reply::read(&out)),
-            Some(Command::Events(elements)) => Outcome::Events(elements.len()),
+            Some(Command::Events { elements, .. }) => Outcome::Events(elements.len()),
             Some(Command::Decide(asked)) => Outcome::Decide {
                 user: asked.context.user.to_owned(),
                 explain: asked.explain,
@@ -149,6 +150,11 @@ fn other_paths_are_not_found() {
     for path in paths {
         for (name, method) in METHODS {
             let reply = Node::open().ask(&Request { method, ..get(path, "") }).reply();
+            if method == Method::Options {
+                assert_eq!(reply.status, 204, "{path}");
+                assert_eq!(reply.field("allow"), Some("GET, HEAD, POST, OPTIONS"), "{path}");
+                continue;
+            }
             assert_eq!(reply.status, 404, "{name} {path}");
             if method != Method::Head {
                 assert_eq!(reply.error(), ("not_found".into(), None));
@@ -287,9 +293,20 @@ fn preflights() {
                 method: Method::Options,
                 origin: Some(origin.as_bytes()),
                 access_control_request_method: Some(b"POST"),
+                access_control_request_headers: Some(b"content-type,x-b3-traceid"),
                 ..get(path, "")
             };
-            let reply = Node::with_origins(origins).ask(&request).reply();
+            let node = Node::with_origins(origins);
+            let plain = node.ask(&Request { method: Method::Head, ..request }).reply();
+            let reply = node.ask(&request).reply();
+            let is_listed = *allowed == Some(SHOP);
+            for (reply, vary) in
+                [(&reply, "Origin, Access-Control-Request-Headers"), (&plain, "Origin")]
+            {
+                let credentials = reply.field("access-control-allow-credentials");
+                assert_eq!(credentials, is_listed.then_some("true"), "{origin}");
+                assert_eq!(reply.field("vary"), (*origins == [SHOP]).then_some(vary));
+            }
             assert_eq!(reply.status, 204);
             assert_eq!(reply.field("access-control-allow-origin"), *allowed, "{origin}");
             let methods = reply.field("access-control-allow-methods");
@@ -298,8 +315,12 @@ fn preflights() {
             let max_age = allowed.map(|_| "600");
             assert_eq!(reply.field("access-control-max-age"), max_age);
             let headers = reply.field("access-control-allow-headers").unwrap_or_default();
-            assert_eq!(headers.contains("Content-Type"), allowed.is_some());
-            assert_eq!(reply.field("vary").is_some(), *origins == [SHOP]);
+            let want = match *allowed {
+                Some("*") => "traceparent, tracestate, baggage, sentry-trace, x-request-id",
+                Some(_) => "content-type,x-b3-traceid",
+                None => "",
+            };
+            assert!(headers.ends_with(want) && headers.is_empty() == want.is_empty(), "{headers}");
             assert_eq!(reply.field("content-length"), None);
         }
     }

@@ -29,7 +29,7 @@ pub fn json(popup: &Popup, rollout: f64, target: Option<&Value>) -> String {
     if let Some(target) = target {
         write_target(target, object.key("target"));
     }
-    match popup.variants.as_slice() {
+    match &*popup.variants {
         [only] if only.key.is_empty() => contents(only, &mut object),
         variants => object.raw("variants", &list(variants.iter().map(variant))),
     }

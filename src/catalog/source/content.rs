@@ -15,7 +15,7 @@ use crate::catalog::snapshot::{Content, Popup, Variant, is_same_locale};
 /// Reads what the client gets: variants, or content and locales.
 pub fn read_contents(table: &Table<'_>, popup: &mut Popup, errors: &mut Errors) {
     let Some(variants) = table.get("variants") else {
-        popup.variants = vec![read_variant_body(table, "", 1, errors)];
+        popup.variants = [read_variant_body(table, "", 1, errors)].into();
         return;
     };
     for key in ["content", "locales"] {
@@ -25,15 +25,17 @@ pub fn read_contents(table: &Table<'_>, popup: &mut Popup, errors: &mut Errors) 
     }
     let Some(variants) = variants.list(1..=VARIANTS_MAX, errors) else { return };
     let errors_before = errors.list.len();
+    let mut all: Vec<Variant> = Vec::new();
     for variant in variants {
         let Some(read) = read_variant(&variant, errors) else { continue };
-        if popup.variants.iter().any(|known| known.key == read.key) {
+        if all.iter().any(|known| known.key == read.key) {
             let path = format!("{}.key", variant.path);
             let message = format!("{} is there twice", quoted(&read.key));
             errors.add::<()>(variant.line, &path, message);
         }
-        popup.variants.push(read);
+        all.push(read);
     }
+    popup.variants = all.into();
     popup.weight_total = popup.variants.iter().map(|variant| u64::from(variant.weight)).sum();
     if popup.weight_total == 0 && errors.list.len() == errors_before {
         let line = table.get("variants").map_or(0, |field| field.line);

@@ -3,6 +3,8 @@
 //! A field that is refused counts as its default while the rest is read, so that each error of a
 //! popup is found in one pass; a popup with an error gives no definition.
 
+use std::sync::Arc;
+
 use super::Definition;
 use super::canonical;
 use super::content::read_contents;
@@ -82,7 +84,7 @@ pub fn default_popup() -> Popup {
         after_outcome,
         ignore_after: DurationMs(300_000),
         rollout_below: 1 << 64,
-        variants: Vec::new(),
+        variants: [].into(),
         weight_total: 1,
         quiet_exempt: false,
         on_failure: OnFailure::Hide,
@@ -264,7 +266,8 @@ fn read_audience(table: &Table<'_>, popup: &mut Popup, errors: &mut Errors) -> f
     let mut rollout = 100.0;
     set(&mut rollout, table.get("rollout").and_then(|field| read_percent(&field, errors)));
     popup.rollout_below = rollout_below(rollout);
-    popup.target = table.get("target").and_then(|target| rules::target(&target, errors));
+    popup.target =
+        table.get("target").and_then(|target| rules::target(&target, errors)).map(Arc::new);
     rollout
 }
 

@@ -7,7 +7,7 @@ use super::*;
 use crate::decide::samples::popup;
 
 fn rule(target: &Json) -> Rule {
-    popup(&json!({"id": "p", "target": target})).target.unwrap()
+    popup(&json!({"id": "p", "target": target})).target.unwrap().as_ref().clone()
 }
 
 fn holds_of(op: &str, wanted: &Json, value: Value<'_>) -> Option<bool> {

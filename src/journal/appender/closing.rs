@@ -157,6 +157,11 @@ impl Unsynced {
         self.held.get(self.placed)
     }
 
+    /// Bytes of the batches that are still to be written.
+    pub(super) fn bytes_to_place(&self) -> usize {
+        self.held.iter().skip(self.placed).map(|held| held.bytes.len()).sum()
+    }
+
     /// The last batch that is in the segment in use.
     pub(super) fn last_placed(&self) -> Option<&Held> {
         self.held.get(self.placed.checked_sub(1)?)

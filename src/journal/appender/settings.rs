@@ -91,8 +91,14 @@ pub struct Gauges {
     pub synced: Sequence,
     /// Whether records may be offered that a decision rests on.
     pub is_accepting: bool,
-    /// Whether the disk is full; tried again every second.
+    /// Whether the disk is full and nothing more is taken; tried again every second.
     pub is_full: bool,
+    /// Whether the disk has no room for the next segment; the one in use is still used to its end.
+    pub is_low: bool,
+    /// Whether SQL has to come nearer before more is taken.
+    pub is_at_budget: bool,
+    /// Bytes left in the segment in use.
+    pub room_bytes: u64,
     /// Bytes of records that SQL has not applied.
     pub unapplied_bytes: u64,
     /// Bytes of all segment files.

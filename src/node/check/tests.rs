@@ -1,8 +1,13 @@
 //! Property: a check says all that is wrong with a file, and its exit code says whether.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
+use crate::config::{Flag, Value, examine};
+use crate::redis::link::LinkSettings;
+use crate::runtime::files::JournalDirectory;
+use crate::store::mysql;
 
 fn sample() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("vendor-config/popups.toml")
@@ -10,8 +15,8 @@ fn sample() -> PathBuf {
 
 #[test]
 fn the_sample_is_right_and_shows_its_first_popup_to_anybody() {
-    assert_eq!(check_popups_file(&sample(), &Settings::default()), Ok(Vec::new()));
-    let definitions = read_popups_file(&sample()).unwrap();
+    assert_eq!(check_popups_file(&sample(), &Settings::default()).unwrap(), Vec::new());
+    let definitions = popups_file::read(&sample()).unwrap();
     assert_eq!(definitions[0].id(), "welcome");
     let expected = concat!(
         r#"{"id":"welcome","content":{"title":"Welcome","text":"Three things to try first.","#,
@@ -49,8 +54,9 @@ fn says_all_that_is_wrong_with_each_file() {
     let warned = file("warned.json", r#"[{"id":"y","rollout":0}]"#);
     let missing = directory.path().join("missing.toml");
     let report = run(&[bad.clone(), warned.clone(), missing.clone()]);
-    assert_eq!(report.exit_code, 2);
-    let lines: Vec<_> = report.text.lines().collect();
+    assert_eq!(report.exit_code(), 2);
+    let text = report.text();
+    let lines: Vec<_> = text.lines().collect();
     let (bad, warned) = (bad.display(), warned.display());
     assert!(lines[1].starts_with(&format!("{bad}:4: popup \"x\": new: unknown key")), "{lines:?}");
     assert_eq!(lines[0], format!("{bad}:3: popup \"x\": caps[0].n: 17 is not in 1 to 16"));
@@ -60,19 +66,280 @@ fn says_all_that_is_wrong_with_each_file() {
     assert!(lines[4].starts_with(&format!("{}: ", missing.display())), "{lines:?}");
     assert_eq!(lines.len(), 5);
 
-    assert_eq!(run(&[sample()]).exit_code, 0);
+    assert_eq!(run(&[sample()]).exit_code(), 0);
+}
+
+/// A configuration in a folder of its own, checked with flags that no other test shares.
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        Bench { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str, mode: u32) -> PathBuf {
+        let path = self.path(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path
+    }
+
+    /// What is found of a text, with free ports and a data directory of its own but where it says
+    /// otherwise.
+    fn check(&self, text: &str) -> Report {
+        let mut whole = String::new();
+        for (key, value) in [
+            ("listen", "[\"127.0.0.1:0\"]".to_owned()),
+            ("admin", "\"127.0.0.1:0\"".to_owned()),
+            ("data", format!("{:?}", self.path("data"))),
+        ] {
+            if !text.lines().any(|line| line.starts_with(&format!("{key} ="))) {
+                whole.push_str(&format!("{key} = {value}\n"));
+            }
+        }
+        whole.push_str(text);
+        let config = Some(self.write("nudged.toml", &whole, 0o600));
+        run_with_config(&CheckArguments { config, ..CheckArguments::default() })
+    }
+}
+
+/// Key and code of each thing found.
+fn found(report: &Report) -> Vec<(String, &'static str)> {
+    report.findings().map(|finding| (finding.key.clone(), finding.code)).collect()
 }
 
 #[test]
-fn the_way_to_redis_is_checked_and_its_password_not_said() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("nudged.toml");
-    let mysql = "[mysql]\nurl = \"mysql://u:p@h/d\"\n";
-    for (url, exit_code) in [("redis://:canary@h:6379", 0), ("redis://:canary@h:0", 2)] {
-        fs::write(&path, format!("{mysql}[redis]\nurl = \"{url}\"\n")).unwrap();
-        let report = run_with_config(Some(&path), &[]);
-        assert_eq!(report.exit_code, exit_code, "{}", report.text);
-        assert_eq!(report.text.contains("redis.url: "), exit_code == 2, "{}", report.text);
-        assert!(!report.text.contains("canary"), "{}", report.text);
+fn the_ways_to_the_stores_are_checked_and_their_passwords_not_said() {
+    let bench = Bench::new();
+    let mysql = "mysql://u:canary@h1,h2/d";
+    for (redis, mysql, want) in [
+        ("redis://:canary@h:6379", mysql, vec![]),
+        ("redis://:canary@h:0", mysql, vec![("redis.url", "bad_url")]),
+        ("redis://:canary@h1,h2", mysql, vec![("redis.url", "bad_url")]),
+        ("rediss://:canary@h", mysql, vec![("redis.url", "not_supported")]),
+        ("redis://:can#canary@h", "", vec![("redis.url", "bad_url")]),
+        ("redis://:canary@h", "", vec![("redis.url", "needs_another_key")]),
+        ("", "mysql://u:canary@h/d?canary=1", vec![("mysql.url", "bad_url")]),
+        ("", "mysql://u:can/ary@h/d", vec![("mysql.url", "bad_url")]),
+        (
+            "redis+sentinel://:canary@h1,h2/s",
+            "mysql://u:can?ary@h/d",
+            vec![("mysql.url", "bad_url"), ("redis.url", "not_supported")],
+        ),
+    ] {
+        let text = format!("[redis]\nurl = \"{redis}\"\n[mysql]\nurl = \"{mysql}\"\n");
+        let report = bench.check(&text);
+        let mut got = found(&report);
+        got.sort();
+        let want: Vec<_> = want.into_iter().map(|(key, code)| (key.to_owned(), code)).collect();
+        assert_eq!(got, want, "{}", report.text());
+        for text in [report.text(), report.json()] {
+            assert!(!text.contains("canary") && !text.contains("can/"), "{text}");
+        }
     }
+}
+
+// The table of keys reads a URL before its user does: what one takes the other takes, so that a
+// node never starts, nor fails to, on what the check has said otherwise of.
+#[test]
+fn the_table_of_keys_and_the_readers_of_urls_agree() {
+    let pieces = [
+        "",
+        "u",
+        "u:p",
+        ":p",
+        "u:p%40",
+        "u:p%zz",
+        "h",
+        "h1,h2",
+        "[::1]",
+        "::1",
+        "@",
+        "/",
+        "/0",
+        "/d",
+        "/d/x",
+        ":6379",
+        ":0",
+        ":x",
+        "?db=1",
+        "?require_ssl=true",
+        "#",
+        ",",
+        "%20",
+    ];
+    let read = |key: &'static str, url: &str| {
+        let flag = |key, url: &str| Flag { name: "--x", key, value: Value::Loose(url.to_owned()) };
+        // Redis alone is refused whatever its URL is.
+        let flags = [flag("mysql.url", "mysql://h/d"), flag(key, url)];
+        examine(None, &[], &flags).are_right(&[key])
+    };
+    let (mut taken, mut differ) = (0, Vec::new());
+    for one in pieces {
+        for two in pieces {
+            for three in pieces {
+                let rest = format!("{one}{two}{three}");
+                for scheme in ["redis", "redis+unix"] {
+                    let url = format!("{scheme}://{rest}");
+                    let is_taken = LinkSettings::of_url(&url).is_ok();
+                    // A list is a name that no resolver knows, for the reader.
+                    let is_list = url.contains(',');
+                    if !is_list && read("redis.url", &url) != is_taken {
+                        differ.push(url);
+                    }
+                    taken += u32::from(is_taken);
+                }
+                let url = format!("mysql://{rest}");
+                let is_right = read("mysql.url", &url);
+                // Options are the library's to know.
+                let has_option = url.contains("?db");
+                if is_right && !has_option && mysql::check_url(&url).is_err() {
+                    differ.push(url);
+                }
+                taken += u32::from(is_right);
+            }
+        }
+    }
+    assert!(differ.is_empty(), "{differ:?}");
+    assert!(taken > 100, "{taken} of them are URLs");
+}
+
+#[test]
+fn what_this_host_says_of_a_configuration_is_said_all_at_once() {
+    let bench = Bench::new();
+    let token = bench.write("token", "0123456789abcdef", 0o644);
+    let file = bench.write("file", "x", 0o600);
+    let text = format!(
+        "cpus = \"1000-1001\"\nwriter_cpu = 1002\nmax_per_day = -1\nadmin = \"192.0.2.1:0\"\n\
+         admin_token_file = {token:?}\ndata = {file:?}\npopups = {:?}\nlisten = \
+         [\"127.0.0.1:0\", \"192.0.2.1:9\"]\n[keys]\nserver = [\"0123456789abcdef\"]\n",
+        bench.path("missing.toml")
+    );
+    let report = bench.check(&text);
+    let mut got = found(&report);
+    got.sort();
+    let want = [
+        ("", "unreadable"),
+        ("admin_token_file", "token_file"),
+        ("cpus", "cpu_not_allowed"),
+        ("data", "not_a_directory"),
+        ("listen[1]", "address_unusable"),
+        ("max_per_day", "bad_value"),
+        ("writer_cpu", "cpu_not_allowed"),
+    ];
+    assert_eq!(got, want.map(|(key, code)| (key.to_owned(), code)), "{}", report.text());
+    assert_eq!(report.exit_code(), 2);
+    assert!(!report.text().contains("configuration: ok"), "{}", report.text());
+    let line = report.findings().find(|finding| finding.key == "listen[1]").unwrap();
+    assert_eq!(line.line, Some(8), "{line:?}");
+}
+
+#[test]
+fn token_files_are_looked_at_where_they_are_asked_for() {
+    let bench = Bench::new();
+    let check = |admin: &str, path: &Path| {
+        bench.check(&format!("admin = {admin:?}\nadmin_token_file = {path:?}\n"))
+    };
+    let good = bench.write("good", "0123456789abcdef\n", 0o600);
+    let table = [
+        (bench.path("missing"), "No such file"),
+        (bench.write("empty", "", 0o600), "not a token"),
+        (bench.write("open", "0123456789abcdef", 0o640), "chmod 600"),
+    ];
+    for (path, said) in table {
+        let report = check("0.0.0.0:0", &path);
+        assert_eq!(report.exit_code(), 2, "{}", report.text());
+        assert!(report.text().contains(said), "{}", report.text());
+        let local = check("127.0.0.1:0", &path);
+        assert_eq!((local.exit_code(), local.count(Severity::Warning)), (0, 1));
+    }
+    assert_eq!(check("0.0.0.0:0", &good).exit_code(), 0);
+}
+
+#[test]
+fn data_directories_are_looked_at_and_left_as_they_are() {
+    let bench = Bench::new();
+    let data = bench.path("data");
+    assert_eq!(found(&bench.check("")), []);
+    assert!(!data.exists(), "a check makes nothing");
+    let file = bench.write("file", "", 0o600);
+    let below = bench.check(&format!("data = {:?}\n", file.join("data")));
+    assert_eq!(below.exit_code(), 2, "{}", below.text());
+
+    let lock = JournalDirectory::open(&data.join("journal")).unwrap();
+    let held = bench.check("");
+    assert_eq!((held.exit_code(), found(&held)), (0, vec![("data".to_owned(), "data_in_use")]));
+    assert!(held.text().contains(&format!("process {}", std::process::id())), "{}", held.text());
+    drop(lock);
+    assert_eq!(found(&bench.check("")), []);
+
+    let database = data.join("nudged.db");
+    fs::write(&database, "no database").unwrap();
+    assert_eq!(found(&bench.check("")), [("data".to_owned(), "not_a_database")]);
+    fs::write(&database, b"SQLite format 3\0").unwrap();
+    assert_eq!(found(&bench.check("")), []);
+    let shared = bench.check("mysql.url = \"mysql://u@h/d\"\n");
+    assert_eq!(found(&shared), [("data".to_owned(), "other_store")]);
+    assert!(shared.text().contains("nudged migrate"), "{}", shared.text());
+    fs::write(data.join("store"), "moved to x\n").unwrap();
+    assert_eq!(found(&bench.check("mysql.url = \"mysql://u@h/d\"\n")), []);
+    assert_eq!(found(&bench.check("")), [("data".to_owned(), "other_store")]);
+    fs::remove_file(data.join("store")).unwrap();
+
+    fs::write(data.join("signing-keys"), "junk\n").unwrap();
+    fs::set_permissions(data.join("signing-keys"), fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(found(&bench.check("")), [("data".to_owned(), "signing_keys")]);
+}
+
+#[test]
+fn an_address_in_use_is_a_warning_and_sockets_are_looked_at() {
+    let bench = Bench::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let report = bench.check(&format!("listen = [\"{address}\"]\n"));
+    assert_eq!(
+        (report.exit_code(), found(&report)),
+        (0, vec![("listen[0]".to_owned(), "address_in_use")])
+    );
+    let file = bench.write("file", "x", 0o600);
+    for (path, want) in [
+        (bench.path("free"), vec![]),
+        (file, vec![("admin".to_owned(), "address_unusable")]),
+        (bench.path("none/free"), vec![("admin".to_owned(), "address_unusable")]),
+        (bench.path(&"x".repeat(110)), vec![("admin".to_owned(), "address_unusable")]),
+    ] {
+        let report = bench.check(&format!("admin = \"unix:{}\"\n", path.display()));
+        assert_eq!(found(&report), want, "{}", report.text());
+    }
+}
+
+#[test]
+fn machines_are_told_places_codes_and_words() {
+    let bench = Bench::new();
+    let popups = bench.write("p.toml", "[[popup]]\nid = \"x\"\nrollout = 0\n", 0o600);
+    let report = bench.check(&format!("popups = {popups:?}\nack = 1\n"));
+    let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+    assert_eq!(
+        (&json["ok"], &json["errors"], &json["warnings"]),
+        (&false.into(), &1.into(), &1.into())
+    );
+    let config = bench.path("nudged.toml").display().to_string();
+    let ack = &json["problems"][0];
+    assert_eq!(
+        (&ack["file"], &ack["line"], &ack["column"]),
+        (&config.into(), &5.into(), &1.into())
+    );
+    assert_eq!(
+        (&ack["key"], &ack["code"], &ack["severity"]),
+        (&"ack".into(), &"bad_value".into(), &"error".into())
+    );
+    assert!(ack["message"].as_str().unwrap().contains("\"synced\""), "{ack}");
+    let lint = &json["problems"][1];
+    assert_eq!((&lint["popup"], &lint["severity"]), (&"x".into(), &"warning".into()));
 }

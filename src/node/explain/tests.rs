@@ -27,16 +27,20 @@ fn node(answer: String) -> (AdminAddress, std::thread::JoinHandle<String>) {
 #[test]
 fn each_popup_has_its_line() {
     let body = r#"{"user":"u","popup":"b","candidates":[{"id":"long-name","gate":"gap"},
-        {"id":"b","gate":null},{"id":"c","gate":null},{"id":"d","gate":"future"}]}"#;
+        {"id":"b","gate":null},{"id":"c","gate":null},{"id":"d","gate":"future"},
+        {"id":"e","gate":"cap","why":"shown\u001b at 9"}],"warnings":["tz: none"]}"#;
     let (admin, thread) = node(format!("{OK}{body}"));
     let config = Config { admin, ..Config::default() };
     let query = [("user", "a b/é"), ("placement", "home")];
-    let text = explain(&config, &query).unwrap();
+    let explained = explain(&config, &query).unwrap();
+    assert_eq!(explained.warnings, ["tz: none"]);
+    let text = in_words(&explained);
     let asked = thread.join().unwrap();
     assert!(asked.starts_with("GET /v1/explain?user=a%20b%2F%C3%A9&placement=home HTTP/1.1\r\n"));
     assert!(!asked.contains("Authorization"), "{asked}");
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.len(), 4);
+    assert_eq!(lines.len(), 5);
+    assert_eq!(lines[4], "e          cap        (shown  at 9)");
     assert!(lines[0].starts_with("long-name  gap        (too little time"), "{text}");
     assert!(lines[1].starts_with("b          shown      (it passes"), "{text}");
     assert_eq!(lines[2], "c          passes     (it would be shown, but b wins)");

@@ -137,10 +137,10 @@ impl Player {
         let attributes = read_attributes(request, &bump)?;
         let context = Context {
             user: &request.user,
-            placement: request.placement.as_deref().unwrap_or(PLACEMENT),
-            session: request.session.as_deref(),
-            locale: request.locale.as_deref(),
-            tz: request.tz.as_deref(),
+            placement: said(request.placement.as_ref()).unwrap_or(PLACEMENT),
+            session: said(request.session.as_ref()),
+            locale: said(request.locale.as_ref()),
+            tz: said(request.tz.as_ref()),
             attributes,
         };
         let state = self.users.entry(request.user.clone()).or_default();
@@ -244,6 +244,11 @@ impl Player {
         }
         self.compile()
     }
+}
+
+/// An empty field is as an absent one.
+fn said(field: Option<&String>) -> Option<&str> {
+    field.map(String::as_str).filter(|text| !text.is_empty())
 }
 
 /// A request's attributes, read as those of a body are.

@@ -98,6 +98,28 @@ fn a_wrong_expectation_of_each_kind_is_found() {
 }
 
 #[test]
+fn requests_are_read_as_a_body_is() {
+    // Numbers as they stand, not as a JSON library would write them; empty fields as absent.
+    let vector = r#"[{"name": "texts", "settings": {"max_per_session": 1},
+        "popups": [{"id": "p", "after_shown": "0s", "after_ignored": "0s",
+            "content": {"l": ""}, "locales": {"zh_TW": {"l": "tw"}},
+            "target": {"any": [{"attr": "v", "op": "eq", "value": "5.10"},
+                {"attr": "l", "op": "contains", "value": "1.0"}]}}],
+        "steps": [
+        {"at": "2026-01-01T00:00:00Z", "decide": {"user": "u", "attrs": {"v": 5.10}, "session": "s"},
+         "expect": {"popup": "p", "content": {"l": ""}}},
+        {"at": "+1s", "decide": {"user": "u", "attrs": {"v": 5.10}, "session": "s"},
+         "expect": {"popup": null, "reason": "session"}},
+        {"decide": {"user": "u", "attrs": {"l": [1.0]}, "session": "", "placement": "", "tz": "",
+            "locale": ""}, "expect": {"popup": "p", "content": {"l": ""}}},
+        {"at": "+1s", "decide": {"user": "u", "attrs": {"v": "5.10"}, "locale": "ZH-tw-x"},
+         "expect": {"popup": "p", "content": {"l": "tw"}}},
+        {"at": "+1s", "decide": {"user": "u", "attrs": {"v": 5.1, "l": [1, 1.00]}},
+         "expect": {"popup": null, "reason": "target"}}]}]"#;
+    assert_eq!(play(vector).unwrap(), Vec::<String>::new());
+}
+
+#[test]
 fn what_is_not_vectors_is_exit_2_and_plays_nothing() {
     let step = json!({"at": "2026-01-05T08:00:00Z", "decide": {"user": "u1"}});
     let of_steps = |steps: Value| json!({"name": "x", "popups": [], "steps": steps});

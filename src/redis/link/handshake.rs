@@ -81,17 +81,17 @@ impl Handshake {
             (Step::Hello, Some(_)) => {
                 let Frame::Error(text) = frame else { return Progress::Failed };
                 if !greeting::is_old_protocol(text) {
-                    return refused(error);
+                    return refused(frame, "hello");
                 }
                 self.protocol = Protocol::Resp2;
                 self.server.resp3 = false;
                 self.step = Step::Old(greeting::old_hello(output, settings));
             }
-            (Step::Old(_), Some(_)) => return Progress::Unfit(Unfit::Denied),
+            (Step::Old(_), Some(_)) => return refused_old(frame),
             (Step::Old(1), None) => self.ask_the_rest(settings, output),
             (Step::Old(left), None) => self.step = Step::Old(left - 1),
             (Step::Select, Some(Refusal::Other)) => return Progress::Unfit(Unfit::NoDatabase),
-            (Step::Select, Some(_)) => return refused(error),
+            (Step::Select, Some(_)) => return refused(frame, "select"),
             (Step::Select, None) => self.step = after_select(settings, self.server.resp3),
             // In order, so before the first confirmation it is the refusal of all of them.
             (Step::Subscribe(0), Some(_)) => self.step = Step::Server,
@@ -104,7 +104,7 @@ impl Handshake {
                 }
                 self.step = Step::Memory;
             }
-            (Step::Server, Some(_)) => return refused(error),
+            (Step::Server, Some(_)) => return refused(frame, "info"),
             (Step::Memory, _) => {
                 if let Frame::Text(info) = frame {
                     self.server.evicts = greeting::evicts(info);
@@ -164,9 +164,23 @@ fn after_select(settings: &LinkSettings, is_resp3: bool) -> Step {
     if is_resp3 && !settings.subscriptions.is_empty() { Step::Subscribe(0) } else { Step::Server }
 }
 
-fn refused(error: Option<Refusal>) -> Progress {
-    match error {
-        Some(Refusal::Denied) => Progress::Unfit(Unfit::Denied),
+/// What the refusal of a command leads to.
+fn refused(frame: &Frame<'_>, command: &'static str) -> Progress {
+    match frame {
+        Frame::Error(text) if text.starts_with(b"NOPERM") => {
+            Progress::Unfit(Unfit::Denied(command))
+        }
+        Frame::Error(text) if Refusal::of(text) == Refusal::Denied => {
+            Progress::Unfit(Unfit::NotLetIn)
+        }
         _ => Progress::Failed,
+    }
+}
+
+/// The old protocol says of a wrong password that it is an error, and no more.
+fn refused_old(frame: &Frame<'_>) -> Progress {
+    match refused(frame, "auth and +client|setname") {
+        Progress::Failed => Progress::Unfit(Unfit::NotLetIn),
+        unfit => unfit,
     }
 }

@@ -1,5 +1,7 @@
 //! What a link is told, and what it tells: settings, wishes, events, figures. Plain values.
 
+use std::fmt;
+
 use crate::base::ids::{Partition, Revision};
 use crate::config::Secret;
 use crate::redis::command::{Failure, Reply};
@@ -82,6 +84,8 @@ pub enum LinkEvent {
     /// The server can't be used as it is: somebody has to change a setting. The link goes on
     /// trying, slowly.
     Unfit(Unfit),
+    /// A command was refused for want of a right, for the first time since one was done.
+    Denied,
     /// The deadline of a command has passed; its reply may still come, late.
     Expired {
         /// As given to `Link::send`.
@@ -125,8 +129,10 @@ pub struct Server {
 /// Why a server can't be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unfit {
-    /// It does not let us in, or denies what we need (NOAUTH, WRONGPASS, NOPERM).
-    Denied,
+    /// It does not let us in (NOAUTH, WRONGPASS).
+    NotLetIn,
+    /// It denies a command without which there is no connection (NOPERM).
+    Denied(&'static str),
     /// Older than Redis 7.0.
     TooOld,
     /// There is no such database.
@@ -135,18 +141,22 @@ pub enum Unfit {
     Unnamed,
 }
 
-impl Unfit {
+impl fmt::Display for Unfit {
     /// What is wrong with the server, and what mends it, for people.
-    pub fn mend(self) -> &'static str {
-        match self {
-            Unfit::Denied => {
-                "Redis does not let nudged in or denies what it needs: set user and password in \
-                 redis.url, and the rights of vendor-config/redis/users.acl"
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Unfit::NotLetIn => "Redis does not let nudged in: set user and password in redis.url",
+            Unfit::Denied(command) => {
+                return write!(
+                    formatter,
+                    "Redis denies nudged +{command}: give the rights of \
+                     vendor-config/redis/users.acl"
+                );
             }
             Unfit::TooOld => "Redis is older than 7.0: upgrade it",
             Unfit::NoDatabase => "Redis has no database of the number in redis.url",
             Unfit::Unnamed => "Redis does not say which run it is: allow INFO",
-        }
+        })
     }
 }
 

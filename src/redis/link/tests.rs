@@ -98,7 +98,7 @@ impl Bench {
 fn answered(ticket: u64, late: bool) -> LinkEvent {
     let at = crate::base::time::WallMs(5);
     let phase = crate::redis::command::Phase::Open;
-    let meta = Meta { at, epoch: Some(1), counter: ticket, phase };
+    let meta = Meta { at, epoch: Some(1), counter: ticket, phase, is_doubted: false };
     LinkEvent::Reply { ticket, late, result: Ok(Reply::Meta(meta)) }
 }
 
@@ -168,18 +168,24 @@ fn an_old_protocol_and_denied_channels_are_lived_with() {
     bench.link.connected(bench.now);
     bench.say(HELLO);
     bench.say(&format!("-NOPERM channels\r\n{}", about("7.2.0")));
-    let [LinkEvent::Up(server)] = bench.events()[..] else { panic!("it is up") };
+    let [LinkEvent::Denied, LinkEvent::Up(server)] = bench.events()[..] else {
+        panic!("it is up, and the denial is told")
+    };
     assert!(server.resp3 && !server.subscribed);
+    bench.link.renew(bench.now);
+    assert_eq!(bench.events(), [LinkEvent::Down]);
+    bench.pass(200);
+    assert_eq!(bench.wishes(), [LinkWish::Close, LinkWish::Connect], "and asks anew");
 }
 
 #[test]
 fn an_unfit_server_is_asked_again_slowly() {
     for (replies, unfit) in [
-        (vec!["-WRONGPASS no".to_owned() + "\r\n"], Unfit::Denied),
-        (vec!["-NOAUTH no\r\n".to_owned()], Unfit::Denied),
+        (vec!["-WRONGPASS no".to_owned() + "\r\n"], Unfit::NotLetIn),
+        (vec!["-NOAUTH no\r\n".to_owned()], Unfit::NotLetIn),
         (vec![HELLO.to_owned(), about("6.2.0")], Unfit::TooOld),
         (vec![HELLO.to_owned(), bulk("x:y")], Unfit::Unnamed),
-        (vec![HELLO.to_owned(), "-NOPERM info\r\n".to_owned()], Unfit::Denied),
+        (vec![HELLO.to_owned(), "-NOPERM info\r\n".to_owned()], Unfit::Denied("info")),
     ] {
         let mut bench = Bench::new(settings());
         bench.link.connected(bench.now);

@@ -7,7 +7,7 @@
 -- Everything is read, with its type, before the first write: what a failed script wrote stays.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local meta = redis.call('HMGET', KEYS[2], 'e', 'c', 's')
+local meta = redis.call('HMGET', KEYS[2], 'e', 'c', 's', 'v')
 local epoch = tonumber(meta[1] or -1) or -1
 local counter = tonumber(meta[2] or 0) or 0
 local phase = meta[3] or ''
@@ -15,7 +15,7 @@ local value = redis.call('GET', KEYS[1])
 local waiting = KEYS[3] and redis.call('LLEN', KEYS[3]) or 0
 
 local function answer(verdict, standing)
-  return { now, epoch, counter, phase, verdict, standing or false }
+  return { now, epoch, counter, phase .. (meta[4] and 'v' or ''), verdict, standing or false }
 end
 
 -- The ids of the latest commits, newest first. A repetition is done, however late it comes.

@@ -4,7 +4,7 @@
 -- Writes the value where there is none or one of a lower revision.
 -- Gives: time in ms, epoch or -1, counter, phase, the value that stands.
 local time = redis.call('TIME')
-local meta = redis.call('HMGET', KEYS[2], 'e', 'c', 's')
+local meta = redis.call('HMGET', KEYS[2], 'e', 'c', 's', 'v')
 local value = redis.call('GET', KEYS[1])
 
 -- Texts would be compared by the server's locale, so bytes are compared one by one.
@@ -31,6 +31,6 @@ return {
   time[1] * 1000 + math.floor(time[2] / 1000),
   tonumber(meta[1] or -1) or -1,
   tonumber(meta[2] or 0) or 0,
-  meta[3] or '',
+  (meta[3] or '') .. (meta[4] and 'v' or ''),
   value,
 }

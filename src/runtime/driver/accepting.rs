@@ -1,48 +1,86 @@
 //! A driver's listeners: accepts armed again when they end, rested when they fail, and at the end
 //! the queues emptied before the sockets are closed.
+//!
+//! A multishot accept takes all that waits, and the kernel closes what finds no place in the table
+//! without a word. So it is used only while a whole queue would find room; with fewer free places
+//! accepts are single ones, no more of them than there are places. What is beyond the connections'
+//! bound then waits in the queue until it can be told so.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::ptr;
 
-use io_uring::types::{CancelBuilder, Fd};
+use io_uring::types::{CancelBuilder, DestinationSlot, Fd};
 use io_uring::{cqueue, opcode};
 
 use super::super::line::{Line, Operation, pack};
+use super::super::listener::BACKLOG;
+use super::super::log_thread;
 use super::super::ring::Completion;
 use super::Driver;
 use super::lines::is_interrupted;
 use crate::base::time::MonoNs;
 use crate::shard::seam::{Input, Step};
+use crate::telemetry::log::Message;
 
 /// After a failed accept the listener rests this long, in milliseconds: what was short (memory,
 /// descriptors) is not there again at once.
 const ACCEPT_REST_MS: u64 = 20;
 
+/// With fewer free places than this accepts are single: as many as may wait in a queue.
+const PLACES_FOR_MULTISHOT: u32 = BACKLOG.unsigned_abs();
+/// Single accepts of one listener at once.
+const SINGLES_MAX: u32 = 64;
+
 #[derive(Debug)]
 pub(super) struct Listener {
     pub(super) socket: Option<OwnedFd>,
-    pub(super) armed: bool,
+    /// Accepts under way: one of many shots, or several of one.
+    pub(super) armed: u32,
+    pub(super) is_multishot: bool,
+    /// A multishot accept has been told to end, for want of places.
+    pub(super) is_ending: bool,
     pub(super) rest_until: Option<MonoNs>,
     pub(super) stopping: bool,
+}
+
+impl Listener {
+    pub(super) fn new(socket: OwnedFd) -> Listener {
+        Listener {
+            socket: Some(socket),
+            armed: 0,
+            is_multishot: false,
+            is_ending: false,
+            rest_until: None,
+            stopping: false,
+        }
+    }
 }
 
 impl<S: Step> Driver<S> {
     pub(super) fn on_accept(&mut self, completion: Completion, index: u32) {
         let listener = &mut self.listeners[index as usize];
+        let is_told = listener.stopping || listener.is_ending;
         if !cqueue::more(completion.flags) {
-            listener.armed = false;
+            listener.armed -= 1;
+            listener.is_ending = false;
         }
-        let is_stopping = listener.stopping;
         match u32::try_from(completion.result) {
             Ok(slot) => self.accepted(slot, index),
             // It is armed again at once: nothing is short.
             Err(_) if is_interrupted(completion.result) => {}
-            Err(_) if !is_stopping => {
-                self.counters.accept_errors.add(1);
+            Err(_) if is_told && completion.result == -libc::ECANCELED => {}
+            Err(_) => {
                 listener.rest_until = Some(self.now.mono.plus_ms(ACCEPT_REST_MS));
+                self.tell_accept_failed(io::Error::from_raw_os_error(-completion.result));
             }
-            Err(_) => {}
         }
+    }
+
+    fn tell_accept_failed(&self, error: io::Error) {
+        self.counters.accept_errors.add(1);
+        let Some(log) = &self.log else { return };
+        log_thread::tell(log, Message::AcceptFailed, &error.to_string());
     }
 
     pub(super) fn accepted(&mut self, slot: u32, index: u32) {
@@ -50,47 +88,86 @@ impl<S: Step> Driver<S> {
         let line = &mut self.lines[slot as usize];
         let generation = line.generation.wrapping_add(1) & 0xff_ffff;
         *line = Line { generation, open: true, ..Line::default() };
+        self.accepted_open += 1;
         let listener = u16::try_from(index).expect("few listeners");
         self.step.step(self.now, Input::Accepted { connection: slot, listener }, &mut self.outbox);
         self.starved.push(slot);
     }
 
     pub(super) fn arm_listeners(&mut self) -> io::Result<()> {
+        let free = self.first_link - self.accepted_open;
+        let is_roomy = free >= PLACES_FOR_MULTISHOT;
+        let singles = self.listeners.iter().filter(|listener| !listener.is_multishot);
+        let mut places = free.saturating_sub(singles.map(|listener| listener.armed).sum());
         for index in 0..self.listeners.len() {
             let listener = &mut self.listeners[index];
             let resting = listener.rest_until.is_some_and(|until| self.now.mono < until);
-            let Some(socket) = &listener.socket else { continue };
-            if listener.armed || resting || listener.stopping {
+            if listener.socket.is_none() || resting || listener.stopping {
                 continue;
             }
-            listener.armed = true;
             listener.rest_until = None;
-            let slot = u32::try_from(index).expect("few listeners");
-            let entry = opcode::AcceptMulti::new(Fd(socket.as_raw_fd()))
-                .allocate_file_index(true)
-                .build()
-                .user_data(pack(Operation::Accept, 0, slot));
-            // SAFETY: the entry names no memory; the listener stays open while it is armed.
-            unsafe { self.ring.push(&entry)? };
+            if listener.armed > 0 && listener.is_multishot {
+                if !is_roomy && !listener.is_ending {
+                    listener.is_ending = true;
+                    self.cancel_accepts(index)?;
+                }
+                continue;
+            }
+            if is_roomy {
+                // Single ones that wait are used up first: each has its place.
+                if listener.armed == 0 {
+                    self.arm(index, true)?;
+                }
+                continue;
+            }
+            let more = SINGLES_MAX - listener.armed;
+            // Each listener has its share of what is left.
+            let others = u32::try_from(self.listeners.len() - index).expect("few listeners");
+            let wanted = places.div_ceil(others).min(more);
+            for _ in 0..wanted {
+                self.arm(index, false)?;
+            }
+            places -= wanted;
         }
         Ok(())
+    }
+
+    fn arm(&mut self, index: usize, is_multishot: bool) -> io::Result<()> {
+        let listener = &mut self.listeners[index];
+        let Some(socket) = &listener.socket else { return Ok(()) };
+        listener.armed += 1;
+        listener.is_multishot = is_multishot;
+        let socket = Fd(socket.as_raw_fd());
+        let entry = match is_multishot {
+            true => opcode::AcceptMulti::new(socket).allocate_file_index(true).build(),
+            false => opcode::Accept::new(socket, ptr::null_mut(), ptr::null_mut())
+                .file_index(Some(DestinationSlot::auto_target()))
+                .build(),
+        };
+        let slot = u32::try_from(index).expect("few listeners");
+        let entry = entry.user_data(pack(Operation::Accept, 0, slot));
+        // SAFETY: the entry names no memory; the listener stays open while it is armed.
+        unsafe { self.ring.push(&entry) }
+    }
+
+    fn cancel_accepts(&mut self, index: usize) -> io::Result<()> {
+        let slot = u32::try_from(index).expect("few listeners");
+        let target = pack(Operation::Accept, 0, slot);
+        let entry = opcode::AsyncCancel2::new(CancelBuilder::user_data(target).all())
+            .build()
+            .user_data(pack(Operation::Quiet, 0, slot));
+        // SAFETY: a cancellation names no memory.
+        unsafe { self.ring.push(&entry) }
     }
 
     /// Ends the accepts; when one has ended, its queue is emptied and its listener closed.
     pub(super) fn stop_accepting(&mut self) -> io::Result<()> {
         for index in 0..self.listeners.len() {
-            let slot = u32::try_from(index).expect("few listeners");
             let listener = &mut self.listeners[index];
             listener.stopping = true;
-            if !listener.armed {
-                continue;
+            if listener.armed > 0 {
+                self.cancel_accepts(index)?;
             }
-            let target = pack(Operation::Accept, 0, slot);
-            let entry = opcode::AsyncCancel2::new(CancelBuilder::user_data(target))
-                .build()
-                .user_data(pack(Operation::Quiet, 0, slot));
-            // SAFETY: a cancellation names no memory.
-            unsafe { self.ring.push(&entry)? };
         }
         Ok(())
     }
@@ -101,7 +178,7 @@ impl<S: Step> Driver<S> {
     /// place.
     pub(super) fn end_listeners(&mut self) {
         let is_stopping = self.listeners.iter().any(|listener| listener.stopping);
-        if !is_stopping || self.listeners.iter().any(|listener| listener.armed) {
+        if !is_stopping || self.listeners.iter().any(|listener| listener.armed > 0) {
             return;
         }
         let sockets: Vec<_> =

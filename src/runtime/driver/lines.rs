@@ -187,6 +187,7 @@ impl<S: Step> Driver<S> {
             return self.release_link(slot);
         }
         line.open = false;
+        self.accepted_open -= 1;
         let (generation, reset) = (line.generation, line.reset);
         if reset {
             let value = (&raw const LINGER_ZERO).cast::<libc::c_void>();

@@ -1,40 +1,115 @@
-//! Says in the log what becomes of the journal: full, with room again, failing, closed for good.
-//! Each as it happens; the log limits how often.
+//! Says in the log what becomes of the journal: low, full, with room again, failing, closed for
+//! good. Each once as it happens; the log limits how often. What its disk lacks it also leaves
+//! where shards and operators find it.
 
+use std::path::PathBuf;
+
+use crate::base::limits::DISK_RETRY_MS;
+use crate::base::time::MonoNs;
 use crate::journal::appender::{Gauges, Poison};
+use crate::journal::disk::DiskError;
+use crate::runtime::files::free_bytes;
+use crate::runtime::journal_lanes::JournalLanes;
 use crate::runtime::log_thread::{stamp_now, tell};
 use crate::telemetry::log::{Log, Message, Value};
 
 /// What was said last.
 pub(super) struct Herald {
     log: Log,
+    directory: PathBuf,
+    segment_bytes: u64,
     is_full: bool,
+    is_low: bool,
     failures: u64,
     is_poisoned: bool,
+    /// While the disk is full, its room is looked at again then.
+    look_at: MonoNs,
 }
 
 impl Herald {
     /// Nothing is wrong yet.
-    pub(super) fn new(log: Log) -> Herald {
-        Herald { log, is_full: false, failures: 0, is_poisoned: false }
+    pub(super) fn new(log: Log, directory: PathBuf, segment_bytes: u64) -> Herald {
+        Herald {
+            log,
+            directory,
+            segment_bytes,
+            is_full: false,
+            is_low: false,
+            failures: 0,
+            is_poisoned: false,
+            look_at: MonoNs(0),
+        }
     }
 
     /// Compares with what was said, and says what is new.
-    pub(super) fn tell(&mut self, gauges: &Gauges, poison: Option<Poison>) {
-        if gauges.is_full != self.is_full {
-            self.is_full = gauges.is_full;
-            let message =
-                if gauges.is_full { Message::JournalFull } else { Message::JournalResumed };
-            self.log.write(stamp_now(), message, &[]);
-        }
+    pub(super) fn tell(
+        &mut self,
+        now: MonoNs,
+        gauges: &Gauges,
+        (poison, refusal): (Option<Poison>, Option<DiskError>),
+        lanes: &JournalLanes,
+    ) {
         if gauges.failures > self.failures {
             self.failures = gauges.failures;
             let fields = [("failures", Value::Number(gauges.failures))];
             self.log.write(stamp_now(), Message::JournalFailed, &fields);
         }
-        if let Some(poison) = poison.filter(|_| !self.is_poisoned) {
-            self.is_poisoned = true;
-            tell(&self.log, Message::JournalClosed, &poison.to_string());
+        if let Some(poison) = poison {
+            if !std::mem::replace(&mut self.is_poisoned, true) {
+                let text = poison.to_string();
+                tell(&self.log, Message::JournalClosed, &text);
+                lanes.set_lack(Some(&text));
+            }
+            return;
+        }
+        if gauges.is_low && !self.is_low && !gauges.is_full {
+            self.tell_room(Message::JournalLow, gauges, refusal);
+        }
+        if self.is_low && !gauges.is_low {
+            self.log.write(stamp_now(), Message::JournalRoom, &[]);
+        }
+        if gauges.is_full && !self.is_full {
+            self.tell_room(Message::JournalFull, gauges, refusal);
+        }
+        if self.is_full && !gauges.is_full {
+            self.log.write(stamp_now(), Message::JournalResumed, &[]);
+        }
+        let was_full = std::mem::replace(&mut self.is_full, gauges.is_full);
+        self.is_low = gauges.is_low;
+        if gauges.is_full && (!was_full || now >= self.look_at) {
+            self.look_at = now.plus_ms(DISK_RETRY_MS);
+            lanes.set_lack(Some(&self.lack(refusal)));
+        } else if was_full && !gauges.is_full {
+            lanes.set_lack(None);
+        }
+    }
+
+    fn tell_room(&self, message: Message, gauges: &Gauges, refusal: Option<DiskError>) {
+        let directory = self.directory.to_string_lossy();
+        let why = refusal.unwrap_or(DiskError::NoSpace).to_string();
+        let fields = [
+            ("directory", Value::Text(&directory)),
+            ("error", Value::Text(&why)),
+            ("needed_bytes", Value::Number(self.segment_bytes)),
+            ("free_bytes", Value::Number(free_bytes(&self.directory).unwrap_or(0))),
+            ("left_in_segment_bytes", Value::Number(gauges.room_bytes)),
+        ];
+        self.log.write(stamp_now(), message, &fields);
+    }
+
+    fn lack(&self, refusal: Option<DiskError>) -> String {
+        let free = free_bytes(&self.directory).unwrap_or(0);
+        let directory = self.directory.display();
+        if let Some(refusal) = refusal {
+            return format!("{directory} takes no new segment: {refusal}");
+        }
+        match self.segment_bytes.saturating_sub(free) {
+            // A quota, or a file system that does not keep what it promised.
+            0 => format!("{directory} takes no more, although {free} bytes are free: a quota?"),
+            lacking => format!(
+                "{directory} lacks {lacking} bytes: its next segment needs {}, and {free} are free",
+                self.segment_bytes
+            ),
         }
     }
 }

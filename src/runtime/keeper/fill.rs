@@ -13,11 +13,9 @@ use crate::base::ids::{Partition, Revision, UserKey};
 use crate::base::limits::{FILL_USERS, PARTITIONS, TOMBSTONE_AGE_MAX_MS};
 use crate::keeper::core::Filling;
 use crate::keeper::scripts;
-use crate::runtime::log_thread::stamp_now;
 use crate::runtime::redis_client::Answer;
 use crate::state::user::{UserState, encode};
 use crate::store::StoreError;
-use crate::telemetry::log::Message;
 
 /// One step works for at most about this long.
 const STEP: Duration = Duration::from_millis(50);
@@ -175,16 +173,7 @@ impl Thread {
 
     /// Whether Redis drops users by itself.
     fn is_dropping(&self) -> bool {
-        self.setup.times_ms.1 > 0 || self.setup.figures.is_evicting.load(Ordering::Relaxed)
-    }
-
-    /// Takes note of whether Redis may evict keys, and says where that has changed.
-    pub(super) fn learn_eviction(&mut self, is_evicting: bool) {
-        let figures = &self.setup.figures;
-        if figures.is_evicting.swap(is_evicting, Ordering::Relaxed) != is_evicting {
-            let message = if is_evicting { Message::RedisEvicts } else { Message::RedisKeeps };
-            self.setup.log.write(stamp_now(), message, &[]);
-        }
+        self.setup.times_ms.1 > 0 || self.learned.is_evicting
     }
 }
 

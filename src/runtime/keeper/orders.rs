@@ -8,6 +8,7 @@ use super::{RoundError, Thread};
 use crate::base::ids::Partition;
 use crate::base::limits::REBUILD_LOCK_MS;
 use crate::keeper::core::{Order, Seal};
+use crate::keeper::ledger::Vanishing;
 use crate::keeper::scripts;
 use crate::redis::command::Phase;
 use crate::runtime::log_thread;
@@ -48,8 +49,13 @@ impl Thread {
             Order::LeaveLead => {
                 self.lead(0)?;
             }
-            Order::Begin { at_least, run, partitions } => {
-                return self.begin(at_least, run, &partitions);
+            Order::Begin { at_least, run, evicted, vanishing, partitions } => {
+                let mark = vanishing.map_or("", Vanishing::mark);
+                return self.begin(at_least, (run, evicted, mark), &partitions);
+            }
+            Order::Doubt(partitions) => {
+                self.doubt(&partitions)?;
+                return Ok(false);
             }
             Order::Answer(seal) => {
                 let node = self.setup.node.to_string();
@@ -79,6 +85,16 @@ impl Thread {
         Ok(())
     }
 
+    fn doubt(&mut self, partitions: &[(Partition, u32, Vanishing)]) -> Result<(), RoundError> {
+        let call = |(partition, epoch, why): &(Partition, u32, Vanishing)| {
+            let arguments = vec![epoch.to_string().into_bytes(), why.mark().into()];
+            (scripts::meta_key(*partition), arguments)
+        };
+        let calls: Vec<_> = partitions.iter().map(call).collect();
+        self.script_each(scripts::DOUBT, &calls)?;
+        Ok(())
+    }
+
     fn say(&mut self, key: &str, members: &[&[u8]]) -> Result<(), RoundError> {
         let mut add: Vec<&[u8]> = vec![b"SADD", key.as_bytes()];
         add.extend_from_slice(members);
@@ -99,7 +115,7 @@ impl Thread {
     fn begin(
         &mut self,
         at_least: u32,
-        run: u64,
+        (run, evicted, mark): (u64, u64, &str),
         partitions: &[(Partition, Option<u32>)],
     ) -> Result<bool, RoundError> {
         if !self.may_ask_sql() {
@@ -110,9 +126,11 @@ impl Thread {
             None => return Ok(false),
         };
         let Some(epoch) = self.of_sql(epoch) else { return Ok(false) };
+        let evicted = format!("{run}:{evicted}");
         let call = |(partition, before): &(Partition, Option<u32>)| {
             let before = before.map_or(String::new(), |before| before.to_string());
-            let arguments = vec![epoch.to_string().into_bytes(), before.into_bytes()];
+            let arguments = [epoch.to_string(), before, evicted.clone(), mark.to_owned()];
+            let arguments = arguments.map(String::into_bytes).to_vec();
             (scripts::meta_key(*partition), arguments)
         };
         let calls: Vec<_> = partitions.iter().map(call).collect();

@@ -8,13 +8,14 @@ use crate::base::ids::Partition;
 use crate::base::limits::PARTITIONS;
 use crate::base::time::WallMs;
 use crate::keeper::core::{Lead, Seal};
-use crate::keeper::ledger::PartitionMeta;
+use crate::keeper::ledger::{Losses, PartitionMeta, Vanishing};
 use crate::keeper::peers::{Beat, NodeId};
 use crate::keeper::scripts;
 use crate::redis::command::Phase;
 use crate::redis::greeting;
 use crate::redis::scripts::hash_of;
 use crate::runtime::redis_client::Answer;
+use crate::shard::seam::Learned;
 
 /// What was read.
 pub(super) struct Signs {
@@ -31,16 +32,38 @@ pub(super) struct Signs {
 
 impl Thread {
     pub(super) fn read(&mut self, wants_metas: bool) -> Result<Signs, RoundError> {
+        let signs = self.read_once(wants_metas)?;
+        if signs.metas.is_none() && self.keeper.is_news(&self.losses(signs.run)) {
+            return self.read_once(true);
+        }
+        Ok(signs)
+    }
+
+    fn read_once(&mut self, wants_metas: bool) -> Result<Signs, RoundError> {
         let count = if wants_metas { PARTITIONS } else { 0 };
         let keys: Vec<String> = (0..count).map(|at| scripts::meta_key(Partition(at))).collect();
-        let metas: Vec<[&[u8]; 6]> =
-            keys.iter().map(|key| [b"HMGET", key.as_bytes(), b"e", b"c", b"s", b"h"]).collect();
+        let meta = |key: &String| -> Vec<Vec<u8>> {
+            let fields = ["HMGET", key, "e", "c", "s", "h", "v", "x"];
+            fields.map(|word| word.as_bytes().to_vec()).to_vec()
+        };
+        let metas: Vec<Vec<Vec<u8>>> = keys.iter().map(meta).collect();
+        let metas: Vec<Vec<&[u8]>> =
+            metas.iter().map(|words| words.iter().map(Vec::as_slice).collect()).collect();
         let seal: [&[u8]; 4] = [b"HMGET", scripts::REBUILD.as_bytes(), b"epoch", b"run"];
         let lock: [&[u8]; 2] = [b"GET", scripts::LOCK.as_bytes()];
-        let mut commands: Vec<&[&[u8]]> =
-            vec![&[b"INFO", b"server"], &[b"INFO", b"memory"], &seal, &lock];
-        commands.extend(metas.iter().map(<[_; 6]>::as_slice));
-        let answers = self.setup.redis.pipeline(&commands)?;
+        // More than one section at once is for Redis 7, which is the oldest that is taken.
+        let info: &[&[u8]] = &[b"INFO", b"server", b"memory", b"stats", b"replication"];
+        let config: &[&[u8]] = &[b"CONFIG", b"GET", b"appendfsync", b"appendonly"];
+        let mut commands: Vec<&[&[u8]]> = vec![info, config, &seal, &lock];
+        commands.extend(metas.iter().map(Vec::as_slice));
+        let answers = self.setup.redis.try_each(&commands)?;
+        // What is kept in Redis and how it syncs it may hide.
+        let needed = answers.iter().enumerate().filter(|(place, _)| *place != 1);
+        if let Some(Answer::Error(text)) =
+            needed.map(|(_, answer)| answer).find(|answer| matches!(answer, Answer::Error(_)))
+        {
+            return Err(refused(text));
+        }
         let run = self.learn_run(&answers[0], &answers[1])?;
         let seal = seal_of(&answers[2]);
         let lead = match &answers[3] {
@@ -63,13 +86,30 @@ impl Thread {
         Ok(Signs { run, redis_now, beats, metas, compared, is_cleared, seal, answered, lead })
     }
 
-    fn learn_run(&mut self, server: &Answer, memory: &Answer) -> Result<u64, RoundError> {
-        let (Answer::Text(server), Answer::Text(memory)) = (server, memory) else {
-            return Err(RoundError::Answer("INFO"));
+    /// Takes what Redis says of itself, and tells the shards.
+    fn learn_run(&mut self, info: &Answer, config: &Answer) -> Result<u64, RoundError> {
+        let Answer::Text(info) = info else { return Err(RoundError::Answer("INFO")) };
+        let run = greeting::run_of_info(info).map_err(|_| RoundError::Answer("INFO"))?;
+        self.evicted = greeting::evicted(info);
+        self.learned = Learned {
+            run,
+            is_evicting: greeting::evicts(info),
+            is_replica: greeting::is_replica(info),
+            syncs_always: syncs_always(config),
+            ..self.learned
         };
-        let is_evicting = greeting::evicts(memory);
-        self.learn_eviction(is_evicting);
-        greeting::run_of_info(server).map_err(|_| RoundError::Answer("INFO"))
+        self.setup.board.learn(self.learned);
+        Ok(run)
+    }
+
+    /// What is known of users that vanish, in this run.
+    pub(super) fn losses(&self, run: u64) -> Losses {
+        Losses {
+            run,
+            is_evicting: self.learned.is_evicting,
+            evicted: self.evicted,
+            is_expiring: self.setup.times_ms.1 > 0,
+        }
     }
 
     fn beat(&mut self) -> Result<(WallMs, Vec<Beat>), RoundError> {
@@ -147,12 +187,34 @@ fn seal_of(answer: &Answer) -> Option<Seal> {
 /// A partition's meta; what can't be read is as none, and begun anew.
 fn meta_of(answer: &Answer) -> Option<PartitionMeta> {
     let Answer::List(fields) = answer else { return None };
-    let [epoch, counter, phase, held] = fields.as_slice() else { return None };
+    let [epoch, counter, phase, held, mark, evicted] = fields.as_slice() else { return None };
     let phase = match phase {
         Answer::Nil => Phase::Open,
         Answer::Text(phase) if phase == b"f" => Phase::Filling,
         _ => Phase::Barrier,
     };
-    let counter = number(counter).unwrap_or(0);
-    Some(PartitionMeta { epoch: number(epoch), counter, phase, is_held: *held != Answer::Nil })
+    Some(PartitionMeta {
+        epoch: number(epoch),
+        counter: number(counter).unwrap_or(0),
+        phase,
+        is_held: *held != Answer::Nil,
+        vanishing: match mark {
+            Answer::Text(mark) => Some(Vanishing::of_mark(mark)),
+            _ => None,
+        },
+        evicted: text(evicted).and_then(|evicted| {
+            let (run, count) = evicted.split_once(':')?;
+            Some((run.parse().ok()?, count.parse().ok()?))
+        }),
+    })
+}
+
+/// As `greeting::syncs_always`, of an answer.
+fn syncs_always(config: &Answer) -> Option<bool> {
+    let Answer::List(words) = config else { return None };
+    let value = |name: &str| {
+        let mut pairs = words.chunks_exact(2);
+        pairs.find_map(|pair| (text(&pair[0]) == Some(name)).then(|| text(&pair[1]))?)
+    };
+    Some(value("appendfsync")? == "always" && value("appendonly")? == "yes")
 }

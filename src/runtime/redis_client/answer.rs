@@ -46,22 +46,22 @@ pub enum Push {
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// No connection, or it was lost on the way; a command may have been executed.
-    #[error("redis can't be reached: {0}")]
+    #[error("Redis can't be reached: {0}")]
     Connection(io::Error),
     /// No answer in time; the connection was given up.
-    #[error("redis does not answer")]
+    #[error("Redis does not answer")]
     Timeout,
     /// What came is no reply; the connection was given up.
-    #[error("what answers does not speak as Redis does: see host and port of redis.url")]
+    #[error("the server at redis.url does not speak the Redis protocol: check its host and port")]
     Malformed,
     /// It was not asked: it is left alone for a while after what failed last.
-    #[error("redis is left alone for a while after: {why}")]
+    #[error("Redis is not asked again yet after: {why}")]
     Resting {
         /// What failed last.
         why: String,
     },
     /// Redis refused the command.
-    #[error("redis refuses: {text}")]
+    #[error("Redis refused a command: {text}")]
     Refused {
         /// Of which kind.
         kind: Refusal,

@@ -53,6 +53,11 @@ impl Carrier {
         carried!(self, link => link.broken(now));
     }
 
+    /// As [`Link::renew`].
+    pub fn renew(&mut self, now: MonoNs) {
+        carried!(self, link => link.renew(now));
+    }
+
     /// As [`Link::tick`].
     pub fn tick(&mut self, now: MonoNs) {
         carried!(self, link => link.tick(now));

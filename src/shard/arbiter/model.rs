@@ -53,6 +53,8 @@ pub struct Redis {
     pub at: WallMs,
     pub users: BTreeMap<String, Stored>,
     pub metas: Vec<(Option<u32>, u64, Phase)>,
+    /// Whether users may have vanished, in all partitions.
+    pub is_doubted: bool,
     /// Records of the lists.
     pub lists: Vec<Vec<u8>>,
     /// Changes to be told: partition, user, revision.
@@ -63,12 +65,12 @@ impl Redis {
     pub fn new(at: WallMs) -> Redis {
         let metas = vec![(Some(1), 0, Phase::Open); usize::from(PARTITIONS)];
         let (lists, published) = (Vec::new(), Vec::new());
-        Redis { at, users: BTreeMap::new(), metas, lists, published }
+        Redis { at, users: BTreeMap::new(), metas, is_doubted: false, lists, published }
     }
 
     fn meta(&self, partition: Partition) -> Meta {
         let (epoch, counter, phase) = self.metas[usize::from(partition.0)];
-        Meta { at: self.at, epoch, counter, phase }
+        Meta { at: self.at, epoch, counter, phase, is_doubted: self.is_doubted }
     }
 
     fn value(&self, user: &str) -> Option<Value> {
@@ -246,6 +248,7 @@ impl Wire {
     pub fn received(&self, _now: MonoNs, _bytes: &[u8]) {}
     pub fn broken(&self, _now: MonoNs) {}
     pub fn tick(&self, _now: MonoNs) {}
+    pub fn renew(&self, _now: MonoNs) {}
 
     pub fn next_deadline(&self) -> Option<MonoNs> {
         None

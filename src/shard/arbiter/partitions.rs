@@ -99,7 +99,7 @@ mod tests {
     use crate::base::time::WallMs;
 
     fn meta(epoch: Option<u32>, counter: u64, phase: Phase) -> Meta {
-        Meta { at: WallMs(0), epoch, counter, phase }
+        Meta { at: WallMs(0), epoch, counter, phase, is_doubted: false }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::flights::{Flight, Pending, Stage};
 use super::{Arbiter, Queue, partition_of_ticket};
 use crate::base::clock::Now;
 use crate::base::ids::{LaneSequence, Partition, Revision, ShardId};
-use crate::base::limits::COMMIT_TRIES_MAX;
+use crate::base::limits::{COMMIT_TRIES_MAX, LINK_UNFIT_RETRY_MS};
 use crate::base::slab::Handle;
 use crate::base::time::MonoNs;
 use crate::redis::command::{Command, CommitVerdict, Failure, Meta, Phase, Reply, Value};
@@ -60,10 +60,9 @@ impl Home {
                 arbiter.to_compare.clear();
                 self.tell(now, Message::RedisLost);
             }
-            LinkEvent::Unfit(unfit) => {
-                self.tell_with(now, Message::RedisUnfit, ("error", Told::Text(unfit.mend())));
-                outbox.push(Effect::Report(Report::Unfit(unfit)));
-            }
+            // The keeper tells people, once for all shards.
+            LinkEvent::Unfit(unfit) => outbox.push(Effect::Report(Report::Unfit(unfit))),
+            LinkEvent::Denied => outbox.push(Effect::Report(Report::Denied)),
             // Each request has a deadline of its own, and the reply may still come.
             LinkEvent::Expired { .. } => {}
             LinkEvent::Reply { ticket, result, .. } => {
@@ -78,6 +77,7 @@ impl Home {
         let arbiter = self.arbiter_mut();
         arbiter.server = Some(server);
         arbiter.subscribed_at_ms = server.subscribed.then_some(super::millis(now.mono));
+        arbiter.renew_at = now.mono.plus_ms(LINK_UNFIT_RETRY_MS);
         arbiter.to_compare.clear();
         if server.run != arbiter.compared_run {
             arbiter.to_compare.extend(arbiter.partitions.own());
@@ -87,9 +87,8 @@ impl Home {
         let Server { run, evicts, syncs_always, .. } = server;
         outbox.push(Effect::Report(Report::Run { run, evicts, syncs_always }));
         self.tell(now, Message::RedisConnected);
-        match self.arbiter_mut().keeps_promise(server) {
-            true => self.tell(now, Message::RedisFit),
-            false => self.tell_with(now, Message::RedisUnfit, ("error", Told::Text(NOT_SYNCED))),
+        if !self.arbiter_mut().keeps_promise(server) {
+            self.tell_with(now, Message::RedisUnfit, ("error", Told::Text(NOT_SYNCED)));
         }
     }
 
@@ -173,7 +172,7 @@ impl Home {
             value.as_ref().is_some_and(|value| Some(value.revision.epoch) == meta.epoch);
         let is_doubted = match meta.phase {
             Phase::Filling => !is_of_epoch,
-            Phase::Open | Phase::Barrier => value.is_none() && may_vanish,
+            Phase::Open | Phase::Barrier => value.is_none() && (may_vanish || meta.is_doubted),
         };
         if !is_doubted || matches!(flight.stage, Stage::Fill) {
             return self.settle(now, handle, value);
@@ -419,7 +418,7 @@ impl Arbiter {
 fn name_of(failure: Failure) -> &'static str {
     match failure {
         Failure::Unknown => "unknown",
-        Failure::Refused => "refused",
+        Failure::Refused(kind) => kind.name(),
         Failure::Quarantined => "quarantined",
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::VecDeque;
 
 use super::Arbiter;
+use crate::base::limits::LINK_UNFIT_RETRY_MS;
 use crate::base::time::MonoNs;
 use crate::redis::link::{LinkEvent, LinkFigures, LinkWish};
 use crate::shard::reads::Waiter;
-use crate::shard::seam::BoardView;
+use crate::shard::seam::{BoardView, Learned};
 
 impl Arbiter {
     /// The connection stands.
@@ -79,13 +80,27 @@ impl Arbiter {
 
     /// Time has passed: hands out the requests whose time is up.
     pub fn expire(&mut self, now: MonoNs, late: &mut Vec<Waiter>) {
+        if self.is_astray() && now >= self.renew_at {
+            self.renew_at = now.plus_ms(LINK_UNFIT_RETRY_MS);
+            self.carrier.renew(now);
+        }
         self.carrier.tick(now);
         self.flights.expire(now, late);
     }
 
+    /// Whether a new connection may be better: to where the keeper's leads, or one that is told of
+    /// changes. Where the right to that is still missing it would be no better.
+    fn is_astray(&self) -> bool {
+        let Learned { run, is_unheard, .. } = self.board.learned;
+        self.server.is_some_and(|server| {
+            let is_elsewhere = run != 0 && run != server.run;
+            is_elsewhere || server.resp3 && !server.subscribed && !is_unheard
+        })
+    }
+
     /// What the keeper lets the shards do.
     pub fn on_board(&mut self, board: BoardView) {
-        self.cleared_run = board.cleared_run;
+        self.board = board;
     }
 
     /// Lets requests wait behind the command of their user, if there is one.

@@ -7,6 +7,7 @@ use super::{Core, Round, Waiter, Work};
 use crate::base::clock::Now;
 use crate::base::limits::COMMIT_TRIES_MAX;
 use crate::redis::link::{BreakerState, LinkWish};
+use crate::redis::refusal::Refusal;
 use crate::shard::arbiter::Arbiter;
 use crate::shard::arbiter::merging::Merge;
 use crate::shard::arbiter::replies::Resumed;
@@ -105,6 +106,9 @@ impl Core {
         counters.redis_link_late.set(figures.late);
         counters.redis_link_unknown.set(figures.unknown);
         counters.redis_link_refused.set(figures.refused.iter().sum());
+        for (kind, name) in Refusal::ALL {
+            counters.redis_refused.of(name).set(figures.refused[kind.index()]);
+        }
         counters.redis_link_noscript.set(figures.noscript);
         counters.redis_link_reconnects.set(figures.reconnects);
         counters.redis_link_retries.set(figures.retries);

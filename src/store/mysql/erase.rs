@@ -73,18 +73,21 @@ fn erase_events(session: &mut Session, condition: &str) -> Result<usize, StoreEr
     Ok(events.len())
 }
 
-fn write_tombstones(session: &mut Session, erases: &[EraseRow<'_>]) -> Result<(), StoreError> {
-    const NEWER: &str = "VALUES(revision_epoch) > revision_epoch \
+/// A tombstone gives way only to a higher revision.
+pub(super) const TOMBSTONE_TAIL: &str = " ON DUPLICATE KEY UPDATE \
+    erased_at = IF(VALUES(revision_epoch) > revision_epoch \
         OR (VALUES(revision_epoch) = revision_epoch \
-            AND VALUES(revision_counter) > revision_counter)";
-    let tail = format!(
-        " ON DUPLICATE KEY UPDATE erased_at = IF({NEWER}, VALUES(erased_at), erased_at), \
-         revision_counter = IF({NEWER}, VALUES(revision_counter), revision_counter), \
-         revision_epoch = GREATEST(revision_epoch, VALUES(revision_epoch))"
-    );
+            AND VALUES(revision_counter) > revision_counter), VALUES(erased_at), erased_at), \
+    revision_counter = IF(VALUES(revision_epoch) > revision_epoch \
+        OR (VALUES(revision_epoch) = revision_epoch \
+            AND VALUES(revision_counter) > revision_counter), \
+        VALUES(revision_counter), revision_counter), \
+    revision_epoch = GREATEST(revision_epoch, VALUES(revision_epoch))";
+
+fn write_tombstones(session: &mut Session, erases: &[EraseRow<'_>]) -> Result<(), StoreError> {
     let mut rows = Rows::new(
         "INSERT INTO erased_users (user_hash, revision_epoch, revision_counter, erased_at) VALUES ",
-        &tail,
+        TOMBSTONE_TAIL,
         session.statement_bytes_max()?,
     );
     for row in erases {

@@ -32,13 +32,17 @@ pub enum FailureKind {
     BadData,
     /// User, password, host or privileges are wrong (1045 and its like).
     Denied,
+    /// A file of the node's own could not be read, written or synced.
+    Io,
+    /// The node's own database is damaged.
+    Corrupt,
     /// Anything else.
     Other,
 }
 
 impl FailureKind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [FailureKind; 12] = [
+    pub const ALL: [FailureKind; 14] = [
         FailureKind::Unreachable,
         FailureKind::Deadlock,
         FailureKind::LockWait,
@@ -50,6 +54,8 @@ impl FailureKind {
         FailureKind::Duplicate,
         FailureKind::BadData,
         FailureKind::Denied,
+        FailureKind::Io,
+        FailureKind::Corrupt,
         FailureKind::Other,
     ];
 
@@ -67,6 +73,8 @@ impl FailureKind {
             FailureKind::Duplicate => "duplicate",
             FailureKind::BadData => "bad_data",
             FailureKind::Denied => "denied",
+            FailureKind::Io => "io",
+            FailureKind::Corrupt => "corrupt",
             FailureKind::Other => "other",
         }
     }
@@ -87,6 +95,8 @@ impl FailureKind {
             FailureKind::Duplicate => "a unique key has the row already",
             FailureKind::BadData => "the server refuses a value",
             FailureKind::Denied => "user, password or privileges are wrong",
+            FailureKind::Io => "a file failed",
+            FailureKind::Corrupt => "the database is damaged",
             FailureKind::Other => "failed",
         }
     }
@@ -140,6 +150,8 @@ impl FailureKind {
                 | FailureKind::PacketTooLarge
                 | FailureKind::ReadOnly
                 | FailureKind::Crowded
+                // Rights on a database are looked up once a connection.
+                | FailureKind::Denied
         )
     }
 

@@ -3,15 +3,14 @@
 //! `catalog_version` first, so that two nodes change one after the other, and raises it in its own
 //! transaction, so that each node sees that there is something new.
 
-use super::Mysql;
 use super::session::Session;
 use super::text::{Literal, push_row, push_text};
+use super::{Mysql, overrides};
 use crate::base::ids::PopupKey;
 use crate::base::time::WallMs;
-use crate::catalog::snapshot::Status;
 use crate::store::catalog::{CatalogChange, Edit, PopupRow, Written, plan};
 use crate::store::error::StoreError;
-use crate::store::stored::{Origin, StoredCatalog, status_of, status_word};
+use crate::store::stored::{Origin, StoredCatalog};
 
 /// What an error of these statements was about.
 const ACTION: &str = "change popups";
@@ -26,8 +25,7 @@ impl Mysql {
         at: WallMs,
     ) -> Result<StoredCatalog, StoreError> {
         self.session.get_mut().transaction(|session| {
-            let lock = "SELECT version FROM catalog_version WHERE id = 1 FOR UPDATE";
-            let found = version_by(session, lock)?;
+            let found = lock_version(session)?;
             if based_on.is_some_and(|based_on| based_on != found) {
                 return Err(StoreError::CatalogMoved { found });
             }
@@ -35,9 +33,14 @@ impl Mysql {
             for edit in &edits {
                 write(session, edit, who, at)?;
             }
-            if !edits.is_empty() {
-                let raise = "UPDATE catalog_version SET version = version + 1 WHERE id = 1";
-                session.execute(ACTION, raise)?;
+            let is_overridden = match change {
+                CatalogChange::Import { overrides: entries, .. } => {
+                    overrides::put(session, entries)?
+                }
+                _ => false,
+            };
+            if !edits.is_empty() || is_overridden {
+                raise_version(session)?;
             }
             load(session)
         })
@@ -87,7 +90,18 @@ impl Mysql {
 pub(super) fn load(session: &mut Session) -> Result<StoredCatalog, StoreError> {
     let version = version(session)?;
     let popups = read_rows(session)?.into_iter().map(PopupRow::stored).collect();
-    Ok(StoredCatalog { version, popups })
+    Ok(StoredCatalog { version, popups, overrides: overrides::load(session)? })
+}
+
+/// The catalog's version, which nobody else changes until the transaction ends.
+pub(super) fn lock_version(session: &mut Session) -> Result<u64, StoreError> {
+    version_by(session, "SELECT version FROM catalog_version WHERE id = 1 FOR UPDATE")
+}
+
+/// Raises the catalog's version.
+pub(super) fn raise_version(session: &mut Session) -> Result<(), StoreError> {
+    let raise = "UPDATE catalog_version SET version = version + 1 WHERE id = 1";
+    session.execute(ACTION, raise).map(drop)
 }
 
 /// The catalog's version.
@@ -102,20 +116,17 @@ fn version_by(session: &mut Session, query: &str) -> Result<u64, StoreError> {
 
 /// Every popup, sorted by id.
 fn read_rows(session: &mut Session) -> Result<Vec<PopupRow>, StoreError> {
-    let query = "SELECT popups.popup_id, popup_key, version, origin, definition, archived_at, \
-                 status FROM popups LEFT JOIN popup_overrides \
-                 ON popup_overrides.popup_id = popups.popup_id ORDER BY popups.popup_id";
-    type Columns = (String, i64, u32, String, String, Option<i64>, Option<String>);
+    let query = "SELECT popup_id, popup_key, version, origin, definition, archived_at \
+                 FROM popups ORDER BY popup_id";
+    type Columns = (String, i64, u32, String, String, Option<i64>);
     let rows: Vec<Columns> = session.query("read popups", query)?;
-    let row = |(id, key, version, origin, text, archived_at, word): Columns| PopupRow {
+    let row = |(id, key, version, origin, text, archived_at): Columns| PopupRow {
         id,
         key: PopupKey(key.cast_unsigned()),
         version,
         origin: Origin::of_word(&origin),
         text,
         archived_at: archived_at.map(WallMs),
-        // Only `status_word` writes here; a word that somebody else wrote shows nothing.
-        status: word.map(|word| status_of(&word).unwrap_or(Status::Paused)),
     };
     Ok(rows.into_iter().map(row).collect())
 }
@@ -125,11 +136,7 @@ fn write(session: &mut Session, edit: &Edit, who: &str, at: WallMs) -> Result<()
     let row = &edit.row;
     match edit.written {
         Written::New => insert(session, row)?,
-        Written::Row | Written::RowAndStatus => update(session, row)?,
-        Written::Status => {}
-    }
-    if matches!(edit.written, Written::Status | Written::RowAndStatus) {
-        write_status(session, row, who, at)?;
+        Written::Row => update(session, row)?,
     }
     let diff = edit.diff.to_string();
     let mut insert = "INSERT INTO popup_history (popup_id, version, `change`, at, who, diff, \
@@ -180,31 +187,4 @@ fn update(session: &mut Session, row: &PopupRow) -> Result<(), StoreError> {
     update.push_str(" WHERE popup_id = ");
     push_text(&mut update, &row.id);
     session.execute(ACTION, &update).map(drop)
-}
-
-fn write_status(
-    session: &mut Session,
-    row: &PopupRow,
-    who: &str,
-    at: WallMs,
-) -> Result<(), StoreError> {
-    let Some(status) = row.status else {
-        let mut delete = "DELETE FROM popup_overrides WHERE popup_id = ".to_owned();
-        push_text(&mut delete, &row.id);
-        return session.execute(ACTION, &delete).map(drop);
-    };
-    let mut insert = "INSERT INTO popup_overrides (popup_id, status, who, at) VALUES ".to_owned();
-    push_row(
-        &mut insert,
-        &[
-            Literal::Text(&row.id),
-            Literal::Text(status_word(status)),
-            Literal::Text(who),
-            Literal::Number(at.0),
-        ],
-    );
-    insert.push_str(
-        " ON DUPLICATE KEY UPDATE status = VALUES(status), who = VALUES(who), at = VALUES(at)",
-    );
-    session.execute(ACTION, &insert).map(drop)
 }

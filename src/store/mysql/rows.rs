@@ -186,7 +186,7 @@ pub(super) fn write_users(session: &mut Session, users: &[UserRow<'_>]) -> Resul
 /// The last assignment of a row with a revision.
 const EPOCH_LAST: &str = "revision_epoch = GREATEST(revision_epoch, VALUES(revision_epoch))";
 
-const POPUP_COLUMNS: &str = "INSERT INTO user_popups (user_id, popup_id, popup_key, shows, \
+pub(super) const POPUP_COLUMNS: &str = "INSERT INTO user_popups (user_id, popup_id, popup_key, shows, \
     last_shown_at, outcome, outcome_at, next_show_at, forgotten, first_epoch, first_counter, \
     revision_epoch, revision_counter, state) VALUES ";
 

@@ -6,16 +6,21 @@
 //! without one (a proxy that has none) they only do the same work twice.
 
 use super::failure::FailureKind;
+use super::overrides;
 use super::session::Session;
 use crate::base::time::WallMs;
 use crate::config::Config;
 use crate::store::error::StoreError;
+use crate::store::stored::Dropped;
 
 /// The files in order; the one at index `i` makes schema `i + 1`.
-const FILES: [&str; 2] = [
+const FILES: [&str; 3] = [
     include_str!("../schema/mysql/0001_init.sql"),
+    include_str!("../schema/mysql/0002_overrides.sql"),
     include_str!("../schema/mysql/0003_signing_keys.sql"),
 ];
+/// The schema from which on no override makes a popup live.
+const OVERRIDES_VERSION: i64 = 2;
 /// A migration waits this long for another one, in seconds.
 const LOCK_WAIT_S: u32 = 60;
 
@@ -59,6 +64,21 @@ pub fn migrate(config: &Config, now: WallMs) -> Result<(i64, i64), StoreError> {
         session.execute("upgrade the schema", &insert)?;
     }
     Ok((before, known))
+}
+
+/// The popups that an upgrade from a schema of version `before` has stopped.
+///
+/// # Errors
+/// Where the server fails.
+///
+/// # Panics
+/// Without `[mysql] url`.
+pub fn dropped_since(config: &Config, before: i64) -> Result<Vec<Dropped>, StoreError> {
+    if !(1..OVERRIDES_VERSION).contains(&before) {
+        return Ok(Vec::new());
+    }
+    let url = config.mysql.url.as_ref().expect("the caller has looked for it");
+    overrides::dropped(&mut Session::new(url, &config.mysql)?)
 }
 
 /// Looks whether the schema is the one of this binary.
@@ -110,9 +130,11 @@ mod tests {
     #[test]
     fn every_statement_of_every_file_may_run_twice() {
         for statement in FILES.iter().flat_map(|file| statements(file)) {
+            let is_insert = statement.starts_with("INSERT ");
             let may = statement.starts_with("CREATE TABLE IF NOT EXISTS ")
                 || statement.starts_with("DROP TABLE IF EXISTS ")
-                || (statement.starts_with("INSERT ") && statement.contains(" ON DUPLICATE KEY "));
+                || (is_insert && statement.contains("ON DUPLICATE KEY "))
+                || (is_insert && statement.contains("AND NOT EXISTS ("));
             assert!(may, "{statement}");
         }
     }
@@ -132,10 +154,14 @@ mod tests {
             });
             words.collect()
         };
-        let sqlite = of(include_str!("../schema/0001_init.sql"));
-        let mysql = of(FILES[0]);
-        for name in sqlite {
-            assert!(mysql.contains(&name), "{name}");
+        for (sqlite, mysql) in [
+            (include_str!("../schema/0001_init.sql"), FILES[0]),
+            (include_str!("../schema/0003_overrides.sql"), FILES[1]),
+        ] {
+            let mysql = of(mysql);
+            for name in of(sqlite) {
+                assert!(mysql.contains(&name), "{name}");
+            }
         }
     }
 }

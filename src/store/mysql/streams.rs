@@ -117,7 +117,7 @@ fn list_name(epoch: u32, partition: Partition) -> String {
 }
 
 /// The numbers of streams by their names; makes those that are new.
-fn number_all(
+pub(super) fn number_all(
     session: &mut Session,
     names: &[String],
 ) -> Result<BTreeMap<String, StreamId>, StoreError> {

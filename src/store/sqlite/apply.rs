@@ -134,6 +134,8 @@ impl Sqlite {
         }
         move_position(&transaction, claim, position, *last).map_err(failed("move the position"))?;
         transaction.commit().map_err(failed("commit"))?;
+        self.is_to_fold = true;
+        self.must_fold |= !batch.erases.is_empty();
         let rejected = letters.len();
         let records = pending.len() - duplicates - rejected;
         Ok(Applied { records, duplicates, skipped, rejected })

@@ -10,7 +10,10 @@ use crate::store::stored::StoredKey;
 
 impl Sqlite {
     /// See [`crate::store::Store::own_signing_keys`].
-    pub(in crate::store) fn signing_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
+    ///
+    /// # Errors
+    /// Where the database fails, or a row is no key.
+    pub fn signing_keys_stored(&self) -> Result<Vec<StoredKey>, StoreError> {
         let failed = |source| StoreError::sql(&self.path, "read signing keys", source);
         let query =
             "SELECT id, created_at, secret, moved_at FROM signing_keys ORDER BY created_at, id";

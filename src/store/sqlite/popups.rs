@@ -3,13 +3,12 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-use super::Sqlite;
+use super::{Sqlite, overrides};
 use crate::base::ids::PopupKey;
 use crate::base::time::WallMs;
-use crate::catalog::snapshot::Status;
 use crate::store::catalog::{CatalogChange, Edit, PopupRow, Written, plan};
 use crate::store::error::StoreError;
-use crate::store::stored::{Origin, StoredCatalog, status_of, status_word};
+use crate::store::stored::{Origin, StoredCatalog};
 
 impl Sqlite {
     /// See [`crate::store::Store::change_catalog`].
@@ -32,9 +31,14 @@ impl Sqlite {
             for edit in &edits {
                 write(transaction, edit, who, at).map_err(failed)?;
             }
-            if !edits.is_empty() {
-                let raise = "UPDATE catalog_version SET version = version + 1";
-                transaction.execute(raise, []).map_err(failed)?;
+            let is_overridden = match change {
+                CatalogChange::Import { overrides: entries, .. } => {
+                    overrides::put(transaction, entries).map_err(failed)?
+                }
+                _ => false,
+            };
+            if !edits.is_empty() || is_overridden {
+                raise_version(transaction).map_err(failed)?;
             }
             load(transaction).map_err(failed)
         })
@@ -85,7 +89,13 @@ impl Sqlite {
 pub(super) fn load(connection: &Connection) -> rusqlite::Result<StoredCatalog> {
     let version = version(connection)?;
     let popups = read_rows(connection)?.into_iter().map(PopupRow::stored).collect();
-    Ok(StoredCatalog { version, popups })
+    Ok(StoredCatalog { version, popups, overrides: overrides::load(connection)? })
+}
+
+/// Raises the catalog's version.
+pub(super) fn raise_version(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    let raise = "UPDATE catalog_version SET version = version + 1";
+    transaction.execute(raise, []).map(drop)
 }
 
 /// The catalog's version.
@@ -98,12 +108,10 @@ pub(super) fn version(connection: &Connection) -> rusqlite::Result<u64> {
 /// Every popup, sorted by id.
 fn read_rows(connection: &Connection) -> rusqlite::Result<Vec<PopupRow>> {
     let mut read = connection.prepare(
-        "SELECT popups.popup_id, popup_key, version, origin, definition, archived_at, status
-         FROM popups LEFT JOIN popup_overrides ON popup_overrides.popup_id = popups.popup_id
-         ORDER BY popups.popup_id",
+        "SELECT popup_id, popup_key, version, origin, definition, archived_at
+         FROM popups ORDER BY popup_id",
     )?;
     read.query_map([], |row| {
-        let word: Option<String> = row.get(6)?;
         Ok(PopupRow {
             id: row.get(0)?,
             key: PopupKey(row.get::<_, i64>(1)?.cast_unsigned()),
@@ -111,8 +119,6 @@ fn read_rows(connection: &Connection) -> rusqlite::Result<Vec<PopupRow>> {
             origin: Origin::of_word(&row.get::<_, String>(3)?),
             text: row.get(4)?,
             archived_at: row.get::<_, Option<i64>>(5)?.map(WallMs),
-            // Only `status_word` writes here; a word that somebody else wrote shows nothing.
-            status: word.map(|word| status_of(&word).unwrap_or(Status::Paused)),
         })
     })?
     .collect()
@@ -142,17 +148,13 @@ fn write(
                 ],
             )?;
         }
-        Written::Row | Written::RowAndStatus => {
+        Written::Row => {
             transaction.execute(
                 "UPDATE popups SET version = ?2, origin = ?3, definition = ?4, archived_at = ?5
                  WHERE popup_id = ?1",
                 params![row.id, row.version, row.origin.word(), row.text, archived_at],
             )?;
         }
-        Written::Status => {}
-    }
-    if matches!(edit.written, Written::Status | Written::RowAndStatus) {
-        write_status(transaction, row, who, at)?;
     }
     transaction.execute(
         "INSERT INTO popup_history (popup_id, version, change, at, who, diff, definition)
@@ -160,21 +162,4 @@ fn write(
         params![row.id, row.version, edit.change, at.0, who, edit.diff.to_string(), row.text],
     )?;
     Ok(())
-}
-
-fn write_status(
-    transaction: &Transaction<'_>,
-    row: &PopupRow,
-    who: &str,
-    at: WallMs,
-) -> rusqlite::Result<usize> {
-    match row.status {
-        None => transaction.execute("DELETE FROM popup_overrides WHERE popup_id = ?1", [&row.id]),
-        Some(status) => transaction.execute(
-            "INSERT INTO popup_overrides (popup_id, status, who, at) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (popup_id) DO UPDATE SET
-                 status = excluded.status, who = excluded.who, at = excluded.at",
-            (&row.id, status_word(status), who, at.0),
-        ),
-    }
 }

@@ -8,22 +8,23 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::store::error::StoreError;
 
 /// The files in order; the one at index `i` makes schema `i + 1`.
-const FILES: [&str; 3] = [
+const FILES: [&str; 4] = [
     include_str!("../schema/0001_init.sql"),
     include_str!("../schema/0002_catalog_version.sql"),
+    include_str!("../schema/0003_overrides.sql"),
     include_str!("../schema/0004_signing_keys.sql"),
 ];
 
-/// Brings the database to the newest schema of this binary.
+/// Brings the database to the newest schema of this binary; whether it was an older one.
 ///
 /// # Errors
 /// Where it is newer already, is a database of something else, or can't be changed.
-pub(super) fn upgrade(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+pub(super) fn upgrade(connection: &mut Connection, path: &Path) -> Result<bool, StoreError> {
     let failed = |source| StoreError::sql(path, "upgrade the schema", source);
     let known = i64::try_from(FILES.len()).expect("a handful of files");
     let found = version(connection, path)?;
     if found == known {
-        return Ok(());
+        return Ok(false);
     }
     let behavior = TransactionBehavior::Immediate;
     let transaction = connection.transaction_with_behavior(behavior).map_err(failed)?;
@@ -42,7 +43,8 @@ pub(super) fn upgrade(connection: &mut Connection, path: &Path) -> Result<(), St
             )
             .map_err(failed)?;
     }
-    transaction.commit().map_err(failed)
+    transaction.commit().map_err(failed)?;
+    Ok(found > 0)
 }
 
 /// The schema of the database; 0 where it is empty.

@@ -38,8 +38,6 @@ enum Ends {
 enum Weight {
     /// At once, and again where its field `cause` is a new one.
     Reason,
-    /// At once, and again where its error is a new one: its errors are fixed texts.
-    Texts,
     /// Where no reason has come within [`LOG_SETTLE_MS`].
     Symptom,
 }
@@ -80,23 +78,24 @@ outages! {
         KeeperFailed to KeeperResumed Symptom Told;
         ListFailed to ListResumed Symptom Told;
     }
-    RedisUnfit "redis_unfit" { RedisUnfit to RedisFit Texts Told; }
-    RedisEvicts "redis_evicts" { RedisEvicts to RedisKeeps Reason Told; }
     Rebuild "rebuild" { RebuildNeeded to RebuildEnded Reason Told; }
     Sql "sql" {
         SqlAway to SqlResumed Reason Told;
         SqlFailed to SqlResumed Reason Told;
+        SqlUnfit to SqlResumed Reason Told;
         ReadFailed to ReadResumed Symptom Quiet;
         KeeperSqlFailed to KeeperSqlResumed Symptom Told;
         ListSqlFailed to ListResumed Symptom Told;
         CatalogStale to CatalogFresh Symptom Told;
     }
     Catalog "catalog" { CatalogBehind to CatalogFresh Reason Told; }
+    JournalLow "journal_low" { JournalLow to JournalRoom Reason Told; }
     JournalFull "journal_full" { JournalFull to JournalResumed Reason Told; }
     Journal "journal" { JournalFailed to JournalMended Reason Quiet; }
     Names "names" { NameUnknown to NameKnown Reason Quiet; }
     Clock "clock" { ClockApart to ClockTogether Reason Told; }
     Reads "reads" { ReadSlow to ReadsInTime Reason Quiet; }
+    Lists "lists" { ListEntryUnread to ListEntriesRead Reason Quiet; }
     Slice "slice" { SliceFull to SliceRoom Reason Quiet; }
     Lanes "lanes" { LaneFull to LaneRoom Reason Quiet; }
     Connections "connections" { ConnectionsFull to ConnectionsRoom Reason Quiet; }
@@ -212,7 +211,6 @@ impl Outages {
         state.count.fetch_add(1, Ordering::Relaxed);
         let cause = match row.weight {
             Weight::Reason => Some(text_of(fields, "cause")),
-            Weight::Texts => Some(text_of(fields, "error")),
             Weight::Symptom => None,
         };
         let is_new = cause.is_some_and(|cause| {

@@ -21,6 +21,8 @@ pub enum Fault {
     RedisEmpty,
     /// Everything in Redis is deleted.
     RedisFlushed,
+    /// Redis may evict keys for a while, and does.
+    RedisEvicts,
     /// A node's connections to Redis break, in the middle of anything.
     Cut,
     /// Nothing passes between a node and Redis for a while.
@@ -36,7 +38,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    const ALL: [Fault; 13] = [
+    const ALL: [Fault; 14] = [
         Fault::NodeKilled,
         Fault::NodeFrozen,
         Fault::RedisKilled,
@@ -44,6 +46,7 @@ impl Fault {
         Fault::RedisOld,
         Fault::RedisEmpty,
         Fault::RedisFlushed,
+        Fault::RedisEvicts,
         Fault::Cut,
         Fault::Silence,
         Fault::Refused,
@@ -54,7 +57,10 @@ impl Fault {
 
     /// Whether Redis loses writes that it has acknowledged.
     pub fn is_loss(self) -> bool {
-        matches!(self, Fault::RedisOld | Fault::RedisEmpty | Fault::RedisFlushed)
+        matches!(
+            self,
+            Fault::RedisOld | Fault::RedisEmpty | Fault::RedisFlushed | Fault::RedisEvicts
+        )
     }
 }
 
@@ -145,7 +151,7 @@ impl Config {
 
     /// A run about losses of Redis: they befall nodes whose journals are far from being in SQL.
     fn with_losses(self, draw: &mut Stream) -> Config {
-        let losses = [Fault::RedisOld, Fault::RedisEmpty, Fault::RedisFlushed];
+        let losses = [Fault::RedisOld, Fault::RedisEmpty, Fault::RedisFlushed, Fault::RedisEvicts];
         let others = [Fault::SqlAway, Fault::Cut, Fault::RedisFrozen, Fault::NodeFrozen];
         let mut faults = vec![draw.pick(&losses), draw.pick(&losses)];
         faults.extend(draw.one_in(3).then(|| draw.pick(&others)));

@@ -2,6 +2,11 @@
 //! only so far as the promise reaches: a node that is silent for `PEER_SILENT_MS` while Redis loses
 //! what it was granted is not waited for (`keeper`).
 
+use nudged::base::ids::{Partition, UserKey};
+use nudged::base::limits::PARTITIONS;
+use nudged::keeper::scripts;
+use nudged::redis::reply::split_value;
+
 use super::config::Fault;
 use super::redis::Data;
 use super::scene::{MS, SECOND, What, number};
@@ -37,6 +42,11 @@ impl World {
                     self.befall_redis(fault, lasts);
                 }
             }
+            Fault::RedisEvicts => {
+                self.pipes.redis.is_evicting = true;
+                self.scene.after(lasts + 3 * SECOND, What::EvictionEnds);
+                self.scene.after(MS, What::RedisEvicts);
+            }
             Fault::SqlAway => {
                 self.sql.is_away = true;
                 self.scene.after(lasts, What::SqlAnswers);
@@ -53,6 +63,37 @@ impl World {
                 self.scene.step_wall(node, by);
             }
             _ => self.befall_node(fault, node, lasts),
+        }
+    }
+
+    /// Some users go, and now and then what is known of their partition. Only once it is marked
+    /// that they may, and only users whom SQL has: who is missing in both is new, and SQL has him
+    /// within its lag (README).
+    pub fn evict(&mut self) {
+        if !self.pipes.redis.is_evicting {
+            return;
+        }
+        self.scene.after(40 * MS, What::RedisEvicts);
+        let partitions = (0..PARTITIONS).map(|at| scripts::meta_key(Partition(at)));
+        let is_unmarked = |key: &String| {
+            let field = |name| self.pipes.redis.field(key.as_bytes(), name);
+            field(b"e").is_some() && field(b"v").is_none()
+        };
+        if self.pipes.is_down || partitions.into_iter().any(|key| is_unmarked(&key)) {
+            return;
+        }
+        let number = self.scene.streams.faults.below(self.scene.config.users);
+        let user = super::clients::user(number);
+        let partition = UserKey::of(user.as_bytes()).partition();
+        let key = scripts::user_key(partition, &user);
+        let value = self.pipes.redis.get(key.as_bytes()).and_then(split_value);
+        let Some((revision, _)) = value else { return };
+        if self.sql.read(&user).is_ok_and(|state| state.revision >= revision) {
+            self.scene.note("evicted", &[], user.as_bytes());
+            self.pipes.redis.evict(key.as_bytes());
+            if self.scene.streams.faults.one_in(8) {
+                self.pipes.redis.evict(scripts::meta_key(partition).as_bytes());
+            }
         }
     }
 
@@ -152,6 +193,7 @@ impl World {
         self.scene.note("healed", &[], &[]);
         self.scene.is_calm = true;
         self.sql.is_away = false;
+        self.pipes.redis.is_evicting = false;
         self.pipes.frozen_until = self.pipes.frozen_until.min(now);
         for outside in &mut self.scene.nodes {
             outside.frozen_until = outside.frozen_until.min(now);

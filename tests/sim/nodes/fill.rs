@@ -78,8 +78,9 @@ impl Filler {
         users.into_iter().filter(is_wanted).collect()
     }
 
-    /// Takes the answers to what it had asked.
-    pub fn take(&mut self, answers: &[Answer]) {
+    /// Takes the answers to what it had asked. Where Redis drops users by itself, those who are
+    /// missing stay so.
+    pub fn take(&mut self, answers: &[Answer], is_dropping: bool) {
         self.state = match std::mem::replace(&mut self.state, State::Done) {
             State::Scan { .. } => {
                 let Answer::List(parts) = &answers[0] else { panic!("{answers:?}") };
@@ -93,6 +94,7 @@ impl Filler {
                 let users = self.wanted(keys.iter().filter_map(user).collect());
                 let next = String::from_utf8_lossy(next).into_owned();
                 let then = match next.as_str() {
+                    "0" if is_dropping => State::Done,
                     "0" => State::List { after: String::new() },
                     _ => State::Scan { cursor: next },
                 };

@@ -8,13 +8,14 @@ use nudged::base::ids::Partition;
 use nudged::base::limits::{KEEPER_SQL_BEAT_MS, PARTITIONS};
 use nudged::base::time::{MonoNs, WallMs};
 use nudged::keeper::core::{Keeper, Lead, Order, Seal, View};
-use nudged::keeper::ledger::PartitionMeta;
+use nudged::keeper::ledger::{Losses, PartitionMeta, Vanishing};
 use nudged::keeper::peers::{Beat, NodeId};
 use nudged::keeper::scripts;
 use nudged::redis::command::Phase;
 use nudged::redis::greeting;
 use nudged::redis::scripts::hash_of;
 use nudged::runtime::redis_client::Answer;
+use nudged::shard::seam::Learned;
 
 use super::fill::{Filler, filling_of};
 use super::node::Node;
@@ -29,7 +30,7 @@ const SQL_REST_MS: (u64, u64) = (1_000, 5_000);
 /// What the first questions of a round have told.
 struct Signs {
     now: MonoNs,
-    run: u64,
+    losses: Losses,
     seal: Option<Seal>,
     lead: Lead,
     metas: Option<Vec<PartitionMeta>>,
@@ -191,15 +192,28 @@ impl Node {
         let lost: Vec<Partition> = self.board.lost().collect();
         let wants_metas = self.keeper.keeper.wants_metas(now) || !lost.is_empty();
         let commands = [
-            words(&[b"INFO", b"server"]),
+            words(&[b"INFO", b"server", b"memory", b"stats", b"replication"]),
             words(&[b"HMGET", scripts::REBUILD.as_bytes(), b"epoch", b"run"]),
             words(&[b"GET", scripts::LOCK.as_bytes()]),
         ];
         let Ok(answers) = self.ask(&commands, (pipes, scene)) else { return };
         let Answer::Text(info) = &answers[0] else { panic!("INFO is a text") };
+        let losses = Losses {
+            run: greeting::run_of_info(info).expect("the model says who it is"),
+            is_evicting: greeting::evicts(info),
+            evicted: greeting::evicted(info),
+            is_expiring: false,
+        };
+        let (run, is_evicting) = (losses.run, losses.is_evicting);
+        let before = self.board.learned();
+        self.board.learn(Learned { run, is_evicting, ..Learned::default() });
+        if self.board.learned() != before {
+            self.wake_shards(scene);
+        }
+        let wants_metas = wants_metas || self.keeper.keeper.is_news(&losses);
         let signs = Signs {
             now,
-            run: greeting::run_of_info(info).expect("the model says who it is"),
+            losses,
             seal: seal_of(&answers[1]),
             lead: match &answers[2] {
                 Answer::Text(token) if *token == self.keeper.token.as_bytes() => Lead::Own,
@@ -234,7 +248,7 @@ impl Node {
         let mut commands = vec![
             load(scripts::BEAT),
             call(scripts::BEAT, scripts::NODES, &[node.as_bytes()]),
-            words(&[b"SMEMBERS", scripts::compared_key(signs.run).as_bytes()]),
+            words(&[b"SMEMBERS", scripts::compared_key(signs.losses.run).as_bytes()]),
         ];
         if let Some(seal) = signs.seal {
             commands.push(words(&[b"SMEMBERS", scripts::answered_key(seal).as_bytes()]));
@@ -255,8 +269,9 @@ impl Node {
         let own_cleared = Some(self.board.cleared_run()).filter(|run| *run != 0);
         let orders = self.keeper.keeper.decide(&View {
             now: signs.now,
-            run: signs.run,
+            run: signs.losses.run,
             redis_now,
+            losses: signs.losses,
             beats: &beats,
             sql_nodes: &signs.sql_nodes,
             metas: signs.metas.as_deref(),
@@ -304,7 +319,8 @@ impl Node {
             let commands = self.fill_step(sql, scene);
             if !commands.is_empty() {
                 let Ok(answers) = self.ask(&commands, (pipes, scene)) else { return };
-                self.keeper.filler.as_mut().expect("it works").take(&answers);
+                let is_dropping = self.board.learned().is_evicting;
+                self.keeper.filler.as_mut().expect("it works").take(&answers, is_dropping);
             }
             return self.keeper.wake(self.index, scene);
         }
@@ -347,6 +363,11 @@ pub fn metas_of(redis: &Redis) -> Vec<PartitionMeta> {
                 Some(_) => Phase::Barrier,
             },
             is_held: field(b"h").is_some(),
+            vanishing: field(b"v").map(Vanishing::of_mark),
+            evicted: field(b"x").and_then(|text| {
+                let (run, count) = std::str::from_utf8(text).ok()?.split_once(':')?;
+                Some((run.parse().ok()?, count.parse().ok()?))
+            }),
         }
     };
     (0..PARTITIONS).map(meta).collect()

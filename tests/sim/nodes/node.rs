@@ -236,6 +236,7 @@ impl Node {
             Report::Run { run, evicts, syncs_always } => {
                 self.board.report_found(shard, Found::Server { run, evicts, syncs_always });
             }
+            Report::Denied => self.board.report_denied(),
             Report::Unfit(unfit) => self.board.report_found(shard, Found::Unfit(unfit)),
             Report::Compared { run } => self.board.report_compared(shard, run),
             Report::Journal { acked, unmerged } => {

@@ -4,6 +4,7 @@
 use nudged::base::ids::Partition;
 use nudged::base::limits::REBUILD_LOCK_MS;
 use nudged::keeper::core::Order;
+use nudged::keeper::ledger::Vanishing;
 use nudged::keeper::scripts;
 use nudged::redis::command::Phase;
 
@@ -52,9 +53,13 @@ impl Node {
             }
             Order::TakeLead | Order::KeepLead => lead(REBUILD_LOCK_MS),
             Order::LeaveLead => lead(0),
-            Order::Begin { at_least, run, partitions } => {
-                self.begin_epoch((at_least, run), partitions, sql, scene)
+            Order::Begin { at_least, run, evicted, vanishing, partitions } => {
+                let told = (format!("{run}:{evicted}"), vanishing.map_or("", Vanishing::mark));
+                self.begin_epoch((at_least, run), told, partitions, (sql, scene))
             }
+            Order::Doubt(partitions) => each(scripts::DOUBT, partitions, |(at, epoch, why)| {
+                (at, vec![epoch.to_string(), why.mark().to_owned()])
+            }),
             Order::Answer(seal) => say(scripts::answered_key(seal), &[node.as_bytes()]),
             Order::Advance { from, partitions } => {
                 let (before, after) = match from {
@@ -85,9 +90,9 @@ impl Node {
     fn begin_epoch(
         &mut self,
         (at_least, run): (u32, u64),
+        (evicted, mark): (String, &str),
         partitions: Vec<(Partition, Option<u32>)>,
-        sql: &mut Sql,
-        scene: &Scene,
+        (sql, scene): (&mut Sql, &Scene),
     ) -> Vec<Words> {
         if !self.keeper.may_ask_sql(scene) {
             self.keeper.is_news = false;
@@ -100,7 +105,7 @@ impl Node {
         };
         let mut commands = each(scripts::BEGIN, partitions, |(at, before)| {
             let before = before.map_or(String::new(), |before: u32| before.to_string());
-            (at, vec![epoch.to_string(), before])
+            (at, vec![epoch.to_string(), before, evicted.clone(), mark.to_owned()])
         });
         let (epoch, run) = (epoch.to_string(), run.to_string());
         let key = scripts::REBUILD.as_bytes();

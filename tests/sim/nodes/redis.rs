@@ -39,6 +39,10 @@ pub struct Redis {
     pub data: Data,
     /// Which life of the server this is.
     pub run: u64,
+    /// Whether it may evict keys.
+    pub is_evicting: bool,
+    /// How many it has evicted in this life.
+    pub evicted: u64,
     scripts: BTreeSet<[u8; 40]>,
     /// What was published and not taken: channel and message.
     pub published: Vec<(Vec<u8>, Vec<u8>)>,
@@ -66,13 +70,16 @@ impl Redis {
     /// An empty server.
     pub fn new() -> Redis {
         let (scripts, published, commits) = (BTreeSet::new(), Vec::new(), Vec::new());
-        Redis { data: Data::default(), run: 1, scripts, published, commits }
+        let (is_evicting, evicted) = (false, 0);
+        let data = Data::default();
+        Redis { data, run: 1, is_evicting, evicted, scripts, published, commits }
     }
 
     /// The process ends and another begins, on this.
     pub fn restart(&mut self, data: Data) {
         self.data = data;
         self.run += 1;
+        self.evicted = 0;
         self.scripts.clear();
         self.published.clear();
     }
@@ -88,7 +95,7 @@ impl Redis {
         match words.as_slice() {
             [b"PING"] => text("PONG"),
             [b"HELLO", ..] => Answer::List(vec![text("proto"), Answer::Int(3)]),
-            [b"INFO", section] => self.info(section),
+            [b"INFO", sections @ ..] => self.info(sections),
             [b"CONFIG", b"GET", ..] => Answer::List(
                 ["appendfsync", "everysec", "appendonly", "yes"].into_iter().map(text).collect(),
             ),
@@ -120,11 +127,20 @@ impl Redis {
         script.run(self, now, keys, arguments)
     }
 
-    fn info(&self, section: &[u8]) -> Answer {
-        match section {
-            b"server" => text(&format!("redis_version:7.0.15\r\nrun_id:run{}\r\n", self.run)),
-            _ => text("maxmemory_policy:noeviction\r\n"),
-        }
+    fn info(&self, sections: &[&[u8]]) -> Answer {
+        let policy = if self.is_evicting { "allkeys-lru" } else { "noeviction" };
+        let section = |section: &&[u8]| match *section {
+            b"server" => format!("redis_version:7.0.15\r\nrun_id:run{}\r\n", self.run),
+            b"memory" => format!("maxmemory_policy:{policy}\r\n"),
+            b"stats" => format!("evicted_keys:{}\r\n", self.evicted),
+            _ => String::new(),
+        };
+        text(&sections.iter().map(section).collect::<String>())
+    }
+
+    /// A key goes for want of memory.
+    pub fn evict(&mut self, key: &[u8]) {
+        self.evicted += u64::from(self.delete(key));
     }
 
     fn plain(&mut self, now: i64, words: &[&[u8]]) -> Answer {
@@ -216,6 +232,13 @@ impl Redis {
             Some(until) => self.data.expires.insert(key.to_vec(), until),
             None => self.data.expires.remove(key),
         };
+    }
+
+    /// Puts a bounded life's end off.
+    pub fn prolong(&mut self, key: &[u8], until: i64) {
+        if let Some(end) = self.data.expires.get_mut(key) {
+            *end = until;
+        }
     }
 
     /// Removes a key; whether it was there.

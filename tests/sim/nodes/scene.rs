@@ -27,6 +27,10 @@ pub enum What {
     SqlAnswers,
     /// Redis is written to its file.
     RedisSaves,
+    /// Redis evicts some users.
+    RedisEvicts,
+    /// Redis evicts no more.
+    EvictionEnds,
     /// A link's connection is made, or not.
     Connects(u64),
     /// Bytes reach Redis on a pipe.

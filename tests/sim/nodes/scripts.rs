@@ -19,6 +19,7 @@ pub enum Script {
     Beat,
     Hold,
     Begin,
+    Doubt,
     Advance,
     Lead,
     Refill,
@@ -34,6 +35,7 @@ static HASHES: LazyLock<Vec<([u8; 40], Script)>> = LazyLock::new(|| {
         (keeper::BEAT, Script::Beat),
         (keeper::HOLD, Script::Hold),
         (keeper::BEGIN, Script::Begin),
+        (keeper::DOUBT, Script::Doubt),
         (keeper::ADVANCE, Script::Advance),
         (keeper::LEAD, Script::Lead),
         (keeper::REFILL, Script::Refill),
@@ -64,6 +66,7 @@ struct Meta {
     epoch: i64,
     counter: i64,
     phase: Vec<u8>,
+    is_doubted: bool,
 }
 
 impl Meta {
@@ -73,11 +76,13 @@ impl Meta {
             epoch: field(b"e").and_then(parse).unwrap_or(-1),
             counter: field(b"c").and_then(parse).unwrap_or(0),
             phase: field(b"s").unwrap_or_default().to_vec(),
+            is_doubted: field(b"v").is_some(),
         }
     }
 
     fn answer(&self, now: i64) -> Vec<Answer> {
-        let phase = Answer::Text(self.phase.clone());
+        let mark: &[u8] = if self.is_doubted { b"v" } else { b"" };
+        let phase = Answer::Text([&self.phase, mark].concat());
         vec![Answer::Int(now), Answer::Int(self.epoch), Answer::Int(self.counter), phase]
     }
 }
@@ -102,6 +107,7 @@ impl Script {
             Script::Beat => beat(redis, now, keys[0], words[0]),
             Script::Hold => hold(redis, keys[0], words[0]),
             Script::Begin => begin(redis, keys[0], words),
+            Script::Doubt => doubt(redis, keys[0], words),
             Script::Advance => advance(redis, keys[0], words),
             Script::Lead => lead(redis, now, keys[0], words),
             Script::Refill => refill(redis, now, keys[0], words),
@@ -212,9 +218,21 @@ fn begin(redis: &mut Redis, key: &[u8], words: &[&[u8]]) -> Answer {
         return Answer::Int(0);
     }
     redis.delete(key);
-    for (name, value) in [(b"e", words[0]), (b"c", b"0".as_slice()), (b"s", b"b".as_slice())] {
+    let (zero, barrier) = (b"0".as_slice(), b"b".as_slice());
+    for (name, value) in [(b"e", words[0]), (b"c", zero), (b"s", barrier), (b"x", words[2])] {
         redis.set_field(key, name, value);
     }
+    if !words[3].is_empty() {
+        redis.set_field(key, b"v", words[3]);
+    }
+    Answer::Int(1)
+}
+
+fn doubt(redis: &mut Redis, key: &[u8], words: &[&[u8]]) -> Answer {
+    if redis.field(key, b"e") != Some(words[0]) {
+        return Answer::Int(0);
+    }
+    redis.set_field(key, b"v", words[1]);
     Answer::Int(1)
 }
 
@@ -247,6 +265,9 @@ fn lead(redis: &mut Redis, now: i64, key: &[u8], words: &[&[u8]]) -> Answer {
 }
 
 fn refill(redis: &mut Redis, now: i64, key: &[u8], words: &[&[u8]]) -> Answer {
+    if words[2] == b"0" {
+        redis.prolong(key, now + 1_576_800_000_000);
+    }
     let may_write = match redis.get(key) {
         Some(standing) => standing.len() >= 13 && &standing[..12] < words[0],
         None => words[3] != b"1",

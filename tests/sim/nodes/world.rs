@@ -175,6 +175,8 @@ impl World {
             What::RedisStarts => {}
             What::SqlAnswers => self.sql.is_away = false,
             What::RedisSaves => self.save_redis(),
+            What::RedisEvicts => self.evict(),
+            What::EvictionEnds => self.pipes.redis.is_evicting = false,
             What::Connects(pipe) => self.pipes.connects(pipe, &mut self.scene),
             What::ReachRedis(pipe) => self.pipes.reach_redis(pipe, &mut self.scene),
             What::ReachNode(pipe) => self.pipes.reach_node(pipe, &mut self.scene),

@@ -9,6 +9,9 @@ use nudged::store::{Store, StoreError, mysql};
 use super::{config, database, shared};
 use crate::support::mariadb::shared_database;
 
+/// The schema of this binary.
+const NEWEST: i64 = 2;
+
 #[test]
 fn migrations_at_once_and_again_do_it_once() {
     let name = shared_database();
@@ -20,9 +23,13 @@ fn migrations_at_once_and_again_do_it_once() {
             (0..4).map(|_| scope.spawn(|| mysql::migrate(&config, WallMs(5)).unwrap())).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
     });
-    assert_eq!(results.iter().filter(|result| **result == (0, 1)).count(), 1, "{results:?}");
-    assert_eq!(results.iter().filter(|result| **result == (1, 1)).count(), 3, "{results:?}");
-    assert_eq!(shared().number(&name, "SELECT count(*) FROM schema_version"), 1);
+    assert_eq!(results.iter().filter(|result| **result == (0, NEWEST)).count(), 1, "{results:?}");
+    assert_eq!(
+        results.iter().filter(|result| **result == (NEWEST, NEWEST)).count(),
+        3,
+        "{results:?}"
+    );
+    assert_eq!(shared().number(&name, "SELECT count(*) FROM schema_version"), NEWEST);
 }
 
 #[test]
@@ -33,10 +40,41 @@ fn one_that_was_cut_off_is_finished() {
         "USE {name}; DELETE FROM schema_version; DROP TABLE events; DROP TABLE arbiter;"
     ));
     let config = config(&shared().url_of(&name), Path::new("/nowhere"));
-    assert_eq!(mysql::migrate(&config, WallMs(5)).unwrap(), (0, 1));
+    assert_eq!(mysql::migrate(&config, WallMs(5)).unwrap(), (0, NEWEST));
     assert_eq!(shared().number(&name, "SELECT count(*) FROM events"), 0);
     assert_eq!(shared().number(&name, "SELECT count(*) FROM arbiter"), 1);
     assert!(Store::of(&config).unwrap().check().is_ok());
+}
+
+#[test]
+fn an_upgrade_makes_entries_of_overrides_once_and_names_what_it_stops() {
+    let name = database();
+    // As the schema before had it, beside an upgrade that was cut off before its last statement.
+    shared().run_sql(&format!(
+        "USE {name}; DELETE FROM schema_version WHERE version >= 2; DROP TABLE override_entries;
+         CREATE TABLE popup_overrides (popup_id VARBINARY(64) NOT NULL PRIMARY KEY,
+             status VARCHAR(16) NOT NULL, who VARCHAR(255) NOT NULL, at BIGINT NOT NULL);
+         INSERT INTO popups VALUES ('a', 1, 1, 'file', '{{\"id\":\"a\"}}', NULL),
+             ('b', 2, 1, 'api', '{{\"id\":\"b\",\"status\":\"paused\"}}', NULL),
+             ('c', 3, 1, 'file', '{{\"id\":\"c\"}}', NULL);
+         INSERT INTO popup_overrides VALUES ('a', 'live', 'ann', 5), ('b', 'live', 'ann', 6),
+             ('c', 'paused', 'ann', 7);"
+    ));
+    let config = config(&shared().url_of(&name), Path::new("/nowhere"));
+    for round in 0..2 {
+        assert_eq!(mysql::migrate(&config, WallMs(5)).unwrap(), (1, NEWEST), "{round}");
+        let dropped = mysql::dropped_since(&config, 1).unwrap();
+        assert_eq!(dropped.len(), 1, "{dropped:?}");
+        assert!(dropped[0].to_string().contains("PUT /v1/popups/b"), "{dropped:?}");
+        let mut store = Store::of(&config).unwrap();
+        let entries = store.load_catalog().unwrap().overrides;
+        assert_eq!(entries.len(), 1, "{entries:?}");
+        assert_eq!((&*entries[0].popup, entries[0].at, &*entries[0].who), ("c", WallMs(7), "ann"));
+        let told = "SELECT count(*) FROM popup_history WHERE who = 'schema upgrade'";
+        assert_eq!(shared().number(&name, told), 2);
+        // Cut off behind the last statement, it runs once more.
+        shared().run_sql(&format!("DELETE FROM {name}.schema_version WHERE version >= 2"));
+    }
 }
 
 #[test]

@@ -33,6 +33,7 @@ use crate::telemetry::log::{Level, Log};
 
 mod degraded;
 mod held;
+mod learned;
 mod local;
 mod withdrawn;
 
@@ -309,7 +310,7 @@ impl World {
         self.nodes[index].wire.up(run, false);
         self.nodes[index].turn(self.now);
         self.settle();
-        let board = BoardView { takes_traffic: true, cleared_run: run };
+        let board = BoardView { takes_traffic: true, cleared_run: run, ..BoardView::default() };
         self.nodes[index].step(self.now, Input::Board(board));
     }
 
@@ -354,7 +355,14 @@ impl World {
         (new.journal, new.unmerged, new.log) = (old.journal, old.unmerged, old.log);
         new.core.view.snapshot = snapshot;
         new.turn(self.now);
-        new.step(self.now, Input::Board(BoardView { takes_traffic: true, cleared_run: RUN }));
+        new.step(
+            self.now,
+            Input::Board(BoardView {
+                takes_traffic: true,
+                cleared_run: RUN,
+                ..BoardView::default()
+            }),
+        );
         self.up(index);
     }
 
@@ -571,7 +579,10 @@ fn another_run_is_compared_and_waits_to_be_cleared() {
     assert!(compared.is_some_and(|compared| lost < compared));
     let before = world.decide(0, "v");
     assert_eq!(reason(world.nodes[0].answer(before)), "degraded", "not cleared");
-    world.nodes[0].step(world.now, Input::Board(BoardView { takes_traffic: true, cleared_run: 8 }));
+    world.nodes[0].step(
+        world.now,
+        Input::Board(BoardView { takes_traffic: true, cleared_run: 8, ..BoardView::default() }),
+    );
     let other = world.decide(0, "v");
     assert!(shown(world.nodes[0].answer(other)));
     let lost = world.decide(0, "u");

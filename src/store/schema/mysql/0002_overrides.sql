@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS popup_overrides (
 
 -- The same ids however often it runs.
 INSERT INTO override_entries (entry_id, popup_id, kind, at, who)
-SELECT MD5(CONCAT('popup_overrides:', popup_id, ':', at)), popup_id,
+SELECT LEFT(SHA2(CONCAT('popup_overrides:', popup_id, ':', at), 256), 32), popup_id,
        IF(status = 'archived', 'archive', 'pause'), at, who
 FROM popup_overrides WHERE status IN ('paused', 'archived')
 ON DUPLICATE KEY UPDATE entry_id = VALUES(entry_id);

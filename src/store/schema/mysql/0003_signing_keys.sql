@@ -29,7 +29,6 @@ CREATE TABLE IF NOT EXISTS signing_keys (
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 INSERT INTO signing_keys (id, created_at, secret)
-SELECT id, created_at, secret FROM signing_keys_copy
-ON DUPLICATE KEY UPDATE secret = VALUES(secret);
+SELECT id, created_at, secret FROM signing_keys_copy ON DUPLICATE KEY UPDATE id = VALUES(id);
 
 DROP TABLE IF EXISTS signing_keys_copy;

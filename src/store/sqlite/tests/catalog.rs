@@ -3,7 +3,7 @@
 use super::*;
 use crate::base::ids::PopupKey;
 use crate::base::time::WallMs;
-use crate::catalog::snapshot::Status;
+use crate::catalog::overrides::{End, Entry, EntryId, Kind};
 use crate::store::{CatalogChange, ImportedPopup, Origin, StoredPopup};
 
 /// What the tests do most: changes on whatever version there is.
@@ -17,16 +17,6 @@ impl Store {
         Ok(self.change_catalog(None, CatalogChange::File(definitions), who, at)?.popups)
     }
 
-    fn set_override(
-        &mut self,
-        id: &str,
-        status: Status,
-        who: &str,
-        at: WallMs,
-    ) -> Result<(), StoreError> {
-        self.change_catalog(None, CatalogChange::Status { id, status }, who, at).map(drop)
-    }
-
     fn load_popups(&mut self) -> Result<Vec<StoredPopup>, StoreError> {
         Ok(self.load_catalog()?.popups)
     }
@@ -36,10 +26,11 @@ const A: &str = r#"{"id":"a","priority":1}"#;
 const A_CHANGED: &str = r#"{"id":"a","status":"paused"}"#;
 const B: &str = r#"{"id":"b"}"#;
 
-type Summary<'a> = (&'a str, u32, Option<Status>);
+/// Id, version, and whether it is gone.
+type Summary<'a> = (&'a str, u32, bool);
 
 fn summary(popups: &[StoredPopup]) -> Vec<Summary<'_>> {
-    popups.iter().map(|popup| (popup.id.as_str(), popup.version, popup.status_override)).collect()
+    popups.iter().map(|popup| (popup.id.as_str(), popup.version, popup.is_gone)).collect()
 }
 
 fn history(directory: &Path, id: &str) -> Vec<(u32, String, String)> {
@@ -51,15 +42,14 @@ fn history(directory: &Path, id: &str) -> Vec<(u32, String, String)> {
 fn versions_rise_with_texts_and_ids_come_and_go() {
     let directory = directory();
     let mut store = Store::open(directory.path()).unwrap();
-    let archived = Some(Status::Archived);
     type Step<'a> = (&'a [(&'a str, &'a str)], &'a [Summary<'a>]);
     let steps: [Step<'_>; 6] = [
-        (&[("a", A), ("b", B)], &[("a", 1, None), ("b", 1, None)]),
-        (&[("a", A), ("b", B)], &[("a", 1, None), ("b", 1, None)]),
-        (&[("a", A_CHANGED)], &[("a", 2, None), ("b", 1, archived)]),
-        (&[], &[("a", 2, archived), ("b", 1, archived)]),
-        (&[("a", A), ("b", B)], &[("a", 3, None), ("b", 1, None)]),
-        (&[("b", B)], &[("a", 3, archived), ("b", 1, None)]),
+        (&[("a", A), ("b", B)], &[("a", 1, false), ("b", 1, false)]),
+        (&[("a", A), ("b", B)], &[("a", 1, false), ("b", 1, false)]),
+        (&[("a", A_CHANGED)], &[("a", 2, false), ("b", 1, true)]),
+        (&[], &[("a", 2, true), ("b", 1, true)]),
+        (&[("a", A), ("b", B)], &[("a", 3, false), ("b", 1, false)]),
+        (&[("b", B)], &[("a", 3, true), ("b", 1, false)]),
     ];
     for (at, (definitions, want)) in (1..).zip(steps) {
         let stored = store.import_popups(definitions, "file", WallMs(at)).unwrap();
@@ -89,38 +79,95 @@ fn history_tells_what_differs_who_and_when() {
     assert_eq!((history[1].text.as_str(), history[1].diff.as_str()), (A, "{}"));
 }
 
+fn entry(id: u128, popup: &str, kind: Kind) -> Entry {
+    let at = WallMs(i64::try_from(id).unwrap());
+    Entry { id: EntryId(id), popup: popup.into(), kind, at, who: "ann".into(), end: None }
+}
+
+fn ended(entry: &Entry, at: i64) -> Entry {
+    Entry { end: Some(End { at: WallMs(at), who: "bob".into() }), ..entry.clone() }
+}
+
 #[test]
-fn an_operators_status_wins_and_survives_reloads_and_restarts() {
+fn pauses_and_their_ends_are_kept_for_good_with_their_own_time_and_who() {
     let directory = directory();
     let mut store = Store::open(directory.path()).unwrap();
     store.import_popups(&[("a", A), ("b", B)], "file", WallMs(1)).unwrap();
-    for status in [Status::Paused, Status::Live, Status::Archived] {
-        store.set_override("a", status, "operator", WallMs(2)).unwrap();
-        store = Store::open(directory.path()).unwrap();
-        for text in [A, A_CHANGED] {
-            let stored = store.import_popups(&[("a", text), ("b", B)], "f", WallMs(3)).unwrap();
-            assert_eq!(stored[0].status_override, Some(status));
-            assert_eq!(stored[1].status_override, None);
-        }
-    }
-    // Out of the file is out, whatever an operator set; back in, the operator's word holds.
-    store.set_override("a", Status::Live, "operator", WallMs(4)).unwrap();
-    let gone = store.import_popups(&[("b", B)], "file", WallMs(5)).unwrap();
-    assert_eq!(gone[0].status_override, Some(Status::Archived));
-    let back = store.import_popups(&[("a", A), ("b", B)], "file", WallMs(6)).unwrap();
-    assert_eq!(back[0].status_override, Some(Status::Live));
-    let overrides: Vec<_> = history(directory.path(), "a")
-        .into_iter()
-        .filter(|(_, change, _)| change == "override")
-        .map(|(_, _, diff)| diff)
+    let (first, second) = (entry(10, "a", Kind::Pause), entry(11, "a", Kind::Archive));
+    let before = store.catalog_version().unwrap();
+    store.put_overrides(&[second.clone(), first.clone()]).unwrap();
+    store.put_overrides(&[first.clone(), second.clone()]).unwrap();
+    assert_eq!(store.catalog_version().unwrap(), before + 1, "once is as good as twice");
+    store.put_overrides(&[ended(&first, 20)]).unwrap();
+    // Whoever knows less brings nothing back, and a popup that is not here is no error.
+    let elsewhere = entry(12, "nowhere", Kind::Pause);
+    store.put_overrides(&[first.clone(), elsewhere.clone()]).unwrap();
+    store = Store::open(directory.path()).unwrap();
+    let stored = store.import_popups(&[("a", A_CHANGED), ("b", B)], "f", WallMs(3)).unwrap();
+    assert_eq!(summary(&stored), [("a", 2, false), ("b", 1, false)]);
+    let want = [ended(&first, 20), second.clone(), elsewhere];
+    assert_eq!(store.load_catalog().unwrap().overrides, want);
+    assert_eq!(Reader::open(directory.path()).unwrap().catalog().unwrap().overrides, want);
+    let found = store.overrides_of(&[EntryId(11), EntryId(99)]).unwrap();
+    assert_eq!(found, [second]);
+    let history = Reader::open(directory.path()).unwrap().history("a").unwrap();
+    let overrides: Vec<_> = history
+        .iter()
+        .filter(|entry| entry.change == "override")
+        .map(|entry| (entry.at.0, entry.who.as_str(), entry.diff.as_str()))
         .collect();
     let want = [
-        r#"{"status":["archived","live"]}"#,
-        r#"{"status":["live","archived"]}"#,
-        r#"{"status":["paused","live"]}"#,
-        r#"{"status":[null,"paused"]}"#,
+        (20, "bob", r#"{"status":["archived","archived"]}"#),
+        (11, "ann", r#"{"status":["paused","archived"]}"#),
+        (10, "ann", r#"{"status":[null,"paused"]}"#),
     ];
     assert_eq!(overrides, want);
+}
+
+#[test]
+fn an_upgrade_makes_entries_of_overrides_and_names_what_it_stops() {
+    let directory = directory();
+    {
+        let mut store = Store::open(directory.path()).unwrap();
+        let texts = [
+            ("a", A),
+            ("b", r#"{"id":"b","status":"draft"}"#),
+            ("c", r#"{"id":"c"}"#),
+            ("d", r#"{"id":"d"}"#),
+        ];
+        store.import_popups(&texts, "file", WallMs(1)).unwrap();
+        assert_eq!(store.take_dropped(), [], "a new database has dropped nothing");
+    }
+    // As the schema before had it.
+    look(directory.path())
+        .execute_batch(
+            "DROP TABLE override_entries; DELETE FROM schema_version WHERE version >= 3;
+             CREATE TABLE popup_overrides (
+                 popup_id TEXT NOT NULL COLLATE BINARY PRIMARY KEY, status TEXT NOT NULL,
+                 who TEXT NOT NULL, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+             INSERT INTO popup_overrides VALUES ('a', 'live', 'ann', 5), ('b', 'live', 'ann', 6),
+                 ('c', 'paused', 'ann', 7), ('d', 'archived', 'bob', 8);",
+        )
+        .unwrap();
+    let mut store = Store::open(directory.path()).unwrap();
+    let dropped = store.take_dropped();
+    assert_eq!(dropped.len(), 1, "the other one is live by itself: {dropped:?}");
+    assert_eq!((dropped[0].id.as_str(), dropped[0].status.as_str()), ("b", "draft"));
+    let mut entries: Vec<_> = store
+        .load_catalog()
+        .unwrap()
+        .overrides
+        .into_iter()
+        .map(|entry| (entry.popup.to_string(), entry.kind, entry.at.0, entry.who.to_string()))
+        .collect();
+    entries.sort();
+    let want = [("c", Kind::Pause, 7, "ann"), ("d", Kind::Archive, 8, "bob")];
+    let want = want.map(|(popup, kind, at, who)| (popup.to_owned(), kind, at, who.to_owned()));
+    assert_eq!(entries, want);
+    let told = history(directory.path(), "b").remove(0);
+    assert_eq!((told.1.as_str(), told.2.as_str()), ("override", r#"{"status":["live",null]}"#));
+    drop(store);
+    assert_eq!(Store::open(directory.path()).unwrap().take_dropped(), []);
 }
 
 #[test]
@@ -131,7 +178,7 @@ fn popups_of_the_api_are_left_alone_until_the_file_has_them() {
     let own = "UPDATE popups SET origin = 'api' WHERE popup_id = 'a'";
     look(directory.path()).execute_batch(own).unwrap();
     let stored = store.import_popups(&[("b", B)], "file", WallMs(2)).unwrap();
-    assert_eq!((stored[0].origin, stored[0].status_override), (Origin::Api, None));
+    assert_eq!((stored[0].origin, stored[0].is_gone), (Origin::Api, false));
     let stored = store.import_popups(&[("a", A), ("b", B)], "file", WallMs(3)).unwrap();
     assert_eq!((stored[0].origin, stored[0].version), (Origin::File, 1));
 }
@@ -154,7 +201,7 @@ fn an_import_is_whole_or_nothing() {
     assert_eq!((id.as_str(), other.as_str()), ("b", "a"));
     assert_eq!(store.load_popups().unwrap(), before);
 
-    let unknown = store.set_override("nobody", Status::Paused, "operator", WallMs(4));
+    let unknown = store.change_catalog(None, CatalogChange::Delete("nobody"), "x", WallMs(4));
     assert!(matches!(unknown, Err(StoreError::NoSuchPopup)));
 }
 
@@ -193,34 +240,34 @@ fn texts_of_versions_are_kept() {
 
 #[test]
 fn an_import_makes_popups_what_they_were_elsewhere() {
-    let popup =
-        |id, version, text, status_override| ImportedPopup { id, version, text, status_override };
-    let popups = [
-        popup("a", 7, A, Some(Status::Paused)),
-        popup("b", 2, B, Some(Status::Archived)),
-        popup("c", 1, r#"{"id":"c"}"#, None),
-    ];
+    let popup = |id, version, text, is_gone| ImportedPopup { id, version, text, is_gone };
+    let c = r#"{"id":"c"}"#;
+    let popups = [popup("a", 7, A, false), popup("b", 2, B, true), popup("c", 1, c, false)];
+    let overrides = [entry(1, "a", Kind::Pause), ended(&entry(2, "c", Kind::Archive), 3)];
     let directory = directory();
     let mut store = Store::open(directory.path()).unwrap();
-    let import = CatalogChange::Import(&popups);
+    let import = CatalogChange::Import { popups: &popups, overrides: &overrides };
     let first = store.change_catalog(None, import, "import", WallMs(1)).unwrap();
-    let want = [("a", 7, Some(Status::Paused)), ("b", 2, Some(Status::Archived)), ("c", 1, None)];
-    assert_eq!(summary(&first.popups), want);
+    assert_eq!(summary(&first.popups), [("a", 7, false), ("b", 2, true), ("c", 1, false)]);
+    assert_eq!(first.overrides, overrides);
     let again = store.change_catalog(None, import, "import", WallMs(2)).unwrap();
     assert_eq!(again, first, "once is as good as twice");
-    let changed = [popup("a", 1, A_CHANGED, None), popup("b", 2, B, None)];
-    let stored = store.change_catalog(None, CatalogChange::Import(&changed), "i", WallMs(3));
-    let want = [("a", 8, None), ("b", 3, None), ("c", 1, None)];
-    assert_eq!(summary(&stored.unwrap().popups), want);
+    let changed = [popup("a", 1, A_CHANGED, false), popup("b", 2, B, false)];
+    let import = CatalogChange::Import { popups: &changed, overrides: &[] };
+    let stored = store.change_catalog(None, import, "i", WallMs(3)).unwrap();
+    assert_eq!(summary(&stored.popups), [("a", 8, false), ("b", 3, false), ("c", 1, false)]);
+    assert_eq!(stored.overrides, overrides, "an import ends nothing");
     // What the file owns is the file's, and then nothing is imported at all.
     store.import_popups(&[("a", A)], "file", WallMs(4)).unwrap();
     let before = store.load_catalog().unwrap();
-    let mixed = [popup("d", 1, r#"{"id":"d"}"#, None), popup("a", 1, A_CHANGED, None)];
-    let refused = store.change_catalog(None, CatalogChange::Import(&mixed), "i", WallMs(5));
+    let mixed = [popup("d", 1, r#"{"id":"d"}"#, false), popup("a", 1, A_CHANGED, false)];
+    let overrides = [entry(4, "a", Kind::Archive)];
+    let import = CatalogChange::Import { popups: &mixed, overrides: &overrides };
+    let refused = store.change_catalog(None, import, "i", WallMs(5));
     assert!(matches!(refused, Err(StoreError::InFile { ids }) if ids == ["a"]));
     assert_eq!(store.load_catalog().unwrap(), before);
-    let same = [popup("a", 1, A, Some(Status::Archived))];
-    let stored = store.change_catalog(None, CatalogChange::Import(&same), "i", WallMs(6)).unwrap();
-    assert_eq!(stored.popups[0].status_override, Some(Status::Archived));
-    assert!(stored.popups[0].is_in_file());
+    let same = [popup("a", 1, A, true)];
+    let import = CatalogChange::Import { popups: &same, overrides: &overrides };
+    let stored = store.change_catalog(None, import, "i", WallMs(6)).unwrap();
+    assert!(stored.popups[0].is_in_file() && stored.overrides.contains(&overrides[0]));
 }

@@ -185,7 +185,7 @@ fn a_newer_schema_and_a_foreign_database_are_refused_untouched() {
     look(directory.path()).execute_batch(insert).unwrap();
     let error = Store::open(directory.path()).unwrap_err();
     let StoreError::SchemaNewer { found, known, .. } = error else { panic!("{error}") };
-    assert_eq!((found, known), (9, 2));
+    assert!(found == 9 && known < 9, "{found} {known}");
 
     let foreign = super::directory();
     look(foreign.path()).execute_batch("CREATE TABLE of_another_program (x)").unwrap();

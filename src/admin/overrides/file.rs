@@ -1,0 +1,129 @@
+//! The node's own file: all entries that it knows, as lines of JSON, which a start without SQL and
+//! Redis reads. Where not all fit, those that SQL has are left out, the ended ones first.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use super::Way;
+use crate::base::limits::{OVERRIDES_FILE_BYTES, OVERRIDES_RETRY_MS};
+use crate::catalog::overrides::{Entry, Held, Overrides, Place, decode, encode};
+use crate::runtime::two_copies::{self, TwoCopies};
+use crate::telemetry::log::Message;
+
+/// The file's name in the data directory.
+pub(super) const FILE_NAME: &str = "overrides";
+
+/// The entries of the file; none where there is no file. A line that is no entry is passed over.
+///
+/// # Errors
+/// What the system says of a file that is there.
+pub(super) fn read(directory: &Path) -> io::Result<Vec<Entry>> {
+    let body = two_copies::read(&directory.join(FILE_NAME), OVERRIDES_FILE_BYTES)?;
+    let text = body.and_then(|body| String::from_utf8(body).ok()).unwrap_or_default();
+    Ok(text.lines().filter_map(decode).collect())
+}
+
+/// Keeps the file, until it is stopped.
+pub(super) fn run(mut way: Way, directory: &Path) {
+    let path = directory.join(FILE_NAME);
+    let mut file: Option<TwoCopies> = None;
+    while !way.is_stopped() {
+        match keep(&way, &path, &mut file) {
+            Ok(()) => {
+                way.succeeded();
+                way.wait(Duration::from_millis(OVERRIDES_RETRY_MS));
+            }
+            Err(error) => {
+                file = None;
+                way.failed(Message::OverridesFile, &format!("{}: {error}", path.display()));
+                way.rest(Duration::from_millis(OVERRIDES_RETRY_MS));
+            }
+        }
+    }
+}
+
+/// Opens the file, and writes it where it lacks anything.
+fn keep(way: &Way, path: &Path, file: &mut Option<TwoCopies>) -> io::Result<()> {
+    let open = match file {
+        Some(open) => open,
+        None => file.insert(TwoCopies::open(path, OVERRIDES_FILE_BYTES)?.0),
+    };
+    let bytes_max = open.body_bytes_max();
+    let (body, entries, has_all) = way.publisher.with_overrides(|overrides| {
+        let is_due = overrides.not_in(Place::Node).next().is_some();
+        if is_due { lines(overrides, bytes_max) } else { (String::new(), Vec::new(), true) }
+    });
+    if entries.is_empty() {
+        return Ok(());
+    }
+    open.write(body.as_bytes())?;
+    // It survives the end of the process by now, and the machine's once it is synced.
+    way.mark(&entries);
+    open.sync()?;
+    if has_all { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+}
+
+/// As many entries as fit, those first that nobody else may know; and whether all are among them
+/// that SQL does not have.
+fn lines(overrides: &Overrides, bytes_max: usize) -> (String, Vec<Entry>, bool) {
+    let mut all: Vec<&Held> = overrides.all().collect();
+    all.sort_by_key(|held| (held.is_in(Place::Sql), held.entry.end.is_some()));
+    let (mut body, mut entries, mut has_all) = (String::new(), Vec::new(), true);
+    for held in all {
+        let line = encode(&held.entry);
+        if body.len() + line.len() < bytes_max {
+            body.push_str(&line);
+            body.push('\n');
+        } else if !held.is_in(Place::Sql) {
+            has_all = false;
+            continue;
+        }
+        // What SQL has needs no place here.
+        entries.push(held.entry.clone());
+    }
+    (body, entries, has_all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::time::WallMs;
+    use crate::catalog::overrides::{End, EntryId, Kind};
+
+    fn entry(id: u128, ended: bool) -> Entry {
+        let end = ended.then(|| End { at: WallMs(9), who: "bob".into() });
+        let (popup, who) = ("p".repeat(64).into(), "w".repeat(100).into());
+        Entry { id: EntryId(id), popup, kind: Kind::Archive, at: WallMs(1), who, end }
+    }
+
+    #[test]
+    fn what_only_this_node_knows_comes_first() {
+        let mut overrides = Overrides::default();
+        overrides.take(&entry(1, false), Place::Sql);
+        overrides.take(&entry(2, true), Place::Sql);
+        overrides.take(&entry(3, true), Place::Redis);
+        overrides.take(&entry(4, false), Place::Memory);
+        let ids = |bytes_max: usize| -> (Vec<u128>, usize, bool) {
+            let (body, entries, has_all) = lines(&overrides, bytes_max);
+            assert!(body.len() <= bytes_max);
+            let ids = body.lines().map(|line| decode(line).unwrap().id.0);
+            (ids.collect(), entries.len(), has_all)
+        };
+        assert_eq!(ids(10_000), (vec![4, 3, 1, 2], 4, true));
+        assert_eq!(ids(600), (vec![4, 3], 4, true));
+        assert_eq!(ids(300), (vec![4], 3, false));
+        assert_eq!(ids(10), (vec![], 2, false));
+    }
+
+    #[test]
+    fn lines_that_are_none_are_passed_over() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(read(directory.path()).unwrap(), []);
+        let path = directory.path().join(FILE_NAME);
+        let (mut file, _) = TwoCopies::open(&path, OVERRIDES_FILE_BYTES).unwrap();
+        let text = format!("{}\nnothing\n{}\n", encode(&entry(1, false)), encode(&entry(2, true)));
+        file.write(text.as_bytes()).unwrap();
+        assert_eq!(read(directory.path()).unwrap(), [entry(1, false), entry(2, true)]);
+    }
+}

@@ -1,0 +1,94 @@
+//! SQL: brings entries there, each with its own time and who, and learns of those that others have
+//! ended. What the watch reads of SQL with each new version of the catalog is taken in by the
+//! publisher; what is left for here is an entry that SQL does not mention any more.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::Way;
+use crate::base::limits::{CATALOG_SQL_POLL_MS, OVERRIDES_PUT_MAX, OVERRIDES_RETRY_MS};
+use crate::catalog::overrides::{EntryId, Place};
+use crate::config::Config;
+use crate::store::{Store, StoreError};
+use crate::telemetry::log::Message;
+
+/// What it asks.
+pub(super) struct Courier {
+    store: Store,
+    /// When SQL was asked last for what it does not mention.
+    asked: Option<Instant>,
+}
+
+impl Courier {
+    /// A connection of its own: the others may wait for something else.
+    ///
+    /// # Errors
+    /// Where the file can't be opened.
+    pub(super) fn new(config: &Config) -> Result<Courier, StoreError> {
+        Ok(Courier { store: Store::of(config)?, asked: None })
+    }
+
+    /// Brings and learns, until it is stopped.
+    pub(super) fn run(mut self, mut way: Way) {
+        while !way.is_stopped() {
+            match self.round(&way) {
+                Ok(()) => {
+                    way.succeeded();
+                    way.wait(Duration::from_millis(CATALOG_SQL_POLL_MS));
+                }
+                Err(error) => {
+                    way.failed(Message::OverridesWait, &error.to_string());
+                    way.rest(Duration::from_millis(OVERRIDES_RETRY_MS));
+                }
+            }
+        }
+    }
+
+    fn round(&mut self, way: &Way) -> Result<(), StoreError> {
+        let mut has_put = false;
+        loop {
+            let due = way.due(OVERRIDES_PUT_MAX);
+            if due.is_empty() {
+                break;
+            }
+            self.store.put_overrides(&due)?;
+            // SQL may know the end of what was brought open.
+            let ids: Vec<EntryId> = due.iter().map(|entry| entry.id).collect();
+            way.take(&self.store.overrides_of(&ids)?);
+            way.mark(&due);
+            has_put = true;
+        }
+        if has_put {
+            way.publisher.take_stored();
+        }
+        self.ask_for_unmentioned(way)
+    }
+
+    /// Asks for what stands here, is in SQL as far as is known, and was not among what SQL told
+    /// last: it has ended long ago, or SQL was put back to an older state and is to get it again.
+    fn ask_for_unmentioned(&mut self, way: &Way) -> Result<(), StoreError> {
+        let is_due =
+            self.asked.is_none_or(|at| at.elapsed() >= Duration::from_millis(CATALOG_SQL_POLL_MS));
+        if !is_due {
+            return Ok(());
+        }
+        self.asked = Some(Instant::now());
+        let current = way.publisher.current();
+        let told: BTreeSet<EntryId> = current.overrides.iter().map(|entry| entry.id).collect();
+        let ids: Vec<EntryId> = way.publisher.with_overrides(|overrides| {
+            let standing = overrides.all().filter(|held| held.entry.end.is_none());
+            let stored = standing.filter(|held| held.is_in(Place::Sql));
+            stored.map(|held| held.entry.id).filter(|id| !told.contains(id)).collect()
+        });
+        for ids in ids.chunks(OVERRIDES_PUT_MAX) {
+            let found = self.store.overrides_of(ids)?;
+            way.take(&found);
+            let there: BTreeSet<EntryId> = found.iter().map(|entry| entry.id).collect();
+            way.publisher.with_overrides(|overrides| {
+                let gone = ids.iter().filter(|id| !there.contains(id));
+                gone.for_each(|id| overrides.unmark(*id, Place::Sql));
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,245 @@
+//! What holds on this node: the stored catalog, and above it what operators have paused and
+//! archived, and what a popups file says that SQL could not be told yet. Everything that becomes
+//! current goes through [`Publisher::show`], which waits for nobody but the shards: a pause must
+//! hold while SQL, or a change that waits for SQL, takes its time.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::prepare::compile_all;
+use super::{Known, PublishError, Published, Publisher};
+use crate::catalog::overrides::{Entry, Overrides, Place};
+use crate::catalog::snapshot::{Snapshot, Status};
+use crate::runtime::clocks;
+use crate::shard::control::Command;
+
+/// What wins over stored definitions.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    pub(super) overrides: Overrides,
+    /// What the popups file says of popups that it does not show, while SQL does not know it.
+    pub(super) file_statuses: BTreeMap<String, Status>,
+}
+
+impl Live {
+    /// A popup's own status: its definition's, or the file's where SQL could not be told yet.
+    fn own_status(&self, known: &Known) -> Status {
+        match self.file_statuses.get(&known.stored.id) {
+            _ if known.stored.is_gone => Status::Archived,
+            Some(status) => *status,
+            None => known.definition.status(),
+        }
+    }
+
+    fn applied(&self, known: &Known) -> Known {
+        let override_status = self.overrides.status(&known.stored.id);
+        let own = self.own_status(known);
+        let status = match override_status {
+            _ if known.stored.is_gone => Status::Archived,
+            Some(status) => status,
+            None => own,
+        };
+        Known { own, override_status, status, ..known.clone() }
+    }
+}
+
+/// The lock around it, and what is rung when anything of it changes.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    live: Mutex<Live>,
+    rung: Condvar,
+}
+
+impl Desk {
+    /// A panic ends the process, so a poisoned lock guards what it always did.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who waits looks again.
+    pub(super) fn ring(&self) {
+        self.rung.notify_all();
+    }
+
+    /// Waits while `is_awaited`, for `limit` at most.
+    pub(super) fn wait<'d>(
+        &self,
+        live: MutexGuard<'d, Live>,
+        limit: Duration,
+        is_awaited: impl FnMut(&mut Live) -> bool,
+    ) -> MutexGuard<'d, Live> {
+        let waited = self.rung.wait_timeout_while(live, limit, is_awaited);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+impl Publisher {
+    /// Makes a catalog current that no shard is told of: they start with it.
+    pub(super) fn begin_with(
+        &self,
+        published: &Published,
+        entries: impl Iterator<Item = (Entry, Place)>,
+    ) {
+        let mut live = self.desk.lock();
+        for (entry, place) in entries {
+            live.overrides.take(&entry, place);
+        }
+        let popups: Arc<[Known]> =
+            published.popups.iter().map(|known| live.applied(known)).collect();
+        let snapshot = Arc::new(with_statuses(&published.snapshot, &popups, 1));
+        let shown = Published { snapshot, popups, ..published.clone() };
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = shown;
+    }
+
+    /// Makes a catalog current here and on every shard, with what wins over it; gives it as it is
+    /// shown, and whether decisions go by anything else than before. Where they don't, no shard is
+    /// told and the version stays.
+    pub(super) fn show(&self, published: Published) -> Result<(Published, bool), PublishError> {
+        self.show_with(published, |_| {})
+    }
+
+    /// As [`Publisher::show`]: the popups file is in what is shown.
+    pub(super) fn show_file(
+        &self,
+        published: Published,
+    ) -> Result<(Published, bool), PublishError> {
+        self.show_with(published, |live| live.file_statuses.clear())
+    }
+
+    fn show_with(
+        &self,
+        published: Published,
+        change: impl FnOnce(&mut Live),
+    ) -> Result<(Published, bool), PublishError> {
+        let mut live = self.desk.lock();
+        change(&mut live);
+        for entry in published.overrides.iter() {
+            live.overrides.take(entry, Place::Sql);
+        }
+        let shown = self.show_locked(&live, published);
+        self.desk.ring();
+        shown
+    }
+
+    /// Shows what is current once more, after a change of what wins over it.
+    pub(super) fn show_again(&self, live: &Live) -> Result<(Published, bool), PublishError> {
+        self.show_locked(live, self.current())
+    }
+
+    fn show_locked(
+        &self,
+        live: &Live,
+        published: Published,
+    ) -> Result<(Published, bool), PublishError> {
+        let current = self.current();
+        let popups: Arc<[Known]> =
+            published.popups.iter().map(|known| live.applied(known)).collect();
+        let is_text_same = is_same(&current.popups, &popups, |one, other| {
+            one.stored.version == other.stored.version && one.stored.text == other.stored.text
+        }) && current.snapshot.settings == published.snapshot.settings;
+        let is_status_same =
+            is_same(&current.popups, &popups, |one, other| one.status == other.status);
+        let version = current.snapshot.version + 1;
+        let (snapshot, at) = match (is_text_same, is_status_same) {
+            (true, true) => (Arc::clone(&current.snapshot), current.at),
+            (true, false) => {
+                (Arc::new(with_statuses(&current.snapshot, &popups, version)), clocks::wall())
+            }
+            _ => {
+                let settings = published.snapshot.settings.clone();
+                let snapshot = compile_all(&popups, settings, version).map_err(|errors| {
+                    PublishError::Popups { path: self.config().data.clone(), errors }
+                })?;
+                (Arc::new(snapshot), clocks::wall())
+            }
+        };
+        let is_changed = !Arc::ptr_eq(&snapshot, &current.snapshot);
+        let shown = Published { snapshot: Arc::clone(&snapshot), popups, at, ..published };
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = shown.clone();
+        if is_changed {
+            self.tell_shards(|| Command::SwapCatalog(Arc::clone(&snapshot)))?;
+        }
+        Ok((shown, is_changed))
+    }
+
+    /// Takes in what a place knows of pauses and archives, and shows what comes of it; gives the
+    /// entries that are news.
+    ///
+    /// # Errors
+    /// `Unconfirmed`; it holds all the same.
+    pub fn take_overrides(
+        &self,
+        entries: &[Entry],
+        from: Place,
+    ) -> Result<Vec<Entry>, PublishError> {
+        let mut live = self.desk.lock();
+        let mut news = Vec::new();
+        for entry in entries {
+            if live.overrides.take(entry, from) {
+                news.push(entry.clone());
+            }
+        }
+        let shown = if news.is_empty() { Ok(()) } else { self.show_again(&live).map(drop) };
+        self.desk.ring();
+        shown.map(|()| news)
+    }
+
+    /// What is known of pauses and archives, as `look` sees it.
+    pub fn with_overrides<T>(&self, look: impl FnOnce(&mut Overrides) -> T) -> T {
+        let looked = look(&mut self.desk.lock().overrides);
+        self.desk.ring();
+        looked
+    }
+
+    /// Waits until `is_due` of what is known, for `limit` at most; what it was then.
+    pub fn await_overrides(
+        &self,
+        limit: Duration,
+        mut is_due: impl FnMut(&Overrides) -> bool,
+    ) -> bool {
+        let live = self.desk.lock();
+        let mut live = self.desk.wait(live, limit, |live| !is_due(&live.overrides));
+        is_due(&mut live.overrides)
+    }
+
+    /// Wakes who waits for what is known: it is to end.
+    pub fn ring(&self) {
+        self.desk.ring();
+    }
+
+    /// How far what was set of a popup is stored; waits until `until` for SQL to have it.
+    pub fn await_stored(&self, popup: &str, until: Instant) -> Place {
+        let live = self.desk.lock();
+        let limit = until.saturating_duration_since(Instant::now());
+        let live = self.desk.wait(live, limit, |live| live.overrides.stored(popup) < Place::Sql);
+        live.overrides.stored(popup)
+    }
+
+    /// How far the pauses and archives of each popup that has any are stored; all others' are.
+    pub fn stored_places(&self) -> BTreeMap<String, Place> {
+        let live = self.desk.lock();
+        let places = live.overrides.all_stored().into_iter();
+        places.map(|(popup, place)| (popup.to_owned(), place)).collect()
+    }
+}
+
+fn is_same(
+    before: &[Known],
+    after: &[Known],
+    is_one_same: impl Fn(&Known, &Known) -> bool,
+) -> bool {
+    before.len() == after.len()
+        && before
+            .iter()
+            .zip(after)
+            .all(|(one, other)| one.stored.id == other.stored.id && is_one_same(one, other))
+}
+
+/// The same popups with these statuses.
+fn with_statuses(snapshot: &Snapshot, popups: &[Known], version: u64) -> Snapshot {
+    use crate::base::ids::PopupKey;
+    let statuses =
+        popups.iter().map(|known| (PopupKey::of(&known.stored.id), known.status)).collect();
+    snapshot.with_statuses(version, &statuses)
+}

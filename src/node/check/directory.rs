@@ -1,0 +1,141 @@
+//! The data directory, looked at and left as it is: whether a node of this configuration could use
+//! it. Opens no database, which would write beside it under another user's name.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
+
+use rustix::fs::{Access, FlockOperation, access, flock};
+
+use super::host::Look;
+use crate::journal::segment::SegmentId;
+use crate::node::signing_keys;
+
+/// The database of an embedded node.
+const DATABASE: &str = "nudged.db";
+/// What every SQLite database begins with.
+const MAGIC: &[u8] = b"SQLite format 3\0";
+/// Says which store the directory belongs to.
+const MARK: &str = "store";
+const KEY: &str = "data";
+
+/// Looks at the directory of the configuration.
+pub(super) fn check(look: &mut Look<'_>) {
+    let path = look.config().data.clone();
+    let found = match fs::metadata(&path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return check_parent(look, &path);
+        }
+        Err(error) => return look.error(KEY, "data_unusable", format!("{}: {error}", show(&path))),
+    };
+    if !found.is_dir() {
+        let message = format!("{} is not a directory", show(&path));
+        return look.error(KEY, "not_a_directory", message);
+    }
+    let journal = path.join("journal");
+    for directory in [&path, &journal].into_iter().filter(|path| path.exists()) {
+        if let Err(error) = is_writable(directory) {
+            let message = format!("{}: {error}", show(directory));
+            return look.error(KEY, "not_writable", message);
+        }
+    }
+    if let Some(holder) = holder(&journal.join("lock")) {
+        let message = format!("{} is in use by {holder}: no second node starts on it", show(&path));
+        look.warn(KEY, "data_in_use", message);
+    }
+    if let Err(error) = signing_keys::read(&path) {
+        look.error(KEY, "signing_keys", error.to_string());
+    }
+    check_store(look, &path);
+}
+
+/// A directory that is not there is made, with those above it.
+fn check_parent(look: &mut Look<'_>, path: &Path) {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let above = absolute.ancestors().skip(1).find(|above| above.symlink_metadata().is_ok());
+    let above = above.unwrap_or(Path::new("/"));
+    if let Err(error) = is_writable(above) {
+        let message = format!("{} can't be made: {}: {error}", show(path), show(above));
+        look.error(KEY, "not_writable", message);
+    }
+}
+
+/// Whether files can be made in a directory.
+///
+/// # Errors
+/// Where it is none, or this user or its volume takes no files.
+pub(super) fn is_writable(directory: &Path) -> io::Result<()> {
+    if !fs::metadata(directory)?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    Ok(access(directory, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+/// Who holds the lock of a directory, where somebody does.
+fn holder(lock: &Path) -> Option<String> {
+    let mut file = File::open(lock).ok()?;
+    // Given back at once: the lock of a node is exclusive, so that a shared one is refused.
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => None,
+        Err(_) => {
+            let mut text = String::new();
+            let is_number = file.read_to_string(&mut text).is_ok() && text.parse::<u32>().is_ok();
+            Some(if is_number { format!("process {text}") } else { "another process".to_owned() })
+        }
+    }
+}
+
+/// Whether the directory is of the store that is configured.
+fn check_store(look: &mut Look<'_>, path: &Path) {
+    let mark = fs::read_to_string(path.join(MARK)).unwrap_or_default();
+    let mark = mark.split_ascii_whitespace().next();
+    let database = path.join(DATABASE);
+    let is_shared = look.config().mysql.url.is_some();
+    if is_shared && mark.is_none() && fs::metadata(&database).is_ok_and(|found| found.len() > 0) {
+        let message = format!(
+            "{} has served without [mysql], and its users are in {DATABASE}: `nudged migrate \
+             --config FILE --from {}` moves them to mysql.url; or choose another directory",
+            show(path),
+            show(path)
+        );
+        look.error(KEY, "other_store", message);
+    }
+    let has_journal = || {
+        let names = fs::read_dir(path.join("journal")).into_iter().flatten().flatten();
+        names
+            .map(|entry| entry.file_name())
+            .any(|name| name.to_str().is_some_and(|name| SegmentId::from_file_name(name).is_some()))
+    };
+    let is_of_mysql = mark == Some("moved") || (mark == Some("mysql") && has_journal());
+    if !is_shared && is_of_mysql {
+        let message = format!("{} belongs to a MySQL, and mysql.url is not set", show(path));
+        look.error(KEY, "other_store", message);
+    }
+    if !is_shared && let Err(error) = is_database(&database) {
+        look.error(KEY, "not_a_database", format!("{}: {error}", show(&database)));
+    }
+}
+
+/// Whether a file that is there begins as a database does; an empty one becomes one.
+fn is_database(path: &Path) -> io::Result<()> {
+    let found = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    if found.file_type().is_fifo() || !found.is_file() {
+        return Err(io::Error::other("is no file"));
+    }
+    let mut start = Vec::new();
+    File::open(path)?.take(100).read_to_end(&mut start)?;
+    if start.is_empty() || start.starts_with(MAGIC) {
+        Ok(access(path, Access::READ_OK | Access::WRITE_OK)?)
+    } else {
+        Err(io::Error::other("damaged, or not a database"))
+    }
+}
+
+fn show(path: &Path) -> String {
+    path.display().to_string()
+}

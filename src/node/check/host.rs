@@ -1,0 +1,274 @@
+//! What only this host can tell of a configuration, before a node starts on it: CPUs, descriptors,
+//! the files and directories that it names, its addresses. Changes nothing, asks no server, and
+//! holds nobody up: what a running node has in use is a warning, for that node may be the one whose
+//! reload is checked.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use rustix::io::Errno;
+
+use super::directory;
+use super::report::{Finding, Report, Severity};
+use crate::admin::token::Token;
+use crate::config::{Ack, AdminAddress, Config, Examined, Queue};
+use crate::node::{redis, serve};
+use crate::runtime::listener;
+use crate::runtime::topology::allowed_cpus;
+use crate::store::mysql;
+
+/// A unix socket is bound under a name of this many more bytes, and then renamed.
+const SOCKET_SUFFIX_BYTES: usize = 4;
+/// Bytes of a unix socket's path, the last of them 0.
+const SOCKET_PATH_BYTES_MAX: usize = 108;
+
+/// What is looked at, and where it is told.
+pub(super) struct Look<'a> {
+    pub(super) examined: &'a Examined,
+    pub(super) report: &'a mut Report,
+}
+
+impl Look<'_> {
+    pub(super) fn config(&self) -> &Config {
+        &self.examined.loaded.config
+    }
+
+    fn add(&mut self, severity: Severity, key: &str, (code, message): (&'static str, String)) {
+        let of_table = key.split('[').next().unwrap_or(key);
+        let origin = self.examined.loaded.origin(of_table);
+        self.report.add(Finding::new(severity, key, code, message).at(origin));
+    }
+
+    pub(super) fn error(&mut self, key: &str, code: &'static str, message: String) {
+        self.add(Severity::Error, key, (code, message));
+    }
+
+    pub(super) fn warn(&mut self, key: &str, code: &'static str, message: String) {
+        self.add(Severity::Warning, key, (code, message));
+    }
+}
+
+/// Looks at everything whose keys could be read.
+pub(super) fn check(examined: &Examined, report: &mut Report) {
+    let mut look = Look { examined, report };
+    check_urls(&mut look);
+    check_cpus(&mut look);
+    check_token(&mut look);
+    if examined.are_right(&["data"]) {
+        directory::check(&mut look);
+    }
+    check_listeners(&mut look);
+    check_doors(&mut look);
+}
+
+/// What the readers of the URLs say that the table of keys did not: options of MySQL.
+fn check_urls(look: &mut Look<'_>) {
+    let config = look.config().clone();
+    if look.examined.are_right(&["redis.url"])
+        && let Err(error) = redis::address_of(&config)
+    {
+        let said = error.to_string();
+        look.error("redis.url", "bad_url", without_key(&said, "redis.url").to_owned());
+    }
+    let urls = [("mysql.url", &config.mysql.url), ("mysql.replica", &config.mysql.replica)];
+    for (key, url) in urls {
+        if let Some(url) = url
+            && let Err(error) = mysql::check_url(url.expose())
+        {
+            let said = error.to_string();
+            look.error(key, "bad_url", without_key(&said, "mysql.url").to_owned());
+        }
+    }
+    if config.ack == Ack::Synced && config.queue == Queue::Redis && config.redis.url.is_some() {
+        let message = "with queue = \"redis\" a node starts only on a Redis with `appendonly yes` \
+                       and `appendfsync always`, which is asked at start";
+        look.warn("ack", "needs_redis_synced", message.to_owned());
+    }
+}
+
+fn without_key<'t>(text: &'t str, key: &str) -> &'t str {
+    text.strip_prefix(key).and_then(|text| text.strip_prefix(": ")).unwrap_or(text)
+}
+
+fn check_cpus(look: &mut Look<'_>) {
+    let config = look.config().clone();
+    let allowed = allowed_cpus();
+    let mut is_placed = look.examined.are_right(&["cpus", "writer_cpu", "shards"]);
+    let of_shards = config.cpus.iter().flatten().copied().collect();
+    let wishes: [(&str, Vec<u16>); 2] =
+        [("cpus", of_shards), ("writer_cpu", config.writer_cpu.into_iter().collect())];
+    for (key, cpus) in wishes {
+        let missing: Vec<String> = cpus
+            .into_iter()
+            .filter(|cpu| !allowed.contains(&usize::from(*cpu)))
+            .map(|cpu| cpu.to_string())
+            .collect();
+        if !missing.is_empty() {
+            let message = format!(
+                "{} not among the CPUs that this process may use: {allowed:?} (`taskset -p`, \
+                 AllowedCPUs= of the unit)",
+                if missing.len() == 1 {
+                    format!("{} is", missing[0])
+                } else {
+                    format!("{} are", missing.join(", "))
+                }
+            );
+            look.error(key, "cpu_not_allowed", message);
+            is_placed = false;
+        }
+    }
+    if !is_placed {
+        return;
+    }
+    let Ok(topology) = serve::plan(&config) else { return };
+    if look.examined.are_right(&["slice_bytes"])
+        && let Err(error) = serve::check_slice(&config, topology.shards)
+    {
+        let said = error.to_string();
+        look.error("slice_bytes", "does_not_fit", without_key(&said, "slice_bytes").to_owned());
+    }
+    if look.examined.are_right(&["connections_max"])
+        && let Err(error) = serve::connections_per_shard(&config, topology.shards)
+    {
+        look.error("connections_max", "does_not_fit", error.to_string());
+    }
+}
+
+fn check_token(look: &mut Look<'_>) {
+    let config = look.config().clone();
+    let Some(path) = &config.admin_token_file else { return };
+    if let Err(error) = Token::read(path) {
+        if config.admin.is_local() {
+            look.warn("admin_token_file", "token_file", format!("{error} (not asked for now)"));
+        } else {
+            look.error("admin_token_file", "token_file", error.to_string());
+        }
+    }
+}
+
+fn check_listeners(look: &mut Look<'_>) {
+    let config = look.config().clone();
+    let is_right = |key| look.examined.are_right(&[key]);
+    let (is_listen_right, is_admin_right) = (is_right("listen"), is_right("admin"));
+    let mut addresses: Vec<(String, SocketAddr)> = Vec::new();
+    if is_listen_right {
+        let names = (0..).map(|index| format!("listen[{index}]"));
+        addresses.extend(names.zip(config.listen.iter().copied()));
+    }
+    match &config.admin {
+        AdminAddress::Tcp(address) if is_admin_right => {
+            addresses.push(("admin".to_owned(), *address));
+        }
+        AdminAddress::Unix(path) if is_admin_right => check_socket(look, path),
+        _ => {}
+    }
+    check_dual_stack(look, &addresses);
+    for (key, address) in addresses.iter().filter(|(_, address)| address.port() != 0) {
+        match listener::probe(*address) {
+            Ok(()) => {}
+            Err(error) if error.source.raw_os_error() == Some(Errno::ADDRINUSE.raw_os_error()) => {
+                let said = format!("{address} is in use now: a second node would not start there");
+                look.warn(key, "address_in_use", said);
+            }
+            Err(error) => look.error(key, "address_unusable", error.to_string()),
+        }
+    }
+}
+
+/// `[::]` takes IPv4 as well, where the host is not set up otherwise.
+fn check_dual_stack(look: &mut Look<'_>, addresses: &[(String, SocketAddr)]) {
+    let setting = std::fs::read_to_string("/proc/sys/net/ipv6/bindv6only").unwrap_or_default();
+    if setting.trim() != "0" {
+        return;
+    }
+    for (key, address) in addresses.iter().filter(|(_, address)| address.is_ipv4()) {
+        let takes_it = |other: &SocketAddr| {
+            other.is_ipv6() && other.ip().is_unspecified() && other.port() == address.port()
+        };
+        if address.port() != 0
+            && let Some((other, _)) = addresses.iter().find(|(_, other)| takes_it(other))
+        {
+            let message = format!("`{other}` is [::] at the same port, which takes IPv4 as well");
+            look.error(key, "same_address", message);
+        }
+    }
+}
+
+fn check_socket(look: &mut Look<'_>, path: &Path) {
+    if path.as_os_str().len() + SOCKET_SUFFIX_BYTES >= SOCKET_PATH_BYTES_MAX {
+        let most = SOCKET_PATH_BYTES_MAX - SOCKET_SUFFIX_BYTES - 1;
+        let message = format!("the path of a unix socket has at most {most} bytes");
+        return look.error("admin", "address_unusable", message);
+    }
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    if let Err(error) = directory::is_writable(parent) {
+        let message = format!("{}: {error}", parent.display());
+        return look.error("admin", "address_unusable", message);
+    }
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Ok(found) if found.file_type().is_socket() => {
+            if UnixStream::connect(path).is_ok() {
+                let message = "the socket is in use now: a second node would not start there";
+                look.warn("admin", "address_in_use", message.to_owned());
+            }
+        }
+        Ok(_) => {
+            let message = format!("{} is there and is no socket", path.display());
+            look.error("admin", "address_unusable", message);
+        }
+        Err(error) => {
+            let message = format!("{}: {error}", path.display());
+            look.error("admin", "address_unusable", message);
+        }
+    }
+}
+
+/// What is allowed and leaves something open that may not be meant to be.
+fn check_doors(look: &mut Look<'_>) {
+    let config = look.config().clone();
+    let has_keys = !config.keys.server.is_empty() || !config.keys.public.is_empty();
+    if !has_keys && look.examined.are_right(&["listen", "keys.server", "keys.public"]) {
+        for (index, address) in config.listen.iter().enumerate() {
+            if !address.ip().is_loopback() {
+                let key = format!("listen[{index}]");
+                let message = "others can reach it, and `keys` has none to ask them for";
+                look.warn(&key, "keys_missing", message.to_owned());
+            }
+        }
+    }
+    let secrets = ["redis.url", "mysql.url", "mysql.replica", "keys.server", "keys.public"];
+    for key in secrets {
+        let Some(crate::config::Origin::File { name, .. }) = look.examined.loaded.origin(key)
+        else {
+            continue;
+        };
+        let name = name.to_string();
+        let mode = std::fs::metadata(&name).map(|found| found.permissions().mode() & 0o777);
+        if has_secret(&config, key)
+            && let Ok(mode) = mode
+            && mode & 0o004 != 0
+        {
+            let message = format!(
+                "it holds a secret, and everybody can read {name} (mode {mode:o}): `chmod o= {name}`"
+            );
+            return look.warn(key, "secret_readable", message);
+        }
+    }
+}
+
+fn has_secret(config: &Config, key: &str) -> bool {
+    let url = |url: &Option<crate::config::Secret>| {
+        url.as_ref().is_some_and(|url| url.expose().contains('@'))
+    };
+    match key {
+        "redis.url" => url(&config.redis.url),
+        "mysql.url" => url(&config.mysql.url),
+        "mysql.replica" => url(&config.mysql.replica),
+        "keys.server" => !config.keys.server.is_empty(),
+        _ => !config.keys.public.is_empty(),
+    }
+}

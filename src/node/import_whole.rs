@@ -1,0 +1,120 @@
+//! `nudged import` of users, erases and statistics. Users that are there get the shows of both, so
+//! that a second import changes nothing. No node may run on the store meanwhile: it would go on
+//! with what it knows. Where nodes share Redis, it is filled anew afterwards.
+
+use super::failure::Failure;
+use super::import::Lines;
+use super::moving::{self, target::Target};
+use super::whole_lines::{self, Whole};
+use super::{belonging, shared_keys};
+use crate::base::limits::MOVED_ROWS;
+use crate::config::Config;
+use crate::runtime::files::JournalDirectory;
+use crate::store::Store;
+use crate::store::whole::{TakenUsers, WholeStat};
+use crate::writer::union::{Tombstone, WholeUser};
+
+use jiff::tz::TimeZone;
+use std::path::Path;
+
+/// Where the lines go.
+enum Into {
+    /// A node's own database, its directory locked.
+    Own(Box<Store>, JournalDirectory),
+    /// A server, on which nobody runs.
+    Shared(Box<Target>),
+}
+
+/// What was read and not written yet, and what was written.
+#[derive(Default)]
+struct Batch {
+    users: Vec<WholeUser>,
+    erased: Vec<Tombstone>,
+    stats: Vec<WholeStat>,
+    taken: TakenUsers,
+    counts: [usize; 2],
+}
+
+/// Takes lines, `first` among them; gives what is said of it.
+///
+/// # Errors
+/// Where a line is wrong, exit code 2; what came before it is taken. Where a node runs, or the
+/// database fails, exit code 4.
+pub(super) fn import(config: &Config, first: String, lines: &mut Lines) -> Result<String, Failure> {
+    let mut into = open(config)?;
+    let zone = TimeZone::get(&config.tz).unwrap_or(TimeZone::UTC);
+    let (mut batch, mut next) = (Batch::default(), Some(first));
+    while let Some(line) = next {
+        match whole_lines::read(&line).map_err(|what| lines.wrong(&what))? {
+            Whole::User(user) => batch.users.push(user),
+            Whole::Erased(erased) => batch.erased.push(erased),
+            Whole::Stats(row) => batch.stats.push(row),
+        }
+        batch.write(&mut into, &zone, MOVED_ROWS)?;
+        next = lines.next()?;
+    }
+    batch.write(&mut into, &zone, 1)?;
+    if let Into::Shared(target) = &mut into {
+        let keys = target.sql().add_signing_keys(&[])?;
+        let keys: Vec<_> = keys.into_iter().map(shared_keys::secret_of).collect();
+        if batch.taken != TakenUsers::default() || batch.counts[0] > 0 {
+            target.take_epochs_away(&keys)?;
+        }
+    }
+    let TakenUsers { new, united, known } = batch.taken;
+    let [erased, stats] = batch.counts;
+    Ok(format!(
+        "{new} users new, {united} with the shows of both, {known} there with all of it; {erased} \
+         erased users; {stats} rows of statistics"
+    ))
+}
+
+fn open(config: &Config) -> Result<Into, Failure> {
+    if config.mysql.url.is_some() {
+        let mut target = Target::open(config, Path::new(""))?;
+        target.refuse_running()?;
+        return Ok(Into::Shared(Box::new(target)));
+    }
+    let unusable = |what: String| Failure::Directory { path: config.data.clone(), what };
+    let lock = JournalDirectory::open(&config.data.join("journal"));
+    let lock = lock.map_err(|error| unusable(format!("{error}: stop the node first")))?;
+    belonging::check(config, None, &lock.reader(), false)?;
+    let mut store = Store::open(&config.data)?;
+    // What the journal tells of these users must not come behind what is brought.
+    moving::apply_journal(&mut store, &lock).map_err(unusable)?;
+    Ok(Into::Own(Box::new(store), lock))
+}
+
+impl Into {
+    fn store(&mut self) -> &mut Store {
+        match self {
+            Into::Own(store, _lock) => store,
+            Into::Shared(target) => target.store(),
+        }
+    }
+}
+
+impl Batch {
+    /// Writes what there are at least so many of.
+    fn write(&mut self, into: &mut Into, zone: &TimeZone, least: usize) -> Result<(), Failure> {
+        if self.users.len() >= least {
+            // One statement can't write a user twice.
+            self.users.sort_by(|one, other| one.user.cmp(&other.user));
+            for part in self.users.chunk_by(|one, other| one.user != other.user) {
+                self.taken.add(into.store().take_users(part, zone)?);
+            }
+            self.users.clear();
+        }
+        if self.erased.len() >= least {
+            into.store().take_tombstones(&self.erased)?;
+            self.counts[0] += self.erased.len();
+            self.erased.clear();
+        }
+        if self.stats.len() >= least {
+            into.store().take_stats(&self.stats)?;
+            self.counts[1] += self.stats.len();
+            self.stats.clear();
+        }
+        Ok(())
+    }
+}

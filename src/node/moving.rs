@@ -1,0 +1,378 @@
+//! `nudged migrate --from`: takes everything that a stopped embedded node remembers into MySQL, in
+//! steps that may each be repeated. A [`Moving`] that is cut off anywhere is begun anew and ends
+//! the same: until its last step the directory is an embedded node's and nothing else.
+//!
+//! ```text
+//! lock, journal applied -> nobody runs there -> keys -> popups -> overrides -> users -> erases
+//!   -> events -> statistics -> positions -> every epoch of Redis taken away -> directory marked
+//! ```
+//!
+//! Redis is filled by the rebuild that the first node begins where partitions have no epoch: there
+//! is no second way in. `target` who runs there, and Redis.
+
+pub(super) mod target;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use jiff::tz::TimeZone;
+
+use self::target::Target;
+use super::belonging::{self, Mark};
+use super::failure::Failure;
+use super::{shared_keys, signing_keys};
+use crate::admin::catalog_copy;
+use crate::admin::overrides::of_directory;
+use crate::admin::shared_catalog::SharedCatalog;
+use crate::api::token::Secret;
+use crate::base::ids::Sequence;
+use crate::base::limits::{APPLY_RECORDS_MAX, MOVED_ROWS};
+use crate::base::time::WallMs;
+use crate::config::Config;
+use crate::journal::reader::Tail;
+use crate::journal::record::Record;
+use crate::journal::recovery::{self, RecoverOptions};
+use crate::runtime::files::JournalDirectory;
+use crate::store::mysql::TakenPopup;
+use crate::store::sqlite::{FILE_NAME, Sqlite};
+use crate::store::whole::{TakenUsers, WholeStat, WholeStream};
+use crate::store::{Store, StoredKey, StreamId};
+
+/// What there is to do for a directory.
+pub enum Begun {
+    /// It was moved before; how.
+    Already(String),
+    /// It is to be moved.
+    Moving(Box<Moving>),
+}
+
+/// Where a move is.
+#[derive(Clone, Debug, PartialEq)]
+enum Step {
+    Keys,
+    Popups,
+    Overrides,
+    Users { after: String, taken: TakenUsers },
+    Erases { after: i64, count: u64 },
+    Events { after: (u32, i64), count: u64 },
+    Statistics { after: Option<WholeStat>, count: u64 },
+    Positions,
+    Redis,
+    Mark,
+    Done,
+}
+
+/// A move under way.
+pub struct Moving {
+    config: Config,
+    from: PathBuf,
+    now: WallMs,
+    zone: TimeZone,
+    source: Store,
+    target: Target,
+    streams: Vec<WholeStream>,
+    /// What the source's streams are called in the target.
+    numbers: BTreeMap<u32, StreamId>,
+    applied: u64,
+    step: Step,
+    /// Held to the end: nobody serves the directory meanwhile.
+    _lock: JournalDirectory,
+}
+
+/// Looks at both sides and applies the directory's journal to its own database. Changes nothing in
+/// the target but its schema.
+///
+/// # Errors
+/// Where the configuration names no MySQL, exit code 2; where the directory is no embedded node's,
+/// or in use, or a node of the target runs, or either can't be read: exit code 4.
+pub fn begin(config: &Config, from: &Path, now: WallMs) -> Result<Begun, Failure> {
+    if config.mysql.url.is_none() {
+        let what = "migrate --from moves a directory into mysql.url, which is not set";
+        return Err(Failure::Configuration(what.to_owned()));
+    }
+    let unusable = |what: String| Failure::Directory { path: from.to_owned(), what };
+    if !from.join(FILE_NAME).exists() {
+        return Err(unusable(format!("no data of an embedded node is there: no {FILE_NAME}")));
+    }
+    let lock = JournalDirectory::open(&from.join("journal"));
+    let lock = lock.map_err(|error| unusable(format!("{error}: stop the node first")))?;
+    let mut target = Target::open(config, from)?;
+    if let Mark::Moved(how) = belonging::mark(from)? {
+        return already(from, &lock, &mut target, how).map(Begun::Already);
+    }
+    let mut own = config.clone();
+    (own.data, own.mysql.url) = (from.to_owned(), None);
+    belonging::check(&own, None, &lock.reader(), false)?;
+    let mut source = Store::open(from)?;
+    let applied = apply_journal(&mut source, &lock).map_err(unusable)?;
+    // What was paused while the disk took nothing.
+    let overrides = of_directory(from).map_err(|error| unusable(error.to_string()))?;
+    source.put_overrides(&overrides)?;
+    target.refuse_running()?;
+    let mut moving = Moving {
+        config: config.clone(),
+        from: from.to_owned(),
+        now,
+        zone: TimeZone::get(&config.tz).unwrap_or(TimeZone::UTC),
+        streams: sqlite(&mut source).whole_streams()?,
+        source,
+        target,
+        numbers: BTreeMap::new(),
+        applied,
+        step: Step::Keys,
+        _lock: lock,
+    };
+    moving.number_streams()?;
+    Ok(Begun::Moving(Box::new(moving)))
+}
+
+/// A directory that says that it was moved: into this database, or there is something wrong.
+fn already(
+    from: &Path,
+    lock: &JournalDirectory,
+    target: &mut Target,
+    how: String,
+) -> Result<String, Failure> {
+    let unusable = |what: String| Failure::Directory { path: from.to_owned(), what };
+    let set = recovery::set_of(&lock.reader()).map_err(|error| unusable(error.to_string()))?;
+    let known = match set {
+        Some(set) => target.sql().knows_set(&target::set_name(set))?,
+        None => true,
+    };
+    match known {
+        true => Ok(format!("{}: {how}, nothing to do", from.display())),
+        false => Err(unusable(format!(
+            "its users were {how}, which is not the database of mysql.url: move them from there, \
+             with `nudged export` and `nudged import`"
+        ))),
+    }
+}
+
+/// Brings the database of a directory up to date, as its node would; gives the number of records.
+///
+/// # Errors
+/// What is wrong with either.
+pub(super) fn apply_journal(
+    store: &mut Store,
+    directory: &JournalDirectory,
+) -> Result<u64, String> {
+    let disk = directory.reader();
+    let damaged = |error: recovery::RecoverError| {
+        format!(
+            "{error}; `nudged serve --salvage` with this directory goes on without what is lost"
+        )
+    };
+    let Some(set) = recovery::set_of(&disk).map_err(damaged)? else { return Ok(0) };
+    let stream = store.stream_id(set.0.to_le_bytes()).map_err(|error| error.to_string())?;
+    let applied = store.position(stream).map_err(|error| error.to_string())?;
+    let options = RecoverOptions { applied, fresh_set: set, skip_damaged: false };
+    let recovered = recovery::recover(&disk, options).map_err(damaged)?;
+    let end = Sequence(recovered.start.next.0.saturating_sub(1));
+    let tail = Tail::seek(&disk, set, Sequence(applied.0 + 1), Vec::new());
+    let mut tail = tail.map_err(|error| error.to_string())?;
+    let mut count = 0;
+    while let Some(batch) = tail.next(&disk, end).map_err(|error| error.to_string())? {
+        let records: Result<Vec<(Sequence, Record<'_>)>, _> =
+            batch.map(|(sequence, record)| Ok((sequence, record?))).collect();
+        let records = records.map_err(|error: crate::journal::record::RecordError| {
+            format!("a record of the journal can't be read: {error}")
+        })?;
+        for part in records.chunks(APPLY_RECORDS_MAX) {
+            store.apply(stream, part).map_err(|error| error.to_string())?;
+            count += u64::try_from(part.len()).unwrap_or(u64::MAX);
+        }
+    }
+    Ok(count)
+}
+
+fn sqlite(store: &mut Store) -> &mut Sqlite {
+    match store {
+        Store::Sqlite(own) => own,
+        Store::Mysql(_) => unreachable!("it was opened as a file"),
+    }
+}
+
+impl Moving {
+    /// Records that the directory's database did not have yet.
+    pub fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    /// Whether everything is done.
+    pub fn is_done(&self) -> bool {
+        self.step == Step::Done
+    }
+
+    /// Does the next piece: at most `MOVED_ROWS` users, events or counts, in one transaction of
+    /// the target. Gives a line for people where a step ends with it.
+    ///
+    /// # Errors
+    /// Where either side fails; begun anew it goes on.
+    pub fn advance(&mut self) -> Result<Option<String>, Failure> {
+        match self.step.clone() {
+            Step::Keys => self.move_keys(),
+            Step::Popups => self.move_popups(),
+            Step::Overrides => self.move_overrides(),
+            Step::Users { after, taken } => self.move_users(&after, taken),
+            Step::Erases { after, count } => self.move_erases(after, count),
+            Step::Events { after, count } => self.move_events(after, count),
+            Step::Statistics { after, count } => self.move_statistics(after.as_ref(), count),
+            Step::Positions => self.move_positions(),
+            Step::Redis => self.take_epochs_away(),
+            Step::Mark => self.mark(),
+            Step::Done => Ok(None),
+        }
+    }
+
+    fn go_on(&mut self, step: Step, said: impl Into<String>) -> Result<Option<String>, Failure> {
+        self.step = step;
+        Ok(Some(said.into()))
+    }
+
+    fn number_streams(&mut self) -> Result<(), Failure> {
+        let sets: Vec<String> = self.streams.iter().map(|stream| stream.set.clone()).collect();
+        let numbers = self.target.sql().stream_numbers(&sets)?;
+        let pairs = self.streams.iter().map(|stream| (stream.stream, numbers[&stream.set]));
+        self.numbers = pairs.collect();
+        Ok(())
+    }
+
+    /// Keys of the directory verify what they signed, and never sign; the target gets one that
+    /// does.
+    fn move_keys(&mut self) -> Result<Option<String>, Failure> {
+        let stored = sqlite(&mut self.source).signing_keys_stored()?;
+        let own = signing_keys::read(&self.from)?;
+        let own = own.unwrap_or_else(|| stored.into_iter().map(shared_keys::secret_of).collect());
+        let moved = |key: &Secret| {
+            let key = shared_keys::stored_of(key);
+            StoredKey { moved_at: key.moved_at.or(Some(self.now)), ..key }
+        };
+        let moved: Vec<StoredKey> = own.iter().map(moved).collect();
+        self.target.sql().add_signing_keys(&moved)?;
+        let system = Failure::system("random bytes for a signing key");
+        let fresh = signing_keys::fresh(self.now).map_err(system)?;
+        self.target.sql().signing_keys(&shared_keys::stored_of(&fresh))?;
+        let count = moved.len();
+        self.go_on(Step::Popups, format!("signing keys: {count}, whose tokens stay valid"))
+    }
+
+    fn move_popups(&mut self) -> Result<Option<String>, Failure> {
+        let popups = sqlite(&mut self.source).whole_popups()?;
+        let (mut new, mut known, mut differing) = (0_u64, 0_u64, Vec::new());
+        for popup in &popups {
+            match self.target.sql().take_popup(popup)? {
+                TakenPopup::New => new += 1,
+                TakenPopup::Known => known += 1,
+                TakenPopup::Differs => differing.push(popup.id.as_str()),
+            }
+        }
+        let mut said = format!("popups: {new} moved with their history, {known} there, the same");
+        if !differing.is_empty() {
+            said.push_str(&format!(
+                ", {} there with another definition, which they keep: {}",
+                differing.len(),
+                differing.join(", ")
+            ));
+        }
+        self.go_on(Step::Overrides, said)
+    }
+
+    fn move_overrides(&mut self) -> Result<Option<String>, Failure> {
+        let entries = sqlite(&mut self.source).whole_overrides()?;
+        self.target.sql().take_overrides(&entries)?;
+        let standing = entries.iter().filter(|entry| entry.ended.0.is_none()).count();
+        let step = Step::Users { after: String::new(), taken: TakenUsers::default() };
+        self.go_on(step, format!("overrides: {standing} standing, {} in all", entries.len()))
+    }
+
+    fn move_users(
+        &mut self,
+        after: &str,
+        mut taken: TakenUsers,
+    ) -> Result<Option<String>, Failure> {
+        let users = self.source.whole_users_after(after, MOVED_ROWS)?;
+        if let Some(last) = users.last() {
+            taken.add(self.target.store().take_users(&users, &self.zone)?);
+            self.step = Step::Users { after: last.user.clone(), taken };
+            return Ok(None);
+        }
+        let TakenUsers { new, united, known } = taken;
+        let said = format!(
+            "users: {} ({new} moved, {united} there before and now with the shows of both, {known} \
+             there with all of it)",
+            new + united + known
+        );
+        self.go_on(Step::Erases { after: i64::MIN, count: 0 }, said)
+    }
+
+    fn move_erases(&mut self, after: i64, count: u64) -> Result<Option<String>, Failure> {
+        let erases = self.source.tombstones_after(after, MOVED_ROWS)?;
+        if let Some(last) = erases.last() {
+            self.target.store().take_tombstones(&erases)?;
+            let count = count + u64::try_from(erases.len()).unwrap_or(u64::MAX);
+            self.step = Step::Erases { after: last.key.0.cast_signed(), count };
+            return Ok(None);
+        }
+        let step = Step::Events { after: (0, 0), count: 0 };
+        self.go_on(step, format!("erased users: {count}, who stay erased"))
+    }
+
+    fn move_events(&mut self, after: (u32, i64), count: u64) -> Result<Option<String>, Failure> {
+        let events = sqlite(&mut self.source).whole_events_after(after, MOVED_ROWS)?;
+        if let Some(last) = events.last() {
+            self.target.sql().take_events(&events, &self.numbers)?;
+            let count = count + u64::try_from(events.len()).unwrap_or(u64::MAX);
+            let after = (last.stream, i64::try_from(last.sequence.0).unwrap_or(i64::MAX));
+            self.step = Step::Events { after, count };
+            return Ok(None);
+        }
+        self.go_on(Step::Statistics { after: None, count: 0 }, format!("events: {count}"))
+    }
+
+    fn move_statistics(
+        &mut self,
+        after: Option<&WholeStat>,
+        count: u64,
+    ) -> Result<Option<String>, Failure> {
+        let stats = self.source.whole_stats_after(after, MOVED_ROWS)?;
+        if let Some(last) = stats.last().cloned() {
+            self.target.store().take_stats(&stats)?;
+            let count = count + u64::try_from(stats.len()).unwrap_or(u64::MAX);
+            self.step = Step::Statistics { after: Some(last), count };
+            return Ok(None);
+        }
+        self.go_on(Step::Positions, format!("statistics: {count} hours of popups and variants"))
+    }
+
+    fn move_positions(&mut self) -> Result<Option<String>, Failure> {
+        self.target.sql().take_positions(&self.streams)?;
+        let last = self.streams.iter().map(|stream| stream.applied.0).max().unwrap_or(0);
+        let count = self.streams.len();
+        self.go_on(Step::Redis, format!("journals: {count}, up to record {last}"))
+    }
+
+    fn take_epochs_away(&mut self) -> Result<Option<String>, Failure> {
+        let keys = self.target.sql().add_signing_keys(&[])?;
+        let keys: Vec<Secret> = keys.into_iter().map(shared_keys::secret_of).collect();
+        let is_there = self.target.take_epochs_away(&keys)?;
+        if let Some(mut shared) = SharedCatalog::of(&self.config) {
+            let catalog = self.target.store().load_catalog()?;
+            let (version, overrides) = (catalog.version, &catalog.overrides);
+            let text = catalog_copy::encode(version, catalog.popups.iter(), overrides);
+            // Nodes look into SQL all the same, only later.
+            let _ = shared.put(catalog.version, &text, None);
+        }
+        let said = match is_there {
+            true => "redis: to be filled from MySQL by the first node that starts",
+            false => "redis: none configured",
+        };
+        self.go_on(Step::Mark, said)
+    }
+
+    fn mark(&mut self) -> Result<Option<String>, Failure> {
+        belonging::mark_moved(&self.from, &self.target.name())?;
+        let from = self.from.display();
+        let said = format!("{from}: may be served with this configuration, no longer without it");
+        self.go_on(Step::Done, said)
+    }
+}

@@ -1,0 +1,176 @@
+//! The side that a directory is moved to: its database, its Redis, and whether one of its nodes
+//! runs. A node that runs would take the users that are brought for new ones.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::api::token::Secret;
+use crate::base::ids::Partition;
+use crate::base::limits::{PARTITIONS, PEER_KNOWN_MS, PEER_SILENT_MS, REDIS_PIPELINE_MAX};
+use crate::config::Config;
+use crate::journal::segment::SetId;
+use crate::keeper::scripts;
+use crate::node::failure::Failure;
+use crate::node::{redis, shared_keys};
+use crate::runtime::clocks;
+use crate::runtime::files::JournalDirectory;
+use crate::runtime::redis_client::{Answer, AskError, BlockingRedis};
+use crate::store::Store;
+use crate::store::mysql::{self, Mysql};
+
+/// Signs of life are looked at again after this.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// The store that users are moved to.
+pub(in crate::node) struct Target {
+    store: Store,
+    redis: Option<BlockingRedis>,
+    /// The data directory of the configuration, where it is another one and there.
+    _own: Option<JournalDirectory>,
+}
+
+/// What `streams` calls a journal.
+pub(in crate::node) fn set_name(set: SetId) -> String {
+    set.0.to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A sign of life of a node.
+#[derive(Clone, Debug, PartialEq)]
+struct Sign {
+    node: String,
+    /// For how long it has been silent, in milliseconds.
+    silent_ms: u64,
+}
+
+impl Target {
+    /// Connects to both, and makes or upgrades the schema.
+    ///
+    /// # Errors
+    /// Where one of them can't be used, or the configuration's own data directory is in use.
+    pub(in crate::node) fn open(config: &Config, from: &Path) -> Result<Target, Failure> {
+        let own = lock_own(config, from)?;
+        mysql::migrate(config, clocks::wall())?;
+        let mut store = Store::of(config)?;
+        store.check()?;
+        let redis = redis::blocking_client(config)?;
+        let mut target = Target { store, redis, _own: own };
+        if let Some(redis) = &mut target.redis {
+            redis.ask(&[b"PING"]).map_err(away)?;
+        }
+        Ok(target)
+    }
+
+    pub(in crate::node) fn store(&mut self) -> &mut Store {
+        &mut self.store
+    }
+
+    pub(in crate::node) fn sql(&mut self) -> &mut Mysql {
+        self.store.shared().expect("the configuration names a server")
+    }
+
+    /// The server and its database, without user and password.
+    pub(in crate::node) fn name(&mut self) -> String {
+        self.sql().server_name()
+    }
+
+    /// Refuses where a node gives signs of life. One that was seen lately is listened to for as
+    /// long as nodes wait for each other.
+    ///
+    /// # Errors
+    /// With the names of those that run: exit code 4.
+    pub(in crate::node) fn refuse_running(&mut self) -> Result<(), Failure> {
+        let (begun, first) = (Instant::now(), self.signs()?);
+        while !first.is_empty() && begun.elapsed() < Duration::from_millis(PEER_SILENT_MS) {
+            std::thread::sleep(LOOK_EVERY);
+            let is_new = |sign: &&Sign| {
+                let before = first.iter().find(|before| before.node == sign.node);
+                before.is_none_or(|before| sign.silent_ms < before.silent_ms)
+            };
+            let signs = self.signs()?;
+            let running: Vec<&str> =
+                signs.iter().filter(is_new).map(|sign| sign.node.as_str()).collect();
+            if !running.is_empty() {
+                return Err(Failure::NodeRuns { nodes: running.join(", "), target: self.name() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Nodes that SQL or Redis has seen within `PEER_KNOWN_MS`, each of both by itself.
+    fn signs(&mut self) -> Result<Vec<Sign>, Failure> {
+        let seen = self.sql().live_nodes(PEER_KNOWN_MS)?;
+        let mut signs: Vec<Sign> = seen
+            .into_iter()
+            .map(|node| Sign { node: format!("{} (in SQL)", node.name), silent_ms: node.silent_ms })
+            .collect();
+        let Some(redis) = &mut self.redis else { return Ok(signs) };
+        let now = redis.ask(&[b"TIME"]).map_err(away)?;
+        let now_ms = match &now {
+            Answer::List(words) => words.first().and_then(number).unwrap_or(0) * 1_000,
+            _ => 0,
+        };
+        let beats = redis.ask(&[b"HGETALL", scripts::NODES.as_bytes()]).map_err(away)?;
+        let Answer::List(words) = beats else { return Ok(signs) };
+        for pair in words.chunks_exact(2) {
+            let (Answer::Text(name), Some(at)) = (&pair[0], number(&pair[1])) else { continue };
+            // TIME is read in whole seconds.
+            let silent_ms = (now_ms + 1_000).saturating_sub(at);
+            if silent_ms < PEER_KNOWN_MS {
+                let node = format!("{} (in Redis)", String::from_utf8_lossy(name));
+                signs.push(Sign { node, silent_ms: u64::MAX - at });
+            }
+        }
+        Ok(signs)
+    }
+
+    /// Has the rebuild fill Redis, and puts the keys there; false where there is none.
+    ///
+    /// # Errors
+    /// Where Redis refuses.
+    pub(in crate::node) fn take_epochs_away(&mut self, keys: &[Secret]) -> Result<bool, Failure> {
+        let Some(redis) = &mut self.redis else { return Ok(false) };
+        let metas: Vec<String> = (0..PARTITIONS).map(Partition).map(scripts::meta_key).collect();
+        for part in metas.chunks(REDIS_PIPELINE_MAX) {
+            let commands: Vec<[&[u8]; 3]> =
+                part.iter().map(|key| [b"HDEL".as_slice(), key.as_bytes(), b"e"]).collect();
+            let commands: Vec<&[&[u8]]> = commands.iter().map(<[&[u8]; 3]>::as_slice).collect();
+            for answer in redis.pipeline(&commands).map_err(away)? {
+                if let Answer::Error(text) = answer {
+                    return Err(Failure::Redis(text));
+                }
+            }
+        }
+        shared_keys::copy_to_redis(redis, keys).map_err(away)?;
+        Ok(true)
+    }
+}
+
+fn number(answer: &Answer) -> Option<u64> {
+    match answer {
+        Answer::Text(text) => std::str::from_utf8(text).ok()?.parse().ok(),
+        Answer::Int(number) => u64::try_from(*number).ok(),
+        _ => None,
+    }
+}
+
+fn away(error: AskError) -> Failure {
+    Failure::Redis(error.to_string())
+}
+
+/// Locks the data directory that the configuration names, where it is not the one that is moved:
+/// who holds it is a node of the target.
+fn lock_own(config: &Config, from: &Path) -> Result<Option<JournalDirectory>, Failure> {
+    let journal = config.data.join("journal");
+    let is_same = match (config.data.canonicalize(), from.canonicalize()) {
+        (Ok(own), Ok(from)) => own == from,
+        _ => false,
+    };
+    if is_same || !journal.exists() {
+        return Ok(None);
+    }
+    let locked = JournalDirectory::open(&journal);
+    locked.map(Some).map_err(|error| Failure::Directory {
+        path: config.data.clone(),
+        what: format!("{error}: stop the nodes of mysql.url first"),
+    })
+}

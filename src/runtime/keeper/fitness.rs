@@ -1,0 +1,237 @@
+//! What is wrong with Redis as the node needs it, gathered from all who ask it: one line in the log
+//! where it begins, one every `UNFIT_AGAIN_MS` while it lasts, one where it is over, for each
+//! cause; and all of it together for `/v1/status`. Must not know who is told.
+//!
+//! ```text
+//! missing rights, a failed handshake, kinds of refusals, eviction -> causes -> lines
+//! ```
+//!
+//! A kind of refusal is over when nobody was refused so for `REFUSES_FOR_MS`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::base::limits::{REFUSES_FOR_MS, UNFIT_AGAIN_MS};
+use crate::base::time::MonoNs;
+use crate::redis::refusal::Refusal;
+
+/// A trial has named a missing right this long after its refusal, in milliseconds.
+const UNNAMED_MS: u64 = 3_000;
+
+/// What was seen in a round.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Rights that are missing, in words.
+    pub rights: Option<String>,
+    /// Why a connection was not to be had, in words.
+    pub handshake: Option<String>,
+    /// Redis may evict users.
+    pub is_evicting: bool,
+    /// It is a replica.
+    pub is_replica: bool,
+    /// Refusals since the node started, by kind.
+    pub refused: [u64; Refusal::COUNT],
+}
+
+/// Something to say.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// It is wrong now, since this many milliseconds.
+    Unfit {
+        /// Its name for machines.
+        cause: &'static str,
+        /// What it is and what mends it.
+        why: Arc<str>,
+        /// 0 where it begins.
+        for_ms: u64,
+    },
+    /// It is over.
+    Fit {
+        /// Its name for machines.
+        cause: &'static str,
+        /// How long it lasted.
+        for_ms: u64,
+    },
+}
+
+#[derive(Debug)]
+struct Cause {
+    why: Arc<str>,
+    since: MonoNs,
+    said_at: MonoNs,
+}
+
+/// What is wrong.
+#[derive(Debug)]
+pub(super) struct Fitness {
+    causes: BTreeMap<&'static str, Cause>,
+    refused: [u64; Refusal::COUNT],
+    refused_at: [Option<MonoNs>; Refusal::COUNT],
+    /// Since when rights are refused of which none is known to be missing.
+    denied_since: Option<MonoNs>,
+}
+
+impl Fitness {
+    /// Nothing is.
+    pub(super) fn new() -> Fitness {
+        let refused = [0; Refusal::COUNT];
+        Fitness {
+            causes: BTreeMap::new(),
+            refused,
+            refused_at: [None; Refusal::COUNT],
+            denied_since: None,
+        }
+    }
+
+    /// Takes what was seen; gives what is to be said.
+    pub(super) fn take(&mut self, now: MonoNs, seen: &Seen) -> Vec<Line> {
+        let mut wrong: Vec<(&'static str, String)> = Vec::new();
+        wrong.extend(seen.rights.clone().map(|why| ("rights", why)));
+        wrong.extend(seen.handshake.clone().map(|why| ("handshake", why)));
+        if seen.is_evicting {
+            wrong.push(("eviction", EVICTS.to_owned()));
+        }
+        if seen.is_replica {
+            wrong.push(("replica", REPLICA.to_owned()));
+        }
+        let is_named = seen.rights.is_some() || seen.handshake.is_some();
+        for (kind, name) in Refusal::ALL {
+            let refuses = self.refuses(now, kind, seen);
+            let is_untold =
+                kind != Refusal::Denied || self.is_denied_unnamed(now, refuses, is_named);
+            if let (true, true, Some(mend)) = (refuses, is_untold, kind.mend()) {
+                wrong.push((name, mend.to_owned()));
+            }
+        }
+        self.compare(now, wrong)
+    }
+
+    /// Whether a right is refused again and again that no trial finds to be missing: the trial that
+    /// follows a refusal names it otherwise.
+    fn is_denied_unnamed(&mut self, now: MonoNs, refuses: bool, is_named: bool) -> bool {
+        let since = *self.denied_since.get_or_insert(now);
+        if !refuses || is_named {
+            self.denied_since = None;
+            return false;
+        }
+        let latest = self.refused_at[Refusal::Denied.index()];
+        latest.is_some_and(|latest| latest >= since.plus_ms(UNNAMED_MS))
+    }
+
+    fn refuses(&mut self, now: MonoNs, kind: Refusal, seen: &Seen) -> bool {
+        let place = kind.index();
+        if seen.refused[place] > self.refused[place] {
+            self.refused_at[place] = Some(now);
+        }
+        self.refused[place] = seen.refused[place];
+        let until = self.refused_at[place].map(|at| at.plus_ms(REFUSES_FOR_MS));
+        until.is_some_and(|until| now < until)
+    }
+
+    fn compare(&mut self, now: MonoNs, wrong: Vec<(&'static str, String)>) -> Vec<Line> {
+        let for_ms = |since: MonoNs| now.0.saturating_sub(since.0) / 1_000_000;
+        let mut lines = Vec::new();
+        self.causes.retain(|cause, standing| {
+            let is_wrong = wrong.iter().any(|(wrong, _)| wrong == cause);
+            if !is_wrong {
+                lines.push(Line::Fit { cause, for_ms: for_ms(standing.since) });
+            }
+            is_wrong
+        });
+        for (cause, why) in wrong {
+            let known = self.causes.get(cause);
+            let since = known.map_or(now, |standing| standing.since);
+            let is_same = known.is_some_and(|standing| *standing.why == *why);
+            let is_due =
+                known.is_none_or(|standing| now >= standing.said_at.plus_ms(UNFIT_AGAIN_MS));
+            if is_same && !is_due {
+                continue;
+            }
+            let why: Arc<str> = why.into();
+            lines.push(Line::Unfit { cause, why: Arc::clone(&why), for_ms: for_ms(since) });
+            self.causes.insert(cause, Cause { why, since, said_at: now });
+        }
+        lines
+    }
+
+    /// Everything that is wrong, in words; `None` for nothing.
+    pub(super) fn why(&self) -> Option<Arc<str>> {
+        let whys: Vec<&str> = self.causes.values().map(|standing| &*standing.why).collect();
+        (!whys.is_empty()).then(|| whys.join("; ").into())
+    }
+}
+
+const EVICTS: &str = "Redis may evict users (maxmemory-policy): those that are missing are read \
+                      from SQL; set maxmemory-policy noeviction";
+const REPLICA: &str = "Redis is a replica: name its primary in redis.url";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> MonoNs {
+        MonoNs(0).plus_ms(ms)
+    }
+
+    /// What is said, in short.
+    fn said(lines: &[Line]) -> Vec<(&'static str, Option<u64>)> {
+        let short = |line: &Line| match line {
+            Line::Unfit { cause, for_ms, .. } => (*cause, Some(*for_ms)),
+            Line::Fit { cause, .. } => (*cause, None),
+        };
+        lines.iter().map(short).collect()
+    }
+
+    #[test]
+    fn each_cause_is_said_at_its_begin_once_a_minute_and_at_its_end() {
+        let mut fitness = Fitness::new();
+        assert_eq!(fitness.take(at(1), &Seen::default()), []);
+        let wrong = || Seen {
+            rights: Some("no +publish".to_owned()),
+            is_evicting: true,
+            ..Seen::default()
+        };
+        let lines = fitness.take(at(2), &wrong());
+        assert_eq!(said(&lines), [("rights", Some(0)), ("eviction", Some(0))]);
+        for ms in [3, 1_000, 60_001] {
+            assert_eq!(fitness.take(at(ms), &wrong()), []);
+        }
+        let lines = fitness.take(at(60_002), &wrong());
+        assert_eq!(said(&lines), [("rights", Some(60_000)), ("eviction", Some(60_000))]);
+        let why = fitness.why().unwrap();
+        assert!(why.contains("no +publish") && why.contains("noeviction"), "{why}");
+        let other = Seen { rights: Some("no +set".to_owned()), ..Seen::default() };
+        let lines = fitness.take(at(60_003), &other);
+        assert_eq!(said(&lines), [("eviction", None), ("rights", Some(60_001))]);
+        assert_eq!(said(&fitness.take(at(60_004), &Seen::default())), [("rights", None)]);
+        assert_eq!(fitness.why(), None);
+    }
+
+    #[test]
+    fn each_kind_of_refusal_is_a_cause_until_it_has_not_come_for_a_while() {
+        for (kind, name) in Refusal::ALL.into_iter().filter(|(kind, _)| *kind != Refusal::Denied) {
+            let mut fitness = Fitness::new();
+            let mut seen = Seen::default();
+            fitness.take(at(1), &seen);
+            seen.refused[kind.index()] = 3;
+            let expected: &[_] = if kind.mend().is_some() { &[(name, Some(0))] } else { &[] };
+            assert_eq!(said(&fitness.take(at(2), &seen)), expected, "{name}");
+            assert_eq!(fitness.take(at(REFUSES_FOR_MS + 1), &seen), []);
+            let over = fitness.take(at(REFUSES_FOR_MS + 2), &seen);
+            assert_eq!(over.len(), expected.len(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_denial_is_said_by_itself_only_where_no_right_is_found_missing() {
+        let mut fitness = Fitness::new();
+        let mut seen = Seen { rights: Some("no +set".to_owned()), ..Seen::default() };
+        seen.refused[Refusal::Denied.index()] = 1;
+        assert_eq!(said(&fitness.take(at(1), &seen)), [("rights", Some(0))]);
+        seen.rights = None;
+        assert_eq!(said(&fitness.take(at(2), &seen)), [("rights", None)], "it was given back");
+        assert_eq!(fitness.take(at(UNNAMED_MS + 2), &seen), []);
+        seen.refused[Refusal::Denied.index()] = 2;
+        assert_eq!(said(&fitness.take(at(UNNAMED_MS + 3), &seen)), [("denied", Some(0))]);
+    }
+}

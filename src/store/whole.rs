@@ -1,0 +1,151 @@
+//! Users, erases and statistics as whole rows, for those who take them from one database into
+//! another. Plain values and what both databases do with them; must not know statements.
+
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
+use jiff::tz::TimeZone;
+
+use crate::base::ids::{Sequence, UserKey};
+use crate::base::time::WallMs;
+use crate::catalog::snapshot::Outcome;
+use crate::writer::union::{Tombstone, WholeUser, unite};
+
+/// What became of users that were taken in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TakenUsers {
+    /// Not there before.
+    pub new: u64,
+    /// There, and now with what was brought.
+    pub united: u64,
+    /// There, with all of it.
+    pub known: u64,
+}
+
+impl TakenUsers {
+    /// Adds what another call did.
+    pub fn add(&mut self, other: TakenUsers) {
+        self.new += other.new;
+        self.united += other.united;
+        self.known += other.known;
+    }
+}
+
+/// A row of `popup_stats`, its stream by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WholeStat {
+    /// The popup's id.
+    pub popup: String,
+    /// The variant's key; empty for none.
+    pub variant: String,
+    /// The hour's first millisecond.
+    pub hour: i64,
+    /// What `streams` calls the stream: a journal's set id in hex, or a list.
+    pub set: String,
+    /// Decided, shown, ignored, dismissed, clicked, converted.
+    pub counts: [i64; 6],
+}
+
+/// A row of `events`, its stream by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WholeEvent {
+    /// The number that the database it is from has for the stream.
+    pub stream: u32,
+    /// The record.
+    pub sequence: Sequence,
+    /// The decision's token, or what stands for it.
+    pub decision: String,
+    /// `decided`, or the event's action.
+    pub action: String,
+    /// The time of the change, and the event's own, in milliseconds.
+    pub times: (i64, i64),
+    /// The user; `None` where erased.
+    pub user: Option<String>,
+    /// The popup's id.
+    pub popup: String,
+    /// Its version.
+    pub version: u32,
+    /// The variant's key; empty for none.
+    pub variant: String,
+    /// The user's revision after the change.
+    pub revision: (u32, i64),
+}
+
+/// A journal that a database knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WholeStream {
+    /// Its number there.
+    pub stream: u32,
+    /// Its set id in hex.
+    pub set: String,
+    /// The last record that is applied.
+    pub applied: Sequence,
+}
+
+/// A popup with all that is stored of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WholePopup {
+    /// Its id.
+    pub id: String,
+    /// Its version.
+    pub version: u32,
+    /// The word of its owner.
+    pub origin: String,
+    /// The definition.
+    pub text: String,
+    /// When it went from the file, in milliseconds.
+    pub archived_at: Option<i64>,
+    /// Its changes, oldest first: version, change, at, who, diff, definition.
+    pub history: Vec<(u32, String, i64, String, String, String)>,
+}
+
+/// An entry of `override_entries`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WholeOverride {
+    /// Its id, 32 hex digits.
+    pub entry: String,
+    /// The popup's id.
+    pub popup: String,
+    /// `pause` or `archive`.
+    pub kind: String,
+    /// When and who.
+    pub begun: (i64, String),
+    /// When it ended and who ended it.
+    pub ended: (Option<i64>, Option<String>),
+}
+
+/// What is to be written of users that are brought, given what is there: `known` by id, and the
+/// erases among them.
+pub(super) fn plan(
+    brought: &[WholeUser],
+    known: &BTreeMap<String, WholeUser>,
+    erased: &HashMap<UserKey, Tombstone>,
+    zone: &TimeZone,
+) -> (Vec<WholeUser>, TakenUsers) {
+    let (mut written, mut taken) = (Vec::new(), TakenUsers::default());
+    for user in brought {
+        let before = known.get(&user.user);
+        let erased = erased.get(&UserKey::of(user.user.as_bytes()));
+        match (unite(before, user, erased, zone), before) {
+            (Some(united), before) => {
+                let count = if before.is_some() { &mut taken.united } else { &mut taken.new };
+                *count += 1;
+                written.push(united);
+            }
+            (None, _) => taken.known += 1,
+        }
+    }
+    (written, taken)
+}
+
+/// The outcome of a word in `user_popups`.
+pub(super) fn outcome_of(word: &str) -> Option<Outcome> {
+    [Outcome::Ignored, Outcome::Dismissed, Outcome::Clicked, Outcome::Converted]
+        .into_iter()
+        .find(|outcome| super::stored::outcome_word(*outcome) == word)
+}
+
+/// An outcome of its two columns.
+pub(super) fn outcome_at(word: Option<String>, at: Option<i64>) -> Option<(Outcome, WallMs)> {
+    outcome_of(&word?).zip(at.map(WallMs))
+}

@@ -1,0 +1,160 @@
+//! Property: the shell lines of README do what README says, as they stand there. They are run by a
+//! shell on servers of the test's own: what differs is where those are, and how they are started.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::harness::{Setup, repository};
+
+/// Before the lines of "More than one node": nothing is installed or built, and `/etc` is the
+/// test's. `systemctl` starts what it is asked for as Debian's units would.
+const PRELUDE: &str = r#"
+trap 'kill -9 $(jobs -p) 2>/dev/null || true' EXIT
+export no_proxy='*'
+apt-get() { :; }
+cargo() { :; }
+mariadb() { command mariadb --no-defaults -uroot --socket="$root/mysql.sock" "$@"; }
+wait_for() { for _ in $(seq 600); do "$@" >/dev/null 2>&1 && return; sleep 0.05; done; false; }
+is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1"); }
+systemctl() {
+    case "$2" in
+        redis-server)
+            redis-server "$root/etc/redis/redis.conf" --port "$redis_port" --bind 127.0.0.1 \
+                --dir "$root" --daemonize no >"$root/redis.log" 2>&1 &
+            wait_for is_open "$redis_port" ;;
+        mariadb)
+            mariadb-install-db --no-defaults --auth-root-authentication-method=normal \
+                --skip-test-db --datadir="$root/mysql" >"$root/install.log" 2>&1
+            mariadbd --defaults-file="$root/etc/mysql/mariadb.conf.d/90-nudged.cnf" --user=root \
+                --bind-address=127.0.0.1 --port="$mysql_port" --datadir="$root/mysql" \
+                --socket="$root/mysql.sock" >"$root/mysql.log" 2>&1 &
+            wait_for mariadb -e 'SELECT 1' ;;
+    esac
+}
+mkdir -p "$root/etc/redis" "$root/etc/mysql/mariadb.conf.d"
+cd "$root"
+"#;
+
+/// Between the blocks: both nodes are ready.
+const READY: &str = r#"
+wait_for curl -sf "http://127.0.0.1:$data_1/readyz"
+wait_for curl -sf "http://127.0.0.1:$data_2/readyz"
+"#;
+
+/// The shell blocks of README, in order.
+fn blocks() -> Vec<String> {
+    let text = std::fs::read_to_string(repository("README.md")).unwrap();
+    let mut parts = text.split("\n```sh\n").skip(1);
+    std::iter::from_fn(|| parts.next())
+        .map(|part| part.split("\n```").next().unwrap().to_owned() + "\n")
+        .collect()
+}
+
+fn block_with(part: &str) -> String {
+    let found: Vec<String> = blocks().into_iter().filter(|block| block.contains(part)).collect();
+    assert_eq!(found.len(), 1, "one block of README has {part:?}");
+    found[0].clone()
+}
+
+/// Runs lines by bash, which stops at the first that fails; gives what they wrote.
+fn shell(lines: &str, variables: &[(&str, String)]) -> String {
+    let mut command = Command::new("bash");
+    command.args(["-euo", "pipefail", "-c", lines]).stdin(Stdio::null());
+    command.envs(variables.iter().map(|(name, value)| (*name, value.as_str())));
+    let output = command.output().expect("bash is there");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}:\n{said}\n--- of ---\n{lines}", output.status);
+    said.into_owned()
+}
+
+fn free_port() -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap().port().to_string()
+}
+
+#[test]
+fn the_first_minute() {
+    let start = block_with("cargo run");
+    assert_eq!(start, "cargo run --release -- serve --popups vendor-config/popups.toml\n");
+    let popups = std::fs::read_to_string(repository("vendor-config/popups.toml")).unwrap();
+    let setup = Setup::new(&popups);
+    let server = setup.start();
+    let lines = block_with("Nothing, and why")
+        .replace("127.0.0.1:8080", &server.data.to_string())
+        .replace("/tmp/shown", &setup.path("shown").display().to_string());
+    let said = shell(&lines, &[("no_proxy", "*".to_owned())]);
+    let order = ["HTTP/1.1 200", "\"decision\":", "HTTP/1.1 204", "Nudge-Reason: gap"];
+    let order = order.into_iter().chain(["Nudge-Next:", "\"accepted\":1", "\"popup\":null"]);
+    order.fold(0, |from, part| {
+        let place = said[from..].find(part).unwrap_or_else(|| panic!("{part}:\n{said}"));
+        from + place
+    });
+    server.stop();
+}
+
+#[test]
+fn more_than_one_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().display().to_string();
+    std::os::unix::fs::symlink(repository("vendor-config"), folder.path().join("vendor-config"))
+        .unwrap();
+    let [redis, mysql, data_1, admin_1, data_2, admin_2] = std::array::from_fn(|_| free_port());
+    let lines =
+        [PRELUDE, &block_with("redis-server mariadb-server"), READY, &block_with("What both")]
+            .concat()
+            .replace("/tmp/shown", &format!("{root}/shown"))
+            .replace(" /etc/", &format!(" {root}/etc/"))
+            .replace(">>/etc/", &format!(">>{root}/etc/"))
+            .replace("target/release/nudged", env!("CARGO_BIN_EXE_nudged"))
+            .replace("@127.0.0.1/nudged", &format!("@127.0.0.1:{mysql}/nudged"))
+            .replace("@127.0.0.1\"", &format!("@127.0.0.1:{redis}\""))
+            .replace("8082", &data_2)
+            .replace("8083", &admin_2)
+            .replace("127.0.0.1:8080", &format!("127.0.0.1:{data_1}"))
+            .replace(
+                "--data ./node-1 &",
+                &format!(
+                    "--data ./node-1 --listen 127.0.0.1:{data_1} --admin 127.0.0.1:{admin_1} &"
+                ),
+            )
+            // Where the included files are is said within a quoted text.
+            .replace("'include /etc/", &format!("'include {root}/etc/"))
+            // The last line waits for "within a second".
+            .replace("\nmariadb nudged -e", "\nsleep 1\nmariadb nudged -e");
+    let variables = [
+        ("root", root.clone()),
+        ("redis_port", redis),
+        ("mysql_port", mysql),
+        ("data_1", data_1),
+        ("data_2", data_2),
+    ];
+    let said = shell(&lines, &variables);
+    assert_eq!(said.matches("\nready\n").count() + usize::from(said.starts_with("ready\n")), 2);
+    assert!(said.contains("Nudge-Reason: gap") && said.contains("\"accepted\":1"), "{said}");
+    for action in ["decided", "clicked"] {
+        assert!(said.contains(&format!("ann\twelcome\t{action}")), "{action}:\n{said}");
+    }
+}
+
+#[test]
+fn the_floor_serves_an_answer() {
+    let binary = Path::new(env!("CARGO_BIN_EXE_nudged")).with_file_name("examples").join("floor");
+    // A cargo within a cargo would build all anew: what `cargo test` has built is taken.
+    if !binary.exists() {
+        println!("skipped: `cargo build --example floor` comes first where one test is run alone");
+        return;
+    }
+    let mut child = Command::new(binary).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    let address = lines.next().unwrap().unwrap();
+    let address = address.strip_prefix("listening data ").unwrap().parse().unwrap();
+    assert_eq!(lines.next().unwrap().unwrap(), "ready");
+    let mut client = crate::client::Client::connect(address);
+    for _ in 0..3 {
+        assert_eq!(client.decide("ann").popup().as_deref(), Some("welcome"));
+    }
+    assert!(child.try_wait().unwrap().is_none(), "it goes on");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
