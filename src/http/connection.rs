@@ -9,6 +9,7 @@
 
 mod intake;
 mod timing;
+mod unsent;
 
 pub use timing::Timeouts;
 
@@ -21,8 +22,7 @@ use super::refusal::Refusal;
 use super::reply::{CONTINUE, Frame};
 use super::slots::Slots;
 use crate::base::limits::{
-    ADMIN_BODY_BYTES_MAX, BODY_BYTES_MAX, CONNECTION_INPUT_BYTES_MAX, CONNECTION_OUTPUT_BYTES_MAX,
-    LINGER_BYTES_MAX,
+    ADMIN_BODY_BYTES_MAX, BODY_BYTES_MAX, CONNECTION_INPUT_BYTES_MAX, LINGER_BYTES_MAX,
 };
 use crate::base::time::MonoNs;
 
@@ -135,7 +135,7 @@ pub struct Connection {
     slots: Slots,
     /// When the present stage of reading began.
     since: MonoNs,
-    /// When the send under way began.
+    /// When the send under way began, or last made progress.
     sending_since: MonoNs,
     /// First byte of `input` that is not done with. Once closing: bytes dropped.
     start: u32,
@@ -365,34 +365,6 @@ impl Connection {
         self.has(flag::TLS_HELLO)
     }
 
-    /// Memory of answers that wait for a send or are being sent, in bytes.
-    pub fn unsent_bytes(&self) -> usize {
-        self.output.capacity() + self.slots.held_capacity() + self.sending()
-    }
-
-    /// How large answers that come later are on this connection, on average, in bytes.
-    pub fn answer_bytes(&self) -> u32 {
-        self.slots.answer_bytes()
-    }
-
-    /// Expects answers of this size until there are some, in bytes: what others had.
-    pub fn expect_answers_of(&mut self, bytes: u32) {
-        self.slots.expect_answers_of(bytes);
-    }
-
-    /// When the send under way began to wait, or the last one that ended did.
-    pub fn sending_since(&self) -> MonoNs {
-        self.sending_since
-    }
-
-    /// Gives every buffer back. Nothing else may be done with the connection after that.
-    pub fn give_up(&mut self, pool: &mut BufferPool) {
-        pool.give(mem::take(&mut self.input));
-        pool.give(mem::take(&mut self.output));
-        self.slots.give_up(pool);
-        self.flags |= flag::CLOSING | flag::DEAD;
-    }
-
     /// Requests that have been handed out and not answered.
     pub fn unanswered(&self) -> usize {
         self.slots.count()
@@ -405,24 +377,6 @@ impl Connection {
     /// Whether a request has begun and not ended.
     fn in_request(&self) -> bool {
         !matches!(self.phase, Phase::Head(reader) if reader.is_new())
-    }
-
-    /// Whether another request may be begun: what is unsent, with what the requests under way are
-    /// likely to add, is within the bound. A connection that owes nothing always may.
-    fn has_room(&self) -> bool {
-        let unsent = self.output.len() + self.slots.held_bytes() + self.sending();
-        !self.slots.is_full() && unsent + self.slots.bytes_to_come() < CONNECTION_OUTPUT_BYTES_MAX
-    }
-
-    fn sending(&self) -> usize {
-        usize::try_from(self.sending_bytes).unwrap_or(usize::MAX)
-    }
-
-    /// Learns from an answer that was just appended how large the next ones may be; before it so
-    /// many bytes were unsent.
-    fn note_answer(&mut self, before: usize) {
-        let now = self.output.len() + self.slots.held_bytes();
-        self.slots.note_answer(now.saturating_sub(before));
     }
 
     fn is_idle(&self) -> bool {

@@ -249,6 +249,7 @@ impl<S: Step> Driver<S> {
                     self.close_if_idle(slot)?;
                 }
                 Operation::Connect => self.on_connect(completion, slot)?,
+                Operation::Untaken => self.on_untaken(completion, generation, slot),
                 Operation::Quiet => {}
             }
         }
@@ -296,6 +297,7 @@ impl<S: Step> Driver<S> {
                 self.close_link(connection)?;
             }
             Effect::Close { connection, reset } => self.close(connection, reset)?,
+            Effect::AskUntaken { connection } => self.ask_untaken(connection)?,
             Effect::ShutDown { connection } => self.shut_down(connection)?,
             Effect::StopReading { connection } => {
                 self.lines[connection as usize].paused = true;

@@ -52,6 +52,8 @@ pub enum Operation {
     Shutdown = 6,
     /// Connect of a link.
     Connect = 7,
+    /// Question for the bytes that the peer has not acknowledged.
+    Untaken = 8,
 }
 
 /// Packs operation, generation (24 bits) and slot into the user data of an entry.
@@ -69,6 +71,7 @@ pub fn unpack(user_data: u64) -> Option<(Operation, u32, u32)> {
         5 => Operation::Wake,
         6 => Operation::Shutdown,
         7 => Operation::Connect,
+        8 => Operation::Untaken,
         _ => return None,
     };
     let generation = u32::try_from(user_data >> 32 & 0xff_ffff).expect("24 bits");
@@ -82,7 +85,7 @@ mod tests {
 
     #[test]
     fn packs_and_unpacks() {
-        for operation in [Operation::Accept, Operation::Receive, Operation::Connect] {
+        for operation in [Operation::Accept, Operation::Connect, Operation::Untaken] {
             let packed = pack(operation, 0x12_3456, 0xfedc_ba98);
             assert_eq!(unpack(packed), Some((operation, 0x12_3456, 0xfedc_ba98)));
         }

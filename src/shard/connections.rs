@@ -2,7 +2,8 @@
 //! Owns their deadlines and turns what they want into effects, once a turn. Knows nothing of what a
 //! request asks.
 
-use std::cmp::Reverse;
+mod owing;
+
 use std::sync::Arc;
 
 use super::decision::Progress;
@@ -33,6 +34,8 @@ struct Entry {
     is_open: bool,
     is_dirty: bool,
     is_paused: bool,
+    /// Bytes that the kernel had at the last look and the peer had not acknowledged.
+    untaken: u32,
     /// Memory of its answers as it is counted in [`Connections::unsent`], in bytes.
     unsent: u32,
     /// Beyond the bound: its answer is fixed, its bytes are not looked at.
@@ -81,21 +84,6 @@ impl Connections {
         }
     }
 
-    /// Whether somebody has begun to speak TLS since the last call.
-    pub fn take_tls_seen(&mut self) -> bool {
-        std::mem::take(&mut self.is_tls_seen)
-    }
-
-    /// Whether connections were reset for what they owed since the last call.
-    pub fn take_cut(&mut self) -> bool {
-        std::mem::take(&mut self.is_cut)
-    }
-
-    /// Capacity of all buffers that were given back and not kept, so far, in bytes.
-    pub fn freed_bytes(&self) -> u64 {
-        self.pool.freed_bytes()
-    }
-
     /// Whether none is open.
     pub fn is_empty(&self) -> bool {
         self.open == 0
@@ -120,6 +108,7 @@ impl Connections {
                 is_open: false,
                 is_dirty: false,
                 is_paused: false,
+                untaken: u32::MAX,
                 unsent: 0,
                 is_refused: false,
             });
@@ -137,6 +126,7 @@ impl Connections {
             is_open: true,
             is_dirty: false,
             is_paused: false,
+            untaken: u32::MAX,
             unsent: 0,
             is_refused: self.open > self.open_max,
         };
@@ -247,6 +237,7 @@ impl Connections {
             outbox.push(Effect::ShutDown { connection: number });
             return;
         }
+        entry.untaken = u32::MAX;
         let mut turn = turn(view, now, pool);
         entry.http.sent(buffer, sent.ok_or(SendFailed), &mut turn);
         let (listener, generation) = (entry.listener, entry.generation);
@@ -319,7 +310,12 @@ impl Connections {
             }
             let mut turn = turn(view, now, pool);
             match entry.http.expire(&mut turn) {
-                Expiry::Nothing | Expiry::Answered => self.mark(number),
+                Expiry::Nothing | Expiry::Answered => {
+                    if entry.http.is_sending() {
+                        outbox.push(Effect::AskUntaken { connection: number });
+                    }
+                    self.mark(number);
+                }
                 Expiry::Closed => self.close(number, false, outbox),
                 Expiry::Reset => self.close(number, true, outbox),
             }
@@ -362,8 +358,9 @@ impl Connections {
                 false => Effect::ResumeReading { connection: number },
             });
         }
-        self.deadlines[number as usize] =
-            entry.http.deadline(timeouts).map_or(NEVER, |at| ticks(at) + 1);
+        let look = entry.http.is_sending().then(|| now.plus_ms(timeouts.stall_look_ms()));
+        let deadline = [entry.http.deadline(timeouts), look].into_iter().flatten().min();
+        self.deadlines[number as usize] = deadline.map_or(NEVER, |at| ticks(at) + 1);
     }
 
     fn close(&mut self, number: u32, reset: bool, outbox: &mut Outbox) {
@@ -381,29 +378,6 @@ impl Connections {
         self.open -= 1;
         self.counters.connections_open.set(u64::from(self.open));
         outbox.push(Effect::Close { connection: number, reset });
-    }
-
-    /// Resets those that owe the most, of two that owe the same the one whose send has waited
-    /// longer, where all together owe more than they may. An eighth beyond that goes with them, so
-    /// that the search for them is paid for by what it frees.
-    fn keep_to_bound(&mut self, outbox: &mut Outbox) {
-        if self.unsent <= self.unsent_max {
-            return;
-        }
-        let owing = self.entries.iter().enumerate().filter(|(_, entry)| entry.unsent > 0);
-        let mut owing: Vec<_> = owing
-            .map(|(number, entry)| (Reverse(entry.unsent), entry.http.sending_since(), number))
-            .collect();
-        owing.sort_unstable();
-        let goal = self.unsent_max - self.unsent_max / 8;
-        for (_, _, number) in owing {
-            if self.unsent <= goal {
-                break;
-            }
-            self.counters.connections_cut.add(1);
-            self.is_cut = true;
-            self.close(u32::try_from(number).expect("numbers have 32 bits"), true, outbox);
-        }
     }
 
     /// Something happened to a connection: what it owes is counted anew, and it is asked at the end

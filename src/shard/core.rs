@@ -469,6 +469,9 @@ impl Step for Core {
             Input::Sent { connection, buffer, sent } => {
                 self.on_sent(now, connection, (buffer, sent), outbox);
             }
+            Input::Untaken { connection, bytes } => {
+                self.connections.untaken(now.mono, connection, bytes);
+            }
             Input::Hop(hop) => self.on_hop(now, hop, outbox),
             Input::HopReply(reply) => self.on_hop_reply(reply),
             Input::HopRefused(hop) => self.on_hop_refused(now, hop),

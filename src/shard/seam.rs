@@ -53,6 +53,13 @@ pub enum Input<'a> {
         /// How many of its bytes were taken by the kernel; `None` where the send failed.
         sent: Option<usize>,
     },
+    /// What `Effect::AskUntaken` asked.
+    Untaken {
+        /// The connection's number.
+        connection: u32,
+        /// Bytes that the kernel has and the peer has not acknowledged.
+        bytes: u32,
+    },
     /// Another shard asks this one to execute a request.
     Hop(Hop),
     /// Another shard has executed a request of this one.
@@ -106,6 +113,12 @@ pub enum Effect {
     },
     /// Receive again.
     ResumeReading {
+        /// The connection's number.
+        connection: u32,
+    },
+    /// Ask how many bytes the kernel has of a connection that its peer has not acknowledged. Where
+    /// the kernel is older than 6.7 no answer comes.
+    AskUntaken {
         /// The connection's number.
         connection: u32,
     },

@@ -6,6 +6,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use rustix::net::{AddressFamily, SocketType, socket, sockopt};
+
 use crate::harness::{Server, Setup, until};
 
 /// Bytes of the popup's text: an answer is a little longer.
@@ -124,5 +126,42 @@ fn a_slow_reader_is_served_and_a_dead_one_is_reset() {
         }
     };
     assert!(reset, "the one that took nothing was reset");
+    server.stop();
+}
+
+/// A peer may be too slow for one send to end in the time of a stall, and takes bytes all the same.
+#[test]
+fn a_peer_that_takes_a_little_now_and_then_is_alive() {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(|byte: char| !byte.is_ascii_digit());
+    let mut number = || numbers.next().and_then(|text| text.parse::<u32>().ok()).unwrap_or(0);
+    if (number(), number()) < (6, 7) {
+        println!("this kernel does not tell what a peer has acknowledged");
+        return;
+    }
+    let setup = Setup::new(&large_popup())
+        .config("[limits]\nwrite_stall_timeout = \"1s\"\n")
+        .flags(&["--shards", "1"]);
+    let server = setup.start();
+    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    // A small window from the start, so that little is acknowledged that was not read.
+    sockopt::set_socket_recv_buffer_size(&socket, 4_096).unwrap();
+    rustix::net::connect(&socket, &server.data).unwrap();
+    let mut slow = TcpStream::from(socket);
+    slow.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+    slow.write_all(asks(1, 20).as_bytes()).unwrap();
+    let mut part = [0; 1_000];
+    let begun = Instant::now();
+    let mut received = 0;
+    // 10 kB/s: the 32 KiB of one send take three seconds.
+    while begun.elapsed() < Duration::from_secs(4) {
+        match slow.read(&mut part) {
+            Ok(count) => received += count,
+            Err(error) => panic!("{error} after {received} bytes and {:?}", begun.elapsed()),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(received > 0 && metric(&server, "nudged_connections_open") == 1, "{received}");
+    drop(slow);
     server.stop();
 }

@@ -130,6 +130,8 @@ impl World {
                     let what = What::SendEnds(shard, connection);
                     self.scene.after(wait, what);
                 }
+                // As of a kernel that does not say.
+                Effect::AskUntaken { .. } => {}
                 Effect::StopReading { connection } => {
                     node.line(shard, connection).is_paused = true;
                 }

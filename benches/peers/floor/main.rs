@@ -78,6 +78,9 @@ impl Step for Constant {
                 connections.peer_closed(view, now, connection, outbox);
             }
             Input::Broken { connection } => connections.broken(connection, outbox),
+            Input::Untaken { connection, bytes } => {
+                connections.untaken(now.mono, connection, bytes);
+            }
             Input::Tick => connections.expire(view, now, outbox),
             // A floor of one shard has no state, no journal, no Redis and no operator. All of them
             // are named, so that a new input is thought of here before it arrives.

@@ -25,6 +25,12 @@ pub struct Timeouts {
 }
 
 impl Timeouts {
+    /// How often it is looked whether a peer takes bytes while a send is under way: often enough
+    /// to be late by a fifth at most.
+    pub fn stall_look_ms(&self) -> u64 {
+        self.write_stall_ms / 5
+    }
+
     /// The defaults (reliability, "HTTP rules").
     pub const DEFAULT: Timeouts = Timeouts {
         first_byte_ms: FIRST_BYTE_TIMEOUT_MS,

@@ -100,6 +100,30 @@ impl<S: Step> Driver<S> {
         unsafe { self.ring.push(&entry) }
     }
 
+    pub(super) fn ask_untaken(&mut self, slot: u32) -> io::Result<()> {
+        /// SOCKET_URING_OP_SIOCOUTQ: a direct descriptor has no number to ask by otherwise.
+        const OUTQ: u32 = 1;
+        let line = &self.lines[slot as usize];
+        if !line.open || line.closing {
+            return Ok(());
+        }
+        let user_data = pack(Operation::Untaken, line.generation, slot);
+        let entry = opcode::UringCmd16::new(Fixed(slot), OUTQ).build().user_data(user_data);
+        // SAFETY: the question names no memory; its answer is the completion's result.
+        unsafe { self.ring.push(&entry) }
+    }
+
+    /// The answer may come when the slot has another connection, which has not asked.
+    pub(super) fn on_untaken(&mut self, completion: Completion, generation: u32, slot: u32) {
+        let line = &self.lines[slot as usize];
+        let is_wanted = line.open && !line.closing && line.generation == generation;
+        let Ok(bytes) = u32::try_from(completion.result) else { return };
+        if is_wanted {
+            let input = Input::Untaken { connection: slot, bytes };
+            self.step.step(self.now, input, &mut self.outbox);
+        }
+    }
+
     pub(super) fn receive(&mut self, slot: u32) -> io::Result<()> {
         let line = &mut self.lines[slot as usize];
         let unwanted = line.ended || line.closing || line.paused;

@@ -74,7 +74,10 @@ impl World {
                         self.end_line(node, shard, connection);
                     }
                 }
-                Effect::StopReading { .. } | Effect::ResumeReading { .. } => {}
+                // Nobody's send takes so long that it is asked after.
+                Effect::StopReading { .. }
+                | Effect::ResumeReading { .. }
+                | Effect::AskUntaken { .. } => {}
                 Effect::ShutDown { connection } => {
                     own.push(shard, CLIENTS, Arrival::Ended(connection), scene);
                 }
