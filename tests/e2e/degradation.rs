@@ -146,12 +146,13 @@ fn a_wrong_password_is_said_and_degrades() {
     let cluster = Cluster::new(Plan::impatient(&popups));
     let url = cluster.redis.url_of_least_user().replace(":secret@", ":canary-4711@");
     let setup = cluster.node_at(&url);
-    let mut server = setup.start();
+    let mut server = setup.start_listening();
     server.allow(ANY_ERROR);
     let mut client = server.client();
     assert_eq!(client.decide("ann").reason(), "degraded");
-    until("readiness to turn red", || (client.get("/readyz").status == 503).then_some(()));
     client.get("/health").expect(200);
+    until("it to be said", || (server.lines_with("redis_unfit") == 1).then_some(()));
+    client.get("/readyz").expect(503);
     let refusals = || {
         let stats = cluster.redis.info("errorstats");
         let line = stats.lines().find_map(|line| line.strip_prefix("errorstat_WRONGPASS:count="));
@@ -164,6 +165,14 @@ fn a_wrong_password_is_said_and_degrades() {
     }
     // Two shards, and whoever else connects: once a second each, not in a hot loop.
     assert!(refusals() - first <= 10, "{} attempts in a second", refusals() - first);
+    client.get("/readyz").expect(503);
+    cluster.redis.line(&["ACL", "SETUSER", "nudged", ">canary-4711"]);
+    until("readiness", || (client.get("/readyz").status == 200).then_some(()));
+    // It was ready: what nodes share turns it red no more, on new connections either.
+    cluster.redis.line(&["ACL", "SETUSER", "nudged", "<canary-4711"]);
+    cluster.redis.line(&["CLIENT", "KILL", "USER", "nudged"]);
+    until("it to be said again", || (server.lines_with("redis_unfit") == 2).then_some(()));
+    client.get("/readyz").expect(200);
     assert!(!server.said().contains("canary-4711"), "the password is in the log");
     server.kill();
 }

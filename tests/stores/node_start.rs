@@ -111,6 +111,7 @@ fn what_redis_does_not_sync_is_not_promised() {
 fn what_is_wrong_with_redis_is_found_and_does_not_end_the_node() {
     let redis = Redis::start();
     let log = log();
+    redis.line(&["CONFIG", "SET", "requirepass", "right"]);
     let look = |url: &str| look(&mut client(url), &Config::default(), &log).unwrap();
     let url = redis.url().replace("redis://", "redis://:canary@");
     assert_eq!(look(&url), Looked::Unfit);
