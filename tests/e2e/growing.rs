@@ -400,3 +400,29 @@ fn users_and_statistics_go_out_and_in_again() {
     assert_eq!(client.get(side).reason(), "max_shows", "once in each");
     server.stop();
 }
+
+#[test]
+fn a_node_with_mysql_alone_is_seen_too_and_takes_a_directory_when_it_has_stopped() {
+    let embedded = embedded();
+    let server = embedded.start();
+    let token = server.client().decide("ann").token().unwrap();
+    server.stop();
+    let database = shared_database();
+    let config = format!("[mysql]\nurl = \"{}\"\n", shared().url_of(&database));
+    let node = Setup::new(POPUPS).config(&format!("{config}[limits]\nread_deadline = \"2s\"\n"));
+    assert_eq!(run(&node.path(""), &["migrate", "--config", "nudged.toml"]).code, Some(0));
+    let server = node.start();
+    // Asked from another machine: its data directory is not this one.
+    let asker = Setup::new(POPUPS).config(&config);
+    let refused = migrate(&asker, embedded.data());
+    assert_eq!(refused.code, Some(4), "{refused:?}");
+    assert!(refused.stderr.contains("runs on"), "{refused:?}");
+    server.stop();
+    let moved = migrate(&asker, embedded.data());
+    assert_eq!(moved.code, Some(0), "{moved:?}");
+    let server = node.start();
+    let mut client = server.client();
+    assert_eq!(client.decide("ann").reason(), "gap");
+    assert_eq!(client.event(&token, "clicked").expect(202).json()["accepted"], 1);
+    server.stop();
+}

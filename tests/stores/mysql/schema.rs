@@ -10,7 +10,7 @@ use super::{config, database, shared};
 use crate::support::mariadb::shared_database;
 
 /// The schema of this binary.
-const NEWEST: i64 = 2;
+const NEWEST: i64 = 3;
 
 #[test]
 fn migrations_at_once_and_again_do_it_once() {
@@ -74,6 +74,29 @@ fn an_upgrade_makes_entries_of_overrides_once_and_names_what_it_stops() {
         assert_eq!(shared().number(&name, told), 2);
         // Cut off behind the last statement, it runs once more.
         shared().run_sql(&format!("DELETE FROM {name}.schema_version WHERE version >= 2"));
+    }
+}
+
+#[test]
+fn an_upgrade_that_is_cut_off_loses_no_signing_key() {
+    let name = database();
+    let config = config(&shared().url_of(&name), Path::new("/nowhere"));
+    let keys = format!("SELECT count(*) FROM {name}.signing_keys WHERE secret = 'a'");
+    // As it stands behind each statement that takes a table away, and behind the last.
+    let cuts = [
+        "INSERT INTO signing_keys (id, created_at, secret) VALUES (1, 5, 'a')",
+        "CREATE TABLE signing_keys_copy (id INT UNSIGNED NOT NULL PRIMARY KEY, \
+         created_at BIGINT NOT NULL, secret VARBINARY(64) NOT NULL); \
+         INSERT INTO signing_keys_copy SELECT id, created_at, secret FROM signing_keys; \
+         DROP TABLE signing_keys",
+        "SELECT 1",
+    ];
+    for cut in cuts {
+        shared().run_sql(&format!(
+            "USE {name}; DELETE FROM schema_version WHERE version = {NEWEST}; {cut}"
+        ));
+        assert_eq!(mysql::migrate(&config, WallMs(5)).unwrap(), (NEWEST - 1, NEWEST), "{cut}");
+        assert_eq!(shared().number(&name, &keys), 1, "{cut}");
     }
 }
 
