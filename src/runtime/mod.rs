@@ -3,7 +3,7 @@
 //! kernel has under way for a connection · `link_target` and `resolver` where links lead · `board`
 //! what shards and keeper tell each other of Redis · `mesh` and `ports` lanes between cores ·
 //! `listener` sockets · `probe` is this kernel fit · `sql_writer`, `sql_fitness` and `sql_reader`
-//! threads of the dedicated core · `journal_lanes`, `journal_core` and `files` the journal on the dedicated core ·
+//! threads of the dedicated core · `journal_lanes`, `journal_core` and `files` the journal on it ·
 //! `log_thread` writes the log · `redis_client` asks Redis and waits · `list_share` what is known
 //! of its lists · `whole_file` files that are replaced whole · `uninterrupted` calls that signals
 //! end.
