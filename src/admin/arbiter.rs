@@ -165,6 +165,11 @@ pub(super) fn push_metrics(metrics: &mut Vec<NodeMetric<'_>>, service: &Service)
         counter("list_records_total", "Records applied from lists.", lists(|lane| &lane.records)),
         counter("list_duplicates_total", "Records there already.", lists(|lane| &lane.duplicates)),
         counter("list_trimmed_total", "Entries dropped from lists.", lists(|lane| &lane.trimmed)),
+        counter(
+            "list_denials_total",
+            "Rights that Redis refused to who reads lists.",
+            lists(|lane| &lane.denials),
+        ),
         counter("list_failures_total", "Failures of Redis and SQL.", lists(|lane| &lane.failures)),
     ]);
 }

@@ -3,8 +3,8 @@
 //! kernel has under way for a connection · `link_target` and `resolver` where links lead · `board`
 //! what shards and keeper tell each other of Redis · `mesh` and `ports` lanes between cores ·
 //! `listener` sockets · `probe` is this kernel fit, `process_limits` this process · `sql_writer`
-//! and `sql_reader` threads of the dedicated core, `sql_fitness` what SQL refuses · `journal_lanes`,
-//! `journal_core` and `files` the journal on the dedicated core · `log_thread` writes the log ·
+//! and `sql_reader` threads of the dedicated core, `sql_fitness` what SQL refuses ·
+//! `journal_lanes`, `journal_core` and `files` the journal on it · `log_thread` writes the log ·
 //! `redis_client` asks Redis and waits · `list_share` what is known of its lists · `whole_file`
 //! files that are replaced whole · `two_copies` one that a full disk does not matter to · `vital`
 //! threads that must not end · `signal_mask` keeps signals back · `uninterrupted` calls that

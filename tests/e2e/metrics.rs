@@ -92,6 +92,7 @@ const STILL: &[(&str, &[&str])] = &[
         &[
             "catalog_replaced_total",
             "list_duplicates_total",
+            "list_denials_total",
             "list_given_up_total",
             "redis_joined_total",
             "redis_moved_total",
