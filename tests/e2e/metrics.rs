@@ -57,6 +57,7 @@ const STILL: &[(&str, &[&str])] = &[
         &[
             "journaled_again_total",
             "merges_dropped_total",
+            "list_denials_total",
             "rebuild_held_total",
             "rebuild_unreadable_total",
             "rebuild_users_total",
@@ -92,7 +93,6 @@ const STILL: &[(&str, &[&str])] = &[
         &[
             "catalog_replaced_total",
             "list_duplicates_total",
-            "list_denials_total",
             "list_given_up_total",
             "redis_joined_total",
             "redis_moved_total",
