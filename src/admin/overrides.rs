@@ -31,6 +31,7 @@ use crate::base::limits::{
 use crate::catalog::overrides::{Entry, Place};
 use crate::config::Config;
 use crate::runtime::log_thread::{stamp_now, tell};
+use crate::runtime::vital::Needed;
 use crate::store::StoreError;
 use crate::telemetry::log::{Log, Message, Value};
 
@@ -56,14 +57,6 @@ pub enum CouriersError {
     Store(#[from] StoreError),
 }
 
-/// The entries that a data directory's own file has.
-///
-/// # Errors
-/// What the system says of a file that is there.
-pub fn of_directory(directory: &std::path::Path) -> io::Result<Vec<Entry>> {
-    file::read(directory)
-}
-
 impl Couriers {
     /// Starts them.
     ///
@@ -81,7 +74,7 @@ impl Couriers {
             told: None,
         };
         let sql = sql::Courier::new(&config)?;
-        let mut runs: Vec<(&str, Run)> = Vec::new();
+        let mut runs: Vec<(&'static str, Run)> = Vec::new();
         let (data, to_file) = (config.data.clone(), way(Place::Node));
         runs.push(("overrides-file", Box::new(move || file::run(to_file, &data))));
         let to_sql = way(Place::Sql);
@@ -91,6 +84,12 @@ impl Couriers {
             runs.push(("overrides-redis", Box::new(move || shared.run(to_redis))));
         }
         for (name, run) in runs {
+            let stop = Arc::clone(&couriers.stop);
+            let run = move || {
+                let needed = Needed::here(name);
+                run();
+                needed.leave(stop.load(Ordering::Acquire));
+            };
             couriers.threads.push(Builder::new().name(name.to_owned()).spawn(run)?);
         }
         Ok(couriers)

@@ -22,7 +22,7 @@ use super::belonging::{self, Mark};
 use super::failure::Failure;
 use super::{shared_keys, signing_keys};
 use crate::admin::catalog_copy;
-use crate::admin::overrides::of_directory;
+use crate::admin::overrides::in_directory;
 use crate::admin::shared_catalog::SharedCatalog;
 use crate::api::token::Secret;
 use crate::base::ids::Sequence;
@@ -106,7 +106,7 @@ pub fn begin(config: &Config, from: &Path, now: WallMs) -> Result<Begun, Failure
     let mut source = Store::open(from)?;
     let applied = apply_journal(&mut source, &lock).map_err(unusable)?;
     // What was paused while the disk took nothing.
-    let overrides = of_directory(from).map_err(|error| unusable(error.to_string()))?;
+    let overrides = in_directory(from).map_err(|error| unusable(error.to_string()))?;
     source.put_overrides(&overrides)?;
     target.refuse_running()?;
     let mut moving = Moving {
