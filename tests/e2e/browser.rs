@@ -2,7 +2,7 @@
 //! any header, of all others where `*` stands, and of nobody else.
 //!
 //! Needs Debian's chromium, node and `tests/browser`'s packages, which `tools/test` sets up; where
-//! they are not, this says so and passes, unless `NUDGED_TEST_BROWSER` is set.
+//! they are not, this says so and passes, unless `TEST_NUDGED_BROWSER` is set.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -60,7 +60,7 @@ fn has_browser() -> bool {
         Command::new("node").arg("--version").output().is_ok(),
     ]
     .contains(&false);
-    let is_wanted = std::env::var_os("NUDGED_TEST_BROWSER").is_some();
+    let is_wanted = std::env::var_os("TEST_NUDGED_BROWSER").is_some();
     assert!(!missing || !is_wanted, "no chromium, no node or no tests/browser/node_modules");
     if missing {
         println!("left out: no chromium, no node or no tests/browser/node_modules");

@@ -1,7 +1,7 @@
 //! A MariaDB server of a test's own, with the settings of `vendor-config/mysql`, or one that the
 //! tests of a binary share, each with a database of its own.
 //!
-//! `NUDGED_TEST_MYSQLD` names another server binary, a MySQL or another MariaDB, that the same
+//! `TEST_NUDGED_MYSQLD` names another server binary, a MySQL or another MariaDB, that the same
 //! tests then run against. It is called as `mysqld` is, `--version` first; one that lies where it
 //! was not built for may be a script that adds `--basedir` and the like behind `"$@"`. The client
 //! is the machine's own in any case.
@@ -60,7 +60,7 @@ const SOCKET_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The server to test against.
 fn binary() -> OsString {
-    std::env::var_os("NUDGED_TEST_MYSQLD").unwrap_or_else(|| "mariadbd".into())
+    std::env::var_os("TEST_NUDGED_MYSQLD").unwrap_or_else(|| "mariadbd".into())
 }
 
 /// Whether it is a MySQL: another way to make a data directory, and other words here and there.

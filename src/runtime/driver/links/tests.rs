@@ -387,7 +387,8 @@ fn accepted_connections_never_get_a_links_place() {
     let peers = std::thread::spawn(move || {
         let linked: Vec<_> = server.incoming().take(3).collect();
         // More clients than the table takes, while the links come and go.
-        let clients: Vec<_> = (0..10).map(|_| TcpStream::connect(bound).unwrap()).collect();
+        // Those that come after the last place was taken may find no listener any more.
+        let clients: Vec<_> = (0..10).filter_map(|_| TcpStream::connect(bound).ok()).collect();
         (linked, clients)
     });
     let mut accepted = Vec::new();
