@@ -158,9 +158,11 @@ impl Way {
         self.publisher.await_overrides(time, |_| stop.load(Ordering::Acquire));
     }
 
-    /// Tells a failure once, until it is over.
+    /// Tells a failure once, until it is over. Where nothing waits, who else asks the same server
+    /// has more to say of it.
     fn failed(&mut self, message: Message, error: &str) {
-        if self.told != Some(message) {
+        let is_felt = message == Message::OverridesFile || !self.due(1).is_empty();
+        if is_felt && self.told != Some(message) {
             let fields = [("place", Value::Text(self.place.word())), ("error", Value::Text(error))];
             self.log.write(stamp_now(), message, &fields);
             self.told = Some(message);
@@ -170,7 +172,8 @@ impl Way {
     /// It works again.
     fn succeeded(&mut self) {
         if self.told.take().is_some() {
-            tell(&self.log, Message::OverridesStored, self.place.word());
+            let fields = [("place", Value::Text(self.place.word()))];
+            self.log.write(stamp_now(), Message::OverridesStored, &fields);
         }
     }
 

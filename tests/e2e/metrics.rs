@@ -20,6 +20,7 @@ const STILL: &[(&str, &[&str])] = &[
             "journal_waiting",
             "list_lag_seconds",
             "list_waiting",
+            "overrides_waiting",
             "parked",
             "rebuild_partitions",
             "redis_breaker",
@@ -33,12 +34,14 @@ const STILL: &[(&str, &[&str])] = &[
         "more load than a test has",
         &[
             "acks_late_total",
+            "connections_cut_total",
             "hops_refused_total",
             "parked_full_total",
             "ring_buffers_empty_total",
             "ring_overflows_total",
             "slice_evictions_total",
             "slice_full_total",
+            "unsent_bytes",
         ],
     ),
     (
@@ -49,6 +52,7 @@ const STILL: &[(&str, &[&str])] = &[
             "journal_failures_total",
             "journal_full",
             "journal_lost_stretches",
+            "journal_low",
             "journal_refusals_total",
         ],
     ),
@@ -86,6 +90,7 @@ const STILL: &[(&str, &[&str])] = &[
             "sql_halted",
             "sql_regressions_total",
             "sql_rejected_total",
+            "sql_unfit",
         ],
     ),
     (
@@ -170,6 +175,7 @@ fn embedded() -> Metrics {
     });
     let mut open = server.client();
     open.get("/health").expect(200);
+    server.operator().ask("POST", "/v1/popups/banner/pause", "").expect(200);
     let metrics = check(&text(&server));
     drop(open);
     server.stop();

@@ -130,7 +130,8 @@ fn more_than_one_node() {
         ("data_2", data_2),
     ];
     let said = shell(&lines, &variables);
-    assert_eq!(said.matches("\nready\n").count() + usize::from(said.starts_with("ready\n")), 2);
+    // It may come behind an answer of curl, which ends no line.
+    assert_eq!(said.matches("ready\n").count(), 2, "{said}");
     assert!(said.contains("Nudge-Reason: gap") && said.contains("\"accepted\":1"), "{said}");
     for action in ["decided", "clicked"] {
         assert!(said.contains(&format!("ann\twelcome\t{action}")), "{action}:\n{said}");
