@@ -214,7 +214,14 @@ pub(super) fn known_at_start(config: &Config) -> (Vec<(Entry, Place)>, Option<St
     let mut problem = None;
     match file::read(&config.data) {
         Ok(entries) => known.extend(entries.into_iter().map(|entry| (entry, Place::Node))),
-        Err(error) => problem = Some(format!("the file {}: {error}", file::FILE_NAME)),
+        Err(error) => {
+            // It is written anew; what somebody may still read out of it is kept.
+            let (path, aside) = (config.data.join(file::FILE_NAME), "overrides.damaged");
+            let is_kept = error.kind() == io::ErrorKind::InvalidData
+                && std::fs::copy(&path, config.data.join(aside)).is_ok();
+            let kept = if is_kept { format!("; copied to {aside}") } else { String::new() };
+            problem = Some(format!("the file {}: {error}{kept}", file::FILE_NAME));
+        }
     }
     if let Some(mut shared) = shared::Shared::of(config) {
         // Where Redis does not answer, its thread asks again.

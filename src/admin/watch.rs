@@ -128,12 +128,17 @@ impl Watcher {
     fn look_at_sql(&mut self) -> Result<(), StoreError> {
         self.sql_asked = Some(Instant::now());
         let version = self.setup.reader.catalog_version()?;
-        // What follows may be refused all the same, and then goes on being so.
-        tell(&self.setup.log, Message::CatalogFresh, "");
-        if (version != self.ours() || self.setup.publisher.is_file_pending())
-            && let Err(error) = self.setup.publisher.refresh()
-        {
-            tell(&self.setup.log, Message::CatalogBehind, &error.to_string());
+        let is_file_pending = self.setup.publisher.is_file_pending();
+        let refreshed = match is_file_pending || version != self.ours() {
+            true => self.setup.publisher.refresh(),
+            false => Ok(()),
+        };
+        match refreshed {
+            Ok(()) => tell(&self.setup.log, Message::CatalogFresh, ""),
+            Err(error) if is_file_pending => {
+                tell(&self.setup.log, Message::FileWaits, &error.to_string());
+            }
+            Err(error) => tell(&self.setup.log, Message::CatalogBehind, &error.to_string()),
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 use super::announce;
 use super::serve::Node;
 use crate::admin::publisher::Publisher;
+use crate::config::Queue;
 use crate::runtime::journal_core::JournalHandle;
 use crate::runtime::log_thread::stamp_now;
 use crate::runtime::mesh::{ControlEnvelope, Mesh};
@@ -83,7 +84,19 @@ fn stop(node: Node) -> u8 {
 
 /// Ends shards, journal, writer and reader, in the order in which data flows.
 fn close_storage(node: Node, begun: Instant, until: Instant) -> u8 {
-    let Node { mesh, log, admin, shards, journal, writer, readers, log_thread, signals, .. } = node;
+    let Node {
+        config,
+        mesh,
+        log,
+        admin,
+        shards,
+        journal,
+        writer,
+        readers,
+        log_thread,
+        signals,
+        ..
+    } = node;
     let keepers = node.keepers;
     admin.stop();
     for shard in shards.into_iter().filter(|shard| shard.is_finished() || !shard_is_stuck(shard)) {
@@ -98,6 +111,12 @@ fn close_storage(node: Node, begun: Instant, until: Instant) -> u8 {
     writer_sleeper.wake();
     // What SQL has not applied stays in the journal: a further signal need not wait for it.
     let mut is_hurried = false;
+    // Where SQL has everything, a thread that waits for a server that is away is not waited for.
+    let lists = config.redis.url.is_some() && config.queue == Queue::Redis;
+    let until = match mesh.journal.applied() >= mesh.journal.written() && !lists {
+        true => until.min(Instant::now() + STORAGE_TIMEOUT),
+        false => until,
+    };
     while !writer.is_finished() && Instant::now() < until && !is_hurried {
         is_hurried = signals.stops.recv_timeout(Duration::from_millis(1)).is_ok();
     }

@@ -97,10 +97,27 @@ pub fn run(arguments: &ExplainArguments) -> u8 {
     }
 }
 
+/// A node on loopback gets no token unless it asks for one: it may listen on every address, and
+/// `--admin` name only how to reach it from here.
 fn explain(config: &Config, query: &[(&str, &str)]) -> Result<Explained, ExplainError> {
     let token = token(config)?;
+    let refused = match ask(config, query, token.as_deref()) {
+        Err(refused @ ExplainError::Refused { status: 401, .. }) if token.is_none() => refused,
+        answered => return answered,
+    };
+    match config.admin_token_file.as_deref().map(read_token) {
+        Some(Ok(token)) => ask(config, query, Some(&token)),
+        _ => Err(refused),
+    }
+}
+
+fn ask(
+    config: &Config,
+    query: &[(&str, &str)],
+    token: Option<&str>,
+) -> Result<Explained, ExplainError> {
     let (mut stream, address) = connect(&config.admin)?;
-    let request = request(query, &address, token.as_deref());
+    let request = request(query, &address, token);
     let answer = exchange(&mut *stream, &request);
     let answer =
         answer.map_err(|source| ExplainError::Unreachable { address: address.clone(), source })?;

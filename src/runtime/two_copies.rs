@@ -88,13 +88,30 @@ impl TwoCopies {
 /// Reads the newest body that is whole, and changes nothing; `None` where there is none.
 ///
 /// # Errors
-/// What the system says of a file that is there.
+/// What the system says of a file that is there, `InvalidData` where it was written and no copy is
+/// whole.
 pub fn read(path: &Path, copy_bytes: usize) -> io::Result<Option<Vec<u8>>> {
     match File::open(path) {
-        Ok(file) => Ok(newest(&file, copy_bytes)?.map(|(_, body)| body)),
+        Ok(file) => match newest(&file, copy_bytes)? {
+            Some((_, body)) => Ok(Some(body)),
+            None if is_blank(&file, copy_bytes)? => Ok(None),
+            None => Err(io::Error::new(io::ErrorKind::InvalidData, "neither copy is whole")),
+        },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Whether no copy was ever written: a file is filled with zeros first.
+fn is_blank(file: &File, copy_bytes: usize) -> io::Result<bool> {
+    for copy in [0, 1] {
+        let mut header = [0; HEADER];
+        let count = file.read_at(&mut header, place(copy, copy_bytes))?;
+        if header[..count].iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn size_of(copy_bytes: usize) -> u64 {
@@ -233,9 +250,21 @@ mod tests {
     fn what_is_no_such_file_has_no_body_and_becomes_one() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("file");
-        for bytes in [vec![], vec![0; 100], vec![0xff; 2 * COPY], b"nudged2c".repeat(2_000)] {
+        for (bytes, is_blank) in [
+            (vec![], true),
+            (vec![0; 100], true),
+            (vec![0xff; 100], false),
+            (vec![0xff; 2 * COPY], false),
+            (b"nudged2c".repeat(2_000), false),
+        ] {
             std::fs::write(&path, &bytes).unwrap();
-            assert_eq!(reopened(&path), None, "{} bytes", bytes.len());
+            match read(&path, COPY) {
+                Ok(body) => assert!(is_blank && body.is_none(), "{} bytes", bytes.len()),
+                Err(error) => {
+                    assert!(!is_blank && error.kind() == io::ErrorKind::InvalidData, "{error}");
+                }
+            }
+            assert_eq!(TwoCopies::open(&path, COPY).unwrap().1, None);
             let (mut file, _) = TwoCopies::open(&path, COPY).unwrap();
             file.write(b"body").unwrap();
             assert_eq!(reopened(&path).as_deref(), Some(&b"body"[..]));

@@ -92,6 +92,8 @@ messages! {
         "popups can't be read or copied now; the ones already loaded stay live";
     Error CatalogBehind "catalog_behind"
         "popups that another node stored can't be used here; the old ones stay live";
+    Warn FileWaits "file_waits"
+        "the popups file waits for SQL: what it pauses or archives holds already on this node";
     Info CatalogFresh "catalog_fresh" "popups can be read again";
     Warn CatalogReplaced "catalog_replaced"
         "this node's popups file overwrote another node's: give all nodes the same file";

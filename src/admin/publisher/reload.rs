@@ -21,12 +21,12 @@ use crate::base::limits::FILE_STATUSES_MS;
 use crate::catalog::overrides::Place;
 use crate::catalog::snapshot::Status;
 use crate::config::{Config, Difference, reloadable_difference};
-use crate::store::{StoredCatalog, StoredPopup};
+use crate::store::{StoreError, StoredCatalog, StoredPopup};
 use crate::telemetry::log::{Message, Value};
 
-/// What is said where a file was read that SQL does not know yet.
-const WAITS: &str = "SQL does not answer: the file's own pauses and archives hold on this node, \
-                     and the whole file is imported when SQL answers";
+/// What is said, behind SQL's own reason, where a file was read that SQL does not know yet.
+const WAITS: &str = "the file's own pauses and archives hold on this node, and the whole file is \
+                     imported when SQL takes it";
 
 impl Publisher {
     /// Takes the configuration and the popups file anew. Answers when every shard has them. `who`
@@ -82,7 +82,9 @@ impl Publisher {
         match outcome {
             Err(PublishError::Store(error)) if error.is_unavailable() => {
                 is_over.store(false, Ordering::Release);
-                self.reload_without_sql(difference, file.as_ref())
+                let mut reloaded = self.reload_without_sql(difference, (file.as_ref(), &error))?;
+                reloaded.is_changed |= self.desk.lock().file_statuses != before;
+                Ok(reloaded)
             }
             Err(error) => {
                 self.set_file_statuses(before)?;
@@ -116,7 +118,7 @@ impl Publisher {
     fn reload_without_sql(
         &self,
         difference: Difference,
-        file: Option<&(PopupsFile, PathBuf)>,
+        (file, why): (Option<&(PopupsFile, PathBuf)>, &StoreError),
     ) -> Result<Reloaded, PublishError> {
         let mut changing = self.lock();
         let current = self.current();
@@ -134,8 +136,9 @@ impl Publisher {
         let (shown, is_changed) = self.show(published)?;
         let mut reloaded = self.finish(difference, &shown, is_changed)?;
         if file.is_some() {
-            tell(&self.log, Message::CatalogStale, &[("error", Value::Text(WAITS))]);
-            reloaded.warnings.push(WAITS.to_owned());
+            let why = why.to_string();
+            tell(&self.log, Message::FileWaits, &[("error", Value::Text(&why))]);
+            reloaded.warnings.push(format!("{why}: {WAITS}"));
         }
         Ok(reloaded)
     }

@@ -140,3 +140,34 @@ fn an_endless_answer_is_read_up_to_its_bound() {
     let answer = exchange(&mut Endless, "GET / HTTP/1.1\r\n\r\n").unwrap();
     assert_eq!(u64::try_from(answer.len()).unwrap(), EXPLAIN_ANSWER_BYTES_MAX);
 }
+
+#[test]
+fn a_node_on_loopback_that_asks_for_the_token_gets_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("token");
+    std::fs::write(&path, "0123456789abcdef\n").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let refused = "HTTP/1.1 401 Unauthorized\r\n\r\n{\"error\":{\"code\":\"wrong_token\"}}";
+    let fine = format!("{OK}{{\"user\":\"u\",\"popup\":null,\"candidates\":[]}}");
+    let thread = std::thread::spawn(move || {
+        [refused, &fine].map(|answer| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut asked = Vec::new();
+            let mut byte = [0];
+            while !asked.ends_with(b"\r\n\r\n") {
+                stream.read_exact(&mut byte).unwrap();
+                asked.push(byte[0]);
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+            String::from_utf8(asked).unwrap().contains("Bearer 0123456789abcdef")
+        })
+    });
+    let config = Config {
+        admin: AdminAddress::Tcp(address),
+        admin_token_file: Some(path),
+        ..Config::default()
+    };
+    explain(&config, &[("user", "u")]).unwrap();
+    assert_eq!(thread.join().unwrap(), [false, true]);
+}

@@ -89,6 +89,7 @@ outages! {
         CatalogStale to CatalogFresh Symptom Told;
     }
     Catalog "catalog" { CatalogBehind to CatalogFresh Reason Told; }
+    File "file" { FileWaits to CatalogFresh Reason Told; }
     JournalLow "journal_low" { JournalLow to JournalRoom Reason Told; }
     JournalFull "journal_full" { JournalFull to JournalResumed Reason Told; }
     Journal "journal" { JournalFailed to JournalMended Reason Quiet; }

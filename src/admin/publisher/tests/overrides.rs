@@ -255,7 +255,13 @@ fn a_files_own_pauses_hold_while_sql_does_not_answer() {
     assert_eq!(a.stored.version, 1, "the rest of the file waits for SQL");
     // SQLite is waited for 5 s; then the rest of the file waits.
     let reloaded = reloading.join().unwrap().unwrap();
-    assert!(reloaded.warnings.iter().any(|line| line.contains("when SQL answers")), "{reloaded:?}");
+    assert!(
+        reloaded
+            .warnings
+            .iter()
+            .any(|line| line.contains("is locked") && line.contains("when SQL takes it")),
+        "{reloaded:?}"
+    );
     assert!(publisher.is_file_pending());
     let refused = publisher.override_popup(order("a", "x"), Ask::Resume).unwrap_err();
     assert!(matches!(refused, PublishError::OwnStatus(_)), "no override, no resume");
