@@ -13,6 +13,9 @@ const ANY_ERROR: &str = "\"level\":\"error\"";
 /// A node is ready within this where its SQL server swallows what it is sent: two seconds are for
 /// the server, the rest for a busy machine.
 const READY_WITHIN: Duration = Duration::from_secs(4);
+/// A node that has nothing for SQL stops within this where its server swallows what it is sent:
+/// two seconds are for its threads, the rest for a busy machine.
+const STOPPED_WITHIN: Duration = Duration::from_secs(10);
 /// The writer's longest backoff, and room for a busy machine.
 const BACK_WITHIN: Duration = Duration::from_secs(20);
 
@@ -35,8 +38,17 @@ fn a_node_starts_in_time_where_sql_swallows_everything_and_beats_there_once_it_a
     let proxy = Proxy::to(cluster.mariadb().address());
     proxy.black_hole();
     let direct = cluster.mariadb().address().to_string();
-    let text = std::fs::read_to_string(setup.path("nudged.toml")).unwrap();
-    setup.write_config(&text.replace(&direct, &proxy.address().to_string()));
+    let other = cluster.node();
+    for setup in [&setup, &other] {
+        let text = std::fs::read_to_string(setup.path("nudged.toml")).unwrap();
+        setup.write_config(&text.replace(&direct, &proxy.address().to_string()));
+    }
+    // A stop that has nothing for SQL does not wait for it.
+    let mut idle = other.start();
+    idle.allow(ANY_ERROR);
+    let begun = Instant::now();
+    idle.stop();
+    assert!(begun.elapsed() < STOPPED_WITHIN, "stopped after {:?}", begun.elapsed());
     let begun = Instant::now();
     let mut server = setup.start();
     let took = begun.elapsed();
