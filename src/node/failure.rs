@@ -84,13 +84,25 @@ pub enum Failure {
     )]
     RedisNotSynced,
     /// The system refused a thread or a descriptor.
-    #[error("{what}: {source}")]
+    #[error("{what}: {source}{}", mend_of(source))]
     System {
         /// What was wanted.
         what: &'static str,
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+/// What raises the limit that was met; nothing where the system's word says enough.
+fn mend_of(source: &std::io::Error) -> &'static str {
+    match source.kind() {
+        // How a limit of threads reads: EAGAIN.
+        std::io::ErrorKind::WouldBlock => {
+            ": a limit of threads was met: raise it (`TasksMax=` and `LimitNPROC=` in the unit, \
+             `--pids-limit` for a container, `ulimit -u` in a shell)"
+        }
+        _ => "",
+    }
 }
 
 fn is_short_of_descriptors(error: &std::io::Error) -> bool {
@@ -115,5 +127,20 @@ impl Failure {
     /// Wraps what the system said of a wish.
     pub fn system(what: &'static str) -> impl Fn(std::io::Error) -> Failure {
         move |source| Failure::System { what, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_threads_is_named_with_what_raises_it() {
+        let refused = |code| {
+            let source = std::io::Error::from_raw_os_error(code);
+            Failure::system("a thread for reloads")(source).to_string()
+        };
+        assert!(refused(libc::EAGAIN).contains("`TasksMax=`"));
+        assert!(!refused(libc::ENOMEM).contains("TasksMax"));
     }
 }
