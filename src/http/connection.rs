@@ -123,6 +123,8 @@ mod flag {
     pub const EMPTY_LINE: u16 = 1 << 11;
     /// The peer speaks TLS.
     pub const TLS_HELLO: u16 = 1 << 12;
+    /// One answer at a time: memory for those that are not taken is short.
+    pub const SPARING: u16 = 1 << 13;
 }
 
 /// One connection.
