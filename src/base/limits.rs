@@ -126,6 +126,14 @@ pub const UNSENT_BYTES_DEFAULT: u64 = 64 * 1_024 * 1_024;
 pub const UNSENT_BYTES_MIN: u64 = 1_024 * 1_024;
 /// Most that may be configured for it, in bytes: 1 TiB.
 pub const UNSENT_BYTES_MAX: u64 = 1 << 40;
+/// Least of it that a shard has, in bytes, whatever its share would be: so that a crowd of clients
+/// that read, each with one answer on its way, does not reach it.
+pub const UNSENT_SHARD_BYTES_MIN: u64 = 2 * 1_024 * 1_024;
+/// A send without progress for so long is one whose client does not read, where the bound is
+/// reached, in milliseconds: longer than a round trip takes.
+pub const UNSENT_STALLED_MS: u64 = 300;
+/// The same where twice the bound is passed, in milliseconds.
+pub const UNSENT_STALLED_LEAST_MS: u64 = 100;
 /// Freed memory is given back to the system after so much of it was freed, in bytes.
 pub const TRIM_BYTES: u64 = 1_024 * 1_024;
 /// And at most this often, in milliseconds: it costs milliseconds.

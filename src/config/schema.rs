@@ -263,6 +263,13 @@ impl Config {
     pub fn slice_bytes_per_shard(&self, shards: u16) -> u64 {
         self.slice_bytes / u64::from(shards.max(1))
     }
+
+    /// The memory for answers that clients have not taken that each of `shards` shards gets, in
+    /// bytes: an equal share, at least `UNSENT_SHARD_BYTES_MIN`.
+    pub fn unsent_bytes_per_shard(&self, shards: u16) -> u64 {
+        let share = self.limits.unsent_bytes_max / u64::from(shards.max(1));
+        share.max(limits::UNSENT_SHARD_BYTES_MIN)
+    }
 }
 
 impl Default for Config {

@@ -291,6 +291,8 @@ fn the_environment_reads_each_kind_from_text() {
     assert_eq!(config.shards, Count::Exactly(2));
     assert!(!config.pin);
     assert_eq!(config.slice_bytes_per_shard(2), 1 << 20);
+    assert_eq!(config.unsent_bytes_per_shard(2), 32 << 20);
+    assert_eq!(config.unsent_bytes_per_shard(64), 2 << 20, "not its share, which would be less");
     assert_eq!(config.cors.origins, Vec::<String>::new());
     assert_eq!(config.popups, None);
     assert_eq!(config.writer_cpu, Some(1));

@@ -7,10 +7,10 @@
 //! ```
 //!
 //! The decoder appends to a buffer that holds the head: first the body's bytes, then, while they
-//! arrive, the trailers, which are checked and cut off. Limits: the listener's largest body,
-//! `CHUNK_EXTENSION_BYTES_MAX`, `TRAILER_BYTES_MAX`.
+//! arrive, the trailers: each is checked where its line ends, and all are cut off. Limits: the
+//! listener's largest body, `CHUNK_EXTENSION_BYTES_MAX`, `TRAILER_BYTES_MAX`.
 
-use memchr::memchr;
+use memchr::{memchr, memrchr};
 
 use super::fields::check_trailers;
 use super::refusal::Refusal;
@@ -211,7 +211,16 @@ impl ChunkDecoder {
             (_, b'\n') | (State::TrailerLf, _) => return Err(Refusal::MalformedTrailer),
             _ => State::Trailer,
         };
-        self.append_trailer(&[byte], buffer)
+        self.append_trailer(&[byte], buffer)?;
+        if byte == b'\n' { self.check_line(buffer) } else { Ok(()) }
+    }
+
+    /// Judges the line of the trailer section that has just ended.
+    fn check_line(&self, buffer: &[u8]) -> Result<(), Refusal> {
+        let section = &buffer[self.section_start()..];
+        let before = section.len() - "\r\n".len();
+        let start = memrchr(b'\n', &section[..before]).map_or(0, |at| at + 1);
+        check_trailers(&section[start..])
     }
 
     /// A part of a line up to its CR.
@@ -240,7 +249,11 @@ impl ChunkDecoder {
     }
 
     fn trailer_bytes(&self, buffer: &[u8]) -> usize {
-        buffer.len() - usize::try_from(self.number).expect("an offset in a buffer")
+        buffer.len() - self.section_start()
+    }
+
+    fn section_start(&self) -> usize {
+        usize::try_from(self.number).expect("an offset in a buffer")
     }
 
     fn end_section(&mut self, byte: u8, buffer: &mut Vec<u8>) -> Result<(), Refusal> {
@@ -248,9 +261,7 @@ impl ChunkDecoder {
             return Err(Refusal::MalformedTrailer);
         }
         self.append_trailer(&[byte], buffer)?;
-        let start = usize::try_from(self.number).expect("an offset in a buffer");
-        check_trailers(&buffer[start..])?;
-        buffer.truncate(start);
+        buffer.truncate(self.section_start());
         Ok(())
     }
 }

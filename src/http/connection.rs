@@ -97,7 +97,7 @@ const BETWEEN: Phase = Phase::Head(HeadReader::NEW);
 
 /// Facts about a connection, one bit each.
 mod flag {
-    /// No byte has come yet.
+    /// No byte of a request has come yet.
     pub const FRESH: u16 = 1 << 0;
     /// A send is under way.
     pub const SENDING: u16 = 1 << 1;
@@ -123,6 +123,8 @@ mod flag {
     pub const EMPTY_LINE: u16 = 1 << 11;
     /// The peer speaks TLS.
     pub const TLS_HELLO: u16 = 1 << 12;
+    /// One answer at a time: memory for those that are not taken is short.
+    pub const SPARING: u16 = 1 << 13;
 }
 
 /// One connection.
@@ -188,7 +190,6 @@ impl Connection {
         if bytes.is_empty() {
             return;
         }
-        self.flags &= !flag::FRESH;
         if self.has(flag::CLOSING) {
             self.drop_bytes(bytes.len());
         } else if self.input.is_empty() || matches!(self.phase, Phase::Chunked { .. }) {
@@ -376,7 +377,7 @@ impl Connection {
 
     /// Whether a request has begun and not ended.
     fn in_request(&self) -> bool {
-        !matches!(self.phase, Phase::Head(reader) if reader.is_new())
+        !matches!(self.phase, Phase::Head(reader) if reader.is_before_line())
     }
 
     fn is_idle(&self) -> bool {

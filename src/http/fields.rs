@@ -91,7 +91,7 @@ const NOT_TRAILERS: [&str; 24] = [
     "x-forwarded-for",
 ];
 
-/// Checks a whole trailer section, its empty line included; its fields are dropped.
+/// Checks whole lines of a trailer section; their fields are dropped.
 ///
 /// # Errors
 /// [`Refusal::MalformedTrailer`] where a field is malformed, disguised or may not be a trailer.

@@ -134,6 +134,11 @@ impl HeadReader {
         self.scan.is_new() && self.seen == 0
     }
 
+    /// Whether the second byte of an empty line has to come.
+    pub(super) fn is_in_empty_line(self) -> bool {
+        self.is_before_line() && self.seen == HeadReader::EMPTY_LINE.seen
+    }
+
     /// Whether nothing of a request line has been seen.
     pub(super) fn is_before_line(self) -> bool {
         self.scan.is_new()

@@ -66,6 +66,14 @@ impl BufferPool {
         self.idle = self.buffers.len();
     }
 
+    /// Frees every buffer: where memory is short.
+    pub fn free(&mut self) {
+        self.freed_bytes += self.bytes as u64;
+        self.bytes = 0;
+        self.buffers.clear();
+        self.idle = 0;
+    }
+
     /// Buffers that are kept.
     pub fn len(&self) -> usize {
         self.buffers.len()
@@ -132,7 +140,9 @@ mod tests {
         assert_eq!(pool.len(), POOLED_BYTES_MAX / POOLED_BUFFER_BYTES_MAX);
         let kept = pool.len() * POOLED_BUFFER_BYTES_MAX;
         assert_eq!(pool.freed_bytes(), (1_000 * POOLED_BUFFER_BYTES_MAX - kept) as u64);
-        while pool.take_kept().is_some() {}
+        pool.free();
+        assert!(pool.is_empty());
+        assert_eq!(pool.freed_bytes(), (1_000 * POOLED_BUFFER_BYTES_MAX) as u64);
         pool.give(Vec::with_capacity(POOLED_BUFFER_BYTES_MAX));
         assert_eq!(pool.len(), 1);
     }

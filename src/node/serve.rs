@@ -639,8 +639,7 @@ impl Threads<'_> {
                 log: self.log.clone(),
                 slice_bytes: self.config.slice_bytes_per_shard(self.topology.shards),
                 connections_max: self.connections_of(index, parts.connections),
-                unsent_bytes_max: self.config.limits.unsent_bytes_max
-                    / u64::from(self.topology.shards),
+                unsent_bytes_max: self.config.unsent_bytes_per_shard(self.topology.shards),
                 read_deadline_ms: self.config.limits.read_deadline.0,
                 arbiter,
                 seed,

@@ -3,6 +3,8 @@
 //! request asks.
 
 mod owing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -36,6 +38,8 @@ struct Entry {
     is_paused: bool,
     /// Bytes that the kernel had at the last look and the peer had not acknowledged.
     untaken: u32,
+    /// What the buffer of the send under way takes beyond its bytes, in bytes.
+    sending_spare: u32,
     /// Memory of its answers as it is counted in [`Connections::unsent`], in bytes.
     unsent: u32,
     /// Beyond the bound: its answer is fixed, its bytes are not looked at.
@@ -54,6 +58,8 @@ pub struct Connections {
     /// Memory of all answers that clients have not taken, in bytes.
     unsent: u64,
     unsent_max: u64,
+    /// When it is looked next for clients that do not read, where the bound is passed.
+    looks_at: MonoNs,
     /// How large answers that come later are on average, in bytes.
     answer_bytes: u32,
     /// Somebody began to speak TLS since that was last asked for.
@@ -76,6 +82,7 @@ impl Connections {
             open_max,
             unsent: 0,
             unsent_max,
+            looks_at: MonoNs(0),
             answer_bytes: 0,
             is_tls_seen: false,
             is_cut: false,
@@ -109,6 +116,7 @@ impl Connections {
                 is_dirty: false,
                 is_paused: false,
                 untaken: u32::MAX,
+                sending_spare: 0,
                 unsent: 0,
                 is_refused: false,
             });
@@ -127,6 +135,7 @@ impl Connections {
             is_dirty: false,
             is_paused: false,
             untaken: u32::MAX,
+            sending_spare: 0,
             unsent: 0,
             is_refused: self.open > self.open_max,
         };
@@ -163,11 +172,13 @@ impl Connections {
     ) where
         S: FnMut(&Packed<'_>, Origin, &mut Vec<u8>, &mut Outbox) -> Progress,
     {
+        let is_sparing = self.is_beyond_bound();
         let Connections { entries, pool, .. } = self;
         let entry = &mut entries[number as usize];
         if !entry.is_open || entry.is_refused {
             return;
         }
+        entry.http.spare(is_sparing);
         let mut turn = turn(view, now, pool);
         let (listener, generation) = (entry.listener, entry.generation);
         let was_refused = entry.http.refusal().is_some();
@@ -176,7 +187,6 @@ impl Connections {
         });
         self.is_tls_seen |= !was_refused && entry.http.is_tls();
         self.mark(number);
-        self.keep_to_bound(outbox);
     }
 
     /// A request that was to be answered later has its answer.
@@ -192,11 +202,13 @@ impl Connections {
         S: FnMut(&Packed<'_>, Origin, &mut Vec<u8>, &mut Outbox) -> Progress,
     {
         let (number, generation, slot) = to;
+        let is_sparing = self.is_beyond_bound();
         let Connections { entries, pool, .. } = self;
         let entry = &mut entries[number as usize];
         if !entry.is_open || entry.generation != generation {
             return;
         }
+        entry.http.spare(is_sparing);
         let mut turn = turn(view, now, pool);
         // The answer was written when it was not known to be the connection's last one.
         entry.http.answer(slot, &mut turn, |out, frame| match frame.close {
@@ -210,7 +222,6 @@ impl Connections {
             handle(request, (number, generation, slot), listener, out, outbox, &mut serve)
         });
         self.mark(number);
-        self.keep_to_bound(outbox);
     }
 
     /// A send has ended: `sent` of its bytes were taken, none where it failed.
@@ -226,6 +237,7 @@ impl Connections {
         S: FnMut(&Packed<'_>, Origin, &mut Vec<u8>, &mut Outbox) -> Progress,
     {
         let (buffer, sent) = done;
+        let is_sparing = self.is_beyond_bound();
         let Connections { entries, pool, .. } = self;
         let entry = &mut entries[number as usize];
         if !entry.is_open {
@@ -237,7 +249,8 @@ impl Connections {
             outbox.push(Effect::ShutDown { connection: number });
             return;
         }
-        entry.untaken = u32::MAX;
+        (entry.untaken, entry.sending_spare) = (u32::MAX, 0);
+        entry.http.spare(is_sparing);
         let mut turn = turn(view, now, pool);
         entry.http.sent(buffer, sent.ok_or(SendFailed), &mut turn);
         let (listener, generation) = (entry.listener, entry.generation);
@@ -245,7 +258,6 @@ impl Connections {
             handle(request, (number, generation, slot), listener, out, outbox, &mut serve)
         });
         self.mark(number);
-        self.keep_to_bound(outbox);
     }
 
     /// The peer has ended its direction.
@@ -333,13 +345,17 @@ impl Connections {
             }
         }
         self.dirty = dirty;
+        self.keep_to_bound(now, outbox);
         self.counters.unsent_bytes.set(self.unsent);
     }
 
     fn flush_one(&mut self, number: u32, at: (MonoNs, &Timeouts), outbox: &mut Outbox) {
         let (now, timeouts) = at;
+        let look_ms = self.look_ms(timeouts);
         let entry = &mut self.entries[number as usize];
         if let Some(buffer) = entry.http.take_output(now) {
+            let spare = buffer.capacity() - buffer.len();
+            entry.sending_spare = u32::try_from(spare).unwrap_or(u32::MAX);
             outbox.push(Effect::Send { connection: number, buffer });
         }
         match entry.http.ending() {
@@ -358,7 +374,7 @@ impl Connections {
                 false => Effect::ResumeReading { connection: number },
             });
         }
-        let look = entry.http.is_sending().then(|| now.plus_ms(timeouts.stall_look_ms()));
+        let look = entry.http.is_sending().then(|| now.plus_ms(look_ms));
         let deadline = [entry.http.deadline(timeouts), look].into_iter().flatten().min();
         self.deadlines[number as usize] = deadline.map_or(NEVER, |at| ticks(at) + 1);
     }
@@ -385,6 +401,7 @@ impl Connections {
     fn mark(&mut self, number: u32) {
         let entry = &mut self.entries[number as usize];
         let unsent = u32::try_from(entry.http.unsent_bytes()).unwrap_or(u32::MAX);
+        let unsent = unsent.saturating_add(entry.sending_spare);
         self.unsent = self.unsent - u64::from(entry.unsent) + u64::from(unsent);
         entry.unsent = unsent;
         if !entry.is_dirty {

@@ -77,8 +77,11 @@ impl Connection {
                     if rest[0] == TLS_HANDSHAKE && refusal == Refusal::MalformedRequestLine {
                         self.flags |= flag::TLS_HELLO;
                     }
-                    let chunked = matches!(self.phase, Phase::Chunked { .. });
-                    let request = if chunked { &self.input[..] } else { rest };
+                    let request = match self.phase {
+                        Phase::Chunked { .. } => &self.input[..],
+                        Phase::Head(reader) if reader.is_in_empty_line() => &[],
+                        _ => rest,
+                    };
                     let head_only = request.starts_with(b"HEAD ");
                     self.refuse(refusal, head_only, turn);
                 }
@@ -100,11 +103,12 @@ impl Connection {
     {
         match self.phase {
             Phase::Head(mut reader) => {
+                if reader.is_in_empty_line() || (reader.is_new() && bytes[0] == b'\r') {
+                    return self.skip_empty_line(reader, bytes[0]);
+                }
                 if reader.is_new() {
                     self.since = turn.now;
-                }
-                if reader.is_before_line() && bytes[0] == b'\r' {
-                    return self.skip_empty_line(bytes);
+                    self.flags &= !flag::FRESH;
                 }
                 let found = reader.advance(bytes, self.body_bytes_max())?;
                 let Some((head, end)) = found else {
@@ -169,24 +173,21 @@ impl Connection {
         used
     }
 
-    /// Skips an empty line before a request line, once a request (RFC 9112, 2.2): some clients end
-    /// their bodies with one. It begins no request, so none has to follow in time.
-    fn skip_empty_line(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
-        if self.has(flag::EMPTY_LINE) {
-            return Err(Refusal::BareLineEnd);
-        }
-        match bytes {
-            [_] => {
+    /// Skips a byte of an empty line before a request line, once a request (RFC 9112, 2.2): some
+    /// clients end their bodies with one. It begins no request, so none has to follow in time, and
+    /// whoever sends nothing else has no more time for it.
+    fn skip_empty_line(&mut self, reader: HeadReader, byte: u8) -> Result<Option<usize>, Refusal> {
+        match (reader.is_in_empty_line(), byte) {
+            (false, b'\r') if !self.has(flag::EMPTY_LINE) => {
                 self.phase = Phase::Head(HeadReader::EMPTY_LINE);
-                Ok(None)
             }
-            [_, b'\n', ..] => {
+            (true, b'\n') => {
                 self.phase = BETWEEN;
                 self.flags |= flag::EMPTY_LINE;
-                Ok(Some(2))
             }
-            _ => Err(Refusal::BareLineEnd),
+            _ => return Err(Refusal::BareLineEnd),
         }
+        Ok(Some(1))
     }
 
     /// Hands a whole request to the handler, and puts its answer where its turn is.

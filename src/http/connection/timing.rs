@@ -12,7 +12,7 @@ use crate::http::refusal::Refusal;
 /// How long a peer may take, in milliseconds; settings of `[limits]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// From accept to the first byte.
+    /// From accept to the first byte of a request.
     pub first_byte_ms: u64,
     /// From the first byte of a head to its end.
     pub head_ms: u64,
@@ -84,7 +84,7 @@ impl Connection {
             _ if self.has(flag::DEAD) => return None,
             _ if self.has(flag::SHUT) => LINGER_TIMEOUT_MS,
             Phase::Sized { .. } | Phase::Chunked { .. } => timeouts.body_ms,
-            Phase::Head(reader) if !reader.is_new() => timeouts.head_ms,
+            Phase::Head(reader) if !reader.is_before_line() => timeouts.head_ms,
             _ if self.has(flag::FRESH) && self.has(flag::IDLE_ENDS) => {
                 timeouts.first_byte_ms.min(DRAIN_FIRST_BYTE_TIMEOUT_MS)
             }

@@ -9,7 +9,8 @@ use crate::base::time::MonoNs;
 use crate::http::pool::BufferPool;
 
 impl Connection {
-    /// Memory of answers that wait for a send or are being sent, in bytes.
+    /// Memory of answers that wait for a send or are being sent, in bytes; of the latter what was
+    /// written, since their buffer is elsewhere and may be larger.
     pub fn unsent_bytes(&self) -> usize {
         self.output.capacity() + self.slots.held_capacity() + self.sending()
     }
@@ -39,6 +40,15 @@ impl Connection {
         self.sending_since = now;
     }
 
+    /// Whether a request waits until every answer before it is taken: to be said before each call
+    /// that may take requests.
+    pub fn spare(&mut self, is_sparing: bool) {
+        self.flags = match is_sparing {
+            true => self.flags | flag::SPARING,
+            false => self.flags & !flag::SPARING,
+        };
+    }
+
     /// Gives every buffer back. Nothing else may be done with the connection after that.
     pub fn give_up(&mut self, pool: &mut BufferPool) {
         pool.give(mem::take(&mut self.input));
@@ -51,7 +61,8 @@ impl Connection {
     /// likely to add, is within the bound. A connection that owes nothing always may.
     pub(super) fn has_room(&self) -> bool {
         let unsent = self.output.len() + self.slots.held_bytes() + self.sending();
-        !self.slots.is_full() && unsent + self.slots.bytes_to_come() < CONNECTION_OUTPUT_BYTES_MAX
+        let max = if self.has(flag::SPARING) { 1 } else { CONNECTION_OUTPUT_BYTES_MAX };
+        !self.slots.is_full() && unsent + self.slots.bytes_to_come() < max
     }
 
     fn sending(&self) -> usize {

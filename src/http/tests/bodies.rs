@@ -45,3 +45,19 @@ fn the_largest_body_is_taken_and_one_byte_more_is_not() {
         }
     }
 }
+
+// Whoever sends one and waits is told, not left to a timeout.
+#[test]
+fn a_bad_trailer_is_refused_at_the_end_of_its_line() {
+    const HEAD: &str =
+        "PUT /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n";
+    for line in ["Content-Length: 3", "A : b", "content_length: 1", " folded", "A", "A: \u{1}"] {
+        for before in ["", "X: y\r\n", "X: y\r\nZ:\r\n"] {
+            let mut client = Client::new(Mode::AtOnce);
+            client.receive(format!("{HEAD}{before}{line}\r").as_bytes());
+            assert_eq!(client.answers(), [""; 0], "{before:?}, {line}");
+            client.receive(b"\n");
+            assert_eq!(client.answers(), ["400 malformed_trailer"], "{before:?}, {line}");
+        }
+    }
+}

@@ -92,20 +92,44 @@ fn a_head_has_its_time_from_its_first_byte() {
 
 // Some clients end a body with a line end that is no part of it: nothing has to follow it in time.
 #[test]
-fn an_empty_line_begins_no_request() {
-    let mut client = Client::new(Mode::AtOnce);
-    client.receive(&[POST_HEAD, b"hello"].concat());
-    client.receive(b"\r");
-    assert!(client.expire_at(client.now.plus_ms(HEAD_TIMEOUT_MS - 1)) == Expiry::Nothing);
-    client.receive(b"\n");
-    assert_eq!(client.pool.len(), 1, "the buffer in which half of it waited is back");
-    client.expires_in(IDLE_TIMEOUT_MS, Expiry::Closed);
-    assert_eq!(client.answers(), ["200 POST /x <hello>"]);
+fn an_empty_line_begins_no_request_and_gives_no_time() {
+    for half in ["\r", "\r\n"] {
+        let mut client = Client::new(Mode::AtOnce);
+        client.receive(&[POST_HEAD, b"hello"].concat());
+        client.later(HEAD_TIMEOUT_MS * 2);
+        client.receive(half.as_bytes());
+        assert_eq!(client.pool.len(), 1, "no buffer waits for the rest");
+        client.expires_in(IDLE_TIMEOUT_MS - HEAD_TIMEOUT_MS * 2, Expiry::Closed);
+        assert_eq!(client.answers(), ["200 POST /x <hello>"]);
 
-    let mut half = Client::new(Mode::AtOnce);
-    half.receive(b"\r");
-    half.expires_in(HEAD_TIMEOUT_MS, Expiry::Answered);
-    assert_eq!(half.answers(), ["408 request_timeout"]);
+        let mut fresh = Client::new(Mode::AtOnce);
+        fresh.later(FIRST_BYTE_TIMEOUT_MS - 1_000);
+        for byte in half.bytes() {
+            fresh.receive(&[byte]);
+        }
+        fresh.expires_in(1_000, Expiry::Closed);
+        assert!(fresh.sent.is_empty());
+    }
+    // A request after it has its own time.
+    let mut client = Client::new(Mode::AtOnce);
+    client.receive(b"\r\n");
+    client.later(1_000);
+    client.receive(b"G");
+    client.expires_in(HEAD_TIMEOUT_MS, Expiry::Answered);
+    assert_eq!(client.answers(), ["408 request_timeout"]);
+
+    // While an answer is under way, its end begins the time.
+    let mut behind = Client::new(Mode::Asked);
+    behind.receive(&[GET, b"\r"].concat());
+    behind.later(IDLE_TIMEOUT_MS);
+    behind.answer_all();
+    behind.send();
+    behind.expires_in(IDLE_TIMEOUT_MS, Expiry::Closed);
+
+    let mut drained = Client::new(Mode::AtOnce);
+    drained.receive(&[GET, b"\r"].concat());
+    drained.drain();
+    assert_eq!(drained.ending(), Ending::ShutDown, "nothing has begun");
 }
 
 #[test]

@@ -1,0 +1,199 @@
+//! Property: memory of answers that clients do not take has a bound, and those that read are never
+//! reset for it, however small it is.
+
+use super::*;
+use crate::api::access::Access;
+use crate::api::cors::Cors;
+use crate::api::token::{Keys, Secret};
+use crate::base::ids::ShardId;
+use crate::base::limits::{UNSENT_STALLED_LEAST_MS, UNSENT_STALLED_MS};
+use crate::base::time::WallMs;
+use crate::catalog::compile::compile;
+use crate::catalog::snapshot::Settings;
+use crate::http::reply::ImfDate;
+use crate::shard::view::Rules;
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const ANSWER_BYTES: usize = 30_000;
+
+/// Connections with a bound, and what they asked the driver for.
+struct Shard {
+    connections: Connections,
+    view: View,
+    now: Now,
+    outbox: Outbox,
+    /// What each client was sent and has not taken.
+    sends: Vec<Option<Vec<u8>>>,
+    reset: Vec<u32>,
+}
+
+impl Shard {
+    fn new(clients: u32, unsent_max: u64) -> Shard {
+        let now = Now { mono: MonoNs(1_000_000_000), wall: WallMs(0) };
+        let secret = Secret { id: 1, created_at: WallMs(0), bytes: [7; 32], moved_at: None };
+        let view = View {
+            shard: ShardId(0),
+            shards: 1,
+            snapshot: Arc::new(compile(&[], Settings::default(), 1).unwrap()),
+            rules: Arc::new(Rules { access: vec![Access::default()], cors: Cors::default() }),
+            keys: Arc::new(Keys::new(&[secret])),
+            timeouts: Timeouts::DEFAULT,
+            ready: true,
+            disk_lack: None,
+            closing: false,
+            date: ImfDate::of(now.wall),
+        };
+        let connections = Connections::new(clients, unsent_max, Arc::default());
+        let sends = (0..clients).map(|_| None).collect();
+        let outbox = Outbox::default();
+        let mut shard = Shard { connections, view, now, outbox, sends, reset: Vec::new() };
+        for number in 0..clients {
+            let Shard { connections, view, now, outbox, .. } = &mut shard;
+            assert!(connections.accept(view, *now, number, 0, outbox));
+        }
+        shard
+    }
+
+    fn ask(&mut self, number: u32, requests: &[u8]) {
+        let Shard { connections, view, now, outbox, .. } = self;
+        connections.receive(view, *now, number, requests, outbox, |_, _, out, _| {
+            out.resize(out.len() + ANSWER_BYTES, b'x');
+            Progress::Answered
+        });
+    }
+
+    /// Ends the turn: the driver takes what there is to send.
+    fn turn(&mut self) {
+        self.connections.flush(&self.view, self.now.mono, &mut self.outbox);
+        for effect in self.outbox.effects.drain(..) {
+            match effect {
+                Effect::Send { connection, buffer } => {
+                    self.sends[connection as usize] = Some(buffer);
+                }
+                Effect::Close { connection, reset: true } => self.reset.push(connection),
+                _ => {}
+            }
+        }
+    }
+
+    /// A client takes all that it was sent.
+    fn read(&mut self, number: u32) {
+        let Some(buffer) = self.sends[number as usize].take() else { return };
+        let all = buffer.len();
+        let Shard { connections, view, now, outbox, .. } = self;
+        let done = (buffer, Some(all));
+        connections.sent(view, *now, number, done, outbox, |_, _, out, _| {
+            out.resize(out.len() + ANSWER_BYTES, b'x');
+            Progress::Answered
+        });
+    }
+
+    fn later(&mut self, ms: u64) {
+        self.now.mono = self.now.mono.plus_ms(ms);
+        let Shard { connections, view, now, outbox, .. } = self;
+        connections.expire(view, *now, outbox);
+    }
+}
+
+#[test]
+fn clients_that_read_are_not_reset_however_little_is_allowed() {
+    for (clients, unsent_max) in [(1, 16 * 1_024), (200, 1 << 20)] {
+        let mut shard = Shard::new(clients, unsent_max);
+        for _ in 0..20 {
+            // All in one turn; they read in the next one.
+            (0..clients).for_each(|number| shard.ask(number, GET));
+            shard.turn();
+            shard.later(50);
+            (0..clients).for_each(|number| shard.read(number));
+            shard.turn();
+            assert_eq!(shard.reset, [0; 0], "{clients} clients");
+        }
+        assert_eq!(shard.connections.unsent, 0);
+    }
+}
+
+#[test]
+fn of_those_that_do_not_read_the_largest_are_reset_once_they_have_stalled() {
+    const CLIENTS: u32 = 40;
+    let unsent_max = 50 * ANSWER_BYTES as u64;
+    let mut shard = Shard::new(CLIENTS + 1, unsent_max);
+    // Every second one owes more; the last one reads.
+    for number in 0..CLIENTS {
+        shard.ask(number, &GET.repeat(1 + (number as usize % 2)));
+    }
+    shard.turn();
+    for ms in [1, UNSENT_STALLED_MS - 2] {
+        shard.later(ms);
+        shard.ask(CLIENTS, GET);
+        shard.turn();
+        assert_eq!(shard.reset, [0; 0], "not stalled yet");
+        shard.read(CLIENTS);
+        shard.turn();
+    }
+    shard.later(100);
+    shard.turn();
+    assert!(shard.connections.unsent <= unsent_max);
+    assert!(!shard.reset.is_empty());
+    assert!(shard.reset.iter().all(|number| number % 2 == 1), "{:?}", shard.reset);
+}
+
+#[test]
+fn far_beyond_the_bound_less_patience_is_had() {
+    let mut shard = Shard::new(10, 2 * ANSWER_BYTES as u64);
+    (0..10).for_each(|number| shard.ask(number, GET));
+    shard.turn();
+    shard.later(UNSENT_STALLED_LEAST_MS - 1);
+    shard.turn();
+    assert_eq!(shard.reset, [0; 0]);
+    shard.later(TICK_MS);
+    shard.turn();
+    assert!(shard.connections.unsent <= 2 * ANSWER_BYTES as u64);
+}
+
+#[test]
+fn beyond_the_bound_each_gets_one_answer_at_a_time() {
+    let mut shard = Shard::new(3, ANSWER_BYTES as u64);
+    shard.ask(0, &GET.repeat(2));
+    shard.turn();
+    // Beyond the bound now: another has its first answer, and its second when that is taken.
+    shard.ask(1, &GET.repeat(2));
+    shard.turn();
+    assert_eq!(shard.sends[1].as_ref().unwrap().len(), ANSWER_BYTES);
+    assert!(shard.connections.entries[1].is_paused);
+    shard.read(1);
+    shard.turn();
+    assert_eq!(shard.sends[1].as_ref().unwrap().len(), ANSWER_BYTES);
+    shard.read(1);
+    shard.turn();
+    assert!(!shard.connections.entries[1].is_paused, "what it asked for is answered");
+    assert_eq!(shard.connections.entries[1].unsent, 0);
+}
+
+// A look that has nothing to be compared with is no progress.
+#[test]
+fn the_first_look_at_a_send_does_not_prolong_it() {
+    let mut shard = Shard::new(1, 1 << 20);
+    shard.ask(0, GET);
+    shard.turn();
+    let begun = shard.now.mono;
+    for (bytes, is_progress) in [(20_000, false), (20_000, false), (19_999, true)] {
+        shard.later(100);
+        shard.connections.untaken(shard.now.mono, 0, bytes);
+        let since = shard.connections.entries[0].http.sending_since();
+        assert_eq!(since != begun, is_progress, "{bytes}");
+    }
+}
+
+#[test]
+fn a_buffer_counts_with_all_its_memory_while_it_is_sent() {
+    let mut shard = Shard::new(1, 1 << 20);
+    shard.ask(0, &GET.repeat(3));
+    shard.turn();
+    let sent = shard.sends[0].as_ref().unwrap();
+    let capacity = sent.capacity();
+    assert!(capacity > sent.len(), "it has grown");
+    shard.ask(0, b"G");
+    assert_eq!(shard.connections.unsent, capacity as u64);
+    shard.read(0);
+    assert_eq!(shard.connections.unsent, 0);
+}
