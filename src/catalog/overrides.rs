@@ -216,21 +216,22 @@ impl Overrides {
         stored
     }
 
-    /// Makes an entry that nobody else knows yet. Where as many of its kind stand for the popup as
-    /// may, none is made: each of them would have to be ended, so the popup stays stopped.
+    /// Makes an entry that nobody else knows yet; gives whether it did. Where as many of its kind
+    /// stand for the popup as may, none is made: each of them would have to be ended, so the popup
+    /// stays stopped.
     ///
     /// # Errors
     /// [`TooMany`]: nothing was made.
-    pub fn add(&mut self, entry: Entry) -> Result<(), TooMany> {
+    pub fn add(&mut self, entry: Entry) -> Result<bool, TooMany> {
         let of_popup = self.standing.get(&entry.popup).into_iter().flatten();
         if of_popup.filter(|(kind, _)| *kind == entry.kind).count() >= OVERRIDES_OF_POPUP_MAX {
-            return Ok(());
+            return Ok(false);
         }
         if self.held.len() >= OVERRIDES_MAX + OVERRIDES_ENDED_MAX {
             return Err(TooMany);
         }
         self.set(entry, Place::Memory);
-        Ok(())
+        Ok(true)
     }
 
     /// Ends every entry of a popup that stands; gives their number.
