@@ -195,6 +195,11 @@ impl Overrides {
         kinds.max().map(Kind::status)
     }
 
+    /// Whether an entry is known and has not ended.
+    pub fn stands(&self, id: EntryId) -> bool {
+        self.held.get(&id).is_some_and(|held| held.entry.end.is_none())
+    }
+
     /// The popups that are overridden, with what is set.
     pub fn statuses(&self) -> impl Iterator<Item = (&str, Status)> {
         self.standing.keys().filter_map(|popup| Some((&**popup, self.status(popup)?)))

@@ -8,7 +8,8 @@ use super::*;
 use crate::admin::fixture::Place as MadePlace;
 use crate::admin::overrides::Couriers;
 use crate::base::limits::OVERRIDES_OF_POPUP_MAX;
-use crate::catalog::overrides::{Kind, Place};
+use crate::base::time::WallMs;
+use crate::catalog::overrides::{End, Entry, EntryId, Kind, Place};
 
 fn order<'a>(id: &'a str, who: &'a str) -> Order<'a> {
     Order { id, who, expected: None }
@@ -290,4 +291,30 @@ fn what_makes_and_ends_no_entry_is_no_change() {
         assert_eq!(of_each.filter(|is_change| *is_change).count(), changes, "{ask:?}");
     }
     assert_eq!(publisher.with_overrides(|all| all.all().count()), 2 * most + 1);
+}
+
+#[test]
+fn of_what_others_did_only_that_is_news_which_changes_something_here() {
+    let (place, shards) = (MadePlace::with_popups(TWO), shards());
+    let publisher = place.load(&shards.mesh).unwrap();
+    let entry = |id: u128, end: Option<End>| {
+        let (popup, who) = ("a".into(), "x".into());
+        Entry { id: EntryId(id), popup, kind: Kind::Pause, at: WallMs(1), who, end }
+    };
+    let end = || Some(End { at: WallMs(9), who: "y".into() });
+    // What is heard, whether it is news, and what holds then.
+    let cases = [
+        (entry(1, end()), false, Status::Live),
+        (entry(2, None), true, Status::Paused),
+        (entry(2, None), false, Status::Paused),
+        (entry(1, None), false, Status::Paused),
+        (entry(2, end()), true, Status::Live),
+        (entry(2, end()), false, Status::Live),
+    ];
+    for (index, (heard, is_news, holds)) in cases.into_iter().enumerate() {
+        let news = publisher.take_overrides(std::slice::from_ref(&heard), Place::Redis).unwrap();
+        assert_eq!(news, if is_news { vec![heard] } else { vec![] }, "{index}");
+        assert_eq!(status(&publisher, "a"), holds, "{index}");
+    }
+    assert_eq!(publisher.with_overrides(|all| all.all().count()), 2, "all are remembered");
 }
