@@ -8,9 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::limits::POPUPS_FILE_BYTES_MAX;
-use crate::catalog::source::{
-    Definition, Format, SourceError, parse_json, parse_toml, says_popups,
-};
+use crate::catalog::source::{Definition, Format, Parsed, SourceError, parse, says_popups};
 
 /// Why a popups file gives no popups.
 #[derive(Debug, thiserror::Error)]
@@ -32,32 +30,35 @@ pub struct PopupsFile {
     pub is_meant_empty: bool,
 }
 
-/// Reads one file of popups: JSON where its name ends in `.json`, else TOML.
+/// Reads one file of popups as far as it can be read: JSON where its name ends in `.json`, else
+/// TOML.
+///
+/// # Errors
+/// Where it can't be read, or is larger than [`POPUPS_FILE_BYTES_MAX`].
+pub fn examine(path: &Path) -> io::Result<Parsed> {
+    let (text, format) = read_text(path)?;
+    Ok(parse(&text, format))
+}
+
+/// Reads one file of popups that must be right, with what a node needs to know of one that has no
+/// popup.
 ///
 /// # Errors
 /// [`PopupsFileError`], with every error of the text.
-pub fn read(path: &Path) -> Result<Vec<Definition>, PopupsFileError> {
-    read_text(path).map(|(definitions, _)| definitions)
-}
-
-/// As [`read`], with what a node needs to know of a file that has no popup.
-///
-/// # Errors
-/// As [`read`].
 pub fn read_whole(path: &Path) -> Result<PopupsFile, PopupsFileError> {
-    let (definitions, names_popups) = read_text(path)?;
-    let is_meant_empty = definitions.is_empty() && names_popups;
+    let (text, format) = read_text(path)?;
+    let Parsed { definitions, errors } = parse(&text, format);
+    if !errors.is_empty() {
+        return Err(PopupsFileError::Refused(errors));
+    }
+    let is_meant_empty = definitions.is_empty() && says_popups(&text, format);
     Ok(PopupsFile { definitions: definitions.into_iter().map(Arc::new).collect(), is_meant_empty })
 }
 
-fn read_text(path: &Path) -> Result<(Vec<Definition>, bool), PopupsFileError> {
+fn read_text(path: &Path) -> io::Result<(String, Format)> {
     let text = read_bounded(path, POPUPS_FILE_BYTES_MAX)?;
     let is_json = path.extension().is_some_and(|extension| extension == "json");
-    let parsed = if is_json { parse_json(&text) } else { parse_toml(&text) };
-    let format = if is_json { Format::Json } else { Format::Toml };
-    let read = parsed.map_err(PopupsFileError::Refused)?;
-    let names_popups = !read.is_empty() || says_popups(&text, format);
-    Ok((read, names_popups))
+    Ok((text, if is_json { Format::Json } else { Format::Toml }))
 }
 
 fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<String> {

@@ -83,9 +83,11 @@ impl<'a> Unknown<'a> {
     }
 
     /// Adds a field. A key or a signature is known wherever it stands: its name would be no news,
-    /// and no answer is to look as if it were not read.
+    /// and no answer is to look as if it were not read. What is called `attr.NAME` says something
+    /// of the user, and its name with it, so that it is not repeated where it has no effect either.
     pub fn add(&mut self, name: &'a str) {
-        if !matches!(name, "key" | "sig") && self.names.len() < IGNORED_FIELDS_MAX {
+        let is_told = !matches!(name, "key" | "sig") && !name.starts_with("attr.");
+        if is_told && self.names.len() < IGNORED_FIELDS_MAX {
             self.names.push(name);
         }
     }
@@ -130,7 +132,7 @@ mod tests {
         let bump = Bump::new();
         let long = "x".repeat(64);
         let longer = "x".repeat(65);
-        let table: [(&[&str], &[&str], u32); 8] = [
+        let table: [(&[&str], &[&str], u32); 9] = [
             (&[], &[], 0),
             (&["placment"], &["placment"], 1),
             (&["b", "a", "b", "a"], &["b", "a"], 2),
@@ -139,6 +141,7 @@ mod tests {
             (&["", "a b", "é", "a\r\nb: c", "a,b", "A_b.c-9"], &["A_b.c-9"], 6),
             (&[&longer, &long], &[&long], 2),
             (&["Key", "SIG"], &["Key", "SIG"], 2),
+            (&["attr.x", "attr.", "attr", "attrs", "Attr.x"], &["attr", "attrs", "Attr.x"], 3),
         ];
         for (names, told, count) in table {
             assert_eq!(of(names, &bump), Ignored { names: told, count }, "{names:?}");
@@ -176,10 +179,11 @@ mod tests {
     #[test]
     fn a_query_beside_a_body() {
         let bump = Bump::new();
-        let table: [(&str, &[&str], u32); 5] = [
+        let table: [(&str, &[&str], u32); 6] = [
             ("", &[], 0),
             ("key=k&sig=s", &[], 0),
             ("user=u&key=k&utm=1", &["user", "utm"], 2),
+            ("attr.x=1&%61ttr.y=2", &[], 0),
             ("%zz=1&a=%", &[], 1),
             ("%75ser=u", &["user"], 1),
         ];

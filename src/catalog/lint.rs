@@ -2,7 +2,7 @@
 //! that are compared as texts, and catalogs that need more memory of a user than there is.
 //!
 //! That nobody sees a popup is a proof, not a guess: where it can't be shown, nothing is said.
-//! Knows no clock, so a schedule that has passed is no warning. Off the hot path.
+//! Knows no clock: what has ended is told by the time that it is given. Off the hot path.
 
 use super::schedule::{Zone, next_opening};
 use super::snapshot::{OnFailure, Outcome, Popup, Settings, Snapshot, Status};
@@ -32,6 +32,9 @@ pub enum Problem {
     /// No user is below the rollout's bound.
     #[error("rollout: no user is within it")]
     RolloutEmpty,
+    /// A live popup's time is over.
+    #[error("ends_at: has passed, so no user sees it: set a later one, or leave it out for none")]
+    Ended,
     /// No window opens between `starts_at` and `ends_at`.
     #[error("windows: none opens between starts_at and ends_at")]
     WindowNeverOpens,
@@ -99,6 +102,17 @@ pub fn lint(snapshot: &Snapshot) -> Vec<Warning> {
     }
     warnings.extend(too_many(snapshot).map(|problem| Warning { popup: None, problem }));
     warnings
+}
+
+/// The live popups that have ended at a time, in the order in which they win. No warning of a
+/// catalog that runs: there the end of a popup is what was planned.
+pub fn ended(snapshot: &Snapshot, now: WallMs) -> Vec<Warning> {
+    let is_over = |popup: &&Popup| {
+        popup.status == Status::Live && popup.ends_at.is_some_and(|ends_at| ends_at <= now)
+    };
+    let over = snapshot.popups.iter().filter(is_over);
+    over.map(|popup| Warning { popup: Some(popup.id.to_string()), problem: Problem::Ended })
+        .collect()
 }
 
 /// Why nobody can see a popup, as far as the popup alone shows it.

@@ -195,6 +195,11 @@ impl Overrides {
         kinds.max().map(Kind::status)
     }
 
+    /// Whether an entry is known and has not ended.
+    pub fn stands(&self, id: EntryId) -> bool {
+        self.held.get(&id).is_some_and(|held| held.entry.end.is_none())
+    }
+
     /// The popups that are overridden, with what is set.
     pub fn statuses(&self) -> impl Iterator<Item = (&str, Status)> {
         self.standing.keys().filter_map(|popup| Some((&**popup, self.status(popup)?)))
@@ -216,21 +221,22 @@ impl Overrides {
         stored
     }
 
-    /// Makes an entry that nobody else knows yet. Where as many of its kind stand for the popup as
-    /// may, none is made: each of them would have to be ended, so the popup stays stopped.
+    /// Makes an entry that nobody else knows yet; gives whether it did. Where as many of its kind
+    /// stand for the popup as may, none is made: each of them would have to be ended, so the popup
+    /// stays stopped.
     ///
     /// # Errors
     /// [`TooMany`]: nothing was made.
-    pub fn add(&mut self, entry: Entry) -> Result<(), TooMany> {
+    pub fn add(&mut self, entry: Entry) -> Result<bool, TooMany> {
         let of_popup = self.standing.get(&entry.popup).into_iter().flatten();
         if of_popup.filter(|(kind, _)| *kind == entry.kind).count() >= OVERRIDES_OF_POPUP_MAX {
-            return Ok(());
+            return Ok(false);
         }
         if self.held.len() >= OVERRIDES_MAX + OVERRIDES_ENDED_MAX {
             return Err(TooMany);
         }
         self.set(entry, Place::Memory);
-        Ok(())
+        Ok(true)
     }
 
     /// Ends every entry of a popup that stands; gives their number.

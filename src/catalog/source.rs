@@ -115,13 +115,45 @@ impl std::fmt::Display for SourceError {
 
 impl std::error::Error for SourceError {}
 
+/// What a text of popups says, right or wrong.
+#[derive(Clone, Debug, Default)]
+pub struct Parsed {
+    /// The popups without errors, each id once, in their order.
+    pub definitions: Vec<Definition>,
+    /// Every error, in the order of their lines; only those of the syntax where there are any.
+    pub errors: Vec<SourceError>,
+}
+
+impl Parsed {
+    fn refused(errors: Vec<SourceError>) -> Parsed {
+        Parsed { definitions: Vec::new(), errors }
+    }
+
+    fn whole(self) -> Result<Vec<Definition>, Vec<SourceError>> {
+        if self.errors.is_empty() { Ok(self.definitions) } else { Err(self.errors) }
+    }
+}
+
+/// Reads a text of popups as far as it can be read; see [`parse_toml`] and [`parse_json`].
+pub fn parse(text: &str, format: Format) -> Parsed {
+    match format {
+        Format::Toml => match tree::from_toml(text) {
+            Ok(members) => popup_table(&members),
+            Err(errors) => Parsed::refused(errors),
+        },
+        Format::Json => match json::from_json(text) {
+            Ok(node) => popups_of(&node),
+            Err(error) => Parsed::refused(vec![error]),
+        },
+    }
+}
+
 /// Reads a TOML text of `[[popup]]` tables; an empty one holds no popups.
 ///
 /// # Errors
 /// Every error of the text; only the syntax errors where there are any.
 pub fn parse_toml(text: &str) -> Result<Vec<Definition>, Vec<SourceError>> {
-    let members = tree::from_toml(text)?;
-    popup_table(&members)
+    parse(text, Format::Toml).whole()
 }
 
 /// Whether a text that parses has a list of popups, were it an empty one.
@@ -142,13 +174,16 @@ pub fn says_popups(text: &str, format: Format) -> bool {
 /// # Errors
 /// Every error of the text; only the first where it is not JSON.
 pub fn parse_json(text: &str) -> Result<Vec<Definition>, Vec<SourceError>> {
-    let node = json::from_json(text).map_err(|error| vec![error])?;
+    parse(text, Format::Json).whole()
+}
+
+fn popups_of(node: &Node) -> Parsed {
     match &node.value {
         Value::List(nodes) => definitions(nodes),
         Value::Table(members) => popup_table(members),
         other => {
             let message = format!("expected a list of popups, found {}", other.kind());
-            Err(vec![SourceError::of_text(node.line, &message)])
+            Parsed::refused(vec![SourceError::of_text(node.line, &message)])
         }
     }
 }
@@ -159,7 +194,7 @@ pub fn parse_json(text: &str) -> Result<Vec<Definition>, Vec<SourceError>> {
 /// Every error of the text; only the first where it is not JSON.
 pub fn parse_json_popup(text: &str) -> Result<Definition, Vec<SourceError>> {
     let node = json::from_json(text).map_err(|error| vec![error])?;
-    let mut read = definitions(std::slice::from_ref(&node))?;
+    let mut read = definitions(std::slice::from_ref(&node)).whole()?;
     Ok(read.pop().expect("one value without errors is one popup"))
 }
 
@@ -194,7 +229,7 @@ pub fn parse_popup(text: &str, format: Format, id: &str) -> Result<Definition, V
         members.insert(0, Member { key: "id".into(), line, node });
     }
     let node = Node { line, value: Value::Table(members) };
-    let mut read = definitions(std::slice::from_ref(&node))?;
+    let mut read = definitions(std::slice::from_ref(&node)).whole()?;
     let definition = read.pop().expect("one value without errors is one popup");
     if definition.id() == id {
         return Ok(definition);
@@ -239,15 +274,16 @@ pub fn parse_json_values(
 }
 
 /// The top of a document: nothing but `popup`, a list.
-fn popup_table(members: &[Member]) -> Result<Vec<Definition>, Vec<SourceError>> {
+fn popup_table(members: &[Member]) -> Parsed {
     let mut errors = Errors::default();
     let mut read = Vec::new();
     for member in members {
         match (&*member.key, &member.node.value) {
-            ("popup", Value::List(nodes)) => match definitions(nodes) {
-                Ok(definitions) => read = definitions,
-                Err(list) => errors.list.extend(list),
-            },
+            ("popup", Value::List(nodes)) => {
+                let parsed = definitions(nodes);
+                read = parsed.definitions;
+                errors.list.extend(parsed.errors);
+            }
             ("popup", _) => {
                 errors.add::<()>(member.line, "popup", "expected a list: write [[popup]]");
             }
@@ -257,25 +293,25 @@ fn popup_table(members: &[Member]) -> Result<Vec<Definition>, Vec<SourceError>> 
             }
         }
     }
-    errors.finish(read)
+    Parsed { definitions: read, errors: errors.finish() }
 }
 
-fn definitions(nodes: &[Node]) -> Result<Vec<Definition>, Vec<SourceError>> {
+fn definitions(nodes: &[Node]) -> Parsed {
     let mut errors = Errors::default();
     let mut lines_by_id = std::collections::BTreeMap::new();
     let mut read = Vec::with_capacity(nodes.len());
     for node in nodes {
         let field = Field { path: String::new(), line: node.line, value: &node.value };
-        if let Some(id) = id_of(node)
-            && let Some(line) = lines_by_id.insert(id.to_owned(), node.line)
-        {
-            errors.popup = Some(id.to_owned());
+        let before = id_of(node).and_then(|id| lines_by_id.insert(id.to_owned(), node.line));
+        if let Some(line) = before {
+            errors.popup = id_of(node).map(str::to_owned);
             let place = if line > 0 { format!(" at line {line}") } else { String::new() };
             errors.add::<()>(node.line, "id", format!("is taken by another popup{place}"));
         }
-        read.extend(popup::definition(&field, &mut errors));
+        let definition = popup::definition(&field, &mut errors);
+        read.extend(definition.filter(|_| before.is_none()));
     }
-    errors.finish(read)
+    Parsed { definitions: read, errors: errors.finish() }
 }
 
 fn id_of(node: &Node) -> Option<&str> {

@@ -2,11 +2,12 @@
 //! of the file, one `NUDGED_` variable and one line of `vendor-config/nudged.toml`.
 
 use super::load::OTHER_VARIABLES;
+use super::origin::origins;
 use super::schema::{Ack, Config, LogFormat, Queue};
 use super::url;
 use super::value::{
     Refusal, Value, addresses, admin, boolean, count, cpu, cpus, duration, keys, one_of,
-    optional_path, origins, path, size, users, whole, zone,
+    optional_path, path, size, users, whole, zone,
 };
 use crate::base::limits::{
     BUSY_POLL_US_MAX, CONNECTIONS_MAX, JOURNAL_BYTES_MIN, MYSQL_CONNECTIONS_MAX, SHARDS_MAX,

@@ -178,6 +178,11 @@ impl Layers {
                         ElementProblem::Repeats(other) => {
                             Kind::Repeats(format!("{}[{other}]", key.name))
                         }
+                        ElementProblem::Misspelled(right) => {
+                            let got = element_of(value, element).as_ref().and_then(show);
+                            Kind::Misspelled { right, got }
+                        }
+                        ElementProblem::NotAlone => Kind::NotAlone,
                     };
                     self.refuse(place.of_element(element), &name, kind);
                 }

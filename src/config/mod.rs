@@ -6,11 +6,12 @@
 //! `schema` the settings as values, with their defaults · `keys` the table of keys: name, reader,
 //! when a change takes effect · `value` what a key may hold, and its range in words · `load` the
 //! layers, one over the other · `relations` what keys can't mean together · `url` where stores
-//! are · `problem` everything that is wrong, with file, line and range ·
-//! `reload` which changes wait for a restart.
+//! are · `origin` how browsers spell origins · `problem` everything that is wrong, with file, line
+//! and range · `reload` which changes wait for a restart.
 
 mod keys;
 mod load;
+mod origin;
 mod problem;
 mod relations;
 mod reload;

@@ -55,6 +55,15 @@ pub enum Kind {
         /// The value, cut short; `None` where it must not be shown.
         got: Option<String>,
     },
+    /// An origin that no browser sends.
+    Misspelled {
+        /// What it sends.
+        right: String,
+        /// The value, cut short; `None` where it must not be shown.
+        got: Option<String>,
+    },
+    /// A `*` among origins.
+    NotAlone,
     /// Something in a URL is wrong.
     Url(UrlProblem),
     /// An element of a list is the same as an earlier one, by its name.
@@ -106,6 +115,7 @@ impl Problem {
             Kind::Syntax(_) => "syntax",
             Kind::Unknown(_) => "unknown_key",
             Kind::Refused { .. } | Kind::NotText => "bad_value",
+            Kind::Misspelled { .. } | Kind::NotAlone => "bad_value",
             Kind::Url(_) => "bad_url",
             Kind::Repeats(_) | Kind::SameKey(_) => "repeated",
             Kind::NotYet(_) => "not_supported",
@@ -133,6 +143,13 @@ impl fmt::Display for Kind {
             Kind::Refused { expected, got: Some(got) } => {
                 write!(out, "expected {expected}; got {got}")
             }
+            Kind::Misspelled { right, got } => {
+                write!(out, "expected an origin as browsers send it: write {right:?}")?;
+                got.iter().try_for_each(|got| write!(out, "; got {got}"))
+            }
+            Kind::NotAlone => out.write_str(
+                "`*` stands for every origin, so it must be alone: leave it out, or all others",
+            ),
             Kind::Url(problem) => write!(out, "{problem}"),
             Kind::Repeats(other) => write!(out, "the same as `{other}`"),
             Kind::NotText => out.write_str("its value is not UTF-8"),

@@ -125,7 +125,7 @@ impl fmt::Display for Expected {
             }
             Expected::Origin => {
                 out.write_str("an origin as browsers send it, such as \"https://shop.example\": ")?;
-                out.write_str("lower case, without a path or a slash at its end")
+                out.write_str("lower case, without a path, a pattern or a slash at its end")
             }
             Expected::User => {
                 let bytes = limits::USER_BYTES_MAX;
@@ -185,12 +185,16 @@ pub enum Refusal {
 }
 
 /// What is wrong with one element of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ElementProblem {
     /// It is not what the list takes.
     Refused(Expected),
     /// It is the same as the element of this index.
     Repeats(usize),
+    /// An origin that browsers spell like this.
+    Misspelled(String),
+    /// It is all that the list may hold, so no other may be beside it.
+    NotAlone,
 }
 
 impl From<Expected> for Refusal {
@@ -238,7 +242,10 @@ fn list<T>(
 }
 
 /// Refuses elements that are the same as one before them.
-fn all_differ<T>(elements: &[T], is_same: impl Fn(&T, &T) -> bool) -> Result<(), Refusal> {
+pub(super) fn all_differ<T>(
+    elements: &[T],
+    is_same: impl Fn(&T, &T) -> bool,
+) -> Result<(), Refusal> {
     let before =
         |index: usize| elements[..index].iter().position(|one| is_same(one, &elements[index]));
     let repeats = (0..elements.len())
@@ -411,27 +418,6 @@ pub(super) fn keys(value: &Value) -> Result<Vec<Secret>, Refusal> {
     })?;
     all_differ(&keys, |a, b| a == b)?;
     Ok(keys)
-}
-
-pub(super) fn origins(value: &Value) -> Result<Vec<String>, Refusal> {
-    let whole = (Expected::Origins, limits::ORIGINS_MAX);
-    // Any origin is all of them, so it stands alone.
-    if elements(value).is_some_and(|elements| elements == [Some("*")]) {
-        return Ok(vec!["*".to_owned()]);
-    }
-    list(value, whole, Expected::Origin, |text| is_origin(text).then(|| text.to_owned()))
-}
-
-/// `scheme://host[:port]` as browsers send it: lower case, without path, query or fragment.
-fn is_origin(text: &str) -> bool {
-    let Some((scheme, host)) = text.split_once("://") else { return false };
-    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let of_host = |byte: u8| letter(byte) || matches!(byte, b'.' | b':' | b'[' | b']' | b'_');
-    text.len() <= limits::ORIGIN_BYTES_MAX
-        && scheme.starts_with(|first: char| first.is_ascii_lowercase())
-        && scheme.bytes().all(|byte| letter(byte) || matches!(byte, b'+' | b'.'))
-        && !host.is_empty()
-        && host.bytes().all(of_host)
 }
 
 pub(super) fn users(value: &Value) -> Result<Vec<String>, Refusal> {

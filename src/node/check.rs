@@ -9,13 +9,15 @@ use std::path::{Path, PathBuf};
 use self::report::{Finding, Report, Severity};
 use super::arguments::CheckArguments;
 use super::settings;
-use crate::admin::popups_file::{self, PopupsFileError};
+use crate::admin::popups_file;
 use crate::admin::publisher;
+use crate::base::time::WallMs;
 use crate::catalog::compile::{Entry, compile};
-use crate::catalog::lint::{Warning, lint};
+use crate::catalog::lint::{Warning, ended, lint};
 use crate::catalog::snapshot::Settings;
-use crate::catalog::source::Definition;
+use crate::catalog::source::{Definition, Parsed, SourceError};
 use crate::config::Kind;
+use crate::runtime::clocks;
 
 mod directory;
 mod host;
@@ -25,7 +27,7 @@ pub mod report;
 pub fn run(popups: &[PathBuf]) -> Report {
     let mut report = Report::default();
     for path in popups {
-        add_popups_file(path, &Settings::default(), &mut report);
+        add_popups_file(path, &Settings::default(), clocks::wall(), &mut report);
     }
     report
 }
@@ -56,47 +58,53 @@ pub fn run_with_config(arguments: &CheckArguments) -> Report {
         if arguments.popups.is_empty() { config.popups.as_slice() } else { &arguments.popups };
     let settings = publisher::settings_of(&config);
     for path in files {
-        add_popups_file(path, &settings, &mut report);
+        add_popups_file(path, &settings, clocks::wall(), &mut report);
     }
     report
 }
 
-/// Adds what is to be said of one file of popups to a report.
-pub fn add_popups_file(path: &Path, settings: &Settings, report: &mut Report) {
+/// Adds what is to be said of one file of popups at a time to a report: its errors, and the warnings
+/// of those popups that have none.
+pub fn add_popups_file(path: &Path, settings: &Settings, now: WallMs, report: &mut Report) {
     let file = path.display().to_string();
-    match check_popups_file(path, settings) {
-        Ok(warnings) => {
-            for Warning { popup, problem } in warnings {
-                let finding = Finding::new(Severity::Warning, "", "lint", problem.to_string());
-                report.add(Finding { file: Some(file.clone()), popup, ..finding });
-            }
-            report.add_right(file);
-        }
-        Err(PopupsFileError::Unreadable(error)) => {
+    let Parsed { definitions, errors } = match popups_file::examine(path) {
+        Ok(parsed) => parsed,
+        Err(error) => {
             let message = format!("can't be read: {error}");
             let finding = Finding::new(Severity::Error, "", "unreadable", message);
-            report.add(Finding { file: Some(file), ..finding });
+            return report.add(Finding { file: Some(file), ..finding });
         }
-        Err(PopupsFileError::Refused(errors)) => {
-            errors.iter().for_each(|error| report.add(Finding::of_popups(&file, error)));
-        }
+    };
+    let (warnings, errors_together) = match warnings_of(&definitions, settings, now) {
+        Ok(warnings) => (warnings, Vec::new()),
+        Err(errors) => (Vec::new(), errors),
+    };
+    let is_right = errors.is_empty() && errors_together.is_empty();
+    for error in errors.iter().chain(&errors_together) {
+        report.add(Finding::of_popups(&file, error));
+    }
+    for Warning { popup, problem } in warnings {
+        let finding = Finding::new(Severity::Warning, "", "lint", problem.to_string());
+        report.add(Finding { file: Some(file.clone()), popup, ..finding });
+    }
+    if is_right {
+        report.add_right(file);
     }
 }
 
-/// Checks one file of popups: its warnings where it is right.
-///
-/// # Errors
-/// Every error of it.
-pub fn check_popups_file(
-    path: &Path,
+/// What is allowed in these popups at a time, and still can't be meant.
+fn warnings_of(
+    definitions: &[Definition],
     settings: &Settings,
-) -> Result<Vec<Warning>, PopupsFileError> {
-    let definitions = popups_file::read(path)?;
+    now: WallMs,
+) -> Result<Vec<Warning>, Vec<SourceError>> {
     let entry =
         |definition| Entry { definition, version: 1, status: Definition::status(definition) };
     let entries: Vec<_> = definitions.iter().map(entry).collect();
-    let snapshot = compile(&entries, settings.clone(), 1).map_err(PopupsFileError::Refused)?;
-    Ok(lint(&snapshot))
+    let snapshot = compile(&entries, settings.clone(), 1)?;
+    let mut warnings = lint(&snapshot);
+    warnings.extend(ended(&snapshot, now));
+    Ok(warnings)
 }
 
 #[cfg(test)]

@@ -639,6 +639,11 @@ impl Threads<'_> {
                 log: self.log.clone(),
                 slice_bytes: self.config.slice_bytes_per_shard(self.topology.shards),
                 connections_max: self.connections_of(index, parts.connections),
+                connections_max_of_node: connections_of_node(
+                    self.config,
+                    self.topology.shards,
+                    parts.connections,
+                ),
                 unsent_bytes_max: self.config.unsent_bytes_per_shard(self.topology.shards),
                 read_deadline_ms: self.config.limits.read_deadline.0,
                 arbiter,

@@ -59,6 +59,8 @@ pub struct CoreSetup {
     pub slice_bytes: u64,
     /// Connections of this shard; more are told 503 and closed.
     pub connections_max: u32,
+    /// Connections of all shards together.
+    pub connections_max_of_node: u32,
     /// Memory of answers that this shard's clients have not taken, in bytes; at it those that owe
     /// the most are reset.
     pub unsent_bytes_max: u64,
@@ -75,6 +77,7 @@ pub struct Core {
     view: View,
     home: Home,
     connections: Connections,
+    connections_max_of_node: u32,
     bump: Bump,
     finish_ticket: Option<u64>,
     listeners_closed: bool,
@@ -123,6 +126,7 @@ impl Core {
                 setup.unsent_bytes_max,
                 setup.counters,
             ),
+            connections_max_of_node: setup.connections_max_of_node,
             bump: Bump::new(),
             finish_ticket: None,
             listeners_closed: false,
@@ -457,8 +461,10 @@ impl Step for Core {
         match input {
             Input::Accepted { connection, listener } => {
                 if !self.connections.accept(&self.view, now, connection, listener, outbox) {
-                    let most = Value::Number(u64::from(self.connections.open_max()));
-                    self.home.tell_with(now, Message::ConnectionsFull, ("on_this_shard", most));
+                    let share = Value::Number(u64::from(self.connections.open_max()));
+                    let whole = Value::Number(u64::from(self.connections_max_of_node));
+                    let fields = [("on_this_shard", share), ("connections_max", whole)];
+                    self.home.tell_with(now, Message::ConnectionsFull, &fields);
                 }
             }
             Input::Bytes { connection, bytes } => self.on_bytes(now, connection, bytes, outbox),

@@ -127,8 +127,8 @@ impl Home {
     }
 
     /// As [`Home::tell`], with what more is to be said of it.
-    pub fn tell_with(&self, now: Now, message: Message, field: Field<'_>) {
-        self.log.write(Stamp { mono: now.mono, wall: now.wall }, message, &[field]);
+    pub fn tell_with(&self, now: Now, message: Message, fields: &[Field<'_>]) {
+        self.log.write(Stamp { mono: now.mono, wall: now.wall }, message, fields);
     }
 
     /// Says what happened to a user's request, where the level or the list of users asks for it.

@@ -138,7 +138,7 @@ messages! {
     Warn SliceFull "slice_full" "the slice has no room for another user until SQL catches up";
     Info SliceRoom "slice_room" "the slice has room again";
     Warn ConnectionsFull "connections_full"
-        "connections are refused: connections_max are already open";
+        "connections are refused: a shard has its share of connections_max open";
     Warn UnsentFull "unsent_full"
         "answers that clients do not read reached limits.unsent_bytes_max: the largest were reset";
     Info UnsentRoom "unsent_room" "unsent answers are within their bound again";

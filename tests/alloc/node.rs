@@ -102,6 +102,7 @@ impl Node {
             counters: Arc::new(ShardCounters::default()),
             slice_bytes: 16 << 20,
             connections_max: 16,
+            connections_max_of_node: 16,
             unsent_bytes_max: nudged::base::limits::UNSENT_BYTES_DEFAULT,
             read_deadline_ms: 50,
             arbiter: arbiter.clone(),

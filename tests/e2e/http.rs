@@ -331,13 +331,25 @@ fn connections_beyond_the_bound_are_told_503() {
     assert!(refused.field("retry-after").is_some(), "{refused:?}");
     assert!(refused.field("date").is_some(), "{refused:?}");
     assert_eq!(refused.json()["error"]["code"], "overloaded");
-    until("it to be said", || (server.lines_with("connections_full") > 0).then_some(()));
+    server.await_logged("connections_full");
     held.pop();
     // A place is free as soon as the server has seen the end of the other.
     until("a free place", || {
         let answer = server.client().try_ask("GET", "/health", "").ok()?;
         (answer.status == 200).then_some(())
     });
+    server.stop();
+}
+
+#[test]
+fn a_shard_that_refuses_connections_names_its_share_and_the_whole() {
+    let setup = Setup::new(WELCOME).config("connections_max = 2\n").flags(&["--shards", "2"]);
+    let server = setup.start();
+    // Wherever the system puts them, one of two shards gets more than its one.
+    let held: Vec<Client> = (0..3).map(|_| server.client()).collect();
+    let said = server.await_logged("connections_full");
+    assert_eq!((said.number("on_this_shard"), said.number("connections_max")), (Some(1), Some(2)));
+    drop(held);
     server.stop();
 }
 

@@ -164,7 +164,8 @@ impl Publisher {
     }
 
     /// Takes in what a place knows of pauses and archives, and shows what comes of it; gives the
-    /// entries that are news.
+    /// entries that stand since then, or have ended by it. One that was over before it was heard of
+    /// changes nothing here.
     ///
     /// # Errors
     /// `Unconfirmed`; it holds all the same.
@@ -176,7 +177,9 @@ impl Publisher {
         let mut live = self.desk.lock();
         let mut news = Vec::new();
         for entry in entries {
-            if live.overrides.take(entry, from) {
+            let stood = live.overrides.stands(entry.id);
+            live.overrides.take(entry, from);
+            if live.overrides.stands(entry.id) != stood {
                 news.push(entry.clone());
             }
         }

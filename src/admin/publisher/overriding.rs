@@ -43,8 +43,10 @@ impl Publisher {
     /// `Unconfirmed`: it holds.
     pub fn override_popup(&self, order: Order<'_>, ask: Ask) -> Result<Overridden, PublishError> {
         let until = Instant::now() + Duration::from_millis(OVERRIDES_TOLD_MS);
-        let (known, published) = self.override_now(order, ask)?;
-        self.tell_changed(order, &known);
+        let (known, published, is_change) = self.override_now(order, ask)?;
+        if is_change {
+            self.tell_changed(order, &known);
+        }
         let stored = self.await_stored(order.id, until);
         let mut warnings: Vec<String> = self.warn_of_reach(stored).into_iter().collect();
         if ask == Ask::Resume && known.status != Status::Live {
@@ -53,13 +55,18 @@ impl Publisher {
         Ok(Overridden { known, published, stored, warnings })
     }
 
-    fn override_now(&self, order: Order<'_>, ask: Ask) -> Result<(Known, Published), PublishError> {
+    /// The popup and its catalog afterwards, and whether any entry was made or ended.
+    pub(super) fn override_now(
+        &self,
+        order: Order<'_>,
+        ask: Ask,
+    ) -> Result<(Known, Published, bool), PublishError> {
         let mut live = self.desk.lock();
         let current = self.current();
         let found = current.find(order.id);
         check_expected(found, order.expected)?;
         let known = found.ok_or(PublishError::NoSuchPopup)?;
-        match ask {
+        let is_change = match ask {
             Ask::Set(kind) => {
                 let entry = Entry {
                     id: fresh_id(),
@@ -69,20 +76,22 @@ impl Publisher {
                     who: order.who.into(),
                     end: None,
                 };
-                live.overrides.add(entry)?;
+                live.overrides.add(entry)?
             }
             Ask::Resume => {
                 let end = End { at: clocks::wall(), who: order.who.into() };
-                if live.overrides.end(order.id, &end) == 0 && known.own != Status::Live {
+                let count = live.overrides.end(order.id, &end);
+                if count == 0 && known.own != Status::Live {
                     return Err(PublishError::OwnStatus(self.where_own_status_is(known)));
                 }
+                count > 0
             }
-        }
+        };
         let shown = self.show_again(&live);
         self.desk.ring();
         let (published, _) = shown?;
         let known = published.find(order.id).expect("it was there before").clone();
-        Ok((known, published))
+        Ok((known, published, is_change))
     }
 
     /// Where a popup's own status is set, for who wonders why it is not live.

@@ -261,6 +261,18 @@ fn events_come_with_the_request_in_their_order() {
 }
 
 #[test]
+fn names_of_attributes_and_secrets_are_not_told_back() {
+    let bump = Bump::new();
+    let keys = keys();
+    let reading = Reading { keys: &keys, now: NOW, bump: &bump };
+    let body = r#"{"user":"u","attr.a":1,"key":"k","sig":"s","attrs":{"b":1,"key":2},
+        "new":1,"events":[{"attr.c":1,"key":1,"sig":1,"newer":1}]}"#;
+    let unknown = Unknown::of_query("attr.d=1&key=k&sig=s&newest=1", &bump);
+    let request = read_body(body.as_bytes(), reading, unknown).unwrap();
+    assert_eq!(request.ignored.names, ["newest", "new", "newer"], "{request:?}");
+}
+
+#[test]
 fn a_plain_query_takes_no_scratch() {
     let bump = Bump::new();
     read_query("user=u1&placement=home&session=s", &bump).unwrap();

@@ -6,13 +6,16 @@ use super::*;
 use crate::catalog::compile::{Entry, compile};
 use crate::catalog::source::{Definition, parse_json_values};
 
-fn warnings_with(settings: Settings, popups: &[Value]) -> Vec<String> {
+fn compiled(settings: Settings, popups: &[Value]) -> Snapshot {
     let definitions = parse_json_values(popups).unwrap();
     let entry =
         |definition| Entry { definition, version: 1, status: Definition::status(definition) };
     let entries: Vec<_> = definitions.iter().map(entry).collect();
-    let snapshot = compile(&entries, settings, 1).unwrap();
-    lint(&snapshot).iter().map(ToString::to_string).collect()
+    compile(&entries, settings, 1).unwrap()
+}
+
+fn warnings_with(settings: Settings, popups: &[Value]) -> Vec<String> {
+    lint(&compiled(settings, popups)).iter().map(ToString::to_string).collect()
 }
 
 fn warnings(popups: &[Value]) -> Vec<String> {
@@ -274,4 +277,25 @@ fn more_popups_than_a_user_remembers_are_warned_of() {
 #[test]
 fn archived_popups_have_no_warnings() {
     assert!(warnings(&[json!({"id": "p", "status": "archived", "rollout": 0})]).is_empty());
+}
+
+#[test]
+fn live_popups_that_have_ended_are_warned_of_by_the_time_given() {
+    let popup = |id: &str, status: &str, ends_at: Value| json!({"id": id, "status": status, "ends_at": ends_at});
+    let ends_at = || json!("2026-01-01T00:00:00Z");
+    let popups = [
+        popup("live", "live", ends_at()),
+        popup("draft", "draft", ends_at()),
+        popup("paused", "paused", ends_at()),
+        popup("archived", "archived", ends_at()),
+        popup("later", "live", json!("2026-01-01T00:00:00.001Z")),
+        json!({"id": "endless"}),
+    ];
+    let snapshot = compiled(Settings::default(), &popups);
+    let end = snapshot.popups.iter().find(|popup| &*popup.id == "live").unwrap().ends_at.unwrap();
+    assert_eq!(ended(&snapshot, WallMs(end.0 - 1)), []);
+    let want = Warning { popup: Some("live".to_owned()), problem: Problem::Ended };
+    assert_eq!(ended(&snapshot, end), [want]);
+    assert_eq!(ended(&snapshot, WallMs(end.0 + 1)).len(), 2);
+    assert!(lint(&snapshot).is_empty());
 }

@@ -84,7 +84,8 @@ fn each_place_is_told_until_it_has_an_entry_as_it_is() {
 fn the_numbers_are_bounded() {
     let mut overrides = Overrides::default();
     for id in 0..100 {
-        overrides.add(entry(id, "p", Kind::Pause)).unwrap();
+        let is_made = overrides.add(entry(id, "p", Kind::Pause)).unwrap();
+        assert_eq!(is_made, overrides.all().any(|held| held.entry.id.0 == id));
     }
     assert_eq!(overrides.all().count(), OVERRIDES_OF_POPUP_MAX);
     overrides.end("p", &end(1));

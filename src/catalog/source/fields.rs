@@ -34,13 +34,10 @@ impl Errors {
         None
     }
 
-    /// What was read where nothing was wrong, else the errors in the order of their lines.
-    pub fn finish<T>(mut self, read: T) -> Result<T, Vec<SourceError>> {
-        if self.list.is_empty() {
-            return Ok(read);
-        }
+    /// The errors in the order of their lines.
+    pub fn finish(mut self) -> Vec<SourceError> {
         self.list.sort_by_key(|error| error.line);
-        Err(self.list)
+        self.list
     }
 }
 

@@ -15,8 +15,9 @@ fn sample() -> PathBuf {
 
 #[test]
 fn the_sample_is_right_and_shows_its_first_popup_to_anybody() {
-    assert_eq!(check_popups_file(&sample(), &Settings::default()).unwrap(), Vec::new());
-    let definitions = popups_file::read(&sample()).unwrap();
+    let report = run(&[sample()]);
+    assert_eq!((report.findings().count(), report.exit_code()), (0, 0));
+    let definitions = popups_file::examine(&sample()).unwrap().definitions;
     assert_eq!(definitions[0].id(), "welcome");
     let expected = concat!(
         r#"{"id":"welcome","content":{"title":"Welcome","text":"Three things to try first.","#,
@@ -65,8 +66,36 @@ fn says_all_that_is_wrong_with_each_file() {
     assert_eq!(lines[3], format!("{warned}: ok"));
     assert!(lines[4].starts_with(&format!("{}: ", missing.display())), "{lines:?}");
     assert_eq!(lines.len(), 5);
+}
 
-    assert_eq!(run(&[sample()]).exit_code(), 0);
+#[test]
+fn popups_beside_wrong_ones_are_warned_of_and_so_are_those_that_have_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("popups.json");
+    let popups = r#"[
+        {"id":"wrong","max_shows":-1,"rollout":0},
+        {"id":"unseen","rollout":0,"priority":9},
+        {"id":"twice"},
+        {"id":"twice","rollout":0},
+        {"id":"over","ends_at":"2026-01-01T00:00:00Z"}]"#;
+    fs::write(&path, popups).unwrap();
+    let mut report = Report::default();
+    // 2026-01-01T00:00:00Z
+    add_popups_file(&path, &Settings::default(), WallMs(1_767_225_600_000), &mut report);
+    let file = path.display();
+    let text = report.text();
+    let lines: Vec<_> = text.lines().collect();
+    let starts = [
+        format!("{file}:2: popup \"wrong\": max_shows: "),
+        format!("{file}:5: popup \"twice\": id: is taken"),
+        format!("{file}: warning: popup \"unseen\": rollout: "),
+        format!("{file}: warning: popup \"over\": ends_at: has passed"),
+    ];
+    assert_eq!(lines.len(), starts.len(), "{text}");
+    for (line, start) in lines.iter().zip(&starts) {
+        assert!(line.starts_with(start), "{line}");
+    }
+    assert_eq!(report.exit_code(), 2);
 }
 
 /// A configuration in a folder of its own, checked with flags that no other test shares.

@@ -88,7 +88,7 @@ impl Home {
         outbox.push(Effect::Report(Report::Run { run, evicts, syncs_always }));
         self.tell(now, Message::RedisConnected);
         if !self.arbiter_mut().keeps_promise(server) {
-            self.tell_with(now, Message::RedisUnfit, ("error", Told::Text(NOT_SYNCED)));
+            self.tell_with(now, Message::RedisUnfit, &[("error", Told::Text(NOT_SYNCED))]);
         }
     }
 

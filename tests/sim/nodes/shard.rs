@@ -132,6 +132,7 @@ impl Shard {
             counters: Arc::new(ShardCounters::default()),
             slice_bytes: SLICE_SHARD_BYTES_MIN,
             connections_max: 64,
+            connections_max_of_node: 64,
             unsent_bytes_max: nudged::base::limits::UNSENT_BYTES_DEFAULT,
             read_deadline_ms: READ_DEADLINE_MS,
             arbiter: Some(arbiter(scene, place, left)),

@@ -7,7 +7,9 @@ use std::time::Instant;
 use super::*;
 use crate::admin::fixture::Place as MadePlace;
 use crate::admin::overrides::Couriers;
-use crate::catalog::overrides::{Kind, Place};
+use crate::base::limits::OVERRIDES_OF_POPUP_MAX;
+use crate::base::time::WallMs;
+use crate::catalog::overrides::{End, Entry, EntryId, Kind, Place};
 
 fn order<'a>(id: &'a str, who: &'a str) -> Order<'a> {
     Order { id, who, expected: None }
@@ -274,4 +276,51 @@ fn a_files_own_pauses_hold_while_sql_does_not_answer() {
     place.write_popups(TWO);
     publisher.reload("test").unwrap();
     assert_eq!(status(&publisher, "a"), Status::Live);
+}
+
+#[test]
+fn what_makes_and_ends_no_entry_is_no_change() {
+    let (place, shards) = (MadePlace::with_popups(TWO), shards());
+    let publisher = place.load(&shards.mesh).unwrap();
+    place.logged();
+    for (ask, lines) in [(Ask::Resume, 0), (PAUSE, 1), (Ask::Resume, 1), (Ask::Resume, 0)] {
+        publisher.override_popup(order("a", "x"), ask).unwrap();
+        let logged = place.logged();
+        assert_eq!(logged.matches("popup_changed").count(), lines, "{ask:?}: {logged}");
+    }
+    // More than the log would tell one by one.
+    let most = OVERRIDES_OF_POPUP_MAX;
+    let archive = Ask::Set(Kind::Archive);
+    let cases = [(PAUSE, most), (PAUSE, 0), (archive, most), (archive, 0), (Ask::Resume, 1)];
+    for (ask, changes) in cases {
+        let of_each = (0..most).map(|_| publisher.override_now(order("a", "x"), ask).unwrap().2);
+        assert_eq!(of_each.filter(|is_change| *is_change).count(), changes, "{ask:?}");
+    }
+    assert_eq!(publisher.with_overrides(|all| all.all().count()), 2 * most + 1);
+}
+
+#[test]
+fn of_what_others_did_only_that_is_news_which_changes_something_here() {
+    let (place, shards) = (MadePlace::with_popups(TWO), shards());
+    let publisher = place.load(&shards.mesh).unwrap();
+    let entry = |id: u128, end: Option<End>| {
+        let (popup, who) = ("a".into(), "x".into());
+        Entry { id: EntryId(id), popup, kind: Kind::Pause, at: WallMs(1), who, end }
+    };
+    let end = || Some(End { at: WallMs(9), who: "y".into() });
+    // What is heard, whether it is news, and what holds then.
+    let cases = [
+        (entry(1, end()), false, Status::Live),
+        (entry(2, None), true, Status::Paused),
+        (entry(2, None), false, Status::Paused),
+        (entry(1, None), false, Status::Paused),
+        (entry(2, end()), true, Status::Live),
+        (entry(2, end()), false, Status::Live),
+    ];
+    for (index, (heard, is_news, holds)) in cases.into_iter().enumerate() {
+        let news = publisher.take_overrides(std::slice::from_ref(&heard), Place::Redis).unwrap();
+        assert_eq!(news, if is_news { vec![heard] } else { vec![] }, "{index}");
+        assert_eq!(status(&publisher, "a"), holds, "{index}");
+    }
+    assert_eq!(publisher.with_overrides(|all| all.all().count()), 2, "all are remembered");
 }

@@ -108,6 +108,7 @@ impl Node {
             counters: Arc::new(ShardCounters::default()),
             slice_bytes: 1 << 20,
             connections_max: 4_096,
+            connections_max_of_node: 4_096,
             unsent_bytes_max: crate::base::limits::UNSENT_BYTES_DEFAULT,
             read_deadline_ms: 50,
             arbiter: None,
