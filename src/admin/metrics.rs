@@ -134,9 +134,10 @@ fn push_writer(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
         gauge("sql_connections_open", "Connections to MySQL.", mysql::connections_open()),
         counter("sql_connects_total", "Connections made to MySQL.", mysql::connections_made()),
     ]);
-    metrics.extend(KIND_LABELS.iter().zip(&figures.failures_by_kind).map(|(labels, count)| {
-        let help = "Failures of SQL by their kind.";
-        NodeMetric { labels, ..counter("sql_errors_total", help, of(count)) }
+    metrics.extend(KIND_LABELS.iter().zip(FailureKind::ALL).map(|(labels, kind)| {
+        let help = "Failures of SQL by their kind, whoever asked it.";
+        let count = figures.fitness.failures_of(kind);
+        NodeMetric { labels, ..counter("sql_errors_total", help, count) }
     }));
 }
 

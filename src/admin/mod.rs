@@ -139,7 +139,7 @@ pub fn start(setup: AdminSetup) -> Result<AdminHandle, AdminError> {
         reader: Reader::of(&config)?,
         log: setup.log.clone(),
     })?;
-    let couriers = Couriers::start(&setup.publisher, &setup.log)?;
+    let couriers = Couriers::start(&setup.publisher, &setup.figures, &setup.log)?;
     let service = Arc::new(Service::new(setup, token));
     let ready = service.ready();
     let running = Running::start(listener, service)?;

@@ -31,6 +31,7 @@ use crate::base::limits::{
 use crate::catalog::overrides::{Entry, Place};
 use crate::config::Config;
 use crate::runtime::log_thread::{stamp_now, tell};
+use crate::runtime::sql_writer::WriterFigures;
 use crate::runtime::vital::Needed;
 use crate::store::StoreError;
 use crate::telemetry::log::{Log, Message, Value};
@@ -62,7 +63,11 @@ impl Couriers {
     ///
     /// # Errors
     /// [`CouriersError`]; nothing is left running.
-    pub fn start(publisher: &Arc<Publisher>, log: &Log) -> Result<Couriers, CouriersError> {
+    pub fn start(
+        publisher: &Arc<Publisher>,
+        writer: &Arc<WriterFigures>,
+        log: &Log,
+    ) -> Result<Couriers, CouriersError> {
         let config = publisher.config();
         let stop: Arc<AtomicBool> = Arc::default();
         let mut couriers = Couriers { publisher: Arc::clone(publisher), stop, threads: Vec::new() };
@@ -73,7 +78,7 @@ impl Couriers {
             log: log.clone(),
             told: None,
         };
-        let sql = sql::Courier::new(&config)?;
+        let sql = sql::Courier::new(&config, Arc::clone(writer))?;
         let mut runs: Vec<(&'static str, Run)> = Vec::new();
         let (data, to_file) = (config.data.clone(), way(Place::Node));
         runs.push(("overrides-file", Box::new(move || file::run(to_file, &data))));

@@ -24,6 +24,7 @@ use super::shared_catalog::SharedCatalog;
 use crate::base::limits::{CATALOG_POLL_MS, CATALOG_SQL_POLL_MS};
 use crate::config::Config;
 use crate::runtime::log_thread::tell;
+use crate::runtime::redis_client::AskError;
 use crate::runtime::vital::Needed;
 use crate::store::{Reader, StoreError};
 use crate::telemetry::log::{Log, Message};
@@ -96,13 +97,16 @@ impl Watcher {
     fn turn(&mut self, stopped: &Receiver<()>) -> bool {
         self.look();
         let period = Duration::from_millis(CATALOG_POLL_MS);
-        let has_waited = self.shared.as_mut().is_some_and(|shared| shared.wait(period).is_ok());
+        let waited = self.shared.as_mut().map(|shared| shared.wait(period));
+        self.note_refusal(waited.as_ref());
+        let has_waited = matches!(waited, Some(Ok(())));
         let left = if has_waited { Duration::ZERO } else { period };
         stopped.recv_timeout(left) == Err(RecvTimeoutError::Timeout)
     }
 
     fn look(&mut self) {
         let in_redis = self.shared.as_mut().map(SharedCatalog::version);
+        self.note_refusal(in_redis.as_ref());
         let is_same = matches!(&in_redis, Some(Ok(Some(version))) if *version == self.ours());
         let is_due = self
             .sql_asked
@@ -119,6 +123,12 @@ impl Watcher {
             }
         }
         self.copy();
+    }
+
+    fn note_refusal<T>(&self, asked: Option<&Result<T, AskError>>) {
+        if let Some(Err(error)) = asked {
+            self.setup.publisher.redis_failed(error);
+        }
     }
 
     fn ours(&self) -> u64 {
@@ -152,6 +162,7 @@ impl Watcher {
         }
         let wrong = found.filter(|found| *found > current.stored_version);
         if let Err(error) = shared.put(current.stored_version, &current.copy(), wrong) {
+            self.setup.publisher.redis_failed(&error);
             tell(&self.setup.log, Message::CatalogStale, &error.to_string());
         }
     }

@@ -398,6 +398,9 @@ pub const RIGHTS_AGAIN_MS: u64 = 1_000;
 /// Redis counts as one that refuses until it has refused nothing of that kind for so long, in
 /// milliseconds.
 pub const REFUSES_FOR_MS: u64 = 5_000;
+/// A failure of SQL is over where who met it has asked no more for this long, in milliseconds, and
+/// somebody else was answered: longer than any of them rests.
+pub const SQL_FAILED_FOR_MS: u64 = 10_000;
 /// What is wrong with Redis is said again this often while it lasts, in milliseconds.
 pub const UNFIT_AGAIN_MS: u64 = 60_000;
 /// A connection that stood for as long, in milliseconds, was a good one: the next is made at once.

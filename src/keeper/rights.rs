@@ -41,6 +41,7 @@ const ALWAYS: &[Tried] = &[
     ("pexpire", KEEPS, &["PEXPIRE", KEY, "1"]),
     ("scan", KEEPS, &["SCAN", "0", "COUNT", "1"]),
     ("info", KEEPS, &["INFO", "server"]),
+    ("publish", KEEPS, &["PUBLISH", "nudged:catalog", "x"]),
 ];
 
 /// What records in lists ask for.
@@ -63,6 +64,7 @@ const KEYS: &[&str] = &[
     "nudged:compared:0",
     "nudged:catalog",
     "nudged:keys",
+    "nudged:overrides",
 ];
 
 /// Rights that are missing.

@@ -138,6 +138,7 @@ fn start_drain(
     let stop: Arc<AtomicBool> = Arc::default();
     let drain = list_drain::start(DrainSetup {
         redis: setup.redis.client(),
+        writer: Arc::clone(&setup.writer),
         store: Store::of(setup.config)?,
         share: Arc::clone(share),
         lane,

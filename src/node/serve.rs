@@ -547,7 +547,7 @@ impl Threads<'_> {
             board: self.config.redis.url.as_ref().map(|_| Arc::clone(&self.mesh.board)),
         });
         let writer = (writer.map_err(&thread)?, writer_stop, sleeper);
-        let readers = self.start_readers(&directory, recovered.unapplied)?;
+        let readers = self.start_readers(&directory, recovered.unapplied, &figures)?;
         Ok((journal, writer, readers, figures))
     }
 
@@ -556,6 +556,7 @@ impl Threads<'_> {
         &self,
         directory: &JournalDirectory,
         unapplied: UnappliedIndex,
+        figures: &Arc<WriterFigures>,
     ) -> Result<(Vec<JoinHandle<()>>, Arc<AtomicBool>), Failure> {
         let (unapplied, turn) = (Arc::new(unapplied), Turn::default());
         let stop: Arc<AtomicBool> = Arc::default();
@@ -567,6 +568,7 @@ impl Threads<'_> {
                 disk: directory.reader(),
                 unapplied: Arc::clone(&unapplied),
                 mesh: Arc::clone(self.mesh),
+                writer: Arc::clone(figures),
                 stop: Arc::clone(&stop),
                 cpu: self.writer_cpu(),
                 log: self.log.clone(),

@@ -15,7 +15,7 @@ use crate::telemetry::log::{Log, Message};
 pub enum Looked {
     /// It answers.
     There,
-    /// It answers, and refuses a right: nothing is asked of it before that is mended.
+    /// It answers, and refuses a password or a right: nothing is asked of it before that is mended.
     Refusing,
     /// It does not answer.
     Away,
@@ -39,7 +39,7 @@ pub fn look(config: &Config, log: &Log) -> Result<Looked, Failure> {
     match Store::of(&hasty)?.check() {
         Ok(_) => Ok(Looked::There),
         // The writer says which, as long as it is missing.
-        Err(error) if error.is_right() => Ok(Looked::Refusing),
+        Err(error) if error.is_refusal() => Ok(Looked::Refusing),
         Err(error) if error.may_pass() => {
             log_thread::tell(log, Message::SqlAway, &error.to_string());
             Ok(Looked::Away)

@@ -33,7 +33,7 @@ pub struct Storage {
     pub store: Store,
     /// Whether SQL answered; else nothing more is to be asked of it before the node serves.
     pub is_sql_there: bool,
-    /// Whether it answered that it refuses a right.
+    /// Whether it answered that it refuses a password or a right.
     pub is_sql_refusing: bool,
     /// The stream of this journal in SQL; `None` where SQL can't be asked yet.
     pub stream: Option<StreamId>,
@@ -111,7 +111,7 @@ pub fn open(
     let claimed = is_there.then(|| claim(&mut store, found.unwrap_or(fresh_set), log));
     let claimed = match claimed.transpose() {
         Ok(claimed) => claimed,
-        Err(error) if error.is_right() => {
+        Err(error) if error.is_refusal() => {
             sql = sql_look::Looked::Refusing;
             None
         }

@@ -26,6 +26,7 @@ use super::board::{Board, NO_RUN};
 use super::journal_lanes::JournalLanes;
 use super::list_share::ListShare;
 use super::redis_client::{AskError, BlockingRedis};
+use super::sql_fitness::Asker;
 use super::sql_writer::WriterFigures;
 use super::vital::Needed;
 use super::{clocks, log_thread, topology};
@@ -403,6 +404,7 @@ impl Thread {
         match result {
             Ok(value) => {
                 self.sql_rest = (MonoNs(0), SQL_REST_MS);
+                self.setup.writer.fitness.succeeded(clocks::mono(), Asker::Keeper);
                 log_thread::tell(&self.setup.log, Message::KeeperSqlResumed, "");
                 Some(value)
             }
@@ -411,6 +413,7 @@ impl Thread {
                 let until = clocks::mono().plus_ms(rest_ms);
                 self.sql_rest = (until, (rest_ms * 2).min(SQL_REST_MAX_MS));
                 self.setup.figures.sql_failures.fetch_add(1, Ordering::Relaxed);
+                self.setup.writer.fitness.failed(clocks::mono(), Asker::Keeper, &error);
                 log_thread::tell(&self.setup.log, Message::KeeperSqlFailed, &error.to_string());
                 None
             }

@@ -24,6 +24,8 @@ use std::time::Duration;
 use super::drain_figures::DrainFigures;
 use super::list_share::{ListShare, Pass};
 use super::redis_client::{Answer, AskError, BlockingRedis};
+use super::sql_fitness::Asker;
+use super::sql_writer::WriterFigures;
 use super::vital::Needed;
 use super::wake::Sleeper;
 use super::{clocks, log_thread, topology};
@@ -51,6 +53,8 @@ const REST_MAX_MS: u64 = 5_000;
 pub struct DrainSetup {
     /// A connection of its own.
     pub redis: BlockingRedis,
+    /// Where it is said how SQL answers.
+    pub writer: Arc<WriterFigures>,
     /// A store of its own, for MySQL.
     pub store: Store,
     /// Which lists, and where it counts.
@@ -176,6 +180,10 @@ impl Drain {
                 let denials = self.setup.redis.refused(Refusal::Denied);
                 self.figures().denials.store(denials, Ordering::Relaxed);
                 let text = error.to_string();
+                if let DrainError::Store(error) = &error {
+                    let asker = Asker::Lists(self.setup.lane);
+                    self.setup.writer.fitness.failed(clocks::mono(), asker, error);
+                }
                 if !error.is_told_by_keeper() {
                     log_thread::tell(&self.setup.log, error.message(), &text);
                 }
@@ -290,6 +298,8 @@ impl Drain {
                 .collect();
             match self.setup.store.apply_runs(&numbered) {
                 Ok(applied) => {
+                    let asker = Asker::Lists(self.setup.lane);
+                    self.setup.writer.fitness.succeeded(clocks::mono(), asker);
                     let figures = self.figures();
                     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
                     figures.transactions.fetch_add(1, Ordering::Relaxed);

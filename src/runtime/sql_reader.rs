@@ -17,8 +17,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use super::mesh::Mesh;
+use super::sql_fitness::Asker;
+use super::sql_writer::WriterFigures;
 use super::vital::Needed;
-use super::{log_thread, topology};
+use super::{clocks, log_thread, topology};
 use crate::base::ids::UserKey;
 use crate::base::limits::USER_POPUPS_MAX;
 use crate::journal::disk::DiskRead;
@@ -48,6 +50,8 @@ pub struct ReaderSetup<D> {
     pub unapplied: Arc<UnappliedIndex>,
     /// All lanes.
     pub mesh: Arc<Mesh>,
+    /// Where it is said how SQL answers.
+    pub writer: Arc<WriterFigures>,
     /// Ends the threads, once the one that listens is woken.
     pub stop: Arc<AtomicBool>,
     /// The core to run on.
@@ -122,6 +126,11 @@ impl<D: DiskRead> ReaderThread<D> {
         let result = self.setup.reader.read_users(&users, &mut |index, state| {
             states[index] = Some(state);
         });
+        let fitness = &self.setup.writer.fitness;
+        match &result {
+            Ok(_) => fitness.succeeded(clocks::mono(), Asker::Reader),
+            Err(error) => fitness.failed(clocks::mono(), Asker::Reader, error),
+        }
         match result {
             Ok(_) if overlaid.contains(&false) => {}
             Ok(_) => log_thread::tell(&self.setup.log, Message::ReadResumed, ""),

@@ -22,7 +22,7 @@ use std::time::Duration;
 use self::chores::Chores;
 use super::board::Board;
 use super::journal_lanes::JournalLanes;
-use super::sql_fitness::SqlFitness;
+use super::sql_fitness::{Asker, SqlFitness};
 use super::vital::Needed;
 use super::wake::Sleeper;
 use super::{clocks, log_thread, topology};
@@ -93,8 +93,6 @@ pub struct WriterFigures {
     pub duplicates: AtomicU64,
     /// Transactions that failed.
     pub failures: AtomicU64,
-    /// The same by [`FailureKind`], in the order of `ALL`.
-    pub failures_by_kind: [AtomicU64; FailureKind::ALL.len()],
     /// Records in the dead-letter file.
     pub rejected: AtomicU64,
     /// How often SQL had gone back.
@@ -107,7 +105,7 @@ pub struct WriterFigures {
     pub is_halted: AtomicBool,
     /// The stream of this journal, once SQL could be asked for it.
     pub stream: OnceLock<StreamId>,
-    /// What is wrong with SQL, as long as it lasts.
+    /// What is wrong with SQL, as long as it lasts, whoever asks it.
     pub fitness: SqlFitness,
 }
 
@@ -123,6 +121,7 @@ where
     if let Some(stream) = setup.stream {
         let _ = setup.figures.stream.set(stream);
     }
+    setup.figures.fitness.set_trier(&setup.sleeper);
     std::thread::Builder::new().name("sql-writer".to_owned()).spawn(move || {
         // Unpinned is slower and not wrong.
         let _is_pinned = setup.cpu.is_none_or(topology::pin);
@@ -291,15 +290,23 @@ impl<D: DiskRead> WriterThread<D> {
         let now = clocks::mono();
         // Where SQL was away at the start it may be away still.
         let is_doubted = self.setup.stream.is_some() || self.is_failing;
+        let WriterSetup { store, figures, log, .. } = &mut self.setup;
+        if figures.fitness.take_doubt() {
+            self.rights_due = Some(self.rights_due.unwrap_or(now));
+        }
         if !is_doubted || self.rights_due.is_none_or(|due| now < due) {
             return;
         }
-        let WriterSetup { store, figures, log, .. } = &mut self.setup;
-        // Where it can't be asked, it is again with the next record.
-        let missing = store.missing_rights();
-        let is_missing = missing.as_ref().is_ok_and(|missing| !missing.is_empty());
-        self.rights_due = is_missing.then(|| now.plus_ms(RIGHTS_AGAIN_MS));
-        if let Some(line) = figures.fitness.take_rights(now, missing.unwrap_or_default()) {
+        let said = match store.missing_rights() {
+            Ok(missing) => figures.fitness.take_rights(now, &missing),
+            Err(error) if error.kind() == FailureKind::Denied => {
+                figures.fitness.take_denied(now, Some(error.to_string()))
+            }
+            // Where it can't be asked, it is again with the next record.
+            Err(_) => figures.fitness.take_denied(now, None),
+        };
+        self.rights_due = figures.fitness.is_denied().then(|| now.plus_ms(RIGHTS_AGAIN_MS));
+        if let Some(line) = said {
             let fields = [("error", Value::Text(&line))];
             let (message, count) = match line.is_empty() {
                 true => (Message::SqlResumed, 0),
@@ -312,7 +319,7 @@ impl<D: DiskRead> WriterThread<D> {
     fn note_success(&mut self) {
         self.backoff_ms = BACKOFF_FIRST_MS;
         log_thread::tell(&self.setup.log, Message::SqlResumed, "");
-        self.setup.figures.fitness.set_failure(None);
+        self.setup.figures.fitness.succeeded(clocks::mono(), Asker::Writer);
         if std::mem::take(&mut self.is_failing) {
             // It may be another server of the list, or one that was set up anew.
             if let Ok(warnings) = self.setup.store.check() {
@@ -336,7 +343,9 @@ impl<D: DiskRead> WriterThread<D> {
         let limit = self.do_chores();
         let WriterSetup { sleeper, lanes, stop, tail, .. } = &self.setup;
         let next = tail.next_sequence();
-        let has_work = || lanes.written() >= next || stop.load(Ordering::Acquire);
+        let fitness = &self.setup.figures.fitness;
+        let has_work =
+            || lanes.written() >= next || stop.load(Ordering::Acquire) || fitness.is_doubted();
         let rights = self.rights_due.map(|_| Duration::from_millis(RIGHTS_AGAIN_MS));
         match limit.into_iter().chain(rights).min() {
             Some(limit) => sleeper.sleep_for_unless(limit, has_work),
@@ -433,7 +442,7 @@ impl<D: DiskRead> WriterThread<D> {
         let figures = &self.setup.figures;
         let kind = error.kind();
         figures.failures.fetch_add(1, Ordering::Relaxed);
-        figures.failures_by_kind[kind as usize].fetch_add(1, Ordering::Relaxed);
+        figures.fitness.failed(clocks::mono(), Asker::Writer, error);
         if matches!(error, StoreError::Fenced { .. } | StoreError::Halted { .. }) {
             figures.is_halted.store(true, Ordering::Release);
             log_thread::tell(&self.setup.log, Message::SqlHalted, &error.to_string());
@@ -450,7 +459,6 @@ impl<D: DiskRead> WriterThread<D> {
             self.backoff_ms = self.backoff_ms.max(BACKOFF_SLOW_MS);
         }
         let text = error.to_string();
-        figures.fitness.set_failure(Some(text.clone()));
         if kind == FailureKind::Denied {
             // Which right it is, is said in the next turn.
             self.rights_due = Some(MonoNs(0));

@@ -228,10 +228,20 @@ impl StoreError {
         }
     }
 
-    /// Whether a server refuses a right on its tables to a user whom it has let in: a node waits
-    /// for it, and is not ready before.
+    /// Whether a server refuses a right on its tables to a user whom it has let in.
     pub fn is_right(&self) -> bool {
-        [1142, 1143, 1370].into_iter().any(|code| self.is_code(code))
+        [1142, 1143, 1227, 1370].into_iter().any(|code| self.is_code(code))
+    }
+
+    /// Whether a server does not let the user in, or not into its database.
+    fn is_login(&self) -> bool {
+        [1044, 1045, 1698].into_iter().any(|code| self.is_code(code))
+    }
+
+    /// Whether a server refuses a password or a right: a node waits for it, and is not ready
+    /// before.
+    pub fn is_refusal(&self) -> bool {
+        self.is_right() || self.is_login()
     }
 
     /// Whether a server was given up because it did not answer in time.

@@ -40,6 +40,7 @@ fn drainer_of(redis: &Redis, config: &Config, share: &Arc<ListShare>, lane: usiz
     let figures = Arc::clone(&share.figures[lane]);
     let drain = Drain::new(DrainSetup {
         redis: client(redis),
+        writer: Arc::default(),
         store: Store::of(config).unwrap(),
         share: Arc::clone(&share),
         lane,

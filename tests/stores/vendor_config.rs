@@ -215,6 +215,38 @@ fn every_command_that_nodes_send_is_tried_as_a_right() {
 }
 
 #[test]
+fn every_key_and_channel_that_nodes_name_is_tried_as_a_right() {
+    let tried = nudged::keeper::rights::Trial::new(true).arguments();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut families = std::collections::BTreeSet::new();
+    for path in sources(&source) {
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("mod tests {").next().unwrap();
+        for rest in code.split("\"nudged:").skip(1) {
+            let name = rest.split('"').next().unwrap();
+            // What the program says of itself begins so as well.
+            if !name.starts_with(' ') && !path.ends_with("tests.rs") {
+                families.insert(name.to_owned());
+            }
+        }
+    }
+    assert!(families.len() > 10, "{families:?}");
+    for family in families {
+        // Up to what is put in: one of the family stands for it.
+        let fixed = family.split(['{', '*']).next().unwrap();
+        let ending = family.rsplit_once('}').map_or("", |(_, ending)| ending).split('*').next();
+        let stands = |key: &String| {
+            let rest = key.strip_prefix("nudged:").and_then(|key| key.strip_prefix(fixed));
+            rest.is_some_and(|rest| match family == fixed && !family.ends_with(':') {
+                true => rest.is_empty(),
+                false => rest.contains(ending.unwrap_or("")),
+            })
+        };
+        assert!(tried.iter().any(stands), "nudged:{family} is used and not tried");
+    }
+}
+
+#[test]
 fn the_least_redis_user_may_call_what_the_scripts_call() {
     let rules = least_user_rules("x");
     let paths = scripts(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));

@@ -62,6 +62,7 @@ impl Shared {
                 Err(error) => {
                     // A server that rests was told of when it failed.
                     self.seen = None;
+                    way.publisher.redis_failed(&error);
                     way.failed(Message::OverridesWait, &error.to_string());
                     way.rest(Duration::from_millis(OVERRIDES_REDIS_POLL_MS));
                 }

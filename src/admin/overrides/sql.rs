@@ -3,18 +3,24 @@
 //! publisher; what is left for here is an entry that SQL does not mention any more.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Way;
 use crate::base::limits::{CATALOG_SQL_POLL_MS, OVERRIDES_PUT_MAX, OVERRIDES_RETRY_MS};
 use crate::catalog::overrides::{EntryId, Place};
 use crate::config::Config;
+use crate::runtime::clocks;
+use crate::runtime::sql_fitness::Asker;
+use crate::runtime::sql_writer::WriterFigures;
 use crate::store::{Store, StoreError};
 use crate::telemetry::log::Message;
 
 /// What it asks.
 pub(super) struct Courier {
     store: Store,
+    /// Where it is said how SQL answers.
+    writer: Arc<WriterFigures>,
     /// When SQL was asked last for what it does not mention.
     asked: Option<Instant>,
 }
@@ -24,19 +30,25 @@ impl Courier {
     ///
     /// # Errors
     /// Where the file can't be opened.
-    pub(super) fn new(config: &Config) -> Result<Courier, StoreError> {
-        Ok(Courier { store: Store::of(config)?, asked: None })
+    pub(super) fn new(config: &Config, writer: Arc<WriterFigures>) -> Result<Courier, StoreError> {
+        Ok(Courier { store: Store::of(config)?, writer, asked: None })
     }
 
     /// Brings and learns, until it is stopped.
     pub(super) fn run(mut self, mut way: Way) {
         while !way.is_stopped() {
             match self.round(&way) {
-                Ok(()) => {
+                Ok(has_asked) => {
+                    if has_asked {
+                        self.writer.fitness.succeeded(clocks::mono(), Asker::Overrides);
+                    }
                     way.succeeded();
                     way.wait(Duration::from_millis(CATALOG_SQL_POLL_MS));
                 }
                 Err(error) => {
+                    // What was not answered is asked again, and no success before that.
+                    self.asked = None;
+                    self.writer.fitness.failed(clocks::mono(), Asker::Overrides, &error);
                     way.failed(Message::OverridesWait, &error.to_string());
                     way.rest(Duration::from_millis(OVERRIDES_RETRY_MS));
                 }
@@ -44,7 +56,8 @@ impl Courier {
         }
     }
 
-    fn round(&mut self, way: &Way) -> Result<(), StoreError> {
+    /// Whether SQL was asked anything.
+    fn round(&mut self, way: &Way) -> Result<bool, StoreError> {
         let mut has_put = false;
         loop {
             let due = way.due(OVERRIDES_PUT_MAX);
@@ -61,16 +74,17 @@ impl Courier {
         if has_put {
             way.publisher.take_stored();
         }
-        self.ask_for_unmentioned(way)
+        Ok(self.ask_for_unmentioned(way)? || has_put)
     }
 
     /// Asks for what stands here, is in SQL as far as is known, and was not among what SQL told
     /// last: it has ended long ago, or SQL was put back to an older state and is to get it again.
-    fn ask_for_unmentioned(&mut self, way: &Way) -> Result<(), StoreError> {
+    /// Whether there was something to ask for.
+    fn ask_for_unmentioned(&mut self, way: &Way) -> Result<bool, StoreError> {
         let is_due =
             self.asked.is_none_or(|at| at.elapsed() >= Duration::from_millis(CATALOG_SQL_POLL_MS));
         if !is_due {
-            return Ok(());
+            return Ok(false);
         }
         self.asked = Some(Instant::now());
         let current = way.publisher.current();
@@ -89,6 +103,6 @@ impl Courier {
                 gone.for_each(|id| overrides.unmark(*id, Place::Sql));
             });
         }
-        Ok(())
+        Ok(!ids.is_empty())
     }
 }

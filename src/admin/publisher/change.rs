@@ -19,7 +19,9 @@ use super::{Announcing, Changing, Known, PublishError, Published, Publisher, sta
 use crate::admin::catalog_copy;
 use crate::catalog::lint::lint;
 use crate::catalog::source::{Definition, parse_json_popup};
+use crate::redis::refusal::Refusal;
 use crate::runtime::clocks;
+use crate::runtime::redis_client::AskError;
 use crate::store::{CatalogChange, Store, StoreError, StoredCatalog};
 use crate::telemetry::log::{Message, Value};
 
@@ -210,10 +212,20 @@ impl Publisher {
     pub(super) fn announce(&self, published: &Published) {
         let mut announcing = self.announcing.lock().unwrap_or_else(PoisonError::into_inner);
         let Announcing { shared: Some(shared), version } = &mut *announcing else { return };
-        if *version < published.stored_version
-            && shared.put(published.stored_version, &published.copy(), None).is_ok()
-        {
-            *version = published.stored_version;
+        if *version >= published.stored_version {
+            return;
+        }
+        match shared.put(published.stored_version, &published.copy(), None) {
+            Ok(()) => *version = published.stored_version,
+            Err(error) => self.redis_failed(&error),
+        }
+    }
+
+    /// A client beside the shards' was refused something by Redis: where that is a right, the
+    /// keeper looks which one.
+    pub(in crate::admin) fn redis_failed(&self, error: &AskError) {
+        if matches!(error, AskError::Refused { kind: Refusal::Denied, .. }) {
+            self.mesh.board.report_denied();
         }
     }
 

@@ -14,8 +14,8 @@ use crate::runtime::redis_client::{Answer, AskError, BlockingRedis};
 
 /// A script that every server runs.
 const NOTHING: &str = "#!lua flags=no-writes\nreturn {}";
-/// A channel that shards listen to.
-const CHANNEL: &str = "nudged:changed:0";
+/// A channel that shards listen to, and the one of the catalog.
+const CHANNELS: &[&str] = &["nudged:changed:0", "nudged:catalog"];
 
 /// What is known of the node's rights.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl Rights {
         if let Some(said) = said {
             self.trial.take(&said, missing);
         }
-        match redis.fresh().subscribe(&[CHANNEL]) {
+        match redis.fresh().subscribe(CHANNELS) {
             Err(AskError::Refused { text, .. }) if is_of_subscribe(&text) => {
                 missing.add_hearing(&text);
             }

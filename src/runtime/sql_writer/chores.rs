@@ -59,7 +59,7 @@ impl<D: DiskRead> WriterThread<D> {
     }
 
     /// Without Redis no keeper says that this node is alive, and whoever would bring users to its
-    /// database has to know. A failure is told by what comes next.
+    /// database has to know. So an outage is seen where no record comes.
     fn beat(&mut self, now_ms: u64) -> Option<u64> {
         let (stream, set) = (self.setup.stream?, self.setup.set);
         if self.setup.board.is_some() {
@@ -68,7 +68,13 @@ impl<D: DiskRead> WriterThread<D> {
         let shared = self.setup.store.shared()?;
         if now_ms >= self.chores.beat_due_ms {
             self.chores.beat_due_ms = now_ms + KEEPER_SQL_BEAT_MS;
-            let _ = shared.heartbeat(stream, &format!("{:032x}", set.0));
+            let beaten = shared.heartbeat(stream, &format!("{:032x}", set.0));
+            match beaten {
+                Ok(_) => self.note_success(),
+                Err(error) => {
+                    self.failed(&error);
+                }
+            }
         }
         Some(self.chores.beat_due_ms.saturating_sub(now_ms))
     }

@@ -25,25 +25,23 @@ const TABLES: &[(&str, &str, bool)] = &[
 /// Tables that are read and inserted into, never updated.
 const GROWING: &[&str] = &["popup_history", "signing_keys"];
 
-/// So many missing rights are named: who lacks one on a table mostly lacks it on all.
-const NAMED_MAX: usize = 4;
-
-/// Rights that are missing, as `GRANT` takes them, such as `INSERT ON events`, the first few of
-/// them; none where the user may do all that a node does. Allocates.
+/// Rights that are missing, as `GRANT` takes them, such as `INSERT ON events`; none where the user
+/// may do all that a node does. Allocates.
 ///
 /// # Errors
-/// Where the server fails otherwise.
+/// Where the server fails otherwise, or does not let the node in: after each refusal the connection
+/// is made anew.
 pub(super) fn missing(session: &mut Session) -> Result<Vec<String>, StoreError> {
     let mut missing: Vec<String> = Vec::new();
     for (table, right, sql) in trials() {
         // Other statements read as well: theirs would be told of the same right.
         let is_known = missing.contains(&format!("SELECT ON {table}"));
-        if is_known || missing.len() == NAMED_MAX {
+        if is_known {
             continue;
         }
         match session.execute("try a right", &sql) {
             Ok(_) => {}
-            Err(error) if error.kind() == FailureKind::Denied => {
+            Err(error) if error.is_right() => {
                 missing.push(format!("{right} ON {table}"));
             }
             // A server that takes no writes now says nothing of rights.

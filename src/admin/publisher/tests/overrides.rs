@@ -47,7 +47,7 @@ fn a_pause_wins_until_it_is_resumed_and_survives() {
         publisher.reload("test").unwrap();
         let gone = publisher.override_popup(order("b", "alice"), Ask::Resume).unwrap_err();
         assert!(matches!(&gone, PublishError::OwnStatus(why) if why.contains("popups.toml")));
-        let couriers = Couriers::start(&publisher, &place.log).unwrap();
+        let couriers = Couriers::start(&publisher, &Arc::default(), &place.log).unwrap();
         until_stored(&publisher, "a", Place::Sql);
         drop(couriers);
     }
@@ -112,7 +112,7 @@ fn where_the_file_cannot_be_written_a_pause_holds_in_memory_with_one_error() {
     let publisher = Arc::new(place.load(&shards.mesh).unwrap());
     let held = rusqlite::Connection::open(place.directory.path().join("nudged.db")).unwrap();
     held.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let couriers = Couriers::start(&publisher, &place.log).unwrap();
+    let couriers = Couriers::start(&publisher, &Arc::default(), &place.log).unwrap();
     let mut logged = String::new();
     let begun = Instant::now();
     while !logged.contains("can't be written") {
@@ -144,7 +144,7 @@ fn a_restart_without_sql_finds_the_pause_in_the_file() {
         // SQL takes nothing: somebody else has the database.
         let held = rusqlite::Connection::open(place.directory.path().join("nudged.db")).unwrap();
         held.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let couriers = Couriers::start(&publisher, &place.log).unwrap();
+        let couriers = Couriers::start(&publisher, &Arc::default(), &place.log).unwrap();
         let begun = Instant::now();
         publisher.override_popup(order("a", "x"), PAUSE).unwrap();
         println!("held after {:?}", begun.elapsed());
@@ -159,7 +159,7 @@ fn a_restart_without_sql_finds_the_pause_in_the_file() {
     drop(database);
     let publisher = Arc::new(place.load(&shards.mesh).unwrap());
     assert_eq!(status(&publisher, "a"), Status::Paused);
-    let _couriers = Couriers::start(&publisher, &place.log).unwrap();
+    let _couriers = Couriers::start(&publisher, &Arc::default(), &place.log).unwrap();
     until_stored(&publisher, "a", Place::Sql);
 }
 
@@ -167,7 +167,7 @@ fn a_restart_without_sql_finds_the_pause_in_the_file() {
 fn what_sql_has_ended_ends_here_however_old_the_file_is() {
     let (place, shards) = (MadePlace::with_popups(TWO), shards());
     let publisher = Arc::new(place.load(&shards.mesh).unwrap());
-    let couriers = Couriers::start(&publisher, &place.log).unwrap();
+    let couriers = Couriers::start(&publisher, &Arc::default(), &place.log).unwrap();
     publisher.override_popup(order("a", "x"), PAUSE).unwrap();
     until_stored(&publisher, "a", Place::Sql);
     drop(couriers);
