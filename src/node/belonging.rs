@@ -5,11 +5,15 @@
 //! |---|---|---|
 //! | nothing in it | yes, marked `mysql` | yes |
 //! | `nudged.db` with a journal's records | refused | yes, with that journal or none |
-//! | marked `mysql`, with a journal | yes | refused |
-//! | marked `moved` | yes | refused |
+//! | marked `mysql`, with a journal | where that MySQL knows it | refused |
+//! | marked `moved` | where that MySQL knows it | refused |
 //! | a journal whose beginning is kept nowhere | where MySQL has it | refused |
 //!
-//! The mark is the first word of the file `store`; what follows is for people.
+//! The mark is the first word of the file `store`: `mysql at SERVER/DATABASE`, or
+//! `moved to SERVER/DATABASE as ID`, where `ID` is what that database knows the directory by.
+//! `database` asks it.
+
+pub mod database;
 
 use std::path::{Path, PathBuf};
 
@@ -38,10 +42,19 @@ const MOVED: &str = "moved";
 pub enum Mark {
     /// There is none.
     None,
-    /// A node with `[mysql]` has served it.
-    Mysql,
-    /// Its users were moved; how the mark tells it.
-    Moved(String),
+    /// A node with `[mysql]` has served it; the server and its database, once that knew it.
+    Mysql(Option<String>),
+    /// Its users were moved.
+    Moved(Moved),
+}
+
+/// Where the users of a directory are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The server and its database.
+    pub server: String,
+    /// What `streams` has for the directory there; `None` where an older version moved it.
+    pub id: Option<String>,
 }
 
 /// Reads the mark of a directory.
@@ -54,20 +67,28 @@ pub fn mark(directory: &Path) -> Result<Mark, Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Mark::None),
         Err(error) => return Err(unusable(directory, format!("{FILE}: {error}"))),
     };
-    let text = text.trim();
-    match text.split_ascii_whitespace().next() {
-        Some(MYSQL) => Ok(Mark::Mysql),
-        Some(MOVED) => Ok(Mark::Moved(text.to_owned())),
+    let (first, rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+    // Behind a word that says what it is.
+    let value = |part: &str| Some(part.split_once(' ')?.1.trim().to_owned());
+    match first {
+        MYSQL => Ok(Mark::Mysql(value(rest))),
+        MOVED => {
+            let (server, id) = match rest.rsplit_once(" as ") {
+                Some((server, id)) => (server, Some(id.trim().to_owned())),
+                None => (rest, None),
+            };
+            Ok(Mark::Moved(Moved { server: value(server).unwrap_or_default(), id }))
+        }
         _ => Err(unusable(directory, format!("{FILE}: expected `{MYSQL}` or `{MOVED}`"))),
     }
 }
 
-/// Marks a directory as moved into a database, durably.
+/// Marks a directory as moved into a database, which knows it by this id, durably.
 ///
 /// # Errors
 /// Where it can't be written.
-pub fn mark_moved(directory: &Path, database: &str) -> Result<(), Failure> {
-    write(directory, &format!("{MOVED} to {database}\n"))
+pub fn mark_moved(directory: &Path, database: &str, id: &str) -> Result<(), Failure> {
+    write(directory, &format!("{MOVED} to {database} as {id}\n"))
 }
 
 fn write(directory: &Path, text: &str) -> Result<(), Failure> {
@@ -129,15 +150,15 @@ impl<D: DiskRead> Directory<'_, D> {
     fn check_own(&self, salvage: bool) -> Result<(), Failure> {
         let set = recovery::set_of(self.disk).map_err(|error| self.refused(error.to_string()))?;
         match mark(self.path)? {
-            Mark::Moved(how) => {
+            Mark::Moved(Moved { server, .. }) => {
                 let users = self.users_in_database()?;
                 return Err(self.refused(format!(
-                    "its {users} users were {how}: serve it with that database as mysql.url; \
+                    "its {users} users were moved to {server}: serve it with that database as mysql.url; \
                      embedded it would decide by what it knew before"
                 )));
             }
-            Mark::Mysql if set.is_some() => return Err(self.is_shared(set)),
-            Mark::Mysql | Mark::None => {}
+            Mark::Mysql(_) if set.is_some() => return Err(self.is_shared(set)),
+            Mark::Mysql(_) | Mark::None => {}
         }
         match set {
             Some(set) if !salvage => self.check_journal(set),

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use jiff::tz::TimeZone;
 
 use self::target::Target;
-use super::belonging::{self, Mark};
+use super::belonging::{self, Mark, Moved};
 use super::failure::Failure;
 use super::{shared_keys, signing_keys};
 use crate::admin::catalog_copy;
@@ -32,6 +32,7 @@ use crate::config::Config;
 use crate::journal::reader::Tail;
 use crate::journal::record::Record;
 use crate::journal::recovery::{self, RecoverOptions};
+use crate::journal::segment::SetId;
 use crate::runtime::files::JournalDirectory;
 use crate::store::mysql::TakenPopup;
 use crate::store::sqlite::{FILE_NAME, Sqlite};
@@ -97,8 +98,8 @@ pub fn begin(config: &Config, from: &Path, now: WallMs) -> Result<Begun, Failure
     let lock = JournalDirectory::open(&from.join("journal"));
     let lock = lock.map_err(|error| unusable(format!("{error}: stop the node first")))?;
     let mut target = Target::open(config, from)?;
-    if let Mark::Moved(how) = belonging::mark(from)? {
-        return already(from, &lock, &mut target, how).map(Begun::Already);
+    if let Mark::Moved(moved) = belonging::mark(from)? {
+        return already(from, &lock, &mut target, moved).map(Begun::Already);
     }
     let mut own = config.clone();
     (own.data, own.mysql.url) = (from.to_owned(), None);
@@ -131,18 +132,18 @@ fn already(
     from: &Path,
     lock: &JournalDirectory,
     target: &mut Target,
-    how: String,
+    Moved { server, id }: Moved,
 ) -> Result<String, Failure> {
     let unusable = |what: String| Failure::Directory { path: from.to_owned(), what };
     let set = recovery::set_of(&lock.reader()).map_err(|error| unusable(error.to_string()))?;
-    let known = match set {
-        Some(set) => target.sql().knows_set(&target::set_name(set))?,
+    let known = match id.or(set.map(target::set_name)) {
+        Some(set) => target.sql().knows_set(&set)?,
         None => true,
     };
     match known {
-        true => Ok(format!("{}: {how}, nothing to do", from.display())),
+        true => Ok(format!("{}: moved to {server}, nothing to do", from.display())),
         false => Err(unusable(format!(
-            "its users were {how}, which is not the database of mysql.url: move them from there, \
+            "its users were moved to {server}, which is not the database of mysql.url: move them from there, \
              with `nudged export` and `nudged import`"
         ))),
     }
@@ -371,7 +372,14 @@ impl Moving {
     }
 
     fn mark(&mut self) -> Result<Option<String>, Failure> {
-        belonging::mark_moved(&self.from, &self.target.name())?;
+        // Whatever it has of journals, and however that database is called: it knows this id.
+        let mut fresh = [0; 16];
+        getrandom::fill(&mut fresh).map_err(|error| {
+            Failure::system("random bytes for a directory's id")(std::io::Error::other(error))
+        })?;
+        let id = target::set_name(SetId(u128::from_le_bytes(fresh)));
+        self.target.sql().stream_numbers(std::slice::from_ref(&id))?;
+        belonging::mark_moved(&self.from, &self.target.name(), &id)?;
         let from = self.from.display();
         let said = format!("{from}: may be served with this configuration, no longer without it");
         self.go_on(Step::Done, said)

@@ -108,9 +108,17 @@ pub fn open(
     getrandom::fill(&mut fresh).map_err(|error| unusable(error.to_string()))?;
     let fresh_set = SetId(u128::from_le_bytes(fresh));
     let is_there = sql == sql_look::Looked::There;
+    if let Some(shared) = store.shared() {
+        belonging::database::check(config, &disk, (shared, is_there))?;
+    }
     let claimed = is_there.then(|| claim(&mut store, found.unwrap_or(fresh_set), log));
     let claimed = match claimed.transpose() {
-        Ok(claimed) => claimed,
+        Ok(claimed) => {
+            if let (Some(_), Some(shared)) = (&claimed, store.shared()) {
+                belonging::database::note(config, shared);
+            }
+            claimed
+        }
         Err(error) if error.is_refusal() => {
             sql = sql_look::Looked::Refusing;
             None

@@ -18,13 +18,13 @@ use crate::harness::{Exit, Setup, nudged, run, until};
 use crate::support::mariadb::{shared, shared_database};
 
 /// One popup that stays away for a day, and one that may come twice in all.
-const POPUPS: &str = "[[popup]]\nid = \"welcome\"\npriority = 9\n\
+pub const POPUPS: &str = "[[popup]]\nid = \"welcome\"\npriority = 9\n\
      [[popup]]\nid = \"twice\"\nplacement = [\"side\"]\nmax_shows = 2\nafter_shown = \"0s\"\n\
      after_ignored = \"0s\"\n\
      [[popup]]\nid = \"stopped\"\nplacement = [\"stop\"]\n";
 
 /// An embedded node that has patience with a machine that runs all tests at once.
-fn embedded() -> Setup {
+pub fn embedded() -> Setup {
     Setup::new(POPUPS).config("[limits]\nread_deadline = \"2s\"\n")
 }
 
@@ -67,7 +67,7 @@ fn use_embedded(setup: &Setup) -> Left {
 }
 
 /// Runs `nudged migrate --from`.
-fn migrate(node: &Setup, from: &Path) -> Exit {
+pub fn migrate(node: &Setup, from: &Path) -> Exit {
     let from = from.to_str().unwrap();
     run(&node.path(""), &["migrate", "--config", "nudged.toml", "--from", from])
 }

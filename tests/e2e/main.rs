@@ -30,6 +30,7 @@ mod kill_loop;
 mod limits;
 mod logs;
 mod metrics;
+mod moving;
 mod mysql;
 mod operators;
 mod overrides;

@@ -1,0 +1,178 @@
+//! Whether a directory belongs to the database that the configuration names: a directory that was
+//! moved into another one, or served with another, would have its users forgotten without a word.
+//! The database is asked, since a name may change and still mean the same; where it can't be asked,
+//! the names are compared.
+
+use std::path::Path;
+
+use super::{Mark, mark, unusable, users_of, write};
+use crate::base::ids::Sequence;
+use crate::config::Config;
+use crate::journal::disk::DiskRead;
+use crate::journal::recovery;
+use crate::node::failure::Failure;
+use crate::node::moving::target::set_name;
+use crate::store::StoreError;
+use crate::store::mysql::Mysql;
+use crate::store::sqlite::Peek;
+
+/// Looks whether the database knows the directory that a node is about to serve with it; `is_there`
+/// says whether it can be asked.
+///
+/// # Errors
+/// Where it is another one: exit code 4, with the number of users here, the database that has them
+/// and what mends it.
+pub fn check(
+    config: &Config,
+    disk: &impl DiskRead,
+    (sql, is_there): (&mut Mysql, bool),
+) -> Result<(), Failure> {
+    let path = &config.data;
+    let found = mark(path)?;
+    let own = sql.server_name();
+    let recorded = match &found {
+        Mark::None => return Ok(()),
+        Mark::Mysql(server) => server.as_deref(),
+        Mark::Moved(moved) => Some(moved.server.as_str()),
+    };
+    let is_elsewhere = recorded.is_some_and(|recorded| are_apart(recorded, &own));
+    let is_known = match is_there {
+        true => pass(is_known(disk, path, (&found, sql), is_elsewhere))?,
+        false => None,
+    };
+    if is_known.unwrap_or(!is_elsewhere) {
+        return Ok(());
+    }
+    let said = match is_there {
+        true => "does not know it",
+        false => "can't be asked about it now",
+    };
+    let users = users(path, disk, &found);
+    let recorded = recorded.map_or("another database".to_owned(), str::to_owned);
+    Err(unusable(
+        path,
+        format!(
+            "its {users} users are in {recorded}, and mysql.url names {own}, which {said} and would \
+             decide as if nobody had been shown anything: set mysql.url to {recorded}, or choose \
+             another data directory; to bring users from one database to the other, `nudged export \
+             --config FILE users` with the configuration of the one and `nudged import` with that \
+             of the other"
+        ),
+    ))
+}
+
+/// A failure that may pass, or is one of rights, leaves unanswered what was asked.
+fn pass(asked: Result<Option<bool>, Failure>) -> Result<Option<bool>, Failure> {
+    match asked {
+        Err(Failure::Store(error)) if error.may_pass() || error.is_right() => Ok(None),
+        asked => asked,
+    }
+}
+
+/// Whether the database knows the directory; `None` where nothing says so or otherwise.
+fn is_known(
+    disk: &impl DiskRead,
+    path: &Path,
+    (mark, sql): (&Mark, &mut Mysql),
+    is_elsewhere: bool,
+) -> Result<Option<bool>, Failure> {
+    let refused = |error: recovery::RecoverError| unusable(path, error.to_string());
+    let id = match mark {
+        Mark::Moved(moved) => moved.id.clone(),
+        _ => None,
+    };
+    let is_moved = matches!(mark, Mark::Moved(_));
+    let set = match id {
+        Some(id) => Some(id),
+        None => recovery::set_of(disk).map_err(refused)?.map(set_name),
+    };
+    let Some(set) = set else { return Ok(None) };
+    if sql.knows_set(&set).map_err(Failure::Store)? {
+        return Ok(Some(true));
+    }
+    // A journal that was begun while MySQL was away is unknown there and complete here. Once its
+    // beginning is gone, some database has it.
+    let is_whole = recovery::retired(disk).map_err(refused)? == Sequence(0);
+    Ok(Some(!is_moved && is_whole && !is_elsewhere))
+}
+
+/// Users of the directory: those of the database that was moved, or of the journal.
+fn users(path: &Path, disk: &impl DiskRead, mark: &Mark) -> u64 {
+    let moved = || -> Result<Option<u64>, StoreError> {
+        Peek::open(path)?.map(|peek| peek.users()).transpose()
+    };
+    if let (Mark::Moved(_), Ok(Some(users))) = (mark, moved()) {
+        return users;
+    }
+    let set = recovery::set_of(disk).unwrap_or_default();
+    let users = set.and_then(|set| users_of(disk, set)).unwrap_or_default();
+    u64::try_from(users.len()).unwrap_or(u64::MAX)
+}
+
+/// Notes which database has the directory's users, once that database knows its journal.
+pub fn note(config: &Config, sql: &Mysql) {
+    let own = sql.server_name();
+    let is_noted = match mark(&config.data) {
+        Ok(Mark::Mysql(server)) => server.as_deref() == Some(&own),
+        _ => true,
+    };
+    if !is_noted {
+        // A disk that takes nothing now takes it at the next start; the database can be asked.
+        let _ = write(&config.data, &format!("{} at {own}\n", super::MYSQL));
+    }
+}
+
+/// Whether two names, hosts and a database, have no host in common or are of two databases. A list
+/// of hosts may have got one more.
+fn are_apart(one: &str, other: &str) -> bool {
+    fn split(name: &str) -> (Vec<&str>, &str) {
+        let name = name.strip_prefix("mysql ").unwrap_or(name);
+        let (hosts, database) = name.rsplit_once('/').unwrap_or((name, ""));
+        let host = |host| str::strip_suffix(host, ":3306").unwrap_or(host);
+        (hosts.split(',').map(host).collect(), database)
+    }
+    let ((hosts, database), (others, other_database)) = (split(one), split(other));
+    database != other_database || !hosts.iter().any(|host| others.contains(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Moved;
+    use super::*;
+
+    #[test]
+    fn names_are_apart_where_nothing_says_that_they_mean_the_same() {
+        let table = [
+            ("db:3306/nudged", "db:3306/nudged", false),
+            ("db:3306/nudged", "db:3306/other", true),
+            ("db:3306/nudged", "db:3307/nudged", true),
+            ("one:3306/nudged", "two:3306,one:3306/nudged", false),
+            ("mysql one,two/nudged", "mysql two:3306/nudged", false),
+        ];
+        for (one, other, wanted) in table {
+            assert_eq!(are_apart(one, other), wanted, "{one} {other}");
+            assert_eq!(are_apart(other, one), wanted, "{other} {one}");
+        }
+    }
+
+    #[test]
+    fn a_mark_says_where_the_users_are() {
+        let directory = tempfile::tempdir().unwrap();
+        let moved = |server: &str, id: Option<&str>| {
+            Mark::Moved(Moved { server: server.to_owned(), id: id.map(str::to_owned) })
+        };
+        let table = [
+            ("mysql", Mark::Mysql(None)),
+            ("mysql\n", Mark::Mysql(None)),
+            ("mysql at mysql h:1/d\n", Mark::Mysql(Some("mysql h:1/d".to_owned()))),
+            ("moved to x\n", moved("x", None)),
+            ("moved to mysql h:1/d as 0f\n", moved("mysql h:1/d", Some("0f"))),
+        ];
+        for (text, wanted) in table {
+            std::fs::write(directory.path().join("store"), text).unwrap();
+            assert_eq!(mark(directory.path()).unwrap(), wanted, "{text}");
+        }
+        std::fs::write(directory.path().join("store"), "else\n").unwrap();
+        assert!(mark(directory.path()).is_err());
+    }
+}
