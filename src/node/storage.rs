@@ -1,5 +1,6 @@
 //! Opens what a node remembers: the directory's lock, the database, the journal where it ended.
 
+use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use crate::journal::appender::{AckLevel, AppenderConfig};
 use crate::journal::disk::DiskRead as _;
 use crate::journal::reader::Tail;
 use crate::journal::recovery::{self, Damage, RecoverOptions, Recovered};
-use crate::journal::segment::SetId;
+use crate::journal::segment::{SegmentId, SetId};
 use crate::runtime::files::{DirectoryError, JournalDirectory, free_bytes};
 use crate::runtime::log_thread::{self, stamp_now};
 use crate::runtime::sql_writer;
@@ -187,17 +188,33 @@ pub fn open(
 fn check_room(path: &Path, there: usize) -> Result<(), Failure> {
     let missing = SEGMENTS_AT_START.saturating_sub(u64::try_from(there).unwrap_or(u64::MAX));
     let needed = missing * SEGMENT_BYTES;
-    match free_bytes(path) {
-        Ok(free) if free < needed => Err(no_room(path, needed)),
+    match free_of(path) {
+        Some(free) if free < needed => Err(no_room(path, needed)),
         // A file system that does not say is found out by the first segment.
         _ => Ok(()),
     }
 }
 
-/// The directory may not be there yet: then it is the disk of the one above it.
+/// Whether a node could start on what a data directory has and its disk has left. Neither need be
+/// there.
+///
+/// # Errors
+/// [`Failure::NoRoom`].
+pub(super) fn check_room_of(data: &Path) -> Result<(), Failure> {
+    let path = std::path::absolute(data).unwrap_or_else(|_| data.to_owned()).join("journal");
+    let entries = std::fs::read_dir(&path).into_iter().flatten().flatten();
+    let is_segment =
+        |name: &OsStr| name.to_str().is_some_and(|name| SegmentId::from_file_name(name).is_some());
+    check_room(&path, entries.filter(|entry| is_segment(&entry.file_name())).count())
+}
+
 fn no_room(path: &Path, needed: u64) -> Failure {
-    let free = path.ancestors().find_map(|there| free_bytes(there).ok()).unwrap_or(0);
-    Failure::NoRoom { path: path.to_path_buf(), needed, free }
+    Failure::NoRoom { path: path.to_path_buf(), needed, free: free_of(path).unwrap_or(0) }
+}
+
+/// The directory may not be there yet: then it is the disk of the one above it.
+fn free_of(path: &Path) -> Option<u64> {
+    path.ancestors().find_map(|there| free_bytes(there).ok())
 }
 
 /// What SQL knows of this journal.

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::client::{Answer, Client};
 use crate::database;
-use crate::harness::{Setup, WELCOME, until};
+use crate::harness::{Setup, WELCOME, run, until};
 
 const MIB: u64 = 1 << 20;
 /// Room for one segment of the journal and the database, and not for the next segment.
@@ -73,9 +73,12 @@ fn is_degraded(answer: &Answer) -> bool {
 fn two_segments_must_fit_at_start() {
     let Some(disk) = tmpfs(ONE_SEGMENT) else { return };
     let setup = Setup::new(WELCOME).data_in(&disk.path.join("data"));
+    let needed = (128 * MIB).to_string();
+    let checked = run(&disk.path, &["check", "--data", setup.data().to_str().unwrap()]);
+    assert_eq!(checked.code, Some(2), "{checked:?}");
+    assert!(checked.stdout.contains(&needed) || checked.stderr.contains(&needed), "{checked:?}");
     let exit = setup.start_fails(&[]);
     assert_eq!(exit.code, Some(4), "{exit:?}");
-    let needed = (128 * MIB).to_string();
     let mut free =
         (100 * MIB - 64 * 4_096..=100 * MIB).step_by(4_096).map(|bytes| bytes.to_string());
     assert!(exit.stderr.contains(&needed), "{exit:?}");

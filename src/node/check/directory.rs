@@ -10,7 +10,7 @@ use rustix::fs::{Access, FlockOperation, access, flock};
 
 use super::host::Look;
 use crate::journal::segment::SegmentId;
-use crate::node::signing_keys;
+use crate::node::{signing_keys, storage};
 
 /// The database of an embedded node.
 const DATABASE: &str = "nudged.db";
@@ -30,6 +30,9 @@ pub(super) fn check(look: &mut Look<'_>) {
         }
         Err(error) => return look.error(KEY, "data_unusable", format!("{}: {error}", show(&path))),
     };
+    if let Err(failure) = storage::check_room_of(&path) {
+        look.error(KEY, "no_room", failure.to_string());
+    }
     if !found.is_dir() {
         let message = format!("{} is not a directory", show(&path));
         return look.error(KEY, "not_a_directory", message);
@@ -58,7 +61,10 @@ fn check_parent(look: &mut Look<'_>, path: &Path) {
     let above = above.unwrap_or(Path::new("/"));
     if let Err(error) = is_writable(above) {
         let message = format!("{} can't be made: {}: {error}", show(path), show(above));
-        look.error(KEY, "not_writable", message);
+        return look.error(KEY, "not_writable", message);
+    }
+    if let Err(failure) = storage::check_room_of(path) {
+        look.error(KEY, "no_room", failure.to_string());
     }
 }
 
