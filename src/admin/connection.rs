@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use super::service::Service;
 use super::socket::Stream;
+use super::unread::Share;
 use crate::base::limits::WRITE_STALL_TIMEOUT_MS;
 use crate::base::time::MonoNs;
 use crate::http::connection::{
     self as machine, Connection, Ending, Expiry, SendFailed, Timeouts, Turn,
 };
-use crate::http::head::Request;
+use crate::http::head::{Method, Request};
 use crate::http::pool::BufferPool;
 use crate::http::reply::ImfDate;
 use crate::runtime::clocks;
@@ -40,6 +41,7 @@ pub(super) fn serve(stream: Stream, peer: &str, service: &Service) {
         now,
         peer,
         service,
+        unread: service.unread.share(),
     };
     let mut bytes = vec![0; READ_BYTES];
     while conversation.turn(&mut bytes) {}
@@ -53,6 +55,7 @@ struct Conversation<'s> {
     now: MonoNs,
     peer: &'s str,
     service: &'s Service,
+    unread: Share<'s>,
 }
 
 impl Conversation<'_> {
@@ -71,7 +74,8 @@ impl Conversation<'_> {
         match arrived {
             Ok(0) => self.connection.peer_closed(&mut turn),
             Ok(count) => {
-                let mut handler = handler(self.service, self.peer, turn.date);
+                let from = (self.service, self.peer);
+                let mut handler = handler(from, turn.date, &mut self.unread);
                 let was_refused = self.connection.refusal().is_some();
                 self.connection.receive(&bytes[..count], &mut turn, &mut handler);
                 if !was_refused && self.connection.is_tls() {
@@ -108,11 +112,14 @@ impl Conversation<'_> {
                 let mut turn = turn_of(self.now, &self.date, &mut self.pool);
                 self.connection.sent(buffer, result, &mut turn);
             }
+            // Each answer is written at once, so all are sent.
+            self.unread.give_back();
             if !self.connection.can_resume() {
                 return true;
             }
             let mut turn = turn_of(self.now, &self.date, &mut self.pool);
-            let mut handler = handler(self.service, self.peer, turn.date);
+            let from = (self.service, self.peer);
+            let mut handler = handler(from, turn.date, &mut self.unread);
             self.connection.resume(&mut turn, &mut handler);
         }
     }
@@ -135,12 +142,16 @@ fn turn_of<'t>(now: MonoNs, date: &'t ImfDate, pool: &'t mut BufferPool) -> Turn
 
 /// Answers each request at once: nobody else waits for this thread.
 fn handler<'h>(
-    service: &'h Service,
-    peer: &'h str,
+    (service, peer): (&'h Service, &'h str),
     date: &'h str,
+    unread: &'h mut Share<'_>,
 ) -> impl FnMut(&Request<'_>, u32, &mut Vec<u8>) -> machine::Answer + 'h {
     move |request, _slot, out| {
-        let answer = service.answer(request, peer);
+        let mut answer = service.answer(request, peer);
+        // What was changed is told whatever it takes.
+        if request.method == Method::Get {
+            answer = unread.admit(answer);
+        }
         answer.write(out, &request.frame(date));
         machine::Answer::Now
     }

@@ -13,8 +13,8 @@
 //! share · `changes` what operators change · `routes` paths and methods · `arbiter` what is seen of
 //! Redis · `overrides` brings pauses and archives on · `watch` what other processes change ·
 //! `catalog_copy`, `shared_catalog` copies for a start without SQL · `store_refusal` what a failure
-//! of SQL is to others · `answer` replies · `input` texts of requests. Limits: those of the admin
-//! listener in `base::limits`.
+//! of SQL is to others · `answer` replies · `unread` the memory of large ones · `input` texts of
+//! requests. Limits: those of the admin listener in `base::limits`.
 
 mod answer;
 pub mod arbiter;
@@ -42,6 +42,7 @@ mod store_refusal;
 #[cfg(test)]
 mod tests;
 pub mod token;
+mod unread;
 mod users;
 pub mod watch;
 

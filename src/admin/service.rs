@@ -11,6 +11,7 @@ use super::changes::{self, Asked};
 use super::publisher::{Ask, PublishError, Publisher, Reloaded};
 use super::routes::Route;
 use super::token::Token;
+use super::unread::Unread;
 use super::{AdminSetup, explain, metrics, popups, stats, status, store_refusal, users};
 use crate::base::clock::NodeClock;
 use crate::base::limits::{ADMIN_REFUSAL_DELAY_MS, ADMIN_REFUSALS_MAX};
@@ -47,6 +48,7 @@ pub(super) struct Service {
     clock_ahead_ms: AtomicI64,
     ready: Arc<AtomicBool>,
     refusals: Refusals,
+    pub(super) unread: Unread,
 }
 
 /// Requests that wait for their refusal, at most [`ADMIN_REFUSALS_MAX`].
@@ -88,6 +90,7 @@ impl Service {
             clock_ahead_ms: AtomicI64::new(0),
             ready: Arc::new(AtomicBool::new(true)),
             refusals: Refusals::default(),
+            unread: Unread::default(),
         }
     }
 

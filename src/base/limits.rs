@@ -465,6 +465,9 @@ pub const ADMIN_CONNECTIONS_MAX: usize = 32;
 /// the largest size: its line of history, with the text before and after, fits into a statement of
 /// 4 MiB, which is what MySQL 5.7 takes unless told otherwise.
 pub const ADMIN_BODY_BYTES_MAX: usize = 1_024 * 1_024;
+/// Answers of the admin listener that are larger than that and that clients have not taken, all
+/// together, in bytes: two catalogs of 10,000 usual popups.
+pub const ADMIN_UNREAD_BYTES_MAX: usize = 128 * 1_024 * 1_024;
 /// Connections of the admin listener that may wait for their refusal at once.
 pub const ADMIN_REFUSALS_MAX: usize = 8;
 /// A request without a valid token waits this long for its refusal, in milliseconds.
