@@ -125,7 +125,9 @@ impl fmt::Display for Expected {
             }
             Expected::Origin => {
                 out.write_str("an origin as browsers send it, such as \"https://shop.example\": ")?;
-                out.write_str("lower case, without a path, a pattern or a slash at its end")
+                out.write_str(
+                    "lower case, a port of 1 to 65535 if any, no path, pattern or slash at its end",
+                )
             }
             Expected::User => {
                 let bytes = limits::USER_BYTES_MAX;

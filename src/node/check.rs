@@ -63,8 +63,8 @@ pub fn run_with_config(arguments: &CheckArguments) -> Report {
     report
 }
 
-/// Adds what is to be said of one file of popups at a time to a report: its errors, and the warnings
-/// of those popups that have none.
+/// Adds what is to be said of one file of popups at a time to a report: its errors, and the
+/// warnings of those popups that have none.
 pub fn add_popups_file(path: &Path, settings: &Settings, now: WallMs, report: &mut Report) {
     let file = path.display().to_string();
     let Parsed { definitions, errors } = match popups_file::examine(path) {
