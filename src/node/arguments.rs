@@ -201,6 +201,9 @@ pub struct ImportArguments {
     /// What `nudged export` has written; - for standard input
     #[arg(value_name = "FILE|-")]
     pub file: PathBuf,
+    /// Nodes that did not stop cleanly are gone for good, and what only they had recorded
+    #[arg(long)]
+    pub nodes_lost: bool,
 }
 
 /// Arguments of `vectors`.
@@ -223,6 +226,9 @@ pub struct MigrateArguments {
     /// Data directory of a stopped embedded node, to be moved into mysql.url with all its users
     #[arg(long, value_name = "DIR")]
     pub from: Option<PathBuf>,
+    /// Nodes that did not stop cleanly are gone for good, and what only they had recorded
+    #[arg(long, requires = "from")]
+    pub nodes_lost: bool,
 }
 
 /// Arguments of `explain`.

@@ -69,6 +69,19 @@ pub enum Failure {
         /// The server and its database.
         target: String,
     },
+    /// A node has not said that it stopped: its journal may have what the store lacks.
+    #[error(
+        "of the nodes of {target}, these did not stop cleanly: {nodes}: each may still run, frozen \
+         or cut off from MySQL, or have records in its journal that are not in MySQL, whose users \
+         would be shown again: start each once with its data directory and stop it, then run this \
+         again; where one is gone for good with its directory, --nodes-lost goes on without it"
+    )]
+    NodeUnstopped {
+        /// Their names, and when they were seen.
+        nodes: String,
+        /// The server and its database.
+        target: String,
+    },
     /// Redis can't be used.
     #[error("redis: {0}")]
     Redis(String),
@@ -120,7 +133,7 @@ impl Failure {
             Failure::RedisNotSynced => 3,
             Failure::NoRoom { .. } => 4,
             Failure::Directory { .. } | Failure::Store(_) | Failure::Keys(_) => 4,
-            Failure::NodeRuns { .. } | Failure::Redis(_) => 4,
+            Failure::NodeRuns { .. } | Failure::NodeUnstopped { .. } | Failure::Redis(_) => 4,
         }
     }
 

@@ -31,6 +31,7 @@ use crate::catalog::snapshot::Status;
 use crate::catalog::source::{Format, parse_popup};
 use crate::config::Config;
 use crate::journal::record;
+use crate::runtime::files::{DirectoryError, JournalDirectory};
 use crate::store::{Applied, Store, StoreError, StoredPopup, StreamId, status_of};
 
 /// A popup's line, as far as it is taken.
@@ -82,8 +83,9 @@ fn import(arguments: &ImportArguments) -> Result<String, Failure> {
     let mut lines = Lines { input: BufReader::new(input), name, number: 0 };
     let Some(first) = lines.next()? else { return Ok("nothing to import".to_owned()) };
     if whole_lines::is_whole(&first) {
-        return import_whole::import(&config, first, &mut lines);
+        return import_whole::import(&config, (first, arguments.nodes_lost), &mut lines);
     }
+    make_directory(&config)?;
     let mut store = Store::of(&config)?;
     store.take_dropped().iter().for_each(|dropped| eprintln!("nudged: {dropped}"));
     store.check()?;
@@ -91,6 +93,20 @@ fn import(arguments: &ImportArguments) -> Result<String, Failure> {
         import_records(&mut store, first, &mut lines)
     } else {
         import_catalog(&config, &mut store, first, &mut lines)
+    }
+}
+
+/// Makes the data directory of an embedded node where it is not there yet, as its node would.
+fn make_directory(config: &Config) -> Result<(), Failure> {
+    if config.mysql.url.is_some() || config.data.exists() {
+        return Ok(());
+    }
+    match JournalDirectory::open(&config.data.join("journal")) {
+        // A node that starts at this moment has made it.
+        Ok(_) | Err(DirectoryError::Locked { .. }) => Ok(()),
+        Err(error) => {
+            Err(Failure::Directory { path: config.data.clone(), what: error.to_string() })
+        }
     }
 }
 

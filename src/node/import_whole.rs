@@ -40,8 +40,12 @@ struct Batch {
 /// # Errors
 /// Where a line is wrong, exit code 2; what came before it is taken. Where a node runs, or the
 /// database fails, exit code 4.
-pub(super) fn import(config: &Config, first: String, lines: &mut Lines) -> Result<String, Failure> {
-    let mut into = open(config)?;
+pub(super) fn import(
+    config: &Config,
+    (first, are_nodes_lost): (String, bool),
+    lines: &mut Lines,
+) -> Result<String, Failure> {
+    let mut into = open(config, are_nodes_lost)?;
     let zone = TimeZone::get(&config.tz).unwrap_or(TimeZone::UTC);
     let (mut batch, mut next) = (Batch::default(), Some(first));
     while let Some(line) = next {
@@ -69,10 +73,10 @@ pub(super) fn import(config: &Config, first: String, lines: &mut Lines) -> Resul
     ))
 }
 
-fn open(config: &Config) -> Result<Into, Failure> {
+fn open(config: &Config, are_nodes_lost: bool) -> Result<Into, Failure> {
     if config.mysql.url.is_some() {
         let mut target = Target::open(config, Path::new(""))?;
-        target.refuse_running()?;
+        target.refuse_nodes(are_nodes_lost)?;
         return Ok(Into::Shared(Box::new(target)));
     }
     let unusable = |what: String| Failure::Directory { path: config.data.clone(), what };

@@ -36,7 +36,7 @@ fn say(text: &str) {
 
 fn move_here(arguments: &MigrateArguments, from: &Path) -> Result<(), Failure> {
     let config = settings::load(arguments.config.as_deref(), &arguments.flags())?.config;
-    let mut moving = match moving::begin(&config, from, clocks::wall())? {
+    let mut moving = match moving::begin(&config, from, (clocks::wall(), arguments.nodes_lost))? {
         Begun::Already(how) => {
             say(&how);
             return Ok(());

@@ -25,7 +25,7 @@ use crate::admin::catalog_copy;
 use crate::admin::overrides::in_directory;
 use crate::admin::shared_catalog::SharedCatalog;
 use crate::api::token::Secret;
-use crate::base::ids::Sequence;
+use crate::base::ids::{Sequence, UserKey};
 use crate::base::limits::{APPLY_RECORDS_MAX, MOVED_ROWS};
 use crate::base::time::WallMs;
 use crate::config::Config;
@@ -35,9 +35,9 @@ use crate::journal::recovery::{self, RecoverOptions};
 use crate::journal::segment::SetId;
 use crate::runtime::files::JournalDirectory;
 use crate::store::mysql::TakenPopup;
-use crate::store::sqlite::{FILE_NAME, Sqlite};
+use crate::store::sqlite::{FILE_NAME, Peek, Sqlite};
 use crate::store::whole::{TakenUsers, WholeStat, WholeStream};
-use crate::store::{Store, StoredKey, StreamId};
+use crate::store::{Origin, Store, StoredKey, StreamId};
 
 /// What there is to do for a directory.
 pub enum Begun {
@@ -54,7 +54,7 @@ enum Step {
     Popups,
     Overrides,
     Users { after: String, taken: TakenUsers },
-    Erases { after: i64, count: u64 },
+    Erases { after: i64, count: u64, there: u64 },
     Events { after: (u32, i64), count: u64 },
     Statistics { after: Option<WholeStat>, count: u64 },
     Positions,
@@ -81,12 +81,18 @@ pub struct Moving {
 }
 
 /// Looks at both sides and applies the directory's journal to its own database. Changes nothing in
-/// the target but its schema.
+/// the target but its schema. With `are_nodes_lost` nodes of the target that did not stop cleanly
+/// are gone on without.
 ///
 /// # Errors
 /// Where the configuration names no MySQL, exit code 2; where the directory is no embedded node's,
-/// or in use, or a node of the target runs, or either can't be read: exit code 4.
-pub fn begin(config: &Config, from: &Path, now: WallMs) -> Result<Begun, Failure> {
+/// or in use, or a node of the target runs or did not stop cleanly, or either can't be read: exit
+/// code 4.
+pub fn begin(
+    config: &Config,
+    from: &Path,
+    (now, are_nodes_lost): (WallMs, bool),
+) -> Result<Begun, Failure> {
     if config.mysql.url.is_none() {
         let what = "migrate --from moves a directory into mysql.url, which is not set";
         return Err(Failure::Configuration(what.to_owned()));
@@ -109,7 +115,7 @@ pub fn begin(config: &Config, from: &Path, now: WallMs) -> Result<Begun, Failure
     // What was paused while the disk took nothing.
     let overrides = in_directory(from).map_err(|error| unusable(error.to_string()))?;
     source.put_overrides(&overrides)?;
-    target.refuse_running()?;
+    target.refuse_nodes(are_nodes_lost)?;
     let mut moving = Moving {
         config: config.clone(),
         from: from.to_owned(),
@@ -215,7 +221,7 @@ impl Moving {
             Step::Popups => self.move_popups(),
             Step::Overrides => self.move_overrides(),
             Step::Users { after, taken } => self.move_users(&after, taken),
-            Step::Erases { after, count } => self.move_erases(after, count),
+            Step::Erases { after, count, there } => self.move_erases(after, (count, there)),
             Step::Events { after, count } => self.move_events(after, count),
             Step::Statistics { after, count } => self.move_statistics(after.as_ref(), count),
             Step::Positions => self.move_positions(),
@@ -260,9 +266,15 @@ impl Moving {
     fn move_popups(&mut self) -> Result<Option<String>, Failure> {
         let popups = sqlite(&mut self.source).whole_popups()?;
         let (mut new, mut known, mut differing) = (0_u64, 0_u64, Vec::new());
+        let mut of_file = Vec::new();
         for popup in &popups {
             match self.target.sql().take_popup(popup)? {
-                TakenPopup::New => new += 1,
+                TakenPopup::New => {
+                    new += 1;
+                    if popup.origin == Origin::File.word() && popup.archived_at.is_none() {
+                        of_file.push(popup.id.as_str());
+                    }
+                }
                 TakenPopup::Known => known += 1,
                 TakenPopup::Differs => differing.push(popup.id.as_str()),
             }
@@ -273,6 +285,13 @@ impl Moving {
                 ", {} there with another definition, which they keep: {}",
                 differing.len(),
                 differing.join(", ")
+            ));
+        }
+        if !of_file.is_empty() {
+            said.push_str(&format!(
+                "\npopups {}: put them into the nodes' popups file, else the next start with that \
+                 file archives them",
+                of_file.join(", ")
             ));
         }
         self.go_on(Step::Overrides, said)
@@ -304,19 +323,38 @@ impl Moving {
              there with all of it)",
             new + united + known
         );
-        self.go_on(Step::Erases { after: i64::MIN, count: 0 }, said)
+        self.go_on(Step::Erases { after: i64::MIN, count: 0, there: 0 }, said)
     }
 
-    fn move_erases(&mut self, after: i64, count: u64) -> Result<Option<String>, Failure> {
+    fn move_erases(
+        &mut self,
+        after: i64,
+        (count, mut there): (u64, u64),
+    ) -> Result<Option<String>, Failure> {
         let erases = self.source.tombstones_after(after, MOVED_ROWS)?;
         if let Some(last) = erases.last() {
             self.target.store().take_tombstones(&erases)?;
+            // Whoever came back to the directory after the erase was moved with the users.
+            let keys: Vec<UserKey> = erases.iter().map(|erase| erase.key).collect();
+            let own = Peek::open(&self.from)?;
+            for user in self.target.sql().users_of(&keys)? {
+                let is_moved = own.as_ref().map_or(Ok(false), |own| own.has_user(&user))?;
+                there += u64::from(!is_moved);
+            }
             let count = count + u64::try_from(erases.len()).unwrap_or(u64::MAX);
-            self.step = Step::Erases { after: last.key.0.cast_signed(), count };
+            self.step = Step::Erases { after: last.key.0.cast_signed(), count, there };
             return Ok(None);
         }
         let step = Step::Events { after: (0, 0), count: 0 };
-        self.go_on(step, format!("erased users: {count}, who stay erased"))
+        let mut said = format!("erased users: {count}, who stay erased");
+        if there > 0 {
+            let have = if there == 1 { "has" } else { "have" };
+            said.push_str(&format!(
+                "; {there} erased here {have} records at the target, which stay: erase there as \
+                 well"
+            ));
+        }
+        self.go_on(step, said)
     }
 
     fn move_events(&mut self, after: (u32, i64), count: u64) -> Result<Option<String>, Failure> {
@@ -343,7 +381,7 @@ impl Moving {
             self.step = Step::Statistics { after: Some(last), count };
             return Ok(None);
         }
-        self.go_on(Step::Positions, format!("statistics: {count} hours of popups and variants"))
+        self.go_on(Step::Positions, format!("statistics: {count} rows"))
     }
 
     fn move_positions(&mut self) -> Result<Option<String>, Failure> {

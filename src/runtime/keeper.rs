@@ -254,6 +254,19 @@ impl Thread {
         }
         // Others need not wait for the term to end.
         let _ = self.lead(0);
+        self.say_stopped();
+    }
+
+    /// Says in SQL that this node has stopped, once all of its journal is there.
+    fn say_stopped(&mut self) {
+        let is_applied = self.setup.lanes.applied() >= self.setup.lanes.written();
+        let stream = self.setup.writer.stream.get().copied();
+        if let Some(stream) = stream.filter(|_| is_applied && self.may_ask_sql())
+            && let Some(store) = self.setup.stores.0.shared()
+        {
+            // Else it counts as one that was killed.
+            let _ = store.say_stopped(stream);
+        }
     }
 
     fn round_failed(&mut self, error: &RoundError) {

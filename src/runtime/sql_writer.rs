@@ -178,6 +178,8 @@ impl<D: DiskRead> WriterThread<D> {
             match self.turn() {
                 Next::Again => {
                     self.note_success();
+                    // One that never rests says all the same that it is alive.
+                    let _ = self.beat(clocks::mono().0 / 1_000_000);
                     if self.setup.store.must_fold() {
                         self.do_chores();
                     }
@@ -186,6 +188,7 @@ impl<D: DiskRead> WriterThread<D> {
                 Next::Sleep | Next::Hold if is_stopping => {
                     // The file alone is a whole backup then. Where it fails, the log has it.
                     let _ = self.setup.store.fold();
+                    self.say_stopped();
                     return;
                 }
                 Next::Hold => std::thread::sleep(Duration::from_millis(HOLD_MS)),

@@ -170,7 +170,7 @@ fn forget_everything(database: &str) {
 }
 
 fn begin(config: &Config, from: &Path) -> Box<moving::Moving> {
-    match moving::begin(config, from, WallMs(1)).unwrap() {
+    match moving::begin(config, from, (WallMs(1), false)).unwrap() {
         Begun::Moving(moving) => moving,
         Begun::Already(how) => panic!("{how}"),
     }

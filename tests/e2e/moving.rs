@@ -4,7 +4,7 @@
 use std::fs;
 
 use crate::growing::{POPUPS, embedded, migrate};
-use crate::harness::{Setup, run};
+use crate::harness::{Setup, run, until};
 use crate::support::mariadb::{shared, shared_database};
 
 /// A line of `nudged export users`.
@@ -59,4 +59,80 @@ fn a_directory_is_served_with_the_database_that_has_its_users_and_no_other() {
     let server = right.start();
     assert_eq!(server.client().decide("bob").reason(), "gap");
     server.stop();
+}
+
+#[test]
+fn nobody_is_moved_beside_a_node_that_may_know_more_than_its_database() {
+    let embedded = embedded();
+    let server = embedded.start();
+    let mut client = server.client();
+    client.decide("ann").token().unwrap();
+    client.decide("gone").token().unwrap();
+    server.operator().ask("DELETE", "/v1/users/gone", "").expect(200);
+    server.stop();
+    let database = shared_database();
+    let config = format!("[mysql]\nurl = \"{}\"\n", shared().url_of(&database));
+    let node = Setup::new(POPUPS).config(&format!("{config}[limits]\nread_deadline = \"2s\"\n"));
+    assert_eq!(run(&node.path(""), &["migrate", "--config", "nudged.toml"]).code, Some(0));
+    // Killed, frozen or cut off: to whoever asks the database it is the same silence.
+    let server = node.start();
+    let mut client = server.client();
+    client.decide("gone").token().unwrap();
+    let seen = "SELECT COUNT(*) FROM nodes WHERE seen_at > 0";
+    until("its sign of life", || (shared().number(&database, seen) == 1).then_some(()));
+    drop(client);
+    server.kill();
+    shared().run_sql(&format!("USE {database}; UPDATE nodes SET seen_at = seen_at - 86400000"));
+    let asker = Setup::new(POPUPS).config(&config);
+    let users = asker.path("users.nd");
+    fs::write(&users, USER).unwrap();
+    let refused = [
+        migrate(&asker, embedded.data()),
+        run(&asker.path(""), &["import", "--config", "nudged.toml", "users.nd"]),
+    ];
+    for refused in refused {
+        assert_eq!(refused.code, Some(4), "{refused:?}");
+        for wanted in ["did not stop cleanly", "(seen 864", "--nodes-lost"] {
+            assert!(refused.stderr.contains(wanted), "{wanted}: {refused:?}");
+        }
+    }
+    assert_eq!(shared().number(&database, "SELECT COUNT(*) FROM users WHERE user_id = 'ann'"), 0);
+
+    // Started and stopped once it has given the database everything.
+    node.start().stop();
+    assert_eq!(shared().number(&database, seen), 0);
+    let moved = migrate(&asker, embedded.data());
+    assert_eq!(moved.code, Some(0), "{moved:?}");
+    for wanted in ["1 erased here has records at the target", "statistics: 1 rows"] {
+        assert!(moved.stdout.contains(wanted), "{wanted}: {moved:?}");
+    }
+
+    // One that is gone for good is gone on without, once that is said.
+    shared().run_sql(&format!("USE {database}; UPDATE nodes SET seen_at = 1"));
+    let import = ["import", "--config", "nudged.toml", "users.nd", "--nodes-lost"];
+    let imported = run(&asker.path(""), &import);
+    assert_eq!(imported.code, Some(0), "{imported:?}");
+}
+
+#[test]
+fn moved_popups_are_named_that_a_file_would_archive() {
+    let embedded = embedded();
+    embedded.start().stop();
+    let database = shared_database();
+    let config = format!("[mysql]\nurl = \"{}\"\n", shared().url_of(&database));
+    let node = Setup::new(POPUPS).config(&config);
+    let moved = migrate(&node, embedded.data());
+    assert_eq!(moved.code, Some(0), "{moved:?}");
+    let wanted = "popups stopped, twice, welcome: put them into the nodes' popups file";
+    assert!(moved.stdout.contains(wanted), "{moved:?}");
+    let export = ["export", "--config", "nudged.toml", "popups"];
+    let popups = run(&node.path(""), &export);
+    assert_eq!(popups.code, Some(0), "{popups:?}");
+    fs::write(embedded.path("popups.nd"), &popups.stdout).unwrap();
+    let fresh = embedded.path("made/fresh");
+    let into = ["import", "--data", fresh.to_str().unwrap(), "popups.nd"];
+    let imported = run(&embedded.path(""), &into);
+    assert_eq!(imported.code, Some(0), "{imported:?}");
+    assert!(imported.stdout.starts_with("3 popups, 3 changed"), "{imported:?}");
+    assert!(fresh.join("nudged.db").exists());
 }

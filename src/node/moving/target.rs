@@ -19,12 +19,15 @@ use crate::runtime::clocks;
 use crate::runtime::files::JournalDirectory;
 use crate::runtime::redis_client::{Answer, AskError, BlockingRedis};
 use crate::state::user::{self, UserState};
-use crate::store::mysql::{self, Mysql};
+use crate::store::mysql::{self, LiveNode, Mysql};
 use crate::store::{Reader, Store};
 use crate::writer::union::WholeUser;
 
 /// Signs of life are looked at again after this.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// So many nodes are named in a message.
+const NAMED_MAX: usize = 8;
 
 /// The store that users are moved to.
 pub(in crate::node) struct Target {
@@ -80,12 +83,37 @@ impl Target {
         self.sql().server_name()
     }
 
+    /// Refuses where a node runs, or may have what the database lacks. With `are_lost` nodes that
+    /// did not stop cleanly are gone on without, as long as they give no sign of life.
+    ///
+    /// # Errors
+    /// With the names of those nodes: exit code 4.
+    pub(in crate::node) fn refuse_nodes(&mut self, are_lost: bool) -> Result<(), Failure> {
+        self.refuse_running()?;
+        // With Redis, what a node that was killed had decided is there, and is taken in from there.
+        if self.redis.is_some() || are_lost {
+            return Ok(());
+        }
+        let nodes = self.sql().unstopped_nodes()?;
+        if nodes.is_empty() {
+            return Ok(());
+        }
+        let (first, more) = nodes.split_at(nodes.len().min(NAMED_MAX));
+        let say =
+            |node: &LiveNode| format!("{} (seen {} s ago)", node.name, node.silent_ms / 1_000);
+        let mut names: Vec<String> = first.iter().map(say).collect();
+        if !more.is_empty() {
+            names.push(format!("and {} more", more.len()));
+        }
+        Err(Failure::NodeUnstopped { nodes: names.join(", "), target: self.name() })
+    }
+
     /// Refuses where a node gives signs of life. One that was seen lately is listened to for as
     /// long as nodes wait for each other.
     ///
     /// # Errors
     /// With the names of those that run: exit code 4.
-    pub(in crate::node) fn refuse_running(&mut self) -> Result<(), Failure> {
+    fn refuse_running(&mut self) -> Result<(), Failure> {
         let (begun, first) = (Instant::now(), self.signs()?);
         while !first.is_empty() && begun.elapsed() < Duration::from_millis(PEER_SILENT_MS) {
             std::thread::sleep(LOOK_EVERY);

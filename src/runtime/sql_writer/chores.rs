@@ -60,7 +60,7 @@ impl<D: DiskRead> WriterThread<D> {
 
     /// Without Redis no keeper says that this node is alive, and whoever would bring users to its
     /// database has to know. So an outage is seen where no record comes.
-    fn beat(&mut self, now_ms: u64) -> Option<u64> {
+    pub(super) fn beat(&mut self, now_ms: u64) -> Option<u64> {
         let (stream, set) = (self.setup.stream?, self.setup.set);
         if self.setup.board.is_some() {
             return None;
@@ -77,5 +77,14 @@ impl<D: DiskRead> WriterThread<D> {
             }
         }
         Some(self.chores.beat_due_ms.saturating_sub(now_ms))
+    }
+
+    /// Says that this node has stopped with everything applied, where it has said that it is alive.
+    /// Where that fails, it counts as one that was killed, which is safe.
+    pub(super) fn say_stopped(&mut self) {
+        let (Some(stream), None) = (self.setup.stream, &self.setup.board) else { return };
+        if let Some(shared) = self.setup.store.shared() {
+            let _ = shared.say_stopped(stream);
+        }
     }
 }

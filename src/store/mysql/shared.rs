@@ -22,6 +22,9 @@ pub struct LiveNode {
 /// The server's clock in milliseconds, so that nodes need not agree on the time.
 const NOW_MS: &str = "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)";
 
+/// In the place of when a node was last seen: it has stopped, and nothing is left in its journal.
+const STOPPED: i64 = 0;
+
 impl Mysql {
     /// Every signing key, the oldest first; `first` is stored where none signs yet. Of two nodes
     /// that start at once one wins, and both get its key.
@@ -93,19 +96,47 @@ impl Mysql {
         self.session.get_mut().execute("say that it is alive", &insert).map(|_| ())
     }
 
+    /// Says that a node has stopped, and that everything of its journal is here. Its row stays: a
+    /// node need not be let delete it.
+    ///
+    /// # Errors
+    /// Where the server fails.
+    pub fn say_stopped(&mut self, stream: StreamId) -> Result<(), StoreError> {
+        let update = format!("UPDATE nodes SET seen_at = {STOPPED} WHERE stream = {}", stream.0);
+        self.session.get_mut().execute("say that it has stopped", &update).map(|_| ())
+    }
+
+    /// The nodes that have not said that they stopped, by stream: they run, or were killed, or
+    /// can't reach the server, and their journals may have records that are not here.
+    ///
+    /// # Errors
+    /// Where the server fails.
+    pub fn unstopped_nodes(&mut self) -> Result<Vec<LiveNode>, StoreError> {
+        let condition = format!("seen_at <> {STOPPED}");
+        self.nodes_where("read who has not stopped", &condition)
+    }
+
     /// The nodes that were seen within a time, by stream. One that was seen far ahead of the
     /// server's clock was seen before the clock went back, and not since.
     ///
     /// # Errors
     /// Where the server fails.
     pub fn live_nodes(&mut self, within_ms: u64) -> Result<Vec<LiveNode>, StoreError> {
+        let condition =
+            format!("seen_at > {NOW_MS} - {within_ms} AND seen_at < {NOW_MS} + {within_ms}");
+        self.nodes_where("read who is alive", &condition)
+    }
+
+    fn nodes_where(
+        &mut self,
+        action: &'static str,
+        condition: &str,
+    ) -> Result<Vec<LiveNode>, StoreError> {
         let query = format!(
-            "SELECT stream, name, GREATEST({NOW_MS} - seen_at, 0) FROM nodes \
-             WHERE seen_at > {NOW_MS} - {within_ms} AND seen_at < {NOW_MS} + {within_ms} \
+            "SELECT stream, name, GREATEST({NOW_MS} - seen_at, 0) FROM nodes WHERE {condition} \
              ORDER BY stream"
         );
-        let rows: Vec<(u32, String, u64)> =
-            self.session.get_mut().query("read who is alive", &query)?;
+        let rows: Vec<(u32, String, u64)> = self.session.get_mut().query(action, &query)?;
         let node =
             |(stream, name, silent_ms)| LiveNode { stream: StreamId(stream), name, silent_ms };
         Ok(rows.into_iter().map(node).collect())

@@ -103,6 +103,21 @@ impl Mysql {
         })
     }
 
+    /// The users with these keys that have rows.
+    ///
+    /// # Errors
+    /// Where the server fails.
+    pub fn users_of(&mut self, keys: &[UserKey]) -> Result<Vec<String>, StoreError> {
+        let mut users = Vec::new();
+        for part in keys.chunks(crate::base::limits::MYSQL_LIST_MAX) {
+            let hashes = part.iter().map(|key| Literal::Number(key.0.cast_signed()));
+            let query = format!("SELECT user_id FROM users WHERE user_hash IN {}", list(hashes));
+            let rows: Vec<(String,)> = self.session.get_mut().query("read users", &query)?;
+            users.extend(rows.into_iter().map(|(user,)| user));
+        }
+        Ok(users)
+    }
+
     /// See [`crate::store::Store::whole_stats_after`].
     pub(in crate::store) fn whole_stats_after(
         &mut self,
