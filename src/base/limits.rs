@@ -397,7 +397,9 @@ pub const LINK_UNFIT_RETRY_MS: u64 = 1_000;
 pub const RIGHTS_AGAIN_MS: u64 = 1_000;
 /// Redis counts as one that refuses until it has refused nothing of that kind for so long, in
 /// milliseconds.
-pub const REFUSES_FOR_MS: u64 = 5_000;
+pub const REFUSES_FOR_MS: u64 = 3_000;
+/// The same where the keeper could write since, so that what is refused now and then is one cause.
+pub const REFUSES_WRITTEN_MS: u64 = 1_000;
 /// A failure of SQL is over where who met it has asked no more for this long, in milliseconds, and
 /// somebody else was answered: longer than any of them rests.
 pub const SQL_FAILED_FOR_MS: u64 = 10_000;

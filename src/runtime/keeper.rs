@@ -193,6 +193,13 @@ struct Thread {
     sql_beat_due: MonoNs,
     shared_among: Vec<NodeId>,
     was_rebuilding: bool,
+    /// When the rebuild that is under way may be begun again, and how long that rests then; 0 where
+    /// it was not begun.
+    begin_rest: (MonoNs, u64),
+    /// Whether it was told that this rebuild was begun.
+    is_begun_told: bool,
+    /// The latest round was carried out to its end.
+    has_written: bool,
     /// What is known of Redis, as the shards are told.
     learned: Learned,
     /// Keys that this run of Redis has evicted.
@@ -221,6 +228,9 @@ impl Thread {
             sql_beat_due: MonoNs(0),
             shared_among: Vec::new(),
             was_rebuilding: false,
+            begin_rest: (MonoNs(0), 0),
+            is_begun_told: false,
+            has_written: false,
             learned: Learned::default(),
             evicted: 0,
             rights,
@@ -232,6 +242,7 @@ impl Thread {
     fn run(&mut self) {
         while !self.setup.stop.load(Ordering::Acquire) {
             let result = self.round();
+            self.has_written = result.is_ok();
             let figures = &self.setup.figures;
             match &result {
                 Ok(_) => {
@@ -304,11 +315,17 @@ impl Thread {
     /// Says what is wrong with Redis, and that it is over.
     fn tell_fitness(&mut self) {
         let KeeperSetup { board, redis, counters, log, .. } = &self.setup;
+        let rights = self.rights.missing().told();
+        // A right that a link is denied is among those, once they were tried.
+        let unfit = board.unfit();
+        let is_named = matches!(unfit, Some(Unfit::Denied(_))) && rights.is_some();
+        let unfit = unfit.filter(|_| !is_named).map(|unfit| unfit.to_string());
         let mut seen = Seen {
-            rights: self.rights.missing().told(),
-            handshake: board.unfit().map(|unfit| unfit.to_string()).or(self.not_let_in.clone()),
+            rights,
+            handshake: unfit.or(self.not_let_in.clone()),
             is_evicting: self.learned.is_evicting,
             is_replica: self.learned.is_replica,
+            has_written: self.has_written,
             ..Seen::default()
         };
         for (kind, name) in Refusal::ALL {
@@ -456,6 +473,10 @@ impl Thread {
         figures.since_ns.store(status.map_or(0, |status| status.since.0), Ordering::Relaxed);
         figures.phase.store(u8::try_from(rank).unwrap_or(0), Ordering::Relaxed);
         let is_rebuilding = status.is_some();
+        if !is_rebuilding {
+            self.begin_rest = (MonoNs(0), 0);
+            self.is_begun_told = false;
+        }
         if is_rebuilding != std::mem::replace(&mut self.was_rebuilding, is_rebuilding) {
             let (message, count) = match is_rebuilding {
                 true => (Message::RebuildNeeded, partitions),

@@ -199,7 +199,7 @@ fn each_kind_of_refusal_has_its_label_and_its_line() {
             users += 1;
             client.decide(&format!("u{users}")).token()
         });
-        until_within("its end to be told", Duration::from_secs(8), || {
+        until_within("its end to be told", HEALS_WITHIN, || {
             (server.lines_with("redis_fit") > 0 && unfit(server).is_none()).then_some(())
         });
         assert_eq!(server.lines_with(&cause), 2, "its begin and its end: {}", server.said());

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::cluster::{Cluster, Plan};
-use crate::harness::{ALWAYS, Server, until_within};
+use crate::harness::{ALWAYS, Server, until, until_within};
 
 const HEALS_WITHIN: Duration = Duration::from_secs(3);
 const NAMED_WITHIN: Duration = Duration::from_secs(3);
@@ -73,4 +73,49 @@ fn each_right_of_sql_that_is_taken_is_named_and_given_back_heals() {
     cluster.change_rights("GRANT INSERT ON", "TO");
     until_within("the node to be ready", HEALS_WITHIN, || is_ready(&fresh).then_some(()));
     fresh.stop();
+}
+
+#[test]
+fn a_password_that_sql_refuses_is_named_by_an_idle_node_and_waited_for_at_a_start() {
+    let cluster = Cluster::new(Plan {
+        redis: "deadline = \"400ms\"",
+        owns_mariadb: true,
+        ..Plan::new(ALWAYS)
+    });
+    let setup = cluster.node();
+    let password = |password: &str| {
+        cluster
+            .mariadb()
+            .run_sql(&format!("ALTER USER 'nudged_least'@'%' IDENTIFIED BY '{password}'"));
+        cluster.mariadb().kill_connections();
+    };
+    let allow = |server: &mut Server| {
+        for code in ["sql_unfit", "sql_failed", "sql_away", "read_failed"] {
+            server.allow(code);
+        }
+    };
+    let mut server = setup.start();
+    allow(&mut server);
+    until("the copy in the data directory", || {
+        setup.data().join("catalog.json").exists().then_some(())
+    });
+    password("another");
+    until_within("it to be named without a request", NAMED_WITHIN, || {
+        unfit(&server).filter(|why| why.contains("user or password is wrong"))
+    });
+    assert!(!unfit(&server).unwrap().contains(" ON "), "no right is missing");
+    assert!(is_ready(&server));
+    server.stop();
+    let mut server = setup.start_listening();
+    allow(&mut server);
+    until_within("it to be named", NAMED_WITHIN, || {
+        unfit(&server).filter(|why| why.contains("user or password is wrong"))
+    });
+    assert!(!is_ready(&server), "it was never ready");
+    password("change-me");
+    until_within("the node to be ready", HEALS_WITHIN, || is_ready(&server).then_some(()));
+    await_fit(&server);
+    server.client().decide("ann").token().expect("a show");
+    server.stop();
+    cluster.check_sql();
 }

@@ -6,17 +6,18 @@
 //! missing rights, a failed handshake, kinds of refusals, eviction -> causes -> lines
 //! ```
 //!
-//! A kind of refusal is over when nobody was refused so for `REFUSES_FOR_MS`.
+//! A kind of refusal is over when nobody was refused so for `REFUSES_FOR_MS`, or the
+//! keeper could write since, and nobody was for `REFUSES_WRITTEN_MS`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::base::limits::{REFUSES_FOR_MS, UNFIT_AGAIN_MS};
+use crate::base::limits::{REFUSES_FOR_MS, REFUSES_WRITTEN_MS, UNFIT_AGAIN_MS};
 use crate::base::time::MonoNs;
 use crate::redis::refusal::Refusal;
 
 /// A trial has named a missing right this long after its refusal, in milliseconds.
-const UNNAMED_MS: u64 = 3_000;
+const UNNAMED_MS: u64 = 2_000;
 
 /// What was seen in a round.
 #[derive(Debug, Default)]
@@ -29,6 +30,8 @@ pub(super) struct Seen {
     pub is_evicting: bool,
     /// It is a replica.
     pub is_replica: bool,
+    /// The keeper could write in this round, with what any write may be refused for.
+    pub has_written: bool,
     /// Refusals since the node started, by kind.
     pub refused: [u64; Refusal::COUNT],
 }
@@ -124,7 +127,10 @@ impl Fitness {
             self.refused_at[place] = Some(now);
         }
         self.refused[place] = seen.refused[place];
-        let until = self.refused_at[place].map(|at| at.plus_ms(REFUSES_FOR_MS));
+        // What the keeper may write says nothing of a right that another command needs.
+        let is_told_by_writing = seen.has_written && kind != Refusal::Denied;
+        let for_ms = if is_told_by_writing { REFUSES_WRITTEN_MS } else { REFUSES_FOR_MS };
+        let until = self.refused_at[place].map(|at| at.plus_ms(for_ms));
         until.is_some_and(|until| now < until)
     }
 
@@ -220,6 +226,22 @@ mod tests {
             let over = fitness.take(at(REFUSES_FOR_MS + 2), &seen);
             assert_eq!(over.len(), expected.len(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_refusal_is_over_soon_where_the_keeper_could_write_since() {
+        let mut fitness = Fitness::new();
+        let mut seen = Seen::default();
+        seen.refused[Refusal::OutOfMemory.index()] = 1;
+        assert_eq!(said(&fitness.take(at(1), &seen)), [("out_of_memory", Some(0))]);
+        assert_eq!(fitness.take(at(REFUSES_WRITTEN_MS + 1), &seen), []);
+        seen.has_written = true;
+        let over = fitness.take(at(REFUSES_WRITTEN_MS + 2), &seen);
+        assert_eq!(said(&over), [("out_of_memory", None)]);
+        seen.refused[Refusal::OutOfMemory.index()] = 2;
+        let again = fitness.take(at(REFUSES_WRITTEN_MS + 3), &seen);
+        assert_eq!(said(&again), [("out_of_memory", Some(0))]);
+        assert_eq!(fitness.take(at(2 * REFUSES_WRITTEN_MS + 2), &seen), []);
     }
 
     #[test]

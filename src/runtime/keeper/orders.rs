@@ -11,11 +11,17 @@ use crate::keeper::core::{Order, Seal};
 use crate::keeper::ledger::Vanishing;
 use crate::keeper::scripts;
 use crate::redis::command::Phase;
-use crate::runtime::log_thread;
+use crate::runtime::{clocks, log_thread};
 use crate::telemetry::log::{Message, Value};
 
 /// Who has compared a run, and who has given their word, is kept for this long: a week.
 const MEMBERS_KEPT_S: &[u8] = b"604800";
+
+/// A rebuild that was begun is begun again after this long at the earliest, in milliseconds, and
+/// twice as long each time up to the longest.
+const BEGIN_REST_MS: u64 = 100;
+/// The longest rest, in milliseconds.
+const BEGIN_REST_MAX_MS: u64 = 5_000;
 
 impl Thread {
     /// Carries orders out; whether the next round has to follow at once.
@@ -118,9 +124,14 @@ impl Thread {
         (run, evicted, mark): (u64, u64, &str),
         partitions: &[(Partition, Option<u32>)],
     ) -> Result<bool, RoundError> {
-        if !self.may_ask_sql() {
+        // Where Redis throws away or refuses what is begun, that is not done again at once.
+        let (rest_end, rest_ms) = self.begin_rest;
+        let now = clocks::mono();
+        if !self.may_ask_sql() || now < rest_end {
             return Ok(false);
         }
+        let next_ms = (2 * rest_ms).clamp(BEGIN_REST_MS, BEGIN_REST_MAX_MS);
+        self.begin_rest = (now.plus_ms(next_ms), next_ms);
         let epoch = match self.setup.stores.0.shared() {
             Some(store) => store.next_epoch(at_least),
             None => return Ok(false),
@@ -147,6 +158,9 @@ impl Thread {
             run.as_bytes(),
         ])?;
         self.setup.figures.rebuilds.fetch_add(1, Ordering::Relaxed);
+        if std::mem::replace(&mut self.is_begun_told, true) {
+            return Ok(true);
+        }
         let count = u64::try_from(partitions.len()).unwrap_or(u64::MAX);
         let fields = [("epoch", Value::Number(epoch.into())), ("partitions", Value::Number(count))];
         self.setup.log.write(log_thread::stamp_now(), Message::RebuildBegun, &fields);
