@@ -40,7 +40,9 @@ pub fn check(
         true => pass(is_known(disk, path, (&found, sql), is_elsewhere))?,
         false => None,
     };
-    if is_known.unwrap_or(!is_elsewhere) {
+    // A server has many addresses, such as a proxy's: without an answer only the database tells.
+    let is_same = || recorded.is_none_or(|recorded| parts(recorded).1 == parts(&own).1);
+    if is_known.unwrap_or_else(is_same) {
         return Ok(());
     }
     let said = match is_there {
@@ -86,7 +88,7 @@ fn is_known(
         Some(id) => Some(id),
         None => recovery::set_of(disk).map_err(refused)?.map(set_name),
     };
-    let Some(set) = set else { return Ok(None) };
+    let Some(set) = set else { return Ok((!is_moved).then_some(true)) };
     if sql.knows_set(&set).map_err(Failure::Store)? {
         return Ok(Some(true));
     }
@@ -125,14 +127,16 @@ pub fn note(config: &Config, sql: &Mysql) {
 /// Whether two names, hosts and a database, have no host in common or are of two databases. A list
 /// of hosts may have got one more.
 fn are_apart(one: &str, other: &str) -> bool {
-    fn split(name: &str) -> (Vec<&str>, &str) {
-        let name = name.strip_prefix("mysql ").unwrap_or(name);
-        let (hosts, database) = name.rsplit_once('/').unwrap_or((name, ""));
-        let host = |host| str::strip_suffix(host, ":3306").unwrap_or(host);
-        (hosts.split(',').map(host).collect(), database)
-    }
-    let ((hosts, database), (others, other_database)) = (split(one), split(other));
+    let ((hosts, database), (others, other_database)) = (parts(one), parts(other));
     database != other_database || !hosts.iter().any(|host| others.contains(host))
+}
+
+/// The hosts and the database of a name.
+fn parts(name: &str) -> (Vec<&str>, &str) {
+    let name = name.strip_prefix("mysql ").unwrap_or(name);
+    let (hosts, database) = name.rsplit_once('/').unwrap_or((name, ""));
+    let host = |host| str::strip_suffix(host, ":3306").unwrap_or(host);
+    (hosts.split(',').map(host).collect(), database)
 }
 
 #[cfg(test)]
