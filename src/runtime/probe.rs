@@ -77,9 +77,9 @@ pub enum HostUnfit {
     Executor(String),
     /// Less memory may be locked than the executor of the dedicated core asks for.
     #[error(
-        "RLIMIT_MEMLOCK is {limit} bytes, and the journal's rings need {} or more: raise the limit \
-         (`LimitMEMLOCK=8M` in the unit, `--ulimit memlock=8388608` for a container, \
-         `ulimit -l 8192` in a shell)",
+        "RLIMIT_MEMLOCK is {limit} bytes, and the journal's rings need {} or more, each shard's up \
+         to 262144 beside: raise the limit (`LimitMEMLOCK=64M` in the unit, \
+         `--ulimit memlock=67108864` for a container, `ulimit -l 65536` in a shell)",
         MEMLOCK_MIN
     )]
     MemlockTooLow {
@@ -195,11 +195,18 @@ pub fn explain_refusal(source: io::Error) -> HostUnfit {
             source,
         },
         Some(libc::ENOMEM) => HostUnfit::Refused {
-            hint: "raise RLIMIT_MEMLOCK (`LimitMEMLOCK=` in the unit) or use fewer shards",
+            // A user without CAP_IPC_LOCK pays for each ring; up to 200 KiB were seen.
+            hint: "raise RLIMIT_MEMLOCK (`LimitMEMLOCK=64M` in the unit: the journal needs 512 KiB, \
+                   each shard up to 256 KiB), grant CAP_IPC_LOCK or use fewer shards",
             source,
         },
         Some(libc::EMFILE | libc::ENFILE) => HostUnfit::Refused {
             hint: "raise RLIMIT_NOFILE (`LimitNOFILE=` in the unit) or lower connections_max",
+            source,
+        },
+        Some(libc::EAGAIN) => HostUnfit::Refused {
+            hint: "a limit of threads was met: raise it (`TasksMax=` and `LimitNPROC=` in the \
+                   unit, `--pids-limit` for a container)",
             source,
         },
         _ => HostUnfit::Refused { hint: "`dmesg` may say more", source },

@@ -38,6 +38,8 @@ enum Ends {
 enum Weight {
     /// At once, and again where its field `cause` is a new one.
     Reason,
+    /// At once, and again where its error is a new one: its errors are fixed texts.
+    Texts,
     /// Where no reason has come within [`LOG_SETTLE_MS`].
     Symptom,
 }
@@ -82,7 +84,7 @@ outages! {
     Sql "sql" {
         SqlAway to SqlResumed Reason Told;
         SqlFailed to SqlResumed Reason Told;
-        SqlUnfit to SqlResumed Reason Told;
+        SqlUnfit to SqlResumed Texts Told;
         ReadFailed to ReadResumed Symptom Quiet;
         KeeperSqlFailed to KeeperSqlResumed Symptom Told;
         ListSqlFailed to ListResumed Symptom Told;
@@ -212,6 +214,7 @@ impl Outages {
         state.count.fetch_add(1, Ordering::Relaxed);
         let cause = match row.weight {
             Weight::Reason => Some(text_of(fields, "cause")),
+            Weight::Texts => Some(text_of(fields, "error")),
             Weight::Symptom => None,
         };
         let is_new = cause.is_some_and(|cause| {
