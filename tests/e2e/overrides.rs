@@ -112,7 +112,7 @@ fn a_file_read_without_sql_pauses_at_once_and_is_imported_when_sql_answers() {
     cluster.own_mariadb().kill();
     setup.write_popups(PAUSED);
     let reloaded = server.operator().ask("POST", "/v1/reload", "").expect(200);
-    assert!(reloaded.body.contains("when SQL answers"), "{reloaded:?}");
+    assert!(reloaded.body.contains("when SQL takes it"), "{reloaded:?}");
     let told = popup(&server);
     assert_eq!((&told["effective_status"], &told["override"]), (&"paused".into(), &Value::Null));
     assert!(is_stopped(&server));
