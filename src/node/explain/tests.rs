@@ -6,21 +6,24 @@ use super::*;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n";
 
+/// Answers the next request; gives what was asked.
+fn answer_once(listener: &TcpListener, answer: &str) -> String {
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut asked = Vec::new();
+    let mut byte = [0];
+    while !asked.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).unwrap();
+        asked.push(byte[0]);
+    }
+    stream.write_all(answer.as_bytes()).unwrap();
+    String::from_utf8(asked).unwrap()
+}
+
 /// A node that gives one answer and hands out what it was asked.
 fn node(answer: String) -> (AdminAddress, std::thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = AdminAddress::Tcp(listener.local_addr().unwrap());
-    let thread = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut asked = Vec::new();
-        let mut byte = [0];
-        while !asked.ends_with(b"\r\n\r\n") {
-            stream.read_exact(&mut byte).unwrap();
-            asked.push(byte[0]);
-        }
-        stream.write_all(answer.as_bytes()).unwrap();
-        String::from_utf8(asked).unwrap()
-    });
+    let thread = std::thread::spawn(move || answer_once(&listener, &answer));
     (address, thread)
 }
 
@@ -151,17 +154,8 @@ fn a_node_on_loopback_that_asks_for_the_token_gets_it() {
     let refused = "HTTP/1.1 401 Unauthorized\r\n\r\n{\"error\":{\"code\":\"wrong_token\"}}";
     let fine = format!("{OK}{{\"user\":\"u\",\"popup\":null,\"candidates\":[]}}");
     let thread = std::thread::spawn(move || {
-        [refused, &fine].map(|answer| {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut asked = Vec::new();
-            let mut byte = [0];
-            while !asked.ends_with(b"\r\n\r\n") {
-                stream.read_exact(&mut byte).unwrap();
-                asked.push(byte[0]);
-            }
-            stream.write_all(answer.as_bytes()).unwrap();
-            String::from_utf8(asked).unwrap().contains("Bearer 0123456789abcdef")
-        })
+        [refused, &fine]
+            .map(|answer| answer_once(&listener, answer).contains("Bearer 0123456789abcdef"))
     });
     let config = Config {
         admin: AdminAddress::Tcp(address),
