@@ -12,7 +12,7 @@ use super::publisher::{Ask, PublishError, Publisher, Reloaded};
 use super::routes::Route;
 use super::token::Token;
 use super::unread::Unread;
-use super::{AdminSetup, explain, metrics, popups, stats, status, store_refusal, users};
+use super::{AdminSetup, explain, history, metrics, popups, stats, status, store_refusal, users};
 use crate::base::clock::NodeClock;
 use crate::base::limits::{ADMIN_REFUSAL_DELAY_MS, ADMIN_REFUSALS_MAX};
 use crate::base::time::{MonoNs, WallMs};
@@ -183,7 +183,7 @@ impl Service {
                 Method::Delete => change(Asked::Delete, id),
                 _ => popups::one(self, id),
             },
-            Route::History(id) => popups::history(self, id),
+            Route::History(id) => history::answer(self, id, request.query),
             Route::Pause(id) => change(Asked::Override(Ask::Set(Kind::Pause)), id),
             Route::Resume(id) => change(Asked::Override(Ask::Resume), id),
             Route::Archive(id) => change(Asked::Override(Ask::Set(Kind::Archive)), id),

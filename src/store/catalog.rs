@@ -8,6 +8,9 @@
 //! there again -> returned (in the file: version + 1 if the text differs; by the API: always)
 //! ```
 //!
+//! A line of history has the definition where that is a new version's; every other line stands on
+//! the version that it names.
+//!
 //! An id has one owner: the popups file while it has the id, else the admin API. Must not know what
 //! a definition means beyond its members' names.
 
@@ -95,7 +98,19 @@ pub(super) struct Edit {
     pub(super) change: &'static str,
     /// `{"member": [before, after]}` of what differs.
     pub(super) diff: Value,
+    /// Whether the version is a new one, whose definition the line has.
+    pub(super) is_new_version: bool,
 }
+
+impl Edit {
+    /// The definition as its line of history has it.
+    pub(super) fn history_text(&self) -> &str {
+        if self.is_new_version { &self.row.text } else { NO_TEXT }
+    }
+}
+
+/// The definition of a line of history that stands on an earlier one's: no JSON is empty.
+pub(super) const NO_TEXT: &str = "";
 
 /// What an edit writes beside its line of history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,8 +283,9 @@ impl Planner {
     }
 
     fn edit(&mut self, row: PopupRow, written: Written, change: &'static str, diff: Value) {
-        self.rows.insert(row.id.clone(), row.clone());
-        self.edits.push(Edit { row, written, change, diff });
+        let before = self.rows.insert(row.id.clone(), row.clone());
+        let is_new_version = before.is_none_or(|before| before.version != row.version);
+        self.edits.push(Edit { row, written, change, diff, is_new_version });
     }
 }
 

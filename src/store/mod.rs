@@ -557,14 +557,31 @@ impl Reader {
         }
     }
 
-    /// A popup's latest changes, newest first, at most 1,000.
+    /// A popup's latest changes, those before the one of a number where one is given: newest first,
+    /// `count` at most.
     ///
     /// # Errors
     /// Where the database fails.
-    pub fn history(&self, popup: &str) -> Result<Vec<HistoryEntry>, StoreError> {
+    pub fn history(
+        &self,
+        popup: &str,
+        before: Option<u64>,
+        count: u32,
+    ) -> Result<Vec<HistoryEntry>, StoreError> {
         match self {
-            Reader::Sqlite(reader) => reader.history(popup),
-            Reader::Mysql(reader) => reader.history(popup),
+            Reader::Sqlite(reader) => reader.history(popup, before, count),
+            Reader::Mysql(reader) => reader.history(popup, before, count),
+        }
+    }
+
+    /// The definition of a popup's version; `None` where its history does not have it.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn text_of(&self, popup: &str, version: u32) -> Result<Option<String>, StoreError> {
+        match self {
+            Reader::Sqlite(reader) => reader.text_of(popup, version),
+            Reader::Mysql(reader) => reader.text_of(popup, version),
         }
     }
 }
