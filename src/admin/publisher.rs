@@ -157,10 +157,11 @@ impl Publisher {
         let mut read = read_of(&[]);
         let copy = if is_store_there { None } else { start::newest_copy(&config, &log) };
         let (imported, is_file_pending) = match copy {
-            Some(stored) => (Imported { stored, replaced: Vec::new() }, true),
+            Some(stored) => (Imported::unchanged(stored), true),
             None => start::first(&mut store, &config, &mut read, &log)?,
         };
-        let published = publish(imported.stored, &read, (&config, 0), &log)?;
+        let Imported { stored, replaced, released } = imported;
+        let published = publish(stored, &read, (&config, 0), &log)?;
         tell_warnings(&published.snapshot, &log);
         let shared = SharedCatalog::of(&config);
         let publisher = Publisher {
@@ -175,7 +176,7 @@ impl Publisher {
             read_config,
             log,
         };
-        publisher.tell_replaced(&imported.replaced);
+        publisher.tell_owners(&replaced, &released);
         publisher.begin(published, is_file_pending)?;
         Ok(publisher)
     }

@@ -245,6 +245,7 @@ pub(super) fn refused(error: &PublishError) -> Answer {
         PublishError::Busy => (503, "busy"),
         PublishError::Archived => (409, "archived"),
         PublishError::OwnStatus(_) => (409, "own_status"),
+        PublishError::InOtherFile(_) => (409, "in_popups_file"),
         PublishError::TooManyOverrides(_) => (409, "too_many_overrides"),
         PublishError::Config(_) => (422, "bad_config"),
         PublishError::File { .. } | PublishError::Popups { .. } => (422, "bad_popups"),

@@ -6,6 +6,7 @@
 //! new text -> created (version 1)      other text -> changed (version + 1)
 //! gone from the file, deleted -> archived
 //! there again -> returned (in the file: version + 1 if the text differs; by the API: always)
+//! no file any more -> released (its popups are the admin API's, as they stand)
 //! ```
 //!
 //! A line of history has the definition where that is a new version's; every other line stands on
@@ -39,6 +40,8 @@ pub enum CatalogChange<'a> {
         /// Whether the text is that of an earlier version.
         is_rollback: bool,
     },
+    /// There is no popups file any more: what is in it is the admin API's.
+    Release,
     /// The admin API's popup of this id is archived; its rows and users' states stay.
     Delete(&'a str),
     /// What another store had.
@@ -94,7 +97,7 @@ pub(super) struct Edit {
     pub(super) row: PopupRow,
     /// What of it is written.
     pub(super) written: Written,
-    /// `created`, `changed`, `rolled_back`, `archived` or `returned`.
+    /// `created`, `changed`, `rolled_back`, `archived`, `returned` or `released`.
     pub(super) change: &'static str,
     /// `{"member": [before, after]}` of what differs.
     pub(super) diff: Value,
@@ -140,6 +143,7 @@ pub(super) fn plan(
             let change = if is_rollback { "rolled_back" } else { "changed" };
             planner.put(id, text, change, 1)?;
         }
+        CatalogChange::Release => planner.release(),
         CatalogChange::Delete(id) => planner.delete(id)?,
         CatalogChange::Import { popups, .. } => planner.import(popups)?,
     }
@@ -164,6 +168,14 @@ impl Planner {
         gone.retain(|id| !ids.contains(id.as_str()));
         gone.iter().for_each(|id| self.archive(id));
         Ok(())
+    }
+
+    fn release(&mut self) {
+        let in_file = self.rows.values().filter(|row| row.is_in_file());
+        for row in in_file.cloned().collect::<Vec<_>>() {
+            let row = PopupRow { origin: Origin::Api, ..row };
+            self.edit(row, Written::Row, "released", Value::Object(Map::new()));
+        }
     }
 
     fn define_in_file(&mut self, id: &str, text: &str) -> Result<(), StoreError> {
