@@ -71,7 +71,10 @@ pub(super) fn answer(service: &Service, id: &str, query: &str) -> Answer {
     };
     // What was set a moment ago is on its way to SQL.
     service.publisher.await_stored(id, Instant::now() + Duration::from_millis(OVERRIDES_RETRY_MS));
-    let page = page(&service.reader(), id, asked);
+    let page = match service.reader() {
+        Ok(reader) => page(&reader, id, asked),
+        Err(busy) => return busy,
+    };
     match page {
         Ok(page) => Answer::json(200, &page),
         Err(error) => service.sql_failed(&error),

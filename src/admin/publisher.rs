@@ -23,11 +23,13 @@ mod tests;
 use std::io::IsTerminal as _;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use super::shards;
 use super::shared_catalog::SharedCatalog;
 use crate::api::access::Access;
 use crate::api::cors::Cors;
+use crate::base::limits::ADMIN_SQL_SILENCE_MS;
 use crate::base::time::WallMs;
 use crate::catalog::lint::lint;
 use crate::catalog::overrides::Entry;
@@ -154,6 +156,7 @@ impl Publisher {
     /// Where the file or the store fails; then nothing is changed.
     pub fn load(setup: PublisherSetup) -> Result<Publisher, PublishError> {
         let PublisherSetup { mut store, is_store_there, config, read_config, mesh, log } = setup;
+        store.answer_within(Duration::from_millis(ADMIN_SQL_SILENCE_MS));
         let mut read = read_of(&[]);
         let copy = if is_store_there { None } else { start::newest_copy(&config, &log) };
         let (imported, is_file_pending) = match copy {

@@ -470,6 +470,9 @@ pub const ADMIN_BODY_BYTES_MAX: usize = 1_024 * 1_024;
 /// Answers of the admin listener that are larger than that and that clients have not taken, all
 /// together, in bytes: two catalogs of 10,000 usual popups.
 pub const ADMIN_UNREAD_BYTES_MAX: usize = 128 * 1_024 * 1_024;
+/// A SQL server that says nothing for this long, in milliseconds, is away for whoever asked on the
+/// admin listener. Locks are waited for a second less.
+pub const ADMIN_SQL_SILENCE_MS: u64 = 3_000;
 /// Lines of one answer of a popup's history, unless its request says how many.
 pub const HISTORY_LINES: u32 = 100;
 /// Lines of one answer of a popup's history, whatever its request says.

@@ -19,6 +19,7 @@ pub mod stored;
 pub mod whole;
 
 use std::path::Path;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
@@ -69,6 +70,15 @@ impl Store {
         match config.mysql.url {
             Some(_) => mysql::Mysql::new(config).map(Store::Mysql),
             None => Store::open(&config.data),
+        }
+    }
+
+    /// Somebody waits for what is asked from now on: a server that says nothing for so long has
+    /// failed as one that can't be reached.
+    pub fn answer_within(&mut self, silence_max: Duration) {
+        match self {
+            Store::Sqlite(_) => {}
+            Store::Mysql(store) => store.answer_within(silence_max),
         }
     }
 
@@ -475,6 +485,14 @@ impl Reader {
                 mysql::MysqlReader::new(config).map(|reader| Reader::Mysql(Box::new(reader)))
             }
             None => Reader::open(&config.data),
+        }
+    }
+
+    /// As [`Store::answer_within`].
+    pub fn answer_within(&mut self, silence_max: Duration) {
+        match self {
+            Reader::Sqlite(_) => {}
+            Reader::Mysql(reader) => reader.answer_within(silence_max),
         }
     }
 

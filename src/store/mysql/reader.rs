@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use mysql_async::FromRowError;
 use mysql_async::prelude::FromRow;
@@ -37,6 +38,14 @@ impl MysqlReader {
             session: RefCell::new(Session::new(url, settings)?),
             replica: replica.transpose()?.map(RefCell::new),
         })
+    }
+
+    /// See [`crate::store::Reader::answer_within`].
+    pub(in crate::store) fn answer_within(&mut self, silence_max: Duration) {
+        self.session.get_mut().answer_within(silence_max);
+        if let Some(replica) = &mut self.replica {
+            replica.get_mut().answer_within(silence_max);
+        }
     }
 
     /// Where people's questions go.
