@@ -134,7 +134,8 @@ fn a_client_too_many_of_a_listed_origin_may_read_that() {
         let field = told.split("\r\n").find_map(|line| line.strip_prefix("Access-Control-Allow-O"));
         field.map(|field| field.strip_prefix("rigin: ").unwrap().to_owned())
     };
-    let cases: [(&[&str], &[u8], Option<&str>, bool); 5] = [
+    type Case<'c> = (&'c [&'c str], &'c [u8], Option<&'c str>, bool);
+    let cases: [Case<'_>; 5] = [
         (&[], b"", None, true),
         (&["https://a"], b"", Some("https://a"), true),
         (&["*"], b"", Some("*"), true),
