@@ -136,8 +136,8 @@ pub struct Publisher {
     announcing: Mutex<Announcing>,
     /// What wins over the stored catalog; never held while SQL is waited for.
     desk: Desk,
-    /// One reload at a time.
-    reloading: Mutex<()>,
+    /// One reload at a time; the configuration as the last good one read it.
+    reloading: Mutex<Config>,
     /// How often this node's popups file has undone what another one's had set.
     replaced: AtomicU64,
     mesh: Arc<Mesh>,
@@ -166,10 +166,10 @@ impl Publisher {
         let publisher = Publisher {
             changing: Mutex::new(Changing { store, config: config.clone(), is_file_pending }),
             current: RwLock::new(published.clone()),
+            reloading: Mutex::new(config.clone()),
             config: RwLock::new(Arc::new(config)),
             announcing: Mutex::new(Announcing { shared, version: 0 }),
             desk: Desk::default(),
-            reloading: Mutex::new(()),
             replaced: AtomicU64::new(0),
             mesh,
             read_config,
