@@ -23,11 +23,13 @@ mod tests;
 use std::io::IsTerminal as _;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use super::shards;
 use super::shared_catalog::SharedCatalog;
 use crate::api::access::Access;
 use crate::api::cors::Cors;
+use crate::base::limits::ADMIN_SQL_SILENCE_MS;
 use crate::base::time::WallMs;
 use crate::catalog::lint::lint;
 use crate::catalog::overrides::Entry;
@@ -154,13 +156,15 @@ impl Publisher {
     /// Where the file or the store fails; then nothing is changed.
     pub fn load(setup: PublisherSetup) -> Result<Publisher, PublishError> {
         let PublisherSetup { mut store, is_store_there, config, read_config, mesh, log } = setup;
+        store.answer_within(Duration::from_millis(ADMIN_SQL_SILENCE_MS));
         let mut read = read_of(&[]);
         let copy = if is_store_there { None } else { start::newest_copy(&config, &log) };
         let (imported, is_file_pending) = match copy {
-            Some(stored) => (Imported { stored, replaced: Vec::new() }, true),
+            Some(stored) => (Imported::unchanged(stored), true),
             None => start::first(&mut store, &config, &mut read, &log)?,
         };
-        let published = publish(imported.stored, &read, (&config, 0), &log)?;
+        let Imported { stored, replaced, released } = imported;
+        let published = publish(stored, &read, (&config, 0), &log)?;
         tell_warnings(&published.snapshot, &log);
         let shared = SharedCatalog::of(&config);
         let publisher = Publisher {
@@ -175,7 +179,7 @@ impl Publisher {
             read_config,
             log,
         };
-        publisher.tell_replaced(&imported.replaced);
+        publisher.tell_owners(&replaced, &released);
         publisher.begin(published, is_file_pending)?;
         Ok(publisher)
     }
