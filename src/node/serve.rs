@@ -19,7 +19,7 @@ use super::redis_look::{self, Looked};
 use super::signals::{self, Asked};
 use super::storage::{self, Storage};
 use super::unmerged;
-use super::{drain, settings, shared_keys};
+use super::{drain, preflight, settings, shared_keys};
 use crate::admin::publisher::{
     self, ConfigRefused, PublishError, Publisher, PublisherSetup, ReadConfig,
 };
@@ -67,8 +67,7 @@ const CONNECTIONS_FEW: u32 = 1_000;
 
 /// Runs a node until it is told to stop; gives the exit code.
 pub fn run(arguments: &ServeArguments) -> u8 {
-    let served = signals::listen().map_err(Failure::system("signal handlers"));
-    match served.and_then(|signals| serve(arguments, signals)) {
+    match start(arguments) {
         Ok(code) => code,
         Err(failure) => {
             // Who does not read it has the exit code.
@@ -76,6 +75,14 @@ pub fn run(arguments: &ServeArguments) -> u8 {
             failure.exit_code()
         }
     }
+}
+
+fn start(arguments: &ServeArguments) -> Result<u8, Failure> {
+    process_limits::raise();
+    // Before a file is read: with too few descriptors that would be said of the file.
+    process_limits::check(1, 1)?;
+    let signals = signals::listen().map_err(Failure::system("signal handlers"))?;
+    serve(arguments, signals)
 }
 
 /// A node that runs.
@@ -113,13 +120,13 @@ pub struct Node {
 fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
     memory::set_up();
     let begun = Instant::now();
-    process_limits::raise();
     let loaded = settings::load(arguments.config.as_deref(), &arguments.flags())?;
     let config = loaded.config.clone();
+    preflight::check_cpus(&loaded)?;
     let topology = plan(&config)?;
     check_slice(&config, topology.shards)?;
-    process_limits::check(topology.shards, config.listen.len())?;
-    probe::check_kernel()?;
+    preflight::check_host(&config, &topology)?;
+    preflight::check(&config)?;
     let connections = connections_per_shard(&config, topology.shards)?;
     let connections_max = connections_of_node(&config, topology.shards, connections);
     let (log, log_thread) = start_log(&config)?;
