@@ -19,7 +19,7 @@ use super::redis_look::{self, Looked};
 use super::signals::{self, Asked};
 use super::storage::{self, Storage};
 use super::unmerged;
-use super::{drain, preflight, settings, shared_keys};
+use super::{belonging, drain, preflight, settings, shared_keys};
 use crate::admin::publisher::{
     self, ConfigRefused, PublishError, Publisher, PublisherSetup, ReadConfig,
 };
@@ -540,6 +540,7 @@ impl Threads<'_> {
         let writer = sql_writer::start(WriterSetup {
             store,
             stream,
+            check_store: belonging::database::late_check(self.config, directory.reader()),
             set,
             applied,
             skipped,

@@ -5,8 +5,9 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::belonging::{self, database::Asked};
 use super::failure::Failure;
-use super::{belonging, sql_look, unmerged};
+use super::{sql_look, unmerged};
 use crate::base::ids::Sequence;
 use crate::base::limits::{SEGMENT_BYTES, UNAPPLIED_BYTES_MAX};
 use crate::base::time::WallMs;
@@ -110,7 +111,8 @@ pub fn open(
     let fresh_set = SetId(u128::from_le_bytes(fresh));
     let is_there = sql == sql_look::Looked::There;
     if let Some(shared) = store.shared() {
-        belonging::database::check(config, &disk, (shared, is_there))?;
+        let asked = if is_there { Asked::AtStart } else { Asked::Away };
+        belonging::database::check(config, &disk, (shared, asked))?;
     }
     let claimed = is_there.then(|| claim(&mut store, found.unwrap_or(fresh_set), log));
     let claimed = match claimed.transpose() {
@@ -130,6 +132,11 @@ pub fn open(
         }
         Err(error) => return Err(error.into()),
     };
+    if let (None, Some(shared)) = (&claimed, store.shared())
+        && belonging::database::is_doubtful(config, &disk)?
+    {
+        shared.ask_alone();
+    }
     let applied = match &claimed {
         Some(claimed) => claimed.applied,
         // The writer asks again. Until then records that SQL may have count as open, which is safe.

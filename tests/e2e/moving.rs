@@ -6,6 +6,7 @@ use std::fs;
 use crate::growing::{POPUPS, embedded, migrate};
 use crate::harness::{Setup, run, until};
 use crate::support::mariadb::{shared, shared_database};
+use crate::support::proxy::Proxy;
 
 /// A line of `nudged export users`.
 const USER: &str = "{\"kind\":\"user\",\"user_id\":\"ann\",\"revision\":[0,1],\
@@ -58,6 +59,60 @@ fn a_directory_is_served_with_the_database_that_has_its_users_and_no_other() {
     is_refused("its 1 users");
     let server = right.start();
     assert_eq!(server.client().decide("bob").reason(), "gap");
+    server.stop();
+}
+
+#[test]
+fn a_database_that_comes_back_as_another_one_is_not_written_into() {
+    let database = shared_database();
+    let direct = shared().url_of(&database);
+    let setup = Setup::new(POPUPS).config(&format!("[mysql]\nurl = \"{direct}\"\n"));
+    let migrate = ["migrate", "--config", "nudged.toml"];
+    assert_eq!(run(&setup.path(""), &migrate).code, Some(0));
+    let server = setup.start();
+    server.client().decide("ann").token().unwrap();
+    until("the copy", || setup.data().join("catalog.json").exists().then_some(()));
+    server.stop();
+    let number = |query: &str| shared().number(&database, query);
+    let set = shared().run_sql(&format!("SELECT set_id FROM {database}.streams"));
+    assert!(number("SELECT COUNT(*) FROM events") > 0);
+
+    // Another one of the same name, behind another address, which is away as the node starts.
+    shared().run_sql(&format!("DROP DATABASE {database}"));
+    shared().create_database(&database);
+    assert_eq!(run(&setup.path(""), &migrate).code, Some(0));
+    let proxy = Proxy::to(shared().address());
+    proxy.refuse();
+    let behind = direct.replace(&shared().address().to_string(), &proxy.address().to_string());
+    setup.write_config(&format!("[mysql]\nurl = \"{behind}\"\n"));
+    let mut server = setup.start();
+    for code in ["sql_unfit", "sql_failed", "sql_away", "read_failed"] {
+        server.allow(code);
+    }
+    proxy.heal();
+    let unfit = || server.operator().get("/v1/status").json()["sql"]["unfit"].clone();
+    until("it to be named", || {
+        unfit().as_str().is_some_and(|why| why.contains("does not know it")).then_some(())
+    });
+    // What an operator changes waits as it does for one that is away.
+    let paused = server.operator().ask("POST", "/v1/popups/welcome/pause", "").expect(200);
+    assert_eq!(paused.json()["stored"], "node", "{paused:?}");
+    server.client().get("/readyz").expect(200);
+    let metrics = server.operator().get("/metrics").body;
+    assert!(metrics.contains("nudged_sql_unfit 1\n"), "{metrics}");
+    assert_eq!(server.lines_with("\"sql_unfit\""), 1, "{}", server.said());
+    let tables = ["streams", "popups", "nodes", "override_entries", "signing_keys", "users"];
+    for table in tables {
+        assert_eq!(number(&format!("SELECT COUNT(*) FROM {table}")), 0, "{table} is written into");
+    }
+
+    // The right one again: it knows the directory's journal.
+    let set = set.trim().lines().last().unwrap();
+    shared().run_sql(&format!("INSERT INTO {database}.streams (set_id) VALUES ('{set}')"));
+    until("it to be fit", || unfit().is_null().then_some(()));
+    until("the pause in SQL", || {
+        (number("SELECT COUNT(*) FROM override_entries") == 1).then_some(())
+    });
     server.stop();
 }
 

@@ -21,6 +21,7 @@ use tokio::runtime::Runtime;
 use super::address;
 use super::census::Counted;
 use super::failure::{FailureKind, ServerFailure};
+use super::gate;
 use crate::base::limits::{
     MYSQL_LOCK_WAIT_S, MYSQL_STATEMENT_BYTES_MAX, MYSQL_STATEMENT_BYTES_MIN, MYSQL_TRANSACTIONS_MAX,
 };
@@ -56,6 +57,8 @@ pub(super) struct Session {
     /// A connection that may still hold a transaction open on the server.
     left_behind: Option<Identity>,
     statements: u64,
+    /// It asks while the gate holds the others.
+    is_first: bool,
 }
 
 struct Connected {
@@ -103,7 +106,13 @@ impl Session {
             is_in_transaction: false,
             left_behind: None,
             statements: 0,
+            is_first: false,
         })
+    }
+
+    /// It looks which database it is, while the others wait for that.
+    pub(super) fn ask_first(&mut self) {
+        self.is_first = true;
     }
 
     /// The server and its database, without user and password.
@@ -297,6 +306,9 @@ impl Session {
 
     /// The connection; made where there is none, by the first host that takes one.
     fn connected(&mut self) -> Result<&mut Connected, StoreError> {
+        if gate::is_held() && !self.is_first {
+            return Err(self.error("connect", ServerFailure::held()));
+        }
         if self.connection.is_none() {
             self.connection = Some(self.connect()?);
         }
