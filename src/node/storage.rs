@@ -21,11 +21,15 @@ use crate::runtime::files::{DirectoryError, JournalDirectory, free_bytes};
 use crate::runtime::log_thread::{self, stamp_now};
 use crate::runtime::sql_writer;
 use crate::shard::unmerged::left::Left;
-use crate::store::{Store, StoreError, StreamId};
+use crate::store::{FailureKind, Store, StoreError, StreamId};
 use crate::telemetry::log::{Log, Message, Value};
 
 /// Segments of the journal that a node starts with.
 const SEGMENTS_AT_START: u64 = 2;
+
+/// Bytes that SQLite takes beside a database to open and change it: its index, and a log that is
+/// folded in at `SQL_WAL_PAGES`.
+const OPEN_BYTES: u64 = 1 << 20;
 
 /// Everything that was opened.
 pub struct Storage {
@@ -101,7 +105,7 @@ pub fn open(
     let there = disk.segments().map_err(|error| unusable(error.to_string()))?.len();
     check_room(&path, there)?;
     let mut sql = sql_look::look(config, log)?;
-    let mut store = Store::of(config)?;
+    let mut store = Store::of(config).map_err(|error| without_room(&config.data, error))?;
     for dropped in store.take_dropped() {
         log_thread::tell(log, Message::OverrideDropped, &dropped.to_string());
     }
@@ -126,7 +130,8 @@ pub fn open(
             sql = sql_look::Looked::Refusing;
             None
         }
-        Err(error) if error.may_pass() => {
+        // A full disk of this node's own holds no start up where the journal has its segments.
+        Err(error) if error.may_pass() || error.kind() == FailureKind::DiskFull => {
             log_thread::tell(log, Message::SqlFailed, &error.to_string());
             None
         }
@@ -217,6 +222,16 @@ pub(super) fn check_room_of(data: &Path) -> Result<(), Failure> {
 
 fn no_room(path: &Path, needed: u64) -> Failure {
     Failure::NoRoom { path: path.to_path_buf(), needed, free: free_of(path).unwrap_or(0) }
+}
+
+/// An embedded database that could not be opened, with the disk named where that is why.
+fn without_room(data: &Path, error: StoreError) -> Failure {
+    match free_of(data) {
+        Some(free) if error.is_unavailable() && free < OPEN_BYTES => {
+            Failure::NoRoomToOpen { needed: OPEN_BYTES, free, source: error }
+        }
+        _ => error.into(),
+    }
 }
 
 /// The directory may not be there yet: then it is the disk of the one above it.

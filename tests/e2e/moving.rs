@@ -3,7 +3,9 @@
 
 use std::fs;
 
-use crate::growing::{POPUPS, embedded, migrate};
+use nudged::config::{Config, Secret};
+
+use crate::growing::{POPUPS, begin, embedded, migrate};
 use crate::harness::{Setup, run, until};
 use crate::support::mariadb::{shared, shared_database};
 use crate::support::proxy::Proxy;
@@ -167,6 +169,41 @@ fn nobody_is_moved_beside_a_node_that_may_know_more_than_its_database() {
     let import = ["import", "--config", "nudged.toml", "users.nd", "--nodes-lost"];
     let imported = run(&asker.path(""), &import);
     assert_eq!(imported.code, Some(0), "{imported:?}");
+}
+
+#[test]
+fn a_node_that_came_while_a_directory_was_moved_is_found_before_the_end() {
+    let embedded = embedded();
+    let server = embedded.start();
+    server.client().decide("ann").token().unwrap();
+    server.stop();
+    let database = shared_database();
+    let url = shared().url_of(&database);
+    let mut config = Config { data: embedded.data().to_owned(), ..Config::default() };
+    config.mysql.url = Some(Secret::new(url.clone()));
+    let mut moving = begin(&config, embedded.data());
+    moving.advance().unwrap();
+    // It is gone again by then, and has decided by what there was.
+    let waits = "[limits]\nread_deadline = \"2s\"\n";
+    let node = Setup::new(POPUPS).config(&format!("[mysql]\nurl = \"{url}\"\n{waits}"));
+    let server = node.start();
+    server.client().decide("ann").token().unwrap();
+    server.stop();
+    let refused = loop {
+        match moving.advance() {
+            Ok(_) => assert!(!moving.is_done(), "somebody came"),
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(refused.exit_code(), 4);
+    assert!(refused.to_string().contains("has started meanwhile"), "{refused}");
+    drop(moving);
+    let mut moving = begin(&config, embedded.data());
+    while !moving.is_done() {
+        moving.advance().unwrap();
+    }
+    let shows = "SELECT shows FROM user_popups WHERE user_id = 'ann'";
+    assert_eq!(shared().number(&database, shows), 2, "of both sides");
 }
 
 #[test]
