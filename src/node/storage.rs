@@ -105,7 +105,8 @@ pub fn open(
     let there = disk.segments().map_err(|error| unusable(error.to_string()))?.len();
     check_room(&path, there)?;
     let mut sql = sql_look::look(config, log)?;
-    let mut store = Store::of(config).map_err(|error| without_room(&config.data, error))?;
+    let mut store =
+        Store::of(config).map_err(|error| without_room(free_of(&config.data), error))?;
     for dropped in store.take_dropped() {
         log_thread::tell(log, Message::OverrideDropped, &dropped.to_string());
     }
@@ -225,8 +226,8 @@ fn no_room(path: &Path, needed: u64) -> Failure {
 }
 
 /// An embedded database that could not be opened, with the disk named where that is why.
-fn without_room(data: &Path, error: StoreError) -> Failure {
-    match free_of(data) {
+fn without_room(free: Option<u64>, error: StoreError) -> Failure {
+    match free {
         Some(free) if error.is_unavailable() && free < OPEN_BYTES => {
             Failure::NoRoomToOpen { needed: OPEN_BYTES, free, source: error }
         }
@@ -280,5 +281,27 @@ fn tell(recovered: &Recovered, log: &Log) {
     for damage in &report.lost {
         let text = damage.to_string();
         log.write(stamp_now(), Message::JournalDamaged, &[("lost", Value::Text(&text))]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_a_full_disk_keeps_shut_names_the_bytes() {
+        let error = || StoreError::File {
+            action: "open or create it",
+            path: "/data/nudged.db".into(),
+            source: std::io::Error::from_raw_os_error(libc::ENOSPC),
+        };
+        let failure = without_room(Some(4_096), error());
+        let said = failure.to_string();
+        for part in ["/data/nudged.db", "1048576 bytes", "4096 are free", "make room"] {
+            assert!(said.contains(part), "{said}");
+        }
+        assert_eq!(failure.exit_code(), 4);
+        let roomy = without_room(Some(OPEN_BYTES), error()).to_string();
+        assert!(!roomy.contains("make room"), "{roomy}");
     }
 }
