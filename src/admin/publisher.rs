@@ -116,6 +116,19 @@ pub struct PublisherSetup {
     pub log: Log,
 }
 
+/// Looks whether the popups file of a configuration can be read, and its popups stand together;
+/// what a store has is not asked.
+///
+/// # Errors
+/// As a start would find the file by itself.
+pub fn check_file(config: &Config) -> Result<(), PublishError> {
+    let Some(path) = &config.popups else { return Ok(()) };
+    let file = prepare::read_file(path)?;
+    let by_id = file.definitions.into_iter().map(|popup| (popup.id().to_owned(), popup));
+    prepare::try_compile(&by_id.collect(), config)
+        .map_err(|errors| PublishError::Popups { path: path.clone(), errors })
+}
+
 /// What only a change may touch.
 struct Changing {
     store: Store,
