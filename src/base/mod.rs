@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod hash;
+pub mod hex;
 pub mod ids;
 pub mod limits;
 pub mod slab;

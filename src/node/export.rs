@@ -23,6 +23,7 @@ use super::arguments::{ExportArguments, Exported};
 use super::failure::Failure;
 use super::settings;
 use super::whole_lines::{self, Whole};
+use crate::base::hex;
 use crate::base::ids::Sequence;
 use crate::base::limits::MOVED_ROWS;
 use crate::catalog::overrides::{Overrides, Place, encode};
@@ -243,8 +244,7 @@ pub(super) fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -
     line_members.extend(columns);
     let mut bytes = Vec::new();
     record::append(record, &mut bytes);
-    let hex: String = bytes[2..].iter().map(|byte| format!("{byte:02x}")).collect();
-    line_members.insert("record".to_owned(), json!(hex));
+    line_members.insert("record".to_owned(), json!(hex::encode(&bytes[2..])));
     line
 }
 
