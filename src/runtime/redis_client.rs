@@ -19,7 +19,6 @@ use std::time::{Duration, Instant};
 
 use super::clocks;
 use crate::base::limits::{REDIS_BULK_BYTES_MAX, REDIS_BULK_ELEMENTS_MAX, REDIS_PIPELINE_MAX};
-use crate::base::time::MonoNs;
 use crate::redis::address::LinkAddress;
 use crate::redis::decode::{Decoder, Frame};
 use crate::redis::encode;
@@ -102,7 +101,7 @@ impl BlockingRedis {
         let now = clocks::mono();
         // What the client knows itself it has counted.
         if self.rest.left(now).is_none() {
-            self.rest.after_failure(now, noise(now), why);
+            self.rest.after_failure(now, clocks::noise(), why);
         }
     }
 
@@ -370,7 +369,7 @@ impl BlockingRedis {
             Err(error) => {
                 self.connection = None;
                 let now = clocks::mono();
-                self.rest.after_failure(now, noise(now), error.to_string());
+                self.rest.after_failure(now, clocks::noise(), error.to_string());
             }
         }
         result
@@ -382,16 +381,11 @@ impl BlockingRedis {
         self.refused[kind.index()] += 1;
         let now = clocks::mono();
         match kind {
-            Refusal::Denied => self.rest.after_denial(now, noise(now), why),
+            Refusal::Denied => self.rest.after_denial(now, clocks::noise(), why),
             Refusal::Loading | Refusal::PrimaryDown | Refusal::Busy => {
-                self.rest.after_failure(now, noise(now), why);
+                self.rest.after_failure(now, clocks::noise(), why);
             }
             _ => {}
         }
     }
-}
-
-/// A number that differs between nodes, for their rests: what the clock counts below a millisecond.
-fn noise(now: MonoNs) -> u64 {
-    now.0 / 1_000
 }
