@@ -14,10 +14,11 @@ mod rest;
 mod socket;
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use super::clocks;
+use super::stream::Stream;
 use crate::base::limits::{REDIS_BULK_BYTES_MAX, REDIS_BULK_ELEMENTS_MAX, REDIS_PIPELINE_MAX};
 use crate::redis::address::LinkAddress;
 use crate::redis::decode::{Decoder, Frame};
@@ -30,7 +31,6 @@ use crate::redis::scripts::hash_of;
 
 use answer::{keep, owned, push_of};
 use rest::Rest;
-use socket::Stream;
 
 pub use answer::{Answer, AskError, Push};
 
@@ -344,7 +344,9 @@ impl BlockingRedis {
             if left.is_zero() {
                 return Err(AskError::Timeout);
             }
-            let length = match connection.stream.read(&mut piece, left) {
+            let stream = &mut connection.stream;
+            let length = match stream.set_read_timeout(left).and_then(|()| stream.read(&mut piece))
+            {
                 Ok(length) => length,
                 // A signal, and no answer of anybody: what is left of the time is waited on.
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
