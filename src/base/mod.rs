@@ -3,6 +3,7 @@
 
 pub mod backoff;
 pub mod clock;
+pub mod happening;
 pub mod hash;
 pub mod hex;
 pub mod ids;

@@ -30,7 +30,7 @@ use crate::catalog::overrides::{Overrides, Place, encode};
 use crate::catalog::snapshot::Status;
 use crate::config::Config;
 use crate::journal::reader::Tail;
-use crate::journal::record::{self, Happening, Record};
+use crate::journal::record::{self, Record};
 use crate::journal::recovery::{self, RecoverOptions};
 use crate::journal::segment::SetId;
 use crate::runtime::files::DirectoryReader;
@@ -193,7 +193,7 @@ pub(super) fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -
     let mut line = json!({ "set": format!("{:032x}", set.0), "seq": sequence.0 });
     let columns = match record {
         Record::Impression(impression) => json!({
-            "action": action_word(impression.happening),
+            "action": impression.happening.word(),
             "decision": impression.token,
             "at": impression.at.0,
             "acted_at": impression.acted_at.0,
@@ -227,7 +227,7 @@ pub(super) fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -
             "restored": withdrawn.restored.map_or("", |restored| restored.popup),
         }),
         Record::Unmerged(unmerged) => json!({
-            "action": action_word(unmerged.happening),
+            "action": unmerged.happening.word(),
             "is_merged": false,
             "decision": unmerged.token,
             "at": unmerged.at.0,
@@ -246,17 +246,6 @@ pub(super) fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -
     record::append(record, &mut bytes);
     line_members.insert("record".to_owned(), json!(hex::encode(&bytes[2..])));
     line
-}
-
-fn action_word(happening: Happening) -> &'static str {
-    match happening {
-        Happening::Decided => "decided",
-        Happening::Shown => "shown",
-        Happening::Ignored => "ignored",
-        Happening::Dismissed => "dismissed",
-        Happening::Clicked => "clicked",
-        Happening::Converted => "converted",
-    }
 }
 
 fn written(source: io::Error) -> Failure {

@@ -122,7 +122,7 @@ fn user_line(user: &WholeUser) -> UserLine {
         popup_id: entry.popup.clone(),
         shows: entry.shows,
         last_shown_at: entry.last_shown_at.map(|at| at.0),
-        outcome: entry.outcome.map(|(outcome, _)| word(outcome).to_owned()),
+        outcome: entry.outcome.map(|(outcome, _)| outcome.word().to_owned()),
         outcome_at: entry.outcome.map(|(_, at)| at.0),
         next_show_at: entry.next_show_at.map(|at| at.0),
         forgotten: entry.is_forgotten,
@@ -185,11 +185,10 @@ fn read_user(line: UserLine) -> Result<WholeUser, String> {
 }
 
 fn read_entry(line: EntryLine) -> Result<WholeEntry, String> {
-    let outcomes = [Outcome::Ignored, Outcome::Dismissed, Outcome::Clicked, Outcome::Converted];
     let outcome = match &line.outcome {
         None => None,
         Some(name) => {
-            let known = outcomes.into_iter().find(|outcome| word(*outcome) == name);
+            let known = Outcome::of_word(name);
             Some(known.ok_or_else(|| format!("outcome: unknown `{name}`"))?)
         }
     };
@@ -230,15 +229,6 @@ fn revision((epoch, counter): (u32, u64)) -> Result<Revision, String> {
 fn hash(name: &str, text: &str) -> Result<u64, String> {
     let hash = hex::decode_array(text).map(u64::from_be_bytes);
     hash.ok_or_else(|| format!("{name}: expected 16 hex digits"))
-}
-
-fn word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Ignored => "ignored",
-        Outcome::Dismissed => "dismissed",
-        Outcome::Clicked => "clicked",
-        Outcome::Converted => "converted",
-    }
 }
 
 #[cfg(test)]
