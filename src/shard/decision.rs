@@ -5,7 +5,7 @@
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
-use super::home::{Home, Subject, happening_of, shown_of};
+use super::home::{Home, Subject, shown_of};
 use super::lane::Waiting;
 use super::origin::Origin;
 use super::packed::{self, Packed};
@@ -141,7 +141,7 @@ impl Home {
             EventVerdict::Duplicate => Verdict::Duplicate,
             EventVerdict::Accepted { acted_at } => {
                 let subject = Subject::of(event);
-                let happening = happening_of(event.action);
+                let happening = event.action.happening();
                 self.record(&view.snapshot, &subject, happening, (now.wall, acted_at), None);
                 Verdict::Accepted
             }

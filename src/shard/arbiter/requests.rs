@@ -19,7 +19,7 @@ use crate::journal::record::{self, Record};
 use crate::redis::command::{Command, Commit, Records};
 use crate::shard::control::{Command as ControlCommand, Outcome};
 use crate::shard::decision::{Ask, Progress, Round, Verdicted, write_answer};
-use crate::shard::home::{Done, Home, Subject, happening_of};
+use crate::shard::home::{Done, Home, Subject};
 use crate::shard::lane::Waiting;
 use crate::shard::origin::Origin;
 use crate::shard::packed::{self, Packed};
@@ -288,7 +288,7 @@ impl Home {
             let subject = Subject::of(event);
             let wall = ask.now.wall;
             let acted_at = apply::acted_at(event.ts, event.token.at, wall);
-            let happening = happening_of(event.action);
+            let happening = event.action.happening();
             self.record(&ask.view.snapshot, &subject, happening, (wall, acted_at), None);
         }
         verdict
