@@ -272,7 +272,7 @@ impl<D: DiskRead> WriterThread<D> {
     /// Nothing more is asked of a wrong store than whether it is the right one by now.
     fn misplaced(&mut self, words: String) -> Next {
         self.is_misplaced = true;
-        self.backoff_ms = BACKOFF_SLOW_MS;
+        self.backoff.next_is(BACKOFF_SLOW_MS);
         let WriterSetup { figures, log, .. } = &self.setup;
         figures.failures.fetch_add(1, Ordering::Relaxed);
         if let Some(line) = figures.fitness.take_denied(clocks::mono(), Some(words)) {
