@@ -162,6 +162,13 @@ impl EncodedOutcome {
         EncodedOutcome::of_no_popup(&self.decode(bump).unless_kept(bump), Vec::new())
     }
 
+    /// What is left where its popups are of a catalog before `version`, as
+    /// [`EncodedOutcome::unless_kept`] does; `None` where nothing is to be done.
+    pub fn let_go_before(&self, version: u64, bump: &Bump) -> Option<EncodedOutcome> {
+        let is_old = self.snapshot().is_some_and(|snapshot| snapshot.version < version);
+        is_old.then(|| self.unless_kept(bump))
+    }
+
     /// Puts verdicts in their places, of an outcome that has verdicts itself; those for places
     /// that it does not have are passed over.
     pub fn merge_verdicts(&mut self, verdicts: &[PlacedVerdict]) {

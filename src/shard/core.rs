@@ -247,7 +247,10 @@ impl Core {
         let done = |outcome| Effect::ControlReply(ControlReply { ticket, outcome });
         match control.command {
             Command::SwapCatalog(snapshot) => {
+                let version = snapshot.version;
                 let former = std::mem::replace(&mut self.view.snapshot, snapshot);
+                self.bump.reset();
+                self.home.let_go_of_catalogs(version, &self.bump);
                 outbox.push(done(Outcome::Swapped(former)));
             }
             Command::SwapRules(rules) => {

@@ -18,6 +18,7 @@ use crate::api::outcome::EncodedOutcome;
 use crate::api::token::Token;
 use crate::base::clock::Now;
 use crate::base::ids::{LaneSequence, PopupKey, ShardId, UserKey};
+use crate::base::limits::CATALOGS_HELD_MAX;
 use crate::base::slab::{Handle, Slab};
 use crate::base::time::{MonoNs, WallMs};
 use crate::catalog::snapshot::Snapshot;
@@ -313,6 +314,23 @@ impl Home {
                 self.counters.parked_full.add(1);
                 Err(waiter)
             }
+        }
+    }
+
+    /// Another catalog is current: shows that wait by those too long before are not told any more,
+    /// so that only so many are in memory. `bump` is scratch.
+    pub fn let_go_of_catalogs(&mut self, current: u64, bump: &Bump) {
+        let held = u64::try_from(CATALOGS_HELD_MAX).expect("a small number");
+        let oldest = (current + 1).saturating_sub(held);
+        let Home { lane, arbiter, counters, .. } = self;
+        let mut let_go = |outcome: &EncodedOutcome| {
+            let left = outcome.let_go_before(oldest, bump)?;
+            counters.catalogs_let_go.add(1);
+            Some(left)
+        };
+        lane.replace_outcomes(&mut let_go);
+        if let Some(arbiter) = arbiter.as_deref_mut() {
+            arbiter.replace_outcomes(let_go);
         }
     }
 

@@ -274,6 +274,20 @@ impl Lane {
         }
     }
 
+    /// Puts others in the place of outcomes that wait, where `replace` gives one.
+    pub fn replace_outcomes(
+        &mut self,
+        mut replace: impl FnMut(&EncodedOutcome) -> Option<EncodedOutcome>,
+    ) {
+        for waiting in &mut self.waiting {
+            if let Some(outcome) = replace(&waiting.outcome) {
+                self.waiting_bytes -= waiting.outcome.bytes();
+                self.waiting_bytes += outcome.bytes();
+                waiting.outcome = outcome;
+            }
+        }
+    }
+
     fn take_first(&mut self) -> Waiting {
         let first = self.waiting.pop_front().expect("the caller has seen it");
         self.waiting_bytes -= first.outcome.bytes();

@@ -234,6 +234,23 @@ impl Flights {
         flight.waiters = kept;
     }
 
+    /// Puts others in the place of outcomes that wait, where `replace` gives one.
+    pub fn replace_outcomes(
+        &mut self,
+        mut replace: impl FnMut(&EncodedOutcome) -> Option<EncodedOutcome>,
+    ) {
+        let Flights { flights, by_user, .. } = self;
+        for handle in by_user.iter() {
+            let Some(Flight { stage: Stage::Commit(pending), .. }) = flights.get_mut(*handle)
+            else {
+                continue;
+            };
+            if let Some(outcome) = pending.outcome.as_ref().and_then(&mut replace) {
+                pending.outcome = Some(outcome);
+            }
+        }
+    }
+
     /// When the first request is given up.
     pub fn next_deadline(&self) -> Option<MonoNs> {
         self.deadlines.peek().map(|Reverse((deadline, _))| *deadline)
