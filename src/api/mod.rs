@@ -4,7 +4,8 @@
 //! of each event · `render` outcomes to replies · `access` keys · `cors` origins · `query` and
 //! `json` bounded strict input into scratch · `decide` and `answer` requests and replies of decide ·
 //! `events` events and their reply · `ignored` fields that nobody knows · `token` the signed
-//! identity of an impression · `refusal` codes · `reply` what all replies share · `health`.
+//! identity of an impression · `early` answers before there is a whole request · `refusal` codes ·
+//! `reply` what all replies share · `health`.
 //!
 //! Scratch is the caller's: one `Bump` per turn, reset by it.
 
@@ -14,6 +15,7 @@ mod binary;
 pub mod command;
 pub mod cors;
 pub mod decide;
+pub mod early;
 pub mod events;
 mod health;
 pub mod ignored;

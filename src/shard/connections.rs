@@ -2,23 +2,27 @@
 //! Owns their deadlines and turns what they want into effects, once a turn. Knows nothing of what a
 //! request asks.
 
+mod early;
 mod owing;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
+use early::Early;
+
 use super::origin::ConnectionSlot;
 use super::seam::{Effect, Outbox};
 use super::serve::{Arrived, Progress};
 use super::view::View;
+use crate::api::early as api_early;
 use crate::base::clock::Now;
 use crate::base::limits::{BUFFERS_POOLED_MAX, LINGER_TIMEOUT_MS, TICK_MS};
 use crate::base::time::MonoNs;
 use crate::http::connection::{self, Answer, Connection, Ending, Expiry, SendFailed, Timeouts};
+use crate::http::early::Begun;
 use crate::http::head::Request;
 use crate::http::pool::BufferPool;
-use crate::http::refusal;
 use crate::http::reply::Frame;
 use crate::telemetry::counters::ShardCounters;
 
@@ -39,8 +43,10 @@ struct Entry {
     sending_spare: u32,
     /// Memory of its answers as it is counted in [`Connections::unsent`], in bytes.
     unsent: u32,
-    /// Beyond the bound: its answer is fixed, its bytes are not looked at.
+    /// Beyond the bound: its answer is fixed, but for the origin that may read it.
     is_refused: bool,
+    /// A refused one has its answer.
+    is_told: bool,
 }
 
 impl Entry {
@@ -56,6 +62,7 @@ impl Entry {
             sending_spare: 0,
             unsent: 0,
             is_refused: false,
+            is_told: false,
         }
     }
 
@@ -77,8 +84,9 @@ pub struct ShardTurn<'t> {
 }
 
 impl ShardTurn<'_> {
-    fn of_http<'p>(&'p self, pool: &'p mut BufferPool) -> connection::Turn<'p> {
-        http_turn(self.view, self.now, pool)
+    /// What requests of a listener are told before they are whole.
+    fn early<'e>(&'e self, listener: u16, counters: &'e ShardCounters) -> Early<'e> {
+        Early { view: self.view, now: self.now, listener, counters }
     }
 }
 
@@ -152,10 +160,10 @@ impl Connections {
         };
         if entry.is_refused {
             self.counters.connections_refused.add(1);
-            let mut buffer = self.pool.take();
-            refusal::write_overloaded(&mut buffer, turn.view.date.as_str());
-            turn.outbox.push(Effect::Send { connection: number, buffer });
             self.deadlines[index] = ticks(now.plus_ms(LINGER_TIMEOUT_MS));
+            if !api_early::needs_origin(&turn.view.rules.cors) {
+                self.tell_refused(turn, number, &[]);
+            }
             return false;
         }
         entry.http.expect_answers_of(self.answer_bytes);
@@ -164,6 +172,18 @@ impl Connections {
         }
         self.mark(number);
         true
+    }
+
+    /// Tells a connection beyond the bound so, once. `bytes` are the first of its request, where
+    /// they were waited for: of several origins only the one that asks is granted anything.
+    fn tell_refused(&mut self, turn: &mut ShardTurn<'_>, number: u32, bytes: &[u8]) {
+        if std::mem::replace(&mut self.entries[number as usize].is_told, true) {
+            return;
+        }
+        let mut buffer = self.pool.take();
+        let (begun, cors) = (Begun::of(bytes), &turn.view.rules.cors);
+        api_early::write_overloaded(&begun, cors, turn.view.date.as_str(), &mut buffer);
+        turn.outbox.push(Effect::Send { connection: number, buffer });
     }
 
     /// Connections that are served at once.
@@ -178,18 +198,22 @@ impl Connections {
         S: FnMut(&Request<'_>, Arrived, &mut Vec<u8>) -> Progress,
     {
         let is_sparing = self.is_beyond_bound();
-        let Connections { entries, pool, .. } = self;
+        let Connections { entries, pool, counters, .. } = self;
         let entry = &mut entries[number as usize];
-        if !entry.is_open || entry.is_refused {
+        if !entry.is_open {
             return;
         }
+        if entry.is_refused {
+            return self.tell_refused(turn, number, bytes);
+        }
         entry.http.spare(is_sparing);
+        let early = turn.early(entry.listener, counters);
         let arrived = entry.arrived(number);
         let was_refused = entry.http.refusal().is_some();
         let mut handler = |request: &Request<'_>, slot, out: &mut Vec<u8>| {
             handle(request, arrived(slot), out, &mut serve)
         };
-        entry.http.receive(bytes, &mut turn.of_http(pool), &mut handler);
+        entry.http.receive(bytes, &mut http_turn(&early, pool), &mut handler);
         self.is_tls_seen |= !was_refused && entry.http.is_tls();
         self.mark(number);
     }
@@ -203,13 +227,14 @@ impl Connections {
         write: impl FnOnce(&mut Vec<u8>, &Frame<'_>),
     ) -> bool {
         let is_sparing = self.is_beyond_bound();
-        let Connections { entries, pool, .. } = self;
+        let Connections { entries, pool, counters, .. } = self;
         let entry = &mut entries[to.connection as usize];
         if !entry.is_open || entry.generation != to.generation {
             return false;
         }
         entry.http.spare(is_sparing);
-        entry.http.answer(to.slot, &mut turn.of_http(pool), write);
+        let early = turn.early(entry.listener, counters);
+        entry.http.answer(to.slot, &mut http_turn(&early, pool), write);
         // An average of averages: the latest counts a little, and no connection more than others.
         self.answer_bytes = self.answer_bytes.midpoint(entry.http.answer_bytes());
         true
@@ -220,13 +245,14 @@ impl Connections {
     where
         S: FnMut(&Request<'_>, Arrived, &mut Vec<u8>) -> Progress,
     {
-        let Connections { entries, pool, .. } = self;
+        let Connections { entries, pool, counters, .. } = self;
         let entry = &mut entries[number as usize];
         let arrived = entry.arrived(number);
         let mut handler = |request: &Request<'_>, slot, out: &mut Vec<u8>| {
             handle(request, arrived(slot), out, &mut serve)
         };
-        entry.http.resume(&mut turn.of_http(pool), &mut handler);
+        let early = turn.early(entry.listener, counters);
+        entry.http.resume(&mut http_turn(&early, pool), &mut handler);
         self.mark(number);
     }
 
@@ -240,7 +266,7 @@ impl Connections {
         sent: Option<usize>,
     ) -> bool {
         let is_sparing = self.is_beyond_bound();
-        let Connections { entries, pool, .. } = self;
+        let Connections { entries, pool, counters, .. } = self;
         let entry = &mut entries[number as usize];
         if !entry.is_open || entry.is_refused {
             pool.give(buffer);
@@ -251,13 +277,14 @@ impl Connections {
         }
         (entry.untaken, entry.sending_spare) = (u32::MAX, 0);
         entry.http.spare(is_sparing);
-        entry.http.sent(buffer, sent.ok_or(SendFailed), &mut turn.of_http(pool));
+        let early = turn.early(entry.listener, counters);
+        entry.http.sent(buffer, sent.ok_or(SendFailed), &mut http_turn(&early, pool));
         true
     }
 
     /// The peer has ended its direction.
     pub fn peer_closed(&mut self, turn: &mut ShardTurn<'_>, number: u32) {
-        let Connections { entries, pool, .. } = self;
+        let Connections { entries, pool, counters, .. } = self;
         let entry = &mut entries[number as usize];
         if !entry.is_open {
             return;
@@ -265,7 +292,8 @@ impl Connections {
         if entry.is_refused {
             return self.close(number, false, turn.outbox);
         }
-        entry.http.peer_closed(&mut turn.of_http(pool));
+        let early = turn.early(entry.listener, counters);
+        entry.http.peer_closed(&mut http_turn(&early, pool));
         self.mark(number);
     }
 
@@ -279,12 +307,13 @@ impl Connections {
     /// Every connection ends after what it has begun; idle ones end now.
     pub fn drain(&mut self, view: &View, now: Now) {
         for number in 0..self.entries.len() {
-            let Connections { entries, pool, .. } = self;
+            let Connections { entries, pool, counters, .. } = self;
             let entry = &mut entries[number];
             if !entry.is_open || entry.is_refused {
                 continue;
             }
-            entry.http.drain(&mut http_turn(view, now, pool));
+            let early = Early { view, now, listener: entry.listener, counters };
+            entry.http.drain(&mut http_turn(&early, pool));
             self.mark(u32::try_from(number).expect("numbers have 32 bits"));
         }
     }
@@ -299,15 +328,20 @@ impl Connections {
     pub fn expire(&mut self, turn: &mut ShardTurn<'_>) {
         self.pool.shrink();
         let tick = ticks(turn.now.mono);
-        for number in 0..self.deadlines.len() {
-            if self.deadlines[number] > tick {
+        for index in 0..self.deadlines.len() {
+            if self.deadlines[index] > tick {
                 continue;
             }
-            self.deadlines[number] = NEVER;
-            let Connections { entries, pool, .. } = self;
-            let entry = &mut entries[number];
-            let number = u32::try_from(number).expect("numbers have 32 bits");
+            self.deadlines[index] = NEVER;
+            let Connections { entries, pool, counters, .. } = self;
+            let entry = &mut entries[index];
+            let number = u32::try_from(index).expect("numbers have 32 bits");
             if !entry.is_open {
+                continue;
+            }
+            if entry.is_refused && !entry.is_told {
+                self.deadlines[index] = ticks(turn.now.mono.plus_ms(LINGER_TIMEOUT_MS));
+                self.tell_refused(turn, number, &[]);
                 continue;
             }
             if entry.is_refused {
@@ -315,7 +349,8 @@ impl Connections {
                 self.close(number, false, turn.outbox);
                 continue;
             }
-            match entry.http.expire(&mut turn.of_http(pool)) {
+            let early = turn.early(entry.listener, counters);
+            match entry.http.expire(&mut http_turn(&early, pool)) {
                 Expiry::Nothing | Expiry::Answered => {
                     if entry.http.is_sending() {
                         turn.outbox.push(Effect::AskUntaken { connection: number });
@@ -415,8 +450,10 @@ where
     }
 }
 
-fn http_turn<'t>(view: &'t View, now: Now, pool: &'t mut BufferPool) -> connection::Turn<'t> {
-    connection::Turn { now: now.mono, date: view.date.as_str(), timeouts: &view.timeouts, pool }
+fn http_turn<'t>(early: &'t Early<'_>, pool: &'t mut BufferPool) -> connection::Turn<'t> {
+    let Early { view, now, .. } = early;
+    let (now, date) = (now.mono, view.date.as_str());
+    connection::Turn { now, date, timeouts: &view.timeouts, pool, early }
 }
 
 /// The tick that a time falls into.

@@ -21,6 +21,7 @@ use crate::base::ids::{ShardId, UserKey};
 use crate::base::limits::HOPS_OUTSTANDING_MAX;
 use crate::base::slab::Handle;
 use crate::http::head::{Method, Request};
+use crate::telemetry::counters::ShardCounters;
 
 /// Whether an answer is there or will come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +69,7 @@ impl Server<'_> {
         let command = match routes::route(request, &surface, bump, &frame, out) {
             Routed::Command(command) => command,
             Routed::Answered(status) => {
-                home.count_answered(request, status);
+                count_answered(&home.counters, request, status);
                 return Progress::Answered;
             }
         };
@@ -89,22 +90,6 @@ impl Server<'_> {
 }
 
 impl Home {
-    /// Counts what was answered at once: health, preflights, refusals.
-    fn count_answered(&self, request: &Request<'_>, status: u16) {
-        let route = match (request.method, request.path) {
-            (Method::Options, _) => "options",
-            (_, "/v1/decide") => "decide",
-            (_, "/v1/events") => "events",
-            (_, "/health" | "/healthz") => "health",
-            (_, "/readyz") => "readyz",
-            _ => "other",
-        };
-        self.counters.requests.of(route).add(1);
-        if status >= 400 {
-            self.counters.http_errors.of(itoa::Buffer::new().format(status)).add(1);
-        }
-    }
-
     /// Has a command executed by the shards that own its users. `None` where the outcome comes
     /// later.
     fn coordinate<'a>(
@@ -220,6 +205,22 @@ impl Home {
         let command = EncodedCommand::new(command, self.buffer());
         let hop = Hop { from, ticket: handle.to_bits(), command };
         self.effects.push(Effect::Hop { to, hop });
+    }
+}
+
+/// Counts what was answered at once: health, preflights, refusals.
+pub(super) fn count_answered(counters: &ShardCounters, request: &Request<'_>, status: u16) {
+    let route = match (request.method, request.path) {
+        (Method::Options, _) => "options",
+        (_, "/v1/decide") => "decide",
+        (_, "/v1/events") => "events",
+        (_, "/health" | "/healthz") => "health",
+        (_, "/readyz") => "readyz",
+        _ => "other",
+    };
+    counters.requests.of(route).add(1);
+    if status >= 400 {
+        counters.http_errors.of(itoa::Buffer::new().format(status)).add(1);
     }
 }
 

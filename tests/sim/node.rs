@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use nudged::api::access::Access;
 use nudged::api::cors::Cors;
 use nudged::api::token::Keys;
-use nudged::base::clock::NodeClock;
+use nudged::base::clock::{NodeClock, Now};
 use nudged::base::ids::{Sequence, ShardId};
 use nudged::base::limits::{CATALOGS_HELD_MAX, READ_DEADLINE_MS, SLICE_SHARD_BYTES_MIN, TICK_MS};
 use nudged::base::time::WallMs;
