@@ -184,24 +184,38 @@ impl Service {
 
     /// Answers a request of `peer`.
     pub(super) fn answer(&self, request: &Request<'_>, peer: &str) -> Answer {
+        match self.admit(request, peer) {
+            Ok(route) if request.method == Method::Options => Answer::options(route.allow()),
+            Ok(route) => self.dispatch(route, request, peer),
+            Err(refused) => refused,
+        }
+    }
+
+    /// The route of a request, unless its head says that it is refused.
+    ///
+    /// # Errors
+    /// The answer that refuses it.
+    pub(super) fn admit<'r>(&self, request: &Request<'r>, peer: &str) -> Result<Route<'r>, Answer> {
         let route = Route::of(request.path);
+        // Balancers ask so whatever path they are told, and mean the server.
+        if request.method == Method::Options {
+            return Ok(route.unwrap_or(Route::Any));
+        }
         let is_open = route.is_some_and(Route::is_open);
         if !is_open && !self.is_authorized(request) {
-            return self.refuse(peer);
+            return Err(self.refuse(peer));
         }
-        let Some(route) = route else { return Answer::not_found() };
+        let Some(route) = route else { return Err(Answer::not_found()) };
         if !route.takes(request.method) {
-            return Answer::method_not_allowed(route.allow());
+            return Err(Answer::method_not_allowed(route.allow()));
         }
-        match request.method {
-            Method::Options => Answer::options(route.allow()),
-            // Browsers say from where a page writes; no page has business here, and one that an
-            // operator happens to visit must not reach a listener on loopback.
-            Method::Post | Method::Put | Method::Delete if request.origin.is_some() => {
-                Answer::error(403, "cross_origin", None)
-            }
-            _ => self.dispatch(route, request, peer),
+        // Browsers say from where a page writes; no page has business here, and one that an
+        // operator happens to visit must not reach a listener on loopback.
+        let is_write = matches!(request.method, Method::Post | Method::Put | Method::Delete);
+        if is_write && request.origin.is_some() {
+            return Err(Answer::error(403, "cross_origin", None));
         }
+        Ok(route)
     }
 
     fn dispatch(&self, route: Route<'_>, request: &Request<'_>, peer: &str) -> Answer {

@@ -136,6 +136,8 @@ fn statuses_by_route_and_method() {
         ("DELETE /v1/popups", 405),
         ("OPTIONS /v1/popups", 204),
         ("OPTIONS *", 204),
+        ("OPTIONS /", 204),
+        ("OPTIONS /nothing", 204),
         ("GET /v1/users/%zz", 400),
         ("GET /v1/users/a/b", 404),
         ("GET /v1/explain", 400),
