@@ -1,8 +1,8 @@
 //! `nudged serve`: from settings to a running node, and back. Everything is checked and read before
 //! anything is started; what was started is stopped in the reverse order (`drain`).
 //!
-//! `size` how large the node is · `opening` what it opens first · `threads` what it starts · `ready`
-//! what it waits for before it says that it is ready.
+//! `size` how large the node is · `opening` what it opens first · `threads` what it starts ·
+//! `ready` what it waits for before it says that it is ready.
 
 mod opening;
 mod ready;
