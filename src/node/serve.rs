@@ -96,7 +96,9 @@ pub struct Node {
 fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
     memory::set_up();
     let begun = Instant::now();
-    let (loaded, topology) = load_checked(arguments)?;
+    // The log says it of a node that gets as far as having one.
+    let tell_unknown = |_: &Failure| settings::tell_unknown_variables();
+    let (loaded, topology) = load_checked(arguments).inspect_err(tell_unknown)?;
     let config = loaded.config.clone();
     let connections = size::connections_per_shard(&config, topology.shards)?;
     let connections_max = size::connections_of_node(&config, topology.shards, connections);

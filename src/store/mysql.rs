@@ -36,6 +36,7 @@ mod whole;
 mod withdraw;
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 pub use census::{connections_made, connections_open};
 pub use failure::{FailureKind, ServerFailure};
@@ -109,6 +110,11 @@ impl Mysql {
         let session = self.session.get_mut();
         schema::check(session)?;
         settings::warnings(session)
+    }
+
+    /// See [`super::Store::answer_within`].
+    pub(super) fn answer_within(&mut self, silence_max: Duration) {
+        self.session.get_mut().answer_within(silence_max);
     }
 
     /// Until [`Mysql::let_others_ask`], no other store or reader of this process is let ask its
