@@ -5,22 +5,22 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use crate::admin::publisher::{ConfigRefused, PublishError, Publisher, PublisherSetup, ReadConfig};
-use crate::api::token::Secret;
-use crate::base::clock::NodeClock;
-use crate::base::limits::CLOCK_APART_MS;
-use crate::config::Config;
 use crate::node::arguments::ServeArguments;
 use crate::node::failure::Failure;
 use crate::node::redis::RedisWay;
 use crate::node::redis_look::{self, Looked};
 use crate::node::storage::Storage;
 use crate::node::{settings, shared_keys};
-use crate::runtime::log_thread::stamp_now;
-use crate::runtime::mesh::Mesh;
-use crate::runtime::{clocks, listener};
-use crate::store::Store;
-use crate::telemetry::log::{Log, Message, Value};
+use nudged_admin::publisher::{ConfigRefused, PublishError, Publisher, PublisherSetup, ReadConfig};
+use nudged_api::token::Secret;
+use nudged_base::clock::NodeClock;
+use nudged_base::limits::CLOCK_APART_MS;
+use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_config::Config;
+use nudged_runtime::log_thread::stamp_now;
+use nudged_runtime::mesh::Mesh;
+use nudged_runtime::{clocks, listener};
+use nudged_store::Store;
 
 /// The wall clock may be this far behind the journal at start, in milliseconds: an hour.
 const CLOCK_BEHIND_MAX_MS: i64 = 3_600_000;

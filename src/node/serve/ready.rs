@@ -5,17 +5,17 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::config::Ack;
 use crate::node::failure::Failure;
 use crate::node::keepers::Keepers;
 use crate::node::redis_look::Looked;
 use crate::node::signals::Asked;
-use crate::runtime::board::Board;
-use crate::runtime::clocks;
-use crate::runtime::journal_lanes::JournalLanes;
-use crate::runtime::log_thread::stamp_now;
-use crate::runtime::sql_fitness::SqlFitness;
-use crate::telemetry::log::{Log, Message, Value};
+use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_config::Ack;
+use nudged_runtime::board::Board;
+use nudged_runtime::clocks;
+use nudged_runtime::journal_lanes::JournalLanes;
+use nudged_runtime::log_thread::stamp_now;
+use nudged_runtime::sql_fitness::SqlFitness;
 
 /// Redis is waited for this long: its run has to be compared and cleared, and a new one filled.
 /// After that the node serves, and popups follow their `on_failure` until it is there.

@@ -1,11 +1,11 @@
 //! How large a node is by its configuration and on this host: cores, shards, memory and connections
 //! of each. Refuses what does not fit, and starts nothing.
 
-use crate::base::limits::SLICE_SHARD_BYTES_MIN;
-use crate::config::{Config, Count};
 use crate::node::failure::Failure;
-use crate::runtime::probe;
-use crate::runtime::topology::{Topology, Wish, allowed_cpus};
+use nudged_base::limits::SLICE_SHARD_BYTES_MIN;
+use nudged_config::{Config, Count};
+use nudged_runtime::probe;
+use nudged_runtime::topology::{Topology, Wish, allowed_cpus};
 
 pub(in crate::node) fn plan(config: &Config) -> Result<Topology, Failure> {
     let wish = Wish {
