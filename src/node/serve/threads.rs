@@ -212,7 +212,7 @@ impl Threads<'_> {
         figures: &Arc<WriterFigures>,
         keepers: Option<&Keepers>,
     ) -> Result<AdminHandle, Failure> {
-        let admin = admin::start(AdminSetup {
+        let admin = nudged_admin::start(AdminSetup {
             topology: self.topology.clone(),
             connections_max,
             clock: parts.clock,
