@@ -14,7 +14,7 @@ use crate::node::redis::{RedisWay, arbiter_of};
 use crate::node::storage::{self, Storage};
 use crate::node::{belonging, unmerged};
 use nudged_admin::publisher::Publisher;
-use nudged_admin::{self, AdminHandle, AdminSetup};
+use nudged_admin::{AdminHandle, AdminSetup};
 use nudged_api::token::Keys;
 use nudged_base::clock::NodeClock;
 use nudged_base::ids::{Sequence, ShardId};
