@@ -26,8 +26,8 @@ use super::{Arbiter, base_of, millis};
 use crate::base::clock::Now;
 use crate::base::ids::{LaneSequence, Sequence};
 use crate::base::limits::{
-    JOURNAL_AGAIN_MS, JOURNAL_AGAIN_RECORDS, MERGE_REST_MS, MERGES_MAX, UNMERGED_HELD_MS,
-    WITHDRAWAL_VALID_MS,
+    JOURNAL_AGAIN_MS, JOURNAL_AGAIN_RECORDS, MERGE_REST_MS, MERGE_VALID_MS, MERGES_MAX,
+    UNMERGED_HELD_MS,
 };
 use crate::base::time::{DurationMs, MonoNs};
 use crate::catalog::snapshot::Snapshot;
@@ -129,6 +129,7 @@ impl Home {
         user::encode(&self.scratch.state, &mut state);
         let arbiter = self.arbiter_mut();
         records.extend_from_slice(&arbiter.aside);
+        let wall = arbiter.wall(now);
         let pending = Pending {
             waiter: None,
             outcome,
@@ -139,16 +140,18 @@ impl Home {
             base: base_of(base),
             revision,
             request: arbiter.request_id(),
-            now: arbiter.wall(now),
+            now: wall,
+            valid_until: wall.plus(DurationMs(MERGE_VALID_MS)),
             state,
             former: None,
             withdraws: false,
+            pursued_until: None,
             publish: true,
             ttl_ms: arbiter.setup.ttl_ms,
             reserved,
             merged: entries.len(),
         };
-        if arbiter.commit(now.mono, user, pending, DurationMs(WITHDRAWAL_VALID_MS)) {
+        if arbiter.commit(now.mono, user, pending) {
             self.counters.redis_commits.add(1);
             return Merge::UnderWay;
         }
