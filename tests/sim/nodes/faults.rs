@@ -120,7 +120,7 @@ impl World {
         }
         match fault {
             // At once, or behind the next change that it makes, before it has said so.
-            Fault::RedisFrozen if lasts / MS % 2 == 0 => {
+            Fault::RedisFrozen if (lasts / MS).is_multiple_of(2) => {
                 return self.pipes.freeze(lasts, &self.scene);
             }
             Fault::RedisFrozen => {
