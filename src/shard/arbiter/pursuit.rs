@@ -20,11 +20,12 @@ use std::collections::VecDeque;
 use super::flights::{Pending, Stage};
 use super::replies::Resumed;
 use super::{Arbiter, Queue};
+use crate::api::outcome::EncodedOutcome;
 use crate::base::limits::{PURSUED_MAX, PURSUED_MS, PURSUED_REST_MS, PURSUED_SENT_MAX};
 use crate::base::slab::Handle;
 use crate::base::time::MonoNs;
 use crate::redis::command::{Failure, Meta};
-use crate::shard::decision::Round;
+use crate::shard::decision::Attempt;
 use crate::shard::home::Home;
 
 /// The changes of one shard that are pursued.
@@ -122,7 +123,7 @@ impl Arbiter {
     /// ends with the process.
     pub fn may_end(&self, now: MonoNs) -> bool {
         let is_stuck = self.flights.len() == self.pursuit.waiting() && !self.is_usable(now);
-        self.shares.is_empty() && (self.flights.is_empty() || is_stuck)
+        self.fanouts.is_empty() && (self.flights.is_empty() || is_stuck)
     }
 }
 
@@ -146,7 +147,7 @@ impl Home {
         let user = flight.user.clone();
         let waiter = pending.waiter.take();
         let reserved = std::mem::take(&mut pending.reserved);
-        let unused = [&mut pending.outcome, &mut pending.fallback].map(std::mem::take);
+        let outcome = pending.outcome.take().map(EncodedOutcome::into_buffer);
         if is_journal {
             pending.records.clear();
             pending.event_bytes = 0;
@@ -160,11 +161,13 @@ impl Home {
             waiters.push_front(waiter);
         }
         self.lane.release(reserved);
-        unused.into_iter().for_each(|buffer| self.keep(buffer));
+        if let Some(buffer) = outcome {
+            self.keep(buffer);
+        }
         self.note_failure(&user);
         // It may have been executed, so the copy may be an old one.
         self.distrust(&user);
-        Some(Resumed { user, waiters, has_state: false, round: Round::default() })
+        Some(Resumed { user, waiters, has_state: false, attempt: Attempt::default() })
     }
 
     /// Gives up what was pursued for too long.

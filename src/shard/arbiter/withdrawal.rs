@@ -50,7 +50,7 @@ impl Home {
         self.scratch.state.revision = revision;
         let mut state = self.buffer();
         user::encode(&self.scratch.state, &mut state);
-        let (outcome, fallback, mut records) = (self.buffer(), self.buffer(), self.buffer());
+        let mut records = self.buffer();
         let at = self.arbiter_mut().wall(now);
         if self.arbiter_mut().setup.queue != Queue::Journal {
             let show = show_of(&pending.records[pending.event_bytes..]);
@@ -59,8 +59,7 @@ impl Home {
         }
         Some(Pending {
             waiter: None,
-            outcome,
-            fallback,
+            outcome: None,
             records,
             event_bytes: 0,
             count: 1,
@@ -95,7 +94,7 @@ impl Home {
         let handle = arbiter.may_pursue().then(|| arbiter.flights.begin(&user, partition, stage));
         let Some(handle) = handle.flatten() else {
             // The show stays, and with it the copy.
-            return Some(Resumed { user, waiters, has_state: true, round: FRESH });
+            return Some(Resumed { user, waiters, has_state: true, attempt: FRESH });
         };
         arbiter.pursue(now.mono, handle);
         waiters.drain(..).for_each(|waiter| arbiter.flights.wait(handle, waiter));
