@@ -20,13 +20,13 @@ use std::collections::VecDeque;
 use super::flights::{Pending, Stage};
 use super::replies::Resumed;
 use super::{Arbiter, Queue};
-use crate::api::outcome::EncodedOutcome;
-use crate::base::limits::{PURSUED_MAX, PURSUED_MS, PURSUED_REST_MS, PURSUED_SENT_MAX};
-use crate::base::slab::Handle;
-use crate::base::time::MonoNs;
-use crate::redis::command::{Failure, Meta};
-use crate::shard::decision::Attempt;
-use crate::shard::home::Home;
+use crate::decision::Attempt;
+use crate::home::Home;
+use nudged_api::outcome::EncodedOutcome;
+use nudged_base::limits::{PURSUED_MAX, PURSUED_MS, PURSUED_REST_MS, PURSUED_SENT_MAX};
+use nudged_base::slab::Handle;
+use nudged_base::time::MonoNs;
+use nudged_redis::command::{Failure, Meta};
 
 /// The changes of one shard that are pursued.
 #[derive(Debug, Default)]

@@ -5,9 +5,9 @@
 use std::collections::BTreeSet;
 
 use bumpalo::Bump;
-use nudged::base::ids::PopupKey;
-use nudged::base::time::WallMs;
-use nudged::state::user::UserState;
+use nudged_base::ids::PopupKey;
+use nudged_base::time::WallMs;
+use nudged_domain::state::user::UserState;
 
 use super::config::Fault;
 use super::scene::SECOND;

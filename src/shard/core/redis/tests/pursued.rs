@@ -2,9 +2,9 @@
 //! Redis made of them is learnt when it answers again, and one that nobody saw is taken back.
 
 use super::*;
-use crate::base::limits::{PURSUED_MAX, PURSUED_MS, PURSUED_REST_MS, PURSUED_SENT_MAX};
-use crate::redis::command::Failure;
-use crate::redis::refusal::Refusal;
+use nudged_base::limits::{PURSUED_MAX, PURSUED_MS, PURSUED_REST_MS, PURSUED_SENT_MAX};
+use nudged_redis::command::Failure;
+use nudged_redis::refusal::Refusal;
 
 const ONCE: &str = "[[popup]]\nid = \"p\"\nmax_shows = 1\nafter_shown = \"0s\"\n";
 const LIST: Queue = Queue::List { list_max: 10_000 };
