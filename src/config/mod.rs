@@ -4,18 +4,21 @@
 //! text and pairs; it reads no file and no environment, and knows nothing of what the settings do.
 //!
 //! `schema` the settings as values, with their defaults · `keys` the table of keys: name, reader,
-//! when a change takes effect · `value` what a key may hold, and its range in words · `load` the
-//! layers, one over the other · `relations` what keys can't mean together · `url` where stores
-//! are · `origin` how browsers spell origins · `problem` everything that is wrong, with file, line
-//! and range · `reload` which changes wait for a restart.
+//! when a change takes effect · `tree` a text as values with their places · `near` the name that
+//! was meant · `value` what a key may hold, and its range in words · `load` the layers, one over
+//! the other · `relations` what keys can't mean together · `url` where stores are · `origin` how
+//! browsers spell origins · `problem` everything that is wrong, with file, line and range ·
+//! `reload` which changes wait for a restart.
 
 mod keys;
 mod load;
+pub mod near;
 mod origin;
 mod problem;
 mod relations;
 mod reload;
 mod schema;
+pub mod tree;
 mod url;
 mod value;
 

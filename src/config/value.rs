@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::schema::{AdminAddress, Count, Secret};
+use super::tree;
 use super::url::UrlProblem;
 use crate::base::limits;
 use crate::base::time::{DURATION_MAX, DurationMs, parse_duration};
@@ -26,6 +27,28 @@ pub enum Value {
     Loose(String),
     /// Anything else, by the name of its type: no key takes it.
     Other(&'static str),
+}
+
+impl Value {
+    /// A value of a file.
+    pub(super) fn of(value: &tree::Value) -> Value {
+        match value {
+            tree::Value::Text(text) => Value::Text(text.to_string()),
+            tree::Value::Boolean(boolean) => Value::Boolean(*boolean),
+            tree::Value::Number(text) | tree::Value::Unreal(text) => match text.parse() {
+                Ok(number) => Value::Whole(number),
+                Err(_) if text.contains(|letter| !matches!(letter, '0'..='9' | '-')) => {
+                    Value::Other("a fraction")
+                }
+                Err(_) => Value::Other("a number out of range"),
+            },
+            tree::Value::List(nodes) => {
+                Value::List(nodes.iter().map(|node| Value::of(&node.value)).collect())
+            }
+            tree::Value::Table(_) => Value::Other("a section"),
+            tree::Value::Null | tree::Value::Time(_) => Value::Other(value.kind()),
+        }
+    }
 }
 
 /// What a key takes: the words of every error about its value.
