@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
+use super::expected::Expected;
 use super::keys::{KEYS, PREFIX, is_section, position, suggestion, variable_suggestion};
 use super::problem::{Kind, Origin, Problem, Problems};
 use super::relations;
 use super::schema::Config;
 use super::tree::{self, Member, SyntaxError, from_toml};
-use super::value::{ElementProblem, Expected, Refusal, Value, elements};
+use super::value::{ElementProblem, Refusal, Value, elements};
 use crate::base::limits::SETTING_SHOWN_CHARS_MAX;
 
 /// The file that is read where no other is named, if it is there.
