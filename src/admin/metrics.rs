@@ -30,6 +30,12 @@ pub(super) fn answer(service: &Service) -> Answer {
     metrics.push(gauge("catalog_version", "Version of the current catalog.", version));
     let known = u64::try_from(published.popups.len()).unwrap_or(u64::MAX);
     metrics.push(gauge("catalog_popups", "Popups in the catalog, archived ones too.", known));
+    let catalogs = u64::try_from(service.publisher.catalogs()).unwrap_or(u64::MAX);
+    metrics.push(gauge(
+        "catalogs",
+        "Catalogs in memory: the current one and those that answers on their way were decided by.",
+        catalogs,
+    ));
     metrics.push(counter(
         "catalog_replaced_total",
         "How often this node's popups file undid what another one's had set.",

@@ -274,6 +274,13 @@ pub struct Variant {
     pub locales: Vec<(Box<str>, Content)>,
 }
 
+impl Variant {
+    /// Its content of a locale, by its place in `locales`; `None` for its own.
+    pub fn content_at(&self, locale: Option<usize>) -> &Content {
+        locale.map_or(&self.content, |place| &self.locales[place].1)
+    }
+}
+
 /// A JSON object as text, as it was given, without insignificant white space.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Content(pub Box<str>);

@@ -51,12 +51,18 @@ const GATHER_MS: u64 = 30;
 /// An unmerged record is looked at again after this long, in milliseconds.
 const HOLD_MS: u64 = 10;
 
+/// Looks, before anything is written, whether a store that could not be asked at the start is the
+/// one that has this directory's users: `None`, or in words why it is not.
+pub type CheckStore = Box<dyn FnMut(&mut Store) -> Result<Option<String>, StoreError> + Send>;
+
 /// What the writer is made of.
 pub struct WriterSetup<D> {
     /// Its connection.
     pub store: Store,
     /// The stream of this journal; `None` where SQL could not be asked yet.
     pub stream: Option<StreamId>,
+    /// Looks at a store that could not be asked yet.
+    pub check_store: CheckStore,
     /// The set of the journal's segments.
     pub set: SetId,
     /// The last record that SQL has applied, as far as is known.
@@ -134,6 +140,7 @@ where
             is_failing: false,
             chores: Chores::default(),
             rights_due: Some(MonoNs(0)),
+            is_misplaced: false,
         };
         thread.run();
         needed.leave(thread.setup.stop.load(Ordering::Acquire));
@@ -167,6 +174,8 @@ struct WriterThread<D> {
     chores: Chores,
     /// When the rights are tried; `None` where nothing speaks for it.
     rights_due: Option<MonoNs>,
+    /// The store is another one than has this directory's users.
+    is_misplaced: bool,
 }
 
 impl<D: DiskRead> WriterThread<D> {
@@ -230,12 +239,21 @@ impl<D: DiskRead> WriterThread<D> {
     /// Asks SQL for the stream of this journal, which could not be asked at the start, and goes on
     /// from where SQL is.
     fn claim(&mut self) -> Next {
-        let WriterSetup { store, set, log, .. } = &mut self.setup;
+        let WriterSetup { store, set, log, check_store, .. } = &mut self.setup;
         let checked = store.check();
         if let Ok(warnings) = &checked {
             tell_weak(log, warnings);
         }
-        let claimed = checked.and_then(|_| store.stream_id(set.0.to_le_bytes()));
+        let checked = match checked.and_then(|_| check_store(store)) {
+            Ok(Some(words)) => return self.misplaced(words),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if checked.is_ok() && std::mem::take(&mut self.is_misplaced) {
+            // What was said of it is over.
+            self.rights_due = Some(MonoNs(0));
+        }
+        let claimed = checked.and_then(|()| store.stream_id(set.0.to_le_bytes()));
         let found = claimed.and_then(|stream| Ok((stream, store.position(stream)?)));
         match found {
             Ok((stream, position)) => {
@@ -247,6 +265,19 @@ impl<D: DiskRead> WriterThread<D> {
             }
             Err(error) => self.failed(&error),
         }
+    }
+
+    /// Nothing more is asked of a wrong store than whether it is the right one by now.
+    fn misplaced(&mut self, words: String) -> Next {
+        self.is_misplaced = true;
+        self.backoff.next_is(BACKOFF_SLOW_MS);
+        let WriterSetup { figures, log, .. } = &self.setup;
+        figures.failures.fetch_add(1, Ordering::Relaxed);
+        if let Some(line) = figures.fitness.take_denied(clocks::mono(), Some(words)) {
+            let fields = [("error", Value::Text(&line))];
+            log.write(log_thread::stamp_now(), Message::SqlUnfit, &fields);
+        }
+        Next::Wait
     }
 
     fn take_up(&mut self, stream: StreamId) {
@@ -290,8 +321,9 @@ impl<D: DiskRead> WriterThread<D> {
     /// while something is missing.
     fn look_at_rights(&mut self) {
         let now = clocks::mono();
-        // Where SQL was away at the start it may be away still.
+        // Where SQL was away at the start it may be away still, and in a wrong one none is needed.
         let is_doubted = self.setup.stream.is_some() || self.is_failing;
+        let is_doubted = is_doubted && !self.is_misplaced;
         let WriterSetup { store, figures, log, .. } = &mut self.setup;
         if figures.fitness.take_doubt() {
             self.rights_due = Some(self.rights_due.unwrap_or(now));

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use mysql_async::FromRowError;
 use mysql_async::prelude::FromRow;
@@ -38,6 +39,14 @@ impl MysqlReader {
             session: RefCell::new(Session::new(url, settings)?),
             replica: replica.transpose()?.map(RefCell::new),
         })
+    }
+
+    /// See [`crate::store::Reader::answer_within`].
+    pub(in crate::store) fn answer_within(&mut self, silence_max: Duration) {
+        self.session.get_mut().answer_within(silence_max);
+        if let Some(replica) = &mut self.replica {
+            replica.get_mut().answer_within(silence_max);
+        }
     }
 
     /// Where people's questions go.
@@ -167,24 +176,42 @@ impl MysqlReader {
     }
 
     /// See [`crate::store::Reader::history`].
-    pub(in crate::store) fn history(&self, popup: &str) -> Result<Vec<HistoryEntry>, StoreError> {
-        let mut query = "SELECT version, `change`, at, who, diff, definition FROM popup_history \
-                         WHERE popup_id = "
+    pub(in crate::store) fn history(
+        &self,
+        popup: &str,
+        before: Option<u64>,
+        count: u32,
+    ) -> Result<Vec<HistoryEntry>, StoreError> {
+        let mut query = "SELECT id, version, `change`, at, who, diff, definition \
+                         FROM popup_history WHERE popup_id = "
             .to_owned();
         push_text(&mut query, popup);
-        query.push_str(&format!(" ORDER BY id DESC LIMIT {SQL_ROWS_READ_MAX}"));
-        type Columns = (u32, String, i64, String, String, String);
+        if let Some(before) = before {
+            query.push_str(&format!(" AND id < {before}"));
+        }
+        query.push_str(&format!(" ORDER BY id DESC LIMIT {count}"));
+        type Columns = (u64, u32, String, i64, String, String, String);
         // Not from a replica: who has just changed a popup looks for the change.
         let rows: Vec<Columns> = self.session.borrow_mut().query("read a history", &query)?;
-        let entry = |(version, change, at, who, diff, text)| HistoryEntry {
+        let entry = |(number, version, change, at, who, diff, text): Columns| HistoryEntry {
+            number,
             version,
             change,
             at: WallMs(at),
             who,
             diff,
-            text,
+            text: HistoryEntry::text_of_column(text),
         };
         Ok(rows.into_iter().map(entry).collect())
+    }
+
+    /// See [`crate::store::Reader::text_of`].
+    pub(in crate::store) fn text_of(
+        &self,
+        popup: &str,
+        version: u32,
+    ) -> Result<Option<String>, StoreError> {
+        popups::text_of(&mut self.session.borrow_mut(), popup, version)
     }
 }
 

@@ -217,6 +217,25 @@ impl Mysql {
         Ok(found.is_some_and(|(count,)| count > 0))
     }
 
+    /// How many streams were ever claimed, and how often in all, but for these, by set id in hex:
+    /// it changes with each start of a node here.
+    ///
+    /// # Errors
+    /// Where the server fails.
+    pub fn claims_but(&mut self, sets: &[String]) -> Result<(u64, u64), StoreError> {
+        let mut query = "SELECT COUNT(*), CAST(COALESCE(SUM(epoch), 0) AS UNSIGNED) \
+                         FROM writer_position"
+            .to_owned();
+        if !sets.is_empty() {
+            let sets = list(sets.iter().map(|set| Literal::Text(set)));
+            query.push_str(&format!(
+                " WHERE stream NOT IN (SELECT stream FROM streams WHERE set_id IN {sets})"
+            ));
+        }
+        let found = self.session.get_mut().query_one("look for claims", &query)?;
+        Ok(found.unwrap_or_default())
+    }
+
     /// Moves the positions of journals up to what was taken in from elsewhere.
     ///
     /// # Errors
