@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::base::limits;
-use crate::base::time::DurationMs;
+use nudged_base::limits;
+use nudged_base::time::DurationMs;
 
 /// What a key takes: the words of every error about its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

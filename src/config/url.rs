@@ -12,7 +12,7 @@
 use super::expected::Expected;
 use super::schema::Secret;
 use super::value::{Refusal, Value, text};
-use crate::base::hex;
+use nudged_base::hex;
 
 /// Schemes of `redis.url` that this version serves.
 const REDIS: &[&str] = &["redis", "redis+unix"];

@@ -124,7 +124,7 @@ impl Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::counters::REFUSALS;
+    use nudged_base::telemetry::counters::REFUSALS;
 
     #[test]
     fn kinds_are_told_by_the_first_word() {

@@ -3,9 +3,9 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use crate::base::limits::LIST_LOOK_MS;
-use crate::base::time::{MonoNs, WallMs};
-use crate::telemetry::table::node_metrics;
+use nudged_base::limits::LIST_LOOK_MS;
+use nudged_base::telemetry::table::node_metrics;
+use nudged_base::time::{MonoNs, WallMs};
 
 node_metrics! {
     /// What a lane has drained. `waiting` and `lag_ms` are as of the latest look; where entries
