@@ -184,29 +184,19 @@ const REJECTIONS: [&str; 8] = [
     "overloaded",
     "other",
 ];
-const CAUSES: [&str; 19] = [
-    "away",
-    "deadline",
-    "late",
-    "lost",
-    "full",
-    "unknown",
-    "quarantined",
-    "loading",
-    "primary_down",
-    "busy",
-    "read_only",
-    "out_of_memory",
-    "misconfigured",
-    "cluster",
-    "denied",
-    "wrong_type",
-    "no_script",
-    "no_command",
-    "other",
-];
 const PURSUITS: [&str; 3] = ["committed", "not_committed", "unknown"];
-const REFUSALS: [&str; 12] = [
+/// What else a command may fail of than a refusal.
+const NO_REFUSALS: [&str; 7] =
+    ["away", "deadline", "late", "lost", "full", "unknown", "quarantined"];
+const CAUSES: [&str; 19] = {
+    let mut causes = [""; 19];
+    let (first, rest) = causes.split_at_mut(NO_REFUSALS.len());
+    first.copy_from_slice(&NO_REFUSALS);
+    rest.copy_from_slice(&REFUSALS);
+    causes
+};
+/// Kinds of refusals, as `redis::refusal` names them.
+pub const REFUSALS: [&str; 12] = [
     "loading",
     "primary_down",
     "busy",
