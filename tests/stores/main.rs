@@ -22,6 +22,7 @@ mod redis_client;
 mod redis_link;
 mod redis_model;
 mod redis_scripts;
+mod speed;
 mod vendor_config;
 
 #[test]

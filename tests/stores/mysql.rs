@@ -33,7 +33,7 @@ fn config(url: &str, data: &Path) -> Config {
 }
 
 /// A new database on the shared server, with the schema: its name.
-fn database() -> String {
+pub fn database() -> String {
     let name = shared_database();
     migrate(&shared().url_of(&name));
     name
@@ -44,14 +44,14 @@ fn migrate(url: &str) {
 }
 
 /// A store with a claimed stream, as a start leaves it.
-struct Node {
-    store: Store,
+pub struct Node {
+    pub store: Store,
     stream: StreamId,
     directory: TempDir,
 }
 
 impl Node {
-    fn start(url: &str) -> Node {
+    pub fn start(url: &str) -> Node {
         Node::start_with(url, |_| {})
     }
 
@@ -81,7 +81,7 @@ impl Node {
     }
 }
 
-fn reader(url: &str) -> Reader {
+pub fn reader(url: &str) -> Reader {
     Reader::of(&config(url, Path::new("/nowhere"))).unwrap()
 }
 
