@@ -34,10 +34,9 @@ use crate::journal::record::Record;
 use crate::journal::recovery::{self, RecoverOptions};
 use crate::journal::segment::SetId;
 use crate::runtime::files::JournalDirectory;
-use crate::store::mysql::TakenPopup;
-use crate::store::sqlite::{FILE_NAME, Peek, Sqlite};
-use crate::store::whole::{TakenUsers, WholeStat, WholeStream};
-use crate::store::{Origin, Store, StoredKey, StreamId};
+use crate::store::sqlite::{FILE_NAME, Peek};
+use crate::store::whole::{TakenPopup, TakenUsers, WholeStat, WholeStream};
+use crate::store::{Store, StoredKey, StreamId};
 
 /// What there is to do for a directory.
 pub enum Begun {
@@ -121,7 +120,7 @@ pub fn begin(
         from: from.to_owned(),
         now,
         zone: TimeZone::get(&config.tz).unwrap_or(TimeZone::UTC),
-        streams: sqlite(&mut source).whole_streams()?,
+        streams: source.whole_streams()?,
         source,
         target,
         numbers: BTreeMap::new(),
@@ -192,13 +191,6 @@ pub(super) fn apply_journal(
     Ok(count)
 }
 
-fn sqlite(store: &mut Store) -> &mut Sqlite {
-    match store {
-        Store::Sqlite(own) => own,
-        Store::Mysql(_) => unreachable!("it was opened as a file"),
-    }
-}
-
 impl Moving {
     /// Records that the directory's database did not have yet.
     pub fn applied(&self) -> u64 {
@@ -247,7 +239,7 @@ impl Moving {
     /// Keys of the directory verify what they signed, and never sign; the target gets one that
     /// does.
     fn move_keys(&mut self) -> Result<Option<String>, Failure> {
-        let stored = sqlite(&mut self.source).signing_keys_stored()?;
+        let stored = self.source.own_signing_keys()?;
         let own = signing_keys::read(&self.from)?;
         let own = own.unwrap_or_else(|| stored.into_iter().map(shared_keys::secret_of).collect());
         let moved = |key: &Secret| {
@@ -264,19 +256,19 @@ impl Moving {
     }
 
     fn move_popups(&mut self) -> Result<Option<String>, Failure> {
-        let popups = sqlite(&mut self.source).whole_popups()?;
+        let popups = self.source.whole_popups()?;
         let (mut new, mut known, mut differing) = (0_u64, 0_u64, Vec::new());
         let mut of_file = Vec::new();
         for popup in &popups {
             match self.target.sql().take_popup(popup)? {
                 TakenPopup::New => {
                     new += 1;
-                    if popup.origin == Origin::File.word() && popup.archived_at.is_none() {
-                        of_file.push(popup.id.as_str());
+                    if popup.is_in_file() {
+                        of_file.push(popup.id());
                     }
                 }
                 TakenPopup::Known => known += 1,
-                TakenPopup::Differs => differing.push(popup.id.as_str()),
+                TakenPopup::Differs => differing.push(popup.id()),
             }
         }
         let mut said = format!("popups: {new} moved with their history, {known} there, the same");
@@ -298,7 +290,7 @@ impl Moving {
     }
 
     fn move_overrides(&mut self) -> Result<Option<String>, Failure> {
-        let entries = sqlite(&mut self.source).whole_overrides()?;
+        let entries = self.source.whole_overrides()?;
         self.target.sql().take_overrides(&entries)?;
         let standing = entries.iter().filter(|entry| entry.ended.0.is_none()).count();
         let step = Step::Users { after: String::new(), taken: TakenUsers::default() };
@@ -358,7 +350,7 @@ impl Moving {
     }
 
     fn move_events(&mut self, after: (u32, i64), count: u64) -> Result<Option<String>, Failure> {
-        let events = sqlite(&mut self.source).whole_events_after(after, MOVED_ROWS)?;
+        let events = self.source.whole_events_after(after, MOVED_ROWS)?;
         if let Some(last) = events.last() {
             self.target.sql().take_events(&events, &self.numbers)?;
             let count = count + u64::try_from(events.len()).unwrap_or(u64::MAX);

@@ -5,8 +5,9 @@
 use serde_json::json;
 
 use super::stored::{Dropped, Origin, status_word};
+use super::whole::WholeOverride;
 use crate::base::time::WallMs;
-use crate::catalog::overrides::{Entry, EntryId, Overrides, Place};
+use crate::catalog::overrides::{End, Entry, EntryId, Kind, Overrides, Place};
 
 /// An entry's row as it is to be, with what its popup's history tells of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,33 +85,25 @@ pub(super) fn dropped_of((id, definition, origin): (String, String, String)) -> 
     Some(Dropped { id, status, is_in_file: Origin::of_word(&origin) == Origin::File })
 }
 
-/// An entry of its columns; `None` where somebody else wrote what is none.
-pub(super) fn entry_of(
-    (id, popup, kind): (&str, String, &str),
-    (at, who): (i64, String),
-    (ended_at, ended_by): (Option<i64>, Option<String>),
-) -> Option<Entry> {
-    use crate::catalog::overrides::{End, Kind};
+/// An entry of its row; `None` where somebody else wrote what is none.
+pub(super) fn entry_of(row: WholeOverride) -> Option<Entry> {
+    let WholeOverride { entry, popup, kind, begun: (at, who), ended: (ended_at, ended_by) } = row;
     let end = ended_at
         .map(|at| End { at: WallMs(at), who: ended_by.unwrap_or_default().into_boxed_str() });
     Some(Entry {
-        id: EntryId::parse(id)?,
+        id: EntryId::parse(&entry)?,
         popup: popup.into(),
         // A word that somebody else wrote stops the popup.
-        kind: Kind::of_word(kind).unwrap_or(Kind::Pause),
+        kind: Kind::of_word(&kind).unwrap_or(Kind::Pause),
         at: WallMs(at),
         who: who.into(),
         end,
     })
 }
 
-/// The columns of an entry's row, in the order of [`entry_of`].
-pub(super) const COLUMNS: &str = "entry_id, popup_id, kind, at, who, ended_at, ended_by";
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::overrides::{End, Kind};
 
     fn entry(id: u128, kind: Kind, end: Option<i64>) -> Entry {
         let at = WallMs(i64::try_from(id).unwrap());

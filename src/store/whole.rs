@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 use jiff::tz::TimeZone;
 
+use super::catalog::PopupRow;
+use super::stored::{HistoryEntry, outcome_word};
 use crate::base::ids::{Sequence, UserKey};
 use crate::base::time::WallMs;
 use crate::catalog::snapshot::Outcome;
@@ -85,18 +87,33 @@ pub struct WholeStream {
 /// A popup with all that is stored of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WholePopup {
+    /// Its row.
+    pub(super) popup: PopupRow,
+    /// Its changes, oldest first.
+    pub(super) history: Vec<HistoryEntry>,
+}
+
+impl WholePopup {
     /// Its id.
-    pub id: String,
-    /// Its version.
-    pub version: u32,
-    /// The word of its owner.
-    pub origin: String,
-    /// The definition.
-    pub text: String,
-    /// When it went from the file, in milliseconds.
-    pub archived_at: Option<i64>,
-    /// Its changes, oldest first: version, change, at, who, diff, definition.
-    pub history: Vec<(u32, String, i64, String, String, String)>,
+    pub fn id(&self) -> &str {
+        &self.popup.id
+    }
+
+    /// Whether the popups file owns the id.
+    pub fn is_in_file(&self) -> bool {
+        self.popup.is_in_file()
+    }
+}
+
+/// What became of a popup that was brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TakenPopup {
+    /// It was not there.
+    New,
+    /// It is there, the same.
+    Known,
+    /// It is there with another definition, which stays.
+    Differs,
 }
 
 /// An entry of `override_entries`.
@@ -142,10 +159,10 @@ pub(super) fn plan(
 pub(super) fn outcome_of(word: &str) -> Option<Outcome> {
     [Outcome::Ignored, Outcome::Dismissed, Outcome::Clicked, Outcome::Converted]
         .into_iter()
-        .find(|outcome| super::stored::outcome_word(*outcome) == word)
+        .find(|outcome| outcome_word(*outcome) == word)
 }
 
 /// An outcome of its two columns.
-pub(super) fn outcome_at(word: Option<String>, at: Option<i64>) -> Option<(Outcome, WallMs)> {
-    outcome_of(&word?).zip(at.map(WallMs))
+pub(super) fn outcome_at(word: Option<String>, at: Option<WallMs>) -> Option<(Outcome, WallMs)> {
+    outcome_of(&word?).zip(at)
 }

@@ -77,7 +77,7 @@ impl Node {
     }
 
     fn connection_id(&mut self) -> u64 {
-        self.store.shared().unwrap().connection_id().unwrap()
+        self.store.shared().unwrap().connection_id().unwrap().unwrap()
     }
 }
 

@@ -12,9 +12,8 @@ use crate::journal::disk::DiskRead;
 use crate::journal::recovery;
 use crate::node::failure::Failure;
 use crate::node::moving::target::set_name;
-use crate::store::StoreError;
-use crate::store::mysql::Mysql;
 use crate::store::sqlite::Peek;
+use crate::store::{Store, StoreError};
 
 /// Looks whether the database knows the directory that a node is about to serve with it; `is_there`
 /// says whether it can be asked.
@@ -25,7 +24,7 @@ use crate::store::sqlite::Peek;
 pub fn check(
     config: &Config,
     disk: &impl DiskRead,
-    (sql, is_there): (&mut Mysql, bool),
+    (sql, is_there): (&mut Store, bool),
 ) -> Result<(), Failure> {
     let path = &config.data;
     let found = mark(path)?;
@@ -75,7 +74,7 @@ fn pass(asked: Result<Option<bool>, Failure>) -> Result<Option<bool>, Failure> {
 fn is_known(
     disk: &impl DiskRead,
     path: &Path,
-    (mark, sql): (&Mark, &mut Mysql),
+    (mark, sql): (&Mark, &mut Store),
     is_elsewhere: bool,
 ) -> Result<Option<bool>, Failure> {
     let refused = |error: recovery::RecoverError| unusable(path, error.to_string());
@@ -112,7 +111,7 @@ fn users(path: &Path, disk: &impl DiskRead, mark: &Mark) -> u64 {
 }
 
 /// Notes which database has the directory's users, once that database knows its journal.
-pub fn note(config: &Config, sql: &Mysql) {
+pub fn note(config: &Config, sql: &Store) {
     let own = sql.server_name();
     let is_noted = match mark(&config.data) {
         Ok(Mark::Mysql(server)) => server.as_deref() == Some(&own),

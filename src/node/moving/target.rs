@@ -19,8 +19,8 @@ use crate::runtime::clocks;
 use crate::runtime::files::JournalDirectory;
 use crate::runtime::redis_client::{Answer, AskError, BlockingRedis};
 use crate::state::user::{self, UserState};
-use crate::store::mysql::{self, LiveNode, Mysql};
-use crate::store::{Reader, Store};
+use crate::store::mysql;
+use crate::store::{LiveNode, Reader, Store};
 use crate::writer::union::WholeUser;
 
 /// Signs of life are looked at again after this.
@@ -74,7 +74,7 @@ impl Target {
         &mut self.store
     }
 
-    pub(in crate::node) fn sql(&mut self) -> &mut Mysql {
+    pub(in crate::node) fn sql(&mut self) -> &mut Store {
         self.store.shared().expect("the configuration names a server")
     }
 

@@ -6,11 +6,12 @@
 //! without one (a proxy that has none) they only do the same work twice.
 
 use super::failure::FailureKind;
-use super::overrides;
-use super::session::Session;
+use super::session::Remote;
 use crate::base::time::WallMs;
 use crate::config::Config;
 use crate::store::error::StoreError;
+use crate::store::session::Session;
+use crate::store::statements::overrides;
 use crate::store::stored::Dropped;
 
 /// The files in order; the one at index `i` makes schema `i + 1`.
@@ -34,7 +35,7 @@ const LOCK_WAIT_S: u32 = 60;
 /// Without `[mysql] url`.
 pub fn migrate(config: &Config, now: WallMs) -> Result<(i64, i64), StoreError> {
     let url = config.mysql.url.as_ref().expect("the caller has looked for it");
-    let mut session = Session::new(url, &config.mysql)?;
+    let mut session = Remote::new(url, &config.mysql)?;
     // A name has 64 characters. Databases that begin alike for so long only wait for each other.
     let lock = "CONCAT('nudged.migrate.', LEFT(DATABASE(), 48))";
     // A wait for the lock must end before the statement's timeout does.
@@ -78,7 +79,7 @@ pub fn dropped_since(config: &Config, before: i64) -> Result<Vec<Dropped>, Store
         return Ok(Vec::new());
     }
     let url = config.mysql.url.as_ref().expect("the caller has looked for it");
-    overrides::dropped(&mut Session::new(url, &config.mysql)?)
+    overrides::dropped(&mut Session::Mysql(Remote::new(url, &config.mysql)?))
 }
 
 /// Looks whether the schema is the one of this binary.
@@ -86,7 +87,7 @@ pub fn dropped_since(config: &Config, before: i64) -> Result<Vec<Dropped>, Store
 /// # Errors
 /// [`StoreError::SchemaOlder`], which names the command, [`StoreError::SchemaNewer`], or where the
 /// server fails.
-pub(super) fn check(session: &mut Session) -> Result<(), StoreError> {
+pub(super) fn check(session: &mut Remote) -> Result<(), StoreError> {
     let (found, known) = (version(session)?, newest());
     match found.cmp(&known) {
         std::cmp::Ordering::Equal => Ok(()),
@@ -101,12 +102,12 @@ fn newest() -> i64 {
     i64::try_from(FILES.len()).expect("a handful of files")
 }
 
-fn newer(session: &Session, found: i64) -> StoreError {
+fn newer(session: &Remote, found: i64) -> StoreError {
     StoreError::SchemaNewer { database: session.server().to_string(), found, known: newest() }
 }
 
 /// The schema of the database; 0 where there is none.
-fn version(session: &mut Session) -> Result<i64, StoreError> {
+fn version(session: &mut Remote) -> Result<i64, StoreError> {
     let query = "SELECT max(version) FROM schema_version";
     match session.query_one::<(Option<i64>,)>("read the schema", query) {
         Ok(found) => Ok(found.and_then(|(version,)| version).unwrap_or(0)),

@@ -21,11 +21,14 @@ use tokio::runtime::Runtime;
 use super::address;
 use super::census::Counted;
 use super::failure::{FailureKind, ServerFailure};
+use super::text::{self, Rows, bound};
 use crate::base::limits::{
-    MYSQL_LOCK_WAIT_S, MYSQL_STATEMENT_BYTES_MAX, MYSQL_STATEMENT_BYTES_MIN, MYSQL_TRANSACTIONS_MAX,
+    MYSQL_LOCK_WAIT_S, MYSQL_STATEMENT_BYTES_MAX, MYSQL_STATEMENT_BYTES_MIN,
 };
 use crate::config::{Mysql as Settings, Secret};
 use crate::store::error::StoreError;
+use crate::store::statement::{Dialect, Insert};
+use crate::store::value::{Row as Cells, Unreadable, Value};
 
 /// What each connection is told first, whatever its server was set to for everybody: texts are
 /// UTF-8 and nothing is cut to fit; times are UTC; a statement stands alone and a COMMIT ends its
@@ -43,7 +46,7 @@ const SETUP: [&str; 4] = [
 ];
 
 /// A server as one thread sees it.
-pub(super) struct Session {
+pub(in crate::store) struct Remote {
     // Before the runtime, which has to outlive it.
     connection: Option<Connected>,
     runtime: Runtime,
@@ -76,23 +79,23 @@ struct Identity {
     since: Instant,
 }
 
-impl std::fmt::Debug for Session {
+impl std::fmt::Debug for Remote {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Options hold the password.
-        formatter.debug_struct("Session").field("server", &self.server).finish_non_exhaustive()
+        formatter.debug_struct("Remote").field("server", &self.server).finish_non_exhaustive()
     }
 }
 
-impl Session {
+impl Remote {
     /// A session with the server of a url; does not connect.
     ///
     /// # Errors
     /// Where the url can't be read.
-    pub(super) fn new(url: &Secret, settings: &Settings) -> Result<Session, StoreError> {
+    pub(in crate::store) fn new(url: &Secret, settings: &Settings) -> Result<Remote, StoreError> {
         let (hosts, server) = address::hosts(url.expose())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| StoreError::Runtime { source })?;
-        Ok(Session {
+        Ok(Remote {
             connection: None,
             runtime,
             hosts,
@@ -107,12 +110,12 @@ impl Session {
     }
 
     /// The server and its database, without user and password.
-    pub(super) fn server(&self) -> &Arc<str> {
+    pub(in crate::store) fn server(&self) -> &Arc<str> {
         &self.server
     }
 
     /// Statements that were sent.
-    pub(super) fn statements(&self) -> u64 {
+    pub(in crate::store) fn statements(&self) -> u64 {
         self.statements
     }
 
@@ -120,7 +123,7 @@ impl Session {
     ///
     /// # Errors
     /// Where no host takes a connection.
-    pub(super) fn connection_id(&mut self) -> Result<u64, StoreError> {
+    pub(in crate::store) fn connection_id(&mut self) -> Result<u64, StoreError> {
         Ok(self.connected()?.identity.id)
     }
 
@@ -128,7 +131,7 @@ impl Session {
     ///
     /// # Errors
     /// Where no host takes a connection.
-    pub(super) fn statement_bytes_max(&mut self) -> Result<usize, StoreError> {
+    pub(in crate::store) fn statement_bytes_max(&mut self) -> Result<usize, StoreError> {
         Ok(self.connected()?.statement_bytes_max)
     }
 
@@ -136,7 +139,11 @@ impl Session {
     ///
     /// # Errors
     /// Where the server fails, or a row is not of this shape.
-    pub(super) fn query<T>(&mut self, action: &'static str, sql: &str) -> Result<Vec<T>, StoreError>
+    pub(in crate::store) fn query<T>(
+        &mut self,
+        action: &'static str,
+        sql: &str,
+    ) -> Result<Vec<T>, StoreError>
     where
         T: FromRow,
     {
@@ -149,7 +156,7 @@ impl Session {
     ///
     /// # Errors
     /// Where the server fails, or the row is not of this shape.
-    pub(super) fn query_one<T>(
+    pub(in crate::store) fn query_one<T>(
         &mut self,
         action: &'static str,
         sql: &str,
@@ -164,15 +171,72 @@ impl Session {
     ///
     /// # Errors
     /// Where the server fails.
-    pub(super) fn execute(&mut self, action: &'static str, sql: &str) -> Result<u64, StoreError> {
+    pub(in crate::store) fn execute(
+        &mut self,
+        action: &'static str,
+        sql: &str,
+    ) -> Result<u64, StoreError> {
         Ok(self.run(action, sql)?.1)
+    }
+
+    /// See [`crate::store::session::Session::query`].
+    pub(in crate::store) fn query_values<T>(
+        &mut self,
+        action: &'static str,
+        text: &str,
+        values: &[Value<'_>],
+        mut read: impl FnMut(&mut Cells<'_>) -> Result<T, Unreadable>,
+    ) -> Result<Vec<T>, StoreError> {
+        let rows = self.run(action, &bound(text, values))?.0;
+        let found: Result<Vec<T>, _> =
+            rows.into_iter().map(|row| read(&mut Cells::of_mysql(row))).collect();
+        found.map_err(|_| self.error(action, ServerFailure::unreadable()))
+    }
+
+    /// See [`crate::store::session::Session::execute`].
+    pub(in crate::store) fn execute_values(
+        &mut self,
+        action: &'static str,
+        text: &str,
+        values: &[Value<'_>],
+    ) -> Result<u64, StoreError> {
+        self.execute(action, &bound(text, values))
+    }
+
+    /// Inserts rows, as many as fit with each statement; gives the number of those that it changed.
+    ///
+    /// # Errors
+    /// Where the server fails.
+    pub(in crate::store) fn insert<'v, const COLUMNS: usize>(
+        &mut self,
+        action: &'static str,
+        insert: &Insert<'_>,
+        rows: impl Iterator<Item = [Value<'v>; COLUMNS]>,
+    ) -> Result<u64, StoreError> {
+        let (head, tail) = (insert.head(), insert.tail(Dialect::Mysql));
+        let mut statements = Rows::new(&head, &tail, self.statement_bytes_max()?);
+        rows.for_each(|row| statements.push(&row));
+        let statements = statements.finish();
+        statements.iter().try_fold(0, |changed, text| Ok(changed + self.execute(action, text)?))
+    }
+
+    /// A text with its one `?` as lists of keys: as many texts as it takes for each to fit.
+    ///
+    /// # Errors
+    /// Where no host takes a connection.
+    pub(in crate::store) fn lists(
+        &mut self,
+        text: &str,
+        keys: &[Value<'_>],
+    ) -> Result<Vec<String>, StoreError> {
+        Ok(text::lists(text, keys, self.statement_bytes_max()?))
     }
 
     /// Begins a transaction.
     ///
     /// # Errors
     /// Where the server fails.
-    pub(super) fn begin(&mut self) -> Result<(), StoreError> {
+    pub(in crate::store) fn begin(&mut self) -> Result<(), StoreError> {
         assert!(!self.is_in_transaction, "transactions do not nest");
         self.execute("begin a transaction", "START TRANSACTION")?;
         self.is_in_transaction = true;
@@ -181,11 +245,11 @@ impl Session {
 
     /// Commits. After an error of the kind `Unreachable` the outcome is unknown; after another one
     /// the transaction may still be open, as where somebody holds all writes up: a
-    /// [`Session::roll_back`] has to follow.
+    /// [`Remote::roll_back`] has to follow.
     ///
     /// # Errors
     /// Where the server fails.
-    pub(super) fn commit(&mut self) -> Result<(), StoreError> {
+    pub(in crate::store) fn commit(&mut self) -> Result<(), StoreError> {
         self.execute("commit", "COMMIT")?;
         self.is_in_transaction = false;
         Ok(())
@@ -193,7 +257,7 @@ impl Session {
 
     /// Undoes the open transaction, if there is one. Where the server does not say that it did, the
     /// connection goes, which undoes it too.
-    pub(super) fn roll_back(&mut self) {
+    pub(in crate::store) fn roll_back(&mut self) {
         if !self.is_in_transaction {
             return;
         }
@@ -203,36 +267,12 @@ impl Session {
         self.is_in_transaction = false;
     }
 
-    /// Runs a transaction that may be run again; rolls back on an error. A deadlock and a lock that
-    /// was not given are tried again, up to `MYSQL_TRANSACTIONS_MAX` times.
-    ///
-    /// # Errors
-    /// What the last try said.
-    pub(super) fn transaction<T>(
-        &mut self,
-        mut run: impl FnMut(&mut Session) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        for _ in 1..MYSQL_TRANSACTIONS_MAX {
-            match self.transact(&mut run) {
-                Err(error) if error.is_transient() => {}
-                result => return result,
-            }
-        }
-        self.transact(&mut run)
-    }
-
-    fn transact<T>(
-        &mut self,
-        run: &mut impl FnMut(&mut Session) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        self.begin()?;
-        let result = run(self).and_then(|value| self.commit().map(|()| value));
-        self.roll_back();
-        result
-    }
-
     /// An error of this server.
-    pub(super) fn error(&self, action: &'static str, source: ServerFailure) -> StoreError {
+    pub(in crate::store) fn error(
+        &self,
+        action: &'static str,
+        source: ServerFailure,
+    ) -> StoreError {
         StoreError::Server { action, server: Arc::clone(&self.server), source }
     }
 
@@ -261,7 +301,7 @@ impl Session {
             return Err(self.error(action, failure));
         }
         self.statements += 1;
-        let Session { runtime, connection, .. } = self;
+        let Remote { runtime, connection, .. } = self;
         let conn = &mut connection.as_mut().expect("it was just connected").conn;
         let outcome = runtime.block_on(async {
             tokio::time::timeout(limit, async {

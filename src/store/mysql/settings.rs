@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::session::Session;
+use super::session::Remote;
 use crate::base::limits::MYSQL_PACKET_BYTES_LEAST;
 use crate::store::error::StoreError;
 
@@ -11,7 +11,7 @@ use crate::store::error::StoreError;
 ///
 /// # Errors
 /// Where the server can't be asked.
-pub(super) fn warnings(session: &mut Session) -> Result<Vec<String>, StoreError> {
+pub(super) fn warnings(session: &mut Remote) -> Result<Vec<String>, StoreError> {
     let query = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
         ('innodb_flush_log_at_trx_commit', 'log_bin', 'sync_binlog', 'wsrep_on', 'binlog_format', \
         'max_allowed_packet')";

@@ -6,8 +6,13 @@
 //! double quotes are no identifiers, and the character set is utf8mb4, in which neither a quote nor
 //! a backslash is part of another letter.
 
+use std::borrow::Cow;
+
+use crate::base::limits::MYSQL_LIST_MAX;
+use crate::store::value::Value;
+
 /// Appends a text literal.
-pub(super) fn push_text(out: &mut String, text: &str) {
+fn push_text(out: &mut String, text: &str) {
     out.push('\'');
     let mut rest = text;
     // None of the three is part of another letter in UTF-8.
@@ -25,7 +30,7 @@ pub(super) fn push_text(out: &mut String, text: &str) {
 }
 
 /// Appends a literal of bytes.
-pub(super) fn push_bytes(out: &mut String, bytes: &[u8]) {
+fn push_bytes(out: &mut String, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     out.push_str("x'");
     let mut digits = [0; 64];
@@ -40,47 +45,69 @@ pub(super) fn push_bytes(out: &mut String, bytes: &[u8]) {
     out.push('\'');
 }
 
-/// A value as a literal.
-pub(super) enum Literal<'a> {
-    /// A number.
-    Number(i64),
-    /// A number, or NULL.
-    Maybe(Option<i64>),
-    /// A text.
-    Text(&'a str),
-    /// A text, or NULL.
-    MaybeText(Option<&'a str>),
-    /// Bytes.
-    Bytes(&'a [u8]),
+/// Appends a value as a literal.
+fn push_value(out: &mut String, value: Value<'_>) {
+    match value {
+        Value::Null => out.push_str("NULL"),
+        Value::Number(number) => out.push_str(itoa::Buffer::new().format(number)),
+        Value::Text(text) => push_text(out, text),
+        Value::Bytes(bytes) => push_bytes(out, bytes),
+    }
 }
 
-/// Appends literals in parentheses, separated by commas.
-pub(super) fn push_row(out: &mut String, row: &[Literal<'_>]) {
+/// A statement with a literal in the place of each `?`. Allocates where there is one.
+///
+/// # Panics
+/// Where their numbers differ: statements are ours.
+pub(super) fn bound<'t>(text: &'t str, values: &[Value<'_>]) -> Cow<'t, str> {
+    if values.is_empty() {
+        return text.into();
+    }
+    let mut parts = text.split('?');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    let mut values = values.iter();
+    for part in parts {
+        push_value(&mut out, *values.next().expect("a value for each `?`"));
+        out.push_str(part);
+    }
+    assert!(values.next().is_none(), "a `?` for each value");
+    out.into()
+}
+
+/// A statement with one `?`, in `IN (?)`, as statements with lists of these keys: each of at most
+/// `MYSQL_LIST_MAX` keys and `bytes_max` bytes, and of one key at least. Allocates.
+pub(super) fn lists(text: &str, keys: &[Value<'_>], bytes_max: usize) -> Vec<String> {
+    let (head, tail) = text.split_once('?').expect("a list has its place");
+    let mut done = Vec::new();
+    let (mut open, mut count) = (head.to_owned(), 0);
+    for key in keys {
+        let before = open.len();
+        open.push_str(if count > 0 { "," } else { "" });
+        push_value(&mut open, *key);
+        let is_full = count == MYSQL_LIST_MAX || open.len() + tail.len() > bytes_max;
+        if count > 0 && is_full {
+            let key = open.split_off(before);
+            done.push(open + tail);
+            (open, count) = (format!("{head}{}", &key[1..]), 0);
+        }
+        count += 1;
+    }
+    if count > 0 {
+        done.push(open + tail);
+    }
+    done
+}
+
+/// Appends values in parentheses, separated by commas.
+fn push_row(out: &mut String, row: &[Value<'_>]) {
     out.push('(');
-    for (index, literal) in row.iter().enumerate() {
+    for (index, value) in row.iter().enumerate() {
         if index > 0 {
             out.push(',');
         }
-        match literal {
-            Literal::Number(number) | Literal::Maybe(Some(number)) => push_number(out, *number),
-            Literal::Text(text) | Literal::MaybeText(Some(text)) => push_text(out, text),
-            Literal::Bytes(bytes) => push_bytes(out, bytes),
-            Literal::Maybe(None) | Literal::MaybeText(None) => out.push_str("NULL"),
-        }
+        push_value(out, *value);
     }
     out.push(')');
-}
-
-/// Appends a number.
-pub(super) fn push_number(out: &mut String, number: i64) {
-    out.push_str(itoa::Buffer::new().format(number));
-}
-
-/// A list of literals in parentheses. Allocates.
-pub(super) fn list<'a>(literals: impl Iterator<Item = Literal<'a>>) -> String {
-    let mut out = String::new();
-    push_row(&mut out, &literals.collect::<Vec<_>>());
-    out
 }
 
 /// Statements `head row,row,... tail` of at most `bytes_max` bytes each; a row that is larger alone
@@ -100,7 +127,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Adds a row.
-    pub(super) fn push(&mut self, row: &[Literal<'_>]) {
+    pub(super) fn push(&mut self, row: &[Value<'_>]) {
         let before = self.open.len();
         if before > 0 {
             self.open.push(',');
@@ -142,14 +169,13 @@ mod tests {
         push_row(
             &mut out,
             &[
-                Literal::Text("a'b\\c\0\u{e9} "),
-                Literal::Number(-1),
-                Literal::Maybe(None),
-                Literal::MaybeText(None),
-                Literal::Bytes(&[0, 255]),
+                Value::Text("a'b\\c\0\u{e9} "),
+                Value::Number(-1),
+                Value::Null,
+                Value::Bytes(&[0, 255]),
             ],
         );
-        assert_eq!(out, "('a''b\\\\c\\0\u{e9} ',-1,NULL,NULL,x'00ff')");
+        assert_eq!(out, "('a''b\\\\c\\0\u{e9} ',-1,NULL,x'00ff')");
     }
 
     #[test]
@@ -164,10 +190,37 @@ mod tests {
     }
 
     #[test]
+    fn each_value_has_its_place() {
+        let values = [Value::Text("what?"), Value::Number(7)];
+        assert_eq!(bound("a = ? AND b = ?", &values), "a = 'what?' AND b = 7");
+        assert_eq!(bound("a = '?'", &[]), "a = '?'");
+    }
+
+    #[test]
+    fn lists_are_cut_at_their_bounds_and_lose_no_key() {
+        let keys: Vec<_> = (0..9).map(Value::Number).collect();
+        for bytes_max in 0..40 {
+            let texts = lists("a IN (?) b", &keys, bytes_max);
+            let inner = |text: &String| {
+                let keys = text.strip_prefix("a IN (").unwrap().strip_suffix(") b").unwrap();
+                assert!(keys.len() == 1 || text.len() <= bytes_max, "{text}");
+                keys.to_owned()
+            };
+            let found: Vec<_> = texts.iter().map(inner).collect();
+            assert_eq!(found.join(","), "0,1,2,3,4,5,6,7,8", "{bytes_max}");
+        }
+        assert!(lists("a IN (?)", &[], 10).is_empty());
+        let many = vec![Value::Number(1); 2 * MYSQL_LIST_MAX + 1];
+        let texts = lists("(?)", &many, usize::MAX);
+        let counts = texts.iter().map(|text| text.split(',').count());
+        assert_eq!(counts.collect::<Vec<_>>(), [MYSQL_LIST_MAX, MYSQL_LIST_MAX, 1]);
+    }
+
+    #[test]
     fn statements_are_cut_at_their_bound_and_lose_no_row() {
         for bytes_max in 0..40 {
             let mut rows = Rows::new("I ", " T", bytes_max);
-            (0..9).for_each(|number| rows.push(&[Literal::Number(number)]));
+            (0..9).for_each(|number| rows.push(&[Value::Number(number)]));
             let statements = rows.finish();
             let mut numbers = Vec::new();
             for statement in &statements {

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{FILE_NAME, PART, SQL_READ_CACHE_KIB, connect, sequence_of};
+use super::{FILE_NAME, SQL_READ_CACHE_KIB, connect};
 use crate::base::ids::Sequence;
 use crate::store::dead_letter::hex;
 use crate::store::error::StoreError;
+use crate::store::statements::streams::PART;
 
 /// A database that was opened to be looked at.
 #[derive(Debug)]
@@ -60,9 +61,10 @@ impl Peek {
     pub fn position(&self, set_id: [u8; 16]) -> Result<Option<Sequence>, StoreError> {
         let query = "SELECT off FROM writer_position JOIN streams USING (stream)
                      WHERE set_id = ?1 AND part = ?2";
-        let row = self.connection.query_row(query, (hex(&set_id), PART), |row| row.get(0));
+        let row =
+            self.connection.query_row(query, (hex(&set_id), PART), |row| row.get::<_, i64>(0));
         let off = row.optional().map_err(|source| self.failed(source))?;
-        Ok(off.map(sequence_of))
+        Ok(off.map(|off| Sequence(off.unsigned_abs())))
     }
 
     /// Whether a user has a row.

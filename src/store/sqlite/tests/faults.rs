@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::*;
 use crate::state::apply::Action;
 use crate::store::dead_letter;
+use crate::store::session::Session;
 use crate::writer::fixture::Journal;
 
 fn letters(directory: &Path) -> Vec<serde_json::Value> {
@@ -208,7 +209,7 @@ fn the_settings_that_durability_rests_on_are_set() {
     let directory = directory();
     let mut node = Node::start(directory.path());
     node.store.stream_id([9; 16]).unwrap();
-    let Store::Sqlite(store) = &node.store else { panic!("opened as SQLite") };
+    let Session::Sqlite(store) = node.store.session.get_mut() else { panic!("not SQLite") };
     let read = |name: &str| -> rusqlite::types::Value {
         store.connection.pragma_query_value(None, name, |row| row.get(0)).unwrap()
     };

@@ -1,0 +1,275 @@
+//! Rows of `events`: written once, found again by their place, and taken back where nobody saw the
+//! show. Knows columns; must not know positions or what the rows mean.
+
+use std::collections::BTreeMap;
+
+use crate::base::ids::Sequence;
+use crate::base::limits::MYSQL_LIST_MAX;
+use crate::store::Store;
+use crate::store::error::StoreError;
+use crate::store::session::{Inserted, RowError, Session};
+use crate::store::statement::{Insert, There};
+use crate::store::statements::users::NAMED_MAX;
+use crate::store::stored::{StreamId, action_word};
+use crate::store::value::{Row, Unreadable, Value, signed};
+use crate::store::whole::WholeEvent;
+use crate::writer::batcher::{EventRow, WithdrawnRow, erased_decision};
+
+/// Where a record is: its stream and its sequence there.
+pub(super) type Place = (StreamId, Sequence);
+
+const INSERT: Insert<'_> = Insert {
+    table: "events",
+    columns: COLUMNS,
+    key: "stream, seq",
+    // By its place, or by (decision, action).
+    there: There::Stays,
+};
+
+/// The columns of an event, in the order of [`Event`] and of [`read_event`].
+const COLUMNS: &str = "stream, seq, decision, action, at, acted_at, user_id, popup_id, version, \
+    variant, revision_epoch, revision_counter";
+
+/// An event as its columns are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Event<'a> {
+    place: Place,
+    decision: &'a str,
+    action: &'a str,
+    times: (i64, i64),
+    user: Option<&'a str>,
+    popup: &'a str,
+    version: u32,
+    variant: &'a str,
+    revision: (u32, i64),
+}
+
+impl<'a> Event<'a> {
+    fn of_record(place: Place, event: &'a EventRow<'_>) -> Event<'a> {
+        Event {
+            place,
+            decision: &event.decision,
+            action: action_word(event.happening),
+            times: (event.at.0, event.acted_at.0),
+            user: event.user,
+            popup: event.popup,
+            version: event.version,
+            variant: event.variant,
+            revision: (event.revision.epoch, signed(event.revision.counter)),
+        }
+    }
+
+    fn of_row(stream: StreamId, event: &'a WholeEvent) -> Event<'a> {
+        Event {
+            place: (stream, event.sequence),
+            decision: &event.decision,
+            action: &event.action,
+            times: event.times,
+            user: event.user.as_deref(),
+            popup: &event.popup,
+            version: event.version,
+            variant: &event.variant,
+            revision: event.revision,
+        }
+    }
+
+    fn values(self) -> [Value<'a>; 12] {
+        [
+            self.place.0.0.into(),
+            self.place.1.into(),
+            self.decision.into(),
+            self.action.into(),
+            self.times.0.into(),
+            self.times.1.into(),
+            self.user.into(),
+            self.popup.into(),
+            self.version.into(),
+            self.variant.into(),
+            self.revision.0.into(),
+            self.revision.1.into(),
+        ]
+    }
+
+    /// Whether a row is the record's own. It may have lost its user to an erase since; the rest of
+    /// it is then the same.
+    fn is_row_of(self, record: Event<'_>) -> bool {
+        let is_same_decision =
+            self.decision == record.decision || self.decision == erased_decision(record.decision);
+        is_same_decision
+            && self.user.is_none_or(|user| record.user == Some(user))
+            && Event { decision: record.decision, user: record.user, ..self } == record
+    }
+}
+
+fn read_event(row: &mut Row<'_>) -> Result<WholeEvent, Unreadable> {
+    Ok(WholeEvent {
+        stream: row.take()?,
+        sequence: row.take_sequence()?,
+        decision: row.take()?,
+        action: row.take()?,
+        times: (row.take()?, row.take()?),
+        user: row.take()?,
+        popup: row.take()?,
+        version: row.take()?,
+        variant: row.take()?,
+        revision: (row.take()?, row.take()?),
+    })
+}
+
+/// Inserts events that are not there. Those that are, by their place or by (decision, action),
+/// stay as they are.
+pub(super) fn insert_events(
+    session: &mut Session,
+    events: &[(Place, &EventRow<'_>)],
+) -> Result<Inserted, RowError> {
+    let rows = events.iter().map(|(place, event)| Event::of_record(*place, event).values());
+    let inserted = session.insert("write events", &INSERT, rows);
+    inserted.map_err(|error| error.renumbered(|row| events[row].1.index))
+}
+
+/// Which of these events have rows under their own places.
+///
+/// # Errors
+/// [`StoreError::Halted`] where such a row is another record's.
+pub(super) fn own_rows(
+    session: &mut Session,
+    events: &[(Place, &EventRow<'_>)],
+) -> Result<Vec<bool>, StoreError> {
+    let mut found = BTreeMap::new();
+    for part in events.chunks(session.dialect().named_max(MYSQL_LIST_MAX)) {
+        let (condition, values) = at_places(part.iter().map(|(place, _)| *place));
+        let query = format!("SELECT {COLUMNS} FROM events WHERE {condition}");
+        let rows = session.query("read events", &query, &values, read_event)?;
+        found.extend(rows.into_iter().map(|row| ((StreamId(row.stream), row.sequence), row)));
+    }
+    let is_own = |(place, event): &(Place, &EventRow<'_>)| match found.get(place) {
+        Some(row) if Event::of_row(place.0, row).is_row_of(Event::of_record(*place, event)) => {
+            Ok(true)
+        }
+        Some(_) => Err(StoreError::Halted { stream: place.0.0, sequence: place.1 }),
+        None => Ok(false),
+    };
+    events.iter().map(is_own).collect()
+}
+
+/// A condition on `stream` and `seq` that holds at these places.
+pub(super) fn at_places(places: impl Iterator<Item = Place>) -> (String, Vec<Value<'static>>) {
+    let mut by_stream: BTreeMap<StreamId, Vec<Sequence>> = BTreeMap::new();
+    for (stream, sequence) in places {
+        by_stream.entry(stream).or_default().push(sequence);
+    }
+    let (mut conditions, mut values) = (Vec::new(), Vec::new());
+    for (stream, sequences) in by_stream {
+        let list = vec!["?"; sequences.len()].join(",");
+        conditions.push(format!("(stream = ? AND seq IN ({list}))"));
+        values.push(stream.0.into());
+        values.extend(sequences.into_iter().map(Value::from));
+    }
+    (conditions.join(" OR "), values)
+}
+
+/// Deletes the events of withdrawn shows; gives those that were there, each with the stream of its
+/// record: by index into `withdrawn`.
+///
+/// A show's record stands before its withdrawal in the same stream, so it is in the table, or in
+/// the same batch and never in the table. Run again, this changes nothing.
+pub(super) fn withdraw(
+    session: &mut Session,
+    withdrawn: &[WithdrawnRow<'_>],
+) -> Result<Vec<(StreamId, usize)>, StoreError> {
+    let query = format!(
+        "SELECT stream, seq, decision FROM events WHERE action = 'decided' AND decision IN (?){}",
+        session.dialect().lock()
+    );
+    let mut deleted = Vec::new();
+    for (part, first) in withdrawn.chunks(NAMED_MAX).zip((0..).step_by(NAMED_MAX)) {
+        let mut indices = BTreeMap::new();
+        for (index, row) in (first..).zip(part) {
+            indices.extend(row.decisions().map(|decision| (decision, index)));
+        }
+        let decisions: Vec<_> = indices.keys().map(|decision| Value::Text(decision)).collect();
+        let rows = session.query_in("read withdrawn shows", &query, &decisions, |row| {
+            Ok(((StreamId(row.take()?), row.take_sequence()?), row.take::<String>()?))
+        })?;
+        for rows in rows.chunks(session.dialect().named_max(NAMED_MAX)) {
+            let (condition, values) = at_places(rows.iter().map(|(place, _)| *place));
+            let delete = format!("DELETE FROM events WHERE {condition}");
+            let count = session.execute("delete withdrawn shows", &delete, &values)?;
+            assert_eq!(usize::try_from(count).ok(), Some(rows.len()), "the rows were locked");
+        }
+        deleted.extend(rows.iter().map(|((stream, _), decision)| (*stream, indices[&**decision])));
+    }
+    Ok(deleted)
+}
+
+/// Takes the user out of those of their events that a condition names; gives their number, at most
+/// [`NAMED_MAX`]. Each leaves the condition, which is on the user.
+pub(super) fn erase_events(
+    session: &mut Session,
+    condition: &str,
+    values: &[Value<'_>],
+) -> Result<usize, StoreError> {
+    let query =
+        format!("SELECT stream, seq, decision FROM events WHERE {condition} LIMIT {NAMED_MAX}");
+    let events = session.query("read events of a user", &query, values, |row| {
+        Ok(((StreamId(row.take()?), row.take_sequence()?), row.take::<String>()?))
+    })?;
+    for events in events.chunks(session.dialect().named_max(NAMED_MAX)) {
+        let decisions = events.iter().map(|(_, decision)| (decision, erased_decision(decision)));
+        let decisions: BTreeMap<&String, String> = decisions.collect();
+        let of_decision = |(of, erased)| [Value::from(of), Value::Text(erased)];
+        let mut values: Vec<_> =
+            decisions.iter().flat_map(|(of, erased)| of_decision((*of, erased.as_str()))).collect();
+        let (condition, places) = at_places(events.iter().map(|(place, _)| *place));
+        values.extend(&places);
+        let erase = format!(
+            "{} events SET user_id = NULL, decision = CASE decision{} ELSE decision END \
+             WHERE {condition}",
+            session.dialect().update_or_ignore(),
+            " WHEN ? THEN ?".repeat(decisions.len()),
+        );
+        let erased = session.execute("erase events", &erase, &values)?;
+        if usize::try_from(erased).ok() != Some(events.len()) {
+            // The same (decision, action) lost its user before: such a row is its duplicate.
+            let delete = format!("DELETE FROM events WHERE ({condition}) AND user_id IS NOT NULL");
+            session.execute("erase events", &delete, &places)?;
+        }
+    }
+    Ok(events.len())
+}
+
+impl Store {
+    /// Events behind a place, in order of (stream, sequence).
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn whole_events_after(
+        &mut self,
+        after: (u32, i64),
+        count: usize,
+    ) -> Result<Vec<WholeEvent>, StoreError> {
+        let query = format!(
+            "SELECT {COLUMNS} FROM events WHERE (stream, seq) > (?, ?) \
+             ORDER BY stream, seq LIMIT {count}"
+        );
+        let values = [after.0.into(), after.1.into()];
+        self.session.get_mut().query("read events", &query, &values, read_event)
+    }
+
+    /// Takes events in, `numbers` being what their streams are called here. Those that are there,
+    /// by place or by (decision, action), stay as they are; gives the number of new ones.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn take_events(
+        &mut self,
+        events: &[WholeEvent],
+        numbers: &BTreeMap<u32, StreamId>,
+    ) -> Result<u64, StoreError> {
+        self.session.get_mut().transaction(|session| {
+            let rows = events.iter();
+            let rows = rows.map(|event| Event::of_row(numbers[&event.stream], event).values());
+            Ok(session.insert("take events in", &INSERT, rows)?.changed)
+        })
+    }
+}

@@ -1,0 +1,277 @@
+//! The catalog's rows: read whole, changed by a plan in one transaction. Knows columns; what a
+//! change means is `store::catalog`'s. Every change locks the row of `catalog_version` first, so
+//! that two nodes change one after the other, and raises it in its own transaction, so that each
+//! node sees that there is something new.
+
+use crate::base::ids::PopupKey;
+use crate::base::limits::SQL_ROWS_READ_MAX;
+use crate::base::time::WallMs;
+use crate::store::catalog::{CatalogChange, Edit, PopupRow, Written, plan};
+use crate::store::error::StoreError;
+use crate::store::session::Session;
+use crate::store::statement::{Insert, There};
+use crate::store::statements::overrides;
+use crate::store::stored::{HistoryEntry, Origin, StoredCatalog};
+use crate::store::value::{Row, Unreadable, Value};
+use crate::store::whole::{TakenPopup, WholePopup};
+use crate::store::{Reader, Store};
+
+const ACTION: &str = "change popups";
+
+const INSERT: Insert<'_> = Insert {
+    table: "popups",
+    columns: "popup_id, popup_key, version, origin, definition, archived_at",
+    key: "popup_id",
+    there: There::Fails,
+};
+
+/// The columns of a line of history behind its popup, in the order of [`read_line`].
+const LINE: &str = "version, `change`, at, who, diff, definition";
+
+const INSERT_LINE: Insert<'_> = Insert {
+    table: "popup_history",
+    columns: "popup_id, version, `change`, at, who, diff, definition",
+    key: "id",
+    there: There::Fails,
+};
+
+fn read_line(row: &mut Row<'_>) -> Result<HistoryEntry, Unreadable> {
+    Ok(HistoryEntry {
+        version: row.take()?,
+        change: row.take()?,
+        at: row.take_time()?,
+        who: row.take()?,
+        diff: row.take()?,
+        text: row.take()?,
+    })
+}
+
+impl Store {
+    /// Changes the catalog, where it still has the version that the change is based on; with `None`
+    /// in whatever version. All or nothing, synced to disk before it returns; a change that finds
+    /// everything as it wants it raises no version. Gives the catalog afterwards.
+    ///
+    /// # Errors
+    /// [`StoreError::CatalogMoved`] where another change came first, [`StoreError::InFile`],
+    /// [`StoreError::NoSuchPopup`], where a definition is no JSON object or two ids share a key,
+    /// and where the database fails.
+    pub fn change_catalog(
+        &mut self,
+        based_on: Option<u64>,
+        change: CatalogChange<'_>,
+        who: &str,
+        at: WallMs,
+    ) -> Result<StoredCatalog, StoreError> {
+        self.session.get_mut().transaction(|session| {
+            let found = lock_version(session)?;
+            if based_on.is_some_and(|based_on| based_on != found) {
+                return Err(StoreError::CatalogMoved { found });
+            }
+            let edits = plan(read_rows(session)?, change, at)?;
+            for edit in &edits {
+                write(session, edit, who, at)?;
+            }
+            let is_overridden = match change {
+                CatalogChange::Import { overrides: entries, .. } => {
+                    overrides::put(session, entries)?
+                }
+                _ => false,
+            };
+            if !edits.is_empty() || is_overridden {
+                raise_version(session)?;
+            }
+            load(session)
+        })
+    }
+
+    /// Every popup that was ever stored, sorted by id, with the catalog's version.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn load_catalog(&mut self) -> Result<StoredCatalog, StoreError> {
+        self.session.get_mut().snapshot(load)
+    }
+
+    /// The catalog's version: rises by one with each change, from whichever process.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn catalog_version(&mut self) -> Result<u64, StoreError> {
+        version(self.session.get_mut(), "")
+    }
+
+    /// The definition that a popup had in a version; `None` where it never had that version.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn text_of(&mut self, id: &str, version: u32) -> Result<Option<String>, StoreError> {
+        let query = "SELECT definition FROM popup_history WHERE popup_id = ? AND version = ? \
+                     ORDER BY id DESC LIMIT 1";
+        let session = self.session.get_mut();
+        let values = [id.into(), version.into()];
+        session.query_one("read a popup's history", query, &values, |row| row.take())
+    }
+
+    /// The highest version that a popup had before this one.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn version_before(&mut self, id: &str, version: u32) -> Result<Option<u32>, StoreError> {
+        let query = "SELECT MAX(version) FROM popup_history WHERE popup_id = ? AND version < ?";
+        let session = self.session.get_mut();
+        let values = [id.into(), version.into()];
+        let found =
+            session.query_one("read a popup's history", query, &values, |row| row.take())?;
+        Ok(found.flatten())
+    }
+
+    /// Every popup with its changes.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn whole_popups(&mut self) -> Result<Vec<WholePopup>, StoreError> {
+        let session = self.session.get_mut();
+        let mut popups = Vec::new();
+        for popup in read_rows(session)? {
+            let query = format!("SELECT {LINE} FROM popup_history WHERE popup_id = ? ORDER BY id");
+            let values = [(&popup.id).into()];
+            let history = session.query("read a history", &query, &values, read_line)?;
+            popups.push(WholePopup { popup, history });
+        }
+        Ok(popups)
+    }
+
+    /// Takes a popup in with its changes, where there is none of its id.
+    ///
+    /// # Errors
+    /// Where the database fails, or another popup has its key.
+    pub fn take_popup(&mut self, whole: &WholePopup) -> Result<TakenPopup, StoreError> {
+        let WholePopup { popup, history } = whole;
+        self.session.get_mut().transaction(|session| {
+            lock_version(session)?;
+            let query = "SELECT definition FROM popups WHERE popup_id = ?";
+            let values = [(&popup.id).into()];
+            let known =
+                session.query_one("read popups", query, &values, |row| row.take::<String>())?;
+            match known {
+                Some(text) if text == popup.text => return Ok(TakenPopup::Known),
+                Some(_) => return Ok(TakenPopup::Differs),
+                None => {}
+            }
+            session.insert("take popups in", &INSERT, [values_of(popup)].into_iter())?;
+            let lines = history.iter().map(|line| {
+                let HistoryEntry { version, change, at, who, diff, text } = line;
+                let of = [(&popup.id).into(), (*version).into(), change.into(), (*at).into()];
+                let [id, version, change, at] = of;
+                [id, version, change, at, who.into(), diff.into(), text.into()]
+            });
+            session.insert("take popups in", &INSERT_LINE, lines)?;
+            raise_version(session)?;
+            Ok(TakenPopup::New)
+        })
+    }
+}
+
+impl Reader {
+    /// Every popup that was ever stored, sorted by id, with the catalog's version.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn catalog(&mut self) -> Result<StoredCatalog, StoreError> {
+        self.session.get_mut().snapshot(load)
+    }
+
+    /// The catalog's version.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn catalog_version(&mut self) -> Result<u64, StoreError> {
+        version(self.session.get_mut(), "")
+    }
+
+    /// A popup's latest changes, newest first, at most 1,000.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn history(&self, popup: &str) -> Result<Vec<HistoryEntry>, StoreError> {
+        let query = format!(
+            "SELECT {LINE} FROM popup_history WHERE popup_id = ? \
+             ORDER BY id DESC LIMIT {SQL_ROWS_READ_MAX}"
+        );
+        // Not from a replica: who has just changed a popup looks for the change.
+        let mut session = self.session.borrow_mut();
+        session.query("read a history", &query, &[popup.into()], read_line)
+    }
+}
+
+/// Every popup with the version of the whole, which is read first: where a change comes between,
+/// the rows are newer than the version says, and whoever looks again finds that it has moved.
+pub(super) fn load(session: &mut Session) -> Result<StoredCatalog, StoreError> {
+    let version = version(session, "")?;
+    let popups = read_rows(session)?.into_iter().map(PopupRow::stored).collect();
+    Ok(StoredCatalog { version, popups, overrides: overrides::load(session)? })
+}
+
+/// The catalog's version, which nobody else changes until the transaction ends.
+pub(super) fn lock_version(session: &mut Session) -> Result<u64, StoreError> {
+    let lock = session.dialect().lock();
+    version(session, lock)
+}
+
+/// Raises the catalog's version.
+pub(super) fn raise_version(session: &mut Session) -> Result<(), StoreError> {
+    let raise = "UPDATE catalog_version SET version = version + 1 WHERE id = 1";
+    session.execute(ACTION, raise, &[]).map(drop)
+}
+
+fn version(session: &mut Session, lock: &str) -> Result<u64, StoreError> {
+    let query = format!("SELECT version FROM catalog_version WHERE id = 1{lock}");
+    let action = "read the catalog's version";
+    Ok(session.query_one(action, &query, &[], |row| row.take_unsigned())?.unwrap_or(0))
+}
+
+/// Every popup, sorted by id.
+fn read_rows(session: &mut Session) -> Result<Vec<PopupRow>, StoreError> {
+    let query = format!("SELECT {} FROM popups ORDER BY popup_id", INSERT.columns);
+    session.query("read popups", &query, &[], |row| {
+        Ok(PopupRow {
+            id: row.take()?,
+            key: PopupKey(row.take_bits()?),
+            version: row.take()?,
+            origin: Origin::of_word(&row.take::<String>()?),
+            text: row.take()?,
+            archived_at: row.take_maybe_time()?,
+        })
+    })
+}
+
+fn values_of(row: &PopupRow) -> [Value<'_>; 6] {
+    [
+        (&row.id).into(),
+        row.key.0.cast_signed().into(),
+        row.version.into(),
+        row.origin.word().into(),
+        (&row.text).into(),
+        row.archived_at.into(),
+    ]
+}
+
+/// Writes an edit's rows and its line of history.
+fn write(session: &mut Session, edit: &Edit, who: &str, at: WallMs) -> Result<(), StoreError> {
+    let row = &edit.row;
+    let [id, _, version, origin, text, archived_at] = values_of(row);
+    match edit.written {
+        Written::New => {
+            session.insert(ACTION, &INSERT, [values_of(row)].into_iter())?;
+        }
+        Written::Row => {
+            let update = "UPDATE popups SET version = ?, origin = ?, definition = ?, \
+                          archived_at = ? WHERE popup_id = ?";
+            session.execute(ACTION, update, &[version, origin, text, archived_at, id])?;
+        }
+    }
+    let diff = edit.diff.to_string();
+    let line = [id, version, edit.change.into(), at.into(), who.into(), (&diff).into(), text];
+    session.insert(ACTION, &INSERT_LINE, [line].into_iter())?;
+    Ok(())
+}
