@@ -98,6 +98,11 @@ pub(super) fn moment(text: &str, field: &'static str) -> Result<WallMs, BadInput
     Ok(WallMs(moment.as_millisecond()))
 }
 
+/// A number of digits alone: `parse` would take a sign.
+pub(super) fn number(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
 /// A moment as RFC 3339 in UTC with milliseconds; a number where no calendar has it.
 pub(super) fn told(at: WallMs) -> Value {
     match Timestamp::from_millisecond(at.0) {

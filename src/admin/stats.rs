@@ -28,7 +28,11 @@ pub(super) fn answer(service: &Service, query: &str) -> Answer {
         Ok(asked) => asked,
         Err(bad) => return bad.into(),
     };
-    match service.reader().stats(asked.popup, asked.from, asked.to) {
+    let rows = match service.reader() {
+        Ok(reader) => reader.stats(asked.popup, asked.from, asked.to),
+        Err(busy) => return busy,
+    };
+    match rows {
         Ok(rows) => {
             let told_rows: Vec<Value> = rows.iter().map(told_row).collect();
             let value = json!({

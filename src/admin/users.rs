@@ -42,14 +42,16 @@ pub(super) fn one(service: &Service, segment: &str) -> Answer {
         Ok(state) => state,
         Err(answer) => return answer,
     };
-    let records = match service.reader().user_events(&user, USER_RECORDS_TOLD) {
-        Ok(events) => json!(events.iter().map(told_event).collect::<Vec<Value>>()),
+    let events = service.reader().map(|reader| reader.user_events(&user, USER_RECORDS_TOLD));
+    let records = match events {
+        Ok(Ok(events)) => json!(events.iter().map(told_event).collect::<Vec<Value>>()),
         // What decisions go by is known all the same, and is what an operator asks for at such
         // times.
-        Err(error) => {
+        Ok(Err(error)) => {
             service.tell_read_failed(&error);
             Value::Null
         }
+        Err(_busy) => Value::Null,
     };
     let snapshot = service.publisher.snapshot();
     let now = service.now();

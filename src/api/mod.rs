@@ -2,7 +2,8 @@
 //! methods and the order of refusals · `access` keys · `cors` origins · `query` and `json` bounded
 //! strict input into scratch · `decide` and `answer` requests and replies of decide · `events`
 //! events and their reply · `ignored` fields that nobody knows · `token` the signed identity of an
-//! impression · `refusal` codes · `reply` what all replies share · `health`.
+//! impression · `early` answers before there is a whole request · `refusal` codes · `reply` what
+//! all replies share · `health`.
 //!
 //! Scratch is the caller's: one `Bump` per turn, reset by it.
 
@@ -10,6 +11,7 @@ pub mod access;
 pub mod answer;
 pub mod cors;
 pub mod decide;
+pub mod early;
 pub mod events;
 mod health;
 pub mod ignored;

@@ -54,7 +54,7 @@ pub enum Command<'a> {
 
 /// The routes, and `*`, which stands for all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Route {
+pub(super) enum Route {
     Decide,
     Events,
     Health,
@@ -63,7 +63,7 @@ enum Route {
 }
 
 impl Route {
-    fn of(path: &str) -> Option<Route> {
+    pub(super) fn of(path: &str) -> Option<Route> {
         Some(match path {
             "/v1/decide" => Route::Decide,
             "/v1/events" => Route::Events,
@@ -75,7 +75,7 @@ impl Route {
     }
 
     /// The methods of a route, as `Allow` lists them.
-    fn allow(self) -> &'static str {
+    pub(super) fn allow(self) -> &'static str {
         match self {
             Route::Decide => "GET, POST, OPTIONS",
             Route::Events => "POST, OPTIONS",
@@ -84,8 +84,19 @@ impl Route {
         }
     }
 
+    /// Whether it has a method.
+    pub(super) fn takes(self, method: Method) -> bool {
+        match method {
+            Method::Options => true,
+            Method::Get => !matches!(self, Route::Events | Route::Any),
+            Method::Head => matches!(self, Route::Health | Route::Readyz),
+            Method::Post => self.is_for_pages(),
+            Method::Put | Method::Delete | Method::Patch => false,
+        }
+    }
+
     /// Whether pages of other origins may use it.
-    fn is_for_pages(self) -> bool {
+    pub(super) fn is_for_pages(self) -> bool {
         matches!(self, Route::Decide | Route::Events)
     }
 }
@@ -101,18 +112,13 @@ pub fn route<'a>(
     out: &mut Vec<u8>,
 ) -> Option<Command<'a>> {
     let mut heading = Heading { frame: *frame, cors: surface.cors, grant: Grant::Silent };
-    let route = match Route::of(request.path) {
-        Some(route) => route,
-        // Balancers ask so whatever path they are told, and mean the server.
-        None if request.method == Method::Options => Route::Any,
-        None => {
-            refusal::write_refusal(out, &heading, Code::NotFound.into());
+    let route = match find(request, &mut heading) {
+        Ok(route) => route,
+        Err(refusal) => {
+            refusal::write_refusal(out, &heading, refusal);
             return None;
         }
     };
-    if route.is_for_pages() {
-        heading.grant = surface.cors.grant(request.origin);
-    }
     let commanded = match (route, request.method) {
         (_, Method::Options) => {
             write_options(out, &heading, route, request);
@@ -147,16 +153,42 @@ pub fn route<'a>(
     }
 }
 
+/// The route of a request, whose heading then grants what pages are granted there.
+pub(super) fn find(request: &Request<'_>, heading: &mut Heading<'_>) -> Result<Route, Refusal> {
+    let route = match Route::of(request.path) {
+        Some(route) => route,
+        // Balancers ask so whatever path they are told, and mean the server.
+        None if request.method == Method::Options => Route::Any,
+        None => return Err(Code::NotFound.into()),
+    };
+    if route.is_for_pages() {
+        heading.grant = heading.cors.grant(request.origin);
+    }
+    Ok(route)
+}
+
+/// Checks what a command's head says: its key, and the type of a body.
+pub(super) fn admit(
+    request: &Request<'_>,
+    surface: &Surface<'_>,
+    bump: &Bump,
+) -> Result<Caller, Refusal> {
+    let caller = surface.access.check(request, bump)?;
+    if request.method == Method::Post {
+        check_content_type(request.content_type)?;
+    }
+    Ok(caller)
+}
+
 fn command_decide<'a>(
     request: &Request<'a>,
     surface: &Surface<'_>,
     bump: &'a Bump,
 ) -> Result<Command<'a>, Refusal> {
-    let caller = surface.access.check(request, bump)?;
+    let caller = admit(request, surface, bump)?;
     let asked = if request.method == Method::Get {
         decide::read_query(request.query, bump)?
     } else {
-        check_content_type(request.content_type)?;
         let unknown = Unknown::of_query(request.query, bump);
         decide::read_body(request.body, surface.reading(bump), unknown)?
     };
@@ -171,8 +203,7 @@ fn command_events<'a>(
     surface: &Surface<'_>,
     bump: &'a Bump,
 ) -> Result<Command<'a>, Refusal> {
-    surface.access.check(request, bump)?;
-    check_content_type(request.content_type)?;
+    admit(request, surface, bump)?;
     let mut unknown = Unknown::of_query(request.query, bump);
     let elements = events::read_body(request.body, surface.reading(bump), &mut unknown)?;
     Ok(Command::Events { elements, ignored: unknown.finish() })

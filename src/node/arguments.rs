@@ -57,6 +57,9 @@ Looks at the configuration, at what this host says of it (CPUs, files, directori
 at popups. Asks no server. Run it as the user of the node. What a running node has in use is a
 warning.
 
+Codes of warnings about popups in --json: ended, number_as_text, rollout_empty, shadowed,
+target_never_matches, too_many_to_remember, variant_unreachable, window_never_opens.
+
 Examples:
   nudged check --config /etc/nudged.toml
   nudged check popups.toml --json | jq '.problems[] | select(.severity == \"error\")'")]

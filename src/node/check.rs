@@ -84,7 +84,7 @@ pub fn add_popups_file(path: &Path, settings: &Settings, now: WallMs, report: &m
         report.add(Finding::of_popups(&file, error));
     }
     for Warning { popup, problem } in warnings {
-        let finding = Finding::new(Severity::Warning, "", "lint", problem.to_string());
+        let finding = Finding::new(Severity::Warning, "", problem.code(), problem.to_string());
         report.add(Finding { file: Some(file.clone()), popup, ..finding });
     }
     if is_right {

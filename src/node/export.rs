@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! popups   {"id","version","status_override","is_gone","overrides","origin","definition"} and, if
-//!          asked for, "history"; overrides are its pauses and archives, those that ended too
+//!          asked for, "history", newest first, where a line that made no definition has null;
+//!          overrides are its pauses and archives, those that ended too
 //! users    a user with their popups, or an erased one: `whole_lines`
 //! stats    counts of a popup's variant in an hour, of one journal: `whole_lines`
 //! journal  {"set","seq","action","at","user_id",...,"record"}: the columns of `events`, and the
@@ -24,7 +25,7 @@ use super::failure::Failure;
 use super::settings;
 use super::whole_lines::{self, Whole};
 use crate::base::ids::Sequence;
-use crate::base::limits::MOVED_ROWS;
+use crate::base::limits::{HISTORY_READ_LINES, MOVED_ROWS};
 use crate::catalog::overrides::{Overrides, Place, encode};
 use crate::catalog::snapshot::Status;
 use crate::config::Config;
@@ -144,20 +145,27 @@ fn popup_line(popup: &StoredPopup, overrides: &Overrides) -> Value {
     })
 }
 
+/// All of a popup's history, newest first. A line that made no definition has null, and stands on
+/// the version that it names.
 fn history(reader: &Reader, id: &str) -> Result<Value, Failure> {
     let raw = |text: &str| -> Value { serde_json::from_str(text).unwrap_or(Value::Null) };
-    let entries = reader.history(id)?;
-    let told = entries.iter().map(|entry| {
-        json!({
-            "version": entry.version,
-            "change": entry.change,
-            "at": entry.at.0,
-            "who": entry.who,
-            "diff": raw(&entry.diff),
-            "definition": raw(&entry.text),
-        })
-    });
-    Ok(Value::Array(told.collect()))
+    let mut told = Vec::new();
+    let mut before = None;
+    loop {
+        let entries = reader.history(id, before, HISTORY_READ_LINES)?;
+        let Some(last) = entries.last() else { return Ok(Value::Array(told)) };
+        before = Some(last.number);
+        told.extend(entries.iter().map(|entry| {
+            json!({
+                "version": entry.version,
+                "change": entry.change,
+                "at": entry.at.0,
+                "who": entry.who,
+                "diff": raw(&entry.diff),
+                "definition": entry.text.as_deref().map(raw),
+            })
+        }));
+    }
 }
 
 /// Writes every record of a data directory's journal, the applied ones that are kept too.

@@ -179,7 +179,10 @@ fn import_catalog(
     }
     let outcome = import_popups(store, config, (&popups, &overrides));
     let (before, after) = outcome.map_err(|error| match error {
-        PublishError::Store(StoreError::InFile { .. }) => Failure::Configuration(error.to_string()),
+        PublishError::Store(StoreError::InFile { .. }) => Failure::Configuration(format!(
+            "{error}; where there is no popups file any more, start the node once without one: it \
+             gives its popups to the API, and the import can change them"
+        )),
         PublishError::Store(error) => error.into(),
         error => Failure::Configuration(error.lines().join("\n")),
     })?;

@@ -114,13 +114,12 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
     memory::set_up();
     let begun = Instant::now();
     process_limits::raise();
-    let loaded = settings::load(arguments.config.as_deref(), &arguments.flags())?;
+    // The log says it of a node that gets as far as having one.
+    let tell_unknown = |_: &Failure| settings::tell_unknown_variables();
+    let loaded = settings::load(arguments.config.as_deref(), &arguments.flags());
+    let loaded = loaded.inspect_err(tell_unknown)?;
     let config = loaded.config.clone();
-    let topology = plan(&config)?;
-    check_slice(&config, topology.shards)?;
-    process_limits::check(topology.shards, config.listen.len())?;
-    probe::check_kernel()?;
-    let connections = connections_per_shard(&config, topology.shards)?;
+    let (topology, connections) = fit(&config).inspect_err(tell_unknown)?;
     let connections_max = connections_of_node(&config, topology.shards, connections);
     let (log, log_thread) = start_log(&config)?;
     signals.tell(&log);
@@ -370,6 +369,16 @@ pub(super) fn connections_per_shard(config: &Config, shards: u16) -> Result<u32,
         Count::Exactly(count) => Some(u64::from(count)),
     };
     Ok(probe::connections_per_shard(asked, shards)?)
+}
+
+/// How the node fits on this host: its shards, and the connections of each.
+fn fit(config: &Config) -> Result<(Topology, u32), Failure> {
+    let topology = plan(config)?;
+    check_slice(config, topology.shards)?;
+    process_limits::check(topology.shards, config.listen.len())?;
+    probe::check_kernel()?;
+    let connections = connections_per_shard(config, topology.shards)?;
+    Ok((topology, connections))
 }
 
 /// Connections of the whole node: as configured, but one a shard at least, or all that fit.

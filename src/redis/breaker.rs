@@ -6,7 +6,7 @@
 //!   ^                                               ^                              │
 //!   │                                               ├──── no answer in time ───────┤ answer
 //!   └────────────── good ────────────── trial (one command) ── bad ──> open        v
-//!                                           ^──────────────────────────────────────┘
+//!   (where none comes: another PING)        ^──────────────────────────────────────┘
 //! ```
 
 use super::link::{BreakerSettings, BreakerState};

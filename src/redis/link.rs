@@ -337,9 +337,12 @@ impl Link {
             self.figures.refused[kind.index()] += 1;
         }
         let Some(ticket) = slot.ticket else {
+            let is_trial = slot.is_trial && !slot.is_expired;
             return match result {
+                Ok(_) if is_trial => self.breaker.good(now, true),
                 Ok(_) => self.breaker.probe_answered(),
                 Err(NoReply::Shape) => self.out_of_step(now),
+                Err(_) if is_trial => self.breaker.bad(now, true),
                 Err(_) => self.breaker.probe_failed(now),
             };
         };
@@ -500,6 +503,7 @@ impl Link {
             if !slot.is_expired && now >= slot.deadline {
                 slot.is_expired = true;
                 match slot.ticket {
+                    None if slot.is_trial => self.breaker.bad(now, true),
                     None => self.breaker.probe_failed(now),
                     Some(ticket) => {
                         self.breaker.bad(now, slot.is_trial);
@@ -542,15 +546,17 @@ impl Link {
             self.breaker.probe_sent();
             self.push(now, None, &Command::Ping);
         } else if self.idle_until().is_some_and(|until| now >= until) {
-            self.push(now, None, &Command::Ping);
+            let is_trial = self.breaker.sent();
+            self.push(now, None, &Command::Ping).is_trial = is_trial;
         }
     }
 
     /// Until when a connection on which nothing is under way may be silent. Who only listens would
-    /// not notice that nobody speaks any more.
+    /// not notice that nobody speaks any more; nor would a breaker close that waits for a command,
+    /// so a ping stands in for the one that does not come.
     fn idle_until(&self) -> Option<MonoNs> {
         let is_open = matches!(self.stage, Stage::Open { .. });
-        let is_idle = is_open && self.breaker.is_closed() && self.slots.len() == 0;
+        let is_idle = is_open && self.breaker.passes() && self.slots.len() == 0;
         is_idle.then(|| self.heard_at.plus_ms(LINK_IDLE_MS))
     }
 }

@@ -333,17 +333,12 @@ impl Thread {
             seen.refused[kind.index()] = of_shards.sum::<u64>() + redis.refused(kind);
         }
         for line in self.fitness.take(clocks::mono(), &seen) {
-            let (message, cause, why, for_ms) = match &line {
-                Line::Unfit { cause, why, for_ms } => (Message::RedisUnfit, cause, &**why, for_ms),
-                Line::Fit { cause, for_ms } => (Message::RedisFit, cause, "", for_ms),
+            let (message, cause, why) = match &line {
+                Line::Unfit { cause, why } => (Message::RedisUnfit, cause, &**why),
+                Line::Fit { cause } => (Message::RedisFit, cause, ""),
             };
-            let fields = [
-                ("cause", Value::Text(cause)),
-                ("error", Value::Text(why)),
-                ("for_ms", Value::Number(*for_ms)),
-            ];
-            let count = if why.is_empty() { 1 } else { 3 };
-            log.write(log_thread::stamp_now(), message, &fields[..count]);
+            let fields = [("cause", Value::Text(cause)), ("error", Value::Text(why))];
+            log.write(log_thread::stamp_now(), message, &fields);
         }
         board.set_unfit(self.fitness.why());
         board.set_refused(seen.rights.is_some() || seen.handshake.is_some());

@@ -2,24 +2,29 @@
 //! Owns their deadlines and turns what they want into effects, once a turn. Knows nothing of what a
 //! request asks.
 
+mod early;
 mod owing;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
+use early::Early;
+
 use super::decision::Progress;
 use super::origin::Origin;
 use super::packed::Packed;
 use super::seam::{Effect, Outbox};
 use super::view::View;
+use crate::api::early as api_early;
 use crate::base::clock::Now;
 use crate::base::limits::{BUFFERS_POOLED_MAX, LINGER_TIMEOUT_MS, TICK_MS};
 use crate::base::time::MonoNs;
 use crate::http::connection::{Answer, Connection, Ending, Expiry, SendFailed, Timeouts, Turn};
+use crate::http::early::Begun;
 use crate::http::head::Request;
 use crate::http::pool::BufferPool;
-use crate::http::{refusal, reply};
+use crate::http::reply;
 use crate::telemetry::counters::ShardCounters;
 
 /// No deadline.
@@ -42,8 +47,10 @@ struct Entry {
     sending_spare: u32,
     /// Memory of its answers as it is counted in [`Connections::unsent`], in bytes.
     unsent: u32,
-    /// Beyond the bound: its answer is fixed, its bytes are not looked at.
+    /// Beyond the bound: its answer is fixed, but for the origin that may read it.
     is_refused: bool,
+    /// A refused one has its answer.
+    is_told: bool,
 }
 
 /// The connections of one shard.
@@ -119,6 +126,7 @@ impl Connections {
                 sending_spare: 0,
                 unsent: 0,
                 is_refused: false,
+                is_told: false,
             });
             self.deadlines.push(NEVER);
         }
@@ -138,13 +146,14 @@ impl Connections {
             sending_spare: 0,
             unsent: 0,
             is_refused: self.open > self.open_max,
+            is_told: false,
         };
         if entry.is_refused {
             self.counters.connections_refused.add(1);
-            let mut buffer = self.pool.take();
-            refusal::write_overloaded(&mut buffer, view.date.as_str());
-            outbox.push(Effect::Send { connection: number, buffer });
             self.deadlines[index] = ticks(now.mono.plus_ms(LINGER_TIMEOUT_MS));
+            if !api_early::needs_origin(&view.rules.cors) {
+                self.tell_refused(view, number, &[], outbox);
+            }
             return false;
         }
         entry.http.expect_answers_of(self.answer_bytes);
@@ -153,6 +162,18 @@ impl Connections {
         }
         self.mark(number);
         true
+    }
+
+    /// Tells a connection beyond the bound so, once. `bytes` are the first of its request, where
+    /// they were waited for: of several origins only the one that asks is granted anything.
+    fn tell_refused(&mut self, view: &View, number: u32, bytes: &[u8], outbox: &mut Outbox) {
+        if std::mem::replace(&mut self.entries[number as usize].is_told, true) {
+            return;
+        }
+        let mut buffer = self.pool.take();
+        let (begun, cors) = (Begun::of(bytes), &view.rules.cors);
+        api_early::write_overloaded(&begun, cors, view.date.as_str(), &mut buffer);
+        outbox.push(Effect::Send { connection: number, buffer });
     }
 
     /// Connections that are served at once.
@@ -173,13 +194,17 @@ impl Connections {
         S: FnMut(&Packed<'_>, Origin, &mut Vec<u8>, &mut Outbox) -> Progress,
     {
         let is_sparing = self.is_beyond_bound();
-        let Connections { entries, pool, .. } = self;
+        let Connections { entries, pool, counters, .. } = self;
         let entry = &mut entries[number as usize];
-        if !entry.is_open || entry.is_refused {
+        if !entry.is_open {
             return;
         }
+        if entry.is_refused {
+            return self.tell_refused(view, number, bytes, outbox);
+        }
         entry.http.spare(is_sparing);
-        let mut turn = turn(view, now, pool);
+        let early = Early { view, now, listener: entry.listener, counters };
+        let mut turn = turn(&early, pool);
         let (listener, generation) = (entry.listener, entry.generation);
         let was_refused = entry.http.refusal().is_some();
         entry.http.receive(bytes, &mut turn, &mut |request, slot, out| {
@@ -203,13 +228,14 @@ impl Connections {
     {
         let (number, generation, slot) = to;
         let is_sparing = self.is_beyond_bound();
-        let Connections { entries, pool, .. } = self;
+        let Connections { entries, pool, counters, .. } = self;
         let entry = &mut entries[number as usize];
         if !entry.is_open || entry.generation != generation {
             return;
         }
         entry.http.spare(is_sparing);
-        let mut turn = turn(view, now, pool);
+        let early = Early { view, now, listener: entry.listener, counters };
+        let mut turn = turn(&early, pool);
         // The answer was written when it was not known to be the connection's last one.
         entry.http.answer(slot, &mut turn, |out, frame| match frame.close {
             true => reply::append_closing(out, answer),
@@ -238,7 +264,7 @@ impl Connections {
     {
         let (buffer, sent) = done;
         let is_sparing = self.is_beyond_bound();
-        let Connections { entries, pool, .. } = self;
+        let Connections { entries, pool, counters, .. } = self;
         let entry = &mut entries[number as usize];
         if !entry.is_open {
             pool.give(buffer);
@@ -251,7 +277,8 @@ impl Connections {
         }
         (entry.untaken, entry.sending_spare) = (u32::MAX, 0);
         entry.http.spare(is_sparing);
-        let mut turn = turn(view, now, pool);
+        let early = Early { view, now, listener: entry.listener, counters };
+        let mut turn = turn(&early, pool);
         entry.http.sent(buffer, sent.ok_or(SendFailed), &mut turn);
         let (listener, generation) = (entry.listener, entry.generation);
         entry.http.resume(&mut turn, &mut |request, slot, out| {
@@ -262,7 +289,7 @@ impl Connections {
 
     /// The peer has ended its direction.
     pub fn peer_closed(&mut self, view: &View, now: Now, number: u32, outbox: &mut Outbox) {
-        let Connections { entries, pool, .. } = self;
+        let Connections { entries, pool, counters, .. } = self;
         let entry = &mut entries[number as usize];
         if !entry.is_open {
             return;
@@ -270,7 +297,8 @@ impl Connections {
         if entry.is_refused {
             return self.close(number, false, outbox);
         }
-        entry.http.peer_closed(&mut turn(view, now, pool));
+        let early = Early { view, now, listener: entry.listener, counters };
+        entry.http.peer_closed(&mut turn(&early, pool));
         self.mark(number);
     }
 
@@ -284,12 +312,13 @@ impl Connections {
     /// Every connection ends after what it has begun; idle ones end now.
     pub fn drain(&mut self, view: &View, now: Now) {
         for number in 0..self.entries.len() {
-            let Connections { entries, pool, .. } = self;
+            let Connections { entries, pool, counters, .. } = self;
             let entry = &mut entries[number];
             if !entry.is_open || entry.is_refused {
                 continue;
             }
-            entry.http.drain(&mut turn(view, now, pool));
+            let early = Early { view, now, listener: entry.listener, counters };
+            entry.http.drain(&mut turn(&early, pool));
             self.mark(u32::try_from(number).expect("numbers have 32 bits"));
         }
     }
@@ -304,15 +333,20 @@ impl Connections {
     pub fn expire(&mut self, view: &View, now: Now, outbox: &mut Outbox) {
         self.pool.shrink();
         let tick = ticks(now.mono);
-        for number in 0..self.deadlines.len() {
-            if self.deadlines[number] > tick {
+        for index in 0..self.deadlines.len() {
+            if self.deadlines[index] > tick {
                 continue;
             }
-            self.deadlines[number] = NEVER;
-            let Connections { entries, pool, .. } = self;
-            let entry = &mut entries[number];
-            let number = u32::try_from(number).expect("numbers have 32 bits");
+            self.deadlines[index] = NEVER;
+            let Connections { entries, pool, counters, .. } = self;
+            let entry = &mut entries[index];
+            let number = u32::try_from(index).expect("numbers have 32 bits");
             if !entry.is_open {
+                continue;
+            }
+            if entry.is_refused && !entry.is_told {
+                self.deadlines[index] = ticks(now.mono.plus_ms(LINGER_TIMEOUT_MS));
+                self.tell_refused(view, number, &[], outbox);
                 continue;
             }
             if entry.is_refused {
@@ -320,7 +354,8 @@ impl Connections {
                 self.close(number, false, outbox);
                 continue;
             }
-            let mut turn = turn(view, now, pool);
+            let early = Early { view, now, listener: entry.listener, counters };
+            let mut turn = turn(&early, pool);
             match entry.http.expire(&mut turn) {
                 Expiry::Nothing | Expiry::Answered => {
                     if entry.http.is_sending() {
@@ -431,8 +466,9 @@ where
     }
 }
 
-fn turn<'t>(view: &'t View, now: Now, pool: &'t mut BufferPool) -> Turn<'t> {
-    Turn { now: now.mono, date: view.date.as_str(), timeouts: &view.timeouts, pool }
+fn turn<'t>(early: &'t Early<'_>, pool: &'t mut BufferPool) -> Turn<'t> {
+    let Early { view, now, .. } = early;
+    Turn { now: now.mono, date: view.date.as_str(), timeouts: &view.timeouts, pool, early }
 }
 
 /// The tick that a time falls into.

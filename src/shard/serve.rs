@@ -14,6 +14,7 @@ use crate::api::routes::{self, Command as Asked};
 use crate::base::clock::Now;
 use crate::base::ids::UserKey;
 use crate::http::head::{Method, Request};
+use crate::telemetry::counters::ShardCounters;
 
 /// What a request is served with: the shard's parts, lent for one step.
 pub struct Server<'s> {
@@ -55,7 +56,7 @@ fn serve<'a>(
     let surface = view.surface(packed.listener, ask.now);
     let start = out.len();
     let Some(asked) = routes::route(&packed.request, &surface, ask.bump, &frame, out) else {
-        count_answered(home, &packed.request, &out[start..]);
+        count_answered(&home.counters, &packed.request, &out[start..]);
         return Progress::Answered;
     };
     match asked {
@@ -90,7 +91,7 @@ fn serve<'a>(
 }
 
 /// Counts what was answered at once: health, preflights, refusals.
-fn count_answered(home: &Home, request: &Request<'_>, answer: &[u8]) {
+pub(super) fn count_answered(counters: &ShardCounters, request: &Request<'_>, answer: &[u8]) {
     let route = match (request.method, request.path) {
         (Method::Options, _) => "options",
         (_, "/v1/decide") => "decide",
@@ -99,11 +100,11 @@ fn count_answered(home: &Home, request: &Request<'_>, answer: &[u8]) {
         (_, "/readyz") => "readyz",
         _ => "other",
     };
-    home.counters.requests.of(route).add(1);
+    counters.requests.of(route).add(1);
     // `HTTP/1.1 404 ...`
     let status = answer.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok());
     if let Some(status) = status.filter(|status| *status >= "400") {
-        home.counters.http_errors.of(status).add(1);
+        counters.http_errors.of(status).add(1);
     }
 }
 

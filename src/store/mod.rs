@@ -26,6 +26,7 @@ pub mod whole;
 
 use std::cell::RefCell;
 use std::path::Path;
+use std::time::Duration;
 
 pub use catalog::{CatalogChange, ImportedPopup};
 pub use error::StoreError;
@@ -100,6 +101,12 @@ impl Store {
             records_now: records_max,
             dropped: Vec::new(),
         }
+    }
+
+    /// Somebody waits for what is asked from now on: a server that says nothing for so long has
+    /// failed as one that can't be reached.
+    pub fn answer_within(&mut self, silence_max: Duration) {
+        self.session.get_mut().answer_within(silence_max);
     }
 
     /// Looks whether a server is there and has the schema of this binary; gives what of its
@@ -233,6 +240,14 @@ impl Reader {
             |url| Remote::new(url, settings).map(|remote| RefCell::new(Session::Mysql(remote)));
         let replica = settings.replica.as_ref().map(session).transpose()?;
         Ok(Reader { session: session(url)?, replica })
+    }
+
+    /// As [`Store::answer_within`].
+    pub fn answer_within(&mut self, silence_max: Duration) {
+        self.session.get_mut().answer_within(silence_max);
+        if let Some(replica) = &mut self.replica {
+            replica.get_mut().answer_within(silence_max);
+        }
     }
 
     /// Where people's questions go.

@@ -5,11 +5,14 @@
 //! for MySQL they become literals, so that a statement is one round trip without a prepare before
 //! it, and an insert has as many rows as fit.
 
+use std::time::{Duration, Instant};
+
 use super::error::StoreError;
 use super::mysql::Remote;
 use super::sqlite::Embedded;
 use super::statement::{Dialect, Insert};
 use super::value::{Row, Unreadable, Value};
+use crate::base::limits::MYSQL_TRANSACTIONS_MAX;
 
 /// A connection.
 #[derive(Debug)]
@@ -159,6 +162,13 @@ impl Session {
         }
     }
 
+    /// See [`super::Store::answer_within`].
+    pub(super) fn answer_within(&mut self, silence_max: Duration) {
+        if let Session::Mysql(remote) = self {
+            remote.answer_within(silence_max);
+        }
+    }
+
     /// Notes that records were applied, and whether one of them has erased a user.
     pub(super) fn note_applied(&mut self, has_erased: bool) {
         if let Session::Sqlite(embedded) = self {
@@ -199,7 +209,7 @@ impl Session {
 
     /// Runs a transaction that is on disk when this returns; rolls back on an error. It may run
     /// again: on a server a deadlock and a lock that was not given are tried again, up to
-    /// `MYSQL_TRANSACTIONS_MAX` times.
+    /// `MYSQL_TRANSACTIONS_MAX` times, and not once it takes longer than a statement may.
     ///
     /// # Errors
     /// What the last try said.
@@ -222,13 +232,18 @@ impl Session {
         &mut self,
         run: &mut impl FnMut(&mut Session) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        for _ in 1..crate::base::limits::MYSQL_TRANSACTIONS_MAX {
+        let begun = Instant::now();
+        for _ in 1..MYSQL_TRANSACTIONS_MAX {
             match self.transact(run) {
-                Err(error) if error.is_transient() => {}
+                Err(error) if error.is_transient() && self.may_try_again(begun) => {}
                 result => return result,
             }
         }
         self.transact(run)
+    }
+
+    fn may_try_again(&self, begun: Instant) -> bool {
+        matches!(self, Session::Mysql(remote) if remote.may_try_again(begun))
     }
 
     fn transact<T>(

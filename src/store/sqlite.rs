@@ -157,7 +157,13 @@ impl Embedded {
         let mut statement = self.connection.prepare_cached(&text).map_err(failed)?;
         let (mut count, mut unchanged) = (0, Vec::new());
         for (index, row) in rows.enumerate() {
-            let changed = statement.execute(params_from_iter(row)).map_err(|source| {
+            let mut run = || {
+                for (place, value) in (1..).zip(&row) {
+                    statement.raw_bind_parameter(place, value)?;
+                }
+                statement.raw_execute()
+            };
+            let changed = run().map_err(|source| {
                 let row = is_of_row(&source).then_some(index);
                 RowError { row, error: failed(source) }
             })?;

@@ -163,9 +163,11 @@ impl std::fmt::Debug for StoredKey {
 /// One change of a popup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryEntry {
+    /// Its place among all changes: later ones are higher.
+    pub number: u64,
     /// The version after the change.
     pub version: u32,
-    /// `created`, `changed`, `rolled_back`, `archived`, `returned` or `override`.
+    /// `created`, `changed`, `rolled_back`, `archived`, `returned`, `released` or `override`.
     pub change: String,
     /// When.
     pub at: WallMs,
@@ -173,8 +175,15 @@ pub struct HistoryEntry {
     pub who: String,
     /// `{"member": [before, after]}` of what differs.
     pub diff: String,
-    /// The definition after the change.
-    pub text: String,
+    /// The definition after the change, where that made it; else it is the version's.
+    pub text: Option<String>,
+}
+
+impl HistoryEntry {
+    /// The definition of its column: an empty one is none.
+    pub(super) fn text_of_column(text: String) -> Option<String> {
+        (!text.is_empty()).then_some(text)
+    }
 }
 
 /// A row of `events`.

@@ -49,6 +49,18 @@ pub(super) fn replaced(
     in_file.filter(is_replaced).map(|popup| popup.id.clone()).collect()
 }
 
+/// Whether popups files have set what this node's own file had set when it was imported last.
+pub(super) fn is_own(directory: &Path, catalog: &StoredCatalog) -> bool {
+    let own = std::fs::read_to_string(directory.join(FILE_NAME));
+    own.is_ok_and(|own| own == digest(catalog))
+}
+
+/// This node has no popups file: what another one's sets is not its own, however alike they are.
+pub(super) fn forget(directory: &Path) {
+    // There mostly is none.
+    let _ = std::fs::remove_file(directory.join(FILE_NAME));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,5 +101,8 @@ mod tests {
         assert_eq!(replaced(third.path(), &second, &wrong), ["a", "b"]);
         assert_eq!(replaced(one, &wrong, &second), ["a"], "and it is set again");
         assert_eq!(replaced(third.path(), &second, &wrong), ["a", "b"], "as often as it happens");
+        assert!(is_own(third.path(), &wrong) && !is_own(third.path(), &second));
+        forget(third.path());
+        assert!(!is_own(third.path(), &wrong));
     }
 }

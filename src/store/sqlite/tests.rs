@@ -1,12 +1,11 @@
 //! The store against real files: exactly once, faults, erasing, reading back, shows that are
-//! taken back, the catalog, speed.
+//! taken back, the catalog.
 
 mod catalog;
 mod erase;
 mod exactly_once;
 mod faults;
 mod reading;
-mod speed;
 mod withdrawn;
 
 use std::path::Path;

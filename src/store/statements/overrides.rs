@@ -4,6 +4,7 @@
 use crate::base::limits::{OVERRIDES_MAX, SQL_ROWS_READ_MAX};
 use crate::catalog::overrides::{Entry, EntryId};
 use crate::store::Store;
+use crate::store::catalog::NO_TEXT;
 use crate::store::error::StoreError;
 use crate::store::overrides::{DROPPED, dropped_of, entry_of, plan_overrides};
 use crate::store::session::Session;
@@ -81,8 +82,7 @@ impl Store {
         of_ids(self.session.get_mut(), ids)
     }
 
-    /// Every entry of an operator's override, ended ones too; none in a file whose schema is older
-    /// than they are.
+    /// Every entry of an operator's override, ended ones too.
     ///
     /// # Errors
     /// Where the database fails.
@@ -152,10 +152,11 @@ pub(super) fn put(session: &mut Session, entries: &[Entry]) -> Result<bool, Stor
             // A popup that is not here has no history here.
             let insert = "INSERT INTO popup_history \
                           (popup_id, version, `change`, at, who, diff, definition) \
-                          SELECT popup_id, version, 'override', ?, ?, ?, definition \
+                          SELECT popup_id, version, 'override', ?, ?, ?, ? \
                           FROM popups WHERE popup_id = ?";
             let (who, diff) = ((*line.who).into(), (&line.diff).into());
-            session.execute(WRITE, insert, &[line.at.into(), who, diff, (&row.popup).into()])?;
+            let values = [line.at.into(), who, diff, NO_TEXT.into(), (&row.popup).into()];
+            session.execute(WRITE, insert, &values)?;
         }
     }
     Ok(!edits.is_empty())

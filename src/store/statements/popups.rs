@@ -4,9 +4,8 @@
 //! node sees that there is something new.
 
 use crate::base::ids::PopupKey;
-use crate::base::limits::SQL_ROWS_READ_MAX;
 use crate::base::time::WallMs;
-use crate::store::catalog::{CatalogChange, Edit, PopupRow, Written, plan};
+use crate::store::catalog::{CatalogChange, Edit, NO_TEXT, PopupRow, Written, plan};
 use crate::store::error::StoreError;
 use crate::store::session::Session;
 use crate::store::statement::{Insert, There};
@@ -25,8 +24,8 @@ const INSERT: Insert<'_> = Insert {
     there: There::Fails,
 };
 
-/// The columns of a line of history behind its popup, in the order of [`read_line`].
-const LINE: &str = "version, `change`, at, who, diff, definition";
+/// What of a line of history is read, in the order of [`read_line`].
+const LINE: &str = "id, version, `change`, at, who, diff, definition";
 
 const INSERT_LINE: Insert<'_> = Insert {
     table: "popup_history",
@@ -37,12 +36,13 @@ const INSERT_LINE: Insert<'_> = Insert {
 
 fn read_line(row: &mut Row<'_>) -> Result<HistoryEntry, Unreadable> {
     Ok(HistoryEntry {
+        number: row.take_unsigned()?,
         version: row.take()?,
         change: row.take()?,
         at: row.take_time()?,
         who: row.take()?,
         diff: row.take()?,
-        text: row.take()?,
+        text: HistoryEntry::text_of_column(row.take()?),
     })
 }
 
@@ -105,11 +105,7 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub fn text_of(&mut self, id: &str, version: u32) -> Result<Option<String>, StoreError> {
-        let query = "SELECT definition FROM popup_history WHERE popup_id = ? AND version = ? \
-                     ORDER BY id DESC LIMIT 1";
-        let session = self.session.get_mut();
-        let values = [id.into(), version.into()];
-        session.query_one("read a popup's history", query, &values, |row| row.take())
+        text_of(self.session.get_mut(), id, version)
     }
 
     /// The highest version that a popup had before this one.
@@ -160,10 +156,16 @@ impl Store {
             }
             session.insert("take popups in", &INSERT, [values_of(popup)].into_iter())?;
             let lines = history.iter().map(|line| {
-                let HistoryEntry { version, change, at, who, diff, text } = line;
-                let of = [(&popup.id).into(), (*version).into(), change.into(), (*at).into()];
-                let [id, version, change, at] = of;
-                [id, version, change, at, who.into(), diff.into(), text.into()]
+                let text = line.text.as_deref().unwrap_or(NO_TEXT);
+                [
+                    (&popup.id).into(),
+                    line.version.into(),
+                    (&line.change).into(),
+                    line.at.into(),
+                    (&line.who).into(),
+                    (&line.diff).into(),
+                    text.into(),
+                ]
             });
             session.insert("take popups in", &INSERT_LINE, lines)?;
             raise_version(session)?;
@@ -189,18 +191,33 @@ impl Reader {
         version(self.session.get_mut(), "")
     }
 
-    /// A popup's latest changes, newest first, at most 1,000.
+    /// A popup's latest changes, those before the one of a number where one is given: newest first,
+    /// `count` at most.
     ///
     /// # Errors
     /// Where the database fails.
-    pub fn history(&self, popup: &str) -> Result<Vec<HistoryEntry>, StoreError> {
+    pub fn history(
+        &self,
+        popup: &str,
+        before: Option<u64>,
+        count: u32,
+    ) -> Result<Vec<HistoryEntry>, StoreError> {
+        let before = before.map_or(i64::MAX, |before| i64::try_from(before).unwrap_or(i64::MAX));
         let query = format!(
-            "SELECT {LINE} FROM popup_history WHERE popup_id = ? \
-             ORDER BY id DESC LIMIT {SQL_ROWS_READ_MAX}"
+            "SELECT {LINE} FROM popup_history WHERE popup_id = ? AND id < ? \
+             ORDER BY id DESC LIMIT {count}"
         );
         // Not from a replica: who has just changed a popup looks for the change.
         let mut session = self.session.borrow_mut();
-        session.query("read a history", &query, &[popup.into()], read_line)
+        session.query("read a history", &query, &[popup.into(), before.into()], read_line)
+    }
+
+    /// The definition of a popup's version; `None` where its history does not have it.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn text_of(&self, popup: &str, version: u32) -> Result<Option<String>, StoreError> {
+        text_of(&mut self.session.borrow_mut(), popup, version)
     }
 }
 
@@ -210,6 +227,14 @@ pub(super) fn load(session: &mut Session) -> Result<StoredCatalog, StoreError> {
     let version = version(session, "")?;
     let popups = read_rows(session)?.into_iter().map(PopupRow::stored).collect();
     Ok(StoredCatalog { version, popups, overrides: overrides::load(session)? })
+}
+
+/// The definition of a popup's version.
+fn text_of(session: &mut Session, id: &str, version: u32) -> Result<Option<String>, StoreError> {
+    let query = "SELECT definition FROM popup_history \
+                 WHERE popup_id = ? AND version = ? AND definition <> '' ORDER BY id DESC LIMIT 1";
+    let values = [id.into(), version.into()];
+    session.query_one("read a popup's history", query, &values, |row| row.take())
 }
 
 /// The catalog's version, which nobody else changes until the transaction ends.
@@ -270,7 +295,7 @@ fn write(session: &mut Session, edit: &Edit, who: &str, at: WallMs) -> Result<()
             session.execute(ACTION, update, &[version, origin, text, archived_at, id])?;
         }
     }
-    let diff = edit.diff.to_string();
+    let (diff, text) = (edit.diff.to_string(), edit.history_text().into());
     let line = [id, version, edit.change.into(), at.into(), who.into(), (&diff).into(), text];
     session.insert(ACTION, &INSERT_LINE, [line].into_iter())?;
     Ok(())
