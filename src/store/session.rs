@@ -79,7 +79,7 @@ impl Session {
     ) -> Result<Vec<T>, StoreError> {
         match self {
             Session::Sqlite(embedded) => embedded.query(action, text, values, read),
-            Session::Mysql(remote) => remote.query_values(action, text, values, read),
+            Session::Mysql(remote) => remote.query(action, text, values, read),
         }
     }
 
@@ -119,7 +119,7 @@ impl Session {
             }
             Session::Mysql(remote) => {
                 for text in remote.lists(text, keys)? {
-                    found.extend(remote.query_values(action, &text, &[], &mut read)?);
+                    found.extend(remote.query(action, &text, &[], &mut read)?);
                 }
             }
         }
@@ -138,7 +138,7 @@ impl Session {
     ) -> Result<u64, StoreError> {
         match self {
             Session::Sqlite(embedded) => embedded.execute(action, text, values),
-            Session::Mysql(remote) => remote.execute_values(action, text, values),
+            Session::Mysql(remote) => remote.execute(action, text, values),
         }
     }
 

@@ -111,7 +111,7 @@ impl Embedded {
 
     /// See [`super::session::Session::query`].
     pub(super) fn query<T>(
-        &mut self,
+        &self,
         action: &'static str,
         text: &str,
         values: &[Value<'_>],

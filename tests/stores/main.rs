@@ -23,6 +23,7 @@ mod redis_link;
 mod redis_model;
 mod redis_scripts;
 mod speed;
+mod sql;
 mod vendor_config;
 
 #[test]

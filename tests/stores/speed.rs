@@ -11,8 +11,8 @@ use crate::fixture::{Journal, borrowed};
 use crate::state::apply::Action;
 
 /// Records and users of the measurement.
-const RECORDS: usize = 16_000;
-const USERS: usize = 10_000;
+const RECORDS: usize = 8_000;
+const USERS: usize = 4_000;
 /// Users that are read together, as a shard's reads are.
 const READ_TOGETHER: usize = 64;
 

@@ -39,7 +39,7 @@ pub(in crate::store) fn missing(session: &mut Remote) -> Result<Vec<String>, Sto
         if is_known {
             continue;
         }
-        match session.execute("try a right", &sql) {
+        match session.execute("try a right", &sql, &[]) {
             Ok(_) => {}
             Err(error) if error.is_right() => {
                 missing.push(format!("{right} ON {table}"));

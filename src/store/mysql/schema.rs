@@ -40,8 +40,8 @@ pub fn migrate(config: &Config, now: WallMs) -> Result<(i64, i64), StoreError> {
     let lock = "CONCAT('nudged.migrate.', LEFT(DATABASE(), 48))";
     // A wait for the lock must end before the statement's timeout does.
     let wait_s = u64::from(LOCK_WAIT_S).min(config.mysql.query_timeout.0 / 2_000);
-    let locked: Result<Option<(Option<i64>,)>, _> =
-        session.query_one("lock", &format!("SELECT GET_LOCK({lock}, {wait_s})"));
+    let locked = format!("SELECT GET_LOCK({lock}, {wait_s})");
+    let locked = session.query("lock", &locked, &[], |row| row.take::<Option<i64>>());
     // What kind of failure an unknown function is differs; the other kinds come again right below.
     if let Err(error) = locked
         && error.kind() != FailureKind::Other
@@ -55,14 +55,11 @@ pub fn migrate(config: &Config, now: WallMs) -> Result<(i64, i64), StoreError> {
     }
     for (number, file) in (1_i64..).zip(FILES).filter(|(number, _)| *number > before) {
         for statement in statements(file) {
-            session.execute("upgrade the schema", &statement)?;
+            session.execute("upgrade the schema", &statement, &[])?;
         }
-        let insert = format!(
-            "INSERT INTO schema_version (version, applied_at) VALUES ({number}, {}) \
-             ON DUPLICATE KEY UPDATE version = version",
-            now.0
-        );
-        session.execute("upgrade the schema", &insert)?;
+        let insert = "INSERT INTO schema_version (version, applied_at) VALUES (?, ?) \
+                      ON DUPLICATE KEY UPDATE version = version";
+        session.execute("upgrade the schema", insert, &[number.into(), now.into()])?;
     }
     Ok((before, known))
 }
@@ -109,8 +106,8 @@ fn newer(session: &Remote, found: i64) -> StoreError {
 /// The schema of the database; 0 where there is none.
 fn version(session: &mut Remote) -> Result<i64, StoreError> {
     let query = "SELECT max(version) FROM schema_version";
-    match session.query_one::<(Option<i64>,)>("read the schema", query) {
-        Ok(found) => Ok(found.and_then(|(version,)| version).unwrap_or(0)),
+    match session.query("read the schema", query, &[], |row| row.take::<Option<i64>>()) {
+        Ok(found) => Ok(found.into_iter().flatten().next().unwrap_or(0)),
         Err(error) if error.kind() == FailureKind::Schema && !error.is_code(1049) => Ok(0),
         Err(error) => Err(error),
     }

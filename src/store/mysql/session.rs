@@ -14,8 +14,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Conn, Opts, Row};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
@@ -29,7 +29,7 @@ use crate::base::limits::{
 use crate::config::{Mysql as Settings, Secret};
 use crate::store::error::StoreError;
 use crate::store::statement::{Dialect, Insert};
-use crate::store::value::{Row as Cells, Unreadable, Value};
+use crate::store::value::{Row, Unreadable, Value};
 
 /// What each connection is told first, whatever its server was set to for everybody: texts are
 /// UTF-8 and nothing is cut to fit; times are UTC; a statement stands alone and a COMMIT ends its
@@ -145,79 +145,32 @@ impl Remote {
     }
 
     /// Bytes that one statement may have on this connection; half of what the server takes.
-    ///
-    /// # Errors
-    /// Where no host takes a connection.
-    pub(in crate::store) fn statement_bytes_max(&mut self) -> Result<usize, StoreError> {
+    fn statement_bytes_max(&mut self) -> Result<usize, StoreError> {
         Ok(self.connected()?.statement_bytes_max)
     }
 
-    /// Runs a statement that gives rows. Allocates them.
-    ///
-    /// # Errors
-    /// Where the server fails, or a row is not of this shape.
-    pub(in crate::store) fn query<T>(
-        &mut self,
-        action: &'static str,
-        sql: &str,
-    ) -> Result<Vec<T>, StoreError>
-    where
-        T: FromRow,
-    {
-        let rows: Vec<Row> = self.run(action, sql)?.0;
-        let typed: Result<Vec<T>, _> = rows.into_iter().map(T::from_row_opt).collect();
-        typed.map_err(|_| self.error(action, ServerFailure::unreadable()))
-    }
-
-    /// Runs a statement that gives one row, or none.
-    ///
-    /// # Errors
-    /// Where the server fails, or the row is not of this shape.
-    pub(in crate::store) fn query_one<T>(
-        &mut self,
-        action: &'static str,
-        sql: &str,
-    ) -> Result<Option<T>, StoreError>
-    where
-        T: FromRow,
-    {
-        Ok(self.query(action, sql)?.into_iter().next())
-    }
-
-    /// Runs a statement that changes rows; gives the number of those that it changed.
-    ///
-    /// # Errors
-    /// Where the server fails.
-    pub(in crate::store) fn execute(
-        &mut self,
-        action: &'static str,
-        sql: &str,
-    ) -> Result<u64, StoreError> {
-        Ok(self.run(action, sql)?.1)
-    }
-
     /// See [`crate::store::session::Session::query`].
-    pub(in crate::store) fn query_values<T>(
+    pub(in crate::store) fn query<T>(
         &mut self,
         action: &'static str,
         text: &str,
         values: &[Value<'_>],
-        mut read: impl FnMut(&mut Cells<'_>) -> Result<T, Unreadable>,
+        mut read: impl FnMut(&mut Row<'_>) -> Result<T, Unreadable>,
     ) -> Result<Vec<T>, StoreError> {
         let rows = self.run(action, &bound(text, values))?.0;
         let found: Result<Vec<T>, _> =
-            rows.into_iter().map(|row| read(&mut Cells::of_mysql(row))).collect();
+            rows.into_iter().map(|row| read(&mut Row::of_mysql(row))).collect();
         found.map_err(|_| self.error(action, ServerFailure::unreadable()))
     }
 
     /// See [`crate::store::session::Session::execute`].
-    pub(in crate::store) fn execute_values(
+    pub(in crate::store) fn execute(
         &mut self,
         action: &'static str,
         text: &str,
         values: &[Value<'_>],
     ) -> Result<u64, StoreError> {
-        self.execute(action, &bound(text, values))
+        Ok(self.run(action, &bound(text, values))?.1)
     }
 
     /// Inserts rows, as many as fit with each statement; gives the number of those that it changed.
@@ -234,7 +187,9 @@ impl Remote {
         let mut statements = Rows::new(&head, &tail, self.statement_bytes_max()?);
         rows.for_each(|row| statements.push(&row));
         let statements = statements.finish();
-        statements.iter().try_fold(0, |changed, text| Ok(changed + self.execute(action, text)?))
+        statements
+            .iter()
+            .try_fold(0, |changed, text| Ok(changed + self.execute(action, text, &[])?))
     }
 
     /// A text with its one `?` as lists of keys: as many texts as it takes for each to fit.
@@ -255,7 +210,7 @@ impl Remote {
     /// Where the server fails.
     pub(in crate::store) fn begin(&mut self) -> Result<(), StoreError> {
         assert!(!self.is_in_transaction, "transactions do not nest");
-        self.execute("begin a transaction", "START TRANSACTION")?;
+        self.execute("begin a transaction", "START TRANSACTION", &[])?;
         self.is_in_transaction = true;
         Ok(())
     }
@@ -267,7 +222,7 @@ impl Remote {
     /// # Errors
     /// Where the server fails.
     pub(in crate::store) fn commit(&mut self) -> Result<(), StoreError> {
-        self.execute("commit", "COMMIT")?;
+        self.execute("commit", "COMMIT", &[])?;
         self.is_in_transaction = false;
         Ok(())
     }
@@ -278,23 +233,23 @@ impl Remote {
         if !self.is_in_transaction {
             return;
         }
-        if self.connection.is_some() && self.execute("roll back", "ROLLBACK").is_err() {
+        if self.connection.is_some() && self.execute("roll back", "ROLLBACK", &[]).is_err() {
             self.leave();
         }
         self.is_in_transaction = false;
     }
 
     /// An error of this server.
-    pub(in crate::store) fn error(
-        &self,
-        action: &'static str,
-        source: ServerFailure,
-    ) -> StoreError {
+    fn error(&self, action: &'static str, source: ServerFailure) -> StoreError {
         StoreError::Server { action, server: Arc::clone(&self.server), source }
     }
 
     /// Runs a statement, with a second try where the connection had been idle.
-    fn run(&mut self, action: &'static str, sql: &str) -> Result<(Vec<Row>, u64), StoreError> {
+    fn run(
+        &mut self,
+        action: &'static str,
+        sql: &str,
+    ) -> Result<(Vec<mysql_async::Row>, u64), StoreError> {
         let was_connected = self.connection.is_some();
         // Asked before, for a loss ends the transaction: its statements have no place in another.
         let was_in_transaction = self.is_in_transaction;
@@ -310,7 +265,11 @@ impl Remote {
         Err(error)
     }
 
-    fn run_once(&mut self, action: &'static str, sql: &str) -> Result<(Vec<Row>, u64), StoreError> {
+    fn run_once(
+        &mut self,
+        action: &'static str,
+        sql: &str,
+    ) -> Result<(Vec<mysql_async::Row>, u64), StoreError> {
         let (limit, silence_max) = (self.query_timeout, self.silence_max);
         let packet_bytes_max = self.connected()?.packet_bytes_max;
         if packet_bytes_max > 0 && sql.len() >= packet_bytes_max {
@@ -388,7 +347,7 @@ async fn answer(
     conn: &mut Conn,
     sql: &str,
     silence_max: Duration,
-) -> Result<(Vec<Row>, u64), ServerFailure> {
+) -> Result<(Vec<mysql_async::Row>, u64), ServerFailure> {
     let mut result = heard(conn.query_iter(sql), silence_max).await?;
     let affected = result.affected_rows();
     let mut rows = Vec::new();

@@ -15,7 +15,8 @@ pub(super) fn warnings(session: &mut Remote) -> Result<Vec<String>, StoreError> 
     let query = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
         ('innodb_flush_log_at_trx_commit', 'log_bin', 'sync_binlog', 'wsrep_on', 'binlog_format', \
         'max_allowed_packet')";
-    let rows: Vec<(String, String)> = session.query("read its settings", query)?;
+    let rows: Vec<(String, String)> =
+        session.query("read its settings", query, &[], |row| Ok((row.take()?, row.take()?)))?;
     Ok(of(&rows.into_iter().collect()))
 }
 

@@ -21,7 +21,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::ids::{Revision, Sequence, UserKey};
+use crate::base::ids::{Sequence, UserKey};
 use crate::base::limits::{APPLY_RECORDS_MAX, MYSQL_LOST_MAX, MYSQL_TRANSACTIONS_MAX};
 use crate::journal::record::Record;
 use crate::store::Store;
@@ -344,11 +344,8 @@ fn erased_among(
 ) -> Result<batcher::Tombstones, StoreError> {
     let users = pending.records.iter().map(|(_, record)| record.user());
     let keys: Vec<UserKey> = users.map(|user| UserKey::of(user.as_bytes())).collect();
-    let revision = |(key, one): (UserKey, _)| -> (UserKey, Revision) {
-        let crate::writer::union::Tombstone { revision, .. } = one;
-        (key, revision)
-    };
-    Ok(tombstones(session, &keys)?.into_iter().map(revision).collect())
+    let found = tombstones(session, &keys)?.into_iter();
+    Ok(found.map(|(key, one)| (key, one.revision)).collect())
 }
 
 /// Writes a batch's rows; gives the number of duplicates, or `None` where it has to be known first

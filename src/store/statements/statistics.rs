@@ -26,12 +26,11 @@ fn insert(there: There<'_>) -> Insert<'_> {
 }
 
 fn values<'v>(key: StatKey<'v>, stream: StreamId, counts: [i64; 6]) -> [Value<'v>; 11] {
-    let [decided, shown, ignored, dismissed, clicked, converted] = counts.map(Value::Number);
-    let (popup, variant, hour) = (key.popup.into(), key.variant.into(), key.hour.into());
-    let (stream, part) = (stream.0.into(), PART.into());
-    let of = [popup, variant, hour, stream, part];
-    let [popup, variant, hour, stream, part] = of;
-    [popup, variant, hour, stream, part, decided, shown, ignored, dismissed, clicked, converted]
+    let of = [key.popup.into(), key.variant.into(), key.hour.into(), stream.0.into(), PART.into()];
+    let mut values = [Value::Null; 11];
+    let all = of.into_iter().chain(counts.map(Value::Number));
+    values.iter_mut().zip(all).for_each(|(place, value)| *place = value);
+    values
 }
 
 fn read_counts(row: &mut Row<'_>) -> Result<[i64; 6], Unreadable> {
