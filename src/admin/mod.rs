@@ -51,6 +51,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::base::clock::NodeClock;
+use crate::config::Config;
 use crate::runtime::mesh::Mesh;
 use crate::runtime::sql_writer::WriterFigures;
 use crate::runtime::topology::Topology;
@@ -123,17 +124,31 @@ pub struct AdminHandle {
     couriers: Couriers,
 }
 
+/// The token that is asked for; none where only this host can come.
+fn token_of(config: &Config) -> Result<Option<Token>, AdminError> {
+    match &config.admin_token_file {
+        _ if config.admin.is_local() => Ok(None),
+        Some(path) => Ok(Some(Token::read(path)?)),
+        None => Err(AdminError::TokenMissing(socket::text_of(&config.admin))),
+    }
+}
+
+/// Looks whether there could be an admin listener by this configuration, and makes nothing.
+///
+/// # Errors
+/// As [`start`] would find its token and its address.
+pub fn check(config: &Config) -> Result<(), AdminError> {
+    token_of(config)?;
+    Ok(Listener::probe(&config.admin)?)
+}
+
 /// Starts the admin listener.
 ///
 /// # Errors
 /// [`AdminError`]; nothing is left running.
 pub fn start(setup: AdminSetup) -> Result<AdminHandle, AdminError> {
     let config = setup.publisher.config();
-    let token = match &config.admin_token_file {
-        _ if config.admin.is_local() => None,
-        Some(path) => Some(Token::read(path)?),
-        None => return Err(AdminError::TokenMissing(socket::text_of(&config.admin))),
-    };
+    let token = token_of(&config)?;
     let listener = Listener::bind(&config.admin)?;
     let address = listener.address().to_owned();
     let watch = Watch::start(WatchSetup {

@@ -263,6 +263,9 @@ pub const READ_DEADLINE_MS: u64 = 50;
 /// An outcome that waits for its record's acknowledgement is given up after this long, in
 /// milliseconds: the record stays, the client is told to come again.
 pub const ACK_DEADLINE_MS: u64 = 2_000;
+/// Catalogs by which answers that wait were decided, the current one among them. Where one more is
+/// published, a show by the oldest is not told any more, as if the journal were too slow.
+pub const CATALOGS_HELD_MAX: usize = 32;
 /// Bytes of answers that may wait for the journal in one shard; with as many, nothing more is
 /// promised until some have left.
 pub const WAITING_BYTES_MAX: usize = 16 * 1_024 * 1_024;

@@ -150,6 +150,20 @@ impl Store {
         matches!(self.session.get_mut(), Session::Mysql(_)).then_some(self)
     }
 
+    /// Until [`Store::let_others_ask`], no other store or reader of this process is let ask its
+    /// server: it may have another database than the one that was meant.
+    pub fn ask_alone(&mut self) {
+        if let Session::Mysql(remote) = self.session.get_mut() {
+            remote.ask_first();
+            mysql::hold();
+        }
+    }
+
+    /// The server's database is the one that was meant.
+    pub fn let_others_ask(&self) {
+        mysql::release();
+    }
+
     /// The server and its database, without user and password; empty for a file.
     pub fn server_name(&self) -> String {
         match &*self.session.borrow() {

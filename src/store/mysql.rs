@@ -2,9 +2,9 @@
 //! speaks their protocol. Owns its connections, their settings and timeouts. Must not know the
 //! journal's files, shards or threads.
 //!
-//! `session` one connection · `census` how many · `failure` what their errors mean · `address` the
-//! url · `text` statements as text · `rights` what it has to be let do · `schema` making and
-//! upgrading · `settings` what a server should be told.
+//! `session` one connection · `census` how many · `gate` which of them may ask · `failure` what
+//! their errors mean · `address` the url · `text` statements as text · `rights` what it has to be
+//! let do · `schema` making and upgrading · `settings` what a server should be told.
 //!
 //! Everything is a blocking call: the runtime that drives the client is inside and has one thread,
 //! the caller's. Every wait has a bound, `[mysql] connect_timeout` or `query_timeout`; a connection
@@ -16,6 +16,7 @@
 mod address;
 mod census;
 pub(super) mod failure;
+mod gate;
 mod rights;
 mod schema;
 mod session;
@@ -26,6 +27,7 @@ pub use census::{connections_made, connections_open};
 pub use failure::{FailureKind, ServerFailure};
 pub use schema::{dropped_since, migrate};
 
+pub(super) use gate::{hold, release};
 pub(super) use rights::missing as missing_rights;
 pub(super) use session::Remote;
 

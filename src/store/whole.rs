@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use jiff::tz::TimeZone;
 
 use super::catalog::PopupRow;
-use super::stored::{HistoryEntry, outcome_word};
+use super::stored::HistoryEntry;
 use crate::base::ids::{Sequence, UserKey};
 use crate::base::time::WallMs;
 use crate::catalog::snapshot::Outcome;
@@ -155,14 +155,7 @@ pub(super) fn plan(
     (written, taken)
 }
 
-/// The outcome of a word in `user_popups`.
-pub(super) fn outcome_of(word: &str) -> Option<Outcome> {
-    [Outcome::Ignored, Outcome::Dismissed, Outcome::Clicked, Outcome::Converted]
-        .into_iter()
-        .find(|outcome| outcome_word(*outcome) == word)
-}
-
 /// An outcome of its two columns.
 pub(super) fn outcome_at(word: Option<String>, at: Option<WallMs>) -> Option<(Outcome, WallMs)> {
-    outcome_of(&word?).zip(at)
+    Outcome::of_word(&word?).zip(at)
 }

@@ -22,6 +22,7 @@ use tokio::time::timeout;
 use super::address;
 use super::census::Counted;
 use super::failure::{FailureKind, ServerFailure};
+use super::gate;
 use super::text::{self, Rows, bound};
 use crate::base::limits::{
     MYSQL_LOCK_WAIT_S, MYSQL_STATEMENT_BYTES_MAX, MYSQL_STATEMENT_BYTES_MIN,
@@ -62,6 +63,8 @@ pub(in crate::store) struct Remote {
     /// A connection that may still hold a transaction open on the server.
     left_behind: Option<Identity>,
     statements: u64,
+    /// It asks while the gate holds the others.
+    is_first: bool,
 }
 
 struct Connected {
@@ -110,6 +113,7 @@ impl Remote {
             is_in_transaction: false,
             left_behind: None,
             statements: 0,
+            is_first: false,
         })
     }
 
@@ -118,6 +122,11 @@ impl Remote {
     pub(in crate::store) fn answer_within(&mut self, silence_max: Duration) {
         self.silence_max = silence_max.min(self.query_timeout);
         self.connect_timeout = silence_max.min(self.connect_timeout);
+    }
+
+    /// It looks which database it is, while the others wait for that.
+    pub(in crate::store) fn ask_first(&mut self) {
+        self.is_first = true;
     }
 
     /// Whether a transaction that began then may be tried again: not once it takes longer than a
@@ -306,6 +315,9 @@ impl Remote {
 
     /// The connection; made where there is none, by the first host that takes one.
     fn connected(&mut self) -> Result<&mut Connected, StoreError> {
+        if gate::is_held() && !self.is_first {
+            return Err(self.error("connect", ServerFailure::held()));
+        }
         if self.connection.is_none() {
             self.connection = Some(self.connect()?);
         }

@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use super::{Embedded, FILE_NAME};
+use crate::base::hex;
 use crate::base::ids::Sequence;
-use crate::store::dead_letter::hex;
 use crate::store::error::StoreError;
 use crate::store::statements::streams::PART;
 use crate::store::value::{Row, Unreadable, Value};
@@ -57,7 +57,7 @@ impl Peek {
     pub fn position(&self, set_id: [u8; 16]) -> Result<Option<Sequence>, StoreError> {
         let query = "SELECT off FROM writer_position JOIN streams USING (stream)
                      WHERE set_id = ? AND part = ?";
-        let set = hex(&set_id);
+        let set = hex::encode(&set_id);
         self.first(query, &[(&set).into(), PART.into()], |row| row.take_sequence())
     }
 

@@ -10,7 +10,7 @@ use crate::store::error::StoreError;
 use crate::store::session::{Inserted, RowError, Session};
 use crate::store::statement::{Insert, There};
 use crate::store::statements::users::NAMED_MAX;
-use crate::store::stored::{StreamId, action_word};
+use crate::store::stored::StreamId;
 use crate::store::value::{Row, Unreadable, Value, signed};
 use crate::store::whole::WholeEvent;
 use crate::writer::batcher::{EventRow, WithdrawnRow, erased_decision};
@@ -49,7 +49,7 @@ impl<'a> Event<'a> {
         Event {
             place,
             decision: &event.decision,
-            action: action_word(event.happening),
+            action: event.happening.word(),
             times: (event.at.0, event.acted_at.0),
             user: event.user,
             popup: event.popup,

@@ -4,7 +4,7 @@
 use crate::base::time::WallMs;
 use crate::store::error::StoreError;
 use crate::store::session::{RowError, Session};
-use crate::store::statement::{Change, Insert, There};
+use crate::store::statement::{Change, Dialect, Insert, There};
 use crate::store::statements::streams::{PART, make_positions, number_all};
 use crate::store::stored::{StatRow, StreamId};
 use crate::store::value::{Row, Unreadable, Value};
@@ -105,7 +105,10 @@ impl Store {
         let streams = number_all(session, &names)?;
         let insert = insert(There::Changes(&[(COUNTS, Change::Highest)]));
         session.transaction(|session| {
-            make_positions(session, streams.values())?;
+            // A file that has a journal's counts knows the journal.
+            if session.dialect() == Dialect::Sqlite {
+                make_positions(session, streams.values())?;
+            }
             let rows = stats.iter().map(|row| {
                 let WholeStat { popup, variant, hour, set, counts } = row;
                 values(StatKey { popup, variant, hour: *hour }, streams[set], *counts)
@@ -147,5 +150,16 @@ impl Reader {
                 counts: read_counts(row)?.map(|count| u64::try_from(count).unwrap_or(0)),
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::happening::Happening;
+
+    #[test]
+    fn the_counts_are_in_the_order_of_what_happens() {
+        assert_eq!(COUNTS, Happening::ALL.map(Happening::word).join(", "));
     }
 }

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::hex;
 use crate::base::ids::{Partition, Sequence};
 use crate::base::limits::{MYSQL_LIST_MAX, SQL_ROWS_READ_MAX};
 use crate::base::time::WallMs;
-use crate::store::dead_letter::hex;
 use crate::store::error::StoreError;
 use crate::store::session::Session;
 use crate::store::statement::{Change, Insert, There};
@@ -44,7 +44,7 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub fn stream_id(&mut self, set_id: [u8; 16]) -> Result<StreamId, StoreError> {
-        Ok(self.claim_all(&[hex(&set_id)])?[0])
+        Ok(self.claim_all(&[hex::encode(&set_id)])?[0])
     }
 
     /// The streams of Redis lists, each by epoch and partition, in the order given: made where they
@@ -161,6 +161,28 @@ impl Store {
         let found =
             session.query_one("find a stream", query, &[set.into()], |row| row.take::<u32>())?;
         Ok(found.is_some())
+    }
+
+    /// How many streams were ever claimed, and how often in all, but for these, by set id in hex:
+    /// it changes with each start of a node here.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn claims_but(&mut self, sets: &[String]) -> Result<(u64, u64), StoreError> {
+        let sets: Vec<Value<'_>> = sets.iter().map(Value::from).collect();
+        let but = format!(
+            "WHERE stream NOT IN (SELECT stream FROM streams WHERE set_id IN ({}))",
+            vec!["?"; sets.len()].join(",")
+        );
+        let query = format!(
+            "SELECT COUNT(*), COALESCE(SUM(epoch), 0) FROM writer_position {}",
+            if sets.is_empty() { "" } else { &but }
+        );
+        let session = self.session.get_mut();
+        let found = session.query_one("look for claims", &query, &sets, |row| {
+            Ok((row.take_unsigned()?, row.take_unsigned()?))
+        })?;
+        Ok(found.unwrap_or_default())
     }
 
     /// Moves the positions of journals up to what was taken in from elsewhere.

@@ -9,7 +9,6 @@ use crate::state::user::UserClocks;
 use crate::store::error::StoreError;
 use crate::store::session::{RowError, Session};
 use crate::store::statement::{Change, Insert, There};
-use crate::store::stored::outcome_word;
 use crate::store::value::{Row, Unreadable, Value, signed};
 use crate::store::whole::outcome_at;
 use crate::writer::batcher::{EntryColumns, PopupRow, UserRow};
@@ -131,7 +130,7 @@ impl<'a> Entry<'a> {
             PopupKey::of(popup).0.cast_signed().into(),
             self.shows.into(),
             self.last_shown_at.into(),
-            self.outcome.map(|(outcome, _)| outcome_word(outcome)).into(),
+            self.outcome.map(|(outcome, _)| outcome.word()).into(),
             self.outcome.map(|(_, at)| at).into(),
             self.next_show_at.into(),
             self.is_forgotten.into(),
