@@ -314,7 +314,7 @@ impl Moving {
     fn move_overrides(&mut self) -> Result<Option<String>, Failure> {
         let entries = self.source.whole_overrides()?;
         self.target.sql().take_overrides(&entries)?;
-        let standing = entries.iter().filter(|entry| entry.ended.0.is_none()).count();
+        let standing = entries.iter().filter(|entry| entry.end.is_none()).count();
         let step = Step::Users { after: String::new(), taken: TakenUsers::default() };
         self.go_on(step, format!("overrides: {standing} standing, {} in all", entries.len()))
     }

@@ -72,7 +72,7 @@ impl Store {
     /// that is newer than this binary; all of them are exit code 4.
     pub fn open(directory: &Path) -> Result<Store, StoreError> {
         let (embedded, is_upgraded) = Embedded::open(directory)?;
-        let mut session = Session::Sqlite(embedded);
+        let mut session = Session::Sqlite(embedded.into());
         let dropped = match is_upgraded {
             true => statements::overrides::dropped(&mut session)?,
             false => Vec::new(),
@@ -87,7 +87,7 @@ impl Store {
     /// As [`Store::open`], or where the url can't be read.
     pub fn of(config: &Config) -> Result<Store, StoreError> {
         let Some(url) = &config.mysql.url else { return Store::open(&config.data) };
-        let session = Session::Mysql(Remote::new(url, &config.mysql)?);
+        let session = Session::Mysql(Remote::new(url, &config.mysql)?.into());
         let records_max = usize::try_from(config.mysql.batch).unwrap_or(usize::MAX).max(1);
         Ok(Store::over(session, &config.data, records_max))
     }
@@ -239,7 +239,7 @@ impl Reader {
     /// # Errors
     /// Where the file can't be opened or is no database.
     pub fn open(directory: &Path) -> Result<Reader, StoreError> {
-        let session = Session::Sqlite(Embedded::open_reader(directory)?);
+        let session = Session::Sqlite(Embedded::open_reader(directory)?.into());
         Ok(Reader { session: RefCell::new(session), replica: None })
     }
 
@@ -250,8 +250,9 @@ impl Reader {
     pub fn of(config: &Config) -> Result<Reader, StoreError> {
         let settings = &config.mysql;
         let Some(url) = &settings.url else { return Reader::open(&config.data) };
-        let session =
-            |url| Remote::new(url, settings).map(|remote| RefCell::new(Session::Mysql(remote)));
+        let session = |url| {
+            Remote::new(url, settings).map(|remote| RefCell::new(Session::Mysql(remote.into())))
+        };
         let replica = settings.replica.as_ref().map(session).transpose()?;
         Ok(Reader { session: session(url)?, replica })
     }

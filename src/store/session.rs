@@ -18,9 +18,9 @@ use crate::base::limits::MYSQL_TRANSACTIONS_MAX;
 #[derive(Debug)]
 pub(super) enum Session {
     /// To the file in a data directory.
-    Sqlite(Embedded),
+    Sqlite(Box<Embedded>),
     /// To a database of a server; made when it is needed.
-    Mysql(Remote),
+    Mysql(Box<Remote>),
 }
 
 /// What an insert did.

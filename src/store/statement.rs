@@ -43,7 +43,7 @@ impl Dialect {
     }
 
     /// The value that the new row has for a column.
-    fn new(self, column: &str) -> String {
+    fn new_value(self, column: &str) -> String {
         match self {
             Dialect::Sqlite => format!("excluded.{column}"),
             Dialect::Mysql => format!("VALUES({column})"),
@@ -94,7 +94,7 @@ pub(super) enum Change<'a> {
 
 impl Change<'_> {
     fn expression(self, column: &str, dialect: Dialect) -> String {
-        let new = dialect.new(column);
+        let new = dialect.new_value(column);
         let highest = match dialect {
             Dialect::Sqlite => "max",
             Dialect::Mysql => "GREATEST",

@@ -116,21 +116,6 @@ pub enum TakenPopup {
     Differs,
 }
 
-/// An entry of `override_entries`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WholeOverride {
-    /// Its id, 32 hex digits.
-    pub entry: String,
-    /// The popup's id.
-    pub popup: String,
-    /// `pause` or `archive`.
-    pub kind: String,
-    /// When and who.
-    pub begun: (i64, String),
-    /// When it ended and who ended it.
-    pub ended: (Option<i64>, Option<String>),
-}
-
 /// What is to be written of users that are brought, given what is there: `known` by id, and the
 /// erases among them.
 pub(super) fn plan(

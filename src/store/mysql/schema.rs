@@ -76,7 +76,7 @@ pub fn dropped_since(config: &Config, before: i64) -> Result<Vec<Dropped>, Store
         return Ok(Vec::new());
     }
     let url = config.mysql.url.as_ref().expect("the caller has looked for it");
-    overrides::dropped(&mut Session::Mysql(Remote::new(url, &config.mysql)?))
+    overrides::dropped(&mut Session::Mysql(Remote::new(url, &config.mysql)?.into()))
 }
 
 /// Looks whether the schema is the one of this binary.

@@ -70,24 +70,9 @@ pub(super) fn bound<'t>(text: &'t str, values: &[Value<'_>]) -> Cow<'t, str> {
 /// `MYSQL_LIST_MAX` keys and `bytes_max` bytes, and of one key at least. Allocates.
 pub(super) fn lists(text: &str, keys: &[Value<'_>], bytes_max: usize) -> Vec<String> {
     let (head, tail) = text.split_once('?').expect("a list has its place");
-    let mut done = Vec::new();
-    let (mut open, mut count) = (head.to_owned(), 0);
-    for key in keys {
-        let before = open.len();
-        open.push_str(if count > 0 { "," } else { "" });
-        push_value(&mut open, *key);
-        let is_full = count == MYSQL_LIST_MAX || open.len() + tail.len() > bytes_max;
-        if count > 0 && is_full {
-            let key = open.split_off(before);
-            done.push(open + tail);
-            (open, count) = (format!("{head}{}", &key[1..]), 0);
-        }
-        count += 1;
-    }
-    if count > 0 {
-        done.push(open + tail);
-    }
-    done
+    let mut lists = Rows { rows_max: MYSQL_LIST_MAX, ..Rows::new(head, tail, bytes_max) };
+    keys.iter().for_each(|key| lists.push_piece(|out| push_value(out, *key)));
+    lists.finish()
 }
 
 /// Appends values in parentheses, separated by commas.
@@ -108,38 +93,45 @@ pub(super) struct Rows<'a> {
     head: &'a str,
     tail: &'a str,
     bytes_max: usize,
+    rows_max: usize,
     done: Vec<String>,
     open: String,
+    count: usize,
 }
 
 impl<'a> Rows<'a> {
     /// No rows yet. Does not allocate.
     pub(super) fn new(head: &'a str, tail: &'a str, bytes_max: usize) -> Rows<'a> {
-        Rows { head, tail, bytes_max, done: Vec::new(), open: String::new() }
+        let (done, open) = (Vec::new(), String::new());
+        Rows { head, tail, bytes_max, rows_max: usize::MAX, done, open, count: 0 }
     }
 
     /// Adds a row.
     pub(super) fn push(&mut self, row: &[Value<'_>]) {
+        self.push_piece(|out| push_row(out, row));
+    }
+
+    fn push_piece(&mut self, push: impl FnOnce(&mut String)) {
         let before = self.open.len();
-        if before > 0 {
-            self.open.push(',');
-        } else {
-            self.open.push_str(self.head);
-        }
+        self.open.push_str(if before > 0 { "," } else { self.head });
         let from = self.open.len();
-        push_row(&mut self.open, row);
-        if before > 0 && self.open.len() + self.tail.len() > self.bytes_max {
-            let row = self.open.split_off(from);
+        push(&mut self.open);
+        let is_full =
+            self.count == self.rows_max || self.open.len() + self.tail.len() > self.bytes_max;
+        if before > 0 && is_full {
+            let piece = self.open.split_off(from);
             self.open.truncate(before);
             self.close();
             self.open.push_str(self.head);
-            self.open.push_str(&row);
+            self.open.push_str(&piece);
         }
+        self.count += 1;
     }
 
     fn close(&mut self) {
         self.open.push_str(self.tail);
         self.done.push(std::mem::take(&mut self.open));
+        self.count = 0;
     }
 
     /// The statements; none where there is no row.

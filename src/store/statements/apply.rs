@@ -101,18 +101,13 @@ fn check_ascending(run: &Run<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A commit that nobody has answered: where the positions stand if it took place, and what it did.
-struct Unanswered {
-    positions: Positions,
-    applied: Applied,
-}
-
 /// How one call goes on from try to try.
 #[derive(Default)]
 struct Progress {
     held_up: u32,
     lost: u32,
-    unanswered: Option<Unanswered>,
+    /// A commit that nobody has answered.
+    unanswered: Option<Rows>,
     /// Rows of events are looked for before they are inserted.
     is_careful: bool,
     /// Records that the database refuses, with its reasons: of one stream.
@@ -262,8 +257,7 @@ impl Store {
                 }
                 Err(error) => {
                     if error.kind() == FailureKind::Unreachable {
-                        let Rows { positions, applied, .. } = rows;
-                        progress.unanswered = Some(Unanswered { positions, applied });
+                        progress.unanswered = Some(rows);
                     }
                     Err(error.into())
                 }
@@ -287,6 +281,7 @@ enum Written {
     NeedsCare,
 }
 
+/// What a commit of rows does: where the positions stand then, and whether it erases somebody.
 struct Rows {
     applied: Applied,
     positions: Positions,

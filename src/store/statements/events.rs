@@ -26,79 +26,58 @@ const INSERT: Insert<'_> = Insert {
     there: There::Stays,
 };
 
-/// The columns of an event, in the order of [`Event`] and of [`read_event`].
+/// The columns of an event, in the order of [`Columns`] and of [`read_event`].
 const COLUMNS: &str = "stream, seq, decision, action, at, acted_at, user_id, popup_id, version, \
     variant, revision_epoch, revision_counter";
 
-/// An event as its columns are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Event<'a> {
-    place: Place,
-    decision: &'a str,
-    action: &'a str,
-    times: (i64, i64),
-    user: Option<&'a str>,
-    popup: &'a str,
-    version: u32,
-    variant: &'a str,
-    revision: (u32, i64),
+type Columns<'v> = [Value<'v>; 12];
+
+fn of_record<'v>((stream, sequence): Place, event: &'v EventRow<'_>) -> Columns<'v> {
+    [
+        stream.0.into(),
+        sequence.into(),
+        Value::Text(&event.decision),
+        event.happening.word().into(),
+        event.at.into(),
+        event.acted_at.into(),
+        event.user.into(),
+        event.popup.into(),
+        event.version.into(),
+        event.variant.into(),
+        event.revision.epoch.into(),
+        signed(event.revision.counter).into(),
+    ]
 }
 
-impl<'a> Event<'a> {
-    fn of_record(place: Place, event: &'a EventRow<'_>) -> Event<'a> {
-        Event {
-            place,
-            decision: &event.decision,
-            action: event.happening.word(),
-            times: (event.at.0, event.acted_at.0),
-            user: event.user,
-            popup: event.popup,
-            version: event.version,
-            variant: event.variant,
-            revision: (event.revision.epoch, signed(event.revision.counter)),
-        }
-    }
+fn of_row(stream: StreamId, event: &WholeEvent) -> Columns<'_> {
+    [
+        stream.0.into(),
+        event.sequence.into(),
+        (&event.decision).into(),
+        (&event.action).into(),
+        event.times.0.into(),
+        event.times.1.into(),
+        event.user.as_deref().into(),
+        (&event.popup).into(),
+        event.version.into(),
+        (&event.variant).into(),
+        event.revision.0.into(),
+        event.revision.1.into(),
+    ]
+}
 
-    fn of_row(stream: StreamId, event: &'a WholeEvent) -> Event<'a> {
-        Event {
-            place: (stream, event.sequence),
-            decision: &event.decision,
-            action: &event.action,
-            times: event.times,
-            user: event.user.as_deref(),
-            popup: &event.popup,
-            version: event.version,
-            variant: &event.variant,
-            revision: event.revision,
-        }
+/// Whether a row is the record's own. It may have lost its user to an erase since; the rest of it
+/// is then the same.
+fn is_own((place, event): (Place, &EventRow<'_>), row: &WholeEvent) -> bool {
+    let is_same_decision =
+        row.decision == event.decision || row.decision == erased_decision(&event.decision);
+    let [_, _, decision, _, _, _, user, ..] = of_record(place, event);
+    let mut columns = of_row(place.0, row);
+    columns[2] = decision;
+    if row.user.is_none() {
+        columns[6] = user;
     }
-
-    fn values(self) -> [Value<'a>; 12] {
-        [
-            self.place.0.0.into(),
-            self.place.1.into(),
-            self.decision.into(),
-            self.action.into(),
-            self.times.0.into(),
-            self.times.1.into(),
-            self.user.into(),
-            self.popup.into(),
-            self.version.into(),
-            self.variant.into(),
-            self.revision.0.into(),
-            self.revision.1.into(),
-        ]
-    }
-
-    /// Whether a row is the record's own. It may have lost its user to an erase since; the rest of
-    /// it is then the same.
-    fn is_row_of(self, record: Event<'_>) -> bool {
-        let is_same_decision =
-            self.decision == record.decision || self.decision == erased_decision(record.decision);
-        is_same_decision
-            && self.user.is_none_or(|user| record.user == Some(user))
-            && Event { decision: record.decision, user: record.user, ..self } == record
-    }
+    is_same_decision && columns == of_record(place, event)
 }
 
 fn read_event(row: &mut Row<'_>) -> Result<WholeEvent, Unreadable> {
@@ -122,7 +101,7 @@ pub(super) fn insert_events(
     session: &mut Session,
     events: &[(Place, &EventRow<'_>)],
 ) -> Result<Inserted, RowError> {
-    let rows = events.iter().map(|(place, event)| Event::of_record(*place, event).values());
+    let rows = events.iter().map(|(place, event)| of_record(*place, event));
     let inserted = session.insert("write events", &INSERT, rows);
     inserted.map_err(|error| error.renumbered(|row| events[row].1.index))
 }
@@ -142,14 +121,12 @@ pub(super) fn own_rows(
         let rows = session.query("read events", &query, &values, read_event)?;
         found.extend(rows.into_iter().map(|row| ((StreamId(row.stream), row.sequence), row)));
     }
-    let is_own = |(place, event): &(Place, &EventRow<'_>)| match found.get(place) {
-        Some(row) if Event::of_row(place.0, row).is_row_of(Event::of_record(*place, event)) => {
-            Ok(true)
-        }
+    let is_there = |(place, event): &(Place, &EventRow<'_>)| match found.get(place) {
+        Some(row) if is_own((*place, event), row) => Ok(true),
         Some(_) => Err(StoreError::Halted { stream: place.0.0, sequence: place.1 }),
         None => Ok(false),
     };
-    events.iter().map(is_own).collect()
+    events.iter().map(is_there).collect()
 }
 
 /// A condition on `stream` and `seq` that holds at these places.
@@ -268,7 +245,7 @@ impl Store {
     ) -> Result<u64, StoreError> {
         self.session.get_mut().transaction(|session| {
             let rows = events.iter();
-            let rows = rows.map(|event| Event::of_row(numbers[&event.stream], event).values());
+            let rows = rows.map(|event| of_row(numbers[&event.stream], event));
             Ok(session.insert("take events in", &INSERT, rows)?.changed)
         })
     }

@@ -2,17 +2,16 @@
 //! `store::overrides`'.
 
 use crate::base::limits::{OVERRIDES_MAX, SQL_ROWS_READ_MAX};
-use crate::catalog::overrides::{Entry, EntryId};
+use crate::catalog::overrides::{End, Entry, EntryId, Kind};
 use crate::store::Store;
 use crate::store::catalog::NO_TEXT;
 use crate::store::error::StoreError;
-use crate::store::overrides::{DROPPED, dropped_of, entry_of, plan_overrides};
+use crate::store::overrides::{DROPPED, dropped_of, plan_overrides};
 use crate::store::session::Session;
 use crate::store::statement::{Change, Insert, There};
 use crate::store::statements::popups::{lock_version, raise_version};
 use crate::store::stored::Dropped;
 use crate::store::value::{Row, Unreadable, Value};
-use crate::store::whole::WholeOverride;
 
 const READ: &str = "read pauses and archives";
 const WRITE: &str = "store pauses and archives";
@@ -24,39 +23,28 @@ fn insert(there: There<'_>) -> Insert<'_> {
     Insert { table: "override_entries", columns: COLUMNS, key: "entry_id", there }
 }
 
-fn read_row(row: &mut Row<'_>) -> Result<WholeOverride, Unreadable> {
-    Ok(WholeOverride {
-        entry: row.take()?,
-        popup: row.take()?,
-        kind: row.take()?,
-        begun: (row.take()?, row.take()?),
-        ended: (row.take()?, row.take()?),
-    })
+/// An entry of its row; `None` where somebody else wrote what is none.
+fn read_row(row: &mut Row<'_>) -> Result<Option<Entry>, Unreadable> {
+    let (id, popup, kind) = (row.take::<String>()?, row.take::<String>()?, row.take::<String>()?);
+    let (at, who) = (row.take_time()?, row.take::<String>()?);
+    let (ended_at, ended_by) = (row.take_maybe_time()?, row.take::<Option<String>>()?);
+    let end = ended_at.map(|at| End { at, who: ended_by.unwrap_or_default().into() });
+    // A word that somebody else wrote stops the popup.
+    let kind = Kind::of_word(&kind).unwrap_or(Kind::Pause);
+    let (popup, who) = (popup.into(), who.into());
+    Ok(EntryId::parse(&id).map(|id| Entry { id, popup, kind, at, who, end }))
 }
 
-fn values(row: &WholeOverride) -> [Value<'_>; 7] {
+fn values<'v>(id: &'v str, entry: &'v Entry) -> [Value<'v>; 7] {
     [
-        (&row.entry).into(),
-        (&row.popup).into(),
-        (&row.kind).into(),
-        row.begun.0.into(),
-        (&row.begun.1).into(),
-        row.ended.0.into(),
-        row.ended.1.as_deref().into(),
+        id.into(),
+        Value::Text(&entry.popup),
+        entry.kind.word().into(),
+        entry.at.into(),
+        Value::Text(&entry.who),
+        entry.end.as_ref().map(|end| end.at).into(),
+        entry.end.as_ref().map(|end| &*end.who).into(),
     ]
-}
-
-fn row_of(entry: &Entry) -> WholeOverride {
-    WholeOverride {
-        entry: entry.id.to_string(),
-        popup: entry.popup.to_string(),
-        kind: entry.kind.word().to_owned(),
-        begun: (entry.at.0, entry.who.to_string()),
-        ended: (
-            entry.end.as_ref().map(|end| end.at.0),
-            entry.end.as_ref().map(|end| end.who.to_string()),
-        ),
-    }
 }
 
 impl Store {
@@ -86,9 +74,10 @@ impl Store {
     ///
     /// # Errors
     /// Where the database fails.
-    pub fn whole_overrides(&mut self) -> Result<Vec<WholeOverride>, StoreError> {
+    pub fn whole_overrides(&mut self) -> Result<Vec<Entry>, StoreError> {
         let query = format!("SELECT {COLUMNS} FROM override_entries ORDER BY entry_id");
-        self.session.get_mut().query(READ, &query, &[], read_row)
+        let rows = self.session.get_mut().query(READ, &query, &[], read_row)?;
+        Ok(rows.into_iter().flatten().collect())
     }
 
     /// Takes entries of overrides in: the union by id, in which an end stays. Gives the number of
@@ -96,14 +85,15 @@ impl Store {
     ///
     /// # Errors
     /// Where the database fails.
-    pub fn take_overrides(&mut self, entries: &[WholeOverride]) -> Result<u64, StoreError> {
+    pub fn take_overrides(&mut self, entries: &[Entry]) -> Result<u64, StoreError> {
         if entries.is_empty() {
             return Ok(0);
         }
+        let ids: Vec<String> = entries.iter().map(|entry| entry.id.to_string()).collect();
         let insert = insert(There::Changes(&[("ended_by, ended_at", Change::First)]));
         self.session.get_mut().transaction(|session| {
             lock_version(session)?;
-            let rows = entries.iter().map(values);
+            let rows = ids.iter().zip(entries).map(|(id, entry)| values(id, entry));
             let changed = session.insert("take overrides in", &insert, rows)?.changed;
             if changed > 0 {
                 raise_version(session)?;
@@ -124,7 +114,7 @@ pub(super) fn load(session: &mut Session) -> Result<Vec<Entry>, StoreError> {
     );
     let mut rows = session.query(READ, &standing, &[], read_row)?;
     rows.extend(session.query(READ, &ended, &[], read_row)?);
-    let mut entries: Vec<Entry> = rows.into_iter().filter_map(entry_of).collect();
+    let mut entries: Vec<Entry> = rows.into_iter().flatten().collect();
     entries.sort_by_key(|entry| entry.id);
     Ok(entries)
 }
@@ -142,12 +132,12 @@ pub(super) fn put(session: &mut Session, entries: &[Entry]) -> Result<bool, Stor
          WHERE ended_at IS NULL AND popup_id IN (?) LIMIT {OVERRIDES_MAX}"
     );
     let rows = session.query_in(READ, &standing, &popups, read_row)?;
-    stored.extend(rows.into_iter().filter_map(entry_of));
+    stored.extend(rows.into_iter().flatten());
     let edits = plan_overrides(&stored, entries);
     let ends = insert(There::Changes(&[("ended_at, ended_by", Change::New)]));
     for edit in &edits {
-        let row = row_of(&edit.entry);
-        session.insert(WRITE, &ends, [values(&row)].into_iter())?;
+        let (id, popup) = (edit.entry.id.to_string(), Value::Text(&edit.entry.popup));
+        session.insert(WRITE, &ends, [values(&id, &edit.entry)].into_iter())?;
         for line in &edit.lines {
             // A popup that is not here has no history here.
             let insert = "INSERT INTO popup_history \
@@ -155,7 +145,7 @@ pub(super) fn put(session: &mut Session, entries: &[Entry]) -> Result<bool, Stor
                           SELECT popup_id, version, 'override', ?, ?, ?, ? \
                           FROM popups WHERE popup_id = ?";
             let (who, diff) = ((*line.who).into(), (&line.diff).into());
-            let values = [line.at.into(), who, diff, NO_TEXT.into(), (&row.popup).into()];
+            let values = [line.at.into(), who, diff, NO_TEXT.into(), popup];
             session.execute(WRITE, insert, &values)?;
         }
     }
@@ -174,5 +164,5 @@ fn of_ids(session: &mut Session, ids: &[EntryId]) -> Result<Vec<Entry>, StoreErr
     let ids: Vec<Value<'_>> = ids.iter().map(Value::from).collect();
     let find = format!("SELECT {COLUMNS} FROM override_entries WHERE entry_id IN (?)");
     let rows = session.query_in(READ, &find, &ids, read_row)?;
-    Ok(rows.into_iter().filter_map(entry_of).collect())
+    Ok(rows.into_iter().flatten().collect())
 }

@@ -70,6 +70,7 @@ pub(super) fn write_users(session: &mut Session, users: &[UserRow<'_>]) -> Resul
 }
 
 /// A row of `user_popups` beside its key.
+#[derive(Default)]
 struct Entry<'a> {
     shows: u32,
     last_shown_at: Option<WallMs>,
@@ -111,16 +112,7 @@ impl<'a> Entry<'a> {
     /// The mark that stands alone where there is no older row, so that older records can't bring
     /// the entry back.
     fn forgotten(revision: Revision) -> Entry<'a> {
-        Entry {
-            shows: 0,
-            last_shown_at: None,
-            outcome: None,
-            next_show_at: None,
-            is_forgotten: true,
-            first: revision,
-            revision,
-            state: &[],
-        }
+        Entry { is_forgotten: true, first: revision, revision, ..Entry::default() }
     }
 
     fn values(&self, user: &'a str, popup: &'a str) -> [Value<'a>; 14] {
@@ -143,7 +135,7 @@ impl<'a> Entry<'a> {
     }
 }
 
-fn entries_insert<'a>(there: There<'a>) -> Insert<'a> {
+fn entries_insert(there: There<'_>) -> Insert<'_> {
     Insert {
         table: "user_popups",
         columns: "user_id, popup_id, popup_key, shows, last_shown_at, outcome, outcome_at, \
@@ -164,22 +156,35 @@ pub(super) fn write_entries(
 ) -> Result<(), RowError> {
     // Since when an entry counts is a matter of the row, and so of its statement. Nearly all go on.
     for begins in ["forgotten", "TRUE", "FALSE"] {
-        let rows = || {
-            let entries = popups.iter().filter_map(|row| Some((row, row.entry.as_ref()?)));
-            entries.filter(|(_, entry)| begins_where(entry) == begins)
-        };
-        if rows().next().is_none() {
-            continue;
-        }
+        let rows = popups.iter().filter_map(|row| {
+            let entry = row.entry.as_ref().filter(|entry| begins_where(entry) == begins)?;
+            Some((entry.index, Entry::of_record(entry).values(row.user, row.popup)))
+        });
         // Whether the row was forgotten is asked before that changes.
         let changes = [(FIRST, Change::NewWhere(begins)), (COLUMNS, Change::New)];
-        let insert = entries_insert(There::GivesWay(&changes));
-        let values = rows().map(|(row, entry)| Entry::of_record(entry).values(row.user, row.popup));
-        let written = session.insert("write popups of users", &insert, values);
-        let record = |at| rows().nth(at).map_or(0, |(_, entry)| entry.index);
-        written.map_err(|error| error.renumbered(record))?;
+        write_kind(session, "write popups of users", &changes, &rows.collect::<Vec<_>>())?;
     }
-    forget(session, popups)
+    let rows = popups.iter().filter_map(|row| {
+        let (index, revision) = row.forgotten?;
+        Some((index, Entry::forgotten(revision).values(row.user, row.popup)))
+    });
+    let changes = [("forgotten", Change::New)];
+    write_kind(session, "forget popups of users", &changes, &rows.collect::<Vec<_>>())
+}
+
+/// Writes entries, each beside the index of its record.
+fn write_kind(
+    session: &mut Session,
+    action: &'static str,
+    changes: &[(&str, Change<'_>)],
+    rows: &[(usize, [Value<'_>; 14])],
+) -> Result<(), RowError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let insert = entries_insert(There::GivesWay(changes));
+    let written = session.insert(action, &insert, rows.iter().map(|(_, values)| *values));
+    written.map(drop).map_err(|error| error.renumbered(|row| rows[row].0))
 }
 
 /// When an entry's first revision takes the place of the one that its row has.
@@ -189,19 +194,6 @@ fn begins_where(entry: &EntryColumns<'_>) -> &'static str {
         EntryColumns { restored: true, .. } => "FALSE",
         _ => "forgotten",
     }
-}
-
-fn forget(session: &mut Session, popups: &[PopupRow<'_>]) -> Result<(), RowError> {
-    let rows = || popups.iter().filter_map(|row| Some((row, row.forgotten?)));
-    if rows().next().is_none() {
-        return Ok(());
-    }
-    let insert = entries_insert(There::GivesWay(&[("forgotten", Change::New)]));
-    let values =
-        rows().map(|(row, (_, revision))| Entry::forgotten(revision).values(row.user, row.popup));
-    let written = session.insert("forget popups of users", &insert, values);
-    let record = |at| rows().nth(at).map_or(0, |(_, (index, _))| index);
-    written.map(drop).map_err(|error| error.renumbered(record))
 }
 
 /// Deletes the entries that only a withdrawn show had made.
