@@ -5,8 +5,8 @@
 use serde_json::json;
 
 use super::stored::{Dropped, Origin, status_word};
-use crate::base::time::WallMs;
-use crate::catalog::overrides::{Entry, Overrides, Place};
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::overrides::{Entry, Overrides, Place};
 
 /// An entry's row as it is to be, with what its popup's history tells of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,7 +83,7 @@ pub(super) fn dropped_of((id, definition, origin): (String, String, String)) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::overrides::{End, EntryId, Kind};
+    use nudged_domain::catalog::overrides::{End, EntryId, Kind};
 
     fn entry(id: u128, kind: Kind, end: Option<i64>) -> Entry {
         let at = WallMs(i64::try_from(id).unwrap());

@@ -12,7 +12,7 @@ use super::mysql::Remote;
 use super::sqlite::Embedded;
 use super::statement::{Dialect, Insert};
 use super::value::{Row, Unreadable, Value};
-use crate::base::limits::MYSQL_TRANSACTIONS_MAX;
+use nudged_base::limits::MYSQL_TRANSACTIONS_MAX;
 
 /// A connection.
 #[derive(Debug)]

@@ -34,7 +34,7 @@ use super::error::StoreError;
 use super::session::{Inserted, RowError};
 use super::statement::{Dialect, Insert};
 use super::value::{Row, Unreadable, Value};
-use crate::base::limits::{
+use nudged_base::limits::{
     SQL_BUSY_TIMEOUT_MS, SQL_READ_CACHE_KIB, SQL_STATEMENTS_MAX, SQL_WAL_PAGES, SQL_WRITE_CACHE_KIB,
 };
 

@@ -5,8 +5,8 @@ use mysql_async::prelude::FromValue;
 use rusqlite::ToSql;
 use rusqlite::types::{FromSql, ToSqlOutput, ValueRef};
 
-use crate::base::ids::{Revision, Sequence};
-use crate::base::time::WallMs;
+use nudged_base::ids::{Revision, Sequence};
+use nudged_base::time::WallMs;
 
 /// A value for a `?` of a statement.
 #[derive(Clone, Copy, Debug, PartialEq)]

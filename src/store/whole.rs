@@ -8,10 +8,10 @@ use jiff::tz::TimeZone;
 
 use super::catalog::PopupRow;
 use super::stored::HistoryEntry;
-use crate::base::ids::{Sequence, UserKey};
-use crate::base::time::WallMs;
-use crate::catalog::snapshot::Outcome;
-use crate::writer::union::{Tombstone, WholeUser, unite};
+use nudged_background::writer::union::{Tombstone, WholeUser, unite};
+use nudged_base::ids::{Sequence, UserKey};
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::snapshot::Outcome;
 
 /// What became of users that were taken in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use nudged::base::limits::APPLY_RECORDS_MAX;
-use nudged::store::{Reader, Store};
+use nudged_base::limits::APPLY_RECORDS_MAX;
+use nudged_store::{Reader, Store};
 
 use crate::fixture::{Journal, borrowed};
 use crate::state::apply::Action;

@@ -11,11 +11,11 @@ mod withdrawn;
 use std::path::Path;
 use std::sync::Mutex;
 
-use nudged::base::ids::Sequence;
-use nudged::base::limits::APPLY_RECORDS_MAX;
-use nudged::config::Config;
-use nudged::state::user::UserState;
-use nudged::store::{Applied, Reader, Store, StoreError, StreamId};
+use nudged_base::ids::Sequence;
+use nudged_base::limits::APPLY_RECORDS_MAX;
+use nudged_config::Config;
+use nudged_domain::state::user::UserState;
+use nudged_store::{Applied, Reader, Store, StoreError, StreamId};
 use rusqlite::Connection;
 use tempfile::TempDir;
 

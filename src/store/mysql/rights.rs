@@ -3,7 +3,7 @@
 
 use super::failure::FailureKind;
 use super::session::Remote;
-use crate::store::error::StoreError;
+use crate::error::StoreError;
 
 /// Each table that nodes use, one of its columns, and whether rows of it are deleted. Every one is
 /// read, inserted into and updated.
@@ -31,7 +31,7 @@ const GROWING: &[&str] = &["popup_history", "signing_keys"];
 /// # Errors
 /// Where the server fails otherwise, or does not let the node in: after each refusal the connection
 /// is made anew.
-pub(in crate::store) fn missing(session: &mut Remote) -> Result<Vec<String>, StoreError> {
+pub(crate) fn missing(session: &mut Remote) -> Result<Vec<String>, StoreError> {
     let mut missing: Vec<String> = Vec::new();
     for (table, right, sql) in trials() {
         // Other statements read as well: theirs would be told of the same right.

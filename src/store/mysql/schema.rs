@@ -7,12 +7,12 @@
 
 use super::failure::FailureKind;
 use super::session::Remote;
-use crate::base::time::WallMs;
-use crate::config::Config;
-use crate::store::error::StoreError;
-use crate::store::session::Session;
-use crate::store::statements::overrides;
-use crate::store::stored::Dropped;
+use crate::error::StoreError;
+use crate::session::Session;
+use crate::statements::overrides;
+use crate::stored::Dropped;
+use nudged_base::time::WallMs;
+use nudged_config::Config;
 
 /// The files in order; the one at index `i` makes schema `i + 1`.
 pub(super) const FILES: [&str; 3] = [

@@ -24,13 +24,13 @@ use super::census::Counted;
 use super::failure::{FailureKind, ServerFailure};
 use super::gate;
 use super::text::{self, Rows, bound};
-use crate::base::limits::{
+use crate::error::StoreError;
+use crate::statement::{Dialect, Insert};
+use crate::value::{Row, Unreadable, Value};
+use nudged_base::limits::{
     MYSQL_LOCK_WAIT_S, MYSQL_STATEMENT_BYTES_MAX, MYSQL_STATEMENT_BYTES_MIN,
 };
-use crate::config::{Mysql as Settings, Secret};
-use crate::store::error::StoreError;
-use crate::store::statement::{Dialect, Insert};
-use crate::store::value::{Row, Unreadable, Value};
+use nudged_config::{Mysql as Settings, Secret};
 
 /// What each connection is told first, whatever its server was set to for everybody: texts are
 /// UTF-8 and nothing is cut to fit; times are UTC; a statement stands alone and a COMMIT ends its
@@ -48,7 +48,7 @@ const SETUP: [&str; 4] = [
 ];
 
 /// A server as one thread sees it.
-pub(in crate::store) struct Remote {
+pub(crate) struct Remote {
     // Before the runtime, which has to outlive it.
     connection: Option<Connected>,
     runtime: Runtime,
@@ -97,7 +97,7 @@ impl Remote {
     ///
     /// # Errors
     /// Where the url can't be read.
-    pub(in crate::store) fn new(url: &Secret, settings: &Settings) -> Result<Remote, StoreError> {
+    pub(crate) fn new(url: &Secret, settings: &Settings) -> Result<Remote, StoreError> {
         let (hosts, server) = address::hosts(url.expose())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| StoreError::Runtime { source })?;
@@ -119,29 +119,29 @@ impl Remote {
 
     /// Somebody waits for what is asked from now on: a server that says nothing for so long is given
     /// up, at a connect too; one that sends rows may go on for as long as ever.
-    pub(in crate::store) fn answer_within(&mut self, silence_max: Duration) {
+    pub(crate) fn answer_within(&mut self, silence_max: Duration) {
         self.silence_max = silence_max.min(self.query_timeout);
         self.connect_timeout = silence_max.min(self.connect_timeout);
     }
 
     /// It looks which database it is, while the others wait for that.
-    pub(in crate::store) fn ask_first(&mut self) {
+    pub(crate) fn ask_first(&mut self) {
         self.is_first = true;
     }
 
     /// Whether a transaction that began then may be tried again: not once it takes longer than a
     /// statement may.
-    pub(in crate::store) fn may_try_again(&self, begun: Instant) -> bool {
+    pub(crate) fn may_try_again(&self, begun: Instant) -> bool {
         begun.elapsed() < self.silence_max
     }
 
     /// The server and its database, without user and password.
-    pub(in crate::store) fn server(&self) -> &Arc<str> {
+    pub(crate) fn server(&self) -> &Arc<str> {
         &self.server
     }
 
     /// Statements that were sent.
-    pub(in crate::store) fn statements(&self) -> u64 {
+    pub(crate) fn statements(&self) -> u64 {
         self.statements
     }
 
@@ -149,7 +149,7 @@ impl Remote {
     ///
     /// # Errors
     /// Where no host takes a connection.
-    pub(in crate::store) fn connection_id(&mut self) -> Result<u64, StoreError> {
+    pub(crate) fn connection_id(&mut self) -> Result<u64, StoreError> {
         Ok(self.connected()?.identity.id)
     }
 
@@ -158,8 +158,8 @@ impl Remote {
         Ok(self.connected()?.statement_bytes_max)
     }
 
-    /// See [`crate::store::session::Session::query`].
-    pub(in crate::store) fn query<T>(
+    /// See [`crate::session::Session::query`].
+    pub(crate) fn query<T>(
         &mut self,
         action: &'static str,
         text: &str,
@@ -172,8 +172,8 @@ impl Remote {
         found.map_err(|_| self.error(action, ServerFailure::unreadable()))
     }
 
-    /// See [`crate::store::session::Session::execute`].
-    pub(in crate::store) fn execute(
+    /// See [`crate::session::Session::execute`].
+    pub(crate) fn execute(
         &mut self,
         action: &'static str,
         text: &str,
@@ -186,7 +186,7 @@ impl Remote {
     ///
     /// # Errors
     /// Where the server fails.
-    pub(in crate::store) fn insert<'v, const COLUMNS: usize>(
+    pub(crate) fn insert<'v, const COLUMNS: usize>(
         &mut self,
         action: &'static str,
         insert: &Insert<'_>,
@@ -205,7 +205,7 @@ impl Remote {
     ///
     /// # Errors
     /// Where no host takes a connection.
-    pub(in crate::store) fn lists(
+    pub(crate) fn lists(
         &mut self,
         text: &str,
         keys: &[Value<'_>],
@@ -217,7 +217,7 @@ impl Remote {
     ///
     /// # Errors
     /// Where the server fails.
-    pub(in crate::store) fn begin(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn begin(&mut self) -> Result<(), StoreError> {
         assert!(!self.is_in_transaction, "transactions do not nest");
         self.execute("begin a transaction", "START TRANSACTION", &[])?;
         self.is_in_transaction = true;
@@ -230,7 +230,7 @@ impl Remote {
     ///
     /// # Errors
     /// Where the server fails.
-    pub(in crate::store) fn commit(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn commit(&mut self) -> Result<(), StoreError> {
         self.execute("commit", "COMMIT", &[])?;
         self.is_in_transaction = false;
         Ok(())
@@ -238,7 +238,7 @@ impl Remote {
 
     /// Undoes the open transaction, if there is one. Where the server does not say that it did, the
     /// connection goes, which undoes it too.
-    pub(in crate::store) fn roll_back(&mut self) {
+    pub(crate) fn roll_back(&mut self) {
         if !self.is_in_transaction {
             return;
         }

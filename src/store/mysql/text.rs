@@ -8,9 +8,9 @@
 
 use std::borrow::Cow;
 
-use crate::base::hex;
-use crate::base::limits::MYSQL_LIST_MAX;
-use crate::store::value::Value;
+use crate::value::Value;
+use nudged_base::hex;
+use nudged_base::limits::MYSQL_LIST_MAX;
 
 /// Appends a text literal.
 fn push_text(out: &mut String, text: &str) {

@@ -4,11 +4,11 @@
 use std::path::Path;
 
 use super::{Embedded, FILE_NAME};
-use crate::base::hex;
-use crate::base::ids::Sequence;
-use crate::store::error::StoreError;
-use crate::store::statements::streams::PART;
-use crate::store::value::{Row, Unreadable, Value};
+use crate::error::StoreError;
+use crate::statements::streams::PART;
+use crate::value::{Row, Unreadable, Value};
+use nudged_base::hex;
+use nudged_base::ids::Sequence;
 
 /// A database that was opened to be looked at.
 #[derive(Debug)]

@@ -21,22 +21,22 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::ids::{Sequence, UserKey};
-use crate::base::limits::{APPLY_RECORDS_MAX, MYSQL_LOST_MAX, MYSQL_TRANSACTIONS_MAX};
-use crate::journal::record::Record;
-use crate::store::Store;
-use crate::store::dead_letter::{DeadLetters, Letter};
-use crate::store::error::StoreError;
-use crate::store::mysql::FailureKind;
-use crate::store::session::{RowError, Session};
-use crate::store::statement::Dialect;
-use crate::store::statements::erased::{erase, tombstones};
-use crate::store::statements::events::{self, Place};
-use crate::store::statements::streams::{Claims, Positions, move_positions, read_positions};
-use crate::store::statements::{statistics, users};
-use crate::store::stored::{Applied, Run, StreamId};
-use crate::writer::batcher::{self, Batch, EventRow};
-use crate::writer::stats::Tally;
+use crate::Store;
+use crate::dead_letter::{DeadLetters, Letter};
+use crate::error::StoreError;
+use crate::mysql::FailureKind;
+use crate::session::{RowError, Session};
+use crate::statement::Dialect;
+use crate::statements::erased::{erase, tombstones};
+use crate::statements::events::{self, Place};
+use crate::statements::streams::{Claims, Positions, move_positions, read_positions};
+use crate::statements::{statistics, users};
+use crate::stored::{Applied, Run, StreamId};
+use nudged_background::writer::batcher::{self, Batch, EventRow};
+use nudged_background::writer::stats::Tally;
+use nudged_base::ids::{Sequence, UserKey};
+use nudged_base::limits::{APPLY_RECORDS_MAX, MYSQL_LOST_MAX, MYSQL_TRANSACTIONS_MAX};
+use nudged_journal::record::Record;
 
 /// Records of several streams in a row: each with its sequence, and beside it whose it is.
 #[derive(Default)]

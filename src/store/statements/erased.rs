@@ -3,18 +3,18 @@
 
 use hashbrown::HashMap;
 
-use crate::base::ids::{Revision, UserKey};
-use crate::base::limits::{SQL_ROWS_READ_MAX, TOMBSTONE_AGE_MAX_MS};
-use crate::base::time::WallMs;
-use crate::store::Store;
-use crate::store::error::StoreError;
-use crate::store::session::{RowError, Session};
-use crate::store::statement::{Change, Insert, There};
-use crate::store::statements::events::erase_events;
-use crate::store::statements::users::NAMED_MAX;
-use crate::store::value::{Row, Unreadable, Value, signed};
-use crate::writer::batcher::EraseRow;
-use crate::writer::union::Tombstone;
+use crate::Store;
+use crate::error::StoreError;
+use crate::session::{RowError, Session};
+use crate::statement::{Change, Insert, There};
+use crate::statements::events::erase_events;
+use crate::statements::users::NAMED_MAX;
+use crate::value::{Row, Unreadable, Value, signed};
+use nudged_background::writer::batcher::EraseRow;
+use nudged_background::writer::union::Tombstone;
+use nudged_base::ids::{Revision, UserKey};
+use nudged_base::limits::{SQL_ROWS_READ_MAX, TOMBSTONE_AGE_MAX_MS};
+use nudged_base::time::WallMs;
 
 /// The columns of a tombstone, in the order of [`read_tombstone`].
 const COLUMNS: &str = "user_hash, revision_epoch, revision_counter, erased_at";

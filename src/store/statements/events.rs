@@ -3,17 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::ids::Sequence;
-use crate::base::limits::MYSQL_LIST_MAX;
-use crate::store::Store;
-use crate::store::error::StoreError;
-use crate::store::session::{Inserted, RowError, Session};
-use crate::store::statement::{Insert, There};
-use crate::store::statements::users::NAMED_MAX;
-use crate::store::stored::StreamId;
-use crate::store::value::{Row, Unreadable, Value, signed};
-use crate::store::whole::WholeEvent;
-use crate::writer::batcher::{EventRow, WithdrawnRow, erased_decision};
+use crate::Store;
+use crate::error::StoreError;
+use crate::session::{Inserted, RowError, Session};
+use crate::statement::{Insert, There};
+use crate::statements::users::NAMED_MAX;
+use crate::stored::StreamId;
+use crate::value::{Row, Unreadable, Value, signed};
+use crate::whole::WholeEvent;
+use nudged_background::writer::batcher::{EventRow, WithdrawnRow, erased_decision};
+use nudged_base::ids::Sequence;
+use nudged_base::limits::MYSQL_LIST_MAX;
 
 /// Where a record is: its stream and its sequence there.
 pub(super) type Place = (StreamId, Sequence);

@@ -1,12 +1,12 @@
 //! Signing keys: those that nodes share, and those of a node of its own, so that a copy of its
 //! database is a whole backup. Knows columns; must not know what a token is.
 
-use crate::store::Store;
-use crate::store::error::StoreError;
-use crate::store::session::Session;
-use crate::store::statement::{Dialect, Insert, There};
-use crate::store::stored::StoredKey;
-use crate::store::value::{Row, Unreadable, Value};
+use crate::Store;
+use crate::error::StoreError;
+use crate::session::Session;
+use crate::statement::{Dialect, Insert, There};
+use crate::stored::StoredKey;
+use crate::value::{Row, Unreadable, Value};
 
 /// Those that are there stay as they are.
 const INSERT: Insert<'_> =

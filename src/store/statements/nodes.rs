@@ -2,10 +2,10 @@
 //! alive. A store of one node has none of these tables. Knows columns; must not know what an
 //! arbiter is.
 
-use crate::store::Store;
-use crate::store::error::StoreError;
-use crate::store::stored::{LiveNode, StreamId};
-use crate::store::value::{Unreadable, Value};
+use crate::Store;
+use crate::error::StoreError;
+use crate::stored::{LiveNode, StreamId};
+use crate::value::{Unreadable, Value};
 
 /// The server's clock in milliseconds, so that nodes need not agree on the time.
 const NOW_MS: &str = "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)";

@@ -1,17 +1,17 @@
 //! The rows of pauses and archives. Knows columns; what an entry does to them is
 //! `store::overrides`'.
 
-use crate::base::limits::{OVERRIDES_MAX, SQL_ROWS_READ_MAX};
-use crate::catalog::overrides::{End, Entry, EntryId, Kind};
-use crate::store::Store;
-use crate::store::catalog::NO_TEXT;
-use crate::store::error::StoreError;
-use crate::store::overrides::{DROPPED, dropped_of, plan_overrides};
-use crate::store::session::Session;
-use crate::store::statement::{Change, Insert, There};
-use crate::store::statements::popups::{lock_version, raise_version};
-use crate::store::stored::Dropped;
-use crate::store::value::{Row, Unreadable, Value};
+use crate::Store;
+use crate::catalog::NO_TEXT;
+use crate::error::StoreError;
+use crate::overrides::{DROPPED, dropped_of, plan_overrides};
+use crate::session::Session;
+use crate::statement::{Change, Insert, There};
+use crate::statements::popups::{lock_version, raise_version};
+use crate::stored::Dropped;
+use crate::value::{Row, Unreadable, Value};
+use nudged_base::limits::{OVERRIDES_MAX, SQL_ROWS_READ_MAX};
+use nudged_domain::catalog::overrides::{End, Entry, EntryId, Kind};
 
 const READ: &str = "read pauses and archives";
 const WRITE: &str = "store pauses and archives";
@@ -153,7 +153,7 @@ pub(super) fn put(session: &mut Session, entries: &[Entry]) -> Result<bool, Stor
 }
 
 /// The popups that the schema's upgrade has stopped.
-pub(in crate::store) fn dropped(session: &mut Session) -> Result<Vec<Dropped>, StoreError> {
+pub(crate) fn dropped(session: &mut Session) -> Result<Vec<Dropped>, StoreError> {
     let read = |row: &mut Row<'_>| Ok((row.take()?, row.take()?, row.take()?));
     let rows = session.query(READ, DROPPED, &[], read)?;
     Ok(rows.into_iter().filter_map(dropped_of).collect())

@@ -3,17 +3,17 @@
 //! that two nodes change one after the other, and raises it in its own transaction, so that each
 //! node sees that there is something new.
 
-use crate::base::ids::PopupKey;
-use crate::base::time::WallMs;
-use crate::store::catalog::{CatalogChange, Edit, NO_TEXT, PopupRow, Written, plan};
-use crate::store::error::StoreError;
-use crate::store::session::Session;
-use crate::store::statement::{Insert, There};
-use crate::store::statements::overrides;
-use crate::store::stored::{HistoryEntry, Origin, StoredCatalog};
-use crate::store::value::{Row, Unreadable, Value};
-use crate::store::whole::{TakenPopup, WholePopup};
-use crate::store::{Reader, Store};
+use crate::catalog::{CatalogChange, Edit, NO_TEXT, PopupRow, Written, plan};
+use crate::error::StoreError;
+use crate::session::Session;
+use crate::statement::{Insert, There};
+use crate::statements::overrides;
+use crate::stored::{HistoryEntry, Origin, StoredCatalog};
+use crate::value::{Row, Unreadable, Value};
+use crate::whole::{TakenPopup, WholePopup};
+use crate::{Reader, Store};
+use nudged_base::ids::PopupKey;
+use nudged_base::time::WallMs;
 
 const ACTION: &str = "change popups";
 

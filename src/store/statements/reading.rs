@@ -3,17 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::ids::{PopupKey, UserKey};
-use crate::base::limits::{SQL_ROWS_READ_MAX, USER_POPUPS_MAX};
-use crate::state::user::{PopupState, UserState, decode_popup};
-use crate::store::Reader;
-use crate::store::error::StoreError;
-use crate::store::session::Session;
-use crate::store::statements::erased::tombstones;
-use crate::store::statements::users::{USER_READ, read_user};
-use crate::store::stored::StoredEvent;
-use crate::store::value::Value;
-use crate::writer::union::Tombstone;
+use crate::Reader;
+use crate::error::StoreError;
+use crate::session::Session;
+use crate::statements::erased::tombstones;
+use crate::statements::users::{USER_READ, read_user};
+use crate::stored::StoredEvent;
+use crate::value::Value;
+use nudged_background::writer::union::Tombstone;
+use nudged_base::ids::{PopupKey, UserKey};
+use nudged_base::limits::{SQL_ROWS_READ_MAX, USER_POPUPS_MAX};
+use nudged_domain::state::user::{PopupState, UserState, decode_popup};
 
 impl Reader {
     /// Reads users and hands each to `found` with its index; each is of one moment. An unknown

@@ -1,16 +1,16 @@
 //! Rows of `popup_stats`: counts per popup, variant and hour, of each stream for itself. Knows
 //! columns; must not know what is counted.
 
-use crate::base::time::WallMs;
-use crate::store::error::StoreError;
-use crate::store::session::{RowError, Session};
-use crate::store::statement::{Change, Dialect, Insert, There};
-use crate::store::statements::streams::{PART, make_positions, number_all};
-use crate::store::stored::{StatRow, StreamId};
-use crate::store::value::{Row, Unreadable, Value};
-use crate::store::whole::WholeStat;
-use crate::store::{Reader, Store};
-use crate::writer::stats::{StatCounts, StatKey, hour_of};
+use crate::error::StoreError;
+use crate::session::{RowError, Session};
+use crate::statement::{Change, Dialect, Insert, There};
+use crate::statements::streams::{PART, make_positions, number_all};
+use crate::stored::{StatRow, StreamId};
+use crate::value::{Row, Unreadable, Value};
+use crate::whole::WholeStat;
+use crate::{Reader, Store};
+use nudged_background::writer::stats::{StatCounts, StatKey, hour_of};
+use nudged_base::time::WallMs;
 
 /// The six counts, in the order of a row's.
 const COUNTS: &str = "decided, shown, ignored, dismissed, clicked, converted";
@@ -156,7 +156,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::happening::Happening;
+    use nudged_base::happening::Happening;
 
     #[test]
     fn the_counts_are_in_the_order_of_what_happens() {

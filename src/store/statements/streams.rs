@@ -3,20 +3,20 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::hex;
-use crate::base::ids::{Partition, Sequence};
-use crate::base::limits::{MYSQL_LIST_MAX, SQL_ROWS_READ_MAX};
-use crate::base::time::WallMs;
-use crate::store::error::StoreError;
-use crate::store::session::Session;
-use crate::store::statement::{Change, Insert, There};
-use crate::store::stored::StreamId;
-use crate::store::value::Value;
-use crate::store::whole::WholeStream;
-use crate::store::{Claim, Store};
+use crate::error::StoreError;
+use crate::session::Session;
+use crate::statement::{Change, Insert, There};
+use crate::stored::StreamId;
+use crate::value::Value;
+use crate::whole::WholeStream;
+use crate::{Claim, Store};
+use nudged_base::hex;
+use nudged_base::ids::{Partition, Sequence};
+use nudged_base::limits::{MYSQL_LIST_MAX, SQL_ROWS_READ_MAX};
+use nudged_base::time::WallMs;
 
 /// The part of a stream that a writer applies: all of it.
-pub(in crate::store) const PART: i64 = 0;
+pub(crate) const PART: i64 = 0;
 
 /// How far streams are applied.
 pub(super) type Positions = BTreeMap<StreamId, Sequence>;

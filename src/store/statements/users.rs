@@ -2,17 +2,17 @@
 //! to a higher revision, unless it is replaced whole. Knows columns; must not know positions or
 //! what the rows mean.
 
-use crate::base::ids::{PopupKey, Revision, UserKey};
-use crate::base::time::WallMs;
-use crate::catalog::snapshot::Outcome;
-use crate::state::user::UserClocks;
-use crate::store::error::StoreError;
-use crate::store::session::{RowError, Session};
-use crate::store::statement::{Change, Insert, There};
-use crate::store::value::{Row, Unreadable, Value, signed};
-use crate::store::whole::outcome_at;
-use crate::writer::batcher::{EntryColumns, PopupRow, UserRow};
-use crate::writer::union::{WholeEntry, WholeUser};
+use crate::error::StoreError;
+use crate::session::{RowError, Session};
+use crate::statement::{Change, Insert, There};
+use crate::value::{Row, Unreadable, Value, signed};
+use crate::whole::outcome_at;
+use nudged_background::writer::batcher::{EntryColumns, PopupRow, UserRow};
+use nudged_background::writer::union::{WholeEntry, WholeUser};
+use nudged_base::ids::{PopupKey, Revision, UserKey};
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::snapshot::Outcome;
+use nudged_domain::state::user::UserClocks;
 
 /// Rows that one statement names, where it may name several: their texts may be long.
 pub(super) const NAMED_MAX: usize = 100;

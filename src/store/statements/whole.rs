@@ -6,18 +6,16 @@ use std::collections::BTreeMap;
 
 use jiff::tz::TimeZone;
 
-use crate::base::ids::UserKey;
-use crate::store::Store;
-use crate::store::error::StoreError;
-use crate::store::session::Session;
-use crate::store::statements::erased::tombstones;
-use crate::store::statements::reading::users_after;
-use crate::store::statements::users::{
-    ENTRY_READ, USER_READ, read_entry, read_user, replace_whole,
-};
-use crate::store::value::Value;
-use crate::store::whole::{TakenUsers, plan};
-use crate::writer::union::WholeUser;
+use crate::Store;
+use crate::error::StoreError;
+use crate::session::Session;
+use crate::statements::erased::tombstones;
+use crate::statements::reading::users_after;
+use crate::statements::users::{ENTRY_READ, USER_READ, read_entry, read_user, replace_whole};
+use crate::value::Value;
+use crate::whole::{TakenUsers, plan};
+use nudged_background::writer::union::WholeUser;
+use nudged_base::ids::UserKey;
 
 impl Store {
     /// Users behind `after`, in the order of their ids' bytes, at most `count`, with everything

@@ -1,10 +1,10 @@
 //! The store is the truth of popups: versions, history, archive and operators' statuses survive.
 
 use super::*;
-use nudged::base::ids::PopupKey;
-use nudged::base::time::WallMs;
-use nudged::catalog::overrides::{End, Entry, EntryId, Kind};
-use nudged::store::{CatalogChange, HistoryEntry, ImportedPopup, Origin, StoredPopup};
+use nudged_base::ids::PopupKey;
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::overrides::{End, Entry, EntryId, Kind};
+use nudged_store::{CatalogChange, HistoryEntry, ImportedPopup, Origin, StoredPopup};
 
 /// What the tests do most: changes on whatever version there is.
 trait Changes {

@@ -6,11 +6,11 @@ use super::*;
 use crate::fixture::Journal;
 use crate::state::apply::Action;
 use crate::state::user::{UserClocks, UserState};
-use nudged::base::ids::Revision;
-use nudged::base::limits::{SQL_ROWS_READ_MAX, TOMBSTONE_AGE_MAX_MS};
-use nudged::base::time::{DurationMs, WallMs};
-use nudged::store::dead_letter;
-use nudged::writer::batcher::erased_decision;
+use nudged_background::writer::batcher::erased_decision;
+use nudged_base::ids::Revision;
+use nudged_base::limits::{SQL_ROWS_READ_MAX, TOMBSTONE_AGE_MAX_MS};
+use nudged_base::time::{DurationMs, WallMs};
+use nudged_store::dead_letter;
 
 fn mentions(database: &Database, user: &str) -> i64 {
     let of = |table| format!("(SELECT count(*) FROM {table} WHERE user_id = '{user}')");

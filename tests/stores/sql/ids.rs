@@ -1,12 +1,12 @@
 //! Property: a text is stored, found and ordered byte for byte, whatever is in it: nothing of it is
 //! read as SQL, cut, folded or taken for another.
 
-use nudged::base::ids::{Revision, UserKey};
-use nudged::base::time::WallMs;
-use nudged::catalog::overrides::{Entry, EntryId, Kind as Override};
-use nudged::store::whole::{WholeEvent, WholeStat};
-use nudged::store::{CatalogChange, StoredKey};
-use nudged::writer::union::{WholeEntry, WholeUser};
+use nudged_background::writer::union::{WholeEntry, WholeUser};
+use nudged_base::ids::{Revision, UserKey};
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::overrides::{Entry, EntryId, Kind as Override};
+use nudged_store::whole::{WholeEvent, WholeStat};
+use nudged_store::{CatalogChange, StoredKey};
 
 use super::*;
 use crate::fixture::Journal;

@@ -4,9 +4,9 @@ use super::*;
 use crate::fixture::Journal;
 use crate::state::apply::Action;
 use crate::state::user::UserState;
-use nudged::base::time::WallMs;
-use nudged::store::StatRow;
-use nudged::writer::stats::HOUR_MS;
+use nudged_background::writer::stats::HOUR_MS;
+use nudged_base::time::WallMs;
+use nudged_store::StatRow;
 
 #[test]
 fn the_newest_time_is_that_of_the_latest_events() {

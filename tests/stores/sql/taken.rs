@@ -1,9 +1,9 @@
 //! Property: what another store had is taken in once, however often it is brought.
 
-use nudged::base::ids::{Revision, UserKey};
-use nudged::base::time::WallMs;
-use nudged::store::whole::WholeStat;
-use nudged::writer::union::Tombstone;
+use nudged_background::writer::union::Tombstone;
+use nudged_base::ids::{Revision, UserKey};
+use nudged_base::time::WallMs;
+use nudged_store::whole::WholeStat;
 
 use super::*;
 

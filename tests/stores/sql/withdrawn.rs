@@ -4,7 +4,7 @@
 use super::*;
 use crate::fixture::Journal;
 use crate::state::apply::Action;
-use nudged::base::time::WallMs;
+use nudged_base::time::WallMs;
 
 const SHOWS: &str = "SELECT count(*) FROM events WHERE action = 'decided'";
 const COUNTED: &str = "SELECT coalesce(sum(decided), 0) FROM popup_stats";
@@ -163,7 +163,7 @@ fn a_popup_that_it_had_pushed_out_is_read_back_in_its_place() {
         assert_eq!(database.number("SELECT count(*) FROM user_popups"), 64);
         let state = &database.states(&["u"])[0];
         assert_eq!(*state, journal.state("u"));
-        assert_eq!(state.popups[0].popup, nudged::base::ids::PopupKey::of("p0"));
+        assert_eq!(state.popups[0].popup, nudged_base::ids::PopupKey::of("p0"));
     });
 }
 

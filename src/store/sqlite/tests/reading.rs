@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::state::user::UserState;
-use crate::writer::fixture::{Journal, USERS, histories};
-use crate::writer::merge::apply_record;
+use nudged_background::writer::fixture::{Journal, USERS, histories};
+use nudged_background::writer::merge::apply_record;
+use nudged_domain::state::user::UserState;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]

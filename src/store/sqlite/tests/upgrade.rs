@@ -1,9 +1,9 @@
 //! What an earlier release's database becomes.
 
 use super::*;
-use crate::base::time::WallMs;
-use crate::catalog::overrides::Kind;
-use crate::store::CatalogChange;
+use crate::CatalogChange;
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::overrides::Kind;
 
 #[test]
 fn an_upgrade_makes_entries_of_overrides_and_names_what_it_stops() {
