@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use nudged_base::limits::APPLY_RECORDS_MAX;
 use nudged_store::{Reader, Store};
 
-use crate::fixture::{Journal, borrowed};
-use crate::state::apply::Action;
+use nudged_domain::state::apply::Action;
+use nudged_histories::{Journal, borrowed};
 
 /// Records and users of the measurement.
 const RECORDS: usize = 8_000;

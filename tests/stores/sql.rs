@@ -19,9 +19,9 @@ use nudged_store::{Applied, Reader, Store, StoreError, StreamId};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::fixture::{OwnedRecord, borrowed};
 use crate::mysql::{config, dump, dump_file, migrate};
 use crate::support::mariadb::{shared, shared_database};
+use nudged_histories::{OwnedRecord, borrowed};
 
 const SET: [u8; 16] = [7; 16];
 

@@ -3,13 +3,13 @@
 use std::fs;
 
 use super::*;
-use crate::fixture::Journal;
-use crate::state::apply::Action;
-use crate::state::user::{UserClocks, UserState};
 use nudged_background::writer::batcher::erased_decision;
 use nudged_base::ids::Revision;
 use nudged_base::limits::{SQL_ROWS_READ_MAX, TOMBSTONE_AGE_MAX_MS};
 use nudged_base::time::{DurationMs, WallMs};
+use nudged_domain::state::apply::Action;
+use nudged_domain::state::user::{UserClocks, UserState};
+use nudged_histories::Journal;
 use nudged_store::dead_letter;
 
 fn mentions(database: &Database, user: &str) -> i64 {

@@ -9,8 +9,8 @@ use nudged_store::whole::{WholeEvent, WholeStat};
 use nudged_store::{CatalogChange, StoredKey};
 
 use super::*;
-use crate::fixture::Journal;
 use crate::mysql::assert_same;
+use nudged_histories::Journal;
 
 /// What a `str` may be: it has no lone surrogates, so their neighbours stand for them.
 const TEXTS: [&str; 40] = [

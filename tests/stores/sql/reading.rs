@@ -1,11 +1,11 @@
 //! What is read back is what was written, and with the records that SQL lacks it is what is.
 
 use super::*;
-use crate::fixture::Journal;
-use crate::state::apply::Action;
-use crate::state::user::UserState;
 use nudged_background::writer::stats::HOUR_MS;
 use nudged_base::time::WallMs;
+use nudged_domain::state::apply::Action;
+use nudged_domain::state::user::UserState;
+use nudged_histories::Journal;
 use nudged_store::StatRow;
 
 #[test]

@@ -1,7 +1,7 @@
 //! Property: one process applies a stream, from where it is, and each record once.
 
-use crate::fixture::Journal;
-use crate::state::apply::Action;
+use nudged_domain::state::apply::Action;
+use nudged_histories::Journal;
 
 use super::*;
 

@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use nudged_background::writer::fixture::{Journal, USERS, histories};
 use nudged_background::writer::merge::apply_record;
 use nudged_domain::state::user::UserState;
+use nudged_histories::{Journal, USERS, histories};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
