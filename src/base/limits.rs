@@ -592,8 +592,6 @@ const _: () = {
     assert!(PIPELINE_DEPTH_MAX <= u16::BITS as usize);
     assert!(POOLED_BUFFER_BYTES < POOLED_BUFFER_BYTES_MAX);
     assert!(SHOWS_REMEMBERED_MAX * 16 + TOKEN_BYTES_MAX + 1_024 < RECORD_BYTES_MAX);
-    // A show that is taken back tells two entries.
-    assert!(2 * (SHOWS_REMEMBERED_MAX * 16 + 64) + TOKEN_BYTES_MAX + 1_024 < RECORD_BYTES_MAX);
     assert!(RECORD_BYTES_MAX < BATCH_BYTES_MAX);
     // Clocks take up to 50 bytes, a row as much as above, and a popup's id is named.
     assert!(SHOWS_REMEMBERED_MAX * 16 + 64 + 50 + POPUP_ID_BYTES_MAX < MERGE_RECORD_EXTRA_BYTES);

@@ -23,8 +23,8 @@ use nudged_base::limits::PURSUED_MS;
 use nudged_base::time::{DurationMs, WallMs};
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::gates;
-use nudged_domain::state::user::{self, PopupState, UserState};
-use nudged_journal::record::{self, FormerEntry, Impression, Record, Restored, Withdrawn, frames};
+use nudged_domain::state::user::{self, UserState};
+use nudged_journal::record::{self, FormerEntry, Impression, Record, Withdrawn, frames};
 
 impl Home {
     /// A change was made too late for its request, or nobody asked for it: its events have
@@ -48,15 +48,17 @@ impl Home {
         user::decode(former, &mut self.scratch.state).expect("we encoded it");
         let revision = pending.revision.next();
         self.scratch.state.revision = revision;
-        let mut state = self.buffer();
-        user::encode(&self.scratch.state, &mut state);
-        let mut records = self.buffer();
+        let (mut state, mut records) = (self.buffer(), self.buffer());
         let at = self.arbiter_mut().wall(now);
         if self.arbiter_mut().setup.queue != Queue::Journal {
             let show = show_of(&pending.records[pending.event_bytes..]);
             debug_assert_eq!(show.user, user);
+            // The show's record has told that it is forgotten, and the next show would again.
+            let forgotten = PopupKey::of(show.forgotten);
+            self.scratch.state.popups.retain(|entry| entry.popup != forgotten);
             append_withdrawn(snapshot, &self.scratch.state, (&show, at), &mut records);
         }
+        user::encode(&self.scratch.state, &mut state);
         Some(Pending {
             waiter: None,
             outcome: None,
@@ -130,29 +132,13 @@ fn append_withdrawn(
     records: &mut Vec<u8>,
 ) {
     // Rare enough for memory of its own.
-    let (mut clocks, mut row, mut restored_row) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut clocks, mut row) = (Vec::new(), Vec::new());
     user::encode_clocks(&state.clocks, &mut clocks);
-    let place_of = |popup: &str| {
-        let key = PopupKey::of(popup);
-        state.popups.iter().position(|entry| entry.popup == key)
-    };
-    let next_show_at = |entry: &PopupState| {
-        let popup = snapshot.popup(entry.popup)?;
-        gates::next_show_at(popup, entry, at).time()
-    };
-    let former = place_of(show.popup).map(|place| {
-        let entry = &state.popups[place];
+    let former = state.popup(PopupKey::of(show.popup)).map(|entry| {
         user::encode_popup(entry, &mut row);
-        FormerEntry { row: &row, next_show_at: next_show_at(entry) }
-    });
-    let has_forgotten = !show.forgotten.is_empty();
-    let place = has_forgotten.then(|| place_of(show.forgotten)).flatten();
-    let restored = place.map(|place| {
-        let entry = &state.popups[place];
-        user::encode_popup(entry, &mut restored_row);
-        let entry = FormerEntry { row: &restored_row, next_show_at: next_show_at(entry) };
-        let place = u8::try_from(place).expect("a state remembers 64 popups");
-        Restored { popup: show.forgotten, entry, place }
+        let popup = snapshot.popup(entry.popup);
+        let next_show_at = popup.and_then(|popup| gates::next_show_at(popup, entry, at).time());
+        FormerEntry { row: &row, next_show_at }
     });
     let withdrawn = Withdrawn {
         user: show.user,
@@ -165,7 +151,6 @@ fn append_withdrawn(
         variant: show.variant,
         clocks: &clocks,
         former,
-        restored,
     };
     record::append(&Record::Withdrawn(withdrawn), records);
 }
