@@ -1,6 +1,6 @@
 //! Property: the shell lines of README and of docs/operations.md do what these say, as they stand
-//! there. They are run by a shell on servers of the test's own: what differs is where those are, and
-//! how they are started.
+//! there. They are run by a shell on servers of the test's own: what differs is where those are,
+//! and how they are started.
 
 use std::net::TcpListener;
 use std::path::Path;
