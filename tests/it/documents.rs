@@ -189,6 +189,15 @@ fn every_tool_and_example_has_a_smoke() {
     }
 }
 
+/// README is what a user needs in the first ten minutes; the rest belongs into `docs`.
+const README_LINES_MAX: usize = 220;
+
+#[test]
+fn the_readme_stays_short() {
+    let count = text("README.md").lines().count();
+    assert!(count <= README_LINES_MAX, "README has {count} lines: move some into docs/");
+}
+
 #[test]
 fn the_test_itself_finds_what_it_should() {
     let document = "Ask `nudged doctor --all` or `tools/x`, not `nudged` or `cargo`.\n\
