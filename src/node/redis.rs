@@ -14,7 +14,7 @@ use crate::runtime::link_target::LinkTarget;
 use crate::runtime::redis_client::BlockingRedis;
 use crate::runtime::resolver::Resolver;
 use crate::runtime::wake::Sleeper;
-use crate::shard::arbiter::{ArbiterSetup, Queue};
+use crate::shard::users::redis::{ArbiterSetup, Queue};
 use crate::telemetry::log::Log;
 
 /// A name that is not found within this at start is looked up further while the node serves.

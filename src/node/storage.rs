@@ -20,7 +20,7 @@ use crate::journal::segment::{SegmentId, SetId};
 use crate::runtime::files::{DirectoryError, JournalDirectory, free_bytes};
 use crate::runtime::log_thread::{self, stamp_now};
 use crate::runtime::sql_writer;
-use crate::shard::unmerged::left::Left;
+use crate::shard::users::unmerged::left::Left;
 use crate::store::{FailureKind, Store, StoreError, StreamId};
 use crate::telemetry::log::{Log, Message, Value};
 

@@ -6,7 +6,7 @@ use crate::base::ids::{Sequence, ShardId, UserKey};
 use crate::journal::disk::DiskRead;
 use crate::journal::reader::{Tail, TailError};
 use crate::runtime::board::Board;
-use crate::shard::unmerged::left::{Found, Left};
+use crate::shard::users::unmerged::left::{Found, Left};
 
 /// Entries that no record from `tail` to `end` tells to be merged. Allocates what they take.
 ///
@@ -45,7 +45,7 @@ mod tests {
     use crate::base::time::WallMs;
     use crate::journal::record::{Happening, Impression, Record};
     use crate::runtime::wake::Sleeper;
-    use crate::shard::unmerged::{Asked, Entry};
+    use crate::shard::users::unmerged::{Asked, Entry};
     use crate::state::apply::{Action, ShowId};
     use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 //! whole when the last part is there.
 
 use super::origin::Origin;
-use crate::api::outcome::EncodedOutcome;
+use crate::api::outcome::{EncodedOutcome, Outcome};
 use crate::api::verdict::PlacedVerdict;
 use crate::base::limits::PARKED_MAX;
 use crate::base::slab::{Handle, Slab};
@@ -74,5 +74,14 @@ impl Fanouts {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// The verdicts of an outcome of events.
+pub fn verdicts_of<'a>(outcome: &Outcome<'a>) -> &'a [PlacedVerdict] {
+    match outcome {
+        Outcome::Verdicts(verdicts) => verdicts.verdicts,
+        // Nothing was executed: its elements stay unavailable.
+        _ => &[],
     }
 }

@@ -24,9 +24,9 @@ use nudged::http::reply::{self, ImfDate};
 use nudged::runtime::driver::{Driver, Setup};
 use nudged::runtime::mesh::Mesh;
 use nudged::runtime::{clocks, listener, topology};
-use nudged::shard::connections::{Connections, ShardTurn};
+use nudged::shard::edge::connections::{Connections, ShardTurn};
+use nudged::shard::edge::serve::{Arrived, Progress};
 use nudged::shard::seam::{Input, Outbox, Step};
-use nudged::shard::serve::{Arrived, Progress};
 use nudged::shard::view::{Rules, View};
 use nudged::telemetry::counters::ShardCounters;
 

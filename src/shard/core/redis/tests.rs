@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::{Core, CoreSetup};
+use super::super::{Arbitration, Core, CoreSetup};
 use crate::api::access::Access;
 use crate::api::cors::Cors;
 use crate::api::token::{Keys, Secret};
@@ -20,12 +20,12 @@ use crate::catalog::source;
 use crate::journal::lane::{Ack, LaneBatch};
 use crate::journal::record::{Happening, Record, append, frames};
 use crate::redis::command::Phase;
-use crate::shard::arbiter::carrier::Carrier;
-use crate::shard::arbiter::model::{Redis, Stored, Wire};
-use crate::shard::arbiter::{Arbiter, ArbiterSetup, Queue};
 use crate::shard::control::{Command, Control, Outcome};
 use crate::shard::seam::{BoardView, Effect, Input, Outbox, ReadRequest, Report, Step, UserRead};
-use crate::shard::unmerged::left::{Found, Left};
+use crate::shard::users::redis::carrier::Carrier;
+use crate::shard::users::redis::model::{Redis, Stored, Wire};
+use crate::shard::users::redis::{Arbiter, ArbiterSetup, Queue};
+use crate::shard::users::unmerged::left::{Found, Left};
 use crate::shard::view::Rules;
 use crate::state::user::{self, UserState};
 use crate::telemetry::counters::ShardCounters;
@@ -60,6 +60,22 @@ fn snapshot_with(popups: &str, version: u32) -> Arc<Snapshot> {
     Arc::new(compile(&entries, Settings::default(), 1).unwrap())
 }
 
+impl Core {
+    fn arbiter(&self) -> &Arbiter {
+        match &self.arbitration {
+            Arbitration::Redis(arbiter) => arbiter,
+            Arbitration::Own(_) => panic!("these shards have one"),
+        }
+    }
+
+    fn arbiter_mut(&mut self) -> &mut Arbiter {
+        match &mut self.arbitration {
+            Arbitration::Redis(arbiter) => arbiter,
+            Arbitration::Own(_) => panic!("these shards have one"),
+        }
+    }
+}
+
 /// A node of one shard, its wire to Redis, and what it has journaled and answered.
 struct Node {
     core: Core,
@@ -89,7 +105,7 @@ impl Node {
 
     /// A node whose journal ends with this record, and what earlier processes did not merge.
     fn with(seed: u64, queue: Queue, (journal_end, unmerged): (Sequence, Left)) -> Node {
-        let mut arbiter = ArbiterSetup {
+        let arbiter = ArbiterSetup {
             link: Arc::default(),
             connection: 1 << 20,
             deadline_ms: DEADLINE_MS,
@@ -121,10 +137,11 @@ impl Node {
             timeouts: crate::http::connection::Timeouts::DEFAULT,
             log: Log::new(Level::Error, true, &[]),
         });
+        core.users.lane.begin_behind(arbiter.journal_end);
         let carrier = Carrier::Wire(wire.clone());
-        core.home.unmerged = super::super::take_up(&mut core.home.lane, Some(&mut arbiter));
         let arbiter = Arbiter::of_carrier(arbiter, carrier, (ShardId(0), 1), seed);
-        core.home.arbiter = Some(Box::new(arbiter));
+        core.arbitration = Arbitration::Redis(Box::new(arbiter));
+        core.users.take_records_aside();
         Node {
             core,
             wire,
@@ -573,7 +590,7 @@ fn without_redis_decisions_are_degraded_and_events_taken_at_once() {
     world.nodes[0].turn(world.now);
     let number = world.decide(0, "u");
     assert_eq!(reason(world.nodes[0].answer(number)), "gap");
-    assert!(world.nodes[0].core.home.arbiter.as_ref().unwrap().is_quiet());
+    assert!(world.nodes[0].core.arbiter().is_quiet());
 }
 
 #[test]
@@ -741,8 +758,8 @@ fn check(world: &World, queue: Queue) {
     let mut recorded: BTreeMap<(String, u8), usize> = BTreeMap::new();
     for node in &world.nodes {
         assert!(node.open.is_empty(), "every request is answered");
-        assert!(node.core.home.arbiter.as_ref().unwrap().is_quiet(), "nothing stays under way");
-        assert!(node.core.home.unmerged.is_empty(), "what was accepted is merged");
+        assert!(node.core.arbiter().is_quiet(), "nothing stays under way");
+        assert!(node.core.arbiter().unmerged.is_empty(), "what was accepted is merged");
         assert_eq!(node.reported(), (node.acked, None), "nothing holds SQL up");
         for (_, token, happening) in &node.unmerged {
             let known = (token.clone(), *happening);

@@ -23,7 +23,7 @@ fn answers_hold_a_bounded_number_of_catalogs() {
         let alive = held.iter().filter(|snapshot| snapshot.strong_count() > 0).count();
         assert!(alive <= CATALOGS_HELD_MAX, "{alive} after {user}");
     }
-    let let_go = world.nodes[0].core.home.counters.catalogs_let_go.get();
+    let let_go = world.nodes[0].core.users.counters.catalogs_let_go.get();
     assert!(let_go > 0, "the oldest are let go");
     world.settle();
     let told: Vec<bool> =

@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 
-use super::origin::Origin;
 use crate::api::outcome::EncodedOutcome;
 use crate::base::ids::{LaneSequence, Sequence, ShardId};
 use crate::base::limits::{
@@ -16,6 +15,7 @@ use crate::base::limits::{
 use crate::base::time::MonoNs;
 use crate::journal::lane::{Ack, LaneBatch};
 use crate::journal::record::{self, Record};
+use crate::shard::origin::Origin;
 
 /// Buffers for a turn's records that are kept for use again.
 const SPARE_MAX: usize = 64;
@@ -127,7 +127,7 @@ impl Lane {
     /// room for them ([`promised_bytes`]) and is not asked, since they are what it waits for when
     /// nothing else moves. No answer waits for them.
     ///
-    /// [`promised_bytes`]: crate::shard::unmerged::Unmerged::promised_bytes
+    /// [`promised_bytes`]: crate::shard::users::unmerged::Unmerged::promised_bytes
     pub fn has_room_promised(&self, records: usize) -> bool {
         self.has_own_room(records * RECORD_BYTES_MAX)
     }

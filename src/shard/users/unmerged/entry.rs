@@ -6,7 +6,7 @@ use crate::base::limits::MERGE_RECORD_EXTRA_BYTES;
 use crate::base::time::WallMs;
 use crate::catalog::snapshot::Snapshot;
 use crate::journal::record::{self, Happening};
-use crate::shard::home::{Subject, action_of, happening_of};
+use crate::shard::users::{Subject, action_of, happening_of};
 use crate::state::apply::{self, Action, EventVerdict, LateShow, Merge, ShowId};
 use crate::state::user::UserState;
 

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 
 use super::flights::Pending;
 use super::replies::{FRESH, Resumed};
-use super::{Queue, base_of};
+use super::{Queue, RedisUsers, base_of};
 use crate::base::clock::Now;
 use crate::base::ids::PopupKey;
 use crate::base::limits::WITHDRAWAL_VALID_MS;
@@ -23,17 +23,16 @@ use crate::base::time::{DurationMs, WallMs};
 use crate::catalog::snapshot::Snapshot;
 use crate::decide::gates;
 use crate::journal::record::{self, FormerEntry, Impression, Record, Restored, Withdrawn, frames};
-use crate::shard::home::Home;
-use crate::shard::reads::Waiter;
+use crate::shard::users::reads::Waiter;
 use crate::state::user::{self, PopupState, UserState};
 
-impl Home {
+impl RedisUsers<'_> {
     /// A change was made too late for its request, or nobody asked for it: its events have
     /// happened. In a list their records are already; those of a merge are journaled too.
     pub(super) fn append_events(&mut self, pending: &Pending) {
-        let is_journal = self.arbiter_mut().setup.queue == Queue::Journal;
+        let is_journal = self.arbiter.setup.queue == Queue::Journal;
         if (is_journal || pending.merged > 0) && pending.event_bytes > 0 {
-            self.lane.append_framed(&pending.records[..pending.event_bytes]);
+            self.users.lane.append_framed(&pending.records[..pending.event_bytes]);
         }
     }
 
@@ -46,17 +45,17 @@ impl Home {
         pending: &Pending,
     ) -> Option<Pending> {
         let former = pending.former.as_ref()?;
-        user::decode(former, &mut self.scratch.state).expect("we encoded it");
+        user::decode(former, &mut self.users.scratch.state).expect("we encoded it");
         let revision = pending.revision.next();
-        self.scratch.state.revision = revision;
-        let mut state = self.buffer();
-        user::encode(&self.scratch.state, &mut state);
-        let mut records = self.buffer();
-        let at = self.arbiter_mut().wall(now);
-        if self.arbiter_mut().setup.queue != Queue::Journal {
+        self.users.scratch.state.revision = revision;
+        let mut state = self.users.buffer();
+        user::encode(&self.users.scratch.state, &mut state);
+        let mut records = self.users.buffer();
+        let at = self.arbiter.wall(now);
+        if self.arbiter.setup.queue != Queue::Journal {
             let show = show_of(&pending.records[pending.event_bytes..]);
             debug_assert_eq!(show.user, user);
-            append_withdrawn(snapshot, &self.scratch.state, (&show, at), &mut records);
+            append_withdrawn(snapshot, &self.users.scratch.state, (&show, at), &mut records);
         }
         Some(Pending {
             waiter: None,
@@ -66,7 +65,7 @@ impl Home {
             count: 1,
             base: base_of(pending.revision),
             revision,
-            request: self.arbiter_mut().request_id(),
+            request: self.arbiter.request_id(),
             now: at,
             state,
             former: None,
@@ -88,7 +87,7 @@ impl Home {
         (mut waiters, withdrawal): (VecDeque<Waiter>, Pending),
     ) -> Option<Resumed> {
         let valid = DurationMs(WITHDRAWAL_VALID_MS);
-        let arbiter = self.arbiter_mut();
+        let arbiter = &mut *self.arbiter;
         if !arbiter.commit(now.mono, &user, withdrawal, valid) {
             // The show stays, and with it the copy.
             return Some(Resumed { user, waiters, has_state: true, attempt: FRESH });

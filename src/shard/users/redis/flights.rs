@@ -14,7 +14,7 @@ use crate::base::limits::{FLIGHTS_MAX, PARKED_BYTES_MAX, PARKED_MAX};
 use crate::base::slab::{Handle, Slab};
 use crate::base::time::{MonoNs, WallMs};
 use crate::redis::command::{RequestId, Value};
-use crate::shard::reads::Waiter;
+use crate::shard::users::reads::Waiter;
 
 /// A change that was evaluated and waits for Redis.
 #[derive(Debug)]

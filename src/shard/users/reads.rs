@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 
 use hashbrown::HashTable;
 
-use super::origin::Origin;
 use crate::api::command::EncodedCommand;
 use crate::base::hash::Keyed;
 use crate::base::limits::{PARKED_BYTES_MAX, PARKED_MAX, READS_OUTSTANDING_MAX};
 use crate::base::slab::{Handle, Slab};
 use crate::base::time::MonoNs;
+use crate::shard::origin::Origin;
 
 /// A command that needs a user's state, and who waits for its outcome.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use crate::http::early::{Begun, EarlyAnswers};
 use crate::http::head::Request;
 use crate::http::refusal::Refusal;
 use crate::http::reply::Frame;
-use crate::shard::serve::count_answered;
+use crate::shard::edge::serve::count_answered;
 use crate::shard::view::View;
 use crate::telemetry::counters::ShardCounters;
 

@@ -11,10 +11,7 @@ use std::sync::Arc;
 
 use early::Early;
 
-use super::origin::ConnectionSlot;
-use super::seam::{Effect, Outbox};
 use super::serve::{Arrived, Progress};
-use super::view::View;
 use crate::api::early as api_early;
 use crate::base::clock::Now;
 use crate::base::limits::{BUFFERS_POOLED_MAX, LINGER_TIMEOUT_MS, TICK_MS};
@@ -24,6 +21,9 @@ use crate::http::early::Begun;
 use crate::http::head::Request;
 use crate::http::pool::BufferPool;
 use crate::http::reply::Frame;
+use crate::shard::origin::ConnectionSlot;
+use crate::shard::seam::{Effect, Outbox};
+use crate::shard::view::View;
 use crate::telemetry::counters::ShardCounters;
 
 /// No deadline.

@@ -7,8 +7,8 @@ use crate::api::outcome::EncodedOutcome;
 use crate::base::limits::LINK_UNFIT_RETRY_MS;
 use crate::base::time::MonoNs;
 use crate::redis::link::{LinkEvent, LinkFigures, LinkWish};
-use crate::shard::reads::Waiter;
 use crate::shard::seam::{BoardView, Learned};
+use crate::shard::users::reads::Waiter;
 
 impl Arbiter {
     /// The connection stands.

@@ -18,12 +18,13 @@
 //!
 //! Limits: `FLIGHTS_MAX` users, `PARKED_MAX` requests, `PARKED_BYTES_MAX` bytes of them.
 //!
-//! `merging` what was accepted without Redis · `learning` shows that events tell of first ·
+//! `degraded` commands without a state · `merging` what was accepted without Redis · `learning` shows that events tell of first ·
 //! `flights` the commands under way · `partitions` what is known of each · `carrier` the link ·
 //! `requests` how requests run · `replies` what replies do · `withdrawal` shows that nobody saw ·
 //! `wiring` the connection.
 
 pub mod carrier;
+mod degraded;
 pub mod flights;
 mod learning;
 pub mod merging;
@@ -40,14 +41,16 @@ use flights::Flights;
 use merging::Merging;
 use partitions::Partitions;
 
-use super::fanout::Fanouts;
-use super::seam::{BoardView, Learned};
+use super::Users;
+use super::unmerged::Unmerged;
 use super::unmerged::left::Left;
 use crate::base::clock::Now;
 use crate::base::ids::{LaneSequence, Partition, Revision, Sequence, ShardId};
 use crate::base::time::{MonoNs, WallMs};
 use crate::redis::command::{Command, Meta, RequestId};
 use crate::redis::link::{Link, LinkSettings, Server};
+use crate::shard::fanout::Fanouts;
+use crate::shard::seam::{BoardView, Learned};
 
 /// Where the records of commits go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +91,12 @@ pub struct ArbiterSetup {
     pub unmerged: Left,
 }
 
+/// The users of a shard whose arbiter is Redis, lent for one step.
+pub(in crate::shard) struct RedisUsers<'u> {
+    pub(in crate::shard) users: &'u mut Users,
+    pub(in crate::shard) arbiter: &'u mut Arbiter,
+}
+
 /// Redis as one shard sees it.
 pub struct Arbiter {
     setup: ArbiterSetup,
@@ -111,9 +120,9 @@ pub struct Arbiter {
     uncompared: Vec<Partition>,
     is_compared_news: bool,
     requests_made: u64,
+    /// What was accepted without its user's state, and waits to become part of it.
+    pub(in crate::shard) unmerged: Unmerged,
     merging: Merging,
-    /// Records of the request that is being executed, framed.
-    pub(super) aside: Vec<u8>,
     output: Vec<u8>,
     is_sending: bool,
     is_connected: bool,
@@ -127,12 +136,13 @@ impl Arbiter {
         Arbiter::of_carrier(setup, Carrier::Link(Box::new(link)), (shard, shards), seed)
     }
 
-    pub(super) fn of_carrier(
-        setup: ArbiterSetup,
+    pub(in crate::shard) fn of_carrier(
+        mut setup: ArbiterSetup,
         carrier: Carrier,
         (shard, shards): (ShardId, u16),
         seed: u64,
     ) -> Arbiter {
+        let unmerged = Unmerged::left_by(setup.unmerged.drain(..));
         Arbiter {
             setup,
             carrier,
@@ -148,8 +158,8 @@ impl Arbiter {
             uncompared: Vec::new(),
             is_compared_news: false,
             requests_made: 0,
+            unmerged,
             merging: Merging::default(),
-            aside: Vec::new(),
             output: Vec::new(),
             is_sending: false,
             is_connected: false,
@@ -210,7 +220,8 @@ impl Arbiter {
 
     /// When something has to be given up, or the link has something to do.
     pub fn next_deadline(&self) -> Option<MonoNs> {
-        let deadlines = [self.flights.next_deadline(), self.carrier.next_deadline()];
+        let link = self.carrier.next_deadline();
+        let deadlines = [self.flights.next_deadline(), link, self.merging_deadline()];
         deadlines.into_iter().flatten().min()
     }
 
@@ -277,7 +288,7 @@ fn partition_of_ticket(ticket: u64) -> Option<Partition> {
 
 impl Arbiter {
     /// Sends comparisons while there is room.
-    pub(super) fn pump(&mut self, now: MonoNs) {
+    pub(in crate::shard) fn pump(&mut self, now: MonoNs) {
         while let Some(partition) = self.to_compare.last().copied() {
             let command = Command::Meta { partition };
             if self.carrier.send(now, compare_ticket(partition), &command).is_err() {
@@ -294,4 +305,4 @@ impl Arbiter {
 }
 
 #[cfg(test)]
-pub(super) mod model;
+pub(in crate::shard) mod model;
