@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::answer::Answer;
 use super::arbiter;
 use super::service::Service;
+use crate::base::hex;
 use crate::catalog::overrides::Place;
 use crate::config::Config;
 use crate::store::{FailureKind, mysql};
@@ -192,7 +193,7 @@ fn resident_bytes() -> u64 {
 /// The same for equal configurations. Secrets are not in the `Debug` text, so not in the hash.
 fn hash_of(config: &Config) -> String {
     let digest = Sha256::digest(format!("{config:?}").as_bytes());
-    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&digest[..8])
 }
 
 #[cfg(test)]

@@ -1,18 +1,18 @@
 //! Sockets of the admin listener: TCP, or a unix socket that only its owner can open. Knows
 //! addresses and streams; must not know HTTP.
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::io;
+use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rustix::fs::{Access, access};
 use rustix::net::sockopt;
 
 use crate::config::AdminAddress;
+use crate::runtime::stream::Stream;
 use crate::runtime::{listener, unsent};
 
 /// Why an address can't be listened on.
@@ -163,71 +163,6 @@ fn hint(kind: io::ErrorKind) -> &'static str {
         io::ErrorKind::AddrNotAvailable => "; no interface of this host has that address",
         io::ErrorKind::NotFound => "; its directory does not exist",
         _ => "",
-    }
-}
-
-/// One connection; reads and writes wait for as long as they are told.
-#[derive(Debug)]
-pub(super) enum Stream {
-    /// TCP.
-    Tcp(TcpStream),
-    /// A unix socket.
-    Unix(UnixStream),
-}
-
-impl Stream {
-    /// A second handle of the same connection.
-    pub(super) fn try_clone(&self) -> io::Result<Stream> {
-        match self {
-            Stream::Tcp(stream) => stream.try_clone().map(Stream::Tcp),
-            Stream::Unix(stream) => stream.try_clone().map(Stream::Unix),
-        }
-    }
-
-    /// How long the next reads may wait; not zero.
-    pub(super) fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.set_read_timeout(Some(timeout)),
-            Stream::Unix(stream) => stream.set_read_timeout(Some(timeout)),
-        }
-    }
-
-    /// How long the next writes may wait; not zero.
-    pub(super) fn set_write_timeout(&self, timeout: Duration) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.set_write_timeout(Some(timeout)),
-            Stream::Unix(stream) => stream.set_write_timeout(Some(timeout)),
-        }
-    }
-
-    /// Ends one direction or both, for every handle.
-    pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.shutdown(how),
-            Stream::Unix(stream) => stream.shutdown(how),
-        }
-    }
-}
-
-impl Read for Stream {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.read(bytes),
-            Stream::Unix(stream) => stream.read(bytes),
-        }
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.write(bytes),
-            Stream::Unix(stream) => stream.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

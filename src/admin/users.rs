@@ -122,7 +122,7 @@ fn told_entry(snapshot: &Snapshot, entry: &PopupState, now: WallMs) -> Value {
         "id": popup.map_or_else(|| format!("{:016x}", entry.popup.0), |popup| popup.id.to_string()),
         "shows": entry.shows_total,
         "last_shows": shows,
-        "outcome": entry.outcome.map(outcome_word),
+        "outcome": entry.outcome.map(PopupOutcome::word),
         "outcome_at": entry.outcome.map(|_| told(entry.outcome_at)),
         "next_show_at": next_show,
     })
@@ -146,13 +146,4 @@ fn told_event(event: &StoredEvent) -> Value {
         "variant": (!event.variant.is_empty()).then_some(&event.variant),
         "decision": event.decision,
     })
-}
-
-fn outcome_word(outcome: PopupOutcome) -> &'static str {
-    match outcome {
-        PopupOutcome::Ignored => "ignored",
-        PopupOutcome::Dismissed => "dismissed",
-        PopupOutcome::Clicked => "clicked",
-        PopupOutcome::Converted => "converted",
-    }
 }

@@ -157,7 +157,7 @@ fn read_element<'a>(
         return Err(EventCode::BadDecision);
     };
     let action = match member("action") {
-        Some(Json::Text(text)) => action_of(text).ok_or(EventCode::UnknownAction),
+        Some(Json::Text(text)) => Action::parse(text).ok_or(EventCode::UnknownAction),
         _ => Err(EventCode::UnknownAction),
     };
     let ts = match member("ts") {
@@ -169,17 +169,6 @@ fn read_element<'a>(
     let Reading { keys, now, bump } = reading;
     let token = keys.open(token_text, bump, now).ok_or(EventCode::BadDecision)?;
     Ok(Event { token_text, token, action: action?, ts: ts? })
-}
-
-fn action_of(text: &str) -> Option<Action> {
-    Some(match text {
-        "shown" => Action::Shown,
-        "clicked" => Action::Clicked,
-        "dismissed" => Action::Dismissed,
-        "ignored" => Action::Ignored,
-        "converted" => Action::Converted,
-        _ => return None,
-    })
 }
 
 /// A time of the client is clamped anyway: parts of a millisecond are cut, and a time outside 64

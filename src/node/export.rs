@@ -24,13 +24,14 @@ use super::arguments::{ExportArguments, Exported};
 use super::failure::Failure;
 use super::settings;
 use super::whole_lines::{self, Whole};
+use crate::base::hex;
 use crate::base::ids::Sequence;
 use crate::base::limits::{HISTORY_READ_LINES, MOVED_ROWS};
 use crate::catalog::overrides::{Overrides, Place, encode};
 use crate::catalog::snapshot::Status;
 use crate::config::Config;
 use crate::journal::reader::Tail;
-use crate::journal::record::{self, Happening, Record};
+use crate::journal::record::{self, Record};
 use crate::journal::recovery::{self, RecoverOptions};
 use crate::journal::segment::SetId;
 use crate::runtime::files::DirectoryReader;
@@ -200,7 +201,7 @@ pub(super) fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -
     let mut line = json!({ "set": format!("{:032x}", set.0), "seq": sequence.0 });
     let columns = match record {
         Record::Impression(impression) => json!({
-            "action": action_word(impression.happening),
+            "action": impression.happening.word(),
             "decision": impression.token,
             "at": impression.at.0,
             "acted_at": impression.acted_at.0,
@@ -234,7 +235,7 @@ pub(super) fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -
             "restored": withdrawn.restored.map_or("", |restored| restored.popup),
         }),
         Record::Unmerged(unmerged) => json!({
-            "action": action_word(unmerged.happening),
+            "action": unmerged.happening.word(),
             "is_merged": false,
             "decision": unmerged.token,
             "at": unmerged.at.0,
@@ -251,20 +252,8 @@ pub(super) fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -
     line_members.extend(columns);
     let mut bytes = Vec::new();
     record::append(record, &mut bytes);
-    let hex: String = bytes[2..].iter().map(|byte| format!("{byte:02x}")).collect();
-    line_members.insert("record".to_owned(), json!(hex));
+    line_members.insert("record".to_owned(), json!(hex::encode(&bytes[2..])));
     line
-}
-
-fn action_word(happening: Happening) -> &'static str {
-    match happening {
-        Happening::Decided => "decided",
-        Happening::Shown => "shown",
-        Happening::Ignored => "ignored",
-        Happening::Dismissed => "dismissed",
-        Happening::Clicked => "clicked",
-        Happening::Converted => "converted",
-    }
 }
 
 fn written(source: io::Error) -> Failure {

@@ -37,6 +37,7 @@ pub mod signal_mask;
 pub mod sql_fitness;
 pub mod sql_reader;
 pub mod sql_writer;
+pub mod stream;
 pub mod thread_room;
 pub mod topology;
 pub mod two_copies;

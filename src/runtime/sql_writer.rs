@@ -26,6 +26,7 @@ use super::sql_fitness::{Asker, SqlFitness};
 use super::vital::Needed;
 use super::wake::Sleeper;
 use super::{clocks, log_thread, topology};
+use crate::base::backoff::{Backoff, lengthened};
 use crate::base::ids::{Sequence, UserKey};
 use crate::base::limits::RIGHTS_AGAIN_MS;
 use crate::base::time::MonoNs;
@@ -137,7 +138,7 @@ where
             framed: Vec::new(),
             sequences: Vec::new(),
             is_gathered: false,
-            backoff_ms: BACKOFF_FIRST_MS,
+            backoff: Backoff::new(BACKOFF_FIRST_MS, BACKOFF_MAX_MS),
             is_failing: false,
             chores: Chores::default(),
             rights_due: Some(MonoNs(0)),
@@ -170,7 +171,7 @@ struct WriterThread<D> {
     sequences: Vec<Sequence>,
     /// What was read has waited for more.
     is_gathered: bool,
-    backoff_ms: u64,
+    backoff: Backoff,
     is_failing: bool,
     chores: Chores,
     /// When the rights are tried; `None` where nothing speaks for it.
@@ -271,7 +272,7 @@ impl<D: DiskRead> WriterThread<D> {
     /// Nothing more is asked of a wrong store than whether it is the right one by now.
     fn misplaced(&mut self, words: String) -> Next {
         self.is_misplaced = true;
-        self.backoff_ms = BACKOFF_SLOW_MS;
+        self.backoff.next_is(BACKOFF_SLOW_MS);
         let WriterSetup { figures, log, .. } = &self.setup;
         figures.failures.fetch_add(1, Ordering::Relaxed);
         if let Some(line) = figures.fitness.take_denied(clocks::mono(), Some(words)) {
@@ -352,7 +353,7 @@ impl<D: DiskRead> WriterThread<D> {
     }
 
     fn note_success(&mut self) {
-        self.backoff_ms = BACKOFF_FIRST_MS;
+        self.backoff.succeeded();
         log_thread::tell(&self.setup.log, Message::SqlResumed, "");
         self.setup.figures.fitness.succeeded(clocks::mono(), Asker::Writer);
         if std::mem::take(&mut self.is_failing) {
@@ -367,11 +368,10 @@ impl<D: DiskRead> WriterThread<D> {
     fn back_off(&mut self) {
         self.is_failing = true;
         if self.setup.figures.fitness.is_denied() {
-            self.backoff_ms = BACKOFF_SLOW_MS;
+            self.backoff.next_is(BACKOFF_SLOW_MS);
         }
-        let jitter_ms = clocks::mono().0 / 1_000 % (self.backoff_ms / 2).max(1);
-        std::thread::sleep(Duration::from_millis(self.backoff_ms + jitter_ms));
-        self.backoff_ms = (self.backoff_ms * 2).min(BACKOFF_MAX_MS);
+        let wait_ms = lengthened(self.backoff.failed(), clocks::noise());
+        std::thread::sleep(Duration::from_millis(wait_ms));
     }
 
     fn sleep(&mut self) {
@@ -491,7 +491,7 @@ impl<D: DiskRead> WriterThread<D> {
                 | FailureKind::Denied
         );
         if is_slow {
-            self.backoff_ms = self.backoff_ms.max(BACKOFF_SLOW_MS);
+            self.backoff.next_is_at_least(BACKOFF_SLOW_MS);
         }
         let text = error.to_string();
         if kind == FailureKind::Denied {

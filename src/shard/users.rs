@@ -38,7 +38,7 @@ use crate::catalog::snapshot::Snapshot;
 use crate::decide::gates::{self, Gate};
 use crate::http::pool::BufferPool;
 use crate::journal::record::{self, Happening, Impression, Record};
-use crate::state::apply::{Action, ShowId};
+use crate::state::apply::ShowId;
 use crate::state::slice::Slice;
 use crate::state::user::{self, UserState};
 use crate::telemetry::counters::ShardCounters;
@@ -401,27 +401,4 @@ impl Users {
 /// The show that a token is of.
 pub fn shown_of(token: &Token<'_>) -> ShowId {
     ShowId { popup: PopupKey::of(token.popup), number: token.number, at: token.at }
-}
-
-/// What an accepted event is in the journal.
-pub fn happening_of(action: Action) -> Happening {
-    match action {
-        Action::Shown => Happening::Shown,
-        Action::Ignored => Happening::Ignored,
-        Action::Dismissed => Happening::Dismissed,
-        Action::Clicked => Happening::Clicked,
-        Action::Converted => Happening::Converted,
-    }
-}
-
-/// The event that a record is about; `None` for a show.
-pub fn action_of(happening: Happening) -> Option<Action> {
-    match happening {
-        Happening::Decided => None,
-        Happening::Shown => Some(Action::Shown),
-        Happening::Ignored => Some(Action::Ignored),
-        Happening::Dismissed => Some(Action::Dismissed),
-        Happening::Clicked => Some(Action::Clicked),
-        Happening::Converted => Some(Action::Converted),
-    }
 }

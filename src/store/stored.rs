@@ -4,8 +4,8 @@
 use crate::base::ids::Sequence;
 use crate::base::time::WallMs;
 use crate::catalog::overrides::Entry;
-use crate::catalog::snapshot::{Outcome, Status};
-use crate::journal::record::{Happening, Record};
+use crate::catalog::snapshot::Status;
+use crate::journal::record::Record;
 
 /// A journal's small number in a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -226,26 +226,4 @@ pub fn status_of(word: &str) -> Option<Status> {
     [Status::Draft, Status::Live, Status::Paused, Status::Archived]
         .into_iter()
         .find(|status| status_word(*status) == word)
-}
-
-/// The word of a happening in `events`.
-pub(super) fn action_word(happening: Happening) -> &'static str {
-    match happening {
-        Happening::Decided => "decided",
-        Happening::Shown => "shown",
-        Happening::Ignored => "ignored",
-        Happening::Dismissed => "dismissed",
-        Happening::Clicked => "clicked",
-        Happening::Converted => "converted",
-    }
-}
-
-/// The word of an outcome in `user_popups`.
-pub(super) fn outcome_word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Ignored => "ignored",
-        Outcome::Dismissed => "dismissed",
-        Outcome::Clicked => "clicked",
-        Outcome::Converted => "converted",
-    }
 }

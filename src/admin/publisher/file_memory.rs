@@ -7,6 +7,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::base::hex;
 use crate::runtime::whole_file;
 use crate::store::{StoredCatalog, StoredPopup};
 
@@ -22,7 +23,7 @@ fn digest(catalog: &StoredCatalog) -> String {
             hasher.update(text.as_bytes());
         }
     }
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&hasher.finalize())
 }
 
 /// The ids that an import of this node's file has changed or archived, where another node's file

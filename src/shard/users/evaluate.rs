@@ -6,7 +6,7 @@ use bumpalo::Bump;
 
 use super::lane::Waiting;
 use super::reads::Waiter;
-use super::{Happened, Scratch, Subject, Users, happening_of, shown_of};
+use super::{Happened, Scratch, Subject, Users, shown_of};
 use crate::api::command::{Command, EncodedCommand};
 use crate::api::decide::DecideRequest;
 use crate::api::events::Event;
@@ -78,7 +78,7 @@ impl Users {
             EventVerdict::Duplicate => Verdict::Duplicate,
             EventVerdict::Accepted { acted_at } => {
                 let subject = Subject::of(event);
-                let happening = happening_of(event.action);
+                let happening = event.action.happening();
                 let happened = Happened { happening, at: now.wall, acted_at, forgotten: None };
                 self.record(&view.snapshot, &subject, happened);
                 Verdict::Accepted

@@ -46,6 +46,7 @@ use super::unmerged::Unmerged;
 use super::unmerged::left::Left;
 use crate::base::clock::Now;
 use crate::base::ids::{LaneSequence, Partition, Revision, Sequence, ShardId};
+use crate::base::mix::STEP;
 use crate::base::time::{MonoNs, WallMs};
 use crate::redis::command::{Command, Meta, RequestId};
 use crate::redis::link::{Link, LinkSettings, Server};
@@ -251,7 +252,7 @@ impl Arbiter {
     fn request_id(&mut self) -> RequestId {
         self.requests_made += 1;
         // An odd factor and a random start: no two of a process are alike.
-        let id = self.requests_made.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let id = self.requests_made.wrapping_mul(STEP);
         RequestId(id ^ self.setup.request_seed)
     }
 

@@ -12,6 +12,7 @@ use super::erase::erases_of;
 use super::popups;
 use super::session::Session;
 use super::text::{Literal, list, push_text};
+use crate::base::happening::Happening;
 use crate::base::ids::{PopupKey, Revision, Sequence, UserKey};
 use crate::base::limits::{MYSQL_LIST_MAX, SQL_ROWS_READ_MAX, USER_BYTES_MAX, USER_POPUPS_MAX};
 use crate::base::time::WallMs;
@@ -134,7 +135,8 @@ impl MysqlReader {
         from: WallMs,
         to: WallMs,
     ) -> Result<Vec<StatRow>, StoreError> {
-        let sums = ["decided", "shown", "ignored", "dismissed", "clicked", "converted"]
+        let sums = Happening::ALL
+            .map(Happening::word)
             .map(|column| format!("CAST(SUM({column}) AS SIGNED)"));
         let mut query = format!(
             "SELECT popup_id, variant, hour, {} FROM popup_stats WHERE hour >= {} AND hour < {}",

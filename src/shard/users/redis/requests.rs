@@ -24,7 +24,7 @@ use crate::shard::origin::Origin;
 use crate::shard::users::evaluate::{RequestContext, decided};
 use crate::shard::users::lane::Waiting;
 use crate::shard::users::reads::Waiter;
-use crate::shard::users::{Happened, Subject, Users, happening_of};
+use crate::shard::users::{Happened, Subject, Users};
 use crate::state::{apply, user};
 
 /// Upon what a request may run now.
@@ -297,7 +297,7 @@ impl RedisUsers<'_> {
         if verdict == Verdict::Duplicate && self.arbiter.setup.queue == Queue::Journal {
             let subject = Subject::of(event);
             let acted_at = apply::acted_at(event.ts, event.token.at, wall);
-            let happening = happening_of(event.action);
+            let happening = event.action.happening();
             let happened = Happened { happening, at: wall, acted_at, forgotten: None };
             self.users.record(snapshot, &subject, happened);
         }
