@@ -21,22 +21,22 @@ use super::users::reads::{Reads, Waiter};
 use super::users::redis::{Arbiter, ArbiterSetup, RedisUsers};
 use super::users::{Arbitration, Done, Users, UsersSetup};
 use super::view::{Rules, View};
-use crate::api::command::{self, EncodedCommand};
-use crate::api::cors::Grant;
-use crate::api::outcome::{self, EncodedOutcome};
-use crate::api::render::Rendering;
-use crate::api::reply::Heading;
-use crate::api::token::Keys;
-use crate::base::clock::Now;
-use crate::base::ids::ShardId;
-use crate::base::limits::COMMIT_TRIES_MAX;
-use crate::base::slab::Handle;
-use crate::base::time::{MonoNs, WallMs};
-use crate::catalog::snapshot::Snapshot;
-use crate::http::connection::Timeouts;
-use crate::http::reply::ImfDate;
-use crate::telemetry::counters::ShardCounters;
-use crate::telemetry::log::{Log, Message, Value};
+use nudged_api::command::{self, EncodedCommand};
+use nudged_api::cors::Grant;
+use nudged_api::outcome::{self, EncodedOutcome};
+use nudged_api::render::Rendering;
+use nudged_api::reply::Heading;
+use nudged_api::token::Keys;
+use nudged_base::clock::Now;
+use nudged_base::ids::ShardId;
+use nudged_base::limits::COMMIT_TRIES_MAX;
+use nudged_base::slab::Handle;
+use nudged_base::telemetry::counters::ShardCounters;
+use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_base::time::{MonoNs, WallMs};
+use nudged_domain::catalog::snapshot::Snapshot;
+use nudged_http::connection::Timeouts;
+use nudged_http::reply::ImfDate;
 
 /// What a shard is made of.
 pub struct CoreSetup {

@@ -4,13 +4,13 @@
 use std::collections::VecDeque;
 
 use super::{Arbitration, Attempt, Core, RedisUsers, Users, Waiter};
-use crate::base::clock::Now;
-use crate::redis::link::{BreakerState, LinkWish};
-use crate::redis::refusal::Refusal;
-use crate::shard::seam::{BoardView, Effect, Input, Outbox};
-use crate::shard::users::redis::Arbiter;
-use crate::shard::users::redis::merging::Merge;
-use crate::shard::users::redis::replies::Resumed;
+use crate::seam::{BoardView, Effect, Input, Outbox};
+use crate::users::redis::Arbiter;
+use crate::users::redis::merging::Merge;
+use crate::users::redis::replies::Resumed;
+use nudged_base::clock::Now;
+use nudged_redis::link::{BreakerState, LinkWish};
+use nudged_redis::refusal::Refusal;
 
 impl Core {
     /// Whether an input is of the link's connection; acts upon it then.

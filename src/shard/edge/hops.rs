@@ -3,19 +3,19 @@
 
 use bumpalo::collections::Vec as BumpVec;
 
-use crate::api::command::{Command, EncodedCommand, EventsRequest, PlacedEvent};
-use crate::api::decide::DecideRequest;
-use crate::api::outcome::{EncodedOutcome, Outcome, Verdicts};
-use crate::api::verdict::{PlacedVerdict, Verdict};
-use crate::base::ids::{ShardId, UserKey};
-use crate::base::limits::HOPS_OUTSTANDING_MAX;
-use crate::base::slab::{Handle, Slab};
-use crate::shard::fanout::{Fanouts, verdicts_of};
-use crate::shard::origin::Origin;
-use crate::shard::seam::{Effect, Hop};
-use crate::shard::users::evaluate::RequestContext;
-use crate::shard::users::{Arbitration, Users};
-use crate::shard::view::View;
+use crate::fanout::{Fanouts, verdicts_of};
+use crate::origin::Origin;
+use crate::seam::{Effect, Hop};
+use crate::users::evaluate::RequestContext;
+use crate::users::{Arbitration, Users};
+use crate::view::View;
+use nudged_api::command::{Command, EncodedCommand, EventsRequest, PlacedEvent};
+use nudged_api::decide::DecideRequest;
+use nudged_api::outcome::{EncodedOutcome, Outcome, Verdicts};
+use nudged_api::verdict::{PlacedVerdict, Verdict};
+use nudged_base::ids::{ShardId, UserKey};
+use nudged_base::limits::HOPS_OUTSTANDING_MAX;
+use nudged_base::slab::{Handle, Slab};
 
 /// What a command on another shard is for.
 #[derive(Clone, Copy, Debug)]

@@ -4,16 +4,16 @@
 use bumpalo::Bump;
 
 use super::hops::{Coordinator, Hops};
-use crate::api::render::Rendering;
-use crate::api::reply::Heading;
-use crate::api::routes::{self, Routed};
-use crate::base::clock::Now;
-use crate::http::head::{Method, Request};
-use crate::shard::origin::{ConnectionSlot, Origin};
-use crate::shard::users::evaluate::{Attempt, RequestContext};
-use crate::shard::users::{Arbitration, Users};
-use crate::shard::view::View;
-use crate::telemetry::counters::ShardCounters;
+use crate::origin::{ConnectionSlot, Origin};
+use crate::users::evaluate::{Attempt, RequestContext};
+use crate::users::{Arbitration, Users};
+use crate::view::View;
+use nudged_api::render::Rendering;
+use nudged_api::reply::Heading;
+use nudged_api::routes::{self, Routed};
+use nudged_base::clock::Now;
+use nudged_base::telemetry::counters::ShardCounters;
+use nudged_http::head::{Method, Request};
 
 /// Whether an answer is there or will come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,22 +7,22 @@ use bumpalo::Bump;
 use super::lane::Waiting;
 use super::reads::Waiter;
 use super::{Happened, Scratch, Subject, Users, shown_of};
-use crate::api::command::{Command, EncodedCommand};
-use crate::api::decide::DecideRequest;
-use crate::api::events::Event;
-use crate::api::outcome::{Candidate, Decided, EncodedOutcome, Outcome, Verdicts};
-use crate::api::token::Token;
-use crate::api::verdict::{PlacedVerdict, Verdict};
-use crate::base::clock::Now;
-use crate::base::ids::LaneSequence;
-use crate::base::time::MonoNs;
-use crate::catalog::snapshot::Snapshot;
-use crate::decide::choose::{self, Decision};
-use crate::journal::record::Happening;
-use crate::shard::origin::Origin;
-use crate::shard::view::View;
-use crate::state::apply::{self, EventVerdict, ShowApplied};
-use crate::telemetry::log::{Message, Value};
+use crate::origin::Origin;
+use crate::view::View;
+use nudged_api::command::{Command, EncodedCommand};
+use nudged_api::decide::DecideRequest;
+use nudged_api::events::Event;
+use nudged_api::outcome::{Candidate, Decided, EncodedOutcome, Outcome, Verdicts};
+use nudged_api::token::Token;
+use nudged_api::verdict::{PlacedVerdict, Verdict};
+use nudged_base::clock::Now;
+use nudged_base::ids::LaneSequence;
+use nudged_base::telemetry::log::{Message, Value};
+use nudged_base::time::MonoNs;
+use nudged_domain::catalog::snapshot::Snapshot;
+use nudged_domain::decide::choose::{self, Decision};
+use nudged_domain::state::apply::{self, EventVerdict, ShowApplied};
+use nudged_journal::record::Happening;
 
 /// What a command is executed with.
 #[derive(Clone, Copy, Debug)]

@@ -4,11 +4,11 @@ use super::Users;
 use super::evaluate::RequestContext;
 use super::own::OwnUsers;
 use super::redis::RedisUsers;
-use crate::api::command::Command;
-use crate::api::outcome::Outcome;
-use crate::journal::record::Record;
-use crate::state::apply;
-use crate::state::user;
+use nudged_api::command::Command;
+use nudged_api::outcome::Outcome;
+use nudged_domain::state::apply;
+use nudged_domain::state::user;
+use nudged_journal::record::Record;
 
 impl OwnUsers<'_> {
     /// Carries a command out, or has it wait for the user's state. `None` where the outcome comes

@@ -6,21 +6,21 @@ use bumpalo::collections::Vec as BumpVec;
 use super::evaluate::{RequestContext, decided};
 use super::reads::{Parked, Reads, Waiter};
 use super::{Users, evaluate};
-use crate::api::command::{Command, EventsRequest};
-use crate::api::decide::DecideRequest;
-use crate::api::events::Event;
-use crate::api::outcome::{DEGRADED, Decided, Outcome};
-use crate::api::verdict::Verdict;
-use crate::base::clock::Now;
-use crate::base::ids::{LaneSequence, ShardId};
-use crate::decide::choose::{self, Decision};
-use crate::shard::seam::{Effect, ReadRequest};
-use crate::state::user::UserState;
+use crate::seam::{Effect, ReadRequest};
+use nudged_api::command::{Command, EventsRequest};
+use nudged_api::decide::DecideRequest;
+use nudged_api::events::Event;
+use nudged_api::outcome::{DEGRADED, Decided, Outcome};
+use nudged_api::verdict::Verdict;
+use nudged_base::clock::Now;
+use nudged_base::ids::{LaneSequence, ShardId};
+use nudged_domain::decide::choose::{self, Decision};
+use nudged_domain::state::user::UserState;
 
 /// The users of a shard that is their arbiter, lent for one step.
-pub(in crate::shard) struct OwnUsers<'u> {
-    pub(in crate::shard) users: &'u mut Users,
-    pub(in crate::shard) reads: &'u mut Reads,
+pub(crate) struct OwnUsers<'u> {
+    pub(crate) users: &'u mut Users,
+    pub(crate) reads: &'u mut Reads,
 }
 
 impl OwnUsers<'_> {

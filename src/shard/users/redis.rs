@@ -44,14 +44,14 @@ use partitions::Partitions;
 use super::Users;
 use super::unmerged::Unmerged;
 use super::unmerged::left::Left;
-use crate::base::clock::Now;
-use crate::base::ids::{LaneSequence, Partition, Revision, Sequence, ShardId};
-use crate::base::mix::STEP;
-use crate::base::time::{MonoNs, WallMs};
-use crate::redis::command::{Command, Meta, RequestId};
-use crate::redis::link::{Link, LinkSettings, Server};
-use crate::shard::fanout::Fanouts;
-use crate::shard::seam::{BoardView, Learned};
+use crate::fanout::Fanouts;
+use crate::seam::{BoardView, Learned};
+use nudged_base::clock::Now;
+use nudged_base::ids::{LaneSequence, Partition, Revision, Sequence, ShardId};
+use nudged_base::mix::STEP;
+use nudged_base::time::{MonoNs, WallMs};
+use nudged_redis::command::{Command, Meta, RequestId};
+use nudged_redis::link::{Link, LinkSettings, Server};
 
 /// Where the records of commits go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,9 +93,9 @@ pub struct ArbiterSetup {
 }
 
 /// The users of a shard whose arbiter is Redis, lent for one step.
-pub(in crate::shard) struct RedisUsers<'u> {
-    pub(in crate::shard) users: &'u mut Users,
-    pub(in crate::shard) arbiter: &'u mut Arbiter,
+pub(crate) struct RedisUsers<'u> {
+    pub(crate) users: &'u mut Users,
+    pub(crate) arbiter: &'u mut Arbiter,
 }
 
 /// Redis as one shard sees it.
@@ -122,7 +122,7 @@ pub struct Arbiter {
     is_compared_news: bool,
     requests_made: u64,
     /// What was accepted without its user's state, and waits to become part of it.
-    pub(in crate::shard) unmerged: Unmerged,
+    pub(crate) unmerged: Unmerged,
     merging: Merging,
     output: Vec<u8>,
     is_sending: bool,
@@ -137,7 +137,7 @@ impl Arbiter {
         Arbiter::of_carrier(setup, Carrier::Link(Box::new(link)), (shard, shards), seed)
     }
 
-    pub(in crate::shard) fn of_carrier(
+    pub(crate) fn of_carrier(
         mut setup: ArbiterSetup,
         carrier: Carrier,
         (shard, shards): (ShardId, u16),
@@ -289,7 +289,7 @@ fn partition_of_ticket(ticket: u64) -> Option<Partition> {
 
 impl Arbiter {
     /// Sends comparisons while there is room.
-    pub(in crate::shard) fn pump(&mut self, now: MonoNs) {
+    pub(crate) fn pump(&mut self, now: MonoNs) {
         while let Some(partition) = self.to_compare.last().copied() {
             let command = Command::Meta { partition };
             if self.carrier.send(now, compare_ticket(partition), &command).is_err() {
@@ -306,4 +306,4 @@ impl Arbiter {
 }
 
 #[cfg(test)]
-pub(in crate::shard) mod model;
+pub(crate) mod model;

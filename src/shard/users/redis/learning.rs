@@ -4,14 +4,14 @@
 //! first, and its own node will find it known.
 
 use super::RedisUsers;
-use crate::api::events::Event;
-use crate::base::limits::EVENT_AGE_MAX_MS;
-use crate::base::time::WallMs;
-use crate::catalog::snapshot::Snapshot;
-use crate::journal::record::Happening;
-use crate::shard::users::unmerged::Entry;
-use crate::shard::users::{Happened, Subject, shown_of};
-use crate::state::apply::{self, LateShow};
+use crate::users::unmerged::Entry;
+use crate::users::{Happened, Subject, shown_of};
+use nudged_api::events::Event;
+use nudged_base::limits::EVENT_AGE_MAX_MS;
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::snapshot::Snapshot;
+use nudged_domain::state::apply::{self, LateShow};
+use nudged_journal::record::Happening;
 
 impl RedisUsers<'_> {
     /// Makes the show of an event part of the scratch state and records it, where a node decided it

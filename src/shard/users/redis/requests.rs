@@ -6,26 +6,26 @@ use bumpalo::collections::Vec as BumpVec;
 
 use super::flights::{Pending, Stage};
 use super::{Arbiter, Queue, RedisUsers, base_of};
-use crate::api::command::{Command, EventsRequest, PlacedEvent};
-use crate::api::decide::DecideRequest;
-use crate::api::events::Event;
-use crate::api::outcome::{Decided, EncodedOutcome, Outcome, Verdicts};
-use crate::api::verdict::{PlacedVerdict, Verdict};
-use crate::base::clock::Now;
-use crate::base::ids::{Revision, UserKey};
-use crate::base::limits::TOMBSTONE_AGE_MAX_MS;
-use crate::base::slab::Handle;
-use crate::base::time::{DurationMs, MonoNs, WallMs};
-use crate::decide::choose::{self, Decision};
-use crate::journal::record::{self, Record};
-use crate::redis::command::{self, Commit, Records};
-use crate::shard::fanout::verdicts_of;
-use crate::shard::origin::Origin;
-use crate::shard::users::evaluate::{RequestContext, decided};
-use crate::shard::users::lane::Waiting;
-use crate::shard::users::reads::Waiter;
-use crate::shard::users::{Happened, Subject, Users};
-use crate::state::{apply, user};
+use crate::fanout::verdicts_of;
+use crate::origin::Origin;
+use crate::users::evaluate::{RequestContext, decided};
+use crate::users::lane::Waiting;
+use crate::users::reads::Waiter;
+use crate::users::{Happened, Subject, Users};
+use nudged_api::command::{Command, EventsRequest, PlacedEvent};
+use nudged_api::decide::DecideRequest;
+use nudged_api::events::Event;
+use nudged_api::outcome::{Decided, EncodedOutcome, Outcome, Verdicts};
+use nudged_api::verdict::{PlacedVerdict, Verdict};
+use nudged_base::clock::Now;
+use nudged_base::ids::{Revision, UserKey};
+use nudged_base::limits::TOMBSTONE_AGE_MAX_MS;
+use nudged_base::slab::Handle;
+use nudged_base::time::{DurationMs, MonoNs, WallMs};
+use nudged_domain::decide::choose::{self, Decision};
+use nudged_domain::state::{apply, user};
+use nudged_journal::record::{self, Record};
+use nudged_redis::command::{self, Commit, Records};
 
 /// Upon what a request may run now.
 enum StateSource {
@@ -57,8 +57,8 @@ struct Change<'c, 'a> {
 impl RedisUsers<'_> {
     /// As [`Arbitration::execute`].
     ///
-    /// [`Arbitration::execute`]: crate::shard::users::Arbitration::execute
-    pub(in crate::shard::users) fn execute<'a>(
+    /// [`Arbitration::execute`]: crate::users::Arbitration::execute
+    pub(in crate::users) fn execute<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
         command: &Command<'a>,
@@ -361,7 +361,7 @@ impl RedisUsers<'_> {
     }
 
     /// Erases a user, whose fresh state is in the scratch; `None` where the outcome will come.
-    pub(in crate::shard::users) fn erase<'a>(
+    pub(in crate::users) fn erase<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
         user: &'a str,
@@ -433,7 +433,7 @@ impl RedisUsers<'_> {
 
 impl Arbiter {
     /// The events of one user of several are done.
-    pub(in crate::shard) fn user_part_done(
+    pub(crate) fn user_part_done(
         &mut self,
         users: &mut Users,
         handle: Handle,
