@@ -16,8 +16,8 @@ use super::fanout::verdicts_of;
 use super::origin::{ConnectionSlot, Origin};
 use super::seam::{Effect, Hop, HopReply, Input, Outbox, Step, UserRead};
 use super::users::evaluate::{Attempt, RequestContext};
+use super::users::in_flight::{InFlight, InFlightTable, Waiter};
 use super::users::lane::Lane;
-use super::users::reads::{Reads, Waiter};
 use super::users::redis::{Arbiter, ArbiterSetup, RedisUsers};
 use super::users::{Arbitration, Done, Users, UsersSetup};
 use super::view::{Rules, View};
@@ -111,7 +111,7 @@ impl Core {
                 let (shard, shards) = (setup.shard, setup.shards);
                 Arbitration::Redis(Box::new(Arbiter::new(arbiter, shard, shards, setup.seed)))
             }
-            None => Arbitration::Own(Reads::new(setup.read_deadline_ms, setup.seed)),
+            None => Arbitration::Own(Box::new(InFlightTable::new(setup.seed))),
         };
         let users = Users::new(UsersSetup {
             lane,
@@ -177,7 +177,7 @@ impl Core {
     fn on_hop(&mut self, now: Now, hop: Hop) {
         self.users.counters.hops_received.add(1);
         let origin = Origin::Shard { shard: hop.from, ticket: hop.ticket };
-        let until = self.arbitration.deadline(now.mono);
+        let until = self.arbitration.deadline(&self.users, now.mono);
         let waiter = Waiter { origin, command: Some(hop.command), until, tries: 0 };
         self.execute(now, waiter, (true, Attempt::default()));
     }
@@ -215,8 +215,8 @@ impl Core {
 
     fn on_user_read(&mut self, now: Now, read: UserRead) {
         let Core { users, arbitration, .. } = self;
-        let reads = match arbitration {
-            Arbitration::Own(reads) => reads,
+        let in_flight = match arbitration {
+            Arbitration::Own(in_flight) => in_flight,
             Arbitration::Redis(arbiter) => {
                 if let Some(resumed) = (RedisUsers { users, arbiter }).on_read_of_sql(now, read) {
                     self.run_again(now, resumed);
@@ -224,7 +224,8 @@ impl Core {
                 return;
             }
         };
-        let Some((user, waiters)) = reads.finish(read.ticket) else { return };
+        let ended = in_flight.end(Handle::from_bits(read.ticket));
+        let Some((InFlight { user, .. }, mut waiters)) = ended else { return };
         let has_state = match &read.state {
             Ok(state) => users.admit(&user, state),
             Err(_) => {
@@ -232,8 +233,11 @@ impl Core {
                 false
             }
         };
-        for waiter in waiters {
+        while let Some(waiter) = waiters.pop_front() {
             self.resume(now, waiter, has_state);
+        }
+        if let Arbitration::Own(in_flight) = &mut self.arbitration {
+            in_flight.rest(user, waiters);
         }
     }
 
@@ -280,7 +284,7 @@ impl Core {
 
     fn on_command(&mut self, now: Now, ticket: u64, command: &command::Command<'_>) {
         let command = Some(EncodedCommand::new(command, self.users.buffer()));
-        let until = self.arbitration.deadline(now.mono);
+        let until = self.arbitration.deadline(&self.users, now.mono);
         let waiter = Waiter { origin: Origin::Control { ticket }, command, until, tries: 0 };
         self.execute(now, waiter, (true, Attempt::default()));
     }
@@ -301,8 +305,8 @@ impl Core {
 
     fn on_tick(&mut self, now: Now, outbox: &mut Outbox) {
         let mut late = Vec::new();
-        if let Arbitration::Own(reads) = &mut self.arbitration {
-            reads.expire(now.mono, |waiter| late.push(waiter));
+        if let Arbitration::Own(in_flight) = &mut self.arbitration {
+            in_flight.expire(now.mono, &mut late);
         }
         for waiter in late {
             self.users.counters.reads_late.add(1);
@@ -509,7 +513,7 @@ impl Step for Core {
 
     fn next_deadline(&self) -> Option<MonoNs> {
         let arbitration = match &self.arbitration {
-            Arbitration::Own(reads) => reads.next_deadline(),
+            Arbitration::Own(in_flight) => in_flight.next_deadline(),
             Arbitration::Redis(arbiter) => arbiter.next_deadline(),
         };
         let deadlines = [arbitration, self.users.lane.next_deadline()];

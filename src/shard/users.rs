@@ -3,14 +3,14 @@
 //! changes of a user stands is picked once, at start ([`Arbitration`]).
 //!
 //! `evaluate` what commands do to a state · `own` commands where the shard itself decides · `redis`
-//! where Redis does · `operate` operators' · `reads` users being read ·
-//! `lane` the way to the journal · `unmerged` what was accepted without Redis.
+//! where Redis does · `operate` operators' · `in_flight` what is
+//! under way for users, and who waits for it · `lane` the way to the journal · `unmerged` what was accepted without Redis.
 
 pub mod evaluate;
+pub mod in_flight;
 pub mod lane;
 mod operate;
 mod own;
-pub mod reads;
 pub mod redis;
 pub mod unmerged;
 
@@ -19,9 +19,9 @@ use std::sync::Arc;
 use bumpalo::Bump;
 
 use self::evaluate::RequestContext;
+use self::in_flight::InFlightTable;
 use self::lane::{Lane, Mark};
 use self::own::OwnUsers;
-use self::reads::Reads;
 use self::redis::{Arbiter, RedisUsers};
 use super::origin::Origin;
 use super::seam::Effect;
@@ -47,7 +47,7 @@ use nudged_journal::record::{self, Happening, Impression, Record};
 /// Who decides which of two changes of a user stands.
 pub enum Arbitration {
     /// The shard itself: it is the only one that changes its users. Those that are being read.
-    Own(Reads),
+    Own(Box<InFlightTable>),
     /// Redis.
     Redis(Box<Arbiter>),
 }
@@ -63,8 +63,8 @@ impl Arbitration {
         has_state: bool,
     ) -> Option<Outcome<'a>> {
         match self {
-            Arbitration::Own(reads) => {
-                OwnUsers { users, reads }.execute(context, command, has_state)
+            Arbitration::Own(in_flight) => {
+                OwnUsers { users, in_flight }.execute(context, command, has_state)
             }
             Arbitration::Redis(arbiter) => {
                 RedisUsers { users, arbiter }.execute(context, command, has_state)
@@ -73,9 +73,9 @@ impl Arbitration {
     }
 
     /// Until when a request that comes now may wait for its user's state.
-    pub fn deadline(&self, now: MonoNs) -> MonoNs {
+    pub fn deadline(&self, users: &Users, now: MonoNs) -> MonoNs {
         match self {
-            Arbitration::Own(reads) => reads.deadline(now),
+            Arbitration::Own(_) => now.plus_ms(users.read_deadline_ms),
             Arbitration::Redis(arbiter) => arbiter.deadline(now),
         }
     }
@@ -83,7 +83,7 @@ impl Arbitration {
     /// Commands that wait for their users' states, and changes that are under way.
     pub fn waiting(&self) -> usize {
         match self {
-            Arbitration::Own(reads) => reads.waiting(),
+            Arbitration::Own(in_flight) => in_flight.waiting(),
             Arbitration::Redis(arbiter) => arbiter.waiting(),
         }
     }

@@ -71,7 +71,7 @@ impl Server<'_> {
         };
         let (cors, grant) = (&view.rules.cors, view.rules.cors.grant(request.origin));
         let origin = Origin::Connection { slot: arrived.slot, grant };
-        let (until, attempt) = (arbitration.deadline(now.mono), Attempt::default());
+        let (until, attempt) = (arbitration.deadline(users, now.mono), Attempt::default());
         let context = RequestContext { view, now: *now, bump, origin, until, attempt };
         let mut coordinator = Coordinator { hops, users, arbitration };
         let outcome = coordinator.coordinate(&context, command);

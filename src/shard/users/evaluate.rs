@@ -4,8 +4,8 @@
 
 use bumpalo::Bump;
 
+use super::in_flight::Waiter;
 use super::lane::Waiting;
-use super::reads::Waiter;
 use super::{Happened, Scratch, Subject, Users, shown_of};
 use crate::origin::Origin;
 use crate::view::View;

@@ -30,7 +30,7 @@ impl OwnUsers<'_> {
             return Some(Outcome::Unavailable);
         }
         let waiter = self.users.waiter(context, command);
-        let parked = self.park(context.view.shard, context.now, user, waiter);
+        let parked = self.park(context.view.shard, user, waiter);
         parked.err().map(|_| Outcome::Unavailable)
     }
 

@@ -4,7 +4,7 @@
 use bumpalo::collections::Vec as BumpVec;
 
 use super::evaluate::{RequestContext, decided};
-use super::reads::{Parked, Reads, Waiter};
+use super::in_flight::{InFlightTable, Stage, Waiter};
 use super::{Users, evaluate};
 use crate::seam::{Effect, ReadRequest};
 use nudged_api::command::{Command, EventsRequest};
@@ -12,15 +12,14 @@ use nudged_api::decide::DecideRequest;
 use nudged_api::events::Event;
 use nudged_api::outcome::{DEGRADED, Decided, Outcome};
 use nudged_api::verdict::Verdict;
-use nudged_base::clock::Now;
-use nudged_base::ids::{LaneSequence, ShardId};
+use nudged_base::ids::{LaneSequence, ShardId, UserKey};
 use nudged_domain::decide::choose::{self, Decision};
 use nudged_domain::state::user::UserState;
 
 /// The users of a shard that is their arbiter, lent for one step.
 pub(crate) struct OwnUsers<'u> {
     pub(crate) users: &'u mut Users,
-    pub(crate) reads: &'u mut Reads,
+    pub(crate) in_flight: &'u mut InFlightTable,
 }
 
 impl OwnUsers<'_> {
@@ -51,7 +50,7 @@ impl OwnUsers<'_> {
         let user = request.context.user;
         let Some(last_change) = self.users.load(user) else {
             let waiter = self.users.waiter(context, &Command::Decide(*request));
-            let parked = self.park(context.view.shard, context.now, user, waiter);
+            let parked = self.park(context.view.shard, user, waiter);
             return if parked.is_ok() { None } else { self.decide_degraded(context, request) };
         };
         let mark = self.users.lane.mark();
@@ -168,7 +167,7 @@ impl OwnUsers<'_> {
         context: &RequestContext<'a, '_>,
         request: &EventsRequest<'a>,
     ) -> bool {
-        let (shard, now) = (context.view.shard, context.now);
+        let shard = context.view.shard;
         let mut last = None;
         for placed in request.events {
             let user = placed.event.token.user;
@@ -179,12 +178,12 @@ impl OwnUsers<'_> {
                 let (origin, until) = (context.origin, context.until);
                 let waiter = Waiter { origin, command: None, until, tries: 0 };
                 // Refused, the events find this user missing when they are executed.
-                let _ = self.park(shard, now, former, waiter);
+                let _ = self.park(shard, former, waiter);
             }
         }
         let Some(user) = last else { return false };
         let waiter = self.users.waiter(context, &Command::Events(*request));
-        self.park(shard, now, user, waiter).is_ok()
+        self.park(shard, user, waiter).is_ok()
     }
 
     fn one_event(
@@ -219,19 +218,26 @@ impl OwnUsers<'_> {
     pub(super) fn park(
         &mut self,
         shard: ShardId,
-        now: Now,
         user: &str,
         waiter: Waiter,
     ) -> Result<(), Waiter> {
-        match self.reads.park(now.mono, user, waiter) {
-            Parked::Joined => Ok(()),
-            Parked::Start(ticket) => {
-                self.users.counters.reads.add(1);
-                let request = ReadRequest { shard, ticket, user: user.into() };
-                self.users.effects.push(Effect::ReadUser(request));
+        let has_room = self.in_flight.has_room();
+        let found = if has_room { self.in_flight.find(user) } else { None };
+        let handle = found.or_else(|| {
+            let partition = UserKey::of(user.as_bytes()).partition();
+            let begun = has_room.then(|| self.in_flight.begin(user, partition, Stage::Sql(None)));
+            let handle = begun.flatten()?;
+            self.users.counters.reads.add(1);
+            let request = ReadRequest { shard, ticket: handle.to_bits(), user: user.into() };
+            self.users.effects.push(Effect::ReadUser(request));
+            Some(handle)
+        });
+        match handle {
+            Some(handle) => {
+                self.in_flight.wait(handle, waiter);
                 Ok(())
             }
-            Parked::Refused(waiter) => {
+            None => {
                 self.users.counters.parked_full.add(1);
                 Err(waiter)
             }

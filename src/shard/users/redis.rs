@@ -16,16 +16,15 @@
 //! Each request has one deadline, after which it is answered degraded; its command stays. A show
 //! that is committed after that is withdrawn.
 //!
-//! Limits: `FLIGHTS_MAX` users, `PARKED_MAX` requests, `PARKED_BYTES_MAX` bytes of them.
+//! Limits: `IN_FLIGHT_MAX` users, `PARKED_MAX` requests, `PARKED_BYTES_MAX` bytes of them.
 //!
 //! `degraded` commands without a state · `merging` what was accepted without Redis · `learning` shows that events tell of first ·
-//! `flights` the commands under way · `partitions` what is known of each · `carrier` the link ·
+//! `in_flight` the commands under way · `partitions` what is known of each · `carrier` the link ·
 //! `requests` how requests run · `replies` what replies do · `withdrawal` shows that nobody saw ·
 //! `wiring` the connection.
 
 pub mod carrier;
 mod degraded;
-pub mod flights;
 mod learning;
 pub mod merging;
 pub mod partitions;
@@ -36,8 +35,8 @@ mod withdrawal;
 
 use std::sync::Arc;
 
+use crate::users::in_flight::InFlightTable;
 use carrier::Carrier;
-use flights::Flights;
 use merging::Merging;
 use partitions::Partitions;
 
@@ -50,6 +49,7 @@ use nudged_base::clock::Now;
 use nudged_base::ids::{LaneSequence, Partition, Revision, Sequence, ShardId};
 use nudged_base::mix::STEP;
 use nudged_base::time::{MonoNs, WallMs};
+use nudged_domain::state::slice::Slice;
 use nudged_redis::command::{Command, Meta, RequestId};
 use nudged_redis::link::{Link, LinkSettings, Server};
 
@@ -102,7 +102,7 @@ pub(crate) struct RedisUsers<'u> {
 pub struct Arbiter {
     setup: ArbiterSetup,
     carrier: Carrier,
-    flights: Flights,
+    in_flight: InFlightTable,
     partitions: Partitions,
     /// Events of several users, who are executed one by one.
     fanouts: Fanouts,
@@ -147,7 +147,7 @@ impl Arbiter {
         Arbiter {
             setup,
             carrier,
-            flights: Flights::new(seed),
+            in_flight: InFlightTable::new(seed),
             partitions: Partitions::new(shard, shards),
             fanouts: Fanouts::default(),
             server: None,
@@ -211,30 +211,24 @@ impl Arbiter {
 
     /// Requests that wait, and commands that are under way.
     pub fn waiting(&self) -> usize {
-        self.flights.waiting()
+        self.in_flight.waiting()
     }
 
     /// Whether no change is under way.
     pub fn is_quiet(&self) -> bool {
-        self.flights.is_empty() && self.fanouts.is_empty()
+        self.in_flight.is_empty() && self.fanouts.is_empty()
     }
 
     /// When something has to be given up, or the link has something to do.
     pub fn next_deadline(&self) -> Option<MonoNs> {
         let link = self.carrier.next_deadline();
-        let deadlines = [self.flights.next_deadline(), link, self.merging_deadline()];
+        let deadlines = [self.in_flight.next_deadline(), link, self.merging_deadline()];
         deadlines.into_iter().flatten().min()
     }
 
-    /// What a copy that is put in now is stamped with. With an arbiter nothing in the slice waits
-    /// for SQL, so the place of the last change holds the time of the copy instead.
-    pub fn stamp(now: MonoNs) -> LaneSequence {
-        LaneSequence(millis(now).max(1))
-    }
-
     /// Whether a copy of that age may be decided upon.
-    fn is_trusted(&self, now: MonoNs, copy: (Partition, LaneSequence), is_empty: bool) -> bool {
-        let (partition, LaneSequence(read_at_ms)) = copy;
+    fn is_trusted(&self, now: MonoNs, copy: (Partition, CopiedAt), is_empty: bool) -> bool {
+        let (partition, CopiedAt(read_at_ms)) = copy;
         let ttl_ms = if is_empty { self.setup.negative_ttl_ms } else { self.setup.slice_ttl_ms };
         let ttl_ms = ttl_ms.min(self.setup.slice_ttl_ms);
         self.subscribed_at_ms.is_some_and(|since| since <= read_at_ms)
@@ -261,6 +255,31 @@ impl Arbiter {
         let evicts =
             self.server.is_some_and(|server| server.evicts) || self.board.learned.is_evicting;
         self.setup.ttl_ms > 0 || evicts
+    }
+}
+
+/// When a copy was taken from Redis, in milliseconds of the monotonic clock. The slice keeps it
+/// where it keeps the place of the last change of a user that SQL has yet to apply: with Redis no
+/// entry waits for SQL, so each may be evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct CopiedAt(u64);
+
+impl CopiedAt {
+    /// Before every subscription: nothing rests on such a copy but what this node decides alone.
+    const NEVER: CopiedAt = CopiedAt(0);
+
+    fn of(now: MonoNs) -> CopiedAt {
+        CopiedAt(millis(now).max(1))
+    }
+
+    /// Puts a copy into the slice. Whether there was room.
+    fn put(self, slice: &mut Slice, user: &str, state: &[u8]) -> bool {
+        slice.put(user, state, LaneSequence(self.0), LaneSequence(self.0)).is_ok()
+    }
+
+    /// Of an entry that was put so.
+    fn of_entry(LaneSequence(at_ms): LaneSequence) -> CopiedAt {
+        CopiedAt(at_ms)
     }
 }
 
@@ -301,7 +320,7 @@ impl Arbiter {
 
     /// Whether a command of this user is under way.
     fn is_busy(&self, user: &str) -> bool {
-        self.flights.find(user).is_some()
+        self.in_flight.find(user).is_some()
     }
 }
 

@@ -21,9 +21,9 @@
 //! in the turn before it learns that the journal is full fits into the two segments that are kept
 //! behind every budget.
 
-use super::flights::Pending;
 use super::{Arbiter, RedisUsers, base_of, millis};
 use crate::seam::{Effect, Report};
+use crate::users::in_flight::ProposedChange;
 use crate::users::unmerged::{Asked, Entry, Merged};
 use crate::users::{Happened, Users};
 use nudged_base::clock::Now;
@@ -128,7 +128,7 @@ impl RedisUsers<'_> {
         user::encode(&self.users.scratch.state, &mut state);
         let arbiter = &mut *self.arbiter;
         records.extend_from_slice(&self.users.aside);
-        let pending = Pending {
+        let pending = ProposedChange {
             waiter: None,
             outcome: None,
             event_bytes: records.len(),
@@ -234,8 +234,8 @@ impl RedisUsers<'_> {
         if arbiter.unmerged.is_empty() || !may_ask {
             return;
         }
-        let flights = &arbiter.flights;
-        arbiter.merging.under_way.retain(|user| flights.find(user).is_some());
+        let in_flight = &arbiter.in_flight;
+        arbiter.merging.under_way.retain(|user| in_flight.find(user).is_some());
         for _ in arbiter.merging.under_way.len()..MERGES_MAX {
             let Some(user) = arbiter.unmerged.next_user(&arbiter.merging.last) else { return };
             let user: Box<str> = user.into();

@@ -2,16 +2,16 @@
 
 use std::collections::VecDeque;
 
-use super::flights::{Flight, Pending, Stage};
-use super::{Arbiter, Queue, RedisUsers, partition_of_ticket};
+use super::{Arbiter, CopiedAt, Queue, RedisUsers, partition_of_ticket};
 use crate::seam::{Effect, ReadFailed, ReadRequest, Report, UserRead};
 use crate::users::evaluate::Attempt;
+use crate::users::in_flight::Waiter;
+use crate::users::in_flight::{InFlight, ProposedChange, Stage};
 use crate::users::lane::Waiting;
-use crate::users::reads::Waiter;
 use crate::view::View;
 use nudged_api::outcome::EncodedOutcome;
 use nudged_base::clock::Now;
-use nudged_base::ids::{LaneSequence, Partition, Revision, ShardId};
+use nudged_base::ids::{Partition, Revision, ShardId};
 use nudged_base::limits::{COMMIT_TRIES_MAX, LINK_UNFIT_RETRY_MS};
 use nudged_base::slab::Handle;
 use nudged_base::telemetry::log::{Message, Value as Told};
@@ -31,9 +31,6 @@ pub struct Resumed {
     /// Upon what they run.
     pub attempt: Attempt,
 }
-
-/// The stamp of a copy that is older than every subscription.
-const DISTRUSTED: LaneSequence = LaneSequence(0);
 
 /// Why a server is not decided by that can be used otherwise.
 const NOT_SYNCED: &str = "ack = \"synced\" with queue = \"redis\" needs appendonly yes and \
@@ -93,8 +90,8 @@ impl RedisUsers<'_> {
     /// Another node has changed a user: an older copy is not to be trusted.
     fn on_changed(&mut self, user: &str, revision: Revision) {
         self.users.counters.redis_told.add(1);
-        let flights = &mut self.arbiter.flights;
-        if let Some(flight) = flights.find(user).and_then(|handle| flights.get_mut(handle)) {
+        let in_flight = &mut self.arbiter.in_flight;
+        if let Some(flight) = in_flight.find(user).and_then(|handle| in_flight.get_mut(handle)) {
             flight.told = flight.told.max(revision);
         }
         let Some(entry) = self.users.slice.get(user) else { return };
@@ -116,7 +113,7 @@ impl RedisUsers<'_> {
             return None;
         }
         let handle = Handle::from_bits(ticket);
-        let partition = self.arbiter.flights.get_mut(handle)?.partition;
+        let partition = self.arbiter.in_flight.get_mut(handle)?.partition;
         match result {
             Err(failure) => {
                 self.users.counters.redis_failures.of(name_of(failure)).add(1);
@@ -164,7 +161,7 @@ impl RedisUsers<'_> {
         let read_deadline = now.mono.plus_ms(self.users.read_deadline_ms);
         let arbiter = &mut *self.arbiter;
         let may_vanish = arbiter.may_vanish();
-        let flight = arbiter.flights.get_mut(handle).expect("the caller has seen it");
+        let flight = arbiter.in_flight.get_mut(handle).expect("the caller has seen it");
         let is_of_epoch =
             value.as_ref().is_some_and(|value| Some(value.revision.epoch) == meta.epoch);
         let is_doubted = match meta.phase {
@@ -176,7 +173,7 @@ impl RedisUsers<'_> {
         }
         flight.stage = Stage::Sql(value);
         let user = flight.user.as_str().into();
-        arbiter.flights.prolong(handle, read_deadline);
+        arbiter.in_flight.prolong(handle, read_deadline);
         self.users.counters.reads.add(1);
         let request = ReadRequest { shard, ticket: handle.to_bits(), user };
         self.users.effects.push(Effect::ReadUser(request));
@@ -187,7 +184,7 @@ impl RedisUsers<'_> {
     pub fn on_read_of_sql(&mut self, now: Now, read: UserRead) -> Option<Resumed> {
         let handle = Handle::from_bits(read.ticket);
         let arbiter = &mut *self.arbiter;
-        let flight = arbiter.flights.get_mut(handle)?;
+        let flight = arbiter.in_flight.get_mut(handle)?;
         let Stage::Sql(value) = &mut flight.stage else { return None };
         let value = value.take();
         let state = read.state.and_then(|state| {
@@ -232,7 +229,7 @@ impl RedisUsers<'_> {
             self.users.counters.redis_failures.of("quarantined").add(1);
             return self.fail(handle);
         }
-        let (flight, waiters) = self.arbiter.flights.end(handle)?;
+        let (flight, waiters) = self.arbiter.in_flight.end(handle)?;
         let has_state = self.copy(now, &flight.user, state);
         self.users.keep(empty);
         let mut attempt = FRESH;
@@ -246,8 +243,7 @@ impl RedisUsers<'_> {
 
     /// Puts what Redis has into the slice. Whether there was room.
     fn copy(&mut self, now: Now, user: &str, state: &[u8]) -> bool {
-        let stamp = Arbiter::stamp(now.mono);
-        let is_copied = self.users.slice.put(user, state, stamp, stamp).is_ok();
+        let is_copied = CopiedAt::of(now.mono).put(&mut self.users.slice, user, state);
         if !is_copied {
             self.users.counters.slice_full.add(1);
         }
@@ -257,13 +253,13 @@ impl RedisUsers<'_> {
     /// A change was not made since the state is another one: the request waits to run again.
     fn take_back(&mut self, handle: Handle) {
         let arbiter = &mut *self.arbiter;
-        let flight = arbiter.flights.get_mut(handle).expect("the caller has seen it");
+        let flight = arbiter.in_flight.get_mut(handle).expect("the caller has seen it");
         let Stage::Commit(mut pending) = std::mem::replace(&mut flight.stage, Stage::Read) else {
             unreachable!("only commits are answered as such")
         };
         if let Some(mut waiter) = pending.waiter.take() {
             waiter.tries += 1;
-            arbiter.flights.wait_first(handle, waiter);
+            arbiter.in_flight.wait_first(handle, waiter);
         }
         self.drop_change(pending);
     }
@@ -276,8 +272,8 @@ impl RedisUsers<'_> {
         handle: Handle,
         is_outdated: bool,
     ) -> Option<Resumed> {
-        let (flight, waiters) = self.arbiter.flights.end(handle)?;
-        let Flight { user, stage: Stage::Commit(mut pending), .. } = flight else {
+        let (flight, waiters) = self.arbiter.in_flight.end(handle)?;
+        let InFlight { user, stage: Stage::Commit(mut pending), .. } = flight else {
             unreachable!("only commits are answered as such")
         };
         let has_state = self.copy(now, &user, &pending.state);
@@ -316,7 +312,7 @@ impl RedisUsers<'_> {
     /// its deadline, runs again too: its reply has told the time.
     fn refuse(&mut self, now: MonoNs, handle: Handle, cause: &'static str) -> Option<Resumed> {
         self.users.counters.redis_failures.of(cause).add(1);
-        let (flight, mut waiters) = self.arbiter.flights.end(handle)?;
+        let (flight, mut waiters) = self.arbiter.in_flight.end(handle)?;
         self.note_failure(&flight.user);
         if let Stage::Commit(mut pending) = flight.stage {
             if let Some(mut waiter) = pending.waiter.take() {
@@ -331,7 +327,7 @@ impl RedisUsers<'_> {
 
     /// A command has no reply that helps: all who wait are answered degraded.
     fn fail(&mut self, handle: Handle) -> Option<Resumed> {
-        let (flight, mut waiters) = self.arbiter.flights.end(handle)?;
+        let (flight, mut waiters) = self.arbiter.in_flight.end(handle)?;
         self.note_failure(&flight.user);
         if let Stage::Commit(mut pending) = flight.stage {
             // It may have been executed, so the copy may be an old one.
@@ -358,15 +354,15 @@ impl RedisUsers<'_> {
         let mut copy = self.users.buffer();
         if let Some(entry) = self.users.slice.get(user) {
             copy.extend_from_slice(entry.state);
-            let _has_room = self.users.slice.put(user, &copy, DISTRUSTED, DISTRUSTED);
+            let _has_room = CopiedAt::NEVER.put(&mut self.users.slice, user, &copy);
         }
         self.users.keep(copy);
     }
 
     /// Gives back what a change held.
-    pub(super) fn drop_change(&mut self, pending: Pending) {
+    pub(super) fn drop_change(&mut self, pending: ProposedChange) {
         self.users.lane.release(pending.reserved);
-        let Pending { outcome, records, state, former, .. } = pending;
+        let ProposedChange { outcome, records, state, former, .. } = pending;
         let outcome = outcome.map(EncodedOutcome::into_buffer);
         let buffers = [records, state].into_iter().chain(former).chain(outcome);
         buffers.for_each(|buffer| self.users.keep(buffer));

@@ -4,13 +4,13 @@
 
 use bumpalo::collections::Vec as BumpVec;
 
-use super::flights::{Pending, Stage};
-use super::{Arbiter, Queue, RedisUsers, base_of};
+use super::{Arbiter, CopiedAt, Queue, RedisUsers, base_of};
 use crate::fanout::verdicts_of;
 use crate::origin::Origin;
 use crate::users::evaluate::{RequestContext, decided};
+use crate::users::in_flight::Waiter;
+use crate::users::in_flight::{ProposedChange, Stage};
 use crate::users::lane::Waiting;
-use crate::users::reads::Waiter;
 use crate::users::{Happened, Subject, Users};
 use nudged_api::command::{Command, EventsRequest, PlacedEvent};
 use nudged_api::decide::DecideRequest;
@@ -262,13 +262,16 @@ impl RedisUsers<'_> {
         if !self.arbiter.unmerged.of(user).is_empty() {
             return StateSource::Wait;
         }
-        let Some(stamp) = self.users.load(user) else { return StateSource::Wait };
+        let Some(copied_at) = self.users.load(user).map(CopiedAt::of_entry) else {
+            return StateSource::Wait;
+        };
         let state = &self.users.scratch.state;
         let newest = state.newest();
         let is_empty = state.popups.is_empty();
         let partition = UserKey::of(user.as_bytes()).partition();
         let arbiter = &*self.arbiter;
-        if !context.attempt.is_fresh && !arbiter.is_trusted(now.mono, (partition, stamp), is_empty)
+        if !context.attempt.is_fresh
+            && !arbiter.is_trusted(now.mono, (partition, copied_at), is_empty)
         {
             return StateSource::Wait;
         }
@@ -332,7 +335,7 @@ impl RedisUsers<'_> {
         records.extend_from_slice(&self.users.aside);
         user::encode(&self.users.scratch.state, &mut state);
         let count = u32::try_from(revision.counter - base.counter).expect("at most 201 a request");
-        let pending = Pending {
+        let pending = ProposedChange {
             waiter: Some(waiter),
             outcome: Some(outcome),
             records,
@@ -409,11 +412,11 @@ impl RedisUsers<'_> {
         if !arbiter.is_usable(now.mono) {
             return Err(waiter);
         }
-        if !arbiter.flights.has_room() {
+        if !arbiter.in_flight.has_room() {
             self.users.counters.parked_full.add(1);
             return Err(waiter);
         }
-        let handle = match arbiter.flights.find(user) {
+        let handle = match arbiter.in_flight.find(user) {
             Some(handle) => {
                 self.users.counters.redis_joined.add(1);
                 handle
@@ -426,7 +429,7 @@ impl RedisUsers<'_> {
                 None => return Err(waiter),
             },
         };
-        arbiter.flights.wait(handle, waiter);
+        arbiter.in_flight.wait(handle, waiter);
         Ok(())
     }
 }
@@ -447,10 +450,10 @@ impl Arbiter {
     /// Asks Redis for a user's value.
     pub(super) fn read(&mut self, now: MonoNs, user: &str) -> Option<Handle> {
         let partition = UserKey::of(user.as_bytes()).partition();
-        let handle = self.flights.begin(user, partition, Stage::Read)?;
+        let handle = self.in_flight.begin(user, partition, Stage::Read)?;
         let command = command::Command::Read { partition, user };
         if self.carrier.send(now, handle.to_bits(), &command).is_err() {
-            self.flights.end(handle);
+            self.in_flight.end(handle);
             return None;
         }
         Some(handle)
@@ -461,13 +464,13 @@ impl Arbiter {
         &mut self,
         now: MonoNs,
         user: &str,
-        pending: Pending,
+        pending: ProposedChange,
         valid: DurationMs,
     ) -> bool {
         let partition = UserKey::of(user.as_bytes()).partition();
         let stage = Stage::Commit(pending);
-        let Some(handle) = self.flights.begin(user, partition, stage) else { return false };
-        let flight = self.flights.get_mut(handle).expect("just begun");
+        let Some(handle) = self.in_flight.begin(user, partition, stage) else { return false };
+        let flight = self.in_flight.get_mut(handle).expect("just begun");
         let Stage::Commit(pending) = &flight.stage else { unreachable!("just begun as one") };
         let records = match self.setup.queue {
             Queue::Journal => Records::Journal { count: pending.count },
@@ -487,7 +490,7 @@ impl Arbiter {
             records,
         });
         if self.carrier.send(now, handle.to_bits(), &command).is_err() {
-            self.flights.end(handle);
+            self.in_flight.end(handle);
             return false;
         }
         true

@@ -13,10 +13,10 @@
 
 use std::collections::VecDeque;
 
-use super::flights::Pending;
 use super::replies::{FRESH, Resumed};
 use super::{Queue, RedisUsers, base_of};
-use crate::users::reads::Waiter;
+use crate::users::in_flight::ProposedChange;
+use crate::users::in_flight::Waiter;
 use nudged_base::clock::Now;
 use nudged_base::ids::PopupKey;
 use nudged_base::limits::WITHDRAWAL_VALID_MS;
@@ -29,7 +29,7 @@ use nudged_journal::record::{self, FormerEntry, Impression, Record, Restored, Wi
 impl RedisUsers<'_> {
     /// A change was made too late for its request, or nobody asked for it: its events have
     /// happened. In a list their records are already; those of a merge are journaled too.
-    pub(super) fn append_events(&mut self, pending: &Pending) {
+    pub(super) fn append_events(&mut self, pending: &ProposedChange) {
         let is_journal = self.arbiter.setup.queue == Queue::Journal;
         if (is_journal || pending.merged > 0) && pending.event_bytes > 0 {
             self.users.lane.append_framed(&pending.records[..pending.event_bytes]);
@@ -42,8 +42,8 @@ impl RedisUsers<'_> {
         now: Now,
         snapshot: &Snapshot,
         user: &str,
-        pending: &Pending,
-    ) -> Option<Pending> {
+        pending: &ProposedChange,
+    ) -> Option<ProposedChange> {
         let former = pending.former.as_ref()?;
         user::decode(former, &mut self.users.scratch.state).expect("we encoded it");
         let revision = pending.revision.next();
@@ -57,7 +57,7 @@ impl RedisUsers<'_> {
             debug_assert_eq!(show.user, user);
             append_withdrawn(snapshot, &self.users.scratch.state, (&show, at), &mut records);
         }
-        Some(Pending {
+        Some(ProposedChange {
             waiter: None,
             outcome: None,
             records,
@@ -84,7 +84,7 @@ impl RedisUsers<'_> {
         &mut self,
         now: Now,
         user: String,
-        (mut waiters, withdrawal): (VecDeque<Waiter>, Pending),
+        (mut waiters, withdrawal): (VecDeque<Waiter>, ProposedChange),
     ) -> Option<Resumed> {
         let valid = DurationMs(WITHDRAWAL_VALID_MS);
         let arbiter = &mut *self.arbiter;
@@ -92,9 +92,9 @@ impl RedisUsers<'_> {
             // The show stays, and with it the copy.
             return Some(Resumed { user, waiters, has_state: true, attempt: FRESH });
         }
-        let handle = arbiter.flights.find(&user).expect("just begun");
-        waiters.drain(..).for_each(|waiter| arbiter.flights.wait(handle, waiter));
-        arbiter.flights.rest(user, waiters);
+        let handle = arbiter.in_flight.find(&user).expect("just begun");
+        waiters.drain(..).for_each(|waiter| arbiter.in_flight.wait(handle, waiter));
+        arbiter.in_flight.rest(user, waiters);
         None
     }
 }

@@ -16,7 +16,10 @@ fn answers_hold_a_bounded_number_of_catalogs() {
         numbers.push(world.nodes[0].decide(world.now, &format!("u{user}")));
         if user % 2 == 0 {
             // The user is read, and the show committed.
-            (world.execute(0), world.deliver(0), world.execute(0), world.deliver(0));
+            for _ in 0..2 {
+                world.execute(0);
+                world.deliver(0);
+            }
         }
         // The former one goes back to whoever published.
         world.nodes[0].outcomes.clear();
