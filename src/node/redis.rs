@@ -15,7 +15,7 @@ use nudged_runtime::link_target::LinkTarget;
 use nudged_runtime::redis_client::BlockingRedis;
 use nudged_runtime::resolver::Resolver;
 use nudged_runtime::wake::Sleeper;
-use nudged_shard::arbiter::{ArbiterSetup, Queue};
+use nudged_shard::users::redis::{ArbiterSetup, Queue};
 
 /// A name that is not found within this at start is looked up further while the node serves.
 const RESOLVE_WAIT: Duration = Duration::from_secs(2);

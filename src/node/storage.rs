@@ -22,7 +22,7 @@ use nudged_journal::segment::{SegmentId, SetId};
 use nudged_runtime::files::{DirectoryError, JournalDirectory, free_bytes};
 use nudged_runtime::log_thread::{self, stamp_now};
 use nudged_runtime::sql_writer;
-use nudged_shard::unmerged::left::Left;
+use nudged_shard::users::unmerged::left::Left;
 use nudged_store::{FailureKind, Store, StoreError, StreamId};
 
 /// Segments of the journal that a node starts with.

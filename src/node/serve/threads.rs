@@ -34,9 +34,9 @@ use nudged_runtime::sql_reader::{self, ReaderSetup, Turn};
 use nudged_runtime::sql_writer::{self, WriterFigures, WriterSetup};
 use nudged_runtime::topology::Topology;
 use nudged_runtime::wake::Sleeper;
-use nudged_shard::arbiter::ArbiterSetup;
 use nudged_shard::core::{Core, CoreSetup};
-use nudged_shard::unmerged::left::Left;
+use nudged_shard::users::redis::ArbiterSetup;
+use nudged_shard::users::unmerged::left::Left;
 use nudged_shard::view::Rules;
 use nudged_store::Reader;
 
