@@ -136,7 +136,9 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 
 fn hint(kind: io::ErrorKind) -> &'static str {
     match kind {
-        io::ErrorKind::AddrInUse => "; another process listens there, or choose another --admin",
+        io::ErrorKind::AddrInUse => {
+            "; another process is listening there: stop it, or choose another --admin"
+        }
         io::ErrorKind::PermissionDenied => "; this user may not listen there",
         io::ErrorKind::AddrNotAvailable => "; no interface of this host has that address",
         io::ErrorKind::NotFound => "; its directory does not exist",

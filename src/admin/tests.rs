@@ -383,7 +383,7 @@ fn a_unix_socket_is_its_owners_alone() {
     assert_eq!(status_of(&head), 200, "{body}");
     let second = node_at(AdminAddress::Unix(path.clone()), Place::with_popups(POPUPS));
     let second = second.err().unwrap().to_string();
-    assert!(second.contains("another process listens there"), "{second}");
+    assert!(second.contains("another process is listening there"), "{second}");
     node.admin.stop();
     assert!(!path.exists());
     std::fs::write(&path, "a file of somebody").unwrap();

@@ -270,7 +270,12 @@ impl<D: DiskRead> WriterThread<D> {
             &mut self.setup;
         let retired = recovery::retired(disk).map_err(|error| error.to_string())?;
         if retired > position {
-            let text = format!("records {} to {} are kept nowhere", position.0 + 1, retired.0);
+            let text = format!(
+                "records {} to {} are lost: the journal no longer has \
+                                them",
+                position.0 + 1,
+                retired.0
+            );
             log_thread::tell(log, Message::SqlRegressed, &text);
             store.skip_lost(stream, retired).map_err(|error| error.to_string())?;
         }
@@ -411,7 +416,7 @@ impl<D: DiskRead> WriterThread<D> {
             }
             Err(StoreError::Behind { position, .. }) => {
                 self.setup.figures.regressions.fetch_add(1, Ordering::Relaxed);
-                let text = format!("position is {position}, was {}", self.setup.applied);
+                let text = format!("its position is {position}, but was {}", self.setup.applied);
                 log_thread::tell(&self.setup.log, Message::SqlRegressed, &text);
                 self.go_on_from(stream, position)
             }

@@ -91,7 +91,7 @@ fn popups_beside_wrong_ones_are_warned_of_and_so_are_those_that_have_ended() {
     let lines: Vec<_> = text.lines().collect();
     let starts = [
         format!("{file}:2: popup \"wrong\": max_shows: "),
-        format!("{file}:5: popup \"twice\": id: is taken"),
+        format!("{file}:5: popup \"twice\": id: is already used"),
         format!("{file}: warning: popup \"unseen\": rollout: "),
         format!("{file}: warning: popup \"over\": ends_at: is in the past"),
     ];
