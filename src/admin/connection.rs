@@ -6,7 +6,6 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use super::service::Service;
-use super::socket::Stream;
 use super::unread::Share;
 use crate::base::limits::WRITE_STALL_TIMEOUT_MS;
 use crate::base::time::MonoNs;
@@ -18,6 +17,7 @@ use crate::http::head::{Method, Request};
 use crate::http::pool::BufferPool;
 use crate::http::reply::{Frame, ImfDate};
 use crate::runtime::clocks;
+use crate::runtime::stream::Stream;
 use crate::telemetry::log::{Message, Value};
 
 /// Bytes of one read.

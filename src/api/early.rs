@@ -48,33 +48,24 @@ fn grant(begun: &Begun<'_>, cors: &Cors) -> Grant {
 }
 
 /// Appends the answer where path, method, key or content type decide it, in the words that it would
-/// have with its body; whether it did.
+/// have with its body; gives its status then.
 pub fn refuse_head(
     request: &Request<'_>,
     surface: &Surface<'_>,
     frame: &Frame<'_>,
     out: &mut Vec<u8>,
-) -> bool {
+) -> Option<u16> {
     let mut heading = Heading { frame: *frame, cors: surface.cors, grant: Grant::Silent };
     let refused = match routes::find(request, &mut heading) {
-        Err(refusal) => Err(refusal),
-        Ok(_) if request.method == Method::Options => return false,
+        Err(refusal) => Some(refusal),
+        Ok(_) if request.method == Method::Options => None,
         Ok(route) if !route.takes(request.method) => {
-            refusal::write_method_not_allowed(out, &heading, route.allow());
-            return true;
+            return Some(refusal::write_method_not_allowed(out, &heading, route.allow()));
         }
-        Ok(route) if route.is_for_pages() => {
-            routes::admit(request, surface, &Bump::new()).map(|_| ())
-        }
-        Ok(_) => return false,
+        Ok(route) if route.is_for_pages() => routes::admit(request, surface, &Bump::new()).err(),
+        Ok(_) => None,
     };
-    match refused {
-        Ok(()) => false,
-        Err(refusal) => {
-            refusal::write_refusal(out, &heading, refusal);
-            true
-        }
-    }
+    refused.map(|refusal| refusal::write_refusal(out, &heading, refusal))
 }
 
 #[cfg(test)]
@@ -82,6 +73,7 @@ mod tests {
     use super::*;
     use crate::api::access::Access;
     use crate::api::fixture::{FRAME, NOW, Reply, get, keys, post};
+    use crate::api::routes::Routed;
     use crate::base::time::DurationMs;
 
     const A: &str = "https://a.example";
@@ -165,15 +157,16 @@ mod tests {
         ];
         for (request, status) in cases {
             let mut early = Vec::new();
-            let is_answered = refuse_head(request, &surface, &closing(), &mut early);
-            assert_eq!(is_answered, status.is_some(), "{request:?}");
-            assert_eq!(is_answered, !early.is_empty());
+            let answered = refuse_head(request, &surface, &closing(), &mut early);
+            assert_eq!(answered, *status, "{request:?}");
+            assert_eq!(answered.is_some(), !early.is_empty());
             if let Some(status) = status {
                 assert_eq!(Reply::read(&early).status, *status, "{request:?}");
                 let mut late = Vec::new();
                 let bump = Bump::new();
-                let command = routes::route(request, &surface, &bump, &closing(), &mut late);
-                assert!(command.is_none() && late == early, "{request:?}");
+                let routed = routes::route(request, &surface, &bump, &closing(), &mut late);
+                let is_same = matches!(routed, Routed::Answered(late) if late == *status);
+                assert!(is_same && late == early, "{request:?}");
             }
         }
     }

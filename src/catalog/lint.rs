@@ -217,8 +217,7 @@ fn always_wins(higher: &Popup, lower: &Popup, settings: &Settings) -> bool {
 
 /// Whether the popup rests after a show or an outcome.
 fn rests(popup: &Popup) -> bool {
-    let outcomes = [Outcome::Ignored, Outcome::Dismissed, Outcome::Clicked, Outcome::Converted];
-    let gaps = outcomes.map(|outcome| popup.after(outcome));
+    let gaps = Outcome::ALL.map(|outcome| popup.after(outcome));
     popup.after_shown != NO_REST || gaps.iter().any(|gap| *gap != NO_REST)
 }
 

@@ -30,6 +30,7 @@ use super::sql_fitness::Asker;
 use super::sql_writer::WriterFigures;
 use super::vital::Needed;
 use super::{clocks, log_thread, topology};
+use crate::base::backoff::{Backoff, Rest};
 use crate::base::ids::Partition;
 use crate::base::limits::{KEEPER_SQL_BEAT_MS, PARTITIONS};
 use crate::base::time::{DurationMs, MonoNs};
@@ -53,8 +54,7 @@ use rights::Rights;
 const SQL_TIMEOUT_MS: u64 = 1_000;
 /// SQL is left alone for this long after a failure, in milliseconds; doubles up to the longest.
 const SQL_REST_MS: u64 = 1_000;
-/// The longest rest, in milliseconds.
-const SQL_REST_MAX_MS: u64 = 5_000;
+const SQL_BACKOFF: Backoff = Backoff::new(SQL_REST_MS, 5_000);
 
 /// What the keeper is made of.
 pub struct KeeperSetup {
@@ -188,14 +188,13 @@ struct Thread {
     filler: Option<Filler>,
     /// Names this process among those that would lead.
     token: String,
-    /// When SQL may be asked again, and how long it rests after the next failure.
-    sql_rest: (MonoNs, u64),
+    /// Whether SQL is left alone.
+    sql_rest: Rest,
     sql_beat_due: MonoNs,
     shared_among: Vec<NodeId>,
     was_rebuilding: bool,
-    /// When the rebuild that is under way may be begun again, and how long that rests then; 0 where
-    /// it was not begun.
-    begin_rest: (MonoNs, u64),
+    /// Whether the rebuild that is under way may not be begun again yet.
+    begin_rest: Rest,
     /// Whether it was told that this rebuild was begun.
     is_begun_told: bool,
     /// The latest round was carried out to its end.
@@ -224,11 +223,11 @@ impl Thread {
             keeper,
             filler: None,
             token,
-            sql_rest: (sql_rest_end, SQL_REST_MS),
+            sql_rest: Rest::new(SQL_BACKOFF, sql_rest_end),
             sql_beat_due: MonoNs(0),
             shared_among: Vec::new(),
             was_rebuilding: false,
-            begin_rest: (MonoNs(0), 0),
+            begin_rest: Rest::new(orders::BEGIN_BACKOFF, MonoNs(0)),
             is_begun_told: false,
             has_written: false,
             learned: Learned::default(),
@@ -333,17 +332,12 @@ impl Thread {
             seen.refused[kind.index()] = of_shards.sum::<u64>() + redis.refused(kind);
         }
         for line in self.fitness.take(clocks::mono(), &seen) {
-            let (message, cause, why, for_ms) = match &line {
-                Line::Unfit { cause, why, for_ms } => (Message::RedisUnfit, cause, &**why, for_ms),
-                Line::Fit { cause, for_ms } => (Message::RedisFit, cause, "", for_ms),
+            let (message, cause, why) = match &line {
+                Line::Unfit { cause, why } => (Message::RedisUnfit, cause, &**why),
+                Line::Fit { cause } => (Message::RedisFit, cause, ""),
             };
-            let fields = [
-                ("cause", Value::Text(cause)),
-                ("error", Value::Text(why)),
-                ("for_ms", Value::Number(*for_ms)),
-            ];
-            let count = if why.is_empty() { 1 } else { 3 };
-            log.write(log_thread::stamp_now(), message, &fields[..count]);
+            let fields = [("cause", Value::Text(cause)), ("error", Value::Text(why))];
+            log.write(log_thread::stamp_now(), message, &fields);
         }
         board.set_unfit(self.fitness.why());
         board.set_refused(seen.rights.is_some() || seen.handshake.is_some());
@@ -426,22 +420,20 @@ impl Thread {
     }
 
     fn may_ask_sql(&self) -> bool {
-        clocks::mono() >= self.sql_rest.0
+        self.sql_rest.left(clocks::mono()).is_none()
     }
 
     /// What SQL said; tells a failure, and lets SQL rest after it.
     fn of_sql<T>(&mut self, result: Result<T, StoreError>) -> Option<T> {
         match result {
             Ok(value) => {
-                self.sql_rest = (MonoNs(0), SQL_REST_MS);
+                self.sql_rest.succeeded();
                 self.setup.writer.fitness.succeeded(clocks::mono(), Asker::Keeper);
                 log_thread::tell(&self.setup.log, Message::KeeperSqlResumed, "");
                 Some(value)
             }
             Err(error) => {
-                let (_, rest_ms) = self.sql_rest;
-                let until = clocks::mono().plus_ms(rest_ms);
-                self.sql_rest = (until, (rest_ms * 2).min(SQL_REST_MAX_MS));
+                self.sql_rest.failed(clocks::mono());
                 self.setup.figures.sql_failures.fetch_add(1, Ordering::Relaxed);
                 self.setup.writer.fitness.failed(clocks::mono(), Asker::Keeper, &error);
                 log_thread::tell(&self.setup.log, Message::KeeperSqlFailed, &error.to_string());
@@ -474,7 +466,7 @@ impl Thread {
         figures.phase.store(u8::try_from(rank).unwrap_or(0), Ordering::Relaxed);
         let is_rebuilding = status.is_some();
         if !is_rebuilding {
-            self.begin_rest = (MonoNs(0), 0);
+            self.begin_rest.succeeded();
             self.is_begun_told = false;
         }
         if is_rebuilding != std::mem::replace(&mut self.was_rebuilding, is_rebuilding) {

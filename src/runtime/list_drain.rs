@@ -29,6 +29,7 @@ use super::sql_writer::WriterFigures;
 use super::vital::Needed;
 use super::wake::Sleeper;
 use super::{clocks, log_thread, topology};
+use crate::base::backoff::{Backoff, lengthened};
 use crate::base::ids::{Partition, Sequence};
 use crate::base::limits::{
     LIST_BUSY_MS, LIST_GIVEN_UP_MS, LIST_IDLE_MS, LIST_READ_BYTES_MAX, LIST_READ_ENTRIES,
@@ -118,13 +119,14 @@ pub struct Drain {
     claims: BTreeMap<ListStream, StreamId>,
     /// Lists that another node has claimed, and until when they are left alone.
     given_up: BTreeMap<Partition, MonoNs>,
-    rest_ms: u64,
+    backoff: Backoff,
 }
 
 impl Drain {
     /// Nothing is claimed yet.
     pub fn new(setup: DrainSetup) -> Drain {
-        Drain { setup, claims: BTreeMap::new(), given_up: BTreeMap::new(), rest_ms: REST_MS }
+        let backoff = Backoff::new(REST_MS, REST_MAX_MS);
+        Drain { setup, claims: BTreeMap::new(), given_up: BTreeMap::new(), backoff }
     }
 
     fn run(&mut self) {
@@ -154,9 +156,7 @@ impl Drain {
         if let Some(left) = self.setup.redis.rest_left() {
             return u64::try_from(left.as_millis()).unwrap_or(REST_MAX_MS) + 1;
         }
-        let rest_ms = self.rest_ms;
-        self.rest_ms = (rest_ms * 2).min(REST_MAX_MS);
-        rest_ms + clocks::mono().0 / 1_000 % (rest_ms / 2)
+        lengthened(self.backoff.failed(), clocks::noise())
     }
 
     /// Reads all lists of the lane once, applies what is in them and drops it there; gives how
@@ -168,7 +168,7 @@ impl Drain {
         let mut pass = self.setup.share.begin(self.setup.lane);
         match self.try_pass(&mut pass) {
             Ok((count, is_whole)) => {
-                self.rest_ms = REST_MS;
+                self.backoff.succeeded();
                 log_thread::tell(&self.setup.log, Message::ListResumed, "");
                 if is_whole {
                     self.setup.share.end(self.setup.lane, &pass);

@@ -26,6 +26,7 @@ use super::sql_fitness::{Asker, SqlFitness};
 use super::vital::Needed;
 use super::wake::Sleeper;
 use super::{clocks, log_thread, topology};
+use crate::base::backoff::{Backoff, lengthened};
 use crate::base::ids::{Sequence, UserKey};
 use crate::base::limits::RIGHTS_AGAIN_MS;
 use crate::base::time::MonoNs;
@@ -49,12 +50,18 @@ const GATHER_MS: u64 = 30;
 /// An unmerged record is looked at again after this long, in milliseconds.
 const HOLD_MS: u64 = 10;
 
+/// Looks, before anything is written, whether a store that could not be asked at the start is the
+/// one that has this directory's users: `None`, or in words why it is not.
+pub type CheckStore = Box<dyn FnMut(&mut Store) -> Result<Option<String>, StoreError> + Send>;
+
 /// What the writer is made of.
 pub struct WriterSetup<D> {
     /// Its connection.
     pub store: Store,
     /// The stream of this journal; `None` where SQL could not be asked yet.
     pub stream: Option<StreamId>,
+    /// Looks at a store that could not be asked yet.
+    pub check_store: CheckStore,
     /// The set of the journal's segments.
     pub set: SetId,
     /// The last record that SQL has applied, as far as is known.
@@ -131,10 +138,11 @@ where
             framed: Vec::new(),
             sequences: Vec::new(),
             is_gathered: false,
-            backoff_ms: BACKOFF_FIRST_MS,
+            backoff: Backoff::new(BACKOFF_FIRST_MS, BACKOFF_MAX_MS),
             is_failing: false,
             chores: Chores::default(),
             rights_due: Some(MonoNs(0)),
+            is_misplaced: false,
         };
         thread.run();
         needed.leave(thread.setup.stop.load(Ordering::Acquire));
@@ -163,11 +171,13 @@ struct WriterThread<D> {
     sequences: Vec<Sequence>,
     /// What was read has waited for more.
     is_gathered: bool,
-    backoff_ms: u64,
+    backoff: Backoff,
     is_failing: bool,
     chores: Chores,
     /// When the rights are tried; `None` where nothing speaks for it.
     rights_due: Option<MonoNs>,
+    /// The store is another one than has this directory's users.
+    is_misplaced: bool,
 }
 
 impl<D: DiskRead> WriterThread<D> {
@@ -231,12 +241,21 @@ impl<D: DiskRead> WriterThread<D> {
     /// Asks SQL for the stream of this journal, which could not be asked at the start, and goes on
     /// from where SQL is.
     fn claim(&mut self) -> Next {
-        let WriterSetup { store, set, log, .. } = &mut self.setup;
+        let WriterSetup { store, set, log, check_store, .. } = &mut self.setup;
         let checked = store.check();
         if let Ok(warnings) = &checked {
             tell_weak(log, warnings);
         }
-        let claimed = checked.and_then(|_| store.stream_id(set.0.to_le_bytes()));
+        let checked = match checked.and_then(|_| check_store(store)) {
+            Ok(Some(words)) => return self.misplaced(words),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if checked.is_ok() && std::mem::take(&mut self.is_misplaced) {
+            // What was said of it is over.
+            self.rights_due = Some(MonoNs(0));
+        }
+        let claimed = checked.and_then(|()| store.stream_id(set.0.to_le_bytes()));
         let found = claimed.and_then(|stream| Ok((stream, store.position(stream)?)));
         match found {
             Ok((stream, position)) => {
@@ -248,6 +267,19 @@ impl<D: DiskRead> WriterThread<D> {
             }
             Err(error) => self.failed(&error),
         }
+    }
+
+    /// Nothing more is asked of a wrong store than whether it is the right one by now.
+    fn misplaced(&mut self, words: String) -> Next {
+        self.is_misplaced = true;
+        self.backoff.next_is(BACKOFF_SLOW_MS);
+        let WriterSetup { figures, log, .. } = &self.setup;
+        figures.failures.fetch_add(1, Ordering::Relaxed);
+        if let Some(line) = figures.fitness.take_denied(clocks::mono(), Some(words)) {
+            let fields = [("error", Value::Text(&line))];
+            log.write(log_thread::stamp_now(), Message::SqlUnfit, &fields);
+        }
+        Next::Wait
     }
 
     fn take_up(&mut self, stream: StreamId) {
@@ -296,8 +328,9 @@ impl<D: DiskRead> WriterThread<D> {
     /// while something is missing.
     fn look_at_rights(&mut self) {
         let now = clocks::mono();
-        // Where SQL was away at the start it may be away still.
+        // Where SQL was away at the start it may be away still, and in a wrong one none is needed.
         let is_doubted = self.setup.stream.is_some() || self.is_failing;
+        let is_doubted = is_doubted && !self.is_misplaced;
         let WriterSetup { store, figures, log, .. } = &mut self.setup;
         if figures.fitness.take_doubt() {
             self.rights_due = Some(self.rights_due.unwrap_or(now));
@@ -325,7 +358,7 @@ impl<D: DiskRead> WriterThread<D> {
     }
 
     fn note_success(&mut self) {
-        self.backoff_ms = BACKOFF_FIRST_MS;
+        self.backoff.succeeded();
         log_thread::tell(&self.setup.log, Message::SqlResumed, "");
         self.setup.figures.fitness.succeeded(clocks::mono(), Asker::Writer);
         if std::mem::take(&mut self.is_failing) {
@@ -340,11 +373,10 @@ impl<D: DiskRead> WriterThread<D> {
     fn back_off(&mut self) {
         self.is_failing = true;
         if self.setup.figures.fitness.is_denied() {
-            self.backoff_ms = BACKOFF_SLOW_MS;
+            self.backoff.next_is(BACKOFF_SLOW_MS);
         }
-        let jitter_ms = clocks::mono().0 / 1_000 % (self.backoff_ms / 2).max(1);
-        std::thread::sleep(Duration::from_millis(self.backoff_ms + jitter_ms));
-        self.backoff_ms = (self.backoff_ms * 2).min(BACKOFF_MAX_MS);
+        let wait_ms = lengthened(self.backoff.failed(), clocks::noise());
+        std::thread::sleep(Duration::from_millis(wait_ms));
     }
 
     fn sleep(&mut self) {
@@ -464,7 +496,7 @@ impl<D: DiskRead> WriterThread<D> {
                 | FailureKind::Denied
         );
         if is_slow {
-            self.backoff_ms = self.backoff_ms.max(BACKOFF_SLOW_MS);
+            self.backoff.next_is_at_least(BACKOFF_SLOW_MS);
         }
         let text = error.to_string();
         if kind == FailureKind::Denied {

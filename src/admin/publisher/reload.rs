@@ -114,7 +114,7 @@ impl Publisher {
         let imported = import_file(&mut changing.store, config, &mut read, who);
         is_over.store(true, Ordering::Release);
         let imported = imported?;
-        self.tell_replaced(&imported.replaced);
+        self.tell_owners(&imported.replaced, &imported.released);
         let published = publish(imported.stored, &read, (config, 0), &self.log)?;
         changing.config = config.clone();
         changing.is_file_pending = false;

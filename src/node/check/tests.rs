@@ -344,6 +344,9 @@ fn data_directories_are_looked_at_and_left_as_they_are() {
     fs::write(data.join("store"), "moved to x\n").unwrap();
     assert_eq!(found(&bench.check("mysql.url = \"mysql://u@h/d\"\n")), []);
     assert_eq!(found(&bench.check("")), [("data".to_owned(), "other_store")]);
+    // A mark that a start could not read, either.
+    bench.write("data/store", "mysqlish\n", 0o600);
+    assert_eq!(found(&bench.check("")), [("data".to_owned(), "data_unusable")]);
     fs::remove_file(data.join("store")).unwrap();
 
     fs::write(data.join("signing-keys"), "junk\n").unwrap();

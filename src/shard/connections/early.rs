@@ -31,11 +31,10 @@ impl EarlyAnswers for Early<'_> {
 
     fn answer_head(&self, request: &Request<'_>, frame: &Frame<'_>, out: &mut Vec<u8>) -> bool {
         let surface = self.view.surface(self.listener, self.now);
-        let start = out.len();
-        let is_answered = early::refuse_head(request, &surface, frame, out);
-        if is_answered {
-            count_answered(self.counters, request, &out[start..]);
+        let status = early::refuse_head(request, &surface, frame, out);
+        if let Some(status) = status {
+            count_answered(self.counters, request, status);
         }
-        is_answered
+        status.is_some()
     }
 }

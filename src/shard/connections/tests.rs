@@ -27,6 +27,11 @@ struct Shard {
     reset: Vec<u32>,
 }
 
+fn serve(_: &Request<'_>, _: Arrived, out: &mut Vec<u8>) -> Progress {
+    out.resize(out.len() + ANSWER_BYTES, b'x');
+    Progress::Answered
+}
+
 impl Shard {
     fn new(clients: u32, unsent_max: u64) -> Shard {
         let now = Now { mono: MonoNs(1_000_000_000), wall: WallMs(0) };
@@ -48,18 +53,20 @@ impl Shard {
         let outbox = Outbox::default();
         let mut shard = Shard { connections, view, now, outbox, sends, reset: Vec::new() };
         for number in 0..clients {
-            let Shard { connections, view, now, outbox, .. } = &mut shard;
-            assert!(connections.accept(view, *now, number, 0, outbox));
+            let (connections, mut turn) = shard.turn_of();
+            assert!(connections.accept(&mut turn, number, 0));
         }
         shard
     }
 
     fn ask(&mut self, number: u32, requests: &[u8]) {
+        let (connections, mut turn) = self.turn_of();
+        connections.receive(&mut turn, number, requests, serve);
+    }
+
+    fn turn_of(&mut self) -> (&mut Connections, ShardTurn<'_>) {
         let Shard { connections, view, now, outbox, .. } = self;
-        connections.receive(view, *now, number, requests, outbox, |_, _, out, _| {
-            out.resize(out.len() + ANSWER_BYTES, b'x');
-            Progress::Answered
-        });
+        (connections, ShardTurn { view, now: *now, outbox })
     }
 
     /// Ends the turn: the driver takes what there is to send.
@@ -80,18 +87,16 @@ impl Shard {
     fn read(&mut self, number: u32) {
         let Some(buffer) = self.sends[number as usize].take() else { return };
         let all = buffer.len();
-        let Shard { connections, view, now, outbox, .. } = self;
-        let done = (buffer, Some(all));
-        connections.sent(view, *now, number, done, outbox, |_, _, out, _| {
-            out.resize(out.len() + ANSWER_BYTES, b'x');
-            Progress::Answered
-        });
+        let (connections, mut turn) = self.turn_of();
+        if connections.sent(&mut turn, number, buffer, Some(all)) {
+            connections.resume(&mut turn, number, serve);
+        }
     }
 
     fn later(&mut self, ms: u64) {
         self.now.mono = self.now.mono.plus_ms(ms);
-        let Shard { connections, view, now, outbox, .. } = self;
-        connections.expire(view, *now, outbox);
+        let (connections, mut turn) = self.turn_of();
+        connections.expire(&mut turn);
     }
 }
 
@@ -102,8 +107,8 @@ fn refused(origins: &[&str], sends: &[u8]) -> (String, u64) {
     let cors = Cors::new(origins, DurationMs(0));
     shard.view.rules = Arc::new(Rules { access: vec![Access::default()], cors });
     shard.sends.push(None);
-    let Shard { connections, view, now, outbox, .. } = &mut shard;
-    assert!(!connections.accept(view, *now, 1, 0, outbox));
+    let (connections, mut turn) = shard.turn_of();
+    assert!(!connections.accept(&mut turn, 1, 0));
     shard.turn();
     let mut waited_ms = 0;
     while shard.sends[1].is_none() {
