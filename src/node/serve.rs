@@ -129,7 +129,7 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
     let connections_max = connections_of_node(&config, topology.shards, connections);
     let (log, log_thread) = start_log(&config)?;
     signals.tell(&log);
-    vital::watch(&log).map_err(Failure::system("a thread that watches the others"))?;
+    vital::watch(&log).map_err(Failure::system("a watchdog thread"))?;
     announce::tell_start(&log, &loaded, &topology, connections_max);
     warn_of_settings(&log, &loaded, &topology);
     if connections_max < CONNECTIONS_FEW {
@@ -340,7 +340,7 @@ fn await_redis(
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    let why = "not every user is decided on by Redis yet; /v1/status says how far it is";
+    let why = "Redis can't decide for every user yet; see /v1/status for the progress";
     log.write(stamp_now(), Message::RedisNotReady, &[("error", Value::Text(why))]);
     true
 }
@@ -364,8 +364,8 @@ pub(super) fn check_slice(config: &Config, shards: u16) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::Configuration(format!(
-        "slice_bytes gives each of {shards} shards {each} bytes: at least {SLICE_SHARD_BYTES_MIN} \
-         are needed"
+        "slice_bytes gives each of {shards} shards {each} bytes, but at least \
+         {SLICE_SHARD_BYTES_MIN} are needed"
     )))
 }
 

@@ -152,7 +152,7 @@ pub fn open(
     let mut recovered = recovery::recover(&disk, options).map_err(|error| {
         let hint = match error {
             recovery::RecoverError::Damaged(_) => {
-                "; `nudged serve --salvage` copies the damaged files aside and goes on without \
+                "; `nudged serve --salvage` copies the damaged files aside and continues without \
                  exactly these records"
             }
             _ => "",

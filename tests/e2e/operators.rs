@@ -121,7 +121,7 @@ fn help_of_each_command_has_an_example_and_wrong_flags_are_helped() {
     }
     for (arguments, said) in [
         (&["--lisen", "127.0.0.1:0"][..], "--listen"),
-        (&["--listen", "127.0.0.1:0", "check"], "behind it"),
+        (&["--listen", "127.0.0.1:0", "check"], "after it"),
         (&["chekc"], "check"),
     ] {
         let exit = run(&folder, arguments);
