@@ -125,7 +125,7 @@ pub(super) fn push_metrics(metrics: &mut Vec<NodeMetric<'_>>, service: &Service)
     let is_unfit = u64::from(board.why_unfit().is_some());
     let lost = u64::from(board.lost_count());
     metrics.extend([
-        gauge("redis_open", "1 while every user can be decided on by Redis.", is_open),
+        gauge("redis_open", "1 while Redis can decide for every user.", is_open),
         gauge(
             "redis_unfit",
             "1 while something is wrong with Redis: see unfit in /v1/status.",
@@ -141,36 +141,67 @@ pub(super) fn push_metrics(metrics: &mut Vec<NodeMetric<'_>>, service: &Service)
     let is_evicting = u64::from(board.learned().is_evicting);
     metrics.extend([
         counter("keeper_rounds_total", "Rounds of the keeper.", of(&keeper.rounds)),
-        counter("keeper_failures_total", "Rounds that failed.", of(&keeper.failures)),
-        counter("keeper_sql_failures_total", "Questions that failed.", of(&keeper.sql_failures)),
+        counter("keeper_failures_total", "Rounds of the keeper that failed.", of(&keeper.failures)),
+        counter(
+            "keeper_sql_failures_total",
+            "SQL queries of the keeper that \
+                                              failed.",
+            of(&keeper.sql_failures),
+        ),
         gauge("keeper_other_nodes", "Other nodes that are alive.", of(&keeper.peers)),
         gauge("redis_evicts", "1 while Redis may evict users.", is_evicting),
         counter("rebuild_begun_total", "Rebuilds begun by this node.", of(&keeper.rebuilds)),
-        counter("rebuild_users_total", "Users filled from SQL.", of(&keeper.users_filled)),
+        counter(
+            "rebuild_users_total",
+            "Users filled into Redis from \
+                                        SQL.",
+            of(&keeper.users_filled),
+        ),
         counter("rebuild_held_total", "Partitions found to have lost writes.", of(&keeper.held)),
         counter(
             "rebuild_unreadable_total",
-            "Users whose rows could not be read: they are new to Redis.",
+            "Users whose rows could not be read, so that Redis takes them for new.",
             of(&keeper.users_unreadable),
         ),
         gauge("rebuild_partitions", "Partitions that are not open.", of(&keeper.partitions)),
         gauge("list_waiting", "Records in this node's lists.", lists(|lane| &lane.waiting)),
-        gauge("list_lag_seconds", "Age of the oldest of them.", figures.lag_ms()).in_ms(),
+        gauge(
+            "list_lag_seconds",
+            "Age of the oldest record in this node's \
+                                   lists.",
+            figures.lag_ms(),
+        )
+        .in_ms(),
         counter(
             "list_transactions_total",
-            "Transactions of lists.",
+            "Transactions that applied records from lists.",
             lists(|lane| &lane.transactions),
         ),
-        counter("list_given_up_total", "Lists left to other nodes.", lists(|lane| &lane.given_up)),
+        counter(
+            "list_given_up_total",
+            "Lists taken over by other \
+                                        nodes.",
+            lists(|lane| &lane.given_up),
+        ),
         counter("list_records_total", "Records applied from lists.", lists(|lane| &lane.records)),
-        counter("list_duplicates_total", "Records there already.", lists(|lane| &lane.duplicates)),
+        counter(
+            "list_duplicates_total",
+            "Records from lists that SQL had \
+                                          already.",
+            lists(|lane| &lane.duplicates),
+        ),
         counter("list_trimmed_total", "Entries dropped from lists.", lists(|lane| &lane.trimmed)),
         counter(
             "list_denials_total",
-            "Rights that Redis refused to who reads lists.",
+            "Permissions that Redis denied to the reader of lists.",
             lists(|lane| &lane.denials),
         ),
-        counter("list_failures_total", "Failures of Redis and SQL.", lists(|lane| &lane.failures)),
+        counter(
+            "list_failures_total",
+            "Failures of Redis or SQL while moving \
+                                        lists.",
+            lists(|lane| &lane.failures),
+        ),
     ]);
 }
 

@@ -159,7 +159,7 @@ fn hint(kind: io::ErrorKind) -> &'static str {
             "; another process is listening there: stop it, or choose another --admin"
         }
         io::ErrorKind::AlreadyExists => {
-            "; what is there is no socket: remove it, or choose another --admin"
+            "; it exists and is not a socket: remove it, or choose another --admin"
         }
         io::ErrorKind::PermissionDenied => "; this user may not listen there",
         io::ErrorKind::AddrNotAvailable => "; no interface of this host has that address",
@@ -180,7 +180,7 @@ mod tests {
         let live = UnixListener::bind(path("live")).unwrap();
         drop(UnixListener::bind(path("dead")).unwrap());
         let table = [
-            ("plain", Some("what is there is no socket: remove it")),
+            ("plain", Some("it exists and is not a socket: remove it")),
             ("live", Some("another process is listening there")),
             ("none/at", Some("its directory does not exist")),
             ("dead", None),

@@ -228,7 +228,7 @@ fn a_user_is_read_and_erased_on_the_shard_that_owns_them() {
         "erased": true,
         "at": input::told(ERASED_AT),
         "journal_until": "2026-01-02T00:00:00.000Z",
-        "remains_in": ["journal segments, until journal_until", "backups made before"],
+        "remains_in": ["journal segments, until journal_until", "backups made earlier"],
     });
     assert_eq!(erased, want);
     assert_eq!(node.status("DELETE /v1/users/stuck"), 503);

@@ -203,7 +203,7 @@ fn a_change_that_mysql_refuses_is_answered_with_whose_it_is() {
             "SET GLOBAL read_only = 0",
             503,
             "sql_read_only",
-            "takes no writes",
+            "accepts no writes",
         ),
         (revoke, grant, 500, "sql_denied", "grants.sql"),
         (away, back, 500, "sql_schema", "nudged migrate"),
