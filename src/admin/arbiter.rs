@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Value, json};
 
 use super::service::Service;
-use crate::base::ids::ShardId;
-use crate::runtime::board::{Board, Found, NO_RUN};
-use crate::runtime::clocks;
-use crate::runtime::drain_figures::DrainFigures;
-use crate::runtime::keeper::KeeperFigures;
-use crate::telemetry::text::NodeMetric;
+use nudged_base::ids::ShardId;
+use nudged_base::telemetry::text::NodeMetric;
+use nudged_runtime::board::{Board, Found, NO_RUN};
+use nudged_runtime::clocks;
+use nudged_runtime::drain_figures::DrainFigures;
+use nudged_runtime::keeper::KeeperFigures;
 
 /// What the threads count that Redis asks for.
 #[derive(Clone, Debug, Default)]
@@ -208,9 +208,9 @@ pub(super) fn push_metrics(metrics: &mut Vec<NodeMetric<'_>>, service: &Service)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::Partition;
-    use crate::redis::link::Unfit;
-    use crate::runtime::wake::Sleeper;
+    use nudged_base::ids::Partition;
+    use nudged_redis::link::Unfit;
+    use nudged_runtime::wake::Sleeper;
 
     const SERVER: Found = Found::Server { run: 7, evicts: false, syncs_always: Some(true) };
 

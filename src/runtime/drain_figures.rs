@@ -3,8 +3,8 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use crate::base::limits::LIST_LOOK_MS;
-use crate::base::time::{MonoNs, WallMs};
+use nudged_base::limits::LIST_LOOK_MS;
+use nudged_base::time::{MonoNs, WallMs};
 
 /// What a lane has drained.
 #[derive(Debug, Default)]

@@ -30,21 +30,21 @@ use super::sql_fitness::Asker;
 use super::sql_writer::WriterFigures;
 use super::vital::Needed;
 use super::{clocks, log_thread, topology};
-use crate::base::backoff::{Backoff, Rest};
-use crate::base::ids::Partition;
-use crate::base::limits::{KEEPER_SQL_BEAT_MS, PARTITIONS};
-use crate::base::time::{DurationMs, MonoNs};
-use crate::config::Config;
-use crate::keeper::barrier::Progress;
-use crate::keeper::core::{Keeper, View};
-use crate::keeper::peers::NodeId;
-use crate::keeper::share;
-use crate::redis::link::Unfit;
-use crate::redis::refusal::Refusal;
-use crate::shard::seam::Learned;
-use crate::store::{Reader, Store, StoreError};
-use crate::telemetry::counters::ShardCounters;
-use crate::telemetry::log::{Log, Message, Value};
+use nudged_background::keeper::barrier::Progress;
+use nudged_background::keeper::core::{Keeper, View};
+use nudged_background::keeper::peers::NodeId;
+use nudged_background::keeper::share;
+use nudged_base::backoff::{Backoff, Rest};
+use nudged_base::ids::Partition;
+use nudged_base::limits::{KEEPER_SQL_BEAT_MS, PARTITIONS};
+use nudged_base::telemetry::counters::ShardCounters;
+use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_base::time::{DurationMs, MonoNs};
+use nudged_config::Config;
+use nudged_redis::link::Unfit;
+use nudged_redis::refusal::Refusal;
+use nudged_shard::seam::Learned;
+use nudged_store::{Reader, Store, StoreError};
 
 use fill::Filler;
 use fitness::{Fitness, Line, Seen};
@@ -413,7 +413,7 @@ impl Thread {
             if let Some(stream) = stream {
                 store.heartbeat(*stream, &name)?;
             }
-            store.live_nodes(crate::base::limits::PEER_KNOWN_MS)
+            store.live_nodes(nudged_base::limits::PEER_KNOWN_MS)
         });
         let nodes = self.of_sql(nodes.unwrap_or(Ok(Vec::new()))).unwrap_or_default();
         nodes.iter().filter_map(|node| NodeId::parse(&node.name)).collect()

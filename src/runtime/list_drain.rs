@@ -29,19 +29,19 @@ use super::sql_writer::WriterFigures;
 use super::vital::Needed;
 use super::wake::Sleeper;
 use super::{clocks, log_thread, topology};
-use crate::base::backoff::{Backoff, lengthened};
-use crate::base::ids::{Partition, Sequence};
-use crate::base::limits::{
+use nudged_background::keeper::lists::{HEAD_BYTES, ListStream, Reading, head};
+use nudged_background::keeper::scripts;
+use nudged_base::backoff::{Backoff, lengthened};
+use nudged_base::ids::{Partition, Sequence};
+use nudged_base::limits::{
     LIST_BUSY_MS, LIST_GIVEN_UP_MS, LIST_IDLE_MS, LIST_READ_BYTES_MAX, LIST_READ_ENTRIES,
     RECORD_BYTES_MAX,
 };
-use crate::base::time::{MonoNs, WallMs};
-use crate::keeper::lists::{HEAD_BYTES, ListStream, Reading, head};
-use crate::keeper::scripts;
-use crate::redis::refusal::Refusal;
-use crate::redis::scripts::hash_of;
-use crate::store::{Run, Store, StoreError, StreamId};
-use crate::telemetry::log::{Log, Message};
+use nudged_base::telemetry::log::{Log, Message};
+use nudged_base::time::{MonoNs, WallMs};
+use nudged_redis::refusal::Refusal;
+use nudged_redis::scripts::hash_of;
+use nudged_store::{Run, Store, StoreError, StreamId};
 
 /// Entries that are in memory at once: as many full ones fit into its bound.
 const LIST_READ_MAX: usize = LIST_READ_BYTES_MAX / (RECORD_BYTES_MAX + HEAD_BYTES + 2);

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::drain_figures::DrainFigures;
-use crate::base::ids::Partition;
+use nudged_base::ids::Partition;
 
 /// The lists of a node, by lane.
 #[derive(Debug)]

@@ -21,16 +21,16 @@ use super::sql_fitness::Asker;
 use super::sql_writer::WriterFigures;
 use super::vital::Needed;
 use super::{clocks, log_thread, topology};
-use crate::base::ids::UserKey;
-use crate::base::limits::USER_POPUPS_MAX;
-use crate::journal::disk::DiskRead;
-use crate::journal::record::frames;
-use crate::journal::recovery::UnappliedIndex;
-use crate::shard::seam::{ReadFailed, ReadRequest, UserRead};
-use crate::state::user::{self, UserState};
-use crate::store::Reader;
-use crate::telemetry::log::{Log, Message};
-use crate::writer::merge;
+use nudged_background::writer::merge;
+use nudged_base::ids::UserKey;
+use nudged_base::limits::USER_POPUPS_MAX;
+use nudged_base::telemetry::log::{Log, Message};
+use nudged_domain::state::user::{self, UserState};
+use nudged_journal::disk::DiskRead;
+use nudged_journal::record::frames;
+use nudged_journal::recovery::UnappliedIndex;
+use nudged_shard::seam::{ReadFailed, ReadRequest, UserRead};
+use nudged_store::Reader;
 
 /// Users that are read in one transaction.
 const BATCH_USERS_MAX: usize = 128;

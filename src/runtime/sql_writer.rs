@@ -26,17 +26,17 @@ use super::sql_fitness::{Asker, SqlFitness};
 use super::vital::Needed;
 use super::wake::Sleeper;
 use super::{clocks, log_thread, topology};
-use crate::base::backoff::{Backoff, lengthened};
-use crate::base::ids::{Sequence, UserKey};
-use crate::base::limits::RIGHTS_AGAIN_MS;
-use crate::base::time::MonoNs;
-use crate::journal::disk::DiskRead;
-use crate::journal::reader::{Tail, TailError};
-use crate::journal::record::{self, Record, frames};
-use crate::journal::recovery;
-use crate::journal::segment::SetId;
-use crate::store::{Applied, FailureKind, Store, StoreError, StreamId};
-use crate::telemetry::log::{Log, Message, Value};
+use nudged_base::backoff::{Backoff, lengthened};
+use nudged_base::ids::{Sequence, UserKey};
+use nudged_base::limits::RIGHTS_AGAIN_MS;
+use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_base::time::MonoNs;
+use nudged_journal::disk::DiskRead;
+use nudged_journal::reader::{Tail, TailError};
+use nudged_journal::record::{self, Record, frames};
+use nudged_journal::recovery;
+use nudged_journal::segment::SetId;
+use nudged_store::{Applied, FailureKind, Store, StoreError, StreamId};
 
 /// First wait after a failure, in milliseconds; doubles up to the longest.
 const BACKOFF_FIRST_MS: u64 = 100;

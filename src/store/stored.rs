@@ -1,11 +1,11 @@
 //! What the store hands out: results of a transaction, the catalog as it is stored, and rows for
 //! people. Plain values; must not know statements.
 
-use crate::base::ids::Sequence;
-use crate::base::time::WallMs;
-use crate::catalog::overrides::Entry;
-use crate::catalog::snapshot::Status;
-use crate::journal::record::Record;
+use nudged_base::ids::Sequence;
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::overrides::Entry;
+use nudged_domain::catalog::snapshot::Status;
+use nudged_journal::record::Record;
 
 /// A journal's small number in a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

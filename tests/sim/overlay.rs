@@ -4,12 +4,12 @@
 
 use std::collections::VecDeque;
 
-use nudged::base::ids::{Sequence, UserKey};
-use nudged::journal::record::frames;
-use nudged::journal::recovery::UnappliedIndex;
-use nudged::shard::seam::ReadRequest;
-use nudged::state::user::{self, UserState};
-use nudged::writer::merge;
+use nudged_background::writer::merge;
+use nudged_base::ids::{Sequence, UserKey};
+use nudged_domain::state::user::{self, UserState};
+use nudged_journal::record::frames;
+use nudged_journal::recovery::UnappliedIndex;
+use nudged_shard::seam::ReadRequest;
 
 use super::disk::Disk;
 

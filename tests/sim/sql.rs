@@ -1,13 +1,13 @@
 //! SQL's side in the simulator: the real store on a real file, written from the real tail and read
 //! with the real overlay, each in steps between which anything may happen.
 
-use nudged::base::ids::Sequence;
-use nudged::journal::reader::Tail;
-use nudged::journal::record::{self, frames};
-use nudged::journal::recovery::UnappliedIndex;
-use nudged::shard::seam::{ReadFailed, UserRead};
-use nudged::state::user::UserState;
-use nudged::store::{Reader, Store, StreamId};
+use nudged_base::ids::Sequence;
+use nudged_domain::state::user::UserState;
+use nudged_journal::reader::Tail;
+use nudged_journal::record::{self, frames};
+use nudged_journal::recovery::UnappliedIndex;
+use nudged_shard::seam::{ReadFailed, UserRead};
+use nudged_store::{Reader, Store, StreamId};
 
 use super::disk::Disk;
 use super::node::{Node, SET};
@@ -66,7 +66,7 @@ impl Writer {
                 }
                 Ok(None) => return,
                 // It comes when the appender has written it elsewhere.
-                Err(nudged::journal::reader::TailError::Missing(..)) => return,
+                Err(nudged_journal::reader::TailError::Missing(..)) => return,
                 Err(error) => panic!("the journal can't be followed: {error}"),
             }
         }

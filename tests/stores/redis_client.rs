@@ -4,9 +4,9 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use nudged::redis::link::LinkSettings;
-use nudged::redis::refusal::Refusal;
-use nudged::runtime::redis_client::{Answer, AskError, BlockingRedis, Push};
+use nudged_redis::link::LinkSettings;
+use nudged_redis::refusal::Refusal;
+use nudged_runtime::redis_client::{Answer, AskError, BlockingRedis, Push};
 
 use super::support::redis::Redis;
 

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use nudged::redis::link::LinkSettings;
-use nudged::redis::scripts::Script;
-use nudged::runtime::redis_client::{Answer, AskError, BlockingRedis, Push};
+use nudged_redis::link::LinkSettings;
+use nudged_redis::scripts::Script;
+use nudged_runtime::redis_client::{Answer, AskError, BlockingRedis, Push};
 
 use super::support::redis::Redis;
 

@@ -3,9 +3,9 @@
 //! each list, at most every `LIST_LOOK_MS`.
 
 use super::{RoundError, Thread};
-use crate::keeper::scripts;
-use crate::runtime::clocks;
-use crate::runtime::redis_client::Answer;
+use crate::clocks;
+use crate::redis_client::Answer;
+use nudged_background::keeper::scripts;
 
 impl Thread {
     /// Looks at the lists of each lane at which nobody has looked for a while.

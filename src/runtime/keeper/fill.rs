@@ -9,13 +9,13 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::{RoundError, Thread};
-use crate::base::ids::{Partition, Revision, UserKey};
-use crate::base::limits::{FILL_USERS, PARTITIONS, TOMBSTONE_AGE_MAX_MS};
-use crate::keeper::core::Filling;
-use crate::keeper::scripts;
-use crate::runtime::redis_client::Answer;
-use crate::state::user::{UserState, encode};
-use crate::store::StoreError;
+use crate::redis_client::Answer;
+use nudged_background::keeper::core::Filling;
+use nudged_background::keeper::scripts;
+use nudged_base::ids::{Partition, Revision, UserKey};
+use nudged_base::limits::{FILL_USERS, PARTITIONS, TOMBSTONE_AGE_MAX_MS};
+use nudged_domain::state::user::{UserState, encode};
+use nudged_store::StoreError;
 
 /// One step works for at most about this long.
 const STEP: Duration = Duration::from_millis(50);

@@ -12,9 +12,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::base::limits::{REFUSES_FOR_MS, REFUSES_WRITTEN_MS};
-use crate::base::time::MonoNs;
-use crate::redis::refusal::Refusal;
+use nudged_base::limits::{REFUSES_FOR_MS, REFUSES_WRITTEN_MS};
+use nudged_base::time::MonoNs;
+use nudged_redis::refusal::Refusal;
 
 /// A trial has named a missing right this long after its refusal, in milliseconds.
 const UNNAMED_MS: u64 = 2_000;
@@ -148,7 +148,7 @@ const REPLICA: &str = "Redis is a replica: set redis.url to its primary";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::log::{Level, Log, Message, Stamp, Value};
+    use nudged_base::telemetry::log::{Level, Log, Message, Stamp, Value};
 
     fn at(ms: u64) -> MonoNs {
         MonoNs(0).plus_ms(ms)

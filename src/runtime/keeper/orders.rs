@@ -5,15 +5,15 @@ use std::sync::atomic::Ordering;
 
 use super::fill::Filler;
 use super::{RoundError, Thread};
-use crate::base::backoff::Backoff;
-use crate::base::ids::Partition;
-use crate::base::limits::REBUILD_LOCK_MS;
-use crate::keeper::core::{Order, Seal};
-use crate::keeper::ledger::Vanishing;
-use crate::keeper::scripts;
-use crate::redis::command::Phase;
-use crate::runtime::{clocks, log_thread};
-use crate::telemetry::log::{Message, Value};
+use crate::{clocks, log_thread};
+use nudged_background::keeper::core::{Order, Seal};
+use nudged_background::keeper::ledger::Vanishing;
+use nudged_background::keeper::scripts;
+use nudged_base::backoff::Backoff;
+use nudged_base::ids::Partition;
+use nudged_base::limits::REBUILD_LOCK_MS;
+use nudged_base::telemetry::log::{Message, Value};
+use nudged_redis::command::Phase;
 
 /// Who has compared a run, and who has given their word, is kept for this long: a week.
 const MEMBERS_KEPT_S: &[u8] = b"604800";
@@ -113,7 +113,7 @@ impl Thread {
         let for_ms = for_ms.to_string();
         let arguments: [&[u8]; 2] = [self.token.as_bytes(), for_ms.as_bytes()];
         let answer = self.setup.redis.script(scripts::LEAD, &keys, &arguments)?;
-        Ok(answer == crate::runtime::redis_client::Answer::Int(1))
+        Ok(answer == crate::redis_client::Answer::Int(1))
     }
 
     fn begin(

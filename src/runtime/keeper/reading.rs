@@ -4,18 +4,18 @@
 use std::collections::BTreeSet;
 
 use super::{RoundError, Thread};
-use crate::base::ids::Partition;
-use crate::base::limits::PARTITIONS;
-use crate::base::time::WallMs;
-use crate::keeper::core::{Lead, Seal};
-use crate::keeper::ledger::{Losses, PartitionMeta, Vanishing};
-use crate::keeper::peers::{Beat, NodeId};
-use crate::keeper::scripts;
-use crate::redis::command::Phase;
-use crate::redis::greeting;
-use crate::redis::scripts::hash_of;
-use crate::runtime::redis_client::Answer;
-use crate::shard::seam::Learned;
+use crate::redis_client::Answer;
+use nudged_background::keeper::core::{Lead, Seal};
+use nudged_background::keeper::ledger::{Losses, PartitionMeta, Vanishing};
+use nudged_background::keeper::peers::{Beat, NodeId};
+use nudged_background::keeper::scripts;
+use nudged_base::ids::Partition;
+use nudged_base::limits::PARTITIONS;
+use nudged_base::time::WallMs;
+use nudged_redis::command::Phase;
+use nudged_redis::greeting;
+use nudged_redis::scripts::hash_of;
+use nudged_shard::seam::Learned;
 
 /// What was read.
 pub(super) struct Signs {
@@ -166,7 +166,7 @@ impl Thread {
 }
 
 fn refused(text: &str) -> RoundError {
-    let kind = crate::redis::refusal::Refusal::of(text.as_bytes());
+    let kind = nudged_redis::refusal::Refusal::of(text.as_bytes());
     RoundError::Redis(super::AskError::Refused { kind, text: text.to_owned() })
 }
 

@@ -3,14 +3,14 @@
 //! looks at rights when a command runs and not when its connection is made, so what one connection
 //! is let, all are.
 
-use crate::base::limits::RIGHTS_AGAIN_MS;
-use crate::base::time::MonoNs;
-use crate::keeper::rights::{Missing, Trial};
-use crate::keeper::scripts;
-use crate::redis::refusal::Refusal;
-use crate::redis::scripts::hash_of;
-use crate::runtime::clocks;
-use crate::runtime::redis_client::{Answer, AskError, BlockingRedis};
+use crate::clocks;
+use crate::redis_client::{Answer, AskError, BlockingRedis};
+use nudged_background::keeper::rights::{Missing, Trial};
+use nudged_background::keeper::scripts;
+use nudged_base::limits::RIGHTS_AGAIN_MS;
+use nudged_base::time::MonoNs;
+use nudged_redis::refusal::Refusal;
+use nudged_redis::scripts::hash_of;
 
 /// A script that every server runs.
 const NOTHING: &str = "#!lua flags=no-writes\nreturn {}";

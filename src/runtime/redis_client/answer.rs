@@ -6,10 +6,10 @@
 use std::collections::VecDeque;
 use std::io;
 
-use crate::base::limits::REDIS_PUSHES_MAX;
-use crate::redis::decode::Frame;
-use crate::redis::refusal::Refusal;
-use crate::redis::words::Words;
+use nudged_base::limits::REDIS_PUSHES_MAX;
+use nudged_redis::decode::Frame;
+use nudged_redis::refusal::Refusal;
+use nudged_redis::words::Words;
 
 /// A reply, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::stream::Stream;
 use super::super::uninterrupted::uninterrupted;
 use super::answer::AskError;
-use crate::redis::address::LinkAddress;
+use nudged_redis::address::LinkAddress;
 
 /// Connects; each address of a name, and each write later, may take `timeout`.
 pub(super) fn open(address: &LinkAddress, timeout: Duration) -> io::Result<Stream> {

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::{Message, WriterThread, clocks, log_thread};
-use crate::base::limits::{KEEPER_SQL_BEAT_MS, SQL_FOLD_PERIOD_MS, SQL_FOLD_RETRY_MS};
-use crate::journal::disk::DiskRead;
+use nudged_base::limits::{KEEPER_SQL_BEAT_MS, SQL_FOLD_PERIOD_MS, SQL_FOLD_RETRY_MS};
+use nudged_journal::disk::DiskRead;
 
 /// Tombstones are looked at this often, in milliseconds.
 const PURGE_PERIOD_MS: u64 = 3_600_000;

@@ -2,12 +2,12 @@
 //! happen: what an older file has brought back is raised to what SQL has, then every user of SQL
 //! who is missing is written.
 
-use nudged::base::ids::{Partition, Revision, UserKey};
-use nudged::base::limits::PARTITIONS;
-use nudged::keeper::core::Filling;
-use nudged::keeper::scripts;
-use nudged::runtime::redis_client::Answer;
-use nudged::state::user::{UserState, encode};
+use nudged_background::keeper::core::Filling;
+use nudged_background::keeper::scripts;
+use nudged_base::ids::{Partition, Revision, UserKey};
+use nudged_base::limits::PARTITIONS;
+use nudged_domain::state::user::{UserState, encode};
+use nudged_runtime::redis_client::Answer;
 
 use super::keeper::{call, words};
 use super::node::Node;

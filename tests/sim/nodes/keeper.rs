@@ -4,18 +4,18 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use nudged::base::ids::Partition;
-use nudged::base::limits::{KEEPER_SQL_BEAT_MS, PARTITIONS};
-use nudged::base::time::{MonoNs, WallMs};
-use nudged::keeper::core::{Keeper, Lead, Order, Seal, View};
-use nudged::keeper::ledger::{Losses, PartitionMeta, Vanishing};
-use nudged::keeper::peers::{Beat, NodeId};
-use nudged::keeper::scripts;
-use nudged::redis::command::Phase;
-use nudged::redis::greeting;
-use nudged::redis::scripts::hash_of;
-use nudged::runtime::redis_client::Answer;
-use nudged::shard::seam::Learned;
+use nudged_background::keeper::core::{Keeper, Lead, Order, Seal, View};
+use nudged_background::keeper::ledger::{Losses, PartitionMeta, Vanishing};
+use nudged_background::keeper::peers::{Beat, NodeId};
+use nudged_background::keeper::scripts;
+use nudged_base::ids::Partition;
+use nudged_base::limits::{KEEPER_SQL_BEAT_MS, PARTITIONS};
+use nudged_base::time::{MonoNs, WallMs};
+use nudged_redis::command::Phase;
+use nudged_redis::greeting;
+use nudged_redis::scripts::hash_of;
+use nudged_runtime::redis_client::Answer;
+use nudged_shard::seam::Learned;
 
 use super::fill::{Filler, filling_of};
 use super::node::Node;
@@ -88,7 +88,7 @@ pub(super) fn load(body: &str) -> Words {
 impl KeeperSide {
     /// A keeper of a process that begins.
     pub fn new(node: NodeId, life: u32) -> KeeperSide {
-        let deadline_ms = nudged::config::Redis::default().deadline.0;
+        let deadline_ms = nudged_config::Redis::default().deadline.0;
         KeeperSide {
             keeper: Keeper::new(node, deadline_ms, PARTITIONS),
             node,

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use nudged::base::ids::{Partition, Sequence};
-use nudged::base::limits::{LIST_BUSY_MS, LIST_GIVEN_UP_MS, LIST_IDLE_MS, LIST_READ_ENTRIES};
-use nudged::keeper::core::Keeper;
-use nudged::keeper::lists::{ListStream, Reading, head};
-use nudged::keeper::peers::NodeId;
-use nudged::keeper::{scripts, share};
-use nudged::runtime::redis_client::Answer;
+use nudged_background::keeper::core::Keeper;
+use nudged_background::keeper::lists::{ListStream, Reading, head};
+use nudged_background::keeper::peers::NodeId;
+use nudged_background::keeper::{scripts, share};
+use nudged_base::ids::{Partition, Sequence};
+use nudged_base::limits::{LIST_BUSY_MS, LIST_GIVEN_UP_MS, LIST_IDLE_MS, LIST_READ_ENTRIES};
+use nudged_runtime::redis_client::Answer;
 
 use super::keeper::{call, words};
 use super::node::Node;

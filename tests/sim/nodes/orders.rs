@@ -1,12 +1,12 @@
 //! What each order of the keeper asks of Redis, as `runtime::keeper::orders` carries it out. What
 //! is of this node alone is done at once; an epoch is had from SQL first.
 
-use nudged::base::ids::Partition;
-use nudged::base::limits::REBUILD_LOCK_MS;
-use nudged::keeper::core::Order;
-use nudged::keeper::ledger::Vanishing;
-use nudged::keeper::scripts;
-use nudged::redis::command::Phase;
+use nudged_background::keeper::core::Order;
+use nudged_background::keeper::ledger::Vanishing;
+use nudged_background::keeper::scripts;
+use nudged_base::ids::Partition;
+use nudged_base::limits::REBUILD_LOCK_MS;
+use nudged_redis::command::Phase;
 
 use super::fill::Filler;
 use super::keeper::{call, load, words};

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use nudged::runtime::redis_client::Answer;
+use nudged_runtime::redis_client::Answer;
 
 use super::fresh::States;
 use super::node::Arrival;

@@ -2,11 +2,11 @@
 //! stopping where the board says, and users read back with the real overlay. As
 //! `runtime::{sql_writer, sql_reader}` do it, in steps between which anything may happen.
 
-use nudged::base::ids::{Sequence, UserKey};
-use nudged::journal::reader::{Tail, TailError};
-use nudged::journal::record::{self, Record, frames};
-use nudged::journal::recovery::{self, UnappliedIndex};
-use nudged::shard::seam::{ReadFailed, UserRead};
+use nudged_base::ids::{Sequence, UserKey};
+use nudged_journal::reader::{Tail, TailError};
+use nudged_journal::record::{self, Record, frames};
+use nudged_journal::recovery::{self, UnappliedIndex};
+use nudged_shard::seam::{ReadFailed, UserRead};
 
 use super::node::{Node, set_of};
 use super::scene::{MS, Scene, US, What, number};
