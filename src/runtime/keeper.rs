@@ -369,7 +369,7 @@ impl Thread {
             seal: signs.seal,
             answered: &signs.answered,
             lead: signs.lead,
-            filling: self.filler.as_ref().into(),
+            filling: fill::progress_of(self.filler.as_ref()),
             own_compared,
             own_cleared: Some(self.setup.board.cleared_run()).filter(|run| *run != NO_RUN),
             own_lost: &lost,

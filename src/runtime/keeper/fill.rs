@@ -54,13 +54,12 @@ impl Filler {
     }
 }
 
-impl From<Option<&Filler>> for Filling {
-    fn from(filler: Option<&Filler>) -> Filling {
-        match filler.map(|filler| &filler.stage) {
-            None => Filling::Idle,
-            Some(Stage::Done) => Filling::Done,
-            Some(_) => Filling::Running,
-        }
+/// How far the filling is, for the keeper.
+pub(super) fn progress_of(filler: Option<&Filler>) -> Filling {
+    match filler.map(|filler| &filler.stage) {
+        None => Filling::Idle,
+        Some(Stage::Done) => Filling::Done,
+        Some(_) => Filling::Running,
     }
 }
 
