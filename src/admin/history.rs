@@ -101,10 +101,9 @@ fn read(query: &str) -> Result<Asked, BadInput> {
 /// 400, with what the field takes.
 fn refused(bad: BadInput) -> Answer {
     let line = match (bad.code, bad.field) {
-        ("bad_value", Some("limit")) => format!(
-            "limit must be a number from 1 to \
-                                                 {HISTORY_LINES_MAX}"
-        ),
+        ("bad_value", Some("limit")) => {
+            format!("limit must be a number from 1 to {HISTORY_LINES_MAX}")
+        }
         ("bad_value", Some("before")) => {
             "before must be the next_before of the previous page".to_owned()
         }

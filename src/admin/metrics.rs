@@ -11,6 +11,7 @@ use nudged_base::hex;
 use nudged_base::telemetry::text::{CONTENT_TYPE, NodeMetric, render};
 use nudged_config::Config;
 use nudged_domain::catalog::overrides::Place;
+use nudged_runtime::sql_writer::WriterFigures;
 use nudged_store::{FailureKind, mysql};
 
 /// Answers.
@@ -46,12 +47,7 @@ pub(super) fn answer(service: &Service) -> Answer {
     });
     metrics.push(NodeMetric {
         labels: &build,
-        ..gauge(
-            "build_info",
-            "The version of this \
-                                                                     binary.",
-            1,
-        )
+        ..gauge("build_info", "The version of this binary.", 1)
     });
     let outages: Vec<_> = service.log.outages().collect();
     let labels: Vec<_> = outages.iter().map(|(name, ..)| [("outage", *name)]).collect();
@@ -83,20 +79,17 @@ fn push_journal(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
         gauge("journal_written_sequence", "Last record in the journal's file.", gauges.written.0),
         gauge(
             "journal_synced_sequence",
-            "Last record in the journal that is \
-                                          synced.",
+            "Last record in the journal that is synced.",
             gauges.synced.0,
         ),
         gauge(
             "journal_accepting",
-            "1 while the journal accepts \
-                                    records.",
+            "1 while the journal accepts records.",
             u64::from(gauges.is_accepting),
         ),
         gauge(
             "journal_full",
-            "1 while the journal's disk accepts no \
-                               records.",
+            "1 while the journal's disk accepts no records.",
             u64::from(gauges.is_full),
         ),
         gauge(
@@ -106,14 +99,12 @@ fn push_journal(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
         ),
         gauge(
             "journal_segment_left_bytes",
-            "Bytes left in the current \
-                                             segment.",
+            "Bytes left in the current segment.",
             gauges.room_bytes,
         ),
         gauge(
             "journal_unapplied_bytes",
-            "Bytes in the journal that are not in SQL \
-                                          yet.",
+            "Bytes in the journal that are not in SQL yet.",
             gauges.unapplied_bytes,
         ),
         gauge("journal_disk_bytes", "Bytes of the journal's files.", gauges.total_bytes),
@@ -142,34 +133,12 @@ fn push_overrides(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
 
 fn push_writer(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
     let figures = &service.figures;
-    let of = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
     let written = service.mesh.journal.written().0;
     let applied = service.mesh.journal.applied().0;
     let is_halted = figures.is_halted.load(Ordering::Relaxed);
     metrics.extend([
         gauge("sql_applied_sequence", "Last record that is in SQL.", applied),
         gauge("sql_lag_records", "Records not in SQL yet.", written.saturating_sub(applied)),
-        counter("sql_transactions_total", "Transactions committed.", of(&figures.transactions)),
-        counter("sql_records_total", "Records applied.", of(&figures.records)),
-        counter("sql_duplicates_total", "Records that SQL had already.", of(&figures.duplicates)),
-        counter("sql_failures_total", "Transactions that failed.", of(&figures.failures)),
-        counter("sql_rejected_total", "Records in the dead-letter file.", of(&figures.rejected)),
-        counter(
-            "sql_regressions_total",
-            "Times that SQL had lost applied \
-                                          records.",
-            of(&figures.regressions),
-        ),
-        gauge(
-            "journal_cut_bytes",
-            "Bytes cut off the unfinished end of the journal at start.",
-            of(&figures.journal_cut_bytes),
-        ),
-        gauge(
-            "journal_lost_stretches",
-            "Damaged parts of the journal skipped at start.",
-            of(&figures.journal_lost_stretches),
-        ),
         gauge(
             "sql_unfit",
             "1 while something is wrong with SQL: see unfit in /v1/status.",
@@ -179,6 +148,7 @@ fn push_writer(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
         gauge("sql_connections_open", "Open connections to MySQL.", mysql::connections_open()),
         counter("sql_connects_total", "Connections made to MySQL.", mysql::connections_made()),
     ]);
+    metrics.extend(WriterFigures::ROWS.iter().map(|row| row.now(figures)));
     metrics.extend(KIND_LABELS.iter().zip(FailureKind::ALL).map(|(labels, kind)| {
         let help = "SQL failures by kind.";
         let count = figures.fitness.failures_of(kind);

@@ -124,12 +124,8 @@ fn ask(
     let (status, body) =
         parse_answer(&answer).ok_or_else(|| not_a_node("it does not speak HTTP"))?;
     if status != 200 {
-        let refused: Refused = serde_json::from_slice(body).map_err(|_| {
-            not_a_node(
-                "its error is not one of \
-                                                                 nudged's",
-            )
-        })?;
+        let refused: Refused = serde_json::from_slice(body)
+            .map_err(|_| not_a_node("its error is not one of nudged's"))?;
         let field = refused.error.field.map(|field| format!(" ({field})")).unwrap_or_default();
         return Err(ExplainError::Refused { status, code: refused.error.code, field });
     }

@@ -221,12 +221,7 @@ fn read_popup(line: &str) -> Result<(ImportedLine, Vec<Entry>), Vec<String>> {
             let entries = entries.filter(|all| all.iter().all(|entry| *entry.popup == *read.id));
             (
                 is_gone,
-                entries.ok_or_else(|| {
-                    wrong(
-                        "overrides: not pauses and archives of this \
-                                                   popup",
-                    )
-                })?,
+                entries.ok_or_else(|| wrong("overrides: not pauses and archives of this popup"))?,
             )
         }
         // An older version archived both in one word, and had no ids. A status "live" of an

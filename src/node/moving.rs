@@ -104,8 +104,7 @@ pub fn begin(
     let unusable = |what: String| Failure::Directory { path: from.to_owned(), what };
     if !from.join(FILE_NAME).exists() {
         return Err(unusable(format!(
-            "it has no data of an embedded node: there is no \
-                                     {FILE_NAME}"
+            "it has no data of an embedded node: there is no {FILE_NAME}"
         )));
     }
     let lock = JournalDirectory::open(&from.join("journal"));
@@ -304,10 +303,8 @@ impl Moving {
                 TakenPopup::Differs => differing.push(popup.id.as_str()),
             }
         }
-        let mut said = format!(
-            "popups: {new} moved with their history, {known} already there and \
-                                the same"
-        );
+        let mut said =
+            format!("popups: {new} moved with their history, {known} already there and the same");
         if !differing.is_empty() {
             said.push_str(&format!(
                 ", {} already there with another definition, which they keep: {}",
@@ -450,8 +447,7 @@ impl Moving {
         belonging::mark_moved(&self.from, &self.target.name(), &id)?;
         let from = self.from.display();
         let said = format!(
-            "{from}: can be served with this configuration from now on, and no \
-                            longer without it"
+            "{from}: can be served with this configuration from now on, and no longer without it"
         );
         self.go_on(Step::Done, said)
     }

@@ -113,8 +113,7 @@ impl Publisher {
             )
         } else if is_out {
             format!(
-                "popup \"{id}\" is archived because it was removed from {file}: add it there \
-                     again"
+                "popup \"{id}\" is archived because it was removed from {file}: add it there again"
             )
         } else {
             format!(

@@ -44,11 +44,8 @@ pub(super) fn check(look: &mut Look<'_>) {
         }
     }
     if let Some(holder) = belonging::holder(&path) {
-        let message = format!(
-            "{} is in use by {holder}: a second node would not start on \
-                               it",
-            show(&path)
-        );
+        let message =
+            format!("{} is in use by {holder}: a second node would not start on it", show(&path));
         look.warn(KEY, "data_in_use", message);
     }
     if let Err(error) = signing_keys::read(&path) {
@@ -112,11 +109,8 @@ fn check_store(look: &mut Look<'_>, path: &Path) {
         Mark::Moved(_) => true,
     };
     if !is_shared && is_of_mysql {
-        let message = format!(
-            "{} belongs to a node with [mysql], but mysql.url is not \
-                               set",
-            show(path)
-        );
+        let message =
+            format!("{} belongs to a node with [mysql], but mysql.url is not set", show(path));
         look.error(KEY, "other_store", message);
     }
     if !is_shared && let Err(error) = is_database(&database) {

@@ -136,10 +136,7 @@ fn check_token(look: &mut Look<'_>) {
             look.warn(
                 "admin_token_file",
                 "token_file",
-                format!(
-                    "{error} (not in use at the \
-                                                                 moment)"
-                ),
+                format!("{error} (not in use at the moment)"),
             );
         } else {
             look.error("admin_token_file", "token_file", error.to_string());

@@ -106,8 +106,7 @@ impl Herald {
         match self.segment_bytes.saturating_sub(free) {
             // A quota, or a file system that does not keep what it promised.
             0 => format!(
-                "{directory} accepts no more, although {free} bytes are free: check for a \
-                          quota"
+                "{directory} accepts no more, although {free} bytes are free: check for a quota"
             ),
             lacking => format!(
                 "{directory} is {lacking} bytes short: the next segment needs {}, but {free} are \

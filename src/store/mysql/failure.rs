@@ -130,8 +130,7 @@ impl FailureKind {
             }
             1820 | 1862 => "the user's password has expired: set a new one (ALTER USER)",
             3118 | 3955 | 4151 => {
-                "the user's account is locked: unlock it (ALTER USER ... ACCOUNT \
-                                   UNLOCK)"
+                "the user's account is locked: unlock it (ALTER USER ... ACCOUNT UNLOCK)"
             }
             1049 => {
                 "the server has no such database: create it as in vendor-config/mysql/grants.sql, \
