@@ -257,5 +257,5 @@ pub(super) fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -
 }
 
 fn written(source: io::Error) -> Failure {
-    Failure::System { what: "standard output", source }
+    Failure::System { what: "write to standard output", source }
 }

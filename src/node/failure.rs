@@ -120,9 +120,9 @@ pub enum Failure {
     )]
     RedisNotSynced,
     /// The system refused a thread or a descriptor.
-    #[error("{what}: {source}{}", mend_of(source))]
+    #[error("can't {what}: {source}{}", mend_of(source))]
     System {
-        /// What was wanted.
+        /// What was to be done, as it follows "can't".
         what: &'static str,
         /// What the system said.
         source: std::io::Error,
@@ -175,7 +175,7 @@ mod tests {
     fn a_limit_of_threads_is_named_with_what_raises_it() {
         let refused = |code| {
             let source = std::io::Error::from_raw_os_error(code);
-            Failure::system("a thread for reloads")(source).to_string()
+            Failure::system("start the reload thread")(source).to_string()
         };
         assert!(refused(libc::EAGAIN).contains("`TasksMax=`"));
         assert!(!refused(libc::ENOMEM).contains("TasksMax"));

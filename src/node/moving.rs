@@ -280,7 +280,7 @@ impl Moving {
         };
         let moved: Vec<StoredKey> = own.iter().map(moved).collect();
         self.target.sql().add_signing_keys(&moved)?;
-        let system = Failure::system("random bytes for a signing key");
+        let system = Failure::system("get random bytes for a signing key");
         let fresh = signing_keys::fresh(self.now).map_err(system)?;
         self.target.sql().signing_keys(&shared_keys::stored_of(&fresh))?;
         let count = moved.len();
@@ -440,7 +440,7 @@ impl Moving {
         // Whatever it has of journals, and however that database is called: it knows this id.
         let mut fresh = [0; 16];
         getrandom::fill(&mut fresh).map_err(|error| {
-            Failure::system("random bytes for a directory's id")(std::io::Error::other(error))
+            Failure::system("get random bytes for a directory's id")(std::io::Error::other(error))
         })?;
         let id = target::set_name(SetId(u128::from_le_bytes(fresh)));
         self.target.sql().stream_numbers(std::slice::from_ref(&id))?;

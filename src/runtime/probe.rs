@@ -100,7 +100,7 @@ pub enum HostUnfit {
         needed: u64,
     },
     /// The system gives fewer threads than the node needs.
-    #[error("a node of this size needs {needed} threads, and the system gives {given}: {limit}")]
+    #[error("a node of this size needs {needed} threads, but the system allows {given}: {limit}")]
     TooFewThreads {
         /// Threads that were given.
         given: usize,

@@ -304,7 +304,7 @@ shard_counters! {
         Counter redis_breaker_opens "redis_breaker_opens_total" "Times the breaker opened.";
         Gauge redis_breaker "redis_breaker" "The breaker: 0 closed, 1 open, 2 probing.";
         Gauge redis_pursued "redis_pursued"
-            "Changes nobody waits for that are sent until Redis says what became of them.";
+            "Changes that nobody waits for, sent again until Redis reports their outcome.";
         Gauge redis_in_flight "redis_in_flight" "Commands waiting for their replies.";
         Counter turns "turns_total" "Turns of the shard's loop.";
         Counter sleeps "sleeps_total" "Turns of the shard's loop that ended in sleep.";
@@ -318,7 +318,7 @@ shard_counters! {
         redis_failures "redis_failures_total" ["cause" CAUSES]
             "Commands that failed and requests given up, by cause.";
         redis_pursuits "redis_pursuits_total" ["outcome" PURSUITS]
-            "Shows nobody saw whose replies were lost with their connections, by what was learnt.";
+            "Unseen shows whose replies were lost with their connections, by outcome.";
         redis_refused "redis_refused_total" ["kind" REFUSALS]
             "Commands that Redis refused, by kind; some are sent again.";
         http_errors "http_errors_total" ["status" STATUSES] "Refusals by status.";

@@ -99,7 +99,7 @@ messages! {
     Warn CatalogReplaced "catalog_replaced"
         "this node's popups file overwrote another node's: give all nodes the same file";
     Info PopupsReleased "popups_released"
-        "no popups file is configured any more: its popups belong to the admin API now";
+        "no popups file is configured any more: its popups now belong to the admin API";
     Warn CatalogUnconfirmed "catalog_unconfirmed"
         "a change is stored, but not every shard confirmed it in time";
     Warn CoresShared "cores_shared" "several threads share a core";
