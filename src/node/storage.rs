@@ -166,8 +166,8 @@ pub fn open(
 fn with_salvage(error: &RecoverError) -> String {
     let hint = match error {
         RecoverError::Damaged(_) => {
-            "; `nudged serve --salvage` copies the damaged files aside and goes on without exactly \
-             these records"
+            "; `nudged serve --salvage` copies the damaged files aside and continues without \
+             exactly these records"
         }
         _ => "",
     };
