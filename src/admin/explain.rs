@@ -90,8 +90,8 @@ fn zone_of(name: Option<&str>) -> (TimeZone, Vec<String>) {
         Some((_, Some(zone))) => (zone.clone(), Vec::new()),
         Some((name, None)) => {
             let warning = format!(
-                "tz: {name:?} is no zone of the tz database, such as \"Europe/Berlin\": it counts \
-                 as UTC"
+                "tz: {name:?} is not a zone of the tz database, such as \"Europe/Berlin\": it \
+                 counts as UTC"
             );
             (TimeZone::UTC, vec![warning])
         }

@@ -99,7 +99,7 @@ pub enum AdminError {
     #[error("admin_token_file: {0}")]
     Token(#[from] TokenError),
     /// Others can reach the address, and no token is asked for.
-    #[error("admin: others can reach {0}, so admin_token_file must name a file with a token")]
+    #[error("admin: other hosts can reach {0}, so admin_token_file must name a file with a token")]
     TokenMissing(String),
     /// The address can't be listened on.
     #[error("admin: {0}")]
@@ -108,7 +108,7 @@ pub enum AdminError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The system gave no thread or descriptor.
-    #[error("admin: no thread: {0}")]
+    #[error("admin: can't start a thread: {0}")]
     Thread(#[from] std::io::Error),
     /// Pauses and archives can't be kept.
     #[error("pauses and archives: {0}")]

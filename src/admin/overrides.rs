@@ -51,7 +51,7 @@ pub struct Couriers {
 #[derive(Debug, thiserror::Error)]
 pub enum CouriersError {
     /// The system gives no thread.
-    #[error("no thread: {0}")]
+    #[error("can't start a thread: {0}")]
     Thread(#[from] io::Error),
     /// The store can't be opened.
     #[error(transparent)]

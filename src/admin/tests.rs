@@ -228,7 +228,7 @@ fn a_user_is_read_and_erased_on_the_shard_that_owns_them() {
         "erased": true,
         "at": input::told(ERASED_AT),
         "journal_until": "2026-01-02T00:00:00.000Z",
-        "remains_in": ["journal segments, until journal_until", "backups made before"],
+        "remains_in": ["journal segments, until journal_until", "backups made earlier"],
     });
     assert_eq!(erased, want);
     assert_eq!(node.status("DELETE /v1/users/stuck"), 503);
@@ -395,7 +395,7 @@ fn a_unix_socket_is_its_owners_alone() {
     assert_eq!(status_of(&head), 200, "{body}");
     let second = node_at(AdminAddress::Unix(path.clone()), Place::with_popups(POPUPS));
     let second = second.err().unwrap().to_string();
-    assert!(second.contains("another process listens there"), "{second}");
+    assert!(second.contains("another process is listening there"), "{second}");
     node.admin.stop();
     assert!(!path.exists());
     std::fs::write(&path, "a file of somebody").unwrap();

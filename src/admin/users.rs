@@ -103,9 +103,9 @@ pub(super) fn erase(service: &Service, segment: &str) -> Answer {
 
 /// Where an erased user's id still is, for those who have to see to it.
 fn remains_in(has_server: bool) -> Vec<&'static str> {
-    let mut places = vec!["journal segments, until journal_until", "backups made before"];
+    let mut places = vec!["journal segments, until journal_until", "backups made earlier"];
     if has_server {
-        places.push("binary logs of MySQL, until the server purges them");
+        places.push("MySQL binary logs, until the server purges them");
     }
     places
 }

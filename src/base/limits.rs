@@ -250,8 +250,8 @@ pub const UNMERGED_HELD_MS: u64 = 2_000;
 pub const JOURNAL_AGAIN_MS: u64 = 5_000;
 /// Records journaled again in one turn, at most, and one user's more.
 pub const JOURNAL_AGAIN_RECORDS: usize = 256;
-/// Users for whom one shard may have a command under way in Redis.
-pub const FLIGHTS_MAX: usize = 4_096;
+/// Users for whom one shard may have something under way: a read, or a change in Redis.
+pub const IN_FLIGHT_MAX: usize = 4_096;
 /// A merge may be executed for this long, in milliseconds: nobody waits for an answer that would
 /// say otherwise.
 pub const MERGE_VALID_MS: u64 = 60_000;
@@ -604,6 +604,8 @@ const _: () = {
     assert!(BATCH_BYTES_MAX * 2 < UNSYNCED_BYTES_MAX);
     assert!(UNAPPLIED_BYTES_MAX + 2 * SEGMENT_BYTES < JOURNAL_BYTES_DEFAULT);
     assert!(RECORD_BYTES_MAX * EVENTS_PER_REQUEST_MAX < LANE_BYTES_MAX);
+    // Each of them may be a read.
+    assert!(IN_FLIGHT_MAX <= READS_OUTSTANDING_MAX);
     assert!(RECORD_BYTES_MAX * UNMERGED_USER_MAX < LANE_BYTES_MAX);
     assert!(EVENTS_PER_REQUEST_MAX < UNMERGED_USER_MAX);
     // Token: user, popup and variant with 56 bytes of numbers and signature, in base64.

@@ -15,13 +15,13 @@ use nudged_config::{Flag, Value};
     name = "nudged",
     version,
     after_help = "\
-Each setting has a key in nudged.toml, a variable NUDGED_<KEY> and, where it is listed above, a flag;
-flags beat variables beat the file beats defaults.
+Each setting has a key in nudged.toml, an environment variable NUDGED_<KEY> and, if listed above, a
+flag. Flags override variables, variables override the file, and the file overrides the defaults.
 
 Examples:
   nudged --config /etc/nudged.toml          serve
-  nudged check --config /etc/nudged.toml    what is wrong with it, before a start or a reload
-  nudged help COMMAND                       more about one"
+  nudged check --config /etc/nudged.toml    find what is wrong before a start or a reload
+  nudged help COMMAND                       more about a command"
 )]
 pub struct Arguments {
     #[command(flatten)]
@@ -46,16 +46,16 @@ struct SharedArguments {
 /// What to do.
 #[derive(Debug, PartialEq, Subcommand)]
 pub enum Command {
-    /// Serve decisions (what is done without a subcommand)
+    /// Serve decisions (the default without a subcommand)
     #[command(after_help = "\
 Example:
   nudged serve --config /etc/nudged.toml --listen 0.0.0.0:8080 --cpus 0-6 --writer-cpu 7")]
     Serve(ServeArguments),
     /// Validate configuration and popups: exit 0, or 2 with every error
     #[command(after_help = "\
-Looks at the configuration, at what this host says of it (CPUs, files, directories, addresses), and
-at popups. Asks no server. Run it as the user of the node. What a running node has in use is a
-warning, and so is a kernel or a limit that a node here would not start with.
+Checks the configuration, whether it fits this host (CPUs, files, directories, addresses), and the
+popups. Contacts no server. Run it as the user that nudged runs as. What a running node has in use
+is only a warning, and so is a kernel or a limit that a node would not start with.
 
 Codes of warnings about popups in --json: ended, number_as_text, rollout_empty, shadowed,
 target_never_matches, too_many_to_remember, variant_unreachable, window_never_opens.
@@ -71,7 +71,7 @@ The last line is \"N passed, M failed\".
 Example:
   nudged vectors tests/vectors/*.json")]
     Vectors(VectorsArguments),
-    /// Tell why this user sees, or does not see, each popup; asks a running node
+    /// Explain why a user sees, or does not see, each popup; asks a running node
     #[command(after_help = "\
 Nothing is recorded.
 
@@ -83,7 +83,7 @@ Example:
 Example:
   nudged export --config /etc/nudged.toml popups --history > popups.ndjson")]
     Export(ExportArguments),
-    /// Take what export wrote into the database: popups all or none, users with no node running
+    /// Import what export wrote: popups all or none, users while no node is running
     #[command(after_help = "\
 Example:
   nudged import --config /etc/nudged.toml popups.ndjson")]
@@ -132,10 +132,10 @@ pub struct ServeArguments {
     /// How long an idle shard spins before it sleeps [env: NUDGED_BUSY_POLL_US] [default: 0]
     #[arg(long, value_name = "MICROSECONDS")]
     busy_poll: Option<String>,
-    /// Start although the journal is more than 1 h ahead of the wall clock
+    /// Start even if the journal is more than 1 h ahead of the wall clock
     #[arg(long)]
     pub accept_clock: bool,
-    /// Go on after damage in the middle of the journal: copy it aside and skip the damaged batches
+    /// Start despite damage in the middle of the journal: copy it aside, skip the damaged batches
     #[arg(long)]
     pub salvage: bool,
 }
@@ -149,7 +149,7 @@ pub struct CheckArguments {
     /// Data directory
     #[arg(skip)]
     pub data: Option<String>,
-    /// Popups files [default: the one that the configuration names]
+    /// Popups files [default: the one in the configuration]
     #[arg(value_name = "POPUPS")]
     pub popups: Vec<PathBuf>,
     /// One JSON object instead of lines
@@ -174,19 +174,19 @@ pub struct ExportArguments {
 /// What `export` writes.
 #[derive(Clone, Debug, PartialEq, Subcommand)]
 pub enum Exported {
-    /// Every popup, a line each, with the status that an operator set
+    /// Every popup, one per line, with the status that an operator set
     Popups {
         /// With each popup's latest 1,000 changes
         #[arg(long)]
         history: bool,
     },
-    /// Every user with their popups, and every erased one, a line each
+    /// Every user with their popups, and every erased user, one per line
     Users,
-    /// Counts of popups per variant, hour and journal, a line each
+    /// Counts per popup, variant, hour and journal, one per line
     Stats,
-    /// Every record of journals, a line each
+    /// Every journal record, one per line
     Journal {
-        /// Data directories; without any, the configuration's
+        /// Data directories [default: the configuration's]
         #[arg(value_name = "DIR")]
         directories: Vec<PathBuf>,
     },
@@ -201,10 +201,10 @@ pub struct ImportArguments {
     /// Data directory
     #[arg(skip)]
     data: Option<String>,
-    /// What `nudged export` has written; - for standard input
+    /// Output of `nudged export`; - for standard input
     #[arg(value_name = "FILE|-")]
     pub file: PathBuf,
-    /// Nodes that did not stop cleanly are gone for good, and what only they had recorded
+    /// Give up nodes that did not stop cleanly, with what only they had recorded
     #[arg(long)]
     pub nodes_lost: bool,
 }
@@ -226,10 +226,10 @@ pub struct MigrateArguments {
     /// Data directory
     #[arg(skip)]
     data: Option<String>,
-    /// Data directory of a stopped embedded node, to be moved into mysql.url with all its users
+    /// Data directory of a stopped embedded node, to move into mysql.url with all its users
     #[arg(long, value_name = "DIR")]
     pub from: Option<PathBuf>,
-    /// Nodes that did not stop cleanly are gone for good, and what only they had recorded
+    /// Give up nodes that did not stop cleanly, with what only they had recorded
     #[arg(long, requires = "from")]
     pub nodes_lost: bool,
 }
@@ -243,7 +243,7 @@ pub struct ExplainArguments {
     /// The placement
     #[arg(long, value_name = "P", default_value = "home")]
     pub placement: String,
-    /// The moment, as RFC 3339 [default: now]
+    /// The time, as RFC 3339 [default: now]
     #[arg(long, value_name = "T")]
     pub at: Option<String>,
     /// The user's session [default: none]
@@ -252,7 +252,7 @@ pub struct ExplainArguments {
     /// The locale, such as de-AT [default: none]
     #[arg(long, value_name = "L")]
     locale: Option<String>,
-    /// The user's zone, such as Europe/Berlin; moments are told in it [default: UTC]
+    /// The user's time zone, such as Europe/Berlin; times are shown in it [default: UTC]
     #[arg(long, value_name = "ZONE")]
     tz: Option<String>,
     /// An attribute; may be given more than once [default: none]
@@ -293,9 +293,8 @@ impl Arguments {
                 let names: Vec<_> = self.serve.flags().iter().map(|flag| flag.name).collect();
                 let names = if names.is_empty() { "a flag".to_owned() } else { names.join(", ") };
                 let message = format!(
-                    "{names} before the command: flags of `serve` stand behind it, as in `nudged \
-                     serve --listen ADDR:PORT`; only --config and --data may stand before any \
-                     command"
+                    "{names} before the command: give flags of `serve` after it, as in `nudged \
+                     serve --listen ADDR:PORT`; only --config and --data may come before a command"
                 );
                 return Err(Arguments::command().error(ErrorKind::ArgumentConflict, message));
             }

@@ -43,7 +43,7 @@ pub fn run_with_config(arguments: &CheckArguments) -> Report {
         report.add(Finding::of_config(problem));
     }
     for unknown in &examined.loaded.unknown_variables {
-        let message = format!("is not known; the nearest is {}", unknown.nearest);
+        let message = format!("is unknown; the nearest is {}", unknown.nearest);
         let finding = Finding::new(Severity::Warning, "", "unknown_variable", message);
         report.add(Finding { source: Some(unknown.name.clone()), ..finding });
     }

@@ -175,7 +175,7 @@ fn stop_journal(
             Err(_) => {}
         }
     }
-    Err("it could not write and sync everything in time".to_owned())
+    Err("it could not write and sync all records in time".to_owned())
 }
 
 /// A shard that has not ended although it was told to is left behind: the process ends anyway.

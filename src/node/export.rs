@@ -175,7 +175,7 @@ fn journal(directory: &Path, out: &mut impl Write) -> Result<(), Failure> {
     let unusable = |what: String| Failure::Directory { path: path.clone(), what };
     let disk = DirectoryReader::new(&path);
     let found = recovery::set_of(&disk).map_err(|error| unusable(error.to_string()))?;
-    let Some(set) = found else { return Err(unusable("no journal is there".to_owned())) };
+    let Some(set) = found else { return Err(unusable("there is no journal".to_owned())) };
     let retired = recovery::retired(&disk).map_err(|error| unusable(error.to_string()))?;
     let options = RecoverOptions { applied: retired, fresh_set: set, skip_damaged: true };
     let recovered =
@@ -256,5 +256,5 @@ pub(super) fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -
 }
 
 fn written(source: io::Error) -> Failure {
-    Failure::System { what: "standard output", source }
+    Failure::System { what: "write to standard output", source }
 }

@@ -78,8 +78,8 @@ pub fn wrong_cpus(config: &Config) -> Vec<(&'static str, String)> {
             _ => "are",
         };
         let message = format!(
-            "{} {verb} not among the CPUs that this process may use: {allowed:?} (`taskset -p`, \
-             AllowedCPUs= of the unit)",
+            "{} {verb} not among the CPUs that this process may use: {allowed:?} (see `taskset \
+             -p`, or AllowedCPUs= of the unit)",
             missing.join(", ")
         );
         wrong.push((key, message));

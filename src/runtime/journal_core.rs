@@ -97,7 +97,7 @@ pub enum StopError {
     #[error(transparent)]
     Poison(#[from] Poison),
     /// Its thread was not there any more.
-    #[error("the journal's thread had ended before: {0}")]
+    #[error("the journal's thread has already ended: {0}")]
     Gone(String),
 }
 
@@ -164,7 +164,7 @@ pub fn start(
         (Ok(()), thread) => Ok(JournalHandle { thread, lanes }),
         (Err(_), thread) => match thread.join() {
             Err(error) => Err(refused(error)),
-            Ok(_) => Err(StartError::Executor(io::Error::other("it ended at once"))),
+            Ok(_) => Err(StartError::Executor(io::Error::other("its thread ended at once"))),
         },
     }
 }

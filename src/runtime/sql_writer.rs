@@ -95,14 +95,14 @@ node_metrics! {
     pub struct WriterFigures {
         Counter transactions "sql_transactions_total" "Transactions committed.";
         Counter records "sql_records_total" "Records applied.";
-        Counter duplicates "sql_duplicates_total" "Records there already.";
+        Counter duplicates "sql_duplicates_total" "Records that SQL had already.";
         Counter failures "sql_failures_total" "Transactions that failed.";
         Counter rejected "sql_rejected_total" "Records in the dead-letter file.";
-        Counter regressions "sql_regressions_total" "How often SQL had gone back.";
+        Counter regressions "sql_regressions_total" "Times that SQL had lost applied records.";
         Gauge journal_cut_bytes "journal_cut_bytes"
-            "Bytes of the unfinished end that the start cut.";
+            "Bytes cut off the unfinished end of the journal at start.";
         Gauge journal_lost_stretches "journal_lost_stretches"
-            "Damaged stretches that the start passed over.";
+            "Damaged parts of the journal skipped at start.";
     }
     beside {
         /// Applying has ended for good: going on would mix two journals.
@@ -300,7 +300,11 @@ impl<D: DiskRead> WriterThread<D> {
             &mut self.setup;
         let retired = recovery::retired(disk).map_err(|error| error.to_string())?;
         if retired > position {
-            let text = format!("records {} to {} are kept nowhere", position.0 + 1, retired.0);
+            let text = format!(
+                "records {} to {} are lost: the journal no longer has them",
+                position.0 + 1,
+                retired.0
+            );
             log_thread::tell(log, Message::SqlRegressed, &text);
             store.skip_lost(stream, retired).map_err(|error| error.to_string())?;
         }
@@ -441,7 +445,7 @@ impl<D: DiskRead> WriterThread<D> {
             }
             Err(StoreError::Behind { position, .. }) => {
                 self.setup.figures.regressions.fetch_add(1, Ordering::Relaxed);
-                let text = format!("position is {position}, was {}", self.setup.applied);
+                let text = format!("its position is {position}, but was {}", self.setup.applied);
                 log_thread::tell(&self.setup.log, Message::SqlRegressed, &text);
                 self.go_on_from(stream, position)
             }

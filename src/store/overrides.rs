@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(dropped_of(row(r#"{"id":"p"}"#)), None, "its own status is live");
         let dropped = dropped_of(row(r#"{"id":"p","status":"draft"}"#)).unwrap();
         let said = dropped.to_string();
-        assert!(said.starts_with("popup \"p\" is draft"), "{said}");
+        assert!(said.starts_with("popup \"p\" is now draft"), "{said}");
         assert!(said.contains("popups file"), "{said}");
     }
 

@@ -111,8 +111,8 @@ impl std::fmt::Display for Dropped {
         };
         write!(
             out,
-            "popup \"{id}\" is {status} now, since a status \"live\" that an operator set wins no \
-             more; its own status is set in {place}"
+            "popup \"{id}\" is now {status}, since a status \"live\" set by an operator no longer \
+             applies; its own status is set in {place}"
         )
     }
 }

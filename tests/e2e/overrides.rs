@@ -128,7 +128,7 @@ fn a_file_read_without_sql_pauses_at_once_and_is_imported_when_sql_answers() {
                 let took = begun.elapsed();
                 println!("{method} {path} with SQL frozen after {took:?}");
                 assert!(took < ANSWERED_WITHOUT_SQL, "{method} {path}: {took:?}");
-                let waits = answer.body.contains("when SQL takes it");
+                let waits = answer.body.contains("when SQL answers");
                 assert_eq!(waits, path == "/v1/reload", "{answer:?}");
             });
         }
@@ -167,7 +167,7 @@ fn without_redis_too_it_holds_and_comes_to_the_other_node_with_redis() {
     let paused = ask(&nodes[0].1, "pause");
     assert!(matches!(paused["stored"].as_str(), Some("memory" | "node")), "{paused}");
     let warning = paused["warnings"][0].as_str().unwrap();
-    assert!(warning.contains("no other node knows"), "{paused}");
+    assert!(warning.contains("other nodes do not know"), "{paused}");
     await_stored(&nodes[0].1, "node");
     assert!(is_effective(&nodes[1].1, "live"));
     cluster.redis.restart();

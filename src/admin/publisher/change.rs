@@ -149,7 +149,7 @@ impl Publisher {
         if changing.is_file_pending {
             let mut read = read_of(&current.popups);
             let Changing { store, config, .. } = changing;
-            let imported = import_file(store, config, &mut read, "once SQL answered")?;
+            let imported = import_file(store, config, &mut read, "once SQL had answered")?;
             changing.is_file_pending = false;
             self.tell_owners(&imported.replaced, &imported.released);
             return Ok((self.publish_stored(changing, imported.stored, &read)?, true));

@@ -200,8 +200,8 @@ pub(super) fn check_not_emptied(
         return Ok(());
     }
     let message = format!(
-        "no popup is in it, and {live} that are live came from it: `popup = []` says that none is \
-         meant (in JSON: [])"
+        "it has no popups, but {live} live ones came from it: write `popup = []` (in JSON: []) if \
+         none is meant"
     );
     let error = SourceError { line: None, popup: None, field: String::new(), message };
     Err(PublishError::Popups { path: path.to_owned(), errors: vec![error] })

@@ -103,16 +103,18 @@ impl Publisher {
         let is_out = known.own == Status::Archived && known.definition.status() != Status::Archived;
         if known.stored.is_gone {
             format!(
-                "popup \"{id}\" is archived because it was deleted, or is gone from {file}: put it \
+                "popup \"{id}\" is archived because it was deleted, or removed from {file}: add it \
                  there again, or PUT /v1/popups/{id}"
             )
         } else if !known.stored.is_in_file() {
             format!(
                 "popup \"{id}\" is {status} by its own status, which is set in its definition: \
-                 PUT /v1/popups/{id}"
+                 change it with PUT /v1/popups/{id}"
             )
         } else if is_out {
-            format!("popup \"{id}\" is archived because it is gone from {file}: put it there again")
+            format!(
+                "popup \"{id}\" is archived because it was removed from {file}: add it there again"
+            )
         } else {
             format!(
                 "popup \"{id}\" is {status} by its own status, which is set in {file}: change it \
@@ -129,8 +131,8 @@ impl Publisher {
             return None;
         }
         Some(match has_redis {
-            true => "Redis has not answered: no other node knows of this yet".to_owned(),
-            false => "there is no [redis]: no other node knows of this".to_owned(),
+            true => "Redis has not answered: other nodes do not know of this yet".to_owned(),
+            false => "[redis] is not set: other nodes do not know of this".to_owned(),
         })
     }
 }

@@ -39,7 +39,7 @@ pub enum PublishError {
     #[error("no such popup")]
     NoSuchPopup,
     /// The popup is archived; nothing changed.
-    #[error("the popup is archived: PUT it to bring it back, with its users' history")]
+    #[error("the popup is archived: PUT it to bring it back with its users' history")]
     Archived,
     /// The popup is not overridden, and its own status is not live; nothing changed. Where that is
     /// set.
@@ -55,7 +55,7 @@ pub enum PublishError {
     #[error("the popup has another version")]
     OtherVersion,
     /// A popup has this id, or had it; nothing changed.
-    #[error("a popup has this id, or had it before it was archived")]
+    #[error("the id belongs to a popup, possibly an archived one")]
     Exists,
     /// The popup never had the version that it was to go back to; nothing changed.
     #[error("the popup never had this version")]
@@ -64,13 +64,13 @@ pub enum PublishError {
     #[error("the popup has no earlier version")]
     NoEarlierVersion,
     /// Others changed the catalog each time that this change was tried; nothing changed.
-    #[error("the catalog is being changed by others")]
+    #[error("the catalog is being changed by somebody else: try again")]
     Busy,
     /// A popups file has these ids, and this node has none; nothing changed.
     #[error(
-        "{}: in the popups file of another node, which is where to change it; where no node has a \
-         popups file any more, name the last one as `popups` here once more and reload, then take \
-         it out and reload: its popups are this API's then",
+        "{}: in the popups file of another node: change it there; if no node has a popups file any \
+         more, set `popups` here to the last one and reload, then remove it and reload: its popups \
+         are then this API's",
         .0.join(", ")
     )]
     InOtherFile(Vec<String>),
@@ -78,7 +78,7 @@ pub enum PublishError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The change is stored and made; these shards have not said so in time.
-    #[error("{} shards did not answer in time; the change is stored", .0.len())]
+    #[error("{} shards did not confirm in time; the change is stored", .0.len())]
     Unconfirmed(Vec<NoAnswer>),
 }
 

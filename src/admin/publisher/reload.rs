@@ -25,8 +25,8 @@ use nudged_domain::catalog::snapshot::Status;
 use nudged_store::{StoreError, StoredCatalog, StoredPopup};
 
 /// What is said, behind SQL's own reason, where a file was read that SQL does not know yet.
-const WAITS: &str = "the file's own pauses and archives hold on this node, and the whole file is \
-                     imported when SQL takes it";
+const WAITS: &str = "the file's own pauses and archives already apply on this node; the whole file \
+                     is imported when SQL answers";
 
 impl Publisher {
     /// Takes the configuration and the popups file anew. Answers when every shard has them. `who`

@@ -40,7 +40,7 @@ pub(super) fn newest_copy(config: &Config, log: &Log) -> Option<StoredCatalog> {
     let in_directory = catalog_copy::read(&config.data);
     let copy = in_redis.into_iter().chain(in_directory).max_by_key(|copy| copy.version)?;
     let fields = [
-        ("error", Value::Text("SQL does not answer; a copy is what the node starts with")),
+        ("error", Value::Text("SQL does not answer; the node starts with a copy")),
         ("version", Value::Number(copy.version)),
     ];
     tell(log, Message::CatalogStale, &fields);

@@ -34,9 +34,9 @@ use nudged_runtime::sql_reader::{self, ReaderSetup, Turn};
 use nudged_runtime::sql_writer::{self, WriterFigures, WriterSetup};
 use nudged_runtime::topology::Topology;
 use nudged_runtime::wake::Sleeper;
-use nudged_shard::arbiter::ArbiterSetup;
 use nudged_shard::core::{Core, CoreSetup};
-use nudged_shard::unmerged::left::Left;
+use nudged_shard::users::redis::ArbiterSetup;
+use nudged_shard::users::unmerged::left::Left;
 use nudged_shard::view::Rules;
 use nudged_store::Reader;
 
@@ -55,7 +55,7 @@ fn timeouts(config: &Config) -> Timeouts {
 fn random() -> Result<u64, Failure> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).map_err(|error| Failure::System {
-        what: "random bytes",
+        what: "get random bytes",
         source: std::io::Error::other(error),
     })?;
     Ok(u64::from_le_bytes(bytes))
@@ -109,7 +109,7 @@ impl Threads<'_> {
         &self,
         storage: Storage,
     ) -> Result<StorageThreads, Failure> {
-        let thread = Failure::system("a thread for storage");
+        let thread = Failure::system("start a storage thread");
         let sleeper = Sleeper::new().map_err(|error| thread(error.into()))?;
         let sleeper = Arc::new(sleeper);
         let appender = storage::appender_config(self.config);
@@ -177,7 +177,7 @@ impl Threads<'_> {
                 cpu: self.writer_cpu(),
                 log: self.log.clone(),
             });
-            readers.push(reader.map_err(Failure::system("a thread of SQL"))?);
+            readers.push(reader.map_err(Failure::system("start an SQL thread"))?);
         }
         Ok((readers, stop))
     }

@@ -214,10 +214,7 @@ fn a_file_that_lost_its_popups_is_refused_and_one_that_means_it_is_not() {
     for text in ["", "# cut off\n", "\n"] {
         place.write_popups(text);
         let lines = publisher.reload("test").unwrap_err().lines();
-        assert!(
-            lines[0].contains("popup = []") && lines[0].contains("2 that are live"),
-            "{lines:?}"
-        );
+        assert!(lines[0].contains("popup = []") && lines[0].contains("2 live ones"), "{lines:?}");
         assert!(place.load(&shards.mesh).is_err(), "nor at start");
     }
     assert_eq!(status(&publisher, "a"), Status::Live);
@@ -261,7 +258,7 @@ fn a_files_own_pauses_hold_while_sql_does_not_answer() {
         reloaded
             .warnings
             .iter()
-            .any(|line| line.contains("is locked") && line.contains("when SQL takes it")),
+            .any(|line| line.contains("is locked") && line.contains("when SQL answers")),
         "{reloaded:?}"
     );
     assert!(publisher.is_file_pending());

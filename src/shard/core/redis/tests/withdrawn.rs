@@ -55,7 +55,7 @@ fn late(world: &mut World, request: impl FnOnce(&mut Node, Now) -> u32) -> u32 {
 }
 
 fn withdrawn_total(world: &World) -> u64 {
-    world.nodes[0].core.home.counters.redis_withdrawn.get()
+    world.nodes[0].core.users.counters.redis_withdrawn.get()
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn a_late_show_that_others_have_followed_stays() {
     let happenings: Vec<_> = listed(&world).into_iter().map(|(_, happening)| happening).collect();
     assert_eq!(happenings, [Some(Happening::Decided)], "it was replaced before");
     assert_eq!(withdrawn_total(&world), 0);
-    assert!(world.nodes[0].core.home.arbiter.as_ref().unwrap().is_quiet());
+    assert!(world.nodes[0].core.arbiter().is_quiet());
     check_lists(&world);
 }
 
@@ -194,6 +194,6 @@ fn a_full_list_takes_no_withdrawal() {
     world.settle();
     assert_eq!(state_of(&world, "u").revision.counter, 1, "state and list agree");
     assert_eq!((withdrawn_total(&world), listed(&world).len()), (0, 1));
-    assert!(world.nodes[0].core.home.arbiter.as_ref().unwrap().is_quiet());
+    assert!(world.nodes[0].core.arbiter().is_quiet());
     check_lists(&world);
 }

@@ -4,14 +4,14 @@
 
 use bumpalo::collections::Vec as BumpVec;
 
-use super::flights::{Pending, Stage};
-use super::{Arbiter, Queue, base_of};
-use crate::decision::{RequestContext, decided};
-use crate::home::{Home, Subject};
-use crate::lane::Waiting;
+use super::{Arbiter, CopiedAt, Queue, RedisUsers, base_of};
+use crate::fanout::verdicts_of;
 use crate::origin::Origin;
-use crate::reads::Waiter;
-use crate::serve::verdicts_of;
+use crate::users::evaluate::{RequestContext, decided};
+use crate::users::in_flight::Waiter;
+use crate::users::in_flight::{ProposedChange, Stage};
+use crate::users::lane::Waiting;
+use crate::users::{Happened, Subject, Users};
 use nudged_api::command::{Command, EventsRequest, PlacedEvent};
 use nudged_api::decide::DecideRequest;
 use nudged_api::events::Event;
@@ -54,9 +54,27 @@ struct Change<'c, 'a> {
     outcome: Outcome<'a>,
 }
 
-impl Home {
-    /// Executes a decide request of a user of this shard.
-    pub(crate) fn decide_by_redis<'a>(
+impl RedisUsers<'_> {
+    /// As [`Arbitration::execute`].
+    ///
+    /// [`Arbitration::execute`]: crate::users::Arbitration::execute
+    pub(in crate::users) fn execute<'a>(
+        &mut self,
+        context: &RequestContext<'a, '_>,
+        command: &Command<'a>,
+        has_state: bool,
+    ) -> Option<Outcome<'a>> {
+        match command {
+            Command::Decide(request) if has_state => self.decide(context, request),
+            Command::Decide(request) => self.decide_degraded(context, request),
+            Command::Events(request) => self.take_events(context, request, has_state),
+            Command::ReadUser { user } | Command::EraseUser { user } => {
+                self.operate(context, command, user, has_state)
+            }
+        }
+    }
+
+    fn decide<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
         request: &DecideRequest<'a>,
@@ -87,22 +105,22 @@ impl Home {
             verdicts.push(verdict);
         }
         // A show that was learnt may be of a node whose clock is ahead.
-        let wall = self.scratch.state.newest().map_or(wall, |newest| newest.max(wall));
+        let wall = self.users.scratch.state.newest().map_or(wall, |newest| newest.max(wall));
         let context = &RequestContext { now: Now { wall, ..context.now }, ..*context };
-        let event_bytes = self.aside().len();
-        let candidates = self.candidates(context, request);
+        let event_bytes = self.users.aside.len();
+        let candidates = self.users.candidates(context, request);
         let (chosen, former) = self.choose_aside(context, request);
         let decided = Decided { verdicts: verdicts.into_bump_slice(), candidates, ..chosen };
-        self.tell_decision(context.now, &context.view.snapshot, user, &decided);
+        self.users.tell_decision(context.now, &context.view.snapshot, user, &decided);
         let outcome = Outcome::Decided(decided);
-        if self.aside().is_empty() {
-            self.count(&decided);
+        if self.users.aside.is_empty() {
+            self.users.count(&decided);
             return Some(outcome);
         }
-        let (publish, ttl_ms) = (event_bytes > 0, self.arbiter_mut().setup.ttl_ms);
+        let (publish, ttl_ms) = (event_bytes > 0, self.arbiter.setup.ttl_ms);
         let change = Change { command, user, base, event_bytes, former, publish, ttl_ms, outcome };
         if self.settle_change(context, change) {
-            self.count(&decided);
+            self.users.count(&decided);
             return None;
         }
         self.decide_degraded(context, request)
@@ -115,19 +133,19 @@ impl Home {
         context: &RequestContext<'a, '_>,
         request: &DecideRequest<'a>,
     ) -> (Decided<'a>, Option<Vec<u8>>) {
-        let (snapshot, state) = (&*context.view.snapshot, &self.scratch.state);
+        let (snapshot, state) = (&*context.view.snapshot, &self.users.scratch.state);
         match choose::decide(snapshot, state, &request.context, context.now.wall) {
             nothing @ Decision::Nothing { .. } => (decided(request, nothing), None),
             Decision::Show { popup, variant } => {
-                let mut former = self.buffer();
-                user::encode(&self.scratch.state, &mut former);
-                (self.show(context, request, (popup, variant)), Some(former))
+                let mut former = self.users.buffer();
+                user::encode(&self.users.scratch.state, &mut former);
+                (self.users.show(context, request, (popup, variant)), Some(former))
             }
         }
     }
 
-    /// Executes events of users of this shard, those of each by themselves.
-    pub(crate) fn events_by_redis<'a>(
+    /// Executes events, those of each user by themselves.
+    fn take_events<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
         request: &EventsRequest<'a>,
@@ -157,11 +175,11 @@ impl Home {
         let unavailable = events.iter().map(|placed| (placed.place, Verdict::UNAVAILABLE));
         let verdicts = context.bump.alloc_slice_fill_iter(unavailable);
         let outcome = Outcome::Verdicts(Verdicts { verdicts, ignored: &[] });
-        let outcome = EncodedOutcome::of_no_popup(&outcome, self.buffer());
-        let handle = match self.arbiter_mut().fanouts.begin(context.origin, outcome) {
+        let outcome = EncodedOutcome::of_no_popup(&outcome, self.users.buffer());
+        let handle = match self.arbiter.fanouts.begin(context.origin, outcome) {
             Ok(handle) => handle,
             Err(outcome) => {
-                self.keep(outcome.into_buffer());
+                self.users.keep(outcome.into_buffer());
                 return self.events_degraded(context, events);
             }
         };
@@ -170,23 +188,16 @@ impl Home {
             let mut own = BumpVec::with_capacity_in(events.len(), context.bump);
             own.extend(events.iter().filter(|placed| placed.event.token.user == *user));
             let outcome = self.events_of_one(context, own.into_bump_slice(), has_state);
-            let fanouts = &mut self.arbiter_mut().fanouts;
+            let fanouts = &mut self.arbiter.fanouts;
             match outcome {
                 Some(outcome) => fanouts.merge(handle, verdicts_of(&outcome)),
                 None => fanouts.await_part(handle),
             }
         }
-        if let Some(fanout) = self.arbiter_mut().fanouts.take_whole(handle) {
-            self.finish(fanout.origin, fanout.outcome);
+        if let Some(fanout) = self.arbiter.fanouts.take_whole(handle) {
+            self.users.finish(fanout.origin, fanout.outcome);
         }
         None
-    }
-
-    /// The events of one user of several are done.
-    pub(crate) fn user_part_done(&mut self, handle: Handle, verdicts: &[PlacedVerdict]) {
-        if let Some(fanout) = self.arbiter_mut().fanouts.part_done(handle, verdicts) {
-            self.finish(fanout.origin, fanout.outcome);
-        }
     }
 
     fn events_of_one<'a>(
@@ -220,27 +231,27 @@ impl Home {
         let verdicts: &[PlacedVerdict] = verdicts.into_bump_slice();
         let known = || verdicts.iter().map(|(_, verdict)| *verdict);
         let outcome = Outcome::Verdicts(Verdicts { verdicts, ignored: &[] });
-        if self.aside().is_empty() {
-            self.count_verdicts(known());
+        if self.users.aside.is_empty() {
+            self.users.count_verdicts(known());
             return Some(outcome);
         }
-        let (event_bytes, ttl_ms) = (self.aside().len(), self.arbiter_mut().setup.ttl_ms);
+        let (event_bytes, ttl_ms) = (self.users.aside.len(), self.arbiter.setup.ttl_ms);
         let (former, publish) = (None, true);
         let change = Change { command, user, base, event_bytes, former, publish, ttl_ms, outcome };
         if !self.settle_change(context, change) {
             return self.events_degraded(context, events);
         }
-        self.count_verdicts(known());
+        self.users.count_verdicts(known());
         None
     }
 
     /// Whether a request of this user can run, and upon what. The state is in the scratch then.
     fn state_source(&mut self, context: &RequestContext<'_, '_>, user: &str) -> StateSource {
         let now = context.now;
-        let arbiter = self.arbiter_mut();
+        let arbiter = &mut *self.arbiter;
         if !context.attempt.is_fresh {
             if !arbiter.is_usable(now.mono) {
-                self.counters.redis_failures.of("away").add(1);
+                self.users.counters.redis_failures.of("away").add(1);
                 return StateSource::Degraded;
             }
             if arbiter.is_busy(user) {
@@ -248,16 +259,19 @@ impl Home {
             }
         }
         // What was accepted before comes first: the reply is merged with it.
-        if !self.unmerged.of(user).is_empty() {
+        if !self.arbiter.unmerged.of(user).is_empty() {
             return StateSource::Wait;
         }
-        let Some(stamp) = self.load(user) else { return StateSource::Wait };
-        let state = &self.scratch.state;
+        let Some(copied_at) = self.users.load(user).map(CopiedAt::of_entry) else {
+            return StateSource::Wait;
+        };
+        let state = &self.users.scratch.state;
         let newest = state.newest();
         let is_empty = state.popups.is_empty();
         let partition = UserKey::of(user.as_bytes()).partition();
-        let arbiter = self.arbiter.as_deref().expect("asked of a home with an arbiter");
-        if !context.attempt.is_fresh && !arbiter.is_trusted(now.mono, (partition, stamp), is_empty)
+        let arbiter = &*self.arbiter;
+        if !context.attempt.is_fresh
+            && !arbiter.is_trusted(now.mono, (partition, copied_at), is_empty)
         {
             return StateSource::Wait;
         }
@@ -269,11 +283,11 @@ impl Home {
     /// change in an epoch carries it.
     pub(super) fn begin_aside(&mut self, user: &str) -> Revision {
         let partition = UserKey::of(user.as_bytes()).partition();
-        let base = self.scratch.state.revision;
-        let arbiter = self.arbiter.as_deref_mut().expect("asked of a home with an arbiter");
-        arbiter.aside.clear();
+        let base = self.users.scratch.state.revision;
+        let arbiter = &mut *self.arbiter;
+        self.users.aside.clear();
         let epoch = arbiter.partitions.epoch(partition).max(base.epoch);
-        self.scratch.state.revision.epoch = epoch;
+        self.users.scratch.state.revision.epoch = epoch;
         base
     }
 
@@ -282,12 +296,13 @@ impl Home {
     fn event_by_redis(&mut self, context: &RequestContext<'_, '_>, event: &Event<'_>) -> Verdict {
         let (snapshot, wall) = (&context.view.snapshot, context.now.wall);
         self.learn_show(snapshot, wall, event);
-        let verdict = self.apply_event(context.view, context.now, event);
-        if verdict == Verdict::Duplicate && self.arbiter_mut().setup.queue == Queue::Journal {
+        let verdict = self.users.apply_event(context.view, context.now, event);
+        if verdict == Verdict::Duplicate && self.arbiter.setup.queue == Queue::Journal {
             let subject = Subject::of(event);
             let acted_at = apply::acted_at(event.ts, event.token.at, wall);
             let happening = event.action.happening();
-            self.record(snapshot, &subject, happening, (wall, acted_at), None);
+            let happened = Happened { happening, at: wall, acted_at, forgotten: None };
+            self.users.record(snapshot, &subject, happened);
         }
         verdict
     }
@@ -295,35 +310,34 @@ impl Home {
     /// Commits the scratch state, or, where it only repeats, hands the repeats to the journal.
     /// Whether the outcome will come: else nothing was changed.
     fn settle_change(&mut self, context: &RequestContext<'_, '_>, change: Change<'_, '_>) -> bool {
-        let queue = self.arbiter_mut().setup.queue;
-        let aside_bytes = self.aside().len();
-        if queue == Queue::Journal && !self.lane.reserve(aside_bytes) {
-            self.counters.journal_refusals.add(1);
+        let queue = self.arbiter.setup.queue;
+        let aside_bytes = self.users.aside.len();
+        if queue == Queue::Journal && !self.users.lane.reserve(aside_bytes) {
+            self.users.counters.journal_refusals.add(1);
             return false;
         }
         let reserved = if queue == Queue::Journal { aside_bytes } else { 0 };
         let Change { user, base, .. } = change;
-        let revision = self.scratch.state.revision;
+        let revision = self.users.scratch.state.revision;
         let snapshot = &context.view.snapshot;
-        let outcome = EncodedOutcome::new(&change.outcome, snapshot, self.buffer());
+        let outcome = EncodedOutcome::new(&change.outcome, snapshot, self.users.buffer());
         if revision.counter == base.counter {
-            self.lane.release(reserved);
-            let arbiter = self.arbiter.as_deref().expect("asked of a home with an arbiter");
-            let upto = self.lane.append_framed(&arbiter.aside);
+            self.users.lane.release(reserved);
+            let upto = self.users.lane.append_framed(&self.users.aside);
             let (since, origin) = (context.now.mono, context.origin);
-            self.lane.wait(Waiting { upto, since, origin, outcome });
+            self.users.lane.wait(Waiting { upto, since, origin, outcome });
             return true;
         }
-        let waiter = self.waiter(context, &change.command);
-        let mut records = self.buffer();
-        let mut state = self.buffer();
-        let arbiter = self.arbiter.as_deref_mut().expect("asked of a home with an arbiter");
-        records.extend_from_slice(&arbiter.aside);
-        user::encode(&self.scratch.state, &mut state);
+        let waiter = self.users.waiter(context, &change.command);
+        let mut records = self.users.buffer();
+        let mut state = self.users.buffer();
+        let arbiter = &mut *self.arbiter;
+        records.extend_from_slice(&self.users.aside);
+        user::encode(&self.users.scratch.state, &mut state);
         let count = u32::try_from(revision.counter - base.counter).expect("at most 201 a request");
         let wall = arbiter.wall(context.now);
         let valid_ms = context.until.0.saturating_sub(context.now.mono.0) / 1_000_000;
-        let pending = Pending {
+        let pending = ProposedChange {
             waiter: Some(waiter),
             outcome: Some(outcome),
             records,
@@ -345,30 +359,30 @@ impl Home {
         };
         let is_under_way = arbiter.commit(context.now.mono, user, pending);
         if is_under_way {
-            self.counters.redis_commits.add(1);
+            self.users.counters.redis_commits.add(1);
         } else {
-            self.lane.release(reserved);
+            self.users.lane.release(reserved);
         }
         is_under_way
     }
 
     /// Erases a user, whose fresh state is in the scratch; `None` where the outcome will come.
-    pub(crate) fn erase_by_redis<'a>(
+    pub(in crate::users) fn erase<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
         user: &'a str,
     ) -> Option<Outcome<'a>> {
         let base = self.begin_aside(user);
-        let arbiter = self.arbiter.as_deref_mut().expect("asked of a home with an arbiter");
+        let arbiter = &mut *self.arbiter;
         let wall = arbiter.wall(context.now);
-        let at = apply::erase(&mut self.scratch.state, wall);
-        let revision = self.scratch.state.revision;
-        record::append(&Record::Erase { user, revision, at }, &mut arbiter.aside);
+        let at = apply::erase(&mut self.users.scratch.state, wall);
+        let revision = self.users.scratch.state.revision;
+        record::append(&Record::Erase { user, revision, at }, &mut self.users.aside);
         let change = Change {
             command: Command::EraseUser { user },
             user,
             base,
-            event_bytes: arbiter.aside.len(),
+            event_bytes: self.users.aside.len(),
             former: None,
             publish: true,
             ttl_ms: TOMBSTONE_AGE_MAX_MS,
@@ -388,7 +402,7 @@ impl Home {
         if context.now.mono >= context.until {
             return false;
         }
-        let waiter = self.waiter(context, command);
+        let waiter = self.users.waiter(context, command);
         self.wait_for_redis(context.now, user, waiter).is_ok()
     }
 
@@ -397,73 +411,72 @@ impl Home {
     /// # Errors
     /// The work itself, where Redis is not to be asked or a bound is reached.
     pub fn wait_for_redis(&mut self, now: Now, user: &str, waiter: Waiter) -> Result<(), Waiter> {
-        let arbiter = self.arbiter.as_deref_mut().expect("asked of a home with an arbiter");
+        let arbiter = &mut *self.arbiter;
         if !arbiter.is_usable(now.mono) {
             return Err(waiter);
         }
-        if !arbiter.flights.has_room() {
-            self.counters.parked_full.add(1);
+        if !arbiter.in_flight.has_room() {
+            self.users.counters.parked_full.add(1);
             return Err(waiter);
         }
-        let handle = match arbiter.flights.find(user) {
+        let handle = match arbiter.in_flight.find(user) {
             Some(handle) => {
-                self.counters.redis_joined.add(1);
+                self.users.counters.redis_joined.add(1);
                 handle
             }
             None => match arbiter.read(now.mono, user) {
                 Some(handle) => {
-                    self.counters.redis_reads.add(1);
+                    self.users.counters.redis_reads.add(1);
                     handle
                 }
                 None => return Err(waiter),
             },
         };
-        arbiter.flights.wait(handle, waiter);
+        arbiter.in_flight.wait(handle, waiter);
         Ok(())
-    }
-
-    /// Records of the request that is being executed.
-    pub(super) fn aside(&self) -> &[u8] {
-        self.arbiter.as_deref().map_or(&[], |arbiter| &arbiter.aside)
-    }
-
-    /// The arbiter.
-    ///
-    /// # Panics
-    /// Where the shard itself is the arbiter.
-    pub(crate) fn arbiter_mut(&mut self) -> &mut Arbiter {
-        self.arbiter.as_deref_mut().expect("asked of a home with an arbiter")
     }
 }
 
 impl Arbiter {
+    /// The events of one user of several are done.
+    pub(crate) fn user_part_done(
+        &mut self,
+        users: &mut Users,
+        handle: Handle,
+        verdicts: &[PlacedVerdict],
+    ) {
+        if let Some(fanout) = self.fanouts.part_done(handle, verdicts) {
+            users.finish(fanout.origin, fanout.outcome);
+        }
+    }
+
     /// Asks Redis for a user's value.
     pub(super) fn read(&mut self, now: MonoNs, user: &str) -> Option<Handle> {
         let partition = UserKey::of(user.as_bytes()).partition();
-        let handle = self.flights.begin(user, partition, Stage::Read)?;
+        let handle = self.in_flight.begin(user, partition, Stage::Read)?;
         let command = command::Command::Read { partition, user };
         if self.carrier.send(now, handle.to_bits(), &command).is_err() {
-            self.flights.end(handle);
+            self.in_flight.end(handle);
             return None;
         }
         Some(handle)
     }
 
     /// Begins a change and sends it. Whether it is under way.
-    pub(super) fn commit(&mut self, now: MonoNs, user: &str, pending: Pending) -> bool {
+    pub(super) fn commit(&mut self, now: MonoNs, user: &str, pending: ProposedChange) -> bool {
         let partition = UserKey::of(user.as_bytes()).partition();
         let stage = Stage::Commit(pending);
-        let Some(handle) = self.flights.begin(user, partition, stage) else { return false };
+        let Some(handle) = self.in_flight.begin(user, partition, stage) else { return false };
         let is_sent = self.send_commit(now, handle);
         if !is_sent {
-            self.flights.end(handle);
+            self.in_flight.end(handle);
         }
         is_sent
     }
 
     /// Sends a change that is begun, for the first time or again. Whether the link took it.
     pub(super) fn send_commit(&mut self, now: MonoNs, handle: Handle) -> bool {
-        let flight = self.flights.get_mut(handle).expect("it is begun");
+        let flight = self.in_flight.get_mut(handle).expect("it is begun");
         let Stage::Commit(pending) = &flight.stage else { unreachable!("begun as one") };
         let records = match self.setup.queue {
             Queue::Journal => Records::Journal { count: pending.count },

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use super::Arbiter;
-use crate::reads::Waiter;
 use crate::seam::{BoardView, Learned};
+use crate::users::in_flight::Waiter;
 use nudged_api::outcome::EncodedOutcome;
 use nudged_base::limits::LINK_UNFIT_RETRY_MS;
 use nudged_base::time::MonoNs;
@@ -86,7 +86,7 @@ impl Arbiter {
             self.carrier.renew(now);
         }
         self.carrier.tick(now);
-        self.flights.expire(now, late);
+        self.in_flight.expire(now, late);
     }
 
     /// Whether a new connection may be better: to where the keeper's leads, or one that is told of
@@ -106,24 +106,24 @@ impl Arbiter {
 
     /// Lets requests wait behind the command of their user, if there is one.
     pub fn wait_behind(&mut self, user: &str, waiters: &mut VecDeque<Waiter>) -> bool {
-        let Some(handle) = self.flights.find(user) else { return false };
-        waiters.drain(..).for_each(|waiter| self.flights.wait(handle, waiter));
+        let Some(handle) = self.in_flight.find(user) else { return false };
+        waiters.drain(..).for_each(|waiter| self.in_flight.wait(handle, waiter));
         true
     }
 
-    /// As [`Flights::replace_outcomes`].
+    /// As [`InFlightTable::replace_outcomes`].
     ///
-    /// [`Flights::replace_outcomes`]: super::flights::Flights::replace_outcomes
+    /// [`InFlightTable::replace_outcomes`]: crate::users::in_flight::InFlightTable::replace_outcomes
     pub fn replace_outcomes(
         &mut self,
         replace: impl FnMut(&EncodedOutcome) -> Option<EncodedOutcome>,
     ) {
-        self.flights.replace_outcomes(replace);
+        self.in_flight.replace_outcomes(replace);
     }
 
     /// Takes back the memory of a user's command whose requests have gone on.
     pub fn rest(&mut self, user: String, waiters: VecDeque<Waiter>) {
-        self.flights.rest(user, waiters);
+        self.in_flight.rest(user, waiters);
     }
 
     /// Counts of the link.

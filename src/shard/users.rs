@@ -1,25 +1,38 @@
-//! The users that a shard owns: their slice, the lane to the journal, reads under way, and the one
-//! place where a user's state is changed. Knows nothing of connections and of HTTP.
+//! The users that a shard owns: their slice, the lane to the journal, and the one place where a
+//! user's state is changed. Knows nothing of connections and of HTTP. Who decides which of two
+//! changes of a user stands is picked once, at start ([`Arbitration`]).
+//!
+//! `evaluate` what commands do to a state · `own` commands where the shard itself decides · `redis`
+//! where Redis does · `operate` operators' · `in_flight` what is
+//! under way for users, and who waits for it · `lane` the way to the journal · `unmerged` what was accepted without Redis.
+
+pub mod evaluate;
+pub mod in_flight;
+pub mod lane;
+mod operate;
+mod own;
+pub mod redis;
+pub mod unmerged;
 
 use std::sync::Arc;
 
 use bumpalo::Bump;
 
-use super::arbiter::Arbiter;
-use super::fanout::Fanouts;
-use super::lane::{Lane, Mark};
+use self::evaluate::RequestContext;
+use self::in_flight::InFlightTable;
+use self::lane::{Lane, Mark};
+use self::own::OwnUsers;
+use self::redis::{Arbiter, RedisUsers};
 use super::origin::Origin;
-use super::reads::{Parked, Reads, Waiter};
-use super::seam::{Effect, ReadRequest};
-use super::unmerged::Unmerged;
+use super::seam::Effect;
 use super::view::View;
+use nudged_api::command::Command;
 use nudged_api::events::Event;
-use nudged_api::outcome::EncodedOutcome;
+use nudged_api::outcome::{EncodedOutcome, Outcome};
 use nudged_api::token::Token;
 use nudged_base::clock::Now;
-use nudged_base::ids::{LaneSequence, PopupKey, ShardId, UserKey};
-use nudged_base::limits::CATALOGS_HELD_MAX;
-use nudged_base::slab::{Handle, Slab};
+use nudged_base::ids::{LaneSequence, PopupKey, UserKey};
+use nudged_base::limits::{BUFFERS_POOLED_MAX, CATALOGS_HELD_MAX};
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Field, Log, Message, Stamp, Value};
 use nudged_base::time::{MonoNs, WallMs};
@@ -31,6 +44,59 @@ use nudged_domain::state::user::{self, UserState};
 use nudged_http::pool::BufferPool;
 use nudged_journal::record::{self, Happening, Impression, Record};
 
+/// Who decides which of two changes of a user stands.
+pub enum Arbitration {
+    /// The shard itself: it is the only one that changes its users. Those that are being read.
+    Own(Box<InFlightTable>),
+    /// Redis.
+    Redis(Box<Arbiter>),
+}
+
+impl Arbitration {
+    /// Executes a command about users of this shard; their states are in memory unless `has_state`
+    /// says that they are not to be had. `None` where the outcome comes later.
+    pub fn execute<'a>(
+        &mut self,
+        users: &mut Users,
+        context: &RequestContext<'a, '_>,
+        command: &Command<'a>,
+        has_state: bool,
+    ) -> Option<Outcome<'a>> {
+        match self {
+            Arbitration::Own(in_flight) => {
+                OwnUsers { users, in_flight }.execute(context, command, has_state)
+            }
+            Arbitration::Redis(arbiter) => {
+                RedisUsers { users, arbiter }.execute(context, command, has_state)
+            }
+        }
+    }
+
+    /// Until when a request that comes now may wait for its user's state.
+    pub fn deadline(&self, users: &Users, now: MonoNs) -> MonoNs {
+        match self {
+            Arbitration::Own(_) => now.plus_ms(users.read_deadline_ms),
+            Arbitration::Redis(arbiter) => arbiter.deadline(now),
+        }
+    }
+
+    /// Commands that wait for their users' states, and changes that are under way.
+    pub fn waiting(&self) -> usize {
+        match self {
+            Arbitration::Own(in_flight) => in_flight.waiting(),
+            Arbitration::Redis(arbiter) => arbiter.waiting(),
+        }
+    }
+
+    /// Whether nothing is under way that could come to an end now.
+    pub fn may_end(&self, now: MonoNs) -> bool {
+        match self {
+            Arbitration::Own(_) => true,
+            Arbitration::Redis(arbiter) => arbiter.may_end(now),
+        }
+    }
+}
+
 /// An outcome and who waits for it.
 #[derive(Debug)]
 pub struct Done {
@@ -38,15 +104,6 @@ pub struct Done {
     pub origin: Origin,
     /// The outcome.
     pub outcome: EncodedOutcome,
-}
-
-/// What a request on another shard is for.
-#[derive(Clone, Copy, Debug)]
-pub enum Outstanding {
-    /// A decision: the reply is whole.
-    Decision(Origin),
-    /// A part of an events request.
-    Part(Handle),
 }
 
 /// Memory that is used again and again, so that a request allocates nothing.
@@ -64,35 +121,60 @@ pub struct Scratch {
 }
 
 /// The users of one shard.
-pub struct Home {
+pub struct Users {
     /// Users in memory.
-    pub slice: Slice,
+    pub(super) slice: Slice,
+    /// The way to the journal.
+    pub(super) lane: Lane,
+    /// Whether records lie aside until Redis has taken the change.
+    is_by_redis: bool,
+    /// Those of the command that is being executed, framed.
+    aside: Vec<u8>,
+    /// Outcomes of this step, to be delivered at its end.
+    pub(super) done: Vec<Done>,
+    /// What else this step wants done.
+    pub(super) effects: Vec<Effect>,
+    scratch: Scratch,
+    /// Buffers at rest.
+    pub(super) buffers: BufferPool,
+    /// Users minted so far, and the seed that makes their ids unguessable.
+    minted: (u64, u64),
+    read_deadline_ms: u64,
+    /// Where this shard counts.
+    pub(super) counters: Arc<ShardCounters>,
+    /// Where this shard says what happens to it.
+    pub(super) log: Log,
+}
+
+/// What users are made of.
+pub struct UsersSetup {
     /// The way to the journal.
     pub lane: Lane,
-    /// Users being read.
-    pub reads: Reads,
-    /// Redis, where it decides whose change is first; `None` where the shard itself does.
-    pub arbiter: Option<Box<Arbiter>>,
-    /// What was accepted without its user's state, and waits to become part of it.
-    pub unmerged: Unmerged,
-    /// Events requests whose verdicts are not all there.
-    pub fanouts: Fanouts,
-    /// Requests on other shards.
-    pub outstanding: Slab<Outstanding>,
-    /// Outcomes of this step, to be delivered at its end.
-    pub done: Vec<Done>,
-    /// What else this step wants done.
-    pub effects: Vec<Effect>,
-    /// Working memory.
-    pub scratch: Scratch,
-    /// Buffers at rest.
-    pub buffers: BufferPool,
-    /// Users minted so far, and the seed that makes their ids unguessable.
-    pub minted: (u64, u64),
-    /// Where this shard counts.
+    /// Bytes of the slice.
+    pub slice_bytes: u64,
+    /// Whether Redis has to take records first.
+    pub is_by_redis: bool,
+    /// How long a read of SQL may take, in milliseconds.
+    pub read_deadline_ms: u64,
+    /// Where the shard counts.
     pub counters: Arc<ShardCounters>,
-    /// Where this shard says what happens to it.
+    /// Where it says what happens to it.
     pub log: Log,
+    /// Random, for each process and shard.
+    pub seed: u64,
+}
+
+/// What happened to a popup of a user.
+#[derive(Clone, Copy, Debug)]
+pub struct Happened {
+    /// What.
+    pub happening: Happening,
+    /// When it became part of the state.
+    pub at: WallMs,
+    /// When the user acted.
+    pub acted_at: WallMs,
+    /// The popup that it pushed out of the state.
+    pub forgotten: Option<PopupKey>,
 }
 
 /// The impression that a record is about.
@@ -136,13 +218,31 @@ impl<'a> Subject<'a> {
     }
 }
 
-impl Home {
+impl Users {
+    /// Nobody is in memory yet.
+    pub fn new(setup: UsersSetup) -> Users {
+        Users {
+            slice: Slice::new(setup.slice_bytes, setup.seed),
+            lane: setup.lane,
+            is_by_redis: setup.is_by_redis,
+            aside: Vec::new(),
+            done: Vec::new(),
+            effects: Vec::new(),
+            scratch: Scratch::default(),
+            buffers: BufferPool::new(BUFFERS_POOLED_MAX),
+            minted: (0, setup.seed),
+            read_deadline_ms: setup.read_deadline_ms,
+            counters: setup.counters,
+            log: setup.log,
+        }
+    }
+
     /// Says what happened to this shard; the log keeps the pace.
     pub fn tell(&self, now: Now, message: Message) {
         self.log.write(Stamp { mono: now.mono, wall: now.wall }, message, &[]);
     }
 
-    /// As [`Home::tell`], with what more is to be said of it.
+    /// As [`Users::tell`], with what more is to be said of it.
     pub fn tell_with(&self, now: Now, message: Message, fields: &[Field<'_>]) {
         self.log.write(Stamp { mono: now.mono, wall: now.wall }, message, fields);
     }
@@ -164,15 +264,6 @@ impl Home {
     /// Gives a buffer back.
     pub fn keep(&mut self, buffer: Vec<u8>) {
         self.buffers.give(buffer);
-    }
-
-    /// Tells how much waits, once a turn.
-    pub fn count_what_waits(&self) {
-        let redis = self.arbiter.as_deref().map_or(0, Arbiter::waiting);
-        let parked = self.reads.waiting() + self.fanouts.len() + redis;
-        self.counters.parked.set(parked as u64);
-        self.counters.journal_waiting.set(self.lane.waiting() as u64);
-        self.counters.unmerged.set(self.unmerged.len() as u64);
     }
 
     /// Tells how full the slice is.
@@ -221,15 +312,8 @@ impl Home {
 
     /// Records what just happened to the scratch state's entry of `subject.popup`: in the lane, or
     /// aside where Redis has to take it first.
-    pub fn record(
-        &mut self,
-        snapshot: &Snapshot,
-        subject: &Subject<'_>,
-        happening: Happening,
-        times: (WallMs, WallMs),
-        forgotten: Option<PopupKey>,
-    ) {
-        let (at, acted_at) = times;
+    fn record(&mut self, snapshot: &Snapshot, subject: &Subject<'_>, happened: Happened) {
+        let Happened { happening, at, acted_at, forgotten } = happened;
         let popup_key = PopupKey::of(subject.popup);
         let Scratch { state, clocks, row, .. } = &mut self.scratch;
         let entry = state.popup(popup_key).expect("the change left an entry");
@@ -256,18 +340,10 @@ impl Home {
             next_show_at,
             forgotten,
         });
-        match self.arbiter.as_deref_mut() {
+        match self.is_by_redis {
             // Certain only once Redis has taken the change.
-            Some(arbiter) => _ = record::append(&record, &mut arbiter.aside),
-            None => _ = self.lane.append(&record),
-        }
-    }
-
-    /// Until when a request that comes now may wait for its user's state.
-    pub fn deadline(&self, now: MonoNs) -> MonoNs {
-        match self.arbiter.as_deref() {
-            Some(arbiter) => arbiter.deadline(now),
-            None => self.reads.deadline(now),
+            true => _ = record::append(&record, &mut self.aside),
+            false => _ = self.lane.append(&record),
         }
     }
 
@@ -293,45 +369,27 @@ impl Home {
         bump.alloc_str(minted.as_str())
     }
 
-    /// Parks work until a user's state is there, and asks for the state where nobody has. Gives the
-    /// work back where a bound is reached.
-    pub fn park(
-        &mut self,
-        shard: ShardId,
-        now: Now,
-        user: &str,
-        waiter: Waiter,
-    ) -> Result<(), Waiter> {
-        match self.reads.park(now.mono, user, waiter) {
-            Parked::Joined => Ok(()),
-            Parked::Start(ticket) => {
-                self.counters.reads.add(1);
-                let request = ReadRequest { shard, ticket, user: user.into() };
-                self.effects.push(Effect::ReadUser(request));
-                Ok(())
-            }
-            Parked::Refused(waiter) => {
-                self.counters.parked_full.add(1);
-                Err(waiter)
-            }
-        }
-    }
-
     /// Another catalog is current: shows that wait by those too long before are not told any more,
     /// so that only so many are in memory. `bump` is scratch.
-    pub fn let_go_of_catalogs(&mut self, current: u64, bump: &Bump) {
+    pub fn let_go_of_catalogs(&mut self, arbitration: &mut Arbitration, current: u64, bump: &Bump) {
         let held = u64::try_from(CATALOGS_HELD_MAX).expect("a small number");
         let oldest = (current + 1).saturating_sub(held);
-        let Home { lane, arbiter, counters, .. } = self;
+        let Users { lane, counters, .. } = self;
         let mut let_go = |outcome: &EncodedOutcome| {
             let left = outcome.let_go_before(oldest, bump)?;
             counters.catalogs_let_go.add(1);
             Some(left)
         };
         lane.replace_outcomes(&mut let_go);
-        if let Some(arbiter) = arbiter.as_deref_mut() {
+        if let Arbitration::Redis(arbiter) = arbitration {
             arbiter.replace_outcomes(let_go);
         }
+    }
+
+    /// From now on Redis has to take records first.
+    #[cfg(test)]
+    pub(super) fn take_records_aside(&mut self) {
+        self.is_by_redis = true;
     }
 
     /// Hands an outcome to whoever waits for it, at the end of the step.

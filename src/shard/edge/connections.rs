@@ -11,10 +11,10 @@ use std::sync::Arc;
 
 use early::Early;
 
-use super::origin::ConnectionSlot;
-use super::seam::{Effect, Outbox};
 use super::serve::{Arrived, Progress};
-use super::view::View;
+use crate::origin::ConnectionSlot;
+use crate::seam::{Effect, Outbox};
+use crate::view::View;
 use nudged_api::early as api_early;
 use nudged_base::clock::Now;
 use nudged_base::limits::{BUFFERS_POOLED_MAX, LINGER_TIMEOUT_MS, TICK_MS};

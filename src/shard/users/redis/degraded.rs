@@ -1,15 +1,15 @@
 //! Requests whose user's state can't be had in time. Events are accepted and journaled as
 //! unmerged; each popup's `on_failure` says whether what this node happens to remember may decide:
-//! the slice's copy, however old, with what waits to be merged upon it. Without an arbiter there is
-//! nothing to be merged into later, so events are refused and nothing is shown.
+//! the slice's copy, however old, with what waits to be merged upon it.
 //!
 //! Bounds: room in the lane, `UNMERGED_MAX` entries, `UNMERGED_USER_MAX` of one user.
 
 use bumpalo::collections::Vec as BumpVec;
 
-use super::decision::{RequestContext, decided};
-use super::home::{Home, Subject, shown_of};
-use super::unmerged::{Asked, Entry};
+use super::RedisUsers;
+use crate::users::evaluate::{RequestContext, decided};
+use crate::users::unmerged::{Asked, Entry};
+use crate::users::{Subject, shown_of};
 use nudged_api::command::PlacedEvent;
 use nudged_api::decide::DecideRequest;
 use nudged_api::events::Event;
@@ -26,7 +26,7 @@ use nudged_domain::state::apply::{self, ShowId};
 use nudged_domain::state::user::{self, UserState};
 use nudged_journal::record::Record;
 
-impl Home {
+impl RedisUsers<'_> {
     /// Answers a decide request whose user's state is not to be had in time
     /// (docs/semantics.md#without-state).
     pub(super) fn decide_degraded<'a>(
@@ -34,7 +34,7 @@ impl Home {
         context: &RequestContext<'a, '_>,
         request: &DecideRequest<'a>,
     ) -> Option<Outcome<'a>> {
-        self.counters.degraded.add(1);
+        self.users.counters.degraded.add(1);
         let user = request.context.user;
         let now = self.decision_time(context.now);
         let context = &RequestContext { now, ..*context };
@@ -49,11 +49,11 @@ impl Home {
         let chosen = self.choose_locally(context, request);
         let candidates = request.explain.then_some(&[][..]);
         let decided = Decided { verdicts: verdicts.into_bump_slice(), candidates, ..chosen };
-        self.note_decision(context, user, &decided);
+        self.users.note_decision(context, user, &decided);
         let rests_on_record = matches!(decided.decision, Decision::Show { .. })
             || decided.verdicts.iter().any(|verdict| verdict.rests_on_record());
-        let upto = rests_on_record.then(|| self.lane.last());
-        self.hold_back(context, Outcome::Decided(decided), upto)
+        let upto = rests_on_record.then(|| self.users.lane.last());
+        self.users.hold_back(context, Outcome::Decided(decided), upto)
     }
 
     /// Takes events whose users' states are not to be had in time. Gives the verdicts, unless they
@@ -63,26 +63,23 @@ impl Home {
         context: &RequestContext<'a, '_>,
         events: &[PlacedEvent<'a>],
     ) -> Option<Outcome<'a>> {
-        self.counters.degraded.add(1);
+        self.users.counters.degraded.add(1);
         let now = self.decision_time(context.now);
         let mut verdicts = BumpVec::with_capacity_in(events.len(), context.bump);
         for placed in events {
             verdicts.push((placed.place, self.accept_unmerged(now, &placed.event)));
         }
         let verdicts: &[PlacedVerdict] = verdicts.into_bump_slice();
-        self.count_verdicts(verdicts.iter().map(|(_, verdict)| *verdict));
+        self.users.count_verdicts(verdicts.iter().map(|(_, verdict)| *verdict));
         let rests_on_record = verdicts.iter().any(|(_, verdict)| verdict.rests_on_record());
-        let upto = if rests_on_record { self.lane.last() } else { LaneSequence(0) };
-        self.hold_verdicts_back(context, verdicts, upto)
+        let upto = if rests_on_record { self.users.lane.last() } else { LaneSequence(0) };
+        self.users.hold_verdicts_back(context, verdicts, upto)
     }
 
     /// Accepts an event without its user's state. Whether its show is remembered is found out by
     /// the merge.
     fn accept_unmerged(&mut self, now: Now, event: &Event<'_>) -> Verdict {
         let token = &event.token;
-        if self.arbiter.is_none() {
-            return Verdict::UNAVAILABLE;
-        }
         if now.wall.since(token.at).0 > EVENT_AGE_MAX_MS {
             return Verdict::TOO_LATE;
         }
@@ -92,7 +89,7 @@ impl Home {
             entry.shown == shown
                 && matches!(entry.asked, Asked::Event { action: a, .. } if a == action)
         };
-        if self.unmerged.of(token.user).iter().any(is_same) {
+        if self.arbiter.unmerged.of(token.user).iter().any(is_same) {
             return Verdict::Duplicate;
         }
         if !self.has_room_unmerged(token.user) {
@@ -102,7 +99,7 @@ impl Home {
         let acted_at = apply::acted_at(event.ts, token.at, at);
         let fields =
             [("popup", Value::Text(token.popup)), ("action", Value::Text(event.action.as_str()))];
-        self.tell_of_user(now, Message::EventTaken, token.user, fields);
+        self.users.tell_of_user(now, Message::EventTaken, token.user, fields);
         let entry = Entry {
             at,
             asked: Asked::Event { action: event.action, acted_at, local: token.local },
@@ -124,7 +121,7 @@ impl Home {
     ) -> Decided<'a> {
         let (snapshot, user) = (&*context.view.snapshot, request.context.user);
         self.remember(snapshot, user);
-        let state = &self.scratch.state;
+        let state = &self.users.scratch.state;
         let now = context.now;
         let wall = state.newest().map_or(now.wall, |newest| newest.max(now.wall));
         let context = &RequestContext { now: Now { wall, ..now }, ..*context };
@@ -132,7 +129,6 @@ impl Home {
             Decision::Show { popup, variant } if self.has_room_unmerged(user) => {
                 self.show_locally(context, request, (popup, variant))
             }
-            // Without an arbiter what this shard remembers is all there is, and it can't be had.
             Decision::Show { .. } => decided(request, DEGRADED),
             nothing @ Decision::Nothing { .. } => decided(request, nothing),
         }
@@ -147,7 +143,7 @@ impl Home {
     ) -> Decided<'a> {
         let (user, session) = (request.context.user, request.context.session);
         let session = session.map_or(0, |session| hash::session(session.as_bytes()));
-        let (decided, applied) = self.mint_show(context, request, place, Some(session));
+        let (decided, applied) = self.users.mint_show(context, request, place, Some(session));
         let at = context.now.wall;
         let subject = Subject::of_show(&context.view.snapshot, user, place, decided.token);
         let popup = PopupKey::of(subject.popup);
@@ -161,22 +157,19 @@ impl Home {
             variant: subject.variant.into(),
         };
         self.put_unmerged(user, entry);
-        self.counters.decisions_local.add(1);
+        self.users.counters.decisions_local.add(1);
         decided
     }
 
-    /// The scratch state becomes what this node remembers of a user: nothing, without an arbiter.
+    /// The scratch state becomes what this node remembers of a user.
     fn remember(&mut self, snapshot: &Snapshot, user: &str) {
-        let state = &mut self.scratch.state;
+        let state = &mut self.users.scratch.state;
         state.popups.clear();
         *state = UserState { popups: std::mem::take(&mut state.popups), ..UserState::default() };
-        if self.arbiter.is_none() {
-            return;
-        }
-        if let Some(copy) = self.slice.get(user) {
+        if let Some(copy) = self.users.slice.get(user) {
             user::decode(copy.state, state).expect("we encoded it");
         }
-        for entry in self.unmerged.of(user) {
+        for entry in self.arbiter.unmerged.of(user) {
             entry.learn(state, snapshot);
             entry.merge(state, snapshot);
         }
@@ -184,23 +177,21 @@ impl Home {
 
     /// Whether one more entry of a user may wait, and its record is sure to be taken.
     fn has_room_unmerged(&self, user: &str) -> bool {
-        let has_room = self.arbiter.is_some() && self.unmerged.has_room(user);
-        let is_taken = has_room && self.lane.has_room(1);
-        if self.arbiter.is_some() && !is_taken {
-            self.counters.journal_refusals.add(1);
+        let is_taken = self.arbiter.unmerged.has_room(user) && self.users.lane.has_room(1);
+        if !is_taken {
+            self.users.counters.journal_refusals.add(1);
         }
         is_taken
     }
 
     /// Journals an entry and lets it wait; there must be room.
     fn put_unmerged(&mut self, user: &str, entry: Entry) {
-        self.lane.append(&Record::Unmerged(entry.record(user)));
-        self.unmerged.push(user, entry, self.lane.acked_sequence());
+        self.users.lane.append(&Record::Unmerged(entry.record(user)));
+        self.arbiter.unmerged.push(user, entry, self.users.lane.acked_sequence());
     }
 
     /// The turn's time, with the wall clock of decisions.
     fn decision_time(&self, now: Now) -> Now {
-        let wall = self.arbiter.as_deref().map_or(now.wall, |arbiter| arbiter.wall(now));
-        Now { wall, ..now }
+        Now { wall: self.arbiter.wall(now), ..now }
     }
 }

@@ -12,11 +12,11 @@
 
 use std::collections::VecDeque;
 
-use super::flights::{Pending, Stage};
 use super::replies::{FRESH, Resumed};
-use super::{Queue, base_of};
-use crate::home::Home;
-use crate::reads::Waiter;
+use super::{Queue, RedisUsers, base_of};
+use crate::users::in_flight::ProposedChange;
+use crate::users::in_flight::Stage;
+use crate::users::in_flight::Waiter;
 use nudged_base::clock::Now;
 use nudged_base::ids::{PopupKey, UserKey};
 use nudged_base::limits::PURSUED_MS;
@@ -26,13 +26,13 @@ use nudged_domain::decide::gates;
 use nudged_domain::state::user::{self, UserState};
 use nudged_journal::record::{self, FormerEntry, Impression, Record, Withdrawn, frames};
 
-impl Home {
+impl RedisUsers<'_> {
     /// A change was made too late for its request, or nobody asked for it: its events have
     /// happened. In a list their records are already; those of a merge are journaled too.
-    pub(super) fn append_events(&mut self, pending: &Pending) {
-        let is_journal = self.arbiter_mut().setup.queue == Queue::Journal;
+    pub(super) fn append_events(&mut self, pending: &ProposedChange) {
+        let is_journal = self.arbiter.setup.queue == Queue::Journal;
         if (is_journal || pending.merged > 0) && pending.event_bytes > 0 {
-            self.lane.append_framed(&pending.records[..pending.event_bytes]);
+            self.users.lane.append_framed(&pending.records[..pending.event_bytes]);
         }
     }
 
@@ -42,24 +42,24 @@ impl Home {
         now: Now,
         snapshot: &Snapshot,
         user: &str,
-        pending: &Pending,
-    ) -> Option<Pending> {
+        pending: &ProposedChange,
+    ) -> Option<ProposedChange> {
         let former = pending.former.as_ref()?;
-        user::decode(former, &mut self.scratch.state).expect("we encoded it");
+        user::decode(former, &mut self.users.scratch.state).expect("we encoded it");
         let revision = pending.revision.next();
-        self.scratch.state.revision = revision;
-        let (mut state, mut records) = (self.buffer(), self.buffer());
-        let at = self.arbiter_mut().wall(now);
-        if self.arbiter_mut().setup.queue != Queue::Journal {
+        self.users.scratch.state.revision = revision;
+        let (mut state, mut records) = (self.users.buffer(), self.users.buffer());
+        let at = self.arbiter.wall(now);
+        if self.arbiter.setup.queue != Queue::Journal {
             let show = show_of(&pending.records[pending.event_bytes..]);
             debug_assert_eq!(show.user, user);
             // The show's record has told that it is forgotten, and the next show would again.
             let forgotten = PopupKey::of(show.forgotten);
-            self.scratch.state.popups.retain(|entry| entry.popup != forgotten);
-            append_withdrawn(snapshot, &self.scratch.state, (&show, at), &mut records);
+            self.users.scratch.state.popups.retain(|entry| entry.popup != forgotten);
+            append_withdrawn(snapshot, &self.users.scratch.state, (&show, at), &mut records);
         }
-        user::encode(&self.scratch.state, &mut state);
-        Some(Pending {
+        user::encode(&self.users.scratch.state, &mut state);
+        Some(ProposedChange {
             waiter: None,
             outcome: None,
             records,
@@ -67,7 +67,7 @@ impl Home {
             count: 1,
             base: base_of(pending.revision),
             revision,
-            request: self.arbiter_mut().request_id(),
+            request: self.arbiter.request_id(),
             now: at,
             valid_until: at.plus(DurationMs(PURSUED_MS)),
             state,
@@ -88,28 +88,28 @@ impl Home {
         &mut self,
         now: Now,
         user: String,
-        (mut waiters, withdrawal): (VecDeque<Waiter>, Pending),
+        (mut waiters, withdrawal): (VecDeque<Waiter>, ProposedChange),
     ) -> Option<Resumed> {
-        let arbiter = self.arbiter_mut();
+        let arbiter = &mut *self.arbiter;
         let partition = UserKey::of(user.as_bytes()).partition();
         let stage = Stage::Commit(withdrawal);
-        let handle = arbiter.may_pursue().then(|| arbiter.flights.begin(&user, partition, stage));
+        let handle = arbiter.may_pursue().then(|| arbiter.in_flight.begin(&user, partition, stage));
         let Some(handle) = handle.flatten() else {
             // The show stays, and with it the copy.
             return Some(Resumed { user, waiters, has_state: true, attempt: FRESH });
         };
         arbiter.pursue(now.mono, handle);
-        waiters.drain(..).for_each(|waiter| arbiter.flights.wait(handle, waiter));
-        arbiter.flights.rest(user, waiters);
+        waiters.drain(..).for_each(|waiter| arbiter.in_flight.wait(handle, waiter));
+        arbiter.in_flight.rest(user, waiters);
         None
     }
 
     /// Tells what was learnt of a change that nobody waited for.
-    pub(super) fn count_outcome(&self, pending: &Pending, outcome: &'static str) {
+    pub(super) fn count_outcome(&self, pending: &ProposedChange, outcome: &'static str) {
         if pending.withdraws {
-            self.counters.redis_withdrawn.add(u64::from(outcome == "committed"));
+            self.users.counters.redis_withdrawn.add(u64::from(outcome == "committed"));
         } else if pending.pursued_until.is_some() {
-            self.counters.redis_pursuits.of(outcome).add(1);
+            self.users.counters.redis_pursuits.of(outcome).add(1);
         }
     }
 }

@@ -38,6 +38,15 @@ pub struct Unmerged {
 }
 
 impl Unmerged {
+    /// What earlier processes accepted and did not merge, each with its user and its record.
+    pub fn left_by(left: impl Iterator<Item = (Sequence, Box<str>, Entry)>) -> Unmerged {
+        let mut unmerged = Unmerged::default();
+        for (sequence, user, entry) in left {
+            unmerged.push(&user, entry, Sequence(sequence.0 - 1));
+        }
+        unmerged
+    }
+
     /// Whether one more entry of a user may wait.
     pub fn has_room(&self, user: &str) -> bool {
         self.entries < UNMERGED_MAX && self.of(user).len() < UNMERGED_USER_MAX

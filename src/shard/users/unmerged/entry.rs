@@ -1,7 +1,7 @@
 //! One thing that was accepted without its user's state: what it is, its record, and what becomes
 //! of it. Knows no table and no journal.
 
-use crate::home::Subject;
+use crate::users::Subject;
 use nudged_base::ids::PopupKey;
 use nudged_base::limits::MERGE_RECORD_EXTRA_BYTES;
 use nudged_base::time::WallMs;

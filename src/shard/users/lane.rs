@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::origin::Origin;
+use crate::origin::Origin;
 use nudged_api::outcome::EncodedOutcome;
 use nudged_base::ids::{LaneSequence, Sequence, ShardId};
 use nudged_base::limits::{
@@ -127,7 +127,7 @@ impl Lane {
     /// room for them ([`promised_bytes`]) and is not asked, since they are what it waits for when
     /// nothing else moves. No answer waits for them.
     ///
-    /// [`promised_bytes`]: crate::unmerged::Unmerged::promised_bytes
+    /// [`promised_bytes`]: crate::users::unmerged::Unmerged::promised_bytes
     pub fn has_room_promised(&self, records: usize) -> bool {
         self.has_own_room(records * RECORD_BYTES_MAX)
     }

@@ -1,21 +1,20 @@
-//! One decide request on the shard that owns its user: its events, then the decision, then one
-//! outcome. A single synchronous step over memory; what it needs is fetched before, what it changes
-//! is reserved in the lane before.
+//! What commands do to the state of a user, which is in the scratch: events, the decision, the show
+//! and its token; and what an outcome waits for. Synchronous steps over memory, the same whoever is
+//! the arbiter.
 
 use bumpalo::Bump;
-use bumpalo::collections::Vec as BumpVec;
 
-use super::home::{Home, Subject, shown_of};
+use super::in_flight::Waiter;
 use super::lane::Waiting;
-use super::origin::Origin;
-use super::reads::Waiter;
-use super::view::View;
+use super::{Happened, Scratch, Subject, Users, shown_of};
+use crate::origin::Origin;
+use crate::view::View;
 use nudged_api::command::{Command, EncodedCommand};
 use nudged_api::decide::DecideRequest;
 use nudged_api::events::Event;
-use nudged_api::outcome::{Candidate, DEGRADED, Decided, EncodedOutcome, Outcome};
+use nudged_api::outcome::{Candidate, Decided, EncodedOutcome, Outcome, Verdicts};
 use nudged_api::token::Token;
-use nudged_api::verdict::Verdict;
+use nudged_api::verdict::{PlacedVerdict, Verdict};
 use nudged_base::clock::Now;
 use nudged_base::ids::LaneSequence;
 use nudged_base::telemetry::log::{Message, Value};
@@ -64,69 +63,7 @@ pub(super) fn decided<'a>(request: &DecideRequest<'a>, decision: Decision) -> De
     }
 }
 
-impl Home {
-    /// Executes a command about users of this shard; their states are in memory unless `has_state`
-    /// says that they are not to be had. `None` where the outcome comes later.
-    pub fn execute<'a>(
-        &mut self,
-        context: &RequestContext<'a, '_>,
-        command: &Command<'a>,
-        has_state: bool,
-    ) -> Option<Outcome<'a>> {
-        match command {
-            Command::Decide(request) if has_state => self.decide(context, request),
-            Command::Decide(request) => self.decide_degraded(context, request),
-            Command::Events(request) => self.take_events(context, request, has_state),
-            Command::ReadUser { user } | Command::EraseUser { user } => {
-                self.operate(context, command, user, has_state)
-            }
-        }
-    }
-
-    fn decide<'a>(
-        &mut self,
-        context: &RequestContext<'a, '_>,
-        request: &DecideRequest<'a>,
-    ) -> Option<Outcome<'a>> {
-        if self.arbiter.is_some() {
-            return self.decide_by_redis(context, request);
-        }
-        let user = request.context.user;
-        let Some(last_change) = self.load(user) else {
-            let waiter = self.waiter(context, &Command::Decide(*request));
-            let parked = self.park(context.view.shard, context.now, user, waiter);
-            return if parked.is_ok() { None } else { self.decide_degraded(context, request) };
-        };
-        let mark = self.lane.mark();
-        let has_room = self.lane.has_room(request.events.len() + 1);
-        let mut verdicts = BumpVec::with_capacity_in(request.events.len(), context.bump);
-        for element in request.events {
-            let verdict = match element {
-                Err(code) => Verdict::Rejected(*code),
-                Ok(event) if event.token.user != user => Verdict::OTHER_USER,
-                Ok(_) if !has_room => Verdict::UNAVAILABLE,
-                Ok(event) => self.apply_event(context.view, context.now, event),
-            };
-            verdicts.push(verdict);
-        }
-        let candidates = self.candidates(context, request);
-        let mut decided = self.choose(context, request, has_room);
-        let mut upto = last_change;
-        if self.lane.last() != mark.last() {
-            upto = self.lane.last();
-            if !self.store(context.now, user, upto, mark) {
-                upto = last_change;
-                decided = self::decided(request, DEGRADED);
-                verdicts.iter_mut().for_each(|verdict| *verdict = verdict.unless_kept());
-            }
-        }
-        let decided = Decided { verdicts: verdicts.into_bump_slice(), candidates, ..decided };
-        self.note_decision(context, user, &decided);
-        let is_show = matches!(decided.decision, Decision::Show { .. });
-        let rests_on_record = !decided.verdicts.is_empty() || is_show;
-        self.hold_back(context, Outcome::Decided(decided), rests_on_record.then_some(upto))
-    }
-
+impl Users {
     /// Applies one event to the scratch state, and records it where it changed something.
     pub fn apply_event(&mut self, view: &View, now: Now, event: &Event<'_>) -> Verdict {
         let token = &event.token;
@@ -142,7 +79,8 @@ impl Home {
             EventVerdict::Accepted { acted_at } => {
                 let subject = Subject::of(event);
                 let happening = event.action.happening();
-                self.record(&view.snapshot, &subject, happening, (now.wall, acted_at), None);
+                let happened = Happened { happening, at: now.wall, acted_at, forgotten: None };
+                self.record(&view.snapshot, &subject, happened);
                 Verdict::Accepted
             }
         }
@@ -165,6 +103,17 @@ impl Home {
         None
     }
 
+    /// Gives verdicts where the records up to `upto` are acknowledged; else holds them back.
+    pub(super) fn hold_verdicts_back<'a>(
+        &mut self,
+        context: &RequestContext<'a, '_>,
+        verdicts: &'a [PlacedVerdict],
+        upto: LaneSequence,
+    ) -> Option<Outcome<'a>> {
+        let outcome = Outcome::Verdicts(Verdicts { verdicts, ignored: &[] });
+        self.hold_back(context, outcome, Some(upto))
+    }
+
     /// A command as something that waits.
     pub(super) fn waiter(
         &mut self,
@@ -176,25 +125,7 @@ impl Home {
         Waiter { origin, command, until, tries: attempt.tries }
     }
 
-    /// Decides on the scratch state and, where a popup is shown, applies and records it.
-    fn choose<'a>(
-        &mut self,
-        context: &RequestContext<'a, '_>,
-        request: &DecideRequest<'a>,
-        has_room: bool,
-    ) -> Decided<'a> {
-        let snapshot = &*context.view.snapshot;
-        let state = &self.scratch.state;
-        match choose::decide(snapshot, state, &request.context, context.now.wall) {
-            nothing @ Decision::Nothing { .. } => decided(request, nothing),
-            Decision::Show { .. } if !has_room => {
-                self.counters.journal_refusals.add(1);
-                decided(request, DEGRADED)
-            }
-            Decision::Show { popup, variant } => self.show(context, request, (popup, variant)),
-        }
-    }
-
+    /// Applies a show, records it and mints its token.
     pub(super) fn show<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
@@ -205,7 +136,9 @@ impl Home {
         let (decided, applied) = self.mint_show(context, request, place, None);
         let snapshot = &*context.view.snapshot;
         let subject = Subject::of_show(snapshot, request.context.user, place, decided.token);
-        self.record(snapshot, &subject, Happening::Decided, (now, now), applied.forgotten);
+        let (happening, forgotten) = (Happening::Decided, applied.forgotten);
+        let happened = Happened { happening, at: now, acted_at: now, forgotten };
+        self.record(snapshot, &subject, happened);
         decided
     }
 
@@ -252,7 +185,7 @@ impl Home {
         if !request.explain {
             return None;
         }
-        let super::home::Scratch { state, candidates, .. } = &mut self.scratch;
+        let Scratch { state, candidates, .. } = &mut self.scratch;
         let (snapshot, now) = (&*context.view.snapshot, context.now.wall);
         choose::explain(snapshot, state, &request.context, now, candidates);
         Some(context.bump.alloc_slice_copy(candidates))

@@ -21,11 +21,11 @@
 //! in the turn before it learns that the journal is full fits into the two segments that are kept
 //! behind every budget.
 
-use super::flights::Pending;
-use super::{Arbiter, base_of, millis};
-use crate::home::Home;
+use super::{Arbiter, RedisUsers, base_of, millis};
 use crate::seam::{Effect, Report};
-use crate::unmerged::{Asked, Entry, Merged};
+use crate::users::in_flight::ProposedChange;
+use crate::users::unmerged::{Asked, Entry, Merged};
+use crate::users::{Happened, Users};
 use nudged_base::clock::Now;
 use nudged_base::ids::{LaneSequence, Sequence};
 use nudged_base::limits::{
@@ -88,48 +88,48 @@ pub enum Merge {
     Failed,
 }
 
-impl Home {
+impl RedisUsers<'_> {
     /// Merges what waits for a user into the fresh copy in the slice.
     pub fn merge(&mut self, snapshot: &Snapshot, now: Now, user: &str) -> Merge {
-        if self.unmerged.of(user).is_empty() {
+        if self.arbiter.unmerged.of(user).is_empty() {
             return Merge::Nothing;
         }
         let merge = self.begin_merge(snapshot, now, user);
         if merge == Merge::Failed {
-            self.arbiter_mut().merging.failed();
+            self.arbiter.merging.failed();
         }
         merge
     }
 
     fn begin_merge(&mut self, snapshot: &Snapshot, now: Now, user: &str) -> Merge {
-        if self.load(user).is_none() {
+        if self.users.load(user).is_none() {
             return Merge::Failed;
         }
         let base = self.begin_aside(user);
         // Taken out, so that they can be recorded while they are read.
-        let entries = self.unmerged.of(user).to_vec();
+        let entries = self.arbiter.unmerged.of(user).to_vec();
         for entry in &entries {
             self.merge_one(snapshot, user, entry);
         }
         // With a list too: it is by these records that a restart knows what is merged.
-        let reserved = self.aside().len();
-        if !self.lane.reserve_promised(reserved) {
-            self.counters.journal_refusals.add(1);
+        let reserved = self.users.aside.len();
+        if !self.users.lane.reserve_promised(reserved) {
+            self.users.counters.journal_refusals.add(1);
             return Merge::Failed;
         }
-        let revision = self.scratch.state.revision;
+        let revision = self.users.scratch.state.revision;
         if revision.counter == base.counter {
-            self.lane.release(reserved);
+            self.users.lane.release(reserved);
             self.append_repeats();
             self.finish_merge(user, entries.len());
             return Merge::Nothing;
         }
-        let (mut records, mut state) = (self.buffer(), self.buffer());
-        user::encode(&self.scratch.state, &mut state);
-        let arbiter = self.arbiter_mut();
-        records.extend_from_slice(&arbiter.aside);
+        let (mut records, mut state) = (self.users.buffer(), self.users.buffer());
+        user::encode(&self.users.scratch.state, &mut state);
+        let arbiter = &mut *self.arbiter;
+        records.extend_from_slice(&self.users.aside);
         let wall = arbiter.wall(now);
-        let pending = Pending {
+        let pending = ProposedChange {
             waiter: None,
             outcome: None,
             event_bytes: records.len(),
@@ -150,83 +150,83 @@ impl Home {
             merged: entries.len(),
         };
         if arbiter.commit(now.mono, user, pending) {
-            self.counters.redis_commits.add(1);
+            self.users.counters.redis_commits.add(1);
             return Merge::UnderWay;
         }
-        self.lane.release(reserved);
+        self.users.lane.release(reserved);
         Merge::Failed
     }
 
     /// Merges an entry into the scratch state, and records what came of it.
     fn merge_one(&mut self, snapshot: &Snapshot, user: &str, entry: &Entry) {
         self.learn_show_of_entry(snapshot, user, entry);
-        let (happening, forgotten) = match entry.merge(&mut self.scratch.state, snapshot) {
+        let (happening, forgotten) = match entry.merge(&mut self.users.scratch.state, snapshot) {
             Merged::Changed(happening, forgotten) => (happening, forgotten),
             // It may be another node's, of the same millisecond, which that one is about to
             // withdraw since nobody saw it.
             Merged::Known(Happening::Decided) => {
-                apply::confirm(&mut self.scratch.state);
+                apply::confirm(&mut self.users.scratch.state);
                 (Happening::Decided, None)
             }
             // Its first record may be in the journal of a node that is no more.
             Merged::Known(happening) => (happening, None),
-            Merged::Dropped => return self.counters.merges_dropped.add(1),
+            Merged::Dropped => return self.users.counters.merges_dropped.add(1),
         };
-        let times = match entry.asked {
+        let (at, acted_at) = match entry.asked {
             Asked::Show { .. } => (entry.shown.at, entry.shown.at),
             Asked::Event { acted_at, .. } => (entry.at, acted_at),
         };
-        self.record(snapshot, &entry.subject(user), happening, times, forgotten);
+        let happened = Happened { happening, at, acted_at, forgotten };
+        self.users.record(snapshot, &entry.subject(user), happened);
     }
 
     /// Hands records that change nothing to the journal.
     fn append_repeats(&mut self) {
-        let arbiter = self.arbiter.as_deref().expect("asked of a home with an arbiter");
-        self.lane.append_framed(&arbiter.aside);
+        self.users.lane.append_framed(&self.users.aside);
     }
 
     /// The first entries of a user are merged, and their records are the last in the lane.
     pub(super) fn finish_merge(&mut self, user: &str, count: usize) {
         if count > 0 {
-            self.counters.merged.add(count as u64);
-            self.unmerged.finish(user, count, self.lane.last());
+            self.users.counters.merged.add(count as u64);
+            self.arbiter.unmerged.finish(user, count, self.users.lane.last());
         }
     }
 
     /// Goes on with what waits, once a turn: asks for users nobody asks for, journals again what
     /// holds SQL up, and tells how far SQL may go.
     pub fn merge_unasked(&mut self, now: Now) {
-        self.unmerged.acknowledge(self.lane.acked());
+        self.arbiter.unmerged.acknowledge(self.users.lane.acked());
         self.ask_for_unmerged(now.mono);
         self.journal_again(now.mono);
-        let known = (self.lane.acked_sequence(), self.unmerged.floor());
+        let known = (self.users.lane.acked_sequence(), self.arbiter.unmerged.floor());
         let bytes = self.bytes_to_come();
-        let arbiter = self.arbiter.as_deref_mut().expect("asked of a home with an arbiter");
+        let arbiter = &mut *self.arbiter;
         let merging = &mut arbiter.merging;
         if merging.reported_bytes != bytes {
             merging.reported_bytes = bytes;
-            self.effects.push(Effect::Report(Report::Promised { bytes }));
+            self.users.effects.push(Effect::Report(Report::Promised { bytes }));
         }
         if merging.reported != Some(known) {
             merging.reported = Some(known);
             let (acked, unmerged) = known;
-            self.effects.push(Effect::Report(Report::Journal { acked, unmerged }));
+            self.users.effects.push(Effect::Report(Report::Journal { acked, unmerged }));
         }
     }
 
     /// Bytes that the journal keeps room for while anything waits: what the entries may take, and
     /// what is on its way already, so that the journal need not have seen it.
     fn bytes_to_come(&self) -> u64 {
-        if self.unmerged.is_empty() {
+        if self.arbiter.unmerged.is_empty() {
             return 0;
         }
-        let under_way = u64::try_from(self.lane.bytes_under_way()).expect("a lane is bounded");
-        self.unmerged.promised_bytes() + under_way
+        let under_way =
+            u64::try_from(self.users.lane.bytes_under_way()).expect("a lane is bounded");
+        self.arbiter.unmerged.promised_bytes() + under_way
     }
 
     fn ask_for_unmerged(&mut self, now: MonoNs) {
-        let Home { arbiter, unmerged, counters, .. } = self;
-        let Some(arbiter) = arbiter.as_deref_mut() else { return };
+        let RedisUsers { users: Users { counters, .. }, arbiter } = self;
         if std::mem::take(&mut arbiter.merging.has_failed) {
             arbiter.merging.rest_until = now.plus_ms(MERGE_REST_MS);
         }
@@ -234,35 +234,37 @@ impl Home {
             arbiter.merging.rest_until = MonoNs(0);
         }
         let may_ask = arbiter.is_usable(now) && arbiter.merging.rest_until == MonoNs(0);
-        if unmerged.is_empty() || !may_ask {
+        if arbiter.unmerged.is_empty() || !may_ask {
             return;
         }
-        let flights = &arbiter.flights;
-        arbiter.merging.under_way.retain(|user| flights.find(user).is_some());
+        let in_flight = &arbiter.in_flight;
+        arbiter.merging.under_way.retain(|user| in_flight.find(user).is_some());
         for _ in arbiter.merging.under_way.len()..MERGES_MAX {
-            let Some(user) = unmerged.next_user(&arbiter.merging.last) else { return };
-            arbiter.merging.last = user.into();
-            if arbiter.is_busy(user) {
+            let Some(user) = arbiter.unmerged.next_user(&arbiter.merging.last) else { return };
+            let user: Box<str> = user.into();
+            arbiter.merging.last.clone_from(&user);
+            if arbiter.is_busy(&user) {
                 continue;
             }
-            if arbiter.read(now, user).is_none() {
+            if arbiter.read(now, &user).is_none() {
                 return;
             }
             counters.redis_reads.add(1);
-            arbiter.merging.under_way.push(user.into());
+            arbiter.merging.under_way.push(user);
         }
     }
 
     fn journal_again(&mut self, now: MonoNs) {
-        let Home { arbiter, unmerged, lane, counters, .. } = self;
-        let Some(arbiter) = arbiter.as_deref_mut() else { return };
-        arbiter.merging.note_floor(now, unmerged.floor(), lane.applied_sequence());
+        let RedisUsers { users: Users { lane, counters, .. }, arbiter } = self;
+        let floor = arbiter.unmerged.floor();
+        arbiter.merging.note_floor(now, floor, lane.applied_sequence());
         if arbiter.is_due_again(now) {
             let acked = lane.acked_sequence();
             arbiter.merging.again_due = now.plus_ms(JOURNAL_AGAIN_MS);
             arbiter.merging.again = Some(Again { acked, last: Some("".into()), upto: lane.last() });
         }
-        let Some(again) = &mut arbiter.merging.again else { return };
+        let Arbiter { unmerged, merging, .. } = &mut **arbiter;
+        let Some(again) = &mut merging.again else { return };
         let mut count = 0;
         while let Some(last) = &again.last
             && count < JOURNAL_AGAIN_RECORDS
@@ -282,26 +284,11 @@ impl Home {
             again.last = Some(user.into());
         }
         counters.journaled_again.add(count as u64);
-        arbiter.merging.again_next = now.plus_ms(1);
+        merging.again_next = now.plus_ms(1);
         if again.last.is_none() && lane.is_acked(again.upto) {
             unmerged.journaled_again(again.acked);
-            arbiter.merging.again = None;
+            merging.again = None;
         }
-    }
-
-    /// When merging has something to do.
-    pub fn merging_deadline(&self) -> Option<MonoNs> {
-        let arbiter = self.arbiter.as_deref()?;
-        let merging = &arbiter.merging;
-        if merging.again.as_ref().is_some_and(|again| again.last.is_some()) {
-            return Some(merging.again_next);
-        }
-        let is_resting = !self.unmerged.is_empty() && merging.rest_until.0 > 0;
-        let rest = is_resting.then_some(merging.rest_until);
-        let may_write = arbiter.server.is_some() && merging.again.is_none();
-        let held = merging.held_since().filter(|_| may_write);
-        let again = held.map(|since| since.plus_ms(UNMERGED_HELD_MS).max(merging.again_due));
-        [rest, again].into_iter().flatten().min()
     }
 }
 
@@ -322,6 +309,20 @@ impl Merging {
 }
 
 impl Arbiter {
+    /// When merging has something to do.
+    pub(super) fn merging_deadline(&self) -> Option<MonoNs> {
+        let merging = &self.merging;
+        if merging.again.as_ref().is_some_and(|again| again.last.is_some()) {
+            return Some(merging.again_next);
+        }
+        let is_resting = !self.unmerged.is_empty() && merging.rest_until.0 > 0;
+        let rest = is_resting.then_some(merging.rest_until);
+        let may_write = self.server.is_some() && merging.again.is_none();
+        let held = merging.held_since().filter(|_| may_write);
+        let again = held.map(|since| since.plus_ms(UNMERGED_HELD_MS).max(merging.again_due));
+        [rest, again].into_iter().flatten().min()
+    }
+
     /// Whether all entries are to be journaled again. While Redis is away nothing but such records
     /// is written, and SQL may as well wait.
     fn is_due_again(&self, now: MonoNs) -> bool {

@@ -16,15 +16,15 @@
 //! Each request has one deadline, after which it is answered degraded; its command stays. A show
 //! that is committed all the same is withdrawn, also where that is known long after.
 //!
-//! Limits: `FLIGHTS_MAX` users, `PARKED_MAX` requests, `PARKED_BYTES_MAX` bytes of them.
+//! Limits: `IN_FLIGHT_MAX` users, `PARKED_MAX` requests, `PARKED_BYTES_MAX` bytes of them.
 //!
-//! `merging` what was accepted without Redis · `learning` shows that events tell of first ·
-//! `flights` the commands under way · `partitions` what is known of each · `carrier` the link ·
+//! `degraded` commands without a state · `merging` what was accepted without Redis · `learning` shows that events tell of first ·
+//! `in_flight` the commands under way · `partitions` what is known of each · `carrier` the link ·
 //! `requests` how requests run · `replies` what replies do · `withdrawal` shows that nobody saw ·
 //! `pursuit` changes whose outcome has to be known · `wiring` the connection.
 
 pub mod carrier;
-pub mod flights;
+mod degraded;
 mod learning;
 pub mod merging;
 pub mod partitions;
@@ -36,19 +36,22 @@ mod withdrawal;
 
 use std::sync::Arc;
 
+use crate::users::in_flight::InFlightTable;
 use carrier::Carrier;
-use flights::Flights;
 use merging::Merging;
 use partitions::Partitions;
 use pursuit::Pursuit;
 
-use super::fanout::Fanouts;
-use super::seam::{BoardView, Learned};
+use super::Users;
+use super::unmerged::Unmerged;
 use super::unmerged::left::Left;
+use crate::fanout::Fanouts;
+use crate::seam::{BoardView, Learned};
 use nudged_base::clock::Now;
 use nudged_base::ids::{LaneSequence, Partition, Revision, Sequence, ShardId};
 use nudged_base::mix::STEP;
 use nudged_base::time::{MonoNs, WallMs};
+use nudged_domain::state::slice::Slice;
 use nudged_redis::command::{Command, Meta, RequestId};
 use nudged_redis::link::{Link, LinkSettings, Server};
 
@@ -91,11 +94,17 @@ pub struct ArbiterSetup {
     pub unmerged: Left,
 }
 
+/// The users of a shard whose arbiter is Redis, lent for one step.
+pub(crate) struct RedisUsers<'u> {
+    pub(crate) users: &'u mut Users,
+    pub(crate) arbiter: &'u mut Arbiter,
+}
+
 /// Redis as one shard sees it.
 pub struct Arbiter {
     setup: ArbiterSetup,
     carrier: Carrier,
-    flights: Flights,
+    in_flight: InFlightTable,
     partitions: Partitions,
     /// Events of several users, who are executed one by one.
     fanouts: Fanouts,
@@ -114,10 +123,10 @@ pub struct Arbiter {
     uncompared: Vec<Partition>,
     is_compared_news: bool,
     requests_made: u64,
+    /// What was accepted without its user's state, and waits to become part of it.
+    pub(crate) unmerged: Unmerged,
     merging: Merging,
     pursuit: Pursuit,
-    /// Records of the request that is being executed, framed.
-    pub(super) aside: Vec<u8>,
     output: Vec<u8>,
     is_sending: bool,
     is_connected: bool,
@@ -131,16 +140,17 @@ impl Arbiter {
         Arbiter::of_carrier(setup, Carrier::Link(Box::new(link)), (shard, shards), seed)
     }
 
-    pub(super) fn of_carrier(
-        setup: ArbiterSetup,
+    pub(crate) fn of_carrier(
+        mut setup: ArbiterSetup,
         carrier: Carrier,
         (shard, shards): (ShardId, u16),
         seed: u64,
     ) -> Arbiter {
+        let unmerged = Unmerged::left_by(setup.unmerged.drain(..));
         Arbiter {
             setup,
             carrier,
-            flights: Flights::new(seed),
+            in_flight: InFlightTable::new(seed),
             partitions: Partitions::new(shard, shards),
             fanouts: Fanouts::default(),
             server: None,
@@ -152,9 +162,9 @@ impl Arbiter {
             uncompared: Vec::new(),
             is_compared_news: false,
             requests_made: 0,
+            unmerged,
             merging: Merging::default(),
             pursuit: Pursuit::default(),
-            aside: Vec::new(),
             output: Vec::new(),
             is_sending: false,
             is_connected: false,
@@ -205,7 +215,7 @@ impl Arbiter {
 
     /// Requests that wait, and commands that are under way.
     pub fn waiting(&self) -> usize {
-        self.flights.waiting()
+        self.in_flight.waiting()
     }
 
     /// Changes that are sent until Redis says what became of them.
@@ -216,25 +226,20 @@ impl Arbiter {
     /// Whether no change is under way.
     #[cfg(test)]
     pub fn is_quiet(&self) -> bool {
-        self.flights.is_empty() && self.fanouts.is_empty()
+        self.in_flight.is_empty() && self.fanouts.is_empty()
     }
 
     /// When something has to be given up, or the link has something to do.
     pub fn next_deadline(&self) -> Option<MonoNs> {
-        let of_requests = self.flights.next_deadline();
-        let deadlines = [of_requests, self.carrier.next_deadline(), self.pursuit.next_deadline()];
-        deadlines.into_iter().flatten().min()
-    }
-
-    /// What a copy that is put in now is stamped with. With an arbiter nothing in the slice waits
-    /// for SQL, so the place of the last change holds the time of the copy instead.
-    pub fn stamp(now: MonoNs) -> LaneSequence {
-        LaneSequence(millis(now).max(1))
+        let link = self.carrier.next_deadline();
+        let requests = [self.in_flight.next_deadline(), self.pursuit.next_deadline()];
+        let deadlines = requests.into_iter().chain([link, self.merging_deadline()]);
+        deadlines.flatten().min()
     }
 
     /// Whether a copy of that age may be decided upon.
-    fn is_trusted(&self, now: MonoNs, copy: (Partition, LaneSequence), is_empty: bool) -> bool {
-        let (partition, LaneSequence(read_at_ms)) = copy;
+    fn is_trusted(&self, now: MonoNs, copy: (Partition, CopiedAt), is_empty: bool) -> bool {
+        let (partition, CopiedAt(read_at_ms)) = copy;
         let ttl_ms = if is_empty { self.setup.negative_ttl_ms } else { self.setup.slice_ttl_ms };
         let ttl_ms = ttl_ms.min(self.setup.slice_ttl_ms);
         self.subscribed_at_ms.is_some_and(|since| since <= read_at_ms)
@@ -264,6 +269,31 @@ impl Arbiter {
     }
 }
 
+/// When a copy was taken from Redis, in milliseconds of the monotonic clock. The slice keeps it
+/// where it keeps the place of the last change of a user that SQL has yet to apply: with Redis no
+/// entry waits for SQL, so each may be evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct CopiedAt(u64);
+
+impl CopiedAt {
+    /// Before every subscription: nothing rests on such a copy but what this node decides alone.
+    const NEVER: CopiedAt = CopiedAt(0);
+
+    fn of(now: MonoNs) -> CopiedAt {
+        CopiedAt(millis(now).max(1))
+    }
+
+    /// Puts a copy into the slice. Whether there was room.
+    fn put(self, slice: &mut Slice, user: &str, state: &[u8]) -> bool {
+        slice.put(user, state, LaneSequence(self.0), LaneSequence(self.0)).is_ok()
+    }
+
+    /// Of an entry that was put so.
+    fn of_entry(LaneSequence(at_ms): LaneSequence) -> CopiedAt {
+        CopiedAt(at_ms)
+    }
+}
+
 /// The revision that Redis must still hold for a change of a state of this revision.
 fn base_of(revision: Revision) -> Option<Revision> {
     (revision != Revision::default()).then_some(revision)
@@ -289,7 +319,7 @@ fn partition_of_ticket(ticket: u64) -> Option<Partition> {
 
 impl Arbiter {
     /// Sends what nobody waits for while there is room: comparisons, and what is pursued.
-    pub(super) fn pump(&mut self, now: MonoNs) {
+    pub(crate) fn pump(&mut self, now: MonoNs) {
         while let Some(partition) = self.to_compare.last().copied() {
             let command = Command::Meta { partition };
             if self.carrier.send(now, compare_ticket(partition), &command).is_err() {
@@ -302,9 +332,9 @@ impl Arbiter {
 
     /// Whether a command of this user is under way.
     fn is_busy(&self, user: &str) -> bool {
-        self.flights.find(user).is_some()
+        self.in_flight.find(user).is_some()
     }
 }
 
 #[cfg(test)]
-pub(super) mod model;
+pub(crate) mod model;

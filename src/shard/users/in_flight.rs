@@ -1,24 +1,47 @@
-//! Commands under way, one for a user, with the requests that wait behind each in their order.
-//! Bounded by `FLIGHTS_MAX` users and, as reads from SQL are, by what may wait. The memory of those
-//! that have ended is used again, so that after warm-up a command allocates nothing.
+//! Users for whom something is under way, a read or a change, one at a time for each; and the
+//! commands that wait behind it, in their order. Bounded by `IN_FLIGHT_MAX` users and by what may
+//! wait: `PARKED_MAX` commands, `PARKED_BYTES_MAX` bytes of them. Each command has a deadline of its
+//! own; what is under way goes on without it. The memory of what has ended is used again, so that
+//! after warm-up nothing is allocated.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use hashbrown::HashTable;
 
-use crate::reads::Waiter;
+use crate::origin::Origin;
+use nudged_api::command::EncodedCommand;
 use nudged_api::outcome::EncodedOutcome;
 use nudged_base::hash::Keyed;
 use nudged_base::ids::{Partition, Revision};
-use nudged_base::limits::{FLIGHTS_MAX, PARKED_BYTES_MAX, PARKED_MAX};
+use nudged_base::limits::{IN_FLIGHT_MAX, PARKED_BYTES_MAX, PARKED_MAX};
 use nudged_base::slab::{Handle, Slab};
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_redis::command::{RequestId, Value};
 
+/// A command that needs a user's state, and who waits for its outcome.
+#[derive(Debug)]
+pub struct Waiter {
+    /// Who waits.
+    pub origin: Origin,
+    /// What is to be executed; `None` where the state was only wanted early.
+    pub command: Option<EncodedCommand>,
+    /// Until when it may wait: for one user after another where it is about several.
+    pub until: MonoNs,
+    /// How often it was evaluated and another node was first.
+    pub tries: u8,
+}
+
+impl Waiter {
+    /// What it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.command.as_ref().map_or(0, EncodedCommand::bytes)
+    }
+}
+
 /// A change that was evaluated and waits for Redis.
 #[derive(Debug)]
-pub struct Pending {
+pub struct ProposedChange {
     /// The request that asked for it, to be run again; `None` once it is answered degraded, or
     /// where nobody asked.
     pub waiter: Option<Waiter>,
@@ -65,17 +88,18 @@ pub struct Pending {
 pub enum Stage {
     /// Redis is asked.
     Read,
-    /// SQL is asked, since Redis has nothing, or this, and can't vouch for it.
+    /// SQL is asked: the shard does not know the user, or Redis has nothing, or this, and can't
+    /// vouch for it.
     Sql(Option<Value>),
     /// What SQL knew is put into Redis.
     Fill,
     /// A change is committed.
-    Commit(Pending),
+    Commit(ProposedChange),
 }
 
-/// A command under way.
+/// What is under way for one user.
 #[derive(Debug)]
-pub struct Flight {
+pub struct InFlight {
     /// The user's id.
     pub user: String,
     /// The user's partition.
@@ -87,11 +111,11 @@ pub struct Flight {
     waiters: VecDeque<Waiter>,
 }
 
-/// The commands of one shard.
-pub struct Flights {
-    flights: Slab<Flight>,
+/// What is under way in one shard.
+pub struct InFlightTable {
+    in_flight: Slab<InFlight>,
     by_user: HashTable<Handle>,
-    /// Deadlines of those who wait; entries of ended flights are passed over.
+    /// Deadlines of those who wait; entries of ended in_flight are passed over.
     deadlines: BinaryHeap<Reverse<(MonoNs, Handle)>>,
     waiting: usize,
     waiting_bytes: usize,
@@ -101,11 +125,11 @@ pub struct Flights {
     queues: Vec<VecDeque<Waiter>>,
 }
 
-impl Flights {
+impl InFlightTable {
     /// Nothing is under way. `seed` is random for each process.
-    pub fn new(seed: u64) -> Flights {
-        Flights {
-            flights: Slab::new(FLIGHTS_MAX),
+    pub fn new(seed: u64) -> InFlightTable {
+        InFlightTable {
+            in_flight: Slab::new(IN_FLIGHT_MAX),
             by_user: HashTable::new(),
             deadlines: BinaryHeap::new(),
             waiting: 0,
@@ -119,13 +143,13 @@ impl Flights {
     /// The command of a user.
     pub fn find(&self, user: &str) -> Option<Handle> {
         let is_user =
-            |handle: &Handle| self.flights.get(*handle).is_some_and(|flight| flight.user == user);
+            |handle: &Handle| self.in_flight.get(*handle).is_some_and(|flight| flight.user == user);
         self.by_user.find(self.hash.of(user.as_bytes()), is_user).copied()
     }
 
     /// A command.
-    pub fn get_mut(&mut self, handle: Handle) -> Option<&mut Flight> {
-        self.flights.get_mut(handle)
+    pub fn get_mut(&mut self, handle: Handle) -> Option<&mut InFlight> {
+        self.in_flight.get_mut(handle)
     }
 
     /// Begins a command of a user who has none. `None` where the bound is reached. Allocates only
@@ -139,11 +163,11 @@ impl Flights {
         let (told, waiters) = (Revision::default(), self.queues.pop().unwrap_or_default());
         let mut name = self.names.pop().unwrap_or_default();
         name.push_str(user);
-        let flight = Flight { user: name, partition, stage, told, waiters };
-        let handle = self.flights.insert(flight).ok()?;
-        let Flights { flights, by_user, hash, .. } = self;
+        let flight = InFlight { user: name, partition, stage, told, waiters };
+        let handle = self.in_flight.insert(flight).ok()?;
+        let InFlightTable { in_flight, by_user, hash, .. } = self;
         by_user.insert_unique(hash.of(user.as_bytes()), handle, |handle| {
-            flights.get(*handle).map_or(0, |flight| hash.of(flight.user.as_bytes()))
+            in_flight.get(*handle).map_or(0, |flight| hash.of(flight.user.as_bytes()))
         });
         if let Some(until) = until {
             self.deadlines.push(Reverse((until, handle)));
@@ -161,20 +185,20 @@ impl Flights {
         self.waiting += 1;
         self.waiting_bytes += waiter.bytes();
         self.deadlines.push(Reverse((waiter.until, handle)));
-        let flight = self.flights.get_mut(handle).expect("the caller has found it");
+        let flight = self.in_flight.get_mut(handle).expect("the caller has found it");
         flight.waiters.push_back(waiter);
     }
 
     /// Lets a request wait before all others: it was asked first.
     pub fn wait_first(&mut self, handle: Handle, waiter: Waiter) {
         self.wait(handle, waiter);
-        let flight = self.flights.get_mut(handle).expect("the caller has found it");
+        let flight = self.in_flight.get_mut(handle).expect("the caller has found it");
         flight.waiters.rotate_right(1);
     }
 
     /// Those who wait behind a command that goes on wait no longer.
     pub fn take_waiters(&mut self, handle: Handle) -> VecDeque<Waiter> {
-        let Some(flight) = self.flights.get_mut(handle) else { return VecDeque::new() };
+        let Some(flight) = self.in_flight.get_mut(handle) else { return VecDeque::new() };
         let waiters = std::mem::take(&mut flight.waiters);
         self.waiting -= waiters.len();
         self.waiting_bytes -= waiters.iter().map(Waiter::bytes).sum::<usize>();
@@ -183,7 +207,7 @@ impl Flights {
 
     /// Lets those who wait behind a command wait longer: SQL is slower than Redis.
     pub fn prolong(&mut self, handle: Handle, until: MonoNs) {
-        let Some(flight) = self.flights.get_mut(handle) else { return };
+        let Some(flight) = self.in_flight.get_mut(handle) else { return };
         for waiter in &mut flight.waiters {
             waiter.until = until.max(waiter.until);
         }
@@ -191,9 +215,9 @@ impl Flights {
     }
 
     /// A command has ended: it, and those who waited behind it.
-    pub fn end(&mut self, handle: Handle) -> Option<(Flight, VecDeque<Waiter>)> {
+    pub fn end(&mut self, handle: Handle) -> Option<(InFlight, VecDeque<Waiter>)> {
         let waiters = self.take_waiters(handle);
-        let flight = self.flights.remove(handle)?;
+        let flight = self.in_flight.remove(handle)?;
         let hash = self.hash.of(flight.user.as_bytes());
         if let Ok(entry) = self.by_user.find_entry(hash, |found| *found == handle) {
             entry.remove();
@@ -205,7 +229,7 @@ impl Flights {
     /// Takes back the memory of a command that has ended, for the next one.
     pub fn rest(&mut self, mut user: String, mut waiters: VecDeque<Waiter>) {
         debug_assert!(waiters.is_empty(), "who waits has gone on");
-        if self.names.len() < FLIGHTS_MAX {
+        if self.names.len() < IN_FLIGHT_MAX {
             user.clear();
             waiters.clear();
             self.names.push(user);
@@ -226,7 +250,7 @@ impl Flights {
 
     /// Hands out the requests of one command whose time is up.
     fn expire_one(&mut self, now: MonoNs, handle: Handle, late: &mut Vec<Waiter>) {
-        let Some(flight) = self.flights.get_mut(handle) else { return };
+        let Some(flight) = self.in_flight.get_mut(handle) else { return };
         if let Stage::Commit(pending) = &mut flight.stage
             && pending.waiter.as_ref().is_some_and(|waiter| waiter.until <= now)
         {
@@ -251,9 +275,9 @@ impl Flights {
         &mut self,
         mut replace: impl FnMut(&EncodedOutcome) -> Option<EncodedOutcome>,
     ) {
-        let Flights { flights, by_user, .. } = self;
+        let InFlightTable { in_flight, by_user, .. } = self;
         for handle in by_user.iter() {
-            let Some(Flight { stage: Stage::Commit(pending), .. }) = flights.get_mut(*handle)
+            let Some(InFlight { stage: Stage::Commit(pending), .. }) = in_flight.get_mut(*handle)
             else {
                 continue;
             };
@@ -270,7 +294,7 @@ impl Flights {
 
     fn forget_ended(&mut self) {
         while let Some(Reverse((_, handle))) = self.deadlines.peek()
-            && self.flights.get(*handle).is_none()
+            && self.in_flight.get(*handle).is_none()
         {
             self.deadlines.pop();
         }
@@ -283,20 +307,19 @@ impl Flights {
 
     /// Commands under way.
     pub fn len(&self) -> usize {
-        self.flights.len()
+        self.in_flight.len()
     }
 
     /// Whether nothing is under way.
     pub fn is_empty(&self) -> bool {
-        self.flights.is_empty()
+        self.in_flight.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::origin::Origin;
-    use nudged_api::command::{Command, EncodedCommand};
+    use nudged_api::command::Command;
 
     fn waiter(ticket: u64, until_ms: u64) -> Waiter {
         let command = Some(EncodedCommand::new(&Command::ReadUser { user: "u" }, Vec::new()));
@@ -311,34 +334,51 @@ mod tests {
 
     #[test]
     fn those_who_wait_keep_their_order_and_their_own_deadlines() {
-        let mut flights = Flights::new(1);
-        let handle = flights.begin("u", Partition(1), Stage::Read).unwrap();
+        let mut in_flight = InFlightTable::new(1);
+        let handle = in_flight.begin("u", Partition(1), Stage::Read).unwrap();
         for (ticket, until_ms) in [(1, 20), (2, 10), (3, 30)] {
-            flights.wait(handle, waiter(ticket, until_ms));
+            in_flight.wait(handle, waiter(ticket, until_ms));
         }
         let mut late = Vec::new();
-        flights.expire(MonoNs(0).plus_ms(9), &mut late);
+        in_flight.expire(MonoNs(0).plus_ms(9), &mut late);
         assert!(late.is_empty());
-        flights.expire(MonoNs(0).plus_ms(10), &mut late);
+        in_flight.expire(MonoNs(0).plus_ms(10), &mut late);
         assert_eq!(late.iter().map(ticket_of).collect::<Vec<_>>(), [2]);
-        let (_, waiters) = flights.end(handle).unwrap();
+        let (_, waiters) = in_flight.end(handle).unwrap();
         assert_eq!(waiters.iter().map(ticket_of).collect::<Vec<_>>(), [1, 3]);
-        assert!(flights.is_empty() && flights.waiting() == 0 && flights.find("u").is_none());
-        assert_eq!(flights.next_deadline(), None, "deadlines of ended commands are forgotten");
+        assert!(in_flight.is_empty() && in_flight.waiting() == 0 && in_flight.find("u").is_none());
+        assert_eq!(in_flight.next_deadline(), None, "deadlines of ended commands are forgotten");
+    }
+
+    #[test]
+    fn what_is_under_way_goes_on_without_those_who_gave_up() {
+        let mut table = InFlightTable::new(1);
+        let handle = table.begin("u", Partition(1), Stage::Sql(None)).unwrap();
+        table.wait(handle, waiter(1, 50));
+        let mut late = Vec::new();
+        table.expire(MonoNs(0).plus_ms(50), &mut late);
+        assert_eq!(late.iter().map(ticket_of).collect::<Vec<_>>(), [1]);
+        let again = table.find("u").unwrap();
+        assert_eq!(again, handle, "who comes later joins it");
+        table.wait(again, waiter(2, 110));
+        assert_eq!(table.next_deadline(), Some(MonoNs(0).plus_ms(110)));
+        let (_, waiters) = table.end(handle).unwrap();
+        assert_eq!(waiters.iter().map(ticket_of).collect::<Vec<_>>(), [2]);
+        assert!(table.end(handle).is_none(), "a reply for what has ended is of nobody");
     }
 
     #[test]
     fn both_bounds_hold() {
-        let mut flights = Flights::new(1);
-        for user in 0..FLIGHTS_MAX {
-            assert!(flights.begin(&user.to_string(), Partition(0), Stage::Read).is_some());
+        let mut in_flight = InFlightTable::new(1);
+        for user in 0..IN_FLIGHT_MAX {
+            assert!(in_flight.begin(&user.to_string(), Partition(0), Stage::Read).is_some());
         }
-        assert!(flights.begin("u", Partition(0), Stage::Read).is_none());
-        let handle = flights.find("1").unwrap();
+        assert!(in_flight.begin("u", Partition(0), Stage::Read).is_none());
+        let handle = in_flight.find("1").unwrap();
         for ticket in 0..PARKED_MAX as u64 {
-            assert!(flights.has_room());
-            flights.wait(handle, waiter(ticket, 1));
+            assert!(in_flight.has_room());
+            in_flight.wait(handle, waiter(ticket, 1));
         }
-        assert!(!flights.has_room());
+        assert!(!in_flight.has_room());
     }
 }

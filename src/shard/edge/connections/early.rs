@@ -1,6 +1,6 @@
 //! What a shard says to requests that are never handed out, counted as others are.
 
-use crate::serve::count_answered;
+use crate::edge::serve::count_answered;
 use crate::view::View;
 use nudged_api::early;
 use nudged_base::clock::Now;

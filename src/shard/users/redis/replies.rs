@@ -2,17 +2,16 @@
 
 use std::collections::VecDeque;
 
-use super::flights::{Flight, Pending, Stage};
-use super::{Arbiter, Queue, partition_of_ticket};
-use crate::decision::Attempt;
-use crate::home::Home;
-use crate::lane::Waiting;
-use crate::reads::Waiter;
+use super::{Arbiter, CopiedAt, Queue, RedisUsers, partition_of_ticket};
 use crate::seam::{Effect, ReadFailed, ReadRequest, Report, UserRead};
+use crate::users::evaluate::Attempt;
+use crate::users::in_flight::Waiter;
+use crate::users::in_flight::{InFlight, ProposedChange, Stage};
+use crate::users::lane::Waiting;
 use crate::view::View;
 use nudged_api::outcome::EncodedOutcome;
 use nudged_base::clock::Now;
-use nudged_base::ids::{LaneSequence, Partition, Revision, ShardId};
+use nudged_base::ids::{Partition, Revision, ShardId};
 use nudged_base::limits::{COMMIT_TRIES_MAX, LINK_UNFIT_RETRY_MS};
 use nudged_base::slab::Handle;
 use nudged_base::telemetry::log::{Message, Value as Told};
@@ -33,27 +32,24 @@ pub struct Resumed {
     pub attempt: Attempt,
 }
 
-/// The stamp of a copy that is older than every subscription.
-const DISTRUSTED: LaneSequence = LaneSequence(0);
-
 /// Why a server is not decided by that can be used otherwise.
 const NOT_SYNCED: &str = "ack = \"synced\" with queue = \"redis\" needs appendonly yes and \
-                          appendfsync always in Redis; decisions degrade until it has them";
+                          appendfsync always in Redis; decisions degrade until they are set";
 
 /// Run again, a request finds Redis' own state.
 pub(super) const FRESH: Attempt = Attempt { tries: 0, is_fresh: true };
 
-impl Home {
+impl RedisUsers<'_> {
     /// Acts upon what became known of Redis.
     pub fn on_link_event(&mut self, now: Now, view: &View, event: LinkEvent) -> Option<Resumed> {
         match event {
             LinkEvent::Up(server) => self.on_up(now, server),
             LinkEvent::Down => {
-                let arbiter = self.arbiter_mut();
+                let arbiter = &mut *self.arbiter;
                 arbiter.server = None;
                 arbiter.subscribed_at_ms = None;
                 arbiter.to_compare.clear();
-                self.tell(now, Message::RedisLost);
+                self.users.tell(now, Message::RedisLost);
             }
             // The keeper tells people, once for all shards.
             LinkEvent::Unfit(unfit) => self.report(Report::Unfit(unfit)),
@@ -69,11 +65,11 @@ impl Home {
     }
 
     fn report(&mut self, report: Report) {
-        self.effects.push(Effect::Report(report));
+        self.users.effects.push(Effect::Report(report));
     }
 
     fn on_up(&mut self, now: Now, server: Server) {
-        let arbiter = self.arbiter_mut();
+        let arbiter = &mut *self.arbiter;
         arbiter.server = Some(server);
         arbiter.subscribed_at_ms = server.subscribed.then_some(super::millis(now.mono));
         arbiter.renew_at = now.mono.plus_ms(LINK_UNFIT_RETRY_MS);
@@ -85,22 +81,22 @@ impl Home {
         }
         let Server { run, evicts, syncs_always, .. } = server;
         self.report(Report::Run { run, evicts, syncs_always });
-        self.tell(now, Message::RedisConnected);
-        if !self.arbiter_mut().keeps_promise(server) {
-            self.tell_with(now, Message::RedisUnfit, &[("error", Told::Text(NOT_SYNCED))]);
+        self.users.tell(now, Message::RedisConnected);
+        if !self.arbiter.keeps_promise(server) {
+            self.users.tell_with(now, Message::RedisUnfit, &[("error", Told::Text(NOT_SYNCED))]);
         }
     }
 
     /// Another node has changed a user: an older copy is not to be trusted.
     fn on_changed(&mut self, user: &str, revision: Revision) {
-        self.counters.redis_told.add(1);
-        let flights = &mut self.arbiter_mut().flights;
-        if let Some(flight) = flights.find(user).and_then(|handle| flights.get_mut(handle)) {
+        self.users.counters.redis_told.add(1);
+        let in_flight = &mut self.arbiter.in_flight;
+        if let Some(flight) = in_flight.find(user).and_then(|handle| in_flight.get_mut(handle)) {
             flight.told = flight.told.max(revision);
         }
-        let Some(entry) = self.slice.get(user) else { return };
-        user::decode(entry.state, &mut self.scratch.state).expect("we encoded it");
-        if self.scratch.state.revision < revision {
+        let Some(entry) = self.users.slice.get(user) else { return };
+        user::decode(entry.state, &mut self.users.scratch.state).expect("we encoded it");
+        if self.users.scratch.state.revision < revision {
             self.distrust(user);
         }
     }
@@ -113,33 +109,33 @@ impl Home {
         result: Result<Reply, Failure>,
     ) -> Option<Resumed> {
         if let Some(partition) = partition_of_ticket(ticket) {
-            self.arbiter_mut().on_compared(now, partition, result);
+            self.arbiter.on_compared(now, partition, result);
             return None;
         }
         let handle = Handle::from_bits(ticket);
-        let partition = self.arbiter_mut().flights.get_mut(handle)?.partition;
-        self.arbiter_mut().note_answered(handle);
+        let partition = self.arbiter.in_flight.get_mut(handle)?.partition;
+        self.arbiter.note_answered(handle);
         match result {
             Err(failure) => {
-                self.counters.redis_failures.of(name_of(failure)).add(1);
+                self.users.counters.redis_failures.of(name_of(failure)).add(1);
                 self.fail_or_pursue(now.mono, handle, failure)
             }
             Ok(Reply::Value { meta, value }) => {
-                if !self.arbiter_mut().observe(now.mono, partition, &meta) {
-                    self.counters.redis_failures.of("lost").add(1);
+                if !self.arbiter.observe(now.mono, partition, &meta) {
+                    self.users.counters.redis_failures.of("lost").add(1);
                     return self.fail(handle);
                 }
                 self.on_value(now, view.shard, handle, (meta, value))
             }
             Ok(Reply::Commit { meta, verdict, value }) => {
-                let is_vouched = self.arbiter_mut().observe(now.mono, partition, &meta);
-                let is_own = is_vouched && self.arbiter_mut().is_of_epoch(handle, &meta);
+                let is_vouched = self.arbiter.observe(now.mono, partition, &meta);
+                let is_own = is_vouched && self.arbiter.is_of_epoch(handle, &meta);
                 match verdict {
                     CommitVerdict::Done if is_own => {
                         self.on_done(now, view, handle, value.is_some())
                     }
                     CommitVerdict::Moved if is_vouched => {
-                        self.counters.redis_moved.add(1);
+                        self.users.counters.redis_moved.add(1);
                         self.take_back(handle);
                         self.on_value(now, view.shard, handle, (meta, value))
                     }
@@ -147,7 +143,7 @@ impl Home {
                     CommitVerdict::Full => self.refuse(now.mono, handle, "full"),
                     // Done where writes are lost since proves nothing.
                     CommitVerdict::Done | CommitVerdict::Moved | CommitVerdict::Lost => {
-                        self.counters.redis_failures.of("lost").add(1);
+                        self.users.counters.redis_failures.of("lost").add(1);
                         self.fail(handle)
                     }
                 }
@@ -164,10 +160,10 @@ impl Home {
         handle: Handle,
         (meta, value): (Meta, Option<Value>),
     ) -> Option<Resumed> {
-        let read_deadline = self.reads.deadline(now.mono);
-        let arbiter = self.arbiter_mut();
+        let read_deadline = now.mono.plus_ms(self.users.read_deadline_ms);
+        let arbiter = &mut *self.arbiter;
         let may_vanish = arbiter.may_vanish();
-        let flight = arbiter.flights.get_mut(handle).expect("the caller has seen it");
+        let flight = arbiter.in_flight.get_mut(handle).expect("the caller has seen it");
         let is_of_epoch =
             value.as_ref().is_some_and(|value| Some(value.revision.epoch) == meta.epoch);
         let is_doubted = match meta.phase {
@@ -179,29 +175,29 @@ impl Home {
         }
         flight.stage = Stage::Sql(value);
         let user = flight.user.as_str().into();
-        arbiter.flights.prolong(handle, read_deadline);
-        self.counters.reads.add(1);
+        arbiter.in_flight.prolong(handle, read_deadline);
+        self.users.counters.reads.add(1);
         let request = ReadRequest { shard, ticket: handle.to_bits(), user };
-        self.effects.push(Effect::ReadUser(request));
+        self.users.effects.push(Effect::ReadUser(request));
         None
     }
 
     /// SQL has answered: what it has more than Redis is put there.
     pub fn on_read_of_sql(&mut self, now: Now, read: UserRead) -> Option<Resumed> {
         let handle = Handle::from_bits(read.ticket);
-        let arbiter = self.arbiter.as_deref_mut().expect("asked of a home with an arbiter");
-        let flight = arbiter.flights.get_mut(handle)?;
+        let arbiter = &mut *self.arbiter;
+        let flight = arbiter.in_flight.get_mut(handle)?;
         let Stage::Sql(value) = &mut flight.stage else { return None };
         let value = value.take();
         let state = read.state.and_then(|state| {
-            let decoded = user::decode(&state, &mut self.scratch.state);
+            let decoded = user::decode(&state, &mut self.users.scratch.state);
             decoded.map(|()| state).map_err(|_| ReadFailed)
         });
         let Ok(state) = state else {
-            self.counters.reads_failed.add(1);
+            self.users.counters.reads_failed.add(1);
             return self.fail(handle);
         };
-        let revision = self.scratch.state.revision;
+        let revision = self.users.scratch.state.revision;
         let stands = value.as_ref().map_or(Revision::default(), |value| value.revision);
         if revision <= stands {
             return self.settle(now, handle, value);
@@ -213,31 +209,31 @@ impl Home {
         if arbiter.carrier.send(now.mono, handle.to_bits(), &command).is_err() {
             return self.fail(handle);
         }
-        self.counters.redis_fills.add(1);
+        self.users.counters.redis_fills.add(1);
         None
     }
 
     /// A user's value is known: the copy is fresh, and who waits runs again.
     fn settle(&mut self, now: Now, handle: Handle, value: Option<Value>) -> Option<Resumed> {
-        let mut empty = self.buffer();
+        let mut empty = self.users.buffer();
         let (revision, state) = match &value {
             Some(value) => (value.revision, &value.state),
             None => {
-                self.counters.redis_absent.add(1);
+                self.users.counters.redis_absent.add(1);
                 user::encode(&UserState::default(), &mut empty);
                 (Revision::default(), &empty)
             }
         };
-        let is_ours = user::decode(state, &mut self.scratch.state).is_ok()
-            && self.scratch.state.revision == revision;
+        let is_ours = user::decode(state, &mut self.users.scratch.state).is_ok()
+            && self.users.scratch.state.revision == revision;
         if !is_ours {
-            self.keep(empty);
-            self.counters.redis_failures.of("quarantined").add(1);
+            self.users.keep(empty);
+            self.users.counters.redis_failures.of("quarantined").add(1);
             return self.fail(handle);
         }
-        let (flight, waiters) = self.arbiter_mut().flights.end(handle)?;
+        let (flight, waiters) = self.arbiter.in_flight.end(handle)?;
         let has_state = self.copy(now, &flight.user, state);
-        self.keep(empty);
+        self.users.keep(empty);
         let mut attempt = FRESH;
         if flight.told > revision {
             // Told while SQL was asked: what was read before is not the latest.
@@ -249,24 +245,23 @@ impl Home {
 
     /// Puts what Redis has into the slice. Whether there was room.
     fn copy(&mut self, now: Now, user: &str, state: &[u8]) -> bool {
-        let stamp = Arbiter::stamp(now.mono);
-        let is_copied = self.slice.put(user, state, stamp, stamp).is_ok();
+        let is_copied = CopiedAt::of(now.mono).put(&mut self.users.slice, user, state);
         if !is_copied {
-            self.counters.slice_full.add(1);
+            self.users.counters.slice_full.add(1);
         }
         is_copied
     }
 
     /// A change was not made since the state is another one: the request waits to run again.
     fn take_back(&mut self, handle: Handle) {
-        let arbiter = self.arbiter_mut();
-        let flight = arbiter.flights.get_mut(handle).expect("the caller has seen it");
+        let arbiter = &mut *self.arbiter;
+        let flight = arbiter.in_flight.get_mut(handle).expect("the caller has seen it");
         let Stage::Commit(mut pending) = std::mem::replace(&mut flight.stage, Stage::Read) else {
             unreachable!("only commits are answered as such")
         };
         if let Some(mut waiter) = pending.waiter.take() {
             waiter.tries += 1;
-            arbiter.flights.wait_first(handle, waiter);
+            arbiter.in_flight.wait_first(handle, waiter);
         }
         self.count_outcome(&pending, "not_committed");
         self.drop_change(pending);
@@ -280,8 +275,8 @@ impl Home {
         handle: Handle,
         is_outdated: bool,
     ) -> Option<Resumed> {
-        let (flight, waiters) = self.arbiter_mut().flights.end(handle)?;
-        let Flight { user, stage: Stage::Commit(mut pending), .. } = flight else {
+        let (flight, waiters) = self.arbiter.in_flight.end(handle)?;
+        let InFlight { user, stage: Stage::Commit(mut pending), .. } = flight else {
             unreachable!("only commits are answered as such")
         };
         let has_state = self.copy(now, &user, &pending.state);
@@ -304,12 +299,12 @@ impl Home {
         let outcome = pending.outcome.take().expect("whoever waits has an outcome to come");
         let origin = waiter.origin;
         self.put_to_rest(waiter);
-        if self.arbiter_mut().setup.queue == Queue::Journal {
-            self.lane.release(std::mem::take(&mut pending.reserved));
-            let upto = self.lane.append_framed(&pending.records);
-            self.lane.wait(Waiting { upto, since: now.mono, origin, outcome });
+        if self.arbiter.setup.queue == Queue::Journal {
+            self.users.lane.release(std::mem::take(&mut pending.reserved));
+            let upto = self.users.lane.append_framed(&pending.records);
+            self.users.lane.wait(Waiting { upto, since: now.mono, origin, outcome });
         } else {
-            self.finish(origin, outcome);
+            self.users.finish(origin, outcome);
         }
         self.drop_change(pending);
         Some(resumed(user, waiters))
@@ -319,8 +314,8 @@ impl Home {
     /// others run again. One that came too late by a clock that was set back since, and not by
     /// its deadline, runs again too: its reply has told the time.
     fn refuse(&mut self, now: MonoNs, handle: Handle, cause: &'static str) -> Option<Resumed> {
-        self.counters.redis_failures.of(cause).add(1);
-        let (flight, mut waiters) = self.arbiter_mut().flights.end(handle)?;
+        self.users.counters.redis_failures.of(cause).add(1);
+        let (flight, mut waiters) = self.arbiter.in_flight.end(handle)?;
         self.note_failure(&flight.user);
         if let Stage::Commit(mut pending) = flight.stage {
             self.count_outcome(&pending, "not_committed");
@@ -336,7 +331,7 @@ impl Home {
 
     /// A command has no reply that helps: all who wait are answered degraded.
     pub(super) fn fail(&mut self, handle: Handle) -> Option<Resumed> {
-        let (flight, mut waiters) = self.arbiter_mut().flights.end(handle)?;
+        let (flight, mut waiters) = self.arbiter.in_flight.end(handle)?;
         self.note_failure(&flight.user);
         if let Stage::Commit(mut pending) = flight.stage {
             // It may have been executed, so the copy may be an old one.
@@ -353,34 +348,34 @@ impl Home {
 
     /// A user for whom something waits can't be merged now.
     pub(super) fn note_failure(&mut self, user: &str) {
-        if !self.unmerged.of(user).is_empty() {
-            self.arbiter_mut().merging.failed();
+        if !self.arbiter.unmerged.of(user).is_empty() {
+            self.arbiter.merging.failed();
         }
     }
 
     /// A copy may be an old one: nothing rests on it any more but what this node decides alone,
     /// while Redis is away.
     pub(super) fn distrust(&mut self, user: &str) {
-        let mut copy = self.buffer();
-        if let Some(entry) = self.slice.get(user) {
+        let mut copy = self.users.buffer();
+        if let Some(entry) = self.users.slice.get(user) {
             copy.extend_from_slice(entry.state);
-            let _has_room = self.slice.put(user, &copy, DISTRUSTED, DISTRUSTED);
+            let _has_room = CopiedAt::NEVER.put(&mut self.users.slice, user, &copy);
         }
-        self.keep(copy);
+        self.users.keep(copy);
     }
 
     /// Gives back what a change held.
-    pub(super) fn drop_change(&mut self, pending: Pending) {
-        self.lane.release(pending.reserved);
-        let Pending { outcome, records, state, former, .. } = pending;
+    pub(super) fn drop_change(&mut self, pending: ProposedChange) {
+        self.users.lane.release(pending.reserved);
+        let ProposedChange { outcome, records, state, former, .. } = pending;
         let outcome = outcome.map(EncodedOutcome::into_buffer);
         let buffers = [records, state].into_iter().chain(former).chain(outcome);
-        buffers.for_each(|buffer| self.keep(buffer));
+        buffers.for_each(|buffer| self.users.keep(buffer));
     }
 
     fn put_to_rest(&mut self, waiter: Waiter) {
         if let Some(command) = waiter.command {
-            self.keep(command.into_buffer());
+            self.users.keep(command.into_buffer());
         }
     }
 }

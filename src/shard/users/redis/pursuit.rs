@@ -17,11 +17,10 @@
 
 use std::collections::VecDeque;
 
-use super::flights::{Pending, Stage};
 use super::replies::Resumed;
-use super::{Arbiter, Queue};
-use crate::decision::Attempt;
-use crate::home::Home;
+use super::{Arbiter, Queue, RedisUsers};
+use crate::users::evaluate::Attempt;
+use crate::users::in_flight::{ProposedChange, Stage};
 use nudged_api::outcome::EncodedOutcome;
 use nudged_base::limits::{PURSUED_MAX, PURSUED_MS, PURSUED_REST_MS, PURSUED_SENT_MAX};
 use nudged_base::slab::Handle;
@@ -57,7 +56,7 @@ impl Pursuit {
     }
 }
 
-impl Pending {
+impl ProposedChange {
     /// Whether it is worth to learn what became of it after such a failure. What else came with a
     /// show comes again by itself: events are unmerged then.
     fn is_worth_pursuing(&self, failure: Failure) -> bool {
@@ -78,7 +77,7 @@ impl Arbiter {
 
     /// A change that is begun will be sent once Redis may be asked; `may_pursue` was asked.
     pub(super) fn pursue(&mut self, now: MonoNs, handle: Handle) {
-        let flight = self.flights.get_mut(handle).expect("it is begun");
+        let flight = self.in_flight.get_mut(handle).expect("it is begun");
         let Stage::Commit(pending) = &mut flight.stage else { unreachable!("only changes are") };
         let until = *pending.pursued_until.get_or_insert(now.plus_ms(PURSUED_MS));
         self.pursuit.queue.push_back((until, handle));
@@ -103,7 +102,7 @@ impl Arbiter {
 
     /// A reply has come to a command, or will not come any more.
     pub(super) fn note_answered(&mut self, handle: Handle) {
-        let flight = self.flights.get_mut(handle);
+        let flight = self.in_flight.get_mut(handle);
         if let Some(Stage::Commit(pending)) = flight.map(|flight| &flight.stage)
             && pending.pursued_until.is_some()
         {
@@ -114,7 +113,7 @@ impl Arbiter {
     /// Whether a change that is done belongs to the epoch of its partition. One of an earlier
     /// epoch was done before writes were lost, or may have been.
     pub(super) fn is_of_epoch(&mut self, handle: Handle, meta: &Meta) -> bool {
-        let flight = self.flights.get_mut(handle).expect("the caller has seen it");
+        let flight = self.in_flight.get_mut(handle).expect("the caller has seen it");
         let Stage::Commit(pending) = &flight.stage else { return true };
         meta.epoch == Some(pending.revision.epoch)
     }
@@ -122,12 +121,12 @@ impl Arbiter {
     /// Whether nothing is under way that could come to an end now: what Redis can't be asked about
     /// ends with the process.
     pub fn may_end(&self, now: MonoNs) -> bool {
-        let is_stuck = self.flights.len() == self.pursuit.waiting() && !self.is_usable(now);
-        self.fanouts.is_empty() && (self.flights.is_empty() || is_stuck)
+        let is_stuck = self.in_flight.len() == self.pursuit.waiting() && !self.is_usable(now);
+        self.fanouts.is_empty() && (self.in_flight.is_empty() || is_stuck)
     }
 }
 
-impl Home {
+impl RedisUsers<'_> {
     /// A command has no reply that helps. All who wait are answered degraded; a change that must
     /// come to an end goes on.
     pub(super) fn fail_or_pursue(
@@ -136,10 +135,10 @@ impl Home {
         handle: Handle,
         failure: Failure,
     ) -> Option<Resumed> {
-        let arbiter = self.arbiter_mut();
+        let arbiter = &mut *self.arbiter;
         let may_pursue = arbiter.may_pursue();
         let is_journal = arbiter.setup.queue == Queue::Journal;
-        let flight = arbiter.flights.get_mut(handle)?;
+        let flight = arbiter.in_flight.get_mut(handle)?;
         let Stage::Commit(pending) = &mut flight.stage else { return self.fail(handle) };
         if !may_pursue || !pending.is_worth_pursuing(failure) {
             return self.fail(handle);
@@ -156,13 +155,13 @@ impl Home {
             arbiter.pursuit.rest_until = now.plus_ms(PURSUED_REST_MS);
         }
         arbiter.pursue(now, handle);
-        let mut waiters = arbiter.flights.take_waiters(handle);
+        let mut waiters = arbiter.in_flight.take_waiters(handle);
         if let Some(waiter) = waiter {
             waiters.push_front(waiter);
         }
-        self.lane.release(reserved);
+        self.users.lane.release(reserved);
         if let Some(buffer) = outcome {
-            self.keep(buffer);
+            self.users.keep(buffer);
         }
         self.note_failure(&user);
         // It may have been executed, so the copy may be an old one.
@@ -172,7 +171,7 @@ impl Home {
 
     /// Gives up what was pursued for too long.
     pub fn give_up_pursued(&mut self, now: MonoNs) -> Option<Resumed> {
-        let pursuit = &mut self.arbiter.as_deref_mut()?.pursuit;
+        let pursuit = &mut self.arbiter.pursuit;
         pursuit.queue.front().filter(|(until, _)| *until <= now)?;
         let (_, handle) = pursuit.queue.pop_front()?;
         self.fail(handle)
