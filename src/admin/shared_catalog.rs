@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use crate::base::limits::{CATALOG_REDIS_TIMEOUT_MS, REDIS_BULK_BYTES_MAX};
 use crate::config::Config;
+use crate::redis::ask::{Answer, AskError};
 use crate::redis::link::LinkSettings;
-use crate::runtime::redis_client::{Answer, AskError, BlockingRedis};
+use crate::runtime::redis_client::BlockingRedis;
 use crate::store::StoredCatalog;
 
 use super::catalog_copy;

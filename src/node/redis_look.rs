@@ -4,10 +4,11 @@
 
 use super::failure::Failure;
 use crate::config::{Ack, Config, Queue};
+use crate::redis::ask::{Answer, AskError};
 use crate::redis::greeting;
 use crate::redis::refusal::Refusal;
 use crate::runtime::log_thread;
-use crate::runtime::redis_client::{Answer, AskError, BlockingRedis};
+use crate::runtime::redis_client::BlockingRedis;
 use crate::telemetry::log::{Log, Message};
 
 /// What a look has found.

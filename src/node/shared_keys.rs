@@ -11,8 +11,9 @@ use std::path::Path;
 use super::signing_keys::{self, KeysError, is_same, of_text, to_text};
 use crate::api::token::Secret;
 use crate::base::time::WallMs;
+use crate::redis::ask::{Answer, AskError};
 use crate::runtime::log_thread;
-use crate::runtime::redis_client::{Answer, AskError, BlockingRedis};
+use crate::runtime::redis_client::BlockingRedis;
 use crate::store::{Store, StoreError, StoredKey};
 use crate::telemetry::log::{Log, Message};
 

@@ -5,9 +5,10 @@
 //! `command` what is asked and answered · `encode` commands to bytes · `scan`, `decode` bytes to
 //! frames · `reply` frames to replies · `refusal` the errors of Redis by kind · `scripts` what
 //! Redis runs for us · `breaker` when nothing is asked · `address` where the server is ·
-//! `greeting` how a connection begins · `link` the connection.
+//! `greeting` how a connection begins · `link` the connection · `ask` questions of whoever waits.
 
 pub mod address;
+pub mod ask;
 pub mod breaker;
 pub mod clock;
 pub mod command;

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use super::drain_figures::DrainFigures;
 use super::list_share::{ListShare, Pass};
-use super::redis_client::{Answer, AskError, BlockingRedis};
+use super::redis_client::BlockingRedis;
 use super::sql_fitness::Asker;
 use super::sql_writer::WriterFigures;
 use super::vital::Needed;
@@ -37,6 +37,7 @@ use crate::base::limits::{
 use crate::base::time::{MonoNs, WallMs};
 use crate::keeper::lists::{HEAD_BYTES, ListStream, Reading, head};
 use crate::keeper::scripts;
+use crate::redis::ask::{Answer, AskError};
 use crate::redis::refusal::Refusal;
 use crate::redis::scripts::hash_of;
 use crate::store::{Run, Store, StoreError, StreamId};

@@ -2,14 +2,11 @@
 //! people. Plain values; must not know statements.
 
 use crate::base::ids::Sequence;
+pub use crate::base::ids::StreamId;
 use crate::base::time::WallMs;
 use crate::catalog::overrides::Entry;
 use crate::catalog::snapshot::{Outcome, Status};
 use crate::journal::record::{Happening, Record};
-
-/// A journal's small number in a database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamId(pub u32);
 
 /// What a call of `apply` did with its records: the four counts add up to all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -12,13 +12,14 @@ use nudged::base::time::{DurationMs, WallMs};
 use nudged::config::{Config, Secret};
 use nudged::journal::record::{self, Happening, Impression, Record, Withdrawn};
 use nudged::keeper::peers::NodeId;
+use nudged::redis::ask::Answer;
 use nudged::redis::greeting::run_of_info;
 use nudged::redis::link::LinkSettings;
 use nudged::runtime::board::Board;
 use nudged::runtime::journal_lanes::JournalLanes;
 use nudged::runtime::keeper::{self, KeeperFigures, KeeperSetup};
 use nudged::runtime::list_share::ListShare;
-use nudged::runtime::redis_client::{Answer, BlockingRedis};
+use nudged::runtime::redis_client::BlockingRedis;
 use nudged::runtime::sql_writer::WriterFigures;
 use nudged::runtime::wake::Sleeper;
 use nudged::state::user::{

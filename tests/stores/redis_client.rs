@@ -4,9 +4,10 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use nudged::redis::ask::{Answer, AskError, Push};
 use nudged::redis::link::LinkSettings;
 use nudged::redis::refusal::Refusal;
-use nudged::runtime::redis_client::{Answer, AskError, BlockingRedis, Push};
+use nudged::runtime::redis_client::BlockingRedis;
 
 use super::support::redis::Redis;
 

@@ -4,9 +4,10 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nudged::keeper::scripts as keeper;
+use nudged::redis::ask::Answer;
 use nudged::redis::link::LinkSettings;
 use nudged::redis::scripts::Script;
-use nudged::runtime::redis_client::{Answer, BlockingRedis};
+use nudged::runtime::redis_client::BlockingRedis;
 use proptest::prelude::*;
 
 use super::support::redis::Redis;

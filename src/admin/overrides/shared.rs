@@ -12,8 +12,9 @@ use crate::base::limits::{
 };
 use crate::catalog::overrides::{Entry, Place, decode, encode};
 use crate::config::Config;
+use crate::redis::ask::{Answer, AskError};
 use crate::redis::link::LinkSettings;
-use crate::runtime::redis_client::{Answer, AskError, BlockingRedis};
+use crate::runtime::redis_client::BlockingRedis;
 use crate::telemetry::log::Message;
 
 const KEY: &[u8] = b"nudged:overrides";

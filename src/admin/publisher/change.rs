@@ -19,9 +19,9 @@ use super::{Announcing, Changing, Known, PublishError, Published, Publisher, sta
 use crate::admin::catalog_copy;
 use crate::catalog::lint::lint;
 use crate::catalog::source::{Definition, parse_json_popup};
+use crate::redis::ask::AskError;
 use crate::redis::refusal::Refusal;
 use crate::runtime::clocks;
-use crate::runtime::redis_client::AskError;
 use crate::store::{CatalogChange, Store, StoreError, StoredCatalog};
 use crate::telemetry::log::{Message, Value};
 

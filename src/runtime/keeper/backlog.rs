@@ -4,8 +4,8 @@
 
 use super::{RoundError, Thread};
 use crate::keeper::scripts;
+use crate::redis::ask::Answer;
 use crate::runtime::clocks;
-use crate::runtime::redis_client::Answer;
 
 impl Thread {
     /// Looks at the lists of each lane at which nobody has looked for a while.

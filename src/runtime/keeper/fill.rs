@@ -13,7 +13,7 @@ use crate::base::ids::{Partition, Revision, UserKey};
 use crate::base::limits::{FILL_USERS, PARTITIONS, TOMBSTONE_AGE_MAX_MS};
 use crate::keeper::core::Filling;
 use crate::keeper::scripts;
-use crate::runtime::redis_client::Answer;
+use crate::redis::ask::Answer;
 use crate::state::user::{UserState, encode};
 use crate::store::StoreError;
 

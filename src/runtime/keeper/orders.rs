@@ -115,7 +115,7 @@ impl Thread {
         let for_ms = for_ms.to_string();
         let arguments: [&[u8]; 2] = [self.token.as_bytes(), for_ms.as_bytes()];
         let answer = self.setup.redis.script(scripts::LEAD, &keys, &arguments)?;
-        Ok(answer == crate::runtime::redis_client::Answer::Int(1))
+        Ok(answer == crate::redis::ask::Answer::Int(1))
     }
 
     fn begin(

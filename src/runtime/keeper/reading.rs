@@ -11,10 +11,10 @@ use crate::keeper::core::{Lead, Seal};
 use crate::keeper::ledger::{Losses, PartitionMeta, Vanishing};
 use crate::keeper::peers::{Beat, NodeId};
 use crate::keeper::scripts;
+use crate::redis::ask::Answer;
 use crate::redis::command::Phase;
 use crate::redis::greeting;
 use crate::redis::scripts::hash_of;
-use crate::runtime::redis_client::Answer;
 use crate::shard::seam::Learned;
 
 /// What was read.

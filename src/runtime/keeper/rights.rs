@@ -7,10 +7,11 @@ use crate::base::limits::RIGHTS_AGAIN_MS;
 use crate::base::time::MonoNs;
 use crate::keeper::rights::{Missing, Trial};
 use crate::keeper::scripts;
+use crate::redis::ask::{Answer, AskError};
 use crate::redis::refusal::Refusal;
 use crate::redis::scripts::hash_of;
 use crate::runtime::clocks;
-use crate::runtime::redis_client::{Answer, AskError, BlockingRedis};
+use crate::runtime::redis_client::BlockingRedis;
 
 /// A script that every server runs.
 const NOTHING: &str = "#!lua flags=no-writes\nreturn {}";

@@ -6,8 +6,8 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use super::super::uninterrupted::uninterrupted;
-use super::answer::AskError;
 use crate::redis::address::LinkAddress;
+use crate::redis::ask::AskError;
 
 /// A socket that blocks for a bounded time.
 pub(super) enum Stream {

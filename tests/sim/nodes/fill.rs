@@ -6,7 +6,7 @@ use nudged::base::ids::{Partition, Revision, UserKey};
 use nudged::base::limits::PARTITIONS;
 use nudged::keeper::core::Filling;
 use nudged::keeper::scripts;
-use nudged::runtime::redis_client::Answer;
+use nudged::redis::ask::Answer;
 use nudged::state::user::{UserState, encode};
 
 use super::keeper::{call, words};

@@ -11,10 +11,10 @@ use nudged::keeper::core::{Keeper, Lead, Order, Seal, View};
 use nudged::keeper::ledger::{Losses, PartitionMeta, Vanishing};
 use nudged::keeper::peers::{Beat, NodeId};
 use nudged::keeper::scripts;
+use nudged::redis::ask::Answer;
 use nudged::redis::command::Phase;
 use nudged::redis::greeting;
 use nudged::redis::scripts::hash_of;
-use nudged::runtime::redis_client::Answer;
 use nudged::shard::seam::Learned;
 
 use super::fill::{Filler, filling_of};

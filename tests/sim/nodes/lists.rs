@@ -9,7 +9,7 @@ use nudged::keeper::core::Keeper;
 use nudged::keeper::lists::{ListStream, Reading, head};
 use nudged::keeper::peers::NodeId;
 use nudged::keeper::{scripts, share};
-use nudged::runtime::redis_client::Answer;
+use nudged::redis::ask::Answer;
 
 use super::keeper::{call, words};
 use super::node::Node;

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use nudged::runtime::redis_client::Answer;
+use nudged::redis::ask::Answer;
 
 use super::fresh::States;
 use super::node::Arrival;

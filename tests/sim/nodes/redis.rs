@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use nudged::redis::ask::Answer;
 use nudged::redis::scripts::hash_of;
-use nudged::runtime::redis_client::Answer;
 
 use super::scripts::Script;
 

@@ -4,8 +4,8 @@
 use std::sync::LazyLock;
 
 use nudged::keeper::scripts as keeper;
+use nudged::redis::ask::Answer;
 use nudged::redis::scripts::{Script as Shards, hash_of};
-use nudged::runtime::redis_client::Answer;
 
 use super::redis::Redis;
 
