@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::service::Service;
 use crate::base::ids::ShardId;
+use crate::keeper::drain_figures::DrainFigures;
 use crate::runtime::board::{Board, Found, NO_RUN};
 use crate::runtime::clocks;
-use crate::runtime::drain_figures::DrainFigures;
 use crate::runtime::keeper::KeeperFigures;
 use crate::telemetry::text::NodeMetric;
 

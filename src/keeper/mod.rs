@@ -3,8 +3,8 @@
 //! threads.
 //!
 //! `core` one round · `peers` the other nodes · `ledger` the metas of all partitions · `barrier`
-//! this node's word to a rebuild · `share` who drains which list · `lists` what is in them ·
-//! `scripts` what Redis does in one step · `rights` what it has to let the node do.
+//! this node's word to a rebuild · `share` who drains which list · `lists` what is in them · `drain`
+//! brings it to SQL, for `list_share` with `drain_figures` · `scripts` what Redis does in one step · `rights` what it has to let the node do.
 //!
 //! # Why nobody is shown twice
 //!
@@ -52,7 +52,10 @@
 
 pub mod barrier;
 pub mod core;
+pub mod drain;
+pub mod drain_figures;
 pub mod ledger;
+pub mod list_share;
 pub mod lists;
 pub mod peers;
 pub mod rights;

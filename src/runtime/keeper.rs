@@ -24,7 +24,6 @@ use std::time::Duration;
 
 use super::board::{Board, NO_RUN};
 use super::journal_lanes::JournalLanes;
-use super::list_share::ListShare;
 use super::redis_client::BlockingRedis;
 use super::sql_fitness::Asker;
 use super::sql_writer::WriterFigures;
@@ -36,6 +35,7 @@ use crate::base::time::{DurationMs, MonoNs};
 use crate::config::Config;
 use crate::keeper::barrier::Progress;
 use crate::keeper::core::{Keeper, View};
+use crate::keeper::list_share::ListShare;
 use crate::keeper::peers::NodeId;
 use crate::keeper::share;
 use crate::redis::ask::AskError;

@@ -4,7 +4,7 @@
 //!
 //! `batcher` records → the rows of one transaction · `stats` counts per popup, variant and hour ·
 //! `merge` records that SQL has not applied, on top of what it has · `validate` what a row can
-//! hold · `union` a user of two stores.
+//! hold · `union` a user of two stores · `failure` why SQL did not do something.
 //!
 //! ```text
 //! records (seq, record)  ->  batcher::build  ->  events        one per record, in order of seq
@@ -15,6 +15,7 @@
 //! ```
 
 pub mod batcher;
+pub mod failure;
 pub mod merge;
 pub mod stats;
 pub mod union;

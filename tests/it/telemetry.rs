@@ -82,7 +82,7 @@ fn every_number_that_threads_share_is_counted_and_shown() {
     for (path, structure) in [
         ("runtime/sql_writer.rs", "WriterFigures"),
         ("runtime/keeper.rs", "KeeperFigures"),
-        ("runtime/drain_figures.rs", "DrainFigures"),
+        ("keeper/drain_figures.rs", "DrainFigures"),
     ] {
         let fields = shared_numbers(path, structure);
         assert!(fields.len() > 5, "{structure}: {fields:?}");

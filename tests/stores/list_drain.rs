@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nudged::base::ids::{Partition, Sequence, UserKey};
 use nudged::config::Config;
+use nudged::keeper::drain_figures::DrainFigures;
+use nudged::keeper::list_share::ListShare;
 use nudged::keeper::lists::head;
-use nudged::runtime::drain_figures::DrainFigures;
-use nudged::runtime::list_drain::{Drain, DrainSetup};
-use nudged::runtime::list_share::ListShare;
+use nudged::runtime::list_drain::{DrainLane, DrainSetup};
 use nudged::runtime::redis_client::BlockingRedis;
 use nudged::runtime::wake::Sleeper;
 use nudged::store::Store;
@@ -20,7 +20,7 @@ use crate::support::mariadb;
 use crate::support::redis::Redis;
 
 struct Drainer {
-    drain: Drain,
+    drain: DrainLane,
     share: Arc<ListShare>,
     figures: Arc<DrainFigures>,
 }
@@ -38,7 +38,7 @@ fn drainer(redis: &Redis, config: &Config) -> Drainer {
 fn drainer_of(redis: &Redis, config: &Config, share: &Arc<ListShare>, lane: usize) -> Drainer {
     let share = Arc::clone(share);
     let figures = Arc::clone(&share.figures[lane]);
-    let drain = Drain::new(DrainSetup {
+    let drain = DrainLane::new(DrainSetup {
         redis: client(redis),
         writer: Arc::default(),
         store: Store::of(config).unwrap(),

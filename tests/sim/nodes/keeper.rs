@@ -10,7 +10,7 @@ use nudged::base::time::{MonoNs, WallMs};
 use nudged::keeper::core::{Keeper, Lead, Order, Seal, View};
 use nudged::keeper::ledger::{Losses, PartitionMeta, Vanishing};
 use nudged::keeper::peers::{Beat, NodeId};
-use nudged::keeper::scripts;
+use nudged::keeper::{scripts, share};
 use nudged::redis::ask::Answer;
 use nudged::redis::command::Phase;
 use nudged::redis::greeting;
@@ -289,8 +289,9 @@ impl Node {
         if self.keeper.keeper.is_waiting_for_shards() {
             self.wake_shards(scene);
         }
-        if let Some(lists) = &mut self.lists {
-            lists.share(self.keeper.node, &self.keeper.keeper);
+        if let Some(lists) = &self.lists {
+            let nodes: Vec<NodeId> = self.keeper.keeper.peers().awaited().collect();
+            lists.share.set_partitions(share::partitions_of(self.keeper.node, &nodes));
         }
         for order in &orders {
             scene.note("order", &[number(self.index)], format!("{order:.60?}").as_bytes());

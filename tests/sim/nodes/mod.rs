@@ -11,7 +11,7 @@
 //!
 //! `world` the loop · `config` what a seed draws · `faults` what befalls whom · `scene` time and
 //! choices · `node`, `shard`, `journal`, `writer`, `keeper`, `orders`, `fill`, `lists` a node's
-//! parts · `lines`, `clients`, `history` who asks · `fresh`, `oracle` what must be true.
+//! parts, with `hands` what the machines among them want done · `lines`, `clients`, `history` who asks · `fresh`, `oracle` what must be true.
 
 mod catalog;
 mod clients;
@@ -19,6 +19,7 @@ pub mod config;
 mod faults;
 mod fill;
 mod fresh;
+mod hands;
 mod history;
 mod journal;
 mod keeper;

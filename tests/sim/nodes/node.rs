@@ -167,8 +167,8 @@ impl Node {
         node.journal.wake(index, scene);
         node.writer.wake(index, scene);
         node.keeper.wake(index, scene);
-        if let Some(lists) = &mut node.lists {
-            lists.wake(index, scene);
+        if node.lists.is_some() {
+            Lists::wake(index, scene);
         }
         node
     }
@@ -256,7 +256,7 @@ impl Node {
             written: self.marks.written,
             applied: self.marks.applied,
             is_halted: self.writer.is_halted,
-            drained: self.lists.as_ref().map(|lists| lists.drained),
+            drained: self.lists.as_ref().map(|lists| lists.share.rounds()),
         }
     }
 }

@@ -7,10 +7,11 @@ use nudged::journal::reader::{Tail, TailError};
 use nudged::journal::record::{self, Record, frames};
 use nudged::journal::recovery::{self, UnappliedIndex};
 use nudged::shard::seam::{ReadFailed, UserRead};
+use nudged::writer::failure::{SqlFailure, SqlMeaning};
 
 use super::node::{Node, set_of};
 use super::scene::{MS, Scene, US, What, number};
-use super::sql::{Claim, Sql, SqlError};
+use super::sql::{Claim, Sql, failure};
 use crate::disk::Disk;
 use crate::overlay::{Overlay, overlaid};
 
@@ -94,7 +95,7 @@ enum Tried {
     Applied,
     Nothing,
     Held,
-    Failed(SqlError),
+    Failed(SqlFailure),
 }
 
 impl Node {
@@ -116,9 +117,11 @@ impl Node {
             }
             Tried::Nothing => {}
             Tried::Held => self.writer.turn_in(node, HOLD_MS * MS, scene),
-            Tried::Failed(SqlError::Away) => self.writer.back_off(node, scene),
-            Tried::Failed(SqlError::Fenced) => self.writer.is_halted = true,
-            Tried::Failed(SqlError::Behind(at)) => panic!("SQL went back to {at}"),
+            Tried::Failed(SqlFailure { meaning, .. }) => match meaning {
+                SqlMeaning::Fenced(_) => self.writer.is_halted = true,
+                SqlMeaning::Behind(at) => panic!("SQL went back to {at}"),
+                _ => self.writer.back_off(node, scene),
+            },
         }
     }
 
@@ -164,12 +167,12 @@ impl Node {
         // Numbers that were given up, where SQL was ahead of the files, are none here.
         let result = sql.apply(&[(claim, &records)], true);
         let one_in = scene.config.one_in_untold;
-        if let Err((_, error)) = result {
+        if let Err(error) = result {
             return Tried::Failed(error);
         }
         scene.note("applied", &[number(self.index), last.0], &[]);
         if !scene.is_calm && scene.streams.sql.one_in(one_in) {
-            return Tried::Failed(SqlError::Away);
+            return Tried::Failed(failure(SqlMeaning::Passing));
         }
         writer.framed.drain(..used);
         writer.sequences.drain(..count);
