@@ -105,25 +105,26 @@ fn push_writer(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
     let of = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
     let written = service.mesh.journal.written().0;
     let applied = service.mesh.journal.applied().0;
-    let is_halted = figures.is_halted.load(Ordering::Relaxed);
+    let counts = &figures.counts;
+    let is_halted = counts.is_halted.load(Ordering::Relaxed);
     metrics.extend([
         gauge("sql_applied_sequence", "Last record that is in SQL.", applied),
         gauge("sql_lag_records", "Records not in SQL yet.", written.saturating_sub(applied)),
-        counter("sql_transactions_total", "Transactions committed.", of(&figures.transactions)),
-        counter("sql_records_total", "Records applied.", of(&figures.records)),
-        counter("sql_duplicates_total", "Records there already.", of(&figures.duplicates)),
-        counter("sql_failures_total", "Transactions that failed.", of(&figures.failures)),
-        counter("sql_rejected_total", "Records in the dead-letter file.", of(&figures.rejected)),
-        counter("sql_regressions_total", "How often SQL had gone back.", of(&figures.regressions)),
+        counter("sql_transactions_total", "Transactions committed.", of(&counts.transactions)),
+        counter("sql_records_total", "Records applied.", of(&counts.records)),
+        counter("sql_duplicates_total", "Records there already.", of(&counts.duplicates)),
+        counter("sql_failures_total", "Transactions that failed.", of(&counts.failures)),
+        counter("sql_rejected_total", "Records in the dead-letter file.", of(&counts.rejected)),
+        counter("sql_regressions_total", "How often SQL had gone back.", of(&counts.regressions)),
         gauge(
             "journal_cut_bytes",
             "Bytes of the unfinished end that the start cut.",
-            of(&figures.journal_cut_bytes),
+            of(&counts.journal_cut_bytes),
         ),
         gauge(
             "journal_lost_stretches",
             "Damaged stretches that the start passed over.",
-            of(&figures.journal_lost_stretches),
+            of(&counts.journal_lost_stretches),
         ),
         gauge(
             "sql_unfit",

@@ -18,10 +18,10 @@ use crate::journal::recovery::{self, Damage, RecoverOptions, Recovered};
 use crate::journal::segment::{SegmentId, SetId};
 use crate::runtime::files::{DirectoryError, JournalDirectory, free_bytes};
 use crate::runtime::log_thread::{self, stamp_now};
-use crate::runtime::sql_writer;
 use crate::shard::unmerged::left::Left;
 use crate::store::{Store, StoreError, StreamId};
 use crate::telemetry::log::{Log, Message, Value};
+use crate::writer::follow::tell_weak;
 
 /// Segments of the journal that a node starts with.
 const SEGMENTS_AT_START: u64 = 2;
@@ -226,7 +226,7 @@ struct Claimed {
 
 /// Claims the journal's stream, and says what of SQL's settings weakens a promise.
 fn claim(store: &mut Store, set: SetId, log: &Log) -> Result<Claimed, StoreError> {
-    sql_writer::tell_weak(log, &store.check()?);
+    tell_weak(log, stamp_now(), &store.check()?);
     let stream = store.stream_id(set.0.to_le_bytes())?;
     Ok(Claimed { stream, applied: store.position(stream)?, newest: store.newest(stream)? })
 }

@@ -402,7 +402,7 @@ impl Thread {
             acknowledged,
             written: lanes.written(),
             applied: lanes.applied(),
-            is_halted: writer.is_halted.load(Ordering::Acquire),
+            is_halted: writer.counts.is_halted.load(Ordering::Acquire),
             drained: lists.as_ref().map(|lists| lists.rounds()),
         }
     }

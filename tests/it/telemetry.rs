@@ -80,7 +80,7 @@ fn every_number_of_a_shard_is_counted() {
 fn every_number_that_threads_share_is_counted_and_shown() {
     let (code, admin) = (production("telemetry"), production("runtime"));
     for (path, structure) in [
-        ("runtime/sql_writer.rs", "WriterFigures"),
+        ("writer/follow.rs", "FollowCounts"),
         ("runtime/keeper.rs", "KeeperFigures"),
         ("keeper/drain_figures.rs", "DrainFigures"),
     ] {

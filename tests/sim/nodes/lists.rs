@@ -8,7 +8,6 @@ use nudged::base::ids::StreamId;
 use nudged::keeper::drain::{Drain, Effect, Input, View};
 use nudged::keeper::list_share::ListShare;
 use nudged::keeper::lists::ListStream;
-use nudged::telemetry::log::{Level, Log};
 use nudged::writer::failure::SqlFailure;
 
 use super::hands::{Asker, Carried};
@@ -16,6 +15,7 @@ use super::node::Node;
 use super::pipes::Pipes;
 use super::scene::{Scene, What, number};
 use super::sql::{Claim, Sql};
+use crate::following::no_log;
 
 /// Who drains the lists of a process.
 pub struct Lists {
@@ -31,7 +31,7 @@ pub struct Lists {
 impl Default for Lists {
     fn default() -> Lists {
         let share = Arc::new(ListShare::new(1));
-        let machine = Drain::new(Arc::clone(&share), 0, Log::new(Level::Error, false, &[]));
+        let machine = Drain::new(Arc::clone(&share), 0, no_log());
         let (asker, claims) = (Asker::default(), BTreeMap::new());
         Lists { machine, share, asker, claims, effect: Effect::Rest(0) }
     }

@@ -144,7 +144,7 @@ impl Node {
         unmerged::announce(&board, &left, end, shards);
         let clock = NodeClock::start(scene.mono(index), scene.wall(index), recovered.start.newest);
         let claim = claimed.map(|(claim, _)| claim);
-        let writer = Writer::new(claim, tail, applied);
+        let writer = Writer::new(index, claim, tail, applied);
         let reader = ReaderSide::new(recovered.unapplied);
         let journal = Journal::new(recovered.start, shards, clock, scene);
         let node_id = NodeId(set.0);
@@ -211,7 +211,7 @@ impl Node {
                     self.push(to.index(), lane, Arrival::HopReply(reply), scene);
                 }
                 Effect::ReadUser(request) => {
-                    self.reader.overlay.requests.push_back(request);
+                    self.reader.reading.requests.push_back(request);
                     self.reader.wake(self.index, scene);
                 }
                 Effect::Report(Report::Promised { bytes }) => {
@@ -255,7 +255,7 @@ impl Node {
             acknowledged: self.journal.acknowledged.clone(),
             written: self.marks.written,
             applied: self.marks.applied,
-            is_halted: self.writer.is_halted,
+            is_halted: self.writer.following.is_halted(),
             drained: self.lists.as_ref().map(|lists| lists.share.rounds()),
         }
     }

@@ -12,6 +12,7 @@ use nudged::writer::batcher::{self, Tombstones};
 use nudged::writer::failure::{SqlFailure, SqlMeaning};
 
 use super::scene::MS;
+use crate::following::failure;
 
 /// A row of `events`.
 #[derive(Clone, Debug)]
@@ -33,11 +34,6 @@ struct Entry {
     first: Revision,
     is_forgotten: bool,
     state: Vec<u8>,
-}
-
-/// Why nothing was done, or nobody knows whether.
-pub fn failure(meaning: SqlMeaning) -> SqlFailure {
-    SqlFailure { meaning, cause: "unreachable", text: format!("{meaning:?}") }
 }
 
 /// A stream that a process has claimed.
@@ -120,6 +116,22 @@ impl Sql {
             self.positions.get_mut(&stream).expect("it was claimed").off = off;
         }
         Ok(())
+    }
+
+    /// Moves the position of a stream where it is at `from` or beyond; whether it was.
+    pub fn skip(
+        &mut self,
+        claim: Claim,
+        from: Option<Sequence>,
+        through: Sequence,
+    ) -> Result<bool, SqlFailure> {
+        self.answer()?;
+        let position = self.positions.get_mut(&claim.stream).expect("it was claimed");
+        let is_there = from.is_none_or(|from| position.off >= from);
+        if is_there {
+            position.off = position.off.max(through);
+        }
+        Ok(is_there)
     }
 
     fn write(&mut self, records: &Records<'_>, owners: &[StreamId]) {

@@ -121,7 +121,8 @@ impl World {
             assert!(rebuild.is_none(), "node {index} sees a rebuild: {rebuild:?}");
             let unmerged = node.board.first_unmerged();
             assert!(unmerged.is_none(), "node {index} has not merged {unmerged:?}");
-            assert!(node.writer.has_all(node.marks.written), "SQL lacks records of node {index}");
+            let has_all = node.writer.following.has_all(node.marks.written);
+            assert!(has_all, "SQL lacks records of node {index}");
             let waits = node.journal.lanes.iter().any(|lane| !lane.is_empty());
             assert!(!waits, "records of node {index} wait for its journal");
         }
@@ -217,7 +218,7 @@ impl World {
             What::DiskEnds(_, id) => node.disk_ends(id, disk, scene),
             What::Writer(_) => node.writer_turn(disk, sql, scene),
             What::ReadJournal(_) => node.read_journal(disk, scene),
-            What::ReadSql(_) => node.read_sql(sql, scene),
+            What::ReadSql(_) => node.read_sql(disk, sql, scene),
             What::Keeper(_) => node.keeper_step(pipes, sql, scene),
             What::Lists(_) => node.drain_step(pipes, sql, scene),
             other => unreachable!("{other:?} is not of a node's inside"),
