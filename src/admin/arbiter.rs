@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::service::Service;
 use crate::base::ids::ShardId;
 use crate::keeper::drain_figures::DrainFigures;
+use crate::keeper::figures::KeeperFigures;
 use crate::runtime::board::{Board, Found, NO_RUN};
 use crate::runtime::clocks;
-use crate::runtime::keeper::KeeperFigures;
 use crate::telemetry::text::NodeMetric;
 
 /// What the threads count that Redis asks for.

@@ -54,11 +54,13 @@ pub mod barrier;
 pub mod core;
 pub mod drain;
 pub mod drain_figures;
+pub mod figures;
 pub mod ledger;
 pub mod list_share;
 pub mod lists;
 pub mod peers;
 pub mod rights;
+pub mod rounds;
 pub mod scripts;
 pub mod share;
 

@@ -81,7 +81,7 @@ fn every_number_that_threads_share_is_counted_and_shown() {
     let (code, admin) = (production("telemetry"), production("runtime"));
     for (path, structure) in [
         ("writer/follow.rs", "FollowCounts"),
-        ("runtime/keeper.rs", "KeeperFigures"),
+        ("keeper/figures.rs", "KeeperFigures"),
         ("keeper/drain_figures.rs", "DrainFigures"),
     ] {
         let fields = shared_numbers(path, structure);

@@ -11,6 +11,7 @@ use nudged::base::ids::{Partition, PopupKey, Revision, Sequence, ShardId, UserKe
 use nudged::base::time::{DurationMs, WallMs};
 use nudged::config::{Config, Secret};
 use nudged::journal::record::{self, Happening, Impression, Record, Withdrawn};
+use nudged::keeper::figures::KeeperFigures;
 use nudged::keeper::list_share::ListShare;
 use nudged::keeper::peers::NodeId;
 use nudged::redis::ask::Answer;
@@ -18,7 +19,7 @@ use nudged::redis::greeting::run_of_info;
 use nudged::redis::link::LinkSettings;
 use nudged::runtime::board::Board;
 use nudged::runtime::journal_lanes::JournalLanes;
-use nudged::runtime::keeper::{self, KeeperFigures, KeeperSetup};
+use nudged::runtime::keeper::{self, KeeperSetup};
 use nudged::runtime::redis_client::BlockingRedis;
 use nudged::runtime::sql_writer::WriterFigures;
 use nudged::runtime::wake::Sleeper;

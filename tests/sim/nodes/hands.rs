@@ -16,6 +16,8 @@ pub struct Asker {
     /// What of the question that is under way was answered.
     answers: Vec<Answer>,
     is_given_up: bool,
+    /// How often it has connected.
+    pub connects: u64,
 }
 
 /// How far a question is.
@@ -61,7 +63,10 @@ impl Asker {
             true => scene.streams.keeper.index(left.len()) + 1,
             false => left.len(),
         };
-        match pipes.ask(node, &mut self.seat, &left[..count], scene) {
+        let was_connected = self.seat.is_some();
+        let asked = pipes.ask(node, &mut self.seat, &left[..count], scene);
+        self.connects += u64::from(!was_connected && self.seat.is_some());
+        match asked {
             Asked::Answers(answers) => self.answers.extend(answers),
             Asked::Wait(until) => return Carried::Later(until),
             Asked::TimesOut(until) => {

@@ -10,14 +10,13 @@
 //! run.
 //!
 //! `world` the loop · `config` what a seed draws · `faults` what befalls whom · `scene` time and
-//! choices · `node`, `shard`, `journal`, `writer`, `keeper`, `orders`, `fill`, `lists` a node's
+//! choices · `node`, `shard`, `journal`, `writer`, `keeper`, `lists` a node's
 //! parts, with `hands` what the machines among them want done · `lines`, `clients`, `history` who asks · `fresh`, `oracle` what must be true.
 
 mod catalog;
 mod clients;
 pub mod config;
 mod faults;
-mod fill;
 mod fresh;
 mod hands;
 mod history;
@@ -27,7 +26,6 @@ mod lines;
 mod lists;
 mod node;
 mod oracle;
-mod orders;
 mod pipes;
 mod redis;
 mod scene;

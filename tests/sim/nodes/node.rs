@@ -156,7 +156,8 @@ impl Node {
             })
             .collect();
         let lists = scene.config.has_lists.then(Lists::default);
-        let keeper = KeeperSide::new(node_id, scene.nodes[index].life);
+        let share = lists.as_ref().map(|lists| Arc::clone(&lists.share));
+        let keeper = KeeperSide::new(node_id, scene.nodes[index].life, share);
         let marks = Marks { written: end, applied, is_refusing: false };
         let is_ready = false;
         let mut node =

@@ -117,7 +117,7 @@ impl World {
         for (index, node) in self.nodes.iter().enumerate() {
             let node = node.as_ref().expect("it was started");
             assert!(node.board.is_open(), "node {index} may not decide by Redis");
-            let rebuild = node.keeper.keeper.rebuild();
+            let rebuild = node.keeper.machine.keeper().rebuild();
             assert!(rebuild.is_none(), "node {index} sees a rebuild: {rebuild:?}");
             let unmerged = node.board.first_unmerged();
             assert!(unmerged.is_none(), "node {index} has not merged {unmerged:?}");
