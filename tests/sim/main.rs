@@ -32,6 +32,8 @@ mod nodes;
 mod notes;
 mod oracle;
 mod random;
+#[path = "../support/redis_model/mod.rs"]
+mod redis_model;
 mod scene;
 mod sql;
 mod wire;

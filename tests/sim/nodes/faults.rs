@@ -9,9 +9,9 @@ use nudged::redis::reply::split_value;
 use nudged::state::user::{self, PopupState, UserState};
 
 use super::config::Fault;
-use super::redis::Data;
 use super::scene::{MS, SECOND, What, number};
 use super::world::World;
+use crate::redis_model::Data;
 
 /// Trouble of a node is this short where Redis may lose writes, and so rare.
 const SHORT_MS: u64 = 800;

@@ -2,7 +2,7 @@
 //! one seed.
 //!
 //! Real: `shard::core` with its arbiter, `redis::link`, `keeper`, the journal, the writer's
-//! batches, the board. Modelled: Redis with its scripts (`redis`, `scripts`), the ways to it
+//! batches, the board. Modelled: Redis with its scripts (`support::redis_model`), the ways to it
 //! (`pipes`), SQL (`sql`), disks that only lose what a kill interrupts, every clock, clients. Held:
 //! never twice (by the rows of SQL in the order of commits; a node's own memory for `on_failure =
 //! "local"`), exactly once, no 5xx, one answer a request by its deadline, everything drained and
@@ -27,9 +27,7 @@ mod lists;
 mod node;
 mod oracle;
 mod pipes;
-mod redis;
 mod scene;
-mod scripts;
 mod shard;
 mod sql;
 pub mod world;

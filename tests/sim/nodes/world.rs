@@ -11,11 +11,11 @@ use super::config::Config;
 use super::history::{History, Question};
 use super::node::{Node, Parts};
 use super::pipes::Pipes;
-use super::redis::Data;
 use super::scene::{MS, SECOND, Scene, What};
 use super::sql::Sql;
 use super::{catalog, oracle};
 use crate::disk::Disk;
+use crate::redis_model::Data;
 use crate::wire;
 use crate::world::Ran;
 

@@ -7,7 +7,7 @@ use nudged::keeper::scripts as keeper;
 use nudged::redis::ask::Answer;
 use nudged::redis::scripts::{Script as Shards, hash_of};
 
-use super::redis::Redis;
+use super::Redis;
 
 /// One of the scripts.
 #[derive(Clone, Copy, Debug)]
