@@ -147,9 +147,9 @@ fn expected(field: &[u8]) -> Result<Expected, BadInput> {
     version.map(Expected::Version).ok_or(BadInput::new("bad_value", "If-Match"))
 }
 
-/// Digits alone: `parse` would take a sign.
+/// A version.
 fn number(text: &str) -> Option<u32> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    input::number(text).and_then(|number| u32::try_from(number).ok())
 }
 
 /// The body as the popup's definition.

@@ -6,17 +6,18 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use super::service::Service;
-use super::socket::Stream;
 use super::unread::Share;
 use crate::base::limits::WRITE_STALL_TIMEOUT_MS;
 use crate::base::time::MonoNs;
 use crate::http::connection::{
     self as machine, Connection, Ending, Expiry, SendFailed, Timeouts, Turn,
 };
+use crate::http::early::EarlyAnswers;
 use crate::http::head::{Method, Request};
 use crate::http::pool::BufferPool;
-use crate::http::reply::ImfDate;
+use crate::http::reply::{Frame, ImfDate};
 use crate::runtime::clocks;
+use crate::runtime::stream::Stream;
 use crate::telemetry::log::{Message, Value};
 
 /// Bytes of one read.
@@ -39,12 +40,24 @@ pub(super) fn serve(stream: Stream, peer: &str, service: &Service) {
         pool: BufferPool::new(BUFFERS),
         date: ImfDate::of(clocks::wall()),
         now,
-        peer,
-        service,
+        early: Early { peer, service },
         unread: service.unread.share(),
     };
     let mut bytes = vec![0; READ_BYTES];
     while conversation.turn(&mut bytes) {}
+}
+
+/// Answers those who wait with a body that will not be read.
+struct Early<'s> {
+    peer: &'s str,
+    service: &'s Service,
+}
+
+impl EarlyAnswers for Early<'_> {
+    fn answer_head(&self, request: &Request<'_>, frame: &Frame<'_>, out: &mut Vec<u8>) -> bool {
+        let admitted = self.service.admit(request, self.peer);
+        admitted.map_err(|answer| answer.write(out, frame)).is_err()
+    }
 }
 
 struct Conversation<'s> {
@@ -53,8 +66,7 @@ struct Conversation<'s> {
     pool: BufferPool,
     date: ImfDate,
     now: MonoNs,
-    peer: &'s str,
-    service: &'s Service,
+    early: Early<'s>,
     unread: Share<'s>,
 }
 
@@ -70,16 +82,17 @@ impl Conversation<'_> {
         };
         self.now = clocks::mono();
         self.date.refresh(clocks::wall());
-        let mut turn = turn_of(self.now, &self.date, &mut self.pool);
+        let mut turn = turn_of(self.now, &self.date, &mut self.pool, &self.early);
         match arrived {
             Ok(0) => self.connection.peer_closed(&mut turn),
             Ok(count) => {
-                let from = (self.service, self.peer);
-                let mut handler = handler(from, turn.date, &mut self.unread);
+                let mut handler = handler(&self.early, turn.date, &mut self.unread);
                 let was_refused = self.connection.refusal().is_some();
                 self.connection.receive(&bytes[..count], &mut turn, &mut handler);
                 if !was_refused && self.connection.is_tls() {
-                    self.service.tell(Message::TlsSeen, &[("listener", Value::Text("admin"))]);
+                    self.early
+                        .service
+                        .tell(Message::TlsSeen, &[("listener", Value::Text("admin"))]);
                 }
             }
             Err(error) if is_timeout(&error) => match self.connection.expire(&mut turn) {
@@ -109,7 +122,7 @@ impl Conversation<'_> {
                 let sent = self.stream.write_all(&buffer);
                 let result = sent.map(|()| buffer.len()).map_err(|_| SendFailed);
                 self.now = clocks::mono();
-                let mut turn = turn_of(self.now, &self.date, &mut self.pool);
+                let mut turn = turn_of(self.now, &self.date, &mut self.pool, &self.early);
                 self.connection.sent(buffer, result, &mut turn);
             }
             // Each answer is written at once, so all are sent.
@@ -117,9 +130,8 @@ impl Conversation<'_> {
             if !self.connection.can_resume() {
                 return true;
             }
-            let mut turn = turn_of(self.now, &self.date, &mut self.pool);
-            let from = (self.service, self.peer);
-            let mut handler = handler(from, turn.date, &mut self.unread);
+            let mut turn = turn_of(self.now, &self.date, &mut self.pool, &self.early);
+            let mut handler = handler(&self.early, turn.date, &mut self.unread);
             self.connection.resume(&mut turn, &mut handler);
         }
     }
@@ -136,18 +148,23 @@ impl Conversation<'_> {
     }
 }
 
-fn turn_of<'t>(now: MonoNs, date: &'t ImfDate, pool: &'t mut BufferPool) -> Turn<'t> {
-    Turn { now, date: date.as_str(), pool, timeouts: &TIMEOUTS }
+fn turn_of<'t>(
+    now: MonoNs,
+    date: &'t ImfDate,
+    pool: &'t mut BufferPool,
+    early: &'t Early<'_>,
+) -> Turn<'t> {
+    Turn { now, date: date.as_str(), pool, timeouts: &TIMEOUTS, early }
 }
 
 /// Answers each request at once: nobody else waits for this thread.
 fn handler<'h>(
-    (service, peer): (&'h Service, &'h str),
+    early: &'h Early<'_>,
     date: &'h str,
     unread: &'h mut Share<'_>,
 ) -> impl FnMut(&Request<'_>, u32, &mut Vec<u8>) -> machine::Answer + 'h {
     move |request, _slot, out| {
-        let mut answer = service.answer(request, peer);
+        let mut answer = early.service.answer(request, early.peer);
         // What was changed is told whatever it takes.
         if request.method == Method::Get {
             answer = unread.admit(answer);

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::api::query;
 use crate::api::refusal::Refusal;
+use crate::base::hex;
 use crate::base::limits::USER_BYTES_MAX;
 use crate::base::time::WallMs;
 
@@ -35,7 +36,9 @@ impl From<Refusal> for BadInput {
 /// The last segment of `/v1/users/{user}`: percent-decoded once, 1 to 128 bytes of UTF-8 without
 /// control characters.
 pub(super) fn user(segment: &str) -> Result<String, BadInput> {
-    let bytes = percent_decoded(segment).ok_or(BadInput::new("bad_encoding", "user"))?;
+    // In a path, `+` stands for itself.
+    let bytes: Option<Vec<u8>> = hex::percent_decoded(segment.bytes()).collect();
+    let bytes = bytes.ok_or(BadInput::new("bad_encoding", "user"))?;
     let user = String::from_utf8(bytes).map_err(|_| BadInput::new("invalid_utf8", "user"))?;
     if user.is_empty() {
         return Err(BadInput::new("empty", "user"));
@@ -47,27 +50,6 @@ pub(super) fn user(segment: &str) -> Result<String, BadInput> {
         return Err(BadInput::new("control_character", "user"));
     }
     Ok(user)
-}
-
-/// In a path, `+` stands for itself.
-fn percent_decoded(text: &str) -> Option<Vec<u8>> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        if *byte != b'%' {
-            decoded.push(*byte);
-            continue;
-        }
-        let (digits, after) = after.split_first_chunk::<2>()?;
-        // `from_str_radix` would take a sign.
-        if !digits.iter().all(u8::is_ascii_hexdigit) {
-            return None;
-        }
-        decoded.push(u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?);
-        rest = after;
-    }
-    Some(decoded)
 }
 
 /// The values of some names of a query; other names are ignored.
@@ -96,6 +78,11 @@ pub(super) fn moment(text: &str, field: &'static str) -> Result<WallMs, BadInput
     };
     let moment = milliseconds.ok_or(BadInput::new("bad_value", field))?;
     Ok(WallMs(moment.as_millisecond()))
+}
+
+/// A number of digits alone: `parse` would take a sign.
+pub(super) fn number(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 /// A moment as RFC 3339 in UTC with milliseconds; a number where no calendar has it.

@@ -17,13 +17,14 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use super::answer::Answer;
 use super::connection;
 use super::service::Service;
-use super::socket::{Listener, Stream};
+use super::socket::Listener;
 use crate::base::limits::{
     ADMIN_CLOCK_PERIOD_MS, ADMIN_CONNECTIONS_MAX, ADMIN_STOP_MS, WRITE_STALL_TIMEOUT_MS,
 };
 use crate::http::reply::{Frame, ImfDate};
 use crate::runtime::clocks;
 use crate::runtime::memory::Trimmer;
+use crate::runtime::stream::Stream;
 use crate::runtime::vital::Needed;
 use crate::telemetry::log::{Message, Value};
 

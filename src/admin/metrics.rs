@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use super::answer::Answer;
 use super::arbiter;
 use super::service::Service;
+use crate::base::hex;
 use crate::catalog::overrides::Place;
 use crate::config::Config;
 use crate::store::{FailureKind, mysql};
@@ -28,6 +29,12 @@ pub(super) fn answer(service: &Service) -> Answer {
     metrics.push(gauge("catalog_version", "Version of the current catalog.", version));
     let known = u64::try_from(published.popups.len()).unwrap_or(u64::MAX);
     metrics.push(gauge("catalog_popups", "Popups in the catalog, archived ones too.", known));
+    let catalogs = u64::try_from(service.publisher.catalogs()).unwrap_or(u64::MAX);
+    metrics.push(gauge(
+        "catalogs",
+        "Catalogs in memory: the current one and those that answers on their way were decided by.",
+        catalogs,
+    ));
     metrics.push(counter(
         "catalog_replaced_total",
         "How often this node's popups file undid what another one's had set.",
@@ -187,7 +194,7 @@ fn resident_bytes() -> u64 {
 /// The same for equal configurations. Secrets are not in the `Debug` text, so not in the hash.
 fn hash_of(config: &Config) -> String {
     let digest = Sha256::digest(format!("{config:?}").as_bytes());
-    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&digest[..8])
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //! `publisher` the one way by which popups and reloadable settings change · `popups_file` the file
 //! they come from · `shards` commands to shards · `socket` addresses and streams · `listener` who
 //! gets in · `connection` one connection · `token` the bearer token · `service` what all routes
-//! share · `changes` what operators change · `routes` paths and methods · `arbiter` what is seen of
+//! share · `changes` what operators change · `history` how a popup came to be so · `routes` paths and methods · `arbiter` what is seen of
 //! Redis · `overrides` brings pauses and archives on · `watch` what other processes change ·
 //! `catalog_copy`, `shared_catalog` copies for a start without SQL · `store_refusal` what a failure
 //! of SQL is to others · `answer` replies · `unread` the memory of large ones · `input` texts of
@@ -24,6 +24,7 @@ mod connection;
 mod explain;
 #[cfg(test)]
 mod fixture;
+mod history;
 mod input;
 mod listener;
 mod metrics;
@@ -50,6 +51,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::base::clock::NodeClock;
+use crate::config::Config;
 use crate::runtime::mesh::Mesh;
 use crate::runtime::sql_writer::WriterFigures;
 use crate::runtime::topology::Topology;
@@ -122,17 +124,31 @@ pub struct AdminHandle {
     couriers: Couriers,
 }
 
+/// The token that is asked for; none where only this host can come.
+fn token_of(config: &Config) -> Result<Option<Token>, AdminError> {
+    match &config.admin_token_file {
+        _ if config.admin.is_local() => Ok(None),
+        Some(path) => Ok(Some(Token::read(path)?)),
+        None => Err(AdminError::TokenMissing(socket::text_of(&config.admin))),
+    }
+}
+
+/// Looks whether there could be an admin listener by this configuration, and makes nothing.
+///
+/// # Errors
+/// As [`start`] would find its token and its address.
+pub fn check(config: &Config) -> Result<(), AdminError> {
+    token_of(config)?;
+    Ok(Listener::probe(&config.admin)?)
+}
+
 /// Starts the admin listener.
 ///
 /// # Errors
 /// [`AdminError`]; nothing is left running.
 pub fn start(setup: AdminSetup) -> Result<AdminHandle, AdminError> {
     let config = setup.publisher.config();
-    let token = match &config.admin_token_file {
-        _ if config.admin.is_local() => None,
-        Some(path) => Some(Token::read(path)?),
-        None => return Err(AdminError::TokenMissing(socket::text_of(&config.admin))),
-    };
+    let token = token_of(&config)?;
     let listener = Listener::bind(&config.admin)?;
     let address = listener.address().to_owned();
     let watch = Watch::start(WatchSetup {

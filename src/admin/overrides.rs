@@ -76,7 +76,6 @@ impl Couriers {
             stop: Arc::clone(&couriers.stop),
             place,
             log: log.clone(),
-            told: None,
         };
         let sql = sql::Courier::new(&config, Arc::clone(writer))?;
         let mut runs: Vec<(&'static str, Run)> = Vec::new();
@@ -125,8 +124,6 @@ struct Way {
     stop: Arc<AtomicBool>,
     place: Place,
     log: Log,
-    /// The failure that was told, until it is over.
-    told: Option<Message>,
 }
 
 impl Way {
@@ -163,23 +160,19 @@ impl Way {
         self.publisher.await_overrides(time, |_| stop.load(Ordering::Acquire));
     }
 
-    /// Tells a failure once, until it is over. Where nothing waits, who else asks the same server
-    /// has more to say of it.
-    fn failed(&mut self, message: Message, error: &str) {
+    /// Reports a failure. Where nothing waits, who else asks the same server has more to say of it.
+    fn failed(&self, message: Message, error: &str) {
         let is_felt = message == Message::OverridesFile || !self.due(1).is_empty();
-        if is_felt && self.told != Some(message) {
+        if is_felt {
             let fields = [("place", Value::Text(self.place.word())), ("error", Value::Text(error))];
             self.log.write(stamp_now(), message, &fields);
-            self.told = Some(message);
         }
     }
 
-    /// It works again.
-    fn succeeded(&mut self) {
-        if self.told.take().is_some() {
-            let fields = [("place", Value::Text(self.place.word()))];
-            self.log.write(stamp_now(), Message::OverridesStored, &fields);
-        }
+    /// Reports that it works.
+    fn succeeded(&self) {
+        let fields = [("place", Value::Text(self.place.word()))];
+        self.log.write(stamp_now(), Message::OverridesStored, &fields);
     }
 
     /// Takes in what the place knows; what is news is told.

@@ -1,17 +1,14 @@
-//! Popups for people: as they are stored, as decisions see them, and how they came to be so.
-
-use std::time::{Duration, Instant};
+//! Popups for people: as they are stored, and as decisions see them.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::input::told;
 use super::publisher::{Known, Published, status_word};
 use super::service::Service;
 use crate::base::ids::PopupKey;
-use crate::base::limits::OVERRIDES_RETRY_MS;
 use crate::catalog::overrides::Place;
 use crate::catalog::snapshot::Status;
 
@@ -84,35 +81,6 @@ pub(super) fn one(service: &Service, id: &str) -> Answer {
                 .with_version(known.stored.version)
         }
         None => Answer::not_found(),
-    }
-}
-
-/// `GET /v1/popups/{id}/history`, newest first.
-pub(super) fn history(service: &Service, id: &str) -> Answer {
-    if service.publisher.current().snapshot.popup(PopupKey::of(id)).is_none() {
-        return Answer::not_found();
-    }
-    // What was set a moment ago is on its way to SQL.
-    service.publisher.await_stored(id, Instant::now() + Duration::from_millis(OVERRIDES_RETRY_MS));
-    match service.reader().history(id) {
-        Ok(entries) => {
-            let raw = |text: &str| -> Value { serde_json::from_str(text).unwrap_or(Value::Null) };
-            let history: Vec<Value> = entries
-                .iter()
-                .map(|entry| {
-                    json!({
-                        "version": entry.version,
-                        "change": entry.change,
-                        "at": told(entry.at),
-                        "who": entry.who,
-                        "diff": raw(&entry.diff),
-                        "definition": raw(&entry.text),
-                    })
-                })
-                .collect();
-            Answer::json(200, &json!({ "id": id, "history": history }))
-        }
-        Err(error) => service.sql_failed(&error),
     }
 }
 

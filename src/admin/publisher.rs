@@ -23,11 +23,13 @@ mod tests;
 use std::io::IsTerminal as _;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use super::shards;
 use super::shared_catalog::SharedCatalog;
 use crate::api::access::Access;
 use crate::api::cors::Cors;
+use crate::base::limits::ADMIN_SQL_SILENCE_MS;
 use crate::base::time::WallMs;
 use crate::catalog::lint::lint;
 use crate::catalog::overrides::Entry;
@@ -114,6 +116,19 @@ pub struct PublisherSetup {
     pub log: Log,
 }
 
+/// Looks whether the popups file of a configuration can be read, and its popups stand together;
+/// what a store has is not asked.
+///
+/// # Errors
+/// As a start would find the file by itself.
+pub fn check_file(config: &Config) -> Result<(), PublishError> {
+    let Some(path) = &config.popups else { return Ok(()) };
+    let file = prepare::read_file(path)?;
+    let by_id = file.definitions.into_iter().map(|popup| (popup.id().to_owned(), popup));
+    prepare::try_compile(&by_id.collect(), config)
+        .map_err(|errors| PublishError::Popups { path: path.clone(), errors })
+}
+
 /// What only a change may touch.
 struct Changing {
     store: Store,
@@ -136,10 +151,12 @@ pub struct Publisher {
     announcing: Mutex<Announcing>,
     /// What wins over the stored catalog; never held while SQL is waited for.
     desk: Desk,
-    /// One reload at a time.
-    reloading: Mutex<()>,
+    /// One reload at a time; the configuration as the last good one read it.
+    reloading: Mutex<Config>,
     /// How often this node's popups file has undone what another one's had set.
     replaced: AtomicU64,
+    /// Catalogs that were current and by which answers on their way may have been decided.
+    former: Mutex<Vec<Arc<Snapshot>>>,
     mesh: Arc<Mesh>,
     read_config: ReadConfig,
     log: Log,
@@ -154,28 +171,31 @@ impl Publisher {
     /// Where the file or the store fails; then nothing is changed.
     pub fn load(setup: PublisherSetup) -> Result<Publisher, PublishError> {
         let PublisherSetup { mut store, is_store_there, config, read_config, mesh, log } = setup;
+        store.answer_within(Duration::from_millis(ADMIN_SQL_SILENCE_MS));
         let mut read = read_of(&[]);
         let copy = if is_store_there { None } else { start::newest_copy(&config, &log) };
         let (imported, is_file_pending) = match copy {
-            Some(stored) => (Imported { stored, replaced: Vec::new() }, true),
+            Some(stored) => (Imported::unchanged(stored), true),
             None => start::first(&mut store, &config, &mut read, &log)?,
         };
-        let published = publish(imported.stored, &read, (&config, 0), &log)?;
+        let Imported { stored, replaced, released } = imported;
+        let published = publish(stored, &read, (&config, 0), &log)?;
         tell_warnings(&published.snapshot, &log);
         let shared = SharedCatalog::of(&config);
         let publisher = Publisher {
             changing: Mutex::new(Changing { store, config: config.clone(), is_file_pending }),
             current: RwLock::new(published.clone()),
+            reloading: Mutex::new(config.clone()),
             config: RwLock::new(Arc::new(config)),
             announcing: Mutex::new(Announcing { shared, version: 0 }),
             desk: Desk::default(),
-            reloading: Mutex::new(()),
             replaced: AtomicU64::new(0),
+            former: Mutex::default(),
             mesh,
             read_config,
             log,
         };
-        publisher.tell_replaced(&imported.replaced);
+        publisher.tell_owners(&replaced, &released);
         publisher.begin(published, is_file_pending)?;
         Ok(publisher)
     }
@@ -188,6 +208,21 @@ impl Publisher {
     /// What every shard decides by.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.current().snapshot
+    }
+
+    /// Catalogs in memory: the current one, and those by which answers on their way were decided.
+    /// A shard holds `CATALOGS_HELD_MAX` at most. What nobody holds any more is freed here, so that
+    /// no shard has to.
+    pub fn catalogs(&self) -> usize {
+        let mut former = self.former.lock().unwrap_or_else(PoisonError::into_inner);
+        former.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+        1 + former.len()
+    }
+
+    /// A catalog is no longer current.
+    fn retire(&self, snapshot: Arc<Snapshot>) {
+        self.former.lock().unwrap_or_else(PoisonError::into_inner).push(snapshot);
+        self.catalogs();
     }
 
     /// The configuration that is running.

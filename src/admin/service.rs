@@ -2,8 +2,10 @@
 //! a request into an answer on the thread of its connection, which may block.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use crossbeam::channel::{Receiver, Sender, bounded};
 
 use super::answer::Answer;
 use super::arbiter::RedisFigures;
@@ -12,9 +14,9 @@ use super::publisher::{Ask, PublishError, Publisher, Reloaded};
 use super::routes::Route;
 use super::token::Token;
 use super::unread::Unread;
-use super::{AdminSetup, explain, metrics, popups, stats, status, store_refusal, users};
+use super::{AdminSetup, explain, history, metrics, popups, stats, status, store_refusal, users};
 use crate::base::clock::NodeClock;
-use crate::base::limits::{ADMIN_REFUSAL_DELAY_MS, ADMIN_REFUSALS_MAX};
+use crate::base::limits::{ADMIN_REFUSAL_DELAY_MS, ADMIN_REFUSALS_MAX, ADMIN_SQL_SILENCE_MS};
 use crate::base::time::{MonoNs, WallMs};
 use crate::catalog::overrides::Kind;
 use crate::http::head::{Method, Request};
@@ -43,7 +45,8 @@ pub(super) struct Service {
     pub(super) started: (MonoNs, WallMs),
     pub(super) log: Log,
     token: Option<Token>,
-    reader: Mutex<Reader>,
+    /// The one connection that reads rows for people, while nobody has it.
+    readers: (Sender<Reader>, Receiver<Reader>),
     clock: Mutex<NodeClock>,
     clock_ahead_ms: AtomicI64,
     ready: Arc<AtomicBool>,
@@ -57,6 +60,27 @@ struct Refusals(AtomicUsize);
 
 /// A place among them, until it is dropped.
 struct Place<'r>(&'r Refusals);
+
+/// The connection that reads, until it is dropped.
+pub(super) struct Reading<'s> {
+    reader: Option<Reader>,
+    free: &'s Sender<Reader>,
+}
+
+impl std::ops::Deref for Reading<'_> {
+    type Target = Reader;
+
+    fn deref(&self) -> &Reader {
+        self.reader.as_ref().expect("it goes when this is dropped")
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        let back = self.reader.take().map(|reader| self.free.try_send(reader));
+        debug_assert!(matches!(back, Some(Ok(()))), "there is room for the one that was taken");
+    }
+}
 
 impl Refusals {
     /// A place, where one is free.
@@ -73,7 +97,10 @@ impl Drop for Place<'_> {
 }
 
 impl Service {
-    pub(super) fn new(setup: AdminSetup, token: Option<Token>) -> Service {
+    pub(super) fn new(mut setup: AdminSetup, token: Option<Token>) -> Service {
+        setup.reader.answer_within(Duration::from_millis(ADMIN_SQL_SILENCE_MS));
+        let readers = bounded(1);
+        readers.0.try_send(setup.reader).expect("there is room for one");
         Service {
             topology: setup.topology,
             connections_max: setup.connections_max,
@@ -85,7 +112,7 @@ impl Service {
             started: (clocks::mono(), clocks::wall()),
             log: setup.log,
             token,
-            reader: Mutex::new(setup.reader),
+            readers,
             clock: Mutex::new(setup.clock),
             clock_ahead_ms: AtomicI64::new(0),
             ready: Arc::new(AtomicBool::new(true)),
@@ -124,9 +151,15 @@ impl Service {
         -self.clock_ahead_ms.load(Ordering::Relaxed)
     }
 
-    /// The connection that reads rows for people.
-    pub(super) fn reader(&self) -> MutexGuard<'_, Reader> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The connection that reads rows for people; others may have it for a while.
+    ///
+    /// # Errors
+    /// 503 where they have it for longer than SQL may be silent.
+    pub(super) fn reader(&self) -> Result<Reading<'_>, Answer> {
+        let (free, readers) = &self.readers;
+        let reader = readers.recv_timeout(Duration::from_millis(ADMIN_SQL_SILENCE_MS));
+        let reader = reader.map_err(|_| Answer::unavailable("sql_busy"))?;
+        Ok(Reading { reader: Some(reader), free })
     }
 
     /// Logs a message, now.
@@ -149,24 +182,38 @@ impl Service {
 
     /// Answers a request of `peer`.
     pub(super) fn answer(&self, request: &Request<'_>, peer: &str) -> Answer {
+        match self.admit(request, peer) {
+            Ok(route) if request.method == Method::Options => Answer::options(route.allow()),
+            Ok(route) => self.dispatch(route, request, peer),
+            Err(refused) => refused,
+        }
+    }
+
+    /// The route of a request, unless its head says that it is refused.
+    ///
+    /// # Errors
+    /// The answer that refuses it.
+    pub(super) fn admit<'r>(&self, request: &Request<'r>, peer: &str) -> Result<Route<'r>, Answer> {
         let route = Route::of(request.path);
+        // Balancers ask so whatever path they are told, and mean the server.
+        if request.method == Method::Options {
+            return Ok(route.unwrap_or(Route::Any));
+        }
         let is_open = route.is_some_and(Route::is_open);
         if !is_open && !self.is_authorized(request) {
-            return self.refuse(peer);
+            return Err(self.refuse(peer));
         }
-        let Some(route) = route else { return Answer::not_found() };
+        let Some(route) = route else { return Err(Answer::not_found()) };
         if !route.takes(request.method) {
-            return Answer::method_not_allowed(route.allow());
+            return Err(Answer::method_not_allowed(route.allow()));
         }
-        match request.method {
-            Method::Options => Answer::options(route.allow()),
-            // Browsers say from where a page writes; no page has business here, and one that an
-            // operator happens to visit must not reach a listener on loopback.
-            Method::Post | Method::Put | Method::Delete if request.origin.is_some() => {
-                Answer::error(403, "cross_origin", None)
-            }
-            _ => self.dispatch(route, request, peer),
+        // Browsers say from where a page writes; no page has business here, and one that an
+        // operator happens to visit must not reach a listener on loopback.
+        let is_write = matches!(request.method, Method::Post | Method::Put | Method::Delete);
+        if is_write && request.origin.is_some() {
+            return Err(Answer::error(403, "cross_origin", None));
         }
+        Ok(route)
     }
 
     fn dispatch(&self, route: Route<'_>, request: &Request<'_>, peer: &str) -> Answer {
@@ -183,7 +230,7 @@ impl Service {
                 Method::Delete => change(Asked::Delete, id),
                 _ => popups::one(self, id),
             },
-            Route::History(id) => popups::history(self, id),
+            Route::History(id) => history::answer(self, id, request.query),
             Route::Pause(id) => change(Asked::Override(Ask::Set(Kind::Pause)), id),
             Route::Resume(id) => change(Asked::Override(Ask::Resume), id),
             Route::Archive(id) => change(Asked::Override(Ask::Set(Kind::Archive)), id),
@@ -245,6 +292,7 @@ pub(super) fn refused(error: &PublishError) -> Answer {
         PublishError::Busy => (503, "busy"),
         PublishError::Archived => (409, "archived"),
         PublishError::OwnStatus(_) => (409, "own_status"),
+        PublishError::InOtherFile(_) => (409, "in_popups_file"),
         PublishError::TooManyOverrides(_) => (409, "too_many_overrides"),
         PublishError::Config(_) => (422, "bad_config"),
         PublishError::File { .. } | PublishError::Popups { .. } => (422, "bad_popups"),

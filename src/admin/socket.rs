@@ -1,18 +1,19 @@
 //! Sockets of the admin listener: TCP, or a unix socket that only its owner can open. Knows
 //! addresses and streams; must not know HTTP.
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::io;
+use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use rustix::fs::{Access, access};
 use rustix::net::sockopt;
 
 use crate::config::AdminAddress;
-use crate::runtime::unsent;
+use crate::runtime::stream::Stream;
+use crate::runtime::{listener, unsent};
 
 /// Why an address can't be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -64,11 +65,20 @@ impl Listener {
                 address: text_of(address),
             }),
         };
-        bound.map_err(|source| BindError {
-            address: text_of(address),
-            hint: hint(source.kind()),
-            source,
-        })
+        bound.map_err(|source| refused(address, source))
+    }
+
+    /// Looks whether an address could be listened on, and leaves everything as it is.
+    pub(super) fn probe(address: &AdminAddress) -> Result<(), BindError> {
+        let probed = match address {
+            AdminAddress::Tcp(address) => listener::probe(*address).map_err(|error| error.source),
+            AdminAddress::Unix(path) => check_free(path).and_then(|()| {
+                // Its directory: whatever the path ends in is made there.
+                let parent = path.parent().unwrap_or(Path::new("/"));
+                Ok(access(parent, Access::WRITE_OK | Access::EXEC_OK)?)
+            }),
+        };
+        probed.map_err(|source| refused(address, source))
     }
 
     /// Where it listens; a free port is known by now.
@@ -111,16 +121,25 @@ impl Drop for Listener {
     }
 }
 
+fn refused(address: &AdminAddress, source: io::Error) -> BindError {
+    BindError { address: text_of(address), hint: hint(source.kind()), source }
+}
+
+/// Nothing is at the path but what a dead process left behind.
+fn check_free(path: &Path) -> io::Result<()> {
+    let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(()) };
+    if !found.file_type().is_socket() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        _ => Err(io::ErrorKind::AddrInUse.into()),
+    }
+}
+
 /// Binds beside the path and renames: nobody can connect before the mode is set.
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    if let Ok(metadata) = std::fs::symlink_metadata(path) {
-        let is_dead = metadata.file_type().is_socket()
-            && UnixStream::connect(path)
-                .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
-        if !is_dead {
-            return Err(io::ErrorKind::AddrInUse.into());
-        }
-    }
+    check_free(path)?;
     let mut fresh = path.as_os_str().to_owned();
     fresh.push(".new");
     let fresh = PathBuf::from(fresh);
@@ -137,6 +156,9 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 fn hint(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::AddrInUse => "; another process listens there, or choose another --admin",
+        io::ErrorKind::AlreadyExists => {
+            "; what is there is no socket: remove it, or choose another --admin"
+        }
         io::ErrorKind::PermissionDenied => "; this user may not listen there",
         io::ErrorKind::AddrNotAvailable => "; no interface of this host has that address",
         io::ErrorKind::NotFound => "; its directory does not exist",
@@ -144,67 +166,48 @@ fn hint(kind: io::ErrorKind) -> &'static str {
     }
 }
 
-/// One connection; reads and writes wait for as long as they are told.
-#[derive(Debug)]
-pub(super) enum Stream {
-    /// TCP.
-    Tcp(TcpStream),
-    /// A unix socket.
-    Unix(UnixStream),
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Stream {
-    /// A second handle of the same connection.
-    pub(super) fn try_clone(&self) -> io::Result<Stream> {
-        match self {
-            Stream::Tcp(stream) => stream.try_clone().map(Stream::Tcp),
-            Stream::Unix(stream) => stream.try_clone().map(Stream::Unix),
+    #[test]
+    fn whatever_is_at_the_path_of_a_socket_is_named_for_what_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::write(path("plain"), "").unwrap();
+        let live = UnixListener::bind(path("live")).unwrap();
+        drop(UnixListener::bind(path("dead")).unwrap());
+        let table = [
+            ("plain", Some("what is there is no socket: remove it")),
+            ("live", Some("another process listens there")),
+            ("none/at", Some("its directory does not exist")),
+            ("dead", None),
+            ("free", None),
+        ];
+        for (name, wanted) in table {
+            let address = AdminAddress::Unix(path(name));
+            let probed = Listener::probe(&address).map_err(|error| error.to_string());
+            let bound = Listener::bind(&address).map_err(|error| error.to_string());
+            for said in [probed, bound.map(drop)] {
+                match (wanted, said) {
+                    (Some(wanted), Err(said)) => assert!(said.contains(wanted), "{name}: {said}"),
+                    (None, Ok(())) => {}
+                    (_, said) => panic!("{name}: {said:?}"),
+                }
+            }
         }
+        drop(live);
     }
 
-    /// How long the next reads may wait; not zero.
-    pub(super) fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.set_read_timeout(Some(timeout)),
-            Stream::Unix(stream) => stream.set_read_timeout(Some(timeout)),
-        }
-    }
-
-    /// How long the next writes may wait; not zero.
-    pub(super) fn set_write_timeout(&self, timeout: Duration) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.set_write_timeout(Some(timeout)),
-            Stream::Unix(stream) => stream.set_write_timeout(Some(timeout)),
-        }
-    }
-
-    /// Ends one direction or both, for every handle.
-    pub(super) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.shutdown(how),
-            Stream::Unix(stream) => stream.shutdown(how),
-        }
-    }
-}
-
-impl Read for Stream {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.read(bytes),
-            Stream::Unix(stream) => stream.read(bytes),
-        }
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.write(bytes),
-            Stream::Unix(stream) => stream.write(bytes),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    #[test]
+    fn a_probe_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let address = AdminAddress::Unix(directory.path().join("admin"));
+        Listener::probe(&address).unwrap();
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+        let listening = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = AdminAddress::Tcp(listening.local_addr().unwrap());
+        let said = Listener::probe(&address).unwrap_err().to_string();
+        assert!(said.contains("another process listens there"), "{said}");
     }
 }

@@ -6,12 +6,10 @@ use serde_json::{Map, Value, json};
 use super::answer::Answer;
 use super::input::{self, BadInput, told};
 use super::service::Service;
+use crate::base::happening::Happening;
 use crate::base::limits::{STATS_RANGE_MAX_MS, STATS_RANGE_OF_ONE_MAX_MS};
 use crate::base::time::{DurationMs, WallMs};
 use crate::store::StatRow;
-
-/// The names of a row's counts, in their order.
-const COUNTS: [&str; 6] = ["decided", "shown", "ignored", "dismissed", "clicked", "converted"];
 
 /// What is asked for: hours in `[from, to)`.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,7 +26,11 @@ pub(super) fn answer(service: &Service, query: &str) -> Answer {
         Ok(asked) => asked,
         Err(bad) => return bad.into(),
     };
-    match service.reader().stats(asked.popup, asked.from, asked.to) {
+    let rows = match service.reader() {
+        Ok(reader) => reader.stats(asked.popup, asked.from, asked.to),
+        Err(busy) => return busy,
+    };
+    match rows {
         Ok(rows) => {
             let told_rows: Vec<Value> = rows.iter().map(told_row).collect();
             let value = json!({
@@ -64,17 +66,18 @@ fn told_row(row: &StatRow) -> Value {
     told_row.insert("popup".to_owned(), json!(row.popup));
     told_row.insert("variant".to_owned(), json!((!row.variant.is_empty()).then_some(&row.variant)));
     told_row.insert("hour".to_owned(), told(row.hour));
-    for (name, count) in COUNTS.iter().zip(row.counts) {
-        told_row.insert((*name).to_owned(), json!(count));
+    for (happening, count) in Happening::ALL.into_iter().zip(row.counts) {
+        told_row.insert(happening.word().to_owned(), json!(count));
     }
     Value::Object(told_row)
 }
 
 fn totals(rows: &[StatRow]) -> Value {
-    let sum = |index: usize| rows.iter().map(|row| row.counts[index]).sum::<u64>();
-    let totals =
-        COUNTS.iter().enumerate().map(|(index, name)| ((*name).to_owned(), json!(sum(index))));
-    Value::Object(totals.collect())
+    let total = |happening: Happening| {
+        let sum: u64 = rows.iter().map(|row| row.counts[happening as usize]).sum();
+        (happening.word().to_owned(), json!(sum))
+    };
+    Value::Object(Happening::ALL.into_iter().map(total).collect())
 }
 
 #[cfg(test)]

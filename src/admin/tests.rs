@@ -115,6 +115,9 @@ fn statuses_by_route_and_method() {
         ("GET /v1/popups/a", 200),
         ("GET /v1/popups/zz", 404),
         ("GET /v1/popups/zz/history", 404),
+        ("GET /v1/popups/a/history?limit=1", 200),
+        ("GET /v1/popups/a/history?limit=0", 400),
+        ("GET /v1/popups/a/history?before=now", 400),
         ("POST /v1/popups/zz/pause", 404),
         ("GET /v1/popups/a/pause", 405),
         ("PUT /v1/popups/a", 400),
@@ -133,6 +136,8 @@ fn statuses_by_route_and_method() {
         ("DELETE /v1/popups", 405),
         ("OPTIONS /v1/popups", 204),
         ("OPTIONS *", 204),
+        ("OPTIONS /", 204),
+        ("OPTIONS /nothing", 204),
         ("GET /v1/users/%zz", 400),
         ("GET /v1/users/a/b", 404),
         ("GET /v1/explain", 400),
@@ -174,6 +179,15 @@ fn a_pause_is_answered_when_every_shard_has_it_and_is_audited() {
     assert_eq!(history["history"][0]["change"], "override");
     assert_eq!(history["history"][0]["who"], "admin (127.0.0.1)");
     assert_eq!(history["history"][0]["diff"], json!({ "status": [null, "paused"] }));
+    assert_eq!(history["history"][0]["definition"]["id"], "a");
+    assert_eq!(history["next_before"], json!(null));
+    let page = node.json("GET /v1/popups/a/history?limit=1");
+    let next = page["next_before"].as_u64().unwrap();
+    let rest = node.json(&format!("GET /v1/popups/a/history?before={next}"));
+    assert_eq!(
+        (&page["history"][0], &rest["history"][0]),
+        (&history["history"][0], &history["history"][1])
+    );
     assert_eq!(node.json("POST /v1/popups/a/resume")["effective_status"], "live");
     assert_eq!(node.json("GET /v1/status")["catalog"]["popups"]["live"], 2);
 }

@@ -42,14 +42,16 @@ pub(super) fn one(service: &Service, segment: &str) -> Answer {
         Ok(state) => state,
         Err(answer) => return answer,
     };
-    let records = match service.reader().user_events(&user, USER_RECORDS_TOLD) {
-        Ok(events) => json!(events.iter().map(told_event).collect::<Vec<Value>>()),
+    let events = service.reader().map(|reader| reader.user_events(&user, USER_RECORDS_TOLD));
+    let records = match events {
+        Ok(Ok(events)) => json!(events.iter().map(told_event).collect::<Vec<Value>>()),
         // What decisions go by is known all the same, and is what an operator asks for at such
         // times.
-        Err(error) => {
+        Ok(Err(error)) => {
             service.tell_read_failed(&error);
             Value::Null
         }
+        Err(_busy) => Value::Null,
     };
     let snapshot = service.publisher.snapshot();
     let now = service.now();
@@ -120,7 +122,7 @@ fn told_entry(snapshot: &Snapshot, entry: &PopupState, now: WallMs) -> Value {
         "id": popup.map_or_else(|| format!("{:016x}", entry.popup.0), |popup| popup.id.to_string()),
         "shows": entry.shows_total,
         "last_shows": shows,
-        "outcome": entry.outcome.map(outcome_word),
+        "outcome": entry.outcome.map(PopupOutcome::word),
         "outcome_at": entry.outcome.map(|_| told(entry.outcome_at)),
         "next_show_at": next_show,
     })
@@ -144,13 +146,4 @@ fn told_event(event: &StoredEvent) -> Value {
         "variant": (!event.variant.is_empty()).then_some(&event.variant),
         "decision": event.decision,
     })
-}
-
-fn outcome_word(outcome: PopupOutcome) -> &'static str {
-    match outcome {
-        PopupOutcome::Ignored => "ignored",
-        PopupOutcome::Dismissed => "dismissed",
-        PopupOutcome::Clicked => "clicked",
-        PopupOutcome::Converted => "converted",
-    }
 }

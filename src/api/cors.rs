@@ -60,6 +60,18 @@ impl Cors {
         listed.map_or(Grant::Vary, Grant::Listed)
     }
 
+    /// What every request is granted whose `Origin` has not arrived; `None` where that depends on
+    /// it.
+    pub(super) fn grant_unseen(&self) -> Option<Grant> {
+        match &self.origins[..] {
+            _ if self.any => Some(Grant::Any),
+            [] => Some(Grant::Silent),
+            // A browser compares: of another origin it keeps the reply all the same.
+            [_] => Some(Grant::Listed(0)),
+            _ => None,
+        }
+    }
+
     /// Appends the fields of an actual reply.
     pub(super) fn write_grant(&self, grant: Grant, out: &mut Vec<u8>) {
         if self.write_origin(grant, VARY, out) {
@@ -147,6 +159,19 @@ mod tests {
         for (origins, origin, want) in cases {
             let got = cors(origins).grant(origin.map(str::as_bytes));
             assert_eq!(got, *want, "{origins:?} {origin:?}");
+        }
+    }
+
+    #[test]
+    fn without_an_origin_only_one_that_is_sure_is_granted() {
+        let cases: &[(&[&str], Option<Grant>)] = &[
+            (&[], Some(Grant::Silent)),
+            (&["https://a.example"], Some(Grant::Listed(0))),
+            (&["https://a.example", "https://b.example"], None),
+            (&["https://a.example", "*"], Some(Grant::Any)),
+        ];
+        for (origins, want) in cases {
+            assert_eq!(cors(origins).grant_unseen(), *want, "{origins:?}");
         }
     }
 

@@ -25,11 +25,11 @@ const MEMBERS: [&str; 8] =
 const PLACEMENT_DEFAULT: &str = "home";
 
 /// A decision that is asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DecideRequest<'a> {
-    /// What the domain is told. Where `anonymous`, its user is empty.
+    /// What the domain is told. Where `anonymous`, its user is empty until one is minted.
     pub context: Context<'a>,
-    /// No user was given: the caller mints one, decides for it and gives it back.
+    /// No user was given: the edge mints one, and the answer gives it back.
     pub anonymous: bool,
     /// The reply is to explain itself.
     pub explain: bool,

@@ -54,6 +54,27 @@ pub enum EventCode {
 }
 
 impl EventCode {
+    /// Every code, in the order of their numbers.
+    pub const ALL: [EventCode; 7] = [
+        EventCode::BadEvent,
+        EventCode::BadDecision,
+        EventCode::UnknownAction,
+        EventCode::BadTs,
+        EventCode::TooLate,
+        EventCode::OtherUser,
+        EventCode::Overloaded,
+    ];
+
+    /// Its place in [`EventCode::ALL`]: stays within the process.
+    pub(super) fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The code of a number that [`EventCode::number`] gave.
+    pub(super) fn of_number(number: u8) -> EventCode {
+        EventCode::ALL[usize::from(number)]
+    }
+
     /// The code as clients see it.
     pub fn name(self) -> &'static str {
         match self {
@@ -136,7 +157,7 @@ fn read_element<'a>(
         return Err(EventCode::BadDecision);
     };
     let action = match member("action") {
-        Some(Json::Text(text)) => action_of(text).ok_or(EventCode::UnknownAction),
+        Some(Json::Text(text)) => Action::parse(text).ok_or(EventCode::UnknownAction),
         _ => Err(EventCode::UnknownAction),
     };
     let ts = match member("ts") {
@@ -148,17 +169,6 @@ fn read_element<'a>(
     let Reading { keys, now, bump } = reading;
     let token = keys.open(token_text, bump, now).ok_or(EventCode::BadDecision)?;
     Ok(Event { token_text, token, action: action?, ts: ts? })
-}
-
-fn action_of(text: &str) -> Option<Action> {
-    Some(match text {
-        "shown" => Action::Shown,
-        "clicked" => Action::Clicked,
-        "dismissed" => Action::Dismissed,
-        "ignored" => Action::Ignored,
-        "converted" => Action::Converted,
-        _ => return None,
-    })
 }
 
 /// A time of the client is clamped anyway: parts of a millisecond are cut, and a time outside 64
@@ -219,21 +229,23 @@ impl Summary<'_> {
     }
 }
 
-/// Appends the 202 of `POST /v1/events`, with `"ignored":["..."]` where there are names to tell.
-/// Allocates in `bump`, and where `out` has to grow.
+/// Appends the 202 of `POST /v1/events`, with `"ignored":["..."]` where there are names to tell;
+/// gives the status. Allocates in `bump`, and where `out` has to grow.
 pub fn write_accepted(
     out: &mut Vec<u8>,
     heading: &Heading<'_>,
     summary: &Summary<'_>,
     ignored: &Ignored<'_>,
     bump: &Bump,
-) {
+) -> u16 {
+    const STATUS: u16 = 202;
     let mut json = JsonText::new(bump, summary.bytes_expected());
     summary.open(&mut json);
     for (place, name) in ignored.names.iter().enumerate() {
         json.raw(if place == 0 { ",\"ignored\":[" } else { "," }).text(name);
     }
     json.raw(if ignored.names.is_empty() { "}" } else { "]}" });
-    heading.start(out, 202);
+    heading.start(out, STATUS);
     heading.end_json(out, json.as_bytes());
+    STATUS
 }

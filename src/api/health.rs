@@ -4,21 +4,24 @@ use bumpalo::Bump;
 
 use super::reply::{Heading, JsonText};
 
-/// Appends the reply of `/health`: a process that can answer is alive.
-pub(super) fn write_health(out: &mut Vec<u8>, heading: &Heading<'_>) {
-    heading.start(out, 200);
+/// Appends the reply of `/health`: a process that can answer is alive. Gives the status.
+pub(super) fn write_health(out: &mut Vec<u8>, heading: &Heading<'_>) -> u16 {
+    const STATUS: u16 = 200;
+    heading.start(out, STATUS);
     heading.end_json(out, b"{\"status\":\"ok\"}");
+    STATUS
 }
 
 /// Appends the reply of `/readyz`: 200, or 503 while the node starts, drains or is unfit, or while
-/// its own disk takes nothing: then with the reason.
+/// its own disk takes nothing: then with the reason. Gives the status.
 pub(super) fn write_readiness(
     out: &mut Vec<u8>,
     heading: &Heading<'_>,
     (ready, disk_lack): (bool, Option<&str>),
     bump: &Bump,
-) {
-    heading.start(out, if ready { 200 } else { 503 });
+) -> u16 {
+    let status = if ready { 200 } else { 503 };
+    heading.start(out, status);
     let mut body = JsonText::new(bump, 256);
     body.raw(if ready { "{\"status\":\"ready\"" } else { "{\"status\":\"unavailable\"" });
     if let Some(lack) = disk_lack {
@@ -26,6 +29,7 @@ pub(super) fn write_readiness(
     }
     body.raw("}");
     heading.end_json(out, body.as_bytes());
+    status
 }
 
 #[cfg(test)]

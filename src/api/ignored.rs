@@ -39,25 +39,6 @@ impl<'a> Ignored<'a> {
             reply::field(out, "Nudge-Ignored", &value[..used]);
         }
     }
-
-    /// Appends the names as text, for an answer that is written later.
-    pub fn pack(&self, out: &mut Vec<u8>) {
-        for (place, name) in self.names.iter().enumerate() {
-            out.extend_from_slice(if place == 0 { b"" } else { b"," });
-            out.extend_from_slice(name.as_bytes());
-        }
-    }
-
-    /// Reads what [`Ignored::pack`] wrote; the count is not among it.
-    ///
-    /// # Panics
-    /// Where the bytes are not of `pack`: memory is broken then.
-    pub fn unpack(packed: &'a [u8], bump: &'a Bump) -> Ignored<'a> {
-        let text = str::from_utf8(packed).expect("packed from texts");
-        let mut names = BumpVec::new_in(bump);
-        names.extend(text.split(',').filter(|name| !name.is_empty()));
-        Ignored { names: names.into_bump_slice(), count: 0 }
-    }
 }
 
 /// Gathers them while a request is read. Takes no scratch before the first.
@@ -160,19 +141,17 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_field_fits_and_names_travel() {
+    fn the_longest_field_fits() {
         let bump = Bump::new();
         let names: Vec<String> = ["a", "b", "c", "d"].iter().map(|name| name.repeat(64)).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         for names in [&names[..], &names[..1], &[]] {
             let ignored = of(names, &bump);
-            let (mut field, mut packed) = (Vec::new(), Vec::new());
+            let mut field = Vec::new();
             ignored.write_field(&mut field);
             let want = format!("Nudge-Ignored: {}\r\n", names.join(", "));
             let want = if names.is_empty() { "" } else { &want };
             assert_eq!(String::from_utf8(field).unwrap(), want);
-            ignored.pack(&mut packed);
-            assert_eq!(Ignored::unpack(&packed, &bump).names, names);
         }
     }
 

@@ -5,6 +5,7 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
 use super::refusal::{Code, Field, Refusal};
+use crate::base::hex;
 
 /// The pairs of a query in their order, decoded; empty ones (`&&`) are left out, one without `=`
 /// has an empty value. What needs no decoding borrows from the query. Each item is an error where
@@ -39,32 +40,12 @@ fn decode<'a>(text: &'a str, bump: &'a Bump) -> Result<&'a str, Refusal> {
         return Ok(text);
     }
     let mut decoded = BumpVec::with_capacity_in(text.len(), bump);
-    let mut rest = text.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        decoded.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let escaped = after.split_first_chunk::<2>().and_then(|(digits, after)| {
-                    rest = after;
-                    Some(hex(digits[0])? << 4 | hex(digits[1])?)
-                });
-                escaped.ok_or(Refusal::new(Code::BadEncoding, Field::Query))?
-            }
-            _ => *byte,
-        });
+    let plain = text.bytes().map(|byte| if byte == b'+' { b' ' } else { byte });
+    for byte in hex::percent_decoded(plain) {
+        decoded.push(byte.ok_or(Refusal::new(Code::BadEncoding, Field::Query))?);
     }
     str::from_utf8(decoded.into_bump_slice())
         .map_err(|_| Refusal::new(Code::InvalidUtf8, Field::Query))
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

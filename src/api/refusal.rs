@@ -174,16 +174,16 @@ impl From<Code> for Refusal {
 
 /// Appends the reply of a refusal: `{"error":{"code":"...","field":"..."}}`, `field` only where
 /// there is one; with `WWW-Authenticate` on a 401 and `Retry-After` on a 503. A 405 goes through
-/// [`write_method_not_allowed`]. Allocates only where `out` has to grow.
-pub fn write_refusal(out: &mut Vec<u8>, heading: &Heading<'_>, refusal: Refusal) {
+/// [`write_method_not_allowed`]. Gives the status. Allocates only where `out` has to grow.
+pub fn write_refusal(out: &mut Vec<u8>, heading: &Heading<'_>, refusal: Refusal) -> u16 {
     debug_assert!(refusal.code != Code::MethodNotAllowed, "a 405 carries Allow");
-    write(out, heading, refusal, None);
+    write(out, heading, refusal, None)
 }
 
-/// Appends a 405 with the methods that the route has, as `GET, POST`. Allocates only where `out`
-/// has to grow.
-pub fn write_method_not_allowed(out: &mut Vec<u8>, heading: &Heading<'_>, allow: &str) {
-    write(out, heading, Code::MethodNotAllowed.into(), Some(allow));
+/// Appends a 405 with the methods that the route has, as `GET, POST`; gives the status. Allocates
+/// only where `out` has to grow.
+pub fn write_method_not_allowed(out: &mut Vec<u8>, heading: &Heading<'_>, allow: &str) -> u16 {
+    write(out, heading, Code::MethodNotAllowed.into(), Some(allow))
 }
 
 /// Appends the 503 of events for which the journal has no room:
@@ -196,7 +196,8 @@ pub fn write_journal_full(
     bump: &Bump,
 ) {
     let Some(lack) = disk_lack else {
-        return write_refusal(out, heading, Code::JournalFull.into());
+        write_refusal(out, heading, Code::JournalFull.into());
+        return;
     };
     heading.start(out, Code::JournalFull.status());
     reply::field(out, "Retry-After", RETRY_AFTER_S);
@@ -206,9 +207,10 @@ pub fn write_journal_full(
     heading.end_json(out, body.as_bytes());
 }
 
-fn write(out: &mut Vec<u8>, heading: &Heading<'_>, refusal: Refusal, allow: Option<&str>) {
-    heading.start(out, refusal.code.status());
-    match refusal.code.status() {
+fn write(out: &mut Vec<u8>, heading: &Heading<'_>, refusal: Refusal, allow: Option<&str>) -> u16 {
+    let status = refusal.code.status();
+    heading.start(out, status);
+    match status {
         401 => reply::field(out, "WWW-Authenticate", b"Bearer"),
         503 => reply::field(out, "Retry-After", RETRY_AFTER_S),
         _ => {}
@@ -225,6 +227,7 @@ fn write(out: &mut Vec<u8>, heading: &Heading<'_>, refusal: Refusal, allow: Opti
     }
     body.put("\"}}");
     heading.end_json(out, body.as_bytes());
+    status
 }
 
 /// Longest body of a refusal, in bytes: its frame, a code and a field of ours.

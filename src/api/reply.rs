@@ -5,6 +5,7 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
 use super::cors::{Cors, Grant};
+use crate::base::hex;
 use crate::http::reply::{self, Frame};
 
 const JSON: &str = "application/json";
@@ -59,16 +60,14 @@ impl<'a> JsonText<'a> {
 
     /// Appends a text with its quotes, escaped where JSON asks for it.
     pub(super) fn text(&mut self, text: &str) -> &mut Self {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
         self.bytes.push(b'"');
         let mut rest = text.as_bytes();
         while let Some(index) = rest.iter().position(|byte| must_escape(*byte)) {
             self.bytes.extend_from_slice_copy(&rest[..index]);
             let byte = rest[index];
             if byte < 0x20 {
-                let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
                 self.bytes.extend_from_slice_copy(b"\\u00");
-                self.bytes.extend_from_slice_copy(&digits);
+                self.bytes.extend_from_slice_copy(&hex::digits(byte));
             } else {
                 self.bytes.extend_from_slice_copy(&[b'\\', byte]);
             }

@@ -6,9 +6,10 @@
 use bumpalo::Bump;
 
 use super::access::{Access, Caller};
+use super::command::{Command, EventsRequest};
 use super::cors::{Cors, Grant};
-use super::decide::{self, DecideRequest};
-use super::events::{self, Element, Reading, Summary};
+use super::decide;
+use super::events::{self, Reading, Summary};
 use super::health;
 use super::ignored::{Ignored, Unknown};
 use super::refusal::{self, Code, Field, Refusal};
@@ -38,23 +39,29 @@ pub struct Surface<'s> {
     pub now: WallMs,
 }
 
-/// What a request asks of the node. The caller writes the reply.
+/// Where a request went.
 #[derive(Clone, Copy, Debug)]
-pub enum Command<'a> {
-    /// A decision: `answer` has its replies.
-    Decide(DecideRequest<'a>),
-    /// Events, at least one: `events` has the reply.
-    Events {
-        /// The events, in their order.
-        elements: &'a [Element<'a>],
-        /// What the request said that nobody knows.
-        ignored: Ignored<'a>,
-    },
+pub enum Routed<'a> {
+    /// To whoever executes commands.
+    Command(Command<'a>),
+    /// Nowhere: it is answered, with this status.
+    Answered(u16),
+}
+
+/// What is answered without a command.
+enum Direct<'a> {
+    Options,
+    Health,
+    Readiness,
+    /// An empty array of events.
+    NoEvents(Ignored<'a>),
+    MethodNotAllowed,
+    Refused(Refusal),
 }
 
 /// The routes, and `*`, which stands for all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Route {
+pub(super) enum Route {
     Decide,
     Events,
     Health,
@@ -63,7 +70,7 @@ enum Route {
 }
 
 impl Route {
-    fn of(path: &str) -> Option<Route> {
+    pub(super) fn of(path: &str) -> Option<Route> {
         Some(match path {
             "/v1/decide" => Route::Decide,
             "/v1/events" => Route::Events,
@@ -75,7 +82,7 @@ impl Route {
     }
 
     /// The methods of a route, as `Allow` lists them.
-    fn allow(self) -> &'static str {
+    pub(super) fn allow(self) -> &'static str {
         match self {
             Route::Decide => "GET, POST, OPTIONS",
             Route::Events => "POST, OPTIONS",
@@ -84,67 +91,107 @@ impl Route {
         }
     }
 
+    /// Whether it has a method.
+    pub(super) fn takes(self, method: Method) -> bool {
+        match method {
+            Method::Options => true,
+            Method::Get => !matches!(self, Route::Events | Route::Any),
+            Method::Head => matches!(self, Route::Health | Route::Readyz),
+            Method::Post => self.is_for_pages(),
+            Method::Put | Method::Delete | Method::Patch => false,
+        }
+    }
+
     /// Whether pages of other origins may use it.
-    fn is_for_pages(self) -> bool {
+    pub(super) fn is_for_pages(self) -> bool {
         matches!(self, Route::Decide | Route::Events)
     }
 }
 
-/// Turns a request into a command, or answers it in `out` and gives `None`: health, preflights,
-/// every refusal, and an empty array of events. What the command borrows lies in the request's
-/// bytes and in `bump`; the heap is touched for escaped JSON texts and refused bodies alone.
+/// Turns a request into a command, or answers it in `out`: health, preflights, every refusal, and
+/// an empty array of events. What the command borrows lies in the request's bytes and in `bump`;
+/// the heap is touched for escaped JSON texts and refused bodies alone.
 pub fn route<'a>(
     request: &Request<'a>,
     surface: &Surface<'_>,
     bump: &'a Bump,
     frame: &Frame<'_>,
     out: &mut Vec<u8>,
-) -> Option<Command<'a>> {
+) -> Routed<'a> {
     let mut heading = Heading { frame: *frame, cors: surface.cors, grant: Grant::Silent };
+    let route = match find(request, &mut heading) {
+        Ok(route) => route,
+        Err(refusal) => {
+            return Routed::Answered(refusal::write_refusal(out, &heading, refusal));
+        }
+    };
+    let direct = match command(route, request, surface, bump) {
+        Ok(command) => return Routed::Command(command),
+        Err(direct) => direct,
+    };
+    Routed::Answered(match direct {
+        Direct::Options => write_options(out, &heading, route, request),
+        Direct::Health => health::write_health(out, &heading),
+        Direct::Readiness => {
+            health::write_readiness(out, &heading, (surface.ready, surface.disk_lack), bump)
+        }
+        Direct::NoEvents(ignored) => {
+            events::write_accepted(out, &heading, &Summary::default(), &ignored, bump)
+        }
+        Direct::MethodNotAllowed => refusal::write_method_not_allowed(out, &heading, route.allow()),
+        Direct::Refused(refusal) => refusal::write_refusal(out, &heading, refusal),
+    })
+}
+
+fn command<'a>(
+    route: Route,
+    request: &Request<'a>,
+    surface: &Surface<'_>,
+    bump: &'a Bump,
+) -> Result<Command<'a>, Direct<'a>> {
+    match (route, request.method) {
+        (_, Method::Options) => Err(Direct::Options),
+        (Route::Health, Method::Get | Method::Head) => Err(Direct::Health),
+        (Route::Readyz, Method::Get | Method::Head) => Err(Direct::Readiness),
+        (Route::Decide, Method::Get | Method::Post) => {
+            command_decide(request, surface, bump).map_err(Direct::Refused)
+        }
+        (Route::Events, Method::Post) => {
+            let events = command_events(request, surface, bump).map_err(Direct::Refused)?;
+            if events.count() == 0 {
+                return Err(Direct::NoEvents(events.ignored));
+            }
+            Ok(Command::Events(events))
+        }
+        _ => Err(Direct::MethodNotAllowed),
+    }
+}
+
+/// The route of a request, whose heading then grants what pages are granted there.
+pub(super) fn find(request: &Request<'_>, heading: &mut Heading<'_>) -> Result<Route, Refusal> {
     let route = match Route::of(request.path) {
         Some(route) => route,
         // Balancers ask so whatever path they are told, and mean the server.
         None if request.method == Method::Options => Route::Any,
-        None => {
-            refusal::write_refusal(out, &heading, Code::NotFound.into());
-            return None;
-        }
+        None => return Err(Code::NotFound.into()),
     };
     if route.is_for_pages() {
-        heading.grant = surface.cors.grant(request.origin);
+        heading.grant = heading.cors.grant(request.origin);
     }
-    let commanded = match (route, request.method) {
-        (_, Method::Options) => {
-            write_options(out, &heading, route, request);
-            return None;
-        }
-        (Route::Health, Method::Get | Method::Head) => {
-            health::write_health(out, &heading);
-            return None;
-        }
-        (Route::Readyz, Method::Get | Method::Head) => {
-            let lack = surface.disk_lack;
-            health::write_readiness(out, &heading, (surface.ready, lack), bump);
-            return None;
-        }
-        (Route::Decide, Method::Get | Method::Post) => command_decide(request, surface, bump),
-        (Route::Events, Method::Post) => command_events(request, surface, bump),
-        _ => {
-            refusal::write_method_not_allowed(out, &heading, route.allow());
-            return None;
-        }
-    };
-    match commanded {
-        Ok(Command::Events { elements: [], ignored }) => {
-            events::write_accepted(out, &heading, &Summary::default(), &ignored, bump);
-            None
-        }
-        Ok(command) => Some(command),
-        Err(refusal) => {
-            refusal::write_refusal(out, &heading, refusal);
-            None
-        }
+    Ok(route)
+}
+
+/// Checks what a command's head says: its key, and the type of a body.
+pub(super) fn admit(
+    request: &Request<'_>,
+    surface: &Surface<'_>,
+    bump: &Bump,
+) -> Result<Caller, Refusal> {
+    let caller = surface.access.check(request, bump)?;
+    if request.method == Method::Post {
+        check_content_type(request.content_type)?;
     }
+    Ok(caller)
 }
 
 fn command_decide<'a>(
@@ -152,11 +199,10 @@ fn command_decide<'a>(
     surface: &Surface<'_>,
     bump: &'a Bump,
 ) -> Result<Command<'a>, Refusal> {
-    let caller = surface.access.check(request, bump)?;
+    let caller = admit(request, surface, bump)?;
     let asked = if request.method == Method::Get {
         decide::read_query(request.query, bump)?
     } else {
-        check_content_type(request.content_type)?;
         let unknown = Unknown::of_query(request.query, bump);
         decide::read_body(request.body, surface.reading(bump), unknown)?
     };
@@ -170,12 +216,11 @@ fn command_events<'a>(
     request: &Request<'a>,
     surface: &Surface<'_>,
     bump: &'a Bump,
-) -> Result<Command<'a>, Refusal> {
-    surface.access.check(request, bump)?;
-    check_content_type(request.content_type)?;
+) -> Result<EventsRequest<'a>, Refusal> {
+    admit(request, surface, bump)?;
     let mut unknown = Unknown::of_query(request.query, bump);
     let elements = events::read_body(request.body, surface.reading(bump), &mut unknown)?;
-    Ok(Command::Events { elements, ignored: unknown.finish() })
+    Ok(EventsRequest::of(elements, unknown.finish(), bump))
 }
 
 impl<'s> Surface<'s> {
@@ -200,8 +245,14 @@ fn check_content_type(content_type: Option<&[u8]>) -> Result<(), Refusal> {
 }
 
 /// `OPTIONS`: the route's methods, and where it is a preflight what the origin is granted.
-fn write_options(out: &mut Vec<u8>, heading: &Heading<'_>, route: Route, request: &Request<'_>) {
-    reply::start(out, 204, &heading.frame);
+fn write_options(
+    out: &mut Vec<u8>,
+    heading: &Heading<'_>,
+    route: Route,
+    request: &Request<'_>,
+) -> u16 {
+    const STATUS: u16 = 204;
+    reply::start(out, STATUS, &heading.frame);
     reply::field(out, "Allow", route.allow().as_bytes());
     if request.access_control_request_method.is_some() {
         let asked = request.access_control_request_headers;
@@ -210,4 +261,5 @@ fn write_options(out: &mut Vec<u8>, heading: &Heading<'_>, route: Route, request
         heading.cors.write_grant(heading.grant, out);
     }
     reply::end_without_body(out);
+    STATUS
 }

@@ -263,6 +263,9 @@ pub const READ_DEADLINE_MS: u64 = 50;
 /// An outcome that waits for its record's acknowledgement is given up after this long, in
 /// milliseconds: the record stays, the client is told to come again.
 pub const ACK_DEADLINE_MS: u64 = 2_000;
+/// Catalogs by which answers that wait were decided, the current one among them. Where one more is
+/// published, a show by the oldest is not told any more, as if the journal were too slow.
+pub const CATALOGS_HELD_MAX: usize = 32;
 /// Bytes of answers that may wait for the journal in one shard; with as many, nothing more is
 /// promised until some have left.
 pub const WAITING_BYTES_MAX: usize = 16 * 1_024 * 1_024;
@@ -431,7 +434,7 @@ pub const SQL_READ_CACHE_KIB: u32 = 8 * 1_024;
 pub const SQL_WAL_PAGES: u32 = 16_000;
 /// Statements that a connection keeps prepared.
 pub const SQL_STATEMENTS_MAX: usize = 48;
-/// Rows of one answer to a person: a user's latest events, a popup's history.
+/// Rows of one answer to a person, and of one statement that may be repeated until all is done.
 pub const SQL_ROWS_READ_MAX: u32 = 1_000;
 /// Records that one transaction of MySQL may be told to apply: the longest `[mysql] batch`.
 pub const MYSQL_APPLY_RECORDS_MAX: usize = 100_000;
@@ -470,6 +473,17 @@ pub const ADMIN_BODY_BYTES_MAX: usize = 1_024 * 1_024;
 /// Answers of the admin listener that are larger than that and that clients have not taken, all
 /// together, in bytes: two catalogs of 10,000 usual popups.
 pub const ADMIN_UNREAD_BYTES_MAX: usize = 128 * 1_024 * 1_024;
+/// A SQL server that says nothing for this long, in milliseconds, is away for whoever asked on the
+/// admin listener. Locks are waited for a second less.
+pub const ADMIN_SQL_SILENCE_MS: u64 = 3_000;
+/// Lines of one answer of a popup's history, unless its request says how many.
+pub const HISTORY_LINES: u32 = 100;
+/// Lines of one answer of a popup's history, whatever its request says.
+pub const HISTORY_LINES_MAX: u32 = 1_000;
+/// An answer of a popup's history has no further line beyond this, in bytes; one it always has.
+pub const HISTORY_BYTES: usize = ADMIN_BODY_BYTES_MAX;
+/// Lines of a popup's history that are read at once, each with up to three of its definitions.
+pub const HISTORY_READ_LINES: u32 = 10;
 /// Connections of the admin listener that may wait for their refusal at once.
 pub const ADMIN_REFUSALS_MAX: usize = 8;
 /// A request without a valid token waits this long for its refusal, in milliseconds.
@@ -589,6 +603,7 @@ const _: () = {
     );
     assert!(IDLE_TIMEOUT_MS > 60_000);
     assert!(APPLY_RECORDS_MAX <= MYSQL_APPLY_RECORDS_MAX);
+    assert!(HISTORY_READ_LINES <= HISTORY_LINES && HISTORY_LINES <= HISTORY_LINES_MAX);
     // The unapplied tail never fills the whole journal, or nothing could be retired.
     assert!(UNAPPLIED_BYTES_MAX < JOURNAL_BYTES_MIN);
     assert!(USER_BYTES_MAX <= LOG_FIELD_BYTES_MAX);

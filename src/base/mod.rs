@@ -1,9 +1,13 @@
 //! Floor 0: values that every floor above speaks of. Knows nothing of the domain, of protocols or
 //! of the operating system.
 
+pub mod backoff;
 pub mod clock;
+pub mod happening;
 pub mod hash;
+pub mod hex;
 pub mod ids;
 pub mod limits;
+pub mod mix;
 pub mod slab;
 pub mod time;

@@ -76,6 +76,22 @@ pub enum Problem {
     },
 }
 
+impl Problem {
+    /// A word for machines, one for each kind, which stays.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Problem::TargetNeverMatches => "target_never_matches",
+            Problem::RolloutEmpty => "rollout_empty",
+            Problem::Ended => "ended",
+            Problem::WindowNeverOpens => "window_never_opens",
+            Problem::Shadowed { .. } => "shadowed",
+            Problem::VariantUnreachable { .. } => "variant_unreachable",
+            Problem::NumberAsText { .. } => "number_as_text",
+            Problem::TooManyToRemember { .. } => "too_many_to_remember",
+        }
+    }
+}
+
 impl std::fmt::Display for Warning {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if let Some(popup) = &self.popup {
@@ -201,8 +217,7 @@ fn always_wins(higher: &Popup, lower: &Popup, settings: &Settings) -> bool {
 
 /// Whether the popup rests after a show or an outcome.
 fn rests(popup: &Popup) -> bool {
-    let outcomes = [Outcome::Ignored, Outcome::Dismissed, Outcome::Clicked, Outcome::Converted];
-    let gaps = outcomes.map(|outcome| popup.after(outcome));
+    let gaps = Outcome::ALL.map(|outcome| popup.after(outcome));
     popup.after_shown != NO_REST || gaps.iter().any(|gap| *gap != NO_REST)
 }
 

@@ -16,6 +16,7 @@
 use std::collections::BTreeMap;
 
 use super::snapshot::Status;
+use crate::base::hex;
 use crate::base::limits::{OVERRIDES_ENDED_MAX, OVERRIDES_MAX, OVERRIDES_OF_POPUP_MAX};
 use crate::base::time::WallMs;
 
@@ -36,9 +37,7 @@ impl std::fmt::Display for EntryId {
 impl EntryId {
     /// The id of its 32 lower-case hex digits.
     pub fn parse(text: &str) -> Option<EntryId> {
-        let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        let is_whole = text.len() == 32 && text.bytes().all(is_hex);
-        is_whole.then(|| u128::from_str_radix(text, 16).ok()).flatten().map(EntryId)
+        hex::id(text).map(EntryId)
     }
 }
 

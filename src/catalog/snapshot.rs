@@ -6,6 +6,7 @@ use hashbrown::HashMap;
 
 use super::schedule::{Window, Zone, zone_named};
 use super::target::Rule;
+use crate::base::happening::Happening;
 use crate::base::ids::PopupKey;
 use crate::base::time::{DurationError, DurationMs, Gap, WallMs, parse_duration};
 
@@ -166,6 +167,36 @@ pub enum Outcome {
     Converted = 4,
 }
 
+impl Outcome {
+    /// Every outcome, in their rank.
+    pub const ALL: [Outcome; 4] =
+        [Outcome::Ignored, Outcome::Dismissed, Outcome::Clicked, Outcome::Converted];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        self.happening().word()
+    }
+
+    /// The outcome of a word.
+    pub fn of_word(word: &str) -> Option<Outcome> {
+        Happening::of_word(word).and_then(Outcome::of_happening)
+    }
+
+    /// The outcome that a happening is; a show is none.
+    pub fn of_happening(happening: Happening) -> Option<Outcome> {
+        Outcome::ALL.into_iter().find(|outcome| outcome.happening() == happening)
+    }
+
+    fn happening(self) -> Happening {
+        match self {
+            Outcome::Ignored => Happening::Ignored,
+            Outcome::Dismissed => Happening::Dismissed,
+            Outcome::Clicked => Happening::Clicked,
+            Outcome::Converted => Happening::Converted,
+        }
+    }
+}
+
 /// A sliding cap: blocks while `n` shows or more are younger than `per`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cap {
@@ -241,6 +272,13 @@ pub struct Variant {
     pub content: Content,
     /// Content per locale: lower-case tag and content, sorted by tag.
     pub locales: Vec<(Box<str>, Content)>,
+}
+
+impl Variant {
+    /// Its content of a locale, by its place in `locales`; `None` for its own.
+    pub fn content_at(&self, locale: Option<usize>) -> &Content {
+        locale.map_or(&self.content, |place| &self.locales[place].1)
+    }
 }
 
 /// A JSON object as text, as it was given, without insignificant white space.

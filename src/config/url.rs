@@ -11,6 +11,7 @@
 
 use super::schema::Secret;
 use super::value::{Expected, Refusal, Value, text};
+use crate::base::hex;
 
 /// Schemes of `redis.url` that this version serves.
 const REDIS: &[&str] = &["redis", "redis+unix"];
@@ -256,21 +257,8 @@ fn number(text: &str) -> Result<(), UrlProblem> {
 
 /// The text with what its percent signs stand for, which is UTF-8.
 fn percents(text: &str) -> Result<String, UrlProblem> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        if *byte != b'%' {
-            bytes.push(*byte);
-            continue;
-        }
-        let (digits, after) = after.split_first_chunk::<2>().ok_or(UrlProblem::Percent)?;
-        let value = str::from_utf8(digits).ok().filter(|_| digits[0].is_ascii_hexdigit());
-        let value = value.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(value.ok_or(UrlProblem::Percent)?);
-        rest = after;
-    }
-    String::from_utf8(bytes).map_err(|_| UrlProblem::Percent)
+    let bytes: Option<Vec<u8>> = hex::percent_decoded(text.bytes()).collect();
+    String::from_utf8(bytes.ok_or(UrlProblem::Percent)?).map_err(|_| UrlProblem::Percent)
 }
 
 #[cfg(test)]

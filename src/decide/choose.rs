@@ -120,19 +120,24 @@ pub fn explain(
     }));
 }
 
-/// What a variant shows for a locale: that of the locale, else of the locale less its last tag, and
-/// so on (`de-AT`, `de`), else the variant's own. Tags compare without case; `_` parts them as `-`
-/// does. Does not allocate.
-pub fn content<'v>(variant: &'v Variant, locale: Option<&str>) -> &'v Content {
-    let mut wanted = locale.unwrap_or_default();
+/// Which of a variant's locales is shown, by its place: the wanted one, else that less its last
+/// tag, and so on (`de-AT`, `de`), else none, which stands for the variant's own content. Tags
+/// compare without case; `_` parts them as `-` does. Does not allocate.
+pub fn locale(variant: &Variant, wanted: Option<&str>) -> Option<usize> {
+    let mut wanted = wanted.unwrap_or_default();
     while !wanted.is_empty() {
-        let known = variant.locales.iter().find(|(tag, _)| is_same_locale(tag, wanted));
-        if let Some((_, content)) = known {
-            return content;
+        let known = variant.locales.iter().position(|(tag, _)| is_same_locale(tag, wanted));
+        if known.is_some() {
+            return known;
         }
         wanted = wanted.rfind(['-', '_']).map_or("", |end| &wanted[..end]);
     }
-    &variant.content
+    None
+}
+
+/// What a variant shows for a locale. Does not allocate.
+pub fn content<'v>(variant: &'v Variant, wanted: Option<&str>) -> &'v Content {
+    variant.content_at(locale(variant, wanted))
 }
 
 fn popup_at(snapshot: &Snapshot, index: u32) -> &Popup {

@@ -1,7 +1,7 @@
 //! What a decision is told of the request.
 
 /// A request as the domain sees it. Borrowed from the request's bytes or from per-turn scratch.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Context<'a> {
     /// The user's id, 1 to 128 bytes.
     pub user: &'a str,

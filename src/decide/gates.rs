@@ -51,6 +51,22 @@ pub enum Gate {
 }
 
 impl Gate {
+    /// Every gate, in their order.
+    pub const ALL: [Gate; 12] = [
+        Gate::Status,
+        Gate::Schedule,
+        Gate::Window,
+        Gate::Placement,
+        Gate::Target,
+        Gate::Rollout,
+        Gate::MaxShows,
+        Gate::Gap,
+        Gate::Cap,
+        Gate::Quiet,
+        Gate::Day,
+        Gate::Session,
+    ];
+
     /// Its name in answers and vectors.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -16,6 +16,7 @@ pub use timing::Timeouts;
 use std::mem;
 
 use super::body::ChunkDecoder;
+use super::early::EarlyAnswers;
 use super::head::{HeadReader, Request};
 use super::pool::BufferPool;
 use super::refusal::Refusal;
@@ -31,7 +32,6 @@ pub const CONNECTION_BYTES_MAX: usize = 128;
 const _: () = assert!(size_of::<Connection>() <= CONNECTION_BYTES_MAX);
 
 /// What every call takes from its turn of the loop.
-#[derive(Debug)]
 pub struct Turn<'t> {
     /// The turn's time.
     pub now: MonoNs,
@@ -41,6 +41,8 @@ pub struct Turn<'t> {
     pub timeouts: &'t Timeouts,
     /// Where buffers are borrowed.
     pub pool: &'t mut BufferPool,
+    /// What is answered before a request is handed out.
+    pub early: &'t dyn EarlyAnswers,
 }
 
 /// What a handler did with a request.

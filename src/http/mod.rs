@@ -5,11 +5,12 @@
 //! `scan` bytes and line ends · `line`, `fields`, `authority` parts of a head · `kept` the fields
 //! that matter · `head` request heads · `body` chunked bodies · `refusal` what is refused and how ·
 //! `reply` answers as bytes · `pool` buffers for reuse · `slots` the order of answers ·
-//! `connection` one connection's state.
+//! `early` answers before there is a whole request · `connection` one connection's state.
 
 mod authority;
 mod body;
 pub mod connection;
+pub mod early;
 mod fields;
 pub mod head;
 mod kept;

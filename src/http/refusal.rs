@@ -97,23 +97,32 @@ refusals! {
 }
 
 impl Refusal {
-    /// Appends the whole answer. Allocates only where `out` has to grow.
-    pub fn write(self, out: &mut Vec<u8>, frame: &Frame<'_>) {
+    /// Appends the whole answer, with the fields that `write_fields` appends. Allocates only where
+    /// `out` has to grow.
+    pub fn write(
+        self,
+        out: &mut Vec<u8>,
+        frame: &Frame<'_>,
+        write_fields: impl FnOnce(&mut Vec<u8>),
+    ) {
         debug_assert!(frame.close, "what follows a refused request is not known");
         reply::start(out, self.status(), frame);
         if self == Refusal::MethodNotAllowed {
             reply::field(out, "Allow", METHODS);
         }
+        write_fields(out);
         reply::end_with_body(out, "application/json", self.body().as_bytes(), frame);
     }
 }
 
 /// Appends what a connection beyond the bound is told, whatever it would have asked: 503, to come
-/// again in a second. `date` in IMF form. Allocates only where `out` has to grow.
-pub fn write_overloaded(out: &mut Vec<u8>, date: &str) {
+/// again in a second; with the fields that `write_fields` appends. `date` in IMF form. Allocates
+/// only where `out` has to grow.
+pub fn write_overloaded(out: &mut Vec<u8>, date: &str, write_fields: impl FnOnce(&mut Vec<u8>)) {
     let frame = Frame { date, close: true, head_only: false, http_1_0: false };
     reply::start(out, 503, &frame);
     reply::field(out, "Retry-After", b"1");
+    write_fields(out);
     let body = b"{\"error\":{\"code\":\"overloaded\",\"field\":null}}";
     reply::end_with_body(out, "application/json", body, &frame);
 }
@@ -133,14 +142,14 @@ mod tests {
             assert!(body["error"].get("field").is_some());
             codes.push(refusal.code());
             let mut out = Vec::new();
-            refusal.write(&mut out, &frame);
+            refusal.write(&mut out, &frame, |_| {});
             let text = String::from_utf8(out).unwrap();
             assert!(text.starts_with(&format!("HTTP/1.1 {} ", refusal.status())));
             assert_eq!(text.contains("\r\nAllow: "), refusal.status() == 405);
             assert!(text.ends_with(refusal.body()));
         }
         let mut out = Vec::new();
-        write_overloaded(&mut out, date);
+        write_overloaded(&mut out, date, |_| {});
         let text = String::from_utf8(out).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 503 "));

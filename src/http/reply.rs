@@ -48,21 +48,6 @@ pub fn start(out: &mut Vec<u8>, status: u16, frame: &Frame<'_>) {
     });
 }
 
-/// Appends a whole answer that was written earlier and after which the connection closes, whatever
-/// it said then: its `Connection` field, which follows status line and date, becomes `close`.
-pub fn append_closing(out: &mut Vec<u8>, answer: &[u8]) {
-    let mut line_ends = memchr::memchr_iter(b'\n', answer);
-    let after_date = line_ends.nth(1).map_or(answer.len(), |end| end + 1);
-    let (start, mut rest) = answer.split_at(after_date);
-    if rest.starts_with(b"Connection: ") {
-        let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
-        rest = &rest[end..];
-    }
-    out.extend_from_slice(start);
-    out.extend_from_slice(b"Connection: close\r\n");
-    out.extend_from_slice(rest);
-}
-
 /// Appends one field. The value must be free of control bytes other than TAB.
 pub fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     let is_text = |byte: &u8| *byte == b'\t' || !byte.is_ascii_control();
@@ -187,23 +172,6 @@ status_lines! {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_earlier_answer_is_made_the_last_one() {
-        let date = ImfDate::of(WallMs(0));
-        let written = |close, http_1_0| {
-            let frame = Frame { date: date.as_str(), close, head_only: false, http_1_0 };
-            let mut out = Vec::new();
-            start(&mut out, 200, &frame);
-            end_with_body(&mut out, "text/plain", b"Connection: no field\n", &frame);
-            out
-        };
-        for (close, http_1_0) in [(false, false), (true, false), (false, true), (true, true)] {
-            let mut out = Vec::new();
-            append_closing(&mut out, &written(close, http_1_0));
-            assert_eq!(out, written(true, http_1_0));
-        }
-    }
 
     const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
     const OPEN: Frame<'_> = Frame { date: DATE, close: false, head_only: false, http_1_0: false };

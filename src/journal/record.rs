@@ -17,6 +17,7 @@ pub use unmerged::{Unmerged, unmerged_framed_bytes};
 pub use withdrawn::{FormerEntry, Restored, Withdrawn};
 
 use super::bytes::Fields;
+pub use crate::base::happening::Happening;
 use crate::base::ids::Revision;
 use crate::base::limits::{
     POPUP_ID_BYTES_MAX, RECORD_BYTES_MAX, TOKEN_BYTES_MAX, USER_BYTES_MAX, VARIANT_KEY_BYTES_MAX,
@@ -42,24 +43,6 @@ pub enum Record<'a> {
     Unmerged(Unmerged<'a>),
     /// A show that nobody saw was taken back, after its own record had left.
     Withdrawn(Withdrawn<'a>),
-}
-
-/// What happened to an impression. The numbers are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Happening {
-    /// The decision returned the popup.
-    Decided = 0,
-    /// Confirmed on screen.
-    Shown = 1,
-    /// Nothing came of it.
-    Ignored = 2,
-    /// Closed by the user.
-    Dismissed = 3,
-    /// Clicked by the user.
-    Clicked = 4,
-    /// Led to what it was made for.
-    Converted = 5,
 }
 
 /// A show or an accepted event, with the state that it left behind.
@@ -145,33 +128,6 @@ impl<'a> Record<'a> {
             Record::Erase { at, .. } => *at,
             Record::Unmerged(unmerged) => unmerged.at,
             Record::Withdrawn(withdrawn) => withdrawn.at,
-        }
-    }
-}
-
-impl Happening {
-    /// The happening of a stored number.
-    pub fn from_number(number: u8) -> Option<Happening> {
-        Some(match number {
-            0 => Happening::Decided,
-            1 => Happening::Shown,
-            2 => Happening::Ignored,
-            3 => Happening::Dismissed,
-            4 => Happening::Clicked,
-            5 => Happening::Converted,
-            _ => return None,
-        })
-    }
-
-    /// The number that is stored.
-    pub fn number(self) -> u8 {
-        match self {
-            Happening::Decided => 0,
-            Happening::Shown => 1,
-            Happening::Ignored => 2,
-            Happening::Dismissed => 3,
-            Happening::Clicked => 4,
-            Happening::Converted => 5,
         }
     }
 }

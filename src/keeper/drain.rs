@@ -19,6 +19,7 @@ use super::drain_figures::DrainFigures;
 use super::list_share::{ListShare, Pass};
 use super::lists::{HEAD_BYTES, ListRuns, ListStream, NumberedRuns, Reading, head};
 use super::scripts;
+use crate::base::backoff::{Backoff, lengthened};
 use crate::base::clock::Now;
 use crate::base::ids::{Partition, Sequence, StreamId};
 use crate::base::limits::{
@@ -150,7 +151,7 @@ pub struct Drain {
     claims: BTreeMap<ListStream, StreamId>,
     /// Lists that another node has claimed, and until when they are left alone.
     given_up: BTreeMap<Partition, MonoNs>,
-    rest_ms: u64,
+    backoff: Backoff,
     stage: Stage,
     going: Going,
     last: Result<usize, String>,
@@ -166,7 +167,7 @@ impl Drain {
             log,
             claims: BTreeMap::new(),
             given_up: BTreeMap::new(),
-            rest_ms: REST_MS,
+            backoff: Backoff::new(REST_MS, REST_MAX_MS),
             stage: Stage::Resting,
             going: Going::new(pass, false, 0),
             last: Ok(0),
@@ -391,7 +392,7 @@ impl Drain {
         let going = &self.going;
         let (count, waiting) = (going.count, going.waiting);
         self.figures().end(going.oldest.map_or(0, |oldest| view.now.wall.since(oldest).0));
-        self.rest_ms = REST_MS;
+        self.backoff.succeeded();
         self.tell(view, Message::ListResumed, "");
         if count as u64 >= waiting && self.given_up.is_empty() {
             self.share.end(self.lane, &self.going.pass);
@@ -424,9 +425,7 @@ impl Drain {
         if let Some(left_ms) = view.redis_rest_ms {
             return left_ms + 1;
         }
-        let rest_ms = self.rest_ms;
-        self.rest_ms = (rest_ms * 2).min(REST_MAX_MS);
-        rest_ms + view.now.mono.0 / 1_000 % (rest_ms / 2)
+        lengthened(self.backoff.failed(), view.now.mono.0 / 1_000)
     }
 }
 

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::base::hex;
 use crate::base::limits::{PEER_KNOWN_MS, PEER_SILENT_MS, PEERS_MAX};
 use crate::base::time::{MonoNs, WallMs};
 
@@ -20,9 +21,7 @@ pub struct NodeId(pub u128);
 impl NodeId {
     /// The id of a text that [`NodeId`]'s `Display` wrote; `None` for any other.
     pub fn parse(text: &str) -> Option<NodeId> {
-        let is_plain =
-            text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        is_plain.then(|| u128::from_str_radix(text, 16).ok().map(NodeId)).flatten()
+        hex::id(text).map(NodeId)
     }
 }
 

@@ -30,6 +30,7 @@ use super::figures::KeeperFigures;
 use super::list_share::ListShare;
 use super::peers::NodeId;
 use super::share;
+use crate::base::backoff::{Backoff, Rest};
 use crate::base::ids::Partition;
 use crate::base::limits::{KEEPER_SQL_BEAT_MS, PARTITIONS};
 use crate::base::time::MonoNs;
@@ -51,8 +52,7 @@ pub use seam::{Effect, Input, Notice, View};
 
 /// SQL is left alone for this long after a failure, in milliseconds; doubles up to the longest.
 const SQL_REST_MS: u64 = 1_000;
-/// The longest rest, in milliseconds.
-const SQL_REST_MAX_MS: u64 = 5_000;
+const SQL_BACKOFF: Backoff = Backoff::new(SQL_REST_MS, 5_000);
 
 /// What a keeper's rounds are made of.
 pub struct RoundsSetup {
@@ -151,14 +151,13 @@ pub struct Rounds {
     notices: Vec<Notice>,
     filler: Option<Filler>,
     fill_begun: MonoNs,
-    /// When SQL may be asked again, and how long it rests after the next failure.
-    sql_rest: (MonoNs, u64),
+    /// Whether SQL is left alone.
+    sql_rest: Rest,
     sql_beat_due: MonoNs,
     shared_among: Vec<NodeId>,
     was_rebuilding: bool,
-    /// When the rebuild that is under way may be begun again, and how long that rests then; 0 where
-    /// it was not begun.
-    begin_rest: (MonoNs, u64),
+    /// Whether the rebuild that is under way may not be begun again yet.
+    begin_rest: Rest,
     /// Whether it was told that this rebuild was begun.
     is_begun_told: bool,
     /// The latest round was carried out to its end.
@@ -194,11 +193,11 @@ impl Rounds {
             notices: Vec::new(),
             filler: None,
             fill_begun: MonoNs(0),
-            sql_rest: (sql_from, SQL_REST_MS),
+            sql_rest: Rest::new(SQL_BACKOFF, sql_from),
             sql_beat_due: MonoNs(0),
             shared_among: Vec::new(),
             was_rebuilding: false,
-            begin_rest: (MonoNs(0), 0),
+            begin_rest: Rest::new(orders::BEGIN_BACKOFF, MonoNs(0)),
             is_begun_told: false,
             has_written: false,
             learned: Learned::default(),
@@ -385,7 +384,7 @@ impl Rounds {
         let partitions = self.figures.publish(self.keeper.peers().count(), status);
         let is_rebuilding = status.is_some();
         if !is_rebuilding {
-            self.begin_rest = (MonoNs(0), 0);
+            self.begin_rest.succeeded();
             self.is_begun_told = false;
         }
         if is_rebuilding != std::mem::replace(&mut self.was_rebuilding, is_rebuilding) {
@@ -412,38 +411,31 @@ impl Rounds {
             refused: view.refused,
         };
         for line in self.fitness.take(view.now.mono, &seen) {
-            let (message, cause, why, for_ms) = match &line {
-                Line::Unfit { cause, why, for_ms } => (Message::RedisUnfit, cause, &**why, for_ms),
-                Line::Fit { cause, for_ms } => (Message::RedisFit, cause, "", for_ms),
+            let (message, cause, why) = match &line {
+                Line::Unfit { cause, why } => (Message::RedisUnfit, cause, &**why),
+                Line::Fit { cause } => (Message::RedisFit, cause, ""),
             };
-            let fields = [
-                ("cause", Value::Text(cause)),
-                ("error", Value::Text(why)),
-                ("for_ms", Value::Number(*for_ms)),
-            ];
-            let count = if why.is_empty() { 1 } else { 3 };
-            self.write(view, message, &fields[..count]);
+            let fields = [("cause", Value::Text(cause)), ("error", Value::Text(why))];
+            self.write(view, message, &fields);
         }
         let is_refused = seen.rights.is_some() || seen.handshake.is_some();
         self.notices.push(Notice::Fitness(self.fitness.why(), is_refused));
     }
 
     fn may_ask_sql(&self, view: &View) -> bool {
-        view.now.mono >= self.sql_rest.0
+        self.sql_rest.left(view.now.mono).is_none()
     }
 
     /// What SQL said; tells a failure, and lets SQL rest after it.
     fn of_sql<T>(&mut self, view: &View, result: Result<T, SqlFailure>) -> Option<T> {
         match result {
             Ok(value) => {
-                self.sql_rest = (MonoNs(0), SQL_REST_MS);
+                self.sql_rest.succeeded();
                 self.tell(view, Message::KeeperSqlResumed, "");
                 Some(value)
             }
             Err(error) => {
-                let (_, rest_ms) = self.sql_rest;
-                let until = view.now.mono.plus_ms(rest_ms);
-                self.sql_rest = (until, (rest_ms * 2).min(SQL_REST_MAX_MS));
+                self.sql_rest.failed(view.now.mono);
                 self.figures.sql_failures.fetch_add(1, Ordering::Relaxed);
                 self.tell(view, Message::KeeperSqlFailed, &error.text);
                 None

@@ -5,6 +5,7 @@
 use super::peers::NodeId;
 use crate::base::ids::Partition;
 use crate::base::limits::PARTITIONS;
+use crate::base::mix::{STEP, mix};
 
 /// The partitions of `own` among `nodes`, in order. Allocates the list.
 pub fn partitions_of(own: NodeId, nodes: &[NodeId]) -> Vec<Partition> {
@@ -22,7 +23,7 @@ fn weight_of(node: NodeId, partition: Partition) -> (u64, NodeId) {
 /// Finalizer of splitmix64 over both: pinned, since nodes of two versions must agree.
 fn weight(node: NodeId, partition: Partition) -> u64 {
     let (low, high) = halves(node.0);
-    let seed = u64::from(partition.0).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let seed = u64::from(partition.0).wrapping_add(1).wrapping_mul(STEP);
     mix(mix(seed ^ low) ^ high)
 }
 
@@ -32,12 +33,6 @@ fn halves(number: u128) -> (u64, u64) {
         u64::from_le_bytes(bytes[at..at + 8].try_into().expect("half of sixteen bytes"))
     };
     (half(0), half(8))
-}
-
-fn mix(mut word: u64) -> u64 {
-    word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ (word >> 31)
 }
 
 #[cfg(test)]

@@ -264,8 +264,10 @@ impl World {
         let node = &mut nodes[index];
         match order {
             Order::Hold(partitions) => {
-                for meta in partitions.into_iter().filter_map(|of| redis.meta_of(of)) {
-                    (meta.phase, meta.is_held) = (Phase::Barrier, true);
+                for of in partitions {
+                    if let Some(meta) = redis.meta_of(of) {
+                        (meta.phase, meta.is_held) = (Phase::Barrier, true);
+                    }
                 }
             }
             Order::Settle(partitions) => {

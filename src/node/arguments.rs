@@ -55,7 +55,10 @@ Example:
     #[command(after_help = "\
 Looks at the configuration, at what this host says of it (CPUs, files, directories, addresses), and
 at popups. Asks no server. Run it as the user of the node. What a running node has in use is a
-warning.
+warning, and so is a kernel or a limit that a node here would not start with.
+
+Codes of warnings about popups in --json: ended, number_as_text, rollout_empty, shadowed,
+target_never_matches, too_many_to_remember, variant_unreachable, window_never_opens.
 
 Examples:
   nudged check --config /etc/nudged.toml

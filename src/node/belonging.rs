@@ -15,9 +15,12 @@
 
 pub mod database;
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use hashbrown::HashSet;
+use rustix::fs::{FlockOperation, flock};
 
 use super::failure::Failure;
 use crate::base::ids::{Sequence, UserKey};
@@ -80,6 +83,20 @@ pub fn mark(directory: &Path) -> Result<Mark, Failure> {
             Ok(Mark::Moved(Moved { server: value(server).unwrap_or_default(), id }))
         }
         _ => Err(unusable(directory, format!("{FILE}: expected `{MYSQL}` or `{MOVED}`"))),
+    }
+}
+
+/// Who holds the lock of a data directory, where somebody does.
+pub fn holder(directory: &Path) -> Option<String> {
+    let mut file = File::open(directory.join("journal/lock")).ok()?;
+    // Given back at once: the lock of a node is exclusive, so that a shared one is refused.
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => None,
+        Err(_) => {
+            let mut text = String::new();
+            let is_number = file.read_to_string(&mut text).is_ok() && text.parse::<u32>().is_ok();
+            Some(if is_number { format!("process {text}") } else { "another process".to_owned() })
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::catalog::lint::{Warning, ended, lint};
 use crate::catalog::snapshot::Settings;
 use crate::catalog::source::{Definition, Parsed, SourceError};
 use crate::config::Kind;
-use crate::runtime::clocks;
+use crate::runtime::{clocks, process_limits};
 
 mod directory;
 mod host;
@@ -35,6 +35,8 @@ pub fn run(popups: &[PathBuf]) -> Report {
 /// Checks the configuration of this directory, environment and flags, and the files of popups:
 /// those given, else the configuration's own.
 pub fn run_with_config(arguments: &CheckArguments) -> Report {
+    // As a start does, so that what fits there fits here.
+    process_limits::raise();
     let mut report = Report::default();
     let examined = settings::examine(arguments.config.as_deref(), &arguments.flags());
     for problem in &examined.problems {
@@ -84,7 +86,7 @@ pub fn add_popups_file(path: &Path, settings: &Settings, now: WallMs, report: &m
         report.add(Finding::of_popups(&file, error));
     }
     for Warning { popup, problem } in warnings {
-        let finding = Finding::new(Severity::Warning, "", "lint", problem.to_string());
+        let finding = Finding::new(Severity::Warning, "", problem.code(), problem.to_string());
         report.add(Finding { file: Some(file.clone()), popup, ..finding });
     }
     if is_right {

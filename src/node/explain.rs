@@ -5,8 +5,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::os::unix::net::UnixStream;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use super::arguments::ExplainArguments;
 use super::settings;
 use crate::base::limits::{EXPLAIN_ANSWER_BYTES_MAX, EXPLAIN_TIMEOUT_MS, TOKEN_FILE_BYTES_MAX};
 use crate::config::{AdminAddress, Config};
-use crate::runtime::uninterrupted::uninterrupted;
+use crate::runtime::stream::Stream;
 
 #[cfg(test)]
 mod tests;
@@ -118,7 +117,7 @@ fn ask(
 ) -> Result<Explained, ExplainError> {
     let (mut stream, address) = connect(&config.admin)?;
     let request = request(query, &address, token);
-    let answer = exchange(&mut *stream, &request);
+    let answer = exchange(&mut stream, &request);
     let answer =
         answer.map_err(|source| ExplainError::Unreachable { address: address.clone(), source })?;
     let not_a_node = |why| ExplainError::NotANode { address: address.clone(), why };
@@ -153,36 +152,24 @@ fn read_token(path: &Path) -> io::Result<String> {
     Ok(token.to_owned())
 }
 
-trait Stream: Read + Write {}
-impl<S: Read + Write> Stream for S {}
-
-fn connect(address: &AdminAddress) -> Result<(Box<dyn Stream>, String), ExplainError> {
+/// A connection to a node, and what its requests call the host.
+fn connect(address: &AdminAddress) -> Result<(Stream, String), ExplainError> {
     let timeout = Duration::from_millis(EXPLAIN_TIMEOUT_MS);
-    match address {
-        AdminAddress::Tcp(address) if address.port() == 0 => Err(ExplainError::PortUnknown),
+    let (connected, address, host) = match address {
+        AdminAddress::Tcp(address) if address.port() == 0 => return Err(ExplainError::PortUnknown),
         AdminAddress::Tcp(address) => {
             let address = reachable(*address);
-            let connected = TcpStream::connect_timeout(&address, timeout).and_then(|stream| {
-                stream.set_read_timeout(Some(timeout))?;
-                stream.set_write_timeout(Some(timeout))?;
-                Ok(stream)
-            });
-            let unreachable =
-                |source| ExplainError::Unreachable { address: address.to_string(), source };
-            Ok((Box::new(connected.map_err(unreachable)?), address.to_string()))
+            let text = address.to_string();
+            (Stream::connect_tcp(&address, timeout), text.clone(), text)
         }
         AdminAddress::Unix(path) => {
-            let connected = uninterrupted(|| UnixStream::connect(path)).and_then(|stream| {
-                stream.set_read_timeout(Some(timeout))?;
-                stream.set_write_timeout(Some(timeout))?;
-                Ok(stream)
-            });
-            let unreachable = |source| ExplainError::Unreachable {
-                address: format!("unix:{}", path.display()),
-                source,
-            };
-            Ok((Box::new(connected.map_err(unreachable)?), "localhost".to_owned()))
+            let text = format!("unix:{}", path.display());
+            (Stream::connect_unix(path, timeout), text, "localhost".to_owned())
         }
+    };
+    match connected {
+        Ok(stream) => Ok((stream, host)),
+        Err(source) => Err(ExplainError::Unreachable { address, source }),
     }
 }
 
@@ -227,7 +214,7 @@ fn push_encoded(out: &mut String, text: &str) {
     }
 }
 
-fn exchange(stream: &mut dyn Stream, request: &str) -> io::Result<Vec<u8>> {
+fn exchange(stream: &mut (impl Read + Write), request: &str) -> io::Result<Vec<u8>> {
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     stream.take(EXPLAIN_ANSWER_BYTES_MAX).read_to_end(&mut answer)?;

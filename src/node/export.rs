@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! popups   {"id","version","status_override","is_gone","overrides","origin","definition"} and, if
-//!          asked for, "history"; overrides are its pauses and archives, those that ended too
+//!          asked for, "history", newest first, where a line that made no definition has null;
+//!          overrides are its pauses and archives, those that ended too
 //! users    a user with their popups, or an erased one: `whole_lines`
 //! stats    counts of a popup's variant in an hour, of one journal: `whole_lines`
 //! journal  {"set","seq","action","at","user_id",...,"record"}: the columns of `events`, and the
@@ -23,13 +24,14 @@ use super::arguments::{ExportArguments, Exported};
 use super::failure::Failure;
 use super::settings;
 use super::whole_lines::{self, Whole};
+use crate::base::hex;
 use crate::base::ids::Sequence;
-use crate::base::limits::MOVED_ROWS;
+use crate::base::limits::{HISTORY_READ_LINES, MOVED_ROWS};
 use crate::catalog::overrides::{Overrides, Place, encode};
 use crate::catalog::snapshot::Status;
 use crate::config::Config;
 use crate::journal::reader::Tail;
-use crate::journal::record::{self, Happening, Record};
+use crate::journal::record::{self, Record};
 use crate::journal::recovery::{self, RecoverOptions};
 use crate::journal::segment::SetId;
 use crate::runtime::files::DirectoryReader;
@@ -144,20 +146,27 @@ fn popup_line(popup: &StoredPopup, overrides: &Overrides) -> Value {
     })
 }
 
+/// All of a popup's history, newest first. A line that made no definition has null, and stands on
+/// the version that it names.
 fn history(reader: &Reader, id: &str) -> Result<Value, Failure> {
     let raw = |text: &str| -> Value { serde_json::from_str(text).unwrap_or(Value::Null) };
-    let entries = reader.history(id)?;
-    let told = entries.iter().map(|entry| {
-        json!({
-            "version": entry.version,
-            "change": entry.change,
-            "at": entry.at.0,
-            "who": entry.who,
-            "diff": raw(&entry.diff),
-            "definition": raw(&entry.text),
-        })
-    });
-    Ok(Value::Array(told.collect()))
+    let mut told = Vec::new();
+    let mut before = None;
+    loop {
+        let entries = reader.history(id, before, HISTORY_READ_LINES)?;
+        let Some(last) = entries.last() else { return Ok(Value::Array(told)) };
+        before = Some(last.number);
+        told.extend(entries.iter().map(|entry| {
+            json!({
+                "version": entry.version,
+                "change": entry.change,
+                "at": entry.at.0,
+                "who": entry.who,
+                "diff": raw(&entry.diff),
+                "definition": entry.text.as_deref().map(raw),
+            })
+        }));
+    }
 }
 
 /// Writes every record of a data directory's journal, the applied ones that are kept too.
@@ -192,7 +201,7 @@ pub(super) fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -
     let mut line = json!({ "set": format!("{:032x}", set.0), "seq": sequence.0 });
     let columns = match record {
         Record::Impression(impression) => json!({
-            "action": action_word(impression.happening),
+            "action": impression.happening.word(),
             "decision": impression.token,
             "at": impression.at.0,
             "acted_at": impression.acted_at.0,
@@ -226,7 +235,7 @@ pub(super) fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -
             "restored": withdrawn.restored.map_or("", |restored| restored.popup),
         }),
         Record::Unmerged(unmerged) => json!({
-            "action": action_word(unmerged.happening),
+            "action": unmerged.happening.word(),
             "is_merged": false,
             "decision": unmerged.token,
             "at": unmerged.at.0,
@@ -243,20 +252,8 @@ pub(super) fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -
     line_members.extend(columns);
     let mut bytes = Vec::new();
     record::append(record, &mut bytes);
-    let hex: String = bytes[2..].iter().map(|byte| format!("{byte:02x}")).collect();
-    line_members.insert("record".to_owned(), json!(hex));
+    line_members.insert("record".to_owned(), json!(hex::encode(&bytes[2..])));
     line
-}
-
-fn action_word(happening: Happening) -> &'static str {
-    match happening {
-        Happening::Decided => "decided",
-        Happening::Shown => "shown",
-        Happening::Ignored => "ignored",
-        Happening::Dismissed => "dismissed",
-        Happening::Clicked => "clicked",
-        Happening::Converted => "converted",
-    }
 }
 
 fn written(source: io::Error) -> Failure {

@@ -55,6 +55,19 @@ pub enum Failure {
         /// Bytes that are free.
         free: u64,
     },
+    /// The disk has no room for what SQLite makes as it opens the database.
+    #[error(
+        "{source}: the disk is full: opening it takes up to {needed} bytes there, and {free} are \
+         free: make room, or move `data` to a larger disk"
+    )]
+    NoRoomToOpen {
+        /// Bytes that do.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+        /// What SQLite said, with the file.
+        source: StoreError,
+    },
     /// The database can't be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -66,6 +79,15 @@ pub enum Failure {
     NodeRuns {
         /// Their names.
         nodes: String,
+        /// The server and its database.
+        target: String,
+    },
+    /// A node has started on the store while users were brought to it.
+    #[error(
+        "a node of {target} has started meanwhile, and may have taken users for new ones who had \
+         not been brought yet: stop every node there, then run this again, which unites both"
+    )]
+    NodeCame {
         /// The server and its database.
         target: String,
     },
@@ -131,9 +153,10 @@ impl Failure {
             Failure::Store(StoreError::Address { .. }) => 2,
             Failure::Host(_) | Failure::Clock { .. } | Failure::System { .. } => 3,
             Failure::RedisNotSynced => 3,
-            Failure::NoRoom { .. } => 4,
+            Failure::NoRoom { .. } | Failure::NoRoomToOpen { .. } => 4,
             Failure::Directory { .. } | Failure::Store(_) | Failure::Keys(_) => 4,
-            Failure::NodeRuns { .. } | Failure::NodeUnstopped { .. } | Failure::Redis(_) => 4,
+            Failure::NodeRuns { .. } | Failure::NodeCame { .. } => 4,
+            Failure::NodeUnstopped { .. } | Failure::Redis(_) => 4,
         }
     }
 

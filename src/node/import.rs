@@ -24,6 +24,7 @@ use super::{import_whole, settings, whole_lines};
 use crate::admin::catalog_copy;
 use crate::admin::publisher::{ImportedLine, PublishError, import_popups};
 use crate::admin::shared_catalog::SharedCatalog;
+use crate::base::hex;
 use crate::base::ids::Sequence;
 use crate::base::limits::{APPLY_RECORDS_MAX, IMPORT_LINE_BYTES_MAX, POPUPS_FILE_BYTES_MAX};
 use crate::catalog::overrides::{self, Entry};
@@ -179,7 +180,10 @@ fn import_catalog(
     }
     let outcome = import_popups(store, config, (&popups, &overrides));
     let (before, after) = outcome.map_err(|error| match error {
-        PublishError::Store(StoreError::InFile { .. }) => Failure::Configuration(error.to_string()),
+        PublishError::Store(StoreError::InFile { .. }) => Failure::Configuration(format!(
+            "{error}; where there is no popups file any more, start the node once without one: it \
+             gives its popups to the API, and the import can change them"
+        )),
         PublishError::Store(error) => error.into(),
         error => Failure::Configuration(error.lines().join("\n")),
     })?;
@@ -276,15 +280,7 @@ fn import_records(store: &mut Store, first: String, lines: &mut Lines) -> Result
 fn read_record(line: &str) -> Result<(RecordLine, Vec<u8>), String> {
     let read: RecordLine =
         serde_json::from_str(line).map_err(|error| format!("not a record: {error}"))?;
-    let digits = read.record.as_bytes().chunks(2);
-    let bytes: Option<Vec<u8>> = digits
-        .map(|pair| {
-            let pair = str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
-            pair.bytes().all(|digit| digit.is_ascii_hexdigit()).then_some(())?;
-            u8::from_str_radix(pair, 16).ok()
-        })
-        .collect();
-    let bytes = bytes.ok_or("record: not hex")?;
+    let bytes = hex::decode(&read.record).ok_or("record: not hex")?;
     record::decode(&bytes).map_err(|error| format!("record: {error}"))?;
     if read.seq == 0 || i64::try_from(read.seq).is_err() {
         return Err("seq: expected a number from 1".to_owned());

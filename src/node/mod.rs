@@ -1,5 +1,6 @@
 //! Floor 6: start, stop, signals, command line; the only place that knows every concrete type.
-//! `arguments` the command line · `settings` the layers of the configuration · `serve` start ·
+//! `arguments` the command line · `settings` the layers of the configuration · `preflight` what
+//! would refuse a start before anything is made · `serve` start ·
 //! `storage` what a node remembers · `belonging` whose directory it is · `unmerged` what of it
 //! Redis lacks · `redis` the way to it · `redis_look` whether it is fit · `sql_look` whether SQL is
 //! there · `keepers` Redis' threads · `drain` reloads and stop · `signals` · `signing_keys` of this
@@ -20,6 +21,7 @@ mod import_whole;
 pub mod keepers;
 pub mod migrate;
 pub mod moving;
+pub mod preflight;
 pub mod redis;
 pub mod redis_look;
 pub mod serve;

@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! lock, journal applied -> nobody runs there -> keys -> popups -> overrides -> users -> erases
-//!   -> events -> statistics -> positions -> every epoch of Redis taken away -> directory marked
+//!   -> events -> statistics -> positions -> nobody came there -> every epoch of Redis taken away
+//!   -> nobody came there -> directory marked
 //! ```
 //!
 //! Redis is filled by the rebuild that the first node begins where partitions have no epoch: there
@@ -75,6 +76,9 @@ pub struct Moving {
     /// What the source's streams are called in the target.
     numbers: BTreeMap<u32, StreamId>,
     applied: u64,
+    /// The claims of the target's own streams before anything was moved.
+    claims: (u64, u64),
+    are_nodes_lost: bool,
     step: Step,
     /// Held to the end: nobody serves the directory meanwhile.
     _lock: JournalDirectory,
@@ -115,17 +119,22 @@ pub fn begin(
     // What was paused while the disk took nothing.
     let overrides = in_directory(from).map_err(|error| unusable(error.to_string()))?;
     source.put_overrides(&overrides)?;
+    let streams = sqlite(&mut source).whole_streams()?;
+    // Before the look: a node that comes in between is in one of the two.
+    let claims = target.sql().claims_but(&sets_of(&streams))?;
     target.refuse_nodes(are_nodes_lost)?;
     let mut moving = Moving {
         config: config.clone(),
         from: from.to_owned(),
         now,
         zone: TimeZone::get(&config.tz).unwrap_or(TimeZone::UTC),
-        streams: sqlite(&mut source).whole_streams()?,
+        streams,
         source,
         target,
         numbers: BTreeMap::new(),
         applied,
+        claims,
+        are_nodes_lost,
         step: Step::Keys,
         _lock: lock,
     };
@@ -199,6 +208,10 @@ fn sqlite(store: &mut Store) -> &mut Sqlite {
     }
 }
 
+fn sets_of(streams: &[WholeStream]) -> Vec<String> {
+    streams.iter().map(|stream| stream.set.clone()).collect()
+}
+
 impl Moving {
     /// Records that the directory's database did not have yet.
     pub fn applied(&self) -> u64 {
@@ -236,9 +249,18 @@ impl Moving {
         Ok(Some(said.into()))
     }
 
+    /// Refuses where a node has started since the move began, whether it still runs or not: it took
+    /// those who had not been moved yet for new ones.
+    fn refuse_newcomers(&mut self) -> Result<(), Failure> {
+        self.target.refuse_nodes(self.are_nodes_lost)?;
+        match self.target.sql().claims_but(&sets_of(&self.streams))? == self.claims {
+            true => Ok(()),
+            false => Err(Failure::NodeCame { target: self.target.name() }),
+        }
+    }
+
     fn number_streams(&mut self) -> Result<(), Failure> {
-        let sets: Vec<String> = self.streams.iter().map(|stream| stream.set.clone()).collect();
-        let numbers = self.target.sql().stream_numbers(&sets)?;
+        let numbers = self.target.sql().stream_numbers(&sets_of(&self.streams))?;
         let pairs = self.streams.iter().map(|stream| (stream.stream, numbers[&stream.set]));
         self.numbers = pairs.collect();
         Ok(())
@@ -392,6 +414,7 @@ impl Moving {
     }
 
     fn take_epochs_away(&mut self) -> Result<Option<String>, Failure> {
+        self.refuse_newcomers()?;
         let keys = self.target.sql().add_signing_keys(&[])?;
         let keys: Vec<Secret> = keys.into_iter().map(shared_keys::secret_of).collect();
         let is_there = self.target.take_epochs_away(&keys)?;
@@ -410,6 +433,7 @@ impl Moving {
     }
 
     fn mark(&mut self) -> Result<Option<String>, Failure> {
+        self.refuse_newcomers()?;
         // Whatever it has of journals, and however that database is called: it knows this id.
         let mut fresh = [0; 16];
         getrandom::fill(&mut fresh).map_err(|error| {

@@ -19,7 +19,7 @@ use super::redis_look::{self, Looked};
 use super::signals::{self, Asked};
 use super::storage::{self, Storage};
 use super::unmerged;
-use super::{drain, settings, shared_keys};
+use super::{belonging, drain, preflight, settings, shared_keys};
 use crate::admin::publisher::{
     self, ConfigRefused, PublishError, Publisher, PublisherSetup, ReadConfig,
 };
@@ -67,8 +67,7 @@ const CONNECTIONS_FEW: u32 = 1_000;
 
 /// Runs a node until it is told to stop; gives the exit code.
 pub fn run(arguments: &ServeArguments) -> u8 {
-    let served = signals::listen().map_err(Failure::system("signal handlers"));
-    match served.and_then(|signals| serve(arguments, signals)) {
+    match start(arguments) {
         Ok(code) => code,
         Err(failure) => {
             // Who does not read it has the exit code.
@@ -76,6 +75,14 @@ pub fn run(arguments: &ServeArguments) -> u8 {
             failure.exit_code()
         }
     }
+}
+
+fn start(arguments: &ServeArguments) -> Result<u8, Failure> {
+    process_limits::raise();
+    // Before a file is read: with too few descriptors that would be said of the file.
+    process_limits::check(1, 1)?;
+    let signals = signals::listen().map_err(Failure::system("signal handlers"))?;
+    serve(arguments, signals)
 }
 
 /// A node that runs.
@@ -113,14 +120,12 @@ pub struct Node {
 fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
     memory::set_up();
     let begun = Instant::now();
-    process_limits::raise();
-    let loaded = settings::load(arguments.config.as_deref(), &arguments.flags())?;
+    // The log says it of a node that gets as far as having one.
+    let tell_unknown = |_: &Failure| settings::tell_unknown_variables();
+    let loaded = settings::load(arguments.config.as_deref(), &arguments.flags());
+    let loaded = loaded.inspect_err(tell_unknown)?;
     let config = loaded.config.clone();
-    let topology = plan(&config)?;
-    check_slice(&config, topology.shards)?;
-    process_limits::check(topology.shards, config.listen.len())?;
-    probe::check_kernel()?;
-    let connections = connections_per_shard(&config, topology.shards)?;
+    let (topology, connections) = fit(&loaded).inspect_err(tell_unknown)?;
     let connections_max = connections_of_node(&config, topology.shards, connections);
     let (log, log_thread) = start_log(&config)?;
     signals.tell(&log);
@@ -372,6 +377,18 @@ pub(super) fn connections_per_shard(config: &Config, shards: u16) -> Result<u32,
     Ok(probe::connections_per_shard(asked, shards)?)
 }
 
+/// How the node fits on this host: its shards, and the connections of each.
+fn fit(loaded: &Loaded) -> Result<(Topology, u32), Failure> {
+    let config = &loaded.config;
+    preflight::check_cpus(loaded)?;
+    let topology = plan(config)?;
+    check_slice(config, topology.shards)?;
+    preflight::check_host(config, &topology)?;
+    preflight::check(config)?;
+    let connections = connections_per_shard(config, topology.shards)?;
+    Ok((topology, connections))
+}
+
 /// Connections of the whole node: as configured, but one a shard at least, or all that fit.
 fn connections_of_node(config: &Config, shards: u16, each: u32) -> u32 {
     match config.connections_max {
@@ -533,6 +550,7 @@ impl Threads<'_> {
         let writer = sql_writer::start(WriterSetup {
             store,
             stream,
+            check_store: belonging::database::late_check(self.config, directory.reader()),
             set,
             applied,
             skipped,

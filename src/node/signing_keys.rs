@@ -12,6 +12,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::api::token::Secret;
+use crate::base::hex;
 use crate::base::time::WallMs;
 use crate::runtime::whole_file;
 use crate::store::StoreError;
@@ -136,9 +137,9 @@ fn fail(directory: &Path, source: io::Error) -> KeysError {
 /// Keys as they are written: a line each.
 pub fn to_text(secrets: &[Secret]) -> String {
     let line = |secret: &Secret| {
-        let hex: String = secret.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits = hex::encode(&secret.bytes);
         let moved = secret.moved_at.map_or(String::new(), |at| format!(" {}", at.0));
-        format!("{} {} {hex}{moved}\n", secret.id, secret.created_at.0)
+        format!("{} {} {digits}{moved}\n", secret.id, secret.created_at.0)
     };
     secrets.iter().map(line).collect()
 }
@@ -159,19 +160,12 @@ fn parse(line: &str) -> Option<Secret> {
     let mut words = line.split_ascii_whitespace();
     let id = words.next()?.parse().ok()?;
     let created_at = WallMs(words.next()?.parse().ok()?);
-    let hex = words.next()?.as_bytes();
-    let mut bytes = [0; 32];
+    let bytes = hex::decode_array(words.next()?)?;
     let moved_at = match words.next() {
         Some(word) => Some(WallMs(word.parse().ok()?)),
         None => None,
     };
-    if hex.len() != 64 || words.next().is_some() {
-        return None;
-    }
-    for (byte, digits) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    }
-    Some(Secret { id, created_at, bytes, moved_at })
+    words.next().is_none().then_some(Secret { id, created_at, bytes, moved_at })
 }
 
 #[cfg(test)]

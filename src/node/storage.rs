@@ -5,8 +5,9 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::belonging::{self, database::Asked};
 use super::failure::Failure;
-use super::{belonging, sql_look, unmerged};
+use super::{sql_look, unmerged};
 use crate::base::ids::Sequence;
 use crate::base::limits::{SEGMENT_BYTES, UNAPPLIED_BYTES_MAX};
 use crate::base::time::WallMs;
@@ -19,12 +20,16 @@ use crate::journal::segment::{SegmentId, SetId};
 use crate::runtime::files::{DirectoryError, JournalDirectory, free_bytes};
 use crate::runtime::log_thread::{self, stamp_now};
 use crate::shard::unmerged::left::Left;
-use crate::store::{Store, StoreError, StreamId};
+use crate::store::{FailureKind, Store, StoreError, StreamId};
 use crate::telemetry::log::{Log, Message, Value};
 use crate::writer::follow::tell_weak;
 
 /// Segments of the journal that a node starts with.
 const SEGMENTS_AT_START: u64 = 2;
+
+/// Bytes that SQLite takes beside a database to open and change it: its index, and a log that is
+/// folded in at `SQL_WAL_PAGES`.
+const OPEN_BYTES: u64 = 1 << 20;
 
 /// Everything that was opened.
 pub struct Storage {
@@ -100,7 +105,8 @@ pub fn open(
     let there = disk.segments().map_err(|error| unusable(error.to_string()))?.len();
     check_room(&path, there)?;
     let mut sql = sql_look::look(config, log)?;
-    let mut store = Store::of(config)?;
+    let mut store =
+        Store::of(config).map_err(|error| without_room(free_of(&config.data), error))?;
     for dropped in store.take_dropped() {
         log_thread::tell(log, Message::OverrideDropped, &dropped.to_string());
     }
@@ -110,7 +116,8 @@ pub fn open(
     let fresh_set = SetId(u128::from_le_bytes(fresh));
     let is_there = sql == sql_look::Looked::There;
     if let Some(shared) = store.shared() {
-        belonging::database::check(config, &disk, (shared, is_there))?;
+        let asked = if is_there { Asked::AtStart } else { Asked::Away };
+        belonging::database::check(config, &disk, (shared, asked))?;
     }
     let claimed = is_there.then(|| claim(&mut store, found.unwrap_or(fresh_set), log));
     let claimed = match claimed.transpose() {
@@ -124,12 +131,18 @@ pub fn open(
             sql = sql_look::Looked::Refusing;
             None
         }
-        Err(error) if error.may_pass() => {
+        // A full disk of this node's own holds no start up where the journal has its segments.
+        Err(error) if error.may_pass() || error.kind() == FailureKind::DiskFull => {
             log_thread::tell(log, Message::SqlFailed, &error.to_string());
             None
         }
         Err(error) => return Err(error.into()),
     };
+    if let (None, Some(shared)) = (&claimed, store.shared())
+        && belonging::database::is_doubtful(config, &disk)?
+    {
+        shared.ask_alone();
+    }
     let applied = match &claimed {
         Some(claimed) => claimed.applied,
         // The writer asks again. Until then records that SQL may have count as open, which is safe.
@@ -212,6 +225,16 @@ fn no_room(path: &Path, needed: u64) -> Failure {
     Failure::NoRoom { path: path.to_path_buf(), needed, free: free_of(path).unwrap_or(0) }
 }
 
+/// An embedded database that could not be opened, with the disk named where that is why.
+fn without_room(free: Option<u64>, error: StoreError) -> Failure {
+    match free {
+        Some(free) if error.is_unavailable() && free < OPEN_BYTES => {
+            Failure::NoRoomToOpen { needed: OPEN_BYTES, free, source: error }
+        }
+        _ => error.into(),
+    }
+}
+
 /// The directory may not be there yet: then it is the disk of the one above it.
 fn free_of(path: &Path) -> Option<u64> {
     path.ancestors().find_map(|there| free_bytes(there).ok())
@@ -258,5 +281,27 @@ fn tell(recovered: &Recovered, log: &Log) {
     for damage in &report.lost {
         let text = damage.to_string();
         log.write(stamp_now(), Message::JournalDamaged, &[("lost", Value::Text(&text))]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_a_full_disk_keeps_shut_names_the_bytes() {
+        let error = || StoreError::File {
+            action: "open or create it",
+            path: "/data/nudged.db".into(),
+            source: std::io::Error::from_raw_os_error(libc::ENOSPC),
+        };
+        let failure = without_room(Some(4_096), error());
+        let said = failure.to_string();
+        for part in ["/data/nudged.db", "1048576 bytes", "4096 are free", "make room"] {
+            assert!(said.contains(part), "{said}");
+        }
+        assert_eq!(failure.exit_code(), 4);
+        let roomy = without_room(Some(OPEN_BYTES), error()).to_string();
+        assert!(!roomy.contains("make room"), "{roomy}");
     }
 }

@@ -14,6 +14,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::hex;
 use crate::base::ids::{Revision, UserKey};
 use crate::base::limits::{POPUP_ID_BYTES_MAX, USER_BYTES_MAX, USER_POPUPS_MAX};
 use crate::base::time::WallMs;
@@ -121,13 +122,13 @@ fn user_line(user: &WholeUser) -> UserLine {
         popup_id: entry.popup.clone(),
         shows: entry.shows,
         last_shown_at: entry.last_shown_at.map(|at| at.0),
-        outcome: entry.outcome.map(|(outcome, _)| word(outcome).to_owned()),
+        outcome: entry.outcome.map(|(outcome, _)| outcome.word().to_owned()),
         outcome_at: entry.outcome.map(|(_, at)| at.0),
         next_show_at: entry.next_show_at.map(|at| at.0),
         forgotten: entry.is_forgotten,
         first: pair(entry.first),
         revision: pair(entry.revision),
-        state: entry.state.iter().map(|byte| format!("{byte:02x}")).collect(),
+        state: hex::encode(&entry.state),
     };
     UserLine {
         user_id: user.user.clone(),
@@ -184,11 +185,10 @@ fn read_user(line: UserLine) -> Result<WholeUser, String> {
 }
 
 fn read_entry(line: EntryLine) -> Result<WholeEntry, String> {
-    let outcomes = [Outcome::Ignored, Outcome::Dismissed, Outcome::Clicked, Outcome::Converted];
     let outcome = match &line.outcome {
         None => None,
         Some(name) => {
-            let known = outcomes.into_iter().find(|outcome| word(*outcome) == name);
+            let known = Outcome::of_word(name);
             Some(known.ok_or_else(|| format!("outcome: unknown `{name}`"))?)
         }
     };
@@ -201,7 +201,7 @@ fn read_entry(line: EntryLine) -> Result<WholeEntry, String> {
         is_forgotten: line.forgotten,
         first: revision(line.first)?,
         revision: revision(line.revision)?,
-        state: bytes(&line.state).ok_or("state: not hex")?,
+        state: hex::decode(&line.state).ok_or("state: not hex")?,
     };
     match entry.is_forgotten || entry.decoded().is_some() {
         true => Ok(entry),
@@ -227,28 +227,8 @@ fn revision((epoch, counter): (u32, u64)) -> Result<Revision, String> {
 }
 
 fn hash(name: &str, text: &str) -> Result<u64, String> {
-    let is_hex = text.len() == 16 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
-    let hash = is_hex.then(|| u64::from_str_radix(text, 16).ok()).flatten();
+    let hash = hex::decode_array(text).map(u64::from_be_bytes);
     hash.ok_or_else(|| format!("{name}: expected 16 hex digits"))
-}
-
-fn bytes(hex: &str) -> Option<Vec<u8>> {
-    let pairs = hex.as_bytes().chunks(2);
-    let byte = |pair: &[u8]| {
-        let text = std::str::from_utf8(pair).ok().filter(|text| text.len() == 2)?;
-        let is_hex = text.bytes().all(|digit| digit.is_ascii_hexdigit());
-        is_hex.then(|| u8::from_str_radix(text, 16).ok()).flatten()
-    };
-    pairs.map(byte).collect()
-}
-
-fn word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Ignored => "ignored",
-        Outcome::Dismissed => "dismissed",
-        Outcome::Clicked => "clicked",
-        Outcome::Converted => "converted",
-    }
 }
 
 #[cfg(test)]

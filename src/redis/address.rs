@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use super::link::LinkSettings;
+use crate::base::hex;
 use crate::config::Secret;
 
 /// The port of a URL without one.
@@ -141,22 +142,8 @@ fn number(text: &str) -> Result<u32, UrlError> {
 }
 
 fn decode(text: &str) -> Result<String, UrlError> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || {
-            let letter = char::from(rest.next().ok_or(UrlError::Encoding)?);
-            let value = letter.to_digit(16).ok_or(UrlError::Encoding)?;
-            u8::try_from(value).map_err(|_| UrlError::Encoding)
-        };
-        let high = digit()?;
-        bytes.push(high * 16 + digit()?);
-    }
-    String::from_utf8(bytes).map_err(|_| UrlError::Encoding)
+    let bytes: Option<Vec<u8>> = hex::percent_decoded(text.bytes()).collect();
+    String::from_utf8(bytes.ok_or(UrlError::Encoding)?).map_err(|_| UrlError::Encoding)
 }
 
 #[cfg(test)]

@@ -6,10 +6,11 @@
 //!   ^                                               ^                              │
 //!   │                                               ├──── no answer in time ───────┤ answer
 //!   └────────────── good ────────────── trial (one command) ── bad ──> open        v
-//!                                           ^──────────────────────────────────────┘
+//!   (where none comes: another PING)        ^──────────────────────────────────────┘
 //! ```
 
 use super::link::{BreakerSettings, BreakerState};
+use crate::base::backoff::{Backoff, Jitter};
 use crate::base::time::MonoNs;
 
 /// The outcomes of the last second are judged together, in pieces of this length, in ns.
@@ -41,8 +42,8 @@ pub struct Breaker {
     state: State,
     failures_in_row: u32,
     pieces: [Piece; PIECES],
-    /// Times it has opened since it was last closed.
-    level: u32,
+    /// How long it stays open, longer each time until it closes.
+    backoff: Backoff,
     opens: u64,
     jitter: Jitter,
 }
@@ -55,7 +56,7 @@ impl Breaker {
             state: State::Closed,
             failures_in_row: 0,
             pieces: [Piece::default(); PIECES],
-            level: 0,
+            backoff: Backoff::new(settings.open_ms, settings.open_max_ms),
             opens: 0,
             jitter: Jitter::new(seed),
         }
@@ -104,7 +105,7 @@ impl Breaker {
             }
             State::Trial { is_sent: true } if is_trial => {
                 self.state = State::Closed;
-                self.level = 0;
+                self.backoff.succeeded();
                 self.failures_in_row = 0;
                 self.pieces = [Piece::default(); PIECES];
             }
@@ -172,11 +173,10 @@ impl Breaker {
     }
 
     fn open(&mut self, now: MonoNs) {
-        let longest = backoff_ms(&self.settings, self.level);
-        self.level = self.level.saturating_add(1);
+        let longest = self.backoff.failed();
         self.opens += 1;
         self.failures_in_row = 0;
-        self.state = State::Open { until: now.plus_ms(self.jitter.below(longest)) };
+        self.state = State::Open { until: now.plus_ms(self.jitter.shortened(longest)) };
     }
 
     fn piece(&mut self, now: MonoNs) -> &mut Piece {
@@ -195,36 +195,6 @@ impl Breaker {
         let (good, bad) =
             recent.fold((0, 0), |(good, bad), piece| (good + piece.good, bad + piece.bad));
         good + bad >= OUTCOMES_MIN && bad >= good
-    }
-}
-
-/// The delay before a try, in milliseconds and before jitter: doubles with each level.
-pub fn backoff_ms(settings: &BreakerSettings, level: u32) -> u64 {
-    let factor = 1_u64.checked_shl(level.min(32)).unwrap_or(u64::MAX);
-    settings.open_ms.saturating_mul(factor).min(settings.open_max_ms)
-}
-
-/// Spreads delays, so that shards and nodes do not come back all at once.
-#[derive(Debug)]
-pub struct Jitter {
-    state: u64,
-}
-
-impl Jitter {
-    /// The same seed gives the same delays.
-    pub fn new(seed: u64) -> Jitter {
-        Jitter { state: seed }
-    }
-
-    /// A delay between half of `longest_ms` and all of it.
-    pub fn below(&mut self, longest_ms: u64) -> u64 {
-        // SplitMix64.
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        longest_ms - mixed % (longest_ms / 2 + 1)
     }
 }
 

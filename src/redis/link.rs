@@ -21,7 +21,7 @@ mod slots;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::breaker::{Breaker, Jitter, backoff_ms};
+use super::breaker::Breaker;
 use super::clock::ServerClock;
 use super::command::{Command, Failure, Reply};
 use super::decode::{Decoder, Frame};
@@ -30,6 +30,7 @@ use super::refusal::Refusal;
 use super::reply::{self, NoReply};
 use super::scan::FrameLimits;
 use super::words::Words;
+use crate::base::backoff::{Backoff, Jitter};
 use crate::base::ids::Partition;
 use crate::base::limits::{
     LINK_BYTES_MAX, LINK_HANDSHAKE_MS, LINK_IDLE_MS, LINK_STEADY_MS, LINK_UNFIT_RETRY_MS,
@@ -82,7 +83,7 @@ pub struct Link {
     breaker: Breaker,
     jitter: Jitter,
     /// Connections in a row that were not steady.
-    tries: u32,
+    backoff: Backoff,
     /// What retries have been earned, in hundredths; at most the share of a window.
     retries_earned: u64,
     /// No slot expires before this.
@@ -112,7 +113,7 @@ impl Link {
             greeting: Vec::new(),
             breaker: Breaker::new(settings.breaker, seed),
             jitter: Jitter::new(seed ^ 0x6a69_7474_6572),
-            tries: 1,
+            backoff: Backoff::new(settings.breaker.open_ms, settings.breaker.open_max_ms),
             retries_earned: 0,
             next_expiry: MonoNs(u64::MAX),
             heard_at: MonoNs(0),
@@ -337,9 +338,12 @@ impl Link {
             self.figures.refused[kind.index()] += 1;
         }
         let Some(ticket) = slot.ticket else {
+            let is_trial = slot.is_trial && !slot.is_expired;
             return match result {
+                Ok(_) if is_trial => self.breaker.good(now, true),
                 Ok(_) => self.breaker.probe_answered(),
                 Err(NoReply::Shape) => self.out_of_step(now),
+                Err(_) if is_trial => self.breaker.bad(now, true),
                 Err(_) => self.breaker.probe_failed(now),
             };
         };
@@ -445,23 +449,22 @@ impl Link {
         // A connection that the driver was not yet asked for needs no closing.
         let was_asked_for = !std::mem::take(&mut self.wishes_connect);
         self.wishes_close |= end != End::Broken && was_asked_for;
+        let mut is_steady = false;
         if let Stage::Open { since } = self.stage {
             self.events.push_back(LinkEvent::Down);
-            if now >= since.plus_ms(LINK_STEADY_MS) {
-                self.tries = 0;
-            }
+            is_steady = now >= since.plus_ms(LINK_STEADY_MS);
         }
         self.lose_slots(now, end);
         self.breaker.lost(now);
-        let mut delay_ms = match self.tries {
-            0 => 0,
-            tries => self.jitter.below(backoff_ms(&self.settings.breaker, tries - 1)),
-        };
+        let mut delay_ms = 0;
+        match is_steady {
+            true => self.backoff.succeeded(),
+            false => delay_ms = self.jitter.shortened(self.backoff.failed()),
+        }
         if let End::Unfit(unfit) = end {
             self.events.push_back(LinkEvent::Unfit(unfit));
             delay_ms = delay_ms.max(LINK_UNFIT_RETRY_MS);
         }
-        self.tries = self.tries.saturating_add(1);
         self.stage = Stage::Waiting { until: now.plus_ms(delay_ms) };
         self.decoder.reset();
     }
@@ -500,6 +503,7 @@ impl Link {
             if !slot.is_expired && now >= slot.deadline {
                 slot.is_expired = true;
                 match slot.ticket {
+                    None if slot.is_trial => self.breaker.bad(now, true),
                     None => self.breaker.probe_failed(now),
                     Some(ticket) => {
                         self.breaker.bad(now, slot.is_trial);
@@ -542,15 +546,17 @@ impl Link {
             self.breaker.probe_sent();
             self.push(now, None, &Command::Ping);
         } else if self.idle_until().is_some_and(|until| now >= until) {
-            self.push(now, None, &Command::Ping);
+            let is_trial = self.breaker.sent();
+            self.push(now, None, &Command::Ping).is_trial = is_trial;
         }
     }
 
     /// Until when a connection on which nothing is under way may be silent. Who only listens would
-    /// not notice that nobody speaks any more.
+    /// not notice that nobody speaks any more; nor would a breaker close that waits for a command,
+    /// so a ping stands in for the one that does not come.
     fn idle_until(&self) -> Option<MonoNs> {
         let is_open = matches!(self.stage, Stage::Open { .. });
-        let is_idle = is_open && self.breaker.is_closed() && self.slots.len() == 0;
+        let is_idle = is_open && self.breaker.passes() && self.slots.len() == 0;
         is_idle.then(|| self.heard_at.plus_ms(LINK_IDLE_MS))
     }
 }

@@ -12,6 +12,12 @@ pub fn mono() -> MonoNs {
     MonoNs(seconds * 1_000_000_000 + nanoseconds)
 }
 
+/// A number that differs between nodes, for the jitter of their waits: what the clock counts below
+/// a millisecond.
+pub fn noise() -> u64 {
+    mono().0 / 1_000
+}
+
 /// The wall clock, which an operator may set.
 pub fn wall() -> WallMs {
     let time = clock_gettime(ClockId::Realtime);

@@ -5,6 +5,7 @@ use std::io;
 use io_uring::{IoUring, Probe, opcode};
 use rustix::process::{Resource, getrlimit};
 
+use super::thread_room::ThreadLimit;
 use crate::base::limits::SEGMENT_BYTES;
 
 /// The oldest kernel that has all that a shard's ring needs: deferred task work with a single
@@ -97,6 +98,16 @@ pub enum HostUnfit {
         limit: u64,
         /// What would do.
         needed: u64,
+    },
+    /// The system gives fewer threads than the node needs.
+    #[error("a node of this size needs {needed} threads, and the system gives {given}: {limit}")]
+    TooFewThreads {
+        /// Threads that were given.
+        given: usize,
+        /// Threads that were asked for.
+        needed: usize,
+        /// What allows no more.
+        limit: ThreadLimit,
     },
     /// Files may not be as large as a segment of the journal.
     #[error(

@@ -11,10 +11,10 @@ const SHARD_DESCRIPTORS: u64 = 2;
 /// Descriptors of everything that there is once: standard streams, database, journal, executor.
 const NODE_DESCRIPTORS: u64 = 96;
 
-/// Raises the soft limits of descriptors and of locked memory to the hard ones. Where that is
+/// Raises the soft limits of descriptors, locked memory and threads to the hard ones. Where that is
 /// refused they stay, and [`check`] says what is missing.
 pub fn raise() {
-    for resource in [Resource::Nofile, Resource::Memlock] {
+    for resource in [Resource::Nofile, Resource::Memlock, Resource::Nproc] {
         let limit = getrlimit(resource);
         if limit.current != limit.maximum {
             let _ = setrlimit(resource, Rlimit { current: limit.maximum, ..limit });

@@ -13,12 +13,12 @@ mod rest;
 mod socket;
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use super::clocks;
+use super::stream::Stream;
 use crate::base::limits::{REDIS_BULK_BYTES_MAX, REDIS_BULK_ELEMENTS_MAX, REDIS_PIPELINE_MAX};
-use crate::base::time::MonoNs;
 use crate::redis::address::LinkAddress;
 use crate::redis::ask::{Answer, Ask, AskError, Push, keep, only, owned, push_of};
 use crate::redis::decode::{Decoder, Frame};
@@ -30,7 +30,6 @@ use crate::redis::scan::{FrameLimits, Protocol};
 use crate::redis::scripts::hash_of;
 
 use rest::Rest;
-use socket::Stream;
 
 struct Connection {
     stream: Stream,
@@ -99,7 +98,7 @@ impl BlockingRedis {
         let now = clocks::mono();
         // What the client knows itself it has counted.
         if self.rest.left(now).is_none() {
-            self.rest.after_failure(now, noise(now), why);
+            self.rest.after_failure(now, clocks::noise(), why);
         }
     }
 
@@ -355,7 +354,9 @@ impl BlockingRedis {
             if left.is_zero() {
                 return Err(AskError::Timeout);
             }
-            let length = match connection.stream.read(&mut piece, left) {
+            let stream = &mut connection.stream;
+            let length = match stream.set_read_timeout(left).and_then(|()| stream.read(&mut piece))
+            {
                 Ok(length) => length,
                 // A signal, and no answer of anybody: what is left of the time is waited on.
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -380,7 +381,7 @@ impl BlockingRedis {
             Err(error) => {
                 self.connection = None;
                 let now = clocks::mono();
-                self.rest.after_failure(now, noise(now), error.to_string());
+                self.rest.after_failure(now, clocks::noise(), error.to_string());
             }
         }
         result
@@ -392,16 +393,11 @@ impl BlockingRedis {
         self.refused[kind.index()] += 1;
         let now = clocks::mono();
         match kind {
-            Refusal::Denied => self.rest.after_denial(now, noise(now), why),
+            Refusal::Denied => self.rest.after_denial(now, clocks::noise(), why),
             Refusal::Loading | Refusal::PrimaryDown | Refusal::Busy => {
-                self.rest.after_failure(now, noise(now), why);
+                self.rest.after_failure(now, clocks::noise(), why);
             }
             _ => {}
         }
     }
-}
-
-/// A number that differs between nodes, for their rests: what the clock counts below a millisecond.
-fn noise(now: MonoNs) -> u64 {
-    now.0 / 1_000
 }

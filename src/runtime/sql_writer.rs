@@ -19,7 +19,13 @@ use crate::journal::segment::SetId;
 use crate::store::{FailureKind, Store, StoreError, StreamId};
 use crate::telemetry::log::Log;
 use crate::writer::failure::SqlFailure;
-use crate::writer::follow::{Effect, FollowCounts, Follower, FollowerSetup, Input, SqlView, View};
+use crate::writer::follow::{
+    Claimed, Effect, FollowCounts, Follower, FollowerSetup, Input, SqlView, View,
+};
+
+/// Looks, before anything is written, whether a store that could not be asked at the start is the
+/// one that has this directory's users: `None`, or in words why it is not.
+pub type CheckStore = Box<dyn FnMut(&mut Store) -> Result<Option<String>, StoreError> + Send>;
 
 /// What the writer is made of.
 pub struct WriterSetup<D> {
@@ -27,6 +33,8 @@ pub struct WriterSetup<D> {
     pub store: Store,
     /// The stream of this journal; `None` where SQL could not be asked yet.
     pub stream: Option<StreamId>,
+    /// Looks at a store that could not be asked yet.
+    pub check_store: CheckStore,
     /// The set of the journal's segments.
     pub set: SetId,
     /// The last record that SQL has applied, as far as is known.
@@ -88,15 +96,25 @@ where
         log: setup.log,
         counts: Arc::clone(&setup.figures.counts),
     });
-    let WriterSetup { store, disk, lanes, sleeper, stop, cpu, figures, board, .. } = setup;
-    let ended = Arc::clone(&stop);
-    let mut thread = WriterThread { machine, store, disk, lanes, sleeper, stop, figures, board };
+    let (cpu, ended) = (setup.cpu, Arc::clone(&setup.stop));
+    let mut thread = WriterThread {
+        machine,
+        store: setup.store,
+        check_store: setup.check_store,
+        disk: setup.disk,
+        lanes: setup.lanes,
+        sleeper: setup.sleeper,
+        stop: setup.stop,
+        figures: setup.figures,
+        board: setup.board,
+    };
     threads::start("sql-writer".to_owned(), cpu, &ended, move || thread.run())
 }
 
 struct WriterThread<D> {
     machine: Follower,
     store: Store,
+    check_store: CheckStore,
     disk: D,
     lanes: Arc<JournalLanes>,
     sleeper: Arc<Sleeper>,
@@ -123,6 +141,7 @@ impl<D: DiskRead> WriterThread<D> {
                     Input::Go
                 }
                 Effect::TryRights => self.try_rights(),
+                Effect::Claim(set) => self.claim(set),
                 Effect::End => return,
                 of_sql => {
                     let fitness = &self.figures.fitness;
@@ -183,6 +202,28 @@ impl<D: DiskRead> WriterThread<D> {
         Input::Go
     }
 
+    fn claim(&mut self, set: SetId) -> Input {
+        let (warnings, checked) = match self.store.check() {
+            Ok(warnings) => (warnings, Ok(())),
+            Err(error) => (Vec::new(), Err(error)),
+        };
+        let claimed = match checked.and_then(|()| (self.check_store)(&mut self.store)) {
+            Ok(Some(words)) => {
+                let now = threads::now().mono;
+                Ok(Claimed::Misplaced(self.figures.fitness.take_denied(now, Some(words))))
+            }
+            Ok(None) => claim(&mut self.store, set),
+            Err(error) => Err(error),
+        };
+        let fitness = &self.figures.fitness;
+        match &claimed {
+            Ok(Claimed::Misplaced(_)) => {}
+            Ok(_) => fitness.succeeded(threads::now().mono, Asker::Writer),
+            Err(error) => fitness.failed(threads::now().mono, Asker::Writer, error),
+        }
+        Input::Claimed(warnings, claimed.map_err(|error| failure_of(&error)))
+    }
+
     fn try_rights(&mut self) -> Input {
         let now = threads::now().mono;
         let fitness = &self.figures.fitness;
@@ -212,11 +253,6 @@ pub fn carry_out(
         result.map_err(|error| failure_of(&error))
     };
     match effect {
-        Effect::Claim(set) => {
-            let mut found = None;
-            let claimed = claim(store, *set).map(|claim| found = Some(claim));
-            Input::Claimed(tell(claimed).map(|()| found.expect("it was found")))
-        }
         Effect::Apply(stream) => {
             let mut counts = (0, 0);
             let applied = store.apply(*stream, &follower.batch());
@@ -252,10 +288,9 @@ pub fn carry_out(
     }
 }
 
-fn claim(store: &mut Store, set: SetId) -> Result<(StreamId, Sequence, Vec<String>), StoreError> {
-    let warnings = store.check()?;
+fn claim(store: &mut Store, set: SetId) -> Result<Claimed, StoreError> {
     let stream = store.stream_id(set.0.to_le_bytes())?;
-    Ok((stream, store.position(stream)?, warnings))
+    Ok(Claimed::Stream(stream, store.position(stream)?))
 }
 
 fn skip(

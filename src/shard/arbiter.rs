@@ -40,13 +40,12 @@ use flights::Flights;
 use merging::Merging;
 use partitions::Partitions;
 
-use super::origin::Origin;
+use super::fanout::Fanouts;
 use super::seam::{BoardView, Learned};
 use super::unmerged::left::Left;
 use crate::base::clock::Now;
 use crate::base::ids::{LaneSequence, Partition, Revision, Sequence, ShardId};
-use crate::base::limits::PARKED_MAX;
-use crate::base::slab::Slab;
+use crate::base::mix::STEP;
 use crate::base::time::{MonoNs, WallMs};
 use crate::redis::command::{Command, Meta, RequestId};
 use crate::redis::link::{Link, LinkSettings, Server};
@@ -90,21 +89,14 @@ pub struct ArbiterSetup {
     pub unmerged: Left,
 }
 
-/// Verdicts of a part of an events request, whose users are executed one by one.
-#[derive(Debug)]
-pub struct Share {
-    origin: Origin,
-    verdicts: Vec<u8>,
-    left: u32,
-}
-
 /// Redis as one shard sees it.
 pub struct Arbiter {
     setup: ArbiterSetup,
     carrier: Carrier,
     flights: Flights,
     partitions: Partitions,
-    shares: Slab<Share>,
+    /// Events of several users, who are executed one by one.
+    fanouts: Fanouts,
     server: Option<Server>,
     /// Copies older than this are not trusted, since nobody told of changes; `None` while nobody
     /// does.
@@ -147,7 +139,7 @@ impl Arbiter {
             carrier,
             flights: Flights::new(seed),
             partitions: Partitions::new(shard, shards),
-            shares: Slab::new(PARKED_MAX),
+            fanouts: Fanouts::default(),
             server: None,
             subscribed_at_ms: None,
             board: BoardView::default(),
@@ -214,7 +206,7 @@ impl Arbiter {
 
     /// Whether no change is under way.
     pub fn is_quiet(&self) -> bool {
-        self.flights.is_empty() && self.shares.is_empty()
+        self.flights.is_empty() && self.fanouts.is_empty()
     }
 
     /// When something has to be given up, or the link has something to do.
@@ -249,7 +241,7 @@ impl Arbiter {
     fn request_id(&mut self) -> RequestId {
         self.requests_made += 1;
         // An odd factor and a random start: no two of a process are alike.
-        let id = self.requests_made.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let id = self.requests_made.wrapping_mul(STEP);
         RequestId(id ^ self.setup.request_seed)
     }
 

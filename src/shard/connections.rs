@@ -2,31 +2,32 @@
 //! Owns their deadlines and turns what they want into effects, once a turn. Knows nothing of what a
 //! request asks.
 
+mod early;
 mod owing;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
-use super::decision::Progress;
-use super::origin::Origin;
-use super::packed::Packed;
+use early::Early;
+
+use super::origin::ConnectionSlot;
 use super::seam::{Effect, Outbox};
+use super::serve::{Arrived, Progress};
 use super::view::View;
+use crate::api::early as api_early;
 use crate::base::clock::Now;
 use crate::base::limits::{BUFFERS_POOLED_MAX, LINGER_TIMEOUT_MS, TICK_MS};
 use crate::base::time::MonoNs;
-use crate::http::connection::{Answer, Connection, Ending, Expiry, SendFailed, Timeouts, Turn};
+use crate::http::connection::{self, Answer, Connection, Ending, Expiry, SendFailed, Timeouts};
+use crate::http::early::Begun;
 use crate::http::head::Request;
 use crate::http::pool::BufferPool;
-use crate::http::{refusal, reply};
+use crate::http::reply::Frame;
 use crate::telemetry::counters::ShardCounters;
 
 /// No deadline.
 const NEVER: u32 = u32::MAX;
-
-/// A connection's number, its generation, and one of its requests.
-pub type SlotOf = (u32, u32, u32);
 
 #[derive(Debug)]
 struct Entry {
@@ -42,8 +43,51 @@ struct Entry {
     sending_spare: u32,
     /// Memory of its answers as it is counted in [`Connections::unsent`], in bytes.
     unsent: u32,
-    /// Beyond the bound: its answer is fixed, its bytes are not looked at.
+    /// Beyond the bound: its answer is fixed, but for the origin that may read it.
     is_refused: bool,
+    /// A refused one has its answer.
+    is_told: bool,
+}
+
+impl Entry {
+    fn new(now: MonoNs, listener: u16) -> Entry {
+        Entry {
+            http: Connection::new(now),
+            generation: 0,
+            listener,
+            is_open: false,
+            is_dirty: false,
+            is_paused: false,
+            untaken: u32::MAX,
+            sending_spare: 0,
+            unsent: 0,
+            is_refused: false,
+            is_told: false,
+        }
+    }
+
+    /// Where its requests come in, by their slots.
+    fn arrived(&self, connection: u32) -> impl Fn(u32) -> Arrived + use<> {
+        let (generation, listener) = (self.generation, self.listener);
+        move |slot| Arrived { slot: ConnectionSlot { connection, generation, slot }, listener }
+    }
+}
+
+/// What a call takes from its step.
+pub struct ShardTurn<'t> {
+    /// The shard's settings and date.
+    pub view: &'t View,
+    /// The turn's time.
+    pub now: Now,
+    /// Where effects go.
+    pub outbox: &'t mut Outbox,
+}
+
+impl ShardTurn<'_> {
+    /// What requests of a listener are told before they are whole.
+    fn early<'e>(&'e self, listener: u16, counters: &'e ShardCounters) -> Early<'e> {
+        Early { view: self.view, now: self.now, listener, counters }
+    }
 }
 
 /// The connections of one shard.
@@ -97,29 +141,10 @@ impl Connections {
     }
 
     /// A connection was accepted; whether it is served, and not one too many.
-    pub fn accept(
-        &mut self,
-        view: &View,
-        now: Now,
-        number: u32,
-        listener: u16,
-        outbox: &mut Outbox,
-    ) -> bool {
-        let index = number as usize;
+    pub fn accept(&mut self, turn: &mut ShardTurn<'_>, number: u32, listener: u16) -> bool {
+        let (index, now) = (number as usize, turn.now.mono);
         while self.entries.len() <= index {
-            let http = Connection::new(now.mono);
-            self.entries.push(Entry {
-                http,
-                generation: 0,
-                listener,
-                is_open: false,
-                is_dirty: false,
-                is_paused: false,
-                untaken: u32::MAX,
-                sending_spare: 0,
-                unsent: 0,
-                is_refused: false,
-            });
+            self.entries.push(Entry::new(now, listener));
             self.deadlines.push(NEVER);
         }
         let entry = &mut self.entries[index];
@@ -128,31 +153,37 @@ impl Connections {
         self.open += 1;
         self.counters.connections_open.set(u64::from(self.open));
         *entry = Entry {
-            http: Connection::new(now.mono),
             generation: entry.generation.wrapping_add(1),
-            listener,
             is_open: true,
-            is_dirty: false,
-            is_paused: false,
-            untaken: u32::MAX,
-            sending_spare: 0,
-            unsent: 0,
             is_refused: self.open > self.open_max,
+            ..Entry::new(now, listener)
         };
         if entry.is_refused {
             self.counters.connections_refused.add(1);
-            let mut buffer = self.pool.take();
-            refusal::write_overloaded(&mut buffer, view.date.as_str());
-            outbox.push(Effect::Send { connection: number, buffer });
-            self.deadlines[index] = ticks(now.mono.plus_ms(LINGER_TIMEOUT_MS));
+            self.deadlines[index] = ticks(now.plus_ms(LINGER_TIMEOUT_MS));
+            if !api_early::needs_origin(&turn.view.rules.cors) {
+                self.tell_refused(turn, number, &[]);
+            }
             return false;
         }
         entry.http.expect_answers_of(self.answer_bytes);
-        if view.closing {
+        if turn.view.closing {
             entry.http.lame_duck();
         }
         self.mark(number);
         true
+    }
+
+    /// Tells a connection beyond the bound so, once. `bytes` are the first of its request, where
+    /// they were waited for: of several origins only the one that asks is granted anything.
+    fn tell_refused(&mut self, turn: &mut ShardTurn<'_>, number: u32, bytes: &[u8]) {
+        if std::mem::replace(&mut self.entries[number as usize].is_told, true) {
+            return;
+        }
+        let mut buffer = self.pool.take();
+        let (begun, cors) = (Begun::of(bytes), &turn.view.rules.cors);
+        api_early::write_overloaded(&begun, cors, turn.view.date.as_str(), &mut buffer);
+        turn.outbox.push(Effect::Send { connection: number, buffer });
     }
 
     /// Connections that are served at once.
@@ -160,117 +191,109 @@ impl Connections {
         self.open_max
     }
 
-    /// Bytes arrived: each whole request goes to `serve`.
-    pub fn receive<S>(
-        &mut self,
-        view: &View,
-        now: Now,
-        number: u32,
-        bytes: &[u8],
-        outbox: &mut Outbox,
-        mut serve: S,
-    ) where
-        S: FnMut(&Packed<'_>, Origin, &mut Vec<u8>, &mut Outbox) -> Progress,
+    /// Bytes arrived: each whole request goes to `serve`, with the place of its answer and the
+    /// buffer for it.
+    pub fn receive<S>(&mut self, turn: &mut ShardTurn<'_>, number: u32, bytes: &[u8], mut serve: S)
+    where
+        S: FnMut(&Request<'_>, Arrived, &mut Vec<u8>) -> Progress,
     {
         let is_sparing = self.is_beyond_bound();
-        let Connections { entries, pool, .. } = self;
+        let Connections { entries, pool, counters, .. } = self;
         let entry = &mut entries[number as usize];
-        if !entry.is_open || entry.is_refused {
+        if !entry.is_open {
             return;
         }
+        if entry.is_refused {
+            return self.tell_refused(turn, number, bytes);
+        }
         entry.http.spare(is_sparing);
-        let mut turn = turn(view, now, pool);
-        let (listener, generation) = (entry.listener, entry.generation);
+        let early = turn.early(entry.listener, counters);
+        let arrived = entry.arrived(number);
         let was_refused = entry.http.refusal().is_some();
-        entry.http.receive(bytes, &mut turn, &mut |request, slot, out| {
-            handle(request, (number, generation, slot), listener, out, outbox, &mut serve)
-        });
+        let mut handler = |request: &Request<'_>, slot, out: &mut Vec<u8>| {
+            handle(request, arrived(slot), out, &mut serve)
+        };
+        entry.http.receive(bytes, &mut http_turn(&early, pool), &mut handler);
         self.is_tls_seen |= !was_refused && entry.http.is_tls();
         self.mark(number);
     }
 
-    /// A request that was to be answered later has its answer.
-    pub fn answer<S>(
+    /// A request that was to be answered later has its answer, which `write` appends. Gives whether
+    /// its connection is still there: [`Connections::resume`] comes next.
+    pub fn answer(
         &mut self,
-        view: &View,
-        now: Now,
-        to: SlotOf,
-        answer: &[u8],
-        outbox: &mut Outbox,
-        mut serve: S,
-    ) where
-        S: FnMut(&Packed<'_>, Origin, &mut Vec<u8>, &mut Outbox) -> Progress,
-    {
-        let (number, generation, slot) = to;
+        turn: &mut ShardTurn<'_>,
+        to: ConnectionSlot,
+        write: impl FnOnce(&mut Vec<u8>, &Frame<'_>),
+    ) -> bool {
         let is_sparing = self.is_beyond_bound();
-        let Connections { entries, pool, .. } = self;
-        let entry = &mut entries[number as usize];
-        if !entry.is_open || entry.generation != generation {
-            return;
+        let Connections { entries, pool, counters, .. } = self;
+        let entry = &mut entries[to.connection as usize];
+        if !entry.is_open || entry.generation != to.generation {
+            return false;
         }
         entry.http.spare(is_sparing);
-        let mut turn = turn(view, now, pool);
-        // The answer was written when it was not known to be the connection's last one.
-        entry.http.answer(slot, &mut turn, |out, frame| match frame.close {
-            true => reply::append_closing(out, answer),
-            false => out.extend_from_slice(answer),
-        });
+        let early = turn.early(entry.listener, counters);
+        entry.http.answer(to.slot, &mut http_turn(&early, pool), write);
         // An average of averages: the latest counts a little, and no connection more than others.
         self.answer_bytes = self.answer_bytes.midpoint(entry.http.answer_bytes());
-        let listener = entry.listener;
-        entry.http.resume(&mut turn, &mut |request, slot, out| {
-            handle(request, (number, generation, slot), listener, out, outbox, &mut serve)
-        });
+        true
+    }
+
+    /// Goes on with the requests of a connection that had to wait.
+    pub fn resume<S>(&mut self, turn: &mut ShardTurn<'_>, number: u32, mut serve: S)
+    where
+        S: FnMut(&Request<'_>, Arrived, &mut Vec<u8>) -> Progress,
+    {
+        let Connections { entries, pool, counters, .. } = self;
+        let entry = &mut entries[number as usize];
+        let arrived = entry.arrived(number);
+        let mut handler = |request: &Request<'_>, slot, out: &mut Vec<u8>| {
+            handle(request, arrived(slot), out, &mut serve)
+        };
+        let early = turn.early(entry.listener, counters);
+        entry.http.resume(&mut http_turn(&early, pool), &mut handler);
         self.mark(number);
     }
 
-    /// A send has ended: `sent` of its bytes were taken, none where it failed.
-    pub fn sent<S>(
+    /// A send has ended: `sent` of its bytes were taken, none where it failed. Gives whether the
+    /// connection is still there: [`Connections::resume`] comes next.
+    pub fn sent(
         &mut self,
-        view: &View,
-        now: Now,
+        turn: &mut ShardTurn<'_>,
         number: u32,
-        done: (Vec<u8>, Option<usize>),
-        outbox: &mut Outbox,
-        mut serve: S,
-    ) where
-        S: FnMut(&Packed<'_>, Origin, &mut Vec<u8>, &mut Outbox) -> Progress,
-    {
-        let (buffer, sent) = done;
+        buffer: Vec<u8>,
+        sent: Option<usize>,
+    ) -> bool {
         let is_sparing = self.is_beyond_bound();
-        let Connections { entries, pool, .. } = self;
+        let Connections { entries, pool, counters, .. } = self;
         let entry = &mut entries[number as usize];
-        if !entry.is_open {
+        if !entry.is_open || entry.is_refused {
             pool.give(buffer);
-            return;
-        }
-        if entry.is_refused {
-            pool.give(buffer);
-            outbox.push(Effect::ShutDown { connection: number });
-            return;
+            if entry.is_open {
+                turn.outbox.push(Effect::ShutDown { connection: number });
+            }
+            return false;
         }
         (entry.untaken, entry.sending_spare) = (u32::MAX, 0);
         entry.http.spare(is_sparing);
-        let mut turn = turn(view, now, pool);
-        entry.http.sent(buffer, sent.ok_or(SendFailed), &mut turn);
-        let (listener, generation) = (entry.listener, entry.generation);
-        entry.http.resume(&mut turn, &mut |request, slot, out| {
-            handle(request, (number, generation, slot), listener, out, outbox, &mut serve)
-        });
-        self.mark(number);
+        let early = turn.early(entry.listener, counters);
+        entry.http.sent(buffer, sent.ok_or(SendFailed), &mut http_turn(&early, pool));
+        true
     }
 
     /// The peer has ended its direction.
-    pub fn peer_closed(&mut self, view: &View, now: Now, number: u32, outbox: &mut Outbox) {
-        let Connections { entries, pool, .. } = self;
+    pub fn peer_closed(&mut self, turn: &mut ShardTurn<'_>, number: u32) {
+        let Connections { entries, pool, counters, .. } = self;
         let entry = &mut entries[number as usize];
         if !entry.is_open {
             return;
         }
         if entry.is_refused {
-            return self.close(number, false, outbox);
+            return self.close(number, false, turn.outbox);
         }
-        entry.http.peer_closed(&mut turn(view, now, pool));
+        let early = turn.early(entry.listener, counters);
+        entry.http.peer_closed(&mut http_turn(&early, pool));
         self.mark(number);
     }
 
@@ -284,12 +307,13 @@ impl Connections {
     /// Every connection ends after what it has begun; idle ones end now.
     pub fn drain(&mut self, view: &View, now: Now) {
         for number in 0..self.entries.len() {
-            let Connections { entries, pool, .. } = self;
+            let Connections { entries, pool, counters, .. } = self;
             let entry = &mut entries[number];
             if !entry.is_open || entry.is_refused {
                 continue;
             }
-            entry.http.drain(&mut turn(view, now, pool));
+            let early = Early { view, now, listener: entry.listener, counters };
+            entry.http.drain(&mut http_turn(&early, pool));
             self.mark(u32::try_from(number).expect("numbers have 32 bits"));
         }
     }
@@ -301,35 +325,40 @@ impl Connections {
     }
 
     /// Acts on the deadlines that have passed.
-    pub fn expire(&mut self, view: &View, now: Now, outbox: &mut Outbox) {
+    pub fn expire(&mut self, turn: &mut ShardTurn<'_>) {
         self.pool.shrink();
-        let tick = ticks(now.mono);
-        for number in 0..self.deadlines.len() {
-            if self.deadlines[number] > tick {
+        let tick = ticks(turn.now.mono);
+        for index in 0..self.deadlines.len() {
+            if self.deadlines[index] > tick {
                 continue;
             }
-            self.deadlines[number] = NEVER;
-            let Connections { entries, pool, .. } = self;
-            let entry = &mut entries[number];
-            let number = u32::try_from(number).expect("numbers have 32 bits");
+            self.deadlines[index] = NEVER;
+            let Connections { entries, pool, counters, .. } = self;
+            let entry = &mut entries[index];
+            let number = u32::try_from(index).expect("numbers have 32 bits");
             if !entry.is_open {
+                continue;
+            }
+            if entry.is_refused && !entry.is_told {
+                self.deadlines[index] = ticks(turn.now.mono.plus_ms(LINGER_TIMEOUT_MS));
+                self.tell_refused(turn, number, &[]);
                 continue;
             }
             if entry.is_refused {
                 // In order: a reset could overtake its answer.
-                self.close(number, false, outbox);
+                self.close(number, false, turn.outbox);
                 continue;
             }
-            let mut turn = turn(view, now, pool);
-            match entry.http.expire(&mut turn) {
+            let early = turn.early(entry.listener, counters);
+            match entry.http.expire(&mut http_turn(&early, pool)) {
                 Expiry::Nothing | Expiry::Answered => {
                     if entry.http.is_sending() {
-                        outbox.push(Effect::AskUntaken { connection: number });
+                        turn.outbox.push(Effect::AskUntaken { connection: number });
                     }
                     self.mark(number);
                 }
-                Expiry::Closed => self.close(number, false, outbox),
-                Expiry::Reset => self.close(number, true, outbox),
+                Expiry::Closed => self.close(number, false, turn.outbox),
+                Expiry::Reset => self.close(number, true, turn.outbox),
             }
         }
     }
@@ -411,28 +440,20 @@ impl Connections {
     }
 }
 
-fn handle<S>(
-    request: &Request<'_>,
-    from: SlotOf,
-    listener: u16,
-    out: &mut Vec<u8>,
-    outbox: &mut Outbox,
-    serve: &mut S,
-) -> Answer
+fn handle<S>(request: &Request<'_>, arrived: Arrived, out: &mut Vec<u8>, serve: &mut S) -> Answer
 where
-    S: FnMut(&Packed<'_>, Origin, &mut Vec<u8>, &mut Outbox) -> Progress,
+    S: FnMut(&Request<'_>, Arrived, &mut Vec<u8>) -> Progress,
 {
-    let (connection, generation, slot) = from;
-    let origin = Origin::Connection { connection, generation, slot };
-    let packed = Packed { request: *request, listener, anonymous: "" };
-    match serve(&packed, origin, out, outbox) {
+    match serve(request, arrived, out) {
         Progress::Answered => Answer::Now,
         Progress::Later => Answer::Later,
     }
 }
 
-fn turn<'t>(view: &'t View, now: Now, pool: &'t mut BufferPool) -> Turn<'t> {
-    Turn { now: now.mono, date: view.date.as_str(), timeouts: &view.timeouts, pool }
+fn http_turn<'t>(early: &'t Early<'_>, pool: &'t mut BufferPool) -> connection::Turn<'t> {
+    let Early { view, now, .. } = early;
+    let (now, date) = (now.mono, view.date.as_str());
+    connection::Turn { now, date, timeouts: &view.timeouts, pool, early }
 }
 
 /// The tick that a time falls into.

@@ -9,24 +9,27 @@ use std::sync::Arc;
 use bumpalo::Bump;
 
 use super::arbiter::{Arbiter, ArbiterSetup};
-use super::connections::Connections;
+use super::connections::{Connections, ShardTurn};
 use super::control::{Command, Control, ControlReply, Drain, Outcome};
-use super::decision::{Ask, Progress, Round};
+use super::decision::{Attempt, RequestContext};
+use super::fanout::Fanouts;
 use super::home::{Done, Home, Outstanding, Scratch};
-use super::lane::{Lane, Waiting};
-use super::origin::Origin;
-use super::packed;
-use super::reads::{Reads, Waiter, Work};
+use super::lane::Lane;
+use super::origin::{ConnectionSlot, Origin};
+use super::reads::{Reads, Waiter};
 use super::seam::{Effect, Hop, HopReply, Input, Outbox, Step, UserRead};
-use super::serve::{Server, serve_parked};
+use super::serve::{Server, verdicts_of};
 use super::unmerged::Unmerged;
 use super::view::{Rules, View};
-use super::{gather, operate};
-use crate::api::refusal::{Code, write_refusal};
+use crate::api::command::{self, EncodedCommand};
+use crate::api::cors::Grant;
+use crate::api::outcome::{self, EncodedOutcome};
+use crate::api::render::Rendering;
+use crate::api::reply::Heading;
 use crate::api::token::Keys;
 use crate::base::clock::Now;
 use crate::base::ids::{Sequence, ShardId};
-use crate::base::limits::{BUFFERS_POOLED_MAX, HOPS_OUTSTANDING_MAX};
+use crate::base::limits::{BUFFERS_POOLED_MAX, COMMIT_TRIES_MAX, HOPS_OUTSTANDING_MAX};
 use crate::base::slab::{Handle, Slab};
 use crate::base::time::{MonoNs, WallMs};
 use crate::catalog::snapshot::Snapshot;
@@ -109,9 +112,10 @@ impl Core {
             arbiter: setup.arbiter.map(|arbiter| {
                 Box::new(Arbiter::new(arbiter, setup.shard, setup.shards, setup.seed))
             }),
-            gathers: gather::gathers(),
+            fanouts: Fanouts::default(),
             outstanding: Slab::new(HOPS_OUTSTANDING_MAX),
             done: Vec::new(),
+            effects: Vec::new(),
             scratch: Scratch::default(),
             buffers: BufferPool::new(BUFFERS_POOLED_MAX),
             minted: (0, setup.seed),
@@ -137,69 +141,57 @@ impl Core {
     fn on_bytes(&mut self, now: Now, connection: u32, bytes: &[u8], outbox: &mut Outbox) {
         let Core { view, home, connections, bump, .. } = self;
         let mut server = Server { view, home, bump, now };
-        connections.receive(view, now, connection, bytes, outbox, |packed, origin, out, outbox| {
-            server.serve(packed, origin, out, outbox)
+        let mut turn = ShardTurn { view, now, outbox };
+        connections.receive(&mut turn, connection, bytes, |request, arrived, out| {
+            server.serve(request, arrived, out)
         });
     }
 
-    fn on_sent(
-        &mut self,
-        now: Now,
-        connection: u32,
-        done: (Vec<u8>, Option<usize>),
-        outbox: &mut Outbox,
-    ) {
+    fn resume_connection(&mut self, now: Now, connection: u32, outbox: &mut Outbox) {
         let Core { view, home, connections, bump, .. } = self;
         let mut server = Server { view, home, bump, now };
-        connections.sent(view, now, connection, done, outbox, |packed, origin, out, outbox| {
-            server.serve(packed, origin, out, outbox)
+        let mut turn = ShardTurn { view, now, outbox };
+        connections.resume(&mut turn, connection, |request, arrived, out| {
+            server.serve(request, arrived, out)
         });
     }
 
-    /// Executes a packed request of a hop, or one that was parked.
-    fn execute(
-        &mut self,
-        now: Now,
-        whose: (Origin, MonoNs),
-        buffer: Vec<u8>,
-        (has_state, round): (bool, Round),
-        outbox: &mut Outbox,
-    ) {
+    /// Executes a command of a hop, or one that waited.
+    fn execute(&mut self, now: Now, waiter: Waiter, (has_state, attempt): (bool, Attempt)) {
+        // Where the state was only wanted early there is nothing to do.
+        let Some(command) = waiter.command else { return };
         self.bump.reset();
         let Core { view, home, bump, .. } = self;
-        let packed = packed::unpack(&buffer);
-        let (origin, until) = whose;
-        let ask = Ask { view, now, bump, packed: &packed, origin, until, round };
-        let mut out = home.buffer();
-        let progress = serve_parked(&ask, home, has_state, &mut out, outbox);
-        if progress == Progress::Answered {
-            home.done.push(Done { origin, outcome: out });
-        } else {
-            home.keep(out);
+        let (origin, until) = (waiter.origin, waiter.until);
+        let context = RequestContext { view, now, bump, origin, until, attempt };
+        if let Some(outcome) = home.execute(&context, &command.decode(bump), has_state) {
+            let outcome = EncodedOutcome::new(&outcome, &view.snapshot, home.buffer());
+            home.finish(origin, outcome);
         }
-        home.keep(buffer);
+        home.keep(command.into_buffer());
     }
 
-    fn on_hop(&mut self, now: Now, hop: Hop, outbox: &mut Outbox) {
+    fn on_hop(&mut self, now: Now, hop: Hop) {
         self.home.counters.hops_received.add(1);
         let origin = Origin::Shard { shard: hop.from, ticket: hop.ticket };
         let until = self.home.deadline(now.mono);
-        self.execute(now, (origin, until), hop.buffer, (true, Round::default()), outbox);
+        let waiter = Waiter { origin, command: Some(hop.command), until, tries: 0 };
+        self.execute(now, waiter, (true, Attempt::default()));
     }
 
     fn on_hop_reply(&mut self, reply: HopReply) {
         let outstanding = self.home.outstanding.remove(Handle::from_bits(reply.ticket));
         match outstanding {
-            Some(Outstanding::Decision(origin)) => {
-                self.home.done.push(Done { origin, outcome: reply.buffer });
-            }
-            Some(Outstanding::Part(handle)) => {
-                self.bump.reset();
-                self.home.part_done(&self.view, handle, &reply.buffer, &self.bump);
-                self.home.keep(reply.buffer);
-            }
-            None => self.home.keep(reply.buffer),
+            Some(Outstanding::Decision(origin)) => self.home.finish(origin, reply.outcome),
+            Some(Outstanding::Part(handle)) => self.part_done(handle, reply.outcome),
+            None => self.home.keep(reply.outcome.into_buffer()),
         }
+    }
+
+    fn part_done(&mut self, handle: Handle, outcome: EncodedOutcome) {
+        self.bump.reset();
+        self.home.part_done(handle, verdicts_of(&outcome.decode(&self.bump)));
+        self.home.keep(outcome.into_buffer());
     }
 
     /// A hop came back unexecuted: the request is refused for load.
@@ -207,27 +199,22 @@ impl Core {
         self.home.counters.hops_refused.add(1);
         self.home.tell(now, Message::LaneFull);
         let outstanding = self.home.outstanding.remove(Handle::from_bits(hop.ticket));
-        self.bump.reset();
         match outstanding {
             Some(Outstanding::Decision(origin)) => {
-                let packed = packed::unpack(&hop.buffer);
-                let mut outcome = self.home.buffer();
-                let heading = self.view.heading(&packed.request);
-                write_refusal(&mut outcome, &heading, Code::Overloaded.into());
-                self.home.done.push(Done { origin, outcome });
+                let overloaded = outcome::Outcome::Overloaded;
+                let outcome = EncodedOutcome::of_no_popup(&overloaded, self.home.buffer());
+                self.home.finish(origin, outcome);
             }
-            Some(Outstanding::Part(handle)) => {
-                self.home.part_done(&self.view, handle, &[], &self.bump);
-            }
+            Some(Outstanding::Part(handle)) => self.home.part_done(handle, &[]),
             None => {}
         }
-        self.home.keep(hop.buffer);
+        self.home.keep(hop.command.into_buffer());
     }
 
-    fn on_user_read(&mut self, now: Now, read: UserRead, outbox: &mut Outbox) {
+    fn on_user_read(&mut self, now: Now, read: UserRead) {
         if self.home.arbiter.is_some() {
             if let Some(resumed) = self.home.on_read_of_sql(now, read) {
-                self.run_again(now, resumed, outbox);
+                self.run_again(now, resumed);
             }
             return;
         }
@@ -240,36 +227,19 @@ impl Core {
             }
         };
         for waiter in waiters {
-            self.resume(now, waiter, has_state, outbox);
+            self.resume(now, waiter, has_state);
         }
     }
 
     /// Goes on with work whose user's state is there, or is not to be had.
-    fn resume(&mut self, now: Now, waiter: Waiter, has_state: bool, outbox: &mut Outbox) {
-        self.resume_in(now, waiter, (has_state, Round::default()), outbox);
+    fn resume(&mut self, now: Now, waiter: Waiter, has_state: bool) {
+        self.resume_in(now, waiter, (has_state, Attempt::default()));
     }
 
-    fn resume_in(
-        &mut self,
-        now: Now,
-        waiter: Waiter,
-        (has_state, round): (bool, Round),
-        outbox: &mut Outbox,
-    ) {
-        let has_state = has_state && !redis::is_given_up(&waiter.work);
-        match waiter.work {
-            Work::Request { buffer, until, tries } => {
-                let round = Round { tries, ..round };
-                self.execute(now, (waiter.origin, until), buffer, (has_state, round), outbox);
-            }
-            Work::Control { command, .. } => {
-                let Origin::Control { ticket } = waiter.origin else {
-                    unreachable!("operators' commands have tickets")
-                };
-                self.on_command(now, (ticket, has_state, round), command, outbox);
-            }
-            Work::Nothing => {}
-        }
+    fn resume_in(&mut self, now: Now, waiter: Waiter, (has_state, attempt): (bool, Attempt)) {
+        let has_state = has_state && waiter.tries <= COMMIT_TRIES_MAX;
+        let attempt = Attempt { tries: waiter.tries, ..attempt };
+        self.execute(now, waiter, (has_state, attempt));
     }
 
     fn on_control(&mut self, now: Now, control: Control, outbox: &mut Outbox) {
@@ -277,7 +247,10 @@ impl Core {
         let done = |outcome| Effect::ControlReply(ControlReply { ticket, outcome });
         match control.command {
             Command::SwapCatalog(snapshot) => {
+                let version = snapshot.version;
                 let former = std::mem::replace(&mut self.view.snapshot, snapshot);
+                self.bump.reset();
+                self.home.let_go_of_catalogs(version, &self.bump);
                 outbox.push(done(Outcome::Swapped(former)));
             }
             Command::SwapRules(rules) => {
@@ -289,10 +262,20 @@ impl Core {
                 outbox.push(Effect::Finished);
             }
             Command::Drain(step) => self.on_drain(now, ticket, step, outbox),
-            command => {
-                self.on_command(now, (ticket, true, Round::default()), command, outbox);
+            Command::ReadUser { user } => {
+                self.on_command(now, ticket, &command::Command::ReadUser { user: &user });
+            }
+            Command::EraseUser { user } => {
+                self.on_command(now, ticket, &command::Command::EraseUser { user: &user });
             }
         }
+    }
+
+    fn on_command(&mut self, now: Now, ticket: u64, command: &command::Command<'_>) {
+        let command = Some(EncodedCommand::new(command, self.home.buffer()));
+        let until = self.home.deadline(now.mono);
+        let waiter = Waiter { origin: Origin::Control { ticket }, command, until, tries: 0 };
+        self.execute(now, waiter, (true, Attempt::default()));
     }
 
     fn on_drain(&mut self, now: Now, ticket: u64, step: Drain, outbox: &mut Outbox) {
@@ -309,58 +292,25 @@ impl Core {
         self.connections.drain(&self.view, now);
     }
 
-    /// A command about one user: waits for the state where it is not in memory. With an arbiter
-    /// the state has to be fresh.
-    fn on_command(
-        &mut self,
-        now: Now,
-        (ticket, may_park, round): (u64, bool, Round),
-        command: Command,
-        outbox: &mut Outbox,
-    ) {
-        let user = match &command {
-            Command::ReadUser { user } | Command::EraseUser { user } => user.clone(),
-            other => unreachable!("{other:?} is about no user"),
-        };
-        let origin = Origin::Control { ticket };
-        let until = self.home.deadline(now.mono);
-        let has_arbiter = self.home.arbiter.is_some();
-        let is_there = !has_arbiter || may_park && round.is_fresh;
-        let outcome = if is_there && self.home.slice.contains(&user) {
-            operate::on_user(&mut self.home, now, ticket, command, &user)
-        } else if may_park {
-            let waiter = Waiter { origin, work: Work::Control { command, until } };
-            let parked = match has_arbiter {
-                true => self.home.wait_for_redis(now, &user, waiter),
-                false => self.home.park(&self.view, now, &user, waiter, outbox),
-            };
-            parked.err().map(|_| Outcome::Unavailable)
-        } else {
-            Some(Outcome::Unavailable)
-        };
-        if let Some(outcome) = outcome {
-            outbox.push(Effect::ControlReply(ControlReply { ticket, outcome }));
-        }
-    }
-
     fn on_tick(&mut self, now: Now, outbox: &mut Outbox) {
         let mut late = Vec::new();
         self.home.reads.expire(now.mono, |waiter| late.push(waiter));
         for waiter in late {
             self.home.counters.reads_late.add(1);
             self.home.tell(now, Message::ReadSlow);
-            self.resume(now, waiter, false, outbox);
+            self.resume(now, waiter, false);
         }
-        let Home { lane, done, counters, .. } = &mut self.home;
+        self.bump.reset();
+        let Core { home: Home { lane, done, counters, .. }, bump, .. } = self;
         lane.expire(now.mono, |waiting| {
             counters.acks_late.add(1);
-            done.push(Done { origin: waiting.origin, outcome: waiting.fallback });
+            done.push(Done { origin: waiting.origin, outcome: waiting.outcome.unless_kept(bump) });
         });
-        self.expire_redis(now, outbox);
+        self.expire_redis(now);
         self.home.buffers.shrink();
         self.home.count_slice();
         self.count_link();
-        self.connections.expire(&self.view, now, outbox);
+        self.connections.expire(&mut ShardTurn { view: &self.view, now, outbox });
     }
 
     /// Delivers outcomes until none is left: one may complete another.
@@ -373,41 +323,56 @@ impl Core {
             }
             self.delivering = delivering;
         }
+        outbox.effects.append(&mut self.home.effects);
     }
 
-    fn deliver_one(&mut self, now: Now, done: Done, outbox: &mut Outbox) {
-        match done.origin {
-            Origin::Connection { connection, generation, slot } => {
-                let Core { view, home, connections, bump, .. } = self;
-                let mut server = Server { view, home, bump, now };
-                connections.answer(
-                    view,
-                    now,
-                    (connection, generation, slot),
-                    &done.outcome,
-                    outbox,
-                    |packed, origin, out, outbox| server.serve(packed, origin, out, outbox),
-                );
-                self.home.keep(done.outcome);
+    fn deliver_one(&mut self, now: Now, Done { origin, outcome }: Done, outbox: &mut Outbox) {
+        match origin {
+            Origin::Connection { slot, grant } => {
+                self.answer(now, (slot, grant), outcome, outbox);
             }
             Origin::Shard { shard, ticket } => {
-                let reply = HopReply { ticket, buffer: done.outcome };
+                let reply = HopReply { ticket, outcome };
                 outbox.push(Effect::HopReply { to: shard, reply });
             }
-            Origin::Gather(handle) => {
+            Origin::ShardFanout(handle) => self.part_done(handle, outcome),
+            Origin::UserFanout(handle) => {
                 self.bump.reset();
-                self.home.part_done(&self.view, handle, &done.outcome, &self.bump);
-                self.home.keep(done.outcome);
-            }
-            Origin::Share(handle) => {
-                self.home.share_done(handle, &done.outcome);
-                self.home.keep(done.outcome);
+                self.home.user_part_done(handle, verdicts_of(&outcome.decode(&self.bump)));
+                self.home.keep(outcome.into_buffer());
             }
             Origin::Control { ticket } => {
-                let outcome = operate::outcome_of(&done.outcome);
-                outbox.push(Effect::ControlReply(ControlReply { ticket, outcome }));
-                self.home.keep(done.outcome);
+                self.bump.reset();
+                let told = told_to_operator(&outcome.decode(&self.bump));
+                outbox.push(Effect::ControlReply(ControlReply { ticket, outcome: told }));
+                self.home.keep(outcome.into_buffer());
             }
+        }
+    }
+
+    /// Writes the answer of a request, in its turn, by the catalog that it was decided by.
+    fn answer(
+        &mut self,
+        now: Now,
+        (slot, grant): (ConnectionSlot, Grant),
+        outcome: EncodedOutcome,
+        outbox: &mut Outbox,
+    ) {
+        self.bump.reset();
+        let Core { view, connections, bump, .. } = self;
+        let is_there =
+            connections.answer(&mut ShardTurn { view, now, outbox }, slot, |out, frame| {
+                let rendering = Rendering {
+                    heading: Heading { frame: *frame, cors: &view.rules.cors, grant },
+                    snapshot: outcome.snapshot(),
+                    disk_lack: view.disk_lack.as_deref(),
+                    bump,
+                };
+                rendering.write(&outcome.decode(bump), out);
+            });
+        self.home.keep(outcome.into_buffer());
+        if is_there {
+            self.resume_connection(now, slot.connection, outbox);
         }
     }
 
@@ -430,13 +395,22 @@ impl Core {
             && self.connections.is_empty()
             && self.home.lane.is_quiet()
             && self.home.outstanding.is_empty()
-            && self.home.gathers.is_empty()
+            && self.home.fanouts.is_empty()
             && self.home.arbiter.as_deref().is_none_or(Arbiter::is_quiet);
         if is_quiet {
             self.finish_ticket = None;
             let outcome = Outcome::Done;
             outbox.push(Effect::ControlReply(ControlReply { ticket, outcome }));
         }
+    }
+}
+
+/// What an operator is told of an outcome.
+fn told_to_operator(outcome: &outcome::Outcome<'_>) -> Outcome {
+    match outcome {
+        outcome::Outcome::State(state) => Outcome::State(state.to_vec()),
+        outcome::Outcome::Erased { at } => Outcome::Erased { at: *at },
+        _ => Outcome::Unavailable,
     }
 }
 
@@ -455,12 +429,13 @@ impl Step for Core {
     fn step(&mut self, now: Now, mut input: Input<'_>, outbox: &mut Outbox) {
         self.view.date.refresh(now.wall);
         if self.on_link(now, &mut input) {
-            self.follow_redis(now, outbox);
+            self.follow_redis(now);
             return self.deliver(now, outbox);
         }
         match input {
             Input::Accepted { connection, listener } => {
-                if !self.connections.accept(&self.view, now, connection, listener, outbox) {
+                let mut turn = ShardTurn { view: &self.view, now, outbox };
+                if !self.connections.accept(&mut turn, connection, listener) {
                     let share = Value::Number(u64::from(self.connections.open_max()));
                     let whole = Value::Number(u64::from(self.connections_max_of_node));
                     let fields = [("on_this_shard", share), ("connections_max", whole)];
@@ -469,27 +444,30 @@ impl Step for Core {
             }
             Input::Bytes { connection, bytes } => self.on_bytes(now, connection, bytes, outbox),
             Input::PeerClosed { connection } => {
-                self.connections.peer_closed(&self.view, now, connection, outbox);
+                let mut turn = ShardTurn { view: &self.view, now, outbox };
+                self.connections.peer_closed(&mut turn, connection);
             }
             Input::Broken { connection } => self.connections.broken(connection, outbox),
             Input::Sent { connection, buffer, sent } => {
-                self.on_sent(now, connection, (buffer, sent), outbox);
+                let mut turn = ShardTurn { view: &self.view, now, outbox };
+                if self.connections.sent(&mut turn, connection, buffer, sent) {
+                    self.resume_connection(now, connection, outbox);
+                }
             }
             Input::Untaken { connection, bytes } => {
                 self.connections.untaken(now.mono, connection, bytes);
             }
-            Input::Hop(hop) => self.on_hop(now, hop, outbox),
+            Input::Hop(hop) => self.on_hop(now, hop),
             Input::HopReply(reply) => self.on_hop_reply(reply),
             Input::HopRefused(hop) => self.on_hop_refused(now, hop),
             Input::Acked(ack) => {
-                let Home { lane, done, buffers, counters, .. } = &mut self.home;
-                lane.acknowledge(ack, |Waiting { origin, outcome, fallback, since, .. }| {
-                    counters.journal_wait.record(now.mono.0.saturating_sub(since.0));
-                    done.push(Done { origin, outcome });
-                    buffers.give(fallback);
+                let Home { lane, done, counters, .. } = &mut self.home;
+                lane.acknowledge(ack, |waiting| {
+                    counters.journal_wait.record(now.mono.0.saturating_sub(waiting.since.0));
+                    done.push(Done { origin: waiting.origin, outcome: waiting.outcome });
                 });
             }
-            Input::UserRead(read) => self.on_user_read(now, read, outbox),
+            Input::UserRead(read) => self.on_user_read(now, read),
             Input::Journal { accepting, applied } => self.home.lane.watermarks(accepting, applied),
             Input::Disk(lack) => self.view.disk_lack = lack,
             Input::Control(control) => self.on_control(now, control, outbox),
@@ -508,10 +486,11 @@ impl Step for Core {
 
     fn finish_turn(&mut self, now: Now, outbox: &mut Outbox) {
         if self.home.arbiter.is_some() {
-            self.follow_redis(now, outbox);
+            self.follow_redis(now);
             self.deliver(now, outbox);
             // Before the turn's records: SQL must not see one before what it may pass.
-            self.home.merge_unasked(now, outbox);
+            self.home.merge_unasked(now);
+            outbox.effects.append(&mut self.home.effects);
             self.flush_link(outbox);
         }
         if let Some(batch) = self.home.lane.flush() {

@@ -1,130 +1,130 @@
 //! One decide request on the shard that owns its user: its events, then the decision, then one
-//! answer. A single synchronous step over memory; what it needs is fetched before, what it changes
+//! outcome. A single synchronous step over memory; what it needs is fetched before, what it changes
 //! is reserved in the lane before.
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
-use super::home::{Home, Subject, happening_of, shown_of};
+use super::home::{Home, Subject, shown_of};
 use super::lane::Waiting;
 use super::origin::Origin;
-use super::packed::{self, Packed};
-use super::reads::{Waiter, Work};
-use super::seam::Outbox;
-use super::verdicts::{Verdict, summarize};
+use super::reads::Waiter;
 use super::view::View;
-use crate::api::answer::{self, Candidate, Explanation, Extras, Shown};
+use crate::api::command::{Command, EncodedCommand};
 use crate::api::decide::DecideRequest;
 use crate::api::events::Event;
-use crate::api::reply::Heading;
+use crate::api::outcome::{Candidate, DEGRADED, Decided, EncodedOutcome, Outcome};
 use crate::api::token::Token;
+use crate::api::verdict::Verdict;
 use crate::base::clock::Now;
 use crate::base::ids::LaneSequence;
 use crate::base::time::MonoNs;
-use crate::catalog::snapshot::Popup;
+use crate::catalog::snapshot::Snapshot;
 use crate::decide::choose::{self, Decision};
-use crate::decide::gates::Gate;
 use crate::journal::record::Happening;
 use crate::state::apply::{self, EventVerdict, ShowApplied};
 use crate::telemetry::log::{Message, Value};
 
-/// Whether an answer is there or will come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// The answer was appended to `out`.
-    Answered,
-    /// The outcome goes to the origin later.
-    Later,
-}
-
-/// What a decide request is executed with.
+/// What a command is executed with.
 #[derive(Clone, Copy, Debug)]
-pub struct Ask<'a, 'v> {
+pub struct RequestContext<'a, 'v> {
     /// The shard's catalog, keys and date.
     pub view: &'v View,
     /// The turn's time.
     pub now: Now,
     /// Scratch of this request.
     pub bump: &'a Bump,
-    /// The request as it came, to be parked.
-    pub packed: &'a Packed<'a>,
-    /// Who waits for the answer.
+    /// Who waits for the outcome.
     pub origin: Origin,
     /// Until when it may wait for users' states.
     pub until: MonoNs,
     /// How it came to be run.
-    pub round: Round,
+    pub attempt: Attempt,
 }
 
-/// How a request came to be run, where Redis is the arbiter.
+/// How a command came to be run, where Redis is the arbiter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Round {
+pub struct Attempt {
     /// How often it was evaluated and another node was first.
     pub tries: u8,
     /// The copy of its user's state has just come from Redis.
     pub is_fresh: bool,
 }
 
-/// How a decision came out, in the words of its reply.
-#[derive(Debug)]
-pub(super) enum Verdicted<'a> {
-    Show(Shown<'a>),
-    Nothing { reason: &'static str, next_in_s: Option<u32> },
+/// The answer of a request before any of it is known but what the request itself says.
+pub(super) fn decided<'a>(request: &DecideRequest<'a>, decision: Decision) -> Decided<'a> {
+    Decided {
+        decision,
+        token: "",
+        locale: None,
+        anonymous: request.anonymous.then_some(request.context.user),
+        verdicts: &[],
+        candidates: None,
+        ignored: request.ignored.names,
+    }
 }
 
-pub(super) const DEGRADED: Verdicted<'static> =
-    Verdicted::Nothing { reason: "degraded", next_in_s: None };
-
 impl Home {
-    /// Executes a decide request of a user of this shard.
-    pub fn decide<'a>(
+    /// Executes a command about users of this shard; their states are in memory unless `has_state`
+    /// says that they are not to be had. `None` where the outcome comes later.
+    pub fn execute<'a>(
         &mut self,
-        ask: &Ask<'a, '_>,
-        asked: &DecideRequest<'a>,
-        out: &mut Vec<u8>,
-        outbox: &mut Outbox,
-    ) -> Progress {
-        if self.arbiter.is_some() {
-            return self.decide_by_redis(ask, asked, out);
+        context: &RequestContext<'a, '_>,
+        command: &Command<'a>,
+        has_state: bool,
+    ) -> Option<Outcome<'a>> {
+        match command {
+            Command::Decide(request) if has_state => self.decide(context, request),
+            Command::Decide(request) => self.decide_degraded(context, request),
+            Command::Events(request) => self.take_events(context, request, has_state),
+            Command::ReadUser { user } | Command::EraseUser { user } => {
+                self.operate(context, command, user, has_state)
+            }
         }
-        let user = asked.context.user;
+    }
+
+    fn decide<'a>(
+        &mut self,
+        context: &RequestContext<'a, '_>,
+        request: &DecideRequest<'a>,
+    ) -> Option<Outcome<'a>> {
+        if self.arbiter.is_some() {
+            return self.decide_by_redis(context, request);
+        }
+        let user = request.context.user;
         let Some(last_change) = self.load(user) else {
-            return self.park_decision(ask, asked, out, outbox);
+            let waiter = self.waiter(context, &Command::Decide(*request));
+            let parked = self.park(context.view.shard, context.now, user, waiter);
+            return if parked.is_ok() { None } else { self.decide_degraded(context, request) };
         };
         let mark = self.lane.mark();
-        let has_room = self.lane.has_room(asked.events.len() + 1);
-        let mut verdicts = BumpVec::with_capacity_in(asked.events.len(), ask.bump);
-        for element in asked.events {
+        let has_room = self.lane.has_room(request.events.len() + 1);
+        let mut verdicts = BumpVec::with_capacity_in(request.events.len(), context.bump);
+        for element in request.events {
             let verdict = match element {
-                Err(code) => Verdict::of_code(*code),
-                Ok(event) if event.token.user != user => Verdict::OtherUser,
-                Ok(_) if !has_room => Verdict::Unavailable,
-                Ok(event) => self.apply_event(ask.view, ask.now, event),
+                Err(code) => Verdict::Rejected(*code),
+                Ok(event) if event.token.user != user => Verdict::OTHER_USER,
+                Ok(_) if !has_room => Verdict::UNAVAILABLE,
+                Ok(event) => self.apply_event(context.view, context.now, event),
             };
             verdicts.push(verdict);
         }
-        let candidates = if asked.explain { self.candidates(ask, asked) } else { &[] };
-        let mut verdicted = self.choose(ask, asked, has_room);
+        let candidates = self.candidates(context, request);
+        let mut decided = self.choose(context, request, has_room);
         let mut upto = last_change;
         if self.lane.last() != mark.last() {
             upto = self.lane.last();
-            if !self.store(ask.now, user, upto, mark) {
+            if !self.store(context.now, user, upto, mark) {
                 upto = last_change;
-                verdicted = DEGRADED;
+                decided = self::decided(request, DEGRADED);
                 verdicts.iter_mut().for_each(|verdict| *verdict = verdict.unless_kept());
             }
         }
-        let start = out.len();
-        write_answer(out, ask, asked, (&verdicted, candidates), &verdicts);
-        self.count(&verdicted, &verdicts);
-        self.tell_decision(ask.now, user, &verdicted);
-        let rests_on_record = !verdicts.is_empty() || matches!(verdicted, Verdicted::Show(_));
-        if !rests_on_record || self.lane.is_acked(upto) {
-            return Progress::Answered;
-        }
-        let fallback = self.fallback(ask, asked, &verdicts);
-        self.hold_back(ask.now.mono, ask.origin, upto, (out, start), fallback);
-        Progress::Later
+        let decided = Decided { verdicts: verdicts.into_bump_slice(), candidates, ..decided };
+        self.note_decision(context, user, &decided);
+        let is_show = matches!(decided.decision, Decision::Show { .. });
+        let rests_on_record = !decided.verdicts.is_empty() || is_show;
+        self.hold_back(context, Outcome::Decided(decided), rests_on_record.then_some(upto))
     }
 
     /// Applies one event to the scratch state, and records it where it changed something.
@@ -137,231 +137,171 @@ impl Home {
             [("popup", Value::Text(token.popup)), ("action", Value::Text(event.action.as_str()))];
         self.tell_of_user(now, Message::EventTaken, token.user, fields);
         match verdict {
-            EventVerdict::TooLate => Verdict::TooLate,
+            EventVerdict::TooLate => Verdict::TOO_LATE,
             EventVerdict::Duplicate => Verdict::Duplicate,
             EventVerdict::Accepted { acted_at } => {
                 let subject = Subject::of(event);
-                let happening = happening_of(event.action);
+                let happening = event.action.happening();
                 self.record(&view.snapshot, &subject, happening, (now.wall, acted_at), None);
                 Verdict::Accepted
             }
         }
     }
 
-    /// What goes out in place of an answer whose records are not kept in time.
-    pub(super) fn fallback<'a>(
+    /// Gives an outcome that rests on no record, or on those up to one that is acknowledged; else
+    /// holds it back until that one is.
+    pub(super) fn hold_back<'a>(
         &mut self,
-        ask: &Ask<'a, '_>,
-        asked: &DecideRequest<'a>,
-        verdicts: &[Verdict],
-    ) -> Vec<u8> {
-        let mut unkept = BumpVec::with_capacity_in(verdicts.len(), ask.bump);
-        unkept.extend(verdicts.iter().map(|verdict| verdict.unless_kept()));
-        let mut fallback = self.buffer();
-        write_answer(&mut fallback, ask, asked, (&DEGRADED, &[]), &unkept);
-        fallback
-    }
-
-    /// Holds an answer back, the bytes of `answer` from its start on, until its record is
-    /// acknowledged.
-    pub fn hold_back(
-        &mut self,
-        now: MonoNs,
-        origin: Origin,
-        upto: LaneSequence,
-        answer: (&mut Vec<u8>, usize),
-        fallback: Vec<u8>,
-    ) {
-        let (out, start) = answer;
-        let mut outcome = self.buffer();
-        outcome.extend_from_slice(&out[start..]);
-        out.truncate(start);
-        self.lane.wait(Waiting { upto, since: now, origin, outcome, fallback });
-    }
-
-    fn park_decision<'a>(
-        &mut self,
-        ask: &Ask<'a, '_>,
-        asked: &DecideRequest<'a>,
-        out: &mut Vec<u8>,
-        outbox: &mut Outbox,
-    ) -> Progress {
-        let mut buffer = self.buffer();
-        let anonymous = if asked.anonymous { asked.context.user } else { "" };
-        packed::pack(&Packed { anonymous, ..*ask.packed }, &mut buffer);
-        let waiter = Waiter {
-            origin: ask.origin,
-            work: Work::Request { buffer, until: ask.until, tries: 0 },
+        context: &RequestContext<'a, '_>,
+        outcome: Outcome<'a>,
+        upto: Option<LaneSequence>,
+    ) -> Option<Outcome<'a>> {
+        let Some(upto) = upto.filter(|upto| !self.lane.is_acked(*upto)) else {
+            return Some(outcome);
         };
-        match self.park(ask.view, ask.now, asked.context.user, waiter, outbox) {
-            Ok(()) => Progress::Later,
-            Err(_) => self.decide_degraded(ask, asked, out),
-        }
+        let outcome = EncodedOutcome::new(&outcome, &context.view.snapshot, self.buffer());
+        let (since, origin) = (context.now.mono, context.origin);
+        self.lane.wait(Waiting { upto, since, origin, outcome });
+        None
+    }
+
+    /// A command as something that waits.
+    pub(super) fn waiter(
+        &mut self,
+        context: &RequestContext<'_, '_>,
+        command: &Command<'_>,
+    ) -> Waiter {
+        let command = Some(EncodedCommand::new(command, self.buffer()));
+        let RequestContext { origin, until, attempt, .. } = *context;
+        Waiter { origin, command, until, tries: attempt.tries }
     }
 
     /// Decides on the scratch state and, where a popup is shown, applies and records it.
     fn choose<'a>(
         &mut self,
-        ask: &Ask<'a, '_>,
-        asked: &DecideRequest<'a>,
+        context: &RequestContext<'a, '_>,
+        request: &DecideRequest<'a>,
         has_room: bool,
-    ) -> Verdicted<'a> {
-        let snapshot = &*ask.view.snapshot;
-        let state = &mut self.scratch.state;
-        match choose::decide(snapshot, state, &asked.context, ask.now.wall) {
-            Decision::Nothing { reason, next_in_s } => {
-                Verdicted::Nothing { reason: reason.as_str(), next_in_s }
-            }
+    ) -> Decided<'a> {
+        let snapshot = &*context.view.snapshot;
+        let state = &self.scratch.state;
+        match choose::decide(snapshot, state, &request.context, context.now.wall) {
+            nothing @ Decision::Nothing { .. } => decided(request, nothing),
             Decision::Show { .. } if !has_room => {
                 self.counters.journal_refusals.add(1);
-                DEGRADED
+                decided(request, DEGRADED)
             }
-            Decision::Show { popup, variant } => {
-                let popup = &snapshot.popups[popup as usize];
-                self.show(ask, asked, popup, variant)
-            }
+            Decision::Show { popup, variant } => self.show(context, request, (popup, variant)),
         }
     }
 
     pub(super) fn show<'a>(
         &mut self,
-        ask: &Ask<'a, '_>,
-        asked: &DecideRequest<'a>,
-        popup: &Popup,
-        variant: usize,
-    ) -> Verdicted<'a> {
-        let now = ask.now.wall;
-        let (shown, applied) = self.mint_show(ask, asked, (popup, variant), None);
-        let subject = Subject {
-            user: asked.context.user,
-            token: shown.decision,
-            popup: shown.popup,
-            version: shown.version,
-            variant: shown.variant,
-        };
-        let snapshot = &*ask.view.snapshot;
+        context: &RequestContext<'a, '_>,
+        request: &DecideRequest<'a>,
+        place: (u32, usize),
+    ) -> Decided<'a> {
+        let now = context.now.wall;
+        let (decided, applied) = self.mint_show(context, request, place, None);
+        let snapshot = &*context.view.snapshot;
+        let subject = Subject::of_show(snapshot, request.context.user, place, decided.token);
         self.record(snapshot, &subject, Happening::Decided, (now, now), applied.forgotten);
-        Verdicted::Show(shown)
+        decided
     }
 
     /// Applies a show to the scratch state, and mints its token. `local` is the hash of the session
     /// where this node's memory alone decides.
     pub(super) fn mint_show<'a>(
         &mut self,
-        ask: &Ask<'a, '_>,
-        asked: &DecideRequest<'a>,
-        (popup, variant): (&Popup, usize),
+        context: &RequestContext<'a, '_>,
+        request: &DecideRequest<'a>,
+        (popup, variant): (u32, usize),
         local: Option<u64>,
-    ) -> (Shown<'a>, ShowApplied) {
-        let now = ask.now.wall;
-        let snapshot = &*ask.view.snapshot;
-        let variant = &popup.variants[variant];
-        let session = asked.context.session;
-        let applied = apply::show(&mut self.scratch.state, snapshot, popup, session, now);
+    ) -> (Decided<'a>, ShowApplied) {
+        let (now, view) = (context.now.wall, context.view);
+        let popup_shown = &view.snapshot.popups[popup as usize];
+        let variant_shown = &popup_shown.variants[variant];
+        let session = request.context.session;
+        let state = &mut self.scratch.state;
+        let applied = apply::show(state, &view.snapshot, popup_shown, session, now);
         let token = Token {
-            user: asked.context.user,
-            popup: &popup.id,
-            version: popup.version,
-            variant: &variant.key,
+            user: request.context.user,
+            popup: &popup_shown.id,
+            version: popup_shown.version,
+            variant: &variant_shown.key,
             number: applied.number,
             at: now,
             local,
         };
         self.scratch.token.clear();
-        ask.view.keys.mint(&token, &mut self.scratch.token);
-        let bump = ask.bump;
-        let shown = Shown {
-            decision: bump.alloc_str(&self.scratch.token),
-            popup: bump.alloc_str(&popup.id),
-            version: popup.version,
-            variant: bump.alloc_str(&variant.key),
-            content: bump.alloc_str(&choose::content(variant, asked.context.locale).0),
+        view.keys.mint(&token, &mut self.scratch.token);
+        let decided = Decided {
+            token: context.bump.alloc_str(&self.scratch.token),
+            locale: choose::locale(variant_shown, request.context.locale),
+            ..decided(request, Decision::Show { popup, variant })
         };
-        (shown, applied)
+        (decided, applied)
     }
 
+    /// Every popup with its gate, where the answer is to explain itself.
     pub(super) fn candidates<'a>(
         &mut self,
-        ask: &Ask<'a, '_>,
-        asked: &DecideRequest<'a>,
-    ) -> &'a [Candidate<'a>] {
-        let snapshot = &*ask.view.snapshot;
-        let super::home::Scratch { state, candidates, .. } = &mut self.scratch;
-        choose::explain(snapshot, state, &asked.context, ask.now.wall, candidates);
-        let mut named = BumpVec::with_capacity_in(candidates.len(), ask.bump);
-        for (index, gate) in candidates.iter() {
-            let id: &str = ask.bump.alloc_str(&snapshot.popups[*index as usize].id);
-            named.push((id, gate.map(Gate::as_str)));
+        context: &RequestContext<'a, '_>,
+        request: &DecideRequest<'a>,
+    ) -> Option<&'a [Candidate]> {
+        if !request.explain {
+            return None;
         }
-        named.into_bump_slice()
+        let super::home::Scratch { state, candidates, .. } = &mut self.scratch;
+        let (snapshot, now) = (&*context.view.snapshot, context.now.wall);
+        choose::explain(snapshot, state, &request.context, now, candidates);
+        Some(context.bump.alloc_slice_copy(candidates))
     }
 
-    pub(super) fn tell_decision(&self, now: Now, user: &str, verdicted: &Verdicted<'_>) {
-        let (popup, reason) = match verdicted {
-            Verdicted::Show(shown) => (shown.popup, ""),
-            Verdicted::Nothing { reason, .. } => ("", *reason),
+    /// Counts a decision and what became of its events, and says so of listed users.
+    pub(super) fn note_decision(
+        &self,
+        context: &RequestContext<'_, '_>,
+        user: &str,
+        decided: &Decided<'_>,
+    ) {
+        self.count(decided);
+        self.tell_decision(context.now, &context.view.snapshot, user, decided);
+    }
+
+    pub(super) fn tell_decision(
+        &self,
+        now: Now,
+        snapshot: &Snapshot,
+        user: &str,
+        decided: &Decided<'_>,
+    ) {
+        let (popup, reason): (&str, _) = match decided.decision {
+            Decision::Show { popup, .. } => (&snapshot.popups[popup as usize].id, ""),
+            Decision::Nothing { reason, .. } => ("", reason.as_str()),
         };
         let fields = [("popup", Value::Text(popup)), ("reason", Value::Text(reason))];
         self.tell_of_user(now, Message::Decided, user, fields);
     }
 
-    pub(super) fn count(&self, verdicted: &Verdicted<'_>, verdicts: &[Verdict]) {
-        match verdicted {
-            Verdicted::Show(_) => self.counters.decisions_shown.add(1),
-            Verdicted::Nothing { reason, .. } => self.counters.decisions_nothing.of(reason).add(1),
+    pub(super) fn count(&self, decided: &Decided<'_>) {
+        match decided.decision {
+            Decision::Show { .. } => self.counters.decisions_shown.add(1),
+            Decision::Nothing { reason, .. } => {
+                self.counters.decisions_nothing.of(reason.as_str()).add(1);
+            }
         }
-        self.count_verdicts(verdicts);
+        self.count_verdicts(decided.verdicts.iter().copied());
     }
 
     /// Counts what became of events.
-    pub fn count_verdicts(&self, verdicts: &[Verdict]) {
+    pub fn count_verdicts(&self, verdicts: impl Iterator<Item = Verdict>) {
         for verdict in verdicts {
             match verdict {
                 Verdict::Accepted => self.counters.events_accepted.add(1),
                 Verdict::Duplicate => self.counters.events_duplicate.add(1),
-                other => self.counters.events_rejected.of(other.name()).add(1),
+                Verdict::Rejected(code) => self.counters.events_rejected.of(code.name()).add(1),
             }
-        }
-    }
-}
-
-/// Appends the answer of a decision, with the gates of all candidates where it is explained, and
-/// what became of the request's events.
-pub(super) fn write_answer<'a>(
-    out: &mut Vec<u8>,
-    ask: &Ask<'a, '_>,
-    asked: &DecideRequest<'a>,
-    (verdicted, candidates): (&Verdicted<'_>, &[Candidate<'_>]),
-    verdicts: &[Verdict],
-) {
-    let events = (!verdicts.is_empty()).then(|| summarize(verdicts, ask.bump));
-    let anonymous = asked.anonymous.then_some(asked.context.user);
-    let extras = Extras { anonymous, events, ignored: asked.ignored };
-    let heading = ask.view.heading(&ask.packed.request);
-    write(out, &heading, verdicted, &extras, (asked.explain, candidates), ask.bump);
-}
-
-fn write(
-    out: &mut Vec<u8>,
-    heading: &Heading<'_>,
-    verdicted: &Verdicted<'_>,
-    extras: &Extras<'_>,
-    explain: (bool, &[Candidate<'_>]),
-    bump: &Bump,
-) {
-    let (is_explained, candidates) = explain;
-    match (verdicted, is_explained) {
-        (Verdicted::Show(shown), false) => answer::write_show(out, heading, shown, extras, bump),
-        (Verdicted::Nothing { reason, next_in_s }, false) => {
-            answer::write_nothing(out, heading, reason, *next_in_s, extras);
-        }
-        (verdicted, true) => {
-            let (shown, reason, next_in_s) = match verdicted {
-                Verdicted::Show(shown) => (Some(*shown), None, None),
-                Verdicted::Nothing { reason, next_in_s } => (None, Some(*reason), *next_in_s),
-            };
-            let explanation = Explanation { shown, reason, next_in_s, candidates };
-            answer::write_explain(out, heading, &explanation, extras, bump);
         }
     }
 }

@@ -7,17 +7,19 @@
 
 use bumpalo::collections::Vec as BumpVec;
 
-use super::decision::{Ask, DEGRADED, Progress, Verdicted, write_answer};
-use super::home::{Home, shown_of};
+use super::decision::{RequestContext, decided};
+use super::home::{Home, Subject, shown_of};
 use super::unmerged::{Asked, Entry};
-use super::verdicts::{self, Verdict};
+use crate::api::command::PlacedEvent;
 use crate::api::decide::DecideRequest;
 use crate::api::events::Event;
+use crate::api::outcome::{DEGRADED, Decided, Outcome};
+use crate::api::verdict::{PlacedVerdict, Verdict};
 use crate::base::clock::Now;
 use crate::base::hash;
-use crate::base::ids::LaneSequence;
+use crate::base::ids::{LaneSequence, PopupKey};
 use crate::base::limits::EVENT_AGE_MAX_MS;
-use crate::catalog::snapshot::{Popup, Snapshot};
+use crate::catalog::snapshot::Snapshot;
 use crate::decide::choose::{self, Decision};
 use crate::journal::record::Record;
 use crate::state::apply::{self, ShowId};
@@ -26,58 +28,51 @@ use crate::telemetry::log::{Message, Value};
 
 impl Home {
     /// Answers a decide request whose user's state is not to be had in time (product, section 7).
-    pub fn decide_degraded<'a>(
+    pub(super) fn decide_degraded<'a>(
         &mut self,
-        ask: &Ask<'a, '_>,
-        asked: &DecideRequest<'a>,
-        out: &mut Vec<u8>,
-    ) -> Progress {
+        context: &RequestContext<'a, '_>,
+        request: &DecideRequest<'a>,
+    ) -> Option<Outcome<'a>> {
         self.counters.degraded.add(1);
-        let user = asked.context.user;
-        let ask = &Ask { now: self.decision_time(ask.now), ..*ask };
-        let mut verdicts = BumpVec::with_capacity_in(asked.events.len(), ask.bump);
-        for element in asked.events {
+        let user = request.context.user;
+        let now = self.decision_time(context.now);
+        let context = &RequestContext { now, ..*context };
+        let mut verdicts = BumpVec::with_capacity_in(request.events.len(), context.bump);
+        for element in request.events {
             verdicts.push(match element {
-                Err(code) => Verdict::of_code(*code),
-                Ok(event) if event.token.user != user => Verdict::OtherUser,
-                Ok(event) => self.accept_unmerged(ask.now, event),
+                Err(code) => Verdict::Rejected(*code),
+                Ok(event) if event.token.user != user => Verdict::OTHER_USER,
+                Ok(event) => self.accept_unmerged(now, event),
             });
         }
-        let verdicted = self.choose_locally(ask, asked);
-        let start = out.len();
-        write_answer(out, ask, asked, (&verdicted, &[]), &verdicts);
-        self.count(&verdicted, &verdicts);
-        self.tell_decision(ask.now, user, &verdicted);
-        let upto = self.lane.last();
-        let rests_on_record = matches!(verdicted, Verdicted::Show(_))
-            || verdicts.iter().any(|verdict| verdict.rests_on_record());
-        if !rests_on_record || self.lane.is_acked(upto) {
-            return Progress::Answered;
-        }
-        let fallback = self.fallback(ask, asked, &verdicts);
-        self.hold_back(ask.now.mono, ask.origin, upto, (out, start), fallback);
-        Progress::Later
+        let chosen = self.choose_locally(context, request);
+        let candidates = request.explain.then_some(&[][..]);
+        let decided = Decided { verdicts: verdicts.into_bump_slice(), candidates, ..chosen };
+        self.note_decision(context, user, &decided);
+        let rests_on_record = matches!(decided.decision, Decision::Show { .. })
+            || decided.verdicts.iter().any(|verdict| verdict.rests_on_record());
+        let upto = rests_on_record.then(|| self.lane.last());
+        self.hold_back(context, Outcome::Decided(decided), upto)
     }
 
-    /// Takes events whose users' states are not to be had in time, with their places in the
-    /// request. Gives the verdicts, unless they wait for the journal.
-    pub(super) fn events_degraded<'e>(
+    /// Takes events whose users' states are not to be had in time. Gives the verdicts, unless they
+    /// wait for the journal.
+    pub(super) fn events_degraded<'a>(
         &mut self,
-        ask: &Ask<'_, '_>,
-        events: impl Iterator<Item = (usize, &'e Event<'e>)>,
-    ) -> Option<Vec<u8>> {
+        context: &RequestContext<'a, '_>,
+        events: &[PlacedEvent<'a>],
+    ) -> Option<Outcome<'a>> {
         self.counters.degraded.add(1);
-        let now = self.decision_time(ask.now);
-        let mut verdicts = self.buffer();
-        let mut rests_on_record = false;
-        for (index, event) in events {
-            let verdict = self.accept_unmerged(now, event);
-            self.count_verdicts(&[verdict]);
-            rests_on_record |= verdict.rests_on_record();
-            verdicts::put(index, verdict, &mut verdicts);
+        let now = self.decision_time(context.now);
+        let mut verdicts = BumpVec::with_capacity_in(events.len(), context.bump);
+        for placed in events {
+            verdicts.push((placed.place, self.accept_unmerged(now, &placed.event)));
         }
+        let verdicts: &[PlacedVerdict] = verdicts.into_bump_slice();
+        self.count_verdicts(verdicts.iter().map(|(_, verdict)| *verdict));
+        let rests_on_record = verdicts.iter().any(|(_, verdict)| verdict.rests_on_record());
         let upto = if rests_on_record { self.lane.last() } else { LaneSequence(0) };
-        self.hold_verdicts_back(ask, upto, verdicts)
+        self.hold_verdicts_back(context, verdicts, upto)
     }
 
     /// Accepts an event without its user's state. Whether its show is remembered is found out by
@@ -85,10 +80,10 @@ impl Home {
     fn accept_unmerged(&mut self, now: Now, event: &Event<'_>) -> Verdict {
         let token = &event.token;
         if self.arbiter.is_none() {
-            return Verdict::Unavailable;
+            return Verdict::UNAVAILABLE;
         }
         if now.wall.since(token.at).0 > EVENT_AGE_MAX_MS {
-            return Verdict::TooLate;
+            return Verdict::TOO_LATE;
         }
         let shown = shown_of(token);
         let is_same = |entry: &Entry| {
@@ -100,7 +95,7 @@ impl Home {
             return Verdict::Duplicate;
         }
         if !self.has_room_unmerged(token.user) {
-            return Verdict::Unavailable;
+            return Verdict::UNAVAILABLE;
         }
         let at = now.wall.max(token.at);
         let acted_at = apply::acted_at(event.ts, token.at, at);
@@ -123,50 +118,50 @@ impl Home {
     /// Decides on what this node remembers.
     fn choose_locally<'a>(
         &mut self,
-        ask: &Ask<'a, '_>,
-        asked: &DecideRequest<'a>,
-    ) -> Verdicted<'a> {
-        let snapshot = &*ask.view.snapshot;
-        self.remember(snapshot, asked.context.user);
+        context: &RequestContext<'a, '_>,
+        request: &DecideRequest<'a>,
+    ) -> Decided<'a> {
+        let (snapshot, user) = (&*context.view.snapshot, request.context.user);
+        self.remember(snapshot, user);
         let state = &self.scratch.state;
-        let wall = state.newest().map_or(ask.now.wall, |newest| newest.max(ask.now.wall));
-        let ask = &Ask { now: Now { wall, ..ask.now }, ..*ask };
-        match choose::decide_degraded(snapshot, state, &asked.context, wall) {
-            Decision::Show { popup, variant } if self.has_room_unmerged(asked.context.user) => {
-                let popup = &snapshot.popups[popup as usize];
-                self.show_locally(ask, asked, popup, variant)
+        let now = context.now;
+        let wall = state.newest().map_or(now.wall, |newest| newest.max(now.wall));
+        let context = &RequestContext { now: Now { wall, ..now }, ..*context };
+        match choose::decide_degraded(snapshot, state, &request.context, wall) {
+            Decision::Show { popup, variant } if self.has_room_unmerged(user) => {
+                self.show_locally(context, request, (popup, variant))
             }
             // Without an arbiter what this shard remembers is all there is, and it can't be had.
-            Decision::Show { .. } => DEGRADED,
-            Decision::Nothing { reason, next_in_s } => {
-                Verdicted::Nothing { reason: reason.as_str(), next_in_s }
-            }
+            Decision::Show { .. } => decided(request, DEGRADED),
+            nothing @ Decision::Nothing { .. } => decided(request, nothing),
         }
     }
 
     /// Shows a popup that this node's memory allows; the arbiter is told once it answers.
     fn show_locally<'a>(
         &mut self,
-        ask: &Ask<'a, '_>,
-        asked: &DecideRequest<'a>,
-        popup: &Popup,
-        variant: usize,
-    ) -> Verdicted<'a> {
-        let session = asked.context.session.map_or(0, |session| hash::session(session.as_bytes()));
-        let (shown, applied) = self.mint_show(ask, asked, (popup, variant), Some(session));
-        let at = ask.now.wall;
+        context: &RequestContext<'a, '_>,
+        request: &DecideRequest<'a>,
+        place: (u32, usize),
+    ) -> Decided<'a> {
+        let (user, session) = (request.context.user, request.context.session);
+        let session = session.map_or(0, |session| hash::session(session.as_bytes()));
+        let (decided, applied) = self.mint_show(context, request, place, Some(session));
+        let at = context.now.wall;
+        let subject = Subject::of_show(&context.view.snapshot, user, place, decided.token);
+        let popup = PopupKey::of(subject.popup);
         let entry = Entry {
             at,
             asked: Asked::Show { session },
-            shown: ShowId { popup: popup.key, number: applied.number, at },
-            token: shown.decision.into(),
-            popup: shown.popup.into(),
-            version: shown.version,
-            variant: shown.variant.into(),
+            shown: ShowId { popup, number: applied.number, at },
+            token: subject.token.into(),
+            popup: subject.popup.into(),
+            version: subject.version,
+            variant: subject.variant.into(),
         };
-        self.put_unmerged(asked.context.user, entry);
+        self.put_unmerged(user, entry);
         self.counters.decisions_local.add(1);
-        Verdicted::Show(shown)
+        decided
     }
 
     /// The scratch state becomes what this node remembers of a user: nothing, without an arbiter.

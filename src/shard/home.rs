@@ -1,29 +1,31 @@
 //! The users that a shard owns: their slice, the lane to the journal, reads under way, and the one
-//! place where a user's state is changed. Knows nothing of connections.
+//! place where a user's state is changed. Knows nothing of connections and of HTTP.
 
 use std::sync::Arc;
 
 use bumpalo::Bump;
 
 use super::arbiter::Arbiter;
-use super::gather::Gathers;
+use super::fanout::Fanouts;
 use super::lane::{Lane, Mark};
 use super::origin::Origin;
 use super::reads::{Parked, Reads, Waiter};
-use super::seam::{Effect, Outbox, ReadRequest};
+use super::seam::{Effect, ReadRequest};
 use super::unmerged::Unmerged;
 use super::view::View;
 use crate::api::events::Event;
+use crate::api::outcome::EncodedOutcome;
 use crate::api::token::Token;
 use crate::base::clock::Now;
 use crate::base::ids::{LaneSequence, PopupKey, ShardId, UserKey};
-use crate::base::slab::Slab;
+use crate::base::limits::CATALOGS_HELD_MAX;
+use crate::base::slab::{Handle, Slab};
 use crate::base::time::{MonoNs, WallMs};
 use crate::catalog::snapshot::Snapshot;
 use crate::decide::gates::{self, Gate};
 use crate::http::pool::BufferPool;
 use crate::journal::record::{self, Happening, Impression, Record};
-use crate::state::apply::{Action, ShowId};
+use crate::state::apply::ShowId;
 use crate::state::slice::Slice;
 use crate::state::user::{self, UserState};
 use crate::telemetry::counters::ShardCounters;
@@ -34,17 +36,17 @@ use crate::telemetry::log::{Field, Log, Message, Stamp, Value};
 pub struct Done {
     /// Who waits.
     pub origin: Origin,
-    /// An HTTP answer, verdicts, or an operator's outcome, as the origin says.
-    pub outcome: Vec<u8>,
+    /// The outcome.
+    pub outcome: EncodedOutcome,
 }
 
 /// What a request on another shard is for.
 #[derive(Clone, Copy, Debug)]
 pub enum Outstanding {
-    /// A decision: the reply is a connection's answer.
+    /// A decision: the reply is whole.
     Decision(Origin),
     /// A part of an events request.
-    Part(crate::base::slab::Handle),
+    Part(Handle),
 }
 
 /// Memory that is used again and again, so that a request allocates nothing.
@@ -73,12 +75,14 @@ pub struct Home {
     pub arbiter: Option<Box<Arbiter>>,
     /// What was accepted without its user's state, and waits to become part of it.
     pub unmerged: Unmerged,
-    /// Events requests that other shards have parts of.
-    pub gathers: Gathers,
+    /// Events requests whose verdicts are not all there.
+    pub fanouts: Fanouts,
     /// Requests on other shards.
     pub outstanding: Slab<Outstanding>,
     /// Outcomes of this step, to be delivered at its end.
     pub done: Vec<Done>,
+    /// What else this step wants done.
+    pub effects: Vec<Effect>,
     /// Working memory.
     pub scratch: Scratch,
     /// Buffers at rest.
@@ -118,6 +122,18 @@ impl<'a> Subject<'a> {
             variant: token.variant,
         }
     }
+
+    /// The impression that a show makes, by its popup's place in the catalog and its variant's.
+    pub fn of_show(
+        snapshot: &'a Snapshot,
+        user: &'a str,
+        (popup, variant): (u32, usize),
+        token: &'a str,
+    ) -> Subject<'a> {
+        let popup = &snapshot.popups[popup as usize];
+        let variant = &popup.variants[variant].key;
+        Subject { user, token, popup: &popup.id, version: popup.version, variant }
+    }
 }
 
 impl Home {
@@ -153,7 +169,7 @@ impl Home {
     /// Tells how much waits, once a turn.
     pub fn count_what_waits(&self) {
         let redis = self.arbiter.as_deref().map_or(0, Arbiter::waiting);
-        let parked = self.reads.waiting() + self.gathers.len() + redis;
+        let parked = self.reads.waiting() + self.fanouts.len() + redis;
         self.counters.parked.set(parked as u64);
         self.counters.journal_waiting.set(self.lane.waiting() as u64);
         self.counters.unmerged.set(self.unmerged.len() as u64);
@@ -281,18 +297,17 @@ impl Home {
     /// work back where a bound is reached.
     pub fn park(
         &mut self,
-        view: &View,
+        shard: ShardId,
         now: Now,
         user: &str,
         waiter: Waiter,
-        outbox: &mut Outbox,
     ) -> Result<(), Waiter> {
         match self.reads.park(now.mono, user, waiter) {
             Parked::Joined => Ok(()),
             Parked::Start(ticket) => {
                 self.counters.reads.add(1);
-                let request = ReadRequest { shard: view.shard, ticket, user: user.into() };
-                outbox.push(Effect::ReadUser(request));
+                let request = ReadRequest { shard, ticket, user: user.into() };
+                self.effects.push(Effect::ReadUser(request));
                 Ok(())
             }
             Parked::Refused(waiter) => {
@@ -302,51 +317,30 @@ impl Home {
         }
     }
 
-    /// Whether another shard may be asked once more.
-    pub fn may_hop(&self) -> bool {
-        self.outstanding.len() < crate::base::limits::HOPS_OUTSTANDING_MAX
+    /// Another catalog is current: shows that wait by those too long before are not told any more,
+    /// so that only so many are in memory. `bump` is scratch.
+    pub fn let_go_of_catalogs(&mut self, current: u64, bump: &Bump) {
+        let held = u64::try_from(CATALOGS_HELD_MAX).expect("a small number");
+        let oldest = (current + 1).saturating_sub(held);
+        let Home { lane, arbiter, counters, .. } = self;
+        let mut let_go = |outcome: &EncodedOutcome| {
+            let left = outcome.let_go_before(oldest, bump)?;
+            counters.catalogs_let_go.add(1);
+            Some(left)
+        };
+        lane.replace_outcomes(&mut let_go);
+        if let Some(arbiter) = arbiter.as_deref_mut() {
+            arbiter.replace_outcomes(let_go);
+        }
     }
 
-    /// Sends a packed request to the shard that owns its user.
-    pub fn hop(
-        &mut self,
-        view: &View,
-        to: ShardId,
-        outstanding: Outstanding,
-        buffer: Vec<u8>,
-        outbox: &mut Outbox,
-    ) {
-        let handle = self.outstanding.insert(outstanding).expect("`may_hop` was asked");
-        self.counters.hops_sent.add(1);
-        let hop = super::seam::Hop { from: view.shard, ticket: handle.to_bits(), buffer };
-        outbox.push(Effect::Hop { to, hop });
+    /// Hands an outcome to whoever waits for it, at the end of the step.
+    pub fn finish(&mut self, origin: Origin, outcome: EncodedOutcome) {
+        self.done.push(Done { origin, outcome });
     }
 }
 
 /// The show that a token is of.
 pub fn shown_of(token: &Token<'_>) -> ShowId {
     ShowId { popup: PopupKey::of(token.popup), number: token.number, at: token.at }
-}
-
-/// What an accepted event is in the journal.
-pub fn happening_of(action: Action) -> Happening {
-    match action {
-        Action::Shown => Happening::Shown,
-        Action::Ignored => Happening::Ignored,
-        Action::Dismissed => Happening::Dismissed,
-        Action::Clicked => Happening::Clicked,
-        Action::Converted => Happening::Converted,
-    }
-}
-
-/// The event that a record is about; `None` for a show.
-pub fn action_of(happening: Happening) -> Option<Action> {
-    match happening {
-        Happening::Decided => None,
-        Happening::Shown => Some(Action::Shown),
-        Happening::Ignored => Some(Action::Ignored),
-        Happening::Dismissed => Some(Action::Dismissed),
-        Happening::Clicked => Some(Action::Clicked),
-        Happening::Converted => Some(Action::Converted),
-    }
 }

@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 
 use super::origin::Origin;
+use crate::api::outcome::EncodedOutcome;
 use crate::base::ids::{LaneSequence, Sequence, ShardId};
 use crate::base::limits::{
     ACK_DEADLINE_MS, LANE_BATCHES_MAX, LANE_BYTES_MAX, PARKED_MAX, RECORD_BYTES_MAX,
@@ -33,16 +34,11 @@ pub struct Waiting {
     pub since: MonoNs,
     /// Who waits.
     pub origin: Origin,
-    /// What goes there once the record is acknowledged.
-    pub outcome: Vec<u8>,
-    /// What goes there instead when the journal is too slow.
-    pub fallback: Vec<u8>,
-}
-
-impl Waiting {
-    fn bytes(&self) -> usize {
-        self.outcome.len() + self.fallback.len()
-    }
+    /// What goes there once the record is acknowledged; where the journal is too slow, what is left
+    /// of it without ([`Outcome::unless_kept`]).
+    ///
+    /// [`Outcome::unless_kept`]: crate::api::outcome::Outcome::unless_kept
+    pub outcome: EncodedOutcome,
 }
 
 /// A place in the turn's records.
@@ -250,7 +246,7 @@ impl Lane {
         // Outcomes wait for the lane's tail or, as duplicates do, for an earlier record of it; held
         // to the order of the lane they need no search.
         let tail = self.waiting.back().map_or(waiting.upto, |last| last.upto.max(waiting.upto));
-        self.waiting_bytes += waiting.bytes();
+        self.waiting_bytes += waiting.outcome.bytes();
         self.waiting.push_back(Waiting { upto: tail, ..waiting });
     }
 
@@ -278,9 +274,23 @@ impl Lane {
         }
     }
 
+    /// Puts others in the place of outcomes that wait, where `replace` gives one.
+    pub fn replace_outcomes(
+        &mut self,
+        mut replace: impl FnMut(&EncodedOutcome) -> Option<EncodedOutcome>,
+    ) {
+        for waiting in &mut self.waiting {
+            if let Some(outcome) = replace(&waiting.outcome) {
+                self.waiting_bytes -= waiting.outcome.bytes();
+                self.waiting_bytes += outcome.bytes();
+                waiting.outcome = outcome;
+            }
+        }
+    }
+
     fn take_first(&mut self) -> Waiting {
         let first = self.waiting.pop_front().expect("the caller has seen it");
-        self.waiting_bytes -= first.bytes();
+        self.waiting_bytes -= first.outcome.bytes();
         first
     }
 
@@ -332,6 +342,7 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::outcome::Outcome;
     use crate::base::ids::Revision;
     use crate::base::time::WallMs;
 
@@ -348,8 +359,9 @@ mod tests {
 
     fn waiting(upto: LaneSequence, since: u64, bytes: usize) -> Waiting {
         let origin = Origin::Control { ticket: since };
-        let (outcome, fallback) = (vec![0; bytes], Vec::new());
-        Waiting { upto, since: MonoNs(since), origin, outcome, fallback }
+        let state = vec![0; bytes];
+        let outcome = EncodedOutcome::of_no_popup(&Outcome::State(&state), Vec::new());
+        Waiting { upto, since: MonoNs(since), origin, outcome }
     }
 
     fn ack(lane: &mut Lane, batch: LaneBatch, upto_sequence: u64) -> Vec<Origin> {

@@ -2,10 +2,11 @@
 //! Inputs are values, effects are values; no clock, no socket, no thread. The runtime's ring driver
 //! and the simulator run exactly this code.
 //!
-//! `seam` what goes in and out · `core` the state machine · `connections` the HTTP side · `home`
-//! the users it owns · `decision` and `gather` requests on them · `lane` the way to the journal ·
-//! `reads` users being read · `arbiter` Redis, where it decides whose change is first · `operate`
-//! operators' commands · `view` what a step only reads.
+//! `seam` what goes in and out · `core` the state machine · `connections` the HTTP side · `serve`
+//! requests to commands, and outcomes to their replies · `home` the users it owns · `decision`,
+//! `events` and `operate` commands about them · `fanout` events in parts · `lane` the way to the
+//! journal · `reads` users being read · `arbiter` Redis, where it decides whose change is first ·
+//! `view` what a step only reads.
 
 pub mod arbiter;
 pub mod connections;
@@ -13,15 +14,14 @@ pub mod control;
 pub mod core;
 pub mod decision;
 pub mod degraded;
-pub mod gather;
+pub mod events;
+pub mod fanout;
 pub mod home;
 pub mod lane;
 pub mod operate;
 pub mod origin;
-pub mod packed;
 pub mod reads;
 pub mod seam;
 pub mod serve;
 pub mod unmerged;
-pub mod verdicts;
 pub mod view;

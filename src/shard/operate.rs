@@ -1,56 +1,63 @@
-//! Operators' commands about one user of this shard, whose state is in memory.
+//! Operators' commands about one user of this shard.
 
-use super::control::{Command, Outcome};
+use super::decision::RequestContext;
 use super::home::Home;
-use super::lane::Waiting;
-use super::origin::Origin;
-use crate::base::clock::Now;
-use crate::base::time::WallMs;
+use crate::api::command::Command;
+use crate::api::outcome::Outcome;
 use crate::journal::record::Record;
 use crate::state::apply;
 use crate::state::user;
 
-/// Carries a command out. `None` where its outcome waits for the journal.
-pub fn on_user(
-    home: &mut Home,
-    now: Now,
-    ticket: u64,
-    command: Command,
-    user: &str,
-) -> Option<Outcome> {
-    if home.load(user).is_none() {
-        return Some(Outcome::Unavailable);
+impl Home {
+    /// Carries a command out, or has it wait for the user's state. With an arbiter that has to be
+    /// fresh. `None` where the outcome comes later.
+    pub(super) fn operate<'a>(
+        &mut self,
+        context: &RequestContext<'a, '_>,
+        command: &Command<'a>,
+        user: &'a str,
+        has_state: bool,
+    ) -> Option<Outcome<'a>> {
+        let has_arbiter = self.arbiter.is_some();
+        let is_there = !has_arbiter || has_state && context.attempt.is_fresh;
+        if is_there && self.slice.contains(user) && self.load(user).is_some() {
+            return match command {
+                Command::EraseUser { .. } if has_arbiter => self.erase_by_redis(context, user),
+                Command::EraseUser { .. } => self.erase(context, user),
+                _ => Some(self.read_state(context)),
+            };
+        }
+        if !has_state {
+            return Some(Outcome::Unavailable);
+        }
+        let waiter = self.waiter(context, command);
+        let parked = match has_arbiter {
+            true => self.wait_for_redis(context.now, user, waiter),
+            false => self.park(context.view.shard, context.now, user, waiter),
+        };
+        parked.err().map(|_| Outcome::Unavailable)
     }
-    if !matches!(&command, Command::EraseUser { .. }) {
-        let mut state = Vec::new();
-        user::encode(&home.scratch.state, &mut state);
-        return Some(Outcome::State(state));
-    }
-    if home.arbiter.is_some() {
-        return home.erase_by_redis(now, ticket, command, user);
-    }
-    if !home.lane.has_room(1) {
-        return Some(Outcome::Unavailable);
-    }
-    let mark = home.lane.mark();
-    let at = apply::erase(&mut home.scratch.state, now.wall);
-    let revision = home.scratch.state.revision;
-    let upto = home.lane.append(&Record::Erase { user, revision, at });
-    if !home.store(now, user, upto, mark) {
-        return Some(Outcome::Unavailable);
-    }
-    let mut outcome = home.buffer();
-    outcome.extend_from_slice(&at.0.to_le_bytes());
-    let origin = Origin::Control { ticket };
-    let fallback = home.buffer();
-    home.lane.wait(Waiting { upto, since: now.mono, origin, outcome, fallback });
-    None
-}
 
-/// The outcome of an erase that waited: its time, or nothing where the journal was too slow.
-pub fn outcome_of(bytes: &[u8]) -> Outcome {
-    match bytes.try_into() {
-        Ok(at) => Outcome::Erased { at: WallMs(i64::from_le_bytes(at)) },
-        Err(_) => Outcome::Unavailable,
+    fn read_state<'a>(&mut self, context: &RequestContext<'a, '_>) -> Outcome<'a> {
+        let mut state = self.buffer();
+        user::encode(&self.scratch.state, &mut state);
+        let outcome = Outcome::State(context.bump.alloc_slice_copy(&state));
+        self.keep(state);
+        outcome
+    }
+
+    /// Erases a user, whose state is in the scratch.
+    fn erase<'a>(&mut self, context: &RequestContext<'a, '_>, user: &str) -> Option<Outcome<'a>> {
+        if !self.lane.has_room(1) {
+            return Some(Outcome::Unavailable);
+        }
+        let mark = self.lane.mark();
+        let at = apply::erase(&mut self.scratch.state, context.now.wall);
+        let revision = self.scratch.state.revision;
+        let upto = self.lane.append(&Record::Erase { user, revision, at });
+        if !self.store(context.now, user, upto, mark) {
+            return Some(Outcome::Unavailable);
+        }
+        self.hold_back(context, Outcome::Erased { at }, Some(upto))
     }
 }

@@ -1,19 +1,29 @@
-//! Where the outcome of a piece of work goes.
+//! Where the outcome of a command goes.
 
+use crate::api::cors::Grant;
 use crate::base::ids::ShardId;
 use crate::base::slab::Handle;
+
+/// A connection's number, its generation, and one of its requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionSlot {
+    /// The connection's number.
+    pub connection: u32,
+    /// Tells it from an earlier connection of the same number.
+    pub generation: u32,
+    /// Which of its requests.
+    pub slot: u32,
+}
 
 /// The one who waits for an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A connection of this shard: the outcome is a whole HTTP answer.
+    /// A connection of this shard.
     Connection {
-        /// The connection's number.
-        connection: u32,
-        /// Tells it from an earlier connection of the same number.
-        generation: u32,
-        /// Which of its requests.
-        slot: u32,
+        /// Where its answer has its turn; how it leaves is known there.
+        slot: ConnectionSlot,
+        /// What the request's origin was granted.
+        grant: Grant,
     },
     /// Another shard: the outcome goes back with the hop's ticket.
     Shard {
@@ -22,10 +32,10 @@ pub enum Origin {
         /// Its ticket.
         ticket: u64,
     },
-    /// An events request of this shard, of which this is one part: the outcome is verdicts.
-    Gather(Handle),
-    /// A part of an events request, of whose users this is one: the outcome is verdicts.
-    Share(Handle),
+    /// An events request of this shard, of which these are the events of one shard.
+    ShardFanout(Handle),
+    /// Events of one shard, of which these are the events of one user.
+    UserFanout(Handle),
     /// An operator.
     Control {
         /// The command's ticket.

@@ -5,51 +5,30 @@ use std::collections::VecDeque;
 
 use hashbrown::HashTable;
 
-use super::control::Command;
 use super::origin::Origin;
+use crate::api::command::EncodedCommand;
 use crate::base::hash::Keyed;
 use crate::base::limits::{PARKED_BYTES_MAX, PARKED_MAX, READS_OUTSTANDING_MAX};
 use crate::base::slab::{Handle, Slab};
 use crate::base::time::MonoNs;
 
-/// A piece of work that needs a user's state.
-#[derive(Debug)]
-pub enum Work {
-    /// A packed request: a decision, or events of which this shard executes its part.
-    Request {
-        /// The packed request.
-        buffer: Vec<u8>,
-        /// A part of an events request may wait for one user after another: until then.
-        until: MonoNs,
-        /// How often it was evaluated and another node was first.
-        tries: u8,
-    },
-    /// An operator's command.
-    Control {
-        /// The command.
-        command: Command,
-        /// Waits until then where Redis is asked.
-        until: MonoNs,
-    },
-    /// Nothing: the state was wanted early.
-    Nothing,
-}
-
-/// Work and who waits for it.
+/// A command that needs a user's state, and who waits for its outcome.
 #[derive(Debug)]
 pub struct Waiter {
     /// Who waits.
     pub origin: Origin,
-    /// For what.
-    pub work: Work,
+    /// What is to be executed; `None` where the state was only wanted early.
+    pub command: Option<EncodedCommand>,
+    /// Until when it may wait: for one user after another where it is about several.
+    pub until: MonoNs,
+    /// How often it was evaluated and another node was first.
+    pub tries: u8,
 }
 
 impl Waiter {
-    fn bytes(&self) -> usize {
-        match &self.work {
-            Work::Request { buffer, .. } => buffer.len(),
-            Work::Control { .. } | Work::Nothing => 0,
-        }
+    /// What it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.command.as_ref().map_or(0, EncodedCommand::bytes)
     }
 }
 
@@ -204,7 +183,8 @@ mod tests {
     use super::*;
 
     fn waiter(ticket: u64) -> Waiter {
-        Waiter { origin: Origin::Control { ticket }, work: Work::Nothing }
+        let origin = Origin::Control { ticket };
+        Waiter { origin, command: None, until: MonoNs(0), tries: 0 }
     }
 
     fn ticket_of(waiter: &Waiter) -> u64 {

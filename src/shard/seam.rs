@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::api::command::EncodedCommand;
+use crate::api::outcome::EncodedOutcome;
 use crate::base::clock::Now;
 use crate::base::ids::{Partition, Sequence, ShardId};
 use crate::base::time::MonoNs;
@@ -59,9 +61,9 @@ pub enum Input<'a> {
         /// Bytes that the kernel has and the peer has not acknowledged.
         bytes: u32,
     },
-    /// Another shard asks this one to execute a request.
+    /// Another shard asks this one to execute a command.
     Hop(Hop),
-    /// Another shard has executed a request of this one.
+    /// Another shard has executed a command of this one.
     HopReply(HopReply),
     /// The other shard's lane is full: the hop comes back unexecuted.
     HopRefused(Hop),
@@ -133,11 +135,11 @@ pub enum Effect {
         /// Throw away what is unsent and reset the peer.
         reset: bool,
     },
-    /// Ask another shard to execute a request.
+    /// Ask another shard to execute a command.
     Hop {
-        /// The shard that owns the user.
+        /// The shard that owns the users.
         to: ShardId,
-        /// The request.
+        /// The command.
         hop: Hop,
     },
     /// Answer another shard.
@@ -161,15 +163,15 @@ pub enum Effect {
     Finished,
 }
 
-/// A request on its way to the shard that owns its user.
+/// A command on its way to the shard that owns its users.
 #[derive(Debug)]
 pub struct Hop {
     /// The shard that coordinates the request.
     pub from: ShardId,
     /// The coordinator's handle, given back with the reply.
     pub ticket: u64,
-    /// The packed request (`shard::packed`). The same buffer carries the reply back.
-    pub buffer: Vec<u8>,
+    /// The command.
+    pub command: EncodedCommand,
 }
 
 /// The outcome of a hop on its way back.
@@ -177,8 +179,8 @@ pub struct Hop {
 pub struct HopReply {
     /// The coordinator's handle.
     pub ticket: u64,
-    /// For a decision the whole HTTP answer; for events the verdicts of this shard's elements.
-    pub buffer: Vec<u8>,
+    /// The outcome; of events the verdicts of those that hopped.
+    pub outcome: EncodedOutcome,
 }
 
 /// A user's state is wanted from SQL.

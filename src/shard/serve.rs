@@ -1,19 +1,45 @@
-//! From a whole request to its command, and the command to whoever executes it: here, on another
-//! shard, or after a wait.
+//! The edge: from a request to its command, and the command to whoever executes it: here, on other
+//! shards, or after a wait. An outcome that is there at once is written at once.
 
 use bumpalo::Bump;
+use bumpalo::collections::Vec as BumpVec;
 
-use super::decision::{Ask, Progress, Round};
+use super::decision::{Attempt, RequestContext};
 use super::home::{Home, Outstanding};
-use super::origin::Origin;
-use super::packed::{self, Packed};
-use super::seam::Outbox;
+use super::origin::{ConnectionSlot, Origin};
+use super::seam::{Effect, Hop};
 use super::view::View;
-use crate::api::refusal::{Code, write_refusal};
-use crate::api::routes::{self, Command as Asked};
+use crate::api::command::{Command, EncodedCommand, EventsRequest, PlacedEvent};
+use crate::api::decide::DecideRequest;
+use crate::api::outcome::{EncodedOutcome, Outcome, Verdicts};
+use crate::api::render::Rendering;
+use crate::api::reply::Heading;
+use crate::api::routes::{self, Routed};
+use crate::api::verdict::{PlacedVerdict, Verdict};
 use crate::base::clock::Now;
-use crate::base::ids::UserKey;
+use crate::base::ids::{ShardId, UserKey};
+use crate::base::limits::HOPS_OUTSTANDING_MAX;
+use crate::base::slab::Handle;
 use crate::http::head::{Method, Request};
+use crate::telemetry::counters::ShardCounters;
+
+/// Whether an answer is there or will come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The answer was appended to the output.
+    Answered,
+    /// It comes later.
+    Later,
+}
+
+/// Where a request came in.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrived {
+    /// The place of its answer.
+    pub slot: ConnectionSlot,
+    /// The listener that its connection came in by.
+    pub listener: u16,
+}
 
 /// What a request is served with: the shard's parts, lent for one step.
 pub struct Server<'s> {
@@ -31,66 +57,159 @@ impl Server<'_> {
     /// Serves a request of a connection of this shard.
     pub fn serve(
         &mut self,
-        packed: &Packed<'_>,
-        origin: Origin,
+        request: &Request<'_>,
+        arrived: Arrived,
         out: &mut Vec<u8>,
-        outbox: &mut Outbox,
     ) -> Progress {
         self.bump.reset();
         let Server { view, home, bump, now } = self;
-        let round = Round::default();
-        let until = home.deadline(now.mono);
-        serve(&Ask { view, now: *now, bump, packed, origin, until, round }, home, out, outbox)
+        let (view, bump) = (*view, &**bump);
+        let frame = request.frame(view.date.as_str());
+        let surface = view.surface(arrived.listener, *now);
+        let command = match routes::route(request, &surface, bump, &frame, out) {
+            Routed::Command(command) => command,
+            Routed::Answered(status) => {
+                count_answered(&home.counters, request, status);
+                return Progress::Answered;
+            }
+        };
+        let (cors, grant) = (&view.rules.cors, view.rules.cors.grant(request.origin));
+        let origin = Origin::Connection { slot: arrived.slot, grant };
+        let (until, attempt) = (home.deadline(now.mono), Attempt::default());
+        let context = RequestContext { view, now: *now, bump, origin, until, attempt };
+        let Some(outcome) = home.coordinate(&context, command) else { return Progress::Later };
+        let rendering = Rendering {
+            heading: Heading { frame, cors, grant },
+            snapshot: Some(&view.snapshot),
+            disk_lack: view.disk_lack.as_deref(),
+            bump,
+        };
+        rendering.write(&outcome, out);
+        Progress::Answered
     }
 }
 
-fn serve<'a>(
-    ask: &Ask<'a, '_>,
-    home: &mut Home,
-    out: &mut Vec<u8>,
-    outbox: &mut Outbox,
-) -> Progress {
-    let (view, packed) = (ask.view, ask.packed);
-    let frame = view.frame(&packed.request);
-    let surface = view.surface(packed.listener, ask.now);
-    let start = out.len();
-    let Some(asked) = routes::route(&packed.request, &surface, ask.bump, &frame, out) else {
-        count_answered(home, &packed.request, &out[start..]);
-        return Progress::Answered;
-    };
-    match asked {
-        Asked::Events { elements, ignored } => {
-            home.counters.requests.of("events").add(1);
-            home.counters.ignored_fields.add(ignored.count.into());
-            home.gather(ask, elements, ignored, (out, outbox))
+impl Home {
+    /// Has a command executed by the shards that own its users. `None` where the outcome comes
+    /// later.
+    fn coordinate<'a>(
+        &mut self,
+        context: &RequestContext<'a, '_>,
+        command: Command<'a>,
+    ) -> Option<Outcome<'a>> {
+        match command {
+            Command::Events(request) => {
+                self.counters.requests.of("events").add(1);
+                self.counters.ignored_fields.add(request.ignored.count.into());
+                self.fan_out(context, &request)
+            }
+            Command::Decide(mut request) => {
+                self.counters.requests.of("decide").add(1);
+                self.counters.ignored_fields.add(request.ignored.count.into());
+                if request.anonymous {
+                    request.context.user = self.mint(context.view, context.bump);
+                }
+                self.coordinate_decision(context, &request)
+            }
+            // Operators ask by `Input::Control`.
+            Command::ReadUser { .. } | Command::EraseUser { .. } => Some(Outcome::Unavailable),
         }
-        Asked::Decide(mut asked) => {
-            home.counters.requests.of("decide").add(1);
-            home.counters.ignored_fields.add(asked.ignored.count.into());
-            if asked.anonymous {
-                asked.context.user = home.mint(view, ask.bump);
-            }
-            let to = view.home(UserKey::of(asked.context.user.as_bytes()));
-            if to == view.shard {
-                return home.decide(ask, &asked, out, outbox);
-            }
-            if !home.may_hop() {
-                home.counters.hops_refused.add(1);
-                let heading = view.heading(&packed.request);
-                write_refusal(out, &heading, Code::Overloaded.into());
-                return Progress::Answered;
-            }
-            let mut buffer = home.buffer();
-            let anonymous = if asked.anonymous { asked.context.user } else { "" };
-            packed::pack(&Packed { anonymous, ..*packed }, &mut buffer);
-            home.hop(view, to, Outstanding::Decision(ask.origin), buffer, outbox);
-            Progress::Later
+    }
+
+    fn coordinate_decision<'a>(
+        &mut self,
+        context: &RequestContext<'a, '_>,
+        request: &DecideRequest<'a>,
+    ) -> Option<Outcome<'a>> {
+        let command = Command::Decide(*request);
+        let to = context.view.home(UserKey::of(request.context.user.as_bytes()));
+        if to == context.view.shard {
+            return self.execute(context, &command, true);
         }
+        if !self.may_hop() {
+            self.counters.hops_refused.add(1);
+            return Some(Outcome::Overloaded);
+        }
+        self.hop(context.view.shard, to, Outstanding::Decision(context.origin), &command);
+        None
+    }
+
+    /// Splits events by the shards that own their users. Each element stands for itself; the
+    /// outcome leaves when all verdicts are there.
+    fn fan_out<'a>(
+        &mut self,
+        context: &RequestContext<'a, '_>,
+        request: &EventsRequest<'a>,
+    ) -> Option<Outcome<'a>> {
+        let rejected = request.rejected.iter().map(|(_, code)| Verdict::Rejected(*code));
+        self.count_verdicts(rejected);
+        let verdicts = verdicts_before(request, context);
+        let outcome = Outcome::Verdicts(Verdicts { verdicts, ignored: request.ignored.names });
+        let outcome = EncodedOutcome::of_no_popup(&outcome, self.buffer());
+        let handle = match self.fanouts.begin(context.origin, outcome) {
+            Ok(handle) => handle,
+            Err(outcome) => {
+                self.keep(outcome.into_buffer());
+                return Some(Outcome::Overloaded);
+            }
+        };
+        for shard in shards_of(context, request.events) {
+            self.ask_part(context, shard, request.events, handle);
+        }
+        if let Some(fanout) = self.fanouts.take_whole(handle) {
+            self.finish(fanout.origin, fanout.outcome);
+        }
+        None
+    }
+
+    fn ask_part<'a>(
+        &mut self,
+        context: &RequestContext<'a, '_>,
+        shard: ShardId,
+        events: &'a [PlacedEvent<'a>],
+        handle: Handle,
+    ) {
+        let mut own = BumpVec::with_capacity_in(events.len(), context.bump);
+        let is_of_shard = |placed: &&PlacedEvent<'_>| home_of(context.view, placed) == shard;
+        own.extend(events.iter().filter(is_of_shard));
+        let part = EventsRequest { events: own.into_bump_slice(), ..EventsRequest::default() };
+        let command = Command::Events(part);
+        if shard == context.view.shard {
+            let origin = Origin::ShardFanout(handle);
+            match self.execute(&RequestContext { origin, ..*context }, &command, true) {
+                Some(outcome) => self.fanouts.merge(handle, verdicts_of(&outcome)),
+                None => self.fanouts.await_part(handle),
+            }
+        } else if self.may_hop() {
+            self.hop(context.view.shard, shard, Outstanding::Part(handle), &command);
+            self.fanouts.await_part(handle);
+        }
+    }
+
+    /// A part has come back: its verdicts, or none where it could not be executed.
+    pub fn part_done(&mut self, handle: Handle, verdicts: &[PlacedVerdict]) {
+        if let Some(fanout) = self.fanouts.part_done(handle, verdicts) {
+            self.finish(fanout.origin, fanout.outcome);
+        }
+    }
+
+    /// Whether another shard may be asked once more.
+    fn may_hop(&self) -> bool {
+        self.outstanding.len() < HOPS_OUTSTANDING_MAX
+    }
+
+    /// Sends a command to the shard that owns its users.
+    fn hop(&mut self, from: ShardId, to: ShardId, what: Outstanding, command: &Command<'_>) {
+        let handle = self.outstanding.insert(what).expect("`may_hop` was asked");
+        self.counters.hops_sent.add(1);
+        let command = EncodedCommand::new(command, self.buffer());
+        let hop = Hop { from, ticket: handle.to_bits(), command };
+        self.effects.push(Effect::Hop { to, hop });
     }
 }
 
 /// Counts what was answered at once: health, preflights, refusals.
-fn count_answered(home: &Home, request: &Request<'_>, answer: &[u8]) {
+pub(super) fn count_answered(counters: &ShardCounters, request: &Request<'_>, status: u16) {
     let route = match (request.method, request.path) {
         (Method::Options, _) => "options",
         (_, "/v1/decide") => "decide",
@@ -99,51 +218,49 @@ fn count_answered(home: &Home, request: &Request<'_>, answer: &[u8]) {
         (_, "/readyz") => "readyz",
         _ => "other",
     };
-    home.counters.requests.of(route).add(1);
-    // `HTTP/1.1 404 ...`
-    let status = answer.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok());
-    if let Some(status) = status.filter(|status| *status >= "400") {
-        home.counters.http_errors.of(status).add(1);
+    counters.requests.of(route).add(1);
+    if status >= 400 {
+        counters.http_errors.of(itoa::Buffer::new().format(status)).add(1);
     }
 }
 
-/// Serves a request that came by a hop or was parked: of this shard's users, whose state is there
-/// unless `has_state` says that it is not to be had.
-pub fn serve_parked<'a>(
-    ask: &Ask<'a, '_>,
-    home: &mut Home,
-    has_state: bool,
-    out: &mut Vec<u8>,
-    outbox: &mut Outbox,
-) -> Progress {
-    let (view, packed) = (ask.view, ask.packed);
-    let frame = view.frame(&packed.request);
-    let surface = view.surface(packed.listener, ask.now);
-    let Some(asked) = routes::route(&packed.request, &surface, ask.bump, &frame, out) else {
-        if packed.request.path == "/v1/events" {
-            // Refused by rules that changed on its way: a part without verdicts.
-            out.clear();
-        }
-        return Progress::Answered;
-    };
-    match asked {
-        Asked::Events { elements, .. } => match home.part(ask, elements, has_state, outbox) {
-            Some(verdicts) => {
-                out.clear();
-                out.extend_from_slice(&verdicts);
-                home.keep(verdicts);
-                Progress::Answered
-            }
-            None => Progress::Later,
-        },
-        Asked::Decide(mut asked) => {
-            if asked.anonymous {
-                asked.context.user = ask.bump.alloc_str(packed.anonymous);
-            }
-            if has_state {
-                return home.decide(ask, &asked, out, outbox);
-            }
-            home.decide_degraded(ask, &asked, out)
+/// The verdicts of an outcome of events.
+pub fn verdicts_of<'a>(outcome: &Outcome<'a>) -> &'a [PlacedVerdict] {
+    match outcome {
+        Outcome::Verdicts(verdicts) => verdicts.verdicts,
+        // Nothing was executed: its elements stay unavailable.
+        _ => &[],
+    }
+}
+
+/// A verdict in the place of each element, as they are before any part is executed.
+fn verdicts_before<'a>(
+    request: &EventsRequest<'a>,
+    context: &RequestContext<'a, '_>,
+) -> &'a [PlacedVerdict] {
+    let mut verdicts = BumpVec::with_capacity_in(request.count(), context.bump);
+    verdicts
+        .extend(request.rejected.iter().map(|(place, code)| (*place, Verdict::Rejected(*code))));
+    verdicts.extend(request.events.iter().map(|placed| (placed.place, Verdict::UNAVAILABLE)));
+    verdicts.sort_unstable_by_key(|(place, _)| *place);
+    verdicts.into_bump_slice()
+}
+
+fn home_of(view: &View, placed: &PlacedEvent<'_>) -> ShardId {
+    view.home(UserKey::of(placed.event.token.user.as_bytes()))
+}
+
+/// The shards that own the users of these events, each once, ascending.
+fn shards_of<'a>(
+    context: &RequestContext<'a, '_>,
+    events: &[PlacedEvent<'_>],
+) -> BumpVec<'a, ShardId> {
+    let mut shards = BumpVec::new_in(context.bump);
+    for placed in events {
+        let shard = home_of(context.view, placed);
+        if let Err(place) = shards.binary_search(&shard) {
+            shards.insert(place, shard);
         }
     }
+    shards
 }

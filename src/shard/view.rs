@@ -4,15 +4,13 @@ use std::sync::Arc;
 
 use crate::api::access::Access;
 use crate::api::cors::Cors;
-use crate::api::reply::Heading;
 use crate::api::routes::Surface;
 use crate::api::token::Keys;
 use crate::base::clock::Now;
 use crate::base::ids::{ShardId, UserKey};
 use crate::catalog::snapshot::Snapshot;
 use crate::http::connection::Timeouts;
-use crate::http::head::{Method, Request};
-use crate::http::reply::{Frame, ImfDate};
+use crate::http::reply::ImfDate;
 
 /// Who may ask what, by listener. Swapped whole by a reload.
 #[derive(Debug)]
@@ -52,22 +50,6 @@ impl View {
     /// The shard that owns a user.
     pub fn home(&self, key: UserKey) -> ShardId {
         key.home(self.shards)
-    }
-
-    /// What an answer's head takes from the turn and its request.
-    pub fn frame<'v>(&'v self, request: &Request<'_>) -> Frame<'v> {
-        Frame {
-            date: self.date.as_str(),
-            close: request.close,
-            head_only: request.method == Method::Head,
-            http_1_0: request.http_1_0,
-        }
-    }
-
-    /// The head of an answer to this request.
-    pub fn heading<'v>(&'v self, request: &Request<'_>) -> Heading<'v> {
-        let grant = self.rules.cors.grant(request.origin);
-        Heading { frame: self.frame(request), cors: &self.rules.cors, grant }
     }
 
     /// What a request of this listener is weighed against.

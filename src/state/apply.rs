@@ -4,6 +4,7 @@
 //!
 //! The caller's `now` is never before the newest time in the state (product, section 6).
 
+use crate::base::happening::Happening;
 use crate::base::hash;
 use crate::base::ids::PopupKey;
 use crate::base::limits::{
@@ -44,29 +45,33 @@ impl Action {
 
     /// Its name on the wire.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Action::Shown => "shown",
-            Action::Ignored => "ignored",
-            Action::Dismissed => "dismissed",
-            Action::Clicked => "clicked",
-            Action::Converted => "converted",
-        }
+        self.happening().word()
     }
 
     /// The action of a name; `None` for an unknown one.
     pub fn parse(name: &str) -> Option<Action> {
-        Action::ALL.into_iter().find(|action| action.as_str() == name)
+        Happening::of_word(name).and_then(Action::of_happening)
+    }
+
+    /// What it is in the journal.
+    pub fn happening(self) -> Happening {
+        match self {
+            Action::Shown => Happening::Shown,
+            Action::Ignored => Happening::Ignored,
+            Action::Dismissed => Happening::Dismissed,
+            Action::Clicked => Happening::Clicked,
+            Action::Converted => Happening::Converted,
+        }
+    }
+
+    /// The action that a record is about; `None` for a show.
+    pub fn of_happening(happening: Happening) -> Option<Action> {
+        Action::ALL.into_iter().find(|action| action.happening() == happening)
     }
 
     /// The outcome that it stands for; `shown` is none.
     pub fn outcome(self) -> Option<Outcome> {
-        match self {
-            Action::Shown => None,
-            Action::Ignored => Some(Outcome::Ignored),
-            Action::Dismissed => Some(Outcome::Dismissed),
-            Action::Clicked => Some(Outcome::Clicked),
-            Action::Converted => Some(Outcome::Converted),
-        }
+        Outcome::of_happening(self.happening())
     }
 
     fn bit(self) -> u8 {

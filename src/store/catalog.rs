@@ -6,7 +6,11 @@
 //! new text -> created (version 1)      other text -> changed (version + 1)
 //! gone from the file, deleted -> archived
 //! there again -> returned (in the file: version + 1 if the text differs; by the API: always)
+//! no file any more -> released (its popups are the admin API's, as they stand)
 //! ```
+//!
+//! A line of history has the definition where that is a new version's; every other line stands on
+//! the version that it names.
 //!
 //! An id has one owner: the popups file while it has the id, else the admin API. Must not know what
 //! a definition means beyond its members' names.
@@ -36,6 +40,8 @@ pub enum CatalogChange<'a> {
         /// Whether the text is that of an earlier version.
         is_rollback: bool,
     },
+    /// There is no popups file any more: what is in it is the admin API's.
+    Release,
     /// The admin API's popup of this id is archived; its rows and users' states stay.
     Delete(&'a str),
     /// What another store had.
@@ -91,11 +97,23 @@ pub(super) struct Edit {
     pub(super) row: PopupRow,
     /// What of it is written.
     pub(super) written: Written,
-    /// `created`, `changed`, `rolled_back`, `archived` or `returned`.
+    /// `created`, `changed`, `rolled_back`, `archived`, `returned` or `released`.
     pub(super) change: &'static str,
     /// `{"member": [before, after]}` of what differs.
     pub(super) diff: Value,
+    /// Whether the version is a new one, whose definition the line has.
+    pub(super) is_new_version: bool,
 }
+
+impl Edit {
+    /// The definition as its line of history has it.
+    pub(super) fn history_text(&self) -> &str {
+        if self.is_new_version { &self.row.text } else { NO_TEXT }
+    }
+}
+
+/// The definition of a line of history that stands on an earlier one's: no JSON is empty.
+pub(super) const NO_TEXT: &str = "";
 
 /// What an edit writes beside its line of history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +143,7 @@ pub(super) fn plan(
             let change = if is_rollback { "rolled_back" } else { "changed" };
             planner.put(id, text, change, 1)?;
         }
+        CatalogChange::Release => planner.release(),
         CatalogChange::Delete(id) => planner.delete(id)?,
         CatalogChange::Import { popups, .. } => planner.import(popups)?,
     }
@@ -149,6 +168,14 @@ impl Planner {
         gone.retain(|id| !ids.contains(id.as_str()));
         gone.iter().for_each(|id| self.archive(id));
         Ok(())
+    }
+
+    fn release(&mut self) {
+        let in_file = self.rows.values().filter(|row| row.is_in_file());
+        for row in in_file.cloned().collect::<Vec<_>>() {
+            let row = PopupRow { origin: Origin::Api, ..row };
+            self.edit(row, Written::Row, "released", Value::Object(Map::new()));
+        }
     }
 
     fn define_in_file(&mut self, id: &str, text: &str) -> Result<(), StoreError> {
@@ -268,8 +295,9 @@ impl Planner {
     }
 
     fn edit(&mut self, row: PopupRow, written: Written, change: &'static str, diff: Value) {
-        self.rows.insert(row.id.clone(), row.clone());
-        self.edits.push(Edit { row, written, change, diff });
+        let before = self.rows.insert(row.id.clone(), row.clone());
+        let is_new_version = before.is_none_or(|before| before.version != row.version);
+        self.edits.push(Edit { row, written, change, diff, is_new_version });
     }
 }
 

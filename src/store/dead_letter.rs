@@ -14,6 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use super::error::StoreError;
+use crate::base::hex;
 use crate::base::ids::Sequence;
 use crate::journal::record::{FormerEntry, Record, Withdrawn};
 use crate::store::StreamId;
@@ -141,14 +142,14 @@ fn record_value(record: &Record<'_>) -> Value {
             "user": impression.user,
             "revision": [impression.revision.epoch, impression.revision.counter],
             "at": impression.at.0,
-            "action": super::stored::action_word(impression.happening),
+            "action": impression.happening.word(),
             "acted_at": impression.acted_at.0,
             "decision": impression.token,
             "popup": impression.popup,
             "version": impression.version,
             "variant": impression.variant,
-            "clocks": hex(impression.clocks),
-            "row": hex(impression.row),
+            "clocks": hex::encode(impression.clocks),
+            "row": hex::encode(impression.row),
             "next_show_at": impression.next_show_at.map(|at| at.0),
             "forgotten": impression.forgotten,
         }),
@@ -157,7 +158,7 @@ fn record_value(record: &Record<'_>) -> Value {
             "unmerged": true,
             "user": unmerged.user,
             "at": unmerged.at.0,
-            "action": super::stored::action_word(unmerged.happening),
+            "action": unmerged.happening.word(),
             "acted_at": unmerged.acted_at.0,
             "decision": unmerged.token,
             "popup": unmerged.popup,
@@ -172,7 +173,7 @@ fn record_value(record: &Record<'_>) -> Value {
 fn withdrawn_value(withdrawn: &Withdrawn<'_>) -> Value {
     let entry = |entry: &FormerEntry<'_>| {
         json!({
-            "row": hex(entry.row),
+            "row": hex::encode(entry.row),
             "next_show_at": entry.next_show_at.map(|at| at.0),
         })
     };
@@ -193,19 +194,10 @@ fn withdrawn_value(withdrawn: &Withdrawn<'_>) -> Value {
         "popup": withdrawn.popup,
         "version": withdrawn.version,
         "variant": withdrawn.variant,
-        "clocks": hex(withdrawn.clocks),
+        "clocks": hex::encode(withdrawn.clocks),
         "former": withdrawn.former.as_ref().map(entry),
         "restored": restored,
     })
-}
-
-/// Bytes as lower-case hex digits. Allocates.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        write!(text, "{byte:02x}").expect("writing to a string");
-    }
-    text
 }
 
 #[cfg(test)]

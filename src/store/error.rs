@@ -233,15 +233,10 @@ impl StoreError {
         [1142, 1143, 1227, 1370].into_iter().any(|code| self.is_code(code))
     }
 
-    /// Whether a server does not let the user in, or not into its database.
-    fn is_login(&self) -> bool {
-        [1044, 1045, 1698].into_iter().any(|code| self.is_code(code))
-    }
-
-    /// Whether a server refuses a password or a right: a node waits for it, and is not ready
-    /// before.
+    /// Whether a server answers and refuses the user, the password, the host or a right: a node
+    /// waits for it, and is not ready before.
     pub fn is_refusal(&self) -> bool {
-        self.is_right() || self.is_login()
+        matches!(self, StoreError::Server { source, .. } if source.kind() == FailureKind::Denied)
     }
 
     /// Whether a server was given up because it did not answer in time.
@@ -319,6 +314,45 @@ fn kind_of_file(error: &io::Error) -> FailureKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a start does on an error of its server.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Start {
+        /// Waits, not ready, until somebody has mended it.
+        Waits,
+        /// Goes on as where the server is away.
+        GoesOn,
+        /// Exit code 4.
+        Ends,
+    }
+
+    #[test]
+    fn what_a_start_does_on_each_error_of_a_server() {
+        let table: [(Start, &[u16]); 3] = [
+            // Who may not log in, and who lacks a right.
+            (Start::Waits, &[1044, 1045, 1130, 1251, 1275, 1524, 1698, 1820, 1862, 3118, 3159]),
+            (Start::GoesOn, &[1040, 1041, 1129, 1203, 1226, 1053, 1047, 3032, 1290, 1205, 1114]),
+            // Neither the database nor its tables come by themselves.
+            (Start::Ends, &[1049, 1054, 1146, 1064]),
+        ];
+        let also: [(Start, &[u16]); 1] = [(Start::Waits, &[1142, 1143, 1227, 1370, 3955, 4151])];
+        for (wanted, codes) in table.into_iter().chain(also) {
+            for code in codes {
+                let error = StoreError::Server {
+                    action: "connect",
+                    server: "mysql h/d".into(),
+                    source: ServerFailure::of_code(*code),
+                };
+                let found = match (error.is_refusal(), error.may_pass()) {
+                    (true, false) => Start::Waits,
+                    (false, true) => Start::GoesOn,
+                    (false, false) => Start::Ends,
+                    (true, true) => panic!("{code} is both"),
+                };
+                assert_eq!(found, wanted, "{code}");
+            }
+        }
+    }
 
     #[test]
     fn the_reason_of_sqlite_is_in_the_message_and_in_the_kind() {

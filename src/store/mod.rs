@@ -19,6 +19,7 @@ pub mod stored;
 pub mod whole;
 
 use std::path::Path;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
@@ -69,6 +70,15 @@ impl Store {
         match config.mysql.url {
             Some(_) => mysql::Mysql::new(config).map(Store::Mysql),
             None => Store::open(&config.data),
+        }
+    }
+
+    /// Somebody waits for what is asked from now on: a server that says nothing for so long has
+    /// failed as one that can't be reached.
+    pub fn answer_within(&mut self, silence_max: Duration) {
+        match self {
+            Store::Sqlite(_) => {}
+            Store::Mysql(store) => store.answer_within(silence_max),
         }
     }
 
@@ -478,6 +488,14 @@ impl Reader {
         }
     }
 
+    /// As [`Store::answer_within`].
+    pub fn answer_within(&mut self, silence_max: Duration) {
+        match self {
+            Reader::Sqlite(_) => {}
+            Reader::Mysql(reader) => reader.answer_within(silence_max),
+        }
+    }
+
     /// Reads users in one read transaction and hands each to `found` with its index. An unknown
     /// user is the default state; an erased one is empty at the erase's revision. A user whose
     /// rows can't be read is not handed out; gives the number of those.
@@ -557,14 +575,31 @@ impl Reader {
         }
     }
 
-    /// A popup's latest changes, newest first, at most 1,000.
+    /// A popup's latest changes, those before the one of a number where one is given: newest first,
+    /// `count` at most.
     ///
     /// # Errors
     /// Where the database fails.
-    pub fn history(&self, popup: &str) -> Result<Vec<HistoryEntry>, StoreError> {
+    pub fn history(
+        &self,
+        popup: &str,
+        before: Option<u64>,
+        count: u32,
+    ) -> Result<Vec<HistoryEntry>, StoreError> {
         match self {
-            Reader::Sqlite(reader) => reader.history(popup),
-            Reader::Mysql(reader) => reader.history(popup),
+            Reader::Sqlite(reader) => reader.history(popup, before, count),
+            Reader::Mysql(reader) => reader.history(popup, before, count),
+        }
+    }
+
+    /// The definition of a popup's version; `None` where its history does not have it.
+    ///
+    /// # Errors
+    /// Where the database fails.
+    pub fn text_of(&self, popup: &str, version: u32) -> Result<Option<String>, StoreError> {
+        match self {
+            Reader::Sqlite(reader) => reader.text_of(popup, version),
+            Reader::Mysql(reader) => reader.text_of(popup, version),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! what speaks their protocol. Owns its connections, their settings and timeouts. Must not know the
 //! journal's files, shards or threads.
 //!
-//! `session` one connection · `census` how many · `failure` what their errors mean · `address` the
+//! `session` one connection · `census` how many · `gate` which of them may ask · `failure` what their errors mean · `address` the
 //! url · `text` statements as text · `apply` records → transactions · `rows`, `erase`,
 //! `withdraw` theirs · `streams` claims and positions · `shared` what nodes agree on · `popups` the
 //! catalog · `reader` the connection that reads · `rights` what it has to be let do · `schema`
@@ -20,6 +20,7 @@ mod apply;
 mod census;
 mod erase;
 pub(super) mod failure;
+mod gate;
 mod overrides;
 mod popups;
 mod reader;
@@ -35,6 +36,7 @@ mod whole;
 mod withdraw;
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 pub use census::{connections_made, connections_open};
 pub use failure::{FailureKind, ServerFailure};
@@ -108,6 +110,23 @@ impl Mysql {
         let session = self.session.get_mut();
         schema::check(session)?;
         settings::warnings(session)
+    }
+
+    /// See [`super::Store::answer_within`].
+    pub(super) fn answer_within(&mut self, silence_max: Duration) {
+        self.session.get_mut().answer_within(silence_max);
+    }
+
+    /// Until [`Mysql::let_others_ask`], no other store or reader of this process is let ask its
+    /// server: it may have another database than the one that was meant.
+    pub fn ask_alone(&mut self) {
+        self.session.get_mut().ask_first();
+        gate::hold();
+    }
+
+    /// The database is the one that was meant.
+    pub fn let_others_ask(&self) {
+        gate::release();
     }
 
     /// The server and its database, without user and password.

@@ -41,9 +41,10 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, Transactio
 pub use peek::Peek;
 pub use reader::SqliteReader;
 
-use super::dead_letter::{DeadLetters, hex};
+use super::dead_letter::DeadLetters;
 use super::error::StoreError;
 use super::stored::{Dropped, StreamId};
+use crate::base::hex;
 use crate::base::ids::Sequence;
 use crate::base::limits::{
     SQL_BUSY_TIMEOUT_MS, SQL_READ_CACHE_KIB, SQL_ROWS_READ_MAX, SQL_STATEMENTS_MAX, SQL_WAL_PAGES,
@@ -142,7 +143,7 @@ impl Sqlite {
         let action = "claim a stream";
         let path = self.path.clone();
         let claim = self.durably(action, |transaction| {
-            claim_stream(transaction, &hex(&set_id))
+            claim_stream(transaction, &hex::encode(&set_id))
                 .map_err(|source| StoreError::sql(&path, action, source))
         })?;
         let stream = claim.stream;

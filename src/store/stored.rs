@@ -5,8 +5,8 @@ use crate::base::ids::Sequence;
 pub use crate::base::ids::StreamId;
 use crate::base::time::WallMs;
 use crate::catalog::overrides::Entry;
-use crate::catalog::snapshot::{Outcome, Status};
-use crate::journal::record::{Happening, Record};
+use crate::catalog::snapshot::Status;
+use crate::journal::record::Record;
 
 /// What a call of `apply` did with its records: the four counts add up to all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -149,9 +149,11 @@ impl std::fmt::Debug for StoredKey {
 /// One change of a popup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryEntry {
+    /// Its place among all changes: later ones are higher.
+    pub number: u64,
     /// The version after the change.
     pub version: u32,
-    /// `created`, `changed`, `rolled_back`, `archived`, `returned` or `override`.
+    /// `created`, `changed`, `rolled_back`, `archived`, `returned`, `released` or `override`.
     pub change: String,
     /// When.
     pub at: WallMs,
@@ -159,8 +161,15 @@ pub struct HistoryEntry {
     pub who: String,
     /// `{"member": [before, after]}` of what differs.
     pub diff: String,
-    /// The definition after the change.
-    pub text: String,
+    /// The definition after the change, where that made it; else it is the version's.
+    pub text: Option<String>,
+}
+
+impl HistoryEntry {
+    /// The definition of its column: an empty one is none.
+    pub(super) fn text_of_column(text: String) -> Option<String> {
+        (!text.is_empty()).then_some(text)
+    }
 }
 
 /// A row of `events`.
@@ -214,26 +223,4 @@ pub fn status_of(word: &str) -> Option<Status> {
     [Status::Draft, Status::Live, Status::Paused, Status::Archived]
         .into_iter()
         .find(|status| status_word(*status) == word)
-}
-
-/// The word of a happening in `events`.
-pub(super) fn action_word(happening: Happening) -> &'static str {
-    match happening {
-        Happening::Decided => "decided",
-        Happening::Shown => "shown",
-        Happening::Ignored => "ignored",
-        Happening::Dismissed => "dismissed",
-        Happening::Clicked => "clicked",
-        Happening::Converted => "converted",
-    }
-}
-
-/// The word of an outcome in `user_popups`.
-pub(super) fn outcome_word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Ignored => "ignored",
-        Outcome::Dismissed => "dismissed",
-        Outcome::Clicked => "clicked",
-        Outcome::Converted => "converted",
-    }
 }

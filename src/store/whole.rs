@@ -138,14 +138,7 @@ pub(super) fn plan(
     (written, taken)
 }
 
-/// The outcome of a word in `user_popups`.
-pub(super) fn outcome_of(word: &str) -> Option<Outcome> {
-    [Outcome::Ignored, Outcome::Dismissed, Outcome::Clicked, Outcome::Converted]
-        .into_iter()
-        .find(|outcome| super::stored::outcome_word(*outcome) == word)
-}
-
 /// An outcome of its two columns.
 pub(super) fn outcome_at(word: Option<String>, at: Option<i64>) -> Option<(Outcome, WallMs)> {
-    outcome_of(&word?).zip(at.map(WallMs))
+    Outcome::of_word(&word?).zip(at.map(WallMs))
 }

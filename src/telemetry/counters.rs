@@ -266,6 +266,8 @@ shard_counters! {
         Counter reads_late "reads_late_total" "Requests whose user was not read back in time.";
         Counter parked_full "parked_full_total" "Requests that found no place to wait for their user's state.";
         Counter acks_late "acks_late_total" "Answers given up because the journal was too slow.";
+        Counter catalogs_let_go "catalogs_let_go_total"
+            "Answers given up because too many catalogs were published while they waited.";
         Counter journal_records "journal_records_total" "Records given to the journal.";
         Counter journal_bytes "journal_bytes_total" "Bytes of records given to the journal.";
         Counter journal_refusals "journal_refusals_total"

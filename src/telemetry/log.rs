@@ -97,6 +97,8 @@ messages! {
     Info CatalogFresh "catalog_fresh" "popups can be read again";
     Warn CatalogReplaced "catalog_replaced"
         "this node's popups file overwrote another node's: give all nodes the same file";
+    Info PopupsReleased "popups_released"
+        "no popups file is configured any more: its popups belong to the admin API now";
     Warn CatalogUnconfirmed "catalog_unconfirmed"
         "a change is stored, but not every shard has confirmed it in time";
     Warn CoresShared "cores_shared" "several threads share a core";
@@ -376,10 +378,12 @@ impl Log {
             return;
         }
         let (count, duration) = (Value::Number(due.count), Value::Number(due.duration_ms));
-        let fields =
-            [("error", Value::Text(&due.error)), ("count", count), ("duration_ms", duration)];
-        let begin = usize::from(due.error.is_empty());
-        self.push(stamp, due.message, &fields[begin..], (false, 0));
+        let mut fields: Vec<Field<'_>> = due.key.into_iter().collect();
+        if !due.error.is_empty() {
+            fields.push(("error", Value::Text(&due.error)));
+        }
+        fields.extend([("count", count), ("duration_ms", duration)]);
+        self.push(stamp, due.message, &fields, (false, 0));
     }
 
     /// Whether [`Log::sweep`] would find something, now or soon.

@@ -12,13 +12,13 @@ mod builder;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use hashbrown::{HashMap, HashSet};
 
 use self::builder::{Builder, Change};
 use super::validate::{RecordError, check_erase, decode_impression, decode_withdrawn};
 use crate::base::hash;
+use crate::base::hex;
 use crate::base::ids::{Revision, Sequence, UserKey};
 use crate::base::limits::MYSQL_APPLY_RECORDS_MAX;
 use crate::base::time::WallMs;
@@ -277,9 +277,7 @@ pub fn erased_decision(token: &str) -> String {
     }
     let mut text = String::with_capacity(MARK.len() + 32);
     text.push_str(MARK);
-    for byte in hash::erased_decision(token.as_bytes()) {
-        write!(text, "{byte:02x}").expect("writing to a string");
-    }
+    hex::push(&mut text, &hash::erased_decision(token.as_bytes()));
     text
 }
 

@@ -20,8 +20,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use self::chores::{Chore, Chores};
-pub use self::seam::{Effect, Input, SqlView, View};
+pub use self::seam::{Claimed, Effect, Input, SqlView, View};
 use super::failure::{SqlFailure, SqlMeaning};
+use crate::base::backoff::{Backoff, lengthened};
 use crate::base::clock::Now;
 use crate::base::ids::{Sequence, StreamId, UserKey};
 use crate::base::limits::RIGHTS_AGAIN_MS;
@@ -152,11 +153,13 @@ pub struct Follower {
     count: usize,
     /// What was read has waited for more.
     is_gathered: bool,
-    backoff_ms: u64,
+    backoff: Backoff,
     is_failing: bool,
     chores: Chores,
     /// When the rights are tried; `None` where nothing speaks for it.
     rights_due: Option<MonoNs>,
+    /// The store is another one than has this directory's users.
+    is_misplaced: bool,
     /// It was to end when this try began.
     is_last: bool,
     stage: Stage,
@@ -179,10 +182,11 @@ impl Follower {
             reads: VecDeque::new(),
             count: 0,
             is_gathered: false,
-            backoff_ms: BACKOFF_FIRST_MS,
+            backoff: Backoff::new(BACKOFF_FIRST_MS, BACKOFF_MAX_MS),
             is_failing: false,
             chores: Chores::new(beats),
             rights_due: Some(MonoNs(0)),
+            is_misplaced: false,
             is_last: false,
             stage: Stage::Idle,
         }
@@ -219,7 +223,9 @@ impl Follower {
                 self.take_rights(view, said);
                 self.turn(view)
             }
-            (Stage::Claiming, Input::Claimed(claimed)) => self.take_claimed(view, claimed),
+            (Stage::Claiming, Input::Claimed(warnings, claimed)) => {
+                self.take_claimed(view, &warnings, claimed)
+            }
             (Stage::Seeking(stream, position), Input::Skipped(skipped)) => match skipped {
                 Ok(_) => self.seek(view, stream, position),
                 Err(error) => self.tell_failed(view, &error.text),
@@ -256,9 +262,10 @@ impl Follower {
     /// and again while something is missing.
     fn begin(&mut self, view: &View<'_, impl DiskRead>) -> Turn {
         self.is_last = view.is_stopping;
-        // Where SQL was away at the start it may be away still.
+        // Where SQL was away at the start it may be away still, and in a wrong one none is needed.
         let may_ask = self.stream.is_some() || self.is_failing;
-        if may_ask && self.rights_due.is_some_and(|due| view.now.mono >= due) {
+        if may_ask && !self.is_misplaced && self.rights_due.is_some_and(|due| view.now.mono >= due)
+        {
             return Ok(self.wait(Stage::Trying, Effect::TryRights));
         }
         self.turn(view)
@@ -336,15 +343,32 @@ impl Follower {
     fn take_claimed(
         &mut self,
         view: &View<'_, impl DiskRead>,
-        claimed: Result<(StreamId, Sequence, Vec<String>), SqlFailure>,
+        warnings: &[String],
+        claimed: Result<Claimed, SqlFailure>,
     ) -> Turn {
+        tell_weak(&self.log, stamp_of(view.now), warnings);
         match claimed {
-            Ok((stream, position, warnings)) => {
-                tell_weak(&self.log, stamp_of(view.now), &warnings);
+            Ok(Claimed::Stream(stream, position)) => {
+                if std::mem::take(&mut self.is_misplaced) {
+                    // What was said of it is over.
+                    self.rights_due = Some(MonoNs(0));
+                }
                 self.go_on_from(view, stream, position)
             }
+            Ok(Claimed::Misplaced(said)) => Err(self.misplaced(view, said)),
             Err(error) => Err(self.failed(view, &error)),
         }
+    }
+
+    /// Nothing more is asked of a wrong store than whether it is the right one by now.
+    fn misplaced(&mut self, view: &View<'_, impl DiskRead>, said: Option<String>) -> Next {
+        self.is_misplaced = true;
+        self.backoff.next_is(BACKOFF_SLOW_MS);
+        self.counts.failures.fetch_add(1, Ordering::Relaxed);
+        if let Some(line) = said {
+            self.tell(view.now, Message::SqlUnfit, &line);
+        }
+        Next::Wait
     }
 
     /// Reads the journal again from behind a position. What the journal has not kept is passed
@@ -402,14 +426,14 @@ impl Follower {
                 return Next::End;
             }
             SqlMeaning::Denied => {
-                self.backoff_ms = self.backoff_ms.max(BACKOFF_SLOW_MS);
+                self.backoff.next_is_at_least(BACKOFF_SLOW_MS);
                 // Which right it is, is said in the next try.
                 self.rights_due = Some(MonoNs(0));
                 if view.sql.is_denied {
                     return Next::Wait;
                 }
             }
-            SqlMeaning::Lasting => self.backoff_ms = self.backoff_ms.max(BACKOFF_SLOW_MS),
+            SqlMeaning::Lasting => self.backoff.next_is_at_least(BACKOFF_SLOW_MS),
             SqlMeaning::Behind(_) | SqlMeaning::Passing => {}
         }
         let fields = [("cause", Value::Text(error.cause)), ("error", Value::Text(&error.text))];
@@ -421,12 +445,9 @@ impl Follower {
     fn back_off(&mut self, view: &View<'_, impl DiskRead>) -> Effect {
         self.is_failing = true;
         if view.sql.is_denied {
-            self.backoff_ms = BACKOFF_SLOW_MS;
+            self.backoff.next_is(BACKOFF_SLOW_MS);
         }
-        let backoff_ms = self.backoff_ms;
-        let jitter_ms = view.now.mono.0 / 1_000 % (backoff_ms / 2).max(1);
-        self.backoff_ms = (backoff_ms * 2).min(BACKOFF_MAX_MS);
-        Effect::Pause(backoff_ms + jitter_ms)
+        Effect::Pause(lengthened(self.backoff.failed(), view.now.mono.0 / 1_000))
     }
 
     fn tell_failed(&mut self, view: &View<'_, impl DiskRead>, what: &str) -> Turn {

@@ -103,6 +103,19 @@ fn two_segments_must_fit_at_start() {
     fill(&disk, "ballast", 8 * MIB);
     let server = setup.start();
     assert!(server.client().decide("bob").token().is_some());
+    server.operator().ask("POST", "/v1/popups/welcome/pause", "").expect(200);
+    server.stop();
+
+    // Nothing is free, and both segments are there: SQLite waits, and all else goes on.
+    let more = fill(&disk, "more", 0);
+    let mut server = setup.start();
+    server.allow("sql_failed");
+    let popup = server.operator().get("/v1/popups/welcome").json();
+    assert_eq!(popup["effective_status"], "paused", "{popup}");
+    server.operator().ask("POST", "/v1/popups/welcome/resume", "").expect(200);
+    assert!(server.client().decide("eve").token().is_some());
+    fs::remove_file(more).unwrap();
+    server.await_logged("sql_resumed");
     server.stop();
 }
 

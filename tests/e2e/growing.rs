@@ -169,7 +169,7 @@ fn forget_everything(database: &str) {
     shared().run_sql(&format!("USE {database}; {}", deletes.join("; ")));
 }
 
-fn begin(config: &Config, from: &Path) -> Box<moving::Moving> {
+pub fn begin(config: &Config, from: &Path) -> Box<moving::Moving> {
     match moving::begin(config, from, (WallMs(1), false)).unwrap() {
         Begun::Moving(moving) => moving,
         Begun::Already(how) => panic!("{how}"),

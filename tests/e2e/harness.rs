@@ -131,6 +131,21 @@ impl Setup {
         }
     }
 
+    /// Another command in the folder, to its end, with whatever is done before it.
+    pub fn run(&self, arguments: &[&str]) -> Exit {
+        let mut command = nudged();
+        command.current_dir(self.folder.path()).args(arguments);
+        self.prepare(&mut command);
+        run_to_end(&mut command)
+    }
+
+    fn prepare(&self, command: &mut Command) {
+        if let Some(before_exec) = self.before_exec {
+            // SAFETY: what tests pass makes system calls and touches no memory but its stack.
+            unsafe { command.pre_exec(before_exec) };
+        }
+    }
+
     fn launch(&self, flags: &[&str]) -> Launched {
         self.launch_until("ready", flags)
     }
@@ -141,10 +156,7 @@ impl Setup {
         command.args(["--config", "nudged.toml", "--popups", "popups.toml"]);
         command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data"]);
         command.arg(&self.data).args(&self.flags).args(flags);
-        if let Some(before_exec) = self.before_exec {
-            // SAFETY: what tests pass makes system calls and touches no memory but its stack.
-            unsafe { command.pre_exec(before_exec) };
-        }
+        self.prepare(&mut command);
         Server::launch(command, last)
     }
 }
@@ -321,7 +333,11 @@ pub fn nudged() -> Command {
 
 /// Runs nudged to its end.
 pub fn run(folder: &Path, arguments: &[&str]) -> Exit {
-    let output = nudged().current_dir(folder).args(arguments).output().unwrap();
+    run_to_end(nudged().current_dir(folder).args(arguments))
+}
+
+fn run_to_end(command: &mut Command) -> Exit {
+    let output = command.output().unwrap();
     Exit {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),

@@ -210,6 +210,19 @@ fn pages_of_listed_origins_may_read_answers() {
     let granted = client.answer().expect(204);
     assert!(granted.field("access-control-allow-methods").unwrap().contains("POST"));
     assert!(granted.field("access-control-max-age").is_some(), "{granted:?}");
+    // What HTTP itself refuses says so to the page too, and so does what no body is waited for.
+    let from = "Origin: https://shop.example\r\n";
+    for (status, more) in [
+        (413, format!("Content-Length: 99999999\r\n{from}")),
+        (417, format!("Expect: x\r\n{from}")),
+        (415, format!("{from}Content-Length: 9\r\nContent-Type: a/b\r\nExpect: 100-continue\r\n")),
+    ] {
+        let mut client = server.client();
+        client.send(&with("POST", &more));
+        let answer = client.answer().expect(status);
+        assert_eq!(answer.field("access-control-allow-origin"), Some("https://shop.example"));
+        assert!(answer.field("vary").is_some() && client.is_closed(), "{answer:?}");
+    }
     server.stop();
 }
 

@@ -3,9 +3,12 @@
 
 use std::fs;
 
-use crate::growing::{POPUPS, embedded, migrate};
+use nudged::config::{Config, Secret};
+
+use crate::growing::{POPUPS, begin, embedded, migrate};
 use crate::harness::{Setup, run, until};
 use crate::support::mariadb::{shared, shared_database};
+use crate::support::proxy::Proxy;
 
 /// A line of `nudged export users`.
 const USER: &str = "{\"kind\":\"user\",\"user_id\":\"ann\",\"revision\":[0,1],\
@@ -62,6 +65,60 @@ fn a_directory_is_served_with_the_database_that_has_its_users_and_no_other() {
 }
 
 #[test]
+fn a_database_that_comes_back_as_another_one_is_not_written_into() {
+    let database = shared_database();
+    let direct = shared().url_of(&database);
+    let setup = Setup::new(POPUPS).config(&format!("[mysql]\nurl = \"{direct}\"\n"));
+    let migrate = ["migrate", "--config", "nudged.toml"];
+    assert_eq!(run(&setup.path(""), &migrate).code, Some(0));
+    let server = setup.start();
+    server.client().decide("ann").token().unwrap();
+    until("the copy", || setup.data().join("catalog.json").exists().then_some(()));
+    server.stop();
+    let number = |query: &str| shared().number(&database, query);
+    let set = shared().run_sql(&format!("SELECT set_id FROM {database}.streams"));
+    assert!(number("SELECT COUNT(*) FROM events") > 0);
+
+    // Another one of the same name, behind another address, which is away as the node starts.
+    shared().run_sql(&format!("DROP DATABASE {database}"));
+    shared().create_database(&database);
+    assert_eq!(run(&setup.path(""), &migrate).code, Some(0));
+    let proxy = Proxy::to(shared().address());
+    proxy.refuse();
+    let behind = direct.replace(&shared().address().to_string(), &proxy.address().to_string());
+    setup.write_config(&format!("[mysql]\nurl = \"{behind}\"\n"));
+    let mut server = setup.start();
+    for code in ["sql_unfit", "sql_failed", "sql_away", "read_failed"] {
+        server.allow(code);
+    }
+    proxy.heal();
+    let unfit = || server.operator().get("/v1/status").json()["sql"]["unfit"].clone();
+    until("it to be named", || {
+        unfit().as_str().is_some_and(|why| why.contains("does not know it")).then_some(())
+    });
+    // What an operator changes waits as it does for one that is away.
+    let paused = server.operator().ask("POST", "/v1/popups/welcome/pause", "").expect(200);
+    assert_eq!(paused.json()["stored"], "node", "{paused:?}");
+    server.client().get("/readyz").expect(200);
+    let metrics = server.operator().get("/metrics").body;
+    assert!(metrics.contains("nudged_sql_unfit 1\n"), "{metrics}");
+    assert_eq!(server.lines_with("\"sql_unfit\""), 1, "{}", server.said());
+    let tables = ["streams", "popups", "nodes", "override_entries", "signing_keys", "users"];
+    for table in tables {
+        assert_eq!(number(&format!("SELECT COUNT(*) FROM {table}")), 0, "{table} is written into");
+    }
+
+    // The right one again: it knows the directory's journal.
+    let set = set.trim().lines().last().unwrap();
+    shared().run_sql(&format!("INSERT INTO {database}.streams (set_id) VALUES ('{set}')"));
+    until("it to be fit", || unfit().is_null().then_some(()));
+    until("the pause in SQL", || {
+        (number("SELECT COUNT(*) FROM override_entries") == 1).then_some(())
+    });
+    server.stop();
+}
+
+#[test]
 fn nobody_is_moved_beside_a_node_that_may_know_more_than_its_database() {
     let embedded = embedded();
     let server = embedded.start();
@@ -112,6 +169,41 @@ fn nobody_is_moved_beside_a_node_that_may_know_more_than_its_database() {
     let import = ["import", "--config", "nudged.toml", "users.nd", "--nodes-lost"];
     let imported = run(&asker.path(""), &import);
     assert_eq!(imported.code, Some(0), "{imported:?}");
+}
+
+#[test]
+fn a_node_that_came_while_a_directory_was_moved_is_found_before_the_end() {
+    let embedded = embedded();
+    let server = embedded.start();
+    server.client().decide("ann").token().unwrap();
+    server.stop();
+    let database = shared_database();
+    let url = shared().url_of(&database);
+    let mut config = Config { data: embedded.data().to_owned(), ..Config::default() };
+    config.mysql.url = Some(Secret::new(url.clone()));
+    let mut moving = begin(&config, embedded.data());
+    moving.advance().unwrap();
+    // It is gone again by then, and has decided by what there was.
+    let waits = "[limits]\nread_deadline = \"2s\"\n";
+    let node = Setup::new(POPUPS).config(&format!("[mysql]\nurl = \"{url}\"\n{waits}"));
+    let server = node.start();
+    server.client().decide("ann").token().unwrap();
+    server.stop();
+    let refused = loop {
+        match moving.advance() {
+            Ok(_) => assert!(!moving.is_done(), "somebody came"),
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(refused.exit_code(), 4);
+    assert!(refused.to_string().contains("has started meanwhile"), "{refused}");
+    drop(moving);
+    let mut moving = begin(&config, embedded.data());
+    while !moving.is_done() {
+        moving.advance().unwrap();
+    }
+    let shows = "SELECT shows FROM user_popups WHERE user_id = 'ann'";
+    assert_eq!(shared().number(&database, shows), 2, "of both sides");
 }
 
 #[test]

@@ -96,7 +96,8 @@ fn unknown_variables_are_warned_of_by_every_command() {
         (output.status.code(), text.concat())
     };
     let config = ["--config", "nudged.toml"];
-    for arguments in [&["check"][..], &["migrate"], &["serve", "--popups", "missing.toml"]] {
+    let serves = [&["serve", "--popups", "missing.toml"][..], &["serve", "--shards", "0"]];
+    for arguments in [&["check"][..], &["migrate"], serves[0], serves[1]] {
         let data = setup.data().to_str().unwrap();
         let shared = [&config[..], &["--data", data]].concat();
         let (_, text) = said(&[arguments, &shared[..]].concat());

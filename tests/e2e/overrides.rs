@@ -21,6 +21,9 @@ const PAUSED: &str = "[[popup]]\nid = \"p\"\nstatus = \"paused\"\npriority = 7\n
 const KNOWN_WITHIN: Duration = Duration::from_secs(1);
 /// What an answer takes is bounded by this on a busy machine; 50 ms are promised on an idle one.
 const ANSWERED_WITHIN: Duration = Duration::from_millis(400);
+/// What operators ask of a node whose SQL is frozen is answered within this: three seconds for SQL,
+/// three for another who asks it, the rest for a busy machine.
+const ANSWERED_WITHOUT_SQL: Duration = Duration::from_secs(9);
 /// What a node without SQL says.
 const WITHOUT_SQL: [&str; 4] = ["sql_failed", "read_failed", "catalog_refused", "keeper_failed"];
 /// Users enough to have homes on every shard.
@@ -109,10 +112,28 @@ fn a_file_read_without_sql_pauses_at_once_and_is_imported_when_sql_answers() {
     let (setup, mut server) = nodes.remove(0);
     allow(&mut server);
     until("the copy of the catalog", || setup.data().join("catalog.json").exists().then_some(()));
-    cluster.own_mariadb().kill();
+    // Frozen on connections that are open: nobody is refused, and nobody hears anything.
+    cluster.mariadb().freeze();
     setup.write_popups(PAUSED);
-    let reloaded = server.operator().ask("POST", "/v1/reload", "").expect(200);
-    assert!(reloaded.body.contains("when SQL takes it"), "{reloaded:?}");
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        let server = &server;
+        for (method, path, status) in [
+            ("POST", "/v1/reload", 200),
+            ("GET", "/v1/popups/p/history", 503),
+            ("PUT", "/v1/popups/n", 503),
+        ] {
+            scope.spawn(move || {
+                let answer = server.operator().ask(method, path, "{}").expect(status);
+                let took = begun.elapsed();
+                println!("{method} {path} with SQL frozen after {took:?}");
+                assert!(took < ANSWERED_WITHOUT_SQL, "{method} {path}: {took:?}");
+                let waits = answer.body.contains("when SQL takes it");
+                assert_eq!(waits, path == "/v1/reload", "{answer:?}");
+            });
+        }
+    });
+    cluster.own_mariadb().kill();
     let told = popup(&server);
     assert_eq!((&told["effective_status"], &told["override"]), (&"paused".into(), &Value::Null));
     assert!(is_stopped(&server));

@@ -88,13 +88,18 @@ fn what_a_newcomer_gets_wrong_is_named_with_its_mend() {
     shared().run_sql(&format!(
         "CREATE USER IF NOT EXISTS 'stranger'@'%' IDENTIFIED BY 'secret';
          CREATE USER IF NOT EXISTS 'reader'@'%' IDENTIFIED BY 'secret';
-         GRANT SELECT ON {database}.* TO 'reader'@'%';"
+         GRANT SELECT ON {database}.* TO 'reader'@'%';
+         CREATE USER IF NOT EXISTS 'locked'@'%' IDENTIFIED BY 'secret' ACCOUNT LOCK;
+         CREATE USER IF NOT EXISTS 'expired'@'%' IDENTIFIED BY 'secret' PASSWORD EXPIRE;
+         GRANT SELECT ON {database}.* TO 'expired'@'%';"
     ));
     let table = [
         ("nudged:wrong", database.as_str(), address.to_string(), "can't connect: user or password"),
         ("nudged:secret", "nowhere", address.to_string(), "has no such database: create it"),
         ("stranger:secret", &database, address.to_string(), "no rights on this database"),
         ("reader:secret", &database, address.to_string(), "the user may not do this: grant as in"),
+        ("locked:secret", &database, address.to_string(), "account is locked"),
+        ("expired:secret", &database, address.to_string(), "password has expired"),
         ("nudged:secret", &database, "127.0.0.1:1".to_owned(), "is the server running"),
         ("nudged:secret", &database, "no.such.host.invalid".to_owned(), "can't connect: no conn"),
     ];

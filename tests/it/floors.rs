@@ -53,12 +53,37 @@ fn floor_of(module: &str) -> Option<usize> {
     FLOORS.iter().position(|modules| modules.contains(&module))
 }
 
-/// Lines that the build ships: without comments and without the tests at a file's end.
-fn shipped_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let lines = text.lines().enumerate();
+/// Lines that the build ships: without comments, and without the items that only tests have,
+/// wherever in a file they stand. rustfmt puts the end of an item at the depth of its begin, which
+/// is how the end is found.
+fn shipped_lines(text: &str) -> Vec<(usize, &str)> {
+    let mut lines = Vec::new();
+    let mut test_item_depth = None;
+    for (number, line) in text.lines().enumerate() {
+        let depth = line.len() - line.trim_start().len();
+        let code = line.trim_start();
+        if code.is_empty() || code.starts_with("//") {
+            continue;
+        }
+        if test_item_depth == Some(depth) {
+            let is_attribute = code.starts_with("#[");
+            let ends = code.ends_with(';') || code.ends_with(',') || code.ends_with('}');
+            if ends && !is_attribute {
+                test_item_depth = None;
+            }
+        } else if test_item_depth.is_none_or(|outer| depth < outer) {
+            test_item_depth = is_test_only(code).then_some(depth);
+            if test_item_depth.is_none() {
+                lines.push((number, line));
+            }
+        }
+    }
     lines
-        .take_while(|(_, line)| !line.starts_with("#[cfg(test)]"))
-        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+}
+
+/// Whether the item after this attribute is built for tests alone.
+fn is_test_only(code: &str) -> bool {
+    code == "#[cfg(test)]" || code.starts_with("#[cfg(all(test")
 }
 
 fn violations(module: &str, text: &str) -> Vec<String> {
@@ -118,4 +143,38 @@ fn the_test_itself_catches_what_it_should() {
     assert_eq!(violations("decide", "use crate::state::user;").len(), 0);
     assert_eq!(violations("shard", "let now = Instant::now();").len(), 1);
     assert_eq!(violations("shard", "// rustix is not known here").len(), 0);
+}
+
+#[test]
+fn what_stands_after_an_item_of_tests_is_looked_at() {
+    let poisoned = [
+        "#[cfg(test)]\nmod tests;\nuse crate::runtime::clock;",
+        "#[cfg(test)]\nmod tests {\n    use std::fs;\n}\n\nfn now() { Instant::now(); }",
+        "#[cfg(test)]\n#[allow(unused)]\nfn only(\n    a: u8,\n) {\n    a();\n}\nuse std::fs;",
+        "impl A {\n    #[cfg(test)]\n    fn a() {\n        b();\n    }\n    fn c() { std::thread::yield_now(); }\n}",
+        "struct A {\n    #[cfg(test)]\n    seen: u32,\n    socket: TcpStream,\n}",
+    ];
+    for text in poisoned {
+        assert_eq!(violations("decide", text).len(), 1, "{text}");
+    }
+    // What only tests have may look upwards: it is not shipped.
+    let tests_only = "#[cfg(test)]\nmod tests {\n    use std::fs;\n    use crate::node::serve;\n}";
+    assert_eq!(violations("decide", tests_only).len(), 0);
+}
+
+/// The files that a reader of the first half alone would have missed: poison put at the end of
+/// each is seen.
+#[test]
+fn poison_is_seen_at_the_end_of_every_file() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    for folder in ["catalog", "state", "decide"] {
+        sources(&root.join(folder), &mut files);
+    }
+    for path in files {
+        let mut text = fs::read_to_string(&path).unwrap();
+        let before = violations("decide", &text).len();
+        text.push_str("\nfn poison() -> Instant {\n    Instant::now()\n}\n");
+        assert_eq!(violations("decide", &text).len(), before + 1, "{}", path.display());
+    }
 }

@@ -55,6 +55,14 @@ after_clicked = "5s"
 after_converted = "5s"
 "#;
 
+/// First in the order of popups, and never shown: with it all others have other places.
+const FILLER: &str = r#"
+[[popup]]
+id = "filler"
+priority = 99
+status = "draft"
+"#;
+
 /// A time that never comes.
 pub const NEVER: i64 = i64::MAX / 4;
 
@@ -116,12 +124,18 @@ pub const RULES: [Rules; 4] = [
     },
 ];
 
-/// The compiled catalog of a run.
-pub fn snapshot(config: &Config) -> Arc<Snapshot> {
-    let definitions = parse_toml(POPUPS).expect("the popups are well-formed");
+/// The catalogs of a run, which allow the same. Popups have other places in each, and each popup's
+/// version says in which it is.
+pub fn snapshots(config: &Config) -> [Arc<Snapshot>; 2] {
+    let filled = format!("{POPUPS}{FILLER}");
+    [snapshot(config, POPUPS, 1), snapshot(config, &filled, 2)]
+}
+
+fn snapshot(config: &Config, popups: &str, version: u32) -> Arc<Snapshot> {
+    let definitions = parse_toml(popups).expect("the popups are well-formed");
     let entries: Vec<_> = definitions
         .iter()
-        .map(|definition| Entry { definition, version: 1, status: definition.status() })
+        .map(|definition| Entry { definition, version, status: definition.status() })
         .collect();
     let settings = Settings {
         quiet_time: DurationMs(config.quiet_ms),

@@ -100,6 +100,8 @@ pub struct Config {
     pub quiet_ms: u64,
     /// `max_per_day`.
     pub max_per_day: u32,
+    /// Whether another catalog becomes current before each step of a shard.
+    pub swaps_catalog: bool,
 }
 
 impl Config {
@@ -169,6 +171,7 @@ impl Config {
             think_ms: draw.pick(&[5, 300, 2_000, 8_000]),
             quiet_ms: draw.pick(&[0, 0, 700]),
             max_per_day: draw.pick(&[0, 0, 12]),
+            swaps_catalog: draw.one_in(4),
         }
     }
 

@@ -148,7 +148,10 @@ impl History {
         let minted = body.get("anon").and_then(Value::as_str);
         let asked = if user.is_empty() { minted.expect("a minted user") } else { user };
         assert_eq!(opened.user, asked, "an answer of another user's request: {body}");
+        // Written by the catalog that it was decided by: popups have other places in others.
         assert_eq!(body["popup"]["id"], opened.popup, "{body}");
+        assert_eq!(body["popup"]["version"], opened.version, "{body}");
+        assert_eq!(body["popup"]["variant"].as_str().unwrap_or(""), opened.variant, "{body}");
         let before = self.shown.insert(token.clone(), asked.to_owned());
         assert!(before.is_none(), "the decision was given twice: {body}");
         self.tokens.push((token, asked.to_owned()));

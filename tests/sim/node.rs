@@ -4,20 +4,20 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use nudged::api::access::Access;
 use nudged::api::cors::Cors;
 use nudged::api::token::Keys;
-use nudged::base::clock::NodeClock;
+use nudged::base::clock::{NodeClock, Now};
 use nudged::base::ids::{Sequence, ShardId};
-use nudged::base::limits::{READ_DEADLINE_MS, SLICE_SHARD_BYTES_MIN, TICK_MS};
+use nudged::base::limits::{CATALOGS_HELD_MAX, READ_DEADLINE_MS, SLICE_SHARD_BYTES_MIN, TICK_MS};
 use nudged::base::time::WallMs;
 use nudged::catalog::snapshot::Snapshot;
 use nudged::journal::lane::Ack;
 use nudged::journal::recovery::{RecoverOptions, recover};
 use nudged::journal::segment::SetId;
-use nudged::shard::control::{Control, ControlReply};
+use nudged::shard::control::{Command, Control, ControlReply};
 use nudged::shard::core::{Core, CoreSetup};
 use nudged::shard::seam::{Effect, Hop, HopReply, Input, Outbox, ReadRequest, Step, UserRead};
 use nudged::shard::view::Rules;
@@ -35,6 +35,9 @@ use super::sql::{ReaderSide, Writer};
 pub const SET: SetId = SetId(0x1234_5678_9abc_def0_0fed_cba9_8765_4321);
 /// How often a shard looks at the wall clock, in milliseconds.
 const CLOCK_PERIOD_MS: u64 = 250;
+
+/// The ticket of commands that swap the catalog.
+const SWAP_TICKET: u64 = u64::MAX;
 
 const NETWORK: usize = 0;
 const ACKS: usize = 1;
@@ -86,6 +89,10 @@ pub struct Shard {
     outbox: Outbox,
     /// Its connections.
     pub lines: Vec<Line>,
+    /// What it is swapped with, the present one first, where catalogs are swapped.
+    catalogs: Vec<Arc<Snapshot>>,
+    /// The catalogs that were current, until nobody holds them.
+    former: Vec<Weak<Snapshot>>,
 }
 
 /// How far journal and SQL have come, as the shards see it.
@@ -117,8 +124,8 @@ pub struct Node {
 
 /// What a node is started with beside its disks.
 pub struct Parts {
-    /// The catalog.
-    pub snapshot: Arc<Snapshot>,
+    /// The catalogs: the first one, and another one to swap it with.
+    pub snapshots: [Arc<Snapshot>; 2],
     /// Signing keys.
     pub keys: Arc<Keys>,
 }
@@ -205,6 +212,7 @@ impl Node {
         for effect in effects {
             note_effect(index, &effect, scene);
             match effect {
+                Effect::ControlReply(ControlReply { ticket: SWAP_TICKET, .. }) => {}
                 Effect::Hop { .. }
                 | Effect::HopReply { .. }
                 | Effect::Append(_)
@@ -214,7 +222,13 @@ impl Node {
                 other => of_network.push(other),
             }
         }
+        let back = LANES + self.shards.len() + index;
+        let answered: usize = self.shards.iter().map(|shard| shard.queues[back].len()).sum();
         let shard = &mut self.shards[index];
+        // What answers hold that wait here or are on their way to other shards, and the last two,
+        // which are this world's.
+        let held_max = CATALOGS_HELD_MAX + answered + 2;
+        assert!(shard.catalogs_held() <= held_max, "more catalogs are held than may be");
         if shard.queues.iter().any(|queue| !queue.is_empty()) {
             shard.wake(index, scene);
         } else {
@@ -301,7 +315,7 @@ impl Shard {
         let core = Core::new(CoreSetup {
             shard,
             shards,
-            snapshot: Arc::clone(&parts.snapshot),
+            snapshot: Arc::clone(&parts.snapshots[0]),
             rules: Arc::new(rules),
             keys: Arc::clone(&parts.keys),
             counters: Arc::new(ShardCounters::default()),
@@ -326,7 +340,33 @@ impl Shard {
             queues,
             outbox: Outbox::default(),
             lines: Vec::new(),
+            catalogs: match scene.config.swaps_catalog {
+                true => parts.snapshots.to_vec(),
+                false => Vec::new(),
+            },
+            former: Vec::new(),
         }
+    }
+
+    /// A step, before which another catalog becomes current where they are swapped.
+    fn step(&mut self, now: Now, input: Input<'_>) {
+        if !self.catalogs.is_empty() {
+            let version = self.catalogs[0].version + 1;
+            let next = Arc::new(self.catalogs[1].with_statuses(version, &Default::default()));
+            self.former.push(Arc::downgrade(&next));
+            self.catalogs.swap(0, 1);
+            self.catalogs[0] = Arc::clone(&next);
+            let command = Command::SwapCatalog(next);
+            let control = Control { ticket: SWAP_TICKET, command };
+            self.core.step(now, Input::Control(control), &mut self.outbox);
+        }
+        self.core.step(now, input, &mut self.outbox);
+    }
+
+    /// Catalogs that answers hold, or the shard itself.
+    fn catalogs_held(&mut self) -> usize {
+        self.former.retain(|snapshot| snapshot.strong_count() > 0);
+        self.former.len()
     }
 
     fn wake(&mut self, index: usize, scene: &mut Scene) {
@@ -358,21 +398,21 @@ impl Shard {
         if self.seen != (marks.applied, marks.is_refusing) {
             self.seen = (marks.applied, marks.is_refusing);
             let input = Input::Journal { accepting: !marks.is_refusing, applied: marks.applied };
-            self.core.step(now, input, &mut self.outbox);
+            self.step(now, input);
         }
         for _ in 0..scene.streams.schedule.skewed(64) {
             let Some(arrival) = self.take(&mut scene.streams.schedule) else { break };
             note_arrival(index, &arrival, scene);
             let Some(input) = self.input_of(&arrival) else { continue };
             match input {
-                Some(input) => self.core.step(now, input, &mut self.outbox),
-                None => self.core.step(now, owned(arrival), &mut self.outbox),
+                Some(input) => self.step(now, input),
+                None => self.step(now, owned(arrival)),
             }
         }
         let deadline = self.core.next_deadline().map_or(u64::MAX, |at| at.0);
         if scene.now >= self.tick_due.min(deadline) {
             self.tick_due = mono.plus_ms(TICK_MS).0;
-            self.core.step(now, Input::Tick, &mut self.outbox);
+            self.step(now, Input::Tick);
         }
         self.core.finish_turn(now, &mut self.outbox);
     }

@@ -22,9 +22,13 @@ pub fn note_arrival(index: usize, arrival: &Arrival, scene: &mut Scene) {
             let sent = sent.map_or(u64::MAX, number);
             scene.note("sent", &[shard, (*line).into(), sent], &[]);
         }
-        Arrival::Hop(hop) => scene.note("hop", &[shard, hop.ticket], &hop.buffer),
-        Arrival::HopReply(reply) => scene.note("reply", &[shard, reply.ticket], &reply.buffer),
-        Arrival::HopRefused(hop) => scene.note("refused", &[shard, hop.ticket], &hop.buffer),
+        Arrival::Hop(hop) => scene.note("hop", &[shard, hop.ticket], hop.command.as_bytes()),
+        Arrival::HopReply(reply) => {
+            scene.note("reply", &[shard, reply.ticket], reply.outcome.as_bytes())
+        }
+        Arrival::HopRefused(hop) => {
+            scene.note("refused", &[shard, hop.ticket], hop.command.as_bytes())
+        }
         Arrival::Acked(ack) => {
             scene.note("acked", &[shard, ack.upto.0, ack.upto_sequence.0], &[]);
         }
@@ -51,10 +55,10 @@ pub fn note_effect(index: usize, effect: &Effect, scene: &mut Scene) {
             scene.note("> read", &[shard, read.ticket], read.user.as_bytes());
         }
         Effect::Hop { to, hop } => {
-            scene.note("> hop", &[shard, to.0.into(), hop.ticket], &hop.buffer);
+            scene.note("> hop", &[shard, to.0.into(), hop.ticket], hop.command.as_bytes());
         }
         Effect::HopReply { to, reply } => {
-            scene.note("> reply", &[shard, to.0.into(), reply.ticket], &reply.buffer);
+            scene.note("> reply", &[shard, to.0.into(), reply.ticket], reply.outcome.as_bytes());
         }
         Effect::Close { connection, reset } => {
             scene.note("> close", &[shard, (*connection).into(), u64::from(*reset)], &[]);

@@ -1,8 +1,10 @@
 //! Seeded choices. Each concern of a run draws from a stream of its own, so that a change in one
 //! (one more request, say) leaves the choices of the others as they are.
 
+use nudged::base::mix;
+
 /// A stream of choices: splitmix64.
-pub struct Stream(u64);
+pub struct Stream(mix::Stream);
 
 impl Stream {
     /// The stream of a concern within a seed.
@@ -10,22 +12,14 @@ impl Stream {
         let salt = concern.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |salt, byte| {
             (salt ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
-        let mut stream = Stream(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ salt);
-        stream.next();
+        let mut stream = Stream(mix::Stream(seed.wrapping_mul(mix::STEP) ^ salt));
+        stream.0.next_number();
         stream
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
     }
 
     /// A number below `bound`; 0 for a bound of 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
+        self.0.next_number() % bound.max(1)
     }
 
     /// A number in `[first, last]`.

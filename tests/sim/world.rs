@@ -60,7 +60,7 @@ pub struct Ran {
 pub fn run(seed: u64, directory: PathBuf, is_printed: bool) -> Ran {
     let config = Config::draw(seed);
     let parts = Parts {
-        snapshot: catalog::snapshot(&config),
+        snapshots: catalog::snapshots(&config),
         keys: Arc::new(Keys::new(&[Secret {
             id: 1,
             created_at: WallMs(0),

@@ -5,6 +5,7 @@ mod apply;
 mod conditions;
 mod faults;
 mod full_disk;
+mod history;
 mod nodes;
 mod refusals;
 mod schema;

@@ -3,8 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
-use std::os::unix::net::UnixStream;
+use std::net::ToSocketAddrs as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,16 +17,12 @@ use nudged::redis::command::{
 use nudged::redis::link::{Link, LinkEvent, LinkSettings, LinkWish, NotSent, Server, Unfit};
 
 use super::support::redis::Redis;
+use nudged::runtime::stream::Stream;
 
 /// Nothing here takes longer.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long one read waits.
 const READ_MS: u64 = 1;
-
-enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
 
 /// A link with its socket.
 struct Driver {
@@ -156,37 +151,17 @@ impl Driver {
     }
 }
 
-impl Stream {
-    fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.write_all(bytes),
-            Stream::Unix(stream) => stream.write_all(bytes),
-        }
-    }
-
-    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        match self {
-            Stream::Tcp(stream) => stream.read(into),
-            Stream::Unix(stream) => stream.read(into),
-        }
-    }
-}
-
 fn connect(address: &LinkAddress) -> Option<Stream> {
-    let wait = Some(Duration::from_millis(READ_MS));
-    match address {
+    let stream = match address {
         LinkAddress::Tcp { host, port } => {
-            let stream = TcpStream::connect((host.as_str(), *port)).ok()?;
-            stream.set_nodelay(true).unwrap();
-            stream.set_read_timeout(wait).unwrap();
-            Some(Stream::Tcp(stream))
+            let mut found = (host.as_str(), *port).to_socket_addrs().ok()?;
+            Stream::connect_tcp(&found.next()?, PATIENCE)
         }
-        LinkAddress::Unix(path) => {
-            let stream = UnixStream::connect(path).ok()?;
-            stream.set_read_timeout(wait).unwrap();
-            Some(Stream::Unix(stream))
-        }
-    }
+        LinkAddress::Unix(path) => Stream::connect_unix(path, PATIENCE),
+    };
+    let stream = stream.ok()?;
+    stream.set_read_timeout(Duration::from_millis(READ_MS)).unwrap();
+    Some(stream)
 }
 
 /// Gives each partition a counter that is its number.

@@ -19,14 +19,14 @@ use nudged::base::time::{MonoNs, WallMs};
 use nudged::catalog::compile;
 use nudged::catalog::snapshot::Settings;
 use nudged::http::connection::Timeouts;
-use nudged::http::head::Method;
-use nudged::http::reply::{self, Frame, ImfDate};
+use nudged::http::head::Request;
+use nudged::http::reply::{self, ImfDate};
 use nudged::runtime::driver::{Driver, Setup};
 use nudged::runtime::mesh::Mesh;
 use nudged::runtime::{clocks, listener, topology};
-use nudged::shard::connections::Connections;
-use nudged::shard::decision::Progress;
+use nudged::shard::connections::{Connections, ShardTurn};
 use nudged::shard::seam::{Input, Outbox, Step};
+use nudged::shard::serve::{Arrived, Progress};
 use nudged::shard::view::{Rules, View};
 use nudged::telemetry::counters::ShardCounters;
 
@@ -48,40 +48,32 @@ impl Step for Constant {
         self.view.date.refresh(now.wall);
         let Constant { view, connections, is_echo } = self;
         let date = view.date;
-        let serve = |packed: &nudged::shard::packed::Packed<'_>,
-                     _: nudged::shard::origin::Origin,
-                     out: &mut Vec<u8>,
-                     _: &mut Outbox| {
-            let request = &packed.request;
-            let frame = Frame {
-                date: date.as_str(),
-                close: request.close,
-                head_only: request.method == Method::Head,
-                http_1_0: request.http_1_0,
-            };
+        let serve = |request: &Request<'_>, _: Arrived, out: &mut Vec<u8>| {
+            let frame = request.frame(date.as_str());
             reply::start(out, 200, &frame);
             let body = if *is_echo { request.body } else { &BODY[..] };
             reply::end_with_body(out, "application/json", body, &frame);
             Progress::Answered
         };
+        let mut turn = ShardTurn { view, now, outbox };
         match input {
             Input::Accepted { connection, listener } => {
-                connections.accept(view, now, connection, listener, outbox);
+                connections.accept(&mut turn, connection, listener);
             }
             Input::Bytes { connection, bytes } => {
-                connections.receive(view, now, connection, bytes, outbox, serve);
+                connections.receive(&mut turn, connection, bytes, serve);
             }
             Input::Sent { connection, buffer, sent } => {
-                connections.sent(view, now, connection, (buffer, sent), outbox, serve);
+                if connections.sent(&mut turn, connection, buffer, sent) {
+                    connections.resume(&mut turn, connection, serve);
+                }
             }
-            Input::PeerClosed { connection } => {
-                connections.peer_closed(view, now, connection, outbox);
-            }
-            Input::Broken { connection } => connections.broken(connection, outbox),
+            Input::PeerClosed { connection } => connections.peer_closed(&mut turn, connection),
+            Input::Broken { connection } => connections.broken(connection, turn.outbox),
             Input::Untaken { connection, bytes } => {
                 connections.untaken(now.mono, connection, bytes);
             }
-            Input::Tick => connections.expire(view, now, outbox),
+            Input::Tick => connections.expire(&mut turn),
             // A floor of one shard has no state, no journal, no Redis and no operator. All of them
             // are named, so that a new input is thought of here before it arrives.
             Input::Connected { .. }

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use crate::base::limits::{EXPLAIN_RULES_MAX, EXPLAIN_TEXT_CHARS_MAX, EXPLAIN_WINDOWS_MAX};
 use crate::base::time::{Gap, WallMs};
 use crate::catalog::schedule::Window;
-use crate::catalog::snapshot::{Outcome, Popup, Settings, Status};
+use crate::catalog::snapshot::{Popup, Settings, Status};
 use crate::decide::context::{Context, Value};
 use crate::decide::facts::{CapFact, Fact, FailedRule, GapFact};
 use crate::decide::gates::{Failure, Gate};
@@ -123,7 +123,7 @@ impl Teller<'_> {
         let mut why = format!("shown at {shown_at}, after_shown is {}", length(gap.after_shown));
         let mut facts = json!({ "shown_at": shown_at, "after_shown": length(gap.after_shown), "outcome": null });
         if let Some(outcome) = gap.outcome {
-            let word = outcome_word(outcome.outcome);
+            let word = outcome.outcome.word();
             let at = self.moment(outcome.at);
             why.push_str(&match outcome.is_inferred {
                 true => format!("; ignored (no action within {})", popup.ignore_after),
@@ -342,15 +342,6 @@ fn length(gap: Gap) -> String {
     match gap {
         Gap::After(duration) => duration.to_string(),
         Gap::Never => "never".to_owned(),
-    }
-}
-
-fn outcome_word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Ignored => "ignored",
-        Outcome::Dismissed => "dismissed",
-        Outcome::Clicked => "clicked",
-        Outcome::Converted => "converted",
     }
 }
 

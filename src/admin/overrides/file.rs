@@ -25,7 +25,7 @@ pub(super) fn read(directory: &Path) -> io::Result<Vec<Entry>> {
 }
 
 /// Keeps the file, until it is stopped.
-pub(super) fn run(mut way: Way, directory: &Path) {
+pub(super) fn run(way: Way, directory: &Path) {
     let path = directory.join(FILE_NAME);
     let mut file: Option<TwoCopies> = None;
     while !way.is_stopped() {

@@ -56,7 +56,7 @@ impl Shared {
     }
 
     /// Keeps Redis and this node alike, until it is stopped.
-    pub(super) fn run(mut self, mut way: Way) {
+    pub(super) fn run(mut self, way: Way) {
         while !way.is_stopped() {
             match self.round(&way) {
                 Ok(()) => way.succeeded(),

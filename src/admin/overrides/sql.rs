@@ -35,7 +35,7 @@ impl Courier {
     }
 
     /// Brings and learns, until it is stopped.
-    pub(super) fn run(mut self, mut way: Way) {
+    pub(super) fn run(mut self, way: Way) {
         while !way.is_stopped() {
             match self.round(&way) {
                 Ok(has_asked) => {

@@ -89,7 +89,7 @@ impl Publisher {
             let known = before.find(order.id);
             check_expected(known, order.expected)?;
             let mut read = read_of(&before.popups);
-            let Some(planned) = plan(&mut changing.store, known, order.id, wish)? else {
+            let Some(planned) = plan(&mut changing, known, order.id, wish)? else {
                 let published =
                     if is_moved { self.show(before.clone())?.0 } else { before.clone() };
                 let known = published.find(order.id).expect("what is so already is there").clone();
@@ -151,7 +151,7 @@ impl Publisher {
             let Changing { store, config, .. } = changing;
             let imported = import_file(store, config, &mut read, "once SQL answered")?;
             changing.is_file_pending = false;
-            self.tell_replaced(&imported.replaced);
+            self.tell_owners(&imported.replaced, &imported.released);
             return Ok((self.publish_stored(changing, imported.stored, &read)?, true));
         }
         if changing.store.catalog_version()? == current.stored_version {
@@ -229,14 +229,21 @@ impl Publisher {
         }
     }
 
-    /// Says that this node's popups file has undone what another one's had set.
-    pub(super) fn tell_replaced(&self, replaced: &[String]) {
+    /// Says that this node's popups file has undone what another one's had set, and that popups of
+    /// a former file have become the admin API's.
+    pub(super) fn tell_owners(&self, replaced: &[String], released: &[String]) {
         if !replaced.is_empty() {
             self.replaced.fetch_add(1, Ordering::Relaxed);
-            let count = u64::try_from(replaced.len()).unwrap_or(u64::MAX);
-            let ids = replaced.join(" ");
-            let fields = [("popups", Value::Text(&ids)), ("count", Value::Number(count))];
-            tell(&self.log, Message::CatalogReplaced, &fields);
+        }
+        for (message, ids) in
+            [(Message::CatalogReplaced, replaced), (Message::PopupsReleased, released)]
+        {
+            if !ids.is_empty() {
+                let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
+                let ids = ids.join(" ");
+                let fields = [("popups", Value::Text(&ids)), ("count", Value::Number(count))];
+                tell(&self.log, message, &fields);
+            }
         }
     }
 
@@ -316,14 +323,14 @@ pub(super) fn check_expected(
 
 /// What a wish stores; `None` where all is so already.
 fn plan(
-    store: &mut Store,
+    Changing { store, config, .. }: &mut Changing,
     known: Option<&Known>,
     id: &str,
     wish: &Wish,
 ) -> Result<Option<Planned>, PublishError> {
     let is_gone = known.is_some_and(|known| known.stored.is_gone);
     let is_in_file = known.is_some_and(|known| known.stored.is_in_file());
-    let in_file = || PublishError::Store(StoreError::InFile { ids: vec![id.to_owned()] });
+    let in_file = || PublishError::in_file(config, vec![id.to_owned()]);
     match wish {
         Wish::Put(_) | Wish::Delete | Wish::RollBack(_) if is_in_file => Err(in_file()),
         Wish::Put(definition) => {

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::base::hex;
 use crate::runtime::whole_file;
 use crate::store::{StoredCatalog, StoredPopup};
 
@@ -22,7 +23,7 @@ fn digest(catalog: &StoredCatalog) -> String {
             hasher.update(text.as_bytes());
         }
     }
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&hasher.finalize())
 }
 
 /// The ids that an import of this node's file has changed or archived, where another node's file
@@ -47,6 +48,18 @@ pub(super) fn replaced(
     };
     let in_file = before.popups.iter().filter(|popup| popup.is_in_file());
     in_file.filter(is_replaced).map(|popup| popup.id.clone()).collect()
+}
+
+/// Whether popups files have set what this node's own file had set when it was imported last.
+pub(super) fn is_own(directory: &Path, catalog: &StoredCatalog) -> bool {
+    let own = std::fs::read_to_string(directory.join(FILE_NAME));
+    own.is_ok_and(|own| own == digest(catalog))
+}
+
+/// This node has no popups file: what another one's sets is not its own, however alike they are.
+pub(super) fn forget(directory: &Path) {
+    // There mostly is none.
+    let _ = std::fs::remove_file(directory.join(FILE_NAME));
 }
 
 #[cfg(test)]
@@ -89,5 +102,8 @@ mod tests {
         assert_eq!(replaced(third.path(), &second, &wrong), ["a", "b"]);
         assert_eq!(replaced(one, &wrong, &second), ["a"], "and it is set again");
         assert_eq!(replaced(third.path(), &second, &wrong), ["a", "b"], "as often as it happens");
+        assert!(is_own(third.path(), &wrong) && !is_own(third.path(), &second));
+        forget(third.path());
+        assert!(!is_own(third.path(), &wrong));
     }
 }

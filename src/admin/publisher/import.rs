@@ -94,10 +94,20 @@ pub(super) struct Imported {
     pub(super) stored: StoredCatalog,
     /// The ids that another node's file had set, and that this one's has changed or archived.
     pub(super) replaced: Vec<String>,
+    /// The ids of a popups file that there is no more, which are the admin API's now.
+    pub(super) released: Vec<String>,
 }
 
-/// Takes the popups file over, where one is configured; else gives what is stored. `read` are
-/// definitions that were read before. Nothing is changed where the file or the store fails.
+impl Imported {
+    /// A catalog that nothing was done to.
+    pub(super) fn unchanged(stored: StoredCatalog) -> Imported {
+        Imported { stored, replaced: Vec::new(), released: Vec::new() }
+    }
+}
+
+/// Takes the popups file over, where one is configured; else gives what is stored, and what a
+/// former file of this node had to the admin API. `read` are definitions that were read before.
+/// Nothing is changed where the file or the store fails.
 pub(super) fn import_file(
     store: &mut Store,
     config: &Config,
@@ -105,7 +115,7 @@ pub(super) fn import_file(
     who: &str,
 ) -> Result<Imported, PublishError> {
     let Some(path) = &config.popups else {
-        return Ok(Imported { stored: store.load_catalog()?, replaced: Vec::new() });
+        return release(store, config, who);
     };
     // Of several nodes with a file each, the history says whose it was.
     let who = format!("{who} on {}", topology::host_name());
@@ -140,7 +150,32 @@ pub(super) fn import_file(
             // A file of this node's own is set by nobody else.
             None => Vec::new(),
         };
-        Ok(Some(Imported { stored, replaced }))
+        Ok(Some(Imported { stored, replaced, released: Vec::new() }))
+    })
+}
+
+/// A node without a popups file gives what its former one had to the admin API. What is stored for
+/// several nodes may be in another one's file, which is in use: such popups stay that file's,
+/// unless it was this node's own that set them last.
+fn release(store: &mut Store, config: &Config, who: &str) -> Result<Imported, PublishError> {
+    let who = format!("{who} on {}", topology::host_name());
+    until_unmoved(|| {
+        let before = store.load_catalog()?;
+        let in_file = before.popups.iter().filter(|popup| popup.is_in_file());
+        let released: Vec<String> = in_file.map(|popup| popup.id.clone()).collect();
+        let is_own = config.mysql.url.is_none() || file_memory::is_own(&config.data, &before);
+        if released.is_empty() || !is_own {
+            file_memory::forget(&config.data);
+            return Ok(Some(Imported::unchanged(before)));
+        }
+        let change = CatalogChange::Release;
+        let stored = match store.change_catalog(Some(before.version), change, &who, clocks::wall())
+        {
+            Err(StoreError::CatalogMoved { .. }) => return Ok(None),
+            other => other?,
+        };
+        file_memory::forget(&config.data);
+        Ok(Some(Imported { stored, replaced: Vec::new(), released }))
     })
 }
 

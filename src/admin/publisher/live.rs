@@ -158,7 +158,9 @@ impl Publisher {
         let shown = Published { snapshot: Arc::clone(&snapshot), popups, at, ..published };
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = shown.clone();
         if is_changed {
-            self.tell_shards(|| Command::SwapCatalog(Arc::clone(&snapshot)))?;
+            let told = self.tell_shards(|| Command::SwapCatalog(Arc::clone(&snapshot)));
+            self.retire(current.snapshot);
+            told?;
         }
         Ok((shown, is_changed))
     }

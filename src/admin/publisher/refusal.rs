@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::admin::shards::NoAnswer;
 use crate::catalog::overrides::TooMany;
 use crate::catalog::source::SourceError;
+use crate::config::Config;
 use crate::store::StoreError;
 
 /// A configuration that can't be taken: a line for each error, where it came from first.
@@ -65,6 +66,14 @@ pub enum PublishError {
     /// Others changed the catalog each time that this change was tried; nothing changed.
     #[error("the catalog is being changed by others")]
     Busy,
+    /// A popups file has these ids, and this node has none; nothing changed.
+    #[error(
+        "{}: in the popups file of another node, which is where to change it; where no node has a \
+         popups file any more, name the last one as `popups` here once more and reload, then take \
+         it out and reload: its popups are this API's then",
+        .0.join(", ")
+    )]
+    InOtherFile(Vec<String>),
     /// The store failed; nothing changed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -74,6 +83,14 @@ pub enum PublishError {
 }
 
 impl PublishError {
+    /// A popups file has these ids.
+    pub(super) fn in_file(config: &Config, ids: Vec<String>) -> PublishError {
+        match config.popups {
+            Some(_) => StoreError::InFile { ids }.into(),
+            None => PublishError::InOtherFile(ids),
+        }
+    }
+
     /// The field of the first error of a definition.
     pub fn field(&self) -> Option<&str> {
         let PublishError::Definition(errors) = self else { return None };

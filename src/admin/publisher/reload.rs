@@ -36,12 +36,20 @@ impl Publisher {
     /// # Errors
     /// [`PublishError`]; nothing has changed, but for `Unconfirmed`.
     pub fn reload(&self, who: &str) -> Result<Reloaded, PublishError> {
-        let _one = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        let reloaded = self.try_reload(who);
+        let mut last_read = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = (self.read_config)();
+        let reloaded = new.map_err(Into::into).and_then(|new| {
+            let reloaded = self.try_reload(&new, who)?;
+            Ok((reloaded, std::mem::replace(&mut *last_read, new)))
+        });
         match &reloaded {
-            Ok(reloaded) => {
+            Ok((reloaded, former)) => {
                 self.announce(&self.current());
-                self.tell_reload(reloaded);
+                // What waits is told once, and again where it is changed again.
+                let changed = reloadable_difference(former, &last_read).waiting;
+                let mut news = reloaded.waiting.clone();
+                news.retain(|key| changed.contains(key));
+                self.tell_reload(reloaded, &news);
             }
             Err(error) => {
                 let message = match error {
@@ -54,12 +62,11 @@ impl Publisher {
                 }
             }
         }
-        reloaded
+        reloaded.map(|(reloaded, _)| reloaded)
     }
 
-    fn try_reload(&self, who: &str) -> Result<Reloaded, PublishError> {
-        let new = (self.read_config)()?;
-        let difference = reloadable_difference(&self.config(), &new);
+    fn try_reload(&self, new: &Config, who: &str) -> Result<Reloaded, PublishError> {
+        let difference = reloadable_difference(&self.config(), new);
         let file = match difference.config.popups.clone() {
             Some(path) => Some((read_file(&path)?, path)),
             None => None,
@@ -107,7 +114,7 @@ impl Publisher {
         let imported = import_file(&mut changing.store, config, &mut read, who);
         is_over.store(true, Ordering::Release);
         let imported = imported?;
-        self.tell_replaced(&imported.replaced);
+        self.tell_owners(&imported.replaced, &imported.released);
         let published = publish(imported.stored, &read, (config, 0), &self.log)?;
         changing.config = config.clone();
         changing.is_file_pending = false;
@@ -216,15 +223,14 @@ impl Publisher {
         Ok(())
     }
 
-    fn tell_reload(&self, reloaded: &Reloaded) {
+    fn tell_reload(&self, reloaded: &Reloaded, waiting_anew: &[&str]) {
         if reloaded.is_changed {
             let version = Value::Number(reloaded.version);
             tell(&self.log, Message::CatalogChanged, &[("version", version)]);
         }
-        for (message, keys) in [
-            (Message::ConfigReloaded, &reloaded.applied),
-            (Message::ConfigWaits, &reloaded.waiting),
-        ] {
+        for (message, keys) in
+            [(Message::ConfigReloaded, &reloaded.applied[..]), (Message::ConfigWaits, waiting_anew)]
+        {
             if !keys.is_empty() {
                 tell(&self.log, message, &[("keys", Value::Text(&keys.join(" ")))]);
             }

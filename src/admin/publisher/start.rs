@@ -29,7 +29,7 @@ pub(super) fn first(
     // A file of this node's own on a full disk can be read.
     let copy = || store.load_catalog().ok().or_else(|| newest_copy(config, log));
     match is_away.then(copy).flatten() {
-        Some(stored) => Ok((Imported { stored, replaced: Vec::new() }, true)),
+        Some(stored) => Ok((Imported::unchanged(stored), true)),
         None => Err(error),
     }
 }

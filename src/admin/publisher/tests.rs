@@ -90,6 +90,18 @@ fn settings_of_decisions_change_and_others_wait() {
     assert!(told.iter().any(|(shard, text)| *shard == 1 && text.contains("shop.example")));
     let config = publisher.config();
     assert!(config.pin && config.cors.origins.len() == 1, "what waits is not running");
+    let mut waits = vec![said_to_wait(&place)];
+    for change in [|_: &mut Config| {}, |config: &mut Config| config.journal.bytes_max += 1] {
+        place.change(change);
+        assert_eq!(publisher.reload("test").unwrap().waiting, ["pin", "journal.bytes_max"]);
+        waits.push(said_to_wait(&place));
+    }
+    assert_eq!(waits, [1, 0, 1], "once for each change");
+}
+
+/// How often settings were said to wait.
+fn said_to_wait(place: &Place) -> usize {
+    place.logged().matches("takes effect at the next restart").count()
 }
 
 #[test]

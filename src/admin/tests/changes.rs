@@ -174,6 +174,32 @@ fn the_files_popups_are_the_files() {
 }
 
 #[test]
+fn without_a_popups_file_its_popups_are_the_apis_as_they_stand() {
+    let node = node();
+    assert_eq!(node.put("a", "priority = 9\n").0, 409);
+    node.place.logged();
+    node.place.change(|config| config.popups = None);
+    assert_eq!(node.json("POST /v1/reload")["changed"], false);
+    let told = node.place.logged();
+    assert_eq!(told.matches("popups_released").count(), 1, "{told}");
+    let kept = node.json("GET /v1/popups/a");
+    assert_eq!((&kept["origin"], &kept["version"]), (&json!("api"), &json!(1)));
+    assert_eq!(kept["effective_status"], "live");
+    let history = node.json("GET /v1/popups/a/history?limit=1");
+    assert_eq!(history["history"][0]["change"], "released", "{history}");
+    let (status, changed) = node.put("a", "priority = 9\n");
+    assert_eq!((status, &changed["version"]), (200, &json!(2)));
+    assert_eq!(node.send("DELETE /v1/popups/b", "", "").0, 200);
+    node.json("POST /v1/reload");
+    assert_eq!(node.place.logged().matches("popups_released").count(), 0);
+    // A file that has the id takes it back.
+    let path = node.place.popups_path();
+    node.place.change(|config| config.popups = Some(path));
+    node.json("POST /v1/reload");
+    assert_eq!(node.put("a", "priority = 9\n").0, 409);
+}
+
+#[test]
 fn a_change_may_be_meant_for_one_version() {
     let node = node();
     node.put("n", "priority = 1\n");

@@ -75,16 +75,24 @@ impl Node {
         };
         let frame = Frame { head_only: request.method == Method::Head, ..FRAME };
         let mut out = Vec::new();
-        let command = route(request, &surface, &bump, &frame, &mut out);
-        assert_eq!(command.is_some(), out.is_empty(), "answered, or a command");
+        let routed = route(request, &surface, &bump, &frame, &mut out);
+        let command = match routed {
+            Routed::Answered(status) => {
+                let reply = Reply::read(&out);
+                assert_eq!(reply.status, status, "the status is told as it is written");
+                return Outcome::Answered(reply);
+            }
+            Routed::Command(command) => command,
+        };
+        assert!(out.is_empty(), "answered, or a command");
         match command {
-            None => Outcome::Answered(Reply::read(&out)),
-            Some(Command::Events { elements, .. }) => Outcome::Events(elements.len()),
-            Some(Command::Decide(asked)) => Outcome::Decide {
+            Command::Events(events) => Outcome::Events(events.count()),
+            Command::Decide(asked) => Outcome::Decide {
                 user: asked.context.user.to_owned(),
                 explain: asked.explain,
                 events: asked.events.len(),
             },
+            other => panic!("no request asks for {other:?}"),
         }
     }
 }

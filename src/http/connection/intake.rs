@@ -6,7 +6,9 @@ use std::mem;
 use super::{Answer, BETWEEN, Connection, Phase, Turn, flag};
 use crate::base::limits::LINGER_BYTES_MAX;
 use crate::http::body::ChunkDecoder;
+use crate::http::early::Begun;
 use crate::http::head::{self, Framing, Head, HeadReader, Request};
+use crate::http::pool::BufferPool;
 use crate::http::refusal::Refusal;
 use crate::http::reply::Frame;
 
@@ -77,13 +79,14 @@ impl Connection {
                     if rest[0] == TLS_HANDSHAKE && refusal == Refusal::MalformedRequestLine {
                         self.flags |= flag::TLS_HELLO;
                     }
+                    let input = mem::take(&mut self.input);
                     let request = match self.phase {
-                        Phase::Chunked { .. } => &self.input[..],
+                        Phase::Chunked { .. } => &input[..],
                         Phase::Head(reader) if reader.is_in_empty_line() => &[],
                         _ => rest,
                     };
-                    let head_only = request.starts_with(b"HEAD ");
-                    self.refuse(refusal, head_only, turn);
+                    self.refuse(refusal, request, turn);
+                    self.input = input;
                 }
             }
         }
@@ -151,6 +154,9 @@ impl Connection {
     /// request, which stays together, and the head of a chunked one, which moves to the buffer
     /// that the body is decoded into.
     fn begin_body(&mut self, head: &Head<'_>, bytes: &[u8], turn: &mut Turn<'_>) -> usize {
+        if head.expects_continue && self.answer_head(head, turn) {
+            return bytes.len();
+        }
         let head_bytes = u16::try_from(bytes.len()).expect("within the limit of a head");
         self.since = turn.now;
         let used = match head.framing {
@@ -232,24 +238,59 @@ impl Connection {
         }
     }
 
-    /// Answers the present request with a refusal; it is the last one.
-    pub(super) fn refuse(&mut self, refusal: Refusal, head_only: bool, turn: &mut Turn<'_>) {
-        self.refusal = Some(refusal);
-        self.flags |= flag::CLOSING | flag::LINGER;
-        let frame = Frame { date: turn.date, close: true, head_only, http_1_0: false };
-        if self.slots.is_empty() {
-            self.open_output(turn.pool);
-            refusal.write(&mut self.output, &frame);
-            self.slots.pass();
-            return;
+    /// Answers a request whose client waits with its body, where its head alone decides; whether it
+    /// did. It is the last one then: nobody knows whether the body will come.
+    fn answer_head(&mut self, head: &Head<'_>, turn: &mut Turn<'_>) -> bool {
+        let (request, early) = (head.request, turn.early);
+        let frame = Frame { close: true, ..request.frame(turn.date) };
+        let is_answered =
+            self.write_last(frame, turn.pool, |out| early.answer_head(&request, &frame, out));
+        if is_answered {
+            self.phase = BETWEEN;
         }
-        let slot = self.slots.next();
-        self.slots.hold(slot, turn.pool, |out| {
-            refusal.write(out, &frame);
+        is_answered
+    }
+
+    /// Answers the present request, whose bytes start `request`, with a refusal; it is the last
+    /// one.
+    pub(super) fn refuse(&mut self, refusal: Refusal, request: &[u8], turn: &mut Turn<'_>) {
+        self.refusal = Some(refusal);
+        let head_only = request.starts_with(b"HEAD ");
+        let frame = Frame { date: turn.date, close: true, head_only, http_1_0: false };
+        let (begun, early) = (Begun::of(request), turn.early);
+        self.write_last(frame, turn.pool, |out| {
+            early.write_refused(refusal, &begun, &frame, out);
             true
         });
-        self.slots.push((head_only, false));
-        self.slots.set_ready(self.slots.count() - 1);
+    }
+
+    /// Has `write` append the answer of a request that is not handed out, in its turn; it is the
+    /// last one. Nothing is changed where `write` gives false.
+    fn write_last(
+        &mut self,
+        frame: Frame<'_>,
+        pool: &mut BufferPool,
+        write: impl FnOnce(&mut Vec<u8>) -> bool,
+    ) -> bool {
+        let is_written = if self.slots.is_empty() {
+            self.open_output(pool);
+            let is_written = write(&mut self.output);
+            if is_written {
+                self.slots.pass();
+            }
+            is_written
+        } else {
+            let is_written = self.slots.hold(self.slots.next(), pool, write);
+            if is_written {
+                self.slots.push((frame.head_only, frame.http_1_0));
+                self.slots.set_ready(self.slots.count() - 1);
+            }
+            is_written
+        };
+        if is_written {
+            self.flags |= flag::CLOSING | flag::LINGER;
+        }
+        is_written
     }
 
     /// Drops bytes after the last request. Past the bound they are not wanted any more, which ends

@@ -1,6 +1,8 @@
 //! Deadlines of a connection: one for the send under way, one for the stage of reading. Each counts
 //! from the start of its stage, not from the last byte, so a slow peer cannot stretch it.
 
+use std::mem;
+
 use super::{Connection, Expiry, Phase, Turn, flag};
 use crate::base::limits::{
     BODY_TIMEOUT_MS, DRAIN_FIRST_BYTE_TIMEOUT_MS, FIRST_BYTE_TIMEOUT_MS, HEAD_TIMEOUT_MS,
@@ -64,8 +66,9 @@ impl Connection {
             return Expiry::Nothing;
         }
         if self.in_request() {
-            let head_only = self.input[self.offset()..].starts_with(b"HEAD ");
-            self.refuse(Refusal::Timeout, head_only, turn);
+            let input = mem::take(&mut self.input);
+            self.refuse(Refusal::Timeout, &input[self.offset()..], turn);
+            self.input = input;
             self.settle(turn);
             return Expiry::Answered;
         }

@@ -1,13 +1,13 @@
 //! Property: a connection ends when it should, neither earlier nor later, and says how. Each limit
 //! in time is tested at its last good nanosecond and at the first one past it.
 
-use super::{Client, DATE, GET, Mode};
+use super::{Client, GET, Mode, turn};
 use crate::base::limits::{
     BODY_TIMEOUT_MS, FIRST_BYTE_TIMEOUT_MS, HEAD_TIMEOUT_MS, IDLE_TIMEOUT_MS, LINGER_BYTES_MAX,
     LINGER_TIMEOUT_MS, WRITE_STALL_TIMEOUT_MS,
 };
 use crate::base::time::MonoNs;
-use crate::http::connection::{Ending, Expiry, SendFailed, Timeouts, Turn};
+use crate::http::connection::{Ending, Expiry, SendFailed, Timeouts};
 
 const POST_HEAD: &[u8] = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
 const CHUNKED_HEAD: &[u8] = b"PUT /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -22,7 +22,7 @@ impl Client {
     }
 
     fn expire_at(&mut self, now: MonoNs) -> Expiry {
-        let mut turn = Turn { now, date: DATE, timeouts: &Timeouts::DEFAULT, pool: &mut self.pool };
+        let mut turn = turn(now, &mut self.pool);
         self.connection.expire(&mut turn)
     }
 
@@ -40,8 +40,7 @@ impl Client {
     }
 
     fn drain(&mut self) {
-        let mut turn =
-            Turn { now: self.now, date: DATE, timeouts: &Timeouts::DEFAULT, pool: &mut self.pool };
+        let mut turn = turn(self.now, &mut self.pool);
         self.connection.drain(&mut turn);
     }
 }
@@ -370,6 +369,41 @@ fn lingering_is_for_peers_that_may_be_sending() {
     assert_eq!(client.ending(), Ending::ShutDown);
 }
 
+// Pages of other origins may read a refusal if whoever writes it knows that one of them has asked.
+#[test]
+fn what_is_known_of_a_refused_request_is_handed_up() {
+    const FROM: &str = "Host: a\r\nOrigin: https://a\r\n";
+    let cases = [
+        (413, format!("POST /x?y HTTP/1.1\r\n{FROM}Content-Length: 65537\r\n\r\n")),
+        (413, format!("POST /x HTTP/1.1\r\nContent-Length: 65537\r\n{FROM}\r\n")),
+        (417, format!("POST /x HTTP/1.1\r\nExpect: x\r\n{FROM}\r\n")),
+        (400, format!("POST /x HTTP/1.1\r\n{FROM}Content-Length: 01\r\n\r\n")),
+        (431, format!("POST /x HTTP/1.1\r\n{FROM}{}\r\n", "x: y\r\n".repeat(64))),
+        (501, format!("BREW /x HTTP/1.1\r\n{FROM}\r\n")),
+        (505, format!("POST /x HTTP/2.0\r\n{FROM}\r\n")),
+        (414, format!("GET /x?{} HTTP/1.1\r\n{FROM}\r\n", "y".repeat(9_000))),
+        (408, format!("POST /x HTTP/1.1\r\n{FROM}")),
+        (408, format!("POST /x HTTP/1.1\r\n{FROM}Content-Length: 5\r\n\r\nhell")),
+        (408, format!("POST /x HTTP/1.1\r\n{FROM}Transfer-Encoding: chunked\r\n\r\n5\r\nhell")),
+        (400, format!("POST /x HTTP/1.1\r\n{FROM}Transfer-Encoding: chunked\r\n\r\nx")),
+    ];
+    for (status, bytes) in cases {
+        for before in [&b""[..], GET] {
+            let mut client = Client::new(Mode::Asked);
+            client.receive(before);
+            client.receive(bytes.as_bytes());
+            client.later(BODY_TIMEOUT_MS);
+            client.expire_at(client.now);
+            client.answer_all();
+            client.send();
+            let text = String::from_utf8(std::mem::take(&mut client.sent)).unwrap();
+            assert!(text.contains(&format!("HTTP/1.1 {status} ")), "{bytes}: {text}");
+            let known = "\r\nBegun-Path: /x\r\nBegun-Origin: https://a\r\n";
+            assert!(text.contains(known), "{bytes}: {text}");
+        }
+    }
+}
+
 #[test]
 fn a_client_that_waits_is_told_to_go_on_in_its_turn() {
     let mut client = Client::new(Mode::AtOnce);
@@ -397,6 +431,23 @@ fn a_client_that_waits_is_told_to_go_on_in_its_turn() {
     behind.send();
     assert!(behind.sent.ends_with(CONTINUE));
     assert_eq!(behind.answers(), ["200 GET / <>"]);
+
+    // No route has it, whatever the body says: the answer comes in its turn, and the last one.
+    for framing in ["Content-Length: 5", "Transfer-Encoding: chunked"] {
+        let none = format!("POST /none HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n{framing}");
+        for mode in [Mode::AtOnce, Mode::Asked] {
+            let mut refused = Client::new(mode);
+            refused.receive(GET);
+            refused.receive(format!("{none}\r\n\r\n").as_bytes());
+            // It may send its body all the same.
+            refused.receive(b"hello");
+            refused.answer_all();
+            refused.send();
+            assert_eq!(refused.answers(), ["200 GET / <>", "404 no such path"], "{mode:?}");
+            assert_eq!((refused.ending(), refused.handled), (Ending::ShutDown, 1));
+            assert!(refused.connection.refusal().is_none(), "it is no fault of HTTP's");
+        }
+    }
 
     let too_large = "POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n";
     let mut refused = Client::new(Mode::AtOnce);

@@ -10,8 +10,10 @@ mod order;
 mod random;
 
 use super::connection::{Answer, Connection, Ending, SendFailed, Timeouts, Turn};
+use super::early::{Begun, EarlyAnswers};
 use super::head::{Method, Request};
 use super::pool::BufferPool;
+use super::refusal::Refusal;
 use super::reply::{self, Frame};
 use crate::base::time::MonoNs;
 
@@ -53,7 +55,7 @@ impl Client {
         act: impl FnOnce(&mut Connection, &mut Turn<'_>, &mut dyn FnMut(Handed<'_>) -> Answer),
     ) {
         let Client { connection, pool, now, mode, pending, handled, .. } = self;
-        let mut turn = Turn { now: *now, date: DATE, timeouts: &Timeouts::DEFAULT, pool };
+        let mut turn = turn(*now, pool);
         let mut handler = |(request, slot, out): Handed<'_>| {
             *handled += 1;
             let body = echo(request);
@@ -106,8 +108,7 @@ impl Client {
     }
 
     fn answer(&mut self, slot: u32, body: &[u8]) -> bool {
-        let mut turn =
-            Turn { now: self.now, date: DATE, timeouts: &Timeouts::DEFAULT, pool: &mut self.pool };
+        let mut turn = turn(self.now, &mut self.pool);
         self.connection.answer(slot, &mut turn, |out, frame| write_echo(out, body, frame))
     }
 
@@ -120,14 +121,12 @@ impl Client {
     }
 
     fn sent_back(&mut self, buffer: Vec<u8>, result: Result<usize, SendFailed>) {
-        let mut turn =
-            Turn { now: self.now, date: DATE, timeouts: &Timeouts::DEFAULT, pool: &mut self.pool };
+        let mut turn = turn(self.now, &mut self.pool);
         self.connection.sent(buffer, result, &mut turn);
     }
 
     fn peer_closed(&mut self) {
-        let mut turn =
-            Turn { now: self.now, date: DATE, timeouts: &Timeouts::DEFAULT, pool: &mut self.pool };
+        let mut turn = turn(self.now, &mut self.pool);
         self.connection.peer_closed(&mut turn);
         self.go_on();
     }
@@ -138,6 +137,37 @@ impl Client {
 
     fn answers(&self) -> Vec<String> {
         answers(&self.sent)
+    }
+}
+
+fn turn(now: MonoNs, pool: &mut BufferPool) -> Turn<'_> {
+    Turn { now, date: DATE, timeouts: &Timeouts::DEFAULT, pool, early: &Early }
+}
+
+/// Names what it was told of a refused request, and knows one path that is none.
+struct Early;
+
+impl EarlyAnswers for Early {
+    fn write_refused(
+        &self,
+        refusal: Refusal,
+        begun: &Begun<'_>,
+        frame: &Frame<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        refusal.write(out, frame, |out| {
+            reply::field(out, "Begun-Path", begun.path.unwrap_or("none").as_bytes());
+            reply::field(out, "Begun-Origin", begun.origin.unwrap_or(b"none"));
+        });
+    }
+
+    fn answer_head(&self, request: &Request<'_>, frame: &Frame<'_>, out: &mut Vec<u8>) -> bool {
+        assert!(request.body.is_empty() && frame.close);
+        if request.path == "/none" {
+            reply::start(out, 404, frame);
+            reply::end_with_body(out, "text/plain", b"no such path", frame);
+        }
+        request.path == "/none"
     }
 }
 

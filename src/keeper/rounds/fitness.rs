@@ -1,9 +1,9 @@
-//! What is wrong with Redis as the node needs it, gathered from all who ask it: one line in the log
-//! where it begins, one every `UNFIT_AGAIN_MS` while it lasts, one where it is over, for each
-//! cause; and all of it together for `/v1/status`. Must not know who is told.
+//! What is wrong with Redis as the node needs it, gathered from all who ask it, by cause: reported
+//! to the log each time, which makes an outage of each; and all of it together for `/v1/status`.
+//! Must not know who is told.
 //!
 //! ```text
-//! missing rights, a failed handshake, kinds of refusals, eviction -> causes -> lines
+//! missing rights, a failed handshake, kinds of refusals, eviction -> causes -> reports
 //! ```
 //!
 //! A kind of refusal is over when nobody was refused so for `REFUSES_FOR_MS`, or the
@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::base::limits::{REFUSES_FOR_MS, REFUSES_WRITTEN_MS, UNFIT_AGAIN_MS};
+use crate::base::limits::{REFUSES_FOR_MS, REFUSES_WRITTEN_MS};
 use crate::base::time::MonoNs;
 use crate::redis::refusal::Refusal;
 
@@ -36,38 +36,28 @@ pub(super) struct Seen {
     pub refused: [u64; Refusal::COUNT],
 }
 
-/// Something to say.
+/// Something to report.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
-    /// It is wrong now, since this many milliseconds.
+    /// It is wrong.
     Unfit {
         /// Its name for machines.
         cause: &'static str,
         /// What it is and what mends it.
         why: Arc<str>,
-        /// 0 where it begins.
-        for_ms: u64,
     },
     /// It is over.
     Fit {
         /// Its name for machines.
         cause: &'static str,
-        /// How long it lasted.
-        for_ms: u64,
     },
-}
-
-#[derive(Debug)]
-struct Cause {
-    why: Arc<str>,
-    since: MonoNs,
-    said_at: MonoNs,
 }
 
 /// What is wrong.
 #[derive(Debug)]
 pub(super) struct Fitness {
-    causes: BTreeMap<&'static str, Cause>,
+    /// What it is and what mends it, by its name for machines.
+    causes: BTreeMap<&'static str, Arc<str>>,
     refused: [u64; Refusal::COUNT],
     refused_at: [Option<MonoNs>; Refusal::COUNT],
     /// Since when rights are refused of which none is known to be missing.
@@ -86,7 +76,7 @@ impl Fitness {
         }
     }
 
-    /// Takes what was seen; gives what is to be said.
+    /// Takes what was seen; gives all that is wrong, and what is over since the last call.
     pub(super) fn take(&mut self, now: MonoNs, seen: &Seen) -> Vec<Line> {
         let mut wrong: Vec<(&'static str, String)> = Vec::new();
         wrong.extend(seen.rights.clone().map(|why| ("rights", why)));
@@ -106,7 +96,7 @@ impl Fitness {
                 wrong.push((name, mend.to_owned()));
             }
         }
-        self.compare(now, wrong)
+        self.compare(wrong)
     }
 
     /// Whether a right is refused again and again that no trial finds to be missing: the trial that
@@ -134,35 +124,19 @@ impl Fitness {
         until.is_some_and(|until| now < until)
     }
 
-    fn compare(&mut self, now: MonoNs, wrong: Vec<(&'static str, String)>) -> Vec<Line> {
-        let for_ms = |since: MonoNs| now.0.saturating_sub(since.0) / 1_000_000;
-        let mut lines = Vec::new();
-        self.causes.retain(|cause, standing| {
-            let is_wrong = wrong.iter().any(|(wrong, _)| wrong == cause);
-            if !is_wrong {
-                lines.push(Line::Fit { cause, for_ms: for_ms(standing.since) });
-            }
-            is_wrong
-        });
-        for (cause, why) in wrong {
-            let known = self.causes.get(cause);
-            let since = known.map_or(now, |standing| standing.since);
-            let is_same = known.is_some_and(|standing| *standing.why == *why);
-            let is_due =
-                known.is_none_or(|standing| now >= standing.said_at.plus_ms(UNFIT_AGAIN_MS));
-            if is_same && !is_due {
-                continue;
-            }
-            let why: Arc<str> = why.into();
-            lines.push(Line::Unfit { cause, why: Arc::clone(&why), for_ms: for_ms(since) });
-            self.causes.insert(cause, Cause { why, since, said_at: now });
-        }
-        lines
+    fn compare(&mut self, wrong: Vec<(&'static str, String)>) -> Vec<Line> {
+        let before = std::mem::take(&mut self.causes);
+        self.causes = wrong.into_iter().map(|(cause, why)| (cause, why.into())).collect();
+        let over = before.into_keys().filter(|cause| !self.causes.contains_key(cause));
+        let over = over.map(|cause| Line::Fit { cause });
+        let unfit =
+            |(cause, why): (&&'static str, &Arc<str>)| Line::Unfit { cause, why: Arc::clone(why) };
+        over.chain(self.causes.iter().map(unfit)).collect()
     }
 
     /// Everything that is wrong, in words; `None` for nothing.
     pub(super) fn why(&self) -> Option<Arc<str>> {
-        let whys: Vec<&str> = self.causes.values().map(|standing| &*standing.why).collect();
+        let whys: Vec<&str> = self.causes.values().map(|why| &**why).collect();
         (!whys.is_empty()).then(|| whys.join("; ").into())
     }
 }
@@ -174,22 +148,23 @@ const REPLICA: &str = "Redis is a replica: name its primary in redis.url";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::log::{Level, Log, Message, Stamp, Value};
 
     fn at(ms: u64) -> MonoNs {
         MonoNs(0).plus_ms(ms)
     }
 
-    /// What is said, in short.
-    fn said(lines: &[Line]) -> Vec<(&'static str, Option<u64>)> {
+    /// What is reported, in short: whether each cause is wrong.
+    fn said(lines: &[Line]) -> Vec<(&'static str, bool)> {
         let short = |line: &Line| match line {
-            Line::Unfit { cause, for_ms, .. } => (*cause, Some(*for_ms)),
-            Line::Fit { cause, .. } => (*cause, None),
+            Line::Unfit { cause, .. } => (*cause, true),
+            Line::Fit { cause } => (*cause, false),
         };
         lines.iter().map(short).collect()
     }
 
     #[test]
-    fn each_cause_is_said_at_its_begin_once_a_minute_and_at_its_end() {
+    fn each_cause_is_reported_while_it_lasts_and_its_end_once() {
         let mut fitness = Fitness::new();
         assert_eq!(fitness.take(at(1), &Seen::default()), []);
         let wrong = || Seen {
@@ -197,20 +172,29 @@ mod tests {
             is_evicting: true,
             ..Seen::default()
         };
-        let lines = fitness.take(at(2), &wrong());
-        assert_eq!(said(&lines), [("rights", Some(0)), ("eviction", Some(0))]);
-        for ms in [3, 1_000, 60_001] {
-            assert_eq!(fitness.take(at(ms), &wrong()), []);
+        for ms in [2, 3, 60_002] {
+            let lines = fitness.take(at(ms), &wrong());
+            assert_eq!(said(&lines), [("eviction", true), ("rights", true)]);
         }
-        let lines = fitness.take(at(60_002), &wrong());
-        assert_eq!(said(&lines), [("rights", Some(60_000)), ("eviction", Some(60_000))]);
         let why = fitness.why().unwrap();
         assert!(why.contains("no +publish") && why.contains("noeviction"), "{why}");
         let other = Seen { rights: Some("no +set".to_owned()), ..Seen::default() };
         let lines = fitness.take(at(60_003), &other);
-        assert_eq!(said(&lines), [("eviction", None), ("rights", Some(60_001))]);
-        assert_eq!(said(&fitness.take(at(60_004), &Seen::default())), [("rights", None)]);
+        assert_eq!(said(&lines), [("eviction", false), ("rights", true)]);
+        assert_eq!(said(&fitness.take(at(60_004), &Seen::default())), [("rights", false)]);
+        assert_eq!(fitness.take(at(60_005), &Seen::default()), []);
         assert_eq!(fitness.why(), None);
+    }
+
+    #[test]
+    fn each_cause_is_an_outage_of_the_log() {
+        let kinds = Refusal::ALL.into_iter().map(|(_, name)| name);
+        for cause in kinds.chain(["rights", "handshake", "eviction", "replica"]) {
+            let log = Log::new(Level::Info, true, &[]);
+            let fields = [("cause", Value::Text(cause)), ("error", Value::Text("why"))];
+            log.write(Stamp::default(), Message::RedisUnfit, &fields);
+            assert!(log.has_unsaid(), "{cause}");
+        }
     }
 
     #[test]
@@ -220,9 +204,9 @@ mod tests {
             let mut seen = Seen::default();
             fitness.take(at(1), &seen);
             seen.refused[kind.index()] = 3;
-            let expected: &[_] = if kind.mend().is_some() { &[(name, Some(0))] } else { &[] };
+            let expected: &[_] = if kind.mend().is_some() { &[(name, true)] } else { &[] };
             assert_eq!(said(&fitness.take(at(2), &seen)), expected, "{name}");
-            assert_eq!(fitness.take(at(REFUSES_FOR_MS + 1), &seen), []);
+            assert_eq!(said(&fitness.take(at(REFUSES_FOR_MS + 1), &seen)), expected, "{name}");
             let over = fitness.take(at(REFUSES_FOR_MS + 2), &seen);
             assert_eq!(over.len(), expected.len(), "{name}");
         }
@@ -233,15 +217,17 @@ mod tests {
         let mut fitness = Fitness::new();
         let mut seen = Seen::default();
         seen.refused[Refusal::OutOfMemory.index()] = 1;
-        assert_eq!(said(&fitness.take(at(1), &seen)), [("out_of_memory", Some(0))]);
-        assert_eq!(fitness.take(at(REFUSES_WRITTEN_MS + 1), &seen), []);
+        assert_eq!(said(&fitness.take(at(1), &seen)), [("out_of_memory", true)]);
+        let still = fitness.take(at(REFUSES_WRITTEN_MS + 1), &seen);
+        assert_eq!(said(&still), [("out_of_memory", true)]);
         seen.has_written = true;
         let over = fitness.take(at(REFUSES_WRITTEN_MS + 2), &seen);
-        assert_eq!(said(&over), [("out_of_memory", None)]);
+        assert_eq!(said(&over), [("out_of_memory", false)]);
         seen.refused[Refusal::OutOfMemory.index()] = 2;
         let again = fitness.take(at(REFUSES_WRITTEN_MS + 3), &seen);
-        assert_eq!(said(&again), [("out_of_memory", Some(0))]);
-        assert_eq!(fitness.take(at(2 * REFUSES_WRITTEN_MS + 2), &seen), []);
+        assert_eq!(said(&again), [("out_of_memory", true)]);
+        let still = fitness.take(at(2 * REFUSES_WRITTEN_MS + 2), &seen);
+        assert_eq!(said(&still), [("out_of_memory", true)]);
     }
 
     #[test]
@@ -249,11 +235,11 @@ mod tests {
         let mut fitness = Fitness::new();
         let mut seen = Seen { rights: Some("no +set".to_owned()), ..Seen::default() };
         seen.refused[Refusal::Denied.index()] = 1;
-        assert_eq!(said(&fitness.take(at(1), &seen)), [("rights", Some(0))]);
+        assert_eq!(said(&fitness.take(at(1), &seen)), [("rights", true)]);
         seen.rights = None;
-        assert_eq!(said(&fitness.take(at(2), &seen)), [("rights", None)], "it was given back");
+        assert_eq!(said(&fitness.take(at(2), &seen)), [("rights", false)], "it was given back");
         assert_eq!(fitness.take(at(UNNAMED_MS + 2), &seen), []);
         seen.refused[Refusal::Denied.index()] = 2;
-        assert_eq!(said(&fitness.take(at(UNNAMED_MS + 3), &seen)), [("denied", Some(0))]);
+        assert_eq!(said(&fitness.take(at(UNNAMED_MS + 3), &seen)), [("denied", true)]);
     }
 }

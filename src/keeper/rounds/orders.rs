@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::fill::Filler;
 use super::{Effect, Notice, Rounds, Stage, Turn, View};
+use crate::base::backoff::Backoff;
 use crate::base::ids::Partition;
 use crate::base::limits::REBUILD_LOCK_MS;
 use crate::keeper::core::Order;
@@ -18,11 +19,8 @@ use crate::writer::failure::SqlFailure;
 /// Who has compared a run, and who has given their word, is kept for this long: a week.
 const MEMBERS_KEPT_S: &[u8] = b"604800";
 
-/// A rebuild that was begun is begun again after this long at the earliest, in milliseconds, and
-/// twice as long each time up to the longest.
-const BEGIN_REST_MS: u64 = 100;
-/// The longest rest, in milliseconds.
-const BEGIN_REST_MAX_MS: u64 = 5_000;
+/// How long after a rebuild was begun it is begun again at the earliest.
+pub(super) const BEGIN_BACKOFF: Backoff = Backoff::new(100, 5_000);
 
 /// A new epoch on its way into its partitions.
 #[derive(Debug)]
@@ -155,13 +153,11 @@ impl Rounds {
 
     fn begin_epoch(&mut self, view: &View, at_least: u32, beginning: Beginning) -> Option<Effect> {
         // Where Redis throws away or refuses what is begun, that is not done again at once.
-        let (rest_end, rest_ms) = self.begin_rest;
         let now = view.now.mono;
-        if !self.may_ask_sql(view) || now < rest_end {
+        if !self.may_ask_sql(view) || self.begin_rest.left(now).is_some() {
             return None;
         }
-        let next_ms = (2 * rest_ms).clamp(BEGIN_REST_MS, BEGIN_REST_MAX_MS);
-        self.begin_rest = (now.plus_ms(next_ms), next_ms);
+        self.begin_rest.failed(now);
         self.stage = Stage::Numbering(beginning);
         Some(Effect::NextEpoch(at_least))
     }

@@ -12,20 +12,31 @@ use crate::journal::disk::DiskRead;
 use crate::journal::recovery;
 use crate::node::failure::Failure;
 use crate::node::moving::target::set_name;
+use crate::runtime::sql_writer::CheckStore;
 use crate::store::StoreError;
 use crate::store::mysql::Mysql;
 use crate::store::sqlite::Peek;
 
-/// Looks whether the database knows the directory that a node is about to serve with it; `is_there`
-/// says whether it can be asked.
+/// Whether the database can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// It is away, or lets nobody in.
+    Away,
+    /// It answered a moment ago; where it fails now, the names tell.
+    AtStart,
+    /// It answers after a start without it: where it fails it is asked again.
+    Late,
+}
+
+/// Looks whether the database knows the directory that a node serves with it, or is about to.
 ///
 /// # Errors
 /// Where it is another one: exit code 4, with the number of users here, the database that has them
-/// and what mends it.
+/// and what mends it. A late one also where it fails.
 pub fn check(
     config: &Config,
     disk: &impl DiskRead,
-    (sql, is_there): (&mut Mysql, bool),
+    (sql, asked): (&mut Mysql, Asked),
 ) -> Result<(), Failure> {
     let path = &config.data;
     let found = mark(path)?;
@@ -36,18 +47,20 @@ pub fn check(
         Mark::Moved(moved) => Some(moved.server.as_str()),
     };
     let is_elsewhere = recorded.is_some_and(|recorded| are_apart(recorded, &own));
-    let is_known = match is_there {
-        true => pass(is_known(disk, path, (&found, sql), is_elsewhere))?,
-        false => None,
+    let mut ask = || is_known(disk, path, (&found, sql), is_elsewhere);
+    let is_known = match asked {
+        Asked::Away => None,
+        Asked::AtStart => pass(ask())?,
+        Asked::Late => ask()?,
     };
     // A server has many addresses, such as a proxy's: without an answer only the database tells.
     let is_same = || recorded.is_none_or(|recorded| parts(recorded).1 == parts(&own).1);
     if is_known.unwrap_or_else(is_same) {
         return Ok(());
     }
-    let said = match is_there {
-        true => "does not know it",
-        false => "can't be asked about it now",
+    let said = match asked {
+        Asked::Away => "can't be asked about it now",
+        Asked::AtStart | Asked::Late => "does not know it",
     };
     let users = users(path, disk, &found);
     let recorded = recorded.map_or("another database".to_owned(), str::to_owned);
@@ -63,10 +76,41 @@ pub fn check(
     ))
 }
 
+/// Whether a database may be another one than has the directory's users: it has some.
+///
+/// # Errors
+/// Where the directory can't be read.
+pub fn is_doubtful(config: &Config, disk: &impl DiskRead) -> Result<bool, Failure> {
+    let refused = |error: recovery::RecoverError| unusable(&config.data, error.to_string());
+    Ok(match mark(&config.data)? {
+        Mark::None => false,
+        Mark::Mysql(_) => recovery::set_of(disk).map_err(refused)?.is_some(),
+        Mark::Moved(_) => true,
+    })
+}
+
+/// Looks at a database that could not be asked at the start, before anything is written there; what
+/// it gives is for the writer.
+pub fn late_check(config: &Config, disk: impl DiskRead + Send + 'static) -> CheckStore {
+    let config = config.clone();
+    Box::new(move |store| {
+        let Some(sql) = store.shared() else { return Ok(None) };
+        match check(&config, &disk, (sql, Asked::Late)) {
+            Ok(()) => {
+                sql.let_others_ask();
+                note(&config, sql);
+                Ok(None)
+            }
+            Err(Failure::Store(error)) => Err(error),
+            Err(failure) => Ok(Some(failure.to_string())),
+        }
+    })
+}
+
 /// A failure that may pass, or is one of rights, leaves unanswered what was asked.
 fn pass(asked: Result<Option<bool>, Failure>) -> Result<Option<bool>, Failure> {
     match asked {
-        Err(Failure::Store(error)) if error.may_pass() || error.is_right() => Ok(None),
+        Err(Failure::Store(error)) if error.may_pass() || error.is_refusal() => Ok(None),
         asked => asked,
     }
 }

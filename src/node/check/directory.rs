@@ -6,18 +6,17 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
-use rustix::fs::{Access, FlockOperation, access, flock};
+use rustix::fs::{Access, access};
 
 use super::host::Look;
 use crate::journal::segment::SegmentId;
+use crate::node::belonging::{self, Mark};
 use crate::node::{signing_keys, storage};
 
 /// The database of an embedded node.
 const DATABASE: &str = "nudged.db";
 /// What every SQLite database begins with.
 const MAGIC: &[u8] = b"SQLite format 3\0";
-/// Says which store the directory belongs to.
-const MARK: &str = "store";
 const KEY: &str = "data";
 
 /// Looks at the directory of the configuration.
@@ -44,7 +43,7 @@ pub(super) fn check(look: &mut Look<'_>) {
             return look.error(KEY, "not_writable", message);
         }
     }
-    if let Some(holder) = holder(&journal.join("lock")) {
+    if let Some(holder) = belonging::holder(&path) {
         let message = format!("{} is in use by {holder}: no second node starts on it", show(&path));
         look.warn(KEY, "data_in_use", message);
     }
@@ -79,27 +78,16 @@ pub(super) fn is_writable(directory: &Path) -> io::Result<()> {
     Ok(access(directory, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
-/// Who holds the lock of a directory, where somebody does.
-fn holder(lock: &Path) -> Option<String> {
-    let mut file = File::open(lock).ok()?;
-    // Given back at once: the lock of a node is exclusive, so that a shared one is refused.
-    match flock(&file, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => None,
-        Err(_) => {
-            let mut text = String::new();
-            let is_number = file.read_to_string(&mut text).is_ok() && text.parse::<u32>().is_ok();
-            Some(if is_number { format!("process {text}") } else { "another process".to_owned() })
-        }
-    }
-}
-
 /// Whether the directory is of the store that is configured.
 fn check_store(look: &mut Look<'_>, path: &Path) {
-    let mark = fs::read_to_string(path.join(MARK)).unwrap_or_default();
-    let mark = mark.split_ascii_whitespace().next();
+    let mark = match belonging::mark(path) {
+        Ok(mark) => mark,
+        Err(failure) => return look.error(KEY, "data_unusable", failure.to_string()),
+    };
     let database = path.join(DATABASE);
     let is_shared = look.config().mysql.url.is_some();
-    if is_shared && mark.is_none() && fs::metadata(&database).is_ok_and(|found| found.len() > 0) {
+    if is_shared && mark == Mark::None && fs::metadata(&database).is_ok_and(|found| found.len() > 0)
+    {
         let message = format!(
             "{} has served without [mysql], and its users are in {DATABASE}: `nudged migrate \
              --config FILE --from {}` moves them to mysql.url; or choose another directory",
@@ -114,7 +102,11 @@ fn check_store(look: &mut Look<'_>, path: &Path) {
             .map(|entry| entry.file_name())
             .any(|name| name.to_str().is_some_and(|name| SegmentId::from_file_name(name).is_some()))
     };
-    let is_of_mysql = mark == Some("moved") || (mark == Some("mysql") && has_journal());
+    let is_of_mysql = match mark {
+        Mark::None => false,
+        Mark::Mysql(_) => has_journal(),
+        Mark::Moved(_) => true,
+    };
     if !is_shared && is_of_mysql {
         let message = format!("{} belongs to a MySQL, and mysql.url is not set", show(path));
         look.error(KEY, "other_store", message);

@@ -15,9 +15,9 @@ use super::directory;
 use super::report::{Finding, Report, Severity};
 use crate::admin::token::Token;
 use crate::config::{Ack, AdminAddress, Config, Examined, Queue};
-use crate::node::{redis, serve};
+use crate::node::{preflight, redis, serve};
 use crate::runtime::listener;
-use crate::runtime::topology::allowed_cpus;
+use crate::runtime::topology::Topology;
 use crate::store::mysql;
 
 /// A unix socket is bound under a name of this many more bytes, and then renamed.
@@ -95,30 +95,10 @@ fn without_key<'t>(text: &'t str, key: &str) -> &'t str {
 
 fn check_cpus(look: &mut Look<'_>) {
     let config = look.config().clone();
-    let allowed = allowed_cpus();
     let mut is_placed = look.examined.are_right(&["cpus", "writer_cpu", "shards"]);
-    let of_shards = config.cpus.iter().flatten().copied().collect();
-    let wishes: [(&str, Vec<u16>); 2] =
-        [("cpus", of_shards), ("writer_cpu", config.writer_cpu.into_iter().collect())];
-    for (key, cpus) in wishes {
-        let missing: Vec<String> = cpus
-            .into_iter()
-            .filter(|cpu| !allowed.contains(&usize::from(*cpu)))
-            .map(|cpu| cpu.to_string())
-            .collect();
-        if !missing.is_empty() {
-            let message = format!(
-                "{} not among the CPUs that this process may use: {allowed:?} (`taskset -p`, \
-                 AllowedCPUs= of the unit)",
-                if missing.len() == 1 {
-                    format!("{} is", missing[0])
-                } else {
-                    format!("{} are", missing.join(", "))
-                }
-            );
-            look.error(key, "cpu_not_allowed", message);
-            is_placed = false;
-        }
+    for (key, message) in preflight::wrong_cpus(&config) {
+        look.error(key, "cpu_not_allowed", message);
+        is_placed = false;
     }
     if !is_placed {
         return;
@@ -134,6 +114,16 @@ fn check_cpus(look: &mut Look<'_>) {
         && let Err(error) = serve::connections_per_shard(&config, topology.shards)
     {
         look.error("connections_max", "does_not_fit", error.to_string());
+    }
+    check_fitness(look, &topology);
+}
+
+/// Kernel and limits are this process's, and no fault of the configuration: it may be looked at
+/// where it is not to run, and a unit has limits of its own.
+fn check_fitness(look: &mut Look<'_>, topology: &Topology) {
+    if let Err(error) = preflight::check_host(look.config(), topology) {
+        let message = format!("as this process is let run, a node would not start: {error}");
+        look.warn("", "host_not_fit", message);
     }
 }
 

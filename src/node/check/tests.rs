@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 use crate::config::{Flag, Value, examine};
+use crate::node::arguments;
 use crate::redis::link::LinkSettings;
 use crate::runtime::files::JournalDirectory;
 use crate::store::mysql;
@@ -340,6 +341,9 @@ fn data_directories_are_looked_at_and_left_as_they_are() {
     fs::write(data.join("store"), "moved to x\n").unwrap();
     assert_eq!(found(&bench.check("mysql.url = \"mysql://u@h/d\"\n")), []);
     assert_eq!(found(&bench.check("")), [("data".to_owned(), "other_store")]);
+    // A mark that a start could not read, either.
+    bench.write("data/store", "mysqlish\n", 0o600);
+    assert_eq!(found(&bench.check("")), [("data".to_owned(), "data_unusable")]);
     fs::remove_file(data.join("store")).unwrap();
 
     fs::write(data.join("signing-keys"), "junk\n").unwrap();
@@ -392,4 +396,49 @@ fn machines_are_told_places_codes_and_words() {
     assert!(ack["message"].as_str().unwrap().contains("\"synced\""), "{ack}");
     let lint = &json["problems"][1];
     assert_eq!((&lint["popup"], &lint["severity"]), (&"x".into(), &"warning".into()));
+    assert_eq!(lint["code"], "rollout_empty");
+}
+
+// Who switches a warning off in a pipeline does so by its code.
+#[test]
+fn each_lint_has_its_code_and_help_lists_them() {
+    const POPUPS: &str = r#"
+        [[popup]]
+        id = "a"
+        priority = 9
+        after_shown = "0s"
+        after_ignored = "0s"
+        after_dismissed = "0s"
+        after_clicked = "0s"
+        after_converted = "0s"
+        [[popup]]
+        id = "b"
+        ends_at = 2020-01-01T00:00:00Z
+        target = { all = [{ attr = "v", op = "lt", value = "10" }] }
+        [[popup]]
+        id = "c"
+        placement = ["other"]
+        rollout = 0
+        target = { any = [] }
+        variants = [{ key = "x", weight = 0 }, { key = "y", weight = 1 }]
+        windows = [{ days = ["mon"], from = "09:00", to = "10:00" }]
+        starts_at = 2026-11-24T00:00:00Z
+        ends_at = 2026-11-25T00:00:00Z
+    "#;
+    let bench = Bench::new();
+    let many = (0..65).map(|number| format!("[[popup]]\nid = \"m{number}\"\nmax_shows = 1\n"));
+    let file = bench.write("p.toml", &(POPUPS.to_owned() + &many.collect::<String>()), 0o600);
+    let mut report = Report::default();
+    let november_18 = WallMs(1_795_000_000_000);
+    add_popups_file(&file, &Settings::default(), november_18, &mut report);
+    let mut codes: Vec<_> = report.findings().map(|finding| finding.code).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    let help = arguments::parse(["nudged", "check", "--help"]);
+    let help = help.unwrap_err().to_string();
+    let mut words = help.split(|letter: char| !letter.is_ascii_lowercase() && letter != '_');
+    assert_eq!(codes.len(), 8, "{}", report.text());
+    for code in codes {
+        assert!(words.any(|word| word == code), "{code}, in this order: {help}");
+    }
 }

@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use jiff::tz::TimeZone;
 
 use crate::api::token::Secret;
+use crate::base::hex;
 use crate::base::ids::{Partition, PopupKey, Revision, UserKey};
 use crate::base::limits::{PARTITIONS, PEER_KNOWN_MS, PEER_SILENT_MS, REDIS_PIPELINE_MAX};
 use crate::config::Config;
@@ -41,7 +42,7 @@ pub(in crate::node) struct Target {
 
 /// What `streams` calls a journal.
 pub(in crate::node) fn set_name(set: SetId) -> String {
-    set.0.to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&set.0.to_le_bytes())
 }
 
 /// A sign of life of a node.

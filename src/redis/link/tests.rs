@@ -348,6 +348,57 @@ fn errors_open_the_breaker_and_one_command_closes_it() {
     assert_eq!(bench.events(), [answered(7, false)]);
 }
 
+/// A link whose breaker has opened and whose probe was answered, and on which nothing is asked.
+fn in_trial() -> Bench {
+    let mut bench = Bench::up(settings());
+    for ticket in 1..=5 {
+        bench.ask(ticket).unwrap();
+        bench.say("-LOADING Redis is loading the dataset in memory\r\n");
+    }
+    bench.events();
+    bench.pass(100);
+    bench.say("+PONG\r\n");
+    bench.sent.clear();
+    assert_eq!(bench.link.figures().breaker, BreakerState::Probing);
+    assert_eq!(bench.link.next_deadline(), Some(bench.now.plus_ms(LINK_IDLE_MS)));
+    bench.pass(LINK_IDLE_MS - 1);
+    bench.flush();
+    assert_eq!(bench.sent_text(), "", "a command may still come");
+    bench.pass(1);
+    bench.flush();
+    assert_eq!(bench.sent_text(), "*1\r\n$4\r\nPING\r\n");
+    assert!(!bench.link.is_open(bench.now), "this is the trial");
+    bench
+}
+
+// A shard that nobody asks anything would say for ever that it is probing.
+#[test]
+fn without_a_command_a_ping_closes_the_breaker_or_opens_it_again() {
+    let mut good = in_trial();
+    good.say("+PONG\r\n");
+    assert_eq!(good.link.figures().breaker, BreakerState::Closed);
+    good.ask(6).unwrap();
+    good.ask(7).unwrap();
+
+    let mut refused = in_trial();
+    refused.say("-LOADING Redis is loading the dataset in memory\r\n");
+    assert_eq!(refused.link.figures().breaker, BreakerState::Open);
+
+    // A late one says that somebody is there again, and no more.
+    let mut late = in_trial();
+    late.pass(settings().deadline_ms);
+    assert_eq!(late.link.figures().breaker, BreakerState::Open);
+    late.say("+PONG\r\n");
+    assert_eq!(late.link.figures().breaker, BreakerState::Probing);
+    late.ask(6).unwrap();
+    late.say(&meta(6));
+    assert_eq!(late.link.figures().breaker, BreakerState::Closed);
+
+    let mut lost = in_trial();
+    lost.link.broken(lost.now);
+    assert_eq!(lost.link.figures().breaker, BreakerState::Open);
+}
+
 #[test]
 fn the_window_holds() {
     let mut bench = Bench::up(settings());

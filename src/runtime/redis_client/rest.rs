@@ -10,29 +10,35 @@
 
 use std::time::Duration;
 
+use crate::base::backoff::{Backoff, shortened};
 use crate::base::limits::{LINK_STEADY_MS, LINK_UNFIT_RETRY_MS, REDIS_REST_MAX_MS, REDIS_REST_MS};
 use crate::base::time::MonoNs;
 
 /// The rests of one client.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Rest {
     until: MonoNs,
-    /// The latest rest before its jitter, in milliseconds; 0 before the first.
-    rest_ms: u64,
+    backoff: Backoff,
     /// What failed last, for those who ask meanwhile.
     why: String,
+}
+
+impl Default for Rest {
+    fn default() -> Rest {
+        let backoff = Backoff::new(REDIS_REST_MS, REDIS_REST_MAX_MS);
+        Rest { until: MonoNs(0), backoff, why: String::new() }
+    }
 }
 
 impl Rest {
     /// A failure: `noise` is any number that differs between nodes, and shortens the rest by up to
     /// half, so that they do not come back at once.
     pub(super) fn after_failure(&mut self, now: MonoNs, noise: u64, why: String) {
-        let is_steady = self.rest_ms == 0 || now > self.until.plus_ms(LINK_STEADY_MS);
-        self.rest_ms = match is_steady {
-            true => REDIS_REST_MS,
-            false => (self.rest_ms * 2).min(REDIS_REST_MAX_MS),
-        };
-        self.rest(now.plus_ms(self.rest_ms - noise % (self.rest_ms / 2)), why);
+        if now > self.until.plus_ms(LINK_STEADY_MS) {
+            self.backoff.succeeded();
+        }
+        let rest_ms = shortened(self.backoff.failed(), noise);
+        self.rest(now.plus_ms(rest_ms), why);
     }
 
     /// The server does not let the client do this: a person has to act, so asking more often mends

@@ -7,13 +7,14 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use hashbrown::HashTable;
 
+use crate::api::outcome::EncodedOutcome;
 use crate::base::hash::Keyed;
 use crate::base::ids::{Partition, Revision};
 use crate::base::limits::{FLIGHTS_MAX, PARKED_BYTES_MAX, PARKED_MAX};
 use crate::base::slab::{Handle, Slab};
 use crate::base::time::{MonoNs, WallMs};
 use crate::redis::command::{RequestId, Value};
-use crate::shard::reads::{Waiter, Work};
+use crate::shard::reads::Waiter;
 
 /// A change that was evaluated and waits for Redis.
 #[derive(Debug)]
@@ -21,10 +22,8 @@ pub struct Pending {
     /// The request that asked for it, to be run again; `None` once it is answered degraded, or
     /// where nobody asked.
     pub waiter: Option<Waiter>,
-    /// The answer.
-    pub outcome: Vec<u8>,
-    /// The answer where the journal is too slow.
-    pub fallback: Vec<u8>,
+    /// What that one is answered, once Redis has taken the change.
+    pub outcome: Option<EncodedOutcome>,
     /// The records, framed; of them those of events come first.
     pub records: Vec<u8>,
     /// How many bytes of them are of events.
@@ -97,20 +96,6 @@ pub struct Flights {
     queues: Vec<VecDeque<Waiter>>,
 }
 
-fn bytes_of(waiter: &Waiter) -> usize {
-    match &waiter.work {
-        Work::Request { buffer, .. } => buffer.len(),
-        Work::Control { .. } | Work::Nothing => 0,
-    }
-}
-
-fn until_of(waiter: &Waiter) -> MonoNs {
-    match &waiter.work {
-        Work::Request { until, .. } | Work::Control { until, .. } => *until,
-        Work::Nothing => MonoNs(u64::MAX),
-    }
-}
-
 impl Flights {
     /// Nothing is under way. `seed` is random for each process.
     pub fn new(seed: u64) -> Flights {
@@ -143,7 +128,7 @@ impl Flights {
     pub fn begin(&mut self, user: &str, partition: Partition, stage: Stage) -> Option<Handle> {
         debug_assert!(self.find(user).is_none(), "one command is under way for a user");
         let until = match &stage {
-            Stage::Commit(pending) => pending.waiter.as_ref().map(until_of),
+            Stage::Commit(pending) => pending.waiter.as_ref().map(|waiter| waiter.until),
             _ => None,
         };
         let (told, waiters) = (Revision::default(), self.queues.pop().unwrap_or_default());
@@ -169,8 +154,8 @@ impl Flights {
     /// Lets a request wait behind a command.
     pub fn wait(&mut self, handle: Handle, waiter: Waiter) {
         self.waiting += 1;
-        self.waiting_bytes += bytes_of(&waiter);
-        self.deadlines.push(Reverse((until_of(&waiter), handle)));
+        self.waiting_bytes += waiter.bytes();
+        self.deadlines.push(Reverse((waiter.until, handle)));
         let flight = self.flights.get_mut(handle).expect("the caller has found it");
         flight.waiters.push_back(waiter);
     }
@@ -186,11 +171,7 @@ impl Flights {
     pub fn prolong(&mut self, handle: Handle, until: MonoNs) {
         let Some(flight) = self.flights.get_mut(handle) else { return };
         for waiter in &mut flight.waiters {
-            if let Work::Request { until: own, .. } | Work::Control { until: own, .. } =
-                &mut waiter.work
-            {
-                *own = until.max(*own);
-            }
+            waiter.until = until.max(waiter.until);
         }
         self.deadlines.push(Reverse((until, handle)));
     }
@@ -204,7 +185,7 @@ impl Flights {
         }
         let waiters = std::mem::take(&mut flight.waiters);
         self.waiting -= waiters.len();
-        self.waiting_bytes -= waiters.iter().map(bytes_of).sum::<usize>();
+        self.waiting_bytes -= waiters.iter().map(Waiter::bytes).sum::<usize>();
         self.forget_ended();
         Some((flight, waiters))
     }
@@ -235,21 +216,39 @@ impl Flights {
     fn expire_one(&mut self, now: MonoNs, handle: Handle, late: &mut Vec<Waiter>) {
         let Some(flight) = self.flights.get_mut(handle) else { return };
         if let Stage::Commit(pending) = &mut flight.stage
-            && pending.waiter.as_ref().is_some_and(|waiter| until_of(waiter) <= now)
+            && pending.waiter.as_ref().is_some_and(|waiter| waiter.until <= now)
         {
             late.extend(pending.waiter.take());
+            pending.outcome = None;
         }
         let mut kept = VecDeque::with_capacity(flight.waiters.len());
         for waiter in flight.waiters.drain(..) {
-            if until_of(&waiter) <= now {
+            if waiter.until <= now {
                 self.waiting -= 1;
-                self.waiting_bytes -= bytes_of(&waiter);
+                self.waiting_bytes -= waiter.bytes();
                 late.push(waiter);
             } else {
                 kept.push_back(waiter);
             }
         }
         flight.waiters = kept;
+    }
+
+    /// Puts others in the place of outcomes that wait, where `replace` gives one.
+    pub fn replace_outcomes(
+        &mut self,
+        mut replace: impl FnMut(&EncodedOutcome) -> Option<EncodedOutcome>,
+    ) {
+        let Flights { flights, by_user, .. } = self;
+        for handle in by_user.iter() {
+            let Some(Flight { stage: Stage::Commit(pending), .. }) = flights.get_mut(*handle)
+            else {
+                continue;
+            };
+            if let Some(outcome) = pending.outcome.as_ref().and_then(&mut replace) {
+                pending.outcome = Some(outcome);
+            }
+        }
     }
 
     /// When the first request is given up.
@@ -279,12 +278,13 @@ impl Flights {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::command::{Command, EncodedCommand};
     use crate::shard::origin::Origin;
 
     fn waiter(ticket: u64, until_ms: u64) -> Waiter {
-        let work =
-            Work::Request { buffer: vec![0; 10], until: MonoNs(0).plus_ms(until_ms), tries: 0 };
-        Waiter { origin: Origin::Control { ticket }, work }
+        let command = Some(EncodedCommand::new(&Command::ReadUser { user: "u" }, Vec::new()));
+        let (origin, until) = (Origin::Control { ticket }, MonoNs(0).plus_ms(until_ms));
+        Waiter { origin, command, until, tries: 0 }
     }
 
     fn ticket_of(waiter: &Waiter) -> u64 {

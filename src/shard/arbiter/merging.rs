@@ -33,7 +33,7 @@ use crate::base::time::{DurationMs, MonoNs};
 use crate::catalog::snapshot::Snapshot;
 use crate::journal::record::{Happening, Record};
 use crate::shard::home::Home;
-use crate::shard::seam::{Effect, Outbox, Report};
+use crate::shard::seam::{Effect, Report};
 use crate::shard::unmerged::{Asked, Entry, Merged};
 use crate::state::{apply, user};
 
@@ -124,15 +124,13 @@ impl Home {
             self.finish_merge(user, entries.len());
             return Merge::Nothing;
         }
-        let (outcome, fallback) = (self.buffer(), self.buffer());
         let (mut records, mut state) = (self.buffer(), self.buffer());
         user::encode(&self.scratch.state, &mut state);
         let arbiter = self.arbiter_mut();
         records.extend_from_slice(&arbiter.aside);
         let pending = Pending {
             waiter: None,
-            outcome,
-            fallback,
+            outcome: None,
             event_bytes: records.len(),
             records,
             count: u32::try_from(revision.counter - base.counter).expect("entries are bounded"),
@@ -194,21 +192,22 @@ impl Home {
 
     /// Goes on with what waits, once a turn: asks for users nobody asks for, journals again what
     /// holds SQL up, and tells how far SQL may go.
-    pub fn merge_unasked(&mut self, now: Now, outbox: &mut Outbox) {
+    pub fn merge_unasked(&mut self, now: Now) {
         self.unmerged.acknowledge(self.lane.acked());
         self.ask_for_unmerged(now.mono);
         self.journal_again(now.mono);
         let known = (self.lane.acked_sequence(), self.unmerged.floor());
         let bytes = self.bytes_to_come();
-        let merging = &mut self.arbiter_mut().merging;
+        let arbiter = self.arbiter.as_deref_mut().expect("asked of a home with an arbiter");
+        let merging = &mut arbiter.merging;
         if merging.reported_bytes != bytes {
             merging.reported_bytes = bytes;
-            outbox.push(Effect::Report(Report::Promised { bytes }));
+            self.effects.push(Effect::Report(Report::Promised { bytes }));
         }
         if merging.reported != Some(known) {
             merging.reported = Some(known);
             let (acked, unmerged) = known;
-            outbox.push(Effect::Report(Report::Journal { acked, unmerged }));
+            self.effects.push(Effect::Report(Report::Journal { acked, unmerged }));
         }
     }
 

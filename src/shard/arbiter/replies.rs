@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::flights::{Flight, Pending, Stage};
 use super::{Arbiter, Queue, partition_of_ticket};
+use crate::api::outcome::EncodedOutcome;
 use crate::base::clock::Now;
 use crate::base::ids::{LaneSequence, Partition, Revision, ShardId};
 use crate::base::limits::{COMMIT_TRIES_MAX, LINK_UNFIT_RETRY_MS};
@@ -11,11 +12,11 @@ use crate::base::slab::Handle;
 use crate::base::time::MonoNs;
 use crate::redis::command::{Command, CommitVerdict, Failure, Meta, Phase, Reply, Value};
 use crate::redis::link::{LinkEvent, Server};
-use crate::shard::decision::Round;
-use crate::shard::home::{Done, Home};
+use crate::shard::decision::Attempt;
+use crate::shard::home::Home;
 use crate::shard::lane::Waiting;
-use crate::shard::reads::{Waiter, Work};
-use crate::shard::seam::{Effect, Outbox, ReadFailed, ReadRequest, Report, UserRead};
+use crate::shard::reads::Waiter;
+use crate::shard::seam::{Effect, ReadFailed, ReadRequest, Report, UserRead};
 use crate::shard::view::View;
 use crate::state::user::{self, UserState};
 use crate::telemetry::log::{Message, Value as Told};
@@ -29,7 +30,7 @@ pub struct Resumed {
     /// Whether there is a state to run upon; else they are answered degraded.
     pub has_state: bool,
     /// Upon what they run.
-    pub round: Round,
+    pub attempt: Attempt,
 }
 
 /// The stamp of a copy that is older than every subscription.
@@ -40,19 +41,13 @@ const NOT_SYNCED: &str = "ack = \"synced\" with queue = \"redis\" needs appendon
                           appendfsync always in Redis; decisions degrade until it has them";
 
 /// Run again, a request finds Redis' own state.
-pub(super) const FRESH: Round = Round { tries: 0, is_fresh: true };
+pub(super) const FRESH: Attempt = Attempt { tries: 0, is_fresh: true };
 
 impl Home {
     /// Acts upon what became known of Redis.
-    pub fn on_link_event(
-        &mut self,
-        now: Now,
-        view: &View,
-        event: LinkEvent,
-        outbox: &mut Outbox,
-    ) -> Option<Resumed> {
+    pub fn on_link_event(&mut self, now: Now, view: &View, event: LinkEvent) -> Option<Resumed> {
         match event {
-            LinkEvent::Up(server) => self.on_up(now, server, outbox),
+            LinkEvent::Up(server) => self.on_up(now, server),
             LinkEvent::Down => {
                 let arbiter = self.arbiter_mut();
                 arbiter.server = None;
@@ -61,19 +56,23 @@ impl Home {
                 self.tell(now, Message::RedisLost);
             }
             // The keeper tells people, once for all shards.
-            LinkEvent::Unfit(unfit) => outbox.push(Effect::Report(Report::Unfit(unfit))),
-            LinkEvent::Denied => outbox.push(Effect::Report(Report::Denied)),
+            LinkEvent::Unfit(unfit) => self.report(Report::Unfit(unfit)),
+            LinkEvent::Denied => self.report(Report::Denied),
             // Each request has a deadline of its own, and the reply may still come.
             LinkEvent::Expired { .. } => {}
             LinkEvent::Reply { ticket, result, .. } => {
-                return self.on_reply(now, view, (ticket, result), outbox);
+                return self.on_reply(now, view, ticket, result);
             }
             LinkEvent::Changed { user, revision, .. } => self.on_changed(&user, revision),
         }
         None
     }
 
-    fn on_up(&mut self, now: Now, server: Server, outbox: &mut Outbox) {
+    fn report(&mut self, report: Report) {
+        self.effects.push(Effect::Report(report));
+    }
+
+    fn on_up(&mut self, now: Now, server: Server) {
         let arbiter = self.arbiter_mut();
         arbiter.server = Some(server);
         arbiter.subscribed_at_ms = server.subscribed.then_some(super::millis(now.mono));
@@ -85,7 +84,7 @@ impl Home {
             arbiter.uncompared.extend(arbiter.partitions.own());
         }
         let Server { run, evicts, syncs_always, .. } = server;
-        outbox.push(Effect::Report(Report::Run { run, evicts, syncs_always }));
+        self.report(Report::Run { run, evicts, syncs_always });
         self.tell(now, Message::RedisConnected);
         if !self.arbiter_mut().keeps_promise(server) {
             self.tell_with(now, Message::RedisUnfit, &[("error", Told::Text(NOT_SYNCED))]);
@@ -110,8 +109,8 @@ impl Home {
         &mut self,
         now: Now,
         view: &View,
-        (ticket, result): (u64, Result<Reply, Failure>),
-        outbox: &mut Outbox,
+        ticket: u64,
+        result: Result<Reply, Failure>,
     ) -> Option<Resumed> {
         if let Some(partition) = partition_of_ticket(ticket) {
             self.arbiter_mut().on_compared(now, partition, result);
@@ -129,7 +128,7 @@ impl Home {
                     self.counters.redis_failures.of("lost").add(1);
                     return self.fail(handle);
                 }
-                self.on_value(now, view.shard, handle, (meta, value), outbox)
+                self.on_value(now, view.shard, handle, (meta, value))
             }
             Ok(Reply::Commit { meta, verdict, value }) => {
                 let is_vouched = self.arbiter_mut().observe(now.mono, partition, &meta);
@@ -140,7 +139,7 @@ impl Home {
                     CommitVerdict::Moved if is_vouched => {
                         self.counters.redis_moved.add(1);
                         self.take_back(handle);
-                        self.on_value(now, view.shard, handle, (meta, value), outbox)
+                        self.on_value(now, view.shard, handle, (meta, value))
                     }
                     CommitVerdict::Late => self.refuse(now.mono, handle, "late"),
                     CommitVerdict::Full => self.refuse(now.mono, handle, "full"),
@@ -162,7 +161,6 @@ impl Home {
         shard: ShardId,
         handle: Handle,
         (meta, value): (Meta, Option<Value>),
-        outbox: &mut Outbox,
     ) -> Option<Resumed> {
         let read_deadline = self.reads.deadline(now.mono);
         let arbiter = self.arbiter_mut();
@@ -182,7 +180,7 @@ impl Home {
         arbiter.flights.prolong(handle, read_deadline);
         self.counters.reads.add(1);
         let request = ReadRequest { shard, ticket: handle.to_bits(), user };
-        outbox.push(Effect::ReadUser(request));
+        self.effects.push(Effect::ReadUser(request));
         None
     }
 
@@ -238,13 +236,13 @@ impl Home {
         let (flight, waiters) = self.arbiter_mut().flights.end(handle)?;
         let has_state = self.copy(now, &flight.user, state);
         self.keep(empty);
-        let mut round = FRESH;
+        let mut attempt = FRESH;
         if flight.told > revision {
             // Told while SQL was asked: what was read before is not the latest.
             self.distrust(&flight.user);
-            round = Round::default();
+            attempt = Attempt::default();
         }
-        Some(Resumed { user: flight.user, waiters, has_state, round })
+        Some(Resumed { user: flight.user, waiters, has_state, attempt })
     }
 
     /// Puts what Redis has into the slice. Whether there was room.
@@ -265,9 +263,7 @@ impl Home {
             unreachable!("only commits are answered as such")
         };
         if let Some(mut waiter) = pending.waiter.take() {
-            if let Work::Request { tries, .. } = &mut waiter.work {
-                *tries += 1;
-            }
+            waiter.tries += 1;
             arbiter.flights.wait_first(handle, waiter);
         }
         self.drop_change(pending);
@@ -289,8 +285,8 @@ impl Home {
         if is_outdated {
             self.distrust(&user);
         }
-        let round = if is_outdated { Round::default() } else { FRESH };
-        let resumed = |user, waiters| Resumed { user, waiters, has_state, round };
+        let attempt = if is_outdated { Attempt::default() } else { FRESH };
+        let resumed = |user, waiters| Resumed { user, waiters, has_state, attempt };
         let Some(waiter) = pending.waiter.take() else {
             self.append_events(&pending);
             self.finish_merge(&user, pending.merged);
@@ -302,16 +298,15 @@ impl Home {
                 None => Some(resumed(user, waiters)),
             };
         };
-        let outcome = std::mem::take(&mut pending.outcome);
+        let outcome = pending.outcome.take().expect("whoever waits has an outcome to come");
         let origin = waiter.origin;
         self.put_to_rest(waiter);
         if self.arbiter_mut().setup.queue == Queue::Journal {
             self.lane.release(std::mem::take(&mut pending.reserved));
             let upto = self.lane.append_framed(&pending.records);
-            let fallback = std::mem::take(&mut pending.fallback);
-            self.lane.wait(Waiting { upto, since: now.mono, origin, outcome, fallback });
+            self.lane.wait(Waiting { upto, since: now.mono, origin, outcome });
         } else {
-            self.done.push(Done { origin, outcome });
+            self.finish(origin, outcome);
         }
         self.drop_change(pending);
         Some(resumed(user, waiters))
@@ -326,15 +321,13 @@ impl Home {
         self.note_failure(&flight.user);
         if let Stage::Commit(mut pending) = flight.stage {
             if let Some(mut waiter) = pending.waiter.take() {
-                if let Work::Request { tries, until, .. } = &mut waiter.work {
-                    let may_run = cause == "late" && now < *until;
-                    *tries = if may_run { *tries + 1 } else { COMMIT_TRIES_MAX + 1 };
-                }
+                let may_run = cause == "late" && now < waiter.until;
+                waiter.tries = if may_run { waiter.tries + 1 } else { COMMIT_TRIES_MAX + 1 };
                 waiters.push_front(waiter);
             }
             self.drop_change(pending);
         }
-        Some(Resumed { user: flight.user, waiters, has_state: true, round: Round::default() })
+        Some(Resumed { user: flight.user, waiters, has_state: true, attempt: Attempt::default() })
     }
 
     /// A command has no reply that helps: all who wait are answered degraded.
@@ -349,8 +342,8 @@ impl Home {
             }
             self.drop_change(pending);
         }
-        let round = Round::default();
-        Some(Resumed { user: flight.user, waiters, has_state: false, round })
+        let attempt = Attempt::default();
+        Some(Resumed { user: flight.user, waiters, has_state: false, attempt })
     }
 
     /// A user for whom something waits can't be merged now.
@@ -374,14 +367,15 @@ impl Home {
     /// Gives back what a change held.
     pub(super) fn drop_change(&mut self, pending: Pending) {
         self.lane.release(pending.reserved);
-        let Pending { outcome, fallback, records, state, former, .. } = pending;
-        let buffers = [outcome, fallback, records, state];
-        buffers.into_iter().chain(former).for_each(|buffer| self.keep(buffer));
+        let Pending { outcome, records, state, former, .. } = pending;
+        let outcome = outcome.map(EncodedOutcome::into_buffer);
+        let buffers = [records, state].into_iter().chain(former).chain(outcome);
+        buffers.for_each(|buffer| self.keep(buffer));
     }
 
     fn put_to_rest(&mut self, waiter: Waiter) {
-        if let Work::Request { buffer, .. } = waiter.work {
-            self.keep(buffer);
+        if let Some(command) = waiter.command {
+            self.keep(command.into_buffer());
         }
     }
 }
@@ -405,12 +399,12 @@ impl Arbiter {
     }
 
     /// What the keeper has to know: losses first, so that who sees the run sees those too.
-    pub fn reports(&mut self, outbox: &mut Outbox) {
+    pub fn reports(&mut self, effects: &mut Vec<Effect>) {
         while let Some(partition) = self.partitions.next_lost() {
-            outbox.push(Effect::Report(Report::Lost(partition)));
+            effects.push(Effect::Report(Report::Lost(partition)));
         }
         if std::mem::take(&mut self.is_compared_news) {
-            outbox.push(Effect::Report(Report::Compared { run: self.compared_run }));
+            effects.push(Effect::Report(Report::Compared { run: self.compared_run }));
         }
     }
 }

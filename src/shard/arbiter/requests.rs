@@ -2,13 +2,15 @@
 //! reply; else they wait for one. A change is encoded aside and committed; nothing of it is in the
 //! slice or the lane before Redis has it.
 
-use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
 use super::flights::{Pending, Stage};
-use super::{Arbiter, Queue, Share, base_of};
+use super::{Arbiter, Queue, base_of};
+use crate::api::command::{Command, EventsRequest, PlacedEvent};
 use crate::api::decide::DecideRequest;
-use crate::api::events::{Element, Event};
+use crate::api::events::Event;
+use crate::api::outcome::{Decided, EncodedOutcome, Outcome, Verdicts};
+use crate::api::verdict::{PlacedVerdict, Verdict};
 use crate::base::clock::Now;
 use crate::base::ids::{Revision, UserKey};
 use crate::base::limits::TOMBSTONE_AGE_MAX_MS;
@@ -16,20 +18,17 @@ use crate::base::slab::Handle;
 use crate::base::time::{DurationMs, MonoNs, WallMs};
 use crate::decide::choose::{self, Decision};
 use crate::journal::record::{self, Record};
-use crate::redis::command::{Command, Commit, Records};
-use crate::shard::control::{Command as ControlCommand, Outcome};
-use crate::shard::decision::{Ask, Progress, Round, Verdicted, write_answer};
-use crate::shard::home::{Done, Home, Subject, happening_of};
+use crate::redis::command::{self, Commit, Records};
+use crate::shard::decision::{RequestContext, decided};
+use crate::shard::home::{Home, Subject};
 use crate::shard::lane::Waiting;
 use crate::shard::origin::Origin;
-use crate::shard::packed::{self, Packed};
-use crate::shard::reads::{Waiter, Work};
-use crate::shard::verdicts::{self, Verdict};
-use crate::shard::view::View;
+use crate::shard::reads::Waiter;
+use crate::shard::serve::verdicts_of;
 use crate::state::{apply, user};
 
 /// Upon what a request may run now.
-enum Footing {
+enum StateSource {
     /// The scratch state, at this time.
     Copy(WallMs),
     /// It has to wait for a reply.
@@ -38,233 +37,232 @@ enum Footing {
     Degraded,
 }
 
-/// A change that is about to be committed, and what it is answered with.
-struct Change<'c> {
+/// A change that is about to be committed: the scratch state with the records aside.
+struct Change<'c, 'a> {
+    /// The command that asks for it, to be run again where another node is first.
+    command: Command<'c>,
     user: &'c str,
     base: Revision,
+    /// How many bytes of the records are of events.
     event_bytes: usize,
+    /// The state without the show, where there is one.
     former: Option<Vec<u8>>,
+    /// Other nodes are told.
     publish: bool,
-    answer: (Vec<u8>, Vec<u8>),
+    /// The value expires after this long, in milliseconds; 0 for never.
+    ttl_ms: u64,
+    outcome: Outcome<'a>,
 }
 
 impl Home {
     /// Executes a decide request of a user of this shard.
-    pub fn decide_by_redis<'a>(
+    pub(in crate::shard) fn decide_by_redis<'a>(
         &mut self,
-        ask: &Ask<'a, '_>,
-        asked: &DecideRequest<'a>,
-        out: &mut Vec<u8>,
-    ) -> Progress {
-        let user = asked.context.user;
-        let anonymous = if asked.anonymous { user } else { "" };
-        let packed = &*ask.bump.alloc(Packed { anonymous, ..*ask.packed });
-        let ask = &Ask { packed, ..*ask };
-        let wall = match self.footing(ask, user) {
-            Footing::Copy(wall) => wall,
-            Footing::Wait => return self.decide_after_reply(ask, asked, out),
-            Footing::Degraded => return self.decide_degraded(ask, asked, out),
+        context: &RequestContext<'a, '_>,
+        request: &DecideRequest<'a>,
+    ) -> Option<Outcome<'a>> {
+        let (user, command) = (request.context.user, Command::Decide(*request));
+        let wall = match self.state_source(context, user) {
+            StateSource::Copy(wall) => wall,
+            StateSource::Wait if self.wait_for_turn(context, &command, user) => return None,
+            StateSource::Wait | StateSource::Degraded => {
+                return self.decide_degraded(context, request);
+            }
         };
-        let now = Now { wall, ..ask.now };
-        let ask = &Ask { now, ..*ask };
+        let context = &RequestContext { now: Now { wall, ..context.now }, ..*context };
         let base = self.begin_aside(user);
-        let mut verdicts = BumpVec::with_capacity_in(asked.events.len(), ask.bump);
-        for element in asked.events {
+        let mut verdicts = BumpVec::with_capacity_in(request.events.len(), context.bump);
+        for element in request.events {
             let verdict = match element {
-                Err(code) => Verdict::of_code(*code),
-                Ok(event) if event.token.user != user => Verdict::OtherUser,
-                Ok(event) => self.event_by_redis(ask, event),
+                Err(code) => Verdict::Rejected(*code),
+                Ok(event) if event.token.user != user => Verdict::OTHER_USER,
+                Ok(event) => self.event_by_redis(context, event),
             };
-            if verdict == Verdict::TooLate && !ask.round.is_fresh {
-                return self.decide_after_reply(ask, asked, out);
+            if verdict == Verdict::TOO_LATE && !context.attempt.is_fresh {
+                if self.wait_for_turn(context, &command, user) {
+                    return None;
+                }
+                return self.decide_degraded(context, request);
             }
             verdicts.push(verdict);
         }
         // A show that was learnt may be of a node whose clock is ahead.
         let wall = self.scratch.state.newest().map_or(wall, |newest| newest.max(wall));
-        let ask = &Ask { now: Now { wall, ..ask.now }, ..*ask };
+        let context = &RequestContext { now: Now { wall, ..context.now }, ..*context };
         let event_bytes = self.aside().len();
-        let candidates = if asked.explain { self.candidates(ask, asked) } else { &[] };
-        let snapshot = &*ask.view.snapshot;
-        let state = &self.scratch.state;
-        let (verdicted, former) =
-            match choose::decide(snapshot, state, &asked.context, ask.now.wall) {
-                Decision::Nothing { reason, next_in_s } => {
-                    (Verdicted::Nothing { reason: reason.as_str(), next_in_s }, None)
-                }
-                Decision::Show { popup, variant } => {
-                    let mut former = self.buffer();
-                    user::encode(&self.scratch.state, &mut former);
-                    let popup = &snapshot.popups[popup as usize];
-                    (self.show(ask, asked, popup, variant), Some(former))
-                }
-            };
-        self.tell_decision(ask.now, user, &verdicted);
-        let said = (&verdicted, candidates);
+        let candidates = self.candidates(context, request);
+        let (chosen, former) = self.choose_aside(context, request);
+        let decided = Decided { verdicts: verdicts.into_bump_slice(), candidates, ..chosen };
+        self.tell_decision(context.now, &context.view.snapshot, user, &decided);
+        let outcome = Outcome::Decided(decided);
         if self.aside().is_empty() {
-            write_answer(out, ask, asked, said, &verdicts);
-            self.count(&verdicted, &verdicts);
-            return Progress::Answered;
+            self.count(&decided);
+            return Some(outcome);
         }
-        let mut outcome = self.buffer();
-        write_answer(&mut outcome, ask, asked, said, &verdicts);
-        let fallback = self.fallback(ask, asked, &verdicts);
-        let publish = event_bytes > 0;
-        let answer = (outcome, fallback);
-        let change = Change { user, base, event_bytes, former, publish, answer };
-        if self.settle_change(ask, change) {
-            self.count(&verdicted, &verdicts);
-            return Progress::Later;
+        let (publish, ttl_ms) = (event_bytes > 0, self.arbiter_mut().setup.ttl_ms);
+        let change = Change { command, user, base, event_bytes, former, publish, ttl_ms, outcome };
+        if self.settle_change(context, change) {
+            self.count(&decided);
+            return None;
         }
-        self.decide_degraded(ask, asked, out)
+        self.decide_degraded(context, request)
     }
 
-    /// Executes this shard's elements of an events request, those of `packed.anonymous` alone where
-    /// it names a user. Gives the verdicts, unless they have to wait.
-    pub fn part_by_redis<'a>(
+    /// Decides on the scratch state; a show becomes part of it and is recorded aside. Gives the
+    /// state without it too.
+    fn choose_aside<'a>(
         &mut self,
-        ask: &Ask<'a, '_>,
-        elements: &'a [Element<'a>],
-        has_state: bool,
-    ) -> Option<Vec<u8>> {
-        let only = ask.packed.anonymous;
-        if !only.is_empty() {
-            return self.events_of(ask, elements, only, has_state);
+        context: &RequestContext<'a, '_>,
+        request: &DecideRequest<'a>,
+    ) -> (Decided<'a>, Option<Vec<u8>>) {
+        let (snapshot, state) = (&*context.view.snapshot, &self.scratch.state);
+        match choose::decide(snapshot, state, &request.context, context.now.wall) {
+            nothing @ Decision::Nothing { .. } => (decided(request, nothing), None),
+            Decision::Show { popup, variant } => {
+                let mut former = self.buffer();
+                user::encode(&self.scratch.state, &mut former);
+                (self.show(context, request, (popup, variant)), Some(former))
+            }
         }
-        let users = users_of(ask.view, elements, ask.bump);
+    }
+
+    /// Executes events of users of this shard, those of each by themselves.
+    pub(in crate::shard) fn events_by_redis<'a>(
+        &mut self,
+        context: &RequestContext<'a, '_>,
+        request: &EventsRequest<'a>,
+        has_state: bool,
+    ) -> Option<Outcome<'a>> {
+        let mut users = BumpVec::new_in(context.bump);
+        for placed in request.events {
+            let user = placed.event.token.user;
+            if !users.contains(&user) {
+                users.push(user);
+            }
+        }
         match users[..] {
-            [] => Some(self.buffer()),
-            [user] => self.events_of(ask, elements, user, has_state),
-            _ => self.share(ask, elements, &users, has_state),
+            [] | [_] => self.events_of_one(context, request.events, has_state),
+            _ => self.events_of_each(context, request.events, &users, has_state),
         }
     }
 
     /// Executes the events of several users, each by itself.
-    fn share<'a>(
+    fn events_of_each<'a>(
         &mut self,
-        ask: &Ask<'a, '_>,
-        elements: &'a [Element<'a>],
+        context: &RequestContext<'a, '_>,
+        events: &'a [PlacedEvent<'a>],
         users: &[&'a str],
         has_state: bool,
-    ) -> Option<Vec<u8>> {
-        let share = Share { origin: ask.origin, verdicts: self.buffer(), left: 0 };
-        let Ok(handle) = self.arbiter_mut().shares.insert(share) else {
-            let events = elements.iter().enumerate();
-            let events = events.filter_map(|(index, event)| Some((index, event.as_ref().ok()?)));
-            return self.events_degraded(
-                ask,
-                events.filter(|(_, event)| users.contains(&event.token.user)),
-            );
+    ) -> Option<Outcome<'a>> {
+        let unavailable = events.iter().map(|placed| (placed.place, Verdict::UNAVAILABLE));
+        let verdicts = context.bump.alloc_slice_fill_iter(unavailable);
+        let outcome = Outcome::Verdicts(Verdicts { verdicts, ignored: &[] });
+        let outcome = EncodedOutcome::of_no_popup(&outcome, self.buffer());
+        let handle = match self.arbiter_mut().fanouts.begin(context.origin, outcome) {
+            Ok(handle) => handle,
+            Err(outcome) => {
+                self.keep(outcome.into_buffer());
+                return self.events_degraded(context, events);
+            }
         };
+        let context = &RequestContext { origin: Origin::UserFanout(handle), ..*context };
         for user in users {
-            let packed = Packed { anonymous: user, ..*ask.packed };
-            let one = Ask { origin: Origin::Share(handle), packed: &packed, ..*ask };
-            // Borrowed for this user only; what waits is packed into a buffer of its own.
-            let verdicts = self.events_of(&one, elements, user, has_state);
-            let arbiter = self.arbiter_mut();
-            let share = arbiter.shares.get_mut(handle).expect("it is removed with its last");
-            match verdicts {
-                Some(verdicts) => {
-                    share.verdicts.extend_from_slice(&verdicts);
-                    self.keep(verdicts);
-                }
-                None => share.left += 1,
+            let mut own = BumpVec::with_capacity_in(events.len(), context.bump);
+            own.extend(events.iter().filter(|placed| placed.event.token.user == *user));
+            let outcome = self.events_of_one(context, own.into_bump_slice(), has_state);
+            let fanouts = &mut self.arbiter_mut().fanouts;
+            match outcome {
+                Some(outcome) => fanouts.merge(handle, verdicts_of(&outcome)),
+                None => fanouts.await_part(handle),
             }
         }
-        let shares = &mut self.arbiter_mut().shares;
-        let is_done = shares.get(handle).is_some_and(|share| share.left == 0);
-        is_done.then(|| shares.remove(handle).expect("just seen").verdicts)
+        if let Some(fanout) = self.arbiter_mut().fanouts.take_whole(handle) {
+            self.finish(fanout.origin, fanout.outcome);
+        }
+        None
     }
 
-    /// The events of one user of a part are done.
-    pub fn share_done(&mut self, handle: Handle, verdicts: &[u8]) {
-        let shares = &mut self.arbiter_mut().shares;
-        let Some(share) = shares.get_mut(handle) else { return };
-        share.verdicts.extend_from_slice(verdicts);
-        share.left -= 1;
-        if share.left == 0 {
-            let share = shares.remove(handle).expect("just seen");
-            self.done.push(Done { origin: share.origin, outcome: share.verdicts });
+    /// The events of one user of several are done.
+    pub(in crate::shard) fn user_part_done(&mut self, handle: Handle, verdicts: &[PlacedVerdict]) {
+        if let Some(fanout) = self.arbiter_mut().fanouts.part_done(handle, verdicts) {
+            self.finish(fanout.origin, fanout.outcome);
         }
     }
 
-    fn events_of<'a>(
+    fn events_of_one<'a>(
         &mut self,
-        ask: &Ask<'_, '_>,
-        elements: &'a [Element<'a>],
-        user: &str,
+        context: &RequestContext<'a, '_>,
+        events: &'a [PlacedEvent<'a>],
         has_state: bool,
-    ) -> Option<Vec<u8>> {
-        let events = || {
-            let known = elements.iter().enumerate();
-            let known = known.filter_map(|(index, event)| Some((index, event.as_ref().ok()?)));
-            known.filter(|(_, event)| event.token.user == user)
+    ) -> Option<Outcome<'a>> {
+        let user = events.first().map_or("", |placed| placed.event.token.user);
+        let command = Command::Events(EventsRequest { events, ..EventsRequest::default() });
+        let source =
+            if has_state { self.state_source(context, user) } else { StateSource::Degraded };
+        let wall = match source {
+            StateSource::Copy(wall) => wall,
+            StateSource::Wait if self.wait_for_turn(context, &command, user) => return None,
+            StateSource::Wait | StateSource::Degraded => {
+                return self.events_degraded(context, events);
+            }
         };
-        let footing = if has_state { self.footing(ask, user) } else { Footing::Degraded };
-        let wall = match footing {
-            Footing::Copy(wall) => wall,
-            Footing::Wait if self.park_request(ask, user) => return None,
-            Footing::Wait | Footing::Degraded => return self.events_degraded(ask, events()),
-        };
-        let ask = &Ask { now: Now { wall, ..ask.now }, ..*ask };
+        let context = &RequestContext { now: Now { wall, ..context.now }, ..*context };
         let base = self.begin_aside(user);
-        let mut verdicts = self.buffer();
-        for (index, event) in events() {
-            let verdict = self.event_by_redis(ask, event);
-            let is_doubted = verdict == Verdict::TooLate && !ask.round.is_fresh;
-            if is_doubted && self.park_request(ask, user) {
-                self.keep(verdicts);
+        let mut verdicts = BumpVec::with_capacity_in(events.len(), context.bump);
+        for placed in events {
+            let verdict = self.event_by_redis(context, &placed.event);
+            let is_doubted = verdict == Verdict::TOO_LATE && !context.attempt.is_fresh;
+            if is_doubted && self.wait_for_turn(context, &command, user) {
                 return None;
             }
-            verdicts::put(index, verdict, &mut verdicts);
+            verdicts.push((placed.place, verdict));
         }
-        let mut fallback = self.buffer();
-        verdicts::put_unkept(&verdicts, &mut fallback);
-        let mut known = BumpVec::with_capacity_in(verdicts.len() / 2, ask.bump);
-        known.extend(verdicts::pairs(&verdicts).map(|(_, verdict)| verdict));
+        let verdicts: &[PlacedVerdict] = verdicts.into_bump_slice();
+        let known = || verdicts.iter().map(|(_, verdict)| *verdict);
+        let outcome = Outcome::Verdicts(Verdicts { verdicts, ignored: &[] });
         if self.aside().is_empty() {
-            self.keep(fallback);
-            self.count_verdicts(&known);
-            return Some(verdicts);
+            self.count_verdicts(known());
+            return Some(outcome);
         }
-        let event_bytes = self.aside().len();
-        let answer = (verdicts, fallback);
-        let change = Change { user, base, event_bytes, former: None, publish: true, answer };
-        if !self.settle_change(ask, change) {
-            return self.events_degraded(ask, events());
+        let (event_bytes, ttl_ms) = (self.aside().len(), self.arbiter_mut().setup.ttl_ms);
+        let (former, publish) = (None, true);
+        let change = Change { command, user, base, event_bytes, former, publish, ttl_ms, outcome };
+        if !self.settle_change(context, change) {
+            return self.events_degraded(context, events);
         }
-        self.count_verdicts(&known);
+        self.count_verdicts(known());
         None
     }
 
     /// Whether a request of this user can run, and upon what. The state is in the scratch then.
-    fn footing(&mut self, ask: &Ask<'_, '_>, user: &str) -> Footing {
-        let now = ask.now;
+    fn state_source(&mut self, context: &RequestContext<'_, '_>, user: &str) -> StateSource {
+        let now = context.now;
         let arbiter = self.arbiter_mut();
-        if !ask.round.is_fresh {
+        if !context.attempt.is_fresh {
             if !arbiter.is_usable(now.mono) {
                 self.counters.redis_failures.of("away").add(1);
-                return Footing::Degraded;
+                return StateSource::Degraded;
             }
             if arbiter.is_busy(user) {
-                return Footing::Wait;
+                return StateSource::Wait;
             }
         }
         // What was accepted before comes first: the reply is merged with it.
         if !self.unmerged.of(user).is_empty() {
-            return Footing::Wait;
+            return StateSource::Wait;
         }
-        let Some(stamp) = self.load(user) else { return Footing::Wait };
+        let Some(stamp) = self.load(user) else { return StateSource::Wait };
         let state = &self.scratch.state;
         let newest = state.newest();
         let is_empty = state.popups.is_empty();
         let partition = UserKey::of(user.as_bytes()).partition();
         let arbiter = self.arbiter.as_deref().expect("asked of a home with an arbiter");
-        if !ask.round.is_fresh && !arbiter.is_trusted(now.mono, (partition, stamp), is_empty) {
-            return Footing::Wait;
+        if !context.attempt.is_fresh && !arbiter.is_trusted(now.mono, (partition, stamp), is_empty)
+        {
+            return StateSource::Wait;
         }
         let wall = arbiter.wall(now);
-        Footing::Copy(newest.map_or(wall, |newest| wall.max(newest)))
+        StateSource::Copy(newest.map_or(wall, |newest| wall.max(newest)))
     }
 
     /// Prepares for records of a user; gives the revision that Redis must still hold. The first
@@ -281,22 +279,22 @@ impl Home {
 
     /// Applies an event to the scratch state. A repeated one is recorded again: its first record
     /// may be in the journal of a node that is no more.
-    fn event_by_redis(&mut self, ask: &Ask<'_, '_>, event: &Event<'_>) -> Verdict {
-        self.learn_show(&ask.view.snapshot, ask.now.wall, event);
-        let verdict = self.apply_event(ask.view, ask.now, event);
+    fn event_by_redis(&mut self, context: &RequestContext<'_, '_>, event: &Event<'_>) -> Verdict {
+        let (snapshot, wall) = (&context.view.snapshot, context.now.wall);
+        self.learn_show(snapshot, wall, event);
+        let verdict = self.apply_event(context.view, context.now, event);
         if verdict == Verdict::Duplicate && self.arbiter_mut().setup.queue == Queue::Journal {
             let subject = Subject::of(event);
-            let wall = ask.now.wall;
             let acted_at = apply::acted_at(event.ts, event.token.at, wall);
-            let happening = happening_of(event.action);
-            self.record(&ask.view.snapshot, &subject, happening, (wall, acted_at), None);
+            let happening = event.action.happening();
+            self.record(snapshot, &subject, happening, (wall, acted_at), None);
         }
         verdict
     }
 
     /// Commits the scratch state, or, where it only repeats, hands the repeats to the journal.
-    /// Whether the answer will come: else nothing was changed.
-    fn settle_change(&mut self, ask: &Ask<'_, '_>, change: Change<'_>) -> bool {
+    /// Whether the outcome will come: else nothing was changed.
+    fn settle_change(&mut self, context: &RequestContext<'_, '_>, change: Change<'_, '_>) -> bool {
         let queue = self.arbiter_mut().setup.queue;
         let aside_bytes = self.aside().len();
         if queue == Queue::Journal && !self.lane.reserve(aside_bytes) {
@@ -304,18 +302,19 @@ impl Home {
             return false;
         }
         let reserved = if queue == Queue::Journal { aside_bytes } else { 0 };
-        let Change { user, base, event_bytes, former, publish, answer } = change;
+        let Change { user, base, .. } = change;
         let revision = self.scratch.state.revision;
-        let (outcome, fallback) = answer;
+        let snapshot = &context.view.snapshot;
+        let outcome = EncodedOutcome::new(&change.outcome, snapshot, self.buffer());
         if revision.counter == base.counter {
             self.lane.release(reserved);
             let arbiter = self.arbiter.as_deref().expect("asked of a home with an arbiter");
             let upto = self.lane.append_framed(&arbiter.aside);
-            let since = ask.now.mono;
-            self.lane.wait(Waiting { upto, since, origin: ask.origin, outcome, fallback });
+            let (since, origin) = (context.now.mono, context.origin);
+            self.lane.wait(Waiting { upto, since, origin, outcome });
             return true;
         }
-        let waiter = self.waiter_of(ask, user);
+        let waiter = self.waiter(context, &change.command);
         let mut records = self.buffer();
         let mut state = self.buffer();
         let arbiter = self.arbiter.as_deref_mut().expect("asked of a home with an arbiter");
@@ -324,25 +323,24 @@ impl Home {
         let count = u32::try_from(revision.counter - base.counter).expect("at most 201 a request");
         let pending = Pending {
             waiter: Some(waiter),
-            outcome,
-            fallback,
+            outcome: Some(outcome),
             records,
-            event_bytes,
+            event_bytes: change.event_bytes,
             count,
             base: base_of(base),
             revision,
             request: arbiter.request_id(),
-            now: arbiter.wall(ask.now),
+            now: arbiter.wall(context.now),
             state,
-            former,
+            former: change.former,
             withdraws: false,
-            publish,
-            ttl_ms: arbiter.setup.ttl_ms,
+            publish: change.publish,
+            ttl_ms: change.ttl_ms,
             reserved,
             merged: 0,
         };
-        let valid_ms = ask.until.0.saturating_sub(ask.now.mono.0) / 1_000_000;
-        let is_under_way = arbiter.commit(ask.now.mono, user, pending, DurationMs(valid_ms));
+        let valid_ms = context.until.0.saturating_sub(context.now.mono.0) / 1_000_000;
+        let is_under_way = arbiter.commit(context.now.mono, user, pending, DurationMs(valid_ms));
         if is_under_way {
             self.counters.redis_commits.add(1);
         } else {
@@ -352,87 +350,43 @@ impl Home {
     }
 
     /// Erases a user, whose fresh state is in the scratch; `None` where the outcome will come.
-    pub fn erase_by_redis(
+    pub(in crate::shard) fn erase_by_redis<'a>(
         &mut self,
-        now: Now,
-        ticket: u64,
-        command: ControlCommand,
-        user: &str,
-    ) -> Option<Outcome> {
+        context: &RequestContext<'a, '_>,
+        user: &'a str,
+    ) -> Option<Outcome<'a>> {
         let base = self.begin_aside(user);
-        let wall = self.arbiter_mut().wall(now);
+        let arbiter = self.arbiter.as_deref_mut().expect("asked of a home with an arbiter");
+        let wall = arbiter.wall(context.now);
         let at = apply::erase(&mut self.scratch.state, wall);
         let revision = self.scratch.state.revision;
-        let mut records = self.buffer();
-        let arbiter = self.arbiter.as_deref_mut().expect("asked of a home with an arbiter");
-        record::append(&Record::Erase { user, revision, at }, &mut records);
-        let is_journal = arbiter.setup.queue == Queue::Journal;
-        let until = arbiter.deadline(now.mono);
-        let reserved = if is_journal { records.len() } else { 0 };
-        if !self.lane.reserve(reserved) {
-            return Some(Outcome::Unavailable);
-        }
-        let mut outcome = self.buffer();
-        outcome.extend_from_slice(&at.0.to_le_bytes());
-        let (mut state, fallback) = (self.buffer(), self.buffer());
-        user::encode(&self.scratch.state, &mut state);
-        let origin = Origin::Control { ticket };
-        let arbiter = self.arbiter.as_deref_mut().expect("asked of a home with an arbiter");
-        let pending = Pending {
-            waiter: Some(Waiter { origin, work: Work::Control { command, until } }),
-            outcome,
-            fallback,
-            event_bytes: records.len(),
-            records,
-            count: 1,
-            base: base_of(base),
-            revision,
-            request: arbiter.request_id(),
-            now: wall,
-            state,
+        record::append(&Record::Erase { user, revision, at }, &mut arbiter.aside);
+        let change = Change {
+            command: Command::EraseUser { user },
+            user,
+            base,
+            event_bytes: arbiter.aside.len(),
             former: None,
-            withdraws: false,
             publish: true,
             ttl_ms: TOMBSTONE_AGE_MAX_MS,
-            reserved,
-            merged: 0,
+            outcome: Outcome::Erased { at },
         };
-        let valid = DurationMs(arbiter.setup.deadline_ms);
-        let is_under_way = arbiter.commit(now.mono, user, pending, valid);
-        if !is_under_way {
-            self.lane.release(reserved);
-        }
-        (!is_under_way).then_some(Outcome::Unavailable)
+        let will_come = self.settle_change(context, change);
+        (!will_come).then_some(Outcome::Unavailable)
     }
 
-    fn decide_after_reply<'a>(
+    /// Has a command wait until its user's state comes from Redis, where there is time for that.
+    fn wait_for_turn(
         &mut self,
-        ask: &Ask<'a, '_>,
-        asked: &DecideRequest<'a>,
-        out: &mut Vec<u8>,
-    ) -> Progress {
-        if self.park_request(ask, asked.context.user) {
-            return Progress::Later;
-        }
-        self.decide_degraded(ask, asked, out)
-    }
-
-    fn park_request(&mut self, ask: &Ask<'_, '_>, user: &str) -> bool {
-        if ask.now.mono >= ask.until {
+        context: &RequestContext<'_, '_>,
+        command: &Command<'_>,
+        user: &str,
+    ) -> bool {
+        if context.now.mono >= context.until {
             return false;
         }
-        let waiter = self.waiter_of(ask, user);
-        self.wait_for_redis(ask.now, user, waiter).is_ok()
-    }
-
-    /// The request as something that waits; of an events request the part of this user.
-    fn waiter_of(&mut self, ask: &Ask<'_, '_>, user: &str) -> Waiter {
-        let mut buffer = self.buffer();
-        let is_events = ask.packed.request.path == "/v1/events";
-        let anonymous = if is_events { user } else { ask.packed.anonymous };
-        packed::pack(&Packed { anonymous, ..*ask.packed }, &mut buffer);
-        let Round { tries, .. } = ask.round;
-        Waiter { origin: ask.origin, work: Work::Request { buffer, until: ask.until, tries } }
+        let waiter = self.waiter(context, command);
+        self.wait_for_redis(context.now, user, waiter).is_ok()
     }
 
     /// Lets work wait for a user's turn, and asks Redis where nobody has.
@@ -484,7 +438,7 @@ impl Arbiter {
     pub(super) fn read(&mut self, now: MonoNs, user: &str) -> Option<Handle> {
         let partition = UserKey::of(user.as_bytes()).partition();
         let handle = self.flights.begin(user, partition, Stage::Read)?;
-        let command = Command::Read { partition, user };
+        let command = command::Command::Read { partition, user };
         if self.carrier.send(now, handle.to_bits(), &command).is_err() {
             self.flights.end(handle);
             return None;
@@ -509,7 +463,7 @@ impl Arbiter {
             Queue::Journal => Records::Journal { count: pending.count },
             Queue::List { list_max } => Records::List { framed: &pending.records, list_max },
         };
-        let command = Command::Commit(Commit {
+        let command = command::Command::Commit(Commit {
             partition,
             user,
             base: pending.base,
@@ -528,17 +482,4 @@ impl Arbiter {
         }
         true
     }
-}
-
-/// The users of this shard among those of the elements, in the order of their first event.
-fn users_of<'a>(view: &View, elements: &'a [Element<'a>], bump: &'a Bump) -> BumpVec<'a, &'a str> {
-    let mut users = BumpVec::new_in(bump);
-    for event in elements.iter().flatten() {
-        let user = event.token.user;
-        let is_mine = view.home(UserKey::of(user.as_bytes())) == view.shard;
-        if is_mine && !users.contains(&user) {
-            users.push(user);
-        }
-    }
-    users
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::Arbiter;
+use crate::api::outcome::EncodedOutcome;
 use crate::base::limits::LINK_UNFIT_RETRY_MS;
 use crate::base::time::MonoNs;
 use crate::redis::link::{LinkEvent, LinkFigures, LinkWish};
@@ -108,6 +109,16 @@ impl Arbiter {
         let Some(handle) = self.flights.find(user) else { return false };
         waiters.drain(..).for_each(|waiter| self.flights.wait(handle, waiter));
         true
+    }
+
+    /// As [`Flights::replace_outcomes`].
+    ///
+    /// [`Flights::replace_outcomes`]: super::flights::Flights::replace_outcomes
+    pub fn replace_outcomes(
+        &mut self,
+        replace: impl FnMut(&EncodedOutcome) -> Option<EncodedOutcome>,
+    ) {
+        self.flights.replace_outcomes(replace);
     }
 
     /// Takes back the memory of a user's command whose requests have gone on.

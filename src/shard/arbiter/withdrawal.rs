@@ -51,7 +51,7 @@ impl Home {
         self.scratch.state.revision = revision;
         let mut state = self.buffer();
         user::encode(&self.scratch.state, &mut state);
-        let (outcome, fallback, mut records) = (self.buffer(), self.buffer(), self.buffer());
+        let mut records = self.buffer();
         let at = self.arbiter_mut().wall(now);
         if self.arbiter_mut().setup.queue != Queue::Journal {
             let show = show_of(&pending.records[pending.event_bytes..]);
@@ -60,8 +60,7 @@ impl Home {
         }
         Some(Pending {
             waiter: None,
-            outcome,
-            fallback,
+            outcome: None,
             records,
             event_bytes: 0,
             count: 1,
@@ -92,7 +91,7 @@ impl Home {
         let arbiter = self.arbiter_mut();
         if !arbiter.commit(now.mono, &user, withdrawal, valid) {
             // The show stays, and with it the copy.
-            return Some(Resumed { user, waiters, has_state: true, round: FRESH });
+            return Some(Resumed { user, waiters, has_state: true, attempt: FRESH });
         }
         let handle = arbiter.flights.find(&user).expect("just begun");
         waiters.drain(..).for_each(|waiter| arbiter.flights.wait(handle, waiter));

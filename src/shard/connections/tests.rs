@@ -6,8 +6,8 @@ use crate::api::access::Access;
 use crate::api::cors::Cors;
 use crate::api::token::{Keys, Secret};
 use crate::base::ids::ShardId;
-use crate::base::limits::{UNSENT_STALLED_LEAST_MS, UNSENT_STALLED_MS};
-use crate::base::time::WallMs;
+use crate::base::limits::{LINGER_TIMEOUT_MS, TICK_MS, UNSENT_STALLED_LEAST_MS, UNSENT_STALLED_MS};
+use crate::base::time::{DurationMs, WallMs};
 use crate::catalog::compile::compile;
 use crate::catalog::snapshot::Settings;
 use crate::http::reply::ImfDate;
@@ -25,6 +25,11 @@ struct Shard {
     /// What each client was sent and has not taken.
     sends: Vec<Option<Vec<u8>>>,
     reset: Vec<u32>,
+}
+
+fn serve(_: &Request<'_>, _: Arrived, out: &mut Vec<u8>) -> Progress {
+    out.resize(out.len() + ANSWER_BYTES, b'x');
+    Progress::Answered
 }
 
 impl Shard {
@@ -48,18 +53,20 @@ impl Shard {
         let outbox = Outbox::default();
         let mut shard = Shard { connections, view, now, outbox, sends, reset: Vec::new() };
         for number in 0..clients {
-            let Shard { connections, view, now, outbox, .. } = &mut shard;
-            assert!(connections.accept(view, *now, number, 0, outbox));
+            let (connections, mut turn) = shard.turn_of();
+            assert!(connections.accept(&mut turn, number, 0));
         }
         shard
     }
 
     fn ask(&mut self, number: u32, requests: &[u8]) {
+        let (connections, mut turn) = self.turn_of();
+        connections.receive(&mut turn, number, requests, serve);
+    }
+
+    fn turn_of(&mut self) -> (&mut Connections, ShardTurn<'_>) {
         let Shard { connections, view, now, outbox, .. } = self;
-        connections.receive(view, *now, number, requests, outbox, |_, _, out, _| {
-            out.resize(out.len() + ANSWER_BYTES, b'x');
-            Progress::Answered
-        });
+        (connections, ShardTurn { view, now: *now, outbox })
     }
 
     /// Ends the turn: the driver takes what there is to send.
@@ -80,18 +87,72 @@ impl Shard {
     fn read(&mut self, number: u32) {
         let Some(buffer) = self.sends[number as usize].take() else { return };
         let all = buffer.len();
-        let Shard { connections, view, now, outbox, .. } = self;
-        let done = (buffer, Some(all));
-        connections.sent(view, *now, number, done, outbox, |_, _, out, _| {
-            out.resize(out.len() + ANSWER_BYTES, b'x');
-            Progress::Answered
-        });
+        let (connections, mut turn) = self.turn_of();
+        if connections.sent(&mut turn, number, buffer, Some(all)) {
+            connections.resume(&mut turn, number, serve);
+        }
     }
 
     fn later(&mut self, ms: u64) {
         self.now.mono = self.now.mono.plus_ms(ms);
-        let Shard { connections, view, now, outbox, .. } = self;
-        connections.expire(view, *now, outbox);
+        let (connections, mut turn) = self.turn_of();
+        connections.expire(&mut turn);
+    }
+}
+
+/// A client too many, of a node with these origins; what it is told, and when.
+fn refused(origins: &[&str], sends: &[u8]) -> (String, u64) {
+    let mut shard = Shard::new(1, 1 << 20);
+    let origins = origins.iter().map(|origin| (*origin).to_owned()).collect();
+    let cors = Cors::new(origins, DurationMs(0));
+    shard.view.rules = Arc::new(Rules { access: vec![Access::default()], cors });
+    shard.sends.push(None);
+    let (connections, mut turn) = shard.turn_of();
+    assert!(!connections.accept(&mut turn, 1, 0));
+    shard.turn();
+    let mut waited_ms = 0;
+    while shard.sends[1].is_none() {
+        shard.later(TICK_MS);
+        if waited_ms == TICK_MS && !sends.is_empty() {
+            shard.ask(1, sends);
+        }
+        waited_ms += TICK_MS;
+        shard.turn();
+    }
+    let told = String::from_utf8(shard.sends[1].clone().unwrap()).unwrap();
+    // Once, whatever else it sends; then it has its time to read.
+    shard.ask(1, GET);
+    shard.turn();
+    shard.read(1);
+    for _ in 0..LINGER_TIMEOUT_MS / TICK_MS + 2 {
+        shard.later(TICK_MS);
+        shard.turn();
+    }
+    assert!(shard.sends[1].is_none() && shard.connections.open == 1);
+    (told, waited_ms)
+}
+
+#[test]
+fn a_client_too_many_of_a_listed_origin_may_read_that() {
+    const FROM_B: &[u8] = b"GET /v1/decide HTTP/1.1\r\nHost: x\r\nOrigin: https://b\r\n\r\n";
+    let allowed = |told: &str| {
+        let field = told.split("\r\n").find_map(|line| line.strip_prefix("Access-Control-Allow-O"));
+        field.map(|field| field.strip_prefix("rigin: ").unwrap().to_owned())
+    };
+    type Case<'c> = (&'c [&'c str], &'c [u8], Option<&'c str>, bool);
+    let cases: [Case<'_>; 5] = [
+        (&[], b"", None, true),
+        (&["https://a"], b"", Some("https://a"), true),
+        (&["*"], b"", Some("*"), true),
+        // Who of several it is has to be waited for, but not for long.
+        (&["https://a", "https://b"], FROM_B, Some("https://b"), false),
+        (&["https://a", "https://b"], b"", None, false),
+    ];
+    for (origins, sends, want, at_once) in cases {
+        let (told, waited_ms) = refused(origins, sends);
+        assert!(told.starts_with("HTTP/1.1 503 "), "{told}");
+        assert_eq!((allowed(&told).as_deref(), waited_ms == 0), (want, at_once), "{told}");
+        assert!(waited_ms <= LINGER_TIMEOUT_MS + 2 * TICK_MS);
     }
 }
 

@@ -3,9 +3,8 @@
 
 use std::collections::VecDeque;
 
-use super::{Core, Round, Waiter, Work};
+use super::{Attempt, Core, Waiter};
 use crate::base::clock::Now;
-use crate::base::limits::COMMIT_TRIES_MAX;
 use crate::redis::link::{BreakerState, LinkWish};
 use crate::redis::refusal::Refusal;
 use crate::shard::arbiter::Arbiter;
@@ -37,62 +36,63 @@ impl Core {
     }
 
     /// Acts upon all that became known of Redis.
-    pub(super) fn follow_redis(&mut self, now: Now, outbox: &mut Outbox) {
+    pub(super) fn follow_redis(&mut self, now: Now) {
         while let Some(arbiter) = self.home.arbiter.as_deref_mut() {
             let Some(event) = arbiter.next_event() else { break };
-            if let Some(resumed) = self.home.on_link_event(now, &self.view, event, outbox) {
-                self.run_again(now, resumed, outbox);
+            if let Some(resumed) = self.home.on_link_event(now, &self.view, event) {
+                self.run_again(now, resumed);
             }
         }
         if let Some(arbiter) = self.home.arbiter.as_deref_mut() {
             arbiter.pump(now.mono);
-            arbiter.reports(outbox);
+            arbiter.reports(&mut self.home.effects);
         }
     }
 
     /// Runs the requests of a user in their order. Where one of them begins a command, the others
     /// wait behind it.
-    pub(super) fn run_again(&mut self, now: Now, resumed: Resumed, outbox: &mut Outbox) {
-        let Resumed { user, mut waiters, has_state, round } = resumed;
-        self.run_waiters(now, &user, &mut waiters, (has_state, round), outbox);
+    pub(super) fn run_again(&mut self, now: Now, resumed: Resumed) {
+        let Resumed { user, mut waiters, has_state, attempt } = resumed;
+        let has_state = has_state && self.merge_first(now, &user, &mut waiters, attempt);
+        while let Some(waiter) = waiters.pop_front() {
+            self.resume_in(now, waiter, (has_state, attempt));
+            if has_state {
+                self.home.arbiter_mut().wait_behind(&user, &mut waiters);
+            }
+        }
         self.home.arbiter_mut().rest(user, waiters);
     }
 
-    fn run_waiters(
+    /// What was accepted without Redis becomes part of a fresh state first; who waits for the user
+    /// waits for that too. Whether there is a state to run upon.
+    fn merge_first(
         &mut self,
         now: Now,
         user: &str,
         waiters: &mut VecDeque<Waiter>,
-        (mut has_state, round): (bool, Round),
-        outbox: &mut Outbox,
-    ) {
-        if has_state && round.is_fresh {
-            match self.home.merge(&self.view.snapshot, now, user) {
-                Merge::Nothing => {}
-                Merge::Failed => has_state = false,
-                Merge::UnderWay => {
-                    self.home.arbiter_mut().wait_behind(user, waiters);
-                    return;
-                }
-            }
+        attempt: Attempt,
+    ) -> bool {
+        if !attempt.is_fresh {
+            return true;
         }
-        while let Some(waiter) = waiters.pop_front() {
-            self.resume_in(now, waiter, (has_state, round), outbox);
-            let arbiter = self.home.arbiter.as_deref_mut().expect("replies come with an arbiter");
-            if has_state && arbiter.wait_behind(user, waiters) {
-                return;
+        match self.home.merge(&self.view.snapshot, now, user) {
+            Merge::Nothing => true,
+            Merge::Failed => false,
+            Merge::UnderWay => {
+                self.home.arbiter_mut().wait_behind(user, waiters);
+                true
             }
         }
     }
 
     /// Requests whose time is up are answered degraded.
-    pub(super) fn expire_redis(&mut self, now: Now, outbox: &mut Outbox) {
+    pub(super) fn expire_redis(&mut self, now: Now) {
         let Some(arbiter) = self.home.arbiter.as_deref_mut() else { return };
         let mut late: Vec<Waiter> = Vec::new();
         arbiter.expire(now.mono, &mut late);
         for waiter in late {
             self.home.counters.redis_failures.of("deadline").add(1);
-            self.resume(now, waiter, false, outbox);
+            self.resume(now, waiter, false);
         }
     }
 
@@ -137,11 +137,6 @@ impl Core {
             arbiter.flush(outbox);
         }
     }
-}
-
-/// Whether a request was evaluated as often as it may be.
-pub(super) fn is_given_up(work: &Work) -> bool {
-    matches!(work, Work::Request { tries, .. } if *tries > COMMIT_TRIES_MAX)
 }
 
 impl Arbiter {

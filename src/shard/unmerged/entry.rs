@@ -6,7 +6,7 @@ use crate::base::limits::MERGE_RECORD_EXTRA_BYTES;
 use crate::base::time::WallMs;
 use crate::catalog::snapshot::Snapshot;
 use crate::journal::record::{self, Happening};
-use crate::shard::home::{Subject, action_of, happening_of};
+use crate::shard::home::Subject;
 use crate::state::apply::{self, Action, EventVerdict, LateShow, Merge, ShowId};
 use crate::state::user::UserState;
 
@@ -63,7 +63,7 @@ pub enum Merged {
 impl Entry {
     /// The entry of a record. Allocates its texts.
     pub fn of(record: &record::Unmerged<'_>) -> Entry {
-        let asked = match action_of(record.happening) {
+        let asked = match Action::of_happening(record.happening) {
             None => Asked::Show { session: record.session },
             Some(action) => {
                 let local = record.is_of_local.then_some(record.session);
@@ -86,7 +86,7 @@ impl Entry {
     pub fn record<'a>(&'a self, user: &'a str) -> record::Unmerged<'a> {
         let (happening, acted_at, local) = match self.asked {
             Asked::Show { session } => (Happening::Decided, self.at, Some(session)),
-            Asked::Event { action, acted_at, local } => (happening_of(action), acted_at, local),
+            Asked::Event { action, acted_at, local } => (action.happening(), acted_at, local),
         };
         record::Unmerged {
             user,
@@ -145,8 +145,8 @@ impl Entry {
             Asked::Event { action, acted_at, .. } => {
                 // As of the time at which it was accepted, so that waiting makes nothing too late.
                 match apply::event(state, self.shown, action, Some(acted_at), self.at) {
-                    EventVerdict::Accepted { .. } => Merged::Changed(happening_of(action), None),
-                    EventVerdict::Duplicate => Merged::Known(happening_of(action)),
+                    EventVerdict::Accepted { .. } => Merged::Changed(action.happening(), None),
+                    EventVerdict::Duplicate => Merged::Known(action.happening()),
                     EventVerdict::TooLate => Merged::Dropped,
                 }
             }

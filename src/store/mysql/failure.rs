@@ -22,7 +22,8 @@ pub enum FailureKind {
     ReadOnly,
     /// No room on the server's disk (1021, 1114, 28).
     DiskFull,
-    /// The server has no connection or memory to give (1040, 1041, 1203, 1226).
+    /// The server has no connection or memory to give, or none to this host until it is told to
+    /// (1040, 1041, 1129, 1203, 1226).
     Crowded,
     /// A table or column is missing (1146, 1054, 1049): `nudged migrate`.
     Schema,
@@ -30,7 +31,8 @@ pub enum FailureKind {
     Duplicate,
     /// The server refuses a value (1264, 1366, 1406, 3140 and their like).
     BadData,
-    /// User, password, host or privileges are wrong (1045 and its like).
+    /// The server answers and refuses the user, the password, the host or a right (1045 and its
+    /// like): a node waits for whoever mends it.
     Denied,
     /// A file of the node's own could not be read, written or synced.
     Io,
@@ -122,6 +124,12 @@ impl FailureKind {
                  vendor-config/mysql/grants.sql"
             }
             1045 | 1698 => "user or password is wrong: see mysql.url",
+            1251 | 1275 | 1524 => {
+                "the server and this client have no way to log this user in that both know: \
+                 IDENTIFIED VIA mysql_native_password or caching_sha2_password"
+            }
+            1820 | 1862 => "the user's password has expired: give it a new one (ALTER USER)",
+            3118 | 3955 | 4151 => "the user's account is locked: ALTER USER ... ACCOUNT UNLOCK",
             1049 => {
                 "the server has no such database: create it as in vendor-config/mysql/grants.sql, \
                  then run `nudged migrate`"
@@ -173,18 +181,29 @@ impl FailureKind {
             1036 | 1290 | 1792 | 1836 => FailureKind::ReadOnly,
             // 1026: a file, such as the binary log, could not be written to.
             28 | 1021 | 1026 | 1030 | 1114 => FailureKind::DiskFull,
-            1040 | 1041 | 1203 | 1226 => FailureKind::Crowded,
+            // 1129 blocks a host that broke too many connections off, 1037 and 1038 are memory, 1135
+            // is a thread.
+            1037 | 1038 | 1040 | 1041 | 1129 | 1135 | 1203 | 1226 => FailureKind::Crowded,
             1049 | 1054 | 1146 => FailureKind::Schema,
             1062 | 1586 => FailureKind::Duplicate,
             1048 | 1264 | 1265 | 1292 | 1300 | 1364 | 1366 | 1406 | 3140 | 3819 | 4025 => {
                 FailureKind::BadData
             }
-            1044 | 1045 | 1129 | 1130 | 1142 | 1143 | 1227 | 1370 | 1698 | 3159 => {
-                FailureKind::Denied
-            }
-            // 1969 and 3024 are statements that took too long for the server, 4031 a connection
-            // that was idle for too long.
-            1053
+            // Rights, for a user whom the server lets in.
+            1142 | 1143 | 1227 | 1370 => FailureKind::Denied,
+            // Users whom it does not: rights on the database, password, host, way to log in,
+            // password that has expired, TLS, account that is locked.
+            1044 | 1045 | 1130 | 1251 | 1275 | 1524 | 1698 | 1820 | 1862 | 3118 | 3159 | 3955
+            | 4151 => FailureKind::Denied,
+            // 1042 is a host whose name the server can't look up, 1043 a greeting that was cut
+            // short, 1047 a node of Galera that is not of its cluster now, 3032 a server in offline
+            // mode. 1969 and 3024 are statements that took too long for the server, 4031 a
+            // connection that was idle for too long; the last are TiDB's, whose own servers are
+            // away.
+            1042
+            | 1043
+            | 1047
+            | 1053
             | 1079
             | 1152
             | 1158..=1161
@@ -195,8 +214,10 @@ impl FailureKind {
             | 2006
             | 2013
             | 3024
+            | 3032
             | 3169
-            | 4031 => FailureKind::Unreachable,
+            | 4031
+            | 9001..=9005 => FailureKind::Unreachable,
             _ => FailureKind::Other,
         }
     }
@@ -213,6 +234,7 @@ pub struct ServerFailure {
 enum Cause {
     Library(Box<Error>),
     Timeout,
+    Held,
     Unreadable,
     TooLarge { bytes: usize, bytes_max: usize },
 }
@@ -221,6 +243,18 @@ impl ServerFailure {
     /// A statement or a connect took too long.
     pub(super) fn timeout() -> ServerFailure {
         ServerFailure { kind: FailureKind::Unreachable, cause: Cause::Timeout }
+    }
+
+    /// It was not asked: it is not known yet whether it has this node's users.
+    pub(super) fn held() -> ServerFailure {
+        ServerFailure { kind: FailureKind::Unreachable, cause: Cause::Held }
+    }
+
+    /// As a server gives it with this error code, for tests of what it leads to.
+    #[cfg(test)]
+    pub(in crate::store) fn of_code(code: u16) -> ServerFailure {
+        let (message, state) = (String::new(), "HY000".to_owned());
+        Error::Server(mysql_async::ServerError { code, message, state }).into()
     }
 
     /// A row is not of the shape that the schema has.
@@ -256,7 +290,7 @@ impl ServerFailure {
     pub(in crate::store) fn message(&self) -> String {
         match &self.cause {
             Cause::Library(error) => error.to_string(),
-            Cause::Timeout | Cause::Unreadable | Cause::TooLarge { .. } => self.to_string(),
+            _ => self.to_string(),
         }
     }
 }
@@ -288,7 +322,7 @@ impl fmt::Display for ServerFailure {
                      (max_allowed_packet): raise max_allowed_packet there, or make it smaller"
                 );
             }
-            Cause::Timeout | Cause::Unreadable => None,
+            Cause::Timeout | Cause::Held | Cause::Unreadable => None,
         };
         formatter.write_str(of_code.unwrap_or(self.kind.phrase()))?;
         match &self.cause {
@@ -304,6 +338,8 @@ impl fmt::Display for ServerFailure {
                 Error::Url(_) | Error::Other(_) => Ok(()),
             },
             Cause::Timeout => formatter.write_str(" (no answer in time)"),
+            Cause::Held => formatter
+                .write_str(" (not before the writer has seen that it has this directory's users)"),
             Cause::Unreadable => formatter.write_str(" (a row is not of this schema)"),
             Cause::TooLarge { .. } => Ok(()),
         }
@@ -321,15 +357,15 @@ mod tests {
         let table = [
             (FailureKind::Deadlock, &[1213, 1412, 8028][..]),
             (FailureKind::LockWait, &[1205, 1206]),
-            (FailureKind::Unreachable, &[2006, 2013, 1317, 1927, 1969, 4031]),
+            (FailureKind::Unreachable, &[2006, 2013, 1047, 1317, 1927, 1969, 3032, 4031]),
             (FailureKind::PacketTooLarge, &[1153, 1197, 8004]),
             (FailureKind::ReadOnly, &[1036, 1290, 1792, 1836]),
             (FailureKind::DiskFull, &[1021, 1026, 1114, 28]),
-            (FailureKind::Crowded, &[1040, 1041]),
+            (FailureKind::Crowded, &[1040, 1041, 1129, 1203, 1226]),
             (FailureKind::Schema, &[1146, 1054]),
             (FailureKind::Duplicate, &[1062]),
             (FailureKind::BadData, &[1264, 1366, 1406, 3140]),
-            (FailureKind::Denied, &[1044, 1045, 1130, 1142, 1227]),
+            (FailureKind::Denied, &[1044, 1045, 1130, 1142, 1227, 1862, 3159, 4151]),
             (FailureKind::Other, &[1064]),
         ];
         for (kind, codes) in table {
@@ -350,7 +386,10 @@ mod tests {
             (1142, "grants.sql"),
             (1146, "nudged migrate"),
             (1290, "read-only"),
+            (1251, "no way to log this user in"),
             (1406, "longer than its column"),
+            (1862, "expired"),
+            (4151, "ACCOUNT UNLOCK"),
             (3159, "require_ssl"),
         ] {
             let (message, state) = ("canary".to_owned(), "42000".to_owned());

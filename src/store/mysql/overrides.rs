@@ -7,6 +7,7 @@ use super::session::Session;
 use super::text::{Literal, list, push_row, push_text};
 use crate::base::limits::{MYSQL_LIST_MAX, OVERRIDES_MAX, SQL_ROWS_READ_MAX};
 use crate::catalog::overrides::{Entry, EntryId};
+use crate::store::catalog::NO_TEXT;
 use crate::store::error::StoreError;
 use crate::store::overrides::{COLUMNS, DROPPED, dropped_of, entry_of, plan_overrides};
 use crate::store::stored::Dropped;
@@ -77,7 +78,9 @@ pub(super) fn put(session: &mut Session, entries: &[Entry]) -> Result<bool, Stor
             push_text(&mut insert, &line.who);
             insert.push_str(", ");
             push_text(&mut insert, &line.diff);
-            insert.push_str(", definition FROM popups WHERE popup_id = ");
+            insert.push_str(", ");
+            push_text(&mut insert, NO_TEXT);
+            insert.push_str(" FROM popups WHERE popup_id = ");
             push_text(&mut insert, &edit.entry.popup);
             session.execute(WRITE, &insert)?;
         }

@@ -62,12 +62,7 @@ impl Mysql {
         id: &str,
         version: u32,
     ) -> Result<Option<String>, StoreError> {
-        let mut query = "SELECT definition FROM popup_history WHERE popup_id = ".to_owned();
-        push_text(&mut query, id);
-        query.push_str(&format!(" AND version = {version} ORDER BY id DESC LIMIT 1"));
-        let found: Option<(String,)> =
-            self.session.get_mut().query_one("read a popup's history", &query)?;
-        Ok(found.map(|(text,)| text))
+        text_of(self.session.get_mut(), id, version)
     }
 
     /// See [`crate::store::Store::version_before`].
@@ -91,6 +86,20 @@ pub(super) fn load(session: &mut Session) -> Result<StoredCatalog, StoreError> {
     let version = version(session)?;
     let popups = read_rows(session)?.into_iter().map(PopupRow::stored).collect();
     Ok(StoredCatalog { version, popups, overrides: overrides::load(session)? })
+}
+
+/// The definition of a popup's version.
+pub(super) fn text_of(
+    session: &mut Session,
+    id: &str,
+    version: u32,
+) -> Result<Option<String>, StoreError> {
+    let mut query = "SELECT definition FROM popup_history WHERE popup_id = ".to_owned();
+    push_text(&mut query, id);
+    let of_version = " AND definition <> '' ORDER BY id DESC LIMIT 1";
+    query.push_str(&format!(" AND version = {version}{of_version}"));
+    let found: Option<(String,)> = session.query_one("read a popup's history", &query)?;
+    Ok(found.map(|(text,)| text))
 }
 
 /// The catalog's version, which nobody else changes until the transaction ends.
@@ -151,7 +160,7 @@ fn write(session: &mut Session, edit: &Edit, who: &str, at: WallMs) -> Result<()
             Literal::Number(at.0),
             Literal::Text(who),
             Literal::Text(&diff),
-            Literal::Text(&row.text),
+            Literal::Text(edit.history_text()),
         ],
     );
     session.execute(ACTION, &insert).map(drop)

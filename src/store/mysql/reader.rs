@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use mysql_async::FromRowError;
 use mysql_async::prelude::FromRow;
@@ -11,6 +12,7 @@ use super::erase::erases_of;
 use super::popups;
 use super::session::Session;
 use super::text::{Literal, list, push_text};
+use crate::base::happening::Happening;
 use crate::base::ids::{PopupKey, Revision, Sequence, UserKey};
 use crate::base::limits::{MYSQL_LIST_MAX, SQL_ROWS_READ_MAX, USER_BYTES_MAX, USER_POPUPS_MAX};
 use crate::base::time::WallMs;
@@ -37,6 +39,14 @@ impl MysqlReader {
             session: RefCell::new(Session::new(url, settings)?),
             replica: replica.transpose()?.map(RefCell::new),
         })
+    }
+
+    /// See [`crate::store::Reader::answer_within`].
+    pub(in crate::store) fn answer_within(&mut self, silence_max: Duration) {
+        self.session.get_mut().answer_within(silence_max);
+        if let Some(replica) = &mut self.replica {
+            replica.get_mut().answer_within(silence_max);
+        }
     }
 
     /// Where people's questions go.
@@ -125,7 +135,8 @@ impl MysqlReader {
         from: WallMs,
         to: WallMs,
     ) -> Result<Vec<StatRow>, StoreError> {
-        let sums = ["decided", "shown", "ignored", "dismissed", "clicked", "converted"]
+        let sums = Happening::ALL
+            .map(Happening::word)
             .map(|column| format!("CAST(SUM({column}) AS SIGNED)"));
         let mut query = format!(
             "SELECT popup_id, variant, hour, {} FROM popup_stats WHERE hour >= {} AND hour < {}",
@@ -165,24 +176,42 @@ impl MysqlReader {
     }
 
     /// See [`crate::store::Reader::history`].
-    pub(in crate::store) fn history(&self, popup: &str) -> Result<Vec<HistoryEntry>, StoreError> {
-        let mut query = "SELECT version, `change`, at, who, diff, definition FROM popup_history \
-                         WHERE popup_id = "
+    pub(in crate::store) fn history(
+        &self,
+        popup: &str,
+        before: Option<u64>,
+        count: u32,
+    ) -> Result<Vec<HistoryEntry>, StoreError> {
+        let mut query = "SELECT id, version, `change`, at, who, diff, definition \
+                         FROM popup_history WHERE popup_id = "
             .to_owned();
         push_text(&mut query, popup);
-        query.push_str(&format!(" ORDER BY id DESC LIMIT {SQL_ROWS_READ_MAX}"));
-        type Columns = (u32, String, i64, String, String, String);
+        if let Some(before) = before {
+            query.push_str(&format!(" AND id < {before}"));
+        }
+        query.push_str(&format!(" ORDER BY id DESC LIMIT {count}"));
+        type Columns = (u64, u32, String, i64, String, String, String);
         // Not from a replica: who has just changed a popup looks for the change.
         let rows: Vec<Columns> = self.session.borrow_mut().query("read a history", &query)?;
-        let entry = |(version, change, at, who, diff, text)| HistoryEntry {
+        let entry = |(number, version, change, at, who, diff, text): Columns| HistoryEntry {
+            number,
             version,
             change,
             at: WallMs(at),
             who,
             diff,
-            text,
+            text: HistoryEntry::text_of_column(text),
         };
         Ok(rows.into_iter().map(entry).collect())
+    }
+
+    /// See [`crate::store::Reader::text_of`].
+    pub(in crate::store) fn text_of(
+        &self,
+        popup: &str,
+        version: u32,
+    ) -> Result<Option<String>, StoreError> {
+        popups::text_of(&mut self.session.borrow_mut(), popup, version)
     }
 }
 

@@ -12,10 +12,11 @@ use mysql_async::prelude::FromRow;
 
 use super::session::Session;
 use super::text::{Literal, Rows, push_row};
+use crate::base::happening::Happening;
 use crate::base::ids::{PopupKey, Revision, Sequence};
 use crate::base::limits::MYSQL_LIST_MAX;
 use crate::store::error::StoreError;
-use crate::store::stored::{StreamId, action_word, outcome_word};
+use crate::store::stored::StreamId;
 use crate::writer::batcher::{EntryColumns, EventRow, PopupRow, UserRow, erased_decision};
 use crate::writer::stats::{StatCounts, StatKey};
 
@@ -69,7 +70,7 @@ impl FoundEvent {
         let is_same_decision =
             self.decision == event.decision || self.decision == erased_decision(&event.decision);
         is_same_decision
-            && self.action == action_word(event.happening)
+            && self.action == event.happening.word()
             && self.times == (event.at.0, event.acted_at.0)
             && self.user.as_deref().is_none_or(|user| event.user == Some(user))
             && (self.popup.as_str(), self.variant.as_str()) == (event.popup, event.variant)
@@ -95,7 +96,7 @@ pub(super) fn insert_events(
             Literal::Number(stream.0.into()),
             Literal::Number(signed(sequence.0)),
             Literal::Text(&event.decision),
-            Literal::Text(action_word(event.happening)),
+            Literal::Text(event.happening.word()),
             Literal::Number(event.at.0),
             Literal::Number(event.acted_at.0),
             Literal::MaybeText(event.user),
@@ -246,7 +247,7 @@ fn entry_literals<'a>(row: &PopupRow<'a>, entry: &EntryColumns<'a>) -> [Literal<
         Literal::Number(PopupKey::of(row.popup).0.cast_signed()),
         Literal::Number(entry.shows.into()),
         Literal::Number(entry.last_shown_at.0),
-        Literal::MaybeText(entry.outcome.map(|(outcome, _)| outcome_word(outcome))),
+        Literal::MaybeText(entry.outcome.map(|(outcome, _)| outcome.word())),
         Literal::Maybe(entry.outcome.map(|(_, at)| at.0)),
         Literal::Maybe(entry.next_show_at.map(|at| at.0)),
         Literal::Number(0),
@@ -295,7 +296,7 @@ pub(super) fn write_stats(
     session: &mut Session,
     stats: &[(StreamId, StatKey<'_>, StatCounts)],
 ) -> Result<(), StoreError> {
-    let columns = ["decided", "shown", "ignored", "dismissed", "clicked", "converted"];
+    let columns = Happening::ALL.map(Happening::word);
     let adds = columns.map(|column| format!("{column} = {column} + VALUES({column})"));
     let tail = format!(" ON DUPLICATE KEY UPDATE {}", adds.join(", "));
     let mut rows = Rows::new(

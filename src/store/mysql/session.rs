@@ -17,10 +17,12 @@ use std::time::{Duration, Instant};
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, Opts, Row};
 use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
 use super::address;
 use super::census::Counted;
 use super::failure::{FailureKind, ServerFailure};
+use super::gate;
 use crate::base::limits::{
     MYSQL_LOCK_WAIT_S, MYSQL_STATEMENT_BYTES_MAX, MYSQL_STATEMENT_BYTES_MIN, MYSQL_TRANSACTIONS_MAX,
 };
@@ -51,11 +53,15 @@ pub(super) struct Session {
     host: usize,
     connect_timeout: Duration,
     query_timeout: Duration,
+    /// The server may say nothing for this long while a statement runs.
+    silence_max: Duration,
     server: Arc<str>,
     is_in_transaction: bool,
     /// A connection that may still hold a transaction open on the server.
     left_behind: Option<Identity>,
     statements: u64,
+    /// It asks while the gate holds the others.
+    is_first: bool,
 }
 
 struct Connected {
@@ -99,11 +105,25 @@ impl Session {
             host: 0,
             connect_timeout: Duration::from_millis(settings.connect_timeout.0),
             query_timeout: Duration::from_millis(settings.query_timeout.0),
+            silence_max: Duration::from_millis(settings.query_timeout.0),
             server,
             is_in_transaction: false,
             left_behind: None,
             statements: 0,
+            is_first: false,
         })
+    }
+
+    /// Somebody waits for what is asked from now on: a server that says nothing for so long is given
+    /// up, at a connect too; one that sends rows may go on for as long as ever.
+    pub(super) fn answer_within(&mut self, silence_max: Duration) {
+        self.silence_max = silence_max.min(self.query_timeout);
+        self.connect_timeout = silence_max.min(self.connect_timeout);
+    }
+
+    /// It looks which database it is, while the others wait for that.
+    pub(super) fn ask_first(&mut self) {
+        self.is_first = true;
     }
 
     /// The server and its database, without user and password.
@@ -204,7 +224,8 @@ impl Session {
     }
 
     /// Runs a transaction that may be run again; rolls back on an error. A deadlock and a lock that
-    /// was not given are tried again, up to `MYSQL_TRANSACTIONS_MAX` times.
+    /// was not given are tried again, up to `MYSQL_TRANSACTIONS_MAX` times, and not once it takes
+    /// longer than a statement may.
     ///
     /// # Errors
     /// What the last try said.
@@ -212,9 +233,10 @@ impl Session {
         &mut self,
         mut run: impl FnMut(&mut Session) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        let begun = Instant::now();
         for _ in 1..MYSQL_TRANSACTIONS_MAX {
             match self.transact(&mut run) {
-                Err(error) if error.is_transient() => {}
+                Err(error) if error.is_transient() && begun.elapsed() < self.silence_max => {}
                 result => return result,
             }
         }
@@ -254,7 +276,7 @@ impl Session {
     }
 
     fn run_once(&mut self, action: &'static str, sql: &str) -> Result<(Vec<Row>, u64), StoreError> {
-        let limit = self.query_timeout;
+        let (limit, silence_max) = (self.query_timeout, self.silence_max);
         let packet_bytes_max = self.connected()?.packet_bytes_max;
         if packet_bytes_max > 0 && sql.len() >= packet_bytes_max {
             let failure = ServerFailure::too_large(sql.len(), packet_bytes_max);
@@ -264,19 +286,12 @@ impl Session {
         let Session { runtime, connection, .. } = self;
         let conn = &mut connection.as_mut().expect("it was just connected").conn;
         let outcome = runtime.block_on(async {
-            tokio::time::timeout(limit, async {
-                let mut result = conn.query_iter(sql).await?;
-                let affected = result.affected_rows();
-                let rows = result.collect::<Row>().await?;
-                result.drop_result().await?;
-                Ok::<_, mysql_async::Error>((rows, affected))
-            })
-            .await
+            let answer = timeout(limit, answer(conn, sql, silence_max));
+            answer.await.unwrap_or_else(|_elapsed| Err(ServerFailure::timeout()))
         });
         let failure = match outcome {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => ServerFailure::from(error),
-            Err(_elapsed) => ServerFailure::timeout(),
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
         };
         if failure.kind().ends_connection() {
             self.leave();
@@ -297,10 +312,19 @@ impl Session {
 
     /// The connection; made where there is none, by the first host that takes one.
     fn connected(&mut self) -> Result<&mut Connected, StoreError> {
+        if gate::is_held() && !self.is_first {
+            return Err(self.error("connect", ServerFailure::held()));
+        }
         if self.connection.is_none() {
             self.connection = Some(self.connect()?);
         }
         Ok(self.connection.as_mut().expect("it was just made"))
+    }
+
+    /// A lock that is not given is said before the server's silence is taken for more.
+    fn lock_wait_s(&self) -> u64 {
+        let below_silence = self.silence_max.as_secs().saturating_sub(1).max(1);
+        below_silence.min(MYSQL_LOCK_WAIT_S.into())
     }
 
     /// Its errors say that it was the connection, whatever was to be asked over it.
@@ -309,9 +333,8 @@ impl Session {
         for _ in 0..self.hosts.len() {
             let options = self.hosts[self.host].clone();
             let left_behind = self.left_behind.clone();
-            let attempt = async {
-                tokio::time::timeout(self.connect_timeout, open(options, left_behind)).await
-            };
+            let connecting = open(options, left_behind, self.lock_wait_s());
+            let attempt = async { timeout(self.connect_timeout, connecting).await };
             let failure = match self.runtime.block_on(attempt) {
                 Ok(Ok(connected)) => {
                     self.left_behind = None;
@@ -327,18 +350,47 @@ impl Session {
     }
 }
 
+/// A statement's rows, and how many it changed. The server is heard of again and again until it has
+/// answered.
+async fn answer(
+    conn: &mut Conn,
+    sql: &str,
+    silence_max: Duration,
+) -> Result<(Vec<Row>, u64), ServerFailure> {
+    let mut result = heard(conn.query_iter(sql), silence_max).await?;
+    let affected = result.affected_rows();
+    let mut rows = Vec::new();
+    while let Some(row) = heard(result.next(), silence_max).await? {
+        rows.push(row);
+    }
+    heard(result.drop_result(), silence_max).await?;
+    Ok((rows, affected))
+}
+
+/// What a server says, unless it says nothing for too long.
+async fn heard<T>(
+    said: impl Future<Output = Result<T, mysql_async::Error>>,
+    silence_max: Duration,
+) -> Result<T, ServerFailure> {
+    match timeout(silence_max, said).await {
+        Ok(said) => said.map_err(ServerFailure::from),
+        Err(_elapsed) => Err(ServerFailure::timeout()),
+    }
+}
+
 /// Connects, sets up, and ends what an earlier connection may have left open.
 async fn open(
     options: Opts,
     left_behind: Option<Identity>,
+    lock_wait_s: u64,
 ) -> Result<Connected, mysql_async::Error> {
     let mut conn = Conn::new(options).await?;
     for statement in SETUP {
         conn.query_drop(statement).await?;
     }
     let lock_wait = format!(
-        "SET SESSION innodb_lock_wait_timeout = {MYSQL_LOCK_WAIT_S}, \
-         SESSION lock_wait_timeout = {MYSQL_LOCK_WAIT_S}"
+        "SET SESSION innodb_lock_wait_timeout = {lock_wait_s}, \
+         SESSION lock_wait_timeout = {lock_wait_s}"
     );
     conn.query_drop(lock_wait).await?;
     let query = "SELECT CONNECTION_ID(), @@hostname, @@port, @@max_allowed_packet";

@@ -8,17 +8,17 @@ use super::rows::PART;
 use super::session::Session;
 use super::text::{Literal, Rows, list};
 use super::{Claim, Mysql};
+use crate::base::hex;
 use crate::base::ids::{Partition, Sequence};
 use crate::base::limits::{MYSQL_LIST_MAX, SQL_ROWS_READ_MAX, TOMBSTONE_AGE_MAX_MS};
 use crate::base::time::WallMs;
-use crate::store::dead_letter::hex;
 use crate::store::error::StoreError;
 use crate::store::stored::StreamId;
 
 impl Mysql {
     /// See [`crate::store::Store::stream_id`].
     pub(in crate::store) fn stream_id(&mut self, set_id: [u8; 16]) -> Result<StreamId, StoreError> {
-        Ok(self.claim_all(&[hex(&set_id)])?[0])
+        Ok(self.claim_all(&[hex::encode(&set_id)])?[0])
     }
 
     /// The streams of Redis lists, each by epoch and partition, in the order given: made where they

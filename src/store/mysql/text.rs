@@ -6,6 +6,8 @@
 //! double quotes are no identifiers, and the character set is utf8mb4, in which neither a quote nor
 //! a backslash is part of another letter.
 
+use crate::base::hex;
+
 /// Appends a text literal.
 pub(super) fn push_text(out: &mut String, text: &str) {
     out.push('\'');
@@ -26,17 +28,8 @@ pub(super) fn push_text(out: &mut String, text: &str) {
 
 /// Appends a literal of bytes.
 pub(super) fn push_bytes(out: &mut String, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     out.push_str("x'");
-    let mut digits = [0; 64];
-    for piece in bytes.chunks(digits.len() / 2) {
-        for (pair, byte) in digits.chunks_exact_mut(2).zip(piece) {
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 15)];
-        }
-        let digits = &digits[..2 * piece.len()];
-        out.push_str(str::from_utf8(digits).expect("digits are ASCII"));
-    }
+    hex::push(out, bytes);
     out.push('\'');
 }
 
@@ -150,17 +143,6 @@ mod tests {
             ],
         );
         assert_eq!(out, "('a''b\\\\c\\0\u{e9} ',-1,NULL,NULL,x'00ff')");
-    }
-
-    #[test]
-    fn bytes_of_any_length_are_pairs_of_digits() {
-        for length in [0, 1, 31, 32, 33, 64, 100] {
-            let bytes: Vec<u8> = (0..length).map(|place: u8| place.wrapping_mul(7)).collect();
-            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            let mut out = String::new();
-            push_bytes(&mut out, &bytes);
-            assert_eq!(out, format!("x'{digits}'"));
-        }
     }
 
     #[test]

@@ -15,11 +15,12 @@ use super::rows::{PART, execute_all, signed};
 use super::session::Session;
 use super::streams::number_all;
 use super::text::{Literal, Rows, list, push_row, push_text};
+use crate::base::happening::Happening;
 use crate::base::ids::{PopupKey, Revision, UserKey};
 use crate::base::time::WallMs;
 use crate::state::user::UserClocks;
 use crate::store::error::StoreError;
-use crate::store::stored::{StreamId, outcome_word};
+use crate::store::stored::StreamId;
 use crate::store::whole::{
     TakenUsers, WholeEvent, WholeOverride, WholePopup, WholeStat, WholeStream, outcome_at, plan,
 };
@@ -161,7 +162,7 @@ impl Mysql {
         names.sort_unstable();
         names.dedup();
         let streams = number_all(session, &names)?;
-        let columns = ["decided", "shown", "ignored", "dismissed", "clicked", "converted"];
+        let columns = Happening::ALL.map(Happening::word);
         let higher =
             columns.map(|column| format!("{column} = GREATEST({column}, VALUES({column}))"));
         let tail = format!(" ON DUPLICATE KEY UPDATE {}", higher.join(", "));
@@ -214,6 +215,25 @@ impl Mysql {
         push_text(&mut query, set);
         let found: Option<(u64,)> = self.session.get_mut().query_one("find a stream", &query)?;
         Ok(found.is_some_and(|(count,)| count > 0))
+    }
+
+    /// How many streams were ever claimed, and how often in all, but for these, by set id in hex:
+    /// it changes with each start of a node here.
+    ///
+    /// # Errors
+    /// Where the server fails.
+    pub fn claims_but(&mut self, sets: &[String]) -> Result<(u64, u64), StoreError> {
+        let mut query = "SELECT COUNT(*), CAST(COALESCE(SUM(epoch), 0) AS UNSIGNED) \
+                         FROM writer_position"
+            .to_owned();
+        if !sets.is_empty() {
+            let sets = list(sets.iter().map(|set| Literal::Text(set)));
+            query.push_str(&format!(
+                " WHERE stream NOT IN (SELECT stream FROM streams WHERE set_id IN {sets})"
+            ));
+        }
+        let found = self.session.get_mut().query_one("look for claims", &query)?;
+        Ok(found.unwrap_or_default())
     }
 
     /// Moves the positions of journals up to what was taken in from elsewhere.
@@ -581,7 +601,7 @@ fn entry_row<'a>(user: &'a str, entry: &'a WholeEntry) -> [Literal<'a>; 14] {
         Literal::Number(PopupKey::of(&entry.popup).0.cast_signed()),
         Literal::Number(entry.shows.into()),
         Literal::Maybe(entry.last_shown_at.map(|at| at.0)),
-        Literal::MaybeText(entry.outcome.map(|(outcome, _)| outcome_word(outcome))),
+        Literal::MaybeText(entry.outcome.map(|(outcome, _)| outcome.word())),
         Literal::Maybe(entry.outcome.map(|(_, at)| at.0)),
         Literal::Maybe(entry.next_show_at.map(|at| at.0)),
         Literal::Number(entry.is_forgotten.into()),

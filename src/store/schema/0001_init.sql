@@ -114,8 +114,9 @@ CREATE TABLE popups (
     archived_at INTEGER
 ) STRICT, WITHOUT ROWID;
 
--- Who changed what and when; change is created, changed, archived, returned or override. diff is
--- {"member": [before, after]} of what differs.
+-- Who changed what and when; change is created, changed, rolled_back, archived, returned, released
+-- or override. diff is {"member": [before, after]} of what differs. definition is empty where the
+-- line made none: it is that of the version, in an earlier line.
 CREATE TABLE popup_history (
     id         INTEGER NOT NULL PRIMARY KEY,
     popup_id   TEXT NOT NULL COLLATE BINARY,

@@ -7,6 +7,7 @@ use super::Sqlite;
 use super::popups::raise_version;
 use crate::base::limits::{OVERRIDES_MAX, SQL_ROWS_READ_MAX};
 use crate::catalog::overrides::{Entry, EntryId};
+use crate::store::catalog::NO_TEXT;
 use crate::store::error::StoreError;
 use crate::store::overrides::{COLUMNS, DROPPED, dropped_of, entry_of, plan_overrides};
 use crate::store::stored::Dropped;
@@ -84,9 +85,9 @@ pub(super) fn put(transaction: &Transaction<'_>, entries: &[Entry]) -> rusqlite:
             // A popup that is not here has no history here.
             transaction.execute(
                 "INSERT INTO popup_history (popup_id, version, change, at, who, diff, definition)
-                 SELECT popup_id, version, 'override', ?2, ?3, ?4, definition
+                 SELECT popup_id, version, 'override', ?2, ?3, ?4, ?5
                  FROM popups WHERE popup_id = ?1",
-                params![&**popup, line.at.0, &*line.who, line.diff],
+                params![&**popup, line.at.0, &*line.who, line.diff, NO_TEXT],
             )?;
         }
     }

@@ -6,8 +6,8 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{FILE_NAME, PART, SQL_READ_CACHE_KIB, connect, sequence_of};
+use crate::base::hex;
 use crate::base::ids::Sequence;
-use crate::store::dead_letter::hex;
 use crate::store::error::StoreError;
 
 /// A database that was opened to be looked at.
@@ -60,7 +60,7 @@ impl Peek {
     pub fn position(&self, set_id: [u8; 16]) -> Result<Option<Sequence>, StoreError> {
         let query = "SELECT off FROM writer_position JOIN streams USING (stream)
                      WHERE set_id = ?1 AND part = ?2";
-        let row = self.connection.query_row(query, (hex(&set_id), PART), |row| row.get(0));
+        let row = self.connection.query_row(query, (hex::encode(&set_id), PART), |row| row.get(0));
         let off = row.optional().map_err(|source| self.failed(source))?;
         Ok(off.map(sequence_of))
     }

@@ -64,11 +64,7 @@ impl Sqlite {
         id: &str,
         version: u32,
     ) -> Result<Option<String>, StoreError> {
-        let query = "SELECT definition FROM popup_history WHERE popup_id = ?1 AND version = ?2
-                     ORDER BY id DESC LIMIT 1";
-        self.connection
-            .query_row(query, (id, version), |row| row.get(0))
-            .optional()
+        text_of(&self.connection, id, version)
             .map_err(|source| StoreError::sql(&self.path, "read a popup's history", source))
     }
 
@@ -90,6 +86,18 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<StoredCatalog> {
     let version = version(connection)?;
     let popups = read_rows(connection)?.into_iter().map(PopupRow::stored).collect();
     Ok(StoredCatalog { version, popups, overrides: overrides::load(connection)? })
+}
+
+/// The definition of a popup's version.
+pub(super) fn text_of(
+    connection: &Connection,
+    id: &str,
+    version: u32,
+) -> rusqlite::Result<Option<String>> {
+    let query = "SELECT definition FROM popup_history
+                 WHERE popup_id = ?1 AND version = ?2 AND definition <> ''
+                 ORDER BY id DESC LIMIT 1";
+    connection.query_row(query, (id, version), |row| row.get(0)).optional()
 }
 
 /// Raises the catalog's version.
@@ -159,7 +167,15 @@ fn write(
     transaction.execute(
         "INSERT INTO popup_history (popup_id, version, change, at, who, diff, definition)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        params![row.id, row.version, edit.change, at.0, who, edit.diff.to_string(), row.text],
+        params![
+            row.id,
+            row.version,
+            edit.change,
+            at.0,
+            who,
+            edit.diff.to_string(),
+            edit.history_text(),
+        ],
     )?;
     Ok(())
 }

@@ -126,19 +126,36 @@ impl SqliteReader {
     }
 
     /// See [`crate::store::Reader::history`].
-    pub(in crate::store) fn history(&self, popup: &str) -> Result<Vec<HistoryEntry>, StoreError> {
-        let query = "SELECT version, change, at, who, diff, definition FROM popup_history
-                     WHERE popup_id = ?1 ORDER BY id DESC LIMIT ?2";
-        self.rows(query, params![popup, SQL_ROWS_READ_MAX], |row| {
+    pub(in crate::store) fn history(
+        &self,
+        popup: &str,
+        before: Option<u64>,
+        count: u32,
+    ) -> Result<Vec<HistoryEntry>, StoreError> {
+        let before = before.map_or(i64::MAX, |before| i64::try_from(before).unwrap_or(i64::MAX));
+        let query = "SELECT id, version, change, at, who, diff, definition FROM popup_history
+                     WHERE popup_id = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3";
+        self.rows(query, params![popup, before, count], |row| {
             Ok(HistoryEntry {
-                version: row.get(0)?,
-                change: row.get(1)?,
-                at: WallMs(row.get(2)?),
-                who: row.get(3)?,
-                diff: row.get(4)?,
-                text: row.get(5)?,
+                number: row.get::<_, i64>(0)?.unsigned_abs(),
+                version: row.get(1)?,
+                change: row.get(2)?,
+                at: WallMs(row.get(3)?),
+                who: row.get(4)?,
+                diff: row.get(5)?,
+                text: HistoryEntry::text_of_column(row.get(6)?),
             })
         })
+    }
+
+    /// See [`crate::store::Reader::text_of`].
+    pub(in crate::store) fn text_of(
+        &self,
+        popup: &str,
+        version: u32,
+    ) -> Result<Option<String>, StoreError> {
+        popups::text_of(&self.connection, popup, version)
+            .map_err(|source| StoreError::sql(&self.path, "read a popup's history", source))
     }
 
     #[cfg(test)]

@@ -9,7 +9,6 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Row, p
 use super::{PART, StreamId, sequence_column};
 use crate::base::ids::{PopupKey, Revision};
 use crate::base::limits::SQL_ROWS_READ_MAX;
-use crate::store::stored::{action_word, outcome_word};
 use crate::writer::batcher::{
     EntryColumns, EraseRow, EventRow, PopupRow, UserRow, erased_decision,
 };
@@ -77,7 +76,7 @@ impl<'c> EventInsert<'c> {
                 self.stream.0,
                 sequence_column(event.sequence),
                 event.decision,
-                action_word(event.happening),
+                event.happening.word(),
                 event.at.0,
                 event.acted_at.0,
                 event.user,
@@ -106,7 +105,7 @@ impl<'c> EventInsert<'c> {
             sequence_column(event.sequence),
             event.decision,
             erased_decision(&event.decision),
-            action_word(event.happening),
+            event.happening.word(),
             event.at.0,
             event.acted_at.0,
             event.user,
@@ -222,7 +221,7 @@ fn execute_entry(
         key,
         entry.shows,
         entry.last_shown_at.0,
-        entry.outcome.map(|(outcome, _)| outcome_word(outcome)),
+        entry.outcome.map(|(outcome, _)| outcome.word()),
         entry.outcome.map(|(_, at)| at.0),
         entry.next_show_at.map(|at| at.0),
         entry.first.epoch,

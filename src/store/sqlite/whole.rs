@@ -14,7 +14,6 @@ use crate::base::ids::{PopupKey, UserKey};
 use crate::base::time::WallMs;
 use crate::state::user::UserClocks;
 use crate::store::error::StoreError;
-use crate::store::stored::outcome_word;
 use crate::store::whole::{
     TakenUsers, WholeEvent, WholeOverride, WholePopup, WholeStat, WholeStream, outcome_at, plan,
 };
@@ -320,7 +319,7 @@ fn write_whole(transaction: &Transaction<'_>, user: &WholeUser) -> rusqlite::Res
             PopupKey::of(&entry.popup).0.cast_signed(),
             entry.shows,
             entry.last_shown_at.map(|at| at.0),
-            entry.outcome.map(|(outcome, _)| outcome_word(outcome)),
+            entry.outcome.map(|(outcome, _)| outcome.word()),
             entry.outcome.map(|(_, at)| at.0),
             entry.next_show_at.map(|at| at.0),
             entry.is_forgotten,

@@ -11,6 +11,9 @@
 //!    └──────────── settling ──► open, at a further report
 //! ```
 //!
+//! An outage `by` a field has a begin, minutes and an end for each of the field's values that the
+//! table lists; with another value, or without the field, its messages are no reports.
+//!
 //! A *symptom* is what follows from an outage that others report better: it is told only where
 //! nobody has done so within a second, or once it is over. Only atomics are shared, and a lock that
 //! nobody but the log's own thread waits for: no shard is held up.
@@ -38,7 +41,7 @@ enum Ends {
 enum Weight {
     /// At once, and again where its field `cause` is a new one.
     Reason,
-    /// At once, and again where its error is a new one: its errors are fixed texts.
+    /// At once, and again where its error is a new one: its errors are few texts.
     Texts,
     /// Where no reason has come within [`LOG_SETTLE_MS`].
     Symptom,
@@ -52,8 +55,16 @@ struct Report {
     ends: Ends,
 }
 
+/// A field, and its values that are outages of their own.
+type Keys = (&'static str, &'static [&'static str]);
+
+/// Of an outage that is one, whatever its messages' fields.
+const ONE: Keys = ("", &[""]);
+
 macro_rules! outages {
-    ($($outage:ident $name:literal {
+    (@keys) => { ONE };
+    (@keys $field:literal $values:tt) => { ($field, &$values) };
+    ($($outage:ident $name:literal $(by $field:literal $values:tt)? {
         $($message:ident to $end:ident $weight:ident $ends:ident;)*
     })*) => {
         /// What may be out of order for a while.
@@ -62,6 +73,9 @@ macro_rules! outages {
 
         /// The outages' names in metrics, in the order of their numbers.
         const NAMES: &[&str] = &[$($name,)*];
+
+        /// What tells the parts of an outage apart, in the order of their numbers.
+        const KEYS: &[Keys] = &[$(outages!(@keys $($field $values)?),)*];
 
         const REPORTS: &[Report] = &[$($(Report {
             outage: Outage::$outage,
@@ -79,6 +93,15 @@ outages! {
         RedisLost to RedisConnected Reason ToldByEach;
         KeeperFailed to KeeperResumed Symptom Told;
         ListFailed to ListResumed Symptom Told;
+    }
+    RedisUnfit "redis_unfit" by "cause" [
+        "rights", "handshake", "eviction", "replica", "loading", "primary_down", "busy", "read_only",
+        "out_of_memory", "misconfigured", "cluster", "denied", "wrong_type", "no_script", "no_command",
+        "other"
+    ] { RedisUnfit to RedisFit Texts Told; }
+    Overrides "overrides" by "place" ["node", "redis", "sql"] {
+        OverridesWait to OverridesStored Reason Told;
+        OverridesFile to OverridesStored Reason Told;
     }
     Rebuild "rebuild" { RebuildNeeded to RebuildEnded Reason Told; }
     Sql "sql" {
@@ -106,8 +129,6 @@ outages! {
     Accepts "accepts" { AcceptFailed to AcceptResumed Reason Quiet; }
 }
 
-/// An outage's number is its place in [`NAMES`].
-const COUNT: usize = NAMES.len();
 /// Nanoseconds of a millisecond.
 const MS: u64 = 1_000_000;
 
@@ -139,11 +160,20 @@ struct ReportState {
 /// All outages of a node.
 #[derive(Debug)]
 pub(super) struct Outages {
-    states: [State; COUNT],
-    reports: [ReportState; REPORTS.len()],
+    /// For each outage, in the order of [`NAMES`], a state for each of its keys.
+    states: Vec<Vec<State>>,
+    /// The same for each report.
+    reports: Vec<Vec<ReportState>>,
     /// For each message the place of its report.
     places: Vec<Option<usize>>,
     is_end: Vec<bool>,
+}
+
+/// A report of an outage, and which of the outage's keys it is of.
+#[derive(Clone, Copy)]
+struct Met {
+    place: usize,
+    key: usize,
 }
 
 /// What a message is to the outages.
@@ -162,6 +192,8 @@ pub(super) struct Due {
     pub(super) error: String,
     pub(super) count: u64,
     pub(super) duration_ms: u64,
+    /// The field that tells this outage from others like it, where there are others.
+    pub(super) key: Option<Field<'static>>,
 }
 
 impl Outages {
@@ -169,8 +201,8 @@ impl Outages {
         let place_of = |message: &Message| REPORTS.iter().position(|row| row.message == *message);
         let is_end = |message: &Message| REPORTS.iter().any(|row| row.end == *message);
         Outages {
-            states: std::array::from_fn(|_| State::default()),
-            reports: std::array::from_fn(|_| ReportState::default()),
+            states: KEYS.iter().map(for_each_key).collect(),
+            reports: REPORTS.iter().map(|row| for_each_key(&KEYS[row.outage as usize])).collect(),
             places: Message::ALL.iter().map(place_of).collect(),
             is_end: Message::ALL.iter().map(is_end).collect(),
         }
@@ -185,18 +217,24 @@ impl Outages {
         wake: impl FnOnce(),
     ) -> Part {
         if self.is_end[message as usize] {
-            self.end(stamp, message);
+            self.end(stamp, message, fields);
             return Part::End;
         }
-        match self.places[message as usize] {
-            Some(place) => Part::Report(self.begin(stamp, place, fields, wake)),
+        let place = self.places[message as usize];
+        let met = place.and_then(|place| {
+            let key = key_of(REPORTS[place].outage, fields)?;
+            Some(Met { place, key })
+        });
+        match met {
+            Some(met) => Part::Report(self.begin(stamp, met, fields, wake)),
             None => Part::Other,
         }
     }
 
-    fn begin(&self, stamp: Stamp, place: usize, fields: &[Field<'_>], wake: impl FnOnce()) -> bool {
-        let (row, report) = (&REPORTS[place], &self.reports[place]);
-        let state = &self.states[row.outage as usize];
+    fn begin(&self, stamp: Stamp, met: Met, fields: &[Field<'_>], wake: impl FnOnce()) -> bool {
+        let Met { place, key } = met;
+        let (row, report) = (&REPORTS[place], &self.reports[place][key]);
+        let state = &self.states[row.outage as usize][key];
         let now_ns = stamp.mono.0.max(1);
         match row.ends {
             Ends::ToldByEach => report.open.fetch_add(1, Ordering::Relaxed),
@@ -231,38 +269,44 @@ impl Outages {
         is_new
     }
 
-    fn end(&self, stamp: Stamp, end: Message) {
-        for (row, report) in REPORTS.iter().zip(&self.reports).filter(|(row, _)| row.end == end) {
+    fn end(&self, stamp: Stamp, end: Message, fields: &[Field<'_>]) {
+        for (row, reports) in REPORTS.iter().zip(&self.reports).filter(|(row, _)| row.end == end) {
+            let Some(key) = key_of(row.outage, fields) else { continue };
+            let report = &reports[key];
             let is_each = row.ends == Ends::ToldByEach;
             let less = |open: u64| open.checked_sub(if is_each { 1 } else { open.max(1) });
             let before = report.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-            if before.is_ok() && !self.is_open(row.outage) {
-                let state = &self.states[row.outage as usize];
+            if before.is_ok() && !self.is_open(row.outage as usize, key) {
+                let state = &self.states[row.outage as usize][key];
                 state.ended_ns.store(stamp.mono.0.max(1), Ordering::Relaxed);
             }
         }
     }
 
-    fn is_open(&self, outage: Outage) -> bool {
-        self.reports_open(outage as usize)
-    }
-
-    fn reports_open(&self, outage: usize) -> bool {
+    fn is_open(&self, outage: usize, key: usize) -> bool {
         let of = |row: &Report| row.outage as usize == outage;
         let mut own = REPORTS.iter().zip(&self.reports).filter(|(row, _)| of(row));
-        own.any(|(_, report)| report.open.load(Ordering::Relaxed) > 0)
+        own.any(|(_, reports)| reports[key].open.load(Ordering::Relaxed) > 0)
+    }
+
+    /// Every state, with its outage's number and its key's.
+    fn all_states(&self) -> impl Iterator<Item = (usize, usize, &State)> {
+        let of_outage = |(outage, states): (usize, &'_ Vec<State>)| (outage, states.len());
+        let places = self.states.iter().enumerate().map(of_outage);
+        let keys = places.flat_map(|(outage, count)| (0..count).map(move |key| (outage, key)));
+        keys.map(|(outage, key)| (outage, key, &self.states[outage][key]))
     }
 
     /// Whether one is under way, so that [`Outages::sweep`] has to be called.
     pub(super) fn is_any_open(&self) -> bool {
-        self.states.iter().any(|state| state.begun_ns.load(Ordering::Relaxed) > 0)
+        self.all_states().any(|(.., state)| state.is_begun())
     }
 
     /// The lines that are due. `is_last`: what has ended is told now, since nobody comes again.
     pub(super) fn sweep(&self, stamp: Stamp, is_last: bool, mut tell: impl FnMut(Due)) {
         let now_ns = stamp.mono.0.max(1);
         self.end_quiet(now_ns);
-        for (outage, state) in self.states.iter().enumerate() {
+        for (outage, key, state) in self.all_states() {
             let begun_ns = state.begun_ns.load(Ordering::Acquire);
             if begun_ns == 0 {
                 continue;
@@ -273,12 +317,12 @@ impl Outages {
             if ended_ns > 0 && is_settled {
                 // What was over before it was told has one line, which says what it was.
                 match told_ns {
-                    0 => tell(state.due(ended_ns, |row| row.message, true)),
-                    _ => tell(state.due(ended_ns, |row| row.end, false)),
+                    0 => tell(state.due(ended_ns, key, Says::Message)),
+                    _ => tell(state.due(ended_ns, key, Says::End)),
                 }
                 state.begun_ns.store(0, Ordering::Release);
                 // A report that came in between found one under way: it begins the next.
-                if self.reports_open(outage) {
+                if self.is_open(outage, key) {
                     state.told_ns.store(0, Ordering::Relaxed);
                     state.begun_ns.store(now_ns, Ordering::Release);
                 }
@@ -288,7 +332,7 @@ impl Outages {
             let since_ns = if told_ns == 0 { begun_ns } else { told_ns };
             if ended_ns == 0 && now_ns.saturating_sub(since_ns) >= wait_ms * MS {
                 state.told_ns.store(now_ns, Ordering::Relaxed);
-                tell(state.due(now_ns, |row| row.message, true));
+                tell(state.due(now_ns, key, Says::Message));
             }
         }
     }
@@ -296,29 +340,43 @@ impl Outages {
     /// Ends reports that were not repeated for long enough.
     fn end_quiet(&self, now_ns: u64) {
         let quiet = REPORTS.iter().zip(&self.reports).filter(|(row, _)| row.ends == Ends::Quiet);
-        for (row, report) in quiet {
+        let each = quiet.flat_map(|(row, reports)| {
+            reports.iter().enumerate().map(move |(key, report)| (row, key, report))
+        });
+        for (row, key, report) in each {
             let last_ns = report.last_ns.load(Ordering::Relaxed);
             let is_over = now_ns.saturating_sub(last_ns) >= LOG_QUIET_MS * MS;
             if report.open.load(Ordering::Relaxed) > 0 && is_over {
                 report.open.store(0, Ordering::Relaxed);
-                if !self.is_open(row.outage) {
-                    let state = &self.states[row.outage as usize];
+                if !self.is_open(row.outage as usize, key) {
+                    let state = &self.states[row.outage as usize][key];
                     state.ended_ns.store(last_ns, Ordering::Relaxed);
                 }
             }
         }
     }
 
-    /// Each outage's name, whether it is under way, and how often there was one.
+    /// Each outage's name, whether it is under way, and how often there was one, its keys together.
     pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, bool, u64)> {
-        NAMES.iter().zip(&self.states).map(|(name, state)| {
-            let is_open = state.begun_ns.load(Ordering::Relaxed) > 0;
-            (*name, is_open, state.total.load(Ordering::Relaxed))
+        NAMES.iter().zip(&self.states).map(|(name, states)| {
+            let total = states.iter().map(|state| state.total.load(Ordering::Relaxed));
+            (*name, states.iter().any(State::is_begun), total.sum())
         })
     }
 }
 
+/// Which of its row's messages a line has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Says {
+    Message,
+    End,
+}
+
 impl State {
+    fn is_begun(&self) -> bool {
+        self.begun_ns.load(Ordering::Relaxed) > 0
+    }
+
     /// Remembers what the next lines say, unless somebody is just reading it.
     fn say(&self, place: usize, error: &str) {
         if let Ok(mut said) = self.said.try_lock() {
@@ -328,19 +386,37 @@ impl State {
         }
     }
 
-    fn due(&self, until_ns: u64, message: fn(&Report) -> Message, has_error: bool) -> Due {
+    fn due(&self, until_ns: u64, key: usize, says: Says) -> Due {
         let (place, error) = match self.said.lock() {
             Ok(said) => said.clone(),
             Err(poisoned) => poisoned.into_inner().clone(),
         };
         let begun_ns = self.begun_ns.load(Ordering::Relaxed);
+        let row = &REPORTS[place];
+        let (field, values) = KEYS[row.outage as usize];
+        let (message, error) = match says {
+            Says::Message => (row.message, error),
+            Says::End => (row.end, String::new()),
+        };
         Due {
-            message: message(&REPORTS[place]),
-            error: if has_error { error } else { String::new() },
+            message,
+            error,
+            key: (!field.is_empty()).then(|| (field, Value::Text(values[key]))),
             count: self.count.load(Ordering::Relaxed),
             duration_ms: until_ns.saturating_sub(begun_ns) / MS,
         }
     }
+}
+
+fn for_each_key<T: Default>((_, values): &Keys) -> Vec<T> {
+    values.iter().map(|_| T::default()).collect()
+}
+
+/// Which of an outage's keys a message is of.
+fn key_of(outage: Outage, fields: &[Field<'_>]) -> Option<usize> {
+    let (field, values) = KEYS[outage as usize];
+    let value = text_of(fields, field);
+    values.iter().position(|known| *known == value)
 }
 
 fn text_of<'a>(fields: &[Field<'a>], wanted: &str) -> &'a str {

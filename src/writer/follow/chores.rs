@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use super::{BACKOFF_FIRST_MS, Effect, Follower, Input, Stage, View, stamp_of, tell_weak};
+use super::{Effect, Follower, Input, Stage, View, stamp_of, tell_weak};
 use crate::base::limits::{
     KEEPER_SQL_BEAT_MS, RIGHTS_AGAIN_MS, SQL_FOLD_PERIOD_MS, SQL_FOLD_RETRY_MS,
 };
@@ -92,7 +92,7 @@ impl Follower {
     }
 
     fn note_success(&mut self, view: &View<'_, impl DiskRead>) {
-        self.backoff_ms = BACKOFF_FIRST_MS;
+        self.backoff.succeeded();
         self.tell(view.now, Message::SqlResumed, "");
     }
 

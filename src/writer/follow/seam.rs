@@ -40,7 +40,7 @@ pub struct SqlView {
 /// What the machine wants done, one thing at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Look whether SQL is as it has to be, claim the stream of the journal's set, and look where
+    /// Look whether SQL is as it has to be and has this directory's users, claim the stream of the journal's set, and look where
     /// it is; [`Input::Claimed`].
     Claim(SetId),
     /// [`Follower::batch`] in one transaction with the position; [`Input::Applied`].
@@ -78,13 +78,23 @@ pub enum Effect {
     End,
 }
 
+/// What SQL has of a journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// Its stream, and the position.
+    Stream(StreamId, Sequence),
+    /// It is another database than has this directory's users; what is to be said of it, if
+    /// anything.
+    Misplaced(Option<String>),
+}
+
 /// What came of an effect.
 #[derive(Clone, Debug)]
 pub enum Input {
     /// It is time, or nothing is to be known of it.
     Go,
-    /// The stream, its position, and what of SQL's settings weakens a promise.
-    Claimed(Result<(StreamId, Sequence, Vec<String>), SqlFailure>),
+    /// What of SQL's settings weakens a promise, and what was found.
+    Claimed(Vec<String>, Result<Claimed, SqlFailure>),
     /// How many of the records were there already, and how many are in the dead-letter file.
     Applied(Result<(usize, usize), SqlFailure>),
     /// Whether SQL was there.

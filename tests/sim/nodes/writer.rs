@@ -6,7 +6,7 @@ use nudged::base::ids::UserKey;
 use nudged::journal::reader::Tail;
 use nudged::journal::recovery::UnappliedIndex;
 use nudged::writer::failure::{SqlFailure, SqlMeaning};
-use nudged::writer::follow::{Effect, Input};
+use nudged::writer::follow::{Claimed, Effect, Input};
 
 use super::node::{Node, set_of};
 use super::scene::{MS, Scene, US, What, number};
@@ -85,10 +85,11 @@ impl Node {
         match &following.effect {
             Effect::Claim(_) => {
                 let claimed = sql.claim(&format!("journal {}", self.index));
-                Input::Claimed(claimed.map(|(own, position)| {
+                let taken = claimed.map(|(own, position)| {
                     *claim = Some(own);
-                    (own.stream, position, Vec::new())
-                }))
+                    Claimed::Stream(own.stream, position)
+                });
+                Input::Claimed(Vec::new(), taken)
             }
             Effect::Apply(_) => {
                 let own = claim.expect("it has a stream");

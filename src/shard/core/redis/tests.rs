@@ -31,6 +31,7 @@ use crate::state::user::{self, UserState};
 use crate::telemetry::counters::ShardCounters;
 use crate::telemetry::log::{Level, Log};
 
+mod catalogs;
 mod degraded;
 mod held;
 mod learned;
@@ -47,10 +48,14 @@ fn snapshot() -> Arc<Snapshot> {
 }
 
 fn snapshot_of(popups: &str) -> Arc<Snapshot> {
+    snapshot_with(popups, 1)
+}
+
+fn snapshot_with(popups: &str, version: u32) -> Arc<Snapshot> {
     let definitions = source::parse_toml(popups).unwrap();
     let entries: Vec<_> = definitions
         .iter()
-        .map(|definition| Entry { definition, version: 1, status: definition.status() })
+        .map(|definition| Entry { definition, version, status: definition.status() })
         .collect();
     Arc::new(compile(&entries, Settings::default(), 1).unwrap())
 }
@@ -141,6 +146,15 @@ impl Node {
     fn step(&mut self, now: Now, input: Input<'_>) {
         self.core.step(now, input, &mut self.outbox);
         self.turn(now);
+    }
+
+    /// Another catalog becomes current, in which popups have other places and other versions.
+    fn swap(&mut self, now: Now, catalogs: &[Arc<Snapshot>; 2]) {
+        let version = self.core.view.snapshot.version + 1;
+        let next = &catalogs[usize::from(version.is_multiple_of(2))];
+        let next = Arc::new(next.with_statuses(version, &Default::default()));
+        let control = Control { ticket: 0, command: Command::SwapCatalog(next) };
+        self.core.step(now, Input::Control(control), &mut self.outbox);
     }
 
     fn turn(&mut self, now: Now) {
@@ -687,7 +701,12 @@ fn play(queue: Queue, moves: &[Move]) {
     let mut world = World::new(3, queue);
     let users = ["u", "v"];
     let mut tokens: Vec<String> = Vec::new();
+    let filled = format!("{POPUPS}[[popup]]\nid = \"a\"\npriority = 9\nstatus = \"draft\"\n");
+    let catalogs = [snapshot(), snapshot_with(&filled, 2)];
     for one in moves {
+        for node in &mut world.nodes {
+            node.swap(world.now, &catalogs);
+        }
         match *one {
             Move::Decide(node, user) => {
                 world.nodes[node].decide(world.now, users[user]);
@@ -759,6 +778,10 @@ fn check(world: &World, queue: Queue) {
         let Some(token) = node.token(number) else { continue };
         assert!(recorded.contains_key(&(token.clone(), 0)), "what was shown is recorded");
         assert!(shown_tokens.insert(token.clone()), "a token is given once");
+        let bump = bumpalo::Bump::new();
+        let opened = node.core.view.keys.open(&token, &bump, world.now.wall).unwrap();
+        let popup = format!("\"id\":\"{}\",\"version\":{},", opened.popup, opened.version);
+        assert!(node.answer(number).contains(&popup), "by the catalog of its decision: {popup}");
         users_of_shows.push(token);
     }
     // Each click allows one more show of its user: shows of a user are at most clicks and one.

@@ -122,8 +122,9 @@ CREATE TABLE IF NOT EXISTS popups (
     UNIQUE KEY popups_popup_key (popup_key)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
--- Who changed what and when; `change` is created, changed, archived, returned or override. diff is
--- {"member": [before, after]} of what differs.
+-- Who changed what and when; `change` is created, changed, rolled_back, archived, returned, released
+-- or override. diff is {"member": [before, after]} of what differs. definition is empty where the
+-- line made none: it is that of the version, in an earlier line.
 CREATE TABLE IF NOT EXISTS popup_history (
     id         BIGINT        NOT NULL AUTO_INCREMENT PRIMARY KEY,
     popup_id   VARBINARY(64) NOT NULL,

@@ -4,7 +4,7 @@ use super::*;
 use crate::base::ids::PopupKey;
 use crate::base::time::WallMs;
 use crate::catalog::overrides::{End, Entry, EntryId, Kind};
-use crate::store::{CatalogChange, ImportedPopup, Origin, StoredPopup};
+use crate::store::{CatalogChange, HistoryEntry, ImportedPopup, Origin, StoredPopup};
 
 /// What the tests do most: changes on whatever version there is.
 impl Store {
@@ -33,8 +33,12 @@ fn summary(popups: &[StoredPopup]) -> Vec<Summary<'_>> {
     popups.iter().map(|popup| (popup.id.as_str(), popup.version, popup.is_gone)).collect()
 }
 
+fn lines(directory: &Path, id: &str) -> Vec<HistoryEntry> {
+    Reader::open(directory).unwrap().history(id, None, 100).unwrap()
+}
+
 fn history(directory: &Path, id: &str) -> Vec<(u32, String, String)> {
-    let history = Reader::open(directory).unwrap().history(id).unwrap();
+    let history = lines(directory, id);
     history.into_iter().map(|entry| (entry.version, entry.change, entry.diff)).collect()
 }
 
@@ -73,10 +77,70 @@ fn history_tells_what_differs_who_and_when() {
     let mut store = Store::open(directory.path()).unwrap();
     store.import_popups(&[("a", A)], "first", WallMs(1)).unwrap();
     store.import_popups(&[("a", A_CHANGED)], "second", WallMs(2)).unwrap();
-    let history = Reader::open(directory.path()).unwrap().history("a").unwrap();
+    let history = lines(directory.path(), "a");
     assert_eq!(history[0].diff, r#"{"priority":[1,null],"status":[null,"paused"]}"#);
     assert_eq!((history[0].who.as_str(), history[0].at), ("second", WallMs(2)));
-    assert_eq!((history[1].text.as_str(), history[1].diff.as_str()), (A, "{}"));
+    assert_eq!((history[1].text.as_deref(), history[1].diff.as_str()), (Some(A), "{}"));
+}
+
+#[test]
+fn a_definition_is_stored_once_and_found_by_its_version() {
+    let directory = directory();
+    let mut store = Store::open(directory.path()).unwrap();
+    store.import_popups(&[("a", A)], "file", WallMs(1)).unwrap();
+    let paused = entry(10, "a", Kind::Pause);
+    store.put_overrides(&[ended(&paused, 20)]).unwrap();
+    store.import_popups(&[], "file", WallMs(30)).unwrap();
+    store.import_popups(&[("a", A)], "file", WallMs(40)).unwrap();
+    store.import_popups(&[("a", A_CHANGED)], "file", WallMs(50)).unwrap();
+    store.put_overrides(&[entry(60, "a", Kind::Archive)]).unwrap();
+    let texts: Vec<_> = lines(directory.path(), "a")
+        .into_iter()
+        .map(|line| (line.version, line.change, line.text))
+        .collect();
+    let want = [
+        (2, "override", None),
+        (2, "changed", Some(A_CHANGED)),
+        (1, "returned", None),
+        (1, "archived", None),
+        (1, "override", None),
+        (1, "override", None),
+        (1, "created", Some(A)),
+    ];
+    let want =
+        want.map(|(version, change, text)| (version, change.to_owned(), text.map(str::to_owned)));
+    assert_eq!(texts, want);
+    let reader = Reader::open(directory.path()).unwrap();
+    for (version, text) in [(1, Some(A)), (2, Some(A_CHANGED)), (3, None)] {
+        assert_eq!(reader.text_of("a", version).unwrap().as_deref(), text, "{version}");
+        assert_eq!(store.text_of("a", version).unwrap().as_deref(), text, "{version}");
+    }
+    // As an earlier release wrote its lines.
+    let fill = "UPDATE popup_history SET definition = '{\"id\":\"a\"}' WHERE definition = ''";
+    rusqlite::Connection::open(directory.path().join("nudged.db"))
+        .unwrap()
+        .execute(fill, [])
+        .unwrap();
+    assert!(lines(directory.path(), "a").iter().all(|line| line.text.is_some()));
+    assert_eq!(store.version_before("a", 2).unwrap(), Some(1));
+}
+
+#[test]
+fn history_is_read_a_page_at_a_time() {
+    let directory = directory();
+    let mut store = Store::open(directory.path()).unwrap();
+    store.import_popups(&[("a", A), ("b", B)], "file", WallMs(1)).unwrap();
+    let entries: Vec<Entry> = (10..15).map(|id| entry(id, "a", Kind::Pause)).collect();
+    store.put_overrides(&entries).unwrap();
+    let reader = Reader::open(directory.path()).unwrap();
+    let (mut before, mut pages) = (None, Vec::new());
+    loop {
+        let page = reader.history("a", before, 2).unwrap();
+        let Some(last) = page.last() else { break };
+        before = Some(last.number);
+        pages.push(page.iter().map(|line| line.at.0).collect::<Vec<_>>());
+    }
+    assert_eq!(pages, [vec![14, 13], vec![12, 11], vec![10, 1]]);
 }
 
 fn entry(id: u128, popup: &str, kind: Kind) -> Entry {
@@ -110,7 +174,7 @@ fn pauses_and_their_ends_are_kept_for_good_with_their_own_time_and_who() {
     assert_eq!(Reader::open(directory.path()).unwrap().catalog().unwrap().overrides, want);
     let found = store.overrides_of(&[EntryId(11), EntryId(99)]).unwrap();
     assert_eq!(found, [second]);
-    let history = Reader::open(directory.path()).unwrap().history("a").unwrap();
+    let history = lines(directory.path(), "a");
     let overrides: Vec<_> = history
         .iter()
         .filter(|entry| entry.change == "override")

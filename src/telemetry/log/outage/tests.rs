@@ -154,6 +154,47 @@ fn another_cause_within_an_outage_is_told_once() {
 }
 
 #[test]
+fn each_key_of_an_outage_begins_lasts_and_ends_by_itself() {
+    let mut watch = Watch::new();
+    let unfit = |watch: &Watch, cause, error| {
+        let fields = [("cause", Value::Text(cause)), ("error", Value::Text(error))];
+        watch.say(Message::RedisUnfit, &fields);
+    };
+    let texts = |watch: &Watch| -> Vec<(String, String, String)> {
+        let lines = std::iter::from_fn(|| watch.log.next_line());
+        let of = |line: String| {
+            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let text = |name: &str| line[name].as_str().unwrap_or("").to_owned();
+            (text("code"), text("cause"), text("error"))
+        };
+        lines.map(of).collect()
+    };
+    let line = |code: &str, cause: &str, error: &str| {
+        (code.to_owned(), cause.to_owned(), error.to_owned())
+    };
+    watch.pass(62 * SECOND, |watch| {
+        unfit(watch, "rights", "no +publish");
+        unfit(watch, "eviction", "evicts");
+    });
+    let both =
+        [line("redis_unfit", "rights", "no +publish"), line("redis_unfit", "eviction", "evicts")];
+    assert_eq!(texts(&watch), [both.clone(), both].concat());
+    assert_eq!(watch.log.outages().filter(|(_, is_open, _)| *is_open).count(), 1);
+    watch.say(Message::RedisFit, &[("cause", Value::Text("eviction"))]);
+    watch.pass(3 * SECOND, |watch| unfit(watch, "rights", "no +set"));
+    let wanted = [line("redis_unfit", "rights", "no +set"), line("redis_fit", "eviction", "")];
+    assert_eq!(texts(&watch), wanted, "another text is told, an end is its own");
+    watch.say(Message::RedisFit, &[("cause", Value::Text("rights"))]);
+    watch.pass(3 * SECOND, |_| {});
+    assert_eq!(texts(&watch), [line("redis_fit", "rights", "")]);
+    assert!(!watch.log.has_unsaid());
+    // Without a key that the table has it is a message like any other.
+    watch.fails(Message::RedisUnfit, "acknowledges before its disk does");
+    assert_eq!(texts(&watch).len(), 1);
+    assert!(!watch.log.has_unsaid());
+}
+
+#[test]
 fn what_has_no_end_of_its_own_ends_when_it_is_quiet() {
     let mut watch = Watch::new();
     watch.pass(5 * SECOND, |watch| watch.say(Message::SliceFull, &[]));

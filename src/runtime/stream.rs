@@ -1,0 +1,106 @@
+//! A connection over TCP or a unix socket whose reads and writes wait for a bounded time. Must not
+//! know what is said over it.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use super::uninterrupted::uninterrupted;
+
+/// One connection.
+#[derive(Debug)]
+pub enum Stream {
+    /// TCP.
+    Tcp(TcpStream),
+    /// A unix socket.
+    Unix(UnixStream),
+}
+
+/// The same call on the socket of either kind.
+macro_rules! either {
+    ($stream:expr, $socket:ident => $call:expr) => {
+        match $stream {
+            Stream::Tcp($socket) => $call,
+            Stream::Unix($socket) => $call,
+        }
+    };
+}
+
+impl Stream {
+    /// Connects; that, each read and each write may take `timeout`, which is not zero.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn connect_tcp(address: &SocketAddr, timeout: Duration) -> io::Result<Stream> {
+        let stream = TcpStream::connect_timeout(address, timeout)?;
+        stream.set_nodelay(true)?;
+        Stream::Tcp(stream).with_timeout(timeout)
+    }
+
+    /// As [`Stream::connect_tcp`]; connecting waits for nobody.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn connect_unix(path: &Path, timeout: Duration) -> io::Result<Stream> {
+        uninterrupted(|| UnixStream::connect(path)).map(Stream::Unix)?.with_timeout(timeout)
+    }
+
+    fn with_timeout(self, timeout: Duration) -> io::Result<Stream> {
+        self.set_read_timeout(timeout)?;
+        self.set_write_timeout(timeout)?;
+        Ok(self)
+    }
+
+    /// A second handle of the same connection.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn try_clone(&self) -> io::Result<Stream> {
+        match self {
+            Stream::Tcp(stream) => stream.try_clone().map(Stream::Tcp),
+            Stream::Unix(stream) => stream.try_clone().map(Stream::Unix),
+        }
+    }
+
+    /// How long the next reads may wait; not zero.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn set_read_timeout(&self, timeout: Duration) -> io::Result<()> {
+        either!(self, stream => stream.set_read_timeout(Some(timeout)))
+    }
+
+    /// How long the next writes may wait; not zero.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn set_write_timeout(&self, timeout: Duration) -> io::Result<()> {
+        either!(self, stream => stream.set_write_timeout(Some(timeout)))
+    }
+
+    /// Ends one direction or both, for every handle.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        either!(self, stream => stream.shutdown(how))
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        either!(self, stream => stream.read(bytes))
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        either!(self, stream => stream.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

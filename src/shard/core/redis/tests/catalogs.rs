@@ -1,0 +1,32 @@
+//! Answers hold the catalogs that they were decided by, and so many of them at most.
+
+use super::*;
+use crate::base::limits::CATALOGS_HELD_MAX;
+
+#[test]
+fn answers_hold_a_bounded_number_of_catalogs() {
+    let mut world = World::new(1, Queue::Journal);
+    let catalogs = [snapshot(), snapshot()];
+    let mut held = Vec::new();
+    let mut numbers = Vec::new();
+    // Each show waits, half of them for Redis and half for the journal, by a catalog of its own.
+    for user in 0..2 * CATALOGS_HELD_MAX {
+        world.nodes[0].swap(world.now, &catalogs);
+        held.push(Arc::downgrade(&world.nodes[0].core.view.snapshot));
+        numbers.push(world.nodes[0].decide(world.now, &format!("u{user}")));
+        if user % 2 == 0 {
+            // The user is read, and the show committed.
+            (world.execute(0), world.deliver(0), world.execute(0), world.deliver(0));
+        }
+        let alive = held.iter().filter(|snapshot| snapshot.strong_count() > 0).count();
+        assert!(alive <= CATALOGS_HELD_MAX, "{alive} after {user}");
+    }
+    let let_go = world.nodes[0].core.home.counters.catalogs_let_go.get();
+    assert!(let_go > 0, "the oldest are let go");
+    world.settle();
+    let told: Vec<bool> =
+        numbers.iter().map(|number| shown(world.nodes[0].answer(*number))).collect();
+    let untold = told.iter().filter(|shown| !**shown).count();
+    assert_eq!(u64::try_from(untold).unwrap(), let_go, "all others are told");
+    assert!(told[told.len() - 2..].iter().all(|shown| *shown));
+}
