@@ -339,7 +339,8 @@ impl Follower {
         Ok(())
     }
 
-    /// SQL could not be asked for the stream of this journal at the start: goes on from where it is.
+    /// SQL could not be asked for the stream of this journal at the start: goes on from where it
+    /// is.
     fn take_claimed(
         &mut self,
         view: &View<'_, impl DiskRead>,

@@ -50,8 +50,8 @@ impl Follower {
     }
 
     /// Has records applied: up to a transaction's bound, up to the next gap, and up to the first
-    /// that SQL must not pass yet: what it tells is recorded for SQL by its merge, and after a crash
-    /// it is all that is left of it.
+    /// that SQL must not pass yet. What that one tells is recorded for SQL by its merge, and after
+    /// a crash it is all that is left of it.
     fn apply(&mut self, view: &View<'_, impl DiskRead>) -> Turn {
         let first = self.reads[0].sequence.0;
         let may_go = |(index, read): &(u64, &Read)| {

@@ -40,8 +40,8 @@ pub struct SqlView {
 /// What the machine wants done, one thing at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Look whether SQL is as it has to be and has this directory's users, claim the stream of the journal's set, and look where
-    /// it is; [`Input::Claimed`].
+    /// Look whether SQL is as it has to be and has this directory's users, claim the stream of the
+    /// journal's set, and look where it is; [`Input::Claimed`].
     Claim(SetId),
     /// [`Follower::batch`] in one transaction with the position; [`Input::Applied`].
     Apply(StreamId),

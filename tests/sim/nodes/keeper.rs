@@ -1,6 +1,6 @@
-//! The keeper of a node among several: the real `keeper::rounds`, whose effects are carried out upon
-//! the models, each some time after it was wanted. Between any two of them anything may happen, and
-//! a question that is many commands is executed in pieces.
+//! The keeper of a node among several: the real `keeper::rounds`, whose effects are carried out
+//! upon the models, each some time after it was wanted. Between any two of them anything may
+//! happen, and a question that is many commands is executed in pieces.
 
 use std::sync::Arc;
 

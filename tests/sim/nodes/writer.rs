@@ -1,8 +1,7 @@
 //! SQL's side of a node among several: the machines that apply the journal and read users back,
 //! upon the one SQL, in steps between which anything may happen.
 
-use nudged::base::ids::Sequence;
-use nudged::base::ids::UserKey;
+use nudged::base::ids::{Sequence, UserKey};
 use nudged::journal::reader::Tail;
 use nudged::journal::recovery::UnappliedIndex;
 use nudged::writer::failure::{SqlFailure, SqlMeaning};
@@ -62,7 +61,8 @@ impl Writer {
 impl Node {
     /// What the writer's machine wants is done, and it steps.
     pub fn writer_turn(&mut self, disk: &Disk, sql: &mut Sql, scene: &mut Scene) {
-        if self.writer.turn_at != Some(scene.now) {
+        // One that was woken before has been here; what stood still comes later than it wanted.
+        if self.writer.turn_at.is_none_or(|at| at > scene.now) {
             return;
         }
         let (node, records_max) = (self.index, scene.records_max());
