@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use nudged::node::arguments::{self, Command};
 use nudged::node::{check, explain, export, import, migrate, serve, settings, vectors};
-use nudged::runtime::signal_mask;
+use nudged_runtime::signal_mask;
 
 fn main() -> ExitCode {
     // Before anything else: a signal that comes early waits for who takes it.

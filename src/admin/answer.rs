@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::input::BadInput;
-use crate::http::reply::{self, Frame};
+use nudged_http::reply::{self, Frame};
 
 const JSON: &str = "application/json";
 

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Value, json};
 
 use super::service::Service;
-use crate::base::ids::ShardId;
-use crate::keeper::drain_figures::DrainFigures;
-use crate::keeper::figures::KeeperFigures;
-use crate::runtime::board::{Board, Found, NO_RUN};
-use crate::runtime::clocks;
-use crate::telemetry::text::NodeMetric;
+use nudged_background::keeper::drain_figures::DrainFigures;
+use nudged_background::keeper::figures::KeeperFigures;
+use nudged_base::ids::ShardId;
+use nudged_base::telemetry::text::NodeMetric;
+use nudged_runtime::board::{Board, Found, NO_RUN};
+use nudged_runtime::clocks;
 
 /// What the threads count that Redis asks for.
 #[derive(Clone, Debug, Default)]
@@ -177,9 +177,9 @@ pub(super) fn push_metrics(metrics: &mut Vec<NodeMetric<'_>>, service: &Service)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::Partition;
-    use crate::redis::link::Unfit;
-    use crate::runtime::wake::Sleeper;
+    use nudged_base::ids::Partition;
+    use nudged_redis::link::Unfit;
+    use nudged_runtime::wake::Sleeper;
 
     const SERVER: Found = Found::Server { run: 7, evicts: false, syncs_always: Some(true) };
 

@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use crate::base::limits::POPUPS_FILE_BYTES_MAX;
-use crate::base::time::WallMs;
-use crate::catalog::overrides::{Entry, EntryId, Kind, decode_all, encode_all};
-use crate::catalog::snapshot::Status;
-use crate::runtime::whole_file;
-use crate::store::{Origin, StoredCatalog, StoredPopup, status_of};
+use nudged_base::limits::POPUPS_FILE_BYTES_MAX;
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::overrides::{Entry, EntryId, Kind, decode_all, encode_all};
+use nudged_domain::catalog::snapshot::Status;
+use nudged_runtime::whole_file;
+use nudged_store::{Origin, StoredCatalog, StoredPopup, status_of};
 
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "catalog.json";

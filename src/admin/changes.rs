@@ -13,9 +13,9 @@ use super::publisher::{
     Ask, Changed, Expected, Order, Overridden, PublishError, Wish, status_word,
 };
 use super::service::{Service, refused};
-use crate::base::limits::WHO_BYTES_MAX;
-use crate::catalog::source::{Format, parse_popup};
-use crate::http::head::Request;
+use nudged_base::limits::WHO_BYTES_MAX;
+use nudged_domain::catalog::source::{Format, parse_popup};
+use nudged_http::head::Request;
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

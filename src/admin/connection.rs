@@ -7,18 +7,18 @@ use std::time::Duration;
 
 use super::service::Service;
 use super::unread::Share;
-use crate::base::limits::WRITE_STALL_TIMEOUT_MS;
-use crate::base::time::MonoNs;
-use crate::http::connection::{
+use nudged_base::limits::WRITE_STALL_TIMEOUT_MS;
+use nudged_base::telemetry::log::{Message, Value};
+use nudged_base::time::MonoNs;
+use nudged_http::connection::{
     self as machine, Connection, Ending, Expiry, SendFailed, Timeouts, Turn,
 };
-use crate::http::early::EarlyAnswers;
-use crate::http::head::{Method, Request};
-use crate::http::pool::BufferPool;
-use crate::http::reply::{Frame, ImfDate};
-use crate::runtime::clocks;
-use crate::runtime::stream::Stream;
-use crate::telemetry::log::{Message, Value};
+use nudged_http::early::EarlyAnswers;
+use nudged_http::head::{Method, Request};
+use nudged_http::pool::BufferPool;
+use nudged_http::reply::{Frame, ImfDate};
+use nudged_runtime::clocks;
+use nudged_runtime::stream::Stream;
 
 /// Bytes of one read.
 const READ_BYTES: usize = 16 * 1_024;

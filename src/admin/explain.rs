@@ -10,15 +10,15 @@ use super::input::{self, BadInput};
 use super::publisher::Published;
 use super::service::Service;
 use super::users;
-use crate::api::decide::read_query;
-use crate::base::time::WallMs;
-use crate::catalog::schedule::zone_named;
-use crate::catalog::snapshot::Popup;
-use crate::decide::choose::{Decision, decide};
-use crate::decide::context::Context;
-use crate::decide::facts;
-use crate::decide::gates::Visit;
-use crate::state::user::UserState;
+use nudged_api::decide::read_query;
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::schedule::zone_named;
+use nudged_domain::catalog::snapshot::Popup;
+use nudged_domain::decide::choose::{Decision, decide};
+use nudged_domain::decide::context::Context;
+use nudged_domain::decide::facts;
+use nudged_domain::decide::gates::Visit;
+use nudged_domain::state::user::UserState;
 
 mod told;
 

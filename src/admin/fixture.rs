@@ -8,16 +8,16 @@ use std::thread::JoinHandle;
 use tempfile::TempDir;
 
 use super::publisher::{ConfigRefused, PublishError, Publisher, PublisherSetup};
-use crate::base::ids::ShardId;
-use crate::base::limits::LOG_SETTLE_MS;
-use crate::base::time::WallMs;
-use crate::config::Config;
-use crate::runtime::log_thread::stamp_now;
-use crate::runtime::mesh::Mesh;
-use crate::shard::control::{Command, ControlReply, Outcome};
-use crate::state::user::{self, UserState};
-use crate::store::Store;
-use crate::telemetry::log::{Level, Log};
+use nudged_base::ids::ShardId;
+use nudged_base::limits::LOG_SETTLE_MS;
+use nudged_base::telemetry::log::{Level, Log};
+use nudged_base::time::WallMs;
+use nudged_config::Config;
+use nudged_domain::state::user::{self, UserState};
+use nudged_runtime::log_thread::stamp_now;
+use nudged_runtime::mesh::Mesh;
+use nudged_shard::control::{Command, ControlReply, Outcome};
+use nudged_store::Store;
 
 /// When a made shard erases.
 pub(super) const ERASED_AT: WallMs = WallMs(1_767_225_600_000);

@@ -16,11 +16,11 @@ use serde_json::value::RawValue;
 use super::answer::Answer;
 use super::input::{self, BadInput, told};
 use super::service::Service;
-use crate::base::ids::PopupKey;
-use crate::base::limits::{
+use nudged_base::ids::PopupKey;
+use nudged_base::limits::{
     HISTORY_BYTES, HISTORY_LINES, HISTORY_LINES_MAX, HISTORY_READ_LINES, OVERRIDES_RETRY_MS,
 };
-use crate::store::{HistoryEntry, Reader, StoreError};
+use nudged_store::{HistoryEntry, Reader, StoreError};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,9 +171,9 @@ fn raw(text: String) -> Option<Box<RawValue>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::time::WallMs;
-    use crate::catalog::overrides::{Entry, EntryId, Kind};
-    use crate::store::{CatalogChange, Store};
+    use nudged_base::time::WallMs;
+    use nudged_domain::catalog::overrides::{Entry, EntryId, Kind};
+    use nudged_store::{CatalogChange, Store};
 
     /// A popup of 30 kB with so many pauses.
     fn paused(count: u32) -> (tempfile::TempDir, Reader) {

@@ -5,11 +5,11 @@ use bumpalo::Bump;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::api::query;
-use crate::api::refusal::Refusal;
-use crate::base::hex;
-use crate::base::limits::USER_BYTES_MAX;
-use crate::base::time::WallMs;
+use nudged_api::query;
+use nudged_api::refusal::Refusal;
+use nudged_base::hex;
+use nudged_base::limits::USER_BYTES_MAX;
+use nudged_base::time::WallMs;
 
 /// Why a request is a bad one: 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,15 +18,15 @@ use super::answer::Answer;
 use super::connection;
 use super::service::Service;
 use super::socket::Listener;
-use crate::base::limits::{
+use nudged_base::limits::{
     ADMIN_CLOCK_PERIOD_MS, ADMIN_CONNECTIONS_MAX, ADMIN_STOP_MS, WRITE_STALL_TIMEOUT_MS,
 };
-use crate::http::reply::{Frame, ImfDate};
-use crate::runtime::clocks;
-use crate::runtime::memory::Trimmer;
-use crate::runtime::stream::Stream;
-use crate::runtime::vital::Needed;
-use crate::telemetry::log::{Message, Value};
+use nudged_base::telemetry::log::{Message, Value};
+use nudged_http::reply::{Frame, ImfDate};
+use nudged_runtime::clocks;
+use nudged_runtime::memory::Trimmer;
+use nudged_runtime::stream::Stream;
+use nudged_runtime::vital::Needed;
 
 /// After a failed accept the listener rests this long: descriptors are not there again at once.
 const ACCEPT_REST: Duration = Duration::from_millis(100);

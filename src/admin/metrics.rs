@@ -7,11 +7,11 @@ use sha2::{Digest as _, Sha256};
 use super::answer::Answer;
 use super::arbiter;
 use super::service::Service;
-use crate::base::hex;
-use crate::catalog::overrides::Place;
-use crate::config::Config;
-use crate::store::{FailureKind, mysql};
-use crate::telemetry::text::{CONTENT_TYPE, NodeMetric, render};
+use nudged_base::hex;
+use nudged_base::telemetry::text::{CONTENT_TYPE, NodeMetric, render};
+use nudged_config::Config;
+use nudged_domain::catalog::overrides::Place;
+use nudged_store::{FailureKind, mysql};
 
 /// Answers.
 pub(super) fn answer(service: &Service) -> Answer {

@@ -23,18 +23,18 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::publisher::Publisher;
-use crate::base::limits::ADMIN_STOP_MS;
+use nudged_base::limits::ADMIN_STOP_MS;
 #[cfg(doc)]
-use crate::base::limits::{
+use nudged_base::limits::{
     OVERRIDES_FILE_BYTES, OVERRIDES_PUT_MAX, OVERRIDES_REDIS_POLL_MS, OVERRIDES_RETRY_MS,
 };
-use crate::catalog::overrides::{Entry, Place};
-use crate::config::Config;
-use crate::runtime::log_thread::{stamp_now, tell};
-use crate::runtime::sql_writer::WriterFigures;
-use crate::runtime::vital::Needed;
-use crate::store::StoreError;
-use crate::telemetry::log::{Log, Message, Value};
+use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_config::Config;
+use nudged_domain::catalog::overrides::{Entry, Place};
+use nudged_runtime::log_thread::{stamp_now, tell};
+use nudged_runtime::sql_writer::WriterFigures;
+use nudged_runtime::vital::Needed;
+use nudged_store::StoreError;
 
 /// What a thread does.
 type Run = Box<dyn FnOnce() + Send>;

@@ -8,9 +8,9 @@ use super::answer::Answer;
 use super::input::told;
 use super::publisher::{Known, Published, status_word};
 use super::service::Service;
-use crate::base::ids::PopupKey;
-use crate::catalog::overrides::Place;
-use crate::catalog::snapshot::Status;
+use nudged_base::ids::PopupKey;
+use nudged_domain::catalog::overrides::Place;
+use nudged_domain::catalog::snapshot::Status;
 
 /// One popup, as it is told.
 #[derive(Serialize)]

@@ -7,8 +7,8 @@ use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::base::limits::POPUPS_FILE_BYTES_MAX;
-use crate::catalog::source::{Definition, Format, Parsed, SourceError, parse, says_popups};
+use nudged_base::limits::POPUPS_FILE_BYTES_MAX;
+use nudged_domain::catalog::source::{Definition, Format, Parsed, SourceError, parse, says_popups};
 
 /// Why a popups file gives no popups.
 #[derive(Debug, thiserror::Error)]

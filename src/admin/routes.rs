@@ -1,8 +1,8 @@
 //! Which request goes where. Paths match byte for byte; only the user in the last segment of
 //! `/v1/users/` may be percent-encoded.
 
-use crate::base::limits::POPUP_ID_BYTES_MAX;
-use crate::http::head::Method;
+use nudged_base::limits::POPUP_ID_BYTES_MAX;
+use nudged_http::head::Method;
 
 /// A route, with what its path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, bounded};
 
-use crate::base::ids::ShardId;
-use crate::base::limits::{LANE_RETRY_MS, SHARD_ANSWER_MS};
-use crate::runtime::mesh::{ControlEnvelope, Mesh};
-use crate::shard::control::{Command, ControlReply, Outcome};
+use nudged_base::ids::ShardId;
+use nudged_base::limits::{LANE_RETRY_MS, SHARD_ANSWER_MS};
+use nudged_runtime::mesh::{ControlEnvelope, Mesh};
+use nudged_shard::control::{Command, ControlReply, Outcome};
 
 /// A shard did not answer in time. The command may still be carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,7 +86,7 @@ fn wait(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shard::control::Drain;
+    use nudged_shard::control::Drain;
 
     fn command() -> Command {
         Command::Drain(Drain::LameDuck)

@@ -7,12 +7,12 @@
 
 use std::time::Duration;
 
-use crate::base::limits::{CATALOG_REDIS_TIMEOUT_MS, REDIS_BULK_BYTES_MAX};
-use crate::config::Config;
-use crate::redis::ask::{Answer, AskError};
-use crate::redis::link::LinkSettings;
-use crate::runtime::redis_client::BlockingRedis;
-use crate::store::StoredCatalog;
+use nudged_base::limits::{CATALOG_REDIS_TIMEOUT_MS, REDIS_BULK_BYTES_MAX};
+use nudged_config::Config;
+use nudged_redis::ask::{Answer, AskError};
+use nudged_redis::link::LinkSettings;
+use nudged_runtime::redis_client::BlockingRedis;
+use nudged_store::StoredCatalog;
 
 use super::catalog_copy;
 

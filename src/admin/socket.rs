@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 use rustix::net::sockopt;
 
-use crate::config::AdminAddress;
-use crate::runtime::stream::Stream;
-use crate::runtime::{listener, unsent};
+use nudged_config::AdminAddress;
+use nudged_runtime::stream::Stream;
+use nudged_runtime::{listener, unsent};
 
 /// Why an address can't be listened on.
 #[derive(Debug, thiserror::Error)]

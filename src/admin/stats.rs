@@ -6,10 +6,10 @@ use serde_json::{Map, Value, json};
 use super::answer::Answer;
 use super::input::{self, BadInput, told};
 use super::service::Service;
-use crate::base::happening::Happening;
-use crate::base::limits::{STATS_RANGE_MAX_MS, STATS_RANGE_OF_ONE_MAX_MS};
-use crate::base::time::{DurationMs, WallMs};
-use crate::store::StatRow;
+use nudged_base::happening::Happening;
+use nudged_base::limits::{STATS_RANGE_MAX_MS, STATS_RANGE_OF_ONE_MAX_MS};
+use nudged_base::time::{DurationMs, WallMs};
+use nudged_store::StatRow;
 
 /// What is asked for: hours in `[from, to)`.
 #[derive(Debug, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use super::arbiter;
 use super::input::told;
 use super::publisher::status_word;
 use super::service::Service;
-use crate::base::ids::ShardId;
-use crate::catalog::snapshot::Status;
-use crate::config::Ack;
-use crate::runtime::clocks;
+use nudged_base::ids::ShardId;
+use nudged_config::Ack;
+use nudged_domain::catalog::snapshot::Status;
+use nudged_runtime::clocks;
 
 /// Answers.
 pub(super) fn answer(service: &Service) -> Answer {

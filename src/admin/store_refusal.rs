@@ -11,7 +11,7 @@
 
 use rusqlite::ErrorCode;
 
-use crate::store::{FailureKind, StoreError};
+use nudged_store::{FailureKind, StoreError};
 
 /// The HTTP status and the code of a failure.
 pub(super) fn status_of(error: &StoreError) -> (u16, &'static str) {

@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 
 use super::fixture::{ERASED_AT, MadeShards, Place};
 use super::*;
-use crate::base::ids::{PopupKey, UserKey};
-use crate::base::limits::ADMIN_CONNECTIONS_MAX;
-use crate::base::time::WallMs;
-use crate::config::AdminAddress;
-use crate::runtime::clocks;
-use crate::state::user::{PopupState, Show, UserState};
+use nudged_base::ids::{PopupKey, UserKey};
+use nudged_base::limits::ADMIN_CONNECTIONS_MAX;
+use nudged_base::time::WallMs;
+use nudged_config::AdminAddress;
+use nudged_domain::state::user::{PopupState, Show, UserState};
+use nudged_runtime::clocks;
 
 const POPUPS: &str = "[[popup]]\nid = \"a\"\npriority = 2\n[[popup]]\nid = \"b\"\n\
                       windows = [{ from = \"09:00\", to = \"18:00\" }]\n";

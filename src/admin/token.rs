@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::base::limits::{KEY_BYTES_MAX, KEY_BYTES_MIN, TOKEN_FILE_BYTES_MAX};
+use nudged_base::limits::{KEY_BYTES_MAX, KEY_BYTES_MIN, TOKEN_FILE_BYTES_MAX};
 
 /// Why there is no token. None of the texts repeats it.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::answer::Answer;
-use crate::base::limits::{ADMIN_BODY_BYTES_MAX, ADMIN_UNREAD_BYTES_MAX};
+use nudged_base::limits::{ADMIN_BODY_BYTES_MAX, ADMIN_UNREAD_BYTES_MAX};
 
 /// Bytes of all large answers that wait.
 #[derive(Debug, Default)]

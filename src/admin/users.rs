@@ -6,16 +6,16 @@ use super::answer::Answer;
 use super::input::{self, told};
 use super::service::Service;
 use super::shards;
-use crate::base::ids::UserKey;
-use crate::base::limits::USER_RECORDS_TOLD;
-use crate::base::time::WallMs;
-use crate::catalog::snapshot::{Outcome as PopupOutcome, Snapshot};
-use crate::decide::gates::{NextShow, next_show_at};
-use crate::shard::control::{Command, Outcome};
-use crate::state::apply::Action;
-use crate::state::user::{self, PopupState, Show, UserState};
-use crate::store::StoredEvent;
-use crate::telemetry::log::{Message, Value as Logged};
+use nudged_base::ids::UserKey;
+use nudged_base::limits::USER_RECORDS_TOLD;
+use nudged_base::telemetry::log::{Message, Value as Logged};
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::snapshot::{Outcome as PopupOutcome, Snapshot};
+use nudged_domain::decide::gates::{NextShow, next_show_at};
+use nudged_domain::state::apply::Action;
+use nudged_domain::state::user::{self, PopupState, Show, UserState};
+use nudged_shard::control::{Command, Outcome};
+use nudged_store::StoredEvent;
 
 /// Asks the shard that owns a user for what it remembers.
 pub(super) fn read(service: &Service, user: &str) -> Result<UserState, Answer> {

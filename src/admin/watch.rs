@@ -21,13 +21,13 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use super::catalog_copy;
 use super::publisher::Publisher;
 use super::shared_catalog::SharedCatalog;
-use crate::base::limits::{CATALOG_POLL_MS, CATALOG_SQL_POLL_MS};
-use crate::config::Config;
-use crate::redis::ask::AskError;
-use crate::runtime::log_thread::tell;
-use crate::runtime::vital::Needed;
-use crate::store::{Reader, StoreError};
-use crate::telemetry::log::{Log, Message};
+use nudged_base::limits::{CATALOG_POLL_MS, CATALOG_SQL_POLL_MS};
+use nudged_base::telemetry::log::{Log, Message};
+use nudged_config::Config;
+use nudged_redis::ask::AskError;
+use nudged_runtime::log_thread::tell;
+use nudged_runtime::vital::Needed;
+use nudged_store::{Reader, StoreError};
 
 /// What the thread is made of.
 pub struct WatchSetup {

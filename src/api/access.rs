@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::query;
 use super::refusal::{Code, Field, Refusal};
-use crate::http::head::Request;
+use nudged_http::head::Request;
 
 type Hash = [u8; 32];
 
@@ -102,7 +102,7 @@ fn is_among(sent: &Hash, keys: &[Hash]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::fixture::get;
+    use crate::fixture::get;
 
     fn access() -> Access {
         Access::new(["server-1", "server-2"], ["public-1", "pub lic"])

@@ -6,8 +6,8 @@ use bumpalo::Bump;
 use super::events::Summary;
 use super::ignored::Ignored;
 use super::reply::{Heading, JsonText};
-use crate::base::limits::{EXPIRES_IN_S, NEXT_IN_S_MAX};
-use crate::http::reply;
+use nudged_base::limits::{EXPIRES_IN_S, NEXT_IN_S_MAX};
+use nudged_http::reply;
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@
 //! Numbers are LEB128 but for times and hashes, which are 8 bytes, little-endian; a text is its
 //! length and its bytes; what may be absent has a byte before it.
 
-use crate::base::time::WallMs;
+use nudged_base::time::WallMs;
 
 /// Appends a number.
 pub(super) fn put_number(mut number: u64, out: &mut Vec<u8>) {

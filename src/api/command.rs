@@ -11,8 +11,8 @@ use super::decide::DecideRequest;
 use super::events::{Element, Event, EventCode};
 use super::ignored::Ignored;
 use super::token::Token;
-use crate::decide::context::{Context, Value};
-use crate::state::apply::Action;
+use nudged_domain::decide::context::{Context, Value};
+use nudged_domain::state::apply::Action;
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,9 @@
 //! Which origins may read replies. Owns the CORS fields of replies and preflights; knows no route.
 
-use crate::base::limits::REQUEST_HEADERS_BYTES_MAX;
-use crate::base::time::DurationMs;
-use crate::http::reply;
-use crate::http::scan::is_token_list;
+use nudged_base::limits::REQUEST_HEADERS_BYTES_MAX;
+use nudged_base::time::DurationMs;
+use nudged_http::reply;
+use nudged_http::scan::is_token_list;
 
 /// What a listed origin may send that asks for nothing, or for what is no list.
 const HEADERS_ALLOWED: &[u8] = b"Authorization, Content-Type";

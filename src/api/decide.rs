@@ -12,8 +12,8 @@ use super::ignored::{Ignored, Unknown};
 use super::json::{self, Json};
 use super::query;
 use super::refusal::{Code, Field, Refusal};
-use crate::base::limits::{ATTRIBUTES_MAX, NAME_BYTES_MAX, SESSION_BYTES_MAX, USER_BYTES_MAX};
-use crate::decide::context::{Context, Value};
+use nudged_base::limits::{ATTRIBUTES_MAX, NAME_BYTES_MAX, SESSION_BYTES_MAX, USER_BYTES_MAX};
+use nudged_domain::decide::context::{Context, Value};
 
 #[cfg(test)]
 mod tests;

@@ -7,10 +7,10 @@ use super::cors::{Cors, Grant};
 use super::refusal;
 use super::reply::Heading;
 use super::routes::{self, Route, Surface};
-use crate::http::early::Begun;
-use crate::http::head::{Method, Request};
-use crate::http::refusal::{self as http_refusal, Refusal};
-use crate::http::reply::Frame;
+use nudged_http::early::Begun;
+use nudged_http::head::{Method, Request};
+use nudged_http::refusal::{self as http_refusal, Refusal};
+use nudged_http::reply::Frame;
 
 /// Appends the answer of a request that HTTP itself refuses. Does not allocate, unless `out` has to
 /// grow.
@@ -71,10 +71,10 @@ pub fn refuse_head(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::access::Access;
-    use crate::api::fixture::{FRAME, NOW, Reply, get, keys, post};
-    use crate::api::routes::Routed;
-    use crate::base::time::DurationMs;
+    use crate::access::Access;
+    use crate::fixture::{FRAME, NOW, Reply, get, keys, post};
+    use crate::routes::Routed;
+    use nudged_base::time::DurationMs;
 
     const A: &str = "https://a.example";
     const B: &str = "https://b.example";

@@ -10,10 +10,10 @@ use super::json::{self, Json};
 use super::refusal::{Code, Field, Refusal};
 use super::reply::{Heading, JsonText};
 use super::token::{Keys, Token};
-use crate::base::limits::EVENTS_PER_REQUEST_MAX;
-use crate::base::time::WallMs;
-use crate::catalog::target::{Number, parse_number};
-use crate::state::apply::Action;
+use nudged_base::limits::EVENTS_PER_REQUEST_MAX;
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::target::{Number, parse_number};
+use nudged_domain::state::apply::Action;
 
 #[cfg(test)]
 mod tests;

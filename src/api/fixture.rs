@@ -3,9 +3,9 @@
 use super::cors::{Cors, Grant};
 use super::reply::Heading;
 use super::token::{Keys, Secret, Token};
-use crate::base::time::WallMs;
-use crate::http::head::{Method, Request};
-use crate::http::reply::Frame;
+use nudged_base::time::WallMs;
+use nudged_http::head::{Method, Request};
+use nudged_http::reply::Frame;
 
 /// The node's time in tests.
 pub const NOW: WallMs = WallMs(1_800_000_000_000);

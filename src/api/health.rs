@@ -35,9 +35,9 @@ pub(super) fn write_readiness(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::cors::{Cors, Grant};
-    use crate::base::time::WallMs;
-    use crate::http::reply::{Frame, ImfDate};
+    use crate::cors::{Cors, Grant};
+    use nudged_base::time::WallMs;
+    use nudged_http::reply::{Frame, ImfDate};
 
     #[test]
     fn what_the_disk_lacks_is_said() {

@@ -9,8 +9,8 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
 use super::query;
-use crate::base::limits::{IGNORED_FIELDS_MAX, IGNORED_NAME_BYTES_MAX, IGNORED_NAMES_MAX};
-use crate::http::reply;
+use nudged_base::limits::{IGNORED_FIELDS_MAX, IGNORED_NAME_BYTES_MAX, IGNORED_NAMES_MAX};
+use nudged_http::reply;
 
 /// What a request said that nobody knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use memchr::memchr2;
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 
 use super::refusal::{Code, Field, Refusal};
-use crate::base::limits::{JSON_DEPTH_MAX, JSON_MEMBERS_MAX};
+use nudged_base::limits::{JSON_DEPTH_MAX, JSON_MEMBERS_MAX};
 
 #[cfg(test)]
 mod tests;

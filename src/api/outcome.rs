@@ -8,10 +8,10 @@ use bumpalo::Bump;
 
 use super::binary::{Reader, put_bytes, put_count, put_number, put_option, put_text, put_time};
 use super::verdict::{PlacedVerdict, Verdict};
-use crate::base::time::WallMs;
-use crate::catalog::snapshot::Snapshot;
-use crate::decide::choose::{Decision, Reason};
-use crate::decide::gates::Gate;
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::snapshot::Snapshot;
+use nudged_domain::decide::choose::{Decision, Reason};
+use nudged_domain::decide::gates::Gate;
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
 use super::refusal::{Code, Field, Refusal};
-use crate::base::hex;
+use nudged_base::hex;
 
 /// The pairs of a query in their order, decoded; empty ones (`&&`) are left out, one without `=`
 /// has an empty value. What needs no decoding borrows from the query. Each item is an error where

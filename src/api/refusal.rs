@@ -4,7 +4,7 @@
 use bumpalo::Bump;
 
 use super::reply::{Heading, JsonText};
-use crate::http::reply;
+use nudged_http::reply;
 
 /// Seconds after which a client that was refused for load should ask again.
 const RETRY_AFTER_S: &[u8] = b"1";

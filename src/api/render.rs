@@ -11,9 +11,9 @@ use super::outcome::{Candidate, Decided, Outcome, Verdicts};
 use super::refusal::{Code, write_journal_full, write_refusal};
 use super::reply::Heading;
 use super::verdict::{Verdict, summarize};
-use crate::catalog::snapshot::Snapshot;
-use crate::decide::choose::Decision;
-use crate::decide::gates::Gate;
+use nudged_domain::catalog::snapshot::Snapshot;
+use nudged_domain::decide::choose::Decision;
+use nudged_domain::decide::gates::Gate;
 
 /// What a reply is written with.
 #[derive(Clone, Copy, Debug)]

@@ -5,8 +5,8 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
 use super::cors::{Cors, Grant};
-use crate::base::hex;
-use crate::http::reply::{self, Frame};
+use nudged_base::hex;
+use nudged_http::reply::{self, Frame};
 
 const JSON: &str = "application/json";
 

@@ -15,9 +15,9 @@ use super::ignored::{Ignored, Unknown};
 use super::refusal::{self, Code, Field, Refusal};
 use super::reply::Heading;
 use super::token::Keys;
-use crate::base::time::WallMs;
-use crate::http::head::{Method, Request};
-use crate::http::reply::{self, Frame};
+use nudged_base::time::WallMs;
+use nudged_http::head::{Method, Request};
+use nudged_http::reply::{self, Frame};
 
 #[cfg(test)]
 mod tests;

@@ -21,11 +21,11 @@ use bumpalo::Bump;
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
-use crate::base::limits::{
+use nudged_base::limits::{
     POPUP_ID_BYTES_MAX, TOKEN_BYTES_MAX, TOMBSTONE_AGE_MAX_MS, USER_BYTES_MAX,
     VARIANT_KEY_BYTES_MAX,
 };
-use crate::base::time::{DurationMs, WallMs};
+use nudged_base::time::{DurationMs, WallMs};
 
 #[cfg(test)]
 mod tests;

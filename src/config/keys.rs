@@ -9,12 +9,12 @@ use super::value::{
     Refusal, Value, addresses, admin, boolean, count, cpu, cpus, duration, keys, one_of,
     optional_path, path, size, users, whole, zone,
 };
-use crate::base::limits::{
+use nudged_base::limits::{
     BUSY_POLL_US_MAX, CONNECTIONS_MAX, JOURNAL_BYTES_MIN, MYSQL_CONNECTIONS_MAX, SHARDS_MAX,
     SLICE_BYTES_MAX, SLICE_SHARD_BYTES_MIN, UNSENT_BYTES_MAX, UNSENT_BYTES_MIN,
 };
-use crate::base::time::DURATION_MAX;
-use crate::telemetry::log::Level;
+use nudged_base::telemetry::log::Level;
+use nudged_base::time::DURATION_MAX;
 
 /// When a changed value takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

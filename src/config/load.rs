@@ -11,7 +11,7 @@ use super::problem::{Kind, Origin, Problem, Problems};
 use super::relations;
 use super::schema::Config;
 use super::value::{ElementProblem, Expected, Refusal, Value, elements};
-use crate::base::limits::SETTING_SHOWN_CHARS_MAX;
+use nudged_base::limits::SETTING_SHOWN_CHARS_MAX;
 
 /// The file that is read where no other is named, if it is there.
 pub const DEFAULT_FILE: &str = "nudged.toml";

@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::value::{ElementProblem, Expected, Refusal, Value, all_differ, elements};
-use crate::base::limits;
+use nudged_base::limits;
 
 pub(super) fn origins(value: &Value) -> Result<Vec<String>, Refusal> {
     let elements = elements(value).filter(|elements| elements.len() <= limits::ORIGINS_MAX);

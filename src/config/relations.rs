@@ -7,7 +7,7 @@ use super::load::Layers;
 use super::problem::Kind;
 use super::schema::{AdminAddress, Count, Queue};
 use super::url::REDIS_LATER;
-use crate::base::limits::SLICE_SHARD_BYTES_MIN;
+use nudged_base::limits::SLICE_SHARD_BYTES_MIN;
 
 /// Refuses what does not go together.
 pub(super) fn check(layers: &mut Layers) {

@@ -5,9 +5,9 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use crate::base::limits;
-use crate::base::time::DurationMs;
-use crate::telemetry::log::Level;
+use nudged_base::limits;
+use nudged_base::telemetry::log::Level;
+use nudged_base::time::DurationMs;
 
 /// Every setting of a node. Reading one allocates nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use super::keys::{KEYS, position};
 use super::*;
-use crate::base::time::DurationMs;
+use nudged_base::time::DurationMs;
 
 fn file(text: &str) -> Option<File<'_>> {
     Some(File { name: "nudged.toml", text })

@@ -11,7 +11,7 @@
 
 use super::schema::Secret;
 use super::value::{Expected, Refusal, Value, text};
-use crate::base::hex;
+use nudged_base::hex;
 
 /// Schemes of `redis.url` that this version serves.
 const REDIS: &[&str] = &["redis", "redis+unix"];

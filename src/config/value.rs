@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use super::schema::{AdminAddress, Count, Secret};
 use super::url::UrlProblem;
-use crate::base::limits;
-use crate::base::time::{DURATION_MAX, DurationMs, parse_duration};
+use nudged_base::limits;
+use nudged_base::time::{DURATION_MAX, DurationMs, parse_duration};
 
 /// A setting as it was written, before its key says what it must be.
 #[derive(Clone, Debug, PartialEq)]

@@ -15,7 +15,7 @@ use memchr::{memchr, memrchr};
 use super::fields::check_trailers;
 use super::refusal::Refusal;
 use super::scan::is_token_byte;
-use crate::base::limits::{CHUNK_EXTENSION_BYTES_MAX, CHUNK_SIZE_DIGITS_MAX, TRAILER_BYTES_MAX};
+use nudged_base::limits::{CHUNK_EXTENSION_BYTES_MAX, CHUNK_SIZE_DIGITS_MAX, TRAILER_BYTES_MAX};
 
 /// What the next byte has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

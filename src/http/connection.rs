@@ -22,10 +22,10 @@ use super::pool::BufferPool;
 use super::refusal::Refusal;
 use super::reply::{CONTINUE, Frame};
 use super::slots::Slots;
-use crate::base::limits::{
+use nudged_base::limits::{
     ADMIN_BODY_BYTES_MAX, BODY_BYTES_MAX, CONNECTION_INPUT_BYTES_MAX, LINGER_BYTES_MAX,
 };
-use crate::base::time::MonoNs;
+use nudged_base::time::MonoNs;
 
 /// Memory of a connection that holds no buffer, in bytes.
 pub const CONNECTION_BYTES_MAX: usize = 128;

@@ -5,21 +5,21 @@ use super::authority::Authority;
 use super::fields::{Field, Fields, is_disguised};
 use super::refusal::Refusal;
 use super::scan::trim;
-use crate::base::limits::CONTENT_LENGTH_MAX;
+use nudged_base::limits::CONTENT_LENGTH_MAX;
 
 /// Fields that have stood, and what the request line was: all that has to be known of the lines
 /// above to judge the next one. One bit each.
 pub(super) mod seen {
-    pub(in crate::http) const HOST: u16 = 1 << 0;
-    pub(in crate::http) const CONTENT_LENGTH: u16 = 1 << 1;
-    pub(in crate::http) const TRANSFER_ENCODING: u16 = 1 << 2;
-    pub(in crate::http) const AUTHORIZATION: u16 = 1 << 3;
-    pub(in crate::http) const CONTENT_TYPE: u16 = 1 << 4;
-    pub(in crate::http) const ORIGIN: u16 = 1 << 5;
-    pub(in crate::http) const REQUEST_METHOD: u16 = 1 << 6;
-    pub(in crate::http) const NUDGE_WHO: u16 = 1 << 7;
+    pub(crate) const HOST: u16 = 1 << 0;
+    pub(crate) const CONTENT_LENGTH: u16 = 1 << 1;
+    pub(crate) const TRANSFER_ENCODING: u16 = 1 << 2;
+    pub(crate) const AUTHORIZATION: u16 = 1 << 3;
+    pub(crate) const CONTENT_TYPE: u16 = 1 << 4;
+    pub(crate) const ORIGIN: u16 = 1 << 5;
+    pub(crate) const REQUEST_METHOD: u16 = 1 << 6;
+    pub(crate) const NUDGE_WHO: u16 = 1 << 7;
     /// The request line said HTTP/1.0.
-    pub(in crate::http) const HTTP_1_0: u16 = 1 << 8;
+    pub(crate) const HTTP_1_0: u16 = 1 << 8;
 }
 
 /// A field that may stand more than once (RFC 9110, 5.3): the lines of it together are one list.

@@ -7,7 +7,7 @@ use super::authority::Authority;
 use super::head::Method;
 use super::refusal::Refusal;
 use super::scan::{is_target, token_length};
-use crate::base::limits::METHOD_BYTES_MAX;
+use nudged_base::limits::METHOD_BYTES_MAX;
 
 /// Judges what there is of a request line that has not ended: a method of at most
 /// `METHOD_BYTES_MAX` bytes, then a space.

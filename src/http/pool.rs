@@ -1,7 +1,7 @@
 //! Buffers for reuse: connections borrow them while bytes wait, and own none while idle. After
 //! warm-up nothing allocates.
 
-use crate::base::limits::{
+use nudged_base::limits::{
     POOLED_BUFFER_BYTES, POOLED_BUFFER_BYTES_MAX, POOLED_BUFFERS_MIN, POOLED_BYTES_MAX,
 };
 

@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use httpdate::HttpDate;
 
-use crate::base::time::WallMs;
+use nudged_base::time::WallMs;
 
 /// Bytes of a date in IMF form.
 const DATE_BYTES: usize = 29;

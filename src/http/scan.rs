@@ -7,7 +7,7 @@
 use memchr::memchr2;
 
 use super::refusal::Refusal;
-use crate::base::limits::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, REQUEST_LINE_BYTES_MAX};
+use nudged_base::limits::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, REQUEST_LINE_BYTES_MAX};
 
 /// How far the search for a head's end has come.
 #[derive(Clone, Copy, Debug)]

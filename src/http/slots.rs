@@ -7,7 +7,7 @@
 //! after its slot's number and its length.
 
 use super::pool::BufferPool;
-use crate::base::limits::PIPELINE_DEPTH_MAX;
+use nudged_base::limits::PIPELINE_DEPTH_MAX;
 
 /// Bytes before each answer that is held: its slot and its length, 4 bytes each.
 const RECORD_HEAD_BYTES: usize = 8;

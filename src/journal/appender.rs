@@ -32,12 +32,12 @@ use super::ledger::{ClosedSegment, Ledger};
 use super::segment::{
     FIRST_BATCH_OFFSET, OPENING_OFFSET, Opening, SegmentHeader, SegmentId, SetId,
 };
-use crate::base::ids::Sequence;
-use crate::base::limits::{
+use nudged_base::ids::Sequence;
+use nudged_base::limits::{
     DISK_RETRY_MS, JOURNAL_QUEUE_BYTES_MAX, SEGMENT_BYTES, SEGMENT_BYTES_MIN, SEGMENT_END_BYTES,
     SYNC_PACE_MS, UNSYNCED_BYTES_MAX,
 };
-use crate::base::time::{MonoNs, WallMs};
+use nudged_base::time::{MonoNs, WallMs};
 
 /// The segment that is written to.
 #[derive(Clone, Copy, Debug)]

@@ -11,9 +11,9 @@
 //! Limits: [`BATCH_BYTES_MAX`] bytes of records; a length is capped before it is believed.
 
 use super::bytes::Fields;
-use crate::base::ids::Sequence;
-use crate::base::limits::BATCH_BYTES_MAX;
-use crate::base::time::WallMs;
+use nudged_base::ids::Sequence;
+use nudged_base::limits::BATCH_BYTES_MAX;
+use nudged_base::time::WallMs;
 
 /// Bytes of a batch header.
 pub const HEADER_BYTES: usize = 48;

@@ -1,7 +1,7 @@
 //! What passes between a shard and the journal: records one way, acknowledgements the other.
 //! Knows nothing of batches, segments or files.
 
-use crate::base::ids::{LaneSequence, Sequence, ShardId};
+use nudged_base::ids::{LaneSequence, Sequence, ShardId};
 
 /// The records that one shard hands over in one turn.
 #[derive(Clone, Debug, PartialEq, Eq)]

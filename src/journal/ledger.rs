@@ -7,8 +7,8 @@
 use std::collections::VecDeque;
 
 use super::segment::SegmentId;
-use crate::base::ids::Sequence;
-use crate::base::time::{DurationMs, WallMs};
+use nudged_base::ids::Sequence;
+use nudged_base::time::{DurationMs, WallMs};
 
 /// Bytes of records that one mark stands for.
 pub const STRIDE_BYTES: u64 = 64 * 1_024;

@@ -9,9 +9,9 @@ use super::lane::LaneBatch;
 use super::record::{self, Happening, Impression, Record};
 use super::recovery::{RecoverError, RecoverOptions, Recovered, recover};
 use super::segment::{SegmentId, SetId};
-use crate::base::ids::{LaneSequence, Revision, Sequence, ShardId};
-use crate::base::limits::SEGMENT_BYTES_MIN;
-use crate::base::time::{MonoNs, WallMs};
+use nudged_base::ids::{LaneSequence, Revision, Sequence, ShardId};
+use nudged_base::limits::SEGMENT_BYTES_MIN;
+use nudged_base::time::{MonoNs, WallMs};
 
 pub(super) const SET: SetId = SetId(0x0123_4567_89ab_cdef_0011_2233_4455_6677);
 

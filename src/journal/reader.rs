@@ -11,7 +11,7 @@ use super::batch::{self, ENCODED_BYTES_MAX};
 use super::disk::{DiskError, DiskRead};
 use super::record::{Frames, Record, RecordError, frames};
 use super::segment::{FIRST_BATCH_OFFSET, Opening, PREFIX_BYTES, SegmentId, SetId};
-use crate::base::ids::Sequence;
+use nudged_base::ids::Sequence;
 
 /// Bytes that are read at once: a few of the largest batches.
 pub const READ_BYTES: usize = 256 * 1_024;

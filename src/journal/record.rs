@@ -17,12 +17,12 @@ pub use unmerged::{Unmerged, unmerged_framed_bytes};
 pub use withdrawn::{FormerEntry, Restored, Withdrawn};
 
 use super::bytes::Fields;
-pub use crate::base::happening::Happening;
-use crate::base::ids::Revision;
-use crate::base::limits::{
+pub use nudged_base::happening::Happening;
+use nudged_base::ids::Revision;
+use nudged_base::limits::{
     POPUP_ID_BYTES_MAX, RECORD_BYTES_MAX, TOKEN_BYTES_MAX, USER_BYTES_MAX, VARIANT_KEY_BYTES_MAX,
 };
-use crate::base::time::WallMs;
+use nudged_base::time::WallMs;
 
 /// A record, borrowed from the bytes it was read from or from the request that causes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -31,7 +31,7 @@ use super::record::RecordError;
 use super::segment::{
     HEADERS_BYTES, HeaderError, Opening, PREFIX_BYTES, SegmentHeader, SegmentId, SetId,
 };
-use crate::base::ids::Sequence;
+use nudged_base::ids::Sequence;
 
 /// What recovery has to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@
 
 use super::batch::{self, BatchHeader};
 use super::bytes::Fields;
-use crate::base::ids::Sequence;
+use nudged_base::ids::Sequence;
 
 /// The version that this program writes, and the only one that it reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -183,7 +183,7 @@ impl Opening {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::time::WallMs;
+    use nudged_base::time::WallMs;
 
     const HEADER: SegmentHeader = SegmentHeader { set: SetId(7 << 90 | 1), segment: SegmentId(9) };
 

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::config::{Ack, AdminAddress, Config, Loaded, Queue};
-use crate::runtime::log_thread::stamp_now;
-use crate::runtime::topology::Topology;
-use crate::telemetry::log::{Log, Message, Value};
+use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_config::{Ack, AdminAddress, Config, Loaded, Queue};
+use nudged_runtime::log_thread::stamp_now;
+use nudged_runtime::topology::Topology;
 
 /// Says with what the node starts. `connections_max` is what all shards together may hold.
 pub fn tell_start(log: &Log, loaded: &Loaded, topology: &Topology, connections_max: u32) {

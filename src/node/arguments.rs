@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-use crate::config::{Flag, Value};
+use nudged_config::{Flag, Value};
 
 /// A popup decision server. Without a subcommand it serves.
 #[derive(Debug, Parser)]
@@ -408,7 +408,7 @@ flags_of_data! { CheckArguments ExportArguments ImportArguments MigrateArguments
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{AdminAddress, Config, Count, load, variable_of};
+    use nudged_config::{AdminAddress, Config, Count, load, variable_of};
 
     fn read(line: &str) -> Result<Command, clap::Error> {
         parse(line.split_whitespace())

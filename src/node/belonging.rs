@@ -23,15 +23,15 @@ use hashbrown::HashSet;
 use rustix::fs::{FlockOperation, flock};
 
 use super::failure::Failure;
-use crate::base::ids::{Sequence, UserKey};
-use crate::config::Config;
-use crate::journal::disk::DiskRead;
-use crate::journal::reader::Tail;
-use crate::journal::recovery::{self, RecoverOptions};
-use crate::journal::segment::SetId;
-use crate::runtime::whole_file;
-use crate::store::StoreError;
-use crate::store::sqlite::Peek;
+use nudged_base::ids::{Sequence, UserKey};
+use nudged_config::Config;
+use nudged_journal::disk::DiskRead;
+use nudged_journal::reader::Tail;
+use nudged_journal::recovery::{self, RecoverOptions};
+use nudged_journal::segment::SetId;
+use nudged_runtime::whole_file;
+use nudged_store::StoreError;
+use nudged_store::sqlite::Peek;
 
 /// Name of the file.
 const FILE: &str = "store";
@@ -276,7 +276,7 @@ fn users_of(disk: &impl DiskRead, set: SetId) -> Option<HashSet<String>> {
         for record in batch.into_iter().filter_map(|(_, record)| record.ok()) {
             let user = record.user();
             let key = UserKey::of(user.as_bytes());
-            if matches!(record, crate::journal::record::Record::Erase { .. }) {
+            if matches!(record, nudged_journal::record::Record::Erase { .. }) {
                 keys.remove(&key);
                 users.remove(user);
             } else if keys.insert(key) {

@@ -11,14 +11,14 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 
 use super::announce;
 use super::serve::Node;
-use crate::admin::publisher::Publisher;
-use crate::config::Queue;
-use crate::runtime::journal_core::JournalHandle;
-use crate::runtime::log_thread::stamp_now;
-use crate::runtime::mesh::{ControlEnvelope, Mesh};
-use crate::runtime::vital::Needed;
-use crate::shard::control::{Command, ControlReply, Drain};
-use crate::telemetry::log::{Message, Value};
+use nudged_admin::publisher::Publisher;
+use nudged_base::telemetry::log::{Message, Value};
+use nudged_config::Queue;
+use nudged_runtime::journal_core::JournalHandle;
+use nudged_runtime::log_thread::stamp_now;
+use nudged_runtime::mesh::{ControlEnvelope, Mesh};
+use nudged_runtime::vital::Needed;
+use nudged_shard::control::{Command, ControlReply, Drain};
 
 /// Exit code of a clean stop.
 const CLEAN: u8 = 0;

@@ -13,9 +13,9 @@ use serde::Deserialize;
 
 use super::arguments::ExplainArguments;
 use super::settings;
-use crate::base::limits::{EXPLAIN_ANSWER_BYTES_MAX, EXPLAIN_TIMEOUT_MS, TOKEN_FILE_BYTES_MAX};
-use crate::config::{AdminAddress, Config};
-use crate::runtime::stream::Stream;
+use nudged_base::limits::{EXPLAIN_ANSWER_BYTES_MAX, EXPLAIN_TIMEOUT_MS, TOKEN_FILE_BYTES_MAX};
+use nudged_config::{AdminAddress, Config};
+use nudged_runtime::stream::Stream;
 
 #[cfg(test)]
 mod tests;

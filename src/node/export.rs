@@ -24,18 +24,18 @@ use super::arguments::{ExportArguments, Exported};
 use super::failure::Failure;
 use super::settings;
 use super::whole_lines::{self, Whole};
-use crate::base::hex;
-use crate::base::ids::Sequence;
-use crate::base::limits::{HISTORY_READ_LINES, MOVED_ROWS};
-use crate::catalog::overrides::{Overrides, Place, encode};
-use crate::catalog::snapshot::Status;
-use crate::config::Config;
-use crate::journal::reader::Tail;
-use crate::journal::record::{self, Record};
-use crate::journal::recovery::{self, RecoverOptions};
-use crate::journal::segment::SetId;
-use crate::runtime::files::DirectoryReader;
-use crate::store::{Reader, Store, StoredPopup, status_word};
+use nudged_base::hex;
+use nudged_base::ids::Sequence;
+use nudged_base::limits::{HISTORY_READ_LINES, MOVED_ROWS};
+use nudged_config::Config;
+use nudged_domain::catalog::overrides::{Overrides, Place, encode};
+use nudged_domain::catalog::snapshot::Status;
+use nudged_journal::reader::Tail;
+use nudged_journal::record::{self, Record};
+use nudged_journal::recovery::{self, RecoverOptions};
+use nudged_journal::segment::SetId;
+use nudged_runtime::files::DirectoryReader;
+use nudged_store::{Reader, Store, StoredPopup, status_word};
 
 /// Writes what is asked for; gives the exit code.
 pub fn run(arguments: &ExportArguments) -> u8 {

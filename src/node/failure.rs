@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::runtime::listener::ListenError;
-use crate::runtime::probe::HostUnfit;
-use crate::runtime::topology::TopologyError;
-use crate::store::StoreError;
+use nudged_runtime::listener::ListenError;
+use nudged_runtime::probe::HostUnfit;
+use nudged_runtime::topology::TopologyError;
+use nudged_store::StoreError;
 
 use super::signing_keys::KeysError;
 

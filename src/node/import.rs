@@ -21,19 +21,19 @@ use sha2::{Digest as _, Sha256};
 use super::arguments::ImportArguments;
 use super::failure::Failure;
 use super::{import_whole, settings, whole_lines};
-use crate::admin::catalog_copy;
-use crate::admin::publisher::{ImportedLine, PublishError, import_popups};
-use crate::admin::shared_catalog::SharedCatalog;
-use crate::base::hex;
-use crate::base::ids::Sequence;
-use crate::base::limits::{APPLY_RECORDS_MAX, IMPORT_LINE_BYTES_MAX, POPUPS_FILE_BYTES_MAX};
-use crate::catalog::overrides::{self, Entry};
-use crate::catalog::snapshot::Status;
-use crate::catalog::source::{Format, parse_popup};
-use crate::config::Config;
-use crate::journal::record;
-use crate::runtime::files::{DirectoryError, JournalDirectory};
-use crate::store::{Applied, Store, StoreError, StoredPopup, StreamId, status_of};
+use nudged_admin::catalog_copy;
+use nudged_admin::publisher::{ImportedLine, PublishError, import_popups};
+use nudged_admin::shared_catalog::SharedCatalog;
+use nudged_base::hex;
+use nudged_base::ids::Sequence;
+use nudged_base::limits::{APPLY_RECORDS_MAX, IMPORT_LINE_BYTES_MAX, POPUPS_FILE_BYTES_MAX};
+use nudged_config::Config;
+use nudged_domain::catalog::overrides::{self, Entry};
+use nudged_domain::catalog::snapshot::Status;
+use nudged_domain::catalog::source::{Format, parse_popup};
+use nudged_journal::record;
+use nudged_runtime::files::{DirectoryError, JournalDirectory};
+use nudged_store::{Applied, Store, StoreError, StoredPopup, StreamId, status_of};
 
 /// A popup's line, as far as it is taken.
 #[derive(Deserialize)]
@@ -317,11 +317,11 @@ fn add(total: &mut Applied, more: Applied) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::Revision;
-    use crate::base::time::WallMs;
-    use crate::journal::record::{FormerEntry, Record, Restored, Withdrawn};
-    use crate::journal::segment::SetId;
     use crate::node::export::record_line;
+    use nudged_base::ids::Revision;
+    use nudged_base::time::WallMs;
+    use nudged_journal::record::{FormerEntry, Record, Restored, Withdrawn};
+    use nudged_journal::segment::SetId;
 
     #[test]
     fn a_show_taken_back_is_printed_and_taken() {

@@ -7,12 +7,12 @@ use super::import::Lines;
 use super::moving::{self, target::Target};
 use super::whole_lines::{self, Whole};
 use super::{belonging, shared_keys};
-use crate::base::limits::MOVED_ROWS;
-use crate::config::Config;
-use crate::runtime::files::JournalDirectory;
-use crate::store::Store;
-use crate::store::whole::{TakenUsers, WholeStat};
-use crate::writer::union::{Tombstone, WholeUser};
+use nudged_background::writer::union::{Tombstone, WholeUser};
+use nudged_base::limits::MOVED_ROWS;
+use nudged_config::Config;
+use nudged_runtime::files::JournalDirectory;
+use nudged_store::Store;
+use nudged_store::whole::{TakenUsers, WholeStat};
 
 use jiff::tz::TimeZone;
 use std::path::Path;

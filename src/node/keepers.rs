@@ -9,20 +9,20 @@ use std::time::{Duration, Instant};
 
 use super::failure::Failure;
 use super::redis::RedisWay;
-use crate::admin::arbiter::RedisFigures;
-use crate::config::{Ack, Config, Queue};
-use crate::journal::segment::SetId;
-use crate::keeper::list_share::ListShare;
-use crate::keeper::peers::NodeId;
-use crate::runtime::board::Board;
-use crate::runtime::keeper::{self, KeeperSetup, keeper_stores};
-use crate::runtime::list_drain::{self, DrainSetup};
-use crate::runtime::mesh::Mesh;
-use crate::runtime::sql_writer::WriterFigures;
-use crate::runtime::wake::Sleeper;
-use crate::store::Store;
-use crate::telemetry::counters::ShardCounters;
-use crate::telemetry::log::Log;
+use nudged_admin::arbiter::RedisFigures;
+use nudged_background::keeper::list_share::ListShare;
+use nudged_background::keeper::peers::NodeId;
+use nudged_base::telemetry::counters::ShardCounters;
+use nudged_base::telemetry::log::Log;
+use nudged_config::{Ack, Config, Queue};
+use nudged_journal::segment::SetId;
+use nudged_runtime::board::Board;
+use nudged_runtime::keeper::{self, KeeperSetup, keeper_stores};
+use nudged_runtime::list_drain::{self, DrainSetup};
+use nudged_runtime::mesh::Mesh;
+use nudged_runtime::sql_writer::WriterFigures;
+use nudged_runtime::wake::Sleeper;
+use nudged_store::Store;
 
 /// The keeper's round is over within this, once it is told to end.
 const KEEPER_STOP: Duration = Duration::from_secs(2);

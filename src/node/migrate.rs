@@ -8,8 +8,8 @@ use super::arguments::MigrateArguments;
 use super::failure::Failure;
 use super::moving::{self, Begun};
 use super::settings;
-use crate::runtime::clocks;
-use crate::store::mysql;
+use nudged_runtime::clocks;
+use nudged_store::mysql;
 
 /// Runs it with the configuration of this directory, environment and flags; says what was done, and
 /// gives the exit code. Run twice, or twice at once, it does no more than once. With `--from` it

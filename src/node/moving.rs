@@ -22,23 +22,23 @@ use self::target::Target;
 use super::belonging::{self, Mark, Moved};
 use super::failure::Failure;
 use super::{shared_keys, signing_keys};
-use crate::admin::catalog_copy;
-use crate::admin::overrides::in_directory;
-use crate::admin::shared_catalog::SharedCatalog;
-use crate::api::token::Secret;
-use crate::base::ids::{Sequence, UserKey};
-use crate::base::limits::{APPLY_RECORDS_MAX, MOVED_ROWS};
-use crate::base::time::WallMs;
-use crate::config::Config;
-use crate::journal::reader::Tail;
-use crate::journal::record::Record;
-use crate::journal::recovery::{self, RecoverOptions};
-use crate::journal::segment::SetId;
-use crate::runtime::files::JournalDirectory;
-use crate::store::mysql::TakenPopup;
-use crate::store::sqlite::{FILE_NAME, Peek, Sqlite};
-use crate::store::whole::{TakenUsers, WholeStat, WholeStream};
-use crate::store::{Origin, Store, StoredKey, StreamId};
+use nudged_admin::catalog_copy;
+use nudged_admin::overrides::in_directory;
+use nudged_admin::shared_catalog::SharedCatalog;
+use nudged_api::token::Secret;
+use nudged_base::ids::{Sequence, UserKey};
+use nudged_base::limits::{APPLY_RECORDS_MAX, MOVED_ROWS};
+use nudged_base::time::WallMs;
+use nudged_config::Config;
+use nudged_journal::reader::Tail;
+use nudged_journal::record::Record;
+use nudged_journal::recovery::{self, RecoverOptions};
+use nudged_journal::segment::SetId;
+use nudged_runtime::files::JournalDirectory;
+use nudged_store::mysql::TakenPopup;
+use nudged_store::sqlite::{FILE_NAME, Peek, Sqlite};
+use nudged_store::whole::{TakenUsers, WholeStat, WholeStream};
+use nudged_store::{Origin, Store, StoredKey, StreamId};
 
 /// What there is to do for a directory.
 pub enum Begun {
@@ -190,7 +190,7 @@ pub(super) fn apply_journal(
     while let Some(batch) = tail.next(&disk, end).map_err(|error| error.to_string())? {
         let records: Result<Vec<(Sequence, Record<'_>)>, _> =
             batch.map(|(sequence, record)| Ok((sequence, record?))).collect();
-        let records = records.map_err(|error: crate::journal::record::RecordError| {
+        let records = records.map_err(|error: nudged_journal::record::RecordError| {
             format!("a record of the journal can't be read: {error}")
         })?;
         for part in records.chunks(APPLY_RECORDS_MAX) {

@@ -7,12 +7,12 @@ use std::path::Path;
 use super::belonging;
 use super::failure::Failure;
 use super::redis;
-use crate::admin;
-use crate::admin::publisher;
-use crate::config::{AdminAddress, Config, Loaded, Queue};
-use crate::runtime::topology::{Topology, allowed_cpus};
-use crate::runtime::{listener, probe, process_limits, thread_room};
-use crate::store::mysql;
+use nudged_admin;
+use nudged_admin::publisher;
+use nudged_config::{AdminAddress, Config, Loaded, Queue};
+use nudged_runtime::topology::{Topology, allowed_cpus};
+use nudged_runtime::{listener, probe, process_limits, thread_room};
+use nudged_store::mysql;
 
 /// Threads of every node beside shards, readers and drains: log, watch, two of the journal, writer,
 /// reloads, admin, watch of the catalog, three that bring pauses on, keeper, resolver.

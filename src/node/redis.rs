@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::failure::Failure;
-use crate::base::ids::{Partition, ShardId};
-use crate::base::limits::PARTITIONS;
-use crate::config::{self, Config, Redis};
-use crate::redis::address::LinkAddress;
-use crate::redis::link::{BreakerSettings, LinkSettings};
-use crate::runtime::link_target::LinkTarget;
-use crate::runtime::redis_client::BlockingRedis;
-use crate::runtime::resolver::Resolver;
-use crate::runtime::wake::Sleeper;
-use crate::shard::arbiter::{ArbiterSetup, Queue};
-use crate::telemetry::log::Log;
+use nudged_base::ids::{Partition, ShardId};
+use nudged_base::limits::PARTITIONS;
+use nudged_base::telemetry::log::Log;
+use nudged_config::{self, Config, Redis};
+use nudged_redis::address::LinkAddress;
+use nudged_redis::link::{BreakerSettings, LinkSettings};
+use nudged_runtime::link_target::LinkTarget;
+use nudged_runtime::redis_client::BlockingRedis;
+use nudged_runtime::resolver::Resolver;
+use nudged_runtime::wake::Sleeper;
+use nudged_shard::arbiter::{ArbiterSetup, Queue};
 
 /// A name that is not found within this at start is looked up further while the node serves.
 const RESOLVE_WAIT: Duration = Duration::from_secs(2);
@@ -116,7 +116,7 @@ pub fn arbiter_of(
         },
         needs_sync: config.queue == config::Queue::Redis && config.ack == config::Ack::Synced,
         request_seed,
-        journal_end: crate::base::ids::Sequence(0),
+        journal_end: nudged_base::ids::Sequence(0),
         unmerged: Vec::new(),
     }
 }
@@ -143,10 +143,10 @@ fn partitions_of(shard: ShardId, shards: u16) -> Vec<Partition> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::time::DurationMs;
-    use crate::config::Secret;
-    use crate::runtime::link_target::Place;
-    use crate::telemetry::log::Level;
+    use nudged_base::telemetry::log::Level;
+    use nudged_base::time::DurationMs;
+    use nudged_config::Secret;
+    use nudged_runtime::link_target::Place;
 
     fn config(url: &str) -> Config {
         let mut config = Config::default();

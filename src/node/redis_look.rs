@@ -3,13 +3,13 @@
 //! promise that Redis is not set up to keep.
 
 use super::failure::Failure;
-use crate::config::{Ack, Config, Queue};
-use crate::redis::ask::{Answer, AskError};
-use crate::redis::greeting;
-use crate::redis::refusal::Refusal;
-use crate::runtime::log_thread;
-use crate::runtime::redis_client::BlockingRedis;
-use crate::telemetry::log::{Log, Message};
+use nudged_base::telemetry::log::{Log, Message};
+use nudged_config::{Ack, Config, Queue};
+use nudged_redis::ask::{Answer, AskError};
+use nudged_redis::greeting;
+use nudged_redis::refusal::Refusal;
+use nudged_runtime::log_thread;
+use nudged_runtime::redis_client::BlockingRedis;
 
 /// What a look has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

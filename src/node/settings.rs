@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::config::{
+use nudged_config::{
     self, DEFAULT_FILE, Environment, Examined, File, Flag, Kind, Loaded, Origin, Problem, Problems,
 };
 

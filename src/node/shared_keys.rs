@@ -9,13 +9,13 @@
 use std::path::Path;
 
 use super::signing_keys::{self, KeysError, is_same, of_text, to_text};
-use crate::api::token::Secret;
-use crate::base::time::WallMs;
-use crate::redis::ask::{Answer, AskError};
-use crate::runtime::log_thread;
-use crate::runtime::redis_client::BlockingRedis;
-use crate::store::{Store, StoreError, StoredKey};
-use crate::telemetry::log::{Log, Message};
+use nudged_api::token::Secret;
+use nudged_base::telemetry::log::{Log, Message};
+use nudged_base::time::WallMs;
+use nudged_redis::ask::{Answer, AskError};
+use nudged_runtime::log_thread;
+use nudged_runtime::redis_client::BlockingRedis;
+use nudged_store::{Store, StoreError, StoredKey};
 
 /// The copy in Redis: the lines of the file.
 const REDIS_KEY: &[u8] = b"nudged:keys";
@@ -149,7 +149,7 @@ pub fn newest(own: &[Secret]) -> Option<&Secret> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::time::WallMs;
+    use nudged_base::time::WallMs;
 
     fn key(id: u32, at: i64, byte: u8) -> Secret {
         Secret { id, created_at: WallMs(at), bytes: [byte; 32], moved_at: None }

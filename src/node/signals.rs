@@ -10,10 +10,10 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 
-use crate::runtime::log_thread::{stamp_now, write_out};
-use crate::runtime::signal_mask;
-use crate::runtime::vital::Needed;
-use crate::telemetry::log::{Log, Message, Value};
+use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_runtime::log_thread::{stamp_now, write_out};
+use nudged_runtime::signal_mask;
+use nudged_runtime::vital::Needed;
 
 /// What signals ask for.
 #[derive(Debug)]

@@ -11,11 +11,11 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::api::token::Secret;
-use crate::base::hex;
-use crate::base::time::WallMs;
-use crate::runtime::whole_file;
-use crate::store::StoreError;
+use nudged_api::token::Secret;
+use nudged_base::hex;
+use nudged_base::time::WallMs;
+use nudged_runtime::whole_file;
+use nudged_store::StoreError;
 
 /// Name of the file.
 const FILE: &str = "signing-keys";

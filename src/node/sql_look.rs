@@ -3,12 +3,12 @@
 //! for each thing that it would ask. Must not know what is asked later.
 
 use super::failure::Failure;
-use crate::base::limits::SQL_START_MS;
-use crate::base::time::DurationMs;
-use crate::config::Config;
-use crate::runtime::log_thread;
-use crate::store::Store;
-use crate::telemetry::log::{Log, Message};
+use nudged_base::limits::SQL_START_MS;
+use nudged_base::telemetry::log::{Log, Message};
+use nudged_base::time::DurationMs;
+use nudged_config::Config;
+use nudged_runtime::log_thread;
+use nudged_store::Store;
 
 /// What a look has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

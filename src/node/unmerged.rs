@@ -2,11 +2,11 @@
 //! from the part of the journal that SQL has not applied, and handed to the shards. Only a node
 //! with Redis asks; without it an unmerged record has nothing to wait for.
 
-use crate::base::ids::{Sequence, ShardId, UserKey};
-use crate::journal::disk::DiskRead;
-use crate::journal::reader::{Tail, TailError};
-use crate::runtime::board::Board;
-use crate::shard::unmerged::left::{Found, Left};
+use nudged_base::ids::{Sequence, ShardId, UserKey};
+use nudged_journal::disk::DiskRead;
+use nudged_journal::reader::{Tail, TailError};
+use nudged_runtime::board::Board;
+use nudged_shard::unmerged::left::{Found, Left};
 
 /// Entries that no record from `tail` to `end` tells to be merged. Allocates what they take.
 ///
@@ -41,12 +41,12 @@ pub fn announce(board: &Board, left: &Left, end: Sequence, shards: u16) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::{PopupKey, Revision};
-    use crate::base::time::WallMs;
-    use crate::journal::record::{Happening, Impression, Record};
-    use crate::runtime::wake::Sleeper;
-    use crate::shard::unmerged::{Asked, Entry};
-    use crate::state::apply::{Action, ShowId};
+    use nudged_base::ids::{PopupKey, Revision};
+    use nudged_base::time::WallMs;
+    use nudged_domain::state::apply::{Action, ShowId};
+    use nudged_journal::record::{Happening, Impression, Record};
+    use nudged_runtime::wake::Sleeper;
+    use nudged_shard::unmerged::{Asked, Entry};
     use std::sync::Arc;
 
     fn entry(token: &str, asked: Asked) -> Entry {

@@ -14,14 +14,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::hex;
-use crate::base::ids::{Revision, UserKey};
-use crate::base::limits::{POPUP_ID_BYTES_MAX, USER_BYTES_MAX, USER_POPUPS_MAX};
-use crate::base::time::WallMs;
-use crate::catalog::snapshot::Outcome;
-use crate::state::user::UserClocks;
-use crate::store::whole::WholeStat;
-use crate::writer::union::{Tombstone, WholeEntry, WholeUser};
+use nudged_background::writer::union::{Tombstone, WholeEntry, WholeUser};
+use nudged_base::hex;
+use nudged_base::ids::{Revision, UserKey};
+use nudged_base::limits::{POPUP_ID_BYTES_MAX, USER_BYTES_MAX, USER_POPUPS_MAX};
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::snapshot::Outcome;
+use nudged_domain::state::user::UserClocks;
+use nudged_store::whole::WholeStat;
 
 /// A line.
 #[derive(Debug, Deserialize, Serialize)]
@@ -234,8 +234,8 @@ fn hash(name: &str, text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::PopupKey;
-    use crate::state::user::{PopupState, Show, encode_popup};
+    use nudged_base::ids::PopupKey;
+    use nudged_domain::state::user::{PopupState, Show, encode_popup};
 
     #[test]
     fn lines_come_back_as_they_were_and_junk_is_named() {

@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use super::link::LinkSettings;
-use crate::base::hex;
-use crate::config::Secret;
+use nudged_base::hex;
+use nudged_config::Secret;
 
 /// The port of a URL without one.
 const PORT_DEFAULT: u16 = 6_379;

@@ -6,11 +6,11 @@
 use std::collections::VecDeque;
 use std::io;
 
-use crate::base::limits::REDIS_PUSHES_MAX;
-use crate::redis::decode::Frame;
-use crate::redis::refusal::Refusal;
-use crate::redis::scripts::hash_of;
-use crate::redis::words::Words;
+use crate::decode::Frame;
+use crate::refusal::Refusal;
+use crate::scripts::hash_of;
+use crate::words::Words;
+use nudged_base::limits::REDIS_PUSHES_MAX;
 
 /// The words of a command.
 pub type Command = Vec<Vec<u8>>;

@@ -10,8 +10,8 @@
 //! ```
 
 use super::link::{BreakerSettings, BreakerState};
-use crate::base::backoff::{Backoff, Jitter};
-use crate::base::time::MonoNs;
+use nudged_base::backoff::{Backoff, Jitter};
+use nudged_base::time::MonoNs;
 
 /// The outcomes of the last second are judged together, in pieces of this length, in ns.
 const PIECE_NS: u64 = 100_000_000;

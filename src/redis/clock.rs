@@ -4,7 +4,7 @@
 //! was held up moves nothing, the quickest one counts, and a step of TIME is followed at once.
 //! Pure; must not know what the time is for.
 
-use crate::base::time::{MonoNs, WallMs};
+use nudged_base::time::{MonoNs, WallMs};
 
 /// Nanoseconds of a millisecond.
 const MS_NS: i128 = 1_000_000;

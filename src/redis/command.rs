@@ -3,9 +3,9 @@
 //! Keys carry their partition's tag, `nudged:{p17}:...`, so that everything of a partition lies in
 //! one slot of a cluster: the user's value `u:<user>`, the partition's meta `m`, its list `q`.
 
-use crate::base::ids::{Partition, Revision};
-use crate::base::time::WallMs;
-use crate::redis::refusal::Refusal;
+use crate::refusal::Refusal;
+use nudged_base::ids::{Partition, Revision};
+use nudged_base::time::WallMs;
 
 /// Identity of a commit: a repetition of it changes nothing. Unique among the latest commits of a
 /// user.

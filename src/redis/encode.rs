@@ -3,8 +3,8 @@
 
 use super::command::{Command, Commit, Records};
 use super::scripts::Script;
-use crate::base::ids::{Partition, Revision};
-use crate::journal::record::frames;
+use nudged_base::ids::{Partition, Revision};
+use nudged_journal::record::frames;
 
 /// The channel of a partition's changes is this and the partition's number.
 pub const CHANNEL_PREFIX: &str = "nudged:changed:";
@@ -161,8 +161,8 @@ mod tests {
     use super::*;
 
     fn words_of(output: &[u8]) -> Vec<String> {
-        use crate::redis::decode::{Decoder, Frame};
-        let limits = crate::redis::scan::FrameLimits { bytes: 1 << 20, elements: 64 };
+        use crate::decode::{Decoder, Frame};
+        let limits = crate::scan::FrameLimits { bytes: 1 << 20, elements: 64 };
         let mut decoder = Decoder::new(limits);
         decoder.push(output);
         let Ok(Some(Frame::List(list))) = decoder.next_frame() else { panic!("no command") };

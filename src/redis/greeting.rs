@@ -4,7 +4,7 @@
 use super::decode::Frame;
 use super::encode;
 use super::link::{LinkSettings, Unfit};
-use crate::base::hash::Keyed;
+use nudged_base::hash::Keyed;
 
 /// The oldest version that is served, by its first number.
 const VERSION_MIN: u32 = 7;

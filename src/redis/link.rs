@@ -30,14 +30,14 @@ use super::refusal::Refusal;
 use super::reply::{self, NoReply};
 use super::scan::FrameLimits;
 use super::words::Words;
-use crate::base::backoff::{Backoff, Jitter};
-use crate::base::ids::Partition;
-use crate::base::limits::{
+use handshake::{Handshake, Progress};
+use nudged_base::backoff::{Backoff, Jitter};
+use nudged_base::ids::Partition;
+use nudged_base::limits::{
     LINK_BYTES_MAX, LINK_HANDSHAKE_MS, LINK_IDLE_MS, LINK_STEADY_MS, LINK_UNFIT_RETRY_MS,
     PARTITIONS, REDIS_REPLY_BYTES_MAX, REDIS_REPLY_ELEMENTS_MAX,
 };
-use crate::base::time::{MonoNs, WallMs};
-use handshake::{Handshake, Progress};
+use nudged_base::time::{MonoNs, WallMs};
 use slots::{Slot, Slots, Times};
 
 pub use settings::{

@@ -3,9 +3,9 @@
 use super::command::{CommitVerdict, Meta, Phase, Reply, Value};
 use super::decode::Frame;
 use super::refusal::Refusal;
-use crate::base::ids::Revision;
-use crate::base::limits::{REQUEST_IDS_MAX, STATE_BYTES_MAX};
-use crate::base::time::WallMs;
+use nudged_base::ids::Revision;
+use nudged_base::limits::{REQUEST_IDS_MAX, STATE_BYTES_MAX};
+use nudged_base::time::WallMs;
 
 /// Which reply a command waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

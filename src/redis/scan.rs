@@ -6,7 +6,7 @@
 //! taken; doubles, attributes and streamed frames are what no command of ours is answered with.
 
 use super::words::number;
-use crate::base::limits::REDIS_DEPTH_MAX;
+use nudged_base::limits::REDIS_DEPTH_MAX;
 
 /// Which version of the protocol a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,12 +16,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crossbeam::utils::CachePadded;
 
 use super::wake::Sleeper;
-use crate::base::ids::{Partition, Sequence, ShardId, UserKey};
-use crate::base::limits::PARTITIONS;
-use crate::redis::learned::Learned;
-pub use crate::redis::learned::NO_RUN;
-use crate::redis::link::Unfit;
-use crate::shard::seam::BoardView;
+use nudged_base::ids::{Partition, Sequence, ShardId, UserKey};
+use nudged_base::limits::PARTITIONS;
+use nudged_redis::learned::Learned;
+pub use nudged_redis::learned::NO_RUN;
+use nudged_redis::link::Unfit;
+use nudged_shard::seam::BoardView;
 
 /// Partitions of one word of the bitmap.
 const WORD_BITS: u16 = 64;

@@ -2,7 +2,7 @@
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::base::time::{MonoNs, WallMs};
+use nudged_base::time::{MonoNs, WallMs};
 
 /// The monotonic clock that counts through suspension.
 pub fn mono() -> MonoNs {

@@ -27,14 +27,14 @@ use super::link_target::LinkTarget;
 use super::mesh::Mesh;
 use super::ports::Ports;
 use super::ring::{Completion, Ring};
-use crate::base::clock::{NodeClock, Now};
-use crate::base::ids::ShardId;
-use crate::base::limits::{CLOCK_APART_MS, TICK_MS};
-use crate::base::time::MonoNs;
-use crate::runtime::{clocks, log_thread};
-use crate::shard::seam::{Effect, Input, Outbox, Step};
-use crate::telemetry::counters::ShardCounters;
-use crate::telemetry::log::{Log, Message, Value};
+use crate::{clocks, log_thread};
+use nudged_base::clock::{NodeClock, Now};
+use nudged_base::ids::ShardId;
+use nudged_base::limits::{CLOCK_APART_MS, TICK_MS};
+use nudged_base::telemetry::counters::ShardCounters;
+use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_base::time::MonoNs;
+use nudged_shard::seam::{Effect, Input, Outbox, Step};
 
 /// The wall clock is looked at this often, in milliseconds.
 const CLOCK_PERIOD_MS: u64 = 250;

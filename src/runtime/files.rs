@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use crate::journal::disk::{DiskError, DiskRead};
-use crate::journal::segment::SegmentId;
+use nudged_journal::disk::{DiskError, DiskRead};
+use nudged_journal::segment::SegmentId;
 
 const LOCK_NAME: &str = "lock";
 const STAGED_SUFFIX: &str = ".new";

@@ -47,11 +47,11 @@ use super::files::JournalDirectory;
 use super::journal_lanes::JournalLanes;
 use super::vital::Needed;
 use super::wake::Sleeper;
-use crate::base::clock::NodeClock;
-use crate::base::ids::ShardId;
-use crate::journal::appender::{Appender, AppenderConfig, AppenderStart, Poison};
-use crate::journal::disk::{Completion, DiskCommand};
-use crate::telemetry::log::Log;
+use nudged_base::clock::NodeClock;
+use nudged_base::ids::ShardId;
+use nudged_base::telemetry::log::Log;
+use nudged_journal::appender::{Appender, AppenderConfig, AppenderStart, Poison};
+use nudged_journal::disk::{Completion, DiskCommand};
 
 /// Registered memory of the executor; its default of 10 MiB a ring is for direct reads.
 const IO_MEMORY_BYTES: usize = 64 << 10;

@@ -11,10 +11,10 @@ use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
 
 use super::wake::Sleeper;
-use crate::base::ids::{Sequence, ShardId};
-use crate::base::limits::LANE_BATCHES_MAX;
-use crate::journal::appender::{Gauges, Poison};
-use crate::journal::lane::{Ack, LaneBatch};
+use nudged_base::ids::{Sequence, ShardId};
+use nudged_base::limits::LANE_BATCHES_MAX;
+use nudged_journal::appender::{Gauges, Poison};
+use nudged_journal::lane::{Ack, LaneBatch};
 
 /// The two queues of one shard.
 #[derive(Debug)]
@@ -266,7 +266,7 @@ impl JournalLanes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::LaneSequence;
+    use nudged_base::ids::LaneSequence;
 
     fn batch(first: u64) -> LaneBatch {
         LaneBatch { shard: ShardId(1), first: LaneSequence(first), count: 1, bytes: vec![0; 8] }

@@ -15,22 +15,22 @@ use super::redis_client::BlockingRedis;
 use super::sql_fitness::Asker;
 use super::sql_writer::WriterFigures;
 use super::threads;
-use crate::base::limits::PEER_KNOWN_MS;
-use crate::base::time::DurationMs;
-use crate::config::Config;
-use crate::keeper::barrier::Progress;
-use crate::keeper::figures::KeeperFigures;
-use crate::keeper::list_share::ListShare;
-use crate::keeper::peers::NodeId;
-use crate::keeper::rounds::{
+use nudged_background::keeper::barrier::Progress;
+use nudged_background::keeper::figures::KeeperFigures;
+use nudged_background::keeper::list_share::ListShare;
+use nudged_background::keeper::peers::NodeId;
+use nudged_background::keeper::rounds::{
     Effect, FillSizes, Input, Notice, Rounds, RoundsSetup, View, sql_from,
 };
-use crate::redis::refusal::Refusal;
-use crate::state::user::UserState;
-use crate::store::{Reader, Store, StoreError};
-use crate::telemetry::counters::ShardCounters;
-use crate::telemetry::log::Log;
-use crate::writer::failure::SqlFailure;
+use nudged_background::writer::failure::SqlFailure;
+use nudged_base::limits::PEER_KNOWN_MS;
+use nudged_base::telemetry::counters::ShardCounters;
+use nudged_base::telemetry::log::Log;
+use nudged_base::time::DurationMs;
+use nudged_config::Config;
+use nudged_domain::state::user::UserState;
+use nudged_redis::refusal::Refusal;
+use nudged_store::{Reader, Store, StoreError};
 
 /// A statement of the keeper may take this long: it reads a few hundred rows at most.
 const SQL_TIMEOUT_MS: u64 = 1_000;

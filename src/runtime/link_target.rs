@@ -17,7 +17,7 @@ use rustix::net::{
 };
 
 use super::wake::Sleeper;
-use crate::base::limits::LINK_PLACES_MAX;
+use nudged_base::limits::LINK_PLACES_MAX;
 
 /// An idle peer is probed after this long, and again after as long.
 const KEEPALIVE: Duration = Duration::from_secs(15);

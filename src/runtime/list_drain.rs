@@ -15,13 +15,13 @@ use super::sql_fitness::Asker;
 use super::sql_writer::WriterFigures;
 use super::threads;
 use super::wake::Sleeper;
-use crate::keeper::drain::{Drain, Effect, Input, View};
-use crate::keeper::list_share::ListShare;
-use crate::keeper::lists::ListStream;
-use crate::redis::refusal::Refusal;
-use crate::store::{Run, Store, StoreError, StreamId};
-use crate::telemetry::log::Log;
-use crate::writer::failure::SqlFailure;
+use nudged_background::keeper::drain::{Drain, Effect, Input, View};
+use nudged_background::keeper::list_share::ListShare;
+use nudged_background::keeper::lists::ListStream;
+use nudged_background::writer::failure::SqlFailure;
+use nudged_base::telemetry::log::Log;
+use nudged_redis::refusal::Refusal;
+use nudged_store::{Run, Store, StoreError, StreamId};
 
 /// What the thread is made of.
 pub struct DrainSetup {

@@ -8,9 +8,9 @@ use std::thread::{Builder, JoinHandle, park, park_timeout};
 use std::time::Duration;
 
 use super::vital::Needed;
-use crate::base::limits::LOG_PERIOD_MS;
-use crate::base::time::{MonoNs, WallMs};
-use crate::telemetry::log::{Log, Message, Stamp, Value};
+use nudged_base::limits::LOG_PERIOD_MS;
+use nudged_base::telemetry::log::{Log, Message, Stamp, Value};
+use nudged_base::time::{MonoNs, WallMs};
 
 /// A running writer of the log. Dropped, it writes what is queued and ends: a start that fails has
 /// said why.
@@ -122,7 +122,7 @@ fn write_lines(log: &Log, mut output: impl Write, stopping: &AtomicBool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::log::{Level, Message};
+    use nudged_base::telemetry::log::{Level, Message};
     use std::sync::Mutex;
 
     #[derive(Clone, Default)]

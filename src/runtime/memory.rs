@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use crate::base::limits::{TRIM_BYTES, TRIM_PERIOD_MS};
-use crate::base::time::MonoNs;
-use crate::telemetry::counters::ShardCounters;
+use nudged_base::limits::{TRIM_BYTES, TRIM_PERIOD_MS};
+use nudged_base::telemetry::counters::ShardCounters;
+use nudged_base::time::MonoNs;
 
 /// Blocks from this size on are mappings of their own, which go back when they are freed, in bytes.
 /// It is where glibc begins; unless it is set, each freed block raises it, up to 32 MiB, and what

@@ -9,10 +9,10 @@ use crossbeam::queue::ArrayQueue;
 use super::board::Board;
 use super::journal_lanes::JournalLanes;
 use super::wake::Sleeper;
-use crate::base::ids::ShardId;
-use crate::base::limits::{HOPS_OUTSTANDING_MAX, READS_OUTSTANDING_MAX};
-use crate::shard::control::{Command, ControlReply};
-use crate::shard::seam::{Hop, HopReply, ReadRequest, UserRead};
+use nudged_base::ids::ShardId;
+use nudged_base::limits::{HOPS_OUTSTANDING_MAX, READS_OUTSTANDING_MAX};
+use nudged_shard::control::{Command, ControlReply};
+use nudged_shard::seam::{Hop, HopReply, ReadRequest, UserRead};
 
 /// Hops that may wait for one shard; more are refused to those who send them.
 const HOP_LANE: usize = 8_192;

@@ -8,11 +8,11 @@ use crossbeam::channel::Sender;
 
 use super::board::Found;
 use super::mesh::{Mesh, ShardLanes};
-use crate::base::ids::{Sequence, ShardId};
-use crate::base::slab::{Handle, Slab};
-use crate::shard::control::{Control, ControlReply};
-use crate::shard::seam::{BoardView, Effect, Input, ReadFailed, Report, UserRead};
-use crate::telemetry::counters::ShardCounters;
+use nudged_base::ids::{Sequence, ShardId};
+use nudged_base::slab::{Handle, Slab};
+use nudged_base::telemetry::counters::ShardCounters;
+use nudged_shard::control::{Control, ControlReply};
+use nudged_shard::seam::{BoardView, Effect, Input, ReadFailed, Report, UserRead};
 
 /// Commands of operators that one shard may be working on.
 const CONTROLS_MAX: usize = 1_024;
@@ -185,9 +185,9 @@ impl Ports {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::Partition;
-    use crate::redis::link::Unfit;
-    use crate::shard::seam::Learned;
+    use nudged_base::ids::Partition;
+    use nudged_redis::link::Unfit;
+    use nudged_shard::seam::Learned;
 
     #[test]
     fn news_of_the_board_are_told_once_and_keeps_the_shard_from_sleeping_until_then() {

@@ -6,7 +6,7 @@ use io_uring::{IoUring, Probe, opcode};
 use rustix::process::{Resource, getrlimit};
 
 use super::thread_room::ThreadLimit;
-use crate::base::limits::SEGMENT_BYTES;
+use nudged_base::limits::SEGMENT_BYTES;
 
 /// The oldest kernel that has all that a shard's ring needs: deferred task work with a single
 /// issuer, and multishot receive.

@@ -18,16 +18,16 @@ use std::time::{Duration, Instant};
 
 use super::clocks;
 use super::stream::Stream;
-use crate::base::limits::{REDIS_BULK_BYTES_MAX, REDIS_BULK_ELEMENTS_MAX, REDIS_PIPELINE_MAX};
-use crate::redis::address::LinkAddress;
-use crate::redis::ask::{Answer, Ask, AskError, Push, keep, only, owned, push_of};
-use crate::redis::decode::{Decoder, Frame};
-use crate::redis::encode;
-use crate::redis::greeting;
-use crate::redis::link::LinkSettings;
-use crate::redis::refusal::Refusal;
-use crate::redis::scan::{FrameLimits, Protocol};
-use crate::redis::scripts::hash_of;
+use nudged_base::limits::{REDIS_BULK_BYTES_MAX, REDIS_BULK_ELEMENTS_MAX, REDIS_PIPELINE_MAX};
+use nudged_redis::address::LinkAddress;
+use nudged_redis::ask::{Answer, Ask, AskError, Push, keep, only, owned, push_of};
+use nudged_redis::decode::{Decoder, Frame};
+use nudged_redis::encode;
+use nudged_redis::greeting;
+use nudged_redis::link::LinkSettings;
+use nudged_redis::refusal::Refusal;
+use nudged_redis::scan::{FrameLimits, Protocol};
+use nudged_redis::scripts::hash_of;
 
 use rest::Rest;
 

@@ -13,8 +13,8 @@ use super::log_thread;
 use super::uninterrupted::uninterrupted;
 use super::vital::Needed;
 use super::wake::Sleeper;
-use crate::base::limits::RESOLVE_PERIOD_MS;
-use crate::telemetry::log::{Log, Message};
+use nudged_base::limits::RESOLVE_PERIOD_MS;
+use nudged_base::telemetry::log::{Log, Message};
 
 /// The thread, with what ends it. It is not waited for: a question under way may take long.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ fn look_up(target: &LinkTarget, log: &Log) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::log::Level;
+    use nudged_base::telemetry::log::Level;
 
     #[test]
     fn names_are_found_and_asked_for_again_after_a_failure() {

@@ -12,9 +12,9 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use crate::base::limits::{RECEIVE_BUFFER_BYTES as BUFFER_BYTES, RECEIVE_BUFFERS as BUFFERS};
 use io_uring::types::{BufRingEntry, SubmitArgs, Timespec};
 use io_uring::{IoUring, squeue};
+use nudged_base::limits::{RECEIVE_BUFFER_BYTES as BUFFER_BYTES, RECEIVE_BUFFERS as BUFFERS};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 

@@ -8,7 +8,7 @@ use crossbeam::channel::bounded;
 use super::driver::{Driver, Setup};
 use super::topology;
 use super::vital::{self, Needed};
-use crate::shard::seam::Step;
+use nudged_shard::seam::Step;
 
 /// Starts a shard's thread and waits until its ring stands.
 ///

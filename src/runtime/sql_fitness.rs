@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::wake::Sleeper;
-use crate::base::limits::{SQL_FAILED_FOR_MS, UNFIT_AGAIN_MS};
-use crate::base::time::MonoNs;
-use crate::store::{FailureKind, StoreError};
+use nudged_base::limits::{SQL_FAILED_FOR_MS, UNFIT_AGAIN_MS};
+use nudged_base::time::MonoNs;
+use nudged_store::{FailureKind, StoreError};
 
 /// Who asks SQL. What one of them is answered says nothing of what another one asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

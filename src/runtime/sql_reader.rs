@@ -19,15 +19,15 @@ use super::mesh::Mesh;
 use super::sql_fitness::Asker;
 use super::sql_writer::WriterFigures;
 use super::threads;
-use crate::base::ids::ShardId;
-use crate::journal::disk::DiskRead;
-use crate::journal::recovery::UnappliedIndex;
-use crate::shard::seam::{ReadFailed, UserRead};
-use crate::state::user::UserState;
-use crate::store::Reader;
-use crate::telemetry::log::Log;
-use crate::writer::failure::SqlFailure;
-use crate::writer::read_back::{Effect, Input, ReadBack, View};
+use nudged_background::writer::failure::SqlFailure;
+use nudged_background::writer::read_back::{Effect, Input, ReadBack, View};
+use nudged_base::ids::ShardId;
+use nudged_base::telemetry::log::Log;
+use nudged_domain::state::user::UserState;
+use nudged_journal::disk::DiskRead;
+use nudged_journal::recovery::UnappliedIndex;
+use nudged_shard::seam::{ReadFailed, UserRead};
+use nudged_store::Reader;
 
 /// Users that are read in one transaction.
 const BATCH_USERS_MAX: usize = 128;

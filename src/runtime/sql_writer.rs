@@ -12,16 +12,16 @@ use super::journal_lanes::JournalLanes;
 use super::sql_fitness::{Asker, SqlFitness};
 use super::threads::{self, failure_of};
 use super::wake::Sleeper;
-use crate::base::ids::{Sequence, UserKey};
-use crate::journal::disk::DiskRead;
-use crate::journal::reader::Tail;
-use crate::journal::segment::SetId;
-use crate::store::{FailureKind, Store, StoreError, StreamId};
-use crate::telemetry::log::Log;
-use crate::writer::failure::SqlFailure;
-use crate::writer::follow::{
+use nudged_background::writer::failure::SqlFailure;
+use nudged_background::writer::follow::{
     Claimed, Effect, FollowCounts, Follower, FollowerSetup, Input, SqlView, View,
 };
+use nudged_base::ids::{Sequence, UserKey};
+use nudged_base::telemetry::log::Log;
+use nudged_journal::disk::DiskRead;
+use nudged_journal::reader::Tail;
+use nudged_journal::segment::SetId;
+use nudged_store::{FailureKind, Store, StoreError, StreamId};
 
 /// Looks, before anything is written, whether a store that could not be asked at the start is the
 /// one that has this directory's users: `None`, or in words why it is not.

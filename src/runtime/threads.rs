@@ -13,10 +13,10 @@ use std::thread::{Builder, JoinHandle};
 
 use super::vital::Needed;
 use super::{clocks, topology};
-use crate::base::clock::Now;
-use crate::base::ids::StreamId;
-use crate::store::{FailureKind, StoreError};
-use crate::writer::failure::{SqlFailure, SqlMeaning};
+use nudged_background::writer::failure::{SqlFailure, SqlMeaning};
+use nudged_base::clock::Now;
+use nudged_base::ids::StreamId;
+use nudged_store::{FailureKind, StoreError};
 
 /// Starts a thread that the node can't do without, on a core of its own where one is named; it may
 /// end once `stop` is set.

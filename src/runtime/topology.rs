@@ -2,7 +2,7 @@
 
 use core_affinity::CoreId;
 
-use crate::base::ids::ShardId;
+use nudged_base::ids::ShardId;
 
 /// Cores of a node, decided once at start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Topology {
         };
         let default_shards = u16::try_from(shard_cpus.len()).unwrap_or(u16::MAX);
         let shards =
-            wish.shards.unwrap_or(default_shards).clamp(1, crate::base::limits::SHARDS_MAX);
+            wish.shards.unwrap_or(default_shards).clamp(1, nudged_base::limits::SHARDS_MAX);
         Ok(Topology { shard_cpus, writer_cpu, shards, pin: wish.pin })
     }
 

@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _};
 
-use crate::base::limits::KERNEL_UNSENT_BYTES_MAX;
+use nudged_base::limits::KERNEL_UNSENT_BYTES_MAX;
 
 /// Sets the bound for a TCP socket; connections inherit it from their listener.
 ///

@@ -22,7 +22,7 @@ use std::time::Duration;
 use rustix::thread::{Pid, gettid};
 
 use super::log_thread::{stamp_now, write_last, write_out};
-use crate::telemetry::log::{Log, Message, Value};
+use nudged_base::telemetry::log::{Log, Message, Value};
 
 /// The exit code of a process that a thread has ended.
 pub const EXIT_CODE: i32 = 70;
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn a_panic_ends_the_process_with_one_line_that_shows_no_value() {
         if std::env::var_os(CHILD).is_some() {
-            let log = Log::new(crate::telemetry::log::Level::Info, true, &[]);
+            let log = Log::new(nudged_base::telemetry::log::Level::Info, true, &[]);
             watch(&log).unwrap();
             let user: Result<u8, std::num::ParseIntError> = "canary".parse();
             let user = user.map_err(|_| "canary");

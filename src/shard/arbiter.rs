@@ -43,12 +43,12 @@ use partitions::Partitions;
 use super::fanout::Fanouts;
 use super::seam::{BoardView, Learned};
 use super::unmerged::left::Left;
-use crate::base::clock::Now;
-use crate::base::ids::{LaneSequence, Partition, Revision, Sequence, ShardId};
-use crate::base::mix::STEP;
-use crate::base::time::{MonoNs, WallMs};
-use crate::redis::command::{Command, Meta, RequestId};
-use crate::redis::link::{Link, LinkSettings, Server};
+use nudged_base::clock::Now;
+use nudged_base::ids::{LaneSequence, Partition, Revision, Sequence, ShardId};
+use nudged_base::mix::STEP;
+use nudged_base::time::{MonoNs, WallMs};
+use nudged_redis::command::{Command, Meta, RequestId};
+use nudged_redis::link::{Link, LinkSettings, Server};
 
 /// Where the records of commits go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

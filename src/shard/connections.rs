@@ -15,16 +15,16 @@ use super::origin::ConnectionSlot;
 use super::seam::{Effect, Outbox};
 use super::serve::{Arrived, Progress};
 use super::view::View;
-use crate::api::early as api_early;
-use crate::base::clock::Now;
-use crate::base::limits::{BUFFERS_POOLED_MAX, LINGER_TIMEOUT_MS, TICK_MS};
-use crate::base::time::MonoNs;
-use crate::http::connection::{self, Answer, Connection, Ending, Expiry, SendFailed, Timeouts};
-use crate::http::early::Begun;
-use crate::http::head::Request;
-use crate::http::pool::BufferPool;
-use crate::http::reply::Frame;
-use crate::telemetry::counters::ShardCounters;
+use nudged_api::early as api_early;
+use nudged_base::clock::Now;
+use nudged_base::limits::{BUFFERS_POOLED_MAX, LINGER_TIMEOUT_MS, TICK_MS};
+use nudged_base::telemetry::counters::ShardCounters;
+use nudged_base::time::MonoNs;
+use nudged_http::connection::{self, Answer, Connection, Ending, Expiry, SendFailed, Timeouts};
+use nudged_http::early::Begun;
+use nudged_http::head::Request;
+use nudged_http::pool::BufferPool;
+use nudged_http::reply::Frame;
 
 /// No deadline.
 const NEVER: u32 = u32::MAX;

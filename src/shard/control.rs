@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::base::time::WallMs;
-use crate::catalog::snapshot::Snapshot;
-use crate::shard::view::Rules;
+use crate::view::Rules;
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::snapshot::Snapshot;
 
 /// A command to one shard.
 #[derive(Debug)]

@@ -10,20 +10,20 @@ use super::lane::Waiting;
 use super::origin::Origin;
 use super::reads::Waiter;
 use super::view::View;
-use crate::api::command::{Command, EncodedCommand};
-use crate::api::decide::DecideRequest;
-use crate::api::events::Event;
-use crate::api::outcome::{Candidate, DEGRADED, Decided, EncodedOutcome, Outcome};
-use crate::api::token::Token;
-use crate::api::verdict::Verdict;
-use crate::base::clock::Now;
-use crate::base::ids::LaneSequence;
-use crate::base::time::MonoNs;
-use crate::catalog::snapshot::Snapshot;
-use crate::decide::choose::{self, Decision};
-use crate::journal::record::Happening;
-use crate::state::apply::{self, EventVerdict, ShowApplied};
-use crate::telemetry::log::{Message, Value};
+use nudged_api::command::{Command, EncodedCommand};
+use nudged_api::decide::DecideRequest;
+use nudged_api::events::Event;
+use nudged_api::outcome::{Candidate, DEGRADED, Decided, EncodedOutcome, Outcome};
+use nudged_api::token::Token;
+use nudged_api::verdict::Verdict;
+use nudged_base::clock::Now;
+use nudged_base::ids::LaneSequence;
+use nudged_base::telemetry::log::{Message, Value};
+use nudged_base::time::MonoNs;
+use nudged_domain::catalog::snapshot::Snapshot;
+use nudged_domain::decide::choose::{self, Decision};
+use nudged_domain::state::apply::{self, EventVerdict, ShowApplied};
+use nudged_journal::record::Happening;
 
 /// What a command is executed with.
 #[derive(Clone, Copy, Debug)]

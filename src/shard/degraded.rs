@@ -10,21 +10,21 @@ use bumpalo::collections::Vec as BumpVec;
 use super::decision::{RequestContext, decided};
 use super::home::{Home, Subject, shown_of};
 use super::unmerged::{Asked, Entry};
-use crate::api::command::PlacedEvent;
-use crate::api::decide::DecideRequest;
-use crate::api::events::Event;
-use crate::api::outcome::{DEGRADED, Decided, Outcome};
-use crate::api::verdict::{PlacedVerdict, Verdict};
-use crate::base::clock::Now;
-use crate::base::hash;
-use crate::base::ids::{LaneSequence, PopupKey};
-use crate::base::limits::EVENT_AGE_MAX_MS;
-use crate::catalog::snapshot::Snapshot;
-use crate::decide::choose::{self, Decision};
-use crate::journal::record::Record;
-use crate::state::apply::{self, ShowId};
-use crate::state::user::{self, UserState};
-use crate::telemetry::log::{Message, Value};
+use nudged_api::command::PlacedEvent;
+use nudged_api::decide::DecideRequest;
+use nudged_api::events::Event;
+use nudged_api::outcome::{DEGRADED, Decided, Outcome};
+use nudged_api::verdict::{PlacedVerdict, Verdict};
+use nudged_base::clock::Now;
+use nudged_base::hash;
+use nudged_base::ids::{LaneSequence, PopupKey};
+use nudged_base::limits::EVENT_AGE_MAX_MS;
+use nudged_base::telemetry::log::{Message, Value};
+use nudged_domain::catalog::snapshot::Snapshot;
+use nudged_domain::decide::choose::{self, Decision};
+use nudged_domain::state::apply::{self, ShowId};
+use nudged_domain::state::user::{self, UserState};
+use nudged_journal::record::Record;
 
 impl Home {
     /// Answers a decide request whose user's state is not to be had in time (product, section 7).

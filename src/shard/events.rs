@@ -5,11 +5,11 @@ use bumpalo::collections::Vec as BumpVec;
 use super::decision::RequestContext;
 use super::home::Home;
 use super::reads::Waiter;
-use crate::api::command::{Command, EventsRequest};
-use crate::api::events::Event;
-use crate::api::outcome::{Outcome, Verdicts};
-use crate::api::verdict::{PlacedVerdict, Verdict};
-use crate::base::ids::LaneSequence;
+use nudged_api::command::{Command, EventsRequest};
+use nudged_api::events::Event;
+use nudged_api::outcome::{Outcome, Verdicts};
+use nudged_api::verdict::{PlacedVerdict, Verdict};
+use nudged_base::ids::LaneSequence;
 
 impl Home {
     /// Executes events. `None` where their verdicts have to wait: for a user's state, or for the

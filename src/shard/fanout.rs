@@ -3,10 +3,10 @@
 //! whole when the last part is there.
 
 use super::origin::Origin;
-use crate::api::outcome::EncodedOutcome;
-use crate::api::verdict::PlacedVerdict;
-use crate::base::limits::PARKED_MAX;
-use crate::base::slab::{Handle, Slab};
+use nudged_api::outcome::EncodedOutcome;
+use nudged_api::verdict::PlacedVerdict;
+use nudged_base::limits::PARKED_MAX;
+use nudged_base::slab::{Handle, Slab};
 
 /// Events whose verdicts are not all there.
 #[derive(Debug)]

@@ -7,15 +7,15 @@
 use std::collections::VecDeque;
 
 use super::origin::Origin;
-use crate::api::outcome::EncodedOutcome;
-use crate::base::ids::{LaneSequence, Sequence, ShardId};
-use crate::base::limits::{
+use nudged_api::outcome::EncodedOutcome;
+use nudged_base::ids::{LaneSequence, Sequence, ShardId};
+use nudged_base::limits::{
     ACK_DEADLINE_MS, LANE_BATCHES_MAX, LANE_BYTES_MAX, PARKED_MAX, RECORD_BYTES_MAX,
     WAITING_BYTES_MAX,
 };
-use crate::base::time::MonoNs;
-use crate::journal::lane::{Ack, LaneBatch};
-use crate::journal::record::{self, Record};
+use nudged_base::time::MonoNs;
+use nudged_journal::lane::{Ack, LaneBatch};
+use nudged_journal::record::{self, Record};
 
 /// Buffers for a turn's records that are kept for use again.
 const SPARE_MAX: usize = 64;
@@ -37,7 +37,7 @@ pub struct Waiting {
     /// What goes there once the record is acknowledged; where the journal is too slow, what is left
     /// of it without ([`Outcome::unless_kept`]).
     ///
-    /// [`Outcome::unless_kept`]: crate::api::outcome::Outcome::unless_kept
+    /// [`Outcome::unless_kept`]: nudged_api::outcome::Outcome::unless_kept
     pub outcome: EncodedOutcome,
 }
 
@@ -127,7 +127,7 @@ impl Lane {
     /// room for them ([`promised_bytes`]) and is not asked, since they are what it waits for when
     /// nothing else moves. No answer waits for them.
     ///
-    /// [`promised_bytes`]: crate::shard::unmerged::Unmerged::promised_bytes
+    /// [`promised_bytes`]: crate::unmerged::Unmerged::promised_bytes
     pub fn has_room_promised(&self, records: usize) -> bool {
         self.has_own_room(records * RECORD_BYTES_MAX)
     }
@@ -342,9 +342,9 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::outcome::Outcome;
-    use crate::base::ids::Revision;
-    use crate::base::time::WallMs;
+    use nudged_api::outcome::Outcome;
+    use nudged_base::ids::Revision;
+    use nudged_base::time::WallMs;
 
     fn lane() -> Lane {
         let mut lane = Lane::new(ShardId(0));

@@ -2,11 +2,11 @@
 
 use super::decision::RequestContext;
 use super::home::Home;
-use crate::api::command::Command;
-use crate::api::outcome::Outcome;
-use crate::journal::record::Record;
-use crate::state::apply;
-use crate::state::user;
+use nudged_api::command::Command;
+use nudged_api::outcome::Outcome;
+use nudged_domain::state::apply;
+use nudged_domain::state::user;
+use nudged_journal::record::Record;
 
 impl Home {
     /// Carries a command out, or has it wait for the user's state. With an arbiter that has to be

@@ -1,8 +1,8 @@
 //! Where the outcome of a command goes.
 
-use crate::api::cors::Grant;
-use crate::base::ids::ShardId;
-use crate::base::slab::Handle;
+use nudged_api::cors::Grant;
+use nudged_base::ids::ShardId;
+use nudged_base::slab::Handle;
 
 /// A connection's number, its generation, and one of its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,11 +6,11 @@ use std::collections::VecDeque;
 use hashbrown::HashTable;
 
 use super::origin::Origin;
-use crate::api::command::EncodedCommand;
-use crate::base::hash::Keyed;
-use crate::base::limits::{PARKED_BYTES_MAX, PARKED_MAX, READS_OUTSTANDING_MAX};
-use crate::base::slab::{Handle, Slab};
-use crate::base::time::MonoNs;
+use nudged_api::command::EncodedCommand;
+use nudged_base::hash::Keyed;
+use nudged_base::limits::{PARKED_BYTES_MAX, PARKED_MAX, READS_OUTSTANDING_MAX};
+use nudged_base::slab::{Handle, Slab};
+use nudged_base::time::MonoNs;
 
 /// A command that needs a user's state, and who waits for its outcome.
 #[derive(Debug)]

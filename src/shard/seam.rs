@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::api::command::EncodedCommand;
-use crate::api::outcome::EncodedOutcome;
-use crate::base::clock::Now;
-use crate::base::ids::{Partition, Sequence, ShardId};
-use crate::base::time::MonoNs;
-use crate::journal::lane::{Ack, LaneBatch};
-pub use crate::redis::learned::Learned;
-use crate::redis::link::Unfit;
-use crate::shard::control::{Control, ControlReply};
+use crate::control::{Control, ControlReply};
+use nudged_api::command::EncodedCommand;
+use nudged_api::outcome::EncodedOutcome;
+use nudged_base::clock::Now;
+use nudged_base::ids::{Partition, Sequence, ShardId};
+use nudged_base::time::MonoNs;
+use nudged_journal::lane::{Ack, LaneBatch};
+pub use nudged_redis::learned::Learned;
+use nudged_redis::link::Unfit;
 
 /// One thing that happened, for a shard to act upon.
 #[derive(Debug)]

@@ -9,19 +9,19 @@ use super::home::{Home, Outstanding};
 use super::origin::{ConnectionSlot, Origin};
 use super::seam::{Effect, Hop};
 use super::view::View;
-use crate::api::command::{Command, EncodedCommand, EventsRequest, PlacedEvent};
-use crate::api::decide::DecideRequest;
-use crate::api::outcome::{EncodedOutcome, Outcome, Verdicts};
-use crate::api::render::Rendering;
-use crate::api::reply::Heading;
-use crate::api::routes::{self, Routed};
-use crate::api::verdict::{PlacedVerdict, Verdict};
-use crate::base::clock::Now;
-use crate::base::ids::{ShardId, UserKey};
-use crate::base::limits::HOPS_OUTSTANDING_MAX;
-use crate::base::slab::Handle;
-use crate::http::head::{Method, Request};
-use crate::telemetry::counters::ShardCounters;
+use nudged_api::command::{Command, EncodedCommand, EventsRequest, PlacedEvent};
+use nudged_api::decide::DecideRequest;
+use nudged_api::outcome::{EncodedOutcome, Outcome, Verdicts};
+use nudged_api::render::Rendering;
+use nudged_api::reply::Heading;
+use nudged_api::routes::{self, Routed};
+use nudged_api::verdict::{PlacedVerdict, Verdict};
+use nudged_base::clock::Now;
+use nudged_base::ids::{ShardId, UserKey};
+use nudged_base::limits::HOPS_OUTSTANDING_MAX;
+use nudged_base::slab::Handle;
+use nudged_base::telemetry::counters::ShardCounters;
+use nudged_http::head::{Method, Request};
 
 /// Whether an answer is there or will come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

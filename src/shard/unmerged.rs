@@ -15,8 +15,8 @@ use std::ops::Bound;
 
 pub use entry::{Asked, Entry, Merged};
 
-use crate::base::ids::{LaneSequence, Sequence};
-use crate::base::limits::{UNMERGED_MAX, UNMERGED_USER_MAX};
+use nudged_base::ids::{LaneSequence, Sequence};
+use nudged_base::limits::{UNMERGED_MAX, UNMERGED_USER_MAX};
 
 /// A user's entries, oldest first, and for each the first record that may be its own.
 #[derive(Debug)]

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::api::access::Access;
-use crate::api::cors::Cors;
-use crate::api::routes::Surface;
-use crate::api::token::Keys;
-use crate::base::clock::Now;
-use crate::base::ids::{ShardId, UserKey};
-use crate::catalog::snapshot::Snapshot;
-use crate::http::connection::Timeouts;
-use crate::http::reply::ImfDate;
+use nudged_api::access::Access;
+use nudged_api::cors::Cors;
+use nudged_api::routes::Surface;
+use nudged_api::token::Keys;
+use nudged_base::clock::Now;
+use nudged_base::ids::{ShardId, UserKey};
+use nudged_domain::catalog::snapshot::Snapshot;
+use nudged_http::connection::Timeouts;
+use nudged_http::reply::ImfDate;
 
 /// Who may ask what, by listener. Swapped whole by a reload.
 #[derive(Debug)]

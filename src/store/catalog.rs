@@ -22,9 +22,9 @@ use serde_json::{Map, Value, json};
 
 use super::error::StoreError;
 use super::stored::{Origin, StoredPopup};
-use crate::base::ids::PopupKey;
-use crate::base::time::WallMs;
-use crate::catalog::overrides::Entry;
+use nudged_base::ids::PopupKey;
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::overrides::Entry;
 
 /// A change of the catalog; texts are canonical JSON objects.
 #[derive(Clone, Copy, Debug)]

@@ -14,10 +14,10 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use super::error::StoreError;
-use crate::base::hex;
-use crate::base::ids::Sequence;
-use crate::journal::record::{FormerEntry, Record, Withdrawn};
-use crate::store::StreamId;
+use crate::StreamId;
+use nudged_base::hex;
+use nudged_base::ids::Sequence;
+use nudged_journal::record::{FormerEntry, Record, Withdrawn};
 
 /// Held while the file is changed: of the stores of a process one may erase a user from it while
 /// another one appends. No other process has the directory.
@@ -203,8 +203,8 @@ fn withdrawn_value(withdrawn: &Withdrawn<'_>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::Revision;
-    use crate::base::time::WallMs;
+    use nudged_base::ids::Revision;
+    use nudged_base::time::WallMs;
 
     #[test]
     fn an_erase_beside_appends_takes_its_own_lines_and_no_others() {

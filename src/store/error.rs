@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::mysql::failure::{FailureKind, ServerFailure};
-use crate::base::ids::Sequence;
+use nudged_base::ids::Sequence;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

@@ -50,7 +50,7 @@ use session::Session;
 use super::dead_letter::DeadLetters;
 use super::error::StoreError;
 use super::stored::StreamId;
-use crate::config::Config;
+use nudged_config::Config;
 
 /// Whether a url names a database of a server. Connects to nothing.
 ///

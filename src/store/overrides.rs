@@ -5,8 +5,8 @@
 use serde_json::json;
 
 use super::stored::{Dropped, Origin, status_word};
-use crate::base::time::WallMs;
-use crate::catalog::overrides::{Entry, EntryId, Overrides, Place};
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::overrides::{Entry, EntryId, Overrides, Place};
 
 /// An entry's row as it is to be, with what its popup's history tells of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,7 +90,7 @@ pub(super) fn entry_of(
     (at, who): (i64, String),
     (ended_at, ended_by): (Option<i64>, Option<String>),
 ) -> Option<Entry> {
-    use crate::catalog::overrides::{End, Kind};
+    use nudged_domain::catalog::overrides::{End, Kind};
     let end = ended_at
         .map(|at| End { at: WallMs(at), who: ended_by.unwrap_or_default().into_boxed_str() });
     Some(Entry {
@@ -110,7 +110,7 @@ pub(super) const COLUMNS: &str = "entry_id, popup_id, kind, at, who, ended_at, e
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::overrides::{End, Kind};
+    use nudged_domain::catalog::overrides::{End, Kind};
 
     fn entry(id: u128, kind: Kind, end: Option<i64>) -> Entry {
         let at = WallMs(i64::try_from(id).unwrap());

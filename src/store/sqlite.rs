@@ -44,13 +44,13 @@ pub use reader::SqliteReader;
 use super::dead_letter::DeadLetters;
 use super::error::StoreError;
 use super::stored::{Dropped, StreamId};
-use crate::base::hex;
-use crate::base::ids::Sequence;
-use crate::base::limits::{
+use nudged_base::hex;
+use nudged_base::ids::Sequence;
+use nudged_base::limits::{
     SQL_BUSY_TIMEOUT_MS, SQL_READ_CACHE_KIB, SQL_ROWS_READ_MAX, SQL_STATEMENTS_MAX, SQL_WAL_PAGES,
     SQL_WRITE_CACHE_KIB, TOMBSTONE_AGE_MAX_MS,
 };
-use crate::base::time::WallMs;
+use nudged_base::time::WallMs;
 
 /// The database's name in the data directory.
 pub const FILE_NAME: &str = "nudged.db";

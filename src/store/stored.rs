@@ -1,12 +1,12 @@
 //! What the store hands out: results of a transaction, the catalog as it is stored, and rows for
 //! people. Plain values; must not know statements.
 
-use crate::base::ids::Sequence;
-pub use crate::base::ids::StreamId;
-use crate::base::time::WallMs;
-use crate::catalog::overrides::Entry;
-use crate::catalog::snapshot::Status;
-use crate::journal::record::Record;
+use nudged_base::ids::Sequence;
+pub use nudged_base::ids::StreamId;
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::overrides::Entry;
+use nudged_domain::catalog::snapshot::Status;
+use nudged_journal::record::Record;
 
 /// What a call of `apply` did with its records: the four counts add up to all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 use jiff::tz::TimeZone;
 
-use crate::base::ids::{Sequence, UserKey};
-use crate::base::time::WallMs;
-use crate::catalog::snapshot::Outcome;
-use crate::writer::union::{Tombstone, WholeUser, unite};
+use nudged_background::writer::union::{Tombstone, WholeUser, unite};
+use nudged_base::ids::{Sequence, UserKey};
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::snapshot::Outcome;
 
 /// What became of users that were taken in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ mod redis;
 
 use counting::Counted;
 use node::Node;
-use nudged::base::ids::{ShardId, UserKey};
+use nudged_base::ids::{ShardId, UserKey};
 use redis::Redis;
 
 #[global_allocator]

@@ -5,23 +5,23 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use nudged::api::access::Access;
-use nudged::api::cors::Cors;
-use nudged::api::token::{Keys, Secret};
-use nudged::base::clock::Now;
-use nudged::base::ids::{Sequence, ShardId};
-use nudged::base::time::{MonoNs, WallMs};
-use nudged::catalog::compile::{Entry, compile};
-use nudged::catalog::snapshot::Settings;
-use nudged::catalog::source;
-use nudged::journal::lane::{Ack, LaneBatch};
-use nudged::redis::link::LinkSettings;
-use nudged::shard::arbiter::{ArbiterSetup, Queue};
-use nudged::shard::core::{Core, CoreSetup};
-use nudged::shard::seam::{BoardView, Effect, Input, Outbox, Report, Step, UserRead};
-use nudged::shard::view::Rules;
-use nudged::state::user::{self, UserState};
-use nudged::telemetry::counters::ShardCounters;
+use nudged_api::access::Access;
+use nudged_api::cors::Cors;
+use nudged_api::token::{Keys, Secret};
+use nudged_base::clock::Now;
+use nudged_base::ids::{Sequence, ShardId};
+use nudged_base::telemetry::counters::ShardCounters;
+use nudged_base::time::{MonoNs, WallMs};
+use nudged_domain::catalog::compile::{Entry, compile};
+use nudged_domain::catalog::snapshot::Settings;
+use nudged_domain::catalog::source;
+use nudged_domain::state::user::{self, UserState};
+use nudged_journal::lane::{Ack, LaneBatch};
+use nudged_redis::link::LinkSettings;
+use nudged_shard::arbiter::{ArbiterSetup, Queue};
+use nudged_shard::core::{Core, CoreSetup};
+use nudged_shard::seam::{BoardView, Effect, Input, Outbox, Report, Step, UserRead};
+use nudged_shard::view::Rules;
 
 use crate::counting::{Counted, count};
 use crate::redis::Redis;
@@ -103,12 +103,16 @@ impl Node {
             slice_bytes: 16 << 20,
             connections_max: 16,
             connections_max_of_node: 16,
-            unsent_bytes_max: nudged::base::limits::UNSENT_BYTES_DEFAULT,
+            unsent_bytes_max: nudged_base::limits::UNSENT_BYTES_DEFAULT,
             read_deadline_ms: 50,
             arbiter: arbiter.clone(),
             seed: 1,
-            timeouts: nudged::http::connection::Timeouts::DEFAULT,
-            log: nudged::telemetry::log::Log::new(nudged::telemetry::log::Level::Error, true, &[]),
+            timeouts: nudged_http::connection::Timeouts::DEFAULT,
+            log: nudged_base::telemetry::log::Log::new(
+                nudged_base::telemetry::log::Level::Error,
+                true,
+                &[],
+            ),
         };
         let mut node = Node {
             counted: Counted::default(),

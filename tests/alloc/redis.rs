@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use nudged::redis::decode::{Decoder, Frame};
-use nudged::redis::scan::FrameLimits;
-use nudged::redis::scripts::Script;
+use nudged_redis::decode::{Decoder, Frame};
+use nudged_redis::scan::FrameLimits;
+use nudged_redis::scripts::Script;
 
 /// Values, and counters of partitions.
 pub struct Redis {

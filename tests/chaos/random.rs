@@ -1,6 +1,6 @@
 //! Seeded choices: splitmix64, a stream for each who chooses.
 
-use nudged::base::mix::{STEP, Stream};
+use nudged_base::mix::{STEP, Stream};
 
 /// A stream of choices.
 pub struct Random(Stream);

@@ -7,9 +7,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 
-use nudged::base::time::WallMs;
-use nudged::config::{Config, Secret};
 use nudged::node::moving::{self, Begun};
+use nudged_base::time::WallMs;
+use nudged_config::{Config, Secret};
 use serde_json::Value;
 
 use crate::cluster::{Cluster, Plan, stop};

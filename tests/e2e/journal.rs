@@ -5,12 +5,12 @@
 use std::fs;
 use std::path::PathBuf;
 
-use nudged::base::clock::Now;
-use nudged::base::ids::{Revision, Sequence};
-use nudged::base::time::{MonoNs, WallMs};
-use nudged::journal::batch::{self, BatchHeader, Found};
-use nudged::journal::record::{self, Record};
-use nudged::journal::segment::{FIRST_BATCH_OFFSET, Opening, PREFIX_BYTES, SegmentHeader};
+use nudged_base::clock::Now;
+use nudged_base::ids::{Revision, Sequence};
+use nudged_base::time::{MonoNs, WallMs};
+use nudged_journal::batch::{self, BatchHeader, Found};
+use nudged_journal::record::{self, Record};
+use nudged_journal::segment::{FIRST_BATCH_OFFSET, Opening, PREFIX_BYTES, SegmentHeader};
 
 use crate::database;
 use crate::harness::{Setup, WELCOME, until};
@@ -111,7 +111,7 @@ fn assert_all_kept(setup: &Setup, tokens: &[String]) {
 }
 
 fn now() -> WallMs {
-    Now { mono: MonoNs(0), wall: nudged::runtime::clocks::wall() }.wall
+    Now { mono: MonoNs(0), wall: nudged_runtime::clocks::wall() }.wall
 }
 
 #[test]

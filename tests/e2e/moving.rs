@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use nudged::config::{Config, Secret};
+use nudged_config::{Config, Secret};
 
 use crate::growing::{POPUPS, begin, embedded, migrate};
 use crate::harness::{Setup, run, until};

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use naive::Model;
-use nudged::base::time::parse_duration;
 use nudged::node::vectors::play;
+use nudged_base::time::parse_duration;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;

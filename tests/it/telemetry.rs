@@ -5,8 +5,8 @@
 use std::fs;
 use std::path::Path;
 
-use nudged::telemetry::counters::DESCRIPTORS;
-use nudged::telemetry::log::Message;
+use nudged_base::telemetry::counters::DESCRIPTORS;
+use nudged_base::telemetry::log::Message;
 
 use crate::floors::sources;
 

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use nudged::base::time::DurationMs;
-use nudged::catalog::compile::{Entry, compile};
-use nudged::catalog::snapshot::{Settings, Snapshot};
-use nudged::catalog::source::parse_toml;
+use nudged_base::time::DurationMs;
+use nudged_domain::catalog::compile::{Entry, compile};
+use nudged_domain::catalog::snapshot::{Settings, Snapshot};
+use nudged_domain::catalog::source::parse_toml;
 
 use super::config::Config;
 

@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 
-use nudged::api::token::Keys;
-use nudged::base::limits::USER_BYTES_MAX;
+use nudged_api::token::Keys;
+use nudged_base::limits::USER_BYTES_MAX;
 
 use super::history::{Event, History, Question};
 use super::random::Stream;

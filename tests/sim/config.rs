@@ -3,9 +3,9 @@
 
 use std::fmt;
 
-use nudged::base::limits::SEGMENT_BYTES_MIN;
-use nudged::base::time::DurationMs;
-use nudged::journal::appender::{AckLevel, AppenderConfig};
+use nudged_base::limits::SEGMENT_BYTES_MIN;
+use nudged_base::time::DurationMs;
+use nudged_journal::appender::{AckLevel, AppenderConfig};
 
 use super::random::Stream;
 

@@ -8,8 +8,8 @@
 
 use std::collections::BTreeMap;
 
-use nudged::journal::disk::{Completion, DiskCommand, DiskError, DiskRead};
-use nudged::journal::segment::{SECOND_HEADER_OFFSET, SegmentHeader, SegmentId};
+use nudged_journal::disk::{Completion, DiskCommand, DiskError, DiskRead};
+use nudged_journal::segment::{SECOND_HEADER_OFFSET, SegmentHeader, SegmentId};
 
 use super::random::Stream;
 

@@ -6,17 +6,19 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use nudged::base::clock::Now;
-use nudged::base::ids::{Sequence, ShardId, StreamId, UserKey};
-use nudged::journal::reader::Tail;
-use nudged::journal::recovery::UnappliedIndex;
-use nudged::journal::segment::SetId;
-use nudged::shard::seam::{ReadFailed, ReadRequest, UserRead};
-use nudged::state::user::UserState;
-use nudged::telemetry::log::{Level, Log};
-use nudged::writer::failure::{SqlFailure, SqlMeaning};
-use nudged::writer::follow::{Effect, FollowCounts, Follower, FollowerSetup, Input, SqlView, View};
-use nudged::writer::read_back::{self, ReadBack};
+use nudged_background::writer::failure::{SqlFailure, SqlMeaning};
+use nudged_background::writer::follow::{
+    Effect, FollowCounts, Follower, FollowerSetup, Input, SqlView, View,
+};
+use nudged_background::writer::read_back::{self, ReadBack};
+use nudged_base::clock::Now;
+use nudged_base::ids::{Sequence, ShardId, StreamId, UserKey};
+use nudged_base::telemetry::log::{Level, Log};
+use nudged_domain::state::user::UserState;
+use nudged_journal::reader::Tail;
+use nudged_journal::recovery::UnappliedIndex;
+use nudged_journal::segment::SetId;
+use nudged_shard::seam::{ReadFailed, ReadRequest, UserRead};
 
 use super::disk::Disk;
 

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bumpalo::Bump;
-use nudged::api::token::Keys;
-use nudged::base::time::WallMs;
+use nudged_api::token::Keys;
+use nudged_base::time::WallMs;
 use serde_json::Value;
 
 use super::wire::Reply;

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use nudged::base::clock::NodeClock;
-use nudged::journal::appender::{Appender, AppenderConfig, AppenderStart};
-use nudged::journal::disk::{Completion, DiskCommand};
-use nudged::journal::lane::LaneBatch;
-use nudged::journal::segment::OPENING_OFFSET;
+use nudged_base::clock::NodeClock;
+use nudged_journal::appender::{Appender, AppenderConfig, AppenderStart};
+use nudged_journal::disk::{Completion, DiskCommand};
+use nudged_journal::lane::LaneBatch;
+use nudged_journal::segment::OPENING_OFFSET;
 
 use super::disk::{Disk, Fate};
 use super::node::Node;

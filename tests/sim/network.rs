@@ -1,7 +1,7 @@
 //! Between clients and shards: bytes cut and merged, sends that take a part or fail, closes in any
 //! order. Owns when bytes travel; knows nothing of what they say.
 
-use nudged::shard::seam::Effect;
+use nudged_shard::seam::Effect;
 
 use super::client;
 use super::config::Cut;

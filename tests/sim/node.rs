@@ -6,23 +6,23 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
-use nudged::api::access::Access;
-use nudged::api::cors::Cors;
-use nudged::api::token::Keys;
-use nudged::base::clock::{NodeClock, Now};
-use nudged::base::ids::{Sequence, ShardId};
-use nudged::base::limits::{CATALOGS_HELD_MAX, READ_DEADLINE_MS, SLICE_SHARD_BYTES_MIN, TICK_MS};
-use nudged::base::time::WallMs;
-use nudged::catalog::snapshot::Snapshot;
-use nudged::journal::lane::Ack;
-use nudged::journal::recovery::{RecoverOptions, recover};
-use nudged::journal::segment::SetId;
-use nudged::shard::control::{Command, Control, ControlReply};
-use nudged::shard::core::{Core, CoreSetup};
-use nudged::shard::seam::{Effect, Hop, HopReply, Input, Outbox, ReadRequest, Step, UserRead};
-use nudged::shard::view::Rules;
-use nudged::store::{Reader, Store};
-use nudged::telemetry::counters::ShardCounters;
+use nudged_api::access::Access;
+use nudged_api::cors::Cors;
+use nudged_api::token::Keys;
+use nudged_base::clock::{NodeClock, Now};
+use nudged_base::ids::{Sequence, ShardId};
+use nudged_base::limits::{CATALOGS_HELD_MAX, READ_DEADLINE_MS, SLICE_SHARD_BYTES_MIN, TICK_MS};
+use nudged_base::telemetry::counters::ShardCounters;
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::snapshot::Snapshot;
+use nudged_journal::lane::Ack;
+use nudged_journal::recovery::{RecoverOptions, recover};
+use nudged_journal::segment::SetId;
+use nudged_shard::control::{Command, Control, ControlReply};
+use nudged_shard::core::{Core, CoreSetup};
+use nudged_shard::seam::{Effect, Hop, HopReply, Input, Outbox, ReadRequest, Step, UserRead};
+use nudged_shard::view::Rules;
+use nudged_store::{Reader, Store};
 
 use super::disk::Disk;
 use super::journal::Journal;
@@ -322,12 +322,16 @@ impl Shard {
             slice_bytes: SLICE_SHARD_BYTES_MIN,
             connections_max: 64,
             connections_max_of_node: 64,
-            unsent_bytes_max: nudged::base::limits::UNSENT_BYTES_DEFAULT,
+            unsent_bytes_max: nudged_base::limits::UNSENT_BYTES_DEFAULT,
             read_deadline_ms: READ_DEADLINE_MS,
             arbiter: None,
             seed: scene.config.seed ^ (life << 32) ^ u64::from(shard.0),
-            timeouts: nudged::http::connection::Timeouts::DEFAULT,
-            log: nudged::telemetry::log::Log::new(nudged::telemetry::log::Level::Error, true, &[]),
+            timeouts: nudged_http::connection::Timeouts::DEFAULT,
+            log: nudged_base::telemetry::log::Log::new(
+                nudged_base::telemetry::log::Level::Error,
+                true,
+                &[],
+            ),
         });
         let queues = (0..LANES + 2 * usize::from(shards)).map(|_| VecDeque::new()).collect();
         Shard {

@@ -1,7 +1,7 @@
 //! What the trace keeps of a shard's inputs and effects: enough that two runs that differ anywhere
 //! differ here.
 
-use nudged::shard::seam::Effect;
+use nudged_shard::seam::Effect;
 
 use super::node::Arrival;
 use super::scene::Scene;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use bumpalo::Bump;
-use nudged::api::token::Keys;
-use nudged::base::time::WallMs;
-use nudged::store::sqlite::FILE_NAME;
+use nudged_api::token::Keys;
+use nudged_base::time::WallMs;
+use nudged_store::sqlite::FILE_NAME;
 use rusqlite::Connection;
 
 use super::catalog::{NEVER, RULES, Rules};

@@ -1,7 +1,7 @@
 //! Seeded choices. Each concern of a run draws from a stream of its own, so that a change in one
 //! (one more request, say) leaves the choices of the others as they are.
 
-use nudged::base::mix;
+use nudged_base::mix;
 
 /// A stream of choices: splitmix64.
 pub struct Stream(mix::Stream);

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use nudged::base::clock::Now;
-use nudged::base::time::{MonoNs, WallMs};
+use nudged_base::clock::Now;
+use nudged_base::time::{MonoNs, WallMs};
 
 use super::config::Config;
 use super::random::Stream;

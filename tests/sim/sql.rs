@@ -1,14 +1,14 @@
 //! SQL's side in the simulator: the machines that apply the journal and read users back, upon the
 //! real store on a real file, in steps between which anything may happen.
 
-use nudged::base::ids::{Sequence, StreamId};
-use nudged::journal::reader::Tail;
-use nudged::journal::recovery::UnappliedIndex;
-use nudged::runtime::sql_writer;
-use nudged::state::user::UserState;
-use nudged::store::{Reader, Store};
-use nudged::writer::failure::SqlMeaning;
-use nudged::writer::follow::{Effect, Input};
+use nudged_background::writer::failure::SqlMeaning;
+use nudged_background::writer::follow::{Effect, Input};
+use nudged_base::ids::{Sequence, StreamId};
+use nudged_domain::state::user::UserState;
+use nudged_journal::reader::Tail;
+use nudged_journal::recovery::UnappliedIndex;
+use nudged_runtime::sql_writer;
+use nudged_store::{Reader, Store};
 
 use super::disk::Disk;
 use super::following::{Around, Following, Reading, failure};

@@ -4,13 +4,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use nudged::api::token::{Keys, Secret};
-use nudged::base::ids::UserKey;
-use nudged::base::time::WallMs;
-use nudged::journal::appender::AckLevel;
-use nudged::shard::control::{Command, Control, Drain, Outcome};
-use nudged::state::user;
-use nudged::store::sqlite::FILE_NAME;
+use nudged_api::token::{Keys, Secret};
+use nudged_base::ids::UserKey;
+use nudged_base::time::WallMs;
+use nudged_domain::state::user;
+use nudged_journal::appender::AckLevel;
+use nudged_shard::control::{Command, Control, Drain, Outcome};
+use nudged_store::sqlite::FILE_NAME;
 
 use super::client::{self, Client};
 use super::config::{Clock, Config};

@@ -7,7 +7,7 @@ use super::keeper_node::{
     Node, all_open, client, commit, config, metas, stored, until, user_state, value, write_sql,
 };
 use crate::support::redis::Redis;
-use nudged::state::user::UserState;
+use nudged_domain::state::user::UserState;
 
 /// Redis that keeps nothing but what a test saves.
 fn forgetful() -> Redis {
@@ -138,8 +138,8 @@ fn several_keepers_at_once_come_to_one_end() {
 
 #[test]
 fn while_redis_is_away_the_keeper_asks_it_twice_a_second_whatever_its_shards_say() {
-    use nudged::base::ids::Partition;
-    use nudged::base::limits::REDIS_REST_MAX_MS;
+    use nudged_base::ids::Partition;
+    use nudged_base::limits::REDIS_REST_MAX_MS;
     use std::time::{Duration, Instant};
 
     let ((config, _folder), mut redis) = (config(), forgetful());
@@ -167,7 +167,8 @@ fn what_waits_in_lists_is_known_also_while_nobody_drains_them() {
     until("the first start", || node.is_open(&redis) && all_open(&redis));
     let waiting = || node.share.figures[0].waiting.load(Ordering::Relaxed);
     let push = |partition: u16, entries: &[&[u8]]| {
-        let key = nudged::keeper::scripts::list_key(nudged::base::ids::Partition(partition));
+        let key =
+            nudged_background::keeper::scripts::list_key(nudged_base::ids::Partition(partition));
         let mut words: Vec<&[u8]> = vec![b"RPUSH", key.as_bytes()];
         words.extend_from_slice(entries);
         client(&redis).ask(&words).unwrap();

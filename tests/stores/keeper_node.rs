@@ -7,28 +7,28 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nudged::base::ids::{Partition, PopupKey, Revision, Sequence, ShardId, UserKey};
-use nudged::base::time::{DurationMs, WallMs};
-use nudged::config::{Config, Secret};
-use nudged::journal::record::{self, Happening, Impression, Record, Withdrawn};
-use nudged::keeper::figures::KeeperFigures;
-use nudged::keeper::list_share::ListShare;
-use nudged::keeper::peers::NodeId;
-use nudged::redis::ask::Answer;
-use nudged::redis::greeting::run_of_info;
-use nudged::redis::link::LinkSettings;
-use nudged::runtime::board::Board;
-use nudged::runtime::journal_lanes::JournalLanes;
-use nudged::runtime::keeper::{self, KeeperSetup};
-use nudged::runtime::redis_client::BlockingRedis;
-use nudged::runtime::sql_writer::WriterFigures;
-use nudged::runtime::wake::Sleeper;
-use nudged::state::user::{
+use nudged_background::keeper::figures::KeeperFigures;
+use nudged_background::keeper::list_share::ListShare;
+use nudged_background::keeper::peers::NodeId;
+use nudged_base::ids::{Partition, PopupKey, Revision, Sequence, ShardId, UserKey};
+use nudged_base::telemetry::counters::ShardCounters;
+use nudged_base::telemetry::log::{Level, Log};
+use nudged_base::time::{DurationMs, WallMs};
+use nudged_config::{Config, Secret};
+use nudged_domain::state::user::{
     PopupState, Show, UserClocks, UserState, encode, encode_clocks, encode_popup,
 };
-use nudged::store::{Store, StreamId, mysql};
-use nudged::telemetry::counters::ShardCounters;
-use nudged::telemetry::log::{Level, Log};
+use nudged_journal::record::{self, Happening, Impression, Record, Withdrawn};
+use nudged_redis::ask::Answer;
+use nudged_redis::greeting::run_of_info;
+use nudged_redis::link::LinkSettings;
+use nudged_runtime::board::Board;
+use nudged_runtime::journal_lanes::JournalLanes;
+use nudged_runtime::keeper::{self, KeeperSetup};
+use nudged_runtime::redis_client::BlockingRedis;
+use nudged_runtime::sql_writer::WriterFigures;
+use nudged_runtime::wake::Sleeper;
+use nudged_store::{Store, StreamId, mysql};
 
 use crate::support::mariadb;
 use crate::support::redis::Redis;

@@ -4,16 +4,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nudged::base::ids::{Partition, Sequence, UserKey};
-use nudged::config::Config;
-use nudged::keeper::drain_figures::DrainFigures;
-use nudged::keeper::list_share::ListShare;
-use nudged::keeper::lists::head;
-use nudged::runtime::list_drain::{DrainLane, DrainSetup};
-use nudged::runtime::redis_client::BlockingRedis;
-use nudged::runtime::wake::Sleeper;
-use nudged::store::Store;
-use nudged::telemetry::log::{Level, Log};
+use nudged_background::keeper::drain_figures::DrainFigures;
+use nudged_background::keeper::list_share::ListShare;
+use nudged_background::keeper::lists::head;
+use nudged_base::ids::{Partition, Sequence, UserKey};
+use nudged_base::telemetry::log::{Level, Log};
+use nudged_config::Config;
+use nudged_runtime::list_drain::{DrainLane, DrainSetup};
+use nudged_runtime::redis_client::BlockingRedis;
+use nudged_runtime::wake::Sleeper;
+use nudged_store::Store;
 
 use super::keeper_node::{client, config, framed, framed_withdrawn, until, user_state};
 use crate::support::mariadb;

@@ -13,10 +13,10 @@ mod withdrawn;
 
 use std::path::Path;
 
-use nudged::base::ids::Sequence;
-use nudged::base::time::{DurationMs, WallMs};
-use nudged::config::{Config, Secret};
-use nudged::store::{Applied, Reader, Store, StoreError, StreamId, mysql};
+use nudged_base::ids::Sequence;
+use nudged_base::time::{DurationMs, WallMs};
+use nudged_config::{Config, Secret};
+use nudged_store::{Applied, Reader, Store, StoreError, StreamId, mysql};
 use tempfile::TempDir;
 
 use crate::fixture::{OwnedRecord, borrowed};

@@ -5,14 +5,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use nudged::base::time::WallMs;
-use nudged::config::{Ack, Config, Queue, Secret};
 use nudged::node::redis_look::{Looked, look};
 use nudged::node::shared_keys;
-use nudged::redis::link::LinkSettings;
-use nudged::runtime::redis_client::BlockingRedis;
-use nudged::store::{Store, mysql};
-use nudged::telemetry::log::{Level, Log};
+use nudged_base::telemetry::log::{Level, Log};
+use nudged_base::time::WallMs;
+use nudged_config::{Ack, Config, Queue, Secret};
+use nudged_redis::link::LinkSettings;
+use nudged_runtime::redis_client::BlockingRedis;
+use nudged_store::{Store, mysql};
 
 use super::support::mariadb;
 use super::support::redis::Redis;

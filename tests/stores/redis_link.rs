@@ -7,17 +7,17 @@ use std::net::ToSocketAddrs as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nudged::base::ids::{Partition, Revision};
-use nudged::base::time::{MonoNs, WallMs};
-use nudged::config::Secret;
-use nudged::redis::address::LinkAddress;
-use nudged::redis::command::{
+use nudged_base::ids::{Partition, Revision};
+use nudged_base::time::{MonoNs, WallMs};
+use nudged_config::Secret;
+use nudged_redis::address::LinkAddress;
+use nudged_redis::command::{
     Command, Commit, CommitVerdict, Failure, Records, Reply, RequestId, Value,
 };
-use nudged::redis::link::{Link, LinkEvent, LinkSettings, LinkWish, NotSent, Server, Unfit};
+use nudged_redis::link::{Link, LinkEvent, LinkSettings, LinkWish, NotSent, Server, Unfit};
 
 use super::support::redis::Redis;
-use nudged::runtime::stream::Stream;
+use nudged_runtime::stream::Stream;
 
 /// Nothing here takes longer.
 const PATIENCE: Duration = Duration::from_secs(20);

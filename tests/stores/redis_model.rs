@@ -3,11 +3,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use nudged::keeper::scripts as keeper;
-use nudged::redis::ask::Answer;
-use nudged::redis::link::LinkSettings;
-use nudged::redis::scripts::Script;
-use nudged::runtime::redis_client::BlockingRedis;
+use nudged_background::keeper::scripts as keeper;
+use nudged_redis::ask::Answer;
+use nudged_redis::link::LinkSettings;
+use nudged_redis::scripts::Script;
+use nudged_runtime::redis_client::BlockingRedis;
 use proptest::prelude::*;
 
 use super::support::redis::Redis;

@@ -188,7 +188,7 @@ const BY_ITSELF: &[&str] =
 
 #[test]
 fn every_command_that_nodes_send_is_tried_as_a_right() {
-    let tried = nudged::keeper::rights::Trial::new(true).arguments();
+    let tried = nudged_background::keeper::rights::Trial::new(true).arguments();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut commands = Vec::new();
     for path in scripts(&source) {
@@ -216,7 +216,7 @@ fn every_command_that_nodes_send_is_tried_as_a_right() {
 
 #[test]
 fn every_key_and_channel_that_nodes_name_is_tried_as_a_right() {
-    let tried = nudged::keeper::rights::Trial::new(true).arguments();
+    let tried = nudged_background::keeper::rights::Trial::new(true).arguments();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut families = std::collections::BTreeSet::new();
     for path in sources(&source) {

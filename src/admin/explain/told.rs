@@ -5,14 +5,14 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value as Json, json};
 
-use crate::base::limits::{EXPLAIN_RULES_MAX, EXPLAIN_TEXT_CHARS_MAX, EXPLAIN_WINDOWS_MAX};
-use crate::base::time::{Gap, WallMs};
-use crate::catalog::schedule::Window;
-use crate::catalog::snapshot::{Popup, Settings, Status};
-use crate::decide::context::{Context, Value};
-use crate::decide::facts::{CapFact, Fact, FailedRule, GapFact};
-use crate::decide::gates::{Failure, Gate};
-use crate::store::status_word;
+use nudged_base::limits::{EXPLAIN_RULES_MAX, EXPLAIN_TEXT_CHARS_MAX, EXPLAIN_WINDOWS_MAX};
+use nudged_base::time::{Gap, WallMs};
+use nudged_domain::catalog::schedule::Window;
+use nudged_domain::catalog::snapshot::{Popup, Settings, Status};
+use nudged_domain::decide::context::{Context, Value};
+use nudged_domain::decide::facts::{CapFact, Fact, FailedRule, GapFact};
+use nudged_domain::decide::gates::{Failure, Gate};
+use nudged_store::status_word;
 
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Way;
-use crate::base::limits::{OVERRIDES_FILE_BYTES, OVERRIDES_RETRY_MS};
-use crate::catalog::overrides::{Entry, Held, Overrides, Place, decode, encode};
-use crate::runtime::two_copies::{self, TwoCopies};
-use crate::telemetry::log::Message;
+use nudged_base::limits::{OVERRIDES_FILE_BYTES, OVERRIDES_RETRY_MS};
+use nudged_base::telemetry::log::Message;
+use nudged_domain::catalog::overrides::{Entry, Held, Overrides, Place, decode, encode};
+use nudged_runtime::two_copies::{self, TwoCopies};
 
 /// The file's name in the data directory.
 pub(super) const FILE_NAME: &str = "overrides";
@@ -88,8 +88,8 @@ fn lines(overrides: &Overrides, bytes_max: usize) -> (String, Vec<Entry>, bool) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::time::WallMs;
-    use crate::catalog::overrides::{End, EntryId, Kind};
+    use nudged_base::time::WallMs;
+    use nudged_domain::catalog::overrides::{End, EntryId, Kind};
 
     fn entry(id: u128, ended: bool) -> Entry {
         let end = ended.then(|| End { at: WallMs(9), who: "bob".into() });

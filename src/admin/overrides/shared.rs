@@ -6,16 +6,16 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Way;
-use crate::base::limits::{
+use nudged_base::limits::{
     CATALOG_REDIS_TIMEOUT_MS, OVERRIDES_ENDED_MAX, OVERRIDES_MAX, OVERRIDES_PUT_MAX,
     OVERRIDES_REDIS_POLL_MS,
 };
-use crate::catalog::overrides::{Entry, Place, decode, encode};
-use crate::config::Config;
-use crate::redis::ask::{Answer, AskError};
-use crate::redis::link::LinkSettings;
-use crate::runtime::redis_client::BlockingRedis;
-use crate::telemetry::log::Message;
+use nudged_base::telemetry::log::Message;
+use nudged_config::Config;
+use nudged_domain::catalog::overrides::{Entry, Place, decode, encode};
+use nudged_redis::ask::{Answer, AskError};
+use nudged_redis::link::LinkSettings;
+use nudged_runtime::redis_client::BlockingRedis;
 
 const KEY: &[u8] = b"nudged:overrides";
 /// The field that differs after each change.

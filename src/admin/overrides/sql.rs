@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Way;
-use crate::base::limits::{CATALOG_SQL_POLL_MS, OVERRIDES_PUT_MAX, OVERRIDES_RETRY_MS};
-use crate::catalog::overrides::{EntryId, Place};
-use crate::config::Config;
-use crate::runtime::clocks;
-use crate::runtime::sql_fitness::Asker;
-use crate::runtime::sql_writer::WriterFigures;
-use crate::store::{Store, StoreError};
-use crate::telemetry::log::Message;
+use nudged_base::limits::{CATALOG_SQL_POLL_MS, OVERRIDES_PUT_MAX, OVERRIDES_RETRY_MS};
+use nudged_base::telemetry::log::Message;
+use nudged_config::Config;
+use nudged_domain::catalog::overrides::{EntryId, Place};
+use nudged_runtime::clocks;
+use nudged_runtime::sql_fitness::Asker;
+use nudged_runtime::sql_writer::WriterFigures;
+use nudged_store::{Store, StoreError};
 
 /// What it asks.
 pub(super) struct Courier {

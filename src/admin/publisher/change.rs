@@ -8,7 +8,7 @@
 //!        +--------------- moved meanwhile --------------+
 //! ```
 //!
-//! Limit: [`CATALOG_CHANGE_MS`](crate::base::limits::CATALOG_CHANGE_MS).
+//! Limit: [`CATALOG_CHANGE_MS`](nudged_base::limits::CATALOG_CHANGE_MS).
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -16,14 +16,14 @@ use std::sync::{Arc, PoisonError};
 use super::import::{import_file, until_unmoved};
 use super::prepare::{Read, publish, read_of, try_compile};
 use super::{Announcing, Changing, Known, PublishError, Published, Publisher, status_word, tell};
-use crate::admin::catalog_copy;
-use crate::catalog::lint::lint;
-use crate::catalog::source::{Definition, parse_json_popup};
-use crate::redis::ask::AskError;
-use crate::redis::refusal::Refusal;
-use crate::runtime::clocks;
-use crate::store::{CatalogChange, Store, StoreError, StoredCatalog};
-use crate::telemetry::log::{Message, Value};
+use crate::catalog_copy;
+use nudged_base::telemetry::log::{Message, Value};
+use nudged_domain::catalog::lint::lint;
+use nudged_domain::catalog::source::{Definition, parse_json_popup};
+use nudged_redis::ask::AskError;
+use nudged_redis::refusal::Refusal;
+use nudged_runtime::clocks;
+use nudged_store::{CatalogChange, Store, StoreError, StoredCatalog};
 
 /// A change of one popup that an operator asks for.
 #[derive(Clone, Debug)]
@@ -223,7 +223,7 @@ impl Publisher {
 
     /// A client beside the shards' was refused something by Redis: where that is a right, the
     /// keeper looks which one.
-    pub(in crate::admin) fn redis_failed(&self, error: &AskError) {
+    pub(crate) fn redis_failed(&self, error: &AskError) {
         if matches!(error, AskError::Refused { kind: Refusal::Denied, .. }) {
             self.mesh.board.report_denied();
         }

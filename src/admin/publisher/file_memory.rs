@@ -7,9 +7,9 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::base::hex;
-use crate::runtime::whole_file;
-use crate::store::{StoredCatalog, StoredPopup};
+use nudged_base::hex;
+use nudged_runtime::whole_file;
+use nudged_store::{StoredCatalog, StoredPopup};
 
 /// The file's name in the data directory.
 const FILE_NAME: &str = "popups-digest";
@@ -65,7 +65,7 @@ pub(super) fn forget(directory: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Origin;
+    use nudged_store::Origin;
 
     /// A catalog of the file's popups, each (id, priority), and of one of the API.
     fn catalog(version: u64, file: &[(&str, u32)]) -> StoredCatalog {

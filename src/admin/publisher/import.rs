@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use super::prepare::{Read, read_file, try_compile};
 use super::{PublishError, file_memory};
-use crate::admin::popups_file::PopupsFile;
-use crate::base::limits::CATALOG_CHANGE_MS;
-use crate::catalog::overrides::Entry;
-use crate::catalog::snapshot::Status;
-use crate::catalog::source::{Definition, SourceError, parse_json_popup};
-use crate::config::Config;
-use crate::runtime::{clocks, topology};
-use crate::store::{CatalogChange, ImportedPopup, Store, StoreError, StoredCatalog, StoredPopup};
+use crate::popups_file::PopupsFile;
+use nudged_base::limits::CATALOG_CHANGE_MS;
+use nudged_config::Config;
+use nudged_domain::catalog::overrides::Entry;
+use nudged_domain::catalog::snapshot::Status;
+use nudged_domain::catalog::source::{Definition, SourceError, parse_json_popup};
+use nudged_runtime::{clocks, topology};
+use nudged_store::{CatalogChange, ImportedPopup, Store, StoreError, StoredCatalog, StoredPopup};
 
 /// Tries a change until nobody else's comes between; `None` says that one did. Each try that is
 /// lost is somebody else's change that was made, so there is nothing to wait for between two.

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use super::prepare::compile_all;
 use super::{Known, PublishError, Published, Publisher};
-use crate::catalog::overrides::{Entry, Overrides, Place};
-use crate::catalog::snapshot::{Snapshot, Status};
-use crate::runtime::clocks;
-use crate::shard::control::Command;
+use nudged_domain::catalog::overrides::{Entry, Overrides, Place};
+use nudged_domain::catalog::snapshot::{Snapshot, Status};
+use nudged_runtime::clocks;
+use nudged_shard::control::Command;
 
 /// What wins over stored definitions.
 #[derive(Debug, Default)]
@@ -243,7 +243,7 @@ fn is_same(
 
 /// The same popups with these statuses.
 fn with_statuses(snapshot: &Snapshot, popups: &[Known], version: u64) -> Snapshot {
-    use crate::base::ids::PopupKey;
+    use nudged_base::ids::PopupKey;
     let statuses =
         popups.iter().map(|known| (PopupKey::of(&known.stored.id), known.status)).collect();
     snapshot.with_statuses(version, &statuses)

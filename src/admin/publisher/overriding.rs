@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use super::change::check_expected;
 use super::{Known, Order, PublishError, Published, Publisher};
-use crate::base::limits::OVERRIDES_TOLD_MS;
-use crate::catalog::overrides::{End, Entry, EntryId, Kind, Place};
-use crate::catalog::snapshot::Status;
-use crate::runtime::clocks;
+use nudged_base::limits::OVERRIDES_TOLD_MS;
+use nudged_domain::catalog::overrides::{End, Entry, EntryId, Kind, Place};
+use nudged_domain::catalog::snapshot::Status;
+use nudged_runtime::clocks;
 
 /// What an operator asks of a popup's overrides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,14 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Known, PublishError, Published, settings_of, tell};
-use crate::admin::popups_file::{self, PopupsFile, PopupsFileError};
-use crate::catalog::compile::{Entry, compile};
-use crate::catalog::snapshot::{Settings, Snapshot, Status};
-use crate::catalog::source::{Definition, SourceError, parse_json_popup};
-use crate::config::Config;
-use crate::runtime::clocks;
-use crate::store::{StoredCatalog, StoredPopup};
-use crate::telemetry::log::{Log, Message, Value};
+use crate::popups_file::{self, PopupsFile, PopupsFileError};
+use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_config::Config;
+use nudged_domain::catalog::compile::{Entry, compile};
+use nudged_domain::catalog::snapshot::{Settings, Snapshot, Status};
+use nudged_domain::catalog::source::{Definition, SourceError, parse_json_popup};
+use nudged_runtime::clocks;
+use nudged_store::{StoredCatalog, StoredPopup};
 
 /// Definitions that have been read, by id: each text is read once.
 pub(super) type Read = HashMap<String, Arc<Definition>>;

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::admin::shards::NoAnswer;
-use crate::catalog::overrides::TooMany;
-use crate::catalog::source::SourceError;
-use crate::config::Config;
-use crate::store::StoreError;
+use crate::shards::NoAnswer;
+use nudged_config::Config;
+use nudged_domain::catalog::overrides::TooMany;
+use nudged_domain::catalog::source::SourceError;
+use nudged_store::StoreError;
 
 /// A configuration that can't be taken: a line for each error, where it came from first.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -15,14 +15,14 @@ use crossbeam::channel::{RecvTimeoutError, bounded};
 use super::import::{check_not_emptied, import_file};
 use super::prepare::{publish, read_file, read_of, try_compile};
 use super::{PublishError, Published, Publisher, Reloaded, tell, tell_warnings};
-use crate::admin::overrides;
-use crate::admin::popups_file::PopupsFile;
-use crate::base::limits::FILE_STATUSES_MS;
-use crate::catalog::overrides::Place;
-use crate::catalog::snapshot::Status;
-use crate::config::{Config, Difference, reloadable_difference};
-use crate::store::{StoreError, StoredCatalog, StoredPopup};
-use crate::telemetry::log::{Message, Value};
+use crate::overrides;
+use crate::popups_file::PopupsFile;
+use nudged_base::limits::FILE_STATUSES_MS;
+use nudged_base::telemetry::log::{Message, Value};
+use nudged_config::{Config, Difference, reloadable_difference};
+use nudged_domain::catalog::overrides::Place;
+use nudged_domain::catalog::snapshot::Status;
+use nudged_store::{StoreError, StoredCatalog, StoredPopup};
 
 /// What is said, behind SQL's own reason, where a file was read that SQL does not know yet.
 const WAITS: &str = "the file's own pauses and archives hold on this node, and the whole file is \

@@ -4,11 +4,11 @@
 use super::import::{Imported, import_file};
 use super::prepare::Read;
 use super::{PublishError, tell};
-use crate::admin::catalog_copy;
-use crate::admin::shared_catalog::SharedCatalog;
-use crate::config::Config;
-use crate::store::{Store, StoredCatalog};
-use crate::telemetry::log::{Log, Message, Value};
+use crate::catalog_copy;
+use crate::shared_catalog::SharedCatalog;
+use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_config::Config;
+use nudged_store::{Store, StoredCatalog};
 
 /// The first catalog, and whether the popups file waits. `read` gets the definitions that were
 /// read.

@@ -4,15 +4,15 @@
 mod overrides;
 
 use super::*;
-use crate::admin::fixture::{MadeShards, Place};
-use crate::base::time::DurationMs;
-use crate::catalog::snapshot::Snapshot;
-use crate::state::user::UserState;
+use crate::fixture::{MadeShards, Place};
+use nudged_base::time::DurationMs;
+use nudged_domain::catalog::snapshot::Snapshot;
+use nudged_domain::state::user::UserState;
 
 const TWO: &str = "[[popup]]\nid = \"a\"\n[[popup]]\nid = \"b\"\npriority = 2\n";
 
 fn statuses(snapshot: &Snapshot) -> Vec<(String, u32, Status)> {
-    let tell = |popup: &crate::catalog::snapshot::Popup| {
+    let tell = |popup: &nudged_domain::catalog::snapshot::Popup| {
         (popup.id.to_string(), popup.version, popup.status)
     };
     let mut statuses: Vec<_> = snapshot.popups.iter().map(tell).collect();
@@ -132,10 +132,10 @@ fn a_json_file_and_one_that_is_no_text() {
 
 #[test]
 fn keys_are_asked_for_on_every_listener() {
-    use crate::config::Secret;
+    use nudged_config::Secret;
     let config = Config {
         listen: vec!["127.0.0.1:0".parse().unwrap(), "0.0.0.0:0".parse().unwrap()],
-        keys: crate::config::Keys {
+        keys: nudged_config::Keys {
             server: vec![Secret::new("0123456789abcdef".to_owned())],
             public: Vec::new(),
         },

@@ -239,7 +239,7 @@ fn whom_a_change_is_put_down_to_stands_in_history_and_log() {
 
 #[test]
 fn what_another_process_stored_is_taken_over_and_not_undone() {
-    use crate::store::{CatalogChange, Store};
+    use nudged_store::{CatalogChange, Store};
     let node = node();
     let mut other = Store::open(node.place.directory.path()).unwrap();
     let put = |other: &mut Store, id: &str, text: &str| {
@@ -300,7 +300,7 @@ fn a_popup_may_be_made_only_where_none_ever_was() {
 
 #[test]
 fn a_popup_may_have_many_contents_and_what_is_larger_is_413() {
-    use crate::base::limits::{ADMIN_BODY_BYTES_MAX, CONTENT_BYTES_MAX};
+    use nudged_base::limits::{ADMIN_BODY_BYTES_MAX, CONTENT_BYTES_MAX};
     let node = node();
     // As large as one may be, in as many languages as fit.
     let content = format!("{{\"t\":\"{}\"}}", "x".repeat(CONTENT_BYTES_MAX - 8));

@@ -1,10 +1,10 @@
 //! Property: replies have exactly the published members and fields, and no others.
 
 use super::*;
-use crate::api::cors::Cors;
-use crate::api::events::{EventCode, Rejection};
-use crate::api::fixture::{FRAME, Reply, heading};
-use crate::base::time::DurationMs;
+use crate::cors::Cors;
+use crate::events::{EventCode, Rejection};
+use crate::fixture::{FRAME, Reply, heading};
+use nudged_base::time::DurationMs;
 
 const SHOWN: Shown<'static> = Shown {
     decision: "tok-en_1",

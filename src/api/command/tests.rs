@@ -4,12 +4,12 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::api::access::Access;
-use crate::api::cors::Cors;
-use crate::api::fixture::{FRAME, NOW, get, keys, post, token_text};
-use crate::api::routes::{Routed, Surface, route};
-use crate::base::time::WallMs;
-use crate::http::head::Request;
+use crate::access::Access;
+use crate::cors::Cors;
+use crate::fixture::{FRAME, NOW, get, keys, post, token_text};
+use crate::routes::{Routed, Surface, route};
+use nudged_base::time::WallMs;
+use nudged_http::head::Request;
 
 /// An attribute's value that owns itself.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::api::fixture::{NOW, keys, token_text};
+use crate::fixture::{NOW, keys, token_text};
 
 /// What a request says, in one line.
 fn told(request: &DecideRequest<'_>) -> String {

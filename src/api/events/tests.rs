@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::api::cors::Cors;
-use crate::api::fixture::{NOW, Reply, heading, keys, token_text};
+use crate::cors::Cors;
+use crate::fixture::{NOW, Reply, heading, keys, token_text};
 
 /// The codes of a body's elements, or the refusal of the whole.
 fn codes(body: &str) -> Result<Vec<Option<EventCode>>, Refusal> {
@@ -107,7 +107,7 @@ fn actions_and_times() {
 
 #[test]
 fn a_superseded_key_ends_by_the_time_it_is_given() {
-    use crate::api::token::Secret;
+    use crate::token::Secret;
     let old = Secret { id: 1, created_at: WallMs(0), bytes: [9; 32], moved_at: None };
     let new = Secret { id: 2, created_at: NOW, bytes: [8; 32], moved_at: None };
     let keys = Keys::new(&[old, new]);

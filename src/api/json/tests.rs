@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::base::limits::{BODY_BYTES_MAX, JSON_SCRATCH_BYTES_MAX};
+use nudged_base::limits::{BODY_BYTES_MAX, JSON_SCRATCH_BYTES_MAX};
 
 fn read(body: impl AsRef<[u8]>) -> Result<Value, Code> {
     parse(body.as_ref(), &Bump::new()).map(|json| value_of(&json)).map_err(|refusal| {

@@ -4,9 +4,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::api::events::EventCode;
-use crate::catalog::compile::compile;
-use crate::catalog::snapshot::Settings;
+use crate::events::EventCode;
+use nudged_domain::catalog::compile::compile;
+use nudged_domain::catalog::snapshot::Settings;
 
 fn snapshot() -> Arc<Snapshot> {
     Arc::new(compile(&[], Settings::default(), 1).unwrap())

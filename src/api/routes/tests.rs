@@ -4,8 +4,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::api::fixture::{FRAME, NOW, Reply, get, keys, post, token_text};
-use crate::base::time::DurationMs;
+use crate::fixture::{FRAME, NOW, Reply, get, keys, post, token_text};
+use nudged_base::time::DurationMs;
 
 const METHODS: [(&str, Method); 7] = [
     ("GET", Method::Get),
@@ -356,7 +356,7 @@ fn refusals_reach_the_pages_that_may_read() {
 fn refusals_for_load_say_when_to_come_back() {
     for code in [Code::Overloaded, Code::JournalFull] {
         let cors = Cors::default();
-        let heading = crate::api::fixture::heading(&cors);
+        let heading = crate::fixture::heading(&cors);
         let mut out = Vec::new();
         refusal::write_refusal(&mut out, &heading, code.into());
         let reply = Reply::read(&out);

@@ -4,13 +4,13 @@
 use std::mem;
 
 use super::{Answer, BETWEEN, Connection, Phase, Turn, flag};
-use crate::base::limits::LINGER_BYTES_MAX;
-use crate::http::body::ChunkDecoder;
-use crate::http::early::Begun;
-use crate::http::head::{self, Framing, Head, HeadReader, Request};
-use crate::http::pool::BufferPool;
-use crate::http::refusal::Refusal;
-use crate::http::reply::Frame;
+use crate::body::ChunkDecoder;
+use crate::early::Begun;
+use crate::head::{self, Framing, Head, HeadReader, Request};
+use crate::pool::BufferPool;
+use crate::refusal::Refusal;
+use crate::reply::Frame;
+use nudged_base::limits::LINGER_BYTES_MAX;
 
 /// The first byte of what a client of TLS says first; no request begins with it.
 const TLS_HANDSHAKE: u8 = 0x16;

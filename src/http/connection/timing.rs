@@ -4,12 +4,12 @@
 use std::mem;
 
 use super::{Connection, Expiry, Phase, Turn, flag};
-use crate::base::limits::{
+use crate::refusal::Refusal;
+use nudged_base::limits::{
     BODY_TIMEOUT_MS, DRAIN_FIRST_BYTE_TIMEOUT_MS, FIRST_BYTE_TIMEOUT_MS, HEAD_TIMEOUT_MS,
     IDLE_TIMEOUT_MS, LINGER_TIMEOUT_MS, WRITE_STALL_TIMEOUT_MS,
 };
-use crate::base::time::MonoNs;
-use crate::http::refusal::Refusal;
+use nudged_base::time::MonoNs;
 
 /// How long a peer may take, in milliseconds; settings of `[limits]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,9 @@
 use std::mem;
 
 use super::{Connection, flag};
-use crate::base::limits::CONNECTION_OUTPUT_BYTES_MAX;
-use crate::base::time::MonoNs;
-use crate::http::pool::BufferPool;
+use crate::pool::BufferPool;
+use nudged_base::limits::CONNECTION_OUTPUT_BYTES_MAX;
+use nudged_base::time::MonoNs;
 
 impl Connection {
     /// Memory of answers that wait for a send or are being sent, in bytes; of the latter what was

@@ -1,8 +1,8 @@
 //! Property: a body has the limit of its listener, to the byte, however it is framed and split.
 
 use super::{Client, Mode};
-use crate::base::limits::{ADMIN_BODY_BYTES_MAX, BODY_BYTES_MAX};
-use crate::http::connection::Connection;
+use crate::connection::Connection;
+use nudged_base::limits::{ADMIN_BODY_BYTES_MAX, BODY_BYTES_MAX};
 
 /// A request with a body of so many bytes, in one piece or in two chunks.
 fn request(bytes: usize, is_chunked: bool) -> Vec<u8> {

@@ -111,7 +111,7 @@ fn the_corpus_is_large_and_its_rows_differ() {
 #[test]
 fn every_refusal_has_a_row() {
     let rows = rows();
-    for refusal in crate::http::refusal::Refusal::ALL {
+    for refusal in crate::refusal::Refusal::ALL {
         let answer = format!("{} {}", refusal.status(), refusal.code());
         let found = rows.iter().any(|row| row.answers.contains(&answer));
         // The one refusal that comes from time and not from bytes.

@@ -2,12 +2,12 @@
 //! in time is tested at its last good nanosecond and at the first one past it.
 
 use super::{Client, GET, Mode, turn};
-use crate::base::limits::{
+use crate::connection::{Ending, Expiry, SendFailed, Timeouts};
+use nudged_base::limits::{
     BODY_TIMEOUT_MS, FIRST_BYTE_TIMEOUT_MS, HEAD_TIMEOUT_MS, IDLE_TIMEOUT_MS, LINGER_BYTES_MAX,
     LINGER_TIMEOUT_MS, WRITE_STALL_TIMEOUT_MS,
 };
-use crate::base::time::MonoNs;
-use crate::http::connection::{Ending, Expiry, SendFailed, Timeouts};
+use nudged_base::time::MonoNs;
 
 const POST_HEAD: &[u8] = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n";
 const CHUNKED_HEAD: &[u8] = b"PUT /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";

@@ -15,7 +15,7 @@ use super::head::{Method, Request};
 use super::pool::BufferPool;
 use super::refusal::Refusal;
 use super::reply::{self, Frame};
-use crate::base::time::MonoNs;
+use nudged_base::time::MonoNs;
 
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";

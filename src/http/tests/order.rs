@@ -2,11 +2,11 @@
 //! asks without reading, or sends without being asked, costs a fixed amount of memory.
 
 use super::{Client, GET, Mode, answers};
-use crate::base::limits::{
+use crate::connection::{Ending, Timeouts};
+use nudged_base::limits::{
     CONNECTION_INPUT_BYTES_MAX, CONNECTION_OUTPUT_BYTES_MAX, PIPELINE_DEPTH_MAX,
     POOLED_BUFFER_BYTES_MAX,
 };
-use crate::http::connection::{Ending, Timeouts};
 
 fn numbered(count: usize) -> Vec<u8> {
     let one = |number| format!("GET /{number} HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::{Client, GET, Mode};
-use crate::base::limits::HEAD_FIELDS_MAX;
+use nudged_base::limits::HEAD_FIELDS_MAX;
 
 /// Pieces of requests, good and bad, which in a row give much that is nearly a request.
 const PIECES: [&str; 51] = [

@@ -6,9 +6,9 @@ use std::collections::VecDeque;
 use super::super::batch::{self, BatchHeader, encoded_bytes};
 use super::super::lane::{Ack, LaneBatch};
 use super::super::record::frames;
-use crate::base::ids::Sequence;
-use crate::base::limits::BATCH_BYTES_MAX;
-use crate::base::time::WallMs;
+use nudged_base::ids::Sequence;
+use nudged_base::limits::BATCH_BYTES_MAX;
+use nudged_base::time::WallMs;
 
 /// Lane batches in the order of their offers, and those whose last record has a number but is not
 /// acknowledged.

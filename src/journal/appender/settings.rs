@@ -3,11 +3,11 @@
 use super::super::disk::DiskError;
 use super::super::ledger::Ledger;
 use super::super::segment::{SegmentId, SetId};
-use crate::base::ids::Sequence;
-use crate::base::limits::{
+use nudged_base::ids::Sequence;
+use nudged_base::limits::{
     JOURNAL_BYTES_DEFAULT, JOURNAL_RETENTION_DEFAULT_MS, SEGMENT_BYTES, UNAPPLIED_BYTES_MAX,
 };
-use crate::base::time::{DurationMs, WallMs};
+use nudged_base::time::{DurationMs, WallMs};
 
 /// When a record is acknowledged (product, section 6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

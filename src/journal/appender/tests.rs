@@ -10,8 +10,8 @@ use super::super::model::*;
 use super::super::reader::Tail;
 use super::super::record::frames;
 use super::*;
-use crate::base::limits::RECORD_BYTES_MAX;
-use crate::base::time::DurationMs;
+use nudged_base::limits::RECORD_BYTES_MAX;
+use nudged_base::time::DurationMs;
 
 fn start() -> AppenderStart {
     recover_after(&ModelDisk::default(), 0).unwrap().start

@@ -4,9 +4,9 @@
 
 use super::super::bytes::Fields;
 use super::{Happening, append_blob, append_short, decode_common};
-use crate::base::ids::Revision;
-use crate::base::limits::{POPUP_ID_BYTES_MAX, TOKEN_BYTES_MAX, VARIANT_KEY_BYTES_MAX};
-use crate::base::time::WallMs;
+use nudged_base::ids::Revision;
+use nudged_base::limits::{POPUP_ID_BYTES_MAX, TOKEN_BYTES_MAX, VARIANT_KEY_BYTES_MAX};
+use nudged_base::time::WallMs;
 
 /// An event or a show that is not part of its user's state yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,11 +8,11 @@
 
 use super::super::bytes::Fields;
 use super::{append_blob, append_next, append_short, decode_common, decode_next};
-use crate::base::ids::Revision;
-use crate::base::limits::{
+use nudged_base::ids::Revision;
+use nudged_base::limits::{
     POPUP_ID_BYTES_MAX, TOKEN_BYTES_MAX, USER_POPUPS_MAX, VARIANT_KEY_BYTES_MAX,
 };
-use crate::base::time::WallMs;
+use nudged_base::time::WallMs;
 
 /// A show that never was, with the state that is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

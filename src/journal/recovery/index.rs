@@ -6,8 +6,8 @@
 use super::super::disk::{DiskError, DiskRead};
 use super::super::record::frames;
 use super::super::segment::SegmentId;
-use crate::base::ids::{Sequence, UserKey};
-use crate::base::limits::RECORD_BYTES_MAX;
+use nudged_base::ids::{Sequence, UserKey};
+use nudged_base::limits::RECORD_BYTES_MAX;
 
 /// Sorted by user and then by place, which is the order of the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

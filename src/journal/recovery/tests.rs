@@ -6,8 +6,8 @@ use super::super::model::*;
 use super::super::reader::{Tail, TailError};
 use super::super::segment::{FIRST_BATCH_OFFSET, OPENING_OFFSET};
 use super::*;
-use crate::base::ids::UserKey;
-use crate::base::time::WallMs;
+use nudged_base::ids::UserKey;
+use nudged_base::time::WallMs;
 
 const LAST: u64 = 3;
 
@@ -396,7 +396,7 @@ impl Images {
 fn full_journal() -> (Images, u64) {
     let per_batch = 300;
     let (mut images, mut next, mut chain) = (Vec::new(), 1, SET.tag());
-    let segment_bytes = usize::try_from(crate::base::limits::SEGMENT_BYTES).unwrap();
+    let segment_bytes = usize::try_from(nudged_base::limits::SEGMENT_BYTES).unwrap();
     for segment in 1..=4 {
         let mut image = vec![0; 8_192];
         let headers = SegmentHeader { set: SET, segment: SegmentId(segment) }.encode();

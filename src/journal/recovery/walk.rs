@@ -9,9 +9,9 @@ use super::super::record::frames;
 use super::super::segment::{FIRST_BATCH_OFFSET, Opening, SegmentId, SetId};
 use super::index::IndexBuilder;
 use super::{Damage, DamageKind, Prefix, RecoverError, Recovered, Report};
-use crate::base::ids::Sequence;
-use crate::base::limits::SEGMENT_BYTES;
-use crate::base::time::WallMs;
+use nudged_base::ids::Sequence;
+use nudged_base::limits::SEGMENT_BYTES;
+use nudged_base::time::WallMs;
 
 /// Reads a whole segment. A file longer than any segment is read up to a segment's limit.
 pub(super) fn read_image(

@@ -6,16 +6,16 @@
 use std::path::Path;
 
 use super::{Mark, mark, unusable, users_of, write};
-use crate::base::ids::Sequence;
-use crate::config::Config;
-use crate::journal::disk::DiskRead;
-use crate::journal::recovery;
 use crate::node::failure::Failure;
 use crate::node::moving::target::set_name;
-use crate::runtime::sql_writer::CheckStore;
-use crate::store::StoreError;
-use crate::store::mysql::Mysql;
-use crate::store::sqlite::Peek;
+use nudged_base::ids::Sequence;
+use nudged_config::Config;
+use nudged_journal::disk::DiskRead;
+use nudged_journal::recovery;
+use nudged_runtime::sql_writer::CheckStore;
+use nudged_store::StoreError;
+use nudged_store::mysql::Mysql;
+use nudged_store::sqlite::Peek;
 
 /// Whether the database can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

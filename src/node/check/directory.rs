@@ -9,9 +9,9 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 
 use super::host::Look;
-use crate::journal::segment::SegmentId;
 use crate::node::belonging::{self, Mark};
 use crate::node::{signing_keys, storage};
+use nudged_journal::segment::SegmentId;
 
 /// The database of an embedded node.
 const DATABASE: &str = "nudged.db";

@@ -13,12 +13,12 @@ use rustix::io::Errno;
 
 use super::directory;
 use super::report::{Finding, Report, Severity};
-use crate::admin::token::Token;
-use crate::config::{Ack, AdminAddress, Config, Examined, Queue};
 use crate::node::{preflight, redis, serve};
-use crate::runtime::listener;
-use crate::runtime::topology::Topology;
-use crate::store::mysql;
+use nudged_admin::token::Token;
+use nudged_config::{Ack, AdminAddress, Config, Examined, Queue};
+use nudged_runtime::listener;
+use nudged_runtime::topology::Topology;
+use nudged_store::mysql;
 
 /// A unix socket is bound under a name of this many more bytes, and then renamed.
 const SOCKET_SUFFIX_BYTES: usize = 4;
@@ -232,7 +232,7 @@ fn check_doors(look: &mut Look<'_>) {
     }
     let secrets = ["redis.url", "mysql.url", "mysql.replica", "keys.server", "keys.public"];
     for key in secrets {
-        let Some(crate::config::Origin::File { name, .. }) = look.examined.loaded.origin(key)
+        let Some(nudged_config::Origin::File { name, .. }) = look.examined.loaded.origin(key)
         else {
             continue;
         };
@@ -251,7 +251,7 @@ fn check_doors(look: &mut Look<'_>) {
 }
 
 fn has_secret(config: &Config, key: &str) -> bool {
-    let url = |url: &Option<crate::config::Secret>| {
+    let url = |url: &Option<nudged_config::Secret>| {
         url.as_ref().is_some_and(|url| url.expose().contains('@'))
     };
     match key {

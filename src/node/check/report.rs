@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::catalog::source::SourceError;
-use crate::config::{Origin, Problem};
+use nudged_config::{Origin, Problem};
+use nudged_domain::catalog::source::SourceError;
 
 /// How much it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

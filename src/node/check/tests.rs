@@ -4,11 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
-use crate::config::{Flag, Value, examine};
 use crate::node::arguments;
-use crate::redis::link::LinkSettings;
-use crate::runtime::files::JournalDirectory;
-use crate::store::mysql;
+use nudged_config::{Flag, Value, examine};
+use nudged_redis::link::LinkSettings;
+use nudged_runtime::files::JournalDirectory;
+use nudged_store::mysql;
 
 fn sample() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("vendor-config/popups.toml")
@@ -39,7 +39,7 @@ fn the_sample_names_every_field() {
             || text.contains(&format!("[[popup.{field}"))
     };
     let missing: Vec<_> =
-        crate::catalog::source::FIELDS.iter().filter(|field| !mentioned(field)).collect();
+        nudged_domain::catalog::source::FIELDS.iter().filter(|field| !mentioned(field)).collect();
     assert_eq!(missing, Vec::<&&str>::new());
 }
 

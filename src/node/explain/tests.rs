@@ -52,7 +52,7 @@ fn each_popup_has_its_line() {
 
 #[test]
 fn every_gate_has_words_of_its_own() {
-    use crate::decide::gates::Gate;
+    use nudged_domain::decide::gates::Gate;
     let gates = [
         Gate::Status,
         Gate::Schedule,

@@ -7,23 +7,23 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 use jiff::tz::TimeZone;
 
-use crate::api::token::Secret;
-use crate::base::hex;
-use crate::base::ids::{Partition, PopupKey, Revision, UserKey};
-use crate::base::limits::{PARTITIONS, PEER_KNOWN_MS, PEER_SILENT_MS, REDIS_PIPELINE_MAX};
-use crate::config::Config;
-use crate::journal::segment::SetId;
-use crate::keeper::scripts;
 use crate::node::failure::Failure;
 use crate::node::{redis, shared_keys};
-use crate::redis::ask::{Answer, AskError};
-use crate::runtime::clocks;
-use crate::runtime::files::JournalDirectory;
-use crate::runtime::redis_client::BlockingRedis;
-use crate::state::user::{self, UserState};
-use crate::store::mysql::{self, LiveNode, Mysql};
-use crate::store::{Reader, Store};
-use crate::writer::union::WholeUser;
+use nudged_api::token::Secret;
+use nudged_background::keeper::scripts;
+use nudged_background::writer::union::WholeUser;
+use nudged_base::hex;
+use nudged_base::ids::{Partition, PopupKey, Revision, UserKey};
+use nudged_base::limits::{PARTITIONS, PEER_KNOWN_MS, PEER_SILENT_MS, REDIS_PIPELINE_MAX};
+use nudged_config::Config;
+use nudged_domain::state::user::{self, UserState};
+use nudged_journal::segment::SetId;
+use nudged_redis::ask::{Answer, AskError};
+use nudged_runtime::clocks;
+use nudged_runtime::files::JournalDirectory;
+use nudged_runtime::redis_client::BlockingRedis;
+use nudged_store::mysql::{self, LiveNode, Mysql};
+use nudged_store::{Reader, Store};
 
 /// Signs of life are looked at again after this.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::base::time::{DurationMs, WallMs, parse_duration};
+use nudged_base::time::{DurationMs, WallMs, parse_duration};
 
 /// The keys that `expect` may have.
 const EXPECTED: [&str; 8] =

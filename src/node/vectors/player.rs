@@ -8,16 +8,18 @@ use bumpalo::Bump;
 use serde_json::{Map, Value, json};
 
 use super::case::{Act, At, Case, Decide, Event, RawSettings, Step};
-use crate::api::decide::read_attributes as read;
-use crate::base::ids::PopupKey;
-use crate::base::time::WallMs;
-use crate::catalog::compile::{Entry, compile};
-use crate::catalog::snapshot::{Settings, Snapshot, Status};
-use crate::catalog::source::{Definition, SourceError, parse_json_popup, parse_json_values};
-use crate::decide::choose::{Decision, content, decide};
-use crate::decide::context::{Context, Value as Attribute};
-use crate::state::apply::{self, Action, EventVerdict, ShowId};
-use crate::state::user::{UserState, decode, encode};
+use nudged_api::decide::read_attributes as read;
+use nudged_base::ids::PopupKey;
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::compile::{Entry, compile};
+use nudged_domain::catalog::snapshot::{Settings, Snapshot, Status};
+use nudged_domain::catalog::source::{
+    Definition, SourceError, parse_json_popup, parse_json_values,
+};
+use nudged_domain::decide::choose::{Decision, content, decide};
+use nudged_domain::decide::context::{Context, Value as Attribute};
+use nudged_domain::state::apply::{self, Action, EventVerdict, ShowId};
+use nudged_domain::state::user::{UserState, decode, encode};
 
 /// The placement of a request that names none.
 const PLACEMENT: &str = "home";

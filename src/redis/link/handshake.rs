@@ -6,13 +6,13 @@
 //!                                                                     ──> CONFIG
 //! ```
 
-use crate::redis::decode::Frame;
-use crate::redis::encode::{self, CHANNEL_PREFIX};
-use crate::redis::greeting;
-use crate::redis::link::{LinkSettings, Server, Unfit};
-use crate::redis::refusal::Refusal;
-use crate::redis::scan::Protocol;
-use crate::redis::words::Words;
+use crate::decode::Frame;
+use crate::encode::{self, CHANNEL_PREFIX};
+use crate::greeting;
+use crate::link::{LinkSettings, Server, Unfit};
+use crate::refusal::Refusal;
+use crate::scan::Protocol;
+use crate::words::Words;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use crate::base::ids::{Partition, Revision};
-use crate::config::Secret;
-use crate::redis::command::{Failure, Reply};
-use crate::redis::refusal::Refusal;
+use crate::command::{Failure, Reply};
+use crate::refusal::Refusal;
+use nudged_base::ids::{Partition, Revision};
+use nudged_config::Secret;
 
 /// How a link speaks to its server.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,11 +8,11 @@
 
 use std::collections::VecDeque;
 
-use crate::base::time::MonoNs;
-use crate::redis::command::Command;
-use crate::redis::encode;
-use crate::redis::reply::Expected;
-use crate::redis::scripts::Script;
+use crate::command::Command;
+use crate::encode;
+use crate::reply::Expected;
+use crate::scripts::Script;
+use nudged_base::time::MonoNs;
 
 /// A command on its way.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::redis::command::Meta;
+use crate::command::Meta;
 
 const HELLO: &str = "%1\r\n+proto\r\n:3\r\n";
 const NO_SCRIPT: &str = "-NOSCRIPT No matching script. Please use EVAL.\r\n";
@@ -96,8 +96,8 @@ impl Bench {
 }
 
 fn answered(ticket: u64, late: bool) -> LinkEvent {
-    let at = crate::base::time::WallMs(5);
-    let phase = crate::redis::command::Phase::Open;
+    let at = nudged_base::time::WallMs(5);
+    let phase = crate::command::Phase::Open;
     let meta = Meta { at, epoch: Some(1), counter: ticket, phase, is_doubted: false };
     LinkEvent::Reply { ticket, late, result: Ok(Reply::Meta(meta)) }
 }
@@ -150,7 +150,7 @@ fn the_server_is_told_who_we_are_and_says_who_it_is() {
     assert_eq!(server.syncs_always, None, "it may not say");
     let change = "\0\0\0\x01\0\0\0\0\0\0\0\x02u1";
     bench.say(&format!(">3\r\n+message\r\n+nudged:changed:3\r\n{}", bulk(change)));
-    let revision = crate::base::ids::Revision { epoch: 1, counter: 2 };
+    let revision = nudged_base::ids::Revision { epoch: 1, counter: 2 };
     let changed = LinkEvent::Changed { partition: Partition(3), user: "u1".into(), revision };
     assert_eq!(bench.events(), [changed]);
 }

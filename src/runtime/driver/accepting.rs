@@ -19,9 +19,9 @@ use super::super::log_thread;
 use super::super::ring::Completion;
 use super::Driver;
 use super::lines::is_interrupted;
-use crate::base::time::MonoNs;
-use crate::shard::seam::{Input, Step};
-use crate::telemetry::log::Message;
+use nudged_base::telemetry::log::Message;
+use nudged_base::time::MonoNs;
+use nudged_shard::seam::{Input, Step};
 
 /// After a failed accept the listener rests this long, in milliseconds: what was short (memory,
 /// descriptors) is not there again at once.

@@ -9,8 +9,8 @@ use io_uring::{cqueue, opcode};
 use super::super::line::{Operation, pack};
 use super::super::ring::{BUFFER_GROUP, Completion};
 use super::Driver;
-use crate::base::limits::SEND_BYTES_MAX;
-use crate::shard::seam::{Input, Step};
+use nudged_base::limits::SEND_BYTES_MAX;
+use nudged_shard::seam::{Input, Step};
 
 /// A connection that is closed with this is reset: linger of zero seconds.
 static LINGER_ZERO: libc::linger = libc::linger { l_onoff: 1, l_linger: 0 };

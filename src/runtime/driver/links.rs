@@ -35,7 +35,7 @@ use super::super::link_target::LinkTarget;
 use super::super::ring::Completion;
 use super::Driver;
 use super::lines::is_interrupted;
-use crate::shard::seam::{Input, Step};
+use nudged_shard::seam::{Input, Step};
 
 /// What the driver keeps of one link beside its line.
 #[derive(Debug)]

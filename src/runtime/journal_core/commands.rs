@@ -17,8 +17,8 @@ use glommio::{GlommioError, executor};
 
 use super::super::files::{JournalDirectory, disk_error};
 use super::Signal;
-use crate::journal::disk::{Completion, DiskCommand, DiskError};
-use crate::journal::segment::{HEADER_BYTES, SECOND_HEADER_OFFSET, SegmentHeader, SegmentId};
+use nudged_journal::disk::{Completion, DiskCommand, DiskError};
+use nudged_journal::segment::{HEADER_BYTES, SECOND_HEADER_OFFSET, SegmentHeader, SegmentId};
 
 /// Bytes of zeros that are written at once when a segment is made.
 const ZERO_BYTES: usize = 1_024 * 1_024;

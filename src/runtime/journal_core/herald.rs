@@ -4,14 +4,14 @@
 
 use std::path::PathBuf;
 
-use crate::base::limits::DISK_RETRY_MS;
-use crate::base::time::MonoNs;
-use crate::journal::appender::{Gauges, Poison};
-use crate::journal::disk::DiskError;
-use crate::runtime::files::free_bytes;
-use crate::runtime::journal_lanes::JournalLanes;
-use crate::runtime::log_thread::{stamp_now, tell};
-use crate::telemetry::log::{Log, Message, Value};
+use crate::files::free_bytes;
+use crate::journal_lanes::JournalLanes;
+use crate::log_thread::{stamp_now, tell};
+use nudged_base::limits::DISK_RETRY_MS;
+use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_base::time::MonoNs;
+use nudged_journal::appender::{Gauges, Poison};
+use nudged_journal::disk::DiskError;
 
 /// What was said last.
 pub(super) struct Herald {

@@ -4,17 +4,17 @@
 use std::path::Path;
 
 use super::*;
-use crate::base::ids::{LaneSequence, Revision, Sequence};
-use crate::base::limits::SEGMENT_BYTES_MIN;
-use crate::base::time::WallMs;
-use crate::journal::appender::AckLevel;
-use crate::journal::lane::LaneBatch;
-use crate::journal::reader::Tail;
-use crate::journal::record::{self, Record};
-use crate::journal::recovery::{RecoverOptions, Recovered, recover};
-use crate::journal::segment::SetId;
-use crate::runtime::files::DirectoryReader;
-use crate::telemetry::log::Level;
+use crate::files::DirectoryReader;
+use nudged_base::ids::{LaneSequence, Revision, Sequence};
+use nudged_base::limits::SEGMENT_BYTES_MIN;
+use nudged_base::telemetry::log::Level;
+use nudged_base::time::WallMs;
+use nudged_journal::appender::AckLevel;
+use nudged_journal::lane::LaneBatch;
+use nudged_journal::reader::Tail;
+use nudged_journal::record::{self, Record};
+use nudged_journal::recovery::{RecoverOptions, Recovered, recover};
+use nudged_journal::segment::SetId;
 
 const SHARDS: u16 = 2;
 

@@ -10,9 +10,9 @@
 
 use std::time::Duration;
 
-use crate::base::backoff::{Backoff, shortened};
-use crate::base::limits::{LINK_STEADY_MS, LINK_UNFIT_RETRY_MS, REDIS_REST_MAX_MS, REDIS_REST_MS};
-use crate::base::time::MonoNs;
+use nudged_base::backoff::{Backoff, shortened};
+use nudged_base::limits::{LINK_STEADY_MS, LINK_UNFIT_RETRY_MS, REDIS_REST_MAX_MS, REDIS_REST_MS};
+use nudged_base::time::MonoNs;
 
 /// The rests of one client.
 #[derive(Debug)]

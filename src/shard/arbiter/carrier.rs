@@ -1,9 +1,9 @@
 //! The link of an arbiter, or what stands for it in tests: those that execute commands by a model
 //! of Redis need no bytes.
 
-use crate::base::time::{MonoNs, WallMs};
-use crate::redis::command::Command;
-use crate::redis::link::{Link, LinkEvent, LinkFigures, LinkWish, NotSent};
+use nudged_base::time::{MonoNs, WallMs};
+use nudged_redis::command::Command;
+use nudged_redis::link::{Link, LinkEvent, LinkFigures, LinkWish, NotSent};
 
 /// What carries commands.
 pub enum Carrier {

@@ -7,14 +7,14 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use hashbrown::HashTable;
 
-use crate::api::outcome::EncodedOutcome;
-use crate::base::hash::Keyed;
-use crate::base::ids::{Partition, Revision};
-use crate::base::limits::{FLIGHTS_MAX, PARKED_BYTES_MAX, PARKED_MAX};
-use crate::base::slab::{Handle, Slab};
-use crate::base::time::{MonoNs, WallMs};
-use crate::redis::command::{RequestId, Value};
-use crate::shard::reads::Waiter;
+use crate::reads::Waiter;
+use nudged_api::outcome::EncodedOutcome;
+use nudged_base::hash::Keyed;
+use nudged_base::ids::{Partition, Revision};
+use nudged_base::limits::{FLIGHTS_MAX, PARKED_BYTES_MAX, PARKED_MAX};
+use nudged_base::slab::{Handle, Slab};
+use nudged_base::time::{MonoNs, WallMs};
+use nudged_redis::command::{RequestId, Value};
 
 /// A change that was evaluated and waits for Redis.
 #[derive(Debug)]
@@ -278,8 +278,8 @@ impl Flights {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::command::{Command, EncodedCommand};
-    use crate::shard::origin::Origin;
+    use crate::origin::Origin;
+    use nudged_api::command::{Command, EncodedCommand};
 
     fn waiter(ticket: u64, until_ms: u64) -> Waiter {
         let command = Some(EncodedCommand::new(&Command::ReadUser { user: "u" }, Vec::new()));

@@ -3,14 +3,14 @@
 //! node. The decision's token is signed, and holds all that the merge needs: so the show is merged
 //! first, and its own node will find it known.
 
-use crate::api::events::Event;
-use crate::base::limits::EVENT_AGE_MAX_MS;
-use crate::base::time::WallMs;
-use crate::catalog::snapshot::Snapshot;
-use crate::journal::record::Happening;
-use crate::shard::home::{Home, Subject, shown_of};
-use crate::shard::unmerged::Entry;
-use crate::state::apply::{self, LateShow};
+use crate::home::{Home, Subject, shown_of};
+use crate::unmerged::Entry;
+use nudged_api::events::Event;
+use nudged_base::limits::EVENT_AGE_MAX_MS;
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::snapshot::Snapshot;
+use nudged_domain::state::apply::{self, LateShow};
+use nudged_journal::record::Happening;
 
 impl Home {
     /// Makes the show of an event part of the scratch state and records it, where a node decided it

@@ -23,19 +23,19 @@
 
 use super::flights::Pending;
 use super::{Arbiter, base_of, millis};
-use crate::base::clock::Now;
-use crate::base::ids::{LaneSequence, Sequence};
-use crate::base::limits::{
+use crate::home::Home;
+use crate::seam::{Effect, Report};
+use crate::unmerged::{Asked, Entry, Merged};
+use nudged_base::clock::Now;
+use nudged_base::ids::{LaneSequence, Sequence};
+use nudged_base::limits::{
     JOURNAL_AGAIN_MS, JOURNAL_AGAIN_RECORDS, MERGE_REST_MS, MERGES_MAX, UNMERGED_HELD_MS,
     WITHDRAWAL_VALID_MS,
 };
-use crate::base::time::{DurationMs, MonoNs};
-use crate::catalog::snapshot::Snapshot;
-use crate::journal::record::{Happening, Record};
-use crate::shard::home::Home;
-use crate::shard::seam::{Effect, Report};
-use crate::shard::unmerged::{Asked, Entry, Merged};
-use crate::state::{apply, user};
+use nudged_base::time::{DurationMs, MonoNs};
+use nudged_domain::catalog::snapshot::Snapshot;
+use nudged_domain::state::{apply, user};
+use nudged_journal::record::{Happening, Record};
 
 /// What merging remembers between turns.
 #[derive(Debug, Default)]

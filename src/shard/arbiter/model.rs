@@ -5,14 +5,14 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use crate::base::ids::{Partition, Revision};
-use crate::base::limits::PARTITIONS;
-use crate::base::time::{MonoNs, WallMs};
-use crate::redis::clock::ServerClock;
-use crate::redis::command::{
+use nudged_base::ids::{Partition, Revision};
+use nudged_base::limits::PARTITIONS;
+use nudged_base::time::{MonoNs, WallMs};
+use nudged_redis::clock::ServerClock;
+use nudged_redis::command::{
     Command, CommitVerdict, Failure, Meta, Phase, Records, Reply, RequestId, Value,
 };
-use crate::redis::link::{LinkEvent, LinkFigures, LinkWish, NotSent, Server};
+use nudged_redis::link::{LinkEvent, LinkFigures, LinkWish, NotSent, Server};
 
 /// A command that has left.
 #[derive(Clone, Debug)]

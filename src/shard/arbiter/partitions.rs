@@ -2,9 +2,9 @@
 //! whether it may be decided upon. A partition without an epoch, or with less than was seen, has
 //! lost writes, and stays lost until it is told in order again (architecture, decision 7).
 
-use crate::base::ids::{Partition, ShardId};
-use crate::base::limits::PARTITIONS;
-use crate::redis::command::{Meta, Phase};
+use nudged_base::ids::{Partition, ShardId};
+use nudged_base::limits::PARTITIONS;
+use nudged_redis::command::{Meta, Phase};
 
 /// Where a partition stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl Partitions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::time::WallMs;
+    use nudged_base::time::WallMs;
 
     fn meta(epoch: Option<u32>, counter: u64, phase: Phase) -> Meta {
         Meta { at: WallMs(0), epoch, counter, phase, is_doubted: false }

@@ -4,22 +4,22 @@ use std::collections::VecDeque;
 
 use super::flights::{Flight, Pending, Stage};
 use super::{Arbiter, Queue, partition_of_ticket};
-use crate::api::outcome::EncodedOutcome;
-use crate::base::clock::Now;
-use crate::base::ids::{LaneSequence, Partition, Revision, ShardId};
-use crate::base::limits::{COMMIT_TRIES_MAX, LINK_UNFIT_RETRY_MS};
-use crate::base::slab::Handle;
-use crate::base::time::MonoNs;
-use crate::redis::command::{Command, CommitVerdict, Failure, Meta, Phase, Reply, Value};
-use crate::redis::link::{LinkEvent, Server};
-use crate::shard::decision::Attempt;
-use crate::shard::home::Home;
-use crate::shard::lane::Waiting;
-use crate::shard::reads::Waiter;
-use crate::shard::seam::{Effect, ReadFailed, ReadRequest, Report, UserRead};
-use crate::shard::view::View;
-use crate::state::user::{self, UserState};
-use crate::telemetry::log::{Message, Value as Told};
+use crate::decision::Attempt;
+use crate::home::Home;
+use crate::lane::Waiting;
+use crate::reads::Waiter;
+use crate::seam::{Effect, ReadFailed, ReadRequest, Report, UserRead};
+use crate::view::View;
+use nudged_api::outcome::EncodedOutcome;
+use nudged_base::clock::Now;
+use nudged_base::ids::{LaneSequence, Partition, Revision, ShardId};
+use nudged_base::limits::{COMMIT_TRIES_MAX, LINK_UNFIT_RETRY_MS};
+use nudged_base::slab::Handle;
+use nudged_base::telemetry::log::{Message, Value as Told};
+use nudged_base::time::MonoNs;
+use nudged_domain::state::user::{self, UserState};
+use nudged_redis::command::{Command, CommitVerdict, Failure, Meta, Phase, Reply, Value};
+use nudged_redis::link::{LinkEvent, Server};
 
 /// Requests of a user that may run again, in their order.
 pub struct Resumed {

@@ -6,26 +6,26 @@ use bumpalo::collections::Vec as BumpVec;
 
 use super::flights::{Pending, Stage};
 use super::{Arbiter, Queue, base_of};
-use crate::api::command::{Command, EventsRequest, PlacedEvent};
-use crate::api::decide::DecideRequest;
-use crate::api::events::Event;
-use crate::api::outcome::{Decided, EncodedOutcome, Outcome, Verdicts};
-use crate::api::verdict::{PlacedVerdict, Verdict};
-use crate::base::clock::Now;
-use crate::base::ids::{Revision, UserKey};
-use crate::base::limits::TOMBSTONE_AGE_MAX_MS;
-use crate::base::slab::Handle;
-use crate::base::time::{DurationMs, MonoNs, WallMs};
-use crate::decide::choose::{self, Decision};
-use crate::journal::record::{self, Record};
-use crate::redis::command::{self, Commit, Records};
-use crate::shard::decision::{RequestContext, decided};
-use crate::shard::home::{Home, Subject};
-use crate::shard::lane::Waiting;
-use crate::shard::origin::Origin;
-use crate::shard::reads::Waiter;
-use crate::shard::serve::verdicts_of;
-use crate::state::{apply, user};
+use crate::decision::{RequestContext, decided};
+use crate::home::{Home, Subject};
+use crate::lane::Waiting;
+use crate::origin::Origin;
+use crate::reads::Waiter;
+use crate::serve::verdicts_of;
+use nudged_api::command::{Command, EventsRequest, PlacedEvent};
+use nudged_api::decide::DecideRequest;
+use nudged_api::events::Event;
+use nudged_api::outcome::{Decided, EncodedOutcome, Outcome, Verdicts};
+use nudged_api::verdict::{PlacedVerdict, Verdict};
+use nudged_base::clock::Now;
+use nudged_base::ids::{Revision, UserKey};
+use nudged_base::limits::TOMBSTONE_AGE_MAX_MS;
+use nudged_base::slab::Handle;
+use nudged_base::time::{DurationMs, MonoNs, WallMs};
+use nudged_domain::decide::choose::{self, Decision};
+use nudged_domain::state::{apply, user};
+use nudged_journal::record::{self, Record};
+use nudged_redis::command::{self, Commit, Records};
 
 /// Upon what a request may run now.
 enum StateSource {
@@ -56,7 +56,7 @@ struct Change<'c, 'a> {
 
 impl Home {
     /// Executes a decide request of a user of this shard.
-    pub(in crate::shard) fn decide_by_redis<'a>(
+    pub(crate) fn decide_by_redis<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
         request: &DecideRequest<'a>,
@@ -127,7 +127,7 @@ impl Home {
     }
 
     /// Executes events of users of this shard, those of each by themselves.
-    pub(in crate::shard) fn events_by_redis<'a>(
+    pub(crate) fn events_by_redis<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
         request: &EventsRequest<'a>,
@@ -183,7 +183,7 @@ impl Home {
     }
 
     /// The events of one user of several are done.
-    pub(in crate::shard) fn user_part_done(&mut self, handle: Handle, verdicts: &[PlacedVerdict]) {
+    pub(crate) fn user_part_done(&mut self, handle: Handle, verdicts: &[PlacedVerdict]) {
         if let Some(fanout) = self.arbiter_mut().fanouts.part_done(handle, verdicts) {
             self.finish(fanout.origin, fanout.outcome);
         }
@@ -350,7 +350,7 @@ impl Home {
     }
 
     /// Erases a user, whose fresh state is in the scratch; `None` where the outcome will come.
-    pub(in crate::shard) fn erase_by_redis<'a>(
+    pub(crate) fn erase_by_redis<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
         user: &'a str,
@@ -428,7 +428,7 @@ impl Home {
     ///
     /// # Panics
     /// Where the shard itself is the arbiter.
-    pub(in crate::shard) fn arbiter_mut(&mut self) -> &mut Arbiter {
+    pub(crate) fn arbiter_mut(&mut self) -> &mut Arbiter {
         self.arbiter.as_deref_mut().expect("asked of a home with an arbiter")
     }
 }

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 
 use super::Arbiter;
-use crate::api::outcome::EncodedOutcome;
-use crate::base::limits::LINK_UNFIT_RETRY_MS;
-use crate::base::time::MonoNs;
-use crate::redis::link::{LinkEvent, LinkFigures, LinkWish};
-use crate::shard::reads::Waiter;
-use crate::shard::seam::{BoardView, Learned};
+use crate::reads::Waiter;
+use crate::seam::{BoardView, Learned};
+use nudged_api::outcome::EncodedOutcome;
+use nudged_base::limits::LINK_UNFIT_RETRY_MS;
+use nudged_base::time::MonoNs;
+use nudged_redis::link::{LinkEvent, LinkFigures, LinkWish};
 
 impl Arbiter {
     /// The connection stands.

@@ -16,16 +16,16 @@ use std::collections::VecDeque;
 use super::flights::Pending;
 use super::replies::{FRESH, Resumed};
 use super::{Queue, base_of};
-use crate::base::clock::Now;
-use crate::base::ids::PopupKey;
-use crate::base::limits::WITHDRAWAL_VALID_MS;
-use crate::base::time::{DurationMs, WallMs};
-use crate::catalog::snapshot::Snapshot;
-use crate::decide::gates;
-use crate::journal::record::{self, FormerEntry, Impression, Record, Restored, Withdrawn, frames};
-use crate::shard::home::Home;
-use crate::shard::reads::Waiter;
-use crate::state::user::{self, PopupState, UserState};
+use crate::home::Home;
+use crate::reads::Waiter;
+use nudged_base::clock::Now;
+use nudged_base::ids::PopupKey;
+use nudged_base::limits::WITHDRAWAL_VALID_MS;
+use nudged_base::time::{DurationMs, WallMs};
+use nudged_domain::catalog::snapshot::Snapshot;
+use nudged_domain::decide::gates;
+use nudged_domain::state::user::{self, PopupState, UserState};
+use nudged_journal::record::{self, FormerEntry, Impression, Record, Restored, Withdrawn, frames};
 
 impl Home {
     /// A change was made too late for its request, or nobody asked for it: its events have

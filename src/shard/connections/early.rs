@@ -1,14 +1,14 @@
 //! What a shard says to requests that are never handed out, counted as others are.
 
-use crate::api::early;
-use crate::base::clock::Now;
-use crate::http::early::{Begun, EarlyAnswers};
-use crate::http::head::Request;
-use crate::http::refusal::Refusal;
-use crate::http::reply::Frame;
-use crate::shard::serve::count_answered;
-use crate::shard::view::View;
-use crate::telemetry::counters::ShardCounters;
+use crate::serve::count_answered;
+use crate::view::View;
+use nudged_api::early;
+use nudged_base::clock::Now;
+use nudged_base::telemetry::counters::ShardCounters;
+use nudged_http::early::{Begun, EarlyAnswers};
+use nudged_http::head::Request;
+use nudged_http::refusal::Refusal;
+use nudged_http::reply::Frame;
 
 /// The shard as a connection of one listener sees it this turn.
 pub(super) struct Early<'v> {

@@ -4,10 +4,10 @@
 use std::cmp::Reverse;
 
 use super::{Connections, Entry};
-use crate::base::limits::{TICK_MS, UNSENT_STALLED_LEAST_MS, UNSENT_STALLED_MS};
-use crate::base::time::MonoNs;
-use crate::http::connection::Timeouts;
-use crate::shard::seam::Outbox;
+use crate::seam::Outbox;
+use nudged_base::limits::{TICK_MS, UNSENT_STALLED_LEAST_MS, UNSENT_STALLED_MS};
+use nudged_base::time::MonoNs;
+use nudged_http::connection::Timeouts;
 
 impl Connections {
     /// The kernel has so many bytes that the peer has not acknowledged: fewer than at the last look

@@ -2,16 +2,16 @@
 //! reset for it, however small it is.
 
 use super::*;
-use crate::api::access::Access;
-use crate::api::cors::Cors;
-use crate::api::token::{Keys, Secret};
-use crate::base::ids::ShardId;
-use crate::base::limits::{LINGER_TIMEOUT_MS, TICK_MS, UNSENT_STALLED_LEAST_MS, UNSENT_STALLED_MS};
-use crate::base::time::{DurationMs, WallMs};
-use crate::catalog::compile::compile;
-use crate::catalog::snapshot::Settings;
-use crate::http::reply::ImfDate;
-use crate::shard::view::Rules;
+use crate::view::Rules;
+use nudged_api::access::Access;
+use nudged_api::cors::Cors;
+use nudged_api::token::{Keys, Secret};
+use nudged_base::ids::ShardId;
+use nudged_base::limits::{LINGER_TIMEOUT_MS, TICK_MS, UNSENT_STALLED_LEAST_MS, UNSENT_STALLED_MS};
+use nudged_base::time::{DurationMs, WallMs};
+use nudged_domain::catalog::compile::compile;
+use nudged_domain::catalog::snapshot::Settings;
+use nudged_http::reply::ImfDate;
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const ANSWER_BYTES: usize = 30_000;

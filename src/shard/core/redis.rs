@@ -4,13 +4,13 @@
 use std::collections::VecDeque;
 
 use super::{Attempt, Core, Waiter};
-use crate::base::clock::Now;
-use crate::redis::link::{BreakerState, LinkWish};
-use crate::redis::refusal::Refusal;
-use crate::shard::arbiter::Arbiter;
-use crate::shard::arbiter::merging::Merge;
-use crate::shard::arbiter::replies::Resumed;
-use crate::shard::seam::{BoardView, Effect, Input, Outbox};
+use crate::arbiter::Arbiter;
+use crate::arbiter::merging::Merge;
+use crate::arbiter::replies::Resumed;
+use crate::seam::{BoardView, Effect, Input, Outbox};
+use nudged_base::clock::Now;
+use nudged_redis::link::{BreakerState, LinkWish};
+use nudged_redis::refusal::Refusal;
 
 impl Core {
     /// Whether an input is of the link's connection; acts upon it then.

@@ -1,14 +1,14 @@
 //! One thing that was accepted without its user's state: what it is, its record, and what becomes
 //! of it. Knows no table and no journal.
 
-use crate::base::ids::PopupKey;
-use crate::base::limits::MERGE_RECORD_EXTRA_BYTES;
-use crate::base::time::WallMs;
-use crate::catalog::snapshot::Snapshot;
-use crate::journal::record::{self, Happening};
-use crate::shard::home::Subject;
-use crate::state::apply::{self, Action, EventVerdict, LateShow, Merge, ShowId};
-use crate::state::user::UserState;
+use crate::home::Subject;
+use nudged_base::ids::PopupKey;
+use nudged_base::limits::MERGE_RECORD_EXTRA_BYTES;
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::snapshot::Snapshot;
+use nudged_domain::state::apply::{self, Action, EventVerdict, LateShow, Merge, ShowId};
+use nudged_domain::state::user::UserState;
+use nudged_journal::record::{self, Happening};
 
 /// One thing that a user's state lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]

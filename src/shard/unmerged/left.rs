@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::Entry;
-use crate::base::ids::Sequence;
-use crate::journal::record::Record;
+use nudged_base::ids::Sequence;
+use nudged_journal::record::Record;
 
 /// Entries in the order in which they were accepted, each with its user and its latest record.
 pub type Left = Vec<(Sequence, Box<str>, Entry)>;

@@ -2,16 +2,16 @@
 //! are bounded.
 
 use super::*;
-use crate::base::ids::{PopupKey, Revision};
-use crate::base::limits::{POPUP_ID_BYTES_MAX, SHOWS_REMEMBERED_MAX};
-use crate::base::time::WallMs;
-use crate::catalog::snapshot::Outcome;
-use crate::decide::samples::snapshot;
-use crate::journal::record::{
+use nudged_base::ids::{PopupKey, Revision};
+use nudged_base::limits::{POPUP_ID_BYTES_MAX, SHOWS_REMEMBERED_MAX};
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::snapshot::Outcome;
+use nudged_domain::decide::samples::snapshot;
+use nudged_domain::state::apply::{self, Action, ShowId};
+use nudged_domain::state::user::{self, PopupState, Show, UserClocks, UserState};
+use nudged_journal::record::{
     Happening, Impression, Record, append, frames, unmerged_framed_bytes,
 };
-use crate::state::apply::{self, Action, ShowId};
-use crate::state::user::{self, PopupState, Show, UserClocks, UserState};
 use serde_json::json;
 
 const NOON: WallMs = WallMs(1_767_614_400_000);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mysql_async::{Opts, OptsBuilder, UrlError};
 
-use crate::store::error::StoreError;
+use crate::error::StoreError;
 
 /// The hosts of a url in order, and what to call them: host, port and database.
 ///

@@ -26,14 +26,14 @@ use super::session::Session;
 use super::text::{Literal, list};
 use super::withdraw::{remove_popups, withdraw};
 use super::{Claim, Mysql};
-use crate::base::ids::{Sequence, UserKey};
-use crate::base::limits::{MYSQL_LOST_MAX, MYSQL_TRANSACTIONS_MAX};
-use crate::journal::record::Record;
-use crate::store::dead_letter::{DeadLetters, Letter};
-use crate::store::error::StoreError;
-use crate::store::stored::{Applied, Run, StreamId};
-use crate::writer::batcher::{self, Batch, EventRow};
-use crate::writer::stats::Tally;
+use crate::dead_letter::{DeadLetters, Letter};
+use crate::error::StoreError;
+use crate::stored::{Applied, Run, StreamId};
+use nudged_background::writer::batcher::{self, Batch, EventRow};
+use nudged_background::writer::stats::Tally;
+use nudged_base::ids::{Sequence, UserKey};
+use nudged_base::limits::{MYSQL_LOST_MAX, MYSQL_TRANSACTIONS_MAX};
+use nudged_journal::record::Record;
 
 /// Records of several streams in a row: each with its sequence, and beside it whose it is.
 #[derive(Default)]
@@ -97,8 +97,8 @@ struct Progress {
 }
 
 impl Mysql {
-    /// See [`crate::store::Store::apply_runs`].
-    pub(in crate::store) fn apply_runs(&mut self, runs: &[Run<'_>]) -> Result<Applied, StoreError> {
+    /// See [`crate::Store::apply_runs`].
+    pub(crate) fn apply_runs(&mut self, runs: &[Run<'_>]) -> Result<Applied, StoreError> {
         let flat = Flat::of(runs)?;
         let mut total = Applied::default();
         let mut done = 0;

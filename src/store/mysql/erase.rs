@@ -6,12 +6,12 @@ use hashbrown::HashMap;
 use super::rows::{execute_all, places, signed};
 use super::session::Session;
 use super::text::{Literal, Rows, list, push_text};
-use crate::base::ids::{Revision, Sequence, UserKey};
-use crate::base::limits::MYSQL_LIST_MAX;
-use crate::base::time::WallMs;
-use crate::store::error::StoreError;
-use crate::store::stored::StreamId;
-use crate::writer::batcher::{EraseRow, Tombstones, erased_decision};
+use crate::error::StoreError;
+use crate::stored::StreamId;
+use nudged_background::writer::batcher::{EraseRow, Tombstones, erased_decision};
+use nudged_base::ids::{Revision, Sequence, UserKey};
+use nudged_base::limits::MYSQL_LIST_MAX;
+use nudged_base::time::WallMs;
 
 /// Events of a user that lose the user in one statement: their decisions are told apart in it.
 const EVENTS_MAX: usize = 100;

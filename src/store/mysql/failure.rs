@@ -104,7 +104,7 @@ impl FailureKind {
     }
 
     /// Whether it may pass without anybody doing something.
-    pub(in crate::store) fn may_pass(self) -> bool {
+    pub(crate) fn may_pass(self) -> bool {
         matches!(
             self,
             FailureKind::Unreachable
@@ -252,7 +252,7 @@ impl ServerFailure {
 
     /// As a server gives it with this error code, for tests of what it leads to.
     #[cfg(test)]
-    pub(in crate::store) fn of_code(code: u16) -> ServerFailure {
+    pub(crate) fn of_code(code: u16) -> ServerFailure {
         let (message, state) = (String::new(), "HY000".to_owned());
         Error::Server(mysql_async::ServerError { code, message, state }).into()
     }
@@ -275,19 +275,19 @@ impl ServerFailure {
     }
 
     /// Whether the server gave this error code.
-    pub(in crate::store) fn is_code(&self, code: u16) -> bool {
+    pub(crate) fn is_code(&self, code: u16) -> bool {
         let Cause::Library(error) = &self.cause else { return false };
         matches!(&**error, Error::Server(server) if server.code == code)
     }
 
     /// Whether it was given up after a timeout.
-    pub(in crate::store) fn is_timeout(&self) -> bool {
+    pub(crate) fn is_timeout(&self) -> bool {
         matches!(self.cause, Cause::Timeout)
     }
 
     /// The server's words, which may quote a row: for the dead-letter file, not for the log.
     /// Allocates.
-    pub(in crate::store) fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         match &self.cause {
             Cause::Library(error) => error.to_string(),
             _ => self.to_string(),

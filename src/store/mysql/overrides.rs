@@ -5,19 +5,19 @@ use super::Mysql;
 use super::popups::{lock_version, raise_version};
 use super::session::Session;
 use super::text::{Literal, list, push_row, push_text};
-use crate::base::limits::{MYSQL_LIST_MAX, OVERRIDES_MAX, SQL_ROWS_READ_MAX};
-use crate::catalog::overrides::{Entry, EntryId};
-use crate::store::catalog::NO_TEXT;
-use crate::store::error::StoreError;
-use crate::store::overrides::{COLUMNS, DROPPED, dropped_of, entry_of, plan_overrides};
-use crate::store::stored::Dropped;
+use crate::catalog::NO_TEXT;
+use crate::error::StoreError;
+use crate::overrides::{COLUMNS, DROPPED, dropped_of, entry_of, plan_overrides};
+use crate::stored::Dropped;
+use nudged_base::limits::{MYSQL_LIST_MAX, OVERRIDES_MAX, SQL_ROWS_READ_MAX};
+use nudged_domain::catalog::overrides::{Entry, EntryId};
 
 const READ: &str = "read pauses and archives";
 const WRITE: &str = "store pauses and archives";
 
 impl Mysql {
-    /// See [`crate::store::Store::put_overrides`].
-    pub(in crate::store) fn put_overrides(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+    /// See [`crate::Store::put_overrides`].
+    pub(crate) fn put_overrides(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
         self.session.get_mut().transaction(|session| {
             // Two nodes that bring the same entry write its history once.
             lock_version(session)?;
@@ -25,11 +25,8 @@ impl Mysql {
         })
     }
 
-    /// See [`crate::store::Store::overrides_of`].
-    pub(in crate::store) fn overrides_of(
-        &mut self,
-        ids: &[EntryId],
-    ) -> Result<Vec<Entry>, StoreError> {
+    /// See [`crate::Store::overrides_of`].
+    pub(crate) fn overrides_of(&mut self, ids: &[EntryId]) -> Result<Vec<Entry>, StoreError> {
         of_ids(self.session.get_mut(), ids)
     }
 }

@@ -6,18 +6,18 @@
 use super::session::Session;
 use super::text::{Literal, push_row, push_text};
 use super::{Mysql, overrides};
-use crate::base::ids::PopupKey;
-use crate::base::time::WallMs;
-use crate::store::catalog::{CatalogChange, Edit, PopupRow, Written, plan};
-use crate::store::error::StoreError;
-use crate::store::stored::{Origin, StoredCatalog};
+use crate::catalog::{CatalogChange, Edit, PopupRow, Written, plan};
+use crate::error::StoreError;
+use crate::stored::{Origin, StoredCatalog};
+use nudged_base::ids::PopupKey;
+use nudged_base::time::WallMs;
 
 /// What an error of these statements was about.
 const ACTION: &str = "change popups";
 
 impl Mysql {
-    /// See [`crate::store::Store::change_catalog`].
-    pub(in crate::store) fn change_catalog(
+    /// See [`crate::Store::change_catalog`].
+    pub(crate) fn change_catalog(
         &mut self,
         based_on: Option<u64>,
         change: CatalogChange<'_>,
@@ -46,27 +46,23 @@ impl Mysql {
         })
     }
 
-    /// See [`crate::store::Store::load_catalog`].
-    pub(in crate::store) fn load_catalog(&mut self) -> Result<StoredCatalog, StoreError> {
+    /// See [`crate::Store::load_catalog`].
+    pub(crate) fn load_catalog(&mut self) -> Result<StoredCatalog, StoreError> {
         load(self.session.get_mut())
     }
 
-    /// See [`crate::store::Store::catalog_version`].
-    pub(in crate::store) fn catalog_version(&mut self) -> Result<u64, StoreError> {
+    /// See [`crate::Store::catalog_version`].
+    pub(crate) fn catalog_version(&mut self) -> Result<u64, StoreError> {
         version(self.session.get_mut())
     }
 
-    /// See [`crate::store::Store::text_of`].
-    pub(in crate::store) fn text_of(
-        &mut self,
-        id: &str,
-        version: u32,
-    ) -> Result<Option<String>, StoreError> {
+    /// See [`crate::Store::text_of`].
+    pub(crate) fn text_of(&mut self, id: &str, version: u32) -> Result<Option<String>, StoreError> {
         text_of(self.session.get_mut(), id, version)
     }
 
-    /// See [`crate::store::Store::version_before`].
-    pub(in crate::store) fn version_before(
+    /// See [`crate::Store::version_before`].
+    pub(crate) fn version_before(
         &mut self,
         id: &str,
         version: u32,

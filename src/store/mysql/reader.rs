@@ -12,15 +12,15 @@ use super::erase::erases_of;
 use super::popups;
 use super::session::Session;
 use super::text::{Literal, list, push_text};
-use crate::base::happening::Happening;
-use crate::base::ids::{PopupKey, Revision, Sequence, UserKey};
-use crate::base::limits::{MYSQL_LIST_MAX, SQL_ROWS_READ_MAX, USER_BYTES_MAX, USER_POPUPS_MAX};
-use crate::base::time::WallMs;
-use crate::config::Config;
-use crate::state::user::{PopupState, UserClocks, UserState, decode_popup};
-use crate::store::error::StoreError;
-use crate::store::stored::{HistoryEntry, StatRow, StoredCatalog, StoredEvent};
-use crate::writer::stats::hour_of;
+use crate::error::StoreError;
+use crate::stored::{HistoryEntry, StatRow, StoredCatalog, StoredEvent};
+use nudged_background::writer::stats::hour_of;
+use nudged_base::happening::Happening;
+use nudged_base::ids::{PopupKey, Revision, Sequence, UserKey};
+use nudged_base::limits::{MYSQL_LIST_MAX, SQL_ROWS_READ_MAX, USER_BYTES_MAX, USER_POPUPS_MAX};
+use nudged_base::time::WallMs;
+use nudged_config::Config;
+use nudged_domain::state::user::{PopupState, UserClocks, UserState, decode_popup};
 
 /// A connection that only reads.
 #[derive(Debug)]
@@ -30,8 +30,8 @@ pub struct MysqlReader {
 }
 
 impl MysqlReader {
-    /// See [`crate::store::Reader::of`].
-    pub(in crate::store) fn new(config: &Config) -> Result<MysqlReader, StoreError> {
+    /// See [`crate::Reader::of`].
+    pub(crate) fn new(config: &Config) -> Result<MysqlReader, StoreError> {
         let settings = &config.mysql;
         let url = settings.url.as_ref().expect("the caller has looked for it");
         let replica = settings.replica.as_ref().map(|url| Session::new(url, settings));
@@ -41,8 +41,8 @@ impl MysqlReader {
         })
     }
 
-    /// See [`crate::store::Reader::answer_within`].
-    pub(in crate::store) fn answer_within(&mut self, silence_max: Duration) {
+    /// See [`crate::Reader::answer_within`].
+    pub(crate) fn answer_within(&mut self, silence_max: Duration) {
         self.session.get_mut().answer_within(silence_max);
         if let Some(replica) = &mut self.replica {
             replica.get_mut().answer_within(silence_max);
@@ -54,8 +54,8 @@ impl MysqlReader {
         self.replica.as_ref().unwrap_or(&self.session)
     }
 
-    /// See [`crate::store::Reader::read_users`].
-    pub(in crate::store) fn read_users(
+    /// See [`crate::Reader::read_users`].
+    pub(crate) fn read_users(
         &mut self,
         users: &[&str],
         found: &mut impl FnMut(usize, UserState),
@@ -85,8 +85,8 @@ impl MysqlReader {
         Ok(unreadable)
     }
 
-    /// See [`crate::store::Reader::users_after`].
-    pub(in crate::store) fn users_after(
+    /// See [`crate::Reader::users_after`].
+    pub(crate) fn users_after(
         &mut self,
         after: &str,
         count: usize,
@@ -98,8 +98,8 @@ impl MysqlReader {
         Ok(rows.into_iter().map(|(user,)| user).collect())
     }
 
-    /// See [`crate::store::Reader::user_events`].
-    pub(in crate::store) fn user_events(
+    /// See [`crate::Reader::user_events`].
+    pub(crate) fn user_events(
         &self,
         user: &str,
         count: u32,
@@ -128,8 +128,8 @@ impl MysqlReader {
         Ok(rows.into_iter().map(event).collect())
     }
 
-    /// See [`crate::store::Reader::stats`].
-    pub(in crate::store) fn stats(
+    /// See [`crate::Reader::stats`].
+    pub(crate) fn stats(
         &self,
         popup: Option<&str>,
         from: WallMs,
@@ -165,18 +165,18 @@ impl MysqlReader {
         Ok(rows.into_iter().map(row).collect())
     }
 
-    /// See [`crate::store::Reader::catalog`].
-    pub(in crate::store) fn catalog(&mut self) -> Result<StoredCatalog, StoreError> {
+    /// See [`crate::Reader::catalog`].
+    pub(crate) fn catalog(&mut self) -> Result<StoredCatalog, StoreError> {
         popups::load(self.session.get_mut())
     }
 
-    /// See [`crate::store::Reader::catalog_version`].
-    pub(in crate::store) fn catalog_version(&mut self) -> Result<u64, StoreError> {
+    /// See [`crate::Reader::catalog_version`].
+    pub(crate) fn catalog_version(&mut self) -> Result<u64, StoreError> {
         popups::version(self.session.get_mut())
     }
 
-    /// See [`crate::store::Reader::history`].
-    pub(in crate::store) fn history(
+    /// See [`crate::Reader::history`].
+    pub(crate) fn history(
         &self,
         popup: &str,
         before: Option<u64>,
@@ -205,12 +205,8 @@ impl MysqlReader {
         Ok(rows.into_iter().map(entry).collect())
     }
 
-    /// See [`crate::store::Reader::text_of`].
-    pub(in crate::store) fn text_of(
-        &self,
-        popup: &str,
-        version: u32,
-    ) -> Result<Option<String>, StoreError> {
+    /// See [`crate::Reader::text_of`].
+    pub(crate) fn text_of(&self, popup: &str, version: u32) -> Result<Option<String>, StoreError> {
         popups::text_of(&mut self.session.borrow_mut(), popup, version)
     }
 }

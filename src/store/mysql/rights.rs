@@ -3,7 +3,7 @@
 
 use super::failure::FailureKind;
 use super::session::Session;
-use crate::store::error::StoreError;
+use crate::error::StoreError;
 
 /// Each table that nodes use, one of its columns, and whether rows of it are deleted. Every one is
 /// read, inserted into and updated.

@@ -12,13 +12,15 @@ use mysql_async::prelude::FromRow;
 
 use super::session::Session;
 use super::text::{Literal, Rows, push_row};
-use crate::base::happening::Happening;
-use crate::base::ids::{PopupKey, Revision, Sequence};
-use crate::base::limits::MYSQL_LIST_MAX;
-use crate::store::error::StoreError;
-use crate::store::stored::StreamId;
-use crate::writer::batcher::{EntryColumns, EventRow, PopupRow, UserRow, erased_decision};
-use crate::writer::stats::{StatCounts, StatKey};
+use crate::error::StoreError;
+use crate::stored::StreamId;
+use nudged_background::writer::batcher::{
+    EntryColumns, EventRow, PopupRow, UserRow, erased_decision,
+};
+use nudged_background::writer::stats::{StatCounts, StatKey};
+use nudged_base::happening::Happening;
+use nudged_base::ids::{PopupKey, Revision, Sequence};
+use nudged_base::limits::MYSQL_LIST_MAX;
 
 /// Whether the new row's revision is the higher one.
 const IS_NEWER: &str = "VALUES(revision_epoch) > revision_epoch \

@@ -8,10 +8,10 @@
 use super::failure::FailureKind;
 use super::overrides;
 use super::session::Session;
-use crate::base::time::WallMs;
-use crate::config::Config;
-use crate::store::error::StoreError;
-use crate::store::stored::Dropped;
+use crate::error::StoreError;
+use crate::stored::Dropped;
+use nudged_base::time::WallMs;
+use nudged_config::Config;
 
 /// The files in order; the one at index `i` makes schema `i + 1`.
 pub(super) const FILES: [&str; 3] = [

@@ -23,11 +23,11 @@ use super::address;
 use super::census::Counted;
 use super::failure::{FailureKind, ServerFailure};
 use super::gate;
-use crate::base::limits::{
+use crate::error::StoreError;
+use nudged_base::limits::{
     MYSQL_LOCK_WAIT_S, MYSQL_STATEMENT_BYTES_MAX, MYSQL_STATEMENT_BYTES_MIN, MYSQL_TRANSACTIONS_MAX,
 };
-use crate::config::{Mysql as Settings, Secret};
-use crate::store::error::StoreError;
+use nudged_config::{Mysql as Settings, Secret};
 
 /// What each connection is told first, whatever its server was set to for everybody: texts are
 /// UTF-8 and nothing is cut to fit; times are UTC; a statement stands alone and a COMMIT ends its

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::session::Session;
-use crate::base::limits::MYSQL_PACKET_BYTES_LEAST;
-use crate::store::error::StoreError;
+use crate::error::StoreError;
+use nudged_base::limits::MYSQL_PACKET_BYTES_LEAST;
 
 /// What of the server's settings weakens a promise, a sentence each.
 ///

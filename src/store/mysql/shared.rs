@@ -4,9 +4,9 @@
 use super::Mysql;
 use super::session::Session;
 use super::text::{Literal, push_row, push_text};
-use crate::base::time::WallMs;
-use crate::store::error::StoreError;
-use crate::store::stored::{StoredKey, StreamId};
+use crate::error::StoreError;
+use crate::stored::{StoredKey, StreamId};
+use nudged_base::time::WallMs;
 
 /// A node that was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,16 +8,16 @@ use super::rows::PART;
 use super::session::Session;
 use super::text::{Literal, Rows, list};
 use super::{Claim, Mysql};
-use crate::base::hex;
-use crate::base::ids::{Partition, Sequence};
-use crate::base::limits::{MYSQL_LIST_MAX, SQL_ROWS_READ_MAX, TOMBSTONE_AGE_MAX_MS};
-use crate::base::time::WallMs;
-use crate::store::error::StoreError;
-use crate::store::stored::StreamId;
+use crate::error::StoreError;
+use crate::stored::StreamId;
+use nudged_base::hex;
+use nudged_base::ids::{Partition, Sequence};
+use nudged_base::limits::{MYSQL_LIST_MAX, SQL_ROWS_READ_MAX, TOMBSTONE_AGE_MAX_MS};
+use nudged_base::time::WallMs;
 
 impl Mysql {
-    /// See [`crate::store::Store::stream_id`].
-    pub(in crate::store) fn stream_id(&mut self, set_id: [u8; 16]) -> Result<StreamId, StoreError> {
+    /// See [`crate::Store::stream_id`].
+    pub(crate) fn stream_id(&mut self, set_id: [u8; 16]) -> Result<StreamId, StoreError> {
         Ok(self.claim_all(&[hex::encode(&set_id)])?[0])
     }
 
@@ -54,8 +54,8 @@ impl Mysql {
         Ok(names.iter().map(|name| numbers[name]).collect())
     }
 
-    /// See [`crate::store::Store::position`].
-    pub(in crate::store) fn position(&self, stream: StreamId) -> Result<Sequence, StoreError> {
+    /// See [`crate::Store::position`].
+    pub(crate) fn position(&self, stream: StreamId) -> Result<Sequence, StoreError> {
         let query = format!(
             "SELECT off FROM writer_position WHERE stream = {} AND part = {PART}",
             stream.0
@@ -65,8 +65,8 @@ impl Mysql {
         found.map(|(off,)| Sequence(off)).ok_or(StoreError::NoSuchStream { stream: stream.0 })
     }
 
-    /// See [`crate::store::Store::newest`].
-    pub(in crate::store) fn newest(&self, stream: StreamId) -> Result<Option<WallMs>, StoreError> {
+    /// See [`crate::Store::newest`].
+    pub(crate) fn newest(&self, stream: StreamId) -> Result<Option<WallMs>, StoreError> {
         let query = format!(
             "SELECT max(at) FROM (SELECT at FROM events WHERE stream = {} \
              ORDER BY seq DESC LIMIT {SQL_ROWS_READ_MAX}) AS latest",
@@ -77,8 +77,8 @@ impl Mysql {
         Ok(found.and_then(|(newest,)| newest).map(WallMs))
     }
 
-    /// See [`crate::store::Store::skip_lost`].
-    pub(in crate::store) fn skip_lost(
+    /// See [`crate::Store::skip_lost`].
+    pub(crate) fn skip_lost(
         &mut self,
         stream: StreamId,
         through: Sequence,
@@ -93,8 +93,8 @@ impl Mysql {
         })
     }
 
-    /// See [`crate::store::Store::purge_tombstones`].
-    pub(in crate::store) fn purge_tombstones(&mut self, now: WallMs) -> Result<usize, StoreError> {
+    /// See [`crate::Store::purge_tombstones`].
+    pub(crate) fn purge_tombstones(&mut self, now: WallMs) -> Result<usize, StoreError> {
         let before = now.0.saturating_sub_unsigned(TOMBSTONE_AGE_MAX_MS);
         let delete = format!(
             "DELETE FROM erased_users WHERE erased_at <= {before} LIMIT {SQL_ROWS_READ_MAX}"

@@ -6,7 +6,7 @@
 //! double quotes are no identifiers, and the character set is utf8mb4, in which neither a quote nor
 //! a backslash is part of another letter.
 
-use crate::base::hex;
+use nudged_base::hex;
 
 /// Appends a text literal.
 pub(super) fn push_text(out: &mut String, text: &str) {

@@ -15,16 +15,16 @@ use super::rows::{PART, execute_all, signed};
 use super::session::Session;
 use super::streams::number_all;
 use super::text::{Literal, Rows, list, push_row, push_text};
-use crate::base::happening::Happening;
-use crate::base::ids::{PopupKey, Revision, UserKey};
-use crate::base::time::WallMs;
-use crate::state::user::UserClocks;
-use crate::store::error::StoreError;
-use crate::store::stored::StreamId;
-use crate::store::whole::{
+use crate::error::StoreError;
+use crate::stored::StreamId;
+use crate::whole::{
     TakenUsers, WholeEvent, WholeOverride, WholePopup, WholeStat, WholeStream, outcome_at, plan,
 };
-use crate::writer::union::{Tombstone, WholeEntry, WholeUser};
+use nudged_background::writer::union::{Tombstone, WholeEntry, WholeUser};
+use nudged_base::happening::Happening;
+use nudged_base::ids::{PopupKey, Revision, UserKey};
+use nudged_base::time::WallMs;
+use nudged_domain::state::user::UserClocks;
 
 /// What became of a popup that was brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +38,8 @@ pub enum TakenPopup {
 }
 
 impl Mysql {
-    /// See [`crate::store::Store::whole_users_after`].
-    pub(in crate::store) fn whole_users_after(
+    /// See [`crate::Store::whole_users_after`].
+    pub(crate) fn whole_users_after(
         &mut self,
         after: &str,
         count: usize,
@@ -53,8 +53,8 @@ impl Mysql {
         Ok(read_whole(session, &ids, "")?.into_values().collect())
     }
 
-    /// See [`crate::store::Store::take_users`].
-    pub(in crate::store) fn take_users(
+    /// See [`crate::Store::take_users`].
+    pub(crate) fn take_users(
         &mut self,
         users: &[WholeUser],
         zone: &TimeZone,
@@ -73,8 +73,8 @@ impl Mysql {
         })
     }
 
-    /// See [`crate::store::Store::tombstones_after`].
-    pub(in crate::store) fn tombstones_after(
+    /// See [`crate::Store::tombstones_after`].
+    pub(crate) fn tombstones_after(
         &mut self,
         after: i64,
         count: usize,
@@ -93,11 +93,8 @@ impl Mysql {
         Ok(rows.into_iter().map(tombstone).collect())
     }
 
-    /// See [`crate::store::Store::take_tombstones`].
-    pub(in crate::store) fn take_tombstones(
-        &mut self,
-        tombstones: &[Tombstone],
-    ) -> Result<(), StoreError> {
+    /// See [`crate::Store::take_tombstones`].
+    pub(crate) fn take_tombstones(&mut self, tombstones: &[Tombstone]) -> Result<(), StoreError> {
         self.session.get_mut().transaction(|session| {
             lift_users(session, tombstones)?;
             write_tombstones(session, tombstones)
@@ -110,7 +107,7 @@ impl Mysql {
     /// Where the server fails.
     pub fn users_of(&mut self, keys: &[UserKey]) -> Result<Vec<String>, StoreError> {
         let mut users = Vec::new();
-        for part in keys.chunks(crate::base::limits::MYSQL_LIST_MAX) {
+        for part in keys.chunks(nudged_base::limits::MYSQL_LIST_MAX) {
             let hashes = part.iter().map(|key| Literal::Number(key.0.cast_signed()));
             let query = format!("SELECT user_id FROM users WHERE user_hash IN {}", list(hashes));
             let rows: Vec<(String,)> = self.session.get_mut().query("read users", &query)?;
@@ -119,8 +116,8 @@ impl Mysql {
         Ok(users)
     }
 
-    /// See [`crate::store::Store::whole_stats_after`].
-    pub(in crate::store) fn whole_stats_after(
+    /// See [`crate::Store::whole_stats_after`].
+    pub(crate) fn whole_stats_after(
         &mut self,
         after: Option<&WholeStat>,
         count: usize,
@@ -155,8 +152,8 @@ impl Mysql {
         Ok(rows.into_iter().map(row).collect())
     }
 
-    /// See [`crate::store::Store::take_stats`].
-    pub(in crate::store) fn take_stats(&mut self, stats: &[WholeStat]) -> Result<(), StoreError> {
+    /// See [`crate::Store::take_stats`].
+    pub(crate) fn take_stats(&mut self, stats: &[WholeStat]) -> Result<(), StoreError> {
         let session = self.session.get_mut();
         let mut names: Vec<String> = stats.iter().map(|row| row.set.clone()).collect();
         names.sort_unstable();

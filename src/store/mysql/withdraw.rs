@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use super::rows::{execute_all, places, signed};
 use super::session::Session;
 use super::text::{Literal, list, push_text};
-use crate::base::ids::Sequence;
-use crate::store::error::StoreError;
-use crate::store::stored::StreamId;
-use crate::writer::batcher::{PopupRow, WithdrawnRow};
+use crate::error::StoreError;
+use crate::stored::StreamId;
+use nudged_background::writer::batcher::{PopupRow, WithdrawnRow};
+use nudged_base::ids::Sequence;
 
 /// Shows, or entries, that one statement names: their texts may be long.
 const NAMED_MAX: usize = 100;

@@ -16,15 +16,15 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use super::rows::{self, Inserted, RowError};
 use super::{Claim, PART, Sqlite, StreamId, sequence_column, sequence_of, withdraw};
-use crate::base::ids::{Revision, Sequence, UserKey};
-use crate::base::limits::APPLY_RECORDS_MAX;
-use crate::base::time::WallMs;
-use crate::journal::record::Record;
-use crate::store::dead_letter::Letter;
-use crate::store::error::StoreError;
-use crate::store::stored::Applied;
-use crate::writer::batcher::{self, Batch, Tombstones};
-use crate::writer::stats::Tally;
+use crate::dead_letter::Letter;
+use crate::error::StoreError;
+use crate::stored::Applied;
+use nudged_background::writer::batcher::{self, Batch, Tombstones};
+use nudged_background::writer::stats::Tally;
+use nudged_base::ids::{Revision, Sequence, UserKey};
+use nudged_base::limits::APPLY_RECORDS_MAX;
+use nudged_base::time::WallMs;
+use nudged_journal::record::Record;
 
 type Records<'a> = [(Sequence, Record<'a>)];
 
@@ -44,7 +44,7 @@ impl From<StoreError> for Failure {
 
 impl Sqlite {
     /// See [`super::super::Store::apply`].
-    pub(in crate::store) fn apply(
+    pub(crate) fn apply(
         &mut self,
         stream: StreamId,
         records: &Records<'_>,
@@ -68,7 +68,7 @@ impl Sqlite {
     }
 
     /// See [`super::super::Store::skip_lost`].
-    pub(in crate::store) fn skip_lost(
+    pub(crate) fn skip_lost(
         &mut self,
         stream: StreamId,
         through: Sequence,

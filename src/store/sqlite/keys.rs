@@ -4,12 +4,12 @@
 use rusqlite::params;
 
 use super::Sqlite;
-use crate::base::time::WallMs;
-use crate::store::error::StoreError;
-use crate::store::stored::StoredKey;
+use crate::error::StoreError;
+use crate::stored::StoredKey;
+use nudged_base::time::WallMs;
 
 impl Sqlite {
-    /// See [`crate::store::Store::own_signing_keys`].
+    /// See [`crate::Store::own_signing_keys`].
     ///
     /// # Errors
     /// Where the database fails, or a row is no key.
@@ -29,11 +29,8 @@ impl Sqlite {
         keys.and_then(Iterator::collect).map_err(failed)
     }
 
-    /// See [`crate::store::Store::replace_own_signing_keys`].
-    pub(in crate::store) fn replace_signing_keys(
-        &mut self,
-        keys: &[StoredKey],
-    ) -> Result<(), StoreError> {
+    /// See [`crate::Store::replace_own_signing_keys`].
+    pub(crate) fn replace_signing_keys(&mut self, keys: &[StoredKey]) -> Result<(), StoreError> {
         let action = "store signing keys";
         let path = self.path.clone();
         let failed = |source| StoreError::sql(&path, action, source);

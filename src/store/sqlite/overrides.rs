@@ -5,16 +5,16 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::Sqlite;
 use super::popups::raise_version;
-use crate::base::limits::{OVERRIDES_MAX, SQL_ROWS_READ_MAX};
-use crate::catalog::overrides::{Entry, EntryId};
-use crate::store::catalog::NO_TEXT;
-use crate::store::error::StoreError;
-use crate::store::overrides::{COLUMNS, DROPPED, dropped_of, entry_of, plan_overrides};
-use crate::store::stored::Dropped;
+use crate::catalog::NO_TEXT;
+use crate::error::StoreError;
+use crate::overrides::{COLUMNS, DROPPED, dropped_of, entry_of, plan_overrides};
+use crate::stored::Dropped;
+use nudged_base::limits::{OVERRIDES_MAX, SQL_ROWS_READ_MAX};
+use nudged_domain::catalog::overrides::{Entry, EntryId};
 
 impl Sqlite {
-    /// See [`crate::store::Store::put_overrides`].
-    pub(in crate::store) fn put_overrides(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+    /// See [`crate::Store::put_overrides`].
+    pub(crate) fn put_overrides(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
         let action = "store pauses and archives";
         let path = self.path.clone();
         self.durably(action, |transaction| {
@@ -25,8 +25,8 @@ impl Sqlite {
         })
     }
 
-    /// See [`crate::store::Store::overrides_of`].
-    pub(in crate::store) fn overrides_of(&self, ids: &[EntryId]) -> Result<Vec<Entry>, StoreError> {
+    /// See [`crate::Store::overrides_of`].
+    pub(crate) fn overrides_of(&self, ids: &[EntryId]) -> Result<Vec<Entry>, StoreError> {
         let found = of_ids(&self.connection, ids.iter().copied());
         found.map_err(|source| StoreError::sql(&self.path, "read pauses and archives", source))
     }

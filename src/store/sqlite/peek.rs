@@ -6,9 +6,9 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{FILE_NAME, PART, SQL_READ_CACHE_KIB, connect, sequence_of};
-use crate::base::hex;
-use crate::base::ids::Sequence;
-use crate::store::error::StoreError;
+use crate::error::StoreError;
+use nudged_base::hex;
+use nudged_base::ids::Sequence;
 
 /// A database that was opened to be looked at.
 #[derive(Debug)]

@@ -4,15 +4,15 @@
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 use super::{Sqlite, overrides};
-use crate::base::ids::PopupKey;
-use crate::base::time::WallMs;
-use crate::store::catalog::{CatalogChange, Edit, PopupRow, Written, plan};
-use crate::store::error::StoreError;
-use crate::store::stored::{Origin, StoredCatalog};
+use crate::catalog::{CatalogChange, Edit, PopupRow, Written, plan};
+use crate::error::StoreError;
+use crate::stored::{Origin, StoredCatalog};
+use nudged_base::ids::PopupKey;
+use nudged_base::time::WallMs;
 
 impl Sqlite {
-    /// See [`crate::store::Store::change_catalog`].
-    pub(in crate::store) fn change_catalog(
+    /// See [`crate::Store::change_catalog`].
+    pub(crate) fn change_catalog(
         &mut self,
         based_on: Option<u64>,
         change: CatalogChange<'_>,
@@ -44,36 +44,28 @@ impl Sqlite {
         })
     }
 
-    /// See [`crate::store::Store::load_catalog`].
-    pub(in crate::store) fn load_catalog(&mut self) -> Result<StoredCatalog, StoreError> {
+    /// See [`crate::Store::load_catalog`].
+    pub(crate) fn load_catalog(&mut self) -> Result<StoredCatalog, StoreError> {
         let failed = |source| StoreError::sql(&self.path, "read popups", source);
         // One transaction, so that rows and version belong together.
         let transaction = self.connection.transaction().map_err(failed)?;
         load(&transaction).map_err(failed)
     }
 
-    /// See [`crate::store::Store::catalog_version`].
-    pub(in crate::store) fn catalog_version(&self) -> Result<u64, StoreError> {
+    /// See [`crate::Store::catalog_version`].
+    pub(crate) fn catalog_version(&self) -> Result<u64, StoreError> {
         version(&self.connection)
             .map_err(|source| StoreError::sql(&self.path, "read the catalog's version", source))
     }
 
-    /// See [`crate::store::Store::text_of`].
-    pub(in crate::store) fn text_of(
-        &self,
-        id: &str,
-        version: u32,
-    ) -> Result<Option<String>, StoreError> {
+    /// See [`crate::Store::text_of`].
+    pub(crate) fn text_of(&self, id: &str, version: u32) -> Result<Option<String>, StoreError> {
         text_of(&self.connection, id, version)
             .map_err(|source| StoreError::sql(&self.path, "read a popup's history", source))
     }
 
-    /// See [`crate::store::Store::version_before`].
-    pub(in crate::store) fn version_before(
-        &self,
-        id: &str,
-        version: u32,
-    ) -> Result<Option<u32>, StoreError> {
+    /// See [`crate::Store::version_before`].
+    pub(crate) fn version_before(&self, id: &str, version: u32) -> Result<Option<u32>, StoreError> {
         let query = "SELECT max(version) FROM popup_history WHERE popup_id = ?1 AND version < ?2";
         self.connection
             .query_row(query, (id, version), |row| row.get(0))

@@ -8,13 +8,13 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::apply::tombstone;
 use super::rows::revision_of;
 use super::{FILE_NAME, SQL_READ_CACHE_KIB, connect, popups, sequence_of};
-use crate::base::ids::{PopupKey, Revision, UserKey};
-use crate::base::limits::{SQL_ROWS_READ_MAX, USER_POPUPS_MAX};
-use crate::base::time::WallMs;
-use crate::state::user::{PopupState, UserClocks, UserState, decode_popup};
-use crate::store::error::StoreError;
-use crate::store::stored::{HistoryEntry, StatRow, StoredCatalog, StoredEvent};
-use crate::writer::stats::hour_of;
+use crate::error::StoreError;
+use crate::stored::{HistoryEntry, StatRow, StoredCatalog, StoredEvent};
+use nudged_background::writer::stats::hour_of;
+use nudged_base::ids::{PopupKey, Revision, UserKey};
+use nudged_base::limits::{SQL_ROWS_READ_MAX, USER_POPUPS_MAX};
+use nudged_base::time::WallMs;
+use nudged_domain::state::user::{PopupState, UserClocks, UserState, decode_popup};
 
 /// A connection that only reads.
 #[derive(Debug)]
@@ -24,8 +24,8 @@ pub struct SqliteReader {
 }
 
 impl SqliteReader {
-    /// See [`crate::store::Reader::open`].
-    pub(in crate::store) fn open(directory: &Path) -> Result<SqliteReader, StoreError> {
+    /// See [`crate::Reader::open`].
+    pub(crate) fn open(directory: &Path) -> Result<SqliteReader, StoreError> {
         let path = directory.join(FILE_NAME);
         let connection = connect(&path, SQL_READ_CACHE_KIB)?;
         connection
@@ -34,8 +34,8 @@ impl SqliteReader {
         Ok(SqliteReader { connection, path })
     }
 
-    /// See [`crate::store::Reader::read_users`].
-    pub(in crate::store) fn read_users(
+    /// See [`crate::Reader::read_users`].
+    pub(crate) fn read_users(
         &mut self,
         users: &[&str],
         found: &mut impl FnMut(usize, UserState),
@@ -53,8 +53,8 @@ impl SqliteReader {
         Ok(unreadable)
     }
 
-    /// See [`crate::store::Reader::users_after`].
-    pub(in crate::store) fn users_after(
+    /// See [`crate::Reader::users_after`].
+    pub(crate) fn users_after(
         &mut self,
         after: &str,
         count: usize,
@@ -64,8 +64,8 @@ impl SqliteReader {
         self.rows(query, params![after, count], |row| row.get(0))
     }
 
-    /// See [`crate::store::Reader::user_events`].
-    pub(in crate::store) fn user_events(
+    /// See [`crate::Reader::user_events`].
+    pub(crate) fn user_events(
         &self,
         user: &str,
         count: u32,
@@ -88,8 +88,8 @@ impl SqliteReader {
         })
     }
 
-    /// See [`crate::store::Reader::stats`].
-    pub(in crate::store) fn stats(
+    /// See [`crate::Reader::stats`].
+    pub(crate) fn stats(
         &self,
         popup: Option<&str>,
         from: WallMs,
@@ -112,21 +112,21 @@ impl SqliteReader {
         })
     }
 
-    /// See [`crate::store::Reader::catalog`].
-    pub(in crate::store) fn catalog(&mut self) -> Result<StoredCatalog, StoreError> {
+    /// See [`crate::Reader::catalog`].
+    pub(crate) fn catalog(&mut self) -> Result<StoredCatalog, StoreError> {
         let failed = |source| StoreError::sql(&self.path, "read popups", source);
         let transaction = self.connection.transaction().map_err(failed)?;
         popups::load(&transaction).map_err(failed)
     }
 
-    /// See [`crate::store::Reader::catalog_version`].
-    pub(in crate::store) fn catalog_version(&self) -> Result<u64, StoreError> {
+    /// See [`crate::Reader::catalog_version`].
+    pub(crate) fn catalog_version(&self) -> Result<u64, StoreError> {
         popups::version(&self.connection)
             .map_err(|source| StoreError::sql(&self.path, "read the catalog's version", source))
     }
 
-    /// See [`crate::store::Reader::history`].
-    pub(in crate::store) fn history(
+    /// See [`crate::Reader::history`].
+    pub(crate) fn history(
         &self,
         popup: &str,
         before: Option<u64>,
@@ -148,12 +148,8 @@ impl SqliteReader {
         })
     }
 
-    /// See [`crate::store::Reader::text_of`].
-    pub(in crate::store) fn text_of(
-        &self,
-        popup: &str,
-        version: u32,
-    ) -> Result<Option<String>, StoreError> {
+    /// See [`crate::Reader::text_of`].
+    pub(crate) fn text_of(&self, popup: &str, version: u32) -> Result<Option<String>, StoreError> {
         popups::text_of(&self.connection, popup, version)
             .map_err(|source| StoreError::sql(&self.path, "read a popup's history", source))
     }

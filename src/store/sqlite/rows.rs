@@ -7,12 +7,12 @@
 use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Row, params};
 
 use super::{PART, StreamId, sequence_column};
-use crate::base::ids::{PopupKey, Revision};
-use crate::base::limits::SQL_ROWS_READ_MAX;
-use crate::writer::batcher::{
+use nudged_background::writer::batcher::{
     EntryColumns, EraseRow, EventRow, PopupRow, UserRow, erased_decision,
 };
-use crate::writer::stats::{StatCounts, StatKey};
+use nudged_background::writer::stats::{StatCounts, StatKey};
+use nudged_base::ids::{PopupKey, Revision};
+use nudged_base::limits::SQL_ROWS_READ_MAX;
 
 /// Why a row was not written.
 #[derive(Debug)]

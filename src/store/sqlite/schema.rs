@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::store::error::StoreError;
+use crate::error::StoreError;
 
 /// The files in order; the one at index `i` makes schema `i + 1`.
 const FILES: [&str; 4] = [

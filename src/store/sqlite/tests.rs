@@ -16,10 +16,10 @@ use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
 use super::FILE_NAME;
-use crate::base::ids::Sequence;
-use crate::base::limits::APPLY_RECORDS_MAX;
-use crate::store::{Applied, Reader, Store, StoreError, StreamId};
-use crate::writer::fixture::{OwnedRecord, borrowed};
+use crate::{Applied, Reader, Store, StoreError, StreamId};
+use nudged_background::writer::fixture::{OwnedRecord, borrowed};
+use nudged_base::ids::Sequence;
+use nudged_base::limits::APPLY_RECORDS_MAX;
 
 const SET: [u8; 16] = [7; 16];
 
@@ -100,7 +100,7 @@ fn dump_of(records: &[OwnedRecord]) -> Vec<Vec<Value>> {
     dump(directory.path())
 }
 
-fn read_states(directory: &Path, users: &[&str]) -> Vec<crate::state::user::UserState> {
+fn read_states(directory: &Path, users: &[&str]) -> Vec<nudged_domain::state::user::UserState> {
     let mut states = vec![None; users.len()];
     let mut reader = Reader::open(directory).unwrap();
     let unreadable = reader.read_users(users, &mut |index, state| states[index] = Some(state));

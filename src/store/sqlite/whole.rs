@@ -10,18 +10,18 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use super::apply::tombstone;
 use super::rows::{counter_column, revision_of};
 use super::{PART, Sqlite, sequence_of};
-use crate::base::ids::{PopupKey, UserKey};
-use crate::base::time::WallMs;
-use crate::state::user::UserClocks;
-use crate::store::error::StoreError;
-use crate::store::whole::{
+use crate::error::StoreError;
+use crate::whole::{
     TakenUsers, WholeEvent, WholeOverride, WholePopup, WholeStat, WholeStream, outcome_at, plan,
 };
-use crate::writer::union::{Tombstone, WholeEntry, WholeUser};
+use nudged_background::writer::union::{Tombstone, WholeEntry, WholeUser};
+use nudged_base::ids::{PopupKey, UserKey};
+use nudged_base::time::WallMs;
+use nudged_domain::state::user::UserClocks;
 
 impl Sqlite {
-    /// See [`crate::store::Store::whole_users_after`].
-    pub(in crate::store) fn whole_users_after(
+    /// See [`crate::Store::whole_users_after`].
+    pub(crate) fn whole_users_after(
         &self,
         after: &str,
         count: usize,
@@ -38,8 +38,8 @@ impl Sqlite {
         Ok(users.into_iter().flatten().collect())
     }
 
-    /// See [`crate::store::Store::take_users`].
-    pub(in crate::store) fn take_users(
+    /// See [`crate::Store::take_users`].
+    pub(crate) fn take_users(
         &mut self,
         users: &[WholeUser],
         zone: &TimeZone,
@@ -64,8 +64,8 @@ impl Sqlite {
         })
     }
 
-    /// See [`crate::store::Store::tombstones_after`].
-    pub(in crate::store) fn tombstones_after(
+    /// See [`crate::Store::tombstones_after`].
+    pub(crate) fn tombstones_after(
         &self,
         after: i64,
         count: usize,
@@ -79,11 +79,8 @@ impl Sqlite {
         self.page("read tombstones", query, params![after, limit(count)], read)
     }
 
-    /// See [`crate::store::Store::take_tombstones`].
-    pub(in crate::store) fn take_tombstones(
-        &mut self,
-        tombstones: &[Tombstone],
-    ) -> Result<(), StoreError> {
+    /// See [`crate::Store::take_tombstones`].
+    pub(crate) fn take_tombstones(&mut self, tombstones: &[Tombstone]) -> Result<(), StoreError> {
         let action = "take tombstones in";
         let path = self.path.clone();
         let failed = |source| StoreError::sql(&path, action, source);
@@ -92,8 +89,8 @@ impl Sqlite {
         })
     }
 
-    /// See [`crate::store::Store::whole_stats_after`].
-    pub(in crate::store) fn whole_stats_after(
+    /// See [`crate::Store::whole_stats_after`].
+    pub(crate) fn whole_stats_after(
         &self,
         after: Option<&WholeStat>,
         count: usize,
@@ -121,8 +118,8 @@ impl Sqlite {
         )
     }
 
-    /// See [`crate::store::Store::take_stats`].
-    pub(in crate::store) fn take_stats(&mut self, stats: &[WholeStat]) -> Result<(), StoreError> {
+    /// See [`crate::Store::take_stats`].
+    pub(crate) fn take_stats(&mut self, stats: &[WholeStat]) -> Result<(), StoreError> {
         let action = "take statistics in";
         let path = self.path.clone();
         let failed = |source| StoreError::sql(&path, action, source);

@@ -10,8 +10,8 @@ use rusqlite::Connection;
 
 use super::StreamId;
 use super::rows::{RowError, counter_column, of_row};
-use crate::writer::batcher::{PopupRow, WithdrawnRow};
-use crate::writer::stats::Tally;
+use nudged_background::writer::batcher::{PopupRow, WithdrawnRow};
+use nudged_background::writer::stats::Tally;
 
 /// Deletes the events of withdrawn shows; a row that was there is taken back from the statistics
 /// of its own stream. `stream` is that of the withdrawals.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::DateTime;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{Timestamp, ToSpan};
-use nudged::base::{hash, time::parse_duration};
+use nudged_base::{hash, time::parse_duration};
 use serde_json::{Map, Value, json};
 
 use super::rules;

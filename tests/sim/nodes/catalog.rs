@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use nudged::catalog::compile::{Entry, compile};
-use nudged::catalog::snapshot::{Settings, Snapshot};
-use nudged::catalog::source::parse_toml;
+use nudged_domain::catalog::compile::{Entry, compile};
+use nudged_domain::catalog::snapshot::{Settings, Snapshot};
+use nudged_domain::catalog::source::parse_toml;
 
 const POPUPS: &str = r#"
 [[popup]]

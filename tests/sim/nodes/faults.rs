@@ -2,11 +2,11 @@
 //! only so far as the promise reaches: a node that is silent for `PEER_SILENT_MS` while Redis loses
 //! what it was granted is not waited for (`keeper`).
 
-use nudged::base::ids::{Partition, UserKey};
-use nudged::base::limits::PARTITIONS;
-use nudged::keeper::scripts;
-use nudged::redis::reply::split_value;
-use nudged::state::user::{self, PopupState, UserState};
+use nudged_background::keeper::scripts;
+use nudged_base::ids::{Partition, UserKey};
+use nudged_base::limits::PARTITIONS;
+use nudged_domain::state::user::{self, PopupState, UserState};
+use nudged_redis::reply::split_value;
 
 use super::config::Fault;
 use super::scene::{MS, SECOND, What, number};

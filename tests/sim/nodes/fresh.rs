@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use nudged::base::ids::UserKey;
-use nudged::base::time::WallMs;
-use nudged::decide::choose::{self, Decision};
-use nudged::decide::context::Context;
-use nudged::keeper::scripts;
-use nudged::redis::reply::split_value;
-use nudged::state::user::{self, UserState};
+use nudged_background::keeper::scripts;
+use nudged_base::ids::UserKey;
+use nudged_base::time::WallMs;
+use nudged_domain::decide::choose::{self, Decision};
+use nudged_domain::decide::context::Context;
+use nudged_domain::state::user::{self, UserState};
+use nudged_redis::reply::split_value;
 
 use super::config::Fault;
 use super::history::Question;

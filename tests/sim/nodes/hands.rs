@@ -2,9 +2,9 @@
 //! question to Redis in pieces between which anything may happen, an error of SQL as machines know
 //! it, and the view that they have.
 
-use nudged::base::clock::Now;
-use nudged::redis::ask::{Answer, Ask, AskError, Command, command, only};
-use nudged::redis::scripts::hash_of;
+use nudged_base::clock::Now;
+use nudged_redis::ask::{Answer, Ask, AskError, Command, command, only};
+use nudged_redis::scripts::hash_of;
 
 use super::pipes::{Asked, Pipes, Seat};
 use super::scene::{MS, Scene, US};

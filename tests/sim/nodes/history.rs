@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bumpalo::Bump;
-use nudged::api::token::Keys;
-use nudged::base::time::WallMs;
-use nudged::journal::record::{Happening, Record, frames};
+use nudged_api::token::Keys;
+use nudged_base::time::WallMs;
+use nudged_journal::record::{Happening, Record, frames};
 use serde_json::Value;
 
 use crate::wire::Reply;

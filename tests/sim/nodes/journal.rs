@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use nudged::base::clock::NodeClock;
-use nudged::base::limits::SEGMENT_BYTES_MIN;
-use nudged::journal::appender::{Appender, AppenderConfig, AppenderStart};
-use nudged::journal::disk::{Completion, DiskCommand};
-use nudged::journal::lane::LaneBatch;
+use nudged_base::clock::NodeClock;
+use nudged_base::limits::SEGMENT_BYTES_MIN;
+use nudged_journal::appender::{Appender, AppenderConfig, AppenderStart};
+use nudged_journal::disk::{Completion, DiskCommand};
+use nudged_journal::lane::LaneBatch;
 
 use super::node::Node;
 use super::scene::{Scene, US, What, number};

@@ -4,13 +4,15 @@
 
 use std::sync::Arc;
 
-use nudged::base::time::MonoNs;
-use nudged::config;
-use nudged::keeper::figures::KeeperFigures;
-use nudged::keeper::list_share::ListShare;
-use nudged::keeper::peers::NodeId;
-use nudged::keeper::rounds::{Effect, FillSizes, Input, Notice, Rounds, RoundsSetup, View};
-use nudged::redis::refusal::Refusal;
+use nudged_background::keeper::figures::KeeperFigures;
+use nudged_background::keeper::list_share::ListShare;
+use nudged_background::keeper::peers::NodeId;
+use nudged_background::keeper::rounds::{
+    Effect, FillSizes, Input, Notice, Rounds, RoundsSetup, View,
+};
+use nudged_base::time::MonoNs;
+use nudged_config;
+use nudged_redis::refusal::Refusal;
 
 use super::hands::{Asker, Carried};
 use super::node::Node;

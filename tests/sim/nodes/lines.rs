@@ -2,7 +2,7 @@
 //! the link, records. A question comes whole and in its time; what pieces and halves do is the
 //! subject of the world of one node.
 
-use nudged::shard::seam::Effect;
+use nudged_shard::seam::Effect;
 
 use super::clients::Line as ClientLine;
 use super::node::{Arrival, Node};

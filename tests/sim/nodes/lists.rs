@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use nudged::base::ids::StreamId;
-use nudged::keeper::drain::{Drain, Effect, Input, View};
-use nudged::keeper::list_share::ListShare;
-use nudged::keeper::lists::ListStream;
-use nudged::writer::failure::SqlFailure;
+use nudged_background::keeper::drain::{Drain, Effect, Input, View};
+use nudged_background::keeper::list_share::ListShare;
+use nudged_background::keeper::lists::ListStream;
+use nudged_background::writer::failure::SqlFailure;
+use nudged_base::ids::StreamId;
 
 use super::hands::{Asker, Carried};
 use super::node::Node;

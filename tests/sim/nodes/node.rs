@@ -3,20 +3,20 @@
 
 use std::sync::Arc;
 
-use nudged::api::token::Keys;
-use nudged::base::clock::NodeClock;
-use nudged::base::ids::{Sequence, ShardId};
-use nudged::catalog::snapshot::Snapshot;
-use nudged::journal::lane::Ack;
-use nudged::journal::reader::Tail;
-use nudged::journal::recovery::{self, RecoverOptions, recover};
-use nudged::journal::segment::SetId;
-use nudged::keeper::barrier::Progress;
-use nudged::keeper::peers::NodeId;
 use nudged::node::unmerged;
-use nudged::runtime::board::{Board, Found};
-use nudged::runtime::wake::Sleeper;
-use nudged::shard::seam::{Effect, Hop, HopReply, Report, UserRead};
+use nudged_api::token::Keys;
+use nudged_background::keeper::barrier::Progress;
+use nudged_background::keeper::peers::NodeId;
+use nudged_base::clock::NodeClock;
+use nudged_base::ids::{Sequence, ShardId};
+use nudged_domain::catalog::snapshot::Snapshot;
+use nudged_journal::lane::Ack;
+use nudged_journal::reader::Tail;
+use nudged_journal::recovery::{self, RecoverOptions, recover};
+use nudged_journal::segment::SetId;
+use nudged_runtime::board::{Board, Found};
+use nudged_runtime::wake::Sleeper;
+use nudged_shard::seam::{Effect, Hop, HopReply, Report, UserRead};
 
 use super::journal::Journal;
 use super::keeper::KeeperSide;

@@ -9,13 +9,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bumpalo::Bump;
-use nudged::base::ids::{PopupKey, Revision, UserKey};
-use nudged::base::limits::SHOWS_REMEMBERED_MAX;
-use nudged::base::time::WallMs;
-use nudged::journal::record::Happening;
-use nudged::keeper::scripts;
-use nudged::redis::reply::split_value;
-use nudged::state::user::{self, UserState};
+use nudged_background::keeper::scripts;
+use nudged_base::ids::{PopupKey, Revision, UserKey};
+use nudged_base::limits::SHOWS_REMEMBERED_MAX;
+use nudged_base::time::WallMs;
+use nudged_domain::state::user::{self, UserState};
+use nudged_journal::record::Happening;
+use nudged_redis::reply::split_value;
 
 use super::catalog::{Rules, rules_of};
 use super::clients;

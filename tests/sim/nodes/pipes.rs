@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use nudged::redis::ask::Answer;
+use nudged_redis::ask::Answer;
 
 use super::fresh::States;
 use super::node::Arrival;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use nudged::base::time::{MonoNs, WallMs};
+use nudged_base::time::{MonoNs, WallMs};
 
 use super::config::Config;
 use crate::random::Stream;

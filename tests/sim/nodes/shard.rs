@@ -4,20 +4,20 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use nudged::api::access::Access;
-use nudged::api::cors::Cors;
-use nudged::base::clock::{NodeClock, Now};
-use nudged::base::ids::{Partition, Sequence, ShardId};
-use nudged::base::limits::{PARTITIONS, READ_DEADLINE_MS, SLICE_SHARD_BYTES_MIN, TICK_MS};
-use nudged::config;
-use nudged::redis::link::LinkSettings;
-use nudged::shard::arbiter::{ArbiterSetup, Queue};
-use nudged::shard::core::{Core, CoreSetup};
-use nudged::shard::seam::{BoardView, Effect, Input, Outbox, Step};
-use nudged::shard::unmerged::left::Left;
-use nudged::shard::view::Rules;
-use nudged::telemetry::counters::ShardCounters;
-use nudged::telemetry::log::{Level, Log};
+use nudged_api::access::Access;
+use nudged_api::cors::Cors;
+use nudged_base::clock::{NodeClock, Now};
+use nudged_base::ids::{Partition, Sequence, ShardId};
+use nudged_base::limits::{PARTITIONS, READ_DEADLINE_MS, SLICE_SHARD_BYTES_MIN, TICK_MS};
+use nudged_base::telemetry::counters::ShardCounters;
+use nudged_base::telemetry::log::{Level, Log};
+use nudged_config;
+use nudged_redis::link::LinkSettings;
+use nudged_shard::arbiter::{ArbiterSetup, Queue};
+use nudged_shard::core::{Core, CoreSetup};
+use nudged_shard::seam::{BoardView, Effect, Input, Outbox, Step};
+use nudged_shard::unmerged::left::Left;
+use nudged_shard::view::Rules;
 
 use super::node::{Arrival, Marks, Parts};
 use super::scene::{MS, Scene, US, What, number};
@@ -133,11 +133,11 @@ impl Shard {
             slice_bytes: SLICE_SHARD_BYTES_MIN,
             connections_max: 64,
             connections_max_of_node: 64,
-            unsent_bytes_max: nudged::base::limits::UNSENT_BYTES_DEFAULT,
+            unsent_bytes_max: nudged_base::limits::UNSENT_BYTES_DEFAULT,
             read_deadline_ms: READ_DEADLINE_MS,
             arbiter: Some(arbiter(scene, place, left)),
             seed: scene.config.seed ^ (life << 32) ^ u64::from(place.shard.0),
-            timeouts: nudged::http::connection::Timeouts::DEFAULT,
+            timeouts: nudged_http::connection::Timeouts::DEFAULT,
             log: Log::new(Level::Error, true, &[]),
         });
         let lanes = LANES + 2 * usize::from(place.shards);

@@ -4,12 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use nudged::base::ids::{PopupKey, Revision, Sequence, StreamId};
-use nudged::base::limits::PEER_KNOWN_MS;
-use nudged::journal::record::{Happening, Record};
-use nudged::state::user::{PopupState, UserClocks, UserState, decode_popup};
-use nudged::writer::batcher::{self, Tombstones};
-use nudged::writer::failure::{SqlFailure, SqlMeaning};
+use nudged_background::writer::batcher::{self, Tombstones};
+use nudged_background::writer::failure::{SqlFailure, SqlMeaning};
+use nudged_base::ids::{PopupKey, Revision, Sequence, StreamId};
+use nudged_base::limits::PEER_KNOWN_MS;
+use nudged_domain::state::user::{PopupState, UserClocks, UserState, decode_popup};
+use nudged_journal::record::{Happening, Record};
 
 use super::scene::MS;
 use crate::following::failure;

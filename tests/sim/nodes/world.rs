@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use nudged::api::token::{Keys, Secret};
-use nudged::base::time::WallMs;
+use nudged_api::token::{Keys, Secret};
+use nudged_base::time::WallMs;
 
 use super::clients::{Client, user};
 use super::config::Config;

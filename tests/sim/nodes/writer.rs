@@ -1,11 +1,11 @@
 //! SQL's side of a node among several: the machines that apply the journal and read users back,
 //! upon the one SQL, in steps between which anything may happen.
 
-use nudged::base::ids::{Sequence, UserKey};
-use nudged::journal::reader::Tail;
-use nudged::journal::recovery::UnappliedIndex;
-use nudged::writer::failure::{SqlFailure, SqlMeaning};
-use nudged::writer::follow::{Claimed, Effect, Input};
+use nudged_background::writer::failure::{SqlFailure, SqlMeaning};
+use nudged_background::writer::follow::{Claimed, Effect, Input};
+use nudged_base::ids::{Sequence, UserKey};
+use nudged_journal::reader::Tail;
+use nudged_journal::recovery::UnappliedIndex;
 
 use super::node::{Node, set_of};
 use super::scene::{MS, Scene, US, What, number};

@@ -1,9 +1,9 @@
 //! Property: however a journal is cut into transactions, the tables of MySQL hold what the embedded
 //! store makes of it, byte for byte, and users are read back as they were.
 
-use nudged::base::ids::Sequence;
-use nudged::base::limits::APPLY_RECORDS_MAX;
-use nudged::store::{Applied, Run, StoreError};
+use nudged_base::ids::Sequence;
+use nudged_base::limits::APPLY_RECORDS_MAX;
+use nudged_store::{Applied, Run, StoreError};
 use proptest::test_runner::{Config as Cases, TestRunner};
 
 use super::{Node, assert_same, database, dump, dump_of, reader, shared};
@@ -107,7 +107,7 @@ fn lists_have_gaps_and_several_go_in_one_transaction() {
     let name = database();
     let mut node = Node::start(&shared().url_of(&name));
     let shared_store = node.store.shared().unwrap();
-    let lists = [17, 3, 900].map(|partition| (5, nudged::base::ids::Partition(partition)));
+    let lists = [17, 3, 900].map(|partition| (5, nudged_base::ids::Partition(partition)));
     let streams = shared_store.streams_of_lists(&lists).unwrap();
     assert_eq!(shared_store.streams_of_lists(&lists).unwrap(), streams);
     let journal = wide_journal(60);

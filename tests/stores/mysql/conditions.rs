@@ -1,8 +1,8 @@
 //! Property: whatever a server was set to for everybody, and whatever others do on it, each record
 //! is in SQL exactly once in the end, and the tables hold what the embedded store makes of it.
 
-use nudged::base::time::WallMs;
-use nudged::store::FailureKind;
+use nudged_base::time::WallMs;
+use nudged_store::FailureKind;
 
 use super::apply::wide_journal;
 use super::{Node, assert_same, dump, dump_of, migrate, reader};

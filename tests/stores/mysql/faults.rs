@@ -5,9 +5,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use nudged::base::ids::Sequence;
-use nudged::base::time::DurationMs;
-use nudged::store::FailureKind;
+use nudged_base::ids::Sequence;
+use nudged_base::time::DurationMs;
+use nudged_store::FailureKind;
 
 use super::apply::wide_journal;
 use super::{Node, assert_same, database, dump, dump_of, migrate, shared};
@@ -139,12 +139,12 @@ fn writers_that_hold_each_other_up_all_come_through() {
             let (url, journal) = (&url, &journal);
             scope.spawn(move || {
                 let mut node = Node::start(url);
-                let lists = [(1, nudged::base::ids::Partition(list))];
+                let lists = [(1, nudged_base::ids::Partition(list))];
                 let stream = node.store.shared().unwrap().streams_of_lists(&lists).unwrap()[0];
                 // All of them write the same users, of which the highest revision stays.
                 let records = crate::fixture::borrowed(&journal.records);
                 for records in records.chunks(50) {
-                    let run = nudged::store::Run { stream, is_dense: true, records };
+                    let run = nudged_store::Run { stream, is_dense: true, records };
                     while let Err(error) = node.store.apply_runs(&[run]) {
                         assert!(error.is_transient(), "{error}");
                     }

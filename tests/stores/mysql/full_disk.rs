@@ -7,9 +7,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use nudged::base::time::DurationMs;
-use nudged::store::FailureKind;
-use nudged::store::dead_letter;
+use nudged_base::time::DurationMs;
+use nudged_store::FailureKind;
+use nudged_store::dead_letter;
 use tempfile::TempDir;
 
 use super::apply::wide_journal;

@@ -1,8 +1,8 @@
 //! Property: a popup's history has each definition once, and is read a page at a time.
 
-use nudged::base::time::WallMs;
-use nudged::catalog::overrides::{End, Entry, EntryId, Kind};
-use nudged::store::CatalogChange;
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::overrides::{End, Entry, EntryId, Kind};
+use nudged_store::CatalogChange;
 
 use super::{Node, database, reader, shared};
 
@@ -14,7 +14,7 @@ fn a_definition_is_stored_once_and_lines_come_in_pages() {
     let name = database();
     let url = shared().url_of(&name);
     let mut store = Node::start(&url).store;
-    let file = |store: &mut nudged::store::Store, text, at| {
+    let file = |store: &mut nudged_store::Store, text, at| {
         store.change_catalog(None, CatalogChange::File(&[("a", text)]), "file", WallMs(at)).unwrap()
     };
     file(&mut store, A, 1);

@@ -1,7 +1,7 @@
 //! Property: what nodes share through the database is the same for all of them.
 
-use nudged::base::time::WallMs;
-use nudged::store::StoredKey;
+use nudged_base::time::WallMs;
+use nudged_store::StoredKey;
 
 use super::{Node, database, shared};
 

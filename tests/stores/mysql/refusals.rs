@@ -1,10 +1,10 @@
 //! Property: what the server refuses for good goes to the dead-letter file and nothing else does;
 //! what it refuses for now stays in the journal.
 
-use nudged::base::ids::Sequence;
-use nudged::base::time::WallMs;
-use nudged::store::dead_letter;
-use nudged::store::{CatalogChange, FailureKind, Store, StoreError};
+use nudged_base::ids::Sequence;
+use nudged_base::time::WallMs;
+use nudged_store::dead_letter;
+use nudged_store::{CatalogChange, FailureKind, Store, StoreError};
 
 use super::apply::wide_journal;
 use super::{Node, assert_same, config, database, dump, dump_of, migrate, reader, shared};

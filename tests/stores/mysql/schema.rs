@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use nudged::base::time::WallMs;
-use nudged::store::{Store, StoreError, mysql};
+use nudged_base::time::WallMs;
+use nudged_store::{Store, StoreError, mysql};
 
 use super::{config, database, shared};
 use crate::support::mariadb::shared_database;

@@ -1,9 +1,9 @@
 //! Property: a show that is taken back is in no table of MySQL, whatever batches its records come
 //! in and however often they do, and costs statements only where there is one.
 
-use nudged::base::ids::{Partition, Sequence};
-use nudged::base::time::WallMs;
-use nudged::store::Run;
+use nudged_base::ids::{Partition, Sequence};
+use nudged_base::time::WallMs;
+use nudged_store::Run;
 
 use super::{Node, assert_same, database, dump, dump_of, reader, shared};
 use crate::fixture::{Journal, OwnedRecord, borrowed};

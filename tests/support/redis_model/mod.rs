@@ -6,8 +6,8 @@ mod scripts;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use nudged::redis::ask::Answer;
-use nudged::redis::scripts::hash_of;
+use nudged_redis::ask::Answer;
+use nudged_redis::scripts::hash_of;
 
 use scripts::Script;
 

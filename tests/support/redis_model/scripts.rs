@@ -3,9 +3,9 @@
 
 use std::sync::LazyLock;
 
-use nudged::keeper::scripts as keeper;
-use nudged::redis::ask::Answer;
-use nudged::redis::scripts::{Script as Shards, hash_of};
+use nudged_background::keeper::scripts as keeper;
+use nudged_redis::ask::Answer;
+use nudged_redis::scripts::{Script as Shards, hash_of};
 
 use super::Redis;
 

@@ -4,13 +4,13 @@
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::base::time::DurationMs;
-use crate::catalog::schedule::zone_named;
-use crate::decide::facts;
-use crate::decide::gates::Visit;
-use crate::decide::samples::snapshot_with;
-use crate::state::apply;
-use crate::state::user::UserState;
+use nudged_base::time::DurationMs;
+use nudged_domain::catalog::schedule::zone_named;
+use nudged_domain::decide::facts;
+use nudged_domain::decide::gates::Visit;
+use nudged_domain::decide::samples::snapshot_with;
+use nudged_domain::state::apply;
+use nudged_domain::state::user::UserState;
 
 /// A Monday, 12:00 UTC.
 const NOON: WallMs = WallMs(1_767_614_400_000);

@@ -5,11 +5,11 @@
 use std::time::Instant;
 
 use super::*;
-use crate::admin::fixture::Place as MadePlace;
-use crate::admin::overrides::Couriers;
-use crate::base::limits::OVERRIDES_OF_POPUP_MAX;
-use crate::base::time::WallMs;
-use crate::catalog::overrides::{End, Entry, EntryId, Kind, Place};
+use crate::fixture::Place as MadePlace;
+use crate::overrides::Couriers;
+use nudged_base::limits::OVERRIDES_OF_POPUP_MAX;
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::overrides::{End, Entry, EntryId, Kind, Place};
 
 fn order<'a>(id: &'a str, who: &'a str) -> Order<'a> {
     Order { id, who, expected: None }
@@ -97,8 +97,8 @@ fn a_pause_among_many_popups_copies_no_content() {
     publisher.override_popup(order("p77", "x"), PAUSE).unwrap();
     let after = publisher.snapshot();
     assert!(!Arc::ptr_eq(&before, &after));
-    let is_shared = |one: &crate::catalog::snapshot::Popup, other: &_| -> bool {
-        let other: &crate::catalog::snapshot::Popup = other;
+    let is_shared = |one: &nudged_domain::catalog::snapshot::Popup, other: &_| -> bool {
+        let other: &nudged_domain::catalog::snapshot::Popup = other;
         one.id == other.id && Arc::ptr_eq(&one.variants, &other.variants)
     };
     assert!(before.popups.iter().zip(&after.popups).all(|(one, other)| is_shared(one, other)));

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{Driver, Setup};
-use crate::base::clock::{NodeClock, Now};
-use crate::base::ids::ShardId;
-use crate::base::time::MonoNs;
-use crate::runtime::link_target::LinkTarget;
-use crate::runtime::mesh::Mesh;
-use crate::runtime::wake::Sleeper;
-use crate::runtime::{clocks, listener};
-use crate::shard::seam::{Effect, Input, Outbox, Step};
+use crate::link_target::LinkTarget;
+use crate::mesh::Mesh;
+use crate::wake::Sleeper;
+use crate::{clocks, listener};
+use nudged_base::clock::{NodeClock, Now};
+use nudged_base::ids::ShardId;
+use nudged_base::time::MonoNs;
+use nudged_shard::seam::{Effect, Input, Outbox, Step};
 
 /// Accepted connections that fit the table of these tests.
 const DESCRIPTORS: u32 = 4;

@@ -8,28 +8,28 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::super::{Core, CoreSetup};
-use crate::api::access::Access;
-use crate::api::cors::Cors;
-use crate::api::token::{Keys, Secret};
-use crate::base::clock::Now;
-use crate::base::ids::{Revision, Sequence, ShardId, UserKey};
-use crate::base::time::{MonoNs, WallMs};
-use crate::catalog::compile::{Entry, compile};
-use crate::catalog::snapshot::{Settings, Snapshot};
-use crate::catalog::source;
-use crate::journal::lane::{Ack, LaneBatch};
-use crate::journal::record::{Happening, Record, append, frames};
-use crate::redis::command::Phase;
-use crate::shard::arbiter::carrier::Carrier;
-use crate::shard::arbiter::model::{Redis, Stored, Wire};
-use crate::shard::arbiter::{Arbiter, ArbiterSetup, Queue};
-use crate::shard::control::{Command, Control, Outcome};
-use crate::shard::seam::{BoardView, Effect, Input, Outbox, ReadRequest, Report, Step, UserRead};
-use crate::shard::unmerged::left::{Found, Left};
-use crate::shard::view::Rules;
-use crate::state::user::{self, UserState};
-use crate::telemetry::counters::ShardCounters;
-use crate::telemetry::log::{Level, Log};
+use crate::arbiter::carrier::Carrier;
+use crate::arbiter::model::{Redis, Stored, Wire};
+use crate::arbiter::{Arbiter, ArbiterSetup, Queue};
+use crate::control::{Command, Control, Outcome};
+use crate::seam::{BoardView, Effect, Input, Outbox, ReadRequest, Report, Step, UserRead};
+use crate::unmerged::left::{Found, Left};
+use crate::view::Rules;
+use nudged_api::access::Access;
+use nudged_api::cors::Cors;
+use nudged_api::token::{Keys, Secret};
+use nudged_base::clock::Now;
+use nudged_base::ids::{Revision, Sequence, ShardId, UserKey};
+use nudged_base::telemetry::counters::ShardCounters;
+use nudged_base::telemetry::log::{Level, Log};
+use nudged_base::time::{MonoNs, WallMs};
+use nudged_domain::catalog::compile::{Entry, compile};
+use nudged_domain::catalog::snapshot::{Settings, Snapshot};
+use nudged_domain::catalog::source;
+use nudged_domain::state::user::{self, UserState};
+use nudged_journal::lane::{Ack, LaneBatch};
+use nudged_journal::record::{Happening, Record, append, frames};
+use nudged_redis::command::Phase;
 
 mod catalogs;
 mod degraded;
@@ -114,11 +114,11 @@ impl Node {
             slice_bytes: 1 << 20,
             connections_max: 4_096,
             connections_max_of_node: 4_096,
-            unsent_bytes_max: crate::base::limits::UNSENT_BYTES_DEFAULT,
+            unsent_bytes_max: nudged_base::limits::UNSENT_BYTES_DEFAULT,
             read_deadline_ms: 50,
             arbiter: None,
             seed,
-            timeouts: crate::http::connection::Timeouts::DEFAULT,
+            timeouts: nudged_http::connection::Timeouts::DEFAULT,
             log: Log::new(Level::Error, true, &[]),
         });
         let carrier = Carrier::Wire(wire.clone());

@@ -1,10 +1,10 @@
 //! The store is the truth of popups: versions, history, archive and operators' statuses survive.
 
 use super::*;
-use crate::base::ids::PopupKey;
-use crate::base::time::WallMs;
-use crate::catalog::overrides::{End, Entry, EntryId, Kind};
-use crate::store::{CatalogChange, HistoryEntry, ImportedPopup, Origin, StoredPopup};
+use crate::{CatalogChange, HistoryEntry, ImportedPopup, Origin, StoredPopup};
+use nudged_base::ids::PopupKey;
+use nudged_base::time::WallMs;
+use nudged_domain::catalog::overrides::{End, Entry, EntryId, Kind};
 
 /// What the tests do most: changes on whatever version there is.
 impl Store {

@@ -3,14 +3,14 @@
 use std::fs;
 
 use super::*;
-use crate::base::ids::Revision;
-use crate::base::limits::{SQL_ROWS_READ_MAX, TOMBSTONE_AGE_MAX_MS};
-use crate::base::time::{DurationMs, WallMs};
-use crate::state::apply::Action;
-use crate::state::user::{UserClocks, UserState};
-use crate::store::dead_letter;
-use crate::writer::batcher::erased_decision;
-use crate::writer::fixture::Journal;
+use crate::dead_letter;
+use nudged_background::writer::batcher::erased_decision;
+use nudged_background::writer::fixture::Journal;
+use nudged_base::ids::Revision;
+use nudged_base::limits::{SQL_ROWS_READ_MAX, TOMBSTONE_AGE_MAX_MS};
+use nudged_base::time::{DurationMs, WallMs};
+use nudged_domain::state::apply::Action;
+use nudged_domain::state::user::{UserClocks, UserState};
 
 fn mentions(directory: &Path, user: &str) -> usize {
     let mut found = 0;

@@ -5,9 +5,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
-use crate::state::apply::Action;
-use crate::store::dead_letter;
-use crate::writer::fixture::Journal;
+use crate::dead_letter;
+use nudged_background::writer::fixture::Journal;
+use nudged_domain::state::apply::Action;
 
 fn letters(directory: &Path) -> Vec<serde_json::Value> {
     let text = fs::read_to_string(directory.join(dead_letter::FILE_NAME)).unwrap_or_default();

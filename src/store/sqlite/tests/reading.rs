@@ -3,13 +3,13 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::base::time::WallMs;
-use crate::state::apply::Action;
-use crate::state::user::UserState;
-use crate::store::StatRow;
-use crate::writer::fixture::{Journal, USERS, histories};
-use crate::writer::merge::apply_record;
-use crate::writer::stats::HOUR_MS;
+use crate::StatRow;
+use nudged_background::writer::fixture::{Journal, USERS, histories};
+use nudged_background::writer::merge::apply_record;
+use nudged_background::writer::stats::HOUR_MS;
+use nudged_base::time::WallMs;
+use nudged_domain::state::apply::Action;
+use nudged_domain::state::user::UserState;
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]

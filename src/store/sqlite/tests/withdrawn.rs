@@ -2,9 +2,9 @@
 //! they do; what stood before it stands again.
 
 use super::*;
-use crate::base::time::WallMs;
-use crate::state::apply::Action;
-use crate::writer::fixture::Journal;
+use nudged_background::writer::fixture::Journal;
+use nudged_base::time::WallMs;
+use nudged_domain::state::apply::Action;
 
 const SHOWS: &str = "SELECT count(*) FROM events WHERE action = 'decided'";
 const COUNTED: &str = "SELECT coalesce(sum(decided), 0) FROM popup_stats";
@@ -147,7 +147,7 @@ fn a_popup_that_it_had_pushed_out_is_read_back_in_its_place() {
     assert_eq!(count(directory.path(), "SELECT count(*) FROM user_popups"), 64);
     let state = &read_states(directory.path(), &["u"])[0];
     assert_eq!(*state, journal.state("u"));
-    assert_eq!(state.popups[0].popup, crate::base::ids::PopupKey::of("p0"));
+    assert_eq!(state.popups[0].popup, nudged_base::ids::PopupKey::of("p0"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Answers hold the catalogs that they were decided by, and so many of them at most.
 
 use super::*;
-use crate::base::limits::CATALOGS_HELD_MAX;
+use nudged_base::limits::CATALOGS_HELD_MAX;
 
 #[test]
 fn answers_hold_a_bounded_number_of_catalogs() {

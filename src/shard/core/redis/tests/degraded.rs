@@ -3,7 +3,7 @@
 //! shows by its own memory it does not show again within its gap.
 
 use super::*;
-use crate::telemetry::log::Stamp;
+use nudged_base::telemetry::log::Stamp;
 
 const LOCAL: &str = "[[popup]]\nid = \"p\"\nafter_shown = \"1h\"\non_failure = \"local\"\n\
                      [[popup]]\nid = \"h\"\npriority = 1\nafter_shown = \"1h\"\n\
@@ -72,7 +72,7 @@ fn users_nobody_asks_for_are_merged_too() {
     world.settle();
     assert_eq!(world.nodes[0].core.home.unmerged.len(), 200);
     world.up(0);
-    assert!(world.nodes[0].wire.waiting() <= crate::base::limits::MERGES_MAX);
+    assert!(world.nodes[0].wire.waiting() <= nudged_base::limits::MERGES_MAX);
     world.settle();
     assert!(world.nodes[0].core.home.unmerged.is_empty());
     assert_eq!(clicks(&world, 0), 200);

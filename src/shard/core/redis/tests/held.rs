@@ -4,7 +4,7 @@
 
 use super::degraded::{clicks, local_world};
 use super::*;
-use crate::base::limits::{JOURNAL_AGAIN_MS, UNMERGED_HELD_MS};
+use nudged_base::limits::{JOURNAL_AGAIN_MS, UNMERGED_HELD_MS};
 
 /// Bytes that SQL may lag behind.
 const UNAPPLIED_BYTES_MAX: u64 = 64 * 1_024;

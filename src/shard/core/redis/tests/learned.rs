@@ -2,7 +2,7 @@
 //! shard whatever its connection was told when it was made.
 
 use super::*;
-use crate::shard::seam::Learned;
+use crate::seam::Learned;
 
 fn learn(world: &mut World, learned: Learned) {
     let board = BoardView { takes_traffic: true, cleared_run: RUN, learned };

@@ -6,8 +6,8 @@ use bumpalo::Bump;
 
 use super::degraded::{local_world, state_of};
 use super::*;
-use crate::base::hash;
-use crate::catalog::snapshot::Outcome;
+use nudged_base::hash;
+use nudged_domain::catalog::snapshot::Outcome;
 
 const QUEUES: [Queue; 2] = [Queue::Journal, Queue::List { list_max: 1_000 }];
 

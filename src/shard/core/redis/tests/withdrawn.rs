@@ -2,9 +2,9 @@
 //! taken back in Redis and in the list alike, once, and what else happened stays.
 
 use super::*;
-use crate::catalog::snapshot::Outcome as ShowOutcome;
-use crate::journal::record::Withdrawn;
-use crate::writer::merge::apply_record;
+use nudged_background::writer::merge::apply_record;
+use nudged_domain::catalog::snapshot::Outcome as ShowOutcome;
+use nudged_journal::record::Withdrawn;
 
 const LIST: Queue = Queue::List { list_max: 100 };
 

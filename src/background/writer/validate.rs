@@ -1,0 +1,169 @@
+//! What a row can hold. A record that fails here is a row that no database would take or that
+//! nobody could read back: it goes to the dead-letter file, and the batch goes on without it.
+//! Knows the bounds of identities; must not know rows or statements.
+
+use nudged_base::ids::{PopupKey, Revision};
+use nudged_base::limits::{
+    POPUP_ID_BYTES_MAX, SHOWS_REMEMBERED_MAX, TOKEN_BYTES_MAX, USER_BYTES_MAX,
+    VARIANT_KEY_BYTES_MAX,
+};
+use nudged_base::time::WallMs;
+use nudged_domain::state::user::{PopupState, Show, UserClocks, decode_clocks, decode_popup};
+use nudged_journal::record::{FormerEntry, Impression, Withdrawn};
+
+/// Why a record can't become rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordError {
+    /// The user id is empty, too long or holds a NUL.
+    User,
+    /// The popup id is empty, too long or holds a NUL.
+    Popup,
+    /// The variant's key is too long or holds a NUL.
+    Variant,
+    /// The token is empty, too long or holds a NUL.
+    Token,
+    /// The id of the forgotten popup is too long, holds a NUL or is the popup's own.
+    Forgotten,
+    /// The counter of the revision is 0 or beyond 63 bits.
+    Revision,
+    /// The encoded clocks can't be read.
+    Clocks,
+    /// The encoded entry can't be read.
+    Row,
+    /// The encoded entry is another popup's.
+    RowPopup,
+}
+
+impl RecordError {
+    /// A lowercase phrase for the dead-letter file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RecordError::User => "user id out of bounds",
+            RecordError::Popup => "popup id out of bounds",
+            RecordError::Variant => "variant key out of bounds",
+            RecordError::Token => "decision token out of bounds",
+            RecordError::Forgotten => "id of the forgotten popup out of bounds",
+            RecordError::Revision => "revision out of bounds",
+            RecordError::Clocks => "clocks can't be read",
+            RecordError::Row => "popup entry can't be read",
+            RecordError::RowPopup => "popup entry is of another popup",
+        }
+    }
+}
+
+/// What an impression's encoded parts say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decoded {
+    /// The user's clocks after the change.
+    pub clocks: UserClocks,
+    /// The popup's entry after the change.
+    pub entry: PopupState,
+}
+
+/// What the encoded parts of a show that is taken back say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodedWithdrawn {
+    /// The user's clocks as before the show.
+    pub clocks: UserClocks,
+    /// The popup's entry as before the show, if there was one.
+    pub former: Option<PopupState>,
+    /// The entry of the popup that the show had pushed out.
+    pub restored: Option<PopupState>,
+}
+
+/// Holds an erase against the bounds of the tables. Does not allocate.
+///
+/// # Errors
+/// The first bound that it breaks.
+pub fn check_erase(user: &str, revision: Revision) -> Result<(), RecordError> {
+    check_text(user, 1, USER_BYTES_MAX, RecordError::User)?;
+    check_revision(revision)
+}
+
+/// Holds an impression against the bounds of the tables, and decodes it. Does not allocate.
+///
+/// # Errors
+/// The first bound that it breaks.
+pub fn decode_impression(impression: &Impression<'_>) -> Result<Decoded, RecordError> {
+    check_text(impression.user, 1, USER_BYTES_MAX, RecordError::User)?;
+    check_text(impression.popup, 1, POPUP_ID_BYTES_MAX, RecordError::Popup)?;
+    check_text(impression.variant, 0, VARIANT_KEY_BYTES_MAX, RecordError::Variant)?;
+    check_text(impression.token, 1, TOKEN_BYTES_MAX, RecordError::Token)?;
+    check_text(impression.forgotten, 0, POPUP_ID_BYTES_MAX, RecordError::Forgotten)?;
+    check_revision(impression.revision)?;
+    if impression.forgotten == impression.popup {
+        return Err(RecordError::Forgotten);
+    }
+    let clocks = read_clocks(impression.clocks)?;
+    let entry = read_entry(impression.row, impression.popup)?;
+    Ok(Decoded { clocks, entry })
+}
+
+/// As [`decode_impression`], of a show that is taken back.
+///
+/// # Errors
+/// The first bound that it breaks.
+pub fn decode_withdrawn(withdrawn: &Withdrawn<'_>) -> Result<DecodedWithdrawn, RecordError> {
+    check_text(withdrawn.user, 1, USER_BYTES_MAX, RecordError::User)?;
+    check_text(withdrawn.popup, 1, POPUP_ID_BYTES_MAX, RecordError::Popup)?;
+    check_text(withdrawn.variant, 0, VARIANT_KEY_BYTES_MAX, RecordError::Variant)?;
+    check_text(withdrawn.token, 1, TOKEN_BYTES_MAX, RecordError::Token)?;
+    check_revision(withdrawn.revision)?;
+    let clocks = read_clocks(withdrawn.clocks)?;
+    let read = |entry: &FormerEntry<'_>, popup| read_entry(entry.row, popup);
+    let former = withdrawn.former.as_ref();
+    let former = former.map(|entry| read(entry, withdrawn.popup)).transpose()?;
+    let Some(restored) = &withdrawn.restored else {
+        return Ok(DecodedWithdrawn { clocks, former, restored: None });
+    };
+    check_text(restored.popup, 1, POPUP_ID_BYTES_MAX, RecordError::Forgotten)?;
+    if restored.popup == withdrawn.popup {
+        return Err(RecordError::Forgotten);
+    }
+    let restored = Some(read(&restored.entry, restored.popup)?);
+    Ok(DecodedWithdrawn { clocks, former, restored })
+}
+
+fn read_clocks(bytes: &[u8]) -> Result<UserClocks, RecordError> {
+    let mut clocks = UserClocks::default();
+    decode_clocks(bytes, &mut clocks).map_err(|_| RecordError::Clocks)?;
+    Ok(clocks)
+}
+
+fn read_entry(bytes: &[u8], popup: &str) -> Result<PopupState, RecordError> {
+    let mut entry = EMPTY_ENTRY;
+    decode_popup(bytes, &mut entry).map_err(|_| RecordError::Row)?;
+    if entry.shows_used == 0 {
+        return Err(RecordError::Row);
+    }
+    if entry.popup != PopupKey::of(popup) {
+        return Err(RecordError::RowPopup);
+    }
+    Ok(entry)
+}
+
+/// A place to decode an entry into.
+pub const EMPTY_ENTRY: PopupState = PopupState {
+    popup: PopupKey(0),
+    shows_total: 0,
+    outcome: None,
+    outcome_at: WallMs(0),
+    shows_used: 0,
+    shows: [Show { at: WallMs(0), number: 0, actions: 0 }; SHOWS_REMEMBERED_MAX],
+};
+
+fn check_text(
+    text: &str,
+    bytes_min: usize,
+    bytes_max: usize,
+    error: RecordError,
+) -> Result<(), RecordError> {
+    // A NUL would end the text early for whoever reads the table with C's strings.
+    let fits = (bytes_min..=bytes_max).contains(&text.len());
+    if fits && !text.as_bytes().contains(&0) { Ok(()) } else { Err(error) }
+}
+
+fn check_revision(revision: Revision) -> Result<(), RecordError> {
+    let fits = revision.counter > 0 && i64::try_from(revision.counter).is_ok();
+    if fits { Ok(()) } else { Err(RecordError::Revision) }
+}

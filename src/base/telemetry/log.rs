@@ -1,0 +1,441 @@
+//! The log: messages (one enum), who gets logged, how often, and the queue to the thread that
+//! writes. Owns no thread and no clock: time is given, and `runtime::log_thread` takes lines out.
+//!
+//! Never blocks: a full queue drops the line and counts it. Each message is logged 10 times at once
+//! and then once a second, over all threads of the node, with a count of those suppressed; what
+//! lasts is told once a minute (`outage`). Lines of users in `log.users` are always logged, with
+//! the id in clear; all other ids are hashed.
+//!
+//! Limits: 1,024 lines wait; a field has 256 bytes at most.
+
+mod line;
+mod outage;
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use crossbeam::queue::ArrayQueue;
+
+use self::outage::{Due, Outages, Part};
+use crate::limits::{LOG_BURST, LOG_LINES_MAX, LOG_PERIOD_MS};
+use crate::time::{MonoNs, WallMs};
+
+/// Weight of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Level {
+    /// A person should look.
+    Error = 0,
+    /// Served less well, or soon will be.
+    Warn = 1,
+    /// Starts, stops, changes.
+    Info = 2,
+    /// What happens to each request.
+    Debug = 3,
+}
+
+impl Level {
+    /// The level's name, as it is set and as it is logged.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Error => "error",
+            Level::Warn => "warn",
+            Level::Info => "info",
+            Level::Debug => "debug",
+        }
+    }
+}
+
+macro_rules! messages {
+    ($($level:ident $message:ident $name:literal $text:literal;)*) => {
+        /// Everything that a node may say.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Message { $(#[doc = $text] $message,)* }
+
+        impl Message {
+            /// Every message, in the order of their numbers.
+            pub const ALL: &[Message] = &[$(Message::$message,)*];
+
+            /// Its weight.
+            pub fn level(self) -> Level {
+                match self { $(Message::$message => Level::$level,)* }
+            }
+
+            /// Its code, for machines: it does not change.
+            pub fn code(self) -> &'static str {
+                match self { $(Message::$message => $name,)* }
+            }
+
+            /// What it says, for people.
+            pub fn text(self) -> &'static str {
+                match self { $(Message::$message => $text,)* }
+            }
+        }
+    };
+}
+
+messages! {
+    Info Started "started" "nudged starts";
+    Info Ready "ready" "nudged takes requests";
+    Info Draining "draining" "nudged stops: readiness is red, answers go on until the drain ends";
+    Info Stopped "stopped" "nudged has stopped";
+    Warn VariableUnknown "variable_unknown"
+        "an environment variable looks like a setting, but no setting has this name";
+    Info ConfigReloaded "config_reloaded" "settings were reloaded";
+    Warn ConfigWaits "config_waits" "a changed setting takes effect at the next restart";
+    Error ConfigRefused "config_refused" "the reload was refused; the old settings stay in force";
+    Info CatalogChanged "catalog_changed" "popups changed";
+    Warn CatalogLint "catalog_lint" "a popup may not do what its definition suggests";
+    Error CatalogRefused "catalog_refused" "the popups were refused; the old ones stay live";
+    Warn CatalogStale "catalog_stale"
+        "popups can't be read or copied now; the ones already loaded stay live";
+    Error CatalogBehind "catalog_behind"
+        "popups that another node stored can't be used here; the old ones stay live";
+    Warn FileWaits "file_waits"
+        "the popups file waits for SQL: what it pauses or archives holds already on this node";
+    Info CatalogFresh "catalog_fresh" "popups can be read again";
+    Warn CatalogReplaced "catalog_replaced"
+        "this node's popups file overwrote another node's: give all nodes the same file";
+    Info PopupsReleased "popups_released"
+        "no popups file is configured any more: its popups belong to the admin API now";
+    Warn CatalogUnconfirmed "catalog_unconfirmed"
+        "a change is stored, but not every shard has confirmed it in time";
+    Warn CoresShared "cores_shared" "several threads share a core";
+    Warn KeysMissing "keys_missing" "a listener that other machines can reach asks for no key";
+    Info JournalRecovered "journal_recovered" "the journal was read";
+    Warn JournalTorn "journal_torn" "the unfinished end of the journal was cut off";
+    Error JournalDamaged "journal_damaged" "the journal is damaged in the middle";
+    Warn JournalLow "journal_low"
+        "there is no room for the journal's next segment; the one in use is used to its end";
+    Info JournalRoom "journal_room" "there is room for the journal's next segment again";
+    Error JournalFull "journal_full"
+        "the journal has no room: shows degrade and events are refused until it has";
+    Info JournalResumed "journal_resumed" "the journal has room again";
+    Error JournalFailed "journal_failed" "the journal could not be written";
+    Info JournalMended "journal_mended" "the journal is written without failures again";
+    Error JournalClosed "journal_closed" "the journal takes no more records until a restart";
+    Warn ClockStepped "clock_stepped" "the wall clock was set";
+    Error ClockApart "clock_apart"
+        "the wall clock and this node's clock are more than a minute apart";
+    Info ClockTogether "clock_together" "the wall clock and this node's clock agree again";
+    Error SqlFailed "sql_failed" "SQL could not apply records; they wait in the journal";
+    Error SqlUnfit "sql_unfit"
+        "SQL denies rights that nudged needs; records wait in the journal";
+    Info SqlResumed "sql_resumed" "SQL applies records again";
+    Error SqlHalted "sql_halted"
+        "SQL holds different content for a record: no more records are applied";
+    Error SqlRegressed "sql_regressed"
+        "SQL has lost records it had; they are applied again from the journal";
+    Warn SqlWeak "sql_weak" "a setting of the SQL server weakens a promise";
+    Error DeadLetter "dead_letter" "SQL refused records; they went to the dead-letter file";
+    Warn SqlAway "sql_away"
+        "SQL does not answer: the node starts with what Redis and its local copies have";
+    Error ReadFailed "read_failed" "users could not be read from SQL; their answers degrade";
+    Info ReadResumed "read_resumed" "users are read from SQL again";
+    Warn ReadSlow "read_slow" "users were not read from SQL in time; their answers degraded";
+    Info ReadsInTime "read_in_time" "users are read from SQL in time again";
+    Warn RedisLost "redis_lost" "the connection to Redis was lost; on_failure decides";
+    Info RedisConnected "redis_connected" "Redis is connected again";
+    Warn SliceFull "slice_full" "the slice has no room for another user until SQL catches up";
+    Info SliceRoom "slice_room" "the slice has room again";
+    Warn ConnectionsFull "connections_full"
+        "connections are refused: a shard has its share of connections_max open";
+    Warn UnsentFull "unsent_full"
+        "answers that clients do not read reached limits.unsent_bytes_max: the largest were reset";
+    Info UnsentRoom "unsent_room" "unsent answers are within their bound again";
+    Info ConnectionsRoom "connections_room" "connections are accepted again";
+    Warn TlsSeen "tls_seen"
+        "a client speaks https to a listener of plain http: name it http://, or end TLS before it";
+    Warn ConnectionsFew "connections_few"
+        "connections_max is below 1,000: raise RLIMIT_NOFILE (`LimitNOFILE=`) or the setting";
+    Warn AcceptFailed "accept_failed" "connections could not be accepted";
+    Info AcceptResumed "accept_resumed" "connections are accepted without failures again";
+    Warn LaneFull "lane_full" "a shard is overloaded: requests for it were refused with 503";
+    Info LaneRoom "lane_room" "no shard refuses requests any more";
+    Error RedisUnfit "redis_unfit" "Redis can't be used the way it is set up";
+    Info RedisFit "redis_fit" "Redis can be used again";
+    Warn RedisAway "redis_away" "Redis does not answer; on_failure decides";
+    Warn RedisNotReady "redis_not_ready"
+        "nudged takes requests before Redis is ready; on_failure decides until then";
+    Warn KeysNotShared "keys_not_shared" "the signing keys could not be shared with other nodes";
+    Warn NameUnknown "name_unknown" "a server's host name could not be resolved";
+    Info NameKnown "name_known" "host names are resolved again";
+    Warn AdminRefused "admin_refused" "an admin request had no valid token";
+    Info PopupChanged "popup_changed" "an operator changed a popup";
+    Warn OverridesWait "overrides_wait"
+        "pauses and archives hold on this node, and could not be brought further yet";
+    Info OverridesStored "overrides_stored" "pauses and archives are stored again";
+    Error OverridesFile "overrides_file"
+        "the file of pauses and archives can't be written: they hold in memory";
+    Warn OverridesUnread "overrides_unread" "pauses and archives could not be read at start";
+    Warn OverrideDropped "override_dropped"
+        "a popup that an operator had set live stops: its own status counts again";
+    Info UserErased "user_erased" "a user was erased";
+    Debug Decided "decided" "a decision was made";
+    Debug EventTaken "event_taken" "an event was taken";
+    Warn KeeperFailed "keeper_failed" "the recovery of Redis could not do its round";
+    Info KeeperResumed "keeper_resumed" "the recovery of Redis does its rounds again";
+    Warn KeeperSqlFailed "keeper_sql_failed" "the recovery of Redis could not ask SQL";
+    Info KeeperSqlResumed "keeper_sql_resumed" "the recovery of Redis can ask SQL again";
+    Error WritesLost "writes_lost"
+        "Redis has lost writes; users of these partitions are decided by on_failure for now";
+    Warn RebuildNeeded "rebuild_needed"
+        "Redis may be missing users: on_failure decides until they are filled in from SQL";
+    Warn RebuildBegun "rebuild_begun" "Redis is being filled from SQL";
+    Info RebuildEnded "rebuild_ended" "Redis has every user again";
+    Error ListFailed "list_failed"
+        "records could not be read from the lists in Redis; they stay there";
+    Error ListSqlFailed "list_sql_failed"
+        "records could not be moved from the lists in Redis to SQL; they stay in the lists";
+    Info ListResumed "list_resumed" "records are moved from the lists in Redis to SQL again";
+    Error ListEntryUnread "list_entry_unread" "an entry of a list in Redis can't be read";
+    Info ListEntriesRead "list_entries_read" "no entry of a list in Redis is unreadable any more";
+    Warn ListGivenUp "list_given_up" "another node took over a list that this node was moving";
+    Warn LinesLost "lines_lost" "log lines were lost: the log's queue was full";
+    Error ThreadEnded "thread_ended" "a thread that the node needs has ended, so the node ends";
+    Warn HandOverUnknown "handover_unknown"
+        "SIGUSR2 asks to hand over to a new process, which this version can't; nothing is done";
+}
+
+/// A moment by both clocks: the rate limit goes by one, the line shows the other.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stamp {
+    /// The monotonic time.
+    pub mono: MonoNs,
+    /// The time to show.
+    pub wall: WallMs,
+}
+
+/// A field of a line: its name and its value.
+pub type Field<'a> = (&'static str, Value<'a>);
+
+/// The value of a field.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    /// A text; control characters are escaped, and it is cut at 256 bytes.
+    Text(&'a str),
+    /// A whole number.
+    Number(u64),
+    /// A user's id: hashed, unless the user is listed.
+    User(&'a str),
+}
+
+/// How often one message is logged, over all threads, without a lock (GCRA).
+#[derive(Debug, Default)]
+struct Pace {
+    /// When, in nanoseconds, the next line would be due if lines came once a period.
+    due_ns: AtomicU64,
+    suppressed: AtomicU64,
+}
+
+impl Pace {
+    /// Whether a line may be logged now.
+    fn allow(&self, now: MonoNs) -> bool {
+        let period_ns = LOG_PERIOD_MS * 1_000_000;
+        let latest_ns = now.0.saturating_add((LOG_BURST - 1) * period_ns);
+        let step = |due_ns: u64| {
+            (due_ns <= latest_ns).then(|| due_ns.max(now.0).saturating_add(period_ns))
+        };
+        self.due_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).is_ok()
+    }
+}
+
+type Wake = Box<dyn Fn() + Send + Sync>;
+
+struct Shared {
+    lines: ArrayQueue<String>,
+    lost: AtomicU64,
+    level: AtomicU8,
+    json: AtomicBool,
+    has_users: AtomicBool,
+    /// Sorted. Written at reload alone; readers only ever try the lock.
+    users: RwLock<Vec<String>>,
+    paces: Vec<Pace>,
+    outages: Outages,
+    wake: OnceLock<Wake>,
+}
+
+/// A handle to the node's log; clones are the same log.
+#[derive(Clone)]
+pub struct Log {
+    shared: Arc<Shared>,
+}
+
+impl Log {
+    /// A log that keeps up to 1,024 lines until they are taken out. Allocates its queue.
+    pub fn new(level: Level, json: bool, users: &[String]) -> Log {
+        let shared = Shared {
+            lines: ArrayQueue::new(LOG_LINES_MAX),
+            lost: AtomicU64::new(0),
+            level: AtomicU8::new(level as u8),
+            json: AtomicBool::new(json),
+            has_users: AtomicBool::new(false),
+            users: RwLock::new(Vec::new()),
+            paces: Message::ALL.iter().map(|_| Pace::default()).collect(),
+            outages: Outages::new(),
+            wake: OnceLock::new(),
+        };
+        let log = Log { shared: Arc::new(shared) };
+        log.reload(level, json, users);
+        log
+    }
+
+    /// Takes new settings. May wait for a thread that is just looking a user up.
+    pub fn reload(&self, level: Level, json: bool, users: &[String]) {
+        let mut sorted = users.to_vec();
+        sorted.sort_unstable();
+        let shared = &self.shared;
+        *shared.users.write().unwrap_or_else(PoisonError::into_inner) = sorted;
+        shared.has_users.store(!users.is_empty(), Ordering::Relaxed);
+        shared.level.store(level as u8, Ordering::Relaxed);
+        shared.json.store(json, Ordering::Relaxed);
+    }
+
+    /// What to do after each new line: wakes the thread that writes. The first call counts.
+    pub fn on_line(&self, wake: impl Fn() + Send + Sync + 'static) {
+        let _ = self.shared.wake.set(Box::new(wake));
+    }
+
+    /// Whether this user is always logged. Costs one load where nobody is listed; where the list
+    /// is just being replaced, nobody is.
+    pub fn is_listed(&self, user: &str) -> bool {
+        if !self.shared.has_users.load(Ordering::Relaxed) {
+            return false;
+        }
+        let Ok(users) = self.shared.users.try_read() else { return false };
+        users.binary_search_by(|listed| listed.as_str().cmp(user)).is_ok()
+    }
+
+    /// Whether a message about this user, or about none, would get past the level: asked before
+    /// its fields are put together.
+    pub fn wants(&self, message: Message, user: Option<&str>) -> bool {
+        message.level() as u8 <= self.shared.level.load(Ordering::Relaxed)
+            || user.is_some_and(|user| self.is_listed(user))
+    }
+
+    /// Logs a message, unless it is below the level or came too often; of an outage, what its
+    /// table says. Allocates the line.
+    pub fn write(&self, stamp: Stamp, message: Message, fields: &[Field<'_>]) {
+        match self.shared.outages.take(stamp, message, fields, || self.wake()) {
+            Part::Other => self.write_paced(stamp, message, fields),
+            Part::Report(true) if self.wants(message, None) => {
+                self.push(stamp, message, fields, (false, 0));
+            }
+            Part::Report(_) | Part::End => {}
+        }
+    }
+
+    fn write_paced(&self, stamp: Stamp, message: Message, fields: &[Field<'_>]) {
+        let user = fields.iter().find_map(|(_, value)| match value {
+            Value::User(user) => Some(*user),
+            _ => None,
+        });
+        if !self.wants(message, user) {
+            return;
+        }
+        let listed = user.is_some_and(|user| self.is_listed(user));
+        let pace = &self.shared.paces[message as usize];
+        if !listed && !pace.allow(stamp.mono) {
+            pace.suppressed.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let suppressed = if listed { 0 } else { pace.suppressed.swap(0, Ordering::Relaxed) };
+        self.push(stamp, message, fields, (listed, suppressed));
+    }
+
+    /// Logs what is left to be said: of outages, and lines that were lost or suppressed with none
+    /// after them to carry their count. To be called about once a second.
+    pub fn sweep(&self, stamp: Stamp) {
+        self.shared.outages.sweep(stamp, false, |due| self.push_due(stamp, &due));
+        for (message, pace) in Message::ALL.iter().zip(&self.shared.paces) {
+            if pace.suppressed.load(Ordering::Relaxed) > 0 && pace.allow(stamp.mono) {
+                let suppressed = pace.suppressed.swap(0, Ordering::Relaxed);
+                self.push(stamp, *message, &[], (false, suppressed));
+            }
+        }
+        let lost = self.shared.lost.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let fields = [("count", Value::Number(lost))];
+            if !self.push(stamp, Message::LinesLost, &fields, (false, 0)) {
+                self.shared.lost.fetch_add(lost, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Logs the ends of outages that are over: nothing comes after this.
+    pub fn finish(&self, stamp: Stamp) {
+        self.shared.outages.sweep(stamp, true, |due| self.push_due(stamp, &due));
+    }
+
+    /// What may be out of order for a while: each name, whether it is now, and how often it was.
+    pub fn outages(&self) -> impl Iterator<Item = (&'static str, bool, u64)> {
+        self.shared.outages.all()
+    }
+
+    fn push_due(&self, stamp: Stamp, due: &Due) {
+        if !self.wants(due.message, None) {
+            return;
+        }
+        let (count, duration) = (Value::Number(due.count), Value::Number(due.duration_ms));
+        let mut fields: Vec<Field<'_>> = due.key.into_iter().collect();
+        if !due.error.is_empty() {
+            fields.push(("error", Value::Text(&due.error)));
+        }
+        fields.extend([("count", count), ("duration_ms", duration)]);
+        self.push(stamp, due.message, &fields, (false, 0));
+    }
+
+    /// Whether [`Log::sweep`] would find something, now or soon.
+    pub fn has_unsaid(&self) -> bool {
+        self.shared.lost.load(Ordering::Relaxed) > 0
+            || self.shared.outages.is_any_open()
+            || self.shared.paces.iter().any(|pace| pace.suppressed.load(Ordering::Relaxed) > 0)
+    }
+
+    /// The next line, with its line end.
+    pub fn next_line(&self) -> Option<String> {
+        self.shared.lines.pop()
+    }
+
+    /// A line as it would be queued, with its line end, for who has to write it himself. Allocates.
+    pub fn line(&self, stamp: Stamp, message: Message, fields: &[Field<'_>]) -> String {
+        let line = line::Line { at: stamp.wall, message, fields, listed: false, suppressed: 0 };
+        line.render(self.shared.json.load(Ordering::Relaxed))
+    }
+
+    /// Formats and queues a line; `listed_suppressed` says whether ids are shown in clear, and how
+    /// many lines of this message were left out before it. Whether there was room.
+    fn push(
+        &self,
+        stamp: Stamp,
+        message: Message,
+        fields: &[Field<'_>],
+        listed_suppressed: (bool, u64),
+    ) -> bool {
+        let (listed, suppressed) = listed_suppressed;
+        let line = line::Line { at: stamp.wall, message, fields, listed, suppressed };
+        let json = self.shared.json.load(Ordering::Relaxed);
+        let queued = self.shared.lines.push(line.render(json)).is_ok();
+        if !queued {
+            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        self.wake();
+        queued
+    }
+
+    fn wake(&self) {
+        if let Some(wake) = self.shared.wake.get() {
+            wake();
+        }
+    }
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Log").field("lines", &self.shared.lines.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! Definitions → [`Snapshot`]: order of winning, lists by placement, keys without collisions.
+//!
+//! Knows nothing of texts, and of where versions and overrides come from. Off the hot path.
+//! Limits: [`POPUPS_MAX`].
+
+use hashbrown::HashMap;
+
+use super::snapshot::{Popup, Settings, Snapshot, Status, live_by_placement};
+use super::source::{Definition, SourceError};
+use nudged_base::ids::PopupKey;
+use nudged_base::limits::POPUPS_MAX;
+
+/// A definition with what the store knows of it beside its text.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// The popup as it is written.
+    pub definition: &'a Definition,
+    /// Rises by one with each changed definition, from 1.
+    pub version: u32,
+    /// The status after an operator's overrides.
+    pub status: Status,
+}
+
+/// Compiles a catalog. Archived popups stay in it, for their history. Allocates.
+///
+/// # Errors
+/// Every pair of ids that are the same or share a key, and more than [`POPUPS_MAX`] popups.
+pub fn compile(
+    entries: &[Entry<'_>],
+    settings: Settings,
+    version: u64,
+) -> Result<Snapshot, Vec<SourceError>> {
+    compile_keyed(entries, settings, version, PopupKey::of)
+}
+
+/// As [`compile`], with the hash as an argument, since no two texts are known that share a key.
+fn compile_keyed(
+    entries: &[Entry<'_>],
+    settings: Settings,
+    version: u64,
+    key_of: impl Fn(&str) -> PopupKey,
+) -> Result<Snapshot, Vec<SourceError>> {
+    let mut errors = Vec::new();
+    if entries.len() > POPUPS_MAX {
+        let message = format!("{} popups are not in 0 to {POPUPS_MAX}", entries.len());
+        errors.push(error(None, "", message));
+    }
+    let mut popups: Vec<Popup> = entries.iter().map(|entry| compile_entry(*entry)).collect();
+    popups.iter_mut().for_each(|popup| popup.key = key_of(&popup.id));
+    popups.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.id.cmp(&b.id)));
+    let mut by_key = HashMap::with_capacity(popups.len());
+    for (popup, index) in popups.iter().zip(0u32..) {
+        if let Some(other) = by_key.insert(popup.key, index) {
+            let other = popups[other as usize].id.as_ref();
+            let message = match other == &*popup.id {
+                true => "is there twice".to_owned(),
+                false => format!("has the same key as \"{other}\": give one another id"),
+            };
+            errors.push(error(Some(&popup.id), "id", message));
+        }
+    }
+    if errors.is_empty() {
+        let live_by_placement = live_by_placement(&popups);
+        Ok(Snapshot { version, settings, popups, live_by_placement, by_key })
+    } else {
+        Err(errors)
+    }
+}
+
+fn compile_entry(entry: Entry<'_>) -> Popup {
+    Popup { version: entry.version, status: entry.status, ..entry.definition.popup.clone() }
+}
+
+fn error(popup: Option<&str>, field: &str, message: String) -> SourceError {
+    SourceError { line: None, popup: popup.map(str::to_owned), field: field.to_owned(), message }
+}
+
+#[cfg(test)]
+mod tests;

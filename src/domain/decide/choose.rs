@@ -1,0 +1,182 @@
+//! Which popup is shown, or why none is and when to ask again. One pass over the live popups of the
+//! request's placement in the order in which they win. Changes nothing: recording the show is
+//! `state::apply`'s business. Nothing here allocates after warm-up.
+
+use super::bucket;
+use super::context::Context;
+use super::gates::{Failure, Gate, Visit};
+use crate::catalog::snapshot::{Content, OnFailure, Popup, Snapshot, Variant, is_same_locale};
+use crate::state::user::UserState;
+use nudged_base::limits::NEXT_IN_S_MAX;
+use nudged_base::time::WallMs;
+
+#[cfg(test)]
+mod tests;
+
+/// What a request is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// A popup, which is thereby shown.
+    Show {
+        /// Its index in `Snapshot::popups`.
+        popup: u32,
+        /// The index of the user's variant in `Popup::variants`.
+        variant: usize,
+    },
+    /// Nothing to show.
+    Nothing {
+        /// Why.
+        reason: Reason,
+        /// In how many seconds, 1 to 86,400, asking again can help; `None` for never.
+        next_in_s: Option<u32>,
+    },
+}
+
+/// Why nothing is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The placement has no live popup.
+    None,
+    /// The latest gate at which a live popup of the placement failed.
+    Gate(Gate),
+    /// The user's state could not be read, and a popup may not be shown without it.
+    Degraded,
+}
+
+impl Reason {
+    /// Its name in answers and vectors.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::None => "none",
+            Reason::Gate(gate) => gate.as_str(),
+            Reason::Degraded => "degraded",
+        }
+    }
+}
+
+/// Decides on a request of the user with this state.
+pub fn decide(
+    snapshot: &Snapshot,
+    state: &UserState,
+    context: &Context<'_>,
+    now: WallMs,
+) -> Decision {
+    let mut visit = Visit::new(snapshot, state, context, now);
+    let mut refusals = Refusals::default();
+    for index in snapshot.live(context.placement) {
+        let popup = popup_at(snapshot, *index);
+        match visit.failure_of_live(popup) {
+            None => return show(*index, popup, context),
+            Some(failure) => refusals.add(failure),
+        }
+    }
+    refusals.decision(now)
+}
+
+/// Decides on a request of a user whose state can't be read (product, section 7): each popup's
+/// `on_failure` says whether what this node happens to remember, `local_state`, may decide. The
+/// reason is `degraded` where a popup was held back for that alone.
+pub fn decide_degraded(
+    snapshot: &Snapshot,
+    local_state: &UserState,
+    context: &Context<'_>,
+    now: WallMs,
+) -> Decision {
+    let mut visit = Visit::new(snapshot, local_state, context, now);
+    let mut refusals = Refusals::default();
+    let mut is_degraded = false;
+    for index in snapshot.live(context.placement) {
+        let popup = popup_at(snapshot, *index);
+        let failure = match popup.on_failure {
+            OnFailure::Local => visit.failure_of_live(popup),
+            OnFailure::Hide => visit.failure_without_state(popup),
+        };
+        match (failure, popup.on_failure) {
+            (Some(failure), _) => refusals.add(failure),
+            (None, OnFailure::Hide) => is_degraded = true,
+            (None, OnFailure::Local) => return show(*index, popup, context),
+        }
+    }
+    if is_degraded {
+        return Decision::Nothing { reason: Reason::Degraded, next_in_s: None };
+    }
+    refusals.decision(now)
+}
+
+/// Every popup of the catalog in the order in which they win, by its index, with the gate at which
+/// it fails; `None` where it passes all. Replaces what `out` had; allocates only where it grows.
+pub fn explain(
+    snapshot: &Snapshot,
+    state: &UserState,
+    context: &Context<'_>,
+    now: WallMs,
+    out: &mut Vec<(u32, Option<Gate>)>,
+) {
+    let mut visit = Visit::new(snapshot, state, context, now);
+    out.clear();
+    out.extend((0_u32..).zip(&snapshot.popups).map(|(index, popup)| {
+        let gate = visit.failure(popup).map(|failure| failure.gate);
+        (index, gate)
+    }));
+}
+
+/// Which of a variant's locales is shown, by its place: the wanted one, else that less its last
+/// tag, and so on (`de-AT`, `de`), else none, which stands for the variant's own content. Tags
+/// compare without case; `_` parts them as `-` does. Does not allocate.
+pub fn locale(variant: &Variant, wanted: Option<&str>) -> Option<usize> {
+    let mut wanted = wanted.unwrap_or_default();
+    while !wanted.is_empty() {
+        let known = variant.locales.iter().position(|(tag, _)| is_same_locale(tag, wanted));
+        if known.is_some() {
+            return known;
+        }
+        wanted = wanted.rfind(['-', '_']).map_or("", |end| &wanted[..end]);
+    }
+    None
+}
+
+/// What a variant shows for a locale. Does not allocate.
+pub fn content<'v>(variant: &'v Variant, wanted: Option<&str>) -> &'v Content {
+    variant.content_at(locale(variant, wanted))
+}
+
+fn popup_at(snapshot: &Snapshot, index: u32) -> &Popup {
+    &snapshot.popups[index as usize]
+}
+
+fn show(index: u32, popup: &Popup, context: &Context<'_>) -> Decision {
+    Decision::Show { popup: index, variant: bucket::variant(popup, context.user) }
+}
+
+/// What the popups that failed so far come to.
+#[derive(Default)]
+struct Refusals {
+    /// The latest gate at which one failed.
+    latest: Option<Gate>,
+    /// The earliest moment at which one's gate opens.
+    opens_at: Option<WallMs>,
+}
+
+impl Refusals {
+    fn add(&mut self, failure: Failure) {
+        self.latest = self.latest.max(Some(failure.gate));
+        self.opens_at = match (self.opens_at, failure.opens_at) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+
+    fn decision(&self, now: WallMs) -> Decision {
+        debug_assert!(self.opens_at.is_none_or(|at| at > now), "a gate that failed opens later");
+        Decision::Nothing {
+            reason: self.latest.map_or(Reason::None, Reason::Gate),
+            next_in_s: self.opens_at.map(|at| seconds_until(at, now)),
+        }
+    }
+}
+
+/// Whole seconds, rounded up so that asking then is not too early.
+fn seconds_until(at: WallMs, now: WallMs) -> u32 {
+    let seconds = at.since(now).0.div_ceil(1_000);
+    u32::try_from(seconds).unwrap_or(NEXT_IN_S_MAX).clamp(1, NEXT_IN_S_MAX)
+}

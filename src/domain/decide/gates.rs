@@ -1,0 +1,311 @@
+//! One popup against one user: the gates in their order, and when the one that failed opens.
+//!
+//! ```text
+//! status schedule window placement target rollout │ max_shows gap cap │ quiet day session
+//! └───────── catalog, clock and request ─────────┘ └─ popup's entry ─┘ └── user's clocks ──┘
+//! ```
+//!
+//! Knows nothing of the other popups of the catalog (`choose` does). Nothing here allocates.
+
+use jiff::tz::TimeZone;
+
+use super::bucket;
+use super::context::Context;
+use super::target;
+use crate::catalog::schedule::{Zone, is_inside, local_day, next_midnight, next_opening};
+use crate::catalog::snapshot::{Cap, Outcome, Popup, Settings, Snapshot, Status};
+use crate::state::user::{PopupState, UserClocks, UserState};
+use nudged_base::hash;
+use nudged_base::time::{Gap, WallMs};
+
+#[cfg(test)]
+mod tests;
+
+/// What can hold a popup back, in the order in which it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Gate {
+    /// It is not live.
+    Status,
+    /// It has not started or has ended.
+    Schedule,
+    /// The local time is in none of its windows.
+    Window,
+    /// It belongs elsewhere.
+    Placement,
+    /// Its rules do not hold.
+    Target,
+    /// The user is not among its percentage of users.
+    Rollout,
+    /// The user had all its shows.
+    MaxShows,
+    /// It rests after a show or an outcome.
+    Gap,
+    /// A sliding cap is full.
+    Cap,
+    /// Any popup was shown too shortly before.
+    Quiet,
+    /// The user's calendar day is full.
+    Day,
+    /// The user's session is full.
+    Session,
+}
+
+impl Gate {
+    /// Every gate, in their order.
+    pub const ALL: [Gate; 12] = [
+        Gate::Status,
+        Gate::Schedule,
+        Gate::Window,
+        Gate::Placement,
+        Gate::Target,
+        Gate::Rollout,
+        Gate::MaxShows,
+        Gate::Gap,
+        Gate::Cap,
+        Gate::Quiet,
+        Gate::Day,
+        Gate::Session,
+    ];
+
+    /// Its name in answers and vectors.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Gate::Status => "status",
+            Gate::Schedule => "schedule",
+            Gate::Window => "window",
+            Gate::Placement => "placement",
+            Gate::Target => "target",
+            Gate::Rollout => "rollout",
+            Gate::MaxShows => "max_shows",
+            Gate::Gap => "gap",
+            Gate::Cap => "cap",
+            Gate::Quiet => "quiet",
+            Gate::Day => "day",
+            Gate::Session => "session",
+        }
+    }
+}
+
+/// A gate that did not let a popup pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The gate.
+    pub gate: Gate,
+    /// The first moment at which this gate opens, after now; `None` for never.
+    pub opens_at: Option<WallMs>,
+}
+
+impl Failure {
+    /// At a gate that time does not open.
+    fn shut(gate: Gate) -> Failure {
+        Failure { gate, opens_at: None }
+    }
+}
+
+/// When a popup's gaps let it return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextShow {
+    /// From this moment on; it may be past.
+    At(WallMs),
+    /// Never, while the popup and the outcome are what they are.
+    Never,
+}
+
+impl NextShow {
+    /// The moment; `None` for never.
+    pub fn time(self) -> Option<WallMs> {
+        match self {
+            NextShow::At(at) => Some(at),
+            NextShow::Never => None,
+        }
+    }
+
+    fn after(from: WallMs, gap: Gap) -> NextShow {
+        match gap {
+            Gap::After(duration) => NextShow::At(from.plus(duration)),
+            Gap::Never => NextShow::Never,
+        }
+    }
+
+    fn later_of(self, other: NextShow) -> NextShow {
+        match (self, other) {
+            (NextShow::At(a), NextShow::At(b)) => NextShow::At(a.max(b)),
+            _ => NextShow::Never,
+        }
+    }
+}
+
+/// When the gaps of `popup`, as it is now, let it return to a user with this entry. Without an
+/// outcome, `ignored` is inferred once `ignore_after` has passed at `now`.
+pub fn next_show_at(popup: &Popup, entry: &PopupState, now: WallMs) -> NextShow {
+    let shown_at = entry.latest().at;
+    let after_shown = NextShow::after(shown_at, popup.after_shown);
+    let (outcome, outcome_at) = match entry.outcome {
+        Some(outcome) => (outcome, entry.outcome_at),
+        None if now >= shown_at.plus(popup.ignore_after) => (Outcome::Ignored, shown_at),
+        None => return after_shown,
+    };
+    after_shown.later_of(NextShow::after(outcome_at, popup.after(outcome)))
+}
+
+/// One request of one user at one moment, against popup after popup. What all popups share is found
+/// out once, and only when a popup asks for it.
+pub struct Visit<'a> {
+    snapshot: &'a Snapshot,
+    state: &'a UserState,
+    context: &'a Context<'a>,
+    now: WallMs,
+    /// The request's zone.
+    user_zone: Option<&'a TimeZone>,
+    /// How the gates on the user's clocks stand.
+    crowding: Option<Option<Failure>>,
+}
+
+impl<'a> Visit<'a> {
+    /// A visit at `now`. Nothing is looked up yet.
+    pub fn new(
+        snapshot: &'a Snapshot,
+        state: &'a UserState,
+        context: &'a Context<'a>,
+        now: WallMs,
+    ) -> Visit<'a> {
+        Visit { snapshot, state, context, now, user_zone: None, crowding: None }
+    }
+
+    /// The first gate that holds back a popup, whatever its status and placement; `None` where it
+    /// passes all.
+    pub fn failure(&mut self, popup: &'a Popup) -> Option<Failure> {
+        if popup.status != Status::Live {
+            return Some(Failure::shut(Gate::Status));
+        }
+        self.failure_in_time(popup).or_else(|| {
+            if popup.placements.iter().all(|placement| **placement != *self.context.placement) {
+                return Some(Failure::shut(Gate::Placement));
+            }
+            self.failure_for_request(popup).or_else(|| self.failure_in_state(popup))
+        })
+    }
+
+    /// As [`Visit::failure`], for a live popup of the request's placement.
+    pub fn failure_of_live(&mut self, popup: &'a Popup) -> Option<Failure> {
+        self.failure_without_state(popup).or_else(|| self.failure_in_state(popup))
+    }
+
+    /// The first gate that holds back a live popup of the request's placement whoever the user is
+    /// and whatever is remembered of it.
+    pub fn failure_without_state(&mut self, popup: &'a Popup) -> Option<Failure> {
+        self.failure_in_time(popup).or_else(|| self.failure_for_request(popup))
+    }
+
+    /// Schedule and windows.
+    fn failure_in_time(&mut self, popup: &'a Popup) -> Option<Failure> {
+        if let Some(starts_at) = popup.starts_at
+            && self.now < starts_at
+        {
+            return Some(Failure { gate: Gate::Schedule, opens_at: Some(starts_at) });
+        }
+        if popup.ends_at.is_some_and(|ends_at| self.now >= ends_at) {
+            return Some(Failure::shut(Gate::Schedule));
+        }
+        if popup.windows.is_empty() {
+            return None;
+        }
+        let zone = self.zone_of(popup);
+        if is_inside(&popup.windows, zone, self.now) {
+            return None;
+        }
+        let opens_at = next_opening(&popup.windows, zone, self.now);
+        Some(Failure { gate: Gate::Window, opens_at })
+    }
+
+    fn zone_of(&mut self, popup: &'a Popup) -> &'a TimeZone {
+        match &popup.zone {
+            Zone::Fixed(zone) => zone,
+            of_user @ Zone::User => {
+                self.user_zone.get_or_insert_with(|| of_user.resolve(self.context.tz))
+            }
+        }
+    }
+
+    /// Target and rollout.
+    fn failure_for_request(&self, popup: &Popup) -> Option<Failure> {
+        if let Some(rule) = &popup.target
+            && target::evaluate(rule, self.context.attributes) != Some(true)
+        {
+            return Some(Failure::shut(Gate::Target));
+        }
+        if !bucket::is_in_rollout(popup, self.context.user) {
+            return Some(Failure::shut(Gate::Rollout));
+        }
+        None
+    }
+
+    /// The popup's entry, then the user's clocks.
+    fn failure_in_state(&mut self, popup: &Popup) -> Option<Failure> {
+        let entry = self.state.popup(popup.key);
+        if let Some(failure) = entry.and_then(|entry| failure_of_entry(popup, entry, self.now)) {
+            return Some(failure);
+        }
+        if popup.quiet_exempt {
+            return None;
+        }
+        let Visit { snapshot, state, context, now, .. } = *self;
+        *self.crowding.get_or_insert_with(|| {
+            failure_of_clocks(&snapshot.settings, &state.clocks, context.session, now)
+        })
+    }
+}
+
+/// The popup's own limits: shows for ever, gaps, sliding caps.
+fn failure_of_entry(popup: &Popup, entry: &PopupState, now: WallMs) -> Option<Failure> {
+    if popup.max_shows > 0 && entry.shows_total >= popup.max_shows {
+        return Some(Failure::shut(Gate::MaxShows));
+    }
+    let next_show_at = next_show_at(popup, entry, now).time();
+    if next_show_at.is_none_or(|at| now < at) {
+        return Some(Failure { gate: Gate::Gap, opens_at: next_show_at });
+    }
+    // The cap that allows last; those that allow already are past.
+    let opens_at = popup.caps.iter().filter_map(|cap| cap_opens_at(*cap, entry)).max();
+    match opens_at {
+        Some(at) if now < at => Some(Failure { gate: Gate::Cap, opens_at }),
+        _ => None,
+    }
+}
+
+/// When a sliding cap allows one more show: as the `n`-th latest one leaves it. `None` where there
+/// are fewer than `n`.
+fn cap_opens_at(cap: Cap, entry: &PopupState) -> Option<WallMs> {
+    let latest = usize::try_from(cap.n).ok()?;
+    let index = entry.shows().len().checked_sub(latest)?;
+    entry.shows().get(index).map(|show| show.at.plus(cap.per))
+}
+
+/// The limits across popups: quiet time, calendar day, session.
+fn failure_of_clocks(
+    settings: &Settings,
+    clocks: &UserClocks,
+    session: Option<&str>,
+    now: WallMs,
+) -> Option<Failure> {
+    let last = clocks.last_counted_at?;
+    let quiet_until = last.plus(settings.quiet_time);
+    if now < quiet_until {
+        return Some(Failure { gate: Gate::Quiet, opens_at: Some(quiet_until) });
+    }
+    // Asking for the day last spares most visits the look into the zone.
+    if settings.max_per_day > 0
+        && clocks.day_shows >= settings.max_per_day
+        && local_day(&settings.tz, last) == local_day(&settings.tz, now)
+    {
+        let opens_at = Some(next_midnight(&settings.tz, now));
+        return Some(Failure { gate: Gate::Day, opens_at });
+    }
+    if settings.max_per_session > 0
+        && clocks.session_shows >= settings.max_per_session
+        && session.is_some_and(|session| hash::session(session.as_bytes()) == clocks.session)
+    {
+        return Some(Failure::shut(Gate::Session));
+    }
+    None
+}

@@ -1,0 +1,343 @@
+//! The stored form of a user's state. Redis, the journal and a shard's slice hold these bytes, so a
+//! change of layout is a new version. Every state has one encoding: what `decode` accepts,
+//! `encode` writes again byte for byte. Bytes come from disk and wire and are not believed.
+//!
+//! ```text
+//! user   = version, varint epoch, varint counter, clocks, varint popups, popups x popup
+//! clocks = flags (1 counted, 2 session, 4 erased), [zigzag last_counted_at, varint day_shows],
+//!          [8 bytes session, varint session_shows], [zigzag erased_at]
+//! popup  = 8 bytes key, varint shows_total, outcome | shows_used << 3, shows_used x show,
+//!          [zigzag outcome_at - time of the latest show]
+//! show   = actions | 0x20 where the number follows, zigzag time - time of the show before (of
+//!          1970 for the first), [varint number]
+//! ```
+//!
+//! A show's number is left out where it is the one that its place and `shows_total` tell. Clocks
+//! and popups stored alone have a version byte of their own. Integers are little-endian; varints
+//! are LEB128 of the shortest form.
+
+use crate::catalog::snapshot::Outcome;
+use nudged_base::ids::{PopupKey, Revision};
+use nudged_base::limits::{SHOWS_REMEMBERED_MAX, USER_POPUPS_MAX};
+use nudged_base::time::WallMs;
+
+use super::{PopupState, Show, UserClocks, UserState};
+
+/// The layout above.
+const VERSION: u8 = 1;
+/// Flag of clocks: there is a counted show.
+const COUNTED: u8 = 1;
+/// Flag of clocks: a counted show had a session.
+const SESSION: u8 = 2;
+/// Flag of clocks: the user was erased lately.
+const ERASED: u8 = 4;
+/// Bits of `Show::actions` that an `Action` may set.
+const ACTIONS: u8 = 0x1f;
+/// Flag of a show: its number follows.
+const NUMBERED: u8 = 0x20;
+
+/// Why bytes are not the encoding of a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// They end before the state does.
+    #[error("state is cut short")]
+    Truncated,
+    /// They go on after the state.
+    #[error("state is followed by other bytes")]
+    TrailingBytes,
+    /// Written by a version that this one does not know.
+    #[error("state of unknown version {0}")]
+    UnknownVersion(u8),
+    /// A number is out of its range or not in its shortest form.
+    #[error("state has a number out of range")]
+    OutOfRange,
+    /// More popups, or more shows of a popup, than are ever remembered.
+    #[error("state has more popups or shows than are remembered")]
+    TooMany,
+    /// A popup has two entries.
+    #[error("state has a popup twice")]
+    RepeatedPopup,
+}
+
+/// Appends the encoding of `state` to `out`: at most `STATE_BYTES_MAX` bytes. Allocates only where
+/// `out` has to grow.
+///
+/// # Panics
+/// Where the state has more than 64 popups or an entry without shows: no mutator makes one.
+pub fn encode(state: &UserState, out: &mut Vec<u8>) {
+    assert!(state.popups.len() <= USER_POPUPS_MAX);
+    out.push(VERSION);
+    put_varint(out, u64::from(state.revision.epoch));
+    put_varint(out, state.revision.counter);
+    put_clocks(out, &state.clocks);
+    put_varint(out, state.popups.len() as u64);
+    for popup in &state.popups {
+        put_popup(out, popup);
+    }
+}
+
+/// Reads the encoding of a state into `state`, whose memory is used again. Allocates only where
+/// `state` never held as many popups.
+///
+/// # Errors
+/// [`StateError`] where the bytes are not exactly one encoding; `state` is then empty.
+pub fn decode(bytes: &[u8], state: &mut UserState) -> Result<(), StateError> {
+    let read = read_user(bytes, state);
+    if read.is_err() {
+        state.revision = Revision::default();
+        state.clocks = UserClocks::default();
+        state.popups.clear();
+    }
+    read
+}
+
+/// Appends the encoding of one popup's entry to `out`. Allocates only where `out` has to grow.
+///
+/// # Panics
+/// Where the entry has no show.
+pub fn encode_popup(popup: &PopupState, out: &mut Vec<u8>) {
+    out.push(VERSION);
+    put_popup(out, popup);
+}
+
+/// Reads the encoding of one popup's entry. Does not allocate.
+///
+/// # Errors
+/// [`StateError`] where the bytes are not exactly one encoding; `popup` is then as it was.
+pub fn decode_popup(bytes: &[u8], popup: &mut PopupState) -> Result<(), StateError> {
+    let mut reader = Reader::of_version(bytes)?;
+    let read = reader.popup()?;
+    reader.end()?;
+    *popup = read;
+    Ok(())
+}
+
+/// Appends the encoding of a user's clocks to `out`. Allocates only where `out` has to grow.
+pub fn encode_clocks(clocks: &UserClocks, out: &mut Vec<u8>) {
+    out.push(VERSION);
+    put_clocks(out, clocks);
+}
+
+/// Reads the encoding of a user's clocks. Does not allocate.
+///
+/// # Errors
+/// [`StateError`] where the bytes are not exactly one encoding; `clocks` is then as it was.
+pub fn decode_clocks(bytes: &[u8], clocks: &mut UserClocks) -> Result<(), StateError> {
+    let mut reader = Reader::of_version(bytes)?;
+    let read = reader.clocks()?;
+    reader.end()?;
+    *clocks = read;
+    Ok(())
+}
+
+fn put_clocks(out: &mut Vec<u8>, clocks: &UserClocks) {
+    let has_session = clocks.session != 0;
+    debug_assert!(has_session || clocks.session_shows == 0);
+    let nothing_counts = !has_session && clocks.day_shows == 0;
+    debug_assert!(clocks.last_counted_at.is_some() || nothing_counts, "without a counted show");
+    let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+    let counted = flag(clocks.last_counted_at.is_some(), COUNTED);
+    out.push(counted | flag(has_session, SESSION) | flag(clocks.erased_at.is_some(), ERASED));
+    if let Some(last_counted_at) = clocks.last_counted_at {
+        put_varint(out, zigzag(last_counted_at.0));
+        put_varint(out, u64::from(clocks.day_shows));
+    }
+    if has_session {
+        out.extend_from_slice(&clocks.session.to_le_bytes());
+        put_varint(out, u64::from(clocks.session_shows));
+    }
+    if let Some(erased_at) = clocks.erased_at {
+        put_varint(out, zigzag(erased_at.0));
+    }
+}
+
+fn put_popup(out: &mut Vec<u8>, popup: &PopupState) {
+    assert!((1..=SHOWS_REMEMBERED_MAX).contains(&usize::from(popup.shows_used)));
+    debug_assert!(popup.outcome.is_some() || popup.outcome_at == WallMs::default());
+    out.extend_from_slice(&popup.popup.0.to_le_bytes());
+    put_varint(out, u64::from(popup.shows_total));
+    out.push(popup.outcome.map_or(0, |outcome| outcome as u8) | (popup.shows_used << 3));
+    let mut before: i64 = 0;
+    let mut expected = first_number(popup.shows_total, popup.shows_used);
+    for show in popup.shows() {
+        debug_assert_eq!(show.actions & !ACTIONS, 0);
+        let numbered = if show.number == expected { 0 } else { NUMBERED };
+        out.push((show.actions & ACTIONS) | numbered);
+        put_varint(out, zigzag(show.at.0.wrapping_sub(before)));
+        if numbered != 0 {
+            put_varint(out, u64::from(show.number));
+        }
+        before = show.at.0;
+        expected = expected.wrapping_add(1);
+    }
+    if popup.outcome.is_some() {
+        put_varint(out, zigzag(popup.outcome_at.0.wrapping_sub(before)));
+    }
+}
+
+/// The number of the oldest remembered show where the remembered ones are the last of all.
+fn first_number(shows_total: u32, shows_used: u8) -> u32 {
+    shows_total.wrapping_sub(u32::from(shows_used)).wrapping_add(1)
+}
+
+/// Maps small numbers of either sign to small numbers.
+fn zigzag(number: i64) -> u64 {
+    (number << 1).cast_unsigned() ^ (number >> 63).cast_unsigned()
+}
+
+fn unzigzag(number: u64) -> i64 {
+    (number >> 1).cast_signed() ^ -((number & 1).cast_signed())
+}
+
+fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    out.push(number.to_le_bytes()[0]);
+}
+
+fn read_user(bytes: &[u8], state: &mut UserState) -> Result<(), StateError> {
+    let mut reader = Reader::of_version(bytes)?;
+    state.revision = Revision { epoch: reader.varint_u32()?, counter: reader.varint()? };
+    state.clocks = reader.clocks()?;
+    let count = reader.varint()?;
+    if count > USER_POPUPS_MAX as u64 {
+        return Err(StateError::TooMany);
+    }
+    state.popups.clear();
+    for _ in 0..count {
+        let popup = reader.popup()?;
+        if state.popup(popup.popup).is_some() {
+            return Err(StateError::RepeatedPopup);
+        }
+        state.popups.push(popup);
+    }
+    reader.end()
+}
+
+/// The bytes that are not read yet.
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn of_version(bytes: &'a [u8]) -> Result<Reader<'a>, StateError> {
+        let mut reader = Reader { rest: bytes };
+        match reader.byte()? {
+            VERSION => Ok(reader),
+            other => Err(StateError::UnknownVersion(other)),
+        }
+    }
+
+    fn end(&self) -> Result<(), StateError> {
+        if self.rest.is_empty() { Ok(()) } else { Err(StateError::TrailingBytes) }
+    }
+
+    fn byte(&mut self) -> Result<u8, StateError> {
+        let (first, rest) = self.rest.split_first().ok_or(StateError::Truncated)?;
+        self.rest = rest;
+        Ok(*first)
+    }
+
+    fn fixed(&mut self) -> Result<u64, StateError> {
+        let (first, rest) = self.rest.split_first_chunk::<8>().ok_or(StateError::Truncated)?;
+        self.rest = rest;
+        Ok(u64::from_le_bytes(*first))
+    }
+
+    fn varint(&mut self) -> Result<u64, StateError> {
+        let mut number: u64 = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            // The tenth byte has room for the last of 64 bits alone.
+            if shift == 63 && byte > 1 {
+                return Err(StateError::OutOfRange);
+            }
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                let is_shortest = byte != 0 || shift == 0;
+                return if is_shortest { Ok(number) } else { Err(StateError::OutOfRange) };
+            }
+        }
+        Err(StateError::OutOfRange)
+    }
+
+    fn varint_u32(&mut self) -> Result<u32, StateError> {
+        u32::try_from(self.varint()?).map_err(|_| StateError::OutOfRange)
+    }
+
+    fn clocks(&mut self) -> Result<UserClocks, StateError> {
+        let flags = self.byte()?;
+        let is_known = flags & !(COUNTED | SESSION | ERASED) == 0;
+        let is_whole = flags & SESSION == 0 || flags & COUNTED != 0;
+        if !is_known || !is_whole {
+            return Err(StateError::OutOfRange);
+        }
+        let mut clocks = UserClocks::default();
+        if flags & COUNTED != 0 {
+            clocks.last_counted_at = Some(WallMs(unzigzag(self.varint()?)));
+            clocks.day_shows = self.varint_u32()?;
+        }
+        if flags & SESSION != 0 {
+            clocks.session = self.fixed()?;
+            clocks.session_shows = self.varint_u32()?;
+            if clocks.session == 0 {
+                return Err(StateError::OutOfRange);
+            }
+        }
+        if flags & ERASED != 0 {
+            clocks.erased_at = Some(WallMs(unzigzag(self.varint()?)));
+        }
+        Ok(clocks)
+    }
+
+    fn popup(&mut self) -> Result<PopupState, StateError> {
+        let mut popup = PopupState::empty(PopupKey(self.fixed()?));
+        popup.shows_total = self.varint_u32()?;
+        let head = self.byte()?;
+        popup.outcome = outcome_of(head & 7)?;
+        popup.shows_used = head >> 3;
+        if usize::from(popup.shows_used) > SHOWS_REMEMBERED_MAX {
+            return Err(StateError::TooMany);
+        }
+        if popup.shows_used == 0 {
+            return Err(StateError::OutOfRange);
+        }
+        let mut before: i64 = 0;
+        let mut expected = first_number(popup.shows_total, popup.shows_used);
+        for show in &mut popup.shows[..usize::from(popup.shows_used)] {
+            *show = self.show(before, expected)?;
+            before = show.at.0;
+            expected = expected.wrapping_add(1);
+        }
+        if popup.outcome.is_some() {
+            popup.outcome_at = WallMs(before.wrapping_add(unzigzag(self.varint()?)));
+        }
+        Ok(popup)
+    }
+
+    fn show(&mut self, before: i64, expected: u32) -> Result<Show, StateError> {
+        let head = self.byte()?;
+        if head & !(ACTIONS | NUMBERED) != 0 {
+            return Err(StateError::OutOfRange);
+        }
+        let at = WallMs(before.wrapping_add(unzigzag(self.varint()?)));
+        let number = if head & NUMBERED == 0 { expected } else { self.varint_u32()? };
+        if head & NUMBERED != 0 && number == expected {
+            return Err(StateError::OutOfRange);
+        }
+        Ok(Show { at, number, actions: head & ACTIONS })
+    }
+}
+
+fn outcome_of(number: u8) -> Result<Option<Outcome>, StateError> {
+    match number {
+        0 => Ok(None),
+        1 => Ok(Some(Outcome::Ignored)),
+        2 => Ok(Some(Outcome::Dismissed)),
+        3 => Ok(Some(Outcome::Clicked)),
+        4 => Ok(Some(Outcome::Converted)),
+        _ => Err(StateError::OutOfRange),
+    }
+}
