@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Value, json};
 
 use super::service::Service;
-use nudged_background::keeper::drain_figures::DrainFigures;
-use nudged_background::keeper::figures::KeeperFigures;
 use nudged_base::ids::ShardId;
 use nudged_base::telemetry::text::NodeMetric;
 use nudged_runtime::board::{Board, Found, NO_RUN};
 use nudged_runtime::clocks;
+use nudged_runtime::keeper::KeeperFigures;
+use nudged_runtime::list_drain::DrainFigures;
 
 /// What the threads count that Redis asks for.
 #[derive(Clone, Debug, Default)]

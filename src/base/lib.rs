@@ -10,4 +10,5 @@ pub mod ids;
 pub mod limits;
 pub mod mix;
 pub mod slab;
+pub mod telemetry;
 pub mod time;

@@ -13,7 +13,7 @@ use nudged_admin::popups_file;
 use nudged_admin::publisher;
 use nudged_base::time::WallMs;
 use nudged_config::Kind;
-use nudged_domain::catalog::compile::{Entry, compile};
+use nudged_domain::catalog::compile::compile_unstored;
 use nudged_domain::catalog::lint::{Warning, ended, lint};
 use nudged_domain::catalog::snapshot::Settings;
 use nudged_domain::catalog::source::{Definition, Parsed, SourceError};
@@ -100,10 +100,7 @@ fn warnings_of(
     settings: &Settings,
     now: WallMs,
 ) -> Result<Vec<Warning>, Vec<SourceError>> {
-    let entry =
-        |definition| Entry { definition, version: 1, status: Definition::status(definition) };
-    let entries: Vec<_> = definitions.iter().map(entry).collect();
-    let snapshot = compile(&entries, settings.clone(), 1)?;
+    let snapshot = compile_unstored(definitions, settings.clone())?;
     let mut warnings = lint(&snapshot);
     warnings.extend(ended(&snapshot, now));
     Ok(warnings)

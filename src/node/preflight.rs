@@ -7,7 +7,7 @@ use std::path::Path;
 use super::belonging;
 use super::failure::Failure;
 use super::redis;
-use nudged_admin;
+
 use nudged_admin::publisher;
 use nudged_config::{AdminAddress, Config, Loaded, Queue};
 use nudged_runtime::topology::{Topology, allowed_cpus};
@@ -59,7 +59,7 @@ pub fn check(config: &Config) -> Result<(), Failure> {
     if matches!(&config.admin, AdminAddress::Unix(path) if is_in_data(path)) {
         return Ok(());
     }
-    admin::check(config).map_err(|error| Failure::Configuration(error.to_string()))
+    nudged_admin::check(config).map_err(|error| Failure::Configuration(error.to_string()))
 }
 
 /// CPUs of the configuration that this process may not use, each key with what is wrong.

@@ -8,7 +8,7 @@ use super::failure::Failure;
 use nudged_base::ids::{Partition, ShardId};
 use nudged_base::limits::PARTITIONS;
 use nudged_base::telemetry::log::Log;
-use nudged_config::{self, Config, Redis};
+use nudged_config::{Config, Redis};
 use nudged_redis::address::LinkAddress;
 use nudged_redis::link::{BreakerSettings, LinkSettings};
 use nudged_runtime::link_target::LinkTarget;
@@ -111,10 +111,11 @@ pub fn arbiter_of(
         negative_ttl_ms: redis.negative_ttl.0.min(redis.slice_ttl.0),
         ttl_ms: redis.ttl.0,
         queue: match config.queue {
-            config::Queue::Journal => Queue::Journal,
-            config::Queue::Redis => Queue::List { list_max: redis.list_max },
+            nudged_config::Queue::Journal => Queue::Journal,
+            nudged_config::Queue::Redis => Queue::List { list_max: redis.list_max },
         },
-        needs_sync: config.queue == config::Queue::Redis && config.ack == config::Ack::Synced,
+        needs_sync: config.queue == nudged_config::Queue::Redis
+            && config.ack == nudged_config::Ack::Synced,
         request_seed,
         journal_end: nudged_base::ids::Sequence(0),
         unmerged: Vec::new(),

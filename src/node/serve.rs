@@ -23,7 +23,7 @@ use super::{belonging, drain, preflight, settings, shared_keys};
 use nudged_admin::publisher::{
     self, ConfigRefused, PublishError, Publisher, PublisherSetup, ReadConfig,
 };
-use nudged_admin::{self, AdminHandle, AdminSetup};
+use nudged_admin::{AdminHandle, AdminSetup};
 use nudged_api::token::{Keys, Secret};
 use nudged_base::clock::NodeClock;
 use nudged_base::ids::{Sequence, ShardId};
@@ -170,7 +170,7 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
     // A shard accepts as soon as it is there, and what is accepted is answered before a stop.
     signals.end_start();
     let shards = threads.start_shards(&parts, sockets)?;
-    let admin = admin::start(AdminSetup {
+    let admin = nudged_admin::start(AdminSetup {
         topology: topology.clone(),
         connections_max,
         clock,

@@ -50,7 +50,7 @@ pub fn examine(file: Option<&Path>, flags: &[Flag]) -> Examined {
         }
     };
     let file = text.as_deref().map(|text| File { name: &name, text });
-    let mut examined = config::examine(file, &environment, flags);
+    let mut examined = nudged_config::examine(file, &environment, flags);
     examined.problems.splice(0..0, problems);
     examined
 }
@@ -59,7 +59,7 @@ pub fn examine(file: Option<&Path>, flags: &[Flag]) -> Examined {
 /// log and no report.
 pub fn tell_unknown_variables() {
     let (environment, _) = environment(std::env::vars_os());
-    for unknown in config::examine(None, &environment, &[]).loaded.unknown_variables {
+    for unknown in nudged_config::examine(None, &environment, &[]).loaded.unknown_variables {
         eprintln!(
             "nudged: warning: environment variable {} is not known; the nearest is {}",
             unknown.name, unknown.nearest

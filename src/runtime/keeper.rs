@@ -16,7 +16,7 @@ use super::sql_fitness::Asker;
 use super::sql_writer::WriterFigures;
 use super::threads;
 use nudged_background::keeper::barrier::Progress;
-use nudged_background::keeper::figures::KeeperFigures;
+pub use nudged_background::keeper::figures::KeeperFigures;
 use nudged_background::keeper::list_share::ListShare;
 use nudged_background::keeper::peers::NodeId;
 use nudged_background::keeper::rounds::{

@@ -16,6 +16,7 @@ use super::sql_writer::WriterFigures;
 use super::threads;
 use super::wake::Sleeper;
 use nudged_background::keeper::drain::{Drain, Effect, Input, View};
+pub use nudged_background::keeper::drain_figures::DrainFigures;
 use nudged_background::keeper::list_share::ListShare;
 use nudged_background::keeper::lists::ListStream;
 use nudged_background::writer::failure::SqlFailure;

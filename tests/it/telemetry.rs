@@ -39,7 +39,7 @@ fn source(path: &str) -> String {
 
 /// The fields of the table in `telemetry::counters`.
 fn shard_numbers() -> Vec<String> {
-    let text = source("telemetry/counters.rs");
+    let text = source("base/telemetry/counters.rs");
     let table = text.split("\nshard_counters! {").nth(1).unwrap().split("\n}\n").next().unwrap();
     let rows =
         table.lines().filter(|line| line.starts_with("        ") && !line.contains("    \""));
@@ -69,7 +69,7 @@ fn is_changed(source: &str, field: &str, by: &[&str]) -> bool {
 
 #[test]
 fn every_number_of_a_shard_is_counted() {
-    let (fields, code) = (shard_numbers(), production("telemetry"));
+    let (fields, code) = (shard_numbers(), production("base/telemetry"));
     assert!(fields.len() > 70, "{fields:?}");
     let dead: Vec<&String> =
         fields.iter().filter(|field| !is_changed(&code, field, &COUNTS)).collect();
@@ -78,7 +78,7 @@ fn every_number_of_a_shard_is_counted() {
 
 #[test]
 fn every_number_that_threads_share_is_counted_and_shown() {
-    let (code, admin) = (production("telemetry"), production("runtime"));
+    let (code, admin) = (production("base/telemetry"), production("runtime"));
     for (path, structure) in [
         ("writer/follow.rs", "FollowCounts"),
         ("keeper/figures.rs", "KeeperFigures"),
@@ -98,7 +98,7 @@ fn every_number_that_threads_share_is_counted_and_shown() {
 
 #[test]
 fn every_value_of_a_label_can_come_up() {
-    let code = production("telemetry");
+    let code = production("base/telemetry");
     for row in DESCRIPTORS {
         let Some((label, values)) = row.label else { continue };
         for value in values.iter().filter(|value| **value != "other") {
@@ -116,9 +116,9 @@ const UNSAID: [&str; 1] = ["ConnectionsFull"];
 
 #[test]
 fn every_message_is_logged() {
-    let code = production("telemetry") + &source("telemetry/log.rs");
+    let code = production("base/telemetry") + &source("base/telemetry/log.rs");
     let outages: String =
-        source("telemetry/log/outage.rs").split_whitespace().collect::<Vec<_>>().join(" ");
+        source("base/telemetry/log/outage.rs").split_whitespace().collect::<Vec<_>>().join(" ");
     for message in Message::ALL {
         let name = format!("{message:?}");
         let is_logged = code.contains(&format!("Message::{name}"))

@@ -6,12 +6,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-// The fixture of histories is the library's own, and so are the modules that it names.
-use nudged::{base, catalog, journal, state};
-
-#[allow(dead_code)] // Not every test binary needs all of it.
-#[path = "../../src/writer/fixture.rs"]
-mod fixture;
 mod keeper;
 mod keeper_node;
 mod list_drain;

@@ -19,8 +19,8 @@ use nudged_config::{Config, Secret};
 use nudged_store::{Applied, Reader, Store, StoreError, StreamId, mysql};
 use tempfile::TempDir;
 
-use crate::fixture::{OwnedRecord, borrowed};
 use crate::support::mariadb::{MariaDb, shared, shared_database};
+use nudged_histories::{OwnedRecord, borrowed};
 
 const SET: [u8; 16] = [7; 16];
 

@@ -196,7 +196,7 @@ fn every_command_that_nodes_send_is_tried_as_a_right() {
         let called = text.split("call('").skip(1).map(|rest| rest.split('\'').next().unwrap());
         commands.extend(called.map(str::to_owned));
     }
-    for folder in ["redis", "runtime", "keeper", "admin", "node"] {
+    for folder in ["redis", "runtime", "background/keeper", "admin", "node"] {
         for path in sources(&source.join(folder)) {
             let text = fs::read_to_string(path).unwrap();
             let code = text.split("mod tests {").next().unwrap();

@@ -9,7 +9,7 @@ use super::{Known, PublishError, Published, settings_of, tell};
 use crate::popups_file::{self, PopupsFile, PopupsFileError};
 use nudged_base::telemetry::log::{Log, Message, Value};
 use nudged_config::Config;
-use nudged_domain::catalog::compile::{Entry, compile};
+use nudged_domain::catalog::compile::{Entry, compile, compile_unstored};
 use nudged_domain::catalog::snapshot::{Settings, Snapshot, Status};
 use nudged_domain::catalog::source::{Definition, SourceError, parse_json_popup};
 use nudged_runtime::clocks;
@@ -29,11 +29,7 @@ pub(super) fn read_of(popups: &[Known]) -> Read {
 /// # Errors
 /// Every reason for which they may not.
 pub(super) fn try_compile(read: &Read, config: &Config) -> Result<(), Vec<SourceError>> {
-    let entries: Vec<Entry<'_>> = read
-        .values()
-        .map(|definition| Entry { definition, version: 1, status: definition.status() })
-        .collect();
-    compile(&entries, settings_of(config), 1).map(drop)
+    compile_unstored(read.values().map(Arc::as_ref), settings_of(config)).map(drop)
 }
 
 /// Reads and compiles what is stored, as it is by itself. `read` are definitions that were read

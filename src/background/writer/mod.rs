@@ -25,6 +25,4 @@ pub mod union;
 pub mod validate;
 
 #[cfg(test)]
-pub(crate) mod fixture;
-#[cfg(test)]
 mod tests;

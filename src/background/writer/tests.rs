@@ -7,7 +7,6 @@ use hashbrown::HashMap;
 use proptest::prelude::*;
 
 use super::batcher::{self, Batch, Tombstones, erased_decision};
-use super::fixture::{Journal, OwnedRecord, USERS, borrowed, histories};
 use super::merge::apply_record;
 use super::stats::{HOUR_MS, Tally, hour_of};
 use super::validate::RecordError;
@@ -17,6 +16,7 @@ use nudged_base::limits::MYSQL_APPLY_RECORDS_MAX;
 use nudged_base::time::WallMs;
 use nudged_domain::state::apply::Action;
 use nudged_domain::state::user::UserState;
+use nudged_histories::{Journal, OwnedRecord, USERS, borrowed, histories};
 
 fn build(records: &[OwnedRecord]) -> Batch<'_> {
     batcher::build(&borrowed(records), &Tombstones::default(), &BTreeMap::new())
@@ -160,7 +160,7 @@ fn records_that_no_row_can_hold_are_rejected_with_their_reason() {
     }
 }
 
-fn parts(record: &mut OwnedRecord) -> &mut super::fixture::OwnedImpression {
+fn parts(record: &mut OwnedRecord) -> &mut nudged_histories::OwnedImpression {
     record.impression.as_mut().unwrap()
 }
 
@@ -305,12 +305,12 @@ fn a_show_taken_back_that_no_row_can_hold_is_rejected_with_its_reason() {
     }
 }
 
-fn taken_back(record: &mut OwnedRecord) -> &mut super::fixture::OwnedWithdrawn {
+fn taken_back(record: &mut OwnedRecord) -> &mut nudged_histories::OwnedWithdrawn {
     record.withdrawn.as_mut().unwrap()
 }
 
 /// A popup that stands again, beside the show's own.
-fn restored(record: &mut OwnedRecord) -> &mut (String, u8, super::fixture::OwnedEntry) {
+fn restored(record: &mut OwnedRecord) -> &mut (String, u8, nudged_histories::OwnedEntry) {
     let mut other = Journal::new();
     other.show("u", 6, None);
     let row = other.records[0].impression.as_ref().unwrap().row.clone();

@@ -33,6 +33,23 @@ pub fn compile(
     compile_keyed(entries, settings, version, PopupKey::of)
 }
 
+/// Compiles popups that nobody has stored: each at its first version, with the status that it says
+/// itself. Allocates.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_unstored<'a>(
+    definitions: impl IntoIterator<Item = &'a Definition>,
+    settings: Settings,
+) -> Result<Snapshot, Vec<SourceError>> {
+    let entry = |definition: &'a Definition| {
+        let status = definition.status();
+        Entry { definition, version: 1, status }
+    };
+    let entries: Vec<_> = definitions.into_iter().map(entry).collect();
+    compile(&entries, settings, 1)
+}
+
 /// As [`compile`], with the hash as an argument, since no two texts are known that share a key.
 fn compile_keyed(
     entries: &[Entry<'_>],

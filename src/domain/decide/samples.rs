@@ -2,16 +2,14 @@
 
 use serde_json::Value;
 
-use crate::catalog::compile::{Entry, compile};
-use crate::catalog::snapshot::{Popup, Settings, Snapshot, Status};
-use crate::catalog::source::{Definition, parse_json_values};
+use crate::catalog::compile::compile_unstored;
+use crate::catalog::snapshot::{Popup, Settings, Snapshot};
+use crate::catalog::source::parse_json_values;
 
 /// The compiled popups of a JSON array, with settings.
 pub fn snapshot_with(settings: Settings, popups: &Value) -> Snapshot {
-    let definitions = definitions(popups);
-    let entries: Vec<Entry<'_>> =
-        definitions.iter().map(|definition| entry(definition, definition.status())).collect();
-    compile(&entries, settings, 1).unwrap()
+    let definitions = parse_json_values(popups.as_array().unwrap()).unwrap();
+    compile_unstored(&definitions, settings).unwrap()
 }
 
 /// The compiled popups of a JSON array, with default settings.
@@ -22,12 +20,4 @@ pub fn snapshot(popups: &Value) -> Snapshot {
 /// One compiled popup of a JSON object.
 pub fn popup(popup: &Value) -> Popup {
     snapshot(&Value::Array(vec![popup.clone()])).popups.remove(0)
-}
-
-fn definitions(popups: &Value) -> Vec<Definition> {
-    parse_json_values(popups.as_array().unwrap()).unwrap()
-}
-
-fn entry(definition: &Definition, status: Status) -> Entry<'_> {
-    Entry { definition, version: 1, status }
 }

@@ -5,8 +5,9 @@ use super::*;
 use nudged_base::ids::{PopupKey, Revision};
 use nudged_base::limits::{POPUP_ID_BYTES_MAX, SHOWS_REMEMBERED_MAX};
 use nudged_base::time::WallMs;
-use nudged_domain::catalog::snapshot::Outcome;
-use nudged_domain::decide::samples::snapshot;
+use nudged_domain::catalog::compile::compile_unstored;
+use nudged_domain::catalog::snapshot::{Outcome, Settings, Snapshot};
+use nudged_domain::catalog::source::parse_json_values;
 use nudged_domain::state::apply::{self, Action, ShowId};
 use nudged_domain::state::user::{self, PopupState, Show, UserClocks, UserState};
 use nudged_journal::record::{
@@ -15,6 +16,12 @@ use nudged_journal::record::{
 use serde_json::json;
 
 const NOON: WallMs = WallMs(1_767_614_400_000);
+
+/// A catalog with the one popup that these tests speak of.
+fn snapshot() -> Snapshot {
+    let definitions = parse_json_values(&[json!({ "id": "p" })]).unwrap();
+    compile_unstored(&definitions, Settings::default()).unwrap()
+}
 
 fn entry(asked: Asked) -> Entry {
     let popup = PopupKey::of("p");
@@ -55,7 +62,7 @@ fn an_entry_comes_back_from_its_record() {
 
 #[test]
 fn merging_twice_changes_once_and_what_is_unknown_is_dropped() {
-    let snapshot = snapshot(&json!([{"id": "p"}]));
+    let snapshot = snapshot();
     let mut state = UserState::default();
     assert_eq!(click().merge(&mut state, &snapshot), Merged::Dropped);
     assert_eq!(show().merge(&mut state, &snapshot), Merged::Changed(Happening::Decided, None));
@@ -116,7 +123,7 @@ fn there_is_room_for_so_many_and_no_more() {
 
 #[test]
 fn an_event_brings_the_show_that_its_own_node_has_not_merged() {
-    let snapshot = snapshot(&json!([{"id": "p"}]));
+    let snapshot = snapshot();
     let mut state = UserState::default();
     assert_eq!(click().learn(&mut state, &snapshot), None, "only where its token says so");
     assert_eq!(click_of(Some(7)).learn(&mut state, &snapshot), Some(None));

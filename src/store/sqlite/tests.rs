@@ -17,9 +17,9 @@ use tempfile::TempDir;
 
 use super::FILE_NAME;
 use crate::{Applied, Reader, Store, StoreError, StreamId};
-use nudged_background::writer::fixture::{OwnedRecord, borrowed};
 use nudged_base::ids::Sequence;
 use nudged_base::limits::APPLY_RECORDS_MAX;
+use nudged_histories::{OwnedRecord, borrowed};
 
 const SET: [u8; 16] = [7; 16];
 

@@ -11,7 +11,6 @@ use nudged_background::keeper::rounds::{
     Effect, FillSizes, Input, Notice, Rounds, RoundsSetup, View,
 };
 use nudged_base::time::MonoNs;
-use nudged_config;
 use nudged_redis::refusal::Refusal;
 
 use super::hands::{Asker, Carried};
@@ -44,7 +43,7 @@ impl KeeperSide {
             node,
             token: format!("{node}-{life}"),
             sql_from: MonoNs(0),
-            times_ms: (config::Redis::default().deadline.0, 0),
+            times_ms: (nudged_config::Redis::default().deadline.0, 0),
             needs_sync: false,
             lists,
             sizes: SIZES,

@@ -11,7 +11,6 @@ use nudged_base::ids::{Partition, Sequence, ShardId};
 use nudged_base::limits::{PARTITIONS, READ_DEADLINE_MS, SLICE_SHARD_BYTES_MIN, TICK_MS};
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Level, Log};
-use nudged_config;
 use nudged_redis::link::LinkSettings;
 use nudged_shard::arbiter::{ArbiterSetup, Queue};
 use nudged_shard::core::{Core, CoreSetup};
@@ -83,7 +82,7 @@ pub struct Place {
 
 fn arbiter(scene: &Scene, place: &Place, (end, left): (Sequence, Left)) -> ArbiterSetup {
     let Place { node, shard, shards } = *place;
-    let defaults = config::Redis::default();
+    let defaults = nudged_config::Redis::default();
     let own = |partition: &Partition| partition.home(shards) == shard;
     let link = LinkSettings {
         name: format!("node{node}-{}", shard.0),

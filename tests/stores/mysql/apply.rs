@@ -7,8 +7,8 @@ use nudged_store::{Applied, Run, StoreError};
 use proptest::test_runner::{Config as Cases, TestRunner};
 
 use super::{Node, assert_same, database, dump, dump_of, reader, shared};
-use crate::fixture::{Journal, USERS, borrowed, histories};
-use crate::state::apply::Action;
+use nudged_domain::state::apply::Action;
+use nudged_histories::{Journal, USERS, borrowed, histories};
 
 /// A journal with 1,000 shows of as many users.
 pub(super) fn wide_journal(count: usize) -> Journal {

@@ -11,9 +11,9 @@ use nudged_store::FailureKind;
 
 use super::apply::wide_journal;
 use super::{Node, assert_same, database, dump, dump_of, migrate, shared};
-use crate::fixture::OwnedRecord;
 use crate::support::mariadb::MariaDb;
 use crate::support::proxy::{Proxy, Way};
+use nudged_histories::OwnedRecord;
 
 /// Calls again until it is done, as the writer does; gives the number of failures.
 fn apply_until_done(node: &mut Node, records: &[OwnedRecord]) -> usize {
@@ -142,7 +142,7 @@ fn writers_that_hold_each_other_up_all_come_through() {
                 let lists = [(1, nudged_base::ids::Partition(list))];
                 let stream = node.store.shared().unwrap().streams_of_lists(&lists).unwrap()[0];
                 // All of them write the same users, of which the highest revision stays.
-                let records = crate::fixture::borrowed(&journal.records);
+                let records = nudged_histories::borrowed(&journal.records);
                 for records in records.chunks(50) {
                     let run = nudged_store::Run { stream, is_dense: true, records };
                     while let Err(error) = node.store.apply_runs(&[run]) {

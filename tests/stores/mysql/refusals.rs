@@ -8,8 +8,8 @@ use nudged_store::{CatalogChange, FailureKind, Store, StoreError};
 
 use super::apply::wide_journal;
 use super::{Node, assert_same, config, database, dump, dump_of, migrate, reader, shared};
-use crate::fixture::Journal;
 use crate::support::mariadb::MariaDb;
+use nudged_histories::Journal;
 
 fn letters(node: &Node) -> Vec<String> {
     let path = node.directory.path().join(dead_letter::FILE_NAME);

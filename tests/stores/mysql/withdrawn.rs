@@ -6,8 +6,8 @@ use nudged_base::time::WallMs;
 use nudged_store::Run;
 
 use super::{Node, assert_same, database, dump, dump_of, reader, shared};
-use crate::fixture::{Journal, OwnedRecord, borrowed};
-use crate::state::apply::Action;
+use nudged_domain::state::apply::Action;
+use nudged_histories::{Journal, OwnedRecord, borrowed};
 
 const SHOWS: &str = "SELECT COUNT(*) FROM events WHERE action = 'decided'";
 const COUNTED: &str = "SELECT COALESCE(SUM(decided), 0) FROM popup_stats";

@@ -1,5 +1,5 @@
 //! What each script of the nodes does to the model of Redis, told a second time: the texts are in
-//! `src/redis/scripts` and `src/keeper/scripts`. One step each, as there.
+//! `src/redis/scripts` and `src/background/keeper/scripts`. One step each, as there.
 
 use std::sync::LazyLock;
 

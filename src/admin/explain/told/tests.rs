@@ -5,10 +5,11 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use nudged_base::time::DurationMs;
+use nudged_domain::catalog::compile::compile_unstored;
 use nudged_domain::catalog::schedule::zone_named;
+use nudged_domain::catalog::source::parse_json_values;
 use nudged_domain::decide::facts;
 use nudged_domain::decide::gates::Visit;
-use nudged_domain::decide::samples::snapshot_with;
 use nudged_domain::state::apply;
 use nudged_domain::state::user::UserState;
 
@@ -19,7 +20,8 @@ const NOON: WallMs = WallMs(1_767_614_400_000);
 fn told(popup: &Json, settings: Settings, shows: &[i64], at: i64) -> Told {
     let mut popup = popup.clone();
     popup["id"] = json!("p");
-    let snapshot = snapshot_with(settings, &json!([popup]));
+    let definitions = parse_json_values(&[popup.clone()]).unwrap();
+    let snapshot = compile_unstored(&definitions, settings).unwrap();
     let mut state = UserState::default();
     for ms in shows {
         apply::show(&mut state, &snapshot, &snapshot.popups[0], Some("s"), WallMs(NOON.0 + ms));

@@ -5,12 +5,12 @@ use std::fs;
 use super::*;
 use crate::dead_letter;
 use nudged_background::writer::batcher::erased_decision;
-use nudged_background::writer::fixture::Journal;
 use nudged_base::ids::Revision;
 use nudged_base::limits::{SQL_ROWS_READ_MAX, TOMBSTONE_AGE_MAX_MS};
 use nudged_base::time::{DurationMs, WallMs};
 use nudged_domain::state::apply::Action;
 use nudged_domain::state::user::{UserClocks, UserState};
+use nudged_histories::Journal;
 
 fn mentions(directory: &Path, user: &str) -> usize {
     let mut found = 0;

@@ -6,8 +6,8 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::*;
-use nudged_background::writer::fixture::{Journal, USERS, histories};
 use nudged_domain::state::apply::Action;
+use nudged_histories::{Journal, USERS, histories};
 
 /// One call of `apply`: how far before the position it starts, how many records it tries to move
 /// on, and whether it dies before its commit.

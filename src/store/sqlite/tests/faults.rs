@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::dead_letter;
-use nudged_background::writer::fixture::Journal;
 use nudged_domain::state::apply::Action;
+use nudged_histories::Journal;
 
 fn letters(directory: &Path) -> Vec<serde_json::Value> {
     let text = fs::read_to_string(directory.join(dead_letter::FILE_NAME)).unwrap_or_default();

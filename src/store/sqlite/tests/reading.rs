@@ -4,12 +4,12 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::StatRow;
-use nudged_background::writer::fixture::{Journal, USERS, histories};
 use nudged_background::writer::merge::apply_record;
 use nudged_background::writer::stats::HOUR_MS;
 use nudged_base::time::WallMs;
 use nudged_domain::state::apply::Action;
 use nudged_domain::state::user::UserState;
+use nudged_histories::{Journal, USERS, histories};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]

@@ -4,8 +4,8 @@
 use std::time::Instant;
 
 use super::*;
-use nudged_background::writer::fixture::Journal;
 use nudged_domain::state::apply::Action;
+use nudged_histories::Journal;
 
 /// In the table of architecture's measurements one core takes 150,000 records/s; a test build on a
 /// shared machine must take a tenth.

@@ -2,9 +2,9 @@
 //! they do; what stood before it stands again.
 
 use super::*;
-use nudged_background::writer::fixture::Journal;
 use nudged_base::time::WallMs;
 use nudged_domain::state::apply::Action;
+use nudged_histories::Journal;
 
 const SHOWS: &str = "SELECT count(*) FROM events WHERE action = 'decided'";
 const COUNTED: &str = "SELECT coalesce(sum(decided), 0) FROM popup_stats";

@@ -1,6 +1,8 @@
 //! Histories for tests: users, shows, those that are taken back, events and erases made with the
 //! domain's own mutators, as the records of a journal and as the states that they leave behind.
 
+#![allow(clippy::unwrap_used, missing_docs, reason = "what only tests use")]
+
 use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
@@ -17,50 +19,50 @@ use nudged_domain::state::user::{UserState, encode_clocks, encode_popup};
 use nudged_journal::record::{FormerEntry, Happening, Impression, Record, Restored, Withdrawn};
 
 /// Users whose ids differ only where bytes are compared one by one.
-pub(crate) const USERS: [&str; 4] = ["a", "A", "a ", "\u{e9}"];
+pub const USERS: [&str; 4] = ["a", "A", "a ", "\u{e9}"];
 /// One more than a user's state remembers, and to spare.
-pub(crate) const POPUPS: usize = 70;
+pub const POPUPS: usize = 70;
 
 /// A record that owns its bytes.
 #[derive(Clone, Debug)]
-pub(crate) struct OwnedRecord {
-    pub(crate) sequence: Sequence,
-    pub(crate) user: String,
-    pub(crate) revision: Revision,
-    pub(crate) at: WallMs,
+pub struct OwnedRecord {
+    pub sequence: Sequence,
+    pub user: String,
+    pub revision: Revision,
+    pub at: WallMs,
     /// `None` for an erase, and for a show that is taken back.
-    pub(crate) impression: Option<OwnedImpression>,
-    pub(crate) withdrawn: Option<OwnedWithdrawn>,
+    pub impression: Option<OwnedImpression>,
+    pub withdrawn: Option<OwnedWithdrawn>,
 }
 
 /// The parts of an impression's record.
 #[derive(Clone, Debug)]
-pub(crate) struct OwnedImpression {
-    pub(crate) happening: Happening,
-    pub(crate) acted_at: WallMs,
-    pub(crate) token: String,
-    pub(crate) popup: String,
-    pub(crate) version: u32,
-    pub(crate) variant: &'static str,
-    pub(crate) clocks: Vec<u8>,
-    pub(crate) row: Vec<u8>,
-    pub(crate) next_show_at: Option<WallMs>,
-    pub(crate) forgotten: String,
+pub struct OwnedImpression {
+    pub happening: Happening,
+    pub acted_at: WallMs,
+    pub token: String,
+    pub popup: String,
+    pub version: u32,
+    pub variant: &'static str,
+    pub clocks: Vec<u8>,
+    pub row: Vec<u8>,
+    pub next_show_at: Option<WallMs>,
+    pub forgotten: String,
 }
 
 /// An entry that stands again: its encoding, and when it may return.
-pub(crate) type OwnedEntry = (Vec<u8>, Option<WallMs>);
+pub type OwnedEntry = (Vec<u8>, Option<WallMs>);
 
 /// The parts of the record of a show that is taken back.
 #[derive(Clone, Debug)]
-pub(crate) struct OwnedWithdrawn {
-    pub(crate) shown_at: WallMs,
-    pub(crate) token: String,
-    pub(crate) popup: String,
-    pub(crate) variant: &'static str,
-    pub(crate) clocks: Vec<u8>,
-    pub(crate) former: Option<OwnedEntry>,
-    pub(crate) restored: Option<(String, u8, OwnedEntry)>,
+pub struct OwnedWithdrawn {
+    pub shown_at: WallMs,
+    pub token: String,
+    pub popup: String,
+    pub variant: &'static str,
+    pub clocks: Vec<u8>,
+    pub former: Option<OwnedEntry>,
+    pub restored: Option<(String, u8, OwnedEntry)>,
 }
 
 impl OwnedWithdrawn {
@@ -87,7 +89,7 @@ impl OwnedWithdrawn {
 }
 
 impl OwnedRecord {
-    pub(crate) fn borrow(&self) -> (Sequence, Record<'_>) {
+    pub fn borrow(&self) -> (Sequence, Record<'_>) {
         let (user, revision, at) = (self.user.as_str(), self.revision, self.at);
         let record = match (&self.impression, &self.withdrawn) {
             (None, None) => Record::Erase { user, revision, at },
@@ -113,13 +115,13 @@ impl OwnedRecord {
 }
 
 /// Records as the store takes them.
-pub(crate) fn borrowed(records: &[OwnedRecord]) -> Vec<(Sequence, Record<'_>)> {
+pub fn borrowed(records: &[OwnedRecord]) -> Vec<(Sequence, Record<'_>)> {
     records.iter().map(OwnedRecord::borrow).collect()
 }
 
 /// One step of a history; numbers are taken modulo what there is.
 #[derive(Clone, Debug)]
-pub(crate) enum Step {
+pub enum Step {
     /// Shows `count` popups in turn, from `popup` on.
     Show { user: usize, popup: usize, count: usize, session: Option<u8> },
     /// Reports an action for the user's show that is `back` before the latest.
@@ -131,7 +133,7 @@ pub(crate) enum Step {
 }
 
 /// Any history of up to `steps` steps.
-pub(crate) fn histories(steps: usize) -> impl Strategy<Value = Vec<Step>> {
+pub fn histories(steps: usize) -> impl Strategy<Value = Vec<Step>> {
     let user = 0..USERS.len();
     let show = (user.clone(), 0..POPUPS, prop_oneof![8 => 1..4_usize, 1 => 30..POPUPS])
         .prop_flat_map(|(user, popup, count)| {
@@ -151,9 +153,9 @@ pub(crate) fn histories(steps: usize) -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// A journal and the states after each of its records.
-pub(crate) struct Journal {
-    pub(crate) records: Vec<OwnedRecord>,
-    pub(crate) states: BTreeMap<String, UserState>,
+pub struct Journal {
+    pub records: Vec<OwnedRecord>,
+    pub states: BTreeMap<String, UserState>,
     snapshot: Snapshot,
     shown: BTreeMap<String, Vec<(ShowId, String, String)>>,
     /// The state before the latest change of a user that is a show.
@@ -162,7 +164,7 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    pub(crate) fn new() -> Journal {
+    pub fn new() -> Journal {
         Journal {
             records: Vec::new(),
             states: BTreeMap::new(),
@@ -174,7 +176,7 @@ impl Journal {
     }
 
     /// The journal of a history.
-    pub(crate) fn of(steps: &[Step]) -> Journal {
+    pub fn of(steps: &[Step]) -> Journal {
         let mut journal = Journal::new();
         for step in steps {
             match *step {
@@ -194,11 +196,11 @@ impl Journal {
     }
 
     /// The state of a user.
-    pub(crate) fn state(&self, user: &str) -> UserState {
+    pub fn state(&self, user: &str) -> UserState {
         self.states.get(user).cloned().unwrap_or_default()
     }
 
-    pub(crate) fn show(&mut self, user: &str, popup: usize, session: Option<u8>) {
+    pub fn show(&mut self, user: &str, popup: usize, session: Option<u8>) {
         self.now = self.now.plus(DurationMs(1_234_567));
         let popup = &self.snapshot.popups[popup];
         let session = session.map(|number| format!("s{number}"));
@@ -213,7 +215,7 @@ impl Journal {
         self.push(user, (Happening::Decided, self.now), parts, forgotten);
     }
 
-    pub(crate) fn event(&mut self, user: &str, back: usize, action: Action) {
+    pub fn event(&mut self, user: &str, back: usize, action: Action) {
         self.now = self.now.plus(DurationMs(54_321));
         let Some(shown) = self.shown.get(user).filter(|shown| !shown.is_empty()) else { return };
         let (id, popup, token) = shown[shown.len() - 1 - back % shown.len()].clone();
@@ -232,7 +234,7 @@ impl Journal {
         }
     }
 
-    pub(crate) fn erase(&mut self, user: &str) {
+    pub fn erase(&mut self, user: &str) {
         self.now = self.now.plus(DurationMs(1));
         self.former.remove(user);
         let state = self.states.entry(user.to_owned()).or_default();
@@ -245,7 +247,7 @@ impl Journal {
     }
 
     /// Takes the user's latest change back; nothing where it is no show.
-    pub(crate) fn withdraw(&mut self, user: &str) {
+    pub fn withdraw(&mut self, user: &str) {
         let Some(mut former) = self.former.remove(user) else { return };
         self.now = self.now.plus(DurationMs(20));
         let show = self.records.iter().rfind(|record| record.user == user).expect("it was shown");
