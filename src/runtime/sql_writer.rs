@@ -178,8 +178,8 @@ impl<D: DiskRead> WriterThread<D> {
             },
         };
         let effect = machine.step(&view, input);
-        if machine.applied() > lanes.applied() {
-            lanes.set_applied(machine.applied());
+        if machine.highest_applied() > lanes.applied() {
+            lanes.set_applied(machine.highest_applied());
         }
         if let Some(stream) = machine.stream() {
             // A process has one journal, and asks for its stream once.

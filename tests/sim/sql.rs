@@ -148,7 +148,7 @@ impl Node {
         let input = self.writer.carry_out(scene);
         let around = Around { now: scene.clocks(), disk, written: self.marks.written, records_max };
         self.writer.following.step(&around, &|_, _| true, input);
-        let applied = self.writer.following.machine.applied();
+        let applied = self.writer.following.machine.highest_applied();
         if applied > self.marks.applied {
             scene.note("applied", &[applied.0], &[]);
             self.marks.applied = applied;

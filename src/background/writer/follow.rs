@@ -141,7 +141,7 @@ pub struct Follower {
     applied: Sequence,
     /// The highest that `applied` was: what shards were told is applied stays so, since they may
     /// have let go of it.
-    applied_once: Sequence,
+    highest_applied: Sequence,
     skipped: Vec<(Sequence, Sequence)>,
     tail: Tail,
     log: Log,
@@ -173,7 +173,7 @@ impl Follower {
             stream,
             set,
             applied,
-            applied_once: applied,
+            highest_applied: applied,
             skipped,
             tail,
             log,
@@ -198,8 +198,8 @@ impl Follower {
     }
 
     /// The last record that SQL has, or once had.
-    pub fn applied(&self) -> Sequence {
-        self.applied_once
+    pub fn highest_applied(&self) -> Sequence {
+        self.highest_applied
     }
 
     /// The next record that is to be read.
@@ -414,7 +414,7 @@ impl Follower {
 
     fn set_applied(&mut self, applied: Sequence) {
         self.applied = applied;
-        self.applied_once = self.applied_once.max(applied);
+        self.highest_applied = self.highest_applied.max(applied);
     }
 
     /// Counts and tells a failure of SQL; gives what comes next.

@@ -71,7 +71,7 @@ impl Node {
         let may_pass = |sequence, user: UserKey| board.may_pass(sequence, user);
         let around = Around { now: scene.clocks(node), disk, written: marks.written, records_max };
         writer.following.step(&around, &may_pass, input);
-        let applied = writer.following.machine.applied();
+        let applied = writer.following.machine.highest_applied();
         if applied > marks.applied {
             scene.note("applied", &[number(node), applied.0], &[]);
             marks.applied = applied;
