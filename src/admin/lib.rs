@@ -10,8 +10,9 @@
 //! `publisher` the one way by which popups and reloadable settings change · `popups_file` the file
 //! they come from · `shards` commands to shards · `socket` addresses and streams · `listener` who
 //! gets in · `connection` one connection · `token` the bearer token · `service` what all routes
-//! share · `changes` what operators change · `history` how a popup came to be so · `routes` paths and methods · `arbiter` what is seen of
-//! Redis · `overrides` brings pauses and archives on · `watch` what other processes change ·
+//! share · `changes` what operators change · `history` how a popup came to be so · `routes` paths
+//! and methods · `arbiter` what is seen of Redis · `overrides` brings pauses and archives on ·
+//! `watch` what other processes change ·
 //! `catalog_copy`, `shared_catalog` copies for a start without SQL · `store_refusal` what a failure
 //! of SQL is to others · `answer` replies · `unread` the memory of large ones · `input` texts of
 //! requests. Limits: those of the admin listener in `base::limits`.

@@ -2,8 +2,8 @@
 //! methods and the order of refusals · `command` what is asked, as a value, and `outcome` what came
 //! of it, both with an encoding for their way through the shards (`binary`) · `verdict` what became
 //! of each event · `render` outcomes to replies · `access` keys · `cors` origins · `query` and
-//! `json` bounded strict input into scratch · `decide` and `answer` requests and replies of decide ·
-//! `events` events and their reply · `ignored` fields that nobody knows · `token` the signed
+//! `json` bounded strict input into scratch · `decide` and `answer` requests and replies of decide
+//! · `events` events and their reply · `ignored` fields that nobody knows · `token` the signed
 //! identity of an impression · `early` answers before there is a whole request · `refusal` codes ·
 //! `reply` what all replies share · `health`.
 //!

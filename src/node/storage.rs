@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::belonging::{self, database::Asked};
 use super::failure::Failure;
-use super::{sql_look, unmerged};
+use super::sql_look::{self, Looked};
+use super::unmerged;
 use nudged_background::writer::follow::tell_weak;
 use nudged_base::ids::Sequence;
 use nudged_base::limits::{SEGMENT_BYTES, UNAPPLIED_BYTES_MAX};
@@ -15,9 +16,9 @@ use nudged_base::telemetry::log::{Log, Message, Value};
 use nudged_base::time::WallMs;
 use nudged_config::{Ack, Config};
 use nudged_journal::appender::{AckLevel, AppenderConfig};
-use nudged_journal::disk::DiskRead as _;
+use nudged_journal::disk::DiskRead;
 use nudged_journal::reader::Tail;
-use nudged_journal::recovery::{self, Damage, RecoverOptions, Recovered};
+use nudged_journal::recovery::{self, Damage, RecoverError, RecoverOptions, Recovered};
 use nudged_journal::segment::{SegmentId, SetId};
 use nudged_runtime::files::{DirectoryError, JournalDirectory, free_bytes};
 use nudged_runtime::log_thread::{self, stamp_now};
@@ -104,7 +105,7 @@ pub fn open(
     // Before the database is opened, which would only say that a disk is full.
     let there = disk.segments().map_err(|error| unusable(error.to_string()))?.len();
     check_room(&path, there)?;
-    let mut sql = sql_look::look(config, log)?;
+    let sql = sql_look::look(config, log)?;
     let mut store =
         Store::of(config).map_err(|error| without_room(free_of(&config.data), error))?;
     for dropped in store.take_dropped() {
@@ -114,51 +115,16 @@ pub fn open(
     let mut fresh = [0; 16];
     getrandom::fill(&mut fresh).map_err(|error| unusable(error.to_string()))?;
     let fresh_set = SetId(u128::from_le_bytes(fresh));
-    let is_there = sql == sql_look::Looked::There;
-    if let Some(shared) = store.shared() {
-        let asked = if is_there { Asked::AtStart } else { Asked::Away };
-        belonging::database::check(config, &disk, (shared, asked))?;
-    }
-    let claimed = is_there.then(|| claim(&mut store, found.unwrap_or(fresh_set), log));
-    let claimed = match claimed.transpose() {
-        Ok(claimed) => {
-            if let (Some(_), Some(shared)) = (&claimed, store.shared()) {
-                belonging::database::note(config, shared);
-            }
-            claimed
-        }
-        Err(error) if error.is_refusal() => {
-            sql = sql_look::Looked::Refusing;
-            None
-        }
-        // A full disk of this node's own holds no start up where the journal has its segments.
-        Err(error) if error.may_pass() || error.kind() == FailureKind::DiskFull => {
-            log_thread::tell(log, Message::SqlFailed, &error.to_string());
-            None
-        }
-        Err(error) => return Err(error.into()),
-    };
-    if let (None, Some(shared)) = (&claimed, store.shared())
-        && belonging::database::is_doubtful(config, &disk)?
-    {
-        shared.ask_alone();
-    }
+    let set = found.unwrap_or(fresh_set);
+    let (claimed, is_refusing) = claim_where_possible(&mut store, (config, &disk, set), sql, log)?;
     let applied = match &claimed {
         Some(claimed) => claimed.applied,
         // The writer asks again. Until then records that SQL may have count as open, which is safe.
         None => recovery::retired(&disk).map_err(|error| unusable(error.to_string()))?,
     };
     let options = RecoverOptions { applied, fresh_set, skip_damaged: salvage };
-    let mut recovered = recovery::recover(&disk, options).map_err(|error| {
-        let hint = match error {
-            recovery::RecoverError::Damaged(_) => {
-                "; `nudged serve --salvage` copies the damaged files aside and goes on without \
-                 exactly these records"
-            }
-            _ => "",
-        };
-        unusable(format!("{error}{hint}"))
-    })?;
+    let recovered = recovery::recover(&disk, options);
+    let mut recovered = recovered.map_err(|error| unusable(with_salvage(&error)))?;
     let start = &recovered.start;
     check_room(&path, usize::from(start.active.is_some()) + usize::from(start.reserve.is_some()))?;
     // After a loss of power SQL may have what the journal lost: time goes on behind that too.
@@ -185,7 +151,7 @@ pub fn open(
         directory: Arc::new(directory),
         store,
         is_sql_there: claimed.is_some(),
-        is_sql_refusing: sql == sql_look::Looked::Refusing,
+        is_sql_refusing: is_refusing,
         stream: claimed.map(|claimed| claimed.stream),
         set,
         applied,
@@ -194,6 +160,58 @@ pub fn open(
         tail,
         unmerged,
     })
+}
+
+/// What mends damage in the middle of a journal, behind what it is.
+fn with_salvage(error: &RecoverError) -> String {
+    let hint = match error {
+        RecoverError::Damaged(_) => {
+            "; `nudged serve --salvage` copies the damaged files aside and goes on without exactly \
+             these records"
+        }
+        _ => "",
+    };
+    format!("{error}{hint}")
+}
+
+/// Claims the journal's stream where SQL can be asked, once it is known to be the one that has the
+/// directory's users; `None` where the writer has to ask again. Whether SQL refuses to be asked.
+///
+/// # Errors
+/// Where it is another database's directory, and what an operator has to mend first.
+fn claim_where_possible(
+    store: &mut Store,
+    (config, disk, set): (&Config, &impl DiskRead, SetId),
+    sql: Looked,
+    log: &Log,
+) -> Result<(Option<Claimed>, bool), Failure> {
+    let is_there = sql == Looked::There;
+    let mut is_refusing = sql == Looked::Refusing;
+    if let Some(shared) = store.shared() {
+        let asked = if is_there { Asked::AtStart } else { Asked::Away };
+        belonging::database::check(config, disk, (shared, asked))?;
+    }
+    let claimed = match is_there.then(|| claim(store, set, log)).transpose() {
+        Ok(claimed) => claimed,
+        Err(error) if error.is_refusal() => {
+            is_refusing = true;
+            None
+        }
+        // A full disk of this node's own holds no start up where the journal has its segments.
+        Err(error) if error.may_pass() || error.kind() == FailureKind::DiskFull => {
+            log_thread::tell(log, Message::SqlFailed, &error.to_string());
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    match (&claimed, store.shared()) {
+        (Some(_), Some(shared)) => belonging::database::note(config, shared),
+        (None, Some(shared)) if belonging::database::is_doubtful(config, disk)? => {
+            shared.ask_alone();
+        }
+        _ => {}
+    }
+    Ok((claimed, is_refusing))
 }
 
 /// Two segments are there, or fit: the one in use and the one in reserve. With fewer a node would

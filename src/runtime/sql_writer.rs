@@ -249,7 +249,7 @@ pub fn carry_out(
     mut told: impl FnMut(Result<(), &StoreError>),
 ) -> Input {
     let mut tell = |result: Result<(), StoreError>| -> Result<(), SqlFailure> {
-        told(result.as_ref().map(|()| ()));
+        told(result.as_ref().copied());
         result.map_err(|error| failure_of(&error))
     };
     match effect {

@@ -2,11 +2,11 @@
 //! what speaks their protocol. Owns its connections, their settings and timeouts. Must not know the
 //! journal's files, shards or threads.
 //!
-//! `session` one connection · `census` how many · `gate` which of them may ask · `failure` what their errors mean · `address` the
-//! url · `text` statements as text · `apply` records → transactions · `rows`, `erase`,
-//! `withdraw` theirs · `streams` claims and positions · `shared` what nodes agree on · `popups` the
-//! catalog · `reader` the connection that reads · `rights` what it has to be let do · `schema`
-//! making and upgrading · `settings` what a server should be told.
+//! `session` one connection · `census` how many · `gate` which of them may ask · `failure` what
+//! their errors mean · `address` the url · `text` statements as text · `apply` records →
+//! transactions · `rows`, `erase`, `withdraw` theirs · `streams` claims and positions · `shared`
+//! what nodes agree on · `popups` the catalog · `reader` the connection that reads · `rights` what
+//! it has to be let do · `schema` making and upgrading · `settings` what a server should be told.
 //!
 //! Everything is a blocking call: the runtime that drives the client is inside and has one thread,
 //! the caller's. Every wait has a bound, `[mysql] connect_timeout` or `query_timeout`; a connection

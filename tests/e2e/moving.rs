@@ -68,7 +68,9 @@ fn a_directory_is_served_with_the_database_that_has_its_users_and_no_other() {
 fn a_database_that_comes_back_as_another_one_is_not_written_into() {
     let database = shared_database();
     let direct = shared().url_of(&database);
-    let setup = Setup::new(POPUPS).config(&format!("[mysql]\nurl = \"{direct}\"\n"));
+    let config =
+        |url: &str| format!("[mysql]\nurl = \"{url}\"\n[limits]\nread_deadline = \"2s\"\n");
+    let setup = Setup::new(POPUPS).config(&config(&direct));
     let migrate = ["migrate", "--config", "nudged.toml"];
     assert_eq!(run(&setup.path(""), &migrate).code, Some(0));
     let server = setup.start();
@@ -86,7 +88,7 @@ fn a_database_that_comes_back_as_another_one_is_not_written_into() {
     let proxy = Proxy::to(shared().address());
     proxy.refuse();
     let behind = direct.replace(&shared().address().to_string(), &proxy.address().to_string());
-    setup.write_config(&format!("[mysql]\nurl = \"{behind}\"\n"));
+    setup.write_config(&config(&behind));
     let mut server = setup.start();
     for code in ["sql_unfit", "sql_failed", "sql_away", "read_failed"] {
         server.allow(code);

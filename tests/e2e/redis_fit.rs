@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::cluster::{Cluster, Plan, stop};
-use crate::harness::{Server, until_within};
+use crate::harness::{Server, until, until_within};
 
 /// A right that is given back is used within this.
 const HEALS_WITHIN: Duration = Duration::from_secs(3);
@@ -199,9 +199,8 @@ fn each_kind_of_refusal_has_its_label_and_its_line() {
             users += 1;
             client.decide(&format!("u{users}")).token()
         });
-        until_within("its end to be told", HEALS_WITHIN, || {
-            (server.lines_with("redis_fit") > 0 && unfit(server).is_none()).then_some(())
-        });
+        until_within("nothing to be wrong", HEALS_WITHIN, || unfit(server).is_none().then_some(()));
+        until("its end to be told", || (server.lines_with(&cause) > 1).then_some(()));
         assert_eq!(server.lines_with(&cause), 2, "its begin and its end: {}", server.said());
     }
     redis.line(&["REPLICAOF", "127.0.0.1", "1"]);

@@ -13,7 +13,8 @@ use rustix::io::Errno;
 
 use super::directory;
 use super::report::{Finding, Report, Severity};
-use crate::node::{preflight, redis, serve};
+use crate::node::serve::size;
+use crate::node::{preflight, redis};
 use nudged_admin::token::Token;
 use nudged_config::{Ack, AdminAddress, Config, Examined, Queue};
 use nudged_runtime::listener;
@@ -103,15 +104,15 @@ fn check_cpus(look: &mut Look<'_>) {
     if !is_placed {
         return;
     }
-    let Ok(topology) = serve::plan(&config) else { return };
+    let Ok(topology) = size::plan(&config) else { return };
     if look.examined.are_right(&["slice_bytes"])
-        && let Err(error) = serve::check_slice(&config, topology.shards)
+        && let Err(error) = size::check_slice(&config, topology.shards)
     {
         let said = error.to_string();
         look.error("slice_bytes", "does_not_fit", without_key(&said, "slice_bytes").to_owned());
     }
     if look.examined.are_right(&["connections_max"])
-        && let Err(error) = serve::connections_per_shard(&config, topology.shards)
+        && let Err(error) = size::connections_per_shard(&config, topology.shards)
     {
         look.error("connections_max", "does_not_fit", error.to_string());
     }

@@ -181,8 +181,8 @@ impl FailureKind {
             1036 | 1290 | 1792 | 1836 => FailureKind::ReadOnly,
             // 1026: a file, such as the binary log, could not be written to.
             28 | 1021 | 1026 | 1030 | 1114 => FailureKind::DiskFull,
-            // 1129 blocks a host that broke too many connections off, 1037 and 1038 are memory, 1135
-            // is a thread.
+            // 1129 blocks a host that broke too many connections off, 1037 and 1038 are memory,
+            // 1135 is a thread.
             1037 | 1038 | 1040 | 1041 | 1129 | 1135 | 1203 | 1226 => FailureKind::Crowded,
             1049 | 1054 | 1146 => FailureKind::Schema,
             1062 | 1586 => FailureKind::Duplicate,

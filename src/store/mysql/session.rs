@@ -114,8 +114,8 @@ impl Session {
         })
     }
 
-    /// Somebody waits for what is asked from now on: a server that says nothing for so long is given
-    /// up, at a connect too; one that sends rows may go on for as long as ever.
+    /// Somebody waits for what is asked from now on: a server that says nothing for so long is
+    /// given up, at a connect too; one that sends rows may go on for as long as ever.
     pub(super) fn answer_within(&mut self, silence_max: Duration) {
         self.silence_max = silence_max.min(self.query_timeout);
         self.connect_timeout = silence_max.min(self.connect_timeout);

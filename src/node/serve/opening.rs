@@ -1,0 +1,120 @@
+//! What a node opens before its threads start: the way to Redis with the keys that nodes share, the
+//! popups, its clock and its sockets.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crate::node::arguments::ServeArguments;
+use crate::node::failure::Failure;
+use crate::node::redis::RedisWay;
+use crate::node::redis_look::{self, Looked};
+use crate::node::storage::Storage;
+use crate::node::{settings, shared_keys};
+use nudged_admin::publisher::{ConfigRefused, PublishError, Publisher, PublisherSetup, ReadConfig};
+use nudged_api::token::Secret;
+use nudged_base::clock::NodeClock;
+use nudged_base::limits::CLOCK_APART_MS;
+use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_config::Config;
+use nudged_runtime::log_thread::stamp_now;
+use nudged_runtime::mesh::Mesh;
+use nudged_runtime::{clocks, listener};
+use nudged_store::Store;
+
+/// The wall clock may be this far behind the journal at start, in milliseconds: an hour.
+const CLOCK_BEHIND_MAX_MS: i64 = 3_600_000;
+
+/// Finds Redis, where the node has one, and the signing keys that nodes share.
+pub(super) fn open_shared(
+    config: &Config,
+    storage: &mut Storage,
+    log: &Log,
+) -> Result<(Option<RedisWay>, Vec<Secret>, Looked), Failure> {
+    let redis = RedisWay::open(config, log)?;
+    let mut client = redis.as_ref().map(RedisWay::client);
+    let looked = match &mut client {
+        Some(asked) => redis_look::look(asked, config, log)?,
+        None => Looked::There,
+    };
+    // One that can't be asked is not waited for once more.
+    client = client.filter(|_| looked == Looked::There);
+    let sql = (&mut storage.store, storage.is_sql_there);
+    let keys = shared_keys::load(&config.data, sql, client.as_mut(), clocks::wall(), log)?;
+    Ok((redis, keys, looked))
+}
+
+/// Reads the popups, and knows how to read everything again.
+pub(super) fn load_publisher(
+    (config, arguments): (&Config, &ServeArguments),
+    is_sql_there: bool,
+    mesh: &Arc<Mesh>,
+    log: &Log,
+) -> Result<Arc<Publisher>, Failure> {
+    let (file, flags) = (arguments.config.clone(), arguments.flags());
+    let read_config: ReadConfig = Box::new(move || match settings::load(file.as_deref(), &flags) {
+        Ok(loaded) => Ok(loaded.config),
+        Err(failure) => {
+            Err(ConfigRefused(failure.to_string().lines().map(str::to_owned).collect()))
+        }
+    });
+    let publisher = Publisher::load(PublisherSetup {
+        store: Store::of(config)?,
+        is_store_there: is_sql_there,
+        config: config.clone(),
+        read_config,
+        mesh: Arc::clone(mesh),
+        log: log.clone(),
+    });
+    match publisher {
+        Ok(publisher) => Ok(Arc::new(publisher)),
+        Err(PublishError::Store(error)) => Err(error.into()),
+        Err(error) => Err(Failure::Configuration(error.lines().join("\n"))),
+    }
+}
+
+/// The node's time goes on where the journal's ended.
+pub(super) fn start_clock(
+    storage: &Storage,
+    accept: bool,
+    log: &Log,
+) -> Result<NodeClock, Failure> {
+    let (mono, wall) = (clocks::mono(), clocks::wall());
+    let newest = storage.recovered.start.newest;
+    let ahead_ms = newest.0.saturating_sub(wall.0);
+    if ahead_ms > CLOCK_BEHIND_MAX_MS && !accept {
+        return Err(Failure::Clock { ahead_s: ahead_ms / 1_000 });
+    }
+    // A wall clock ahead of the journal is the ordinary case.
+    if ahead_ms > 0 && ahead_ms.unsigned_abs() > CLOCK_APART_MS {
+        let ahead = Value::Number(ahead_ms.unsigned_abs());
+        log.write(stamp_now(), Message::ClockApart, &[("journal_ahead_ms", ahead)]);
+    }
+    Ok(NodeClock::start(mono, wall, newest))
+}
+
+pub(super) type Sockets = Vec<Vec<OwnedFd>>;
+
+/// Binds every address for every shard; gives the sockets by shard.
+pub(super) fn bind(config: &Config, shards: u16) -> Result<(Sockets, Vec<SocketAddr>), Failure> {
+    let mut by_shard: Sockets = (0..shards).map(|_| Vec::new()).collect();
+    let mut addresses = Vec::new();
+    for address in &config.listen {
+        let (sockets, bound) = listener::bind_all(*address, shards)?;
+        for (shard, socket) in by_shard.iter_mut().zip(sockets) {
+            shard.push(socket);
+        }
+        addresses.push(bound);
+    }
+    Ok((by_shard, addresses))
+}
+
+pub(super) fn warn_of_open_doors(config: &Config, addresses: &[SocketAddr], log: &Log) {
+    if !config.keys.server.is_empty() || !config.keys.public.is_empty() {
+        return;
+    }
+    for address in addresses.iter().filter(|address| !address.ip().is_loopback()) {
+        let text = address.to_string();
+        log.write(stamp_now(), Message::KeysMissing, &[("listener", Value::Text(&text))]);
+    }
+}

@@ -1,0 +1,91 @@
+//! When a node says that it is ready, and what it waits for until then: its own journal, SQL that
+//! refuses nothing, Redis that decides on every user. A signal ends each of the waits.
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::node::failure::Failure;
+use crate::node::keepers::Keepers;
+use crate::node::redis_look::Looked;
+use crate::node::signals::Asked;
+use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_config::Ack;
+use nudged_runtime::board::Board;
+use nudged_runtime::clocks;
+use nudged_runtime::journal_lanes::JournalLanes;
+use nudged_runtime::log_thread::stamp_now;
+use nudged_runtime::sql_fitness::SqlFitness;
+
+/// Redis is waited for this long: its run has to be compared and cleared, and a new one filled.
+/// After that the node serves, and popups follow their `on_failure` until it is there.
+const REDIS_WAIT: Duration = Duration::from_secs(5);
+/// SQL tells within this whether it refuses a right; one that is slower holds nothing up.
+const RIGHTS_WAIT: Duration = Duration::from_secs(2);
+
+/// Waits until the journal accepts, or would but for SQL, which holds no start up. A signal ends
+/// the wait as it does every other one of the start.
+///
+/// # Errors
+/// Where the node's own disk takes nothing: exit code 4.
+pub(super) fn await_journal(journal: &JournalLanes, ack: Ack, data: &Path) -> Result<(), Failure> {
+    // With `synced`, what an earlier process only wrote may be answered on once it is synced, too.
+    let is_synced = || ack == Ack::Written || journal.gauges().synced >= journal.written();
+    loop {
+        if let Some(lack) = journal.lack() {
+            let path = data.to_path_buf();
+            return Err(Failure::Directory { path, what: lack.to_string() });
+        }
+        if (journal.is_accepting() || journal.gauges().is_at_budget) && is_synced() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Waits until SQL refuses no right that the node needs, where it answers; false where the node is
+/// to stop before that.
+pub(super) fn await_sql(is_there: bool, fitness: &SqlFitness, signals: &Asked) -> bool {
+    let begun = Instant::now();
+    let is_in_time = || is_there && begun.elapsed() < RIGHTS_WAIT;
+    while fitness.is_denied() || !fitness.is_tried() && is_in_time() {
+        if !signals.stops.is_empty() {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    true
+}
+
+/// Waits until every user can be decided on by Redis, where the node has one that answers. One that
+/// refuses what the node needs is waited for until somebody has mended it; false where the node is
+/// to stop before that.
+pub(super) fn await_redis(
+    keepers: Option<&Keepers>,
+    board: &Board,
+    looked: Looked,
+    (log, signals): (&Log, &Asked),
+) -> bool {
+    let Some(keepers) = keepers else { return true };
+    let keeper = &keepers.figures.keeper;
+    let (begun, mut open_since) = (Instant::now(), None);
+    let is_in_time = || looked != Looked::Away && begun.elapsed() < REDIS_WAIT;
+    while is_in_time() || board.is_refused() {
+        if !signals.stops.is_empty() {
+            return false;
+        }
+        let rounds = keeper.rounds.load(Ordering::Relaxed);
+        let is_open = board.is_open() && !board.is_refused();
+        let is_open = is_open && keeper.rebuild(clocks::mono()).is_none();
+        // What the keeper takes from the board it tells at the end of its round.
+        match open_since.filter(|_| is_open) {
+            Some(first) if rounds > first => return true,
+            Some(_) => {}
+            None => open_since = is_open.then_some(rounds),
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let why = "not every user is decided on by Redis yet; /v1/status says how far it is";
+    log.write(stamp_now(), Message::RedisNotReady, &[("error", Value::Text(why))]);
+    true
+}

@@ -1,0 +1,287 @@
+//! Starts the threads of a node: the dedicated core with journal, SQL's writer and readers, what
+//! Redis asks for, and the shards. Each gets what the configuration says of it, and nothing more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::opening::Sockets;
+use super::size::connections_of_node;
+use crate::node::failure::Failure;
+use crate::node::keepers::{Keepers, KeepersSetup};
+use crate::node::redis::{RedisWay, arbiter_of};
+use crate::node::storage::{self, Storage};
+use crate::node::{belonging, unmerged};
+use nudged_admin::publisher::Publisher;
+use nudged_admin::{AdminHandle, AdminSetup};
+use nudged_api::token::Keys;
+use nudged_base::clock::NodeClock;
+use nudged_base::ids::{Sequence, ShardId};
+use nudged_base::telemetry::counters::ShardCounters;
+use nudged_base::telemetry::log::Log;
+use nudged_config::{Config, Count};
+use nudged_http::connection::Timeouts;
+use nudged_journal::recovery::UnappliedIndex;
+use nudged_journal::segment::SetId;
+use nudged_runtime::driver::Setup;
+use nudged_runtime::files::JournalDirectory;
+use nudged_runtime::journal_core::{self, JournalConfig, JournalHandle, JournalSleepers};
+use nudged_runtime::mesh::Mesh;
+use nudged_runtime::probe::{self, HostUnfit};
+use nudged_runtime::shard_thread;
+use nudged_runtime::sql_reader::{self, ReaderSetup, Turn};
+use nudged_runtime::sql_writer::{self, WriterFigures, WriterSetup};
+use nudged_runtime::topology::Topology;
+use nudged_runtime::wake::Sleeper;
+use nudged_shard::arbiter::ArbiterSetup;
+use nudged_shard::core::{Core, CoreSetup};
+use nudged_shard::unmerged::left::Left;
+use nudged_shard::view::Rules;
+use nudged_store::Reader;
+
+fn timeouts(config: &Config) -> Timeouts {
+    let limits = &config.limits;
+    Timeouts {
+        first_byte_ms: limits.first_byte_timeout.0,
+        head_ms: limits.head_timeout.0,
+        body_ms: limits.body_timeout.0,
+        write_stall_ms: limits.write_stall_timeout.0,
+        idle_ms: limits.idle_timeout.0,
+    }
+}
+
+/// A number from the operating system's random source.
+fn random() -> Result<u64, Failure> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| Failure::System {
+        what: "random bytes",
+        source: std::io::Error::other(error),
+    })?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+pub(super) struct ShardParts<'a> {
+    pub(super) publisher: &'a Arc<Publisher>,
+    pub(super) rules: Arc<Rules>,
+    pub(super) keys: Arc<Keys>,
+    pub(super) counters: &'a [Arc<ShardCounters>],
+    pub(super) connections: u32,
+    pub(super) clock: NodeClock,
+    pub(super) redis: Option<&'a RedisWay>,
+    pub(super) journal_end: Sequence,
+    pub(super) left: Left,
+}
+
+pub(super) struct Threads<'a> {
+    pub(super) config: &'a Config,
+    pub(super) topology: &'a Topology,
+    pub(super) mesh: &'a Arc<Mesh>,
+    pub(super) log: &'a Log,
+}
+
+pub(super) type StorageThreads = (
+    JournalHandle,
+    (JoinHandle<()>, Arc<AtomicBool>, Arc<Sleeper>),
+    (Vec<JoinHandle<()>>, Arc<AtomicBool>),
+    Arc<WriterFigures>,
+);
+
+impl Threads<'_> {
+    fn writer_cpu(&self) -> Option<usize> {
+        self.topology.pin.then_some(self.topology.writer_cpu)
+    }
+
+    /// A shard's share of the node's connections; where they don't divide, the first take one more.
+    fn connections_of(&self, shard: u16, fits: u32) -> u32 {
+        let shards = u32::from(self.topology.shards);
+        match self.config.connections_max {
+            Count::Auto => fits,
+            Count::Exactly(count) => {
+                let is_among_first = u32::from(shard) < count % shards;
+                (count / shards + u32::from(is_among_first)).max(1)
+            }
+        }
+    }
+
+    /// Starts the dedicated core: journal, writer and reader.
+    pub(in crate::node::serve) fn start_storage(
+        &self,
+        storage: Storage,
+    ) -> Result<StorageThreads, Failure> {
+        let thread = Failure::system("a thread for storage");
+        let sleeper = Sleeper::new().map_err(|error| thread(error.into()))?;
+        let sleeper = Arc::new(sleeper);
+        let appender = storage::appender_config(self.config);
+        let Storage { directory, store, stream, set, applied, skipped, recovered, tail, .. } =
+            storage;
+        let shards = self.mesh.shards.iter().map(|lanes| Arc::clone(&lanes.sleeper)).collect();
+        let journal = journal_core::start(
+            JournalConfig {
+                directory: Arc::clone(&directory),
+                cpu: self.writer_cpu(),
+                appender,
+                log: self.log.clone(),
+            },
+            recovered.start,
+            Arc::clone(&self.mesh.journal),
+            JournalSleepers { shards, reader: Arc::clone(&sleeper) },
+        );
+        let journal = journal.map_err(|error| HostUnfit::Executor(error.to_string()))?;
+        let figures: Arc<WriterFigures> = Arc::default();
+        let (cut, lost) = (recovered.report.bytes_cut, recovered.report.lost.len() as u64);
+        figures.counts.journal_cut_bytes.store(cut, Ordering::Relaxed);
+        figures.counts.journal_lost_stretches.store(lost, Ordering::Relaxed);
+        let writer_stop: Arc<AtomicBool> = Arc::default();
+        let writer = sql_writer::start(WriterSetup {
+            store,
+            stream,
+            check_store: belonging::database::late_check(self.config, directory.reader()),
+            set,
+            applied,
+            skipped,
+            disk: directory.reader(),
+            tail,
+            lanes: Arc::clone(&self.mesh.journal),
+            sleeper: Arc::clone(&sleeper),
+            stop: Arc::clone(&writer_stop),
+            cpu: self.writer_cpu(),
+            log: self.log.clone(),
+            figures: Arc::clone(&figures),
+            board: self.config.redis.url.as_ref().map(|_| Arc::clone(&self.mesh.board)),
+        });
+        let writer = (writer.map_err(&thread)?, writer_stop, sleeper);
+        let readers = self.start_readers(&directory, recovered.unapplied, &figures)?;
+        Ok((journal, writer, readers, figures))
+    }
+
+    /// Starts a thread for each connection that reads users back.
+    fn start_readers(
+        &self,
+        directory: &JournalDirectory,
+        unapplied: UnappliedIndex,
+        figures: &Arc<WriterFigures>,
+    ) -> Result<(Vec<JoinHandle<()>>, Arc<AtomicBool>), Failure> {
+        let (unapplied, turn) = (Arc::new(unapplied), Turn::default());
+        let stop: Arc<AtomicBool> = Arc::default();
+        let mut readers = Vec::new();
+        for _ in 0..self.config.mysql.parallel() {
+            let reader = sql_reader::start(ReaderSetup {
+                reader: Reader::of(self.config)?,
+                turn: Arc::clone(&turn),
+                disk: directory.reader(),
+                unapplied: Arc::clone(&unapplied),
+                mesh: Arc::clone(self.mesh),
+                writer: Arc::clone(figures),
+                stop: Arc::clone(&stop),
+                cpu: self.writer_cpu(),
+                log: self.log.clone(),
+            });
+            readers.push(reader.map_err(Failure::system("a thread of SQL"))?);
+        }
+        Ok((readers, stop))
+    }
+
+    /// Starts what a node with Redis has beside.
+    pub(in crate::node::serve) fn start_keepers(
+        &self,
+        redis: Option<&RedisWay>,
+        set: SetId,
+        counters: &[Arc<ShardCounters>],
+        writer: &Arc<WriterFigures>,
+    ) -> Result<Option<Keepers>, Failure> {
+        let Some(redis) = redis else { return Ok(None) };
+        let setup = KeepersSetup {
+            config: self.config,
+            redis,
+            set,
+            mesh: self.mesh,
+            counters,
+            writer: Arc::clone(writer),
+            cpu: self.writer_cpu(),
+            log: self.log,
+        };
+        Keepers::start(setup).map(Some)
+    }
+
+    /// Starts what operators ask.
+    pub(in crate::node::serve) fn start_admin(
+        &self,
+        parts: &ShardParts<'_>,
+        connections_max: u32,
+        figures: &Arc<WriterFigures>,
+        keepers: Option<&Keepers>,
+    ) -> Result<AdminHandle, Failure> {
+        let admin = nudged_admin::start(AdminSetup {
+            topology: self.topology.clone(),
+            connections_max,
+            clock: parts.clock,
+            mesh: Arc::clone(self.mesh),
+            counters: parts.counters.to_vec(),
+            publisher: Arc::clone(parts.publisher),
+            reader: Reader::of(self.config)?,
+            figures: Arc::clone(figures),
+            redis: keepers.map(|keepers| keepers.figures.clone()),
+            log: self.log.clone(),
+        });
+        admin.map_err(|error| Failure::Configuration(error.to_string()))
+    }
+
+    pub(in crate::node::serve) fn start_shards(
+        &self,
+        parts: &ShardParts<'_>,
+        sockets: Sockets,
+    ) -> Result<Vec<JoinHandle<()>>, Failure> {
+        let mut threads = Vec::new();
+        for (index, listeners) in (0..self.topology.shards).zip(sockets) {
+            let shard = ShardId(index);
+            let counters = &parts.counters[shard.index()];
+            let setup = Setup {
+                shard,
+                listeners,
+                descriptors: parts.connections + probe::DESCRIPTORS_SPARE,
+                links: parts.redis.map(|redis| Arc::clone(&redis.target)).into_iter().collect(),
+                busy_poll: Duration::from_micros(u64::from(self.config.busy_poll_us)),
+                clock: parts.clock,
+                mesh: Arc::clone(self.mesh),
+                counters: Arc::clone(counters),
+                log: Some(self.log.clone()),
+            };
+            let seed = random()?;
+            let arbiter = match parts.redis {
+                Some(way) => {
+                    let whose = (shard, self.topology.shards);
+                    let own = arbiter_of(way, self.config, whose, setup.descriptors, random()?);
+                    let unmerged = unmerged::of_shard(&parts.left, shard, self.topology.shards);
+                    Some(ArbiterSetup { journal_end: parts.journal_end, unmerged, ..own })
+                }
+                None => None,
+            };
+            let core = CoreSetup {
+                shard,
+                shards: self.topology.shards,
+                snapshot: parts.publisher.snapshot(),
+                rules: Arc::clone(&parts.rules),
+                keys: Arc::clone(&parts.keys),
+                timeouts: timeouts(self.config),
+                counters: Arc::clone(counters),
+                log: self.log.clone(),
+                slice_bytes: self.config.slice_bytes_per_shard(self.topology.shards),
+                connections_max: self.connections_of(index, parts.connections),
+                connections_max_of_node: connections_of_node(
+                    self.config,
+                    self.topology.shards,
+                    parts.connections,
+                ),
+                unsent_bytes_max: self.config.unsent_bytes_per_shard(self.topology.shards),
+                read_deadline_ms: self.config.limits.read_deadline.0,
+                arbiter,
+                seed,
+            };
+            let cpu = self.topology.pin.then(|| self.topology.cpu_of(shard));
+            let thread = shard_thread::start(setup, cpu, move || Core::new(core));
+            threads.push(thread.map_err(probe::explain_refusal)?);
+        }
+        Ok(threads)
+    }
+}
