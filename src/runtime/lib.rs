@@ -7,8 +7,9 @@
 //! `journal_lanes`, `journal_core` and `files` the journal on it · `log_thread` writes the log ·
 //! `redis_client` asks Redis and waits · `list_drain` and `keeper` threads of machines, `threads`
 //! what they have in common · `whole_file` files that are replaced whole · `two_copies` one that a
-//! full disk does not matter to · `vital` threads that must not end · `signal_mask` keeps signals back · `uninterrupted` calls that
-//! signals end · `memory` gives it back · `unsent` what the kernel holds of answers.
+//! full disk does not matter to · `vital` threads that must not end · `signal_mask` keeps signals
+//! back · `uninterrupted` calls that signals end · `memory` gives it back · `unsent` what the
+//! kernel holds of answers.
 
 pub mod board;
 pub mod clocks;

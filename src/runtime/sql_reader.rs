@@ -1,5 +1,5 @@
-//! The threads that read users back for the shards, for `writer::read_back`. Beside the writer on the dedicated core, on connections of their own, so
-//! that neither holds the other up.
+//! The threads that read users back for the shards, for `writer::read_back`. Beside the writer on
+//! the dedicated core, on connections of their own, so that neither holds the other up.
 //!
 //! One of them listens at a time. When something is asked for it takes all that is there, up to a
 //! batch, and another one listens while it asks SQL. So requests are gathered only while every

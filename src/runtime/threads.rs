@@ -1,7 +1,7 @@
 //! The threads of the dedicated core, each for one machine of `keeper` or `writer`: where it runs,
 //! what ends it, and what errors of its database mean to it. Each thread steps its machine, carries
-//! out the one effect that comes of it, and gives back what came of that; what it waits for and what
-//! it can do stand in its own file. Must not know what a machine is for.
+//! out the one effect that comes of it, and gives back what came of that; what it waits for and
+//! what it can do stand in its own file. Must not know what a machine is for.
 //!
 //! ```text
 //! machine.step(view, input) -> effect -> the thread: Redis, SQL, a rest -> input -> step ...
