@@ -13,8 +13,9 @@ use super::sql_fitness::{Asker, SqlFitness};
 use super::threads::{self, failure_of};
 use super::wake::Sleeper;
 use nudged_background::writer::failure::SqlFailure;
+pub use nudged_background::writer::follow::FollowCounts;
 use nudged_background::writer::follow::{
-    Claimed, Effect, FollowCounts, Follower, FollowerSetup, Input, SqlView, View,
+    Claimed, Effect, Follower, FollowerSetup, Input, SqlView, View,
 };
 use nudged_base::ids::{Sequence, UserKey};
 use nudged_base::telemetry::log::Log;

@@ -163,6 +163,12 @@ pub struct Journal {
     now: WallMs,
 }
 
+impl Default for Journal {
+    fn default() -> Journal {
+        Journal::new()
+    }
+}
+
 impl Journal {
     pub fn new() -> Journal {
         Journal {

@@ -17,7 +17,7 @@ mod seam;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use self::chores::{Chore, Chores};
 pub use self::seam::{Claimed, Effect, Input, SqlView, View};
@@ -27,6 +27,7 @@ use nudged_base::clock::Now;
 use nudged_base::ids::{Sequence, StreamId, UserKey};
 use nudged_base::limits::RIGHTS_AGAIN_MS;
 use nudged_base::telemetry::log::{Field, Log, Message, Stamp, Value};
+use nudged_base::telemetry::table::node_metrics;
 use nudged_base::time::MonoNs;
 use nudged_journal::disk::DiskRead;
 use nudged_journal::reader::{Tail, TailError};
@@ -46,27 +47,24 @@ const GATHER_MS: u64 = 30;
 /// An unmerged record is looked at again after this long, in milliseconds.
 const HOLD_MS: u64 = 10;
 
-/// What was done, for metrics.
-#[derive(Debug, Default)]
-pub struct FollowCounts {
-    /// Transactions committed.
-    pub transactions: AtomicU64,
-    /// Records applied.
-    pub records: AtomicU64,
-    /// Records that were there already.
-    pub duplicates: AtomicU64,
-    /// Transactions that failed.
-    pub failures: AtomicU64,
-    /// Records in the dead-letter file.
-    pub rejected: AtomicU64,
-    /// How often SQL had gone back.
-    pub regressions: AtomicU64,
-    /// Bytes of the journal's unfinished end that were cut at the start.
-    pub journal_cut_bytes: AtomicU64,
-    /// Stretches of damaged records that the start passed over, as it was told.
-    pub journal_lost_stretches: AtomicU64,
-    /// Applying has ended for good: going on would mix two journals.
-    pub is_halted: AtomicBool,
+node_metrics! {
+    /// What a follower has done.
+    pub struct FollowCounts {
+        Counter transactions "sql_transactions_total" "Transactions committed.";
+        Counter records "sql_records_total" "Records applied.";
+        Counter duplicates "sql_duplicates_total" "Records there already.";
+        Counter failures "sql_failures_total" "Transactions that failed.";
+        Counter rejected "sql_rejected_total" "Records in the dead-letter file.";
+        Counter regressions "sql_regressions_total" "How often SQL had gone back.";
+        Gauge journal_cut_bytes "journal_cut_bytes"
+            "Bytes of the unfinished end that the start cut.";
+        Gauge journal_lost_stretches "journal_lost_stretches"
+            "Damaged stretches that the start passed over.";
+    }
+    beside {
+        /// Applying has ended for good: going on would mix two journals.
+        pub is_halted: AtomicBool,
+    }
 }
 
 /// What a follower is made of.

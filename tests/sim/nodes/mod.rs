@@ -12,7 +12,7 @@
 //! `world` the loop · `config` what a seed draws · `faults` what befalls whom · `scene` time and
 //! choices · `node`, `shard`, `journal`, `writer`, `keeper`, `lists` a node's parts · `hands` what
 //! the machines among them ask of Redis · `lines`, `clients`, `history` who asks · `fresh`,
-//! `oracle` what must be true.
+//! `seen`, `oracle` what must be true.
 
 mod catalog;
 mod clients;
@@ -29,6 +29,7 @@ mod node;
 mod oracle;
 mod pipes;
 mod scene;
+mod seen;
 mod shard;
 mod sql;
 pub mod world;
