@@ -106,9 +106,9 @@ fn sql(service: &Service) -> Value {
     json!({
         "applied": applied,
         "lag": written.saturating_sub(applied),
-        "transactions": service.figures.transactions.load(Ordering::Relaxed),
-        "failures": service.figures.failures.load(Ordering::Relaxed),
+        "transactions": service.figures.counts.transactions.load(Ordering::Relaxed),
+        "failures": service.figures.counts.failures.load(Ordering::Relaxed),
         "unfit": service.figures.fitness.why(),
-        "halted": service.figures.is_halted.load(Ordering::Relaxed),
+        "halted": service.figures.counts.is_halted.load(Ordering::Relaxed),
     })
 }

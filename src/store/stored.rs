@@ -2,14 +2,11 @@
 //! people. Plain values; must not know statements.
 
 use nudged_base::ids::Sequence;
+pub use nudged_base::ids::StreamId;
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::overrides::Entry;
 use nudged_domain::catalog::snapshot::Status;
 use nudged_journal::record::Record;
-
-/// A journal's small number in a database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StreamId(pub u32);
 
 /// What a call of `apply` did with its records: the four counts add up to all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -20,9 +20,9 @@ use crate::catalog_copy;
 use nudged_base::telemetry::log::{Message, Value};
 use nudged_domain::catalog::lint::lint;
 use nudged_domain::catalog::source::{Definition, parse_json_popup};
+use nudged_redis::ask::AskError;
 use nudged_redis::refusal::Refusal;
 use nudged_runtime::clocks;
-use nudged_runtime::redis_client::AskError;
 use nudged_store::{CatalogChange, Store, StoreError, StoredCatalog};
 
 /// A change of one popup that an operator asks for.

@@ -130,8 +130,8 @@ impl Threads<'_> {
         let journal = journal.map_err(|error| HostUnfit::Executor(error.to_string()))?;
         let figures: Arc<WriterFigures> = Arc::default();
         let (cut, lost) = (recovered.report.bytes_cut, recovered.report.lost.len() as u64);
-        figures.journal_cut_bytes.store(cut, Ordering::Relaxed);
-        figures.journal_lost_stretches.store(lost, Ordering::Relaxed);
+        figures.counts.journal_cut_bytes.store(cut, Ordering::Relaxed);
+        figures.counts.journal_lost_stretches.store(lost, Ordering::Relaxed);
         let writer_stop: Arc<AtomicBool> = Arc::default();
         let writer = sql_writer::start(WriterSetup {
             store,
