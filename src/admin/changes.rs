@@ -9,13 +9,13 @@ use serde_json::Value;
 use super::answer::Answer;
 use super::input::{self, BadInput};
 use super::popups::told_popup;
-use super::publisher::{
-    Ask, Changed, Expected, Order, Overridden, PublishError, Wish, status_word,
-};
 use super::service::{Service, refused};
 use nudged_base::limits::WHO_BYTES_MAX;
 use nudged_domain::catalog::source::{Format, parse_popup};
 use nudged_http::head::Request;
+use nudged_publish::publisher::{
+    Ask, Changed, Expected, Order, Overridden, PublishError, Wish, status_word,
+};
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,39 +4,28 @@
 //! ```text
 //! socket -> listener -> connection -> service (token) -> routes -> popups, users, status ...
 //!                                                                  |               |
-//!                              publisher · shards · store::Reader · counters     answer
+//!                    nudged_publish · store::Reader · counters        answer
 //! ```
 //!
-//! `publisher` the one way by which popups and reloadable settings change · `popups_file` the file
-//! they come from · `shards` commands to shards · `socket` addresses and streams · `listener` who
-//! gets in · `connection` one connection · `token` the bearer token · `service` what all routes
-//! share · `changes` what operators change · `history` how a popup came to be so · `routes` paths
-//! and methods · `arbiter` what is seen of Redis · `overrides` brings pauses and archives on ·
-//! `watch` what other processes change ·
-//! `catalog_copy`, `shared_catalog` copies for a start without SQL · `store_refusal` what a failure
-//! of SQL is to others · `answer` replies · `unread` the memory of large ones · `input` texts of
-//! requests. Limits: those of the admin listener in `base::limits`.
+//! `socket` addresses · `listener` who gets in · `connection` one connection · `token` the bearer
+//! token · `service` what all routes share · `routes` paths and methods · `changes` what operators
+//! change · `popups`, `history`, `users`, `stats`, `explain`, `status`, `metrics` what they see ·
+//! `arbiter` what is seen of Redis · `store_refusal` what a failure of SQL is to others · `answer`
+//! replies · `unread` the memory of large ones · `input` texts of requests. Limits: those of the
+//! admin listener in `base::limits`.
 
 mod answer;
 pub mod arbiter;
-pub mod catalog_copy;
 mod changes;
 mod connection;
 mod explain;
-#[cfg(test)]
-mod fixture;
 mod history;
 mod input;
 mod listener;
 mod metrics;
-pub mod overrides;
 mod popups;
-pub mod popups_file;
-pub mod publisher;
 mod routes;
 mod service;
-pub mod shards;
-pub mod shared_catalog;
 mod socket;
 mod stats;
 mod status;
@@ -46,7 +35,6 @@ mod tests;
 pub mod token;
 mod unread;
 mod users;
-pub mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,16 +44,16 @@ use nudged_base::clock::NodeClock;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::Log;
 use nudged_config::Config;
+use nudged_publish::overrides::{Couriers, CouriersError};
+use nudged_publish::publisher::Publisher;
+use nudged_publish::watch::{Watch, WatchSetup};
 use nudged_runtime::mesh::Mesh;
 use nudged_runtime::sql_writer::WriterFigures;
 use nudged_runtime::topology::Topology;
 use nudged_store::{Reader, StoreError};
-use overrides::{Couriers, CouriersError};
-use publisher::Publisher;
 use service::Service;
 use socket::{BindError, Listener};
 use token::{Token, TokenError};
-use watch::{Watch, WatchSetup};
 
 /// What the admin listener is made of. Its address, its token file and the journal's retention are
 /// those of the publisher's configuration.

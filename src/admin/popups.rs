@@ -6,11 +6,11 @@ use serde_json::value::RawValue;
 
 use super::answer::Answer;
 use super::input::told;
-use super::publisher::{Known, Published, status_word};
 use super::service::Service;
 use nudged_base::ids::PopupKey;
 use nudged_domain::catalog::overrides::Place;
 use nudged_domain::catalog::snapshot::Status;
+use nudged_publish::publisher::{Known, Published, status_word};
 
 /// One popup, as it is told.
 #[derive(Serialize)]

@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 use super::answer::Answer;
 use super::arbiter;
 use super::input::told;
-use super::publisher::status_word;
 use super::service::Service;
 use nudged_base::ids::ShardId;
 use nudged_config::Ack;
 use nudged_domain::catalog::snapshot::Status;
+use nudged_publish::publisher::status_word;
 use nudged_runtime::clocks;
 
 /// Answers.

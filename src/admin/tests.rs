@@ -10,13 +10,13 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 use serde_json::{Value, json};
 
-use super::fixture::{ERASED_AT, MadeShards, Place};
 use super::*;
 use nudged_base::ids::{PopupKey, UserKey};
 use nudged_base::limits::ADMIN_CONNECTIONS_MAX;
 use nudged_base::time::WallMs;
 use nudged_config::AdminAddress;
 use nudged_domain::state::user::{PopupState, Show, UserState};
+use nudged_publish::fixture::{ERASED_AT, MadeShards, Place};
 use nudged_runtime::clocks;
 
 const POPUPS: &str = "[[popup]]\nid = \"a\"\npriority = 2\n[[popup]]\nid = \"b\"\n\

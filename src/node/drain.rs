@@ -11,9 +11,9 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 
 use super::announce;
 use super::serve::Node;
-use nudged_admin::publisher::Publisher;
 use nudged_base::telemetry::log::{Message, Value};
 use nudged_config::Queue;
+use nudged_publish::publisher::Publisher;
 use nudged_runtime::journal_core::JournalHandle;
 use nudged_runtime::log_thread::stamp_now;
 use nudged_runtime::mesh::{ControlEnvelope, Mesh};

@@ -1,5 +1,5 @@
 //! The kill switch: pause, archive and resume, taken whatever SQL, Redis and the disk do. What is
-//! asked holds on every shard of this node when it is answered; the threads of `admin::overrides`
+//! asked holds on every shard of this node when it is answered; the threads of `publish::overrides`
 //! bring it to the node's file, to Redis and to SQL, and the answer says how far it is by then.
 //!
 //! Limit: [`OVERRIDES_TOLD_MS`] beside what the shards take.
