@@ -251,8 +251,19 @@ pub const JOURNAL_AGAIN_MS: u64 = 5_000;
 pub const JOURNAL_AGAIN_RECORDS: usize = 256;
 /// Users for whom one shard may have a command under way in Redis.
 pub const FLIGHTS_MAX: usize = 4_096;
-/// A withdrawal may be executed for this long, in milliseconds: it changes nothing but the show.
-pub const WITHDRAWAL_VALID_MS: u64 = 60_000;
+/// A merge may be executed for this long, in milliseconds: nobody waits for an answer that would
+/// say otherwise.
+pub const MERGE_VALID_MS: u64 = 60_000;
+/// Changes of one shard that are sent until Redis says what became of them. With more, what stands
+/// in Redis is left to stand.
+pub const PURSUED_MAX: usize = 1_024;
+/// Of them those that are sent at a time, beside the requests of users.
+pub const PURSUED_SENT_MAX: usize = 64;
+/// After one that came to nothing no other is sent for this long, in milliseconds.
+pub const PURSUED_REST_MS: u64 = 100;
+/// They are given up after this long, in milliseconds: a Redis that is away for longer has been
+/// restarted by somebody, or filled anew.
+pub const PURSUED_MS: u64 = 600_000;
 /// A change is evaluated again at most this often after another node was first.
 pub const COMMIT_TRIES_MAX: u8 = 3;
 /// Users that one shard may be reading from SQL at once.

@@ -14,20 +14,21 @@
 //!
 //! One command is under way for a user; later requests of that user wait behind it, in their order.
 //! Each request has one deadline, after which it is answered degraded; its command stays. A show
-//! that is committed after that is withdrawn.
+//! that is committed all the same is withdrawn, also where that is known long after.
 //!
 //! Limits: `FLIGHTS_MAX` users, `PARKED_MAX` requests, `PARKED_BYTES_MAX` bytes of them.
 //!
 //! `merging` what was accepted without Redis · `learning` shows that events tell of first ·
 //! `flights` the commands under way · `partitions` what is known of each · `carrier` the link ·
 //! `requests` how requests run · `replies` what replies do · `withdrawal` shows that nobody saw ·
-//! `wiring` the connection.
+//! `pursuit` changes whose outcome has to be known · `wiring` the connection.
 
 pub mod carrier;
 pub mod flights;
 mod learning;
 pub mod merging;
 pub mod partitions;
+mod pursuit;
 pub mod replies;
 pub mod requests;
 pub mod wiring;
@@ -39,6 +40,7 @@ use carrier::Carrier;
 use flights::Flights;
 use merging::Merging;
 use partitions::Partitions;
+use pursuit::Pursuit;
 
 use super::fanout::Fanouts;
 use super::seam::{BoardView, Learned};
@@ -113,6 +115,7 @@ pub struct Arbiter {
     is_compared_news: bool,
     requests_made: u64,
     merging: Merging,
+    pursuit: Pursuit,
     /// Records of the request that is being executed, framed.
     pub(super) aside: Vec<u8>,
     output: Vec<u8>,
@@ -150,6 +153,7 @@ impl Arbiter {
             is_compared_news: false,
             requests_made: 0,
             merging: Merging::default(),
+            pursuit: Pursuit::default(),
             aside: Vec::new(),
             output: Vec::new(),
             is_sending: false,
@@ -204,14 +208,21 @@ impl Arbiter {
         self.flights.waiting()
     }
 
+    /// Changes that are sent until Redis says what became of them.
+    pub fn pursued(&self) -> usize {
+        self.pursuit.len()
+    }
+
     /// Whether no change is under way.
+    #[cfg(test)]
     pub fn is_quiet(&self) -> bool {
         self.flights.is_empty() && self.fanouts.is_empty()
     }
 
     /// When something has to be given up, or the link has something to do.
     pub fn next_deadline(&self) -> Option<MonoNs> {
-        let deadlines = [self.flights.next_deadline(), self.carrier.next_deadline()];
+        let of_requests = self.flights.next_deadline();
+        let deadlines = [of_requests, self.carrier.next_deadline(), self.pursuit.next_deadline()];
         deadlines.into_iter().flatten().min()
     }
 
@@ -277,7 +288,7 @@ fn partition_of_ticket(ticket: u64) -> Option<Partition> {
 }
 
 impl Arbiter {
-    /// Sends comparisons while there is room.
+    /// Sends what nobody waits for while there is room: comparisons, and what is pursued.
     pub(super) fn pump(&mut self, now: MonoNs) {
         while let Some(partition) = self.to_compare.last().copied() {
             let command = Command::Meta { partition };
@@ -286,6 +297,7 @@ impl Arbiter {
             }
             self.to_compare.pop();
         }
+        self.send_pursued(now);
     }
 
     /// Whether a command of this user is under way.

@@ -8,19 +8,18 @@
 //!  list      its records              a withdrawn record, in the same call
 //! ```
 //!
-//! Where another change came first, the show stays, and where a withdrawal finds Redis away, or
-//! the list full, too.
+//! Where another change came first, or the list is full, the show stays.
 
 use std::collections::VecDeque;
 
-use super::flights::Pending;
+use super::flights::{Pending, Stage};
 use super::replies::{FRESH, Resumed};
 use super::{Queue, base_of};
 use crate::home::Home;
 use crate::reads::Waiter;
 use nudged_base::clock::Now;
-use nudged_base::ids::PopupKey;
-use nudged_base::limits::WITHDRAWAL_VALID_MS;
+use nudged_base::ids::{PopupKey, UserKey};
+use nudged_base::limits::PURSUED_MS;
 use nudged_base::time::{DurationMs, WallMs};
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::gates;
@@ -68,9 +67,11 @@ impl Home {
             revision,
             request: self.arbiter_mut().request_id(),
             now: at,
+            valid_until: at.plus(DurationMs(PURSUED_MS)),
             state,
             former: None,
             withdraws: true,
+            pursued_until: None,
             // Who has read the state with the show would hold the popup back for as long as a copy
             // is trusted.
             publish: true,
@@ -80,23 +81,34 @@ impl Home {
         })
     }
 
-    /// Sends a withdrawal; those who wait for the user wait behind it.
+    /// Begins a withdrawal; those who wait for the user wait behind it.
     pub(super) fn withdraw(
         &mut self,
         now: Now,
         user: String,
         (mut waiters, withdrawal): (VecDeque<Waiter>, Pending),
     ) -> Option<Resumed> {
-        let valid = DurationMs(WITHDRAWAL_VALID_MS);
         let arbiter = self.arbiter_mut();
-        if !arbiter.commit(now.mono, &user, withdrawal, valid) {
+        let partition = UserKey::of(user.as_bytes()).partition();
+        let stage = Stage::Commit(withdrawal);
+        let handle = arbiter.may_pursue().then(|| arbiter.flights.begin(&user, partition, stage));
+        let Some(handle) = handle.flatten() else {
             // The show stays, and with it the copy.
             return Some(Resumed { user, waiters, has_state: true, attempt: FRESH });
-        }
-        let handle = arbiter.flights.find(&user).expect("just begun");
+        };
+        arbiter.pursue(now.mono, handle);
         waiters.drain(..).for_each(|waiter| arbiter.flights.wait(handle, waiter));
         arbiter.flights.rest(user, waiters);
         None
+    }
+
+    /// Tells what was learnt of a change that nobody waited for.
+    pub(super) fn count_outcome(&self, pending: &Pending, outcome: &'static str) {
+        if pending.withdraws {
+            self.counters.redis_withdrawn.add(u64::from(outcome == "committed"));
+        } else if pending.pursued_until.is_some() {
+            self.counters.redis_pursuits.of(outcome).add(1);
+        }
     }
 }
 

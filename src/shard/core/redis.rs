@@ -94,6 +94,9 @@ impl Core {
             self.home.counters.redis_failures.of("deadline").add(1);
             self.resume(now, waiter, false);
         }
+        while let Some(resumed) = self.home.give_up_pursued(now.mono) {
+            self.run_again(now, resumed);
+        }
     }
 
     /// Tells how the link fares.
@@ -121,6 +124,7 @@ impl Core {
             BreakerState::Probing => 2,
         });
         counters.redis_in_flight.set(figures.in_flight);
+        counters.redis_pursued.set(arbiter.pursued() as u64);
     }
 
     /// What the keeper lets the shards do.
