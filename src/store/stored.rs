@@ -4,7 +4,6 @@
 use nudged_base::ids::Sequence;
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::overrides::Entry;
-use nudged_domain::catalog::snapshot::Status;
 use nudged_journal::record::Record;
 
 /// A journal's small number in a database.
@@ -220,21 +219,4 @@ pub struct StatRow {
     pub hour: WallMs,
     /// Decided, shown, ignored, dismissed, clicked, converted.
     pub counts: [u64; 6],
-}
-
-/// The word of a status in the tables.
-pub fn status_word(status: Status) -> &'static str {
-    match status {
-        Status::Draft => "draft",
-        Status::Live => "live",
-        Status::Paused => "paused",
-        Status::Archived => "archived",
-    }
-}
-
-/// The status of a word; `None` for a word that is none.
-pub fn status_of(word: &str) -> Option<Status> {
-    [Status::Draft, Status::Live, Status::Paused, Status::Archived]
-        .into_iter()
-        .find(|status| status_word(*status) == word)
 }
