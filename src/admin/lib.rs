@@ -44,13 +44,11 @@ use nudged_base::clock::NodeClock;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::Log;
 use nudged_config::Config;
-use nudged_publish::overrides::{Couriers, CouriersError};
 use nudged_publish::publisher::Publisher;
-use nudged_publish::watch::{Watch, WatchSetup};
 use nudged_runtime::mesh::Mesh;
 use nudged_runtime::sql_writer::WriterFigures;
 use nudged_runtime::topology::Topology;
-use nudged_store::{Reader, StoreError};
+use nudged_store::Reader;
 use service::Service;
 use socket::{BindError, Listener};
 use token::{Token, TokenError};
@@ -92,15 +90,9 @@ pub enum AdminError {
     /// The address can't be listened on.
     #[error("admin: {0}")]
     Bind(#[from] BindError),
-    /// The database can't be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
     /// The system gave no thread or descriptor.
     #[error("admin: no thread: {0}")]
     Thread(#[from] std::io::Error),
-    /// Pauses and archives can't be kept.
-    #[error("pauses and archives: {0}")]
-    Overrides(#[from] CouriersError),
 }
 
 /// A running admin listener.
@@ -109,8 +101,6 @@ pub struct AdminHandle {
     address: String,
     ready: Arc<AtomicBool>,
     running: Running,
-    watch: Watch,
-    couriers: Couriers,
 }
 
 /// The token that is asked for; none where only this host can come.
@@ -140,16 +130,10 @@ pub fn start(setup: AdminSetup) -> Result<AdminHandle, AdminError> {
     let token = token_of(&config)?;
     let listener = Listener::bind(&config.admin)?;
     let address = listener.address().to_owned();
-    let watch = Watch::start(WatchSetup {
-        publisher: Arc::clone(&setup.publisher),
-        reader: Reader::of(&config)?,
-        log: setup.log.clone(),
-    })?;
-    let couriers = Couriers::start(&setup.publisher, &setup.figures, &setup.log)?;
     let service = Arc::new(Service::new(setup, token));
     let ready = service.ready();
     let running = Running::start(listener, service)?;
-    Ok(AdminHandle { address, ready, running, watch, couriers })
+    Ok(AdminHandle { address, ready, running })
 }
 
 impl AdminHandle {
@@ -166,8 +150,6 @@ impl AdminHandle {
     /// Accepts no more, lets requests that are being answered finish within `ADMIN_STOP_MS`, and
     /// ends. Removes a unix socket.
     pub fn stop(self) {
-        drop(self.watch);
         self.running.stop();
-        drop(self.couriers);
     }
 }

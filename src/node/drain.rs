@@ -88,6 +88,7 @@ fn close_storage(node: Node, begun: Instant, until: Instant) -> u8 {
         config,
         mesh,
         log,
+        publishing,
         admin,
         shards,
         journal,
@@ -98,7 +99,9 @@ fn close_storage(node: Node, begun: Instant, until: Instant) -> u8 {
         ..
     } = node;
     let keepers = node.keepers;
+    let couriers = publishing.stop_watching();
     admin.stop();
+    drop(couriers);
     for shard in shards.into_iter().filter(|shard| shard.is_finished() || !shard_is_stuck(shard)) {
         // A shard that panicked has aborted the process.
         let _ = shard.join();

@@ -22,3 +22,60 @@ pub mod publisher;
 pub mod shards;
 pub mod shared_catalog;
 pub mod watch;
+
+use std::sync::Arc;
+
+use nudged_base::telemetry::log::Log;
+use nudged_runtime::sql_writer::WriterFigures;
+use nudged_store::{Reader, StoreError};
+
+use overrides::{Couriers, CouriersError};
+use publisher::Publisher;
+use watch::{Watch, WatchSetup};
+
+/// The threads that run beside a publisher as long as its node does.
+#[derive(Debug)]
+pub struct Publishing {
+    watch: Watch,
+    couriers: Couriers,
+}
+
+/// Why they do not run.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishingError {
+    /// The database can't be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The system gave no thread.
+    #[error("admin: no thread: {0}")]
+    Thread(#[from] std::io::Error),
+    /// Pauses and archives can't be kept.
+    #[error("pauses and archives: {0}")]
+    Overrides(#[from] CouriersError),
+}
+
+impl Publishing {
+    /// Starts them.
+    ///
+    /// # Errors
+    /// [`PublishingError`]; nothing is left running.
+    pub fn start(
+        publisher: &Arc<Publisher>,
+        figures: &Arc<WriterFigures>,
+        log: &Log,
+    ) -> Result<Publishing, PublishingError> {
+        let reader = Reader::of(&publisher.config())?;
+        let watched = Arc::clone(publisher);
+        let watch = Watch::start(WatchSetup { publisher: watched, reader, log: log.clone() })?;
+        let couriers = Couriers::start(publisher, figures, log)?;
+        Ok(Publishing { watch, couriers })
+    }
+
+    /// Takes over no more of what others change. What operators change until the couriers are
+    /// dropped is still brought on.
+    #[must_use]
+    pub fn stop_watching(self) -> Couriers {
+        drop(self.watch);
+        self.couriers
+    }
+}
