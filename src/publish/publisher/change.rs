@@ -15,7 +15,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::import::{import_file, until_unmoved};
 use super::prepare::{Read, publish, read_of, try_compile};
-use super::{Announcing, Changing, Known, PublishError, Published, Publisher, status_word, tell};
+use super::{Announcing, Changing, Known, PublishError, Published, Publisher, tell};
 use crate::catalog_copy;
 use nudged_base::telemetry::log::{Message, Value};
 use nudged_domain::catalog::lint::lint;
@@ -256,7 +256,7 @@ impl Publisher {
         let fields = [
             ("popup", Value::Text(order.id)),
             ("version", Value::Number(u64::from(known.stored.version))),
-            ("status", Value::Text(status_word(known.status))),
+            ("status", Value::Text(known.status.word())),
             ("who", Value::Text(order.who)),
         ];
         tell(&self.log, Message::PopupChanged, &fields);
