@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::service::Service;
 use nudged_base::ids::ShardId;
+use nudged_base::telemetry::counters::Unit;
 use nudged_base::telemetry::text::NodeMetric;
 use nudged_runtime::board::{Board, Found, NO_RUN};
 use nudged_runtime::clocks;
@@ -134,44 +135,15 @@ pub(super) fn push_metrics(metrics: &mut Vec<NodeMetric<'_>>, service: &Service)
         gauge("redis_partitions_lost", "Partitions that have lost writes, of 1,024.", lost),
     ]);
     let Some(figures) = &service.redis else { return };
-    let keeper = &figures.keeper;
-    let lists = |number: fn(&DrainFigures) -> &AtomicU64| figures.sum(number);
-    let counter = NodeMetric::counter;
-    let of = |number: &AtomicU64| number.load(Ordering::Relaxed);
     let is_evicting = u64::from(board.learned().is_evicting);
-    metrics.extend([
-        counter("keeper_rounds_total", "Rounds of the keeper.", of(&keeper.rounds)),
-        counter("keeper_failures_total", "Rounds that failed.", of(&keeper.failures)),
-        counter("keeper_sql_failures_total", "Questions that failed.", of(&keeper.sql_failures)),
-        gauge("keeper_other_nodes", "Other nodes that are alive.", of(&keeper.peers)),
-        gauge("redis_evicts", "1 while Redis may evict users.", is_evicting),
-        counter("rebuild_begun_total", "Rebuilds begun by this node.", of(&keeper.rebuilds)),
-        counter("rebuild_users_total", "Users filled from SQL.", of(&keeper.users_filled)),
-        counter("rebuild_held_total", "Partitions found to have lost writes.", of(&keeper.held)),
-        counter(
-            "rebuild_unreadable_total",
-            "Users whose rows could not be read: they are new to Redis.",
-            of(&keeper.users_unreadable),
-        ),
-        gauge("rebuild_partitions", "Partitions that are not open.", of(&keeper.partitions)),
-        gauge("list_waiting", "Records in this node's lists.", lists(|lane| &lane.waiting)),
-        gauge("list_lag_seconds", "Age of the oldest of them.", figures.lag_ms()).in_ms(),
-        counter(
-            "list_transactions_total",
-            "Transactions of lists.",
-            lists(|lane| &lane.transactions),
-        ),
-        counter("list_given_up_total", "Lists left to other nodes.", lists(|lane| &lane.given_up)),
-        counter("list_records_total", "Records applied from lists.", lists(|lane| &lane.records)),
-        counter("list_duplicates_total", "Records there already.", lists(|lane| &lane.duplicates)),
-        counter("list_trimmed_total", "Entries dropped from lists.", lists(|lane| &lane.trimmed)),
-        counter(
-            "list_denials_total",
-            "Rights that Redis refused to who reads lists.",
-            lists(|lane| &lane.denials),
-        ),
-        counter("list_failures_total", "Failures of Redis and SQL.", lists(|lane| &lane.failures)),
-    ]);
+    metrics.push(gauge("redis_evicts", "1 while Redis may evict users.", is_evicting));
+    metrics.extend(KeeperFigures::ROWS.iter().map(|row| row.now(&figures.keeper)));
+    metrics.extend(DrainFigures::ROWS.iter().map(|row| {
+        let lanes = figures.lists.iter().map(|lane| (row.value)(lane));
+        // What is late is as late as its latest lane; all else adds up.
+        let is_lag = row.unit == Unit::Milliseconds;
+        row.with(if is_lag { lanes.max().unwrap_or(0) } else { lanes.sum() })
+    }));
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use nudged_base::hex;
 use nudged_base::telemetry::text::{CONTENT_TYPE, NodeMetric, render};
 use nudged_config::Config;
 use nudged_domain::catalog::overrides::Place;
+use nudged_runtime::sql_writer::WriterFigures;
 use nudged_store::{FailureKind, mysql};
 
 /// Answers.
@@ -109,29 +110,12 @@ fn push_overrides(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
 
 fn push_writer(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
     let figures = &service.figures;
-    let of = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
     let written = service.mesh.journal.written().0;
     let applied = service.mesh.journal.applied().0;
     let is_halted = figures.is_halted.load(Ordering::Relaxed);
     metrics.extend([
         gauge("sql_applied_sequence", "Last record that is in SQL.", applied),
         gauge("sql_lag_records", "Records not in SQL yet.", written.saturating_sub(applied)),
-        counter("sql_transactions_total", "Transactions committed.", of(&figures.transactions)),
-        counter("sql_records_total", "Records applied.", of(&figures.records)),
-        counter("sql_duplicates_total", "Records there already.", of(&figures.duplicates)),
-        counter("sql_failures_total", "Transactions that failed.", of(&figures.failures)),
-        counter("sql_rejected_total", "Records in the dead-letter file.", of(&figures.rejected)),
-        counter("sql_regressions_total", "How often SQL had gone back.", of(&figures.regressions)),
-        gauge(
-            "journal_cut_bytes",
-            "Bytes of the unfinished end that the start cut.",
-            of(&figures.journal_cut_bytes),
-        ),
-        gauge(
-            "journal_lost_stretches",
-            "Damaged stretches that the start passed over.",
-            of(&figures.journal_lost_stretches),
-        ),
         gauge(
             "sql_unfit",
             "1 while something is wrong with SQL: see unfit in /v1/status.",
@@ -141,6 +125,7 @@ fn push_writer(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
         gauge("sql_connections_open", "Connections to MySQL.", mysql::connections_open()),
         counter("sql_connects_total", "Connections made to MySQL.", mysql::connections_made()),
     ]);
+    metrics.extend(WriterFigures::ROWS.iter().map(|row| row.now(figures)));
     metrics.extend(KIND_LABELS.iter().zip(FailureKind::ALL).map(|(labels, kind)| {
         let help = "Failures of SQL by their kind, whoever asked it.";
         let count = figures.fitness.failures_of(kind);

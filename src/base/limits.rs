@@ -251,8 +251,19 @@ pub const JOURNAL_AGAIN_MS: u64 = 5_000;
 pub const JOURNAL_AGAIN_RECORDS: usize = 256;
 /// Users for whom one shard may have something under way: a read, or a change in Redis.
 pub const IN_FLIGHT_MAX: usize = 4_096;
-/// A withdrawal may be executed for this long, in milliseconds: it changes nothing but the show.
-pub const WITHDRAWAL_VALID_MS: u64 = 60_000;
+/// A merge may be executed for this long, in milliseconds: nobody waits for an answer that would
+/// say otherwise.
+pub const MERGE_VALID_MS: u64 = 60_000;
+/// Changes of one shard that are sent until Redis says what became of them. With more, what stands
+/// in Redis is left to stand.
+pub const PURSUED_MAX: usize = 1_024;
+/// Of them those that are sent at a time, beside the requests of users.
+pub const PURSUED_SENT_MAX: usize = 64;
+/// After one that came to nothing no other is sent for this long, in milliseconds.
+pub const PURSUED_REST_MS: u64 = 100;
+/// They are given up after this long, in milliseconds: a Redis that is away for longer has been
+/// restarted by somebody, or filled anew.
+pub const PURSUED_MS: u64 = 600_000;
 /// A change is evaluated again at most this often after another node was first.
 pub const COMMIT_TRIES_MAX: u8 = 3;
 /// Users that one shard may be reading from SQL at once.
@@ -581,8 +592,6 @@ const _: () = {
     assert!(PIPELINE_DEPTH_MAX <= u16::BITS as usize);
     assert!(POOLED_BUFFER_BYTES < POOLED_BUFFER_BYTES_MAX);
     assert!(SHOWS_REMEMBERED_MAX * 16 + TOKEN_BYTES_MAX + 1_024 < RECORD_BYTES_MAX);
-    // A show that is taken back tells two entries.
-    assert!(2 * (SHOWS_REMEMBERED_MAX * 16 + 64) + TOKEN_BYTES_MAX + 1_024 < RECORD_BYTES_MAX);
     assert!(RECORD_BYTES_MAX < BATCH_BYTES_MAX);
     // Clocks take up to 50 bytes, a row as much as above, and a popup's id is named.
     assert!(SHOWS_REMEMBERED_MAX * 16 + 64 + 50 + POPUP_ID_BYTES_MAX < MERGE_RECORD_EXTRA_BYTES);

@@ -2,6 +2,7 @@
 //! of the file, one `NUDGED_` variable and one line of `vendor-config/nudged.toml`.
 
 use super::load::OTHER_VARIABLES;
+use super::near::{distance, nearest};
 use super::origin::origins;
 use super::schema::{Ack, Config, LogFormat, Queue};
 use super::url;
@@ -184,13 +185,9 @@ pub(super) fn suggestion(unknown: &str) -> Option<&'static str> {
     if let Some(key) = KEYS.iter().find(|key| last(key.name) == unknown_last) {
         return Some(key.name);
     }
-    // A third of the letters may differ, and a name of any length is compared in bounded time.
-    let distance_max = (unknown.len() / 3).clamp(1, 3);
-    KEYS.iter()
-        .map(|key| (distance(unknown, key.name).min(distance(unknown, last(key.name))), key.name))
-        .filter(|(distance, _)| *distance <= distance_max)
-        .min()
-        .map(|(_, name)| name)
+    let names = KEYS.iter().flat_map(|key| [key.name, last(key.name)]);
+    let near = nearest(unknown, names)?;
+    KEYS.iter().map(|key| key.name).find(|name| *name == near || last(name) == near)
 }
 
 /// The variable whose name comes nearest, however far that is: the same key in another section,
@@ -200,20 +197,7 @@ pub(super) fn variable_suggestion(unknown: &str) -> String {
     let tail = unknown.strip_prefix(PREFIX).unwrap_or(unknown);
     let nearest = known.min_by_key(|name| {
         let is_in_section = name.strip_suffix(tail).is_some_and(|head| head.ends_with('_'));
-        if is_in_section { 0 } else { strsim::levenshtein(cut(unknown), name) }
+        if is_in_section { 0 } else { distance(unknown, name) }
     });
     nearest.expect("the table has keys")
-}
-
-/// How many letters must be put in, taken out or changed to make one name of the other.
-fn distance(one: &str, other: &str) -> usize {
-    strsim::levenshtein(cut(one), other)
-}
-
-/// The start of a name that is longer than every name of ours: what follows makes no difference,
-/// and a name of any length is compared in bounded time.
-fn cut(name: &str) -> &str {
-    const NAME_BYTES_MAX: usize = 64;
-    let end = (0..=NAME_BYTES_MAX.min(name.len())).rev().find(|end| name.is_char_boundary(*end));
-    &name[..end.unwrap_or(0)]
 }

@@ -4,21 +4,26 @@
 //! text and pairs; it reads no file and no environment, and knows nothing of what the settings do.
 //!
 //! `schema` the settings as values, with their defaults · `keys` the table of keys: name, reader,
-//! when a change takes effect · `value` what a key may hold, and its range in words · `load` the
-//! layers, one over the other · `relations` what keys can't mean together · `url` where stores
-//! are · `origin` how browsers spell origins · `problem` everything that is wrong, with file, line
-//! and range · `reload` which changes wait for a restart.
+//! when a change takes effect · `tree` a text as values with their places · `near` the name that
+//! was meant · `value` what a key may hold · `expected` its range in words · `load` the layers, one
+//! over the other · `relations` what keys can't mean together · `url` where stores are · `origin`
+//! how browsers spell origins · `problem` everything that is wrong, with file, line and range ·
+//! `reload` which changes wait for a restart.
 
+mod expected;
 mod keys;
 mod load;
+pub mod near;
 mod origin;
 mod problem;
 mod relations;
 mod reload;
 mod schema;
+pub mod tree;
 mod url;
 mod value;
 
+pub use expected::Expected;
 pub use keys::variable_of;
 pub use load::{
     DEFAULT_FILE, Environment, Examined, File, Flag, Loaded, UnknownVariable, examine, load,
@@ -30,7 +35,7 @@ pub use schema::{
     Redis, Secret,
 };
 pub use url::UrlProblem;
-pub use value::{ElementProblem, Expected, Refusal, Value};
+pub use value::{ElementProblem, Refusal, Value};
 
 /// The commented file of every default, `vendor-config/nudged.toml`.
 pub const DEFAULTS: &str = include_str!("../../vendor-config/nudged.toml");

@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
-
+use super::expected::Expected;
 use super::keys::{KEYS, PREFIX, is_section, position, suggestion, variable_suggestion};
 use super::problem::{Kind, Origin, Problem, Problems};
 use super::relations;
 use super::schema::Config;
-use super::value::{ElementProblem, Expected, Refusal, Value, elements};
+use super::tree::{self, Member, SyntaxError, from_toml};
+use super::value::{ElementProblem, Refusal, Value, elements};
 use nudged_base::limits::SETTING_SHOWN_CHARS_MAX;
 
 /// The file that is read where no other is named, if it is there.
@@ -214,16 +213,16 @@ impl Layers {
     }
 
     fn read_file(&mut self, file: File<'_>) {
-        let lines = Lines { name: Arc::from(file.name), text: file.text };
-        let (table, errors) = DeTable::parse_recoverable(file.text);
-        for error in &errors {
-            // Not the parser's own rendering: it repeats the line, which may hold a secret.
-            let origin = lines.at(error.span().map_or(0, |span| span.start));
-            self.refuse(origin, "", Kind::Syntax(error.message().to_owned()));
-        }
-        // Where the text is not TOML, what else was read of it may not be what was meant.
-        if errors.is_empty() {
-            self.read_table(table.get_ref(), "", &lines);
+        let name: Arc<str> = Arc::from(file.name);
+        match from_toml(file.text) {
+            Ok(members) => self.read_table(&members, "", &name),
+            // Where the text is not TOML, what else was read of it may not be what was meant.
+            Err(errors) => {
+                for SyntaxError { line, column, message } in errors {
+                    let origin = Origin::File { name: name.clone(), line, column };
+                    self.refuse(origin, "", Kind::Syntax(message));
+                }
+            }
         }
         self.problems.sort_by_key(|problem| match problem.origin {
             Origin::File { line, .. } => line,
@@ -231,22 +230,26 @@ impl Layers {
         });
     }
 
-    fn read_table(&mut self, table: &DeTable<'_>, section: &str, lines: &Lines<'_>) {
-        for (key, value) in table {
+    fn read_table(&mut self, members: &[Member], section: &str, file: &Arc<str>) {
+        let at = |line, column| Origin::File { name: file.clone(), line, column };
+        for Member { key, line, column, node } in members {
             let name = match section {
-                "" => key.get_ref().to_string(),
-                _ => format!("{section}.{}", key.get_ref()),
+                "" => key.to_string(),
+                _ => format!("{section}.{key}"),
             };
-            let origin = lines.at(key.span().start);
+            let origin = at(*line, *column);
             if let Some(index) = position(&name) {
-                let spans = value.get_ref().as_array().into_iter().flatten();
-                let elements = spans.map(|element| lines.at(element.span().start)).collect();
-                self.set(index, &read_value(value), &Place { origin, elements });
+                let elements = match &node.value {
+                    tree::Value::List(nodes) => nodes.as_slice(),
+                    _ => &[],
+                };
+                let elements = elements.iter().map(|node| at(node.line, node.column)).collect();
+                self.set(index, &Value::of(&node.value), &Place { origin, elements });
             } else if section.is_empty() && is_section(&name) {
-                match value.get_ref().as_table() {
-                    Some(table) => self.read_table(table, &name, lines),
-                    None => {
-                        let got = Some(shown(&read_value(value)));
+                match &node.value {
+                    tree::Value::Table(members) => self.read_table(members, &name, file),
+                    other => {
+                        let got = Some(shown(&Value::of(other)));
                         let kind = Kind::Refused { expected: Expected::Section, got };
                         self.refuse(origin, &name, kind);
                     }
@@ -277,35 +280,6 @@ fn element_of(value: &Value, index: usize) -> Option<Value> {
     match value {
         Value::List(values) => values.get(index).cloned(),
         value => elements(value)?.get(index)?.map(|text| Value::Loose(text.to_owned())),
-    }
-}
-
-struct Lines<'a> {
-    name: Arc<str>,
-    text: &'a str,
-}
-
-impl Lines<'_> {
-    /// The place of a byte of the text.
-    fn at(&self, offset: usize) -> Origin {
-        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-        let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
-        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        Origin::File { name: self.name.clone(), line: number(line), column: number(column) }
-    }
-}
-
-fn read_value(value: &Spanned<DeValue<'_>>) -> Value {
-    match value.get_ref() {
-        DeValue::String(text) => Value::Text(text.to_string()),
-        DeValue::Boolean(boolean) => Value::Boolean(*boolean),
-        DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix())
-            .map_or(Value::Other("a number out of range"), Value::Whole),
-        DeValue::Array(values) => Value::List(values.iter().map(read_value).collect()),
-        DeValue::Float(_) => Value::Other("a fraction"),
-        DeValue::Datetime(_) => Value::Other("a date or time"),
-        DeValue::Table(_) => Value::Other("a section"),
     }
 }
 

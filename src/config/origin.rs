@@ -3,7 +3,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::value::{ElementProblem, Expected, Refusal, Value, all_differ, elements};
+use super::expected::Expected;
+use super::value::{ElementProblem, Refusal, Value, all_differ, elements};
 use nudged_base::limits;
 
 pub(super) fn origins(value: &Value) -> Result<Vec<String>, Refusal> {
@@ -140,6 +141,10 @@ mod tests {
         for text in right {
             assert_eq!(read(Some(text)), Ok(text.to_owned()));
         }
+    }
+
+    #[test]
+    fn a_misspelled_origin_is_told_with_its_spelling() {
         let wrong = [
             ("https://a:443", "https://a"),
             ("http://a:80", "http://a"),
@@ -158,6 +163,10 @@ mod tests {
             assert_eq!(read(Some(text)), Err(problem), "{text}");
             assert_eq!(read(Some(sent)), Ok(sent.to_owned()));
         }
+    }
+
+    #[test]
+    fn what_no_browser_sends_is_refused() {
         let long = format!("https://{}", "a".repeat(limits::ORIGIN_BYTES_MAX));
         let none = [
             "",

@@ -4,8 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::expected::Expected;
 use super::url::UrlProblem;
-use super::value::Expected;
 
 /// Where a setting came from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,8 +9,9 @@
 //!
 //! No text of a problem holds a piece of the URL: it may be one of the password.
 
+use super::expected::Expected;
 use super::schema::Secret;
-use super::value::{Expected, Refusal, Value, text};
+use super::value::{Refusal, Value, text};
 use nudged_base::hex;
 
 /// Schemes of `redis.url` that this version serves.

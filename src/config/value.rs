@@ -1,11 +1,12 @@
-//! What a key may hold: a setting as it was written, the readers that turn it into a value, and
-//! the allowed range in words. A reader's refusal is that range, so the two cannot differ.
+//! What a key may hold: a setting as it was written, and the readers that turn it into a value. A
+//! reader's refusal is the range that it allows, in the words of `expected`.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::expected::{Expected, SIZE_UNITS};
 use super::schema::{AdminAddress, Count, Secret};
+use super::tree;
 use super::url::UrlProblem;
 use nudged_base::limits;
 use nudged_base::time::{DURATION_MAX, DurationMs, parse_duration};
@@ -28,150 +29,25 @@ pub enum Value {
     Other(&'static str),
 }
 
-/// What a key takes: the words of every error about its value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expected {
-    /// true or false.
-    Boolean,
-    /// A whole number, with its range.
-    Whole(u64, u64),
-    /// "auto" or a whole number, with its range.
-    AutoOrWhole(u64, u64),
-    /// A duration, with its range.
-    Duration(DurationMs, DurationMs),
-    /// A size in bytes, with its range.
-    Size(u64, u64),
-    /// One of a few words.
-    OneOf(&'static [&'static str]),
-    /// A list of addresses, with its greatest length.
-    Addresses(usize),
-    /// One address of a list.
-    Address,
-    /// A TCP address or a unix socket.
-    AdminAddress,
-    /// A path.
-    Path,
-    /// A path, or nothing.
-    OptionalPath,
-    /// A list of CPUs.
-    Cpus,
-    /// A name of the tz database.
-    Zone,
-    /// API keys.
-    Keys,
-    /// One API key.
-    Key,
-    /// CORS origins.
-    Origins,
-    /// One CORS origin.
-    Origin,
-    /// User ids.
-    Users,
-    /// One user id.
-    User,
-    /// A URL, by its schemes.
-    Url(&'static [&'static str]),
-    /// A section, not a value.
-    Section,
-}
-
-impl fmt::Display for Expected {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Expected::Boolean => out.write_str("true or false"),
-            Expected::Whole(min, max) => write!(out, "a whole number from {min} to {max}"),
-            Expected::AutoOrWhole(min, max) => {
-                write!(out, "\"auto\" or a whole number from {min} to {max}")
+impl Value {
+    /// A value of a file.
+    pub(super) fn of(value: &tree::Value) -> Value {
+        match value {
+            tree::Value::Text(text) => Value::Text(text.to_string()),
+            tree::Value::Boolean(boolean) => Value::Boolean(*boolean),
+            tree::Value::Number(text) | tree::Value::Unreal(text) => match text.parse() {
+                Ok(number) => Value::Whole(number),
+                Err(_) if text.contains(|letter| !matches!(letter, '0'..='9' | '-')) => {
+                    Value::Other("a fraction")
+                }
+                Err(_) => Value::Other("a number out of range"),
+            },
+            tree::Value::List(nodes) => {
+                Value::List(nodes.iter().map(|node| Value::of(&node.value)).collect())
             }
-            Expected::Duration(min, max) => {
-                write!(out, "a duration from {min} to {max}, ")?;
-                out.write_str("such as \"500ms\" or \"1h30m\" (units ms s m h d w)")
-            }
-            Expected::Size(min, max) => {
-                write!(out, "a size from {} to {}, ", Size(min), Size(max))?;
-                out.write_str("such as \"256MiB\" (units B KiB MiB GiB TiB)")
-            }
-            Expected::OneOf(words) => {
-                out.write_str("one of ")?;
-                write_quoted(out, words, "")
-            }
-            Expected::Addresses(max) => {
-                write!(out, "1 to {max} different addresses such as \"127.0.0.1:8080\" or ")?;
-                out.write_str("\"[::1]:8080\"")
-            }
-            Expected::Address => {
-                out.write_str("an address such as \"127.0.0.1:8080\" or \"[::1]:8080\"")
-            }
-            Expected::AdminAddress => {
-                out.write_str("an address such as \"127.0.0.1:8081\", or \"unix:/path\"")
-            }
-            Expected::Path => out.write_str("a path"),
-            Expected::OptionalPath => out.write_str("a path, or \"\" for none"),
-            Expected::Cpus => {
-                let last = limits::CPUS_MAX - 1;
-                write!(out, "\"auto\" or different CPUs from 0 to {last} such as \"2-5,8\"")
-            }
-            Expected::Zone => {
-                out.write_str("a zone of the tz database, such as \"UTC\" or \"Europe/Berlin\"")
-            }
-            Expected::Keys => {
-                let (min, max) = (limits::KEY_BYTES_MIN, limits::KEY_BYTES_MAX);
-                write!(out, "a list of up to {} different keys, each of ", limits::KEYS_MAX)?;
-                write!(out, "{min} to {max} visible ASCII characters without commas")
-            }
-            Expected::Key => {
-                let (min, max) = (limits::KEY_BYTES_MIN, limits::KEY_BYTES_MAX);
-                write!(out, "{min} to {max} visible ASCII characters without commas")
-            }
-            Expected::Origin => {
-                out.write_str("an origin as browsers send it, such as \"https://shop.example\": ")?;
-                out.write_str(
-                    "lower case, a port of 1 to 65535 if any, no path, pattern or slash at its end",
-                )
-            }
-            Expected::User => {
-                let bytes = limits::USER_BYTES_MAX;
-                write!(out, "a user id of 1 to {bytes} bytes without control characters")
-            }
-            Expected::Origins => {
-                write!(out, "a list of up to {} origins such as ", limits::ORIGINS_MAX)?;
-                out.write_str("\"https://shop.example\" (no path), or \"*\" alone for any")
-            }
-            Expected::Users => {
-                let (count, bytes) = (limits::LOG_USERS_MAX, limits::USER_BYTES_MAX);
-                write!(out, "a list of up to {count} user ids, each of 1 to {bytes} bytes ")?;
-                out.write_str("without control characters")
-            }
-            Expected::Url(schemes) => {
-                out.write_str("a URL that starts with ")?;
-                write_quoted(out, schemes, "://")?;
-                out.write_str(" and names a host, or \"\" for none")
-            }
-            Expected::Section => out.write_str("a section"),
+            tree::Value::Table(_) => Value::Other("a section"),
+            tree::Value::Null | tree::Value::Time(_) => Value::Other(value.kind()),
         }
-    }
-}
-
-fn write_quoted(out: &mut fmt::Formatter<'_>, words: &[&str], tail: &str) -> fmt::Result {
-    for (index, word) in words.iter().enumerate() {
-        let comma = if index == 0 { "" } else { ", " };
-        write!(out, "{comma}\"{word}{tail}\"")?;
-    }
-    Ok(())
-}
-
-/// Names of sizes and the power of two that each is.
-const SIZE_UNITS: [(&str, u32); 5] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
-
-/// A size in its largest whole unit.
-struct Size(u64);
-
-impl fmt::Display for Size {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fits = |power: &u32| self.0 != 0 && self.0.is_multiple_of(1 << power);
-        let (name, power) =
-            SIZE_UNITS.iter().find(|(_, power)| fits(power)).unwrap_or(&SIZE_UNITS[4]);
-        write!(out, "{}{name}", self.0 >> power)
     }
 }
 

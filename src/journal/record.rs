@@ -14,7 +14,7 @@ mod unmerged;
 mod withdrawn;
 
 pub use unmerged::{Unmerged, unmerged_framed_bytes};
-pub use withdrawn::{FormerEntry, Restored, Withdrawn};
+pub use withdrawn::{FormerEntry, Withdrawn};
 
 use super::bytes::Fields;
 pub use nudged_base::happening::Happening;

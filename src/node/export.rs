@@ -232,7 +232,6 @@ pub(super) fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -
             "variant": withdrawn.variant,
             "revision_epoch": withdrawn.revision.epoch,
             "revision_counter": withdrawn.revision.counter,
-            "restored": withdrawn.restored.map_or("", |restored| restored.popup),
         }),
         Record::Unmerged(unmerged) => json!({
             "action": unmerged.happening.word(),

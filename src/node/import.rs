@@ -320,7 +320,7 @@ mod tests {
     use crate::node::export::record_line;
     use nudged_base::ids::Revision;
     use nudged_base::time::WallMs;
-    use nudged_journal::record::{FormerEntry, Record, Restored, Withdrawn};
+    use nudged_journal::record::{FormerEntry, Record, Withdrawn};
     use nudged_journal::segment::SetId;
 
     #[test]
@@ -337,12 +337,11 @@ mod tests {
             variant: "v",
             clocks: &[4],
             former: Some(entry),
-            restored: Some(Restored { popup: "q", entry, place: 2 }),
         });
         let line = record_line(SetId(1), Sequence(12), &withdrawn);
-        let columns = ["action", "decision", "user_id", "popup_id", "variant", "restored"];
+        let columns = ["action", "decision", "user_id", "popup_id", "variant"];
         let told = columns.map(|column| line[column].as_str().unwrap());
-        assert_eq!(told, ["withdrawn", "t", "u", "p", "v", "q"]);
+        assert_eq!(told, ["withdrawn", "t", "u", "p", "v"]);
         assert_eq!((&line["at"], &line["shown_at"]), (&7.into(), &6.into()));
         let (read, bytes) = read_record(&line.to_string()).unwrap();
         assert_eq!(read.seq, 12);

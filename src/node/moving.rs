@@ -35,10 +35,9 @@ use nudged_journal::record::Record;
 use nudged_journal::recovery::{self, RecoverOptions};
 use nudged_journal::segment::SetId;
 use nudged_runtime::files::JournalDirectory;
-use nudged_store::mysql::TakenPopup;
-use nudged_store::sqlite::{FILE_NAME, Peek, Sqlite};
-use nudged_store::whole::{TakenUsers, WholeStat, WholeStream};
-use nudged_store::{Origin, Store, StoredKey, StreamId};
+use nudged_store::sqlite::{FILE_NAME, Peek};
+use nudged_store::whole::{TakenPopup, TakenUsers, WholeStat, WholeStream};
+use nudged_store::{Store, StoredKey, StreamId};
 
 /// What there is to do for a directory.
 pub enum Begun {
@@ -119,7 +118,7 @@ pub fn begin(
     // What was paused while the disk took nothing.
     let overrides = in_directory(from).map_err(|error| unusable(error.to_string()))?;
     source.put_overrides(&overrides)?;
-    let streams = sqlite(&mut source).whole_streams()?;
+    let streams = source.whole_streams()?;
     // Before the look: a node that comes in between is in one of the two.
     let claims = target.sql().claims_but(&sets_of(&streams))?;
     target.refuse_nodes(are_nodes_lost)?;
@@ -201,13 +200,6 @@ pub(super) fn apply_journal(
     Ok(count)
 }
 
-fn sqlite(store: &mut Store) -> &mut Sqlite {
-    match store {
-        Store::Sqlite(own) => own,
-        Store::Mysql(_) => unreachable!("it was opened as a file"),
-    }
-}
-
 fn sets_of(streams: &[WholeStream]) -> Vec<String> {
     streams.iter().map(|stream| stream.set.clone()).collect()
 }
@@ -269,7 +261,7 @@ impl Moving {
     /// Keys of the directory verify what they signed, and never sign; the target gets one that
     /// does.
     fn move_keys(&mut self) -> Result<Option<String>, Failure> {
-        let stored = sqlite(&mut self.source).signing_keys_stored()?;
+        let stored = self.source.own_signing_keys()?;
         let own = signing_keys::read(&self.from)?;
         let own = own.unwrap_or_else(|| stored.into_iter().map(shared_keys::secret_of).collect());
         let moved = |key: &Secret| {
@@ -286,19 +278,19 @@ impl Moving {
     }
 
     fn move_popups(&mut self) -> Result<Option<String>, Failure> {
-        let popups = sqlite(&mut self.source).whole_popups()?;
+        let popups = self.source.whole_popups()?;
         let (mut new, mut known, mut differing) = (0_u64, 0_u64, Vec::new());
         let mut of_file = Vec::new();
         for popup in &popups {
             match self.target.sql().take_popup(popup)? {
                 TakenPopup::New => {
                     new += 1;
-                    if popup.origin == Origin::File.word() && popup.archived_at.is_none() {
-                        of_file.push(popup.id.as_str());
+                    if popup.is_in_file() {
+                        of_file.push(popup.id());
                     }
                 }
                 TakenPopup::Known => known += 1,
-                TakenPopup::Differs => differing.push(popup.id.as_str()),
+                TakenPopup::Differs => differing.push(popup.id()),
             }
         }
         let mut said = format!("popups: {new} moved with their history, {known} there, the same");
@@ -320,9 +312,9 @@ impl Moving {
     }
 
     fn move_overrides(&mut self) -> Result<Option<String>, Failure> {
-        let entries = sqlite(&mut self.source).whole_overrides()?;
+        let entries = self.source.whole_overrides()?;
         self.target.sql().take_overrides(&entries)?;
-        let standing = entries.iter().filter(|entry| entry.ended.0.is_none()).count();
+        let standing = entries.iter().filter(|entry| entry.end.is_none()).count();
         let step = Step::Users { after: String::new(), taken: TakenUsers::default() };
         self.go_on(step, format!("overrides: {standing} standing, {} in all", entries.len()))
     }
@@ -380,7 +372,7 @@ impl Moving {
     }
 
     fn move_events(&mut self, after: (u32, i64), count: u64) -> Result<Option<String>, Failure> {
-        let events = sqlite(&mut self.source).whole_events_after(after, MOVED_ROWS)?;
+        let events = self.source.whole_events_after(after, MOVED_ROWS)?;
         if let Some(last) = events.last() {
             self.target.sql().take_events(&events, &self.numbers)?;
             let count = count + u64::try_from(events.len()).unwrap_or(u64::MAX);

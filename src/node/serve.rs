@@ -149,8 +149,7 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
     let was_ready = is_let && !signals.is_stop_asked();
     if was_ready {
         mesh.board.start();
-        say("ready");
-        announce::tell_ready(&log, &addresses, admin.address(), begun);
+        announce_ready(&log, &addresses, admin.address(), begun);
     }
     Ok(drain::serve_until_stopped(Node {
         config,
@@ -190,6 +189,12 @@ fn make_mesh(topology: &Topology) -> Result<Arc<Mesh>, Failure> {
 fn announce(addresses: &[SocketAddr], admin: &str) {
     addresses.iter().for_each(|address| say(&format!("listening data {address}")));
     say(&format!("listening admin {admin}"));
+}
+
+/// Says that the node takes traffic.
+fn announce_ready(log: &Log, addresses: &[SocketAddr], admin: &str, begun: Instant) {
+    say("ready");
+    announce::tell_ready(log, addresses, admin, begun);
 }
 
 /// Says something on standard output. Who does not read it needs no word.

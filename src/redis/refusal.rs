@@ -124,6 +124,7 @@ impl Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nudged_base::telemetry::counters::REFUSALS;
 
     #[test]
     fn kinds_are_told_by_the_first_word() {
@@ -165,6 +166,7 @@ mod tests {
 
     #[test]
     fn each_kind_has_its_place() {
+        assert_eq!(Refusal::ALL.map(|(_, name)| name), REFUSALS);
         for (place, (kind, _)) in Refusal::ALL.iter().enumerate() {
             assert_eq!(kind.index(), place);
         }

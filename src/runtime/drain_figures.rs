@@ -4,34 +4,29 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use nudged_base::limits::LIST_LOOK_MS;
+use nudged_base::telemetry::table::node_metrics;
 use nudged_base::time::{MonoNs, WallMs};
 
-/// What a lane has drained.
-#[derive(Debug, Default)]
-pub struct DrainFigures {
-    /// Entries that waited in the lane's lists when they were looked at last.
-    pub waiting: AtomicU64,
-    /// How old the oldest of them was then, in milliseconds; where they were drained, how old the
-    /// oldest was when it was applied.
-    pub lag_ms: AtomicU64,
-    /// When they were looked at last, on the monotonic clock, in nanoseconds.
-    looked_ns: AtomicU64,
-    /// The time of the oldest entry that is being applied, in milliseconds; 0 for none.
-    oldest_ms: AtomicI64,
-    /// Records applied.
-    pub records: AtomicU64,
-    /// Records that were there already.
-    pub duplicates: AtomicU64,
-    /// Entries dropped from lists.
-    pub trimmed: AtomicU64,
-    /// Transactions committed.
-    pub transactions: AtomicU64,
-    /// Lists given up to another node.
-    pub given_up: AtomicU64,
-    /// Failures of Redis and of SQL.
-    pub failures: AtomicU64,
-    /// Refusals for want of a right.
-    pub denials: AtomicU64,
+node_metrics! {
+    /// What a lane has drained. `waiting` and `lag_ms` are as of the latest look; where entries
+    /// were drained, the lag is how old the oldest was when it was applied.
+    pub struct DrainFigures {
+        Gauge waiting "list_waiting" "Records in this node's lists.";
+        Gauge lag_ms "list_lag_seconds" "Age of the oldest of them." in Milliseconds;
+        Counter transactions "list_transactions_total" "Transactions of lists.";
+        Counter given_up "list_given_up_total" "Lists left to other nodes.";
+        Counter records "list_records_total" "Records applied from lists.";
+        Counter duplicates "list_duplicates_total" "Records there already.";
+        Counter trimmed "list_trimmed_total" "Entries dropped from lists.";
+        Counter denials "list_denials_total" "Rights that Redis refused to who reads lists.";
+        Counter failures "list_failures_total" "Failures of Redis and SQL.";
+    }
+    beside {
+        /// When they were looked at last, on the monotonic clock, in nanoseconds.
+        looked_ns: AtomicU64,
+        /// The time of the oldest entry that is being applied, in milliseconds; 0 for none.
+        oldest_ms: AtomicI64,
+    }
 }
 
 impl DrainFigures {

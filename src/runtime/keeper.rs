@@ -39,6 +39,7 @@ use nudged_base::ids::Partition;
 use nudged_base::limits::{KEEPER_SQL_BEAT_MS, PARTITIONS};
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_base::telemetry::table::node_metrics;
 use nudged_base::time::{DurationMs, MonoNs};
 use nudged_config::Config;
 use nudged_redis::link::Unfit;
@@ -89,31 +90,26 @@ pub struct KeeperSetup {
     pub figures: Arc<KeeperFigures>,
 }
 
-/// What the keeper has done, for metrics and status.
-#[derive(Debug, Default)]
-pub struct KeeperFigures {
-    /// Rounds that ended.
-    pub rounds: AtomicU64,
-    /// Rounds that failed: Redis did not answer.
-    pub failures: AtomicU64,
-    /// Times that SQL did not answer the keeper.
-    pub sql_failures: AtomicU64,
-    /// Other nodes that are known.
-    pub peers: AtomicU64,
-    /// Rebuilds that this node began.
-    pub rebuilds: AtomicU64,
-    /// Partitions that this node found to have lost writes, and held.
-    pub held: AtomicU64,
-    /// Users that this node wrote into Redis from SQL.
-    pub users_filled: AtomicU64,
-    /// Users whose rows can't be read: they are new to Redis after a rebuild.
-    pub users_unreadable: AtomicU64,
-    /// Partitions that are not open now.
-    pub partitions: AtomicU64,
-    /// 0 while all are open, 1 lost, 2 barrier, 3 filling.
-    pub phase: AtomicU8,
-    /// When they were first seen not to be, on the monotonic clock, in nanoseconds.
-    pub since_ns: AtomicU64,
+node_metrics! {
+    /// What the keeper has done, for metrics and status.
+    pub struct KeeperFigures {
+        Counter rounds "keeper_rounds_total" "Rounds of the keeper.";
+        Counter failures "keeper_failures_total" "Rounds that failed.";
+        Counter sql_failures "keeper_sql_failures_total" "Questions that failed.";
+        Gauge peers "keeper_other_nodes" "Other nodes that are alive.";
+        Counter rebuilds "rebuild_begun_total" "Rebuilds begun by this node.";
+        Counter users_filled "rebuild_users_total" "Users filled from SQL.";
+        Counter held "rebuild_held_total" "Partitions found to have lost writes.";
+        Counter users_unreadable "rebuild_unreadable_total"
+            "Users whose rows could not be read: they are new to Redis.";
+        Gauge partitions "rebuild_partitions" "Partitions that are not open.";
+    }
+    beside {
+        /// 0 while all are open, 1 lost, 2 barrier, 3 filling.
+        pub phase: AtomicU8,
+        /// When they were first seen not to be, on the monotonic clock, in nanoseconds.
+        pub since_ns: AtomicU64,
+    }
 }
 
 /// A rebuild as a person is told of it.

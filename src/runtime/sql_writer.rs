@@ -14,7 +14,7 @@
 
 mod chores;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -30,6 +30,7 @@ use nudged_base::backoff::{Backoff, lengthened};
 use nudged_base::ids::{Sequence, UserKey};
 use nudged_base::limits::RIGHTS_AGAIN_MS;
 use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_base::telemetry::table::node_metrics;
 use nudged_base::time::MonoNs;
 use nudged_journal::disk::DiskRead;
 use nudged_journal::reader::{Tail, TailError};
@@ -89,31 +90,28 @@ pub struct WriterSetup<D> {
     pub board: Option<Arc<Board>>,
 }
 
-/// What the writer has done, for metrics.
-#[derive(Debug, Default)]
-pub struct WriterFigures {
-    /// Transactions committed.
-    pub transactions: AtomicU64,
-    /// Records applied.
-    pub records: AtomicU64,
-    /// Records that were there already.
-    pub duplicates: AtomicU64,
-    /// Transactions that failed.
-    pub failures: AtomicU64,
-    /// Records in the dead-letter file.
-    pub rejected: AtomicU64,
-    /// How often SQL had gone back.
-    pub regressions: AtomicU64,
-    /// Bytes of the journal's unfinished end that were cut at the start.
-    pub journal_cut_bytes: AtomicU64,
-    /// Stretches of damaged records that the start passed over, as it was told.
-    pub journal_lost_stretches: AtomicU64,
-    /// Applying has ended for good: going on would mix two journals.
-    pub is_halted: AtomicBool,
-    /// The stream of this journal, once SQL could be asked for it.
-    pub stream: OnceLock<StreamId>,
-    /// What is wrong with SQL, as long as it lasts, whoever asks it.
-    pub fitness: SqlFitness,
+node_metrics! {
+    /// What the writer has done.
+    pub struct WriterFigures {
+        Counter transactions "sql_transactions_total" "Transactions committed.";
+        Counter records "sql_records_total" "Records applied.";
+        Counter duplicates "sql_duplicates_total" "Records there already.";
+        Counter failures "sql_failures_total" "Transactions that failed.";
+        Counter rejected "sql_rejected_total" "Records in the dead-letter file.";
+        Counter regressions "sql_regressions_total" "How often SQL had gone back.";
+        Gauge journal_cut_bytes "journal_cut_bytes"
+            "Bytes of the unfinished end that the start cut.";
+        Gauge journal_lost_stretches "journal_lost_stretches"
+            "Damaged stretches that the start passed over.";
+    }
+    beside {
+        /// Applying has ended for good: going on would mix two journals.
+        pub is_halted: AtomicBool,
+        /// The stream of this journal, once SQL could be asked for it.
+        pub stream: OnceLock<StreamId>,
+        /// What is wrong with SQL, as long as it lasts, whoever asks it.
+        pub fitness: SqlFitness,
+    }
 }
 
 /// Starts the thread.

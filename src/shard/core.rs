@@ -415,13 +415,13 @@ impl Core {
     }
 
     /// Answers the operator who asked to finish once nothing is open and nothing under way.
-    fn finish_if_quiet(&mut self, outbox: &mut Outbox) {
+    fn finish_if_quiet(&mut self, now: Now, outbox: &mut Outbox) {
         let Some(ticket) = self.finish_ticket else { return };
         let is_quiet = self.listeners_closed
             && self.connections.is_empty()
             && self.users.lane.is_quiet()
             && self.hops.is_quiet()
-            && self.arbitration.is_quiet();
+            && self.arbitration.may_end(now.mono);
         if is_quiet {
             self.finish_ticket = None;
             let outcome = Outcome::Done;
@@ -508,7 +508,7 @@ impl Step for Core {
         self.count_what_waits();
         self.connections.flush(&self.view, now.mono, outbox);
         self.tell_of_connections(now);
-        self.finish_if_quiet(outbox);
+        self.finish_if_quiet(now, outbox);
     }
 
     fn next_deadline(&self) -> Option<MonoNs> {

@@ -88,11 +88,11 @@ impl Arbitration {
         }
     }
 
-    /// Whether no change is under way.
-    pub fn is_quiet(&self) -> bool {
+    /// Whether nothing is under way that could come to an end now.
+    pub fn may_end(&self, now: MonoNs) -> bool {
         match self {
             Arbitration::Own(_) => true,
-            Arbitration::Redis(arbiter) => arbiter.is_quiet(),
+            Arbitration::Redis(arbiter) => arbiter.may_end(now),
         }
     }
 }

@@ -78,7 +78,8 @@ pub(super) struct PopupRow {
 }
 
 impl PopupRow {
-    fn is_in_file(&self) -> bool {
+    /// Whether the popups file owns the id.
+    pub(super) fn is_in_file(&self) -> bool {
         self.origin == Origin::File && self.archived_at.is_none()
     }
 

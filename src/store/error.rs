@@ -254,6 +254,7 @@ impl StoreError {
     pub(super) fn words(&self) -> String {
         match self {
             StoreError::Server { source, .. } => source.message(),
+            StoreError::Sql { source, .. } => source.to_string(),
             other => other.to_string(),
         }
     }

@@ -6,15 +6,13 @@ use serde_json::json;
 
 use super::stored::{Dropped, Origin, status_word};
 use nudged_base::time::WallMs;
-use nudged_domain::catalog::overrides::{Entry, EntryId, Overrides, Place};
+use nudged_domain::catalog::overrides::{Entry, Overrides, Place};
 
 /// An entry's row as it is to be, with what its popup's history tells of it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct OverrideEdit {
     /// The entry.
     pub(super) entry: Entry,
-    /// Whether SQL does not have it yet.
-    pub(super) is_new: bool,
     /// Lines of history, in order.
     pub(super) lines: Vec<Line>,
 }
@@ -36,7 +34,6 @@ pub(super) fn plan_overrides(stored: &[Entry], entries: &[Entry]) -> Vec<Overrid
     for entry in stored {
         known.take(entry, Place::Sql);
     }
-    let is_stored = |id: EntryId| stored.iter().any(|entry| entry.id == id);
     let mut sorted: Vec<&Entry> = entries.iter().collect();
     sorted.sort_by_key(|entry| (entry.at, entry.id));
     sorted.dedup_by_key(|entry| entry.id);
@@ -49,8 +46,7 @@ pub(super) fn plan_overrides(stored: &[Entry], entries: &[Entry]) -> Vec<Overrid
             lines.extend(line(&mut known, entry, (end.at, &end.who)));
         }
         if !lines.is_empty() {
-            let is_new = !is_stored(entry.id);
-            edits.push(OverrideEdit { entry: entry.clone(), is_new, lines });
+            edits.push(OverrideEdit { entry: entry.clone(), lines });
         }
     }
     edits
@@ -84,33 +80,10 @@ pub(super) fn dropped_of((id, definition, origin): (String, String, String)) -> 
     Some(Dropped { id, status, is_in_file: Origin::of_word(&origin) == Origin::File })
 }
 
-/// An entry of its columns; `None` where somebody else wrote what is none.
-pub(super) fn entry_of(
-    (id, popup, kind): (&str, String, &str),
-    (at, who): (i64, String),
-    (ended_at, ended_by): (Option<i64>, Option<String>),
-) -> Option<Entry> {
-    use nudged_domain::catalog::overrides::{End, Kind};
-    let end = ended_at
-        .map(|at| End { at: WallMs(at), who: ended_by.unwrap_or_default().into_boxed_str() });
-    Some(Entry {
-        id: EntryId::parse(id)?,
-        popup: popup.into(),
-        // A word that somebody else wrote stops the popup.
-        kind: Kind::of_word(kind).unwrap_or(Kind::Pause),
-        at: WallMs(at),
-        who: who.into(),
-        end,
-    })
-}
-
-/// The columns of an entry's row, in the order of [`entry_of`].
-pub(super) const COLUMNS: &str = "entry_id, popup_id, kind, at, who, ended_at, ended_by";
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nudged_domain::catalog::overrides::{End, Kind};
+    use nudged_domain::catalog::overrides::{End, EntryId, Kind};
 
     fn entry(id: u128, kind: Kind, end: Option<i64>) -> Entry {
         let at = WallMs(i64::try_from(id).unwrap());
@@ -144,14 +117,13 @@ mod tests {
             (7, "bob", r#"{"status":["archived","paused"]}"#),
         ];
         assert_eq!(lines, want);
-        assert!(edits.iter().all(|edit| edit.is_new));
         let stored = [paused.clone(), archived.clone()];
         assert_eq!(plan_overrides(&stored, &stored), []);
         let open = Entry { end: None, ..archived };
         assert_eq!(plan_overrides(&stored, &[open]), [], "what has ended has ended");
         let ended = entry(1, Kind::Pause, Some(9));
         let edits = plan_overrides(&stored, std::slice::from_ref(&ended));
-        assert!(!edits[0].is_new && edits[0].entry == ended);
+        assert_eq!(edits[0].entry, ended);
         assert_eq!(edits[0].lines[0].diff, r#"{"status":["paused",null]}"#);
     }
 }

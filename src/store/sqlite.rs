@@ -1,9 +1,7 @@
 //! The embedded store: one SQLite file, `nudged.db`, in the data directory. Owns its connections,
-//! settings and schema. Must not know the journal's files, shards or threads.
+//! settings and schema. Must not know tables, the journal's files, shards or threads.
 //!
-//! `apply` records → one transaction · `rows` the statements of its rows · `popups` the catalog ·
-//! `overrides` pauses and archives · `reader` the connection that reads · `schema` creating and
-//! upgrading.
+//! `schema` creating and upgrading · `peek` a look that changes nothing.
 //!
 //! Settings, and why:
 //! - WAL: readers neither wait nor hold the writer up.
@@ -17,18 +15,10 @@
 //! - The log is folded in at a clean stop and now and then, so that the file alone is a backup.
 //! - One writer a process; another process waits for up to `SQL_BUSY_TIMEOUT_MS`.
 
-mod apply;
-mod keys;
-mod overrides;
 mod peek;
-mod popups;
-mod reader;
-mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
-mod whole;
-mod withdraw;
 
 use std::fs::OpenOptions;
 use std::io;
@@ -36,52 +26,35 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
 
 pub use peek::Peek;
-pub use reader::SqliteReader;
 
-use super::dead_letter::DeadLetters;
 use super::error::StoreError;
-use super::stored::{Dropped, StreamId};
-use nudged_base::hex;
-use nudged_base::ids::Sequence;
+use super::session::{Inserted, RowError};
+use super::statement::{Dialect, Insert};
+use super::value::{Row, Unreadable, Value};
 use nudged_base::limits::{
-    SQL_BUSY_TIMEOUT_MS, SQL_READ_CACHE_KIB, SQL_ROWS_READ_MAX, SQL_STATEMENTS_MAX, SQL_WAL_PAGES,
-    SQL_WRITE_CACHE_KIB, TOMBSTONE_AGE_MAX_MS,
+    SQL_BUSY_TIMEOUT_MS, SQL_READ_CACHE_KIB, SQL_STATEMENTS_MAX, SQL_WAL_PAGES, SQL_WRITE_CACHE_KIB,
 };
-use nudged_base::time::WallMs;
 
 /// The database's name in the data directory.
 pub const FILE_NAME: &str = "nudged.db";
 
-/// The one part of the embedded writer; MySQL may have more.
-const PART: i64 = 0;
-
-/// The connection that writes.
+/// A connection to the file.
 #[derive(Debug)]
-pub struct Sqlite {
+pub(super) struct Embedded {
     connection: Connection,
     path: PathBuf,
-    dead_letters: DeadLetters,
-    claims: Vec<Claim>,
     /// Something was applied since the write-ahead log was folded in; an erase among it.
     is_to_fold: bool,
     must_fold: bool,
-    /// The popups that opening it has stopped.
-    dropped: Vec<Dropped>,
 }
 
-/// A stream that this process applies, and the epoch that fences others.
-#[derive(Clone, Copy, Debug)]
-struct Claim {
-    stream: StreamId,
-    epoch: i64,
-}
-
-impl Sqlite {
-    /// See [`super::Store::open`].
-    pub(super) fn open(directory: &Path) -> Result<Sqlite, StoreError> {
+impl Embedded {
+    /// The connection that writes, and whether its schema was an older one. See
+    /// [`super::Store::open`].
+    pub(super) fn open(directory: &Path) -> Result<(Embedded, bool), StoreError> {
         let path = directory.join(FILE_NAME);
         create_private(&path).map_err(|source| {
             let action = "open or create it";
@@ -95,20 +68,17 @@ impl Sqlite {
         let failed = |source| StoreError::sql(&path, "set it up", source);
         connection.execute_batch(&settings).map_err(failed)?;
         let is_upgraded = schema::upgrade(&mut connection, &path)?;
-        let dropped = match is_upgraded {
-            true => overrides::dropped(&connection).map_err(failed)?,
-            false => Vec::new(),
-        };
-        let dead_letters = DeadLetters::new(directory);
-        Ok(Sqlite {
-            connection,
-            path,
-            dead_letters,
-            claims: Vec::new(),
-            is_to_fold: true,
-            must_fold: false,
-            dropped,
-        })
+        Ok((Embedded { connection, path, is_to_fold: true, must_fold: false }, is_upgraded))
+    }
+
+    /// A connection that only reads.
+    pub(super) fn open_reader(directory: &Path) -> Result<Embedded, StoreError> {
+        let path = directory.join(FILE_NAME);
+        let connection = connect(&path, SQL_READ_CACHE_KIB)?;
+        connection
+            .pragma_update(None, "query_only", true)
+            .map_err(|source| StoreError::sql(&path, "set it up", source))?;
+        Ok(Embedded { connection, path, is_to_fold: false, must_fold: false })
     }
 
     /// See [`super::Store::is_to_fold`].
@@ -121,121 +91,137 @@ impl Sqlite {
         self.must_fold
     }
 
+    /// Notes that records were applied, and whether one of them has erased a user.
+    pub(super) fn note_applied(&mut self, has_erased: bool) {
+        self.is_to_fold = true;
+        self.must_fold |= has_erased;
+    }
+
     /// See [`super::Store::fold`].
     pub(super) fn fold(&mut self) -> Result<bool, StoreError> {
-        let failed = |source| StoreError::sql(&self.path, "fold its log in", source);
+        let action = "fold its log in";
         let query = "PRAGMA wal_checkpoint(TRUNCATE)";
-        let is_busy: i64 =
-            self.connection.query_row(query, [], |row| row.get(0)).map_err(failed)?;
-        if is_busy == 0 {
+        let is_busy: Vec<i64> = self.query(action, query, &[], |row| row.take())?;
+        let is_done = is_busy.first() == Some(&0);
+        if is_done {
             (self.is_to_fold, self.must_fold) = (false, false);
         }
-        Ok(is_busy == 0)
+        Ok(is_done)
     }
 
-    /// See [`super::Store::take_dropped`].
-    pub(super) fn take_dropped(&mut self) -> Vec<Dropped> {
-        std::mem::take(&mut self.dropped)
+    /// See [`super::session::Session::query`].
+    pub(super) fn query<T>(
+        &self,
+        action: &'static str,
+        text: &str,
+        values: &[Value<'_>],
+        mut read: impl FnMut(&mut Row<'_>) -> Result<T, Unreadable>,
+    ) -> Result<Vec<T>, StoreError> {
+        let failed = |source| StoreError::sql(&self.path, action, source);
+        let mut statement = self.connection.prepare_cached(text).map_err(failed)?;
+        let mut rows = statement.query(params_from_iter(values)).map_err(failed)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(failed)? {
+            let row = read(&mut Row::of_sqlite(row));
+            let row = row.map_err(|Unreadable(error)| error.unwrap_or(NOT_OF_SQLITE));
+            found.push(row.map_err(failed)?);
+        }
+        Ok(found)
     }
 
-    /// See [`super::Store::stream_id`].
-    pub(super) fn stream_id(&mut self, set_id: [u8; 16]) -> Result<StreamId, StoreError> {
-        let action = "claim a stream";
-        let path = self.path.clone();
-        let claim = self.durably(action, |transaction| {
-            claim_stream(transaction, &hex::encode(&set_id))
-                .map_err(|source| StoreError::sql(&path, action, source))
-        })?;
-        let stream = claim.stream;
-        self.claims.retain(|claim| claim.stream != stream);
-        self.claims.push(claim);
-        Ok(stream)
-    }
-
-    /// See [`super::Store::position`].
-    pub(super) fn position(&self, stream: StreamId) -> Result<Sequence, StoreError> {
-        self.connection
-            .query_row(
-                "SELECT off FROM writer_position WHERE stream = ?1 AND part = ?2",
-                (stream.0, PART),
-                |row| row.get(0),
-            )
-            .optional()
-            .map_err(|source| StoreError::sql(&self.path, "read the position", source))?
-            .map(sequence_of)
-            .ok_or(StoreError::NoSuchStream { stream: stream.0 })
-    }
-
-    /// See [`super::Store::newest`].
-    pub(super) fn newest(&self, stream: StreamId) -> Result<Option<WallMs>, StoreError> {
-        let query = "SELECT max(at) FROM
-                     (SELECT at FROM events WHERE stream = ?1 ORDER BY seq DESC LIMIT ?2)";
-        self.connection
-            .query_row(query, (stream.0, SQL_ROWS_READ_MAX), |row| row.get::<_, Option<i64>>(0))
-            .map(|newest| newest.map(WallMs))
-            .map_err(|source| StoreError::sql(&self.path, "read the newest time", source))
-    }
-
-    /// See [`super::Store::purge_tombstones`].
-    pub(super) fn purge_tombstones(&mut self, now: WallMs) -> Result<usize, StoreError> {
-        let before = now.0.saturating_sub_unsigned(TOMBSTONE_AGE_MAX_MS);
-        self.connection
-            .execute("DELETE FROM erased_users WHERE erased_at <= ?1", [before])
-            .map_err(|source| StoreError::sql(&self.path, "purge tombstones", source))
-    }
-
-    /// Runs a transaction whose commit is on disk when this returns.
-    fn durably<T>(
+    /// See [`super::session::Session::execute`].
+    pub(super) fn execute(
         &mut self,
         action: &'static str,
-        run: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let path = self.path.clone();
-        let failed = |source| StoreError::sql(&path, action, source);
-        self.connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
-        let result = self.immediately(action, run);
-        self.connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
-        result
+        text: &str,
+        values: &[Value<'_>],
+    ) -> Result<u64, StoreError> {
+        let statement = self.connection.prepare_cached(text);
+        statement
+            .and_then(|mut statement| statement.execute(params_from_iter(values)))
+            .map(|changed| u64::try_from(changed).unwrap_or(u64::MAX))
+            .map_err(|source| StoreError::sql(&self.path, action, source))
     }
 
-    /// Runs a transaction that has the write lock from its start; rolls back on an error.
-    fn immediately<T>(
+    /// See [`super::session::Session::insert`]. The statement is prepared once for the connection
+    /// and runs once a row: SQLite has no round trip that a longer one would save.
+    pub(super) fn insert<'v, const COLUMNS: usize>(
         &mut self,
         action: &'static str,
-        run: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let path = &self.path;
-        let failed = |source| StoreError::sql(path, action, source);
-        let behavior = TransactionBehavior::Immediate;
-        let transaction = self.connection.transaction_with_behavior(behavior).map_err(failed)?;
-        let value = run(&transaction)?;
-        transaction.commit().map_err(failed)?;
-        Ok(value)
+        insert: &Insert<'_>,
+        rows: impl Iterator<Item = [Value<'v>; COLUMNS]>,
+    ) -> Result<Inserted, RowError> {
+        let places = ["?"; COLUMNS].join(", ");
+        let text = format!("{}({places}){}", insert.head(), insert.tail(Dialect::Sqlite));
+        let failed = |source| StoreError::sql(&self.path, action, source);
+        let mut statement = self.connection.prepare_cached(&text).map_err(failed)?;
+        let (mut count, mut unchanged) = (0, Vec::new());
+        for (index, row) in rows.enumerate() {
+            let mut run = || {
+                for (place, value) in (1..).zip(&row) {
+                    statement.raw_bind_parameter(place, value)?;
+                }
+                statement.raw_execute()
+            };
+            let changed = run().map_err(|source| {
+                let row = is_of_row(&source).then_some(index);
+                RowError { row, error: failed(source) }
+            })?;
+            count += u64::try_from(changed).unwrap_or(u64::MAX);
+            if changed == 0 {
+                unchanged.push(index);
+            }
+        }
+        Ok(Inserted { changed: count, unchanged: Some(unchanged) })
     }
 
-    /// The claim of a stream.
-    ///
-    /// # Panics
-    /// Where this process has not claimed it.
-    fn claim(&self, stream: StreamId) -> Claim {
-        let claim = self.claims.iter().find(|claim| claim.stream == stream);
-        *claim.expect("a stream is claimed before it is applied")
+    /// Begins a transaction that has the write lock from its start.
+    pub(super) fn begin(&mut self) -> Result<(), StoreError> {
+        self.run("begin a transaction", "BEGIN IMMEDIATE")
+    }
+
+    /// Begins a transaction that reads.
+    pub(super) fn begin_reading(&mut self) -> Result<(), StoreError> {
+        self.run("begin a transaction", "BEGIN")
+    }
+
+    /// See [`super::session::Session::commit`].
+    pub(super) fn commit(&mut self) -> Result<(), StoreError> {
+        self.run("commit", "COMMIT")
+    }
+
+    /// See [`super::session::Session::roll_back`]. A failure that ends the transaction by itself
+    /// leaves nothing to undo; what can't be undone now is undone when the connection goes.
+    pub(super) fn roll_back(&mut self) {
+        if !self.connection.is_autocommit() {
+            let _ = self.run("roll back", "ROLLBACK");
+        }
+    }
+
+    /// Whether commits are on disk when they return.
+    pub(super) fn set_synced(&mut self, is_synced: bool) -> Result<(), StoreError> {
+        let level = if is_synced { "FULL" } else { "NORMAL" };
+        self.connection
+            .pragma_update(None, "synchronous", level)
+            .map_err(|source| StoreError::sql(&self.path, "set it up", source))
+    }
+
+    fn run(&mut self, action: &'static str, text: &str) -> Result<(), StoreError> {
+        let failed = |source| StoreError::sql(&self.path, action, source);
+        self.connection.execute_batch(text).map_err(failed)
     }
 }
 
-/// Finds or makes a stream and raises its epoch.
-fn claim_stream(transaction: &Transaction<'_>, set_id: &str) -> rusqlite::Result<Claim> {
-    let insert = "INSERT INTO streams (set_id) VALUES (?1) ON CONFLICT DO NOTHING";
-    transaction.execute(insert, [set_id])?;
-    let find = "SELECT stream FROM streams WHERE set_id = ?1";
-    let stream: u32 = transaction.query_row(find, [set_id], |row| row.get(0))?;
-    let epoch = transaction.query_row(
-        "INSERT INTO writer_position (stream, part, epoch, off) VALUES (?1, ?2, 1, 0)
-         ON CONFLICT (stream, part) DO UPDATE SET epoch = epoch + 1 RETURNING epoch",
-        (stream, PART),
-        |row| row.get(0),
-    )?;
-    Ok(Claim { stream: StreamId(stream), epoch })
+/// Stands for the error that only a row of another database lacks.
+const NOT_OF_SQLITE: rusqlite::Error = rusqlite::Error::InvalidQuery;
+
+/// Whether an error of a row's statement is the row's fault and not the database's.
+fn is_of_row(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(
+        code,
+        Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig)
+    )
 }
 
 /// Makes the file where it is missing, for its owner alone; SQLite gives the files beside it the
@@ -254,20 +240,4 @@ fn connect(path: &Path, cache_kib: u32) -> Result<Connection, StoreError> {
     let settings = format!("PRAGMA cache_size = -{cache_kib}; PRAGMA temp_store = MEMORY;");
     connection.execute_batch(&settings).map_err(failed)?;
     Ok(connection)
-}
-
-/// A sequence as a column, which is signed.
-///
-/// # Panics
-/// On more than 63 bits; applied sequences rise by one from 0.
-fn sequence_column(sequence: Sequence) -> i64 {
-    i64::try_from(sequence.0).expect("a journal holds fewer than 2^63 records")
-}
-
-/// A column as a sequence.
-///
-/// # Panics
-/// On a negative one, which nothing writes.
-fn sequence_of(column: i64) -> Sequence {
-    Sequence(u64::try_from(column).expect("positions are not negative"))
 }

@@ -46,6 +46,17 @@ pub struct Run<'a> {
     pub records: &'a [(Sequence, Record<'a>)],
 }
 
+/// A node of a shared store that was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveNode {
+    /// The stream of its journal.
+    pub stream: StreamId,
+    /// What it calls itself.
+    pub name: String,
+    /// How long ago it was last seen, in milliseconds, by the server's clock.
+    pub silent_ms: u64,
+}
+
 /// A popup as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredPopup {

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 use jiff::tz::TimeZone;
 
+use super::catalog::PopupRow;
+use super::stored::HistoryEntry;
 use nudged_background::writer::union::{Tombstone, WholeUser, unite};
 use nudged_base::ids::{Sequence, UserKey};
 use nudged_base::time::WallMs;
@@ -85,33 +87,33 @@ pub struct WholeStream {
 /// A popup with all that is stored of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WholePopup {
-    /// Its id.
-    pub id: String,
-    /// Its version.
-    pub version: u32,
-    /// The word of its owner.
-    pub origin: String,
-    /// The definition.
-    pub text: String,
-    /// When it went from the file, in milliseconds.
-    pub archived_at: Option<i64>,
-    /// Its changes, oldest first: version, change, at, who, diff, definition.
-    pub history: Vec<(u32, String, i64, String, String, String)>,
+    /// Its row.
+    pub(super) popup: PopupRow,
+    /// Its changes, oldest first.
+    pub(super) history: Vec<HistoryEntry>,
 }
 
-/// An entry of `override_entries`.
+impl WholePopup {
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.popup.id
+    }
+
+    /// Whether the popups file owns the id.
+    pub fn is_in_file(&self) -> bool {
+        self.popup.is_in_file()
+    }
+}
+
+/// What became of a popup that was brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WholeOverride {
-    /// Its id, 32 hex digits.
-    pub entry: String,
-    /// The popup's id.
-    pub popup: String,
-    /// `pause` or `archive`.
-    pub kind: String,
-    /// When and who.
-    pub begun: (i64, String),
-    /// When it ended and who ended it.
-    pub ended: (Option<i64>, Option<String>),
+pub enum TakenPopup {
+    /// It was not there.
+    New,
+    /// It is there, the same.
+    Known,
+    /// It is there with another definition, which stays.
+    Differs,
 }
 
 /// What is to be written of users that are brought, given what is there: `known` by id, and the
@@ -139,6 +141,6 @@ pub(super) fn plan(
 }
 
 /// An outcome of its two columns.
-pub(super) fn outcome_at(word: Option<String>, at: Option<i64>) -> Option<(Outcome, WallMs)> {
-    Outcome::of_word(&word?).zip(at.map(WallMs))
+pub(super) fn outcome_at(word: Option<String>, at: Option<WallMs>) -> Option<(Outcome, WallMs)> {
+    Outcome::of_word(&word?).zip(at)
 }

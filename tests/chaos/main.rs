@@ -108,6 +108,7 @@ fn run(arguments: &Arguments) -> Vec<String> {
         wrong.push("nothing was shown or posted: the run says nothing".to_owned());
     }
     println!("befell: {}", world.told());
+    println!("shows that nobody saw: {:?}", world.unseen());
     println!(
         "{} shows and {} events acknowledged, {} nothing, {} degraded, {} unknown, {} refused; \
          {} rows; {:?}",

@@ -18,6 +18,8 @@ use crate::visitors::Street;
 const ANY_ERROR: &str = "\"level\":\"error\"";
 /// Popups and their gaps: short, so that they are at stake again and again.
 const GAPS_MS: [(&str, i64); 3] = [("second", 1_000), ("three", 3_000), ("ten", 10_000)];
+/// Changes that were asked about, by what was learnt.
+const PURSUITS: &str = "nudged_redis_pursuits_total";
 /// After the faults everything works again within this.
 const HEALED_WITHIN: Duration = Duration::from_secs(60);
 
@@ -55,6 +57,34 @@ pub struct World {
     random: Random,
     faults: Vec<Fault>,
     befallen: HashMap<Fault, u64>,
+    unseen: Unseen,
+}
+
+/// What became of shows that nobody saw, by the counters of nodes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unseen {
+    /// They were taken back.
+    pub withdrawn: u64,
+    /// They were asked about, since their reply was lost.
+    pub asked: u64,
+    /// Of them those that were never committed.
+    pub never_were: u64,
+    /// Of them those of which nothing could be learnt.
+    pub unknown: u64,
+}
+
+impl Unseen {
+    fn add(&mut self, server: &Server) {
+        let text = server.operator().get("/metrics").body;
+        let sum = |name: &str, label: &str| {
+            let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
+            lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum::<u64>()
+        };
+        self.withdrawn += sum("nudged_redis_withdrawn_total", "");
+        self.asked += sum(PURSUITS, "");
+        self.never_were += sum(PURSUITS, "\"not_committed\"");
+        self.unknown += sum(PURSUITS, "\"unknown\"");
+    }
 }
 
 /// The gap of each popup in milliseconds.
@@ -94,7 +124,8 @@ impl World {
         let random = Random::new(arguments.seed, 0);
         let faults = faults(arguments);
         let befallen = HashMap::new();
-        let mut world = World { cluster, nodes, street, random, faults, befallen };
+        let unseen = Unseen::default();
+        let mut world = World { cluster, nodes, street, random, faults, befallen, unseen };
         for index in 0..arguments.nodes {
             world.start_node(index);
         }
@@ -139,7 +170,9 @@ impl World {
         match fault {
             Fault::NodeKilled => {
                 self.street.nodes.lock().unwrap()[index] = None;
-                self.nodes[index].server.take().expect("each runs").kill();
+                let server = self.nodes[index].server.take().expect("each runs");
+                self.unseen.add(&server);
+                server.kill();
                 pause(short);
                 self.start_node(index);
             }
@@ -233,8 +266,15 @@ impl World {
     pub fn stop(&mut self) {
         self.street.nodes.lock().unwrap().fill(None);
         for node in &mut self.nodes {
-            node.server.take().expect("each runs").stop();
+            let server = node.server.take().expect("each runs");
+            self.unseen.add(&server);
+            server.stop();
         }
+    }
+
+    /// What became of shows that nobody saw.
+    pub fn unseen(&self) -> Unseen {
+        self.unseen
     }
 
     /// The rows of `events`.

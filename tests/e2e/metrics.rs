@@ -74,6 +74,8 @@ const STILL: &[(&str, &[&str])] = &[
             "redis_link_malformed_total",
             "redis_link_retries_total",
             "redis_link_unknown_total",
+            "redis_pursued",
+            "redis_pursuits_total",
             "redis_unfit",
             "redis_withdrawn_total",
             "shows_learnt_total",

@@ -1,6 +1,7 @@
 //! Property: a show whose commit became known too late for its request, which was answered without
 //! it, never was: no row of it stays in SQL, it is not counted, and the user may be shown the popup
-//! again at once. With `queue = "redis"` its record had left with the commit.
+//! again at once. With `queue = "redis"` its record had left with the commit. So it is where the
+//! word of Redis never comes, since the connection was given up and Redis stood still.
 
 use crate::cluster::{Cluster, Plan, in_turn};
 use crate::harness::{Server, until};
@@ -27,7 +28,8 @@ fn known(cluster: &Cluster, popup: &str) -> [i64; 3] {
 }
 
 fn a_late_show_never_was(queue: &str) {
-    let popups = in_turn(2);
+    // Shown once, and not again in this world: where `p2` were not withdrawn, nobody would see it.
+    let popups = format!("{}max_shows = 1\n", in_turn(3));
     let settings = format!("queue = \"{queue}\"");
     let plan = Plan { settings: &settings, redis: DEADLINE, ..Plan::new(&popups) };
     let cluster = Cluster::new(plan);
@@ -57,8 +59,22 @@ fn a_late_show_never_was(queue: &str) {
     assert_eq!(stats["rows"].as_array().map(Vec::len), Some(0), "{stats}");
     let next = until("service again", || client.decide("ann").popup());
     assert_eq!(next, "p1", "nobody has seen it");
+    // Redis freezes behind what it has done, for longer than a connection is waited for.
+    proxy.hold(Way::ToClient);
+    assert_eq!(client.decide("ann").reason(), "degraded");
+    cluster.redis.freeze();
+    until("the end of the connection", || {
+        (metric(&server, "nudged_redis_pursued") == 1).then_some(())
+    });
+    proxy.heal();
+    assert_eq!(client.decide("ann").reason(), "degraded");
+    cluster.redis.thaw();
+    let next = until("service again", || client.decide("ann").popup());
+    assert_eq!(next, "p2", "nobody has seen it");
+    assert_eq!(metric(&server, "nudged_redis_withdrawn_total"), 2);
     server.stop();
     assert_eq!(known(&cluster, "p1"), [1, 1, 1]);
+    assert_eq!(known(&cluster, "p2"), [1, 1, 1]);
     cluster.check_sql();
 }
 

@@ -16,6 +16,8 @@ mod redis_client;
 mod redis_link;
 mod redis_model;
 mod redis_scripts;
+mod speed;
+mod sql;
 mod vendor_config;
 
 #[test]

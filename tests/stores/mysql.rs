@@ -5,7 +5,6 @@ mod apply;
 mod conditions;
 mod faults;
 mod full_disk;
-mod history;
 mod nodes;
 mod refusals;
 mod schema;
@@ -25,7 +24,7 @@ use nudged_histories::{OwnedRecord, borrowed};
 const SET: [u8; 16] = [7; 16];
 
 /// The configuration of a node with this database.
-fn config(url: &str, data: &Path) -> Config {
+pub fn config(url: &str, data: &Path) -> Config {
     let mut config = Config { data: data.to_owned(), ..Config::default() };
     config.mysql.url = Some(Secret::new(url.to_owned()));
     config.mysql.connect_timeout = DurationMs(5_000);
@@ -34,25 +33,25 @@ fn config(url: &str, data: &Path) -> Config {
 }
 
 /// A new database on the shared server, with the schema: its name.
-fn database() -> String {
+pub fn database() -> String {
     let name = shared_database();
     migrate(&shared().url_of(&name));
     name
 }
 
-fn migrate(url: &str) {
+pub fn migrate(url: &str) {
     mysql::migrate(&config(url, Path::new("/nowhere")), WallMs(1)).unwrap();
 }
 
 /// A store with a claimed stream, as a start leaves it.
-struct Node {
-    store: Store,
+pub struct Node {
+    pub store: Store,
     stream: StreamId,
     directory: TempDir,
 }
 
 impl Node {
-    fn start(url: &str) -> Node {
+    pub fn start(url: &str) -> Node {
         Node::start_with(url, |_| {})
     }
 
@@ -78,11 +77,11 @@ impl Node {
     }
 
     fn connection_id(&mut self) -> u64 {
-        self.store.shared().unwrap().connection_id().unwrap()
+        self.store.shared().unwrap().connection_id().unwrap().unwrap()
     }
 }
 
-fn reader(url: &str) -> Reader {
+pub fn reader(url: &str) -> Reader {
     Reader::of(&config(url, Path::new("/nowhere"))).unwrap()
 }
 
@@ -95,79 +94,36 @@ fn queries() -> Vec<String> {
     let is_bytes = |column: &&str| {
         ["user_id", "popup_id", "variant", "decision", "action", "state"].contains(column)
     };
-    let tables: [(&str, &[&str]); 6] = [
+    let tables = [
         (
             "users",
-            &[
-                "user_id",
-                "user_hash",
-                "revision_epoch",
-                "revision_counter",
-                "last_counted_at",
-                "day_shows",
-                "session",
-                "session_shows",
-            ],
+            "user_id, user_hash, revision_epoch, revision_counter, last_counted_at, day_shows, \
+             session, session_shows",
         ),
         (
             "user_popups",
-            &[
-                "user_id",
-                "popup_id",
-                "popup_key",
-                "shows",
-                "last_shown_at",
-                "outcome",
-                "outcome_at",
-                "next_show_at",
-                "forgotten",
-                "first_epoch",
-                "first_counter",
-                "revision_epoch",
-                "revision_counter",
-                "state",
-            ],
+            "user_id, popup_id, popup_key, shows, last_shown_at, outcome, outcome_at, \
+             next_show_at, forgotten, first_epoch, first_counter, revision_epoch, \
+             revision_counter, state",
         ),
         (
             "events",
-            &[
-                "seq",
-                "decision",
-                "action",
-                "at",
-                "acted_at",
-                "user_id",
-                "popup_id",
-                "version",
-                "variant",
-                "revision_epoch",
-                "revision_counter",
-            ],
+            "seq, decision, action, at, acted_at, user_id, popup_id, version, variant, \
+             revision_epoch, revision_counter",
         ),
         (
             "popup_stats",
-            &[
-                "popup_id",
-                "variant",
-                "hour",
-                "part",
-                "decided",
-                "shown",
-                "ignored",
-                "dismissed",
-                "clicked",
-                "converted",
-            ],
+            "popup_id, variant, hour, part, decided, shown, ignored, dismissed, clicked, converted",
         ),
-        ("erased_users", &["user_hash", "revision_epoch", "revision_counter", "erased_at"]),
-        ("writer_position", &["part", "off"]),
+        ("erased_users", "user_hash, revision_epoch, revision_counter, erased_at"),
+        ("writer_position", "part, off"),
     ];
     tables
         .iter()
         .map(|(table, columns)| {
             let printed: Vec<_> = columns
-                .iter()
-                .map(|column| if is_bytes(column) { bytes(column) } else { plain(column) })
+                .split(", ")
+                .map(|column| if is_bytes(&column) { bytes(column) } else { plain(column) })
                 .collect();
             format!("SELECT CONCAT_WS('|', '{table}', {}) FROM {table}", printed.join(", "))
         })
@@ -175,7 +131,7 @@ fn queries() -> Vec<String> {
 }
 
 /// Every row of the tables that records reach, sorted.
-fn dump(server: &MariaDb, database: &str) -> Vec<String> {
+pub fn dump(server: &MariaDb, database: &str) -> Vec<String> {
     let text = server.run_sql(&format!("USE {database}; {};", queries().join("; ")));
     let mut rows: Vec<_> = text.lines().map(str::to_owned).collect();
     rows.sort_unstable();
@@ -191,7 +147,12 @@ fn dump_of(records: &[OwnedRecord]) -> Vec<String> {
         store.apply(stream, &borrowed(std::slice::from_ref(record))).unwrap();
     }
     drop(store);
-    let connection = rusqlite::Connection::open(directory.path().join("nudged.db")).unwrap();
+    dump_file(directory.path())
+}
+
+/// As [`dump`], of the file in a data directory.
+pub fn dump_file(directory: &Path) -> Vec<String> {
+    let connection = rusqlite::Connection::open(directory.join("nudged.db")).unwrap();
     let mut rows = Vec::new();
     for query in queries() {
         let mut statement = connection.prepare(&query).unwrap();
@@ -203,7 +164,7 @@ fn dump_of(records: &[OwnedRecord]) -> Vec<String> {
 }
 
 /// Says where two dumps differ, a few rows of each, in place of both whole.
-fn assert_same(found: &[String], expected: &[String]) {
+pub fn assert_same(found: &[String], expected: &[String]) {
     let missing: Vec<_> = expected.iter().filter(|row| !found.contains(row)).take(3).collect();
     let surplus: Vec<_> = found.iter().filter(|row| !expected.contains(row)).take(3).collect();
     assert!(missing.is_empty() && surplus.is_empty(), "missing {missing:#?} surplus {surplus:#?}");

@@ -184,28 +184,19 @@ const REJECTIONS: [&str; 8] = [
     "overloaded",
     "other",
 ];
-const CAUSES: [&str; 19] = [
-    "away",
-    "deadline",
-    "late",
-    "lost",
-    "full",
-    "unknown",
-    "quarantined",
-    "loading",
-    "primary_down",
-    "busy",
-    "read_only",
-    "out_of_memory",
-    "misconfigured",
-    "cluster",
-    "denied",
-    "wrong_type",
-    "no_script",
-    "no_command",
-    "other",
-];
-const REFUSALS: [&str; 12] = [
+const PURSUITS: [&str; 3] = ["committed", "not_committed", "unknown"];
+/// What else a command may fail of than a refusal.
+const NO_REFUSALS: [&str; 7] =
+    ["away", "deadline", "late", "lost", "full", "unknown", "quarantined"];
+const CAUSES: [&str; 19] = {
+    let mut causes = [""; 19];
+    let (first, rest) = causes.split_at_mut(NO_REFUSALS.len());
+    first.copy_from_slice(&NO_REFUSALS);
+    rest.copy_from_slice(&REFUSALS);
+    causes
+};
+/// Kinds of refusals, as `redis::refusal` names them.
+pub const REFUSALS: [&str; 12] = [
     "loading",
     "primary_down",
     "busy",
@@ -309,6 +300,8 @@ shard_counters! {
             "From sending to reply, summed over the replies in time." in Nanoseconds;
         Counter redis_breaker_opens "redis_breaker_opens_total" "Times the breaker opened.";
         Gauge redis_breaker "redis_breaker" "The breaker: 0 closed, 1 open, 2 probing.";
+        Gauge redis_pursued "redis_pursued"
+            "Changes nobody waits for that are sent until Redis says what became of them.";
         Gauge redis_in_flight "redis_in_flight" "Commands that wait for their replies.";
         Counter turns "turns_total" "Turns of the shard's loop.";
         Counter sleeps "sleeps_total" "Turns that ended asleep.";
@@ -321,6 +314,8 @@ shard_counters! {
         events_rejected "events_rejected_total" ["code" REJECTIONS] "Events rejected, by code.";
         redis_failures "redis_failures_total" ["cause" CAUSES]
             "Commands without the wanted reply, and requests given up, by cause.";
+        redis_pursuits "redis_pursuits_total" ["outcome" PURSUITS]
+            "Shows nobody saw whose replies were lost with their connections, by what was learnt.";
         redis_refused "redis_refused_total" ["kind" REFUSALS]
             "Commands that Redis refused, by kind; some are sent again.";
         http_errors "http_errors_total" ["status" STATUSES] "Refusals by status.";

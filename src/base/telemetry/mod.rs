@@ -2,10 +2,12 @@
 //! of where they go.
 //!
 //! `counters` one block of numbers per shard, written by that shard alone · `histogram` latencies
-//! in fixed buckets · `text` all of them in Prometheus' format · `log` messages (one enum), their
-//! rate limit and their queue · `log::line` a line as JSON or text.
+//! in fixed buckets · `table` numbers of the node's other parts · `text` all of them in Prometheus'
+//! format · `log` messages (one enum), their rate limit and their queue · `log::line` a line as
+//! JSON or text.
 
 pub mod counters;
 pub mod histogram;
 pub mod log;
+pub mod table;
 pub mod text;

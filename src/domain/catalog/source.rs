@@ -10,6 +10,7 @@
 //! Knows nothing of files, versions and operators' overrides. Off the hot path: allocates freely.
 
 use crate::catalog::snapshot::{Popup, Status};
+use nudged_config::tree::{self, Member, Node, Value};
 
 mod canonical;
 mod content;
@@ -17,7 +18,6 @@ mod fields;
 mod json;
 mod popup;
 mod rules;
-mod tree;
 
 #[cfg(test)]
 mod tests;
@@ -25,7 +25,6 @@ mod tests;
 pub use popup::FIELDS;
 
 use fields::{Errors, Field};
-use tree::{Member, Node, Value};
 
 /// A popup as it is written, checked. Two definitions are equal where their canonical texts are.
 #[derive(Clone, Debug)]
@@ -137,7 +136,7 @@ impl Parsed {
 /// Reads a text of popups as far as it can be read; see [`parse_toml`] and [`parse_json`].
 pub fn parse(text: &str, format: Format) -> Parsed {
     match format {
-        Format::Toml => match tree::from_toml(text) {
+        Format::Toml => match from_toml(text) {
             Ok(members) => popup_table(&members),
             Err(errors) => Parsed::refused(errors),
         },
@@ -160,7 +159,7 @@ pub fn parse_toml(text: &str) -> Result<Vec<Definition>, Vec<SourceError>> {
 pub fn says_popups(text: &str, format: Format) -> bool {
     let is_popup = |members: &[Member]| members.iter().any(|member| &*member.key == "popup");
     match format {
-        Format::Toml => tree::from_toml(text).is_ok_and(|members| is_popup(&members)),
+        Format::Toml => from_toml(text).is_ok_and(|members| is_popup(&members)),
         Format::Json => json::from_json(text).is_ok_and(|node| match node.value {
             Value::List(_) => true,
             Value::Table(members) => is_popup(&members),
@@ -175,6 +174,16 @@ pub fn says_popups(text: &str, format: Format) -> bool {
 /// Every error of the text; only the first where it is not JSON.
 pub fn parse_json(text: &str) -> Result<Vec<Definition>, Vec<SourceError>> {
     parse(text, Format::Json).whole()
+}
+
+fn from_toml(text: &str) -> Result<Vec<Member>, Vec<SourceError>> {
+    tree::from_toml(text).map_err(|errors| {
+        let located = errors.iter().map(|error| {
+            let message = error.message.lines().next().unwrap_or("not TOML");
+            SourceError::of_text(error.line, message)
+        });
+        located.collect()
+    })
 }
 
 fn popups_of(node: &Node) -> Parsed {
@@ -214,7 +223,7 @@ pub enum Format {
 /// Every error of the text, and another id or another number of popups than that.
 pub fn parse_popup(text: &str, format: Format, id: &str) -> Result<Definition, Vec<SourceError>> {
     let members = match format {
-        Format::Toml => tree::from_toml(text)?,
+        Format::Toml => from_toml(text)?,
         Format::Json => match json::from_json(text).map_err(|error| vec![error])? {
             Node { value: Value::Table(members), .. } => members,
             node => {
@@ -225,10 +234,10 @@ pub fn parse_popup(text: &str, format: Format, id: &str) -> Result<Definition, V
     };
     let (line, mut members) = sole_popup(members)?;
     if !members.iter().any(|member| &*member.key == "id") {
-        let node = Node { line, value: Value::Text(id.into()) };
-        members.insert(0, Member { key: "id".into(), line, node });
+        let node = Node { line, column: 0, value: Value::Text(id.into()) };
+        members.insert(0, Member { key: "id".into(), line, column: 0, node });
     }
-    let node = Node { line, value: Value::Table(members) };
+    let node = Node { line, column: 0, value: Value::Table(members) };
     let mut read = definitions(std::slice::from_ref(&node)).whole()?;
     let definition = read.pop().expect("one value without errors is one popup");
     if definition.id() == id {
@@ -248,13 +257,11 @@ fn sole_popup(mut members: Vec<Member>) -> Result<(u32, Vec<Member>), Vec<Source
     let document = members.pop().expect("a document has one member");
     let (line, nodes) = match document.node.value {
         Value::List(nodes) => (document.line, nodes),
-        table @ Value::Table(_) => {
-            (document.line, vec![Node { line: document.line, value: table }])
-        }
+        table @ Value::Table(_) => (document.line, vec![Node { value: table, ..document.node }]),
         _ => (document.line, Vec::new()),
     };
     match <[Node; 1]>::try_from(nodes) {
-        Ok([Node { line, value: Value::Table(members) }]) => Ok((line, members)),
+        Ok([Node { line, value: Value::Table(members), .. }]) => Ok((line, members)),
         _ => Err(vec![SourceError::of_text(line, "popup: expected one popup")]),
     }
 }

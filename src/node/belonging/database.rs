@@ -13,9 +13,8 @@ use nudged_config::Config;
 use nudged_journal::disk::DiskRead;
 use nudged_journal::recovery;
 use nudged_runtime::sql_writer::CheckStore;
-use nudged_store::StoreError;
-use nudged_store::mysql::Mysql;
 use nudged_store::sqlite::Peek;
+use nudged_store::{Store, StoreError};
 
 /// Whether the database can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +35,7 @@ pub enum Asked {
 pub fn check(
     config: &Config,
     disk: &impl DiskRead,
-    (sql, asked): (&mut Mysql, Asked),
+    (sql, asked): (&mut Store, Asked),
 ) -> Result<(), Failure> {
     let path = &config.data;
     let found = mark(path)?;
@@ -119,7 +118,7 @@ fn pass(asked: Result<Option<bool>, Failure>) -> Result<Option<bool>, Failure> {
 fn is_known(
     disk: &impl DiskRead,
     path: &Path,
-    (mark, sql): (&Mark, &mut Mysql),
+    (mark, sql): (&Mark, &mut Store),
     is_elsewhere: bool,
 ) -> Result<Option<bool>, Failure> {
     let refused = |error: recovery::RecoverError| unusable(path, error.to_string());
@@ -156,7 +155,7 @@ fn users(path: &Path, disk: &impl DiskRead, mark: &Mark) -> u64 {
 }
 
 /// Notes which database has the directory's users, once that database knows its journal.
-pub fn note(config: &Config, sql: &Mysql) {
+pub fn note(config: &Config, sql: &Store) {
     let own = sql.server_name();
     let is_noted = match mark(&config.data) {
         Ok(Mark::Mysql(server)) => server.as_deref() == Some(&own),

@@ -21,8 +21,8 @@ use nudged_journal::segment::SetId;
 use nudged_runtime::clocks;
 use nudged_runtime::files::JournalDirectory;
 use nudged_runtime::redis_client::{Answer, AskError, BlockingRedis};
-use nudged_store::mysql::{self, LiveNode, Mysql};
-use nudged_store::{Reader, Store};
+use nudged_store::mysql;
+use nudged_store::{LiveNode, Reader, Store};
 
 /// Signs of life are looked at again after this.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -75,7 +75,7 @@ impl Target {
         &mut self.store
     }
 
-    pub(in crate::node) fn sql(&mut self) -> &mut Mysql {
+    pub(in crate::node) fn sql(&mut self) -> &mut Store {
         self.store.shared().expect("the configuration names a server")
     }
 

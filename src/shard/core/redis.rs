@@ -121,6 +121,11 @@ impl Core {
             self.users.counters.redis_failures.of("deadline").add(1);
             self.resume(now, waiter, false);
         }
+        while let Some((users, arbiter)) = self.by_redis()
+            && let Some(resumed) = (RedisUsers { users, arbiter }).give_up_pursued(now.mono)
+        {
+            self.run_again(now, resumed);
+        }
     }
 
     /// Tells how the link fares.
@@ -148,6 +153,7 @@ impl Core {
             BreakerState::Probing => 2,
         });
         counters.redis_in_flight.set(figures.in_flight);
+        counters.redis_pursued.set(arbiter.pursued() as u64);
     }
 
     /// What the keeper lets the shards do.

@@ -61,12 +61,17 @@ pub struct ProposedChange {
     pub request: RequestId,
     /// By the shard's clock.
     pub now: WallMs,
+    /// Executed later than this, it changes nothing; by the clock of Redis.
+    pub valid_until: WallMs,
     /// The state after the change.
     pub state: Vec<u8>,
     /// The state without the show, where there is one: what a withdrawal restores.
     pub former: Option<Vec<u8>>,
     /// Whether it takes back a show that nobody saw.
     pub withdraws: bool,
+    /// It is sent until Redis says what became of it, but not after this; `None` where it is sent
+    /// once.
+    pub pursued_until: Option<MonoNs>,
     /// Other nodes are told.
     pub publish: bool,
     /// The value expires after this long, in milliseconds; 0 for never.
@@ -191,6 +196,15 @@ impl InFlightTable {
         flight.waiters.rotate_right(1);
     }
 
+    /// Those who wait behind a command that goes on wait no longer.
+    pub fn take_waiters(&mut self, handle: Handle) -> VecDeque<Waiter> {
+        let Some(flight) = self.in_flight.get_mut(handle) else { return VecDeque::new() };
+        let waiters = std::mem::take(&mut flight.waiters);
+        self.waiting -= waiters.len();
+        self.waiting_bytes -= waiters.iter().map(Waiter::bytes).sum::<usize>();
+        waiters
+    }
+
     /// Lets those who wait behind a command wait longer: SQL is slower than Redis.
     pub fn prolong(&mut self, handle: Handle, until: MonoNs) {
         let Some(flight) = self.in_flight.get_mut(handle) else { return };
@@ -202,14 +216,12 @@ impl InFlightTable {
 
     /// A command has ended: it, and those who waited behind it.
     pub fn end(&mut self, handle: Handle) -> Option<(InFlight, VecDeque<Waiter>)> {
-        let mut flight = self.in_flight.remove(handle)?;
+        let waiters = self.take_waiters(handle);
+        let flight = self.in_flight.remove(handle)?;
         let hash = self.hash.of(flight.user.as_bytes());
         if let Ok(entry) = self.by_user.find_entry(hash, |found| *found == handle) {
             entry.remove();
         }
-        let waiters = std::mem::take(&mut flight.waiters);
-        self.waiting -= waiters.len();
-        self.waiting_bytes -= waiters.iter().map(Waiter::bytes).sum::<usize>();
         self.forget_ended();
         Some((flight, waiters))
     }
@@ -291,6 +303,11 @@ impl InFlightTable {
     /// Requests that wait behind commands.
     pub fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// Commands under way.
+    pub fn len(&self) -> usize {
+        self.in_flight.len()
     }
 
     /// Whether nothing is under way.

@@ -14,20 +14,21 @@
 //!
 //! One command is under way for a user; later requests of that user wait behind it, in their order.
 //! Each request has one deadline, after which it is answered degraded; its command stays. A show
-//! that is committed after that is withdrawn.
+//! that is committed all the same is withdrawn, also where that is known long after.
 //!
 //! Limits: `IN_FLIGHT_MAX` users, `PARKED_MAX` requests, `PARKED_BYTES_MAX` bytes of them.
 //!
-//! `degraded` commands without a state · `merging` what was accepted without Redis · `learning` shows that events tell of first ·
-//! `in_flight` the commands under way · `partitions` what is known of each · `carrier` the link ·
+//! `degraded` commands without a state · `merging` what was accepted without Redis · `learning` shows
+//! that events tell of first · `partitions` what is known of each · `carrier` the link ·
 //! `requests` how requests run · `replies` what replies do · `withdrawal` shows that nobody saw ·
-//! `wiring` the connection.
+//! `pursuit` changes whose outcome has to be known · `wiring` the connection.
 
 pub mod carrier;
 mod degraded;
 mod learning;
 pub mod merging;
 pub mod partitions;
+mod pursuit;
 pub mod replies;
 pub mod requests;
 pub mod wiring;
@@ -39,6 +40,7 @@ use crate::users::in_flight::InFlightTable;
 use carrier::Carrier;
 use merging::Merging;
 use partitions::Partitions;
+use pursuit::Pursuit;
 
 use super::Users;
 use super::unmerged::Unmerged;
@@ -124,6 +126,7 @@ pub struct Arbiter {
     /// What was accepted without its user's state, and waits to become part of it.
     pub(crate) unmerged: Unmerged,
     merging: Merging,
+    pursuit: Pursuit,
     output: Vec<u8>,
     is_sending: bool,
     is_connected: bool,
@@ -161,6 +164,7 @@ impl Arbiter {
             requests_made: 0,
             unmerged,
             merging: Merging::default(),
+            pursuit: Pursuit::default(),
             output: Vec::new(),
             is_sending: false,
             is_connected: false,
@@ -214,7 +218,13 @@ impl Arbiter {
         self.in_flight.waiting()
     }
 
+    /// Changes that are sent until Redis says what became of them.
+    pub fn pursued(&self) -> usize {
+        self.pursuit.len()
+    }
+
     /// Whether no change is under way.
+    #[cfg(test)]
     pub fn is_quiet(&self) -> bool {
         self.in_flight.is_empty() && self.fanouts.is_empty()
     }
@@ -222,7 +232,8 @@ impl Arbiter {
     /// When something has to be given up, or the link has something to do.
     pub fn next_deadline(&self) -> Option<MonoNs> {
         let link = self.carrier.next_deadline();
-        let deadlines = [self.in_flight.next_deadline(), link, self.merging_deadline()];
+        let own = [self.merging_deadline(), self.pursuit.next_deadline()];
+        let deadlines = [self.in_flight.next_deadline(), link].into_iter().chain(own);
         deadlines.into_iter().flatten().min()
     }
 
@@ -307,7 +318,7 @@ fn partition_of_ticket(ticket: u64) -> Option<Partition> {
 }
 
 impl Arbiter {
-    /// Sends comparisons while there is room.
+    /// Sends what nobody waits for while there is room: comparisons, and what is pursued.
     pub(crate) fn pump(&mut self, now: MonoNs) {
         while let Some(partition) = self.to_compare.last().copied() {
             let command = Command::Meta { partition };
@@ -316,6 +327,7 @@ impl Arbiter {
             }
             self.to_compare.pop();
         }
+        self.send_pursued(now);
     }
 
     /// Whether a command of this user is under way.

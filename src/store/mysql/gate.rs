@@ -14,11 +14,11 @@ pub(super) fn is_held() -> bool {
 }
 
 /// Holds all connections but the one that looks.
-pub(super) fn hold() {
+pub(crate) fn hold() {
     IS_HELD.store(true, Ordering::Release);
 }
 
 /// Lets all ask from now on.
-pub(super) fn release() {
+pub(crate) fn release() {
     IS_HELD.store(false, Ordering::Release);
 }

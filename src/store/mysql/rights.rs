@@ -2,7 +2,7 @@
 //! since a server looks at rights before it looks for rows. A test holds the list to the schema.
 
 use super::failure::FailureKind;
-use super::session::Session;
+use super::session::Remote;
 use crate::error::StoreError;
 
 /// Each table that nodes use, one of its columns, and whether rows of it are deleted. Every one is
@@ -31,7 +31,7 @@ const GROWING: &[&str] = &["popup_history", "signing_keys"];
 /// # Errors
 /// Where the server fails otherwise, or does not let the node in: after each refusal the connection
 /// is made anew.
-pub(super) fn missing(session: &mut Session) -> Result<Vec<String>, StoreError> {
+pub(crate) fn missing(session: &mut Remote) -> Result<Vec<String>, StoreError> {
     let mut missing: Vec<String> = Vec::new();
     for (table, right, sql) in trials() {
         // Other statements read as well: theirs would be told of the same right.
@@ -39,7 +39,7 @@ pub(super) fn missing(session: &mut Session) -> Result<Vec<String>, StoreError> 
         if is_known {
             continue;
         }
-        match session.execute("try a right", &sql) {
+        match session.execute("try a right", &sql, &[]) {
             Ok(_) => {}
             Err(error) if error.is_right() => {
                 missing.push(format!("{right} ON {table}"));

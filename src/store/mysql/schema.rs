@@ -6,9 +6,10 @@
 //! without one (a proxy that has none) they only do the same work twice.
 
 use super::failure::FailureKind;
-use super::overrides;
-use super::session::Session;
+use super::session::Remote;
 use crate::error::StoreError;
+use crate::session::Session;
+use crate::statements::overrides;
 use crate::stored::Dropped;
 use nudged_base::time::WallMs;
 use nudged_config::Config;
@@ -34,13 +35,13 @@ const LOCK_WAIT_S: u32 = 60;
 /// Without `[mysql] url`.
 pub fn migrate(config: &Config, now: WallMs) -> Result<(i64, i64), StoreError> {
     let url = config.mysql.url.as_ref().expect("the caller has looked for it");
-    let mut session = Session::new(url, &config.mysql)?;
+    let mut session = Remote::new(url, &config.mysql)?;
     // A name has 64 characters. Databases that begin alike for so long only wait for each other.
     let lock = "CONCAT('nudged.migrate.', LEFT(DATABASE(), 48))";
     // A wait for the lock must end before the statement's timeout does.
     let wait_s = u64::from(LOCK_WAIT_S).min(config.mysql.query_timeout.0 / 2_000);
-    let locked: Result<Option<(Option<i64>,)>, _> =
-        session.query_one("lock", &format!("SELECT GET_LOCK({lock}, {wait_s})"));
+    let locked = format!("SELECT GET_LOCK({lock}, {wait_s})");
+    let locked = session.query("lock", &locked, &[], |row| row.take::<Option<i64>>());
     // What kind of failure an unknown function is differs; the other kinds come again right below.
     if let Err(error) = locked
         && error.kind() != FailureKind::Other
@@ -54,14 +55,11 @@ pub fn migrate(config: &Config, now: WallMs) -> Result<(i64, i64), StoreError> {
     }
     for (number, file) in (1_i64..).zip(FILES).filter(|(number, _)| *number > before) {
         for statement in statements(file) {
-            session.execute("upgrade the schema", &statement)?;
+            session.execute("upgrade the schema", &statement, &[])?;
         }
-        let insert = format!(
-            "INSERT INTO schema_version (version, applied_at) VALUES ({number}, {}) \
-             ON DUPLICATE KEY UPDATE version = version",
-            now.0
-        );
-        session.execute("upgrade the schema", &insert)?;
+        let insert = "INSERT INTO schema_version (version, applied_at) VALUES (?, ?) \
+                      ON DUPLICATE KEY UPDATE version = version";
+        session.execute("upgrade the schema", insert, &[number.into(), now.into()])?;
     }
     Ok((before, known))
 }
@@ -78,7 +76,7 @@ pub fn dropped_since(config: &Config, before: i64) -> Result<Vec<Dropped>, Store
         return Ok(Vec::new());
     }
     let url = config.mysql.url.as_ref().expect("the caller has looked for it");
-    overrides::dropped(&mut Session::new(url, &config.mysql)?)
+    overrides::dropped(&mut Session::Mysql(Remote::new(url, &config.mysql)?.into()))
 }
 
 /// Looks whether the schema is the one of this binary.
@@ -86,7 +84,7 @@ pub fn dropped_since(config: &Config, before: i64) -> Result<Vec<Dropped>, Store
 /// # Errors
 /// [`StoreError::SchemaOlder`], which names the command, [`StoreError::SchemaNewer`], or where the
 /// server fails.
-pub(super) fn check(session: &mut Session) -> Result<(), StoreError> {
+pub(super) fn check(session: &mut Remote) -> Result<(), StoreError> {
     let (found, known) = (version(session)?, newest());
     match found.cmp(&known) {
         std::cmp::Ordering::Equal => Ok(()),
@@ -101,15 +99,15 @@ fn newest() -> i64 {
     i64::try_from(FILES.len()).expect("a handful of files")
 }
 
-fn newer(session: &Session, found: i64) -> StoreError {
+fn newer(session: &Remote, found: i64) -> StoreError {
     StoreError::SchemaNewer { database: session.server().to_string(), found, known: newest() }
 }
 
 /// The schema of the database; 0 where there is none.
-fn version(session: &mut Session) -> Result<i64, StoreError> {
+fn version(session: &mut Remote) -> Result<i64, StoreError> {
     let query = "SELECT max(version) FROM schema_version";
-    match session.query_one::<(Option<i64>,)>("read the schema", query) {
-        Ok(found) => Ok(found.and_then(|(version,)| version).unwrap_or(0)),
+    match session.query("read the schema", query, &[], |row| row.take::<Option<i64>>()) {
+        Ok(found) => Ok(found.into_iter().flatten().next().unwrap_or(0)),
         Err(error) if error.kind() == FailureKind::Schema && !error.is_code(1049) => Ok(0),
         Err(error) => Err(error),
     }

@@ -14,8 +14,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{Conn, Opts, Row};
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
@@ -23,9 +23,12 @@ use super::address;
 use super::census::Counted;
 use super::failure::{FailureKind, ServerFailure};
 use super::gate;
+use super::text::{self, Rows, bound};
 use crate::error::StoreError;
+use crate::statement::{Dialect, Insert};
+use crate::value::{Row, Unreadable, Value};
 use nudged_base::limits::{
-    MYSQL_LOCK_WAIT_S, MYSQL_STATEMENT_BYTES_MAX, MYSQL_STATEMENT_BYTES_MIN, MYSQL_TRANSACTIONS_MAX,
+    MYSQL_LOCK_WAIT_S, MYSQL_STATEMENT_BYTES_MAX, MYSQL_STATEMENT_BYTES_MIN,
 };
 use nudged_config::{Mysql as Settings, Secret};
 
@@ -45,7 +48,7 @@ const SETUP: [&str; 4] = [
 ];
 
 /// A server as one thread sees it.
-pub(super) struct Session {
+pub(crate) struct Remote {
     // Before the runtime, which has to outlive it.
     connection: Option<Connected>,
     runtime: Runtime,
@@ -82,23 +85,23 @@ struct Identity {
     since: Instant,
 }
 
-impl std::fmt::Debug for Session {
+impl std::fmt::Debug for Remote {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Options hold the password.
-        formatter.debug_struct("Session").field("server", &self.server).finish_non_exhaustive()
+        formatter.debug_struct("Remote").field("server", &self.server).finish_non_exhaustive()
     }
 }
 
-impl Session {
+impl Remote {
     /// A session with the server of a url; does not connect.
     ///
     /// # Errors
     /// Where the url can't be read.
-    pub(super) fn new(url: &Secret, settings: &Settings) -> Result<Session, StoreError> {
+    pub(crate) fn new(url: &Secret, settings: &Settings) -> Result<Remote, StoreError> {
         let (hosts, server) = address::hosts(url.expose())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| StoreError::Runtime { source })?;
-        Ok(Session {
+        Ok(Remote {
             connection: None,
             runtime,
             hosts,
@@ -116,23 +119,29 @@ impl Session {
 
     /// Somebody waits for what is asked from now on: a server that says nothing for so long is
     /// given up, at a connect too; one that sends rows may go on for as long as ever.
-    pub(super) fn answer_within(&mut self, silence_max: Duration) {
+    pub(crate) fn answer_within(&mut self, silence_max: Duration) {
         self.silence_max = silence_max.min(self.query_timeout);
         self.connect_timeout = silence_max.min(self.connect_timeout);
     }
 
     /// It looks which database it is, while the others wait for that.
-    pub(super) fn ask_first(&mut self) {
+    pub(crate) fn ask_first(&mut self) {
         self.is_first = true;
     }
 
+    /// Whether a transaction that began then may be tried again: not once it takes longer than a
+    /// statement may.
+    pub(crate) fn may_try_again(&self, begun: Instant) -> bool {
+        begun.elapsed() < self.silence_max
+    }
+
     /// The server and its database, without user and password.
-    pub(super) fn server(&self) -> &Arc<str> {
+    pub(crate) fn server(&self) -> &Arc<str> {
         &self.server
     }
 
     /// Statements that were sent.
-    pub(super) fn statements(&self) -> u64 {
+    pub(crate) fn statements(&self) -> u64 {
         self.statements
     }
 
@@ -140,126 +149,116 @@ impl Session {
     ///
     /// # Errors
     /// Where no host takes a connection.
-    pub(super) fn connection_id(&mut self) -> Result<u64, StoreError> {
+    pub(crate) fn connection_id(&mut self) -> Result<u64, StoreError> {
         Ok(self.connected()?.identity.id)
     }
 
     /// Bytes that one statement may have on this connection; half of what the server takes.
-    ///
-    /// # Errors
-    /// Where no host takes a connection.
-    pub(super) fn statement_bytes_max(&mut self) -> Result<usize, StoreError> {
+    fn statement_bytes_max(&mut self) -> Result<usize, StoreError> {
         Ok(self.connected()?.statement_bytes_max)
     }
 
-    /// Runs a statement that gives rows. Allocates them.
-    ///
-    /// # Errors
-    /// Where the server fails, or a row is not of this shape.
-    pub(super) fn query<T>(&mut self, action: &'static str, sql: &str) -> Result<Vec<T>, StoreError>
-    where
-        T: FromRow,
-    {
-        let rows: Vec<Row> = self.run(action, sql)?.0;
-        let typed: Result<Vec<T>, _> = rows.into_iter().map(T::from_row_opt).collect();
-        typed.map_err(|_| self.error(action, ServerFailure::unreadable()))
-    }
-
-    /// Runs a statement that gives one row, or none.
-    ///
-    /// # Errors
-    /// Where the server fails, or the row is not of this shape.
-    pub(super) fn query_one<T>(
+    /// See [`crate::session::Session::query`].
+    pub(crate) fn query<T>(
         &mut self,
         action: &'static str,
-        sql: &str,
-    ) -> Result<Option<T>, StoreError>
-    where
-        T: FromRow,
-    {
-        Ok(self.query(action, sql)?.into_iter().next())
+        text: &str,
+        values: &[Value<'_>],
+        mut read: impl FnMut(&mut Row<'_>) -> Result<T, Unreadable>,
+    ) -> Result<Vec<T>, StoreError> {
+        let rows = self.run(action, &bound(text, values))?.0;
+        let found: Result<Vec<T>, _> =
+            rows.into_iter().map(|row| read(&mut Row::of_mysql(row))).collect();
+        found.map_err(|_| self.error(action, ServerFailure::unreadable()))
     }
 
-    /// Runs a statement that changes rows; gives the number of those that it changed.
+    /// See [`crate::session::Session::execute`].
+    pub(crate) fn execute(
+        &mut self,
+        action: &'static str,
+        text: &str,
+        values: &[Value<'_>],
+    ) -> Result<u64, StoreError> {
+        Ok(self.run(action, &bound(text, values))?.1)
+    }
+
+    /// Inserts rows, as many as fit with each statement; gives the number of those that it changed.
     ///
     /// # Errors
     /// Where the server fails.
-    pub(super) fn execute(&mut self, action: &'static str, sql: &str) -> Result<u64, StoreError> {
-        Ok(self.run(action, sql)?.1)
+    pub(crate) fn insert<'v, const COLUMNS: usize>(
+        &mut self,
+        action: &'static str,
+        insert: &Insert<'_>,
+        rows: impl Iterator<Item = [Value<'v>; COLUMNS]>,
+    ) -> Result<u64, StoreError> {
+        let (head, tail) = (insert.head(), insert.tail(Dialect::Mysql));
+        let mut statements = Rows::new(&head, &tail, self.statement_bytes_max()?);
+        rows.for_each(|row| statements.push(&row));
+        let statements = statements.finish();
+        statements
+            .iter()
+            .try_fold(0, |changed, text| Ok(changed + self.execute(action, text, &[])?))
+    }
+
+    /// A text with its one `?` as lists of keys: as many texts as it takes for each to fit.
+    ///
+    /// # Errors
+    /// Where no host takes a connection.
+    pub(crate) fn lists(
+        &mut self,
+        text: &str,
+        keys: &[Value<'_>],
+    ) -> Result<Vec<String>, StoreError> {
+        Ok(text::lists(text, keys, self.statement_bytes_max()?))
     }
 
     /// Begins a transaction.
     ///
     /// # Errors
     /// Where the server fails.
-    pub(super) fn begin(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn begin(&mut self) -> Result<(), StoreError> {
         assert!(!self.is_in_transaction, "transactions do not nest");
-        self.execute("begin a transaction", "START TRANSACTION")?;
+        self.execute("begin a transaction", "START TRANSACTION", &[])?;
         self.is_in_transaction = true;
         Ok(())
     }
 
     /// Commits. After an error of the kind `Unreachable` the outcome is unknown; after another one
     /// the transaction may still be open, as where somebody holds all writes up: a
-    /// [`Session::roll_back`] has to follow.
+    /// [`Remote::roll_back`] has to follow.
     ///
     /// # Errors
     /// Where the server fails.
-    pub(super) fn commit(&mut self) -> Result<(), StoreError> {
-        self.execute("commit", "COMMIT")?;
+    pub(crate) fn commit(&mut self) -> Result<(), StoreError> {
+        self.execute("commit", "COMMIT", &[])?;
         self.is_in_transaction = false;
         Ok(())
     }
 
     /// Undoes the open transaction, if there is one. Where the server does not say that it did, the
     /// connection goes, which undoes it too.
-    pub(super) fn roll_back(&mut self) {
+    pub(crate) fn roll_back(&mut self) {
         if !self.is_in_transaction {
             return;
         }
-        if self.connection.is_some() && self.execute("roll back", "ROLLBACK").is_err() {
+        if self.connection.is_some() && self.execute("roll back", "ROLLBACK", &[]).is_err() {
             self.leave();
         }
         self.is_in_transaction = false;
     }
 
-    /// Runs a transaction that may be run again; rolls back on an error. A deadlock and a lock that
-    /// was not given are tried again, up to `MYSQL_TRANSACTIONS_MAX` times, and not once it takes
-    /// longer than a statement may.
-    ///
-    /// # Errors
-    /// What the last try said.
-    pub(super) fn transaction<T>(
-        &mut self,
-        mut run: impl FnMut(&mut Session) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let begun = Instant::now();
-        for _ in 1..MYSQL_TRANSACTIONS_MAX {
-            match self.transact(&mut run) {
-                Err(error) if error.is_transient() && begun.elapsed() < self.silence_max => {}
-                result => return result,
-            }
-        }
-        self.transact(&mut run)
-    }
-
-    fn transact<T>(
-        &mut self,
-        run: &mut impl FnMut(&mut Session) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        self.begin()?;
-        let result = run(self).and_then(|value| self.commit().map(|()| value));
-        self.roll_back();
-        result
-    }
-
     /// An error of this server.
-    pub(super) fn error(&self, action: &'static str, source: ServerFailure) -> StoreError {
+    fn error(&self, action: &'static str, source: ServerFailure) -> StoreError {
         StoreError::Server { action, server: Arc::clone(&self.server), source }
     }
 
     /// Runs a statement, with a second try where the connection had been idle.
-    fn run(&mut self, action: &'static str, sql: &str) -> Result<(Vec<Row>, u64), StoreError> {
+    fn run(
+        &mut self,
+        action: &'static str,
+        sql: &str,
+    ) -> Result<(Vec<mysql_async::Row>, u64), StoreError> {
         let was_connected = self.connection.is_some();
         // Asked before, for a loss ends the transaction: its statements have no place in another.
         let was_in_transaction = self.is_in_transaction;
@@ -275,7 +274,11 @@ impl Session {
         Err(error)
     }
 
-    fn run_once(&mut self, action: &'static str, sql: &str) -> Result<(Vec<Row>, u64), StoreError> {
+    fn run_once(
+        &mut self,
+        action: &'static str,
+        sql: &str,
+    ) -> Result<(Vec<mysql_async::Row>, u64), StoreError> {
         let (limit, silence_max) = (self.query_timeout, self.silence_max);
         let packet_bytes_max = self.connected()?.packet_bytes_max;
         if packet_bytes_max > 0 && sql.len() >= packet_bytes_max {
@@ -283,7 +286,7 @@ impl Session {
             return Err(self.error(action, failure));
         }
         self.statements += 1;
-        let Session { runtime, connection, .. } = self;
+        let Remote { runtime, connection, .. } = self;
         let conn = &mut connection.as_mut().expect("it was just connected").conn;
         let outcome = runtime.block_on(async {
             let answer = timeout(limit, answer(conn, sql, silence_max));
@@ -356,7 +359,7 @@ async fn answer(
     conn: &mut Conn,
     sql: &str,
     silence_max: Duration,
-) -> Result<(Vec<Row>, u64), ServerFailure> {
+) -> Result<(Vec<mysql_async::Row>, u64), ServerFailure> {
     let mut result = heard(conn.query_iter(sql), silence_max).await?;
     let affected = result.affected_rows();
     let mut rows = Vec::new();

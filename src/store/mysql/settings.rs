@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::session::Session;
+use super::session::Remote;
 use crate::error::StoreError;
 use nudged_base::limits::MYSQL_PACKET_BYTES_LEAST;
 
@@ -11,11 +11,12 @@ use nudged_base::limits::MYSQL_PACKET_BYTES_LEAST;
 ///
 /// # Errors
 /// Where the server can't be asked.
-pub(super) fn warnings(session: &mut Session) -> Result<Vec<String>, StoreError> {
+pub(super) fn warnings(session: &mut Remote) -> Result<Vec<String>, StoreError> {
     let query = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
         ('innodb_flush_log_at_trx_commit', 'log_bin', 'sync_binlog', 'wsrep_on', 'binlog_format', \
         'max_allowed_packet')";
-    let rows: Vec<(String, String)> = session.query("read its settings", query)?;
+    let rows: Vec<(String, String)> =
+        session.query("read its settings", query, &[], |row| Ok((row.take()?, row.take()?)))?;
     Ok(of(&rows.into_iter().collect()))
 }
 

@@ -6,10 +6,14 @@
 //! double quotes are no identifiers, and the character set is utf8mb4, in which neither a quote nor
 //! a backslash is part of another letter.
 
+use std::borrow::Cow;
+
+use crate::value::Value;
 use nudged_base::hex;
+use nudged_base::limits::MYSQL_LIST_MAX;
 
 /// Appends a text literal.
-pub(super) fn push_text(out: &mut String, text: &str) {
+fn push_text(out: &mut String, text: &str) {
     out.push('\'');
     let mut rest = text;
     // None of the three is part of another letter in UTF-8.
@@ -27,53 +31,60 @@ pub(super) fn push_text(out: &mut String, text: &str) {
 }
 
 /// Appends a literal of bytes.
-pub(super) fn push_bytes(out: &mut String, bytes: &[u8]) {
+fn push_bytes(out: &mut String, bytes: &[u8]) {
     out.push_str("x'");
     hex::push(out, bytes);
     out.push('\'');
 }
 
-/// A value as a literal.
-pub(super) enum Literal<'a> {
-    /// A number.
-    Number(i64),
-    /// A number, or NULL.
-    Maybe(Option<i64>),
-    /// A text.
-    Text(&'a str),
-    /// A text, or NULL.
-    MaybeText(Option<&'a str>),
-    /// Bytes.
-    Bytes(&'a [u8]),
+/// Appends a value as a literal.
+fn push_value(out: &mut String, value: Value<'_>) {
+    match value {
+        Value::Null => out.push_str("NULL"),
+        Value::Number(number) => out.push_str(itoa::Buffer::new().format(number)),
+        Value::Text(text) => push_text(out, text),
+        Value::Bytes(bytes) => push_bytes(out, bytes),
+    }
 }
 
-/// Appends literals in parentheses, separated by commas.
-pub(super) fn push_row(out: &mut String, row: &[Literal<'_>]) {
+/// A statement with a literal in the place of each `?`. Allocates where there is one.
+///
+/// # Panics
+/// Where their numbers differ: statements are ours.
+pub(super) fn bound<'t>(text: &'t str, values: &[Value<'_>]) -> Cow<'t, str> {
+    if values.is_empty() {
+        return text.into();
+    }
+    let mut parts = text.split('?');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    let mut values = values.iter();
+    for part in parts {
+        push_value(&mut out, *values.next().expect("a value for each `?`"));
+        out.push_str(part);
+    }
+    assert!(values.next().is_none(), "a `?` for each value");
+    out.into()
+}
+
+/// A statement with one `?`, in `IN (?)`, as statements with lists of these keys: each of at most
+/// `MYSQL_LIST_MAX` keys and `bytes_max` bytes, and of one key at least. Allocates.
+pub(super) fn lists(text: &str, keys: &[Value<'_>], bytes_max: usize) -> Vec<String> {
+    let (head, tail) = text.split_once('?').expect("a list has its place");
+    let mut lists = Rows { rows_max: MYSQL_LIST_MAX, ..Rows::new(head, tail, bytes_max) };
+    keys.iter().for_each(|key| lists.push_piece(|out| push_value(out, *key)));
+    lists.finish()
+}
+
+/// Appends values in parentheses, separated by commas.
+fn push_row(out: &mut String, row: &[Value<'_>]) {
     out.push('(');
-    for (index, literal) in row.iter().enumerate() {
+    for (index, value) in row.iter().enumerate() {
         if index > 0 {
             out.push(',');
         }
-        match literal {
-            Literal::Number(number) | Literal::Maybe(Some(number)) => push_number(out, *number),
-            Literal::Text(text) | Literal::MaybeText(Some(text)) => push_text(out, text),
-            Literal::Bytes(bytes) => push_bytes(out, bytes),
-            Literal::Maybe(None) | Literal::MaybeText(None) => out.push_str("NULL"),
-        }
+        push_value(out, *value);
     }
     out.push(')');
-}
-
-/// Appends a number.
-pub(super) fn push_number(out: &mut String, number: i64) {
-    out.push_str(itoa::Buffer::new().format(number));
-}
-
-/// A list of literals in parentheses. Allocates.
-pub(super) fn list<'a>(literals: impl Iterator<Item = Literal<'a>>) -> String {
-    let mut out = String::new();
-    push_row(&mut out, &literals.collect::<Vec<_>>());
-    out
 }
 
 /// Statements `head row,row,... tail` of at most `bytes_max` bytes each; a row that is larger alone
@@ -82,38 +93,45 @@ pub(super) struct Rows<'a> {
     head: &'a str,
     tail: &'a str,
     bytes_max: usize,
+    rows_max: usize,
     done: Vec<String>,
     open: String,
+    count: usize,
 }
 
 impl<'a> Rows<'a> {
     /// No rows yet. Does not allocate.
     pub(super) fn new(head: &'a str, tail: &'a str, bytes_max: usize) -> Rows<'a> {
-        Rows { head, tail, bytes_max, done: Vec::new(), open: String::new() }
+        let (done, open) = (Vec::new(), String::new());
+        Rows { head, tail, bytes_max, rows_max: usize::MAX, done, open, count: 0 }
     }
 
     /// Adds a row.
-    pub(super) fn push(&mut self, row: &[Literal<'_>]) {
+    pub(super) fn push(&mut self, row: &[Value<'_>]) {
+        self.push_piece(|out| push_row(out, row));
+    }
+
+    fn push_piece(&mut self, push: impl FnOnce(&mut String)) {
         let before = self.open.len();
-        if before > 0 {
-            self.open.push(',');
-        } else {
-            self.open.push_str(self.head);
-        }
+        self.open.push_str(if before > 0 { "," } else { self.head });
         let from = self.open.len();
-        push_row(&mut self.open, row);
-        if before > 0 && self.open.len() + self.tail.len() > self.bytes_max {
-            let row = self.open.split_off(from);
+        push(&mut self.open);
+        let is_full =
+            self.count == self.rows_max || self.open.len() + self.tail.len() > self.bytes_max;
+        if before > 0 && is_full {
+            let piece = self.open.split_off(from);
             self.open.truncate(before);
             self.close();
             self.open.push_str(self.head);
-            self.open.push_str(&row);
+            self.open.push_str(&piece);
         }
+        self.count += 1;
     }
 
     fn close(&mut self) {
         self.open.push_str(self.tail);
         self.done.push(std::mem::take(&mut self.open));
+        self.count = 0;
     }
 
     /// The statements; none where there is no row.
@@ -135,21 +153,47 @@ mod tests {
         push_row(
             &mut out,
             &[
-                Literal::Text("a'b\\c\0\u{e9} "),
-                Literal::Number(-1),
-                Literal::Maybe(None),
-                Literal::MaybeText(None),
-                Literal::Bytes(&[0, 255]),
+                Value::Text("a'b\\c\0\u{e9} "),
+                Value::Number(-1),
+                Value::Null,
+                Value::Bytes(&[0, 255]),
             ],
         );
-        assert_eq!(out, "('a''b\\\\c\\0\u{e9} ',-1,NULL,NULL,x'00ff')");
+        assert_eq!(out, "('a''b\\\\c\\0\u{e9} ',-1,NULL,x'00ff')");
+    }
+
+    #[test]
+    fn each_value_has_its_place() {
+        let values = [Value::Text("what?"), Value::Number(7)];
+        assert_eq!(bound("a = ? AND b = ?", &values), "a = 'what?' AND b = 7");
+        assert_eq!(bound("a = '?'", &[]), "a = '?'");
+    }
+
+    #[test]
+    fn lists_are_cut_at_their_bounds_and_lose_no_key() {
+        let keys: Vec<_> = (0..9).map(Value::Number).collect();
+        for bytes_max in 0..40 {
+            let texts = lists("a IN (?) b", &keys, bytes_max);
+            let inner = |text: &String| {
+                let keys = text.strip_prefix("a IN (").unwrap().strip_suffix(") b").unwrap();
+                assert!(keys.len() == 1 || text.len() <= bytes_max, "{text}");
+                keys.to_owned()
+            };
+            let found: Vec<_> = texts.iter().map(inner).collect();
+            assert_eq!(found.join(","), "0,1,2,3,4,5,6,7,8", "{bytes_max}");
+        }
+        assert!(lists("a IN (?)", &[], 10).is_empty());
+        let many = vec![Value::Number(1); 2 * MYSQL_LIST_MAX + 1];
+        let texts = lists("(?)", &many, usize::MAX);
+        let counts = texts.iter().map(|text| text.split(',').count());
+        assert_eq!(counts.collect::<Vec<_>>(), [MYSQL_LIST_MAX, MYSQL_LIST_MAX, 1]);
     }
 
     #[test]
     fn statements_are_cut_at_their_bound_and_lose_no_row() {
         for bytes_max in 0..40 {
             let mut rows = Rows::new("I ", " T", bytes_max);
-            (0..9).for_each(|number| rows.push(&[Literal::Number(number)]));
+            (0..9).for_each(|number| rows.push(&[Value::Number(number)]));
             let statements = rows.finish();
             let mut numbers = Vec::new();
             for statement in &statements {

@@ -3,18 +3,17 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension};
-
-use super::{FILE_NAME, PART, SQL_READ_CACHE_KIB, connect, sequence_of};
+use super::{Embedded, FILE_NAME};
 use crate::error::StoreError;
+use crate::statements::streams::PART;
+use crate::value::{Row, Unreadable, Value};
 use nudged_base::hex;
 use nudged_base::ids::Sequence;
 
 /// A database that was opened to be looked at.
 #[derive(Debug)]
 pub struct Peek {
-    connection: Connection,
-    path: std::path::PathBuf,
+    file: Embedded,
 }
 
 impl Peek {
@@ -23,12 +22,10 @@ impl Peek {
     /// # Errors
     /// Where the file can't be opened or is no database.
     pub fn open(directory: &Path) -> Result<Option<Peek>, StoreError> {
-        let path = directory.join(FILE_NAME);
-        if !path.exists() {
+        if !directory.join(FILE_NAME).exists() {
             return Ok(None);
         }
-        let connection = connect(&path, SQL_READ_CACHE_KIB)?;
-        let peek = Peek { connection, path };
+        let peek = Peek { file: Embedded::open_reader(directory)? };
         let tables = peek.number(
             "SELECT count(*) FROM sqlite_schema WHERE type = 'table'
              AND name IN ('users', 'streams', 'writer_position')",
@@ -59,10 +56,9 @@ impl Peek {
     /// Where the database fails.
     pub fn position(&self, set_id: [u8; 16]) -> Result<Option<Sequence>, StoreError> {
         let query = "SELECT off FROM writer_position JOIN streams USING (stream)
-                     WHERE set_id = ?1 AND part = ?2";
-        let row = self.connection.query_row(query, (hex::encode(&set_id), PART), |row| row.get(0));
-        let off = row.optional().map_err(|source| self.failed(source))?;
-        Ok(off.map(sequence_of))
+                     WHERE set_id = ? AND part = ?";
+        let set = hex::encode(&set_id);
+        self.first(query, &[(&set).into(), PART.into()], |row| row.take_sequence())
     }
 
     /// Whether a user has a row.
@@ -70,18 +66,20 @@ impl Peek {
     /// # Errors
     /// Where the database fails.
     pub fn has_user(&self, user: &str) -> Result<bool, StoreError> {
-        let query = "SELECT EXISTS (SELECT 1 FROM users WHERE user_id = ?1)";
-        let found = self.connection.prepare_cached(query);
-        let found = found.and_then(|mut find| find.query_row([user], |row| row.get(0)));
-        found.map_err(|source| self.failed(source))
+        let query = "SELECT 1 FROM users WHERE user_id = ?";
+        Ok(self.first(query, &[user.into()], |row| row.take::<i64>())?.is_some())
     }
 
     fn number(&self, query: &str) -> Result<u64, StoreError> {
-        let number = self.connection.query_row(query, [], |row| row.get::<_, i64>(0));
-        number.map(i64::unsigned_abs).map_err(|source| self.failed(source))
+        Ok(self.first(query, &[], |row| row.take_unsigned())?.unwrap_or(0))
     }
 
-    fn failed(&self, source: rusqlite::Error) -> StoreError {
-        StoreError::sql(&self.path, "look into it", source)
+    fn first<T>(
+        &self,
+        query: &str,
+        values: &[Value<'_>],
+        read: impl FnMut(&mut Row<'_>) -> Result<T, Unreadable>,
+    ) -> Result<Option<T>, StoreError> {
+        Ok(self.file.query("look into it", query, values, read)?.into_iter().next())
     }
 }

@@ -1,13 +1,10 @@
-//! The store against real files: exactly once, faults, erasing, reading back, shows that are
-//! taken back, the catalog, speed.
+//! What is the file's alone: kills and copies of it, faults, upgrades, its reader. What both stores
+//! do is tested on both, in `tests/stores`.
 
-mod catalog;
-mod erase;
 mod exactly_once;
 mod faults;
 mod reading;
-mod speed;
-mod withdrawn;
+mod upgrade;
 
 use std::path::Path;
 

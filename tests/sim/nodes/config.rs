@@ -64,6 +64,9 @@ impl Fault {
     }
 }
 
+/// One seed of so many is about late replies.
+const LATE_EVERY: u64 = 12;
+
 /// Everything that is drawn beforehand. `one_in_...`: in so many, 0 for never.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -146,7 +149,26 @@ impl Config {
             pause_ms: if is_calm { 0 } else { draw.pick(&[0, 0, 5, 60]) },
             one_in_local: draw.pick(&[0, 2, 4]),
         };
-        if draw.one_in(4) { config.with_losses(&mut draw) } else { config }
+        let config = if draw.one_in(4) { config.with_losses(&mut draw) } else { config };
+        if seed.is_multiple_of(LATE_EVERY) { config.with_late_replies(&mut draw) } else { config }
+    }
+
+    /// A run about replies that come late or never: nothing else is wrong, so that a show may not
+    /// stand that nobody saw.
+    fn with_late_replies(self, draw: &mut Stream) -> Config {
+        Config {
+            has_lists: false,
+            begins_empty: false,
+            clients: 6,
+            users: 64,
+            acts: 50,
+            think_ms: 4_000,
+            faults: vec![Fault::RedisFrozen, Fault::RedisFrozen, Fault::Silence],
+            fault_count: 16,
+            fault_gap_ms: 600,
+            fault_ms: draw.pick(&[100, 1_500]),
+            ..self
+        }
     }
 
     /// A run about losses of Redis: they befall nodes whose journals are far from being in SQL.

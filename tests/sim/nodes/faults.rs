@@ -119,9 +119,12 @@ impl World {
             return;
         }
         match fault {
+            // At once, or behind the next change that it makes, before it has said so.
+            Fault::RedisFrozen if (lasts / MS).is_multiple_of(2) => {
+                return self.pipes.freeze(lasts, &self.scene);
+            }
             Fault::RedisFrozen => {
-                let until = self.scene.now + lasts;
-                self.pipes.frozen_until = until.max(self.pipes.frozen_until);
+                self.pipes.freezes_behind_change = Some(lasts);
                 return;
             }
             Fault::RedisFlushed => {
@@ -195,6 +198,7 @@ impl World {
         self.sql.is_away = false;
         self.pipes.redis.is_evicting = false;
         self.pipes.frozen_until = self.pipes.frozen_until.min(now);
+        self.pipes.freezes_behind_change = None;
         for outside in &mut self.scene.nodes {
             outside.frozen_until = outside.frozen_until.min(now);
             outside.silent_until = outside.silent_until.min(now);

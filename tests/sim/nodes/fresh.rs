@@ -48,6 +48,13 @@ impl States {
         had.push(Had { from, is_told, state });
     }
 
+    /// The states of a user with the times since which Redis had them, oldest first.
+    pub fn of(&self, user: &str) -> impl Iterator<Item = (u64, &UserState)> {
+        let key = scripts::user_key(UserKey::of(user.as_bytes()).partition(), user);
+        let all = self.0.get(key.as_bytes()).map_or(&[][..], Vec::as_slice);
+        all.iter().map(|had| (had.from, &had.state))
+    }
+
     /// The states that an answer of these times may rest on.
     fn between(&self, key: &[u8], sent_at: u64, answered_at: u64) -> Vec<&UserState> {
         let Some(all) = self.0.get(key) else { return Vec::new() };

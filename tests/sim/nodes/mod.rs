@@ -11,7 +11,7 @@
 //!
 //! `world` the loop · `config` what a seed draws · `faults` what befalls whom · `scene` time and
 //! choices · `node`, `shard`, `journal`, `writer`, `keeper`, `orders`, `fill`, `lists` a node's
-//! parts · `lines`, `clients`, `history` who asks · `fresh`, `oracle` what must be true.
+//! parts · `lines`, `clients`, `history` who asks · `fresh`, `seen`, `oracle` what must be true.
 
 mod catalog;
 mod clients;
@@ -31,6 +31,7 @@ mod pipes;
 mod redis;
 mod scene;
 mod scripts;
+mod seen;
 mod shard;
 mod sql;
 pub mod world;

@@ -55,6 +55,8 @@ pub struct Pipes {
     pub is_down: bool,
     /// It stands still until then.
     pub frozen_until: u64,
+    /// It will stand still for so long behind the next change that a shard makes.
+    pub freezes_behind_change: Option<u64>,
     /// What is in its file.
     pub saved: Data,
     /// What arrived at shards.
@@ -74,6 +76,7 @@ impl Pipes {
             redis: Redis::new(),
             is_down: false,
             frozen_until: 0,
+            freezes_behind_change: None,
             saved: Data::default(),
             arrivals: Vec::new(),
             states: States::default(),
@@ -221,6 +224,9 @@ impl Pipes {
         }
         let answer = self.redis.execute(scene.redis_ms(), words);
         for (key, value, is_told) in std::mem::take(&mut self.redis.commits) {
+            if let Some(lasts) = self.freezes_behind_change.take() {
+                self.freeze(lasts, scene);
+            }
             self.states.push(key, &value, is_told, scene.now);
         }
         write_answer(&answer, &mut reply);
@@ -260,9 +266,10 @@ impl Pipes {
     /// Bytes reach a node.
     pub fn reach_node(&mut self, id: u64, scene: &mut Scene) {
         let Some(pipe) = self.pipes.get_mut(&id) else { return };
-        let silent_until = scene.nodes[pipe.node].silent_until;
-        if silent_until > scene.now {
-            return scene.at(silent_until, What::ReachNode(id));
+        // It stands still behind what it has done too, before it has said so.
+        let until = scene.nodes[pipe.node].silent_until.max(self.frozen_until);
+        if until > scene.now {
+            return scene.at(until, What::ReachNode(id));
         }
         let mut is_over = false;
         while pipe.to_node.front().is_some_and(|(at, _)| *at <= scene.now) {
@@ -289,6 +296,11 @@ impl Pipes {
         if is_over && pipe.to_redis.is_empty() {
             self.pipes.remove(&id);
         }
+    }
+
+    /// Redis stands still.
+    pub fn freeze(&mut self, lasts: u64, scene: &Scene) {
+        self.frozen_until = self.frozen_until.max(scene.now + lasts);
     }
 
     /// The process of Redis ends.

@@ -1,6 +1,6 @@
 //! A model of the one SQL that nodes share: the rows that a transaction writes are those of the
-//! real `writer::batcher`; here is only which row gives way to which (`store::mysql::{apply,
-//! rows}`). Knows streams and claims; knows nothing of who calls.
+//! real `writer::batcher`; here is only which row gives way to which (`store::statements`). Knows
+//! streams and claims; knows nothing of who calls.
 
 use std::collections::BTreeMap;
 
@@ -162,7 +162,7 @@ impl Sql {
             let standing = self.popups.entry(key).or_default();
             if let Some(entry) = row.entry.filter(|entry| standing.revision < entry.revision) {
                 let begins = standing.first == Revision::default()
-                    || (standing.is_forgotten && !entry.restored)
+                    || standing.is_forgotten
                     || entry.restarted;
                 *standing = Entry {
                     revision: entry.revision,

@@ -127,6 +127,7 @@ impl World {
         }
         let lists = self.pipes.redis.data.keys.keys().filter(|key| key.ends_with(b"}:q"));
         assert_eq!(lists.count(), 0, "lists of Redis are not drained");
+        self.hold_seen();
     }
 
     /// Every node is asked about every user: none is degraded.

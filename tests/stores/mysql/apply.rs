@@ -7,7 +7,6 @@ use nudged_store::{Applied, Run, StoreError};
 use proptest::test_runner::{Config as Cases, TestRunner};
 
 use super::{Node, assert_same, database, dump, dump_of, reader, shared};
-use nudged_domain::state::apply::Action;
 use nudged_histories::{Journal, USERS, borrowed, histories};
 
 /// A journal with 1,000 shows of as many users.
@@ -51,23 +50,6 @@ fn any_history_in_any_cut_is_what_sqlite_makes_of_it() {
 }
 
 #[test]
-fn users_that_differ_in_a_space_in_case_or_in_an_emoji_are_apart() {
-    let name = database();
-    let users = ["u", "u ", "U", "u\u{1f600}", "u\u{1f601}", "\u{fc}", "u\u{308}", "it's \\ 100%"];
-    let mut journal = Journal::new();
-    for (count, user) in users.iter().enumerate() {
-        (0..=count).for_each(|popup| journal.show(user, popup, None));
-    }
-    let mut node = Node::start(&shared().url_of(&name));
-    node.apply(&journal.records).unwrap();
-    assert_same(&dump(shared(), &name), &dump_of(&journal.records));
-    let reader = reader(&shared().url_of(&name));
-    for (count, user) in users.iter().enumerate() {
-        assert_eq!(reader.user_events(user, 100).unwrap().len(), count + 1, "{user:?}");
-    }
-}
-
-#[test]
 fn a_thousand_records_take_eight_statements() {
     let name = database();
     let mut node = Node::start(&shared().url_of(&name));
@@ -77,29 +59,6 @@ fn a_thousand_records_take_eight_statements() {
     let applied = node.apply(&journal.records[APPLY_RECORDS_MAX..]).unwrap();
     assert_eq!(applied, Applied { records: APPLY_RECORDS_MAX, ..Applied::default() });
     assert_eq!(node.statements() - before, 8);
-}
-
-#[test]
-fn repeats_are_counted_and_change_nothing() {
-    let name = database();
-    let mut node = Node::start(&shared().url_of(&name));
-    let mut journal = Journal::new();
-    journal.show("a", 0, None);
-    journal.event("a", 0, Action::Clicked);
-    let mut records = journal.records.clone();
-    // The same (decision, action) again, at new places, once beside its first and once later.
-    for sequence in 3..6 {
-        let mut repeat = records[1].clone();
-        repeat.sequence = Sequence(sequence);
-        records.push(repeat);
-    }
-    let applied = node.apply(&records[..4]).unwrap();
-    assert_eq!((applied.records, applied.duplicates), (2, 2));
-    let applied = node.apply(&records[4..]).unwrap();
-    assert_eq!((applied.records, applied.duplicates), (0, 1));
-    assert_same(&dump(shared(), &name), &dump_of(&records));
-    let applied = node.apply(&records).unwrap();
-    assert_eq!((applied.skipped, node.position()), (5, Sequence(5)));
 }
 
 #[test]
@@ -124,26 +83,6 @@ fn lists_have_gaps_and_several_go_in_one_transaction() {
     assert_eq!((applied.skipped, applied.records), (40, 0));
     let last = |list: usize| node.store.position(streams[list]).unwrap();
     assert_eq!([last(0), last(1), last(2)], [60, 58, 59].map(Sequence));
-}
-
-#[test]
-fn another_claim_fences_and_other_content_halts() {
-    let name = database();
-    let url = shared().url_of(&name);
-    let journal = wide_journal(4);
-    let mut first = Node::start(&url);
-    first.apply(&journal.records[..2]).unwrap();
-    let mut second = Node::start(&url);
-    assert!(matches!(first.apply(&journal.records[2..]), Err(StoreError::Fenced { .. })));
-    assert_eq!(second.position(), Sequence(2));
-    // A copy of the directory went on with other records; its position is lost, its rows are not.
-    let mut other = Journal::new();
-    (0..4).for_each(|number| other.show(&format!("other-{number}"), 1, None));
-    second.apply(&journal.records[2..]).unwrap();
-    shared().run_sql(&format!("UPDATE {name}.writer_position SET off = 2"));
-    let result = second.apply(&other.records[2..]);
-    assert!(matches!(result, Err(StoreError::Halted { sequence: Sequence(3), .. })), "{result:?}");
-    assert_eq!(shared().number(&name, "SELECT count(*) FROM events"), 4);
 }
 
 #[test]

@@ -4,10 +4,10 @@
 
 use super::popup::{DAYS, ON_FAILURES, STATUSES, default_popup};
 use super::rules::write_target;
-use super::tree::{Value, write_text};
 use crate::catalog::schedule::{Window, Zone};
 use crate::catalog::snapshot::{Cap, Outcome, Popup, Variant};
 use nudged_base::time::{DurationMs, Gap, WallMs};
+use nudged_config::tree::{Value, write_text};
 
 /// The fields that hold the rest after each outcome.
 pub const AFTER_OUTCOMES: [(&str, Outcome); 4] = [

@@ -5,12 +5,12 @@
 //! [`VARIANT_KEY_BYTES_MAX`], [`VARIANT_WEIGHT_MAX`].
 
 use super::fields::{Errors, Field, Table, quoted};
-use super::tree::{Value, write_json};
 use crate::catalog::snapshot::{Content, Popup, Variant, is_same_locale};
 use nudged_base::limits::{
     CONTENT_BYTES_MAX, CONTENT_DEPTH_MAX, LOCALES_MAX, NAME_BYTES_MAX, VARIANT_KEY_BYTES_MAX,
     VARIANT_WEIGHT_MAX, VARIANTS_MAX,
 };
+use nudged_config::tree::{Value, write_json};
 
 /// Reads what the client gets: variants, or content and locales.
 pub fn read_contents(table: &Table<'_>, popup: &mut Popup, errors: &mut Errors) {

@@ -9,9 +9,10 @@ use std::ops::RangeInclusive;
 use toml::value::{Datetime, Offset};
 
 use super::SourceError;
-use super::tree::{Member, Node, Value};
 use nudged_base::limits::NAME_BYTES_MAX;
 use nudged_base::time::{DurationError, DurationMs, Gap, WallMs, parse_duration};
+use nudged_config::near::nearest;
+use nudged_config::tree::{Member, Node, Value};
 
 /// What is wrong with a text so far.
 #[derive(Debug, Default)]
@@ -198,7 +199,7 @@ impl<'t> Field<'t> {
             return self.refuse(message, errors);
         }
         let path = self.path.clone();
-        Some(nodes.iter().enumerate().map(move |(index, Node { line, value })| Field {
+        Some(nodes.iter().enumerate().map(move |(index, Node { line, value, .. })| Field {
             path: format!("{path}[{index}]"),
             line: *line,
             value,
@@ -250,8 +251,7 @@ impl<'t> Table<'t> {
     fn refuse_unknown(&self, known: &[&str], errors: &mut Errors) {
         for member in self.members.iter().filter(|member| !known.contains(&&*member.key)) {
             let path = Field::below(&self.path, member).path;
-            let message = match known.iter().find(|key| key.len() > 2 && is_near(&member.key, key))
-            {
+            let message = match nearest(&member.key, known.iter().copied()) {
                 Some(near) => format!("unknown key; did you mean {near}?"),
                 None => format!("unknown key; known here: {}", known.join(", ")),
             };
@@ -297,18 +297,4 @@ fn moment_of(time: Datetime) -> Option<WallMs> {
     let moment = jiff::Timestamp::from_millisecond(moment_ms).ok()?;
     let year = jiff::tz::Offset::UTC.to_datetime(moment).year();
     (1..=9_998).contains(&year).then_some(WallMs(moment_ms))
-}
-
-/// Whether one letter was added, dropped or changed, or two neighbours swapped.
-fn is_near(a: &str, b: &str) -> bool {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
-    let (a, b) = (&a[same..], &b[same..]);
-    match a.len().abs_diff(b.len()) {
-        0 if a.len() >= 2 && a[0] == b[1] && a[1] == b[0] && a[2..] == b[2..] => true,
-        0 => !a.is_empty() && a[1..] == b[1..],
-        1 if a.len() < b.len() => *a == b[1..],
-        1 => a[1..] == *b,
-        _ => false,
-    }
 }

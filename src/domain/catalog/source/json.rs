@@ -4,8 +4,8 @@
 //! Knows nothing of popups. Limits: [`SOURCE_DEPTH_MAX`] levels.
 
 use super::SourceError;
-use super::tree::{Member, Node, Value};
 use nudged_base::limits::SOURCE_DEPTH_MAX;
+use nudged_config::tree::{Member, Node, Value};
 
 /// Why a text is not JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -94,7 +94,7 @@ impl Reader<'_> {
             b'n' => self.word("null", Value::Null)?,
             _ => return Err(JsonError::ExpectedValue),
         };
-        Ok(Node { line, value })
+        Ok(Node { line, column: 0, value })
     }
 
     fn object(&mut self, depth: usize) -> Result<Value, JsonError> {
@@ -122,7 +122,7 @@ impl Reader<'_> {
                 None => return Err(JsonError::Truncated),
             }
             let node = self.node(depth + 1)?;
-            members.push(Member { key, line, node });
+            members.push(Member { key, line, column: 0, node });
             if self.ends_with(b'}')? {
                 return Ok(Value::Table(members));
             }

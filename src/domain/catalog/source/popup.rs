@@ -10,7 +10,6 @@ use super::canonical;
 use super::content::read_contents;
 use super::fields::{Errors, Field, Table, quoted};
 use super::rules;
-use super::tree::Value;
 use crate::catalog::schedule::{Window, Zone, zone_named};
 use crate::catalog::snapshot::{Cap, OnFailure, Outcome, Popup, Status};
 use nudged_base::ids::PopupKey;
@@ -18,6 +17,7 @@ use nudged_base::limits::{
     CAPS_MAX, NAME_BYTES_MAX, PLACEMENTS_MAX, POPUP_ID_BYTES_MAX, SHOWS_REMEMBERED_MAX, WINDOWS_MAX,
 };
 use nudged_base::time::{DurationMs, Gap};
+use nudged_config::tree::Value;
 
 /// All fields of a popup.
 pub const FIELDS: [&str; 23] = [

@@ -5,13 +5,13 @@
 //! [`TARGET_TEXT_BYTES_MAX`], [`PATTERN_BYTES_MAX`].
 
 use super::fields::{Errors, Field, Table, quoted};
-use super::tree::{Value, write_json, write_text};
 use crate::catalog::target::{Order, Rule, Scalar, Test, parse_number};
 use crate::catalog::version::Version;
 use nudged_base::limits::{
     NAME_BYTES_MAX, PATTERN_BYTES_MAX, TARGET_DEPTH_MAX, TARGET_NODES_MAX, TARGET_TEXT_BYTES_MAX,
     TARGET_VALUES_MAX,
 };
+use nudged_config::tree::{Value, write_json, write_text};
 
 const KEYS: [&str; 6] = ["all", "any", "not", "attr", "op", "value"];
 

@@ -36,6 +36,7 @@ mod degraded;
 mod held;
 mod learned;
 mod local;
+mod pursued;
 mod withdrawn;
 
 const RUN: u64 = 7;

@@ -29,8 +29,8 @@ use crate::users::{Happened, Users};
 use nudged_base::clock::Now;
 use nudged_base::ids::{LaneSequence, Sequence};
 use nudged_base::limits::{
-    JOURNAL_AGAIN_MS, JOURNAL_AGAIN_RECORDS, MERGE_REST_MS, MERGES_MAX, UNMERGED_HELD_MS,
-    WITHDRAWAL_VALID_MS,
+    JOURNAL_AGAIN_MS, JOURNAL_AGAIN_RECORDS, MERGE_REST_MS, MERGE_VALID_MS, MERGES_MAX,
+    UNMERGED_HELD_MS,
 };
 use nudged_base::time::{DurationMs, MonoNs};
 use nudged_domain::catalog::snapshot::Snapshot;
@@ -128,6 +128,7 @@ impl RedisUsers<'_> {
         user::encode(&self.users.scratch.state, &mut state);
         let arbiter = &mut *self.arbiter;
         records.extend_from_slice(&self.users.aside);
+        let wall = arbiter.wall(now);
         let pending = ProposedChange {
             waiter: None,
             outcome: None,
@@ -137,16 +138,18 @@ impl RedisUsers<'_> {
             base: base_of(base),
             revision,
             request: arbiter.request_id(),
-            now: arbiter.wall(now),
+            now: wall,
+            valid_until: wall.plus(DurationMs(MERGE_VALID_MS)),
             state,
             former: None,
             withdraws: false,
+            pursued_until: None,
             publish: true,
             ttl_ms: arbiter.setup.ttl_ms,
             reserved,
             merged: entries.len(),
         };
-        if arbiter.commit(now.mono, user, pending, DurationMs(WITHDRAWAL_VALID_MS)) {
+        if arbiter.commit(now.mono, user, pending) {
             self.users.counters.redis_commits.add(1);
             return Merge::UnderWay;
         }

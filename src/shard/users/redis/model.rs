@@ -99,8 +99,10 @@ impl Redis {
     fn commit(&mut self, commit: &SentCommit) -> Reply {
         let verdict = self.verdict(commit);
         let is_known = self.is_known(commit);
-        let moved = verdict == CommitVerdict::Moved;
-        let value = if moved { self.value(&commit.user) } else { None };
+        let stands = self.users.get(&commit.user).map(|stored| stored.revision);
+        let is_outdated = is_known && stands != Some(commit.revision);
+        let has_value = verdict == CommitVerdict::Moved || is_outdated;
+        let value = if has_value { self.value(&commit.user) } else { None };
         if verdict == CommitVerdict::Done && !is_known {
             let former = self.users.get(&commit.user);
             let mut requests = vec![commit.request];
@@ -126,13 +128,13 @@ impl Redis {
     fn verdict(&self, commit: &SentCommit) -> CommitVerdict {
         let (epoch, _, phase) = self.metas[usize::from(commit.partition.0)];
         let stands = self.users.get(&commit.user).map(|stored| stored.revision);
-        if epoch.is_none() || phase == Phase::Barrier {
-            CommitVerdict::Lost
-        } else if self.is_known(commit) {
+        if self.is_known(commit) {
             CommitVerdict::Done
+        } else if epoch.is_none() || phase == Phase::Barrier {
+            CommitVerdict::Lost
         } else if self.at > commit.valid_until || commit.now.0 > self.at.0 + 100 {
             CommitVerdict::Late
-        } else if stands != commit.base {
+        } else if epoch != Some(commit.revision.epoch) || stands != commit.base {
             CommitVerdict::Moved
         } else if self.lists.len() >= commit.list_max {
             CommitVerdict::Full
@@ -191,6 +193,19 @@ impl Wire {
             let result = Err(Failure::Unknown);
             held.events.push_back(LinkEvent::Reply { ticket, late: false, result });
         }
+    }
+
+    /// The breaker opens or closes on a connection that stands.
+    pub fn let_pass(&self, is_open: bool) {
+        self.0.borrow_mut().is_open = is_open;
+    }
+
+    /// Redis refuses the next command, or nobody can say how far it came.
+    pub fn fail(&self, failure: Failure) -> bool {
+        let mut held = self.0.borrow_mut();
+        let Some((ticket, _)) = held.sent.pop_front() else { return false };
+        held.events.push_back(LinkEvent::Reply { ticket, late: false, result: Err(failure) });
+        true
     }
 
     /// The next command reaches Redis.

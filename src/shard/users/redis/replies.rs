@@ -114,10 +114,11 @@ impl RedisUsers<'_> {
         }
         let handle = Handle::from_bits(ticket);
         let partition = self.arbiter.in_flight.get_mut(handle)?.partition;
+        self.arbiter.note_answered(handle);
         match result {
             Err(failure) => {
                 self.users.counters.redis_failures.of(name_of(failure)).add(1);
-                self.fail(handle)
+                self.fail_or_pursue(now.mono, handle, failure)
             }
             Ok(Reply::Value { meta, value }) => {
                 if !self.arbiter.observe(now.mono, partition, &meta) {
@@ -128,8 +129,9 @@ impl RedisUsers<'_> {
             }
             Ok(Reply::Commit { meta, verdict, value }) => {
                 let is_vouched = self.arbiter.observe(now.mono, partition, &meta);
+                let is_own = is_vouched && self.arbiter.is_of_epoch(handle, &meta);
                 match verdict {
-                    CommitVerdict::Done if is_vouched => {
+                    CommitVerdict::Done if is_own => {
                         self.on_done(now, view, handle, value.is_some())
                     }
                     CommitVerdict::Moved if is_vouched => {
@@ -261,6 +263,7 @@ impl RedisUsers<'_> {
             waiter.tries += 1;
             arbiter.in_flight.wait_first(handle, waiter);
         }
+        self.count_outcome(&pending, "not_committed");
         self.drop_change(pending);
     }
 
@@ -285,7 +288,7 @@ impl RedisUsers<'_> {
         let Some(waiter) = pending.waiter.take() else {
             self.append_events(&pending);
             self.finish_merge(&user, pending.merged);
-            self.users.counters.redis_withdrawn.add(u64::from(pending.withdraws));
+            self.count_outcome(&pending, "committed");
             let withdrawal = self.withdrawal(now, &view.snapshot, &user, &pending);
             self.drop_change(pending);
             return match withdrawal {
@@ -315,6 +318,7 @@ impl RedisUsers<'_> {
         let (flight, mut waiters) = self.arbiter.in_flight.end(handle)?;
         self.note_failure(&flight.user);
         if let Stage::Commit(mut pending) = flight.stage {
+            self.count_outcome(&pending, "not_committed");
             if let Some(mut waiter) = pending.waiter.take() {
                 let may_run = cause == "late" && now < waiter.until;
                 waiter.tries = if may_run { waiter.tries + 1 } else { COMMIT_TRIES_MAX + 1 };
@@ -326,12 +330,13 @@ impl RedisUsers<'_> {
     }
 
     /// A command has no reply that helps: all who wait are answered degraded.
-    fn fail(&mut self, handle: Handle) -> Option<Resumed> {
+    pub(super) fn fail(&mut self, handle: Handle) -> Option<Resumed> {
         let (flight, mut waiters) = self.arbiter.in_flight.end(handle)?;
         self.note_failure(&flight.user);
         if let Stage::Commit(mut pending) = flight.stage {
             // It may have been executed, so the copy may be an old one.
             self.distrust(&flight.user);
+            self.count_outcome(&pending, "unknown");
             if let Some(waiter) = pending.waiter.take() {
                 waiters.push_front(waiter);
             }
@@ -342,7 +347,7 @@ impl RedisUsers<'_> {
     }
 
     /// A user for whom something waits can't be merged now.
-    fn note_failure(&mut self, user: &str) {
+    pub(super) fn note_failure(&mut self, user: &str) {
         if !self.arbiter.unmerged.of(user).is_empty() {
             self.arbiter.merging.failed();
         }
@@ -350,7 +355,7 @@ impl RedisUsers<'_> {
 
     /// A copy may be an old one: nothing rests on it any more but what this node decides alone,
     /// while Redis is away.
-    fn distrust(&mut self, user: &str) {
+    pub(super) fn distrust(&mut self, user: &str) {
         let mut copy = self.users.buffer();
         if let Some(entry) = self.users.slice.get(user) {
             copy.extend_from_slice(entry.state);

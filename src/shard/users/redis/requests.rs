@@ -335,6 +335,8 @@ impl RedisUsers<'_> {
         records.extend_from_slice(&self.users.aside);
         user::encode(&self.users.scratch.state, &mut state);
         let count = u32::try_from(revision.counter - base.counter).expect("at most 201 a request");
+        let wall = arbiter.wall(context.now);
+        let valid_ms = context.until.0.saturating_sub(context.now.mono.0) / 1_000_000;
         let pending = ProposedChange {
             waiter: Some(waiter),
             outcome: Some(outcome),
@@ -344,17 +346,18 @@ impl RedisUsers<'_> {
             base: base_of(base),
             revision,
             request: arbiter.request_id(),
-            now: arbiter.wall(context.now),
+            now: wall,
+            valid_until: wall.plus(DurationMs(valid_ms)),
             state,
             former: change.former,
             withdraws: false,
+            pursued_until: None,
             publish: change.publish,
             ttl_ms: change.ttl_ms,
             reserved,
             merged: 0,
         };
-        let valid_ms = context.until.0.saturating_sub(context.now.mono.0) / 1_000_000;
-        let is_under_way = arbiter.commit(context.now.mono, user, pending, DurationMs(valid_ms));
+        let is_under_way = arbiter.commit(context.now.mono, user, pending);
         if is_under_way {
             self.users.counters.redis_commits.add(1);
         } else {
@@ -459,40 +462,39 @@ impl Arbiter {
         Some(handle)
     }
 
-    /// Sends a change, which changes nothing after `valid`. Whether it is under way.
-    pub(super) fn commit(
-        &mut self,
-        now: MonoNs,
-        user: &str,
-        pending: ProposedChange,
-        valid: DurationMs,
-    ) -> bool {
+    /// Begins a change and sends it. Whether it is under way.
+    pub(super) fn commit(&mut self, now: MonoNs, user: &str, pending: ProposedChange) -> bool {
         let partition = UserKey::of(user.as_bytes()).partition();
         let stage = Stage::Commit(pending);
         let Some(handle) = self.in_flight.begin(user, partition, stage) else { return false };
-        let flight = self.in_flight.get_mut(handle).expect("just begun");
-        let Stage::Commit(pending) = &flight.stage else { unreachable!("just begun as one") };
+        let is_sent = self.send_commit(now, handle);
+        if !is_sent {
+            self.in_flight.end(handle);
+        }
+        is_sent
+    }
+
+    /// Sends a change that is begun, for the first time or again. Whether the link took it.
+    pub(super) fn send_commit(&mut self, now: MonoNs, handle: Handle) -> bool {
+        let flight = self.in_flight.get_mut(handle).expect("it is begun");
+        let Stage::Commit(pending) = &flight.stage else { unreachable!("begun as one") };
         let records = match self.setup.queue {
             Queue::Journal => Records::Journal { count: pending.count },
             Queue::List { list_max } => Records::List { framed: &pending.records, list_max },
         };
         let command = command::Command::Commit(Commit {
-            partition,
-            user,
+            partition: flight.partition,
+            user: &flight.user,
             base: pending.base,
             request: pending.request,
             now: pending.now,
-            valid_until: pending.now.plus(valid),
+            valid_until: pending.valid_until,
             revision: pending.revision,
             state: &pending.state,
             ttl_ms: pending.ttl_ms,
             publish: pending.publish,
             records,
         });
-        if self.carrier.send(now, handle.to_bits(), &command).is_err() {
-            self.in_flight.end(handle);
-            return false;
-        }
-        true
+        self.carrier.send(now, handle.to_bits(), &command).is_ok()
     }
 }

@@ -8,23 +8,21 @@
 //!  list      its records              a withdrawn record, in the same call
 //! ```
 //!
-//! Where another change came first, the show stays, and where a withdrawal finds Redis away, or
-//! the list full, too.
+//! Where another change came first, or the list is full, the show stays.
 
 use std::collections::VecDeque;
 
 use super::replies::{FRESH, Resumed};
 use super::{Queue, RedisUsers, base_of};
-use crate::users::in_flight::ProposedChange;
-use crate::users::in_flight::Waiter;
+use crate::users::in_flight::{ProposedChange, Stage, Waiter};
 use nudged_base::clock::Now;
-use nudged_base::ids::PopupKey;
-use nudged_base::limits::WITHDRAWAL_VALID_MS;
+use nudged_base::ids::{PopupKey, UserKey};
+use nudged_base::limits::PURSUED_MS;
 use nudged_base::time::{DurationMs, WallMs};
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::gates;
-use nudged_domain::state::user::{self, PopupState, UserState};
-use nudged_journal::record::{self, FormerEntry, Impression, Record, Restored, Withdrawn, frames};
+use nudged_domain::state::user::{self, UserState};
+use nudged_journal::record::{self, FormerEntry, Impression, Record, Withdrawn, frames};
 
 impl RedisUsers<'_> {
     /// A change was made too late for its request, or nobody asked for it: its events have
@@ -48,15 +46,17 @@ impl RedisUsers<'_> {
         user::decode(former, &mut self.users.scratch.state).expect("we encoded it");
         let revision = pending.revision.next();
         self.users.scratch.state.revision = revision;
-        let mut state = self.users.buffer();
-        user::encode(&self.users.scratch.state, &mut state);
-        let mut records = self.users.buffer();
+        let (mut state, mut records) = (self.users.buffer(), self.users.buffer());
         let at = self.arbiter.wall(now);
         if self.arbiter.setup.queue != Queue::Journal {
             let show = show_of(&pending.records[pending.event_bytes..]);
             debug_assert_eq!(show.user, user);
+            // The show's record has told that it is forgotten, and the next show would again.
+            let forgotten = PopupKey::of(show.forgotten);
+            self.users.scratch.state.popups.retain(|entry| entry.popup != forgotten);
             append_withdrawn(snapshot, &self.users.scratch.state, (&show, at), &mut records);
         }
+        user::encode(&self.users.scratch.state, &mut state);
         Some(ProposedChange {
             waiter: None,
             outcome: None,
@@ -67,9 +67,11 @@ impl RedisUsers<'_> {
             revision,
             request: self.arbiter.request_id(),
             now: at,
+            valid_until: at.plus(DurationMs(PURSUED_MS)),
             state,
             former: None,
             withdraws: true,
+            pursued_until: None,
             // Who has read the state with the show would hold the popup back for as long as a copy
             // is trusted.
             publish: true,
@@ -79,23 +81,34 @@ impl RedisUsers<'_> {
         })
     }
 
-    /// Sends a withdrawal; those who wait for the user wait behind it.
+    /// Begins a withdrawal; those who wait for the user wait behind it.
     pub(super) fn withdraw(
         &mut self,
         now: Now,
         user: String,
         (mut waiters, withdrawal): (VecDeque<Waiter>, ProposedChange),
     ) -> Option<Resumed> {
-        let valid = DurationMs(WITHDRAWAL_VALID_MS);
         let arbiter = &mut *self.arbiter;
-        if !arbiter.commit(now.mono, &user, withdrawal, valid) {
+        let partition = UserKey::of(user.as_bytes()).partition();
+        let stage = Stage::Commit(withdrawal);
+        let handle = arbiter.may_pursue().then(|| arbiter.in_flight.begin(&user, partition, stage));
+        let Some(handle) = handle.flatten() else {
             // The show stays, and with it the copy.
             return Some(Resumed { user, waiters, has_state: true, attempt: FRESH });
-        }
-        let handle = arbiter.in_flight.find(&user).expect("just begun");
+        };
+        arbiter.pursue(now.mono, handle);
         waiters.drain(..).for_each(|waiter| arbiter.in_flight.wait(handle, waiter));
         arbiter.in_flight.rest(user, waiters);
         None
+    }
+
+    /// Tells what was learnt of a change that nobody waited for.
+    pub(super) fn count_outcome(&self, pending: &ProposedChange, outcome: &'static str) {
+        if pending.withdraws {
+            self.users.counters.redis_withdrawn.add(u64::from(outcome == "committed"));
+        } else if pending.pursued_until.is_some() {
+            self.users.counters.redis_pursuits.of(outcome).add(1);
+        }
     }
 }
 
@@ -117,29 +130,13 @@ fn append_withdrawn(
     records: &mut Vec<u8>,
 ) {
     // Rare enough for memory of its own.
-    let (mut clocks, mut row, mut restored_row) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut clocks, mut row) = (Vec::new(), Vec::new());
     user::encode_clocks(&state.clocks, &mut clocks);
-    let place_of = |popup: &str| {
-        let key = PopupKey::of(popup);
-        state.popups.iter().position(|entry| entry.popup == key)
-    };
-    let next_show_at = |entry: &PopupState| {
-        let popup = snapshot.popup(entry.popup)?;
-        gates::next_show_at(popup, entry, at).time()
-    };
-    let former = place_of(show.popup).map(|place| {
-        let entry = &state.popups[place];
+    let former = state.popup(PopupKey::of(show.popup)).map(|entry| {
         user::encode_popup(entry, &mut row);
-        FormerEntry { row: &row, next_show_at: next_show_at(entry) }
-    });
-    let has_forgotten = !show.forgotten.is_empty();
-    let place = has_forgotten.then(|| place_of(show.forgotten)).flatten();
-    let restored = place.map(|place| {
-        let entry = &state.popups[place];
-        user::encode_popup(entry, &mut restored_row);
-        let entry = FormerEntry { row: &restored_row, next_show_at: next_show_at(entry) };
-        let place = u8::try_from(place).expect("a state remembers 64 popups");
-        Restored { popup: show.forgotten, entry, place }
+        let popup = snapshot.popup(entry.popup);
+        let next_show_at = popup.and_then(|popup| gates::next_show_at(popup, entry, at).time());
+        FormerEntry { row: &row, next_show_at }
     });
     let withdrawn = Withdrawn {
         user: show.user,
@@ -152,7 +149,6 @@ fn append_withdrawn(
         variant: show.variant,
         clocks: &clocks,
         former,
-        restored,
     };
     record::append(&Record::Withdrawn(withdrawn), records);
 }

@@ -165,44 +165,6 @@ fn journals_may_be_applied_in_any_order() {
 }
 
 #[test]
-fn a_repeated_decision_and_action_counts_once() {
-    let directory = directory();
-    let mut journal = Journal::new();
-    journal.show("u", 0, None);
-    journal.event("u", 0, Action::Clicked);
-    for copied in 0..2 {
-        // An arbiter that lost a reply lets the same action in again, at its own sequence.
-        let mut record = journal.records[copied].clone();
-        record.sequence = sequence(u64::try_from(journal.records.len()).unwrap() + 1);
-        journal.records.push(record);
-    }
-    let mut node = Node::start(directory.path());
-    let applied = node.apply(&journal.records[..3]).unwrap();
-    assert_eq!((applied.records, applied.duplicates), (2, 1), "in one transaction");
-    let applied = node.apply(&journal.records[3..]).unwrap();
-    assert_eq!((applied.records, applied.duplicates), (0, 1), "in a later one");
-    assert_eq!(node.position(), 4);
-    check_counts(directory.path(), &journal.records[..2]);
-}
-
-#[test]
-fn lost_records_are_stepped_over_only_on_demand() {
-    let directory = directory();
-    let journal = a_journal();
-    let mut node = Node::start(directory.path());
-    node.apply(&journal.records[..10]).unwrap();
-    let gap: Vec<_> = [&journal.records[5..15], &journal.records[20..30]].concat();
-    let error = node.apply(&gap).unwrap_err();
-    let StoreError::Gap { after, found, .. } = error else { panic!("{error}") };
-    assert_eq!((after, found), (sequence(15), sequence(21)));
-    assert_eq!(node.position(), 10);
-    node.store.skip_lost(node.stream, sequence(20)).unwrap();
-    node.store.skip_lost(node.stream, sequence(3)).unwrap();
-    assert_eq!(node.position(), 20);
-    assert_eq!(node.apply(&journal.records[20..]).unwrap().records, 80);
-}
-
-#[test]
 #[should_panic(expected = "up to 1,000 records")]
 fn a_transaction_is_bounded() {
     let directory = directory();

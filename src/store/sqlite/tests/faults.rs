@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::dead_letter;
+use crate::session::Session;
 use nudged_domain::state::apply::Action;
 use nudged_histories::Journal;
 
@@ -21,71 +22,6 @@ fn a_journal() -> Journal {
         journal.event(user, 0, Action::Clicked);
     }
     journal
-}
-
-#[test]
-fn another_record_under_an_applied_sequence_halts() {
-    let journal = a_journal();
-    type Change = fn(&mut OwnedRecord);
-    let changes: [Change; 4] = [
-        |record| record.user.push('x'),
-        |record| record.revision.counter += 1,
-        |record| record.at.0 += 1,
-        |record| record.impression.as_mut().unwrap().token.push('x'),
-    ];
-    for change in changes {
-        let directory = directory();
-        let mut node = Node::start(directory.path());
-        node.apply(&journal.records).unwrap();
-        look(directory.path()).execute_batch("UPDATE writer_position SET off = 2").unwrap();
-        let before = dump(directory.path());
-        let mut records = journal.records.clone();
-        change(&mut records[3]);
-        let error = node.apply(&records).unwrap_err();
-        let StoreError::Halted { sequence: at, .. } = error else { panic!("{error}") };
-        assert_eq!(at, sequence(4));
-        assert_eq!(dump(directory.path()), before, "nothing of the batch is there");
-    }
-}
-
-#[test]
-fn the_same_record_under_an_applied_sequence_is_a_duplicate() {
-    let directory = directory();
-    let journal = a_journal();
-    let mut node = Node::start(directory.path());
-    node.apply(&journal.records).unwrap();
-    let before = dump(directory.path());
-    look(directory.path()).execute_batch("UPDATE writer_position SET off = 2").unwrap();
-    let applied = node.apply(&journal.records).unwrap();
-    assert_eq!((applied.skipped, applied.duplicates, applied.records), (2, 4, 0));
-    assert_eq!(dump(directory.path()), before);
-}
-
-#[test]
-fn two_processes_on_one_stream_are_fenced() {
-    let directory = directory();
-    let journal = a_journal();
-    let mut first = Node::start(directory.path());
-    first.apply(&journal.records[..2]).unwrap();
-    let mut second = Node::start(directory.path());
-    let error = first.apply(&journal.records[2..]).unwrap_err();
-    let StoreError::Fenced { ours, found, .. } = error else { panic!("{error}") };
-    assert_eq!((ours, found), (1, 2));
-    let skipped = first.store.skip_lost(first.stream, sequence(6));
-    assert!(matches!(skipped, Err(StoreError::Fenced { .. })));
-    assert_eq!(second.apply(&journal.records[2..]).unwrap().records, 4);
-}
-
-#[test]
-fn streams_are_told_apart_and_kept() {
-    let directory = directory();
-    let mut store = Store::open(directory.path()).unwrap();
-    let first = store.stream_id([1; 16]).unwrap();
-    let second = store.stream_id([2; 16]).unwrap();
-    assert_ne!(first, second);
-    assert_eq!(store.stream_id([1; 16]).unwrap(), first);
-    let unknown = store.position(StreamId(99));
-    assert!(matches!(unknown, Err(StoreError::NoSuchStream { stream: 99 })));
 }
 
 #[test]
@@ -208,7 +144,7 @@ fn the_settings_that_durability_rests_on_are_set() {
     let directory = directory();
     let mut node = Node::start(directory.path());
     node.store.stream_id([9; 16]).unwrap();
-    let Store::Sqlite(store) = &node.store else { panic!("opened as SQLite") };
+    let Session::Sqlite(store) = node.store.session.get_mut() else { panic!("not SQLite") };
     let read = |name: &str| -> rusqlite::types::Value {
         store.connection.pragma_query_value(None, name, |row| row.get(0)).unwrap()
     };

@@ -1,20 +1,20 @@
-//! A text of popups as a tree of values with their lines: what TOML and JSON have in common, so
-//! that one reader checks both. Order of keys, and numbers as they are written, are kept.
+//! A text as a tree of values with their places: what TOML and JSON have in common, so that one
+//! reader checks both. Order of keys, and numbers as they are written, are kept.
 //!
-//! Knows nothing of popups. Limits: the nesting that the readers take, here for TOML the library's
-//! 80 levels.
+//! Knows nothing of settings and popups. Limits: the nesting that the readers take, here for TOML
+//! the library's 80 levels.
 
 use std::fmt::Write;
 
 use toml::de::{DeFloat, DeInteger, DeTable, DeValue};
-
-use super::SourceError;
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
 pub struct Node {
     /// Its line from 1; 0 where it came without a text.
     pub line: u32,
+    /// The column of its first byte, from 1; 0 where that is not known.
+    pub column: u32,
     /// The value.
     pub value: Value,
 }
@@ -47,6 +47,8 @@ pub struct Member {
     pub key: Box<str>,
     /// The key's line, as [`Node::line`].
     pub line: u32,
+    /// The key's column, as [`Node::column`].
+    pub column: u32,
     /// The value.
     pub node: Node,
 }
@@ -67,19 +69,31 @@ impl Value {
     }
 }
 
+/// What is no TOML, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyntaxError {
+    /// Its line, from 1.
+    pub line: u32,
+    /// Its column, from 1, in bytes.
+    pub column: u32,
+    /// What the library says of it. Not its own rendering: that repeats the line, which may hold a
+    /// secret.
+    pub message: String,
+}
+
 /// Reads a TOML document.
 ///
 /// # Errors
-/// All syntax errors that the library finds, with their lines.
-pub fn from_toml(text: &str) -> Result<Vec<Member>, Vec<SourceError>> {
+/// All syntax errors that the library finds, with their places.
+pub fn from_toml(text: &str) -> Result<Vec<Member>, Vec<SyntaxError>> {
     let lines = Lines::of(text);
     let (table, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
         return Ok(lines.members(table.get_ref()));
     }
     let located = errors.iter().map(|error| {
-        let line = error.span().map_or(0, |span| lines.line(span.start));
-        SourceError::of_text(line, error.message().lines().next().unwrap_or("not TOML"))
+        let (line, column) = lines.place(error.span().map_or(0, |span| span.start));
+        SyntaxError { line, column, message: error.message().to_owned() }
     });
     Err(located.collect())
 }
@@ -95,10 +109,12 @@ impl Lines {
         Lines { starts: std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect() }
     }
 
-    /// The line of a byte, from 1.
-    fn line(&self, at: usize) -> u32 {
+    /// Line and column of a byte, from 1.
+    fn place(&self, at: usize) -> (u32, u32) {
         let line = self.starts.partition_point(|start| *start <= at);
-        u32::try_from(line).unwrap_or(u32::MAX)
+        let column = at - self.starts[line - 1] + 1;
+        let number = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        (number(line), number(column))
     }
 
     fn members(&self, table: &DeTable<'_>) -> Vec<Member> {
@@ -106,20 +122,26 @@ impl Lines {
         let mut entries: Vec<_> = table.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         let member = |(key, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
-            let line = self.line(key.span().start);
+            let (line, column) = self.place(key.span().start);
             // A table that is built up by dotted keys or headers has no place of its own.
-            let value_line = match value.get_ref() {
-                DeValue::Table(_) => line,
-                _ => self.line(value.span().start),
+            let start = match value.get_ref() {
+                DeValue::Table(_) => key.span().start,
+                _ => value.span().start,
             };
             let key: &std::borrow::Cow<'_, str> = key.get_ref();
             Member {
                 key: key.as_ref().into(),
                 line,
-                node: Node { line: value_line, value: self.value(value.get_ref()) },
+                column,
+                node: self.node(start, value.get_ref()),
             }
         };
         entries.into_iter().map(member).collect()
+    }
+
+    fn node(&self, start: usize, value: &DeValue<'_>) -> Node {
+        let (line, column) = self.place(start);
+        Node { line, column, value: self.value(value) }
     }
 
     fn value(&self, value: &DeValue<'_>) -> Value {
@@ -130,10 +152,8 @@ impl Lines {
             DeValue::Boolean(value) => Value::Boolean(*value),
             DeValue::Datetime(time) => Value::Time(time.to_string().into()),
             DeValue::Array(values) => {
-                let node = |value: &toml::Spanned<DeValue<'_>>| Node {
-                    line: self.line(value.span().start),
-                    value: self.value(value.get_ref()),
-                };
+                let node =
+                    |value: &toml::Spanned<_>| self.node(value.span().start, value.get_ref());
                 Value::List(values.iter().map(node).collect())
             }
             DeValue::Table(table) => Value::Table(self.members(table)),

@@ -1,0 +1,440 @@
+//! Transactions of records: runs of one or more streams as rows, and the positions that say so.
+//! Knows the order of the steps; the statements are its neighbours'. Must not know where the
+//! records come from.
+//!
+//! ```text
+//! begin -> positions, locked: fenced? behind? skip what is applied -> erases -> withdrawn shows
+//!       -> events -> users -> user_popups -> popup_stats -> dead letters to disk -> positions
+//!       -> commit
+//! ```
+//!
+//! On a server these are 8 statements where nothing is erased or withdrawn, each with as many rows
+//! as fit. In SQLite a row is a statement of its own, so one that is refused names its record.
+//!
+//! | what fails | what follows |
+//! |---|---|
+//! | a row that SQLite refuses | again without its record, which is a dead letter |
+//! | deadlock, lock not given by a server | again with half as many records, up to a bound |
+//! | a server's: too large, value refused | again with half; what fails alone is a dead letter |
+//! | connection lost, commit or not | the next one ends it; the positions say what took place |
+//! | anything else | the caller waits and calls again: the positions skip what is applied |
+
+use std::collections::BTreeMap;
+
+use crate::Store;
+use crate::dead_letter::{DeadLetters, Letter};
+use crate::error::StoreError;
+use crate::mysql::FailureKind;
+use crate::session::{RowError, Session};
+use crate::statement::Dialect;
+use crate::statements::erased::{erase, tombstones};
+use crate::statements::events::{self, Place};
+use crate::statements::streams::{Claims, Positions, move_positions, read_positions};
+use crate::statements::{statistics, users};
+use crate::stored::{Applied, Run, StreamId};
+use nudged_background::writer::batcher::{self, Batch, EventRow};
+use nudged_background::writer::stats::Tally;
+use nudged_base::ids::{Sequence, UserKey};
+use nudged_base::limits::{APPLY_RECORDS_MAX, MYSQL_LOST_MAX, MYSQL_TRANSACTIONS_MAX};
+use nudged_journal::record::Record;
+
+/// Records of several streams in a row: each with its sequence, and beside it whose it is.
+#[derive(Default)]
+struct Flat<'a> {
+    records: Vec<(Sequence, Record<'a>)>,
+    owners: Vec<Owner>,
+}
+
+/// The stream of a record, and whether its sequences have no gaps.
+#[derive(Clone, Copy)]
+struct Owner {
+    stream: StreamId,
+    is_dense: bool,
+}
+
+impl<'a> Flat<'a> {
+    fn of(runs: &[Run<'a>]) -> Result<Flat<'a>, StoreError> {
+        let mut flat = Flat::default();
+        for run in runs {
+            check_ascending(run)?;
+            let owner = Owner { stream: run.stream, is_dense: run.is_dense };
+            flat.records.extend_from_slice(run.records);
+            flat.owners.resize(flat.records.len(), owner);
+        }
+        Ok(flat)
+    }
+
+    fn part(&self, from: usize, count: usize) -> Flat<'a> {
+        let to = (from + count).min(self.records.len());
+        Flat { records: self.records[from..to].to_vec(), owners: self.owners[from..to].to_vec() }
+    }
+
+    /// The records beyond the positions.
+    fn pending(&self, positions: &Positions) -> Result<Flat<'a>, StoreError> {
+        let mut pending = Flat::default();
+        let mut reached = positions.clone();
+        for (owner, (next, record)) in self.owners.iter().zip(&self.records) {
+            let stream = owner.stream;
+            let position = reached[&stream];
+            if *next <= position {
+                continue;
+            }
+            if owner.is_dense && next.0 != position.0 + 1 {
+                return Err(StoreError::Behind { stream: stream.0, position, next: *next });
+            }
+            reached.insert(stream, *next);
+            pending.records.push((*next, *record));
+            pending.owners.push(*owner);
+        }
+        Ok(pending)
+    }
+}
+
+fn check_ascending(run: &Run<'_>) -> Result<(), StoreError> {
+    for pair in run.records.windows(2) {
+        let (after, found) = (pair[0].0, pair[1].0);
+        let is_next = after.0.checked_add(1) == Some(found.0);
+        if !is_next && (run.is_dense || found <= after) {
+            return Err(StoreError::Gap { stream: run.stream.0, after, found });
+        }
+    }
+    Ok(())
+}
+
+/// How one call goes on from try to try.
+#[derive(Default)]
+struct Progress {
+    held_up: u32,
+    lost: u32,
+    /// A commit that nobody has answered.
+    unanswered: Option<Rows>,
+    /// Rows of events are looked for before they are inserted.
+    is_careful: bool,
+    /// Records that the database refuses, with its reasons: of one stream.
+    refused: BTreeMap<Sequence, String>,
+}
+
+/// Why a transaction was rolled back, and the record whose row the database refuses, if that is it.
+struct Failed {
+    refused: Option<Sequence>,
+    error: StoreError,
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Failed {
+        Failed { refused: None, error }
+    }
+}
+
+impl Store {
+    /// Applies up to [`Store::records_max`] records of ascending, gapless sequence, in one
+    /// transaction with the position; after a failure a server may get them in several. Records at
+    /// or below the position are skipped. After an error a part of them may be applied, and a
+    /// commit may have failed after the fact: the position tells, so calling again is always safe.
+    ///
+    /// # Errors
+    /// [`StoreError::Behind`] where the records start beyond the position, [`StoreError::Fenced`]
+    /// and [`StoreError::Halted`] where going on would mix two journals, and where the database or
+    /// the dead-letter file fails.
+    ///
+    /// # Panics
+    /// In SQLite on more than `APPLY_RECORDS_MAX` records; on a stream that was not claimed here.
+    pub fn apply(
+        &mut self,
+        stream: StreamId,
+        records: &[(Sequence, Record<'_>)],
+    ) -> Result<Applied, StoreError> {
+        self.apply_runs(&[Run { stream, is_dense: true, records }])
+    }
+
+    /// Applies runs of several streams, on a server in one transaction with their positions where
+    /// nothing fails. Records of one user have to be in the order of their revisions, or it has to
+    /// be all the same.
+    ///
+    /// # Errors
+    /// As [`Store::apply`]. [`StoreError::Fenced`] names the stream that another node has claimed:
+    /// without it the rest may be applied.
+    ///
+    /// # Panics
+    /// As [`Store::apply`]; in SQLite on a run that is not dense: a node of its own has no lists.
+    pub fn apply_runs(&mut self, runs: &[Run<'_>]) -> Result<Applied, StoreError> {
+        if self.session.get_mut().dialect() == Dialect::Mysql {
+            return self.apply_flat(&Flat::of(runs)?);
+        }
+        let mut total = Applied::default();
+        for run in runs {
+            assert!(run.is_dense, "lists are of nodes that share a server");
+            let count = run.records.len();
+            assert!(count <= APPLY_RECORDS_MAX, "a transaction applies up to 1,000 records");
+            // One stream a transaction, so that a sequence names a record that is refused.
+            total.add(self.apply_flat(&Flat::of(std::slice::from_ref(run))?)?);
+        }
+        Ok(total)
+    }
+
+    fn apply_flat(&mut self, flat: &Flat<'_>) -> Result<Applied, StoreError> {
+        let mut total = Applied::default();
+        let mut done = 0;
+        let mut progress = Progress::default();
+        while done < flat.records.len() {
+            let part = flat.part(done, self.records_now);
+            let failed = match self.transact(&part, &mut progress) {
+                Ok(Some(applied)) => {
+                    done += part.records.len();
+                    total.add(applied);
+                    progress = Progress::default();
+                    self.records_now = (self.records_now * 2).min(self.records_max);
+                    continue;
+                }
+                Ok(None) => {
+                    progress.is_careful = true;
+                    continue;
+                }
+                Err(failed) => failed,
+            };
+            match failed.refused {
+                // Each such turn leaves one more record out, so there are no more than records.
+                Some(sequence) => {
+                    let before = progress.refused.insert(sequence, failed.error.words());
+                    assert!(before.is_none(), "a record that was left out has no rows");
+                }
+                None => self.go_on(&part, failed.error, &mut progress)?,
+            }
+        }
+        Ok(total)
+    }
+
+    /// What to do after an error: `Ok` is another try.
+    fn go_on(
+        &mut self,
+        part: &Flat<'_>,
+        error: StoreError,
+        progress: &mut Progress,
+    ) -> Result<(), StoreError> {
+        if self.session.get_mut().dialect() == Dialect::Sqlite {
+            return Err(error);
+        }
+        let count = part.records.len();
+        let half = count.div_ceil(2).max(1);
+        match error.kind() {
+            FailureKind::Deadlock | FailureKind::LockWait | FailureKind::Duplicate => {
+                progress.held_up += 1;
+                self.records_now = half;
+                if progress.held_up < MYSQL_TRANSACTIONS_MAX { Ok(()) } else { Err(error) }
+            }
+            FailureKind::BadData | FailureKind::PacketTooLarge if count > 1 => {
+                self.records_now = half;
+                Ok(())
+            }
+            FailureKind::BadData | FailureKind::PacketTooLarge if progress.refused.is_empty() => {
+                progress.refused.insert(part.records[0].0, error.words());
+                Ok(())
+            }
+            FailureKind::Unreachable => {
+                progress.lost += 1;
+                if progress.lost < MYSQL_LOST_MAX { Ok(()) } else { Err(error) }
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// One transaction; `None` where it was rolled back because events have to be looked for first.
+    fn transact(
+        &mut self,
+        part: &Flat<'_>,
+        progress: &mut Progress,
+    ) -> Result<Option<Applied>, Failed> {
+        let claims: Claims =
+            part.owners.iter().map(|owner| (owner.stream, self.claim(owner.stream))).collect();
+        let session = self.session.get_mut();
+        session.begin()?;
+        let result = write(session, part, &claims, &self.dead_letters, progress);
+        let result = match result {
+            Ok(Written::Rows(rows)) => match session.commit() {
+                Ok(()) => {
+                    session.note_applied(rows.has_erased);
+                    Ok(Some(rows.applied))
+                }
+                Err(error) => {
+                    if error.kind() == FailureKind::Unreachable {
+                        progress.unanswered = Some(rows);
+                    }
+                    Err(error.into())
+                }
+            },
+            Ok(Written::Nothing(applied)) => Ok(Some(applied)),
+            Ok(Written::NeedsCare) => Ok(None),
+            Err(failed) => Err(failed),
+        };
+        session.roll_back();
+        result
+    }
+}
+
+/// What is to be committed.
+enum Written {
+    /// Rows, with the positions that say so.
+    Rows(Rows),
+    /// Nothing: all of it is applied.
+    Nothing(Applied),
+    /// Nothing: a row of events was there before, and it has to be known which.
+    NeedsCare,
+}
+
+/// What a commit of rows does: where the positions stand then, and whether it erases somebody.
+struct Rows {
+    applied: Applied,
+    positions: Positions,
+    has_erased: bool,
+}
+
+fn write(
+    session: &mut Session,
+    part: &Flat<'_>,
+    claims: &Claims,
+    dead_letters: &DeadLetters,
+    progress: &mut Progress,
+) -> Result<Written, Failed> {
+    let (before, any_erased) = read_positions(session, claims)?;
+    if let Some(unanswered) = progress.unanswered.take()
+        && unanswered.positions.iter().all(|(stream, off)| before.get(stream) == Some(off))
+    {
+        return Ok(Written::Nothing(unanswered.applied));
+    }
+    let pending = part.pending(&before)?;
+    let skipped = part.records.len() - pending.records.len();
+    if pending.records.is_empty() {
+        return Ok(Written::Nothing(Applied { skipped, ..Applied::default() }));
+    }
+    let erased = if any_erased { erased_among(session, &pending)? } else { Default::default() };
+    let batch = batcher::build(&pending.records, &erased, &progress.refused);
+    let written = write_rows(session, &pending, &batch, progress.is_careful);
+    let duplicates = written.map_err(|RowError { row, error }| {
+        let refused = row.map(|index| pending.records[index].0);
+        Failed { refused, error }
+    })?;
+    let Some(duplicates) = duplicates else { return Ok(Written::NeedsCare) };
+    for erase in &batch.erases {
+        dead_letters.erase_user(erase.user)?;
+    }
+    let letters = letters(&pending, &batch, &progress.refused);
+    if !letters.is_empty() {
+        dead_letters.append(&letters)?;
+    }
+    let mut positions = Positions::new();
+    for (owner, (sequence, _)) in pending.owners.iter().zip(&pending.records) {
+        positions.insert(owner.stream, *sequence);
+    }
+    move_positions(session, claims, &before, &positions)?;
+    let rejected = letters.len();
+    let records = pending.records.len() - duplicates - rejected;
+    let applied = Applied { records, duplicates, skipped, rejected };
+    Ok(Written::Rows(Rows { applied, positions, has_erased: !batch.erases.is_empty() }))
+}
+
+/// The erased users among those of the records.
+fn erased_among(
+    session: &mut Session,
+    pending: &Flat<'_>,
+) -> Result<batcher::Tombstones, StoreError> {
+    let users = pending.records.iter().map(|(_, record)| record.user());
+    let keys: Vec<UserKey> = users.map(|user| UserKey::of(user.as_bytes())).collect();
+    let found = tombstones(session, &keys)?.into_iter();
+    Ok(found.map(|(key, one)| (key, one.revision)).collect())
+}
+
+/// Writes a batch's rows; gives the number of duplicates, or `None` where it has to be known first
+/// which events are there. An error's row is a record, by its index.
+fn write_rows(
+    session: &mut Session,
+    pending: &Flat<'_>,
+    batch: &Batch<'_>,
+    is_careful: bool,
+) -> Result<Option<usize>, RowError> {
+    erase(session, &batch.erases)?;
+    let place = |event: &EventRow<'_>| (pending.owners[event.index].stream, event.sequence);
+    let events: Vec<(Place, &EventRow<'_>)> =
+        batch.events.iter().map(|event| (place(event), event)).collect();
+    let mut tallies: BTreeMap<StreamId, Tally<'_>> = BTreeMap::new();
+    for row in &batch.withdrawn {
+        tallies.entry(pending.owners[row.index].stream).or_default().touch(row);
+    }
+    for (stream, index) in events::withdraw(session, &batch.withdrawn)? {
+        tallies.entry(stream).or_default().uncount(&batch.withdrawn[index]);
+    }
+    let Some(is_new) = write_events(session, &events, is_careful)? else { return Ok(None) };
+    let new = events.iter().zip(&is_new).filter(|(_, is_new)| **is_new);
+    for (((stream, _), event), _) in new {
+        tallies.entry(*stream).or_default().count(event);
+    }
+    users::write_users(session, &batch.users)?;
+    users::remove_entries(session, &batch.popups)?;
+    users::write_entries(session, &batch.popups)?;
+    let mut stats = Vec::new();
+    for (stream, tally) in tallies {
+        stats.extend(tally.into_rows().into_iter().map(|(key, row)| (stream, key, row)));
+    }
+    stats.sort_unstable_by_key(|(stream, key, _)| (*key, *stream));
+    statistics::add_stats(session, &stats)?;
+    Ok(Some(is_new.iter().filter(|is_new| !**is_new).count()))
+}
+
+/// Inserts events; tells which of them are new. SQLite tells it itself. Else in the ordinary case
+/// all of them are, and one count says so; where it does not the rows are looked at: `None` where
+/// that can't tell a row of this transaction from one that an earlier one left under the same key.
+fn write_events(
+    session: &mut Session,
+    events: &[(Place, &EventRow<'_>)],
+    is_careful: bool,
+) -> Result<Option<Vec<bool>>, RowError> {
+    let mut is_new = vec![true; events.len()];
+    if is_careful {
+        let there = events::own_rows(session, events)?;
+        is_new.iter_mut().zip(there).for_each(|(is_new, is_there)| *is_new = !is_there);
+    }
+    let is_missing = is_new.iter();
+    let missing: Vec<_> =
+        events.iter().zip(is_missing).filter(|(_, is)| **is).map(|(event, _)| *event).collect();
+    let inserted = events::insert_events(session, &missing)?;
+    if let Some(unchanged) = inserted.unchanged {
+        let there: Vec<_> = unchanged.iter().map(|index| events[*index]).collect();
+        // Halts where the place is another record's.
+        events::own_rows(session, &there)?;
+        unchanged.into_iter().for_each(|index| is_new[index] = false);
+        return Ok(Some(is_new));
+    }
+    let inserted = usize::try_from(inserted.changed).unwrap_or(usize::MAX);
+    if inserted == missing.len() {
+        return Ok(Some(is_new));
+    }
+    let own = events::own_rows(session, &missing)?;
+    if own.iter().filter(|is_own| **is_own).count() != inserted {
+        return Ok(None);
+    }
+    let mut own = own.into_iter();
+    for is_new in is_new.iter_mut().filter(|is_new| **is_new) {
+        *is_new = own.next().expect("one for each that was missing");
+    }
+    Ok(Some(is_new))
+}
+
+/// The records of a batch that no table takes, in its order.
+fn letters<'a>(
+    pending: &Flat<'a>,
+    batch: &Batch<'_>,
+    refused: &BTreeMap<Sequence, String>,
+) -> Vec<Letter<'a>> {
+    let invalid = batch.rejected.iter().map(|(index, error)| (*index, error.as_str()));
+    let numbered = pending.records.iter().enumerate();
+    let refused = numbered.filter_map(|(index, (sequence, _))| {
+        refused.get(sequence).map(|reason| (index, reason.as_str()))
+    });
+    let mut reasons: Vec<(usize, &str)> = invalid.chain(refused).collect();
+    reasons.sort_unstable_by_key(|(index, _)| *index);
+    let letter = |(index, reason): (usize, &str)| {
+        let (sequence, record) = pending.records[index];
+        let stream = pending.owners[index].stream;
+        Letter { stream, sequence, record, reason: reason.to_owned() }
+    };
+    reasons.into_iter().map(letter).collect()
+}

@@ -1,0 +1,20 @@
+//! Each statement, once, over a session of either kind; what the two spell differently is
+//! `store::statement`'s. A row that is read or written has one list of its columns.
+//!
+//! `apply` records → transactions · `events`, `users`, `statistics`, `erased` their rows ·
+//! `streams` claims and positions · `reading` users for shards, events for people · `popups`,
+//! `overrides` the catalog · `keys` signing keys · `nodes` who is alive · `whole` users on their
+//! way into another store.
+
+mod apply;
+mod erased;
+mod events;
+mod keys;
+mod nodes;
+pub(super) mod overrides;
+mod popups;
+mod reading;
+mod statistics;
+pub(super) mod streams;
+mod users;
+mod whole;
