@@ -1,4 +1,4 @@
-//! Why the program ends: each reason has its exit code (product, section 2).
+//! Why the program ends: each reason has its exit code (docs/operations.md#exit-codes).
 
 use std::path::PathBuf;
 

@@ -17,7 +17,7 @@ use crate::harness::{Server, Setup, until, until_within};
 
 const POPUPS: &str = "[[popup]]\nid = \"p\"\nafter_shown = \"0s\"\nafter_ignored = \"0s\"\n";
 const PAUSED: &str = "[[popup]]\nid = \"p\"\nstatus = \"paused\"\npriority = 7\n";
-/// Other nodes know within this (product, section 4).
+/// Other nodes know within this (docs/semantics.md#the-catalog).
 const KNOWN_WITHIN: Duration = Duration::from_secs(1);
 /// What an answer takes is bounded by this on a busy machine; 50 ms are promised on an idle one.
 const ANSWERED_WITHIN: Duration = Duration::from_millis(400);

@@ -10,8 +10,8 @@ use nudged_base::happening::Happening;
 use nudged_base::ids::PopupKey;
 use nudged_base::time::{DurationError, DurationMs, Gap, WallMs, parse_duration};
 
-/// Everything a decision reads beside the user's state: popups and the settings of product
-/// section 6. One decision uses one snapshot from start to end.
+/// Everything a decision reads beside the user's state: popups, and the settings that hold across
+/// them. One decision uses one snapshot from start to end.
 #[derive(Debug)]
 pub struct Snapshot {
     /// Rises by one with each accepted reload.
@@ -71,7 +71,7 @@ pub(super) fn live_by_placement(popups: &[Popup]) -> HashMap<Box<str>, Vec<u32>>
     live
 }
 
-/// Settings of product section 6 that hold across popups.
+/// Settings that hold across popups (docs/semantics.md#limits-across-popups).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// After a show, no popup is shown for this long; 0 for none.

@@ -9,7 +9,7 @@ use nudged_base::limits::{
 };
 use nudged_base::time::{DurationMs, WallMs};
 
-/// When a record is acknowledged (product, section 6).
+/// When a record is acknowledged (docs/semantics.md#acknowledgement).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum AckLevel {
     /// When its write is complete: it survives the end of the process.
