@@ -11,7 +11,7 @@ use nudged_base::hex;
 use nudged_base::telemetry::text::{CONTENT_TYPE, NodeMetric, render};
 use nudged_config::Config;
 use nudged_domain::catalog::overrides::Place;
-use nudged_runtime::sql_writer::WriterFigures;
+use nudged_runtime::sql_writer::FollowCounts;
 use nudged_store::{FailureKind, mysql};
 
 /// Answers.
@@ -135,7 +135,7 @@ fn push_writer(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
     let figures = &service.figures;
     let written = service.mesh.journal.written().0;
     let applied = service.mesh.journal.applied().0;
-    let is_halted = figures.is_halted.load(Ordering::Relaxed);
+    let is_halted = figures.counts.is_halted.load(Ordering::Relaxed);
     metrics.extend([
         gauge("sql_applied_sequence", "Last record that is in SQL.", applied),
         gauge("sql_lag_records", "Records not in SQL yet.", written.saturating_sub(applied)),
@@ -148,7 +148,7 @@ fn push_writer(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
         gauge("sql_connections_open", "Open connections to MySQL.", mysql::connections_open()),
         counter("sql_connects_total", "Connections made to MySQL.", mysql::connections_made()),
     ]);
-    metrics.extend(WriterFigures::ROWS.iter().map(|row| row.now(figures)));
+    metrics.extend(FollowCounts::ROWS.iter().map(|row| row.now(&figures.counts)));
     metrics.extend(KIND_LABELS.iter().zip(FailureKind::ALL).map(|(labels, kind)| {
         let help = "SQL failures by kind.";
         let count = figures.fitness.failures_of(kind);

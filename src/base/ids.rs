@@ -14,6 +14,10 @@ impl ShardId {
     }
 }
 
+/// A journal's small number in a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u32);
+
 /// The pinned 64-bit hash of a user id. Two users may share one, so every table that is keyed by
 /// it also compares the id's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

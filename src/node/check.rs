@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use self::report::{Finding, Report, Severity};
 use super::arguments::CheckArguments;
 use super::settings;
-use nudged_admin::popups_file;
-use nudged_admin::publisher;
 use nudged_base::time::WallMs;
 use nudged_config::Kind;
 use nudged_domain::catalog::compile::compile_unstored;
 use nudged_domain::catalog::lint::{Warning, ended, lint};
 use nudged_domain::catalog::snapshot::Settings;
 use nudged_domain::catalog::source::{Definition, Parsed, SourceError};
+use nudged_publish::popups_file;
+use nudged_publish::publisher;
 use nudged_runtime::{clocks, process_limits};
 
 mod directory;

@@ -21,9 +21,6 @@ use sha2::{Digest as _, Sha256};
 use super::arguments::ImportArguments;
 use super::failure::Failure;
 use super::{import_whole, settings, whole_lines};
-use nudged_admin::catalog_copy;
-use nudged_admin::publisher::{ImportedLine, PublishError, import_popups};
-use nudged_admin::shared_catalog::SharedCatalog;
 use nudged_base::hex;
 use nudged_base::ids::Sequence;
 use nudged_base::limits::{APPLY_RECORDS_MAX, IMPORT_LINE_BYTES_MAX, POPUPS_FILE_BYTES_MAX};
@@ -32,8 +29,11 @@ use nudged_domain::catalog::overrides::{self, Entry};
 use nudged_domain::catalog::snapshot::Status;
 use nudged_domain::catalog::source::{Format, parse_popup};
 use nudged_journal::record;
+use nudged_publish::catalog_copy;
+use nudged_publish::publisher::{ImportedLine, PublishError, import_popups};
+use nudged_publish::shared_catalog::SharedCatalog;
 use nudged_runtime::files::{DirectoryError, JournalDirectory};
-use nudged_store::{Applied, Store, StoreError, StoredPopup, StreamId, status_of};
+use nudged_store::{Applied, Store, StoreError, StoredPopup, StreamId};
 
 /// A popup's line, as far as it is taken.
 #[derive(Deserialize)]
@@ -213,7 +213,7 @@ fn read_popup(line: &str) -> Result<(ImportedLine, Vec<Entry>), Vec<String>> {
     let wrong = |what: &str| vec![format!("popup \"{}\": {what}", read.id)];
     let status = match read.status_override.as_deref() {
         None => None,
-        Some(word) => Some(status_of(word).ok_or_else(|| wrong("unknown status_override"))?),
+        Some(word) => Some(Status::of_word(word).ok_or_else(|| wrong("unknown status_override"))?),
     };
     let (is_gone, overrides) = match (read.is_gone, read.overrides) {
         (Some(is_gone), Some(text)) => {

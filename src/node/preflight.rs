@@ -8,8 +8,8 @@ use super::belonging;
 use super::failure::Failure;
 use super::redis;
 
-use nudged_admin::publisher;
 use nudged_config::{AdminAddress, Config, Loaded, Queue};
+use nudged_publish::publisher;
 use nudged_runtime::topology::{Topology, allowed_cpus};
 use nudged_runtime::{listener, probe, process_limits, thread_room};
 use nudged_store::mysql;

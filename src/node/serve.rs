@@ -24,12 +24,13 @@ use super::redis::RedisWay;
 use super::signals::{self, Asked};
 use super::{drain, preflight, settings, storage, unmerged};
 use nudged_admin::AdminHandle;
-use nudged_admin::publisher::{self, Publisher};
 use nudged_api::token::Keys;
 use nudged_base::ids::Sequence;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Log, Message, Value};
 use nudged_config::{Config, Loaded};
+use nudged_publish::Publishing;
+use nudged_publish::publisher::{self, Publisher};
 use nudged_runtime::journal_core::JournalHandle;
 use nudged_runtime::log_thread::{LogThread, stamp_now};
 use nudged_runtime::mesh::Mesh;
@@ -75,6 +76,8 @@ pub struct Node {
     pub was_ready: bool,
     /// Changes of the catalog and of settings.
     pub publisher: Arc<Publisher>,
+    /// The threads beside it.
+    pub publishing: Publishing,
     /// The admin listener.
     pub admin: AdminHandle,
     /// The shards' threads.
@@ -142,7 +145,8 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
     // A shard accepts as soon as it is there, and what is accepted is answered before a stop.
     signals.end_start();
     let shards = threads.start_shards(&parts, sockets)?;
-    let admin = threads.start_admin(&parts, connections_max, &figures, keepers.as_ref())?;
+    let (admin, publishing) =
+        threads.start_admin(&parts, connections_max, &figures, keepers.as_ref())?;
     announce(&addresses, admin.address());
     let is_let = ready::await_sql(is_sql_asked, &figures.fitness, &signals)
         && ready::await_redis(keepers.as_ref(), &mesh.board, looked, (&log, &signals));
@@ -159,6 +163,7 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
         signals,
         was_ready,
         publisher,
+        publishing,
         admin,
         shards,
         journal,

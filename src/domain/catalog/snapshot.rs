@@ -144,6 +144,27 @@ pub enum Status {
     Archived,
 }
 
+impl Status {
+    /// Every status with its word in files, requests, answers and SQL.
+    pub const WORDS: [(&str, Status); 4] = [
+        ("draft", Status::Draft),
+        ("live", Status::Live),
+        ("paused", Status::Paused),
+        ("archived", Status::Archived),
+    ];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        let (word, _) = Status::WORDS[self as usize];
+        word
+    }
+
+    /// The status of a word; `None` for a word that is none.
+    pub fn of_word(word: &str) -> Option<Status> {
+        Status::WORDS.iter().find(|(known, _)| *known == word).map(|(_, status)| *status)
+    }
+}
+
 /// What decides when a user's state can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
@@ -284,3 +305,19 @@ impl Variant {
 /// A JSON object as text, as it was given, without insignificant white space.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Content(pub Box<str>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_statuses_and_outcomes_come_back() {
+        for (word, status) in Status::WORDS {
+            assert_eq!((status.word(), Status::of_word(word)), (word, Some(status)));
+        }
+        for outcome in Outcome::ALL {
+            assert_eq!(Outcome::of_word(outcome.word()), Some(outcome));
+        }
+        assert_eq!((Status::of_word("Live"), Outcome::of_word("shown")), (None, None));
+    }
+}

@@ -13,7 +13,6 @@ use crate::node::keepers::{Keepers, KeepersSetup};
 use crate::node::redis::{RedisWay, arbiter_of};
 use crate::node::storage::{self, Storage};
 use crate::node::{belonging, unmerged};
-use nudged_admin::publisher::Publisher;
 use nudged_admin::{AdminHandle, AdminSetup};
 use nudged_api::token::Keys;
 use nudged_base::clock::NodeClock;
@@ -24,6 +23,8 @@ use nudged_config::{Config, Count};
 use nudged_http::connection::Timeouts;
 use nudged_journal::recovery::UnappliedIndex;
 use nudged_journal::segment::SetId;
+use nudged_publish::Publishing;
+use nudged_publish::publisher::Publisher;
 use nudged_runtime::driver::Setup;
 use nudged_runtime::files::JournalDirectory;
 use nudged_runtime::journal_core::{self, JournalConfig, JournalHandle, JournalSleepers};
@@ -130,8 +131,8 @@ impl Threads<'_> {
         let journal = journal.map_err(|error| HostUnfit::Executor(error.to_string()))?;
         let figures: Arc<WriterFigures> = Arc::default();
         let (cut, lost) = (recovered.report.bytes_cut, recovered.report.lost.len() as u64);
-        figures.journal_cut_bytes.store(cut, Ordering::Relaxed);
-        figures.journal_lost_stretches.store(lost, Ordering::Relaxed);
+        figures.counts.journal_cut_bytes.store(cut, Ordering::Relaxed);
+        figures.counts.journal_lost_stretches.store(lost, Ordering::Relaxed);
         let writer_stop: Arc<AtomicBool> = Arc::default();
         let writer = sql_writer::start(WriterSetup {
             store,
@@ -204,14 +205,16 @@ impl Threads<'_> {
         Keepers::start(setup).map(Some)
     }
 
-    /// Starts what operators ask.
+    /// Starts what operators ask, and what brings on what they change.
     pub(in crate::node::serve) fn start_admin(
         &self,
         parts: &ShardParts<'_>,
         connections_max: u32,
         figures: &Arc<WriterFigures>,
         keepers: Option<&Keepers>,
-    ) -> Result<AdminHandle, Failure> {
+    ) -> Result<(AdminHandle, Publishing), Failure> {
+        let publishing = Publishing::start(parts.publisher, figures, self.log)
+            .map_err(|error| Failure::Configuration(error.to_string()))?;
         let admin = nudged_admin::start(AdminSetup {
             topology: self.topology.clone(),
             connections_max,
@@ -224,7 +227,8 @@ impl Threads<'_> {
             redis: keepers.map(|keepers| keepers.figures.clone()),
             log: self.log.clone(),
         });
-        admin.map_err(|error| Failure::Configuration(error.to_string()))
+        let admin = admin.map_err(|error| Failure::Configuration(error.to_string()))?;
+        Ok((admin, publishing))
     }
 
     pub(in crate::node::serve) fn start_shards(

@@ -46,14 +46,6 @@ pub const FIELDS: [&str; 23] = [
     "locales",
 ];
 
-/// The words of a status.
-pub const STATUSES: [(&str, Status); 4] = [
-    ("draft", Status::Draft),
-    ("live", Status::Live),
-    ("paused", Status::Paused),
-    ("archived", Status::Archived),
-];
-
 /// The words of `on_failure`.
 pub const ON_FAILURES: [(&str, OnFailure); 2] =
     [("hide", OnFailure::Hide), ("local", OnFailure::Local)];
@@ -132,7 +124,7 @@ fn read_identity(table: &Table<'_>, popup: &mut Popup, errors: &mut Errors) {
         popup.id = id.into();
         popup.key = PopupKey::of(id);
     }
-    let word = table.get("status").and_then(|status| status.word(&STATUSES, errors));
+    let word = table.get("status").and_then(|status| status.word(&Status::WORDS, errors));
     set(&mut popup.status, word);
     let word = table.get("on_failure").and_then(|field| field.word(&ON_FAILURES, errors));
     set(&mut popup.on_failure, word);

@@ -14,9 +14,7 @@ use std::collections::VecDeque;
 
 use super::replies::{FRESH, Resumed};
 use super::{Queue, RedisUsers, base_of};
-use crate::users::in_flight::ProposedChange;
-use crate::users::in_flight::Stage;
-use crate::users::in_flight::Waiter;
+use crate::users::in_flight::{ProposedChange, Stage, Waiter};
 use nudged_base::clock::Now;
 use nudged_base::ids::{PopupKey, UserKey};
 use nudged_base::limits::PURSUED_MS;

@@ -1,4 +1,5 @@
-//! For tests: an admin side on real sockets and a real store, before shards that answer at once.
+//! For tests: a publisher on a real store, before shards that answer at once.
+#![allow(clippy::unwrap_used, missing_docs, reason = "what only tests use")]
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,19 +21,19 @@ use nudged_shard::control::{Command, ControlReply, Outcome};
 use nudged_store::Store;
 
 /// When a made shard erases.
-pub(super) const ERASED_AT: WallMs = WallMs(1_767_225_600_000);
+pub const ERASED_AT: WallMs = WallMs(1_767_225_600_000);
 
 /// Shards that do as they are told and remember it.
-pub(super) struct MadeShards {
-    pub(super) mesh: Arc<Mesh>,
+pub struct MadeShards {
+    pub mesh: Arc<Mesh>,
     /// What each was told, in order.
-    pub(super) told: Arc<Mutex<Vec<(u16, String)>>>,
+    pub told: Arc<Mutex<Vec<(u16, String)>>>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl MadeShards {
-    pub(super) fn start(count: u16, state: &UserState) -> MadeShards {
+    pub fn start(count: u16, state: &UserState) -> MadeShards {
         let mesh = Arc::new(Mesh::new(count).unwrap());
         mesh.board.start();
         let told = Arc::<Mutex<Vec<(u16, String)>>>::default();
@@ -61,7 +62,7 @@ impl MadeShards {
     }
 
     /// What was told since the last call.
-    pub(super) fn take_told(&self) -> Vec<(u16, String)> {
+    pub fn take_told(&self) -> Vec<(u16, String)> {
         let mut told = std::mem::take(&mut *self.told.lock().unwrap());
         told.sort();
         told
@@ -96,14 +97,14 @@ fn carry_out(command: Command, state: &[u8]) -> (String, Outcome) {
 }
 
 /// A data directory with a popups file, and what a reload reads.
-pub(super) struct Place {
-    pub(super) directory: TempDir,
-    pub(super) config: Arc<Mutex<Result<Config, ConfigRefused>>>,
-    pub(super) log: Log,
+pub struct Place {
+    pub directory: TempDir,
+    pub config: Arc<Mutex<Result<Config, ConfigRefused>>>,
+    pub log: Log,
 }
 
 impl Place {
-    pub(super) fn with_popups(text: &str) -> Place {
+    pub fn with_popups(text: &str) -> Place {
         let directory = tempfile::tempdir().unwrap();
         let place = Place {
             config: Arc::new(Mutex::new(Ok(Config {
@@ -118,19 +119,19 @@ impl Place {
         place
     }
 
-    pub(super) fn popups_path(&self) -> PathBuf {
+    pub fn popups_path(&self) -> PathBuf {
         self.directory.path().join("popups.toml")
     }
 
-    pub(super) fn write_popups(&self, text: &str) {
+    pub fn write_popups(&self, text: &str) {
         std::fs::write(self.popups_path(), text).unwrap();
     }
 
-    pub(super) fn change(&self, change: impl FnOnce(&mut Config)) {
+    pub fn change(&self, change: impl FnOnce(&mut Config)) {
         change(self.config.lock().unwrap().as_mut().unwrap());
     }
 
-    pub(super) fn load(&self, mesh: &Arc<Mesh>) -> Result<Publisher, PublishError> {
+    pub fn load(&self, mesh: &Arc<Mesh>) -> Result<Publisher, PublishError> {
         let config = Arc::clone(&self.config);
         Publisher::load(PublisherSetup {
             store: Store::open(self.directory.path()).unwrap(),
@@ -143,7 +144,7 @@ impl Place {
     }
 
     /// The log's lines so far, those that would come a second later included.
-    pub(super) fn logged(&self) -> String {
+    pub fn logged(&self) -> String {
         let mut later = stamp_now();
         later.mono = later.mono.plus_ms(LOG_SETTLE_MS);
         self.log.sweep(later);

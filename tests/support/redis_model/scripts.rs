@@ -4,10 +4,10 @@
 use std::sync::LazyLock;
 
 use nudged_background::keeper::scripts as keeper;
+use nudged_redis::ask::Answer;
 use nudged_redis::scripts::{Script as Shards, hash_of};
-use nudged_runtime::redis_client::Answer;
 
-use super::redis::Redis;
+use super::Redis;
 
 /// One of the scripts.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,8 @@ pub enum Script {
     Lead,
     Refill,
     Trim,
+    Rights,
+    Nothing,
 }
 
 static HASHES: LazyLock<Vec<([u8; 40], Script)>> = LazyLock::new(|| {
@@ -40,6 +42,8 @@ static HASHES: LazyLock<Vec<([u8; 40], Script)>> = LazyLock::new(|| {
         (keeper::LEAD, Script::Lead),
         (keeper::REFILL, Script::Refill),
         (keeper::TRIM, Script::Trim),
+        (keeper::RIGHTS, Script::Rights),
+        (keeper::NOTHING, Script::Nothing),
     ]
     .map(|(body, script)| (hash_of(body), script))
     .to_vec()
@@ -112,6 +116,8 @@ impl Script {
             Script::Lead => lead(redis, now, keys[0], words),
             Script::Refill => refill(redis, now, keys[0], words),
             Script::Trim => trim(redis, keys[0], words),
+            // Nothing is refused here.
+            Script::Rights | Script::Nothing => Answer::List(Vec::new()),
         }
     }
 }

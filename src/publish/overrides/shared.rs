@@ -13,8 +13,9 @@ use nudged_base::limits::{
 use nudged_base::telemetry::log::Message;
 use nudged_config::Config;
 use nudged_domain::catalog::overrides::{Entry, Place, decode, encode};
+use nudged_redis::ask::{Answer, AskError};
 use nudged_redis::link::LinkSettings;
-use nudged_runtime::redis_client::{Answer, AskError, BlockingRedis};
+use nudged_runtime::redis_client::BlockingRedis;
 
 const KEY: &[u8] = b"nudged:overrides";
 /// The field that differs after each change.

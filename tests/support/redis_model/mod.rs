@@ -1,13 +1,15 @@
-//! A model of the one Redis that nodes share: keys of four types, and the commands that nodes send.
-//! What the scripts mean is in `scripts`. Knows nothing of connections and of time: both are the
-//! caller's. A test in `tests/stores` holds it against the real one.
+//! A model of the one Redis that nodes share: keys of four types, and the commands that nodes send,
+//! for the simulator. What the scripts mean is in `scripts`. Knows nothing of connections and of
+//! time: both are the caller's. A test in `tests/stores` holds it against the real one.
+
+mod scripts;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use nudged_redis::ask::Answer;
 use nudged_redis::scripts::hash_of;
-use nudged_runtime::redis_client::Answer;
 
-use super::scripts::Script;
+use scripts::Script;
 
 /// Words of a command.
 pub type Words = Vec<Vec<u8>>;

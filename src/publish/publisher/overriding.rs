@@ -1,5 +1,5 @@
 //! The kill switch: pause, archive and resume, taken whatever SQL, Redis and the disk do. What is
-//! asked holds on every shard of this node when it is answered; the threads of `admin::overrides`
+//! asked holds on every shard of this node when it is answered; the threads of `publish::overrides`
 //! bring it to the node's file, to Redis and to SQL, and the answer says how far it is by then.
 //!
 //! Limit: [`OVERRIDES_TOLD_MS`] beside what the shards take.
@@ -97,7 +97,7 @@ impl Publisher {
     /// Where a popup's own status is set, for who wonders why it is not live.
     fn where_own_status_is(&self, known: &Known) -> String {
         let id = &known.stored.id;
-        let status = super::status_word(known.own);
+        let status = known.own.word();
         let file = self.config().popups.clone();
         let file = file.map_or("the popups file".to_owned(), |path| path.display().to_string());
         let is_out = known.own == Status::Archived && known.definition.status() != Status::Archived;

@@ -43,7 +43,6 @@ use nudged_runtime::log_thread::stamp_now;
 use nudged_runtime::mesh::Mesh;
 use nudged_shard::control::Command;
 use nudged_shard::view::Rules;
-pub use nudged_store::status_word;
 use nudged_store::{Store, StoredPopup};
 use prepare::{publish, read_of};
 

@@ -15,14 +15,14 @@ use std::sync::{Arc, PoisonError};
 
 use super::import::{import_file, until_unmoved};
 use super::prepare::{Read, publish, read_of, try_compile};
-use super::{Announcing, Changing, Known, PublishError, Published, Publisher, status_word, tell};
+use super::{Announcing, Changing, Known, PublishError, Published, Publisher, tell};
 use crate::catalog_copy;
 use nudged_base::telemetry::log::{Message, Value};
 use nudged_domain::catalog::lint::lint;
 use nudged_domain::catalog::source::{Definition, parse_json_popup};
+use nudged_redis::ask::AskError;
 use nudged_redis::refusal::Refusal;
 use nudged_runtime::clocks;
-use nudged_runtime::redis_client::AskError;
 use nudged_store::{CatalogChange, Store, StoreError, StoredCatalog};
 
 /// A change of one popup that an operator asks for.
@@ -256,7 +256,7 @@ impl Publisher {
         let fields = [
             ("popup", Value::Text(order.id)),
             ("version", Value::Number(u64::from(known.stored.version))),
-            ("status", Value::Text(status_word(known.status))),
+            ("status", Value::Text(known.status.word())),
             ("who", Value::Text(order.who)),
         ];
         tell(&self.log, Message::PopupChanged, &fields);

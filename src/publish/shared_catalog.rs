@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use nudged_base::limits::{CATALOG_REDIS_TIMEOUT_MS, REDIS_BULK_BYTES_MAX};
 use nudged_config::Config;
+use nudged_redis::ask::{Answer, AskError};
 use nudged_redis::link::LinkSettings;
-use nudged_runtime::redis_client::{Answer, AskError, BlockingRedis};
+use nudged_runtime::redis_client::BlockingRedis;
 use nudged_store::StoredCatalog;
 
 use super::catalog_copy;

@@ -14,7 +14,7 @@ use nudged_base::time::WallMs;
 use nudged_domain::catalog::overrides::{Entry, EntryId, Kind, decode_all, encode_all};
 use nudged_domain::catalog::snapshot::Status;
 use nudged_runtime::whole_file;
-use nudged_store::{Origin, StoredCatalog, StoredPopup, status_of};
+use nudged_store::{Origin, StoredCatalog, StoredPopup};
 
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "catalog.json";
@@ -69,7 +69,7 @@ pub fn decode(text: &str) -> Option<StoredCatalog> {
     let mut overrides = copy.overrides.map_or(Some(Vec::new()), |text| decode_all(text.get()))?;
     for popup in copy.popups {
         if let Some(word) = popup.status_override.filter(|_| !popup.is_gone) {
-            overrides.extend(entry_of(&popup.id, status_of(&word)?));
+            overrides.extend(entry_of(&popup.id, Status::of_word(&word)?));
         }
         popups.push(StoredPopup {
             id: popup.id,
