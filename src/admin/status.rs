@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 use super::answer::Answer;
 use super::arbiter;
 use super::input::told;
-use super::publisher::status_word;
 use super::service::Service;
 use nudged_base::ids::ShardId;
 use nudged_config::Ack;
@@ -73,12 +72,11 @@ fn shards(service: &Service) -> Vec<Value> {
 
 fn popups_by_status(service: &Service) -> Value {
     let popups = service.publisher.current().popups;
-    let statuses = [Status::Draft, Status::Live, Status::Paused, Status::Archived];
-    let counts: Map<String, Value> = statuses
+    let counts: Map<String, Value> = Status::WORDS
         .into_iter()
-        .map(|status| {
+        .map(|(word, status)| {
             let count = popups.iter().filter(|known| known.status == status).count();
-            (status_word(status).to_owned(), json!(count))
+            (word.to_owned(), json!(count))
         })
         .collect();
     Value::Object(counts)
@@ -106,9 +104,9 @@ fn sql(service: &Service) -> Value {
     json!({
         "applied": applied,
         "lag": written.saturating_sub(applied),
-        "transactions": service.figures.transactions.load(Ordering::Relaxed),
-        "failures": service.figures.failures.load(Ordering::Relaxed),
+        "transactions": service.figures.counts.transactions.load(Ordering::Relaxed),
+        "failures": service.figures.counts.failures.load(Ordering::Relaxed),
         "unfit": service.figures.fitness.why(),
-        "halted": service.figures.is_halted.load(Ordering::Relaxed),
+        "halted": service.figures.counts.is_halted.load(Ordering::Relaxed),
     })
 }

@@ -14,6 +14,10 @@ impl ShardId {
     }
 }
 
+/// A journal's small number in a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u32);
+
 /// The pinned 64-bit hash of a user id. Two users may share one, so every table that is keyed by
 /// it also compares the id's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,7 +29,7 @@ impl UserKey {
         UserKey(hash::user(user))
     }
 
-    /// The partition of this user, `hash % 1024` (architecture, decision 4).
+    /// The partition of this user, `hash % 1024` (docs/decisions.md#4-home-shards).
     pub fn partition(self) -> Partition {
         // The remainder is below 1,024, so it fits in 16 bits.
         Partition(u16::try_from(self.0 % u64::from(PARTITIONS)).expect("remainder of 1,024"))

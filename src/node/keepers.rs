@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::failure::Failure;
 use super::redis::RedisWay;
 use nudged_admin::arbiter::RedisFigures;
+use nudged_background::keeper::list_share::ListShare;
 use nudged_background::keeper::peers::NodeId;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::Log;
@@ -18,7 +19,6 @@ use nudged_journal::segment::SetId;
 use nudged_runtime::board::Board;
 use nudged_runtime::keeper::{self, KeeperSetup, keeper_stores};
 use nudged_runtime::list_drain::{self, DrainSetup};
-use nudged_runtime::list_share::ListShare;
 use nudged_runtime::mesh::Mesh;
 use nudged_runtime::sql_writer::WriterFigures;
 use nudged_runtime::wake::Sleeper;
@@ -68,7 +68,7 @@ impl Keepers {
     /// # Errors
     /// Where the system refuses a thread, or the stores can't be had.
     pub fn start(setup: KeepersSetup<'_>) -> Result<Keepers, Failure> {
-        let thread = Failure::system("a thread of the keeper");
+        let thread = Failure::system("start the keeper thread");
         let lanes = match setup.config.queue {
             Queue::Redis => usize::try_from(setup.config.mysql.parallel()).unwrap_or(1),
             Queue::Journal => 0,
@@ -133,7 +133,7 @@ fn start_drain(
     setup: &KeepersSetup<'_>,
     (share, lane): (&Arc<ListShare>, usize),
 ) -> Result<(Ending, Arc<Sleeper>), Failure> {
-    let thread = Failure::system("a thread that drains lists");
+    let thread = Failure::system("start a thread to drain lists");
     let sleeper = Arc::new(Sleeper::new().map_err(|error| thread(error.into()))?);
     let stop: Arc<AtomicBool> = Arc::default();
     let drain = list_drain::start(DrainSetup {

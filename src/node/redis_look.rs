@@ -5,10 +5,11 @@
 use super::failure::Failure;
 use nudged_base::telemetry::log::{Log, Message};
 use nudged_config::{Ack, Config, Queue};
+use nudged_redis::ask::{Answer, AskError};
 use nudged_redis::greeting;
 use nudged_redis::refusal::Refusal;
 use nudged_runtime::log_thread;
-use nudged_runtime::redis_client::{Answer, AskError, BlockingRedis};
+use nudged_runtime::redis_client::BlockingRedis;
 
 /// What a look has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

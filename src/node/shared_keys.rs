@@ -12,8 +12,9 @@ use super::signing_keys::{self, KeysError, is_same, of_text, to_text};
 use nudged_api::token::Secret;
 use nudged_base::telemetry::log::{Log, Message};
 use nudged_base::time::WallMs;
+use nudged_redis::ask::{Answer, AskError};
 use nudged_runtime::log_thread;
-use nudged_runtime::redis_client::{Answer, AskError, BlockingRedis};
+use nudged_runtime::redis_client::BlockingRedis;
 use nudged_store::{Store, StoreError, StoredKey};
 
 /// The copy in Redis: the lines of the file.

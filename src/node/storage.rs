@@ -9,6 +9,7 @@ use super::belonging::{self, database::Asked};
 use super::failure::Failure;
 use super::sql_look::{self, Looked};
 use super::unmerged;
+use nudged_background::writer::follow::tell_weak;
 use nudged_base::ids::Sequence;
 use nudged_base::limits::{SEGMENT_BYTES, UNAPPLIED_BYTES_MAX};
 use nudged_base::telemetry::log::{Log, Message, Value};
@@ -21,7 +22,6 @@ use nudged_journal::recovery::{self, Damage, RecoverError, RecoverOptions, Recov
 use nudged_journal::segment::{SegmentId, SetId};
 use nudged_runtime::files::{DirectoryError, JournalDirectory, free_bytes};
 use nudged_runtime::log_thread::{self, stamp_now};
-use nudged_runtime::sql_writer;
 use nudged_shard::users::unmerged::left::Left;
 use nudged_store::{FailureKind, Store, StoreError, StreamId};
 
@@ -166,8 +166,8 @@ pub fn open(
 fn with_salvage(error: &RecoverError) -> String {
     let hint = match error {
         RecoverError::Damaged(_) => {
-            "; `nudged serve --salvage` copies the damaged files aside and goes on without exactly \
-             these records"
+            "; `nudged serve --salvage` copies the damaged files aside and continues without \
+             exactly these records"
         }
         _ => "",
     };
@@ -267,7 +267,7 @@ struct Claimed {
 
 /// Claims the journal's stream, and says what of SQL's settings weakens a promise.
 fn claim(store: &mut Store, set: SetId, log: &Log) -> Result<Claimed, StoreError> {
-    sql_writer::tell_weak(log, &store.check()?);
+    tell_weak(log, stamp_now(), &store.check()?);
     let stream = store.stream_id(set.0.to_le_bytes())?;
     Ok(Claimed { stream, applied: store.position(stream)?, newest: store.newest(stream)? })
 }

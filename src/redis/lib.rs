@@ -5,15 +5,18 @@
 //! `command` what is asked and answered · `encode` commands to bytes · `scan`, `decode` bytes to
 //! frames · `reply` frames to replies · `refusal` the errors of Redis by kind · `scripts` what
 //! Redis runs for us · `breaker` when nothing is asked · `address` where the server is ·
-//! `greeting` how a connection begins · `link` the connection.
+//! `greeting` how a connection begins · `link` the connection · `ask` questions of whoever waits ·
+//! `learned` what is known of the server.
 
 pub mod address;
+pub mod ask;
 pub mod breaker;
 pub mod clock;
 pub mod command;
 pub mod decode;
 pub mod encode;
 pub mod greeting;
+pub mod learned;
 pub mod link;
 pub mod refusal;
 pub mod reply;

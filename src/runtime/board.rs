@@ -18,16 +18,15 @@ use crossbeam::utils::CachePadded;
 use super::wake::Sleeper;
 use nudged_base::ids::{Partition, Sequence, ShardId, UserKey};
 use nudged_base::limits::PARTITIONS;
+use nudged_redis::learned::Learned;
+pub use nudged_redis::learned::NO_RUN;
 use nudged_redis::link::Unfit;
-use nudged_shard::seam::{BoardView, Learned};
+use nudged_shard::seam::BoardView;
 
 /// Partitions of one word of the bitmap.
 const WORD_BITS: u16 = 64;
 /// Words of the bitmap.
 const WORDS: usize = (PARTITIONS / WORD_BITS) as usize;
-
-/// No run: Redis counts runs by a hash that is never this.
-pub const NO_RUN: u64 = 0;
 
 /// What a shard has found behind its link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,61 +1,39 @@
-//! The thread of the keeper of Redis: reads what a round needs, in Redis, in SQL and of this node,
-//! asks `keeper::core` what follows from it, and carries that out. Beside the journal on the
-//! dedicated core. What it does and why is in `keeper`; here is only how.
+//! The thread of the keeper of Redis, for `keeper::rounds`: asks Redis and SQL, tells the board.
+//! Beside the journal on the dedicated core.
 //!
-//! ```text
-//! round: INFO, seal, lock, metas -> signs of life, who has compared, who has answered
-//!        -> Keeper::decide -> orders; a failure ends the round, and the next one reads again
-//! ```
-//!
-//! Limits: `KEEPER_BUSY_MS` and `KEEPER_IDLE_MS` between rounds; SQL is asked with timeouts of a
-//! second, so that a server that hangs does not make this node look dead.
-
-mod backlog;
-mod fill;
-mod fitness;
-mod orders;
-mod reading;
-mod rights;
+//! Limits: SQL is asked with timeouts of a second, so that a server that hangs does not make this
+//! node look dead.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::board::{Board, NO_RUN};
 use super::journal_lanes::JournalLanes;
-use super::list_share::ListShare;
-use super::redis_client::{AskError, BlockingRedis};
+use super::redis_client::BlockingRedis;
 use super::sql_fitness::Asker;
 use super::sql_writer::WriterFigures;
-use super::vital::Needed;
-use super::{clocks, log_thread, topology};
+use super::threads;
 use nudged_background::keeper::barrier::Progress;
-use nudged_background::keeper::core::{Keeper, View};
+pub use nudged_background::keeper::figures::KeeperFigures;
+use nudged_background::keeper::list_share::ListShare;
 use nudged_background::keeper::peers::NodeId;
-use nudged_background::keeper::share;
-use nudged_base::backoff::{Backoff, Rest};
-use nudged_base::ids::Partition;
-use nudged_base::limits::{KEEPER_SQL_BEAT_MS, PARTITIONS};
+use nudged_background::keeper::rounds::{
+    Effect, FillSizes, Input, Notice, Rounds, RoundsSetup, View, sql_from,
+};
+use nudged_background::writer::failure::SqlFailure;
+use nudged_base::limits::PEER_KNOWN_MS;
 use nudged_base::telemetry::counters::ShardCounters;
-use nudged_base::telemetry::log::{Log, Message, Value};
-use nudged_base::telemetry::table::node_metrics;
-use nudged_base::time::{DurationMs, MonoNs};
+use nudged_base::telemetry::log::Log;
+use nudged_base::time::DurationMs;
 use nudged_config::Config;
-use nudged_redis::link::Unfit;
+use nudged_domain::state::user::UserState;
 use nudged_redis::refusal::Refusal;
-use nudged_shard::seam::Learned;
 use nudged_store::{Reader, Store, StoreError};
-
-use fill::Filler;
-use fitness::{Fitness, Line, Seen};
-use rights::Rights;
 
 /// A statement of the keeper may take this long: it reads a few hundred rows at most.
 const SQL_TIMEOUT_MS: u64 = 1_000;
-/// SQL is left alone for this long after a failure, in milliseconds; doubles up to the longest.
-const SQL_REST_MS: u64 = 1_000;
-const SQL_BACKOFF: Backoff = Backoff::new(SQL_REST_MS, 5_000);
 
 /// What the keeper is made of.
 pub struct KeeperSetup {
@@ -90,56 +68,6 @@ pub struct KeeperSetup {
     pub figures: Arc<KeeperFigures>,
 }
 
-node_metrics! {
-    /// What the keeper has done, for metrics and status.
-    pub struct KeeperFigures {
-        Counter rounds "keeper_rounds_total" "Rounds of the keeper.";
-        Counter failures "keeper_failures_total" "Rounds that failed.";
-        Counter sql_failures "keeper_sql_failures_total" "Questions that failed.";
-        Gauge peers "keeper_other_nodes" "Other nodes that are alive.";
-        Counter rebuilds "rebuild_begun_total" "Rebuilds begun by this node.";
-        Counter users_filled "rebuild_users_total" "Users filled from SQL.";
-        Counter held "rebuild_held_total" "Partitions found to have lost writes.";
-        Counter users_unreadable "rebuild_unreadable_total"
-            "Users whose rows could not be read: they are new to Redis.";
-        Gauge partitions "rebuild_partitions" "Partitions that are not open.";
-    }
-    beside {
-        /// 0 while all are open, 1 lost, 2 barrier, 3 filling.
-        pub phase: AtomicU8,
-        /// When they were first seen not to be, on the monotonic clock, in nanoseconds.
-        pub since_ns: AtomicU64,
-    }
-}
-
-/// A rebuild as a person is told of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RebuildProgress {
-    /// Partitions that are not open.
-    pub partitions: u64,
-    /// `lost`, `barrier` or `filling`.
-    pub phase: &'static str,
-    /// Users that this node has written into Redis since it started.
-    pub users: u64,
-    /// For how long, in milliseconds.
-    pub for_ms: u64,
-}
-
-const PHASES: [&str; 4] = ["open", "lost", "barrier", "filling"];
-
-impl KeeperFigures {
-    /// The rebuild that is under way, if one is.
-    pub fn rebuild(&self, now: MonoNs) -> Option<RebuildProgress> {
-        let phase = PHASES[usize::from(self.phase.load(Ordering::Relaxed)).min(3)];
-        (phase != "open").then(|| RebuildProgress {
-            partitions: self.partitions.load(Ordering::Relaxed),
-            phase,
-            users: self.users_filled.load(Ordering::Relaxed),
-            for_ms: now.0.saturating_sub(self.since_ns.load(Ordering::Relaxed)) / 1_000_000,
-        })
-    }
-}
-
 /// The stores of a keeper: those of the configuration, with timeouts that fit it.
 ///
 /// # Errors
@@ -159,338 +87,173 @@ pub fn keeper_stores(config: &Config) -> Result<(Store, Reader), StoreError> {
 /// # Errors
 /// Where the system gives no thread.
 pub fn start(setup: KeeperSetup) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name("keeper".to_owned()).spawn(move || {
-        // Unpinned is slower and not wrong.
-        let _is_pinned = setup.cpu.is_none_or(topology::pin);
-        let needed = Needed::here("keeper");
-        let mut thread = Thread::new(setup);
-        thread.run();
-        needed.leave(thread.setup.stop.load(Ordering::Acquire));
+    let (cpu, stop) = (setup.cpu, Arc::clone(&setup.stop));
+    threads::start("keeper".to_owned(), cpu, &stop, move || {
+        let now = threads::now().mono;
+        let machine = Rounds::new(RoundsSetup {
+            node: setup.node,
+            token: format!("{}-{}-{}", setup.node, std::process::id(), now.0),
+            sql_from: sql_from(now, setup.writer.stream.get().is_some()),
+            times_ms: setup.times_ms,
+            needs_sync: setup.needs_sync,
+            lists: setup.lists.clone(),
+            sizes: FillSizes::default(),
+            log: setup.log.clone(),
+            figures: Arc::clone(&setup.figures),
+        });
+        KeeperThread { setup, machine }.run();
     })
 }
 
-/// Why a round ended before its end.
-#[derive(Debug, thiserror::Error)]
-enum RoundError {
-    #[error(transparent)]
-    Redis(#[from] AskError),
-    #[error("Redis sent an unexpected reply to {0}")]
-    Answer(&'static str),
-}
-
-struct Thread {
+struct KeeperThread {
     setup: KeeperSetup,
-    keeper: Keeper,
-    filler: Option<Filler>,
-    /// Names this process among those that would lead.
-    token: String,
-    /// Whether SQL is left alone.
-    sql_rest: Rest,
-    sql_beat_due: MonoNs,
-    shared_among: Vec<NodeId>,
-    was_rebuilding: bool,
-    /// Whether the rebuild that is under way may not be begun again yet.
-    begin_rest: Rest,
-    /// Whether it was told that this rebuild was begun.
-    is_begun_told: bool,
-    /// The latest round was carried out to its end.
-    has_written: bool,
-    /// What is known of Redis, as the shards are told.
-    learned: Learned,
-    /// Keys that this run of Redis has evicted.
-    evicted: u64,
-    rights: Rights,
-    /// Why the keeper itself is not let in.
-    not_let_in: Option<String>,
-    fitness: Fitness,
+    machine: Rounds,
 }
 
-impl Thread {
-    fn new(setup: KeeperSetup) -> Thread {
-        let keeper = Keeper::new(setup.node, setup.times_ms.0, PARTITIONS);
-        let now = clocks::mono();
-        let token = format!("{}-{}-{}", setup.node, std::process::id(), now.0);
-        // A start that has just waited for SQL in vain does not wait for it here as well.
-        let is_sql_there = setup.writer.stream.get().is_some();
-        let sql_rest_end = if is_sql_there { MonoNs(0) } else { now.plus_ms(SQL_REST_MS) };
-        let rights = Rights::new(setup.lists.is_some(), setup.needs_sync);
-        Thread {
-            setup,
-            keeper,
-            filler: None,
-            token,
-            sql_rest: Rest::new(SQL_BACKOFF, sql_rest_end),
-            sql_beat_due: MonoNs(0),
-            shared_among: Vec::new(),
-            was_rebuilding: false,
-            begin_rest: Rest::new(orders::BEGIN_BACKOFF, MonoNs(0)),
-            is_begun_told: false,
-            has_written: false,
-            learned: Learned::default(),
-            evicted: 0,
-            rights,
-            not_let_in: None,
-            fitness: Fitness::new(),
-        }
-    }
-
+impl KeeperThread {
     fn run(&mut self) {
-        while !self.setup.stop.load(Ordering::Acquire) {
-            let result = self.round();
-            self.has_written = result.is_ok();
-            let figures = &self.setup.figures;
-            match &result {
-                Ok(_) => {
-                    log_thread::tell(&self.setup.log, Message::KeeperResumed, "");
-                    figures.rounds.fetch_add(1, Ordering::Relaxed)
+        let mut input = Input::Go;
+        loop {
+            let view = self.view();
+            let effect = self.machine.step(&view, input);
+            for notice in self.machine.take_notices() {
+                self.tell(notice);
+            }
+            input = match effect {
+                Effect::Ask(ask) => Input::Answered(self.setup.redis.carry_out(&ask)),
+                Effect::Hear(channels) => {
+                    Input::Heard(self.setup.redis.fresh().subscribe(channels))
                 }
-                Err(_) => figures.failures.fetch_add(1, Ordering::Relaxed),
+                Effect::Pause(pause_ms) => {
+                    std::thread::sleep(Duration::from_millis(pause_ms));
+                    Input::Go
+                }
+                Effect::Sleep(0) => Input::Go,
+                Effect::Sleep(limit_ms) => self.sleep(Duration::from_millis(limit_ms)),
+                Effect::Rest => self.rest(),
+                Effect::End => return,
+                of_sql => self.ask_sql(&of_sql),
             };
-            if let Err(error) = &result {
-                self.round_failed(error);
-            }
-            self.publish();
-            self.tell_fitness();
-            match result {
-                // What was done changes what is there: look at once.
-                Ok(true) => {}
-                Ok(false) => self.sleep(Duration::from_millis(self.keeper.pace_ms())),
-                Err(_) => self.rest(),
-            }
-        }
-        // Others need not wait for the term to end.
-        let _ = self.lead(0);
-        self.say_stopped();
-    }
-
-    /// Says in SQL that this node has stopped, once all of its journal is there.
-    fn say_stopped(&mut self) {
-        let is_applied = self.setup.lanes.applied() >= self.setup.lanes.written();
-        let stream = self.setup.writer.stream.get().copied();
-        if let Some(stream) = stream.filter(|_| is_applied && self.may_ask_sql())
-            && let Some(store) = self.setup.stores.0.shared()
-        {
-            // Else it counts as one that was killed.
-            let _ = store.say_stopped(stream);
         }
     }
 
-    fn round_failed(&mut self, error: &RoundError) {
-        self.keeper.disconnected();
-        // What answers next may be another one.
-        self.learned.run = NO_RUN;
-        self.setup.board.learn(self.learned);
-        let text = error.to_string();
-        match error {
-            RoundError::Redis(AskError::Refused { kind: Refusal::Denied, text }) => {
-                // The next round looks which right is missing.
-                self.rights.doubt();
-                let is_login = !text.starts_with("NOPERM") && !text.starts_with("ERR");
-                self.not_let_in = is_login.then(|| Unfit::NotLetIn.to_string());
-            }
-            // Told as what is wrong with Redis.
-            RoundError::Redis(AskError::Refused { kind, .. }) if kind.mend().is_some() => {}
-            _ => log_thread::tell(&self.setup.log, Message::KeeperFailed, &text),
-        }
-        self.setup.redis.give_up(text);
-    }
-
-    /// Tries what Redis lets the node do, where it is time, and tells the shards.
-    fn look_at_rights(&mut self) -> Result<(), RoundError> {
-        let KeeperSetup { board, lists, redis, .. } = &mut self.setup;
-        let of_lists = lists.as_ref().map_or(0, |lists| lists.denials());
-        let result = self.rights.look(redis, board.denials() + of_lists);
-        let missing = self.rights.missing();
-        (self.learned.is_denied, self.learned.is_unheard) =
-            (missing.is_deciding, missing.is_hearing);
-        board.learn(self.learned);
-        Ok(result?)
-    }
-
-    /// Says what is wrong with Redis, and that it is over.
-    fn tell_fitness(&mut self) {
-        let KeeperSetup { board, redis, counters, log, .. } = &self.setup;
-        let rights = self.rights.missing().told();
-        // A right that a link is denied is among those, once they were tried.
-        let unfit = board.unfit();
-        let is_named = matches!(unfit, Some(Unfit::Denied(_))) && rights.is_some();
-        let unfit = unfit.filter(|_| !is_named).map(|unfit| unfit.to_string());
-        let mut seen = Seen {
-            rights,
-            handshake: unfit.or(self.not_let_in.clone()),
-            is_evicting: self.learned.is_evicting,
-            is_replica: self.learned.is_replica,
-            has_written: self.has_written,
-            ..Seen::default()
-        };
-        for (kind, name) in Refusal::ALL {
-            let of_shards = counters.iter().map(|shard| shard.redis_refused.of(name).get());
-            seen.refused[kind.index()] = of_shards.sum::<u64>() + redis.refused(kind);
-        }
-        for line in self.fitness.take(clocks::mono(), &seen) {
-            let (message, cause, why) = match &line {
-                Line::Unfit { cause, why } => (Message::RedisUnfit, cause, &**why),
-                Line::Fit { cause } => (Message::RedisFit, cause, ""),
-            };
-            let fields = [("cause", Value::Text(cause)), ("error", Value::Text(why))];
-            log.write(log_thread::stamp_now(), message, &fields);
-        }
-        board.set_unfit(self.fitness.why());
-        board.set_refused(seen.rights.is_some() || seen.handshake.is_some());
-    }
-
-    /// One round; whether something was done that asks for the next one at once.
-    fn round(&mut self) -> Result<bool, RoundError> {
-        let sql_nodes = self.beat_sql();
-        self.look_at_rights()?;
+    fn view(&self) -> View {
+        let KeeperSetup { board, lanes, counters, writer, lists, redis, stop, .. } = &self.setup;
         // In this order: who sees the run sees what was found lost before it.
-        let own_compared = self.setup.board.run_compared_by_all();
-        let lost: Vec<Partition> = self.setup.board.lost().collect();
-        let now = clocks::mono();
-        let wants_metas = self.keeper.wants_metas(now) || !lost.is_empty();
-        let signs = self.read(wants_metas)?;
-        self.not_let_in = None;
-        let progress = self.progress();
-        let orders = self.keeper.decide(&View {
-            // Read before what it is compared with.
-            now,
-            run: signs.run,
-            redis_now: signs.redis_now,
-            losses: self.losses(signs.run),
-            beats: &signs.beats,
-            sql_nodes: &sql_nodes,
-            metas: signs.metas.as_deref(),
-            compared: &signs.compared,
-            is_cleared: signs.is_cleared,
-            seal: signs.seal,
-            answered: &signs.answered,
-            lead: signs.lead,
-            filling: fill::progress_of(self.filler.as_ref()),
-            own_compared,
-            own_cleared: Some(self.setup.board.cleared_run()).filter(|run| *run != NO_RUN),
-            own_lost: &lost,
-            progress: &progress,
-        });
-        if self.keeper.is_waiting_for_shards() {
-            self.setup.board.wake_shards();
-        }
-        self.share_lists();
-        self.look_at_lists()?;
-        self.carry_out(orders)
-    }
-
-    fn progress(&self) -> Progress {
-        let KeeperSetup { lanes, counters, writer, lists, .. } = &self.setup;
+        let own_compared = board.run_compared_by_all();
+        let own_lost = board.lost().collect();
         // Turns first: what a shard pushed in a turn that has ended is then counted below.
         let turns = counters.iter().map(|shard| shard.turns.get()).collect();
         std::sync::atomic::fence(Ordering::SeqCst);
         let (pushed, acknowledged) = lanes.batches();
-        Progress {
-            turns,
-            pushed,
-            acknowledged,
-            written: lanes.written(),
-            applied: lanes.applied(),
-            is_halted: writer.is_halted.load(Ordering::Acquire),
-            drained: lists.as_ref().map(|lists| lists.rounds()),
+        let mut refused = [0; Refusal::COUNT];
+        for (kind, name) in Refusal::ALL {
+            let of_shards = counters.iter().map(|shard| shard.redis_refused.of(name).get());
+            refused[kind.index()] = of_shards.sum::<u64>() + redis.refused(kind);
+        }
+        View {
+            now: threads::now(),
+            is_stopping: stop.load(Ordering::Acquire),
+            own_compared,
+            own_lost,
+            own_cleared: Some(board.cleared_run()).filter(|run| *run != NO_RUN),
+            progress: Progress {
+                turns,
+                pushed,
+                acknowledged,
+                written: lanes.written(),
+                applied: lanes.applied(),
+                is_halted: writer.counts.is_halted.load(Ordering::Acquire),
+                drained: lists.as_ref().map(|lists| lists.rounds()),
+            },
+            denials: board.denials(),
+            unfit: board.unfit(),
+            refused,
+            connects: redis.connects(),
         }
     }
 
-    /// Says in SQL that this node is alive, and who else is; nothing where it is not due.
-    fn beat_sql(&mut self) -> Vec<NodeId> {
-        let now = clocks::mono();
-        if now < self.sql_beat_due || !self.may_ask_sql() {
-            return Vec::new();
-        }
-        self.sql_beat_due = now.plus_ms(KEEPER_SQL_BEAT_MS);
-        let (stream, name) = (self.setup.writer.stream.get(), self.setup.node.to_string());
-        let store = self.setup.stores.0.shared();
-        let nodes = store.map(|store| {
-            if let Some(stream) = stream {
-                store.heartbeat(*stream, &name)?;
+    fn tell(&mut self, notice: Notice) {
+        let KeeperSetup { board, redis, .. } = &mut self.setup;
+        match notice {
+            Notice::Learn(learned) => board.learn(learned),
+            Notice::Settle(partitions) => {
+                partitions.iter().for_each(|partition| board.settle(*partition));
             }
-            store.live_nodes(nudged_base::limits::PEER_KNOWN_MS)
-        });
-        let nodes = self.of_sql(nodes.unwrap_or(Ok(Vec::new()))).unwrap_or_default();
-        nodes.iter().filter_map(|node| NodeId::parse(&node.name)).collect()
-    }
-
-    fn may_ask_sql(&self) -> bool {
-        self.sql_rest.left(clocks::mono()).is_none()
-    }
-
-    /// What SQL said; tells a failure, and lets SQL rest after it.
-    fn of_sql<T>(&mut self, result: Result<T, StoreError>) -> Option<T> {
-        match result {
-            Ok(value) => {
-                self.sql_rest.succeeded();
-                self.setup.writer.fitness.succeeded(clocks::mono(), Asker::Keeper);
-                log_thread::tell(&self.setup.log, Message::KeeperSqlResumed, "");
-                Some(value)
-            }
-            Err(error) => {
-                self.sql_rest.failed(clocks::mono());
-                self.setup.figures.sql_failures.fetch_add(1, Ordering::Relaxed);
-                self.setup.writer.fitness.failed(clocks::mono(), Asker::Keeper, &error);
-                log_thread::tell(&self.setup.log, Message::KeeperSqlFailed, &error.to_string());
-                None
+            Notice::Clear(run) => board.clear_run(run),
+            Notice::WakeShards => board.wake_shards(),
+            Notice::GiveUp(why) => redis.give_up(why),
+            Notice::Fitness(why, is_refused) => {
+                board.set_unfit(why);
+                board.set_refused(is_refused);
             }
         }
     }
 
-    /// Works out which lists are this node's, where the nodes have changed.
-    fn share_lists(&mut self) {
-        let Some(lists) = &self.setup.lists else { return };
-        let nodes: Vec<NodeId> = self.keeper.peers().awaited().collect();
-        if nodes != self.shared_among {
-            lists.set_partitions(share::partitions_of(self.setup.node, &nodes));
-            self.shared_among = nodes;
-        }
-    }
-
-    fn publish(&mut self) {
-        let figures = &self.setup.figures;
-        let peers = u64::try_from(self.keeper.peers().count()).unwrap_or(u64::MAX);
-        figures.peers.store(peers, Ordering::Relaxed);
-        let status = self.keeper.rebuild();
-        let rank = status.map_or(0, |status| {
-            PHASES.iter().position(|phase| *phase == status.phase).unwrap_or(0)
-        });
-        let partitions = status.map_or(0, |status| status.partitions as u64);
-        figures.partitions.store(partitions, Ordering::Relaxed);
-        figures.since_ns.store(status.map_or(0, |status| status.since.0), Ordering::Relaxed);
-        figures.phase.store(u8::try_from(rank).unwrap_or(0), Ordering::Relaxed);
-        let is_rebuilding = status.is_some();
-        if !is_rebuilding {
-            self.begin_rest.succeeded();
-            self.is_begun_told = false;
-        }
-        if is_rebuilding != std::mem::replace(&mut self.was_rebuilding, is_rebuilding) {
-            let (message, count) = match is_rebuilding {
-                true => (Message::RebuildNeeded, partitions),
-                false => (Message::RebuildEnded, u64::from(PARTITIONS)),
-            };
-            let fields = [("partitions", Value::Number(count))];
-            self.setup.log.write(log_thread::stamp_now(), message, &fields);
+    fn ask_sql(&mut self, effect: &Effect) -> Input {
+        let KeeperSetup { stores: (store, reader), writer, .. } = &mut self.setup;
+        match effect {
+            Effect::Beat(name) => Input::Nodes(well(writer, beat(store, writer, name))),
+            Effect::NextEpoch(at_least) => {
+                let epoch = store.shared().map(|store| store.next_epoch(*at_least));
+                Input::Epoch(well(writer, epoch.transpose()))
+            }
+            Effect::Users(after, count) => {
+                Input::Users(well(writer, reader.users_after(after, *count)))
+            }
+            Effect::States(users) => {
+                let names: Vec<&str> = users.iter().map(String::as_str).collect();
+                let mut states: Vec<Option<UserState>> = names.iter().map(|_| None).collect();
+                let read = reader.read_users(&names, &mut |index, state| {
+                    states[index] = Some(state);
+                });
+                Input::States(well(writer, read.map(|_| states)))
+            }
+            Effect::SayStopped => {
+                if let (Some(stream), Some(store)) = (writer.stream.get(), store.shared()) {
+                    // Else it counts as one that was killed.
+                    let _ = store.say_stopped(*stream);
+                }
+                Input::Go
+            }
+            other => unreachable!("{other:?} is not of SQL"),
         }
     }
 
     /// Leaves Redis alone after a failure, whatever news the shards have.
-    fn rest(&self) {
+    fn rest(&self) -> Input {
         let is_stopping = || self.setup.stop.load(Ordering::Acquire);
         while let Some(left) = self.setup.redis.rest_left().filter(|_| !is_stopping()) {
             self.setup.board.keeper().sleep_for_unless(left, is_stopping);
         }
+        Input::Go
     }
 
     /// Sleeps until the next round is due or a shard has news.
-    fn sleep(&self, limit: Duration) {
+    fn sleep(&self, limit: Duration) -> Input {
         let board = &self.setup.board;
-        let sleeper = board.keeper();
-        let has_news = || {
-            let stopping = self.setup.stop.load(Ordering::Acquire);
-            stopping || board.lost_count() > 0
-        };
-        sleeper.sleep_for_unless(limit, has_news);
+        let has_news = || self.setup.stop.load(Ordering::Acquire) || board.lost_count() > 0;
+        board.keeper().sleep_for_unless(limit, has_news);
+        Input::Go
     }
+}
+
+/// Says that the node is alive, once its journal has a stream, and who else is.
+fn beat(store: &mut Store, writer: &WriterFigures, name: &str) -> Result<Vec<NodeId>, StoreError> {
+    let Some(store) = store.shared() else { return Ok(Vec::new()) };
+    if let Some(stream) = writer.stream.get() {
+        store.heartbeat(*stream, name)?;
+    }
+    let nodes = store.live_nodes(PEER_KNOWN_MS)?;
+    Ok(nodes.iter().filter_map(|node| NodeId::parse(&node.name)).collect())
+}
+
+/// What SQL said, and that it did or did not.
+fn well<T>(writer: &WriterFigures, result: Result<T, StoreError>) -> Result<T, SqlFailure> {
+    let now = threads::now().mono;
+    match &result {
+        Ok(_) => writer.fitness.succeeded(now, Asker::Keeper),
+        Err(error) => writer.fitness.failed(now, Asker::Keeper, error),
+    }
+    result.map_err(|error| threads::failure_of(&error))
 }

@@ -5,14 +5,14 @@
 //! `listener` sockets · `probe` is this kernel fit, `process_limits` and `thread_room` this process
 //! · `sql_writer` and `sql_reader` threads of the dedicated core, `sql_fitness` what SQL refuses ·
 //! `journal_lanes`, `journal_core` and `files` the journal on it · `log_thread` writes the log ·
-//! `redis_client` asks Redis and waits · `list_share` what is known of its lists · `whole_file`
-//! files that are replaced whole · `two_copies` one that a full disk does not matter to · `vital`
-//! threads that must not end · `signal_mask` keeps signals back · `uninterrupted` calls that
-//! signals end · `memory` gives it back · `unsent` what the kernel holds of answers.
+//! `redis_client` asks Redis and waits · `list_drain` and `keeper` threads of machines, `threads`
+//! what they have in common · `whole_file` files that are replaced whole · `two_copies` one that a
+//! full disk does not matter to · `vital` threads that must not end · `signal_mask` keeps signals
+//! back · `uninterrupted` calls that signals end · `memory` gives it back · `unsent` what the
+//! kernel holds of answers.
 
 pub mod board;
 pub mod clocks;
-pub mod drain_figures;
 pub mod driver;
 pub mod files;
 pub mod journal_core;
@@ -21,7 +21,6 @@ pub mod keeper;
 pub mod line;
 pub mod link_target;
 pub mod list_drain;
-pub mod list_share;
 pub mod listener;
 pub mod log_thread;
 pub mod memory;
@@ -39,6 +38,7 @@ pub mod sql_reader;
 pub mod sql_writer;
 pub mod stream;
 pub mod thread_room;
+mod threads;
 pub mod topology;
 pub mod two_copies;
 pub mod uninterrupted;

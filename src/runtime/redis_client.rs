@@ -4,12 +4,11 @@
 //!
 //! After a failure, and where the server does not let it in, it leaves the server alone for a
 //! while: what is asked of it meanwhile fails at once with [`AskError::Resting`]. `rest` says for
-//! how long, `answer` what it gives, `socket` how it speaks.
+//! how long, `socket` how it speaks, `redis::ask` what it gives.
 //!
 //! Limits: `REDIS_BULK_BYTES_MAX` a reply, `REDIS_PIPELINE_MAX` commands at once,
 //! `REDIS_PUSHES_MAX` messages that wait.
 
-mod answer;
 mod rest;
 mod socket;
 
@@ -21,6 +20,7 @@ use super::clocks;
 use super::stream::Stream;
 use nudged_base::limits::{REDIS_BULK_BYTES_MAX, REDIS_BULK_ELEMENTS_MAX, REDIS_PIPELINE_MAX};
 use nudged_redis::address::LinkAddress;
+use nudged_redis::ask::{Answer, Ask, AskError, Push, keep, only, owned, push_of};
 use nudged_redis::decode::{Decoder, Frame};
 use nudged_redis::encode;
 use nudged_redis::greeting;
@@ -29,10 +29,7 @@ use nudged_redis::refusal::Refusal;
 use nudged_redis::scan::{FrameLimits, Protocol};
 use nudged_redis::scripts::hash_of;
 
-use answer::{keep, owned, push_of};
 use rest::Rest;
-
-pub use answer::{Answer, AskError, Push};
 
 struct Connection {
     stream: Stream,
@@ -110,12 +107,25 @@ impl BlockingRedis {
     /// # Errors
     /// [`AskError`]; after all but `Refused` the connection is given up.
     pub fn ask(&mut self, words: &[&[u8]]) -> Result<Answer, AskError> {
-        let mut answers = self.pipeline(&[words])?;
-        match answers.pop().expect("a pipeline gives an answer for each command") {
-            Answer::Error(text) => {
-                Err(AskError::Refused { kind: Refusal::of(text.as_bytes()), text })
-            }
-            answer => Ok(answer),
+        only(self.pipeline(&[words])?)
+    }
+
+    /// A question as a value.
+    ///
+    /// # Errors
+    /// As [`BlockingRedis::pipeline`], [`BlockingRedis::try_each`] and [`BlockingRedis::script`].
+    pub fn carry_out(&mut self, ask: &Ask) -> Result<Vec<Answer>, AskError> {
+        let (Ask::Pipeline(commands) | Ask::Each(commands)) = ask else {
+            let Ask::Script { body, key, arguments } = ask else { unreachable!("what is left") };
+            let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
+            return self.script(body, &[key.as_bytes()], &arguments).map(|answer| vec![answer]);
+        };
+        let words: Vec<Vec<&[u8]>> =
+            commands.iter().map(|words| words.iter().map(Vec::as_slice).collect()).collect();
+        let words: Vec<&[&[u8]]> = words.iter().map(Vec::as_slice).collect();
+        match ask {
+            Ask::Each(_) => self.try_each(&words),
+            _ => self.pipeline(&words),
         }
     }
 

@@ -1,6 +1,5 @@
-//! The threads that read users back for the shards: from SQL, with the records laid over that SQL
-//! has not applied yet. Beside the writer on the dedicated core, on connections of their own, so
-//! that neither holds the other up.
+//! The threads that read users back for the shards, for `writer::read_back`. Beside the writer on
+//! the dedicated core, on connections of their own, so that neither holds the other up.
 //!
 //! One of them listens at a time. When something is asked for it takes all that is there, up to a
 //! batch, and another one listens while it asks SQL. So requests are gathered only while every
@@ -19,17 +18,15 @@ use std::thread::JoinHandle;
 use super::mesh::Mesh;
 use super::sql_fitness::Asker;
 use super::sql_writer::WriterFigures;
-use super::vital::Needed;
-use super::{clocks, log_thread, topology};
-use nudged_background::writer::merge;
-use nudged_base::ids::UserKey;
-use nudged_base::limits::USER_POPUPS_MAX;
-use nudged_base::telemetry::log::{Log, Message};
-use nudged_domain::state::user::{self, UserState};
+use super::threads;
+use nudged_background::writer::failure::SqlFailure;
+use nudged_background::writer::read_back::{Effect, Input, ReadBack, View};
+use nudged_base::ids::ShardId;
+use nudged_base::telemetry::log::Log;
+use nudged_domain::state::user::UserState;
 use nudged_journal::disk::DiskRead;
-use nudged_journal::record::frames;
 use nudged_journal::recovery::UnappliedIndex;
-use nudged_shard::seam::{ReadFailed, ReadRequest, UserRead};
+use nudged_shard::seam::{ReadFailed, UserRead};
 use nudged_store::Reader;
 
 /// Users that are read in one transaction.
@@ -68,125 +65,89 @@ pub fn start<D>(setup: ReaderSetup<D>) -> std::io::Result<JoinHandle<()>>
 where
     D: DiskRead + Send + 'static,
 {
-    std::thread::Builder::new().name("sql-reader".to_owned()).spawn(move || {
-        // Unpinned is slower and not wrong.
-        let _is_pinned = setup.cpu.is_none_or(topology::pin);
-        let needed = Needed::here("sql-reader");
-        let mut thread = ReaderThread { setup, requests: Vec::new(), records: Vec::new() };
-        thread.run();
-        needed.leave(thread.setup.stop.load(Ordering::Acquire));
-    })
+    let ReaderSetup { reader, turn, disk, unapplied, mesh, writer, stop, cpu, log } = setup;
+    let (machine, ended) = (ReadBack::new(unapplied, log), Arc::clone(&stop));
+    let asked = Vec::new();
+    let mut thread = ReaderThread { machine, reader, turn, disk, mesh, writer, stop, asked };
+    threads::start("sql-reader".to_owned(), cpu, &ended, move || thread.run())
 }
 
 struct ReaderThread<D> {
-    setup: ReaderSetup<D>,
-    requests: Vec<ReadRequest>,
-    /// Framed records of each user of the batch, one after another.
-    records: Vec<Vec<u8>>,
+    machine: ReadBack,
+    reader: Reader,
+    turn: Turn,
+    disk: D,
+    mesh: Arc<Mesh>,
+    writer: Arc<WriterFigures>,
+    stop: Arc<AtomicBool>,
+    /// Who has asked for the users of the batch, with their tickets.
+    asked: Vec<(ShardId, u64)>,
 }
 
 impl<D: DiskRead> ReaderThread<D> {
     fn run(&mut self) {
-        while self.await_batch() {
-            self.forget_applied();
-            self.read_batch();
+        let mut input = Input::Go;
+        loop {
+            let applied = self.mesh.journal.applied();
+            let view = View { now: threads::now(), disk: &self.disk, applied };
+            input = match self.machine.step(&view, input) {
+                Effect::Listen => match self.await_batch() {
+                    Some(users) => Input::Asked(users),
+                    None => return,
+                },
+                Effect::Read => Input::Read(self.read()),
+                Effect::Answer(states) => {
+                    self.answer(states);
+                    Input::Go
+                }
+            };
         }
     }
 
-    /// Waits for its turn and then for requests; false once the threads are to end.
-    fn await_batch(&mut self) -> bool {
-        let ReaderSetup { mesh, stop, turn, .. } = &self.setup;
+    /// Waits for its turn and then for requests; `None` once the threads are to end.
+    fn await_batch(&mut self) -> Option<Vec<Box<str>>> {
+        let ReaderThread { mesh, stop, turn, asked, .. } = self;
         // A thread that panicked has aborted the process.
         let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         while !stop.load(Ordering::Acquire) {
-            let waiting = std::iter::from_fn(|| mesh.reads.pop());
-            self.requests.extend(waiting.take(BATCH_USERS_MAX));
-            if !self.requests.is_empty() {
-                return true;
+            let waiting = std::iter::from_fn(|| mesh.reads.pop()).take(BATCH_USERS_MAX);
+            let mut users = Vec::new();
+            for request in waiting {
+                asked.push((request.shard, request.ticket));
+                users.push(request.user);
+            }
+            if !users.is_empty() {
+                return Some(users);
             }
             mesh.reader.sleep_unless(|| !mesh.reads.is_empty() || stop.load(Ordering::Acquire));
         }
-        false
+        None
     }
 
-    /// Once SQL has everything that was open at the start, nothing has to be laid over. The memory
-    /// goes with the last reader that finds it so.
-    fn forget_applied(&mut self) {
-        let applied = self.setup.mesh.journal.applied();
-        if !self.setup.unapplied.is_empty() && applied >= self.setup.unapplied.end() {
-            self.setup.unapplied = Arc::default();
-        }
-    }
-
-    fn read_batch(&mut self) {
-        let requests = std::mem::take(&mut self.requests);
-        let mut states: Vec<Option<UserState>> = requests.iter().map(|_| None).collect();
-        let overlaid = self.collect_records(&requests);
-        let users: Vec<&str> = requests.iter().map(|request| &*request.user).collect();
-        let result = self.setup.reader.read_users(&users, &mut |index, state| {
+    fn read(&mut self) -> Result<Vec<Option<UserState>>, SqlFailure> {
+        let users = self.machine.users();
+        let mut states: Vec<Option<UserState>> = users.iter().map(|_| None).collect();
+        let result = self.reader.read_users(&users, &mut |index, state| {
             states[index] = Some(state);
         });
-        let fitness = &self.setup.writer.fitness;
-        match &result {
-            Ok(_) => fitness.succeeded(clocks::mono(), Asker::Reader),
-            Err(error) => fitness.failed(clocks::mono(), Asker::Reader, error),
-        }
+        let (fitness, now) = (&self.writer.fitness, threads::now().mono);
         match result {
-            Ok(_) if overlaid.contains(&false) => {}
-            Ok(_) => log_thread::tell(&self.setup.log, Message::ReadResumed, ""),
+            Ok(_) => fitness.succeeded(now, Asker::Reader),
             Err(error) => {
-                states.fill(None);
-                log_thread::tell(&self.setup.log, Message::ReadFailed, &error.to_string());
+                fitness.failed(now, Asker::Reader, &error);
+                return Err(threads::failure_of(&error));
             }
         }
-        for (index, request) in requests.iter().enumerate() {
-            let state = states[index].take().filter(|_| overlaid[index]);
-            self.answer(request, state.and_then(|state| self.overlay(index, state)));
-        }
-        self.requests = requests;
-        self.requests.clear();
+        Ok(states)
     }
 
-    /// Reads the open records of each user before SQL is asked, so that what SQL applies meanwhile
-    /// is seen twice and not missed. Tells for whom that went well.
-    fn collect_records(&mut self, requests: &[ReadRequest]) -> Vec<bool> {
-        self.records.resize_with(requests.len().max(self.records.len()), Vec::new);
-        let mut done = Vec::with_capacity(requests.len());
-        for (request, records) in requests.iter().zip(&mut self.records) {
-            records.clear();
-            let key = UserKey::of(request.user.as_bytes());
-            let ReaderSetup { unapplied, disk, log, .. } = &self.setup;
-            let result = if unapplied.contains(key) {
-                unapplied.read(&request.user, disk, records).map(|_| ())
-            } else {
-                Ok(())
-            };
-            if let Err(error) = &result {
-                log_thread::tell(log, Message::ReadFailed, &error.to_string());
-            }
-            done.push(result.is_ok());
+    fn answer(&mut self, states: Vec<Option<Vec<u8>>>) {
+        for ((shard, ticket), state) in self.asked.drain(..).zip(states) {
+            let lanes = self.mesh.of(shard);
+            let read = UserRead { ticket, state: state.ok_or(ReadFailed) };
+            let pushed = lanes.reads.push(read);
+            assert!(pushed.is_ok(), "a shard bounds its reads by this lane");
+            lanes.sleeper.wake();
         }
-        done
-    }
-
-    fn overlay(&self, index: usize, mut state: UserState) -> Option<Vec<u8>> {
-        for frame in frames(&self.records[index]) {
-            let record = frame.ok()?.record().ok()?;
-            merge::apply_record(&mut state, &record).ok()?;
-        }
-        // A popup that no catalog knew was pushed out without a name.
-        let surplus = state.popups.len().saturating_sub(USER_POPUPS_MAX);
-        state.popups.drain(..surplus);
-        let mut encoded = Vec::with_capacity(64);
-        user::encode(&state, &mut encoded);
-        Some(encoded)
-    }
-
-    fn answer(&self, request: &ReadRequest, state: Option<Vec<u8>>) {
-        let lanes = self.setup.mesh.of(request.shard);
-        let read = UserRead { ticket: request.ticket, state: state.ok_or(ReadFailed) };
-        let pushed = lanes.reads.push(read);
-        assert!(pushed.is_ok(), "a shard bounds its reads by this lane");
-        lanes.sleeper.wake();
     }
 }

@@ -1,5 +1,3 @@
-//! The seam between a shard and whatever drives it: inputs in, effects out, both plain values.
-//! The ring driver turns completions into inputs and effects into submissions; the simulator does
 //! the same with a seeded world. Nothing else reaches a shard.
 
 use std::sync::Arc;
@@ -11,6 +9,7 @@ use nudged_base::clock::Now;
 use nudged_base::ids::{Partition, Sequence, ShardId};
 use nudged_base::time::MonoNs;
 use nudged_journal::lane::{Ack, LaneBatch};
+pub use nudged_redis::learned::Learned;
 use nudged_redis::link::Unfit;
 
 /// One thing that happened, for a shard to act upon.
@@ -219,23 +218,6 @@ pub struct BoardView {
     pub takes_traffic: bool,
     /// What the keeper has learned of Redis.
     pub learned: Learned,
-}
-
-/// What the keeper of Redis has learned of it in its latest round.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Learned {
-    /// The run that answers the keeper; 0 before the first answer.
-    pub run: u64,
-    /// It may evict users: one who is missing there proves nothing.
-    pub is_evicting: bool,
-    /// It is a replica: what it has may be old, and it takes nothing.
-    pub is_replica: bool,
-    /// It denies a right without which nothing is decided by it.
-    pub is_denied: bool,
-    /// It denies a right without which nobody hears of changes.
-    pub is_unheard: bool,
-    /// Whether it syncs each write before it answers; `None` where it does not say.
-    pub syncs_always: Option<bool>,
 }
 
 /// What a shard has found out about Redis.

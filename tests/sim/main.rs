@@ -23,6 +23,7 @@ mod catalog;
 mod client;
 mod config;
 mod disk;
+mod following;
 mod history;
 mod journal;
 mod network;
@@ -30,8 +31,9 @@ mod node;
 mod nodes;
 mod notes;
 mod oracle;
-mod overlay;
 mod random;
+#[path = "../support/redis_model/mod.rs"]
+mod redis_model;
 mod scene;
 mod sql;
 mod wire;

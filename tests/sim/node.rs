@@ -266,7 +266,7 @@ impl Node {
     }
 
     fn read_user(&mut self, request: ReadRequest, scene: &mut Scene) {
-        self.reader.overlay.requests.push_back(request);
+        self.reader.reading.requests.push_back(request);
         self.reader.wake(scene);
     }
 

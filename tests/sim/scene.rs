@@ -176,6 +176,11 @@ impl Scene {
         WallMs(self.wall_ahead_ms + elapsed)
     }
 
+    /// Both clocks.
+    pub fn clocks(&self) -> Now {
+        both(self.mono(), self.wall())
+    }
+
     /// Sets the wall clock.
     pub fn step_wall(&mut self, by_ms: i64) {
         // The calendar of any popup and client stays within its range.

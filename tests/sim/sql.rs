@@ -1,26 +1,25 @@
-//! SQL's side in the simulator: the real store on a real file, written from the real tail and read
-//! with the real overlay, each in steps between which anything may happen.
+//! SQL's side in the simulator: the machines that apply the journal and read users back, upon the
+//! real store on a real file, in steps between which anything may happen.
 
-use nudged_base::ids::Sequence;
+use nudged_background::writer::failure::SqlMeaning;
+use nudged_background::writer::follow::{Effect, Input};
+use nudged_base::ids::{Sequence, StreamId};
 use nudged_domain::state::user::UserState;
 use nudged_journal::reader::Tail;
-use nudged_journal::record::{self, frames};
 use nudged_journal::recovery::UnappliedIndex;
-use nudged_shard::seam::{ReadFailed, UserRead};
-use nudged_store::{Reader, Store, StreamId};
+use nudged_runtime::sql_writer;
+use nudged_store::{Reader, Store};
 
 use super::disk::Disk;
+use super::following::{Around, Following, Reading, failure};
 use super::node::{Node, SET};
-use super::overlay::{Overlay, overlaid};
-use super::scene::{Scene, US, What};
+use super::scene::{MS, Scene, US, What};
 
 /// Applies the journal.
 pub struct Writer {
+    /// The machine.
+    pub following: Following,
     store: Store,
-    stream: StreamId,
-    tail: Tail,
-    framed: Vec<u8>,
-    sequences: Vec<Sequence>,
     turn_at: Option<u64>,
 }
 
@@ -29,68 +28,69 @@ impl Writer {
     pub fn new(store: Store, stream: StreamId, disk: &Disk, applied: Sequence) -> Writer {
         let next = Sequence(applied.0 + 1);
         let tail = Tail::seek(disk, SET, next, Vec::new()).expect("the journal has what SQL lacks");
-        Writer { store, stream, tail, framed: Vec::new(), sequences: Vec::new(), turn_at: None }
+        let following = Following::new(Some(stream), SET, tail, applied);
+        Writer { following, store, turn_at: None }
     }
 
-    /// There may be more to apply.
+    /// It goes on soon.
     pub fn wake(&mut self, scene: &mut Scene) {
         let longest = if scene.is_calm { 20 } else { scene.config.sql_ms };
         let wait = scene.streams.sql.between(1, longest * 1_000) * US;
-        // What was planned while SQL was slow does not hold up a calm end.
-        if self.turn_at.is_none_or(|at| scene.is_calm && at > scene.now + wait) {
-            self.turn_at = Some(scene.after(wait, What::Writer));
-        }
+        self.turn_at = Some(scene.after(wait, What::Writer));
     }
 
-    /// Wakes it where it has not read all that is written.
+    /// Wakes it where it sleeps and has not read all that is written. What was planned while SQL
+    /// was slow does not hold up a calm end.
     pub fn wake_if_behind(&mut self, written: Sequence, scene: &mut Scene) {
-        if self.tail.next_sequence() <= written {
+        if matches!(self.following.effect, Effect::Sleep(next, _) if next <= written) {
             self.wake(scene);
         }
     }
 
-    /// Whether all that is written is applied.
-    pub fn has_all(&self, written: Sequence) -> bool {
-        self.sequences.is_empty() && self.tail.next_sequence() > written
-    }
-
-    fn read(&mut self, disk: &Disk, written: Sequence, most: usize) {
-        while self.sequences.len() < most {
-            match self.tail.next(disk, written) {
-                Ok(Some(batch)) => {
-                    for (sequence, record) in batch {
-                        let record = record.expect("the journal holds records");
-                        record::append(&record, &mut self.framed);
-                        self.sequences.push(sequence);
-                    }
-                }
-                Ok(None) => return,
-                // It comes when the appender has written it elsewhere.
-                Err(nudged_journal::reader::TailError::Missing(..)) => return,
-                Err(error) => panic!("the journal can't be followed: {error}"),
+    fn plan(&mut self, written: Sequence, scene: &mut Scene) {
+        match self.following.effect {
+            Effect::Pause(pause_ms) => {
+                self.turn_at = Some(scene.after(pause_ms.max(1) * MS, What::Writer));
             }
+            Effect::Sleep(next, limit_ms) if next > written => {
+                self.turn_at = limit_ms.map(|limit_ms| scene.after(limit_ms * MS, What::Writer));
+            }
+            _ => self.wake(scene),
         }
     }
 
-    /// Applies up to `most` records; gives the last.
-    fn apply(&mut self, most: usize, is_untold: bool) -> Option<Sequence> {
-        let count = self.sequences.len().min(most);
-        let mut records = Vec::with_capacity(count);
-        let mut used = 0;
-        for (sequence, frame) in self.sequences[..count].iter().zip(frames(&self.framed)) {
-            let frame = frame.expect("we framed it");
-            used += frame.framed_bytes();
-            records.push((*sequence, frame.record().expect("we encoded it")));
+    /// What comes of what the machine wants.
+    fn carry_out(&mut self, scene: &mut Scene) -> Input {
+        let Writer { following, store, .. } = self;
+        let one_in = scene.config.one_in_sql_error;
+        let is_apply = matches!(following.effect, Effect::Apply(_));
+        let mut is_failing = || is_apply && scene.is_fault(|streams| &mut streams.sql, one_in);
+        // The database is away, or does not tell what it has done.
+        let is_away = is_failing();
+        let is_untold = is_failing();
+        if is_away {
+            return Input::Applied(Err(failure(SqlMeaning::Passing)));
         }
-        let applied = self.store.apply(self.stream, &records).expect("SQL takes every record");
-        assert_eq!(applied.rejected, 0, "every record fits into the tables");
-        if is_untold {
-            return None;
+        match &following.effect {
+            Effect::Apply(_) | Effect::Skip { .. } => {
+                let input =
+                    sql_writer::carry_out(store, &following.machine, &following.effect, |told| {
+                        assert!(told.is_ok(), "{told:?}")
+                    });
+                match input {
+                    Input::Applied(Ok((_, rejected))) => {
+                        assert_eq!(rejected, 0, "every record fits into the tables");
+                        if is_untold {
+                            return Input::Applied(Err(failure(SqlMeaning::Passing)));
+                        }
+                    }
+                    Input::Applied(Err(error)) => panic!("SQL takes every record: {error}"),
+                    _ => {}
+                }
+                input
+            }
+            other => Following::trivial(other),
         }
-        let last = self.sequences[count - 1];
-        self.framed.drain(..used);
-        self.sequences.drain(..count);
-        Some(last)
     }
 }
 
@@ -98,14 +98,14 @@ impl Writer {
 pub struct ReaderSide {
     reader: Reader,
     /// Who was asked for, and what the journal has of them.
-    pub overlay: Overlay,
+    pub reading: Reading,
     is_planned: bool,
 }
 
 impl ReaderSide {
     /// A reader of what SQL has, and of what it had not at the start.
     pub fn new(reader: Reader, unapplied: UnappliedIndex) -> ReaderSide {
-        ReaderSide { reader, overlay: Overlay::new(unapplied), is_planned: false }
+        ReaderSide { reader, reading: Reading::new(unapplied), is_planned: false }
     }
 
     /// A user is asked for.
@@ -119,11 +119,15 @@ impl ReaderSide {
 
     /// A user's state as SQL has it.
     pub fn state(&mut self, user: &str) -> UserState {
-        let mut state = None;
-        let result = self.reader.read_users(&[user], &mut |_, found| state = Some(found));
-        assert_eq!(result.expect("SQL reads"), 0, "every row can be read");
-        state.expect("a state for each user")
+        state_of(&mut self.reader, user)
     }
+}
+
+fn state_of(reader: &mut Reader, user: &str) -> UserState {
+    let mut state = None;
+    let result = reader.read_users(&[user], &mut |_, found| state = Some(found));
+    assert_eq!(result.expect("SQL reads"), 0, "every row can be read");
+    state.expect("a state for each user")
 }
 
 /// Half of the time that a read takes.
@@ -133,55 +137,50 @@ fn wait(scene: &mut Scene) -> u64 {
 }
 
 impl Node {
-    /// SQL applies some records.
+    /// What the writer's machine wants is done, and it steps.
     pub fn writer_turn(&mut self, disk: &Disk, scene: &mut Scene) {
         if self.writer.turn_at != Some(scene.now) {
             return; // Woken before this.
         }
         self.writer.turn_at = None;
         let most = usize::try_from(scene.config.sql_records).expect("at most 1,000");
-        let most = if scene.is_calm { 1_000 } else { most };
-        let one_in = scene.config.one_in_sql_error;
-        if scene.is_fault(|streams| &mut streams.sql, one_in) {
-            self.writer.wake(scene); // The database is away.
-            return;
+        let records_max = if scene.is_calm { 1_000 } else { most };
+        let input = self.writer.carry_out(scene);
+        let around = Around { now: scene.clocks(), disk, written: self.marks.written, records_max };
+        self.writer.following.step(&around, &|_, _| true, input);
+        let applied = self.writer.following.machine.highest_applied();
+        if applied > self.marks.applied {
+            scene.note("applied", &[applied.0], &[]);
+            self.marks.applied = applied;
+            self.journal.wake(scene);
         }
-        self.writer.read(disk, self.marks.written, most);
-        if !self.writer.sequences.is_empty() {
-            let is_untold = scene.is_fault(|streams| &mut streams.sql, one_in);
-            if let Some(last) = self.writer.apply(most, is_untold) {
-                scene.note("applied", &[last.0], &[]);
-                self.marks.applied = last;
-                self.journal.wake(scene);
-            }
-        }
-        if !self.writer.has_all(self.marks.written) {
-            self.writer.wake(scene);
-        }
+        self.writer.plan(self.marks.written, scene);
     }
 
     /// The reader looks at the records that SQL had not applied at the start.
     pub fn reader_overlay(&mut self, disk: &Disk, scene: &mut Scene) {
-        self.reader.overlay.look(self.marks.applied, disk);
+        self.reader.reading.look(scene.clocks(), self.marks.applied, disk);
         let wait = wait(scene);
         scene.after(wait, What::ReaderSql);
     }
 
     /// The reader asks SQL and answers.
-    pub fn reader_sql(&mut self, scene: &mut Scene) {
-        for (request, records) in self.reader.overlay.take() {
-            let one_in = scene.config.one_in_read_error;
-            let state = if scene.is_fault(|streams| &mut streams.sql, one_in) {
-                Err(ReadFailed)
-            } else {
-                Ok(overlaid(self.reader.state(&request.user), &records))
-            };
-            let read = UserRead { ticket: request.ticket, state };
-            self.arrive_read(request.shard.index(), read, scene);
-        }
-        self.reader.is_planned = false;
-        if !self.reader.overlay.requests.is_empty() {
+    pub fn reader_sql(&mut self, disk: &Disk, scene: &mut Scene) {
+        let ReaderSide { reader, reading, is_planned } = &mut self.reader;
+        let one_in = scene.config.one_in_read_error;
+        let around = (scene.clocks(), self.marks.applied, disk);
+        let answers = reading.answers(around, |user| {
+            match scene.is_fault(|streams| &mut streams.sql, one_in) {
+                true => Err(failure(SqlMeaning::Passing)),
+                false => Ok(state_of(reader, user)),
+            }
+        });
+        *is_planned = false;
+        if !reading.requests.is_empty() {
             self.reader.wake(scene);
+        }
+        for (shard, read) in answers {
+            self.arrive_read(shard.index(), read, scene);
         }
     }
 }

@@ -20,7 +20,7 @@ use super::node::{Node, Parts};
 use super::scene::{MS, SECOND, Scene, What};
 use super::{catalog, oracle};
 
-/// Everything is drained this long after the last fault (reliability, "Deterministic simulation").
+/// Everything is drained this long after the last fault (tests/README.md#the-simulator).
 const LIVENESS_NS: u64 = 10 * SECOND;
 /// Things that may happen in a run; more would be a loop that does nothing.
 const STEPS_MAX: u64 = 2_000_000;
@@ -126,7 +126,7 @@ impl World {
             assert!(!is_open || waiting == 0, "client {index} waits for {waiting} answers");
         }
         assert!(node.are_lanes_empty(), "something lies in a lane");
-        assert!(node.writer.has_all(node.marks.written), "SQL lacks records");
+        assert!(node.writer.following.has_all(node.marks.written), "SQL lacks records");
         assert!(!node.marks.is_refusing, "the journal takes no records");
     }
 
@@ -175,7 +175,7 @@ impl World {
         self.run_for(SECOND);
         let node = self.node.take().expect("a node that was started runs");
         assert!(node.journal.appender.is_finished(), "the journal does not come to its end");
-        assert!(node.are_lanes_empty() && node.writer.has_all(node.marks.written));
+        assert!(node.are_lanes_empty() && node.writer.following.has_all(node.marks.written));
     }
 
     fn run_for(&mut self, wait_ns: u64) {
@@ -234,7 +234,7 @@ impl World {
                 }
             }
             What::ReaderOverlay => node.reader_overlay(disk, scene),
-            What::ReaderSql => node.reader_sql(scene),
+            What::ReaderSql => node.reader_sql(disk, scene),
             other => unreachable!("{other:?} is not of the node"),
         }
     }

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use nudged_background::keeper::figures::KeeperFigures;
+use nudged_background::keeper::list_share::ListShare;
 use nudged_background::keeper::peers::NodeId;
 use nudged_base::ids::{Partition, PopupKey, Revision, Sequence, ShardId, UserKey};
 use nudged_base::telemetry::counters::ShardCounters;
@@ -17,13 +19,13 @@ use nudged_domain::state::user::{
     PopupState, Show, UserClocks, UserState, encode, encode_clocks, encode_popup,
 };
 use nudged_journal::record::{self, Happening, Impression, Record, Withdrawn};
+use nudged_redis::ask::Answer;
 use nudged_redis::greeting::run_of_info;
 use nudged_redis::link::LinkSettings;
 use nudged_runtime::board::Board;
 use nudged_runtime::journal_lanes::JournalLanes;
-use nudged_runtime::keeper::{self, KeeperFigures, KeeperSetup};
-use nudged_runtime::list_share::ListShare;
-use nudged_runtime::redis_client::{Answer, BlockingRedis};
+use nudged_runtime::keeper::{self, KeeperSetup};
+use nudged_runtime::redis_client::BlockingRedis;
 use nudged_runtime::sql_writer::WriterFigures;
 use nudged_runtime::wake::Sleeper;
 use nudged_store::{Store, StreamId, mysql};

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use nudged_background::keeper::drain_figures::DrainFigures;
+use nudged_background::keeper::list_share::ListShare;
 use nudged_background::keeper::lists::head;
 use nudged_base::ids::{Partition, Sequence, UserKey};
 use nudged_base::telemetry::log::{Level, Log};
 use nudged_config::Config;
-use nudged_runtime::drain_figures::DrainFigures;
-use nudged_runtime::list_drain::{Drain, DrainSetup};
-use nudged_runtime::list_share::ListShare;
+use nudged_runtime::list_drain::{DrainLane, DrainSetup};
 use nudged_runtime::redis_client::BlockingRedis;
 use nudged_runtime::wake::Sleeper;
 use nudged_store::Store;
@@ -20,7 +20,7 @@ use crate::support::mariadb;
 use crate::support::redis::Redis;
 
 struct Drainer {
-    drain: Drain,
+    drain: DrainLane,
     share: Arc<ListShare>,
     figures: Arc<DrainFigures>,
 }
@@ -38,7 +38,7 @@ fn drainer(redis: &Redis, config: &Config) -> Drainer {
 fn drainer_of(redis: &Redis, config: &Config, share: &Arc<ListShare>, lane: usize) -> Drainer {
     let share = Arc::clone(share);
     let figures = Arc::clone(&share.figures[lane]);
-    let drain = Drain::new(DrainSetup {
+    let drain = DrainLane::new(DrainSetup {
         redis: client(redis),
         writer: Arc::default(),
         store: Store::of(config).unwrap(),

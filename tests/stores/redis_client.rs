@@ -4,9 +4,10 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use nudged_redis::ask::{Answer, AskError, Push};
 use nudged_redis::link::LinkSettings;
 use nudged_redis::refusal::Refusal;
-use nudged_runtime::redis_client::{Answer, AskError, BlockingRedis, Push};
+use nudged_runtime::redis_client::BlockingRedis;
 
 use super::support::redis::Redis;
 

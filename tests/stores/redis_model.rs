@@ -4,18 +4,17 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nudged_background::keeper::scripts as keeper;
+use nudged_redis::ask::Answer;
 use nudged_redis::link::LinkSettings;
 use nudged_redis::scripts::Script;
-use nudged_runtime::redis_client::{Answer, BlockingRedis};
+use nudged_runtime::redis_client::BlockingRedis;
 use proptest::prelude::*;
 
 use super::support::redis::Redis;
 
 #[allow(dead_code)] // The simulator uses the rest.
-#[path = "../sim/nodes/redis.rs"]
-mod redis;
-#[path = "../sim/nodes/scripts.rs"]
-mod scripts;
+#[path = "../support/redis_model/mod.rs"]
+mod model;
 
 const KEYS: [&[u8]; 3] = [b"nudged:{p1}:u:u", b"nudged:{p1}:m", b"nudged:{p1}:q"];
 /// Times are far from the present on either side, so that the two clocks need not agree.
@@ -128,7 +127,7 @@ fn timeless(answer: Answer) -> Answer {
 
 struct Pair {
     real: BlockingRedis,
-    model: redis::Redis,
+    model: model::Redis,
 }
 
 impl Pair {
@@ -157,7 +156,7 @@ fn the_model_answers_what_redis_answers() {
     let result = runner.run(&questions, |questions| {
         let (address, settings) = LinkSettings::of_url(&server.url()).unwrap();
         let real = BlockingRedis::new(address, settings, Duration::from_secs(5));
-        let mut pair = Pair { real, model: redis::Redis::new() };
+        let mut pair = Pair { real, model: model::Redis::new() };
         pair.real.ask(&[b"FLUSHALL"]).unwrap();
         for question in &questions {
             let (real, model) = pair.run(question);

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nudged_redis::ask::{Answer, AskError, Push};
 use nudged_redis::link::LinkSettings;
 use nudged_redis::scripts::Script;
-use nudged_runtime::redis_client::{Answer, AskError, BlockingRedis, Push};
+use nudged_runtime::redis_client::BlockingRedis;
 
 use super::support::redis::Redis;
 

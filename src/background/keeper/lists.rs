@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use nudged_base::ids::{Partition, Sequence};
+use nudged_base::ids::{Partition, Sequence, StreamId};
 use nudged_journal::record::{Record, frames};
 
 /// Bytes of an entry before its record.
@@ -22,9 +22,12 @@ pub type ListStream = (u32, Partition);
 /// The records of lists, by stream.
 pub type ListRuns<'a> = BTreeMap<ListStream, Vec<(Sequence, Record<'a>)>>;
 
+/// The records of lists, by what their streams are called in SQL.
+pub type NumberedRuns<'a> = Vec<(StreamId, Vec<(Sequence, Record<'a>)>)>;
+
 /// Why an entry can't be read. It stays at the head of its list, and people are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the list of partition {partition} has an entry that is no record", partition = .0.0)]
+#[error("the list of partition {partition} has an entry that is not a record", partition = .0.0)]
 pub struct BadEntry(pub Partition);
 
 /// The entries of many lists as they were read.

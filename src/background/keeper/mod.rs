@@ -2,9 +2,12 @@
 //! it. Pure: what was read goes in, what is to be done comes out. Must not know sockets, SQL or
 //! threads.
 //!
-//! `core` one round · `peers` the other nodes · `ledger` the metas of all partitions · `barrier`
-//! this node's word to a rebuild · `share` who drains which list · `lists` what is in them ·
-//! `scripts` what Redis does in one step · `rights` what it has to let the node do.
+//! `rounds` what is read and carried out · `core` what follows from it · `peers` the other nodes ·
+//! `ledger` the metas of all partitions · `barrier` this node's word to a rebuild · `scripts` what
+//! Redis does in one step · `rights` what it has to let the node do · `figures` what was done.
+//!
+//! `share` who drains which list · `lists` what is in them · `drain` brings it to SQL ·
+//! `list_share`, `drain_figures` how far that is.
 //!
 //! # Why nobody is shown twice
 //!
@@ -52,10 +55,15 @@
 
 pub mod barrier;
 pub mod core;
+pub mod drain;
+pub mod drain_figures;
+pub mod figures;
 pub mod ledger;
+pub mod list_share;
 pub mod lists;
 pub mod peers;
 pub mod rights;
+pub mod rounds;
 pub mod scripts;
 pub mod share;
 

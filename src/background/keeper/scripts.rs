@@ -28,6 +28,8 @@ pub const REFILL: &str = include_str!("scripts/refill.lua");
 /// Drops from a list what SQL has.
 pub const TRIM: &str = include_str!("scripts/trim.lua");
 
+/// Nothing; every server runs it.
+pub const NOTHING: &str = "#!lua flags=no-writes\nreturn {}";
 /// Tries commands.
 pub const RIGHTS: &str = include_str!("scripts/rights.lua");
 

@@ -72,6 +72,32 @@ impl Redis {
         }
     }
 
+    /// A partition's meta, where it still has this epoch.
+    fn meta_of(&mut self, (partition, epoch): (Partition, u32)) -> Option<&mut PartitionMeta> {
+        let meta = &mut self.metas[usize::from(partition.0)];
+        (meta.epoch == Some(epoch)).then_some(meta)
+    }
+
+    fn begin(&mut self, seal: Seal, new: PartitionMeta, partitions: &[(Partition, Option<u32>)]) {
+        for (partition, before) in partitions {
+            let meta = &mut self.metas[usize::from(partition.0)];
+            if meta.epoch == *before {
+                *meta = new;
+            }
+        }
+        self.seal = Some(seal);
+    }
+
+    fn advance(&mut self, from: Phase, of: (Partition, u32)) {
+        let is_there = |meta: &&mut PartitionMeta| meta.phase == from && !meta.is_held;
+        if let Some(meta) = self.meta_of(of).filter(is_there) {
+            meta.phase = match from {
+                Phase::Barrier => Phase::Filling,
+                _ => Phase::Open,
+            };
+        }
+    }
+
     fn raise(&mut self, user: usize, value: &Value) {
         let standing = &mut self.values[user];
         if standing.as_ref().is_none_or(|standing| standing.revision < value.revision) {
@@ -238,9 +264,8 @@ impl World {
         let node = &mut nodes[index];
         match order {
             Order::Hold(partitions) => {
-                for (partition, epoch) in partitions {
-                    let meta = &mut redis.metas[usize::from(partition.0)];
-                    if meta.epoch == Some(epoch) {
+                for of in partitions {
+                    if let Some(meta) = redis.meta_of(of) {
                         (meta.phase, meta.is_held) = (Phase::Barrier, true);
                     }
                 }
@@ -262,40 +287,29 @@ impl World {
             Order::LeaveLead => redis.lock = redis.lock.filter(|(holder, _)| *holder != node.id),
             Order::Doubt(partitions) => {
                 for (partition, epoch, why) in partitions {
-                    let meta = &mut redis.metas[usize::from(partition.0)];
-                    if meta.epoch == Some(epoch) {
+                    if let Some(meta) = redis.meta_of((partition, epoch)) {
                         meta.vanishing = Some(why);
                     }
                 }
             }
             Order::Begin { at_least, run, evicted, vanishing, partitions } => {
-                if !sql_is_up {
-                    return;
+                if sql_is_up {
+                    *sql_epoch = (*sql_epoch + 1).max(at_least);
+                    let meta = PartitionMeta {
+                        epoch: Some(*sql_epoch),
+                        phase: Phase::Barrier,
+                        vanishing,
+                        evicted: Some((run, evicted)),
+                        ..NO_META
+                    };
+                    redis.begin(Seal { epoch: *sql_epoch, run }, meta, &partitions);
                 }
-                *sql_epoch = (*sql_epoch + 1).max(at_least);
-                for (partition, before) in partitions {
-                    let meta = &mut redis.metas[usize::from(partition.0)];
-                    if meta.epoch == before {
-                        let epoch = Some(*sql_epoch);
-                        let (phase, evicted) = (Phase::Barrier, Some((run, evicted)));
-                        *meta = PartitionMeta { epoch, phase, vanishing, evicted, ..NO_META };
-                    }
-                }
-                redis.seal = Some(Seal { epoch: *sql_epoch, run });
             }
             Order::Answer(seal) => {
                 redis.answered.entry((seal.epoch, seal.run)).or_default().insert(node.id);
             }
             Order::Advance { from, partitions } => {
-                for (partition, epoch) in partitions {
-                    let meta = &mut redis.metas[usize::from(partition.0)];
-                    if meta.epoch == Some(epoch) && meta.phase == from && !meta.is_held {
-                        meta.phase = match from {
-                            Phase::Barrier => Phase::Filling,
-                            _ => Phase::Open,
-                        };
-                    }
-                }
+                partitions.iter().for_each(|of| redis.advance(from, *of));
             }
             Order::Fill(partitions) => node.fill = Some((partitions, 0)),
             Order::FillOn => {

@@ -4,7 +4,8 @@
 //!
 //! `batcher` records → the rows of one transaction · `stats` counts per popup, variant and hour ·
 //! `merge` records that SQL has not applied, on top of what it has · `validate` what a row can
-//! hold · `union` a user of two stores.
+//! hold · `union` a user of two stores · `failure` why SQL did not do something ·
+//! `follow` brings the journal to it · `read_back` reads users.
 //!
 //! ```text
 //! records (seq, record)  ->  batcher::build  ->  events        one per record, in order of seq
@@ -15,7 +16,10 @@
 //! ```
 
 pub mod batcher;
+pub mod failure;
+pub mod follow;
 pub mod merge;
+pub mod read_back;
 pub mod stats;
 pub mod union;
 pub mod validate;

@@ -46,7 +46,7 @@ impl RecordError {
             RecordError::Revision => "revision out of bounds",
             RecordError::Clocks => "clocks can't be read",
             RecordError::Row => "popup entry can't be read",
-            RecordError::RowPopup => "popup entry is of another popup",
+            RecordError::RowPopup => "popup entry belongs to another popup",
         }
     }
 }

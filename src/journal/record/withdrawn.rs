@@ -13,8 +13,9 @@ use nudged_base::ids::Revision;
 use nudged_base::limits::{POPUP_ID_BYTES_MAX, TOKEN_BYTES_MAX, VARIANT_KEY_BYTES_MAX};
 use nudged_base::time::WallMs;
 
-/// The last byte of a record: once the length of a name.
-const RESERVED: u8 = 0;
+/// The last byte of a record: the length of the name of a popup that is put back, as records once
+/// had it. Its place (u8) and its entry follow where there is one; they are passed over.
+const NOTHING_PUT_BACK: u8 = 0;
 
 /// A show that never was, with the state that is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +65,7 @@ pub(super) fn append(withdrawn: &Withdrawn<'_>, bytes: &mut Vec<u8>) {
         Some(entry) => append_entry(entry, bytes),
         None => append_blob(&[], bytes),
     }
-    bytes.push(RESERVED);
+    bytes.push(NOTHING_PUT_BACK);
 }
 
 fn append_entry(entry: &FormerEntry<'_>, bytes: &mut Vec<u8>) {
@@ -83,7 +84,12 @@ pub(super) fn decode(mut fields: Fields<'_>) -> Option<Withdrawn<'_>> {
     let variant = fields.short_text(VARIANT_KEY_BYTES_MAX)?;
     let clocks = fields.blob()?;
     let former = decode_entry(&mut fields)?;
-    let is_one_of_ours = !popup.is_empty() && fields.u8()? == RESERVED && fields.is_at_end();
+    if !fields.short_text(POPUP_ID_BYTES_MAX)?.is_empty() {
+        // What was put back once stays forgotten now: its place and its entry.
+        fields.u8()?;
+        decode_entry(&mut fields)??;
+    }
+    let is_one_of_ours = !popup.is_empty() && fields.is_at_end();
     is_one_of_ours.then_some(Withdrawn {
         user,
         revision,

@@ -18,9 +18,10 @@ use nudged_base::limits::{PARTITIONS, PEER_KNOWN_MS, PEER_SILENT_MS, REDIS_PIPEL
 use nudged_config::Config;
 use nudged_domain::state::user::{self, UserState};
 use nudged_journal::segment::SetId;
+use nudged_redis::ask::{Answer, AskError};
 use nudged_runtime::clocks;
 use nudged_runtime::files::JournalDirectory;
-use nudged_runtime::redis_client::{Answer, AskError, BlockingRedis};
+use nudged_runtime::redis_client::BlockingRedis;
 use nudged_store::mysql;
 use nudged_store::{LiveNode, Reader, Store};
 

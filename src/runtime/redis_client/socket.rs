@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::super::stream::Stream;
 use super::super::uninterrupted::uninterrupted;
-use super::answer::AskError;
 use nudged_redis::address::LinkAddress;
+use nudged_redis::ask::AskError;
 
 /// Connects; each address of a name, and each write later, may take `timeout`.
 pub(super) fn open(address: &LinkAddress, timeout: Duration) -> io::Result<Stream> {

@@ -232,9 +232,9 @@ impl Arbiter {
     /// When something has to be given up, or the link has something to do.
     pub fn next_deadline(&self) -> Option<MonoNs> {
         let link = self.carrier.next_deadline();
-        let own = [self.merging_deadline(), self.pursuit.next_deadline()];
-        let deadlines = [self.in_flight.next_deadline(), link].into_iter().chain(own);
-        deadlines.into_iter().flatten().min()
+        let requests = [self.in_flight.next_deadline(), self.pursuit.next_deadline()];
+        let deadlines = requests.into_iter().chain([link, self.merging_deadline()]);
+        deadlines.flatten().min()
     }
 
     /// Whether a copy of that age may be decided upon.

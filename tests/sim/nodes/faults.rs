@@ -5,12 +5,13 @@
 use nudged_background::keeper::scripts;
 use nudged_base::ids::{Partition, UserKey};
 use nudged_base::limits::PARTITIONS;
+use nudged_domain::state::user::{self, PopupState, UserState};
 use nudged_redis::reply::split_value;
 
 use super::config::Fault;
-use super::redis::Data;
 use super::scene::{MS, SECOND, What, number};
 use super::world::World;
+use crate::redis_model::Data;
 
 /// Trouble of a node is this short where Redis may lose writes, and so rare.
 const SHORT_MS: u64 = 800;
@@ -67,8 +68,8 @@ impl World {
     }
 
     /// Some users go, and now and then what is known of their partition. Only once it is marked
-    /// that they may, and only users whom SQL has: who is missing in both is new, and SQL has him
-    /// within its lag (README).
+    /// that they may, and only users whom SQL has, with all that any node has journaled of them:
+    /// who is missing in both is new, and SQL has him within its lag (docs/operations.md#outages).
     pub fn evict(&mut self) {
         if !self.pipes.redis.is_evicting {
             return;
@@ -87,8 +88,10 @@ impl World {
         let partition = UserKey::of(user.as_bytes()).partition();
         let key = scripts::user_key(partition, &user);
         let value = self.pipes.redis.get(key.as_bytes()).and_then(split_value);
-        let Some((revision, _)) = value else { return };
-        if self.sql.read(&user).is_ok_and(|state| state.revision >= revision) {
+        let Some((_, encoded)) = value else { return };
+        let mut state = UserState::default();
+        user::decode(encoded, &mut state).expect("states are ours");
+        if self.sql.read(&user).is_ok_and(|stored| has_all(&stored, &state)) {
             self.scene.note("evicted", &[], user.as_bytes());
             self.pipes.redis.evict(key.as_bytes());
             if self.scene.streams.faults.one_in(8) {
@@ -211,4 +214,11 @@ impl World {
             self.boot(index);
         }
     }
+}
+
+/// Whether one state has everything that the other one has. Of a later revision it may lack what
+/// another node's journal still holds.
+fn has_all(stored: &UserState, state: &UserState) -> bool {
+    let has = |entry: &PopupState| stored.popups.contains(entry);
+    stored.revision == state.revision && state.popups.iter().all(has)
 }

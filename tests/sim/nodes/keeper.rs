@@ -1,121 +1,67 @@
-//! The keeper of a node among several: the real `keeper::core`, given what was read of the model
-//! and carried out upon it, as `runtime::keeper` does it. Between any two of its questions anything
-//! may happen, and a question that is many commands is executed in pieces.
+//! The keeper of a node among several: the real `keeper::rounds`, whose effects are carried out
+//! upon the models, each some time after it was wanted. Between any two of them anything may
+//! happen, and a question that is many commands is executed in pieces.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
-use nudged_background::keeper::core::{Keeper, Lead, Order, Seal, View};
-use nudged_background::keeper::ledger::{Losses, PartitionMeta, Vanishing};
-use nudged_background::keeper::peers::{Beat, NodeId};
-use nudged_background::keeper::scripts;
-use nudged_base::ids::Partition;
-use nudged_base::limits::{KEEPER_SQL_BEAT_MS, PARTITIONS};
-use nudged_base::time::{MonoNs, WallMs};
-use nudged_redis::command::Phase;
-use nudged_redis::greeting;
-use nudged_redis::scripts::hash_of;
-use nudged_runtime::redis_client::Answer;
-use nudged_shard::seam::Learned;
+use nudged_background::keeper::figures::KeeperFigures;
+use nudged_background::keeper::list_share::ListShare;
+use nudged_background::keeper::peers::NodeId;
+use nudged_background::keeper::rounds::{
+    Effect, FillSizes, Input, Notice, Rounds, RoundsSetup, View,
+};
+use nudged_base::time::MonoNs;
+use nudged_redis::refusal::Refusal;
 
-use super::fill::{Filler, filling_of};
+use super::hands::{Asker, Carried};
 use super::node::Node;
-use super::pipes::{Asked, Pipes, Seat};
-use super::redis::{Redis, Words};
-use super::scene::{MS, Scene, US, What, number};
+use super::pipes::Pipes;
+use super::scene::{MS, Scene, What};
 use super::sql::Sql;
+use crate::following::no_log;
 
-/// SQL rests for so long after a failure, in milliseconds; doubles up to the longest.
-const SQL_REST_MS: (u64, u64) = (1_000, 5_000);
-
-/// What the first questions of a round have told.
-struct Signs {
-    now: MonoNs,
-    losses: Losses,
-    seal: Option<Seal>,
-    lead: Lead,
-    metas: Option<Vec<PartitionMeta>>,
-    sql_nodes: Vec<NodeId>,
-    own_compared: Option<u64>,
-    lost: Vec<Partition>,
-}
-
-/// Where a round is.
-enum Stage {
-    /// The next one begins.
-    Begins,
-    /// The rest is to be read.
-    Reads(Box<Signs>),
-    /// Orders are carried out.
-    Acts,
-}
+/// What is filled at once: few, so that there are many pieces.
+const SIZES: FillSizes = FillSizes { users: 3, keys: 3 };
+/// Redis is left alone for at most so long after a failure, in milliseconds.
+const REST_MS: u64 = 500;
 
 /// The keeper of a process.
 pub struct KeeperSide {
-    /// The real one.
-    pub keeper: Keeper,
-    pub(super) node: NodeId,
-    pub(super) filler: Option<Filler>,
-    pub(super) token: String,
-    seat: Seat,
-    stage: Stage,
-    orders: VecDeque<Order>,
-    /// Commands that are still to be executed for the order that is under way.
-    pub(super) commands: VecDeque<Words>,
-    pub(super) is_news: bool,
-    pub(super) is_taking_lead: bool,
-    pub(super) sql_rest: (u64, u64),
-    sql_beat_due: u64,
+    /// The machine.
+    pub machine: Rounds,
+    node: NodeId,
+    asker: Asker,
+    /// What the machine wants, and what is under way.
+    effect: Effect,
     due: Option<u64>,
-}
-
-/// Words of a command.
-pub(super) fn words(words: &[&[u8]]) -> Words {
-    words.iter().map(|word| word.to_vec()).collect()
-}
-
-/// A call of a script upon one key.
-pub(super) fn call(body: &str, key: &str, arguments: &[&[u8]]) -> Words {
-    let hash = hash_of(body);
-    let mut all = words(&[b"EVALSHA", &hash, b"1", key.as_bytes()]);
-    all.extend(arguments.iter().map(|word| word.to_vec()));
-    all
-}
-
-pub(super) fn load(body: &str) -> Words {
-    words(&[b"SCRIPT", b"LOAD", body.as_bytes()])
 }
 
 impl KeeperSide {
     /// A keeper of a process that begins.
-    pub fn new(node: NodeId, life: u32) -> KeeperSide {
-        let deadline_ms = nudged_config::Redis::default().deadline.0;
-        KeeperSide {
-            keeper: Keeper::new(node, deadline_ms, PARTITIONS),
+    pub fn new(node: NodeId, life: u32, lists: Option<Arc<ListShare>>) -> KeeperSide {
+        let machine = Rounds::new(RoundsSetup {
             node,
-            filler: None,
             token: format!("{node}-{life}"),
-            seat: None,
-            stage: Stage::Begins,
-            orders: VecDeque::new(),
-            commands: VecDeque::new(),
-            is_news: false,
-            is_taking_lead: false,
-            sql_rest: (0, SQL_REST_MS.0),
-            sql_beat_due: 0,
-            due: None,
-        }
+            sql_from: MonoNs(0),
+            times_ms: (nudged_config::Redis::default().deadline.0, 0),
+            needs_sync: false,
+            lists,
+            sizes: SIZES,
+            log: no_log(),
+            figures: Arc::<KeeperFigures>::default(),
+        });
+        KeeperSide { machine, node, asker: Asker::default(), effect: Effect::Sleep(0), due: None }
     }
 
     /// It goes on soon.
     pub fn wake(&mut self, node: usize, scene: &mut Scene) {
-        let longest = if scene.is_calm { 500 } else { scene.config.redis_us };
-        let wait = scene.streams.keeper.between(20, 2 * longest) * US;
-        self.goes_on(node, scene.now + wait, scene);
+        let at = scene.now + scene.way_of_keeper();
+        self.goes_on(node, at, scene);
     }
 
     /// A shard has found something: a round that waits for its time begins.
     pub fn hurry(&mut self, node: usize, scene: &mut Scene) {
-        let is_waiting = matches!(self.stage, Stage::Begins);
+        let is_waiting = matches!(self.effect, Effect::Sleep(_));
         if is_waiting && self.due.is_some_and(|due| due > scene.now + MS) {
             self.goes_on(node, scene.now + MS, scene);
         }
@@ -126,265 +72,95 @@ impl KeeperSide {
         scene.at(at, What::Keeper(node));
     }
 
-    pub(super) fn may_ask_sql(&self, scene: &Scene) -> bool {
-        scene.now >= self.sql_rest.0
-    }
-
-    pub(super) fn sql_failed(&mut self, scene: &Scene) {
-        let (_, rest_ms) = self.sql_rest;
-        self.sql_rest = (scene.now + rest_ms * MS, (rest_ms * 2).min(SQL_REST_MS.1));
-    }
-
-    fn fail(&mut self) {
-        self.keeper.disconnected();
-        self.orders.clear();
-        self.commands.clear();
-        self.stage = Stage::Begins;
+    /// What comes of what the machine wants; the time at which to go on where it is not over.
+    fn carry_out(
+        &mut self,
+        node: usize,
+        (pipes, sql): (&mut Pipes, &mut Sql),
+        scene: &mut Scene,
+    ) -> Result<Input, u64> {
+        Ok(match &self.effect {
+            Effect::Ask(ask) => match self.asker.go_on(node, ask, pipes, scene) {
+                Carried::Over(answers) => Input::Answered(answers),
+                Carried::Later(at) => return Err(at),
+            },
+            Effect::Hear(_) => Input::Heard(Ok(())),
+            Effect::Beat(_) => {
+                let nodes = sql.beat(self.node.0, scene.now);
+                Input::Nodes(nodes.map(|nodes| nodes.into_iter().map(NodeId).collect()))
+            }
+            Effect::NextEpoch(at_least) => Input::Epoch(sql.next_epoch(*at_least).map(Some)),
+            Effect::Users(after, count) => Input::Users(sql.users_after(after, *count)),
+            Effect::States(users) => {
+                Input::States(users.iter().map(|user| sql.read(user).map(Some)).collect())
+            }
+            Effect::Pause(_) | Effect::Sleep(_) | Effect::Rest => Input::Go,
+            other => unreachable!("nobody has told it to end: {other:?}"),
+        })
     }
 }
 
 impl Node {
-    /// The keeper's next step.
+    /// What the keeper wants is done, and it steps.
     pub fn keeper_step(&mut self, pipes: &mut Pipes, sql: &mut Sql, scene: &mut Scene) {
         if self.keeper.due.is_none_or(|due| due > scene.now) {
             return;
         }
         self.keeper.due = None;
-        let stage = std::mem::replace(&mut self.keeper.stage, Stage::Begins);
-        match stage {
-            Stage::Begins => self.begin_round(pipes, sql, scene),
-            Stage::Reads(signs) => self.read_on(signs, pipes, scene),
-            Stage::Acts => self.act(pipes, sql, scene),
-        }
-    }
-
-    /// Asks; `None` where the step has to be done again, or the round has failed.
-    fn ask(
-        &mut self,
-        commands: &[Words],
-        (pipes, scene): (&mut Pipes, &mut Scene),
-    ) -> Result<Vec<Answer>, bool> {
-        match pipes.ask(self.index, &mut self.keeper.seat, commands, scene) {
-            Asked::Answers(answers) => Ok(answers),
-            Asked::Wait(until) => {
-                self.keeper.goes_on(self.index, until, scene);
-                Err(true)
-            }
-            Asked::TimesOut(until) => {
-                self.keeper.fail();
-                self.keeper.goes_on(self.index, until, scene);
-                Err(false)
-            }
-            Asked::Broken => {
-                self.keeper.fail();
-                let at = scene.now + self.keeper.keeper.pace_ms() * MS;
-                self.keeper.goes_on(self.index, at, scene);
-                Err(false)
-            }
-        }
-    }
-
-    fn begin_round(&mut self, pipes: &mut Pipes, sql: &mut Sql, scene: &mut Scene) {
-        let now = scene.mono(self.index);
-        let sql_nodes = self.beat_sql(sql, scene);
-        // In this order: who sees the run sees what was found lost before it.
-        let own_compared = self.board.run_compared_by_all();
-        let lost: Vec<Partition> = self.board.lost().collect();
-        let wants_metas = self.keeper.keeper.wants_metas(now) || !lost.is_empty();
-        let commands = [
-            words(&[b"INFO", b"server", b"memory", b"stats", b"replication"]),
-            words(&[b"HMGET", scripts::REBUILD.as_bytes(), b"epoch", b"run"]),
-            words(&[b"GET", scripts::LOCK.as_bytes()]),
-        ];
-        let Ok(answers) = self.ask(&commands, (pipes, scene)) else { return };
-        let Answer::Text(info) = &answers[0] else { panic!("INFO is a text") };
-        let losses = Losses {
-            run: greeting::run_of_info(info).expect("the model says who it is"),
-            is_evicting: greeting::evicts(info),
-            evicted: greeting::evicted(info),
-            is_expiring: false,
+        let node = self.index;
+        let input = match self.keeper.carry_out(node, (pipes, sql), scene) {
+            Ok(input) => input,
+            Err(at) => return self.keeper.goes_on(node, at, scene),
         };
-        let (run, is_evicting) = (losses.run, losses.is_evicting);
-        let before = self.board.learned();
-        self.board.learn(Learned { run, is_evicting, ..Learned::default() });
-        if self.board.learned() != before {
-            self.wake_shards(scene);
+        let view = self.view_of_keeper(scene);
+        self.keeper.effect = self.keeper.machine.step(&view, input);
+        for notice in self.keeper.machine.take_notices() {
+            self.tell_board(notice, scene);
         }
-        let wants_metas = wants_metas || self.keeper.keeper.is_news(&losses);
-        let signs = Signs {
-            now,
-            losses,
-            seal: seal_of(&answers[1]),
-            lead: match &answers[2] {
-                Answer::Text(token) if *token == self.keeper.token.as_bytes() => Lead::Own,
-                Answer::Text(_) => Lead::Other,
-                _ => Lead::Free,
-            },
-            metas: wants_metas.then(|| metas_of(&pipes.redis)),
-            sql_nodes,
-            own_compared,
-            lost,
+        let wait = match self.keeper.effect {
+            Effect::Pause(wait_ms) | Effect::Sleep(wait_ms) if wait_ms > 0 => wait_ms * MS,
+            Effect::Rest => scene.streams.keeper.between(REST_MS / 10, REST_MS) * MS,
+            _ => return self.keeper.wake(node, scene),
         };
-        self.keeper.stage = Stage::Reads(Box::new(signs));
-        self.keeper.wake(self.index, scene);
+        self.keeper.goes_on(node, scene.now + wait, scene);
     }
 
-    fn beat_sql(&mut self, sql: &mut Sql, scene: &mut Scene) -> Vec<NodeId> {
-        if scene.now < self.keeper.sql_beat_due || !self.keeper.may_ask_sql(scene) {
-            return Vec::new();
-        }
-        self.keeper.sql_beat_due = scene.now + KEEPER_SQL_BEAT_MS * MS;
-        match sql.beat(self.keeper.node.0, scene.now) {
-            Ok(nodes) => nodes.into_iter().map(NodeId).collect(),
-            Err(_) => {
-                self.keeper.sql_failed(scene);
-                Vec::new()
-            }
+    fn view_of_keeper(&self, scene: &Scene) -> View {
+        View {
+            now: scene.clocks(self.index),
+            is_stopping: false,
+            own_compared: self.board.run_compared_by_all(),
+            own_lost: self.board.lost().collect(),
+            own_cleared: Some(self.board.cleared_run()).filter(|run| *run != 0),
+            progress: self.progress(),
+            denials: 0,
+            unfit: None,
+            refused: [0; Refusal::COUNT],
+            connects: self.keeper.asker.connects,
         }
     }
 
-    fn read_on(&mut self, signs: Box<Signs>, pipes: &mut Pipes, scene: &mut Scene) {
-        let node = self.keeper.node.to_string();
-        let mut commands = vec![
-            load(scripts::BEAT),
-            call(scripts::BEAT, scripts::NODES, &[node.as_bytes()]),
-            words(&[b"SMEMBERS", scripts::compared_key(signs.losses.run).as_bytes()]),
-        ];
-        if let Some(seal) = signs.seal {
-            commands.push(words(&[b"SMEMBERS", scripts::answered_key(seal).as_bytes()]));
-        }
-        let answers = match self.ask(&commands, (pipes, scene)) {
-            Ok(answers) => answers,
-            Err(is_to_wait) => {
-                if is_to_wait {
-                    self.keeper.stage = Stage::Reads(signs);
+    fn tell_board(&mut self, notice: Notice, scene: &mut Scene) {
+        let told = format!("{notice:.60?}");
+        match notice {
+            Notice::Learn(learned) => {
+                let before = self.board.learned();
+                self.board.learn(learned);
+                if before != learned {
+                    self.wake_shards(scene);
                 }
                 return;
             }
-        };
-        let (redis_now, beats) = beats_of(&answers[1]);
-        let (compared, is_cleared) = members_of(&answers[2]);
-        let answered = answers.get(3).map(members_of).unwrap_or_default().0;
-        let progress = self.progress();
-        let own_cleared = Some(self.board.cleared_run()).filter(|run| *run != 0);
-        let orders = self.keeper.keeper.decide(&View {
-            now: signs.now,
-            run: signs.losses.run,
-            redis_now,
-            losses: signs.losses,
-            beats: &beats,
-            sql_nodes: &signs.sql_nodes,
-            metas: signs.metas.as_deref(),
-            compared: &compared,
-            is_cleared,
-            seal: signs.seal,
-            answered: &answered,
-            lead: signs.lead,
-            filling: filling_of(self.keeper.filler.as_ref()),
-            own_compared: signs.own_compared,
-            own_cleared,
-            own_lost: &signs.lost,
-            progress: &progress,
-        });
-        if self.keeper.keeper.is_waiting_for_shards() {
-            self.wake_shards(scene);
-        }
-        if let Some(lists) = &mut self.lists {
-            lists.share(self.keeper.node, &self.keeper.keeper);
-        }
-        for order in &orders {
-            scene.note("order", &[number(self.index)], format!("{order:.60?}").as_bytes());
-        }
-        self.keeper.orders = orders.into();
-        self.keeper.is_news = false;
-        self.keeper.stage = Stage::Acts;
-        self.keeper.wake(self.index, scene);
-    }
-
-    /// Executes a piece of what is under way, else begins the next order, else ends the round.
-    fn act(&mut self, pipes: &mut Pipes, sql: &mut Sql, scene: &mut Scene) {
-        self.keeper.stage = Stage::Acts;
-        if !self.keeper.commands.is_empty() {
-            let count = self.keeper.commands.len();
-            let draw = &mut scene.streams.keeper;
-            let piece = if draw.one_in(4) { draw.index(count) + 1 } else { count };
-            let commands: Vec<Words> = self.keeper.commands.iter().take(piece).cloned().collect();
-            let Ok(answers) = self.ask(&commands, (pipes, scene)) else { return };
-            self.keeper.commands.drain(..piece);
-            let is_held = answers.last() == Some(&Answer::Int(1));
-            self.keeper.is_news |= self.keeper.is_taking_lead && is_held;
-            return self.keeper.wake(self.index, scene);
-        }
-        if self.keeper.filler.as_ref().is_some_and(Filler::is_working) {
-            let commands = self.fill_step(sql, scene);
-            if !commands.is_empty() {
-                let Ok(answers) = self.ask(&commands, (pipes, scene)) else { return };
-                let is_dropping = self.board.learned().is_evicting;
-                self.keeper.filler.as_mut().expect("it works").take(&answers, is_dropping);
+            Notice::Settle(partitions) => {
+                partitions.iter().for_each(|partition| self.board.settle(*partition));
             }
-            return self.keeper.wake(self.index, scene);
+            Notice::Clear(run) => {
+                self.board.clear_run(run);
+                self.wake_shards(scene);
+            }
+            Notice::WakeShards => return self.wake_shards(scene),
+            Notice::GiveUp(_) | Notice::Fitness(..) => return,
         }
-        if let Some(order) = self.keeper.orders.pop_front() {
-            self.begin_order(order, sql, scene);
-            return self.keeper.wake(self.index, scene);
-        }
-        self.keeper.stage = Stage::Begins;
-        if self.keeper.is_news {
-            return self.keeper.wake(self.index, scene);
-        }
-        let at = scene.now + self.keeper.keeper.pace_ms() * MS;
-        self.keeper.goes_on(self.index, at, scene);
+        scene.note("notice", &[super::scene::number(self.index)], told.as_bytes());
     }
-}
-
-fn text(answer: &Answer) -> Option<&str> {
-    let Answer::Text(bytes) = answer else { return None };
-    std::str::from_utf8(bytes).ok()
-}
-
-fn seal_of(answer: &Answer) -> Option<Seal> {
-    let Answer::List(fields) = answer else { return None };
-    let (epoch, run) = (text(&fields[0])?.parse().ok()?, text(&fields[1])?.parse().ok()?);
-    Some(Seal { epoch, run })
-}
-
-/// The metas of all partitions, as `HMGET` gives them one by one.
-pub fn metas_of(redis: &Redis) -> Vec<PartitionMeta> {
-    let meta = |partition| {
-        let key = scripts::meta_key(Partition(partition));
-        let field = |name: &[u8]| redis.field(key.as_bytes(), name);
-        let number = |name: &[u8]| std::str::from_utf8(field(name)?).ok()?.parse::<u64>().ok();
-        PartitionMeta {
-            epoch: number(b"e").and_then(|epoch| u32::try_from(epoch).ok()),
-            counter: number(b"c").unwrap_or(0),
-            phase: match field(b"s") {
-                None => Phase::Open,
-                Some(b"f") => Phase::Filling,
-                Some(_) => Phase::Barrier,
-            },
-            is_held: field(b"h").is_some(),
-            vanishing: field(b"v").map(Vanishing::of_mark),
-            evicted: field(b"x").and_then(|text| {
-                let (run, count) = std::str::from_utf8(text).ok()?.split_once(':')?;
-                Some((run.parse().ok()?, count.parse().ok()?))
-            }),
-        }
-    };
-    (0..PARTITIONS).map(meta).collect()
-}
-
-fn beats_of(answer: &Answer) -> (WallMs, Vec<Beat>) {
-    let Answer::List(parts) = answer else { panic!("{answer:?}") };
-    let [Answer::Int(now), Answer::List(nodes)] = parts.as_slice() else { panic!("{answer:?}") };
-    let beat = |pair: &[Answer]| {
-        let at = text(&pair[1])?.parse().ok().map(WallMs)?;
-        Some(Beat { node: NodeId::parse(text(&pair[0])?)?, at })
-    };
-    (WallMs(*now), nodes.chunks(2).filter_map(beat).collect())
-}
-
-fn members_of(answer: &Answer) -> (BTreeSet<NodeId>, bool) {
-    let Answer::List(members) = answer else { panic!("{answer:?}") };
-    let is_cleared = members.iter().any(|member| text(member) == Some(scripts::CLEARED));
-    (members.iter().filter_map(|member| NodeId::parse(text(member)?)).collect(), is_cleared)
 }

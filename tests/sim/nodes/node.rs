@@ -144,7 +144,7 @@ impl Node {
         unmerged::announce(&board, &left, end, shards);
         let clock = NodeClock::start(scene.mono(index), scene.wall(index), recovered.start.newest);
         let claim = claimed.map(|(claim, _)| claim);
-        let writer = Writer::new(claim, tail, applied);
+        let writer = Writer::new(index, claim, tail, applied);
         let reader = ReaderSide::new(recovered.unapplied);
         let journal = Journal::new(recovered.start, shards, clock, scene);
         let node_id = NodeId(set.0);
@@ -156,7 +156,8 @@ impl Node {
             })
             .collect();
         let lists = scene.config.has_lists.then(Lists::default);
-        let keeper = KeeperSide::new(node_id, scene.nodes[index].life);
+        let share = lists.as_ref().map(|lists| Arc::clone(&lists.share));
+        let keeper = KeeperSide::new(node_id, scene.nodes[index].life, share);
         let marks = Marks { written: end, applied, is_refusing: false };
         let is_ready = false;
         let mut node =
@@ -167,8 +168,8 @@ impl Node {
         node.journal.wake(index, scene);
         node.writer.wake(index, scene);
         node.keeper.wake(index, scene);
-        if let Some(lists) = &mut node.lists {
-            lists.wake(index, scene);
+        if node.lists.is_some() {
+            Lists::wake(index, scene);
         }
         node
     }
@@ -211,7 +212,7 @@ impl Node {
                     self.push(to.index(), lane, Arrival::HopReply(reply), scene);
                 }
                 Effect::ReadUser(request) => {
-                    self.reader.overlay.requests.push_back(request);
+                    self.reader.reading.requests.push_back(request);
                     self.reader.wake(self.index, scene);
                 }
                 Effect::Report(Report::Promised { bytes }) => {
@@ -255,8 +256,8 @@ impl Node {
             acknowledged: self.journal.acknowledged.clone(),
             written: self.marks.written,
             applied: self.marks.applied,
-            is_halted: self.writer.is_halted,
-            drained: self.lists.as_ref().map(|lists| lists.drained),
+            is_halted: self.writer.following.is_halted(),
+            drained: self.lists.as_ref().map(|lists| lists.share.rounds()),
         }
     }
 }

@@ -7,12 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use nudged_runtime::redis_client::Answer;
+use nudged_redis::ask::Answer;
 
 use super::fresh::States;
 use super::node::Arrival;
-use super::redis::{Data, Redis, Words, take_command, write_answer, write_push};
 use super::scene::{MS, Scene, US, What, number};
+use crate::redis_model::{Data, Redis, Words, take_command, write_answer, write_push};
 
 /// A question that is not answered for so long has failed.
 const ASK_TIMEOUT_NS: u64 = 2_000 * MS;

@@ -5,12 +5,14 @@
 use std::collections::BTreeMap;
 
 use nudged_background::writer::batcher::{self, Tombstones};
-use nudged_base::ids::{PopupKey, Revision, Sequence};
+use nudged_background::writer::failure::{SqlFailure, SqlMeaning};
+use nudged_base::ids::{PopupKey, Revision, Sequence, StreamId};
 use nudged_base::limits::PEER_KNOWN_MS;
 use nudged_domain::state::user::{PopupState, UserClocks, UserState, decode_popup};
 use nudged_journal::record::{Happening, Record};
 
 use super::scene::MS;
+use crate::following::failure;
 
 /// A row of `events`.
 #[derive(Clone, Debug)]
@@ -34,21 +36,11 @@ struct Entry {
     state: Vec<u8>,
 }
 
-/// Why nothing was done, or nobody knows whether.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SqlError {
-    /// It does not answer.
-    Away,
-    /// Another process has claimed the stream.
-    Fenced,
-    /// The records begin beyond this position.
-    Behind(Sequence),
-}
-
 /// A stream that a process has claimed.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim {
-    stream: u32,
+    /// The stream.
+    pub stream: StreamId,
     epoch: u32,
 }
 
@@ -68,50 +60,50 @@ pub struct Sql {
     pub is_away: bool,
     /// Rows of `events` by decision and action.
     pub events: BTreeMap<(String, u8), Event>,
-    places: BTreeMap<(u32, Sequence), (String, u8)>,
+    places: BTreeMap<(StreamId, Sequence), (String, u8)>,
     users: BTreeMap<String, (Revision, UserClocks)>,
     popups: BTreeMap<(String, String), Entry>,
     streams: BTreeMap<String, u32>,
-    positions: BTreeMap<u32, Position>,
+    positions: BTreeMap<StreamId, Position>,
     epoch: u32,
     nodes: BTreeMap<u128, u64>,
 }
 
 impl Sql {
-    fn answer(&self) -> Result<(), SqlError> {
-        if self.is_away { Err(SqlError::Away) } else { Ok(()) }
+    fn answer(&self) -> Result<(), SqlFailure> {
+        if self.is_away { Err(failure(SqlMeaning::Passing)) } else { Ok(()) }
     }
 
     /// Claims a stream, which is made where it is new; with its position.
-    pub fn claim(&mut self, name: &str) -> Result<(Claim, Sequence), SqlError> {
+    pub fn claim(&mut self, name: &str) -> Result<(Claim, Sequence), SqlFailure> {
         self.answer()?;
         let next = u32::try_from(self.streams.len()).expect("few streams") + 1;
-        let stream = *self.streams.entry(name.to_owned()).or_insert(next);
+        let stream = StreamId(*self.streams.entry(name.to_owned()).or_insert(next));
         let position = self.positions.entry(stream).or_default();
         position.epoch += 1;
         Ok((Claim { stream, epoch: position.epoch }, position.off))
     }
 
     /// Applies runs of records in one transaction with their positions. `is_dense`: numbers have no
-    /// gaps. Gives the stream that is not the caller's any more with the error.
+    /// gaps.
     pub fn apply(
         &mut self,
         runs: &[(Claim, &Records<'_>)],
         is_dense: bool,
-    ) -> Result<(), (usize, SqlError)> {
-        self.answer().map_err(|error| (0, error))?;
+    ) -> Result<(), SqlFailure> {
+        self.answer()?;
         let mut records = Vec::new();
         let mut owners = Vec::new();
         let mut after = Vec::new();
-        for (index, (claim, run)) in runs.iter().enumerate() {
+        for (claim, run) in runs {
             let position = self.positions[&claim.stream];
             if position.epoch != claim.epoch {
-                return Err((index, SqlError::Fenced));
+                return Err(failure(SqlMeaning::Fenced(claim.stream)));
             }
             let mut off = position.off;
             for (sequence, record) in run.iter().filter(|(sequence, _)| *sequence > position.off) {
                 if is_dense && sequence.0 != off.0 + 1 {
-                    return Err((index, SqlError::Behind(off)));
+                    return Err(failure(SqlMeaning::Behind(off)));
                 }
                 off = *sequence;
                 records.push((*sequence, *record));
@@ -126,7 +118,23 @@ impl Sql {
         Ok(())
     }
 
-    fn write(&mut self, records: &Records<'_>, owners: &[u32]) {
+    /// Moves the position of a stream where it is at `from` or beyond; whether it was.
+    pub fn skip(
+        &mut self,
+        claim: Claim,
+        from: Option<Sequence>,
+        through: Sequence,
+    ) -> Result<bool, SqlFailure> {
+        self.answer()?;
+        let position = self.positions.get_mut(&claim.stream).expect("it was claimed");
+        let is_there = from.is_none_or(|from| position.off >= from);
+        if is_there {
+            position.off = position.off.max(through);
+        }
+        Ok(is_there)
+    }
+
+    fn write(&mut self, records: &Records<'_>, owners: &[StreamId]) {
         let batch = batcher::build(records, &Tombstones::default(), &BTreeMap::new());
         assert!(batch.rejected.is_empty(), "every record fits: {:?}", batch.rejected);
         assert!(batch.erases.is_empty(), "nobody is erased here");
@@ -178,7 +186,7 @@ impl Sql {
     }
 
     /// A user's state.
-    pub fn read(&self, user: &str) -> Result<UserState, SqlError> {
+    pub fn read(&self, user: &str) -> Result<UserState, SqlFailure> {
         self.answer()?;
         let mut state = UserState::default();
         let Some((revision, clocks)) = self.users.get(user) else { return Ok(state) };
@@ -196,21 +204,21 @@ impl Sql {
     }
 
     /// Users behind `after`, in order.
-    pub fn users_after(&self, after: &str, count: usize) -> Result<Vec<String>, SqlError> {
+    pub fn users_after(&self, after: &str, count: usize) -> Result<Vec<String>, SqlFailure> {
         self.answer()?;
         let users = self.users.keys().filter(|user| user.as_str() > after);
         Ok(users.take(count).cloned().collect())
     }
 
     /// The next epoch of the arbiter.
-    pub fn next_epoch(&mut self, at_least: u32) -> Result<u32, SqlError> {
+    pub fn next_epoch(&mut self, at_least: u32) -> Result<u32, SqlFailure> {
         self.answer()?;
         self.epoch = (self.epoch + 1).max(at_least);
         Ok(self.epoch)
     }
 
     /// A node says that it is alive; gives those that were so lately.
-    pub fn beat(&mut self, node: u128, now_ns: u64) -> Result<Vec<u128>, SqlError> {
+    pub fn beat(&mut self, node: u128, now_ns: u64) -> Result<Vec<u128>, SqlFailure> {
         self.answer()?;
         self.nodes.insert(node, now_ns);
         let is_live = |(_, at): &(&u128, &u64)| now_ns - **at < PEER_KNOWN_MS * MS;

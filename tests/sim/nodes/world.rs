@@ -11,16 +11,16 @@ use super::config::Config;
 use super::history::{History, Question};
 use super::node::{Node, Parts};
 use super::pipes::Pipes;
-use super::redis::Data;
 use super::scene::{MS, SECOND, Scene, What};
 use super::sql::Sql;
 use super::{catalog, oracle};
 use crate::disk::Disk;
+use crate::redis_model::Data;
 use crate::wire;
 use crate::world::Ran;
 
-/// Everything is drained and healthy this long after the last fault (reliability, "Deterministic
-/// simulation").
+/// Everything is drained and healthy this long after the last fault
+/// (tests/README.md#the-simulator).
 const LIVENESS_NS: u64 = 10 * SECOND;
 /// Things that may happen in a run; more would be a loop that does nothing.
 const STEPS_MAX: u64 = 5_000_000;
@@ -117,11 +117,12 @@ impl World {
         for (index, node) in self.nodes.iter().enumerate() {
             let node = node.as_ref().expect("it was started");
             assert!(node.board.is_open(), "node {index} may not decide by Redis");
-            let rebuild = node.keeper.keeper.rebuild();
+            let rebuild = node.keeper.machine.keeper().rebuild();
             assert!(rebuild.is_none(), "node {index} sees a rebuild: {rebuild:?}");
             let unmerged = node.board.first_unmerged();
             assert!(unmerged.is_none(), "node {index} has not merged {unmerged:?}");
-            assert!(node.writer.has_all(node.marks.written), "SQL lacks records of node {index}");
+            let has_all = node.writer.following.has_all(node.marks.written);
+            assert!(has_all, "SQL lacks records of node {index}");
             let waits = node.journal.lanes.iter().any(|lane| !lane.is_empty());
             assert!(!waits, "records of node {index} wait for its journal");
         }
@@ -218,7 +219,7 @@ impl World {
             What::DiskEnds(_, id) => node.disk_ends(id, disk, scene),
             What::Writer(_) => node.writer_turn(disk, sql, scene),
             What::ReadJournal(_) => node.read_journal(disk, scene),
-            What::ReadSql(_) => node.read_sql(sql, scene),
+            What::ReadSql(_) => node.read_sql(disk, sql, scene),
             What::Keeper(_) => node.keeper_step(pipes, sql, scene),
             What::Lists(_) => node.drain_step(pipes, sql, scene),
             other => unreachable!("{other:?} is not of a node's inside"),

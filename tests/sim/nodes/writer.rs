@@ -1,200 +1,132 @@
-//! SQL's side of a node among several: the real tail of the journal applied to the one SQL,
-//! stopping where the board says, and users read back with the real overlay. As
-//! `runtime::{sql_writer, sql_reader}` do it, in steps between which anything may happen.
+//! SQL's side of a node among several: the machines that apply the journal and read users back,
+//! upon the one SQL, in steps between which anything may happen.
 
+use nudged_background::writer::failure::{SqlFailure, SqlMeaning};
+use nudged_background::writer::follow::{Claimed, Effect, Input};
 use nudged_base::ids::{Sequence, UserKey};
-use nudged_journal::reader::{Tail, TailError};
-use nudged_journal::record::{self, Record, frames};
-use nudged_journal::recovery::{self, UnappliedIndex};
-use nudged_shard::seam::{ReadFailed, UserRead};
+use nudged_journal::reader::Tail;
+use nudged_journal::recovery::UnappliedIndex;
 
 use super::node::{Node, set_of};
 use super::scene::{MS, Scene, US, What, number};
-use super::sql::{Claim, Sql, SqlError};
+use super::sql::{Claim, Sql};
 use crate::disk::Disk;
-use crate::overlay::{Overlay, overlaid};
-
-/// First and longest wait after a failure, in milliseconds.
-const BACKOFF_MS: (u64, u64) = (100, 5_000);
-/// An unmerged record is looked at again after this long, in milliseconds.
-const HOLD_MS: u64 = 10;
+use crate::following::{Around, Following, Reading, failure};
 
 /// Applies the journal.
 pub struct Writer {
+    /// The machine.
+    pub following: Following,
     claim: Option<Claim>,
-    tail: Tail,
-    applied: Sequence,
-    framed: Vec<u8>,
-    sequences: Vec<Sequence>,
     turn_at: Option<u64>,
-    backoff_ms: u64,
-    /// Another process has claimed the stream.
-    pub is_halted: bool,
 }
 
 impl Writer {
     /// A writer that goes on behind what SQL has.
-    pub fn new(claim: Option<Claim>, tail: Tail, applied: Sequence) -> Writer {
-        let (framed, sequences) = (Vec::new(), Vec::new());
-        let (turn_at, backoff_ms, is_halted) = (None, BACKOFF_MS.0, false);
-        Writer { claim, tail, applied, framed, sequences, turn_at, backoff_ms, is_halted }
+    pub fn new(node: usize, claim: Option<Claim>, tail: Tail, applied: Sequence) -> Writer {
+        let stream = claim.map(|claim| claim.stream);
+        let following = Following::new(stream, set_of(node), tail, applied);
+        Writer { following, claim, turn_at: None }
     }
 
-    /// There may be more to apply.
+    /// It goes on soon.
     pub fn wake(&mut self, node: usize, scene: &mut Scene) {
         let longest = if scene.is_calm { 500 } else { scene.config.sql_us };
         let wait = scene.streams.sql.between(1, longest.max(10)) * US;
-        self.turn_in(node, wait, scene);
+        self.turn_at = Some(scene.after(wait, What::Writer(node)));
     }
 
-    fn turn_in(&mut self, node: usize, wait: u64, scene: &mut Scene) {
-        if self.turn_at.is_none() {
-            self.turn_at = Some(scene.after(wait, What::Writer(node)));
-        }
-    }
-
-    /// Wakes it where it has not read all that is written.
+    /// Wakes it where it sleeps and has not read all that is written.
     pub fn wake_if_behind(&mut self, node: usize, written: Sequence, scene: &mut Scene) {
-        if self.tail.next_sequence() <= written {
+        if matches!(self.following.effect, Effect::Sleep(next, _) if next <= written) {
             self.wake(node, scene);
         }
     }
 
-    /// Whether all that is written is applied.
-    pub fn has_all(&self, written: Sequence) -> bool {
-        self.sequences.is_empty() && self.tail.next_sequence() > written
-    }
-
-    fn read(&mut self, disk: &Disk, written: Sequence, most: usize) {
-        while self.sequences.len() < most {
-            match self.tail.next(disk, written) {
-                Ok(Some(batch)) => {
-                    for (sequence, record) in batch {
-                        let record = record.expect("the journal holds records");
-                        record::append(&record, &mut self.framed);
-                        self.sequences.push(sequence);
-                    }
-                }
-                Ok(None) | Err(TailError::Missing(..)) => return,
-                Err(error) => panic!("the journal can't be followed: {error}"),
-            }
+    fn plan(&mut self, node: usize, written: Sequence, scene: &mut Scene) {
+        let wait = match self.following.effect {
+            Effect::Pause(pause_ms) => pause_ms * MS,
+            Effect::Sleep(next, _) if next <= written => 0,
+            Effect::Sleep(_, Some(limit_ms)) => limit_ms * MS,
+            Effect::Sleep(_, None) | Effect::AwaitStop => return self.turn_at = None,
+            _ => 0,
+        };
+        match wait {
+            0 => self.wake(node, scene),
+            wait => self.turn_at = Some(scene.after(wait, What::Writer(node))),
         }
     }
-
-    fn back_off(&mut self, node: usize, scene: &mut Scene) {
-        let jitter = scene.streams.sql.below(self.backoff_ms / 2);
-        let wait = (self.backoff_ms + jitter) * MS;
-        self.backoff_ms = (self.backoff_ms * 2).min(BACKOFF_MS.1);
-        self.turn_in(node, wait, scene);
-    }
-}
-
-/// What came of one try.
-enum Tried {
-    Applied,
-    Nothing,
-    Held,
-    Failed(SqlError),
 }
 
 impl Node {
-    /// SQL applies some records.
+    /// What the writer's machine wants is done, and it steps.
     pub fn writer_turn(&mut self, disk: &Disk, sql: &mut Sql, scene: &mut Scene) {
-        if self.writer.turn_at.is_none_or(|at| at > scene.now) || self.writer.is_halted {
+        // One that was woken before has been here; what stood still comes later than it wanted.
+        if self.writer.turn_at.is_none_or(|at| at > scene.now) {
             return;
         }
-        self.writer.turn_at = None;
-        let node = self.index;
-        let Some(claim) = self.writer.claim else {
-            return self.claim_stream(disk, sql, scene);
-        };
-        match self.apply(claim, disk, sql, scene) {
-            Tried::Applied => {
-                self.writer.backoff_ms = BACKOFF_MS.0;
-                self.journal.wake(node, scene);
-                self.writer.wake(node, scene);
-            }
-            Tried::Nothing => {}
-            Tried::Held => self.writer.turn_in(node, HOLD_MS * MS, scene),
-            Tried::Failed(SqlError::Away) => self.writer.back_off(node, scene),
-            Tried::Failed(SqlError::Fenced) => self.writer.is_halted = true,
-            Tried::Failed(SqlError::Behind(at)) => panic!("SQL went back to {at}"),
-        }
-    }
-
-    fn claim_stream(&mut self, disk: &Disk, sql: &mut Sql, scene: &mut Scene) {
-        let Ok((claim, position)) = sql.claim(&format!("journal {}", self.index)) else {
-            return self.writer.back_off(self.index, scene);
-        };
-        let retired = recovery::retired(disk).expect("the disk can be read");
-        assert!(retired <= position, "what SQL lacks is kept");
-        let next = Sequence(position.0 + 1);
-        let tail = Tail::seek(disk, set_of(self.index), next, Vec::new());
-        let (framed, sequences) = (Vec::new(), Vec::new());
-        self.writer.tail = tail.expect("the journal has what SQL lacks");
-        (self.writer.framed, self.writer.sequences) = (framed, sequences);
-        (self.writer.claim, self.writer.applied) = (Some(claim), position);
-        self.marks.applied = position.max(self.marks.applied);
-        self.writer.wake(self.index, scene);
-    }
-
-    fn apply(&mut self, claim: Claim, disk: &Disk, sql: &mut Sql, scene: &mut Scene) -> Tried {
+        let (node, records_max) = (self.index, scene.records_max());
+        let input = self.of_sql(sql, scene);
         let Node { writer, board, marks, .. } = self;
-        let most = if scene.is_calm { 1_000 } else { scene.config.sql_records };
-        writer.read(disk, marks.written, most);
-        if writer.sequences.is_empty() {
-            return Tried::Nothing;
+        let may_pass = |sequence, user: UserKey| board.may_pass(sequence, user);
+        let around = Around { now: scene.clocks(node), disk, written: marks.written, records_max };
+        writer.following.step(&around, &may_pass, input);
+        let applied = writer.following.machine.highest_applied();
+        if applied > marks.applied {
+            scene.note("applied", &[number(node), applied.0], &[]);
+            marks.applied = applied;
+            self.journal.wake(node, scene);
         }
-        let mut records = Vec::new();
-        let mut used = 0;
-        let read = writer.sequences.iter().zip(frames(&writer.framed)).take(most);
-        for (sequence, frame) in read {
-            let frame = frame.expect("we framed it");
-            let record = frame.record().expect("we encoded it");
-            if let Record::Unmerged(unmerged) = &record
-                && !board.may_pass(*sequence, UserKey::of(unmerged.user.as_bytes()))
-            {
-                break;
+        self.writer.plan(node, self.marks.written, scene);
+    }
+
+    fn of_sql(&mut self, sql: &mut Sql, scene: &mut Scene) -> Input {
+        let Writer { following, claim, .. } = &mut self.writer;
+        match &following.effect {
+            Effect::Claim(_) => {
+                let claimed = sql.claim(&format!("journal {}", self.index));
+                let taken = claimed.map(|(own, position)| {
+                    *claim = Some(own);
+                    Claimed::Stream(own.stream, position)
+                });
+                Input::Claimed(Vec::new(), taken)
             }
-            used += frame.framed_bytes();
-            records.push((*sequence, record));
+            Effect::Apply(_) => {
+                let own = claim.expect("it has a stream");
+                let applied = sql.apply(&[(own, &following.machine.batch())], true);
+                let is_untold =
+                    !scene.is_calm && scene.streams.sql.one_in(scene.config.one_in_untold);
+                let untold = failure(SqlMeaning::Passing);
+                Input::Applied(match applied {
+                    Err(SqlFailure { meaning: SqlMeaning::Behind(at), .. }) => {
+                        panic!("SQL went back to {at}")
+                    }
+                    Ok(()) if is_untold => Err(untold),
+                    applied => applied.map(|()| (0, 0)),
+                })
+            }
+            Effect::Skip { from, through, .. } => {
+                Input::Skipped(sql.skip(claim.expect("it has a stream"), *from, *through))
+            }
+            other => Following::trivial(other),
         }
-        let Some((last, _)) = records.last().copied() else { return Tried::Held };
-        let count = records.len();
-        // Numbers that were given up, where SQL was ahead of the files, are none here.
-        let result = sql.apply(&[(claim, &records)], true);
-        let one_in = scene.config.one_in_untold;
-        if let Err((_, error)) = result {
-            return Tried::Failed(error);
-        }
-        scene.note("applied", &[number(self.index), last.0], &[]);
-        if !scene.is_calm && scene.streams.sql.one_in(one_in) {
-            return Tried::Failed(SqlError::Away);
-        }
-        writer.framed.drain(..used);
-        writer.sequences.drain(..count);
-        writer.applied = last;
-        marks.applied = last.max(marks.applied);
-        Tried::Applied
     }
 
     /// The reader looks at the records that SQL had not applied at the start.
     pub fn read_journal(&mut self, disk: &Disk, scene: &mut Scene) {
-        self.reader.overlay.look(self.marks.applied, disk);
+        self.reader.reading.look(scene.clocks(self.index), self.marks.applied, disk);
         let wait = wait(scene);
         scene.after(wait, What::ReadSql(self.index));
     }
 
     /// The reader asks SQL and answers.
-    pub fn read_sql(&mut self, sql: &Sql, scene: &mut Scene) {
-        for (request, records) in self.reader.overlay.take() {
-            let state = sql.read(&request.user).map_err(|_| ReadFailed);
-            let state = state.map(|state| overlaid(state, &records));
-            let read = UserRead { ticket: request.ticket, state };
-            self.arrive_read(request.shard.index(), read, scene);
+    pub fn read_sql(&mut self, disk: &Disk, sql: &Sql, scene: &mut Scene) {
+        let around = (scene.clocks(self.index), self.marks.applied, disk);
+        for (shard, read) in self.reader.reading.answers(around, |user| sql.read(user)) {
+            self.arrive_read(shard.index(), read, scene);
         }
         self.reader.is_planned = false;
-        if !self.reader.overlay.requests.is_empty() {
+        if !self.reader.reading.requests.is_empty() {
             self.reader.wake(self.index, scene);
         }
     }
@@ -203,14 +135,14 @@ impl Node {
 /// Reads users back.
 pub struct ReaderSide {
     /// Who was asked for, and what the journal has of them.
-    pub overlay: Overlay,
+    pub reading: Reading,
     is_planned: bool,
 }
 
 impl ReaderSide {
     /// A reader of what SQL has, and of what it had not at the start.
     pub fn new(unapplied: UnappliedIndex) -> ReaderSide {
-        ReaderSide { overlay: Overlay::new(unapplied), is_planned: false }
+        ReaderSide { reading: Reading::new(unapplied), is_planned: false }
     }
 
     /// A user is asked for.

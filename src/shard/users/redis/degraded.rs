@@ -27,7 +27,8 @@ use nudged_domain::state::user::{self, UserState};
 use nudged_journal::record::Record;
 
 impl RedisUsers<'_> {
-    /// Answers a decide request whose user's state is not to be had in time (product, section 7).
+    /// Answers a decide request whose user's state is not to be had in time
+    /// (docs/semantics.md#without-state).
     pub(super) fn decide_degraded<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,

@@ -1,6 +1,7 @@
 //! What a shard knows of each partition: the highest epoch and counter that Redis has told, and
 //! whether it may be decided upon. A partition without an epoch, or with less than was seen, has
-//! lost writes, and stays lost until it is told in order again (architecture, decision 7).
+//! lost writes, and stays lost until it is told in order again
+//! (docs/decisions.md#7-absence-proves-nothing-by-itself).
 
 use nudged_base::ids::{Partition, ShardId};
 use nudged_base::limits::PARTITIONS;

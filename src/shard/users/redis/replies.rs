@@ -34,7 +34,7 @@ pub struct Resumed {
 
 /// Why a server is not decided by that can be used otherwise.
 const NOT_SYNCED: &str = "ack = \"synced\" with queue = \"redis\" needs appendonly yes and \
-                          appendfsync always in Redis; decisions degrade until it has them";
+                          appendfsync always in Redis; decisions degrade until they are set";
 
 /// Run again, a request finds Redis' own state.
 pub(super) const FRESH: Attempt = Attempt { tries: 0, is_fresh: true };

@@ -1,0 +1,144 @@
+//! Redis: a hash of entries, by which other nodes learn of them within a second, and from which
+//! they learn again after each new run of Redis, as long as one node remembers. Asked for one field
+//! at each look; read whole where that has changed.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::Way;
+use nudged_base::limits::{
+    CATALOG_REDIS_TIMEOUT_MS, OVERRIDES_ENDED_MAX, OVERRIDES_MAX, OVERRIDES_PUT_MAX,
+    OVERRIDES_REDIS_POLL_MS,
+};
+use nudged_base::telemetry::log::Message;
+use nudged_config::Config;
+use nudged_domain::catalog::overrides::{Entry, Place, decode, encode};
+use nudged_redis::ask::{Answer, AskError};
+use nudged_redis::link::LinkSettings;
+use nudged_runtime::redis_client::BlockingRedis;
+
+const KEY: &[u8] = b"nudged:overrides";
+/// The field that differs after each change.
+const MARK: &[u8] = b"#";
+const SCRIPT: &str = include_str!("overrides.lua");
+
+/// The entries as Redis has them.
+pub(super) struct Shared {
+    redis: BlockingRedis,
+    /// The mark of what was read last; none at first, and where Redis has nothing.
+    seen: Option<Vec<u8>>,
+}
+
+impl Shared {
+    /// What `[redis] url` names; `None` without it. Does not connect.
+    pub(super) fn of(config: &Config) -> Option<Shared> {
+        let url = config.redis.url.as_ref()?;
+        let (address, settings) = LinkSettings::of_url(url.expose()).ok()?;
+        let settings = LinkSettings { name: "nudged-overrides".to_owned(), ..settings };
+        let timeout = Duration::from_millis(CATALOG_REDIS_TIMEOUT_MS);
+        Some(Shared { redis: BlockingRedis::new(address, settings, timeout), seen: None })
+    }
+
+    /// Every entry. A field that is no entry is passed over.
+    ///
+    /// # Errors
+    /// Where Redis does not answer.
+    pub(super) fn load(&mut self) -> Result<Vec<Entry>, AskError> {
+        let answer = self.redis.ask(&[b"HGETALL", KEY])?;
+        let Answer::List(words) = answer else { return Ok(Vec::new()) };
+        let texts = words.chunks_exact(2).filter_map(|pair| match pair {
+            [Answer::Text(field), Answer::Text(text)] if field != MARK => {
+                decode(str::from_utf8(text).ok()?)
+            }
+            _ => None,
+        });
+        Ok(texts.collect())
+    }
+
+    /// Keeps Redis and this node alike, until it is stopped.
+    pub(super) fn run(mut self, way: Way) {
+        while !way.is_stopped() {
+            match self.round(&way) {
+                Ok(()) => way.succeeded(),
+                Err(error) => {
+                    // A server that rests was told of when it failed.
+                    self.seen = None;
+                    way.publisher.redis_failed(&error);
+                    way.failed(Message::OverridesWait, &error.to_string());
+                    way.rest(Duration::from_millis(OVERRIDES_REDIS_POLL_MS));
+                }
+            }
+            way.wait(Duration::from_millis(OVERRIDES_REDIS_POLL_MS));
+        }
+    }
+
+    /// Takes in what is new in Redis, and puts there what it lacks.
+    fn round(&mut self, way: &Way) -> Result<(), AskError> {
+        let mark = match self.redis.ask(&[b"HGET", KEY, MARK])? {
+            Answer::Text(mark) => Some(mark),
+            _ => None,
+        };
+        if mark.is_none() || mark != self.seen {
+            let entries = self.load()?;
+            self.forget_missing(way, &entries);
+            way.take(&entries);
+            self.trim(way, &entries)?;
+            self.seen = mark;
+        }
+        loop {
+            let due = way.due(OVERRIDES_PUT_MAX);
+            if due.is_empty() {
+                return Ok(());
+            }
+            self.put(&due)?;
+            way.mark(&due);
+        }
+    }
+
+    /// What Redis has lost is put again: it may be another run.
+    fn forget_missing(&self, way: &Way, entries: &[Entry]) {
+        let there: BTreeSet<_> = entries.iter().map(|entry| entry.id).collect();
+        way.publisher.with_overrides(|overrides| {
+            let held = overrides.all().filter(|held| held.is_in(Place::Redis));
+            let gone = held.map(|held| held.entry.id).filter(|id| !there.contains(id));
+            for id in gone.collect::<Vec<_>>() {
+                overrides.unmark(id, Place::Redis);
+            }
+        });
+    }
+
+    fn put(&mut self, entries: &[Entry]) -> Result<(), AskError> {
+        let mut mark = [0; 8];
+        // Without the system's random numbers others learn of it by the next change.
+        let _ = getrandom::fill(&mut mark);
+        let mut words: Vec<Vec<u8>> =
+            vec![format!("{:016x}", u64::from_le_bytes(mark)).into_bytes()];
+        for entry in entries {
+            words.push(entry.id.to_string().into_bytes());
+            words.push(encode(entry).into_bytes());
+            words.push(if entry.end.is_some() { b"1".to_vec() } else { b"0".to_vec() });
+        }
+        let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        self.redis.script(SCRIPT, &[KEY], &words).map(drop)
+    }
+
+    /// Drops ended entries that this node has forgotten, since SQL remembers them, where Redis has
+    /// more of them than it should.
+    fn trim(&mut self, way: &Way, entries: &[Entry]) -> Result<(), AskError> {
+        if entries.len() <= OVERRIDES_MAX.min(4 * OVERRIDES_ENDED_MAX) {
+            return Ok(());
+        }
+        let known: BTreeSet<_> = way
+            .publisher
+            .with_overrides(|overrides| overrides.all().map(|held| held.entry.id).collect());
+        let forgotten = entries.iter().filter(|entry| entry.end.is_some());
+        let forgotten = forgotten.filter(|entry| !known.contains(&entry.id));
+        let ids: Vec<String> = forgotten.map(|entry| entry.id.to_string()).collect();
+        for ids in ids.chunks(OVERRIDES_PUT_MAX) {
+            let mut words: Vec<&[u8]> = vec![b"HDEL", KEY];
+            words.extend(ids.iter().map(String::as_bytes));
+            self.redis.ask(&words)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,190 @@
+//! Notices what other processes do to the catalog, and tells them what this node did: a thread that
+//! looks at versions. Live on every node within a second, also where a message was lost.
+//!
+//! ```text
+//! message in Redis, or CATALOG_POLL_MS -> version in Redis is ours? -> nothing
+//!                                            | no, or Redis is away, or SQL was not asked for long
+//!                                            v
+//!          version in SQL is ours? -> no: take it over -> put it into Redis and the directory
+//!                | SQL is away: a higher version in Redis is taken
+//! ```
+//!
+//! SQL has the truth, whichever version is the higher one. Must not know what a change is.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use super::catalog_copy;
+use super::publisher::Publisher;
+use super::shared_catalog::SharedCatalog;
+use nudged_base::limits::{CATALOG_POLL_MS, CATALOG_SQL_POLL_MS};
+use nudged_base::telemetry::log::{Log, Message};
+use nudged_config::Config;
+use nudged_redis::ask::AskError;
+use nudged_runtime::log_thread::tell;
+use nudged_runtime::vital::Needed;
+use nudged_store::{Reader, StoreError};
+
+/// What the thread is made of.
+pub struct WatchSetup {
+    /// What takes changes over.
+    pub publisher: Arc<Publisher>,
+    /// A connection of its own.
+    pub reader: Reader,
+    /// Where what fails is told.
+    pub log: Log,
+}
+
+/// The running thread; ends when it is stopped or dropped.
+#[derive(Debug)]
+pub struct Watch {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn start(setup: WatchSetup) -> io::Result<Watch> {
+        let (stop, stopped) = bounded(0);
+        let config = setup.publisher.config();
+        let mut watcher = Watcher {
+            shared: SharedCatalog::of(&config),
+            config,
+            setup,
+            sql_asked: None,
+            copied: None,
+        };
+        let run = move || {
+            let needed = Needed::here("catalog-watch");
+            while watcher.turn(&stopped) {}
+            // A turn says no where the handle is gone.
+            needed.leave(true);
+        };
+        let thread = std::thread::Builder::new().name("catalog-watch".to_owned()).spawn(run)?;
+        Ok(Watch { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // Its end is the message.
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Watcher {
+    setup: WatchSetup,
+    config: Arc<Config>,
+    shared: Option<SharedCatalog>,
+    /// When SQL was asked last.
+    sql_asked: Option<Instant>,
+    /// The version that the data directory has.
+    copied: Option<u64>,
+}
+
+impl Watcher {
+    /// Waits and looks; false once it is to end.
+    fn turn(&mut self, stopped: &Receiver<()>) -> bool {
+        self.look();
+        let period = Duration::from_millis(CATALOG_POLL_MS);
+        let waited = self.shared.as_mut().map(|shared| shared.wait(period));
+        self.note_refusal(waited.as_ref());
+        let has_waited = matches!(waited, Some(Ok(())));
+        let left = if has_waited { Duration::ZERO } else { period };
+        stopped.recv_timeout(left) == Err(RecvTimeoutError::Timeout)
+    }
+
+    fn look(&mut self) {
+        let in_redis = self.shared.as_mut().map(SharedCatalog::version);
+        self.note_refusal(in_redis.as_ref());
+        let is_same = matches!(&in_redis, Some(Ok(Some(version))) if *version == self.ours());
+        let is_due = self
+            .sql_asked
+            .is_none_or(|at| at.elapsed() >= Duration::from_millis(CATALOG_SQL_POLL_MS));
+        if is_same && !is_due && !self.setup.publisher.is_file_pending() {
+            return;
+        }
+        let in_redis = in_redis.and_then(Result::ok);
+        match self.look_at_sql() {
+            Ok(()) => self.put(in_redis),
+            Err(error) => {
+                tell(&self.setup.log, Message::CatalogStale, &error.to_string());
+                self.take_from_redis(in_redis.flatten());
+            }
+        }
+        self.copy();
+    }
+
+    fn note_refusal<T>(&self, asked: Option<&Result<T, AskError>>) {
+        if let Some(Err(error)) = asked {
+            self.setup.publisher.redis_failed(error);
+        }
+    }
+
+    fn ours(&self) -> u64 {
+        self.setup.publisher.current().stored_version
+    }
+
+    fn look_at_sql(&mut self) -> Result<(), StoreError> {
+        self.sql_asked = Some(Instant::now());
+        let version = self.setup.reader.catalog_version()?;
+        let is_file_pending = self.setup.publisher.is_file_pending();
+        let refreshed = match is_file_pending || version != self.ours() {
+            true => self.setup.publisher.refresh(),
+            false => Ok(()),
+        };
+        match refreshed {
+            Ok(()) => tell(&self.setup.log, Message::CatalogFresh, ""),
+            Err(error) if is_file_pending => {
+                tell(&self.setup.log, Message::FileWaits, &error.to_string());
+            }
+            Err(error) => tell(&self.setup.log, Message::CatalogBehind, &error.to_string()),
+        }
+        Ok(())
+    }
+
+    /// Puts what SQL has into Redis, where that has another version or none.
+    fn put(&mut self, in_redis: Option<Option<u64>>) {
+        let current = self.setup.publisher.current();
+        let (Some(shared), Some(found)) = (&mut self.shared, in_redis) else { return };
+        if found == Some(current.stored_version) {
+            return;
+        }
+        let wrong = found.filter(|found| *found > current.stored_version);
+        if let Err(error) = shared.put(current.stored_version, &current.copy(), wrong) {
+            self.setup.publisher.redis_failed(&error);
+            tell(&self.setup.log, Message::CatalogStale, &error.to_string());
+        }
+    }
+
+    fn take_from_redis(&mut self, in_redis: Option<u64>) {
+        let is_newer = in_redis.is_some_and(|version| version > self.ours());
+        let Some(shared) = self.shared.as_mut().filter(|_| is_newer) else { return };
+        let Ok(Some(catalog)) = shared.load() else { return };
+        if let Err(error) = self.setup.publisher.take_copy(catalog) {
+            tell(&self.setup.log, Message::CatalogBehind, &error.to_string());
+        }
+    }
+
+    /// Keeps a copy in the data directory, for a start without the server.
+    fn copy(&mut self) {
+        let current = self.setup.publisher.current();
+        if self.config.mysql.url.is_none() || self.copied == Some(current.stored_version) {
+            return;
+        }
+        match catalog_copy::write(&self.config.data, &current.copy()) {
+            Ok(()) => self.copied = Some(current.stored_version),
+            Err(error) => tell(&self.setup.log, Message::CatalogStale, &error.to_string()),
+        }
+    }
+}
