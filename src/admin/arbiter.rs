@@ -126,7 +126,7 @@ pub(super) fn push_metrics(metrics: &mut Vec<NodeMetric<'_>>, service: &Service)
     let is_unfit = u64::from(board.why_unfit().is_some());
     let lost = u64::from(board.lost_count());
     metrics.extend([
-        gauge("redis_open", "1 while every user can be decided on by Redis.", is_open),
+        gauge("redis_open", "1 while Redis can decide for every user.", is_open),
         gauge(
             "redis_unfit",
             "1 while something is wrong with Redis: see unfit in /v1/status.",

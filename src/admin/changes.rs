@@ -9,13 +9,11 @@ use serde_json::Value;
 use super::answer::Answer;
 use super::input::{self, BadInput};
 use super::popups::told_popup;
-use super::publisher::{
-    Ask, Changed, Expected, Order, Overridden, PublishError, Wish, status_word,
-};
 use super::service::{Service, refused};
 use nudged_base::limits::WHO_BYTES_MAX;
 use nudged_domain::catalog::source::{Format, parse_popup};
 use nudged_http::head::Request;
+use nudged_publish::publisher::{Ask, Changed, Expected, Order, Overridden, PublishError, Wish};
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +85,7 @@ fn told(service: &Service, asked: Asked, changed: &Changed) -> Answer {
     if asked == Asked::Put || asked == Asked::RollBack {
         let mut warnings = published.warnings_of(&known.stored.id);
         if let Some(status) = known.override_status {
-            let (id, word) = (&known.stored.id, status_word(status));
+            let (id, word) = (&known.stored.id, status.word());
             warnings.push(format!("popup \"{id}\" stays {word} until POST /v1/popups/{id}/resume"));
         }
         told.warnings = Some(warnings);

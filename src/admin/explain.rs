@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::input::{self, BadInput};
-use super::publisher::Published;
 use super::service::Service;
 use super::users;
 use nudged_api::decide::read_query;
@@ -19,6 +18,7 @@ use nudged_domain::decide::context::Context;
 use nudged_domain::decide::facts;
 use nudged_domain::decide::gates::Visit;
 use nudged_domain::state::user::UserState;
+use nudged_publish::publisher::Published;
 
 mod told;
 
@@ -90,8 +90,8 @@ fn zone_of(name: Option<&str>) -> (TimeZone, Vec<String>) {
         Some((_, Some(zone))) => (zone.clone(), Vec::new()),
         Some((name, None)) => {
             let warning = format!(
-                "tz: {name:?} is no zone of the tz database, such as \"Europe/Berlin\": it counts \
-                 as UTC"
+                "tz: {name:?} is not a zone of the tz database, such as \"Europe/Berlin\": it \
+                 counts as UTC"
             );
             (TimeZone::UTC, vec![warning])
         }

@@ -101,9 +101,11 @@ fn read(query: &str) -> Result<Asked, BadInput> {
 /// 400, with what the field takes.
 fn refused(bad: BadInput) -> Answer {
     let line = match (bad.code, bad.field) {
-        ("bad_value", Some("limit")) => format!("limit is a number from 1 to {HISTORY_LINES_MAX}"),
+        ("bad_value", Some("limit")) => {
+            format!("limit must be a number from 1 to {HISTORY_LINES_MAX}")
+        }
         ("bad_value", Some("before")) => {
-            "before is the number that the page before this one gave as next_before".to_owned()
+            "before must be the next_before of the previous page".to_owned()
         }
         _ => return bad.into(),
     };

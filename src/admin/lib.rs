@@ -4,39 +4,28 @@
 //! ```text
 //! socket -> listener -> connection -> service (token) -> routes -> popups, users, status ...
 //!                                                                  |               |
-//!                              publisher · shards · store::Reader · counters     answer
+//!                    nudged_publish · store::Reader · counters        answer
 //! ```
 //!
-//! `publisher` the one way by which popups and reloadable settings change · `popups_file` the file
-//! they come from · `shards` commands to shards · `socket` addresses and streams · `listener` who
-//! gets in · `connection` one connection · `token` the bearer token · `service` what all routes
-//! share · `changes` what operators change · `history` how a popup came to be so · `routes` paths
-//! and methods · `arbiter` what is seen of Redis · `overrides` brings pauses and archives on ·
-//! `watch` what other processes change ·
-//! `catalog_copy`, `shared_catalog` copies for a start without SQL · `store_refusal` what a failure
-//! of SQL is to others · `answer` replies · `unread` the memory of large ones · `input` texts of
-//! requests. Limits: those of the admin listener in `base::limits`.
+//! `socket` addresses · `listener` who gets in · `connection` one connection · `token` the bearer
+//! token · `service` what all routes share · `routes` paths and methods · `changes` what operators
+//! change · `popups`, `history`, `users`, `stats`, `explain`, `status`, `metrics` what they see ·
+//! `arbiter` what is seen of Redis · `store_refusal` what a failure of SQL is to others · `answer`
+//! replies · `unread` the memory of large ones · `input` texts of requests. Limits: those of the
+//! admin listener in `base::limits`.
 
 mod answer;
 pub mod arbiter;
-pub mod catalog_copy;
 mod changes;
 mod connection;
 mod explain;
-#[cfg(test)]
-mod fixture;
 mod history;
 mod input;
 mod listener;
 mod metrics;
-pub mod overrides;
 mod popups;
-pub mod popups_file;
-pub mod publisher;
 mod routes;
 mod service;
-pub mod shards;
-pub mod shared_catalog;
 mod socket;
 mod stats;
 mod status;
@@ -46,7 +35,6 @@ mod tests;
 pub mod token;
 mod unread;
 mod users;
-pub mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,16 +44,14 @@ use nudged_base::clock::NodeClock;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::Log;
 use nudged_config::Config;
+use nudged_publish::publisher::Publisher;
 use nudged_runtime::mesh::Mesh;
 use nudged_runtime::sql_writer::WriterFigures;
 use nudged_runtime::topology::Topology;
-use nudged_store::{Reader, StoreError};
-use overrides::{Couriers, CouriersError};
-use publisher::Publisher;
+use nudged_store::Reader;
 use service::Service;
 use socket::{BindError, Listener};
 use token::{Token, TokenError};
-use watch::{Watch, WatchSetup};
 
 /// What the admin listener is made of. Its address, its token file and the journal's retention are
 /// those of the publisher's configuration.
@@ -99,20 +85,14 @@ pub enum AdminError {
     #[error("admin_token_file: {0}")]
     Token(#[from] TokenError),
     /// Others can reach the address, and no token is asked for.
-    #[error("admin: others can reach {0}, so admin_token_file must name a file with a token")]
+    #[error("admin: other hosts can reach {0}, so admin_token_file must name a file with a token")]
     TokenMissing(String),
     /// The address can't be listened on.
     #[error("admin: {0}")]
     Bind(#[from] BindError),
-    /// The database can't be read.
-    #[error(transparent)]
-    Store(#[from] StoreError),
     /// The system gave no thread or descriptor.
-    #[error("admin: no thread: {0}")]
+    #[error("admin: can't start a thread: {0}")]
     Thread(#[from] std::io::Error),
-    /// Pauses and archives can't be kept.
-    #[error("pauses and archives: {0}")]
-    Overrides(#[from] CouriersError),
 }
 
 /// A running admin listener.
@@ -121,8 +101,6 @@ pub struct AdminHandle {
     address: String,
     ready: Arc<AtomicBool>,
     running: Running,
-    watch: Watch,
-    couriers: Couriers,
 }
 
 /// The token that is asked for; none where only this host can come.
@@ -152,16 +130,10 @@ pub fn start(setup: AdminSetup) -> Result<AdminHandle, AdminError> {
     let token = token_of(&config)?;
     let listener = Listener::bind(&config.admin)?;
     let address = listener.address().to_owned();
-    let watch = Watch::start(WatchSetup {
-        publisher: Arc::clone(&setup.publisher),
-        reader: Reader::of(&config)?,
-        log: setup.log.clone(),
-    })?;
-    let couriers = Couriers::start(&setup.publisher, &setup.figures, &setup.log)?;
     let service = Arc::new(Service::new(setup, token));
     let ready = service.ready();
     let running = Running::start(listener, service)?;
-    Ok(AdminHandle { address, ready, running, watch, couriers })
+    Ok(AdminHandle { address, ready, running })
 }
 
 impl AdminHandle {
@@ -178,8 +150,6 @@ impl AdminHandle {
     /// Accepts no more, lets requests that are being answered finish within `ADMIN_STOP_MS`, and
     /// ends. Removes a unix socket.
     pub fn stop(self) {
-        drop(self.watch);
         self.running.stop();
-        drop(self.couriers);
     }
 }

@@ -29,27 +29,30 @@ pub(super) fn answer(service: &Service) -> Answer {
     let version = published.snapshot.version;
     metrics.push(gauge("catalog_version", "Version of the current catalog.", version));
     let known = u64::try_from(published.popups.len()).unwrap_or(u64::MAX);
-    metrics.push(gauge("catalog_popups", "Popups in the catalog, archived ones too.", known));
+    metrics.push(gauge("catalog_popups", "Popups in the catalog, including archived ones.", known));
     let catalogs = u64::try_from(service.publisher.catalogs()).unwrap_or(u64::MAX);
     metrics.push(gauge(
         "catalogs",
-        "Catalogs in memory: the current one and those that answers on their way were decided by.",
+        "Catalogs in memory: the current one, and those that pending answers were decided with.",
         catalogs,
     ));
     metrics.push(counter(
         "catalog_replaced_total",
-        "How often this node's popups file undid what another one's had set.",
+        "Times that this node's popups file overwrote another node's.",
         service.publisher.replaced(),
     ));
     metrics.push(NodeMetric {
         labels: &config,
         ..gauge("config_info", "Hash of the running configuration.", 1)
     });
-    metrics.push(NodeMetric { labels: &build, ..gauge("build_info", "This binary.", 1) });
+    metrics.push(NodeMetric {
+        labels: &build,
+        ..gauge("build_info", "The version of this binary.", 1)
+    });
     let outages: Vec<_> = service.log.outages().collect();
     let labels: Vec<_> = outages.iter().map(|(name, ..)| [("outage", *name)]).collect();
     for ((_, is_active, _), labels) in outages.iter().zip(&labels) {
-        let active = gauge("outage_active", "1 while it lasts.", u64::from(*is_active));
+        let active = gauge("outage_active", "1 while the outage lasts.", u64::from(*is_active));
         metrics.push(NodeMetric { labels, ..active });
     }
     for ((.., total), labels) in outages.iter().zip(&labels) {
@@ -74,18 +77,38 @@ fn push_journal(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
     let segments = u64::try_from(gauges.segments).unwrap_or(u64::MAX);
     metrics.extend([
         gauge("journal_written_sequence", "Last record in the journal's file.", gauges.written.0),
-        gauge("journal_synced_sequence", "Last record that is synced.", gauges.synced.0),
-        gauge("journal_accepting", "1 while records are taken.", u64::from(gauges.is_accepting)),
-        gauge("journal_full", "1 while the disk takes no records.", u64::from(gauges.is_full)),
+        gauge(
+            "journal_synced_sequence",
+            "Last record in the journal that is synced.",
+            gauges.synced.0,
+        ),
+        gauge(
+            "journal_accepting",
+            "1 while the journal accepts records.",
+            u64::from(gauges.is_accepting),
+        ),
+        gauge(
+            "journal_full",
+            "1 while the journal's disk accepts no records.",
+            u64::from(gauges.is_full),
+        ),
         gauge(
             "journal_low",
-            "1 while the next segment has no room; the one in use is used to its end.",
+            "1 while there is no room for the next segment; the current one is filled.",
             u64::from(gauges.is_low),
         ),
-        gauge("journal_segment_left_bytes", "Left in the segment in use.", gauges.room_bytes),
-        gauge("journal_unapplied_bytes", "Bytes not in SQL yet.", gauges.unapplied_bytes),
+        gauge(
+            "journal_segment_left_bytes",
+            "Bytes left in the current segment.",
+            gauges.room_bytes,
+        ),
+        gauge(
+            "journal_unapplied_bytes",
+            "Bytes in the journal that are not in SQL yet.",
+            gauges.unapplied_bytes,
+        ),
         gauge("journal_disk_bytes", "Bytes of the journal's files.", gauges.total_bytes),
-        gauge("journal_segments", "The journal's files.", segments),
+        gauge("journal_segments", "Files of the journal.", segments),
         counter("journal_failures_total", "Writes and syncs that failed.", gauges.failures),
     ]);
 }
@@ -98,7 +121,7 @@ fn push_overrides(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
         [stopped, lacking(Place::Node), lacking(Place::Redis), lacking(Place::Sql)]
     });
     let no_redis = if service.redis.is_some() { no_redis } else { 0 };
-    let help = "Pauses, archives and their ends that a place does not have yet.";
+    let help = "Pauses, archives and resumes not stored in that place yet.";
     let lacking = |labels, value| NodeMetric { labels, ..gauge("overrides_waiting", help, value) };
     metrics.push(gauge("popups_overridden", "Popups paused or archived by operators.", stopped));
     metrics.extend([
@@ -121,13 +144,13 @@ fn push_writer(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
             "1 while something is wrong with SQL: see unfit in /v1/status.",
             u64::from(figures.fitness.why().is_some()),
         ),
-        gauge("sql_halted", "1 where applying has ended for good.", u64::from(is_halted)),
-        gauge("sql_connections_open", "Connections to MySQL.", mysql::connections_open()),
+        gauge("sql_halted", "1 if applying has stopped until a restart.", u64::from(is_halted)),
+        gauge("sql_connections_open", "Open connections to MySQL.", mysql::connections_open()),
         counter("sql_connects_total", "Connections made to MySQL.", mysql::connections_made()),
     ]);
     metrics.extend(FollowCounts::ROWS.iter().map(|row| row.now(&figures.counts)));
     metrics.extend(KIND_LABELS.iter().zip(FailureKind::ALL).map(|(labels, kind)| {
-        let help = "Failures of SQL by their kind, whoever asked it.";
+        let help = "SQL failures by kind.";
         let count = figures.fitness.failures_of(kind);
         NodeMetric { labels, ..counter("sql_errors_total", help, count) }
     }));
@@ -148,18 +171,18 @@ fn push_node(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
     let started_s = u64::try_from(service.started.1.0 / 1_000).unwrap_or(0);
     let shards = u64::from(service.topology.shards);
     metrics.extend([
-        gauge("ready", "1 while the node takes traffic.", u64::from(service.is_ready())),
+        gauge("ready", "1 while the node accepts traffic.", u64::from(service.is_ready())),
         gauge("shards", "Shards of this node.", shards),
         gauge(
             "connections_max",
-            "Connections that are served at once; further ones are told 503.",
+            "Connections served at the same time; any more are answered with 503.",
             u64::from(service.connections_max),
         ),
-        gauge("start_time_seconds", "When this process started, since 1970.", started_s),
-        gauge("resident_memory_bytes", "Memory of this process.", resident_bytes()),
+        gauge("start_time_seconds", "Start time of the process, in seconds since 1970.", started_s),
+        gauge("resident_memory_bytes", "Resident memory of the process.", resident_bytes()),
         gauge(
             "clock_ahead_seconds",
-            "How far the node's time is ahead of the wall clock; 0 where it is behind.",
+            "How far the node's time is ahead of the wall clock; 0 if it is behind.",
             u64::try_from(service.clock_ahead_ms()).unwrap_or(0),
         )
         .in_ms(),

@@ -6,11 +6,11 @@ use serde_json::value::RawValue;
 
 use super::answer::Answer;
 use super::input::told;
-use super::publisher::{Known, Published, status_word};
 use super::service::Service;
 use nudged_base::ids::PopupKey;
 use nudged_domain::catalog::overrides::Place;
 use nudged_domain::catalog::snapshot::Status;
+use nudged_publish::publisher::{Known, Published};
 
 /// One popup, as it is told.
 #[derive(Serialize)]
@@ -93,12 +93,12 @@ pub(super) fn told_popup<'a>(published: &'a Published, known: &'a Known, place: 
     Told {
         id: &stored.id,
         version: stored.version,
-        status: status_word(if stored.is_gone { known.definition.status() } else { known.own }),
+        status: if stored.is_gone { known.definition.status() } else { known.own }.word(),
         status_override: match stored.is_gone {
-            true => Some(status_word(Status::Archived)),
-            false => known.override_status.map(status_word),
+            true => Some(Status::Archived.word()),
+            false => known.override_status.map(Status::word),
         },
-        effective_status: status_word(known.status),
+        effective_status: known.status.word(),
         stored: place.word(),
         origin: stored.origin.word(),
         placement: popup.placements.iter().map(AsRef::as_ref).collect(),

@@ -155,9 +155,11 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 
 fn hint(kind: io::ErrorKind) -> &'static str {
     match kind {
-        io::ErrorKind::AddrInUse => "; another process listens there, or choose another --admin",
+        io::ErrorKind::AddrInUse => {
+            "; another process is listening there: stop it, or choose another --admin"
+        }
         io::ErrorKind::AlreadyExists => {
-            "; what is there is no socket: remove it, or choose another --admin"
+            "; it exists and is not a socket: remove it, or choose another --admin"
         }
         io::ErrorKind::PermissionDenied => "; this user may not listen there",
         io::ErrorKind::AddrNotAvailable => "; no interface of this host has that address",
@@ -178,8 +180,8 @@ mod tests {
         let live = UnixListener::bind(path("live")).unwrap();
         drop(UnixListener::bind(path("dead")).unwrap());
         let table = [
-            ("plain", Some("what is there is no socket: remove it")),
-            ("live", Some("another process listens there")),
+            ("plain", Some("it exists and is not a socket: remove it")),
+            ("live", Some("another process is listening there")),
             ("none/at", Some("its directory does not exist")),
             ("dead", None),
             ("free", None),
@@ -208,6 +210,6 @@ mod tests {
         let listening = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = AdminAddress::Tcp(listening.local_addr().unwrap());
         let said = Listener::probe(&address).unwrap_err().to_string();
-        assert!(said.contains("another process listens there"), "{said}");
+        assert!(said.contains("another process is listening there"), "{said}");
     }
 }

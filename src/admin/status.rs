@@ -7,7 +7,6 @@ use serde_json::{Map, Value, json};
 use super::answer::Answer;
 use super::arbiter;
 use super::input::told;
-use super::publisher::status_word;
 use super::service::Service;
 use nudged_base::ids::ShardId;
 use nudged_config::Ack;
@@ -73,12 +72,11 @@ fn shards(service: &Service) -> Vec<Value> {
 
 fn popups_by_status(service: &Service) -> Value {
     let popups = service.publisher.current().popups;
-    let statuses = [Status::Draft, Status::Live, Status::Paused, Status::Archived];
-    let counts: Map<String, Value> = statuses
+    let counts: Map<String, Value> = Status::WORDS
         .into_iter()
-        .map(|status| {
+        .map(|(word, status)| {
             let count = popups.iter().filter(|known| known.status == status).count();
-            (status_word(status).to_owned(), json!(count))
+            (word.to_owned(), json!(count))
         })
         .collect();
     Value::Object(counts)

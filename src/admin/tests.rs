@@ -10,13 +10,14 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 use serde_json::{Value, json};
 
-use super::fixture::{ERASED_AT, MadeShards, Place};
 use super::*;
 use nudged_base::ids::{PopupKey, UserKey};
 use nudged_base::limits::ADMIN_CONNECTIONS_MAX;
 use nudged_base::time::WallMs;
 use nudged_config::AdminAddress;
 use nudged_domain::state::user::{PopupState, Show, UserState};
+use nudged_publish::Publishing;
+use nudged_publish::fixture::{ERASED_AT, MadeShards, Place};
 use nudged_runtime::clocks;
 
 const POPUPS: &str = "[[popup]]\nid = \"a\"\npriority = 2\n[[popup]]\nid = \"b\"\n\
@@ -38,6 +39,7 @@ fn state(at: WallMs) -> UserState {
 
 struct Node {
     admin: AdminHandle,
+    _publishing: Publishing,
     place: Place,
     shards: MadeShards,
 }
@@ -47,6 +49,8 @@ fn node_at(address: AdminAddress, place: Place) -> Result<Node, AdminError> {
     let shards = MadeShards::start(2, &state(clocks::wall()));
     let publisher = Arc::new(place.load(&shards.mesh).unwrap());
     let topology = Topology { shard_cpus: vec![0], writer_cpu: 0, shards: 2, pin: false };
+    let figures = Arc::default();
+    let publishing = Publishing::start(&publisher, &figures, &place.log).unwrap();
     let admin = start(AdminSetup {
         topology,
         connections_max: 1_000,
@@ -55,11 +59,11 @@ fn node_at(address: AdminAddress, place: Place) -> Result<Node, AdminError> {
         counters: vec![Arc::default(), Arc::default()],
         publisher,
         reader: Reader::open(place.directory.path()).unwrap(),
-        figures: Arc::default(),
+        figures,
         redis: None,
         log: place.log.clone(),
     })?;
-    Ok(Node { admin, place, shards })
+    Ok(Node { admin, _publishing: publishing, place, shards })
 }
 
 fn node() -> Node {
@@ -228,7 +232,7 @@ fn a_user_is_read_and_erased_on_the_shard_that_owns_them() {
         "erased": true,
         "at": input::told(ERASED_AT),
         "journal_until": "2026-01-02T00:00:00.000Z",
-        "remains_in": ["journal segments, until journal_until", "backups made before"],
+        "remains_in": ["journal segments, until journal_until", "backups made earlier"],
     });
     assert_eq!(erased, want);
     assert_eq!(node.status("DELETE /v1/users/stuck"), 503);
@@ -395,7 +399,7 @@ fn a_unix_socket_is_its_owners_alone() {
     assert_eq!(status_of(&head), 200, "{body}");
     let second = node_at(AdminAddress::Unix(path.clone()), Place::with_popups(POPUPS));
     let second = second.err().unwrap().to_string();
-    assert!(second.contains("another process listens there"), "{second}");
+    assert!(second.contains("another process is listening there"), "{second}");
     node.admin.stop();
     assert!(!path.exists());
     std::fs::write(&path, "a file of somebody").unwrap();

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::input::{self, told};
 use super::service::Service;
-use super::shards;
 use nudged_base::ids::UserKey;
 use nudged_base::limits::USER_RECORDS_TOLD;
 use nudged_base::telemetry::log::{Message, Value as Logged};
@@ -14,6 +13,7 @@ use nudged_domain::catalog::snapshot::{Outcome as PopupOutcome, Snapshot};
 use nudged_domain::decide::gates::{NextShow, next_show_at};
 use nudged_domain::state::apply::Action;
 use nudged_domain::state::user::{self, PopupState, Show, UserState};
+use nudged_publish::shards;
 use nudged_shard::control::{Command, Outcome};
 use nudged_store::StoredEvent;
 
@@ -103,9 +103,9 @@ pub(super) fn erase(service: &Service, segment: &str) -> Answer {
 
 /// Where an erased user's id still is, for those who have to see to it.
 fn remains_in(has_server: bool) -> Vec<&'static str> {
-    let mut places = vec!["journal segments, until journal_until", "backups made before"];
+    let mut places = vec!["journal segments, until journal_until", "backups made earlier"];
     if has_server {
-        places.push("binary logs of MySQL, until the server purges them");
+        places.push("MySQL binary logs, until the server purges them");
     }
     places
 }

@@ -1,7 +1,7 @@
-//! The node's time (product, section 6): it starts at the later of the wall clock and the newest
-//! time in the journal, advances with a clock that counts through sleep, and is slewed to the wall
-//! clock by at most 5 %. It never runs backwards and never stands still, whatever an operator or a
-//! time daemon does to the wall clock. Pure: both clocks are read by the runtime.
+//! The node's time (docs/semantics.md#time): it starts at the later of the wall clock and the
+//! newest time in the journal, advances with a clock that counts through sleep, and is slewed to
+//! the wall clock by at most 5 %. It never runs backwards and never stands still, whatever an
+//! operator or a time daemon does to the wall clock. Pure: both clocks are read by the runtime.
 
 use super::time::{MonoNs, WallMs};
 

@@ -29,7 +29,7 @@ impl UserKey {
         UserKey(hash::user(user))
     }
 
-    /// The partition of this user, `hash % 1024` (architecture, decision 4).
+    /// The partition of this user, `hash % 1024` (docs/decisions.md#4-home-shards).
     pub fn partition(self) -> Partition {
         // The remainder is below 1,024, so it fits in 16 bits.
         Partition(u16::try_from(self.0 % u64::from(PARTITIONS)).expect("remainder of 1,024"))

@@ -3,15 +3,16 @@
 
 // --- users and state ---------------------------------------------------------------------------
 
-/// Classes of users; the unit of spreading over shards (architecture, decisions 4 and 7).
+/// Classes of users; the unit of spreading over shards
+/// (docs/decisions.md#4-home-shards, #7-absence-proves-nothing-by-itself).
 pub const PARTITIONS: u16 = 1_024;
-/// Longest user id, in bytes of UTF-8 (product, section 3).
+/// Longest user id, in bytes of UTF-8 (docs/semantics.md#requests).
 pub const USER_BYTES_MAX: usize = 128;
-/// Popups that a user's state remembers (product, section 5).
+/// Popups that a user's state remembers (docs/semantics.md#what-is-remembered).
 pub const USER_POPUPS_MAX: usize = 64;
-/// Show times that are remembered for each (user, popup) (product, section 5).
+/// Show times that are remembered for each (user, popup) (docs/semantics.md#what-is-remembered).
 pub const SHOWS_REMEMBERED_MAX: usize = 16;
-/// Events of a decision are applied up to this long after it (product, section 6): 7 days.
+/// Events of a decision are applied up to this long after it (docs/semantics.md#events): 7 days.
 pub const EVENT_AGE_MAX_MS: u64 = 7 * 86_400_000;
 /// Superseded signing keys verify, and tombstones of erased users stay, for this long: 8 days, one
 /// more than an event may take.
@@ -21,9 +22,9 @@ pub const STATE_BYTES_MAX: usize = 24 * 1_024;
 
 // --- catalog -----------------------------------------------------------------------------------
 
-/// Popups in a catalog (product, section 5).
+/// Popups in a catalog (docs/semantics.md#a-popup).
 pub const POPUPS_MAX: usize = 10_000;
-/// Longest popup id, in bytes (product, section 5).
+/// Longest popup id, in bytes (docs/semantics.md#a-popup).
 pub const POPUP_ID_BYTES_MAX: usize = 64;
 /// Longest key of a variant, in bytes.
 pub const VARIANT_KEY_BYTES_MAX: usize = 64;
@@ -33,21 +34,21 @@ pub const VARIANTS_MAX: usize = 64;
 pub const VARIANT_WEIGHT_MAX: u32 = 1_000_000;
 /// Locales of a popup or of a variant.
 pub const LOCALES_MAX: usize = 256;
-/// Placements of a popup (product, section 5).
+/// Placements of a popup (docs/semantics.md#a-popup).
 pub const PLACEMENTS_MAX: usize = 8;
 /// Longest placement, locale or zone of a request and of a popup, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
 /// Windows of a popup.
 pub const WINDOWS_MAX: usize = 64;
-/// Sliding caps of a popup (product, section 5).
+/// Sliding caps of a popup (docs/semantics.md#a-popup).
 pub const CAPS_MAX: usize = 10;
-/// Rule nodes of a target (product, section 5).
+/// Rule nodes of a target (docs/semantics.md#targets).
 pub const TARGET_NODES_MAX: usize = 64;
-/// Depth of a target's rules (product, section 5).
+/// Depth of a target's rules (docs/semantics.md#targets).
 pub const TARGET_DEPTH_MAX: usize = 8;
-/// Values of a rule's list (product, section 5).
+/// Values of a rule's list (docs/semantics.md#targets).
 pub const TARGET_VALUES_MAX: usize = 1_000;
-/// Largest content of a popup, variant or locale, in bytes of JSON (product, section 5).
+/// Largest content of a popup, variant or locale, in bytes of JSON (docs/semantics.md#a-popup).
 pub const CONTENT_BYTES_MAX: usize = 32 * 1_024;
 /// Nesting of content: below what the readers of TOML (80) and JSON take.
 pub const CONTENT_DEPTH_MAX: usize = 32;
@@ -55,7 +56,7 @@ pub const CONTENT_DEPTH_MAX: usize = 32;
 pub const SOURCE_DEPTH_MAX: usize = 64;
 /// Longest text of a rule, patterns included, in bytes.
 pub const TARGET_TEXT_BYTES_MAX: usize = 4 * 1_024;
-/// Numeric parts of a version (product, section 5).
+/// Numeric parts of a version (docs/semantics.md#targets).
 pub const VERSION_PARTS_MAX: usize = 8;
 /// Memory of one compiled pattern, and of its cache, in bytes.
 pub const PATTERN_BYTES_MAX: usize = 1_024 * 1_024;
@@ -63,7 +64,7 @@ pub const PATTERN_BYTES_MAX: usize = 1_024 * 1_024;
 /// offset more than 8 times in a year, and each window opens within 14 days.
 pub const STRETCHES_MAX: usize = 16;
 
-// --- HTTP (reliability, "HTTP rules") ------------------------------------------------------------
+// --- HTTP (docs/guarantees.md#http-rules) --------------------------------------------------------
 
 /// Longest request line, in bytes; longer is 414.
 pub const REQUEST_LINE_BYTES_MAX: usize = 8 * 1_024;
@@ -157,27 +158,27 @@ pub const JSON_MEMBERS_MAX: usize = 256;
 pub const JSON_SCRATCH_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// Attributes of a request.
 pub const ATTRIBUTES_MAX: usize = 64;
-/// Longest session of a request, in bytes: some are JWTs (product, section 3).
+/// Longest session of a request, in bytes: some are JWTs (docs/semantics.md#requests).
 pub const SESSION_BYTES_MAX: usize = 1_024;
-/// Unknown fields of a request that its answer names (product, section 3).
+/// Unknown fields of a request that its answer names (docs/semantics.md#requests).
 pub const IGNORED_NAMES_MAX: usize = 4;
 /// Longest name of them, in bytes; longer ones are only counted.
 pub const IGNORED_NAME_BYTES_MAX: usize = 64;
 /// Unknown fields of a request that are looked at; more are served without a word.
 pub const IGNORED_FIELDS_MAX: usize = 1_024;
-/// Longest `Access-Control-Request-Headers` that is granted as it is, in bytes (product,
-/// section 3).
+/// Longest `Access-Control-Request-Headers` that is granted as it is, in bytes
+/// (docs/semantics.md#requests).
 pub const REQUEST_HEADERS_BYTES_MAX: usize = 1_024;
-/// Events of one request (product, section 3).
+/// Events of one request (docs/semantics.md#requests).
 pub const EVENTS_PER_REQUEST_MAX: usize = 100;
 /// Longest decision token, in bytes of text.
 pub const TOKEN_BYTES_MAX: usize = 512;
-/// `expires_in` of an answer, in seconds (product, section 3).
+/// `expires_in` of an answer, in seconds (docs/semantics.md#answers).
 pub const EXPIRES_IN_S: u32 = 30;
-/// `next_in` of an answer is at most a day, in seconds (product, section 3).
+/// `next_in` of an answer is at most a day, in seconds (docs/semantics.md#answers).
 pub const NEXT_IN_S_MAX: u32 = 86_400;
 
-// --- journal (reliability, "The journal and the position transaction") ---------------------------
+// --- journal (src/journal/FORMAT.md) -------------------------------------------------------------
 
 /// Bytes of a journal segment, preallocated and zeroed.
 pub const SEGMENT_BYTES: u64 = 64 * 1_024 * 1_024;
@@ -213,7 +214,7 @@ pub const SYNC_PACE_MS: u64 = 100;
 pub const SEGMENT_END_BYTES: u64 = 512 * 1_024;
 /// Smallest journal segment that configuration may ask for, in bytes.
 pub const SEGMENT_BYTES_MIN: u64 = 256 * 1_024;
-/// Records that one SQL transaction applies (product, section 7).
+/// Records that one SQL transaction applies (docs/decisions.md#8-one-durable-path).
 pub const APPLY_RECORDS_MAX: usize = 1_000;
 
 // --- shards --------------------------------------------------------------------------------------
@@ -249,8 +250,8 @@ pub const UNMERGED_HELD_MS: u64 = 2_000;
 pub const JOURNAL_AGAIN_MS: u64 = 5_000;
 /// Records journaled again in one turn, at most, and one user's more.
 pub const JOURNAL_AGAIN_RECORDS: usize = 256;
-/// Users for whom one shard may have a command under way in Redis.
-pub const FLIGHTS_MAX: usize = 4_096;
+/// Users for whom one shard may have something under way: a read, or a change in Redis.
+pub const IN_FLIGHT_MAX: usize = 4_096;
 /// A merge may be executed for this long, in milliseconds: nobody waits for an answer that would
 /// say otherwise.
 pub const MERGE_VALID_MS: u64 = 60_000;
@@ -269,7 +270,7 @@ pub const COMMIT_TRIES_MAX: u8 = 3;
 /// Users that one shard may be reading from SQL at once.
 pub const READS_OUTSTANDING_MAX: usize = 4_096;
 /// A request that waits for its user's state answers degraded after this long, in milliseconds
-/// (reliability, G5).
+/// (docs/guarantees.md#g5).
 pub const READ_DEADLINE_MS: u64 = 50;
 /// An outcome that waits for its record's acknowledgement is given up after this long, in
 /// milliseconds: the record stays, the client is told to come again.
@@ -285,7 +286,7 @@ pub const PARKED_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 /// Buffers that a shard keeps at rest for its connections.
 pub const BUFFERS_POOLED_MAX: usize = 1_024;
 /// A distance of wall clock and node's time beyond which it is an alarm, in milliseconds: a minute
-/// (product, section 6).
+/// (docs/semantics.md#time).
 pub const CLOCK_APART_MS: u64 = 60_000;
 /// Period of a shard's housekeeping, in milliseconds.
 pub const TICK_MS: u64 = 100;
@@ -325,16 +326,16 @@ pub const ORIGINS_MAX: usize = 256;
 pub const ORIGIN_BYTES_MAX: usize = 256;
 /// Users that are always logged in full.
 pub const LOG_USERS_MAX: usize = 1_000;
-/// Longest field of a log line, in bytes (reliability, "HTTP rules").
+/// Longest field of a log line, in bytes (docs/guarantees.md#g12).
 pub const LOG_FIELD_BYTES_MAX: usize = 256;
 /// Log lines that wait for the writer thread; with as many, new ones are dropped and counted.
 pub const LOG_LINES_MAX: usize = 1_024;
-/// Lines of one message that may be logged at once (reliability, "Failure modes").
+/// Lines of one message that may be logged at once (docs/guarantees.md#g12).
 pub const LOG_BURST: u64 = 10;
 /// After a burst, one line of a message is logged in this time, in milliseconds.
 pub const LOG_PERIOD_MS: u64 = 1_000;
-/// While an outage lasts, a line of it is logged in this time, in milliseconds (reliability,
-/// "Failure modes").
+/// While an outage lasts, a line of it is logged in this time, in milliseconds
+/// (docs/guarantees.md#g12).
 pub const LOG_OUTAGE_PERIOD_MS: u64 = 60_000;
 /// An outage is over once nothing has reported it again for so long, in milliseconds.
 pub const LOG_SETTLE_MS: u64 = 1_000;
@@ -404,8 +405,8 @@ pub const LINK_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 /// A connection to Redis stands, and has introduced itself, within this time each, in
 /// milliseconds; the kernel may take one for a server that is frozen.
 pub const LINK_HANDSHAKE_MS: u64 = 500;
-/// A server that does not let us in is asked again after this long, in milliseconds (reliability,
-/// "Redis").
+/// A server that does not let us in is asked again after this long, in milliseconds
+/// (docs/guarantees.md#redis).
 pub const LINK_UNFIT_RETRY_MS: u64 = 1_000;
 /// While a right is missing in Redis, it is tried this often whether it was given, in milliseconds.
 pub const RIGHTS_AGAIN_MS: u64 = 1_000;
@@ -424,12 +425,12 @@ pub const LINK_STEADY_MS: u64 = 1_000;
 /// First rest of a blocking client after a failure, in milliseconds; doubles up to the longest.
 pub const REDIS_REST_MS: u64 = 100;
 /// Longest rest of a blocking client, in milliseconds: what is away is back at work within a second
-/// of its return (reliability, "Redis").
+/// of its return (docs/guarantees.md#redis).
 pub const REDIS_REST_MAX_MS: u64 = 500;
 /// A connection on which nothing was heard for so long is asked, in milliseconds: while nobody
-/// hears of changes no copy may be trusted for a second (product, section 7).
+/// hears of changes no copy may be trusted for a second (docs/semantics.md#several-nodes).
 pub const LINK_IDLE_MS: u64 = 500;
-/// The request ids that a user's value keeps (architecture, decision 6).
+/// The request ids that a user's value keeps (docs/decisions.md#6-optimistic-commit).
 pub const REQUEST_IDS_MAX: usize = 4;
 
 // --- SQL store -----------------------------------------------------------------------------------
@@ -592,8 +593,6 @@ const _: () = {
     assert!(PIPELINE_DEPTH_MAX <= u16::BITS as usize);
     assert!(POOLED_BUFFER_BYTES < POOLED_BUFFER_BYTES_MAX);
     assert!(SHOWS_REMEMBERED_MAX * 16 + TOKEN_BYTES_MAX + 1_024 < RECORD_BYTES_MAX);
-    // A show that is taken back tells two entries.
-    assert!(2 * (SHOWS_REMEMBERED_MAX * 16 + 64) + TOKEN_BYTES_MAX + 1_024 < RECORD_BYTES_MAX);
     assert!(RECORD_BYTES_MAX < BATCH_BYTES_MAX);
     // Clocks take up to 50 bytes, a row as much as above, and a popup's id is named.
     assert!(SHOWS_REMEMBERED_MAX * 16 + 64 + 50 + POPUP_ID_BYTES_MAX < MERGE_RECORD_EXTRA_BYTES);
@@ -605,6 +604,8 @@ const _: () = {
     assert!(BATCH_BYTES_MAX * 2 < UNSYNCED_BYTES_MAX);
     assert!(UNAPPLIED_BYTES_MAX + 2 * SEGMENT_BYTES < JOURNAL_BYTES_DEFAULT);
     assert!(RECORD_BYTES_MAX * EVENTS_PER_REQUEST_MAX < LANE_BYTES_MAX);
+    // Each of them may be a read.
+    assert!(IN_FLIGHT_MAX <= READS_OUTSTANDING_MAX);
     assert!(RECORD_BYTES_MAX * UNMERGED_USER_MAX < LANE_BYTES_MAX);
     assert!(EVENTS_PER_REQUEST_MAX < UNMERGED_USER_MAX);
     // Token: user, popup and variant with 56 bytes of numbers and signature, in base64.

@@ -1,7 +1,8 @@
 //! Configuration: what an operator may set, from where, and what is wrong with it.
 //!
-//! Flags beat environment beats file beats defaults (product, section 2). This module is given
-//! text and pairs; it reads no file and no environment, and knows nothing of what the settings do.
+//! Flags beat environment beats file beats defaults (docs/operations.md#settings). This module is
+//! given text and pairs; it reads no file and no environment, and knows nothing of what the
+//! settings do.
 //!
 //! `schema` the settings as values, with their defaults · `keys` the table of keys: name, reader,
 //! when a change takes effect · `tree` a text as values with their places · `near` the name that

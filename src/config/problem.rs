@@ -148,28 +148,29 @@ impl fmt::Display for Kind {
                 got.iter().try_for_each(|got| write!(out, "; got {got}"))
             }
             Kind::NotAlone => out.write_str(
-                "`*` stands for every origin, so it must be alone: leave it out, or all others",
+                "`*` allows every origin, so it must be alone: remove it, or all the others",
             ),
             Kind::Url(problem) => write!(out, "{problem}"),
             Kind::Repeats(other) => write!(out, "the same as `{other}`"),
             Kind::NotText => out.write_str("its value is not UTF-8"),
             Kind::NotYet(store) => write!(
                 out,
-                "this version of nudged has no {store} yet; `redis://` is one server without TLS"
+                "this version of nudged does not support {store} yet; `redis://` is one server \
+                 without TLS"
             ),
             Kind::Needs(key) => write!(out, "needs `{key}` to be set too"),
             Kind::TokenMissing => out.write_str(
-                "others can reach this address, so `admin_token_file` must name a file (0600) \
-                 with a token",
+                "other hosts can reach this address, so `admin_token_file` must name a file (mode \
+                 0600) with a token",
             ),
             Kind::SameAddress(key) => write!(
                 out,
-                "the same address as in `{key}`, or one that includes it: give it another port"
+                "the same address as in `{key}`, or one that covers it: use another port"
             ),
             Kind::SameKey(key) => write!(out, "one of its keys is also in `{key}`"),
             Kind::LongerThan(key) => write!(out, "must not be longer than `{key}`"),
             Kind::SliceTooSmall { shards, needed_mib } => {
-                write!(out, "{shards} shards need at least {needed_mib}MiB together")
+                write!(out, "{shards} shards need at least {needed_mib}MiB in total")
             }
         }
     }

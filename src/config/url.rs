@@ -29,11 +29,11 @@ pub(super) const REDIS_LATER: [(&str, &str); 3] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlProblem {
     /// White space or a control character.
-    #[error("white space or a control character stands in it as it is: write a space as %20")]
+    #[error("it contains white space or a control character: write a space as %20")]
     Blank,
     /// A character that ends the part before it, with an `@` behind.
     #[error(
-        "a `{character}` stands in its user or password as it is: write {}",
+        "its user or password contains a `{character}`: write it as {}",
         escaped(*.character)
     )]
     Unescaped {
@@ -41,49 +41,49 @@ pub enum UrlProblem {
         character: char,
     },
     /// A `#`, which has no meaning anywhere in it.
-    #[error("a `#` stands in it as it is: within user or password write %23")]
+    #[error("it contains a `#`: in the user or password write it as %23")]
     Fragment,
     /// A `?` where a store takes no options.
     #[error(
-        "a `?` stands in it, and `redis://` takes no options: the database is /NUMBER behind the \
-         host, and within user or password a `?` is %3F"
+        "it contains a `?`, but `redis://` takes no options: give the database as /NUMBER after \
+         the host, and write a `?` in the user or password as %3F"
     )]
     Options,
     /// An option of `redis+unix://` that is not `db`.
-    #[error("its only option is `?db=NUMBER`")]
+    #[error("the only option is `?db=NUMBER`")]
     SocketOption,
     /// A percent sign that encodes nothing.
-    #[error("a `%` in it does not stand for a character: the sign itself is %25")]
+    #[error("it contains a `%` that does not encode a character: write the sign itself as %25")]
     Percent,
     /// No host.
     #[error("it names no host")]
     HostMissing,
     /// Several hosts where one is meant.
     #[error(
-        "it names several hosts, and `redis://` is one server: lists are for Redis Cluster and \
-         Redis Sentinel, which this version of nudged does not have yet; name one host"
+        "it names several hosts, but `redis://` is one server: lists are for Redis Cluster and \
+         Redis Sentinel, which this version of nudged does not support yet; name one host"
     )]
     HostList,
     /// A host without a name among several.
     #[error("a host in its list has no name: expected HOST[:PORT],HOST[:PORT]")]
     HostEmpty,
     /// An address without brackets, or brackets around something else.
-    #[error("its host is no name or address; IPv6 stands in brackets, as in [::1]")]
+    #[error("its host is neither a name nor an address; write IPv6 in brackets, as in [::1]")]
     Host,
     /// Not a number from 1 to 65535.
     #[error("its port is not a number from 1 to 65535")]
     Port,
     /// Not the number of a database of Redis.
-    #[error("what follows the host is not the number of a database, such as /0")]
+    #[error("what follows the host is not a database number, such as /0")]
     Number,
     /// No database of MySQL.
     #[error("it names no database: expected mysql://USER:PASSWORD@HOST[:PORT]/DATABASE")]
     DatabaseMissing,
     /// A path behind the database.
-    #[error("more than the name of a database follows the host: a `/` within a name is %2F")]
+    #[error("more than a database name follows the host: write a `/` in the name as %2F")]
     DatabasePath,
     /// A socket's path is absolute.
-    #[error("the path of its socket is not absolute: expected redis+unix:///PATH")]
+    #[error("its socket path is not absolute: expected redis+unix:///PATH")]
     SocketPath,
 }
 
@@ -334,7 +334,7 @@ mod tests {
             assert!(!said.contains("canary") && !said.contains("can"), "{said}");
         }
         let said = unescaped('?').to_string();
-        assert!(said.ends_with("write %3F"), "{said}");
+        assert!(said.ends_with("write it as %3F"), "{said}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! HTTP/1.1, natively and without I/O: bytes in, requests out; replies in, bytes out. Knows no
 //! sockets, no routes and nothing of popups. LIFECYCLE.md beside this file tells a connection's
-//! life; the rules are those of the reliability page.
+//! life; the rules are those of docs/guarantees.md#http-rules.
 //!
 //! `scan` bytes and line ends · `line`, `fields`, `authority` parts of a head · `kept` the fields
 //! that matter · `head` request heads · `body` chunked bodies · `refusal` what is refused and how ·

@@ -63,10 +63,10 @@ pub enum DiskError {
     #[error("the operation was interrupted")]
     Interrupted,
     /// There is no such file.
-    #[error("a file of the journal is missing")]
+    #[error("a journal file is missing")]
     Missing,
     /// Anything else, by its errno.
-    #[error("the journal's disk failed with error {0}")]
+    #[error("the journal's disk failed (os error {0})")]
     Failed(i32),
 }
 

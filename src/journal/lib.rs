@@ -1,6 +1,6 @@
-//! The journal: the one durable path of every change (architecture, decision 8; FORMAT.md beside
-//! this file). Formats and state machines without I/O; `runtime` gives them a disk, the simulator
-//! another.
+//! The journal: the one durable path of every change
+//! (docs/decisions.md#8-one-durable-path; FORMAT.md beside this file). Formats and state machines
+//! without I/O; `runtime` gives them a disk, the simulator another.
 //!
 //! `record` one change, with results, absolute · `lane` what shards and journal pass each other ·
 //! `batch` records with sequence and chained CRC · `segment` files and their headers · `disk` what

@@ -24,7 +24,7 @@ pub enum TailError {
     Disk(#[from] DiskError),
     /// A record is said to be written but is not there. It may still come where the disk has just
     /// failed; if it stays away, the journal is damaged.
-    #[error("record {1} is not in {0}, where it should be")]
+    #[error("record {1} is missing from {0}")]
     Missing(SegmentId, Sequence),
     /// The sequence is older than the oldest segment.
     #[error("record {0} is no longer in the journal")]

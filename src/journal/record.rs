@@ -14,7 +14,7 @@ mod unmerged;
 mod withdrawn;
 
 pub use unmerged::{Unmerged, unmerged_framed_bytes};
-pub use withdrawn::{FormerEntry, Restored, Withdrawn};
+pub use withdrawn::{FormerEntry, Withdrawn};
 
 use super::bytes::Fields;
 pub use nudged_base::happening::Happening;
@@ -89,10 +89,10 @@ const USER_OFFSET: usize = 1 + 8 + 4 + 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// The frame is cut short, empty or longer than a record may be.
-    #[error("a record's length does not fit")]
+    #[error("a record has the wrong length")]
     Frame,
     /// A kind that this version does not know.
-    #[error("a record is of an unknown kind")]
+    #[error("a record has an unknown kind")]
     Kind,
     /// A field is missing, out of its range, or not the one encoding of its value.
     #[error("a record is malformed")]

@@ -91,10 +91,10 @@ pub enum RecoverError {
     #[error("both headers of {0} are damaged")]
     Header(SegmentId),
     /// A segment of another format.
-    #[error("{0} has format version {1}, which this program does not read")]
+    #[error("{0} has format version {1}, which this version of nudged can't read")]
     Version(SegmentId, u32),
     /// A segment of another set, or under another's name.
-    #[error("{0} belongs to another journal or to another place in this one")]
+    #[error("{0} belongs to another journal, or to another position in this one")]
     Foreign(SegmentId),
     /// Records are lost, and nobody said to go on without them.
     #[error("the journal is damaged: {}", listed(.0))]

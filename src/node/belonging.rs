@@ -156,9 +156,9 @@ impl<D: DiskRead> Directory<'_, D> {
         let users = self.users_of_both(&peek)?;
         let file = self.file.map_or(PathBuf::from("FILE"), Path::to_path_buf);
         Err(self.refused(format!(
-            "a node without [mysql] has served it, and it has {users} users, whom mysql.url does \
-             not know from here: `nudged migrate --config {} --from {}` moves them there; without \
-             it, choose another data directory",
+            "it belongs to a node without [mysql] and has {users} users that are not in mysql.url: \
+             move them there with `nudged migrate --config {} --from {}`, or choose another data \
+             directory",
             file.display(),
             self.path.display()
         )))
@@ -170,8 +170,8 @@ impl<D: DiskRead> Directory<'_, D> {
             Mark::Moved(Moved { server, .. }) => {
                 let users = self.users_in_database()?;
                 return Err(self.refused(format!(
-                    "its {users} users were moved to {server}: serve it with that database as mysql.url; \
-                     embedded it would decide by what it knew before"
+                    "its {users} users were moved to {server}: set mysql.url to that database; \
+                     without it, decisions would rest on what the directory had before the move"
                 )));
             }
             Mark::Mysql(_) if set.is_some() => return Err(self.is_shared(set)),
@@ -186,8 +186,8 @@ impl<D: DiskRead> Directory<'_, D> {
     fn is_shared(&self, set: Option<SetId>) -> Failure {
         let users = set.map_or(0, |set| self.users_in_journal(set).len());
         self.refused(format!(
-            "a node with [mysql] has served it: the users are in that database, {users} of them in \
-             the journal here: serve it with that configuration; to go on without MySQL, \
+            "it belongs to a node with [mysql]: its users are in that database, {users} of them in \
+             the journal here: serve it with that configuration; to continue without MySQL, run \
              `nudged export --config FILE users` (and popups, stats) with that configuration, \
              `nudged import` each into an empty data directory, and serve that one"
         ))
@@ -206,27 +206,26 @@ impl<D: DiskRead> Directory<'_, D> {
         let users = || self.users_in_journal(set).len();
         match position {
             None if streams > 0 => Err(self.refused(format!(
-                "nudged.db is not of this journal, as where a backup was restored into a \
-                 directory in use: nudged.db has {} users, the journal {}. Move {} away to go on \
-                 from nudged.db alone, or restore into an empty directory",
+                "nudged.db does not belong to this journal (was a backup restored into a directory \
+                 in use?): nudged.db has {} users, the journal {}. Move {} away to continue from \
+                 nudged.db alone, or restore into an empty directory",
                 self.users_in_database()?,
                 users(),
                 self.path.join("journal").display()
             ))),
             None if retired > Sequence(0) => Err(self.refused(format!(
-                "the journal begins at record {}, and there is no nudged.db that has what was \
-                 before, as in a directory of a node with [mysql], or where nudged.db was removed: \
-                 {} users are in the journal. Serve it with the configuration that it had, or \
-                 restore nudged.db into an empty directory; `nudged serve --salvage` goes on with \
-                 what the journal has",
+                "the journal begins at record {}, and no nudged.db has the records before it (was \
+                 the directory served with [mysql], or nudged.db removed?): {} users are in the \
+                 journal. Serve it with its former configuration, or restore nudged.db into an \
+                 empty directory; `nudged serve --salvage` continues with what the journal has",
                 retired.0 + 1,
                 users()
             ))),
             Some(position) if position < retired => Err(self.refused(format!(
-                "nudged.db is older than the journal here, as where a backup was restored into a \
-                 directory in use: it has the records up to {}, and the journal begins at {}. Move \
-                 {} away to go on from nudged.db alone with its {} users, or restore into an empty \
-                 directory; `nudged serve --salvage` goes on without what is between",
+                "nudged.db is older than this journal (was a backup restored into a directory in \
+                 use?): it has the records up to {}, but the journal begins at {}. Move {} away to \
+                 continue from nudged.db alone with its {} users, or restore into an empty \
+                 directory; `nudged serve --salvage` continues without the records in between",
                 position.0,
                 retired.0 + 1,
                 self.path.join("journal").display(),

@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use self::report::{Finding, Report, Severity};
 use super::arguments::CheckArguments;
 use super::settings;
-use nudged_admin::popups_file;
-use nudged_admin::publisher;
 use nudged_base::time::WallMs;
 use nudged_config::Kind;
 use nudged_domain::catalog::compile::compile_unstored;
 use nudged_domain::catalog::lint::{Warning, ended, lint};
 use nudged_domain::catalog::snapshot::Settings;
 use nudged_domain::catalog::source::{Definition, Parsed, SourceError};
+use nudged_publish::popups_file;
+use nudged_publish::publisher;
 use nudged_runtime::{clocks, process_limits};
 
 mod directory;
@@ -43,7 +43,7 @@ pub fn run_with_config(arguments: &CheckArguments) -> Report {
         report.add(Finding::of_config(problem));
     }
     for unknown in &examined.loaded.unknown_variables {
-        let message = format!("is not known; the nearest is {}", unknown.nearest);
+        let message = format!("is unknown; the nearest is {}", unknown.nearest);
         let finding = Finding::new(Severity::Warning, "", "unknown_variable", message);
         report.add(Finding { source: Some(unknown.name.clone()), ..finding });
     }

@@ -11,9 +11,9 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 
 use super::announce;
 use super::serve::Node;
-use nudged_admin::publisher::Publisher;
 use nudged_base::telemetry::log::{Message, Value};
 use nudged_config::Queue;
+use nudged_publish::publisher::Publisher;
 use nudged_runtime::journal_core::JournalHandle;
 use nudged_runtime::log_thread::stamp_now;
 use nudged_runtime::mesh::{ControlEnvelope, Mesh};
@@ -88,6 +88,7 @@ fn close_storage(node: Node, begun: Instant, until: Instant) -> u8 {
         config,
         mesh,
         log,
+        publishing,
         admin,
         shards,
         journal,
@@ -98,7 +99,9 @@ fn close_storage(node: Node, begun: Instant, until: Instant) -> u8 {
         ..
     } = node;
     let keepers = node.keepers;
+    let couriers = publishing.stop_watching();
     admin.stop();
+    drop(couriers);
     for shard in shards.into_iter().filter(|shard| shard.is_finished() || !shard_is_stuck(shard)) {
         // A shard that panicked has aborted the process.
         let _ = shard.join();
@@ -175,7 +178,7 @@ fn stop_journal(
             Err(_) => {}
         }
     }
-    Err("it could not write and sync everything in time".to_owned())
+    Err("it could not write and sync all records in time".to_owned())
 }
 
 /// A shard that has not ended although it was told to is left behind: the process ends anyway.

@@ -24,15 +24,15 @@ mod tests;
 #[derive(Debug, thiserror::Error)]
 enum ExplainError {
     #[error(
-        "no node answers at {address}: {source}; is it running? --admin names another address, \
-         --config the node's own configuration"
+        "no node answers at {address}: {source}; is it running? Give its address with --admin, or \
+         its configuration with --config"
     )]
     Unreachable { address: String, source: io::Error },
-    #[error("the admin address has port 0: name the port that the node printed, by --admin")]
+    #[error("the admin address has port 0: give the port that the node printed with --admin")]
     PortUnknown,
     #[error("admin_token_file: {path}: {source}")]
     TokenUnreadable { path: String, source: io::Error },
-    #[error("what answers at {address} is no node: {why}")]
+    #[error("{address} is not a nudged node: {why}")]
     NotANode { address: String, why: &'static str },
     #[error("the node refused (HTTP {status}): {code}{field}")]
     Refused { status: u16, code: String, field: String },
@@ -124,12 +124,12 @@ fn ask(
     let (status, body) =
         parse_answer(&answer).ok_or_else(|| not_a_node("it does not speak HTTP"))?;
     if status != 200 {
-        let refused: Refused =
-            serde_json::from_slice(body).map_err(|_| not_a_node("its error is not one of ours"))?;
+        let refused: Refused = serde_json::from_slice(body)
+            .map_err(|_| not_a_node("its error is not one of nudged's"))?;
         let field = refused.error.field.map(|field| format!(" ({field})")).unwrap_or_default();
         return Err(ExplainError::Refused { status, code: refused.error.code, field });
     }
-    serde_json::from_slice(body).map_err(|_| not_a_node("its answer is not one of ours"))
+    serde_json::from_slice(body).map_err(|_| not_a_node("its answer is not one of nudged's"))
 }
 
 /// The token, where the node asks for one.
@@ -250,8 +250,8 @@ fn in_words(explained: &Explained) -> String {
     }
     if let Some(reason) = &explained.reason {
         let next = match explained.next_in {
-            Some(seconds) => format!("asking again can help in {seconds} s"),
-            None => "asking again does not help as things are".to_owned(),
+            Some(seconds) => format!("asking again may help in {seconds} s"),
+            None => "asking again will not help".to_owned(),
         };
         writeln!(text, "nothing is shown: {reason}; {next}").expect("a String takes all text");
     }
@@ -267,14 +267,14 @@ fn plain(text: &str) -> String {
 fn why(gate: &str) -> &'static str {
     match gate {
         "status" => "it is not live",
-        "schedule" => "the moment is before starts_at or not before ends_at",
-        "window" => "the moment is in none of its windows",
+        "schedule" => "the time is before starts_at, or not before ends_at",
+        "window" => "the time is outside its windows",
         "placement" => "it is not for this placement",
         "target" => "the attributes do not match its target",
         "rollout" => "the user is outside its rollout",
         "max_shows" => "the user has seen it max_shows times",
-        "gap" => "too little time has passed since it was shown or since what came of it",
-        "cap" => "one of its caps is used up for now",
+        "gap" => "too little time has passed since it was shown, or since its outcome",
+        "cap" => "one of its caps is reached for now",
         "quiet" => "quiet_time has not passed since the user saw a popup",
         "day" => "the user has seen max_per_day popups today",
         "session" => "the user has seen max_per_session popups in this session",

@@ -35,7 +35,7 @@ use nudged_journal::record::{self, Record};
 use nudged_journal::recovery::{self, RecoverOptions};
 use nudged_journal::segment::SetId;
 use nudged_runtime::files::DirectoryReader;
-use nudged_store::{Reader, Store, StoredPopup, status_word};
+use nudged_store::{Reader, Store, StoredPopup};
 
 /// Writes what is asked for; gives the exit code.
 pub fn run(arguments: &ExportArguments) -> u8 {
@@ -131,7 +131,7 @@ fn popups(config: &Config, has_history: bool, out: &mut impl Write) -> Result<()
 }
 
 fn popup_line(popup: &StoredPopup, overrides: &Overrides) -> Value {
-    let status = overrides.status(&popup.id).map(status_word);
+    let status = overrides.status(&popup.id).map(Status::word);
     let of_it = overrides.all().filter(|held| *held.entry.popup == *popup.id);
     let entries: Vec<Value> = of_it
         .map(|held| serde_json::from_str(&encode(&held.entry)).expect("our own values read back"))
@@ -139,7 +139,7 @@ fn popup_line(popup: &StoredPopup, overrides: &Overrides) -> Value {
     json!({
         "id": popup.id,
         "version": popup.version,
-        "status_override": if popup.is_gone { Some(status_word(Status::Archived)) } else { status },
+        "status_override": if popup.is_gone { Some(Status::Archived.word()) } else { status },
         "is_gone": popup.is_gone,
         "overrides": entries,
         "origin": popup.origin.word(),
@@ -175,7 +175,7 @@ fn journal(directory: &Path, out: &mut impl Write) -> Result<(), Failure> {
     let unusable = |what: String| Failure::Directory { path: path.clone(), what };
     let disk = DirectoryReader::new(&path);
     let found = recovery::set_of(&disk).map_err(|error| unusable(error.to_string()))?;
-    let Some(set) = found else { return Err(unusable("no journal is there".to_owned())) };
+    let Some(set) = found else { return Err(unusable("there is no journal".to_owned())) };
     let retired = recovery::retired(&disk).map_err(|error| unusable(error.to_string()))?;
     let options = RecoverOptions { applied: retired, fresh_set: set, skip_damaged: true };
     let recovered =
@@ -232,7 +232,6 @@ pub(super) fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -
             "variant": withdrawn.variant,
             "revision_epoch": withdrawn.revision.epoch,
             "revision_counter": withdrawn.revision.counter,
-            "restored": withdrawn.restored.map_or("", |restored| restored.popup),
         }),
         Record::Unmerged(unmerged) => json!({
             "action": unmerged.happening.word(),
@@ -257,5 +256,5 @@ pub(super) fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -
 }
 
 fn written(source: io::Error) -> Failure {
-    Failure::System { what: "standard output", source }
+    Failure::System { what: "write to standard output", source }
 }

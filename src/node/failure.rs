@@ -1,4 +1,4 @@
-//! Why the program ends: each reason has its exit code (product, section 2).
+//! Why the program ends: each reason has its exit code (docs/operations.md#exit-codes).
 
 use std::path::PathBuf;
 
@@ -26,8 +26,8 @@ pub enum Failure {
     Host(#[from] HostUnfit),
     /// The journal's newest time is far ahead of the wall clock.
     #[error(
-        "the newest record of the journal is {ahead_s} s ahead of the wall clock: set the clock \
-         (`timedatectl`, `chronyc makestep`), or start with --accept-clock to go on from the \
+        "the newest journal record is {ahead_s} s ahead of the wall clock: set the clock \
+         (`timedatectl`, `chronyc makestep`), or start with --accept-clock to continue from the \
          journal's time"
     )]
     Clock {
@@ -44,8 +44,8 @@ pub enum Failure {
     },
     /// The disk has no room for what a node needs at its start.
     #[error(
-        "{path}: the journal needs {needed} bytes for its segments in use and in reserve, and \
-         {free} are free: make room, or move `data` to a larger disk"
+        "{path}: the journal needs {needed} bytes for its current and reserve segments, but {free} \
+         are free: make room, or move `data` to a larger disk"
     )]
     NoRoom {
         /// The journal's directory.
@@ -57,7 +57,7 @@ pub enum Failure {
     },
     /// The disk has no room for what SQLite makes as it opens the database.
     #[error(
-        "{source}: the disk is full: opening it takes up to {needed} bytes there, and {free} are \
+        "{source}: the disk is full: opening it takes up to {needed} bytes there, but {free} are \
          free: make room, or move `data` to a larger disk"
     )]
     NoRoomToOpen {
@@ -73,8 +73,8 @@ pub enum Failure {
     Store(#[from] StoreError),
     /// A node runs on the store that users are to be brought to.
     #[error(
-        "node {nodes} runs on {target}, and would take the users that are brought for new ones: \
-         stop every node there, then run this again"
+        "node {nodes} is running on {target} and would take the imported users for new ones: stop \
+         every node there, then run this again"
     )]
     NodeRuns {
         /// Their names.
@@ -84,8 +84,8 @@ pub enum Failure {
     },
     /// A node has started on the store while users were brought to it.
     #[error(
-        "a node of {target} has started meanwhile, and may have taken users for new ones who had \
-         not been brought yet: stop every node there, then run this again, which unites both"
+        "a node of {target} has started in the meantime and may have taken users that were not \
+         moved yet for new ones: stop every node there, then run this again to unite both"
     )]
     NodeCame {
         /// The server and its database.
@@ -93,10 +93,11 @@ pub enum Failure {
     },
     /// A node has not said that it stopped: its journal may have what the store lacks.
     #[error(
-        "of the nodes of {target}, these did not stop cleanly: {nodes}: each may still run, frozen \
-         or cut off from MySQL, or have records in its journal that are not in MySQL, whose users \
-         would be shown again: start each once with its data directory and stop it, then run this \
-         again; where one is gone for good with its directory, --nodes-lost goes on without it"
+        "of the nodes of {target}, these did not stop cleanly: {nodes}: each may still be running, \
+         frozen or cut off from MySQL, or its journal may have records that are not in MySQL, \
+         whose users would be shown popups again: start each once with its data directory and stop \
+         it, then run this again; if one is gone for good with its directory, continue without it \
+         with --nodes-lost"
     )]
     NodeUnstopped {
         /// Their names, and when they were seen.
@@ -113,15 +114,15 @@ pub enum Failure {
     /// Redis does not sync what `ack = "synced"` promises.
     #[error(
         "ack = \"synced\" with queue = \"redis\" needs a Redis that syncs each write before it \
-         answers: `CONFIG SET appendonly yes` and `CONFIG SET appendfsync always`, in its \
-         redis.conf too (vendor-config/redis/redis.conf), and let nudged's user ask with CONFIG \
-         GET; or choose queue = \"journal\""
+         answers: run `CONFIG SET appendonly yes` and `CONFIG SET appendfsync always`, set them in \
+         its redis.conf too (vendor-config/redis/redis.conf), and allow nudged's user CONFIG GET; \
+         or choose queue = \"journal\""
     )]
     RedisNotSynced,
     /// The system refused a thread or a descriptor.
-    #[error("{what}: {source}{}", mend_of(source))]
+    #[error("can't {what}: {source}{}", mend_of(source))]
     System {
-        /// What was wanted.
+        /// What was to be done, as it follows "can't".
         what: &'static str,
         /// What the system said.
         source: std::io::Error,
@@ -133,8 +134,8 @@ fn mend_of(source: &std::io::Error) -> &'static str {
     match source.kind() {
         // How a limit of threads reads: EAGAIN.
         std::io::ErrorKind::WouldBlock => {
-            ": a limit of threads was met: raise it (`TasksMax=` and `LimitNPROC=` in the unit, \
-             `--pids-limit` for a container, `ulimit -u` in a shell)"
+            ": a limit on threads was reached: raise it (`TasksMax=` and `LimitNPROC=` in the \
+             unit, `--pids-limit` for a container, `ulimit -u` in a shell)"
         }
         _ => "",
     }
@@ -174,7 +175,7 @@ mod tests {
     fn a_limit_of_threads_is_named_with_what_raises_it() {
         let refused = |code| {
             let source = std::io::Error::from_raw_os_error(code);
-            Failure::system("a thread for reloads")(source).to_string()
+            Failure::system("start the reload thread")(source).to_string()
         };
         assert!(refused(libc::EAGAIN).contains("`TasksMax=`"));
         assert!(!refused(libc::ENOMEM).contains("TasksMax"));

@@ -21,9 +21,6 @@ use sha2::{Digest as _, Sha256};
 use super::arguments::ImportArguments;
 use super::failure::Failure;
 use super::{import_whole, settings, whole_lines};
-use nudged_admin::catalog_copy;
-use nudged_admin::publisher::{ImportedLine, PublishError, import_popups};
-use nudged_admin::shared_catalog::SharedCatalog;
 use nudged_base::hex;
 use nudged_base::ids::Sequence;
 use nudged_base::limits::{APPLY_RECORDS_MAX, IMPORT_LINE_BYTES_MAX, POPUPS_FILE_BYTES_MAX};
@@ -32,8 +29,11 @@ use nudged_domain::catalog::overrides::{self, Entry};
 use nudged_domain::catalog::snapshot::Status;
 use nudged_domain::catalog::source::{Format, parse_popup};
 use nudged_journal::record;
+use nudged_publish::catalog_copy;
+use nudged_publish::publisher::{ImportedLine, PublishError, import_popups};
+use nudged_publish::shared_catalog::SharedCatalog;
 use nudged_runtime::files::{DirectoryError, JournalDirectory};
-use nudged_store::{Applied, Store, StoreError, StoredPopup, StreamId, status_of};
+use nudged_store::{Applied, Store, StoreError, StoredPopup, StreamId};
 
 /// A popup's line, as far as it is taken.
 #[derive(Deserialize)]
@@ -160,7 +160,7 @@ fn import_catalog(
     while let Some(line) = next {
         bytes = bytes.saturating_add(u64::try_from(line.len()).unwrap_or(u64::MAX));
         if bytes > POPUPS_FILE_BYTES_MAX {
-            return Err(lines.wrong("more than a catalog can be"));
+            return Err(lines.wrong("the file is larger than a catalog can be"));
         }
         match read_popup(&line) {
             Ok((popup, entries)) => {
@@ -174,15 +174,15 @@ fn import_catalog(
     let id = |line: &ImportedLine| line.definition.id().to_owned();
     popups.sort_by_key(id);
     let twice = popups.windows(2).filter(|pair| id(&pair[0]) == id(&pair[1]));
-    problems.extend(twice.map(|pair| format!("popup \"{}\" is there twice", id(&pair[0]))));
+    problems.extend(twice.map(|pair| format!("popup \"{}\" appears twice", id(&pair[0]))));
     if !problems.is_empty() {
         return Err(Failure::Configuration(problems.join("\n")));
     }
     let outcome = import_popups(store, config, (&popups, &overrides));
     let (before, after) = outcome.map_err(|error| match error {
         PublishError::Store(StoreError::InFile { .. }) => Failure::Configuration(format!(
-            "{error}; where there is no popups file any more, start the node once without one: it \
-             gives its popups to the API, and the import can change them"
+            "{error}; if there is no popups file any more, start the node once without one: its \
+             popups are then the API's, and the import can change them"
         )),
         PublishError::Store(error) => error.into(),
         error => Failure::Configuration(error.lines().join("\n")),
@@ -213,13 +213,16 @@ fn read_popup(line: &str) -> Result<(ImportedLine, Vec<Entry>), Vec<String>> {
     let wrong = |what: &str| vec![format!("popup \"{}\": {what}", read.id)];
     let status = match read.status_override.as_deref() {
         None => None,
-        Some(word) => Some(status_of(word).ok_or_else(|| wrong("unknown status_override"))?),
+        Some(word) => Some(Status::of_word(word).ok_or_else(|| wrong("unknown status_override"))?),
     };
     let (is_gone, overrides) = match (read.is_gone, read.overrides) {
         (Some(is_gone), Some(text)) => {
             let entries = overrides::decode_all(text.get());
             let entries = entries.filter(|all| all.iter().all(|entry| *entry.popup == *read.id));
-            (is_gone, entries.ok_or_else(|| wrong("overrides: not its pauses and archives"))?)
+            (
+                is_gone,
+                entries.ok_or_else(|| wrong("overrides: not pauses and archives of this popup"))?,
+            )
         }
         // An older version archived both in one word, and had no ids. A status "live" of an
         // operator's wins no more.
@@ -272,7 +275,7 @@ fn import_records(store: &mut Store, first: String, lines: &mut Lines) -> Result
     }
     let Applied { records, duplicates, skipped, rejected } = total;
     Ok(format!(
-        "{records} records applied, {duplicates} were there, {skipped} imported before, \
+        "{records} records applied, {duplicates} already there, {skipped} imported before, \
          {rejected} refused"
     ))
 }
@@ -320,7 +323,7 @@ mod tests {
     use crate::node::export::record_line;
     use nudged_base::ids::Revision;
     use nudged_base::time::WallMs;
-    use nudged_journal::record::{FormerEntry, Record, Restored, Withdrawn};
+    use nudged_journal::record::{FormerEntry, Record, Withdrawn};
     use nudged_journal::segment::SetId;
 
     #[test]
@@ -337,12 +340,11 @@ mod tests {
             variant: "v",
             clocks: &[4],
             former: Some(entry),
-            restored: Some(Restored { popup: "q", entry, place: 2 }),
         });
         let line = record_line(SetId(1), Sequence(12), &withdrawn);
-        let columns = ["action", "decision", "user_id", "popup_id", "variant", "restored"];
+        let columns = ["action", "decision", "user_id", "popup_id", "variant"];
         let told = columns.map(|column| line[column].as_str().unwrap());
-        assert_eq!(told, ["withdrawn", "t", "u", "p", "v", "q"]);
+        assert_eq!(told, ["withdrawn", "t", "u", "p", "v"]);
         assert_eq!((&line["at"], &line["shown_at"]), (&7.into(), &6.into()));
         let (read, bytes) = read_record(&line.to_string()).unwrap();
         assert_eq!(read.seq, 12);

@@ -68,7 +68,7 @@ pub(super) fn import(
     let TakenUsers { new, united, known } = batch.taken;
     let [erased, stats] = batch.counts;
     Ok(format!(
-        "{new} users new, {united} with the shows of both, {known} there with all of it; {erased} \
+        "users: {new} new, {united} united with the shows of both, {known} unchanged; {erased} \
          erased users; {stats} rows of statistics"
     ))
 }

@@ -68,7 +68,7 @@ impl Keepers {
     /// # Errors
     /// Where the system refuses a thread, or the stores can't be had.
     pub fn start(setup: KeepersSetup<'_>) -> Result<Keepers, Failure> {
-        let thread = Failure::system("a thread of the keeper");
+        let thread = Failure::system("start the keeper thread");
         let lanes = match setup.config.queue {
             Queue::Redis => usize::try_from(setup.config.mysql.parallel()).unwrap_or(1),
             Queue::Journal => 0,
@@ -133,7 +133,7 @@ fn start_drain(
     setup: &KeepersSetup<'_>,
     (share, lane): (&Arc<ListShare>, usize),
 ) -> Result<(Ending, Arc<Sleeper>), Failure> {
-    let thread = Failure::system("a thread that drains lists");
+    let thread = Failure::system("start a thread to drain lists");
     let sleeper = Arc::new(Sleeper::new().map_err(|error| thread(error.into()))?);
     let stop: Arc<AtomicBool> = Arc::default();
     let drain = list_drain::start(DrainSetup {

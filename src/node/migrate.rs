@@ -62,7 +62,7 @@ fn migrate(arguments: &MigrateArguments) -> Result<String, Failure> {
     let (before, after) = mysql::migrate(&config, clocks::wall())?;
     let mut said = match before {
         _ if before == after => format!("schema {after}: nothing to do"),
-        0 => format!("schema {after}: made"),
+        0 => format!("schema {after}: created"),
         _ => format!("schema {after}: upgraded from {before}"),
     };
     for dropped in mysql::dropped_since(&config, before)? {

@@ -22,9 +22,6 @@ use self::target::Target;
 use super::belonging::{self, Mark, Moved};
 use super::failure::Failure;
 use super::{shared_keys, signing_keys};
-use nudged_admin::catalog_copy;
-use nudged_admin::overrides::in_directory;
-use nudged_admin::shared_catalog::SharedCatalog;
 use nudged_api::token::Secret;
 use nudged_base::ids::{Sequence, UserKey};
 use nudged_base::limits::{APPLY_RECORDS_MAX, MOVED_ROWS};
@@ -34,6 +31,9 @@ use nudged_journal::reader::Tail;
 use nudged_journal::record::Record;
 use nudged_journal::recovery::{self, RecoverOptions};
 use nudged_journal::segment::SetId;
+use nudged_publish::catalog_copy;
+use nudged_publish::overrides::in_directory;
+use nudged_publish::shared_catalog::SharedCatalog;
 use nudged_runtime::files::JournalDirectory;
 use nudged_store::sqlite::{FILE_NAME, Peek};
 use nudged_store::whole::{TakenPopup, TakenUsers, WholeStat, WholeStream};
@@ -97,12 +97,14 @@ pub fn begin(
     (now, are_nodes_lost): (WallMs, bool),
 ) -> Result<Begun, Failure> {
     if config.mysql.url.is_none() {
-        let what = "migrate --from moves a directory into mysql.url, which is not set";
+        let what = "migrate --from moves a directory into mysql.url, but mysql.url is not set";
         return Err(Failure::Configuration(what.to_owned()));
     }
     let unusable = |what: String| Failure::Directory { path: from.to_owned(), what };
     if !from.join(FILE_NAME).exists() {
-        return Err(unusable(format!("no data of an embedded node is there: no {FILE_NAME}")));
+        return Err(unusable(format!(
+            "it has no data of an embedded node: there is no {FILE_NAME}"
+        )));
     }
     let lock = JournalDirectory::open(&from.join("journal"));
     let lock = lock.map_err(|error| unusable(format!("{error}: stop the node first")))?;
@@ -155,10 +157,10 @@ fn already(
         None => true,
     };
     match known {
-        true => Ok(format!("{}: moved to {server}, nothing to do", from.display())),
+        true => Ok(format!("{}: already moved to {server}, nothing to do", from.display())),
         false => Err(unusable(format!(
-            "its users were moved to {server}, which is not the database of mysql.url: move them from there, \
-             with `nudged export` and `nudged import`"
+            "its users were moved to {server}, which is not the database of mysql.url: move them \
+             from there with `nudged export` and `nudged import`"
         ))),
     }
 }
@@ -174,7 +176,7 @@ pub(super) fn apply_journal(
     let disk = directory.reader();
     let damaged = |error: recovery::RecoverError| {
         format!(
-            "{error}; `nudged serve --salvage` with this directory goes on without what is lost"
+            "{error}; `nudged serve --salvage` with this directory continues without what is lost"
         )
     };
     let Some(set) = recovery::set_of(&disk).map_err(damaged)? else { return Ok(0) };
@@ -270,11 +272,11 @@ impl Moving {
         };
         let moved: Vec<StoredKey> = own.iter().map(moved).collect();
         self.target.sql().add_signing_keys(&moved)?;
-        let system = Failure::system("random bytes for a signing key");
+        let system = Failure::system("get random bytes for a signing key");
         let fresh = signing_keys::fresh(self.now).map_err(system)?;
         self.target.sql().signing_keys(&shared_keys::stored_of(&fresh))?;
         let count = moved.len();
-        self.go_on(Step::Popups, format!("signing keys: {count}, whose tokens stay valid"))
+        self.go_on(Step::Popups, format!("signing keys: {count} moved, their tokens stay valid"))
     }
 
     fn move_popups(&mut self) -> Result<Option<String>, Failure> {
@@ -293,18 +295,19 @@ impl Moving {
                 TakenPopup::Differs => differing.push(popup.id()),
             }
         }
-        let mut said = format!("popups: {new} moved with their history, {known} there, the same");
+        let mut said =
+            format!("popups: {new} moved with their history, {known} already there and the same");
         if !differing.is_empty() {
             said.push_str(&format!(
-                ", {} there with another definition, which they keep: {}",
+                ", {} already there with another definition, which they keep: {}",
                 differing.len(),
                 differing.join(", ")
             ));
         }
         if !of_file.is_empty() {
             said.push_str(&format!(
-                "\npopups {}: put them into the nodes' popups file, else the next start with that \
-                 file archives them",
+                "\npopups {}: add them to the nodes' popups file, or the next start with that file \
+                 archives them",
                 of_file.join(", ")
             ));
         }
@@ -316,7 +319,7 @@ impl Moving {
         self.target.sql().take_overrides(&entries)?;
         let standing = entries.iter().filter(|entry| entry.end.is_none()).count();
         let step = Step::Users { after: String::new(), taken: TakenUsers::default() };
-        self.go_on(step, format!("overrides: {standing} standing, {} in all", entries.len()))
+        self.go_on(step, format!("overrides: {standing} in force, {} in total", entries.len()))
     }
 
     fn move_users(
@@ -333,8 +336,8 @@ impl Moving {
         }
         let TakenUsers { new, united, known } = taken;
         let said = format!(
-            "users: {} ({new} moved, {united} there before and now with the shows of both, {known} \
-             there with all of it)",
+            "users: {} ({new} moved, {united} already there and now with the shows of both, \
+             {known} already there and unchanged)",
             new + united + known
         );
         self.go_on(Step::Erases { after: i64::MIN, count: 0, there: 0 }, said)
@@ -360,12 +363,12 @@ impl Moving {
             return Ok(None);
         }
         let step = Step::Events { after: (0, 0), count: 0 };
-        let mut said = format!("erased users: {count}, who stay erased");
+        let mut said = format!("erased users: {count}, they stay erased");
         if there > 0 {
             let have = if there == 1 { "has" } else { "have" };
             said.push_str(&format!(
-                "; {there} erased here {have} records at the target, which stay: erase there as \
-                 well"
+                "; {there} erased here {have} records at the target, which are kept: erase them \
+                 there as well"
             ));
         }
         self.go_on(step, said)
@@ -402,7 +405,7 @@ impl Moving {
         self.target.sql().take_positions(&self.streams)?;
         let last = self.streams.iter().map(|stream| stream.applied.0).max().unwrap_or(0);
         let count = self.streams.len();
-        self.go_on(Step::Redis, format!("journals: {count}, up to record {last}"))
+        self.go_on(Step::Redis, format!("journals: {count}, applied up to record {last}"))
     }
 
     fn take_epochs_away(&mut self) -> Result<Option<String>, Failure> {
@@ -418,8 +421,8 @@ impl Moving {
             let _ = shared.put(catalog.version, &text, None);
         }
         let said = match is_there {
-            true => "redis: to be filled from MySQL by the first node that starts",
-            false => "redis: none configured",
+            true => "redis: the first node that starts fills it from MySQL",
+            false => "redis: not configured",
         };
         self.go_on(Step::Mark, said)
     }
@@ -429,13 +432,15 @@ impl Moving {
         // Whatever it has of journals, and however that database is called: it knows this id.
         let mut fresh = [0; 16];
         getrandom::fill(&mut fresh).map_err(|error| {
-            Failure::system("random bytes for a directory's id")(std::io::Error::other(error))
+            Failure::system("get random bytes for a directory's id")(std::io::Error::other(error))
         })?;
         let id = target::set_name(SetId(u128::from_le_bytes(fresh)));
         self.target.sql().stream_numbers(std::slice::from_ref(&id))?;
         belonging::mark_moved(&self.from, &self.target.name(), &id)?;
         let from = self.from.display();
-        let said = format!("{from}: may be served with this configuration, no longer without it");
+        let said = format!(
+            "{from}: can be served with this configuration from now on, and no longer without it"
+        );
         self.go_on(Step::Done, said)
     }
 }

@@ -8,8 +8,8 @@ use super::belonging;
 use super::failure::Failure;
 use super::redis;
 
-use nudged_admin::publisher;
 use nudged_config::{AdminAddress, Config, Loaded, Queue};
+use nudged_publish::publisher;
 use nudged_runtime::topology::{Topology, allowed_cpus};
 use nudged_runtime::{listener, probe, process_limits, thread_room};
 use nudged_store::mysql;
@@ -78,8 +78,8 @@ pub fn wrong_cpus(config: &Config) -> Vec<(&'static str, String)> {
             _ => "are",
         };
         let message = format!(
-            "{} {verb} not among the CPUs that this process may use: {allowed:?} (`taskset -p`, \
-             AllowedCPUs= of the unit)",
+            "{} {verb} not among the CPUs that this process may use: {allowed:?} (see `taskset \
+             -p`, or AllowedCPUs= of the unit)",
             missing.join(", ")
         );
         wrong.push((key, message));

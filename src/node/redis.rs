@@ -15,7 +15,7 @@ use nudged_runtime::link_target::LinkTarget;
 use nudged_runtime::redis_client::BlockingRedis;
 use nudged_runtime::resolver::Resolver;
 use nudged_runtime::wake::Sleeper;
-use nudged_shard::arbiter::{ArbiterSetup, Queue};
+use nudged_shard::users::redis::{ArbiterSetup, Queue};
 
 /// A name that is not found within this at start is looked up further while the node serves.
 const RESOLVE_WAIT: Duration = Duration::from_secs(2);
@@ -61,7 +61,7 @@ impl RedisWay {
     /// Where the url is none, or the system refuses a thread.
     pub fn open(config: &Config, log: &Log) -> Result<Option<RedisWay>, Failure> {
         let Some((address, of_url)) = address_of(config)? else { return Ok(None) };
-        let thread = Failure::system("a thread that looks names up");
+        let thread = Failure::system("start the resolver thread");
         let sleeper = Arc::new(Sleeper::new().map_err(|error| thread(error.into()))?);
         // A link whose oldest command waits for twice the deadline is given up as well.
         let user_timeout = Duration::from_millis(config.redis.deadline.0.saturating_mul(2));

@@ -24,12 +24,13 @@ use super::redis::RedisWay;
 use super::signals::{self, Asked};
 use super::{drain, preflight, settings, storage, unmerged};
 use nudged_admin::AdminHandle;
-use nudged_admin::publisher::{self, Publisher};
 use nudged_api::token::Keys;
 use nudged_base::ids::Sequence;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Log, Message, Value};
 use nudged_config::{Config, Loaded};
+use nudged_publish::Publishing;
+use nudged_publish::publisher::{self, Publisher};
 use nudged_runtime::journal_core::JournalHandle;
 use nudged_runtime::log_thread::{LogThread, stamp_now};
 use nudged_runtime::mesh::Mesh;
@@ -57,7 +58,7 @@ fn start(arguments: &ServeArguments) -> Result<u8, Failure> {
     process_limits::raise();
     // Before a file is read: with too few descriptors that would be said of the file.
     process_limits::check(1, 1)?;
-    let signals = signals::listen().map_err(Failure::system("signal handlers"))?;
+    let signals = signals::listen().map_err(Failure::system("set up signal handlers"))?;
     serve(arguments, signals)
 }
 
@@ -75,6 +76,8 @@ pub struct Node {
     pub was_ready: bool,
     /// Changes of the catalog and of settings.
     pub publisher: Arc<Publisher>,
+    /// The threads beside it.
+    pub publishing: Publishing,
     /// The admin listener.
     pub admin: AdminHandle,
     /// The shards' threads.
@@ -100,11 +103,12 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
     let tell_unknown = |_: &Failure| settings::tell_unknown_variables();
     let (loaded, topology) = load_checked(arguments).inspect_err(tell_unknown)?;
     let config = loaded.config.clone();
-    let connections = size::connections_per_shard(&config, topology.shards)?;
+    let connections = size::connections_per_shard(&config, topology.shards);
+    let connections = connections.inspect_err(tell_unknown)?;
     let connections_max = size::connections_of_node(&config, topology.shards, connections);
     let (log, log_thread) = start_log(&config)?;
     signals.tell(&log);
-    vital::watch(&log).map_err(Failure::system("a thread that watches the others"))?;
+    vital::watch(&log).map_err(Failure::system("start the watchdog thread"))?;
     announce::tell_start(&log, &loaded, &topology, connections_max);
     warn_of_settings(&log, &loaded, &topology, connections_max);
     let mut storage = storage::open(&config, arguments.storage_options(), &log)?;
@@ -137,11 +141,12 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
         left,
     };
     let reloads = (Arc::clone(&publisher), signals.reloads.clone());
-    drain::take_reloads(reloads).map_err(Failure::system("a thread for reloads"))?;
+    drain::take_reloads(reloads).map_err(Failure::system("start the reload thread"))?;
     // A shard accepts as soon as it is there, and what is accepted is answered before a stop.
     signals.end_start();
     let shards = threads.start_shards(&parts, sockets)?;
-    let admin = threads.start_admin(&parts, connections_max, &figures, keepers.as_ref())?;
+    let (admin, publishing) =
+        threads.start_admin(&parts, connections_max, &figures, keepers.as_ref())?;
     announce(&addresses, admin.address());
     let is_let = ready::await_sql(is_sql_asked, &figures.fitness, &signals)
         && ready::await_redis(keepers.as_ref(), &mesh.board, looked, (&log, &signals));
@@ -158,6 +163,7 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
         signals,
         was_ready,
         publisher,
+        publishing,
         admin,
         shards,
         journal,
@@ -181,7 +187,7 @@ fn load_checked(arguments: &ServeArguments) -> Result<(Loaded, Topology), Failur
 }
 
 fn make_mesh(topology: &Topology) -> Result<Arc<Mesh>, Failure> {
-    let eventfds = Failure::system("eventfds for the shards");
+    let eventfds = Failure::system("create eventfds for the shards");
     Mesh::new(topology.shards).map(Arc::new).map_err(|error| eventfds(error.into()))
 }
 
@@ -207,7 +213,8 @@ fn say(line: &str) {
 fn start_log(config: &Config) -> Result<(Log, LogThread), Failure> {
     let is_json = publisher::is_json(config.log.format);
     let log = Log::new(config.log.level, is_json, &config.log.users);
-    let thread = LogThread::start(&log, std::io::stderr()).map_err(Failure::system("a thread"))?;
+    let thread = LogThread::start(&log, std::io::stderr())
+        .map_err(Failure::system("start the log thread"))?;
     Ok((log, thread))
 }
 

@@ -61,7 +61,7 @@ pub fn tell_unknown_variables() {
     let (environment, _) = environment(std::env::vars_os());
     for unknown in nudged_config::examine(None, &environment, &[]).loaded.unknown_variables {
         eprintln!(
-            "nudged: warning: environment variable {} is not known; the nearest is {}",
+            "nudged: warning: environment variable {} is unknown; the nearest is {}",
             unknown.name, unknown.nearest
         );
     }

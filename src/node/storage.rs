@@ -22,7 +22,7 @@ use nudged_journal::recovery::{self, Damage, RecoverError, RecoverOptions, Recov
 use nudged_journal::segment::{SegmentId, SetId};
 use nudged_runtime::files::{DirectoryError, JournalDirectory, free_bytes};
 use nudged_runtime::log_thread::{self, stamp_now};
-use nudged_shard::unmerged::left::Left;
+use nudged_shard::users::unmerged::left::Left;
 use nudged_store::{FailureKind, Store, StoreError, StreamId};
 
 /// Segments of the journal that a node starts with.
@@ -166,8 +166,8 @@ pub fn open(
 fn with_salvage(error: &RecoverError) -> String {
     let hint = match error {
         RecoverError::Damaged(_) => {
-            "; `nudged serve --salvage` copies the damaged files aside and goes on without exactly \
-             these records"
+            "; `nudged serve --salvage` copies the damaged files aside and continues without \
+             exactly these records"
         }
         _ => "",
     };

@@ -6,7 +6,7 @@ use nudged_base::ids::{Sequence, ShardId, UserKey};
 use nudged_journal::disk::DiskRead;
 use nudged_journal::reader::{Tail, TailError};
 use nudged_runtime::board::Board;
-use nudged_shard::unmerged::left::{Found, Left};
+use nudged_shard::users::unmerged::left::{Found, Left};
 
 /// Entries that no record from `tail` to `end` tells to be merged. Allocates what they take.
 ///
@@ -46,7 +46,7 @@ mod tests {
     use nudged_domain::state::apply::{Action, ShowId};
     use nudged_journal::record::{Happening, Impression, Record};
     use nudged_runtime::wake::Sleeper;
-    use nudged_shard::unmerged::{Asked, Entry};
+    use nudged_shard::users::unmerged::{Asked, Entry};
     use std::sync::Arc;
 
     fn entry(token: &str, asked: Asked) -> Entry {

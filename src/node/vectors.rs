@@ -1,6 +1,6 @@
-//! `nudged vectors FILE...`: plays decision vectors (product, section 8) against the real decision
-//! core with a made clock. `case` is what a file holds, `player` plays one vector. Knows nothing of
-//! servers and storage.
+//! `nudged vectors FILE...`: plays decision vectors (docs/semantics.md#decision-vectors) against
+//! the real decision core with a made clock. `case` is what a file holds, `player` plays one
+//! vector. Knows nothing of servers and storage.
 //!
 //! Exit codes: 0 every vector passed, 1 one failed, 2 a file can't be read or is not vectors. A
 //! vector whose popups the catalog refuses has failed: other implementations may know them.

@@ -156,7 +156,7 @@ pub fn read(line: &str) -> Result<Whole, String> {
         Line::Stats(line) => {
             let is_set = !line.set.is_empty() && line.set.len() <= 64;
             if !is_set || line.counts.iter().any(|count| *count < 0) {
-                return Err("stats: expected a set, and counts from 0".to_owned());
+                return Err("stats: expected a set, and counts of 0 or more".to_owned());
             }
             let (popup, variant) = (id("popup_id", line.popup_id)?, line.variant);
             let (hour, set) = (line.hour, line.set);
@@ -179,7 +179,7 @@ fn read_user(line: UserLine) -> Result<WholeUser, String> {
     let entries = line.popups.into_iter().map(read_entry).collect::<Result<Vec<_>, _>>()?;
     let remembered = entries.iter().filter(|entry| !entry.is_forgotten).count();
     if remembered > USER_POPUPS_MAX {
-        return Err(format!("popups: more than {USER_POPUPS_MAX} that are not forgotten"));
+        return Err(format!("popups: more than {USER_POPUPS_MAX} that are remembered"));
     }
     Ok(WholeUser { user: line.user_id, revision: revision(line.revision)?, clocks, entries })
 }
@@ -205,7 +205,7 @@ fn read_entry(line: EntryLine) -> Result<WholeEntry, String> {
     };
     match entry.is_forgotten || entry.decoded().is_some() {
         true => Ok(entry),
-        false => Err(format!("state: not one of popup \"{}\"", entry.popup)),
+        false => Err(format!("state: belongs to another popup than \"{}\"", entry.popup)),
     }
 }
 

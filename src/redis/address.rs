@@ -28,25 +28,25 @@ pub enum LinkAddress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
     /// Neither `redis://` nor `redis+unix://`.
-    #[error("the URL of Redis does not begin with redis:// or redis+unix://")]
+    #[error("the Redis URL does not start with redis:// or redis+unix://")]
     Scheme,
     /// No host, or one that can't be one.
-    #[error("the URL of Redis has no proper host")]
+    #[error("the Redis URL has no valid host")]
     Host,
     /// Not a number from 1 to 65535.
-    #[error("the port in the URL of Redis is not one from 1 to 65535")]
+    #[error("the port in the Redis URL is not between 1 and 65535")]
     Port,
     /// Not a number, or there is more behind it.
-    #[error("the database in the URL of Redis is not a number")]
+    #[error("the database in the Redis URL is not a number")]
     Database,
     /// A socket's path is absolute.
-    #[error("the path of the socket in the URL of Redis is not absolute")]
+    #[error("the socket path in the Redis URL is not absolute")]
     Path,
     /// A percent sign without two hex digits, or bytes that are no text.
-    #[error("the URL of Redis has a percent sign that does not encode a letter")]
+    #[error("the Redis URL has a % that does not encode a character")]
     Encoding,
     /// A parameter other than `db`, or a fragment.
-    #[error("the URL of Redis has a parameter that is not known")]
+    #[error("the Redis URL has an unknown parameter")]
     Parameter,
 }
 

@@ -96,7 +96,7 @@ pub enum AskError {
     #[error("the server at redis.url does not speak the Redis protocol: check its host and port")]
     Malformed,
     /// It was not asked: it is left alone for a while after what failed last.
-    #[error("Redis is not asked again yet after: {why}")]
+    #[error("Redis is not tried again yet, after: {why}")]
     Resting {
         /// What failed last.
         why: String,

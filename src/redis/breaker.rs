@@ -17,7 +17,7 @@ use nudged_base::time::MonoNs;
 const PIECE_NS: u64 = 100_000_000;
 /// Pieces of a second.
 const PIECES: usize = 10;
-/// Fewer outcomes in a second are too few to judge by their share (reliability, "Redis").
+/// Fewer outcomes in a second are too few to judge by their share (docs/guarantees.md#redis).
 const OUTCOMES_MIN: u32 = 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

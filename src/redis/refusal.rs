@@ -83,28 +83,29 @@ impl Refusal {
     /// itself, or is not of the whole server.
     pub fn mend(self) -> Option<&'static str> {
         Some(match self {
-            Refusal::Loading => "Redis loads its data: it answers when it has",
-            Refusal::PrimaryDown => "Redis is a replica whose primary is away",
-            Refusal::Busy => "Redis is busy with somebody's script: SCRIPT KILL ends it",
+            Refusal::Loading => "Redis is loading its data: wait until it has finished",
+            Refusal::PrimaryDown => "Redis is a replica and has lost its primary",
+            Refusal::Busy => "Redis is busy running a script: end it with SCRIPT KILL",
             Refusal::ReadOnly => {
-                "Redis takes no writes: it is a replica, or has fewer replicas than \
-                 min-replicas-to-write; name its primary in redis.url"
+                "Redis accepts no writes: it is a replica (set redis.url to its primary), or it \
+                 has fewer replicas than min-replicas-to-write"
             }
             Refusal::OutOfMemory => {
-                "Redis is out of memory: raise its maxmemory, and leave maxmemory-policy noeviction"
+                "Redis is out of memory: raise maxmemory and keep maxmemory-policy noeviction"
             }
             Refusal::Misconfigured => {
-                "Redis can't write its data to disk and takes no writes: look at its log and disk"
+                "Redis can't save its data to disk, so it accepts no writes: check its log and disk"
             }
             Refusal::Cluster => {
-                "Redis is a cluster, or behind one: redis.url has to name a single server"
+                "Redis runs in cluster mode: redis.url must name a standalone server"
             }
             Refusal::Denied => {
-                "Redis denies what nudged needs: give the rights of vendor-config/redis/users.acl"
+                "Redis denies a permission that nudged needs: grant the rights in \
+                 vendor-config/redis/users.acl"
             }
             Refusal::NoCommand => {
-                "Redis does not know a command that nudged needs: it was renamed, or what answers \
-                 is no Redis 7.0"
+                "Redis does not know a command that nudged needs: the command was renamed, or the \
+                 server is not Redis 7.0 or newer"
             }
             Refusal::WrongType | Refusal::NoScript | Refusal::Other => return None,
         })

@@ -28,7 +28,7 @@ pub struct FrameLimits {
 
 /// Bytes that are no reply, or one beyond the limits: the connection has to be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("Redis sent something that is no valid reply, or one that is too large")]
+#[error("Redis sent an invalid reply, or one that is too large")]
 pub struct Malformed;
 
 /// How far a reply goes.

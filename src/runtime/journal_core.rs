@@ -9,8 +9,8 @@
 //! ```
 //!
 //! Files are buffered: a page-cache write is what `ack = written` asks for, and direct writes gain
-//! nothing with fdatasync behind them (FORMAT.md has the figures). Direct files would also run into
-//! the executor's probe for polled devices, which an empty file misleads for good.
+//! nothing with fdatasync behind them (src/journal/FORMAT.md has the figures). Direct files would
+//! also run into the executor's probe for polled devices, which an empty file misleads for good.
 //!
 //! No queue is marked as latency sensitive: with that, this version of the executor now and then
 //! goes to sleep on work that it has (3 of 100 runs of the tests beside this file stood still, none
@@ -97,7 +97,7 @@ pub enum StopError {
     #[error(transparent)]
     Poison(#[from] Poison),
     /// Its thread was not there any more.
-    #[error("the journal's thread had ended before: {0}")]
+    #[error("the journal's thread has already ended: {0}")]
     Gone(String),
 }
 
@@ -164,7 +164,7 @@ pub fn start(
         (Ok(()), thread) => Ok(JournalHandle { thread, lanes }),
         (Err(_), thread) => match thread.join() {
             Err(error) => Err(refused(error)),
-            Ok(_) => Err(StartError::Executor(io::Error::other("it ended at once"))),
+            Ok(_) => Err(StartError::Executor(io::Error::other("its thread ended at once"))),
         },
     }
 }

@@ -82,7 +82,8 @@ fn open(address: SocketAddr, share_port: bool) -> rustix::io::Result<OwnedFd> {
 fn hint(error: rustix::io::Errno) -> &'static str {
     match error {
         rustix::io::Errno::ADDRINUSE => {
-            "; another process listens there (`ss -ltnp` names it), or choose another --listen"
+            "; another process is listening there (`ss -ltnp` names it): stop it, or choose \
+             another --listen"
         }
         rustix::io::Errno::ACCESS => "; ports below 1024 need CAP_NET_BIND_SERVICE",
         rustix::io::Errno::ADDRNOTAVAIL => "; no interface of this host has that address",
@@ -100,6 +101,6 @@ mod tests {
         let (sockets, bound) = bind_all(any, 3).unwrap();
         assert_eq!(sockets.len(), 3);
         let error = bind_all(bound, 1).unwrap_err();
-        assert!(error.to_string().contains("another process listens there"), "{error}");
+        assert!(error.to_string().contains("another process is listening there"), "{error}");
     }
 }

@@ -35,10 +35,10 @@ pub enum HostUnfit {
     },
     /// io_uring is not allowed.
     #[error(
-        "io_uring is forbidden to this process ({source}): either `sysctl kernel.io_uring_disabled` \
-         is {setting}; set it to 0 with `sysctl -w kernel.io_uring_disabled=0`, or a seccomp filter \
-         (the default of container runtimes) blocks it; run outside the container or with \
-         `--security-opt seccomp=unconfined`"
+        "this process may not use io_uring ({source}): either kernel.io_uring_disabled is \
+         {setting} (allow it with `sysctl -w kernel.io_uring_disabled=0`), or a seccomp filter \
+         blocks it, as container runtimes do by default (run outside the container, or with \
+         `--security-opt seccomp=unconfined`)"
     )]
     Forbidden {
         /// The sysctl's value, or that it is unknown.
@@ -48,16 +48,16 @@ pub enum HostUnfit {
     },
     /// io_uring is missing.
     #[error(
-        "this kernel answers that it has no io_uring ({source}): it was built without \
-         CONFIG_IO_URING, or a seccomp filter hides it; run outside the container or with \
-         `--security-opt seccomp=unconfined`"
+        "this kernel reports that it has no io_uring ({source}): it was built without \
+         CONFIG_IO_URING, or a seccomp filter hides it (run outside the container, or with \
+         `--security-opt seccomp=unconfined`)"
     )]
     Missing {
         /// What the kernel said.
         source: io::Error,
     },
     /// The ring was refused for another reason.
-    #[error("io_uring refused a ring: {source}; {hint}")]
+    #[error("io_uring could not set up a ring: {source}; {hint}")]
     Refused {
         /// What helps.
         hint: &'static str,
@@ -65,7 +65,7 @@ pub enum HostUnfit {
         source: io::Error,
     },
     /// An operation is missing.
-    #[error("io_uring of this kernel lacks {operation}: boot Linux 6.1 or newer")]
+    #[error("this kernel's io_uring lacks {operation}: boot Linux 6.1 or newer")]
     OperationMissing {
         /// The operation.
         operation: &'static str,
@@ -78,9 +78,9 @@ pub enum HostUnfit {
     Executor(String),
     /// Less memory may be locked than the executor of the dedicated core asks for.
     #[error(
-        "RLIMIT_MEMLOCK is {limit} bytes, and the journal's rings need {} or more, each shard's up \
-         to 262144 beside: raise the limit (`LimitMEMLOCK=64M` in the unit, \
-         `--ulimit memlock=67108864` for a container, `ulimit -l 65536` in a shell)",
+        "RLIMIT_MEMLOCK is {limit} bytes, but the journal's rings need {} or more, and each \
+         shard's up to 262144 more: raise the limit (`LimitMEMLOCK=64M` in the unit, `--ulimit \
+         memlock=67108864` for a container, `ulimit -l 65536` in a shell)",
         MEMLOCK_MIN
     )]
     MemlockTooLow {
@@ -89,9 +89,9 @@ pub enum HostUnfit {
     },
     /// Fewer descriptors than the node needs for itself.
     #[error(
-        "RLIMIT_NOFILE is {limit}, and {needed} or more are needed for files, rings, listeners and \
-         a first connection: raise the limit (`LimitNOFILE=65536` in the unit, \
-         `--ulimit nofile=65536` for a container, `ulimit -n 65536` in a shell)"
+        "RLIMIT_NOFILE is {limit}, but {needed} or more are needed for files, rings, listeners and \
+         a first connection: raise the limit (`LimitNOFILE=65536` in the unit, `--ulimit \
+         nofile=65536` for a container, `ulimit -n 65536` in a shell)"
     )]
     TooFewDescriptors {
         /// The process's hard limit.
@@ -100,7 +100,7 @@ pub enum HostUnfit {
         needed: u64,
     },
     /// The system gives fewer threads than the node needs.
-    #[error("a node of this size needs {needed} threads, and the system gives {given}: {limit}")]
+    #[error("a node of this size needs {needed} threads, but the system allows {given}: {limit}")]
     TooFewThreads {
         /// Threads that were given.
         given: usize,
@@ -111,7 +111,7 @@ pub enum HostUnfit {
     },
     /// Files may not be as large as a segment of the journal.
     #[error(
-        "RLIMIT_FSIZE is {limit} bytes, and a segment of the journal has {}: raise the limit \
+        "RLIMIT_FSIZE is {limit} bytes, but a journal segment has {}: raise the limit \
          (`LimitFSIZE=infinity` in the unit, `ulimit -f unlimited` in a shell)",
         SEGMENT_BYTES
     )]
@@ -122,7 +122,7 @@ pub enum HostUnfit {
     /// More connections are asked for than descriptors allow.
     #[error(
         "connections_max = {asked} does not fit RLIMIT_NOFILE = {limit} with {shards} shards: \
-         {fits} would; raise the limit (`LimitNOFILE=` in the unit) or lower the setting"
+         {fits} would fit; raise the limit (`LimitNOFILE=` in the unit) or lower the setting"
     )]
     TooManyConnections {
         /// As configured.
@@ -197,7 +197,7 @@ pub fn explain_refusal(source: io::Error) -> HostUnfit {
     match source.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => {
             let setting = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled")
-                .map_or_else(|_| "unknown here".to_owned(), |text| text.trim().to_owned());
+                .map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned());
             HostUnfit::Forbidden { setting, source }
         }
         Some(libc::ENOSYS) => HostUnfit::Missing { source },
@@ -216,7 +216,7 @@ pub fn explain_refusal(source: io::Error) -> HostUnfit {
             source,
         },
         Some(libc::EAGAIN) => HostUnfit::Refused {
-            hint: "a limit of threads was met: raise it (`TasksMax=` and `LimitNPROC=` in the \
+            hint: "a limit on threads was reached: raise it (`TasksMax=` and `LimitNPROC=` in the \
                    unit, `--pids-limit` for a container)",
             source,
         },
@@ -244,7 +244,7 @@ mod tests {
     fn connections_fit_or_the_number_that_would_is_named() {
         assert!(connections_per_shard(Some(100), 4).unwrap() == 25);
         let error = connections_per_shard(Some(u64::MAX / 2), 1).unwrap_err();
-        assert!(error.to_string().contains("would; raise the limit"), "{error}");
+        assert!(error.to_string().contains("would fit; raise the limit"), "{error}");
     }
 
     #[test]

@@ -71,7 +71,7 @@ mod tests {
         let text = refusal((20, ENOUGH.1, ENOUGH.2), 1);
         assert!(text.contains("RLIMIT_NOFILE is 20,") && text.contains("LimitNOFILE="), "{text}");
         // What is asked for would do.
-        assert!(text.contains(" and 321 or more"), "{text}");
+        assert!(text.contains(" but 321 or more"), "{text}");
         assert!(judge((321, ENOUGH.1, ENOUGH.2), 1, 1).is_ok());
         let many = descriptors_needed(256, 16);
         assert!(many > 256 * 18 && judge((many - 1, ENOUGH.1, ENOUGH.2), 256, 16).is_err());

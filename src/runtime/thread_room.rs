@@ -45,8 +45,8 @@ impl std::fmt::Display for ThreadLimit {
                 file.display()
             ),
             ThreadLimit::System => out.write_str(
-                "the system has no more to give: see `sysctl kernel.threads-max kernel.pid_max`, \
-                 and which processes have how many (`ps -eo nlwp,pid,args --sort -nlwp`)",
+                "the system has no threads left: check `sysctl kernel.threads-max kernel.pid_max`, \
+                 and which processes use them (`ps -eo nlwp,pid,args --sort -nlwp`)",
             ),
         }
     }

@@ -45,7 +45,7 @@ pub enum TopologyError {
 impl std::fmt::Display for TopologyError {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let TopologyError::NotAllowed { cpu, allowed } = self;
-        write!(formatter, "cpu {cpu} is not among those this process may use: {allowed:?}")
+        write!(formatter, "CPU {cpu} is not one that this process may use: {allowed:?}")
     }
 }
 

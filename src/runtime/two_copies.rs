@@ -95,7 +95,7 @@ pub fn read(path: &Path, copy_bytes: usize) -> io::Result<Option<Vec<u8>>> {
         Ok(file) => match newest(&file, copy_bytes)? {
             Some((_, body)) => Ok(Some(body)),
             None if is_blank(&file, copy_bytes)? => Ok(None),
-            None => Err(io::Error::new(io::ErrorKind::InvalidData, "neither copy is whole")),
+            None => Err(io::Error::new(io::ErrorKind::InvalidData, "both copies are damaged")),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

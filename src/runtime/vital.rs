@@ -61,7 +61,7 @@ impl Needed {
         let entry = place.map(|place| table.swap_remove(place));
         drop(table);
         if let Some((_, name)) = entry.filter(|_| !was_told && LOG.get().is_some()) {
-            end(&name, "it ended although nobody told it to");
+            end(&name, "it ended without being told to");
         }
     }
 }
@@ -92,7 +92,7 @@ pub fn watch(log: &Log) -> io::Result<()> {
         loop {
             std::thread::sleep(WATCH_PERIOD);
             if let Some(name) = first_gone() {
-                end(&name, "it is gone: something has killed it");
+                end(&name, "it was killed");
             }
         }
     })?;

@@ -8,18 +8,18 @@ use std::sync::Arc;
 
 use bumpalo::Bump;
 
-use super::arbiter::{Arbiter, ArbiterSetup};
-use super::connections::{Connections, ShardTurn};
 use super::control::{Command, Control, ControlReply, Drain, Outcome};
-use super::decision::{Attempt, RequestContext};
-use super::fanout::Fanouts;
-use super::home::{Done, Home, Outstanding, Scratch};
-use super::lane::Lane;
+use super::edge::connections::{Connections, ShardTurn};
+use super::edge::hops::{Hops, Outstanding};
+use super::edge::serve::Server;
+use super::fanout::verdicts_of;
 use super::origin::{ConnectionSlot, Origin};
-use super::reads::{Reads, Waiter};
 use super::seam::{Effect, Hop, HopReply, Input, Outbox, Step, UserRead};
-use super::serve::{Server, verdicts_of};
-use super::unmerged::Unmerged;
+use super::users::evaluate::{Attempt, RequestContext};
+use super::users::in_flight::{InFlight, InFlightTable, Waiter};
+use super::users::lane::Lane;
+use super::users::redis::{Arbiter, ArbiterSetup, RedisUsers};
+use super::users::{Arbitration, Done, Users, UsersSetup};
 use super::view::{Rules, View};
 use nudged_api::command::{self, EncodedCommand};
 use nudged_api::cors::Grant;
@@ -28,16 +28,14 @@ use nudged_api::render::Rendering;
 use nudged_api::reply::Heading;
 use nudged_api::token::Keys;
 use nudged_base::clock::Now;
-use nudged_base::ids::{Sequence, ShardId};
-use nudged_base::limits::{BUFFERS_POOLED_MAX, COMMIT_TRIES_MAX, HOPS_OUTSTANDING_MAX};
-use nudged_base::slab::{Handle, Slab};
+use nudged_base::ids::ShardId;
+use nudged_base::limits::COMMIT_TRIES_MAX;
+use nudged_base::slab::Handle;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Log, Message, Value};
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::catalog::snapshot::Snapshot;
-use nudged_domain::state::slice::Slice;
 use nudged_http::connection::Timeouts;
-use nudged_http::pool::BufferPool;
 use nudged_http::reply::ImfDate;
 
 /// What a shard is made of.
@@ -78,8 +76,10 @@ pub struct CoreSetup {
 /// One shard.
 pub struct Core {
     view: View,
-    home: Home,
+    users: Users,
+    arbitration: Arbitration,
     connections: Connections,
+    hops: Hops,
     connections_max_of_node: u32,
     bump: Bump,
     finish_ticket: Option<u64>,
@@ -89,7 +89,7 @@ pub struct Core {
 
 impl Core {
     /// A shard without users or connections, ready.
-    pub fn new(mut setup: CoreSetup) -> Core {
+    pub fn new(setup: CoreSetup) -> Core {
         let view = View {
             shard: setup.shard,
             shards: setup.shards,
@@ -103,28 +103,30 @@ impl Core {
             date: ImfDate::of(WallMs(0)),
         };
         let mut lane = Lane::new(setup.shard);
-        let unmerged = take_up(&mut lane, setup.arbiter.as_mut());
-        let home = Home {
-            slice: Slice::new(setup.slice_bytes, setup.seed),
+        let is_by_redis = setup.arbiter.is_some();
+        let arbitration = match setup.arbiter {
+            Some(arbiter) => {
+                // What earlier processes accepted and did not merge lies before.
+                lane.begin_behind(arbiter.journal_end);
+                let (shard, shards) = (setup.shard, setup.shards);
+                Arbitration::Redis(Box::new(Arbiter::new(arbiter, shard, shards, setup.seed)))
+            }
+            None => Arbitration::Own(Box::new(InFlightTable::new(setup.seed))),
+        };
+        let users = Users::new(UsersSetup {
             lane,
-            unmerged,
-            reads: Reads::new(setup.read_deadline_ms, setup.seed),
-            arbiter: setup.arbiter.map(|arbiter| {
-                Box::new(Arbiter::new(arbiter, setup.shard, setup.shards, setup.seed))
-            }),
-            fanouts: Fanouts::default(),
-            outstanding: Slab::new(HOPS_OUTSTANDING_MAX),
-            done: Vec::new(),
-            effects: Vec::new(),
-            scratch: Scratch::default(),
-            buffers: BufferPool::new(BUFFERS_POOLED_MAX),
-            minted: (0, setup.seed),
+            slice_bytes: setup.slice_bytes,
+            is_by_redis,
+            read_deadline_ms: setup.read_deadline_ms,
             counters: Arc::clone(&setup.counters),
             log: setup.log,
-        };
+            seed: setup.seed,
+        });
         Core {
             view,
-            home,
+            users,
+            arbitration,
+            hops: Hops::default(),
             connections: Connections::new(
                 setup.connections_max,
                 setup.unsent_bytes_max,
@@ -139,8 +141,8 @@ impl Core {
     }
 
     fn on_bytes(&mut self, now: Now, connection: u32, bytes: &[u8], outbox: &mut Outbox) {
-        let Core { view, home, connections, bump, .. } = self;
-        let mut server = Server { view, home, bump, now };
+        let Core { view, users, arbitration, connections, hops, bump, .. } = self;
+        let mut server = Server { view, users, arbitration, hops, bump, now };
         let mut turn = ShardTurn { view, now, outbox };
         connections.receive(&mut turn, connection, bytes, |request, arrived, out| {
             server.serve(request, arrived, out)
@@ -148,8 +150,8 @@ impl Core {
     }
 
     fn resume_connection(&mut self, now: Now, connection: u32, outbox: &mut Outbox) {
-        let Core { view, home, connections, bump, .. } = self;
-        let mut server = Server { view, home, bump, now };
+        let Core { view, users, arbitration, connections, hops, bump, .. } = self;
+        let mut server = Server { view, users, arbitration, hops, bump, now };
         let mut turn = ShardTurn { view, now, outbox };
         connections.resume(&mut turn, connection, |request, arrived, out| {
             server.serve(request, arrived, out)
@@ -161,73 +163,81 @@ impl Core {
         // Where the state was only wanted early there is nothing to do.
         let Some(command) = waiter.command else { return };
         self.bump.reset();
-        let Core { view, home, bump, .. } = self;
+        let Core { view, users, arbitration, bump, .. } = self;
         let (origin, until) = (waiter.origin, waiter.until);
         let context = RequestContext { view, now, bump, origin, until, attempt };
-        if let Some(outcome) = home.execute(&context, &command.decode(bump), has_state) {
-            let outcome = EncodedOutcome::new(&outcome, &view.snapshot, home.buffer());
-            home.finish(origin, outcome);
+        let decoded = command.decode(bump);
+        if let Some(outcome) = arbitration.execute(users, &context, &decoded, has_state) {
+            let outcome = EncodedOutcome::new(&outcome, &view.snapshot, users.buffer());
+            users.finish(origin, outcome);
         }
-        home.keep(command.into_buffer());
+        users.keep(command.into_buffer());
     }
 
     fn on_hop(&mut self, now: Now, hop: Hop) {
-        self.home.counters.hops_received.add(1);
+        self.users.counters.hops_received.add(1);
         let origin = Origin::Shard { shard: hop.from, ticket: hop.ticket };
-        let until = self.home.deadline(now.mono);
+        let until = self.arbitration.deadline(&self.users, now.mono);
         let waiter = Waiter { origin, command: Some(hop.command), until, tries: 0 };
         self.execute(now, waiter, (true, Attempt::default()));
     }
 
     fn on_hop_reply(&mut self, reply: HopReply) {
-        let outstanding = self.home.outstanding.remove(Handle::from_bits(reply.ticket));
-        match outstanding {
-            Some(Outstanding::Decision(origin)) => self.home.finish(origin, reply.outcome),
+        match self.hops.take(reply.ticket) {
+            Some(Outstanding::Decision(origin)) => self.users.finish(origin, reply.outcome),
             Some(Outstanding::Part(handle)) => self.part_done(handle, reply.outcome),
-            None => self.home.keep(reply.outcome.into_buffer()),
+            None => self.users.keep(reply.outcome.into_buffer()),
         }
     }
 
     fn part_done(&mut self, handle: Handle, outcome: EncodedOutcome) {
         self.bump.reset();
-        self.home.part_done(handle, verdicts_of(&outcome.decode(&self.bump)));
-        self.home.keep(outcome.into_buffer());
+        let decoded = outcome.decode(&self.bump);
+        self.hops.part_done(&mut self.users, handle, verdicts_of(&decoded));
+        self.users.keep(outcome.into_buffer());
     }
 
     /// A hop came back unexecuted: the request is refused for load.
     fn on_hop_refused(&mut self, now: Now, hop: Hop) {
-        self.home.counters.hops_refused.add(1);
-        self.home.tell(now, Message::LaneFull);
-        let outstanding = self.home.outstanding.remove(Handle::from_bits(hop.ticket));
-        match outstanding {
+        self.users.counters.hops_refused.add(1);
+        self.users.tell(now, Message::LaneFull);
+        match self.hops.take(hop.ticket) {
             Some(Outstanding::Decision(origin)) => {
                 let overloaded = outcome::Outcome::Overloaded;
-                let outcome = EncodedOutcome::of_no_popup(&overloaded, self.home.buffer());
-                self.home.finish(origin, outcome);
+                let outcome = EncodedOutcome::of_no_popup(&overloaded, self.users.buffer());
+                self.users.finish(origin, outcome);
             }
-            Some(Outstanding::Part(handle)) => self.home.part_done(handle, &[]),
+            Some(Outstanding::Part(handle)) => self.hops.part_done(&mut self.users, handle, &[]),
             None => {}
         }
-        self.home.keep(hop.command.into_buffer());
+        self.users.keep(hop.command.into_buffer());
     }
 
     fn on_user_read(&mut self, now: Now, read: UserRead) {
-        if self.home.arbiter.is_some() {
-            if let Some(resumed) = self.home.on_read_of_sql(now, read) {
-                self.run_again(now, resumed);
+        let Core { users, arbitration, .. } = self;
+        let in_flight = match arbitration {
+            Arbitration::Own(in_flight) => in_flight,
+            Arbitration::Redis(arbiter) => {
+                if let Some(resumed) = (RedisUsers { users, arbiter }).on_read_of_sql(now, read) {
+                    self.run_again(now, resumed);
+                }
+                return;
             }
-            return;
-        }
-        let Some((user, waiters)) = self.home.reads.finish(read.ticket) else { return };
+        };
+        let ended = in_flight.end(Handle::from_bits(read.ticket));
+        let Some((InFlight { user, .. }, mut waiters)) = ended else { return };
         let has_state = match &read.state {
-            Ok(state) => self.home.admit(&user, state),
+            Ok(state) => users.admit(&user, state),
             Err(_) => {
-                self.home.counters.reads_failed.add(1);
+                users.counters.reads_failed.add(1);
                 false
             }
         };
-        for waiter in waiters {
+        while let Some(waiter) = waiters.pop_front() {
             self.resume(now, waiter, has_state);
+        }
+        if let Arbitration::Own(in_flight) = &mut self.arbitration {
+            in_flight.rest(user, waiters);
         }
     }
 
@@ -250,7 +260,8 @@ impl Core {
                 let version = snapshot.version;
                 let former = std::mem::replace(&mut self.view.snapshot, snapshot);
                 self.bump.reset();
-                self.home.let_go_of_catalogs(version, &self.bump);
+                let Core { users, arbitration, bump, .. } = self;
+                users.let_go_of_catalogs(arbitration, version, bump);
                 outbox.push(done(Outcome::Swapped(former)));
             }
             Command::SwapRules(rules) => {
@@ -272,8 +283,8 @@ impl Core {
     }
 
     fn on_command(&mut self, now: Now, ticket: u64, command: &command::Command<'_>) {
-        let command = Some(EncodedCommand::new(command, self.home.buffer()));
-        let until = self.home.deadline(now.mono);
+        let command = Some(EncodedCommand::new(command, self.users.buffer()));
+        let until = self.arbitration.deadline(&self.users, now.mono);
         let waiter = Waiter { origin: Origin::Control { ticket }, command, until, tries: 0 };
         self.execute(now, waiter, (true, Attempt::default()));
     }
@@ -294,36 +305,38 @@ impl Core {
 
     fn on_tick(&mut self, now: Now, outbox: &mut Outbox) {
         let mut late = Vec::new();
-        self.home.reads.expire(now.mono, |waiter| late.push(waiter));
+        if let Arbitration::Own(in_flight) = &mut self.arbitration {
+            in_flight.expire(now.mono, &mut late);
+        }
         for waiter in late {
-            self.home.counters.reads_late.add(1);
-            self.home.tell(now, Message::ReadSlow);
+            self.users.counters.reads_late.add(1);
+            self.users.tell(now, Message::ReadSlow);
             self.resume(now, waiter, false);
         }
         self.bump.reset();
-        let Core { home: Home { lane, done, counters, .. }, bump, .. } = self;
+        let Core { users: Users { lane, done, counters, .. }, bump, .. } = self;
         lane.expire(now.mono, |waiting| {
             counters.acks_late.add(1);
             done.push(Done { origin: waiting.origin, outcome: waiting.outcome.unless_kept(bump) });
         });
         self.expire_redis(now);
-        self.home.buffers.shrink();
-        self.home.count_slice();
+        self.users.buffers.shrink();
+        self.users.count_slice();
         self.count_link();
         self.connections.expire(&mut ShardTurn { view: &self.view, now, outbox });
     }
 
     /// Delivers outcomes until none is left: one may complete another.
     fn deliver(&mut self, now: Now, outbox: &mut Outbox) {
-        while !self.home.done.is_empty() {
+        while !self.users.done.is_empty() {
             let mut delivering = std::mem::take(&mut self.delivering);
-            std::mem::swap(&mut delivering, &mut self.home.done);
+            std::mem::swap(&mut delivering, &mut self.users.done);
             for done in delivering.drain(..) {
                 self.deliver_one(now, done, outbox);
             }
             self.delivering = delivering;
         }
-        outbox.effects.append(&mut self.home.effects);
+        outbox.effects.append(&mut self.users.effects);
     }
 
     fn deliver_one(&mut self, now: Now, Done { origin, outcome }: Done, outbox: &mut Outbox) {
@@ -338,14 +351,17 @@ impl Core {
             Origin::ShardFanout(handle) => self.part_done(handle, outcome),
             Origin::UserFanout(handle) => {
                 self.bump.reset();
-                self.home.user_part_done(handle, verdicts_of(&outcome.decode(&self.bump)));
-                self.home.keep(outcome.into_buffer());
+                let decoded = outcome.decode(&self.bump);
+                if let Arbitration::Redis(arbiter) = &mut self.arbitration {
+                    arbiter.user_part_done(&mut self.users, handle, verdicts_of(&decoded));
+                }
+                self.users.keep(outcome.into_buffer());
             }
             Origin::Control { ticket } => {
                 self.bump.reset();
                 let told = told_to_operator(&outcome.decode(&self.bump));
                 outbox.push(Effect::ControlReply(ControlReply { ticket, outcome: told }));
-                self.home.keep(outcome.into_buffer());
+                self.users.keep(outcome.into_buffer());
             }
         }
     }
@@ -370,22 +386,32 @@ impl Core {
                 };
                 rendering.write(&outcome.decode(bump), out);
             });
-        self.home.keep(outcome.into_buffer());
+        self.users.keep(outcome.into_buffer());
         if is_there {
             self.resume_connection(now, slot.connection, outbox);
+        }
+    }
+
+    /// Tells how much waits, once a turn.
+    fn count_what_waits(&self) {
+        let (counters, lane) = (&self.users.counters, &self.users.lane);
+        counters.parked.set((self.arbitration.waiting() + self.hops.fanouts()) as u64);
+        counters.journal_waiting.set(lane.waiting() as u64);
+        if let Arbitration::Redis(arbiter) = &self.arbitration {
+            counters.unmerged.set(arbiter.unmerged.len() as u64);
         }
     }
 
     /// Says what connections have met, once a turn.
     fn tell_of_connections(&mut self, now: Now) {
         if self.connections.take_tls_seen() {
-            self.home.tell(now, Message::TlsSeen);
+            self.users.tell(now, Message::TlsSeen);
         }
         if self.connections.take_cut() {
-            self.home.tell(now, Message::UnsentFull);
+            self.users.tell(now, Message::UnsentFull);
         }
-        let freed = self.connections.freed_bytes() + self.home.buffers.freed_bytes();
-        self.home.counters.buffers_freed.set(freed);
+        let freed = self.connections.freed_bytes() + self.users.buffers.freed_bytes();
+        self.users.counters.buffers_freed.set(freed);
     }
 
     /// Answers the operator who asked to finish once nothing is open and nothing under way.
@@ -393,10 +419,9 @@ impl Core {
         let Some(ticket) = self.finish_ticket else { return };
         let is_quiet = self.listeners_closed
             && self.connections.is_empty()
-            && self.home.lane.is_quiet()
-            && self.home.outstanding.is_empty()
-            && self.home.fanouts.is_empty()
-            && self.home.arbiter.as_deref().is_none_or(|arbiter| arbiter.may_end(now.mono));
+            && self.users.lane.is_quiet()
+            && self.hops.is_quiet()
+            && self.arbitration.may_end(now.mono);
         if is_quiet {
             self.finish_ticket = None;
             let outcome = Outcome::Done;
@@ -414,17 +439,6 @@ fn told_to_operator(outcome: &outcome::Outcome<'_>) -> Outcome {
     }
 }
 
-/// Takes up what earlier processes accepted and did not merge.
-fn take_up(lane: &mut Lane, arbiter: Option<&mut ArbiterSetup>) -> Unmerged {
-    let mut unmerged = Unmerged::default();
-    let Some(arbiter) = arbiter else { return unmerged };
-    lane.begin_behind(arbiter.journal_end);
-    for (sequence, user, entry) in arbiter.unmerged.drain(..) {
-        unmerged.push(&user, entry, Sequence(sequence.0 - 1));
-    }
-    unmerged
-}
-
 impl Step for Core {
     fn step(&mut self, now: Now, mut input: Input<'_>, outbox: &mut Outbox) {
         self.view.date.refresh(now.wall);
@@ -439,7 +453,7 @@ impl Step for Core {
                     let share = Value::Number(u64::from(self.connections.open_max()));
                     let whole = Value::Number(u64::from(self.connections_max_of_node));
                     let fields = [("on_this_shard", share), ("connections_max", whole)];
-                    self.home.tell_with(now, Message::ConnectionsFull, &fields);
+                    self.users.tell_with(now, Message::ConnectionsFull, &fields);
                 }
             }
             Input::Bytes { connection, bytes } => self.on_bytes(now, connection, bytes, outbox),
@@ -461,14 +475,14 @@ impl Step for Core {
             Input::HopReply(reply) => self.on_hop_reply(reply),
             Input::HopRefused(hop) => self.on_hop_refused(now, hop),
             Input::Acked(ack) => {
-                let Home { lane, done, counters, .. } = &mut self.home;
+                let Users { lane, done, counters, .. } = &mut self.users;
                 lane.acknowledge(ack, |waiting| {
                     counters.journal_wait.record(now.mono.0.saturating_sub(waiting.since.0));
                     done.push(Done { origin: waiting.origin, outcome: waiting.outcome });
                 });
             }
             Input::UserRead(read) => self.on_user_read(now, read),
-            Input::Journal { accepting, applied } => self.home.lane.watermarks(accepting, applied),
+            Input::Journal { accepting, applied } => self.users.lane.watermarks(accepting, applied),
             Input::Disk(lack) => self.view.disk_lack = lack,
             Input::Control(control) => self.on_control(now, control, outbox),
             Input::ListenersClosed => {
@@ -485,30 +499,24 @@ impl Step for Core {
     }
 
     fn finish_turn(&mut self, now: Now, outbox: &mut Outbox) {
-        if self.home.arbiter.is_some() {
-            self.follow_redis(now);
-            self.deliver(now, outbox);
-            // Before the turn's records: SQL must not see one before what it may pass.
-            self.home.merge_unasked(now);
-            outbox.effects.append(&mut self.home.effects);
-            self.flush_link(outbox);
-        }
-        if let Some(batch) = self.home.lane.flush() {
-            self.home.counters.journal_records.add(u64::from(batch.count));
-            self.home.counters.journal_bytes.add(batch.bytes.len() as u64);
+        self.finish_turn_of_redis(now, outbox);
+        if let Some(batch) = self.users.lane.flush() {
+            self.users.counters.journal_records.add(u64::from(batch.count));
+            self.users.counters.journal_bytes.add(batch.bytes.len() as u64);
             outbox.push(Effect::Append(batch));
         }
-        self.home.count_what_waits();
+        self.count_what_waits();
         self.connections.flush(&self.view, now.mono, outbox);
         self.tell_of_connections(now);
         self.finish_if_quiet(now, outbox);
     }
 
     fn next_deadline(&self) -> Option<MonoNs> {
-        let redis = self.home.arbiter.as_deref().and_then(Arbiter::next_deadline);
-        let merging = self.home.merging_deadline();
-        let reads = self.home.reads.next_deadline();
-        let deadlines = [reads, self.home.lane.next_deadline(), redis, merging];
+        let arbitration = match &self.arbitration {
+            Arbitration::Own(in_flight) => in_flight.next_deadline(),
+            Arbitration::Redis(arbiter) => arbiter.next_deadline(),
+        };
+        let deadlines = [arbitration, self.users.lane.next_deadline()];
         deadlines.into_iter().flatten().min()
     }
 }

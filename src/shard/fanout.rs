@@ -3,7 +3,7 @@
 //! whole when the last part is there.
 
 use super::origin::Origin;
-use nudged_api::outcome::EncodedOutcome;
+use nudged_api::outcome::{EncodedOutcome, Outcome};
 use nudged_api::verdict::PlacedVerdict;
 use nudged_base::limits::PARKED_MAX;
 use nudged_base::slab::{Handle, Slab};
@@ -74,5 +74,14 @@ impl Fanouts {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+/// The verdicts of an outcome of events.
+pub fn verdicts_of<'a>(outcome: &Outcome<'a>) -> &'a [PlacedVerdict] {
+    match outcome {
+        Outcome::Verdicts(verdicts) => verdicts.verdicts,
+        // Nothing was executed: its elements stay unavailable.
+        _ => &[],
     }
 }

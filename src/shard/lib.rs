@@ -2,26 +2,16 @@
 //! Inputs are values, effects are values; no clock, no socket, no thread. The runtime's ring driver
 //! and the simulator run exactly this code.
 //!
-//! `seam` what goes in and out · `core` the state machine · `connections` the HTTP side · `serve`
-//! requests to commands, and outcomes to their replies · `home` the users it owns · `decision`,
-//! `events` and `operate` commands about them · `fanout` events in parts · `lane` the way to the
-//! journal · `reads` users being read · `arbiter` Redis, where it decides whose change is first ·
-//! `view` what a step only reads.
+//! `seam` what goes in and out · `core` the state machine · `edge` connections, hops and HTTP ·
+//! `users` the users it owns, and who decides on them: itself or Redis · `fanout` events in parts ·
+//! `origin` where outcomes go · `control` operators · `view` what a step only reads. LIFECYCLE.md
+//! beside this file has the way of a request.
 
-pub mod arbiter;
-pub mod connections;
 pub mod control;
 pub mod core;
-pub mod decision;
-pub mod degraded;
-pub mod events;
+pub mod edge;
 pub mod fanout;
-pub mod home;
-pub mod lane;
-pub mod operate;
 pub mod origin;
-pub mod reads;
 pub mod seam;
-pub mod serve;
-pub mod unmerged;
+pub mod users;
 pub mod view;

@@ -177,13 +177,6 @@ fn withdrawn_value(withdrawn: &Withdrawn<'_>) -> Value {
             "next_show_at": entry.next_show_at.map(|at| at.0),
         })
     };
-    let restored = withdrawn.restored.map(|restored| {
-        json!({
-            "popup": restored.popup,
-            "entry": entry(&restored.entry),
-            "place": restored.place,
-        })
-    });
     json!({
         "withdrawn": true,
         "user": withdrawn.user,
@@ -196,7 +189,6 @@ fn withdrawn_value(withdrawn: &Withdrawn<'_>) -> Value {
         "variant": withdrawn.variant,
         "clocks": hex::encode(withdrawn.clocks),
         "former": withdrawn.former.as_ref().map(entry),
-        "restored": restored,
     })
 }
 

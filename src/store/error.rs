@@ -30,7 +30,7 @@ pub enum StoreError {
         source: rusqlite::Error,
     },
     /// The file is a database of something else.
-    #[error("{path}: a database, but not one of nudged", path = path.display())]
+    #[error("{path}: a database, but not one of nudged's", path = path.display())]
     Foreign {
         /// The database file.
         path: PathBuf,
@@ -54,7 +54,7 @@ pub enum StoreError {
         known: i64,
     },
     /// The schema of a server has to be made or upgraded, which only `nudged migrate` does.
-    #[error("{server}: schema {found}, and {known} is needed: run `nudged migrate`")]
+    #[error("{server}: schema {found}, but {known} is needed: run `nudged migrate`")]
     SchemaOlder {
         /// The server and its database.
         server: Arc<str>,
@@ -75,8 +75,8 @@ pub enum StoreError {
     },
     /// The address of the server is none.
     #[error(
-        "mysql.url: {what}: expected mysql://USER:PASSWORD@HOST[:PORT]/DATABASE, with what is \
-         special within user and password as %XX"
+        "mysql.url: {what}: expected mysql://USER:PASSWORD@HOST[:PORT]/DATABASE, with special \
+         characters in user and password written as %XX"
     )]
     Address {
         /// What is wrong with it.
@@ -155,7 +155,7 @@ pub enum StoreError {
         source: serde_json::Error,
     },
     /// Two popups share a 64-bit key; one of them needs another id.
-    #[error("popup {id}: its key is that of popup {other}; give it another id")]
+    #[error("popup {id}: has the same hash as popup {other}; give it another id")]
     PopupKeyTaken {
         /// The new popup.
         id: String,
@@ -163,13 +163,13 @@ pub enum StoreError {
         other: String,
     },
     /// The popups file owns these ids; they are changed there.
-    #[error("{}: in the popups file, which is where to change it", .ids.join(", "))]
+    #[error("{}: in the popups file: change it there", .ids.join(", "))]
     InFile {
         /// The ids.
         ids: Vec<String>,
     },
     /// The catalog has changed since it was read; nothing is done.
-    #[error("the catalog has changed meanwhile: its version is {found}")]
+    #[error("the catalog has changed in the meantime: its version is {found}")]
     CatalogMoved {
         /// Its version now.
         found: u64,

@@ -33,7 +33,7 @@ pub use error::StoreError;
 pub use mysql::FailureKind;
 pub use stored::{
     Applied, Dropped, HistoryEntry, LiveNode, Origin, Run, StatRow, StoredCatalog, StoredEvent,
-    StoredKey, StoredPopup, StreamId, status_of, status_word,
+    StoredKey, StoredPopup, StreamId,
 };
 
 use self::dead_letter::DeadLetters;

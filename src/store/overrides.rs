@@ -4,9 +4,10 @@
 
 use serde_json::json;
 
-use super::stored::{Dropped, Origin, status_word};
+use super::stored::{Dropped, Origin};
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::overrides::{Entry, Overrides, Place};
+use nudged_domain::catalog::snapshot::Status;
 
 /// An entry's row as it is to be, with what its popup's history tells of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,7 +55,7 @@ pub(super) fn plan_overrides(stored: &[Entry], entries: &[Entry]) -> Vec<Overrid
 
 /// Takes an entry in; its line, where that is news.
 fn line(known: &mut Overrides, entry: &Entry, (at, who): (WallMs, &str)) -> Option<Line> {
-    let word = |known: &Overrides| known.status(&entry.popup).map(status_word);
+    let word = |known: &Overrides| known.status(&entry.popup).map(Status::word);
     let before = word(known);
     known.take(entry, Place::Redis).then(|| Line {
         at,
@@ -97,7 +98,7 @@ mod tests {
         assert_eq!(dropped_of(row(r#"{"id":"p"}"#)), None, "its own status is live");
         let dropped = dropped_of(row(r#"{"id":"p","status":"draft"}"#)).unwrap();
         let said = dropped.to_string();
-        assert!(said.starts_with("popup \"p\" is draft"), "{said}");
+        assert!(said.starts_with("popup \"p\" is now draft"), "{said}");
         assert!(said.contains("popups file"), "{said}");
     }
 

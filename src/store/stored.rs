@@ -5,7 +5,6 @@ use nudged_base::ids::Sequence;
 pub use nudged_base::ids::StreamId;
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::overrides::Entry;
-use nudged_domain::catalog::snapshot::Status;
 use nudged_journal::record::Record;
 
 /// What a call of `apply` did with its records: the four counts add up to all of them.
@@ -108,8 +107,8 @@ impl std::fmt::Display for Dropped {
         };
         write!(
             out,
-            "popup \"{id}\" is {status} now, since a status \"live\" that an operator set wins no \
-             more; its own status is set in {place}"
+            "popup \"{id}\" is now {status}, since a status \"live\" set by an operator no longer \
+             applies; its own status is set in {place}"
         )
     }
 }
@@ -217,21 +216,4 @@ pub struct StatRow {
     pub hour: WallMs,
     /// Decided, shown, ignored, dismissed, clicked, converted.
     pub counts: [u64; 6],
-}
-
-/// The word of a status in the tables.
-pub fn status_word(status: Status) -> &'static str {
-    match status {
-        Status::Draft => "draft",
-        Status::Live => "live",
-        Status::Paused => "paused",
-        Status::Archived => "archived",
-    }
-}
-
-/// The status of a word; `None` for a word that is none.
-pub fn status_of(word: &str) -> Option<Status> {
-    [Status::Draft, Status::Live, Status::Paused, Status::Archived]
-        .into_iter()
-        .find(|status| status_word(*status) == word)
 }

@@ -1,6 +1,6 @@
-//! Property: after warm-up a request allocates nothing (performance P11). Requests are HTTP bytes
-//! and go through whole shards, from the parser to the answer; only what a shard itself allocates
-//! is counted, not what this driver does.
+//! Property: after warm-up a request allocates nothing (docs/guarantees.md#g6). Requests are HTTP
+//! bytes and go through whole shards, from the parser to the answer; only what a shard itself
+//! allocates is counted, not what this driver does.
 //!
 //! One allocation for each request is lost in a benchmark's noise and found here.
 

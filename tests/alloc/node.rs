@@ -18,9 +18,9 @@ use nudged_domain::catalog::source;
 use nudged_domain::state::user::{self, UserState};
 use nudged_journal::lane::{Ack, LaneBatch};
 use nudged_redis::link::LinkSettings;
-use nudged_shard::arbiter::{ArbiterSetup, Queue};
 use nudged_shard::core::{Core, CoreSetup};
 use nudged_shard::seam::{BoardView, Effect, Input, Outbox, Report, Step, UserRead};
+use nudged_shard::users::redis::{ArbiterSetup, Queue};
 use nudged_shard::view::Rules;
 
 use crate::counting::{Counted, count};

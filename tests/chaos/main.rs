@@ -1,6 +1,6 @@
 //! Property: whatever dies, freezes or is cut off, whatever was acknowledged is in SQL exactly once
-//! and no user is shown a popup twice within its gap (G2, G3): several real nodes, a real Redis and
-//! a real MariaDB, hot users, and a history of what clients were told.
+//! and no user is shown a popup twice within its gap (docs/guarantees.md#g2, #g3): several real
+//! nodes, a real Redis and a real MariaDB, hot users, and a history of what clients were told.
 //!
 //! `cargo test --test chaos` is a short run; `tools/chaos --minutes 30` a long one. The seed draws
 //! the faults; timing is the machine's.

@@ -10,7 +10,7 @@ use crate::cluster::{Cluster, Plan};
 use crate::database;
 use crate::harness::{Server, Setup, WELCOME, run, until, until_within};
 
-/// A change is live on every node within this (product, section 4).
+/// A change is live on every node within this (docs/semantics.md#the-catalog).
 const LIVE_WITHIN: Duration = Duration::from_secs(1);
 /// Users enough to have homes on every shard.
 const USERS: usize = 24;

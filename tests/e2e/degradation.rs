@@ -1,7 +1,7 @@
-//! Properties while Redis is away, slow or empty (G4, G3): every request is answered, never with
-//! 5xx, by its deadline, and at once while the breaker is open; each popup's `on_failure` decides;
-//! events are taken and count later; service is full again within a second, and nobody is shown
-//! twice through any of it.
+//! Properties while Redis is away, slow or empty (docs/guarantees.md#g4, #g3): every request is
+//! answered, never with 5xx, by its deadline, and at once while the breaker is open; each popup's
+//! `on_failure` decides; events are taken and count later; service is full again within a second,
+//! and nobody is shown twice through any of it.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -431,8 +431,8 @@ fn records_queue_in_redis_while_mysql_is_away_and_are_applied_once() {
     });
     cluster.await_events("decided", count);
     cluster.await_events("clicked", count);
-    // The README says how many at most: of readers and lanes, and one each for six that ask. Those
-    // that had nothing to ask since have none.
+    // docs/operations.md says how many at most: of readers and lanes, and one each for six that
+    // ask. Those that had nothing to ask since have none.
     let open = "SELECT COUNT(*) FROM information_schema.processlist WHERE user LIKE 'nudged%'";
     assert!((3..=2 * 3 + 6).contains(&cluster.number(open)), "{}", cluster.number(open));
     stop(nodes);

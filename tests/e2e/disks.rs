@@ -91,7 +91,7 @@ fn two_segments_must_fit_at_start() {
     let ballast = fill(&disk, "ballast", 0);
     let exit = setup.start_fails(&[]);
     assert_eq!(exit.code, Some(4), "{exit:?}");
-    assert!(exit.stderr.contains(&needed) && exit.stderr.contains(" and 0 are free"), "{exit:?}");
+    assert!(exit.stderr.contains(&needed) && exit.stderr.contains(" but 0 are free"), "{exit:?}");
     fs::remove_file(ballast).unwrap();
 
     // What is there already need not fit again.
@@ -174,7 +174,7 @@ fn a_full_disk_is_used_to_its_end_then_named_and_all_goes_on_with_space() {
     let refused = client.event(&token, "dismissed").expect(503);
     let seconds: u32 = refused.field("retry-after").unwrap().parse().unwrap();
     assert!(seconds >= 1, "{refused:?}");
-    let lacking = format!("{directory} lacks {} bytes", 64 * MIB);
+    let lacking = format!("{directory} is {} bytes short", 64 * MIB);
     assert!(refused.body.contains(&lacking), "{refused:?}");
     for mut asked in [server.client(), server.operator()] {
         let unready = asked.get("/readyz").expect(503);

@@ -1,5 +1,6 @@
 //! Property: a stop loses nothing. Readiness goes red first, what was asked is answered, clients
-//! that honour `Connection: close` see no reset, and everything is in SQL before the exit (G8).
+//! that honour `Connection: close` see no reset, and everything is in SQL before the exit
+//! (docs/guarantees.md#g8).
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;

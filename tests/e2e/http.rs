@@ -1,6 +1,6 @@
 //! Property: on real sockets no byte sequence makes the server hang, answer out of order, execute a
-//! hidden request or hide its answer behind a reset (G7); slow and too many clients are sent away
-//! (reliability, "HTTP rules").
+//! hidden request or hide its answer behind a reset (docs/guarantees.md#g7); slow and too many
+//! clients are sent away (docs/guarantees.md#http-rules).
 
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;

@@ -1,6 +1,6 @@
 //! Property: whatever was acknowledged is in SQL exactly once, and nobody is shown a popup twice
 //! within its gap, although the server is killed again and again in the midst of its work, with
-//! another number of shards each time (G1a, G2, G3).
+//! another number of shards each time (docs/guarantees.md#g1a, #g2, #g3).
 //!
 //! `NUDGED_KILL_ROUNDS` sets the number of kills; `tools/kill-loop` runs a hundred.
 

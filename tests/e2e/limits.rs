@@ -87,9 +87,9 @@ fn a_wrong_usage_names_itself_and_has_made_nothing() {
         (&["--cpus", "1023"], &["--cpus: cpus: 1023 is not among", "taskset -p"]),
         (&["--writer-cpu", "1023"], &["--writer-cpu: writer_cpu: 1023 is not"]),
         (&["--popups", "missing.toml"], &["missing.toml: No such file"]),
-        (&["--admin", &plain], &["popups.toml", "what is there is no socket: remove it"]),
-        (&["--admin", &taken], &[&taken, "another process listens there"]),
-        (&["--listen", &taken], &[&taken, "another process listens there"]),
+        (&["--admin", &plain], &["popups.toml", "it exists and is not a socket: remove it"]),
+        (&["--admin", &taken], &[&taken, "another process is listening there"]),
+        (&["--listen", &taken], &[&taken, "another process is listening there"]),
     ];
     for (flags, parts) in table {
         let mut line = vec!["serve", "--config", "nudged.toml", "--data", "fresh"];

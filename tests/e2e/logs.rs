@@ -28,7 +28,7 @@ fn the_first_line_tells_with_what_a_node_starts_and_the_last_why_it_stopped() {
     assert_eq!(started.code, "started");
     let is_time = |time: &str| time.len() == 24 && time.ends_with('Z') && time.contains('T');
     assert!(is_time(&started.time), "{started:?}");
-    assert_eq!((&*started.level, &*started.message), ("info", "nudged starts"));
+    assert_eq!((&*started.level, &*started.message), ("info", "nudged is starting"));
     let texts = [
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ("config", setup.path("nudged.toml").display().to_string()),

@@ -198,7 +198,7 @@ fn a_node_that_came_while_a_directory_was_moved_is_found_before_the_end() {
         }
     };
     assert_eq!(refused.exit_code(), 4);
-    assert!(refused.to_string().contains("has started meanwhile"), "{refused}");
+    assert!(refused.to_string().contains("has started in the meantime"), "{refused}");
     drop(moving);
     let mut moving = begin(&config, embedded.data());
     while !moving.is_done() {
@@ -217,7 +217,7 @@ fn moved_popups_are_named_that_a_file_would_archive() {
     let node = Setup::new(POPUPS).config(&config);
     let moved = migrate(&node, embedded.data());
     assert_eq!(moved.code, Some(0), "{moved:?}");
-    let wanted = "popups stopped, twice, welcome: put them into the nodes' popups file";
+    let wanted = "popups stopped, twice, welcome: add them to the nodes' popups file";
     assert!(moved.stdout.contains(wanted), "{moved:?}");
     let export = ["export", "--config", "nudged.toml", "popups"];
     let popups = run(&node.path(""), &export);

@@ -1,7 +1,7 @@
 //! Properties of MySQL as the store: its schema is made by command and never by surprise; every
-//! acknowledged record reaches it exactly once, however often it dies (G2); no decision waits for
-//! it; of two copies of a data directory only one writes; and it is held by as many connections as
-//! the README says.
+//! acknowledged record reaches it exactly once, however often it dies (docs/guarantees.md#g2); no
+//! decision waits for it; of two copies of a data directory only one writes; and it is held by as
+//! many connections as docs/operations.md says.
 
 use std::collections::HashSet;
 use std::process::Command;

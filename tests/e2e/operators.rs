@@ -121,7 +121,7 @@ fn help_of_each_command_has_an_example_and_wrong_flags_are_helped() {
     }
     for (arguments, said) in [
         (&["--lisen", "127.0.0.1:0"][..], "--listen"),
-        (&["--listen", "127.0.0.1:0", "check"], "behind it"),
+        (&["--listen", "127.0.0.1:0", "check"], "after it"),
         (&["chekc"], "check"),
     ] {
         let exit = run(&folder, arguments);
@@ -203,7 +203,7 @@ fn a_change_that_mysql_refuses_is_answered_with_whose_it_is() {
             "SET GLOBAL read_only = 0",
             503,
             "sql_read_only",
-            "takes no writes",
+            "accepts no writes",
         ),
         (revoke, grant, 500, "sql_denied", "grants.sql"),
         (away, back, 500, "sql_schema", "nudged migrate"),

@@ -17,7 +17,7 @@ use crate::harness::{Server, Setup, until, until_within};
 
 const POPUPS: &str = "[[popup]]\nid = \"p\"\nafter_shown = \"0s\"\nafter_ignored = \"0s\"\n";
 const PAUSED: &str = "[[popup]]\nid = \"p\"\nstatus = \"paused\"\npriority = 7\n";
-/// Other nodes know within this (product, section 4).
+/// Other nodes know within this (docs/semantics.md#the-catalog).
 const KNOWN_WITHIN: Duration = Duration::from_secs(1);
 /// What an answer takes is bounded by this on a busy machine; 50 ms are promised on an idle one.
 const ANSWERED_WITHIN: Duration = Duration::from_millis(400);
@@ -128,7 +128,7 @@ fn a_file_read_without_sql_pauses_at_once_and_is_imported_when_sql_answers() {
                 let took = begun.elapsed();
                 println!("{method} {path} with SQL frozen after {took:?}");
                 assert!(took < ANSWERED_WITHOUT_SQL, "{method} {path}: {took:?}");
-                let waits = answer.body.contains("when SQL takes it");
+                let waits = answer.body.contains("when SQL answers");
                 assert_eq!(waits, path == "/v1/reload", "{answer:?}");
             });
         }
@@ -167,7 +167,7 @@ fn without_redis_too_it_holds_and_comes_to_the_other_node_with_redis() {
     let paused = ask(&nodes[0].1, "pause");
     assert!(matches!(paused["stored"].as_str(), Some("memory" | "node")), "{paused}");
     let warning = paused["warnings"][0].as_str().unwrap();
-    assert!(warning.contains("no other node knows"), "{paused}");
+    assert!(warning.contains("other nodes do not know"), "{paused}");
     await_stored(&nodes[0].1, "node");
     assert!(is_effective(&nodes[1].1, "live"));
     cluster.redis.restart();

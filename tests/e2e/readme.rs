@@ -1,11 +1,12 @@
-//! Property: the shell lines of README do what README says, as they stand there. They are run by a
-//! shell on servers of the test's own: what differs is where those are, and how they are started.
+//! Property: the shell lines of README and of docs/operations.md do what these say, as they stand
+//! there. They are run by a shell on servers of the test's own: what differs is where those are,
+//! and how they are started.
 
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::harness::{Setup, repository};
+use crate::harness::{Setup, WELCOME, repository};
 
 /// Before the lines of "More than one node": nothing is installed or built, and `/etc` is the
 /// test's. `systemctl` starts what it is asked for as Debian's units would.
@@ -42,18 +43,31 @@ wait_for curl -sf "http://127.0.0.1:$data_1/readyz"
 wait_for curl -sf "http://127.0.0.1:$data_2/readyz"
 "#;
 
-/// The shell blocks of README, in order.
+/// The documents whose shell blocks are run.
+const DOCUMENTS: [&str; 2] = ["README.md", "docs/operations.md"];
+
+/// A part of each shell block, with what runs it.
+const BLOCKS: [(&str, &str); 8] = [
+    ("cargo run --release", "the_first_minute"),
+    ("Nothing, and why", "the_first_minute"),
+    ("tools/test", "CI"),
+    ("What lasts now", "what_an_operator_looks_at_first"),
+    ("the kill switch", "what_an_operator_looks_at_first"),
+    ("redis-server mariadb-server", "more_than_one_node"),
+    ("What both wrote", "more_than_one_node"),
+    ("nudged migrate --config nudged.toml --from", "e2e growing"),
+];
+
+/// The shell blocks of the documents, in order.
 fn blocks() -> Vec<String> {
-    let text = std::fs::read_to_string(repository("README.md")).unwrap();
-    let mut parts = text.split("\n```sh\n").skip(1);
-    std::iter::from_fn(|| parts.next())
-        .map(|part| part.split("\n```").next().unwrap().to_owned() + "\n")
-        .collect()
+    let texts = DOCUMENTS.map(|name| std::fs::read_to_string(repository(name)).unwrap());
+    let parts = texts.iter().flat_map(|text| text.split("\n```sh\n").skip(1));
+    parts.map(|part| part.split("\n```").next().unwrap().to_owned() + "\n").collect()
 }
 
 fn block_with(part: &str) -> String {
     let found: Vec<String> = blocks().into_iter().filter(|block| block.contains(part)).collect();
-    assert_eq!(found.len(), 1, "one block of README has {part:?}");
+    assert_eq!(found.len(), 1, "one block of {DOCUMENTS:?} has {part:?}");
     found[0].clone()
 }
 
@@ -86,6 +100,29 @@ fn the_first_minute() {
     let said = shell(&lines, &[("no_proxy", "*".to_owned())]);
     let order = ["HTTP/1.1 200", "\"decision\":", "HTTP/1.1 204", "Nudge-Reason: gap"];
     let order = order.into_iter().chain(["Nudge-Next:", "\"accepted\":1", "\"popup\":null"]);
+    order.fold(0, |from, part| {
+        let place = said[from..].find(part).unwrap_or_else(|| panic!("{part}:\n{said}"));
+        from + place
+    });
+    server.stop();
+}
+
+#[test]
+fn every_block_is_run() {
+    assert_eq!(blocks().len(), BLOCKS.len());
+    for (part, runner) in BLOCKS {
+        assert!(!block_with(part).is_empty(), "run by {runner}");
+    }
+}
+
+#[test]
+fn what_an_operator_looks_at_first() {
+    let server = Setup::new(WELCOME).start();
+    let lines = [block_with("What lasts now"), block_with("the kill switch")];
+    let lines = lines.concat().replace("127.0.0.1:8081", &server.admin.to_string());
+    let said = shell(&lines, &[("no_proxy", "*".to_owned())]);
+    let order = ["\"lacks\":null", "no outage", "\"id\":\"welcome\""];
+    let order = order.into_iter().chain(["\"stored\":", "\"effective_status\":\"live\""]);
     order.fold(0, |from, part| {
         let place = said[from..].find(part).unwrap_or_else(|| panic!("{part}:\n{said}"));
         from + place

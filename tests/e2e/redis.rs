@@ -1,6 +1,6 @@
 //! Properties of several nodes with Redis as arbiter: nobody is shown a popup twice however many
-//! nodes race for him (G3), what one node is told all nodes act on within 1 s, and Redis is asked
-//! no more often than must be (P5).
+//! nodes race for him (docs/guarantees.md#g3), what one node is told all nodes act on within 1 s,
+//! and Redis is asked no more often than must be (docs/guarantees.md#goals-of-speed).
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

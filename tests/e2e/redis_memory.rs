@@ -11,7 +11,7 @@ use crate::harness::{Server, until_within};
 
 const ONCE: &str = "[[popup]]\nid = \"once\"\nafter_shown = \"never\"\n";
 const USERS: usize = 200;
-/// What the keeper learns reaches each shard within this (README).
+/// What the keeper learns reaches each shard within this (docs/operations.md#outages).
 const LEARNT_WITHIN: Duration = Duration::from_secs(1);
 
 fn redis_of(server: &Server) -> Value {

@@ -1,6 +1,6 @@
-//! Property: a reload is whole or nothing (G9). A good file is live on every shard within a second,
-//! a bad one changes nothing and is named; what an operator has paused stays paused through reloads
-//! and restarts.
+//! Property: a reload is whole or nothing (docs/guarantees.md#g9). A good file is live on every
+//! shard within a second, a bad one changes nothing and is named; what an operator has paused stays
+//! paused through reloads and restarts.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -10,7 +10,8 @@ use rustix::process::Signal;
 use crate::client::Client;
 use crate::harness::{Server, Setup, WELCOME, until_within};
 
-/// A change is live on every shard within this (product, section 4), with room for a busy machine.
+/// A change is live on every shard within this (docs/semantics.md#the-catalog), with room for a
+/// busy machine.
 const LIVE_WITHIN: Duration = Duration::from_secs(3);
 /// Users enough to have homes on every shard.
 const USERS: usize = 24;

@@ -97,7 +97,12 @@ fn what_a_newcomer_gets_wrong_is_named_with_its_mend() {
         ("nudged:wrong", database.as_str(), address.to_string(), "can't connect: user or password"),
         ("nudged:secret", "nowhere", address.to_string(), "has no such database: create it"),
         ("stranger:secret", &database, address.to_string(), "no rights on this database"),
-        ("reader:secret", &database, address.to_string(), "the user may not do this: grant as in"),
+        (
+            "reader:secret",
+            &database,
+            address.to_string(),
+            "the user is not allowed to do this: grant",
+        ),
         ("locked:secret", &database, address.to_string(), "account is locked"),
         ("expired:secret", &database, address.to_string(), "password has expired"),
         ("nudged:secret", &database, "127.0.0.1:1".to_owned(), "is the server running"),

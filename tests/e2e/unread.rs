@@ -1,6 +1,6 @@
 //! Property: clients that ask and do not read cost a bounded amount of memory, which goes back to
 //! the system when they are gone; one that reads slowly is served to its end, and one that takes
-//! nothing is reset in time (reliability, "HTTP rules").
+//! nothing is reset in time (docs/guarantees.md#http-rules).
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;

@@ -16,7 +16,7 @@ use nudged_domain::catalog::snapshot::{
 };
 use nudged_domain::state::apply::{self, Action, EventVerdict, ShowId};
 use nudged_domain::state::user::{UserState, encode_clocks, encode_popup};
-use nudged_journal::record::{FormerEntry, Happening, Impression, Record, Restored, Withdrawn};
+use nudged_journal::record::{FormerEntry, Happening, Impression, Record, Withdrawn};
 
 /// Users whose ids differ only where bytes are compared one by one.
 pub const USERS: [&str; 4] = ["a", "A", "a ", "\u{e9}"];
@@ -62,7 +62,6 @@ pub struct OwnedWithdrawn {
     pub variant: &'static str,
     pub clocks: Vec<u8>,
     pub former: Option<OwnedEntry>,
-    pub restored: Option<(String, u8, OwnedEntry)>,
 }
 
 impl OwnedWithdrawn {
@@ -79,11 +78,6 @@ impl OwnedWithdrawn {
             variant: self.variant,
             clocks: &self.clocks,
             former: self.former.as_ref().map(entry),
-            restored: self.restored.as_ref().map(|(popup, place, restored)| Restored {
-                popup,
-                entry: entry(restored),
-                place: *place,
-            }),
         })
     }
 }
@@ -259,13 +253,6 @@ impl Journal {
         let show = self.records.iter().rfind(|record| record.user == user).expect("it was shown");
         let parts = show.impression.as_ref().expect("it was a show");
         let next_show_at = Some(self.now.plus(DurationMs::DAY));
-        let entry_of = |popup: &str| {
-            let key = PopupKey::of(popup);
-            let place = former.popups.iter().position(|entry| entry.popup == key)?;
-            let mut row = Vec::new();
-            encode_popup(&former.popups[place], &mut row);
-            Some((place, (row, next_show_at)))
-        };
         let mut clocks = Vec::new();
         encode_clocks(&former.clocks, &mut clocks);
         let withdrawn = Some(OwnedWithdrawn {
@@ -274,11 +261,14 @@ impl Journal {
             popup: parts.popup.clone(),
             variant: parts.variant,
             clocks,
-            former: entry_of(&parts.popup).map(|(_, entry)| entry),
-            restored: entry_of(&parts.forgotten).map(|(place, entry)| {
-                (parts.forgotten.clone(), u8::try_from(place).unwrap(), entry)
+            former: former.popup(PopupKey::of(&parts.popup)).map(|entry| {
+                let mut row = Vec::new();
+                encode_popup(entry, &mut row);
+                (row, next_show_at)
             }),
         });
+        let forgotten = PopupKey::of(&parts.forgotten);
+        former.popups.retain(|entry| entry.popup != forgotten);
         let (sequence, at, revision) = (self.next_sequence(), self.now, show.revision.next());
         former.revision = revision;
         self.states.insert(user.to_owned(), former);

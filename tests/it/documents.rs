@@ -23,15 +23,20 @@ const SMOKES: &[(&str, Smoke)] = &[
     ("curl", Test("e2e/readme.rs", "the_first_minute")),
     ("cargo build", Test("e2e/readme.rs", "more_than_one_node")),
     ("cargo run --example floor", Test("e2e/readme.rs", "the_floor_serves_an_answer")),
+    ("cargo build --example floor", Tool("tools/bench --smoke")),
     ("cargo test --test alloc", Test("alloc/main.rs", "a_decision_that_shows_nothing")),
     ("cargo test --test chaos", Test("chaos/main.rs", "main")),
     ("cargo test --test sim", Test("sim/main.rs", "main")),
+    ("cargo test --test e2e", Ci),
+    ("cargo test --test it", Ci),
+    ("cargo test --test stores", Ci),
     ("kill", Test("e2e/reload.rs", "a_bad_file_changes_nothing_and_every_error_is_named")),
     ("nudged check", Test("e2e/first_minute.rs", "the_samples_that_are_shipped_are_right")),
     ("nudged explain", Test("e2e/admin.rs", "explanations_record_nothing")),
     ("nudged export", Test("e2e/catalog.rs", "popups_go_out_and_in_again")),
     ("nudged import", Test("e2e/catalog.rs", "popups_go_out_and_in_again")),
     ("nudged migrate", Test("e2e/readme.rs", "more_than_one_node")),
+    ("nudged serve", Test("e2e/readme.rs", "the_first_minute")),
     ("nudged vectors", Tool("target/debug/nudged vectors")),
     ("tools/bench", Tool("tools/bench --smoke")),
     ("tools/bench-nodes", Tool("tools/bench-nodes --smoke")),
@@ -182,6 +187,15 @@ fn every_tool_and_example_has_a_smoke() {
         let name = entry.unwrap().file_name().to_string_lossy().into_owned();
         assert!(benches.contains(&name), "tools/load/{name} is run by nothing");
     }
+}
+
+/// README is what a user needs in the first ten minutes; the rest belongs into `docs`.
+const README_LINES_MAX: usize = 220;
+
+#[test]
+fn the_readme_stays_short() {
+    let count = text("README.md").lines().count();
+    assert!(count <= README_LINES_MAX, "README has {count} lines: move some into docs/");
 }
 
 #[test]

@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 7] = [
     &["domain"],
     &["api"],
     &["shard", "background"],
-    &["store", "runtime", "admin"],
+    &["store", "runtime", "publish", "admin"],
     &["node"],
 ];
 /// The lowest floor that touches the outside.
@@ -31,7 +31,7 @@ const KNOWN_TO: [(&str, &[&str]); 10] = [
     ("tokio", &["store"]),
     ("rusqlite", &["store", "admin"]),
     ("rustix", &["runtime", "admin", "node"]),
-    ("libc", &["runtime", "admin", "node"]),
+    ("libc", &["runtime", "publish", "node"]),
     ("signal-hook", &["node"]),
 ];
 /// What the standard library offers of the outside.

@@ -3,6 +3,7 @@
 // A failed `unwrap` in a test is the test's failure.
 #![allow(clippy::unwrap_used)]
 
+mod citations;
 mod documents;
 mod floors;
 mod model;

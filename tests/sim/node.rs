@@ -207,12 +207,13 @@ impl Node {
         }
         shard.turn_at = None;
         shard.run(self.marks, index, scene);
-        let effects = std::mem::take(&mut shard.outbox.effects);
+        let mut effects = std::mem::take(&mut shard.outbox.effects);
+        let is_swap = |effect: &Effect| matches!(effect, Effect::ControlReply(reply) if reply.ticket == SWAP_TICKET);
+        effects.retain(|effect| !is_swap(effect));
         let mut of_network = Vec::new();
         for effect in effects {
             note_effect(index, &effect, scene);
             match effect {
-                Effect::ControlReply(ControlReply { ticket: SWAP_TICKET, .. }) => {}
                 Effect::Hop { .. }
                 | Effect::HopReply { .. }
                 | Effect::Append(_)

@@ -20,7 +20,7 @@ use super::node::{Node, Parts};
 use super::scene::{MS, SECOND, Scene, What};
 use super::{catalog, oracle};
 
-/// Everything is drained this long after the last fault (reliability, "Deterministic simulation").
+/// Everything is drained this long after the last fault (tests/README.md#the-simulator).
 const LIVENESS_NS: u64 = 10 * SECOND;
 /// Things that may happen in a run; more would be a loop that does nothing.
 const STEPS_MAX: u64 = 2_000_000;

@@ -249,7 +249,6 @@ pub fn framed_withdrawn(user: &str, state: &UserState) -> Vec<u8> {
         variant: "",
         clocks: &clocks,
         former: None,
-        restored: None,
     };
     record::append(&Record::Withdrawn(withdrawn), &mut bytes);
     bytes

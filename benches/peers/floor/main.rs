@@ -25,9 +25,9 @@ use nudged_http::reply::{self, ImfDate};
 use nudged_runtime::driver::{Driver, Setup};
 use nudged_runtime::mesh::Mesh;
 use nudged_runtime::{clocks, listener, topology};
-use nudged_shard::connections::{Connections, ShardTurn};
+use nudged_shard::edge::connections::{Connections, ShardTurn};
+use nudged_shard::edge::serve::{Arrived, Progress};
 use nudged_shard::seam::{Input, Outbox, Step};
-use nudged_shard::serve::{Arrived, Progress};
 use nudged_shard::view::{Rules, View};
 
 /// Connections that the floor holds.

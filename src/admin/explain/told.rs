@@ -12,7 +12,6 @@ use nudged_domain::catalog::snapshot::{Popup, Settings, Status};
 use nudged_domain::decide::context::{Context, Value};
 use nudged_domain::decide::facts::{CapFact, Fact, FailedRule, GapFact};
 use nudged_domain::decide::gates::{Failure, Gate};
-use nudged_store::status_word;
 
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
@@ -199,7 +198,7 @@ impl Teller<'_> {
 }
 
 fn status(status: Status) -> Told {
-    let word = status_word(status);
+    let word = status.word();
     Told { why: format!("it is {word}"), facts: json!({ "status": word }) }
 }
 

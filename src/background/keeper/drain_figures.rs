@@ -12,14 +12,17 @@ node_metrics! {
     /// were drained, the lag is how old the oldest was when it was applied.
     pub struct DrainFigures {
         Gauge waiting "list_waiting" "Records in this node's lists.";
-        Gauge lag_ms "list_lag_seconds" "Age of the oldest of them." in Milliseconds;
-        Counter transactions "list_transactions_total" "Transactions of lists.";
-        Counter given_up "list_given_up_total" "Lists left to other nodes.";
+        Gauge lag_ms "list_lag_seconds"
+            "Age of the oldest record in this node's lists." in Milliseconds;
+        Counter transactions "list_transactions_total"
+            "Transactions that applied records from lists.";
+        Counter given_up "list_given_up_total" "Lists taken over by other nodes.";
         Counter records "list_records_total" "Records applied from lists.";
-        Counter duplicates "list_duplicates_total" "Records there already.";
+        Counter duplicates "list_duplicates_total" "Records that SQL had already.";
         Counter trimmed "list_trimmed_total" "Entries dropped from lists.";
-        Counter denials "list_denials_total" "Rights that Redis refused to who reads lists.";
-        Counter failures "list_failures_total" "Failures of Redis and SQL.";
+        Counter denials "list_denials_total"
+            "Permissions that Redis denied to the reader of lists.";
+        Counter failures "list_failures_total" "Failures of Redis or SQL while moving lists.";
     }
     beside {
         /// When they were looked at last, on the monotonic clock, in nanoseconds.

@@ -11,14 +11,14 @@ node_metrics! {
     /// What the keeper has done, for metrics and status.
     pub struct KeeperFigures {
         Counter rounds "keeper_rounds_total" "Rounds of the keeper.";
-        Counter failures "keeper_failures_total" "Rounds that failed.";
-        Counter sql_failures "keeper_sql_failures_total" "Questions that failed.";
+        Counter failures "keeper_failures_total" "Rounds of the keeper that failed.";
+        Counter sql_failures "keeper_sql_failures_total" "SQL queries of the keeper that failed.";
         Gauge peers "keeper_other_nodes" "Other nodes that are alive.";
         Counter rebuilds "rebuild_begun_total" "Rebuilds begun by this node.";
-        Counter users_filled "rebuild_users_total" "Users filled from SQL.";
+        Counter users_filled "rebuild_users_total" "Users filled into Redis from SQL.";
         Counter held "rebuild_held_total" "Partitions found to have lost writes.";
         Counter users_unreadable "rebuild_unreadable_total"
-            "Users whose rows could not be read: they are new to Redis.";
+            "Users whose rows could not be read, so that Redis takes them for new.";
         Gauge partitions "rebuild_partitions" "Partitions that are not open.";
     }
     beside {

@@ -27,7 +27,7 @@ pub type NumberedRuns<'a> = Vec<(StreamId, Vec<(Sequence, Record<'a>)>)>;
 
 /// Why an entry can't be read. It stays at the head of its list, and people are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the list of partition {partition} has an entry that is no record", partition = .0.0)]
+#[error("the list of partition {partition} has an entry that is not a record", partition = .0.0)]
 pub struct BadEntry(pub Partition);
 
 /// The entries of many lists as they were read.

@@ -104,7 +104,7 @@ impl Missing {
         let names = self.names.join(" ");
         (!self.is_none()).then(|| {
             format!(
-                "Redis denies nudged {names}: ACL SETUSER its user so, or give it the rights of \
+                "Redis denies nudged {names}: add that with ACL SETUSER, or grant the rights in \
                  vendor-config/redis/users.acl"
             )
         })

@@ -141,9 +141,6 @@ pub struct EntryColumns<'a> {
     /// Whether the batch forgot or removed an older entry of the popup before, so that `first`
     /// stands even where the table has one.
     pub restarted: bool,
-    /// Whether the entry was forgotten by a show that is taken back, so that what the table has
-    /// as its first revision stands even where the row is marked as forgotten.
-    pub restored: bool,
     /// Shows, those no longer remembered included.
     pub shows: u32,
     /// The latest show.

@@ -52,14 +52,14 @@ node_metrics! {
     pub struct FollowCounts {
         Counter transactions "sql_transactions_total" "Transactions committed.";
         Counter records "sql_records_total" "Records applied.";
-        Counter duplicates "sql_duplicates_total" "Records there already.";
+        Counter duplicates "sql_duplicates_total" "Records that SQL had already.";
         Counter failures "sql_failures_total" "Transactions that failed.";
         Counter rejected "sql_rejected_total" "Records in the dead-letter file.";
-        Counter regressions "sql_regressions_total" "How often SQL had gone back.";
+        Counter regressions "sql_regressions_total" "Times that SQL had lost applied records.";
         Gauge journal_cut_bytes "journal_cut_bytes"
-            "Bytes of the unfinished end that the start cut.";
+            "Bytes cut off the unfinished end of the journal at start.";
         Gauge journal_lost_stretches "journal_lost_stretches"
-            "Damaged stretches that the start passed over.";
+            "Damaged parts of the journal skipped at start.";
     }
     beside {
         /// Applying has ended for good: going on would mix two journals.
@@ -385,7 +385,11 @@ impl Follower {
         if retired <= position {
             return self.seek(view, stream, position);
         }
-        let text = format!("records {} to {} are kept nowhere", position.0 + 1, retired.0);
+        let text = format!(
+            "records {} to {} are lost: the journal no longer has them",
+            position.0 + 1,
+            retired.0
+        );
         self.tell(view.now, Message::SqlRegressed, &text);
         let effect = Effect::Skip { stream, from: None, through: retired };
         Ok(self.wait(Stage::Seeking(stream, retired), effect))

@@ -50,7 +50,7 @@ fn apply_impression(state: &mut UserState, impression: &Impression<'_>) -> Resul
         if !impression.forgotten.is_empty() {
             forget(state, impression.forgotten);
         }
-        put(state, decoded.entry, None);
+        put(state, decoded.entry);
     }
     Ok(())
 }
@@ -59,11 +59,8 @@ fn apply_withdrawn(state: &mut UserState, withdrawn: &Withdrawn<'_>) -> Result<(
     let decoded = decode_withdrawn(withdrawn)?;
     if begin(state, withdrawn.revision, decoded.clocks) {
         match decoded.former {
-            Some(entry) => put(state, entry, None),
+            Some(entry) => put(state, entry),
             None => forget(state, withdrawn.popup),
-        }
-        if let (Some(entry), Some(restored)) = (decoded.restored, &withdrawn.restored) {
-            put(state, entry, Some(usize::from(restored.place)));
         }
     }
     Ok(())
@@ -74,11 +71,10 @@ fn forget(state: &mut UserState, popup: &str) {
     state.popups.retain(|entry| entry.popup != key);
 }
 
-/// Replaces an entry; a new one goes to its place, or last.
-fn put(state: &mut UserState, entry: PopupState, place: Option<usize>) {
-    let count = state.popups.len();
+/// Replaces an entry; a new one goes last.
+fn put(state: &mut UserState, entry: PopupState) {
     match state.popups.iter_mut().find(|known| known.popup == entry.popup) {
         Some(known) => *known = entry,
-        None => state.popups.insert(place.unwrap_or(count).min(count), entry),
+        None => state.popups.push(entry),
     }
 }

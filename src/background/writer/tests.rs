@@ -235,23 +235,19 @@ fn an_entry_that_was_there_before_a_show_taken_back_stands_again() {
         let entry = batch.popups[0].entry.unwrap();
         assert_eq!((entry.shows, entry.revision.counter), (1, 4), "from {from}");
         assert_eq!(entry.last_shown_at, journal.records[0].at);
-        assert!(entry.outcome.is_some() && !entry.restarted && !entry.restored);
+        assert!(entry.outcome.is_some() && !entry.restarted);
     }
 }
 
 #[test]
-fn a_popup_that_a_show_taken_back_had_pushed_out_stands_again_where_it_was() {
+fn a_popup_that_a_show_taken_back_had_pushed_out_stays_forgotten() {
     let mut journal = Journal::new();
     (0..65).for_each(|popup| journal.show("u", popup, None));
     journal.withdraw("u");
-    // (the first record of the batch, the entry's first revision, whether the table's stands)
-    for (from, first, restored) in [(0, 1, false), (64, 66, true), (65, 66, true)] {
+    for from in [0, 64] {
         let batch = build(&journal.records[from..]);
         let row = batch.popups.iter().find(|row| row.popup == "p0").unwrap();
-        let entry = row.entry.unwrap();
-        assert_eq!((row.forgotten, entry.revision.counter), (None, 66), "from {from}");
-        assert_eq!((entry.first.counter, entry.restored), (first, restored), "from {from}");
-        assert!(!entry.restarted);
+        assert_eq!(row.forgotten.map(|(_, at)| at.counter), Some(65), "from {from}");
     }
     // Shown again, the popup that was never seen begins anew.
     journal.show("u", 64, None);
@@ -278,7 +274,7 @@ fn an_erase_takes_the_user_from_a_show_taken_back() {
 #[test]
 fn a_show_taken_back_that_no_row_can_hold_is_rejected_with_its_reason() {
     type Change = fn(&mut OwnedRecord);
-    let cases: [(Change, RecordError); 10] = [
+    let cases: [(Change, RecordError); 7] = [
         (|record| record.user.clear(), RecordError::User),
         (|record| record.revision.counter = 0, RecordError::Revision),
         (|record| taken_back(record).popup.clear(), RecordError::Popup),
@@ -286,9 +282,6 @@ fn a_show_taken_back_that_no_row_can_hold_is_rejected_with_its_reason() {
         (|record| taken_back(record).clocks.push(0), RecordError::Clocks),
         (|record| taken_back(record).former = Some((vec![], None)), RecordError::Row),
         (|record| taken_back(record).popup = "other".into(), RecordError::RowPopup),
-        (|record| restored(record).0 = "p3".into(), RecordError::Forgotten),
-        (|record| restored(record).0 = "other".into(), RecordError::RowPopup),
-        (|record| restored(record).2.0.clear(), RecordError::Row),
     ];
     for (change, want) in cases {
         let mut journal = Journal::new();
@@ -307,14 +300,6 @@ fn a_show_taken_back_that_no_row_can_hold_is_rejected_with_its_reason() {
 
 fn taken_back(record: &mut OwnedRecord) -> &mut nudged_histories::OwnedWithdrawn {
     record.withdrawn.as_mut().unwrap()
-}
-
-/// A popup that stands again, beside the show's own.
-fn restored(record: &mut OwnedRecord) -> &mut (String, u8, nudged_histories::OwnedEntry) {
-    let mut other = Journal::new();
-    other.show("u", 6, None);
-    let row = other.records[0].impression.as_ref().unwrap().row.clone();
-    taken_back(record).restored.insert(("p6".into(), 0, (row, None)))
 }
 
 #[test]

@@ -9,7 +9,7 @@ use nudged_base::limits::{
 };
 use nudged_base::time::WallMs;
 use nudged_domain::state::user::{PopupState, Show, UserClocks, decode_clocks, decode_popup};
-use nudged_journal::record::{FormerEntry, Impression, Withdrawn};
+use nudged_journal::record::{Impression, Withdrawn};
 
 /// Why a record can't become rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl RecordError {
             RecordError::Revision => "revision out of bounds",
             RecordError::Clocks => "clocks can't be read",
             RecordError::Row => "popup entry can't be read",
-            RecordError::RowPopup => "popup entry is of another popup",
+            RecordError::RowPopup => "popup entry belongs to another popup",
         }
     }
 }
@@ -67,8 +67,6 @@ pub struct DecodedWithdrawn {
     pub clocks: UserClocks,
     /// The popup's entry as before the show, if there was one.
     pub former: Option<PopupState>,
-    /// The entry of the popup that the show had pushed out.
-    pub restored: Option<PopupState>,
 }
 
 /// Holds an erase against the bounds of the tables. Does not allocate.
@@ -110,18 +108,9 @@ pub fn decode_withdrawn(withdrawn: &Withdrawn<'_>) -> Result<DecodedWithdrawn, R
     check_text(withdrawn.token, 1, TOKEN_BYTES_MAX, RecordError::Token)?;
     check_revision(withdrawn.revision)?;
     let clocks = read_clocks(withdrawn.clocks)?;
-    let read = |entry: &FormerEntry<'_>, popup| read_entry(entry.row, popup);
     let former = withdrawn.former.as_ref();
-    let former = former.map(|entry| read(entry, withdrawn.popup)).transpose()?;
-    let Some(restored) = &withdrawn.restored else {
-        return Ok(DecodedWithdrawn { clocks, former, restored: None });
-    };
-    check_text(restored.popup, 1, POPUP_ID_BYTES_MAX, RecordError::Forgotten)?;
-    if restored.popup == withdrawn.popup {
-        return Err(RecordError::Forgotten);
-    }
-    let restored = Some(read(&restored.entry, restored.popup)?);
-    Ok(DecodedWithdrawn { clocks, former, restored })
+    let former = former.map(|entry| read_entry(entry.row, withdrawn.popup)).transpose()?;
+    Ok(DecodedWithdrawn { clocks, former })
 }
 
 fn read_clocks(bytes: &[u8]) -> Result<UserClocks, RecordError> {

@@ -219,43 +219,45 @@ shard_counters! {
     one {
         Counter connections_accepted "connections_accepted_total" "Connections accepted.";
         Counter connections_refused "connections_refused_total"
-            "Connections closed at once: too many are open.";
-        Gauge connections_open "connections_open" "Connections that are open.";
+            "Connections refused because too many were open.";
+        Gauge connections_open "connections_open" "Open connections.";
         Counter connections_cut "connections_cut_total"
             "Connections reset because unsent answers reached their bound and these were the largest.";
-        Gauge unsent_bytes "unsent_bytes" "Answers that clients have not taken, in bytes.";
+        Gauge unsent_bytes "unsent_bytes" "Answers that clients have not read yet, in bytes.";
         Counter buffers_freed "buffers_freed_bytes_total"
-            "Buffers of requests and answers given back to the allocator, in bytes.";
-        Counter accept_errors "accept_errors_total" "Accepts that failed: descriptors or memory are short.";
+            "Request and answer buffers returned to the allocator, in bytes.";
+        Counter accept_errors "accept_errors_total"
+            "Accepts that failed for want of descriptors or memory.";
         Gauge clock_apart_ms "clock_apart_seconds"
-            "How far the wall clock and the node's time are apart." in Milliseconds;
+            "Difference between the wall clock and the node's time." in Milliseconds;
         Counter decisions_shown "decisions_shown_total" "Decisions that returned a popup.";
         Counter events_accepted "events_accepted_total" "Events accepted.";
         Counter events_duplicate "events_duplicate_total" "Events that repeated an accepted one.";
         Counter degraded "degraded_total" "Requests whose user's state could not be read in time.";
         Counter ignored_fields "ignored_fields_total"
-            "Names of request fields that nobody knows, once each a request.";
+            "Unknown request fields, each counted once per request.";
         Counter hops_sent "hops_sent_total" "Requests sent to the shard that owns their user.";
-        Counter hops_received "hops_received_total" "Requests taken for other shards.";
+        Counter hops_received "hops_received_total" "Requests executed for other shards.";
         Counter hops_refused "hops_refused_total"
-            "Requests that found a full lane to another shard.";
-        Gauge parked "parked" "Requests that wait for state or for the journal.";
-        Counter ring_enters "ring_enters_total" "System calls into the ring.";
+            "Requests refused because the lane to another shard was full.";
+        Gauge parked "parked" "Requests waiting for state or for the journal.";
+        Counter ring_enters "ring_enters_total" "System calls to enter the ring.";
         Counter ring_submissions "ring_submissions_total" "Operations submitted to the ring.";
         Counter ring_completions "ring_completions_total" "Completions taken from the ring.";
         Counter ring_buffers_empty "ring_buffers_empty_total"
             "Receives that found no provided buffer.";
-        Counter ring_overflows "ring_overflows_total" "Completions that the queue had no room for.";
+        Counter ring_overflows "ring_overflows_total" "Completions that overflowed the queue.";
         Counter slice_hits "slice_hits_total" "Users found in the slice.";
         Counter slice_misses "slice_misses_total" "Users not found in the slice.";
         Counter slice_evictions "slice_evictions_total" "Users evicted from the slice.";
-        Counter slice_full "slice_full_total" "Users who found no room in the slice.";
+        Counter slice_full "slice_full_total" "Users that found no room in the slice.";
         Gauge slice_entries "slice_entries" "Users in the slice.";
-        Gauge slice_bytes "slice_bytes" "Memory drawn for the slice, in bytes.";
+        Gauge slice_bytes "slice_bytes" "Memory allocated for the slice, in bytes.";
         Counter reads "reads_total" "Users read back from SQL.";
         Counter reads_failed "reads_failed_total" "Users that could not be read back from SQL.";
         Counter reads_late "reads_late_total" "Requests whose user was not read back in time.";
-        Counter parked_full "parked_full_total" "Requests that found no place to wait for their user's state.";
+        Counter parked_full "parked_full_total"
+            "Requests that could not wait for their user's state: too many did.";
         Counter acks_late "acks_late_total" "Answers given up because the journal was too slow.";
         Counter catalogs_let_go "catalogs_let_go_total"
             "Answers given up because too many catalogs were published while they waited.";
@@ -264,26 +266,27 @@ shard_counters! {
         Counter journal_refusals "journal_refusals_total"
             "Records that the journal had no room for.";
         Gauge journal_waiting "journal_waiting"
-            "Answers that wait for the journal's acknowledgement.";
+            "Answers waiting for the journal's acknowledgement.";
         Counter redis_reads "redis_reads_total" "Users read from Redis.";
         Counter redis_joined "redis_joined_total" "Requests that waited behind a command of their user.";
         Counter redis_commits "redis_commits_total" "Changes sent to Redis.";
         Counter redis_moved "redis_moved_total" "Changes evaluated again: another node was first.";
         Counter redis_absent "redis_absent_total" "Users that neither Redis nor SQL knew.";
-        Counter redis_fills "redis_fills_total" "Users put into Redis from SQL.";
-        Counter redis_withdrawn "redis_withdrawn_total" "Shows withdrawn: they were committed too late, and nobody saw them.";
+        Counter redis_fills "redis_fills_total" "Users written to Redis from SQL.";
+        Counter redis_withdrawn "redis_withdrawn_total"
+            "Shows withdrawn because they were committed too late to be seen.";
         Gauge unmerged "unmerged"
-            "Events and local shows that wait to be merged into their users' states.";
+            "Events and local shows waiting to be merged into their users' states.";
         Counter merged "merged_total" "Events and local shows merged into their users' states.";
         Counter merges_dropped "merges_dropped_total"
-            "Accepted events and local shows found to be of a show no longer remembered, or of before an erase.";
+            "Accepted events and local shows dropped: their show is forgotten or erased.";
         Counter shows_learnt "shows_learnt_total"
-            "Local shows merged because an event told of them before their own node did.";
+            "Local shows merged because their event came before their own node's record.";
         Counter journaled_again "journaled_again_total"
-            "Unmerged records written to the journal again, so that SQL may go on.";
+            "Unmerged records written to the journal again, so that SQL can proceed.";
         Counter decisions_local "decisions_local_total"
-            "Decisions that returned a popup by this node's own memory.";
-        Counter redis_told "redis_told_total" "Changes of users told by Redis.";
+            "Decisions that returned a popup from this node's own memory.";
+        Counter redis_told "redis_told_total" "User changes announced by Redis.";
         Counter redis_link_commands "redis_link_commands_total" "Commands sent.";
         Counter redis_link_replies "redis_link_replies_total" "Replies in time.";
         Counter redis_link_expired "redis_link_expired_total" "Commands whose deadline passed.";
@@ -291,20 +294,20 @@ shard_counters! {
         Counter redis_link_unknown "redis_link_unknown_total" "Commands of unknown outcome.";
         Counter redis_link_refused "redis_link_refused_total" "Commands that Redis refused.";
         Counter redis_link_noscript "redis_link_noscript_total" "Scripts that Redis did not have.";
-        Counter redis_link_reconnects "redis_link_reconnects_total" "Connections made again.";
+        Counter redis_link_reconnects "redis_link_reconnects_total" "Reconnects.";
         Counter redis_link_retries "redis_link_retries_total"
             "Commands sent again after a lost connection.";
         Counter redis_link_malformed "redis_link_malformed_total"
-            "Connections given up for bytes that are no reply.";
+            "Connections closed because of malformed replies.";
         Counter redis_link_round_trip_ns "redis_link_round_trip_seconds_total"
-            "From sending to reply, summed over the replies in time." in Nanoseconds;
+            "Time from command to reply, summed over the replies in time." in Nanoseconds;
         Counter redis_breaker_opens "redis_breaker_opens_total" "Times the breaker opened.";
         Gauge redis_breaker "redis_breaker" "The breaker: 0 closed, 1 open, 2 probing.";
         Gauge redis_pursued "redis_pursued"
-            "Changes nobody waits for that are sent until Redis says what became of them.";
-        Gauge redis_in_flight "redis_in_flight" "Commands that wait for their replies.";
+            "Changes that nobody waits for, sent again until Redis reports their outcome.";
+        Gauge redis_in_flight "redis_in_flight" "Commands waiting for their replies.";
         Counter turns "turns_total" "Turns of the shard's loop.";
-        Counter sleeps "sleeps_total" "Turns that ended asleep.";
+        Counter sleeps "sleeps_total" "Turns of the shard's loop that ended in sleep.";
         Counter wakes "wakes_total" "Other threads woken.";
     }
     many {
@@ -313,16 +316,17 @@ shard_counters! {
             "Decisions that returned no popup, by reason.";
         events_rejected "events_rejected_total" ["code" REJECTIONS] "Events rejected, by code.";
         redis_failures "redis_failures_total" ["cause" CAUSES]
-            "Commands without the wanted reply, and requests given up, by cause.";
+            "Commands that failed and requests given up, by cause.";
         redis_pursuits "redis_pursuits_total" ["outcome" PURSUITS]
-            "Shows nobody saw whose replies were lost with their connections, by what was learnt.";
+            "Unseen shows whose replies were lost with their connections, by outcome.";
         redis_refused "redis_refused_total" ["kind" REFUSALS]
             "Commands that Redis refused, by kind; some are sent again.";
         http_errors "http_errors_total" ["status" STATUSES] "Refusals by status.";
     }
     histograms {
-        journal_wait "journal_wait_seconds" "From a record's hand-over to its acknowledgement.";
-        turn_length "turn_seconds" "Length of a turn of the shard's loop.";
+        journal_wait "journal_wait_seconds"
+            "Time from handing a record to the journal to its acknowledgement.";
+        turn_length "turn_seconds" "Duration of a turn of the shard's loop.";
     }
 }
 

@@ -76,12 +76,13 @@ macro_rules! messages {
 }
 
 messages! {
-    Info Started "started" "nudged starts";
-    Info Ready "ready" "nudged takes requests";
-    Info Draining "draining" "nudged stops: readiness is red, answers go on until the drain ends";
+    Info Started "started" "nudged is starting";
+    Info Ready "ready" "nudged is ready for requests";
+    Info Draining "draining"
+        "nudged is draining: /readyz is red, requests are still answered until the drain ends";
     Info Stopped "stopped" "nudged has stopped";
     Warn VariableUnknown "variable_unknown"
-        "an environment variable looks like a setting, but no setting has this name";
+        "an environment variable looks like a setting, but there is no such setting";
     Info ConfigReloaded "config_reloaded" "settings were reloaded";
     Warn ConfigWaits "config_waits" "a changed setting takes effect at the next restart";
     Error ConfigRefused "config_refused" "the reload was refused; the old settings stay in force";
@@ -89,99 +90,100 @@ messages! {
     Warn CatalogLint "catalog_lint" "a popup may not do what its definition suggests";
     Error CatalogRefused "catalog_refused" "the popups were refused; the old ones stay live";
     Warn CatalogStale "catalog_stale"
-        "popups can't be read or copied now; the ones already loaded stay live";
+        "popups can't be read or copied at the moment; the ones already loaded stay live";
     Error CatalogBehind "catalog_behind"
         "popups that another node stored can't be used here; the old ones stay live";
     Warn FileWaits "file_waits"
-        "the popups file waits for SQL: what it pauses or archives holds already on this node";
+        "the popups file is waiting for SQL: its pauses and archives already apply on this node";
     Info CatalogFresh "catalog_fresh" "popups can be read again";
     Warn CatalogReplaced "catalog_replaced"
         "this node's popups file overwrote another node's: give all nodes the same file";
     Info PopupsReleased "popups_released"
-        "no popups file is configured any more: its popups belong to the admin API now";
+        "no popups file is configured any more: its popups now belong to the admin API";
     Warn CatalogUnconfirmed "catalog_unconfirmed"
-        "a change is stored, but not every shard has confirmed it in time";
+        "a change is stored, but not every shard confirmed it in time";
     Warn CoresShared "cores_shared" "several threads share a core";
-    Warn KeysMissing "keys_missing" "a listener that other machines can reach asks for no key";
-    Info JournalRecovered "journal_recovered" "the journal was read";
+    Warn KeysMissing "keys_missing" "a listener that other hosts can reach requires no key";
+    Info JournalRecovered "journal_recovered" "the journal was recovered";
     Warn JournalTorn "journal_torn" "the unfinished end of the journal was cut off";
     Error JournalDamaged "journal_damaged" "the journal is damaged in the middle";
     Warn JournalLow "journal_low"
-        "there is no room for the journal's next segment; the one in use is used to its end";
+        "there is no room for the journal's next segment; the current one is filled to its end";
     Info JournalRoom "journal_room" "there is room for the journal's next segment again";
     Error JournalFull "journal_full"
-        "the journal has no room: shows degrade and events are refused until it has";
+        "the journal is full: decisions degrade and events are refused until there is room again";
     Info JournalResumed "journal_resumed" "the journal has room again";
     Error JournalFailed "journal_failed" "the journal could not be written";
-    Info JournalMended "journal_mended" "the journal is written without failures again";
-    Error JournalClosed "journal_closed" "the journal takes no more records until a restart";
-    Warn ClockStepped "clock_stepped" "the wall clock was set";
+    Info JournalMended "journal_mended" "the journal can be written again";
+    Error JournalClosed "journal_closed" "the journal accepts no more records: restart nudged";
+    Warn ClockStepped "clock_stepped" "the wall clock was stepped";
     Error ClockApart "clock_apart"
         "the wall clock and this node's clock are more than a minute apart";
     Info ClockTogether "clock_together" "the wall clock and this node's clock agree again";
-    Error SqlFailed "sql_failed" "SQL could not apply records; they wait in the journal";
+    Error SqlFailed "sql_failed" "records could not be applied to SQL; they wait in the journal";
     Error SqlUnfit "sql_unfit"
         "SQL denies rights that nudged needs; records wait in the journal";
-    Info SqlResumed "sql_resumed" "SQL applies records again";
+    Info SqlResumed "sql_resumed" "records are applied to SQL again";
     Error SqlHalted "sql_halted"
         "SQL holds different content for a record: no more records are applied";
     Error SqlRegressed "sql_regressed"
-        "SQL has lost records it had; they are applied again from the journal";
-    Warn SqlWeak "sql_weak" "a setting of the SQL server weakens a promise";
+        "SQL has lost records; they are being applied again from the journal";
+    Warn SqlWeak "sql_weak" "a setting of the SQL server weakens what nudged guarantees";
     Error DeadLetter "dead_letter" "SQL refused records; they went to the dead-letter file";
     Warn SqlAway "sql_away"
-        "SQL does not answer: the node starts with what Redis and its local copies have";
-    Error ReadFailed "read_failed" "users could not be read from SQL; their answers degrade";
-    Info ReadResumed "read_resumed" "users are read from SQL again";
-    Warn ReadSlow "read_slow" "users were not read from SQL in time; their answers degraded";
+        "SQL does not answer: nudged starts with what Redis and the local copies have";
+    Error ReadFailed "read_failed" "users could not be read from SQL; their decisions degrade";
+    Info ReadResumed "read_resumed" "users can be read from SQL again";
+    Warn ReadSlow "read_slow" "users were not read from SQL in time; their decisions degraded";
     Info ReadsInTime "read_in_time" "users are read from SQL in time again";
-    Warn RedisLost "redis_lost" "the connection to Redis was lost; on_failure decides";
+    Warn RedisLost "redis_lost" "the connection to Redis was lost; popups follow on_failure";
     Info RedisConnected "redis_connected" "Redis is connected again";
-    Warn SliceFull "slice_full" "the slice has no room for another user until SQL catches up";
+    Warn SliceFull "slice_full" "the slice has no room for more users until SQL catches up";
     Info SliceRoom "slice_room" "the slice has room again";
     Warn ConnectionsFull "connections_full"
-        "connections are refused: a shard has its share of connections_max open";
+        "connections are refused: a shard has reached its share of connections_max";
     Warn UnsentFull "unsent_full"
-        "answers that clients do not read reached limits.unsent_bytes_max: the largest were reset";
-    Info UnsentRoom "unsent_room" "unsent answers are within their bound again";
+        "unread answers reached limits.unsent_bytes_max: connections with the most were reset";
+    Info UnsentRoom "unsent_room" "unread answers are below limits.unsent_bytes_max again";
     Info ConnectionsRoom "connections_room" "connections are accepted again";
     Warn TlsSeen "tls_seen"
-        "a client speaks https to a listener of plain http: name it http://, or end TLS before it";
+        "a client speaks https to a plain http listener: use http://, or terminate TLS in front of \
+         it";
     Warn ConnectionsFew "connections_few"
         "connections_max is below 1,000: raise RLIMIT_NOFILE (`LimitNOFILE=`) or the setting";
     Warn AcceptFailed "accept_failed" "connections could not be accepted";
-    Info AcceptResumed "accept_resumed" "connections are accepted without failures again";
+    Info AcceptResumed "accept_resumed" "connections can be accepted again";
     Warn LaneFull "lane_full" "a shard is overloaded: requests for it were refused with 503";
-    Info LaneRoom "lane_room" "no shard refuses requests any more";
-    Error RedisUnfit "redis_unfit" "Redis can't be used the way it is set up";
+    Info LaneRoom "lane_room" "shards accept all requests again";
+    Error RedisUnfit "redis_unfit" "Redis can't be used as it is configured";
     Info RedisFit "redis_fit" "Redis can be used again";
-    Warn RedisAway "redis_away" "Redis does not answer; on_failure decides";
+    Warn RedisAway "redis_away" "Redis does not answer; popups follow on_failure";
     Warn RedisNotReady "redis_not_ready"
-        "nudged takes requests before Redis is ready; on_failure decides until then";
+        "nudged is serving before Redis is ready; popups follow on_failure until then";
     Warn KeysNotShared "keys_not_shared" "the signing keys could not be shared with other nodes";
     Warn NameUnknown "name_unknown" "a server's host name could not be resolved";
-    Info NameKnown "name_known" "host names are resolved again";
+    Info NameKnown "name_known" "host names can be resolved again";
     Warn AdminRefused "admin_refused" "an admin request had no valid token";
     Info PopupChanged "popup_changed" "an operator changed a popup";
     Warn OverridesWait "overrides_wait"
-        "pauses and archives hold on this node, and could not be brought further yet";
+        "pauses and archives apply on this node, but could not be stored elsewhere yet";
     Info OverridesStored "overrides_stored" "pauses and archives are stored again";
     Error OverridesFile "overrides_file"
-        "the file of pauses and archives can't be written: they hold in memory";
+        "the file of pauses and archives can't be written: they are kept in memory only";
     Warn OverridesUnread "overrides_unread" "pauses and archives could not be read at start";
     Warn OverrideDropped "override_dropped"
-        "a popup that an operator had set live stops: its own status counts again";
+        "a popup that an operator had set live is no longer live: its own status applies again";
     Info UserErased "user_erased" "a user was erased";
     Debug Decided "decided" "a decision was made";
     Debug EventTaken "event_taken" "an event was taken";
-    Warn KeeperFailed "keeper_failed" "the recovery of Redis could not do its round";
-    Info KeeperResumed "keeper_resumed" "the recovery of Redis does its rounds again";
-    Warn KeeperSqlFailed "keeper_sql_failed" "the recovery of Redis could not ask SQL";
-    Info KeeperSqlResumed "keeper_sql_resumed" "the recovery of Redis can ask SQL again";
+    Warn KeeperFailed "keeper_failed" "a round of Redis recovery failed";
+    Info KeeperResumed "keeper_resumed" "Redis recovery is working again";
+    Warn KeeperSqlFailed "keeper_sql_failed" "Redis recovery could not query SQL";
+    Info KeeperSqlResumed "keeper_sql_resumed" "Redis recovery can query SQL again";
     Error WritesLost "writes_lost"
-        "Redis has lost writes; users of these partitions are decided by on_failure for now";
+        "Redis has lost writes; for users in these partitions popups follow on_failure for now";
     Warn RebuildNeeded "rebuild_needed"
-        "Redis may be missing users: on_failure decides until they are filled in from SQL";
+        "Redis may be missing users: popups follow on_failure until they are filled in from SQL";
     Warn RebuildBegun "rebuild_begun" "Redis is being filled from SQL";
     Info RebuildEnded "rebuild_ended" "Redis has every user again";
     Error ListFailed "list_failed"
@@ -190,12 +192,12 @@ messages! {
         "records could not be moved from the lists in Redis to SQL; they stay in the lists";
     Info ListResumed "list_resumed" "records are moved from the lists in Redis to SQL again";
     Error ListEntryUnread "list_entry_unread" "an entry of a list in Redis can't be read";
-    Info ListEntriesRead "list_entries_read" "no entry of a list in Redis is unreadable any more";
+    Info ListEntriesRead "list_entries_read" "all entries of the lists in Redis can be read again";
     Warn ListGivenUp "list_given_up" "another node took over a list that this node was moving";
     Warn LinesLost "lines_lost" "log lines were lost: the log's queue was full";
-    Error ThreadEnded "thread_ended" "a thread that the node needs has ended, so the node ends";
+    Error ThreadEnded "thread_ended" "a thread that nudged needs has ended, so nudged exits";
     Warn HandOverUnknown "handover_unknown"
-        "SIGUSR2 asks to hand over to a new process, which this version can't; nothing is done";
+        "SIGUSR2 asks for a handover to a new process, which this version can't do; ignored";
 }
 
 /// A moment by both clocks: the rate limit goes by one, the line shows the other.

@@ -59,7 +59,7 @@ fn compile_keyed(
 ) -> Result<Snapshot, Vec<SourceError>> {
     let mut errors = Vec::new();
     if entries.len() > POPUPS_MAX {
-        let message = format!("{} popups are not in 0 to {POPUPS_MAX}", entries.len());
+        let message = format!("has {} popups; the limit is {POPUPS_MAX}", entries.len());
         errors.push(error(None, "", message));
     }
     let mut popups: Vec<Popup> = entries.iter().map(|entry| compile_entry(*entry)).collect();
@@ -70,8 +70,8 @@ fn compile_keyed(
         if let Some(other) = by_key.insert(popup.key, index) {
             let other = popups[other as usize].id.as_ref();
             let message = match other == &*popup.id {
-                true => "is there twice".to_owned(),
-                false => format!("has the same key as \"{other}\": give one another id"),
+                true => "appears twice".to_owned(),
+                false => format!("has the same hash as \"{other}\": give one of them another id"),
             };
             errors.push(error(Some(&popup.id), "id", message));
         }

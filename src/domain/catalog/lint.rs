@@ -30,10 +30,10 @@ pub enum Problem {
     #[error("target: no user can match it")]
     TargetNeverMatches,
     /// No user is below the rollout's bound.
-    #[error("rollout: no user is within it")]
+    #[error("rollout: too small to include any user")]
     RolloutEmpty,
     /// A live popup's time is over.
-    #[error("ends_at: has passed, so no user sees it: set a later one, or leave it out for none")]
+    #[error("ends_at: is in the past, so no user sees the popup: set a later time, or remove it")]
     Ended,
     /// No window opens between `starts_at` and `ends_at`.
     #[error("windows: none opens between starts_at and ends_at")]
@@ -54,8 +54,8 @@ pub enum Problem {
     },
     /// A rule orders texts, and its own reads as a number.
     #[error(
-        "target: \"{attribute}\" {operator} \"{text}\" compares byte by byte (\"10\" is below \
-         \"9\"): for numbers leave out the quotes"
+        "target: \"{attribute}\" {operator} \"{text}\" compares byte by byte (\"10\" sorts before \
+         \"9\"): remove the quotes to compare numbers"
     )]
     NumberAsText {
         /// The attribute's name.
@@ -67,8 +67,8 @@ pub enum Problem {
     },
     /// A user may see more popups than are remembered, so that the oldest are forgotten.
     #[error(
-        "{count} popups may be shown to one user, and only {USER_POPUPS_MAX} are remembered: \
-         limits and gaps of those shown longest ago are forgotten"
+        "{count} popups may be shown to one user, but only {USER_POPUPS_MAX} are remembered: \
+         limits and gaps of those shown longest ago are lost"
     )]
     TooManyToRemember {
         /// Live and paused popups whose history matters.

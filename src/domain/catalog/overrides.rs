@@ -164,7 +164,9 @@ impl Held {
 
 /// Why an entry was not made: the node knows as many as it can.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{OVERRIDES_MAX} pauses and archives stand already: resume what is not needed")]
+#[error(
+    "there are {OVERRIDES_MAX} pauses and archives already: resume those that are no longer needed"
+)]
 pub struct TooMany;
 
 /// All entries that a node knows.

@@ -10,8 +10,8 @@ use nudged_base::happening::Happening;
 use nudged_base::ids::PopupKey;
 use nudged_base::time::{DurationError, DurationMs, Gap, WallMs, parse_duration};
 
-/// Everything a decision reads beside the user's state: popups and the settings of product
-/// section 6. One decision uses one snapshot from start to end.
+/// Everything a decision reads beside the user's state: popups, and the settings that hold across
+/// them. One decision uses one snapshot from start to end.
 #[derive(Debug)]
 pub struct Snapshot {
     /// Rises by one with each accepted reload.
@@ -71,7 +71,7 @@ pub(super) fn live_by_placement(popups: &[Popup]) -> HashMap<Box<str>, Vec<u32>>
     live
 }
 
-/// Settings of product section 6 that hold across popups.
+/// Settings that hold across popups (docs/semantics.md#limits-across-popups).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// After a show, no popup is shown for this long; 0 for none.
@@ -142,6 +142,27 @@ pub enum Status {
     Paused,
     /// Not shown again, kept for its history.
     Archived,
+}
+
+impl Status {
+    /// Every status with its word in files, requests, answers and SQL.
+    pub const WORDS: [(&str, Status); 4] = [
+        ("draft", Status::Draft),
+        ("live", Status::Live),
+        ("paused", Status::Paused),
+        ("archived", Status::Archived),
+    ];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        let (word, _) = Status::WORDS[self as usize];
+        word
+    }
+
+    /// The status of a word; `None` for a word that is none.
+    pub fn of_word(word: &str) -> Option<Status> {
+        Status::WORDS.iter().find(|(known, _)| *known == word).map(|(_, status)| *status)
+    }
 }
 
 /// What decides when a user's state can't be read.
@@ -284,3 +305,19 @@ impl Variant {
 /// A JSON object as text, as it was given, without insignificant white space.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Content(pub Box<str>);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_statuses_and_outcomes_come_back() {
+        for (word, status) in Status::WORDS {
+            assert_eq!((status.word(), Status::of_word(word)), (word, Some(status)));
+        }
+        for outcome in Outcome::ALL {
+            assert_eq!(Outcome::of_word(outcome.word()), Some(outcome));
+        }
+        assert_eq!((Status::of_word("Live"), Outcome::of_word("shown")), (None, None));
+    }
+}

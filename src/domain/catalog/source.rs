@@ -82,7 +82,7 @@ impl SourceError {
     }
 
     /// The error with its file before it, as compilers write it:
-    /// `popups.toml:12: popup "x": caps[0].n: 17 is not in 1 to 16`.
+    /// `popups.toml:12: popup "x": caps[0].n: 17 is out of range: expected 1 to 16`.
     pub fn in_file(&self, file: &str) -> String {
         match self.line {
             Some(line) => format!("{file}:{line}: {}", self.without_line()),
@@ -243,7 +243,7 @@ pub fn parse_popup(text: &str, format: Format, id: &str) -> Result<Definition, V
     if definition.id() == id {
         return Ok(definition);
     }
-    let message = format!("is not {}, which the path names", fields::quoted(id));
+    let message = format!("must be {}, the id in the path", fields::quoted(id));
     let popup = Some(definition.id().to_owned());
     Err(vec![SourceError { line: (line > 0).then_some(line), popup, field: "id".into(), message }])
 }
@@ -295,7 +295,7 @@ fn popup_table(members: &[Member]) -> Parsed {
                 errors.add::<()>(member.line, "popup", "expected a list: write [[popup]]");
             }
             (key, _) => {
-                let message = "unknown key; known here: popup";
+                let message = "unknown key; the only key here is popup";
                 errors.add::<()>(member.line, key, message);
             }
         }
@@ -313,7 +313,7 @@ fn definitions(nodes: &[Node]) -> Parsed {
         if let Some(line) = before {
             errors.popup = id_of(node).map(str::to_owned);
             let place = if line > 0 { format!(" at line {line}") } else { String::new() };
-            errors.add::<()>(node.line, "id", format!("is taken by another popup{place}"));
+            errors.add::<()>(node.line, "id", format!("is already used by another popup{place}"));
         }
         let definition = popup::definition(&field, &mut errors);
         read.extend(definition.filter(|_| before.is_none()));

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 
 use super::version::Version;
 
-/// A node of a target. Evaluation is three-valued (product, section 5).
+/// A node of a target. Evaluation is three-valued (docs/semantics.md#targets).
 #[derive(Clone, Debug)]
 pub enum Rule {
     /// Every part must hold; empty holds.

@@ -1,5 +1,6 @@
-//! Versions as texts: what counts as one, and how two of them order (product, section 5). More of
-//! what apps call themselves than semver's three numbers; pre-releases order as semver's do.
+//! Versions as texts: what counts as one, and how two of them order (docs/semantics.md#targets).
+//! More of what apps call themselves than semver's three numbers; pre-releases order as semver's
+//! do.
 //!
 //! Limits: [`VERSION_PARTS_MAX`] numbers, each below 2^64.
 

@@ -73,9 +73,9 @@ pub fn decide(
     refusals.decision(now)
 }
 
-/// Decides on a request of a user whose state can't be read (product, section 7): each popup's
-/// `on_failure` says whether what this node happens to remember, `local_state`, may decide. The
-/// reason is `degraded` where a popup was held back for that alone.
+/// Decides on a request of a user whose state can't be read (docs/semantics.md#without-state): each
+/// popup's `on_failure` says whether what this node happens to remember, `local_state`, may decide.
+/// The reason is `degraded` where a popup was held back for that alone.
 pub fn decide_degraded(
     snapshot: &Snapshot,
     local_state: &UserState,

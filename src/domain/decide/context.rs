@@ -21,8 +21,8 @@ pub struct Context<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
     /// A text, number or boolean, as it stands in the request. A rule reads it as its own value's
-    /// type, so a query and a body that say the same can't come out differently (product,
-    /// section 5).
+    /// type, so a query and a body that say the same can't come out differently
+    /// (docs/semantics.md#targets).
     Scalar(&'a str),
     /// A list; its members may be of any kind.
     List(&'a [Value<'a>]),

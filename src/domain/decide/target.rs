@@ -1,5 +1,5 @@
 //! Evaluates a popup's rules on a request's attributes, in three-valued logic as SQL has it
-//! (product, section 5). Knows nothing of users' state or time. Rules are at most
+//! (docs/semantics.md#targets). Knows nothing of users' state or time. Rules are at most
 //! `TARGET_DEPTH_MAX` deep, so recursion is bounded. Nothing here allocates.
 
 use std::cmp::Ordering;

@@ -2,7 +2,7 @@
 //! changes nothing leaves it. Whether a popup may be shown is `decide`'s business, not asked here.
 //! Shows that were decided without the state are in `late`.
 //!
-//! The caller's `now` is never before the newest time in the state (product, section 6).
+//! The caller's `now` is never before the newest time in the state (docs/semantics.md#time).
 
 use crate::catalog::schedule::local_day;
 use crate::catalog::snapshot::{Outcome, Popup, Settings, Snapshot};

@@ -33,7 +33,7 @@ impl Timeouts {
         self.write_stall_ms / 5
     }
 
-    /// The defaults (reliability, "HTTP rules").
+    /// The defaults (docs/guarantees.md#http-rules).
     pub const DEFAULT: Timeouts = Timeouts {
         first_byte_ms: FIRST_BYTE_TIMEOUT_MS,
         head_ms: HEAD_TIMEOUT_MS,

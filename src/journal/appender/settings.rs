@@ -9,7 +9,7 @@ use nudged_base::limits::{
 };
 use nudged_base::time::{DurationMs, WallMs};
 
-/// When a record is acknowledged (product, section 6).
+/// When a record is acknowledged (docs/semantics.md#acknowledgement).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum AckLevel {
     /// When its write is complete: it survives the end of the process.
@@ -75,10 +75,10 @@ pub struct AppenderStart {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Poison {
     /// A write or a sync failed, and again while its records were written elsewhere.
-    #[error("the journal could not be written, nor its records moved to another segment: {0}")]
+    #[error("writing the journal failed, and so did moving its records to another segment: {0}")]
     FailedTwice(DiskError),
     /// The sync of what an earlier process had written failed; nobody holds those records.
-    #[error("what an earlier process wrote to the journal could not be synced: {0}")]
+    #[error("records that an earlier process wrote to the journal could not be synced: {0}")]
     EarlierRecords(DiskError),
 }
 

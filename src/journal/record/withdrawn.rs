@@ -1,6 +1,7 @@
 //! The record of a show that is taken back: it was committed too late for its request, so nobody
 //! saw it, but its own record had left with the commit already. Like an impression it carries what
-//! it leads to: the state as it was before the show, which no other change has followed.
+//! it leads to: the state as it was before the show, which no other change has followed. A popup
+//! that the show had pushed out stays so: the next show would push it out again.
 //!
 //! Only commits that carry their records need it (`queue = "redis"`): a journal is given a show's
 //! record after the commit, and not at all where the show is withdrawn. It stands behind its show
@@ -9,10 +10,12 @@
 use super::super::bytes::Fields;
 use super::{append_blob, append_next, append_short, decode_common, decode_next};
 use nudged_base::ids::Revision;
-use nudged_base::limits::{
-    POPUP_ID_BYTES_MAX, TOKEN_BYTES_MAX, USER_POPUPS_MAX, VARIANT_KEY_BYTES_MAX,
-};
+use nudged_base::limits::{POPUP_ID_BYTES_MAX, TOKEN_BYTES_MAX, VARIANT_KEY_BYTES_MAX};
 use nudged_base::time::WallMs;
+
+/// The last byte of a record: the length of the name of a popup that is put back, as records once
+/// had it. Its place (u8) and its entry follow where there is one; they are passed over.
+const NOTHING_PUT_BACK: u8 = 0;
 
 /// A show that never was, with the state that is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +40,6 @@ pub struct Withdrawn<'a> {
     pub clocks: &'a [u8],
     /// The popup's entry as before the show; `None` where there was none.
     pub former: Option<FormerEntry<'a>>,
-    /// The popup that the show had pushed out of the user's state, if any.
-    pub restored: Option<Restored<'a>>,
 }
 
 /// A popup's entry that stands again.
@@ -48,17 +49,6 @@ pub struct FormerEntry<'a> {
     pub row: &'a [u8],
     /// When the popup may return by its gaps, for people who read SQL; `None` for never.
     pub next_show_at: Option<WallMs>,
-}
-
-/// A popup that is back in its user's state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Restored<'a> {
-    /// The popup's id.
-    pub popup: &'a str,
-    /// Its entry.
-    pub entry: FormerEntry<'a>,
-    /// Where it stands among the popups of the state, from 0: below `USER_POPUPS_MAX`.
-    pub place: u8,
 }
 
 /// Appends the fields behind the common ones.
@@ -75,14 +65,7 @@ pub(super) fn append(withdrawn: &Withdrawn<'_>, bytes: &mut Vec<u8>) {
         Some(entry) => append_entry(entry, bytes),
         None => append_blob(&[], bytes),
     }
-    let Some(restored) = &withdrawn.restored else {
-        return append_short("", POPUP_ID_BYTES_MAX, bytes);
-    };
-    assert!(!restored.popup.is_empty(), "a popup has an id");
-    assert!(usize::from(restored.place) < USER_POPUPS_MAX, "it stands among what is remembered");
-    append_short(restored.popup, POPUP_ID_BYTES_MAX, bytes);
-    bytes.push(restored.place);
-    append_entry(&restored.entry, bytes);
+    bytes.push(NOTHING_PUT_BACK);
 }
 
 fn append_entry(entry: &FormerEntry<'_>, bytes: &mut Vec<u8>) {
@@ -101,10 +84,11 @@ pub(super) fn decode(mut fields: Fields<'_>) -> Option<Withdrawn<'_>> {
     let variant = fields.short_text(VARIANT_KEY_BYTES_MAX)?;
     let clocks = fields.blob()?;
     let former = decode_entry(&mut fields)?;
-    let restored = match fields.short_text(POPUP_ID_BYTES_MAX)? {
-        "" => None,
-        popup => Some(decode_restored(popup, &mut fields)?),
-    };
+    if !fields.short_text(POPUP_ID_BYTES_MAX)?.is_empty() {
+        // What was put back once stays forgotten now: its place and its entry.
+        fields.u8()?;
+        decode_entry(&mut fields)??;
+    }
     let is_one_of_ours = !popup.is_empty() && fields.is_at_end();
     is_one_of_ours.then_some(Withdrawn {
         user,
@@ -117,7 +101,6 @@ pub(super) fn decode(mut fields: Fields<'_>) -> Option<Withdrawn<'_>> {
         variant,
         clocks,
         former,
-        restored,
     })
 }
 
@@ -129,10 +112,4 @@ fn decode_entry<'a>(fields: &mut Fields<'a>) -> Option<Option<FormerEntry<'a>>> 
     }
     let next_show_at = decode_next(fields)?;
     Some(Some(FormerEntry { row, next_show_at }))
-}
-
-fn decode_restored<'a>(popup: &'a str, fields: &mut Fields<'a>) -> Option<Restored<'a>> {
-    let place = fields.u8()?;
-    let entry = decode_entry(fields)??;
-    (usize::from(place) < USER_POPUPS_MAX).then_some(Restored { popup, entry, place })
 }

@@ -58,7 +58,7 @@ pub fn check(
         return Ok(());
     }
     let said = match asked {
-        Asked::Away => "can't be asked about it now",
+        Asked::Away => "can't be asked about it at the moment",
         Asked::AtStart | Asked::Late => "does not know it",
     };
     let users = users(path, disk, &found);
@@ -66,11 +66,10 @@ pub fn check(
     Err(unusable(
         path,
         format!(
-            "its {users} users are in {recorded}, and mysql.url names {own}, which {said} and would \
-             decide as if nobody had been shown anything: set mysql.url to {recorded}, or choose \
-             another data directory; to bring users from one database to the other, `nudged export \
-             --config FILE users` with the configuration of the one and `nudged import` with that \
-             of the other"
+            "its {users} users are in {recorded}, but mysql.url names {own}, which {said}: users \
+             would be shown popups again. Set mysql.url to {recorded}, or choose another data \
+             directory; to move users between databases, run `nudged export --config FILE users` \
+             with the configuration of the one and `nudged import` with that of the other"
         ),
     ))
 }

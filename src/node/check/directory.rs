@@ -44,7 +44,8 @@ pub(super) fn check(look: &mut Look<'_>) {
         }
     }
     if let Some(holder) = belonging::holder(&path) {
-        let message = format!("{} is in use by {holder}: no second node starts on it", show(&path));
+        let message =
+            format!("{} is in use by {holder}: a second node would not start on it", show(&path));
         look.warn(KEY, "data_in_use", message);
     }
     if let Err(error) = signing_keys::read(&path) {
@@ -89,8 +90,8 @@ fn check_store(look: &mut Look<'_>, path: &Path) {
     if is_shared && mark == Mark::None && fs::metadata(&database).is_ok_and(|found| found.len() > 0)
     {
         let message = format!(
-            "{} has served without [mysql], and its users are in {DATABASE}: `nudged migrate \
-             --config FILE --from {}` moves them to mysql.url; or choose another directory",
+            "{} was served without [mysql], and its users are in {DATABASE}: move them to \
+             mysql.url with `nudged migrate --config FILE --from {}`, or choose another directory",
             show(path),
             show(path)
         );
@@ -108,7 +109,8 @@ fn check_store(look: &mut Look<'_>, path: &Path) {
         Mark::Moved(_) => true,
     };
     if !is_shared && is_of_mysql {
-        let message = format!("{} belongs to a MySQL, and mysql.url is not set", show(path));
+        let message =
+            format!("{} belongs to a node with [mysql], but mysql.url is not set", show(path));
         look.error(KEY, "other_store", message);
     }
     if !is_shared && let Err(error) = is_database(&database) {
@@ -123,7 +125,7 @@ fn is_database(path: &Path) -> io::Result<()> {
         found => found?,
     };
     if found.file_type().is_fifo() || !found.is_file() {
-        return Err(io::Error::other("is no file"));
+        return Err(io::Error::other("is not a file"));
     }
     let mut start = Vec::new();
     File::open(path)?.take(100).read_to_end(&mut start)?;

@@ -84,8 +84,8 @@ fn check_urls(look: &mut Look<'_>) {
         }
     }
     if config.ack == Ack::Synced && config.queue == Queue::Redis && config.redis.url.is_some() {
-        let message = "with queue = \"redis\" a node starts only on a Redis with `appendonly yes` \
-                       and `appendfsync always`, which is asked at start";
+        let message = "with queue = \"redis\" a node starts only if Redis has `appendonly yes` and \
+                       `appendfsync always`, which is checked at start";
         look.warn("ack", "needs_redis_synced", message.to_owned());
     }
 }
@@ -123,7 +123,7 @@ fn check_cpus(look: &mut Look<'_>) {
 /// where it is not to run, and a unit has limits of its own.
 fn check_fitness(look: &mut Look<'_>, topology: &Topology) {
     if let Err(error) = preflight::check_host(look.config(), topology) {
-        let message = format!("as this process is let run, a node would not start: {error}");
+        let message = format!("with the limits of this process a node would not start: {error}");
         look.warn("", "host_not_fit", message);
     }
 }
@@ -133,7 +133,11 @@ fn check_token(look: &mut Look<'_>) {
     let Some(path) = &config.admin_token_file else { return };
     if let Err(error) = Token::read(path) {
         if config.admin.is_local() {
-            look.warn("admin_token_file", "token_file", format!("{error} (not asked for now)"));
+            look.warn(
+                "admin_token_file",
+                "token_file",
+                format!("{error} (not in use at the moment)"),
+            );
         } else {
             look.error("admin_token_file", "token_file", error.to_string());
         }
@@ -161,7 +165,7 @@ fn check_listeners(look: &mut Look<'_>) {
         match listener::probe(*address) {
             Ok(()) => {}
             Err(error) if error.source.raw_os_error() == Some(Errno::ADDRINUSE.raw_os_error()) => {
-                let said = format!("{address} is in use now: a second node would not start there");
+                let said = format!("{address} is in use: a second node would not start there");
                 look.warn(key, "address_in_use", said);
             }
             Err(error) => look.error(key, "address_unusable", error.to_string()),
@@ -182,7 +186,7 @@ fn check_dual_stack(look: &mut Look<'_>, addresses: &[(String, SocketAddr)]) {
         if address.port() != 0
             && let Some((other, _)) = addresses.iter().find(|(_, other)| takes_it(other))
         {
-            let message = format!("`{other}` is [::] at the same port, which takes IPv4 as well");
+            let message = format!("`{other}` is [::] on the same port, which covers IPv4 as well");
             look.error(key, "same_address", message);
         }
     }
@@ -191,7 +195,7 @@ fn check_dual_stack(look: &mut Look<'_>, addresses: &[(String, SocketAddr)]) {
 fn check_socket(look: &mut Look<'_>, path: &Path) {
     if path.as_os_str().len() + SOCKET_SUFFIX_BYTES >= SOCKET_PATH_BYTES_MAX {
         let most = SOCKET_PATH_BYTES_MAX - SOCKET_SUFFIX_BYTES - 1;
-        let message = format!("the path of a unix socket has at most {most} bytes");
+        let message = format!("the path of a unix socket can have {most} bytes at most");
         return look.error("admin", "address_unusable", message);
     }
     let parent = path.parent().unwrap_or(Path::new("/"));
@@ -203,12 +207,12 @@ fn check_socket(look: &mut Look<'_>, path: &Path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Ok(found) if found.file_type().is_socket() => {
             if UnixStream::connect(path).is_ok() {
-                let message = "the socket is in use now: a second node would not start there";
+                let message = "the socket is in use: a second node would not start there";
                 look.warn("admin", "address_in_use", message.to_owned());
             }
         }
         Ok(_) => {
-            let message = format!("{} is there and is no socket", path.display());
+            let message = format!("{} exists and is not a socket", path.display());
             look.error("admin", "address_unusable", message);
         }
         Err(error) => {
@@ -226,7 +230,7 @@ fn check_doors(look: &mut Look<'_>) {
         for (index, address) in config.listen.iter().enumerate() {
             if !address.ip().is_loopback() {
                 let key = format!("listen[{index}]");
-                let message = "others can reach it, and `keys` has none to ask them for";
+                let message = "other hosts can reach it, but `keys` has no key to ask them for";
                 look.warn(&key, "keys_missing", message.to_owned());
             }
         }
@@ -244,7 +248,8 @@ fn check_doors(look: &mut Look<'_>) {
             && mode & 0o004 != 0
         {
             let message = format!(
-                "it holds a secret, and everybody can read {name} (mode {mode:o}): `chmod o= {name}`"
+                "it holds a secret, but everybody can read {name} (mode {mode:o}): `chmod o= \
+                 {name}`"
             );
             return look.warn(key, "secret_readable", message);
         }

@@ -61,8 +61,11 @@ fn says_all_that_is_wrong_with_each_file() {
     let lines: Vec<_> = text.lines().collect();
     let (bad, warned) = (bad.display(), warned.display());
     assert!(lines[1].starts_with(&format!("{bad}:4: popup \"x\": new: unknown key")), "{lines:?}");
-    assert_eq!(lines[0], format!("{bad}:3: popup \"x\": caps[0].n: 17 is not in 1 to 16"));
-    let warning = "warning: popup \"y\": rollout: no user is within it";
+    assert_eq!(
+        lines[0],
+        format!("{bad}:3: popup \"x\": caps[0].n: 17 is out of range: expected 1 to 16")
+    );
+    let warning = "warning: popup \"y\": rollout: too small to include any user";
     assert_eq!(lines[2], format!("{warned}: {warning}"));
     assert_eq!(lines[3], format!("{warned}: ok"));
     assert!(lines[4].starts_with(&format!("{}: ", missing.display())), "{lines:?}");
@@ -88,9 +91,9 @@ fn popups_beside_wrong_ones_are_warned_of_and_so_are_those_that_have_ended() {
     let lines: Vec<_> = text.lines().collect();
     let starts = [
         format!("{file}:2: popup \"wrong\": max_shows: "),
-        format!("{file}:5: popup \"twice\": id: is taken"),
+        format!("{file}:5: popup \"twice\": id: is already used"),
         format!("{file}: warning: popup \"unseen\": rollout: "),
-        format!("{file}: warning: popup \"over\": ends_at: has passed"),
+        format!("{file}: warning: popup \"over\": ends_at: is in the past"),
     ];
     assert_eq!(lines.len(), starts.len(), "{text}");
     for (line, start) in lines.iter().zip(&starts) {

@@ -87,8 +87,8 @@ fn errors_help() {
     assert!(zero.contains("port 0"), "{zero}");
     let answers = [
         ("SSH-2.0-x\r\n\r\n".to_owned(), "does not speak HTTP"),
-        (format!("{OK}[]"), "its answer is not one of ours"),
-        ("HTTP/1.1 404 Not Found\r\n\r\n<html>".to_owned(), "its error is not one of ours"),
+        (format!("{OK}[]"), "its answer is not one of nudged's"),
+        ("HTTP/1.1 404 Not Found\r\n\r\n<html>".to_owned(), "its error is not one of nudged's"),
         (
             "HTTP/1.1 400 Bad Request\r\n\r\n{\"error\":{\"code\":\"bad_value\",\"field\":\"at\"}}"
                 .to_owned(),

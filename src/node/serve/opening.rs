@@ -11,12 +11,14 @@ use crate::node::redis::RedisWay;
 use crate::node::redis_look::{self, Looked};
 use crate::node::storage::Storage;
 use crate::node::{settings, shared_keys};
-use nudged_admin::publisher::{ConfigRefused, PublishError, Publisher, PublisherSetup, ReadConfig};
 use nudged_api::token::Secret;
 use nudged_base::clock::NodeClock;
 use nudged_base::limits::CLOCK_APART_MS;
 use nudged_base::telemetry::log::{Log, Message, Value};
 use nudged_config::Config;
+use nudged_publish::publisher::{
+    ConfigRefused, PublishError, Publisher, PublisherSetup, ReadConfig,
+};
 use nudged_runtime::log_thread::stamp_now;
 use nudged_runtime::mesh::Mesh;
 use nudged_runtime::{clocks, listener};

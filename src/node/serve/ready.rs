@@ -85,7 +85,7 @@ pub(super) fn await_redis(
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    let why = "not every user is decided on by Redis yet; /v1/status says how far it is";
+    let why = "Redis can't decide for every user yet; see /v1/status for the progress";
     log.write(stamp_now(), Message::RedisNotReady, &[("error", Value::Text(why))]);
     true
 }

@@ -26,8 +26,8 @@ pub(in crate::node) fn check_slice(config: &Config, shards: u16) -> Result<(), F
         return Ok(());
     }
     Err(Failure::Configuration(format!(
-        "slice_bytes gives each of {shards} shards {each} bytes: at least {SLICE_SHARD_BYTES_MIN} \
-         are needed"
+        "slice_bytes gives each of {shards} shards {each} bytes, but at least \
+         {SLICE_SHARD_BYTES_MIN} are needed"
     )))
 }
 

@@ -13,7 +13,6 @@ use crate::node::keepers::{Keepers, KeepersSetup};
 use crate::node::redis::{RedisWay, arbiter_of};
 use crate::node::storage::{self, Storage};
 use crate::node::{belonging, unmerged};
-use nudged_admin::publisher::Publisher;
 use nudged_admin::{AdminHandle, AdminSetup};
 use nudged_api::token::Keys;
 use nudged_base::clock::NodeClock;
@@ -24,6 +23,8 @@ use nudged_config::{Config, Count};
 use nudged_http::connection::Timeouts;
 use nudged_journal::recovery::UnappliedIndex;
 use nudged_journal::segment::SetId;
+use nudged_publish::Publishing;
+use nudged_publish::publisher::Publisher;
 use nudged_runtime::driver::Setup;
 use nudged_runtime::files::JournalDirectory;
 use nudged_runtime::journal_core::{self, JournalConfig, JournalHandle, JournalSleepers};
@@ -34,9 +35,9 @@ use nudged_runtime::sql_reader::{self, ReaderSetup, Turn};
 use nudged_runtime::sql_writer::{self, WriterFigures, WriterSetup};
 use nudged_runtime::topology::Topology;
 use nudged_runtime::wake::Sleeper;
-use nudged_shard::arbiter::ArbiterSetup;
 use nudged_shard::core::{Core, CoreSetup};
-use nudged_shard::unmerged::left::Left;
+use nudged_shard::users::redis::ArbiterSetup;
+use nudged_shard::users::unmerged::left::Left;
 use nudged_shard::view::Rules;
 use nudged_store::Reader;
 
@@ -55,7 +56,7 @@ fn timeouts(config: &Config) -> Timeouts {
 fn random() -> Result<u64, Failure> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).map_err(|error| Failure::System {
-        what: "random bytes",
+        what: "get random bytes",
         source: std::io::Error::other(error),
     })?;
     Ok(u64::from_le_bytes(bytes))
@@ -109,7 +110,7 @@ impl Threads<'_> {
         &self,
         storage: Storage,
     ) -> Result<StorageThreads, Failure> {
-        let thread = Failure::system("a thread for storage");
+        let thread = Failure::system("start a storage thread");
         let sleeper = Sleeper::new().map_err(|error| thread(error.into()))?;
         let sleeper = Arc::new(sleeper);
         let appender = storage::appender_config(self.config);
@@ -177,7 +178,7 @@ impl Threads<'_> {
                 cpu: self.writer_cpu(),
                 log: self.log.clone(),
             });
-            readers.push(reader.map_err(Failure::system("a thread of SQL"))?);
+            readers.push(reader.map_err(Failure::system("start an SQL thread"))?);
         }
         Ok((readers, stop))
     }
@@ -204,14 +205,16 @@ impl Threads<'_> {
         Keepers::start(setup).map(Some)
     }
 
-    /// Starts what operators ask.
+    /// Starts what operators ask, and what brings on what they change.
     pub(in crate::node::serve) fn start_admin(
         &self,
         parts: &ShardParts<'_>,
         connections_max: u32,
         figures: &Arc<WriterFigures>,
         keepers: Option<&Keepers>,
-    ) -> Result<AdminHandle, Failure> {
+    ) -> Result<(AdminHandle, Publishing), Failure> {
+        let publishing = Publishing::start(parts.publisher, figures, self.log)
+            .map_err(|error| Failure::Configuration(error.to_string()))?;
         let admin = nudged_admin::start(AdminSetup {
             topology: self.topology.clone(),
             connections_max,
@@ -224,7 +227,8 @@ impl Threads<'_> {
             redis: keepers.map(|keepers| keepers.figures.clone()),
             log: self.log.clone(),
         });
-        admin.map_err(|error| Failure::Configuration(error.to_string()))
+        let admin = admin.map_err(|error| Failure::Configuration(error.to_string()))?;
+        Ok((admin, publishing))
     }
 
     pub(in crate::node::serve) fn start_shards(

@@ -129,7 +129,7 @@ impl TryFrom<RawCase> for Case {
             let needs_clock =
                 step.at.is_some() || matches!(step.act, Act::Decide(_) | Act::Event(_));
             if needs_clock && !is_clock_set {
-                return Err(format!("vector {name:?}: step {number}: no absolute `at` so far"));
+                return Err(format!("vector {name:?}: step {number}: no absolute `at` before it"));
             }
         }
         Ok(Case { name, settings, popups, steps })
@@ -150,13 +150,13 @@ impl TryFrom<RawStep> for Step {
         .into_iter()
         .flatten();
         let (Some(act), None) = (acts.next(), acts.next()) else {
-            return Err("a step is one of decide, event, set_popups and restart".into());
+            return Err("expected a step: one of decide, event, set_popups, restart".into());
         };
         if let Some(key) = expect.keys().find(|key| !EXPECTED.contains(&key.as_str())) {
             return Err(format!("expect: unknown key {key:?}, not one of {}", EXPECTED.join(" ")));
         }
         if matches!(act, Act::SetPopups(_) | Act::Restart) && !expect.is_empty() {
-            return Err("expect: only of decide and event".into());
+            return Err("expect: only for decide and event".into());
         }
         Ok(Step { at, act, expect })
     }
@@ -170,7 +170,7 @@ impl TryFrom<String> for At {
             return Time::try_from(text).map(|time| At::Absolute(time.0));
         };
         let duration = parse_duration(duration)
-            .map_err(|_| format!("{text:?} is not `+` and a duration, such as \"+1h30m\""))?;
+            .map_err(|_| format!("{text:?} is not a `+` and a duration, such as \"+1h30m\""))?;
         Ok(At::After(duration))
     }
 }
@@ -181,6 +181,6 @@ impl TryFrom<String> for Time {
     fn try_from(text: String) -> Result<Time, String> {
         text.parse::<jiff::Timestamp>()
             .map(|timestamp| Time(WallMs(timestamp.as_millisecond())))
-            .map_err(|_| format!("{text:?} is not a time of RFC 3339"))
+            .map_err(|_| format!("{text:?} is not an RFC 3339 time"))
     }
 }

@@ -145,17 +145,17 @@ impl fmt::Display for Unfit {
     /// What is wrong with the server, and what mends it, for people.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Unfit::NotLetIn => "Redis does not let nudged in: set user and password in redis.url",
+            Unfit::NotLetIn => "Redis refuses the login: set user and password in redis.url",
             Unfit::Denied(command) => {
                 return write!(
                     formatter,
-                    "Redis denies nudged +{command}: give the rights of \
+                    "Redis denies nudged +{command}: grant the rights in \
                      vendor-config/redis/users.acl"
                 );
             }
             Unfit::TooOld => "Redis is older than 7.0: upgrade it",
-            Unfit::NoDatabase => "Redis has no database of the number in redis.url",
-            Unfit::Unnamed => "Redis does not say which run it is: allow INFO",
+            Unfit::NoDatabase => "Redis has no database with the number in redis.url",
+            Unfit::Unnamed => "Redis does not report its run_id: allow INFO",
         })
     }
 }

@@ -101,13 +101,16 @@ impl Herald {
         let free = free_bytes(&self.directory).unwrap_or(0);
         let directory = self.directory.display();
         if let Some(refusal) = refusal {
-            return format!("{directory} takes no new segment: {refusal}");
+            return format!("no new segment can be made in {directory}: {refusal}");
         }
         match self.segment_bytes.saturating_sub(free) {
             // A quota, or a file system that does not keep what it promised.
-            0 => format!("{directory} takes no more, although {free} bytes are free: a quota?"),
+            0 => format!(
+                "{directory} accepts no more, although {free} bytes are free: check for a quota"
+            ),
             lacking => format!(
-                "{directory} lacks {lacking} bytes: its next segment needs {}, and {free} are free",
+                "{directory} is {lacking} bytes short: the next segment needs {}, but {free} are \
+                 free",
                 self.segment_bytes
             ),
         }

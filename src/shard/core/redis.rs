@@ -3,11 +3,11 @@
 
 use std::collections::VecDeque;
 
-use super::{Attempt, Core, Waiter};
-use crate::arbiter::Arbiter;
-use crate::arbiter::merging::Merge;
-use crate::arbiter::replies::Resumed;
+use super::{Arbitration, Attempt, Core, RedisUsers, Users, Waiter};
 use crate::seam::{BoardView, Effect, Input, Outbox};
+use crate::users::redis::Arbiter;
+use crate::users::redis::merging::Merge;
+use crate::users::redis::replies::Resumed;
 use nudged_base::clock::Now;
 use nudged_redis::link::{BreakerState, LinkWish};
 use nudged_redis::refusal::Refusal;
@@ -15,7 +15,7 @@ use nudged_redis::refusal::Refusal;
 impl Core {
     /// Whether an input is of the link's connection; acts upon it then.
     pub(super) fn on_link(&mut self, now: Now, input: &mut Input<'_>) -> bool {
-        let Some(arbiter) = self.home.arbiter.as_deref_mut() else { return false };
+        let Arbitration::Redis(arbiter) = &mut self.arbitration else { return false };
         let own = arbiter.connection();
         match input {
             Input::Connected { connection } if *connection == own => arbiter.on_connected(now.mono),
@@ -37,15 +37,38 @@ impl Core {
 
     /// Acts upon all that became known of Redis.
     pub(super) fn follow_redis(&mut self, now: Now) {
-        while let Some(arbiter) = self.home.arbiter.as_deref_mut() {
+        while let Core { view, users, arbitration: Arbitration::Redis(arbiter), .. } = self {
             let Some(event) = arbiter.next_event() else { break };
-            if let Some(resumed) = self.home.on_link_event(now, &self.view, event) {
+            if let Some(resumed) = (RedisUsers { users, arbiter }).on_link_event(now, view, event) {
                 self.run_again(now, resumed);
             }
         }
-        if let Some(arbiter) = self.home.arbiter.as_deref_mut() {
+        if let Some((users, arbiter)) = self.by_redis() {
             arbiter.pump(now.mono);
-            arbiter.reports(&mut self.home.effects);
+            arbiter.reports(&mut users.effects);
+        }
+    }
+
+    /// The users and the arbiter, where that is Redis.
+    fn by_redis(&mut self) -> Option<(&mut Users, &mut Arbiter)> {
+        match &mut self.arbitration {
+            Arbitration::Own(_) => None,
+            Arbitration::Redis(arbiter) => Some((&mut self.users, arbiter)),
+        }
+    }
+
+    /// Ends a turn where Redis is the arbiter.
+    pub(super) fn finish_turn_of_redis(&mut self, now: Now, outbox: &mut Outbox) {
+        if matches!(self.arbitration, Arbitration::Own(_)) {
+            return;
+        }
+        self.follow_redis(now);
+        self.deliver(now, outbox);
+        if let Some((users, arbiter)) = self.by_redis() {
+            // Before the turn's records: SQL must not see one before what it may pass.
+            RedisUsers { users, arbiter }.merge_unasked(now);
+            outbox.effects.append(&mut users.effects);
+            arbiter.flush(outbox);
         }
     }
 
@@ -56,11 +79,15 @@ impl Core {
         let has_state = has_state && self.merge_first(now, &user, &mut waiters, attempt);
         while let Some(waiter) = waiters.pop_front() {
             self.resume_in(now, waiter, (has_state, attempt));
-            if has_state {
-                self.home.arbiter_mut().wait_behind(&user, &mut waiters);
+            if let Some((_, arbiter)) = self.by_redis()
+                && has_state
+            {
+                arbiter.wait_behind(&user, &mut waiters);
             }
         }
-        self.home.arbiter_mut().rest(user, waiters);
+        if let Some((_, arbiter)) = self.by_redis() {
+            arbiter.rest(user, waiters);
+        }
     }
 
     /// What was accepted without Redis becomes part of a fresh state first; who waits for the user
@@ -72,37 +99,39 @@ impl Core {
         waiters: &mut VecDeque<Waiter>,
         attempt: Attempt,
     ) -> bool {
+        let Core { view, users, arbitration: Arbitration::Redis(arbiter), .. } = self else {
+            return true;
+        };
         if !attempt.is_fresh {
             return true;
         }
-        match self.home.merge(&self.view.snapshot, now, user) {
-            Merge::Nothing => true,
-            Merge::Failed => false,
-            Merge::UnderWay => {
-                self.home.arbiter_mut().wait_behind(user, waiters);
-                true
-            }
+        let merge = RedisUsers { users, arbiter }.merge(&view.snapshot, now, user);
+        if merge == Merge::UnderWay {
+            arbiter.wait_behind(user, waiters);
         }
+        merge != Merge::Failed
     }
 
     /// Requests whose time is up are answered degraded.
     pub(super) fn expire_redis(&mut self, now: Now) {
-        let Some(arbiter) = self.home.arbiter.as_deref_mut() else { return };
+        let Some((_, arbiter)) = self.by_redis() else { return };
         let mut late: Vec<Waiter> = Vec::new();
         arbiter.expire(now.mono, &mut late);
         for waiter in late {
-            self.home.counters.redis_failures.of("deadline").add(1);
+            self.users.counters.redis_failures.of("deadline").add(1);
             self.resume(now, waiter, false);
         }
-        while let Some(resumed) = self.home.give_up_pursued(now.mono) {
+        while let Some((users, arbiter)) = self.by_redis()
+            && let Some(resumed) = (RedisUsers { users, arbiter }).give_up_pursued(now.mono)
+        {
             self.run_again(now, resumed);
         }
     }
 
     /// Tells how the link fares.
     pub(super) fn count_link(&self) {
-        let Some(arbiter) = self.home.arbiter.as_deref() else { return };
-        let (figures, counters) = (arbiter.figures(), &self.home.counters);
+        let Arbitration::Redis(arbiter) = &self.arbitration else { return };
+        let (figures, counters) = (arbiter.figures(), &self.users.counters);
         counters.redis_link_commands.set(figures.commands);
         counters.redis_link_replies.set(figures.replies);
         counters.redis_link_expired.set(figures.expired);
@@ -130,15 +159,8 @@ impl Core {
     /// What the keeper lets the shards do.
     pub(super) fn on_board(&mut self, board: BoardView) {
         self.view.ready = board.takes_traffic && !self.view.closing;
-        if let Some(arbiter) = self.home.arbiter.as_deref_mut() {
+        if let Some((_, arbiter)) = self.by_redis() {
             arbiter.on_board(board);
-        }
-    }
-
-    /// Ends a turn: what the link wants of the driver.
-    pub(super) fn flush_link(&mut self, outbox: &mut Outbox) {
-        if let Some(arbiter) = self.home.arbiter.as_deref_mut() {
-            arbiter.flush(outbox);
         }
     }
 }

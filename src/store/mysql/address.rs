@@ -35,8 +35,8 @@ pub(super) fn hosts(url: &str) -> Result<(Vec<Opts>, Arc<str>), StoreError> {
 /// Without the names and values that the library quotes: they may be a piece of a password.
 fn in_words(error: &UrlError) -> &'static str {
     match error {
-        UrlError::UnknownParameter { .. } => "an option behind its `?` is not known",
-        UrlError::InvalidParamValue { .. } => "an option behind its `?` has a wrong value",
+        UrlError::UnknownParameter { .. } => "an option after its `?` is unknown",
+        UrlError::InvalidParamValue { .. } => "an option after its `?` has a wrong value",
         _ => "it can't be read",
     }
 }
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn an_option_that_is_wrong_is_told_without_its_text() {
         for (options, said) in
-            [("secret=1", "is not known"), ("require_ssl=secret", "has a wrong value")]
+            [("secret=1", "is unknown"), ("require_ssl=secret", "has a wrong value")]
         {
             let error = hosts(&format!("mysql://u@h/d?{options}")).unwrap_err().to_string();
             assert!(error.contains(said) && !error.contains("secret"), "{error}");

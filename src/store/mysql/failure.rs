@@ -86,18 +86,18 @@ impl FailureKind {
         match self {
             FailureKind::Unreachable => "no connection",
             FailureKind::Deadlock => "deadlock",
-            FailureKind::LockWait => "a lock was not given in time",
+            FailureKind::LockWait => "a lock was not granted in time",
             FailureKind::PacketTooLarge => {
-                "larger than the server takes (max_allowed_packet, max_binlog_cache_size)"
+                "larger than the server accepts (max_allowed_packet, max_binlog_cache_size)"
             }
-            FailureKind::ReadOnly => "the server takes no writes: it is read-only, or a replica",
+            FailureKind::ReadOnly => "the server accepts no writes: it is read-only, or a replica",
             FailureKind::DiskFull => "the server's disk is full",
-            FailureKind::Crowded => "the server has no room for a connection",
+            FailureKind::Crowded => "the server has no connection left",
             FailureKind::Schema => "a table or column is missing: run `nudged migrate`",
-            FailureKind::Duplicate => "a unique key has the row already",
-            FailureKind::BadData => "the server refuses a value",
+            FailureKind::Duplicate => "a row with the same unique key exists already",
+            FailureKind::BadData => "the server rejects a value",
             FailureKind::Denied => "user, password or privileges are wrong",
-            FailureKind::Io => "a file failed",
+            FailureKind::Io => "a file could not be read or written",
             FailureKind::Corrupt => "the database is damaged",
             FailureKind::Other => "failed",
         }
@@ -125,31 +125,34 @@ impl FailureKind {
             }
             1045 | 1698 => "user or password is wrong: see mysql.url",
             1251 | 1275 | 1524 => {
-                "the server and this client have no way to log this user in that both know: \
-                 IDENTIFIED VIA mysql_native_password or caching_sha2_password"
+                "the server wants a login method that nudged does not support: create the user \
+                 with IDENTIFIED VIA mysql_native_password or caching_sha2_password"
             }
-            1820 | 1862 => "the user's password has expired: give it a new one (ALTER USER)",
-            3118 | 3955 | 4151 => "the user's account is locked: ALTER USER ... ACCOUNT UNLOCK",
+            1820 | 1862 => "the user's password has expired: set a new one (ALTER USER)",
+            3118 | 3955 | 4151 => {
+                "the user's account is locked: unlock it (ALTER USER ... ACCOUNT UNLOCK)"
+            }
             1049 => {
                 "the server has no such database: create it as in vendor-config/mysql/grants.sql, \
                  then run `nudged migrate`"
             }
             1129 => {
-                "the server has blocked this host after failed connections: `mysqladmin \
+                "the server has blocked this host after failed connections: run `mysqladmin \
                  flush-hosts` there"
             }
             1130 => {
-                "the server takes no connection from this host: it needs a user 'NAME'@'HOST' \
-                 that matches it"
+                "the server accepts no connection from this host: create a user 'NAME'@'HOST' that \
+                 matches it"
             }
             1406 => {
-                "a value is longer than its column takes: `nudged migrate` makes the columns that \
-                 this version needs"
+                "a value is longer than its column allows: run `nudged migrate` for the columns \
+                 that this version needs"
             }
             1142 | 1143 | 1227 | 1370 => {
-                "the user may not do this: grant as in vendor-config/mysql/grants.sql"
+                "the user is not allowed to do this: grant the rights in \
+                 vendor-config/mysql/grants.sql"
             }
-            3159 => "the server takes TLS alone: add ?require_ssl=true to mysql.url",
+            3159 => "the server accepts only TLS: add ?require_ssl=true to mysql.url",
             _ => return None,
         })
     }
@@ -318,7 +321,7 @@ impl fmt::Display for ServerFailure {
             Cause::TooLarge { bytes, bytes_max } => {
                 return write!(
                     formatter,
-                    "its statement has {bytes} bytes, and the server takes {bytes_max} \
+                    "its statement has {bytes} bytes, but the server accepts {bytes_max} \
                      (max_allowed_packet): raise max_allowed_packet there, or make it smaller"
                 );
             }
@@ -340,7 +343,7 @@ impl fmt::Display for ServerFailure {
             Cause::Timeout => formatter.write_str(" (no answer in time)"),
             Cause::Held => formatter
                 .write_str(" (not before the writer has seen that it has this directory's users)"),
-            Cause::Unreadable => formatter.write_str(" (a row is not of this schema)"),
+            Cause::Unreadable => formatter.write_str(" (a row does not fit this schema)"),
             Cause::TooLarge { .. } => Ok(()),
         }
     }
@@ -386,7 +389,7 @@ mod tests {
             (1142, "grants.sql"),
             (1146, "nudged migrate"),
             (1290, "read-only"),
-            (1251, "no way to log this user in"),
+            (1251, "a login method that nudged does not support"),
             (1406, "longer than its column"),
             (1862, "expired"),
             (4151, "ACCOUNT UNLOCK"),
@@ -416,7 +419,10 @@ mod tests {
             message: "Duplicate entry 'alice' for key".to_owned(),
             state: "23000".to_owned(),
         }));
-        assert_eq!(failure.to_string(), "a unique key has the row already (error 1062)");
+        assert_eq!(
+            failure.to_string(),
+            "a row with the same unique key exists already (error 1062)"
+        );
         assert!(failure.message().contains("alice"));
     }
 }

@@ -28,8 +28,8 @@ fn of(variables: &BTreeMap<String, String>) -> Vec<String> {
     let mut warnings = Vec::new();
     if has_other("innodb_flush_log_at_trx_commit", "1") {
         warnings.push(
-            "innodb_flush_log_at_trx_commit is not 1: a crash of the server takes the latest \
-             transactions; the journal gives them back while it is retained"
+            "innodb_flush_log_at_trx_commit is not 1: a crash of the server loses the latest \
+             transactions; the journal restores them while it is retained"
                 .to_owned(),
         );
     }
@@ -48,15 +48,15 @@ fn of(variables: &BTreeMap<String, String>) -> Vec<String> {
     let packet_bytes = variables.get("max_allowed_packet").and_then(|value| value.parse().ok());
     if packet_bytes.is_some_and(|bytes: u64| bytes < MYSQL_PACKET_BYTES_LEAST) {
         warnings.push(format!(
-            "max_allowed_packet is below {} MiB: batches become small, and what does not fit is \
+            "max_allowed_packet is below {} MiB: batches are smaller, and what does not fit is \
              refused",
             MYSQL_PACKET_BYTES_LEAST >> 20
         ));
     }
     if is("wsrep_on", "ON") {
         warnings.push(
-            "Galera is on: a committed transaction may be lost with its node; let all nodes of \
-             nudged write to one node of the cluster"
+            "Galera is on: a committed transaction may be lost with its node; let all nudged nodes \
+             write to the same cluster node"
                 .to_owned(),
         );
     }

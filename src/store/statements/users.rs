@@ -155,7 +155,7 @@ pub(super) fn write_entries(
     popups: &[PopupRow<'_>],
 ) -> Result<(), RowError> {
     // Since when an entry counts is a matter of the row, and so of its statement. Nearly all go on.
-    for begins in ["forgotten", "TRUE", "FALSE"] {
+    for begins in ["forgotten", "TRUE"] {
         let rows = popups.iter().filter_map(|row| {
             let entry = row.entry.as_ref().filter(|entry| begins_where(entry) == begins)?;
             Some((entry.index, Entry::of_record(entry).values(row.user, row.popup)))
@@ -189,11 +189,7 @@ fn write_kind(
 
 /// When an entry's first revision takes the place of the one that its row has.
 fn begins_where(entry: &EntryColumns<'_>) -> &'static str {
-    match entry {
-        EntryColumns { restarted: true, .. } => "TRUE",
-        EntryColumns { restored: true, .. } => "FALSE",
-        _ => "forgotten",
-    }
+    if entry.restarted { "TRUE" } else { "forgotten" }
 }
 
 /// Deletes the entries that only a withdrawn show had made.

@@ -1,6 +1,6 @@
-//! A second model of product sections 5 and 6, straight from their text: slow and obvious. It reads
-//! popups as JSON, keeps every show and every event for ever, scans them for each question, and
-//! finds the next opening of a window by trying minute after minute.
+//! A second model of docs/semantics.md, straight from its text: slow and obvious. It reads popups
+//! as JSON, keeps every show and every event for ever, scans them for each question, and finds the
+//! next opening of a window by trying minute after minute.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -69,7 +69,7 @@ impl World {
 
     /// Some users go, and now and then what is known of their partition. Only once it is marked
     /// that they may, and only users whom SQL has, with all that any node has journaled of them:
-    /// who is missing in both is new, and SQL has him within its lag (README).
+    /// who is missing in both is new, and SQL has him within its lag (docs/operations.md#outages).
     pub fn evict(&mut self) {
         if !self.pipes.redis.is_evicting {
             return;

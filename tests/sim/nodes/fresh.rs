@@ -1,7 +1,8 @@
 //! An answer that says "nothing" rests on a state that is not too old: an event that any node has
-//! accepted changes the answers of all within a second, shows only by the arbiter (product, section
-//! 7). So for each such answer there must be a state that explains it: one that Redis had when it
-//! was given, or after the last change that was told a second before it was asked for.
+//! accepted changes the answers of all within a second, shows only by the arbiter
+//! (docs/semantics.md#several-nodes). So for each such answer there must be a state that explains
+//! it: one that Redis had when it was given, or after the last change that was told a second before
+//! it was asked for.
 
 use std::collections::BTreeMap;
 

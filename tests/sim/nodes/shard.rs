@@ -12,10 +12,10 @@ use nudged_base::limits::{PARTITIONS, READ_DEADLINE_MS, SLICE_SHARD_BYTES_MIN, T
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Level, Log};
 use nudged_redis::link::LinkSettings;
-use nudged_shard::arbiter::{ArbiterSetup, Queue};
 use nudged_shard::core::{Core, CoreSetup};
 use nudged_shard::seam::{BoardView, Effect, Input, Outbox, Step};
-use nudged_shard::unmerged::left::Left;
+use nudged_shard::users::redis::{ArbiterSetup, Queue};
+use nudged_shard::users::unmerged::left::Left;
 use nudged_shard::view::Rules;
 
 use super::node::{Arrival, Marks, Parts};

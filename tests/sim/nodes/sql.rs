@@ -170,7 +170,7 @@ impl Sql {
             let standing = self.popups.entry(key).or_default();
             if let Some(entry) = row.entry.filter(|entry| standing.revision < entry.revision) {
                 let begins = standing.first == Revision::default()
-                    || (standing.is_forgotten && !entry.restored)
+                    || standing.is_forgotten
                     || entry.restarted;
                 *standing = Entry {
                     revision: entry.revision,

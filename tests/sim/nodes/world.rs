@@ -19,8 +19,8 @@ use crate::redis_model::Data;
 use crate::wire;
 use crate::world::Ran;
 
-/// Everything is drained and healthy this long after the last fault (reliability, "Deterministic
-/// simulation").
+/// Everything is drained and healthy this long after the last fault
+/// (tests/README.md#the-simulator).
 const LIVENESS_NS: u64 = 10 * SECOND;
 /// Things that may happen in a run; more would be a loop that does nothing.
 const STEPS_MAX: u64 = 5_000_000;

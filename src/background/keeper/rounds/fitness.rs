@@ -141,9 +141,9 @@ impl Fitness {
     }
 }
 
-const EVICTS: &str = "Redis may evict users (maxmemory-policy): those that are missing are read \
-                      from SQL; set maxmemory-policy noeviction";
-const REPLICA: &str = "Redis is a replica: name its primary in redis.url";
+const EVICTS: &str = "Redis may evict users: set maxmemory-policy noeviction; until then users \
+                      that are missing are read from SQL";
+const REPLICA: &str = "Redis is a replica: set redis.url to its primary";
 
 #[cfg(test)]
 mod tests {

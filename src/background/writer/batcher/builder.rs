@@ -51,7 +51,6 @@ fn columns<'a>(
         revision: Revision::default(),
         first: Revision::default(),
         restarted: false,
-        restored: false,
         shows: entry.shows_total,
         last_shown_at: entry.latest().at,
         outcome: entry.outcome.map(|outcome| (outcome, entry.outcome_at)),
@@ -122,10 +121,6 @@ impl<'a> Builder<'a> {
             }
             _ => self.end(&change, popup, End::Removed),
         }
-        if let (Some(restored), Some(entry)) = (&withdrawn.restored, &parts.restored) {
-            let columns = columns(entry, restored.entry.row, restored.entry.next_show_at);
-            self.restore(&change, restored.popup, columns);
-        }
     }
 
     fn is_erased(&self, change: &Change<'_>) -> bool {
@@ -161,26 +156,7 @@ impl<'a> Builder<'a> {
             revision,
             first: kept.map_or(revision, |kept| kept.first),
             restarted: has_ended || kept.is_some_and(|kept| kept.restarted),
-            restored: kept.is_some_and(|kept| kept.restored),
             ..columns
-        });
-    }
-
-    /// Takes a mark back: the entry goes on where it was.
-    fn restore(&mut self, change: &Change<'a>, popup: &'a str, columns: EntryColumns<'a>) {
-        let Change { index, revision, .. } = *change;
-        let Some(row) = self.popup(change, popup) else { return };
-        let restarted = row.removed.is_some();
-        row.forgotten = None;
-        row.removed = None;
-        row.entry = Some(match row.entry {
-            Some(EntryColumns { first, restarted, restored, .. }) => {
-                EntryColumns { index, revision, first, restarted, restored, ..columns }
-            }
-            None => {
-                let (first, restored) = (revision, !restarted);
-                EntryColumns { index, revision, first, restarted, restored, ..columns }
-            }
         });
     }
 

@@ -84,7 +84,7 @@ impl Follower {
             }
             (Err(SqlFailure { meaning: SqlMeaning::Behind(position), .. }), Some(stream)) => {
                 self.counts.regressions.fetch_add(1, Ordering::Relaxed);
-                let text = format!("position is {position}, was {}", self.applied);
+                let text = format!("its position is {position}, but was {}", self.applied);
                 self.tell(view.now, Message::SqlRegressed, &text);
                 self.go_on_from(view, stream, position)
             }

@@ -65,12 +65,15 @@ fn ids_that_share_a_key_are_refused() {
     let colliding = |id: &str| PopupKey(u64::from(id == "c"));
     let errors = compile_keyed(&entries(&definitions), Settings::default(), 1, colliding);
     let errors: Vec<_> = errors.unwrap_err().iter().map(ToString::to_string).collect();
-    assert_eq!(errors, ["popup \"b\": id: has the same key as \"a\": give one another id"]);
+    assert_eq!(
+        errors,
+        ["popup \"b\": id: has the same hash as \"a\": give one of them another id"]
+    );
 
     let twice = [entries(&definitions), entries(&definitions[..1])].concat();
     let errors = compile(&twice, Settings::default(), 1).unwrap_err();
     assert_eq!(errors.len(), 1);
-    assert_eq!(errors[0].to_string(), "popup \"a\": id: is there twice");
+    assert_eq!(errors[0].to_string(), "popup \"a\": id: appears twice");
 }
 
 #[test]
@@ -81,7 +84,7 @@ fn a_catalog_holds_its_limit_of_popups_and_no_more() {
     let snapshot = compile(&entries[..POPUPS_MAX], Settings::default(), 1).unwrap();
     assert_eq!(snapshot.live("home").len(), POPUPS_MAX);
     let errors = compile(&entries, Settings::default(), 1).unwrap_err();
-    assert_eq!(errors[0].to_string(), "10001 popups are not in 0 to 10000");
+    assert_eq!(errors[0].to_string(), "has 10001 popups; the limit is 10000");
 }
 
 #[test]

@@ -150,8 +150,8 @@ fn texts_that_read_as_numbers_and_are_compared_as_texts_are_warned_of() {
     };
     let is_told = |op: &str, text: &str| {
         format!(
-            "popup \"p\": target: \"a\" {op} \"{text}\" compares byte by byte (\"10\" is below \"9\"): \
-             for numbers leave out the quotes"
+            "popup \"p\": target: \"a\" {op} \"{text}\" compares byte by byte (\"10\" sorts before \"9\"): \
+             remove the quotes to compare numbers"
         )
     };
     for op in ["lt", "lte", "gt", "gte"] {
@@ -170,7 +170,7 @@ fn texts_that_read_as_numbers_and_are_compared_as_texts_are_warned_of() {
 #[test]
 fn an_empty_rollout_is_warned_of() {
     let rollout = |rollout: f64| warnings(&[json!({"id": "p", "rollout": rollout})]);
-    assert_eq!(rollout(0.0), ["popup \"p\": rollout: no user is within it"]);
+    assert_eq!(rollout(0.0), ["popup \"p\": rollout: too small to include any user"]);
     assert!(rollout(0.001).is_empty());
 }
 

@@ -2,7 +2,7 @@
 //! in one form. Two texts that mean the same popup give the same canonical text; content keeps the
 //! order of its keys, since it is returned as it was given.
 
-use super::popup::{DAYS, ON_FAILURES, STATUSES, default_popup};
+use super::popup::{DAYS, ON_FAILURES, default_popup};
 use super::rules::write_target;
 use crate::catalog::schedule::{Window, Zone};
 use crate::catalog::snapshot::{Cap, Outcome, Popup, Variant};
@@ -40,7 +40,7 @@ fn identity(popup: &Popup, object: &mut Object) {
     let default = default_popup();
     object.text("id", &popup.id);
     if popup.status != default.status {
-        object.text("status", word(&STATUSES, popup.status));
+        object.text("status", popup.status.word());
     }
     if popup.placements != default.placements {
         let placements = popup.placements.iter().map(|placement| quoted(placement));

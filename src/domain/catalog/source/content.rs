@@ -20,7 +20,7 @@ pub fn read_contents(table: &Table<'_>, popup: &mut Popup, errors: &mut Errors) 
     };
     for key in ["content", "locales"] {
         if let Some(field) = table.get(key) {
-            field.refuse::<()>("belongs into each variant where there are variants", errors);
+            field.refuse::<()>("must be set in each variant, since the popup has variants", errors);
         }
     }
     let Some(variants) = variants.list(1..=VARIANTS_MAX, errors) else { return };
@@ -30,7 +30,7 @@ pub fn read_contents(table: &Table<'_>, popup: &mut Popup, errors: &mut Errors) 
         let Some(read) = read_variant(&variant, errors) else { continue };
         if all.iter().any(|known| known.key == read.key) {
             let path = format!("{}.key", variant.path);
-            let message = format!("{} is there twice", quoted(&read.key));
+            let message = format!("{} appears twice", quoted(&read.key));
             errors.add::<()>(variant.line, &path, message);
         }
         all.push(read);
@@ -39,7 +39,7 @@ pub fn read_contents(table: &Table<'_>, popup: &mut Popup, errors: &mut Errors) 
     popup.weight_total = popup.variants.iter().map(|variant| u64::from(variant.weight)).sum();
     if popup.weight_total == 0 && errors.list.len() == errors_before {
         let line = table.get("variants").map_or(0, |field| field.line);
-        errors.add::<()>(line, "variants", "the weights add up to 0; at least one must be above");
+        errors.add::<()>(line, "variants", "all weights are 0; at least one must be greater");
     }
 }
 
@@ -72,7 +72,7 @@ fn read_content(field: &Field<'_>, errors: &mut Errors) -> Option<Content> {
     write_json(field.value, &mut json);
     if json.len() > CONTENT_BYTES_MAX {
         let bytes = json.len();
-        let message = format!("{bytes} bytes of JSON are more than {CONTENT_BYTES_MAX}");
+        let message = format!("has {bytes} bytes of JSON; the limit is {CONTENT_BYTES_MAX}");
         return field.refuse(message, errors);
     }
     Some(Content(json.into()))
@@ -85,7 +85,7 @@ fn check_content(field: &Field<'_>, depth: usize, errors: &mut Errors) -> Option
     }
     match field.value {
         Value::Unreal(text) => {
-            field.refuse(format!("{} is not a number that JSON has", quoted(text)), errors)
+            field.refuse(format!("{} is not a valid JSON number", quoted(text)), errors)
         }
         Value::Table(members) => {
             let table = Table { path: field.path.clone(), line: field.line, members };
@@ -107,7 +107,7 @@ fn read_locales(field: &Field<'_>, errors: &mut Errors) -> Option<Vec<(Box<str>,
         return field.expected("a table of locales", errors);
     };
     if members.len() > LOCALES_MAX {
-        let message = format!("{} locales are more than {LOCALES_MAX}", members.len());
+        let message = format!("has {} locales; the limit is {LOCALES_MAX}", members.len());
         return field.refuse(message, errors);
     }
     let mut locales: Vec<(Box<str>, Content)> = Vec::new();
@@ -117,12 +117,12 @@ fn read_locales(field: &Field<'_>, errors: &mut Errors) -> Option<Vec<(Box<str>,
         let tag = member.key.to_ascii_lowercase();
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         if tag.is_empty() || tag.len() > NAME_BYTES_MAX || !tag.bytes().all(is_plain) {
-            errors.add::<()>(member.line, &locale.path, "is not a locale such as de or pt-BR");
+            errors.add::<()>(member.line, &locale.path, "is not a locale, such as de or pt-BR");
         }
         if let Some(known) = given.iter().find(|known| is_same_locale(known, &member.key)) {
             let known = quoted(known);
             let message =
-                format!("is the same locale as {known}: case does not matter, and _ is as -");
+                format!("is the same locale as {known}: case is ignored, and _ counts as -");
             errors.add::<()>(member.line, &locale.path, message);
         }
         given.push(&member.key);

@@ -94,7 +94,7 @@ impl<'t> Field<'t> {
             _ if text.contains(['.', 'e', 'E']) => {
                 self.refuse(format!("{text} is not a whole number, {min} to {max}"), errors)
             }
-            _ => self.refuse(format!("{text} is not in {min} to {max}"), errors),
+            _ => self.refuse(format!("{text} is out of range: expected {min} to {max}"), errors),
         }
     }
 
@@ -110,7 +110,7 @@ impl<'t> Field<'t> {
     pub fn name(&self, bytes_max: usize, errors: &mut Errors) -> Option<&'t str> {
         let text = self.text(errors)?;
         if text.is_empty() || text.len() > bytes_max {
-            let message = format!("{} bytes is not in 1 to {bytes_max}", text.len());
+            let message = format!("has {} bytes; expected 1 to {bytes_max}", text.len());
             return self.refuse(message, errors);
         }
         if text.chars().any(char::is_control) {
@@ -171,14 +171,14 @@ impl<'t> Field<'t> {
     /// whole one, so that comparing it with a time in milliseconds stays exact.
     pub fn moment(&self, errors: &mut Errors) -> Option<WallMs> {
         let (Value::Text(text) | Value::Time(text)) = self.value else {
-            return self.expected("a date and time with its offset", errors);
+            return self.expected("a date and time with an offset", errors);
         };
         let moment = text.parse::<Datetime>().ok().and_then(moment_of);
         let Some(moment) = moment else {
             let example = "2026-03-01T00:00:00+01:00";
             let text = quoted(text);
-            let what = "a date and time with its offset in the years 1 to 9998";
-            let message = format!("{text} is not {what}, as {example}");
+            let what = "a date and time with an offset, in the years 1 to 9998";
+            let message = format!("{text} is not {what}, such as {example}");
             return self.refuse(message, errors);
         };
         Some(moment)
@@ -195,7 +195,7 @@ impl<'t> Field<'t> {
             return self.expected(format_args!("a list of {min} to {max}"), errors);
         };
         if !counts.contains(&nodes.len()) {
-            let message = format!("{} values are not in {min} to {max}", nodes.len());
+            let message = format!("has {} values; expected {min} to {max}", nodes.len());
             return self.refuse(message, errors);
         }
         let path = self.path.clone();
@@ -253,7 +253,7 @@ impl<'t> Table<'t> {
             let path = Field::below(&self.path, member).path;
             let message = match nearest(&member.key, known.iter().copied()) {
                 Some(near) => format!("unknown key; did you mean {near}?"),
-                None => format!("unknown key; known here: {}", known.join(", ")),
+                None => format!("unknown key; expected one of {}", known.join(", ")),
             };
             errors.add::<()>(member.line, &path, message);
         }

@@ -10,7 +10,7 @@ use nudged_config::tree::{Member, Node, Value};
 /// Why a text is not JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum JsonError {
-    #[error("the text ends within a value")]
+    #[error("the text ends in the middle of a value")]
     Truncated,
     #[error("expected a value")]
     ExpectedValue,
@@ -20,17 +20,17 @@ enum JsonError {
     ExpectedColon,
     #[error("expected ',' or the end of the list or object")]
     ExpectedComma,
-    #[error("not a number in JSON's grammar")]
+    #[error("not a valid JSON number")]
     Number,
-    #[error("a control character in a text must be escaped")]
+    #[error("a control character in a string must be escaped")]
     Control,
-    #[error("not an escape of JSON, or half of a surrogate pair")]
+    #[error("not a valid JSON escape, or half of a surrogate pair")]
     Escape,
-    #[error("the key is there twice")]
+    #[error("the key appears twice")]
     DuplicateKey,
     #[error("nested deeper than {SOURCE_DEPTH_MAX} levels")]
     TooDeep,
-    #[error("something follows the value")]
+    #[error("unexpected text after the value")]
     Trailing,
 }
 

@@ -46,14 +46,6 @@ pub const FIELDS: [&str; 23] = [
     "locales",
 ];
 
-/// The words of a status.
-pub const STATUSES: [(&str, Status); 4] = [
-    ("draft", Status::Draft),
-    ("live", Status::Live),
-    ("paused", Status::Paused),
-    ("archived", Status::Archived),
-];
-
 /// The words of `on_failure`.
 pub const ON_FAILURES: [(&str, OnFailure); 2] =
     [("hide", OnFailure::Hide), ("local", OnFailure::Local)];
@@ -132,7 +124,7 @@ fn read_identity(table: &Table<'_>, popup: &mut Popup, errors: &mut Errors) {
         popup.id = id.into();
         popup.key = PopupKey::of(id);
     }
-    let word = table.get("status").and_then(|status| status.word(&STATUSES, errors));
+    let word = table.get("status").and_then(|status| status.word(&Status::WORDS, errors));
     set(&mut popup.status, word);
     let word = table.get("on_failure").and_then(|field| field.word(&ON_FAILURES, errors));
     set(&mut popup.on_failure, word);
@@ -159,7 +151,7 @@ fn read_placements(field: &Field<'_>, errors: &mut Errors) -> Option<Vec<Box<str
     for placement in field.list(1..=PLACEMENTS_MAX, errors)? {
         let Some(name) = placement.name(NAME_BYTES_MAX, errors) else { continue };
         if placements.iter().any(|known| **known == *name) {
-            placement.refuse::<()>(format!("{} is there twice", quoted(name)), errors);
+            placement.refuse::<()>(format!("{} appears twice", quoted(name)), errors);
         }
         placements.push(name.into());
     }
@@ -173,7 +165,7 @@ fn read_schedule(table: &Table<'_>, popup: &mut Popup, errors: &mut Errors) {
     if let (Some(starts_at), Some(at), Some(field)) = (popup.starts_at, popup.ends_at, ends_at)
         && at <= starts_at
     {
-        field.refuse::<()>("is not after starts_at", errors);
+        field.refuse::<()>("must be after starts_at", errors);
     }
     if let Some(windows) = table.get("windows")
         && let Some(windows) = windows.list(0..=WINDOWS_MAX, errors)
@@ -192,7 +184,8 @@ fn read_zone(field: &Field<'_>, errors: &mut Errors) -> Option<Zone> {
         Some(zone) => Some(Zone::Fixed(zone.clone())),
         None => {
             let name = quoted(name);
-            field.refuse(format!("{name} is neither a zone of the tz database nor user"), errors)
+            field
+                .refuse(format!("{name} is neither a zone of the tz database nor \"user\""), errors)
         }
     }
 }
@@ -226,7 +219,10 @@ fn read_minute(field: &Field<'_>, minute_max: u16, errors: &mut Errors) -> Optio
     };
     minute.filter(|minute| *minute <= minute_max).or_else(|| {
         let max = canonical::minute(minute_max);
-        field.refuse(format!("{} is not in \"00:00\" to \"{max}\"", quoted(text)), errors)
+        field.refuse(
+            format!("{} is out of range: expected \"00:00\" to \"{max}\"", quoted(text)),
+            errors,
+        )
     })
 }
 
@@ -277,7 +273,7 @@ fn read_percent(field: &Field<'_>, errors: &mut Errors) -> Option<f64> {
     };
     let percent: f64 = text.parse().expect("trees hold numbers of JSON's grammar");
     if !(0.0..=100.0).contains(&percent) {
-        return field.refuse(format!("{text} is not in 0 to 100"), errors);
+        return field.refuse(format!("{text} is out of range: expected 0 to 100"), errors);
     }
     Some(percent.abs())
 }

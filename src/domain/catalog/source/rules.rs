@@ -53,7 +53,7 @@ pub fn target(field: &Field<'_>, errors: &mut Errors) -> Option<Rule> {
     let mut nodes = 0;
     let rule = node(field, 1, &mut nodes, errors);
     if nodes > TARGET_NODES_MAX {
-        field.refuse::<()>(format!("{nodes} rules are not in 1 to {TARGET_NODES_MAX}"), errors);
+        field.refuse::<()>(format!("has {nodes} rules; expected 1 to {TARGET_NODES_MAX}"), errors);
     }
     rule
 }
@@ -61,7 +61,7 @@ pub fn target(field: &Field<'_>, errors: &mut Errors) -> Option<Rule> {
 fn node(field: &Field<'_>, depth: usize, nodes: &mut usize, errors: &mut Errors) -> Option<Rule> {
     *nodes += 1;
     if depth > TARGET_DEPTH_MAX {
-        return field.refuse(format!("deeper than {TARGET_DEPTH_MAX} levels"), errors);
+        return field.refuse(format!("nested deeper than {TARGET_DEPTH_MAX} levels"), errors);
     }
     let table = field.table(&KEYS, errors)?;
     let shapes = ["all", "any", "not", "attr"];
@@ -74,7 +74,7 @@ fn node(field: &Field<'_>, depth: usize, nodes: &mut usize, errors: &mut Errors)
     }
     for key in ["op", "value"] {
         if let Some(field) = table.get(key) {
-            field.refuse::<()>("belongs to attr, which is not here", errors);
+            field.refuse::<()>("needs attr, which is missing", errors);
         }
     }
     if table.get("not").is_some() {
@@ -146,7 +146,9 @@ fn of_one_type<'t>(given: impl Iterator<Item = Field<'t>>, errors: &mut Errors) 
         if kind == first {
             values.push(value);
         } else {
-            let message = format!("is {kind} in a list that starts with {first}: use one type");
+            let message = format!(
+                "is {kind} in a list that starts with {first}: all values must have one type"
+            );
             field.refuse::<()>(message, errors);
         }
     }
@@ -156,7 +158,7 @@ fn of_one_type<'t>(given: impl Iterator<Item = Field<'t>>, errors: &mut Errors) 
 fn text<'t>(field: &Field<'t>, errors: &mut Errors) -> Option<&'t str> {
     let text = field.text(errors)?;
     if text.len() > TARGET_TEXT_BYTES_MAX {
-        let message = format!("{} bytes is not in 0 to {TARGET_TEXT_BYTES_MAX}", text.len());
+        let message = format!("has {} bytes; the limit is {TARGET_TEXT_BYTES_MAX}", text.len());
         return field.refuse(message, errors);
     }
     Some(text)
@@ -171,7 +173,7 @@ fn pattern(field: &Field<'_>, errors: &mut Errors) -> Option<regex::Regex> {
     match built {
         Ok(pattern) => Some(pattern),
         Err(regex::Error::CompiledTooBig(_)) => field.refuse(
-            format!("the pattern takes more than {PATTERN_BYTES_MAX} bytes of memory"),
+            format!("the pattern needs more than {PATTERN_BYTES_MAX} bytes of memory"),
             errors,
         ),
         // The library draws the place of an error over several lines; its last line says what.
@@ -179,7 +181,7 @@ fn pattern(field: &Field<'_>, errors: &mut Errors) -> Option<regex::Regex> {
             let error = error.to_string();
             let reason = error.lines().last().unwrap_or_default();
             let reason = reason.strip_prefix("error: ").unwrap_or(reason);
-            field.refuse(format!("not a pattern: {reason}"), errors)
+            field.refuse(format!("not a valid pattern: {reason}"), errors)
         }
     }
 }

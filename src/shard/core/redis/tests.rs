@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::{Core, CoreSetup};
-use crate::arbiter::carrier::Carrier;
-use crate::arbiter::model::{Redis, Stored, Wire};
-use crate::arbiter::{Arbiter, ArbiterSetup, Queue};
+use super::super::{Arbitration, Core, CoreSetup};
 use crate::control::{Command, Control, Outcome};
 use crate::seam::{BoardView, Effect, Input, Outbox, ReadRequest, Report, Step, UserRead};
-use crate::unmerged::left::{Found, Left};
+use crate::users::redis::carrier::Carrier;
+use crate::users::redis::model::{Redis, Stored, Wire};
+use crate::users::redis::{Arbiter, ArbiterSetup, Queue};
+use crate::users::unmerged::left::{Found, Left};
 use crate::view::Rules;
 use nudged_api::access::Access;
 use nudged_api::cors::Cors;
@@ -61,6 +61,22 @@ fn snapshot_with(popups: &str, version: u32) -> Arc<Snapshot> {
     Arc::new(compile(&entries, Settings::default(), 1).unwrap())
 }
 
+impl Core {
+    fn arbiter(&self) -> &Arbiter {
+        match &self.arbitration {
+            Arbitration::Redis(arbiter) => arbiter,
+            Arbitration::Own(_) => panic!("these shards have one"),
+        }
+    }
+
+    fn arbiter_mut(&mut self) -> &mut Arbiter {
+        match &mut self.arbitration {
+            Arbitration::Redis(arbiter) => arbiter,
+            Arbitration::Own(_) => panic!("these shards have one"),
+        }
+    }
+}
+
 /// A node of one shard, its wire to Redis, and what it has journaled and answered.
 struct Node {
     core: Core,
@@ -90,7 +106,7 @@ impl Node {
 
     /// A node whose journal ends with this record, and what earlier processes did not merge.
     fn with(seed: u64, queue: Queue, (journal_end, unmerged): (Sequence, Left)) -> Node {
-        let mut arbiter = ArbiterSetup {
+        let arbiter = ArbiterSetup {
             link: Arc::default(),
             connection: 1 << 20,
             deadline_ms: DEADLINE_MS,
@@ -122,10 +138,11 @@ impl Node {
             timeouts: nudged_http::connection::Timeouts::DEFAULT,
             log: Log::new(Level::Error, true, &[]),
         });
+        core.users.lane.begin_behind(arbiter.journal_end);
         let carrier = Carrier::Wire(wire.clone());
-        core.home.unmerged = super::super::take_up(&mut core.home.lane, Some(&mut arbiter));
         let arbiter = Arbiter::of_carrier(arbiter, carrier, (ShardId(0), 1), seed);
-        core.home.arbiter = Some(Box::new(arbiter));
+        core.arbitration = Arbitration::Redis(Box::new(arbiter));
+        core.users.take_records_aside();
         Node {
             core,
             wire,
@@ -574,7 +591,7 @@ fn without_redis_decisions_are_degraded_and_events_taken_at_once() {
     world.nodes[0].turn(world.now);
     let number = world.decide(0, "u");
     assert_eq!(reason(world.nodes[0].answer(number)), "gap");
-    assert!(world.nodes[0].core.home.arbiter.as_ref().unwrap().is_quiet());
+    assert!(world.nodes[0].core.arbiter().is_quiet());
 }
 
 #[test]
@@ -742,8 +759,8 @@ fn check(world: &World, queue: Queue) {
     let mut recorded: BTreeMap<(String, u8), usize> = BTreeMap::new();
     for node in &world.nodes {
         assert!(node.open.is_empty(), "every request is answered");
-        assert!(node.core.home.arbiter.as_ref().unwrap().is_quiet(), "nothing stays under way");
-        assert!(node.core.home.unmerged.is_empty(), "what was accepted is merged");
+        assert!(node.core.arbiter().is_quiet(), "nothing stays under way");
+        assert!(node.core.arbiter().unmerged.is_empty(), "what was accepted is merged");
         assert_eq!(node.reported(), (node.acked, None), "nothing holds SQL up");
         for (_, token, happening) in &node.unmerged {
             let known = (token.clone(), *happening);

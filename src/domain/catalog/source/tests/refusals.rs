@@ -27,11 +27,11 @@ fn identity_and_schedule_are_held_to_their_ranges() {
         ("status", json!("alive"), "status: \"alive\" is not one of draft, live, paused, archived"),
         ("status", json!(1), "status: expected a text, found a number"),
         ("placement", json!("home"), "placement: expected a list of 1 to 8, found a text"),
-        ("placement", json!([]), "placement: 0 values are not in 1 to 8"),
-        ("placement", json!(vec!["x"; 9]), "placement: 9 values are not in 1 to 8"),
-        ("placement", json!(["a", "a"]), "placement[1]: \"a\" is there twice"),
-        ("placement", json!([""]), "placement[0]: 0 bytes is not in 1 to 128"),
-        ("placement", json!(["x".repeat(129)]), "placement[0]: 129 bytes is not in 1 to 128"),
+        ("placement", json!([]), "placement: has 0 values; expected 1 to 8"),
+        ("placement", json!(vec!["x"; 9]), "placement: has 9 values; expected 1 to 8"),
+        ("placement", json!(["a", "a"]), "placement[1]: \"a\" appears twice"),
+        ("placement", json!([""]), "placement[0]: has 0 bytes; expected 1 to 128"),
+        ("placement", json!(["x".repeat(129)]), "placement[0]: has 129 bytes; expected 1 to 128"),
         ("placement", json!(["a\u{7f}"]), "placement[0]: control characters are not allowed"),
         (
             "priority",
@@ -41,45 +41,45 @@ fn identity_and_schedule_are_held_to_their_ranges() {
         (
             "priority",
             json!(u64::MAX),
-            "priority: 18446744073709551615 is not in -9223372036854775808 to 9223372036854775807",
+            "priority: 18446744073709551615 is out of range: expected -9223372036854775808 to 9223372036854775807",
         ),
         (
             "starts_at",
             json!("2026-01-01T00:00:00"),
-            "starts_at: \"2026-01-01T00:00:00\" is not a date and time with its offset \
-             in the years 1 to 9998, as 2026-03-01T00:00:00+01:00",
+            "starts_at: \"2026-01-01T00:00:00\" is not a date and time with an offset, \
+             in the years 1 to 9998, such as 2026-03-01T00:00:00+01:00",
         ),
         (
             "windows",
             window("24:00", "01:00"),
-            "windows[0].from: \"24:00\" is not in \"00:00\" to \"23:59\"",
+            "windows[0].from: \"24:00\" is out of range: expected \"00:00\" to \"23:59\"",
         ),
         (
             "windows",
             window("00:00", "24:01"),
-            "windows[0].to: \"24:01\" is not in \"00:00\" to \"24:00\"",
+            "windows[0].to: \"24:01\" is out of range: expected \"00:00\" to \"24:00\"",
         ),
         (
             "windows",
             window("9:00", "10:00"),
-            "windows[0].from: \"9:00\" is not in \"00:00\" to \"23:59\"",
+            "windows[0].from: \"9:00\" is out of range: expected \"00:00\" to \"23:59\"",
         ),
         (
             "windows",
             window("09:60", "10:00"),
-            "windows[0].from: \"09:60\" is not in \"00:00\" to \"23:59\"",
+            "windows[0].from: \"09:60\" is out of range: expected \"00:00\" to \"23:59\"",
         ),
         ("windows", json!([{"to": "01:00"}]), "windows[0].from: is missing"),
         ("windows", json!([{"from": "01:00"}]), "windows[0].to: is missing"),
         (
             "windows",
             json!([{"from": "01:00", "to": "02:00", "days": []}]),
-            "windows[0].days: 0 values are not in 1 to 7",
+            "windows[0].days: has 0 values; expected 1 to 7",
         ),
         (
             "tz",
             json!("Europe/Atlantis"),
-            "tz: \"Europe/Atlantis\" is neither a zone of the tz database nor user",
+            "tz: \"Europe/Atlantis\" is neither a zone of the tz database nor \"user\"",
         ),
     ]);
 }
@@ -89,15 +89,19 @@ fn limits_are_held_to_their_ranges() {
     canonical(json!({"id": "p", "after_shown": "5200w"}));
     let cap = |n: i64, per: &str| json!([{"n": n, "per": per}]);
     refuses_each(&[
-        ("max_shows", json!(-1), "max_shows: -1 is not in 0 to 4294967295"),
-        ("max_shows", json!(1u64 << 32), "max_shows: 4294967296 is not in 0 to 4294967295"),
+        ("max_shows", json!(-1), "max_shows: -1 is out of range: expected 0 to 4294967295"),
+        (
+            "max_shows",
+            json!(1u64 << 32),
+            "max_shows: 4294967296 is out of range: expected 0 to 4294967295",
+        ),
         (
             "max_shows",
             json!(null),
             "max_shows: expected a whole number, 0 to 4294967295, found null",
         ),
-        ("caps", cap(0, "1h"), "caps[0].n: 0 is not in 1 to 16"),
-        ("caps", cap(17, "1h"), "caps[0].n: 17 is not in 1 to 16"),
+        ("caps", cap(0, "1h"), "caps[0].n: 0 is out of range: expected 1 to 16"),
+        ("caps", cap(17, "1h"), "caps[0].n: 17 is out of range: expected 1 to 16"),
         ("caps", cap(1, "0s"), "caps[0].per: must be longer than 0"),
         (
             "caps",
@@ -107,7 +111,7 @@ fn limits_are_held_to_their_ranges() {
         (
             "caps",
             json!(vec![json!({"n": 1, "per": "1s"}); 11]),
-            "caps: 11 values are not in 0 to 10",
+            "caps: has 11 values; expected 0 to 10",
         ),
         ("after_clicked", json!("5300w"), "after_clicked: \"5300w\" is longer than 100 years"),
         (
@@ -121,8 +125,8 @@ fn limits_are_held_to_their_ranges() {
 #[test]
 fn audience_and_contents_are_held_to_their_ranges() {
     refuses_each(&[
-        ("rollout", json!(100.1), "rollout: 100.1 is not in 0 to 100"),
-        ("rollout", json!(-1), "rollout: -1 is not in 0 to 100"),
+        ("rollout", json!(100.1), "rollout: 100.1 is out of range: expected 0 to 100"),
+        ("rollout", json!(-1), "rollout: -1 is out of range: expected 0 to 100"),
         ("rollout", json!("50"), "rollout: expected a number, 0 to 100, found a text"),
         ("quiet_exempt", json!("true"), "quiet_exempt: expected true or false, found a text"),
         ("on_failure", json!("show"), "on_failure: \"show\" is not one of hide, local"),
@@ -130,34 +134,34 @@ fn audience_and_contents_are_held_to_their_ranges() {
         (
             "locales",
             json!({"de_at": {}, "DE_AT": {}}),
-            "locales.DE_AT: is the same locale as \"de_at\": case does not matter, and _ is as -",
+            "locales.DE_AT: is the same locale as \"de_at\": case is ignored, and _ counts as -",
         ),
         (
             "locales",
             json!({"zh_TW": {}, "zh": {}, "zh-TW": {}}),
-            "locales.zh-TW: is the same locale as \"zh_TW\": case does not matter, and _ is as -",
+            "locales.zh-TW: is the same locale as \"zh_TW\": case is ignored, and _ counts as -",
         ),
         (
             "variants",
             json!([{"key": "a", "locales": {"pt-BR": {}, "PT_br": {}}}]),
-            "variants[0].locales.PT_br: is the same locale as \"pt-BR\": case does not matter, \
-             and _ is as -",
+            "variants[0].locales.PT_br: is the same locale as \"pt-BR\": case is ignored, \
+             and _ counts as -",
         ),
-        ("locales", json!({"ü": {}}), "locales.ü: is not a locale such as de or pt-BR"),
+        ("locales", json!({"ü": {}}), "locales.ü: is not a locale, such as de or pt-BR"),
         ("locales", json!({"de": 1}), "locales.de: expected a table, found a number"),
-        ("variants", json!([]), "variants: 0 values are not in 1 to 64"),
-        ("variants", json!([{"key": ""}]), "variants[0].key: 0 bytes is not in 1 to 64"),
+        ("variants", json!([]), "variants: has 0 values; expected 1 to 64"),
+        ("variants", json!([{"key": ""}]), "variants[0].key: has 0 bytes; expected 1 to 64"),
         ("variants", json!([{"weight": 1}]), "variants[0].key: is missing"),
-        ("variants", json!([{"key": "a"}, {"key": "a"}]), "variants[1].key: \"a\" is there twice"),
+        ("variants", json!([{"key": "a"}, {"key": "a"}]), "variants[1].key: \"a\" appears twice"),
         (
             "variants",
             json!([{"key": "a", "weight": 0}]),
-            "variants: the weights add up to 0; at least one must be above",
+            "variants: all weights are 0; at least one must be greater",
         ),
         (
             "variants",
             json!([{"key": "a", "weight": 1_000_001}]),
-            "variants[0].weight: 1000001 is not in 0 to 1000000",
+            "variants[0].weight: 1000001 is out of range: expected 0 to 1000000",
         ),
         ("prioriti", json!(1), "prioriti: unknown key; did you mean priority?"),
     ]);
@@ -218,7 +222,7 @@ fn ids_are_plain_and_unique() {
     assert_eq!(errors.len(), 1);
     assert_eq!(
         errors[0].to_string(),
-        "line 5: popup \"a\": id: is taken by another popup at line 1"
+        "line 5: popup \"a\": id: is already used by another popup at line 1"
     );
 }
 
@@ -232,7 +236,7 @@ fn an_end_is_after_its_start() {
     for ends_at in [moment, "2026-01-01T01:00:00+01:00", "2025-12-31T23:59:59.999Z"] {
         let errors = with(moment, ends_at).unwrap_err();
         assert_eq!(errors.len(), 1);
-        assert_eq!(errors[0].in_file("f"), "f:3: popup \"p\": ends_at: is not after starts_at");
+        assert_eq!(errors[0].in_file("f"), "f:3: popup \"p\": ends_at: must be after starts_at");
     }
     assert!(with(moment, "2026-01-01T00:00:00.001Z").is_ok());
 }
@@ -267,7 +271,7 @@ fn moments_need_a_date_a_time_and_an_offset() {
         assert_eq!(errors_with("starts_at", json!(moment)).len(), 1, "{moment}");
     }
     let local = parse_toml("[[popup]]\nid = \"p\"\nstarts_at = 2026-01-01T00:00:00").unwrap_err();
-    assert!(local[0].message.contains("with its offset"), "{local:?}");
+    assert!(local[0].message.contains("with an offset"), "{local:?}");
 }
 
 #[test]
@@ -311,14 +315,14 @@ title = \"no id\"
     let errors = parse_toml(text).unwrap_err();
     let lines: Vec<_> = errors.iter().map(|error| error.in_file("popups.toml")).collect();
     let starts = [
-        "popups.toml:5: popup \"x\": caps[1].n: 17 is not in 1 to 16",
+        "popups.toml:5: popup \"x\": caps[1].n: 17 is out of range: expected 1 to 16",
         "popups.toml:5: popup \"x\": caps[1].per: \"1 hour\" is not a duration",
-        "popups.toml:7: popup \"x\": colour: unknown key; known here: id, status",
+        "popups.toml:7: popup \"x\": colour: unknown key; expected one of id, status",
         "popups.toml:13: popup \"y\": target.op: \"is\" is not one of eq",
-        "popups.toml:16: popup \"y\": locales.de.t: \"inf\" is not a number that JSON has",
+        "popups.toml:16: popup \"y\": locales.de.t: \"inf\" is not a valid JSON number",
         "popups.toml:18: id: is missing",
-        "popups.toml:19: title: unknown key; known here",
-        "popups.toml:21: settings: unknown key; known here: popup",
+        "popups.toml:19: title: unknown key; expected one of",
+        "popups.toml:21: settings: unknown key; the only key here is popup",
     ];
     assert_eq!(lines.len(), starts.len(), "{lines:#?}");
     for (line, start) in lines.iter().zip(starts) {
@@ -332,13 +336,13 @@ fn syntax_errors_have_their_lines() {
     let lines: Vec<_> = errors.iter().map(|error| error.line).collect();
     assert_eq!(lines, [Some(3), Some(4)], "{errors:?}");
     let cases = [
-        ("", 1, "the text ends within a value"),
+        ("", 1, "the text ends in the middle of a value"),
         ("[\n{\"id\":\"p\",\n}]", 3, "expected a key in quotes"),
-        ("[\n{\"id\":\"p\"\n\n,\"id\":\"q\"}]", 4, "the key is there twice"),
-        ("[]\n\nx", 3, "something follows the value"),
-        ("[01]", 1, "not a number in JSON's grammar"),
-        ("[\"\\ud800\"]", 1, "not an escape of JSON, or half of a surrogate pair"),
-        ("[\"a\tb\"]", 1, "a control character in a text must be escaped"),
+        ("[\n{\"id\":\"p\"\n\n,\"id\":\"q\"}]", 4, "the key appears twice"),
+        ("[]\n\nx", 3, "unexpected text after the value"),
+        ("[01]", 1, "not a valid JSON number"),
+        ("[\"\\ud800\"]", 1, "not a valid JSON escape, or half of a surrogate pair"),
+        ("[\"a\tb\"]", 1, "a control character in a string must be escaped"),
         ("[1 2]", 1, "expected ',' or the end of the list or object"),
         ("{\"a\" 1}", 1, "expected ':' after the key"),
         ("[nul]", 1, "expected a value"),

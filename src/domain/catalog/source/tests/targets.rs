@@ -57,8 +57,11 @@ fn targets_are_held_to_their_shape() {
         (json!({"not": [clause.clone()]}), "target.not: expected a table, found a list"),
         (json!({"attr": "a", "value": 1}), "target.op: is missing"),
         (json!({"attr": "a", "op": "eq"}), "target.value: is missing"),
-        (json!({"attr": "", "op": "eq", "value": 1}), "target.attr: 0 bytes is not in 1 to 128"),
-        (json!({"all": [], "op": "eq"}), "target.op: belongs to attr, which is not here"),
+        (
+            json!({"attr": "", "op": "eq", "value": 1}),
+            "target.attr: has 0 bytes; expected 1 to 128",
+        ),
+        (json!({"all": [], "op": "eq"}), "target.op: needs attr, which is missing"),
         (
             json!({"attr": "a", "op": "eq", "value": null}),
             "target.value: expected a text, a number, true or false, found null",
@@ -69,15 +72,15 @@ fn targets_are_held_to_their_shape() {
         ),
         (
             json!({"attr": "a", "op": "in", "value": []}),
-            "target.value: 0 values are not in 1 to 1000",
+            "target.value: has 0 values; expected 1 to 1000",
         ),
         (
             json!({"attr": "a", "op": "in", "value": ["x", 1, "y"]}),
-            "target.value[1]: is a number in a list that starts with a text: use one type",
+            "target.value[1]: is a number in a list that starts with a text: all values must have one type",
         ),
         (
             json!({"attr": "a", "op": "not_in", "value": [1, 2.5, true]}),
-            "target.value[2]: is a boolean in a list that starts with a number: use one type",
+            "target.value[2]: is a boolean in a list that starts with a number: all values must have one type",
         ),
         (
             json!({"attr": "a", "op": "in", "value": [[1]]}),
@@ -89,15 +92,15 @@ fn targets_are_held_to_their_shape() {
         ),
         (
             json!({"attr": "a", "op": "matches", "value": "(a"}),
-            "target.value: not a pattern: unclosed group",
+            "target.value: not a valid pattern: unclosed group",
         ),
         (
             json!({"attr": "a", "op": "matches", "value": "(\\w{100}){100}"}),
-            "target.value: the pattern takes more than 1048576 bytes of memory",
+            "target.value: the pattern needs more than 1048576 bytes of memory",
         ),
         (
             json!({"not": {"attr": "a", "op": "exists", "value": true, "x": 1}}),
-            "target.not.x: unknown key; known here: all, any, not, attr, op, value",
+            "target.not.x: unknown key; expected one of all, any, not, attr, op, value",
         ),
     ];
     for (target, expected) in cases {

@@ -70,11 +70,11 @@ fn users_nobody_asks_for_are_merged_too() {
         world.nodes[0].event(world.now, &[token]);
     }
     world.settle();
-    assert_eq!(world.nodes[0].core.home.unmerged.len(), 200);
+    assert_eq!(world.nodes[0].core.arbiter().unmerged.len(), 200);
     world.up(0);
     assert!(world.nodes[0].wire.waiting() <= nudged_base::limits::MERGES_MAX);
     world.settle();
-    assert!(world.nodes[0].core.home.unmerged.is_empty());
+    assert!(world.nodes[0].core.arbiter().unmerged.is_empty());
     assert_eq!(clicks(&world, 0), 200);
 }
 
@@ -100,7 +100,7 @@ fn what_another_node_has_merged_is_known_and_what_is_forgotten_dropped() {
     world.settle();
     world.up(0);
     world.settle();
-    assert!(world.nodes[0].core.home.unmerged.is_empty());
+    assert!(world.nodes[0].core.arbiter().unmerged.is_empty());
     assert_eq!(clicks(&world, 0), 1, "its show is not remembered");
     assert_eq!(world.nodes[0].reported().1, None);
 }
@@ -133,7 +133,7 @@ fn what_an_earlier_process_accepted_is_taken_up_and_merged() {
     world.down(0);
     world.nodes[0].event(world.now, &[&token]);
     world.settle();
-    let entry = world.nodes[0].core.home.unmerged.of("u")[0].clone();
+    let entry = world.nodes[0].core.arbiter().unmerged.of("u")[0].clone();
     let mut bytes = Vec::new();
     append(&Record::Unmerged(entry.record("u")), &mut bytes);
     let (sequence, ..) = world.nodes[0].unmerged[0];
@@ -155,12 +155,12 @@ fn one_user_may_not_fill_the_table() {
     let token = world.nodes[0].token(first).unwrap();
     world.down(0);
     world.nodes[0].event(world.now, &[&token]);
-    let home = &mut world.nodes[0].core.home;
-    let entry = home.unmerged.of("u")[0].clone();
-    while home.unmerged.has_room("u") {
+    let unmerged = &mut world.nodes[0].core.arbiter_mut().unmerged;
+    let entry = unmerged.of("u")[0].clone();
+    while unmerged.has_room("u") {
         let mut other = entry.clone();
         other.shown.number += 1;
-        home.unmerged.push("u", other, Sequence(0));
+        unmerged.push("u", other, Sequence(0));
     }
     let body = format!("{{\"decision\":\"{token}\",\"action\":\"dismissed\"}}");
     let length = body.len();
@@ -229,7 +229,7 @@ fn a_merge_that_no_journal_has_yet_is_made_again_after_a_crash() {
         while world.deliver(0) {}
     }
     assert!(state_of(&world, "u").popups[0].outcome.is_some());
-    assert!(world.nodes[0].core.home.unmerged.is_empty() && clicks(&world, 0) == 0);
+    assert!(world.nodes[0].core.arbiter().unmerged.is_empty() && clicks(&world, 0) == 0);
     world.crash(0, Queue::Journal);
     world.settle();
     assert_eq!(clicks(&world, 0), 1);
@@ -241,11 +241,11 @@ fn a_merge_that_no_journal_has_yet_is_made_again_after_a_crash() {
 fn where_a_reply_has_to_survive_the_loss_of_power_each_new_connection_says_whether_it_does() {
     let mut world = World::new(1, Queue::List { list_max: 100 });
     let node = &mut world.nodes[0];
-    node.core.home.arbiter.as_mut().unwrap().need_sync();
+    node.core.arbiter_mut().need_sync();
     for (number, syncs_always) in [Some(true), None, Some(true), Some(false)].iter().enumerate() {
         world.down(0);
         // What was told of the connection before is over.
-        let log = &world.nodes[0].core.home.log;
+        let log = &world.nodes[0].core.users.log;
         log.finish(Stamp::default());
         while log.next_line().is_some() {}
         world.nodes[0].wire.up_syncing(RUN, false, *syncs_always);
@@ -255,7 +255,7 @@ fn where_a_reply_has_to_survive_the_loss_of_power_each_new_connection_says_wheth
         let is_kept = *syncs_always == Some(true);
         let answer = world.nodes[0].answer(asked);
         assert_eq!(shown(answer), is_kept, "{syncs_always:?}: {answer}");
-        let log = &world.nodes[0].core.home.log;
+        let log = &world.nodes[0].core.users.log;
         let lines: String = std::iter::from_fn(|| log.next_line()).collect();
         assert_eq!(lines.contains("appendfsync always"), !is_kept, "{lines}");
     }

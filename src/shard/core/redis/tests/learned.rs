@@ -61,7 +61,7 @@ fn a_redis_that_denies_or_is_a_replica_is_not_asked_until_it_is_neither() {
 #[test]
 fn a_promise_to_sync_is_what_the_keeper_saw_last() {
     let mut world = World::new(1, Queue::Journal);
-    world.nodes[0].core.home.arbiter_mut().need_sync();
+    world.nodes[0].core.arbiter_mut().need_sync();
     for (run, syncs_always, is_degraded) in [
         (RUN, Some(true), false),
         (RUN, Some(false), true),

@@ -38,7 +38,7 @@ fn assert_clicked_once(world: &World) {
     assert_eq!((state.clocks.session, state.clocks.session_shows), (hash::session(b"s"), 1));
     assert_eq!(state.clocks.day_shows, 1);
     for node in &world.nodes {
-        assert!(node.core.home.unmerged.is_empty() && node.open.is_empty());
+        assert!(node.core.arbiter().unmerged.is_empty() && node.open.is_empty());
     }
 }
 
@@ -90,7 +90,7 @@ fn an_event_that_was_itself_taken_without_redis_brings_its_show() {
         world.down(1);
         assert_eq!(post(&mut world, 1, &token), ACCEPTED);
         assert_eq!(post(&mut world, 1, &token), DUPLICATE);
-        assert_eq!(world.nodes[1].core.home.unmerged.len(), 1);
+        assert_eq!(world.nodes[1].core.arbiter().unmerged.len(), 1);
         // After a crash too.
         world.crash(1, queue);
         world.settle();
@@ -103,7 +103,7 @@ fn an_event_that_was_itself_taken_without_redis_brings_its_show() {
 }
 
 fn assert_clicked_by(world: &World, index: usize) {
-    assert!(world.nodes[index].core.home.unmerged.is_empty());
+    assert!(world.nodes[index].core.arbiter().unmerged.is_empty());
     assert_eq!(state_of(world, "u").popups[0].outcome, Some(Outcome::Clicked));
 }
 
@@ -140,7 +140,7 @@ fn what_was_shown_before_an_erase_never_comes_back() {
         world.up(0);
         world.settle();
         assert_eq!(state_of(&world, "u"), erased, "the show is dropped");
-        assert!(world.nodes[0].core.home.unmerged.is_empty());
+        assert!(world.nodes[0].core.arbiter().unmerged.is_empty());
         assert_eq!(world.nodes[0].reported().1, None);
         // Nor behind what the user is shown then.
         let next = world.decide(0, "u");
@@ -265,7 +265,7 @@ fn check_counted_once(world: &World, users: &[&str; 2]) {
         }
     }
     for node in &world.nodes {
-        assert!(node.open.is_empty() && node.core.home.unmerged.is_empty());
+        assert!(node.open.is_empty() && node.core.arbiter().unmerged.is_empty());
         assert_eq!(node.reported(), (node.acked, None), "nothing holds SQL up");
     }
 }

@@ -36,9 +36,9 @@ fn lose(world: &mut World, user: &str) {
 
 /// What became of changes: committed, not committed, unknown, withdrawn; and how many are pursued.
 fn counts(world: &World) -> [u64; 5] {
-    let counters = &world.nodes[0].core.home.counters;
+    let counters = &world.nodes[0].core.users.counters;
     let of = |outcome| counters.redis_pursuits.of(outcome).get();
-    let pursued = world.nodes[0].core.home.arbiter.as_ref().unwrap().pursued();
+    let pursued = world.nodes[0].core.arbiter().pursued();
     let [committed, not, unknown] = ["committed", "not_committed", "unknown"].map(of);
     [committed, not, unknown, counters.redis_withdrawn.get(), pursued as u64]
 }
@@ -48,7 +48,7 @@ fn is_seen_once(world: &mut World, user: &str) {
     assert!(shown(world.nodes[0].answer(number)), "{}", world.nodes[0].answer(number));
     let again = world.decide(0, user);
     assert_eq!(reason(world.nodes[0].answer(again)), "max_shows");
-    assert!(world.nodes[0].core.home.arbiter.as_ref().unwrap().is_quiet());
+    assert!(world.nodes[0].core.arbiter().is_quiet());
     withdrawn::check_lists(world);
 }
 
@@ -158,7 +158,7 @@ fn nothing_is_taken_back_in_a_partition_that_has_lost_writes() {
         world.settle();
         assert_eq!(counts(&world), [0, 0, 1, 0, 0], "{meta:?}");
         assert_eq!(world.redis.users["u"].revision, before);
-        assert!(world.nodes[0].core.home.arbiter.as_ref().unwrap().is_quiet());
+        assert!(world.nodes[0].core.arbiter().is_quiet());
     }
 }
 
@@ -171,7 +171,7 @@ fn a_show_that_others_have_followed_stays() {
     world.up(0);
     world.settle();
     assert_eq!(counts(&world), [1, 0, 0, 0, 0]);
-    assert!(world.nodes[0].core.home.arbiter.as_ref().unwrap().is_quiet());
+    assert!(world.nodes[0].core.arbiter().is_quiet());
     withdrawn::check_lists(&world);
 }
 
@@ -225,23 +225,23 @@ fn what_is_pursued_is_bounded_in_number_and_in_time() {
     }
     world.down(0);
     assert_eq!(counts(&world)[4], PURSUED_MAX as u64);
-    assert_eq!(world.nodes[0].core.home.lane.bytes_under_way(), 0, "no room is held for them");
+    assert_eq!(world.nodes[0].core.users.lane.bytes_under_way(), 0, "no room is held for them");
     world.pass(PURSUED_MS);
     assert_eq!(counts(&world)[2..], [PURSUED_MAX as u64, 0, 0]);
-    assert!(world.nodes[0].core.home.arbiter.as_ref().unwrap().is_quiet());
+    assert!(world.nodes[0].core.arbiter().is_quiet());
 }
 
 #[test]
 fn a_node_that_stops_waits_for_no_redis_that_is_away() {
     let mut world = world_of(1, Queue::Journal);
     lose(&mut world, "u");
-    let arbiter = world.nodes[0].core.home.arbiter.as_ref().unwrap();
+    let arbiter = world.nodes[0].core.arbiter();
     assert!(!arbiter.is_quiet() && arbiter.may_end(world.now.mono));
     world.up(0);
-    let arbiter = world.nodes[0].core.home.arbiter.as_ref().unwrap();
+    let arbiter = world.nodes[0].core.arbiter();
     assert!(!arbiter.may_end(world.now.mono), "Redis can say what became of it");
     world.settle();
-    let arbiter = world.nodes[0].core.home.arbiter.as_ref().unwrap();
+    let arbiter = world.nodes[0].core.arbiter();
     assert!(arbiter.may_end(world.now.mono));
 }
 

@@ -1,0 +1,66 @@
+//! Which flags stand for settings. Knows names and no values: `config` reads them.
+
+use nudged_config::{Flag, Value};
+
+use super::{
+    CheckArguments, ExplainArguments, ExportArguments, ImportArguments, MigrateArguments,
+    ServeArguments,
+};
+
+impl ServeArguments {
+    /// The flags that stand for settings, in the order of the help text.
+    pub fn flags(&self) -> Vec<Flag> {
+        let listen = (!self.listen.is_empty()).then(|| Flag {
+            name: "--listen",
+            key: "listen",
+            value: Value::List(self.listen.iter().cloned().map(Value::Loose).collect()),
+        });
+        let no_pin = self.no_pin.then_some(Flag {
+            name: "--no-pin",
+            key: "pin",
+            value: Value::Boolean(false),
+        });
+        let flags = [
+            flag("--data", "data", self.data.as_ref()),
+            flag("--popups", "popups", self.popups.as_ref()),
+            listen,
+            flag("--admin", "admin", self.admin.as_ref()),
+            flag("--shards", "shards", self.shards.as_ref()),
+            flag("--cpus", "cpus", self.cpus.as_ref()),
+            flag("--writer-cpu", "writer_cpu", self.writer_cpu.as_ref()),
+            no_pin,
+            flag("--busy-poll", "busy_poll_us", self.busy_poll.as_ref()),
+        ];
+        flags.into_iter().flatten().collect()
+    }
+}
+
+impl ExplainArguments {
+    /// The flags that stand for settings.
+    pub fn flags(&self) -> Vec<Flag> {
+        let admin = flag("--admin", "admin", self.admin.as_ref());
+        admin.into_iter().chain(of_data(self.data.as_ref())).collect()
+    }
+}
+
+/// The flags of a command that has no other one that stands for a setting.
+macro_rules! flags_of_data {
+    ($($arguments:ident)*) => {$(
+        impl $arguments {
+            /// The flags that stand for settings.
+            pub fn flags(&self) -> Vec<Flag> {
+                of_data(self.data.as_ref())
+            }
+        }
+    )*};
+}
+
+flags_of_data! { CheckArguments ExportArguments ImportArguments MigrateArguments }
+
+fn flag(name: &'static str, key: &'static str, value: Option<&String>) -> Option<Flag> {
+    Some(Flag { name, key, value: Value::Loose(value?.clone()) })
+}
+
+fn of_data(data: Option<&String>) -> Vec<Flag> {
+    flag("--data", "data", data).into_iter().collect()
+}

@@ -1,0 +1,153 @@
+//! For tests: a publisher on a real store, before shards that answer at once.
+#![allow(clippy::unwrap_used, missing_docs, reason = "what only tests use")]
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use tempfile::TempDir;
+
+use super::publisher::{ConfigRefused, PublishError, Publisher, PublisherSetup};
+use nudged_base::ids::ShardId;
+use nudged_base::limits::LOG_SETTLE_MS;
+use nudged_base::telemetry::log::{Level, Log};
+use nudged_base::time::WallMs;
+use nudged_config::Config;
+use nudged_domain::state::user::{self, UserState};
+use nudged_runtime::log_thread::stamp_now;
+use nudged_runtime::mesh::Mesh;
+use nudged_shard::control::{Command, ControlReply, Outcome};
+use nudged_store::Store;
+
+/// When a made shard erases.
+pub const ERASED_AT: WallMs = WallMs(1_767_225_600_000);
+
+/// Shards that do as they are told and remember it.
+pub struct MadeShards {
+    pub mesh: Arc<Mesh>,
+    /// What each was told, in order.
+    pub told: Arc<Mutex<Vec<(u16, String)>>>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl MadeShards {
+    pub fn start(count: u16, state: &UserState) -> MadeShards {
+        let mesh = Arc::new(Mesh::new(count).unwrap());
+        mesh.board.start();
+        let told = Arc::<Mutex<Vec<(u16, String)>>>::default();
+        let stop = Arc::<AtomicBool>::default();
+        let mut bytes = Vec::new();
+        user::encode(state, &mut bytes);
+        let run = |shard| {
+            let (mesh, told, stop) = (Arc::clone(&mesh), Arc::clone(&told), Arc::clone(&stop));
+            let bytes = bytes.clone();
+            std::thread::spawn(move || {
+                let lanes = mesh.of(ShardId(shard));
+                while !stop.load(Ordering::Acquire) {
+                    while let Some(envelope) = lanes.controls.pop() {
+                        let (text, outcome) = carry_out(envelope.command, &bytes);
+                        told.lock().unwrap().push((shard, text));
+                        envelope.reply.send(ControlReply { ticket: 0, outcome }).unwrap();
+                    }
+                    lanes.sleeper.sleep_unless(|| {
+                        !lanes.controls.is_empty() || stop.load(Ordering::Acquire)
+                    });
+                }
+            })
+        };
+        let threads = (0..count).map(run).collect();
+        MadeShards { mesh, told, stop, threads }
+    }
+
+    /// What was told since the last call.
+    pub fn take_told(&self) -> Vec<(u16, String)> {
+        let mut told = std::mem::take(&mut *self.told.lock().unwrap());
+        told.sort();
+        told
+    }
+}
+
+impl Drop for MadeShards {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        for lanes in &self.mesh.shards {
+            lanes.sleeper.wake();
+        }
+        for thread in self.threads.drain(..) {
+            thread.join().unwrap();
+        }
+    }
+}
+
+fn carry_out(command: Command, state: &[u8]) -> (String, Outcome) {
+    match command {
+        Command::SwapCatalog(snapshot) => {
+            (format!("catalog {}", snapshot.version), Outcome::Swapped(snapshot))
+        }
+        Command::SwapRules(rules) => (format!("{:?}", rules.cors), Outcome::Done),
+        Command::ReadUser { user } => (format!("read {user}"), Outcome::State(state.to_vec())),
+        Command::EraseUser { user } if &*user == "stuck" => {
+            ("stuck".to_owned(), Outcome::Unavailable)
+        }
+        Command::EraseUser { user } => (format!("erase {user}"), Outcome::Erased { at: ERASED_AT }),
+        Command::Drain(step) => (format!("{step:?}"), Outcome::Done),
+    }
+}
+
+/// A data directory with a popups file, and what a reload reads.
+pub struct Place {
+    pub directory: TempDir,
+    pub config: Arc<Mutex<Result<Config, ConfigRefused>>>,
+    pub log: Log,
+}
+
+impl Place {
+    pub fn with_popups(text: &str) -> Place {
+        let directory = tempfile::tempdir().unwrap();
+        let place = Place {
+            config: Arc::new(Mutex::new(Ok(Config {
+                data: directory.path().to_owned(),
+                popups: Some(directory.path().join("popups.toml")),
+                ..Config::default()
+            }))),
+            directory,
+            log: Log::new(Level::Debug, false, &[]),
+        };
+        place.write_popups(text);
+        place
+    }
+
+    pub fn popups_path(&self) -> PathBuf {
+        self.directory.path().join("popups.toml")
+    }
+
+    pub fn write_popups(&self, text: &str) {
+        std::fs::write(self.popups_path(), text).unwrap();
+    }
+
+    pub fn change(&self, change: impl FnOnce(&mut Config)) {
+        change(self.config.lock().unwrap().as_mut().unwrap());
+    }
+
+    pub fn load(&self, mesh: &Arc<Mesh>) -> Result<Publisher, PublishError> {
+        let config = Arc::clone(&self.config);
+        Publisher::load(PublisherSetup {
+            store: Store::open(self.directory.path()).unwrap(),
+            is_store_there: true,
+            config: self.config.lock().unwrap().clone().unwrap(),
+            read_config: Box::new(move || config.lock().unwrap().clone()),
+            mesh: Arc::clone(mesh),
+            log: self.log.clone(),
+        })
+    }
+
+    /// The log's lines so far, those that would come a second later included.
+    pub fn logged(&self) -> String {
+        let mut later = stamp_now();
+        later.mono = later.mono.plus_ms(LOG_SETTLE_MS);
+        self.log.sweep(later);
+        std::iter::from_fn(|| self.log.next_line()).collect()
+    }
+}

@@ -1,0 +1,81 @@
+//! Floor 5: how popups, pauses and reloadable settings change. Start, reload, import, `check` and
+//! operators come here; must not know HTTP or the command line.
+//!
+//! ```text
+//! popups.toml ─┐                              ┌─> SQL, then copies: catalog.json, Redis
+//! operators  ──┼─> publisher (check, compile) ┼─> every shard, by a message
+//! other nodes ─┘         ^                    └─> overrides: the node's file, Redis, SQL
+//!      watch ────────────┘
+//! ```
+//!
+//! `publisher` the one way by which they change · `popups_file` the file they come from · `watch`
+//! what other processes change · `overrides` brings pauses and archives on · `catalog_copy`,
+//! `shared_catalog` copies for a start without SQL · `shards` commands to shards. Limits: those of
+//! the catalog and of overrides in `base::limits`.
+
+pub mod catalog_copy;
+#[cfg(any(test, feature = "fixture"))]
+pub mod fixture;
+pub mod overrides;
+pub mod popups_file;
+pub mod publisher;
+pub mod shards;
+pub mod shared_catalog;
+pub mod watch;
+
+use std::sync::Arc;
+
+use nudged_base::telemetry::log::Log;
+use nudged_runtime::sql_writer::WriterFigures;
+use nudged_store::{Reader, StoreError};
+
+use overrides::{Couriers, CouriersError};
+use publisher::Publisher;
+use watch::{Watch, WatchSetup};
+
+/// The threads that run beside a publisher as long as its node does.
+#[derive(Debug)]
+pub struct Publishing {
+    watch: Watch,
+    couriers: Couriers,
+}
+
+/// Why they do not run.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishingError {
+    /// The database can't be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The system gave no thread.
+    #[error("admin: no thread: {0}")]
+    Thread(#[from] std::io::Error),
+    /// Pauses and archives can't be kept.
+    #[error("pauses and archives: {0}")]
+    Overrides(#[from] CouriersError),
+}
+
+impl Publishing {
+    /// Starts them.
+    ///
+    /// # Errors
+    /// [`PublishingError`]; nothing is left running.
+    pub fn start(
+        publisher: &Arc<Publisher>,
+        figures: &Arc<WriterFigures>,
+        log: &Log,
+    ) -> Result<Publishing, PublishingError> {
+        let reader = Reader::of(&publisher.config())?;
+        let watched = Arc::clone(publisher);
+        let watch = Watch::start(WatchSetup { publisher: watched, reader, log: log.clone() })?;
+        let couriers = Couriers::start(publisher, figures, log)?;
+        Ok(Publishing { watch, couriers })
+    }
+
+    /// Takes over no more of what others change. What operators change until the couriers are
+    /// dropped is still brought on.
+    #[must_use]
+    pub fn stop_watching(self) -> Couriers {
+        drop(self.watch);
+        self.couriers
+    }
+}

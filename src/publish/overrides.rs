@@ -1,0 +1,230 @@
+//! Brings pauses and archives on: from this node's memory, where they hold already, to its file, to
+//! Redis and to SQL, and what others know to this node. A thread for each place, since each may
+//! hang for as long as it likes without holding up the other two, or whoever pauses.
+//!
+//! ```text
+//!                      ┌─ file  ─ overrides, two copies ─ the next start
+//! publisher's entries ─┼─ redis ─ nudged:overrides ────── other nodes, within a second
+//!      (rings)         └─ sql   ─ override_entries ─────── for good, with their history
+//! ```
+//!
+//! Limits: [`OVERRIDES_FILE_BYTES`] a copy, [`OVERRIDES_REDIS_POLL_MS`], [`OVERRIDES_RETRY_MS`],
+//! [`OVERRIDES_PUT_MAX`] entries at once.
+
+mod file;
+mod shared;
+mod sql;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::publisher::Publisher;
+use nudged_base::limits::ADMIN_STOP_MS;
+#[cfg(doc)]
+use nudged_base::limits::{
+    OVERRIDES_FILE_BYTES, OVERRIDES_PUT_MAX, OVERRIDES_REDIS_POLL_MS, OVERRIDES_RETRY_MS,
+};
+use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_config::Config;
+use nudged_domain::catalog::overrides::{Entry, Place};
+use nudged_runtime::log_thread::{stamp_now, tell};
+use nudged_runtime::sql_writer::WriterFigures;
+use nudged_runtime::vital::Needed;
+use nudged_store::StoreError;
+
+/// What a thread does.
+type Run = Box<dyn FnOnce() + Send>;
+
+/// The running threads.
+#[derive(Debug)]
+pub struct Couriers {
+    publisher: Arc<Publisher>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Why they do not run.
+#[derive(Debug, thiserror::Error)]
+pub enum CouriersError {
+    /// The system gives no thread.
+    #[error("can't start a thread: {0}")]
+    Thread(#[from] io::Error),
+    /// The store can't be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Couriers {
+    /// Starts them.
+    ///
+    /// # Errors
+    /// [`CouriersError`]; nothing is left running.
+    pub fn start(
+        publisher: &Arc<Publisher>,
+        writer: &Arc<WriterFigures>,
+        log: &Log,
+    ) -> Result<Couriers, CouriersError> {
+        let config = publisher.config();
+        let stop: Arc<AtomicBool> = Arc::default();
+        let mut couriers = Couriers { publisher: Arc::clone(publisher), stop, threads: Vec::new() };
+        let way = |place| Way {
+            publisher: Arc::clone(publisher),
+            stop: Arc::clone(&couriers.stop),
+            place,
+            log: log.clone(),
+        };
+        let sql = sql::Courier::new(&config, Arc::clone(writer))?;
+        let mut runs: Vec<(&'static str, Run)> = Vec::new();
+        let (data, to_file) = (config.data.clone(), way(Place::Node));
+        runs.push(("overrides-file", Box::new(move || file::run(to_file, &data))));
+        let to_sql = way(Place::Sql);
+        runs.push(("overrides-sql", Box::new(move || sql.run(to_sql))));
+        if let Some(shared) = shared::Shared::of(&config) {
+            let to_redis = way(Place::Redis);
+            runs.push(("overrides-redis", Box::new(move || shared.run(to_redis))));
+        }
+        for (name, run) in runs {
+            let stop = Arc::clone(&couriers.stop);
+            let run = move || {
+                let needed = Needed::here(name);
+                run();
+                needed.leave(stop.load(Ordering::Acquire));
+            };
+            couriers.threads.push(Builder::new().name(name.to_owned()).spawn(run)?);
+        }
+        Ok(couriers)
+    }
+}
+
+impl Drop for Couriers {
+    /// Ends them. One that waits for a server that hangs is left behind.
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        let until = Instant::now() + Duration::from_millis(ADMIN_STOP_MS);
+        for thread in self.threads.drain(..) {
+            while !thread.is_finished() && Instant::now() < until {
+                self.publisher.ring();
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            if thread.is_finished() {
+                // A thread that panicked has aborted the process.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+/// What each of them has of the node.
+struct Way {
+    publisher: Arc<Publisher>,
+    stop: Arc<AtomicBool>,
+    place: Place,
+    log: Log,
+}
+
+impl Way {
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Entries that the place does not have, `count` at most.
+    fn due(&self, count: usize) -> Vec<Entry> {
+        self.publisher.with_overrides(|overrides| {
+            let due = overrides.not_in(self.place).take(count);
+            due.map(|held| held.entry.clone()).collect()
+        })
+    }
+
+    /// The place has these entries.
+    fn mark(&self, entries: &[Entry]) {
+        self.publisher.with_overrides(|overrides| {
+            entries.iter().for_each(|entry| overrides.mark(entry, self.place));
+        });
+    }
+
+    /// Waits until there is something to bring, or `limit` has passed.
+    fn wait(&self, limit: Duration) {
+        let (place, stop) = (self.place, &self.stop);
+        self.publisher.await_overrides(limit, |overrides| {
+            stop.load(Ordering::Acquire) || overrides.not_in(place).next().is_some()
+        });
+    }
+
+    /// Rests after a failure.
+    fn rest(&self, time: Duration) {
+        let stop = &self.stop;
+        self.publisher.await_overrides(time, |_| stop.load(Ordering::Acquire));
+    }
+
+    /// Reports a failure. Where nothing waits, who else asks the same server has more to say of it.
+    fn failed(&self, message: Message, error: &str) {
+        let is_felt = message == Message::OverridesFile || !self.due(1).is_empty();
+        if is_felt {
+            let fields = [("place", Value::Text(self.place.word())), ("error", Value::Text(error))];
+            self.log.write(stamp_now(), message, &fields);
+        }
+    }
+
+    /// Reports that it works.
+    fn succeeded(&self) {
+        let fields = [("place", Value::Text(self.place.word()))];
+        self.log.write(stamp_now(), Message::OverridesStored, &fields);
+    }
+
+    /// Takes in what the place knows; what is news is told.
+    fn take(&self, entries: &[Entry]) {
+        match self.publisher.take_overrides(entries, self.place) {
+            Ok(news) => news.iter().for_each(|entry| self.tell_news(entry)),
+            Err(error) => tell(&self.log, Message::CatalogUnconfirmed, &error.to_string()),
+        }
+    }
+
+    fn tell_news(&self, entry: &Entry) {
+        let (does, who) = match &entry.end {
+            Some(end) => ("resume", &end.who),
+            None => (entry.kind.word(), &entry.who),
+        };
+        let fields = [
+            ("popup", Value::Text(&entry.popup)),
+            ("change", Value::Text(does)),
+            ("who", Value::Text(who)),
+            ("from", Value::Text(self.place.word())),
+        ];
+        self.log.write(stamp_now(), Message::PopupChanged, &fields);
+    }
+}
+
+/// The pauses and archives of a stopped node's directory that its SQL may not have.
+///
+/// # Errors
+/// What the system says of a file that is there.
+pub fn in_directory(data: &Path) -> io::Result<Vec<Entry>> {
+    file::read(data)
+}
+
+/// What this node's file and Redis know when a node starts, and what kept either from telling.
+pub(super) fn known_at_start(config: &Config) -> (Vec<(Entry, Place)>, Option<String>) {
+    let mut known = Vec::new();
+    let mut problem = None;
+    match file::read(&config.data) {
+        Ok(entries) => known.extend(entries.into_iter().map(|entry| (entry, Place::Node))),
+        Err(error) => {
+            // It is written anew; what somebody may still read out of it is kept.
+            let (path, aside) = (config.data.join(file::FILE_NAME), "overrides.damaged");
+            let is_kept = error.kind() == io::ErrorKind::InvalidData
+                && std::fs::copy(&path, config.data.join(aside)).is_ok();
+            let kept = if is_kept { format!("; copied to {aside}") } else { String::new() };
+            problem = Some(format!("the file {}: {error}{kept}", file::FILE_NAME));
+        }
+    }
+    if let Some(mut shared) = shared::Shared::of(config) {
+        // Where Redis does not answer, its thread asks again.
+        let entries = shared.load().unwrap_or_default();
+        known.extend(entries.into_iter().map(|entry| (entry, Place::Redis)));
+    }
+    (known, problem)
+}

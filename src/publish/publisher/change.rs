@@ -1,0 +1,366 @@
+//! Changes of the stored catalog: the popups file at start and reload, one popup by an operator,
+//! many by an import. Each is made from what is stored now, checked whole against all the rest, and
+//! stored only where nobody else has changed the catalog since; else it is made again.
+//!
+//! ```text
+//! read where moved -> checked, compiled aside -> stored on that version -> swapped
+//!        ^                                              |
+//!        +--------------- moved meanwhile --------------+
+//! ```
+//!
+//! Limit: [`CATALOG_CHANGE_MS`](nudged_base::limits::CATALOG_CHANGE_MS).
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use super::import::{import_file, until_unmoved};
+use super::prepare::{Read, publish, read_of, try_compile};
+use super::{Announcing, Changing, Known, PublishError, Published, Publisher, tell};
+use crate::catalog_copy;
+use nudged_base::telemetry::log::{Message, Value};
+use nudged_domain::catalog::lint::lint;
+use nudged_domain::catalog::source::{Definition, parse_json_popup};
+use nudged_redis::ask::AskError;
+use nudged_redis::refusal::Refusal;
+use nudged_runtime::clocks;
+use nudged_store::{CatalogChange, Store, StoreError, StoredCatalog};
+
+/// A change of one popup that an operator asks for.
+#[derive(Clone, Debug)]
+pub enum Wish {
+    /// This is its definition.
+    Put(Arc<Definition>),
+    /// It is archived.
+    Delete,
+    /// It goes back to the text of a version, or of the one before, as a new version.
+    RollBack(Option<u32>),
+}
+
+/// Who changes which popup, and on what condition.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// The popup's id.
+    pub id: &'a str,
+    /// Whom the change is put down to.
+    pub who: &'a str,
+    /// The version that the popup must have.
+    pub expected: Option<Expected>,
+}
+
+/// What `If-Match` and `If-None-Match` ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// That the popup is there.
+    Any,
+    /// That it has this version.
+    Version(u32),
+    /// That no popup ever had this id.
+    Absent,
+}
+
+/// A popup after a change.
+#[derive(Clone, Debug)]
+pub struct Changed {
+    /// The popup.
+    pub known: Known,
+    /// Whether it was not there before.
+    pub is_new: bool,
+    /// The catalog that it is in.
+    pub published: Published,
+}
+
+impl Publisher {
+    /// Changes one popup. Answers when every shard decides by it; where all is so already, at once.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing has changed, but for `Unconfirmed`.
+    pub fn change(&self, order: Order<'_>, wish: &Wish) -> Result<Changed, PublishError> {
+        let changed = self.try_change(order, wish)?;
+        self.announce(&changed.published);
+        Ok(changed)
+    }
+
+    fn try_change(&self, order: Order<'_>, wish: &Wish) -> Result<Changed, PublishError> {
+        let mut changing = self.lock();
+        // What is refused is refused by what everybody can see.
+        self.catch_up(&mut changing)?;
+        until_unmoved(|| {
+            let (before, is_moved) = self.stored_now(&mut changing)?;
+            let known = before.find(order.id);
+            check_expected(known, order.expected)?;
+            let mut read = read_of(&before.popups);
+            let Some(planned) = plan(&mut changing, known, order.id, wish)? else {
+                let published =
+                    if is_moved { self.show(before.clone())?.0 } else { before.clone() };
+                let known = published.find(order.id).expect("what is so already is there").clone();
+                return Ok(Some(Changed { known, is_new: false, published }));
+            };
+            if let Planned::Text { definition, .. } = &planned {
+                read.insert(order.id.to_owned(), Arc::clone(definition));
+                try_compile(&read, &changing.config).map_err(PublishError::Definition)?;
+            }
+            let text = planned.text();
+            let (on, at) = (Some(before.stored_version), clocks::wall());
+            let change = planned.change(order.id, &text);
+            let stored = match changing.store.change_catalog(on, change, order.who, at) {
+                Err(StoreError::CatalogMoved { .. }) => return Ok(None),
+                other => other?,
+            };
+            let is_new = known.is_none();
+            let published = self.publish_stored(&changing, stored, &read)?;
+            let (published, _) = self.show(published)?;
+            let known = published.find(order.id).expect("it was just stored").clone();
+            self.tell_changed(order, &known);
+            Ok(Some(Changed { known, is_new, published }))
+        })
+    }
+
+    /// Takes over what is stored, where it is not what is current.
+    ///
+    /// # Errors
+    /// Where the store fails.
+    pub fn refresh(&self) -> Result<(), PublishError> {
+        let mut changing = self.lock();
+        self.catch_up(&mut changing)
+    }
+
+    /// Takes over what this node has just stored of pauses and archives, and tells other nodes.
+    /// What fails is done by the watch.
+    pub fn take_stored(&self) {
+        if self.refresh().is_ok() {
+            self.announce(&self.current());
+        }
+    }
+
+    /// The catalog as it is stored now: read and swapped where another process has changed it.
+    fn catch_up(&self, changing: &mut Changing) -> Result<(), PublishError> {
+        let is_file = changing.is_file_pending;
+        let (published, is_moved) = self.stored_now(changing)?;
+        if is_moved {
+            self.take_over(published, is_file);
+        }
+        Ok(())
+    }
+
+    /// The catalog as it is stored now, and whether it is another than what is current. No shard
+    /// is told: a change that waits for one between two tries would lose to a busier node for ever.
+    fn stored_now(&self, changing: &mut Changing) -> Result<(Published, bool), PublishError> {
+        let current = self.current();
+        if changing.is_file_pending {
+            let mut read = read_of(&current.popups);
+            let Changing { store, config, .. } = changing;
+            let imported = import_file(store, config, &mut read, "once SQL had answered")?;
+            changing.is_file_pending = false;
+            self.tell_owners(&imported.replaced, &imported.released);
+            return Ok((self.publish_stored(changing, imported.stored, &read)?, true));
+        }
+        if changing.store.catalog_version()? == current.stored_version {
+            return Ok((current, false));
+        }
+        let stored = changing.store.load_catalog()?;
+        let published = self.publish_stored(changing, stored, &read_of(&current.popups))?;
+        Ok((published, true))
+    }
+
+    /// Makes a catalog current that nobody asked for here, so that nobody is owed an answer.
+    fn take_over(&self, published: Published, is_file: bool) {
+        let shown = if is_file { self.show_file(published) } else { self.show(published) };
+        match shown {
+            Ok((shown, true)) => {
+                let version = Value::Number(shown.snapshot.version);
+                tell(&self.log, Message::CatalogChanged, &[("version", version)]);
+            }
+            Ok((_, false)) => {}
+            Err(error) => {
+                let error = error.to_string();
+                tell(&self.log, Message::CatalogUnconfirmed, &[("error", Value::Text(&error))]);
+            }
+        }
+    }
+
+    /// Takes a copy over that is newer than what is current, while the store can't be asked.
+    ///
+    /// # Errors
+    /// Where its popups can't stand together.
+    pub fn take_copy(&self, copy: StoredCatalog) -> Result<(), PublishError> {
+        let changing = self.lock();
+        let current = self.current();
+        if copy.version > current.stored_version {
+            let published = self.publish_stored(&changing, copy, &read_of(&current.popups))?;
+            self.take_over(published, false);
+        }
+        Ok(())
+    }
+
+    /// Whether the popups file waits until the store can be reached.
+    pub fn is_file_pending(&self) -> bool {
+        self.lock().is_file_pending
+    }
+
+    fn publish_stored(
+        &self,
+        changing: &Changing,
+        stored: StoredCatalog,
+        read: &Read,
+    ) -> Result<Published, PublishError> {
+        let version = self.current().snapshot.version + 1;
+        publish(stored, read, (&changing.config, version), &self.log)
+    }
+
+    /// Tells the other nodes at once, and not when the watch looks next. Where Redis does not
+    /// answer, the watch does so later.
+    pub(super) fn announce(&self, published: &Published) {
+        let mut announcing = self.announcing.lock().unwrap_or_else(PoisonError::into_inner);
+        let Announcing { shared: Some(shared), version } = &mut *announcing else { return };
+        if *version >= published.stored_version {
+            return;
+        }
+        match shared.put(published.stored_version, &published.copy(), None) {
+            Ok(()) => *version = published.stored_version,
+            Err(error) => self.redis_failed(&error),
+        }
+    }
+
+    /// A client beside the shards' was refused something by Redis: where that is a right, the
+    /// keeper looks which one.
+    pub(crate) fn redis_failed(&self, error: &AskError) {
+        if matches!(error, AskError::Refused { kind: Refusal::Denied, .. }) {
+            self.mesh.board.report_denied();
+        }
+    }
+
+    /// Says that this node's popups file has undone what another one's had set, and that popups of
+    /// a former file have become the admin API's.
+    pub(super) fn tell_owners(&self, replaced: &[String], released: &[String]) {
+        if !replaced.is_empty() {
+            self.replaced.fetch_add(1, Ordering::Relaxed);
+        }
+        for (message, ids) in
+            [(Message::CatalogReplaced, replaced), (Message::PopupsReleased, released)]
+        {
+            if !ids.is_empty() {
+                let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
+                let ids = ids.join(" ");
+                let fields = [("popups", Value::Text(&ids)), ("count", Value::Number(count))];
+                tell(&self.log, message, &fields);
+            }
+        }
+    }
+
+    /// How often this node's popups file has undone what another one's had set.
+    pub fn replaced(&self) -> u64 {
+        self.replaced.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn tell_changed(&self, order: Order<'_>, known: &Known) {
+        let fields = [
+            ("popup", Value::Text(order.id)),
+            ("version", Value::Number(u64::from(known.stored.version))),
+            ("status", Value::Text(known.status.word())),
+            ("who", Value::Text(order.who)),
+        ];
+        tell(&self.log, Message::PopupChanged, &fields);
+    }
+}
+
+impl Published {
+    /// The catalog as it is stored, as text.
+    pub fn copy(&self) -> String {
+        let stored = self.popups.iter().map(|known| &*known.stored);
+        catalog_copy::encode(self.stored_version, stored, &self.overrides)
+    }
+
+    /// A popup that is known.
+    pub fn find(&self, id: &str) -> Option<&Known> {
+        let found = self.popups.binary_search_by(|known| known.stored.id.as_str().cmp(id));
+        found.ok().map(|index| &self.popups[index])
+    }
+
+    /// What is allowed in this popup, or in the catalog as a whole, and still can't be meant.
+    pub fn warnings_of(&self, id: &str) -> Vec<String> {
+        let warnings = lint(&self.snapshot).into_iter();
+        let of_it = warnings.filter(|warning| warning.popup.as_deref().is_none_or(|of| of == id));
+        of_it.map(|warning| warning.to_string()).collect()
+    }
+}
+
+/// What is to be stored.
+enum Planned {
+    Text { definition: Arc<Definition>, is_rollback: bool },
+    Delete,
+}
+
+impl Planned {
+    fn text(&self) -> String {
+        match self {
+            Planned::Text { definition, .. } => definition.canonical_json(),
+            Planned::Delete => String::new(),
+        }
+    }
+
+    fn change<'a>(&self, id: &'a str, text: &'a str) -> CatalogChange<'a> {
+        match self {
+            Planned::Text { is_rollback, .. } => {
+                CatalogChange::Put { id, text, is_rollback: *is_rollback }
+            }
+            Planned::Delete => CatalogChange::Delete(id),
+        }
+    }
+}
+
+pub(super) fn check_expected(
+    known: Option<&Known>,
+    expected: Option<Expected>,
+) -> Result<(), PublishError> {
+    let holds = match (expected, known) {
+        (None, _) | (Some(Expected::Any), Some(_)) | (Some(Expected::Absent), None) => true,
+        (Some(Expected::Version(version)), Some(known)) => known.stored.version == version,
+        (Some(Expected::Absent), Some(_)) => return Err(PublishError::Exists),
+        (Some(_), None) => false,
+    };
+    if holds { Ok(()) } else { Err(PublishError::OtherVersion) }
+}
+
+/// What a wish stores; `None` where all is so already.
+fn plan(
+    Changing { store, config, .. }: &mut Changing,
+    known: Option<&Known>,
+    id: &str,
+    wish: &Wish,
+) -> Result<Option<Planned>, PublishError> {
+    let is_gone = known.is_some_and(|known| known.stored.is_gone);
+    let is_in_file = known.is_some_and(|known| known.stored.is_in_file());
+    let in_file = || PublishError::in_file(config, vec![id.to_owned()]);
+    match wish {
+        Wish::Put(_) | Wish::Delete | Wish::RollBack(_) if is_in_file => Err(in_file()),
+        Wish::Put(definition) => {
+            let is_same = known.is_some_and(|known| known.definition == *definition);
+            let is_so = is_same && !is_gone;
+            let definition = Arc::clone(definition);
+            Ok((!is_so).then_some(Planned::Text { definition, is_rollback: false }))
+        }
+        _ if known.is_none() => Err(PublishError::NoSuchPopup),
+        Wish::Delete => Ok((!is_gone).then_some(Planned::Delete)),
+        Wish::RollBack(_) if is_gone => Err(PublishError::Archived),
+        Wish::RollBack(to) => {
+            let version = known.map_or(0, |known| known.stored.version);
+            let definition = earlier(store, (id, version), *to)?;
+            let is_so = known.is_some_and(|known| known.definition == definition);
+            Ok((!is_so).then_some(Planned::Text { definition, is_rollback: true }))
+        }
+    }
+}
+
+/// The definition of an earlier version.
+fn earlier(
+    store: &mut Store,
+    (id, version): (&str, u32),
+    to: Option<u32>,
+) -> Result<Arc<Definition>, PublishError> {
+    let to = match to {
+        Some(to) => to,
+        None => store.version_before(id, version)?.ok_or(PublishError::NoEarlierVersion)?,
+    };
+    let text = store.text_of(id, to)?.ok_or(PublishError::NoSuchVersion)?;
+    parse_json_popup(&text).map(Arc::new).map_err(PublishError::Definition)
+}

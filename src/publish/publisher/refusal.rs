@@ -1,0 +1,114 @@
+//! Why a change of popups or settings was not made, in words that an operator can act on.
+
+use std::path::{Path, PathBuf};
+
+use crate::shards::NoAnswer;
+use nudged_config::Config;
+use nudged_domain::catalog::overrides::TooMany;
+use nudged_domain::catalog::source::SourceError;
+use nudged_store::StoreError;
+
+/// A configuration that can't be taken: a line for each error, where it came from first.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct ConfigRefused(pub Vec<String>);
+
+/// Why a change was not made, or not confirmed.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The configuration has errors; nothing changed.
+    #[error(transparent)]
+    Config(#[from] ConfigRefused),
+    /// The popups file can't be read; nothing changed.
+    #[error("{path}: {source}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The popups have errors; nothing changed.
+    #[error("{}", in_file(path, errors).join("\n"))]
+    Popups {
+        /// The file.
+        path: PathBuf,
+        /// Every error.
+        errors: Vec<SourceError>,
+    },
+    /// No popup has this id; nothing changed.
+    #[error("no such popup")]
+    NoSuchPopup,
+    /// The popup is archived; nothing changed.
+    #[error("the popup is archived: PUT it to bring it back with its users' history")]
+    Archived,
+    /// The popup is not overridden, and its own status is not live; nothing changed. Where that is
+    /// set.
+    #[error("{0}")]
+    OwnStatus(String),
+    /// The node knows as many pauses and archives as it can; nothing changed.
+    #[error(transparent)]
+    TooManyOverrides(#[from] TooMany),
+    /// What an operator sent is no popup that this catalog can have; nothing changed.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Definition(Vec<SourceError>),
+    /// The popup has another version than the change is meant for; nothing changed.
+    #[error("the popup has another version")]
+    OtherVersion,
+    /// A popup has this id, or had it; nothing changed.
+    #[error("the id belongs to a popup, possibly an archived one")]
+    Exists,
+    /// The popup never had the version that it was to go back to; nothing changed.
+    #[error("the popup never had this version")]
+    NoSuchVersion,
+    /// The popup has its first version; nothing changed.
+    #[error("the popup has no earlier version")]
+    NoEarlierVersion,
+    /// Others changed the catalog each time that this change was tried; nothing changed.
+    #[error("the catalog is being changed by somebody else: try again")]
+    Busy,
+    /// A popups file has these ids, and this node has none; nothing changed.
+    #[error(
+        "{}: in the popups file of another node: change it there; if no node has a popups file any \
+         more, set `popups` here to the last one and reload, then remove it and reload: its popups \
+         are then this API's",
+        .0.join(", ")
+    )]
+    InOtherFile(Vec<String>),
+    /// The store failed; nothing changed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The change is stored and made; these shards have not said so in time.
+    #[error("{} shards did not confirm in time; the change is stored", .0.len())]
+    Unconfirmed(Vec<NoAnswer>),
+}
+
+impl PublishError {
+    /// A popups file has these ids.
+    pub(super) fn in_file(config: &Config, ids: Vec<String>) -> PublishError {
+        match config.popups {
+            Some(_) => StoreError::InFile { ids }.into(),
+            None => PublishError::InOtherFile(ids),
+        }
+    }
+
+    /// The field of the first error of a definition.
+    pub fn field(&self) -> Option<&str> {
+        let PublishError::Definition(errors) = self else { return None };
+        errors.iter().map(|error| error.field.as_str()).find(|field| !field.is_empty())
+    }
+
+    /// A line for each error, for people.
+    pub fn lines(&self) -> Vec<String> {
+        match self {
+            PublishError::Config(ConfigRefused(lines)) => lines.clone(),
+            PublishError::Popups { path, errors } => in_file(path, errors),
+            PublishError::Definition(errors) => errors.iter().map(ToString::to_string).collect(),
+            other => vec![other.to_string()],
+        }
+    }
+}
+
+fn in_file(path: &Path, errors: &[SourceError]) -> Vec<String> {
+    let file = path.display().to_string();
+    errors.iter().map(|error| error.in_file(&file)).collect()
+}

@@ -1,0 +1,462 @@
+//! The connections of a shard: each an HTTP state machine, at the place that the driver numbered.
+//! Owns their deadlines and turns what they want into effects, once a turn. Knows nothing of what a
+//! request asks.
+
+mod early;
+mod owing;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use early::Early;
+
+use super::serve::{Arrived, Progress};
+use crate::origin::ConnectionSlot;
+use crate::seam::{Effect, Outbox};
+use crate::view::View;
+use nudged_api::early as api_early;
+use nudged_base::clock::Now;
+use nudged_base::limits::{BUFFERS_POOLED_MAX, LINGER_TIMEOUT_MS, TICK_MS};
+use nudged_base::telemetry::counters::ShardCounters;
+use nudged_base::time::MonoNs;
+use nudged_http::connection::{self, Answer, Connection, Ending, Expiry, SendFailed, Timeouts};
+use nudged_http::early::Begun;
+use nudged_http::head::Request;
+use nudged_http::pool::BufferPool;
+use nudged_http::reply::Frame;
+
+/// No deadline.
+const NEVER: u32 = u32::MAX;
+
+#[derive(Debug)]
+struct Entry {
+    http: Connection,
+    generation: u32,
+    listener: u16,
+    is_open: bool,
+    is_dirty: bool,
+    is_paused: bool,
+    /// Bytes that the kernel had at the last look and the peer had not acknowledged.
+    untaken: u32,
+    /// What the buffer of the send under way takes beyond its bytes, in bytes.
+    sending_spare: u32,
+    /// Memory of its answers as it is counted in [`Connections::unsent`], in bytes.
+    unsent: u32,
+    /// Beyond the bound: its answer is fixed, but for the origin that may read it.
+    is_refused: bool,
+    /// A refused one has its answer.
+    is_told: bool,
+}
+
+impl Entry {
+    fn new(now: MonoNs, listener: u16) -> Entry {
+        Entry {
+            http: Connection::new(now),
+            generation: 0,
+            listener,
+            is_open: false,
+            is_dirty: false,
+            is_paused: false,
+            untaken: u32::MAX,
+            sending_spare: 0,
+            unsent: 0,
+            is_refused: false,
+            is_told: false,
+        }
+    }
+
+    /// Where its requests come in, by their slots.
+    fn arrived(&self, connection: u32) -> impl Fn(u32) -> Arrived + use<> {
+        let (generation, listener) = (self.generation, self.listener);
+        move |slot| Arrived { slot: ConnectionSlot { connection, generation, slot }, listener }
+    }
+}
+
+/// What a call takes from its step.
+pub struct ShardTurn<'t> {
+    /// The shard's settings and date.
+    pub view: &'t View,
+    /// The turn's time.
+    pub now: Now,
+    /// Where effects go.
+    pub outbox: &'t mut Outbox,
+}
+
+impl ShardTurn<'_> {
+    /// What requests of a listener are told before they are whole.
+    fn early<'e>(&'e self, listener: u16, counters: &'e ShardCounters) -> Early<'e> {
+        Early { view: self.view, now: self.now, listener, counters }
+    }
+}
+
+/// The connections of one shard.
+#[derive(Debug)]
+pub struct Connections {
+    entries: Vec<Entry>,
+    /// By connection, in ticks: apart from the entries, so that a look at all of them is cheap.
+    deadlines: Vec<u32>,
+    dirty: Vec<u32>,
+    open: u32,
+    open_max: u32,
+    /// Memory of all answers that clients have not taken, in bytes.
+    unsent: u64,
+    unsent_max: u64,
+    /// When it is looked next for clients that do not read, where the bound is passed.
+    looks_at: MonoNs,
+    /// How large answers that come later are on average, in bytes.
+    answer_bytes: u32,
+    /// Somebody began to speak TLS since that was last asked for.
+    is_tls_seen: bool,
+    /// Connections were reset for what they owed since that was last asked for.
+    is_cut: bool,
+    pool: BufferPool,
+    counters: Arc<ShardCounters>,
+}
+
+impl Connections {
+    /// No connections yet; at most `open_max` are served, and their unsent answers take at most
+    /// `unsent_max` bytes.
+    pub fn new(open_max: u32, unsent_max: u64, counters: Arc<ShardCounters>) -> Connections {
+        Connections {
+            entries: Vec::new(),
+            deadlines: Vec::new(),
+            dirty: Vec::new(),
+            open: 0,
+            open_max,
+            unsent: 0,
+            unsent_max,
+            looks_at: MonoNs(0),
+            answer_bytes: 0,
+            is_tls_seen: false,
+            is_cut: false,
+            pool: BufferPool::new(BUFFERS_POOLED_MAX),
+            counters,
+        }
+    }
+
+    /// Whether none is open.
+    pub fn is_empty(&self) -> bool {
+        self.open == 0
+    }
+
+    /// A connection was accepted; whether it is served, and not one too many.
+    pub fn accept(&mut self, turn: &mut ShardTurn<'_>, number: u32, listener: u16) -> bool {
+        let (index, now) = (number as usize, turn.now.mono);
+        while self.entries.len() <= index {
+            self.entries.push(Entry::new(now, listener));
+            self.deadlines.push(NEVER);
+        }
+        let entry = &mut self.entries[index];
+        assert!(!entry.is_open, "the driver gives a number again only after its close");
+        self.counters.connections_accepted.add(1);
+        self.open += 1;
+        self.counters.connections_open.set(u64::from(self.open));
+        *entry = Entry {
+            generation: entry.generation.wrapping_add(1),
+            is_open: true,
+            is_refused: self.open > self.open_max,
+            ..Entry::new(now, listener)
+        };
+        if entry.is_refused {
+            self.counters.connections_refused.add(1);
+            self.deadlines[index] = ticks(now.plus_ms(LINGER_TIMEOUT_MS));
+            if !api_early::needs_origin(&turn.view.rules.cors) {
+                self.tell_refused(turn, number, &[]);
+            }
+            return false;
+        }
+        entry.http.expect_answers_of(self.answer_bytes);
+        if turn.view.closing {
+            entry.http.lame_duck();
+        }
+        self.mark(number);
+        true
+    }
+
+    /// Tells a connection beyond the bound so, once. `bytes` are the first of its request, where
+    /// they were waited for: of several origins only the one that asks is granted anything.
+    fn tell_refused(&mut self, turn: &mut ShardTurn<'_>, number: u32, bytes: &[u8]) {
+        if std::mem::replace(&mut self.entries[number as usize].is_told, true) {
+            return;
+        }
+        let mut buffer = self.pool.take();
+        let (begun, cors) = (Begun::of(bytes), &turn.view.rules.cors);
+        api_early::write_overloaded(&begun, cors, turn.view.date.as_str(), &mut buffer);
+        turn.outbox.push(Effect::Send { connection: number, buffer });
+    }
+
+    /// Connections that are served at once.
+    pub fn open_max(&self) -> u32 {
+        self.open_max
+    }
+
+    /// Bytes arrived: each whole request goes to `serve`, with the place of its answer and the
+    /// buffer for it.
+    pub fn receive<S>(&mut self, turn: &mut ShardTurn<'_>, number: u32, bytes: &[u8], mut serve: S)
+    where
+        S: FnMut(&Request<'_>, Arrived, &mut Vec<u8>) -> Progress,
+    {
+        let is_sparing = self.is_beyond_bound();
+        let Connections { entries, pool, counters, .. } = self;
+        let entry = &mut entries[number as usize];
+        if !entry.is_open {
+            return;
+        }
+        if entry.is_refused {
+            return self.tell_refused(turn, number, bytes);
+        }
+        entry.http.spare(is_sparing);
+        let early = turn.early(entry.listener, counters);
+        let arrived = entry.arrived(number);
+        let was_refused = entry.http.refusal().is_some();
+        let mut handler = |request: &Request<'_>, slot, out: &mut Vec<u8>| {
+            handle(request, arrived(slot), out, &mut serve)
+        };
+        entry.http.receive(bytes, &mut http_turn(&early, pool), &mut handler);
+        self.is_tls_seen |= !was_refused && entry.http.is_tls();
+        self.mark(number);
+    }
+
+    /// A request that was to be answered later has its answer, which `write` appends. Gives whether
+    /// its connection is still there: [`Connections::resume`] comes next.
+    pub fn answer(
+        &mut self,
+        turn: &mut ShardTurn<'_>,
+        to: ConnectionSlot,
+        write: impl FnOnce(&mut Vec<u8>, &Frame<'_>),
+    ) -> bool {
+        let is_sparing = self.is_beyond_bound();
+        let Connections { entries, pool, counters, .. } = self;
+        let entry = &mut entries[to.connection as usize];
+        if !entry.is_open || entry.generation != to.generation {
+            return false;
+        }
+        entry.http.spare(is_sparing);
+        let early = turn.early(entry.listener, counters);
+        entry.http.answer(to.slot, &mut http_turn(&early, pool), write);
+        // An average of averages: the latest counts a little, and no connection more than others.
+        self.answer_bytes = self.answer_bytes.midpoint(entry.http.answer_bytes());
+        true
+    }
+
+    /// Goes on with the requests of a connection that had to wait.
+    pub fn resume<S>(&mut self, turn: &mut ShardTurn<'_>, number: u32, mut serve: S)
+    where
+        S: FnMut(&Request<'_>, Arrived, &mut Vec<u8>) -> Progress,
+    {
+        let Connections { entries, pool, counters, .. } = self;
+        let entry = &mut entries[number as usize];
+        let arrived = entry.arrived(number);
+        let mut handler = |request: &Request<'_>, slot, out: &mut Vec<u8>| {
+            handle(request, arrived(slot), out, &mut serve)
+        };
+        let early = turn.early(entry.listener, counters);
+        entry.http.resume(&mut http_turn(&early, pool), &mut handler);
+        self.mark(number);
+    }
+
+    /// A send has ended: `sent` of its bytes were taken, none where it failed. Gives whether the
+    /// connection is still there: [`Connections::resume`] comes next.
+    pub fn sent(
+        &mut self,
+        turn: &mut ShardTurn<'_>,
+        number: u32,
+        buffer: Vec<u8>,
+        sent: Option<usize>,
+    ) -> bool {
+        let is_sparing = self.is_beyond_bound();
+        let Connections { entries, pool, counters, .. } = self;
+        let entry = &mut entries[number as usize];
+        if !entry.is_open || entry.is_refused {
+            pool.give(buffer);
+            if entry.is_open {
+                turn.outbox.push(Effect::ShutDown { connection: number });
+            }
+            return false;
+        }
+        (entry.untaken, entry.sending_spare) = (u32::MAX, 0);
+        entry.http.spare(is_sparing);
+        let early = turn.early(entry.listener, counters);
+        entry.http.sent(buffer, sent.ok_or(SendFailed), &mut http_turn(&early, pool));
+        true
+    }
+
+    /// The peer has ended its direction.
+    pub fn peer_closed(&mut self, turn: &mut ShardTurn<'_>, number: u32) {
+        let Connections { entries, pool, counters, .. } = self;
+        let entry = &mut entries[number as usize];
+        if !entry.is_open {
+            return;
+        }
+        if entry.is_refused {
+            return self.close(number, false, turn.outbox);
+        }
+        let early = turn.early(entry.listener, counters);
+        entry.http.peer_closed(&mut http_turn(&early, pool));
+        self.mark(number);
+    }
+
+    /// The connection broke: nothing can be sent any more.
+    pub fn broken(&mut self, number: u32, outbox: &mut Outbox) {
+        if self.entries[number as usize].is_open {
+            self.close(number, false, outbox);
+        }
+    }
+
+    /// Every connection ends after what it has begun; idle ones end now.
+    pub fn drain(&mut self, view: &View, now: Now) {
+        for number in 0..self.entries.len() {
+            let Connections { entries, pool, counters, .. } = self;
+            let entry = &mut entries[number];
+            if !entry.is_open || entry.is_refused {
+                continue;
+            }
+            let early = Early { view, now, listener: entry.listener, counters };
+            entry.http.drain(&mut http_turn(&early, pool));
+            self.mark(u32::try_from(number).expect("numbers have 32 bits"));
+        }
+    }
+
+    /// From now on answers end their connections, and say so.
+    pub fn lame_duck(&mut self) {
+        let open = self.entries.iter_mut().filter(|entry| entry.is_open);
+        open.for_each(|entry| entry.http.lame_duck());
+    }
+
+    /// Acts on the deadlines that have passed.
+    pub fn expire(&mut self, turn: &mut ShardTurn<'_>) {
+        self.pool.shrink();
+        let tick = ticks(turn.now.mono);
+        for index in 0..self.deadlines.len() {
+            if self.deadlines[index] > tick {
+                continue;
+            }
+            self.deadlines[index] = NEVER;
+            let Connections { entries, pool, counters, .. } = self;
+            let entry = &mut entries[index];
+            let number = u32::try_from(index).expect("numbers have 32 bits");
+            if !entry.is_open {
+                continue;
+            }
+            if entry.is_refused && !entry.is_told {
+                self.deadlines[index] = ticks(turn.now.mono.plus_ms(LINGER_TIMEOUT_MS));
+                self.tell_refused(turn, number, &[]);
+                continue;
+            }
+            if entry.is_refused {
+                // In order: a reset could overtake its answer.
+                self.close(number, false, turn.outbox);
+                continue;
+            }
+            let early = turn.early(entry.listener, counters);
+            match entry.http.expire(&mut http_turn(&early, pool)) {
+                Expiry::Nothing | Expiry::Answered => {
+                    if entry.http.is_sending() {
+                        turn.outbox.push(Effect::AskUntaken { connection: number });
+                    }
+                    self.mark(number);
+                }
+                Expiry::Closed => self.close(number, false, turn.outbox),
+                Expiry::Reset => self.close(number, true, turn.outbox),
+            }
+        }
+    }
+
+    /// Ends a turn: what connections that something happened to want now.
+    pub fn flush(&mut self, view: &View, now: MonoNs, outbox: &mut Outbox) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for number in dirty.drain(..) {
+            let entry = &mut self.entries[number as usize];
+            entry.is_dirty = false;
+            if entry.is_open {
+                self.flush_one(number, (now, &view.timeouts), outbox);
+            }
+        }
+        self.dirty = dirty;
+        self.keep_to_bound(now, outbox);
+        self.counters.unsent_bytes.set(self.unsent);
+    }
+
+    fn flush_one(&mut self, number: u32, at: (MonoNs, &Timeouts), outbox: &mut Outbox) {
+        let (now, timeouts) = at;
+        let look_ms = self.look_ms(timeouts);
+        let entry = &mut self.entries[number as usize];
+        if let Some(buffer) = entry.http.take_output(now) {
+            let spare = buffer.capacity() - buffer.len();
+            entry.sending_spare = u32::try_from(spare).unwrap_or(u32::MAX);
+            outbox.push(Effect::Send { connection: number, buffer });
+        }
+        match entry.http.ending() {
+            Ending::Open => {}
+            Ending::ShutDown => {
+                entry.http.shut_down(now);
+                outbox.push(Effect::ShutDown { connection: number });
+            }
+            Ending::Close => return self.close(number, false, outbox),
+        }
+        let is_paused = !entry.http.wants_reading();
+        if is_paused != entry.is_paused {
+            entry.is_paused = is_paused;
+            outbox.push(match is_paused {
+                true => Effect::StopReading { connection: number },
+                false => Effect::ResumeReading { connection: number },
+            });
+        }
+        let look = entry.http.is_sending().then(|| now.plus_ms(look_ms));
+        let deadline = [entry.http.deadline(timeouts), look].into_iter().flatten().min();
+        self.deadlines[number as usize] = deadline.map_or(NEVER, |at| ticks(at) + 1);
+    }
+
+    fn close(&mut self, number: u32, reset: bool, outbox: &mut Outbox) {
+        let entry = &mut self.entries[number as usize];
+        debug_assert!(entry.is_open);
+        entry.is_open = false;
+        if let Some(refusal) = entry.http.refusal() {
+            let status = refusal.status();
+            self.counters.http_errors.of(itoa::Buffer::new().format(status)).add(1);
+        }
+        self.unsent -= u64::from(std::mem::take(&mut entry.unsent));
+        entry.http.give_up(&mut self.pool);
+        entry.http = Connection::new(MonoNs(0));
+        self.deadlines[number as usize] = NEVER;
+        self.open -= 1;
+        self.counters.connections_open.set(u64::from(self.open));
+        outbox.push(Effect::Close { connection: number, reset });
+    }
+
+    /// Something happened to a connection: what it owes is counted anew, and it is asked at the end
+    /// of the turn what it wants.
+    fn mark(&mut self, number: u32) {
+        let entry = &mut self.entries[number as usize];
+        let unsent = u32::try_from(entry.http.unsent_bytes()).unwrap_or(u32::MAX);
+        let unsent = unsent.saturating_add(entry.sending_spare);
+        self.unsent = self.unsent - u64::from(entry.unsent) + u64::from(unsent);
+        entry.unsent = unsent;
+        if !entry.is_dirty {
+            entry.is_dirty = true;
+            self.dirty.push(number);
+        }
+    }
+}
+
+fn handle<S>(request: &Request<'_>, arrived: Arrived, out: &mut Vec<u8>, serve: &mut S) -> Answer
+where
+    S: FnMut(&Request<'_>, Arrived, &mut Vec<u8>) -> Progress,
+{
+    match serve(request, arrived, out) {
+        Progress::Answered => Answer::Now,
+        Progress::Later => Answer::Later,
+    }
+}
+
+fn http_turn<'t>(early: &'t Early<'_>, pool: &'t mut BufferPool) -> connection::Turn<'t> {
+    let Early { view, now, .. } = early;
+    let (now, date) = (now.mono, view.date.as_str());
+    connection::Turn { now, date, timeouts: &view.timeouts, pool, early }
+}
+
+/// The tick that a time falls into.
+fn ticks(at: MonoNs) -> u32 {
+    u32::try_from(at.0 / (TICK_MS * 1_000_000)).unwrap_or(NEVER - 1)
+}

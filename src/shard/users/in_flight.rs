@@ -1,0 +1,384 @@
+//! Users for whom something is under way, a read or a change, one at a time for each; and the
+//! commands that wait behind it, in their order. Bounded by `IN_FLIGHT_MAX` users and by what may
+//! wait: `PARKED_MAX` commands, `PARKED_BYTES_MAX` bytes of them. Each command has a deadline of its
+//! own; what is under way goes on without it. The memory of what has ended is used again, so that
+//! after warm-up nothing is allocated.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use hashbrown::HashTable;
+
+use crate::origin::Origin;
+use nudged_api::command::EncodedCommand;
+use nudged_api::outcome::EncodedOutcome;
+use nudged_base::hash::Keyed;
+use nudged_base::ids::{Partition, Revision};
+use nudged_base::limits::{IN_FLIGHT_MAX, PARKED_BYTES_MAX, PARKED_MAX};
+use nudged_base::slab::{Handle, Slab};
+use nudged_base::time::{MonoNs, WallMs};
+use nudged_redis::command::{RequestId, Value};
+
+/// A command that needs a user's state, and who waits for its outcome.
+#[derive(Debug)]
+pub struct Waiter {
+    /// Who waits.
+    pub origin: Origin,
+    /// What is to be executed; `None` where the state was only wanted early.
+    pub command: Option<EncodedCommand>,
+    /// Until when it may wait: for one user after another where it is about several.
+    pub until: MonoNs,
+    /// How often it was evaluated and another node was first.
+    pub tries: u8,
+}
+
+impl Waiter {
+    /// What it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.command.as_ref().map_or(0, EncodedCommand::bytes)
+    }
+}
+
+/// A change that was evaluated and waits for Redis.
+#[derive(Debug)]
+pub struct ProposedChange {
+    /// The request that asked for it, to be run again; `None` once it is answered degraded, or
+    /// where nobody asked.
+    pub waiter: Option<Waiter>,
+    /// What that one is answered, once Redis has taken the change.
+    pub outcome: Option<EncodedOutcome>,
+    /// The records, framed; of them those of events come first.
+    pub records: Vec<u8>,
+    /// How many bytes of them are of events.
+    pub event_bytes: usize,
+    /// How many changes they tell.
+    pub count: u32,
+    /// What Redis must still hold.
+    pub base: Option<Revision>,
+    /// The state's revision after the change.
+    pub revision: Revision,
+    /// Makes a repetition harmless.
+    pub request: RequestId,
+    /// By the shard's clock.
+    pub now: WallMs,
+    /// Executed later than this, it changes nothing; by the clock of Redis.
+    pub valid_until: WallMs,
+    /// The state after the change.
+    pub state: Vec<u8>,
+    /// The state without the show, where there is one: what a withdrawal restores.
+    pub former: Option<Vec<u8>>,
+    /// Whether it takes back a show that nobody saw.
+    pub withdraws: bool,
+    /// It is sent until Redis says what became of it, but not after this; `None` where it is sent
+    /// once.
+    pub pursued_until: Option<MonoNs>,
+    /// Other nodes are told.
+    pub publish: bool,
+    /// The value expires after this long, in milliseconds; 0 for never.
+    pub ttl_ms: u64,
+    /// Bytes that are reserved in the lane.
+    pub reserved: usize,
+    /// How many entries that waited are part of it.
+    pub merged: usize,
+}
+
+/// What is under way for a user.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all are commits, and none allocates")]
+pub enum Stage {
+    /// Redis is asked.
+    Read,
+    /// SQL is asked: the shard does not know the user, or Redis has nothing, or this, and can't
+    /// vouch for it.
+    Sql(Option<Value>),
+    /// What SQL knew is put into Redis.
+    Fill,
+    /// A change is committed.
+    Commit(ProposedChange),
+}
+
+/// What is under way for one user.
+#[derive(Debug)]
+pub struct InFlight {
+    /// The user's id.
+    pub user: String,
+    /// The user's partition.
+    pub partition: Partition,
+    /// What is under way.
+    pub stage: Stage,
+    /// The latest revision of which Redis has told meanwhile; what was read before may be older.
+    pub told: Revision,
+    waiters: VecDeque<Waiter>,
+}
+
+/// What is under way in one shard.
+pub struct InFlightTable {
+    in_flight: Slab<InFlight>,
+    by_user: HashTable<Handle>,
+    /// Deadlines of those who wait; entries of ended in_flight are passed over.
+    deadlines: BinaryHeap<Reverse<(MonoNs, Handle)>>,
+    waiting: usize,
+    waiting_bytes: usize,
+    hash: Keyed,
+    /// Of commands that have ended, empty.
+    names: Vec<String>,
+    queues: Vec<VecDeque<Waiter>>,
+}
+
+impl InFlightTable {
+    /// Nothing is under way. `seed` is random for each process.
+    pub fn new(seed: u64) -> InFlightTable {
+        InFlightTable {
+            in_flight: Slab::new(IN_FLIGHT_MAX),
+            by_user: HashTable::new(),
+            deadlines: BinaryHeap::new(),
+            waiting: 0,
+            waiting_bytes: 0,
+            hash: Keyed::new(seed),
+            names: Vec::new(),
+            queues: Vec::new(),
+        }
+    }
+
+    /// The command of a user.
+    pub fn find(&self, user: &str) -> Option<Handle> {
+        let is_user =
+            |handle: &Handle| self.in_flight.get(*handle).is_some_and(|flight| flight.user == user);
+        self.by_user.find(self.hash.of(user.as_bytes()), is_user).copied()
+    }
+
+    /// A command.
+    pub fn get_mut(&mut self, handle: Handle) -> Option<&mut InFlight> {
+        self.in_flight.get_mut(handle)
+    }
+
+    /// Begins a command of a user who has none. `None` where the bound is reached. Allocates only
+    /// where more are under way than ever before.
+    pub fn begin(&mut self, user: &str, partition: Partition, stage: Stage) -> Option<Handle> {
+        debug_assert!(self.find(user).is_none(), "one command is under way for a user");
+        let until = match &stage {
+            Stage::Commit(pending) => pending.waiter.as_ref().map(|waiter| waiter.until),
+            _ => None,
+        };
+        let (told, waiters) = (Revision::default(), self.queues.pop().unwrap_or_default());
+        let mut name = self.names.pop().unwrap_or_default();
+        name.push_str(user);
+        let flight = InFlight { user: name, partition, stage, told, waiters };
+        let handle = self.in_flight.insert(flight).ok()?;
+        let InFlightTable { in_flight, by_user, hash, .. } = self;
+        by_user.insert_unique(hash.of(user.as_bytes()), handle, |handle| {
+            in_flight.get(*handle).map_or(0, |flight| hash.of(flight.user.as_bytes()))
+        });
+        if let Some(until) = until {
+            self.deadlines.push(Reverse((until, handle)));
+        }
+        Some(handle)
+    }
+
+    /// Whether one more request may wait.
+    pub fn has_room(&self) -> bool {
+        self.waiting < PARKED_MAX && self.waiting_bytes < PARKED_BYTES_MAX
+    }
+
+    /// Lets a request wait behind a command.
+    pub fn wait(&mut self, handle: Handle, waiter: Waiter) {
+        self.waiting += 1;
+        self.waiting_bytes += waiter.bytes();
+        self.deadlines.push(Reverse((waiter.until, handle)));
+        let flight = self.in_flight.get_mut(handle).expect("the caller has found it");
+        flight.waiters.push_back(waiter);
+    }
+
+    /// Lets a request wait before all others: it was asked first.
+    pub fn wait_first(&mut self, handle: Handle, waiter: Waiter) {
+        self.wait(handle, waiter);
+        let flight = self.in_flight.get_mut(handle).expect("the caller has found it");
+        flight.waiters.rotate_right(1);
+    }
+
+    /// Those who wait behind a command that goes on wait no longer.
+    pub fn take_waiters(&mut self, handle: Handle) -> VecDeque<Waiter> {
+        let Some(flight) = self.in_flight.get_mut(handle) else { return VecDeque::new() };
+        let waiters = std::mem::take(&mut flight.waiters);
+        self.waiting -= waiters.len();
+        self.waiting_bytes -= waiters.iter().map(Waiter::bytes).sum::<usize>();
+        waiters
+    }
+
+    /// Lets those who wait behind a command wait longer: SQL is slower than Redis.
+    pub fn prolong(&mut self, handle: Handle, until: MonoNs) {
+        let Some(flight) = self.in_flight.get_mut(handle) else { return };
+        for waiter in &mut flight.waiters {
+            waiter.until = until.max(waiter.until);
+        }
+        self.deadlines.push(Reverse((until, handle)));
+    }
+
+    /// A command has ended: it, and those who waited behind it.
+    pub fn end(&mut self, handle: Handle) -> Option<(InFlight, VecDeque<Waiter>)> {
+        let waiters = self.take_waiters(handle);
+        let flight = self.in_flight.remove(handle)?;
+        let hash = self.hash.of(flight.user.as_bytes());
+        if let Ok(entry) = self.by_user.find_entry(hash, |found| *found == handle) {
+            entry.remove();
+        }
+        self.forget_ended();
+        Some((flight, waiters))
+    }
+
+    /// Takes back the memory of a command that has ended, for the next one.
+    pub fn rest(&mut self, mut user: String, mut waiters: VecDeque<Waiter>) {
+        debug_assert!(waiters.is_empty(), "who waits has gone on");
+        if self.names.len() < IN_FLIGHT_MAX {
+            user.clear();
+            waiters.clear();
+            self.names.push(user);
+            self.queues.push(waiters);
+        }
+    }
+
+    /// Hands out the requests whose time is up. The commands themselves go on.
+    pub fn expire(&mut self, now: MonoNs, late: &mut Vec<Waiter>) {
+        while let Some(Reverse((deadline, handle))) = self.deadlines.peek().copied() {
+            if deadline > now {
+                return;
+            }
+            self.deadlines.pop();
+            self.expire_one(now, handle, late);
+        }
+    }
+
+    /// Hands out the requests of one command whose time is up.
+    fn expire_one(&mut self, now: MonoNs, handle: Handle, late: &mut Vec<Waiter>) {
+        let Some(flight) = self.in_flight.get_mut(handle) else { return };
+        if let Stage::Commit(pending) = &mut flight.stage
+            && pending.waiter.as_ref().is_some_and(|waiter| waiter.until <= now)
+        {
+            late.extend(pending.waiter.take());
+            pending.outcome = None;
+        }
+        let mut kept = VecDeque::with_capacity(flight.waiters.len());
+        for waiter in flight.waiters.drain(..) {
+            if waiter.until <= now {
+                self.waiting -= 1;
+                self.waiting_bytes -= waiter.bytes();
+                late.push(waiter);
+            } else {
+                kept.push_back(waiter);
+            }
+        }
+        flight.waiters = kept;
+    }
+
+    /// Puts others in the place of outcomes that wait, where `replace` gives one.
+    pub fn replace_outcomes(
+        &mut self,
+        mut replace: impl FnMut(&EncodedOutcome) -> Option<EncodedOutcome>,
+    ) {
+        let InFlightTable { in_flight, by_user, .. } = self;
+        for handle in by_user.iter() {
+            let Some(InFlight { stage: Stage::Commit(pending), .. }) = in_flight.get_mut(*handle)
+            else {
+                continue;
+            };
+            if let Some(outcome) = pending.outcome.as_ref().and_then(&mut replace) {
+                pending.outcome = Some(outcome);
+            }
+        }
+    }
+
+    /// When the first request is given up.
+    pub fn next_deadline(&self) -> Option<MonoNs> {
+        self.deadlines.peek().map(|Reverse((deadline, _))| *deadline)
+    }
+
+    fn forget_ended(&mut self) {
+        while let Some(Reverse((_, handle))) = self.deadlines.peek()
+            && self.in_flight.get(*handle).is_none()
+        {
+            self.deadlines.pop();
+        }
+    }
+
+    /// Requests that wait behind commands.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Commands under way.
+    pub fn len(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_empty(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nudged_api::command::Command;
+
+    fn waiter(ticket: u64, until_ms: u64) -> Waiter {
+        let command = Some(EncodedCommand::new(&Command::ReadUser { user: "u" }, Vec::new()));
+        let (origin, until) = (Origin::Control { ticket }, MonoNs(0).plus_ms(until_ms));
+        Waiter { origin, command, until, tries: 0 }
+    }
+
+    fn ticket_of(waiter: &Waiter) -> u64 {
+        let Origin::Control { ticket } = waiter.origin else { panic!("made above") };
+        ticket
+    }
+
+    #[test]
+    fn those_who_wait_keep_their_order_and_their_own_deadlines() {
+        let mut in_flight = InFlightTable::new(1);
+        let handle = in_flight.begin("u", Partition(1), Stage::Read).unwrap();
+        for (ticket, until_ms) in [(1, 20), (2, 10), (3, 30)] {
+            in_flight.wait(handle, waiter(ticket, until_ms));
+        }
+        let mut late = Vec::new();
+        in_flight.expire(MonoNs(0).plus_ms(9), &mut late);
+        assert!(late.is_empty());
+        in_flight.expire(MonoNs(0).plus_ms(10), &mut late);
+        assert_eq!(late.iter().map(ticket_of).collect::<Vec<_>>(), [2]);
+        let (_, waiters) = in_flight.end(handle).unwrap();
+        assert_eq!(waiters.iter().map(ticket_of).collect::<Vec<_>>(), [1, 3]);
+        assert!(in_flight.is_empty() && in_flight.waiting() == 0 && in_flight.find("u").is_none());
+        assert_eq!(in_flight.next_deadline(), None, "deadlines of ended commands are forgotten");
+    }
+
+    #[test]
+    fn what_is_under_way_goes_on_without_those_who_gave_up() {
+        let mut table = InFlightTable::new(1);
+        let handle = table.begin("u", Partition(1), Stage::Sql(None)).unwrap();
+        table.wait(handle, waiter(1, 50));
+        let mut late = Vec::new();
+        table.expire(MonoNs(0).plus_ms(50), &mut late);
+        assert_eq!(late.iter().map(ticket_of).collect::<Vec<_>>(), [1]);
+        let again = table.find("u").unwrap();
+        assert_eq!(again, handle, "who comes later joins it");
+        table.wait(again, waiter(2, 110));
+        assert_eq!(table.next_deadline(), Some(MonoNs(0).plus_ms(110)));
+        let (_, waiters) = table.end(handle).unwrap();
+        assert_eq!(waiters.iter().map(ticket_of).collect::<Vec<_>>(), [2]);
+        assert!(table.end(handle).is_none(), "a reply for what has ended is of nobody");
+    }
+
+    #[test]
+    fn both_bounds_hold() {
+        let mut in_flight = InFlightTable::new(1);
+        for user in 0..IN_FLIGHT_MAX {
+            assert!(in_flight.begin(&user.to_string(), Partition(0), Stage::Read).is_some());
+        }
+        assert!(in_flight.begin("u", Partition(0), Stage::Read).is_none());
+        let handle = in_flight.find("1").unwrap();
+        for ticket in 0..PARKED_MAX as u64 {
+            assert!(in_flight.has_room());
+            in_flight.wait(handle, waiter(ticket, 1));
+        }
+        assert!(!in_flight.has_room());
+    }
+}

@@ -1,0 +1,460 @@
+//! A shard's lane to the journal: the records of a turn go out as one batch, outcomes that rest on
+//! them wait for the acknowledgement, and what SQL has applied may be evicted.
+//!
+//! Bounded by `LANE_BYTES_MAX` and `LANE_BATCHES_MAX`: a change that finds no room is refused
+//! before it is made, so an append never fails.
+
+use std::collections::VecDeque;
+
+use crate::origin::Origin;
+use nudged_api::outcome::EncodedOutcome;
+use nudged_base::ids::{LaneSequence, Sequence, ShardId};
+use nudged_base::limits::{
+    ACK_DEADLINE_MS, LANE_BATCHES_MAX, LANE_BYTES_MAX, PARKED_MAX, RECORD_BYTES_MAX,
+    WAITING_BYTES_MAX,
+};
+use nudged_base::time::MonoNs;
+use nudged_journal::lane::{Ack, LaneBatch};
+use nudged_journal::record::{self, Record};
+
+/// Buffers for a turn's records that are kept for use again.
+const SPARE_MAX: usize = 64;
+/// A buffer that grew beyond this is freed instead, in bytes.
+const SPARE_BYTES_MAX: usize = 64 * 1_024;
+/// Acknowledged batches that are told apart until SQL has applied them; more are merged in pairs,
+/// which only delays evictions.
+const APPLY_MARKS_MAX: usize = 8_192;
+
+/// An outcome that waits for the journal.
+#[derive(Debug)]
+pub struct Waiting {
+    /// The last record it rests on.
+    pub upto: LaneSequence,
+    /// When it began to wait; it is given up `ACK_DEADLINE_MS` later.
+    pub since: MonoNs,
+    /// Who waits.
+    pub origin: Origin,
+    /// What goes there once the record is acknowledged; where the journal is too slow, what is left
+    /// of it without ([`Outcome::unless_kept`]).
+    ///
+    /// [`Outcome::unless_kept`]: nudged_api::outcome::Outcome::unless_kept
+    pub outcome: EncodedOutcome,
+}
+
+/// A place in the turn's records.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    bytes: usize,
+    count: u32,
+    last: LaneSequence,
+}
+
+impl Mark {
+    /// The last record before the mark.
+    pub fn last(&self) -> LaneSequence {
+        self.last
+    }
+}
+
+/// The lane of one shard.
+#[derive(Debug)]
+pub struct Lane {
+    shard: ShardId,
+    last: LaneSequence,
+    acked: LaneSequence,
+    acked_sequence: Sequence,
+    applied: LaneSequence,
+    accepting: bool,
+    turn_bytes: Vec<u8>,
+    turn_count: u32,
+    reserved_bytes: usize,
+    spare: Vec<Vec<u8>>,
+    sizes: VecDeque<usize>,
+    bytes_in_flight: usize,
+    waiting: VecDeque<Waiting>,
+    waiting_bytes: usize,
+    marks: VecDeque<(LaneSequence, Sequence)>,
+    applied_sequence: Sequence,
+}
+
+impl Lane {
+    /// An empty lane of `shard`.
+    pub fn new(shard: ShardId) -> Lane {
+        Lane {
+            shard,
+            last: LaneSequence(0),
+            acked: LaneSequence(0),
+            acked_sequence: Sequence(0),
+            applied: LaneSequence(0),
+            accepting: true,
+            turn_bytes: Vec::new(),
+            turn_count: 0,
+            reserved_bytes: 0,
+            spare: Vec::new(),
+            sizes: VecDeque::new(),
+            bytes_in_flight: 0,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            marks: VecDeque::new(),
+            applied_sequence: Sequence(0),
+        }
+    }
+
+    /// Whether `records` more records are sure to be taken.
+    pub fn has_room(&self, records: usize) -> bool {
+        self.has_room_for(records * RECORD_BYTES_MAX)
+    }
+
+    fn has_room_for(&self, wanted_bytes: usize) -> bool {
+        self.accepting
+            && self.has_own_room(wanted_bytes)
+            && self.waiting.len() < PARKED_MAX
+            && self.waiting_bytes < WAITING_BYTES_MAX
+    }
+
+    /// The lane's own bounds alone.
+    fn has_own_room(&self, wanted_bytes: usize) -> bool {
+        self.sizes.len() < LANE_BATCHES_MAX
+            && self.bytes_under_way() + wanted_bytes <= LANE_BYTES_MAX
+    }
+
+    /// Bytes of records that the journal has not acknowledged, and of those that may follow.
+    pub fn bytes_under_way(&self) -> usize {
+        self.bytes_in_flight + self.turn_bytes.len() + self.reserved_bytes
+    }
+
+    /// Whether the lane has room for `records` more records that were promised: the journal keeps
+    /// room for them ([`promised_bytes`]) and is not asked, since they are what it waits for when
+    /// nothing else moves. No answer waits for them.
+    ///
+    /// [`promised_bytes`]: crate::users::unmerged::Unmerged::promised_bytes
+    pub fn has_room_promised(&self, records: usize) -> bool {
+        self.has_own_room(records * RECORD_BYTES_MAX)
+    }
+
+    /// Keeps room for records that are encoded and not yet certain, this many bytes of them.
+    /// Whether there is so much; for none there always is.
+    pub fn reserve(&mut self, bytes: usize) -> bool {
+        let has_room = bytes == 0 || self.has_room_for(bytes);
+        if has_room {
+            self.reserved_bytes += bytes;
+        }
+        has_room
+    }
+
+    /// The same for records that were promised; see [`Lane::has_room_promised`].
+    pub fn reserve_promised(&mut self, bytes: usize) -> bool {
+        let has_room = self.has_own_room(bytes);
+        if has_room {
+            self.reserved_bytes += bytes;
+        }
+        has_room
+    }
+
+    /// Gives reserved room back.
+    pub fn release(&mut self, bytes: usize) {
+        assert!(bytes <= self.reserved_bytes, "what is released was reserved");
+        self.reserved_bytes -= bytes;
+    }
+
+    /// Adds records that are framed already and for which room was reserved; the last of them.
+    pub fn append_framed(&mut self, framed: &[u8]) -> LaneSequence {
+        for frame in record::frames(framed) {
+            debug_assert!(frame.is_ok(), "we framed it");
+            self.turn_count += 1;
+            self.last = LaneSequence(self.last.0 + 1);
+        }
+        self.turn_bytes.extend_from_slice(framed);
+        self.last
+    }
+
+    /// Adds a record; `has_room` must have been asked.
+    pub fn append(&mut self, record: &Record<'_>) -> LaneSequence {
+        let before = self.turn_bytes.len();
+        record::append(record, &mut self.turn_bytes);
+        assert!(self.turn_bytes.len() - before <= RECORD_BYTES_MAX, "fields are bounded");
+        self.turn_count += 1;
+        self.last = LaneSequence(self.last.0 + 1);
+        self.last
+    }
+
+    /// Where the lane stands, for [`Lane::roll_back`].
+    pub fn mark(&self) -> Mark {
+        Mark { bytes: self.turn_bytes.len(), count: self.turn_count, last: self.last }
+    }
+
+    /// Takes back what was appended since `mark`, in the same turn.
+    pub fn roll_back(&mut self, mark: Mark) {
+        assert!(mark.count <= self.turn_count && mark.bytes <= self.turn_bytes.len());
+        self.turn_bytes.truncate(mark.bytes);
+        self.turn_count = mark.count;
+        self.last = mark.last;
+    }
+
+    /// The last record appended.
+    pub fn last(&self) -> LaneSequence {
+        self.last
+    }
+
+    /// Ends the turn: its records as one batch.
+    pub fn flush(&mut self) -> Option<LaneBatch> {
+        if self.turn_count == 0 {
+            return None;
+        }
+        let bytes = std::mem::replace(&mut self.turn_bytes, self.spare.pop().unwrap_or_default());
+        self.sizes.push_back(bytes.len());
+        self.bytes_in_flight += bytes.len();
+        let count = std::mem::take(&mut self.turn_count);
+        let first = LaneSequence(self.last.0 + 1 - u64::from(count));
+        Some(LaneBatch { shard: self.shard, first, count, bytes })
+    }
+
+    /// Whether a record is acknowledged.
+    pub fn is_acked(&self, upto: LaneSequence) -> bool {
+        upto <= self.acked
+    }
+
+    /// The last record that is acknowledged.
+    pub fn acked(&self) -> LaneSequence {
+        self.acked
+    }
+
+    /// The same by its number in the journal; before the first acknowledgement the number that the
+    /// journal went on behind.
+    pub fn acked_sequence(&self) -> Sequence {
+        self.acked_sequence
+    }
+
+    /// The journal goes on behind this record.
+    pub fn begin_behind(&mut self, sequence: Sequence) {
+        self.acked_sequence = sequence;
+    }
+
+    /// The last record that SQL is known to have applied: entries up to it may be evicted.
+    pub fn applied(&self) -> LaneSequence {
+        self.applied
+    }
+
+    /// The last record of the journal that SQL is known to have applied, whichever shard it is of.
+    pub fn applied_sequence(&self) -> Sequence {
+        self.applied_sequence
+    }
+
+    /// Holds an outcome back until its record is acknowledged.
+    pub fn wait(&mut self, waiting: Waiting) {
+        debug_assert!(waiting.upto > self.acked);
+        // Outcomes wait for the lane's tail or, as duplicates do, for an earlier record of it; held
+        // to the order of the lane they need no search.
+        let tail = self.waiting.back().map_or(waiting.upto, |last| last.upto.max(waiting.upto));
+        self.waiting_bytes += waiting.outcome.bytes();
+        self.waiting.push_back(Waiting { upto: tail, ..waiting });
+    }
+
+    /// Takes an acknowledgement: what waited for it is handed to `release`.
+    pub fn acknowledge(&mut self, ack: Ack, mut release: impl FnMut(Waiting)) {
+        debug_assert_eq!(ack.shard, self.shard);
+        let size = self.sizes.pop_front().expect("one acknowledgement for each batch");
+        self.bytes_in_flight -= size;
+        (self.acked, self.acked_sequence) = (ack.upto, ack.upto_sequence);
+        if ack.buffer.capacity() <= SPARE_BYTES_MAX && self.spare.len() < SPARE_MAX {
+            let mut buffer = ack.buffer;
+            buffer.clear();
+            self.spare.push(buffer);
+        }
+        self.remember(ack.upto, ack.upto_sequence);
+        while self.waiting.front().is_some_and(|first| first.upto <= self.acked) {
+            release(self.take_first());
+        }
+    }
+
+    /// Hands out what has waited too long, to be answered without the record.
+    pub fn expire(&mut self, now: MonoNs, mut give_up: impl FnMut(Waiting)) {
+        while self.next_deadline().is_some_and(|deadline| deadline <= now) {
+            give_up(self.take_first());
+        }
+    }
+
+    /// Puts others in the place of outcomes that wait, where `replace` gives one.
+    pub fn replace_outcomes(
+        &mut self,
+        mut replace: impl FnMut(&EncodedOutcome) -> Option<EncodedOutcome>,
+    ) {
+        for waiting in &mut self.waiting {
+            if let Some(outcome) = replace(&waiting.outcome) {
+                self.waiting_bytes -= waiting.outcome.bytes();
+                self.waiting_bytes += outcome.bytes();
+                waiting.outcome = outcome;
+            }
+        }
+    }
+
+    fn take_first(&mut self) -> Waiting {
+        let first = self.waiting.pop_front().expect("the caller has seen it");
+        self.waiting_bytes -= first.outcome.bytes();
+        first
+    }
+
+    /// When the first waiting outcome is given up.
+    pub fn next_deadline(&self) -> Option<MonoNs> {
+        self.waiting.front().map(|first| first.since.plus_ms(ACK_DEADLINE_MS))
+    }
+
+    /// Takes the journal's watermarks.
+    pub fn watermarks(&mut self, accepting: bool, applied: Sequence) {
+        self.accepting = accepting;
+        self.applied_sequence = self.applied_sequence.max(applied);
+        self.settle_marks();
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_quiet(&self) -> bool {
+        self.turn_count == 0 && self.sizes.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Outcomes that wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    fn remember(&mut self, lane: LaneSequence, sequence: Sequence) {
+        if self.marks.len() >= APPLY_MARKS_MAX {
+            let mut keep = false;
+            self.marks.retain(|_| {
+                keep = !keep;
+                !keep
+            });
+        }
+        self.marks.push_back((lane, sequence));
+        self.settle_marks();
+    }
+
+    fn settle_marks(&mut self) {
+        while let Some((lane, sequence)) = self.marks.front().copied() {
+            if sequence > self.applied_sequence {
+                break;
+            }
+            self.applied = lane;
+            self.marks.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nudged_api::outcome::Outcome;
+    use nudged_base::ids::Revision;
+    use nudged_base::time::WallMs;
+
+    fn lane() -> Lane {
+        let mut lane = Lane::new(ShardId(0));
+        lane.watermarks(true, Sequence(0));
+        lane
+    }
+
+    fn append(lane: &mut Lane) -> LaneSequence {
+        let revision = Revision { epoch: 0, counter: 1 };
+        lane.append(&Record::Erase { user: "u", revision, at: WallMs(1) })
+    }
+
+    fn waiting(upto: LaneSequence, since: u64, bytes: usize) -> Waiting {
+        let origin = Origin::Control { ticket: since };
+        let state = vec![0; bytes];
+        let outcome = EncodedOutcome::of_no_popup(&Outcome::State(&state), Vec::new());
+        Waiting { upto, since: MonoNs(since), origin, outcome }
+    }
+
+    fn ack(lane: &mut Lane, batch: LaneBatch, upto_sequence: u64) -> Vec<Origin> {
+        let mut released = Vec::new();
+        let upto = batch.last();
+        let upto_sequence = Sequence(upto_sequence);
+        let ack = Ack { shard: ShardId(0), upto, upto_sequence, buffer: batch.bytes };
+        lane.acknowledge(ack, |waiting| released.push(waiting.origin));
+        released
+    }
+
+    #[test]
+    fn outcomes_leave_with_their_records_and_in_order() {
+        let mut lane = lane();
+        let first = append(&mut lane);
+        let batch = lane.flush().unwrap();
+        let second = append(&mut lane);
+        lane.wait(waiting(second, 2, 0));
+        // A duplicate rests on an earlier record, and still does not overtake.
+        lane.wait(waiting(first, 3, 0));
+        assert!(ack(&mut lane, batch, 7).is_empty() && lane.is_acked(first));
+        let batch = lane.flush().unwrap();
+        assert_eq!((batch.first, batch.count), (second, 1));
+        let released = ack(&mut lane, batch, 8);
+        assert_eq!(released, [2, 3].map(|ticket| Origin::Control { ticket }));
+        assert!(lane.is_quiet());
+        lane.watermarks(true, Sequence(7));
+        assert_eq!(lane.applied(), first);
+        lane.watermarks(true, Sequence(8));
+        assert_eq!(lane.applied(), second);
+    }
+
+    #[test]
+    fn what_is_taken_back_was_never_there() {
+        let mut lane = lane();
+        append(&mut lane);
+        let mark = lane.mark();
+        append(&mut lane);
+        lane.roll_back(mark);
+        assert_eq!(lane.last(), LaneSequence(1));
+        assert_eq!(lane.flush().unwrap().count, 1);
+        assert!(lane.flush().is_none());
+    }
+
+    #[test]
+    fn what_is_reserved_is_kept_free() {
+        let mut lane = lane();
+        assert!(lane.reserve(LANE_BYTES_MAX - RECORD_BYTES_MAX) && lane.has_room(1));
+        assert!(!lane.has_room(2) && !lane.reserve(RECORD_BYTES_MAX + 1));
+        lane.release(LANE_BYTES_MAX - RECORD_BYTES_MAX);
+        let mut framed = Vec::new();
+        for counter in [1, 2] {
+            let revision = Revision { epoch: 0, counter };
+            record::append(&Record::Erase { user: "u", revision, at: WallMs(1) }, &mut framed);
+        }
+        assert_eq!(lane.append_framed(&framed), LaneSequence(2));
+        assert_eq!(lane.flush().unwrap().count, 2);
+    }
+
+    #[test]
+    fn each_bound_refuses_and_opens_again() {
+        let mut full = lane();
+        assert!(full.has_room(100));
+        full.watermarks(false, Sequence(0));
+        assert!(!full.has_room(1) && !full.reserve(1), "the journal takes nothing");
+        assert!(full.reserve(0), "nothing always fits");
+        assert!(full.has_room_promised(1) && full.reserve_promised(1), "but what was promised");
+        full.release(1);
+        full.watermarks(true, Sequence(0));
+
+        let batches: Vec<_> = (0..LANE_BATCHES_MAX)
+            .map(|_| {
+                append(&mut full);
+                full.flush().unwrap()
+            })
+            .collect();
+        assert!(!full.has_room(1) && !full.has_room_promised(1), "too many batches are under way");
+        for (sequence, batch) in (1..).zip(batches) {
+            ack(&mut full, batch, sequence);
+        }
+        assert!(full.has_room(1));
+
+        assert!(!full.has_room(LANE_BYTES_MAX / RECORD_BYTES_MAX + 1), "too many bytes");
+        assert!(!full.reserve_promised(LANE_BYTES_MAX + 1), "of promised ones too");
+        let upto = append(&mut full);
+        full.wait(waiting(upto, 0, WAITING_BYTES_MAX));
+        assert!(!full.has_room(1), "too many bytes of answers wait");
+        let mut given_up = 0;
+        full.expire(MonoNs(0).plus_ms(ACK_DEADLINE_MS - 1), |_| given_up += 1);
+        assert_eq!(given_up, 0);
+        full.expire(MonoNs(0).plus_ms(ACK_DEADLINE_MS), |_| given_up += 1);
+        assert!(given_up == 1 && full.has_room(1));
+        (0..PARKED_MAX).for_each(|_| full.wait(waiting(upto, 0, 0)));
+        assert!(!full.has_room(1), "too many answers wait");
+    }
+}

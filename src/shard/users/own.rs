@@ -1,0 +1,246 @@
+//! Commands where the shard itself is the arbiter: one step over memory each. What a command needs
+//! is fetched before, what it changes is reserved in the lane before.
+
+use bumpalo::collections::Vec as BumpVec;
+
+use super::evaluate::{RequestContext, decided};
+use super::in_flight::{InFlightTable, Stage, Waiter};
+use super::{Users, evaluate};
+use crate::seam::{Effect, ReadRequest};
+use nudged_api::command::{Command, EventsRequest};
+use nudged_api::decide::DecideRequest;
+use nudged_api::events::Event;
+use nudged_api::outcome::{DEGRADED, Decided, Outcome};
+use nudged_api::verdict::Verdict;
+use nudged_base::ids::{LaneSequence, ShardId, UserKey};
+use nudged_domain::decide::choose::{self, Decision};
+use nudged_domain::state::user::UserState;
+
+/// The users of a shard that is their arbiter, lent for one step.
+pub(crate) struct OwnUsers<'u> {
+    pub(crate) users: &'u mut Users,
+    pub(crate) in_flight: &'u mut InFlightTable,
+}
+
+impl OwnUsers<'_> {
+    /// As [`Arbitration::execute`].
+    ///
+    /// [`Arbitration::execute`]: super::Arbitration::execute
+    pub(super) fn execute<'a>(
+        &mut self,
+        context: &RequestContext<'a, '_>,
+        command: &Command<'a>,
+        has_state: bool,
+    ) -> Option<Outcome<'a>> {
+        match command {
+            Command::Decide(request) if has_state => self.decide(context, request),
+            Command::Decide(request) => self.decide_degraded(context, request),
+            Command::Events(request) => self.take_events(context, request, has_state),
+            Command::ReadUser { user } | Command::EraseUser { user } => {
+                self.operate(context, command, user, has_state)
+            }
+        }
+    }
+
+    fn decide<'a>(
+        &mut self,
+        context: &RequestContext<'a, '_>,
+        request: &DecideRequest<'a>,
+    ) -> Option<Outcome<'a>> {
+        let user = request.context.user;
+        let Some(last_change) = self.users.load(user) else {
+            let waiter = self.users.waiter(context, &Command::Decide(*request));
+            let parked = self.park(context.view.shard, user, waiter);
+            return if parked.is_ok() { None } else { self.decide_degraded(context, request) };
+        };
+        let mark = self.users.lane.mark();
+        let has_room = self.users.lane.has_room(request.events.len() + 1);
+        let mut verdicts = BumpVec::with_capacity_in(request.events.len(), context.bump);
+        for element in request.events {
+            let verdict = match element {
+                Err(code) => Verdict::Rejected(*code),
+                Ok(event) if event.token.user != user => Verdict::OTHER_USER,
+                Ok(_) if !has_room => Verdict::UNAVAILABLE,
+                Ok(event) => self.users.apply_event(context.view, context.now, event),
+            };
+            verdicts.push(verdict);
+        }
+        let candidates = self.users.candidates(context, request);
+        let mut decided = self.choose(context, request, has_room);
+        let mut upto = last_change;
+        if self.users.lane.last() != mark.last() {
+            upto = self.users.lane.last();
+            if !self.users.store(context.now, user, upto, mark) {
+                upto = last_change;
+                decided = evaluate::decided(request, DEGRADED);
+                verdicts.iter_mut().for_each(|verdict| *verdict = verdict.unless_kept());
+            }
+        }
+        let decided = Decided { verdicts: verdicts.into_bump_slice(), candidates, ..decided };
+        self.users.note_decision(context, user, &decided);
+        let is_show = matches!(decided.decision, Decision::Show { .. });
+        let rests_on_record = !decided.verdicts.is_empty() || is_show;
+        let upto = rests_on_record.then_some(upto);
+        self.users.hold_back(context, Outcome::Decided(decided), upto)
+    }
+
+    /// Decides on the scratch state and, where a popup is shown, applies and records it.
+    fn choose<'a>(
+        &mut self,
+        context: &RequestContext<'a, '_>,
+        request: &DecideRequest<'a>,
+        has_room: bool,
+    ) -> Decided<'a> {
+        let snapshot = &*context.view.snapshot;
+        let state = &self.users.scratch.state;
+        match choose::decide(snapshot, state, &request.context, context.now.wall) {
+            nothing @ Decision::Nothing { .. } => decided(request, nothing),
+            Decision::Show { .. } if !has_room => {
+                self.users.counters.journal_refusals.add(1);
+                decided(request, DEGRADED)
+            }
+            Decision::Show { popup, variant } => {
+                self.users.show(context, request, (popup, variant))
+            }
+        }
+    }
+
+    /// Answers a decide request whose user's state is not to be had in time. What this shard
+    /// remembers is all there is, so no show is taken from anywhere else.
+    fn decide_degraded<'a>(
+        &mut self,
+        context: &RequestContext<'a, '_>,
+        request: &DecideRequest<'a>,
+    ) -> Option<Outcome<'a>> {
+        self.users.counters.degraded.add(1);
+        let user = request.context.user;
+        let verdicts = request.events.iter().map(|element| match element {
+            Err(code) => Verdict::Rejected(*code),
+            Ok(event) if event.token.user != user => Verdict::OTHER_USER,
+            Ok(_) => Verdict::UNAVAILABLE,
+        });
+        let verdicts = context.bump.alloc_slice_fill_iter(verdicts);
+        let (snapshot, nothing) = (&*context.view.snapshot, UserState::default());
+        let now = context.now.wall;
+        let decision = match choose::decide_degraded(snapshot, &nothing, &request.context, now) {
+            Decision::Show { .. } => DEGRADED,
+            nothing @ Decision::Nothing { .. } => nothing,
+        };
+        let candidates = request.explain.then_some(&[][..]);
+        let decided = Decided { verdicts, candidates, ..decided(request, decision) };
+        self.users.note_decision(context, user, &decided);
+        Some(Outcome::Decided(decided))
+    }
+
+    /// Executes events. `None` where their verdicts have to wait: for a user's state, or for the
+    /// journal.
+    fn take_events<'a>(
+        &mut self,
+        context: &RequestContext<'a, '_>,
+        request: &EventsRequest<'a>,
+        may_park: bool,
+    ) -> Option<Outcome<'a>> {
+        let is_in_time = context.now.mono < context.until;
+        if may_park && is_in_time && self.park_events(context, request) {
+            return None;
+        }
+        let has_room = self.users.lane.has_room(request.events.len());
+        if !has_room {
+            self.users.counters.journal_refusals.add(1);
+        }
+        let mut verdicts = BumpVec::with_capacity_in(request.events.len(), context.bump);
+        let mut upto = LaneSequence(0);
+        for placed in request.events {
+            let verdict = match has_room {
+                true => self.one_event(context, &placed.event, &mut upto),
+                false => Verdict::UNAVAILABLE,
+            };
+            verdicts.push((placed.place, verdict));
+        }
+        self.users.hold_verdicts_back(context, verdicts.into_bump_slice(), upto)
+    }
+
+    /// Parks events where a user of them is not in memory: reads of all such users are started, and
+    /// the events wait for the last.
+    fn park_events<'a>(
+        &mut self,
+        context: &RequestContext<'a, '_>,
+        request: &EventsRequest<'a>,
+    ) -> bool {
+        let shard = context.view.shard;
+        let mut last = None;
+        for placed in request.events {
+            let user = placed.event.token.user;
+            if last == Some(user) || self.users.slice.contains(user) {
+                continue;
+            }
+            if let Some(former) = last.replace(user) {
+                let (origin, until) = (context.origin, context.until);
+                let waiter = Waiter { origin, command: None, until, tries: 0 };
+                // Refused, the events find this user missing when they are executed.
+                let _ = self.park(shard, former, waiter);
+            }
+        }
+        let Some(user) = last else { return false };
+        let waiter = self.users.waiter(context, &Command::Events(*request));
+        self.park(shard, user, waiter).is_ok()
+    }
+
+    fn one_event(
+        &mut self,
+        context: &RequestContext<'_, '_>,
+        event: &Event<'_>,
+        upto: &mut LaneSequence,
+    ) -> Verdict {
+        let user = event.token.user;
+        let Some(last_change) = self.users.load(user) else { return Verdict::UNAVAILABLE };
+        let mark = self.users.lane.mark();
+        let verdict = match self.users.apply_event(context.view, context.now, event) {
+            Verdict::Accepted => {
+                let last = self.users.lane.last();
+                let is_stored = self.users.store(context.now, user, last, mark);
+                if is_stored {
+                    *upto = (*upto).max(last);
+                }
+                if is_stored { Verdict::Accepted } else { Verdict::UNAVAILABLE }
+            }
+            Verdict::Duplicate => {
+                *upto = (*upto).max(last_change);
+                Verdict::Duplicate
+            }
+            rejected => rejected,
+        };
+        self.users.count_verdicts([verdict].into_iter());
+        verdict
+    }
+    /// Parks work until a user's state is there, and asks for the state where nobody has. Gives the
+    /// work back where a bound is reached.
+    pub(super) fn park(
+        &mut self,
+        shard: ShardId,
+        user: &str,
+        waiter: Waiter,
+    ) -> Result<(), Waiter> {
+        let has_room = self.in_flight.has_room();
+        let found = if has_room { self.in_flight.find(user) } else { None };
+        let handle = found.or_else(|| {
+            let partition = UserKey::of(user.as_bytes()).partition();
+            let begun = has_room.then(|| self.in_flight.begin(user, partition, Stage::Sql(None)));
+            let handle = begun.flatten()?;
+            self.users.counters.reads.add(1);
+            let request = ReadRequest { shard, ticket: handle.to_bits(), user: user.into() };
+            self.users.effects.push(Effect::ReadUser(request));
+            Some(handle)
+        });
+        match handle {
+            Some(handle) => {
+                self.in_flight.wait(handle, waiter);
+                Ok(())
+            }
+            None => {
+                self.users.counters.parked_full.add(1);
+                Err(waiter)
+            }
+        }
+    }
+}

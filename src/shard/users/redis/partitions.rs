@@ -1,0 +1,148 @@
+//! What a shard knows of each partition: the highest epoch and counter that Redis has told, and
+//! whether it may be decided upon. A partition without an epoch, or with less than was seen, has
+//! lost writes, and stays lost until it is told in order again
+//! (docs/decisions.md#7-absence-proves-nothing-by-itself).
+
+use nudged_base::ids::{Partition, ShardId};
+use nudged_base::limits::PARTITIONS;
+use nudged_redis::command::{Meta, Phase};
+
+/// Where a partition stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Standing {
+    /// Nothing was told yet.
+    #[default]
+    Unknown,
+    /// It may be decided upon.
+    Vouched,
+    /// Writes are lost.
+    Lost,
+    /// A rebuild waits for the journals.
+    Barrier,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    epoch: u32,
+    counter: u64,
+    standing: Standing,
+    /// Copies from before this are of another epoch, in milliseconds.
+    since_ms: u64,
+}
+
+/// The partitions of one shard.
+pub struct Partitions {
+    known: Vec<Known>,
+    shard: ShardId,
+    shards: u16,
+    /// Found lost, to be reported.
+    news: Vec<Partition>,
+}
+
+impl Partitions {
+    /// Nothing is known.
+    pub fn new(shard: ShardId, shards: u16) -> Partitions {
+        let known = vec![Known::default(); usize::from(PARTITIONS)];
+        Partitions { known, shard, shards, news: Vec::new() }
+    }
+
+    /// The partitions of the shard.
+    pub fn own(&self) -> impl Iterator<Item = Partition> + use<> {
+        let (shard, shards) = (self.shard, self.shards);
+        (0..PARTITIONS).map(Partition).filter(move |partition| partition.home(shards) == shard)
+    }
+
+    /// Takes what a reply tells; whether the partition may be decided upon.
+    pub fn observe(&mut self, now_ms: u64, partition: Partition, meta: &Meta) -> bool {
+        let known = &mut self.known[usize::from(partition.0)];
+        let before = known.standing;
+        let told = meta.epoch.map(|epoch| (epoch, meta.counter));
+        known.standing = match (told, meta.phase) {
+            (Some(told), _) if told < (known.epoch, known.counter) => Standing::Lost,
+            (None, _) => Standing::Lost,
+            (Some(_), Phase::Barrier) => Standing::Barrier,
+            (Some(_), Phase::Open | Phase::Filling) => Standing::Vouched,
+        };
+        if known.standing == Standing::Lost {
+            if before != Standing::Lost {
+                self.news.push(partition);
+            }
+            return false;
+        }
+        let (epoch, counter) = told.expect("a partition without an epoch is lost");
+        if epoch != known.epoch || before != Standing::Vouched {
+            known.since_ms = now_ms;
+        }
+        (known.epoch, known.counter) = (epoch, counter);
+        known.standing == Standing::Vouched
+    }
+
+    /// The present epoch.
+    pub fn epoch(&self, partition: Partition) -> u32 {
+        self.known[usize::from(partition.0)].epoch
+    }
+
+    /// From when on copies are of the present epoch; `None` where nobody may decide.
+    pub fn vouches_since(&self, partition: Partition) -> Option<u64> {
+        let known = &self.known[usize::from(partition.0)];
+        (known.standing == Standing::Vouched).then_some(known.since_ms)
+    }
+
+    /// A partition that was found lost and is not reported yet.
+    pub fn next_lost(&mut self) -> Option<Partition> {
+        self.news.pop()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nudged_base::time::WallMs;
+
+    fn meta(epoch: Option<u32>, counter: u64, phase: Phase) -> Meta {
+        Meta { at: WallMs(0), epoch, counter, phase, is_doubted: false }
+    }
+
+    #[test]
+    fn what_is_lost_stays_lost_until_it_is_in_order_and_is_said_once() {
+        let mut all = Partitions::new(ShardId(1), 4);
+        let partition = Partition(5);
+        assert_eq!(all.vouches_since(partition), None);
+        // Each row: what is told, whether it may be decided upon, whether a loss is news.
+        let rows = [
+            (Some(2), 10, Phase::Open, true, false),
+            (Some(2), 10, Phase::Open, true, false),
+            (Some(2), 9, Phase::Open, false, true),
+            (None, 0, Phase::Open, false, false),
+            (Some(1), 99, Phase::Open, false, false),
+            (Some(3), 0, Phase::Barrier, false, false),
+            (Some(3), 0, Phase::Filling, true, false),
+            (Some(3), 4, Phase::Open, true, false),
+            (None, 0, Phase::Open, false, true),
+        ];
+        for (index, (epoch, counter, phase, vouched, news)) in rows.into_iter().enumerate() {
+            let usable = all.observe(index as u64 + 1, partition, &meta(epoch, counter, phase));
+            assert_eq!((usable, all.next_lost().is_some()), (vouched, news), "row {index}");
+            assert_eq!(all.vouches_since(partition).is_some(), vouched, "row {index}");
+        }
+        assert_eq!(all.epoch(partition), 3);
+    }
+
+    #[test]
+    fn copies_of_an_earlier_epoch_are_not_vouched_for() {
+        let mut all = Partitions::new(ShardId(0), 1);
+        let partition = Partition(0);
+        all.observe(5, partition, &meta(Some(1), 0, Phase::Open));
+        all.observe(9, partition, &meta(Some(1), 7, Phase::Open));
+        assert_eq!(all.vouches_since(partition), Some(5));
+        all.observe(11, partition, &meta(Some(2), 0, Phase::Filling));
+        assert_eq!(all.vouches_since(partition), Some(11));
+    }
+
+    #[test]
+    fn a_shard_compares_its_own() {
+        let own: Vec<_> = Partitions::new(ShardId(3), 8).own().collect();
+        assert_eq!(own.len(), 128);
+        assert!(own.iter().all(|partition| partition.0 % 8 == 3));
+    }
+}

@@ -1,0 +1,418 @@
+//! What becomes of replies: copies, records, answers, and requests that may run again.
+
+use std::collections::VecDeque;
+
+use super::{Arbiter, CopiedAt, Queue, RedisUsers, partition_of_ticket};
+use crate::seam::{Effect, ReadFailed, ReadRequest, Report, UserRead};
+use crate::users::evaluate::Attempt;
+use crate::users::in_flight::Waiter;
+use crate::users::in_flight::{InFlight, ProposedChange, Stage};
+use crate::users::lane::Waiting;
+use crate::view::View;
+use nudged_api::outcome::EncodedOutcome;
+use nudged_base::clock::Now;
+use nudged_base::ids::{Partition, Revision, ShardId};
+use nudged_base::limits::{COMMIT_TRIES_MAX, LINK_UNFIT_RETRY_MS};
+use nudged_base::slab::Handle;
+use nudged_base::telemetry::log::{Message, Value as Told};
+use nudged_base::time::MonoNs;
+use nudged_domain::state::user::{self, UserState};
+use nudged_redis::command::{Command, CommitVerdict, Failure, Meta, Phase, Reply, Value};
+use nudged_redis::link::{LinkEvent, Server};
+
+/// Requests of a user that may run again, in their order.
+pub struct Resumed {
+    /// The user's id.
+    pub user: String,
+    /// The requests.
+    pub waiters: VecDeque<Waiter>,
+    /// Whether there is a state to run upon; else they are answered degraded.
+    pub has_state: bool,
+    /// Upon what they run.
+    pub attempt: Attempt,
+}
+
+/// Why a server is not decided by that can be used otherwise.
+const NOT_SYNCED: &str = "ack = \"synced\" with queue = \"redis\" needs appendonly yes and \
+                          appendfsync always in Redis; decisions degrade until they are set";
+
+/// Run again, a request finds Redis' own state.
+pub(super) const FRESH: Attempt = Attempt { tries: 0, is_fresh: true };
+
+impl RedisUsers<'_> {
+    /// Acts upon what became known of Redis.
+    pub fn on_link_event(&mut self, now: Now, view: &View, event: LinkEvent) -> Option<Resumed> {
+        match event {
+            LinkEvent::Up(server) => self.on_up(now, server),
+            LinkEvent::Down => {
+                let arbiter = &mut *self.arbiter;
+                arbiter.server = None;
+                arbiter.subscribed_at_ms = None;
+                arbiter.to_compare.clear();
+                self.users.tell(now, Message::RedisLost);
+            }
+            // The keeper tells people, once for all shards.
+            LinkEvent::Unfit(unfit) => self.report(Report::Unfit(unfit)),
+            LinkEvent::Denied => self.report(Report::Denied),
+            // Each request has a deadline of its own, and the reply may still come.
+            LinkEvent::Expired { .. } => {}
+            LinkEvent::Reply { ticket, result, .. } => {
+                return self.on_reply(now, view, ticket, result);
+            }
+            LinkEvent::Changed { user, revision, .. } => self.on_changed(&user, revision),
+        }
+        None
+    }
+
+    fn report(&mut self, report: Report) {
+        self.users.effects.push(Effect::Report(report));
+    }
+
+    fn on_up(&mut self, now: Now, server: Server) {
+        let arbiter = &mut *self.arbiter;
+        arbiter.server = Some(server);
+        arbiter.subscribed_at_ms = server.subscribed.then_some(super::millis(now.mono));
+        arbiter.renew_at = now.mono.plus_ms(LINK_UNFIT_RETRY_MS);
+        arbiter.to_compare.clear();
+        if server.run != arbiter.compared_run {
+            arbiter.to_compare.extend(arbiter.partitions.own());
+            arbiter.uncompared.clear();
+            arbiter.uncompared.extend(arbiter.partitions.own());
+        }
+        let Server { run, evicts, syncs_always, .. } = server;
+        self.report(Report::Run { run, evicts, syncs_always });
+        self.users.tell(now, Message::RedisConnected);
+        if !self.arbiter.keeps_promise(server) {
+            self.users.tell_with(now, Message::RedisUnfit, &[("error", Told::Text(NOT_SYNCED))]);
+        }
+    }
+
+    /// Another node has changed a user: an older copy is not to be trusted.
+    fn on_changed(&mut self, user: &str, revision: Revision) {
+        self.users.counters.redis_told.add(1);
+        let in_flight = &mut self.arbiter.in_flight;
+        if let Some(flight) = in_flight.find(user).and_then(|handle| in_flight.get_mut(handle)) {
+            flight.told = flight.told.max(revision);
+        }
+        let Some(entry) = self.users.slice.get(user) else { return };
+        user::decode(entry.state, &mut self.users.scratch.state).expect("we encoded it");
+        if self.users.scratch.state.revision < revision {
+            self.distrust(user);
+        }
+    }
+
+    fn on_reply(
+        &mut self,
+        now: Now,
+        view: &View,
+        ticket: u64,
+        result: Result<Reply, Failure>,
+    ) -> Option<Resumed> {
+        if let Some(partition) = partition_of_ticket(ticket) {
+            self.arbiter.on_compared(now, partition, result);
+            return None;
+        }
+        let handle = Handle::from_bits(ticket);
+        let partition = self.arbiter.in_flight.get_mut(handle)?.partition;
+        self.arbiter.note_answered(handle);
+        match result {
+            Err(failure) => {
+                self.users.counters.redis_failures.of(name_of(failure)).add(1);
+                self.fail_or_pursue(now.mono, handle, failure)
+            }
+            Ok(Reply::Value { meta, value }) => {
+                if !self.arbiter.observe(now.mono, partition, &meta) {
+                    self.users.counters.redis_failures.of("lost").add(1);
+                    return self.fail(handle);
+                }
+                self.on_value(now, view.shard, handle, (meta, value))
+            }
+            Ok(Reply::Commit { meta, verdict, value }) => {
+                let is_vouched = self.arbiter.observe(now.mono, partition, &meta);
+                let is_own = is_vouched && self.arbiter.is_of_epoch(handle, &meta);
+                match verdict {
+                    CommitVerdict::Done if is_own => {
+                        self.on_done(now, view, handle, value.is_some())
+                    }
+                    CommitVerdict::Moved if is_vouched => {
+                        self.users.counters.redis_moved.add(1);
+                        self.take_back(handle);
+                        self.on_value(now, view.shard, handle, (meta, value))
+                    }
+                    CommitVerdict::Late => self.refuse(now.mono, handle, "late"),
+                    CommitVerdict::Full => self.refuse(now.mono, handle, "full"),
+                    // Done where writes are lost since proves nothing.
+                    CommitVerdict::Done | CommitVerdict::Moved | CommitVerdict::Lost => {
+                        self.users.counters.redis_failures.of("lost").add(1);
+                        self.fail(handle)
+                    }
+                }
+            }
+            Ok(Reply::Meta(_) | Reply::Pong) => unreachable!("no flight asks for these"),
+        }
+    }
+
+    /// A value has come. Where nobody vouches for it, SQL is asked too.
+    fn on_value(
+        &mut self,
+        now: Now,
+        shard: ShardId,
+        handle: Handle,
+        (meta, value): (Meta, Option<Value>),
+    ) -> Option<Resumed> {
+        let read_deadline = now.mono.plus_ms(self.users.read_deadline_ms);
+        let arbiter = &mut *self.arbiter;
+        let may_vanish = arbiter.may_vanish();
+        let flight = arbiter.in_flight.get_mut(handle).expect("the caller has seen it");
+        let is_of_epoch =
+            value.as_ref().is_some_and(|value| Some(value.revision.epoch) == meta.epoch);
+        let is_doubted = match meta.phase {
+            Phase::Filling => !is_of_epoch,
+            Phase::Open | Phase::Barrier => value.is_none() && (may_vanish || meta.is_doubted),
+        };
+        if !is_doubted || matches!(flight.stage, Stage::Fill) {
+            return self.settle(now, handle, value);
+        }
+        flight.stage = Stage::Sql(value);
+        let user = flight.user.as_str().into();
+        arbiter.in_flight.prolong(handle, read_deadline);
+        self.users.counters.reads.add(1);
+        let request = ReadRequest { shard, ticket: handle.to_bits(), user };
+        self.users.effects.push(Effect::ReadUser(request));
+        None
+    }
+
+    /// SQL has answered: what it has more than Redis is put there.
+    pub fn on_read_of_sql(&mut self, now: Now, read: UserRead) -> Option<Resumed> {
+        let handle = Handle::from_bits(read.ticket);
+        let arbiter = &mut *self.arbiter;
+        let flight = arbiter.in_flight.get_mut(handle)?;
+        let Stage::Sql(value) = &mut flight.stage else { return None };
+        let value = value.take();
+        let state = read.state.and_then(|state| {
+            let decoded = user::decode(&state, &mut self.users.scratch.state);
+            decoded.map(|()| state).map_err(|_| ReadFailed)
+        });
+        let Ok(state) = state else {
+            self.users.counters.reads_failed.add(1);
+            return self.fail(handle);
+        };
+        let revision = self.users.scratch.state.revision;
+        let stands = value.as_ref().map_or(Revision::default(), |value| value.revision);
+        if revision <= stands {
+            return self.settle(now, handle, value);
+        }
+        let (partition, user) = (flight.partition, flight.user.clone());
+        flight.stage = Stage::Fill;
+        let ttl_ms = arbiter.setup.ttl_ms;
+        let command = Command::Fill { partition, user: &user, revision, state: &state, ttl_ms };
+        if arbiter.carrier.send(now.mono, handle.to_bits(), &command).is_err() {
+            return self.fail(handle);
+        }
+        self.users.counters.redis_fills.add(1);
+        None
+    }
+
+    /// A user's value is known: the copy is fresh, and who waits runs again.
+    fn settle(&mut self, now: Now, handle: Handle, value: Option<Value>) -> Option<Resumed> {
+        let mut empty = self.users.buffer();
+        let (revision, state) = match &value {
+            Some(value) => (value.revision, &value.state),
+            None => {
+                self.users.counters.redis_absent.add(1);
+                user::encode(&UserState::default(), &mut empty);
+                (Revision::default(), &empty)
+            }
+        };
+        let is_ours = user::decode(state, &mut self.users.scratch.state).is_ok()
+            && self.users.scratch.state.revision == revision;
+        if !is_ours {
+            self.users.keep(empty);
+            self.users.counters.redis_failures.of("quarantined").add(1);
+            return self.fail(handle);
+        }
+        let (flight, waiters) = self.arbiter.in_flight.end(handle)?;
+        let has_state = self.copy(now, &flight.user, state);
+        self.users.keep(empty);
+        let mut attempt = FRESH;
+        if flight.told > revision {
+            // Told while SQL was asked: what was read before is not the latest.
+            self.distrust(&flight.user);
+            attempt = Attempt::default();
+        }
+        Some(Resumed { user: flight.user, waiters, has_state, attempt })
+    }
+
+    /// Puts what Redis has into the slice. Whether there was room.
+    fn copy(&mut self, now: Now, user: &str, state: &[u8]) -> bool {
+        let is_copied = CopiedAt::of(now.mono).put(&mut self.users.slice, user, state);
+        if !is_copied {
+            self.users.counters.slice_full.add(1);
+        }
+        is_copied
+    }
+
+    /// A change was not made since the state is another one: the request waits to run again.
+    fn take_back(&mut self, handle: Handle) {
+        let arbiter = &mut *self.arbiter;
+        let flight = arbiter.in_flight.get_mut(handle).expect("the caller has seen it");
+        let Stage::Commit(mut pending) = std::mem::replace(&mut flight.stage, Stage::Read) else {
+            unreachable!("only commits are answered as such")
+        };
+        if let Some(mut waiter) = pending.waiter.take() {
+            waiter.tries += 1;
+            arbiter.in_flight.wait_first(handle, waiter);
+        }
+        self.count_outcome(&pending, "not_committed");
+        self.drop_change(pending);
+    }
+
+    /// A change is made. `is_outdated`: by an earlier sending, and others have followed since.
+    fn on_done(
+        &mut self,
+        now: Now,
+        view: &View,
+        handle: Handle,
+        is_outdated: bool,
+    ) -> Option<Resumed> {
+        let (flight, waiters) = self.arbiter.in_flight.end(handle)?;
+        let InFlight { user, stage: Stage::Commit(mut pending), .. } = flight else {
+            unreachable!("only commits are answered as such")
+        };
+        let has_state = self.copy(now, &user, &pending.state);
+        if is_outdated {
+            self.distrust(&user);
+        }
+        let attempt = if is_outdated { Attempt::default() } else { FRESH };
+        let resumed = |user, waiters| Resumed { user, waiters, has_state, attempt };
+        let Some(waiter) = pending.waiter.take() else {
+            self.append_events(&pending);
+            self.finish_merge(&user, pending.merged);
+            self.count_outcome(&pending, "committed");
+            let withdrawal = self.withdrawal(now, &view.snapshot, &user, &pending);
+            self.drop_change(pending);
+            return match withdrawal {
+                Some(withdrawal) => self.withdraw(now, user, (waiters, withdrawal)),
+                None => Some(resumed(user, waiters)),
+            };
+        };
+        let outcome = pending.outcome.take().expect("whoever waits has an outcome to come");
+        let origin = waiter.origin;
+        self.put_to_rest(waiter);
+        if self.arbiter.setup.queue == Queue::Journal {
+            self.users.lane.release(std::mem::take(&mut pending.reserved));
+            let upto = self.users.lane.append_framed(&pending.records);
+            self.users.lane.wait(Waiting { upto, since: now.mono, origin, outcome });
+        } else {
+            self.users.finish(origin, outcome);
+        }
+        self.drop_change(pending);
+        Some(resumed(user, waiters))
+    }
+
+    /// A command was refused, and nothing has changed: its own request is answered degraded, the
+    /// others run again. One that came too late by a clock that was set back since, and not by
+    /// its deadline, runs again too: its reply has told the time.
+    fn refuse(&mut self, now: MonoNs, handle: Handle, cause: &'static str) -> Option<Resumed> {
+        self.users.counters.redis_failures.of(cause).add(1);
+        let (flight, mut waiters) = self.arbiter.in_flight.end(handle)?;
+        self.note_failure(&flight.user);
+        if let Stage::Commit(mut pending) = flight.stage {
+            self.count_outcome(&pending, "not_committed");
+            if let Some(mut waiter) = pending.waiter.take() {
+                let may_run = cause == "late" && now < waiter.until;
+                waiter.tries = if may_run { waiter.tries + 1 } else { COMMIT_TRIES_MAX + 1 };
+                waiters.push_front(waiter);
+            }
+            self.drop_change(pending);
+        }
+        Some(Resumed { user: flight.user, waiters, has_state: true, attempt: Attempt::default() })
+    }
+
+    /// A command has no reply that helps: all who wait are answered degraded.
+    pub(super) fn fail(&mut self, handle: Handle) -> Option<Resumed> {
+        let (flight, mut waiters) = self.arbiter.in_flight.end(handle)?;
+        self.note_failure(&flight.user);
+        if let Stage::Commit(mut pending) = flight.stage {
+            // It may have been executed, so the copy may be an old one.
+            self.distrust(&flight.user);
+            self.count_outcome(&pending, "unknown");
+            if let Some(waiter) = pending.waiter.take() {
+                waiters.push_front(waiter);
+            }
+            self.drop_change(pending);
+        }
+        let attempt = Attempt::default();
+        Some(Resumed { user: flight.user, waiters, has_state: false, attempt })
+    }
+
+    /// A user for whom something waits can't be merged now.
+    pub(super) fn note_failure(&mut self, user: &str) {
+        if !self.arbiter.unmerged.of(user).is_empty() {
+            self.arbiter.merging.failed();
+        }
+    }
+
+    /// A copy may be an old one: nothing rests on it any more but what this node decides alone,
+    /// while Redis is away.
+    pub(super) fn distrust(&mut self, user: &str) {
+        let mut copy = self.users.buffer();
+        if let Some(entry) = self.users.slice.get(user) {
+            copy.extend_from_slice(entry.state);
+            let _has_room = CopiedAt::NEVER.put(&mut self.users.slice, user, &copy);
+        }
+        self.users.keep(copy);
+    }
+
+    /// Gives back what a change held.
+    pub(super) fn drop_change(&mut self, pending: ProposedChange) {
+        self.users.lane.release(pending.reserved);
+        let ProposedChange { outcome, records, state, former, .. } = pending;
+        let outcome = outcome.map(EncodedOutcome::into_buffer);
+        let buffers = [records, state].into_iter().chain(former).chain(outcome);
+        buffers.for_each(|buffer| self.users.keep(buffer));
+    }
+
+    fn put_to_rest(&mut self, waiter: Waiter) {
+        if let Some(command) = waiter.command {
+            self.users.keep(command.into_buffer());
+        }
+    }
+}
+
+impl Arbiter {
+    /// A partition was compared with what is known of it, or has to be once more.
+    fn on_compared(&mut self, now: Now, partition: Partition, result: Result<Reply, Failure>) {
+        let Some(server) = self.server else { return };
+        let Ok(Reply::Meta(meta)) = result else {
+            self.to_compare.push(partition);
+            return;
+        };
+        self.observe(now.mono, partition, &meta);
+        // A comparison of an earlier connection may have been sent again.
+        let before = self.uncompared.len();
+        self.uncompared.retain(|waiting| *waiting != partition);
+        if before > 0 && self.uncompared.is_empty() {
+            self.compared_run = server.run;
+            self.is_compared_news = true;
+        }
+    }
+
+    /// What the keeper has to know: losses first, so that who sees the run sees those too.
+    pub fn reports(&mut self, effects: &mut Vec<Effect>) {
+        while let Some(partition) = self.partitions.next_lost() {
+            effects.push(Effect::Report(Report::Lost(partition)));
+        }
+        if std::mem::take(&mut self.is_compared_news) {
+            effects.push(Effect::Report(Report::Compared { run: self.compared_run }));
+        }
+    }
+}
+
+fn name_of(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Unknown => "unknown",
+        Failure::Refused(kind) => kind.name(),
+        Failure::Quarantined => "quarantined",
+    }
+}
