@@ -453,3 +453,6 @@ impl Going {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
