@@ -101,10 +101,8 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
     let begun = Instant::now();
     // The log says it of a node that gets as far as having one.
     let tell_unknown = |_: &Failure| settings::tell_unknown_variables();
-    let (loaded, topology) = load_checked(arguments).inspect_err(tell_unknown)?;
+    let (loaded, topology, connections) = load_checked(arguments).inspect_err(tell_unknown)?;
     let config = loaded.config.clone();
-    let connections = size::connections_per_shard(&config, topology.shards);
-    let connections = connections.inspect_err(tell_unknown)?;
     let connections_max = size::connections_of_node(&config, topology.shards, connections);
     let (log, log_thread) = start_log(&config)?;
     signals.tell(&log);
@@ -175,15 +173,16 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
     }))
 }
 
-/// The settings and the cores of a node that nothing known speaks against.
-fn load_checked(arguments: &ServeArguments) -> Result<(Loaded, Topology), Failure> {
+/// The settings, the cores and a shard's connections of a node that nothing known speaks against.
+fn load_checked(arguments: &ServeArguments) -> Result<(Loaded, Topology, u32), Failure> {
     let loaded = settings::load(arguments.config.as_deref(), &arguments.flags())?;
     preflight::check_cpus(&loaded)?;
     let topology = size::plan(&loaded.config)?;
     size::check_slice(&loaded.config, topology.shards)?;
     preflight::check_host(&loaded.config, &topology)?;
     preflight::check(&loaded.config)?;
-    Ok((loaded, topology))
+    let connections = size::connections_per_shard(&loaded.config, topology.shards)?;
+    Ok((loaded, topology, connections))
 }
 
 fn make_mesh(topology: &Topology) -> Result<Arc<Mesh>, Failure> {

@@ -176,7 +176,7 @@ mod tests {
         ];
         for (limit, parts) in table {
             let said = HostUnfit::TooFewThreads { given: 3, needed: 40, limit }.to_string();
-            for part in parts.into_iter().chain(["40 threads", "gives 3"]) {
+            for part in parts.into_iter().chain(["40 threads", "allows 3"]) {
                 assert!(said.contains(part), "{said}");
             }
         }
