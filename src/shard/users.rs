@@ -3,8 +3,8 @@
 //! changes of a user stands is picked once, at start ([`Arbitration`]).
 //!
 //! `evaluate` what commands do to a state · `own` commands where the shard itself decides · `redis`
-//! where Redis does · `operate` operators' · `in_flight` what is
-//! under way for users, and who waits for it · `lane` the way to the journal · `unmerged` what was accepted without Redis.
+//! where Redis does · `operate` operators' · `in_flight` what is under way for users, and who waits
+//! for it · `lane` the way to the journal · `unmerged` what was accepted without Redis.
 
 pub mod evaluate;
 pub mod in_flight;

@@ -184,7 +184,7 @@ const REJECTIONS: [&str; 8] = [
     "overloaded",
     "other",
 ];
-const PURSUITS: [&str; 3] = ["committed", "not_committed", "unknown"];
+const PURSUITS: [&str; 3] = ["committed", "not_committed", "other"];
 /// What else a command may fail of than a refusal.
 const NO_REFUSALS: [&str; 7] =
     ["away", "deadline", "late", "lost", "full", "unknown", "quarantined"];

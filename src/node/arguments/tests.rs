@@ -1,5 +1,5 @@
-//! Property: a command line says what is meant, each flag stands for its setting, and wrong usage is
-//! told with what mends it.
+//! Property: a command line says what is meant, each flag stands for its setting, and wrong usage
+//! is told with what mends it.
 
 use super::*;
 use nudged_config::{AdminAddress, Config, Count, load, variable_of};

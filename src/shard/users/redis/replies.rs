@@ -336,7 +336,7 @@ impl RedisUsers<'_> {
         if let Stage::Commit(mut pending) = flight.stage {
             // It may have been executed, so the copy may be an old one.
             self.distrust(&flight.user);
-            self.count_outcome(&pending, "unknown");
+            self.count_outcome(&pending, "other");
             if let Some(waiter) = pending.waiter.take() {
                 waiters.push_front(waiter);
             }

@@ -5,6 +5,7 @@
 use bumpalo::Bump;
 
 use super::degraded::{local_world, state_of};
+use super::races::{Move, moves};
 use super::*;
 use nudged_base::hash;
 use nudged_domain::catalog::snapshot::Outcome;

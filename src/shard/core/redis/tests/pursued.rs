@@ -1,6 +1,7 @@
 //! Properties of shows whose reply never came, since their connection was given up or lost: what
 //! Redis made of them is learnt when it answers again, and one that nobody saw is taken back.
 
+use super::races::Move;
 use super::*;
 use nudged_base::limits::{PURSUED_MAX, PURSUED_MS, PURSUED_REST_MS, PURSUED_SENT_MAX};
 use nudged_redis::command::Failure;
