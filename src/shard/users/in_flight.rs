@@ -1,8 +1,8 @@
 //! Users for whom something is under way, a read or a change, one at a time for each; and the
 //! commands that wait behind it, in their order. Bounded by `IN_FLIGHT_MAX` users and by what may
-//! wait: `PARKED_MAX` commands, `PARKED_BYTES_MAX` bytes of them. Each command has a deadline of its
-//! own; what is under way goes on without it. The memory of what has ended is used again, so that
-//! after warm-up nothing is allocated.
+//! wait: `PARKED_MAX` commands and `PARKED_BYTES_MAX` of their bytes. Each has its own deadline;
+//! what is under way goes on without it. The memory of what has ended is used again, so that after
+//! warm-up nothing is allocated.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};

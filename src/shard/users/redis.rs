@@ -18,8 +18,8 @@
 //!
 //! Limits: `IN_FLIGHT_MAX` users, `PARKED_MAX` requests, `PARKED_BYTES_MAX` bytes of them.
 //!
-//! `degraded` commands without a state · `merging` what was accepted without Redis · `learning` shows
-//! that events tell of first · `partitions` what is known of each · `carrier` the link ·
+//! `degraded` commands without a state · `merging` what was accepted without Redis · `learning`
+//! shows that events tell of first · `partitions` what is known of each · `carrier` the link ·
 //! `requests` how requests run · `replies` what replies do · `withdrawal` shows that nobody saw ·
 //! `pursuit` changes whose outcome has to be known · `wiring` the connection.
 

@@ -111,9 +111,7 @@ impl Arbiter {
         true
     }
 
-    /// As [`InFlightTable::replace_outcomes`].
-    ///
-    /// [`InFlightTable::replace_outcomes`]: crate::users::in_flight::InFlightTable::replace_outcomes
+    /// Puts others in the place of outcomes that wait, where `replace` gives one.
     pub fn replace_outcomes(
         &mut self,
         replace: impl FnMut(&EncodedOutcome) -> Option<EncodedOutcome>,
