@@ -38,11 +38,11 @@ fn cited_from() -> Vec<PathBuf> {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             let is_passed = name.starts_with('.') || ["target", "node_modules"].contains(&&*name);
+            let is_document = path.extension().is_some_and(|it| it == "md" || it == "toml");
+            let is_tool = path.parent().is_some_and(|at| at.ends_with("tools"));
             if path.is_dir() && !is_passed {
                 folders.push(path);
-            } else if path.extension().is_some_and(|found| found == "md" || found == "toml") {
-                found.push(path);
-            } else if path.is_file() && path.parent().is_some_and(|at| at.ends_with("tools")) {
+            } else if path.is_file() && (is_document || is_tool) {
                 found.push(path);
             }
         }
