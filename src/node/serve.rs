@@ -104,8 +104,7 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
     let (loaded, topology, connections) = load_checked(arguments).inspect_err(tell_unknown)?;
     let config = loaded.config.clone();
     let connections_max = size::connections_of_node(&config, topology.shards, connections);
-    let (log, log_thread) = start_log(&config)?;
-    signals.tell(&log);
+    let (log, log_thread) = start_log(&config, &signals)?;
     vital::watch(&log).map_err(Failure::system("start the watchdog thread"))?;
     announce::tell_start(&log, &loaded, &topology, connections_max);
     warn_of_settings(&log, &loaded, &topology, connections_max);
@@ -209,11 +208,12 @@ fn say(line: &str) {
     let _ = out.flush();
 }
 
-fn start_log(config: &Config) -> Result<(Log, LogThread), Failure> {
+fn start_log(config: &Config, signals: &Asked) -> Result<(Log, LogThread), Failure> {
     let is_json = publisher::is_json(config.log.format);
     let log = Log::new(config.log.level, is_json, &config.log.users);
     let thread = LogThread::start(&log, std::io::stderr())
         .map_err(Failure::system("start the log thread"))?;
+    signals.tell(&log);
     Ok((log, thread))
 }
 
