@@ -215,7 +215,7 @@ fn a_withdrawn_show_has_one_encoding_of_what_stands_again() {
         assert!(bytes.ends_with(tail), "{happening}: {bytes:?}");
     }
     // Any other way to say it is refused: a time of an entry that is absent, a byte more or less, a
-    // reserved one that says something.
+    // name that is not there.
     let mut bytes = Vec::new();
     append(&owned(0).record(), &mut bytes);
     let head = &bytes[2..bytes.len() - 3];
@@ -230,6 +230,12 @@ fn a_withdrawn_show_has_one_encoding_of_what_stands_again() {
         let found = decode(&[head, other].concat()).map(|_| ());
         assert_eq!(found, Err(RecordError::Malformed), "{other:?}");
     }
+    // But records of before, which put a popup back: it is passed over.
+    let put_back: [&[u8]; 3] = [&[0, 0, 1, b'q', 63, 2, 0, 5, 5], &next, &[]];
+    let before = [head, &put_back.concat()].concat();
+    assert_eq!(decode(&before), Ok(owned(0).record()));
+    let short = [head, &put_back.concat()[..5]].concat();
+    assert_eq!(decode(&short), Err(RecordError::Malformed));
 }
 
 #[test]
