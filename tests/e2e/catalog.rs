@@ -140,8 +140,8 @@ fn journals_go_out_and_in_again_each_record_once() {
     other.start().stop();
     let file = setup.path("journal.ndjson").to_str().unwrap().to_owned();
     for (data, want) in [
-        (other.data(), "21 records applied, 0 were there, 0 imported before, 0 refused"),
-        (other.data(), "0 records applied, 0 were there, 21 imported before, 0 refused"),
+        (other.data(), "21 records applied, 0 already there, 0 imported before, 0 refused"),
+        (other.data(), "0 records applied, 0 already there, 21 imported before, 0 refused"),
     ] {
         let data = data.to_str().unwrap();
         let imported = run(&setup.path(""), &["import", "--data", data, &file]);
