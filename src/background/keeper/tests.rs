@@ -120,6 +120,8 @@ struct Flight {
     value: Value,
     sent_ms: u64,
     order: u64,
+    /// The counter of the partition behind it, as its reply tells.
+    counter: u64,
 }
 
 struct Node {
@@ -414,7 +416,8 @@ impl World {
             self.redis.values[user] = Some(new.clone());
             self.executed += 1;
             let (order, sent_ms) = (self.executed, self.now_ms);
-            let flight = Flight { user, show, value: new, sent_ms, order };
+            let counter = meta.counter;
+            let flight = Flight { user, show, value: new, sent_ms, order, counter };
             self.nodes[index].flights.push_back(flight);
         } else {
             self.nodes[index].copies[user] = None;
@@ -427,10 +430,13 @@ impl World {
         let now_ms = self.now_ms;
         let node = &mut self.nodes[index];
         while let Some(flight) = node.flights.pop_front() {
-            if now_ms > flight.sent_ms + DEADLINE_MS {
+            let Flight { user, show, value, order, sent_ms, counter } = flight;
+            // A reply that grants nothing tells of its partition all the same.
+            let seen = &mut node.seen[partition_of(user)];
+            *seen = (*seen).max((value.revision.epoch, counter));
+            if now_ms > sent_ms + DEADLINE_MS {
                 continue;
             }
-            let Flight { user, show, value, order, .. } = flight;
             self.granted.push((user, order, show, value.shows.clone()));
             node.journal.push_back((user, value.clone()));
             if node.epochs[partition_of(user)] == Some(value.revision.epoch) {
