@@ -62,12 +62,21 @@ impl Arbitration {
         command: &Command<'a>,
         has_state: bool,
     ) -> Option<Outcome<'a>> {
-        match self {
-            Arbitration::Own(in_flight) => {
-                OwnUsers { users, in_flight }.execute(context, command, has_state)
+        match (command, self) {
+            (Command::Decide(request), Arbitration::Own(in_flight)) => {
+                OwnUsers { users, in_flight }.decide(context, request, has_state)
             }
-            Arbitration::Redis(arbiter) => {
-                RedisUsers { users, arbiter }.execute(context, command, has_state)
+            (Command::Decide(request), Arbitration::Redis(arbiter)) => {
+                RedisUsers { users, arbiter }.decide(context, request, has_state)
+            }
+            (Command::Events(request), Arbitration::Own(in_flight)) => {
+                OwnUsers { users, in_flight }.take_events(context, request, has_state)
+            }
+            (Command::Events(request), Arbitration::Redis(arbiter)) => {
+                RedisUsers { users, arbiter }.take_events(context, request, has_state)
+            }
+            (Command::ReadUser { user } | Command::EraseUser { user }, arbitration) => {
+                arbitration.operate(users, context, (command, user), has_state)
             }
         }
     }

@@ -23,30 +23,16 @@ pub(crate) struct OwnUsers<'u> {
 }
 
 impl OwnUsers<'_> {
-    /// As [`Arbitration::execute`].
-    ///
-    /// [`Arbitration::execute`]: super::Arbitration::execute
-    pub(super) fn execute<'a>(
-        &mut self,
-        context: &RequestContext<'a, '_>,
-        command: &Command<'a>,
-        has_state: bool,
-    ) -> Option<Outcome<'a>> {
-        match command {
-            Command::Decide(request) if has_state => self.decide(context, request),
-            Command::Decide(request) => self.decide_degraded(context, request),
-            Command::Events(request) => self.take_events(context, request, has_state),
-            Command::ReadUser { user } | Command::EraseUser { user } => {
-                self.operate(context, command, user, has_state)
-            }
-        }
-    }
-
-    fn decide<'a>(
+    /// Decides; degraded where the user's state is not to be had.
+    pub(super) fn decide<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
         request: &DecideRequest<'a>,
+        has_state: bool,
     ) -> Option<Outcome<'a>> {
+        if !has_state {
+            return self.decide_degraded(context, request);
+        }
         let user = request.context.user;
         let Some(last_change) = self.users.load(user) else {
             let waiter = self.users.waiter(context, &Command::Decide(*request));
@@ -134,7 +120,7 @@ impl OwnUsers<'_> {
 
     /// Executes events. `None` where their verdicts have to wait: for a user's state, or for the
     /// journal.
-    fn take_events<'a>(
+    pub(super) fn take_events<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
         request: &EventsRequest<'a>,

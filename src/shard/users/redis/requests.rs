@@ -55,30 +55,16 @@ struct Change<'c, 'a> {
 }
 
 impl RedisUsers<'_> {
-    /// As [`Arbitration::execute`].
-    ///
-    /// [`Arbitration::execute`]: crate::users::Arbitration::execute
-    pub(in crate::users) fn execute<'a>(
-        &mut self,
-        context: &RequestContext<'a, '_>,
-        command: &Command<'a>,
-        has_state: bool,
-    ) -> Option<Outcome<'a>> {
-        match command {
-            Command::Decide(request) if has_state => self.decide(context, request),
-            Command::Decide(request) => self.decide_degraded(context, request),
-            Command::Events(request) => self.take_events(context, request, has_state),
-            Command::ReadUser { user } | Command::EraseUser { user } => {
-                self.operate(context, command, user, has_state)
-            }
-        }
-    }
-
-    fn decide<'a>(
+    /// Decides; degraded where the user's state is not to be had.
+    pub(in crate::users) fn decide<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
         request: &DecideRequest<'a>,
+        has_state: bool,
     ) -> Option<Outcome<'a>> {
+        if !has_state {
+            return self.decide_degraded(context, request);
+        }
         let (user, command) = (request.context.user, Command::Decide(*request));
         let wall = match self.state_source(context, user) {
             StateSource::Copy(wall) => wall,
@@ -145,7 +131,7 @@ impl RedisUsers<'_> {
     }
 
     /// Executes events, those of each user by themselves.
-    fn take_events<'a>(
+    pub(in crate::users) fn take_events<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
         request: &EventsRequest<'a>,
