@@ -360,6 +360,24 @@ impl World {
         }
     }
 
+    /// A move that means the same in every play.
+    fn take(&mut self, one: Move) {
+        match one {
+            Move::Execute(node) => _ = self.execute(node),
+            Move::Deliver(node) => _ = self.deliver(node),
+            Move::Acknowledge(node) => _ = self.nodes[node].acknowledge(self.now),
+            Move::Break(node) => {
+                self.down(node);
+                self.up(node);
+            }
+            Move::Down(node) => self.down(node),
+            Move::Pass(ms) => self.pass(ms),
+            Move::Decide(..) | Move::Click(..) | Move::Crash(_) | Move::Erase(..) => {
+                unreachable!("each play says what they mean: {one:?}")
+            }
+        }
+    }
+
     fn down(&mut self, index: usize) {
         self.nodes[index].wire.down();
         self.nodes[index].turn(self.now);

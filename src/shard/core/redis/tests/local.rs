@@ -215,14 +215,6 @@ fn play(queue: Queue, moves: &[Move]) {
                     world.nodes[node].event(world.now, &[&tokens[token % tokens.len()]]);
                 }
             }
-            Move::Execute(node) => _ = world.execute(node),
-            Move::Deliver(node) => _ = world.deliver(node),
-            Move::Acknowledge(node) => _ = world.nodes[node].acknowledge(world.now),
-            Move::Break(node) => {
-                world.down(node);
-                world.up(node);
-            }
-            Move::Down(node) => world.down(node),
             Move::Crash(node) => {
                 lives[node] += 1;
                 // SQL has applied nothing yet.
@@ -232,7 +224,7 @@ fn play(queue: Queue, moves: &[Move]) {
                 erased.insert(user);
                 world.erase(node, users[user]);
             }
-            Move::Pass(ms) => world.pass(ms),
+            common => world.take(common),
         }
     }
     world.recover();

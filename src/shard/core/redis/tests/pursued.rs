@@ -272,16 +272,7 @@ proptest! {
         for one in moves {
             match one {
                 Move::Decide(node, user) => _ = world.nodes[node].decide(world.now, users[user]),
-                Move::Execute(node) => _ = world.execute(node),
-                Move::Deliver(node) => _ = world.deliver(node),
-                Move::Acknowledge(node) => _ = world.nodes[node].acknowledge(world.now),
-                Move::Break(node) => {
-                    world.down(node);
-                    world.up(node);
-                }
-                Move::Down(node) => world.down(node),
-                Move::Pass(ms) => world.pass(ms),
-                Move::Click(..) | Move::Crash(..) | Move::Erase(..) => unreachable!("none is drawn"),
+                common => world.take(common),
             }
         }
         world.recover();

@@ -22,17 +22,9 @@ fn play(queue: Queue, moves: &[Move]) {
                 world.nodes[node].event(world.now, &[&token]);
             }
             Move::Click(..) => {}
-            Move::Execute(node) => _ = world.execute(node),
-            Move::Deliver(node) => _ = world.deliver(node),
-            Move::Acknowledge(node) => _ = world.nodes[node].acknowledge(world.now),
-            Move::Break(node) => {
-                world.down(node);
-                world.up(node);
-            }
-            Move::Down(node) => world.down(node),
             Move::Crash(node) => world.crash(node, queue),
             Move::Erase(..) => {}
-            Move::Pass(ms) => world.pass(ms),
+            common => world.take(common),
         }
         let shows =
             world.nodes.iter().flat_map(|node| (0..node.connections).map(|n| node.token(n)));
@@ -91,7 +83,6 @@ fn check(world: &World, queue: Queue) {
         users_of_shows.push(token);
     }
     // Each click allows one more show of its user: shows of a user are at most clicks and one.
-    let _ = (queue, GAP_MS);
     assert!(users_of_shows.len() <= 2 + clicked.len(), "{users_of_shows:?} {clicked:?}");
 }
 
