@@ -175,6 +175,16 @@ impl Journal {
         }
     }
 
+    /// A show and a click of each of three users: six records.
+    pub fn of_clicks() -> Journal {
+        let mut journal = Journal::new();
+        for user in ["u", "v", "w"] {
+            journal.show(user, 0, None);
+            journal.event(user, 0, Action::Clicked);
+        }
+        journal
+    }
+
     /// The journal of a history.
     pub fn of(steps: &[Step]) -> Journal {
         let mut journal = Journal::new();

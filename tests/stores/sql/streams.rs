@@ -5,18 +5,9 @@ use nudged_histories::Journal;
 
 use super::*;
 
-fn a_journal() -> Journal {
-    let mut journal = Journal::new();
-    for user in ["u", "v", "w"] {
-        journal.show(user, 0, None);
-        journal.event(user, 0, Action::Clicked);
-    }
-    journal
-}
-
 #[test]
 fn another_record_under_an_applied_sequence_halts() {
-    let journal = a_journal();
+    let journal = Journal::of_clicks();
     type Alter = fn(&mut OwnedRecord);
     let changes: [Alter; 4] = [
         |record| record.user.push('x'),
@@ -50,7 +41,7 @@ fn another_record_under_an_applied_sequence_halts() {
 fn two_processes_on_one_stream_are_fenced() {
     on_both(|kind| {
         let database = kind.database();
-        let journal = a_journal();
+        let journal = Journal::of_clicks();
         let mut first = Node::start(&database);
         first.apply(&journal.records[..2]).unwrap();
         let mut second = Node::start(&database);

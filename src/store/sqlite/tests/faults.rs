@@ -7,7 +7,6 @@ use std::os::unix::fs::PermissionsExt;
 use super::*;
 use crate::dead_letter;
 use crate::session::Session;
-use nudged_domain::state::apply::Action;
 use nudged_histories::Journal;
 
 fn letters(directory: &Path) -> Vec<serde_json::Value> {
@@ -15,19 +14,10 @@ fn letters(directory: &Path) -> Vec<serde_json::Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn a_journal() -> Journal {
-    let mut journal = Journal::new();
-    for user in ["u", "v", "w"] {
-        journal.show(user, 0, None);
-        journal.event(user, 0, Action::Clicked);
-    }
-    journal
-}
-
 #[test]
 fn a_record_that_no_row_can_hold_goes_to_the_dead_letters() {
     let directory = directory();
-    let mut journal = a_journal();
+    let mut journal = Journal::of_clicks();
     journal.records[1].impression.as_mut().unwrap().row.clear();
     let mut node = Node::start(directory.path());
     let applied = node.apply(&journal.records).unwrap();
@@ -46,7 +36,7 @@ fn a_record_that_no_row_can_hold_goes_to_the_dead_letters() {
 fn a_row_that_the_database_refuses_goes_to_the_dead_letters_alone() {
     for table in ["events", "users", "user_popups"] {
         let directory = directory();
-        let journal = a_journal();
+        let journal = Journal::of_clicks();
         let mut node = Node::start(directory.path());
         let refuse = format!(
             "CREATE TRIGGER refuse BEFORE INSERT ON {table} WHEN new.user_id = 'v'
@@ -72,7 +62,7 @@ fn a_row_that_the_database_refuses_goes_to_the_dead_letters_alone() {
 #[test]
 fn without_room_for_dead_letters_nothing_is_stepped_over() {
     let directory = directory();
-    let mut journal = a_journal();
+    let mut journal = Journal::of_clicks();
     journal.records[1].impression.as_mut().unwrap().row.clear();
     fs::create_dir(directory.path().join(dead_letter::FILE_NAME)).unwrap();
     let mut node = Node::start(directory.path());
@@ -103,7 +93,7 @@ fn a_damaged_file_is_named_with_its_path() {
 fn damage_behind_the_header_is_named_where_it_is_met() {
     let directory = directory();
     let mut node = Node::start(directory.path());
-    node.apply(&a_journal().records).unwrap();
+    node.apply(&Journal::of_clicks().records).unwrap();
     drop(node);
     let path = directory.path().join(FILE_NAME);
     let mut bytes = fs::read(&path).unwrap();
