@@ -57,7 +57,7 @@ impl Extras<'_> {
 }
 
 /// Appends the 200 that shows a popup. Allocates in `bump`, and where `out` has to grow.
-pub fn write_show(
+pub(crate) fn write_show(
     out: &mut Vec<u8>,
     heading: &Heading<'_>,
     shown: &Shown<'_>,
@@ -95,7 +95,7 @@ impl Shown<'_> {
 ///
 /// # Panics
 /// Outside release, where `next_in_s` is out of range.
-pub fn write_nothing(
+pub(crate) fn write_nothing(
     out: &mut Vec<u8>,
     heading: &Heading<'_>,
     reason: &str,
@@ -157,7 +157,7 @@ pub struct Explanation<'a> {
 
 /// Appends the 200 that explains: the members of a show, `decision` and `popup` null for nothing,
 /// with `reason`, `next_in` and `candidates`. Allocates in `bump`, and where `out` has to grow.
-pub fn write_explain(
+pub(crate) fn write_explain(
     out: &mut Vec<u8>,
     heading: &Heading<'_>,
     explanation: &Explanation<'_>,

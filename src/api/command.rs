@@ -82,15 +82,15 @@ impl<'a> EventsRequest<'a> {
 pub struct EncodedCommand(Vec<u8>);
 
 mod kind {
-    pub const DECIDE: u8 = 0;
-    pub const EVENTS: u8 = 1;
-    pub const READ_USER: u8 = 2;
-    pub const ERASE_USER: u8 = 3;
+    pub(crate) const DECIDE: u8 = 0;
+    pub(crate) const EVENTS: u8 = 1;
+    pub(crate) const READ_USER: u8 = 2;
+    pub(crate) const ERASE_USER: u8 = 3;
 }
 
 mod flag {
-    pub const ANONYMOUS: u8 = 1 << 0;
-    pub const EXPLAIN: u8 = 1 << 1;
+    pub(crate) const ANONYMOUS: u8 = 1 << 0;
+    pub(crate) const EXPLAIN: u8 = 1 << 1;
 }
 
 impl EncodedCommand {
@@ -223,7 +223,7 @@ fn decide<'a>(reader: &mut Reader<'a>, bump: &'a Bump) -> DecideRequest<'a> {
 }
 
 mod value_kind {
-    pub const SCALAR: u8 = 0;
+    pub(crate) const SCALAR: u8 = 0;
     pub const LIST: u8 = 1;
     pub const OTHER: u8 = 2;
 }

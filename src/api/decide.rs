@@ -135,7 +135,7 @@ fn push_attribute<'a>(
 /// # Errors
 /// 400: what [`json::parse`] and [`events::read_list`] refuse, `wrong_type`, and each field's own
 /// rules.
-pub fn read_body<'a>(
+pub(crate) fn read_body<'a>(
     body: &'a [u8],
     reading: Reading<'a, '_>,
     mut unknown: Unknown<'a>,

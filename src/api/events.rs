@@ -110,7 +110,7 @@ pub struct Reading<'a, 'k> {
 /// # Errors
 /// 400 as [`json::parse`], and `wrong_type` or `too_many` on [`Field::Body`]. What is wrong within
 /// one element rejects that element alone.
-pub fn read_body<'a>(
+pub(crate) fn read_body<'a>(
     body: &'a [u8],
     reading: Reading<'a, '_>,
     unknown: &mut Unknown<'a>,
@@ -129,7 +129,7 @@ pub fn read_body<'a>(
 /// # Errors
 /// 400 `too_many` on `field` beyond [`EVENTS_PER_REQUEST_MAX`] elements; no token of them is
 /// looked at.
-pub fn read_list<'a>(
+pub(crate) fn read_list<'a>(
     list: &'a [Json<'a>],
     field: Field,
     reading: Reading<'a, '_>,
@@ -231,7 +231,7 @@ impl Summary<'_> {
 
 /// Appends the 202 of `POST /v1/events`, with `"ignored":["..."]` where there are names to tell;
 /// gives the status. Allocates in `bump`, and where `out` has to grow.
-pub fn write_accepted(
+pub(crate) fn write_accepted(
     out: &mut Vec<u8>,
     heading: &Heading<'_>,
     summary: &Summary<'_>,

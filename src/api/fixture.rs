@@ -11,7 +11,7 @@ use nudged_http::reply::Frame;
 pub const NOW: WallMs = WallMs(1_800_000_000_000);
 
 /// A frame of an open HTTP/1.1 connection.
-pub const FRAME: Frame<'static> = Frame {
+pub(crate) const FRAME: Frame<'static> = Frame {
     date: "Sun, 06 Nov 1994 08:49:37 GMT",
     close: false,
     head_only: false,

@@ -54,7 +54,7 @@ impl<'a> Unknown<'a> {
     }
 
     /// The fields of the query of a request whose fields are in its body: all but the key.
-    pub fn of_query(query: &'a str, bump: &'a Bump) -> Unknown<'a> {
+    pub(crate) fn of_query(query: &'a str, bump: &'a Bump) -> Unknown<'a> {
         let mut unknown = Unknown::new(bump);
         if !query.is_empty() {
             // One that can't be read is no reason to refuse what does not need it.

@@ -115,9 +115,9 @@ pub struct EncodedOutcome {
 mod kind {
     pub const SHOW: u8 = 0;
     pub const NOTHING: u8 = 1;
-    pub const VERDICTS: u8 = 2;
-    pub const OVERLOADED: u8 = 3;
-    pub const STATE: u8 = 4;
+    pub(crate) const VERDICTS: u8 = 2;
+    pub(crate) const OVERLOADED: u8 = 3;
+    pub(crate) const STATE: u8 = 4;
     pub const ERASED: u8 = 5;
     pub const UNAVAILABLE: u8 = 6;
 }

@@ -175,21 +175,25 @@ impl From<Code> for Refusal {
 /// Appends the reply of a refusal: `{"error":{"code":"...","field":"..."}}`, `field` only where
 /// there is one; with `WWW-Authenticate` on a 401 and `Retry-After` on a 503. A 405 goes through
 /// [`write_method_not_allowed`]. Gives the status. Allocates only where `out` has to grow.
-pub fn write_refusal(out: &mut Vec<u8>, heading: &Heading<'_>, refusal: Refusal) -> u16 {
+pub(crate) fn write_refusal(out: &mut Vec<u8>, heading: &Heading<'_>, refusal: Refusal) -> u16 {
     debug_assert!(refusal.code != Code::MethodNotAllowed, "a 405 carries Allow");
     write(out, heading, refusal, None)
 }
 
 /// Appends a 405 with the methods that the route has, as `GET, POST`; gives the status. Allocates
 /// only where `out` has to grow.
-pub fn write_method_not_allowed(out: &mut Vec<u8>, heading: &Heading<'_>, allow: &str) -> u16 {
+pub(crate) fn write_method_not_allowed(
+    out: &mut Vec<u8>,
+    heading: &Heading<'_>,
+    allow: &str,
+) -> u16 {
     write(out, heading, Code::MethodNotAllowed.into(), Some(allow))
 }
 
 /// Appends the 503 of events for which the journal has no room:
 /// `{"error":{"code":"journal_full","message":"..."}}`, with what the node's own disk lacks as the
 /// message, where it is that.
-pub fn write_journal_full(
+pub(crate) fn write_journal_full(
     out: &mut Vec<u8>,
     heading: &Heading<'_>,
     disk_lack: Option<&str>,

@@ -327,20 +327,20 @@ pub const ORIGIN_BYTES_MAX: usize = 256;
 /// Users that are always logged in full.
 pub const LOG_USERS_MAX: usize = 1_000;
 /// Longest field of a log line, in bytes (docs/guarantees.md#g12).
-pub const LOG_FIELD_BYTES_MAX: usize = 256;
+pub(crate) const LOG_FIELD_BYTES_MAX: usize = 256;
 /// Log lines that wait for the writer thread; with as many, new ones are dropped and counted.
-pub const LOG_LINES_MAX: usize = 1_024;
+pub(crate) const LOG_LINES_MAX: usize = 1_024;
 /// Lines of one message that may be logged at once (docs/guarantees.md#g12).
-pub const LOG_BURST: u64 = 10;
+pub(crate) const LOG_BURST: u64 = 10;
 /// After a burst, one line of a message is logged in this time, in milliseconds.
 pub const LOG_PERIOD_MS: u64 = 1_000;
 /// While an outage lasts, a line of it is logged in this time, in milliseconds
 /// (docs/guarantees.md#g12).
-pub const LOG_OUTAGE_PERIOD_MS: u64 = 60_000;
+pub(crate) const LOG_OUTAGE_PERIOD_MS: u64 = 60_000;
 /// An outage is over once nothing has reported it again for so long, in milliseconds.
 pub const LOG_SETTLE_MS: u64 = 1_000;
 /// What reports failures and no successes has recovered after so long without one, in milliseconds.
-pub const LOG_QUIET_MS: u64 = 10_000;
+pub(crate) const LOG_QUIET_MS: u64 = 10_000;
 /// Text of a setting that an error repeats, in characters.
 pub const SETTING_SHOWN_CHARS_MAX: usize = 60;
 // --- many nodes: the keeper of Redis -------------------------------------------------------------

@@ -14,7 +14,7 @@ pub fn nearest<'n>(unknown: &str, known: impl Iterator<Item = &'n str>) -> Optio
 }
 
 /// How many letters must be put in, taken out, changed or swapped to make one name of the other.
-pub fn distance(unknown: &str, known: &str) -> usize {
+pub(crate) fn distance(unknown: &str, known: &str) -> usize {
     // What follows in a name that is longer than every name of ours makes no difference.
     strsim::osa_distance(&unknown[..unknown.floor_char_boundary(NAME_BYTES_MAX)], known)
 }

@@ -127,7 +127,7 @@ impl Problem {
     }
 
     /// The key without the index of an element.
-    pub fn key_of_table(&self) -> &str {
+    pub(crate) fn key_of_table(&self) -> &str {
         self.key.split('[').next().unwrap_or(&self.key)
     }
 }

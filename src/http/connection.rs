@@ -28,7 +28,7 @@ use nudged_base::limits::{
 use nudged_base::time::MonoNs;
 
 /// Memory of a connection that holds no buffer, in bytes.
-pub const CONNECTION_BYTES_MAX: usize = 128;
+pub(crate) const CONNECTION_BYTES_MAX: usize = 128;
 const _: () = assert!(size_of::<Connection>() <= CONNECTION_BYTES_MAX);
 
 /// What every call takes from its turn of the loop.
@@ -102,31 +102,31 @@ mod flag {
     /// No byte of a request has come yet.
     pub const FRESH: u16 = 1 << 0;
     /// A send is under way.
-    pub const SENDING: u16 = 1 << 1;
+    pub(crate) const SENDING: u16 = 1 << 1;
     /// No request is taken any more; the last answer says so.
-    pub const CLOSING: u16 = 1 << 2;
+    pub(crate) const CLOSING: u16 = 1 << 2;
     /// The peer may be sending still when all is answered.
-    pub const LINGER: u16 = 1 << 3;
+    pub(crate) const LINGER: u16 = 1 << 3;
     /// The sending direction is shut down.
-    pub const SHUT: u16 = 1 << 4;
+    pub(crate) const SHUT: u16 = 1 << 4;
     /// The peer has ended its direction.
-    pub const PEER_CLOSED: u16 = 1 << 5;
+    pub(crate) const PEER_CLOSED: u16 = 1 << 5;
     /// The next answer is to be the last one.
-    pub const DRAINING: u16 = 1 << 6;
+    pub(crate) const DRAINING: u16 = 1 << 6;
     /// The request's sender waits for `100 Continue`.
-    pub const CONTINUE_DUE: u16 = 1 << 7;
+    pub(crate) const CONTINUE_DUE: u16 = 1 << 7;
     /// Nothing more can be done: sending failed or stalled, or lingering is over.
-    pub const DEAD: u16 = 1 << 8;
+    pub(crate) const DEAD: u16 = 1 << 8;
     /// The connection ends as soon as it is idle.
-    pub const IDLE_ENDS: u16 = 1 << 9;
+    pub(crate) const IDLE_ENDS: u16 = 1 << 9;
     /// Bodies may be as large as operators need them.
-    pub const LARGE_BODIES: u16 = 1 << 10;
+    pub(crate) const LARGE_BODIES: u16 = 1 << 10;
     /// An empty line was skipped before the request that comes.
-    pub const EMPTY_LINE: u16 = 1 << 11;
+    pub(crate) const EMPTY_LINE: u16 = 1 << 11;
     /// The peer speaks TLS.
-    pub const TLS_HELLO: u16 = 1 << 12;
+    pub(crate) const TLS_HELLO: u16 = 1 << 12;
     /// One answer at a time: memory for those that are not taken is short.
-    pub const SPARING: u16 = 1 << 13;
+    pub(crate) const SPARING: u16 = 1 << 13;
 }
 
 /// One connection.

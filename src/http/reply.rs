@@ -17,7 +17,7 @@ const DATE_BYTES: usize = 29;
 const DATE_MAX_S: u64 = 253_402_300_799;
 
 /// The interim answer that lets a client send its body.
-pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// What an answer's head takes from its connection and its turn.
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +110,7 @@ impl ImfDate {
 
 /// Formats a second since 1970 in IMF form; a second after 9999 counts as its last. Does not
 /// allocate.
-pub fn imf_date(second: u64) -> [u8; DATE_BYTES] {
+pub(crate) fn imf_date(second: u64) -> [u8; DATE_BYTES] {
     let date = HttpDate::from(UNIX_EPOCH + Duration::from_secs(second.min(DATE_MAX_S)));
     let mut text = [b' '; DATE_BYTES];
     write!(&mut text[..], "{date}").expect("IMF form has 29 bytes");

@@ -18,9 +18,9 @@ use nudged_base::time::WallMs;
 /// Bytes of a batch header.
 pub const HEADER_BYTES: usize = 48;
 /// Batches begin at multiples of this many bytes.
-pub const ALIGNMENT: usize = 8;
+pub(crate) const ALIGNMENT: usize = 8;
 /// Longest batch in bytes, header and padding included.
-pub const ENCODED_BYTES_MAX: usize = HEADER_BYTES + BATCH_BYTES_MAX;
+pub(crate) const ENCODED_BYTES_MAX: usize = HEADER_BYTES + BATCH_BYTES_MAX;
 
 /// What a batch says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use nudged_base::ids::Sequence;
 use nudged_base::time::{DurationMs, WallMs};
 
 /// Bytes of records that one mark stands for.
-pub const STRIDE_BYTES: u64 = 64 * 1_024;
+pub(crate) const STRIDE_BYTES: u64 = 64 * 1_024;
 
 /// A segment that no more is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,12 +57,12 @@ impl Ledger {
     }
 
     /// How many segments are closed.
-    pub fn closed_count(&self) -> usize {
+    pub(crate) fn closed_count(&self) -> usize {
         self.closed.len()
     }
 
     /// Notes a batch that ends with `last`; batches come in order.
-    pub fn note_batch(&mut self, last: Sequence, bytes: u64) {
+    pub(crate) fn note_batch(&mut self, last: Sequence, bytes: u64) {
         if last <= self.applied {
             return;
         }
@@ -87,7 +87,7 @@ impl Ledger {
     }
 
     /// Notes a closed segment; they come in the order of their ordinals.
-    pub fn note_closed(&mut self, closed: ClosedSegment) {
+    pub(crate) fn note_closed(&mut self, closed: ClosedSegment) {
         let in_order = self.closed.back().is_none_or(|last| last.segment < closed.segment);
         assert!(in_order, "segments close in the order of their ordinals");
         self.closed.push_back(closed);
@@ -95,7 +95,7 @@ impl Ledger {
 
     /// Takes the oldest segment out of the account if it may go: applied, and older than the
     /// retention by `wall`, or in the way (`crowded`).
-    pub fn take_removable(
+    pub(crate) fn take_removable(
         &mut self,
         wall: WallMs,
         retention: DurationMs,
@@ -108,7 +108,7 @@ impl Ledger {
     }
 
     /// Puts back what [`Ledger::take_removable`] gave, because it could not be removed.
-    pub fn put_back(&mut self, closed: ClosedSegment) {
+    pub(crate) fn put_back(&mut self, closed: ClosedSegment) {
         self.closed.push_front(closed);
     }
 }

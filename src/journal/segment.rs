@@ -18,7 +18,7 @@ use super::bytes::Fields;
 use nudged_base::ids::Sequence;
 
 /// The version that this program writes, and the only one that it reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub(crate) const FORMAT_VERSION: u32 = 1;
 /// Bytes of one header.
 pub const HEADER_BYTES: usize = 64;
 /// Where the header's second copy stands: in another 4 KiB sector than the first.
@@ -26,13 +26,13 @@ pub const SECOND_HEADER_OFFSET: u64 = 4_096;
 /// Where the opening stands.
 pub const OPENING_OFFSET: u64 = 8_192;
 /// Bytes of an opening.
-pub const OPENING_BYTES: usize = batch::HEADER_BYTES + 8;
+pub(crate) const OPENING_BYTES: usize = batch::HEADER_BYTES + 8;
 /// Where the first batch stands.
 pub const FIRST_BATCH_OFFSET: u64 = OPENING_OFFSET + OPENING_BYTES as u64;
 /// Bytes at a segment's begin that hold both headers and the opening.
 pub const PREFIX_BYTES: usize = HEADERS_BYTES + OPENING_BYTES;
 /// Bytes at a segment's begin that are written when it is made, and never again.
-pub const HEADERS_BYTES: usize = 8_192;
+pub(crate) const HEADERS_BYTES: usize = 8_192;
 
 const _: () = assert!(HEADERS_BYTES as u64 == OPENING_OFFSET);
 

@@ -130,7 +130,7 @@ impl Breaker {
     }
 
     /// When the next probe is due; `None` where none is.
-    pub fn probe_at(&self) -> Option<MonoNs> {
+    pub(crate) fn probe_at(&self) -> Option<MonoNs> {
         match self.state {
             State::Open { until } => Some(until),
             _ => None,
@@ -138,19 +138,19 @@ impl Breaker {
     }
 
     /// The probe is sent.
-    pub fn probe_sent(&mut self) {
+    pub(crate) fn probe_sent(&mut self) {
         self.state = State::Probing;
     }
 
     /// The probe was answered: one command may try. Late or not, somebody is there.
-    pub fn probe_answered(&mut self) {
+    pub(crate) fn probe_answered(&mut self) {
         if matches!(self.state, State::Probing | State::Open { .. }) {
             self.state = State::Trial { is_sent: false };
         }
     }
 
     /// The probe was refused or has expired.
-    pub fn probe_failed(&mut self, now: MonoNs) {
+    pub(crate) fn probe_failed(&mut self, now: MonoNs) {
         if self.state == State::Probing {
             self.open(now);
         }

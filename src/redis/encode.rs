@@ -7,7 +7,7 @@ use nudged_base::ids::{Partition, Revision};
 use nudged_journal::record::frames;
 
 /// The channel of a partition's changes is this and the partition's number.
-pub const CHANNEL_PREFIX: &str = "nudged:changed:";
+pub(crate) const CHANNEL_PREFIX: &str = "nudged:changed:";
 
 /// Appends a command of these words.
 pub fn words(output: &mut Vec<u8>, words: &[&[u8]]) {
@@ -51,7 +51,7 @@ pub fn command(output: &mut Vec<u8>, command: &Command<'_>) -> Option<Script> {
 }
 
 /// Appends the text of a revision as values and scripts have it: epoch and counter, big-endian.
-pub fn revision_bytes(revision: Revision) -> [u8; 12] {
+pub(crate) fn revision_bytes(revision: Revision) -> [u8; 12] {
     let mut bytes = [0; 12];
     bytes[..4].copy_from_slice(&revision.epoch.to_be_bytes());
     bytes[4..].copy_from_slice(&revision.counter.to_be_bytes());
@@ -59,7 +59,7 @@ pub fn revision_bytes(revision: Revision) -> [u8; 12] {
 }
 
 /// Appends `EVAL` with the script's body in place of the `EVALSHA` that `sent` is.
-pub fn with_body(output: &mut Vec<u8>, sent: &[u8], script: Script) {
+pub(crate) fn with_body(output: &mut Vec<u8>, sent: &[u8], script: Script) {
     // `*N`, `$7`, `EVALSHA`, `$40` and the hash are lines; what follows stays as it is.
     let mut ends = memchr::memchr_iter(b'\n', sent).map(|end| end + 1);
     let first = ends.next().expect("a command has a head");

@@ -117,7 +117,7 @@ pub fn split_value(bytes: &[u8]) -> Option<(Revision, &[u8])> {
 }
 
 /// The revision of a message on a partition's channel, and the user's id.
-pub fn split_change(bytes: &[u8]) -> Option<(Revision, &str)> {
+pub(crate) fn split_change(bytes: &[u8]) -> Option<(Revision, &str)> {
     let (head, user) = bytes.split_at_checked(12)?;
     let user = std::str::from_utf8(user).ok().filter(|user| !user.is_empty())?;
     Some((read_revision(head), user))

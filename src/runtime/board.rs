@@ -167,7 +167,7 @@ impl Board {
     }
 
     /// Why Redis can't be used as it should be, for people; `None` for nothing.
-    pub fn set_unfit(&self, why: Option<Arc<str>>) {
+    pub(crate) fn set_unfit(&self, why: Option<Arc<str>>) {
         *self.unfit.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
@@ -184,7 +184,7 @@ impl Board {
     }
 
     /// Whether the keeper has found that Redis refuses something, of whatever weight.
-    pub fn set_refused(&self, has_refused: bool) {
+    pub(crate) fn set_refused(&self, has_refused: bool) {
         self.has_refused.store(has_refused, Ordering::Release);
     }
 

@@ -99,7 +99,7 @@ impl JournalDirectory {
     }
 
     /// The path of a segment.
-    pub fn segment_path(&self, segment: SegmentId) -> PathBuf {
+    pub(crate) fn segment_path(&self, segment: SegmentId) -> PathBuf {
         self.path.join(segment.file_name())
     }
 

@@ -116,13 +116,13 @@ impl JournalLanes {
 
     /// Has room kept for so many bytes of records that a shard may push whether or not the journal
     /// takes others. Only the shard itself may.
-    pub fn set_promised(&self, shard: ShardId, bytes: u64) {
+    pub(crate) fn set_promised(&self, shard: ShardId, bytes: u64) {
         self.lanes[shard.index()].promised_bytes.store(bytes, Ordering::Release);
         self.core.wake();
     }
 
     /// The next acknowledgement for a shard. Only the shard itself may take it.
-    pub fn pop_ack(&self, shard: ShardId) -> Option<Ack> {
+    pub(crate) fn pop_ack(&self, shard: ShardId) -> Option<Ack> {
         let lane = &self.lanes[shard.index()];
         let ack = lane.acks.pop()?;
         lane.outstanding.fetch_sub(1, Ordering::Relaxed);
@@ -130,7 +130,7 @@ impl JournalLanes {
     }
 
     /// Whether an acknowledgement waits for a shard.
-    pub fn has_ack(&self, shard: ShardId) -> bool {
+    pub(crate) fn has_ack(&self, shard: ShardId) -> bool {
         !self.lanes[shard.index()].acks.is_empty()
     }
 
@@ -175,7 +175,7 @@ impl JournalLanes {
     }
 
     /// Counts the changes of [`JournalLanes::lack`].
-    pub fn lack_changes(&self) -> u64 {
+    pub(crate) fn lack_changes(&self) -> u64 {
         self.lack_changes.load(Ordering::Acquire)
     }
 

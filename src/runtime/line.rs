@@ -57,12 +57,12 @@ pub enum Operation {
 }
 
 /// Packs operation, generation (24 bits) and slot into the user data of an entry.
-pub fn pack(operation: Operation, generation: u32, slot: u32) -> u64 {
+pub(crate) fn pack(operation: Operation, generation: u32, slot: u32) -> u64 {
     (operation as u64) << 56 | u64::from(generation & 0xff_ffff) << 32 | u64::from(slot)
 }
 
 /// Unpacks what [`pack`] packed; `None` for a kind that was never submitted.
-pub fn unpack(user_data: u64) -> Option<(Operation, u32, u32)> {
+pub(crate) fn unpack(user_data: u64) -> Option<(Operation, u32, u32)> {
     let operation = match user_data >> 56 {
         1 => Operation::Accept,
         2 => Operation::Receive,

@@ -101,7 +101,7 @@ impl LinkTarget {
 
     /// Takes what was found for the name in place of what was known; nothing found changes
     /// nothing, so that a name server that is away does not take a good address with it.
-    pub fn take_found(&self, found: &[SocketAddr]) {
+    pub(crate) fn take_found(&self, found: &[SocketAddr]) {
         self.is_stale.store(false, Ordering::Release);
         if found.is_empty() {
             return;

@@ -12,7 +12,7 @@ use rustix::net::{
 use super::unsent;
 
 /// Connections that may wait to be accepted, a shard.
-pub const BACKLOG: i32 = 4_096;
+pub(crate) const BACKLOG: i32 = 4_096;
 
 /// Why an address can't be listened on.
 #[derive(Debug, thiserror::Error)]

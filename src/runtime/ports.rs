@@ -95,7 +95,7 @@ impl Ports {
 
     /// Tells the shard what journal and SQL have reached and which run of Redis is cleared, where
     /// that has changed: first in a turn, so that what follows rests on it.
-    pub fn tell_watermarks(&mut self, mut step: impl FnMut(Input<'_>)) {
+    pub(crate) fn tell_watermarks(&mut self, mut step: impl FnMut(Input<'_>)) {
         let applied = self.mesh.journal.applied();
         let accepting = self.mesh.journal.is_accepting();
         if applied != self.applied_seen || accepting != self.accepting_seen {
@@ -170,7 +170,7 @@ impl Ports {
     }
 
     /// Wakes every sleeper for whom something was delivered since the last call.
-    pub fn wake_all(&mut self, counters: &ShardCounters) {
+    pub(crate) fn wake_all(&mut self, counters: &ShardCounters) {
         for (index, wanted) in self.to_wake.iter_mut().enumerate() {
             if std::mem::take(wanted) && self.mesh.shards[index].sleeper.wake() {
                 counters.wakes.add(1);

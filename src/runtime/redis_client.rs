@@ -154,7 +154,7 @@ impl BlockingRedis {
     ///
     /// # Errors
     /// As [`BlockingRedis::pipeline`], and where the connection was refused.
-    pub fn try_each(&mut self, commands: &[&[&[u8]]]) -> Result<Vec<Answer>, AskError> {
+    pub(crate) fn try_each(&mut self, commands: &[&[&[u8]]]) -> Result<Vec<Answer>, AskError> {
         self.connect()?;
         let answers = self.send_all(commands);
         self.give_up_after(answers)

@@ -23,7 +23,7 @@ const SQ_ENTRIES: u32 = 1_024;
 /// Entries of the completion queue.
 const CQ_ENTRIES: u32 = 8_192;
 /// The one group of provided buffers.
-pub const BUFFER_GROUP: u16 = 0;
+pub(crate) const BUFFER_GROUP: u16 = 0;
 
 /// A completion, copied out of the queue.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +86,7 @@ impl Ring {
     ///
     /// # Errors
     /// Where the kernel refuses.
-    pub fn vacate(&mut self, slot: u32) -> io::Result<()> {
+    pub(crate) fn vacate(&mut self, slot: u32) -> io::Result<()> {
         let descriptors = [self.placeholder.as_raw_fd()];
         self.uring.submitter().register_files_update(slot, &descriptors).map(|_| ())
     }
@@ -110,7 +110,7 @@ impl Ring {
     ///
     /// # Errors
     /// What the kernel said, unless it only asks to come again.
-    pub fn enter_now(&mut self) -> io::Result<()> {
+    pub(crate) fn enter_now(&mut self) -> io::Result<()> {
         /// IORING_ENTER_GETEVENTS: without it a DEFER_TASKRUN ring posts nothing.
         const GETEVENTS: u32 = 1;
         let queued = u32::try_from(self.uring.submission().len()).expect("at most SQ_ENTRIES");
@@ -125,7 +125,7 @@ impl Ring {
     ///
     /// # Errors
     /// What the kernel said, unless it only asks to come again or the time is up.
-    pub fn enter_and_wait(&mut self, timeout: Duration) -> io::Result<()> {
+    pub(crate) fn enter_and_wait(&mut self, timeout: Duration) -> io::Result<()> {
         self.enters += 1;
         let timespec = Timespec::from(timeout);
         let arguments = SubmitArgs::new().timespec(&timespec);
@@ -134,7 +134,7 @@ impl Ring {
     }
 
     /// Copies all completions out, so that working on them can't meet new ones.
-    pub fn reap(&mut self, into: &mut Vec<Completion>) {
+    pub(crate) fn reap(&mut self, into: &mut Vec<Completion>) {
         let before = into.len();
         into.extend(self.uring.completion().map(|entry| Completion {
             user_data: entry.user_data(),
@@ -145,7 +145,7 @@ impl Ring {
     }
 
     /// Completions that the kernel had to keep aside because the queue was full.
-    pub fn overflow(&mut self) -> u32 {
+    pub(crate) fn overflow(&mut self) -> u32 {
         self.uring.completion().overflow()
     }
 
@@ -155,12 +155,12 @@ impl Ring {
     }
 
     /// Gives a receive buffer back; the kernel sees it after [`Ring::publish_buffers`].
-    pub fn recycle(&mut self, buffer: u16) {
+    pub(crate) fn recycle(&mut self, buffer: u16) {
         self.buffers.give(buffer);
     }
 
     /// Shows the kernel all buffers that were given back.
-    pub fn publish_buffers(&mut self) {
+    pub(crate) fn publish_buffers(&mut self) {
         self.buffers.publish();
     }
 }

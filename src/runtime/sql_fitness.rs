@@ -60,7 +60,7 @@ struct Failure {
 
 impl SqlFitness {
     /// Who tries the rights sleeps here. The first call counts.
-    pub fn set_trier(&self, sleeper: &Arc<Sleeper>) {
+    pub(crate) fn set_trier(&self, sleeper: &Arc<Sleeper>) {
         let _ = self.trier.set(Arc::clone(sleeper));
     }
 
@@ -72,7 +72,7 @@ impl SqlFitness {
 
     /// Takes in words that the node is not let in, `None` where nothing is known to be refused;
     /// gives what is to be said, as [`SqlFitness::take_rights`].
-    pub fn take_denied(&self, now: MonoNs, denied: Option<String>) -> Option<String> {
+    pub(crate) fn take_denied(&self, now: MonoNs, denied: Option<String>) -> Option<String> {
         self.is_denied.store(denied.is_some(), Ordering::Release);
         self.is_tried.store(true, Ordering::Release);
         let mut state = self.state();
@@ -111,7 +111,7 @@ impl SqlFitness {
     }
 
     /// Takes whether somebody was refused a right since the last call.
-    pub fn take_doubt(&self) -> bool {
+    pub(crate) fn take_doubt(&self) -> bool {
         self.is_doubted.swap(false, Ordering::AcqRel)
     }
 

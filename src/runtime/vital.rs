@@ -25,7 +25,7 @@ use super::log_thread::{stamp_now, write_last, write_out};
 use nudged_base::telemetry::log::{Log, Message, Value};
 
 /// The exit code of a process that a thread has ended.
-pub const EXIT_CODE: i32 = 70;
+pub(crate) const EXIT_CODE: i32 = 70;
 /// How often the threads are looked at.
 const WATCH_PERIOD: Duration = Duration::from_millis(250);
 /// The last words are written within this; a reader of the log that hangs must not keep a process

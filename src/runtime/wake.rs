@@ -34,13 +34,13 @@ impl Sleeper {
     /// Says that this thread is about to sleep. It must look at its lanes once more after this
     /// call and before it waits: what was pushed before is then seen here, what is pushed after
     /// wakes it.
-    pub fn announce_sleep(&self) {
+    pub(crate) fn announce_sleep(&self) {
         self.sleeping.store(true, Ordering::SeqCst);
         fence(Ordering::SeqCst);
     }
 
     /// Says that this thread is awake.
-    pub fn announce_awake(&self) {
+    pub(crate) fn announce_awake(&self) {
         self.sleeping.store(false, Ordering::SeqCst);
     }
 

@@ -41,7 +41,7 @@ impl Fanouts {
     }
 
     /// One more part is under way.
-    pub fn await_part(&mut self, handle: Handle) {
+    pub(crate) fn await_part(&mut self, handle: Handle) {
         self.0.get_mut(handle).expect("it is removed with its last part").parts += 1;
     }
 
@@ -53,7 +53,11 @@ impl Fanouts {
 
     /// A part that was under way has come back: its verdicts, or none where it could not be
     /// executed. Gives the whole where it was the last one.
-    pub fn part_done(&mut self, handle: Handle, verdicts: &[PlacedVerdict]) -> Option<Fanout> {
+    pub(crate) fn part_done(
+        &mut self,
+        handle: Handle,
+        verdicts: &[PlacedVerdict],
+    ) -> Option<Fanout> {
         let fanout = self.0.get_mut(handle)?;
         fanout.outcome.merge_verdicts(verdicts);
         fanout.parts -= 1;
@@ -61,7 +65,7 @@ impl Fanouts {
     }
 
     /// Takes it out where no part is under way.
-    pub fn take_whole(&mut self, handle: Handle) -> Option<Fanout> {
+    pub(crate) fn take_whole(&mut self, handle: Handle) -> Option<Fanout> {
         let is_whole = self.0.get(handle).is_some_and(|fanout| fanout.parts == 0);
         is_whole.then(|| self.0.remove(handle).expect("just seen"))
     }
@@ -78,7 +82,7 @@ impl Fanouts {
 }
 
 /// The verdicts of an outcome of events.
-pub fn verdicts_of<'a>(outcome: &Outcome<'a>) -> &'a [PlacedVerdict] {
+pub(crate) fn verdicts_of<'a>(outcome: &Outcome<'a>) -> &'a [PlacedVerdict] {
     match outcome {
         Outcome::Verdicts(verdicts) => verdicts.verdicts,
         // Nothing was executed: its elements stay unavailable.

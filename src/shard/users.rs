@@ -98,7 +98,7 @@ impl Arbitration {
     }
 
     /// Whether nothing is under way that could come to an end now.
-    pub fn may_end(&self, now: MonoNs) -> bool {
+    pub(crate) fn may_end(&self, now: MonoNs) -> bool {
         match self {
             Arbitration::Own(_) => true,
             Arbitration::Redis(arbiter) => arbiter.may_end(now),
@@ -252,12 +252,18 @@ impl Users {
     }
 
     /// As [`Users::tell`], with what more is to be said of it.
-    pub fn tell_with(&self, now: Now, message: Message, fields: &[Field<'_>]) {
+    pub(crate) fn tell_with(&self, now: Now, message: Message, fields: &[Field<'_>]) {
         self.log.write(Stamp { mono: now.mono, wall: now.wall }, message, fields);
     }
 
     /// Says what happened to a user's request, where the level or the list of users asks for it.
-    pub fn tell_of_user(&self, now: Now, message: Message, user: &str, fields: [Field<'_>; 2]) {
+    pub(crate) fn tell_of_user(
+        &self,
+        now: Now,
+        message: Message,
+        user: &str,
+        fields: [Field<'_>; 2],
+    ) {
         if self.log.wants(message, Some(user)) {
             let [first, second] = fields;
             let fields = [("user", Value::User(user)), first, second];
@@ -276,7 +282,7 @@ impl Users {
     }
 
     /// Tells how full the slice is.
-    pub fn count_slice(&self) {
+    pub(crate) fn count_slice(&self) {
         self.counters.slice_entries.set(self.slice.len() as u64);
         self.counters.slice_bytes.set(self.slice.bytes_used());
         self.counters.slice_evictions.set(self.slice.evictions());
@@ -380,7 +386,12 @@ impl Users {
 
     /// Another catalog is current: shows that wait by those too long before are not told any more,
     /// so that only so many are in memory. `bump` is scratch.
-    pub fn let_go_of_catalogs(&mut self, arbitration: &mut Arbitration, current: u64, bump: &Bump) {
+    pub(crate) fn let_go_of_catalogs(
+        &mut self,
+        arbitration: &mut Arbitration,
+        current: u64,
+        bump: &Bump,
+    ) {
         let held = u64::try_from(CATALOGS_HELD_MAX).expect("a small number");
         let oldest = (current + 1).saturating_sub(held);
         let Users { lane, counters, .. } = self;
@@ -408,6 +419,6 @@ impl Users {
 }
 
 /// The show that a token is of.
-pub fn shown_of(token: &Token<'_>) -> ShowId {
+pub(crate) fn shown_of(token: &Token<'_>) -> ShowId {
     ShowId { popup: PopupKey::of(token.popup), number: token.number, at: token.at }
 }

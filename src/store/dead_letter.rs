@@ -76,7 +76,7 @@ impl DeadLetters {
     ///
     /// # Errors
     /// Where the file can't be read or replaced.
-    pub fn erase_user(&self, user: &str) -> Result<(), StoreError> {
+    pub(crate) fn erase_user(&self, user: &str) -> Result<(), StoreError> {
         let _changing = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
         match File::open(&self.path) {
             Ok(file) => self

@@ -201,7 +201,7 @@ impl Keeper {
     }
 
     /// Whether the next round has to read all metas.
-    pub fn wants_metas(&self, now: MonoNs) -> bool {
+    pub(crate) fn wants_metas(&self, now: MonoNs) -> bool {
         self.is_busy || now >= self.metas_due
     }
 
@@ -211,18 +211,18 @@ impl Keeper {
     }
 
     /// How long the next round can wait, in milliseconds.
-    pub fn pace_ms(&self) -> u64 {
+    pub(crate) fn pace_ms(&self) -> u64 {
         if self.is_busy { KEEPER_BUSY_MS } else { KEEPER_IDLE_MS }
     }
 
     /// Redis does not answer.
-    pub fn disconnected(&mut self) {
+    pub(crate) fn disconnected(&mut self) {
         self.peers.disconnected();
         self.is_busy = true;
     }
 
     /// Whether this node is on its way to its word, for which its shards have to turn.
-    pub fn is_waiting_for_shards(&self) -> bool {
+    pub(crate) fn is_waiting_for_shards(&self) -> bool {
         self.barrier.is_some()
     }
 

@@ -57,7 +57,7 @@ impl DrainFigures {
     }
 
     /// What is on its way to SQL grows old.
-    pub fn grow_old(&self, now: WallMs) {
+    pub(crate) fn grow_old(&self, now: WallMs) {
         match self.oldest_ms.load(Ordering::Relaxed) {
             0 => {}
             oldest => self.lag_ms.store(now.since(WallMs(oldest)).0, Ordering::Relaxed),

@@ -46,7 +46,7 @@ impl Vanishing {
     }
 
     /// What stands in a meta; anything that is not known counts as eviction.
-    pub fn of_mark(mark: &[u8]) -> Vanishing {
+    pub(crate) fn of_mark(mark: &[u8]) -> Vanishing {
         if mark == b"t" { Vanishing::Expiry } else { Vanishing::Eviction }
     }
 }
@@ -66,7 +66,7 @@ pub struct Losses {
 
 impl Losses {
     /// Why users vanish now; `None` where they do not.
-    pub fn vanishing(&self) -> Option<Vanishing> {
+    pub(crate) fn vanishing(&self) -> Option<Vanishing> {
         match (self.is_evicting, self.is_expiring) {
             (true, _) => Some(Vanishing::Eviction),
             (false, true) => Some(Vanishing::Expiry),
@@ -181,12 +181,12 @@ impl Ledger {
 
     /// Partitions from which users may have vanished, which nobody has marked yet, with their
     /// epochs.
-    pub fn unmarked(&self) -> &[(Partition, u32, Vanishing)] {
+    pub(crate) fn unmarked(&self) -> &[(Partition, u32, Vanishing)] {
         &self.unmarked
     }
 
     /// Each partition with its standing, in order.
-    pub fn standings(&self) -> impl Iterator<Item = (Partition, Standing)> + '_ {
+    pub(crate) fn standings(&self) -> impl Iterator<Item = (Partition, Standing)> + '_ {
         (0..).map(Partition).zip(self.standings.iter().copied())
     }
 
@@ -201,7 +201,7 @@ impl Ledger {
     }
 
     /// The highest epoch that was ever read.
-    pub fn highest_epoch(&self) -> u32 {
+    pub(crate) fn highest_epoch(&self) -> u32 {
         self.seen.iter().map(|(epoch, _)| *epoch).max().unwrap_or(0)
     }
 }

@@ -14,7 +14,7 @@ use nudged_base::ids::{Partition, Sequence, StreamId};
 use nudged_journal::record::{Record, frames};
 
 /// Bytes of an entry before its record.
-pub const HEAD_BYTES: usize = 12;
+pub(crate) const HEAD_BYTES: usize = 12;
 
 /// A list's entries of one epoch.
 pub type ListStream = (u32, Partition);

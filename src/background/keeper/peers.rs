@@ -73,7 +73,7 @@ impl Peers {
     }
 
     /// Redis does not answer: time stands still until it does.
-    pub fn disconnected(&mut self) {
+    pub(crate) fn disconnected(&mut self) {
         self.answered_at = None;
     }
 

@@ -88,7 +88,7 @@ impl Missing {
     }
 
     /// The right to hear of changes is refused with these words.
-    pub fn add_hearing(&mut self, text: &str) {
+    pub(crate) fn add_hearing(&mut self, text: &str) {
         self.is_hearing = true;
         let is_channel = text.contains("channel");
         self.add(if is_channel { "&nudged:*" } else { "+subscribe" }, false);

@@ -36,21 +36,21 @@ pub const RIGHTS: &str = include_str!("scripts/rights.lua");
 /// Signs of life.
 pub const NODES: &str = "nudged:nodes";
 /// The latest seal.
-pub const REBUILD: &str = "nudged:rebuild";
+pub(crate) const REBUILD: &str = "nudged:rebuild";
 /// Who leads.
 pub const LOCK: &str = "nudged:rebuild:lock";
 /// Stands among those who compared a run where a node has cleared it.
-pub const CLEARED: &str = "cleared";
+pub(crate) const CLEARED: &str = "cleared";
 /// Every user's value, for SCAN.
-pub const USERS_PATTERN: &str = "nudged:{p*}:u:*";
+pub(crate) const USERS_PATTERN: &str = "nudged:{p*}:u:*";
 
 /// Who has compared a run.
-pub fn compared_key(run: u64) -> String {
+pub(crate) fn compared_key(run: u64) -> String {
     format!("nudged:compared:{run}")
 }
 
 /// Who has given their word to a seal.
-pub fn answered_key(seal: Seal) -> String {
+pub(crate) fn answered_key(seal: Seal) -> String {
     format!("nudged:rebuild:{}:{}", seal.epoch, seal.run)
 }
 
@@ -70,7 +70,7 @@ pub fn user_key(partition: Partition, user: &str) -> String {
 }
 
 /// The user of a value's key; `None` where it is no such key.
-pub fn user_of_key(key: &[u8]) -> Option<&str> {
+pub(crate) fn user_of_key(key: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(key).ok()?;
     let (partition, user) = text.strip_prefix("nudged:{p")?.split_once("}:u:")?;
     let partition: u16 = partition.parse().ok()?;

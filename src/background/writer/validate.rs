@@ -73,7 +73,7 @@ pub struct DecodedWithdrawn {
 ///
 /// # Errors
 /// The first bound that it breaks.
-pub fn check_erase(user: &str, revision: Revision) -> Result<(), RecordError> {
+pub(crate) fn check_erase(user: &str, revision: Revision) -> Result<(), RecordError> {
     check_text(user, 1, USER_BYTES_MAX, RecordError::User)?;
     check_revision(revision)
 }
@@ -101,7 +101,7 @@ pub fn decode_impression(impression: &Impression<'_>) -> Result<Decoded, RecordE
 ///
 /// # Errors
 /// The first bound that it breaks.
-pub fn decode_withdrawn(withdrawn: &Withdrawn<'_>) -> Result<DecodedWithdrawn, RecordError> {
+pub(crate) fn decode_withdrawn(withdrawn: &Withdrawn<'_>) -> Result<DecodedWithdrawn, RecordError> {
     check_text(withdrawn.user, 1, USER_BYTES_MAX, RecordError::User)?;
     check_text(withdrawn.popup, 1, POPUP_ID_BYTES_MAX, RecordError::Popup)?;
     check_text(withdrawn.variant, 0, VARIANT_KEY_BYTES_MAX, RecordError::Variant)?;
@@ -132,7 +132,7 @@ fn read_entry(bytes: &[u8], popup: &str) -> Result<PopupState, RecordError> {
 }
 
 /// A place to decode an entry into.
-pub const EMPTY_ENTRY: PopupState = PopupState {
+pub(crate) const EMPTY_ENTRY: PopupState = PopupState {
     popup: PopupKey(0),
     shows_total: 0,
     outcome: None,

@@ -150,7 +150,7 @@ macro_rules! shard_counters {
         ];
 
         /// Every histogram of a shard.
-        pub static HISTOGRAMS: &[HistogramDescriptor] = &[$(HistogramDescriptor {
+        pub(crate) static HISTOGRAMS: &[HistogramDescriptor] = &[$(HistogramDescriptor {
             name: $histogram_name, help: $histogram_help, histogram: |shard| &shard.$histogram,
         },)*];
     };

@@ -34,7 +34,7 @@ impl Histogram {
     }
 
     /// All durations together, in nanoseconds.
-    pub fn sum_ns(&self) -> u64 {
+    pub(crate) fn sum_ns(&self) -> u64 {
         self.sum_ns.get()
     }
 
@@ -44,7 +44,7 @@ impl Histogram {
     }
 
     /// For each power of two: the upper bound in nanoseconds and how many durations were shorter.
-    pub fn cumulative(&self) -> impl Iterator<Item = (u64, u64)> {
+    pub(crate) fn cumulative(&self) -> impl Iterator<Item = (u64, u64)> {
         let mut count = self.buckets[0].get();
         (0..=POWERS).map(move |power| {
             if power > 0 {

@@ -171,7 +171,7 @@ pub fn is_inside(windows: &[Window], zone: &TimeZone, now: WallMs) -> bool {
 
 /// The earliest moment after `now` that is inside one of the windows; `None` where there are no
 /// windows or none that opens within [`STRETCHES_MAX`] changes of offset. Does not allocate.
-pub fn next_opening(windows: &[Window], zone: &TimeZone, now: WallMs) -> Option<WallMs> {
+pub(crate) fn next_opening(windows: &[Window], zone: &TimeZone, now: WallMs) -> Option<WallMs> {
     if windows.iter().all(|window| window.days & 0x7f == 0) {
         return None;
     }
@@ -180,7 +180,7 @@ pub fn next_opening(windows: &[Window], zone: &TimeZone, now: WallMs) -> Option<
 
 /// The first moment of the next local day; where midnight is skipped, the first moment after it.
 /// At the end of the calendar's range, `now` itself plus 24 hours. Does not allocate.
-pub fn next_midnight(zone: &TimeZone, now: WallMs) -> WallMs {
+pub(crate) fn next_midnight(zone: &TimeZone, now: WallMs) -> WallMs {
     let tomorrow = i64::from(local_day(zone, now)) + 1;
     let midnight = search(zone, now, |stretch| {
         let moment_ms = stretch.moment_ms(tomorrow, 0).max(stretch.at_ms);

@@ -126,7 +126,7 @@ pub enum SettingsError {
 
 /// Whether two tags name one locale: they compare without case, and `_` is as `-`. Does not
 /// allocate.
-pub fn is_same_locale(a: &str, b: &str) -> bool {
+pub(crate) fn is_same_locale(a: &str, b: &str) -> bool {
     let plain = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
     a.len() == b.len() && a.bytes().map(plain).eq(b.bytes().map(plain))
 }

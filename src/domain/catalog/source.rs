@@ -172,7 +172,7 @@ pub fn says_popups(text: &str, format: Format) -> bool {
 ///
 /// # Errors
 /// Every error of the text; only the first where it is not JSON.
-pub fn parse_json(text: &str) -> Result<Vec<Definition>, Vec<SourceError>> {
+pub(crate) fn parse_json(text: &str) -> Result<Vec<Definition>, Vec<SourceError>> {
     parse(text, Format::Json).whole()
 }
 

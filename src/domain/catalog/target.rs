@@ -184,7 +184,7 @@ pub fn parse_number(text: &str) -> Option<Number> {
 }
 
 /// Reads a text as a boolean: exactly `true` or `false`. Does not allocate.
-pub fn parse_boolean(text: &str) -> Option<bool> {
+pub(crate) fn parse_boolean(text: &str) -> Option<bool> {
     match text {
         "true" => Some(true),
         "false" => Some(false),

@@ -29,7 +29,7 @@ impl Version {
 
     /// How the version that a text holds, read as [`Version::parse`] does, orders against this one;
     /// `None` where it holds none. Does not allocate.
-    pub fn compare_text(&self, text: &str) -> Option<Ordering> {
+    pub(crate) fn compare_text(&self, text: &str) -> Option<Ordering> {
         Some(Parts::of(text)?.compare(&self.parts()))
     }
 

@@ -10,7 +10,7 @@ const EVERYBODY: u128 = 1 << 64;
 
 /// Whether a user is among the percentage of users that see the popup. Raising the percentage
 /// removes nobody. Does not allocate.
-pub fn is_in_rollout(popup: &Popup, user: &str) -> bool {
+pub(crate) fn is_in_rollout(popup: &Popup, user: &str) -> bool {
     match popup.rollout_below {
         0 => false,
         EVERYBODY.. => true,
@@ -19,7 +19,7 @@ pub fn is_in_rollout(popup: &Popup, user: &str) -> bool {
 }
 
 /// Where a user stands in a popup's rollout, as a fraction of 2^64. Does not allocate.
-pub fn place_in_rollout(popup: &Popup, user: &str) -> u64 {
+pub(crate) fn place_in_rollout(popup: &Popup, user: &str) -> u64 {
     hash::rollout(user.as_bytes(), popup.key.0)
 }
 

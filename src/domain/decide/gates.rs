@@ -187,13 +187,13 @@ impl<'a> Visit<'a> {
     }
 
     /// As [`Visit::failure`], for a live popup of the request's placement.
-    pub fn failure_of_live(&mut self, popup: &'a Popup) -> Option<Failure> {
+    pub(crate) fn failure_of_live(&mut self, popup: &'a Popup) -> Option<Failure> {
         self.failure_without_state(popup).or_else(|| self.failure_in_state(popup))
     }
 
     /// The first gate that holds back a live popup of the request's placement whoever the user is
     /// and whatever is remembered of it.
-    pub fn failure_without_state(&mut self, popup: &'a Popup) -> Option<Failure> {
+    pub(crate) fn failure_without_state(&mut self, popup: &'a Popup) -> Option<Failure> {
         self.failure_in_time(popup).or_else(|| self.failure_for_request(popup))
     }
 

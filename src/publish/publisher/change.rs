@@ -126,7 +126,7 @@ impl Publisher {
 
     /// Takes over what this node has just stored of pauses and archives, and tells other nodes.
     /// What fails is done by the watch.
-    pub fn take_stored(&self) {
+    pub(crate) fn take_stored(&self) {
         if self.refresh().is_ok() {
             self.announce(&self.current());
         }
@@ -182,7 +182,7 @@ impl Publisher {
     ///
     /// # Errors
     /// Where its popups can't stand together.
-    pub fn take_copy(&self, copy: StoredCatalog) -> Result<(), PublishError> {
+    pub(crate) fn take_copy(&self, copy: StoredCatalog) -> Result<(), PublishError> {
         let changing = self.lock();
         let current = self.current();
         if copy.version > current.stored_version {
@@ -193,7 +193,7 @@ impl Publisher {
     }
 
     /// Whether the popups file waits until the store can be reached.
-    pub fn is_file_pending(&self) -> bool {
+    pub(crate) fn is_file_pending(&self) -> bool {
         self.lock().is_file_pending
     }
 

@@ -198,7 +198,7 @@ impl Publisher {
     }
 
     /// Waits until `is_due` of what is known, for `limit` at most; what it was then.
-    pub fn await_overrides(
+    pub(crate) fn await_overrides(
         &self,
         limit: Duration,
         mut is_due: impl FnMut(&Overrides) -> bool,

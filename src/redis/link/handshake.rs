@@ -58,7 +58,7 @@ impl Handshake {
     }
 
     /// What the connection speaks, as far as it is known.
-    pub fn protocol(&self) -> Protocol {
+    pub(crate) fn protocol(&self) -> Protocol {
         self.protocol
     }
 

@@ -99,7 +99,7 @@ impl Slots {
     }
 
     /// Appends a command again that was just popped, with its script's body.
-    pub fn push_with_body(&mut self, mut slot: Slot, script: Script, now: MonoNs) {
+    pub(crate) fn push_with_body(&mut self, mut slot: Slot, script: Script, now: MonoNs) {
         let from = usize::try_from(slot.begin - self.base).expect("within the log");
         let mut sent = Vec::with_capacity(slot.length);
         sent.extend_from_slice(&self.log[from..from + slot.length]);
@@ -112,7 +112,7 @@ impl Slots {
     }
 
     /// Lets the bytes of answered commands go, now and then.
-    pub fn forget_answered(&mut self) {
+    pub(crate) fn forget_answered(&mut self) {
         let kept_from = self.slots.front().map_or(self.end(), |slot| slot.begin);
         let gone = usize::try_from(kept_from - self.base).expect("within the log");
         // Each byte is moved at most once for each byte that goes.

@@ -187,7 +187,7 @@ impl Connections {
     }
 
     /// Connections that are served at once.
-    pub fn open_max(&self) -> u32 {
+    pub(crate) fn open_max(&self) -> u32 {
         self.open_max
     }
 

@@ -47,14 +47,19 @@ impl Hops {
     }
 
     /// A part has come back: its verdicts, or none where it could not be executed.
-    pub fn part_done(&mut self, users: &mut Users, handle: Handle, verdicts: &[PlacedVerdict]) {
+    pub(crate) fn part_done(
+        &mut self,
+        users: &mut Users,
+        handle: Handle,
+        verdicts: &[PlacedVerdict],
+    ) {
         if let Some(fanout) = self.fanouts.part_done(handle, verdicts) {
             users.finish(fanout.origin, fanout.outcome);
         }
     }
 
     /// Events requests whose verdicts are not all there.
-    pub fn fanouts(&self) -> usize {
+    pub(crate) fn fanouts(&self) -> usize {
         self.fanouts.len()
     }
 

@@ -65,7 +65,7 @@ pub(super) fn decided<'a>(request: &DecideRequest<'a>, decision: Decision) -> De
 
 impl Users {
     /// Applies one event to the scratch state, and records it where it changed something.
-    pub fn apply_event(&mut self, view: &View, now: Now, event: &Event<'_>) -> Verdict {
+    pub(crate) fn apply_event(&mut self, view: &View, now: Now, event: &Event<'_>) -> Verdict {
         let token = &event.token;
         let shown = shown_of(token);
         let state = &mut self.scratch.state;
@@ -228,7 +228,7 @@ impl Users {
     }
 
     /// Counts what became of events.
-    pub fn count_verdicts(&self, verdicts: impl Iterator<Item = Verdict>) {
+    pub(crate) fn count_verdicts(&self, verdicts: impl Iterator<Item = Verdict>) {
         for verdict in verdicts {
             match verdict {
                 Verdict::Accepted => self.counters.events_accepted.add(1),

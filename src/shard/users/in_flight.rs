@@ -190,14 +190,14 @@ impl InFlightTable {
     }
 
     /// Lets a request wait before all others: it was asked first.
-    pub fn wait_first(&mut self, handle: Handle, waiter: Waiter) {
+    pub(crate) fn wait_first(&mut self, handle: Handle, waiter: Waiter) {
         self.wait(handle, waiter);
         let flight = self.in_flight.get_mut(handle).expect("the caller has found it");
         flight.waiters.rotate_right(1);
     }
 
     /// Those who wait behind a command that goes on wait no longer.
-    pub fn take_waiters(&mut self, handle: Handle) -> VecDeque<Waiter> {
+    pub(crate) fn take_waiters(&mut self, handle: Handle) -> VecDeque<Waiter> {
         let Some(flight) = self.in_flight.get_mut(handle) else { return VecDeque::new() };
         let waiters = std::mem::take(&mut flight.waiters);
         self.waiting -= waiters.len();
@@ -271,7 +271,7 @@ impl InFlightTable {
     }
 
     /// Puts others in the place of outcomes that wait, where `replace` gives one.
-    pub fn replace_outcomes(
+    pub(crate) fn replace_outcomes(
         &mut self,
         mut replace: impl FnMut(&EncodedOutcome) -> Option<EncodedOutcome>,
     ) {

@@ -119,7 +119,7 @@ impl Lane {
     }
 
     /// Bytes of records that the journal has not acknowledged, and of those that may follow.
-    pub fn bytes_under_way(&self) -> usize {
+    pub(crate) fn bytes_under_way(&self) -> usize {
         self.bytes_in_flight + self.turn_bytes.len() + self.reserved_bytes
     }
 
@@ -128,7 +128,7 @@ impl Lane {
     /// nothing else moves. No answer waits for them.
     ///
     /// [`promised_bytes`]: crate::users::unmerged::Unmerged::promised_bytes
-    pub fn has_room_promised(&self, records: usize) -> bool {
+    pub(crate) fn has_room_promised(&self, records: usize) -> bool {
         self.has_own_room(records * RECORD_BYTES_MAX)
     }
 
@@ -143,7 +143,7 @@ impl Lane {
     }
 
     /// The same for records that were promised; see [`Lane::has_room_promised`].
-    pub fn reserve_promised(&mut self, bytes: usize) -> bool {
+    pub(crate) fn reserve_promised(&mut self, bytes: usize) -> bool {
         let has_room = self.has_own_room(bytes);
         if has_room {
             self.reserved_bytes += bytes;
@@ -158,7 +158,7 @@ impl Lane {
     }
 
     /// Adds records that are framed already and for which room was reserved; the last of them.
-    pub fn append_framed(&mut self, framed: &[u8]) -> LaneSequence {
+    pub(crate) fn append_framed(&mut self, framed: &[u8]) -> LaneSequence {
         for frame in record::frames(framed) {
             debug_assert!(frame.is_ok(), "we framed it");
             self.turn_count += 1;
@@ -210,7 +210,7 @@ impl Lane {
     }
 
     /// Whether a record is acknowledged.
-    pub fn is_acked(&self, upto: LaneSequence) -> bool {
+    pub(crate) fn is_acked(&self, upto: LaneSequence) -> bool {
         upto <= self.acked
     }
 
@@ -221,12 +221,12 @@ impl Lane {
 
     /// The same by its number in the journal; before the first acknowledgement the number that the
     /// journal went on behind.
-    pub fn acked_sequence(&self) -> Sequence {
+    pub(crate) fn acked_sequence(&self) -> Sequence {
         self.acked_sequence
     }
 
     /// The journal goes on behind this record.
-    pub fn begin_behind(&mut self, sequence: Sequence) {
+    pub(crate) fn begin_behind(&mut self, sequence: Sequence) {
         self.acked_sequence = sequence;
     }
 
@@ -275,7 +275,7 @@ impl Lane {
     }
 
     /// Puts others in the place of outcomes that wait, where `replace` gives one.
-    pub fn replace_outcomes(
+    pub(crate) fn replace_outcomes(
         &mut self,
         mut replace: impl FnMut(&EncodedOutcome) -> Option<EncodedOutcome>,
     ) {
@@ -300,7 +300,7 @@ impl Lane {
     }
 
     /// Takes the journal's watermarks.
-    pub fn watermarks(&mut self, accepting: bool, applied: Sequence) {
+    pub(crate) fn watermarks(&mut self, accepting: bool, applied: Sequence) {
         self.accepting = accepting;
         self.applied_sequence = self.applied_sequence.max(applied);
         self.settle_marks();

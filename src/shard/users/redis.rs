@@ -189,7 +189,7 @@ impl Arbiter {
 
     /// Whether Redis may be asked: it answers, lets nudged do what a decision needs, and its run is
     /// one that every node has compared.
-    pub fn is_usable(&self, now: MonoNs) -> bool {
+    pub(crate) fn is_usable(&self, now: MonoNs) -> bool {
         let is_fit = self.server.is_some_and(|server| {
             server.run == self.board.cleared_run && self.keeps_promise(server)
         });
@@ -209,7 +209,7 @@ impl Arbiter {
 
     /// From now on a reply has to survive loss of power.
     #[cfg(test)]
-    pub fn need_sync(&mut self) {
+    pub(crate) fn need_sync(&mut self) {
         self.setup.needs_sync = true;
     }
 
@@ -219,7 +219,7 @@ impl Arbiter {
     }
 
     /// Changes that are sent until Redis says what became of them.
-    pub fn pursued(&self) -> usize {
+    pub(crate) fn pursued(&self) -> usize {
         self.pursuit.len()
     }
 

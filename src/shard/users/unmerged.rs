@@ -39,7 +39,7 @@ pub struct Unmerged {
 
 impl Unmerged {
     /// What earlier processes accepted and did not merge, each with its user and its record.
-    pub fn left_by(left: impl Iterator<Item = (Sequence, Box<str>, Entry)>) -> Unmerged {
+    pub(crate) fn left_by(left: impl Iterator<Item = (Sequence, Box<str>, Entry)>) -> Unmerged {
         let mut unmerged = Unmerged::default();
         for (sequence, user, entry) in left {
             unmerged.push(&user, entry, Sequence(sequence.0 - 1));
@@ -113,13 +113,13 @@ impl Unmerged {
 
     /// The next user who has entries, behind `after` in an order of their own; the first one behind
     /// the last.
-    pub fn next_user(&self, after: &str) -> Option<&str> {
+    pub(crate) fn next_user(&self, after: &str) -> Option<&str> {
         let first = || self.users.first_key_value().map(|(user, _)| &**user);
         self.user_behind(after).or_else(first)
     }
 
     /// The next user who has entries, behind `after`; `None` behind the last.
-    pub fn user_behind(&self, after: &str) -> Option<&str> {
+    pub(crate) fn user_behind(&self, after: &str) -> Option<&str> {
         let behind = (Bound::Excluded(after), Bound::Unbounded);
         self.users.range::<str, _>(behind).next().map(|(user, _)| &**user)
     }

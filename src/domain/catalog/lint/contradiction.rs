@@ -11,7 +11,7 @@ use crate::catalog::target::{Order, Rule, Scalar, Test, parse_boolean, parse_num
 use crate::catalog::version::Version;
 
 /// Whether no attributes make the rule true.
-pub fn never_matches(rule: &Rule) -> bool {
+pub(crate) fn never_matches(rule: &Rule) -> bool {
     if constant(rule) == Some(false) {
         return true;
     }
@@ -33,7 +33,7 @@ pub fn never_matches(rule: &Rule) -> bool {
 }
 
 /// Whether all attributes, none too, make the rule true.
-pub fn always_matches(rule: &Rule) -> bool {
+pub(crate) fn always_matches(rule: &Rule) -> bool {
     constant(rule) == Some(true)
 }
 

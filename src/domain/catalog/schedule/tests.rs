@@ -56,7 +56,7 @@ mod naive {
     }
 
     /// Scans `days` days. Openings are at full minutes of UTC, or one millisecond from now.
-    pub fn next_opening(
+    pub(crate) fn next_opening(
         windows: &[Window],
         zone: &TimeZone,
         now: WallMs,
@@ -68,7 +68,7 @@ mod naive {
         std::iter::once(next).chain(minutes).map(WallMs).find(|at| is_inside(windows, zone, *at))
     }
 
-    pub fn next_midnight(zone: &TimeZone, now: WallMs) -> WallMs {
+    pub(crate) fn next_midnight(zone: &TimeZone, now: WallMs) -> WallMs {
         let date = |at: WallMs| zone.to_datetime(Timestamp::from_millisecond(at.0).unwrap()).date();
         let today = date(now);
         let first_minute = now.0.div_euclid(MINUTE) + 1;

@@ -10,7 +10,7 @@ use nudged_base::time::{DurationMs, Gap, WallMs};
 use nudged_config::tree::{Value, write_text};
 
 /// The fields that hold the rest after each outcome.
-pub const AFTER_OUTCOMES: [(&str, Outcome); 4] = [
+pub(crate) const AFTER_OUTCOMES: [(&str, Outcome); 4] = [
     ("after_ignored", Outcome::Ignored),
     ("after_dismissed", Outcome::Dismissed),
     ("after_clicked", Outcome::Clicked),

@@ -13,7 +13,7 @@ use nudged_base::limits::{
 use nudged_config::tree::{Value, write_json};
 
 /// Reads what the client gets: variants, or content and locales.
-pub fn read_contents(table: &Table<'_>, popup: &mut Popup, errors: &mut Errors) {
+pub(crate) fn read_contents(table: &Table<'_>, popup: &mut Popup, errors: &mut Errors) {
     let Some(variants) = table.get("variants") else {
         popup.variants = [read_variant_body(table, "", 1, errors)].into();
         return;

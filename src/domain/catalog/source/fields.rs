@@ -236,7 +236,7 @@ impl<'t> Table<'t> {
     }
 
     /// The field of a key that must be there.
-    pub fn require(&self, key: &str, errors: &mut Errors) -> Option<Field<'t>> {
+    pub(crate) fn require(&self, key: &str, errors: &mut Errors) -> Option<Field<'t>> {
         self.get(key).or_else(|| {
             let path = if self.path.is_empty() { key } else { &format!("{}.{key}", self.path) };
             errors.add(self.line, path, "is missing")

@@ -38,7 +38,7 @@ enum JsonError {
 ///
 /// # Errors
 /// The first syntax error, with its line.
-pub fn from_json(text: &str) -> Result<Node, SourceError> {
+pub(crate) fn from_json(text: &str) -> Result<Node, SourceError> {
     let mut reader = Reader { text, at: 0, line: 1 };
     let read = reader.document();
     read.map_err(|error| SourceError::of_text(reader.line, &format!("not JSON: {error}")))

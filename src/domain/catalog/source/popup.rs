@@ -47,14 +47,14 @@ pub const FIELDS: [&str; 23] = [
 ];
 
 /// The words of `on_failure`.
-pub const ON_FAILURES: [(&str, OnFailure); 2] =
+pub(crate) const ON_FAILURES: [(&str, OnFailure); 2] =
     [("hide", OnFailure::Hide), ("local", OnFailure::Local)];
 
 /// The names of days; the place of each is its bit in [`Window::days`].
 pub const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// What a popup is where its text is silent; without an id and a variant.
-pub fn default_popup() -> Popup {
+pub(crate) fn default_popup() -> Popup {
     let hours = |hours: u64| Gap::After(DurationMs(hours * 3_600_000));
     let mut after_outcome = [Gap::Never; 4];
     after_outcome[Outcome::Ignored as usize - 1] = hours(24);

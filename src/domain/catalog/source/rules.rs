@@ -187,7 +187,7 @@ fn pattern(field: &Field<'_>, errors: &mut Errors) -> Option<regex::Regex> {
 }
 
 /// Appends a target as JSON: keys in the order of [`KEYS`], values as they are written.
-pub fn write_target(value: &Value, out: &mut String) {
+pub(crate) fn write_target(value: &Value, out: &mut String) {
     let Value::Table(members) = value else {
         return write_json(value, out);
     };

@@ -71,12 +71,12 @@ impl Connections {
     }
 
     /// Whether connections were reset for what they owed since the last call.
-    pub fn take_cut(&mut self) -> bool {
+    pub(crate) fn take_cut(&mut self) -> bool {
         std::mem::take(&mut self.is_cut)
     }
 
     /// Whether somebody has begun to speak TLS since the last call.
-    pub fn take_tls_seen(&mut self) -> bool {
+    pub(crate) fn take_tls_seen(&mut self) -> bool {
         std::mem::take(&mut self.is_tls_seen)
     }
 

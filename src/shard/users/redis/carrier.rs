@@ -85,7 +85,7 @@ impl Carrier {
 
     /// A model's reply told the time; a link has seen it by itself.
     #[cfg(test)]
-    pub fn told_time(&mut self, now: MonoNs, time: WallMs) {
+    pub(crate) fn told_time(&mut self, now: MonoNs, time: WallMs) {
         if let Carrier::Wire(wire) = self {
             wire.told_time(now, time);
         }

@@ -195,7 +195,7 @@ impl RedisUsers<'_> {
 
     /// Goes on with what waits, once a turn: asks for users nobody asks for, journals again what
     /// holds SQL up, and tells how far SQL may go.
-    pub fn merge_unasked(&mut self, now: Now) {
+    pub(crate) fn merge_unasked(&mut self, now: Now) {
         self.arbiter.unmerged.acknowledge(self.users.lane.acked());
         self.ask_for_unmerged(now.mono);
         self.journal_again(now.mono);

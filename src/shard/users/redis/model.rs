@@ -160,7 +160,7 @@ pub struct Wire(Rc<RefCell<Held>>);
 
 impl Wire {
     /// A reply has told the time.
-    pub fn told_time(&self, now: MonoNs, time: WallMs) {
+    pub(crate) fn told_time(&self, now: MonoNs, time: WallMs) {
         self.0.borrow_mut().clock.observe(now, now, time);
     }
 
@@ -175,7 +175,7 @@ impl Wire {
     }
 
     /// The connection stands, and the server says so of its syncs.
-    pub fn up_syncing(&self, run: u64, evicts: bool, syncs_always: Option<bool>) {
+    pub(crate) fn up_syncing(&self, run: u64, evicts: bool, syncs_always: Option<bool>) {
         let mut held = self.0.borrow_mut();
         (held.is_open, held.window) = (true, 256);
         let server = Server { run, resp3: true, subscribed: true, evicts, syncs_always };
@@ -196,7 +196,7 @@ impl Wire {
     }
 
     /// The breaker opens or closes on a connection that stands.
-    pub fn let_pass(&self, is_open: bool) {
+    pub(crate) fn let_pass(&self, is_open: bool) {
         self.0.borrow_mut().is_open = is_open;
     }
 

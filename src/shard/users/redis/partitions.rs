@@ -83,13 +83,13 @@ impl Partitions {
     }
 
     /// From when on copies are of the present epoch; `None` where nobody may decide.
-    pub fn vouches_since(&self, partition: Partition) -> Option<u64> {
+    pub(crate) fn vouches_since(&self, partition: Partition) -> Option<u64> {
         let known = &self.known[usize::from(partition.0)];
         (known.standing == Standing::Vouched).then_some(known.since_ms)
     }
 
     /// A partition that was found lost and is not reported yet.
-    pub fn next_lost(&mut self) -> Option<Partition> {
+    pub(crate) fn next_lost(&mut self) -> Option<Partition> {
         self.news.pop()
     }
 }

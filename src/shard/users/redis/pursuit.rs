@@ -120,7 +120,7 @@ impl Arbiter {
 
     /// Whether nothing is under way that could come to an end now: what Redis can't be asked about
     /// ends with the process.
-    pub fn may_end(&self, now: MonoNs) -> bool {
+    pub(crate) fn may_end(&self, now: MonoNs) -> bool {
         let is_stuck = self.in_flight.len() == self.pursuit.waiting() && !self.is_usable(now);
         self.fanouts.is_empty() && (self.in_flight.is_empty() || is_stuck)
     }
@@ -170,7 +170,7 @@ impl RedisUsers<'_> {
     }
 
     /// Gives up what was pursued for too long.
-    pub fn give_up_pursued(&mut self, now: MonoNs) -> Option<Resumed> {
+    pub(crate) fn give_up_pursued(&mut self, now: MonoNs) -> Option<Resumed> {
         let pursuit = &mut self.arbiter.pursuit;
         pursuit.queue.front().filter(|(until, _)| *until <= now)?;
         let (_, handle) = pursuit.queue.pop_front()?;

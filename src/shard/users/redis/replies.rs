@@ -41,7 +41,12 @@ pub(super) const FRESH: Attempt = Attempt { tries: 0, is_fresh: true };
 
 impl RedisUsers<'_> {
     /// Acts upon what became known of Redis.
-    pub fn on_link_event(&mut self, now: Now, view: &View, event: LinkEvent) -> Option<Resumed> {
+    pub(crate) fn on_link_event(
+        &mut self,
+        now: Now,
+        view: &View,
+        event: LinkEvent,
+    ) -> Option<Resumed> {
         match event {
             LinkEvent::Up(server) => self.on_up(now, server),
             LinkEvent::Down => {
@@ -183,7 +188,7 @@ impl RedisUsers<'_> {
     }
 
     /// SQL has answered: what it has more than Redis is put there.
-    pub fn on_read_of_sql(&mut self, now: Now, read: UserRead) -> Option<Resumed> {
+    pub(crate) fn on_read_of_sql(&mut self, now: Now, read: UserRead) -> Option<Resumed> {
         let handle = Handle::from_bits(read.ticket);
         let arbiter = &mut *self.arbiter;
         let flight = arbiter.in_flight.get_mut(handle)?;

@@ -396,7 +396,12 @@ impl RedisUsers<'_> {
     ///
     /// # Errors
     /// The work itself, where Redis is not to be asked or a bound is reached.
-    pub fn wait_for_redis(&mut self, now: Now, user: &str, waiter: Waiter) -> Result<(), Waiter> {
+    pub(crate) fn wait_for_redis(
+        &mut self,
+        now: Now,
+        user: &str,
+        waiter: Waiter,
+    ) -> Result<(), Waiter> {
         let arbiter = &mut *self.arbiter;
         if !arbiter.is_usable(now.mono) {
             return Err(waiter);

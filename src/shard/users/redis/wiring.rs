@@ -12,7 +12,7 @@ use nudged_redis::link::{LinkEvent, LinkFigures, LinkWish};
 
 impl Arbiter {
     /// The connection stands.
-    pub fn on_connected(&mut self, now: MonoNs) {
+    pub(crate) fn on_connected(&mut self, now: MonoNs) {
         self.is_connected = true;
         self.is_sending = false;
         self.output.clear();
@@ -20,21 +20,21 @@ impl Arbiter {
     }
 
     /// Bytes came.
-    pub fn on_bytes(&mut self, now: MonoNs, bytes: &[u8]) {
+    pub(crate) fn on_bytes(&mut self, now: MonoNs, bytes: &[u8]) {
         if self.is_connected {
             self.carrier.received(now, bytes);
         }
     }
 
     /// The connection is lost, or could not be had.
-    pub fn on_broken(&mut self, now: MonoNs) {
+    pub(crate) fn on_broken(&mut self, now: MonoNs) {
         self.must_close |= self.is_connected;
         self.is_connected = false;
         self.carrier.broken(now);
     }
 
     /// A send has ended. What was not taken goes first the next time.
-    pub fn on_sent(&mut self, now: MonoNs, mut buffer: Vec<u8>, sent: Option<usize>) {
+    pub(crate) fn on_sent(&mut self, now: MonoNs, mut buffer: Vec<u8>, sent: Option<usize>) {
         if !self.is_connected || !self.is_sending {
             return;
         }
@@ -55,7 +55,7 @@ impl Arbiter {
     }
 
     /// What the link wants of the driver next. A lost connection is closed before another is made.
-    pub fn next_wish(&mut self) -> Option<LinkWish> {
+    pub(crate) fn next_wish(&mut self) -> Option<LinkWish> {
         if std::mem::take(&mut self.must_close) {
             return Some(LinkWish::Close);
         }
@@ -67,7 +67,7 @@ impl Arbiter {
     }
 
     /// What is to be sent now, if anything.
-    pub fn next_output(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn next_output(&mut self) -> Option<Vec<u8>> {
         if !self.is_connected || self.is_sending {
             return None;
         }
@@ -100,19 +100,19 @@ impl Arbiter {
     }
 
     /// What the keeper lets the shards do.
-    pub fn on_board(&mut self, board: BoardView) {
+    pub(crate) fn on_board(&mut self, board: BoardView) {
         self.board = board;
     }
 
     /// Lets requests wait behind the command of their user, if there is one.
-    pub fn wait_behind(&mut self, user: &str, waiters: &mut VecDeque<Waiter>) -> bool {
+    pub(crate) fn wait_behind(&mut self, user: &str, waiters: &mut VecDeque<Waiter>) -> bool {
         let Some(handle) = self.in_flight.find(user) else { return false };
         waiters.drain(..).for_each(|waiter| self.in_flight.wait(handle, waiter));
         true
     }
 
     /// Puts others in the place of outcomes that wait, where `replace` gives one.
-    pub fn replace_outcomes(
+    pub(crate) fn replace_outcomes(
         &mut self,
         replace: impl FnMut(&EncodedOutcome) -> Option<EncodedOutcome>,
     ) {

@@ -115,7 +115,7 @@ impl Entry {
     }
 
     /// The impression that it is about.
-    pub fn subject<'a>(&'a self, user: &'a str) -> Subject<'a> {
+    pub(crate) fn subject<'a>(&'a self, user: &'a str) -> Subject<'a> {
         Subject {
             user,
             token: &self.token,
