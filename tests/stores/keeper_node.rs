@@ -18,7 +18,8 @@ use nudged_config::{Config, Secret};
 use nudged_domain::state::user::{
     PopupState, Show, UserClocks, UserState, encode, encode_clocks, encode_popup,
 };
-use nudged_journal::record::{self, Happening, Impression, Record, Withdrawn};
+use nudged_journal::record::{self, Impression, Record, Withdrawn};
+use nudged_base::event_kind::EventKind;
 use nudged_redis::ask::Answer;
 use nudged_redis::greeting::run_of_info;
 use nudged_redis::link::LinkSettings;
@@ -218,7 +219,7 @@ pub fn framed(user: &str, state: &UserState) -> Vec<u8> {
         user,
         revision: state.revision,
         at,
-        happening: Happening::Decided,
+        kind: EventKind::Decided,
         acted_at: at,
         token: &token,
         popup: "spring",
