@@ -1,5 +1,6 @@
 //! The kinds of events that an impression can have, each with its number and its word: the only
-//! table of them. The journal stores the numbers; requests, answers, SQL and exports have the words.
+//! table of them. The journal stores the numbers; requests, answers, SQL and exports have the
+//! words.
 
 macro_rules! event_kinds {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $word:literal;)+) => {

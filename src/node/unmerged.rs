@@ -41,11 +41,11 @@ pub fn announce(board: &Board, left: &Left, end: Sequence, shards: u16) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nudged_base::event_kind::EventKind;
     use nudged_base::ids::{PopupKey, Revision};
     use nudged_base::time::WallMs;
     use nudged_domain::state::apply::{Action, ShowId};
     use nudged_journal::record::{Impression, Record};
-    use nudged_base::event_kind::EventKind;
     use nudged_runtime::wake::Sleeper;
     use nudged_shard::users::unmerged::{Asked, Entry};
     use std::sync::Arc;

@@ -31,6 +31,7 @@ use nudged_api::events::Event;
 use nudged_api::outcome::{EncodedOutcome, Outcome};
 use nudged_api::token::Token;
 use nudged_base::clock::Now;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{LaneSequence, PopupKey, UserKey};
 use nudged_base::limits::{BUFFERS_POOLED_MAX, CATALOGS_HELD_MAX};
 use nudged_base::telemetry::counters::ShardCounters;
@@ -43,7 +44,6 @@ use nudged_domain::state::slice::Slice;
 use nudged_domain::state::user::{self, UserState};
 use nudged_http::pool::BufferPool;
 use nudged_journal::record::{self, Impression, Record};
-use nudged_base::event_kind::EventKind;
 
 /// Who decides which of two changes of a user stands.
 pub enum Arbitration {

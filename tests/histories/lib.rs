@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 use proptest::prelude::*;
 
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{PopupKey, Revision, Sequence};
 use nudged_base::time::{DurationMs, Gap, WallMs};
 use nudged_domain::catalog::schedule::Zone;
@@ -17,7 +18,6 @@ use nudged_domain::catalog::snapshot::{
 use nudged_domain::state::apply::{self, Action, EventVerdict, ShowId};
 use nudged_domain::state::user::{UserState, encode_clocks, encode_popup};
 use nudged_journal::record::{FormerEntry, Impression, Record, Withdrawn};
-use nudged_base::event_kind::EventKind;
 
 /// Users whose ids differ only where bytes are compared one by one.
 pub const USERS: [&str; 4] = ["a", "A", "a ", "\u{e9}"];

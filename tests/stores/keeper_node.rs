@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nudged_background::keeper::figures::KeeperFigures;
 use nudged_background::keeper::list_share::ListShare;
 use nudged_background::keeper::peers::NodeId;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{Partition, PopupKey, Revision, Sequence, ShardId, UserKey};
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Level, Log};
@@ -19,7 +20,6 @@ use nudged_domain::state::user::{
     PopupState, Show, UserClocks, UserState, encode, encode_clocks, encode_popup,
 };
 use nudged_journal::record::{self, Impression, Record, Withdrawn};
-use nudged_base::event_kind::EventKind;
 use nudged_redis::ask::Answer;
 use nudged_redis::greeting::run_of_info;
 use nudged_redis::link::LinkSettings;

@@ -17,6 +17,7 @@ use hashbrown::{HashMap, HashSet};
 
 use self::builder::{Builder, Change};
 use super::validate::{RecordError, check_erase, decode_impression, decode_withdrawn};
+use nudged_base::event_kind::EventKind;
 use nudged_base::hash;
 use nudged_base::hex;
 use nudged_base::ids::{Revision, Sequence, UserKey};
@@ -25,7 +26,6 @@ use nudged_base::time::WallMs;
 use nudged_domain::catalog::snapshot::Outcome;
 use nudged_domain::state::user::UserClocks;
 use nudged_journal::record::{Impression, Record, Withdrawn};
-use nudged_base::event_kind::EventKind;
 
 /// Erased users: records of them up to the revision are of nobody.
 pub type Tombstones = HashMap<UserKey, Revision>;
@@ -257,9 +257,8 @@ fn leave_out_unseen(batch: &mut Batch<'_>) {
     withdrawn.sort_unstable_by_key(|row| (row.decision, row.index));
     let unseen: HashSet<Cow<'_, str>> =
         withdrawn.iter().flat_map(WithdrawnRow::decisions).collect();
-    let is_unseen = |event: &EventRow<'_>| {
-        event.kind == EventKind::Decided && unseen.contains(&event.decision)
-    };
+    let is_unseen =
+        |event: &EventRow<'_>| event.kind == EventKind::Decided && unseen.contains(&event.decision);
     if !unseen.is_empty() {
         events.retain(|event| !is_unseen(event));
     }

@@ -4,8 +4,8 @@
 use hashbrown::HashMap;
 
 use super::batcher::{EventRow, WithdrawnRow};
-use nudged_base::time::WallMs;
 use nudged_base::event_kind::EventKind;
+use nudged_base::time::WallMs;
 
 /// Milliseconds of an hour: the grain of `popup_stats`.
 pub const HOUR_MS: i64 = 3_600_000;

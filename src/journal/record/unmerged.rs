@@ -2,7 +2,7 @@
 //! a show that the node's own memory decided. It says what was asked; the merge finds out what
 //! comes of it and is recorded by impressions.
 
-use super::super::bytes::Fields;
+use super::super::bytes::FieldReader;
 use super::{append_blob, append_short, decode_common};
 use nudged_base::event_kind::EventKind;
 use nudged_base::ids::Revision;
@@ -72,7 +72,7 @@ pub(super) fn append(unmerged: &Unmerged<'_>, bytes: &mut Vec<u8>) {
 }
 
 /// Reads the fields behind the kind; `None` for any bytes that [`append`] would not have written.
-pub(super) fn decode(mut fields: Fields<'_>) -> Option<Unmerged<'_>> {
+pub(super) fn decode(mut fields: FieldReader<'_>) -> Option<Unmerged<'_>> {
     let (at, revision, user) = decode_common(&mut fields)?;
     let number_and_flag = fields.u8()?;
     let is_of_local = number_and_flag & OF_LOCAL != 0;

@@ -16,13 +16,13 @@ use nudged_api::outcome::{Candidate, Decided, EncodedOutcome, Outcome, Verdicts}
 use nudged_api::token::Token;
 use nudged_api::verdict::{PlacedVerdict, Verdict};
 use nudged_base::clock::Now;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::LaneSequence;
 use nudged_base::telemetry::log::{Message, Value};
 use nudged_base::time::MonoNs;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::choose::{self, Decision};
 use nudged_domain::state::apply::{self, EventVerdict, ShowApplied};
-use nudged_base::event_kind::EventKind;
 
 /// What a command is executed with.
 #[derive(Clone, Copy, Debug)]

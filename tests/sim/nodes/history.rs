@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bumpalo::Bump;
 use nudged_api::token::Keys;
+use nudged_base::event_kind::EventKind;
 use nudged_base::time::WallMs;
 use nudged_journal::record::{Record, frames};
-use nudged_base::event_kind::EventKind;
 use serde_json::Value;
 
 use crate::wire::Reply;

@@ -10,11 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bumpalo::Bump;
 use nudged_background::keeper::scripts;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{PopupKey, Revision, UserKey};
 use nudged_base::limits::SHOWS_REMEMBERED_MAX;
 use nudged_base::time::WallMs;
 use nudged_domain::state::user::{self, UserState};
-use nudged_base::event_kind::EventKind;
 use nudged_redis::reply::split_value;
 
 use super::catalog::{Rules, rules_of};

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 
 use nudged_background::writer::batcher::{self, Tombstones};
 use nudged_background::writer::failure::{SqlFailure, SqlMeaning};
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{PopupKey, Revision, Sequence, StreamId};
 use nudged_base::limits::PEER_KNOWN_MS;
 use nudged_domain::state::user::{PopupState, UserClocks, UserState, decode_popup};
 use nudged_journal::record::Record;
-use nudged_base::event_kind::EventKind;
 
 use super::scene::MS;
 use crate::following::failure;

@@ -19,6 +19,7 @@ use nudged_api::access::Access;
 use nudged_api::cors::Cors;
 use nudged_api::token::{Keys, Secret};
 use nudged_base::clock::Now;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{Revision, Sequence, ShardId, UserKey};
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Level, Log};
@@ -29,7 +30,6 @@ use nudged_domain::catalog::source;
 use nudged_domain::state::user::{self, UserState};
 use nudged_journal::lane::{Ack, LaneBatch};
 use nudged_journal::record::{Record, append, frames};
-use nudged_base::event_kind::EventKind;
 use nudged_redis::command::Phase;
 
 mod catalogs;

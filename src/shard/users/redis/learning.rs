@@ -7,11 +7,11 @@ use super::RedisUsers;
 use crate::users::unmerged::Entry;
 use crate::users::{Happened, Subject, shown_of};
 use nudged_api::events::Event;
+use nudged_base::event_kind::EventKind;
 use nudged_base::limits::EVENT_AGE_MAX_MS;
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::state::apply::{self, LateShow};
-use nudged_base::event_kind::EventKind;
 
 impl RedisUsers<'_> {
     /// Makes the show of an event part of the scratch state and records it, where a node decided it

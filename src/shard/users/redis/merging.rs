@@ -27,6 +27,7 @@ use crate::users::in_flight::ProposedChange;
 use crate::users::unmerged::{Asked, Entry, Merged};
 use crate::users::{Happened, Users};
 use nudged_base::clock::Now;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{LaneSequence, Sequence};
 use nudged_base::limits::{
     JOURNAL_AGAIN_MS, JOURNAL_AGAIN_RECORDS, MERGE_REST_MS, MERGE_VALID_MS, MERGES_MAX,
@@ -36,7 +37,6 @@ use nudged_base::time::{DurationMs, MonoNs};
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::state::{apply, user};
 use nudged_journal::record::Record;
-use nudged_base::event_kind::EventKind;
 
 /// What merging remembers between turns.
 #[derive(Debug, Default)]

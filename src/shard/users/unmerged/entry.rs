@@ -2,6 +2,7 @@
 //! of it. Knows no table and no journal.
 
 use crate::users::Subject;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::PopupKey;
 use nudged_base::limits::MERGE_RECORD_EXTRA_BYTES;
 use nudged_base::time::WallMs;
@@ -9,7 +10,6 @@ use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::state::apply::{self, Action, EventVerdict, LateShow, Merge, ShowId};
 use nudged_domain::state::user::UserState;
 use nudged_journal::record;
-use nudged_base::event_kind::EventKind;
 
 /// One thing that a user's state lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]

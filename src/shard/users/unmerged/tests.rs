@@ -2,6 +2,7 @@
 //! are bounded.
 
 use super::*;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{PopupKey, Revision};
 use nudged_base::limits::{POPUP_ID_BYTES_MAX, SHOWS_REMEMBERED_MAX};
 use nudged_base::time::WallMs;
@@ -10,10 +11,7 @@ use nudged_domain::catalog::snapshot::{Outcome, Settings, Snapshot};
 use nudged_domain::catalog::source::parse_json_values;
 use nudged_domain::state::apply::{self, Action, ShowId};
 use nudged_domain::state::user::{self, PopupState, Show, UserClocks, UserState};
-use nudged_journal::record::{
-    Impression, Record, append, frames, unmerged_framed_bytes,
-};
-use nudged_base::event_kind::EventKind;
+use nudged_journal::record::{Impression, Record, append, frames, unmerged_framed_bytes};
 use serde_json::json;
 
 const NOON: WallMs = WallMs(1_767_614_400_000);
