@@ -20,9 +20,9 @@ use nudged_base::ids::PopupKey;
 use nudged_base::limits::{
     HISTORY_BYTES, HISTORY_LINES, HISTORY_LINES_MAX, HISTORY_READ_LINES, OVERRIDES_RETRY_MS,
 };
-use nudged_store::{HistoryEntry, Reader, StoreError};
+use nudged_store::{HistoryEntry, StoreError, StoreReader};
 
-/// What is query for.
+/// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct HistoryQuery {
     /// Lines, at most.
@@ -113,7 +113,7 @@ fn refused(bad: BadInput) -> AdminAnswer {
 }
 
 fn page<'a>(
-    reader: &Reader,
+    reader: &StoreReader,
     id: &'a str,
     query: HistoryQuery,
 ) -> Result<HistoryPage<'a>, StoreError> {
@@ -144,7 +144,7 @@ fn page<'a>(
 
 /// A line with its definition; `texts` are those of versions that lines before it stand on.
 fn line(
-    reader: &Reader,
+    reader: &StoreReader,
     id: &str,
     entry: HistoryEntry,
     texts: &mut BTreeMap<u32, Option<Arc<RawValue>>>,
@@ -182,7 +182,7 @@ mod tests {
     use nudged_store::{CatalogChange, Store};
 
     /// A popup of 30 kB with so many pauses.
-    fn paused(count: u32) -> (tempfile::TempDir, Reader) {
+    fn paused(count: u32) -> (tempfile::TempDir, StoreReader) {
         let directory = tempfile::tempdir().unwrap();
         let mut store = Store::open(directory.path()).unwrap();
         let text = format!(r#"{{"id":"a","content":{{"text":"{}"}}}}"#, "x".repeat(30_000));
@@ -197,7 +197,7 @@ mod tests {
             end: None,
         };
         store.put_overrides(&(0..count).map(pause).collect::<Vec<_>>()).unwrap();
-        let reader = Reader::open(directory.path()).unwrap();
+        let reader = StoreReader::open(directory.path()).unwrap();
         (directory, reader)
     }
 

@@ -10,7 +10,7 @@ use super::service::Service;
 use nudged_base::ids::PopupKey;
 use nudged_domain::catalog::overrides::Place;
 use nudged_domain::catalog::snapshot::Status;
-use nudged_publish::publisher::{Known, Published};
+use nudged_publish::publisher::{KnownPopup, Published};
 
 /// One popup, as it is told.
 #[derive(Serialize)]
@@ -64,7 +64,7 @@ struct WrittenFields<'a> {
 pub(super) fn list(service: &Service) -> AdminAnswer {
     let published = service.publisher.current();
     let places = service.publisher.stored_places();
-    let place = |known: &Known| places.get(&known.stored.id).copied().unwrap_or(Place::Sql);
+    let place = |known: &KnownPopup| places.get(&known.stored.id).copied().unwrap_or(Place::Sql);
     let popups = published.popups.iter();
     let popups_json: Vec<PopupJson<'_>> =
         popups.map(|known| popup_json(&published, known, place(known))).collect();
@@ -90,7 +90,7 @@ pub(super) fn one(service: &Service, id: &str) -> AdminAnswer {
 /// A popup as it is told.
 pub(super) fn popup_json<'a>(
     published: &'a Published,
-    known: &'a Known,
+    known: &'a KnownPopup,
     place: Place,
 ) -> PopupJson<'a> {
     let stored = &known.stored;

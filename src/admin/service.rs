@@ -21,13 +21,13 @@ use nudged_base::telemetry::log::{Field, Log, Message, Value};
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::catalog::overrides::Kind;
 use nudged_http::head::{Method, Request};
-use nudged_publish::publisher::{Ask, PublishError, Publisher, Reloaded};
+use nudged_publish::publisher::{OverrideRequest, PublishError, Publisher, Reloaded};
 use nudged_runtime::clocks;
 use nudged_runtime::log_thread::stamp_now;
 use nudged_runtime::mesh::Mesh;
 use nudged_runtime::sql_writer::WriterFigures;
 use nudged_runtime::topology::Topology;
-use nudged_store::{Reader, StoreError};
+use nudged_store::{StoreError, StoreReader};
 
 /// The description of both APIs.
 const OPENAPI: &str = include_str!("openapi.json");
@@ -46,7 +46,7 @@ pub(super) struct Service {
     pub(super) log: Log,
     token: Option<AdminToken>,
     /// The one connection that reads rows for people, while nobody has it.
-    readers: (Sender<Reader>, Receiver<Reader>),
+    readers: (Sender<StoreReader>, Receiver<StoreReader>),
     clock: Mutex<NodeClock>,
     clock_ahead_ms: AtomicI64,
     ready: Arc<AtomicBool>,
@@ -63,14 +63,14 @@ struct RefusalSlot<'r>(&'r PendingRefusals);
 
 /// The connection that reads, until it is dropped.
 pub(super) struct ReaderLease<'s> {
-    reader: Option<Reader>,
-    free: &'s Sender<Reader>,
+    reader: Option<StoreReader>,
+    free: &'s Sender<StoreReader>,
 }
 
 impl std::ops::Deref for ReaderLease<'_> {
-    type Target = Reader;
+    type Target = StoreReader;
 
-    fn deref(&self) -> &Reader {
+    fn deref(&self) -> &StoreReader {
         self.reader.as_ref().expect("it goes when this is dropped")
     }
 }
@@ -241,9 +241,13 @@ impl Service {
                 _ => popups::one(self, id),
             },
             AdminRoute::History(id) => history::answer(self, id, request.query),
-            AdminRoute::Pause(id) => change(ChangeRequest::Override(Ask::Set(Kind::Pause)), id),
-            AdminRoute::Resume(id) => change(ChangeRequest::Override(Ask::Resume), id),
-            AdminRoute::Archive(id) => change(ChangeRequest::Override(Ask::Set(Kind::Archive)), id),
+            AdminRoute::Pause(id) => {
+                change(ChangeRequest::Override(OverrideRequest::Set(Kind::Pause)), id)
+            }
+            AdminRoute::Resume(id) => change(ChangeRequest::Override(OverrideRequest::Resume), id),
+            AdminRoute::Archive(id) => {
+                change(ChangeRequest::Override(OverrideRequest::Set(Kind::Archive)), id)
+            }
             AdminRoute::Rollback(id) => change(ChangeRequest::RollBack, id),
             AdminRoute::User(user) if request.method == Method::Delete => users::erase(self, user),
             AdminRoute::User(user) => users::one(self, user),
