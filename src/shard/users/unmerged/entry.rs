@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 
 use crate::users::Subject;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{PopupKey, Sequence};
 use nudged_base::limits::MERGE_RECORD_EXTRA_BYTES;
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::state::apply::{self, Action, EventVerdict, LateShow, Merge, ShowId};
 use nudged_domain::state::user::UserState;
-use nudged_journal::record::{self, Happening, Record};
+use nudged_journal::record::{self, Record};
 
 /// One thing that a user's state lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,9 +57,9 @@ pub enum UnmergedKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Merged {
     /// The state changed; it has to be recorded, with the popup that a show pushed out.
-    Changed(Happening, Option<PopupKey>),
+    Changed(EventKind, Option<PopupKey>),
     /// The state had it already; recording it once more is harmless, and makes sure of it.
-    Known(Happening),
+    Known(EventKind),
     /// It is of a show that is no longer remembered, too old, or of before an erase: dropped.
     Dropped,
 }
@@ -66,7 +67,7 @@ pub enum Merged {
 impl UnmergedEntry {
     /// The entry of a record. Allocates its texts.
     pub fn of(record: &record::Unmerged<'_>) -> UnmergedEntry {
-        let kind = match Action::of_happening(record.happening) {
+        let kind = match Action::of_kind(record.kind) {
             None => UnmergedKind::Show { session: record.session },
             Some(action) => {
                 let local = record.is_of_local.then_some(record.session);
@@ -87,16 +88,14 @@ impl UnmergedEntry {
 
     /// The record of an entry.
     pub fn record<'a>(&'a self, user: &'a str) -> record::Unmerged<'a> {
-        let (happening, acted_at, local) = match self.kind {
-            UnmergedKind::Show { session } => (Happening::Decided, self.at, Some(session)),
-            UnmergedKind::Event { action, acted_at, local } => {
-                (action.happening(), acted_at, local)
-            }
+        let (kind, acted_at, local) = match self.kind {
+            UnmergedKind::Show { session } => (EventKind::Decided, self.at, Some(session)),
+            UnmergedKind::Event { action, acted_at, local } => (action.kind(), acted_at, local),
         };
         record::Unmerged {
             user,
             at: self.at,
-            happening,
+            kind,
             acted_at,
             token: &self.token,
             popup: &self.popup,
@@ -105,7 +104,7 @@ impl UnmergedEntry {
             number: self.shown.number,
             shown_at: self.shown.at,
             session: local.unwrap_or(0),
-            is_of_local: local.is_some() && happening != Happening::Decided,
+            is_of_local: local.is_some() && kind != EventKind::Decided,
         }
     }
 
@@ -143,16 +142,16 @@ impl UnmergedEntry {
         match self.kind {
             UnmergedKind::Show { session } => {
                 match apply::merge_show(state, snapshot, LateShow { shown: self.shown, session }) {
-                    Merge::Changed { forgotten } => Merged::Changed(Happening::Decided, forgotten),
-                    Merge::Known => Merged::Known(Happening::Decided),
+                    Merge::Changed { forgotten } => Merged::Changed(EventKind::Decided, forgotten),
+                    Merge::Known => Merged::Known(EventKind::Decided),
                     Merge::Erased => Merged::Dropped,
                 }
             }
             UnmergedKind::Event { action, acted_at, .. } => {
                 // As of the time at which it was accepted, so that waiting makes nothing too late.
                 match apply::event(state, self.shown, action, Some(acted_at), self.at) {
-                    EventVerdict::Accepted { .. } => Merged::Changed(action.happening(), None),
-                    EventVerdict::Duplicate => Merged::Known(action.happening()),
+                    EventVerdict::Accepted { .. } => Merged::Changed(action.kind(), None),
+                    EventVerdict::Duplicate => Merged::Known(action.kind()),
                     EventVerdict::TooLate => Merged::Dropped,
                 }
             }
@@ -170,7 +169,7 @@ type Placed = (usize, (Sequence, Box<str>, UnmergedEntry));
 /// merged, an erase that it is to be forgotten.
 #[derive(Debug, Default)]
 pub struct UnmergedScan {
-    /// By decision and happening: its place among all, its latest record, its user and itself.
+    /// By decision and event kind: its place among all, its latest record, its user and itself.
     left: BTreeMap<(Box<str>, u8), Placed>,
     count: usize,
 }
@@ -181,7 +180,7 @@ impl UnmergedScan {
         match record {
             Record::Unmerged(record) => {
                 // Journaled again, it keeps its place among those of its user.
-                let key = (record.token.into(), record.happening.number());
+                let key = (record.token.into(), record.kind.number());
                 let place = self.left.get(&key).map_or(self.count, |(place, _)| *place);
                 self.count += 1;
                 self.left.insert(
@@ -190,7 +189,7 @@ impl UnmergedScan {
                 );
             }
             Record::Impression(record) if !self.left.is_empty() => {
-                self.left.remove(&(record.token.into(), record.happening.number()));
+                self.left.remove(&(record.token.into(), record.kind.number()));
             }
             Record::Impression(_) | Record::Withdrawn(_) => {}
             Record::Erase { user, .. } => self.left.retain(|_, (_, (_, own, _))| **own != **user),
