@@ -7,9 +7,8 @@
 use bumpalo::collections::Vec as BumpVec;
 
 use super::RedisUsers;
-use crate::users::evaluate::{RequestContext, decided};
+use crate::users::evaluate::{RequestContext, Subject, decided, shown_of};
 use crate::users::unmerged::{UnmergedEntry, UnmergedKind};
-use crate::users::{Subject, shown_of};
 use nudged_api::command::PlacedEvent;
 use nudged_api::decide::DecideRequest;
 use nudged_api::events::Event;
@@ -121,7 +120,7 @@ impl RedisUsers<'_> {
     ) -> Decided<'a> {
         let (snapshot, user) = (&*context.view.snapshot, request.context.user);
         self.remember(snapshot, user);
-        let state = &self.users.scratch.state;
+        let state = &self.scratch.state;
         let now = context.now;
         let wall = state.newest().map_or(now.wall, |newest| newest.max(now.wall));
         let context = &RequestContext { now: Now { wall, ..now }, ..*context };
@@ -143,7 +142,7 @@ impl RedisUsers<'_> {
     ) -> Decided<'a> {
         let (user, session) = (request.context.user, request.context.session);
         let session = session.map_or(0, |session| hash::session(session.as_bytes()));
-        let (decided, applied) = self.users.mint_show(context, request, place, Some(session));
+        let (decided, applied) = self.scratch.show(context, request, place, Some(session));
         let at = context.now.wall;
         let subject = Subject::of_show(&context.view.snapshot, user, place, decided.token);
         let popup = PopupKey::of(subject.popup);
@@ -163,7 +162,7 @@ impl RedisUsers<'_> {
 
     /// The scratch state becomes what this node remembers of a user.
     fn remember(&mut self, snapshot: &Snapshot, user: &str) {
-        let state = &mut self.users.scratch.state;
+        let state = &mut self.scratch.state;
         state.popups.clear();
         *state = UserState { popups: std::mem::take(&mut state.popups), ..UserState::default() };
         if let Some(copy) = self.users.slice.get(user) {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::users::Subject;
+use crate::users::evaluate::Subject;
 use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{PopupKey, Sequence};
 use nudged_base::limits::MERGE_RECORD_EXTRA_BYTES;
@@ -136,8 +136,7 @@ impl UnmergedEntry {
         apply::learn_show(state, snapshot, LateShow { shown: self.shown, session })
     }
 
-    /// Makes it part of a state; [`UnmergedEntry::learn`] comes first. Allocates as `state::apply`
-    /// does.
+    /// Makes it part of a state; [`UnmergedEntry::learn`] comes first. Allocates as `state::apply` does.
     pub fn merge(&self, state: &mut UserState, snapshot: &Snapshot) -> Merged {
         match self.kind {
             UnmergedKind::Show { session } => {
@@ -169,7 +168,7 @@ type Placed = (usize, (Sequence, Box<str>, UnmergedEntry));
 /// merged, an erase that it is to be forgotten.
 #[derive(Debug, Default)]
 pub struct UnmergedScan {
-    /// By decision and event kind: its place among all, its latest record, its user and itself.
+    /// By decision and kind: its place among all, its latest record, its user and itself.
     left: BTreeMap<(Box<str>, u8), Placed>,
     count: usize,
 }
