@@ -8,7 +8,7 @@ use super::answer::Answer;
 use super::input::told;
 use super::service::Service;
 use nudged_base::ids::PopupKey;
-use nudged_domain::catalog::overrides::Place;
+use nudged_domain::catalog::overrides::OverridePlace;
 use nudged_domain::catalog::snapshot::Status;
 use nudged_publish::publisher::{Known, Published};
 
@@ -64,7 +64,7 @@ struct Written<'a> {
 pub(super) fn list(service: &Service) -> Answer {
     let published = service.publisher.current();
     let places = service.publisher.stored_places();
-    let place = |known: &Known| places.get(&known.stored.id).copied().unwrap_or(Place::Sql);
+    let place = |known: &Known| places.get(&known.stored.id).copied().unwrap_or(OverridePlace::Sql);
     let popups = published.popups.iter();
     let told: Vec<Told<'_>> =
         popups.map(|known| told_popup(&published, known, place(known))).collect();
@@ -85,7 +85,11 @@ pub(super) fn one(service: &Service, id: &str) -> Answer {
 }
 
 /// A popup as it is told.
-pub(super) fn told_popup<'a>(published: &'a Published, known: &'a Known, place: Place) -> Told<'a> {
+pub(super) fn told_popup<'a>(
+    published: &'a Published,
+    known: &'a Known,
+    place: OverridePlace,
+) -> Told<'a> {
     let stored = &known.stored;
     let popup = published.snapshot.popup(PopupKey::of(&stored.id));
     let popup = popup.expect("a snapshot has every popup that is known");

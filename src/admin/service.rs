@@ -19,7 +19,7 @@ use nudged_base::limits::{ADMIN_REFUSAL_DELAY_MS, ADMIN_REFUSALS_MAX, ADMIN_SQL_
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Field, Log, Message, Value};
 use nudged_base::time::{MonoNs, WallMs};
-use nudged_domain::catalog::overrides::Kind;
+use nudged_domain::catalog::overrides::OverrideKind;
 use nudged_http::head::{Method, Request};
 use nudged_publish::publisher::{Ask, PublishError, Publisher, Reloaded};
 use nudged_runtime::clocks;
@@ -233,9 +233,9 @@ impl Service {
                 _ => popups::one(self, id),
             },
             Route::History(id) => history::answer(self, id, request.query),
-            Route::Pause(id) => change(Asked::Override(Ask::Set(Kind::Pause)), id),
+            Route::Pause(id) => change(Asked::Override(Ask::Set(OverrideKind::Pause)), id),
             Route::Resume(id) => change(Asked::Override(Ask::Resume), id),
-            Route::Archive(id) => change(Asked::Override(Ask::Set(Kind::Archive)), id),
+            Route::Archive(id) => change(Asked::Override(Ask::Set(OverrideKind::Archive)), id),
             Route::Rollback(id) => change(Asked::RollBack, id),
             Route::User(user) if request.method == Method::Delete => users::erase(self, user),
             Route::User(user) => users::one(self, user),

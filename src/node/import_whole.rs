@@ -7,7 +7,7 @@ use super::import::Lines;
 use super::moving::{self, target::Target};
 use super::whole_lines::{self, Whole};
 use super::{belonging, shared_keys};
-use nudged_background::writer::union::{Tombstone, WholeUser};
+use nudged_background::projection::union::{Tombstone, WholeUser};
 use nudged_base::limits::MOVED_ROWS;
 use nudged_config::Config;
 use nudged_runtime::files::JournalDirectory;

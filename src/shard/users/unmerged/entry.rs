@@ -6,7 +6,7 @@ use nudged_base::ids::PopupKey;
 use nudged_base::limits::MERGE_RECORD_EXTRA_BYTES;
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::snapshot::Snapshot;
-use nudged_domain::state::apply::{self, Action, EventVerdict, LateShow, Merge, ShowId};
+use nudged_domain::state::apply::{self, Action, EventVerdict, LateShow, MergedShow, ShowId};
 use nudged_domain::state::user::UserState;
 use nudged_journal::record::{self, Happening};
 
@@ -137,9 +137,11 @@ impl Entry {
         match self.asked {
             Asked::Show { session } => {
                 match apply::merge_show(state, snapshot, LateShow { shown: self.shown, session }) {
-                    Merge::Changed { forgotten } => Merged::Changed(Happening::Decided, forgotten),
-                    Merge::Known => Merged::Known(Happening::Decided),
-                    Merge::Erased => Merged::Dropped,
+                    MergedShow::Changed { forgotten } => {
+                        Merged::Changed(Happening::Decided, forgotten)
+                    }
+                    MergedShow::Known => Merged::Known(Happening::Decided),
+                    MergedShow::Erased => Merged::Dropped,
                 }
             }
             Asked::Event { action, acted_at, .. } => {
