@@ -1,4 +1,4 @@
-//! Changes of popups that operators ask for: a request to an order, its outcome to an answer. Each
+//! Changes of popups that operators ask for: a request to an edit, its outcome to an answer. Each
 //! is answered when every shard of this node decides by it.
 
 use std::sync::Arc;
@@ -13,7 +13,9 @@ use super::service::{Service, refused};
 use nudged_base::limits::WHO_BYTES_MAX;
 use nudged_domain::catalog::source::{Format, parse_popup};
 use nudged_http::head::Request;
-use nudged_publish::publisher::{Ask, Changed, Expected, Order, Overridden, PublishError, Wish};
+use nudged_publish::publisher::{
+    Changed, EditContext, ExpectedVersion, Overridden, OverrideRequest, PopupEdit, PublishError,
+};
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub(super) enum Asked {
     /// `DELETE /v1/popups/{id}`
     Delete,
     /// `POST /v1/popups/{id}/pause`, `resume` and `archive`
-    Override(Ask),
+    Override(OverrideRequest),
     /// `POST /v1/popups/{id}/rollback`
     RollBack,
 }
@@ -49,23 +51,23 @@ fn change(
 ) -> Result<Answer, BadInput> {
     let who = who(request.nudge_who, peer)?;
     let expected = expected_of(request)?;
-    let wish = match asked {
+    let edit = match asked {
         Asked::Put => match definition(request, id)? {
-            Ok(wish) => wish,
+            Ok(edit) => edit,
             Err(error) => return Ok(refused(&error)),
         },
-        Asked::Delete => Wish::Delete,
+        Asked::Delete => PopupEdit::Delete,
         Asked::Override(ask) => {
-            let order = Order { id, who: &who, expected };
-            return Ok(match service.publisher.override_popup(order, ask) {
+            let context = EditContext { id, who: &who, expected };
+            return Ok(match service.publisher.override_popup(context, ask) {
                 Ok(overridden) => told_override(&overridden),
                 Err(error) => refused(&error),
             });
         }
-        Asked::RollBack => Wish::RollBack(version(request)?),
+        Asked::RollBack => PopupEdit::RollBack(version(request)?),
     };
-    let order = Order { id, who: &who, expected };
-    Ok(match service.publisher.change(order, &wish) {
+    let context = EditContext { id, who: &who, expected };
+    Ok(match service.publisher.change(context, &edit) {
         Ok(changed) => told(service, asked, &changed),
         Err(error) => refused(&error),
     })
@@ -114,7 +116,7 @@ pub(super) fn who(field: Option<&[u8]>, peer: &str) -> Result<String, BadInput> 
 }
 
 /// What the request asks of the popup as it is: `If-Match`, or `If-None-Match` with `*` alone.
-fn expected_of(request: &Request<'_>) -> Result<Option<Expected>, BadInput> {
+fn expected_of(request: &Request<'_>) -> Result<Option<ExpectedVersion>, BadInput> {
     match (request.if_match, request.if_none_match) {
         (None, None) => Ok(None),
         (Some(field), None) => {
@@ -127,7 +129,7 @@ fn expected_of(request: &Request<'_>) -> Result<Option<Expected>, BadInput> {
             }
         }
         (None, Some(field)) if field.values().all(|value| value.trim_ascii() == b"*") => {
-            Ok(Some(Expected::Absent))
+            Ok(Some(ExpectedVersion::Absent))
         }
         // A client that meant something by it must not take its change for one that was guarded.
         (_, Some(_)) => Err(BadInput::new("bad_value", "If-None-Match")),
@@ -135,14 +137,14 @@ fn expected_of(request: &Request<'_>) -> Result<Option<Expected>, BadInput> {
 }
 
 /// `If-Match`: a version, with or without the quotes of an entity tag, or `*`.
-fn expected(field: &[u8]) -> Result<Expected, BadInput> {
+fn expected(field: &[u8]) -> Result<ExpectedVersion, BadInput> {
     let text = field.trim_ascii();
     if text == b"*" {
-        return Ok(Expected::Any);
+        return Ok(ExpectedVersion::Any);
     }
     let text = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(text);
     let version = str::from_utf8(text).ok().and_then(number);
-    version.map(Expected::Version).ok_or(BadInput::new("bad_value", "If-Match"))
+    version.map(ExpectedVersion::Version).ok_or(BadInput::new("bad_value", "If-Match"))
 }
 
 /// A version.
@@ -151,13 +153,18 @@ fn number(text: &str) -> Option<u32> {
 }
 
 /// The body as the popup's definition.
-fn definition(request: &Request<'_>, id: &str) -> Result<Result<Wish, PublishError>, BadInput> {
+fn definition(
+    request: &Request<'_>,
+    id: &str,
+) -> Result<Result<PopupEdit, PublishError>, BadInput> {
     let text = str::from_utf8(request.body).map_err(|_| BadInput::new("invalid_utf8", "body"))?;
     if text.trim().is_empty() {
         return Err(BadInput::new("empty", "body"));
     }
     let parsed = parse_popup(text, format_of(request.content_type, text), id);
-    Ok(parsed.map(|definition| Wish::Put(Arc::new(definition))).map_err(PublishError::Definition))
+    Ok(parsed
+        .map(|definition| PopupEdit::Put(Arc::new(definition)))
+        .map_err(PublishError::Definition))
 }
 
 /// What `Content-Type` says; where it says nothing, JSON begins with a brace, as TOML never does.
@@ -220,10 +227,10 @@ mod tests {
 
     #[test]
     fn versions_are_matched_as_numbers_tags_or_any() {
-        let cases: [(&[u8], Option<Expected>); 8] = [
-            (b"3", Some(Expected::Version(3))),
-            (b"\"3\"", Some(Expected::Version(3))),
-            (b"*", Some(Expected::Any)),
+        let cases: [(&[u8], Option<ExpectedVersion>); 8] = [
+            (b"3", Some(ExpectedVersion::Version(3))),
+            (b"\"3\"", Some(ExpectedVersion::Version(3))),
+            (b"*", Some(ExpectedVersion::Any)),
             (b"", None),
             (b"+3", None),
             (b"\"3", None),

@@ -20,7 +20,7 @@ use nudged_base::ids::PopupKey;
 use nudged_base::limits::{
     HISTORY_BYTES, HISTORY_LINES, HISTORY_LINES_MAX, HISTORY_READ_LINES, OVERRIDES_RETRY_MS,
 };
-use nudged_store::{HistoryEntry, Reader, StoreError};
+use nudged_store::{HistoryEntry, StoreError, StoreReader};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +112,7 @@ fn refused(bad: BadInput) -> Answer {
     Answer::errors(400, bad.code, bad.field, &[line])
 }
 
-fn page<'a>(reader: &Reader, id: &'a str, asked: Asked) -> Result<Page<'a>, StoreError> {
+fn page<'a>(reader: &StoreReader, id: &'a str, asked: Asked) -> Result<Page<'a>, StoreError> {
     let mut texts = BTreeMap::new();
     let mut history = Vec::new();
     let (mut before, mut bytes) = (asked.before, 0);
@@ -140,7 +140,7 @@ fn page<'a>(reader: &Reader, id: &'a str, asked: Asked) -> Result<Page<'a>, Stor
 
 /// A line with its definition; `texts` are those of versions that lines before it stand on.
 fn line(
-    reader: &Reader,
+    reader: &StoreReader,
     id: &str,
     entry: HistoryEntry,
     texts: &mut BTreeMap<u32, Option<Arc<RawValue>>>,
@@ -178,7 +178,7 @@ mod tests {
     use nudged_store::{CatalogChange, Store};
 
     /// A popup of 30 kB with so many pauses.
-    fn paused(count: u32) -> (tempfile::TempDir, Reader) {
+    fn paused(count: u32) -> (tempfile::TempDir, StoreReader) {
         let directory = tempfile::tempdir().unwrap();
         let mut store = Store::open(directory.path()).unwrap();
         let text = format!(r#"{{"id":"a","content":{{"text":"{}"}}}}"#, "x".repeat(30_000));
@@ -193,7 +193,7 @@ mod tests {
             end: None,
         };
         store.put_overrides(&(0..count).map(pause).collect::<Vec<_>>()).unwrap();
-        let reader = Reader::open(directory.path()).unwrap();
+        let reader = StoreReader::open(directory.path()).unwrap();
         (directory, reader)
     }
 

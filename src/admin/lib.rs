@@ -48,7 +48,7 @@ use nudged_publish::publisher::Publisher;
 use nudged_runtime::mesh::Mesh;
 use nudged_runtime::sql_writer::WriterFigures;
 use nudged_runtime::topology::Topology;
-use nudged_store::Reader;
+use nudged_store::StoreReader;
 use service::Service;
 use socket::{BindError, Listener};
 use token::{Token, TokenError};
@@ -69,7 +69,7 @@ pub struct AdminSetup {
     /// Changes of popups and settings.
     pub publisher: Arc<Publisher>,
     /// A connection of its own, for rows that people ask for.
-    pub reader: Reader,
+    pub reader: StoreReader,
     /// What the writer has done.
     pub figures: Arc<WriterFigures>,
     /// What the threads count that Redis asks for.

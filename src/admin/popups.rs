@@ -10,7 +10,7 @@ use super::service::Service;
 use nudged_base::ids::PopupKey;
 use nudged_domain::catalog::overrides::OverridePlace;
 use nudged_domain::catalog::snapshot::Status;
-use nudged_publish::publisher::{Known, Published};
+use nudged_publish::publisher::{KnownPopup, Published};
 
 /// One popup, as it is told.
 #[derive(Serialize)]
@@ -64,7 +64,8 @@ struct Written<'a> {
 pub(super) fn list(service: &Service) -> Answer {
     let published = service.publisher.current();
     let places = service.publisher.stored_places();
-    let place = |known: &Known| places.get(&known.stored.id).copied().unwrap_or(OverridePlace::Sql);
+    let place =
+        |known: &KnownPopup| places.get(&known.stored.id).copied().unwrap_or(OverridePlace::Sql);
     let popups = published.popups.iter();
     let told: Vec<Told<'_>> =
         popups.map(|known| told_popup(&published, known, place(known))).collect();
@@ -87,7 +88,7 @@ pub(super) fn one(service: &Service, id: &str) -> Answer {
 /// A popup as it is told.
 pub(super) fn told_popup<'a>(
     published: &'a Published,
-    known: &'a Known,
+    known: &'a KnownPopup,
     place: OverridePlace,
 ) -> Told<'a> {
     let stored = &known.stored;

@@ -21,13 +21,13 @@ use nudged_base::telemetry::log::{Field, Log, Message, Value};
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::catalog::overrides::OverrideKind;
 use nudged_http::head::{Method, Request};
-use nudged_publish::publisher::{Ask, PublishError, Publisher, Reloaded};
+use nudged_publish::publisher::{OverrideRequest, PublishError, Publisher, Reloaded};
 use nudged_runtime::clocks;
 use nudged_runtime::log_thread::stamp_now;
 use nudged_runtime::mesh::Mesh;
 use nudged_runtime::sql_writer::WriterFigures;
 use nudged_runtime::topology::Topology;
-use nudged_store::{Reader, StoreError};
+use nudged_store::{StoreError, StoreReader};
 
 /// The description of both APIs.
 const OPENAPI: &str = include_str!("openapi.json");
@@ -46,7 +46,7 @@ pub(super) struct Service {
     pub(super) log: Log,
     token: Option<Token>,
     /// The one connection that reads rows for people, while nobody has it.
-    readers: (Sender<Reader>, Receiver<Reader>),
+    readers: (Sender<StoreReader>, Receiver<StoreReader>),
     clock: Mutex<NodeClock>,
     clock_ahead_ms: AtomicI64,
     ready: Arc<AtomicBool>,
@@ -63,14 +63,14 @@ struct Place<'r>(&'r Refusals);
 
 /// The connection that reads, until it is dropped.
 pub(super) struct Reading<'s> {
-    reader: Option<Reader>,
-    free: &'s Sender<Reader>,
+    reader: Option<StoreReader>,
+    free: &'s Sender<StoreReader>,
 }
 
 impl std::ops::Deref for Reading<'_> {
-    type Target = Reader;
+    type Target = StoreReader;
 
-    fn deref(&self) -> &Reader {
+    fn deref(&self) -> &StoreReader {
         self.reader.as_ref().expect("it goes when this is dropped")
     }
 }
@@ -233,9 +233,13 @@ impl Service {
                 _ => popups::one(self, id),
             },
             Route::History(id) => history::answer(self, id, request.query),
-            Route::Pause(id) => change(Asked::Override(Ask::Set(OverrideKind::Pause)), id),
-            Route::Resume(id) => change(Asked::Override(Ask::Resume), id),
-            Route::Archive(id) => change(Asked::Override(Ask::Set(OverrideKind::Archive)), id),
+            Route::Pause(id) => {
+                change(Asked::Override(OverrideRequest::Set(OverrideKind::Pause)), id)
+            }
+            Route::Resume(id) => change(Asked::Override(OverrideRequest::Resume), id),
+            Route::Archive(id) => {
+                change(Asked::Override(OverrideRequest::Set(OverrideKind::Archive)), id)
+            }
             Route::Rollback(id) => change(Asked::RollBack, id),
             Route::User(user) if request.method == Method::Delete => users::erase(self, user),
             Route::User(user) => users::one(self, user),

@@ -58,7 +58,7 @@ fn node_at(address: AdminAddress, place: Place) -> Result<Node, AdminError> {
         mesh: Arc::clone(&shards.mesh),
         counters: vec![Arc::default(), Arc::default()],
         publisher,
-        reader: Reader::open(place.directory.path()).unwrap(),
+        reader: StoreReader::open(place.directory.path()).unwrap(),
         figures,
         redis: None,
         log: place.log.clone(),

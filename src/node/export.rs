@@ -35,7 +35,7 @@ use nudged_journal::record::{self, Record};
 use nudged_journal::recovery::{self, RecoverOptions};
 use nudged_journal::segment::SetId;
 use nudged_runtime::files::DirectoryReader;
-use nudged_store::{Reader, Store, StoredPopup};
+use nudged_store::{Store, StoreReader, StoredPopup};
 
 /// Writes what is asked for; gives the exit code.
 pub fn run(arguments: &ExportArguments) -> u8 {
@@ -92,7 +92,7 @@ fn users(config: &Config, out: &mut impl Write) -> Result<(), Failure> {
 
 /// The store, where it is there: an export makes none.
 fn existing(config: &Config) -> Result<Store, Failure> {
-    Reader::of(config)?;
+    StoreReader::of(config)?;
     Ok(Store::of(config)?)
 }
 
@@ -110,7 +110,7 @@ fn stats(config: &Config, out: &mut impl Write) -> Result<(), Failure> {
 }
 
 fn popups(config: &Config, has_history: bool, out: &mut impl Write) -> Result<(), Failure> {
-    let mut reader = Reader::of(config)?;
+    let mut reader = StoreReader::of(config)?;
     let catalog = reader.catalog()?;
     let mut overrides = Overrides::default();
     for entry in &catalog.overrides {
@@ -148,7 +148,7 @@ fn popup_line(popup: &StoredPopup, overrides: &Overrides) -> Value {
 
 /// All of a popup's history, newest first. A line that made no definition has null, and stands on
 /// the version that it names.
-fn history(reader: &Reader, id: &str) -> Result<Value, Failure> {
+fn history(reader: &StoreReader, id: &str) -> Result<Value, Failure> {
     let raw = |text: &str| -> Value { serde_json::from_str(text).unwrap_or(Value::Null) };
     let mut told = Vec::new();
     let mut before = None;
@@ -201,7 +201,7 @@ pub(super) fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -
     let mut line = json!({ "set": format!("{:032x}", set.0), "seq": sequence.0 });
     let columns = match record {
         Record::Impression(impression) => json!({
-            "action": impression.happening.word(),
+            "action": impression.kind.word(),
             "decision": impression.token,
             "at": impression.at.0,
             "acted_at": impression.acted_at.0,
@@ -234,7 +234,7 @@ pub(super) fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -
             "revision_counter": withdrawn.revision.counter,
         }),
         Record::Unmerged(unmerged) => json!({
-            "action": unmerged.happening.word(),
+            "action": unmerged.kind.word(),
             "is_merged": false,
             "decision": unmerged.token,
             "at": unmerged.at.0,

@@ -41,10 +41,11 @@ pub fn announce(board: &Board, left: &Left, end: Sequence, shards: u16) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nudged_base::event_kind::EventKind;
     use nudged_base::ids::{PopupKey, Revision};
     use nudged_base::time::WallMs;
     use nudged_domain::state::apply::{Action, ShowId};
-    use nudged_journal::record::{Happening, Impression, Record};
+    use nudged_journal::record::{Impression, Record};
     use nudged_runtime::wake::Sleeper;
     use nudged_shard::users::unmerged::{Asked, Entry};
     use std::sync::Arc;
@@ -68,7 +69,7 @@ mod tests {
             user: "u",
             revision: Revision { epoch: 1, counter: 1 },
             at: WallMs(5),
-            happening: Happening::Clicked,
+            kind: EventKind::Clicked,
             acted_at: WallMs(5),
             token,
             popup: "p",

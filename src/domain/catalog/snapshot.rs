@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use super::schedule::{Window, Zone, zone_named};
 use super::target::Rule;
-use nudged_base::happening::Happening;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::PopupKey;
 use nudged_base::time::{DurationError, DurationMs, Gap, WallMs, parse_duration};
 
@@ -199,25 +199,25 @@ impl ShowOutcome {
 
     /// Its word.
     pub fn word(self) -> &'static str {
-        self.happening().word()
+        self.kind().word()
     }
 
     /// The outcome of a word.
     pub fn of_word(word: &str) -> Option<ShowOutcome> {
-        Happening::of_word(word).and_then(ShowOutcome::of_happening)
+        EventKind::of_word(word).and_then(ShowOutcome::of_kind)
     }
 
-    /// The outcome that a happening is; a show is none.
-    pub fn of_happening(happening: Happening) -> Option<ShowOutcome> {
-        ShowOutcome::ALL.into_iter().find(|outcome| outcome.happening() == happening)
+    /// The outcome that an event of a kind leads to; a show and `shown` have none.
+    pub fn of_kind(kind: EventKind) -> Option<ShowOutcome> {
+        ShowOutcome::ALL.into_iter().find(|outcome| outcome.kind() == kind)
     }
 
-    fn happening(self) -> Happening {
+    fn kind(self) -> EventKind {
         match self {
-            ShowOutcome::Ignored => Happening::Ignored,
-            ShowOutcome::Dismissed => Happening::Dismissed,
-            ShowOutcome::Clicked => Happening::Clicked,
-            ShowOutcome::Converted => Happening::Converted,
+            ShowOutcome::Ignored => EventKind::Ignored,
+            ShowOutcome::Dismissed => EventKind::Dismissed,
+            ShowOutcome::Clicked => EventKind::Clicked,
+            ShowOutcome::Converted => EventKind::Converted,
         }
     }
 }

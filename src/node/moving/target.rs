@@ -23,7 +23,7 @@ use nudged_runtime::clocks;
 use nudged_runtime::files::JournalDirectory;
 use nudged_runtime::redis_client::BlockingRedis;
 use nudged_store::mysql;
-use nudged_store::{LiveNode, Reader, Store};
+use nudged_store::{LiveNode, Store, StoreReader};
 
 /// Signs of life are looked at again after this.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -34,7 +34,7 @@ const NAMED_MAX: usize = 8;
 /// The store that users are moved to.
 pub(in crate::node) struct Target {
     store: Store,
-    reader: Reader,
+    reader: StoreReader,
     redis: Option<BlockingRedis>,
     /// The data directory of the configuration, where it is another one and there.
     _own: Option<JournalDirectory>,
@@ -64,7 +64,7 @@ impl Target {
         let mut store = Store::of(config)?;
         store.check()?;
         let redis = redis::blocking_client(config)?;
-        let reader = Reader::of(config)?;
+        let reader = StoreReader::of(config)?;
         let mut target = Target { store, reader, redis, _own: own };
         if let Some(redis) = &mut target.redis {
             redis.ask(&[b"PING"]).map_err(away)?;

@@ -39,7 +39,7 @@ use nudged_shard::core::{Core, CoreSetup};
 use nudged_shard::users::redis::ArbiterSetup;
 use nudged_shard::users::unmerged::left::Left;
 use nudged_shard::view::Rules;
-use nudged_store::Reader;
+use nudged_store::StoreReader;
 
 fn timeouts(config: &Config) -> Timeouts {
     let limits = &config.limits;
@@ -168,7 +168,7 @@ impl Threads<'_> {
         let mut readers = Vec::new();
         for _ in 0..self.config.mysql.parallel() {
             let reader = sql_reader::start(ReaderSetup {
-                reader: Reader::of(self.config)?,
+                reader: StoreReader::of(self.config)?,
                 turn: Arc::clone(&turn),
                 disk: directory.reader(),
                 unapplied: Arc::clone(&unapplied),
@@ -222,7 +222,7 @@ impl Threads<'_> {
             mesh: Arc::clone(self.mesh),
             counters: parts.counters.to_vec(),
             publisher: Arc::clone(parts.publisher),
-            reader: Reader::of(self.config)?,
+            reader: StoreReader::of(self.config)?,
             figures: Arc::clone(figures),
             redis: keepers.map(|keepers| keepers.figures.clone()),
             log: self.log.clone(),
