@@ -11,7 +11,7 @@ use super::decide::DecideRequest;
 use super::events::{Element, Event, EventCode};
 use super::ignored::Ignored;
 use super::token::Token;
-use nudged_domain::decide::context::{Context, Value};
+use nudged_domain::decide::context::{AttributeValue, Context};
 use nudged_domain::state::apply::Action;
 
 #[cfg(test)]
@@ -90,7 +90,7 @@ binary_enum!(Command<'a> {
 binary_struct!(DecideRequest<'a> { context, anonymous, explain, events, ignored });
 binary_struct!(Context<'a> { user, placement, session, locale, tz, attributes });
 // As deep as JSON may be.
-binary_enum!(Value<'a> {
+binary_enum!(AttributeValue<'a> {
     0 => Scalar(text),
     1 => List(values),
     2 => Other,

@@ -4,7 +4,7 @@ use super::*;
 use crate::cors::Cors;
 use crate::fixture::{FRAME, FixtureReply, response};
 use nudged_base::time::DurationMs;
-use nudged_domain::catalog::compile::{Entry, compile};
+use nudged_domain::catalog::compile::{CatalogEntry, compile};
 use nudged_domain::catalog::snapshot::Settings;
 use nudged_domain::catalog::source;
 
@@ -32,7 +32,7 @@ fn snapshot(variants: usize) -> Snapshot {
     let definitions = source::parse_toml(&popups).unwrap();
     let entries: Vec<_> = definitions
         .iter()
-        .map(|definition| Entry { definition, version: 7, status: definition.status() })
+        .map(|definition| CatalogEntry { definition, version: 7, status: definition.status() })
         .collect();
     compile(&entries, Settings::default(), 1).unwrap()
 }

@@ -209,8 +209,10 @@ fn a_copy_that_is_not_trusted_still_holds_a_local_show_back() {
     world.down(0);
     let again = world.decide(0, "u");
     assert_eq!(reason(world.nodes[0].answer(again)), "gap");
-    let hidden = world.nodes[0]
-        .ask(world.now, &format!("GET /v1/decide?user={}&placement=other HTTP/1.1\r\nHost: x\r\n\r\n", id("u")));
+    let hidden = world.nodes[0].ask(
+        world.now,
+        &format!("GET /v1/decide?user={}&placement=other HTTP/1.1\r\nHost: x\r\n\r\n", id("u")),
+    );
     assert_eq!(reason(world.nodes[0].answer(hidden)), "degraded");
 }
 
