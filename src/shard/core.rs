@@ -38,6 +38,7 @@ use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::state::slice::Slice;
 use nudged_http::connection::Timeouts;
+use nudged_http::head::Request;
 use nudged_http::pool::BufferPool;
 use nudged_http::reply::ImfDate;
 
@@ -148,24 +149,18 @@ impl Core {
         }
     }
 
-    fn on_bytes(&mut self, now: Now, connection: u32, bytes: &[u8], outbox: &mut Outbox) {
+    /// Serves what a connection asks: with the bytes that came, or what had to wait before.
+    fn serve(&mut self, now: Now, connection: u32, bytes: Option<&[u8]>, outbox: &mut Outbox) {
         let Core { view, users, arbitration, scratch, connections, hops, bump, .. } = self;
         let coordinator = Coordinator { hops, turn: Turn { users, arbitration, scratch } };
         let mut server = RequestServer { view, now, bump, coordinator };
         let mut turn = ShardTurn { view, now, outbox };
-        connections.receive(&mut turn, connection, bytes, |request, arrived, out| {
-            server.serve(request, arrived, out)
-        });
-    }
-
-    fn resume_connection(&mut self, now: Now, connection: u32, outbox: &mut Outbox) {
-        let Core { view, users, arbitration, scratch, connections, hops, bump, .. } = self;
-        let coordinator = Coordinator { hops, turn: Turn { users, arbitration, scratch } };
-        let mut server = RequestServer { view, now, bump, coordinator };
-        let mut turn = ShardTurn { view, now, outbox };
-        connections.resume(&mut turn, connection, |request, arrived, out| {
-            server.serve(request, arrived, out)
-        });
+        let serve =
+            |request: &Request<'_>, arrived, out: &mut Vec<u8>| server.serve(request, arrived, out);
+        match bytes {
+            Some(bytes) => connections.receive(&mut turn, connection, bytes, serve),
+            None => connections.resume(&mut turn, connection, serve),
+        }
     }
 
     /// Executes a command of a hop, or one that waited.
@@ -353,7 +348,7 @@ impl Core {
             });
         self.users.keep(outcome.into_buffer());
         if is_there {
-            self.resume_connection(now, slot.connection, outbox);
+            self.serve(now, slot.connection, None, outbox);
         }
     }
 
@@ -397,7 +392,7 @@ impl Step for Core {
                     self.users.log(now, Message::ConnectionsFull, &fields);
                 }
             }
-            Input::Bytes { connection, bytes } => self.on_bytes(now, connection, bytes, outbox),
+            Input::Bytes { connection, bytes } => self.serve(now, connection, Some(bytes), outbox),
             Input::PeerClosed { connection } => {
                 let mut turn = ShardTurn { view: &self.view, now, outbox };
                 self.connections.peer_closed(&mut turn, connection);
@@ -406,7 +401,7 @@ impl Step for Core {
             Input::Sent { connection, buffer, sent } => {
                 let mut turn = ShardTurn { view: &self.view, now, outbox };
                 if self.connections.sent(&mut turn, connection, buffer, sent) {
-                    self.resume_connection(now, connection, outbox);
+                    self.serve(now, connection, None, outbox);
                 }
             }
             Input::Untaken { connection, bytes } => {
@@ -429,7 +424,7 @@ impl Step for Core {
             Input::ListenersClosed => {
                 self.listeners_closed = true;
                 // Those that came last end like the others.
-                self.connections.drain(&self.view, now);
+                self.connections.drain(&mut ShardTurn { view: &self.view, now, outbox });
             }
             // Without an arbiter there is no link.
             Input::Connected { .. } => {}

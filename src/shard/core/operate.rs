@@ -2,6 +2,7 @@
 
 use super::Core;
 use crate::control::{Control, ControlOutcome, ControlReply, ControlRequest, DrainStep};
+use crate::edge::connections::ShardTurn;
 use crate::origin::Origin;
 use crate::seam::{Effect, Outbox};
 use crate::users::Turn;
@@ -55,7 +56,7 @@ impl Core {
         }
         self.finish_ticket = Some(ticket);
         outbox.push(Effect::StopAccepting);
-        self.connections.drain(&self.view, now);
+        self.connections.drain(&mut ShardTurn { view: &self.view, now, outbox });
     }
 
     /// Answers the operator who asked to finish once nothing is open and nothing under way.

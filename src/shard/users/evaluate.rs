@@ -12,9 +12,9 @@ use crate::view::View;
 use nudged_api::command::{Command, EncodedCommand};
 use nudged_api::decide::DecideRequest;
 use nudged_api::events::Event;
-use nudged_api::outcome::{Candidate, Decided, EncodedOutcome, Outcome, Verdicts};
+use nudged_api::outcome::{Candidate, Decided, EncodedOutcome, Outcome};
 use nudged_api::token::Token;
-use nudged_api::verdict::{PlacedVerdict, Verdict};
+use nudged_api::verdict::Verdict;
 use nudged_base::clock::Now;
 use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{LaneSequence, PopupKey};
@@ -254,17 +254,6 @@ impl Users {
         let (since, origin) = (context.now.mono, context.origin);
         self.lane.wait(WaitingOutcome { upto, since, origin, outcome });
         None
-    }
-
-    /// Gives verdicts where the records up to `upto` are acknowledged; else holds them back.
-    pub(super) fn hold_verdicts_back<'a>(
-        &mut self,
-        context: &RequestContext<'a, '_>,
-        verdicts: &'a [PlacedVerdict],
-        upto: LaneSequence,
-    ) -> Option<Outcome<'a>> {
-        let outcome = Outcome::Verdicts(Verdicts { verdicts, ignored: &[] });
-        self.hold_back(context, outcome, Some(upto))
     }
 
     /// A command as something that waits.

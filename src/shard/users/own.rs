@@ -10,7 +10,7 @@ use crate::seam::{Effect, ReadRequest};
 use nudged_api::command::{Command, EventsRequest};
 use nudged_api::decide::DecideRequest;
 use nudged_api::events::Event;
-use nudged_api::outcome::{DEGRADED, Decided, Outcome};
+use nudged_api::outcome::{DEGRADED, Decided, Outcome, Verdicts};
 use nudged_api::verdict::Verdict;
 use nudged_base::ids::{LaneSequence, ShardId, UserKey};
 use nudged_domain::decide::choose::{self, Decision};
@@ -144,7 +144,9 @@ impl OwnUsers<'_> {
             };
             verdicts.push((placed.place, verdict));
         }
-        self.users.hold_verdicts_back(context, verdicts.into_bump_slice(), upto)
+        let verdicts = verdicts.into_bump_slice();
+        let outcome = Outcome::Verdicts(Verdicts { verdicts, ignored: &[] });
+        self.users.hold_back(context, outcome, Some(upto))
     }
 
     /// Parks events where a user of them is not in memory: reads of all such users are started, and

@@ -60,7 +60,7 @@ pub(super) struct Rejournaling {
     floor: Option<(Sequence, MonoNs)>,
     /// Whether SQL has applied all before the floor.
     is_sql_there: bool,
-    round: Option<Round>,
+    round: Option<RejournalRound>,
     /// When a round may begin at the earliest.
     due: MonoNs,
     /// When more of the round is journaled.
@@ -69,7 +69,7 @@ pub(super) struct Rejournaling {
 
 /// Journaling all entries again, once.
 #[derive(Debug)]
-struct Round {
+struct RejournalRound {
     /// What was acknowledged when it began.
     acked: Sequence,
     /// The last user whose entries are journaled again; `None` once all are.
@@ -95,7 +95,7 @@ impl Rejournaling {
         if is_held && now >= self.due {
             let acked = lane.acked_sequence();
             self.due = now.plus_ms(JOURNAL_AGAIN_MS);
-            self.round = Some(Round { acked, last: Some("".into()), upto: lane.last() });
+            self.round = Some(RejournalRound { acked, last: Some("".into()), upto: lane.last() });
         }
         let Some(round) = &mut self.round else { return 0 };
         let count = round.journal(lane, unmerged);
@@ -132,7 +132,7 @@ impl Rejournaling {
     }
 }
 
-impl Round {
+impl RejournalRound {
     /// Journals the entries of the next users, as many as a turn may write and the lane has room
     /// for; gives how many.
     fn journal(&mut self, lane: &mut Lane, unmerged: &UnmergedTable) -> usize {

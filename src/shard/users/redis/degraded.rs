@@ -12,11 +12,11 @@ use crate::users::unmerged::{UnmergedEntry, UnmergedKind};
 use nudged_api::command::PlacedEvent;
 use nudged_api::decide::DecideRequest;
 use nudged_api::events::Event;
-use nudged_api::outcome::{DEGRADED, Decided, Outcome};
+use nudged_api::outcome::{DEGRADED, Decided, Outcome, Verdicts};
 use nudged_api::verdict::{PlacedVerdict, Verdict};
 use nudged_base::clock::Now;
 use nudged_base::hash;
-use nudged_base::ids::{LaneSequence, PopupKey};
+use nudged_base::ids::PopupKey;
 use nudged_base::limits::EVENT_AGE_MAX_MS;
 use nudged_base::telemetry::log::{Message, Value};
 use nudged_domain::catalog::snapshot::Snapshot;
@@ -71,8 +71,9 @@ impl RedisUsers<'_> {
         let verdicts: &[PlacedVerdict] = verdicts.into_bump_slice();
         self.users.count_verdicts(verdicts.iter().map(|(_, verdict)| *verdict));
         let rests_on_record = verdicts.iter().any(|(_, verdict)| verdict.rests_on_record());
-        let upto = if rests_on_record { self.users.lane.last() } else { LaneSequence(0) };
-        self.users.hold_verdicts_back(context, verdicts, upto)
+        let upto = rests_on_record.then(|| self.users.lane.last());
+        let outcome = Outcome::Verdicts(Verdicts { verdicts, ignored: &[] });
+        self.users.hold_back(context, outcome, upto)
     }
 
     /// Accepts an event without its user's state. Whether its show is remembered is found out by
@@ -99,15 +100,8 @@ impl RedisUsers<'_> {
         let fields =
             [("popup", Value::Text(token.popup)), ("action", Value::Text(event.action.as_str()))];
         self.users.log_user(now, Message::EventTaken, token.user, fields);
-        let entry = UnmergedEntry {
-            at,
-            kind: UnmergedKind::Event { action: event.action, acted_at, local: token.local },
-            shown,
-            token: event.token_text.into(),
-            popup: token.popup.into(),
-            version: token.version,
-            variant: token.variant.into(),
-        };
+        let kind = UnmergedKind::Event { action: event.action, acted_at, local: token.local };
+        let entry = UnmergedEntry::new(&Subject::of(event), at, kind, shown);
         self.put_unmerged(token.user, entry);
         Verdict::Accepted
     }
@@ -145,16 +139,8 @@ impl RedisUsers<'_> {
         let (decided, applied) = self.scratch.show(context, request, place, Some(session));
         let at = context.now.wall;
         let subject = Subject::of_show(&context.view.snapshot, user, place, decided.token);
-        let popup = PopupKey::of(subject.popup);
-        let entry = UnmergedEntry {
-            at,
-            kind: UnmergedKind::Show { session },
-            shown: ShowId { popup, number: applied.number, at },
-            token: subject.token.into(),
-            popup: subject.popup.into(),
-            version: subject.version,
-            variant: subject.variant.into(),
-        };
+        let shown = ShowId { popup: PopupKey::of(subject.popup), number: applied.number, at };
+        let entry = UnmergedEntry::new(&subject, at, UnmergedKind::Show { session }, shown);
         self.put_unmerged(user, entry);
         self.users.counters.decisions_local.add(1);
         decided

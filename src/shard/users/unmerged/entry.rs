@@ -65,6 +65,24 @@ pub enum Merged {
 }
 
 impl UnmergedEntry {
+    /// An entry about an impression, accepted at this time. Allocates its texts.
+    pub(crate) fn new(
+        subject: &Subject<'_>,
+        at: WallMs,
+        kind: UnmergedKind,
+        shown: ShowId,
+    ) -> UnmergedEntry {
+        UnmergedEntry {
+            at,
+            kind,
+            shown,
+            token: subject.token.into(),
+            popup: subject.popup.into(),
+            version: subject.version,
+            variant: subject.variant.into(),
+        }
+    }
+
     /// The entry of a record. Allocates its texts.
     pub fn of(record: &record::Unmerged<'_>) -> UnmergedEntry {
         let kind = match Action::of_kind(record.kind) {
@@ -74,16 +92,12 @@ impl UnmergedEntry {
                 UnmergedKind::Event { action, acted_at: record.acted_at, local }
             }
         };
-        let popup = PopupKey::of(record.popup);
-        UnmergedEntry {
-            at: record.at,
-            kind,
-            shown: ShowId { popup, number: record.number, at: record.shown_at },
-            token: record.token.into(),
-            popup: record.popup.into(),
-            version: record.version,
-            variant: record.variant.into(),
-        }
+        let (user, token, popup) = (record.user, record.token, record.popup);
+        let (version, variant) = (record.version, record.variant);
+        let subject = Subject { user, token, popup, version, variant };
+        let (number, at) = (record.number, record.shown_at);
+        let shown = ShowId { popup: PopupKey::of(popup), number, at };
+        UnmergedEntry::new(&subject, record.at, kind, shown)
     }
 
     /// The record of an entry.
