@@ -10,10 +10,10 @@ use super::service::Service;
 use nudged_base::ids::ShardId;
 use nudged_base::telemetry::counters::Unit;
 use nudged_base::telemetry::text::NodeMetric;
-use nudged_runtime::board::{Board, Found, NO_RUN};
+use nudged_runtime::redis_status::{Board, Found, NO_RUN};
 use nudged_runtime::clocks;
-use nudged_runtime::keeper::KeeperFigures;
-use nudged_runtime::list_drain::DrainFigures;
+use nudged_runtime::threads::keeper::KeeperFigures;
+use nudged_runtime::threads::list_drain::DrainFigures;
 
 /// What the threads count that Redis asks for.
 #[derive(Clone, Debug, Default)]

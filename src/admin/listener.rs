@@ -26,7 +26,7 @@ use nudged_http::reply::{Frame, ImfDate};
 use nudged_runtime::clocks;
 use nudged_runtime::memory::Trimmer;
 use nudged_runtime::stream::Stream;
-use nudged_runtime::vital::Needed;
+use nudged_runtime::threads::vital::Needed;
 
 /// After a failed accept the listener rests this long: descriptors are not there again at once.
 const ACCEPT_REST: Duration = Duration::from_millis(100);

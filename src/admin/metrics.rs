@@ -11,7 +11,7 @@ use nudged_base::hex;
 use nudged_base::telemetry::text::{CONTENT_TYPE, NodeMetric, render};
 use nudged_config::Config;
 use nudged_domain::catalog::overrides::Place;
-use nudged_runtime::sql_writer::FollowCounts;
+use nudged_runtime::threads::sql_writer::FollowCounts;
 use nudged_store::{FailureKind, mysql};
 
 /// Answers.

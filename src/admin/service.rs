@@ -23,9 +23,9 @@ use nudged_domain::catalog::overrides::Kind;
 use nudged_http::head::{Method, Request};
 use nudged_publish::publisher::{Ask, PublishError, Publisher, Reloaded};
 use nudged_runtime::clocks;
-use nudged_runtime::log_thread::stamp_now;
-use nudged_runtime::mesh::Mesh;
-use nudged_runtime::sql_writer::WriterFigures;
+use nudged_runtime::threads::log_writer::stamp_now;
+use nudged_runtime::shard::mesh::Mesh;
+use nudged_runtime::threads::sql_writer::WriterFigures;
 use nudged_runtime::topology::Topology;
 use nudged_store::{Reader, StoreError};
 

@@ -13,7 +13,7 @@ use rustix::net::sockopt;
 
 use nudged_config::AdminAddress;
 use nudged_runtime::stream::Stream;
-use nudged_runtime::{listener, unsent};
+use nudged_runtime::shard::{listener, unsent};
 
 /// Why an address can't be listened on.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use nudged_base::telemetry::log::{Log, Message, Value};
 use nudged_config::{Ack, AdminAddress, Config, Loaded, Queue};
-use nudged_runtime::log_thread::stamp_now;
+use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_runtime::topology::Topology;
 
 /// Says with what the node starts. `connections_max` is what all shards together may hold.

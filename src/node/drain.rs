@@ -14,10 +14,10 @@ use super::serve::Node;
 use nudged_base::telemetry::log::{Message, Value};
 use nudged_config::Queue;
 use nudged_publish::publisher::Publisher;
-use nudged_runtime::journal_core::JournalHandle;
-use nudged_runtime::log_thread::stamp_now;
-use nudged_runtime::mesh::{ControlEnvelope, Mesh};
-use nudged_runtime::vital::Needed;
+use nudged_runtime::journal::executor::JournalHandle;
+use nudged_runtime::threads::log_writer::stamp_now;
+use nudged_runtime::shard::mesh::{ControlEnvelope, Mesh};
+use nudged_runtime::threads::vital::Needed;
 use nudged_shard::control::{Command, ControlReply, Drain};
 
 /// Exit code of a clean stop.
@@ -94,7 +94,7 @@ fn close_storage(node: Node, begun: Instant, until: Instant) -> u8 {
         journal,
         writer,
         readers,
-        log_thread,
+        log_writer,
         signals,
         ..
     } = node;
@@ -135,7 +135,7 @@ fn close_storage(node: Node, begun: Instant, until: Instant) -> u8 {
         log.write(stamp_now(), Message::JournalFailed, &[("error", Value::Text(text))]);
     }
     announce::tell_stopped(&log, signals.reason(), begun, unapplied);
-    log_thread.stop();
+    log_writer.stop();
     if outcome.is_ok() { CLEAN } else { STORAGE }
 }
 

@@ -16,11 +16,11 @@ use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::Log;
 use nudged_config::{Ack, Config, Queue};
 use nudged_journal::segment::SetId;
-use nudged_runtime::board::Board;
-use nudged_runtime::keeper::{self, KeeperSetup, keeper_stores};
-use nudged_runtime::list_drain::{self, DrainSetup};
-use nudged_runtime::mesh::Mesh;
-use nudged_runtime::sql_writer::WriterFigures;
+use nudged_runtime::redis_status::Board;
+use nudged_runtime::threads::keeper::{self, KeeperSetup, keeper_stores};
+use nudged_runtime::threads::list_drain::{self, DrainSetup};
+use nudged_runtime::shard::mesh::Mesh;
+use nudged_runtime::threads::sql_writer::WriterFigures;
 use nudged_runtime::wake::Sleeper;
 use nudged_store::Store;
 

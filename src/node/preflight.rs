@@ -11,7 +11,8 @@ use super::redis;
 use nudged_config::{AdminAddress, Config, Loaded, Queue};
 use nudged_publish::publisher;
 use nudged_runtime::topology::{Topology, allowed_cpus};
-use nudged_runtime::{listener, probe, process_limits, thread_room};
+use nudged_runtime::shard::listener;
+use nudged_runtime::{probe, process_limits, thread_room};
 use nudged_store::mysql;
 
 /// Threads of every node beside shards, readers and drains: log, watch, two of the journal, writer,

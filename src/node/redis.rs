@@ -11,9 +11,9 @@ use nudged_base::telemetry::log::Log;
 use nudged_config::{Config, Redis};
 use nudged_redis::address::LinkAddress;
 use nudged_redis::link::{BreakerSettings, LinkSettings};
-use nudged_runtime::link_target::LinkTarget;
+use nudged_runtime::shard::endpoint::LinkTarget;
 use nudged_runtime::redis_client::BlockingRedis;
-use nudged_runtime::resolver::Resolver;
+use nudged_runtime::threads::resolver::Resolver;
 use nudged_runtime::wake::Sleeper;
 use nudged_shard::users::redis::{ArbiterSetup, Queue};
 
@@ -147,7 +147,7 @@ mod tests {
     use nudged_base::telemetry::log::Level;
     use nudged_base::time::DurationMs;
     use nudged_config::Secret;
-    use nudged_runtime::link_target::Place;
+    use nudged_runtime::shard::endpoint::Place;
 
     fn config(url: &str) -> Config {
         let mut config = Config::default();

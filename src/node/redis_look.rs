@@ -8,7 +8,7 @@ use nudged_config::{Ack, Config, Queue};
 use nudged_redis::ask::{Answer, AskError};
 use nudged_redis::greeting;
 use nudged_redis::refusal::Refusal;
-use nudged_runtime::log_thread;
+use nudged_runtime::threads::log_writer;
 use nudged_runtime::redis_client::BlockingRedis;
 
 /// What a look has found.
@@ -35,7 +35,7 @@ pub fn look(redis: &mut BlockingRedis, config: &Config, log: &Log) -> Result<Loo
         // Selecting its database is all of the greeting that is refused so.
         Err(AskError::Refused { text, .. }) if text.contains("DB index") => false,
         Err(error) => {
-            log_thread::tell(log, Message::RedisAway, &error.to_string());
+            log_writer::tell(log, Message::RedisAway, &error.to_string());
             return Ok(Looked::Away);
         }
     };

@@ -31,12 +31,13 @@ use nudged_base::telemetry::log::{Log, Message, Value};
 use nudged_config::{Config, Loaded};
 use nudged_publish::Publishing;
 use nudged_publish::publisher::{self, Publisher};
-use nudged_runtime::journal_core::JournalHandle;
-use nudged_runtime::log_thread::{LogThread, stamp_now};
-use nudged_runtime::mesh::Mesh;
+use nudged_runtime::journal::executor::JournalHandle;
+use nudged_runtime::threads::log_writer::{LogThread, stamp_now};
+use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::topology::Topology;
 use nudged_runtime::wake::Sleeper;
-use nudged_runtime::{memory, process_limits, vital};
+use nudged_runtime::threads::vital;
+use nudged_runtime::{memory, process_limits};
 use threads::{ShardParts, Threads};
 
 /// Fewer connections than this are warned of: one busy site has as many visitors.
@@ -89,7 +90,7 @@ pub struct Node {
     /// The readers' threads, with what ends them.
     pub readers: (Vec<JoinHandle<()>>, Arc<AtomicBool>),
     /// The thread that writes the log.
-    pub log_thread: LogThread,
+    pub log_writer: LogThread,
     /// The way to Redis, whose name is looked up as long as this lives.
     pub redis: Option<RedisWay>,
     /// The threads that Redis asks for.
@@ -104,7 +105,7 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
     let (loaded, topology, connections) = load_checked(arguments).inspect_err(tell_unknown)?;
     let config = loaded.config.clone();
     let connections_max = size::connections_of_node(&config, topology.shards, connections);
-    let (log, log_thread) = start_log(&config, &signals)?;
+    let (log, log_writer) = start_log(&config, &signals)?;
     vital::watch(&log).map_err(Failure::system("start the watchdog thread"))?;
     announce::tell_start(&log, &loaded, &topology, connections_max);
     warn_of_settings(&log, &loaded, &topology, connections_max);
@@ -166,7 +167,7 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
         journal,
         writer,
         readers,
-        log_thread,
+        log_writer,
         redis,
         keepers,
     }))

@@ -13,7 +13,7 @@ use nudged_api::token::Secret;
 use nudged_base::telemetry::log::{Log, Message};
 use nudged_base::time::WallMs;
 use nudged_redis::ask::{Answer, AskError};
-use nudged_runtime::log_thread;
+use nudged_runtime::threads::log_writer;
 use nudged_runtime::redis_client::BlockingRedis;
 use nudged_store::{Store, StoreError, StoredKey};
 
@@ -89,7 +89,7 @@ fn ask(
     offered: &Secret,
     log: &Log,
 ) -> Option<Vec<Secret>> {
-    let tell = |error: &str| log_thread::tell(log, Message::KeysNotShared, error);
+    let tell = |error: &str| log_writer::tell(log, Message::KeysNotShared, error);
     match store.map(|store| of_sql(store, offered)) {
         Some(Ok(shared)) => {
             let copied = redis.map(|redis| copy_to_redis(redis, &shared));

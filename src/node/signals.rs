@@ -11,9 +11,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use nudged_base::telemetry::log::{Log, Message, Value};
-use nudged_runtime::log_thread::{stamp_now, write_out};
+use nudged_runtime::threads::log_writer::{stamp_now, write_out};
 use nudged_runtime::signal_mask;
-use nudged_runtime::vital::Needed;
+use nudged_runtime::threads::vital::Needed;
 
 /// What signals ask for.
 #[derive(Debug)]

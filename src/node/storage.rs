@@ -20,8 +20,8 @@ use nudged_journal::disk::DiskRead;
 use nudged_journal::reader::Tail;
 use nudged_journal::recovery::{self, Damage, RecoverError, RecoverOptions, Recovered};
 use nudged_journal::segment::{SegmentId, SetId};
-use nudged_runtime::files::{DirectoryError, JournalDirectory, free_bytes};
-use nudged_runtime::log_thread::{self, stamp_now};
+use nudged_runtime::journal::directory::{DirectoryError, JournalDirectory, free_bytes};
+use nudged_runtime::threads::log_writer::{self, stamp_now};
 use nudged_shard::users::unmerged::left::Left;
 use nudged_store::{FailureKind, Store, StoreError, StreamId};
 
@@ -109,7 +109,7 @@ pub fn open(
     let mut store =
         Store::of(config).map_err(|error| without_room(free_of(&config.data), error))?;
     for dropped in store.take_dropped() {
-        log_thread::tell(log, Message::OverrideDropped, &dropped.to_string());
+        log_writer::tell(log, Message::OverrideDropped, &dropped.to_string());
     }
     let found = recovery::set_of(&disk).map_err(|error| unusable(error.to_string()))?;
     let mut fresh = [0; 16];
@@ -199,7 +199,7 @@ fn claim_where_possible(
         }
         // A full disk of this node's own holds no start up where the journal has its segments.
         Err(error) if error.may_pass() || error.kind() == FailureKind::DiskFull => {
-            log_thread::tell(log, Message::SqlFailed, &error.to_string());
+            log_writer::tell(log, Message::SqlFailed, &error.to_string());
             None
         }
         Err(error) => return Err(error.into()),

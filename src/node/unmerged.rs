@@ -5,7 +5,7 @@
 use nudged_base::ids::{Sequence, ShardId, UserKey};
 use nudged_journal::disk::DiskRead;
 use nudged_journal::reader::{Tail, TailError};
-use nudged_runtime::board::Board;
+use nudged_runtime::redis_status::Board;
 use nudged_shard::users::unmerged::left::{Found, Left};
 
 /// Entries that no record from `tail` to `end` tells to be merged. Allocates what they take.

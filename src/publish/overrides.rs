@@ -31,9 +31,9 @@ use nudged_base::limits::{
 use nudged_base::telemetry::log::{Log, Message, Value};
 use nudged_config::Config;
 use nudged_domain::catalog::overrides::{Entry, Place};
-use nudged_runtime::log_thread::{stamp_now, tell};
-use nudged_runtime::sql_writer::WriterFigures;
-use nudged_runtime::vital::Needed;
+use nudged_runtime::threads::log_writer::{stamp_now, tell};
+use nudged_runtime::threads::sql_writer::WriterFigures;
+use nudged_runtime::threads::vital::Needed;
 use nudged_store::StoreError;
 
 /// What a thread does.

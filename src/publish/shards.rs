@@ -7,7 +7,7 @@ use crossbeam::channel::{Receiver, bounded};
 
 use nudged_base::ids::ShardId;
 use nudged_base::limits::{LANE_RETRY_MS, SHARD_ANSWER_MS};
-use nudged_runtime::mesh::{ControlEnvelope, Mesh};
+use nudged_runtime::shard::mesh::{ControlEnvelope, Mesh};
 use nudged_shard::control::{Command, ControlReply, Outcome};
 
 /// A shard did not answer in time. The command may still be carried out.

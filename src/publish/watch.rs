@@ -25,8 +25,8 @@ use nudged_base::limits::{CATALOG_POLL_MS, CATALOG_SQL_POLL_MS};
 use nudged_base::telemetry::log::{Log, Message};
 use nudged_config::Config;
 use nudged_redis::ask::AskError;
-use nudged_runtime::log_thread::tell;
-use nudged_runtime::vital::Needed;
+use nudged_runtime::threads::log_writer::tell;
+use nudged_runtime::threads::vital::Needed;
 use nudged_store::{Reader, StoreError};
 
 /// What the thread is made of.

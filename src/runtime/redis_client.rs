@@ -16,8 +16,8 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
-use super::clocks;
-use super::stream::Stream;
+use crate::clocks;
+use crate::stream::Stream;
 use nudged_base::limits::{REDIS_BULK_BYTES_MAX, REDIS_BULK_ELEMENTS_MAX, REDIS_PIPELINE_MAX};
 use nudged_redis::address::LinkAddress;
 use nudged_redis::ask::{Answer, Ask, AskError, Push, keep, only, owned, push_of};

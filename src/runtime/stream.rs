@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use super::uninterrupted::uninterrupted;
+use crate::uninterrupted::uninterrupted;
 
 /// One connection.
 #[derive(Debug)]

@@ -22,11 +22,11 @@ use nudged_journal::record::{self, Happening, Impression, Record, Withdrawn};
 use nudged_redis::ask::Answer;
 use nudged_redis::greeting::run_of_info;
 use nudged_redis::link::LinkSettings;
-use nudged_runtime::board::Board;
-use nudged_runtime::journal_lanes::JournalLanes;
-use nudged_runtime::keeper::{self, KeeperSetup};
+use nudged_runtime::redis_status::Board;
+use nudged_runtime::journal::lanes::JournalLanes;
+use nudged_runtime::threads::keeper::{self, KeeperSetup};
 use nudged_runtime::redis_client::BlockingRedis;
-use nudged_runtime::sql_writer::WriterFigures;
+use nudged_runtime::threads::sql_writer::WriterFigures;
 use nudged_runtime::wake::Sleeper;
 use nudged_store::{Store, StreamId, mysql};
 

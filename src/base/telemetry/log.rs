@@ -1,5 +1,5 @@
 //! The log: messages (one enum), who gets logged, how often, and the queue to the thread that
-//! writes. Owns no thread and no clock: time is given, and `runtime::log_thread` takes lines out.
+//! writes. Owns no thread and no clock: time is given, and `threads::log_writer` takes lines out.
 //!
 //! Never blocks: a full queue drops the line and counts it. Each message is logged 10 times at once
 //! and then once a second, over all threads of the node, with a count of those suppressed; what

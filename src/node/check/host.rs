@@ -17,7 +17,7 @@ use crate::node::serve::size;
 use crate::node::{preflight, redis};
 use nudged_admin::token::Token;
 use nudged_config::{Ack, AdminAddress, Config, Examined, Queue};
-use nudged_runtime::listener;
+use nudged_runtime::shard::listener;
 use nudged_runtime::topology::Topology;
 use nudged_store::mysql;
 

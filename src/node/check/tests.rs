@@ -7,7 +7,7 @@ use super::*;
 use crate::node::arguments;
 use nudged_config::{Flag, Value, examine};
 use nudged_redis::link::LinkSettings;
-use nudged_runtime::files::JournalDirectory;
+use nudged_runtime::journal::directory::JournalDirectory;
 use nudged_store::mysql;
 
 fn sample() -> PathBuf {

@@ -20,7 +20,7 @@ use nudged_domain::state::user::{self, UserState};
 use nudged_journal::segment::SetId;
 use nudged_redis::ask::{Answer, AskError};
 use nudged_runtime::clocks;
-use nudged_runtime::files::JournalDirectory;
+use nudged_runtime::journal::directory::JournalDirectory;
 use nudged_runtime::redis_client::BlockingRedis;
 use nudged_store::mysql;
 use nudged_store::{LiveNode, Reader, Store};

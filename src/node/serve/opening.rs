@@ -19,9 +19,10 @@ use nudged_config::Config;
 use nudged_publish::publisher::{
     ConfigRefused, PublishError, Publisher, PublisherSetup, ReadConfig,
 };
-use nudged_runtime::log_thread::stamp_now;
-use nudged_runtime::mesh::Mesh;
-use nudged_runtime::{clocks, listener};
+use nudged_runtime::threads::log_writer::stamp_now;
+use nudged_runtime::shard::mesh::Mesh;
+use nudged_runtime::clocks;
+use nudged_runtime::shard::listener;
 use nudged_store::Store;
 
 /// The wall clock may be this far behind the journal at start, in milliseconds: an hour.

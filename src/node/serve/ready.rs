@@ -11,11 +11,11 @@ use crate::node::redis_look::Looked;
 use crate::node::signals::Asked;
 use nudged_base::telemetry::log::{Log, Message, Value};
 use nudged_config::Ack;
-use nudged_runtime::board::Board;
+use nudged_runtime::redis_status::Board;
 use nudged_runtime::clocks;
-use nudged_runtime::journal_lanes::JournalLanes;
-use nudged_runtime::log_thread::stamp_now;
-use nudged_runtime::sql_fitness::SqlFitness;
+use nudged_runtime::journal::lanes::JournalLanes;
+use nudged_runtime::threads::log_writer::stamp_now;
+use nudged_runtime::threads::sql_fitness::SqlFitness;
 
 /// Redis is waited for this long: its run has to be compared and cleared, and a new one filled.
 /// After that the node serves, and popups follow their `on_failure` until it is there.

@@ -25,14 +25,14 @@ use nudged_journal::recovery::UnappliedIndex;
 use nudged_journal::segment::SetId;
 use nudged_publish::Publishing;
 use nudged_publish::publisher::Publisher;
-use nudged_runtime::driver::Setup;
-use nudged_runtime::files::JournalDirectory;
-use nudged_runtime::journal_core::{self, JournalConfig, JournalHandle, JournalSleepers};
-use nudged_runtime::mesh::Mesh;
+use nudged_runtime::shard::driver::Setup;
+use nudged_runtime::journal::directory::JournalDirectory;
+use nudged_runtime::journal::executor::{self, JournalConfig, JournalHandle, JournalSleepers};
+use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::probe::{self, HostUnfit};
-use nudged_runtime::shard_thread;
-use nudged_runtime::sql_reader::{self, ReaderSetup, Turn};
-use nudged_runtime::sql_writer::{self, WriterFigures, WriterSetup};
+use nudged_runtime::shard::thread as shard_thread;
+use nudged_runtime::threads::sql_reader::{self, ReaderSetup, Turn};
+use nudged_runtime::threads::sql_writer::{self, WriterFigures, WriterSetup};
 use nudged_runtime::topology::Topology;
 use nudged_runtime::wake::Sleeper;
 use nudged_shard::core::{Core, CoreSetup};
@@ -117,7 +117,7 @@ impl Threads<'_> {
         let Storage { directory, store, stream, set, applied, skipped, recovered, tail, .. } =
             storage;
         let shards = self.mesh.shards.iter().map(|lanes| Arc::clone(&lanes.sleeper)).collect();
-        let journal = journal_core::start(
+        let journal = executor::start(
             JournalConfig {
                 directory: Arc::clone(&directory),
                 cpu: self.writer_cpu(),

@@ -4,8 +4,8 @@ use std::io::{self, ErrorKind};
 use std::net::ToSocketAddrs as _;
 use std::time::Duration;
 
-use super::super::stream::Stream;
-use super::super::uninterrupted::uninterrupted;
+use crate::stream::Stream;
+use crate::uninterrupted::uninterrupted;
 use nudged_redis::address::LinkAddress;
 use nudged_redis::ask::AskError;
 

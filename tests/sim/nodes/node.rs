@@ -14,7 +14,7 @@ use nudged_journal::lane::Ack;
 use nudged_journal::reader::Tail;
 use nudged_journal::recovery::{self, RecoverOptions, recover};
 use nudged_journal::segment::SetId;
-use nudged_runtime::board::{Board, Found};
+use nudged_runtime::redis_status::{Board, Found};
 use nudged_runtime::wake::Sleeper;
 use nudged_shard::seam::{Effect, Hop, HopReply, Report, UserRead};
 

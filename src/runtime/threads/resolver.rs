@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::link_target::LinkTarget;
-use super::log_thread;
-use super::uninterrupted::uninterrupted;
-use super::vital::Needed;
-use super::wake::Sleeper;
+use crate::shard::endpoint::LinkTarget;
+use crate::threads::log_writer;
+use crate::uninterrupted::uninterrupted;
+use crate::threads::vital::Needed;
+use crate::wake::Sleeper;
 use nudged_base::limits::RESOLVE_PERIOD_MS;
 use nudged_base::telemetry::log::{Log, Message};
 
@@ -74,11 +74,11 @@ fn look_up(target: &LinkTarget, log: &Log) {
     match uninterrupted(|| name.to_socket_addrs()) {
         Ok(found) => {
             target.take_found(&found.collect::<Vec<SocketAddr>>());
-            log_thread::tell(log, Message::NameKnown, "");
+            log_writer::tell(log, Message::NameKnown, "");
         }
         Err(error) => {
             target.take_found(&[]);
-            log_thread::tell(log, Message::NameUnknown, &format!("{}: {error}", name.0));
+            log_writer::tell(log, Message::NameUnknown, &format!("{}: {error}", name.0));
         }
     }
 }

@@ -5,9 +5,9 @@ use std::thread::JoinHandle;
 
 use crossbeam::channel::bounded;
 
-use super::driver::{Driver, Setup};
-use super::topology;
-use super::vital::{self, Needed};
+use crate::shard::driver::{Driver, Setup};
+use crate::topology;
+use crate::threads::vital::{self, Needed};
 use nudged_shard::seam::Step;
 
 /// Starts a shard's thread and waits until its ring stands.

@@ -8,7 +8,7 @@
 #![allow(unsafe_code)]
 
 mod accepting;
-mod lines;
+mod connections;
 mod links;
 
 use std::io;
@@ -22,12 +22,13 @@ use io_uring::types::Fd;
 use accepting::Listener;
 use links::Link;
 
-use super::line::{Line, Operation, pack, unpack};
-use super::link_target::LinkTarget;
-use super::mesh::Mesh;
-use super::ports::Ports;
-use super::ring::{Completion, Ring};
-use crate::{clocks, log_thread};
+use crate::shard::slot::{Line, Operation, pack, unpack};
+use crate::shard::endpoint::LinkTarget;
+use crate::shard::mesh::Mesh;
+use crate::shard::ports::Ports;
+use crate::shard::ring::{Completion, Ring};
+use crate::clocks;
+use crate::threads::log_writer;
 use nudged_base::clock::{NodeClock, Now};
 use nudged_base::ids::ShardId;
 use nudged_base::limits::{CLOCK_APART_MS, TICK_MS};
@@ -219,14 +220,14 @@ impl<S: Step> Driver<S> {
         let ahead = [("wall_ahead_ms", Value::Text(&ahead_ms.to_string()))];
         let Some(log) = self.log.as_ref().filter(|_| self.tells_clock) else { return };
         if stepped_ms > CLOCK_STEP_MS {
-            log.write(log_thread::stamp_now(), Message::ClockStepped, &ahead);
+            log.write(log_writer::stamp_now(), Message::ClockStepped, &ahead);
         }
         let is_apart = ahead_ms.unsigned_abs() > CLOCK_APART_MS;
         let (message, fields) = match is_apart {
             true => (Message::ClockApart, &ahead[..]),
             false => (Message::ClockTogether, &[][..]),
         };
-        log.write(log_thread::stamp_now(), message, fields);
+        log.write(log_writer::stamp_now(), message, fields);
     }
 
     fn take_completions(&mut self) -> io::Result<()> {

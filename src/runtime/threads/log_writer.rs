@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle, park, park_timeout};
 use std::time::Duration;
 
-use super::vital::Needed;
+use crate::threads::vital::Needed;
 use nudged_base::limits::LOG_PERIOD_MS;
 use nudged_base::telemetry::log::{Log, Message, Stamp, Value};
 use nudged_base::time::{MonoNs, WallMs};

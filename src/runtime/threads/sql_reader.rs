@@ -15,10 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use super::mesh::Mesh;
-use super::sql_fitness::Asker;
-use super::sql_writer::WriterFigures;
-use super::threads;
+use crate::shard::mesh::Mesh;
+use crate::threads::sql_fitness::Asker;
+use crate::threads::sql_writer::WriterFigures;
+use crate::threads;
 use nudged_background::writer::failure::SqlFailure;
 use nudged_background::writer::read_back::{Effect, Input, ReadBack, View};
 use nudged_base::ids::ShardId;

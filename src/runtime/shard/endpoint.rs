@@ -16,7 +16,7 @@ use rustix::net::{
     AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, socket_with, sockopt,
 };
 
-use super::wake::Sleeper;
+use crate::wake::Sleeper;
 use nudged_base::limits::LINK_PLACES_MAX;
 
 /// An idle peer is probed after this long, and again after as long.

@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::board::{Board, NO_RUN};
-use super::journal_lanes::JournalLanes;
-use super::redis_client::BlockingRedis;
-use super::sql_fitness::Asker;
-use super::sql_writer::WriterFigures;
-use super::threads;
+use crate::redis_status::{Board, NO_RUN};
+use crate::journal::lanes::JournalLanes;
+use crate::redis_client::BlockingRedis;
+use crate::threads::sql_fitness::Asker;
+use crate::threads::sql_writer::WriterFigures;
+use crate::threads;
 use nudged_background::keeper::barrier::Progress;
 pub use nudged_background::keeper::figures::KeeperFigures;
 use nudged_background::keeper::list_share::ListShare;

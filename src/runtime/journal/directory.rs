@@ -1,5 +1,5 @@
 //! The journal's directory: who may use it, its names, and reads of its segments for recovery and
-//! for the tail. Writing is `journal_core`'s.
+//! for the tail. Writing is `executor`'s.
 //!
 //! The directory is 0700 and its files 0600. `lock` is held exclusively as long as the
 //! [`JournalDirectory`] lives, and holds the process id of its holder. A segment that is being made

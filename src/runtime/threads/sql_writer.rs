@@ -7,11 +7,11 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::board::Board;
-use super::journal_lanes::JournalLanes;
-use super::sql_fitness::{Asker, SqlFitness};
-use super::threads::{self, failure_of};
-use super::wake::Sleeper;
+use crate::redis_status::Board;
+use crate::journal::lanes::JournalLanes;
+use crate::threads::sql_fitness::{Asker, SqlFitness};
+use crate::threads::{self, failure_of};
+use crate::wake::Sleeper;
 use nudged_background::writer::failure::SqlFailure;
 pub use nudged_background::writer::follow::FollowCounts;
 use nudged_background::writer::follow::{

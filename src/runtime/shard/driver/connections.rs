@@ -6,8 +6,8 @@ use std::io;
 use io_uring::types::{CancelBuilder, Fixed};
 use io_uring::{cqueue, opcode};
 
-use super::super::line::{Operation, pack};
-use super::super::ring::{BUFFER_GROUP, Completion};
+use crate::shard::slot::{Operation, pack};
+use crate::shard::ring::{BUFFER_GROUP, Completion};
 use super::Driver;
 use nudged_base::limits::SEND_BYTES_MAX;
 use nudged_shard::seam::{Input, Step};

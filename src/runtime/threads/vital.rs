@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use rustix::thread::{Pid, gettid};
 
-use super::log_thread::{stamp_now, write_last, write_out};
+use crate::threads::log_writer::{stamp_now, write_last, write_out};
 use nudged_base::telemetry::log::{Log, Message, Value};
 
 /// The exit code of a process that a thread has ended.
@@ -164,7 +164,7 @@ mod tests {
             unreachable!("the process has ended");
         }
         let name = "a_panic_ends_the_process_with_one_line_that_shows_no_value";
-        let name = format!("vital::tests::{name}");
+        let name = format!("threads::vital::tests::{name}");
         let mut child = std::process::Command::new(std::env::current_exe().unwrap());
         child.args(["--exact", &name, "--nocapture"]).env(CHILD, "1").env_remove("RUST_BACKTRACE");
         let output = child.output().unwrap();

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam::utils::CachePadded;
 
-use super::wake::Sleeper;
+use crate::wake::Sleeper;
 use nudged_base::ids::{Partition, Sequence, ShardId, UserKey};
 use nudged_base::limits::PARTITIONS;
 use nudged_redis::learned::Learned;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::files::DirectoryReader;
+use crate::journal::directory::DirectoryReader;
 use nudged_base::ids::{LaneSequence, Revision, Sequence};
 use nudged_base::limits::SEGMENT_BYTES_MIN;
 use nudged_base::telemetry::log::Level;

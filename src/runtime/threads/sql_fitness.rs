@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::wake::Sleeper;
+use crate::wake::Sleeper;
 use nudged_base::limits::{SQL_FAILED_FOR_MS, UNFIT_AGAIN_MS};
 use nudged_base::time::MonoNs;
 use nudged_store::{FailureKind, StoreError};

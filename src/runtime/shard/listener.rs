@@ -9,7 +9,7 @@ use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, getsockname, listen, socket_with, sockopt,
 };
 
-use super::unsent;
+use crate::shard::unsent;
 
 /// Connections that may wait to be accepted, a shard.
 pub(crate) const BACKLOG: i32 = 4_096;

@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::redis_client::BlockingRedis;
-use super::sql_fitness::Asker;
-use super::sql_writer::WriterFigures;
-use super::threads;
-use super::wake::Sleeper;
+use crate::redis_client::BlockingRedis;
+use crate::threads::sql_fitness::Asker;
+use crate::threads::sql_writer::WriterFigures;
+use crate::threads;
+use crate::wake::Sleeper;
 use nudged_background::keeper::drain::{Drain, Effect, Input, View};
 pub use nudged_background::keeper::drain_figures::DrainFigures;
 use nudged_background::keeper::list_share::ListShare;

@@ -30,11 +30,11 @@ use io_uring::opcode;
 use io_uring::types::{CancelBuilder, Fixed};
 use rustix::net::{Shutdown, SocketAddrAny, shutdown, sockopt};
 
-use super::super::line::{Line, Operation, pack};
-use super::super::link_target::LinkTarget;
-use super::super::ring::Completion;
+use crate::shard::slot::{Line, Operation, pack};
+use crate::shard::endpoint::LinkTarget;
+use crate::shard::ring::Completion;
 use super::Driver;
-use super::lines::is_interrupted;
+use super::connections::is_interrupted;
 use nudged_shard::seam::{Input, Step};
 
 /// What the driver keeps of one link beside its line.

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
 
-use super::wake::Sleeper;
+use crate::wake::Sleeper;
 use nudged_base::ids::{Sequence, ShardId};
 use nudged_base::limits::LANE_BATCHES_MAX;
 use nudged_journal::appender::{Gauges, Poison};

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use crossbeam::queue::ArrayQueue;
 
-use super::board::Board;
-use super::journal_lanes::JournalLanes;
-use super::wake::Sleeper;
+use crate::redis_status::Board;
+use crate::journal::lanes::JournalLanes;
+use crate::wake::Sleeper;
 use nudged_base::ids::ShardId;
 use nudged_base::limits::{HOPS_OUTSTANDING_MAX, READS_OUTSTANDING_MAX};
 use nudged_shard::control::{Command, ControlReply};

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{Driver, Setup};
-use crate::link_target::LinkTarget;
-use crate::mesh::Mesh;
+use crate::shard::endpoint::LinkTarget;
+use crate::shard::mesh::Mesh;
 use crate::wake::Sleeper;
-use crate::{clocks, listener};
+use crate::clocks;
+use crate::shard::listener;
 use nudged_base::clock::{NodeClock, Now};
 use nudged_base::ids::ShardId;
 use nudged_base::time::MonoNs;

@@ -13,12 +13,12 @@ use std::ptr;
 use io_uring::types::{CancelBuilder, DestinationSlot, Fd};
 use io_uring::{cqueue, opcode};
 
-use super::super::line::{Line, Operation, pack};
-use super::super::listener::BACKLOG;
-use super::super::log_thread;
-use super::super::ring::Completion;
+use crate::shard::slot::{Line, Operation, pack};
+use crate::shard::listener::BACKLOG;
+use crate::threads::log_writer;
+use crate::shard::ring::Completion;
 use super::Driver;
-use super::lines::is_interrupted;
+use super::connections::is_interrupted;
 use nudged_base::telemetry::log::Message;
 use nudged_base::time::MonoNs;
 use nudged_shard::seam::{Input, Step};
@@ -80,7 +80,7 @@ impl<S: Step> Driver<S> {
     fn tell_accept_failed(&self, error: io::Error) {
         self.counters.accept_errors.add(1);
         let Some(log) = &self.log else { return };
-        log_thread::tell(log, Message::AcceptFailed, &error.to_string());
+        log_writer::tell(log, Message::AcceptFailed, &error.to_string());
     }
 
     pub(super) fn accepted(&mut self, slot: u32, index: u32) {

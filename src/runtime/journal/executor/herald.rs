@@ -4,9 +4,9 @@
 
 use std::path::PathBuf;
 
-use crate::files::free_bytes;
-use crate::journal_lanes::JournalLanes;
-use crate::log_thread::{stamp_now, tell};
+use crate::journal::directory::free_bytes;
+use crate::journal::lanes::JournalLanes;
+use crate::threads::log_writer::{stamp_now, tell};
 use nudged_base::limits::DISK_RETRY_MS;
 use nudged_base::telemetry::log::{Log, Message, Value};
 use nudged_base::time::MonoNs;

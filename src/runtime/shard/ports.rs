@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crossbeam::channel::Sender;
 
-use super::board::Found;
-use super::mesh::{Mesh, ShardLanes};
+use crate::redis_status::Found;
+use crate::shard::mesh::{Mesh, ShardLanes};
 use nudged_base::ids::{Sequence, ShardId};
 use nudged_base::slab::{Handle, Slab};
 use nudged_base::telemetry::counters::ShardCounters;

@@ -42,11 +42,11 @@ use glommio::{
 
 use self::commands::Files;
 use self::herald::Herald;
-use super::clocks;
-use super::files::JournalDirectory;
-use super::journal_lanes::JournalLanes;
-use super::vital::Needed;
-use super::wake::Sleeper;
+use crate::clocks;
+use crate::journal::directory::JournalDirectory;
+use crate::journal::lanes::JournalLanes;
+use crate::threads::vital::Needed;
+use crate::wake::Sleeper;
 use nudged_base::clock::NodeClock;
 use nudged_base::ids::ShardId;
 use nudged_base::telemetry::log::Log;
