@@ -18,7 +18,7 @@ use nudged_http::head::{Method, Request};
 use nudged_http::pool::BufferPool;
 use nudged_http::reply::{Frame, ImfDate};
 use nudged_runtime::clocks;
-use nudged_runtime::stream::Stream;
+use nudged_runtime::stream::BlockingStream;
 
 /// Bytes of one read.
 const READ_BYTES: usize = 16 * 1_024;
@@ -28,7 +28,7 @@ const BUFFERS: usize = 2;
 const TIMEOUTS: Timeouts = Timeouts::DEFAULT;
 
 /// Serves a connection until it ends. `peer` is who is there, for the audit.
-pub(super) fn serve(stream: Stream, peer: &str, service: &Service) {
+pub(super) fn serve(stream: BlockingStream, peer: &str, service: &Service) {
     let timeout = Duration::from_millis(WRITE_STALL_TIMEOUT_MS);
     if stream.set_write_timeout(timeout).is_err() {
         return;
@@ -61,7 +61,7 @@ impl EarlyAnswers for Early<'_> {
 }
 
 struct Conversation<'s> {
-    stream: Stream,
+    stream: BlockingStream,
     connection: Connection,
     pool: BufferPool,
     date: ImfDate,

@@ -25,7 +25,7 @@ use nudged_base::telemetry::log::{Message, Value};
 use nudged_http::reply::{Frame, ImfDate};
 use nudged_runtime::clocks;
 use nudged_runtime::memory::Trimmer;
-use nudged_runtime::stream::Stream;
+use nudged_runtime::stream::BlockingStream;
 use nudged_runtime::threads::vital::Needed;
 
 /// After a failed accept the listener rests this long: descriptors are not there again at once.
@@ -34,12 +34,12 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// The open connections, each by a handle that can end it.
 #[derive(Debug, Default)]
 struct Open {
-    streams: Mutex<BTreeMap<u64, Stream>>,
+    streams: Mutex<BTreeMap<u64, BlockingStream>>,
     closed: Condvar,
 }
 
 impl Open {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Stream>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, BlockingStream>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -150,7 +150,7 @@ impl Acceptor {
         }
     }
 
-    fn admit(&mut self, stream: Stream, peer: String) {
+    fn admit(&mut self, stream: BlockingStream, peer: String) {
         let Ok(handle) = stream.try_clone() else { return };
         let mut open = self.open.lock();
         if open.len() >= ADMIN_CONNECTIONS_MAX {
@@ -179,7 +179,7 @@ impl Acceptor {
 }
 
 /// One too many: told so without waiting for its request.
-fn refuse(mut stream: Stream) {
+fn refuse(mut stream: BlockingStream) {
     let date = ImfDate::of(clocks::wall());
     let frame = Frame { date: date.as_str(), close: true, head_only: false, http_1_0: false };
     let mut out = Vec::new();

@@ -132,7 +132,7 @@ impl Service {
     /// for an operator, and not while its own disk takes nothing.
     pub(super) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
-            && self.mesh.board.takes_traffic()
+            && self.mesh.redis_status.takes_traffic()
             && self.mesh.journal.lack().is_none()
     }
 

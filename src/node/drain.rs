@@ -109,9 +109,9 @@ fn close_storage(node: Node, begun: Instant, until: Instant) -> u8 {
     // Storage has some time of its own, whatever the connections took.
     let until = until.max(Instant::now() + STORAGE_TIMEOUT);
     let outcome = stop_journal(journal, &signals.stops, until);
-    let (writer, writer_stop, writer_sleeper) = writer;
+    let (writer, writer_stop, writer_waker) = writer;
     writer_stop.store(true, Ordering::Release);
-    writer_sleeper.wake();
+    writer_waker.wake();
     // What SQL has not applied stays in the journal: a further signal need not wait for it.
     let mut is_hurried = false;
     // Where SQL has everything, a thread that waits for a server that is away is not waited for.
@@ -214,7 +214,7 @@ fn tell_all(node: &Node, step: Drain) -> Vec<Receiver<ControlReply>> {
         let (reply, replied) = bounded(1);
         // A full lane leaves the receiver without a sender, which counts as answered.
         let _ = lanes.controls.push(ControlEnvelope { command: Command::Drain(step), reply });
-        lanes.sleeper.wake();
+        lanes.waker.wake();
         replied
     });
     told.collect()

@@ -16,12 +16,12 @@ use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::Log;
 use nudged_config::{Ack, Config, Queue};
 use nudged_journal::segment::SetId;
-use nudged_runtime::redis_status::Board;
+use nudged_runtime::redis_status::RedisStatus;
 use nudged_runtime::threads::keeper::{self, KeeperSetup, keeper_stores};
 use nudged_runtime::threads::list_drain::{self, DrainSetup};
 use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::threads::sql_writer::WriterFigures;
-use nudged_runtime::wake::Sleeper;
+use nudged_runtime::wake::Waker;
 use nudged_store::Store;
 
 /// The keeper's round is over within this, once it is told to end.
@@ -56,8 +56,8 @@ struct Ending {
 /// The running threads.
 pub struct Keepers {
     keeper: Ending,
-    drains: Vec<(Ending, Arc<Sleeper>)>,
-    board: Arc<Board>,
+    drains: Vec<(Ending, Arc<Waker>)>,
+    redis_status: Arc<RedisStatus>,
     /// What they count.
     pub figures: RedisFigures,
 }
@@ -85,7 +85,7 @@ impl Keepers {
             node: NodeId(setup.set.0),
             redis: setup.redis.client(),
             stores: keeper_stores(setup.config)?,
-            board: Arc::clone(&setup.mesh.board),
+            redis_status: Arc::clone(&setup.mesh.redis_status),
             lanes: Arc::clone(&setup.mesh.journal),
             counters: setup.counters.to_vec(),
             writer: setup.writer,
@@ -98,7 +98,7 @@ impl Keepers {
             figures: Arc::clone(&figures.keeper),
         });
         let keeper = Ending { thread: keeper.map_err(thread)?, stop };
-        Ok(Keepers { keeper, drains, board: Arc::clone(&setup.mesh.board), figures })
+        Ok(Keepers { keeper, drains, redis_status: Arc::clone(&setup.mesh.redis_status), figures })
     }
 
     /// Lets the lists be drained until `until`, then ends the threads. What is left in a list is
@@ -106,11 +106,11 @@ impl Keepers {
     pub fn stop(self, until: Instant) {
         // All of them at once, and then each is waited for.
         self.drains.iter().for_each(|(drain, _)| drain.stop.store(true, Ordering::Release));
-        for (drain, sleeper) in self.drains {
-            drain.end(until, || sleeper.wake());
+        for (drain, waker) in self.drains {
+            drain.end(until, || waker.wake());
         }
         let until = until.max(Instant::now() + KEEPER_STOP);
-        self.keeper.end(until, || self.board.keeper().wake());
+        self.keeper.end(until, || self.redis_status.keeper().wake());
     }
 }
 
@@ -132,9 +132,9 @@ impl Ending {
 fn start_drain(
     setup: &KeepersSetup<'_>,
     (share, lane): (&Arc<ListShare>, usize),
-) -> Result<(Ending, Arc<Sleeper>), Failure> {
+) -> Result<(Ending, Arc<Waker>), Failure> {
     let thread = Failure::system("start a thread to drain lists");
-    let sleeper = Arc::new(Sleeper::new().map_err(|error| thread(error.into()))?);
+    let waker = Arc::new(Waker::new().map_err(|error| thread(error.into()))?);
     let stop: Arc<AtomicBool> = Arc::default();
     let drain = list_drain::start(DrainSetup {
         redis: setup.redis.client(),
@@ -143,9 +143,9 @@ fn start_drain(
         share: Arc::clone(share),
         lane,
         stop: Arc::clone(&stop),
-        sleeper: Arc::clone(&sleeper),
+        waker: Arc::clone(&waker),
         cpu: setup.cpu,
         log: setup.log.clone(),
     });
-    Ok((Ending { thread: drain.map_err(thread)?, stop }, sleeper))
+    Ok((Ending { thread: drain.map_err(thread)?, stop }, waker))
 }

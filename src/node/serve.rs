@@ -35,7 +35,7 @@ use nudged_runtime::journal::executor::JournalHandle;
 use nudged_runtime::threads::log_writer::{LogThread, stamp_now};
 use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::topology::Topology;
-use nudged_runtime::wake::Sleeper;
+use nudged_runtime::wake::Waker;
 use nudged_runtime::threads::vital;
 use nudged_runtime::{memory, process_limits};
 use threads::{ShardParts, Threads};
@@ -86,7 +86,7 @@ pub struct Node {
     /// The journal's thread.
     pub journal: JournalHandle,
     /// The writer's thread, with what ends it.
-    pub writer: (JoinHandle<()>, Arc<AtomicBool>, Arc<Sleeper>),
+    pub writer: (JoinHandle<()>, Arc<AtomicBool>, Arc<Waker>),
     /// The readers' threads, with what ends them.
     pub readers: (Vec<JoinHandle<()>>, Arc<AtomicBool>),
     /// The thread that writes the log.
@@ -123,7 +123,7 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
     let is_sql_asked = storage.is_sql_there || storage.is_sql_refusing;
     let left = std::mem::take(&mut storage.unmerged);
     let journal_end = Sequence(storage.recovered.start.next.0 - 1);
-    unmerged::announce(&mesh.board, &left, journal_end, topology.shards);
+    unmerged::announce(&mesh.redis_status, &left, journal_end, topology.shards);
     let (journal, writer, readers, figures) = threads.start_storage(storage)?;
     let keepers = threads.start_keepers(redis.as_ref(), set, &counters, &figures)?;
     ready::await_journal(&mesh.journal, config.ack, &config.data)?;
@@ -147,11 +147,11 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
         threads.start_admin(&parts, connections_max, &figures, keepers.as_ref())?;
     announce(&addresses, admin.address());
     let is_let = ready::await_sql(is_sql_asked, &figures.fitness, &signals)
-        && ready::await_redis(keepers.as_ref(), &mesh.board, looked, (&log, &signals));
+        && ready::await_redis(keepers.as_ref(), &mesh.redis_status, looked, (&log, &signals));
     // Who is told to stop before it was ready never is.
     let was_ready = is_let && !signals.is_stop_asked();
     if was_ready {
-        mesh.board.start();
+        mesh.redis_status.start();
         announce_ready(&log, &addresses, admin.address(), begun);
     }
     Ok(drain::serve_until_stopped(Node {

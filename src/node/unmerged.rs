@@ -5,7 +5,7 @@
 use nudged_base::ids::{Sequence, ShardId, UserKey};
 use nudged_journal::disk::DiskRead;
 use nudged_journal::reader::{Tail, TailError};
-use nudged_runtime::redis_status::Board;
+use nudged_runtime::redis_status::RedisStatus;
 use nudged_shard::users::unmerged::left::{Found, Left};
 
 /// Entries that no record from `tail` to `end` tells to be merged. Allocates what they take.
@@ -30,11 +30,11 @@ pub fn of_shard(left: &Left, shard: ShardId, shards: u16) -> Left {
     left.iter().filter(|(_, user, _)| is_own(user)).cloned().collect()
 }
 
-/// Says on the board, before the writer begins and before the shards do, what it must not pass.
-pub fn announce(board: &Board, left: &Left, end: Sequence, shards: u16) {
+/// Says in the Redis status, before the writer begins and before the shards do, what it must not pass.
+pub fn announce(redis_status: &RedisStatus, left: &Left, end: Sequence, shards: u16) {
     for shard in (0..shards).map(ShardId) {
         let first = of_shard(left, shard, shards).iter().map(|(sequence, ..)| *sequence).min();
-        board.report_journal(shard, end, first);
+        redis_status.report_journal(shard, end, first);
     }
 }
 
@@ -45,7 +45,7 @@ mod tests {
     use nudged_base::time::WallMs;
     use nudged_domain::state::apply::{Action, ShowId};
     use nudged_journal::record::{Happening, Impression, Record};
-    use nudged_runtime::wake::Sleeper;
+    use nudged_runtime::wake::Waker;
     use nudged_shard::users::unmerged::{Asked, Entry};
     use std::sync::Arc;
 
@@ -108,13 +108,13 @@ mod tests {
         let wanted: Left =
             vec![(Sequence(17), "u".into(), shown), (Sequence(12), "u".into(), clicked)];
         assert_eq!(left, wanted, "the show stays before its event");
-        let sleepers = (0..3).map(|_| Arc::new(Sleeper::new().unwrap())).collect();
-        let board = Board::new(sleepers).unwrap();
-        announce(&board, &left, Sequence(20), 3);
+        let wakers = (0..3).map(|_| Arc::new(Waker::new().unwrap())).collect();
+        let redis_status = RedisStatus::new(wakers).unwrap();
+        announce(&redis_status, &left, Sequence(20), 3);
         let home = UserKey::of(b"u").home(3);
         for shard in (0..3).map(ShardId) {
             let first = (shard == home).then_some(Sequence(12));
-            assert_eq!(board.journal_of(shard), (Sequence(20), first));
+            assert_eq!(redis_status.journal_of(shard), (Sequence(20), first));
             assert_eq!(of_shard(&left, shard, 3).len(), if shard == home { 2 } else { 0 });
         }
     }

@@ -67,10 +67,10 @@ fn push(
             return Err(NoAnswer(shard));
         }
         envelope = returned;
-        lanes.sleeper.wake();
+        lanes.waker.wake();
         std::thread::sleep(Duration::from_millis(LANE_RETRY_MS));
     }
-    lanes.sleeper.wake();
+    lanes.waker.wake();
     Ok(answer)
 }
 

@@ -17,7 +17,7 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use crate::clocks;
-use crate::stream::Stream;
+use crate::stream::BlockingStream;
 use nudged_base::limits::{REDIS_BULK_BYTES_MAX, REDIS_BULK_ELEMENTS_MAX, REDIS_PIPELINE_MAX};
 use nudged_redis::address::LinkAddress;
 use nudged_redis::ask::{Answer, Ask, AskError, Push, keep, only, owned, push_of};
@@ -31,8 +31,8 @@ use nudged_redis::scripts::hash_of;
 
 use rest::Rest;
 
-struct Connection {
-    stream: Stream,
+struct RedisConnection {
+    stream: BlockingStream,
     is_old: bool,
     is_subscribed: bool,
 }
@@ -42,7 +42,7 @@ pub struct BlockingRedis {
     address: LinkAddress,
     settings: LinkSettings,
     timeout: Duration,
-    connection: Option<Connection>,
+    connection: Option<RedisConnection>,
     decoder: Decoder,
     output: Vec<u8>,
     channels: Vec<String>,
@@ -276,7 +276,7 @@ impl BlockingRedis {
         }
         let stream = socket::open(&self.address, self.timeout).map_err(AskError::Connection);
         let stream = self.give_up_after(stream)?;
-        self.connection = Some(Connection { stream, is_old: false, is_subscribed: false });
+        self.connection = Some(RedisConnection { stream, is_old: false, is_subscribed: false });
         self.connects += 1;
         self.decoder.reset();
         let greeted = self.greet();

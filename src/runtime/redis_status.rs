@@ -1,5 +1,5 @@
-//! The board between the shards and the keeper of Redis: which run of Redis the shards may trust,
-//! what each of them has compared with it, and which partitions have lost writes. Atomics, since
+//! What shards and the keeper of Redis tell each other: which run of Redis the shards may trust, what
+//! each of them has compared with it, and which partitions have lost writes. Atomics, since
 //! every shard writes and nobody waits.
 //!
 //! ```text
@@ -15,13 +15,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam::utils::CachePadded;
 
-use crate::wake::Sleeper;
+use crate::wake::Waker;
 use nudged_base::ids::{Partition, Sequence, ShardId, UserKey};
 use nudged_base::limits::PARTITIONS;
 use nudged_redis::learned::Learned;
 pub use nudged_redis::learned::NO_RUN;
 use nudged_redis::link::Unfit;
-use nudged_shard::seam::BoardView;
+use nudged_shard::seam::RedisStatusView;
 
 /// Partitions of one word of the bitmap.
 const WORD_BITS: u16 = 64;
@@ -30,7 +30,7 @@ const WORDS: usize = (PARTITIONS / WORD_BITS) as usize;
 
 /// What a shard has found behind its link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Found {
+pub enum ServerFound {
     /// No server yet.
     #[default]
     Nothing,
@@ -49,16 +49,16 @@ pub enum Found {
 
 /// What one shard reports.
 #[derive(Debug, Default)]
-struct Cell {
+struct ShardReport {
     compared_run: AtomicU64,
     acked: AtomicU64,
     /// 0 for none: the first record has the number 1.
     unmerged: AtomicU64,
 }
 
-/// The board of a node.
+/// What is known of Redis on a node.
 #[derive(Debug)]
-pub struct Board {
+pub struct RedisStatus {
     cleared_run: AtomicU64,
     is_started: AtomicBool,
     /// What the keeper has learned of Redis: the run, and the rest as bits.
@@ -70,20 +70,20 @@ pub struct Board {
     /// Why Redis can't be used as it is set up, for people.
     unfit: Mutex<Option<Arc<str>>>,
     /// By shard; changes with each connection only.
-    found: Mutex<Vec<Found>>,
+    found: Mutex<Vec<ServerFound>>,
     lost: [AtomicU64; WORDS],
-    cells: Vec<CachePadded<Cell>>,
-    shards: Vec<Arc<Sleeper>>,
-    keeper: Sleeper,
+    cells: Vec<CachePadded<ShardReport>>,
+    shards: Vec<Arc<Waker>>,
+    keeper: Waker,
 }
 
-impl Board {
-    /// A board for the shards that these wake: nothing is cleared, nothing is lost.
+impl RedisStatus {
+    /// For the shards that these wake: nothing is cleared, nothing is lost.
     ///
     /// # Errors
     /// Where no descriptor can be had.
-    pub fn new(shards: Vec<Arc<Sleeper>>) -> rustix::io::Result<Board> {
-        Ok(Board {
+    pub fn new(shards: Vec<Arc<Waker>>) -> rustix::io::Result<RedisStatus> {
+        Ok(RedisStatus {
             cleared_run: AtomicU64::new(NO_RUN),
             is_started: AtomicBool::new(false),
             learned_run: AtomicU64::new(NO_RUN),
@@ -91,17 +91,17 @@ impl Board {
             has_refused: AtomicBool::new(false),
             denials: AtomicU64::new(0),
             unfit: Mutex::new(None),
-            found: Mutex::new(vec![Found::Nothing; shards.len()]),
+            found: Mutex::new(vec![ServerFound::Nothing; shards.len()]),
             lost: std::array::from_fn(|_| AtomicU64::new(0)),
             cells: shards.iter().map(|_| CachePadded::default()).collect(),
             shards,
-            keeper: Sleeper::new()?,
+            keeper: Waker::new()?,
         })
     }
 
     /// What every shard is told. Allocates nothing, takes no lock.
-    pub fn view(&self) -> BoardView {
-        BoardView {
+    pub fn view(&self) -> RedisStatusView {
+        RedisStatusView {
             cleared_run: self.cleared_run(),
             takes_traffic: self.takes_traffic(),
             learned: self.learned(),
@@ -133,7 +133,7 @@ impl Board {
     }
 
     /// A shard has found a server behind its link, or that it can't be used.
-    pub fn report_found(&self, shard: ShardId, found: Found) {
+    pub fn report_found(&self, shard: ShardId, found: ServerFound) {
         self.lock_found()[shard.index()] = found;
         self.keeper.wake();
     }
@@ -189,19 +189,19 @@ impl Board {
     }
 
     /// What a shard has found behind its link.
-    pub fn found(&self, shard: ShardId) -> Found {
+    pub fn found(&self, shard: ShardId) -> ServerFound {
         self.lock_found()[shard.index()]
     }
 
     /// Why Redis can't be used as it is set up, where any shard has found so.
     pub fn unfit(&self) -> Option<Unfit> {
         self.lock_found().iter().find_map(|found| match found {
-            Found::Unfit(unfit) => Some(*unfit),
+            ServerFound::Unfit(unfit) => Some(*unfit),
             _ => None,
         })
     }
 
-    fn lock_found(&self) -> MutexGuard<'_, Vec<Found>> {
+    fn lock_found(&self) -> MutexGuard<'_, Vec<ServerFound>> {
         // A poisoned lock holds whole values: each is replaced in one step.
         self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -292,14 +292,14 @@ impl Board {
     }
 
     /// Wakes the keeper where it sleeps.
-    pub fn keeper(&self) -> &Sleeper {
+    pub fn keeper(&self) -> &Waker {
         &self.keeper
     }
 
     /// Wakes the shards that sleep: each then ends a turn.
     pub fn wake_shards(&self) {
-        for sleeper in &self.shards {
-            sleeper.wake();
+        for waker in &self.shards {
+            waker.wake();
         }
     }
 }
@@ -342,63 +342,63 @@ fn place(partition: Partition) -> (usize, u64) {
 mod tests {
     use super::*;
 
-    fn board(shards: u16) -> Board {
-        Board::new((0..shards).map(|_| Arc::new(Sleeper::new().unwrap())).collect()).unwrap()
+    fn redis_status(shards: u16) -> RedisStatus {
+        RedisStatus::new((0..shards).map(|_| Arc::new(Waker::new().unwrap())).collect()).unwrap()
     }
 
     #[test]
     fn each_partition_is_lost_and_settled_alone() {
-        let board = board(1);
+        let redis_status = redis_status(1);
         for partition in (0..PARTITIONS).map(Partition) {
-            assert!(board.report_lost(partition) && !board.report_lost(partition));
-            assert_eq!(board.lost().collect::<Vec<_>>(), [partition]);
-            assert_eq!(board.lost_count(), 1);
-            board.settle(partition);
+            assert!(redis_status.report_lost(partition) && !redis_status.report_lost(partition));
+            assert_eq!(redis_status.lost().collect::<Vec<_>>(), [partition]);
+            assert_eq!(redis_status.lost_count(), 1);
+            redis_status.settle(partition);
         }
-        board.report_lost(Partition(PARTITIONS - 1));
-        board.report_lost(Partition(0));
-        board.settle(Partition(1));
-        assert_eq!(board.lost().count(), 2);
+        redis_status.report_lost(Partition(PARTITIONS - 1));
+        redis_status.report_lost(Partition(0));
+        redis_status.settle(Partition(1));
+        assert_eq!(redis_status.lost().count(), 2);
     }
 
     #[test]
     fn a_run_is_open_once_all_have_compared_it_and_it_is_cleared() {
-        let board = board(2);
-        assert!(!board.is_open(), "no run is none to trust");
-        board.report_compared(ShardId(0), 7);
-        assert_eq!(board.run_compared_by_all(), None);
-        board.report_compared(ShardId(1), 8);
-        assert_eq!(board.run_compared_by_all(), None);
-        board.report_compared(ShardId(0), 8);
-        assert_eq!(board.run_compared_by_all(), Some(8));
-        assert!(!board.is_open());
-        board.clear_run(8);
-        assert!(board.is_open());
-        board.report_lost(Partition(3));
-        assert!(!board.is_open());
-        board.settle(Partition(3));
-        board.report_compared(ShardId(0), 9);
-        assert!(!board.is_open());
+        let redis_status = redis_status(2);
+        assert!(!redis_status.is_open(), "no run is none to trust");
+        redis_status.report_compared(ShardId(0), 7);
+        assert_eq!(redis_status.run_compared_by_all(), None);
+        redis_status.report_compared(ShardId(1), 8);
+        assert_eq!(redis_status.run_compared_by_all(), None);
+        redis_status.report_compared(ShardId(0), 8);
+        assert_eq!(redis_status.run_compared_by_all(), Some(8));
+        assert!(!redis_status.is_open());
+        redis_status.clear_run(8);
+        assert!(redis_status.is_open());
+        redis_status.report_lost(Partition(3));
+        assert!(!redis_status.is_open());
+        redis_status.settle(Partition(3));
+        redis_status.report_compared(ShardId(0), 9);
+        assert!(!redis_status.is_open());
     }
 
     #[test]
     fn news_wake_who_sleeps_and_what_is_known_does_not() {
-        let board = board(1);
-        let shard = Arc::clone(&board.shards[0]);
-        let wakes = |sleeper: &Sleeper, act: &dyn Fn()| {
-            sleeper.announce_sleep();
+        let redis_status = redis_status(1);
+        let shard = Arc::clone(&redis_status.shards[0]);
+        let wakes = |waker: &Waker, act: &dyn Fn()| {
+            waker.announce_sleep();
             act();
-            // A sleeper that was woken is not woken again.
-            let was_woken = !sleeper.wake();
-            sleeper.announce_awake();
+            // A waker that was woken is not woken again.
+            let was_woken = !waker.wake();
+            waker.announce_awake();
             was_woken
         };
-        assert!(wakes(&shard, &|| board.clear_run(5)));
-        assert!(!wakes(&shard, &|| board.clear_run(5)));
-        assert!(wakes(&board.keeper, &|| assert!(board.report_lost(Partition(9)))));
-        assert!(!wakes(&board.keeper, &|| assert!(!board.report_lost(Partition(9)))));
-        assert!(wakes(&board.keeper, &|| board.report_compared(ShardId(0), 5)));
-        assert!(wakes(&board.keeper, &|| board.report_denied()));
+        assert!(wakes(&shard, &|| redis_status.clear_run(5)));
+        assert!(!wakes(&shard, &|| redis_status.clear_run(5)));
+        assert!(wakes(&redis_status.keeper, &|| assert!(redis_status.report_lost(Partition(9)))));
+        assert!(!wakes(&redis_status.keeper, &|| assert!(!redis_status.report_lost(Partition(9)))));
+        assert!(wakes(&redis_status.keeper, &|| redis_status.report_compared(ShardId(0), 5)));
+        assert!(wakes(&redis_status.keeper, &|| redis_status.report_denied()));
         let all = Learned {
             run: 5,
             is_evicting: true,
@@ -417,51 +417,51 @@ mod tests {
             Learned { syncs_always: Some(false), ..none },
             Learned { run: 9, ..none },
         ] {
-            assert!(wakes(&shard, &|| board.learn(learned)));
-            assert!(!wakes(&shard, &|| board.learn(learned)));
-            assert_eq!(board.view().learned, learned);
+            assert!(wakes(&shard, &|| redis_status.learn(learned)));
+            assert!(!wakes(&shard, &|| redis_status.learn(learned)));
+            assert_eq!(redis_status.view().learned, learned);
         }
     }
 
     #[test]
     fn what_one_shard_finds_unfit_the_node_is_and_it_stays_ready() {
-        let board = board(2);
-        let server = Found::Server { run: 4, evicts: true, syncs_always: None };
-        board.report_found(ShardId(0), server);
-        assert_eq!((board.found(ShardId(0)), board.unfit()), (server, None));
-        board.report_found(ShardId(1), Found::Unfit(Unfit::TooOld));
-        assert_eq!((board.unfit(), board.takes_traffic()), (Some(Unfit::TooOld), false));
-        assert!(board.is_refused() && board.why_unfit().is_some_and(|why| why.contains("7.0")));
-        board.report_found(ShardId(1), server);
+        let redis_status = redis_status(2);
+        let server = ServerFound::Server { run: 4, evicts: true, syncs_always: None };
+        redis_status.report_found(ShardId(0), server);
+        assert_eq!((redis_status.found(ShardId(0)), redis_status.unfit()), (server, None));
+        redis_status.report_found(ShardId(1), ServerFound::Unfit(Unfit::TooOld));
+        assert_eq!((redis_status.unfit(), redis_status.takes_traffic()), (Some(Unfit::TooOld), false));
+        assert!(redis_status.is_refused() && redis_status.why_unfit().is_some_and(|why| why.contains("7.0")));
+        redis_status.report_found(ShardId(1), server);
         assert_eq!(
-            (board.why_unfit(), board.is_refused(), board.takes_traffic()),
+            (redis_status.why_unfit(), redis_status.is_refused(), redis_status.takes_traffic()),
             (None, false, false)
         );
-        board.start();
-        board.report_found(ShardId(1), Found::Unfit(Unfit::NotLetIn));
-        board.set_refused(true);
-        assert!(board.is_refused());
-        board.set_unfit(Some("rights".into()));
-        assert!(board.view().takes_traffic, "others are no better off");
-        assert_eq!(board.why_unfit().as_deref(), Some("rights"));
+        redis_status.start();
+        redis_status.report_found(ShardId(1), ServerFound::Unfit(Unfit::NotLetIn));
+        redis_status.set_refused(true);
+        assert!(redis_status.is_refused());
+        redis_status.set_unfit(Some("rights".into()));
+        assert!(redis_status.view().takes_traffic, "others are no better off");
+        assert_eq!(redis_status.why_unfit().as_deref(), Some("rights"));
     }
 
     #[test]
     fn the_first_unmerged_record_of_all_shards_is_known() {
-        let board = board(3);
-        assert_eq!(board.first_unmerged(), None);
-        board.report_journal(ShardId(1), Sequence(40), Some(Sequence(12)));
-        board.report_journal(ShardId(2), Sequence(41), Some(Sequence(11)));
-        assert_eq!(board.first_unmerged(), Some(Sequence(11)));
-        assert_eq!(board.journal_of(ShardId(2)), (Sequence(41), Some(Sequence(11))));
+        let redis_status = redis_status(3);
+        assert_eq!(redis_status.first_unmerged(), None);
+        redis_status.report_journal(ShardId(1), Sequence(40), Some(Sequence(12)));
+        redis_status.report_journal(ShardId(2), Sequence(41), Some(Sequence(11)));
+        assert_eq!(redis_status.first_unmerged(), Some(Sequence(11)));
+        assert_eq!(redis_status.journal_of(ShardId(2)), (Sequence(41), Some(Sequence(11))));
         let user = |shard| {
             let users = (0_u32..).map(|user| UserKey::of(&user.to_le_bytes()));
             users.into_iter().find(|user| user.home(3) == ShardId(shard)).unwrap()
         };
-        assert!(board.may_pass(Sequence(10), user(2)) && !board.may_pass(Sequence(11), user(2)));
-        assert!(!board.may_pass(Sequence(1), user(0)), "nothing is acknowledged there");
-        board.report_journal(ShardId(2), Sequence(50), None);
-        assert!(board.may_pass(Sequence(50), user(2)) && !board.may_pass(Sequence(51), user(2)));
-        assert_eq!(board.first_unmerged(), Some(Sequence(12)));
+        assert!(redis_status.may_pass(Sequence(10), user(2)) && !redis_status.may_pass(Sequence(11), user(2)));
+        assert!(!redis_status.may_pass(Sequence(1), user(0)), "nothing is acknowledged there");
+        redis_status.report_journal(ShardId(2), Sequence(50), None);
+        assert!(redis_status.may_pass(Sequence(50), user(2)) && !redis_status.may_pass(Sequence(51), user(2)));
+        assert_eq!(redis_status.first_unmerged(), Some(Sequence(12)));
     }
 }

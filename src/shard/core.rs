@@ -492,7 +492,7 @@ impl Step for Core {
             }
             // Without an arbiter there is no link.
             Input::Connected { .. } => {}
-            Input::Board(board) => self.on_board(board),
+            Input::RedisStatus(redis_status) => self.on_redis_status(redis_status),
             Input::Tick => self.on_tick(now, outbox),
         }
         self.deliver(now, outbox);

@@ -82,7 +82,7 @@ pub enum Input<'a> {
     /// changed.
     Disk(Option<Arc<str>>),
     /// What the keeper of Redis lets the shards do, given when it has changed.
-    Board(BoardView),
+    RedisStatus(RedisStatusView),
     /// An operator's command, by the admin listener or the node.
     Control(Control),
     /// After `Effect::StopAccepting`: the accept queues are empty and the listeners closed.
@@ -210,7 +210,7 @@ pub struct ReadFailed;
 
 /// What the keeper of Redis lets every shard do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BoardView {
+pub struct RedisStatusView {
     /// The run of Redis that may be trusted, since every live node has compared what it knows with
     /// it; 0 for none.
     pub cleared_run: u64,
@@ -223,7 +223,7 @@ pub struct BoardView {
 /// What a shard has found out about Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// The shard has a connection to this run: until the board clears it, nothing is trusted.
+    /// The shard has a connection to this run: until the keeper clears it, nothing is trusted.
     Run {
         /// The run.
         run: u64,

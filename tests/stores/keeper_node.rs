@@ -22,12 +22,12 @@ use nudged_journal::record::{self, Happening, Impression, Record, Withdrawn};
 use nudged_redis::ask::Answer;
 use nudged_redis::greeting::run_of_info;
 use nudged_redis::link::LinkSettings;
-use nudged_runtime::redis_status::Board;
+use nudged_runtime::redis_status::RedisStatus;
 use nudged_runtime::journal::lanes::JournalLanes;
 use nudged_runtime::threads::keeper::{self, KeeperSetup};
 use nudged_runtime::redis_client::BlockingRedis;
 use nudged_runtime::threads::sql_writer::WriterFigures;
-use nudged_runtime::wake::Sleeper;
+use nudged_runtime::wake::Waker;
 use nudged_store::{Store, StreamId, mysql};
 
 use crate::support::mariadb;
@@ -66,7 +66,7 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) -> Duration {
 }
 
 pub struct Node {
-    pub board: Arc<Board>,
+    pub redis_status: Arc<RedisStatus>,
     pub figures: Arc<KeeperFigures>,
     pub share: Arc<ListShare>,
     stop: Arc<AtomicBool>,
@@ -76,8 +76,8 @@ pub struct Node {
 impl Node {
     /// Starts the keeper of a node with one shard.
     pub fn start(number: u128, redis: &Redis, config: &Config) -> Node {
-        let sleeper = Arc::new(Sleeper::new().unwrap());
-        let board = Arc::new(Board::new(vec![Arc::clone(&sleeper)]).unwrap());
+        let waker = Arc::new(Waker::new().unwrap());
+        let redis_status = Arc::new(RedisStatus::new(vec![Arc::clone(&waker)]).unwrap());
         let counters: Arc<ShardCounters> = Arc::default();
         let figures: Arc<KeeperFigures> = Arc::default();
         let (stop, share) = (Arc::new(AtomicBool::new(false)), Arc::<ListShare>::default());
@@ -88,7 +88,7 @@ impl Node {
             node: NodeId(number),
             redis: client(redis),
             stores,
-            board: Arc::clone(&board),
+            redis_status: Arc::clone(&redis_status),
             lanes: Arc::new(JournalLanes::new(1).unwrap()),
             counters: vec![Arc::clone(&counters)],
             writer,
@@ -102,23 +102,23 @@ impl Node {
         });
         // Nobody drains its lists here.
         let (drained, ended) = (Arc::clone(&share), Arc::clone(&stop));
-        let (shard_board, mut redis) = (Arc::clone(&board), client(redis));
+        let (shard_status, mut redis) = (Arc::clone(&redis_status), client(redis));
         let shard = std::thread::spawn(move || {
             let mut seen = BTreeMap::new();
             while !ended.load(Ordering::Acquire) {
-                sleeper.sleep_for_unless(Duration::from_millis(5), || false);
-                report(&shard_board, &mut redis, &mut seen);
+                waker.sleep_for_unless(Duration::from_millis(5), || false);
+                report(&shard_status, &mut redis, &mut seen);
                 counters.turns.add(1);
                 drained.end(0, &drained.begin(0));
             }
         });
-        Node { board, figures, share, stop, threads: vec![keeper.unwrap(), shard] }
+        Node { redis_status, figures, share, stop, threads: vec![keeper.unwrap(), shard] }
     }
 
     /// Whether its shards may decide by Redis, as it is now.
     pub fn is_open(&self, redis: &Redis) -> bool {
         let run = run_of(&mut client(redis));
-        self.board.is_open() && Some(self.board.cleared_run()) == run
+        self.redis_status.is_open() && Some(self.redis_status.cleared_run()) == run
     }
 
     /// Ends it as a stop would.
@@ -128,7 +128,7 @@ impl Node {
 
     fn end(&mut self) {
         self.stop.store(true, Ordering::Release);
-        self.board.keeper().wake();
+        self.redis_status.keeper().wake();
         self.threads.drain(..).for_each(|thread| thread.join().unwrap());
     }
 }
@@ -147,9 +147,9 @@ fn run_of(redis: &mut BlockingRedis) -> Option<u64> {
 }
 
 /// What a shard does: compares what it had seen when the run is another one.
-fn report(board: &Board, redis: &mut BlockingRedis, seen: &mut BTreeMap<u16, (u32, u64)>) {
+fn report(redis_status: &RedisStatus, redis: &mut BlockingRedis, seen: &mut BTreeMap<u16, (u32, u64)>) {
     let Some(run) = run_of(redis) else { return };
-    let is_new = board.compared_run(ShardId(0)) != run;
+    let is_new = redis_status.compared_run(ShardId(0)) != run;
     let Some(metas) = read_metas(redis) else { return };
     for (partition, meta) in (0..).zip(metas) {
         let before = seen.get(&partition).copied().unwrap_or((0, 0));
@@ -157,13 +157,13 @@ fn report(board: &Board, redis: &mut BlockingRedis, seen: &mut BTreeMap<u16, (u3
             Some((epoch, counter, _)) if (epoch, counter) >= before => {
                 seen.insert(partition, (epoch, counter));
             }
-            Some(_) => drop(board.report_lost(Partition(partition))),
-            None if before != (0, 0) => drop(board.report_lost(Partition(partition))),
+            Some(_) => drop(redis_status.report_lost(Partition(partition))),
+            None if before != (0, 0) => drop(redis_status.report_lost(Partition(partition))),
             None => {}
         }
     }
     if is_new {
-        board.report_compared(ShardId(0), run);
+        redis_status.report_compared(ShardId(0), run);
     }
 }
 

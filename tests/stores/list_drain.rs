@@ -12,7 +12,7 @@ use nudged_base::telemetry::log::{Level, Log};
 use nudged_config::Config;
 use nudged_runtime::threads::list_drain::{DrainLane, DrainSetup};
 use nudged_runtime::redis_client::BlockingRedis;
-use nudged_runtime::wake::Sleeper;
+use nudged_runtime::wake::Waker;
 use nudged_store::Store;
 
 use super::keeper_node::{client, config, framed, framed_withdrawn, until, user_state};
@@ -45,7 +45,7 @@ fn drainer_of(redis: &Redis, config: &Config, share: &Arc<ListShare>, lane: usiz
         share: Arc::clone(&share),
         lane,
         stop: Arc::new(AtomicBool::new(false)),
-        sleeper: Arc::new(Sleeper::new().unwrap()),
+        waker: Arc::new(Waker::new().unwrap()),
         cpu: None,
         log: Log::new(Level::Error, false, &[]),
     });

@@ -17,7 +17,7 @@ use nudged_redis::command::{
 use nudged_redis::link::{Link, LinkEvent, LinkSettings, LinkWish, NotSent, Server, Unfit};
 
 use super::support::redis::Redis;
-use nudged_runtime::stream::Stream;
+use nudged_runtime::stream::BlockingStream;
 
 /// Nothing here takes longer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -28,7 +28,7 @@ const READ_MS: u64 = 1;
 struct Driver {
     link: Link,
     address: LinkAddress,
-    stream: Option<Stream>,
+    stream: Option<BlockingStream>,
     begun: Instant,
     output: Vec<u8>,
     up: Option<Server>,
@@ -151,13 +151,13 @@ impl Driver {
     }
 }
 
-fn connect(address: &LinkAddress) -> Option<Stream> {
+fn connect(address: &LinkAddress) -> Option<BlockingStream> {
     let stream = match address {
         LinkAddress::Tcp { host, port } => {
             let mut found = (host.as_str(), *port).to_socket_addrs().ok()?;
-            Stream::connect_tcp(&found.next()?, PATIENCE)
+            BlockingStream::connect_tcp(&found.next()?, PATIENCE)
         }
-        LinkAddress::Unix(path) => Stream::connect_unix(path, PATIENCE),
+        LinkAddress::Unix(path) => BlockingStream::connect_unix(path, PATIENCE),
     };
     let stream = stream.ok()?;
     stream.set_read_timeout(Duration::from_millis(READ_MS)).unwrap();

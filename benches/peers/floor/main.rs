@@ -85,7 +85,7 @@ impl Step for Constant {
             | Input::UserRead(_)
             | Input::Journal { .. }
             | Input::Disk(_)
-            | Input::Board(_)
+            | Input::RedisStatus(_)
             | Input::Control(_)
             | Input::ListenersClosed => {}
         }

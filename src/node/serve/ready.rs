@@ -11,7 +11,7 @@ use crate::node::redis_look::Looked;
 use crate::node::signals::Asked;
 use nudged_base::telemetry::log::{Log, Message, Value};
 use nudged_config::Ack;
-use nudged_runtime::redis_status::Board;
+use nudged_runtime::redis_status::RedisStatus;
 use nudged_runtime::clocks;
 use nudged_runtime::journal::lanes::JournalLanes;
 use nudged_runtime::threads::log_writer::stamp_now;
@@ -62,7 +62,7 @@ pub(super) fn await_sql(is_there: bool, fitness: &SqlFitness, signals: &Asked) -
 /// to stop before that.
 pub(super) fn await_redis(
     keepers: Option<&Keepers>,
-    board: &Board,
+    redis_status: &RedisStatus,
     looked: Looked,
     (log, signals): (&Log, &Asked),
 ) -> bool {
@@ -70,14 +70,14 @@ pub(super) fn await_redis(
     let keeper = &keepers.figures.keeper;
     let (begun, mut open_since) = (Instant::now(), None);
     let is_in_time = || looked != Looked::Away && begun.elapsed() < REDIS_WAIT;
-    while is_in_time() || board.is_refused() {
+    while is_in_time() || redis_status.is_refused() {
         if !signals.stops.is_empty() {
             return false;
         }
         let rounds = keeper.rounds.load(Ordering::Relaxed);
-        let is_open = board.is_open() && !board.is_refused();
+        let is_open = redis_status.is_open() && !redis_status.is_refused();
         let is_open = is_open && keeper.rebuild(clocks::mono()).is_none();
-        // What the keeper takes from the board it tells at the end of its round.
+        // What the keeper takes from the Redis status it tells at the end of its round.
         match open_since.filter(|_| is_open) {
             Some(first) if rounds > first => return true,
             Some(_) => {}

@@ -225,7 +225,7 @@ impl Publisher {
     /// keeper looks which one.
     pub(crate) fn redis_failed(&self, error: &AskError) {
         if matches!(error, AskError::Refused { kind: Refusal::Denied, .. }) {
-            self.mesh.board.report_denied();
+            self.mesh.redis_status.report_denied();
         }
     }
 

@@ -20,7 +20,7 @@
 #![allow(unsafe_code)]
 
 mod commands;
-mod herald;
+mod reporter;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -28,7 +28,7 @@ use std::io;
 use std::os::fd::{AsFd, FromRawFd, IntoRawFd};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use crossbeam::channel::bounded;
@@ -41,12 +41,12 @@ use glommio::{
 };
 
 use self::commands::Files;
-use self::herald::Herald;
+use self::reporter::JournalReporter;
 use crate::clocks;
 use crate::journal::directory::JournalDirectory;
 use crate::journal::lanes::JournalLanes;
 use crate::threads::vital::Needed;
-use crate::wake::Sleeper;
+use crate::wake::Waker;
 use nudged_base::clock::NodeClock;
 use nudged_base::ids::ShardId;
 use nudged_base::telemetry::log::Log;
@@ -75,11 +75,11 @@ pub struct JournalConfig {
 
 /// Whom the journal wakes.
 #[derive(Clone, Debug)]
-pub struct JournalSleepers {
+pub struct JournalWakers {
     /// By the shards' numbers, when acknowledgements have come.
-    pub shards: Vec<Arc<Sleeper>>,
+    pub shards: Vec<Arc<Waker>>,
     /// SQL's side, when there is more to read.
-    pub reader: Arc<Sleeper>,
+    pub reader: Arc<Waker>,
 }
 
 /// Why a journal's core could not be started.
@@ -131,9 +131,9 @@ pub fn start(
     config: JournalConfig,
     recovered: AppenderStart,
     lanes: Arc<JournalLanes>,
-    sleepers: JournalSleepers,
+    wakers: JournalWakers,
 ) -> Result<JournalHandle, StartError> {
-    assert_eq!(sleepers.shards.len(), lanes.shards(), "each lane's shard can be woken");
+    assert_eq!(wakers.shards.len(), lanes.shards(), "each lane's shard can be woken");
     let placement = config.cpu.map_or(Placement::Unbound, Placement::Fixed);
     lanes.set_applied(recovered.ledger.applied());
     let shared = Arc::clone(&lanes);
@@ -149,10 +149,10 @@ pub fn start(
             let clock = NodeClock::start(clocks::mono(), clocks::wall(), recovered.newest);
             let appender = Appender::new(config.appender, recovered);
             let directory = config.directory.path().to_path_buf();
-            let herald = Herald::new(config.log, directory, config.appender.segment_bytes);
+            let reporter = JournalReporter::new(config.log, directory, config.appender.segment_bytes);
             let parts = (appender, clock);
-            let ends = (Arc::clone(&shared), sleepers);
-            let core = Core::new(parts, config.directory, ends, herald);
+            let ends = (Arc::clone(&shared), wakers);
+            let core = JournalCore::new(parts, config.directory, ends, reporter);
             let outcome = core.run().await;
             for thread in needed {
                 thread.leave(shared.is_stopping());
@@ -182,7 +182,7 @@ async fn helper() -> Needed {
 #[derive(Default)]
 struct Signal {
     is_set: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
+    waker: RefCell<Option<task::Waker>>,
 }
 
 impl Signal {
@@ -205,33 +205,33 @@ impl Signal {
     }
 }
 
-struct Core {
+struct JournalCore {
     appender: Appender,
     /// Retention goes by the node's time: a wall clock that is set forward must not take segments
     /// whose records SQL has committed but may still lose with the power.
     clock: NodeClock,
     lanes: Arc<JournalLanes>,
-    sleepers: JournalSleepers,
+    wakers: JournalWakers,
     files: Rc<Files>,
-    herald: Herald,
+    reporter: JournalReporter,
     journal_queue: TaskQueueHandle,
     housekeeping_queue: TaskQueueHandle,
 }
 
-impl Core {
+impl JournalCore {
     fn new(
         (appender, clock): (Appender, NodeClock),
         directory: Arc<JournalDirectory>,
-        ends: (Arc<JournalLanes>, JournalSleepers),
-        herald: Herald,
-    ) -> Core {
-        let (lanes, sleepers) = ends;
+        ends: (Arc<JournalLanes>, JournalWakers),
+        reporter: JournalReporter,
+    ) -> JournalCore {
+        let (lanes, wakers) = ends;
         let latency = Latency::NotImportant;
-        Core {
+        JournalCore {
             appender,
             clock,
-            sleepers,
-            herald,
+            wakers,
+            reporter,
             files: Rc::new(Files {
                 directory,
                 open: RefCell::default(),
@@ -359,21 +359,21 @@ impl Core {
         }
         let gauges = self.appender.gauges();
         let failed = (self.appender.poison(), self.appender.prepare_failure());
-        self.herald.tell(clocks::mono(), &gauges, failed, &self.lanes);
+        self.reporter.tell(clocks::mono(), &gauges, failed, &self.lanes);
         // Watermarks come before the acknowledgements that rest on them.
         if self.lanes.publish(&gauges) {
-            self.sleepers.reader.wake();
+            self.wakers.reader.wake();
         }
         let mut last: Option<ShardId> = None;
         while let Some(ack) = self.appender.next_ack() {
             let shard = ack.shard;
             self.lanes.acknowledge(ack);
             if let Some(before) = last.replace(shard).filter(|before| *before != shard) {
-                self.sleepers.shards[before.index()].wake();
+                self.wakers.shards[before.index()].wake();
             }
         }
         if let Some(shard) = last {
-            self.sleepers.shards[shard.index()].wake();
+            self.wakers.shards[shard.index()].wake();
         }
     }
 

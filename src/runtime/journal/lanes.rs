@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
 
-use crate::wake::Sleeper;
+use crate::wake::Waker;
 use nudged_base::ids::{Sequence, ShardId};
 use nudged_base::limits::LANE_BATCHES_MAX;
 use nudged_journal::appender::{Gauges, Poison};
@@ -47,7 +47,7 @@ struct Watermarks {
 #[derive(Debug)]
 pub struct JournalLanes {
     lanes: Vec<CachePadded<ShardLane>>,
-    core: Sleeper,
+    core: Waker,
     marks: Watermarks,
     applied: CachePadded<AtomicU64>,
     is_stopping: AtomicBool,
@@ -75,7 +75,7 @@ impl JournalLanes {
         };
         Ok(JournalLanes {
             lanes: (0..shards).map(|_| lane()).collect(),
-            core: Sleeper::new()?,
+            core: Waker::new()?,
             marks: Watermarks::default(),
             applied: CachePadded::new(AtomicU64::new(0)),
             is_stopping: AtomicBool::new(false),
@@ -199,7 +199,7 @@ impl JournalLanes {
 
     // --- the journal's side ----------------------------------------------------------------------
 
-    pub(super) fn core(&self) -> &Sleeper {
+    pub(super) fn core(&self) -> &Waker {
         &self.core
     }
 

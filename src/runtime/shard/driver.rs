@@ -19,11 +19,11 @@ use std::time::Duration;
 use io_uring::opcode;
 use io_uring::types::Fd;
 
-use accepting::Listener;
-use links::Link;
+use accepting::ListenerSlot;
+use links::LinkSocket;
 
-use crate::shard::slot::{Line, Operation, pack, unpack};
-use crate::shard::endpoint::LinkTarget;
+use crate::shard::slot::{ConnectionSlot, Operation, pack, unpack};
+use crate::shard::endpoint::Endpoint;
 use crate::shard::mesh::Mesh;
 use crate::shard::ports::Ports;
 use crate::shard::ring::{Completion, Ring};
@@ -54,7 +54,7 @@ pub struct Setup {
     /// reserve. Links come behind: link i has the number `descriptors + i`.
     pub descriptors: u32,
     /// Where the shard's links lead.
-    pub links: Vec<Arc<LinkTarget>>,
+    pub links: Vec<Arc<Endpoint>>,
     /// Spin this long before sleeping.
     pub busy_poll: Duration,
     /// The node's time.
@@ -71,13 +71,13 @@ pub struct Setup {
 pub struct Driver<S> {
     ring: Ring,
     step: S,
-    lines: Vec<Line>,
+    slots: Vec<ConnectionSlot>,
     /// By their numbers less `first_link`.
-    links: Vec<Link>,
+    links: Vec<LinkSocket>,
     first_link: u32,
     /// Places of the table that accepted connections have.
     accepted_open: u32,
-    listeners: Vec<Listener>,
+    listeners: Vec<ListenerSlot>,
     outbox: Outbox,
     /// Effects that are being carried out; empty in between, kept for its memory.
     carried: Vec<Effect>,
@@ -106,15 +106,15 @@ impl<S: Step> Driver<S> {
     pub fn new(setup: Setup, step: S) -> io::Result<Driver<S>> {
         let reserved = u32::try_from(setup.links.len()).expect("few links");
         let ring = Ring::new(setup.descriptors, reserved)?;
-        let mut lines = Vec::new();
-        lines.resize_with((setup.descriptors + reserved) as usize, Line::default);
-        let listeners = setup.listeners.into_iter().map(Listener::new).collect();
+        let mut slots = Vec::new();
+        slots.resize_with((setup.descriptors + reserved) as usize, ConnectionSlot::default);
+        let listeners = setup.listeners.into_iter().map(ListenerSlot::new).collect();
         let now = Now { mono: clocks::mono(), wall: setup.clock.at(clocks::mono()) };
         Ok(Driver {
             ring,
             step,
-            lines,
-            links: setup.links.into_iter().map(Link::new).collect(),
+            slots,
+            links: setup.links.into_iter().map(LinkSocket::new).collect(),
             first_link: setup.descriptors,
             accepted_open: 0,
             listeners,
@@ -170,14 +170,14 @@ impl<S: Step> Driver<S> {
             return Ok(());
         }
         let wait_ns = self.due().0.saturating_sub(clocks::mono().0);
-        self.ports.lanes().sleeper.announce_sleep();
+        self.ports.lanes().waker.announce_sleep();
         let result = if self.ports.is_idle() && wait_ns > 0 {
             self.counters.sleeps.add(1);
             self.ring.enter_and_wait(Duration::from_nanos(wait_ns))
         } else {
             self.ring.enter_now()
         };
-        self.ports.lanes().sleeper.announce_awake();
+        self.ports.lanes().waker.announce_awake();
         result
     }
 
@@ -246,7 +246,7 @@ impl<S: Step> Driver<S> {
                     self.arm_wake()?;
                 }
                 Operation::Shutdown => {
-                    self.lines[slot as usize].shutting = false;
+                    self.slots[slot as usize].shutting = false;
                     self.close_if_idle(slot)?;
                 }
                 Operation::Connect => self.on_connect(completion, slot)?,
@@ -301,11 +301,11 @@ impl<S: Step> Driver<S> {
             Effect::AskUntaken { connection } => self.ask_untaken(connection)?,
             Effect::ShutDown { connection } => self.shut_down(connection)?,
             Effect::StopReading { connection } => {
-                self.lines[connection as usize].paused = true;
+                self.slots[connection as usize].paused = true;
                 self.stop_receiving(connection)?;
             }
             Effect::ResumeReading { connection } => {
-                self.lines[connection as usize].paused = false;
+                self.slots[connection as usize].paused = false;
                 self.starved.push(connection);
             }
             Effect::StopAccepting => self.stop_accepting()?,
@@ -333,7 +333,7 @@ impl<S: Step> Driver<S> {
             return Ok(());
         }
         self.wake_armed = true;
-        let eventfd = Fd(self.ports.lanes().sleeper.eventfd().as_raw_fd());
+        let eventfd = Fd(self.ports.lanes().waker.eventfd().as_raw_fd());
         let entry = opcode::Read::new(eventfd, self.wake_buffer.as_mut_ptr(), 8)
             .build()
             .user_data(pack(Operation::Wake, 0, 0));

@@ -1,4 +1,4 @@
-//! The lanes between cores: bounded queues in and out of each shard, and a sleeper for each thread
+//! The lanes between cores: bounded queues in and out of each shard, and a waker for each thread
 //! that reads one. Replies, acknowledgements and reads have lanes of their own, sized so that they
 //! can never be full: whoever asks bounds how much it has outstanding.
 
@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use crossbeam::queue::ArrayQueue;
 
-use crate::redis_status::Board;
+use crate::redis_status::RedisStatus;
 use crate::journal::lanes::JournalLanes;
-use crate::wake::Sleeper;
+use crate::wake::Waker;
 use nudged_base::ids::ShardId;
 use nudged_base::limits::{HOPS_OUTSTANDING_MAX, READS_OUTSTANDING_MAX};
 use nudged_shard::control::{Command, ControlReply};
@@ -31,7 +31,7 @@ pub struct ShardLanes {
     /// Operators' commands.
     pub controls: ArrayQueue<ControlEnvelope>,
     /// Wakes the shard.
-    pub sleeper: Arc<Sleeper>,
+    pub waker: Arc<Waker>,
 }
 
 /// A command with its way back, which the shard itself does not see.
@@ -53,9 +53,9 @@ pub struct Mesh {
     /// Users to read from SQL, of all shards.
     pub reads: ArrayQueue<ReadRequest>,
     /// Wakes the reader of SQL.
-    pub reader: Sleeper,
+    pub reader: Waker,
     /// What shards and the keeper of Redis tell each other.
-    pub board: Arc<Board>,
+    pub redis_status: Arc<RedisStatus>,
 }
 
 impl Mesh {
@@ -66,13 +66,13 @@ impl Mesh {
     pub fn new(shards: u16) -> rustix::io::Result<Mesh> {
         let lanes: Vec<_> =
             (0..shards).map(|_| ShardLanes::new()).collect::<rustix::io::Result<_>>()?;
-        let sleepers = lanes.iter().map(|lanes| Arc::clone(&lanes.sleeper)).collect();
+        let wakers = lanes.iter().map(|lanes| Arc::clone(&lanes.waker)).collect();
         Ok(Mesh {
             shards: lanes,
             journal: Arc::new(JournalLanes::new(shards)?),
             reads: ArrayQueue::new(READS_OUTSTANDING_MAX * usize::from(shards)),
-            reader: Sleeper::new()?,
-            board: Arc::new(Board::new(sleepers)?),
+            reader: Waker::new()?,
+            redis_status: Arc::new(RedisStatus::new(wakers)?),
         })
     }
 
@@ -89,7 +89,7 @@ impl ShardLanes {
             replies: ArrayQueue::new(HOPS_OUTSTANDING_MAX),
             reads: ArrayQueue::new(READS_OUTSTANDING_MAX),
             controls: ArrayQueue::new(CONTROL_LANE),
-            sleeper: Arc::new(Sleeper::new()?),
+            waker: Arc::new(Waker::new()?),
         })
     }
 

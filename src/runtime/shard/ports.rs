@@ -1,4 +1,4 @@
-//! A driver's side of the lanes: inputs out of them, effects into them, and each sleeper woken at
+//! A driver's side of the lanes: inputs out of them, effects into them, and each waker woken at
 //! most once a turn. What a full lane refuses comes back as an input, so nothing is lost unsaid.
 
 use std::collections::VecDeque;
@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use crossbeam::channel::Sender;
 
-use crate::redis_status::Found;
+use crate::redis_status::ServerFound;
 use crate::shard::mesh::{Mesh, ShardLanes};
 use nudged_base::ids::{Sequence, ShardId};
 use nudged_base::slab::{Handle, Slab};
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_shard::control::{Control, ControlReply};
-use nudged_shard::seam::{BoardView, Effect, Input, ReadFailed, Report, UserRead};
+use nudged_shard::seam::{RedisStatusView, Effect, Input, ReadFailed, Report, UserRead};
 
 /// Commands of operators that one shard may be working on.
 const CONTROLS_MAX: usize = 1_024;
@@ -26,7 +26,7 @@ pub struct Ports {
     accepting_seen: bool,
     lack_changes_seen: u64,
     /// None before the first turn.
-    board_seen: Option<BoardView>,
+    status_seen: Option<RedisStatusView>,
     returned: VecDeque<Input<'static>>,
     waiting: Slab<Sender<ControlReply>>,
     to_wake: Vec<bool>,
@@ -43,7 +43,7 @@ impl Ports {
             applied_seen: Sequence(0),
             accepting_seen: true,
             lack_changes_seen: 0,
-            board_seen: None,
+            status_seen: None,
             returned: VecDeque::new(),
             waiting: Slab::new(CONTROLS_MAX),
             to_wake,
@@ -61,7 +61,7 @@ impl Ports {
         self.returned.is_empty()
             && self.lanes().is_empty()
             && !self.mesh.journal.has_ack(self.shard)
-            && Some(self.mesh.board.view()) == self.board_seen
+            && Some(self.mesh.redis_status.view()) == self.status_seen
     }
 
     /// Gives the shard what waits: first what makes room (acknowledgements, replies, reads), then
@@ -108,10 +108,10 @@ impl Ports {
             self.lack_changes_seen = changes;
             step(Input::Disk(self.mesh.journal.lack()));
         }
-        let view = self.mesh.board.view();
-        if Some(view) != self.board_seen {
-            self.board_seen = Some(view);
-            step(Input::Board(view));
+        let view = self.mesh.redis_status.view();
+        if Some(view) != self.status_seen {
+            self.status_seen = Some(view);
+            step(Input::RedisStatus(view));
         }
     }
 
@@ -150,29 +150,29 @@ impl Ports {
     }
 
     fn report(&self, report: Report) {
-        let board = &self.mesh.board;
+        let redis_status = &self.mesh.redis_status;
         match report {
             Report::Lost(partition) => {
-                board.report_lost(partition);
+                redis_status.report_lost(partition);
             }
             Report::Run { run, evicts, syncs_always } => {
-                let found = Found::Server { run, evicts, syncs_always };
-                board.report_found(self.shard, found);
+                let found = ServerFound::Server { run, evicts, syncs_always };
+                redis_status.report_found(self.shard, found);
             }
-            Report::Unfit(unfit) => board.report_found(self.shard, Found::Unfit(unfit)),
-            Report::Denied => board.report_denied(),
-            Report::Compared { run } => board.report_compared(self.shard, run),
+            Report::Unfit(unfit) => redis_status.report_found(self.shard, ServerFound::Unfit(unfit)),
+            Report::Denied => redis_status.report_denied(),
+            Report::Compared { run } => redis_status.report_compared(self.shard, run),
             Report::Journal { acked, unmerged } => {
-                board.report_journal(self.shard, acked, unmerged);
+                redis_status.report_journal(self.shard, acked, unmerged);
             }
             Report::Promised { bytes } => self.mesh.journal.set_promised(self.shard, bytes),
         }
     }
 
-    /// Wakes every sleeper for whom something was delivered since the last call.
+    /// Wakes every waker for whom something was delivered since the last call.
     pub(crate) fn wake_all(&mut self, counters: &ShardCounters) {
         for (index, wanted) in self.to_wake.iter_mut().enumerate() {
-            if std::mem::take(wanted) && self.mesh.shards[index].sleeper.wake() {
+            if std::mem::take(wanted) && self.mesh.shards[index].waker.wake() {
                 counters.wakes.add(1);
             }
         }
@@ -196,7 +196,7 @@ mod tests {
         let told = |ports: &mut Ports| {
             let mut told = Vec::new();
             ports.tell_watermarks(|input| {
-                if let Input::Board(view) = input {
+                if let Input::RedisStatus(view) = input {
                     told.push((view.cleared_run, view.takes_traffic));
                 }
             });
@@ -204,13 +204,13 @@ mod tests {
         };
         told(&mut ports);
         assert!(ports.is_idle());
-        mesh.board.start();
+        mesh.redis_status.start();
         assert_eq!(told(&mut ports), [(0, true)]);
-        mesh.board.clear_run(7);
+        mesh.redis_status.clear_run(7);
         assert!(!ports.is_idle());
         assert_eq!((told(&mut ports), told(&mut ports)), (vec![(7, true)], vec![]));
         assert!(ports.is_idle());
-        mesh.board.learn(Learned { is_evicting: true, ..Learned::default() });
+        mesh.redis_status.learn(Learned { is_evicting: true, ..Learned::default() });
         assert!(!ports.is_idle());
         assert_eq!((told(&mut ports), told(&mut ports)), (vec![(7, true)], vec![]));
     }
@@ -222,18 +222,18 @@ mod tests {
         let (acked, unmerged) = (Sequence(9), Some(Sequence(4)));
         let run = Report::Run { run: 5, evicts: false, syncs_always: Some(true) };
         ports.deliver(Effect::Report(run));
-        let found = Found::Server { run: 5, evicts: false, syncs_always: Some(true) };
-        assert_eq!(mesh.board.found(ShardId(1)), found);
+        let found = ServerFound::Server { run: 5, evicts: false, syncs_always: Some(true) };
+        assert_eq!(mesh.redis_status.found(ShardId(1)), found);
         ports.deliver(Effect::Report(Report::Unfit(Unfit::NotLetIn)));
-        assert_eq!(mesh.board.unfit(), Some(Unfit::NotLetIn));
+        assert_eq!(mesh.redis_status.unfit(), Some(Unfit::NotLetIn));
         ports.deliver(Effect::Report(Report::Denied));
-        assert_eq!(mesh.board.denials(), 1);
+        assert_eq!(mesh.redis_status.denials(), 1);
         ports.deliver(Effect::Report(Report::Lost(Partition(17))));
         ports.deliver(Effect::Report(Report::Compared { run: 5 }));
         ports.deliver(Effect::Report(Report::Journal { acked, unmerged }));
-        assert_eq!(mesh.board.lost().collect::<Vec<_>>(), [Partition(17)]);
-        assert_eq!(mesh.board.compared_run(ShardId(1)), 5);
-        assert_eq!(mesh.board.journal_of(ShardId(1)), (acked, unmerged));
+        assert_eq!(mesh.redis_status.lost().collect::<Vec<_>>(), [Partition(17)]);
+        assert_eq!(mesh.redis_status.compared_run(ShardId(1)), 5);
+        assert_eq!(mesh.redis_status.journal_of(ShardId(1)), (acked, unmerged));
         ports.deliver(Effect::Report(Report::Promised { bytes: 700 }));
         assert_eq!(mesh.journal.promised_bytes(), 700);
     }

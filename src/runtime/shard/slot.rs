@@ -3,7 +3,7 @@
 
 /// A connection as the driver sees it.
 #[derive(Debug, Default)]
-pub struct Line {
+pub struct ConnectionSlot {
     /// Tells completions of this connection from those of an earlier one in the same slot.
     pub generation: u32,
     /// Accepted, and not yet closed.
@@ -27,7 +27,7 @@ pub struct Line {
     pub sending: Option<Vec<u8>>,
 }
 
-impl Line {
+impl ConnectionSlot {
     /// Whether the kernel has anything under way for it.
     pub fn is_busy(&self) -> bool {
         self.receiving || self.shutting || self.connecting || self.sending.is_some()

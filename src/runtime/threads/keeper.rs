@@ -1,4 +1,5 @@
-//! The thread of the keeper of Redis, for `keeper::rounds`: asks Redis and SQL, tells the board.
+//! The thread of the keeper of Redis, for `keeper::rounds`: asks Redis and SQL, and tells the shards by
+//! `redis_status`.
 //! Beside the journal on the dedicated core.
 //!
 //! Limits: SQL is asked with timeouts of a second, so that a server that hangs does not make this
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::redis_status::{Board, NO_RUN};
+use crate::redis_status::{RedisStatus, NO_RUN};
 use crate::journal::lanes::JournalLanes;
 use crate::redis_client::BlockingRedis;
 use crate::threads::sql_fitness::Asker;
@@ -44,7 +45,7 @@ pub struct KeeperSetup {
     /// Stores of its own, from [`keeper_stores`].
     pub stores: (Store, Reader),
     /// Where shards report and are told.
-    pub board: Arc<Board>,
+    pub redis_status: Arc<RedisStatus>,
     /// What the journal and the SQL writer have reached.
     pub lanes: Arc<JournalLanes>,
     /// Of each shard: turns are counted there.
@@ -138,10 +139,10 @@ impl KeeperThread {
     }
 
     fn view(&self) -> View {
-        let KeeperSetup { board, lanes, counters, writer, lists, redis, stop, .. } = &self.setup;
+        let KeeperSetup { redis_status, lanes, counters, writer, lists, redis, stop, .. } = &self.setup;
         // In this order: who sees the run sees what was found lost before it.
-        let own_compared = board.run_compared_by_all();
-        let own_lost = board.lost().collect();
+        let own_compared = redis_status.run_compared_by_all();
+        let own_lost = redis_status.lost().collect();
         // Turns first: what a shard pushed in a turn that has ended is then counted below.
         let turns = counters.iter().map(|shard| shard.turns.get()).collect();
         std::sync::atomic::fence(Ordering::SeqCst);
@@ -156,7 +157,7 @@ impl KeeperThread {
             is_stopping: stop.load(Ordering::Acquire),
             own_compared,
             own_lost,
-            own_cleared: Some(board.cleared_run()).filter(|run| *run != NO_RUN),
+            own_cleared: Some(redis_status.cleared_run()).filter(|run| *run != NO_RUN),
             progress: Progress {
                 turns,
                 pushed,
@@ -166,26 +167,26 @@ impl KeeperThread {
                 is_halted: writer.counts.is_halted.load(Ordering::Acquire),
                 drained: lists.as_ref().map(|lists| lists.rounds()),
             },
-            denials: board.denials(),
-            unfit: board.unfit(),
+            denials: redis_status.denials(),
+            unfit: redis_status.unfit(),
             refused,
             connects: redis.connects(),
         }
     }
 
     fn tell(&mut self, notice: Notice) {
-        let KeeperSetup { board, redis, .. } = &mut self.setup;
+        let KeeperSetup { redis_status, redis, .. } = &mut self.setup;
         match notice {
-            Notice::Learn(learned) => board.learn(learned),
+            Notice::Learn(learned) => redis_status.learn(learned),
             Notice::Settle(partitions) => {
-                partitions.iter().for_each(|partition| board.settle(*partition));
+                partitions.iter().for_each(|partition| redis_status.settle(*partition));
             }
-            Notice::Clear(run) => board.clear_run(run),
-            Notice::WakeShards => board.wake_shards(),
+            Notice::Clear(run) => redis_status.clear_run(run),
+            Notice::WakeShards => redis_status.wake_shards(),
             Notice::GiveUp(why) => redis.give_up(why),
             Notice::Fitness(why, is_refused) => {
-                board.set_unfit(why);
-                board.set_refused(is_refused);
+                redis_status.set_unfit(why);
+                redis_status.set_refused(is_refused);
             }
         }
     }
@@ -224,16 +225,16 @@ impl KeeperThread {
     fn rest(&self) -> Input {
         let is_stopping = || self.setup.stop.load(Ordering::Acquire);
         while let Some(left) = self.setup.redis.rest_left().filter(|_| !is_stopping()) {
-            self.setup.board.keeper().sleep_for_unless(left, is_stopping);
+            self.setup.redis_status.keeper().sleep_for_unless(left, is_stopping);
         }
         Input::Go
     }
 
     /// Sleeps until the next round is due or a shard has news.
     fn sleep(&self, limit: Duration) -> Input {
-        let board = &self.setup.board;
-        let has_news = || self.setup.stop.load(Ordering::Acquire) || board.lost_count() > 0;
-        board.keeper().sleep_for_unless(limit, has_news);
+        let redis_status = &self.setup.redis_status;
+        let has_news = || self.setup.stop.load(Ordering::Acquire) || redis_status.lost_count() > 0;
+        redis_status.keeper().sleep_for_unless(limit, has_news);
         Input::Go
     }
 }

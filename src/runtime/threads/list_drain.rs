@@ -14,7 +14,7 @@ use crate::redis_client::BlockingRedis;
 use crate::threads::sql_fitness::Asker;
 use crate::threads::sql_writer::WriterFigures;
 use crate::threads;
-use crate::wake::Sleeper;
+use crate::wake::Waker;
 use nudged_background::keeper::drain::{Drain, Effect, Input, View};
 pub use nudged_background::keeper::drain_figures::DrainFigures;
 use nudged_background::keeper::list_share::ListShare;
@@ -39,7 +39,7 @@ pub struct DrainSetup {
     /// Ends the thread, once woken.
     pub stop: Arc<AtomicBool>,
     /// Wakes the thread.
-    pub sleeper: Arc<Sleeper>,
+    pub waker: Arc<Waker>,
     /// The core to run on.
     pub cpu: Option<usize>,
     /// Where failures are told.
@@ -56,7 +56,7 @@ pub fn start(setup: DrainSetup) -> std::io::Result<JoinHandle<()>> {
         let mut lane = DrainLane::new(setup);
         while let Some(rest_ms) = lane.until_rest() {
             let is_stopping = || lane.setup.stop.load(Ordering::Acquire);
-            lane.setup.sleeper.sleep_for_unless(Duration::from_millis(rest_ms), is_stopping);
+            lane.setup.waker.sleep_for_unless(Duration::from_millis(rest_ms), is_stopping);
         }
     })
 }

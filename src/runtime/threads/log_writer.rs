@@ -34,9 +34,9 @@ impl LogThread {
             needed.leave(own_stopping.load(Ordering::Acquire));
         };
         let thread = Builder::new().name("log".to_owned()).spawn(run)?;
-        let sleeper = thread.thread().clone();
+        let waker = thread.thread().clone();
         // Costs a system call only where the thread sleeps.
-        log.on_line(move || sleeper.unpark());
+        log.on_line(move || waker.unpark());
         // Lines from before the hook was there.
         thread.thread().unpark();
         Ok(LogThread { stopping, thread: Some(thread) })

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::shard::endpoint::LinkTarget;
+use crate::shard::endpoint::Endpoint;
 use crate::threads::log_writer;
 use crate::uninterrupted::uninterrupted;
 use crate::threads::vital::Needed;
-use crate::wake::Sleeper;
+use crate::wake::Waker;
 use nudged_base::limits::RESOLVE_PERIOD_MS;
 use nudged_base::telemetry::log::{Log, Message};
 
@@ -20,43 +20,43 @@ use nudged_base::telemetry::log::{Log, Message};
 #[derive(Debug)]
 pub struct Resolver {
     stop: Arc<AtomicBool>,
-    sleeper: Arc<Sleeper>,
+    waker: Arc<Waker>,
 }
 
 impl Resolver {
-    /// Starts the thread. `sleeper` is the one that the targets wake.
+    /// Starts the thread. `waker` is the one that the endpoints wake.
     ///
     /// # Errors
     /// Where the system gives no thread.
     pub fn start(
-        targets: Vec<Arc<LinkTarget>>,
-        sleeper: Arc<Sleeper>,
+        endpoints: Vec<Arc<Endpoint>>,
+        waker: Arc<Waker>,
         log: Log,
     ) -> std::io::Result<Resolver> {
         let stop: Arc<AtomicBool> = Arc::default();
-        let (stopped, bed) = (Arc::clone(&stop), Arc::clone(&sleeper));
+        let (stopped, bed) = (Arc::clone(&stop), Arc::clone(&waker));
         std::thread::Builder::new().name("resolver".to_owned()).spawn(move || {
             let needed = Needed::here("resolver");
             while !stopped.load(Ordering::Acquire) {
-                let is_any_stale = || targets.iter().any(|target| target.is_stale());
+                let is_any_stale = || endpoints.iter().any(|endpoint| endpoint.is_stale());
                 bed.sleep_unless(|| is_any_stale() || stopped.load(Ordering::Acquire));
                 if !is_any_stale() {
                     continue;
                 }
-                for target in targets.iter().filter(|target| target.is_stale()) {
-                    look_up(target, &log);
+                for endpoint in endpoints.iter().filter(|endpoint| endpoint.is_stale()) {
+                    look_up(endpoint, &log);
                 }
                 std::thread::sleep(Duration::from_millis(RESOLVE_PERIOD_MS));
             }
             needed.leave(true);
         })?;
-        Ok(Resolver { stop, sleeper })
+        Ok(Resolver { stop, waker })
     }
 
-    /// Waits until every target has been asked for once, at most for `limit`.
-    pub fn await_first(targets: &[Arc<LinkTarget>], limit: Duration) {
+    /// Waits until every endpoint has been asked for once, at most for `limit`.
+    pub fn await_first(endpoints: &[Arc<Endpoint>], limit: Duration) {
         let begun = Instant::now();
-        while targets.iter().any(|target| target.is_stale()) && begun.elapsed() < limit {
+        while endpoints.iter().any(|endpoint| endpoint.is_stale()) && begun.elapsed() < limit {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -65,19 +65,19 @@ impl Resolver {
 impl Drop for Resolver {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        self.sleeper.wake();
+        self.waker.wake();
     }
 }
 
-fn look_up(target: &LinkTarget, log: &Log) {
-    let Some(name) = target.name() else { return };
+fn look_up(endpoint: &Endpoint, log: &Log) {
+    let Some(name) = endpoint.name() else { return };
     match uninterrupted(|| name.to_socket_addrs()) {
         Ok(found) => {
-            target.take_found(&found.collect::<Vec<SocketAddr>>());
+            endpoint.take_found(&found.collect::<Vec<SocketAddr>>());
             log_writer::tell(log, Message::NameKnown, "");
         }
         Err(error) => {
-            target.take_found(&[]);
+            endpoint.take_found(&[]);
             log_writer::tell(log, Message::NameUnknown, &format!("{}: {error}", name.0));
         }
     }
@@ -90,17 +90,17 @@ mod tests {
 
     #[test]
     fn names_are_found_and_asked_for_again_after_a_failure() {
-        let sleeper = Arc::new(Sleeper::new().unwrap());
+        let waker = Arc::new(Waker::new().unwrap());
         let timeout = Duration::from_millis(40);
-        let target = LinkTarget::tcp("localhost", 6379, timeout, Arc::clone(&sleeper));
-        let targets = vec![Arc::new(target)];
+        let endpoint = Endpoint::tcp("localhost", 6379, timeout, Arc::clone(&waker));
+        let endpoints = vec![Arc::new(endpoint)];
         let log = Log::new(Level::Info, true, &[]);
-        let resolver = Resolver::start(targets.clone(), sleeper, log).unwrap();
-        Resolver::await_first(&targets, Duration::from_secs(10));
-        assert!(!targets[0].places().is_empty(), "every host knows itself");
-        targets[0].tell_failed();
-        Resolver::await_first(&targets, Duration::from_secs(10));
-        assert!(!targets[0].is_stale());
+        let resolver = Resolver::start(endpoints.clone(), waker, log).unwrap();
+        Resolver::await_first(&endpoints, Duration::from_secs(10));
+        assert!(!endpoints[0].addresses().is_empty(), "every host knows itself");
+        endpoints[0].tell_failed();
+        Resolver::await_first(&endpoints, Duration::from_secs(10));
+        assert!(!endpoints[0].is_stale());
         drop(resolver);
     }
 }

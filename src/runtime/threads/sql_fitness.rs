@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::wake::Sleeper;
+use crate::wake::Waker;
 use nudged_base::limits::{SQL_FAILED_FOR_MS, UNFIT_AGAIN_MS};
 use nudged_base::time::MonoNs;
 use nudged_store::{FailureKind, StoreError};
@@ -33,7 +33,7 @@ pub enum Asker {
 /// What is wrong with SQL, if anything.
 #[derive(Debug, Default)]
 pub struct SqlFitness {
-    state: Mutex<State>,
+    state: Mutex<FitnessState>,
     is_denied: AtomicBool,
     is_tried: AtomicBool,
     /// Failures by [`FailureKind`], in the order of `ALL`, of all who ask.
@@ -41,27 +41,27 @@ pub struct SqlFitness {
     /// Somebody was refused a right since they were tried.
     is_doubted: AtomicBool,
     /// Wakes who tries the rights.
-    trier: OnceLock<Arc<Sleeper>>,
+    trier: OnceLock<Arc<Waker>>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct FitnessState {
     /// What is refused, in words.
     denied: Option<String>,
     said_at: MonoNs,
-    failures: BTreeMap<Asker, Failure>,
+    failures: BTreeMap<Asker, AskerFailure>,
 }
 
 #[derive(Debug)]
-struct Failure {
+struct AskerFailure {
     why: String,
     at: MonoNs,
 }
 
 impl SqlFitness {
     /// Who tries the rights sleeps here. The first call counts.
-    pub(crate) fn set_trier(&self, sleeper: &Arc<Sleeper>) {
-        let _ = self.trier.set(Arc::clone(sleeper));
+    pub(crate) fn set_trier(&self, waker: &Arc<Waker>) {
+        let _ = self.trier.set(Arc::clone(waker));
     }
 
     /// Takes the rights that are missing; gives what is to be said: what is missing where that is
@@ -92,12 +92,12 @@ impl SqlFitness {
         self.by_kind[kind as usize].fetch_add(1, Ordering::Relaxed);
         self.set_failed(now, asker, error.to_string());
         if kind == FailureKind::Denied && !self.is_doubted.swap(true, Ordering::AcqRel) {
-            self.trier.get().map(|sleeper| sleeper.wake());
+            self.trier.get().map(|waker| waker.wake());
         }
     }
 
     fn set_failed(&self, now: MonoNs, asker: Asker, why: String) {
-        self.state().failures.insert(asker, Failure { why, at: now });
+        self.state().failures.insert(asker, AskerFailure { why, at: now });
     }
 
     /// SQL did it. What others met is over as well where they have not met it for
@@ -105,7 +105,7 @@ impl SqlFitness {
     pub fn succeeded(&self, now: MonoNs, asker: Asker) {
         let mut state = self.state();
         if !state.failures.is_empty() {
-            let is_fresh = |failure: &Failure| now < failure.at.plus_ms(SQL_FAILED_FOR_MS);
+            let is_fresh = |failure: &AskerFailure| now < failure.at.plus_ms(SQL_FAILED_FOR_MS);
             state.failures.retain(|of, failure| *of != asker && is_fresh(failure));
         }
     }
@@ -147,7 +147,7 @@ impl SqlFitness {
         (!whys.is_empty()).then(|| whys.join("; "))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FitnessState> {
         // A thread that panicked has aborted the process.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -231,8 +231,8 @@ mod tests {
 
     #[test]
     fn a_right_that_anybody_is_refused_wakes_who_tries_them() {
-        let (fitness, sleeper) = (SqlFitness::default(), Arc::new(Sleeper::new().unwrap()));
-        fitness.set_trier(&sleeper);
+        let (fitness, waker) = (SqlFitness::default(), Arc::new(Waker::new().unwrap()));
+        fitness.set_trier(&waker);
         let path = std::path::PathBuf::from("/data/nudged.db");
         let of = |code| StoreError::Sql {
             action: "read",
@@ -241,9 +241,9 @@ mod tests {
         };
         fitness.failed(at(1), Asker::Reader, &of(rusqlite::ffi::SQLITE_FULL));
         assert!(!fitness.is_doubted());
-        sleeper.announce_sleep();
+        waker.announce_sleep();
         fitness.failed(at(1), Asker::Reader, &of(rusqlite::ffi::SQLITE_PERM));
-        assert!(!sleeper.wake(), "it was woken");
+        assert!(!waker.wake(), "it was woken");
         assert!(fitness.is_doubted() && fitness.take_doubt() && !fitness.take_doubt());
         assert_eq!(fitness.failures_of(FailureKind::Denied), 1);
         assert_eq!(fitness.failures_of(FailureKind::DiskFull), 1);

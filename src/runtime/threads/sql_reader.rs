@@ -33,14 +33,14 @@ use nudged_store::Reader;
 const BATCH_USERS_MAX: usize = 128;
 
 /// Held by the thread that listens.
-pub type Turn = Arc<Mutex<()>>;
+pub type ReaderTurn = Arc<Mutex<()>>;
 
 /// What a reader is made of.
 pub struct ReaderSetup<D> {
     /// Its connection.
     pub reader: Reader,
     /// Whose turn it is to listen, of all readers of a node.
-    pub turn: Turn,
+    pub turn: ReaderTurn,
     /// Files of the journal.
     pub disk: D,
     /// Records that SQL had not applied at the start.
@@ -75,7 +75,7 @@ where
 struct ReaderThread<D> {
     machine: ReadBack,
     reader: Reader,
-    turn: Turn,
+    turn: ReaderTurn,
     disk: D,
     mesh: Arc<Mesh>,
     writer: Arc<WriterFigures>,
@@ -147,7 +147,7 @@ impl<D: DiskRead> ReaderThread<D> {
             let read = UserRead { ticket, state: state.ok_or(ReadFailed) };
             let pushed = lanes.reads.push(read);
             assert!(pushed.is_ok(), "a shard bounds its reads by this lane");
-            lanes.sleeper.wake();
+            lanes.waker.wake();
         }
     }
 }

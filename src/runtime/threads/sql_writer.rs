@@ -7,11 +7,11 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::redis_status::Board;
+use crate::redis_status::RedisStatus;
 use crate::journal::lanes::JournalLanes;
 use crate::threads::sql_fitness::{Asker, SqlFitness};
 use crate::threads::{self, failure_of};
-use crate::wake::Sleeper;
+use crate::wake::Waker;
 use nudged_background::writer::failure::SqlFailure;
 pub use nudged_background::writer::follow::FollowCounts;
 use nudged_background::writer::follow::{
@@ -49,7 +49,7 @@ pub struct WriterSetup<D> {
     /// How far the journal is written, and how far SQL has come.
     pub lanes: Arc<JournalLanes>,
     /// Woken when there is more to read.
-    pub sleeper: Arc<Sleeper>,
+    pub waker: Arc<Waker>,
     /// Applies what is there and ends, once woken.
     pub stop: Arc<AtomicBool>,
     /// The core to run on.
@@ -60,7 +60,7 @@ pub struct WriterSetup<D> {
     pub figures: Arc<WriterFigures>,
     /// Says which unmerged records the shards have merged, where there is a Redis to merge into.
     /// None waits without.
-    pub board: Option<Arc<Board>>,
+    pub redis_status: Option<Arc<RedisStatus>>,
 }
 
 /// What is known of SQL, for metrics and for all who ask it.
@@ -86,14 +86,14 @@ where
     if let Some(stream) = setup.stream {
         let _ = setup.figures.stream.set(stream);
     }
-    setup.figures.fitness.set_trier(&setup.sleeper);
+    setup.figures.fitness.set_trier(&setup.waker);
     let machine = Follower::new(FollowerSetup {
         stream: setup.stream,
         set: setup.set,
         applied: setup.applied,
         skipped: std::mem::take(&mut setup.skipped),
         tail: setup.tail,
-        beats: setup.board.is_none() && setup.store.shared().is_some(),
+        beats: setup.redis_status.is_none() && setup.store.shared().is_some(),
         log: setup.log,
         counts: Arc::clone(&setup.figures.counts),
     });
@@ -104,10 +104,10 @@ where
         check_store: setup.check_store,
         disk: setup.disk,
         lanes: setup.lanes,
-        sleeper: setup.sleeper,
+        waker: setup.waker,
         stop: setup.stop,
         figures: setup.figures,
-        board: setup.board,
+        redis_status: setup.redis_status,
     };
     threads::start("sql-writer".to_owned(), cpu, &ended, move || thread.run())
 }
@@ -118,10 +118,10 @@ struct WriterThread<D> {
     check_store: CheckStore,
     disk: D,
     lanes: Arc<JournalLanes>,
-    sleeper: Arc<Sleeper>,
+    waker: Arc<Waker>,
     stop: Arc<AtomicBool>,
     figures: Arc<WriterFigures>,
-    board: Option<Arc<Board>>,
+    redis_status: Option<Arc<RedisStatus>>,
 }
 
 impl<D: DiskRead> WriterThread<D> {
@@ -137,7 +137,7 @@ impl<D: DiskRead> WriterThread<D> {
                 }
                 Effect::AwaitStop => {
                     while !self.is_stopping() {
-                        self.sleeper.sleep_unless(|| self.is_stopping());
+                        self.waker.sleep_unless(|| self.is_stopping());
                     }
                     Input::Go
                 }
@@ -160,9 +160,9 @@ impl<D: DiskRead> WriterThread<D> {
     }
 
     fn step(&mut self, input: Input) -> Effect {
-        let WriterThread { machine, store, disk, lanes, figures, board, .. } = self;
+        let WriterThread { machine, store, disk, lanes, figures, redis_status, .. } = self;
         let may_pass = |sequence, user: UserKey| {
-            board.as_deref().is_none_or(|board| board.may_pass(sequence, user))
+            redis_status.as_deref().is_none_or(|redis_status| redis_status.may_pass(sequence, user))
         };
         let view = View {
             now: threads::now(),
@@ -196,9 +196,9 @@ impl<D: DiskRead> WriterThread<D> {
         };
         match limit_ms {
             Some(limit_ms) => {
-                self.sleeper.sleep_for_unless(Duration::from_millis(limit_ms), has_work);
+                self.waker.sleep_for_unless(Duration::from_millis(limit_ms), has_work);
             }
-            None => self.sleeper.sleep_unless(has_work),
+            None => self.waker.sleep_unless(has_work),
         }
         Input::Go
     }

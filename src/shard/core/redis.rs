@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::{Arbitration, Attempt, Core, RedisUsers, Users, Waiter};
-use crate::seam::{BoardView, Effect, Input, Outbox};
+use crate::seam::{RedisStatusView, Effect, Input, Outbox};
 use crate::users::redis::Arbiter;
 use crate::users::redis::merging::Merge;
 use crate::users::redis::replies::Resumed;
@@ -157,10 +157,10 @@ impl Core {
     }
 
     /// What the keeper lets the shards do.
-    pub(super) fn on_board(&mut self, board: BoardView) {
-        self.view.ready = board.takes_traffic && !self.view.closing;
+    pub(super) fn on_redis_status(&mut self, redis_status: RedisStatusView) {
+        self.view.ready = redis_status.takes_traffic && !self.view.closing;
         if let Some((_, arbiter)) = self.by_redis() {
-            arbiter.on_board(board);
+            arbiter.on_redis_status(redis_status);
         }
     }
 }

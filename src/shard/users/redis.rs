@@ -46,7 +46,7 @@ use super::Users;
 use super::unmerged::Unmerged;
 use super::unmerged::left::Left;
 use crate::fanout::Fanouts;
-use crate::seam::{BoardView, Learned};
+use crate::seam::{RedisStatusView, Learned};
 use nudged_base::clock::Now;
 use nudged_base::ids::{LaneSequence, Partition, Revision, Sequence, ShardId};
 use nudged_base::mix::STEP;
@@ -112,7 +112,7 @@ pub struct Arbiter {
     /// Copies older than this are not trusted, since nobody told of changes; `None` while nobody
     /// does.
     subscribed_at_ms: Option<u64>,
-    board: BoardView,
+    redis_status: RedisStatusView,
     /// From when on a connection is given up that is not as it should be: one on which nobody
     /// tells of changes, or to another run than the keeper's.
     renew_at: MonoNs,
@@ -155,7 +155,7 @@ impl Arbiter {
             fanouts: Fanouts::default(),
             server: None,
             subscribed_at_ms: None,
-            board: BoardView::default(),
+            redis_status: RedisStatusView::default(),
             renew_at: MonoNs(0),
             compared_run: 0,
             to_compare: Vec::new(),
@@ -191,10 +191,10 @@ impl Arbiter {
     /// one that every node has compared.
     pub(crate) fn is_usable(&self, now: MonoNs) -> bool {
         let is_fit = self.server.is_some_and(|server| {
-            server.run == self.board.cleared_run && self.keeps_promise(server)
+            server.run == self.redis_status.cleared_run && self.keeps_promise(server)
         });
-        let Learned { is_denied, is_replica, .. } = self.board.learned;
-        let is_let = self.board.cleared_run != 0 && !is_denied && !is_replica;
+        let Learned { is_denied, is_replica, .. } = self.redis_status.learned;
+        let is_let = self.redis_status.cleared_run != 0 && !is_denied && !is_replica;
         is_fit && is_let && self.carrier.is_open(now)
     }
 
@@ -202,7 +202,7 @@ impl Arbiter {
     /// syncs is not believed.
     fn keeps_promise(&self, server: Server) -> bool {
         // The keeper looks again and again, and a connection was told once.
-        let Learned { run, syncs_always, .. } = self.board.learned;
+        let Learned { run, syncs_always, .. } = self.redis_status.learned;
         let syncs_always = if run == server.run { syncs_always } else { server.syncs_always };
         !self.setup.needs_sync || syncs_always == Some(true)
     }
@@ -264,7 +264,7 @@ impl Arbiter {
     /// Whether a miss proves nothing: values may vanish by themselves.
     fn may_vanish(&self) -> bool {
         let evicts =
-            self.server.is_some_and(|server| server.evicts) || self.board.learned.is_evicting;
+            self.server.is_some_and(|server| server.evicts) || self.redis_status.learned.is_evicting;
         self.setup.ttl_ms > 0 || evicts
     }
 }

@@ -129,9 +129,9 @@ impl Node {
         View {
             now: scene.clocks(self.index),
             is_stopping: false,
-            own_compared: self.board.run_compared_by_all(),
-            own_lost: self.board.lost().collect(),
-            own_cleared: Some(self.board.cleared_run()).filter(|run| *run != 0),
+            own_compared: self.redis_status.run_compared_by_all(),
+            own_lost: self.redis_status.lost().collect(),
+            own_cleared: Some(self.redis_status.cleared_run()).filter(|run| *run != 0),
             progress: self.progress(),
             denials: 0,
             unfit: None,
@@ -144,18 +144,18 @@ impl Node {
         let told = format!("{notice:.60?}");
         match notice {
             Notice::Learn(learned) => {
-                let before = self.board.learned();
-                self.board.learn(learned);
+                let before = self.redis_status.learned();
+                self.redis_status.learn(learned);
                 if before != learned {
                     self.wake_shards(scene);
                 }
                 return;
             }
             Notice::Settle(partitions) => {
-                partitions.iter().for_each(|partition| self.board.settle(*partition));
+                partitions.iter().for_each(|partition| self.redis_status.settle(*partition));
             }
             Notice::Clear(run) => {
-                self.board.clear_run(run);
+                self.redis_status.clear_run(run);
                 self.wake_shards(scene);
             }
             Notice::WakeShards => return self.wake_shards(scene),

@@ -14,7 +14,7 @@ use nudged_journal::appender::{Gauges, Poison};
 use nudged_journal::disk::DiskError;
 
 /// What was said last.
-pub(super) struct Herald {
+pub(super) struct JournalReporter {
     log: Log,
     directory: PathBuf,
     segment_bytes: u64,
@@ -26,10 +26,10 @@ pub(super) struct Herald {
     look_at: MonoNs,
 }
 
-impl Herald {
+impl JournalReporter {
     /// Nothing is wrong yet.
-    pub(super) fn new(log: Log, directory: PathBuf, segment_bytes: u64) -> Herald {
-        Herald {
+    pub(super) fn new(log: Log, directory: PathBuf, segment_bytes: u64) -> JournalReporter {
+        JournalReporter {
             log,
             directory,
             segment_bytes,

@@ -21,7 +21,7 @@ const SHARDS: u16 = 2;
 /// A shard's side and SQL's, played by the test's own thread.
 struct Bench {
     lanes: Arc<JournalLanes>,
-    shard: Arc<Sleeper>,
+    shard: Arc<Waker>,
     handle: JournalHandle,
     pushed: [u64; 2],
 }
@@ -37,10 +37,10 @@ fn begin(path: &Path, ack: AckLevel, applied: u64) -> Bench {
     let recovered = found(path, applied);
     let lanes = Arc::new(JournalLanes::new(SHARDS).unwrap());
     // Both shards sleep in one bed: one thread plays them.
-    let shard = Arc::new(Sleeper::new().unwrap());
-    let sleepers = JournalSleepers {
+    let shard = Arc::new(Waker::new().unwrap());
+    let wakers = JournalWakers {
         shards: vec![Arc::clone(&shard), Arc::clone(&shard)],
-        reader: Arc::new(Sleeper::new().unwrap()),
+        reader: Arc::new(Waker::new().unwrap()),
     };
     let appender = AppenderConfig {
         ack,
@@ -50,7 +50,7 @@ fn begin(path: &Path, ack: AckLevel, applied: u64) -> Bench {
     };
     let config =
         JournalConfig { directory, cpu: None, appender, log: Log::new(Level::Error, false, &[]) };
-    let handle = start(config, recovered.start, Arc::clone(&lanes), sleepers).unwrap();
+    let handle = start(config, recovered.start, Arc::clone(&lanes), wakers).unwrap();
     Bench { lanes, shard, handle, pushed: [0; 2] }
 }
 

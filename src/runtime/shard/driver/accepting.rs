@@ -13,7 +13,7 @@ use std::ptr;
 use io_uring::types::{CancelBuilder, DestinationSlot, Fd};
 use io_uring::{cqueue, opcode};
 
-use crate::shard::slot::{Line, Operation, pack};
+use crate::shard::slot::{ConnectionSlot, Operation, pack};
 use crate::shard::listener::BACKLOG;
 use crate::threads::log_writer;
 use crate::shard::ring::Completion;
@@ -33,7 +33,7 @@ const PLACES_FOR_MULTISHOT: u32 = BACKLOG.unsigned_abs();
 const SINGLES_MAX: u32 = 64;
 
 #[derive(Debug)]
-pub(super) struct Listener {
+pub(super) struct ListenerSlot {
     pub(super) socket: Option<OwnedFd>,
     /// Accepts under way: one of many shots, or several of one.
     pub(super) armed: u32,
@@ -44,9 +44,9 @@ pub(super) struct Listener {
     pub(super) stopping: bool,
 }
 
-impl Listener {
-    pub(super) fn new(socket: OwnedFd) -> Listener {
-        Listener {
+impl ListenerSlot {
+    pub(super) fn new(socket: OwnedFd) -> ListenerSlot {
+        ListenerSlot {
             socket: Some(socket),
             armed: 0,
             is_multishot: false,
@@ -85,9 +85,9 @@ impl<S: Step> Driver<S> {
 
     pub(super) fn accepted(&mut self, slot: u32, index: u32) {
         assert!(slot < self.first_link, "something always lies in the places of links");
-        let line = &mut self.lines[slot as usize];
-        let generation = line.generation.wrapping_add(1) & 0xff_ffff;
-        *line = Line { generation, open: true, ..Line::default() };
+        let connection = &mut self.slots[slot as usize];
+        let generation = connection.generation.wrapping_add(1) & 0xff_ffff;
+        *connection = ConnectionSlot { generation, open: true, ..ConnectionSlot::default() };
         self.accepted_open += 1;
         let listener = u16::try_from(index).expect("few listeners");
         self.step.step(self.now, Input::Accepted { connection: slot, listener }, &mut self.outbox);
@@ -214,7 +214,7 @@ impl<S: Step> Driver<S> {
                 Err(_) => return,
             };
             // Without a free place the connection is closed, as one beyond the bound is.
-            let Some(place) = places.find(|place| !self.lines[*place].open) else { return };
+            let Some(place) = places.find(|place| !self.slots[*place].open) else { return };
             let slot = u32::try_from(place).expect("slots have 32 bits");
             if self.ring.install(slot, &accepted).is_ok() {
                 self.accepted(slot, index);

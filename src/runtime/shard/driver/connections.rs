@@ -27,12 +27,12 @@ impl<S: Step> Driver<S> {
         generation: u32,
         slot: u32,
     ) -> io::Result<()> {
-        let line = &mut self.lines[slot as usize];
-        debug_assert_eq!(line.generation, generation, "a slot is reused after its completions");
+        let connection = &mut self.slots[slot as usize];
+        debug_assert_eq!(connection.generation, generation, "a slot is reused after its completions");
         if !cqueue::more(completion.flags) {
-            line.receiving = false;
+            connection.receiving = false;
         }
-        let wanted = line.open && !line.closing;
+        let wanted = connection.open && !connection.closing;
         let buffer = cqueue::buffer_select(completion.flags);
         if let Some(buffer) = buffer {
             let length = usize::try_from(completion.result).unwrap_or(0);
@@ -46,7 +46,7 @@ impl<S: Step> Driver<S> {
         if completion.result > 0 {
             debug_assert!(buffer.is_some(), "bytes come in buffers");
         } else if completion.result == 0 {
-            line.ended = true;
+            connection.ended = true;
             if wanted {
                 let input = Input::PeerClosed { connection: slot };
                 self.step.step(self.now, input, &mut self.outbox);
@@ -54,23 +54,23 @@ impl<S: Step> Driver<S> {
         } else if completion.result == -libc::ENOBUFS {
             self.counters.ring_buffers_empty.add(1);
         } else if completion.result != -libc::ECANCELED && !is_interrupted(completion.result) {
-            line.ended = true;
+            connection.ended = true;
             if wanted {
                 let input = Input::Broken { connection: slot };
                 self.step.step(self.now, input, &mut self.outbox);
             }
         }
-        let line = &self.lines[slot as usize];
-        if !line.receiving && !line.ended && !line.closing {
+        let connection = &self.slots[slot as usize];
+        if !connection.receiving && !connection.ended && !connection.closing {
             self.starved.push(slot);
         }
         self.close_if_idle(slot)
     }
 
     pub(super) fn on_send(&mut self, completion: Completion, slot: u32) -> io::Result<()> {
-        let line = &mut self.lines[slot as usize];
-        let Some(buffer) = line.sending.take() else { return Ok(()) };
-        if is_interrupted(completion.result) && line.open && !line.closing {
+        let connection = &mut self.slots[slot as usize];
+        let Some(buffer) = connection.sending.take() else { return Ok(()) };
+        if is_interrupted(completion.result) && connection.open && !connection.closing {
             return self.send(slot, buffer);
         }
         let sent = usize::try_from(completion.result).ok();
@@ -80,34 +80,34 @@ impl<S: Step> Driver<S> {
     }
 
     pub(super) fn send(&mut self, slot: u32, buffer: Vec<u8>) -> io::Result<()> {
-        let line = &mut self.lines[slot as usize];
-        let is_standing = line.open && !line.closing && !line.connecting;
+        let connection = &mut self.slots[slot as usize];
+        let is_standing = connection.open && !connection.closing && !connection.connecting;
         if slot >= self.first_link && !is_standing {
             // A link's shard may send in the turn in which the link breaks.
             let input = Input::Sent { connection: slot, buffer, sent: None };
             self.step.step(self.now, input, &mut self.outbox);
             return Ok(());
         }
-        assert!(line.sending.is_none(), "one send a connection at a time");
+        assert!(connection.sending.is_none(), "one send a connection at a time");
         let most = if slot < self.first_link { SEND_BYTES_MAX } else { buffer.len() };
         let length = u32::try_from(buffer.len().min(most)).expect("commands are bounded");
         let entry = opcode::Send::new(Fixed(slot), buffer.as_ptr(), length)
             .flags(libc::MSG_NOSIGNAL)
             .build()
-            .user_data(pack(Operation::Send, line.generation, slot));
-        line.sending = Some(buffer);
-        // SAFETY: the buffer rests in `line.sending`, unmoved on the heap, until its completion.
+            .user_data(pack(Operation::Send, connection.generation, slot));
+        connection.sending = Some(buffer);
+        // SAFETY: the buffer rests in `ConnectionSlot::sending`, unmoved on the heap, until its completion.
         unsafe { self.ring.push(&entry) }
     }
 
     pub(super) fn ask_untaken(&mut self, slot: u32) -> io::Result<()> {
         /// SOCKET_URING_OP_SIOCOUTQ: a direct descriptor has no number to ask by otherwise.
         const OUTQ: u32 = 1;
-        let line = &self.lines[slot as usize];
-        if !line.open || line.closing {
+        let connection = &self.slots[slot as usize];
+        if !connection.open || connection.closing {
             return Ok(());
         }
-        let user_data = pack(Operation::Untaken, line.generation, slot);
+        let user_data = pack(Operation::Untaken, connection.generation, slot);
         let entry = opcode::UringCmd16::new(Fixed(slot), OUTQ).build().user_data(user_data);
         // SAFETY: the question names no memory; its answer is the completion's result.
         unsafe { self.ring.push(&entry) }
@@ -115,8 +115,8 @@ impl<S: Step> Driver<S> {
 
     /// The answer may come when the slot has another connection, which has not asked.
     pub(super) fn on_untaken(&mut self, completion: Completion, generation: u32, slot: u32) {
-        let line = &self.lines[slot as usize];
-        let is_wanted = line.open && !line.closing && line.generation == generation;
+        let connection = &self.slots[slot as usize];
+        let is_wanted = connection.open && !connection.closing && connection.generation == generation;
         let Ok(bytes) = u32::try_from(completion.result) else { return };
         if is_wanted {
             let input = Input::Untaken { connection: slot, bytes };
@@ -125,15 +125,15 @@ impl<S: Step> Driver<S> {
     }
 
     pub(super) fn receive(&mut self, slot: u32) -> io::Result<()> {
-        let line = &mut self.lines[slot as usize];
-        let unwanted = line.ended || line.closing || line.paused;
-        if !line.open || line.receiving || unwanted {
+        let connection = &mut self.slots[slot as usize];
+        let unwanted = connection.ended || connection.closing || connection.paused;
+        if !connection.open || connection.receiving || unwanted {
             return Ok(());
         }
-        line.receiving = true;
+        connection.receiving = true;
         let entry = opcode::RecvMulti::new(Fixed(slot), BUFFER_GROUP).build().user_data(pack(
             Operation::Receive,
-            line.generation,
+            connection.generation,
             slot,
         ));
         // SAFETY: the entry names provided buffers, which live as long as the ring.
@@ -141,19 +141,19 @@ impl<S: Step> Driver<S> {
     }
 
     pub(super) fn stop_receiving(&mut self, slot: u32) -> io::Result<()> {
-        let line = &self.lines[slot as usize];
-        let cancel_send = line.reset && line.sending.is_some();
-        if !line.receiving && !cancel_send {
+        let connection = &self.slots[slot as usize];
+        let cancel_send = connection.reset && connection.sending.is_some();
+        if !connection.receiving && !cancel_send {
             return Ok(());
         }
         let builder = if cancel_send {
             CancelBuilder::fd(Fixed(slot)).all()
         } else {
-            CancelBuilder::user_data(pack(Operation::Receive, line.generation, slot))
+            CancelBuilder::user_data(pack(Operation::Receive, connection.generation, slot))
         };
         let entry = opcode::AsyncCancel2::new(builder).build().user_data(pack(
             Operation::Quiet,
-            line.generation,
+            connection.generation,
             slot,
         ));
         // SAFETY: a cancellation names no memory.
@@ -161,17 +161,17 @@ impl<S: Step> Driver<S> {
     }
 
     pub(super) fn close(&mut self, slot: u32, reset: bool) -> io::Result<()> {
-        let line = &mut self.lines[slot as usize];
-        line.closing = true;
-        line.reset |= reset;
+        let connection = &mut self.slots[slot as usize];
+        connection.closing = true;
+        connection.reset |= reset;
         self.stop_receiving(slot)?;
         self.close_if_idle(slot)
     }
 
     pub(super) fn shut_down(&mut self, slot: u32) -> io::Result<()> {
-        let line = &mut self.lines[slot as usize];
-        line.shutting = true;
-        let user_data = pack(Operation::Shutdown, line.generation, slot);
+        let connection = &mut self.slots[slot as usize];
+        connection.shutting = true;
+        let user_data = pack(Operation::Shutdown, connection.generation, slot);
         let entry = opcode::Shutdown::new(Fixed(slot), libc::SHUT_WR).build().user_data(user_data);
         // SAFETY: a shutdown names no memory.
         unsafe { self.ring.push(&entry) }
@@ -179,16 +179,16 @@ impl<S: Step> Driver<S> {
 
     /// Closes a line that the shard has given up once the kernel has nothing under way for it.
     pub(super) fn close_if_idle(&mut self, slot: u32) -> io::Result<()> {
-        let line = &mut self.lines[slot as usize];
-        if !line.closing || !line.open || line.is_busy() {
+        let connection = &mut self.slots[slot as usize];
+        if !connection.closing || !connection.open || connection.is_busy() {
             return Ok(());
         }
         if slot >= self.first_link {
             return self.release_link(slot);
         }
-        line.open = false;
+        connection.open = false;
         self.accepted_open -= 1;
-        let (generation, reset) = (line.generation, line.reset);
+        let (generation, reset) = (connection.generation, connection.reset);
         if reset {
             let value = (&raw const LINGER_ZERO).cast::<libc::c_void>();
             let length = u32::try_from(size_of::<libc::linger>()).expect("8 bytes");

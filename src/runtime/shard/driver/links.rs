@@ -4,8 +4,8 @@
 //! ```text
 //!           Connect              the kernel agrees
 //!  idle ─────────────► connecting ────────────────► standing
-//!   ▲  ◄───────────────  │  ▲ next place               │ Close
-//!   │   no place left    │  └──┐                       ▼
+//!   ▲  ◄───────────────  │  ▲ next address             │ Close
+//!   │   no address left  │  └──┐                       ▼
 //!   └────────────────────┴─────┴──────────────────  leaving
 //!        nothing is under way any more (then Connect again, where it was asked for)
 //! ```
@@ -16,7 +16,7 @@
 //! begin their search at the slot that was freed last, inside the range or not.
 //!
 //! A socket is put into the slot only when the kernel has nothing under way there, so a completion
-//! always belongs to the connection that the shard knows. Limits: `LINK_PLACES_MAX` places a
+//! always belongs to the connection that the shard knows. Limits: `LINK_ADDRESSES_MAX` addresses a
 //! connect.
 
 #![allow(unsafe_code)]
@@ -30,8 +30,8 @@ use io_uring::opcode;
 use io_uring::types::{CancelBuilder, Fixed};
 use rustix::net::{Shutdown, SocketAddrAny, shutdown, sockopt};
 
-use crate::shard::slot::{Line, Operation, pack};
-use crate::shard::endpoint::LinkTarget;
+use crate::shard::slot::{ConnectionSlot, Operation, pack};
+use crate::shard::endpoint::Endpoint;
 use crate::shard::ring::Completion;
 use super::Driver;
 use super::connections::is_interrupted;
@@ -39,11 +39,11 @@ use nudged_shard::seam::{Input, Step};
 
 /// What the driver keeps of one link beside its line.
 #[derive(Debug)]
-pub(super) struct Link {
-    target: Arc<LinkTarget>,
-    /// The place to begin with: the one that worked last.
+pub(super) struct LinkSocket {
+    endpoint: Arc<Endpoint>,
+    /// The address to begin with: the one that worked last.
     turn: usize,
-    /// Places that this connect has found dead.
+    /// Addresses that this connect has found dead.
     tried: usize,
     /// The shard asked for a connection while the former one was leaving.
     is_wanted: bool,
@@ -53,9 +53,9 @@ pub(super) struct Link {
     address: Option<Box<SocketAddrAny>>,
 }
 
-impl Link {
-    pub(super) fn new(target: Arc<LinkTarget>) -> Link {
-        Link { target, turn: 0, tried: 0, is_wanted: false, socket: None, address: None }
+impl LinkSocket {
+    pub(super) fn new(endpoint: Arc<Endpoint>) -> LinkSocket {
+        LinkSocket { endpoint, turn: 0, tried: 0, is_wanted: false, socket: None, address: None }
     }
 }
 
@@ -65,14 +65,14 @@ impl<S: Step> Driver<S> {
         slot >= self.first_link
     }
 
-    fn link(&mut self, slot: u32) -> &mut Link {
+    fn link(&mut self, slot: u32) -> &mut LinkSocket {
         &mut self.links[(slot - self.first_link) as usize]
     }
 
     /// Begins to connect; where the former connection is still leaving, once it has left.
     pub(super) fn connect(&mut self, slot: u32) -> io::Result<()> {
         assert!(self.is_link(slot), "accepted connections are not connected");
-        if self.lines[slot as usize].open {
+        if self.slots[slot as usize].open {
             self.link(slot).is_wanted = true;
             return self.leave(slot);
         }
@@ -80,22 +80,22 @@ impl<S: Step> Driver<S> {
     }
 
     fn begin(&mut self, slot: u32) -> io::Result<()> {
-        let line = &mut self.lines[slot as usize];
-        let generation = line.generation.wrapping_add(1) & 0xff_ffff;
-        *line = Line { generation, open: true, ..Line::default() };
+        let connection = &mut self.slots[slot as usize];
+        let generation = connection.generation.wrapping_add(1) & 0xff_ffff;
+        *connection = ConnectionSlot { generation, open: true, ..ConnectionSlot::default() };
         let link = self.link(slot);
         link.is_wanted = false;
         link.tried = 0;
         self.attempt(slot)
     }
 
-    /// Tries one place. What can't even be begun completes as a failure too, through the ring like
+    /// Tries one address. What can't even be begun completes as a failure too, through the ring like
     /// any other, so that a shard that answers each failure with a connect can't keep a turn
     /// from ending.
     fn attempt(&mut self, slot: u32) -> io::Result<()> {
-        let line = &mut self.lines[slot as usize];
-        line.connecting = true;
-        let user_data = pack(Operation::Connect, line.generation, slot);
+        let connection = &mut self.slots[slot as usize];
+        connection.connecting = true;
+        let user_data = pack(Operation::Connect, connection.generation, slot);
         let entry = match self.prepare(slot) {
             Some((address, length)) => {
                 opcode::Connect::new(Fixed(slot), address, length).build().user_data(user_data)
@@ -107,12 +107,13 @@ impl<S: Step> Driver<S> {
         unsafe { self.ring.push(&entry) }
     }
 
-    /// Puts a fresh socket for the next place into the slot.
+    /// Puts a fresh socket for the next address into the slot.
     fn prepare(&mut self, slot: u32) -> Option<(*const libc::sockaddr, libc::socklen_t)> {
         let link = self.link(slot);
-        let places = link.target.places();
-        let place = places.get(link.turn.wrapping_add(link.tried) % places.len().max(1))?;
-        let (socket, address) = link.target.open(place).ok()?;
+        let addresses = link.endpoint.addresses();
+        let next = link.turn.wrapping_add(link.tried) % addresses.len().max(1);
+        let address = addresses.get(next)?;
+        let (socket, address) = link.endpoint.open(address).ok()?;
         let address = Box::new(address);
         let kernels = (address.as_ptr().cast(), address.addr_len());
         self.ring.install(slot, &socket).ok()?;
@@ -123,9 +124,9 @@ impl<S: Step> Driver<S> {
     }
 
     pub(super) fn on_connect(&mut self, completion: Completion, slot: u32) -> io::Result<()> {
-        let line = &mut self.lines[slot as usize];
-        line.connecting = false;
-        if line.closing {
+        let connection = &mut self.slots[slot as usize];
+        connection.connecting = false;
+        if connection.closing {
             return self.close_if_idle(slot);
         }
         if completion.result >= 0 && self.link(slot).socket.is_some() {
@@ -141,11 +142,11 @@ impl<S: Step> Driver<S> {
         }
         let link = self.link(slot);
         link.tried += 1;
-        if link.tried < link.target.places().len() {
+        if link.tried < link.endpoint.addresses().len() {
             return self.attempt(slot);
         }
-        link.target.tell_failed();
-        self.lines[slot as usize].open = false;
+        link.endpoint.tell_failed();
+        self.slots[slot as usize].open = false;
         self.step.step(self.now, Input::Broken { connection: slot }, &mut self.outbox);
         Ok(())
     }
@@ -157,17 +158,17 @@ impl<S: Step> Driver<S> {
     }
 
     fn leave(&mut self, slot: u32) -> io::Result<()> {
-        let line = &mut self.lines[slot as usize];
-        if !line.open || line.closing {
+        let connection = &mut self.slots[slot as usize];
+        if !connection.open || connection.closing {
             return Ok(());
         }
-        line.closing = true;
-        let (generation, is_busy) = (line.generation, line.is_busy());
-        if line.connecting {
-            // That place did not answer in time: the next connect begins behind it.
+        connection.closing = true;
+        let (generation, is_busy) = (connection.generation, connection.is_busy());
+        if connection.connecting {
+            // That address did not answer in time: the next connect begins behind it.
             let link = self.link(slot);
             link.turn = link.turn.wrapping_add(link.tried + 1);
-            link.target.tell_failed();
+            link.endpoint.tell_failed();
         }
         if let Some(socket) = &self.link(slot).socket {
             // Both may fail on a socket that is not connected, which is as good.
@@ -188,7 +189,7 @@ impl<S: Step> Driver<S> {
     /// where one is wanted.
     pub(super) fn release_link(&mut self, slot: u32) -> io::Result<()> {
         self.vacate(slot);
-        self.lines[slot as usize].open = false;
+        self.slots[slot as usize].open = false;
         if self.link(slot).is_wanted { self.begin(slot) } else { Ok(()) }
     }
 

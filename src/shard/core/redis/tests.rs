@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::super::{Arbitration, Core, CoreSetup};
 use crate::control::{Command, Control, Outcome};
-use crate::seam::{BoardView, Effect, Input, Outbox, ReadRequest, Report, Step, UserRead};
+use crate::seam::{RedisStatusView, Effect, Input, Outbox, ReadRequest, Report, Step, UserRead};
 use crate::users::redis::carrier::Carrier;
 use crate::users::redis::model::{Redis, Stored, Wire};
 use crate::users::redis::{Arbiter, ArbiterSetup, Queue};
@@ -344,8 +344,8 @@ impl World {
         self.nodes[index].wire.up(run, false);
         self.nodes[index].turn(self.now);
         self.settle();
-        let board = BoardView { takes_traffic: true, cleared_run: run, ..BoardView::default() };
-        self.nodes[index].step(self.now, Input::Board(board));
+        let redis_status = RedisStatusView { takes_traffic: true, cleared_run: run, ..RedisStatusView::default() };
+        self.nodes[index].step(self.now, Input::RedisStatus(redis_status));
     }
 
     fn pass(&mut self, ms: u64) {
@@ -409,10 +409,10 @@ impl World {
         new.turn(self.now);
         new.step(
             self.now,
-            Input::Board(BoardView {
+            Input::RedisStatus(RedisStatusView {
                 takes_traffic: true,
                 cleared_run: RUN,
-                ..BoardView::default()
+                ..RedisStatusView::default()
             }),
         );
         self.up(index);
@@ -633,7 +633,7 @@ fn another_run_is_compared_and_waits_to_be_cleared() {
     assert_eq!(reason(world.nodes[0].answer(before)), "degraded", "not cleared");
     world.nodes[0].step(
         world.now,
-        Input::Board(BoardView { takes_traffic: true, cleared_run: 8, ..BoardView::default() }),
+        Input::RedisStatus(RedisStatusView { takes_traffic: true, cleared_run: 8, ..RedisStatusView::default() }),
     );
     let other = world.decide(0, "v");
     assert!(shown(world.nodes[0].answer(other)));

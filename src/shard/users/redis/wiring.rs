@@ -1,9 +1,9 @@
-//! The link's connection as the arbiter sees it: bytes both ways, wishes, deadlines, the board.
+//! The link's connection as the arbiter sees it: bytes both ways, wishes, deadlines, the Redis status.
 
 use std::collections::VecDeque;
 
 use super::Arbiter;
-use crate::seam::{BoardView, Learned};
+use crate::seam::{RedisStatusView, Learned};
 use crate::users::in_flight::Waiter;
 use nudged_api::outcome::EncodedOutcome;
 use nudged_base::limits::LINK_UNFIT_RETRY_MS;
@@ -92,7 +92,7 @@ impl Arbiter {
     /// Whether a new connection may be better: to where the keeper's leads, or one that is told of
     /// changes. Where the right to that is still missing it would be no better.
     fn is_astray(&self) -> bool {
-        let Learned { run, is_unheard, .. } = self.board.learned;
+        let Learned { run, is_unheard, .. } = self.redis_status.learned;
         self.server.is_some_and(|server| {
             let is_elsewhere = run != 0 && run != server.run;
             is_elsewhere || server.resp3 && !server.subscribed && !is_unheard
@@ -100,8 +100,8 @@ impl Arbiter {
     }
 
     /// What the keeper lets the shards do.
-    pub(crate) fn on_board(&mut self, board: BoardView) {
-        self.board = board;
+    pub(crate) fn on_redis_status(&mut self, redis_status: RedisStatusView) {
+        self.redis_status = redis_status;
     }
 
     /// Lets requests wait behind the command of their user, if there is one.

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{Driver, Setup};
-use crate::shard::endpoint::LinkTarget;
+use crate::shard::endpoint::Endpoint;
 use crate::shard::mesh::Mesh;
-use crate::wake::Sleeper;
+use crate::wake::Waker;
 use crate::clocks;
 use crate::shard::listener;
 use nudged_base::clock::{NodeClock, Now};
@@ -85,18 +85,18 @@ impl<F: FnMut(&Seen, &mut Outbox)> Step for Script<F> {
     }
 }
 
-fn sleeper() -> Arc<Sleeper> {
-    Arc::new(Sleeper::new().unwrap())
+fn waker() -> Arc<Waker> {
+    Arc::new(Waker::new().unwrap())
 }
 
-fn to(address: SocketAddr) -> Arc<LinkTarget> {
+fn to(address: SocketAddr) -> Arc<Endpoint> {
     let host = address.ip().to_string();
     let timeout = Duration::from_millis(500);
-    Arc::new(LinkTarget::tcp(&host, address.port(), timeout, sleeper()))
+    Arc::new(Endpoint::tcp(&host, address.port(), timeout, waker()))
 }
 
-fn to_unix(path: &Path) -> Arc<LinkTarget> {
-    Arc::new(LinkTarget::unix(path, Duration::ZERO, sleeper()))
+fn to_unix(path: &Path) -> Arc<Endpoint> {
+    Arc::new(Endpoint::unix(path, Duration::ZERO, waker()))
 }
 
 /// An address where nobody listens.
@@ -107,7 +107,7 @@ fn nowhere() -> SocketAddr {
 /// Runs a shard with these links until the script has it finish; gives what it saw, and how many
 /// links hold anything then.
 fn play_with(
-    links: Vec<Arc<LinkTarget>>,
+    links: Vec<Arc<Endpoint>>,
     listeners: Vec<std::os::fd::OwnedFd>,
     act: impl FnMut(&Seen, &mut Outbox),
 ) -> (Vec<Seen>, usize) {
@@ -127,12 +127,12 @@ fn play_with(
     let script = Script { seen: Vec::new(), act, begun: false, limit };
     let mut driver = Driver::new(setup, script).unwrap();
     driver.run().unwrap();
-    let places = driver.lines[LINK as usize..].iter().zip(&driver.links);
-    let held = places.filter(|(line, link)| line.open || link.socket.is_some()).count();
+    let places = driver.slots[LINK as usize..].iter().zip(&driver.links);
+    let held = places.filter(|(connection, link)| connection.open || link.socket.is_some()).count();
     (driver.step.seen, held)
 }
 
-fn play(links: Vec<Arc<LinkTarget>>, act: impl FnMut(&Seen, &mut Outbox)) -> Vec<Seen> {
+fn play(links: Vec<Arc<Endpoint>>, act: impl FnMut(&Seen, &mut Outbox)) -> Vec<Seen> {
     play_with(links, Vec::new(), act).0
 }
 
@@ -168,7 +168,7 @@ fn answer(peer: &mut (impl Read + Write)) {
 }
 
 /// The dialogue of the tests below: connect, say something, hear it, close.
-fn converse(links: Vec<Arc<LinkTarget>>) -> Vec<Seen> {
+fn converse(links: Vec<Arc<Endpoint>>) -> Vec<Seen> {
     play(links, |seen, outbox| match seen {
         Seen::Begun => connect(outbox),
         Seen::Connected(_) => send(outbox, b"ping"),
@@ -205,11 +205,11 @@ fn bytes_go_both_ways_over_tcp_and_unix_sockets() {
 #[test]
 fn a_link_that_can_not_be_had_is_broken_and_may_try_again() {
     let folder = tempfile::tempdir().unwrap();
-    let unknown = LinkTarget::tcp("redis.invalid", 1, Duration::ZERO, sleeper());
-    let targets = [to(nowhere()), to_unix(&folder.path().join("none")), Arc::new(unknown)];
-    for target in targets {
+    let unknown = Endpoint::tcp("redis.invalid", 1, Duration::ZERO, waker());
+    let endpoints = [to(nowhere()), to_unix(&folder.path().join("none")), Arc::new(unknown)];
+    for endpoint in endpoints {
         let mut broken = 0;
-        let seen = play(vec![target], |seen, outbox| match seen {
+        let seen = play(vec![endpoint], |seen, outbox| match seen {
             Seen::Begun => connect(outbox),
             Seen::Broken(_) if broken == 2 => outbox.push(Effect::Finished),
             Seen::Broken(_) => {
@@ -232,9 +232,9 @@ fn every_place_of_a_name_is_tried() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let peer = echo(listener, 1);
-    let target = LinkTarget::tcp("redis.example", 1, Duration::ZERO, sleeper());
-    target.take_found(&[nowhere(), nowhere(), address]);
-    let seen = converse(vec![Arc::new(target)]);
+    let endpoint = Endpoint::tcp("redis.example", 1, Duration::ZERO, waker());
+    endpoint.take_found(&[nowhere(), nowhere(), address]);
+    let seen = converse(vec![Arc::new(endpoint)]);
     assert_eq!(seen[1], Seen::Connected(LINK));
     assert!(seen.contains(&Seen::Bytes(LINK, b"PING".to_vec())));
     peer.join().unwrap();
