@@ -1,6 +1,6 @@
-//! What shards and the keeper of Redis tell each other: which run of Redis the shards may trust, what
-//! each of them has compared with it, and which partitions have lost writes. Atomics, since
-//! every shard writes and nobody waits.
+//! What shards and the keeper of Redis tell each other: which run of Redis the shards may
+//! trust, what each of them has compared with it, and which partitions have lost writes. Atomics,
+//! since every shard writes and nobody waits.
 //!
 //! ```text
 //!  shards ── lost partitions, compared runs, journal marks ──► keeper (woken) and SQL writer
