@@ -10,8 +10,8 @@ use super::service::Service;
 use nudged_base::ids::ShardId;
 use nudged_base::telemetry::counters::Unit;
 use nudged_base::telemetry::text::NodeMetric;
-use nudged_runtime::redis_status::{RedisStatus, ServerFound, NO_RUN};
 use nudged_runtime::clocks;
+use nudged_runtime::redis_status::{NO_RUN, RedisStatus, ServerFound};
 use nudged_runtime::threads::keeper::KeeperFigures;
 use nudged_runtime::threads::list_drain::DrainFigures;
 
@@ -71,7 +71,8 @@ pub(super) fn status(service: &Service) -> Value {
 }
 
 fn told(redis_status: &RedisStatus, shards: u16) -> Value {
-    let found: Vec<ServerFound> = (0..shards).map(|shard| redis_status.found(ShardId(shard))).collect();
+    let found: Vec<ServerFound> =
+        (0..shards).map(|shard| redis_status.found(ShardId(shard))).collect();
     let server = found.iter().find_map(|found| match *found {
         ServerFound::Server { run, evicts, syncs_always } => Some((run, evicts, syncs_always)),
         _ => None,
@@ -150,10 +151,11 @@ pub(super) fn push_metrics(metrics: &mut Vec<NodeMetric<'_>>, service: &Service)
 mod tests {
     use super::*;
     use nudged_base::ids::Partition;
-    use nudged_redis::link::Unfit;
+    use nudged_redis::link::Incompatible;
     use nudged_runtime::wake::Waker;
 
-    const SERVER: ServerFound = ServerFound::Server { run: 7, evicts: false, syncs_always: Some(true) };
+    const SERVER: ServerFound =
+        ServerFound::Server { run: 7, evicts: false, syncs_always: Some(true) };
 
     #[test]
     fn each_state_has_its_word() {
@@ -163,7 +165,8 @@ mod tests {
         assert_eq!(word(), "away");
         redis_status.report_found(ShardId(0), SERVER);
         assert_eq!(word(), "comparing");
-        redis_status.report_found(ShardId(1), ServerFound::Unfit(Unfit::Denied("info")));
+        redis_status
+            .report_found(ShardId(1), ServerFound::Incompatible(Incompatible::Denied("info")));
         assert_eq!(word(), "unfit");
         assert!(told(&redis_status, 2)["unfit"].as_str().unwrap().contains("users.acl"));
         redis_status.report_found(ShardId(1), SERVER);

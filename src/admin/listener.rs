@@ -21,8 +21,8 @@ use super::socket::Listener;
 use nudged_base::limits::{
     ADMIN_CLOCK_PERIOD_MS, ADMIN_CONNECTIONS_MAX, ADMIN_STOP_MS, WRITE_STALL_TIMEOUT_MS,
 };
-use nudged_base::telemetry::log::{Message, Value};
-use nudged_http::reply::{Frame, ImfDate};
+use nudged_base::telemetry::log::{LogValue, Message};
+use nudged_http::reply::{ImfDate, ResponseFlags};
 use nudged_runtime::clocks;
 use nudged_runtime::memory::Trimmer;
 use nudged_runtime::stream::BlockingStream;
@@ -173,7 +173,7 @@ impl Acceptor {
 
     fn tell_and_rest(&self, error: &io::Error) {
         let text = error.to_string();
-        self.service.tell(Message::AcceptFailed, &[("error", Value::Text(&text))]);
+        self.service.tell(Message::AcceptFailed, &[("error", LogValue::Text(&text))]);
         std::thread::sleep(ACCEPT_REST);
     }
 }
@@ -181,7 +181,8 @@ impl Acceptor {
 /// One too many: told so without waiting for its request.
 fn refuse(mut stream: BlockingStream) {
     let date = ImfDate::of(clocks::wall());
-    let frame = Frame { date: date.as_str(), close: true, head_only: false, http_1_0: false };
+    let frame =
+        ResponseFlags { date: date.as_str(), close: true, head_only: false, http_1_0: false };
     let mut out = Vec::new();
     Answer::unavailable("too_many_connections").write(&mut out, &frame);
     let _ = stream.set_write_timeout(Duration::from_millis(WRITE_STALL_TIMEOUT_MS));

@@ -17,14 +17,14 @@ use super::{AdminSetup, explain, history, metrics, popups, stats, status, store_
 use nudged_base::clock::NodeClock;
 use nudged_base::limits::{ADMIN_REFUSAL_DELAY_MS, ADMIN_REFUSALS_MAX, ADMIN_SQL_SILENCE_MS};
 use nudged_base::telemetry::counters::ShardCounters;
-use nudged_base::telemetry::log::{Field, Log, Message, Value};
+use nudged_base::telemetry::log::{Log, LogField, LogValue, Message};
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::catalog::overrides::Kind;
 use nudged_http::head::{Method, Request};
 use nudged_publish::publisher::{Ask, PublishError, Publisher, Reloaded};
 use nudged_runtime::clocks;
-use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_runtime::shard::mesh::Mesh;
+use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_runtime::threads::sql_writer::WriterFigures;
 use nudged_runtime::topology::Topology;
 use nudged_store::{Reader, StoreError};
@@ -165,7 +165,7 @@ impl Service {
     }
 
     /// Logs a message, now.
-    pub(super) fn tell(&self, message: Message, fields: &[Field<'_>]) {
+    pub(super) fn tell(&self, message: Message, fields: &[LogField<'_>]) {
         self.log.write(stamp_now(), message, fields);
     }
 
@@ -179,7 +179,7 @@ impl Service {
     /// Logs that SQL could not be read.
     pub(super) fn tell_read_failed(&self, error: &StoreError) {
         let text = error.to_string();
-        self.tell(Message::ReadFailed, &[("error", Value::Text(&text))]);
+        self.tell(Message::ReadFailed, &[("error", LogValue::Text(&text))]);
     }
 
     /// Answers a request of `peer`.
@@ -256,7 +256,7 @@ impl Service {
     /// Refuses late, so that trying tokens is slow; only some may wait at once, so that those who
     /// try do not take every connection.
     fn refuse(&self, peer: &str) -> Answer {
-        self.tell(Message::AdminRefused, &[("peer", Value::Text(peer))]);
+        self.tell(Message::AdminRefused, &[("peer", LogValue::Text(peer))]);
         let Some(_place) = self.refusals.enter() else {
             return Answer::error(429, "too_many_refusals", None);
         };

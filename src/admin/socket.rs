@@ -12,8 +12,8 @@ use rustix::fs::{Access, access};
 use rustix::net::sockopt;
 
 use nudged_config::AdminAddress;
-use nudged_runtime::stream::BlockingStream;
 use nudged_runtime::shard::{listener, unsent};
+use nudged_runtime::stream::BlockingStream;
 
 /// Why an address can't be listened on.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::answer::Answer;
 use super::input::{self, BadInput, told};
 use super::service::Service;
-use nudged_base::happening::Happening;
+use nudged_base::event_kind::EventKind;
 use nudged_base::limits::{STATS_RANGE_MAX_MS, STATS_RANGE_OF_ONE_MAX_MS};
 use nudged_base::time::{DurationMs, WallMs};
 use nudged_store::StatRow;
@@ -66,18 +66,18 @@ fn told_row(row: &StatRow) -> Value {
     told_row.insert("popup".to_owned(), json!(row.popup));
     told_row.insert("variant".to_owned(), json!((!row.variant.is_empty()).then_some(&row.variant)));
     told_row.insert("hour".to_owned(), told(row.hour));
-    for (happening, count) in Happening::ALL.into_iter().zip(row.counts) {
-        told_row.insert(happening.word().to_owned(), json!(count));
+    for (event_kind, count) in EventKind::ALL.into_iter().zip(row.counts) {
+        told_row.insert(event_kind.word().to_owned(), json!(count));
     }
     Value::Object(told_row)
 }
 
 fn totals(rows: &[StatRow]) -> Value {
-    let total = |happening: Happening| {
-        let sum: u64 = rows.iter().map(|row| row.counts[happening as usize]).sum();
-        (happening.word().to_owned(), json!(sum))
+    let total = |event_kind: EventKind| {
+        let sum: u64 = rows.iter().map(|row| row.counts[event_kind as usize]).sum();
+        (event_kind.word().to_owned(), json!(sum))
     };
-    Value::Object(Happening::ALL.into_iter().map(total).collect())
+    Value::Object(EventKind::ALL.into_iter().map(total).collect())
 }
 
 #[cfg(test)]

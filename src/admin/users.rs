@@ -7,7 +7,7 @@ use super::input::{self, told};
 use super::service::Service;
 use nudged_base::ids::UserKey;
 use nudged_base::limits::USER_RECORDS_TOLD;
-use nudged_base::telemetry::log::{Message, Value as Logged};
+use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::snapshot::{Outcome as PopupOutcome, Snapshot};
 use nudged_domain::decide::gates::{NextShow, next_show_at};
@@ -83,7 +83,7 @@ pub(super) fn erase(service: &Service, segment: &str) -> Answer {
     };
     match ask(service, &user, Command::EraseUser { user: user.as_str().into() }) {
         Ok(Outcome::Erased { at }) => {
-            service.tell(Message::UserErased, &[("user", Logged::User(&user))]);
+            service.tell(Message::UserErased, &[("user", LogValue::User(&user))]);
             let config = service.publisher.config();
             let retention = config.journal.retention;
             Answer::json(

@@ -17,7 +17,7 @@ use super::reply::Heading;
 use super::token::Keys;
 use nudged_base::time::WallMs;
 use nudged_http::head::{Method, Request};
-use nudged_http::reply::{self, Frame};
+use nudged_http::reply::{self, ResponseFlags};
 
 #[cfg(test)]
 mod tests;
@@ -115,7 +115,7 @@ pub fn route<'a>(
     request: &Request<'a>,
     surface: &Surface<'_>,
     bump: &'a Bump,
-    frame: &Frame<'_>,
+    frame: &ResponseFlags<'_>,
     out: &mut Vec<u8>,
 ) -> Routed<'a> {
     let mut heading = Heading { frame: *frame, cors: surface.cors, grant: Grant::Silent };

@@ -4,11 +4,11 @@
 use super::load::OTHER_VARIABLES;
 use super::near::{distance, nearest};
 use super::origin::origins;
-use super::schema::{Ack, Config, LogFormat, Queue};
+use super::schema::{AckMode, Config, LogFormat, QueueMode};
 use super::url;
 use super::value::{
-    Refusal, Value, addresses, admin, boolean, count, cpu, cpus, duration, keys, one_of,
-    optional_path, path, size, users, whole, zone,
+    SettingValue, ValueRefusal, addresses, admin, boolean, count, cpu, cpus, duration, keys,
+    one_of, optional_path, path, size, users, whole, zone,
 };
 use nudged_base::limits::{
     BUSY_POLL_US_MAX, CONNECTIONS_MAX, JOURNAL_BYTES_MIN, MYSQL_CONNECTIONS_MAX, SHARDS_MAX,
@@ -27,20 +27,20 @@ pub(super) enum When {
 }
 
 /// One row of the table.
-pub(super) struct Key {
+pub(super) struct Setting {
     /// The key with its section: `log.level`.
     pub name: &'static str,
     /// When a changed value takes effect.
     pub when: When,
     /// Reads a value into its field; says what it takes where it can't.
-    pub set: fn(&mut Config, &Value) -> Result<(), Refusal>,
+    pub set: fn(&mut Config, &SettingValue) -> Result<(), ValueRefusal>,
     /// Whether two configurations hold the same value.
     pub same: fn(&Config, &Config) -> bool,
     /// Copies the value into the first configuration from the second.
     pub copy: fn(&mut Config, &Config),
 }
 
-impl Key {
+impl Setting {
     /// Whether the value may be shown in an error.
     pub(super) fn is_secret(&self) -> bool {
         self.name.starts_with("keys.")
@@ -60,12 +60,12 @@ pub(super) const PREFIX: &str = "NUDGED_";
 macro_rules! keys {
     ($($when:ident $name:literal, $($field:ident).+ = $read:expr;)*) => {
         /// Every key.
-        pub(super) static KEYS: &[Key] = &[$(Key {
+        pub(super) static KEYS: &[Setting] = &[$(Setting {
             name: $name,
             when: When::$when,
             set: |config, value| {
-                let read: fn(&Value) -> Result<_, _> = $read;
-                config.$($field).+ = read(value).map_err(Refusal::from)?;
+                let read: fn(&SettingValue) -> Result<_, _> = $read;
+                config.$($field).+ = read(value).map_err(ValueRefusal::from)?;
                 Ok(())
             },
             same: |one, other| one.$($field).+ == other.$($field).+,
@@ -94,10 +94,10 @@ keys! {
     Restart "pin", pin = boolean;
     Restart "busy_poll_us", busy_poll_us = |value| whole(value, 0, BUSY_POLL_US_MAX);
     Restart "ack", ack = |value| {
-        one_of(value, &["written", "synced"], &[Ack::Written, Ack::Synced])
+        one_of(value, &["written", "synced"], &[AckMode::Written, AckMode::Synced])
     };
     Restart "queue", queue = |value| {
-        one_of(value, &["journal", "redis"], &[Queue::Journal, Queue::Redis])
+        one_of(value, &["journal", "redis"], &[QueueMode::Journal, QueueMode::Redis])
     };
     Reload "tz", tz = zone;
     Reload "quiet_time", quiet_time = |value| duration(value, 0, DURATION_MAX.0);
@@ -193,7 +193,7 @@ pub(super) fn suggestion(unknown: &str) -> Option<&'static str> {
 /// The variable whose name comes nearest, however far that is: the same key in another section,
 /// else the one that differs in the fewest letters.
 pub(super) fn variable_suggestion(unknown: &str) -> String {
-    let known = KEYS.iter().map(Key::variable).chain(OTHER_VARIABLES.map(str::to_owned));
+    let known = KEYS.iter().map(Setting::variable).chain(OTHER_VARIABLES.map(str::to_owned));
     let tail = unknown.strip_prefix(PREFIX).unwrap_or(unknown);
     let nearest = known.min_by_key(|name| {
         let is_in_section = name.strip_suffix(tail).is_some_and(|head| head.ends_with('_'));

@@ -24,19 +24,19 @@ pub mod tree;
 mod url;
 mod value;
 
-pub use expected::Expected;
+pub use expected::Expectation;
 pub use keys::variable_of;
 pub use load::{
     DEFAULT_FILE, Environment, Examined, File, Flag, Loaded, UnknownVariable, examine, load,
 };
-pub use problem::{Kind, Origin, Problem, Problems};
+pub use problem::{ProblemKind, Problems, SettingProblem, SettingSource};
 pub use reload::{Difference, reloadable_difference};
 pub use schema::{
-    Ack, AdminAddress, Config, Cors, Count, Journal, Keys, Limits, Log, LogFormat, Mysql, Queue,
-    Redis, Secret,
+    AckMode, AdminAddress, Config, CorsSettings, Count, JournalSettings, KeySettings,
+    LimitSettings, LogFormat, LogSettings, MysqlSettings, QueueMode, RedisSettings, SecretText,
 };
 pub use url::UrlProblem;
-pub use value::{ElementProblem, Refusal, Value};
+pub use value::{ElementProblem, SettingValue, ValueRefusal};
 
 /// The commented file of every default, `vendor-config/nudged.toml`.
 pub const DEFAULTS: &str = include_str!("../../vendor-config/nudged.toml");

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use super::expected::Expected;
+use super::expected::Expectation;
 use super::keys::{KEYS, PREFIX, is_section, position, suggestion, variable_suggestion};
-use super::problem::{Kind, Origin, Problem, Problems};
+use super::problem::{ProblemKind, Problems, SettingProblem, SettingSource};
 use super::relations;
 use super::schema::Config;
 use super::tree::{self, Member, SyntaxError, from_toml};
-use super::value::{ElementProblem, Refusal, Value, elements};
+use super::value::{ElementProblem, SettingValue, ValueRefusal, elements};
 use nudged_base::limits::SETTING_SHOWN_CHARS_MAX;
 
 /// The file that is read where no other is named, if it is there.
@@ -38,7 +38,7 @@ pub struct Flag {
     /// The key that it sets.
     pub key: &'static str,
     /// Its value: `Loose`, or a list of them where it was given more than once.
-    pub value: Value,
+    pub value: SettingValue,
 }
 
 /// An environment variable that looks like ours and is no key. It is told, not refused: Kubernetes
@@ -61,12 +61,12 @@ pub struct Loaded {
     pub unknown_variables: Vec<UnknownVariable>,
     /// The configuration file that was read; `None` where there is none.
     pub file: Option<String>,
-    origins: Vec<Origin>,
+    origins: Vec<SettingSource>,
 }
 
 impl Loaded {
     /// Where the value of a key came from; `None` for a key that does not exist.
-    pub fn origin(&self, key: &str) -> Option<&Origin> {
+    pub fn origin(&self, key: &str) -> Option<&SettingSource> {
         position(key).map(|index| &self.origins[index])
     }
 }
@@ -77,7 +77,7 @@ pub struct Examined {
     /// The settings and where they come from.
     pub loaded: Loaded,
     /// Everything that is wrong, in all layers; empty where nothing is.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<SettingProblem>,
 }
 
 impl Examined {
@@ -110,7 +110,7 @@ pub fn examine(
 ) -> Examined {
     let mut layers = Layers {
         config: Config::default(),
-        origins: vec![Origin::Default; KEYS.len()],
+        origins: vec![SettingSource::Default; KEYS.len()],
         problems: Vec::new(),
     };
     if let Some(file) = file {
@@ -119,7 +119,7 @@ pub fn examine(
     let unknown_variables = layers.read_environment(environment);
     for flag in flags {
         let index = position(flag.key).expect("a flag stands for a key");
-        layers.set(index, &flag.value, &Place::whole(Origin::Flag(flag.name)));
+        layers.set(index, &flag.value, &Place::whole(SettingSource::Flag(flag.name)));
     }
     relations::check(&mut layers);
     let Layers { config, origins, problems } = layers;
@@ -129,28 +129,28 @@ pub fn examine(
 
 /// Where a value stands, and where each element of a list in a file does.
 struct Place {
-    origin: Origin,
-    elements: Vec<Origin>,
+    origin: SettingSource,
+    elements: Vec<SettingSource>,
 }
 
 impl Place {
-    fn whole(origin: Origin) -> Place {
+    fn whole(origin: SettingSource) -> Place {
         Place { origin, elements: Vec::new() }
     }
 
-    fn of_element(&self, index: usize) -> Origin {
+    fn of_element(&self, index: usize) -> SettingSource {
         self.elements.get(index).unwrap_or(&self.origin).clone()
     }
 }
 
 pub(super) struct Layers {
     pub(super) config: Config,
-    origins: Vec<Origin>,
-    problems: Vec<Problem>,
+    origins: Vec<SettingSource>,
+    problems: Vec<SettingProblem>,
 }
 
 impl Layers {
-    fn set(&mut self, index: usize, value: &Value, place: &Place) {
+    fn set(&mut self, index: usize, value: &SettingValue, place: &Place) {
         let key = &KEYS[index];
         let refusal = match (key.set)(&mut self.config, value) {
             Ok(()) => {
@@ -159,29 +159,29 @@ impl Layers {
             }
             Err(refusal) => refusal,
         };
-        let show = |value: &Value| (!key.is_secret()).then(|| shown(value));
+        let show = |value: &SettingValue| (!key.is_secret()).then(|| shown(value));
         let origin = place.origin.clone();
         match refusal {
-            Refusal::Value(expected) => {
-                self.refuse(origin, key.name, Kind::Refused { expected, got: show(value) });
+            ValueRefusal::Value(expected) => {
+                self.refuse(origin, key.name, ProblemKind::Refused { expected, got: show(value) });
             }
-            Refusal::Url(problem) => self.refuse(origin, key.name, Kind::Url(problem)),
-            Refusal::Elements(problems) => {
+            ValueRefusal::Url(problem) => self.refuse(origin, key.name, ProblemKind::Url(problem)),
+            ValueRefusal::Elements(problems) => {
                 for (element, problem) in problems {
                     let name = format!("{}[{element}]", key.name);
                     let kind = match problem {
                         ElementProblem::Refused(expected) => {
                             let got = element_of(value, element).as_ref().and_then(show);
-                            Kind::Refused { expected, got }
+                            ProblemKind::Refused { expected, got }
                         }
                         ElementProblem::Repeats(other) => {
-                            Kind::Repeats(format!("{}[{other}]", key.name))
+                            ProblemKind::Repeats(format!("{}[{other}]", key.name))
                         }
                         ElementProblem::Misspelled(right) => {
                             let got = element_of(value, element).as_ref().and_then(show);
-                            Kind::Misspelled { right, got }
+                            ProblemKind::Misspelled { right, got }
                         }
-                        ElementProblem::NotAlone => Kind::NotAlone,
+                        ElementProblem::NotAlone => ProblemKind::NotAlone,
                     };
                     self.refuse(place.of_element(element), &name, kind);
                 }
@@ -189,8 +189,8 @@ impl Layers {
         }
     }
 
-    fn refuse(&mut self, origin: Origin, key: &str, kind: Kind) {
-        self.problems.push(Problem { origin, key: key.to_owned(), kind });
+    fn refuse(&mut self, origin: SettingSource, key: &str, kind: ProblemKind) {
+        self.problems.push(SettingProblem { origin, key: key.to_owned(), kind });
     }
 
     fn read_environment(&mut self, environment: &[(String, String)]) -> Vec<UnknownVariable> {
@@ -198,8 +198,8 @@ impl Layers {
         for (name, value) in environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
             match KEYS.iter().position(|key| key.variable() == *name) {
                 Some(index) => {
-                    let place = Place::whole(Origin::Environment(name.clone()));
-                    self.set(index, &Value::Loose(value.clone()), &place);
+                    let place = Place::whole(SettingSource::Environment(name.clone()));
+                    self.set(index, &SettingValue::Loose(value.clone()), &place);
                 }
                 None if OTHER_VARIABLES.contains(&name.as_str()) => {}
                 None => {
@@ -219,19 +219,19 @@ impl Layers {
             // Where the text is not TOML, what else was read of it may not be what was meant.
             Err(errors) => {
                 for SyntaxError { line, column, message } in errors {
-                    let origin = Origin::File { name: name.clone(), line, column };
-                    self.refuse(origin, "", Kind::Syntax(message));
+                    let origin = SettingSource::File { name: name.clone(), line, column };
+                    self.refuse(origin, "", ProblemKind::Syntax(message));
                 }
             }
         }
         self.problems.sort_by_key(|problem| match problem.origin {
-            Origin::File { line, .. } => line,
+            SettingSource::File { line, .. } => line,
             _ => 0,
         });
     }
 
     fn read_table(&mut self, members: &[Member], section: &str, file: &Arc<str>) {
-        let at = |line, column| Origin::File { name: file.clone(), line, column };
+        let at = |line, column| SettingSource::File { name: file.clone(), line, column };
         for Member { key, line, column, node } in members {
             let name = match section {
                 "" => key.to_string(),
@@ -240,22 +240,22 @@ impl Layers {
             let origin = at(*line, *column);
             if let Some(index) = position(&name) {
                 let elements = match &node.value {
-                    tree::Value::List(nodes) => nodes.as_slice(),
+                    tree::TreeValue::List(nodes) => nodes.as_slice(),
                     _ => &[],
                 };
                 let elements = elements.iter().map(|node| at(node.line, node.column)).collect();
-                self.set(index, &Value::of(&node.value), &Place { origin, elements });
+                self.set(index, &SettingValue::of(&node.value), &Place { origin, elements });
             } else if section.is_empty() && is_section(&name) {
                 match &node.value {
-                    tree::Value::Table(members) => self.read_table(members, &name, file),
+                    tree::TreeValue::Table(members) => self.read_table(members, &name, file),
                     other => {
-                        let got = Some(shown(&Value::of(other)));
-                        let kind = Kind::Refused { expected: Expected::Section, got };
+                        let got = Some(shown(&SettingValue::of(other)));
+                        let kind = ProblemKind::Refused { expected: Expectation::Section, got };
                         self.refuse(origin, &name, kind);
                     }
                 }
             } else {
-                self.refuse(origin, &name, Kind::Unknown(suggestion(&name)));
+                self.refuse(origin, &name, ProblemKind::Unknown(suggestion(&name)));
             }
         }
     }
@@ -268,7 +268,7 @@ impl Layers {
     }
 
     /// Refuses a key, or an element of it, where its value came from.
-    pub(super) fn refuse_key(&mut self, key: &str, kind: Kind) {
+    pub(super) fn refuse_key(&mut self, key: &str, kind: ProblemKind) {
         let of_table = key.split('[').next().unwrap_or(key);
         let index = position(of_table).expect("a key of the table");
         self.refuse(self.origins[index].clone(), key, kind);
@@ -276,28 +276,28 @@ impl Layers {
 }
 
 /// An element of a list, as it was written.
-fn element_of(value: &Value, index: usize) -> Option<Value> {
+fn element_of(value: &SettingValue, index: usize) -> Option<SettingValue> {
     match value {
-        Value::List(values) => values.get(index).cloned(),
-        value => elements(value)?.get(index)?.map(|text| Value::Loose(text.to_owned())),
+        SettingValue::List(values) => values.get(index).cloned(),
+        value => elements(value)?.get(index)?.map(|text| SettingValue::Loose(text.to_owned())),
     }
 }
 
 /// A value in an error: cut short, control characters escaped.
-fn shown(value: &Value) -> String {
+fn shown(value: &SettingValue) -> String {
     match value {
-        Value::Text(text) | Value::Loose(text) => {
+        SettingValue::Text(text) | SettingValue::Loose(text) => {
             let cut: String = text.chars().take(SETTING_SHOWN_CHARS_MAX).collect();
             let more = if cut.len() < text.len() { "…" } else { "" };
             format!("{cut:?}{more}")
         }
-        Value::Whole(number) => number.to_string(),
-        Value::Boolean(boolean) => boolean.to_string(),
-        Value::List(values) => match values.as_slice() {
+        SettingValue::Whole(number) => number.to_string(),
+        SettingValue::Boolean(boolean) => boolean.to_string(),
+        SettingValue::List(values) => match values.as_slice() {
             [] => "an empty list".to_owned(),
             [one] => format!("[{}]", shown(one)),
             [first, ..] => format!("[{}, …] ({} values)", shown(first), values.len()),
         },
-        Value::Other(name) => (*name).to_owned(),
+        SettingValue::Other(name) => (*name).to_owned(),
     }
 }

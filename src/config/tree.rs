@@ -10,18 +10,18 @@ use toml::de::{DeFloat, DeInteger, DeTable, DeValue};
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
-pub struct Node {
+pub struct TreeNode {
     /// Its line from 1; 0 where it came without a text.
     pub line: u32,
     /// The column of its first byte, from 1; 0 where that is not known.
     pub column: u32,
     /// The value.
-    pub value: Value,
+    pub value: TreeValue,
 }
 
 /// A value of TOML or JSON.
 #[derive(Clone, Debug)]
-pub enum Value {
+pub enum TreeValue {
     /// JSON's null.
     Null,
     /// true or false.
@@ -35,7 +35,7 @@ pub enum Value {
     /// TOML's dates and times, as RFC 3339 writes them.
     Time(Box<str>),
     /// A list.
-    List(Vec<Node>),
+    List(Vec<TreeNode>),
     /// A table of TOML, an object of JSON; its keys are unique and in the order given.
     Table(Vec<Member>),
 }
@@ -45,26 +45,26 @@ pub enum Value {
 pub struct Member {
     /// The key.
     pub key: Box<str>,
-    /// The key's line, as [`Node::line`].
+    /// The key's line, as [`TreeNode::line`].
     pub line: u32,
-    /// The key's column, as [`Node::column`].
+    /// The key's column, as [`TreeNode::column`].
     pub column: u32,
     /// The value.
-    pub node: Node,
+    pub node: TreeNode,
 }
 
-impl Value {
+impl TreeValue {
     /// What it is, for error messages.
     pub fn kind(&self) -> &'static str {
         match self {
-            Value::Null => "null",
-            Value::Boolean(_) => "a boolean",
-            Value::Number(_) => "a number",
-            Value::Unreal(_) => "not a finite number",
-            Value::Text(_) => "a text",
-            Value::Time(_) => "a date or time",
-            Value::List(_) => "a list",
-            Value::Table(_) => "a table",
+            TreeValue::Null => "null",
+            TreeValue::Boolean(_) => "a boolean",
+            TreeValue::Number(_) => "a number",
+            TreeValue::Unreal(_) => "not a finite number",
+            TreeValue::Text(_) => "a text",
+            TreeValue::Time(_) => "a date or time",
+            TreeValue::List(_) => "a list",
+            TreeValue::Table(_) => "a table",
         }
     }
 }
@@ -86,7 +86,7 @@ pub struct SyntaxError {
 /// # Errors
 /// All syntax errors that the library finds, with their places.
 pub fn from_toml(text: &str) -> Result<Vec<Member>, Vec<SyntaxError>> {
-    let lines = Lines::of(text);
+    let lines = LineStarts::of(text);
     let (table, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
         return Ok(lines.members(table.get_ref()));
@@ -99,14 +99,14 @@ pub fn from_toml(text: &str) -> Result<Vec<Member>, Vec<SyntaxError>> {
 }
 
 /// Where the lines of a text begin.
-struct Lines {
+struct LineStarts {
     starts: Vec<usize>,
 }
 
-impl Lines {
-    fn of(text: &str) -> Lines {
+impl LineStarts {
+    fn of(text: &str) -> LineStarts {
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        Lines { starts: std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect() }
+        LineStarts { starts: std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect() }
     }
 
     /// Line and column of a byte, from 1.
@@ -139,53 +139,53 @@ impl Lines {
         entries.into_iter().map(member).collect()
     }
 
-    fn node(&self, start: usize, value: &DeValue<'_>) -> Node {
+    fn node(&self, start: usize, value: &DeValue<'_>) -> TreeNode {
         let (line, column) = self.place(start);
-        Node { line, column, value: self.value(value) }
+        TreeNode { line, column, value: self.value(value) }
     }
 
-    fn value(&self, value: &DeValue<'_>) -> Value {
+    fn value(&self, value: &DeValue<'_>) -> TreeValue {
         match value {
-            DeValue::String(text) => Value::Text(text.as_ref().into()),
+            DeValue::String(text) => TreeValue::Text(text.as_ref().into()),
             DeValue::Integer(number) => integer(number),
             DeValue::Float(number) => float(number),
-            DeValue::Boolean(value) => Value::Boolean(*value),
-            DeValue::Datetime(time) => Value::Time(time.to_string().into()),
+            DeValue::Boolean(value) => TreeValue::Boolean(*value),
+            DeValue::Datetime(time) => TreeValue::Time(time.to_string().into()),
             DeValue::Array(values) => {
                 let node =
                     |value: &toml::Spanned<_>| self.node(value.span().start, value.get_ref());
-                Value::List(values.iter().map(node).collect())
+                TreeValue::List(values.iter().map(node).collect())
             }
-            DeValue::Table(table) => Value::Table(self.members(table)),
+            DeValue::Table(table) => TreeValue::Table(self.members(table)),
         }
     }
 }
 
-fn integer(number: &DeInteger<'_>) -> Value {
+fn integer(number: &DeInteger<'_>) -> TreeValue {
     match i128::from_str_radix(number.as_str(), number.radix()) {
-        Ok(number) => Value::Number(number.to_string().into()),
-        Err(_) => Value::Unreal(number.as_str().into()),
+        Ok(number) => TreeValue::Number(number.to_string().into()),
+        Err(_) => TreeValue::Unreal(number.as_str().into()),
     }
 }
 
-fn float(number: &DeFloat<'_>) -> Value {
+fn float(number: &DeFloat<'_>) -> TreeValue {
     let text = number.as_str().trim_start_matches('+');
     match text.parse::<f64>() {
         // What is left of TOML's grammar without underscores and a plus sign is JSON's.
-        Ok(real) if real.is_finite() => Value::Number(text.into()),
-        _ => Value::Unreal(text.into()),
+        Ok(real) if real.is_finite() => TreeValue::Number(text.into()),
+        _ => TreeValue::Unreal(text.into()),
     }
 }
 
 /// Appends a value as JSON without white space. `Unreal` is written as null: readers refuse it
 /// before.
-pub fn write_json(value: &Value, out: &mut String) {
+pub fn write_json(value: &TreeValue, out: &mut String) {
     match value {
-        Value::Null | Value::Unreal(_) => out.push_str("null"),
-        Value::Boolean(value) => out.push_str(if *value { "true" } else { "false" }),
-        Value::Number(text) => out.push_str(text),
-        Value::Text(text) | Value::Time(text) => write_text(text, out),
-        Value::List(nodes) => {
+        TreeValue::Null | TreeValue::Unreal(_) => out.push_str("null"),
+        TreeValue::Boolean(value) => out.push_str(if *value { "true" } else { "false" }),
+        TreeValue::Number(text) => out.push_str(text),
+        TreeValue::Text(text) | TreeValue::Time(text) => write_text(text, out),
+        TreeValue::List(nodes) => {
             out.push('[');
             for (index, node) in nodes.iter().enumerate() {
                 if index > 0 {
@@ -195,7 +195,7 @@ pub fn write_json(value: &Value, out: &mut String) {
             }
             out.push(']');
         }
-        Value::Table(members) => {
+        TreeValue::Table(members) => {
             out.push('{');
             for (index, member) in members.iter().enumerate() {
                 if index > 0 {

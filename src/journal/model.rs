@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::appender::{Appender, AppenderConfig, AppenderStart};
 use super::disk::{Completion, DiskCommand, DiskError, DiskRead};
 use super::lane::LaneBatch;
-use super::record::{self, Happening, Impression, Record};
+use super::record::{self, EventKind, Impression, Record};
 use super::recovery::{RecoverError, RecoverOptions, Recovered, recover};
 use super::segment::{SegmentId, SetId};
 use nudged_base::ids::{LaneSequence, Revision, Sequence, ShardId};
@@ -189,7 +189,7 @@ pub(super) fn append_record(id: u64, row_bytes: usize, bytes: &mut Vec<u8>) {
         user: &user,
         revision: Revision { epoch: 0, counter: id },
         at: WallMs(i64::try_from(id).unwrap()),
-        happening: Happening::Decided,
+        event_kind: EventKind::Decided,
         acted_at: WallMs(0),
         token: "token",
         popup: "popup",

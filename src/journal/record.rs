@@ -17,7 +17,7 @@ pub use unmerged::{Unmerged, unmerged_framed_bytes};
 pub use withdrawn::{FormerEntry, Withdrawn};
 
 use super::bytes::Fields;
-pub use nudged_base::happening::Happening;
+pub use nudged_base::event_kind::EventKind;
 use nudged_base::ids::Revision;
 use nudged_base::limits::{
     POPUP_ID_BYTES_MAX, RECORD_BYTES_MAX, TOKEN_BYTES_MAX, USER_BYTES_MAX, VARIANT_KEY_BYTES_MAX,
@@ -55,7 +55,7 @@ pub struct Impression<'a> {
     /// The time of this change, by the node's clock.
     pub at: WallMs,
     /// What happened.
-    pub happening: Happening,
+    pub event_kind: EventKind,
     /// The event's own time after clamping; `at` for a decision.
     pub acted_at: WallMs,
     /// The decision's token: the identity of the impression.
@@ -169,7 +169,7 @@ pub fn append(record: &Record<'_>, bytes: &mut Vec<u8>) -> usize {
 
 fn append_impression(impression: &Impression<'_>, bytes: &mut Vec<u8>) {
     assert!(!impression.popup.is_empty(), "a popup has an id");
-    bytes.push(impression.happening.number());
+    bytes.push(impression.event_kind.number());
     bytes.extend_from_slice(&impression.acted_at.0.to_le_bytes());
     bytes.extend_from_slice(&impression.version.to_le_bytes());
     append_next(impression.next_show_at, bytes);
@@ -243,7 +243,7 @@ fn decode_erase(mut fields: Fields<'_>) -> Option<Record<'_>> {
 
 fn decode_impression(mut fields: Fields<'_>) -> Option<Impression<'_>> {
     let (at, revision, user) = decode_common(&mut fields)?;
-    let happening = Happening::from_number(fields.u8()?)?;
+    let event_kind = EventKind::from_number(fields.u8()?)?;
     let acted_at = WallMs(fields.i64()?);
     let version = fields.u32()?;
     let next_show_at = decode_next(&mut fields)?;
@@ -260,7 +260,7 @@ fn decode_impression(mut fields: Fields<'_>) -> Option<Impression<'_>> {
         user,
         revision,
         at,
-        happening,
+        event_kind,
         acted_at,
         token,
         popup,

@@ -11,12 +11,12 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 
 use super::announce;
 use super::serve::Node;
-use nudged_base::telemetry::log::{Message, Value};
-use nudged_config::Queue;
+use nudged_base::telemetry::log::{LogValue, Message};
+use nudged_config::QueueMode;
 use nudged_publish::publisher::Publisher;
 use nudged_runtime::journal::executor::JournalHandle;
-use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_runtime::shard::mesh::{ControlEnvelope, Mesh};
+use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_runtime::threads::vital::Needed;
 use nudged_shard::control::{Command, ControlReply, Drain};
 
@@ -58,7 +58,7 @@ fn stop(node: Node) -> u8 {
     let begun = Instant::now();
     let limit = Duration::from_millis(node.config.drain_timeout.0);
     let reason = node.signals.reason();
-    node.log.write(stamp_now(), Message::Draining, &[("reason", Value::Text(reason))]);
+    node.log.write(stamp_now(), Message::Draining, &[("reason", LogValue::Text(reason))]);
     node.admin.announce_stop();
     // Nobody was told to send it requests.
     let lame_duck_ms = if node.was_ready { node.config.lame_duck.0 } else { 0 };
@@ -115,7 +115,7 @@ fn close_storage(node: Node, begun: Instant, until: Instant) -> u8 {
     // What SQL has not applied stays in the journal: a further signal need not wait for it.
     let mut is_hurried = false;
     // Where SQL has everything, a thread that waits for a server that is away is not waited for.
-    let lists = config.redis.url.is_some() && config.queue == Queue::Redis;
+    let lists = config.redis.url.is_some() && config.queue == QueueMode::Redis;
     let until = match mesh.journal.applied() >= mesh.journal.written() && !lists {
         true => until.min(Instant::now() + STORAGE_TIMEOUT),
         false => until,
@@ -132,7 +132,7 @@ fn close_storage(node: Node, begun: Instant, until: Instant) -> u8 {
     stop_readers(&mesh, readers, until);
     let unapplied = mesh.journal.written().0.saturating_sub(mesh.journal.applied().0);
     if let Err(text) = &outcome {
-        log.write(stamp_now(), Message::JournalFailed, &[("error", Value::Text(text))]);
+        log.write(stamp_now(), Message::JournalFailed, &[("error", LogValue::Text(text))]);
     }
     announce::tell_stopped(&log, signals.reason(), begun, unapplied);
     log_writer.stop();

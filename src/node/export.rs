@@ -201,7 +201,7 @@ pub(super) fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -
     let mut line = json!({ "set": format!("{:032x}", set.0), "seq": sequence.0 });
     let columns = match record {
         Record::Impression(impression) => json!({
-            "action": impression.happening.word(),
+            "action": impression.event_kind.word(),
             "decision": impression.token,
             "at": impression.at.0,
             "acted_at": impression.acted_at.0,
@@ -234,7 +234,7 @@ pub(super) fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -
             "revision_counter": withdrawn.revision.counter,
         }),
         Record::Unmerged(unmerged) => json!({
-            "action": unmerged.happening.word(),
+            "action": unmerged.event_kind.word(),
             "is_merged": false,
             "decision": unmerged.token,
             "at": unmerged.at.0,

@@ -14,12 +14,12 @@ use nudged_background::keeper::list_share::ListShare;
 use nudged_background::keeper::peers::NodeId;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::Log;
-use nudged_config::{Ack, Config, Queue};
+use nudged_config::{AckMode, Config, QueueMode};
 use nudged_journal::segment::SetId;
 use nudged_runtime::redis_status::RedisStatus;
+use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::threads::keeper::{self, KeeperSetup, keeper_stores};
 use nudged_runtime::threads::list_drain::{self, DrainSetup};
-use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::threads::sql_writer::WriterFigures;
 use nudged_runtime::wake::Waker;
 use nudged_store::Store;
@@ -70,8 +70,8 @@ impl Keepers {
     pub fn start(setup: KeepersSetup<'_>) -> Result<Keepers, Failure> {
         let thread = Failure::system("start the keeper thread");
         let lanes = match setup.config.queue {
-            Queue::Redis => usize::try_from(setup.config.mysql.parallel()).unwrap_or(1),
-            Queue::Journal => 0,
+            QueueMode::Redis => usize::try_from(setup.config.mysql.parallel()).unwrap_or(1),
+            QueueMode::Journal => 0,
         };
         let share = (lanes > 0).then(|| Arc::new(ListShare::new(lanes)));
         let lists = share.as_ref().map_or(Vec::new(), |share| share.figures.clone());
@@ -90,7 +90,8 @@ impl Keepers {
             counters: setup.counters.to_vec(),
             writer: setup.writer,
             times_ms: (setup.config.redis.deadline.0, setup.config.redis.ttl.0),
-            needs_sync: setup.config.queue == Queue::Redis && setup.config.ack == Ack::Synced,
+            needs_sync: setup.config.queue == QueueMode::Redis
+                && setup.config.ack == AckMode::Synced,
             lists: share,
             stop: Arc::clone(&stop),
             cpu: setup.cpu,

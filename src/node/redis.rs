@@ -8,11 +8,11 @@ use super::failure::Failure;
 use nudged_base::ids::{Partition, ShardId};
 use nudged_base::limits::PARTITIONS;
 use nudged_base::telemetry::log::Log;
-use nudged_config::{Config, Redis};
+use nudged_config::{Config, RedisSettings};
 use nudged_redis::address::LinkAddress;
 use nudged_redis::link::{BreakerSettings, LinkSettings};
-use nudged_runtime::shard::endpoint::Endpoint;
 use nudged_runtime::redis_client::BlockingRedis;
+use nudged_runtime::shard::endpoint::Endpoint;
 use nudged_runtime::threads::resolver::Resolver;
 use nudged_runtime::wake::Waker;
 use nudged_shard::users::redis::{ArbiterSetup, Queue};
@@ -111,18 +111,18 @@ pub fn arbiter_of(
         negative_ttl_ms: redis.negative_ttl.0.min(redis.slice_ttl.0),
         ttl_ms: redis.ttl.0,
         queue: match config.queue {
-            nudged_config::Queue::Journal => Queue::Journal,
-            nudged_config::Queue::Redis => Queue::List { list_max: redis.list_max },
+            nudged_config::QueueMode::Journal => Queue::Journal,
+            nudged_config::QueueMode::Redis => Queue::List { list_max: redis.list_max },
         },
-        needs_sync: config.queue == nudged_config::Queue::Redis
-            && config.ack == nudged_config::Ack::Synced,
+        needs_sync: config.queue == nudged_config::QueueMode::Redis
+            && config.ack == nudged_config::AckMode::Synced,
         request_seed,
         journal_end: nudged_base::ids::Sequence(0),
         unmerged: Vec::new(),
     }
 }
 
-fn settings(redis: &Redis, of_url: LinkSettings) -> LinkSettings {
+fn settings(redis: &RedisSettings, of_url: LinkSettings) -> LinkSettings {
     LinkSettings {
         deadline_ms: redis.deadline.0,
         window: usize::try_from(redis.window).unwrap_or(usize::MAX),
@@ -146,12 +146,12 @@ mod tests {
     use super::*;
     use nudged_base::telemetry::log::Level;
     use nudged_base::time::DurationMs;
-    use nudged_config::Secret;
+    use nudged_config::SecretText;
     use nudged_runtime::shard::endpoint::Address;
 
     fn config(url: &str) -> Config {
         let mut config = Config::default();
-        config.redis.url = Some(Secret::new(url.to_owned()));
+        config.redis.url = Some(SecretText::new(url.to_owned()));
         config
     }
 

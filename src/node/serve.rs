@@ -27,16 +27,16 @@ use nudged_admin::AdminHandle;
 use nudged_api::token::Keys;
 use nudged_base::ids::Sequence;
 use nudged_base::telemetry::counters::ShardCounters;
-use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_config::{Config, Loaded};
 use nudged_publish::Publishing;
 use nudged_publish::publisher::{self, Publisher};
 use nudged_runtime::journal::executor::JournalHandle;
-use nudged_runtime::threads::log_writer::{LogThread, stamp_now};
 use nudged_runtime::shard::mesh::Mesh;
+use nudged_runtime::threads::log_writer::{LogThread, stamp_now};
+use nudged_runtime::threads::vital;
 use nudged_runtime::topology::Topology;
 use nudged_runtime::wake::Waker;
-use nudged_runtime::threads::vital;
 use nudged_runtime::{memory, process_limits};
 use threads::{ShardParts, Threads};
 
@@ -220,15 +220,17 @@ fn start_log(config: &Config, signals: &Asked) -> Result<(Log, LogThread), Failu
 
 fn warn_of_settings(log: &Log, loaded: &Loaded, topology: &Topology, connections_max: u32) {
     for unknown in &loaded.unknown_variables {
-        let fields =
-            [("name", Value::Text(&unknown.name)), ("nearest", Value::Text(&unknown.nearest))];
+        let fields = [
+            ("name", LogValue::Text(&unknown.name)),
+            ("nearest", LogValue::Text(&unknown.nearest)),
+        ];
         log.write(stamp_now(), Message::VariableUnknown, &fields);
     }
     if let Some(sharing) = topology.sharing() {
-        log.write(stamp_now(), Message::CoresShared, &[("how", Value::Text(&sharing))]);
+        log.write(stamp_now(), Message::CoresShared, &[("how", LogValue::Text(&sharing))]);
     }
     if connections_max < CONNECTIONS_FEW {
-        let most = ("connections_max", Value::Number(u64::from(connections_max)));
+        let most = ("connections_max", LogValue::Number(u64::from(connections_max)));
         log.write(stamp_now(), Message::ConnectionsFew, &[most]);
     }
 }

@@ -12,9 +12,9 @@ use super::unmerged;
 use nudged_background::writer::follow::tell_weak;
 use nudged_base::ids::Sequence;
 use nudged_base::limits::{SEGMENT_BYTES, UNAPPLIED_BYTES_MAX};
-use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_base::time::WallMs;
-use nudged_config::{Ack, Config};
+use nudged_config::{AckMode, Config};
 use nudged_journal::appender::{AckLevel, AppenderConfig};
 use nudged_journal::disk::DiskRead;
 use nudged_journal::reader::Tail;
@@ -62,8 +62,8 @@ pub struct Storage {
 pub fn appender_config(config: &Config) -> AppenderConfig {
     AppenderConfig {
         ack: match config.ack {
-            Ack::Written => AckLevel::Written,
-            Ack::Synced => AckLevel::Synced,
+            AckMode::Written => AckLevel::Written,
+            AckMode::Synced => AckLevel::Synced,
         },
         budget_bytes: config.journal.bytes_max,
         retention: config.journal.retention,
@@ -288,17 +288,17 @@ fn copy_lost_aside(
 
 fn tell(recovered: &Recovered, log: &Log) {
     let report = &recovered.report;
-    let unapplied = Value::Number(report.unapplied);
-    let next = Value::Number(recovered.start.next.0);
+    let unapplied = LogValue::Number(report.unapplied);
+    let next = LogValue::Number(recovered.start.next.0);
     let fields = [("next_sequence", next), ("unapplied", unapplied)];
     log.write(stamp_now(), Message::JournalRecovered, &fields);
     if report.bytes_cut > 0 {
-        let fields = [("bytes", Value::Number(report.bytes_cut))];
+        let fields = [("bytes", LogValue::Number(report.bytes_cut))];
         log.write(stamp_now(), Message::JournalTorn, &fields);
     }
     for damage in &report.lost {
         let text = damage.to_string();
-        log.write(stamp_now(), Message::JournalDamaged, &[("lost", Value::Text(&text))]);
+        log.write(stamp_now(), Message::JournalDamaged, &[("lost", LogValue::Text(&text))]);
     }
 }
 

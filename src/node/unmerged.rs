@@ -44,7 +44,7 @@ mod tests {
     use nudged_base::ids::{PopupKey, Revision};
     use nudged_base::time::WallMs;
     use nudged_domain::state::apply::{Action, ShowId};
-    use nudged_journal::record::{Happening, Impression, Record};
+    use nudged_journal::record::{EventKind, Impression, Record};
     use nudged_runtime::wake::Waker;
     use nudged_shard::users::unmerged::{Asked, Entry};
     use std::sync::Arc;
@@ -68,7 +68,7 @@ mod tests {
             user: "u",
             revision: Revision { epoch: 1, counter: 1 },
             at: WallMs(5),
-            happening: Happening::Clicked,
+            event_kind: EventKind::Clicked,
             acted_at: WallMs(5),
             token,
             popup: "p",

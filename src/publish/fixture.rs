@@ -15,8 +15,8 @@ use nudged_base::telemetry::log::{Level, Log};
 use nudged_base::time::WallMs;
 use nudged_config::Config;
 use nudged_domain::state::user::{self, UserState};
-use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_runtime::shard::mesh::Mesh;
+use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_shard::control::{Command, ControlReply, Outcome};
 use nudged_store::Store;
 

@@ -5,11 +5,10 @@
 //! `command` what is asked and answered · `encode` commands to bytes · `scan`, `decode` bytes to
 //! frames · `reply` frames to replies · `refusal` the errors of Redis by kind · `scripts` what
 //! Redis runs for us · `breaker` when nothing is asked · `address` where the server is ·
-//! `greeting` how a connection begins · `link` the connection · `ask` questions of whoever waits ·
+//! `greeting` how a connection begins · `link` the connection · `request` what those ask who wait for the answer ·
 //! `learned` what is known of the server.
 
 pub mod address;
-pub mod ask;
 pub mod breaker;
 pub mod clock;
 pub mod command;
@@ -20,6 +19,7 @@ pub mod learned;
 pub mod link;
 pub mod refusal;
 pub mod reply;
+pub mod request;
 pub mod scan;
 pub mod scripts;
 pub mod words;

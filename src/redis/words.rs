@@ -2,18 +2,18 @@
 //! read where it lies, element by element, since `scan` has walked it already: a tenth of the time
 //! that the library takes, and no allocation. Must not see bytes that `scan` has not measured.
 
-use super::decode::Frame;
+use super::decode::RespFrame;
 
 /// The elements of a list, in order; of a map its keys, each followed by its value.
 #[derive(Clone)]
-pub struct Words<'a>(Held<'a>);
+pub struct Words<'a>(WordsSource<'a>);
 
 #[derive(Clone)]
-enum Held<'a> {
+enum WordsSource<'a> {
     /// So many elements without lists, in these bytes.
     Flat(usize, &'a [u8]),
     /// Decoded by the library.
-    Decoded(Vec<Frame<'a>>),
+    Decoded(Vec<RespFrame<'a>>),
 }
 
 impl<'a> Words<'a> {
@@ -23,14 +23,14 @@ impl<'a> Words<'a> {
         let (line, elements) = take_line(&list[1..]);
         let count = number(line).and_then(|count| usize::try_from(count).ok());
         let count = count.expect("scan has read the count");
-        Words(Held::Flat(if list[0] == b'%' { 2 * count } else { count }, elements))
+        Words(WordsSource::Flat(if list[0] == b'%' { 2 * count } else { count }, elements))
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
         match &self.0 {
-            Held::Flat(count, _) => *count,
-            Held::Decoded(frames) => frames.len(),
+            WordsSource::Flat(count, _) => *count,
+            WordsSource::Decoded(frames) => frames.len(),
         }
     }
 
@@ -40,10 +40,10 @@ impl<'a> Words<'a> {
     }
 
     /// Each element. Allocates only for lists that hold lists.
-    pub fn iter(&self) -> impl Iterator<Item = Frame<'a>> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = RespFrame<'a>> + '_ {
         let (mut rest, decoded): (&'a [u8], _) = match &self.0 {
-            Held::Flat(_, bytes) => (bytes, [].iter()),
-            Held::Decoded(frames) => (&[], frames.iter()),
+            WordsSource::Flat(_, bytes) => (bytes, [].iter()),
+            WordsSource::Decoded(frames) => (&[], frames.iter()),
         };
         let mut decoded = decoded;
         std::iter::from_fn(move || {
@@ -57,7 +57,7 @@ impl<'a> Words<'a> {
     }
 
     /// The elements, if there are exactly `N`. Allocates only for lists that hold lists.
-    pub fn array<const N: usize>(&self) -> Option<[Frame<'a>; N]> {
+    pub fn array<const N: usize>(&self) -> Option<[RespFrame<'a>; N]> {
         if self.len() != N {
             return None;
         }
@@ -66,9 +66,9 @@ impl<'a> Words<'a> {
     }
 }
 
-impl<'a> From<Vec<Frame<'a>>> for Words<'a> {
-    fn from(frames: Vec<Frame<'a>>) -> Words<'a> {
-        Words(Held::Decoded(frames))
+impl<'a> From<Vec<RespFrame<'a>>> for Words<'a> {
+    fn from(frames: Vec<RespFrame<'a>>) -> Words<'a> {
+        Words(WordsSource::Decoded(frames))
     }
 }
 
@@ -109,28 +109,28 @@ fn take_line(bytes: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// The element that these bytes begin with, and what is behind it.
-fn take_element(bytes: &[u8]) -> (Frame<'_>, &[u8]) {
+fn take_element(bytes: &[u8]) -> (RespFrame<'_>, &[u8]) {
     let (line, behind) = take_line(&bytes[1..]);
     let as_number = || number(line).expect("scan has read the number");
     match bytes[0] {
-        b'+' | b'(' => (Frame::Text(line), behind),
-        b'-' => (Frame::Error(line), behind),
-        b':' => (Frame::Int(as_number()), behind),
-        b'#' => (Frame::Int(i64::from(line == b"t")), behind),
+        b'+' | b'(' => (RespFrame::Text(line), behind),
+        b'-' => (RespFrame::Error(line), behind),
+        b':' => (RespFrame::Int(as_number()), behind),
+        b'#' => (RespFrame::Int(i64::from(line == b"t")), behind),
         kind @ (b'$' | b'=' | b'!') => {
             // The old protocol's nil is a length below 0.
-            let Ok(length) = usize::try_from(as_number()) else { return (Frame::Nil, behind) };
+            let Ok(length) = usize::try_from(as_number()) else { return (RespFrame::Nil, behind) };
             let text = &behind[..length];
             let frame = match kind {
-                b'!' => Frame::Error(text),
+                b'!' => RespFrame::Error(text),
                 // Behind `txt:` and the like.
-                b'=' => Frame::Text(&text[4..]),
-                _ => Frame::Text(text),
+                b'=' => RespFrame::Text(&text[4..]),
+                _ => RespFrame::Text(text),
             };
             (frame, &behind[length + 2..])
         }
         // `_`, and the old protocol's nil of a list.
-        _ => (Frame::Nil, behind),
+        _ => (RespFrame::Nil, behind),
     }
 }
 
@@ -160,10 +160,10 @@ mod tests {
     #[test]
     fn an_array_has_exactly_as_many() {
         let words = Words::of_flat(b"*2\r\n:1\r\n$-1\r\n");
-        assert_eq!(words.array(), Some([Frame::Int(1), Frame::Nil]));
+        assert_eq!(words.array(), Some([RespFrame::Int(1), RespFrame::Nil]));
         assert_eq!((words.array::<1>(), words.array::<3>()), (None, None));
         assert!(!words.is_empty() && Words::of_flat(b"*0\r\n").is_empty());
-        assert_eq!(words, Words::from(vec![Frame::Int(1), Frame::Nil]));
+        assert_eq!(words, Words::from(vec![RespFrame::Int(1), RespFrame::Nil]));
         assert_eq!(format!("{words:?}"), "[Int(1), Nil]");
     }
 }

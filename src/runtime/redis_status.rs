@@ -20,7 +20,7 @@ use nudged_base::ids::{Partition, Sequence, ShardId, UserKey};
 use nudged_base::limits::PARTITIONS;
 use nudged_redis::learned::Learned;
 pub use nudged_redis::learned::NO_RUN;
-use nudged_redis::link::Unfit;
+use nudged_redis::link::Incompatible;
 use nudged_shard::seam::RedisStatusView;
 
 /// Partitions of one word of the bitmap.
@@ -44,7 +44,7 @@ pub enum ServerFound {
         syncs_always: Option<bool>,
     },
     /// A server that can't be used as it is set up.
-    Unfit(Unfit),
+    Incompatible(Incompatible),
 }
 
 /// What one shard reports.
@@ -194,9 +194,9 @@ impl RedisStatus {
     }
 
     /// Why Redis can't be used as it is set up, where any shard has found so.
-    pub fn unfit(&self) -> Option<Unfit> {
+    pub fn unfit(&self) -> Option<Incompatible> {
         self.lock_found().iter().find_map(|found| match found {
-            ServerFound::Unfit(unfit) => Some(*unfit),
+            ServerFound::Incompatible(unfit) => Some(*unfit),
             _ => None,
         })
     }
@@ -429,16 +429,22 @@ mod tests {
         let server = ServerFound::Server { run: 4, evicts: true, syncs_always: None };
         redis_status.report_found(ShardId(0), server);
         assert_eq!((redis_status.found(ShardId(0)), redis_status.unfit()), (server, None));
-        redis_status.report_found(ShardId(1), ServerFound::Unfit(Unfit::TooOld));
-        assert_eq!((redis_status.unfit(), redis_status.takes_traffic()), (Some(Unfit::TooOld), false));
-        assert!(redis_status.is_refused() && redis_status.why_unfit().is_some_and(|why| why.contains("7.0")));
+        redis_status.report_found(ShardId(1), ServerFound::Incompatible(Incompatible::TooOld));
+        assert_eq!(
+            (redis_status.unfit(), redis_status.takes_traffic()),
+            (Some(Incompatible::TooOld), false)
+        );
+        assert!(
+            redis_status.is_refused()
+                && redis_status.why_unfit().is_some_and(|why| why.contains("7.0"))
+        );
         redis_status.report_found(ShardId(1), server);
         assert_eq!(
             (redis_status.why_unfit(), redis_status.is_refused(), redis_status.takes_traffic()),
             (None, false, false)
         );
         redis_status.start();
-        redis_status.report_found(ShardId(1), ServerFound::Unfit(Unfit::NotLetIn));
+        redis_status.report_found(ShardId(1), ServerFound::Incompatible(Incompatible::NotLetIn));
         redis_status.set_refused(true);
         assert!(redis_status.is_refused());
         redis_status.set_unfit(Some("rights".into()));
@@ -458,10 +464,16 @@ mod tests {
             let users = (0_u32..).map(|user| UserKey::of(&user.to_le_bytes()));
             users.into_iter().find(|user| user.home(3) == ShardId(shard)).unwrap()
         };
-        assert!(redis_status.may_pass(Sequence(10), user(2)) && !redis_status.may_pass(Sequence(11), user(2)));
+        assert!(
+            redis_status.may_pass(Sequence(10), user(2))
+                && !redis_status.may_pass(Sequence(11), user(2))
+        );
         assert!(!redis_status.may_pass(Sequence(1), user(0)), "nothing is acknowledged there");
         redis_status.report_journal(ShardId(2), Sequence(50), None);
-        assert!(redis_status.may_pass(Sequence(50), user(2)) && !redis_status.may_pass(Sequence(51), user(2)));
+        assert!(
+            redis_status.may_pass(Sequence(50), user(2))
+                && !redis_status.may_pass(Sequence(51), user(2))
+        );
         assert_eq!(redis_status.first_unmerged(), Some(Sequence(12)));
     }
 }

@@ -134,7 +134,11 @@ mod tests {
 
     #[test]
     fn wishes_are_granted_or_refused() {
-        let request = TopologyRequest { cpus: Some(vec![1, 3]), shards: Some(5), ..TopologyRequest::default() };
+        let request = TopologyRequest {
+            cpus: Some(vec![1, 3]),
+            shards: Some(5),
+            ..TopologyRequest::default()
+        };
         let topology = Topology::plan(&request, &[0, 1, 2, 3]).unwrap();
         assert_eq!((topology.shards, topology.writer_cpu), (5, 3));
         assert_eq!(topology.cpu_of(ShardId(2)), 1);

@@ -93,13 +93,13 @@ mod tests {
         waker.sleep_for_unless(Duration::from_millis(1), || false);
         waker.sleep_for_unless(Duration::from_secs(600), || true);
         let other = Arc::clone(&waker);
-        let waker = std::thread::spawn(move || {
+        let thread = std::thread::spawn(move || {
             while !other.wake() {
                 std::thread::yield_now();
             }
         });
         waker.sleep_for_unless(Duration::from_secs(600), || false);
-        waker.join().unwrap();
+        thread.join().unwrap();
         // The wake is used up.
         waker.sleep_for_unless(Duration::from_millis(1), || false);
     }

@@ -10,7 +10,7 @@ use nudged_base::ids::{Partition, Sequence, ShardId};
 use nudged_base::time::MonoNs;
 use nudged_journal::lane::{Ack, LaneBatch};
 pub use nudged_redis::learned::Learned;
-use nudged_redis::link::Unfit;
+use nudged_redis::link::Incompatible;
 
 /// One thing that happened, for a shard to act upon.
 #[derive(Debug)]
@@ -233,7 +233,7 @@ pub enum Report {
         syncs_always: Option<bool>,
     },
     /// Redis can't be used as it is set up.
-    Unfit(Unfit),
+    Incompatible(Incompatible),
     /// Redis has refused something for want of a right.
     Denied,
     /// A partition has lost writes, or never had an epoch. Said once until it is seen in order.

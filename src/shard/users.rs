@@ -34,7 +34,7 @@ use nudged_base::clock::Now;
 use nudged_base::ids::{LaneSequence, PopupKey, UserKey};
 use nudged_base::limits::{BUFFERS_POOLED_MAX, CATALOGS_HELD_MAX};
 use nudged_base::telemetry::counters::ShardCounters;
-use nudged_base::telemetry::log::{Field, Log, Message, Stamp, Value};
+use nudged_base::telemetry::log::{Log, LogField, LogValue, Message, Stamp};
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::gates::{self, Gate};
@@ -42,7 +42,7 @@ use nudged_domain::state::apply::ShowId;
 use nudged_domain::state::slice::Slice;
 use nudged_domain::state::user::{self, UserState};
 use nudged_http::pool::BufferPool;
-use nudged_journal::record::{self, Happening, Impression, Record};
+use nudged_journal::record::{self, EventKind, Impression, Record};
 
 /// Who decides which of two changes of a user stands.
 pub enum Arbitration {
@@ -177,7 +177,7 @@ pub struct UsersSetup {
 #[derive(Clone, Copy, Debug)]
 pub struct Happened {
     /// What.
-    pub happening: Happening,
+    pub event_kind: EventKind,
     /// When it became part of the state.
     pub at: WallMs,
     /// When the user acted.
@@ -252,7 +252,7 @@ impl Users {
     }
 
     /// As [`Users::tell`], with what more is to be said of it.
-    pub(crate) fn tell_with(&self, now: Now, message: Message, fields: &[Field<'_>]) {
+    pub(crate) fn tell_with(&self, now: Now, message: Message, fields: &[LogField<'_>]) {
         self.log.write(Stamp { mono: now.mono, wall: now.wall }, message, fields);
     }
 
@@ -262,11 +262,11 @@ impl Users {
         now: Now,
         message: Message,
         user: &str,
-        fields: [Field<'_>; 2],
+        fields: [LogField<'_>; 2],
     ) {
         if self.log.wants(message, Some(user)) {
             let [first, second] = fields;
-            let fields = [("user", Value::User(user)), first, second];
+            let fields = [("user", LogValue::User(user)), first, second];
             self.log.write(Stamp { mono: now.mono, wall: now.wall }, message, &fields);
         }
     }
@@ -328,7 +328,7 @@ impl Users {
     /// Records what just happened to the scratch state's entry of `subject.popup`: in the lane, or
     /// aside where Redis has to take it first.
     fn record(&mut self, snapshot: &Snapshot, subject: &Subject<'_>, happened: Happened) {
-        let Happened { happening, at, acted_at, forgotten } = happened;
+        let Happened { event_kind, at, acted_at, forgotten } = happened;
         let popup_key = PopupKey::of(subject.popup);
         let Scratch { state, clocks, row, .. } = &mut self.scratch;
         let entry = state.popup(popup_key).expect("the change left an entry");
@@ -344,7 +344,7 @@ impl Users {
             user: subject.user,
             revision: state.revision,
             at,
-            happening,
+            event_kind,
             acted_at,
             token: subject.token,
             popup: subject.popup,

@@ -19,7 +19,7 @@ use nudged_domain::state::user::{self, UserState};
 use nudged_journal::lane::{Ack, LaneBatch};
 use nudged_redis::link::LinkSettings;
 use nudged_shard::core::{Core, CoreSetup};
-use nudged_shard::seam::{RedisStatusView, Effect, Input, Outbox, Report, Step, UserRead};
+use nudged_shard::seam::{Effect, Input, Outbox, RedisStatusView, Report, Step, UserRead};
 use nudged_shard::users::redis::{ArbiterSetup, Queue};
 use nudged_shard::view::Rules;
 
@@ -186,7 +186,8 @@ impl Node {
                 }
                 Effect::Connect { connection } => (shard, Input::Connected { connection }),
                 Effect::Report(Report::Run { run, .. }) => {
-                    let redis_status = RedisStatusView { cleared_run: run, ..RedisStatusView::default() };
+                    let redis_status =
+                        RedisStatusView { cleared_run: run, ..RedisStatusView::default() };
                     (shard, Input::RedisStatus(redis_status))
                 }
                 Effect::Report(_) => continue,

@@ -14,18 +14,18 @@ use nudged_base::ids::{Partition, PopupKey, Revision, Sequence, ShardId, UserKey
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Level, Log};
 use nudged_base::time::{DurationMs, WallMs};
-use nudged_config::{Config, Secret};
+use nudged_config::{Config, SecretText};
 use nudged_domain::state::user::{
     PopupState, Show, UserClocks, UserState, encode, encode_clocks, encode_popup,
 };
-use nudged_journal::record::{self, Happening, Impression, Record, Withdrawn};
-use nudged_redis::ask::Answer;
+use nudged_journal::record::{self, EventKind, Impression, Record, Withdrawn};
 use nudged_redis::greeting::run_of_info;
 use nudged_redis::link::LinkSettings;
-use nudged_runtime::redis_status::RedisStatus;
+use nudged_redis::request::OwnedReply;
 use nudged_runtime::journal::lanes::JournalLanes;
-use nudged_runtime::threads::keeper::{self, KeeperSetup};
 use nudged_runtime::redis_client::BlockingRedis;
+use nudged_runtime::redis_status::RedisStatus;
+use nudged_runtime::threads::keeper::{self, KeeperSetup};
 use nudged_runtime::threads::sql_writer::WriterFigures;
 use nudged_runtime::wake::Waker;
 use nudged_store::{Store, StreamId, mysql};
@@ -45,7 +45,7 @@ pub fn config() -> (Config, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let mut config = Config { data: folder.path().to_owned(), ..Config::default() };
     let url = mariadb::shared().url_of(&mariadb::shared_database());
-    config.mysql.url = Some(Secret::new(url));
+    config.mysql.url = Some(SecretText::new(url));
     mysql::migrate(&config, WallMs(1)).unwrap();
     (config, folder)
 }
@@ -141,13 +141,17 @@ impl Drop for Node {
 
 fn run_of(redis: &mut BlockingRedis) -> Option<u64> {
     match redis.ask(&[b"INFO", b"server"]) {
-        Ok(Answer::Text(info)) => run_of_info(&info).ok(),
+        Ok(OwnedReply::Text(info)) => run_of_info(&info).ok(),
         _ => None,
     }
 }
 
 /// What a shard does: compares what it had seen when the run is another one.
-fn report(redis_status: &RedisStatus, redis: &mut BlockingRedis, seen: &mut BTreeMap<u16, (u32, u64)>) {
+fn report(
+    redis_status: &RedisStatus,
+    redis: &mut BlockingRedis,
+    seen: &mut BTreeMap<u16, (u32, u64)>,
+) {
     let Some(run) = run_of(redis) else { return };
     let is_new = redis_status.compared_run(ShardId(0)) != run;
     let Some(metas) = read_metas(redis) else { return };
@@ -174,12 +178,12 @@ fn read_metas(redis: &mut BlockingRedis) -> Option<Vec<Option<Meta>>> {
     let words: Vec<[&[u8]; 5]> =
         keys.iter().map(|key| [b"HMGET".as_slice(), key.as_bytes(), b"e", b"c", b"s"]).collect();
     let commands: Vec<&[&[u8]]> = words.iter().map(|words| words.as_slice()).collect();
-    let text = |answer: &Answer| match answer {
-        Answer::Text(text) => String::from_utf8(text.clone()).unwrap(),
+    let text = |answer: &OwnedReply| match answer {
+        OwnedReply::Text(text) => String::from_utf8(text.clone()).unwrap(),
         _ => String::new(),
     };
-    let meta = |answer: Answer| {
-        let Answer::List(fields) = answer else { return None };
+    let meta = |answer: OwnedReply| {
+        let OwnedReply::List(fields) = answer else { return None };
         let epoch = text(&fields[0]).parse().ok()?;
         Some((epoch, text(&fields[1]).parse().unwrap(), text(&fields[2])))
     };
@@ -218,7 +222,7 @@ pub fn framed(user: &str, state: &UserState) -> Vec<u8> {
         user,
         revision: state.revision,
         at,
-        happening: Happening::Decided,
+        event_kind: EventKind::Decided,
         acted_at: at,
         token: &token,
         popup: "spring",
@@ -293,7 +297,7 @@ pub fn commit(redis: &Redis, user: &str, state: &UserState) {
 /// What Redis has of a user.
 pub fn stored(redis: &Redis, user: &str) -> Option<Vec<u8>> {
     match client(redis).ask(&[b"GET", user_key(user).as_bytes()]).unwrap() {
-        Answer::Text(bytes) => Some(bytes),
+        OwnedReply::Text(bytes) => Some(bytes),
         _ => None,
     }
 }

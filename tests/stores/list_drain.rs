@@ -10,8 +10,8 @@ use nudged_background::keeper::lists::head;
 use nudged_base::ids::{Partition, Sequence, UserKey};
 use nudged_base::telemetry::log::{Level, Log};
 use nudged_config::Config;
-use nudged_runtime::threads::list_drain::{DrainLane, DrainSetup};
 use nudged_runtime::redis_client::BlockingRedis;
+use nudged_runtime::threads::list_drain::{DrainLane, DrainSetup};
 use nudged_runtime::wake::Waker;
 use nudged_store::Store;
 

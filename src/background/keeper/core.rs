@@ -18,7 +18,7 @@ use super::peers::{Beat, NodeId, Peers};
 use nudged_base::ids::Partition;
 use nudged_base::limits::{COMPARE_WAIT_MS, KEEPER_BUSY_MS, KEEPER_IDLE_MS, KEEPER_METAS_MS};
 use nudged_base::time::{MonoNs, WallMs};
-use nudged_redis::command::Phase;
+use nudged_redis::command::PartitionPhase;
 
 /// Says that a new epoch was begun in all partitions that were to get it, in a run of Redis.
 /// Nodes give their word to a seal, never to an epoch that may still be being begun.
@@ -139,7 +139,7 @@ pub enum Order {
     /// Go from one phase to the next, where epoch and phase are still these.
     Advance {
         /// The phase that is over; the next one follows from it.
-        from: Phase,
+        from: PartitionPhase,
         /// The partitions with their epochs.
         partitions: Vec<(Partition, u32)>,
     },
@@ -383,10 +383,10 @@ impl Keeper {
             });
             return;
         }
-        let waiting = self.in_phase(Phase::Barrier);
+        let waiting = self.in_phase(PartitionPhase::Barrier);
         if !waiting.is_empty() {
             if self.peers.awaited().all(|node| view.answered.contains(&node)) {
-                orders.push(Order::Advance { from: Phase::Barrier, partitions: waiting });
+                orders.push(Order::Advance { from: PartitionPhase::Barrier, partitions: waiting });
             }
             return;
         }
@@ -412,10 +412,10 @@ impl Keeper {
         if is_due { self.ledger.standings().filter_map(epoch).collect() } else { Vec::new() }
     }
 
-    fn in_phase(&self, phase: Phase) -> Vec<(Partition, u32)> {
+    fn in_phase(&self, phase: PartitionPhase) -> Vec<(Partition, u32)> {
         let of = |(partition, standing)| match (standing, phase) {
-            (Standing::Waiting { epoch }, Phase::Barrier)
-            | (Standing::Filling { epoch }, Phase::Filling) => Some((partition, epoch)),
+            (Standing::Waiting { epoch }, PartitionPhase::Barrier)
+            | (Standing::Filling { epoch }, PartitionPhase::Filling) => Some((partition, epoch)),
             _ => None,
         };
         self.ledger.standings().filter_map(of).collect()
@@ -424,7 +424,7 @@ impl Keeper {
     fn fill(&mut self, view: &View<'_>, orders: &mut Vec<Order>) {
         match (self.pass.take(), view.filling) {
             (Some(partitions), Filling::Done) => {
-                orders.push(Order::Advance { from: Phase::Filling, partitions });
+                orders.push(Order::Advance { from: PartitionPhase::Filling, partitions });
                 orders.push(Order::FillStop);
             }
             (Some(partitions), Filling::Running) => {
@@ -432,7 +432,7 @@ impl Keeper {
                 orders.push(Order::FillOn);
             }
             (_, Filling::Idle) | (None, _) => {
-                let partitions = self.in_phase(Phase::Filling);
+                let partitions = self.in_phase(PartitionPhase::Filling);
                 let names = partitions.iter().map(|(partition, _)| *partition).collect();
                 orders.push(Order::Fill(names));
                 self.pass = Some(partitions);

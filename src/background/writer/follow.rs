@@ -26,7 +26,7 @@ use nudged_base::backoff::{Backoff, lengthened};
 use nudged_base::clock::Now;
 use nudged_base::ids::{Sequence, StreamId, UserKey};
 use nudged_base::limits::RIGHTS_AGAIN_MS;
-use nudged_base::telemetry::log::{Field, Log, Message, Stamp, Value};
+use nudged_base::telemetry::log::{Log, LogField, LogValue, Message, Stamp};
 use nudged_base::telemetry::table::node_metrics;
 use nudged_base::time::MonoNs;
 use nudged_journal::disk::DiskRead;
@@ -439,7 +439,8 @@ impl Follower {
             SqlMeaning::Lasting => self.backoff.next_is_at_least(BACKOFF_SLOW_MS),
             SqlMeaning::Behind(_) | SqlMeaning::Passing => {}
         }
-        let fields = [("cause", Value::Text(error.cause)), ("error", Value::Text(&error.text))];
+        let fields =
+            [("cause", LogValue::Text(error.cause)), ("error", LogValue::Text(&error.text))];
         self.write(view.now, Message::SqlFailed, &fields);
         Next::Wait
     }
@@ -462,13 +463,13 @@ impl Follower {
         tell(&self.log, now, message, text);
     }
 
-    fn write(&self, now: Now, message: Message, fields: &[Field<'_>]) {
+    fn write(&self, now: Now, message: Message, fields: &[LogField<'_>]) {
         self.log.write(stamp_of(now), message, fields);
     }
 }
 
 fn tell(log: &Log, now: Now, message: Message, text: &str) {
-    log.write(stamp_of(now), message, &[("error", Value::Text(text))]);
+    log.write(stamp_of(now), message, &[("error", LogValue::Text(text))]);
 }
 
 fn stamp_of(now: Now) -> Stamp {
@@ -478,6 +479,6 @@ fn stamp_of(now: Now) -> Stamp {
 /// Says what of SQL's settings weakens a promise.
 pub fn tell_weak(log: &Log, stamp: Stamp, warnings: &[String]) {
     for warning in warnings {
-        log.write(stamp, Message::SqlWeak, &[("error", Value::Text(warning))]);
+        log.write(stamp, Message::SqlWeak, &[("error", LogValue::Text(warning))]);
     }
 }

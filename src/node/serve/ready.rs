@@ -9,11 +9,11 @@ use crate::node::failure::Failure;
 use crate::node::keepers::Keepers;
 use crate::node::redis_look::Looked;
 use crate::node::signals::Asked;
-use nudged_base::telemetry::log::{Log, Message, Value};
-use nudged_config::Ack;
-use nudged_runtime::redis_status::RedisStatus;
+use nudged_base::telemetry::log::{Log, LogValue, Message};
+use nudged_config::AckMode;
 use nudged_runtime::clocks;
 use nudged_runtime::journal::lanes::JournalLanes;
+use nudged_runtime::redis_status::RedisStatus;
 use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_runtime::threads::sql_fitness::SqlFitness;
 
@@ -28,9 +28,13 @@ const RIGHTS_WAIT: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// Where the node's own disk takes nothing: exit code 4.
-pub(super) fn await_journal(journal: &JournalLanes, ack: Ack, data: &Path) -> Result<(), Failure> {
+pub(super) fn await_journal(
+    journal: &JournalLanes,
+    ack: AckMode,
+    data: &Path,
+) -> Result<(), Failure> {
     // With `synced`, what an earlier process only wrote may be answered on once it is synced, too.
-    let is_synced = || ack == Ack::Written || journal.gauges().synced >= journal.written();
+    let is_synced = || ack == AckMode::Written || journal.gauges().synced >= journal.written();
     loop {
         if let Some(lack) = journal.lack() {
             let path = data.to_path_buf();
@@ -86,6 +90,6 @@ pub(super) fn await_redis(
         std::thread::sleep(Duration::from_millis(1));
     }
     let why = "Redis can't decide for every user yet; see /v1/status for the progress";
-    log.write(stamp_now(), Message::RedisNotReady, &[("error", Value::Text(why))]);
+    log.write(stamp_now(), Message::RedisNotReady, &[("error", LogValue::Text(why))]);
     true
 }

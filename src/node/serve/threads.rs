@@ -25,11 +25,11 @@ use nudged_journal::recovery::UnappliedIndex;
 use nudged_journal::segment::SetId;
 use nudged_publish::Publishing;
 use nudged_publish::publisher::Publisher;
-use nudged_runtime::shard::driver::Setup;
 use nudged_runtime::journal::directory::JournalDirectory;
 use nudged_runtime::journal::executor::{self, JournalConfig, JournalHandle, JournalWakers};
-use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::probe::{self, HostUnfit};
+use nudged_runtime::shard::driver::Setup;
+use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::shard::thread as shard_thread;
 use nudged_runtime::threads::sql_reader::{self, ReaderSetup, ReaderTurn};
 use nudged_runtime::threads::sql_writer::{self, WriterFigures, WriterSetup};
@@ -149,7 +149,12 @@ impl Threads<'_> {
             cpu: self.writer_cpu(),
             log: self.log.clone(),
             figures: Arc::clone(&figures),
-            redis_status: self.config.redis.url.as_ref().map(|_| Arc::clone(&self.mesh.redis_status)),
+            redis_status: self
+                .config
+                .redis
+                .url
+                .as_ref()
+                .map(|_| Arc::clone(&self.mesh.redis_status)),
         });
         let writer = (writer.map_err(&thread)?, writer_stop, waker);
         let readers = self.start_readers(&directory, recovered.unapplied, &figures)?;

@@ -149,7 +149,8 @@ pub fn start(
             let clock = NodeClock::start(clocks::mono(), clocks::wall(), recovered.newest);
             let appender = Appender::new(config.appender, recovered);
             let directory = config.directory.path().to_path_buf();
-            let reporter = JournalReporter::new(config.log, directory, config.appender.segment_bytes);
+            let reporter =
+                JournalReporter::new(config.log, directory, config.appender.segment_bytes);
             let parts = (appender, clock);
             let ends = (Arc::clone(&shared), wakers);
             let core = JournalCore::new(parts, config.directory, ends, reporter);

@@ -212,7 +212,7 @@ impl JournalLanes {
     }
 
     /// Bytes for which all shards together have room kept.
-    pub(super) fn promised_bytes(&self) -> u64 {
+    pub(crate) fn promised_bytes(&self) -> u64 {
         let of = |lane: &CachePadded<ShardLane>| lane.promised_bytes.load(Ordering::Acquire);
         self.lanes.iter().map(of).fold(0, u64::saturating_add)
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::stream::BlockingStream;
 use crate::uninterrupted::uninterrupted;
 use nudged_redis::address::LinkAddress;
-use nudged_redis::ask::AskError;
+use nudged_redis::request::RedisError;
 
 /// Connects; each address of a name, and each write later, may take `timeout`.
 pub(super) fn open(address: &LinkAddress, timeout: Duration) -> io::Result<BlockingStream> {
@@ -28,9 +28,9 @@ pub(super) fn open(address: &LinkAddress, timeout: Duration) -> io::Result<Block
 }
 
 /// What failed, while `doing` this.
-pub(super) fn failed(error: io::Error, doing: &'static str) -> AskError {
+pub(super) fn failed(error: io::Error, doing: &'static str) -> RedisError {
     match error.kind() {
-        ErrorKind::WouldBlock | ErrorKind::TimedOut => AskError::Timeout,
-        kind => AskError::Connection(io::Error::new(kind, format!("{doing}: {error}"))),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => RedisError::Timeout,
+        kind => RedisError::Connection(io::Error::new(kind, format!("{doing}: {error}"))),
     }
 }

@@ -22,18 +22,18 @@ use io_uring::types::Fd;
 use accepting::ListenerSlot;
 use links::LinkSocket;
 
-use crate::shard::slot::{ConnectionSlot, Operation, pack, unpack};
+use crate::clocks;
 use crate::shard::endpoint::Endpoint;
 use crate::shard::mesh::Mesh;
 use crate::shard::ports::Ports;
 use crate::shard::ring::{Completion, Ring};
-use crate::clocks;
+use crate::shard::slot::{ConnectionSlot, Operation, pack, unpack};
 use crate::threads::log_writer;
 use nudged_base::clock::{NodeClock, Now};
 use nudged_base::ids::ShardId;
 use nudged_base::limits::{CLOCK_APART_MS, TICK_MS};
 use nudged_base::telemetry::counters::ShardCounters;
-use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_base::time::MonoNs;
 use nudged_shard::seam::{Effect, Input, Outbox, Step};
 
@@ -217,7 +217,7 @@ impl<S: Step> Driver<S> {
     /// One shard of the node says that the wall clock was set, or is far from the node's time.
     fn tell_clock(&mut self, ahead_ms: i64) {
         let stepped_ms = ahead_ms.abs_diff(std::mem::replace(&mut self.clock_ahead_ms, ahead_ms));
-        let ahead = [("wall_ahead_ms", Value::Text(&ahead_ms.to_string()))];
+        let ahead = [("wall_ahead_ms", LogValue::Text(&ahead_ms.to_string()))];
         let Some(log) = self.log.as_ref().filter(|_| self.tells_clock) else { return };
         if stepped_ms > CLOCK_STEP_MS {
             log.write(log_writer::stamp_now(), Message::ClockStepped, &ahead);

@@ -48,12 +48,7 @@ impl Endpoint {
     /// A host and port. An address is known at once; a name has no addresses until the resolver has
     /// asked for it. Unacknowledged bytes break the connection after `user_timeout`; `resolver` is
     /// woken where the addresses have to be looked up.
-    pub fn tcp(
-        host: &str,
-        port: u16,
-        user_timeout: Duration,
-        resolver: Arc<Waker>,
-    ) -> Endpoint {
+    pub fn tcp(host: &str, port: u16, user_timeout: Duration, resolver: Arc<Waker>) -> Endpoint {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let known: Vec<Address> = bare
             .parse::<IpAddr>()

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crossbeam::queue::ArrayQueue;
 
-use crate::redis_status::RedisStatus;
 use crate::journal::lanes::JournalLanes;
+use crate::redis_status::RedisStatus;
 use crate::wake::Waker;
 use nudged_base::ids::ShardId;
 use nudged_base::limits::{HOPS_OUTSTANDING_MAX, READS_OUTSTANDING_MAX};

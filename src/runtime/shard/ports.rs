@@ -12,7 +12,7 @@ use nudged_base::ids::{Sequence, ShardId};
 use nudged_base::slab::{Handle, Slab};
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_shard::control::{Control, ControlReply};
-use nudged_shard::seam::{RedisStatusView, Effect, Input, ReadFailed, Report, UserRead};
+use nudged_shard::seam::{Effect, Input, ReadFailed, RedisStatusView, Report, UserRead};
 
 /// Commands of operators that one shard may be working on.
 const CONTROLS_MAX: usize = 1_024;
@@ -159,7 +159,9 @@ impl Ports {
                 let found = ServerFound::Server { run, evicts, syncs_always };
                 redis_status.report_found(self.shard, found);
             }
-            Report::Unfit(unfit) => redis_status.report_found(self.shard, ServerFound::Unfit(unfit)),
+            Report::Incompatible(unfit) => {
+                redis_status.report_found(self.shard, ServerFound::Incompatible(unfit))
+            }
             Report::Denied => redis_status.report_denied(),
             Report::Compared { run } => redis_status.report_compared(self.shard, run),
             Report::Journal { acked, unmerged } => {
@@ -186,7 +188,7 @@ impl Ports {
 mod tests {
     use super::*;
     use nudged_base::ids::Partition;
-    use nudged_redis::link::Unfit;
+    use nudged_redis::link::Incompatible;
     use nudged_shard::seam::Learned;
 
     #[test]
@@ -224,8 +226,8 @@ mod tests {
         ports.deliver(Effect::Report(run));
         let found = ServerFound::Server { run: 5, evicts: false, syncs_always: Some(true) };
         assert_eq!(mesh.redis_status.found(ShardId(1)), found);
-        ports.deliver(Effect::Report(Report::Unfit(Unfit::NotLetIn)));
-        assert_eq!(mesh.redis_status.unfit(), Some(Unfit::NotLetIn));
+        ports.deliver(Effect::Report(Report::Incompatible(Incompatible::NotLetIn)));
+        assert_eq!(mesh.redis_status.unfit(), Some(Incompatible::NotLetIn));
         ports.deliver(Effect::Report(Report::Denied));
         assert_eq!(mesh.redis_status.denials(), 1);
         ports.deliver(Effect::Report(Report::Lost(Partition(17))));

@@ -6,8 +6,8 @@ use std::thread::JoinHandle;
 use crossbeam::channel::bounded;
 
 use crate::shard::driver::{Driver, Setup};
-use crate::topology;
 use crate::threads::vital::{self, Needed};
+use crate::topology;
 use nudged_shard::seam::Step;
 
 /// Starts a shard's thread and waits until its ring stands.

@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::redis_status::{RedisStatus, NO_RUN};
 use crate::journal::lanes::JournalLanes;
 use crate::redis_client::BlockingRedis;
+use crate::redis_status::{NO_RUN, RedisStatus};
+use crate::threads;
 use crate::threads::sql_fitness::Asker;
 use crate::threads::sql_writer::WriterFigures;
-use crate::threads;
 use nudged_background::keeper::barrier::Progress;
 pub use nudged_background::keeper::figures::KeeperFigures;
 use nudged_background::keeper::list_share::ListShare;
@@ -29,7 +29,7 @@ use nudged_base::telemetry::log::Log;
 use nudged_base::time::DurationMs;
 use nudged_config::Config;
 use nudged_domain::state::user::UserState;
-use nudged_redis::refusal::Refusal;
+use nudged_redis::refusal::RedisRefusal;
 use nudged_store::{Reader, Store, StoreError};
 
 /// A statement of the keeper may take this long: it reads a few hundred rows at most.
@@ -138,7 +138,8 @@ impl KeeperThread {
     }
 
     fn view(&self) -> View {
-        let KeeperSetup { redis_status, lanes, counters, writer, lists, redis, stop, .. } = &self.setup;
+        let KeeperSetup { redis_status, lanes, counters, writer, lists, redis, stop, .. } =
+            &self.setup;
         // In this order: who sees the run sees what was found lost before it.
         let own_compared = redis_status.run_compared_by_all();
         let own_lost = redis_status.lost().collect();
@@ -146,8 +147,8 @@ impl KeeperThread {
         let turns = counters.iter().map(|shard| shard.turns.get()).collect();
         std::sync::atomic::fence(Ordering::SeqCst);
         let (pushed, acknowledged) = lanes.batches();
-        let mut refused = [0; Refusal::COUNT];
-        for (kind, name) in Refusal::ALL {
+        let mut refused = [0; RedisRefusal::COUNT];
+        for (kind, name) in RedisRefusal::ALL {
             let of_shards = counters.iter().map(|shard| shard.redis_refused.of(name).get());
             refused[kind.index()] = of_shards.sum::<u64>() + redis.refused(kind);
         }

@@ -11,9 +11,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::redis_client::BlockingRedis;
+use crate::threads;
 use crate::threads::sql_fitness::Asker;
 use crate::threads::sql_writer::WriterFigures;
-use crate::threads;
 use crate::wake::Waker;
 use nudged_background::keeper::drain::{Drain, Effect, Input, View};
 pub use nudged_background::keeper::drain_figures::DrainFigures;
@@ -21,7 +21,7 @@ use nudged_background::keeper::list_share::ListShare;
 use nudged_background::keeper::lists::ListStream;
 use nudged_background::writer::failure::SqlFailure;
 use nudged_base::telemetry::log::Log;
-use nudged_redis::refusal::Refusal;
+use nudged_redis::refusal::RedisRefusal;
 use nudged_store::{Run, Store, StoreError, StreamId};
 
 /// What the thread is made of.
@@ -106,7 +106,7 @@ impl DrainLane {
             now: threads::now(),
             is_stopping: stop.load(Ordering::Acquire),
             redis_rest_ms: redis.rest_left().map(rest_ms),
-            denials: redis.refused(Refusal::Denied),
+            denials: redis.refused(RedisRefusal::Denied),
             records_max: store.records_max(),
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::threads::vital::Needed;
 use nudged_base::limits::LOG_PERIOD_MS;
-use nudged_base::telemetry::log::{Log, Message, Stamp, Value};
+use nudged_base::telemetry::log::{Log, LogValue, Message, Stamp};
 use nudged_base::time::{MonoNs, WallMs};
 
 /// A running writer of the log. Dropped, it writes what is queued and ends: a start that fails has
@@ -79,7 +79,7 @@ pub fn write_last(mut bytes: &[u8]) {
 
 /// Logs a message with what went wrong, now.
 pub fn tell(log: &Log, message: Message, error: &str) {
-    log.write(stamp_now(), message, &[("error", Value::Text(error))]);
+    log.write(stamp_now(), message, &[("error", LogValue::Text(error))]);
 }
 
 /// Both clocks, now.

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use crate::shard::endpoint::Endpoint;
 use crate::threads::log_writer;
-use crate::uninterrupted::uninterrupted;
 use crate::threads::vital::Needed;
+use crate::uninterrupted::uninterrupted;
 use crate::wake::Waker;
 use nudged_base::limits::RESOLVE_PERIOD_MS;
 use nudged_base::telemetry::log::{Log, Message};

@@ -16,9 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crate::shard::mesh::Mesh;
+use crate::threads;
 use crate::threads::sql_fitness::Asker;
 use crate::threads::sql_writer::WriterFigures;
-use crate::threads;
 use nudged_background::writer::failure::SqlFailure;
 use nudged_background::writer::read_back::{Effect, Input, ReadBack, View};
 use nudged_base::ids::ShardId;

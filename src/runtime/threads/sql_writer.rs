@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::redis_status::RedisStatus;
 use crate::journal::lanes::JournalLanes;
+use crate::redis_status::RedisStatus;
 use crate::threads::sql_fitness::{Asker, SqlFitness};
 use crate::threads::{self, failure_of};
 use crate::wake::Waker;

@@ -22,7 +22,7 @@ use std::time::Duration;
 use rustix::thread::{Pid, gettid};
 
 use crate::threads::log_writer::{stamp_now, write_last, write_out};
-use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_base::telemetry::log::{Log, LogValue, Message};
 
 /// The exit code of a process that a thread has ended.
 pub(crate) const EXIT_CODE: i32 = 70;
@@ -136,7 +136,7 @@ pub fn end(thread: &str, why: &str) -> ! {
     match LOG.get() {
         Some(log) => {
             write_out(log);
-            let fields = [("thread", Value::Text(thread)), ("error", Value::Text(why))];
+            let fields = [("thread", LogValue::Text(thread)), ("error", LogValue::Text(why))];
             let line = log.line(stamp_now(), Message::ThreadEnded, &fields);
             write_last(line.as_bytes());
         }

@@ -17,12 +17,12 @@ use nudged_api::token::Token;
 use nudged_api::verdict::{PlacedVerdict, Verdict};
 use nudged_base::clock::Now;
 use nudged_base::ids::LaneSequence;
-use nudged_base::telemetry::log::{Message, Value};
+use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_base::time::MonoNs;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::choose::{self, Decision};
 use nudged_domain::state::apply::{self, EventVerdict, ShowApplied};
-use nudged_journal::record::Happening;
+use nudged_journal::record::EventKind;
 
 /// What a command is executed with.
 #[derive(Clone, Copy, Debug)]
@@ -70,16 +70,18 @@ impl Users {
         let shown = shown_of(token);
         let state = &mut self.scratch.state;
         let verdict = apply::event(state, shown, event.action, event.ts, now.wall);
-        let fields =
-            [("popup", Value::Text(token.popup)), ("action", Value::Text(event.action.as_str()))];
+        let fields = [
+            ("popup", LogValue::Text(token.popup)),
+            ("action", LogValue::Text(event.action.as_str())),
+        ];
         self.tell_of_user(now, Message::EventTaken, token.user, fields);
         match verdict {
             EventVerdict::TooLate => Verdict::TOO_LATE,
             EventVerdict::Duplicate => Verdict::Duplicate,
             EventVerdict::Accepted { acted_at } => {
                 let subject = Subject::of(event);
-                let happening = event.action.happening();
-                let happened = Happened { happening, at: now.wall, acted_at, forgotten: None };
+                let event_kind = event.action.event_kind();
+                let happened = Happened { event_kind, at: now.wall, acted_at, forgotten: None };
                 self.record(&view.snapshot, &subject, happened);
                 Verdict::Accepted
             }
@@ -136,8 +138,8 @@ impl Users {
         let (decided, applied) = self.mint_show(context, request, place, None);
         let snapshot = &*context.view.snapshot;
         let subject = Subject::of_show(snapshot, request.context.user, place, decided.token);
-        let (happening, forgotten) = (Happening::Decided, applied.forgotten);
-        let happened = Happened { happening, at: now, acted_at: now, forgotten };
+        let (event_kind, forgotten) = (EventKind::Decided, applied.forgotten);
+        let happened = Happened { event_kind, at: now, acted_at: now, forgotten };
         self.record(snapshot, &subject, happened);
         decided
     }
@@ -213,7 +215,7 @@ impl Users {
             Decision::Show { popup, .. } => (&snapshot.popups[popup as usize].id, ""),
             Decision::Nothing { reason, .. } => ("", reason.as_str()),
         };
-        let fields = [("popup", Value::Text(popup)), ("reason", Value::Text(reason))];
+        let fields = [("popup", LogValue::Text(popup)), ("reason", LogValue::Text(reason))];
         self.tell_of_user(now, Message::Decided, user, fields);
     }
 

@@ -46,14 +46,14 @@ use super::Users;
 use super::unmerged::Unmerged;
 use super::unmerged::left::Left;
 use crate::fanout::Fanouts;
-use crate::seam::{RedisStatusView, Learned};
+use crate::seam::{Learned, RedisStatusView};
 use nudged_base::clock::Now;
 use nudged_base::ids::{LaneSequence, Partition, Revision, Sequence, ShardId};
 use nudged_base::mix::STEP;
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::state::slice::Slice;
-use nudged_redis::command::{Command, Meta, RequestId};
-use nudged_redis::link::{Link, LinkSettings, Server};
+use nudged_redis::command::{Meta, RedisCommand, RequestId};
+use nudged_redis::link::{Link, LinkSettings, RedisServer};
 
 /// Where the records of commits go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +108,7 @@ pub struct Arbiter {
     partitions: Partitions,
     /// Events of several users, who are executed one by one.
     fanouts: Fanouts,
-    server: Option<Server>,
+    server: Option<RedisServer>,
     /// Copies older than this are not trusted, since nobody told of changes; `None` while nobody
     /// does.
     subscribed_at_ms: Option<u64>,
@@ -200,7 +200,7 @@ impl Arbiter {
 
     /// Whether what a server answers survives as much as `ack` says. One that does not say how it
     /// syncs is not believed.
-    fn keeps_promise(&self, server: Server) -> bool {
+    fn keeps_promise(&self, server: RedisServer) -> bool {
         // The keeper looks again and again, and a connection was told once.
         let Learned { run, syncs_always, .. } = self.redis_status.learned;
         let syncs_always = if run == server.run { syncs_always } else { server.syncs_always };
@@ -263,8 +263,8 @@ impl Arbiter {
 
     /// Whether a miss proves nothing: values may vanish by themselves.
     fn may_vanish(&self) -> bool {
-        let evicts =
-            self.server.is_some_and(|server| server.evicts) || self.redis_status.learned.is_evicting;
+        let evicts = self.server.is_some_and(|server| server.evicts)
+            || self.redis_status.learned.is_evicting;
         self.setup.ttl_ms > 0 || evicts
     }
 }
@@ -321,7 +321,7 @@ impl Arbiter {
     /// Sends what nobody waits for while there is room: comparisons, and what is pursued.
     pub(crate) fn pump(&mut self, now: MonoNs) {
         while let Some(partition) = self.to_compare.last().copied() {
-            let command = Command::Meta { partition };
+            let command = RedisCommand::Meta { partition };
             if self.carrier.send(now, compare_ticket(partition), &command).is_err() {
                 return;
             }

@@ -37,7 +37,7 @@ fn of_record<'v>((stream, sequence): Place, event: &'v EventRow<'_>) -> Columns<
         stream.0.into(),
         sequence.into(),
         Value::Text(&event.decision),
-        event.happening.word().into(),
+        event.event_kind.word().into(),
         event.at.into(),
         event.acted_at.into(),
         event.user.into(),

@@ -156,10 +156,10 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nudged_base::happening::Happening;
+    use nudged_base::event_kind::EventKind;
 
     #[test]
     fn the_counts_are_in_the_order_of_what_happens() {
-        assert_eq!(COUNTS, Happening::ALL.map(Happening::word).join(", "));
+        assert_eq!(COUNTS, EventKind::ALL.map(EventKind::word).join(", "));
     }
 }

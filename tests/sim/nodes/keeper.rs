@@ -11,7 +11,7 @@ use nudged_background::keeper::rounds::{
     Effect, FillSizes, Input, Notice, Rounds, RoundsSetup, View,
 };
 use nudged_base::time::MonoNs;
-use nudged_redis::refusal::Refusal;
+use nudged_redis::refusal::RedisRefusal;
 
 use super::hands::{Asker, Carried};
 use super::node::Node;
@@ -43,7 +43,7 @@ impl KeeperSide {
             node,
             token: format!("{node}-{life}"),
             sql_from: MonoNs(0),
-            times_ms: (nudged_config::Redis::default().deadline.0, 0),
+            times_ms: (nudged_config::RedisSettings::default().deadline.0, 0),
             needs_sync: false,
             lists,
             sizes: SIZES,
@@ -135,7 +135,7 @@ impl Node {
             progress: self.progress(),
             denials: 0,
             unfit: None,
-            refused: [0; Refusal::COUNT],
+            refused: [0; RedisRefusal::COUNT],
             connects: self.keeper.asker.connects,
         }
     }

@@ -160,8 +160,18 @@ impl Node {
         let keeper = KeeperSide::new(node_id, scene.nodes[index].life, share);
         let marks = Marks { written: end, applied, is_refusing: false };
         let is_ready = false;
-        let mut node =
-            Node { index, shards, journal, writer, reader, keeper, lists, redis_status, marks, is_ready };
+        let mut node = Node {
+            index,
+            shards,
+            journal,
+            writer,
+            reader,
+            keeper,
+            lists,
+            redis_status,
+            marks,
+            is_ready,
+        };
         for shard in 0..node.shards.len() {
             node.shards[shard].wake(index, shard, scene);
         }
@@ -235,10 +245,13 @@ impl Node {
                 self.redis_status.report_lost(partition);
             }
             Report::Run { run, evicts, syncs_always } => {
-                self.redis_status.report_found(shard, ServerFound::Server { run, evicts, syncs_always });
+                self.redis_status
+                    .report_found(shard, ServerFound::Server { run, evicts, syncs_always });
             }
             Report::Denied => self.redis_status.report_denied(),
-            Report::Unfit(unfit) => self.redis_status.report_found(shard, ServerFound::Unfit(unfit)),
+            Report::Incompatible(unfit) => {
+                self.redis_status.report_found(shard, ServerFound::Incompatible(unfit))
+            }
             Report::Compared { run } => self.redis_status.report_compared(shard, run),
             Report::Journal { acked, unmerged } => {
                 self.redis_status.report_journal(shard, acked, unmerged);

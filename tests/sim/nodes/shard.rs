@@ -13,7 +13,7 @@ use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Level, Log};
 use nudged_redis::link::LinkSettings;
 use nudged_shard::core::{Core, CoreSetup};
-use nudged_shard::seam::{RedisStatusView, Effect, Input, Outbox, Step};
+use nudged_shard::seam::{Effect, Input, Outbox, RedisStatusView, Step};
 use nudged_shard::users::redis::{ArbiterSetup, Queue};
 use nudged_shard::users::unmerged::left::Left;
 use nudged_shard::view::Rules;
@@ -82,7 +82,7 @@ pub struct Place {
 
 fn arbiter(scene: &Scene, place: &Place, (end, left): (Sequence, Left)) -> ArbiterSetup {
     let Place { node, shard, shards } = *place;
-    let defaults = nudged_config::Redis::default();
+    let defaults = nudged_config::RedisSettings::default();
     let own = |partition: &Partition| partition.home(shards) == shard;
     let link = LinkSettings {
         name: format!("node{node}-{}", shard.0),

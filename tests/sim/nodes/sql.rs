@@ -9,7 +9,7 @@ use nudged_background::writer::failure::{SqlFailure, SqlMeaning};
 use nudged_base::ids::{PopupKey, Revision, Sequence, StreamId};
 use nudged_base::limits::PEER_KNOWN_MS;
 use nudged_domain::state::user::{PopupState, UserClocks, UserState, decode_popup};
-use nudged_journal::record::{Happening, Record};
+use nudged_journal::record::{EventKind, Record};
 
 use super::scene::MS;
 use crate::following::failure;
@@ -139,7 +139,7 @@ impl Sql {
         assert!(batch.rejected.is_empty(), "every record fits: {:?}", batch.rejected);
         assert!(batch.erases.is_empty(), "nobody is erased here");
         for row in &batch.events {
-            let key = (row.decision.to_string(), row.happening.number());
+            let key = (row.decision.to_string(), row.event_kind.number());
             let place = (owners[row.index], row.sequence);
             let before = self.places.insert(place, key.clone());
             assert!(before.is_none_or(|before| before == key), "{place:?} has other content");
@@ -152,7 +152,7 @@ impl Sql {
         }
         for row in &batch.withdrawn {
             for decision in row.decisions() {
-                self.events.remove(&(decision.into_owned(), Happening::Decided.number()));
+                self.events.remove(&(decision.into_owned(), EventKind::Decided.number()));
             }
         }
         for row in &batch.users {

@@ -12,7 +12,7 @@ use super::SourceError;
 use nudged_base::limits::NAME_BYTES_MAX;
 use nudged_base::time::{DurationError, DurationMs, Gap, WallMs, parse_duration};
 use nudged_config::near::nearest;
-use nudged_config::tree::{Member, Node, Value};
+use nudged_config::tree::{Member, TreeNode, TreeValue};
 
 /// What is wrong with a text so far.
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ pub struct Field<'t> {
     /// Its line, 0 for none.
     pub line: u32,
     /// Its value.
-    pub value: &'t Value,
+    pub value: &'t TreeValue,
 }
 
 impl<'t> Field<'t> {
@@ -74,7 +74,7 @@ impl<'t> Field<'t> {
     /// A boolean.
     pub fn boolean(&self, errors: &mut Errors) -> Option<bool> {
         match self.value {
-            Value::Boolean(value) => Some(*value),
+            TreeValue::Boolean(value) => Some(*value),
             _ => self.expected("true or false", errors),
         }
     }
@@ -85,7 +85,7 @@ impl<'t> Field<'t> {
         N: TryFrom<i128> + PartialOrd + Display,
     {
         let (min, max) = (range.start(), range.end());
-        let Value::Number(text) = self.value else {
+        let TreeValue::Number(text) = self.value else {
             return self.expected(format_args!("a whole number, {min} to {max}"), errors);
         };
         let number = text.parse::<i128>().ok().and_then(|number| N::try_from(number).ok());
@@ -101,7 +101,7 @@ impl<'t> Field<'t> {
     /// A text.
     pub fn text(&self, errors: &mut Errors) -> Option<&'t str> {
         match self.value {
-            Value::Text(text) => Some(text),
+            TreeValue::Text(text) => Some(text),
             _ => self.expected("a text", errors),
         }
     }
@@ -170,7 +170,7 @@ impl<'t> Field<'t> {
     /// A moment: TOML's offset date-time, or the same as a text. Parts of a millisecond count as a
     /// whole one, so that comparing it with a time in milliseconds stays exact.
     pub fn moment(&self, errors: &mut Errors) -> Option<WallMs> {
-        let (Value::Text(text) | Value::Time(text)) = self.value else {
+        let (TreeValue::Text(text) | TreeValue::Time(text)) = self.value else {
             return self.expected("a date and time with an offset", errors);
         };
         let moment = text.parse::<Datetime>().ok().and_then(moment_of);
@@ -191,7 +191,7 @@ impl<'t> Field<'t> {
         errors: &mut Errors,
     ) -> Option<impl Iterator<Item = Field<'t>> + use<'t>> {
         let (min, max) = (counts.start(), counts.end());
-        let Value::List(nodes) = self.value else {
+        let TreeValue::List(nodes) = self.value else {
             return self.expected(format_args!("a list of {min} to {max}"), errors);
         };
         if !counts.contains(&nodes.len()) {
@@ -199,7 +199,7 @@ impl<'t> Field<'t> {
             return self.refuse(message, errors);
         }
         let path = self.path.clone();
-        Some(nodes.iter().enumerate().map(move |(index, Node { line, value, .. })| Field {
+        Some(nodes.iter().enumerate().map(move |(index, TreeNode { line, value, .. })| Field {
             path: format!("{path}[{index}]"),
             line: *line,
             value,
@@ -208,7 +208,7 @@ impl<'t> Field<'t> {
 
     /// A table whose keys are all `known`.
     pub fn table(&self, known: &[&str], errors: &mut Errors) -> Option<Table<'t>> {
-        let Value::Table(members) = self.value else {
+        let TreeValue::Table(members) = self.value else {
             return self.expected("a table", errors);
         };
         let table = Table { path: self.path.clone(), line: self.line, members };

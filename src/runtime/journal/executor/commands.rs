@@ -15,8 +15,8 @@ use std::sync::Arc;
 use glommio::io::{BufferedFile, OpenOptions};
 use glommio::{GlommioError, executor};
 
-use crate::journal::directory::{JournalDirectory, disk_error};
 use super::Signal;
+use crate::journal::directory::{JournalDirectory, disk_error};
 use nudged_journal::disk::{Completion, DiskCommand, DiskError};
 use nudged_journal::segment::{HEADER_BYTES, SECOND_HEADER_OFFSET, SegmentHeader, SegmentId};
 

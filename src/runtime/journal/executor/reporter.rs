@@ -8,7 +8,7 @@ use crate::journal::directory::free_bytes;
 use crate::journal::lanes::JournalLanes;
 use crate::threads::log_writer::{stamp_now, tell};
 use nudged_base::limits::DISK_RETRY_MS;
-use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_base::time::MonoNs;
 use nudged_journal::appender::{Gauges, Poison};
 use nudged_journal::disk::DiskError;
@@ -51,7 +51,7 @@ impl JournalReporter {
     ) {
         if gauges.failures > self.failures {
             self.failures = gauges.failures;
-            let fields = [("failures", Value::Number(gauges.failures))];
+            let fields = [("failures", LogValue::Number(gauges.failures))];
             self.log.write(stamp_now(), Message::JournalFailed, &fields);
         }
         if let Some(poison) = poison {
@@ -88,11 +88,11 @@ impl JournalReporter {
         let directory = self.directory.to_string_lossy();
         let why = refusal.unwrap_or(DiskError::NoSpace).to_string();
         let fields = [
-            ("directory", Value::Text(&directory)),
-            ("error", Value::Text(&why)),
-            ("needed_bytes", Value::Number(self.segment_bytes)),
-            ("free_bytes", Value::Number(free_bytes(&self.directory).unwrap_or(0))),
-            ("left_in_segment_bytes", Value::Number(gauges.room_bytes)),
+            ("directory", LogValue::Text(&directory)),
+            ("error", LogValue::Text(&why)),
+            ("needed_bytes", LogValue::Number(self.segment_bytes)),
+            ("free_bytes", LogValue::Number(free_bytes(&self.directory).unwrap_or(0))),
+            ("left_in_segment_bytes", LogValue::Number(gauges.room_bytes)),
         ];
         self.log.write(stamp_now(), message, &fields);
     }

@@ -13,12 +13,12 @@ use std::ptr;
 use io_uring::types::{CancelBuilder, DestinationSlot, Fd};
 use io_uring::{cqueue, opcode};
 
-use crate::shard::slot::{ConnectionSlot, Operation, pack};
-use crate::shard::listener::BACKLOG;
-use crate::threads::log_writer;
-use crate::shard::ring::Completion;
 use super::Driver;
 use super::connections::is_interrupted;
+use crate::shard::listener::BACKLOG;
+use crate::shard::ring::Completion;
+use crate::shard::slot::{ConnectionSlot, Operation, pack};
+use crate::threads::log_writer;
 use nudged_base::telemetry::log::Message;
 use nudged_base::time::MonoNs;
 use nudged_shard::seam::{Input, Step};

@@ -6,9 +6,9 @@ use std::io;
 use io_uring::types::{CancelBuilder, Fixed};
 use io_uring::{cqueue, opcode};
 
-use crate::shard::slot::{Operation, pack};
-use crate::shard::ring::{BUFFER_GROUP, Completion};
 use super::Driver;
+use crate::shard::ring::{BUFFER_GROUP, Completion};
+use crate::shard::slot::{Operation, pack};
 use nudged_base::limits::SEND_BYTES_MAX;
 use nudged_shard::seam::{Input, Step};
 
@@ -28,7 +28,10 @@ impl<S: Step> Driver<S> {
         slot: u32,
     ) -> io::Result<()> {
         let connection = &mut self.slots[slot as usize];
-        debug_assert_eq!(connection.generation, generation, "a slot is reused after its completions");
+        debug_assert_eq!(
+            connection.generation, generation,
+            "a slot is reused after its completions"
+        );
         if !cqueue::more(completion.flags) {
             connection.receiving = false;
         }
@@ -116,7 +119,8 @@ impl<S: Step> Driver<S> {
     /// The answer may come when the slot has another connection, which has not asked.
     pub(super) fn on_untaken(&mut self, completion: Completion, generation: u32, slot: u32) {
         let connection = &self.slots[slot as usize];
-        let is_wanted = connection.open && !connection.closing && connection.generation == generation;
+        let is_wanted =
+            connection.open && !connection.closing && connection.generation == generation;
         let Ok(bytes) = u32::try_from(completion.result) else { return };
         if is_wanted {
             let input = Input::Untaken { connection: slot, bytes };

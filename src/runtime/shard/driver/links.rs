@@ -30,11 +30,11 @@ use io_uring::opcode;
 use io_uring::types::{CancelBuilder, Fixed};
 use rustix::net::{Shutdown, SocketAddrAny, shutdown, sockopt};
 
-use crate::shard::slot::{ConnectionSlot, Operation, pack};
-use crate::shard::endpoint::Endpoint;
-use crate::shard::ring::Completion;
 use super::Driver;
 use super::connections::is_interrupted;
+use crate::shard::endpoint::Endpoint;
+use crate::shard::ring::Completion;
+use crate::shard::slot::{ConnectionSlot, Operation, pack};
 use nudged_shard::seam::{Input, Step};
 
 /// What the driver keeps of one link beside its line.

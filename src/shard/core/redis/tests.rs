@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::super::{Arbitration, Core, CoreSetup};
 use crate::control::{Command, Control, Outcome};
-use crate::seam::{RedisStatusView, Effect, Input, Outbox, ReadRequest, Report, Step, UserRead};
+use crate::seam::{Effect, Input, Outbox, ReadRequest, RedisStatusView, Report, Step, UserRead};
 use crate::users::redis::carrier::Carrier;
 use crate::users::redis::model::{Redis, Stored, Wire};
 use crate::users::redis::{Arbiter, ArbiterSetup, Queue};
@@ -28,8 +28,8 @@ use nudged_domain::catalog::snapshot::{Settings, Snapshot};
 use nudged_domain::catalog::source;
 use nudged_domain::state::user::{self, UserState};
 use nudged_journal::lane::{Ack, LaneBatch};
-use nudged_journal::record::{Happening, Record, append, frames};
-use nudged_redis::command::Phase;
+use nudged_journal::record::{EventKind, Record, append, frames};
+use nudged_redis::command::PartitionPhase;
 
 mod catalogs;
 mod degraded;
@@ -89,10 +89,10 @@ struct Node {
     answers: BTreeMap<u32, String>,
     lane: VecDeque<LaneBatch>,
     acked: Sequence,
-    /// (decision, happening) of each record.
-    journal: Vec<(String, Happening)>,
-    /// (sequence, decision, happening) of each record that is not merged.
-    unmerged: Vec<(Sequence, String, Happening)>,
+    /// (decision, event_kind) of each record.
+    journal: Vec<(String, EventKind)>,
+    /// (sequence, decision, event_kind) of each record that is not merged.
+    unmerged: Vec<(Sequence, String, EventKind)>,
     /// Every acknowledged record, framed.
     log: Vec<(Sequence, Vec<u8>)>,
     reads: VecDeque<ReadRequest>,
@@ -256,11 +256,11 @@ impl Node {
                 self.log.push((self.acked, framed));
                 match record {
                     Record::Impression(impression) => {
-                        self.journal.push((impression.token.to_owned(), impression.happening));
+                        self.journal.push((impression.token.to_owned(), impression.event_kind));
                     }
                     Record::Unmerged(record) => {
                         let token = record.token.to_owned();
-                        self.unmerged.push((self.acked, token, record.happening));
+                        self.unmerged.push((self.acked, token, record.event_kind));
                     }
                     Record::Erase { .. } => {}
                     Record::Withdrawn(_) => panic!("a journal has only what was seen"),
@@ -344,7 +344,8 @@ impl World {
         self.nodes[index].wire.up(run, false);
         self.nodes[index].turn(self.now);
         self.settle();
-        let redis_status = RedisStatusView { takes_traffic: true, cleared_run: run, ..RedisStatusView::default() };
+        let redis_status =
+            RedisStatusView { takes_traffic: true, cleared_run: run, ..RedisStatusView::default() };
         self.nodes[index].step(self.now, Input::RedisStatus(redis_status));
     }
 
@@ -620,7 +621,7 @@ fn another_run_is_compared_and_waits_to_be_cleared() {
     let partition = UserKey::of(b"u").partition();
     world.nodes[0].wire.down();
     world.redis = Redis::new(world.redis.at);
-    world.redis.metas[usize::from(partition.0)] = (None, 0, Phase::Open);
+    world.redis.metas[usize::from(partition.0)] = (None, 0, PartitionPhase::Open);
     world.nodes[0].reports.clear();
     world.nodes[0].wire.up(8, false);
     world.nodes[0].turn(world.now);
@@ -633,13 +634,17 @@ fn another_run_is_compared_and_waits_to_be_cleared() {
     assert_eq!(reason(world.nodes[0].answer(before)), "degraded", "not cleared");
     world.nodes[0].step(
         world.now,
-        Input::RedisStatus(RedisStatusView { takes_traffic: true, cleared_run: 8, ..RedisStatusView::default() }),
+        Input::RedisStatus(RedisStatusView {
+            takes_traffic: true,
+            cleared_run: 8,
+            ..RedisStatusView::default()
+        }),
     );
     let other = world.decide(0, "v");
     assert!(shown(world.nodes[0].answer(other)));
     let lost = world.decide(0, "u");
     assert_eq!(reason(world.nodes[0].answer(lost)), "degraded", "its partition has lost writes");
-    world.redis.metas[usize::from(partition.0)] = (Some(2), 0, Phase::Open);
+    world.redis.metas[usize::from(partition.0)] = (Some(2), 0, PartitionPhase::Open);
     let number = world.decide(0, "u");
     assert!(shown(world.nodes[0].answer(number)));
     assert_eq!(world.redis.users["u"].revision, Revision { epoch: 2, counter: 1 });
@@ -652,7 +657,7 @@ fn while_filling_sql_is_asked_and_the_higher_revision_put_into_redis() {
     let known = world.redis.users.remove("u").unwrap();
     let Stored { revision, state, .. } = known;
     for meta in &mut world.redis.metas {
-        *meta = (Some(2), 0, Phase::Filling);
+        *meta = (Some(2), 0, PartitionPhase::Filling);
     }
     world.pass(60_000);
     let number = world.nodes[0].decide(world.now, "u");
@@ -673,7 +678,7 @@ fn what_is_told_while_sql_is_asked_is_read_again() {
     world.decide(0, "u");
     let Stored { revision, state, .. } = world.redis.users.remove("u").unwrap();
     for meta in &mut world.redis.metas {
-        *meta = (Some(2), 0, Phase::Filling);
+        *meta = (Some(2), 0, PartitionPhase::Filling);
     }
     world.pass(60_000);
     let number = world.nodes[0].decide(world.now, "u");

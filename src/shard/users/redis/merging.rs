@@ -35,7 +35,7 @@ use nudged_base::limits::{
 use nudged_base::time::{DurationMs, MonoNs};
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::state::{apply, user};
-use nudged_journal::record::{Happening, Record};
+use nudged_journal::record::{EventKind, Record};
 
 /// What merging remembers between turns.
 #[derive(Debug, Default)]
@@ -160,23 +160,23 @@ impl RedisUsers<'_> {
     /// Merges an entry into the scratch state, and records what came of it.
     fn merge_one(&mut self, snapshot: &Snapshot, user: &str, entry: &Entry) {
         self.learn_show_of_entry(snapshot, user, entry);
-        let (happening, forgotten) = match entry.merge(&mut self.users.scratch.state, snapshot) {
-            Merged::Changed(happening, forgotten) => (happening, forgotten),
+        let (event_kind, forgotten) = match entry.merge(&mut self.users.scratch.state, snapshot) {
+            Merged::Changed(event_kind, forgotten) => (event_kind, forgotten),
             // It may be another node's, of the same millisecond, which that one is about to
             // withdraw since nobody saw it.
-            Merged::Known(Happening::Decided) => {
+            Merged::Known(EventKind::Decided) => {
                 apply::confirm(&mut self.users.scratch.state);
-                (Happening::Decided, None)
+                (EventKind::Decided, None)
             }
             // Its first record may be in the journal of a node that is no more.
-            Merged::Known(happening) => (happening, None),
+            Merged::Known(event_kind) => (event_kind, None),
             Merged::Dropped => return self.users.counters.merges_dropped.add(1),
         };
         let (at, acted_at) = match entry.asked {
             Asked::Show { .. } => (entry.shown.at, entry.shown.at),
             Asked::Event { acted_at, .. } => (entry.at, acted_at),
         };
-        let happened = Happened { happening, at, acted_at, forgotten };
+        let happened = Happened { event_kind, at, acted_at, forgotten };
         self.users.record(snapshot, &entry.subject(user), happened);
     }
 

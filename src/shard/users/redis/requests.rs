@@ -286,8 +286,8 @@ impl RedisUsers<'_> {
         if verdict == Verdict::Duplicate && self.arbiter.setup.queue == Queue::Journal {
             let subject = Subject::of(event);
             let acted_at = apply::acted_at(event.ts, event.token.at, wall);
-            let happening = event.action.happening();
-            let happened = Happened { happening, at: wall, acted_at, forgotten: None };
+            let event_kind = event.action.event_kind();
+            let happened = Happened { event_kind, at: wall, acted_at, forgotten: None };
             self.users.record(snapshot, &subject, happened);
         }
         verdict
@@ -445,7 +445,7 @@ impl Arbiter {
     pub(super) fn read(&mut self, now: MonoNs, user: &str) -> Option<Handle> {
         let partition = UserKey::of(user.as_bytes()).partition();
         let handle = self.in_flight.begin(user, partition, Stage::Read)?;
-        let command = command::Command::Read { partition, user };
+        let command = command::RedisCommand::Read { partition, user };
         if self.carrier.send(now, handle.to_bits(), &command).is_err() {
             self.in_flight.end(handle);
             return None;
@@ -473,7 +473,7 @@ impl Arbiter {
             Queue::Journal => Records::Journal { count: pending.count },
             Queue::List { list_max } => Records::List { framed: &pending.records, list_max },
         };
-        let command = command::Command::Commit(Commit {
+        let command = command::RedisCommand::Commit(Commit {
             partition: flight.partition,
             user: &flight.user,
             base: pending.base,

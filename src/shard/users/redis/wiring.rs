@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 
 use super::Arbiter;
-use crate::seam::{RedisStatusView, Learned};
+use crate::seam::{Learned, RedisStatusView};
 use crate::users::in_flight::Waiter;
 use nudged_api::outcome::EncodedOutcome;
 use nudged_base::limits::LINK_UNFIT_RETRY_MS;
 use nudged_base::time::MonoNs;
-use nudged_redis::link::{LinkEvent, LinkFigures, LinkWish};
+use nudged_redis::link::{LinkEvent, LinkMetrics, LinkRequest};
 
 impl Arbiter {
     /// The connection stands.
@@ -55,12 +55,12 @@ impl Arbiter {
     }
 
     /// What the link wants of the driver next. A lost connection is closed before another is made.
-    pub(crate) fn next_wish(&mut self) -> Option<LinkWish> {
+    pub(crate) fn next_wish(&mut self) -> Option<LinkRequest> {
         if std::mem::take(&mut self.must_close) {
-            return Some(LinkWish::Close);
+            return Some(LinkRequest::Close);
         }
         let wish = self.carrier.wish();
-        if wish == Some(LinkWish::Close) {
+        if wish == Some(LinkRequest::Close) {
             self.is_connected = false;
         }
         wish
@@ -125,7 +125,7 @@ impl Arbiter {
     }
 
     /// Counts of the link.
-    pub fn figures(&self) -> LinkFigures {
+    pub fn figures(&self) -> LinkMetrics {
         self.carrier.figures()
     }
 }

@@ -8,7 +8,7 @@ use nudged_base::time::WallMs;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::state::apply::{self, Action, EventVerdict, LateShow, Merge, ShowId};
 use nudged_domain::state::user::UserState;
-use nudged_journal::record::{self, Happening};
+use nudged_journal::record::{self, EventKind};
 
 /// One thing that a user's state lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,9 +53,9 @@ pub enum Asked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Merged {
     /// The state changed; it has to be recorded, with the popup that a show pushed out.
-    Changed(Happening, Option<PopupKey>),
+    Changed(EventKind, Option<PopupKey>),
     /// The state had it already; recording it once more is harmless, and makes sure of it.
-    Known(Happening),
+    Known(EventKind),
     /// It is of a show that is no longer remembered, too old, or of before an erase: dropped.
     Dropped,
 }
@@ -63,7 +63,7 @@ pub enum Merged {
 impl Entry {
     /// The entry of a record. Allocates its texts.
     pub fn of(record: &record::Unmerged<'_>) -> Entry {
-        let asked = match Action::of_happening(record.happening) {
+        let asked = match Action::of_event_kind(record.event_kind) {
             None => Asked::Show { session: record.session },
             Some(action) => {
                 let local = record.is_of_local.then_some(record.session);
@@ -84,14 +84,14 @@ impl Entry {
 
     /// The record of an entry.
     pub fn record<'a>(&'a self, user: &'a str) -> record::Unmerged<'a> {
-        let (happening, acted_at, local) = match self.asked {
-            Asked::Show { session } => (Happening::Decided, self.at, Some(session)),
-            Asked::Event { action, acted_at, local } => (action.happening(), acted_at, local),
+        let (event_kind, acted_at, local) = match self.asked {
+            Asked::Show { session } => (EventKind::Decided, self.at, Some(session)),
+            Asked::Event { action, acted_at, local } => (action.event_kind(), acted_at, local),
         };
         record::Unmerged {
             user,
             at: self.at,
-            happening,
+            event_kind,
             acted_at,
             token: &self.token,
             popup: &self.popup,
@@ -100,7 +100,7 @@ impl Entry {
             number: self.shown.number,
             shown_at: self.shown.at,
             session: local.unwrap_or(0),
-            is_of_local: local.is_some() && happening != Happening::Decided,
+            is_of_local: local.is_some() && event_kind != EventKind::Decided,
         }
     }
 
@@ -137,16 +137,16 @@ impl Entry {
         match self.asked {
             Asked::Show { session } => {
                 match apply::merge_show(state, snapshot, LateShow { shown: self.shown, session }) {
-                    Merge::Changed { forgotten } => Merged::Changed(Happening::Decided, forgotten),
-                    Merge::Known => Merged::Known(Happening::Decided),
+                    Merge::Changed { forgotten } => Merged::Changed(EventKind::Decided, forgotten),
+                    Merge::Known => Merged::Known(EventKind::Decided),
                     Merge::Erased => Merged::Dropped,
                 }
             }
             Asked::Event { action, acted_at, .. } => {
                 // As of the time at which it was accepted, so that waiting makes nothing too late.
                 match apply::event(state, self.shown, action, Some(acted_at), self.at) {
-                    EventVerdict::Accepted { .. } => Merged::Changed(action.happening(), None),
-                    EventVerdict::Duplicate => Merged::Known(action.happening()),
+                    EventVerdict::Accepted { .. } => Merged::Changed(action.event_kind(), None),
+                    EventVerdict::Duplicate => Merged::Known(action.event_kind()),
                     EventVerdict::TooLate => Merged::Dropped,
                 }
             }

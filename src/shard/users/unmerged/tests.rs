@@ -11,7 +11,7 @@ use nudged_domain::catalog::source::parse_json_values;
 use nudged_domain::state::apply::{self, Action, ShowId};
 use nudged_domain::state::user::{self, PopupState, Show, UserClocks, UserState};
 use nudged_journal::record::{
-    Happening, Impression, Record, append, frames, unmerged_framed_bytes,
+    EventKind, Impression, Record, append, frames, unmerged_framed_bytes,
 };
 use serde_json::json;
 
@@ -65,11 +65,11 @@ fn merging_twice_changes_once_and_what_is_unknown_is_dropped() {
     let snapshot = snapshot();
     let mut state = UserState::default();
     assert_eq!(click().merge(&mut state, &snapshot), Merged::Dropped);
-    assert_eq!(show().merge(&mut state, &snapshot), Merged::Changed(Happening::Decided, None));
-    assert_eq!(click().merge(&mut state, &snapshot), Merged::Changed(Happening::Clicked, None));
+    assert_eq!(show().merge(&mut state, &snapshot), Merged::Changed(EventKind::Decided, None));
+    assert_eq!(click().merge(&mut state, &snapshot), Merged::Changed(EventKind::Clicked, None));
     let revision = state.revision;
-    assert_eq!(show().merge(&mut state, &snapshot), Merged::Known(Happening::Decided));
-    assert_eq!(click().merge(&mut state, &snapshot), Merged::Known(Happening::Clicked));
+    assert_eq!(show().merge(&mut state, &snapshot), Merged::Known(EventKind::Decided));
+    assert_eq!(click().merge(&mut state, &snapshot), Merged::Known(EventKind::Clicked));
     assert_eq!(state.revision, revision);
     assert_eq!(state.popups[0].outcome_at, WallMs(NOON.0 + 5));
 }
@@ -128,11 +128,11 @@ fn an_event_brings_the_show_that_its_own_node_has_not_merged() {
     assert_eq!(click().learn(&mut state, &snapshot), None, "only where its token says so");
     assert_eq!(click_of(Some(7)).learn(&mut state, &snapshot), Some(None));
     let clicked = click_of(Some(7)).merge(&mut state, &snapshot);
-    assert_eq!(clicked, Merged::Changed(Happening::Clicked, None));
+    assert_eq!(clicked, Merged::Changed(EventKind::Clicked, None));
     assert_eq!(state.clocks.session, 7);
     let revision = state.revision;
     assert_eq!(click_of(Some(7)).learn(&mut state, &snapshot), None);
-    assert_eq!(show().merge(&mut state, &snapshot), Merged::Known(Happening::Decided));
+    assert_eq!(show().merge(&mut state, &snapshot), Merged::Known(EventKind::Decided));
     assert_eq!((state.revision, state.popups[0].shows_total), (revision, 1));
     apply::erase(&mut state, NOON);
     for entry in [show(), click(), click_of(Some(7))] {
@@ -172,7 +172,7 @@ fn the_fullest_records_of_a_merge_take_no_more_than_was_promised() {
                 user: "u",
                 revision: Revision { epoch: 1, counter: 1 },
                 at: NOON,
-                happening: Happening::Decided,
+                event_kind: EventKind::Decided,
                 acted_at: NOON,
                 token: subject.token,
                 popup: subject.popup,

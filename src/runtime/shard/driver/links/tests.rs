@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::{Driver, Setup};
+use crate::clocks;
 use crate::shard::endpoint::Endpoint;
+use crate::shard::listener;
 use crate::shard::mesh::Mesh;
 use crate::wake::Waker;
-use crate::clocks;
-use crate::shard::listener;
 use nudged_base::clock::{NodeClock, Now};
 use nudged_base::ids::ShardId;
 use nudged_base::time::MonoNs;

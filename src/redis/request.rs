@@ -6,23 +6,23 @@
 use std::collections::VecDeque;
 use std::io;
 
-use crate::decode::Frame;
-use crate::refusal::Refusal;
+use crate::decode::RespFrame;
+use crate::refusal::RedisRefusal;
 use crate::scripts::hash_of;
 use crate::words::Words;
 use nudged_base::limits::REDIS_PUSHES_MAX;
 
 /// The words of a command.
-pub type Command = Vec<Vec<u8>>;
+pub type CommandWords = Vec<Vec<u8>>;
 
 /// One question: everything of it goes over one connection, one command behind the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub enum RedisRequest {
     /// Commands, `REDIS_PIPELINE_MAX` at most. Errors stand in the places of their answers, and the
     /// server is left alone for a while after those that are not of one command.
-    Pipeline(Vec<Command>),
+    Pipeline(Vec<CommandWords>),
     /// As a pipeline, of commands whose refusal is an answer: the server is not left alone for it.
-    Each(Vec<Command>),
+    Each(Vec<CommandWords>),
     /// A script on one key, by its hash, or by its text where the server does not have it. An error
     /// is no answer.
     Script {
@@ -31,22 +31,22 @@ pub enum Ask {
         /// Its key.
         key: String,
         /// Its arguments.
-        arguments: Command,
+        arguments: CommandWords,
     },
 }
 
 /// A command of these words. Allocates.
-pub fn command(words: &[&[u8]]) -> Command {
+pub fn command(words: &[&[u8]]) -> CommandWords {
     words.iter().map(|word| word.to_vec()).collect()
 }
 
 /// Has the server know a script. Allocates.
-pub fn load(body: &str) -> Command {
+pub fn load(body: &str) -> CommandWords {
     command(&[b"SCRIPT", b"LOAD", body.as_bytes()])
 }
 
 /// Runs a script that the server knows, on one key. Allocates.
-pub fn call(body: &str, key: &str, arguments: &[&[u8]]) -> Command {
+pub fn call(body: &str, key: &str, arguments: &[&[u8]]) -> CommandWords {
     let mut words = command(&[b"EVALSHA", &hash_of(body), b"1", key.as_bytes()]);
     words.extend(arguments.iter().map(|word| word.to_vec()));
     words
@@ -54,7 +54,7 @@ pub fn call(body: &str, key: &str, arguments: &[&[u8]]) -> Command {
 
 /// A reply, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum OwnedReply {
     /// No value.
     Nil,
     /// A number.
@@ -62,7 +62,7 @@ pub enum Answer {
     /// A text.
     Text(Vec<u8>),
     /// An array, a set, or a map: its keys, each followed by its value.
-    List(Vec<Answer>),
+    List(Vec<OwnedReply>),
     /// An error, without its sign. Only within lists and pipelines: alone it is an `Err`.
     Error(String),
 }
@@ -85,7 +85,7 @@ pub enum Push {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum AskError {
+pub enum RedisError {
     /// No connection, or it was lost on the way; a command may have been executed.
     #[error("Redis can't be reached: {0}")]
     Connection(io::Error),
@@ -105,16 +105,16 @@ pub enum AskError {
     #[error("Redis refused a command: {text}")]
     Refused {
         /// Of which kind.
-        kind: Refusal,
+        kind: RedisRefusal,
         /// Its words.
         text: String,
     },
 }
 
-impl Answer {
+impl OwnedReply {
     /// The text, where it is one and readable.
     pub fn text(&self) -> Option<&str> {
-        let Answer::Text(bytes) = self else { return None };
+        let OwnedReply::Text(bytes) = self else { return None };
         std::str::from_utf8(bytes).ok()
     }
 
@@ -124,28 +124,28 @@ impl Answer {
     }
 }
 
-impl AskError {
+impl RedisError {
     /// A refusal in these words.
-    pub fn refused(text: String) -> AskError {
-        AskError::Refused { kind: Refusal::of(text.as_bytes()), text }
+    pub fn refused(text: String) -> RedisError {
+        RedisError::Refused { kind: RedisRefusal::of(text.as_bytes()), text }
     }
 }
 
 /// The one answer of a question of one command; its error is the question's.
 ///
 /// # Errors
-/// [`AskError::Refused`] where the answer is an error.
-pub fn only(answers: Vec<Answer>) -> Result<Answer, AskError> {
+/// [`RedisError::Refused`] where the answer is an error.
+pub fn only(answers: Vec<OwnedReply>) -> Result<OwnedReply, RedisError> {
     match answers.into_iter().next_back() {
-        Some(Answer::Error(text)) => Err(AskError::refused(text)),
-        answer => Ok(answer.unwrap_or(Answer::Nil)),
+        Some(OwnedReply::Error(text)) => Err(RedisError::refused(text)),
+        answer => Ok(answer.unwrap_or(OwnedReply::Nil)),
     }
 }
 
 /// A message; `None` for confirmations of subscriptions.
 pub fn push_of(words: &Words<'_>) -> Option<Push> {
     match words.array() {
-        Some([Frame::Text(b"message"), Frame::Text(channel), Frame::Text(payload)]) => {
+        Some([RespFrame::Text(b"message"), RespFrame::Text(channel), RespFrame::Text(payload)]) => {
             Some(Push::Message { channel: channel.to_vec(), payload: payload.to_vec() })
         }
         _ => None,
@@ -162,14 +162,14 @@ pub fn keep(pushes: &mut VecDeque<Push>, push: Push) {
 }
 
 /// A frame as an answer of its own. Allocates.
-pub fn owned(frame: Frame<'_>) -> Answer {
+pub fn owned(frame: RespFrame<'_>) -> OwnedReply {
     match frame {
-        Frame::Nil => Answer::Nil,
-        Frame::Int(number) => Answer::Int(number),
-        Frame::Text(text) => Answer::Text(text.to_vec()),
-        Frame::Error(text) => Answer::Error(String::from_utf8_lossy(text).into_owned()),
-        Frame::List(frames) | Frame::Push(frames) => {
-            Answer::List(frames.iter().map(owned).collect())
+        RespFrame::Nil => OwnedReply::Nil,
+        RespFrame::Int(number) => OwnedReply::Int(number),
+        RespFrame::Text(text) => OwnedReply::Text(text.to_vec()),
+        RespFrame::Error(text) => OwnedReply::Error(String::from_utf8_lossy(text).into_owned()),
+        RespFrame::List(frames) | RespFrame::Push(frames) => {
+            OwnedReply::List(frames.iter().map(owned).collect())
         }
     }
 }
