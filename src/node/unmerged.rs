@@ -30,7 +30,7 @@ pub fn of_shard(left: &Left, shard: ShardId, shards: u16) -> Left {
     left.iter().filter(|(_, user, _)| is_own(user)).cloned().collect()
 }
 
-/// Says in the Redis status, before the writer begins and before the shards do, what it must not pass.
+/// Says in the Redis status what the writer must not pass, before it and the shards begin.
 pub fn announce(redis_status: &RedisStatus, left: &Left, end: Sequence, shards: u16) {
     for shard in (0..shards).map(ShardId) {
         let first = of_shard(left, shard, shards).iter().map(|(sequence, ..)| *sequence).min();

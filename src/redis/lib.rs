@@ -5,8 +5,8 @@
 //! `command` what is asked and answered · `encode` commands to bytes · `scan`, `decode` bytes to
 //! frames · `reply` frames to replies · `refusal` the errors of Redis by kind · `scripts` what
 //! Redis runs for us · `breaker` when nothing is asked · `address` where the server is ·
-//! `greeting` how a connection begins · `link` the connection · `request` what those ask who wait for the answer ·
-//! `learned` what is known of the server.
+//! `greeting` how a connection begins · `link` the connection · `request` what those ask who
+//! wait for the answer · `learned` what is known of the server.
 
 pub mod address;
 pub mod breaker;

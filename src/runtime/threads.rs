@@ -1,15 +1,15 @@
 //! Threads that step no shard: each machine of `background` has one, which steps it, carries out
 //! the one effect that comes of it, and gives back what came of that. What a thread waits for and
-//! what it can do stand in its own file; here stands where it runs, what ends it, and what errors of
-//! its database mean to it. Must not know what a machine is for.
+//! what it can do stand in its own file; here stands where it runs, what ends it, and what errors
+//! of its database mean to it. Must not know what a machine is for.
 //!
 //! ```text
 //! machine.step(view, input) -> effect -> the thread: Redis, SQL, a rest -> input -> step ...
 //! ```
 //!
 //! `sql_writer`, `sql_reader`, `keeper` and `list_drain` have machines, `sql_fitness` is what SQL
-//! refuses them · `resolver` looks names up · `log_writer` writes the log · `vital` ends the process
-//! where one of them is gone.
+//! refuses them · `resolver` looks names up · `log_writer` writes the log · `vital` ends the
+//! process where one of them is gone.
 
 pub mod keeper;
 pub mod list_drain;

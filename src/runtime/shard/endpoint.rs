@@ -76,7 +76,8 @@ impl Endpoint {
         }
     }
 
-    /// The addresses as they are known now; none where the name was not found yet. Allocates nothing.
+    /// The addresses as they are known now; none where the name was not found yet. Allocates
+    /// nothing.
     pub fn addresses(&self) -> Arc<[Address]> {
         // A poisoned lock holds whole addresses: they are replaced in one step.
         Arc::clone(&self.addresses.read().unwrap_or_else(PoisonError::into_inner))

@@ -1,5 +1,5 @@
-//! The thread of the keeper of Redis, for `keeper::rounds`: asks Redis and SQL, and tells the shards
-//! by `redis_status`. Beside the journal on the dedicated core.
+//! The thread of the keeper of Redis, for `keeper::rounds`: asks Redis and SQL, and tells the
+//! shards by `redis_status`. Beside the journal on the dedicated core.
 //!
 //! Limits: SQL is asked with timeouts of a second, so that a server that hangs does not make this
 //! node look dead.

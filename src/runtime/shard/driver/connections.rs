@@ -99,7 +99,7 @@ impl<S: Step> Driver<S> {
             .build()
             .user_data(pack(Operation::Send, connection.generation, slot));
         connection.sending = Some(buffer);
-        // SAFETY: the buffer rests in `ConnectionSlot::sending`, unmoved on the heap, until its completion.
+        // SAFETY: the buffer rests in its slot, unmoved on the heap, until its completion.
         unsafe { self.ring.push(&entry) }
     }
 

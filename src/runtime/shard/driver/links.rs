@@ -89,8 +89,8 @@ impl<S: Step> Driver<S> {
         self.attempt(slot)
     }
 
-    /// Tries one address. What can't even be begun completes as a failure too, through the ring like
-    /// any other, so that a shard that answers each failure with a connect can't keep a turn
+    /// Tries one address. What can't even be begun completes as a failure too, through the ring
+    /// like any other, so that a shard that answers each failure with a connect can't keep a turn
     /// from ending.
     fn attempt(&mut self, slot: u32) -> io::Result<()> {
         let connection = &mut self.slots[slot as usize];
