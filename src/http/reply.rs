@@ -2,7 +2,7 @@
 //! has to grow.
 //!
 //! An answer is [`start`], any number of [`field`]s, and one of the two ends. Knows nothing of
-//! connections: whether one closes is told by the [`ResponseFlags`]. No `Server` field is ever sent.
+//! connections: whether one closes is told by [`ResponseFlags`]. No `Server` field is ever sent.
 
 use std::io::Write as _;
 use std::time::{Duration, UNIX_EPOCH};

@@ -1,4 +1,5 @@
-//! The link's connection as the arbiter sees it: bytes both ways, wishes, deadlines, the Redis status.
+//! The link's connection as the arbiter sees it: bytes both ways, requests,
+//! deadlines, the Redis status.
 
 use std::collections::VecDeque;
 
