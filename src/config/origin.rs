@@ -4,10 +4,11 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::expected::Expectation;
-use super::value::{ElementProblem, SettingValue, ValueRefusal, all_differ, elements};
+use super::tree::TreeValue;
+use super::value::{ElementProblem, ValueRefusal, all_differ, elements};
 use nudged_base::limits;
 
-pub(super) fn origins(value: &SettingValue) -> Result<Vec<String>, ValueRefusal> {
+pub(super) fn origins(value: &TreeValue) -> Result<Vec<String>, ValueRefusal> {
     let elements = elements(value).filter(|elements| elements.len() <= limits::ORIGINS_MAX);
     let elements = elements.ok_or(Expectation::Origins)?;
     // Any origin is all of them, so it stands alone.

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use super::load::Layers;
+use super::layers::Layers;
 use super::problem::ProblemKind;
 use super::schema::{AdminAddress, Count, QueueMode};
 use super::url::REDIS_LATER;

@@ -2,6 +2,7 @@
 //! no secret gets into a text.
 
 use super::keys::{KEYS, position};
+use super::tree::TreeValue;
 use super::*;
 use nudged_base::time::DurationMs;
 
@@ -14,7 +15,7 @@ fn read(text: &str) -> Result<Config, Problems> {
 }
 
 fn flag(name: &'static str, key: &'static str, value: &str) -> Flag {
-    Flag { name, key, value: SettingValue::Loose(value.to_owned()) }
+    Flag { name, key, value: TreeValue::Loose(value.into()) }
 }
 
 fn variables(pairs: &[(&str, &str)]) -> Environment {

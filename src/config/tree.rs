@@ -9,7 +9,7 @@ use std::fmt::Write;
 use toml::de::{DeFloat, DeInteger, DeTable, DeValue};
 
 /// A value and where it stands.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TreeNode {
     /// Its line from 1; 0 where it came without a text.
     pub line: u32,
@@ -20,7 +20,7 @@ pub struct TreeNode {
 }
 
 /// A value of TOML or JSON.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum TreeValue {
     /// JSON's null.
     Null,
@@ -32,6 +32,8 @@ pub enum TreeValue {
     Unreal(Box<str>),
     /// A text.
     Text(Box<str>),
+    /// Text of the environment or of a flag: read as whatever is wanted there.
+    Loose(Box<str>),
     /// TOML's dates and times, as RFC 3339 writes them.
     Time(Box<str>),
     /// A list.
@@ -41,7 +43,7 @@ pub enum TreeValue {
 }
 
 /// A key and its value.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Member {
     /// The key.
     pub key: Box<str>,
@@ -61,11 +63,59 @@ impl TreeValue {
             TreeValue::Boolean(_) => "a boolean",
             TreeValue::Number(_) => "a number",
             TreeValue::Unreal(_) => "not a finite number",
-            TreeValue::Text(_) => "a text",
+            TreeValue::Text(_) | TreeValue::Loose(_) => "a text",
             TreeValue::Time(_) => "a date or time",
             TreeValue::List(_) => "a list",
             TreeValue::Table(_) => "a table",
         }
+    }
+
+    /// The text, where it is one.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            TreeValue::Text(text) | TreeValue::Loose(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// true or false, where it is one of them.
+    pub fn boolean(&self) -> Option<bool> {
+        match self {
+            TreeValue::Boolean(value) => Some(*value),
+            TreeValue::Loose(text) => text.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// The whole number, where it is one.
+    pub fn whole(&self) -> Option<i128> {
+        match self {
+            TreeValue::Number(text) => text.parse().ok(),
+            TreeValue::Loose(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                text.parse().ok()
+            }
+            _ => None,
+        }
+    }
+
+    /// The value of a key, where it is a table that has it.
+    pub fn get(&self, key: &str) -> Option<&TreeNode> {
+        match self {
+            TreeValue::Table(members) => member(members, key).map(|member| &member.node),
+            _ => None,
+        }
+    }
+}
+
+/// The member of a key, if it is there.
+pub fn member<'m>(members: &'m [Member], key: &str) -> Option<&'m Member> {
+    members.iter().find(|member| &*member.key == key)
+}
+
+impl From<TreeValue> for TreeNode {
+    /// A value that came without a text.
+    fn from(value: TreeValue) -> TreeNode {
+        TreeNode { line: 0, column: 0, value }
     }
 }
 
@@ -184,7 +234,9 @@ pub fn write_json(value: &TreeValue, out: &mut String) {
         TreeValue::Null | TreeValue::Unreal(_) => out.push_str("null"),
         TreeValue::Boolean(value) => out.push_str(if *value { "true" } else { "false" }),
         TreeValue::Number(text) => out.push_str(text),
-        TreeValue::Text(text) | TreeValue::Time(text) => write_text(text, out),
+        TreeValue::Text(text) | TreeValue::Loose(text) | TreeValue::Time(text) => {
+            write_text(text, out);
+        }
         TreeValue::List(nodes) => {
             out.push('[');
             for (index, node) in nodes.iter().enumerate() {

@@ -11,7 +11,8 @@
 
 use super::expected::Expectation;
 use super::schema::SecretText;
-use super::value::{SettingValue, ValueRefusal, text};
+use super::tree::TreeValue;
+use super::value::ValueRefusal;
 use nudged_base::hex;
 
 /// Schemes of `redis.url` that this version serves.
@@ -92,7 +93,7 @@ fn escaped(character: char) -> String {
 }
 
 /// Reads `redis.url`; the empty text is none.
-pub(super) fn redis(value: &SettingValue) -> Result<Option<SecretText>, ValueRefusal> {
+pub(super) fn redis(value: &TreeValue) -> Result<Option<SecretText>, ValueRefusal> {
     let Some((text, scheme, rest)) = parts(value, REDIS)? else { return Ok(None) };
     let problem = match scheme {
         "redis" => of_redis(rest),
@@ -104,7 +105,7 @@ pub(super) fn redis(value: &SettingValue) -> Result<Option<SecretText>, ValueRef
 }
 
 /// Reads `mysql.url` and `mysql.replica`; the empty text is none.
-pub(super) fn mysql(value: &SettingValue) -> Result<Option<SecretText>, ValueRefusal> {
+pub(super) fn mysql(value: &TreeValue) -> Result<Option<SecretText>, ValueRefusal> {
     const MYSQL: &[&str] = &["mysql"];
     let Some((text, scheme, rest)) = parts(value, MYSQL)? else { return Ok(None) };
     if scheme != "mysql" {
@@ -117,11 +118,11 @@ type Parts<'v> = (&'v str, &'v str, &'v str);
 
 /// The text, its scheme, and what follows it; `None` for the empty text.
 fn parts<'v>(
-    value: &'v SettingValue,
+    value: &'v TreeValue,
     schemes: &'static [&'static str],
 ) -> Result<Option<Parts<'v>>, ValueRefusal> {
     let expected = Expectation::Url(schemes);
-    let text = text(value).ok_or(expected)?;
+    let text = value.text().ok_or(expected)?;
     if text.is_empty() {
         return Ok(None);
     }
@@ -267,7 +268,7 @@ mod tests {
     use super::*;
 
     fn read(key: &str, url: &str) -> Result<Option<SecretText>, ValueRefusal> {
-        let value = SettingValue::Text(url.to_owned());
+        let value = TreeValue::Text(url.into());
         if key == "redis" { redis(&value) } else { mysql(&value) }
     }
 

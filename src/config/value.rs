@@ -1,4 +1,4 @@
-//! What a key may hold: a setting as it was written, and the readers that turn it into a value. A
+//! The readers that turn what was written into the value of a key. A
 //! reader's refusal is the range that it allows, in the words of `expected`.
 
 use std::net::SocketAddr;
@@ -6,50 +6,10 @@ use std::path::PathBuf;
 
 use super::expected::{Expectation, SIZE_UNITS};
 use super::schema::{AdminAddress, Count, SecretText};
-use super::tree;
+use super::tree::TreeValue;
 use super::url::UrlProblem;
 use nudged_base::limits;
 use nudged_base::time::{DURATION_MAX, DurationMs, parse_duration};
-
-/// A setting as it was written, before its key says what it must be.
-#[derive(Clone, Debug, PartialEq)]
-pub enum SettingValue {
-    /// A text of a file.
-    Text(String),
-    /// A whole number of a file.
-    Whole(i64),
-    /// true or false of a file.
-    Boolean(bool),
-    /// A list of a file, or a flag that was given more than once.
-    List(Vec<SettingValue>),
-    /// Text of the environment or of a flag: read as whatever the key wants; lists are
-    /// separated by commas.
-    Loose(String),
-    /// Anything else, by the name of its type: no key takes it.
-    Other(&'static str),
-}
-
-impl SettingValue {
-    /// A value of a file.
-    pub(super) fn of(value: &tree::TreeValue) -> SettingValue {
-        match value {
-            tree::TreeValue::Text(text) => SettingValue::Text(text.to_string()),
-            tree::TreeValue::Boolean(boolean) => SettingValue::Boolean(*boolean),
-            tree::TreeValue::Number(text) | tree::TreeValue::Unreal(text) => match text.parse() {
-                Ok(number) => SettingValue::Whole(number),
-                Err(_) if text.contains(|letter| !matches!(letter, '0'..='9' | '-')) => {
-                    SettingValue::Other("a fraction")
-                }
-                Err(_) => SettingValue::Other("a number out of range"),
-            },
-            tree::TreeValue::List(nodes) => {
-                SettingValue::List(nodes.iter().map(|node| SettingValue::of(&node.value)).collect())
-            }
-            tree::TreeValue::Table(_) => SettingValue::Other("a section"),
-            tree::TreeValue::Null | tree::TreeValue::Time(_) => SettingValue::Other(value.kind()),
-        }
-    }
-}
 
 /// Why a key does not take a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,27 +43,19 @@ impl From<Expectation> for ValueRefusal {
 
 type Read<T> = Result<T, Expectation>;
 
-/// The text of a value, if it is one.
-pub(super) fn text(value: &SettingValue) -> Option<&str> {
-    match value {
-        SettingValue::Text(text) | SettingValue::Loose(text) => Some(text),
-        _ => None,
-    }
-}
-
 /// The elements of a list, `None` for one that is no text; one loose text is split at its commas.
-pub(super) fn elements(value: &SettingValue) -> Option<Vec<Option<&str>>> {
+pub(super) fn elements(value: &TreeValue) -> Option<Vec<Option<&str>>> {
     match value {
-        SettingValue::List(values) => Some(values.iter().map(text).collect()),
-        SettingValue::Loose(text) if text.trim().is_empty() => Some(Vec::new()),
-        SettingValue::Loose(text) => Some(text.split(',').map(|part| Some(part.trim())).collect()),
+        TreeValue::List(nodes) => Some(nodes.iter().map(|node| node.value.text()).collect()),
+        TreeValue::Loose(text) if text.trim().is_empty() => Some(Vec::new()),
+        TreeValue::Loose(text) => Some(text.split(',').map(|part| Some(part.trim())).collect()),
         _ => None,
     }
 }
 
 /// Reads a list of at most `max` elements; every element that `read` refuses is named.
 fn list<T>(
-    value: &SettingValue,
+    value: &TreeValue,
     (expected, max): (Expectation, usize),
     of_one: Expectation,
     read: impl Fn(&str) -> Option<T>,
@@ -132,34 +84,20 @@ pub(super) fn all_differ<T>(
     if repeats.is_empty() { Ok(()) } else { Err(ValueRefusal::Elements(repeats)) }
 }
 
-fn number(value: &SettingValue) -> Option<u64> {
-    match value {
-        SettingValue::Whole(number) => u64::try_from(*number).ok(),
-        SettingValue::Loose(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
-            text.parse().ok()
-        }
-        _ => None,
-    }
+pub(super) fn boolean(value: &TreeValue) -> Read<bool> {
+    value.boolean().ok_or(Expectation::Boolean)
 }
 
-pub(super) fn boolean(value: &SettingValue) -> Read<bool> {
-    match value {
-        SettingValue::Boolean(boolean) => Ok(*boolean),
-        SettingValue::Loose(text) if text == "true" => Ok(true),
-        SettingValue::Loose(text) if text == "false" => Ok(false),
-        _ => Err(Expectation::Boolean),
-    }
-}
-
-pub(super) fn whole(value: &SettingValue, min: u32, max: u32) -> Read<u32> {
-    number(value)
+pub(super) fn whole(value: &TreeValue, min: u32, max: u32) -> Read<u32> {
+    value
+        .whole()
         .and_then(|number| u32::try_from(number).ok())
         .filter(|number| (min..=max).contains(number))
         .ok_or(Expectation::Whole(min.into(), max.into()))
 }
 
-pub(super) fn count(value: &SettingValue, min: u32, max: u32) -> Read<Count> {
-    if text(value) == Some("auto") {
+pub(super) fn count(value: &TreeValue, min: u32, max: u32) -> Read<Count> {
+    if value.text() == Some("auto") {
         return Ok(Count::Auto);
     }
     whole(value, min, max)
@@ -167,7 +105,7 @@ pub(super) fn count(value: &SettingValue, min: u32, max: u32) -> Read<Count> {
         .map_err(|_| Expectation::AutoOrWhole(min.into(), max.into()))
 }
 
-pub(super) fn cpu(value: &SettingValue) -> Read<Option<u16>> {
+pub(super) fn cpu(value: &TreeValue) -> Read<Option<u16>> {
     let last = u32::from(limits::CPUS_MAX) - 1;
     match count(value, 0, last)? {
         Count::Auto => Ok(None),
@@ -176,17 +114,15 @@ pub(super) fn cpu(value: &SettingValue) -> Read<Option<u16>> {
 }
 
 /// A list such as `2-5,8`, in the order given; a single number is a list of one.
-pub(super) fn cpus(value: &SettingValue) -> Read<Option<Vec<u16>>> {
-    let one = match value {
-        SettingValue::Whole(number) => number.to_string(),
-        SettingValue::Text(text) | SettingValue::Loose(text) => text.clone(),
-        _ => return Err(Expectation::Cpus),
+pub(super) fn cpus(value: &TreeValue) -> Read<Option<Vec<u16>>> {
+    let (TreeValue::Number(text) | TreeValue::Text(text) | TreeValue::Loose(text)) = value else {
+        return Err(Expectation::Cpus);
     };
-    if one == "auto" {
+    if &**text == "auto" {
         return Ok(None);
     }
     let mut cpus = Vec::new();
-    for part in one.split(',') {
+    for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last) = (cpu_number(first)?, cpu_number(last)?);
         if first > last {
@@ -209,45 +145,47 @@ fn cpu_number(text: &str) -> Read<u16> {
     number.filter(|cpu| *cpu < limits::CPUS_MAX).ok_or(Expectation::Cpus)
 }
 
-pub(super) fn duration(value: &SettingValue, min_ms: u64, max_ms: u64) -> Read<DurationMs> {
+pub(super) fn duration(value: &TreeValue, min_ms: u64, max_ms: u64) -> Read<DurationMs> {
     debug_assert!(min_ms <= max_ms && max_ms <= DURATION_MAX.0);
-    text(value)
+    value
+        .text()
         .and_then(|text| parse_duration(text).ok())
         .filter(|duration| (min_ms..=max_ms).contains(&duration.0))
         .ok_or(Expectation::Duration(DurationMs(min_ms), DurationMs(max_ms)))
 }
 
 /// A size such as `256MiB`; a bare number is bytes.
-pub(super) fn size(value: &SettingValue, min: u64, max: u64) -> Read<u64> {
-    let bytes = number(value).or_else(|| {
-        let text = text(value)?;
+pub(super) fn size(value: &TreeValue, min: u64, max: u64) -> Read<u64> {
+    let bytes = value.whole().or_else(|| {
+        let text = value.text()?;
         let (digits, power) = SIZE_UNITS
             .iter()
             .find_map(|(name, power)| Some((text.strip_suffix(name)?.trim_end(), *power)))?;
-        let number: u64 = number(&SettingValue::Loose(digits.to_owned()))?;
-        number.checked_mul(1 << power)
+        TreeValue::Loose(digits.into()).whole()?.checked_mul(1 << power)
     });
+    let bytes = bytes.and_then(|bytes| u64::try_from(bytes).ok());
     bytes.filter(|bytes| (min..=max).contains(bytes)).ok_or(Expectation::Size(min, max))
 }
 
 /// The value that stands at the word's place in the list.
 pub(super) fn one_of<T: Copy>(
-    value: &SettingValue,
+    value: &TreeValue,
     words: &'static [&'static str],
     values: &[T],
 ) -> Read<T> {
     assert_eq!(words.len(), values.len(), "each word has its value");
-    text(value)
+    value
+        .text()
         .and_then(|text| words.iter().position(|word| *word == text))
         .map(|index| values[index])
         .ok_or(Expectation::OneOf(words))
 }
 
-pub(super) fn addresses(value: &SettingValue) -> Result<Vec<SocketAddr>, ValueRefusal> {
+pub(super) fn addresses(value: &TreeValue) -> Result<Vec<SocketAddr>, ValueRefusal> {
     let expected = Expectation::Addresses(limits::LISTENERS_MAX);
     // One address of a file needs no list around it.
     let one = match value {
-        SettingValue::Text(text) => Some(SettingValue::Loose(text.clone())),
+        TreeValue::Text(text) => Some(TreeValue::Loose(text.clone())),
         _ => None,
     };
     let value = one.as_ref().unwrap_or(value);
@@ -261,8 +199,8 @@ pub(super) fn addresses(value: &SettingValue) -> Result<Vec<SocketAddr>, ValueRe
     Ok(addresses)
 }
 
-pub(super) fn admin(value: &SettingValue) -> Read<AdminAddress> {
-    let text = text(value).ok_or(Expectation::AdminAddress)?;
+pub(super) fn admin(value: &TreeValue) -> Read<AdminAddress> {
+    let text = value.text().ok_or(Expectation::AdminAddress)?;
     match text.strip_prefix("unix:") {
         Some(path) if path.starts_with('/') && path.len() > 1 && !path.contains('\0') => {
             Ok(AdminAddress::Unix(PathBuf::from(path)))
@@ -272,25 +210,25 @@ pub(super) fn admin(value: &SettingValue) -> Read<AdminAddress> {
     }
 }
 
-pub(super) fn path(value: &SettingValue) -> Read<PathBuf> {
-    let text = text(value).filter(|text| !text.is_empty() && !text.contains('\0'));
+pub(super) fn path(value: &TreeValue) -> Read<PathBuf> {
+    let text = value.text().filter(|text| !text.is_empty() && !text.contains('\0'));
     text.map(PathBuf::from).ok_or(Expectation::Path)
 }
 
-pub(super) fn optional_path(value: &SettingValue) -> Read<Option<PathBuf>> {
-    if text(value) == Some("") {
+pub(super) fn optional_path(value: &TreeValue) -> Read<Option<PathBuf>> {
+    if value.text() == Some("") {
         return Ok(None);
     }
     path(value).map(Some).map_err(|_| Expectation::OptionalPath)
 }
 
-pub(super) fn zone(value: &SettingValue) -> Read<String> {
+pub(super) fn zone(value: &TreeValue) -> Read<String> {
     // The bundled database alone: what a name means must not differ between hosts.
     let known = |text: &&str| jiff::tz::TimeZoneDatabase::bundled().get(text).is_ok();
-    text(value).filter(known).map(str::to_owned).ok_or(Expectation::Zone)
+    value.text().filter(known).map(str::to_owned).ok_or(Expectation::Zone)
 }
 
-pub(super) fn keys(value: &SettingValue) -> Result<Vec<SecretText>, ValueRefusal> {
+pub(super) fn keys(value: &TreeValue) -> Result<Vec<SecretText>, ValueRefusal> {
     let keys = list(value, (Expectation::Keys, limits::KEYS_MAX), Expectation::Key, |text| {
         let length = (limits::KEY_BYTES_MIN..=limits::KEY_BYTES_MAX).contains(&text.len());
         let visible = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
@@ -300,7 +238,7 @@ pub(super) fn keys(value: &SettingValue) -> Result<Vec<SecretText>, ValueRefusal
     Ok(keys)
 }
 
-pub(super) fn users(value: &SettingValue) -> Result<Vec<String>, ValueRefusal> {
+pub(super) fn users(value: &TreeValue) -> Result<Vec<String>, ValueRefusal> {
     list(value, (Expectation::Users, limits::LOG_USERS_MAX), Expectation::User, |user| {
         let length = (1..=limits::USER_BYTES_MAX).contains(&user.len());
         (length && !user.contains(char::is_control)).then(|| user.to_owned())

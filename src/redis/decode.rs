@@ -1,28 +1,11 @@
 //! Bytes of a connection to replies. `scan` measures a reply and holds it to its limits; a list
-//! without lists is then read where it lies (`words`), anything else is decoded by the library.
+//! without lists is then read where it lies (`frame`), anything else is decoded by the library.
 //! What is made of it borrows from the buffer.
 
 use redis_protocol::{resp2, resp3};
 
+use super::frame::{RespFrame, Words};
 use super::scan::{FrameLimits, Malformed, Protocol, measure};
-use super::words::Words;
-
-/// A reply, borrowed from the bytes it came in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RespFrame<'a> {
-    /// No value.
-    Nil,
-    /// A number; 1 and 0 for true and false.
-    Int(i64),
-    /// A text: simple, bulk or verbatim, or a number beyond 64 bits.
-    Text(&'a [u8]),
-    /// An error, without its sign.
-    Error(&'a [u8]),
-    /// An array or set; of a map its keys, each followed by its value, in any order.
-    List(Words<'a>),
-    /// What nobody asked for: a change that is published, a subscription that is confirmed.
-    Push(Words<'a>),
-}
 
 /// Gathers bytes and gives replies. Holds at most one reply that is not yet whole, and what
 /// arrived behind the last one that was taken.

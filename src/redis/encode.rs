@@ -161,7 +161,8 @@ mod tests {
     use super::*;
 
     fn words_of(output: &[u8]) -> Vec<String> {
-        use crate::decode::{Decoder, RespFrame};
+        use crate::decode::Decoder;
+        use crate::frame::RespFrame;
         let limits = crate::scan::FrameLimits { bytes: 1 << 20, elements: 64 };
         let mut decoder = Decoder::new(limits);
         decoder.push(output);

@@ -1,8 +1,8 @@
 //! How a connection begins, whoever holds it: the commands that say who we are, and what the
 //! server says of itself.
 
-use super::decode::RespFrame;
 use super::encode;
+use super::frame::RespFrame;
 use super::link::{Incompatible, LinkSettings};
 use nudged_base::hash::Keyed;
 

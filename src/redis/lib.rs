@@ -3,7 +3,7 @@
 //! Must not know sockets, shards or what a user's state means.
 //!
 //! `command` what is asked and answered · `encode` commands to bytes · `scan`, `decode` bytes to
-//! frames · `reply` frames to replies · `refusal` the errors of Redis by kind · `scripts` what
+//! a `frame` · `reply` frames to replies · `refusal` the errors of Redis by kind · `scripts` what
 //! Redis runs for us · `breaker` when nothing is asked · `address` where the server is ·
 //! `greeting` how a connection begins · `link` the connection · `request` what those ask who
 //! wait for the answer · `learned` what is known of the server.
@@ -14,6 +14,7 @@ pub mod clock;
 pub mod command;
 pub mod decode;
 pub mod encode;
+pub mod frame;
 pub mod greeting;
 pub mod learned;
 pub mod link;
@@ -22,4 +23,3 @@ pub mod reply;
 pub mod request;
 pub mod scan;
 pub mod scripts;
-pub mod words;

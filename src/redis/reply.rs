@@ -1,7 +1,7 @@
 //! What a frame means as the reply to a command.
 
 use super::command::{CommitVerdict, Meta, PartitionPhase, Reply, UserValue};
-use super::decode::RespFrame;
+use super::frame::RespFrame;
 use super::refusal::RedisRefusal;
 use nudged_base::ids::Revision;
 use nudged_base::limits::{REQUEST_IDS_MAX, STATE_BYTES_MAX};

@@ -6,10 +6,10 @@
 use std::collections::VecDeque;
 use std::io;
 
-use crate::decode::RespFrame;
+use crate::frame::RespFrame;
+use crate::frame::Words;
 use crate::refusal::RedisRefusal;
 use crate::scripts::hash_of;
-use crate::words::Words;
 use nudged_base::limits::REDIS_PUSHES_MAX;
 
 /// The words of a command.

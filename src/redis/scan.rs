@@ -5,7 +5,7 @@
 //! Strings, errors, integers, nulls, booleans, big numbers, arrays, maps, sets and pushes are
 //! taken; doubles, attributes and streamed frames are what no command of ours is answered with.
 
-use super::words::number;
+use super::frame::number;
 use nudged_base::limits::REDIS_DEPTH_MAX;
 
 /// Which version of the protocol a connection speaks.

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use nudged_redis::decode::{Decoder, RespFrame};
+use nudged_redis::decode::Decoder;
+use nudged_redis::frame::RespFrame;
 use nudged_redis::scan::FrameLimits;
 use nudged_redis::scripts::Script;
 

@@ -10,7 +10,7 @@
 //! Knows nothing of files, versions and operators' overrides. Off the hot path: allocates freely.
 
 use crate::catalog::snapshot::{Popup, Status};
-use nudged_config::tree::{self, Member, TreeNode, TreeValue};
+use nudged_config::tree::{self, Member, TreeNode, TreeValue, member};
 
 mod canonical;
 mod content;
@@ -157,13 +157,10 @@ pub fn parse_toml(text: &str) -> Result<Vec<Definition>, Vec<SourceError>> {
 
 /// Whether a text that parses has a list of popups, were it an empty one.
 pub fn says_popups(text: &str, format: Format) -> bool {
-    let is_popup = |members: &[Member]| members.iter().any(|member| &*member.key == "popup");
     match format {
-        Format::Toml => from_toml(text).is_ok_and(|members| is_popup(&members)),
-        Format::Json => json::from_json(text).is_ok_and(|node| match node.value {
-            TreeValue::List(_) => true,
-            TreeValue::Table(members) => is_popup(&members),
-            _ => false,
+        Format::Toml => from_toml(text).is_ok_and(|members| member(&members, "popup").is_some()),
+        Format::Json => json::from_json(text).is_ok_and(|node| {
+            matches!(node.value, TreeValue::List(_)) || node.value.get("popup").is_some()
         }),
     }
 }
@@ -233,7 +230,7 @@ pub fn parse_popup(text: &str, format: Format, id: &str) -> Result<Definition, V
         },
     };
     let (line, mut members) = sole_popup(members)?;
-    if !members.iter().any(|member| &*member.key == "id") {
+    if member(&members, "id").is_none() {
         let node = TreeNode { line, column: 0, value: TreeValue::Text(id.into()) };
         members.insert(0, Member { key: "id".into(), line, column: 0, node });
     }
@@ -324,10 +321,5 @@ fn definitions(nodes: &[TreeNode]) -> Parsed {
 }
 
 fn id_of(node: &TreeNode) -> Option<&str> {
-    let TreeValue::Table(members) = &node.value else { return None };
-    let id = members.iter().find(|member| &*member.key == "id")?;
-    match &id.node.value {
-        TreeValue::Text(text) => Some(text),
-        _ => None,
-    }
+    node.value.get("id")?.value.text()
 }

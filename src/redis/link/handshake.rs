@@ -6,13 +6,13 @@
 //!                                                                     ──> CONFIG
 //! ```
 
-use crate::decode::RespFrame;
 use crate::encode::{self, CHANNEL_PREFIX};
+use crate::frame::RespFrame;
+use crate::frame::Words;
 use crate::greeting;
 use crate::link::{Incompatible, LinkSettings, RedisServer};
 use crate::refusal::RedisRefusal;
 use crate::scan::Protocol;
-use crate::words::Words;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum HandshakeStep {

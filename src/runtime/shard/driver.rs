@@ -19,15 +19,12 @@ use std::time::Duration;
 use io_uring::opcode;
 use io_uring::types::Fd;
 
-use accepting::ListenerSlot;
-use links::LinkSocket;
-
 use crate::clocks;
 use crate::shard::endpoint::Endpoint;
 use crate::shard::mesh::Mesh;
 use crate::shard::ports::Ports;
 use crate::shard::ring::{Completion, Ring};
-use crate::shard::slot::{ConnectionSlot, Operation, pack, unpack};
+use crate::shard::slot::{ConnectionSlot, LinkSocket, ListenerSlot, Operation, pack, unpack};
 use crate::threads::log_writer;
 use nudged_base::clock::{NodeClock, Now};
 use nudged_base::ids::ShardId;

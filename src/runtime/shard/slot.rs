@@ -1,5 +1,13 @@
-//! What the driver keeps of one connection: which operations the kernel has under way for it. A
-//! slot of the descriptor table is reused only after the last of them has completed.
+//! What the driver keeps of connections, listeners and links: which operations the kernel has under
+//! way for each. A slot of the descriptor table is reused only after the last of them has completed.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::net::SocketAddrAny;
+
+use super::endpoint::Endpoint;
+use nudged_base::time::MonoNs;
 
 /// A connection as the driver sees it.
 #[derive(Debug, Default)]
@@ -31,6 +39,61 @@ impl ConnectionSlot {
     /// Whether the kernel has anything under way for it.
     pub fn is_busy(&self) -> bool {
         self.receiving || self.shutting || self.connecting || self.sending.is_some()
+    }
+}
+
+/// What the driver keeps of a listener.
+#[derive(Debug)]
+pub struct ListenerSlot {
+    /// None once it is closed.
+    pub socket: Option<OwnedFd>,
+    /// Accepts under way: one of many shots, or several of one.
+    pub armed: u32,
+    /// What is under way is a multishot accept.
+    pub is_multishot: bool,
+    /// A multishot accept has been told to end, for want of places.
+    pub is_ending: bool,
+    /// After a failure nothing is accepted before this.
+    pub rest_until: Option<MonoNs>,
+    /// No more connections are wanted.
+    pub stopping: bool,
+}
+
+impl ListenerSlot {
+    /// Nothing is under way yet.
+    pub fn new(socket: OwnedFd) -> ListenerSlot {
+        ListenerSlot {
+            socket: Some(socket),
+            armed: 0,
+            is_multishot: false,
+            is_ending: false,
+            rest_until: None,
+            stopping: false,
+        }
+    }
+}
+
+/// What the driver keeps of one link beside its slot.
+#[derive(Debug)]
+pub struct LinkSocket {
+    /// Where it leads.
+    pub endpoint: Arc<Endpoint>,
+    /// The address to begin with: the one that worked last.
+    pub turn: usize,
+    /// Addresses that this connect has found dead.
+    pub tried: usize,
+    /// The shard asked for a connection while the former one was leaving.
+    pub is_wanted: bool,
+    /// The socket in the slot; none while the placeholder lies there.
+    pub socket: Option<OwnedFd>,
+    /// Read by the kernel until the connect has completed.
+    pub address: Option<Box<SocketAddrAny>>,
+}
+
+impl LinkSocket {
+    /// Not connected yet.
+    pub fn new(endpoint: Arc<Endpoint>) -> LinkSocket {
+        LinkSocket { endpoint, turn: 0, tried: 0, is_wanted: false, socket: None, address: None }
     }
 }
 

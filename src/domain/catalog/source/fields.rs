@@ -12,7 +12,7 @@ use super::SourceError;
 use nudged_base::limits::NAME_BYTES_MAX;
 use nudged_base::time::{DurationError, DurationMs, Gap, WallMs, parse_duration};
 use nudged_config::near::nearest;
-use nudged_config::tree::{Member, TreeNode, TreeValue};
+use nudged_config::tree::{Member, TreeNode, TreeValue, member};
 
 /// What is wrong with a text so far.
 #[derive(Debug, Default)]
@@ -73,10 +73,7 @@ impl<'t> Field<'t> {
 
     /// A boolean.
     pub fn boolean(&self, errors: &mut Errors) -> Option<bool> {
-        match self.value {
-            TreeValue::Boolean(value) => Some(*value),
-            _ => self.expected("true or false", errors),
-        }
+        self.value.boolean().or_else(|| self.expected("true or false", errors))
     }
 
     /// A whole number within a range.
@@ -88,8 +85,7 @@ impl<'t> Field<'t> {
         let TreeValue::Number(text) = self.value else {
             return self.expected(format_args!("a whole number, {min} to {max}"), errors);
         };
-        let number = text.parse::<i128>().ok().and_then(|number| N::try_from(number).ok());
-        match number {
+        match self.value.whole().and_then(|number| N::try_from(number).ok()) {
             Some(number) if range.contains(&number) => Some(number),
             _ if text.contains(['.', 'e', 'E']) => {
                 self.refuse(format!("{text} is not a whole number, {min} to {max}"), errors)
@@ -100,10 +96,7 @@ impl<'t> Field<'t> {
 
     /// A text.
     pub fn text(&self, errors: &mut Errors) -> Option<&'t str> {
-        match self.value {
-            TreeValue::Text(text) => Some(text),
-            _ => self.expected("a text", errors),
-        }
+        self.value.text().or_else(|| self.expected("a text", errors))
     }
 
     /// A text of 1 to `bytes_max` bytes without control characters.
@@ -231,8 +224,7 @@ pub struct Table<'t> {
 impl<'t> Table<'t> {
     /// The field of a key, if it is there.
     pub fn get(&self, key: &str) -> Option<Field<'t>> {
-        let member = self.members.iter().find(|member| &*member.key == key)?;
-        Some(Field::below(&self.path, member))
+        Some(Field::below(&self.path, member(self.members, key)?))
     }
 
     /// The field of a key that must be there.

@@ -88,13 +88,8 @@ pub(crate) fn default_popup() -> Popup {
 pub fn definition(field: &Field<'_>, errors: &mut Errors) -> Option<Definition> {
     let errors_before = errors.list.len();
     // Known before anything is reported, so that unknown keys name their popup too.
-    if let TreeValue::Table(members) = field.value {
-        let id = members.iter().find(|member| &*member.key == "id");
-        errors.popup = id.and_then(|id| match &id.node.value {
-            TreeValue::Text(text) => Some(text.chars().take(NAME_BYTES_MAX).collect()),
-            _ => None,
-        });
-    }
+    let id = field.value.get("id").and_then(|id| id.value.text());
+    errors.popup = id.map(|text| text.chars().take(NAME_BYTES_MAX).collect());
     let table = field.table(&FIELDS, errors);
     let table = table.map(|table| Table { path: String::new(), ..table });
     let definition = table.map(|table| {

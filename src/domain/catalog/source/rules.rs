@@ -11,7 +11,7 @@ use nudged_base::limits::{
     NAME_BYTES_MAX, PATTERN_BYTES_MAX, TARGET_DEPTH_MAX, TARGET_NODES_MAX, TARGET_TEXT_BYTES_MAX,
     TARGET_VALUES_MAX,
 };
-use nudged_config::tree::{TreeValue, write_json, write_text};
+use nudged_config::tree::{self, TreeValue, write_json, write_text};
 
 const KEYS: [&str; 6] = ["all", "any", "not", "attr", "op", "value"];
 
@@ -194,7 +194,7 @@ pub(crate) fn write_target(value: &TreeValue, out: &mut String) {
     out.push('{');
     let mut separator = "";
     for key in KEYS {
-        let Some(member) = members.iter().find(|member| &*member.key == key) else { continue };
+        let Some(member) = tree::member(members, key) else { continue };
         out.push_str(separator);
         separator = ",";
         write_text(key, out);

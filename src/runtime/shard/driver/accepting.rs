@@ -20,7 +20,6 @@ use crate::shard::ring::Completion;
 use crate::shard::slot::{ConnectionSlot, Operation, pack};
 use crate::threads::log_writer;
 use nudged_base::telemetry::log::Message;
-use nudged_base::time::MonoNs;
 use nudged_shard::seam::{Input, Step};
 
 /// After a failed accept the listener rests this long, in milliseconds: what was short (memory,
@@ -31,31 +30,6 @@ const ACCEPT_REST_MS: u64 = 20;
 const PLACES_FOR_MULTISHOT: u32 = BACKLOG.unsigned_abs();
 /// Single accepts of one listener at once.
 const SINGLES_MAX: u32 = 64;
-
-#[derive(Debug)]
-pub(super) struct ListenerSlot {
-    pub(super) socket: Option<OwnedFd>,
-    /// Accepts under way: one of many shots, or several of one.
-    pub(super) armed: u32,
-    pub(super) is_multishot: bool,
-    /// A multishot accept has been told to end, for want of places.
-    pub(super) is_ending: bool,
-    pub(super) rest_until: Option<MonoNs>,
-    pub(super) stopping: bool,
-}
-
-impl ListenerSlot {
-    pub(super) fn new(socket: OwnedFd) -> ListenerSlot {
-        ListenerSlot {
-            socket: Some(socket),
-            armed: 0,
-            is_multishot: false,
-            is_ending: false,
-            rest_until: None,
-            stopping: false,
-        }
-    }
-}
 
 impl<S: Step> Driver<S> {
     pub(super) fn on_accept(&mut self, completion: Completion, index: u32) {

@@ -22,42 +22,17 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::time::Duration;
 
 use io_uring::opcode;
 use io_uring::types::{CancelBuilder, Fixed};
-use rustix::net::{Shutdown, SocketAddrAny, shutdown, sockopt};
+use rustix::net::{Shutdown, shutdown, sockopt};
 
 use super::Driver;
 use super::connections::is_interrupted;
-use crate::shard::endpoint::Endpoint;
 use crate::shard::ring::Completion;
-use crate::shard::slot::{ConnectionSlot, Operation, pack};
+use crate::shard::slot::{ConnectionSlot, LinkSocket, Operation, pack};
 use nudged_shard::seam::{Input, Step};
-
-/// What the driver keeps of one link beside its line.
-#[derive(Debug)]
-pub(super) struct LinkSocket {
-    endpoint: Arc<Endpoint>,
-    /// The address to begin with: the one that worked last.
-    turn: usize,
-    /// Addresses that this connect has found dead.
-    tried: usize,
-    /// The shard asked for a connection while the former one was leaving.
-    is_wanted: bool,
-    /// The socket in the slot; none while the placeholder lies there.
-    socket: Option<OwnedFd>,
-    /// Read by the kernel until the connect has completed.
-    address: Option<Box<SocketAddrAny>>,
-}
-
-impl LinkSocket {
-    pub(super) fn new(endpoint: Arc<Endpoint>) -> LinkSocket {
-        LinkSocket { endpoint, turn: 0, tried: 0, is_wanted: false, socket: None, address: None }
-    }
-}
 
 impl<S: Step> Driver<S> {
     /// Whether a number is a link's.

@@ -1,8 +1,23 @@
-//! The elements of a list in a reply. Nearly every reply is a short list without lists in it; it is
+//! A reply, and the elements of a list in it. Nearly every reply is a short list without lists in it; it is
 //! read where it lies, element by element, since `scan` has walked it already: a tenth of the time
 //! that the library takes, and no allocation. Must not see bytes that `scan` has not measured.
 
-use super::decode::RespFrame;
+/// A reply, borrowed from the bytes it came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RespFrame<'a> {
+    /// No value.
+    Nil,
+    /// A number; 1 and 0 for true and false.
+    Int(i64),
+    /// A text: simple, bulk or verbatim, or a number beyond 64 bits.
+    Text(&'a [u8]),
+    /// An error, without its sign.
+    Error(&'a [u8]),
+    /// An array or set; of a map its keys, each followed by its value, in any order.
+    List(Words<'a>),
+    /// What nobody asked for: a change that is published, a subscription that is confirmed.
+    Push(Words<'a>),
+}
 
 /// The elements of a list, in order; of a map its keys, each followed by its value.
 #[derive(Clone)]
