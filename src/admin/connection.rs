@@ -40,7 +40,7 @@ pub(super) fn serve(stream: BlockingStream, peer: &str, service: &Service) {
         pool: BufferPool::new(BUFFERS),
         date: ImfDate::of(clocks::wall()),
         now,
-        early: Early { peer, service },
+        early: EarlyRefusals { peer, service },
         unread: service.unread.share(),
     };
     let mut bytes = vec![0; READ_BYTES];
@@ -48,12 +48,12 @@ pub(super) fn serve(stream: BlockingStream, peer: &str, service: &Service) {
 }
 
 /// Answers those who wait with a body that will not be read.
-struct Early<'s> {
+struct EarlyRefusals<'s> {
     peer: &'s str,
     service: &'s Service,
 }
 
-impl EarlyAnswers for Early<'_> {
+impl EarlyAnswers for EarlyRefusals<'_> {
     fn answer_head(
         &self,
         request: &Request<'_>,
@@ -71,7 +71,7 @@ struct Conversation<'s> {
     pool: BufferPool,
     date: ImfDate,
     now: MonoNs,
-    early: Early<'s>,
+    early: EarlyRefusals<'s>,
     unread: Share<'s>,
 }
 
@@ -97,7 +97,7 @@ impl Conversation<'_> {
                 if !was_refused && self.connection.is_tls() {
                     self.early
                         .service
-                        .tell(Message::TlsSeen, &[("listener", LogValue::Text("admin"))]);
+                        .log(Message::TlsSeen, &[("listener", LogValue::Text("admin"))]);
                 }
             }
             Err(error) if is_timeout(&error) => match self.connection.expire(&mut turn) {
@@ -157,14 +157,14 @@ fn turn_of<'t>(
     now: MonoNs,
     date: &'t ImfDate,
     pool: &'t mut BufferPool,
-    early: &'t Early<'_>,
+    early: &'t EarlyRefusals<'_>,
 ) -> ConnectionTurn<'t> {
     ConnectionTurn { now, date: date.as_str(), pool, timeouts: &TIMEOUTS, early }
 }
 
 /// Answers each request at once: nobody else waits for this thread.
 fn handler<'h>(
-    early: &'h Early<'_>,
+    early: &'h EarlyRefusals<'_>,
     date: &'h str,
     unread: &'h mut Share<'_>,
 ) -> impl FnMut(&Request<'_>, u32, &mut Vec<u8>) -> machine::Answer + 'h {

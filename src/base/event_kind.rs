@@ -1,5 +1,6 @@
-//! What happens to an impression, with its number and its word: the only table of them. The
-//! journal stores the numbers; requests, answers, SQL and exports have the words.
+//! The kinds of events that an impression can have, each with its number and its word: the only
+//! table of them. The journal stores the numbers; requests, answers, SQL and exports have the
+//! words.
 
 macro_rules! event_kinds {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $word:literal;)+) => {
@@ -11,10 +12,10 @@ macro_rules! event_kinds {
         }
 
         impl EventKind {
-            /// Every kind of event, in the order of their numbers.
+            /// Every kind, in the order of their numbers.
             pub const ALL: [EventKind; 6] = [$(EventKind::$name),+];
 
-            /// The kind of event of a stored number.
+            /// The kind with a stored number.
             pub fn from_number(number: u8) -> Option<EventKind> {
                 match number {
                     $($number => Some(EventKind::$name),)+
@@ -29,7 +30,7 @@ macro_rules! event_kinds {
                 }
             }
 
-            /// The kind of event of a word.
+            /// The kind with a word.
             pub fn of_word(word: &str) -> Option<EventKind> {
                 match word {
                     $($word => Some(EventKind::$name),)+
@@ -70,10 +71,10 @@ mod tests {
     fn numbers_and_words_are_pinned_and_come_back() {
         let words = ["decided", "shown", "ignored", "dismissed", "clicked", "converted"];
         assert_eq!(EventKind::ALL.map(EventKind::word), words);
-        for (number, event_kind) in (0..).zip(EventKind::ALL) {
-            assert_eq!(event_kind.number(), number);
-            assert_eq!(EventKind::from_number(number), Some(event_kind));
-            assert_eq!(EventKind::of_word(event_kind.word()), Some(event_kind));
+        for (number, kind) in (0..).zip(EventKind::ALL) {
+            assert_eq!(kind.number(), number);
+            assert_eq!(EventKind::from_number(number), Some(kind));
+            assert_eq!(EventKind::of_word(kind.word()), Some(kind));
         }
         assert_eq!(EventKind::from_number(6), None);
         assert_eq!(EventKind::of_word("Shown"), None);

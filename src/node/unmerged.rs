@@ -30,7 +30,7 @@ pub fn of_shard(left: &Left, shard: ShardId, shards: u16) -> Left {
     left.iter().filter(|(_, user, _)| is_own(user)).cloned().collect()
 }
 
-/// Says in the Redis status what the writer must not pass, before it and the shards begin.
+/// Says on the board, before the writer begins and before the shards do, what it must not pass.
 pub fn announce(redis_status: &RedisStatus, left: &Left, end: Sequence, shards: u16) {
     for shard in (0..shards).map(ShardId) {
         let first = of_shard(left, shard, shards).iter().map(|(sequence, ..)| *sequence).min();
@@ -41,10 +41,11 @@ pub fn announce(redis_status: &RedisStatus, left: &Left, end: Sequence, shards: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nudged_base::event_kind::EventKind;
     use nudged_base::ids::{PopupKey, Revision};
     use nudged_base::time::WallMs;
     use nudged_domain::state::apply::{Action, ShowId};
-    use nudged_journal::record::{EventKind, Impression, Record};
+    use nudged_journal::record::{Impression, Record};
     use nudged_runtime::wake::Waker;
     use nudged_shard::users::unmerged::{Asked, Entry};
     use std::sync::Arc;
@@ -68,7 +69,7 @@ mod tests {
             user: "u",
             revision: Revision { epoch: 1, counter: 1 },
             at: WallMs(5),
-            event_kind: EventKind::Clicked,
+            kind: EventKind::Clicked,
             acted_at: WallMs(5),
             token,
             popup: "p",

@@ -31,6 +31,7 @@ use nudged_api::events::Event;
 use nudged_api::outcome::{EncodedOutcome, Outcome};
 use nudged_api::token::Token;
 use nudged_base::clock::Now;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{LaneSequence, PopupKey, UserKey};
 use nudged_base::limits::{BUFFERS_POOLED_MAX, CATALOGS_HELD_MAX};
 use nudged_base::telemetry::counters::ShardCounters;
@@ -42,7 +43,7 @@ use nudged_domain::state::apply::ShowId;
 use nudged_domain::state::slice::Slice;
 use nudged_domain::state::user::{self, UserState};
 use nudged_http::pool::BufferPool;
-use nudged_journal::record::{self, EventKind, Impression, Record};
+use nudged_journal::record::{self, Impression, Record};
 
 /// Who decides which of two changes of a user stands.
 pub enum Arbitration {
@@ -177,7 +178,7 @@ pub struct UsersSetup {
 #[derive(Clone, Copy, Debug)]
 pub struct Happened {
     /// What.
-    pub event_kind: EventKind,
+    pub kind: EventKind,
     /// When it became part of the state.
     pub at: WallMs,
     /// When the user acted.
@@ -328,7 +329,7 @@ impl Users {
     /// Records what just happened to the scratch state's entry of `subject.popup`: in the lane, or
     /// aside where Redis has to take it first.
     fn record(&mut self, snapshot: &Snapshot, subject: &Subject<'_>, happened: Happened) {
-        let Happened { event_kind, at, acted_at, forgotten } = happened;
+        let Happened { kind, at, acted_at, forgotten } = happened;
         let popup_key = PopupKey::of(subject.popup);
         let Scratch { state, clocks, row, .. } = &mut self.scratch;
         let entry = state.popup(popup_key).expect("the change left an entry");
@@ -344,7 +345,7 @@ impl Users {
             user: subject.user,
             revision: state.revision,
             at,
-            event_kind,
+            kind,
             acted_at,
             token: subject.token,
             popup: subject.popup,

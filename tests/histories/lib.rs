@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 use proptest::prelude::*;
 
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{PopupKey, Revision, Sequence};
 use nudged_base::time::{DurationMs, Gap, WallMs};
 use nudged_domain::catalog::schedule::Zone;
@@ -16,7 +17,7 @@ use nudged_domain::catalog::snapshot::{
 };
 use nudged_domain::state::apply::{self, Action, EventVerdict, ShowId};
 use nudged_domain::state::user::{UserState, encode_clocks, encode_popup};
-use nudged_journal::record::{EventKind, FormerEntry, Impression, Record, Withdrawn};
+use nudged_journal::record::{FormerEntry, Impression, Record, Withdrawn};
 
 /// Users whose ids differ only where bytes are compared one by one.
 pub const USERS: [&str; 4] = ["a", "A", "a ", "\u{e9}"];
@@ -38,7 +39,7 @@ pub struct OwnedRecord {
 /// The parts of an impression's record.
 #[derive(Clone, Debug)]
 pub struct OwnedImpression {
-    pub event_kind: EventKind,
+    pub kind: EventKind,
     pub acted_at: WallMs,
     pub token: String,
     pub popup: String,
@@ -92,7 +93,7 @@ impl OwnedRecord {
                 user,
                 revision,
                 at,
-                event_kind: parts.event_kind,
+                kind: parts.kind,
                 acted_at: parts.acted_at,
                 token: &parts.token,
                 popup: &parts.popup,
@@ -233,14 +234,14 @@ impl Journal {
         let verdict = apply::event(state, id, action, None, self.now);
         if let EventVerdict::Accepted { acted_at } = verdict {
             self.former.remove(user);
-            let event_kind = match action {
+            let kind = match action {
                 Action::Shown => EventKind::Shown,
                 Action::Ignored => EventKind::Ignored,
                 Action::Dismissed => EventKind::Dismissed,
                 Action::Clicked => EventKind::Clicked,
                 Action::Converted => EventKind::Converted,
             };
-            self.push(user, (event_kind, acted_at), (popup, token), None);
+            self.push(user, (kind, acted_at), (popup, token), None);
         }
     }
 
@@ -295,7 +296,7 @@ impl Journal {
     fn push(
         &mut self,
         user: &str,
-        (event_kind, acted_at): (EventKind, WallMs),
+        (kind, acted_at): (EventKind, WallMs),
         (popup, token): (String, String),
         forgotten: Option<String>,
     ) {
@@ -308,7 +309,7 @@ impl Journal {
         let is_never = entry.outcome.is_some();
         let next_show_at = if is_never { None } else { Some(self.now.plus(DurationMs::DAY)) };
         let impression = Some(OwnedImpression {
-            event_kind,
+            kind,
             acted_at,
             token,
             popup,

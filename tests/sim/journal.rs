@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use nudged_base::clock::NodeClock;
 use nudged_journal::appender::{Appender, AppenderConfig, AppenderStart};
-use nudged_journal::disk::{Completion, DiskCommand};
+use nudged_journal::disk::{DiskCommand, DiskCompletion};
 use nudged_journal::lane::LaneBatch;
 use nudged_journal::segment::OPENING_OFFSET;
 
@@ -21,7 +21,7 @@ pub struct Journal {
     pub lanes: Vec<VecDeque<LaneBatch>>,
     under_way: BTreeMap<u64, DiskCommand>,
     commands: u64,
-    completions: VecDeque<Completion>,
+    completions: VecDeque<DiskCompletion>,
     turn_at: Option<u64>,
     /// A segment was opened, which the world has not looked at.
     pub has_opened: bool,
@@ -113,7 +113,7 @@ impl Node {
         }
         journal.take_records(scene);
         journal.submit(disk, scene);
-        let gauges = journal.appender.gauges();
+        let gauges = journal.appender.metrics();
         self.marks.written = gauges.written;
         self.marks.is_refusing = !gauges.is_accepting;
         let mut acks = Vec::new();

@@ -22,7 +22,7 @@ use nudged_shard::control::{Command, Control, ControlReply};
 use nudged_shard::core::{Core, CoreSetup};
 use nudged_shard::seam::{Effect, Hop, HopReply, Input, Outbox, ReadRequest, Step, UserRead};
 use nudged_shard::view::Rules;
-use nudged_store::{Reader, Store};
+use nudged_store::{Store, StoreReader};
 
 use super::disk::Disk;
 use super::journal::Journal;
@@ -159,7 +159,7 @@ impl Node {
         let written = Sequence(recovered.start.next.0 - 1);
         let marks = Marks { written, applied, is_refusing: false };
         let writer = Writer::new(store, stream, disk, applied);
-        let reader = Reader::open(directory).expect("SQL opens");
+        let reader = StoreReader::open(directory).expect("SQL opens");
         let reader = ReaderSide::new(reader, recovered.unapplied);
         let journal = Journal::new(scene.config.appender(), recovered.start, shards, clock);
         let shards = (0..shards)

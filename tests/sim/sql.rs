@@ -8,7 +8,7 @@ use nudged_domain::state::user::UserState;
 use nudged_journal::reader::Tail;
 use nudged_journal::recovery::UnappliedIndex;
 use nudged_runtime::threads::sql_writer;
-use nudged_store::{Reader, Store};
+use nudged_store::{Store, StoreReader};
 
 use super::disk::Disk;
 use super::following::{Around, Following, Reading, failure};
@@ -96,7 +96,7 @@ impl Writer {
 
 /// Reads users back.
 pub struct ReaderSide {
-    reader: Reader,
+    reader: StoreReader,
     /// Who was asked for, and what the journal has of them.
     pub reading: Reading,
     is_planned: bool,
@@ -104,7 +104,7 @@ pub struct ReaderSide {
 
 impl ReaderSide {
     /// A reader of what SQL has, and of what it had not at the start.
-    pub fn new(reader: Reader, unapplied: UnappliedIndex) -> ReaderSide {
+    pub fn new(reader: StoreReader, unapplied: UnappliedIndex) -> ReaderSide {
         ReaderSide { reader, reading: Reading::new(unapplied), is_planned: false }
     }
 
@@ -123,7 +123,7 @@ impl ReaderSide {
     }
 }
 
-fn state_of(reader: &mut Reader, user: &str) -> UserState {
+fn state_of(reader: &mut StoreReader, user: &str) -> UserState {
     let mut state = None;
     let result = reader.read_users(&[user], &mut |_, found| state = Some(found));
     assert_eq!(result.expect("SQL reads"), 0, "every row can be read");

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nudged_background::keeper::figures::KeeperFigures;
 use nudged_background::keeper::list_share::ListShare;
 use nudged_background::keeper::peers::NodeId;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{Partition, PopupKey, Revision, Sequence, ShardId, UserKey};
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Level, Log};
@@ -18,7 +19,7 @@ use nudged_config::{Config, SecretText};
 use nudged_domain::state::user::{
     PopupState, Show, UserClocks, UserState, encode, encode_clocks, encode_popup,
 };
-use nudged_journal::record::{self, EventKind, Impression, Record, Withdrawn};
+use nudged_journal::record::{self, Impression, Record, Withdrawn};
 use nudged_redis::greeting::run_of_info;
 use nudged_redis::link::LinkSettings;
 use nudged_redis::request::OwnedReply;
@@ -102,12 +103,12 @@ impl Node {
         });
         // Nobody drains its lists here.
         let (drained, ended) = (Arc::clone(&share), Arc::clone(&stop));
-        let (shard_status, mut redis) = (Arc::clone(&redis_status), client(redis));
+        let (shard_board, mut redis) = (Arc::clone(&redis_status), client(redis));
         let shard = std::thread::spawn(move || {
             let mut seen = BTreeMap::new();
             while !ended.load(Ordering::Acquire) {
                 waker.sleep_for_unless(Duration::from_millis(5), || false);
-                report(&shard_status, &mut redis, &mut seen);
+                report(&shard_board, &mut redis, &mut seen);
                 counters.turns.add(1);
                 drained.end(0, &drained.begin(0));
             }
@@ -222,7 +223,7 @@ pub fn framed(user: &str, state: &UserState) -> Vec<u8> {
         user,
         revision: state.revision,
         at,
-        event_kind: EventKind::Decided,
+        kind: EventKind::Decided,
         acted_at: at,
         token: &token,
         popup: "spring",

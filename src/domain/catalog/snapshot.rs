@@ -195,20 +195,20 @@ impl Outcome {
 
     /// Its word.
     pub fn word(self) -> &'static str {
-        self.event_kind().word()
+        self.kind().word()
     }
 
     /// The outcome of a word.
     pub fn of_word(word: &str) -> Option<Outcome> {
-        EventKind::of_word(word).and_then(Outcome::of_event_kind)
+        EventKind::of_word(word).and_then(Outcome::of_kind)
     }
 
-    /// The outcome that a kind of event is; a show is none.
-    pub fn of_event_kind(event_kind: EventKind) -> Option<Outcome> {
-        Outcome::ALL.into_iter().find(|outcome| outcome.event_kind() == event_kind)
+    /// The outcome that an event of a kind leads to; a show and `shown` have none.
+    pub fn of_kind(kind: EventKind) -> Option<Outcome> {
+        Outcome::ALL.into_iter().find(|outcome| outcome.kind() == kind)
     }
 
-    fn event_kind(self) -> EventKind {
+    fn kind(self) -> EventKind {
         match self {
             Outcome::Ignored => EventKind::Ignored,
             Outcome::Dismissed => EventKind::Dismissed,

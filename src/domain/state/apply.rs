@@ -45,16 +45,16 @@ impl Action {
 
     /// Its name on the wire.
     pub fn as_str(self) -> &'static str {
-        self.event_kind().word()
+        self.kind().word()
     }
 
     /// The action of a name; `None` for an unknown one.
     pub fn parse(name: &str) -> Option<Action> {
-        EventKind::of_word(name).and_then(Action::of_event_kind)
+        EventKind::of_word(name).and_then(Action::of_kind)
     }
 
     /// What it is in the journal.
-    pub fn event_kind(self) -> EventKind {
+    pub fn kind(self) -> EventKind {
         match self {
             Action::Shown => EventKind::Shown,
             Action::Ignored => EventKind::Ignored,
@@ -65,13 +65,13 @@ impl Action {
     }
 
     /// The action that a record is about; `None` for a show.
-    pub fn of_event_kind(event_kind: EventKind) -> Option<Action> {
-        Action::ALL.into_iter().find(|action| action.event_kind() == event_kind)
+    pub fn of_kind(kind: EventKind) -> Option<Action> {
+        Action::ALL.into_iter().find(|action| action.kind() == kind)
     }
 
     /// The outcome that it stands for; `shown` is none.
     pub fn outcome(self) -> Option<Outcome> {
-        Outcome::of_event_kind(self.event_kind())
+        Outcome::of_kind(self.kind())
     }
 
     fn bit(self) -> u8 {

@@ -16,13 +16,13 @@ use nudged_api::outcome::{Candidate, Decided, EncodedOutcome, Outcome, Verdicts}
 use nudged_api::token::Token;
 use nudged_api::verdict::{PlacedVerdict, Verdict};
 use nudged_base::clock::Now;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::LaneSequence;
 use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_base::time::MonoNs;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::choose::{self, Decision};
 use nudged_domain::state::apply::{self, EventVerdict, ShowApplied};
-use nudged_journal::record::EventKind;
 
 /// What a command is executed with.
 #[derive(Clone, Copy, Debug)]
@@ -80,8 +80,8 @@ impl Users {
             EventVerdict::Duplicate => Verdict::Duplicate,
             EventVerdict::Accepted { acted_at } => {
                 let subject = Subject::of(event);
-                let event_kind = event.action.event_kind();
-                let happened = Happened { event_kind, at: now.wall, acted_at, forgotten: None };
+                let kind = event.action.kind();
+                let happened = Happened { kind, at: now.wall, acted_at, forgotten: None };
                 self.record(&view.snapshot, &subject, happened);
                 Verdict::Accepted
             }
@@ -138,8 +138,8 @@ impl Users {
         let (decided, applied) = self.mint_show(context, request, place, None);
         let snapshot = &*context.view.snapshot;
         let subject = Subject::of_show(snapshot, request.context.user, place, decided.token);
-        let (event_kind, forgotten) = (EventKind::Decided, applied.forgotten);
-        let happened = Happened { event_kind, at: now, acted_at: now, forgotten };
+        let (kind, forgotten) = (EventKind::Decided, applied.forgotten);
+        let happened = Happened { kind, at: now, acted_at: now, forgotten };
         self.record(snapshot, &subject, happened);
         decided
     }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bumpalo::Bump;
 use nudged_api::token::Keys;
+use nudged_base::event_kind::EventKind;
 use nudged_base::time::WallMs;
-use nudged_journal::record::{EventKind, Record, frames};
+use nudged_journal::record::{Record, frames};
 use serde_json::Value;
 
 use crate::wire::Reply;
@@ -99,7 +100,7 @@ impl History {
     pub fn appended(&mut self, bytes: &[u8], now: u64) {
         for frame in frames(bytes) {
             match frame.expect("shards frame records").record().expect("records are ours") {
-                Record::Unmerged(record) if record.event_kind == EventKind::Decided => {
+                Record::Unmerged(record) if record.kind == EventKind::Decided => {
                     self.locals.insert(record.token.to_owned());
                 }
                 Record::Impression(record) if self.locals.contains(record.token) => {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use nudged_base::clock::NodeClock;
 use nudged_base::limits::SEGMENT_BYTES_MIN;
 use nudged_journal::appender::{Appender, AppenderConfig, AppenderStart};
-use nudged_journal::disk::{Completion, DiskCommand};
+use nudged_journal::disk::{DiskCommand, DiskCompletion};
 use nudged_journal::lane::LaneBatch;
 
 use super::node::Node;
@@ -28,7 +28,7 @@ pub struct Journal {
     pub promised: Vec<u64>,
     under_way: BTreeMap<u64, DiskCommand>,
     commands: u64,
-    completions: VecDeque<Completion>,
+    completions: VecDeque<DiskCompletion>,
     turn_at: Option<u64>,
     clock: NodeClock,
 }
@@ -127,7 +127,7 @@ impl Node {
         journal.take_records(scene);
         journal.submit(node, disk, scene);
         assert!(journal.appender.poison().is_none(), "a disk that does not fail poisons nothing");
-        let gauges = journal.appender.gauges();
+        let gauges = journal.appender.metrics();
         self.marks.written = gauges.written;
         self.marks.is_refusing = !gauges.is_accepting;
         self.is_ready |= gauges.is_accepting;

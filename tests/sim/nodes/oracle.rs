@@ -10,11 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bumpalo::Bump;
 use nudged_background::keeper::scripts;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{PopupKey, Revision, UserKey};
 use nudged_base::limits::SHOWS_REMEMBERED_MAX;
 use nudged_base::time::WallMs;
 use nudged_domain::state::user::{self, UserState};
-use nudged_journal::record::EventKind;
 use nudged_redis::reply::split_value;
 
 use super::catalog::{Rules, rules_of};
@@ -26,14 +26,14 @@ use super::world::World;
 const DECIDED: u8 = 0;
 
 fn number_of(action: &str) -> u8 {
-    let event_kind = match action {
+    let kind = match action {
         "shown" => EventKind::Shown,
         "ignored" => EventKind::Ignored,
         "dismissed" => EventKind::Dismissed,
         "clicked" => EventKind::Clicked,
         _ => EventKind::Converted,
     };
-    event_kind.number()
+    kind.number()
 }
 
 /// Holds SQL and Redis against what clients asked and heard.

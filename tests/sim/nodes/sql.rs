@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 
 use nudged_background::writer::batcher::{self, Tombstones};
 use nudged_background::writer::failure::{SqlFailure, SqlMeaning};
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{PopupKey, Revision, Sequence, StreamId};
 use nudged_base::limits::PEER_KNOWN_MS;
 use nudged_domain::state::user::{PopupState, UserClocks, UserState, decode_popup};
-use nudged_journal::record::{EventKind, Record};
+use nudged_journal::record::Record;
 
 use super::scene::MS;
 use crate::following::failure;
@@ -139,7 +140,7 @@ impl Sql {
         assert!(batch.rejected.is_empty(), "every record fits: {:?}", batch.rejected);
         assert!(batch.erases.is_empty(), "nobody is erased here");
         for row in &batch.events {
-            let key = (row.decision.to_string(), row.event_kind.number());
+            let key = (row.decision.to_string(), row.kind.number());
             let place = (owners[row.index], row.sequence);
             let before = self.places.insert(place, key.clone());
             assert!(before.is_none_or(|before| before == key), "{place:?} has other content");

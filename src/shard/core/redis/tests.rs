@@ -19,6 +19,7 @@ use nudged_api::access::Access;
 use nudged_api::cors::Cors;
 use nudged_api::token::{Keys, Secret};
 use nudged_base::clock::Now;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{Revision, Sequence, ShardId, UserKey};
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Level, Log};
@@ -28,7 +29,7 @@ use nudged_domain::catalog::snapshot::{Settings, Snapshot};
 use nudged_domain::catalog::source;
 use nudged_domain::state::user::{self, UserState};
 use nudged_journal::lane::{Ack, LaneBatch};
-use nudged_journal::record::{EventKind, Record, append, frames};
+use nudged_journal::record::{Record, append, frames};
 use nudged_redis::command::PartitionPhase;
 
 mod catalogs;
@@ -89,9 +90,9 @@ struct Node {
     answers: BTreeMap<u32, String>,
     lane: VecDeque<LaneBatch>,
     acked: Sequence,
-    /// (decision, event_kind) of each record.
+    /// (decision, event kind) of each record.
     journal: Vec<(String, EventKind)>,
-    /// (sequence, decision, event_kind) of each record that is not merged.
+    /// (sequence, decision, event kind) of each record that is not merged.
     unmerged: Vec<(Sequence, String, EventKind)>,
     /// Every acknowledged record, framed.
     log: Vec<(Sequence, Vec<u8>)>,
@@ -256,11 +257,11 @@ impl Node {
                 self.log.push((self.acked, framed));
                 match record {
                     Record::Impression(impression) => {
-                        self.journal.push((impression.token.to_owned(), impression.event_kind));
+                        self.journal.push((impression.token.to_owned(), impression.kind));
                     }
                     Record::Unmerged(record) => {
                         let token = record.token.to_owned();
-                        self.unmerged.push((self.acked, token, record.event_kind));
+                        self.unmerged.push((self.acked, token, record.kind));
                     }
                     Record::Erase { .. } => {}
                     Record::Withdrawn(_) => panic!("a journal has only what was seen"),

@@ -7,11 +7,11 @@ use super::RedisUsers;
 use crate::users::unmerged::Entry;
 use crate::users::{Happened, Subject, shown_of};
 use nudged_api::events::Event;
+use nudged_base::event_kind::EventKind;
 use nudged_base::limits::EVENT_AGE_MAX_MS;
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::state::apply::{self, LateShow};
-use nudged_journal::record::EventKind;
 
 impl RedisUsers<'_> {
     /// Makes the show of an event part of the scratch state and records it, where a node decided it
@@ -24,8 +24,8 @@ impl RedisUsers<'_> {
         let late = LateShow { shown: shown_of(&event.token), session };
         let state = &mut self.users.scratch.state;
         let Some(forgotten) = apply::learn_show(state, snapshot, late) else { return };
-        let (event_kind, at) = (EventKind::Decided, late.shown.at);
-        let happened = Happened { event_kind, at, acted_at: at, forgotten };
+        let (kind, at) = (EventKind::Decided, late.shown.at);
+        let happened = Happened { kind, at, acted_at: at, forgotten };
         let subject = Subject::of(event);
         self.users.record(snapshot, &subject, happened);
         self.users.counters.shows_learnt.add(1);
@@ -34,8 +34,8 @@ impl RedisUsers<'_> {
     /// The same of an entry that waited.
     pub(super) fn learn_show_of_entry(&mut self, snapshot: &Snapshot, user: &str, entry: &Entry) {
         let Some(forgotten) = entry.learn(&mut self.users.scratch.state, snapshot) else { return };
-        let (event_kind, at) = (EventKind::Decided, entry.shown.at);
-        let happened = Happened { event_kind, at, acted_at: at, forgotten };
+        let (kind, at) = (EventKind::Decided, entry.shown.at);
+        let happened = Happened { kind, at, acted_at: at, forgotten };
         self.users.record(snapshot, &entry.subject(user), happened);
         self.users.counters.shows_learnt.add(1);
     }

@@ -27,6 +27,7 @@ use crate::users::in_flight::ProposedChange;
 use crate::users::unmerged::{Asked, Entry, Merged};
 use crate::users::{Happened, Users};
 use nudged_base::clock::Now;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{LaneSequence, Sequence};
 use nudged_base::limits::{
     JOURNAL_AGAIN_MS, JOURNAL_AGAIN_RECORDS, MERGE_REST_MS, MERGE_VALID_MS, MERGES_MAX,
@@ -35,7 +36,7 @@ use nudged_base::limits::{
 use nudged_base::time::{DurationMs, MonoNs};
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::state::{apply, user};
-use nudged_journal::record::{EventKind, Record};
+use nudged_journal::record::Record;
 
 /// What merging remembers between turns.
 #[derive(Debug, Default)]
@@ -160,8 +161,8 @@ impl RedisUsers<'_> {
     /// Merges an entry into the scratch state, and records what came of it.
     fn merge_one(&mut self, snapshot: &Snapshot, user: &str, entry: &Entry) {
         self.learn_show_of_entry(snapshot, user, entry);
-        let (event_kind, forgotten) = match entry.merge(&mut self.users.scratch.state, snapshot) {
-            Merged::Changed(event_kind, forgotten) => (event_kind, forgotten),
+        let (kind, forgotten) = match entry.merge(&mut self.users.scratch.state, snapshot) {
+            Merged::Changed(kind, forgotten) => (kind, forgotten),
             // It may be another node's, of the same millisecond, which that one is about to
             // withdraw since nobody saw it.
             Merged::Known(EventKind::Decided) => {
@@ -169,14 +170,14 @@ impl RedisUsers<'_> {
                 (EventKind::Decided, None)
             }
             // Its first record may be in the journal of a node that is no more.
-            Merged::Known(event_kind) => (event_kind, None),
+            Merged::Known(kind) => (kind, None),
             Merged::Dropped => return self.users.counters.merges_dropped.add(1),
         };
         let (at, acted_at) = match entry.asked {
             Asked::Show { .. } => (entry.shown.at, entry.shown.at),
             Asked::Event { acted_at, .. } => (entry.at, acted_at),
         };
-        let happened = Happened { event_kind, at, acted_at, forgotten };
+        let happened = Happened { kind, at, acted_at, forgotten };
         self.users.record(snapshot, &entry.subject(user), happened);
     }
 

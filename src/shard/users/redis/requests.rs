@@ -286,8 +286,8 @@ impl RedisUsers<'_> {
         if verdict == Verdict::Duplicate && self.arbiter.setup.queue == Queue::Journal {
             let subject = Subject::of(event);
             let acted_at = apply::acted_at(event.ts, event.token.at, wall);
-            let event_kind = event.action.event_kind();
-            let happened = Happened { event_kind, at: wall, acted_at, forgotten: None };
+            let kind = event.action.kind();
+            let happened = Happened { kind, at: wall, acted_at, forgotten: None };
             self.users.record(snapshot, &subject, happened);
         }
         verdict

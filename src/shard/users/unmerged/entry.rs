@@ -2,13 +2,14 @@
 //! of it. Knows no table and no journal.
 
 use crate::users::Subject;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::PopupKey;
 use nudged_base::limits::MERGE_RECORD_EXTRA_BYTES;
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::state::apply::{self, Action, EventVerdict, LateShow, Merge, ShowId};
 use nudged_domain::state::user::UserState;
-use nudged_journal::record::{self, EventKind};
+use nudged_journal::record;
 
 /// One thing that a user's state lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +64,7 @@ pub enum Merged {
 impl Entry {
     /// The entry of a record. Allocates its texts.
     pub fn of(record: &record::Unmerged<'_>) -> Entry {
-        let asked = match Action::of_event_kind(record.event_kind) {
+        let asked = match Action::of_kind(record.kind) {
             None => Asked::Show { session: record.session },
             Some(action) => {
                 let local = record.is_of_local.then_some(record.session);
@@ -84,14 +85,14 @@ impl Entry {
 
     /// The record of an entry.
     pub fn record<'a>(&'a self, user: &'a str) -> record::Unmerged<'a> {
-        let (event_kind, acted_at, local) = match self.asked {
+        let (kind, acted_at, local) = match self.asked {
             Asked::Show { session } => (EventKind::Decided, self.at, Some(session)),
-            Asked::Event { action, acted_at, local } => (action.event_kind(), acted_at, local),
+            Asked::Event { action, acted_at, local } => (action.kind(), acted_at, local),
         };
         record::Unmerged {
             user,
             at: self.at,
-            event_kind,
+            kind,
             acted_at,
             token: &self.token,
             popup: &self.popup,
@@ -100,7 +101,7 @@ impl Entry {
             number: self.shown.number,
             shown_at: self.shown.at,
             session: local.unwrap_or(0),
-            is_of_local: local.is_some() && event_kind != EventKind::Decided,
+            is_of_local: local.is_some() && kind != EventKind::Decided,
         }
     }
 
@@ -145,8 +146,8 @@ impl Entry {
             Asked::Event { action, acted_at, .. } => {
                 // As of the time at which it was accepted, so that waiting makes nothing too late.
                 match apply::event(state, self.shown, action, Some(acted_at), self.at) {
-                    EventVerdict::Accepted { .. } => Merged::Changed(action.event_kind(), None),
-                    EventVerdict::Duplicate => Merged::Known(action.event_kind()),
+                    EventVerdict::Accepted { .. } => Merged::Changed(action.kind(), None),
+                    EventVerdict::Duplicate => Merged::Known(action.kind()),
                     EventVerdict::TooLate => Merged::Dropped,
                 }
             }

@@ -16,7 +16,7 @@ type Placed = (usize, (Sequence, Box<str>, Entry));
 /// What was found so far, record by record.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// By decision and event_kind: its place among all, its latest record, its user and itself.
+    /// By decision and event kind: its place among all, its latest record, its user and itself.
     left: BTreeMap<(Box<str>, u8), Placed>,
     count: usize,
 }
@@ -27,13 +27,13 @@ impl Found {
         match record {
             Record::Unmerged(record) => {
                 // Journaled again, it keeps its place among those of its user.
-                let key = (record.token.into(), record.event_kind.number());
+                let key = (record.token.into(), record.kind.number());
                 let place = self.left.get(&key).map_or(self.count, |(place, _)| *place);
                 self.count += 1;
                 self.left.insert(key, (place, (sequence, record.user.into(), Entry::of(record))));
             }
             Record::Impression(record) if !self.left.is_empty() => {
-                self.left.remove(&(record.token.into(), record.event_kind.number()));
+                self.left.remove(&(record.token.into(), record.kind.number()));
             }
             Record::Impression(_) | Record::Withdrawn(_) => {}
             Record::Erase { user, .. } => self.left.retain(|_, (_, (_, own, _))| **own != **user),

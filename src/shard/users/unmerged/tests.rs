@@ -2,6 +2,7 @@
 //! are bounded.
 
 use super::*;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{PopupKey, Revision};
 use nudged_base::limits::{POPUP_ID_BYTES_MAX, SHOWS_REMEMBERED_MAX};
 use nudged_base::time::WallMs;
@@ -10,9 +11,7 @@ use nudged_domain::catalog::snapshot::{Outcome, Settings, Snapshot};
 use nudged_domain::catalog::source::parse_json_values;
 use nudged_domain::state::apply::{self, Action, ShowId};
 use nudged_domain::state::user::{self, PopupState, Show, UserClocks, UserState};
-use nudged_journal::record::{
-    EventKind, Impression, Record, append, frames, unmerged_framed_bytes,
-};
+use nudged_journal::record::{Impression, Record, append, frames, unmerged_framed_bytes};
 use serde_json::json;
 
 const NOON: WallMs = WallMs(1_767_614_400_000);
@@ -172,7 +171,7 @@ fn the_fullest_records_of_a_merge_take_no_more_than_was_promised() {
                 user: "u",
                 revision: Revision { epoch: 1, counter: 1 },
                 at: NOON,
-                event_kind: EventKind::Decided,
+                kind: EventKind::Decided,
                 acted_at: NOON,
                 token: subject.token,
                 popup: subject.popup,

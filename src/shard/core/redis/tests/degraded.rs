@@ -26,7 +26,7 @@ pub(super) fn state_of(world: &World, user: &str) -> UserState {
 
 pub(super) fn clicks(world: &World, index: usize) -> usize {
     let journal = &world.nodes[index].journal;
-    journal.iter().filter(|(_, event_kind)| *event_kind == EventKind::Clicked).count()
+    journal.iter().filter(|(_, kind)| *kind == EventKind::Clicked).count()
 }
 
 #[test]
@@ -185,16 +185,15 @@ fn a_local_show_counts_on_its_node_and_for_all_once_merged() {
     let token = world.nodes[0].token(first).unwrap();
     world.nodes[0].event(world.now, &[&token]);
     world.settle();
-    let kinds: Vec<_> =
-        world.nodes[0].unmerged.iter().map(|(.., event_kind)| *event_kind).collect();
+    let kinds: Vec<_> = world.nodes[0].unmerged.iter().map(|(.., kind)| *kind).collect();
     assert_eq!(kinds, [EventKind::Decided, EventKind::Clicked]);
     world.up(0);
     world.settle();
     let state = state_of(&world, "u");
     assert_eq!(state.popups[0].shows_total, 1);
     assert!(state.popups[0].outcome.is_some());
-    let event_kinds: Vec<_> = world.nodes[0].journal.iter().map(|(_, kind)| *kind).collect();
-    assert_eq!(event_kinds, [EventKind::Decided, EventKind::Clicked]);
+    let kinds: Vec<_> = world.nodes[0].journal.iter().map(|(_, kind)| *kind).collect();
+    assert_eq!(kinds, [EventKind::Decided, EventKind::Clicked]);
     let other = world.decide(1, "u");
     assert_eq!(reason(world.nodes[1].answer(other)), "gap");
 }

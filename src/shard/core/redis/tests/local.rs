@@ -77,8 +77,8 @@ fn so_within_a_decision_that_shows_another_popup_then() {
     world.settle();
     let answer = world.nodes[1].answer(number);
     assert!(shown(answer) && answer.contains("\"accepted\":1"), "{answer}");
-    let event_kinds: Vec<_> = world.nodes[1].journal.iter().map(|(_, kind)| *kind).collect();
-    assert_eq!(event_kinds, [EventKind::Decided, EventKind::Clicked, EventKind::Decided]);
+    let kinds: Vec<_> = world.nodes[1].journal.iter().map(|(_, kind)| *kind).collect();
+    assert_eq!(kinds, [EventKind::Decided, EventKind::Clicked, EventKind::Decided]);
     assert_eq!(state_of(&world, "u").popups.len(), 2);
 }
 

@@ -42,28 +42,28 @@ fn check(world: &World, queue: Queue) {
         assert!(node.core.arbiter().is_quiet(), "nothing stays under way");
         assert!(node.core.arbiter().unmerged.is_empty(), "what was accepted is merged");
         assert_eq!(node.reported(), (node.acked, None), "nothing holds SQL up");
-        for (_, token, event_kind) in &node.unmerged {
-            let known = (token.clone(), *event_kind);
+        for (_, token, kind) in &node.unmerged {
+            let known = (token.clone(), *kind);
             assert!(
                 node.journal.contains(&known) || queue != Queue::Journal,
                 "recorded: {known:?}"
             );
         }
-        for (token, event_kind) in &node.journal {
-            *recorded.entry((token.clone(), event_kind.number())).or_default() += 1;
+        for (token, kind) in &node.journal {
+            *recorded.entry((token.clone(), kind.number())).or_default() += 1;
         }
     }
-    for (token, event_kind) in withdrawn::listed(world) {
+    for (token, kind) in withdrawn::listed(world) {
         let decided = (token.clone(), EventKind::Decided.number());
-        match event_kind {
-            Some(event_kind) => *recorded.entry((token, event_kind.number())).or_default() += 1,
+        match kind {
+            Some(kind) => *recorded.entry((token, kind.number())).or_default() += 1,
             None => assert_eq!(recorded.remove(&decided), Some(1), "behind its show, and once"),
         }
     }
     withdrawn::check_lists(world);
     let mut clicked: BTreeMap<String, ()> = BTreeMap::new();
-    for ((token, event_kind), count) in &recorded {
-        if *event_kind == EventKind::Decided.number() {
+    for ((token, kind), count) in &recorded {
+        if *kind == EventKind::Decided.number() {
             assert_eq!(*count, 1, "a show is recorded once");
         } else {
             clicked.insert(token.clone(), ());

@@ -17,7 +17,7 @@ fn records(world: &World) -> Vec<Record<'_>> {
 /// Tokens of the records that lists have, with what happened; `None` for a show taken back.
 pub(super) fn listed(world: &World) -> Vec<(String, Option<EventKind>)> {
     let told = records(world).into_iter().filter_map(|record| match record {
-        Record::Impression(record) => Some((record.token.to_owned(), Some(record.event_kind))),
+        Record::Impression(record) => Some((record.token.to_owned(), Some(record.kind))),
         Record::Withdrawn(record) => Some((record.token.to_owned(), None)),
         Record::Erase { .. } => None,
         Record::Unmerged(_) => panic!("these are for the journal"),
@@ -119,9 +119,9 @@ fn events_that_came_with_a_late_show_have_happened() {
     assert_eq!((after.popups[0].shows_total, after.revision.counter), (1, 4));
     assert_eq!(after.popups[0].outcome, Some(ShowOutcome::Clicked));
     let listed = listed(&world);
-    let event_kinds: Vec<_> = listed.iter().map(|(_, event_kind)| *event_kind).collect();
+    let kinds: Vec<_> = listed.iter().map(|(_, kind)| *kind).collect();
     let decided = Some(EventKind::Decided);
-    assert_eq!(event_kinds, [decided, Some(EventKind::Clicked), decided, None]);
+    assert_eq!(kinds, [decided, Some(EventKind::Clicked), decided, None]);
     assert_eq!(listed[2].0, listed[3].0);
     assert_ne!(listed[0].0, listed[3].0);
     check_lists(&world);
@@ -180,9 +180,8 @@ fn a_late_show_that_others_have_followed_stays() {
     while world.execute(1) | world.deliver(1) {}
     assert_eq!(state_of(&world, "u").revision.counter, 2);
     world.settle();
-    let event_kinds: Vec<_> =
-        listed(&world).into_iter().map(|(_, event_kind)| event_kind).collect();
-    assert_eq!(event_kinds, [Some(EventKind::Decided)], "it was replaced before");
+    let kinds: Vec<_> = listed(&world).into_iter().map(|(_, kind)| kind).collect();
+    assert_eq!(kinds, [Some(EventKind::Decided)], "it was replaced before");
     assert_eq!(withdrawn_total(&world), 0);
     assert!(world.nodes[0].core.arbiter().is_quiet());
     check_lists(&world);
