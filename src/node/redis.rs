@@ -15,7 +15,7 @@ use nudged_runtime::redis_client::BlockingRedis;
 use nudged_runtime::shard::endpoint::Endpoint;
 use nudged_runtime::threads::resolver::Resolver;
 use nudged_runtime::wake::Waker;
-use nudged_shard::users::redis::{ArbiterSetup, Queue};
+use nudged_shard::users::redis::{ArbiterSetup, RecordQueue};
 
 /// A name that is not found within this at start is looked up further while the node serves.
 const RESOLVE_WAIT: Duration = Duration::from_secs(2);
@@ -111,8 +111,8 @@ pub fn arbiter_of(
         negative_ttl_ms: redis.negative_ttl.0.min(redis.slice_ttl.0),
         ttl_ms: redis.ttl.0,
         queue: match config.queue {
-            nudged_config::QueueMode::Journal => Queue::Journal,
-            nudged_config::QueueMode::Redis => Queue::List { list_max: redis.list_max },
+            nudged_config::QueueMode::Journal => RecordQueue::Journal,
+            nudged_config::QueueMode::Redis => RecordQueue::List { list_max: redis.list_max },
         },
         needs_sync: config.queue == nudged_config::QueueMode::Redis
             && config.ack == nudged_config::AckMode::Synced,

@@ -49,7 +49,7 @@ pub enum ServerFound {
 
 /// What one shard reports.
 #[derive(Debug, Default)]
-struct ShardReport {
+struct ShardMarks {
     compared_run: AtomicU64,
     acked: AtomicU64,
     /// 0 for none: the first record has the number 1.
@@ -72,7 +72,7 @@ pub struct RedisStatus {
     /// By shard; changes with each connection only.
     found: Mutex<Vec<ServerFound>>,
     lost: [AtomicU64; WORDS],
-    cells: Vec<CachePadded<ShardReport>>,
+    cells: Vec<CachePadded<ShardMarks>>,
     shards: Vec<Arc<Waker>>,
     keeper: Waker,
 }

@@ -27,7 +27,7 @@ use nudged_runtime::shard::listener;
 use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::{clocks, topology};
 use nudged_shard::edge::connections::{Connections, ShardTurn};
-use nudged_shard::edge::serve::{Arrived, Progress};
+use nudged_shard::edge::serve::{Arrived, Served};
 use nudged_shard::seam::{Input, Outbox, Step};
 use nudged_shard::view::{Rules, View};
 
@@ -54,7 +54,7 @@ impl Step for Constant {
             reply::start(out, 200, &frame);
             let body = if *is_echo { request.body } else { &BODY[..] };
             reply::end_with_body(out, "application/json", body, &frame);
-            Progress::Answered
+            Served::Answered
         };
         let mut turn = ShardTurn { view, now, outbox };
         match input {

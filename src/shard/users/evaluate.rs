@@ -5,7 +5,7 @@
 use bumpalo::Bump;
 
 use super::in_flight::Waiter;
-use super::lane::Waiting;
+use super::lane::WaitingOutcome;
 use super::{Happened, Scratch, Subject, Users, shown_of};
 use crate::origin::Origin;
 use crate::view::View;
@@ -74,7 +74,7 @@ impl Users {
             ("popup", LogValue::Text(token.popup)),
             ("action", LogValue::Text(event.action.as_str())),
         ];
-        self.tell_of_user(now, Message::EventTaken, token.user, fields);
+        self.log_user(now, Message::EventTaken, token.user, fields);
         match verdict {
             EventVerdict::TooLate => Verdict::TOO_LATE,
             EventVerdict::Duplicate => Verdict::Duplicate,
@@ -101,7 +101,7 @@ impl Users {
         };
         let outcome = EncodedOutcome::new(&outcome, &context.view.snapshot, self.buffer());
         let (since, origin) = (context.now.mono, context.origin);
-        self.lane.wait(Waiting { upto, since, origin, outcome });
+        self.lane.wait(WaitingOutcome { upto, since, origin, outcome });
         None
     }
 
@@ -201,10 +201,10 @@ impl Users {
         decided: &Decided<'_>,
     ) {
         self.count(decided);
-        self.tell_decision(context.now, &context.view.snapshot, user, decided);
+        self.log_decision(context.now, &context.view.snapshot, user, decided);
     }
 
-    pub(super) fn tell_decision(
+    pub(super) fn log_decision(
         &self,
         now: Now,
         snapshot: &Snapshot,
@@ -216,7 +216,7 @@ impl Users {
             Decision::Nothing { reason, .. } => ("", reason.as_str()),
         };
         let fields = [("popup", LogValue::Text(popup)), ("reason", LogValue::Text(reason))];
-        self.tell_of_user(now, Message::Decided, user, fields);
+        self.log_user(now, Message::Decided, user, fields);
     }
 
     pub(super) fn count(&self, decided: &Decided<'_>) {

@@ -16,7 +16,7 @@ use nudged_journal::recovery::{self, RecoverOptions, recover};
 use nudged_journal::segment::SetId;
 use nudged_runtime::redis_status::{RedisStatus, ServerFound};
 use nudged_runtime::wake::Waker;
-use nudged_shard::seam::{Effect, Hop, HopReply, Report, UserRead};
+use nudged_shard::seam::{Effect, Hop, HopReply, ShardReport, UserRead};
 
 use super::journal::Journal;
 use super::keeper::KeeperSide;
@@ -225,7 +225,7 @@ impl Node {
                     self.reader.reading.requests.push_back(request);
                     self.reader.wake(self.index, scene);
                 }
-                Effect::Report(Report::Promised { bytes }) => {
+                Effect::Report(ShardReport::Promised { bytes }) => {
                     self.journal.promised[shard] = bytes;
                     self.journal.wake(self.index, scene);
                 }
@@ -239,24 +239,24 @@ impl Node {
         outside
     }
 
-    fn report(&mut self, shard: ShardId, report: Report) {
+    fn report(&mut self, shard: ShardId, report: ShardReport) {
         match report {
-            Report::Lost(partition) => {
+            ShardReport::Lost(partition) => {
                 self.redis_status.report_lost(partition);
             }
-            Report::Run { run, evicts, syncs_always } => {
+            ShardReport::Run { run, evicts, syncs_always } => {
                 self.redis_status
                     .report_found(shard, ServerFound::Server { run, evicts, syncs_always });
             }
-            Report::Denied => self.redis_status.report_denied(),
-            Report::Incompatible(unfit) => {
+            ShardReport::Denied => self.redis_status.report_denied(),
+            ShardReport::Incompatible(unfit) => {
                 self.redis_status.report_found(shard, ServerFound::Incompatible(unfit))
             }
-            Report::Compared { run } => self.redis_status.report_compared(shard, run),
-            Report::Journal { acked, unmerged } => {
+            ShardReport::Compared { run } => self.redis_status.report_compared(shard, run),
+            ShardReport::Journal { acked, unmerged } => {
                 self.redis_status.report_journal(shard, acked, unmerged);
             }
-            Report::Promised { .. } => unreachable!("it goes to the journal"),
+            ShardReport::Promised { .. } => unreachable!("it goes to the journal"),
         }
     }
 
