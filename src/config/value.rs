@@ -1,5 +1,5 @@
-//! The readers that turn what was written into the value of a key. A
-//! reader's refusal is the range that it allows, in the words of `expected`.
+//! The readers that turn what was written into the value of a key. A reader's refusal is the range
+//! that it allows, in the words of `expected`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

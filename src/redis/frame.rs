@@ -1,6 +1,7 @@
-//! A reply, and the elements of a list in it. Nearly every reply is a short list without lists in it; it is
-//! read where it lies, element by element, since `scan` has walked it already: a tenth of the time
-//! that the library takes, and no allocation. Must not see bytes that `scan` has not measured.
+//! A reply, and the elements of a list in it. Nearly every reply is a short list without lists in
+//! it; it is read where it lies, element by element, since `scan` has walked it already: a tenth of
+//! the time that the library takes, and no allocation. Must not see bytes that `scan` has not
+//! measured.
 
 /// A reply, borrowed from the bytes it came in.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! What the driver keeps of connections, listeners and links: which operations the kernel has under
-//! way for each. A slot of the descriptor table is reused only after the last of them has completed.
+//! way for each. A slot of the descriptor table is reused only after the last of these operations
+//! has completed.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
