@@ -8,8 +8,8 @@
 //! when a change takes effect · `tree` a text as values with their places · `near` the name that
 //! was meant · `value` what a key may hold · `expected` its range in words · `load` the layers, one
 //! over the other, `layers` what they have set · `relations` what keys can't mean together · `url`
-//! where stores are · `origin` how browsers spell origins · `problem` everything that is wrong, with
-//! file, line and range · `reload` which changes wait for a restart.
+//! where stores are · `origin` how browsers spell origins · `problem` everything that is wrong,
+//! with file, line and range · `reload` which changes wait for a restart.
 
 mod expected;
 mod keys;

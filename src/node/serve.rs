@@ -146,17 +146,13 @@ fn serve(arguments: &ServeArguments, signals: SignalRequests) -> Result<u8, Fail
     let (admin, publishing) =
         threads.start_admin(&parts, connections_max, &figures, redis_threads.as_ref())?;
     announce(&addresses, admin.address());
-    let is_let = ready::await_sql(is_sql_asked, &figures.fitness, &signals)
-        && ready::await_redis(
-            redis_threads.as_ref(),
-            &mesh.redis_status,
-            redis_found,
-            (&log, &signals),
-        );
+    let status = &mesh.redis_status;
     // Who is told to stop before it was ready never is.
-    let was_ready = is_let && !signals.is_stop_asked();
+    let was_ready = ready::await_sql(is_sql_asked, &figures.fitness, &signals)
+        && ready::await_redis(redis_threads.as_ref(), status, redis_found, (&log, &signals))
+        && !signals.is_stop_asked();
     if was_ready {
-        mesh.redis_status.start();
+        status.start();
         announce_ready(&log, &addresses, admin.address(), begun);
     }
     Ok(drain::serve_until_stopped(Node {
