@@ -26,7 +26,7 @@ use std::thread::{Builder, JoinHandle};
 
 use crate::threads::vital::Needed;
 use crate::{clocks, topology};
-use nudged_background::writer::failure::{SqlFailure, SqlMeaning};
+use nudged_background::sql_failure::{SqlFailure, SqlMeaning};
 use nudged_base::clock::Now;
 use nudged_base::ids::StreamId;
 use nudged_store::{FailureKind, StoreError};
