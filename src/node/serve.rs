@@ -119,9 +119,8 @@ fn serve(arguments: &ServeArguments, signals: SignalRequests) -> Result<u8, Fail
     let (sockets, addresses) = opening::bind(&config, topology.shards)?;
     opening::warn_of_open_doors(&config, &addresses, &log);
     let threads = Threads { config: &config, topology: &topology, mesh: &mesh, log: &log };
-    let set = storage.set;
     let is_sql_asked = storage.is_sql_there || storage.is_sql_refusing;
-    let left = std::mem::take(&mut storage.unmerged);
+    let (set, left) = (storage.set, std::mem::take(&mut storage.unmerged));
     let journal_end = Sequence(storage.recovered.start.next.0 - 1);
     unmerged::announce(&mesh.redis_status, &left, journal_end, topology.shards);
     let (journal, writer, readers, figures) = threads.start_storage(storage)?;
