@@ -4,14 +4,14 @@
 use std::collections::VecDeque;
 
 use super::Core;
-use crate::seam::{BoardView, Input, Outbox};
+use crate::seam::{Input, Outbox, RedisStatusView};
 use crate::users::Arbitration;
 use crate::users::in_flight::{Resumed, StateAccess, Waiter};
 use crate::users::redis::RedisUsers;
 use crate::users::redis::merging::MergeProgress;
 use nudged_base::clock::Now;
 use nudged_redis::link::BreakerState;
-use nudged_redis::refusal::Refusal;
+use nudged_redis::refusal::RedisRefusal;
 
 impl Core {
     /// Whether an input is of the link's connection; acts upon it then.
@@ -130,7 +130,7 @@ impl Core {
         counters.redis_link_late.set(figures.late);
         counters.redis_link_unknown.set(figures.unknown);
         counters.redis_link_refused.set(figures.refused.iter().sum());
-        for (kind, name) in Refusal::ALL {
+        for (kind, name) in RedisRefusal::ALL {
             counters.redis_refused.of(name).set(figures.refused[kind.index()]);
         }
         counters.redis_link_noscript.set(figures.noscript);
@@ -149,10 +149,10 @@ impl Core {
     }
 
     /// What the keeper lets the shards do.
-    pub(super) fn on_board(&mut self, board: BoardView) {
-        self.view.ready = board.takes_traffic && !self.view.closing;
+    pub(super) fn on_redis_status(&mut self, redis_status: RedisStatusView) {
+        self.view.ready = redis_status.takes_traffic && !self.view.closing;
         if let Some(redis) = self.by_redis() {
-            redis.arbiter.board = board;
+            redis.arbiter.redis_status = redis_status;
         }
     }
 }

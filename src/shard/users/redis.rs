@@ -43,15 +43,15 @@ use super::in_flight::{InFlightTable, Waiter};
 use super::memory::{Scratch, Users};
 use super::unmerged::{RecoveredUnmerged, UnmergedTable};
 use crate::fanout::Fanouts;
-use crate::seam::{BoardView, Effect, Learned};
+use crate::seam::{Effect, Learned, RedisStatusView};
 use nudged_base::clock::Now;
 use nudged_base::ids::{LaneSequence, Partition, Revision, Sequence, ShardId};
 use nudged_base::limits::LINK_UNFIT_RETRY_MS;
 use nudged_base::mix::STEP;
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::state::slice::Slice;
-use nudged_redis::command::{Command, Meta, RequestId};
-use nudged_redis::link::{LinkSettings, Server};
+use nudged_redis::command::{Meta, RedisCommand, RequestId};
+use nudged_redis::link::{LinkSettings, RedisServer};
 
 /// Where the records of commits go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,12 +109,12 @@ pub(crate) struct Arbiter {
     partitions: Partitions,
     /// Events of several users, who are executed one by one.
     pub(crate) fanouts: Fanouts,
-    server: Option<Server>,
+    server: Option<RedisServer>,
     /// Copies older than this are not trusted, since nobody told of changes; `None` while nobody
     /// does.
     subscribed_at_ms: Option<u64>,
     /// What the keeper lets the shards do.
-    pub(crate) board: BoardView,
+    pub(crate) redis_status: RedisStatusView,
     /// From when on a connection is given up that is not as it should be: one on which nobody
     /// tells of changes, or to another run than the keeper's.
     renew_at: MonoNs,
@@ -137,7 +137,7 @@ impl Arbiter {
             fanouts: Fanouts::default(),
             server: None,
             subscribed_at_ms: None,
-            board: BoardView::default(),
+            redis_status: RedisStatusView::default(),
             renew_at: MonoNs(0),
             requests_made: 0,
             unmerged: UnmergedTable::left_by(setup.unmerged.drain(..)),
@@ -162,18 +162,18 @@ impl Arbiter {
     /// one that every node has compared.
     pub(crate) fn is_usable(&self, now: MonoNs) -> bool {
         let is_fit = self.server.is_some_and(|server| {
-            server.run == self.board.cleared_run && self.keeps_promise(server)
+            server.run == self.redis_status.cleared_run && self.keeps_promise(server)
         });
-        let Learned { is_denied, is_replica, .. } = self.board.learned;
-        let is_let = self.board.cleared_run != 0 && !is_denied && !is_replica;
+        let Learned { is_denied, is_replica, .. } = self.redis_status.learned;
+        let is_let = self.redis_status.cleared_run != 0 && !is_denied && !is_replica;
         is_fit && is_let && self.connection.link.is_open(now)
     }
 
     /// Whether what a server answers survives as much as `ack` says. One that does not say how it
     /// syncs is not believed.
-    fn keeps_promise(&self, server: Server) -> bool {
+    fn keeps_promise(&self, server: RedisServer) -> bool {
         // The keeper looks again and again, and a connection was told once.
-        let Learned { run, syncs_always, .. } = self.board.learned;
+        let Learned { run, syncs_always, .. } = self.redis_status.learned;
         let syncs_always = if run == server.run { syncs_always } else { server.syncs_always };
         !self.setup.needs_sync || syncs_always == Some(true)
     }
@@ -211,7 +211,7 @@ impl Arbiter {
     /// Whether a new connection may be better: to where the keeper's leads, or one that is told of
     /// changes. Where the right to that is still missing it would be no better.
     fn is_astray(&self) -> bool {
-        let Learned { run, is_unheard, .. } = self.board.learned;
+        let Learned { run, is_unheard, .. } = self.redis_status.learned;
         self.server.is_some_and(|server| {
             let is_elsewhere = run != 0 && run != server.run;
             is_elsewhere || server.resp3 && !server.subscribed && !is_unheard
@@ -222,7 +222,7 @@ impl Arbiter {
     /// reports what became known.
     pub(crate) fn pump(&mut self, now: MonoNs, effects: &mut Vec<Effect>) {
         while let Some(partition) = self.partitions.next_to_compare()
-            && self.send(now, compare_ticket(partition), &Command::Meta { partition })
+            && self.send(now, compare_ticket(partition), &RedisCommand::Meta { partition })
         {
             self.partitions.sent();
         }
@@ -234,7 +234,7 @@ impl Arbiter {
     }
 
     /// Sends a command; whether the link took it.
-    fn send(&mut self, now: MonoNs, ticket: u64, command: &Command<'_>) -> bool {
+    fn send(&mut self, now: MonoNs, ticket: u64, command: &RedisCommand<'_>) -> bool {
         self.connection.link.send(now, ticket, command).is_ok()
     }
 
@@ -262,8 +262,8 @@ impl Arbiter {
 
     /// Whether a miss proves nothing: values may vanish by themselves.
     fn may_vanish(&self) -> bool {
-        let evicts =
-            self.server.is_some_and(|server| server.evicts) || self.board.learned.is_evicting;
+        let evicts = self.server.is_some_and(|server| server.evicts)
+            || self.redis_status.learned.is_evicting;
         self.setup.ttl_ms > 0 || evicts
     }
 }

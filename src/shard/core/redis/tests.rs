@@ -9,7 +9,9 @@ use proptest::prelude::*;
 
 use super::super::{Core, CoreSetup};
 use crate::control::{Control, ControlOutcome, ControlRequest};
-use crate::seam::{BoardView, Effect, Input, Outbox, ReadRequest, ShardReport, Step, UserRead};
+use crate::seam::{
+    Effect, Input, Outbox, ReadRequest, RedisStatusView, ShardReport, Step, UserRead,
+};
 use crate::users::Arbitration;
 use crate::users::redis::{Arbiter, ArbiterSetup, RecordQueue};
 use crate::users::unmerged::{RecoveredUnmerged, UnmergedScan};
@@ -29,7 +31,7 @@ use nudged_domain::catalog::source;
 use nudged_domain::state::user::{self, UserState};
 use nudged_journal::lane::{Ack, LaneBatch};
 use nudged_journal::record::{Record, append, frames};
-use nudged_redis::command::Phase;
+use nudged_redis::command::PartitionPhase;
 use nudged_redis::link::{BreakerSettings, LinkSettings};
 
 mod catalogs;
@@ -432,8 +434,9 @@ impl World {
         self.up_to(index, life);
         self.settle();
         let cleared_run = run(life);
-        let board = BoardView { takes_traffic: true, cleared_run, ..BoardView::default() };
-        self.nodes[index].step(self.now, Input::Board(board));
+        let redis_status =
+            RedisStatusView { takes_traffic: true, cleared_run, ..RedisStatusView::default() };
+        self.nodes[index].step(self.now, Input::RedisStatus(redis_status));
     }
 
     fn pass(&mut self, ms: u64) {
@@ -500,10 +503,10 @@ impl World {
         new.turn(self.now);
         new.step(
             self.now,
-            Input::Board(BoardView {
+            Input::RedisStatus(RedisStatusView {
                 takes_traffic: true,
                 cleared_run: run(LIFE),
-                ..BoardView::default()
+                ..RedisStatusView::default()
             }),
         );
         self.up(index);
@@ -705,7 +708,7 @@ fn another_run_is_compared_and_waits_to_be_cleared() {
     let partition = wire::partition("u");
     world.down(0);
     world.redis = Redis::new(world.redis.at);
-    world.redis.set_meta(partition, (None, 0, Phase::Open));
+    world.redis.set_meta(partition, (None, 0, PartitionPhase::Open));
     world.nodes[0].reports.clear();
     world.up_to(0, 8);
     world.settle();
@@ -718,17 +721,17 @@ fn another_run_is_compared_and_waits_to_be_cleared() {
     assert_eq!(reason(world.nodes[0].answer(before)), "degraded", "not cleared");
     world.nodes[0].step(
         world.now,
-        Input::Board(BoardView {
+        Input::RedisStatus(RedisStatusView {
             takes_traffic: true,
             cleared_run: run(8),
-            ..BoardView::default()
+            ..RedisStatusView::default()
         }),
     );
     let other = world.decide(0, "v");
     assert!(shown(world.nodes[0].answer(other)));
     let lost = world.decide(0, "u");
     assert_eq!(reason(world.nodes[0].answer(lost)), "degraded", "its partition has lost writes");
-    world.redis.set_meta(partition, (Some(2), 0, Phase::Open));
+    world.redis.set_meta(partition, (Some(2), 0, PartitionPhase::Open));
     let number = world.decide(0, "u");
     assert!(shown(world.nodes[0].answer(number)));
     assert_eq!(world.redis.user("u").revision, Revision { epoch: 2, counter: 1 });
@@ -739,7 +742,7 @@ fn while_filling_sql_is_asked_and_the_higher_revision_put_into_redis() {
     let mut world = World::new(1, RecordQueue::Journal);
     world.decide(0, "u");
     let Stored { revision, state } = world.redis.remove("u");
-    world.redis.set_metas((Some(2), 0, Phase::Filling));
+    world.redis.set_metas((Some(2), 0, PartitionPhase::Filling));
     world.pass(60_000);
     let number = world.nodes[0].decide(world.now, "u");
     world.settle();
@@ -758,7 +761,7 @@ fn what_is_told_while_sql_is_asked_is_read_again() {
     let mut world = World::new(1, RecordQueue::Journal);
     world.decide(0, "u");
     let Stored { revision, state } = world.redis.remove("u");
-    world.redis.set_metas((Some(2), 0, Phase::Filling));
+    world.redis.set_metas((Some(2), 0, PartitionPhase::Filling));
     world.pass(60_000);
     let number = world.nodes[0].decide(world.now, "u");
     world.settle();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::seam::{Effect, Input, Outbox};
 use nudged_base::time::MonoNs;
-use nudged_redis::link::{Link, LinkSettings, LinkWish};
+use nudged_redis::link::{Link, LinkRequest, LinkSettings};
 
 /// A link with its connection.
 pub(crate) struct LinkConnection {
@@ -89,8 +89,8 @@ impl LinkConnection {
         }
         while let Some(wish) = self.link.wish() {
             outbox.push(match wish {
-                LinkWish::Connect => Effect::Connect { connection },
-                LinkWish::Close => {
+                LinkRequest::Connect => Effect::Connect { connection },
+                LinkRequest::Close => {
                     self.is_connected = false;
                     Effect::Close { connection, reset: true }
                 }

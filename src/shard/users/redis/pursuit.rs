@@ -42,17 +42,17 @@ use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::gates;
 use nudged_domain::state::user::{self, UserState};
 use nudged_journal::record::{self, FormerEntry, Impression, Record, Withdrawn, frames};
-use nudged_redis::command::{Failure, Meta};
+use nudged_redis::command::{CommandFailure, Meta};
 
 impl ProposedChange {
     /// Whether it is worth to learn what became of it after such a failure. What else came with a
     /// show comes again by itself: events are unmerged then.
-    fn is_worth_pursuing(&self, failure: Failure) -> bool {
+    fn is_worth_pursuing(&self, failure: CommandFailure) -> bool {
         match failure {
-            Failure::Unknown => self.former.is_some() || self.pursued_until.is_some(),
+            CommandFailure::Unknown => self.former.is_some() || self.pursued_until.is_some(),
             // That this sending changed nothing says nothing about an earlier one.
-            Failure::Refused(_) => self.pursued_until.is_some(),
-            Failure::Quarantined => false,
+            CommandFailure::Refused(_) => self.pursued_until.is_some(),
+            CommandFailure::Quarantined => false,
         }
     }
 }
@@ -106,7 +106,7 @@ impl RedisUsers<'_> {
         &mut self,
         now: MonoNs,
         handle: Handle,
-        failure: Failure,
+        failure: CommandFailure,
     ) -> Option<Resumed> {
         let arbiter = &mut *self.arbiter;
         let may_pursue = arbiter.pursuits.has_room();

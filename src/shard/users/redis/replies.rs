@@ -11,11 +11,13 @@ use nudged_base::clock::Now;
 use nudged_base::ids::{Partition, Revision, ShardId};
 use nudged_base::limits::{COMMIT_TRIES_MAX, LINK_UNFIT_RETRY_MS};
 use nudged_base::slab::Handle;
-use nudged_base::telemetry::log::{Message, Value as LogValue};
+use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_base::time::MonoNs;
 use nudged_domain::state::user::{self, UserState};
-use nudged_redis::command::{Command, CommitVerdict, Failure, Meta, Phase, Reply, Value};
-use nudged_redis::link::{LinkEvent, Server};
+use nudged_redis::command::{
+    CommandFailure, CommitVerdict, Meta, PartitionPhase, RedisCommand, Reply, UserValue,
+};
+use nudged_redis::link::{LinkEvent, RedisServer};
 
 /// Why a server is not decided by that can be used otherwise.
 const NOT_SYNCED: &str = "ack = \"synced\" with queue = \"redis\" needs appendonly yes and \
@@ -39,7 +41,7 @@ impl RedisUsers<'_> {
                 self.users.log(now, Message::RedisLost, &[]);
             }
             // The keeper tells people, once for all shards.
-            LinkEvent::Unfit(unfit) => self.report(ShardReport::Unfit(unfit)),
+            LinkEvent::Incompatible(unfit) => self.report(ShardReport::Incompatible(unfit)),
             LinkEvent::Denied => self.report(ShardReport::Denied),
             // Each request has a deadline of its own, and the reply may still come.
             LinkEvent::Expired { .. } => {}
@@ -55,13 +57,13 @@ impl RedisUsers<'_> {
         self.users.effects.push(Effect::Report(report));
     }
 
-    fn on_up(&mut self, now: Now, server: Server) {
+    fn on_up(&mut self, now: Now, server: RedisServer) {
         let arbiter = &mut *self.arbiter;
         arbiter.server = Some(server);
         arbiter.subscribed_at_ms = server.subscribed.then_some(millis(now.mono));
         arbiter.renew_at = now.mono.plus_ms(LINK_UNFIT_RETRY_MS);
         arbiter.partitions.begin_comparing(server.run);
-        let Server { run, evicts, syncs_always, .. } = server;
+        let RedisServer { run, evicts, syncs_always, .. } = server;
         self.report(ShardReport::Run { run, evicts, syncs_always });
         self.users.log(now, Message::RedisConnected, &[]);
         if !self.arbiter.keeps_promise(server) {
@@ -88,7 +90,7 @@ impl RedisUsers<'_> {
         now: Now,
         view: &View,
         ticket: u64,
-        result: Result<Reply, Failure>,
+        result: Result<Reply, CommandFailure>,
     ) -> Option<Resumed> {
         if let Some(partition) = partition_of_ticket(ticket) {
             self.on_compared(now.mono, partition, &result);
@@ -140,7 +142,7 @@ impl RedisUsers<'_> {
         now: Now,
         shard: ShardId,
         handle: Handle,
-        (meta, value): (Meta, Option<Value>),
+        (meta, value): (Meta, Option<UserValue>),
     ) -> Option<Resumed> {
         let read_deadline = now.mono.plus_ms(self.users.read_deadline_ms);
         let arbiter = &mut *self.arbiter;
@@ -149,8 +151,10 @@ impl RedisUsers<'_> {
         let is_of_epoch =
             value.as_ref().is_some_and(|value| Some(value.revision.epoch) == meta.epoch);
         let is_doubted = match meta.phase {
-            Phase::Filling => !is_of_epoch,
-            Phase::Open | Phase::Barrier => value.is_none() && (may_vanish || meta.is_doubted),
+            PartitionPhase::Filling => !is_of_epoch,
+            PartitionPhase::Open | PartitionPhase::Barrier => {
+                value.is_none() && (may_vanish || meta.is_doubted)
+            }
         };
         if !is_doubted || matches!(flight.stage, Stage::Fill) {
             return self.settle(now, handle, value);
@@ -187,7 +191,8 @@ impl RedisUsers<'_> {
         let (partition, user) = (flight.partition, flight.user.clone());
         flight.stage = Stage::Fill;
         let ttl_ms = arbiter.setup.ttl_ms;
-        let command = Command::Fill { partition, user: &user, revision, state: &state, ttl_ms };
+        let command =
+            RedisCommand::Fill { partition, user: &user, revision, state: &state, ttl_ms };
         if !arbiter.send(now.mono, handle.to_bits(), &command) {
             return self.fail(handle);
         }
@@ -196,7 +201,7 @@ impl RedisUsers<'_> {
     }
 
     /// A user's value is known: the copy is fresh, and who waits runs again.
-    fn settle(&mut self, now: Now, handle: Handle, value: Option<Value>) -> Option<Resumed> {
+    fn settle(&mut self, now: Now, handle: Handle, value: Option<UserValue>) -> Option<Resumed> {
         let mut empty = self.users.buffer();
         let (revision, state) = match &value {
             Some(value) => (value.revision, &value.state),
@@ -355,17 +360,22 @@ impl RedisUsers<'_> {
     }
 
     /// A partition was compared with what is known of it, or has to be once more.
-    fn on_compared(&mut self, now: MonoNs, partition: Partition, reply: &Result<Reply, Failure>) {
+    fn on_compared(
+        &mut self,
+        now: MonoNs,
+        partition: Partition,
+        reply: &Result<Reply, CommandFailure>,
+    ) {
         let Some(server) = self.arbiter.server else { return };
         let meta = if let Ok(Reply::Meta(meta)) = reply { Some(meta) } else { None };
         self.arbiter.partitions.compared(millis(now), server.run, (partition, meta));
     }
 }
 
-fn name_of(failure: Failure) -> &'static str {
+fn name_of(failure: CommandFailure) -> &'static str {
     match failure {
-        Failure::Unknown => "unknown",
-        Failure::Refused(kind) => kind.name(),
-        Failure::Quarantined => "quarantined",
+        CommandFailure::Unknown => "unknown",
+        CommandFailure::Refused(kind) => kind.name(),
+        CommandFailure::Quarantined => "quarantined",
     }
 }

@@ -20,7 +20,7 @@ use nudged_base::time::{DurationMs, MonoNs, WallMs};
 use nudged_domain::decide::choose::{self, Decision};
 use nudged_domain::state::{apply, user};
 use nudged_journal::record::{self, Record};
-use nudged_redis::command::{self, Commit, Records};
+use nudged_redis::command::{Commit, Records, RedisCommand};
 
 /// Upon what a request may run now.
 pub(super) enum StateSource {
@@ -344,7 +344,7 @@ impl Arbiter {
     pub(super) fn read(&mut self, now: MonoNs, user: &str) -> Option<Handle> {
         let partition = UserKey::of(user.as_bytes()).partition();
         let handle = self.in_flight.begin(user, partition, Stage::Read)?;
-        let command = command::Command::Read { partition, user };
+        let command = RedisCommand::Read { partition, user };
         if !self.send(now, handle.to_bits(), &command) {
             self.in_flight.end(handle);
             return None;
@@ -360,7 +360,7 @@ impl Arbiter {
             RecordQueue::Journal => Records::Journal { count: pending.count },
             RecordQueue::List { list_max } => Records::List { framed: &pending.records, list_max },
         };
-        let command = command::Command::Commit(Commit {
+        let command = command::RedisCommand::Commit(Commit {
             partition: flight.partition,
             user: &flight.user,
             base: pending.base,

@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 use nudged_base::ids::{Partition, Revision, ShardId, UserKey};
 use nudged_base::limits::PARTITIONS;
 use nudged_base::time::WallMs;
-use nudged_redis::ask::Answer;
-use nudged_redis::command::{Failure, Phase};
+use nudged_redis::command::{CommandFailure, PartitionPhase};
 use nudged_redis::greeting::run_of;
+use nudged_redis::request::OwnedReply;
 use nudged_redis::scripts::Script;
 
 #[allow(dead_code)] // The simulator uses the rest.
@@ -60,7 +60,7 @@ impl Redis {
             let load = [&b"SCRIPT"[..], b"LOAD", script.body().as_bytes()].map(<[u8]>::to_vec);
             redis.model.execute(at.0, &load);
         }
-        redis.set_metas((Some(1), 0, Phase::Open));
+        redis.set_metas((Some(1), 0, PartitionPhase::Open));
         redis
     }
 
@@ -68,7 +68,7 @@ impl Redis {
     pub(super) fn set_meta(
         &mut self,
         partition: Partition,
-        (epoch, counter, phase): (Option<u32>, u64, Phase),
+        (epoch, counter, phase): (Option<u32>, u64, PartitionPhase),
     ) {
         let key = meta_key(partition);
         self.model.delete(&key);
@@ -80,21 +80,21 @@ impl Redis {
     }
 
     /// The same of every partition.
-    pub(super) fn set_metas(&mut self, meta: (Option<u32>, u64, Phase)) {
+    pub(super) fn set_metas(&mut self, meta: (Option<u32>, u64, PartitionPhase)) {
         partitions().for_each(|partition| self.set_meta(partition, meta));
     }
 
     /// Every partition is in this phase.
-    pub(super) fn set_phases(&mut self, phase: Phase) {
+    pub(super) fn set_phases(&mut self, phase: PartitionPhase) {
         partitions().for_each(|partition| self.set_phase(partition, phase));
     }
 
-    fn set_phase(&mut self, partition: Partition, phase: Phase) {
+    fn set_phase(&mut self, partition: Partition, phase: PartitionPhase) {
         let key = meta_key(partition);
         match phase {
-            Phase::Open => self.model.delete_field(&key, b"s"),
-            Phase::Barrier => _ = self.model.set_field(&key, b"s", b"b"),
-            Phase::Filling => _ = self.model.set_field(&key, b"s", b"f"),
+            PartitionPhase::Open => self.model.delete_field(&key, b"s"),
+            PartitionPhase::Barrier => _ = self.model.set_field(&key, b"s", b"b"),
+            PartitionPhase::Filling => _ = self.model.set_field(&key, b"s", b"f"),
         }
     }
 
@@ -214,11 +214,11 @@ impl Wire {
         answers
     }
 
-    fn answer(&self, words: &[Vec<u8>]) -> Option<Answer> {
+    fn answer(&self, words: &[Vec<u8>]) -> Option<OwnedReply> {
         let Greeting { life, syncs_always } = self.greeting?;
-        let text = |text: String| Answer::Text(text.into_bytes());
+        let text = |text: String| OwnedReply::Text(text.into_bytes());
         match words.iter().map(Vec::as_slice).collect::<Vec<_>>()[..] {
-            [b"HELLO", ..] => Some(Answer::List(Vec::new())),
+            [b"HELLO", ..] => Some(OwnedReply::List(Vec::new())),
             [b"INFO", b"server"] => {
                 Some(text(format!("redis_version:7.0.15\r\nrun_id:run{life}\r\n")))
             }
@@ -228,7 +228,7 @@ impl Wire {
                 let said = syncs_always.map(|always| {
                     ["appendfsync", syncs(always), "appendonly", "yes"].map(str::to_owned).map(text)
                 });
-                Some(Answer::List(said.into_iter().flatten().collect()))
+                Some(OwnedReply::List(said.into_iter().flatten().collect()))
             }
             [b"PING"] if self.sent.is_empty() && self.replies.is_empty() => {
                 Some(text("PONG".to_owned()))
@@ -247,11 +247,11 @@ impl Wire {
     }
 
     /// Redis refuses the next command, or nobody can say how far it came.
-    pub(super) fn fail(&mut self, failure: Failure) -> bool {
+    pub(super) fn fail(&mut self, failure: CommandFailure) -> bool {
         let error = match failure {
-            Failure::Refused(_) => "BUSY Redis is busy running a script.",
-            Failure::Quarantined => "WRONGTYPE Operation against a key of another kind",
-            Failure::Unknown => "ERR of a kind that nobody knows",
+            CommandFailure::Refused(_) => "BUSY Redis is busy running a script.",
+            CommandFailure::Quarantined => "WRONGTYPE Operation against a key of another kind",
+            CommandFailure::Unknown => "ERR of a kind that nobody knows",
         };
         let Some(_) = self.sent.pop_front() else { return false };
         self.replies.push_back(format!("-{error}\r\n").into_bytes());
