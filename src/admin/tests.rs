@@ -19,6 +19,7 @@ use nudged_domain::state::user::{PopupState, Show, UserState};
 use nudged_publish::Publishing;
 use nudged_publish::fixture::{ERASED_AT, MadeShards, Place};
 use nudged_runtime::clocks;
+use nudged_runtime::topology::Topology;
 
 const POPUPS: &str = "[[popup]]\nid = \"a\"\npriority = 2\n[[popup]]\nid = \"b\"\n\
                       windows = [{ from = \"09:00\", to = \"18:00\" }]\n";
@@ -51,18 +52,19 @@ fn node_at(address: AdminAddress, place: Place) -> Result<Node, AdminError> {
     let topology = Topology { shard_cpus: vec![0], writer_cpu: 0, shards: 2, pin: false };
     let figures = Arc::default();
     let publishing = Publishing::start(&publisher, &figures, &place.log).unwrap();
-    let admin = start(AdminSetup {
+    let context = AdminContext {
         topology,
         connections_max: 1_000,
-        clock: NodeClock::start(clocks::mono(), clocks::wall(), WallMs(0)),
         mesh: Arc::clone(&shards.mesh),
         counters: vec![Arc::default(), Arc::default()],
         publisher,
-        reader: StoreReader::open(place.directory.path()).unwrap(),
         figures,
         redis: None,
         log: place.log.clone(),
-    })?;
+    };
+    let clock = NodeClock::start(clocks::mono(), clocks::wall(), WallMs(0));
+    let reader = StoreReader::open(place.directory.path()).unwrap();
+    let admin = start(context, clock, reader)?;
     Ok(Node { admin, _publishing: publishing, place, shards })
 }
 

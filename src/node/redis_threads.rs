@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::failure::Failure;
 use super::redis::RedisWay;
-use nudged_admin::arbiter::RedisMetrics;
+use nudged_admin::RedisMetrics;
 use nudged_background::keeper::list_share::ListShare;
 use nudged_background::keeper::peers::NodeId;
 use nudged_base::telemetry::counters::ShardCounters;

@@ -13,7 +13,7 @@ use crate::node::redis::{RedisWay, arbiter_of};
 use crate::node::redis_threads::{RedisThreads, RedisThreadsSetup};
 use crate::node::storage::{self, Storage};
 use crate::node::{ownership, unmerged};
-use nudged_admin::{AdminHandle, AdminSetup};
+use nudged_admin::{AdminContext, AdminHandle};
 use nudged_api::token::Keys;
 use nudged_base::clock::NodeClock;
 use nudged_base::ids::{Sequence, ShardId};
@@ -215,19 +215,19 @@ impl Threads<'_> {
     ) -> Result<(AdminHandle, Publishing), Failure> {
         let publishing = Publishing::start(parts.publisher, figures, self.log)
             .map_err(|error| Failure::Configuration(error.to_string()))?;
-        let admin = nudged_admin::start(AdminSetup {
+        let context = AdminContext {
             topology: self.topology.clone(),
             connections_max,
-            clock: parts.clock,
             mesh: Arc::clone(self.mesh),
             counters: parts.counters.to_vec(),
             publisher: Arc::clone(parts.publisher),
-            reader: StoreReader::of(self.config)?,
             figures: Arc::clone(figures),
             redis: redis_threads.map(|redis_threads| redis_threads.figures.clone()),
             log: self.log.clone(),
-        });
-        let admin = admin.map_err(|error| Failure::Configuration(error.to_string()))?;
+        };
+        let reader = StoreReader::of(self.config)?;
+        let admin = nudged_admin::start(context, parts.clock, reader)
+            .map_err(|error| Failure::Configuration(error.to_string()))?;
         Ok((admin, publishing))
     }
 
