@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use self::report::{CheckReport, Finding, Severity};
-use super::arguments::CheckArguments;
+use super::arguments::{CheckArguments, SharedArguments};
 use super::settings;
 use nudged_base::time::WallMs;
 use nudged_config::Kind;
@@ -34,11 +34,11 @@ pub fn run(popups: &[PathBuf]) -> CheckReport {
 
 /// Checks the configuration of this directory, environment and flags, and the files of popups:
 /// those given, else the configuration's own.
-pub fn run_with_config(arguments: &CheckArguments) -> CheckReport {
+pub fn run_with_config(shared: &SharedArguments, arguments: &CheckArguments) -> CheckReport {
     // As a start does, so that what fits there fits here.
     process_limits::raise();
     let mut report = CheckReport::default();
-    let examined = settings::examine(arguments.config.as_deref(), &arguments.flags());
+    let examined = settings::examine(shared, &[]);
     for problem in &examined.problems {
         report.add(Finding::of_config(problem));
     }

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 
 use super::announce;
-use super::serve::Node;
 use super::signals::SignalRequests;
 use nudged_base::telemetry::log::{Message, Value};
 use nudged_config::Queue;
@@ -29,6 +28,40 @@ const STORAGE: u8 = 4;
 const STORAGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Shards end their threads within this, once they are told.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A node that runs.
+pub(super) struct RunningNode {
+    /// Its configuration.
+    pub(super) config: Config,
+    /// All lanes.
+    pub(super) mesh: Arc<Mesh>,
+    /// Its log.
+    pub(super) log: Log,
+    /// Signals as they come.
+    pub(super) signals: SignalRequests,
+    /// Whether it has said that it is ready.
+    pub(super) was_ready: bool,
+    /// Changes of the catalog and of settings.
+    pub(super) publisher: Arc<Publisher>,
+    /// The threads beside it.
+    pub(super) publishing: Publishing,
+    /// The admin listener.
+    pub(super) admin: AdminHandle,
+    /// The shards' threads.
+    pub(super) shards: Vec<JoinHandle<()>>,
+    /// The journal's thread.
+    pub(super) journal: JournalHandle,
+    /// The writer's thread, with what ends it.
+    pub(super) writer: (JoinHandle<()>, Arc<AtomicBool>, Arc<Sleeper>),
+    /// The readers' threads, with what ends them.
+    pub(super) readers: (Vec<JoinHandle<()>>, Arc<AtomicBool>),
+    /// The thread that writes the log.
+    pub(super) log_thread: LogThread,
+    /// The way to Redis, whose name is redis_at_start up as long as this lives.
+    pub(super) redis: Option<RedisWay>,
+    /// The threads that Redis asks for.
+    pub(super) redis_threads: Option<RedisThreads>,
+}
 
 /// Reloads have a thread of their own: one that waits for a slow disk or a locked database holds no
 /// stop up. The first takes what was asked for during the start.
@@ -50,13 +83,13 @@ pub fn take_reloads(publisher: &Arc<Publisher>, signals: &SignalRequests) -> io:
 }
 
 /// Serves until a signal stops the node; gives the exit code.
-pub fn serve_until_stopped(node: Node) -> u8 {
+pub fn serve_until_stopped(node: RunningNode) -> u8 {
     // Without its sender the channel ends, which nobody can ask for but a stop.
     let _ = node.signals.stops.recv();
     stop(node)
 }
 
-fn stop(node: Node) -> u8 {
+fn stop(node: RunningNode) -> u8 {
     let begun = Instant::now();
     let limit = Duration::from_millis(node.config.drain_timeout.0);
     let reason = node.signals.reason();
@@ -85,8 +118,8 @@ fn stop(node: Node) -> u8 {
 }
 
 /// Ends shards, journal, writer and reader, in the order in which data flows.
-fn close_storage(node: Node, begun: Instant, until: Instant) -> u8 {
-    let Node {
+fn close_storage(node: RunningNode, begun: Instant, until: Instant) -> u8 {
+    let RunningNode {
         config,
         mesh,
         log,
@@ -193,13 +226,13 @@ fn shard_is_stuck(shard: &std::thread::JoinHandle<()>) -> bool {
 }
 
 /// The second signal: what is acknowledged is in the journal already; nothing else is waited for.
-fn leave_now(node: &Node, begun: Instant) -> u8 {
+fn leave_now(node: &RunningNode, begun: Instant) -> u8 {
     let unapplied = node.mesh.journal.written().0.saturating_sub(node.mesh.journal.applied().0);
     announce::log_stopped(&node.log, "a second signal", begun, unapplied);
     CLEAN
 }
 
-fn second_stop_within(node: &Node, time: Duration) -> bool {
+fn second_stop_within(node: &RunningNode, time: Duration) -> bool {
     let until = Instant::now() + time;
     match node.signals.stops.recv_deadline(until) {
         Ok(()) => true,
@@ -211,7 +244,7 @@ fn second_stop_within(node: &Node, time: Duration) -> bool {
     }
 }
 
-fn send_drain_step(node: &Node, step: Drain) -> Vec<Receiver<ControlReply>> {
+fn send_drain_step(node: &RunningNode, step: Drain) -> Vec<Receiver<ControlReply>> {
     let told = node.mesh.shards.iter().map(|lanes| {
         let (reply, replied) = bounded(1);
         // A full lane leaves the receiver without a sender, which counts as answered.

@@ -20,7 +20,7 @@ use std::path::Path;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::arguments::{ExportArguments, ExportSubject};
+use super::arguments::{ExportArguments, ExportSubject, SharedArguments};
 use super::export_lines::{self, ExportItem};
 use super::failure::Failure;
 use super::settings;
@@ -37,22 +37,26 @@ use nudged_journal::segment::SetId;
 use nudged_runtime::files::DirectoryReader;
 use nudged_store::{Store, StoreReader, StoredPopup};
 
-/// Writes what is asked for; gives the exit code.
-pub fn run(arguments: &ExportArguments) -> u8 {
+/// Writes what is asked for.
+///
+/// # Errors
+/// Where it can't be read or written.
+pub fn run(shared: &SharedArguments, arguments: &ExportArguments) -> Result<(), Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
-    match export(arguments, &mut out).and_then(|()| out.flush().map_err(written)) {
-        Ok(()) => 0,
+    let exported = export(shared, arguments, &mut out);
+    match exported.and_then(|()| out.flush().map_err(written)) {
         // A reader that has gone, as with `| head`, is no error.
-        Err(Failure::System { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => 0,
-        Err(failure) => {
-            eprintln!("nudged: {failure}");
-            failure.exit_code()
-        }
+        Err(Failure::System { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome,
     }
 }
 
-fn export(arguments: &ExportArguments, out: &mut impl Write) -> Result<(), Failure> {
-    let config = settings::load(arguments.config.as_deref(), &arguments.flags())?.config;
+fn export(
+    shared: &SharedArguments,
+    arguments: &ExportArguments,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    let config = settings::load(shared, &[])?.config;
     match &arguments.subject {
         None => popups(&config, false, out),
         Some(ExportSubject::Popups { history }) => popups(&config, *history, out),

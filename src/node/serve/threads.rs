@@ -106,10 +106,7 @@ impl Threads<'_> {
     }
 
     /// Starts the dedicated core: journal, writer and reader.
-    pub(in crate::node::serve) fn start_storage(
-        &self,
-        storage: Storage,
-    ) -> Result<StorageThreads, Failure> {
+    pub(super) fn start_storage(&self, storage: Storage) -> Result<StorageThreads, Failure> {
         let thread = Failure::system("start a storage thread");
         let sleeper = Sleeper::new().map_err(|error| thread(error.into()))?;
         let sleeper = Arc::new(sleeper);
@@ -184,7 +181,7 @@ impl Threads<'_> {
     }
 
     /// Starts what a node with Redis has beside.
-    pub(in crate::node::serve) fn start_redis_threads(
+    pub(super) fn start_redis_threads(
         &self,
         redis: Option<&RedisWay>,
         set: SetId,
@@ -206,7 +203,7 @@ impl Threads<'_> {
     }
 
     /// Starts what operators ask, and what brings on what they change.
-    pub(in crate::node::serve) fn start_admin(
+    pub(super) fn start_admin(
         &self,
         parts: &ShardParts<'_>,
         connections_max: u32,
@@ -231,7 +228,7 @@ impl Threads<'_> {
         Ok((admin, publishing))
     }
 
-    pub(in crate::node::serve) fn start_shards(
+    pub(super) fn start_shards(
         &self,
         parts: &ShardParts<'_>,
         sockets: Sockets,
