@@ -46,7 +46,8 @@ use nudged_store::StoreReader;
 use routes::Router;
 use service::Service;
 pub use service::{AdminContext, RedisMetrics};
-use socket::{AdminListener, BindError};
+use socket::AdminListener;
+pub use socket::BindError;
 use token::{AdminToken, TokenError};
 
 /// Why there is no admin listener.
@@ -89,7 +90,15 @@ fn token_of(config: &Config) -> Result<Option<AdminToken>, AdminError> {
 /// As [`start`] would find its token and its address.
 pub fn check(config: &Config) -> Result<(), AdminError> {
     token_of(config)?;
-    Ok(AdminListener::probe(&config.admin)?)
+    Ok(probe(config)?)
+}
+
+/// Looks whether the address of the admin listener could be listened on, and makes nothing.
+///
+/// # Errors
+/// What is in the way; `AddrInUse` where somebody listens there.
+pub fn probe(config: &Config) -> Result<(), BindError> {
+    AdminListener::probe(&config.admin)
 }
 
 /// Starts the admin listener. `clock` is the node's time, and `reader` a connection of its own for

@@ -135,7 +135,7 @@ impl Problem {
 impl fmt::Display for Kind {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Kind::Unreadable(why) => write!(out, "can't be read: {why}"),
+            Kind::Unreadable(why) => write!(out, "can't read the configuration file: {why}"),
             Kind::Syntax(text) => out.write_str(text),
             Kind::Unknown(None) => out.write_str("unknown key"),
             Kind::Unknown(Some(near)) => write!(out, "unknown key; did you mean `{near}`?"),

@@ -40,7 +40,7 @@ pub struct SharedArguments {
     pub config: Option<PathBuf>,
     /// Data directory [env: NUDGED_DATA] [default: ./nudged-data]
     #[arg(long, value_name = "DIR", global = true)]
-    data: Option<String>,
+    pub data: Option<String>,
 }
 
 /// What to do.

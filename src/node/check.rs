@@ -72,7 +72,7 @@ pub fn add_popups_file(path: &Path, settings: &Settings, now: WallMs, report: &m
     let Parsed { definitions, errors } = match popups_file::examine(path) {
         Ok(parsed) => parsed,
         Err(error) => {
-            let message = format!("can't be read: {error}");
+            let message = format!("can't read the popups file: {error}");
             let finding = Finding::new(Severity::Error, "", "unreadable", message);
             return report.add(Finding { file: Some(file), ..finding });
         }

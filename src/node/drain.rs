@@ -10,14 +10,19 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 
 use super::announce;
+use super::redis::RedisWay;
+use super::redis_threads::RedisThreads;
 use super::signals::SignalRequests;
-use nudged_base::telemetry::log::{Message, Value};
-use nudged_config::Queue;
+use nudged_admin::AdminHandle;
+use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_config::{Config, Queue};
+use nudged_publish::Publishing;
 use nudged_publish::publisher::Publisher;
 use nudged_runtime::journal_core::JournalHandle;
-use nudged_runtime::log_thread::stamp_now;
+use nudged_runtime::log_thread::{LogThread, stamp_now};
 use nudged_runtime::mesh::{ControlEnvelope, Mesh};
 use nudged_runtime::vital::Needed;
+use nudged_runtime::wake::Sleeper;
 use nudged_shard::control::{Command, ControlReply, Drain};
 
 /// Exit code of a clean stop.
@@ -41,8 +46,6 @@ pub(super) struct RunningNode {
     pub(super) signals: SignalRequests,
     /// Whether it has said that it is ready.
     pub(super) was_ready: bool,
-    /// Changes of the catalog and of settings.
-    pub(super) publisher: Arc<Publisher>,
     /// The threads beside it.
     pub(super) publishing: Publishing,
     /// The admin listener.
@@ -58,7 +61,7 @@ pub(super) struct RunningNode {
     /// The thread that writes the log.
     pub(super) log_thread: LogThread,
     /// The way to Redis, whose name is redis_at_start up as long as this lives.
-    pub(super) redis: Option<RedisWay>,
+    pub(super) _redis: Option<RedisWay>,
     /// The threads that Redis asks for.
     pub(super) redis_threads: Option<RedisThreads>,
 }
@@ -68,7 +71,7 @@ pub(super) struct RunningNode {
 ///
 /// # Errors
 /// Where the system gives no thread.
-pub fn take_reloads(publisher: &Arc<Publisher>, signals: &SignalRequests) -> io::Result<()> {
+pub(super) fn take_reloads(publisher: &Arc<Publisher>, signals: &SignalRequests) -> io::Result<()> {
     let (publisher, reloads) = (Arc::clone(publisher), signals.reloads.clone());
     std::thread::Builder::new().name("reloads".to_owned()).spawn(move || {
         let needed = Needed::here("reloads");
@@ -83,7 +86,7 @@ pub fn take_reloads(publisher: &Arc<Publisher>, signals: &SignalRequests) -> io:
 }
 
 /// Serves until a signal stops the node; gives the exit code.
-pub fn serve_until_stopped(node: RunningNode) -> u8 {
+pub(super) fn serve_until_stopped(node: RunningNode) -> u8 {
     // Without its sender the channel ends, which nobody can ask for but a stop.
     let _ = node.signals.stops.recv();
     stop(node)

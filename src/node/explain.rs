@@ -23,23 +23,18 @@ mod tests;
 
 /// Why there is no explanation.
 #[derive(Debug, thiserror::Error)]
-pub enum ExplainError {
-    /// No connection, or no answer.
+enum ExplainError {
     #[error(
         "no node answers at {address}: {source}; is it running? Give its address with --admin, or \
          its configuration with --config"
     )]
     Unreachable { address: String, source: io::Error },
-    /// The node has picked its port itself.
     #[error("the admin address has port 0: give the port that the node printed with --admin")]
     PortUnknown,
-    /// The token can't be read.
-    #[error("admin_token_file: {path}: {source}")]
+    #[error("admin_token_file: {path}: can't be read: {source}")]
     TokenUnreadable { path: String, source: io::Error },
-    /// Something else listens there.
     #[error("{address} is not a nudged node: {why}")]
     NotANode { address: String, why: &'static str },
-    /// It answered with an error.
     #[error("the node refused (HTTP {status}): {code}{field}")]
     Refused { status: u16, code: String, field: String },
 }
@@ -83,7 +78,8 @@ struct RefusedError {
 /// Where the configuration has errors, or the node does not answer.
 pub fn run(shared: &SharedArguments, arguments: &ExplainArguments) -> Result<(), Failure> {
     let config = settings::load(shared, &arguments.flags())?.config;
-    let explained = explain(&config, &arguments.query())?;
+    let explained = explain(&config, &arguments.query());
+    let explained = explained.map_err(|error| Failure::Explain(error.to_string()))?;
     for warning in &explained.warnings {
         eprintln!("nudged: warning: {}", plain(warning));
     }

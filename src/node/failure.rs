@@ -8,7 +8,6 @@ use nudged_runtime::probe::HostUnfit;
 use nudged_runtime::topology::TopologyError;
 use nudged_store::StoreError;
 
-use super::explain::ExplainError;
 use super::signing_keys::KeysError;
 
 /// A fatal reason.
@@ -114,8 +113,8 @@ pub enum Failure {
     #[error(transparent)]
     Keys(#[from] KeysError),
     /// There is no explanation.
-    #[error(transparent)]
-    Explain(#[from] ExplainError),
+    #[error("{0}")]
+    Explain(String),
     /// Redis does not sync what `ack = "synced"` promises.
     #[error(
         "ack = \"synced\" with queue = \"redis\" needs a Redis that syncs each write before it \

@@ -104,9 +104,7 @@ fn make_directory(config: &Config) -> Result<(), Failure> {
     match JournalDirectory::open(&config.data.join("journal")) {
         // A node that starts at this moment has made it.
         Ok(_) | Err(DirectoryError::Locked { .. }) => Ok(()),
-        Err(error) => {
-            Err(Failure::Directory { path: config.data.clone(), problem: error.to_string() })
-        }
+        Err(error) => Err(Failure::directory(&config.data)(error)),
     }
 }
 

@@ -12,30 +12,24 @@ mod threads;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::announce;
 use super::arguments::{ServeArguments, SharedArguments};
+use super::drain::RunningNode;
 use super::failure::Failure;
-use super::redis::RedisWay;
-use super::redis_threads::RedisThreads;
+use super::preflight::sql::SqlPreflight;
 use super::signals::{self, SignalRequests};
 use super::{drain, preflight, settings, storage, unmerged};
-use nudged_admin::AdminHandle;
 use nudged_api::token::Keys;
 use nudged_base::ids::Sequence;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Log, Message, Value};
 use nudged_config::{Config, Loaded};
-use nudged_publish::Publishing;
-use nudged_publish::publisher::{self, Publisher};
-use nudged_runtime::journal_core::JournalHandle;
+use nudged_publish::publisher;
 use nudged_runtime::log_thread::{LogThread, stamp_now};
 use nudged_runtime::mesh::Mesh;
 use nudged_runtime::topology::Topology;
-use nudged_runtime::wake::Sleeper;
 use nudged_runtime::{memory, process_limits, vital};
 use threads::{ShardParts, Threads};
 
@@ -76,12 +70,13 @@ fn serve(
     let mesh = make_mesh(&topology)?;
     let counters: Vec<Arc<ShardCounters>> = (0..topology.shards).map(|_| Arc::default()).collect();
     let read = opening::config_reader(shared, arguments);
-    let publisher = opening::load_publisher((&config, read), storage.is_sql_there, &mesh, &log)?;
+    let publisher =
+        opening::load_publisher((&config, read), storage.sql == SqlPreflight::Usable, &mesh, &log)?;
     let (sockets, addresses) = opening::bind(&config, topology.shards)?;
     opening::warn_of_open_doors(&config, &addresses, &log);
     let threads = Threads { config: &config, topology: &topology, mesh: &mesh, log: &log };
     let set = storage.set;
-    let is_sql_asked = storage.is_sql_there || storage.is_sql_refusing;
+    let is_sql_asked = storage.sql != SqlPreflight::Unreachable;
     let left = std::mem::take(&mut storage.unmerged);
     let journal_end = Sequence(storage.recovered.start.next.0 - 1);
     unmerged::announce(&mesh.board, &left, journal_end, topology.shards);
@@ -121,7 +116,6 @@ fn serve(
         log,
         signals,
         was_ready,
-        publisher,
         publishing,
         admin,
         shards,
@@ -129,7 +123,7 @@ fn serve(
         writer,
         readers,
         log_thread,
-        redis,
+        _redis: redis,
         redis_threads,
     }))
 }

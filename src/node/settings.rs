@@ -114,6 +114,9 @@ mod tests {
         let config = Some(PathBuf::from("/nowhere/nudged.toml"));
         let shared = SharedArguments { config, ..SharedArguments::default() };
         let said = load(&shared, &[]).unwrap_err().to_string();
-        assert!(said.starts_with("/nowhere/nudged.toml: can't be read: "), "{said}");
+        assert!(
+            said.starts_with("/nowhere/nudged.toml: can't read the configuration file: "),
+            "{said}"
+        );
     }
 }

@@ -22,9 +22,9 @@ const FILE: &str = "signing-keys";
 
 /// Why there are no signing keys.
 #[derive(Debug, thiserror::Error)]
-pub enum KeysError {
+pub(super) enum KeysError {
     /// The file can't be read or written.
-    #[error("{path}: {source}")]
+    #[error("{path}: can't read or write the signing keys: {source}")]
     File {
         /// The file.
         path: PathBuf,
@@ -56,7 +56,7 @@ pub enum KeysError {
 ///
 /// # Errors
 /// [`KeysError`], each with what mends it.
-pub fn load_or_make(directory: &Path, now: WallMs) -> Result<Vec<Secret>, KeysError> {
+pub(super) fn load_or_make(directory: &Path, now: WallMs) -> Result<Vec<Secret>, KeysError> {
     load_with(directory, now, Vec::new())
 }
 
@@ -65,7 +65,7 @@ pub fn load_or_make(directory: &Path, now: WallMs) -> Result<Vec<Secret>, KeysEr
 ///
 /// # Errors
 /// [`KeysError`], each with what mends it.
-pub fn load_with(
+pub(super) fn load_with(
     directory: &Path,
     now: WallMs,
     stored: Vec<Secret>,
@@ -85,7 +85,7 @@ pub fn load_with(
 }
 
 /// Whether both are one key: each directory's first key has the same id.
-pub fn is_same(one: &Secret, other: &Secret) -> bool {
+pub(super) fn is_same(one: &Secret, other: &Secret) -> bool {
     (one.id, one.created_at) == (other.id, other.created_at)
 }
 
@@ -93,7 +93,7 @@ pub fn is_same(one: &Secret, other: &Secret) -> bool {
 ///
 /// # Errors
 /// Where the system has no random bytes.
-pub fn fresh(now: WallMs) -> io::Result<Secret> {
+pub(super) fn fresh(now: WallMs) -> io::Result<Secret> {
     let (mut id, mut bytes) = ([0; 4], [0; 32]);
     getrandom::fill(&mut id).map_err(io::Error::other)?;
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
@@ -104,7 +104,7 @@ pub fn fresh(now: WallMs) -> io::Result<Secret> {
 ///
 /// # Errors
 /// [`KeysError`], each with what mends it.
-pub fn read(directory: &Path) -> Result<Option<Vec<Secret>>, KeysError> {
+pub(super) fn read(directory: &Path) -> Result<Option<Vec<Secret>>, KeysError> {
     let path = directory.join(FILE);
     if !path.exists() {
         return Ok(None);
@@ -125,7 +125,7 @@ pub fn read(directory: &Path) -> Result<Option<Vec<Secret>>, KeysError> {
 ///
 /// # Errors
 /// Where the directory can't be written to.
-pub fn write(directory: &Path, secrets: &[Secret]) -> Result<(), KeysError> {
+pub(super) fn write(directory: &Path, secrets: &[Secret]) -> Result<(), KeysError> {
     let written = whole_file::write(directory, FILE, to_text(secrets).as_bytes());
     written.map_err(|source| fail(directory, source))
 }
@@ -135,7 +135,7 @@ fn fail(directory: &Path, source: io::Error) -> KeysError {
 }
 
 /// Keys as they are written: a line each.
-pub fn to_text(secrets: &[Secret]) -> String {
+pub(super) fn to_text(secrets: &[Secret]) -> String {
     let line = |secret: &Secret| {
         let digits = hex::encode(&secret.bytes);
         let moved = secret.moved_at.map_or(String::new(), |at| format!(" {}", at.0));
@@ -148,7 +148,7 @@ pub fn to_text(secrets: &[Secret]) -> String {
 ///
 /// # Errors
 /// The number of the first line that is no key, from 1.
-pub fn of_text(text: &str) -> Result<Vec<Secret>, usize> {
+pub(super) fn of_text(text: &str) -> Result<Vec<Secret>, usize> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let secrets = lines
         .map(|(index, line)| parse(line).ok_or(index + 1))

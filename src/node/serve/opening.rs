@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::node::arguments::{ServeArguments, SharedArguments};
 use crate::node::failure::Failure;
 use crate::node::preflight::redis::{self as redis_preflight, RedisPreflight};
+use crate::node::preflight::sql::SqlPreflight;
 use crate::node::redis::RedisWay;
 use crate::node::storage::Storage;
 use crate::node::{settings, shared_keys};
@@ -41,7 +42,7 @@ pub(super) fn open_shared(
     };
     // One that can't be asked is not waited for once more.
     client = client.filter(|_| redis_found == RedisPreflight::Usable);
-    let sql = (&mut storage.store, storage.is_sql_there);
+    let sql = (&mut storage.store, storage.sql == SqlPreflight::Usable);
     let keys = shared_keys::load(&config.data, sql, client.as_mut(), clocks::wall(), log)?;
     Ok((redis, keys, redis_found))
 }

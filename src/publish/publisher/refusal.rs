@@ -20,7 +20,7 @@ pub enum PublishError {
     #[error(transparent)]
     Config(#[from] ConfigRefused),
     /// The popups file can't be read; nothing changed.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path}: can't read the popups file: {source}", path = path.display())]
     File {
         /// The file.
         path: PathBuf,
