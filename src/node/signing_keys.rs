@@ -22,7 +22,7 @@ const FILE: &str = "signing-keys";
 
 /// Why there are no signing keys.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum KeysError {
+pub enum KeysError {
     /// The file can't be read or written.
     #[error("{path}: can't read or write the signing keys: {source}")]
     File {
@@ -52,20 +52,13 @@ pub(super) enum KeysError {
     },
 }
 
-/// Reads the keys of a data directory; makes the first one where there is none.
+/// Reads the keys of a data directory; where it has no file, those that its database has; makes the
+/// first one where there is none. The file goes before the database: taking a line out of it ends
+/// its key.
 ///
 /// # Errors
 /// [`KeysError`], each with what mends it.
-pub(super) fn load_or_make(directory: &Path, now: WallMs) -> Result<Vec<Secret>, KeysError> {
-    load_with(directory, now, Vec::new())
-}
-
-/// As [`load_or_make`]; where there is no file, with the keys that the directory's database has.
-/// The file goes before them: taking a line out of it ends its key.
-///
-/// # Errors
-/// [`KeysError`], each with what mends it.
-pub(super) fn load_with(
+pub(super) fn load(
     directory: &Path,
     now: WallMs,
     stored: Vec<Secret>,
@@ -175,12 +168,12 @@ mod tests {
     #[test]
     fn made_once_kept_and_closed_to_others() {
         let directory = tempfile::tempdir().unwrap();
-        let first = load_or_make(directory.path(), WallMs(5)).unwrap();
-        let again = load_or_make(directory.path(), WallMs(9)).unwrap();
+        let first = load(directory.path(), WallMs(5), Vec::new()).unwrap();
+        let again = load(directory.path(), WallMs(9), Vec::new()).unwrap();
         assert_eq!((first[0].bytes, first[0].created_at), (again[0].bytes, WallMs(5)));
         let path = directory.path().join(FILE);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        let error = load_or_make(directory.path(), WallMs(9)).unwrap_err().to_string();
+        let error = load(directory.path(), WallMs(9), Vec::new()).unwrap_err().to_string();
         assert!(error.contains("chmod 600"), "{error}");
     }
 
@@ -188,13 +181,13 @@ mod tests {
     fn a_second_line_rotates_and_junk_is_named() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(FILE);
-        load_or_make(directory.path(), WallMs(5)).unwrap();
+        load(directory.path(), WallMs(5), Vec::new()).unwrap();
         let mut text = fs::read_to_string(&path).unwrap();
         text.push_str(&format!("2 7 {}\n", "ab".repeat(32)));
         fs::write(&path, &text).unwrap();
-        assert_eq!(load_or_make(directory.path(), WallMs(9)).unwrap().len(), 2);
+        assert_eq!(load(directory.path(), WallMs(9), Vec::new()).unwrap().len(), 2);
         fs::write(&path, text + "junk\n").unwrap();
-        let error = load_or_make(directory.path(), WallMs(9)).unwrap_err().to_string();
+        let error = load(directory.path(), WallMs(9), Vec::new()).unwrap_err().to_string();
         assert!(error.contains(":3: not a key"), "{error}");
     }
 }

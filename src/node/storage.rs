@@ -22,7 +22,7 @@ use nudged_journal::recovery::{self, Damage, RecoverError, RecoverOptions, Recov
 use nudged_journal::segment::{SegmentId, SetId};
 use nudged_runtime::files::{DirectoryError, JournalDirectory, free_bytes};
 use nudged_runtime::log_thread::{self, stamp_now};
-use nudged_shard::users::unmerged::left::Left;
+use nudged_shard::users::unmerged::RecoveredUnmerged;
 use nudged_store::{FailureKind, Store, StoreError, StreamId};
 
 /// Segments of the journal that a node starts with.
@@ -54,7 +54,7 @@ pub(super) struct Storage {
     /// The first record that SQL has not applied.
     pub(super) tail: Tail,
     /// What is to be merged into Redis, where the node has one.
-    pub(super) unmerged: Left,
+    pub(super) unmerged: RecoveredUnmerged,
 }
 
 /// How the journal writes.
@@ -144,7 +144,7 @@ pub(super) fn open(
                 .and_then(|tail| unmerged::collect(&disk, tail, end))
                 .map_err(Failure::directory(data))?
         }
-        None => Left::new(),
+        None => RecoveredUnmerged::new(),
     };
     Ok(Storage {
         directory: Arc::new(directory),

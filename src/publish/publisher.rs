@@ -41,7 +41,7 @@ use nudged_domain::catalog::snapshot::{Settings, Snapshot, Status};
 use nudged_domain::catalog::source::Definition;
 use nudged_runtime::log_thread::stamp_now;
 use nudged_runtime::mesh::Mesh;
-use nudged_shard::control::Command;
+use nudged_shard::control::ControlRequest;
 use nudged_shard::view::Rules;
 use nudged_store::{Store, StoredPopup};
 use prepare::{definitions_of, publish};
@@ -245,10 +245,10 @@ impl Publisher {
             return Ok(());
         }
         let rules = Arc::new(rules_of(&difference.config));
-        self.command_shards(|| Command::SwapRules(Arc::clone(&rules)))
+        self.command_shards(|| ControlRequest::SwapRules(Arc::clone(&rules)))
     }
 
-    fn command_shards(&self, command: impl Fn() -> Command) -> Result<(), PublishError> {
+    fn command_shards(&self, command: impl Fn() -> ControlRequest) -> Result<(), PublishError> {
         shards::ask_all(&self.mesh, command).map_err(PublishError::Unconfirmed)
     }
 

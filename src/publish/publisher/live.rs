@@ -12,7 +12,7 @@ use super::{KnownPopup, PublishError, Published, Publisher};
 use nudged_domain::catalog::overrides::{Entry, Overrides, Place};
 use nudged_domain::catalog::snapshot::{Snapshot, Status};
 use nudged_runtime::clocks;
-use nudged_shard::control::Command;
+use nudged_shard::control::ControlRequest;
 
 /// What wins over stored definitions.
 #[derive(Debug, Default)]
@@ -158,7 +158,7 @@ impl Publisher {
         let shown = Published { snapshot: Arc::clone(&snapshot), popups, at, ..published };
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = shown.clone();
         if is_changed {
-            let told = self.command_shards(|| Command::SwapCatalog(Arc::clone(&snapshot)));
+            let told = self.command_shards(|| ControlRequest::SwapCatalog(Arc::clone(&snapshot)));
             self.retire(current.snapshot);
             told?;
         }
