@@ -12,8 +12,8 @@ use nudged_config::Config;
 use nudged_runtime::clocks;
 use nudged_store::mysql;
 
-/// Says what was done. Run twice, or twice at once, it does no more than once. With `--from` it also
-/// moves an embedded node's data directory.
+/// Says what was done. Run twice, or twice at once, it does no more than once. With `--from` it
+/// also moves an embedded node's data directory.
 ///
 /// # Errors
 /// Where either side can't be used.

@@ -17,7 +17,8 @@ const FILE_VARIABLE: &str = "NUDGED_CONFIG";
 const PREFIX: &str = "NUDGED_";
 
 /// The configuration of this process: the file of `--config`, else the one that the environment
-/// names, else `nudged.toml` of the working directory if it is there. `flags` are the command's own.
+/// names, else `nudged.toml` of the working directory if it is there. `flags` are the command's
+/// own.
 ///
 /// # Errors
 /// Everything that is wrong, a line each.

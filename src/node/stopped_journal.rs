@@ -10,8 +10,8 @@ use nudged_journal::segment::SetId;
 use nudged_runtime::files::JournalDirectory;
 use nudged_store::Store;
 
-/// Where the records begin that a journal keeps, the applied ones too, and the last of them. What is
-/// damaged is passed over.
+/// Where the records begin that a journal keeps, the applied ones too, and the last of them. What
+/// is damaged is passed over.
 ///
 /// # Errors
 /// Where a file can't be read.
