@@ -11,8 +11,8 @@ use nudged_base::telemetry::counters::Unit;
 use nudged_base::telemetry::text::NodeMetric;
 use nudged_runtime::board::{Board, Found, NO_RUN};
 use nudged_runtime::clocks;
-use nudged_runtime::keeper::KeeperFigures;
-use nudged_runtime::list_drain::DrainFigures;
+use nudged_runtime::keeper::KeeperMetrics;
+use nudged_runtime::list_drain::DrainMetrics;
 
 /// The part of `GET /v1/status`; null without `[redis]`.
 pub(super) fn status(service: &Service) -> Value {
@@ -114,8 +114,8 @@ pub(super) fn push_metrics(metrics: &mut Vec<NodeMetric<'_>>, service: &Service)
     let Some(figures) = &service.redis else { return };
     let is_evicting = u64::from(board.learned().is_evicting);
     metrics.push(gauge("redis_evicts", "1 while Redis may evict users.", is_evicting));
-    metrics.extend(KeeperFigures::ROWS.iter().map(|row| row.now(&figures.keeper)));
-    metrics.extend(DrainFigures::ROWS.iter().map(|row| {
+    metrics.extend(KeeperMetrics::ROWS.iter().map(|row| row.now(&figures.keeper)));
+    metrics.extend(DrainMetrics::ROWS.iter().map(|row| {
         let lanes = figures.lists.iter().map(|lane| (row.value)(lane));
         // What is late is as late as its latest lane; all else adds up.
         let is_lag = row.unit == Unit::Milliseconds;

@@ -8,7 +8,7 @@ use super::service::Service;
 use super::{explain, history, metrics, popups, stats, status, users};
 use nudged_base::limits::POPUP_ID_BYTES_MAX;
 use nudged_base::telemetry::log::{Message, Value};
-use nudged_domain::catalog::overrides::Kind;
+use nudged_domain::catalog::overrides::OverrideKind;
 use nudged_http::head::{Method, Request};
 use nudged_publish::publisher::OverrideRequest;
 
@@ -90,9 +90,9 @@ fn dispatch(
             _ => Ok(popups::one(service, id)),
         },
         AdminRoute::History(id) => history::answer(service, id, request.query),
-        AdminRoute::Pause(id) => change(set(Kind::Pause), id),
+        AdminRoute::Pause(id) => change(set(OverrideKind::Pause), id),
         AdminRoute::Resume(id) => change(ChangeRequest::Override(OverrideRequest::Resume), id),
-        AdminRoute::Archive(id) => change(set(Kind::Archive), id),
+        AdminRoute::Archive(id) => change(set(OverrideKind::Archive), id),
         AdminRoute::Rollback(id) => change(ChangeRequest::RollBack, id),
         AdminRoute::User(user) if request.method == Method::Delete => users::erase(service, user),
         AdminRoute::User(user) => users::one(service, user),

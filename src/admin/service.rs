@@ -17,8 +17,8 @@ use nudged_base::telemetry::log::{Field, Log, Message, Value};
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_publish::publisher::Publisher;
 use nudged_runtime::clocks;
-use nudged_runtime::keeper::KeeperFigures;
-use nudged_runtime::list_drain::DrainFigures;
+use nudged_runtime::keeper::KeeperMetrics;
+use nudged_runtime::list_drain::DrainMetrics;
 use nudged_runtime::log_thread::stamp_now;
 use nudged_runtime::mesh::Mesh;
 use nudged_runtime::sql_writer::WriterFigures;
@@ -50,14 +50,14 @@ pub struct AdminContext {
 #[derive(Clone, Debug, Default)]
 pub struct RedisMetrics {
     /// The keeper.
-    pub keeper: Arc<KeeperFigures>,
+    pub keeper: Arc<KeeperMetrics>,
     /// The lists, by lane, where this node drains any.
-    pub lists: Vec<Arc<DrainFigures>>,
+    pub lists: Vec<Arc<DrainMetrics>>,
 }
 
 impl RedisMetrics {
     /// A number of all lanes together.
-    pub(super) fn sum(&self, number: impl Fn(&DrainFigures) -> &AtomicU64) -> u64 {
+    pub(super) fn sum(&self, number: impl Fn(&DrainMetrics) -> &AtomicU64) -> u64 {
         self.lists.iter().map(|lane| number(lane).load(Ordering::Relaxed)).sum()
     }
 
