@@ -7,7 +7,7 @@ use super::changes::{self, ChangeRequest};
 use super::service::Service;
 use super::{explain, history, metrics, popups, stats, status, users};
 use nudged_base::limits::POPUP_ID_BYTES_MAX;
-use nudged_base::telemetry::log::{Message, Value};
+use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_domain::catalog::overrides::OverrideKind;
 use nudged_http::head::{Method, Request};
 use nudged_publish::publisher::OverrideRequest;
@@ -48,7 +48,7 @@ impl Router {
         }
         let is_open = route.is_some_and(AdminRoute::is_open);
         if !is_open && !self.access.is_authorized(request) {
-            self.service.log(Message::AdminRefused, &[("peer", Value::Text(peer))]);
+            self.service.log(Message::AdminRefused, &[("peer", LogValue::Text(peer))]);
             return Err(self.access.refuse());
         }
         let Some(route) = route else { return Err(AdminAnswer::not_found()) };

@@ -7,7 +7,7 @@ use super::input::{self, moment_json};
 use super::service::Service;
 use nudged_base::ids::UserKey;
 use nudged_base::limits::USER_RECORDS_TOLD;
-use nudged_base::telemetry::log::{Message, Value as Logged};
+use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::snapshot::{ShowOutcome, Snapshot};
 use nudged_domain::decide::gates::{NextShow, next_show_at};
@@ -85,7 +85,7 @@ pub(super) fn erase(service: &Service, segment: &str) -> Result<AdminAnswer, Adm
     let ControlOutcome::Erased { at } = ask(service, &user, command)? else {
         return Err(AdminAnswer::unavailable("user_unavailable"));
     };
-    service.log(Message::UserErased, &[("user", Logged::User(&user))]);
+    service.log(Message::UserErased, &[("user", LogValue::User(&user))]);
     let config = service.publisher.config();
     let value = json!({
         "erased": true,

@@ -1,7 +1,6 @@
 //! A node's life after its start: reloads, and the stop in steps. Readiness first, so that the
 //! balancer looks elsewhere; then what is open is finished; then everything is made durable.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -10,19 +9,20 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 
 use super::announce;
+use super::failure::Failure;
 use super::redis::RedisWay;
 use super::redis_threads::RedisThreads;
 use super::signals::SignalRequests;
 use nudged_admin::AdminHandle;
-use nudged_base::telemetry::log::{Log, Message, Value};
-use nudged_config::{Config, Queue};
+use nudged_base::telemetry::log::{Log, LogValue, Message};
+use nudged_config::{Config, QueueMode};
 use nudged_publish::Publishing;
 use nudged_publish::publisher::Publisher;
-use nudged_runtime::journal_core::JournalHandle;
-use nudged_runtime::log_thread::{LogThread, stamp_now};
-use nudged_runtime::mesh::{ControlEnvelope, Mesh};
-use nudged_runtime::vital::Needed;
-use nudged_runtime::wake::Sleeper;
+use nudged_runtime::journal::executor::JournalHandle;
+use nudged_runtime::shard::mesh::{ControlEnvelope, Mesh};
+use nudged_runtime::threads::log_writer::{LogThread, stamp_now};
+use nudged_runtime::threads::vital::Needed;
+use nudged_runtime::wake::Waker;
 use nudged_shard::control::{ControlReply, ControlRequest, DrainStep};
 
 /// Exit code of a clean stop.
@@ -55,12 +55,12 @@ pub(super) struct RunningNode {
     /// The journal's thread.
     pub(super) journal: JournalHandle,
     /// The writer's thread, with what ends it.
-    pub(super) writer: (JoinHandle<()>, Arc<AtomicBool>, Arc<Sleeper>),
+    pub(super) writer: (JoinHandle<()>, Arc<AtomicBool>, Arc<Waker>),
     /// The readers' threads, with what ends them.
     pub(super) readers: (Vec<JoinHandle<()>>, Arc<AtomicBool>),
     /// The thread that writes the log.
-    pub(super) log_thread: LogThread,
-    /// The way to Redis, whose name is redis_at_start up as long as this lives.
+    pub(super) log_writer: LogThread,
+    /// The way to Redis, whose name is looked up as long as this lives.
     pub(super) _redis: Option<RedisWay>,
     /// The threads that Redis asks for.
     pub(super) redis_threads: Option<RedisThreads>,
@@ -71,9 +71,12 @@ pub(super) struct RunningNode {
 ///
 /// # Errors
 /// Where the system gives no thread.
-pub(super) fn take_reloads(publisher: &Arc<Publisher>, signals: &SignalRequests) -> io::Result<()> {
+pub(super) fn take_reloads(
+    publisher: &Arc<Publisher>,
+    signals: &SignalRequests,
+) -> Result<(), Failure> {
     let (publisher, reloads) = (Arc::clone(publisher), signals.reloads.clone());
-    std::thread::Builder::new().name("reloads".to_owned()).spawn(move || {
+    let spawned = std::thread::Builder::new().name("reloads".to_owned()).spawn(move || {
         let needed = Needed::here("reloads");
         for () in reloads {
             // The publisher has said in the log what came of it.
@@ -81,8 +84,8 @@ pub(super) fn take_reloads(publisher: &Arc<Publisher>, signals: &SignalRequests)
         }
         // Its sender lives as long as the thread that takes signals.
         needed.leave(false);
-    })?;
-    Ok(())
+    });
+    spawned.map(drop).map_err(Failure::system("start the reload thread"))
 }
 
 /// Serves until a signal stops the node; gives the exit code.
@@ -96,7 +99,7 @@ fn stop(node: RunningNode) -> u8 {
     let begun = Instant::now();
     let limit = Duration::from_millis(node.config.drain_timeout.0);
     let reason = node.signals.reason();
-    node.log.write(stamp_now(), Message::Draining, &[("reason", Value::Text(reason))]);
+    node.log.write(stamp_now(), Message::Draining, &[("reason", LogValue::Text(reason))]);
     node.admin.announce_stop();
     // Nobody was told to send it requests.
     let lame_duck_ms = if node.was_ready { node.config.lame_duck.0 } else { 0 };
@@ -132,7 +135,7 @@ fn close_storage(node: RunningNode, begun: Instant, until: Instant) -> u8 {
         journal,
         writer,
         readers,
-        log_thread,
+        log_writer,
         signals,
         ..
     } = node;
@@ -153,7 +156,7 @@ fn close_storage(node: RunningNode, begun: Instant, until: Instant) -> u8 {
     // What SQL has not applied stays in the journal: a further signal need not wait for it.
     let mut is_hurried = false;
     // Where SQL has everything, a thread that waits for a server that is away is not waited for.
-    let lists = config.redis.url.is_some() && config.queue == Queue::Redis;
+    let lists = config.redis.url.is_some() && config.queue == QueueMode::Redis;
     let until = match mesh.journal.applied() >= mesh.journal.written() && !lists {
         true => until.min(Instant::now() + STORAGE_TIMEOUT),
         false => until,
@@ -170,10 +173,10 @@ fn close_storage(node: RunningNode, begun: Instant, until: Instant) -> u8 {
     stop_readers(&mesh, readers, until);
     let unapplied = mesh.journal.written().0.saturating_sub(mesh.journal.applied().0);
     if let Err(text) = &outcome {
-        log.write(stamp_now(), Message::JournalFailed, &[("error", Value::Text(text))]);
+        log.write(stamp_now(), Message::JournalFailed, &[("error", LogValue::Text(text))]);
     }
     announce::log_stopped(&log, signals.reason(), begun, unapplied);
-    log_thread.stop();
+    log_writer.stop();
     if outcome.is_ok() { CLEAN } else { STORAGE }
 }
 
@@ -253,7 +256,7 @@ fn send_drain_step(node: &RunningNode, step: DrainStep) -> Vec<Receiver<ControlR
         // A full lane leaves the receiver without a sender, which counts as answered.
         let _ =
             lanes.controls.push(ControlEnvelope { command: ControlRequest::Drain(step), reply });
-        lanes.sleeper.wake();
+        lanes.waker.wake();
         replied
     });
     told.collect()

@@ -33,7 +33,7 @@ use nudged_domain::catalog::snapshot::Status;
 use nudged_journal::record::{self, Record};
 use nudged_journal::recovery;
 use nudged_journal::segment::SetId;
-use nudged_runtime::files::DirectoryReader;
+use nudged_runtime::journal::directory::DirectoryReader;
 use nudged_store::{Store, StoreReader, StoredPopup};
 
 /// Writes what is asked for.

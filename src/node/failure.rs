@@ -3,8 +3,8 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use nudged_runtime::listener::ListenError;
 use nudged_runtime::probe::HostUnfit;
+use nudged_runtime::shard::listener::ListenError;
 use nudged_runtime::topology::TopologyError;
 use nudged_store::StoreError;
 

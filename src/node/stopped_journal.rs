@@ -7,7 +7,7 @@ use nudged_journal::reader::Tail;
 use nudged_journal::record::{Record, RecordError};
 use nudged_journal::recovery::{self, RecoverError, RecoverOptions};
 use nudged_journal::segment::SetId;
-use nudged_runtime::files::JournalDirectory;
+use nudged_runtime::journal::directory::JournalDirectory;
 use nudged_store::Store;
 
 /// Where the records begin that a journal keeps, the applied ones too, and the last of them. What
