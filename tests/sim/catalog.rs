@@ -1,5 +1,6 @@
 //! The popups of every run, and what they allow, said a second time for the oracle: short gaps,
-//! caps, a limit for ever, one that the quiet time passes by.
+//! caps, a limit for ever, one that the quiet time passes by, one alone in its placement, and one
+//! that nodes may show from their own memory.
 
 use std::sync::Arc;
 
@@ -53,6 +54,27 @@ after_ignored = "5s"
 after_dismissed = "5s"
 after_clicked = "5s"
 after_converted = "5s"
+
+[[popup]]
+id = "solo"
+placement = ["solo"]
+after_shown = "6s"
+ignore_after = "1s"
+after_ignored = "6s"
+after_dismissed = "12s"
+after_clicked = "25s"
+after_converted = "40s"
+
+[[popup]]
+id = "local"
+placement = ["local"]
+on_failure = "local"
+after_shown = "3s"
+ignore_after = "1s"
+after_ignored = "3s"
+after_dismissed = "5s"
+after_clicked = "8s"
+after_converted = "20s"
 "#;
 
 /// First in the order of popups, and never shown: with it all others have other places.
@@ -67,6 +89,7 @@ status = "draft"
 pub const NEVER: i64 = i64::MAX / 4;
 
 /// What a popup allows, in milliseconds.
+#[derive(Clone, Copy)]
 pub struct Rules {
     /// Its id.
     pub id: &'static str,
@@ -84,45 +107,55 @@ pub struct Rules {
     pub is_exempt: bool,
 }
 
+const GAPS: Rules = Rules {
+    id: "gaps",
+    after_shown: 2_000,
+    ignore_after: 1_000,
+    after_outcome: [3_000, 6_000, 12_000, 30_000],
+    caps: &[],
+    max_shows: 0,
+    is_exempt: false,
+};
+
 /// The rules of every popup above.
-pub const RULES: [Rules; 4] = [
-    Rules {
-        id: "gaps",
-        after_shown: 2_000,
-        ignore_after: 1_000,
-        after_outcome: [3_000, 6_000, 12_000, 30_000],
-        caps: &[],
-        max_shows: 0,
-        is_exempt: false,
-    },
+const RULES: [Rules; 6] = [
+    GAPS,
     Rules {
         id: "capped",
         after_shown: 200,
         ignore_after: 100,
         after_outcome: [200, 1_000, 2_000, NEVER],
         caps: &[(2, 4_000), (5, 30_000)],
-        max_shows: 0,
-        is_exempt: false,
+        ..GAPS
     },
     Rules {
         id: "thrice",
         after_shown: 100,
         ignore_after: 50,
         after_outcome: [100, 100, NEVER, NEVER],
-        caps: &[],
         max_shows: 3,
-        is_exempt: false,
+        ..GAPS
     },
     Rules {
         id: "exempt",
         after_shown: 5_000,
-        ignore_after: 1_000,
         after_outcome: [5_000, 5_000, 5_000, 5_000],
-        caps: &[],
-        max_shows: 0,
         is_exempt: true,
+        ..GAPS
     },
+    Rules {
+        id: "solo",
+        after_shown: 6_000,
+        after_outcome: [6_000, 12_000, 25_000, 40_000],
+        ..GAPS
+    },
+    Rules { id: "local", after_shown: 3_000, after_outcome: [3_000, 5_000, 8_000, 20_000], ..GAPS },
 ];
+
+/// The rules of a popup.
+pub fn rules_of(popup: &str) -> &'static Rules {
+    RULES.iter().find(|rules| rules.id == popup).expect("a popup of ours")
+}
 
 /// The catalogs of a run, which allow the same. Popups have other places in each, and each popup's
 /// version says in which it is.
