@@ -22,9 +22,10 @@ pub enum Kind {
 }
 
 /// How bytes are cut on their way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cut {
     /// All that is there at once.
+    #[default]
     Whole,
     /// A few bytes each.
     Tiny,
@@ -33,9 +34,10 @@ pub enum Cut {
 }
 
 /// How the wall clock behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Clock {
     /// Right.
+    #[default]
     Steady,
     /// Set by up to a minute now and then.
     Seconds,
@@ -103,11 +105,15 @@ impl Fault {
     }
 }
 
+/// More segments than a run fills.
+const SEGMENTS: u64 = 64;
+/// Longer than a run.
+const DAY: DurationMs = DurationMs(86_400_000);
 /// One seed of so many is about late replies.
 const LATE_EVERY: u64 = 12;
 
 /// Everything that is drawn beforehand. `one_in_...`: in so many, 0 for never.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Config {
     /// The seed.
     pub seed: u64,
@@ -229,63 +235,6 @@ impl Config {
         }
     }
 
-    /// A world in which nothing goes wrong.
-    fn calm(seed: u64) -> Config {
-        Config {
-            seed,
-            nodes: 1,
-            has_redis: false,
-            shards: vec![1],
-            clients: 1,
-            pipeline_max: 1,
-            users: 1,
-            has_long_users: false,
-            acts: 1,
-            think_ms: 1,
-            patience_ms: 0,
-            one_in_move: 0,
-            one_in_local: 0,
-            one_in_solo: 0,
-            network_us: 400,
-            cut: Cut::Whole,
-            one_in_part_sent: 0,
-            one_in_send_error: 0,
-            one_in_client_close: 0,
-            pause_ms: 0,
-            one_in_hop_refused: 0,
-            swaps_catalog: false,
-            quiet_ms: 0,
-            max_per_day: 0,
-            clock: Clock::Steady,
-            ack: AckLevel::Written,
-            retention: DurationMs(86_400_000),
-            segments: 64,
-            disk_us: 100,
-            one_in_full: 0,
-            one_in_write_error: 0,
-            one_in_sync_error: 0,
-            one_in_partial: 0,
-            sql_us: 500,
-            read_us: 500,
-            sql_records: 1_000,
-            one_in_sql_error: 0,
-            one_in_untold: 0,
-            one_in_read_error: 0,
-            crashes: Vec::new(),
-            ends_at_openings: false,
-            loses_power: false,
-            loses_sql: false,
-            has_lists: false,
-            begins_empty: false,
-            redis_us: 100,
-            is_split: false,
-            faults: Vec::new(),
-            fault_count: 0,
-            fault_gap_ms: 0,
-            fault_ms: 0,
-        }
-    }
-
     fn of_one(seed: u64) -> Config {
         let mut draw = Stream::new(seed, "config of one node");
         // More users than a slice holds: some are evicted and read back.
@@ -296,6 +245,8 @@ impl Config {
         let shards =
             |draw: &mut Stream| if is_crowded { 1 } else { draw.pick(&[1, 2, 2, 2, 3, 4]) };
         Config {
+            seed,
+            nodes: 1,
             shards: (0..8).map(|_| shards(&mut draw)).collect(),
             clients: if is_crowded { 8 } else { usize::try_from(draw.between(1, 8)).expect("few") },
             // More than a shard takes.
@@ -318,11 +269,8 @@ impl Config {
             max_per_day: draw.pick(&[0, 0, 12]),
             clock: draw.pick(&[Clock::Steady, Clock::Seconds, Clock::Years]),
             ack: draw.pick(&[AckLevel::Written, AckLevel::Synced]),
-            retention: DurationMs(match is_short_of_disk {
-                true => draw.between(0, 3_000),
-                false => 86_400_000,
-            }),
-            segments: if is_short_of_disk { draw.between(4, 8) } else { 64 },
+            retention: if is_short_of_disk { DurationMs(draw.between(0, 3_000)) } else { DAY },
+            segments: if is_short_of_disk { draw.between(4, 8) } else { SEGMENTS },
             disk_us: draw.pick(&[100, 1_000, 5_000, 60_000]),
             one_in_full: draw.sometimes(20),
             one_in_write_error: draw.sometimes(60),
@@ -339,7 +287,7 @@ impl Config {
             loses_power,
             // What SQL lost has to be in the journal still.
             loses_sql: loses_power && !is_short_of_disk && draw.one_in(2),
-            ..Config::calm(seed)
+            ..Config::default()
         }
     }
 
@@ -354,12 +302,17 @@ impl Config {
             .collect();
         let sql_us = draw.pick(&[500, 5_000, 20_000]);
         let config = Config {
+            seed,
             nodes,
             has_redis: true,
             shards: (0..8).map(|_| draw.pick(&[1, 1, 2])).collect(),
             has_lists,
             begins_empty: draw.one_in(4),
             clients: usize::try_from(draw.between(2, 8)).expect("few"),
+            pipeline_max: 1,
+            network_us: 400,
+            retention: DAY,
+            segments: SEGMENTS,
             users: draw.pick(&[1, 2, 4, 16]),
             acts: draw.between(20, 80),
             think_ms: draw.pick(&[20, 100, 400, 1_500]),
@@ -382,7 +335,7 @@ impl Config {
             sql_records: draw.pick(&[1, 10, 1_000]),
             pause_ms: if is_calm { 0 } else { draw.pick(&[0, 0, 5, 60]) },
             swaps_catalog: draw.one_in(4),
-            ..Config::calm(seed)
+            ..Config::default()
         };
         let config = match draw.below(8) {
             0 | 1 => config.with_losses(&mut draw),

@@ -8,11 +8,12 @@ use nudged_journal::appender::{Appender, AppenderConfig, AppenderStart};
 use nudged_journal::disk::{Completion, DiskCommand};
 use nudged_journal::lane::LaneBatch;
 use nudged_journal::segment::OPENING_OFFSET;
+use nudged_shard::seam::Input;
 
 use super::disk::{Disk, Fate};
 use super::node::Node;
 use super::scene::{Scene, Task, US, number};
-use super::shard::{ACKS, Arrival};
+use super::shard::ACKS;
 
 /// The journal's side of a node.
 pub struct Journal {
@@ -152,7 +153,7 @@ impl Node {
         while let Some(ack) = self.journal.appender.next_ack() {
             let shard = ack.shard.index();
             self.journal.acknowledged[shard] += 1;
-            self.push(shard, ACKS, Arrival::Acked(ack), scene);
+            self.push(shard, ACKS, Input::Acked(ack), scene);
         }
     }
 

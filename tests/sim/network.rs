@@ -2,7 +2,7 @@
 //! order; and what else a shard's turn wants of the world outside its node. Owns when bytes travel;
 //! knows nothing of what they say.
 
-use nudged_shard::seam::Effect;
+use nudged_shard::seam::{Effect, Input};
 
 use super::client::{self, Client, Place};
 use super::config::Cut;
@@ -78,7 +78,8 @@ impl World {
         *node.shards[shard].line(line) =
             Line { client: Some(index), is_open: true, ..Line::default() };
         self.clients[index].connect(Place { node: to, life, shard, line });
-        node.push(shard, CLIENTS, Arrival::Accepted(line), scene);
+        let accepted = Input::Accepted { connection: line, listener: 0 };
+        node.push(shard, CLIENTS, accepted, scene);
     }
 
     /// Sends a question on the client's connection.
@@ -129,7 +130,8 @@ impl World {
             && let Some(node) = &mut self.nodes[place.node]
         {
             node.shards[place.shard].line(place.line).client = None;
-            node.push(place.shard, CLIENTS, Arrival::Broken(place.line), &mut self.scene);
+            let broken = Input::Broken { connection: place.line };
+            node.push(place.shard, CLIENTS, broken, &mut self.scene);
         }
     }
 
@@ -176,7 +178,7 @@ impl World {
         }
         if client.outgoing.is_empty() && client.ends_after && !client.has_ended {
             client.has_ended = true;
-            node.push(shard, CLIENTS, Arrival::Ended(line), scene);
+            node.push(shard, CLIENTS, Input::PeerClosed { connection: line }, scene);
         }
         self.deliver_later(index);
     }
@@ -202,7 +204,7 @@ impl World {
                     let is_part = scene.config.is_split && draw.one_in(8);
                     let taken = if is_part { draw.index(buffer.len()) + 1 } else { buffer.len() };
                     self.pipes.send((node, shard), &buffer[..taken], scene);
-                    let sent = Arrival::Sent(LINK, buffer, Some(taken));
+                    let sent = Input::Sent { connection: LINK, buffer, sent: Some(taken) };
                     own.push(shard, FROM_REDIS, sent, scene);
                 }
                 Effect::Close { connection: LINK, .. } => {
@@ -304,7 +306,8 @@ impl World {
         if sent.is_none() {
             own.shards[shard].line(number).client = None;
         }
-        own.push(shard, CLIENTS, Arrival::Sent(number, buffer, sent), &mut self.scene);
+        let sent = Input::Sent { connection: number, buffer, sent };
+        own.push(shard, CLIENTS, sent, &mut self.scene);
         if is_closing {
             self.end_line(node, shard, number);
         }

@@ -17,7 +17,7 @@ use nudged_journal::segment::SetId;
 use nudged_runtime::board::{Board, Found};
 use nudged_runtime::wake::Sleeper;
 use nudged_shard::control::{Control, ControlReply};
-use nudged_shard::seam::{Effect, Report};
+use nudged_shard::seam::{Effect, Input, Report};
 
 use super::disk::Disk;
 use super::journal::Journal;
@@ -150,14 +150,14 @@ impl Node {
     }
 
     /// Something arrives for a shard in a lane.
-    pub fn push(&mut self, shard: usize, queue: usize, arrival: Arrival, scene: &mut Scene) {
-        self.shards[shard].queues[queue].push_back(arrival);
+    pub fn push(&mut self, shard: usize, queue: usize, arrival: impl Into<Arrival>, scene: &mut Scene) {
+        self.shards[shard].queues[queue].push_back(arrival.into());
         self.shards[shard].wake(scene);
     }
 
     /// An operator's command arrives.
     pub fn command(&mut self, shard: usize, control: Control, scene: &mut Scene) {
-        self.push(shard, RETURNED, Arrival::Control(control), scene);
+        self.push(shard, RETURNED, Input::Control(control), scene);
     }
 
     /// Lets every shard turn: there is news for them.
@@ -191,19 +191,19 @@ impl Node {
             Effect::Hop { to, hop } => {
                 let one_in = scene.config.one_in_hop_refused;
                 if scene.is_fault(|streams| &mut streams.schedule, one_in) {
-                    self.push(shard, RETURNED, Arrival::HopRefused(hop), scene);
+                    self.push(shard, RETURNED, Input::HopRefused(hop), scene);
                 } else {
-                    self.push(to.index(), LANES + shard, Arrival::Hop(hop), scene);
+                    self.push(to.index(), LANES + shard, Input::Hop(hop), scene);
                 }
             }
             Effect::HopReply { to, reply } => {
                 let lane = LANES + self.shards.len() + shard;
-                self.push(to.index(), lane, Arrival::HopReply(reply), scene);
+                self.push(to.index(), lane, Input::HopReply(reply), scene);
             }
             Effect::ReadUser(request) => self.reader.ask(request, scene),
             Effect::ControlReply(reply) => self.replies.push(reply),
             Effect::StopAccepting => {
-                self.push(shard, CLIENTS, Arrival::ListenersClosed, scene);
+                self.push(shard, CLIENTS, Input::ListenersClosed, scene);
             }
             Effect::Report(Report::Promised { bytes }) => {
                 self.journal.promised[shard] = bytes;

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use nudged_redis::ask::Answer;
+use nudged_shard::seam::Input;
 
 use super::freshness::States;
 use super::redis_model::{Data, Redis, Words, take_command, write_answer, write_push};
@@ -18,6 +19,7 @@ use super::shard::{Arrival, LINK};
 const ASK_TIMEOUT_NS: u64 = 2_000 * MS;
 
 /// A shard's connection.
+#[derive(Default)]
 struct Pipe {
     node: usize,
     shard: usize,
@@ -48,6 +50,7 @@ pub enum Asked {
 pub type Seat = Option<(u64, u64)>;
 
 /// Redis and the ways to it.
+#[derive(Default)]
 pub struct Pipes {
     /// The server.
     pub redis: Redis,
@@ -72,34 +75,13 @@ pub struct Pipes {
 impl Pipes {
     /// An empty Redis that runs.
     pub fn new() -> Pipes {
-        Pipes {
-            redis: Redis::new(),
-            is_down: false,
-            frozen_until: 0,
-            freezes_behind_change: None,
-            saved: Data::default(),
-            arrivals: Vec::new(),
-            states: States::default(),
-            pipes: BTreeMap::new(),
-            made: 0,
-            orphans: Vec::new(),
-        }
+        Pipes { redis: Redis::new(), ..Pipes::default() }
     }
 
     /// A shard wants a connection.
     pub fn connect(&mut self, node: usize, shard: usize, scene: &mut Scene) {
         self.made += 1;
-        let pipe = Pipe {
-            node,
-            shard,
-            is_of_node: true,
-            is_of_redis: false,
-            is_broken: false,
-            to_redis: VecDeque::new(),
-            to_node: VecDeque::new(),
-            input: Vec::new(),
-            channels: BTreeSet::new(),
-        };
+        let pipe = Pipe { node, shard, is_of_node: true, ..Pipe::default() };
         self.pipes.insert(self.made, pipe);
         let wait = way(scene);
         scene.after(wait, Task::Connects(self.made));
@@ -119,12 +101,14 @@ impl Pipes {
             let is_of_node = pipe.is_of_node;
             self.pipes.remove(&id);
             if is_of_node {
-                self.arrivals.push((node, shard, Arrival::Broken(LINK)));
+                let broken = Input::Broken { connection: LINK };
+                self.arrivals.push((node, shard, broken.into()));
             }
             return;
         }
         pipe.is_of_redis = true;
-        self.arrivals.push((node, shard, Arrival::LinkConnected));
+        let connected = Input::Connected { connection: LINK };
+        self.arrivals.push((node, shard, connected.into()));
     }
 
     /// The shard's connection.
@@ -281,7 +265,8 @@ impl Pipes {
             }
             if is_over {
                 pipe.is_of_node = false;
-                self.arrivals.push((place.0, place.1, Arrival::Broken(LINK)));
+                let broken = Input::Broken { connection: LINK };
+                self.arrivals.push((place.0, place.1, broken.into()));
                 continue;
             }
             if scene.config.is_split && scene.streams.network.one_in(4) {

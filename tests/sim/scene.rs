@@ -21,54 +21,33 @@ const BEGIN_MS: i64 = 1_800_000_000_000;
 /// The monotonic clocks of two nodes are so far apart.
 const NODES_APART_NS: u64 = 77 * SECOND;
 
-/// Something that will happen.
+/// Something that will happen: to a node, to one of its shards, on a pipe, to a client.
 #[derive(Clone, Copy, Debug)]
 pub enum Task {
-    /// A node starts.
     Boot(usize),
-    /// The wall clock is set.
     ClockStep,
-    /// A client does something.
     Act(usize),
     /// A client waits no longer for the answer to its question of this number.
     GiveUp(usize, u64),
-    /// A fault is injected.
     Fault,
-    /// Redis starts again.
     RedisStarts,
-    /// SQL answers again.
     SqlAnswers,
-    /// Redis is written to its file.
     RedisSaves,
-    /// Redis evicts some users.
     RedisEvicts,
-    /// Redis evicts no more.
     EvictionEnds,
     /// A link's connection is made, or not.
     Connects(u64),
-    /// Bytes reach Redis on a pipe.
     ReachRedis(u64),
-    /// Bytes reach a node on a pipe.
     ReachNode(u64),
-    /// Bytes of a client reach a node.
     Deliver(usize, usize),
-    /// A shard's turn.
     Turn(usize, usize),
-    /// A send on a shard's line has ended.
     SendEnds(usize, usize, u32),
-    /// The journal's turn.
     Journal(usize),
-    /// A disk command has ended.
     DiskEnds(usize, u64),
-    /// SQL applies.
     Writer(usize),
-    /// The reader looks at the journal.
     ReadJournal(usize),
-    /// The reader asks SQL.
     ReadSql(usize),
-    /// The keeper goes on.
     Keeper(usize),
-    /// The lists are drained.
     Lists(usize),
 }
 

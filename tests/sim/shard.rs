@@ -15,11 +15,10 @@ use nudged_base::limits::{
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_http::connection::Timeouts;
-use nudged_journal::lane::Ack;
 use nudged_redis::link::LinkSettings;
 use nudged_shard::control::{Command, Control};
 use nudged_shard::core::{Core, CoreSetup};
-use nudged_shard::seam::{BoardView, Effect, Hop, HopReply, Input, Outbox, Step, UserRead};
+use nudged_shard::seam::{BoardView, Effect, Input, Outbox, Step};
 use nudged_shard::users::redis::{ArbiterSetup, Queue};
 use nudged_shard::users::unmerged::left::Left;
 use nudged_shard::view::Rules;
@@ -50,23 +49,30 @@ pub const RETURNED: usize = 4;
 /// From other shards, a lane each; then their replies.
 pub const LANES: usize = 5;
 
-/// An input on its way to a shard.
+/// An input on its way to a shard; bytes are lent to it when it takes them.
 #[derive(Debug)]
 pub enum Arrival {
-    Accepted(u32),
     Bytes(u32, Vec<u8>),
-    Ended(u32),
-    Broken(u32),
-    /// Of a client's line, or of the link.
-    Sent(u32, Vec<u8>, Option<usize>),
-    LinkConnected,
-    Hop(Hop),
-    HopReply(HopReply),
-    HopRefused(Hop),
-    Acked(Ack),
-    UserRead(UserRead),
-    Control(Control),
-    ListenersClosed,
+    Input(Input<'static>),
+}
+
+impl From<Input<'static>> for Arrival {
+    fn from(input: Input<'static>) -> Arrival {
+        Arrival::Input(input)
+    }
+}
+
+impl Arrival {
+    /// The connection of which it tells something that whoever has given it up does not hear.
+    fn peer(&self) -> Option<u32> {
+        match *self {
+            Arrival::Bytes(connection, _)
+            | Arrival::Input(Input::PeerClosed { connection } | Input::Broken { connection }) => {
+                Some(connection)
+            }
+            Arrival::Input(_) => None,
+        }
+    }
 }
 
 /// A connection of a client as the driver has it.
@@ -312,35 +318,18 @@ impl Shard {
     }
 
     fn act_upon(&mut self, now: Now, arrival: Arrival) {
-        let is_wanted = |number: u32| {
-            number == LINK || {
-                let line = &self.lines[usize::try_from(number).expect("few connections")];
-                line.is_open && !line.is_closing
-            }
-        };
-        let input = match arrival {
-            Arrival::Bytes(line, _) | Arrival::Ended(line) | Arrival::Broken(line)
-                if !is_wanted(line) =>
-            {
+        if let Some(peer) = arrival.peer().filter(|peer| *peer != LINK) {
+            let line = self.line(peer);
+            if !line.is_open || line.is_closing {
                 return;
             }
+        }
+        match arrival {
             Arrival::Bytes(connection, bytes) => {
-                return self.step(now, Input::Bytes { connection, bytes: &bytes });
+                self.step(now, Input::Bytes { connection, bytes: &bytes });
             }
-            Arrival::Accepted(connection) => Input::Accepted { connection, listener: 0 },
-            Arrival::Ended(connection) => Input::PeerClosed { connection },
-            Arrival::Broken(connection) => Input::Broken { connection },
-            Arrival::Sent(connection, buffer, sent) => Input::Sent { connection, buffer, sent },
-            Arrival::LinkConnected => Input::Connected { connection: LINK },
-            Arrival::Hop(hop) => Input::Hop(hop),
-            Arrival::HopReply(reply) => Input::HopReply(reply),
-            Arrival::HopRefused(hop) => Input::HopRefused(hop),
-            Arrival::Acked(ack) => Input::Acked(ack),
-            Arrival::UserRead(read) => Input::UserRead(read),
-            Arrival::Control(control) => Input::Control(control),
-            Arrival::ListenersClosed => Input::ListenersClosed,
-        };
-        self.step(now, input);
+            Arrival::Input(input) => self.step(now, input),
+        }
     }
 
     /// A number for a new connection.
@@ -361,12 +350,7 @@ impl Shard {
     /// A line's number is free: what still came for it is of nobody, but for buffers.
     pub fn forget_line(&mut self, number: u32) {
         *self.line(number) = Line::default();
-        self.queues[CLIENTS].retain(|arrival| match arrival {
-            Arrival::Bytes(line, _) | Arrival::Ended(line) | Arrival::Broken(line) => {
-                *line != number
-            }
-            _ => true,
-        });
+        self.queues[CLIENTS].retain(|arrival| arrival.peer() != Some(number));
     }
 
     /// The link is given up: nothing of it is told any more.

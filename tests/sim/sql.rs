@@ -22,7 +22,7 @@ use nudged_journal::record::Happening;
 use nudged_journal::recovery::UnappliedIndex;
 use nudged_journal::segment::SetId;
 use nudged_runtime::sql_writer;
-use nudged_shard::seam::{ReadFailed, ReadRequest, UserRead};
+use nudged_shard::seam::{self, ReadFailed, ReadRequest, UserRead};
 use nudged_store::sqlite::FILE_NAME;
 use nudged_store::{Reader, Store};
 use rusqlite::Connection;
@@ -30,7 +30,7 @@ use rusqlite::Connection;
 use super::disk::Disk;
 use super::node::{Node, set_of};
 use super::scene::{MS, Scene, Task, US, number};
-use super::shard::{Arrival, READS};
+use super::shard::READS;
 
 /// A log that nobody reads.
 pub fn no_log() -> Log {
@@ -403,7 +403,7 @@ impl Node {
         let asked = std::mem::take(asked);
         for ((shard, ticket), state) in asked.into_iter().zip(states) {
             let read = UserRead { ticket, state: state.ok_or(ReadFailed) };
-            self.push(shard.index(), READS, Arrival::UserRead(read), scene);
+            self.push(shard.index(), READS, seam::Input::UserRead(read), scene);
         }
         self.reader.is_planned = false;
         self.reader.wake(scene);
