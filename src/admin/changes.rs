@@ -1,4 +1,4 @@
-//! Changes of popups that operators ask for: a request to an order, its outcome to an answer. Each
+//! Changes of popups that operators ask for: a request to an edit, its outcome to an answer. Each
 //! is answered when every shard of this node decides by it.
 
 use std::sync::Arc;
@@ -6,24 +6,26 @@ use std::sync::Arc;
 use bumpalo::Bump;
 use serde_json::Value;
 
-use super::answer::Answer;
+use super::answer::AdminAnswer;
 use super::input::{self, BadInput};
-use super::popups::told_popup;
+use super::popups::popup_json;
 use super::service::{Service, refused};
 use nudged_base::limits::WHO_BYTES_MAX;
 use nudged_domain::catalog::source::{Format, parse_popup};
 use nudged_http::head::Request;
-use nudged_publish::publisher::{Ask, Changed, Expected, Order, Overridden, PublishError, Wish};
+use nudged_publish::publisher::{
+    Changed, EditContext, ExpectedVersion, Overridden, OverrideRequest, PopupEdit, PublishError,
+};
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum ChangeRequest {
     /// `PUT /v1/popups/{id}`
     Put,
     /// `DELETE /v1/popups/{id}`
     Delete,
     /// `POST /v1/popups/{id}/pause`, `resume` and `archive`
-    Override(Ask),
+    Override(OverrideRequest),
     /// `POST /v1/popups/{id}/rollback`
     RollBack,
 }
@@ -31,67 +33,67 @@ pub(super) enum Asked {
 /// Answers. `peer` is who is there.
 pub(super) fn answer(
     service: &Service,
-    (asked, id): (Asked, &str),
+    (change, id): (ChangeRequest, &str),
     request: &Request<'_>,
     peer: &str,
-) -> Answer {
-    match change(service, (asked, id), request, peer) {
+) -> AdminAnswer {
+    match apply(service, (change, id), request, peer) {
         Ok(answer) => answer,
         Err(bad) => bad.into(),
     }
 }
 
-fn change(
+fn apply(
     service: &Service,
-    (asked, id): (Asked, &str),
+    (change, id): (ChangeRequest, &str),
     request: &Request<'_>,
     peer: &str,
-) -> Result<Answer, BadInput> {
-    let who = who(request.nudge_who, peer)?;
+) -> Result<AdminAnswer, BadInput> {
+    let author = author(request.nudge_who, peer)?;
     let expected = expected_of(request)?;
-    let wish = match asked {
-        Asked::Put => match definition(request, id)? {
-            Ok(wish) => wish,
+    let edit = match change {
+        ChangeRequest::Put => match definition(request, id)? {
+            Ok(edit) => edit,
             Err(error) => return Ok(refused(&error)),
         },
-        Asked::Delete => Wish::Delete,
-        Asked::Override(ask) => {
-            let order = Order { id, who: &who, expected };
-            return Ok(match service.publisher.override_popup(order, ask) {
-                Ok(overridden) => told_override(&overridden),
+        ChangeRequest::Delete => PopupEdit::Delete,
+        ChangeRequest::Override(ask) => {
+            let context = EditContext { id, who: &author, expected };
+            return Ok(match service.publisher.override_popup(context, ask) {
+                Ok(overridden) => override_answer(&overridden),
                 Err(error) => refused(&error),
             });
         }
-        Asked::RollBack => Wish::RollBack(version(request)?),
+        ChangeRequest::RollBack => PopupEdit::RollBack(version(request)?),
     };
-    let order = Order { id, who: &who, expected };
-    Ok(match service.publisher.change(order, &wish) {
-        Ok(changed) => told(service, asked, &changed),
+    let context = EditContext { id, who: &author, expected };
+    Ok(match service.publisher.change(context, &edit) {
+        Ok(changed) => change_answer(service, change, &changed),
         Err(error) => refused(&error),
     })
 }
 
-fn told_override(overridden: &Overridden) -> Answer {
+fn override_answer(overridden: &Overridden) -> AdminAnswer {
     let Overridden { known, published, stored, warnings } = overridden;
-    let mut told = told_popup(published, known, *stored);
-    told.warnings = (!warnings.is_empty()).then(|| warnings.clone());
-    Answer::json(200, &told).with_version(known.stored.version)
+    let mut body = popup_json(published, known, *stored);
+    body.warnings = (!warnings.is_empty()).then(|| warnings.clone());
+    AdminAnswer::json(200, &body).with_version(known.stored.version)
 }
 
-fn told(service: &Service, asked: Asked, changed: &Changed) -> Answer {
+fn change_answer(service: &Service, change: ChangeRequest, changed: &Changed) -> AdminAnswer {
     let Changed { known, is_new, published } = changed;
     let stored = service.publisher.with_overrides(|all| all.stored(&known.stored.id));
-    let mut told = told_popup(published, known, stored);
-    if asked == Asked::Put || asked == Asked::RollBack {
+    let mut body = popup_json(published, known, stored);
+    if change == ChangeRequest::Put || change == ChangeRequest::RollBack {
         let mut warnings = published.warnings_of(&known.stored.id);
         if let Some(status) = known.override_status {
             let (id, word) = (&known.stored.id, status.word());
             warnings.push(format!("popup \"{id}\" stays {word} until POST /v1/popups/{id}/resume"));
         }
-        told.warnings = Some(warnings);
+        body.warnings = Some(warnings);
     }
     let status = if *is_new { 201 } else { 200 };
-    Answer::json(status, &told).with_version(known.stored.version)
+    AdminAnswer::json(status, &body).with_version(known.stored.version)
 }
 
 /// Whom a change is put down to: the name that the request gives, else `admin`, and from where it
@@ -99,7 +101,7 @@ fn told(service: &Service, asked: Asked, changed: &Changed) -> Answer {
 ///
 /// # Errors
 /// Names that are empty, too long or no text.
-pub(super) fn who(field: Option<&[u8]>, peer: &str) -> Result<String, BadInput> {
+pub(super) fn author(field: Option<&[u8]>, peer: &str) -> Result<String, BadInput> {
     const FIELD: &str = "Nudge-Who";
     let Some(bytes) = field else { return Ok(format!("admin ({peer})")) };
     let name = str::from_utf8(bytes).map_err(|_| BadInput::new("invalid_utf8", FIELD))?;
@@ -114,7 +116,7 @@ pub(super) fn who(field: Option<&[u8]>, peer: &str) -> Result<String, BadInput> 
 }
 
 /// What the request asks of the popup as it is: `If-Match`, or `If-None-Match` with `*` alone.
-fn expected_of(request: &Request<'_>) -> Result<Option<Expected>, BadInput> {
+fn expected_of(request: &Request<'_>) -> Result<Option<ExpectedVersion>, BadInput> {
     match (request.if_match, request.if_none_match) {
         (None, None) => Ok(None),
         (Some(field), None) => {
@@ -127,7 +129,7 @@ fn expected_of(request: &Request<'_>) -> Result<Option<Expected>, BadInput> {
             }
         }
         (None, Some(field)) if field.values().all(|value| value.trim_ascii() == b"*") => {
-            Ok(Some(Expected::Absent))
+            Ok(Some(ExpectedVersion::Absent))
         }
         // A client that meant something by it must not take its change for one that was guarded.
         (_, Some(_)) => Err(BadInput::new("bad_value", "If-None-Match")),
@@ -135,14 +137,14 @@ fn expected_of(request: &Request<'_>) -> Result<Option<Expected>, BadInput> {
 }
 
 /// `If-Match`: a version, with or without the quotes of an entity tag, or `*`.
-fn expected(field: &[u8]) -> Result<Expected, BadInput> {
+fn expected(field: &[u8]) -> Result<ExpectedVersion, BadInput> {
     let text = field.trim_ascii();
     if text == b"*" {
-        return Ok(Expected::Any);
+        return Ok(ExpectedVersion::Any);
     }
     let text = text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(text);
     let version = str::from_utf8(text).ok().and_then(number);
-    version.map(Expected::Version).ok_or(BadInput::new("bad_value", "If-Match"))
+    version.map(ExpectedVersion::Version).ok_or(BadInput::new("bad_value", "If-Match"))
 }
 
 /// A version.
@@ -151,13 +153,18 @@ fn number(text: &str) -> Option<u32> {
 }
 
 /// The body as the popup's definition.
-fn definition(request: &Request<'_>, id: &str) -> Result<Result<Wish, PublishError>, BadInput> {
+fn definition(
+    request: &Request<'_>,
+    id: &str,
+) -> Result<Result<PopupEdit, PublishError>, BadInput> {
     let text = str::from_utf8(request.body).map_err(|_| BadInput::new("invalid_utf8", "body"))?;
     if text.trim().is_empty() {
         return Err(BadInput::new("empty", "body"));
     }
     let parsed = parse_popup(text, format_of(request.content_type, text), id);
-    Ok(parsed.map(|definition| Wish::Put(Arc::new(definition))).map_err(PublishError::Definition))
+    Ok(parsed
+        .map(|definition| PopupEdit::Put(Arc::new(definition)))
+        .map_err(PublishError::Definition))
 }
 
 /// What `Content-Type` says; where it says nothing, JSON begins with a brace, as TOML never does.
@@ -213,17 +220,17 @@ mod tests {
             (Some(long.as_bytes()), Err("too_long")),
         ];
         for (field, want) in cases {
-            let got = who(field, "::1").map_err(|bad| bad.code);
+            let got = author(field, "::1").map_err(|bad| bad.code);
             assert_eq!(got.as_deref().map_err(|code| *code), want, "{field:?}");
         }
     }
 
     #[test]
     fn versions_are_matched_as_numbers_tags_or_any() {
-        let cases: [(&[u8], Option<Expected>); 8] = [
-            (b"3", Some(Expected::Version(3))),
-            (b"\"3\"", Some(Expected::Version(3))),
-            (b"*", Some(Expected::Any)),
+        let cases: [(&[u8], Option<ExpectedVersion>); 8] = [
+            (b"3", Some(ExpectedVersion::Version(3))),
+            (b"\"3\"", Some(ExpectedVersion::Version(3))),
+            (b"*", Some(ExpectedVersion::Any)),
             (b"", None),
             (b"+3", None),
             (b"\"3", None),

@@ -3,7 +3,7 @@
 
 pub mod backoff;
 pub mod clock;
-pub mod happening;
+pub mod event_kind;
 pub mod hash;
 pub mod hex;
 pub mod ids;

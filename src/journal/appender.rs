@@ -22,16 +22,16 @@ mod writing;
 
 use std::collections::VecDeque;
 
-pub use self::settings::{AckLevel, AppenderConfig, AppenderStart, Gauges, Poison};
+pub use self::settings::{AckLevel, AppenderConfig, AppenderMetrics, AppenderStart, Poison};
 
-use self::closing::{Queue, Unsynced};
+use self::closing::{LaneQueue, UnsyncedBatches};
 use super::batch::BatchHeader;
-use super::disk::{Completion, DiskCommand, DiskError};
+use super::disk::{DiskCommand, DiskCompletion, DiskError};
 use super::lane::{Ack, LaneBatch};
-use super::ledger::{ClosedSegment, Ledger};
 use super::segment::{
     FIRST_BATCH_OFFSET, OPENING_OFFSET, Opening, SegmentHeader, SegmentId, SetId,
 };
+use super::usage::{ClosedSegment, SegmentUsage};
 use nudged_base::ids::Sequence;
 use nudged_base::limits::{
     DISK_RETRY_MS, JOURNAL_QUEUE_BYTES_MAX, SEGMENT_BYTES, SEGMENT_BYTES_MIN, SEGMENT_END_BYTES,
@@ -79,9 +79,9 @@ pub struct Appender {
     config: AppenderConfig,
     set: SetId,
     tag: u32,
-    ledger: Ledger,
-    queue: Queue,
-    unsynced: Unsynced,
+    usage: SegmentUsage,
+    queue: LaneQueue,
+    unsynced: UnsyncedBatches,
     next: Sequence,
     /// Until the first opening of this process: where the files ended.
     follows: Option<Sequence>,
@@ -128,9 +128,9 @@ impl Appender {
             config,
             set: start.set,
             tag: start.set.tag(),
-            ledger: start.ledger,
-            queue: Queue::default(),
-            unsynced: Unsynced::default(),
+            usage: start.usage,
+            queue: LaneQueue::default(),
+            unsynced: UnsyncedBatches::default(),
             next: start.next,
             follows: start.active.is_none().then_some(start.follows),
             chain: start.chain,
@@ -187,12 +187,12 @@ impl Appender {
 
     /// Notes how far SQL has applied the journal.
     pub fn applied(&mut self, applied: Sequence) {
-        self.ledger.note_applied(applied);
+        self.usage.note_applied(applied);
     }
 
     /// How far SQL has applied the journal, as it was last noted.
     pub fn applied_sequence(&self) -> Sequence {
-        self.ledger.applied()
+        self.usage.applied()
     }
 
     /// Keeps room for so many bytes of records that are offered whether or not others are taken.
@@ -239,7 +239,7 @@ impl Appender {
 
     /// Whether SQL has to come nearer before more is taken.
     fn is_at_budget(&self) -> bool {
-        let unapplied = self.ledger.unapplied_bytes().saturating_add(self.promised_bytes);
+        let unapplied = self.usage.unapplied_bytes().saturating_add(self.promised_bytes);
         let is_last = self.reserve == Reserve::None && self.is_crowded();
         unapplied >= self.config.unapplied_bytes_max || (is_last && !self.has_place())
     }
@@ -272,8 +272,8 @@ impl Appender {
     }
 
     /// The figures of this moment.
-    pub fn gauges(&self) -> Gauges {
-        Gauges {
+    pub fn metrics(&self) -> AppenderMetrics {
+        AppenderMetrics {
             written: self.written,
             synced: self.synced,
             is_accepting: self.is_accepting(),
@@ -281,7 +281,7 @@ impl Appender {
             is_low: self.prepare_retry_at.is_some(),
             is_at_budget: self.is_at_budget(),
             room_bytes: self.room_bytes(),
-            unapplied_bytes: self.ledger.unapplied_bytes(),
+            unapplied_bytes: self.usage.unapplied_bytes(),
             total_bytes: self.files() * self.config.segment_bytes,
             segments: usize::try_from(self.files()).expect("a budget's files are few"),
             failures: self.failures,
@@ -319,19 +319,19 @@ impl Appender {
     }
 
     /// Takes the outcome of a command.
-    pub fn complete(&mut self, completion: Completion) {
+    pub fn complete(&mut self, completion: DiskCompletion) {
         match completion {
-            Completion::Written(segment, outcome) => self.complete_write(segment, outcome),
-            Completion::Synced(segment, outcome) => self.complete_sync(segment, outcome),
-            Completion::Prepared(segment, outcome) => self.complete_prepare(segment, outcome),
-            Completion::Removed(segment, outcome) => self.complete_remove(segment, outcome),
+            DiskCompletion::Written(segment, outcome) => self.complete_write(segment, outcome),
+            DiskCompletion::Synced(segment, outcome) => self.complete_sync(segment, outcome),
+            DiskCompletion::Prepared(segment, outcome) => self.complete_prepare(segment, outcome),
+            DiskCompletion::Removed(segment, outcome) => self.complete_remove(segment, outcome),
         }
     }
 
     // --- segments --------------------------------------------------------------------------------
 
     fn files(&self) -> u64 {
-        let closed = u64::try_from(self.ledger.closed_count()).expect("counts fit in 64 bits");
+        let closed = u64::try_from(self.usage.closed_count()).expect("counts fit in 64 bits");
         let reserve = u64::from(self.reserve != Reserve::None);
         closed + u64::from(self.active.is_some()) + reserve + u64::from(self.removing.is_some())
     }
@@ -373,12 +373,12 @@ impl Appender {
             return None;
         }
         let crowded = self.reserve == Reserve::None && self.is_crowded();
-        let removed = self.ledger.take_removable(self.wall, self.config.retention, crowded)?;
+        let removed = self.usage.take_removable(self.wall, self.config.retention, crowded)?;
         let is_busy = self.to_sync.is_some()
             || self.sync.is_some_and(|sync| sync.segment == removed.segment)
             || self.write.as_ref().is_some_and(|write| write.segment == removed.segment);
         if is_busy {
-            self.ledger.put_back(removed);
+            self.usage.put_back(removed);
             return None;
         }
         self.removing = Some(removed);
@@ -390,7 +390,7 @@ impl Appender {
         assert_eq!(removed.segment, segment, "one is removed at a time");
         self.remove_retry_at = None;
         if outcome.is_err() {
-            self.ledger.put_back(removed);
+            self.usage.put_back(removed);
             self.remove_retry_at = Some(self.now.plus_ms(DISK_RETRY_MS));
         }
     }
@@ -399,7 +399,7 @@ impl Appender {
     fn close_active(&mut self, end: Sequence) {
         if let Some(active) = self.active.take() {
             let segment = active.segment;
-            self.ledger.note_closed(ClosedSegment { segment, end, newest: self.newest });
+            self.usage.note_closed(ClosedSegment { segment, end, newest: self.newest });
         }
     }
 
@@ -422,7 +422,7 @@ impl Appender {
             && !self.is_stopping
             && self.is_drained()
             && self.is_synced()
-            && self.ledger.applied() >= self.written
+            && self.usage.applied() >= self.written
             && self.wall.since(self.newest) > self.config.retention
     }
 }

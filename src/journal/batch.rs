@@ -10,7 +10,7 @@
 //!
 //! Limits: [`BATCH_BYTES_MAX`] bytes of records; a length is capped before it is believed.
 
-use super::bytes::Fields;
+use super::bytes::FieldReader;
 use nudged_base::ids::Sequence;
 use nudged_base::limits::BATCH_BYTES_MAX;
 use nudged_base::time::WallMs;
@@ -46,7 +46,7 @@ impl BatchHeader {
 
 /// A batch that was found whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundBatch {
     /// What it says.
     pub header: BatchHeader,
     /// Its CRC: the chain of the batch after it.
@@ -94,8 +94,8 @@ fn checksum(chain: u32, batch: &[u8]) -> u32 {
 /// Reads the batch at the begin of `bytes` with its records; `None` where none is whole there.
 /// That it follows the one before is the caller's to check: `chain` and `first`. Never panics,
 /// never reads behind the batch, does not allocate.
-pub fn decode(tag: u32, bytes: &[u8]) -> Option<(Found, &[u8])> {
-    let mut fields = Fields::new(bytes);
+pub fn decode(tag: u32, bytes: &[u8]) -> Option<(FoundBatch, &[u8])> {
+    let mut fields = FieldReader::new(bytes);
     if fields.u32()? != tag {
         return None;
     }
@@ -113,12 +113,12 @@ pub fn decode(tag: u32, bytes: &[u8]) -> Option<(Found, &[u8])> {
     if !sound || checksum(chain, &bytes[..HEADER_BYTES + length]) != crc {
         return None;
     }
-    Some((Found { header, crc, encoded_bytes: encoded_bytes(length) }, records))
+    Some((FoundBatch { header, crc, encoded_bytes: encoded_bytes(length) }, records))
 }
 
 /// Offset of the next whole batch at or behind `from`, whatever its chain: for what comes after
 /// damage. Does not allocate.
-pub fn scan(tag: u32, bytes: &[u8], from: usize) -> Option<(usize, Found)> {
+pub fn scan(tag: u32, bytes: &[u8], from: usize) -> Option<(usize, FoundBatch)> {
     let mut offset = from.next_multiple_of(ALIGNMENT);
     let mark = tag.to_le_bytes();
     while let Some(words) = bytes.get(offset..) {

@@ -2,14 +2,14 @@
 
 /// A cursor over bytes. Every read that would leave them gives `None`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fields<'a> {
+pub(super) struct FieldReader<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Fields<'a> {
+impl<'a> FieldReader<'a> {
     /// Starts at the first of `bytes`.
-    pub(super) fn new(bytes: &'a [u8]) -> Fields<'a> {
-        Fields { rest: bytes }
+    pub(super) fn new(bytes: &'a [u8]) -> FieldReader<'a> {
+        FieldReader { rest: bytes }
     }
 
     /// Whether every byte was read.

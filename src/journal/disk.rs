@@ -42,7 +42,7 @@ pub enum DiskCommand {
 
 /// How a [`DiskCommand`] ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Completion {
+pub enum DiskCompletion {
     /// A segment was prepared, or nothing of it counts.
     Prepared(SegmentId, Result<(), DiskError>),
     /// So many bytes of the write are in the file, from its begin.

@@ -4,7 +4,7 @@
 //!
 //! `record` one change, with results, absolute · `lane` what shards and journal pass each other ·
 //! `batch` records with sequence and chained CRC · `segment` files and their headers · `disk` what
-//! is asked of files · `appender` the write path as a state machine · `ledger` what of it is
+//! is asked of files · `appender` the write path as a state machine · `usage` what of it is
 //! applied, and its budget · `reader` batches out of files · `recovery` what a start does with what
 //! it finds.
 
@@ -12,11 +12,11 @@ pub mod appender;
 pub mod batch;
 pub mod disk;
 pub mod lane;
-pub mod ledger;
 pub mod reader;
 pub mod record;
 pub mod recovery;
 pub mod segment;
+pub mod usage;
 
 mod bytes;
 #[cfg(test)]

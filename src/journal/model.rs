@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use super::appender::{Appender, AppenderConfig, AppenderStart};
-use super::disk::{Completion, DiskCommand, DiskError, DiskRead};
+use super::disk::{DiskCommand, DiskCompletion, DiskError, DiskRead};
 use super::lane::LaneBatch;
-use super::record::{self, Happening, Impression, Record};
+use super::record::{self, Impression, Record};
 use super::recovery::{RecoverError, RecoverOptions, Recovered, recover};
 use super::segment::{SegmentId, SetId};
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{LaneSequence, Revision, Sequence, ShardId};
 use nudged_base::limits::SEGMENT_BYTES_MIN;
 use nudged_base::time::{MonoNs, WallMs};
@@ -69,7 +70,7 @@ impl ModelDisk {
     }
 
     /// Carries a command out as a good disk does.
-    pub(super) fn carry_out(&mut self, command: &DiskCommand) -> Completion {
+    pub(super) fn carry_out(&mut self, command: &DiskCommand) -> DiskCompletion {
         match command {
             DiskCommand::Prepare { segment, header, bytes } => {
                 let mut image = vec![0; usize::try_from(*bytes).unwrap()];
@@ -78,19 +79,19 @@ impl ModelDisk {
                 let current = image.clone();
                 let file = ModelFile { durable: image, current, ..ModelFile::default() };
                 self.files.insert(*segment, file);
-                Completion::Prepared(*segment, Ok(()))
+                DiskCompletion::Prepared(*segment, Ok(()))
             }
             DiskCommand::Write { segment, offset, bytes } => {
                 self.write(*segment, *offset, bytes);
-                Completion::Written(*segment, Ok(bytes.len()))
+                DiskCompletion::Written(*segment, Ok(bytes.len()))
             }
             DiskCommand::Sync { segment } => {
                 self.sync(*segment);
-                Completion::Synced(*segment, Ok(()))
+                DiskCompletion::Synced(*segment, Ok(()))
             }
             DiskCommand::Remove { segment } => {
                 self.files.remove(segment);
-                Completion::Removed(*segment, Ok(()))
+                DiskCompletion::Removed(*segment, Ok(()))
             }
         }
     }
@@ -189,7 +190,7 @@ pub(super) fn append_record(id: u64, row_bytes: usize, bytes: &mut Vec<u8>) {
         user: &user,
         revision: Revision { epoch: 0, counter: id },
         at: WallMs(i64::try_from(id).unwrap()),
-        happening: Happening::Decided,
+        kind: EventKind::Decided,
         acted_at: WallMs(0),
         token: "token",
         popup: "popup",

@@ -9,7 +9,7 @@
 
 use super::batch::{self, ENCODED_BYTES_MAX};
 use super::disk::{DiskError, DiskRead};
-use super::record::{Frames, Record, RecordError, frames};
+use super::record::{Record, RecordError, RecordFrames, frames};
 use super::segment::{FIRST_BATCH_OFFSET, Opening, PREFIX_BYTES, SegmentId, SetId};
 use nudged_base::ids::Sequence;
 
@@ -35,7 +35,7 @@ pub enum TailError {
 #[derive(Clone, Debug)]
 pub struct TailBatch<'a> {
     next: Sequence,
-    frames: Frames<'a>,
+    frames: RecordFrames<'a>,
 }
 
 impl TailBatch<'_> {

@@ -16,8 +16,8 @@ mod withdrawn;
 pub use unmerged::{Unmerged, unmerged_framed_bytes};
 pub use withdrawn::{FormerEntry, Withdrawn};
 
-use super::bytes::Fields;
-pub use nudged_base::happening::Happening;
+use super::bytes::FieldReader;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::Revision;
 use nudged_base::limits::{
     POPUP_ID_BYTES_MAX, RECORD_BYTES_MAX, TOKEN_BYTES_MAX, USER_BYTES_MAX, VARIANT_KEY_BYTES_MAX,
@@ -55,7 +55,7 @@ pub struct Impression<'a> {
     /// The time of this change, by the node's clock.
     pub at: WallMs,
     /// What happened.
-    pub happening: Happening,
+    pub kind: EventKind,
     /// The event's own time after clamping; `at` for a decision.
     pub acted_at: WallMs,
     /// The decision's token: the identity of the impression.
@@ -90,7 +90,7 @@ const USER_OFFSET: usize = 1 + 8 + 4 + 8;
 pub enum RecordError {
     /// The frame is cut short, empty or longer than a record may be.
     #[error("a record has the wrong length")]
-    Frame,
+    RecordFrame,
     /// A kind that this version does not know.
     #[error("a record has an unknown kind")]
     Kind,
@@ -169,7 +169,7 @@ pub fn append(record: &Record<'_>, bytes: &mut Vec<u8>) -> usize {
 
 fn append_impression(impression: &Impression<'_>, bytes: &mut Vec<u8>) {
     assert!(!impression.popup.is_empty(), "a popup has an id");
-    bytes.push(impression.happening.number());
+    bytes.push(impression.kind.number());
     bytes.extend_from_slice(&impression.acted_at.0.to_le_bytes());
     bytes.extend_from_slice(&impression.version.to_le_bytes());
     append_next(impression.next_show_at, bytes);
@@ -206,9 +206,9 @@ fn append_blob(blob: &[u8], bytes: &mut Vec<u8>) {
 /// [`RecordError`] for any bytes that [`append`] would not have written.
 pub fn decode(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
     if bytes.is_empty() || bytes.len() > RECORD_BYTES_MAX {
-        return Err(RecordError::Frame);
+        return Err(RecordError::RecordFrame);
     }
-    let mut fields = Fields::new(bytes);
+    let mut fields = FieldReader::new(bytes);
     match fields.u8() {
         Some(KIND_IMPRESSION) => decode_impression(fields).map(Record::Impression),
         Some(KIND_ERASE) => decode_erase(fields),
@@ -220,7 +220,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, RecordError> {
 }
 
 /// Time, revision and user, which every kind begins with.
-fn decode_common<'a>(fields: &mut Fields<'a>) -> Option<(WallMs, Revision, &'a str)> {
+fn decode_common<'a>(fields: &mut FieldReader<'a>) -> Option<(WallMs, Revision, &'a str)> {
     let at = WallMs(fields.i64()?);
     let revision = Revision { epoch: fields.u32()?, counter: fields.u64()? };
     let user = fields.short_text(USER_BYTES_MAX)?;
@@ -228,7 +228,7 @@ fn decode_common<'a>(fields: &mut Fields<'a>) -> Option<(WallMs, Revision, &'a s
 }
 
 /// What [`append_next`] wrote.
-fn decode_next(fields: &mut Fields<'_>) -> Option<Option<WallMs>> {
+fn decode_next(fields: &mut FieldReader<'_>) -> Option<Option<WallMs>> {
     match (fields.u8()?, fields.i64()?) {
         (0, 0) => Some(None),
         (1, next) => Some(Some(WallMs(next))),
@@ -236,14 +236,14 @@ fn decode_next(fields: &mut Fields<'_>) -> Option<Option<WallMs>> {
     }
 }
 
-fn decode_erase(mut fields: Fields<'_>) -> Option<Record<'_>> {
+fn decode_erase(mut fields: FieldReader<'_>) -> Option<Record<'_>> {
     let (at, revision, user) = decode_common(&mut fields)?;
     fields.is_at_end().then_some(Record::Erase { user, revision, at })
 }
 
-fn decode_impression(mut fields: Fields<'_>) -> Option<Impression<'_>> {
+fn decode_impression(mut fields: FieldReader<'_>) -> Option<Impression<'_>> {
     let (at, revision, user) = decode_common(&mut fields)?;
-    let happening = Happening::from_number(fields.u8()?)?;
+    let kind = EventKind::from_number(fields.u8()?)?;
     let acted_at = WallMs(fields.i64()?);
     let version = fields.u32()?;
     let next_show_at = decode_next(&mut fields)?;
@@ -260,7 +260,7 @@ fn decode_impression(mut fields: Fields<'_>) -> Option<Impression<'_>> {
         user,
         revision,
         at,
-        happening,
+        kind,
         acted_at,
         token,
         popup,
@@ -274,47 +274,47 @@ fn decode_impression(mut fields: Fields<'_>) -> Option<Impression<'_>> {
 }
 
 /// The frames of `bytes`, one after another. Does not allocate.
-pub fn frames(bytes: &[u8]) -> Frames<'_> {
-    Frames { rest: bytes }
+pub fn frames(bytes: &[u8]) -> RecordFrames<'_> {
+    RecordFrames { rest: bytes }
 }
 
 /// Iterator over framed records: see [`frames`]. After an error it ends.
 #[derive(Clone, Debug)]
-pub struct Frames<'a> {
+pub struct RecordFrames<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Frames<'a> {
+impl<'a> RecordFrames<'a> {
     /// The bytes that were not yet walked over.
     pub fn rest(&self) -> &'a [u8] {
         self.rest
     }
 }
 
-impl<'a> Iterator for Frames<'a> {
-    type Item = Result<Frame<'a>, RecordError>;
+impl<'a> Iterator for RecordFrames<'a> {
+    type Item = Result<RecordFrame<'a>, RecordError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.rest.is_empty() {
             return None;
         }
-        let mut fields = Fields::new(self.rest);
+        let mut fields = FieldReader::new(self.rest);
         let frame = fields
             .blob()
             .filter(|body| body.len() > USER_OFFSET && body.len() <= RECORD_BYTES_MAX)
-            .map(|bytes| Frame { bytes });
+            .map(|bytes| RecordFrame { bytes });
         self.rest = frame.map_or(&[], |frame| &self.rest[frame.framed_bytes()..]);
-        Some(frame.ok_or(RecordError::Frame))
+        Some(frame.ok_or(RecordError::RecordFrame))
     }
 }
 
 /// One framed record whose fields were not looked at yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Frame<'a> {
+pub struct RecordFrame<'a> {
     bytes: &'a [u8],
 }
 
-impl<'a> Frame<'a> {
+impl<'a> RecordFrame<'a> {
     /// Bytes of the record with its length.
     pub fn framed_bytes(&self) -> usize {
         self.bytes.len() + 2
@@ -322,7 +322,7 @@ impl<'a> Frame<'a> {
 
     /// The record's time, without looking at the rest.
     pub fn at(&self) -> WallMs {
-        let at = Fields::new(&self.bytes[1..]).i64();
+        let at = FieldReader::new(&self.bytes[1..]).i64();
         WallMs(at.expect("a frame is longer than its fixed fields"))
     }
 
@@ -331,7 +331,7 @@ impl<'a> Frame<'a> {
     /// # Errors
     /// Where the frame ends before the id does.
     pub fn user_bytes(&self) -> Result<&'a [u8], RecordError> {
-        let mut fields = Fields::new(&self.bytes[USER_OFFSET..]);
+        let mut fields = FieldReader::new(&self.bytes[USER_OFFSET..]);
         let length = fields.u8().ok_or(RecordError::Malformed)?;
         fields.take(usize::from(length)).ok_or(RecordError::Malformed)
     }

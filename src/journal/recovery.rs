@@ -110,7 +110,7 @@ fn listed(damages: &[Damage]) -> String {
 
 /// What recovery saw, for the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
+pub struct RecoveryReport {
     /// Whether the directory was empty.
     pub is_fresh: bool,
     /// Bytes behind the last valid batch that are void: never durable, never promised to be.
@@ -135,7 +135,7 @@ pub struct Recovered {
     /// Records that SQL has not applied, by user.
     pub unapplied: UnappliedIndex,
     /// For the log.
-    pub report: Report,
+    pub report: RecoveryReport,
 }
 
 /// A segment's first bytes, understood.
@@ -153,7 +153,7 @@ struct Prefix {
 /// # Errors
 /// [`RecoverError`]: the journal must not be used, and nothing was changed.
 pub fn recover(disk: &impl DiskRead, options: RecoverOptions) -> Result<Recovered, RecoverError> {
-    let mut report = Report::default();
+    let mut report = RecoveryReport::default();
     let (set, mut prefixes) = read_prefixes(disk, &mut report)?;
     let set = set.unwrap_or(options.fresh_set);
     report.is_fresh = prefixes.is_empty();
@@ -195,7 +195,7 @@ pub fn recover(disk: &impl DiskRead, options: RecoverOptions) -> Result<Recovere
 /// # Errors
 /// Where a header can't be read, or belongs to another set or version.
 pub fn set_of(disk: &impl DiskRead) -> Result<Option<SetId>, RecoverError> {
-    read_prefixes(disk, &mut Report::default()).map(|(set, _)| set)
+    read_prefixes(disk, &mut RecoveryReport::default()).map(|(set, _)| set)
 }
 
 /// The last record before the oldest segment; 0 where none is missing. SQL has everything up to
@@ -204,7 +204,7 @@ pub fn set_of(disk: &impl DiskRead) -> Result<Option<SetId>, RecoverError> {
 /// # Errors
 /// As [`set_of`].
 pub fn retired(disk: &impl DiskRead) -> Result<Sequence, RecoverError> {
-    let (_, prefixes) = read_prefixes(disk, &mut Report::default())?;
+    let (_, prefixes) = read_prefixes(disk, &mut RecoveryReport::default())?;
     let oldest = prefixes.first().and_then(|prefix| prefix.opening);
     Ok(oldest.map_or(Sequence(0), |opening| Sequence(opening.header.first.0.saturating_sub(1))))
 }
@@ -212,7 +212,7 @@ pub fn retired(disk: &impl DiskRead) -> Result<Sequence, RecoverError> {
 /// Reads both headers and the opening of each segment, and finds the set that they belong to.
 fn read_prefixes(
     disk: &impl DiskRead,
-    report: &mut Report,
+    report: &mut RecoveryReport,
 ) -> Result<(Option<SetId>, Vec<Prefix>), RecoverError> {
     let mut set: Option<SetId> = None;
     let mut prefixes = Vec::new();

@@ -14,7 +14,7 @@
 //! the last opened segment can have a torn tail.
 
 use super::batch::{self, BatchHeader};
-use super::bytes::Fields;
+use super::bytes::FieldReader;
 use nudged_base::ids::Sequence;
 
 /// The version that this program writes, and the only one that it reads.
@@ -133,7 +133,7 @@ fn decode_copy(bytes: &[u8]) -> Result<SegmentHeader, HeaderError> {
     let bytes = bytes.get(..HEADER_BYTES).ok_or(HeaderError::Damaged)?;
     let mut unsigned: [u8; HEADER_BYTES] = bytes.try_into().map_err(|_| HeaderError::Damaged)?;
     unsigned[12..16].fill(0);
-    let mut fields = Fields::new(bytes);
+    let mut fields = FieldReader::new(bytes);
     let parsed = (|| {
         let magic = fields.take(8)?;
         let (version, crc) = (fields.u32()?, fields.u32()?);
@@ -173,7 +173,7 @@ impl Opening {
     pub fn decode(tag: u32, prefix: &[u8]) -> Option<(Opening, u32)> {
         let at = usize::try_from(OPENING_OFFSET).expect("8,192");
         let (found, records) = batch::decode(tag, prefix.get(at..)?)?;
-        let mut fields = Fields::new(records);
+        let mut fields = FieldReader::new(records);
         let follows = Sequence(fields.u64()?);
         let sound = fields.is_at_end() && found.header.count == 0 && follows <= found.header.first;
         sound.then_some((Opening { header: found.header, follows }, found.crc))

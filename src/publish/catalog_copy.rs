@@ -14,7 +14,7 @@ use nudged_base::time::WallMs;
 use nudged_domain::catalog::overrides::{Entry, EntryId, Kind, decode_all, encode_all};
 use nudged_domain::catalog::snapshot::Status;
 use nudged_runtime::whole_file;
-use nudged_store::{Origin, StoredCatalog, StoredPopup};
+use nudged_store::{PopupOrigin, StoredCatalog, StoredPopup};
 
 /// The file's name in the data directory.
 pub const FILE_NAME: &str = "catalog.json";
@@ -75,7 +75,11 @@ pub fn decode(text: &str) -> Option<StoredCatalog> {
             id: popup.id,
             version: popup.version,
             text: popup.definition.get().to_owned(),
-            origin: if popup.origin == Origin::Api.word() { Origin::Api } else { Origin::File },
+            origin: if popup.origin == PopupOrigin::Api.word() {
+                PopupOrigin::Api
+            } else {
+                PopupOrigin::File
+            },
             is_gone: popup.is_gone,
         });
     }
@@ -124,9 +128,9 @@ mod tests {
         StoredCatalog {
             version: 7,
             popups: vec![
-                popup("a", Origin::File, false),
-                popup("b", Origin::File, true),
-                popup("c", Origin::Api, false),
+                popup("a", PopupOrigin::File, false),
+                popup("b", PopupOrigin::File, true),
+                popup("c", PopupOrigin::Api, false),
             ],
             overrides: vec![entry_of("c", Status::Paused).unwrap()],
         }

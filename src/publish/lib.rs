@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use nudged_base::telemetry::log::Log;
 use nudged_runtime::sql_writer::WriterFigures;
-use nudged_store::{Reader, StoreError};
+use nudged_store::{StoreError, StoreReader};
 
 use overrides::{Couriers, CouriersError};
 use publisher::Publisher;
@@ -64,7 +64,7 @@ impl Publishing {
         figures: &Arc<WriterFigures>,
         log: &Log,
     ) -> Result<Publishing, PublishingError> {
-        let reader = Reader::of(&publisher.config())?;
+        let reader = StoreReader::of(&publisher.config())?;
         let watched = Arc::clone(publisher);
         let watch = Watch::start(WatchSetup { publisher: watched, reader, log: log.clone() })?;
         let couriers = Couriers::start(publisher, figures, log)?;

@@ -37,7 +37,7 @@ use nudged_runtime::vital::Needed;
 use nudged_store::StoreError;
 
 /// What a thread does.
-type Run = Box<dyn FnOnce() + Send>;
+type ThreadBody = Box<dyn FnOnce() + Send>;
 
 /// The running threads.
 #[derive(Debug)]
@@ -71,20 +71,20 @@ impl Couriers {
         let config = publisher.config();
         let stop: Arc<AtomicBool> = Arc::default();
         let mut couriers = Couriers { publisher: Arc::clone(publisher), stop, threads: Vec::new() };
-        let way = |place| Way {
+        let destination = |place| Destination {
             publisher: Arc::clone(publisher),
             stop: Arc::clone(&couriers.stop),
             place,
             log: log.clone(),
         };
         let sql = sql::Courier::new(&config, Arc::clone(writer))?;
-        let mut runs: Vec<(&'static str, Run)> = Vec::new();
-        let (data, to_file) = (config.data.clone(), way(Place::Node));
+        let mut runs: Vec<(&'static str, ThreadBody)> = Vec::new();
+        let (data, to_file) = (config.data.clone(), destination(Place::Node));
         runs.push(("overrides-file", Box::new(move || file::run(to_file, &data))));
-        let to_sql = way(Place::Sql);
+        let to_sql = destination(Place::Sql);
         runs.push(("overrides-sql", Box::new(move || sql.run(to_sql))));
-        if let Some(shared) = shared::Shared::of(&config) {
-            let to_redis = way(Place::Redis);
+        if let Some(shared) = shared::SharedOverrides::of(&config) {
+            let to_redis = destination(Place::Redis);
             runs.push(("overrides-redis", Box::new(move || shared.run(to_redis))));
         }
         for (name, run) in runs {
@@ -119,14 +119,14 @@ impl Drop for Couriers {
 }
 
 /// What each of them has of the node.
-struct Way {
+struct Destination {
     publisher: Arc<Publisher>,
     stop: Arc<AtomicBool>,
     place: Place,
     log: Log,
 }
 
-impl Way {
+impl Destination {
     fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
@@ -178,12 +178,12 @@ impl Way {
     /// Takes in what the place knows; what is news is told.
     fn take(&self, entries: &[Entry]) {
         match self.publisher.take_overrides(entries, self.place) {
-            Ok(news) => news.iter().for_each(|entry| self.tell_news(entry)),
+            Ok(news) => news.iter().for_each(|entry| self.log_news(entry)),
             Err(error) => tell(&self.log, Message::CatalogUnconfirmed, &error.to_string()),
         }
     }
 
-    fn tell_news(&self, entry: &Entry) {
+    fn log_news(&self, entry: &Entry) {
         let (does, who) = match &entry.end {
             Some(end) => ("resume", &end.who),
             None => (entry.kind.word(), &entry.who),
@@ -221,7 +221,7 @@ pub(super) fn known_at_start(config: &Config) -> (Vec<(Entry, Place)>, Option<St
             problem = Some(format!("the file {}: {error}{kept}", file::FILE_NAME));
         }
     }
-    if let Some(mut shared) = shared::Shared::of(config) {
+    if let Some(mut shared) = shared::SharedOverrides::of(config) {
         // Where Redis does not answer, its thread asks again.
         let entries = shared.load().unwrap_or_default();
         known.extend(entries.into_iter().map(|entry| (entry, Place::Redis)));

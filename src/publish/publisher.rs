@@ -28,7 +28,7 @@ use std::time::Duration;
 use super::shards;
 use super::shared_catalog::SharedCatalog;
 use import::Imported;
-use live::Desk;
+use live::LiveLock;
 use nudged_api::access::Access;
 use nudged_api::cors::Cors;
 use nudged_base::limits::ADMIN_SQL_SILENCE_MS;
@@ -41,14 +41,14 @@ use nudged_domain::catalog::snapshot::{Settings, Snapshot, Status};
 use nudged_domain::catalog::source::Definition;
 use nudged_runtime::log_thread::stamp_now;
 use nudged_runtime::mesh::Mesh;
-use nudged_shard::control::Command;
+use nudged_shard::control::ControlRequest;
 use nudged_shard::view::Rules;
 use nudged_store::{Store, StoredPopup};
-use prepare::{publish, read_of};
+use prepare::{definitions_of, publish};
 
-pub use change::{Changed, Expected, Order, Wish};
+pub use change::{Changed, EditContext, ExpectedVersion, PopupEdit};
 pub use import::{ImportedLine, import_popups};
-pub use overriding::{Ask, Overridden};
+pub use overriding::{Overridden, OverrideRequest};
 pub use refusal::{ConfigRefused, PublishError};
 
 /// Reads the configuration anew, from all its layers.
@@ -56,7 +56,7 @@ pub type ReadConfig = Box<dyn Fn() -> Result<Config, ConfigRefused> + Send + Syn
 
 /// A popup as it is stored, with its definition read.
 #[derive(Clone, Debug)]
-pub struct Known {
+pub struct KnownPopup {
     /// What the store has.
     pub stored: Arc<StoredPopup>,
     /// Its text, read.
@@ -75,7 +75,7 @@ pub struct Published {
     /// What every shard decides by.
     pub snapshot: Arc<Snapshot>,
     /// Every popup that was ever stored, sorted by id.
-    pub popups: Arc<[Known]>,
+    pub popups: Arc<[KnownPopup]>,
     /// The store's own version of it, the same on every node.
     pub stored_version: u64,
     /// When it became current.
@@ -149,7 +149,7 @@ pub struct Publisher {
     config: RwLock<Arc<Config>>,
     announcing: Mutex<Announcing>,
     /// What wins over the stored catalog; never held while SQL is waited for.
-    desk: Desk,
+    live: LiveLock,
     /// One reload at a time; the configuration as the last good one read it.
     reloading: Mutex<Config>,
     /// How often this node's popups file has undone what another one's had set.
@@ -171,15 +171,15 @@ impl Publisher {
     pub fn load(setup: PublisherSetup) -> Result<Publisher, PublishError> {
         let PublisherSetup { mut store, is_store_there, config, read_config, mesh, log } = setup;
         store.answer_within(Duration::from_millis(ADMIN_SQL_SILENCE_MS));
-        let mut read = read_of(&[]);
+        let mut definitions = definitions_of(&[]);
         let copy = if is_store_there { None } else { start::newest_copy(&config, &log) };
         let (imported, is_file_pending) = match copy {
             Some(stored) => (Imported::unchanged(stored), true),
-            None => start::first(&mut store, &config, &mut read, &log)?,
+            None => start::first(&mut store, &config, &mut definitions, &log)?,
         };
         let Imported { stored, replaced, released } = imported;
-        let published = publish(stored, &read, (&config, 0), &log)?;
-        tell_warnings(&published.snapshot, &log);
+        let published = publish(stored, &definitions, (&config, 0), &log)?;
+        log_warnings(&published.snapshot, &log);
         let shared = SharedCatalog::of(&config);
         let publisher = Publisher {
             changing: Mutex::new(Changing { store, config: config.clone(), is_file_pending }),
@@ -187,14 +187,14 @@ impl Publisher {
             reloading: Mutex::new(config.clone()),
             config: RwLock::new(Arc::new(config)),
             announcing: Mutex::new(Announcing { shared, version: 0 }),
-            desk: Desk::default(),
+            live: LiveLock::default(),
             replaced: AtomicU64::new(0),
             former: Mutex::default(),
             mesh,
             read_config,
             log,
         };
-        publisher.tell_owners(&replaced, &released);
+        publisher.log_owners(&replaced, &released);
         publisher.begin(published, is_file_pending)?;
         Ok(publisher)
     }
@@ -245,10 +245,10 @@ impl Publisher {
             return Ok(());
         }
         let rules = Arc::new(rules_of(&difference.config));
-        self.tell_shards(|| Command::SwapRules(Arc::clone(&rules)))
+        self.command_shards(|| ControlRequest::SwapRules(Arc::clone(&rules)))
     }
 
-    fn tell_shards(&self, command: impl Fn() -> Command) -> Result<(), PublishError> {
+    fn command_shards(&self, command: impl Fn() -> ControlRequest) -> Result<(), PublishError> {
         shards::ask_all(&self.mesh, command).map_err(PublishError::Unconfirmed)
     }
 
@@ -302,14 +302,14 @@ fn warnings_of(snapshot: &Snapshot) -> Vec<String> {
 }
 
 /// As [`warnings_of`], and told.
-fn tell_warnings(snapshot: &Snapshot, log: &Log) -> Vec<String> {
+fn log_warnings(snapshot: &Snapshot, log: &Log) -> Vec<String> {
     let warnings = warnings_of(snapshot);
     for warning in &warnings {
-        tell(log, Message::CatalogLint, &[("warning", Value::Text(warning))]);
+        log_line(log, Message::CatalogLint, &[("warning", Value::Text(warning))]);
     }
     warnings
 }
 
-fn tell(log: &Log, message: Message, fields: &[Field<'_>]) {
+fn log_line(log: &Log, message: Message, fields: &[Field<'_>]) {
     log.write(stamp_now(), message, fields);
 }

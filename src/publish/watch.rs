@@ -27,14 +27,14 @@ use nudged_config::Config;
 use nudged_redis::ask::AskError;
 use nudged_runtime::log_thread::tell;
 use nudged_runtime::vital::Needed;
-use nudged_store::{Reader, StoreError};
+use nudged_store::{StoreError, StoreReader};
 
 /// What the thread is made of.
 pub struct WatchSetup {
     /// What takes changes over.
     pub publisher: Arc<Publisher>,
     /// A connection of its own.
-    pub reader: Reader,
+    pub reader: StoreReader,
     /// Where what fails is told.
     pub log: Log,
 }

@@ -51,7 +51,7 @@ use nudged_base::clock::NodeClock;
 use nudged_base::ids::ShardId;
 use nudged_base::telemetry::log::Log;
 use nudged_journal::appender::{Appender, AppenderConfig, AppenderStart, Poison};
-use nudged_journal::disk::{Completion, DiskCommand};
+use nudged_journal::disk::{DiskCommand, DiskCompletion};
 
 /// Registered memory of the executor; its default of 10 MiB a ring is for direct reads.
 const IO_MEMORY_BYTES: usize = 64 << 10;
@@ -135,7 +135,7 @@ pub fn start(
 ) -> Result<JournalHandle, StartError> {
     assert_eq!(sleepers.shards.len(), lanes.shards(), "each lane's shard can be woken");
     let placement = config.cpu.map_or(Placement::Unbound, Placement::Fixed);
-    lanes.set_applied(recovered.ledger.applied());
+    lanes.set_applied(recovered.usage.applied());
     let shared = Arc::clone(&lanes);
     let (begun, has_begun) = bounded(1);
     let thread = LocalExecutorBuilder::new(placement)
@@ -328,7 +328,7 @@ impl Core {
         is_busy
     }
 
-    fn take_completion(&self) -> Option<Completion> {
+    fn take_completion(&self) -> Option<DiskCompletion> {
         self.files.completions.borrow_mut().pop_front()
     }
 
@@ -357,7 +357,7 @@ impl Core {
         if let Some(poison) = self.appender.poison() {
             self.lanes.set_poison(poison);
         }
-        let gauges = self.appender.gauges();
+        let gauges = self.appender.metrics();
         let failed = (self.appender.poison(), self.appender.prepare_failure());
         self.herald.tell(clocks::mono(), &gauges, failed, &self.lanes);
         // Watermarks come before the acknowledgements that rest on them.

@@ -13,7 +13,7 @@ use crossbeam::utils::CachePadded;
 use super::wake::Sleeper;
 use nudged_base::ids::{Sequence, ShardId};
 use nudged_base::limits::LANE_BATCHES_MAX;
-use nudged_journal::appender::{Gauges, Poison};
+use nudged_journal::appender::{AppenderMetrics, Poison};
 use nudged_journal::lane::{Ack, LaneBatch};
 
 /// The two queues of one shard.
@@ -180,9 +180,9 @@ impl JournalLanes {
     }
 
     /// The journal's figures as they were last told.
-    pub fn gauges(&self) -> Gauges {
+    pub fn gauges(&self) -> AppenderMetrics {
         let marks = &self.marks;
-        Gauges {
+        AppenderMetrics {
             written: self.written(),
             synced: Sequence(marks.synced.load(Ordering::Relaxed)),
             is_accepting: self.is_accepting(),
@@ -228,7 +228,7 @@ impl JournalLanes {
     }
 
     /// Publishes figures; returns whether there is more to read than before.
-    pub(super) fn publish(&self, gauges: &Gauges) -> bool {
+    pub(super) fn publish(&self, gauges: &AppenderMetrics) -> bool {
         let marks = &self.marks;
         marks.synced.store(gauges.synced.0, Ordering::Relaxed);
         marks.is_accepting.store(gauges.is_accepting, Ordering::Relaxed);

@@ -30,7 +30,7 @@ use nudged_base::time::DurationMs;
 use nudged_config::Config;
 use nudged_domain::state::user::UserState;
 use nudged_redis::refusal::Refusal;
-use nudged_store::{Reader, Store, StoreError};
+use nudged_store::{Store, StoreError, StoreReader};
 
 /// A statement of the keeper may take this long: it reads a few hundred rows at most.
 const SQL_TIMEOUT_MS: u64 = 1_000;
@@ -42,7 +42,7 @@ pub struct KeeperSetup {
     /// A connection of its own.
     pub redis: BlockingRedis,
     /// Stores of its own, from [`keeper_stores`].
-    pub stores: (Store, Reader),
+    pub stores: (Store, StoreReader),
     /// Where shards report and are told.
     pub board: Arc<Board>,
     /// What the journal and the SQL writer have reached.
@@ -72,14 +72,14 @@ pub struct KeeperSetup {
 ///
 /// # Errors
 /// As [`Store::of`].
-pub fn keeper_stores(config: &Config) -> Result<(Store, Reader), StoreError> {
+pub fn keeper_stores(config: &Config) -> Result<(Store, StoreReader), StoreError> {
     let mut config = config.clone();
     let bound = |timeout: DurationMs| DurationMs(timeout.0.min(SQL_TIMEOUT_MS));
     config.mysql.connect_timeout = bound(config.mysql.connect_timeout);
     config.mysql.query_timeout = bound(config.mysql.query_timeout);
     // A rebuild must not rest on a replica that is behind.
     config.mysql.replica = None;
-    Ok((Store::of(&config)?, Reader::of(&config)?))
+    Ok((Store::of(&config)?, StoreReader::of(&config)?))
 }
 
 /// Starts the thread.

@@ -22,7 +22,7 @@ use nudged_background::keeper::lists::ListStream;
 use nudged_background::writer::failure::SqlFailure;
 use nudged_base::telemetry::log::Log;
 use nudged_redis::refusal::Refusal;
-use nudged_store::{Run, Store, StoreError, StreamId};
+use nudged_store::{RecordRun, Store, StoreError, StreamId};
 
 /// What the thread is made of.
 pub struct DrainSetup {
@@ -119,9 +119,9 @@ impl DrainLane {
 
     fn apply(&mut self) -> Result<(usize, usize), SqlFailure> {
         let batch = self.machine.batch();
-        let runs: Vec<Run<'_>> = batch
+        let runs: Vec<RecordRun<'_>> = batch
             .iter()
-            .map(|(stream, records)| Run { stream: *stream, is_dense: false, records })
+            .map(|(stream, records)| RecordRun { stream: *stream, is_dense: false, records })
             .collect();
         match self.setup.store.apply_runs(&runs) {
             Ok(applied) => {

@@ -27,7 +27,7 @@ use nudged_domain::state::user::UserState;
 use nudged_journal::disk::DiskRead;
 use nudged_journal::recovery::UnappliedIndex;
 use nudged_shard::seam::{ReadFailed, UserRead};
-use nudged_store::Reader;
+use nudged_store::StoreReader;
 
 /// Users that are read in one transaction.
 const BATCH_USERS_MAX: usize = 128;
@@ -38,7 +38,7 @@ pub type Turn = Arc<Mutex<()>>;
 /// What a reader is made of.
 pub struct ReaderSetup<D> {
     /// Its connection.
-    pub reader: Reader,
+    pub reader: StoreReader,
     /// Whose turn it is to listen, of all readers of a node.
     pub turn: Turn,
     /// Files of the journal.
@@ -74,7 +74,7 @@ where
 
 struct ReaderThread<D> {
     machine: ReadBack,
-    reader: Reader,
+    reader: StoreReader,
     turn: Turn,
     disk: D,
     mesh: Arc<Mesh>,

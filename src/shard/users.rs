@@ -20,7 +20,7 @@ use bumpalo::Bump;
 
 use self::evaluate::RequestContext;
 use self::in_flight::InFlightTable;
-use self::lane::{Lane, Mark};
+use self::lane::{Lane, LaneMark};
 use self::own::OwnUsers;
 use self::redis::{Arbiter, RedisUsers};
 use super::origin::Origin;
@@ -31,6 +31,7 @@ use nudged_api::events::Event;
 use nudged_api::outcome::{EncodedOutcome, Outcome};
 use nudged_api::token::Token;
 use nudged_base::clock::Now;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{LaneSequence, PopupKey, UserKey};
 use nudged_base::limits::{BUFFERS_POOLED_MAX, CATALOGS_HELD_MAX};
 use nudged_base::telemetry::counters::ShardCounters;
@@ -42,7 +43,7 @@ use nudged_domain::state::apply::ShowId;
 use nudged_domain::state::slice::Slice;
 use nudged_domain::state::user::{self, UserState};
 use nudged_http::pool::BufferPool;
-use nudged_journal::record::{self, Happening, Impression, Record};
+use nudged_journal::record::{self, Impression, Record};
 
 /// Who decides which of two changes of a user stands.
 pub enum Arbitration {
@@ -138,7 +139,7 @@ pub struct Users {
     /// Whether records lie aside until Redis has taken the change.
     is_by_redis: bool,
     /// Those of the command that is being executed, framed.
-    aside: Vec<u8>,
+    uncommitted_records: Vec<u8>,
     /// Outcomes of this step, to be delivered at its end.
     pub(super) done: Vec<Done>,
     /// What else this step wants done.
@@ -177,7 +178,7 @@ pub struct UsersSetup {
 #[derive(Clone, Copy, Debug)]
 pub struct Happened {
     /// What.
-    pub happening: Happening,
+    pub kind: EventKind,
     /// When it became part of the state.
     pub at: WallMs,
     /// When the user acted.
@@ -234,7 +235,7 @@ impl Users {
             slice: Slice::new(setup.slice_bytes, setup.seed),
             lane: setup.lane,
             is_by_redis: setup.is_by_redis,
-            aside: Vec::new(),
+            uncommitted_records: Vec::new(),
             done: Vec::new(),
             effects: Vec::new(),
             scratch: Scratch::default(),
@@ -247,23 +248,17 @@ impl Users {
     }
 
     /// Says what happened to this shard; the log keeps the pace.
-    pub fn tell(&self, now: Now, message: Message) {
+    pub fn log(&self, now: Now, message: Message) {
         self.log.write(Stamp { mono: now.mono, wall: now.wall }, message, &[]);
     }
 
-    /// As [`Users::tell`], with what more is to be said of it.
-    pub(crate) fn tell_with(&self, now: Now, message: Message, fields: &[Field<'_>]) {
+    /// As [`Users::log`], with what more is to be said of it.
+    pub(crate) fn log_with(&self, now: Now, message: Message, fields: &[Field<'_>]) {
         self.log.write(Stamp { mono: now.mono, wall: now.wall }, message, fields);
     }
 
     /// Says what happened to a user's request, where the level or the list of users asks for it.
-    pub(crate) fn tell_of_user(
-        &self,
-        now: Now,
-        message: Message,
-        user: &str,
-        fields: [Field<'_>; 2],
-    ) {
+    pub(crate) fn log_user(&self, now: Now, message: Message, user: &str, fields: [Field<'_>; 2]) {
         if self.log.wants(message, Some(user)) {
             let [first, second] = fields;
             let fields = [("user", Value::User(user)), first, second];
@@ -302,14 +297,20 @@ impl Users {
 
     /// Stores the scratch state after the records up to `last_change`. Where the slice has no room
     /// the former state stays and the records are taken back to `mark`.
-    pub fn store(&mut self, now: Now, user: &str, last_change: LaneSequence, mark: Mark) -> bool {
+    pub fn store(
+        &mut self,
+        now: Now,
+        user: &str,
+        last_change: LaneSequence,
+        mark: LaneMark,
+    ) -> bool {
         self.scratch.encoded.clear();
         user::encode(&self.scratch.state, &mut self.scratch.encoded);
         let applied = self.lane.applied();
         let stored = self.slice.put(user, &self.scratch.encoded, last_change, applied);
         if stored.is_err() {
             self.counters.slice_full.add(1);
-            self.tell(now, Message::SliceFull);
+            self.log(now, Message::SliceFull);
             self.lane.roll_back(mark);
         }
         stored.is_ok()
@@ -328,7 +329,7 @@ impl Users {
     /// Records what just happened to the scratch state's entry of `subject.popup`: in the lane, or
     /// aside where Redis has to take it first.
     fn record(&mut self, snapshot: &Snapshot, subject: &Subject<'_>, happened: Happened) {
-        let Happened { happening, at, acted_at, forgotten } = happened;
+        let Happened { kind, at, acted_at, forgotten } = happened;
         let popup_key = PopupKey::of(subject.popup);
         let Scratch { state, clocks, row, .. } = &mut self.scratch;
         let entry = state.popup(popup_key).expect("the change left an entry");
@@ -344,7 +345,7 @@ impl Users {
             user: subject.user,
             revision: state.revision,
             at,
-            happening,
+            kind,
             acted_at,
             token: subject.token,
             popup: subject.popup,
@@ -357,7 +358,7 @@ impl Users {
         });
         match self.is_by_redis {
             // Certain only once Redis has taken the change.
-            true => _ = record::append(&record, &mut self.aside),
+            true => _ = record::append(&record, &mut self.uncommitted_records),
             false => _ = self.lane.append(&record),
         }
     }
@@ -408,7 +409,7 @@ impl Users {
 
     /// From now on Redis has to take records first.
     #[cfg(test)]
-    pub(super) fn take_records_aside(&mut self) {
+    pub(super) fn take_records_first(&mut self) {
         self.is_by_redis = true;
     }
 

@@ -21,7 +21,7 @@ use hashbrown::HashMap;
 use serde_json::{Map, Value, json};
 
 use super::error::StoreError;
-use super::stored::{Origin, StoredPopup};
+use super::stored::{PopupOrigin, StoredPopup};
 use nudged_base::ids::PopupKey;
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::overrides::Entry;
@@ -72,7 +72,7 @@ pub(super) struct PopupRow {
     pub(super) id: String,
     pub(super) key: PopupKey,
     pub(super) version: u32,
-    pub(super) origin: Origin,
+    pub(super) origin: PopupOrigin,
     pub(super) text: String,
     pub(super) archived_at: Option<WallMs>,
 }
@@ -80,7 +80,7 @@ pub(super) struct PopupRow {
 impl PopupRow {
     /// Whether the popups file owns the id.
     pub(super) fn is_in_file(&self) -> bool {
-        self.origin == Origin::File && self.archived_at.is_none()
+        self.origin == PopupOrigin::File && self.archived_at.is_none()
     }
 
     /// The popup as it is handed out.
@@ -97,7 +97,7 @@ pub(super) struct Edit {
     /// The popup afterwards.
     pub(super) row: PopupRow,
     /// What of it is written.
-    pub(super) written: Written,
+    pub(super) written: RowWrite,
     /// `created`, `changed`, `rolled_back`, `archived`, `returned` or `released`.
     pub(super) change: &'static str,
     /// `{"member": [before, after]}` of what differs.
@@ -118,7 +118,7 @@ pub(super) const NO_TEXT: &str = "";
 
 /// What an edit writes beside its line of history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Written {
+pub(super) enum RowWrite {
     /// A popup that was not there.
     New,
     /// The popup's row.
@@ -174,14 +174,14 @@ impl Planner {
     fn release(&mut self) {
         let in_file = self.rows.values().filter(|row| row.is_in_file());
         for row in in_file.cloned().collect::<Vec<_>>() {
-            let row = PopupRow { origin: Origin::Api, ..row };
-            self.edit(row, Written::Row, "released", Value::Object(Map::new()));
+            let row = PopupRow { origin: PopupOrigin::Api, ..row };
+            self.edit(row, RowWrite::Row, "released", Value::Object(Map::new()));
         }
     }
 
     fn define_in_file(&mut self, id: &str, text: &str) -> Result<(), StoreError> {
         let Some(known) = self.rows.get(id) else {
-            return self.create(id, text, Origin::File, 1);
+            return self.create(id, text, PopupOrigin::File, 1);
         };
         if known.is_in_file() && known.text == text {
             return Ok(());
@@ -191,12 +191,12 @@ impl Planner {
         let version = if known.text == text { known.version } else { known.version + 1 };
         let row = PopupRow {
             version,
-            origin: Origin::File,
+            origin: PopupOrigin::File,
             text: text.to_owned(),
             archived_at: None,
             ..known.clone()
         };
-        self.edit(row, Written::Row, change, diff);
+        self.edit(row, RowWrite::Row, change, diff);
         Ok(())
     }
 
@@ -209,7 +209,7 @@ impl Planner {
         first_version: u32,
     ) -> Result<(), StoreError> {
         let Some(known) = self.rows.get(id) else {
-            return self.create(id, text, Origin::Api, first_version.max(1));
+            return self.create(id, text, PopupOrigin::Api, first_version.max(1));
         };
         if known.is_in_file() {
             return Err(StoreError::InFile { ids: vec![id.to_owned()] });
@@ -222,12 +222,12 @@ impl Planner {
         let change = if is_gone { "returned" } else { change };
         let row = PopupRow {
             version: known.version + 1,
-            origin: Origin::Api,
+            origin: PopupOrigin::Api,
             text: text.to_owned(),
             archived_at: None,
             ..known.clone()
         };
-        self.edit(row, Written::Row, change, diff);
+        self.edit(row, RowWrite::Row, change, diff);
         Ok(())
     }
 
@@ -274,7 +274,7 @@ impl Planner {
         &mut self,
         id: &str,
         text: &str,
-        origin: Origin,
+        origin: PopupOrigin,
         version: u32,
     ) -> Result<(), StoreError> {
         members(id, text)?;
@@ -285,17 +285,17 @@ impl Planner {
         }
         let (id, text) = (id.to_owned(), text.to_owned());
         let row = PopupRow { id, key, version, origin, text, archived_at: None };
-        self.edit(row, Written::New, "created", Value::Object(Map::new()));
+        self.edit(row, RowWrite::New, "created", Value::Object(Map::new()));
         Ok(())
     }
 
     fn archive(&mut self, id: &str) {
         let known = self.rows.get(id).expect("only what is known is archived");
         let row = PopupRow { archived_at: Some(self.at), ..known.clone() };
-        self.edit(row, Written::Row, "archived", Value::Object(Map::new()));
+        self.edit(row, RowWrite::Row, "archived", Value::Object(Map::new()));
     }
 
-    fn edit(&mut self, row: PopupRow, written: Written, change: &'static str, diff: Value) {
+    fn edit(&mut self, row: PopupRow, written: RowWrite, change: &'static str, diff: Value) {
         let before = self.rows.insert(row.id.clone(), row.clone());
         let is_new_version = before.is_none_or(|before| before.version != row.version);
         self.edits.push(Edit { row, written, change, diff, is_new_version });

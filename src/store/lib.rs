@@ -3,7 +3,7 @@
 //! and a server that nodes share.
 //! Owns connections, statements, schema and the dead-letter file. Must not know shards, requests,
 //! the journal's files or threads: the caller brings records and gives each of [`Store`] and
-//! [`Reader`] a thread of its own.
+//! [`StoreReader`] a thread of its own.
 //!
 //! `statements` what is asked and written, each once · `session` a connection of either kind ·
 //! `statement`, `value` what the two spell and bind differently · `sqlite` the file · `mysql` the
@@ -32,8 +32,8 @@ pub use catalog::{CatalogChange, ImportedPopup};
 pub use error::StoreError;
 pub use mysql::FailureKind;
 pub use stored::{
-    Applied, Dropped, HistoryEntry, LiveNode, Origin, Run, StatRow, StoredCatalog, StoredEvent,
-    StoredKey, StoredPopup, StreamId,
+    Applied, Dropped, HistoryEntry, LiveNode, PopupOrigin, RecordRun, StatRow, StoredCatalog,
+    StoredEvent, StoredKey, StoredPopup, StreamId,
 };
 
 use self::dead_letter::DeadLetters;
@@ -228,33 +228,33 @@ impl Store {
 /// A connection that reads beside the one that writes; it never waits for it and never holds it up.
 /// Its transactions are short, so that a file's log can be folded in.
 #[derive(Debug)]
-pub struct Reader {
+pub struct StoreReader {
     session: RefCell<Session>,
     replica: Option<RefCell<Session>>,
 }
 
-impl Reader {
+impl StoreReader {
     /// Opens the database of a [`Store`] that has been opened before.
     ///
     /// # Errors
     /// Where the file can't be opened or is no database.
-    pub fn open(directory: &Path) -> Result<Reader, StoreError> {
+    pub fn open(directory: &Path) -> Result<StoreReader, StoreError> {
         let session = Session::Sqlite(Embedded::open_reader(directory)?.into());
-        Ok(Reader { session: RefCell::new(session), replica: None })
+        Ok(StoreReader { session: RefCell::new(session), replica: None })
     }
 
     /// The reader that goes with [`Store::of`].
     ///
     /// # Errors
     /// Where the file can't be opened or is no database, or the url can't be read.
-    pub fn of(config: &Config) -> Result<Reader, StoreError> {
+    pub fn of(config: &Config) -> Result<StoreReader, StoreError> {
         let settings = &config.mysql;
-        let Some(url) = &settings.url else { return Reader::open(&config.data) };
+        let Some(url) = &settings.url else { return StoreReader::open(&config.data) };
         let session = |url| {
             Remote::new(url, settings).map(|remote| RefCell::new(Session::Mysql(remote.into())))
         };
         let replica = settings.replica.as_ref().map(session).transpose()?;
-        Ok(Reader { session: session(url)?, replica })
+        Ok(StoreReader { session: session(url)?, replica })
     }
 
     /// As [`Store::answer_within`].

@@ -4,7 +4,7 @@
 
 use serde_json::json;
 
-use super::stored::{Dropped, Origin};
+use super::stored::{Dropped, PopupOrigin};
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::overrides::{Entry, Overrides, Place};
 use nudged_domain::catalog::snapshot::Status;
@@ -15,12 +15,12 @@ pub(super) struct OverrideEdit {
     /// The entry.
     pub(super) entry: Entry,
     /// Lines of history, in order.
-    pub(super) lines: Vec<Line>,
+    pub(super) lines: Vec<HistoryLine>,
 }
 
 /// One line of history: an entry was made, or ended.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Line {
+pub(super) struct HistoryLine {
     /// When.
     pub(super) at: WallMs,
     /// By whom.
@@ -54,10 +54,10 @@ pub(super) fn plan_overrides(stored: &[Entry], entries: &[Entry]) -> Vec<Overrid
 }
 
 /// Takes an entry in; its line, where that is news.
-fn line(known: &mut Overrides, entry: &Entry, (at, who): (WallMs, &str)) -> Option<Line> {
+fn line(known: &mut Overrides, entry: &Entry, (at, who): (WallMs, &str)) -> Option<HistoryLine> {
     let word = |known: &Overrides| known.status(&entry.popup).map(Status::word);
     let before = word(known);
-    known.take(entry, Place::Redis).then(|| Line {
+    known.take(entry, Place::Redis).then(|| HistoryLine {
         at,
         who: who.into(),
         diff: json!({ "status": [before, word(known)] }).to_string(),
@@ -78,7 +78,7 @@ pub(super) fn dropped_of((id, definition, origin): (String, String, String)) -> 
     }
     let own: Own = serde_json::from_str(&definition).ok()?;
     let status = own.status.filter(|status| status != "live")?;
-    Some(Dropped { id, status, is_in_file: Origin::of_word(&origin) == Origin::File })
+    Some(Dropped { id, status, is_in_file: PopupOrigin::of_word(&origin) == PopupOrigin::File })
 }
 
 #[cfg(test)]

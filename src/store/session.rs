@@ -11,7 +11,7 @@ use super::error::StoreError;
 use super::mysql::Remote;
 use super::sqlite::Embedded;
 use super::statement::{Dialect, Insert};
-use super::value::{Row, Unreadable, Value};
+use super::value::{Row, SqlValue, Unreadable};
 use nudged_base::limits::MYSQL_TRANSACTIONS_MAX;
 
 /// A connection.
@@ -74,7 +74,7 @@ impl Session {
         &mut self,
         action: &'static str,
         text: &str,
-        values: &[Value<'_>],
+        values: &[SqlValue<'_>],
         read: impl FnMut(&mut Row<'_>) -> Result<T, Unreadable>,
     ) -> Result<Vec<T>, StoreError> {
         match self {
@@ -91,7 +91,7 @@ impl Session {
         &mut self,
         action: &'static str,
         text: &str,
-        values: &[Value<'_>],
+        values: &[SqlValue<'_>],
         read: impl FnMut(&mut Row<'_>) -> Result<T, Unreadable>,
     ) -> Result<Option<T>, StoreError> {
         Ok(self.query(action, text, values, read)?.into_iter().next())
@@ -106,7 +106,7 @@ impl Session {
         &mut self,
         action: &'static str,
         text: &str,
-        keys: &[Value<'_>],
+        keys: &[SqlValue<'_>],
         mut read: impl FnMut(&mut Row<'_>) -> Result<T, Unreadable>,
     ) -> Result<Vec<T>, StoreError> {
         let mut found = Vec::new();
@@ -134,7 +134,7 @@ impl Session {
         &mut self,
         action: &'static str,
         text: &str,
-        values: &[Value<'_>],
+        values: &[SqlValue<'_>],
     ) -> Result<u64, StoreError> {
         match self {
             Session::Sqlite(embedded) => embedded.execute(action, text, values),
@@ -150,7 +150,7 @@ impl Session {
         &mut self,
         action: &'static str,
         insert: &Insert<'_>,
-        rows: impl Iterator<Item = [Value<'v>; COLUMNS]>,
+        rows: impl Iterator<Item = [SqlValue<'v>; COLUMNS]>,
     ) -> Result<Inserted, RowError> {
         debug_assert_eq!(insert.columns.split(", ").count(), COLUMNS, "{}", insert.table);
         match self {

@@ -33,7 +33,7 @@ pub use peek::Peek;
 use super::error::StoreError;
 use super::session::{Inserted, RowError};
 use super::statement::{Dialect, Insert};
-use super::value::{Row, Unreadable, Value};
+use super::value::{Row, SqlValue, Unreadable};
 use nudged_base::limits::{
     SQL_BUSY_TIMEOUT_MS, SQL_READ_CACHE_KIB, SQL_STATEMENTS_MAX, SQL_WAL_PAGES, SQL_WRITE_CACHE_KIB,
 };
@@ -114,7 +114,7 @@ impl Embedded {
         &self,
         action: &'static str,
         text: &str,
-        values: &[Value<'_>],
+        values: &[SqlValue<'_>],
         mut read: impl FnMut(&mut Row<'_>) -> Result<T, Unreadable>,
     ) -> Result<Vec<T>, StoreError> {
         let failed = |source| StoreError::sql(&self.path, action, source);
@@ -134,7 +134,7 @@ impl Embedded {
         &mut self,
         action: &'static str,
         text: &str,
-        values: &[Value<'_>],
+        values: &[SqlValue<'_>],
     ) -> Result<u64, StoreError> {
         let statement = self.connection.prepare_cached(text);
         statement
@@ -149,7 +149,7 @@ impl Embedded {
         &mut self,
         action: &'static str,
         insert: &Insert<'_>,
-        rows: impl Iterator<Item = [Value<'v>; COLUMNS]>,
+        rows: impl Iterator<Item = [SqlValue<'v>; COLUMNS]>,
     ) -> Result<Inserted, RowError> {
         let places = ["?"; COLUMNS].join(", ");
         let text = format!("{}({places}){}", insert.head(), insert.tail(Dialect::Sqlite));

@@ -60,26 +60,26 @@ pub(super) struct Insert<'a> {
     /// The columns of the key by which a row may be there.
     pub(super) key: &'a str,
     /// What happens then.
-    pub(super) there: There<'a>,
+    pub(super) on_conflict: OnConflict<'a>,
 }
 
 /// What an insert does to a row that is there. Columns are changed in the order given: MySQL's
 /// assignments see what those before them wrote.
-pub(super) enum There<'a> {
+pub(super) enum OnConflict<'a> {
     /// The insert fails.
-    Fails,
+    Fail,
     /// It stays as it is.
-    Stays,
+    Keep,
     /// Columns of it change.
-    Changes(&'a [(&'a str, Change<'a>)]),
+    Update(&'a [(&'a str, ColumnChange<'a>)]),
     /// Columns of it change where the new row's revision is the higher one, and its revision with
     /// them.
-    GivesWay(&'a [(&'a str, Change<'a>)]),
+    UpdateIfNewer(&'a [(&'a str, ColumnChange<'a>)]),
 }
 
 /// How a column changes.
 #[derive(Clone, Copy)]
-pub(super) enum Change<'a> {
+pub(super) enum ColumnChange<'a> {
     /// To the new row's value.
     New,
     /// To the new row's value where a condition on the old row holds.
@@ -92,7 +92,7 @@ pub(super) enum Change<'a> {
     First,
 }
 
-impl Change<'_> {
+impl ColumnChange<'_> {
     fn expression(self, column: &str, dialect: Dialect) -> String {
         let new = dialect.new_value(column);
         let highest = match dialect {
@@ -100,13 +100,13 @@ impl Change<'_> {
             Dialect::Mysql => "GREATEST",
         };
         match self {
-            Change::New => new,
-            Change::NewWhere(condition) => {
+            ColumnChange::New => new,
+            ColumnChange::NewWhere(condition) => {
                 format!("CASE WHEN {condition} THEN {new} ELSE {column} END")
             }
-            Change::Sum => format!("{column} + {new}"),
-            Change::Highest => format!("{highest}({column}, {new})"),
-            Change::First => format!("COALESCE({column}, {new})"),
+            ColumnChange::Sum => format!("{column} + {new}"),
+            ColumnChange::Highest => format!("{highest}({column}, {new})"),
+            ColumnChange::First => format!("COALESCE({column}, {new})"),
         }
     }
 }
@@ -119,30 +119,30 @@ impl Insert<'_> {
 
     /// What comes behind the rows.
     pub(super) fn tail(&self, dialect: Dialect) -> String {
-        let of = |changes: &[(&str, Change<'_>)]| -> Vec<String> {
+        let of = |changes: &[(&str, ColumnChange<'_>)]| -> Vec<String> {
             let columns = changes.iter().flat_map(|(columns, change)| {
                 columns.split(", ").map(move |column| (column, *change))
             });
-            let set = |(column, change): (&str, Change<'_>)| {
+            let set = |(column, change): (&str, ColumnChange<'_>)| {
                 format!("{column} = {}", change.expression(column, dialect))
             };
             columns.map(set).collect()
         };
-        match (&self.there, dialect) {
-            (There::Fails, _) => String::new(),
-            (There::Stays, Dialect::Sqlite) => " ON CONFLICT DO NOTHING".to_owned(),
-            (There::Stays, Dialect::Mysql) => {
+        match (&self.on_conflict, dialect) {
+            (OnConflict::Fail, _) => String::new(),
+            (OnConflict::Keep, Dialect::Sqlite) => " ON CONFLICT DO NOTHING".to_owned(),
+            (OnConflict::Keep, Dialect::Mysql) => {
                 let column = self.key.split(", ").next().unwrap_or(self.key);
                 format!(" ON DUPLICATE KEY UPDATE {column} = {column}")
             }
-            (There::Changes(changes), Dialect::Sqlite) => {
+            (OnConflict::Update(changes), Dialect::Sqlite) => {
                 format!(" ON CONFLICT ({}) DO UPDATE SET {}", self.key, of(changes).join(", "))
             }
-            (There::Changes(changes), Dialect::Mysql) => {
+            (OnConflict::Update(changes), Dialect::Mysql) => {
                 format!(" ON DUPLICATE KEY UPDATE {}", of(changes).join(", "))
             }
-            (There::GivesWay(changes), Dialect::Sqlite) => {
-                let revision = [("revision_epoch, revision_counter", Change::New)];
+            (OnConflict::UpdateIfNewer(changes), Dialect::Sqlite) => {
+                let revision = [("revision_epoch, revision_counter", ColumnChange::New)];
                 let sets = [of(changes), of(&revision)].concat().join(", ");
                 let (key, table) = (self.key, self.table);
                 format!(
@@ -151,7 +151,7 @@ impl Insert<'_> {
                      > ({table}.revision_epoch, {table}.revision_counter)"
                 )
             }
-            (There::GivesWay(changes), Dialect::Mysql) => gives_way(changes),
+            (OnConflict::UpdateIfNewer(changes), Dialect::Mysql) => gives_way(changes),
         }
     }
 }
@@ -159,11 +159,11 @@ impl Insert<'_> {
 /// MySQL has no condition for the whole, and carries assignments out from left to right, each
 /// seeing what those before it wrote. So each column has the condition, and the revision's come
 /// last, the epoch behind the counter: as a maximum, which needs no comparison.
-fn gives_way(changes: &[(&str, Change<'_>)]) -> String {
+fn gives_way(changes: &[(&str, ColumnChange<'_>)]) -> String {
     const IS_NEWER: &str = "VALUES(revision_epoch) > revision_epoch \
         OR (VALUES(revision_epoch) = revision_epoch \
         AND VALUES(revision_counter) > revision_counter)";
-    let counter = [("revision_counter", Change::New)];
+    let counter = [("revision_counter", ColumnChange::New)];
     let mut sets = Vec::new();
     for (columns, change) in changes.iter().chain(&counter) {
         for column in columns.split(", ") {
@@ -182,30 +182,30 @@ fn gives_way(changes: &[(&str, Change<'_>)]) -> String {
 mod tests {
     use super::*;
 
-    fn tails(there: There<'_>) -> [String; 2] {
-        let insert = Insert { table: "t", columns: "a, b, c", key: "a, b", there };
+    fn tails(on_conflict: OnConflict<'_>) -> [String; 2] {
+        let insert = Insert { table: "t", columns: "a, b, c", key: "a, b", on_conflict };
         assert_eq!(insert.head(), "INSERT INTO t (a, b, c) VALUES ");
         [Dialect::Sqlite, Dialect::Mysql].map(|dialect| insert.tail(dialect))
     }
 
     #[test]
     fn a_row_that_is_there_is_met_in_each_dialect() {
-        assert_eq!(tails(There::Fails), ["", ""]);
+        assert_eq!(tails(OnConflict::Fail), ["", ""]);
         let stays = [" ON CONFLICT DO NOTHING", " ON DUPLICATE KEY UPDATE a = a"];
-        assert_eq!(tails(There::Stays), stays);
-        let changes: [(Change<'_>, &str, &str); 5] = [
-            (Change::New, "excluded.c", "VALUES(c)"),
-            (Change::Sum, "c + excluded.c", "c + VALUES(c)"),
-            (Change::Highest, "max(c, excluded.c)", "GREATEST(c, VALUES(c))"),
-            (Change::First, "COALESCE(c, excluded.c)", "COALESCE(c, VALUES(c))"),
+        assert_eq!(tails(OnConflict::Keep), stays);
+        let changes: [(ColumnChange<'_>, &str, &str); 5] = [
+            (ColumnChange::New, "excluded.c", "VALUES(c)"),
+            (ColumnChange::Sum, "c + excluded.c", "c + VALUES(c)"),
+            (ColumnChange::Highest, "max(c, excluded.c)", "GREATEST(c, VALUES(c))"),
+            (ColumnChange::First, "COALESCE(c, excluded.c)", "COALESCE(c, VALUES(c))"),
             (
-                Change::NewWhere("d"),
+                ColumnChange::NewWhere("d"),
                 "CASE WHEN d THEN excluded.c ELSE c END",
                 "CASE WHEN d THEN VALUES(c) ELSE c END",
             ),
         ];
         for (change, sqlite, mysql) in changes {
-            let [found, in_mysql] = tails(There::Changes(&[("c", change)]));
+            let [found, in_mysql] = tails(OnConflict::Update(&[("c", change)]));
             assert_eq!(found, format!(" ON CONFLICT (a, b) DO UPDATE SET c = {sqlite}"));
             assert_eq!(in_mysql, format!(" ON DUPLICATE KEY UPDATE c = {mysql}"));
         }
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_revision_is_compared_before_it_is_written() {
-        let [sqlite, mysql] = tails(There::GivesWay(&[("b, c", Change::New)]));
+        let [sqlite, mysql] = tails(OnConflict::UpdateIfNewer(&[("b, c", ColumnChange::New)]));
         assert_eq!(
             sqlite,
             " ON CONFLICT (a, b) DO UPDATE SET b = excluded.b, c = excluded.c, \

@@ -32,7 +32,7 @@ impl Applied {
 
 /// Records of one stream, in ascending order of sequence.
 #[derive(Clone, Copy, Debug)]
-pub struct Run<'a> {
+pub struct RecordRun<'a> {
     /// The stream, which this process has claimed.
     pub stream: StreamId,
     /// Whether sequences rise by one, so that one that is missing is an error: a journal's do, a
@@ -63,7 +63,7 @@ pub struct StoredPopup {
     /// The definition, canonical JSON.
     pub text: String,
     /// Who owns the definition.
-    pub origin: Origin,
+    pub origin: PopupOrigin,
     /// Gone from the file, or deleted: made again, it goes on where it was.
     pub is_gone: bool,
 }
@@ -71,7 +71,7 @@ pub struct StoredPopup {
 impl StoredPopup {
     /// Whether the popups file owns the id, so that the admin API may not change it.
     pub fn is_in_file(&self) -> bool {
-        self.origin == Origin::File && !self.is_gone
+        self.origin == PopupOrigin::File && !self.is_gone
     }
 }
 
@@ -115,25 +115,25 @@ impl std::fmt::Display for Dropped {
 
 /// Who owns a popup's definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum PopupOrigin {
     /// The popups file; the admin API may not change it.
     File,
     /// The admin API; an import leaves it alone unless the file has the same id.
     Api,
 }
 
-impl Origin {
+impl PopupOrigin {
     /// The word of the tables and of the API.
     pub fn word(self) -> &'static str {
         match self {
-            Origin::File => "file",
-            Origin::Api => "api",
+            PopupOrigin::File => "file",
+            PopupOrigin::Api => "api",
         }
     }
 
     /// The owner of a word; a word that is none is the file's, which the API leaves alone.
-    pub(super) fn of_word(word: &str) -> Origin {
-        if word == "api" { Origin::Api } else { Origin::File }
+    pub(super) fn of_word(word: &str) -> PopupOrigin {
+        if word == "api" { PopupOrigin::Api } else { PopupOrigin::File }
     }
 }
 

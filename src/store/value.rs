@@ -10,7 +10,7 @@ use nudged_base::time::WallMs;
 
 /// A value for a `?` of a statement.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Value<'v> {
+pub(super) enum SqlValue<'v> {
     /// No value.
     Null,
     /// A number.
@@ -21,67 +21,67 @@ pub(super) enum Value<'v> {
     Bytes(&'v [u8]),
 }
 
-impl From<i64> for Value<'_> {
+impl From<i64> for SqlValue<'_> {
     fn from(number: i64) -> Self {
-        Value::Number(number)
+        SqlValue::Number(number)
     }
 }
 
-impl From<u32> for Value<'_> {
+impl From<u32> for SqlValue<'_> {
     fn from(number: u32) -> Self {
-        Value::Number(number.into())
+        SqlValue::Number(number.into())
     }
 }
 
-impl From<bool> for Value<'_> {
+impl From<bool> for SqlValue<'_> {
     fn from(is: bool) -> Self {
-        Value::Number(is.into())
+        SqlValue::Number(is.into())
     }
 }
 
-impl From<WallMs> for Value<'_> {
+impl From<WallMs> for SqlValue<'_> {
     fn from(at: WallMs) -> Self {
-        Value::Number(at.0)
+        SqlValue::Number(at.0)
     }
 }
 
-impl From<Sequence> for Value<'_> {
+impl From<Sequence> for SqlValue<'_> {
     fn from(sequence: Sequence) -> Self {
-        Value::Number(signed(sequence.0))
+        SqlValue::Number(signed(sequence.0))
     }
 }
 
-impl<'v> From<&'v str> for Value<'v> {
+impl<'v> From<&'v str> for SqlValue<'v> {
     fn from(text: &'v str) -> Self {
-        Value::Text(text)
+        SqlValue::Text(text)
     }
 }
 
-impl<'v> From<&'v String> for Value<'v> {
+impl<'v> From<&'v String> for SqlValue<'v> {
     fn from(text: &'v String) -> Self {
-        Value::Text(text)
+        SqlValue::Text(text)
     }
 }
 
-impl<'v> From<&'v [u8]> for Value<'v> {
+impl<'v> From<&'v [u8]> for SqlValue<'v> {
     fn from(bytes: &'v [u8]) -> Self {
-        Value::Bytes(bytes)
+        SqlValue::Bytes(bytes)
     }
 }
 
-impl<'v, T: Into<Value<'v>>> From<Option<T>> for Value<'v> {
+impl<'v, T: Into<SqlValue<'v>>> From<Option<T>> for SqlValue<'v> {
     fn from(value: Option<T>) -> Self {
-        value.map_or(Value::Null, Into::into)
+        value.map_or(SqlValue::Null, Into::into)
     }
 }
 
-impl ToSql for Value<'_> {
+impl ToSql for SqlValue<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(match *self {
-            Value::Null => ValueRef::Null,
-            Value::Number(number) => ValueRef::Integer(number),
-            Value::Text(text) => ValueRef::Text(text.as_bytes()),
-            Value::Bytes(bytes) => ValueRef::Blob(bytes),
+            SqlValue::Null => ValueRef::Null,
+            SqlValue::Number(number) => ValueRef::Integer(number),
+            SqlValue::Text(text) => ValueRef::Text(text.as_bytes()),
+            SqlValue::Bytes(bytes) => ValueRef::Blob(bytes),
         }))
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use nudged_base::clock::Now;
 use nudged_base::ids::{Revision, Sequence};
 use nudged_base::time::{MonoNs, WallMs};
-use nudged_journal::batch::{self, BatchHeader, Found};
+use nudged_journal::batch::{self, BatchHeader, FoundBatch};
 use nudged_journal::record::{self, Record};
 use nudged_journal::segment::{FIRST_BATCH_OFFSET, Opening, PREFIX_BYTES, SegmentHeader};
 
@@ -25,7 +25,7 @@ struct Segment {
     bytes: Vec<u8>,
     tag: u32,
     /// Where each batch stands, in order.
-    batches: Vec<(usize, Found)>,
+    batches: Vec<(usize, FoundBatch)>,
     /// The chain of the next batch, and where it goes.
     chain: u32,
     end: usize,

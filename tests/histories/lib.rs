@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 use proptest::prelude::*;
 
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{PopupKey, Revision, Sequence};
 use nudged_base::time::{DurationMs, Gap, WallMs};
 use nudged_domain::catalog::schedule::Zone;
@@ -16,7 +17,7 @@ use nudged_domain::catalog::snapshot::{
 };
 use nudged_domain::state::apply::{self, Action, EventVerdict, ShowId};
 use nudged_domain::state::user::{UserState, encode_clocks, encode_popup};
-use nudged_journal::record::{FormerEntry, Happening, Impression, Record, Withdrawn};
+use nudged_journal::record::{FormerEntry, Impression, Record, Withdrawn};
 
 /// Users whose ids differ only where bytes are compared one by one.
 pub const USERS: [&str; 4] = ["a", "A", "a ", "\u{e9}"];
@@ -38,7 +39,7 @@ pub struct OwnedRecord {
 /// The parts of an impression's record.
 #[derive(Clone, Debug)]
 pub struct OwnedImpression {
-    pub happening: Happening,
+    pub kind: EventKind,
     pub acted_at: WallMs,
     pub token: String,
     pub popup: String,
@@ -92,7 +93,7 @@ impl OwnedRecord {
                 user,
                 revision,
                 at,
-                happening: parts.happening,
+                kind: parts.kind,
                 acted_at: parts.acted_at,
                 token: &parts.token,
                 popup: &parts.popup,
@@ -222,7 +223,7 @@ impl Journal {
         let token = format!("{user}.{}.{}.{}", popup.id, shown.number, self.now.0);
         let parts = (popup.id.to_string(), token.clone());
         self.shown.entry(user.to_owned()).or_default().push((id, parts.0.clone(), token));
-        self.push(user, (Happening::Decided, self.now), parts, forgotten);
+        self.push(user, (EventKind::Decided, self.now), parts, forgotten);
     }
 
     pub fn event(&mut self, user: &str, back: usize, action: Action) {
@@ -233,14 +234,14 @@ impl Journal {
         let verdict = apply::event(state, id, action, None, self.now);
         if let EventVerdict::Accepted { acted_at } = verdict {
             self.former.remove(user);
-            let happening = match action {
-                Action::Shown => Happening::Shown,
-                Action::Ignored => Happening::Ignored,
-                Action::Dismissed => Happening::Dismissed,
-                Action::Clicked => Happening::Clicked,
-                Action::Converted => Happening::Converted,
+            let kind = match action {
+                Action::Shown => EventKind::Shown,
+                Action::Ignored => EventKind::Ignored,
+                Action::Dismissed => EventKind::Dismissed,
+                Action::Clicked => EventKind::Clicked,
+                Action::Converted => EventKind::Converted,
             };
-            self.push(user, (happening, acted_at), (popup, token), None);
+            self.push(user, (kind, acted_at), (popup, token), None);
         }
     }
 
@@ -295,7 +296,7 @@ impl Journal {
     fn push(
         &mut self,
         user: &str,
-        (happening, acted_at): (Happening, WallMs),
+        (kind, acted_at): (EventKind, WallMs),
         (popup, token): (String, String),
         forgotten: Option<String>,
     ) {
@@ -308,7 +309,7 @@ impl Journal {
         let is_never = entry.outcome.is_some();
         let next_show_at = if is_never { None } else { Some(self.now.plus(DurationMs::DAY)) };
         let impression = Some(OwnedImpression {
-            happening,
+            kind,
             acted_at,
             token,
             popup,

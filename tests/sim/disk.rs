@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use nudged_journal::disk::{Completion, DiskCommand, DiskError, DiskRead};
+use nudged_journal::disk::{DiskCommand, DiskCompletion, DiskError, DiskRead};
 use nudged_journal::segment::{SECOND_HEADER_OFFSET, SegmentHeader, SegmentId};
 
 use super::random::Stream;
@@ -69,14 +69,14 @@ impl Disk {
     }
 
     /// A command ends.
-    pub fn end(&mut self, command: DiskCommand, fate: Fate, draw: &mut Stream) -> Completion {
+    pub fn end(&mut self, command: DiskCommand, fate: Fate, draw: &mut Stream) -> DiskCompletion {
         match command {
             DiskCommand::Prepare { segment, header, bytes } => {
                 // The error may have come before the file had its name, or after.
                 if fate == Fate::Done || draw.one_in(2) {
                     self.make(segment, header, bytes);
                 }
-                Completion::Prepared(segment, outcome_of(fate))
+                DiskCompletion::Prepared(segment, outcome_of(fate))
             }
             DiskCommand::Write { segment, offset, bytes } => {
                 let taken = match fate {
@@ -92,7 +92,7 @@ impl Disk {
                 if fate == Fate::Error {
                     self.fail(segment);
                 }
-                Completion::Written(segment, result)
+                DiskCompletion::Written(segment, result)
             }
             DiskCommand::Sync { segment } => {
                 if fate == Fate::Done {
@@ -100,13 +100,13 @@ impl Disk {
                 } else if fate == Fate::Error {
                     self.fail(segment);
                 }
-                Completion::Synced(segment, outcome_of(fate))
+                DiskCompletion::Synced(segment, outcome_of(fate))
             }
             DiskCommand::Remove { segment } => {
                 if fate == Fate::Done {
                     self.remove(segment);
                 }
-                Completion::Removed(segment, outcome_of(fate))
+                DiskCompletion::Removed(segment, outcome_of(fate))
             }
         }
     }

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bumpalo::Bump;
 use nudged_api::token::Keys;
 use nudged_base::time::WallMs;
-use nudged_journal::record::{Happening, Record, frames};
+use nudged_base::event_kind::EventKind;
+use nudged_journal::record::{Record, frames};
 use serde_json::Value;
 
 use super::wire::Reply;
@@ -129,7 +130,7 @@ impl History {
     pub fn appended(&mut self, bytes: &[u8], now: u64) {
         for frame in frames(bytes) {
             match frame.expect("shards frame records").record().expect("records are ours") {
-                Record::Unmerged(record) if record.happening == Happening::Decided => {
+                Record::Unmerged(record) if record.kind == EventKind::Decided => {
                     self.locals.insert(record.token.to_owned());
                 }
                 Record::Impression(record) if self.locals.contains(record.token) => {

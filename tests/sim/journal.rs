@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use nudged_base::clock::NodeClock;
 use nudged_journal::appender::{Appender, AppenderConfig, AppenderStart};
-use nudged_journal::disk::{Completion, DiskCommand};
+use nudged_journal::disk::{DiskCommand, DiskCompletion};
 use nudged_journal::lane::LaneBatch;
 use nudged_journal::segment::OPENING_OFFSET;
 use nudged_shard::seam::Input;
@@ -30,7 +30,7 @@ pub struct Journal {
     node: usize,
     under_way: BTreeMap<u64, DiskCommand>,
     commands: u64,
-    completions: VecDeque<Completion>,
+    completions: VecDeque<DiskCompletion>,
     turn_at: Option<u64>,
     /// Retention goes by the node's time: a wall clock that was set forward must not take segments
     /// from SQL before its commits are on its medium.
@@ -145,10 +145,10 @@ impl Node {
         journal.appender.applied(self.marks.applied);
         journal.appender.promise(journal.promised.iter().sum());
         journal.step(disk, scene);
-        let gauges = journal.appender.gauges();
-        self.marks.written = gauges.written;
-        self.marks.is_refusing = !gauges.is_accepting;
-        self.is_ready |= gauges.is_accepting;
+        let metrics = journal.appender.metrics();
+        self.marks.written = metrics.written;
+        self.marks.is_refusing = !metrics.is_accepting;
+        self.is_ready |= metrics.is_accepting;
         self.writer.wake_if_behind(self.marks.written, scene);
         while let Some(ack) = self.journal.appender.next_ack() {
             let shard = ack.shard.index();

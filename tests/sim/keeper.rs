@@ -12,7 +12,7 @@ use nudged_background::keeper::rounds::{
 };
 use nudged_base::time::MonoNs;
 use nudged_redis::refusal::Refusal;
-use nudged_store::Reader;
+use nudged_store::StoreReader;
 
 use super::asker::{Asker, Carried};
 use super::node::{Node, set_of};
@@ -80,7 +80,7 @@ impl KeeperSide {
     fn carry_out(
         &mut self,
         pipes: &mut Pipes,
-        (sql, reader): (&mut Sql, &mut Reader),
+        (sql, reader): (&mut Sql, &mut StoreReader),
         scene: &mut Scene,
     ) -> Result<Input, u64> {
         Ok(match &self.effect {

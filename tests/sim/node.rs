@@ -17,7 +17,7 @@ use nudged_journal::segment::SetId;
 use nudged_runtime::board::{Board, Found};
 use nudged_runtime::wake::Sleeper;
 use nudged_shard::control::{Control, ControlReply};
-use nudged_shard::seam::{Effect, Input, Report};
+use nudged_shard::seam::{Effect, Input, ShardReport};
 
 use super::disk::Disk;
 use super::journal::Journal;
@@ -205,32 +205,32 @@ impl Node {
             Effect::StopAccepting => {
                 self.push(shard, CLIENTS, Input::ListenersClosed, scene);
             }
-            Effect::Report(Report::Promised { bytes }) => {
+            Effect::ShardReport(ShardReport::Promised { bytes }) => {
                 self.journal.promised[shard] = bytes;
                 self.journal.wake(scene);
             }
-            Effect::Report(report) => self.report(shard, report),
+            Effect::ShardReport(report) => self.report(shard, report),
             other => return Some(other),
         }
         None
     }
 
-    fn report(&mut self, shard: usize, report: Report) {
+    fn report(&mut self, shard: usize, report: ShardReport) {
         let shard = ShardId(u16::try_from(shard).expect("few shards"));
         match report {
-            Report::Lost(partition) => {
+            ShardReport::Lost(partition) => {
                 self.board.report_lost(partition);
             }
-            Report::Run { run, evicts, syncs_always } => {
+            ShardReport::Run { run, evicts, syncs_always } => {
                 self.board.report_found(shard, Found::Server { run, evicts, syncs_always });
             }
-            Report::Denied => self.board.report_denied(),
-            Report::Unfit(unfit) => self.board.report_found(shard, Found::Unfit(unfit)),
-            Report::Compared { run } => self.board.report_compared(shard, run),
-            Report::Journal { acked, unmerged } => {
+            ShardReport::Denied => self.board.report_denied(),
+            ShardReport::Unfit(unfit) => self.board.report_found(shard, Found::Unfit(unfit)),
+            ShardReport::Compared { run } => self.board.report_compared(shard, run),
+            ShardReport::Journal { acked, unmerged } => {
                 self.board.report_journal(shard, acked, unmerged);
             }
-            Report::Promised { .. } => unreachable!("it goes to the journal"),
+            ShardReport::Promised { .. } => unreachable!("it goes to the journal"),
         }
     }
 

@@ -14,7 +14,7 @@ use nudged_base::ids::{PopupKey, UserKey};
 use nudged_base::limits::SHOWS_REMEMBERED_MAX;
 use nudged_base::time::WallMs;
 use nudged_domain::state::user::{self, UserState};
-use nudged_journal::record::Happening;
+use nudged_base::event_kind::EventKind;
 use nudged_redis::reply::split_value;
 use rusqlite::Connection;
 
@@ -67,7 +67,7 @@ fn hold_acknowledged(world: &World, rows: &[Row]) {
         let count = counts.get(&(token.as_str(), *action));
         assert_eq!(count, Some(&1), "{action} of {token} was answered");
     }
-    let events = rows.iter().filter(|row| row.action != Happening::Decided).count();
+    let events = rows.iter().filter(|row| row.action != EventKind::Decided).count();
     let events = u64::try_from(events).expect("few rows");
     // With Redis, what is accepted without a user's state may turn out to be a duplicate.
     let is_enough = history.has_redis || history.accepted <= events;
@@ -106,7 +106,7 @@ fn hold_asked(world: &World, rows: &[Row]) {
     for row in rows {
         let (user, popup, _, at) = show_of(world, &row.token);
         assert_eq!((&user, &popup), (&row.user, &row.popup));
-        if row.action == Happening::Decided {
+        if row.action == EventKind::Decided {
             assert_eq!(at, row.at, "the token's time is the decision's");
             let asked = if history.decisions.contains_key(&row.user) { &row.user } else { "" };
             *shows.entry(asked).or_default() += 1;
@@ -135,7 +135,7 @@ fn hold_rules(world: &World, rows: &[Row]) {
         let is_later = before <= row.at || config.has_redis;
         assert!(is_later, "the time of {} goes back from {before} to {}", row.user, row.at);
         let entry = shown.entry((&row.user, &row.popup)).or_default();
-        if row.action != Happening::Decided {
+        if row.action != EventKind::Decided {
             entry.act(row);
             continue;
         }
@@ -181,11 +181,11 @@ fn hold_user(times: &[i64], at: i64, config: &Config) {
 impl Shown {
     fn act(&mut self, row: &Row) {
         let rank = match row.action {
-            Happening::Ignored => 0,
-            Happening::Dismissed => 1,
-            Happening::Clicked => 2,
-            Happening::Converted => 3,
-            Happening::Decided | Happening::Shown => return,
+            EventKind::Ignored => 0,
+            EventKind::Dismissed => 1,
+            EventKind::Clicked => 2,
+            EventKind::Converted => 3,
+            EventKind::Decided | EventKind::Shown => return,
         };
         self.outcome = match self.outcome {
             Some((known, at)) if known > rank => Some((known, at)),
@@ -211,7 +211,7 @@ fn hold_database(connection: &Connection, rows: &[Row]) {
     let counts: (i64, i64) = connection
         .query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?)))
         .expect("the table is there");
-    let decided = rows.iter().filter(|row| row.action == Happening::Decided).count();
+    let decided = rows.iter().filter(|row| row.action == EventKind::Decided).count();
     let of = |count: usize| i64::try_from(count).expect("few rows");
     assert_eq!(counts, (of(decided), of(rows.len() - decided)), "popup_stats");
     let check: String = connection
@@ -269,7 +269,7 @@ fn hold_redis(world: &World, rows: &[Row]) {
         let show = show.unwrap_or_else(|| panic!("Redis lacks {row:?}"));
         // Events are numbered from 1, and have a bit each.
         let is_known = match row.action {
-            Happening::Decided => true,
+            EventKind::Decided => true,
             action => show.actions & (1 << (action.number() - 1)) != 0,
         };
         assert!(is_known, "Redis lacks {row:?}");

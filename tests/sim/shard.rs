@@ -16,11 +16,11 @@ use nudged_base::telemetry::counters::ShardCounters;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_http::connection::Timeouts;
 use nudged_redis::link::LinkSettings;
-use nudged_shard::control::{Command, Control};
+use nudged_shard::control::{Control, ControlRequest};
 use nudged_shard::core::{Core, CoreSetup};
 use nudged_shard::seam::{BoardView, Effect, Input, Outbox, Step};
-use nudged_shard::users::redis::{ArbiterSetup, Queue};
-use nudged_shard::users::unmerged::left::Left;
+use nudged_shard::users::redis::{ArbiterSetup, RecordQueue};
+use nudged_shard::users::unmerged::RecoveredUnmerged;
 use nudged_shard::view::Rules;
 
 use super::node::{Marks, Parts};
@@ -127,7 +127,7 @@ pub struct ShardSetup {
     /// The node's clock.
     pub clock: NodeClock,
     /// The end of the journal, and what earlier processes accepted and did not merge.
-    pub left: (Sequence, Left),
+    pub left: (Sequence, RecoveredUnmerged),
 }
 
 fn arbiter(scene: &Scene, setup: &ShardSetup) -> ArbiterSetup {
@@ -150,8 +150,8 @@ fn arbiter(scene: &Scene, setup: &ShardSetup) -> ArbiterSetup {
         negative_ttl_ms: defaults.negative_ttl.0,
         ttl_ms: defaults.ttl.0,
         queue: match scene.config.has_lists {
-            true => Queue::List { list_max: defaults.list_max },
-            false => Queue::Journal,
+            true => RecordQueue::List { list_max: defaults.list_max },
+            false => RecordQueue::Journal,
         },
         needs_sync: false,
         request_seed: process.wrapping_mul(0x9e37_79b9_7f4a_7c15),
@@ -310,8 +310,8 @@ impl Shard {
             self.former.push(Arc::downgrade(&next));
             self.catalogs.swap(0, 1);
             self.catalogs[0] = Arc::clone(&next);
-            let command = Command::SwapCatalog(next);
-            let control = Control { ticket: SWAP_TICKET, command };
+            let request = ControlRequest::SwapCatalog(next);
+            let control = Control { ticket: SWAP_TICKET, request };
             self.core.step(now, Input::Control(control), &mut self.outbox);
         }
         self.core.step(now, input, &mut self.outbox);

@@ -18,13 +18,13 @@ use nudged_base::limits::PEER_KNOWN_MS;
 use nudged_base::telemetry::log::{Level, Log};
 use nudged_domain::state::user::UserState;
 use nudged_journal::reader::Tail;
-use nudged_journal::record::Happening;
+use nudged_base::event_kind::EventKind;
 use nudged_journal::recovery::UnappliedIndex;
 use nudged_journal::segment::SetId;
 use nudged_runtime::sql_writer;
 use nudged_shard::seam::{self, ReadFailed, ReadRequest, UserRead};
 use nudged_store::sqlite::FILE_NAME;
-use nudged_store::{Reader, Store};
+use nudged_store::{Store, StoreReader};
 use rusqlite::Connection;
 
 use super::disk::Disk;
@@ -48,7 +48,7 @@ pub struct Row {
     /// The decision's token.
     pub token: String,
     /// What happened.
-    pub action: Happening,
+    pub action: EventKind,
     /// When it was decided, in milliseconds.
     pub at: i64,
     /// When it happened, in milliseconds.
@@ -89,8 +89,8 @@ impl Sql {
     }
 
     /// A connection that reads.
-    pub fn open_reader(&self) -> Reader {
-        Reader::open(&self.directory).expect("SQL opens")
+    pub fn open_reader(&self) -> StoreReader {
+        StoreReader::open(&self.directory).expect("SQL opens")
     }
 
     /// Claims the stream of a journal; with its position.
@@ -101,7 +101,7 @@ impl Sql {
     }
 
     /// A user's state.
-    pub fn read(&self, reader: &mut Reader, user: &str) -> Result<UserState, SqlFailure> {
+    pub fn read(&self, reader: &mut StoreReader, user: &str) -> Result<UserState, SqlFailure> {
         self.answer()?;
         let mut state = None;
         let result = reader.read_users(&[user], &mut |_, found| state = Some(found));
@@ -112,7 +112,7 @@ impl Sql {
     /// Users behind `after`, in order.
     pub fn users_after(
         &self,
-        reader: &mut Reader,
+        reader: &mut StoreReader,
         after: &str,
         count: usize,
     ) -> Result<Vec<String>, SqlFailure> {
@@ -172,7 +172,7 @@ impl Sql {
             let action: String = row.get(1)?;
             Ok(Row {
                 token: row.get(0)?,
-                action: Happening::of_word(&action).expect("an action of ours"),
+                action: EventKind::of_word(&action).expect("an action of ours"),
                 at: row.get(2)?,
                 acted_at: row.get(3)?,
                 user: row.get(4)?,
@@ -301,7 +301,7 @@ impl Writer {
 pub struct ReaderSide {
     node: usize,
     /// Its connection.
-    pub reader: Reader,
+    pub reader: StoreReader,
     machine: ReadBack,
     /// What was asked for and not looked at yet.
     requests: VecDeque<ReadRequest>,

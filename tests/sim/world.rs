@@ -8,7 +8,7 @@ use nudged_api::token::{Keys, Secret};
 use nudged_base::ids::UserKey;
 use nudged_base::time::WallMs;
 use nudged_domain::state::user;
-use nudged_shard::control::{Command, Control, Drain, Outcome};
+use nudged_shard::control::{Control, ControlOutcome, ControlRequest, DrainStep};
 
 use super::client::{self, Client, decide};
 use super::config::{Config, Kind};
@@ -205,8 +205,8 @@ impl World {
         let shards = u16::try_from(node.shards.len()).expect("few shards");
         for (user, ticket) in users.iter().zip(0..) {
             let home = UserKey::of(user.as_bytes()).home(shards).index();
-            let command = Command::ReadUser { user: user.as_str().into() };
-            node.command(home, Control { ticket, command }, scene);
+            let request = ControlRequest::ReadUser { user: user.as_str().into() };
+            node.command(home, Control { ticket, request }, scene);
         }
         self.run_for(SECOND);
         let node = self.nodes[0].as_mut().expect("a node that was started runs");
@@ -214,7 +214,7 @@ impl World {
         assert_eq!(replies.len(), users.len(), "a state for each user");
         for reply in replies {
             let user = &users[usize::try_from(reply.ticket).expect("few users")];
-            let Outcome::State(state) = reply.outcome else { panic!("no state of {user}") };
+            let ControlOutcome::State(state) = reply.outcome else { panic!("no state of {user}") };
             let mut stored = Vec::new();
             let read = self.sql.read(&mut node.reader.reader, user);
             user::encode(&read.expect("SQL answers"), &mut stored);
@@ -225,13 +225,13 @@ impl World {
     /// An orderly stop of the only node: every connection ends, every shard is quiet, the journal
     /// is synced.
     fn stop(&mut self) {
-        for (step, ticket) in [(Drain::LameDuck, 1), (Drain::Finish, 2)] {
+        for (step, ticket) in [(DrainStep::LameDuck, 1), (DrainStep::Finish, 2)] {
             (0..self.clients.len()).for_each(|index| self.end_client(index));
             let World { scene, nodes, .. } = self;
             let node = nodes[0].as_mut().expect("a node that was started runs");
             for index in 0..node.shards.len() {
-                let command = Command::Drain(step);
-                node.command(index, Control { ticket, command }, scene);
+                let request = ControlRequest::Drain(step);
+                node.command(index, Control { ticket, request }, scene);
             }
             self.run_for(LIVENESS_NS);
             let node = self.nodes[0].as_mut().expect("a node that was started runs");

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nudged_background::keeper::figures::KeeperFigures;
 use nudged_background::keeper::list_share::ListShare;
 use nudged_background::keeper::peers::NodeId;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{Partition, PopupKey, Revision, Sequence, ShardId, UserKey};
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Level, Log};
@@ -18,7 +19,7 @@ use nudged_config::{Config, Secret};
 use nudged_domain::state::user::{
     PopupState, Show, UserClocks, UserState, encode, encode_clocks, encode_popup,
 };
-use nudged_journal::record::{self, Happening, Impression, Record, Withdrawn};
+use nudged_journal::record::{self, Impression, Record, Withdrawn};
 use nudged_redis::ask::Answer;
 use nudged_redis::greeting::run_of_info;
 use nudged_redis::link::LinkSettings;
@@ -218,7 +219,7 @@ pub fn framed(user: &str, state: &UserState) -> Vec<u8> {
         user,
         revision: state.revision,
         at,
-        happening: Happening::Decided,
+        kind: EventKind::Decided,
         acted_at: at,
         token: &token,
         popup: "spring",

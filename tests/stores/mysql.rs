@@ -15,7 +15,7 @@ use std::path::Path;
 use nudged_base::ids::Sequence;
 use nudged_base::time::{DurationMs, WallMs};
 use nudged_config::{Config, Secret};
-use nudged_store::{Applied, Reader, Store, StoreError, StreamId, mysql};
+use nudged_store::{Applied, Store, StoreError, StoreReader, StreamId, mysql};
 use tempfile::TempDir;
 
 use crate::support::mariadb::{MariaDb, shared, shared_database};
@@ -81,8 +81,8 @@ impl Node {
     }
 }
 
-pub fn reader(url: &str) -> Reader {
-    Reader::of(&config(url, Path::new("/nowhere"))).unwrap()
+pub fn reader(url: &str) -> StoreReader {
+    StoreReader::of(&config(url, Path::new("/nowhere"))).unwrap()
 }
 
 /// Tables that records reach, with the expressions that print a row alike in both databases.

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use nudged_base::limits::APPLY_RECORDS_MAX;
-use nudged_store::{Reader, Store};
+use nudged_store::{Store, StoreReader};
 
 use nudged_domain::state::apply::Action;
 use nudged_histories::{Journal, borrowed};
@@ -32,7 +32,7 @@ fn per_second(count: usize, time: Duration) -> u128 {
     count as u128 * 1_000_000 / time.as_micros().max(1)
 }
 
-fn measure(name: &str, store: &mut Store, reader: &mut Reader) {
+fn measure(name: &str, store: &mut Store, reader: &mut StoreReader) {
     let journal = journal();
     let stream = store.stream_id([7; 16]).unwrap();
     let batches: Vec<_> = journal.records.chunks(APPLY_RECORDS_MAX).map(borrowed).collect();
@@ -67,7 +67,7 @@ fn measure(name: &str, store: &mut Store, reader: &mut Reader) {
 fn of_the_embedded_store() {
     let directory = tempfile::tempdir_in("/dev/shm").unwrap();
     let mut store = Store::open(directory.path()).unwrap();
-    measure("sqlite", &mut store, &mut Reader::open(directory.path()).unwrap());
+    measure("sqlite", &mut store, &mut StoreReader::open(directory.path()).unwrap());
 }
 
 #[test]

@@ -15,7 +15,7 @@ use nudged_base::ids::Sequence;
 use nudged_base::limits::APPLY_RECORDS_MAX;
 use nudged_config::Config;
 use nudged_domain::state::user::UserState;
-use nudged_store::{Applied, Reader, Store, StoreError, StreamId};
+use nudged_store::{Applied, Store, StoreError, StoreReader, StreamId};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -99,8 +99,8 @@ impl Database {
         Store::of(&self.config()).unwrap()
     }
 
-    fn reader(&self) -> Reader {
-        Reader::of(&self.config()).unwrap()
+    fn reader(&self) -> StoreReader {
+        StoreReader::of(&self.config()).unwrap()
     }
 
     fn path(&self) -> &Path {

@@ -17,6 +17,7 @@ use hashbrown::{HashMap, HashSet};
 
 use self::builder::{Builder, Change};
 use super::validate::{RecordError, check_erase, decode_impression, decode_withdrawn};
+use nudged_base::event_kind::EventKind;
 use nudged_base::hash;
 use nudged_base::hex;
 use nudged_base::ids::{Revision, Sequence, UserKey};
@@ -24,7 +25,7 @@ use nudged_base::limits::MYSQL_APPLY_RECORDS_MAX;
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::snapshot::Outcome;
 use nudged_domain::state::user::UserClocks;
-use nudged_journal::record::{Happening, Impression, Record, Withdrawn};
+use nudged_journal::record::{Impression, Record, Withdrawn};
 
 /// Erased users: records of them up to the revision are of nobody.
 pub type Tombstones = HashMap<UserKey, Revision>;
@@ -57,7 +58,7 @@ pub struct EventRow<'a> {
     /// The token, or what stands for it where the user is erased.
     pub decision: Cow<'a, str>,
     /// What happened.
-    pub happening: Happening,
+    pub kind: EventKind,
     /// The time of the change.
     pub at: WallMs,
     /// The event's own time.
@@ -229,7 +230,7 @@ fn event_row<'a>(
         index,
         sequence,
         decision: if is_erased { erased_decision(token).into() } else { token.into() },
-        happening: impression.happening,
+        kind: impression.kind,
         at: impression.at,
         acted_at: impression.acted_at,
         user: if is_erased { None } else { Some(impression.user) },
@@ -256,9 +257,8 @@ fn leave_out_unseen(batch: &mut Batch<'_>) {
     withdrawn.sort_unstable_by_key(|row| (row.decision, row.index));
     let unseen: HashSet<Cow<'_, str>> =
         withdrawn.iter().flat_map(WithdrawnRow::decisions).collect();
-    let is_unseen = |event: &EventRow<'_>| {
-        event.happening == Happening::Decided && unseen.contains(&event.decision)
-    };
+    let is_unseen =
+        |event: &EventRow<'_>| event.kind == EventKind::Decided && unseen.contains(&event.decision);
     if !unseen.is_empty() {
         events.retain(|event| !is_unseen(event));
     }

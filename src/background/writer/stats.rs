@@ -4,8 +4,8 @@
 use hashbrown::HashMap;
 
 use super::batcher::{EventRow, WithdrawnRow};
+use nudged_base::event_kind::EventKind;
 use nudged_base::time::WallMs;
-use nudged_journal::record::Happening;
 
 /// Milliseconds of an hour: the grain of `popup_stats`.
 pub const HOUR_MS: i64 = 3_600_000;
@@ -24,7 +24,7 @@ pub struct StatKey<'a> {
 /// Increments of one row of `popup_stats`; below 0 where more was taken back than counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StatCounts {
-    /// Per happening: decided, shown, ignored, dismissed, clicked, converted.
+    /// Per event kind: decided, shown, ignored, dismissed, clicked, converted.
     pub counts: [i64; 6],
     /// The last record that was counted here, by its index in the batch.
     pub index: usize,
@@ -42,7 +42,7 @@ impl<'a> Tally<'a> {
         let hour = hour_of(event.acted_at);
         let key = StatKey { popup: event.popup, variant: event.variant, hour };
         let row = self.rows.entry(key).or_default();
-        row.counts[event.happening as usize] += 1;
+        row.counts[event.kind as usize] += 1;
         row.index = event.index;
     }
 
@@ -54,7 +54,7 @@ impl<'a> Tally<'a> {
 
     /// Takes a show back that was counted in this tally's stream. May allocate.
     pub fn uncount(&mut self, withdrawn: &WithdrawnRow<'a>) {
-        self.of_show(withdrawn).counts[Happening::Decided as usize] -= 1;
+        self.of_show(withdrawn).counts[EventKind::Decided as usize] -= 1;
     }
 
     fn of_show(&mut self, withdrawn: &WithdrawnRow<'a>) -> &mut StatCounts {

@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use super::schedule::{Window, Zone, zone_named};
 use super::target::Rule;
-use nudged_base::happening::Happening;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::PopupKey;
 use nudged_base::time::{DurationError, DurationMs, Gap, WallMs, parse_duration};
 
@@ -195,25 +195,25 @@ impl Outcome {
 
     /// Its word.
     pub fn word(self) -> &'static str {
-        self.happening().word()
+        self.kind().word()
     }
 
     /// The outcome of a word.
     pub fn of_word(word: &str) -> Option<Outcome> {
-        Happening::of_word(word).and_then(Outcome::of_happening)
+        EventKind::of_word(word).and_then(Outcome::of_kind)
     }
 
-    /// The outcome that a happening is; a show is none.
-    pub fn of_happening(happening: Happening) -> Option<Outcome> {
-        Outcome::ALL.into_iter().find(|outcome| outcome.happening() == happening)
+    /// The outcome that an event of a kind leads to; a show and `shown` have none.
+    pub fn of_kind(kind: EventKind) -> Option<Outcome> {
+        Outcome::ALL.into_iter().find(|outcome| outcome.kind() == kind)
     }
 
-    fn happening(self) -> Happening {
+    fn kind(self) -> EventKind {
         match self {
-            Outcome::Ignored => Happening::Ignored,
-            Outcome::Dismissed => Happening::Dismissed,
-            Outcome::Clicked => Happening::Clicked,
-            Outcome::Converted => Happening::Converted,
+            Outcome::Ignored => EventKind::Ignored,
+            Outcome::Dismissed => EventKind::Dismissed,
+            Outcome::Clicked => EventKind::Clicked,
+            Outcome::Converted => EventKind::Converted,
         }
     }
 }

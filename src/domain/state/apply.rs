@@ -6,7 +6,7 @@
 
 use crate::catalog::schedule::local_day;
 use crate::catalog::snapshot::{Outcome, Popup, Settings, Snapshot};
-use nudged_base::happening::Happening;
+use nudged_base::event_kind::EventKind;
 use nudged_base::hash;
 use nudged_base::ids::PopupKey;
 use nudged_base::limits::{
@@ -45,33 +45,33 @@ impl Action {
 
     /// Its name on the wire.
     pub fn as_str(self) -> &'static str {
-        self.happening().word()
+        self.kind().word()
     }
 
     /// The action of a name; `None` for an unknown one.
     pub fn parse(name: &str) -> Option<Action> {
-        Happening::of_word(name).and_then(Action::of_happening)
+        EventKind::of_word(name).and_then(Action::of_kind)
     }
 
     /// What it is in the journal.
-    pub fn happening(self) -> Happening {
+    pub fn kind(self) -> EventKind {
         match self {
-            Action::Shown => Happening::Shown,
-            Action::Ignored => Happening::Ignored,
-            Action::Dismissed => Happening::Dismissed,
-            Action::Clicked => Happening::Clicked,
-            Action::Converted => Happening::Converted,
+            Action::Shown => EventKind::Shown,
+            Action::Ignored => EventKind::Ignored,
+            Action::Dismissed => EventKind::Dismissed,
+            Action::Clicked => EventKind::Clicked,
+            Action::Converted => EventKind::Converted,
         }
     }
 
     /// The action that a record is about; `None` for a show.
-    pub fn of_happening(happening: Happening) -> Option<Action> {
-        Action::ALL.into_iter().find(|action| action.happening() == happening)
+    pub fn of_kind(kind: EventKind) -> Option<Action> {
+        Action::ALL.into_iter().find(|action| action.kind() == kind)
     }
 
     /// The outcome that it stands for; `shown` is none.
     pub fn outcome(self) -> Option<Outcome> {
-        Outcome::of_happening(self.happening())
+        Outcome::of_kind(self.kind())
     }
 
     fn bit(self) -> u8 {

@@ -13,7 +13,7 @@ use nudged_base::time::WallMs;
 /// Lane batches in the order of their offers, and those whose last record has a number but is not
 /// acknowledged.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub(super) struct LaneQueue {
     waiting: VecDeque<LaneBatch>,
     /// Bytes and records of the first waiting lane batch that are in batches already.
     front_bytes: usize,
@@ -22,7 +22,7 @@ pub(super) struct Queue {
     numbered: VecDeque<(Sequence, LaneBatch)>,
 }
 
-impl Queue {
+impl LaneQueue {
     /// Bytes of records that are not in a batch yet.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
@@ -110,12 +110,12 @@ impl Queue {
 
 /// A batch, encoded, whose sync has not completed.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct UnsyncedBatch {
     pub(super) header: BatchHeader,
     pub(super) bytes: Vec<u8>,
 }
 
-impl Held {
+impl UnsyncedBatch {
     /// The sequence of the batch's last record.
     pub(super) fn last(&self) -> Sequence {
         Sequence(self.header.end().0 - 1)
@@ -125,8 +125,8 @@ impl Held {
 /// Batches whose sync has not completed, oldest first; the first `placed` of them are written to
 /// the segment in use.
 #[derive(Debug, Default)]
-pub(super) struct Unsynced {
-    held: VecDeque<Held>,
+pub(super) struct UnsyncedBatches {
+    held: VecDeque<UnsyncedBatch>,
     placed: usize,
     bytes: usize,
     spare: Vec<Vec<u8>>,
@@ -135,7 +135,7 @@ pub(super) struct Unsynced {
 /// Buffers kept for use again: the write under way and the ones that its sync will free.
 const SPARE_MAX: usize = 4;
 
-impl Unsynced {
+impl UnsyncedBatches {
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -148,12 +148,12 @@ impl Unsynced {
         self.placed
     }
 
-    pub(super) fn front(&self) -> Option<&Held> {
+    pub(super) fn front(&self) -> Option<&UnsyncedBatch> {
         self.held.front()
     }
 
     /// The next batch to write.
-    pub(super) fn next_to_place(&self) -> Option<&Held> {
+    pub(super) fn next_to_place(&self) -> Option<&UnsyncedBatch> {
         self.held.get(self.placed)
     }
 
@@ -163,7 +163,7 @@ impl Unsynced {
     }
 
     /// The last batch that is in the segment in use.
-    pub(super) fn last_placed(&self) -> Option<&Held> {
+    pub(super) fn last_placed(&self) -> Option<&UnsyncedBatch> {
         self.held.get(self.placed.checked_sub(1)?)
     }
 
@@ -173,12 +173,12 @@ impl Unsynced {
         bytes.reserve(encoded_bytes(records.len()));
         let crc = batch::append(tag, &header, records, &mut bytes);
         self.bytes += bytes.len();
-        self.held.push_back(Held { header, bytes });
+        self.held.push_back(UnsyncedBatch { header, bytes });
         crc
     }
 
     /// The next batch to write is written.
-    pub(super) fn place(&mut self) -> &Held {
+    pub(super) fn place(&mut self) -> &UnsyncedBatch {
         let held = self.held.get(self.placed).expect("only what is held is written");
         self.placed += 1;
         held

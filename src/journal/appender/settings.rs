@@ -1,8 +1,8 @@
 //! What an appender is told at its start, and what it tells of itself.
 
 use super::super::disk::DiskError;
-use super::super::ledger::Ledger;
 use super::super::segment::{SegmentId, SetId};
+use super::super::usage::SegmentUsage;
 use nudged_base::ids::Sequence;
 use nudged_base::limits::{
     JOURNAL_BYTES_DEFAULT, JOURNAL_RETENTION_DEFAULT_MS, SEGMENT_BYTES, UNAPPLIED_BYTES_MAX,
@@ -68,7 +68,7 @@ pub struct AppenderStart {
     /// The last opened segment: it is synced before anything is opened behind it.
     pub to_sync: Option<SegmentId>,
     /// Closed segments and unapplied records.
-    pub ledger: Ledger,
+    pub usage: SegmentUsage,
 }
 
 /// Why the event path is closed for good.
@@ -82,9 +82,9 @@ pub enum Poison {
     EarlierRecords(DiskError),
 }
 
-/// Figures of an appender, for metrics and readiness.
+/// What an appender tells of itself, for metrics and readiness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gauges {
+pub struct AppenderMetrics {
     /// Everything up to here is in the files: readable.
     pub written: Sequence,
     /// Everything up to here is synced.

@@ -113,7 +113,7 @@ fn written_keeps_a_pace_of_syncs_and_asks_to_be_woken() {
     assert!(due > MonoNs(999_000_000));
     appender.tick(due, WallMs(0));
     settle(&mut appender, &mut disk);
-    assert_eq!((appender.gauges().synced, appender.wake_at()), (Sequence(1_000), None));
+    assert_eq!((appender.metrics().synced, appender.wake_at()), (Sequence(1_000), None));
 }
 
 #[test]
@@ -130,19 +130,19 @@ fn a_full_disk_is_waited_for_and_nothing_is_acknowledged_meanwhile() {
     let prepare = next_of_kind(&mut appender, &mut disk, "Prepare");
     appender.complete(disk.carry_out(&prepare));
     disk.write(segment, offset, &bytes[..8]);
-    appender.complete(Completion::Written(segment, Ok(8)));
+    appender.complete(DiskCompletion::Written(segment, Ok(8)));
     let rest = appender.next_command().unwrap();
     let want = DiskCommand::Write { segment, offset: offset + 8, bytes: bytes[8..].to_vec() };
     assert_eq!(rest, want, "a short write is completed");
-    appender.complete(Completion::Written(segment, Err(DiskError::NoSpace)));
-    assert!(appender.gauges().is_full && !appender.is_accepting());
+    appender.complete(DiskCompletion::Written(segment, Err(DiskError::NoSpace)));
+    assert!(appender.metrics().is_full && !appender.is_accepting());
     assert_eq!((appender.next_command(), appender.next_ack()), (None, None));
     let retry_at = appender.wake_at().unwrap();
     assert_eq!(retry_at, MonoNs(0).plus_ms(DISK_RETRY_MS));
     appender.tick(retry_at, WallMs(0));
     assert_eq!(appender.next_command(), Some(want));
     disk.write(segment, offset + 8, &bytes[8..]);
-    appender.complete(Completion::Written(segment, Ok(bytes.len() - 8)));
+    appender.complete(DiskCompletion::Written(segment, Ok(bytes.len() - 8)));
     assert!(appender.is_accepting());
     assert_eq!(appender.next_ack().unwrap().upto_sequence, Sequence(1));
 }
@@ -154,7 +154,7 @@ fn without_room_for_the_next_segment_the_one_in_use_is_used_to_its_end() {
         while let Some(command) = appender.next_command() {
             appender.complete(match command {
                 DiskCommand::Prepare { segment, .. } => {
-                    Completion::Prepared(segment, Err(DiskError::NoSpace))
+                    DiskCompletion::Prepared(segment, Err(DiskError::NoSpace))
                 }
                 command => disk.carry_out(&command),
             });
@@ -166,12 +166,12 @@ fn without_room_for_the_next_segment_the_one_in_use_is_used_to_its_end() {
         appender.offer(lane_batch(0, offered, &[offered], 1_000));
         refuse_reserves(&mut appender);
         assert_eq!(appender.next_ack().unwrap().upto_sequence, Sequence(offered));
-        let gauges = appender.gauges();
-        assert!(gauges.is_low && gauges.is_full != gauges.is_accepting, "{gauges:?}");
+        let metrics = appender.metrics();
+        assert!(metrics.is_low && metrics.is_full != metrics.is_accepting, "{metrics:?}");
         // What fails is tried again, and fails again; nothing opens and closes the gate meanwhile.
         appender.tick(appender.wake_at().unwrap(), WallMs(0));
     }
-    let left = appender.gauges().room_bytes;
+    let left = appender.metrics().room_bytes;
     assert!(left <= SEGMENT_BYTES_MIN / 8 && left > SEGMENT_BYTES_MIN / 16, "{left}");
     // Those who did not know yet find their place in what was kept.
     for late in offered + 1..=offered + 10 {
@@ -179,10 +179,10 @@ fn without_room_for_the_next_segment_the_one_in_use_is_used_to_its_end() {
         refuse_reserves(&mut appender);
         assert_eq!(appender.next_ack().unwrap().upto_sequence, Sequence(late));
     }
-    assert!(appender.gauges().is_full && !appender.is_accepting());
+    assert!(appender.metrics().is_full && !appender.is_accepting());
     appender.tick(MonoNs(0).plus_ms(10_000 * DISK_RETRY_MS), WallMs(0));
     settle(&mut appender, &mut disk);
-    assert!(appender.is_accepting() && !appender.gauges().is_full && !appender.gauges().is_low);
+    assert!(appender.is_accepting() && !appender.metrics().is_full && !appender.metrics().is_low);
 }
 
 #[test]
@@ -193,13 +193,13 @@ fn a_failed_sync_moves_its_records_and_a_second_failure_poisons() {
         let sync = next_of_kind(&mut appender, &mut disk, "Sync");
         let DiskCommand::Sync { segment } = sync else { panic!() };
         disk.fail(segment);
-        appender.complete(Completion::Synced(segment, Err(DiskError::Failed(5))));
+        appender.complete(DiskCompletion::Synced(segment, Err(DiskError::Failed(5))));
         assert_eq!((appender.next_ack(), appender.poison()), (None, None));
         let sync = next_of_kind(&mut appender, &mut disk, "Sync");
         let DiskCommand::Sync { segment: other } = sync else { panic!() };
         assert_ne!(other, segment, "a sync that failed proves nothing when it is repeated");
         if is_second_failing {
-            appender.complete(Completion::Synced(other, Err(DiskError::Failed(5))));
+            appender.complete(DiskCompletion::Synced(other, Err(DiskError::Failed(5))));
             assert_eq!(appender.poison(), Some(Poison::FailedTwice(DiskError::Failed(5))));
             assert_eq!((appender.next_ack(), appender.next_command()), (None, None));
             assert!(!appender.is_accepting() && appender.is_finished());
@@ -230,7 +230,7 @@ fn a_kill_at_any_step_of_a_rewrite_loses_nothing_that_was_acknowledged() {
     }
     let segment = syncing.unwrap();
     disk.fail(segment);
-    appender.complete(Completion::Synced(segment, Err(DiskError::Failed(5))));
+    appender.complete(DiskCompletion::Synced(segment, Err(DiskError::Failed(5))));
     let mut steps = 0;
     while let Some(command) = appender.next_command() {
         let found = recover_after(&disk, 0).unwrap();
@@ -239,7 +239,7 @@ fn a_kill_at_any_step_of_a_rewrite_loses_nothing_that_was_acknowledged() {
         steps += 1;
     }
     assert!(steps >= 4, "the batches, the opening and a sync: {steps}");
-    assert_eq!((appender.gauges().synced, appender.gauges().failures), (Sequence(5), 1));
+    assert_eq!((appender.metrics().synced, appender.metrics().failures), (Sequence(5), 1));
 }
 
 #[test]
@@ -249,10 +249,10 @@ fn budgets_close_the_gate_and_applying_opens_it() {
     let ids: Vec<u64> = (1..=120).collect();
     appender.offer(lane_batch(0, 1, &ids, 1_000));
     settle(&mut appender, &mut disk);
-    assert!(!appender.is_accepting() && appender.gauges().unapplied_bytes > 120_000);
+    assert!(!appender.is_accepting() && appender.metrics().unapplied_bytes > 120_000);
     appender.applied(Sequence(120));
     assert!(appender.is_accepting());
-    let promised = 100_000 - appender.gauges().unapplied_bytes;
+    let promised = 100_000 - appender.metrics().unapplied_bytes;
     appender.promise(promised);
     assert!(!appender.is_accepting(), "what was promised is kept free");
     appender.promise(promised - 1);
@@ -265,16 +265,16 @@ fn budgets_close_the_gate_and_applying_opens_it() {
         let ids: Vec<u64> = (lane * 50 + 1..=lane * 50 + 50).collect();
         appender.offer(lane_batch(0, lane * 50 + 1, &ids, 1_000));
         settle(&mut appender, &mut disk);
-        assert!(appender.gauges().total_bytes <= 4 * segment_bytes, "the budget is kept");
+        assert!(appender.metrics().total_bytes <= 4 * segment_bytes, "the budget is kept");
     }
     assert!(!appender.is_accepting() && !appender.has_room() || appender.queue.bytes() > 0);
-    let stuck = appender.gauges().written;
+    let stuck = appender.metrics().written;
     appender.applied(stuck);
     settle(&mut appender, &mut disk);
-    appender.applied(appender.gauges().written);
+    appender.applied(appender.metrics().written);
     settle(&mut appender, &mut disk);
-    assert!(appender.gauges().written > stuck, "applied segments made way");
-    assert!(appender.gauges().total_bytes <= 4 * segment_bytes);
+    assert!(appender.metrics().written > stuck, "applied segments made way");
+    assert!(appender.metrics().total_bytes <= 4 * segment_bytes);
 }
 
 #[test]
@@ -302,8 +302,8 @@ fn stopping_finishes_what_was_offered() {
     appender.stop();
     assert!(!appender.is_finished() && !appender.is_accepting());
     settle(&mut appender, &mut disk);
-    assert!(appender.is_finished(), "{:?}", appender.gauges());
-    assert_eq!(appender.gauges().synced, Sequence(300));
+    assert!(appender.is_finished(), "{:?}", appender.metrics());
+    assert_eq!(appender.metrics().synced, Sequence(300));
 }
 
 #[test]
@@ -403,7 +403,7 @@ impl Chaos {
     }
 
     fn apply(&mut self) {
-        let written = self.appender.gauges().written.0;
+        let written = self.appender.metrics().written.0;
         let step = u64::try_from(self.choices.below(200)).unwrap();
         self.applied = self.applied.max(written.min(self.applied + step));
         self.appender.applied(Sequence(self.applied));
@@ -432,7 +432,7 @@ impl Chaos {
             (DiskCommand::Write { segment, offset, bytes }, None) if self.choices.one_in(4) => {
                 let count = 1 + self.choices.below(bytes.len());
                 self.disk.write(*segment, *offset, &bytes[..count]);
-                Completion::Written(*segment, Ok(count))
+                DiskCompletion::Written(*segment, Ok(count))
             }
             (_, None) => self.disk.carry_out(&command),
             (DiskCommand::Write { segment, offset, bytes }, Some(error)) => {
@@ -442,7 +442,7 @@ impl Chaos {
                 if matches!(error, DiskError::Failed(_)) && !is_syncing {
                     self.disk.fail(*segment);
                 }
-                Completion::Written(*segment, Err(error))
+                DiskCompletion::Written(*segment, Err(error))
             }
             (DiskCommand::Sync { segment }, Some(error)) => {
                 let is_writing = self.under_way.iter().any(
@@ -451,13 +451,13 @@ impl Chaos {
                 if error != DiskError::Interrupted && !is_writing {
                     self.disk.fail(*segment);
                 }
-                Completion::Synced(*segment, Err(error))
+                DiskCompletion::Synced(*segment, Err(error))
             }
             (DiskCommand::Prepare { segment, .. }, Some(error)) => {
-                Completion::Prepared(*segment, Err(error))
+                DiskCompletion::Prepared(*segment, Err(error))
             }
             (DiskCommand::Remove { segment }, Some(error)) => {
-                Completion::Removed(*segment, Err(error))
+                DiskCompletion::Removed(*segment, Err(error))
             }
         };
         self.appender.complete(completion);
@@ -529,7 +529,7 @@ impl Chaos {
     fn finish(&mut self) {
         for _ in 0..100 {
             self.now += 2_000_000_000;
-            self.applied = self.applied.max(self.appender.gauges().written.0);
+            self.applied = self.applied.max(self.appender.metrics().written.0);
             self.appender.applied(Sequence(self.applied));
             self.appender.tick(MonoNs(self.now), WallMs(0));
             for command in std::mem::take(&mut self.under_way) {
@@ -539,7 +539,7 @@ impl Chaos {
             settle(&mut self.appender, &mut self.disk);
             self.take_acks();
         }
-        assert_eq!(self.appender.gauges().synced.0, self.next_sequence - 1);
+        assert_eq!(self.appender.metrics().synced.0, self.next_sequence - 1);
         assert!(self.appender.queue.is_acknowledged(), "each offer gets its acknowledgement");
         self.appender.stop();
         settle(&mut self.appender, &mut self.disk);

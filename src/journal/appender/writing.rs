@@ -136,7 +136,7 @@ impl Appender {
     fn take_reserve(&mut self) -> Option<()> {
         let Reserve::Ready(segment) = self.reserve else { return None };
         let is_behind = self.is_synced() || self.is_rewriting;
-        let is_needed = !self.is_drained() || self.ledger.closed_count() > 0;
+        let is_needed = !self.is_drained() || self.usage.closed_count() > 0;
         // While a sync of the segment that failed is under way, it may yet make some durable.
         if !is_behind || !is_needed || self.sync.is_some() || self.to_sync.is_some() {
             return None;
@@ -227,7 +227,7 @@ impl Appender {
             return; // Written before, to a segment that failed.
         }
         self.written = last;
-        self.ledger.note_batch(last, bytes);
+        self.usage.note_batch(last, bytes);
         if self.config.ack == AckLevel::Written {
             self.queue.acknowledge(last, &mut self.acks);
         }

@@ -11,13 +11,13 @@ struct Owned {
     texts: [String; 5],
     revision: Revision,
     times: (i64, i64, Option<i64>),
-    happening: u8,
+    event_kind: u8,
     version: u32,
     blobs: (Vec<u8>, Vec<u8>),
 }
 
 impl Owned {
-    /// A show that is taken back: `happening` says whether an entry stands again.
+    /// A show that is taken back: `event_kind` says whether an entry stands again.
     fn withdrawn(&self) -> Record<'_> {
         let [user, token, popup, variant, _] = self.texts.each_ref().map(String::as_str);
         let (at, shown_at, next) = self.times;
@@ -33,7 +33,7 @@ impl Owned {
             version: self.version,
             variant,
             clocks: &self.blobs.0,
-            former: (has_entry && self.happening & 1 != 0).then_some(entry),
+            former: (has_entry && self.event_kind & 1 != 0).then_some(entry),
         })
     }
 
@@ -50,7 +50,7 @@ impl Owned {
             return Record::Unmerged(Unmerged {
                 user,
                 at: WallMs(at),
-                happening: Happening::from_number(self.happening).unwrap(),
+                kind: EventKind::from_number(self.event_kind).unwrap(),
                 acted_at: WallMs(acted_at),
                 token,
                 popup,
@@ -59,14 +59,14 @@ impl Owned {
                 number: self.revision.epoch,
                 shown_at: WallMs(at ^ acted_at),
                 session: self.revision.counter,
-                is_of_local: self.happening != 0 && self.version % 2 == 1,
+                is_of_local: self.event_kind != 0 && self.version % 2 == 1,
             });
         }
         Record::Impression(Impression {
             user,
             revision: self.revision,
             at: WallMs(at),
-            happening: Happening::from_number(self.happening).unwrap(),
+            kind: EventKind::from_number(self.event_kind).unwrap(),
             acted_at: WallMs(acted_at),
             token,
             popup,
@@ -94,12 +94,12 @@ fn owned() -> impl Strategy<Value = Owned> {
             proptest::collection::vec(any::<u8>(), 0..400),
         ),
     )
-        .prop_map(|(kind, texts, (epoch, counter), times, happening, version, blobs)| Owned {
+        .prop_map(|(kind, texts, (epoch, counter), times, event_kind, version, blobs)| Owned {
             kind,
             texts,
             revision: Revision { epoch, counter },
             times,
-            happening,
+            event_kind,
             version,
             blobs,
         })
@@ -163,7 +163,7 @@ fn longest() -> Owned {
         texts: [128, 512, 64, 64, 64].map(|length| "x".repeat(length)),
         revision: Revision { epoch: u32::MAX, counter: u64::MAX },
         times: (i64::MIN, i64::MAX, Some(0)),
-        happening: 5,
+        event_kind: 5,
         version: u32::MAX,
         blobs: (vec![1; 64], vec![2; 1_024]),
     }
@@ -171,7 +171,7 @@ fn longest() -> Owned {
 
 /// The longest one of a show that is taken back: all that it may carry is there.
 fn longest_withdrawn() -> Owned {
-    Owned { kind: KIND_WITHDRAWN, happening: 1, ..longest() }
+    Owned { kind: KIND_WITHDRAWN, event_kind: 1, ..longest() }
 }
 
 #[test]
@@ -200,19 +200,19 @@ fn a_withdrawn_show_has_one_encoding_of_what_stands_again() {
     let next = [&[1_u8][..], &7_i64.to_le_bytes()].concat();
     let cases: [(u8, Vec<u8>); 2] =
         [(0, vec![0, 0, 0]), (1, [&[2, 0, 5, 5][..], &next, &[0]].concat())];
-    let owned = |happening| Owned {
+    let owned = |event_kind| Owned {
         kind: KIND_WITHDRAWN,
         texts: ["u", "t", "p", "v", "q"].map(str::to_owned),
         revision: Revision { epoch: 1, counter: 2 },
         times: (3, 4, Some(7)),
-        happening,
+        event_kind,
         version: 9,
         blobs: (vec![6], vec![5, 5]),
     };
-    for (happening, tail) in &cases {
+    for (event_kind, tail) in &cases {
         let mut bytes = Vec::new();
-        append(&owned(*happening).record(), &mut bytes);
-        assert!(bytes.ends_with(tail), "{happening}: {bytes:?}");
+        append(&owned(*event_kind).record(), &mut bytes);
+        assert!(bytes.ends_with(tail), "{event_kind}: {bytes:?}");
     }
     // Any other way to say it is refused: a time of an entry that is absent, a byte more or less, a
     // name that is not there.
@@ -243,8 +243,8 @@ fn malformed_records_are_refused_by_name() {
     let mut bytes = Vec::new();
     append(&longest().record(), &mut bytes);
     let mut good = bytes.split_off(2);
-    assert_eq!(decode(&[]), Err(RecordError::Frame));
-    assert_eq!(decode(&vec![1; RECORD_BYTES_MAX + 1]), Err(RecordError::Frame));
+    assert_eq!(decode(&[]), Err(RecordError::RecordFrame));
+    assert_eq!(decode(&vec![1; RECORD_BYTES_MAX + 1]), Err(RecordError::RecordFrame));
     assert_eq!(decode(&good[..good.len() - 1]), Err(RecordError::Malformed));
     good.push(0);
     assert_eq!(decode(&good), Err(RecordError::Malformed));
@@ -255,6 +255,6 @@ fn malformed_records_are_refused_by_name() {
     good[USER_OFFSET + 1] = 0xff;
     assert_eq!(decode(&good), Err(RecordError::Malformed), "a user is UTF-8");
     let mut frame = frames(&[5, 0, 1, 2, 3, 4, 5]);
-    assert_eq!(frame.next(), Some(Err(RecordError::Frame)), "shorter than any record");
+    assert_eq!(frame.next(), Some(Err(RecordError::RecordFrame)), "shorter than any record");
     assert_eq!(frame.next(), None);
 }

@@ -2,8 +2,9 @@
 //! a show that the node's own memory decided. It says what was asked; the merge finds out what
 //! comes of it and is recorded by impressions.
 
-use super::super::bytes::Fields;
-use super::{Happening, append_blob, append_short, decode_common};
+use super::super::bytes::FieldReader;
+use super::{append_blob, append_short, decode_common};
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::Revision;
 use nudged_base::limits::{POPUP_ID_BYTES_MAX, TOKEN_BYTES_MAX, VARIANT_KEY_BYTES_MAX};
 use nudged_base::time::WallMs;
@@ -16,7 +17,7 @@ pub struct Unmerged<'a> {
     /// When it was accepted, by the node's clock.
     pub at: WallMs,
     /// `Decided` for a show, else the event's action.
-    pub happening: Happening,
+    pub kind: EventKind,
     /// The event's own time after clamping; `at` for a show.
     pub acted_at: WallMs,
     /// The decision's token: the identity of the impression, its number and time included.
@@ -39,7 +40,7 @@ pub struct Unmerged<'a> {
     pub is_of_local: bool,
 }
 
-/// Set in the byte of the happening where an event is of a show that a node decided by its own
+/// Set in the byte of the event kind where an event is of a show that a node decided by its own
 /// memory.
 const OF_LOCAL: u8 = 0x80;
 
@@ -55,10 +56,10 @@ pub fn unmerged_framed_bytes(unmerged: &Unmerged<'_>) -> usize {
 /// Appends the fields behind the common ones.
 pub(super) fn append(unmerged: &Unmerged<'_>, bytes: &mut Vec<u8>) {
     assert!(!unmerged.popup.is_empty(), "a popup has an id");
-    let is_show = unmerged.happening == Happening::Decided;
+    let is_show = unmerged.kind == EventKind::Decided;
     assert!(!(is_show && unmerged.is_of_local), "a show is an event of none");
     let of_local = if unmerged.is_of_local { OF_LOCAL } else { 0 };
-    bytes.push(unmerged.happening.number() | of_local);
+    bytes.push(unmerged.kind.number() | of_local);
     bytes.extend_from_slice(&unmerged.acted_at.0.to_le_bytes());
     bytes.extend_from_slice(&unmerged.version.to_le_bytes());
     bytes.extend_from_slice(&unmerged.number.to_le_bytes());
@@ -71,11 +72,11 @@ pub(super) fn append(unmerged: &Unmerged<'_>, bytes: &mut Vec<u8>) {
 }
 
 /// Reads the fields behind the kind; `None` for any bytes that [`append`] would not have written.
-pub(super) fn decode(mut fields: Fields<'_>) -> Option<Unmerged<'_>> {
+pub(super) fn decode(mut fields: FieldReader<'_>) -> Option<Unmerged<'_>> {
     let (at, revision, user) = decode_common(&mut fields)?;
     let number_and_flag = fields.u8()?;
     let is_of_local = number_and_flag & OF_LOCAL != 0;
-    let happening = Happening::from_number(number_and_flag & !OF_LOCAL)?;
+    let kind = EventKind::from_number(number_and_flag & !OF_LOCAL)?;
     let acted_at = WallMs(fields.i64()?);
     let version = fields.u32()?;
     let number = fields.u32()?;
@@ -84,7 +85,7 @@ pub(super) fn decode(mut fields: Fields<'_>) -> Option<Unmerged<'_>> {
     let token = fields.long_text(TOKEN_BYTES_MAX)?;
     let popup = fields.short_text(POPUP_ID_BYTES_MAX)?;
     let variant = fields.short_text(VARIANT_KEY_BYTES_MAX)?;
-    let is_show = happening == Happening::Decided;
+    let is_show = kind == EventKind::Decided;
     let is_one_of_ours = revision == Revision::default()
         && !popup.is_empty()
         && !(is_show && is_of_local)
@@ -92,7 +93,7 @@ pub(super) fn decode(mut fields: Fields<'_>) -> Option<Unmerged<'_>> {
     is_one_of_ours.then_some(Unmerged {
         user,
         at,
-        happening,
+        kind,
         acted_at,
         token,
         popup,

@@ -7,7 +7,7 @@
 //! record after the commit, and not at all where the show is withdrawn. It stands behind its show
 //! in the same stream.
 
-use super::super::bytes::Fields;
+use super::super::bytes::FieldReader;
 use super::{append_blob, append_next, append_short, decode_common, decode_next};
 use nudged_base::ids::Revision;
 use nudged_base::limits::{POPUP_ID_BYTES_MAX, TOKEN_BYTES_MAX, VARIANT_KEY_BYTES_MAX};
@@ -75,7 +75,7 @@ fn append_entry(entry: &FormerEntry<'_>, bytes: &mut Vec<u8>) {
 }
 
 /// Reads the fields behind the kind; `None` for any bytes that [`append`] would not have written.
-pub(super) fn decode(mut fields: Fields<'_>) -> Option<Withdrawn<'_>> {
+pub(super) fn decode(mut fields: FieldReader<'_>) -> Option<Withdrawn<'_>> {
     let (at, revision, user) = decode_common(&mut fields)?;
     let shown_at = WallMs(fields.i64()?);
     let version = fields.u32()?;
@@ -105,7 +105,7 @@ pub(super) fn decode(mut fields: Fields<'_>) -> Option<Withdrawn<'_>> {
 }
 
 /// An entry that may be absent: its encoding is empty then, and nothing follows it.
-fn decode_entry<'a>(fields: &mut Fields<'a>) -> Option<Option<FormerEntry<'a>>> {
+fn decode_entry<'a>(fields: &mut FieldReader<'a>) -> Option<Option<FormerEntry<'a>>> {
     let row = fields.blob()?;
     if row.is_empty() {
         return Some(None);

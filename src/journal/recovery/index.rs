@@ -11,7 +11,7 @@ use nudged_base::limits::RECORD_BYTES_MAX;
 
 /// Sorted by user and then by place, which is the order of the records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Entry {
+struct IndexEntry {
     user: UserKey,
     /// Segments behind the first one of the directory.
     segment: u32,
@@ -21,7 +21,7 @@ struct Entry {
 /// Records that SQL had not applied at the start, by user.
 #[derive(Clone, Debug, Default)]
 pub struct UnappliedIndex {
-    entries: Vec<Entry>,
+    entries: Vec<IndexEntry>,
     base: u64,
     end: Sequence,
 }
@@ -80,7 +80,7 @@ impl UnappliedIndex {
         Ok(count)
     }
 
-    fn range(&self, user: UserKey) -> &[Entry] {
+    fn range(&self, user: UserKey) -> &[IndexEntry] {
         let from = self.entries.partition_point(|entry| entry.user < user);
         let count = self.entries[from..].partition_point(|entry| entry.user == user);
         &self.entries[from..from + count]
@@ -90,7 +90,7 @@ impl UnappliedIndex {
 /// An index that is being made.
 #[derive(Debug)]
 pub(super) struct IndexBuilder {
-    entries: Vec<Entry>,
+    entries: Vec<IndexEntry>,
     base: SegmentId,
 }
 
@@ -102,7 +102,7 @@ impl IndexBuilder {
     pub(super) fn add(&mut self, user: &str, segment: SegmentId, offset: usize) {
         let segment = u32::try_from(segment.0 - self.base.0).expect("a directory's files are few");
         let offset = u32::try_from(offset).expect("offsets in a segment have 32 bits");
-        self.entries.push(Entry { user: UserKey::of(user.as_bytes()), segment, offset });
+        self.entries.push(IndexEntry { user: UserKey::of(user.as_bytes()), segment, offset });
     }
 
     pub(super) fn build(mut self, end: Sequence) -> UnappliedIndex {

@@ -1,7 +1,7 @@
 //! The table of cases at the head of the module, walked: each thing that may be found, and what is
 //! made of it.
 
-use super::super::batch::{self, Found};
+use super::super::batch::{self, FoundBatch};
 use super::super::model::*;
 use super::super::reader::{Tail, TailError};
 use super::super::segment::{FIRST_BATCH_OFFSET, OPENING_OFFSET};
@@ -22,7 +22,7 @@ fn journal() -> ModelDisk {
     disk
 }
 
-fn batches(disk: &mut ModelDisk, segment: u64) -> Vec<(usize, Found)> {
+fn batches(disk: &mut ModelDisk, segment: u64) -> Vec<(usize, FoundBatch)> {
     let image = disk.image(segment).clone();
     let mut at = usize::try_from(FIRST_BATCH_OFFSET).unwrap();
     std::iter::from_fn(|| {
@@ -81,13 +81,13 @@ fn a_clean_end_goes_on_there() {
     assert_eq!((found.start.reserve, found.start.next_segment), (Some(SegmentId(4)), SegmentId(5)));
     assert_eq!((found.start.next, found.start.follows), (Sequence(501), Sequence(501)));
     assert_eq!((found.start.newest, found.start.chain), (WallMs(500), last.1.crc));
-    assert_eq!(found.report, Report { unapplied: 400, ..Report::default() });
+    assert_eq!(found.report, RecoveryReport { unapplied: 400, ..RecoveryReport::default() });
     assert_eq!((found.unapplied.len(), found.unapplied.end()), (400, Sequence(501)));
     assert!(found.unapplied.contains(UserKey::of(b"user-3")));
     assert!(!found.unapplied.contains(UserKey::of(b"nobody")));
     assert_eq!(read_all(&disk, 101, 500, &[]), (101..=500).collect::<Vec<_>>());
     let none = recover_after(&disk, 500).unwrap();
-    assert!(none.unapplied.is_empty() && none.start.ledger.unapplied_bytes() == 0);
+    assert!(none.unapplied.is_empty() && none.start.usage.unapplied_bytes() == 0);
 }
 
 #[test]

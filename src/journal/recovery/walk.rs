@@ -2,13 +2,13 @@
 //! chain, and what is done where one is not.
 
 use super::super::appender::AppenderStart;
-use super::super::batch::{self, Found};
+use super::super::batch::{self, FoundBatch};
 use super::super::disk::{DiskError, DiskRead};
-use super::super::ledger::{ClosedSegment, Ledger};
 use super::super::record::frames;
 use super::super::segment::{FIRST_BATCH_OFFSET, Opening, SegmentId, SetId};
+use super::super::usage::{ClosedSegment, SegmentUsage};
 use super::index::IndexBuilder;
-use super::{Damage, DamageKind, Prefix, RecoverError, Recovered, Report};
+use super::{Damage, DamageKind, Prefix, RecoverError, Recovered, RecoveryReport};
 use nudged_base::ids::Sequence;
 use nudged_base::limits::SEGMENT_BYTES;
 use nudged_base::time::WallMs;
@@ -51,9 +51,9 @@ struct Batches<'a> {
 }
 
 impl Iterator for Batches<'_> {
-    type Item = (usize, Found);
+    type Item = (usize, FoundBatch);
 
-    fn next(&mut self) -> Option<(usize, Found)> {
+    fn next(&mut self) -> Option<(usize, FoundBatch)> {
         let (offset, found) = batch::scan(self.tag, self.image, self.offset)?;
         self.offset = offset + found.encoded_bytes;
         Some((offset, found))
@@ -62,7 +62,7 @@ impl Iterator for Batches<'_> {
 
 /// Where the walk stands: the next record, and the CRC before it unless damage hides it.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct WalkPosition {
     next: Sequence,
     chain: Option<u32>,
 }
@@ -71,11 +71,11 @@ struct Place {
 pub(super) struct Walk {
     tag: u32,
     applied: Sequence,
-    place: Option<Place>,
+    place: Option<WalkPosition>,
     newest: WallMs,
-    ledger: Ledger,
+    usage: SegmentUsage,
     index: IndexBuilder,
-    report: Report,
+    report: RecoveryReport,
     last_closed: Option<ClosedSegment>,
     clean_end: Option<u64>,
 }
@@ -83,7 +83,7 @@ pub(super) struct Walk {
 /// What a walk found.
 pub(super) struct Walked {
     walk: Walk,
-    pub(super) report: Report,
+    pub(super) report: RecoveryReport,
 }
 
 impl Walk {
@@ -91,14 +91,14 @@ impl Walk {
         set: SetId,
         applied: Sequence,
         base: Option<SegmentId>,
-        report: Report,
+        report: RecoveryReport,
     ) -> Walk {
         Walk {
             tag: set.tag(),
             applied,
             place: None,
             newest: WallMs(0),
-            ledger: Ledger::new(applied),
+            usage: SegmentUsage::new(applied),
             index: IndexBuilder::new(base.unwrap_or(SegmentId(1))),
             report,
             last_closed: None,
@@ -111,7 +111,7 @@ impl Walk {
     pub(super) fn pass_over(&mut self, segment: SegmentId, behind: Option<&Opening>) {
         let (end, newest) = behind
             .map_or((Sequence(1), WallMs(0)), |opening| (opening.follows, opening.header.newest));
-        self.ledger.note_closed(ClosedSegment { segment, end, newest });
+        self.usage.note_closed(ClosedSegment { segment, end, newest });
     }
 
     /// Walks a segment up to `end`, where the one behind it goes on; `None` for the last.
@@ -125,7 +125,7 @@ impl Walk {
         image: &[u8],
     ) -> Result<(), RecoverError> {
         if let Some(closed) = self.last_closed.take() {
-            self.ledger.note_closed(closed);
+            self.usage.note_closed(closed);
         }
         self.clean_end = None;
         let mut place = self.enter(prefix, image);
@@ -135,7 +135,7 @@ impl Walk {
             match batch::decode(self.tag, bytes) {
                 Some((found, records)) if follows(&found, place) => {
                     self.take(prefix.segment, offset, &found, records)?;
-                    place = Place { next: found.header.end(), chain: Some(found.crc) };
+                    place = WalkPosition { next: found.header.end(), chain: Some(found.crc) };
                     offset += found.encoded_bytes;
                 }
                 // Written again where the sync of an earlier segment failed.
@@ -159,14 +159,14 @@ impl Walk {
     }
 
     /// Compares what a segment's opening says with where the walk stands.
-    fn enter(&mut self, prefix: &Prefix, image: &[u8]) -> Place {
+    fn enter(&mut self, prefix: &Prefix, image: &[u8]) -> WalkPosition {
         let Some(opening) = prefix.opening else {
             return self.place.unwrap_or_else(|| {
                 // The first segment, its opening lost: its first batch has to do.
                 let first = Batches { tag: self.tag, image, offset: first_batch_offset() }.next();
                 let next = first.map_or(Sequence(self.applied.0 + 1), |(_, b)| b.header.first);
                 self.miss(prefix.segment, Sequence(self.applied.0 + 1), next);
-                Place { next, chain: first.map(|(_, found)| found.header.chain) }
+                WalkPosition { next, chain: first.map(|(_, found)| found.header.chain) }
             });
         };
         self.newest = self.newest.max(opening.header.newest);
@@ -186,7 +186,7 @@ impl Walk {
                 }
             }
         }
-        Place { next: header.first, chain: Some(header.chain) }
+        WalkPosition { next: header.first, chain: Some(header.chain) }
     }
 
     /// Where to go on behind a batch that does not follow; `None` where the rest of the segment
@@ -195,9 +195,9 @@ impl Walk {
         &mut self,
         segment: SegmentId,
         end: Option<Sequence>,
-        place: Place,
+        place: WalkPosition,
         (image, offset): (&[u8], usize),
-    ) -> Option<(Place, usize)> {
+    ) -> Option<(WalkPosition, usize)> {
         let later = Batches { tag: self.tag, image, offset }
             .filter(|(_, found)| found.header.first > place.next && found.header.count > 0);
         let (mut resumed, mut durable) = (None, Sequence(0));
@@ -215,7 +215,7 @@ impl Walk {
             (Some((at, header)), end) if end.is_some() || durable >= place.next => {
                 let last = Sequence(header.first.0 - 1);
                 self.lose(segment, DamageKind::Batches, place.next, Some(last));
-                Some((Place { next: header.first, chain: Some(header.chain) }, at))
+                Some((WalkPosition { next: header.first, chain: Some(header.chain) }, at))
             }
             _ => None,
         }
@@ -228,9 +228,9 @@ impl Walk {
         &mut self,
         segment: SegmentId,
         end: Option<Sequence>,
-        place: Place,
+        place: WalkPosition,
         (image, offset): (&[u8], usize),
-    ) -> Place {
+    ) -> WalkPosition {
         let rest = image.get(offset..).unwrap_or_default();
         match (last_set_byte(rest), end) {
             (None, None) => self.clean_end = u64::try_from(offset).ok(),
@@ -241,7 +241,7 @@ impl Walk {
             (Some(_), Some(end)) => {
                 let last = Sequence(end.0 - 1);
                 self.lose(segment, DamageKind::Batches, place.next, Some(last));
-                return Place { next: end, chain: None };
+                return WalkPosition { next: end, chain: None };
             }
         }
         place
@@ -251,7 +251,7 @@ impl Walk {
         &mut self,
         segment: SegmentId,
         offset: usize,
-        found: &Found,
+        found: &FoundBatch,
         records: &[u8],
     ) -> Result<(), RecoverError> {
         let header = found.header;
@@ -261,7 +261,7 @@ impl Walk {
             return Ok(());
         }
         let bytes = u64::try_from(found.encoded_bytes).expect("a batch is below 128 KiB");
-        self.ledger.note_batch(last, bytes);
+        self.usage.note_batch(last, bytes);
         let mut sequence = header.first;
         let mut at = offset + batch::HEADER_BYTES;
         for frame in frames(records) {
@@ -278,7 +278,7 @@ impl Walk {
         if sequence == header.end() {
             Ok(())
         } else {
-            let error = super::RecordError::Frame;
+            let error = super::RecordError::RecordFrame;
             Err(RecoverError::Record(segment, sequence, error))
         }
     }
@@ -319,14 +319,14 @@ impl Walk {
 }
 
 /// Whether a batch is the one after `place`.
-fn follows(found: &Found, place: Place) -> bool {
+fn follows(found: &FoundBatch, place: WalkPosition) -> bool {
     let header = found.header;
     header.count > 0
         && header.first == place.next
         && place.chain.is_none_or(|chain| chain == header.chain)
 }
 
-fn is_before(found: &Found, place: Place) -> bool {
+fn is_before(found: &FoundBatch, place: WalkPosition) -> bool {
     found.header.count > 0 && found.header.end() <= place.next
 }
 
@@ -340,14 +340,14 @@ impl Walked {
     ) -> Result<Recovered, RecoverError> {
         let mut walk = self.walk;
         let after_applied = Sequence(walk.applied.0 + 1);
-        let place = walk.place.unwrap_or(Place { next: after_applied, chain: None });
+        let place = walk.place.unwrap_or(WalkPosition { next: after_applied, chain: None });
         let next = place.next.max(after_applied);
         self.report.sql_ahead = next.0 - place.next.0;
         let to_sync = walk.last_closed.map(|last| last.segment);
         let is_whole = next == place.next && place.chain.is_some();
         let active = to_sync.zip(walk.clean_end).filter(|_| is_whole);
         if let Some(last) = walk.last_closed.take().filter(|_| active.is_none()) {
-            walk.ledger.note_closed(last);
+            walk.usage.note_closed(last);
         }
         let start = AppenderStart {
             set,
@@ -359,7 +359,7 @@ impl Walked {
             reserve,
             next_segment,
             to_sync,
-            ledger: walk.ledger,
+            usage: walk.usage,
         };
         let unapplied = walk.index.build(place.next);
         Ok(Recovered { start, unapplied, report: self.report })

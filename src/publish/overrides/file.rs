@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::Way;
+use super::Destination;
 use nudged_base::limits::{OVERRIDES_FILE_BYTES, OVERRIDES_RETRY_MS};
 use nudged_base::telemetry::log::Message;
 use nudged_domain::catalog::overrides::{Entry, Held, Overrides, Place, decode, encode};
@@ -25,32 +25,32 @@ pub(super) fn read(directory: &Path) -> io::Result<Vec<Entry>> {
 }
 
 /// Keeps the file, until it is stopped.
-pub(super) fn run(way: Way, directory: &Path) {
+pub(super) fn run(destination: Destination, directory: &Path) {
     let path = directory.join(FILE_NAME);
     let mut file: Option<TwoCopies> = None;
-    while !way.is_stopped() {
-        match keep(&way, &path, &mut file) {
+    while !destination.is_stopped() {
+        match keep(&destination, &path, &mut file) {
             Ok(()) => {
-                way.succeeded();
-                way.wait(Duration::from_millis(OVERRIDES_RETRY_MS));
+                destination.succeeded();
+                destination.wait(Duration::from_millis(OVERRIDES_RETRY_MS));
             }
             Err(error) => {
                 file = None;
-                way.failed(Message::OverridesFile, &format!("{}: {error}", path.display()));
-                way.rest(Duration::from_millis(OVERRIDES_RETRY_MS));
+                destination.failed(Message::OverridesFile, &format!("{}: {error}", path.display()));
+                destination.rest(Duration::from_millis(OVERRIDES_RETRY_MS));
             }
         }
     }
 }
 
 /// Opens the file, and writes it where it lacks anything.
-fn keep(way: &Way, path: &Path, file: &mut Option<TwoCopies>) -> io::Result<()> {
+fn keep(destination: &Destination, path: &Path, file: &mut Option<TwoCopies>) -> io::Result<()> {
     let open = match file {
         Some(open) => open,
         None => file.insert(TwoCopies::open(path, OVERRIDES_FILE_BYTES)?.0),
     };
     let bytes_max = open.body_bytes_max();
-    let (body, entries, has_all) = way.publisher.with_overrides(|overrides| {
+    let (body, entries, has_all) = destination.publisher.with_overrides(|overrides| {
         let is_due = overrides.not_in(Place::Node).next().is_some();
         if is_due { lines(overrides, bytes_max) } else { (String::new(), Vec::new(), true) }
     });
@@ -59,7 +59,7 @@ fn keep(way: &Way, path: &Path, file: &mut Option<TwoCopies>) -> io::Result<()> 
     }
     open.write(body.as_bytes())?;
     // It survives the end of the process by now, and the machine's once it is synced.
-    way.mark(&entries);
+    destination.mark(&entries);
     open.sync()?;
     if has_all { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
 }

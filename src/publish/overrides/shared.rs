@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::Way;
+use super::Destination;
 use nudged_base::limits::{
     CATALOG_REDIS_TIMEOUT_MS, OVERRIDES_ENDED_MAX, OVERRIDES_MAX, OVERRIDES_PUT_MAX,
     OVERRIDES_REDIS_POLL_MS,
@@ -23,20 +23,20 @@ const MARK: &[u8] = b"#";
 const SCRIPT: &str = include_str!("overrides.lua");
 
 /// The entries as Redis has them.
-pub(super) struct Shared {
+pub(super) struct SharedOverrides {
     redis: BlockingRedis,
     /// The mark of what was read last; none at first, and where Redis has nothing.
     seen: Option<Vec<u8>>,
 }
 
-impl Shared {
+impl SharedOverrides {
     /// What `[redis] url` names; `None` without it. Does not connect.
-    pub(super) fn of(config: &Config) -> Option<Shared> {
+    pub(super) fn of(config: &Config) -> Option<SharedOverrides> {
         let url = config.redis.url.as_ref()?;
         let (address, settings) = LinkSettings::of_url(url.expose()).ok()?;
         let settings = LinkSettings { name: "nudged-overrides".to_owned(), ..settings };
         let timeout = Duration::from_millis(CATALOG_REDIS_TIMEOUT_MS);
-        Some(Shared { redis: BlockingRedis::new(address, settings, timeout), seen: None })
+        Some(SharedOverrides { redis: BlockingRedis::new(address, settings, timeout), seen: None })
     }
 
     /// Every entry. A field that is no entry is passed over.
@@ -56,49 +56,49 @@ impl Shared {
     }
 
     /// Keeps Redis and this node alike, until it is stopped.
-    pub(super) fn run(mut self, way: Way) {
-        while !way.is_stopped() {
-            match self.round(&way) {
-                Ok(()) => way.succeeded(),
+    pub(super) fn run(mut self, destination: Destination) {
+        while !destination.is_stopped() {
+            match self.round(&destination) {
+                Ok(()) => destination.succeeded(),
                 Err(error) => {
                     // A server that rests was told of when it failed.
                     self.seen = None;
-                    way.publisher.redis_failed(&error);
-                    way.failed(Message::OverridesWait, &error.to_string());
-                    way.rest(Duration::from_millis(OVERRIDES_REDIS_POLL_MS));
+                    destination.publisher.redis_failed(&error);
+                    destination.failed(Message::OverridesWait, &error.to_string());
+                    destination.rest(Duration::from_millis(OVERRIDES_REDIS_POLL_MS));
                 }
             }
-            way.wait(Duration::from_millis(OVERRIDES_REDIS_POLL_MS));
+            destination.wait(Duration::from_millis(OVERRIDES_REDIS_POLL_MS));
         }
     }
 
     /// Takes in what is new in Redis, and puts there what it lacks.
-    fn round(&mut self, way: &Way) -> Result<(), AskError> {
+    fn round(&mut self, destination: &Destination) -> Result<(), AskError> {
         let mark = match self.redis.ask(&[b"HGET", KEY, MARK])? {
             Answer::Text(mark) => Some(mark),
             _ => None,
         };
         if mark.is_none() || mark != self.seen {
             let entries = self.load()?;
-            self.forget_missing(way, &entries);
-            way.take(&entries);
-            self.trim(way, &entries)?;
+            self.forget_missing(destination, &entries);
+            destination.take(&entries);
+            self.trim(destination, &entries)?;
             self.seen = mark;
         }
         loop {
-            let due = way.due(OVERRIDES_PUT_MAX);
+            let due = destination.due(OVERRIDES_PUT_MAX);
             if due.is_empty() {
                 return Ok(());
             }
             self.put(&due)?;
-            way.mark(&due);
+            destination.mark(&due);
         }
     }
 
     /// What Redis has lost is put again: it may be another run.
-    fn forget_missing(&self, way: &Way, entries: &[Entry]) {
+    fn forget_missing(&self, destination: &Destination, entries: &[Entry]) {
         let there: BTreeSet<_> = entries.iter().map(|entry| entry.id).collect();
-        way.publisher.with_overrides(|overrides| {
+        destination.publisher.with_overrides(|overrides| {
             let held = overrides.all().filter(|held| held.is_in(Place::Redis));
             let gone = held.map(|held| held.entry.id).filter(|id| !there.contains(id));
             for id in gone.collect::<Vec<_>>() {
@@ -124,11 +124,11 @@ impl Shared {
 
     /// Drops ended entries that this node has forgotten, since SQL remembers them, where Redis has
     /// more of them than it should.
-    fn trim(&mut self, way: &Way, entries: &[Entry]) -> Result<(), AskError> {
+    fn trim(&mut self, destination: &Destination, entries: &[Entry]) -> Result<(), AskError> {
         if entries.len() <= OVERRIDES_MAX.min(4 * OVERRIDES_ENDED_MAX) {
             return Ok(());
         }
-        let known: BTreeSet<_> = way
+        let known: BTreeSet<_> = destination
             .publisher
             .with_overrides(|overrides| overrides.all().map(|held| held.entry.id).collect());
         let forgotten = entries.iter().filter(|entry| entry.end.is_some());

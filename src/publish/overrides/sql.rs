@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Way;
+use super::Destination;
 use nudged_base::limits::{CATALOG_SQL_POLL_MS, OVERRIDES_PUT_MAX, OVERRIDES_RETRY_MS};
 use nudged_base::telemetry::log::Message;
 use nudged_config::Config;
@@ -35,70 +35,70 @@ impl Courier {
     }
 
     /// Brings and learns, until it is stopped.
-    pub(super) fn run(mut self, way: Way) {
-        while !way.is_stopped() {
-            match self.round(&way) {
+    pub(super) fn run(mut self, destination: Destination) {
+        while !destination.is_stopped() {
+            match self.round(&destination) {
                 Ok(has_asked) => {
                     if has_asked {
                         self.writer.fitness.succeeded(clocks::mono(), Asker::Overrides);
                     }
-                    way.succeeded();
-                    way.wait(Duration::from_millis(CATALOG_SQL_POLL_MS));
+                    destination.succeeded();
+                    destination.wait(Duration::from_millis(CATALOG_SQL_POLL_MS));
                 }
                 Err(error) => {
                     // What was not answered is asked again, and no success before that.
                     self.asked = None;
                     self.writer.fitness.failed(clocks::mono(), Asker::Overrides, &error);
-                    way.failed(Message::OverridesWait, &error.to_string());
-                    way.rest(Duration::from_millis(OVERRIDES_RETRY_MS));
+                    destination.failed(Message::OverridesWait, &error.to_string());
+                    destination.rest(Duration::from_millis(OVERRIDES_RETRY_MS));
                 }
             }
         }
     }
 
     /// Whether SQL was asked anything.
-    fn round(&mut self, way: &Way) -> Result<bool, StoreError> {
+    fn round(&mut self, destination: &Destination) -> Result<bool, StoreError> {
         let mut has_put = false;
         loop {
-            let due = way.due(OVERRIDES_PUT_MAX);
+            let due = destination.due(OVERRIDES_PUT_MAX);
             if due.is_empty() {
                 break;
             }
             self.store.put_overrides(&due)?;
             // SQL may know the end of what was brought open.
             let ids: Vec<EntryId> = due.iter().map(|entry| entry.id).collect();
-            way.take(&self.store.overrides_of(&ids)?);
-            way.mark(&due);
+            destination.take(&self.store.overrides_of(&ids)?);
+            destination.mark(&due);
             has_put = true;
         }
         if has_put {
-            way.publisher.take_stored();
+            destination.publisher.take_stored();
         }
-        Ok(self.ask_for_unmentioned(way)? || has_put)
+        Ok(self.ask_for_unmentioned(destination)? || has_put)
     }
 
     /// Asks for what stands here, is in SQL as far as is known, and was not among what SQL told
     /// last: it has ended long ago, or SQL was put back to an older state and is to get it again.
     /// Whether there was something to ask for.
-    fn ask_for_unmentioned(&mut self, way: &Way) -> Result<bool, StoreError> {
+    fn ask_for_unmentioned(&mut self, destination: &Destination) -> Result<bool, StoreError> {
         let is_due =
             self.asked.is_none_or(|at| at.elapsed() >= Duration::from_millis(CATALOG_SQL_POLL_MS));
         if !is_due {
             return Ok(false);
         }
         self.asked = Some(Instant::now());
-        let current = way.publisher.current();
+        let current = destination.publisher.current();
         let told: BTreeSet<EntryId> = current.overrides.iter().map(|entry| entry.id).collect();
-        let ids: Vec<EntryId> = way.publisher.with_overrides(|overrides| {
+        let ids: Vec<EntryId> = destination.publisher.with_overrides(|overrides| {
             let standing = overrides.all().filter(|held| held.entry.end.is_none());
             let stored = standing.filter(|held| held.is_in(Place::Sql));
             stored.map(|held| held.entry.id).filter(|id| !told.contains(id)).collect()
         });
         for ids in ids.chunks(OVERRIDES_PUT_MAX) {
             let found = self.store.overrides_of(ids)?;
-            way.take(&found);
+            destination.take(&found);
             let there: BTreeSet<EntryId> = found.iter().map(|entry| entry.id).collect();
-            way.publisher.with_overrides(|overrides| {
+            destination.publisher.with_overrides(|overrides| {
                 let gone = ids.iter().filter(|id| !there.contains(id));
                 gone.for_each(|id| overrides.unmark(*id, Place::Sql));
             });

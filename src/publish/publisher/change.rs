@@ -14,8 +14,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::import::{import_file, until_unmoved};
-use super::prepare::{Read, publish, read_of, try_compile};
-use super::{Announcing, Changing, Known, PublishError, Published, Publisher, tell};
+use super::prepare::{Definitions, definitions_of, publish, try_compile};
+use super::{Announcing, Changing, KnownPopup, PublishError, Published, Publisher, log_line};
 use crate::catalog_copy;
 use nudged_base::telemetry::log::{Message, Value};
 use nudged_domain::catalog::lint::lint;
@@ -27,7 +27,7 @@ use nudged_store::{CatalogChange, Store, StoreError, StoredCatalog};
 
 /// A change of one popup that an operator asks for.
 #[derive(Clone, Debug)]
-pub enum Wish {
+pub enum PopupEdit {
     /// This is its definition.
     Put(Arc<Definition>),
     /// It is archived.
@@ -38,18 +38,18 @@ pub enum Wish {
 
 /// Who changes which popup, and on what condition.
 #[derive(Clone, Copy, Debug)]
-pub struct Order<'a> {
+pub struct EditContext<'a> {
     /// The popup's id.
     pub id: &'a str,
     /// Whom the change is put down to.
     pub who: &'a str,
     /// The version that the popup must have.
-    pub expected: Option<Expected>,
+    pub expected: Option<ExpectedVersion>,
 }
 
 /// What `If-Match` and `If-None-Match` ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expected {
+pub enum ExpectedVersion {
     /// That the popup is there.
     Any,
     /// That it has this version.
@@ -62,7 +62,7 @@ pub enum Expected {
 #[derive(Clone, Debug)]
 pub struct Changed {
     /// The popup.
-    pub known: Known,
+    pub known: KnownPopup,
     /// Whether it was not there before.
     pub is_new: bool,
     /// The catalog that it is in.
@@ -74,43 +74,52 @@ impl Publisher {
     ///
     /// # Errors
     /// [`PublishError`]; nothing has changed, but for `Unconfirmed`.
-    pub fn change(&self, order: Order<'_>, wish: &Wish) -> Result<Changed, PublishError> {
-        let changed = self.try_change(order, wish)?;
+    pub fn change(
+        &self,
+        context: EditContext<'_>,
+        edit: &PopupEdit,
+    ) -> Result<Changed, PublishError> {
+        let changed = self.try_change(context, edit)?;
         self.announce(&changed.published);
         Ok(changed)
     }
 
-    fn try_change(&self, order: Order<'_>, wish: &Wish) -> Result<Changed, PublishError> {
+    fn try_change(
+        &self,
+        context: EditContext<'_>,
+        edit: &PopupEdit,
+    ) -> Result<Changed, PublishError> {
         let mut changing = self.lock();
         // What is refused is refused by what everybody can see.
         self.catch_up(&mut changing)?;
         until_unmoved(|| {
             let (before, is_moved) = self.stored_now(&mut changing)?;
-            let known = before.find(order.id);
-            check_expected(known, order.expected)?;
-            let mut read = read_of(&before.popups);
-            let Some(planned) = plan(&mut changing, known, order.id, wish)? else {
+            let known = before.find(context.id);
+            check_expected(known, context.expected)?;
+            let mut definitions = definitions_of(&before.popups);
+            let Some(planned) = plan(&mut changing, known, context.id, edit)? else {
                 let published =
                     if is_moved { self.show(before.clone())?.0 } else { before.clone() };
-                let known = published.find(order.id).expect("what is so already is there").clone();
+                let known =
+                    published.find(context.id).expect("what is so already is there").clone();
                 return Ok(Some(Changed { known, is_new: false, published }));
             };
             if let Planned::Text { definition, .. } = &planned {
-                read.insert(order.id.to_owned(), Arc::clone(definition));
-                try_compile(&read, &changing.config).map_err(PublishError::Definition)?;
+                definitions.insert(context.id.to_owned(), Arc::clone(definition));
+                try_compile(&definitions, &changing.config).map_err(PublishError::Definition)?;
             }
             let text = planned.text();
             let (on, at) = (Some(before.stored_version), clocks::wall());
-            let change = planned.change(order.id, &text);
-            let stored = match changing.store.change_catalog(on, change, order.who, at) {
+            let change = planned.change(context.id, &text);
+            let stored = match changing.store.change_catalog(on, change, context.who, at) {
                 Err(StoreError::CatalogMoved { .. }) => return Ok(None),
                 other => other?,
             };
             let is_new = known.is_none();
-            let published = self.publish_stored(&changing, stored, &read)?;
+            let published = self.publish_stored(&changing, stored, &definitions)?;
             let (published, _) = self.show(published)?;
-            let known = published.find(order.id).expect("it was just stored").clone();
-            self.tell_changed(order, &known);
+            let known = published.find(context.id).expect("it was just stored").clone();
+            self.log_changed(context, &known);
             Ok(Some(Changed { known, is_new, published }))
         })
     }
@@ -147,18 +156,18 @@ impl Publisher {
     fn stored_now(&self, changing: &mut Changing) -> Result<(Published, bool), PublishError> {
         let current = self.current();
         if changing.is_file_pending {
-            let mut read = read_of(&current.popups);
+            let mut definitions = definitions_of(&current.popups);
             let Changing { store, config, .. } = changing;
-            let imported = import_file(store, config, &mut read, "once SQL had answered")?;
+            let imported = import_file(store, config, &mut definitions, "once SQL had answered")?;
             changing.is_file_pending = false;
-            self.tell_owners(&imported.replaced, &imported.released);
-            return Ok((self.publish_stored(changing, imported.stored, &read)?, true));
+            self.log_owners(&imported.replaced, &imported.released);
+            return Ok((self.publish_stored(changing, imported.stored, &definitions)?, true));
         }
         if changing.store.catalog_version()? == current.stored_version {
             return Ok((current, false));
         }
         let stored = changing.store.load_catalog()?;
-        let published = self.publish_stored(changing, stored, &read_of(&current.popups))?;
+        let published = self.publish_stored(changing, stored, &definitions_of(&current.popups))?;
         Ok((published, true))
     }
 
@@ -168,12 +177,12 @@ impl Publisher {
         match shown {
             Ok((shown, true)) => {
                 let version = Value::Number(shown.snapshot.version);
-                tell(&self.log, Message::CatalogChanged, &[("version", version)]);
+                log_line(&self.log, Message::CatalogChanged, &[("version", version)]);
             }
             Ok((_, false)) => {}
             Err(error) => {
                 let error = error.to_string();
-                tell(&self.log, Message::CatalogUnconfirmed, &[("error", Value::Text(&error))]);
+                log_line(&self.log, Message::CatalogUnconfirmed, &[("error", Value::Text(&error))]);
             }
         }
     }
@@ -186,7 +195,8 @@ impl Publisher {
         let changing = self.lock();
         let current = self.current();
         if copy.version > current.stored_version {
-            let published = self.publish_stored(&changing, copy, &read_of(&current.popups))?;
+            let published =
+                self.publish_stored(&changing, copy, &definitions_of(&current.popups))?;
             self.take_over(published, false);
         }
         Ok(())
@@ -201,10 +211,10 @@ impl Publisher {
         &self,
         changing: &Changing,
         stored: StoredCatalog,
-        read: &Read,
+        definitions: &Definitions,
     ) -> Result<Published, PublishError> {
         let version = self.current().snapshot.version + 1;
-        publish(stored, read, (&changing.config, version), &self.log)
+        publish(stored, definitions, (&changing.config, version), &self.log)
     }
 
     /// Tells the other nodes at once, and not when the watch looks next. Where Redis does not
@@ -231,7 +241,7 @@ impl Publisher {
 
     /// Says that this node's popups file has undone what another one's had set, and that popups of
     /// a former file have become the admin API's.
-    pub(super) fn tell_owners(&self, replaced: &[String], released: &[String]) {
+    pub(super) fn log_owners(&self, replaced: &[String], released: &[String]) {
         if !replaced.is_empty() {
             self.replaced.fetch_add(1, Ordering::Relaxed);
         }
@@ -242,7 +252,7 @@ impl Publisher {
                 let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
                 let ids = ids.join(" ");
                 let fields = [("popups", Value::Text(&ids)), ("count", Value::Number(count))];
-                tell(&self.log, message, &fields);
+                log_line(&self.log, message, &fields);
             }
         }
     }
@@ -252,14 +262,14 @@ impl Publisher {
         self.replaced.load(Ordering::Relaxed)
     }
 
-    pub(super) fn tell_changed(&self, order: Order<'_>, known: &Known) {
+    pub(super) fn log_changed(&self, context: EditContext<'_>, known: &KnownPopup) {
         let fields = [
-            ("popup", Value::Text(order.id)),
+            ("popup", Value::Text(context.id)),
             ("version", Value::Number(u64::from(known.stored.version))),
             ("status", Value::Text(known.status.word())),
-            ("who", Value::Text(order.who)),
+            ("who", Value::Text(context.who)),
         ];
-        tell(&self.log, Message::PopupChanged, &fields);
+        log_line(&self.log, Message::PopupChanged, &fields);
     }
 }
 
@@ -271,7 +281,7 @@ impl Published {
     }
 
     /// A popup that is known.
-    pub fn find(&self, id: &str) -> Option<&Known> {
+    pub fn find(&self, id: &str) -> Option<&KnownPopup> {
         let found = self.popups.binary_search_by(|known| known.stored.id.as_str().cmp(id));
         found.ok().map(|index| &self.popups[index])
     }
@@ -309,40 +319,44 @@ impl Planned {
 }
 
 pub(super) fn check_expected(
-    known: Option<&Known>,
-    expected: Option<Expected>,
+    known: Option<&KnownPopup>,
+    expected: Option<ExpectedVersion>,
 ) -> Result<(), PublishError> {
     let holds = match (expected, known) {
-        (None, _) | (Some(Expected::Any), Some(_)) | (Some(Expected::Absent), None) => true,
-        (Some(Expected::Version(version)), Some(known)) => known.stored.version == version,
-        (Some(Expected::Absent), Some(_)) => return Err(PublishError::Exists),
+        (None, _)
+        | (Some(ExpectedVersion::Any), Some(_))
+        | (Some(ExpectedVersion::Absent), None) => true,
+        (Some(ExpectedVersion::Version(version)), Some(known)) => known.stored.version == version,
+        (Some(ExpectedVersion::Absent), Some(_)) => return Err(PublishError::Exists),
         (Some(_), None) => false,
     };
     if holds { Ok(()) } else { Err(PublishError::OtherVersion) }
 }
 
-/// What a wish stores; `None` where all is so already.
+/// What a edit stores; `None` where all is so already.
 fn plan(
     Changing { store, config, .. }: &mut Changing,
-    known: Option<&Known>,
+    known: Option<&KnownPopup>,
     id: &str,
-    wish: &Wish,
+    edit: &PopupEdit,
 ) -> Result<Option<Planned>, PublishError> {
     let is_gone = known.is_some_and(|known| known.stored.is_gone);
     let is_in_file = known.is_some_and(|known| known.stored.is_in_file());
     let in_file = || PublishError::in_file(config, vec![id.to_owned()]);
-    match wish {
-        Wish::Put(_) | Wish::Delete | Wish::RollBack(_) if is_in_file => Err(in_file()),
-        Wish::Put(definition) => {
+    match edit {
+        PopupEdit::Put(_) | PopupEdit::Delete | PopupEdit::RollBack(_) if is_in_file => {
+            Err(in_file())
+        }
+        PopupEdit::Put(definition) => {
             let is_same = known.is_some_and(|known| known.definition == *definition);
             let is_so = is_same && !is_gone;
             let definition = Arc::clone(definition);
             Ok((!is_so).then_some(Planned::Text { definition, is_rollback: false }))
         }
         _ if known.is_none() => Err(PublishError::NoSuchPopup),
-        Wish::Delete => Ok((!is_gone).then_some(Planned::Delete)),
-        Wish::RollBack(_) if is_gone => Err(PublishError::Archived),
-        Wish::RollBack(to) => {
+        PopupEdit::Delete => Ok((!is_gone).then_some(Planned::Delete)),
+        PopupEdit::RollBack(_) if is_gone => Err(PublishError::Archived),
+        PopupEdit::RollBack(to) => {
             let version = known.map_or(0, |known| known.stored.version);
             let definition = earlier(store, (id, version), *to)?;
             let is_so = known.is_some_and(|known| known.definition == definition);

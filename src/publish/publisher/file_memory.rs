@@ -65,7 +65,7 @@ pub(super) fn forget(directory: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nudged_store::Origin;
+    use nudged_store::PopupOrigin;
 
     /// A catalog of the file's popups, each (id, priority), and of one of the API.
     fn catalog(version: u64, file: &[(&str, u32)]) -> StoredCatalog {
@@ -77,9 +77,10 @@ mod tests {
             is_gone: false,
         };
         let file = file.iter().map(|(id, priority)| {
-            popup(id, format!("{{\"id\":\"{id}\",\"priority\":{priority}}}"), Origin::File)
+            popup(id, format!("{{\"id\":\"{id}\",\"priority\":{priority}}}"), PopupOrigin::File)
         });
-        let of_api = popup("z", format!("{{\"id\":\"z\",\"priority\":{version}}}"), Origin::Api);
+        let of_api =
+            popup("z", format!("{{\"id\":\"z\",\"priority\":{version}}}"), PopupOrigin::Api);
         StoredCatalog { version, popups: file.chain([of_api]).collect(), overrides: Vec::new() }
     }
 

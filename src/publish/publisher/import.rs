@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::prepare::{Read, read_file, try_compile};
+use super::prepare::{Definitions, read_file, try_compile};
 use super::{PublishError, file_memory};
 use crate::popups_file::PopupsFile;
 use nudged_base::limits::CATALOG_CHANGE_MS;
@@ -69,17 +69,17 @@ pub fn import_popups(
         .collect();
     until_unmoved(|| {
         let before = store.load_catalog()?;
-        let mut read = Read::new();
+        let mut definitions = Definitions::new();
         for popup in &before.popups {
             if let Ok(definition) = parse_json_popup(&popup.text) {
-                read.insert(popup.id.clone(), Arc::new(definition));
+                definitions.insert(popup.id.clone(), Arc::new(definition));
             }
         }
         let of_import = imported.iter().map(|line| &line.definition);
-        read.extend(
+        definitions.extend(
             of_import.map(|definition| (definition.id().to_owned(), Arc::new(definition.clone()))),
         );
-        try_compile(&read, config).map_err(PublishError::Definition)?;
+        try_compile(&definitions, config).map_err(PublishError::Definition)?;
         let change = CatalogChange::Import { popups: &popups, overrides };
         match store.change_catalog(Some(before.version), change, "import", clocks::wall()) {
             Err(StoreError::CatalogMoved { .. }) => Ok(None),
@@ -106,12 +106,12 @@ impl Imported {
 }
 
 /// Takes the popups file over, where one is configured; else gives what is stored, and what a
-/// former file of this node had to the admin API. `read` are definitions that were read before.
+/// former file of this node had to the admin API. `definitions` are those that were read before.
 /// Nothing is changed where the file or the store fails.
 pub(super) fn import_file(
     store: &mut Store,
     config: &Config,
-    read: &mut Read,
+    definitions: &mut Definitions,
     who: &str,
 ) -> Result<Imported, PublishError> {
     let Some(path) = &config.popups else {
@@ -127,17 +127,19 @@ pub(super) fn import_file(
         let before = store.load_catalog()?;
         check_not_emptied(path, &file, &before)?;
         for popup in &before.popups {
-            let is_read =
-                read.get(&popup.id).is_some_and(|known| known.canonical_json() == popup.text);
+            let is_read = definitions
+                .get(&popup.id)
+                .is_some_and(|known| known.canonical_json() == popup.text);
             if let Some(definition) =
                 (!is_read).then(|| parse_json_popup(&popup.text).ok()).flatten()
             {
-                read.insert(popup.id.clone(), Arc::new(definition));
+                definitions.insert(popup.id.clone(), Arc::new(definition));
             }
         }
         let of_file = file.definitions.iter();
-        read.extend(of_file.map(|definition| (definition.id().to_owned(), Arc::clone(definition))));
-        try_compile(read, config)
+        definitions
+            .extend(of_file.map(|definition| (definition.id().to_owned(), Arc::clone(definition))));
+        try_compile(definitions, config)
             .map_err(|errors| PublishError::Popups { path: path.clone(), errors })?;
         let change = CatalogChange::File(&texts);
         let stored = match store.change_catalog(Some(before.version), change, &who, clocks::wall())

@@ -8,11 +8,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::prepare::compile_all;
-use super::{Known, PublishError, Published, Publisher};
+use super::{KnownPopup, PublishError, Published, Publisher};
 use nudged_domain::catalog::overrides::{Entry, Overrides, Place};
 use nudged_domain::catalog::snapshot::{Snapshot, Status};
 use nudged_runtime::clocks;
-use nudged_shard::control::Command;
+use nudged_shard::control::ControlRequest;
 
 /// What wins over stored definitions.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ pub(super) struct Live {
 
 impl Live {
     /// A popup's own status: its definition's, or the file's where SQL could not be told yet.
-    fn own_status(&self, known: &Known) -> Status {
+    fn own_status(&self, known: &KnownPopup) -> Status {
         match self.file_statuses.get(&known.stored.id) {
             _ if known.stored.is_gone => Status::Archived,
             Some(status) => *status,
@@ -32,7 +32,7 @@ impl Live {
         }
     }
 
-    fn applied(&self, known: &Known) -> Known {
+    fn applied(&self, known: &KnownPopup) -> KnownPopup {
         let override_status = self.overrides.status(&known.stored.id);
         let own = self.own_status(known);
         let status = match override_status {
@@ -40,18 +40,18 @@ impl Live {
             Some(status) => status,
             None => own,
         };
-        Known { own, override_status, status, ..known.clone() }
+        KnownPopup { own, override_status, status, ..known.clone() }
     }
 }
 
 /// The lock around it, and what is rung when anything of it changes.
 #[derive(Debug, Default)]
-pub(super) struct Desk {
+pub(super) struct LiveLock {
     live: Mutex<Live>,
     rung: Condvar,
 }
 
-impl Desk {
+impl LiveLock {
     /// A panic ends the process, so a poisoned lock guards what it always did.
     pub(super) fn lock(&self) -> MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
@@ -81,11 +81,11 @@ impl Publisher {
         published: &Published,
         entries: impl Iterator<Item = (Entry, Place)>,
     ) {
-        let mut live = self.desk.lock();
+        let mut live = self.live.lock();
         for (entry, place) in entries {
             live.overrides.take(&entry, place);
         }
-        let popups: Arc<[Known]> =
+        let popups: Arc<[KnownPopup]> =
             published.popups.iter().map(|known| live.applied(known)).collect();
         let snapshot = Arc::new(with_statuses(&published.snapshot, &popups, 1));
         let shown = Published { snapshot, popups, ..published.clone() };
@@ -112,13 +112,13 @@ impl Publisher {
         published: Published,
         change: impl FnOnce(&mut Live),
     ) -> Result<(Published, bool), PublishError> {
-        let mut live = self.desk.lock();
+        let mut live = self.live.lock();
         change(&mut live);
         for entry in published.overrides.iter() {
             live.overrides.take(entry, Place::Sql);
         }
         let shown = self.show_locked(&live, published);
-        self.desk.ring();
+        self.live.ring();
         shown
     }
 
@@ -133,7 +133,7 @@ impl Publisher {
         published: Published,
     ) -> Result<(Published, bool), PublishError> {
         let current = self.current();
-        let popups: Arc<[Known]> =
+        let popups: Arc<[KnownPopup]> =
             published.popups.iter().map(|known| live.applied(known)).collect();
         let is_text_same = is_same(&current.popups, &popups, |one, other| {
             one.stored.version == other.stored.version && one.stored.text == other.stored.text
@@ -158,7 +158,7 @@ impl Publisher {
         let shown = Published { snapshot: Arc::clone(&snapshot), popups, at, ..published };
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = shown.clone();
         if is_changed {
-            let told = self.tell_shards(|| Command::SwapCatalog(Arc::clone(&snapshot)));
+            let told = self.command_shards(|| ControlRequest::SwapCatalog(Arc::clone(&snapshot)));
             self.retire(current.snapshot);
             told?;
         }
@@ -176,7 +176,7 @@ impl Publisher {
         entries: &[Entry],
         from: Place,
     ) -> Result<Vec<Entry>, PublishError> {
-        let mut live = self.desk.lock();
+        let mut live = self.live.lock();
         let mut news = Vec::new();
         for entry in entries {
             let stood = live.overrides.stands(entry.id);
@@ -186,14 +186,14 @@ impl Publisher {
             }
         }
         let shown = if news.is_empty() { Ok(()) } else { self.show_again(&live).map(drop) };
-        self.desk.ring();
+        self.live.ring();
         shown.map(|()| news)
     }
 
     /// What is known of pauses and archives, as `look` sees it.
     pub fn with_overrides<T>(&self, look: impl FnOnce(&mut Overrides) -> T) -> T {
-        let looked = look(&mut self.desk.lock().overrides);
-        self.desk.ring();
+        let looked = look(&mut self.live.lock().overrides);
+        self.live.ring();
         looked
     }
 
@@ -203,36 +203,36 @@ impl Publisher {
         limit: Duration,
         mut is_due: impl FnMut(&Overrides) -> bool,
     ) -> bool {
-        let live = self.desk.lock();
-        let mut live = self.desk.wait(live, limit, |live| !is_due(&live.overrides));
+        let live = self.live.lock();
+        let mut live = self.live.wait(live, limit, |live| !is_due(&live.overrides));
         is_due(&mut live.overrides)
     }
 
     /// Wakes who waits for what is known: it is to end.
     pub fn ring(&self) {
-        self.desk.ring();
+        self.live.ring();
     }
 
     /// How far what was set of a popup is stored; waits until `until` for SQL to have it.
     pub fn await_stored(&self, popup: &str, until: Instant) -> Place {
-        let live = self.desk.lock();
+        let live = self.live.lock();
         let limit = until.saturating_duration_since(Instant::now());
-        let live = self.desk.wait(live, limit, |live| live.overrides.stored(popup) < Place::Sql);
+        let live = self.live.wait(live, limit, |live| live.overrides.stored(popup) < Place::Sql);
         live.overrides.stored(popup)
     }
 
     /// How far the pauses and archives of each popup that has any are stored; all others' are.
     pub fn stored_places(&self) -> BTreeMap<String, Place> {
-        let live = self.desk.lock();
+        let live = self.live.lock();
         let places = live.overrides.all_stored().into_iter();
         places.map(|(popup, place)| (popup.to_owned(), place)).collect()
     }
 }
 
 fn is_same(
-    before: &[Known],
-    after: &[Known],
-    is_one_same: impl Fn(&Known, &Known) -> bool,
+    before: &[KnownPopup],
+    after: &[KnownPopup],
+    is_one_same: impl Fn(&KnownPopup, &KnownPopup) -> bool,
 ) -> bool {
     before.len() == after.len()
         && before
@@ -242,7 +242,7 @@ fn is_same(
 }
 
 /// The same popups with these statuses.
-fn with_statuses(snapshot: &Snapshot, popups: &[Known], version: u64) -> Snapshot {
+fn with_statuses(snapshot: &Snapshot, popups: &[KnownPopup], version: u64) -> Snapshot {
     use nudged_base::ids::PopupKey;
     let statuses =
         popups.iter().map(|known| (PopupKey::of(&known.stored.id), known.status)).collect();

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use super::change::check_expected;
-use super::{Known, Order, PublishError, Published, Publisher};
+use super::{EditContext, KnownPopup, PublishError, Published, Publisher};
 use nudged_base::limits::OVERRIDES_TOLD_MS;
 use nudged_domain::catalog::overrides::{End, Entry, EntryId, Kind, Place};
 use nudged_domain::catalog::snapshot::Status;
@@ -15,7 +15,7 @@ use nudged_runtime::clocks;
 
 /// What an operator asks of a popup's overrides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub enum OverrideRequest {
     /// Set one.
     Set(Kind),
     /// End those that this node knows.
@@ -26,7 +26,7 @@ pub enum Ask {
 #[derive(Clone, Debug)]
 pub struct Overridden {
     /// The popup.
-    pub known: Known,
+    pub known: KnownPopup,
     /// The catalog that it is in.
     pub published: Published,
     /// How far it is stored.
@@ -41,15 +41,19 @@ impl Publisher {
     /// # Errors
     /// `NoSuchPopup`, `OtherVersion`, `OwnStatus`, `TooManyOverrides`; nothing has changed. And
     /// `Unconfirmed`: it holds.
-    pub fn override_popup(&self, order: Order<'_>, ask: Ask) -> Result<Overridden, PublishError> {
+    pub fn override_popup(
+        &self,
+        context: EditContext<'_>,
+        ask: OverrideRequest,
+    ) -> Result<Overridden, PublishError> {
         let until = Instant::now() + Duration::from_millis(OVERRIDES_TOLD_MS);
-        let (known, published, is_change) = self.override_now(order, ask)?;
+        let (known, published, is_change) = self.override_now(context, ask)?;
         if is_change {
-            self.tell_changed(order, &known);
+            self.log_changed(context, &known);
         }
-        let stored = self.await_stored(order.id, until);
+        let stored = self.await_stored(context.id, until);
         let mut warnings: Vec<String> = self.warn_of_reach(stored).into_iter().collect();
-        if ask == Ask::Resume && known.status != Status::Live {
+        if ask == OverrideRequest::Resume && known.status != Status::Live {
             warnings.push(self.where_own_status_is(&known));
         }
         Ok(Overridden { known, published, stored, warnings })
@@ -58,29 +62,29 @@ impl Publisher {
     /// The popup and its catalog afterwards, and whether any entry was made or ended.
     pub(super) fn override_now(
         &self,
-        order: Order<'_>,
-        ask: Ask,
-    ) -> Result<(Known, Published, bool), PublishError> {
-        let mut live = self.desk.lock();
+        context: EditContext<'_>,
+        ask: OverrideRequest,
+    ) -> Result<(KnownPopup, Published, bool), PublishError> {
+        let mut live = self.live.lock();
         let current = self.current();
-        let found = current.find(order.id);
-        check_expected(found, order.expected)?;
+        let found = current.find(context.id);
+        check_expected(found, context.expected)?;
         let known = found.ok_or(PublishError::NoSuchPopup)?;
         let is_change = match ask {
-            Ask::Set(kind) => {
+            OverrideRequest::Set(kind) => {
                 let entry = Entry {
                     id: fresh_id(),
-                    popup: order.id.into(),
+                    popup: context.id.into(),
                     kind,
                     at: clocks::wall(),
-                    who: order.who.into(),
+                    who: context.who.into(),
                     end: None,
                 };
                 live.overrides.add(entry)?
             }
-            Ask::Resume => {
-                let end = End { at: clocks::wall(), who: order.who.into() };
-                let count = live.overrides.end(order.id, &end);
+            OverrideRequest::Resume => {
+                let end = End { at: clocks::wall(), who: context.who.into() };
+                let count = live.overrides.end(context.id, &end);
                 if count == 0 && known.own != Status::Live {
                     return Err(PublishError::OwnStatus(self.where_own_status_is(known)));
                 }
@@ -88,14 +92,14 @@ impl Publisher {
             }
         };
         let shown = self.show_again(&live);
-        self.desk.ring();
+        self.live.ring();
         let (published, _) = shown?;
-        let known = published.find(order.id).expect("it was there before").clone();
+        let known = published.find(context.id).expect("it was there before").clone();
         Ok((known, published, is_change))
     }
 
     /// Where a popup's own status is set, for who wonders why it is not live.
-    fn where_own_status_is(&self, known: &Known) -> String {
+    fn where_own_status_is(&self, known: &KnownPopup) -> String {
         let id = &known.stored.id;
         let status = known.own.word();
         let file = self.config().popups.clone();

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Known, PublishError, Published, settings_of, tell};
+use super::{KnownPopup, PublishError, Published, log_line, settings_of};
 use crate::popups_file::{self, PopupsFile, PopupsFileError};
 use nudged_base::telemetry::log::{Log, Message, Value};
 use nudged_config::Config;
@@ -16,11 +16,11 @@ use nudged_runtime::clocks;
 use nudged_store::{StoredCatalog, StoredPopup};
 
 /// Definitions that have been read, by id: each text is read once.
-pub(super) type Read = HashMap<String, Arc<Definition>>;
+pub(super) type Definitions = HashMap<String, Arc<Definition>>;
 
 /// The definitions of popups that are known.
-pub(super) fn read_of(popups: &[Known]) -> Read {
-    let by_id = |known: &Known| (known.stored.id.clone(), Arc::clone(&known.definition));
+pub(super) fn definitions_of(popups: &[KnownPopup]) -> Definitions {
+    let by_id = |known: &KnownPopup| (known.stored.id.clone(), Arc::clone(&known.definition));
     popups.iter().map(by_id).collect()
 }
 
@@ -28,22 +28,25 @@ pub(super) fn read_of(popups: &[Known]) -> Read {
 ///
 /// # Errors
 /// Every reason for which they may not.
-pub(super) fn try_compile(read: &Read, config: &Config) -> Result<(), Vec<SourceError>> {
-    compile_unstored(read.values().map(Arc::as_ref), settings_of(config)).map(drop)
+pub(super) fn try_compile(
+    definitions: &Definitions,
+    config: &Config,
+) -> Result<(), Vec<SourceError>> {
+    compile_unstored(definitions.values().map(Arc::as_ref), settings_of(config)).map(drop)
 }
 
-/// Reads and compiles what is stored, as it is by itself. `read` are definitions that were read
+/// Reads and compiles what is stored, as it is by itself. `definitions` are those that were read
 /// before.
 ///
 /// # Errors
 /// Where another program stored popups that can't stand together.
 pub(super) fn publish(
     stored: StoredCatalog,
-    read: &Read,
+    definitions: &Definitions,
     (config, version): (&Config, u64),
     log: &Log,
 ) -> Result<Published, PublishError> {
-    let popups = read_stored(stored.popups, read, log);
+    let popups = read_stored(stored.popups, definitions, log);
     let snapshot = compile_all(&popups, settings_of(config), version)
         .map_err(|errors| PublishError::Popups { path: config.data.clone(), errors })?;
     Ok(Published {
@@ -73,10 +76,10 @@ pub(super) fn read_file(path: &Path) -> Result<PopupsFile, PublishError> {
 
 /// A popup whose text this binary can't read is told and left out: it is not shown, and takes no
 /// other down.
-fn read_stored(stored: Vec<StoredPopup>, read: &Read, log: &Log) -> Vec<Known> {
+fn read_stored(stored: Vec<StoredPopup>, definitions: &Definitions, log: &Log) -> Vec<KnownPopup> {
     let mut popups = Vec::with_capacity(stored.len());
     for stored in stored {
-        let before = read.get(&stored.id);
+        let before = definitions.get(&stored.id);
         let same = before.filter(|definition| definition.canonical_json() == stored.text);
         let definition = match same {
             Some(definition) => Ok(Arc::clone(definition)),
@@ -86,12 +89,18 @@ fn read_stored(stored: Vec<StoredPopup>, read: &Read, log: &Log) -> Vec<Known> {
             Ok(definition) => {
                 let own = if stored.is_gone { Status::Archived } else { definition.status() };
                 let stored = Arc::new(stored);
-                popups.push(Known { stored, definition, own, override_status: None, status: own });
+                popups.push(KnownPopup {
+                    stored,
+                    definition,
+                    own,
+                    override_status: None,
+                    status: own,
+                });
             }
             Err(errors) => {
                 let error = errors.first().map(ToString::to_string).unwrap_or_default();
                 let fields = [("popup", Value::Text(&stored.id)), ("error", Value::Text(&error))];
-                tell(log, Message::CatalogRefused, &fields);
+                log_line(log, Message::CatalogRefused, &fields);
             }
         }
     }
@@ -100,7 +109,7 @@ fn read_stored(stored: Vec<StoredPopup>, read: &Read, log: &Log) -> Vec<Known> {
 
 /// Compiles popups as they are stored, with the statuses that hold.
 pub(super) fn compile_all(
-    popups: &[Known],
+    popups: &[KnownPopup],
     settings: Settings,
     version: u64,
 ) -> Result<Snapshot, Vec<SourceError>> {

@@ -13,8 +13,8 @@ use std::time::Duration;
 use crossbeam::channel::{RecvTimeoutError, bounded};
 
 use super::import::{check_not_emptied, import_file};
-use super::prepare::{publish, read_file, read_of, try_compile};
-use super::{PublishError, Published, Publisher, Reloaded, tell, tell_warnings};
+use super::prepare::{definitions_of, publish, read_file, try_compile};
+use super::{PublishError, Published, Publisher, Reloaded, log_line, log_warnings};
 use crate::overrides;
 use crate::popups_file::PopupsFile;
 use nudged_base::limits::FILE_STATUSES_MS;
@@ -49,7 +49,7 @@ impl Publisher {
                 let changed = reloadable_difference(former, &last_read).waiting;
                 let mut news = reloaded.waiting.clone();
                 news.retain(|key| changed.contains(key));
-                self.tell_reload(reloaded, &news);
+                self.log_reload(reloaded, &news);
             }
             Err(error) => {
                 let message = match error {
@@ -58,7 +58,7 @@ impl Publisher {
                     _ => Message::CatalogRefused,
                 };
                 for line in error.lines() {
-                    tell(&self.log, message, &[("error", Value::Text(&line))]);
+                    log_line(&self.log, message, &[("error", Value::Text(&line))]);
                 }
             }
         }
@@ -71,7 +71,7 @@ impl Publisher {
             Some(path) => Some((read_file(&path)?, path)),
             None => None,
         };
-        let before = self.desk.lock().file_statuses.clone();
+        let before = self.live.lock().file_statuses.clone();
         let is_over = AtomicBool::new(false);
         let outcome = std::thread::scope(|scope| {
             let (done, is_done) = bounded::<()>(0);
@@ -90,7 +90,7 @@ impl Publisher {
             Err(PublishError::Store(error)) if error.is_unavailable() => {
                 is_over.store(false, Ordering::Release);
                 let mut reloaded = self.reload_without_sql(difference, (file.as_ref(), &error))?;
-                reloaded.is_changed |= self.desk.lock().file_statuses != before;
+                reloaded.is_changed |= self.live.lock().file_statuses != before;
                 Ok(reloaded)
             }
             Err(error) => {
@@ -110,12 +110,12 @@ impl Publisher {
     ) -> Result<(Published, bool), PublishError> {
         let mut changing = self.lock();
         let config = &difference.config;
-        let mut read = read_of(&self.current().popups);
-        let imported = import_file(&mut changing.store, config, &mut read, who);
+        let mut definitions = definitions_of(&self.current().popups);
+        let imported = import_file(&mut changing.store, config, &mut definitions, who);
         is_over.store(true, Ordering::Release);
         let imported = imported?;
-        self.tell_owners(&imported.replaced, &imported.released);
-        let published = publish(imported.stored, &read, (config, 0), &self.log)?;
+        self.log_owners(&imported.replaced, &imported.released);
+        let published = publish(imported.stored, &definitions, (config, 0), &self.log)?;
         changing.config = config.clone();
         changing.is_file_pending = false;
         self.show_file(published)
@@ -138,13 +138,13 @@ impl Publisher {
         // With the settings as they are now.
         let catalog = current.stored();
         let published =
-            publish(catalog, &read_of(&current.popups), (&changing.config, 0), &self.log)?;
+            publish(catalog, &definitions_of(&current.popups), (&changing.config, 0), &self.log)?;
         drop(changing);
         let (shown, is_changed) = self.show(published)?;
         let mut reloaded = self.finish(difference, &shown, is_changed)?;
         if file.is_some() {
             let why = why.to_string();
-            tell(&self.log, Message::FileWaits, &[("error", Value::Text(&why))]);
+            log_line(&self.log, Message::FileWaits, &[("error", Value::Text(&why))]);
             reloaded.warnings.push(format!("{why}: {WAITS}"));
         }
         Ok(reloaded)
@@ -158,7 +158,7 @@ impl Publisher {
         is_changed: bool,
     ) -> Result<Reloaded, PublishError> {
         let warnings = match is_changed {
-            true => tell_warnings(&shown.snapshot, &self.log),
+            true => log_warnings(&shown.snapshot, &self.log),
             false => super::warnings_of(&shown.snapshot),
         };
         *self.config.write().unwrap_or_else(PoisonError::into_inner) =
@@ -177,18 +177,18 @@ impl Publisher {
         if check_file(path, file, &current, &self.config()).is_err() {
             return;
         }
-        let mut live = self.desk.lock();
+        let mut live = self.live.lock();
         if is_over.load(Ordering::Acquire) {
             return;
         }
         live.file_statuses = file_statuses(file, &current);
         // That a shard is slow to say so is told by the reload that waits for SQL.
         let _ = self.show_again(&live);
-        self.desk.ring();
+        self.live.ring();
     }
 
     fn set_file_statuses(&self, statuses: BTreeMap<String, Status>) -> Result<(), PublishError> {
-        let mut live = self.desk.lock();
+        let mut live = self.live.lock();
         if live.file_statuses == statuses {
             return Ok(());
         }
@@ -210,11 +210,11 @@ impl Publisher {
         if let Some(path) = config.popups.as_deref().filter(|_| is_file_pending) {
             let file = read_file(path)?;
             check_file(path, &file, &published, &config)?;
-            self.desk.lock().file_statuses = file_statuses(&file, &published);
+            self.live.lock().file_statuses = file_statuses(&file, &published);
         }
         let (entries, problem) = overrides::known_at_start(&config);
         if let Some(problem) = problem {
-            tell(&self.log, Message::OverridesUnread, &[("error", Value::Text(&problem))]);
+            log_line(&self.log, Message::OverridesUnread, &[("error", Value::Text(&problem))]);
         }
         // What comes from a copy may be older than what SQL has: it is brought there once more.
         let place = if is_file_pending { Place::Memory } else { Place::Sql };
@@ -223,16 +223,16 @@ impl Publisher {
         Ok(())
     }
 
-    fn tell_reload(&self, reloaded: &Reloaded, waiting_anew: &[&str]) {
+    fn log_reload(&self, reloaded: &Reloaded, waiting_anew: &[&str]) {
         if reloaded.is_changed {
             let version = Value::Number(reloaded.version);
-            tell(&self.log, Message::CatalogChanged, &[("version", version)]);
+            log_line(&self.log, Message::CatalogChanged, &[("version", version)]);
         }
         for (message, keys) in
             [(Message::ConfigReloaded, &reloaded.applied[..]), (Message::ConfigWaits, waiting_anew)]
         {
             if !keys.is_empty() {
-                tell(&self.log, message, &[("keys", Value::Text(&keys.join(" ")))]);
+                log_line(&self.log, message, &[("keys", Value::Text(&keys.join(" ")))]);
             }
         }
     }
@@ -241,7 +241,7 @@ impl Publisher {
 impl Published {
     /// As the store had it.
     fn stored(&self) -> StoredCatalog {
-        let popup = |known: &super::Known| StoredPopup::clone(&known.stored);
+        let popup = |known: &super::KnownPopup| StoredPopup::clone(&known.stored);
         StoredCatalog {
             version: self.stored_version,
             popups: self.popups.iter().map(popup).collect(),
@@ -258,17 +258,18 @@ fn check_file(
     config: &Config,
 ) -> Result<(), PublishError> {
     check_not_emptied(path, file, &current.stored())?;
-    let mut read = read_of(&current.popups);
+    let mut definitions = definitions_of(&current.popups);
     let of_file = file.definitions.iter();
-    read.extend(of_file.map(|definition| (definition.id().to_owned(), Arc::clone(definition))));
-    try_compile(&read, config)
+    definitions
+        .extend(of_file.map(|definition| (definition.id().to_owned(), Arc::clone(definition))));
+    try_compile(&definitions, config)
         .map_err(|errors| PublishError::Popups { path: path.to_owned(), errors })
 }
 
 /// What a file says of the popups that it does not show: its own that are not live, and those of
 /// the last file that it does not have any more.
 fn file_statuses(file: &PopupsFile, current: &Published) -> BTreeMap<String, Status> {
-    let is_gone = |known: &&super::Known| {
+    let is_gone = |known: &&super::KnownPopup| {
         known.stored.is_in_file()
             && !file.definitions.iter().any(|popup| popup.id() == known.stored.id)
     };

@@ -2,26 +2,25 @@
 //! where the store is a server that can't be reached. The file then waits until it can be.
 
 use super::import::{Imported, import_file};
-use super::prepare::Read;
-use super::{PublishError, tell};
+use super::prepare::Definitions;
+use super::{PublishError, log_line};
 use crate::catalog_copy;
 use crate::shared_catalog::SharedCatalog;
 use nudged_base::telemetry::log::{Log, Message, Value};
 use nudged_config::Config;
 use nudged_store::{Store, StoredCatalog};
 
-/// The first catalog, and whether the popups file waits. `read` gets the definitions that were
-/// read.
+/// The first catalog, and whether the popups file waits. `definitions` gets those that were read.
 ///
 /// # Errors
 /// Where the file or the store fails, and no copy can stand in for it.
 pub(super) fn first(
     store: &mut Store,
     config: &Config,
-    read: &mut Read,
+    definitions: &mut Definitions,
     log: &Log,
 ) -> Result<(Imported, bool), PublishError> {
-    let error = match import_file(store, config, read, "start") {
+    let error = match import_file(store, config, definitions, "start") {
         Ok(imported) => return Ok((imported, false)),
         Err(error) => error,
     };
@@ -43,6 +42,6 @@ pub(super) fn newest_copy(config: &Config, log: &Log) -> Option<StoredCatalog> {
         ("error", Value::Text("SQL does not answer; the node starts with a copy")),
         ("version", Value::Number(copy.version)),
     ];
-    tell(log, Message::CatalogStale, &fields);
+    log_line(log, Message::CatalogStale, &fields);
     Some(copy)
 }

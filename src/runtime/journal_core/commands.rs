@@ -17,7 +17,7 @@ use glommio::{GlommioError, executor};
 
 use super::super::files::{JournalDirectory, disk_error};
 use super::Signal;
-use nudged_journal::disk::{Completion, DiskCommand, DiskError};
+use nudged_journal::disk::{DiskCommand, DiskCompletion, DiskError};
 use nudged_journal::segment::{HEADER_BYTES, SECOND_HEADER_OFFSET, SegmentHeader, SegmentId};
 
 /// Bytes of zeros that are written at once when a segment is made.
@@ -28,29 +28,29 @@ const ZERO_PIECES_PER_SYNC: u64 = 8;
 pub(super) struct Files {
     pub(super) directory: Arc<JournalDirectory>,
     pub(super) open: RefCell<BTreeMap<SegmentId, Rc<BufferedFile>>>,
-    pub(super) completions: RefCell<VecDeque<Completion>>,
+    pub(super) completions: RefCell<VecDeque<DiskCompletion>>,
     pub(super) signal: Signal,
     pub(super) is_over: Cell<bool>,
 }
 
 impl Files {
-    pub(super) async fn carry_out(&self, command: DiskCommand) -> Completion {
+    pub(super) async fn carry_out(&self, command: DiskCommand) -> DiskCompletion {
         match command {
             DiskCommand::Write { segment, offset, bytes } => {
                 let file = self.file(segment).await;
                 let outcome = file.and_then(|file| write_now(&file, &bytes, offset));
-                Completion::Written(segment, outcome)
+                DiskCompletion::Written(segment, outcome)
             }
             DiskCommand::Sync { segment } => {
                 let outcome = match self.file(segment).await {
                     Ok(file) => file.fdatasync().await.map_err(translate),
                     Err(error) => Err(error),
                 };
-                Completion::Synced(segment, outcome)
+                DiskCompletion::Synced(segment, outcome)
             }
             DiskCommand::Prepare { segment, header, bytes } => {
                 let outcome = self.prepare(segment, header, bytes).await;
-                Completion::Prepared(segment, outcome)
+                DiskCompletion::Prepared(segment, outcome)
             }
             DiskCommand::Remove { segment } => {
                 self.open.borrow_mut().remove(&segment);
@@ -60,18 +60,21 @@ impl Files {
                     Err(DiskError::Missing) => Ok(()),
                     other => other,
                 };
-                Completion::Removed(segment, outcome)
+                DiskCompletion::Removed(segment, outcome)
             }
         }
     }
 
     /// Carries a write out on the spot, where its file is open; else gives the command back.
-    pub(super) fn carry_out_now(&self, command: DiskCommand) -> Result<Completion, DiskCommand> {
+    pub(super) fn carry_out_now(
+        &self,
+        command: DiskCommand,
+    ) -> Result<DiskCompletion, DiskCommand> {
         let open = self.open.borrow();
         match &command {
             DiskCommand::Write { segment, offset, bytes } if open.contains_key(segment) => {
                 let outcome = write_now(&open[segment], bytes, *offset);
-                Ok(Completion::Written(*segment, outcome))
+                Ok(DiskCompletion::Written(*segment, outcome))
             }
             _ => Err(command),
         }

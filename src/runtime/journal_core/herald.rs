@@ -10,7 +10,7 @@ use crate::log_thread::{stamp_now, tell};
 use nudged_base::limits::DISK_RETRY_MS;
 use nudged_base::telemetry::log::{Log, Message, Value};
 use nudged_base::time::MonoNs;
-use nudged_journal::appender::{Gauges, Poison};
+use nudged_journal::appender::{AppenderMetrics, Poison};
 use nudged_journal::disk::DiskError;
 
 /// What was said last.
@@ -45,7 +45,7 @@ impl Herald {
     pub(super) fn tell(
         &mut self,
         now: MonoNs,
-        gauges: &Gauges,
+        gauges: &AppenderMetrics,
         (poison, refusal): (Option<Poison>, Option<DiskError>),
         lanes: &JournalLanes,
     ) {
@@ -84,7 +84,7 @@ impl Herald {
         }
     }
 
-    fn tell_room(&self, message: Message, gauges: &Gauges, refusal: Option<DiskError>) {
+    fn tell_room(&self, message: Message, gauges: &AppenderMetrics, refusal: Option<DiskError>) {
         let directory = self.directory.to_string_lossy();
         let why = refusal.unwrap_or(DiskError::NoSpace).to_string();
         let fields = [

@@ -5,7 +5,7 @@
 use bumpalo::Bump;
 
 use super::in_flight::Waiter;
-use super::lane::Waiting;
+use super::lane::WaitingOutcome;
 use super::{Happened, Scratch, Subject, Users, shown_of};
 use crate::origin::Origin;
 use crate::view::View;
@@ -16,13 +16,13 @@ use nudged_api::outcome::{Candidate, Decided, EncodedOutcome, Outcome, Verdicts}
 use nudged_api::token::Token;
 use nudged_api::verdict::{PlacedVerdict, Verdict};
 use nudged_base::clock::Now;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::LaneSequence;
 use nudged_base::telemetry::log::{Message, Value};
 use nudged_base::time::MonoNs;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::choose::{self, Decision};
 use nudged_domain::state::apply::{self, EventVerdict, ShowApplied};
-use nudged_journal::record::Happening;
 
 /// What a command is executed with.
 #[derive(Clone, Copy, Debug)]
@@ -72,14 +72,14 @@ impl Users {
         let verdict = apply::event(state, shown, event.action, event.ts, now.wall);
         let fields =
             [("popup", Value::Text(token.popup)), ("action", Value::Text(event.action.as_str()))];
-        self.tell_of_user(now, Message::EventTaken, token.user, fields);
+        self.log_user(now, Message::EventTaken, token.user, fields);
         match verdict {
             EventVerdict::TooLate => Verdict::TOO_LATE,
             EventVerdict::Duplicate => Verdict::Duplicate,
             EventVerdict::Accepted { acted_at } => {
                 let subject = Subject::of(event);
-                let happening = event.action.happening();
-                let happened = Happened { happening, at: now.wall, acted_at, forgotten: None };
+                let kind = event.action.kind();
+                let happened = Happened { kind, at: now.wall, acted_at, forgotten: None };
                 self.record(&view.snapshot, &subject, happened);
                 Verdict::Accepted
             }
@@ -99,7 +99,7 @@ impl Users {
         };
         let outcome = EncodedOutcome::new(&outcome, &context.view.snapshot, self.buffer());
         let (since, origin) = (context.now.mono, context.origin);
-        self.lane.wait(Waiting { upto, since, origin, outcome });
+        self.lane.wait(WaitingOutcome { upto, since, origin, outcome });
         None
     }
 
@@ -136,8 +136,8 @@ impl Users {
         let (decided, applied) = self.mint_show(context, request, place, None);
         let snapshot = &*context.view.snapshot;
         let subject = Subject::of_show(snapshot, request.context.user, place, decided.token);
-        let (happening, forgotten) = (Happening::Decided, applied.forgotten);
-        let happened = Happened { happening, at: now, acted_at: now, forgotten };
+        let (kind, forgotten) = (EventKind::Decided, applied.forgotten);
+        let happened = Happened { kind, at: now, acted_at: now, forgotten };
         self.record(snapshot, &subject, happened);
         decided
     }
@@ -199,10 +199,10 @@ impl Users {
         decided: &Decided<'_>,
     ) {
         self.count(decided);
-        self.tell_decision(context.now, &context.view.snapshot, user, decided);
+        self.log_decision(context.now, &context.view.snapshot, user, decided);
     }
 
-    pub(super) fn tell_decision(
+    pub(super) fn log_decision(
         &self,
         now: Now,
         snapshot: &Snapshot,
@@ -214,7 +214,7 @@ impl Users {
             Decision::Nothing { reason, .. } => ("", reason.as_str()),
         };
         let fields = [("popup", Value::Text(popup)), ("reason", Value::Text(reason))];
-        self.tell_of_user(now, Message::Decided, user, fields);
+        self.log_user(now, Message::Decided, user, fields);
     }
 
     pub(super) fn count(&self, decided: &Decided<'_>) {

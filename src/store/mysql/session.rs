@@ -23,10 +23,10 @@ use super::address;
 use super::census::Counted;
 use super::failure::{FailureKind, ServerFailure};
 use super::gate;
-use super::text::{self, Rows, bound};
+use super::text::{self, RowStatements, bound};
 use crate::error::StoreError;
 use crate::statement::{Dialect, Insert};
-use crate::value::{Row, Unreadable, Value};
+use crate::value::{Row, SqlValue, Unreadable};
 use nudged_base::limits::{
     MYSQL_LOCK_WAIT_S, MYSQL_STATEMENT_BYTES_MAX, MYSQL_STATEMENT_BYTES_MIN,
 };
@@ -163,7 +163,7 @@ impl Remote {
         &mut self,
         action: &'static str,
         text: &str,
-        values: &[Value<'_>],
+        values: &[SqlValue<'_>],
         mut read: impl FnMut(&mut Row<'_>) -> Result<T, Unreadable>,
     ) -> Result<Vec<T>, StoreError> {
         let rows = self.run(action, &bound(text, values))?.0;
@@ -177,7 +177,7 @@ impl Remote {
         &mut self,
         action: &'static str,
         text: &str,
-        values: &[Value<'_>],
+        values: &[SqlValue<'_>],
     ) -> Result<u64, StoreError> {
         Ok(self.run(action, &bound(text, values))?.1)
     }
@@ -190,10 +190,10 @@ impl Remote {
         &mut self,
         action: &'static str,
         insert: &Insert<'_>,
-        rows: impl Iterator<Item = [Value<'v>; COLUMNS]>,
+        rows: impl Iterator<Item = [SqlValue<'v>; COLUMNS]>,
     ) -> Result<u64, StoreError> {
         let (head, tail) = (insert.head(), insert.tail(Dialect::Mysql));
-        let mut statements = Rows::new(&head, &tail, self.statement_bytes_max()?);
+        let mut statements = RowStatements::new(&head, &tail, self.statement_bytes_max()?);
         rows.for_each(|row| statements.push(&row));
         let statements = statements.finish();
         statements
@@ -208,7 +208,7 @@ impl Remote {
     pub(crate) fn lists(
         &mut self,
         text: &str,
-        keys: &[Value<'_>],
+        keys: &[SqlValue<'_>],
     ) -> Result<Vec<String>, StoreError> {
         Ok(text::lists(text, keys, self.statement_bytes_max()?))
     }

@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 
-use crate::value::Value;
+use crate::value::SqlValue;
 use nudged_base::hex;
 use nudged_base::limits::MYSQL_LIST_MAX;
 
@@ -38,12 +38,12 @@ fn push_bytes(out: &mut String, bytes: &[u8]) {
 }
 
 /// Appends a value as a literal.
-fn push_value(out: &mut String, value: Value<'_>) {
+fn push_value(out: &mut String, value: SqlValue<'_>) {
     match value {
-        Value::Null => out.push_str("NULL"),
-        Value::Number(number) => out.push_str(itoa::Buffer::new().format(number)),
-        Value::Text(text) => push_text(out, text),
-        Value::Bytes(bytes) => push_bytes(out, bytes),
+        SqlValue::Null => out.push_str("NULL"),
+        SqlValue::Number(number) => out.push_str(itoa::Buffer::new().format(number)),
+        SqlValue::Text(text) => push_text(out, text),
+        SqlValue::Bytes(bytes) => push_bytes(out, bytes),
     }
 }
 
@@ -51,7 +51,7 @@ fn push_value(out: &mut String, value: Value<'_>) {
 ///
 /// # Panics
 /// Where their numbers differ: statements are ours.
-pub(super) fn bound<'t>(text: &'t str, values: &[Value<'_>]) -> Cow<'t, str> {
+pub(super) fn bound<'t>(text: &'t str, values: &[SqlValue<'_>]) -> Cow<'t, str> {
     if values.is_empty() {
         return text.into();
     }
@@ -68,15 +68,16 @@ pub(super) fn bound<'t>(text: &'t str, values: &[Value<'_>]) -> Cow<'t, str> {
 
 /// A statement with one `?`, in `IN (?)`, as statements with lists of these keys: each of at most
 /// `MYSQL_LIST_MAX` keys and `bytes_max` bytes, and of one key at least. Allocates.
-pub(super) fn lists(text: &str, keys: &[Value<'_>], bytes_max: usize) -> Vec<String> {
+pub(super) fn lists(text: &str, keys: &[SqlValue<'_>], bytes_max: usize) -> Vec<String> {
     let (head, tail) = text.split_once('?').expect("a list has its place");
-    let mut lists = Rows { rows_max: MYSQL_LIST_MAX, ..Rows::new(head, tail, bytes_max) };
+    let mut lists =
+        RowStatements { rows_max: MYSQL_LIST_MAX, ..RowStatements::new(head, tail, bytes_max) };
     keys.iter().for_each(|key| lists.push_piece(|out| push_value(out, *key)));
     lists.finish()
 }
 
 /// Appends values in parentheses, separated by commas.
-fn push_row(out: &mut String, row: &[Value<'_>]) {
+fn push_row(out: &mut String, row: &[SqlValue<'_>]) {
     out.push('(');
     for (index, value) in row.iter().enumerate() {
         if index > 0 {
@@ -89,7 +90,7 @@ fn push_row(out: &mut String, row: &[Value<'_>]) {
 
 /// Statements `head row,row,... tail` of at most `bytes_max` bytes each; a row that is larger alone
 /// has a statement of its own, which the server then refuses.
-pub(super) struct Rows<'a> {
+pub(super) struct RowStatements<'a> {
     head: &'a str,
     tail: &'a str,
     bytes_max: usize,
@@ -99,15 +100,15 @@ pub(super) struct Rows<'a> {
     count: usize,
 }
 
-impl<'a> Rows<'a> {
+impl<'a> RowStatements<'a> {
     /// No rows yet. Does not allocate.
-    pub(super) fn new(head: &'a str, tail: &'a str, bytes_max: usize) -> Rows<'a> {
+    pub(super) fn new(head: &'a str, tail: &'a str, bytes_max: usize) -> RowStatements<'a> {
         let (done, open) = (Vec::new(), String::new());
-        Rows { head, tail, bytes_max, rows_max: usize::MAX, done, open, count: 0 }
+        RowStatements { head, tail, bytes_max, rows_max: usize::MAX, done, open, count: 0 }
     }
 
     /// Adds a row.
-    pub(super) fn push(&mut self, row: &[Value<'_>]) {
+    pub(super) fn push(&mut self, row: &[SqlValue<'_>]) {
         self.push_piece(|out| push_row(out, row));
     }
 
@@ -153,10 +154,10 @@ mod tests {
         push_row(
             &mut out,
             &[
-                Value::Text("a'b\\c\0\u{e9} "),
-                Value::Number(-1),
-                Value::Null,
-                Value::Bytes(&[0, 255]),
+                SqlValue::Text("a'b\\c\0\u{e9} "),
+                SqlValue::Number(-1),
+                SqlValue::Null,
+                SqlValue::Bytes(&[0, 255]),
             ],
         );
         assert_eq!(out, "('a''b\\\\c\\0\u{e9} ',-1,NULL,x'00ff')");
@@ -164,14 +165,14 @@ mod tests {
 
     #[test]
     fn each_value_has_its_place() {
-        let values = [Value::Text("what?"), Value::Number(7)];
+        let values = [SqlValue::Text("what?"), SqlValue::Number(7)];
         assert_eq!(bound("a = ? AND b = ?", &values), "a = 'what?' AND b = 7");
         assert_eq!(bound("a = '?'", &[]), "a = '?'");
     }
 
     #[test]
     fn lists_are_cut_at_their_bounds_and_lose_no_key() {
-        let keys: Vec<_> = (0..9).map(Value::Number).collect();
+        let keys: Vec<_> = (0..9).map(SqlValue::Number).collect();
         for bytes_max in 0..40 {
             let texts = lists("a IN (?) b", &keys, bytes_max);
             let inner = |text: &String| {
@@ -183,7 +184,7 @@ mod tests {
             assert_eq!(found.join(","), "0,1,2,3,4,5,6,7,8", "{bytes_max}");
         }
         assert!(lists("a IN (?)", &[], 10).is_empty());
-        let many = vec![Value::Number(1); 2 * MYSQL_LIST_MAX + 1];
+        let many = vec![SqlValue::Number(1); 2 * MYSQL_LIST_MAX + 1];
         let texts = lists("(?)", &many, usize::MAX);
         let counts = texts.iter().map(|text| text.split(',').count());
         assert_eq!(counts.collect::<Vec<_>>(), [MYSQL_LIST_MAX, MYSQL_LIST_MAX, 1]);
@@ -192,8 +193,8 @@ mod tests {
     #[test]
     fn statements_are_cut_at_their_bound_and_lose_no_row() {
         for bytes_max in 0..40 {
-            let mut rows = Rows::new("I ", " T", bytes_max);
-            (0..9).for_each(|number| rows.push(&[Value::Number(number)]));
+            let mut rows = RowStatements::new("I ", " T", bytes_max);
+            (0..9).for_each(|number| rows.push(&[SqlValue::Number(number)]));
             let statements = rows.finish();
             let mut numbers = Vec::new();
             for statement in &statements {
@@ -205,6 +206,6 @@ mod tests {
             let expected: Vec<_> = (0..9).map(|number| format!("({number})")).collect();
             assert_eq!(numbers, expected, "{bytes_max}");
         }
-        assert!(Rows::new("I ", " T", 10).finish().is_empty());
+        assert!(RowStatements::new("I ", " T", 10).finish().is_empty());
     }
 }

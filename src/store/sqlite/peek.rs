@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Embedded, FILE_NAME};
 use crate::error::StoreError;
 use crate::statements::streams::PART;
-use crate::value::{Row, Unreadable, Value};
+use crate::value::{Row, SqlValue, Unreadable};
 use nudged_base::hex;
 use nudged_base::ids::Sequence;
 
@@ -77,7 +77,7 @@ impl Peek {
     fn first<T>(
         &self,
         query: &str,
-        values: &[Value<'_>],
+        values: &[SqlValue<'_>],
         read: impl FnMut(&mut Row<'_>) -> Result<T, Unreadable>,
     ) -> Result<Option<T>, StoreError> {
         Ok(self.file.query("look into it", query, values, read)?.into_iter().next())

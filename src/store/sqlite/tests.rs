@@ -13,7 +13,7 @@ use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
 use super::FILE_NAME;
-use crate::{Applied, Reader, Store, StoreError, StreamId};
+use crate::{Applied, Store, StoreError, StoreReader, StreamId};
 use nudged_base::ids::Sequence;
 use nudged_base::limits::APPLY_RECORDS_MAX;
 use nudged_histories::{OwnedRecord, borrowed};
@@ -99,7 +99,7 @@ fn dump_of(records: &[OwnedRecord]) -> Vec<Vec<Value>> {
 
 fn read_states(directory: &Path, users: &[&str]) -> Vec<nudged_domain::state::user::UserState> {
     let mut states = vec![None; users.len()];
-    let mut reader = Reader::open(directory).unwrap();
+    let mut reader = StoreReader::open(directory).unwrap();
     let unreadable = reader.read_users(users, &mut |index, state| states[index] = Some(state));
     assert_eq!(unreadable.unwrap(), 0);
     states.into_iter().map(Option::unwrap).collect()

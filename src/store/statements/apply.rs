@@ -28,10 +28,10 @@ use crate::mysql::FailureKind;
 use crate::session::{RowError, Session};
 use crate::statement::Dialect;
 use crate::statements::erased::{erase, tombstones};
-use crate::statements::events::{self, Place};
+use crate::statements::events::{self, RecordKey};
 use crate::statements::streams::{Claims, Positions, move_positions, read_positions};
 use crate::statements::{statistics, users};
-use crate::stored::{Applied, Run, StreamId};
+use crate::stored::{Applied, RecordRun, StreamId};
 use nudged_background::writer::batcher::{self, Batch, EventRow};
 use nudged_background::writer::stats::Tally;
 use nudged_base::ids::{Sequence, UserKey};
@@ -53,7 +53,7 @@ struct Owner {
 }
 
 impl<'a> Flat<'a> {
-    fn of(runs: &[Run<'a>]) -> Result<Flat<'a>, StoreError> {
+    fn of(runs: &[RecordRun<'a>]) -> Result<Flat<'a>, StoreError> {
         let mut flat = Flat::default();
         for run in runs {
             check_ascending(run)?;
@@ -90,7 +90,7 @@ impl<'a> Flat<'a> {
     }
 }
 
-fn check_ascending(run: &Run<'_>) -> Result<(), StoreError> {
+fn check_ascending(run: &RecordRun<'_>) -> Result<(), StoreError> {
     for pair in run.records.windows(2) {
         let (after, found) = (pair[0].0, pair[1].0);
         let is_next = after.0.checked_add(1) == Some(found.0);
@@ -103,11 +103,11 @@ fn check_ascending(run: &Run<'_>) -> Result<(), StoreError> {
 
 /// How one call goes on from try to try.
 #[derive(Default)]
-struct Progress {
+struct Attempts {
     held_up: u32,
     lost: u32,
     /// A commit that nobody has answered.
-    unanswered: Option<Rows>,
+    unanswered: Option<RowsToCommit>,
     /// Rows of events are looked for before they are inserted.
     is_careful: bool,
     /// Records that the database refuses, with its reasons: of one stream.
@@ -144,7 +144,7 @@ impl Store {
         stream: StreamId,
         records: &[(Sequence, Record<'_>)],
     ) -> Result<Applied, StoreError> {
-        self.apply_runs(&[Run { stream, is_dense: true, records }])
+        self.apply_runs(&[RecordRun { stream, is_dense: true, records }])
     }
 
     /// Applies runs of several streams, on a server in one transaction with their positions where
@@ -157,7 +157,7 @@ impl Store {
     ///
     /// # Panics
     /// As [`Store::apply`]; in SQLite on a run that is not dense: a node of its own has no lists.
-    pub fn apply_runs(&mut self, runs: &[Run<'_>]) -> Result<Applied, StoreError> {
+    pub fn apply_runs(&mut self, runs: &[RecordRun<'_>]) -> Result<Applied, StoreError> {
         if self.session.get_mut().dialect() == Dialect::Mysql {
             return self.apply_flat(&Flat::of(runs)?);
         }
@@ -175,19 +175,19 @@ impl Store {
     fn apply_flat(&mut self, flat: &Flat<'_>) -> Result<Applied, StoreError> {
         let mut total = Applied::default();
         let mut done = 0;
-        let mut progress = Progress::default();
+        let mut attempts = Attempts::default();
         while done < flat.records.len() {
             let part = flat.part(done, self.records_now);
-            let failed = match self.transact(&part, &mut progress) {
+            let failed = match self.transact(&part, &mut attempts) {
                 Ok(Some(applied)) => {
                     done += part.records.len();
                     total.add(applied);
-                    progress = Progress::default();
+                    attempts = Attempts::default();
                     self.records_now = (self.records_now * 2).min(self.records_max);
                     continue;
                 }
                 Ok(None) => {
-                    progress.is_careful = true;
+                    attempts.is_careful = true;
                     continue;
                 }
                 Err(failed) => failed,
@@ -195,10 +195,10 @@ impl Store {
             match failed.refused {
                 // Each such turn leaves one more record out, so there are no more than records.
                 Some(sequence) => {
-                    let before = progress.refused.insert(sequence, failed.error.words());
+                    let before = attempts.refused.insert(sequence, failed.error.words());
                     assert!(before.is_none(), "a record that was left out has no rows");
                 }
-                None => self.go_on(&part, failed.error, &mut progress)?,
+                None => self.go_on(&part, failed.error, &mut attempts)?,
             }
         }
         Ok(total)
@@ -209,7 +209,7 @@ impl Store {
         &mut self,
         part: &Flat<'_>,
         error: StoreError,
-        progress: &mut Progress,
+        attempts: &mut Attempts,
     ) -> Result<(), StoreError> {
         if self.session.get_mut().dialect() == Dialect::Sqlite {
             return Err(error);
@@ -218,21 +218,21 @@ impl Store {
         let half = count.div_ceil(2).max(1);
         match error.kind() {
             FailureKind::Deadlock | FailureKind::LockWait | FailureKind::Duplicate => {
-                progress.held_up += 1;
+                attempts.held_up += 1;
                 self.records_now = half;
-                if progress.held_up < MYSQL_TRANSACTIONS_MAX { Ok(()) } else { Err(error) }
+                if attempts.held_up < MYSQL_TRANSACTIONS_MAX { Ok(()) } else { Err(error) }
             }
             FailureKind::BadData | FailureKind::PacketTooLarge if count > 1 => {
                 self.records_now = half;
                 Ok(())
             }
-            FailureKind::BadData | FailureKind::PacketTooLarge if progress.refused.is_empty() => {
-                progress.refused.insert(part.records[0].0, error.words());
+            FailureKind::BadData | FailureKind::PacketTooLarge if attempts.refused.is_empty() => {
+                attempts.refused.insert(part.records[0].0, error.words());
                 Ok(())
             }
             FailureKind::Unreachable => {
-                progress.lost += 1;
-                if progress.lost < MYSQL_LOST_MAX { Ok(()) } else { Err(error) }
+                attempts.lost += 1;
+                if attempts.lost < MYSQL_LOST_MAX { Ok(()) } else { Err(error) }
             }
             _ => Err(error),
         }
@@ -242,28 +242,28 @@ impl Store {
     fn transact(
         &mut self,
         part: &Flat<'_>,
-        progress: &mut Progress,
+        attempts: &mut Attempts,
     ) -> Result<Option<Applied>, Failed> {
         let claims: Claims =
             part.owners.iter().map(|owner| (owner.stream, self.claim(owner.stream))).collect();
         let session = self.session.get_mut();
         session.begin()?;
-        let result = write(session, part, &claims, &self.dead_letters, progress);
+        let result = write(session, part, &claims, &self.dead_letters, attempts);
         let result = match result {
-            Ok(Written::Rows(rows)) => match session.commit() {
+            Ok(WriteOutcome::Rows(rows)) => match session.commit() {
                 Ok(()) => {
                     session.note_applied(rows.has_erased);
                     Ok(Some(rows.applied))
                 }
                 Err(error) => {
                     if error.kind() == FailureKind::Unreachable {
-                        progress.unanswered = Some(rows);
+                        attempts.unanswered = Some(rows);
                     }
                     Err(error.into())
                 }
             },
-            Ok(Written::Nothing(applied)) => Ok(Some(applied)),
-            Ok(Written::NeedsCare) => Ok(None),
+            Ok(WriteOutcome::Nothing(applied)) => Ok(Some(applied)),
+            Ok(WriteOutcome::NeedsCare) => Ok(None),
             Err(failed) => Err(failed),
         };
         session.roll_back();
@@ -272,9 +272,9 @@ impl Store {
 }
 
 /// What is to be committed.
-enum Written {
+enum WriteOutcome {
     /// Rows, with the positions that say so.
-    Rows(Rows),
+    Rows(RowsToCommit),
     /// Nothing: all of it is applied.
     Nothing(Applied),
     /// Nothing: a row of events was there before, and it has to be known which.
@@ -282,7 +282,7 @@ enum Written {
 }
 
 /// What a commit of rows does: where the positions stand then, and whether it erases somebody.
-struct Rows {
+struct RowsToCommit {
     applied: Applied,
     positions: Positions,
     has_erased: bool,
@@ -293,31 +293,31 @@ fn write(
     part: &Flat<'_>,
     claims: &Claims,
     dead_letters: &DeadLetters,
-    progress: &mut Progress,
-) -> Result<Written, Failed> {
+    attempts: &mut Attempts,
+) -> Result<WriteOutcome, Failed> {
     let (before, any_erased) = read_positions(session, claims)?;
-    if let Some(unanswered) = progress.unanswered.take()
+    if let Some(unanswered) = attempts.unanswered.take()
         && unanswered.positions.iter().all(|(stream, off)| before.get(stream) == Some(off))
     {
-        return Ok(Written::Nothing(unanswered.applied));
+        return Ok(WriteOutcome::Nothing(unanswered.applied));
     }
     let pending = part.pending(&before)?;
     let skipped = part.records.len() - pending.records.len();
     if pending.records.is_empty() {
-        return Ok(Written::Nothing(Applied { skipped, ..Applied::default() }));
+        return Ok(WriteOutcome::Nothing(Applied { skipped, ..Applied::default() }));
     }
     let erased = if any_erased { erased_among(session, &pending)? } else { Default::default() };
-    let batch = batcher::build(&pending.records, &erased, &progress.refused);
-    let written = write_rows(session, &pending, &batch, progress.is_careful);
+    let batch = batcher::build(&pending.records, &erased, &attempts.refused);
+    let written = write_rows(session, &pending, &batch, attempts.is_careful);
     let duplicates = written.map_err(|RowError { row, error }| {
         let refused = row.map(|index| pending.records[index].0);
         Failed { refused, error }
     })?;
-    let Some(duplicates) = duplicates else { return Ok(Written::NeedsCare) };
+    let Some(duplicates) = duplicates else { return Ok(WriteOutcome::NeedsCare) };
     for erase in &batch.erases {
         dead_letters.erase_user(erase.user)?;
     }
-    let letters = letters(&pending, &batch, &progress.refused);
+    let letters = letters(&pending, &batch, &attempts.refused);
     if !letters.is_empty() {
         dead_letters.append(&letters)?;
     }
@@ -329,7 +329,11 @@ fn write(
     let rejected = letters.len();
     let records = pending.records.len() - duplicates - rejected;
     let applied = Applied { records, duplicates, skipped, rejected };
-    Ok(Written::Rows(Rows { applied, positions, has_erased: !batch.erases.is_empty() }))
+    Ok(WriteOutcome::Rows(RowsToCommit {
+        applied,
+        positions,
+        has_erased: !batch.erases.is_empty(),
+    }))
 }
 
 /// The erased users among those of the records.
@@ -353,7 +357,7 @@ fn write_rows(
 ) -> Result<Option<usize>, RowError> {
     erase(session, &batch.erases)?;
     let place = |event: &EventRow<'_>| (pending.owners[event.index].stream, event.sequence);
-    let events: Vec<(Place, &EventRow<'_>)> =
+    let events: Vec<(RecordKey, &EventRow<'_>)> =
         batch.events.iter().map(|event| (place(event), event)).collect();
     let mut tallies: BTreeMap<StreamId, Tally<'_>> = BTreeMap::new();
     for row in &batch.withdrawn {
@@ -384,7 +388,7 @@ fn write_rows(
 /// that can't tell a row of this transaction from one that an earlier one left under the same key.
 fn write_events(
     session: &mut Session,
-    events: &[(Place, &EventRow<'_>)],
+    events: &[(RecordKey, &EventRow<'_>)],
     is_careful: bool,
 ) -> Result<Option<Vec<bool>>, RowError> {
     let mut is_new = vec![true; events.len()];

@@ -6,10 +6,10 @@ use hashbrown::HashMap;
 use crate::Store;
 use crate::error::StoreError;
 use crate::session::{RowError, Session};
-use crate::statement::{Change, Insert, There};
+use crate::statement::{ColumnChange, Insert, OnConflict};
 use crate::statements::events::erase_events;
 use crate::statements::users::NAMED_MAX;
-use crate::value::{Row, Unreadable, Value, signed};
+use crate::value::{Row, SqlValue, Unreadable, signed};
 use nudged_background::writer::batcher::EraseRow;
 use nudged_background::writer::union::Tombstone;
 use nudged_base::ids::{Revision, UserKey};
@@ -19,11 +19,11 @@ use nudged_base::time::WallMs;
 /// The columns of a tombstone, in the order of [`read_tombstone`].
 const COLUMNS: &str = "user_hash, revision_epoch, revision_counter, erased_at";
 
-fn insert(there: There<'_>) -> Insert<'_> {
-    Insert { table: "erased_users", columns: COLUMNS, key: "user_hash", there }
+fn insert(on_conflict: OnConflict<'_>) -> Insert<'_> {
+    Insert { table: "erased_users", columns: COLUMNS, key: "user_hash", on_conflict }
 }
 
-fn values(key: UserKey, revision: Revision, at: WallMs) -> [Value<'static>; 4] {
+fn values(key: UserKey, revision: Revision, at: WallMs) -> [SqlValue<'static>; 4] {
     let (hash, counter) = (key.0.cast_signed(), signed(revision.counter));
     [hash.into(), revision.epoch.into(), counter.into(), at.into()]
 }
@@ -48,7 +48,7 @@ pub(super) fn erase(session: &mut Session, erases: &[EraseRow<'_>]) -> Result<()
         // condition, which ends the loop.
         while erase_events(session, condition, &values)? == NAMED_MAX {}
     }
-    let insert = insert(There::GivesWay(&[("erased_at", Change::New)]));
+    let insert = insert(OnConflict::UpdateIfNewer(&[("erased_at", ColumnChange::New)]));
     let rows = erases.iter().map(|row| values(row.key, row.revision, row.at));
     let written = session.insert("write tombstones", &insert, rows);
     written.map(drop).map_err(|error| error.renumbered(|row| erases[row].index))
@@ -62,7 +62,7 @@ pub(super) fn tombstones(
     let mut hashes: Vec<i64> = keys.iter().map(|key| key.0.cast_signed()).collect();
     hashes.sort_unstable();
     hashes.dedup();
-    let hashes: Vec<Value<'_>> = hashes.into_iter().map(Value::Number).collect();
+    let hashes: Vec<SqlValue<'_>> = hashes.into_iter().map(SqlValue::Number).collect();
     let query = format!("SELECT {COLUMNS} FROM erased_users WHERE user_hash IN (?)");
     let found = session.query_in("read tombstones", &query, &hashes, read_tombstone)?;
     Ok(found.into_iter().map(|one| (one.key, one)).collect())
@@ -93,7 +93,7 @@ impl Store {
     /// Where the database fails.
     pub fn take_tombstones(&mut self, tombstones: &[Tombstone]) -> Result<(), StoreError> {
         // Nothing comes back that was shown before the later of two erases.
-        let insert = insert(There::GivesWay(&[("erased_at", Change::Highest)]));
+        let insert = insert(OnConflict::UpdateIfNewer(&[("erased_at", ColumnChange::Highest)]));
         self.session.get_mut().transaction(|session| {
             lift_users(session, tombstones)?;
             let rows = tombstones.iter().map(|one| values(one.key, one.revision, one.at));
@@ -129,7 +129,7 @@ impl Store {
 /// Rows of users that are not above a tombstone's revision are lifted above it: it is of another
 /// store, and not about them.
 fn lift_users(session: &mut Session, tombstones: &[Tombstone]) -> Result<(), StoreError> {
-    let hashes: Vec<Value<'_>> =
+    let hashes: Vec<SqlValue<'_>> =
         tombstones.iter().map(|one| one.key.0.cast_signed().into()).collect();
     let query = format!(
         "SELECT user_id, user_hash, revision_epoch, revision_counter FROM users \

@@ -6,38 +6,38 @@ use std::collections::BTreeMap;
 use crate::Store;
 use crate::error::StoreError;
 use crate::session::{Inserted, RowError, Session};
-use crate::statement::{Insert, There};
+use crate::statement::{Insert, OnConflict};
 use crate::statements::users::NAMED_MAX;
 use crate::stored::StreamId;
-use crate::value::{Row, Unreadable, Value, signed};
+use crate::value::{Row, SqlValue, Unreadable, signed};
 use crate::whole::WholeEvent;
 use nudged_background::writer::batcher::{EventRow, WithdrawnRow, erased_decision};
 use nudged_base::ids::Sequence;
 use nudged_base::limits::MYSQL_LIST_MAX;
 
 /// Where a record is: its stream and its sequence there.
-pub(super) type Place = (StreamId, Sequence);
+pub(super) type RecordKey = (StreamId, Sequence);
 
 const INSERT: Insert<'_> = Insert {
     table: "events",
     columns: COLUMNS,
     key: "stream, seq",
     // By its place, or by (decision, action).
-    there: There::Stays,
+    on_conflict: OnConflict::Keep,
 };
 
 /// The columns of an event, in the order of [`Columns`] and of [`read_event`].
 const COLUMNS: &str = "stream, seq, decision, action, at, acted_at, user_id, popup_id, version, \
     variant, revision_epoch, revision_counter";
 
-type Columns<'v> = [Value<'v>; 12];
+type Columns<'v> = [SqlValue<'v>; 12];
 
-fn of_record<'v>((stream, sequence): Place, event: &'v EventRow<'_>) -> Columns<'v> {
+fn of_record<'v>((stream, sequence): RecordKey, event: &'v EventRow<'_>) -> Columns<'v> {
     [
         stream.0.into(),
         sequence.into(),
-        Value::Text(&event.decision),
-        event.happening.word().into(),
+        SqlValue::Text(&event.decision),
+        event.kind.word().into(),
         event.at.into(),
         event.acted_at.into(),
         event.user.into(),
@@ -68,7 +68,7 @@ fn of_row(stream: StreamId, event: &WholeEvent) -> Columns<'_> {
 
 /// Whether a row is the record's own. It may have lost its user to an erase since; the rest of it
 /// is then the same.
-fn is_own((place, event): (Place, &EventRow<'_>), row: &WholeEvent) -> bool {
+fn is_own((place, event): (RecordKey, &EventRow<'_>), row: &WholeEvent) -> bool {
     let is_same_decision =
         row.decision == event.decision || row.decision == erased_decision(&event.decision);
     let [_, _, decision, _, _, _, user, ..] = of_record(place, event);
@@ -99,7 +99,7 @@ fn read_event(row: &mut Row<'_>) -> Result<WholeEvent, Unreadable> {
 /// stay as they are.
 pub(super) fn insert_events(
     session: &mut Session,
-    events: &[(Place, &EventRow<'_>)],
+    events: &[(RecordKey, &EventRow<'_>)],
 ) -> Result<Inserted, RowError> {
     let rows = events.iter().map(|(place, event)| of_record(*place, event));
     let inserted = session.insert("write events", &INSERT, rows);
@@ -112,7 +112,7 @@ pub(super) fn insert_events(
 /// [`StoreError::Halted`] where such a row is another record's.
 pub(super) fn own_rows(
     session: &mut Session,
-    events: &[(Place, &EventRow<'_>)],
+    events: &[(RecordKey, &EventRow<'_>)],
 ) -> Result<Vec<bool>, StoreError> {
     let mut found = BTreeMap::new();
     for part in events.chunks(session.dialect().named_max(MYSQL_LIST_MAX)) {
@@ -121,7 +121,7 @@ pub(super) fn own_rows(
         let rows = session.query("read events", &query, &values, read_event)?;
         found.extend(rows.into_iter().map(|row| ((StreamId(row.stream), row.sequence), row)));
     }
-    let is_there = |(place, event): &(Place, &EventRow<'_>)| match found.get(place) {
+    let is_there = |(place, event): &(RecordKey, &EventRow<'_>)| match found.get(place) {
         Some(row) if is_own((*place, event), row) => Ok(true),
         Some(_) => Err(StoreError::Halted { stream: place.0.0, sequence: place.1 }),
         None => Ok(false),
@@ -130,7 +130,9 @@ pub(super) fn own_rows(
 }
 
 /// A condition on `stream` and `seq` that holds at these places.
-pub(super) fn at_places(places: impl Iterator<Item = Place>) -> (String, Vec<Value<'static>>) {
+pub(super) fn at_places(
+    places: impl Iterator<Item = RecordKey>,
+) -> (String, Vec<SqlValue<'static>>) {
     let mut by_stream: BTreeMap<StreamId, Vec<Sequence>> = BTreeMap::new();
     for (stream, sequence) in places {
         by_stream.entry(stream).or_default().push(sequence);
@@ -140,7 +142,7 @@ pub(super) fn at_places(places: impl Iterator<Item = Place>) -> (String, Vec<Val
         let list = vec!["?"; sequences.len()].join(",");
         conditions.push(format!("(stream = ? AND seq IN ({list}))"));
         values.push(stream.0.into());
-        values.extend(sequences.into_iter().map(Value::from));
+        values.extend(sequences.into_iter().map(SqlValue::from));
     }
     (conditions.join(" OR "), values)
 }
@@ -164,7 +166,7 @@ pub(super) fn withdraw(
         for (index, row) in (first..).zip(part) {
             indices.extend(row.decisions().map(|decision| (decision, index)));
         }
-        let decisions: Vec<_> = indices.keys().map(|decision| Value::Text(decision)).collect();
+        let decisions: Vec<_> = indices.keys().map(|decision| SqlValue::Text(decision)).collect();
         let rows = session.query_in("read withdrawn shows", &query, &decisions, |row| {
             Ok(((StreamId(row.take()?), row.take_sequence()?), row.take::<String>()?))
         })?;
@@ -184,7 +186,7 @@ pub(super) fn withdraw(
 pub(super) fn erase_events(
     session: &mut Session,
     condition: &str,
-    values: &[Value<'_>],
+    values: &[SqlValue<'_>],
 ) -> Result<usize, StoreError> {
     let query =
         format!("SELECT stream, seq, decision FROM events WHERE {condition} LIMIT {NAMED_MAX}");
@@ -194,7 +196,7 @@ pub(super) fn erase_events(
     for events in events.chunks(session.dialect().named_max(NAMED_MAX)) {
         let decisions = events.iter().map(|(_, decision)| (decision, erased_decision(decision)));
         let decisions: BTreeMap<&String, String> = decisions.collect();
-        let of_decision = |(of, erased)| [Value::from(of), Value::Text(erased)];
+        let of_decision = |(of, erased)| [SqlValue::from(of), SqlValue::Text(erased)];
         let mut values: Vec<_> =
             decisions.iter().flat_map(|(of, erased)| of_decision((*of, erased.as_str()))).collect();
         let (condition, places) = at_places(events.iter().map(|(place, _)| *place));

@@ -4,17 +4,21 @@
 use crate::Store;
 use crate::error::StoreError;
 use crate::session::Session;
-use crate::statement::{Dialect, Insert, There};
+use crate::statement::{Dialect, Insert, OnConflict};
 use crate::stored::StoredKey;
-use crate::value::{Row, Unreadable, Value};
+use crate::value::{Row, SqlValue, Unreadable};
 
 /// Those that are there stay as they are.
-const INSERT: Insert<'_> =
-    Insert { table: "signing_keys", columns: COLUMNS, key: "id, created_at", there: There::Stays };
+const INSERT: Insert<'_> = Insert {
+    table: "signing_keys",
+    columns: COLUMNS,
+    key: "id, created_at",
+    on_conflict: OnConflict::Keep,
+};
 
 const COLUMNS: &str = "id, created_at, secret, moved_at";
 
-fn values(key: &StoredKey) -> [Value<'_>; 4] {
+fn values(key: &StoredKey) -> [SqlValue<'_>; 4] {
     let secret: &[u8] = &key.secret;
     [key.id.into(), key.created_at.into(), secret.into(), key.moved_at.into()]
 }

@@ -5,7 +5,7 @@
 use crate::Store;
 use crate::error::StoreError;
 use crate::stored::{LiveNode, StreamId};
-use crate::value::{Unreadable, Value};
+use crate::value::{SqlValue, Unreadable};
 
 /// The server's clock in milliseconds, so that nodes need not agree on the time.
 const NOW_MS: &str = "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)";
@@ -80,7 +80,7 @@ impl Store {
         &mut self,
         action: &'static str,
         condition: &str,
-        values: &[Value<'_>],
+        values: &[SqlValue<'_>],
     ) -> Result<Vec<LiveNode>, StoreError> {
         let query = format!(
             "SELECT stream, name, GREATEST({NOW_MS} - seen_at, 0) FROM nodes WHERE {condition} \

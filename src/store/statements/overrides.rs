@@ -6,10 +6,10 @@ use crate::catalog::NO_TEXT;
 use crate::error::StoreError;
 use crate::overrides::{DROPPED, dropped_of, plan_overrides};
 use crate::session::Session;
-use crate::statement::{Change, Insert, There};
+use crate::statement::{ColumnChange, Insert, OnConflict};
 use crate::statements::popups::{lock_version, raise_version};
 use crate::stored::Dropped;
-use crate::value::{Row, Unreadable, Value};
+use crate::value::{Row, SqlValue, Unreadable};
 use nudged_base::limits::{OVERRIDES_MAX, SQL_ROWS_READ_MAX};
 use nudged_domain::catalog::overrides::{End, Entry, EntryId, Kind};
 
@@ -19,8 +19,8 @@ const WRITE: &str = "store pauses and archives";
 /// The columns of an entry's row, in the order of [`read_row`].
 const COLUMNS: &str = "entry_id, popup_id, kind, at, who, ended_at, ended_by";
 
-fn insert(there: There<'_>) -> Insert<'_> {
-    Insert { table: "override_entries", columns: COLUMNS, key: "entry_id", there }
+fn insert(on_conflict: OnConflict<'_>) -> Insert<'_> {
+    Insert { table: "override_entries", columns: COLUMNS, key: "entry_id", on_conflict }
 }
 
 /// An entry of its row; `None` where somebody else wrote what is none.
@@ -35,13 +35,13 @@ fn read_row(row: &mut Row<'_>) -> Result<Option<Entry>, Unreadable> {
     Ok(EntryId::parse(&id).map(|id| Entry { id, popup, kind, at, who, end }))
 }
 
-fn values<'v>(id: &'v str, entry: &'v Entry) -> [Value<'v>; 7] {
+fn values<'v>(id: &'v str, entry: &'v Entry) -> [SqlValue<'v>; 7] {
     [
         id.into(),
-        Value::Text(&entry.popup),
+        SqlValue::Text(&entry.popup),
         entry.kind.word().into(),
         entry.at.into(),
-        Value::Text(&entry.who),
+        SqlValue::Text(&entry.who),
         entry.end.as_ref().map(|end| end.at).into(),
         entry.end.as_ref().map(|end| &*end.who).into(),
     ]
@@ -90,7 +90,7 @@ impl Store {
             return Ok(0);
         }
         let ids: Vec<String> = entries.iter().map(|entry| entry.id.to_string()).collect();
-        let insert = insert(There::Changes(&[("ended_by, ended_at", Change::First)]));
+        let insert = insert(OnConflict::Update(&[("ended_by, ended_at", ColumnChange::First)]));
         self.session.get_mut().transaction(|session| {
             lock_version(session)?;
             let rows = ids.iter().zip(entries).map(|(id, entry)| values(id, entry));
@@ -126,7 +126,7 @@ pub(super) fn put(session: &mut Session, entries: &[Entry]) -> Result<bool, Stor
     let mut popups: Vec<&str> = entries.iter().map(|entry| &*entry.popup).collect();
     popups.sort_unstable();
     popups.dedup();
-    let popups: Vec<Value<'_>> = popups.into_iter().map(Value::Text).collect();
+    let popups: Vec<SqlValue<'_>> = popups.into_iter().map(SqlValue::Text).collect();
     let standing = format!(
         "SELECT {COLUMNS} FROM override_entries \
          WHERE ended_at IS NULL AND popup_id IN (?) LIMIT {OVERRIDES_MAX}"
@@ -134,9 +134,9 @@ pub(super) fn put(session: &mut Session, entries: &[Entry]) -> Result<bool, Stor
     let rows = session.query_in(READ, &standing, &popups, read_row)?;
     stored.extend(rows.into_iter().flatten());
     let edits = plan_overrides(&stored, entries);
-    let ends = insert(There::Changes(&[("ended_at, ended_by", Change::New)]));
+    let ends = insert(OnConflict::Update(&[("ended_at, ended_by", ColumnChange::New)]));
     for edit in &edits {
-        let (id, popup) = (edit.entry.id.to_string(), Value::Text(&edit.entry.popup));
+        let (id, popup) = (edit.entry.id.to_string(), SqlValue::Text(&edit.entry.popup));
         session.insert(WRITE, &ends, [values(&id, &edit.entry)].into_iter())?;
         for line in &edit.lines {
             // A popup that is not here has no history here.
@@ -161,7 +161,7 @@ pub(crate) fn dropped(session: &mut Session) -> Result<Vec<Dropped>, StoreError>
 
 fn of_ids(session: &mut Session, ids: &[EntryId]) -> Result<Vec<Entry>, StoreError> {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    let ids: Vec<Value<'_>> = ids.iter().map(Value::from).collect();
+    let ids: Vec<SqlValue<'_>> = ids.iter().map(SqlValue::from).collect();
     let find = format!("SELECT {COLUMNS} FROM override_entries WHERE entry_id IN (?)");
     let rows = session.query_in(READ, &find, &ids, read_row)?;
     Ok(rows.into_iter().flatten().collect())

@@ -3,15 +3,15 @@
 //! that two nodes change one after the other, and raises it in its own transaction, so that each
 //! node sees that there is something new.
 
-use crate::catalog::{CatalogChange, Edit, NO_TEXT, PopupRow, Written, plan};
+use crate::catalog::{CatalogChange, Edit, NO_TEXT, PopupRow, RowWrite, plan};
 use crate::error::StoreError;
 use crate::session::Session;
-use crate::statement::{Insert, There};
+use crate::statement::{Insert, OnConflict};
 use crate::statements::overrides;
-use crate::stored::{HistoryEntry, Origin, StoredCatalog};
-use crate::value::{Row, Unreadable, Value};
+use crate::stored::{HistoryEntry, PopupOrigin, StoredCatalog};
+use crate::value::{Row, SqlValue, Unreadable};
 use crate::whole::{TakenPopup, WholePopup};
-use crate::{Reader, Store};
+use crate::{Store, StoreReader};
 use nudged_base::ids::PopupKey;
 use nudged_base::time::WallMs;
 
@@ -21,7 +21,7 @@ const INSERT: Insert<'_> = Insert {
     table: "popups",
     columns: "popup_id, popup_key, version, origin, definition, archived_at",
     key: "popup_id",
-    there: There::Fails,
+    on_conflict: OnConflict::Fail,
 };
 
 /// What of a line of history is read, in the order of [`read_line`].
@@ -31,7 +31,7 @@ const INSERT_LINE: Insert<'_> = Insert {
     table: "popup_history",
     columns: "popup_id, version, `change`, at, who, diff, definition",
     key: "id",
-    there: There::Fails,
+    on_conflict: OnConflict::Fail,
 };
 
 fn read_line(row: &mut Row<'_>) -> Result<HistoryEntry, Unreadable> {
@@ -174,7 +174,7 @@ impl Store {
     }
 }
 
-impl Reader {
+impl StoreReader {
     /// Every popup that was ever stored, sorted by id, with the catalog's version.
     ///
     /// # Errors
@@ -263,14 +263,14 @@ fn read_rows(session: &mut Session) -> Result<Vec<PopupRow>, StoreError> {
             id: row.take()?,
             key: PopupKey(row.take_bits()?),
             version: row.take()?,
-            origin: Origin::of_word(&row.take::<String>()?),
+            origin: PopupOrigin::of_word(&row.take::<String>()?),
             text: row.take()?,
             archived_at: row.take_maybe_time()?,
         })
     })
 }
 
-fn values_of(row: &PopupRow) -> [Value<'_>; 6] {
+fn values_of(row: &PopupRow) -> [SqlValue<'_>; 6] {
     [
         (&row.id).into(),
         row.key.0.cast_signed().into(),
@@ -286,10 +286,10 @@ fn write(session: &mut Session, edit: &Edit, who: &str, at: WallMs) -> Result<()
     let row = &edit.row;
     let [id, _, version, origin, text, archived_at] = values_of(row);
     match edit.written {
-        Written::New => {
+        RowWrite::New => {
             session.insert(ACTION, &INSERT, [values_of(row)].into_iter())?;
         }
-        Written::Row => {
+        RowWrite::Row => {
             let update = "UPDATE popups SET version = ?, origin = ?, definition = ?, \
                           archived_at = ? WHERE popup_id = ?";
             session.execute(ACTION, update, &[version, origin, text, archived_at, id])?;

@@ -3,19 +3,19 @@
 
 use std::collections::BTreeMap;
 
-use crate::Reader;
+use crate::StoreReader;
 use crate::error::StoreError;
 use crate::session::Session;
 use crate::statements::erased::tombstones;
 use crate::statements::users::{USER_READ, read_user};
 use crate::stored::StoredEvent;
-use crate::value::Value;
+use crate::value::SqlValue;
 use nudged_background::writer::union::Tombstone;
 use nudged_base::ids::{PopupKey, UserKey};
 use nudged_base::limits::{SQL_ROWS_READ_MAX, USER_POPUPS_MAX};
 use nudged_domain::state::user::{PopupState, UserState, decode_popup};
 
-impl Reader {
+impl StoreReader {
     /// Reads users and hands each to `found` with its index; each is of one moment. An unknown
     /// user is the default state; an erased one is empty at the erase's revision. A user whose
     /// rows can't be read is not handed out; gives the number of those.
@@ -80,7 +80,7 @@ impl Reader {
     }
 }
 
-/// See [`Reader::users_after`].
+/// See [`StoreReader::users_after`].
 pub(super) fn users_after(
     session: &mut Session,
     after: &str,
@@ -113,7 +113,7 @@ fn read_states(
          ON user_popups.user_id = users.user_id AND forgotten = 0 WHERE users.user_id IN (?) \
          ORDER BY users.user_id, first_epoch, first_counter, popup_id"
     );
-    let ids: Vec<Value<'_>> = users.iter().map(|user| Value::from(*user)).collect();
+    let ids: Vec<SqlValue<'_>> = users.iter().map(|user| SqlValue::from(*user)).collect();
     let rows = session.query_in("read users", &query, &ids, |row| {
         let (user, revision, clocks) = read_user(row)?;
         let (key, state) = (row.take::<Option<i64>>()?, row.take::<Option<Vec<u8>>>()?);

@@ -3,32 +3,32 @@
 
 use crate::error::StoreError;
 use crate::session::{RowError, Session};
-use crate::statement::{Change, Dialect, Insert, There};
+use crate::statement::{ColumnChange, Dialect, Insert, OnConflict};
 use crate::statements::streams::{PART, make_positions, number_all};
 use crate::stored::{StatRow, StreamId};
-use crate::value::{Row, Unreadable, Value};
+use crate::value::{Row, SqlValue, Unreadable};
 use crate::whole::WholeStat;
-use crate::{Reader, Store};
+use crate::{Store, StoreReader};
 use nudged_background::writer::stats::{StatCounts, StatKey, hour_of};
 use nudged_base::time::WallMs;
 
 /// The six counts, in the order of a row's.
 const COUNTS: &str = "decided, shown, ignored, dismissed, clicked, converted";
 
-fn insert(there: There<'_>) -> Insert<'_> {
+fn insert(on_conflict: OnConflict<'_>) -> Insert<'_> {
     Insert {
         table: "popup_stats",
         columns: "popup_id, variant, hour, stream, part, decided, shown, ignored, dismissed, \
                   clicked, converted",
         key: "popup_id, variant, hour, stream, part",
-        there,
+        on_conflict,
     }
 }
 
-fn values<'v>(key: StatKey<'v>, stream: StreamId, counts: [i64; 6]) -> [Value<'v>; 11] {
+fn values<'v>(key: StatKey<'v>, stream: StreamId, counts: [i64; 6]) -> [SqlValue<'v>; 11] {
     let of = [key.popup.into(), key.variant.into(), key.hour.into(), stream.0.into(), PART.into()];
-    let mut values = [Value::Null; 11];
-    let all = of.into_iter().chain(counts.map(Value::Number));
+    let mut values = [SqlValue::Null; 11];
+    let all = of.into_iter().chain(counts.map(SqlValue::Number));
     values.iter_mut().zip(all).for_each(|(place, value)| *place = value);
     values
 }
@@ -46,7 +46,7 @@ pub(super) fn add_stats(
     session: &mut Session,
     stats: &[(StreamId, StatKey<'_>, StatCounts)],
 ) -> Result<(), RowError> {
-    let insert = insert(There::Changes(&[(COUNTS, Change::Sum)]));
+    let insert = insert(OnConflict::Update(&[(COUNTS, ColumnChange::Sum)]));
     let rows = stats.iter().map(|(stream, key, row)| values(*key, *stream, row.counts));
     let written = session.insert("write statistics", &insert, rows);
     written.map(drop).map_err(|error| error.renumbered(|row| stats[row].2.index))
@@ -67,11 +67,11 @@ impl Store {
             Some(row) => (
                 "WHERE popup_id >= ? AND (popup_id, variant, hour, set_id) > (?, ?, ?, ?)",
                 vec![
-                    Value::from(&row.popup),
-                    Value::from(&row.popup),
-                    Value::from(&row.variant),
-                    Value::from(row.hour),
-                    Value::from(&row.set),
+                    SqlValue::from(&row.popup),
+                    SqlValue::from(&row.popup),
+                    SqlValue::from(&row.variant),
+                    SqlValue::from(row.hour),
+                    SqlValue::from(&row.set),
                 ],
             ),
             None => ("", Vec::new()),
@@ -103,7 +103,7 @@ impl Store {
         names.sort_unstable();
         names.dedup();
         let streams = number_all(session, &names)?;
-        let insert = insert(There::Changes(&[(COUNTS, Change::Highest)]));
+        let insert = insert(OnConflict::Update(&[(COUNTS, ColumnChange::Highest)]));
         session.transaction(|session| {
             // A file that has a journal's counts knows the journal.
             if session.dialect() == Dialect::Sqlite {
@@ -119,7 +119,7 @@ impl Store {
     }
 }
 
-impl Reader {
+impl StoreReader {
     /// Counts per popup, variant and hour for hours in `[from, to)`, of one popup or of all, summed
     /// over streams and sorted by key, where there is anything.
     ///
@@ -132,8 +132,8 @@ impl Reader {
         to: WallMs,
     ) -> Result<Vec<StatRow>, StoreError> {
         let sums: Vec<_> = COUNTS.split(", ").map(|column| format!("SUM({column})")).collect();
-        let mut values: Vec<Value<'_>> = vec![hour_of(from).into(), to.into()];
-        values.extend(popup.map(Value::Text));
+        let mut values: Vec<SqlValue<'_>> = vec![hour_of(from).into(), to.into()];
+        values.extend(popup.map(SqlValue::Text));
         // An hour whose only show was taken back is left with a row of zeros.
         let query = format!(
             "SELECT popup_id, variant, hour, {} FROM popup_stats WHERE hour >= ? AND hour < ?{} \
@@ -156,10 +156,10 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nudged_base::happening::Happening;
+    use nudged_base::event_kind::EventKind;
 
     #[test]
     fn the_counts_are_in_the_order_of_what_happens() {
-        assert_eq!(COUNTS, Happening::ALL.map(Happening::word).join(", "));
+        assert_eq!(COUNTS, EventKind::ALL.map(EventKind::word).join(", "));
     }
 }

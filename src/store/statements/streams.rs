@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use crate::error::StoreError;
 use crate::session::Session;
-use crate::statement::{Change, Insert, There};
+use crate::statement::{ColumnChange, Insert, OnConflict};
 use crate::stored::StreamId;
-use crate::value::Value;
+use crate::value::SqlValue;
 use crate::whole::WholeStream;
 use crate::{Claim, Store};
 use nudged_base::hex;
@@ -24,16 +24,16 @@ pub(super) type Positions = BTreeMap<StreamId, Sequence>;
 /// Claims by stream.
 pub(super) type Claims = BTreeMap<StreamId, Claim>;
 
-fn position_insert(there: There<'_>) -> Insert<'_> {
+fn position_insert(on_conflict: OnConflict<'_>) -> Insert<'_> {
     Insert {
         table: "writer_position",
         columns: "stream, part, epoch, off",
         key: "stream, part",
-        there,
+        on_conflict,
     }
 }
 
-fn position_values(stream: StreamId, off: Sequence) -> [Value<'static>; 4] {
+fn position_values(stream: StreamId, off: Sequence) -> [SqlValue<'static>; 4] {
     [stream.0.into(), PART.into(), 1_i64.into(), off.into()]
 }
 
@@ -169,7 +169,7 @@ impl Store {
     /// # Errors
     /// Where the database fails.
     pub fn claims_but(&mut self, sets: &[String]) -> Result<(u64, u64), StoreError> {
-        let sets: Vec<Value<'_>> = sets.iter().map(Value::from).collect();
+        let sets: Vec<SqlValue<'_>> = sets.iter().map(SqlValue::from).collect();
         let but = format!(
             "WHERE stream NOT IN (SELECT stream FROM streams WHERE set_id IN ({}))",
             vec!["?"; sets.len()].join(",")
@@ -192,7 +192,7 @@ impl Store {
     pub fn take_positions(&mut self, streams: &[WholeStream]) -> Result<(), StoreError> {
         let sets: Vec<String> = streams.iter().map(|stream| stream.set.clone()).collect();
         let numbers = self.stream_numbers(&sets)?;
-        let insert = position_insert(There::Changes(&[("off", Change::Highest)]));
+        let insert = position_insert(OnConflict::Update(&[("off", ColumnChange::Highest)]));
         self.session.get_mut().transaction(|session| {
             let rows = streams.iter();
             let rows = rows.map(|stream| position_values(numbers[&stream.set], stream.applied));
@@ -213,7 +213,7 @@ pub(super) fn number_all(
     names: &[String],
 ) -> Result<BTreeMap<String, StreamId>, StoreError> {
     let query = "SELECT set_id, stream FROM streams WHERE set_id IN (?)";
-    let values: Vec<Value<'_>> = names.iter().map(Value::from).collect();
+    let values: Vec<SqlValue<'_>> = names.iter().map(SqlValue::from).collect();
     let mut numbers: BTreeMap<String, StreamId> = BTreeMap::new();
     let read = |session: &mut Session| {
         session.query_in("find a stream", query, &values, |row| {
@@ -225,9 +225,14 @@ pub(super) fn number_all(
     if missing.is_empty() {
         return Ok(numbers);
     }
-    let insert = Insert { table: "streams", columns: "set_id", key: "set_id", there: There::Stays };
+    let insert = Insert {
+        table: "streams",
+        columns: "set_id",
+        key: "set_id",
+        on_conflict: OnConflict::Keep,
+    };
     session.transaction(|session| {
-        let rows = missing.iter().map(|name| [Value::from(*name)]);
+        let rows = missing.iter().map(|name| [SqlValue::from(*name)]);
         session.insert("make a stream", &insert, rows)?;
         Ok(())
     })?;
@@ -241,7 +246,7 @@ pub(super) fn make_positions<'s>(
     streams: impl Iterator<Item = &'s StreamId>,
 ) -> Result<(), StoreError> {
     let rows = streams.map(|stream| position_values(*stream, Sequence(0)));
-    session.insert("make a stream", &position_insert(There::Stays), rows)?;
+    session.insert("make a stream", &position_insert(OnConflict::Keep), rows)?;
     Ok(())
 }
 
@@ -253,11 +258,11 @@ fn raise_epochs(
     let action = "claim a stream";
     let mut streams: Vec<StreamId> = numbers.values().copied().collect();
     streams.sort_unstable();
-    let insert = position_insert(There::Changes(&[("epoch", Change::Sum)]));
+    let insert = position_insert(OnConflict::Update(&[("epoch", ColumnChange::Sum)]));
     let rows = streams.iter().map(|stream| position_values(*stream, Sequence(0)));
     session.insert(action, &insert, rows)?;
     let query = "SELECT stream, epoch FROM writer_position WHERE part = 0 AND stream IN (?)";
-    let streams: Vec<Value<'_>> = streams.iter().map(|stream| stream.0.into()).collect();
+    let streams: Vec<SqlValue<'_>> = streams.iter().map(|stream| stream.0.into()).collect();
     let claims = session.query_in(action, query, &streams, |row| {
         Ok(Claim { stream: StreamId(row.take()?), epoch: row.take()? })
     })?;
@@ -277,7 +282,7 @@ pub(super) fn read_positions(
          WHERE part = {PART} AND stream IN (?) ORDER BY stream{}",
         session.dialect().lock()
     );
-    let streams: Vec<Value<'_>> = claims.keys().map(|stream| stream.0.into()).collect();
+    let streams: Vec<SqlValue<'_>> = claims.keys().map(|stream| stream.0.into()).collect();
     let found = session.query_in("read the position", &query, &streams, |row| {
         Ok((row.take::<u32>()?, row.take::<i64>()?, row.take_sequence()?, row.take::<bool>()?))
     })?;
@@ -306,12 +311,12 @@ pub(super) fn move_positions(
 ) -> Result<(), StoreError> {
     let (mut cases, mut places) = (Vec::new(), Vec::new());
     for (stream, to) in after {
-        cases.extend([Value::from(stream.0), Value::from(*to)]);
+        cases.extend([SqlValue::from(stream.0), SqlValue::from(*to)]);
         places.extend([
-            Value::from(stream.0),
-            Value::from(PART),
-            Value::from(claims[stream].epoch),
-            Value::from(before[stream]),
+            SqlValue::from(stream.0),
+            SqlValue::from(PART),
+            SqlValue::from(claims[stream].epoch),
+            SqlValue::from(before[stream]),
         ]);
     }
     let place = "(stream = ? AND part = ? AND epoch = ? AND off = ?)";

@@ -4,8 +4,8 @@
 
 use crate::error::StoreError;
 use crate::session::{RowError, Session};
-use crate::statement::{Change, Insert, There};
-use crate::value::{Row, Unreadable, Value, signed};
+use crate::statement::{ColumnChange, Insert, OnConflict};
+use crate::value::{Row, SqlValue, Unreadable, signed};
 use crate::whole::outcome_at;
 use nudged_background::writer::batcher::{EntryColumns, PopupRow, UserRow};
 use nudged_background::writer::union::{WholeEntry, WholeUser};
@@ -34,21 +34,21 @@ pub(super) fn read_user(row: &mut Row<'_>) -> Result<(String, Revision, UserCloc
     Ok((user, revision, clocks))
 }
 
-fn users_insert(there: There<'_>) -> Insert<'_> {
+fn users_insert(on_conflict: OnConflict<'_>) -> Insert<'_> {
     Insert {
         table: "users",
         columns: "user_id, user_hash, revision_epoch, revision_counter, last_counted_at, \
                   day_shows, session, session_shows",
         key: "user_id",
-        there,
+        on_conflict,
     }
 }
 
 /// The columns of a user beside id and revision.
-const CLOCKS: (&str, Change<'_>) =
-    ("user_hash, last_counted_at, day_shows, session, session_shows", Change::New);
+const CLOCKS: (&str, ColumnChange<'_>) =
+    ("user_hash, last_counted_at, day_shows, session, session_shows", ColumnChange::New);
 
-fn user_values<'v>(user: &'v str, revision: Revision, clocks: &UserClocks) -> [Value<'v>; 8] {
+fn user_values<'v>(user: &'v str, revision: Revision, clocks: &UserClocks) -> [SqlValue<'v>; 8] {
     [
         user.into(),
         UserKey::of(user.as_bytes()).0.cast_signed().into(),
@@ -63,7 +63,7 @@ fn user_values<'v>(user: &'v str, revision: Revision, clocks: &UserClocks) -> [V
 
 /// Writes user-level clocks where their revision is the higher one.
 pub(super) fn write_users(session: &mut Session, users: &[UserRow<'_>]) -> Result<(), RowError> {
-    let insert = users_insert(There::GivesWay(&[CLOCKS]));
+    let insert = users_insert(OnConflict::UpdateIfNewer(&[CLOCKS]));
     let rows = users.iter().map(|row| user_values(row.user, row.revision, &row.clocks));
     let written = session.insert("write users", &insert, rows);
     written.map(drop).map_err(|error| error.renumbered(|row| users[row].index))
@@ -71,7 +71,7 @@ pub(super) fn write_users(session: &mut Session, users: &[UserRow<'_>]) -> Resul
 
 /// A row of `user_popups` beside its key.
 #[derive(Default)]
-struct Entry<'a> {
+struct UserPopupColumns<'a> {
     shows: u32,
     last_shown_at: Option<WallMs>,
     outcome: Option<(Outcome, WallMs)>,
@@ -82,9 +82,9 @@ struct Entry<'a> {
     state: &'a [u8],
 }
 
-impl<'a> Entry<'a> {
-    fn of_record(entry: &EntryColumns<'a>) -> Entry<'a> {
-        Entry {
+impl<'a> UserPopupColumns<'a> {
+    fn of_record(entry: &EntryColumns<'a>) -> UserPopupColumns<'a> {
+        UserPopupColumns {
             shows: entry.shows,
             last_shown_at: Some(entry.last_shown_at),
             outcome: entry.outcome,
@@ -96,8 +96,8 @@ impl<'a> Entry<'a> {
         }
     }
 
-    fn of_whole(entry: &'a WholeEntry) -> Entry<'a> {
-        Entry {
+    fn of_whole(entry: &'a WholeEntry) -> UserPopupColumns<'a> {
+        UserPopupColumns {
             shows: entry.shows,
             last_shown_at: entry.last_shown_at,
             outcome: entry.outcome,
@@ -111,11 +111,16 @@ impl<'a> Entry<'a> {
 
     /// The mark that stands alone where there is no older row, so that older records can't bring
     /// the entry back.
-    fn forgotten(revision: Revision) -> Entry<'a> {
-        Entry { is_forgotten: true, first: revision, revision, ..Entry::default() }
+    fn forgotten(revision: Revision) -> UserPopupColumns<'a> {
+        UserPopupColumns {
+            is_forgotten: true,
+            first: revision,
+            revision,
+            ..UserPopupColumns::default()
+        }
     }
 
-    fn values(&self, user: &'a str, popup: &'a str) -> [Value<'a>; 14] {
+    fn values(&self, user: &'a str, popup: &'a str) -> [SqlValue<'a>; 14] {
         [
             user.into(),
             popup.into(),
@@ -135,14 +140,14 @@ impl<'a> Entry<'a> {
     }
 }
 
-fn entries_insert(there: There<'_>) -> Insert<'_> {
+fn entries_insert(on_conflict: OnConflict<'_>) -> Insert<'_> {
     Insert {
         table: "user_popups",
         columns: "user_id, popup_id, popup_key, shows, last_shown_at, outcome, outcome_at, \
                   next_show_at, forgotten, first_epoch, first_counter, revision_epoch, \
                   revision_counter, state",
         key: "user_id, popup_id",
-        there,
+        on_conflict,
     }
 }
 
@@ -158,17 +163,17 @@ pub(super) fn write_entries(
     for begins in ["forgotten", "TRUE"] {
         let rows = popups.iter().filter_map(|row| {
             let entry = row.entry.as_ref().filter(|entry| begins_where(entry) == begins)?;
-            Some((entry.index, Entry::of_record(entry).values(row.user, row.popup)))
+            Some((entry.index, UserPopupColumns::of_record(entry).values(row.user, row.popup)))
         });
         // Whether the row was forgotten is asked before that changes.
-        let changes = [(FIRST, Change::NewWhere(begins)), (COLUMNS, Change::New)];
+        let changes = [(FIRST, ColumnChange::NewWhere(begins)), (COLUMNS, ColumnChange::New)];
         write_kind(session, "write popups of users", &changes, &rows.collect::<Vec<_>>())?;
     }
     let rows = popups.iter().filter_map(|row| {
         let (index, revision) = row.forgotten?;
-        Some((index, Entry::forgotten(revision).values(row.user, row.popup)))
+        Some((index, UserPopupColumns::forgotten(revision).values(row.user, row.popup)))
     });
-    let changes = [("forgotten", Change::New)];
+    let changes = [("forgotten", ColumnChange::New)];
     write_kind(session, "forget popups of users", &changes, &rows.collect::<Vec<_>>())
 }
 
@@ -176,13 +181,13 @@ pub(super) fn write_entries(
 fn write_kind(
     session: &mut Session,
     action: &'static str,
-    changes: &[(&str, Change<'_>)],
-    rows: &[(usize, [Value<'_>; 14])],
+    changes: &[(&str, ColumnChange<'_>)],
+    rows: &[(usize, [SqlValue<'_>; 14])],
 ) -> Result<(), RowError> {
     if rows.is_empty() {
         return Ok(());
     }
-    let insert = entries_insert(There::GivesWay(changes));
+    let insert = entries_insert(OnConflict::UpdateIfNewer(changes));
     let written = session.insert(action, &insert, rows.iter().map(|(_, values)| *values));
     written.map(drop).map_err(|error| error.renumbered(|row| rows[row].0))
 }
@@ -200,7 +205,7 @@ pub(super) fn remove_entries(
     const IS_OLDER: &str = "(user_id = ? AND popup_id = ? AND (revision_epoch < ? \
         OR (revision_epoch = ? AND revision_counter < ?)))";
     let removed = popups.iter().filter_map(|row| Some((row, row.removed?.1)));
-    let rows: Vec<[Value<'_>; 5]> = removed
+    let rows: Vec<[SqlValue<'_>; 5]> = removed
         .map(|(row, revision)| {
             let (epoch, counter) = (revision.epoch.into(), signed(revision.counter).into());
             [row.user.into(), row.popup.into(), epoch, epoch, counter]
@@ -216,15 +221,17 @@ pub(super) fn remove_entries(
 
 /// Writes users with all their entries, whatever was there.
 pub(super) fn replace_whole(session: &mut Session, users: &[WholeUser]) -> Result<(), StoreError> {
-    let revision = ("revision_epoch, revision_counter", Change::New);
+    let revision = ("revision_epoch, revision_counter", ColumnChange::New);
     let changes = [CLOCKS, revision];
-    let insert = users_insert(There::Changes(&changes));
+    let insert = users_insert(OnConflict::Update(&changes));
     let rows = users.iter().map(|user| user_values(&user.user, user.revision, &user.clocks));
     session.insert("take users in", &insert, rows)?;
-    let changes = [(FIRST, Change::New), (COLUMNS, Change::New), revision];
-    let insert = entries_insert(There::Changes(&changes));
+    let changes = [(FIRST, ColumnChange::New), (COLUMNS, ColumnChange::New), revision];
+    let insert = entries_insert(OnConflict::Update(&changes));
     let entries = users.iter().flat_map(|user| {
-        user.entries.iter().map(|entry| Entry::of_whole(entry).values(&user.user, &entry.popup))
+        user.entries
+            .iter()
+            .map(|entry| UserPopupColumns::of_whole(entry).values(&user.user, &entry.popup))
     });
     session.insert("take users in", &insert, entries)?;
     Ok(())

@@ -12,7 +12,7 @@ use crate::session::Session;
 use crate::statements::erased::tombstones;
 use crate::statements::reading::users_after;
 use crate::statements::users::{ENTRY_READ, USER_READ, read_entry, read_user, replace_whole};
-use crate::value::Value;
+use crate::value::SqlValue;
 use crate::whole::{TakenUsers, plan};
 use nudged_background::writer::union::WholeUser;
 use nudged_base::ids::UserKey;
@@ -30,7 +30,7 @@ impl Store {
     ) -> Result<Vec<WholeUser>, StoreError> {
         self.session.get_mut().snapshot(|session| {
             let ids = users_after(session, after, count)?;
-            Ok(read_whole(session, ids.iter().map(Value::from), "")?.into_values().collect())
+            Ok(read_whole(session, ids.iter().map(SqlValue::from), "")?.into_values().collect())
         })
     }
 
@@ -62,7 +62,7 @@ impl Store {
     /// Where the database fails.
     pub fn users_of(&mut self, keys: &[UserKey]) -> Result<Vec<String>, StoreError> {
         let query = "SELECT user_id FROM users WHERE user_hash IN (?)";
-        let hashes: Vec<Value<'_>> = keys.iter().map(|key| key.0.cast_signed().into()).collect();
+        let hashes: Vec<SqlValue<'_>> = keys.iter().map(|key| key.0.cast_signed().into()).collect();
         self.session.get_mut().query_in("read users", query, &hashes, |row| row.take())
     }
 }
@@ -70,10 +70,10 @@ impl Store {
 /// The users among these that have rows; `lock` is empty or locks them.
 fn read_whole<'v>(
     session: &mut Session,
-    ids: impl Iterator<Item = Value<'v>>,
+    ids: impl Iterator<Item = SqlValue<'v>>,
     lock: &str,
 ) -> Result<BTreeMap<String, WholeUser>, StoreError> {
-    let ids: Vec<Value<'_>> = ids.collect();
+    let ids: Vec<SqlValue<'_>> = ids.collect();
     let query = format!("SELECT {USER_READ} FROM users WHERE user_id IN (?){lock}");
     let users = session.query_in("read users", &query, &ids, read_user)?;
     let mut whole = BTreeMap::new();

@@ -3,7 +3,7 @@
 
 use nudged_base::ids::Sequence;
 use nudged_base::limits::APPLY_RECORDS_MAX;
-use nudged_store::{Applied, Run, StoreError};
+use nudged_store::{Applied, RecordRun, StoreError};
 use proptest::test_runner::{Config as Cases, TestRunner};
 
 use super::{Node, assert_same, database, dump, dump_of, reader, shared};
@@ -75,7 +75,8 @@ fn lists_have_gaps_and_several_go_in_one_transaction() {
         records.iter().filter(|(sequence, _)| sequence.0 % 3 == list as u64).copied().collect()
     };
     let parts = [part(0), part(1), part(2)];
-    let run = |list: usize| Run { stream: streams[list], is_dense: false, records: &parts[list] };
+    let run =
+        |list: usize| RecordRun { stream: streams[list], is_dense: false, records: &parts[list] };
     let before = node.statements();
     let applied = node.store.apply_runs(&[run(0), run(1), run(2)]).unwrap();
     assert_eq!((applied.records, node.statements() - before), (60, 8));

@@ -144,7 +144,7 @@ fn writers_that_hold_each_other_up_all_come_through() {
                 // All of them write the same users, of which the highest revision stays.
                 let records = nudged_histories::borrowed(&journal.records);
                 for records in records.chunks(50) {
-                    let run = nudged_store::Run { stream, is_dense: true, records };
+                    let run = nudged_store::RecordRun { stream, is_dense: true, records };
                     while let Err(error) = node.store.apply_runs(&[run]) {
                         assert!(error.is_transient(), "{error}");
                     }

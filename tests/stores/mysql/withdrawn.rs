@@ -3,7 +3,7 @@
 
 use nudged_base::ids::Partition;
 use nudged_base::time::WallMs;
-use nudged_store::Run;
+use nudged_store::RecordRun;
 
 use super::{Node, assert_same, database, dump, dump_of, reader, shared};
 use nudged_domain::state::apply::Action;
@@ -98,7 +98,7 @@ fn what_several_lists_take_back_is_taken_from_their_own_statistics() {
     let records = borrowed(&journal.records);
     let (first, second) = records.split_at(3);
     // Of the second list the show is applied before, of the first list in the same transaction.
-    let run = |list: usize, records| Run { stream: streams[list], is_dense: false, records };
+    let run = |list: usize, records| RecordRun { stream: streams[list], is_dense: false, records };
     node.store.apply_runs(&[run(1, &second[..1])]).unwrap();
     let applied = node.store.apply_runs(&[run(0, first), run(1, second)]).unwrap();
     assert_eq!((applied.records, applied.skipped), (5, 1));

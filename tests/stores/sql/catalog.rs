@@ -4,7 +4,7 @@ use super::*;
 use nudged_base::ids::PopupKey;
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::overrides::{End, Entry, EntryId, Kind};
-use nudged_store::{CatalogChange, HistoryEntry, ImportedPopup, Origin, StoredPopup};
+use nudged_store::{CatalogChange, HistoryEntry, ImportedPopup, PopupOrigin, StoredPopup};
 
 /// What the tests do most: changes on whatever version there is.
 trait Changes {
@@ -70,7 +70,7 @@ fn versions_rise_with_texts_and_ids_come_and_go() {
         for (at, (definitions, want)) in (1..).zip(steps) {
             let stored = store.import_popups(definitions, "file", WallMs(at)).unwrap();
             assert_eq!(summary(&stored), want, "import {at}");
-            assert!(stored.iter().all(|popup| popup.origin == Origin::File));
+            assert!(stored.iter().all(|popup| popup.origin == PopupOrigin::File));
             store = database.open();
             assert_eq!(store.load_popups().unwrap(), stored, "import {at}, after a restart");
             assert_eq!(database.reader().catalog().unwrap().popups, stored);
@@ -214,9 +214,9 @@ fn popups_of_the_api_are_left_alone_until_the_file_has_them() {
         let own = "UPDATE popups SET origin = 'api' WHERE popup_id = 'a'";
         database.run(own);
         let stored = store.import_popups(&[("b", B)], "file", WallMs(2)).unwrap();
-        assert_eq!((stored[0].origin, stored[0].is_gone), (Origin::Api, false));
+        assert_eq!((stored[0].origin, stored[0].is_gone), (PopupOrigin::Api, false));
         let stored = store.import_popups(&[("a", A), ("b", B)], "file", WallMs(3)).unwrap();
-        assert_eq!((stored[0].origin, stored[0].version), (Origin::File, 1));
+        assert_eq!((stored[0].origin, stored[0].version), (PopupOrigin::File, 1));
     });
 }
 

@@ -11,11 +11,11 @@ use nudged_base::limits::OVERRIDES_OF_POPUP_MAX;
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::overrides::{End, Entry, EntryId, Kind, Place};
 
-fn order<'a>(id: &'a str, who: &'a str) -> Order<'a> {
-    Order { id, who, expected: None }
+fn context<'a>(id: &'a str, who: &'a str) -> EditContext<'a> {
+    EditContext { id, who, expected: None }
 }
 
-const PAUSE: Ask = Ask::Set(Kind::Pause);
+const PAUSE: OverrideRequest = OverrideRequest::Set(Kind::Pause);
 
 fn status(publisher: &Publisher, id: &str) -> Status {
     publisher.current().find(id).unwrap().status
@@ -34,18 +34,19 @@ fn a_pause_wins_until_it_is_resumed_and_survives() {
     let (place, shards) = (MadePlace::with_popups(TWO), shards());
     {
         let publisher = Arc::new(place.load(&shards.mesh).unwrap());
-        let paused = publisher.override_popup(order("a", "alice"), PAUSE).unwrap();
+        let paused = publisher.override_popup(context("a", "alice"), PAUSE).unwrap();
         assert_eq!((paused.known.status, paused.stored), (Status::Paused, Place::Memory));
         let told = shards.take_told();
         assert_eq!(told, [(0, "catalog 2".to_owned()), (1, "catalog 2".to_owned())]);
-        publisher.override_popup(order("a", "alice"), PAUSE).unwrap();
+        publisher.override_popup(context("a", "alice"), PAUSE).unwrap();
         assert!(shards.take_told().is_empty(), "what holds already changes nothing");
-        let unknown = publisher.override_popup(order("zz", "alice"), PAUSE).unwrap_err();
+        let unknown = publisher.override_popup(context("zz", "alice"), PAUSE).unwrap_err();
         assert!(matches!(unknown, PublishError::NoSuchPopup));
         // A file changes what it changes, and no more.
         place.write_popups("[[popup]]\nid = \"a\"\npriority = 1\n");
         publisher.reload("test").unwrap();
-        let gone = publisher.override_popup(order("b", "alice"), Ask::Resume).unwrap_err();
+        let gone =
+            publisher.override_popup(context("b", "alice"), OverrideRequest::Resume).unwrap_err();
         assert!(matches!(&gone, PublishError::OwnStatus(why) if why.contains("popups.toml")));
         let couriers = Couriers::start(&publisher, &Arc::default(), &place.log).unwrap();
         until_stored(&publisher, "a", Place::Sql);
@@ -54,9 +55,9 @@ fn a_pause_wins_until_it_is_resumed_and_survives() {
     let publisher = place.load(&shards.mesh).unwrap();
     let want = [("a".to_owned(), 2, Status::Paused), ("b".to_owned(), 1, Status::Archived)];
     assert_eq!(statuses(&publisher.snapshot()), want);
-    let resumed = publisher.override_popup(order("a", "bob"), Ask::Resume).unwrap();
+    let resumed = publisher.override_popup(context("a", "bob"), OverrideRequest::Resume).unwrap();
     assert_eq!((resumed.known.status, resumed.warnings.len()), (Status::Live, 0));
-    let again = publisher.override_popup(order("a", "bob"), Ask::Resume).unwrap();
+    let again = publisher.override_popup(context("a", "bob"), OverrideRequest::Resume).unwrap();
     assert_eq!(again.known.status, Status::Live, "there is nothing to end");
 }
 
@@ -64,16 +65,16 @@ fn a_pause_wins_until_it_is_resumed_and_survives() {
 fn after_a_resume_the_files_own_status_counts_again() {
     let (place, shards) = (MadePlace::with_popups(TWO), shards());
     let publisher = place.load(&shards.mesh).unwrap();
-    publisher.override_popup(order("a", "x"), PAUSE).unwrap();
-    publisher.override_popup(order("a", "x"), Ask::Set(Kind::Archive)).unwrap();
+    publisher.override_popup(context("a", "x"), PAUSE).unwrap();
+    publisher.override_popup(context("a", "x"), OverrideRequest::Set(Kind::Archive)).unwrap();
     place.write_popups("[[popup]]\nid = \"a\"\nstatus = \"draft\"\n[[popup]]\nid = \"b\"\n");
     publisher.reload("test").unwrap();
     assert_eq!(status(&publisher, "a"), Status::Archived);
-    let resumed = publisher.override_popup(order("a", "x"), Ask::Resume).unwrap();
+    let resumed = publisher.override_popup(context("a", "x"), OverrideRequest::Resume).unwrap();
     assert_eq!(resumed.known.status, Status::Draft);
     let [warning] = &resumed.warnings[..] else { panic!("{:?}", resumed.warnings) };
     assert!(warning.contains("popups.toml") && warning.contains("draft"), "{warning}");
-    let refused = publisher.override_popup(order("a", "x"), Ask::Resume).unwrap_err();
+    let refused = publisher.override_popup(context("a", "x"), OverrideRequest::Resume).unwrap_err();
     assert!(matches!(&refused, PublishError::OwnStatus(why) if why == warning), "{refused}");
     place.write_popups(TWO);
     publisher.reload("test").unwrap();
@@ -94,7 +95,7 @@ fn a_pause_among_many_popups_copies_no_content() {
     place.change(|config| config.popups = Some(json));
     let publisher = place.load(&shards.mesh).unwrap();
     let before = publisher.snapshot();
-    publisher.override_popup(order("p77", "x"), PAUSE).unwrap();
+    publisher.override_popup(context("p77", "x"), PAUSE).unwrap();
     let after = publisher.snapshot();
     assert!(!Arc::ptr_eq(&before, &after));
     let is_shared = |one: &nudged_domain::catalog::snapshot::Popup, other: &_| -> bool {
@@ -120,7 +121,7 @@ fn where_the_file_cannot_be_written_a_pause_holds_in_memory_with_one_error() {
         logged.push_str(&place.logged());
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
-    let paused = publisher.override_popup(order("a", "x"), PAUSE).unwrap();
+    let paused = publisher.override_popup(context("a", "x"), PAUSE).unwrap();
     assert_eq!((paused.known.status, paused.stored), (Status::Paused, Place::Memory));
     // Longer than it takes to try again.
     std::thread::sleep(std::time::Duration::from_millis(1_200));
@@ -146,7 +147,7 @@ fn a_restart_without_sql_finds_the_pause_in_the_file() {
         held.execute_batch("BEGIN IMMEDIATE").unwrap();
         let couriers = Couriers::start(&publisher, &Arc::default(), &place.log).unwrap();
         let begun = Instant::now();
-        publisher.override_popup(order("a", "x"), PAUSE).unwrap();
+        publisher.override_popup(context("a", "x"), PAUSE).unwrap();
         println!("held after {:?}", begun.elapsed());
         until_stored(&publisher, "a", Place::Node);
         assert_eq!(publisher.with_overrides(|all| all.stored("a")), Place::Node);
@@ -168,7 +169,7 @@ fn what_sql_has_ended_ends_here_however_old_the_file_is() {
     let (place, shards) = (MadePlace::with_popups(TWO), shards());
     let publisher = Arc::new(place.load(&shards.mesh).unwrap());
     let couriers = Couriers::start(&publisher, &Arc::default(), &place.log).unwrap();
-    publisher.override_popup(order("a", "x"), PAUSE).unwrap();
+    publisher.override_popup(context("a", "x"), PAUSE).unwrap();
     until_stored(&publisher, "a", Place::Sql);
     drop(couriers);
     let file = place.directory.path().join("overrides");
@@ -262,7 +263,7 @@ fn a_files_own_pauses_hold_while_sql_does_not_answer() {
         "{reloaded:?}"
     );
     assert!(publisher.is_file_pending());
-    let refused = publisher.override_popup(order("a", "x"), Ask::Resume).unwrap_err();
+    let refused = publisher.override_popup(context("a", "x"), OverrideRequest::Resume).unwrap_err();
     assert!(matches!(refused, PublishError::OwnStatus(_)), "no override, no resume");
     drop(held);
     publisher.refresh().unwrap();
@@ -280,17 +281,23 @@ fn what_makes_and_ends_no_entry_is_no_change() {
     let (place, shards) = (MadePlace::with_popups(TWO), shards());
     let publisher = place.load(&shards.mesh).unwrap();
     place.logged();
-    for (ask, lines) in [(Ask::Resume, 0), (PAUSE, 1), (Ask::Resume, 1), (Ask::Resume, 0)] {
-        publisher.override_popup(order("a", "x"), ask).unwrap();
+    for (ask, lines) in [
+        (OverrideRequest::Resume, 0),
+        (PAUSE, 1),
+        (OverrideRequest::Resume, 1),
+        (OverrideRequest::Resume, 0),
+    ] {
+        publisher.override_popup(context("a", "x"), ask).unwrap();
         let logged = place.logged();
         assert_eq!(logged.matches("popup_changed").count(), lines, "{ask:?}: {logged}");
     }
     // More than the log would tell one by one.
     let most = OVERRIDES_OF_POPUP_MAX;
-    let archive = Ask::Set(Kind::Archive);
-    let cases = [(PAUSE, most), (PAUSE, 0), (archive, most), (archive, 0), (Ask::Resume, 1)];
+    let archive = OverrideRequest::Set(Kind::Archive);
+    let cases =
+        [(PAUSE, most), (PAUSE, 0), (archive, most), (archive, 0), (OverrideRequest::Resume, 1)];
     for (ask, changes) in cases {
-        let of_each = (0..most).map(|_| publisher.override_now(order("a", "x"), ask).unwrap().2);
+        let of_each = (0..most).map(|_| publisher.override_now(context("a", "x"), ask).unwrap().2);
         assert_eq!(of_each.filter(|is_change| *is_change).count(), changes, "{ask:?}");
     }
     assert_eq!(publisher.with_overrides(|all| all.all().count()), 2 * most + 1);

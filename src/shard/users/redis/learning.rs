@@ -4,14 +4,14 @@
 //! first, and its own node will find it known.
 
 use super::RedisUsers;
-use crate::users::unmerged::Entry;
+use crate::users::unmerged::UnmergedEntry;
 use crate::users::{Happened, Subject, shown_of};
 use nudged_api::events::Event;
+use nudged_base::event_kind::EventKind;
 use nudged_base::limits::EVENT_AGE_MAX_MS;
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::state::apply::{self, LateShow};
-use nudged_journal::record::Happening;
 
 impl RedisUsers<'_> {
     /// Makes the show of an event part of the scratch state and records it, where a node decided it
@@ -24,18 +24,23 @@ impl RedisUsers<'_> {
         let late = LateShow { shown: shown_of(&event.token), session };
         let state = &mut self.users.scratch.state;
         let Some(forgotten) = apply::learn_show(state, snapshot, late) else { return };
-        let (happening, at) = (Happening::Decided, late.shown.at);
-        let happened = Happened { happening, at, acted_at: at, forgotten };
+        let (kind, at) = (EventKind::Decided, late.shown.at);
+        let happened = Happened { kind, at, acted_at: at, forgotten };
         let subject = Subject::of(event);
         self.users.record(snapshot, &subject, happened);
         self.users.counters.shows_learnt.add(1);
     }
 
     /// The same of an entry that waited.
-    pub(super) fn learn_show_of_entry(&mut self, snapshot: &Snapshot, user: &str, entry: &Entry) {
+    pub(super) fn learn_show_of_entry(
+        &mut self,
+        snapshot: &Snapshot,
+        user: &str,
+        entry: &UnmergedEntry,
+    ) {
         let Some(forgotten) = entry.learn(&mut self.users.scratch.state, snapshot) else { return };
-        let (happening, at) = (Happening::Decided, entry.shown.at);
-        let happened = Happened { happening, at, acted_at: at, forgotten };
+        let (kind, at) = (EventKind::Decided, entry.shown.at);
+        let happened = Happened { kind, at, acted_at: at, forgotten };
         self.users.record(snapshot, &entry.subject(user), happened);
         self.users.counters.shows_learnt.add(1);
     }

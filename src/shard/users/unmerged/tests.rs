@@ -2,6 +2,7 @@
 //! are bounded.
 
 use super::*;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{PopupKey, Revision};
 use nudged_base::limits::{POPUP_ID_BYTES_MAX, SHOWS_REMEMBERED_MAX};
 use nudged_base::time::WallMs;
@@ -10,9 +11,7 @@ use nudged_domain::catalog::snapshot::{Outcome, Settings, Snapshot};
 use nudged_domain::catalog::source::parse_json_values;
 use nudged_domain::state::apply::{self, Action, ShowId};
 use nudged_domain::state::user::{self, PopupState, Show, UserClocks, UserState};
-use nudged_journal::record::{
-    Happening, Impression, Record, append, frames, unmerged_framed_bytes,
-};
+use nudged_journal::record::{Impression, Record, append, frames, unmerged_framed_bytes};
 use serde_json::json;
 
 const NOON: WallMs = WallMs(1_767_614_400_000);
@@ -23,11 +22,11 @@ fn snapshot() -> Snapshot {
     compile_unstored(&definitions, Settings::default()).unwrap()
 }
 
-fn entry(asked: Asked) -> Entry {
+fn entry(kind: UnmergedKind) -> UnmergedEntry {
     let popup = PopupKey::of("p");
-    Entry {
+    UnmergedEntry {
         at: WallMs(NOON.0 + 9),
-        asked,
+        kind,
         shown: ShowId { popup, number: 1, at: NOON },
         token: "t".into(),
         popup: "p".into(),
@@ -36,16 +35,16 @@ fn entry(asked: Asked) -> Entry {
     }
 }
 
-fn click() -> Entry {
+fn click() -> UnmergedEntry {
     click_of(None)
 }
 
-fn click_of(local: Option<u64>) -> Entry {
-    entry(Asked::Event { action: Action::Clicked, acted_at: WallMs(NOON.0 + 5), local })
+fn click_of(local: Option<u64>) -> UnmergedEntry {
+    entry(UnmergedKind::Event { action: Action::Clicked, acted_at: WallMs(NOON.0 + 5), local })
 }
 
-fn show() -> Entry {
-    Entry { at: NOON, ..entry(Asked::Show { session: 7 }) }
+fn show() -> UnmergedEntry {
+    UnmergedEntry { at: NOON, ..entry(UnmergedKind::Show { session: 7 }) }
 }
 
 #[test]
@@ -56,7 +55,7 @@ fn an_entry_comes_back_from_its_record() {
         assert_eq!(unmerged_framed_bytes(&entry.record("u")), bytes.len());
         let frame = frames(&bytes).next().unwrap().unwrap();
         let Record::Unmerged(record) = frame.record().unwrap() else { panic!() };
-        assert_eq!((record.user, Entry::of(&record)), ("u", entry));
+        assert_eq!((record.user, UnmergedEntry::of(&record)), ("u", entry));
     }
 }
 
@@ -65,18 +64,18 @@ fn merging_twice_changes_once_and_what_is_unknown_is_dropped() {
     let snapshot = snapshot();
     let mut state = UserState::default();
     assert_eq!(click().merge(&mut state, &snapshot), Merged::Dropped);
-    assert_eq!(show().merge(&mut state, &snapshot), Merged::Changed(Happening::Decided, None));
-    assert_eq!(click().merge(&mut state, &snapshot), Merged::Changed(Happening::Clicked, None));
+    assert_eq!(show().merge(&mut state, &snapshot), Merged::Changed(EventKind::Decided, None));
+    assert_eq!(click().merge(&mut state, &snapshot), Merged::Changed(EventKind::Clicked, None));
     let revision = state.revision;
-    assert_eq!(show().merge(&mut state, &snapshot), Merged::Known(Happening::Decided));
-    assert_eq!(click().merge(&mut state, &snapshot), Merged::Known(Happening::Clicked));
+    assert_eq!(show().merge(&mut state, &snapshot), Merged::Known(EventKind::Decided));
+    assert_eq!(click().merge(&mut state, &snapshot), Merged::Known(EventKind::Clicked));
     assert_eq!(state.revision, revision);
     assert_eq!(state.popups[0].outcome_at, WallMs(NOON.0 + 5));
 }
 
 #[test]
 fn the_floor_stays_until_the_merge_is_recorded_or_all_are_journaled_again() {
-    let mut unmerged = Unmerged::default();
+    let mut unmerged = UnmergedTable::default();
     assert!(unmerged.floor().is_none() && unmerged.is_empty());
     unmerged.push("a", show(), Sequence(4));
     unmerged.push("a", click(), Sequence(6));
@@ -106,7 +105,7 @@ fn the_floor_stays_until_the_merge_is_recorded_or_all_are_journaled_again() {
 
 #[test]
 fn there_is_room_for_so_many_and_no_more() {
-    let mut unmerged = Unmerged::default();
+    let mut unmerged = UnmergedTable::default();
     for _ in 0..UNMERGED_USER_MAX {
         assert!(unmerged.has_room("u"));
         unmerged.push("u", click(), Sequence(0));
@@ -128,11 +127,11 @@ fn an_event_brings_the_show_that_its_own_node_has_not_merged() {
     assert_eq!(click().learn(&mut state, &snapshot), None, "only where its token says so");
     assert_eq!(click_of(Some(7)).learn(&mut state, &snapshot), Some(None));
     let clicked = click_of(Some(7)).merge(&mut state, &snapshot);
-    assert_eq!(clicked, Merged::Changed(Happening::Clicked, None));
+    assert_eq!(clicked, Merged::Changed(EventKind::Clicked, None));
     assert_eq!(state.clocks.session, 7);
     let revision = state.revision;
     assert_eq!(click_of(Some(7)).learn(&mut state, &snapshot), None);
-    assert_eq!(show().merge(&mut state, &snapshot), Merged::Known(Happening::Decided));
+    assert_eq!(show().merge(&mut state, &snapshot), Merged::Known(EventKind::Decided));
     assert_eq!((state.revision, state.popups[0].shows_total), (revision, 1));
     apply::erase(&mut state, NOON);
     for entry in [show(), click(), click_of(Some(7))] {
@@ -172,7 +171,7 @@ fn the_fullest_records_of_a_merge_take_no_more_than_was_promised() {
                 user: "u",
                 revision: Revision { epoch: 1, counter: 1 },
                 at: NOON,
-                happening: Happening::Decided,
+                kind: EventKind::Decided,
                 acted_at: NOON,
                 token: subject.token,
                 popup: subject.popup,
@@ -191,8 +190,8 @@ fn the_fullest_records_of_a_merge_take_no_more_than_was_promised() {
 
 #[test]
 fn promises_end_with_their_entries() {
-    let mut unmerged = Unmerged::default();
-    let of = |entry: &Entry| entry.promised_bytes("u");
+    let mut unmerged = UnmergedTable::default();
+    let of = |entry: &UnmergedEntry| entry.promised_bytes("u");
     unmerged.push("u", show(), Sequence(0));
     unmerged.push("u", click_of(Some(7)), Sequence(0));
     assert_eq!(unmerged.promised_bytes(), of(&show()) + of(&click_of(Some(7))));

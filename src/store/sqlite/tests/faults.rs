@@ -85,7 +85,7 @@ fn a_damaged_file_is_named_with_its_path() {
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
     assert!(error.to_string().contains(path.to_str().unwrap()));
     assert!(error.source().is_some());
-    let error = Reader::open(directory.path()).err();
+    let error = StoreReader::open(directory.path()).err();
     assert!(matches!(error, None | Some(StoreError::Corrupt { .. })), "{error:?}");
 }
 

@@ -37,7 +37,7 @@ proptest! {
 fn a_reader_sees_what_is_committed_and_writes_nothing() {
     let directory = directory();
     let mut node = Node::start(directory.path());
-    let mut reader = Reader::open(directory.path()).unwrap();
+    let mut reader = StoreReader::open(directory.path()).unwrap();
     let mut journal = Journal::new();
     for shows in 1..4 {
         journal.show("u", 0, None);

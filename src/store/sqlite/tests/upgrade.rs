@@ -45,7 +45,8 @@ fn an_upgrade_makes_entries_of_overrides_and_names_what_it_stops() {
     let want = [("c", Kind::Pause, 7, "ann"), ("d", Kind::Archive, 8, "bob")];
     let want = want.map(|(popup, kind, at, who)| (popup.to_owned(), kind, at, who.to_owned()));
     assert_eq!(entries, want);
-    let told = Reader::open(directory.path()).unwrap().history("b", None, 1).unwrap().remove(0);
+    let told =
+        StoreReader::open(directory.path()).unwrap().history("b", None, 1).unwrap().remove(0);
     assert_eq!((&*told.change, &*told.diff), ("override", r#"{"status":["live",null]}"#));
     drop(store);
     assert_eq!(Store::open(directory.path()).unwrap().take_dropped(), []);

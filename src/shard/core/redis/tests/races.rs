@@ -3,7 +3,7 @@
 
 use super::*;
 
-fn play(queue: Queue, moves: &[Move]) {
+fn play(queue: RecordQueue, moves: &[Move]) {
     let mut world = World::new(3, queue);
     let users = ["u", "v"];
     let mut tokens: Vec<String> = Vec::new();
@@ -35,35 +35,35 @@ fn play(queue: Queue, moves: &[Move]) {
 }
 
 /// What holds at the end, whatever happened.
-fn check(world: &World, queue: Queue) {
+fn check(world: &World, queue: RecordQueue) {
     let mut recorded: BTreeMap<(String, u8), usize> = BTreeMap::new();
     for node in &world.nodes {
         assert!(node.open.is_empty(), "every request is answered");
         assert!(node.core.arbiter().is_quiet(), "nothing stays under way");
         assert!(node.core.arbiter().unmerged.is_empty(), "what was accepted is merged");
         assert_eq!(node.reported(), (node.acked, None), "nothing holds SQL up");
-        for (_, token, happening) in &node.unmerged {
-            let known = (token.clone(), *happening);
+        for (_, token, kind) in &node.unmerged {
+            let known = (token.clone(), *kind);
             assert!(
-                node.journal.contains(&known) || queue != Queue::Journal,
+                node.journal.contains(&known) || queue != RecordQueue::Journal,
                 "recorded: {known:?}"
             );
         }
-        for (token, happening) in &node.journal {
-            *recorded.entry((token.clone(), happening.number())).or_default() += 1;
+        for (token, kind) in &node.journal {
+            *recorded.entry((token.clone(), kind.number())).or_default() += 1;
         }
     }
-    for (token, happening) in withdrawn::listed(world) {
-        let decided = (token.clone(), Happening::Decided.number());
-        match happening {
-            Some(happening) => *recorded.entry((token, happening.number())).or_default() += 1,
+    for (token, kind) in withdrawn::listed(world) {
+        let decided = (token.clone(), EventKind::Decided.number());
+        match kind {
+            Some(kind) => *recorded.entry((token, kind.number())).or_default() += 1,
             None => assert_eq!(recorded.remove(&decided), Some(1), "behind its show, and once"),
         }
     }
     withdrawn::check_lists(world);
     let mut clicked: BTreeMap<String, ()> = BTreeMap::new();
-    for ((token, happening), count) in &recorded {
-        if *happening == Happening::Decided.number() {
+    for ((token, kind), count) in &recorded {
+        if *kind == EventKind::Decided.number() {
             assert_eq!(*count, 1, "a show is recorded once");
         } else {
             clicked.insert(token.clone(), ());
@@ -91,11 +91,11 @@ proptest! {
 
     #[test]
     fn races_lose_nothing_and_show_nothing_twice(moves in moves()) {
-        play(Queue::Journal, &moves);
+        play(RecordQueue::Journal, &moves);
     }
 
     #[test]
     fn so_with_lists(moves in moves()) {
-        play(Queue::List { list_max: 1_000 }, &moves);
+        play(RecordQueue::List { list_max: 1_000 }, &moves);
     }
 }

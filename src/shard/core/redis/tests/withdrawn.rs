@@ -6,7 +6,7 @@ use nudged_background::writer::merge::apply_record;
 use nudged_domain::catalog::snapshot::Outcome as ShowOutcome;
 use nudged_journal::record::Withdrawn;
 
-const LIST: Queue = Queue::List { list_max: 100 };
+const LIST: RecordQueue = RecordQueue::List { list_max: 100 };
 
 /// Records of the lists in their order.
 fn records(world: &World) -> Vec<Record<'_>> {
@@ -15,9 +15,9 @@ fn records(world: &World) -> Vec<Record<'_>> {
 }
 
 /// Tokens of the records that lists have, with what happened; `None` for a show taken back.
-pub(super) fn listed(world: &World) -> Vec<(String, Option<Happening>)> {
+pub(super) fn listed(world: &World) -> Vec<(String, Option<EventKind>)> {
     let told = records(world).into_iter().filter_map(|record| match record {
-        Record::Impression(record) => Some((record.token.to_owned(), Some(record.happening))),
+        Record::Impression(record) => Some((record.token.to_owned(), Some(record.kind))),
         Record::Withdrawn(record) => Some((record.token.to_owned(), None)),
         Record::Erase { .. } => None,
         Record::Unmerged(_) => panic!("these are for the journal"),
@@ -119,9 +119,9 @@ fn events_that_came_with_a_late_show_have_happened() {
     assert_eq!((after.popups[0].shows_total, after.revision.counter), (1, 4));
     assert_eq!(after.popups[0].outcome, Some(ShowOutcome::Clicked));
     let listed = listed(&world);
-    let happenings: Vec<_> = listed.iter().map(|(_, happening)| *happening).collect();
-    let decided = Some(Happening::Decided);
-    assert_eq!(happenings, [decided, Some(Happening::Clicked), decided, None]);
+    let kinds: Vec<_> = listed.iter().map(|(_, kind)| *kind).collect();
+    let decided = Some(EventKind::Decided);
+    assert_eq!(kinds, [decided, Some(EventKind::Clicked), decided, None]);
     assert_eq!(listed[2].0, listed[3].0);
     assert_ne!(listed[0].0, listed[3].0);
     check_lists(&world);
@@ -132,12 +132,12 @@ fn events_that_came_with_a_late_show_have_happened() {
 
 #[test]
 fn a_popup_that_a_late_show_pushed_out_stays_out_where_its_record_had_left() {
-    for queue in [LIST, Queue::Journal] {
+    for queue in [LIST, RecordQueue::Journal] {
         push_out_and_withdraw(queue);
     }
 }
 
-fn push_out_and_withdraw(queue: Queue) {
+fn push_out_and_withdraw(queue: RecordQueue) {
     let mut world = World::new(1, queue);
     let popup = |number: usize| {
         format!(
@@ -162,7 +162,8 @@ fn push_out_and_withdraw(queue: Queue) {
     assert_eq!(reason(world.nodes[0].answer(number)), "degraded");
     world.settle();
     let after = state_of(&world, "u");
-    let stays = if queue == Queue::Journal { &before.popups[..] } else { &before.popups[1..] };
+    let stays =
+        if queue == RecordQueue::Journal { &before.popups[..] } else { &before.popups[1..] };
     assert_eq!((&after.popups[..], after.clocks), (stays, before.clocks));
     check_lists(&world);
     let number = world.decide(0, "u");
@@ -175,13 +176,13 @@ fn push_out_and_withdraw(queue: Queue) {
 fn a_late_show_that_others_have_followed_stays() {
     let mut world = World::new(2, LIST);
     late(&mut world, |node, now| node.decide(now, "u"));
-    let command = Command::EraseUser { user: "u".into() };
-    world.nodes[1].step(world.now, Input::Control(Control { ticket: 1, command }));
+    let command = ControlRequest::EraseUser { user: "u".into() };
+    world.nodes[1].step(world.now, Input::Control(Control { ticket: 1, request: command }));
     while world.execute(1) | world.deliver(1) {}
     assert_eq!(state_of(&world, "u").revision.counter, 2);
     world.settle();
-    let happenings: Vec<_> = listed(&world).into_iter().map(|(_, happening)| happening).collect();
-    assert_eq!(happenings, [Some(Happening::Decided)], "it was replaced before");
+    let kinds: Vec<_> = listed(&world).into_iter().map(|(_, kind)| kind).collect();
+    assert_eq!(kinds, [Some(EventKind::Decided)], "it was replaced before");
     assert_eq!(withdrawn_total(&world), 0);
     assert!(world.nodes[0].core.arbiter().is_quiet());
     check_lists(&world);
@@ -189,7 +190,7 @@ fn a_late_show_that_others_have_followed_stays() {
 
 #[test]
 fn a_full_list_takes_no_withdrawal() {
-    let mut world = World::new(1, Queue::List { list_max: 1 });
+    let mut world = World::new(1, RecordQueue::List { list_max: 1 });
     late(&mut world, |node, now| node.decide(now, "u"));
     world.settle();
     assert_eq!(state_of(&world, "u").revision.counter, 1, "state and list agree");

@@ -1,8 +1,8 @@
 //! What of the journal SQL has applied, what its files take, and which of them may go.
 //!
 //! Unapplied bytes are counted in strides, so that the count is up to [`STRIDE_BYTES`] too high
-//! and its memory is bounded: 64 KiB of marks for 256 MiB of records. Files count whole, since they
-//! are allocated whole.
+//! and its memory is bounded: 64 KiB of strides for 256 MiB of records. Files count whole, since
+//! they are allocated whole.
 
 use std::collections::VecDeque;
 
@@ -10,7 +10,7 @@ use super::segment::SegmentId;
 use nudged_base::ids::Sequence;
 use nudged_base::time::{DurationMs, WallMs};
 
-/// Bytes of records that one mark stands for.
+/// Bytes of records in one stride.
 pub(crate) const STRIDE_BYTES: u64 = 64 * 1_024;
 
 /// A segment that no more is written to.
@@ -26,24 +26,24 @@ pub struct ClosedSegment {
 
 /// A stretch of records and its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Mark {
+struct Stride {
     last: Sequence,
     bytes: u64,
 }
 
-/// Accounts of a journal directory.
+/// What of a journal directory is applied, and what its segments take.
 #[derive(Clone, Debug, Default)]
-pub struct Ledger {
+pub struct SegmentUsage {
     closed: VecDeque<ClosedSegment>,
-    marks: VecDeque<Mark>,
+    strides: VecDeque<Stride>,
     unapplied_bytes: u64,
     applied: Sequence,
 }
 
-impl Ledger {
-    /// A ledger of an empty journal, or of one where everything up to `applied` is in SQL.
-    pub fn new(applied: Sequence) -> Ledger {
-        Ledger { applied, ..Ledger::default() }
+impl SegmentUsage {
+    /// The usage of an empty journal, or of one where everything up to `applied` is in SQL.
+    pub fn new(applied: Sequence) -> SegmentUsage {
+        SegmentUsage { applied, ..SegmentUsage::default() }
     }
 
     /// Everything up to here is in SQL.
@@ -67,22 +67,22 @@ impl Ledger {
             return;
         }
         self.unapplied_bytes += bytes;
-        match self.marks.back_mut() {
-            Some(mark) if mark.bytes + bytes <= STRIDE_BYTES => {
-                debug_assert!(mark.last <= last, "batches come in order");
-                mark.last = last;
-                mark.bytes += bytes;
+        match self.strides.back_mut() {
+            Some(stride) if stride.bytes + bytes <= STRIDE_BYTES => {
+                debug_assert!(stride.last <= last, "batches come in order");
+                stride.last = last;
+                stride.bytes += bytes;
             }
-            _ => self.marks.push_back(Mark { last, bytes }),
+            _ => self.strides.push_back(Stride { last, bytes }),
         }
     }
 
     /// Notes how far SQL has come; going back is ignored.
     pub fn note_applied(&mut self, applied: Sequence) {
         self.applied = self.applied.max(applied);
-        while let Some(mark) = self.marks.front().filter(|mark| mark.last <= self.applied) {
-            self.unapplied_bytes -= mark.bytes;
-            self.marks.pop_front();
+        while let Some(stride) = self.strides.front().filter(|stride| stride.last <= self.applied) {
+            self.unapplied_bytes -= stride.bytes;
+            self.strides.pop_front();
         }
     }
 
@@ -107,7 +107,7 @@ impl Ledger {
         if applied && (old || crowded) { self.closed.pop_front() } else { None }
     }
 
-    /// Puts back what [`Ledger::take_removable`] gave, because it could not be removed.
+    /// Puts back what [`SegmentUsage::take_removable`] gave, because it could not be removed.
     pub(crate) fn put_back(&mut self, closed: ClosedSegment) {
         self.closed.push_front(closed);
     }
@@ -124,40 +124,40 @@ mod tests {
 
     #[test]
     fn unapplied_bytes_are_exact_to_a_stride_and_return_to_zero() {
-        let mut ledger = Ledger::new(Sequence(10));
-        ledger.note_batch(Sequence(10), 999);
-        assert_eq!(ledger.unapplied_bytes(), 0, "SQL has it already");
+        let mut usage = SegmentUsage::new(Sequence(10));
+        usage.note_batch(Sequence(10), 999);
+        assert_eq!(usage.unapplied_bytes(), 0, "SQL has it already");
         for last in 11..=4_010 {
-            ledger.note_batch(Sequence(last), 1_000);
+            usage.note_batch(Sequence(last), 1_000);
         }
-        assert_eq!(ledger.unapplied_bytes(), 4_000_000);
-        assert!(ledger.marks.len() <= 1 + 4_000_000 / 64_000, "memory is bounded by strides");
+        assert_eq!(usage.unapplied_bytes(), 4_000_000);
+        assert!(usage.strides.len() <= 1 + 4_000_000 / 64_000, "memory is bounded by strides");
         for applied in (10..=4_010).step_by(7) {
-            ledger.note_applied(Sequence(applied));
+            usage.note_applied(Sequence(applied));
             let exact = (4_010 - applied) * 1_000;
-            let counted = ledger.unapplied_bytes();
+            let counted = usage.unapplied_bytes();
             assert!(counted >= exact && counted <= exact + STRIDE_BYTES, "at {applied}");
         }
-        ledger.note_applied(Sequence(5_000));
-        ledger.note_applied(Sequence(1));
-        assert_eq!((ledger.unapplied_bytes(), ledger.applied()), (0, Sequence(5_000)));
+        usage.note_applied(Sequence(5_000));
+        usage.note_applied(Sequence(1));
+        assert_eq!((usage.unapplied_bytes(), usage.applied()), (0, Sequence(5_000)));
     }
 
     #[test]
     fn only_applied_segments_go_and_only_when_old_or_in_the_way() {
         let day = DurationMs(100);
-        let mut ledger = Ledger::new(Sequence(0));
-        ledger.note_closed(closed(1, 11, 50));
-        ledger.note_closed(closed(2, 21, 60));
-        assert_eq!(ledger.take_removable(WallMs(1_000), day, true), None, "not applied");
-        ledger.note_applied(Sequence(9));
-        assert_eq!(ledger.take_removable(WallMs(1_000), day, true), None, "its last is not");
-        ledger.note_applied(Sequence(10));
-        assert_eq!(ledger.take_removable(WallMs(150), day, false), None, "retained");
-        let old = ledger.take_removable(WallMs(151), day, false);
+        let mut usage = SegmentUsage::new(Sequence(0));
+        usage.note_closed(closed(1, 11, 50));
+        usage.note_closed(closed(2, 21, 60));
+        assert_eq!(usage.take_removable(WallMs(1_000), day, true), None, "not applied");
+        usage.note_applied(Sequence(9));
+        assert_eq!(usage.take_removable(WallMs(1_000), day, true), None, "its last is not");
+        usage.note_applied(Sequence(10));
+        assert_eq!(usage.take_removable(WallMs(150), day, false), None, "retained");
+        let old = usage.take_removable(WallMs(151), day, false);
         assert_eq!(old, Some(closed(1, 11, 50)));
-        ledger.put_back(closed(1, 11, 50));
-        assert_eq!(ledger.take_removable(WallMs(60), day, true), Some(closed(1, 11, 50)));
-        assert_eq!(ledger.closed_count(), 1);
+        usage.put_back(closed(1, 11, 50));
+        assert_eq!(usage.take_removable(WallMs(60), day, true), Some(closed(1, 11, 50)));
+        assert_eq!(usage.closed_count(), 1);
     }
 }

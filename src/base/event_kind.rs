@@ -1,23 +1,24 @@
-//! What happens to an impression, with its number and its word: the only table of them. The
-//! journal stores the numbers; requests, answers, SQL and exports have the words.
+//! The kinds of events that an impression can have, each with its number and its word: the only
+//! table of them. The journal stores the numbers; requests, answers, SQL and exports have the
+//! words.
 
-macro_rules! happenings {
+macro_rules! event_kinds {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $word:literal;)+) => {
         /// What happened to an impression.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
-        pub enum Happening {
+        pub enum EventKind {
             $($(#[$doc])* $name = $number,)+
         }
 
-        impl Happening {
-            /// Every happening, in the order of their numbers.
-            pub const ALL: [Happening; 6] = [$(Happening::$name),+];
+        impl EventKind {
+            /// Every kind, in the order of their numbers.
+            pub const ALL: [EventKind; 6] = [$(EventKind::$name),+];
 
-            /// The happening of a stored number.
-            pub fn from_number(number: u8) -> Option<Happening> {
+            /// The kind with a stored number.
+            pub fn from_number(number: u8) -> Option<EventKind> {
                 match number {
-                    $($number => Some(Happening::$name),)+
+                    $($number => Some(EventKind::$name),)+
                     _ => None,
                 }
             }
@@ -25,14 +26,14 @@ macro_rules! happenings {
             /// Its word.
             pub const fn word(self) -> &'static str {
                 match self {
-                    $(Happening::$name => $word,)+
+                    $(EventKind::$name => $word,)+
                 }
             }
 
-            /// The happening of a word.
-            pub fn of_word(word: &str) -> Option<Happening> {
+            /// The kind with a word.
+            pub fn of_word(word: &str) -> Option<EventKind> {
                 match word {
-                    $($word => Some(Happening::$name),)+
+                    $($word => Some(EventKind::$name),)+
                     _ => None,
                 }
             }
@@ -40,7 +41,7 @@ macro_rules! happenings {
     };
 }
 
-happenings! {
+event_kinds! {
     /// The decision returned the popup.
     Decided = 0, "decided";
     /// Confirmed on screen.
@@ -55,7 +56,7 @@ happenings! {
     Converted = 5, "converted";
 }
 
-impl Happening {
+impl EventKind {
     /// The number that is stored.
     pub const fn number(self) -> u8 {
         self as u8
@@ -69,13 +70,13 @@ mod tests {
     #[test]
     fn numbers_and_words_are_pinned_and_come_back() {
         let words = ["decided", "shown", "ignored", "dismissed", "clicked", "converted"];
-        assert_eq!(Happening::ALL.map(Happening::word), words);
-        for (number, happening) in (0..).zip(Happening::ALL) {
-            assert_eq!(happening.number(), number);
-            assert_eq!(Happening::from_number(number), Some(happening));
-            assert_eq!(Happening::of_word(happening.word()), Some(happening));
+        assert_eq!(EventKind::ALL.map(EventKind::word), words);
+        for (number, kind) in (0..).zip(EventKind::ALL) {
+            assert_eq!(kind.number(), number);
+            assert_eq!(EventKind::from_number(number), Some(kind));
+            assert_eq!(EventKind::of_word(kind.word()), Some(kind));
         }
-        assert_eq!(Happening::from_number(6), None);
-        assert_eq!(Happening::of_word("Shown"), None);
+        assert_eq!(EventKind::from_number(6), None);
+        assert_eq!(EventKind::of_word("Shown"), None);
     }
 }
