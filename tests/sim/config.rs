@@ -10,6 +10,7 @@ use nudged_base::limits::SEGMENT_BYTES_MIN;
 use nudged_base::time::DurationMs;
 use nudged_journal::appender::{AckLevel, AppenderConfig};
 
+use super::faults::Fault;
 use super::random::Stream;
 
 /// Which configurations are drawn.
@@ -43,66 +44,6 @@ pub enum Clock {
     Seconds,
     /// Set by up to ten years now and then.
     Years,
-}
-
-/// Something that hits a node, Redis or SQL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// A node is killed, and started again on its directory.
-    NodeKilled,
-    /// A node stands still.
-    NodeFrozen,
-    /// Redis is killed, and started again with all that it had.
-    RedisKilled,
-    /// Redis stands still.
-    RedisFrozen,
-    /// Redis is killed, and started again with what it had a while ago.
-    RedisOld,
-    /// Redis is killed, and started again with nothing.
-    RedisEmpty,
-    /// Everything in Redis is deleted.
-    RedisFlushed,
-    /// Redis may evict keys for a while, and does.
-    RedisEvicts,
-    /// A node's connections to Redis break, in the middle of anything.
-    Cut,
-    /// Nothing passes between a node and Redis for a while.
-    Silence,
-    /// A node can't connect to Redis for a while.
-    Refused,
-    /// SQL does not answer.
-    SqlAway,
-    /// The clock of Redis is set.
-    RedisClock,
-    /// The clock of a node is set.
-    NodeClock,
-}
-
-impl Fault {
-    const ALL: [Fault; 14] = [
-        Fault::NodeKilled,
-        Fault::NodeFrozen,
-        Fault::RedisKilled,
-        Fault::RedisFrozen,
-        Fault::RedisOld,
-        Fault::RedisEmpty,
-        Fault::RedisFlushed,
-        Fault::RedisEvicts,
-        Fault::Cut,
-        Fault::Silence,
-        Fault::Refused,
-        Fault::SqlAway,
-        Fault::RedisClock,
-        Fault::NodeClock,
-    ];
-
-    /// Whether Redis loses writes that it has acknowledged.
-    pub fn is_loss(self) -> bool {
-        matches!(
-            self,
-            Fault::RedisOld | Fault::RedisEmpty | Fault::RedisFlushed | Fault::RedisEvicts
-        )
-    }
 }
 
 /// More segments than a run fills.
@@ -413,17 +354,15 @@ impl Config {
     /// The journal's share.
     pub fn appender(&self) -> AppenderConfig {
         let budget_bytes = self.segments * SEGMENT_BYTES_MIN;
-        let defaults = AppenderConfig::default();
         AppenderConfig {
             ack: self.ack,
             segment_bytes: SEGMENT_BYTES_MIN,
             budget_bytes,
             unapplied_bytes_max: match self.has_redis {
                 true => budget_bytes - 2 * SEGMENT_BYTES_MIN,
-                false => defaults.unapplied_bytes_max,
+                false => AppenderConfig::default().unapplied_bytes_max,
             },
             retention: self.retention,
-            ..defaults
         }
     }
 }

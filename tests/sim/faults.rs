@@ -10,11 +10,71 @@ use nudged_journal::appender::AckLevel;
 use nudged_redis::reply::split_value;
 
 use super::client;
-use super::config::{Clock, Fault};
+use super::config::Clock;
 use super::node::Node;
 use super::redis_model::Data;
 use super::scene::{MS, Outside, SECOND, Task, number};
 use super::world::World;
+
+/// Something that hits a node, Redis or SQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A node is killed, and started again on its directory.
+    NodeKilled,
+    /// A node stands still.
+    NodeFrozen,
+    /// Redis is killed, and started again with all that it had.
+    RedisKilled,
+    /// Redis stands still.
+    RedisFrozen,
+    /// Redis is killed, and started again with what it had a while ago.
+    RedisOld,
+    /// Redis is killed, and started again with nothing.
+    RedisEmpty,
+    /// Everything in Redis is deleted.
+    RedisFlushed,
+    /// Redis may evict keys for a while, and does.
+    RedisEvicts,
+    /// A node's connections to Redis break, in the middle of anything.
+    Cut,
+    /// Nothing passes between a node and Redis for a while.
+    Silence,
+    /// A node can't connect to Redis for a while.
+    Refused,
+    /// SQL does not answer.
+    SqlAway,
+    /// The clock of Redis is set.
+    RedisClock,
+    /// The clock of a node is set.
+    NodeClock,
+}
+
+impl Fault {
+    pub const ALL: [Fault; 14] = [
+        Fault::NodeKilled,
+        Fault::NodeFrozen,
+        Fault::RedisKilled,
+        Fault::RedisFrozen,
+        Fault::RedisOld,
+        Fault::RedisEmpty,
+        Fault::RedisFlushed,
+        Fault::RedisEvicts,
+        Fault::Cut,
+        Fault::Silence,
+        Fault::Refused,
+        Fault::SqlAway,
+        Fault::RedisClock,
+        Fault::NodeClock,
+    ];
+
+    /// Whether Redis loses writes that it has acknowledged.
+    pub fn is_loss(self) -> bool {
+        matches!(
+            self,
+            Fault::RedisOld | Fault::RedisEmpty | Fault::RedisFlushed | Fault::RedisEvicts
+        )
+    }
+}
 
 /// Trouble of a node is this short where Redis may lose writes, and so rare.
 const SHORT_MS: u64 = 800;

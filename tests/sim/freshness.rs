@@ -14,7 +14,7 @@ use nudged_domain::decide::context::Context;
 use nudged_domain::state::user::{self, UserState};
 use nudged_redis::reply::split_value;
 
-use super::config::Fault;
+use super::faults::Fault;
 use super::history::Question;
 use super::scene::{MS, SECOND};
 use super::wire::Reply;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bumpalo::Bump;
 use nudged_api::token::Keys;
-use nudged_base::time::WallMs;
 use nudged_base::event_kind::EventKind;
+use nudged_base::time::WallMs;
 use nudged_journal::record::{Record, frames};
 use serde_json::Value;
 

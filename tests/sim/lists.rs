@@ -8,7 +8,7 @@ use nudged_background::keeper::list_share::ListShare;
 use nudged_background::keeper::lists::ListStream;
 use nudged_background::writer::failure::{SqlFailure, SqlMeaning};
 use nudged_base::ids::StreamId;
-use nudged_store::{Run, Store, StoreError};
+use nudged_store::{RecordRun, Store, StoreError};
 
 use super::asker::{Asker, Carried};
 use super::node::Node;
@@ -51,9 +51,9 @@ impl Lists {
         sql.answer()?;
         let batch = self.machine.batch();
         // Redis loses nothing where there are lists, so that their numbers have no gaps.
-        let runs: Vec<Run<'_>> = batch
+        let runs: Vec<RecordRun<'_>> = batch
             .iter()
-            .map(|(stream, records)| Run { stream: *stream, is_dense: true, records })
+            .map(|(stream, records)| RecordRun { stream: *stream, is_dense: true, records })
             .collect();
         match self.store.apply_runs(&runs) {
             Ok(applied) => Ok((applied.records, applied.duplicates)),

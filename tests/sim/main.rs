@@ -20,9 +20,9 @@
 //! run. Planted bugs that it must catch are listed in `PLANTED.md` beside this file.
 //!
 //! `world` the loop · `config` what a seed draws · `scene` time and choices · `faults` what goes
-//! wrong · `node`, `shard`, `journal`, `sql`, `keeper`, `lists` a node's parts · `disk`, `network`,
-//! `pipes`, `asker` what is around it · `client`, `history` who asks and what was told · `oracle`,
-//! `freshness`, `unseen` what must be true.
+//! wrong · `node`, `shard`, `journal`, `writer`, `reader`, `keeper`, `lists` a node's parts ·
+//! `disk`, `sql`, `network`, `pipes`, `asker` what is around it · `client`, `history` who asks and
+//! what was told · `oracle`, `freshness`, `unseen` what must be true.
 
 // A failed `expect` is the run's failure.
 #![allow(clippy::unwrap_used)]
@@ -43,6 +43,7 @@ mod node;
 mod oracle;
 mod pipes;
 mod random;
+mod reader;
 #[path = "../support/redis_model/mod.rs"]
 mod redis_model;
 mod scene;
@@ -52,6 +53,7 @@ mod trace;
 mod unseen;
 mod wire;
 mod world;
+mod writer;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;

@@ -23,9 +23,11 @@ use super::disk::Disk;
 use super::journal::Journal;
 use super::keeper::KeeperSide;
 use super::lists::Lists;
+use super::reader::ReaderSide;
 use super::scene::{Scene, number};
 use super::shard::{Arrival, CLIENTS, LANES, RETURNED, Shard, ShardSetup};
-use super::sql::{ReaderSide, Sql, Writer};
+use super::sql::Sql;
+use super::writer::Writer;
 
 /// How far journal and SQL have come, as the shards see it.
 #[derive(Clone, Copy, Default)]
@@ -150,7 +152,13 @@ impl Node {
     }
 
     /// Something arrives for a shard in a lane.
-    pub fn push(&mut self, shard: usize, queue: usize, arrival: impl Into<Arrival>, scene: &mut Scene) {
+    pub fn push(
+        &mut self,
+        shard: usize,
+        queue: usize,
+        arrival: impl Into<Arrival>,
+        scene: &mut Scene,
+    ) {
         self.shards[shard].queues[queue].push_back(arrival.into());
         self.shards[shard].wake(scene);
     }
@@ -205,11 +213,11 @@ impl Node {
             Effect::StopAccepting => {
                 self.push(shard, CLIENTS, Input::ListenersClosed, scene);
             }
-            Effect::ShardReport(ShardReport::Promised { bytes }) => {
+            Effect::Report(ShardReport::Promised { bytes }) => {
                 self.journal.promised[shard] = bytes;
                 self.journal.wake(scene);
             }
-            Effect::ShardReport(report) => self.report(shard, report),
+            Effect::Report(report) => self.report(shard, report),
             other => return Some(other),
         }
         None

@@ -10,11 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bumpalo::Bump;
 use nudged_background::keeper::scripts;
+use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{PopupKey, UserKey};
 use nudged_base::limits::SHOWS_REMEMBERED_MAX;
 use nudged_base::time::WallMs;
 use nudged_domain::state::user::{self, UserState};
-use nudged_base::event_kind::EventKind;
 use nudged_redis::reply::split_value;
 use rusqlite::Connection;
 
@@ -142,7 +142,10 @@ fn hold_rules(world: &World, rows: &[Row]) {
         if !world.history.locals.contains(&row.token) {
             let what = format!("{row:?}");
             hold_show(rules, &entry.times, row.at, &what);
-            entry.hold_outcome(rules, row.at, &what);
+            // Of an event that was sent to two nodes, either one's row may stand, with its time.
+            if !config.has_redis {
+                entry.hold_outcome(rules, row.at, &what);
+            }
         }
         if !rules.is_exempt {
             let times = counted.entry(&row.user).or_default();

@@ -1,36 +1,21 @@
-//! SQL and a node's sides of it: the real store on a real file, which all nodes of a run share, and
-//! the real machines that bring the journal there and that read users back, in steps between which
-//! anything may happen. Modelled is what only a server has: epochs of an arbiter, who is alive, and
-//! that it may not answer.
+//! SQL: the real store on a real file, which all nodes of a run share. Modelled is what only a
+//! server has: epochs of an arbiter, who is alive, and that it may not answer.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use nudged_background::writer::failure::{SqlFailure, SqlMeaning};
-use nudged_background::writer::follow::{
-    Claimed, Effect, FollowCounts, Follower, FollowerSetup, Input, SqlView, View,
-};
-use nudged_background::writer::read_back::{self, ReadBack};
-use nudged_base::ids::{Revision, Sequence, ShardId, StreamId, UserKey};
+use nudged_base::event_kind::EventKind;
+use nudged_base::ids::{Revision, Sequence, StreamId};
 use nudged_base::limits::PEER_KNOWN_MS;
 use nudged_base::telemetry::log::{Level, Log};
 use nudged_domain::state::user::UserState;
-use nudged_journal::reader::Tail;
-use nudged_base::event_kind::EventKind;
-use nudged_journal::recovery::UnappliedIndex;
 use nudged_journal::segment::SetId;
-use nudged_runtime::sql_writer;
-use nudged_shard::seam::{self, ReadFailed, ReadRequest, UserRead};
 use nudged_store::sqlite::FILE_NAME;
 use nudged_store::{Store, StoreReader};
 use rusqlite::Connection;
 
-use super::disk::Disk;
-use super::node::{Node, set_of};
-use super::scene::{MS, Scene, Task, US, number};
-use super::shard::READS;
+use super::scene::MS;
 
 /// A log that nobody reads.
 pub fn no_log() -> Log {
@@ -184,228 +169,5 @@ impl Sql {
             })
         });
         rows.expect("rows").collect::<Result<_, _>>().expect("rows of the schema's types")
-    }
-}
-
-/// Applies the journal of a node.
-pub struct Writer {
-    node: usize,
-    store: Store,
-    machine: Follower,
-    /// What the machine wants done.
-    effect: Effect,
-    counts: Arc<FollowCounts>,
-    turn_at: Option<u64>,
-}
-
-impl Writer {
-    /// A writer that goes on behind what SQL has.
-    pub fn new(
-        node: usize,
-        store: Store,
-        stream: Option<StreamId>,
-        tail: Tail,
-        applied: Sequence,
-    ) -> Writer {
-        let counts: Arc<FollowCounts> = Arc::default();
-        let machine = Follower::new(FollowerSetup {
-            stream,
-            set: set_of(node),
-            applied,
-            skipped: Vec::new(),
-            tail,
-            beats: false,
-            log: no_log(),
-            counts: Arc::clone(&counts),
-        });
-        Writer { node, store, machine, effect: Effect::Pause(0), counts, turn_at: None }
-    }
-
-    /// It goes on soon.
-    pub fn wake(&mut self, scene: &mut Scene) {
-        let longest = if scene.is_calm { 500 } else { scene.config.sql_us };
-        let wait = scene.streams.sql.between(1, longest) * US;
-        self.turn_at = Some(scene.after(wait, Task::Writer(self.node)));
-    }
-
-    /// Wakes it where it sleeps and has not read all that is written.
-    pub fn wake_if_behind(&mut self, written: Sequence, scene: &mut Scene) {
-        if matches!(self.effect, Effect::Sleep(next, _) if next <= written) {
-            self.wake(scene);
-        }
-    }
-
-    fn plan(&mut self, written: Sequence, scene: &mut Scene) {
-        let wait_ms = match self.effect {
-            Effect::Pause(pause_ms) => pause_ms.max(1),
-            Effect::Sleep(next, Some(limit_ms)) if next > written => limit_ms,
-            Effect::Sleep(next, None) if next > written => return self.turn_at = None,
-            Effect::AwaitStop => return self.turn_at = None,
-            _ => return self.wake(scene),
-        };
-        self.turn_at = Some(scene.after(wait_ms * MS, Task::Writer(self.node)));
-    }
-
-    /// What comes of what the machine wants.
-    fn carry_out(&mut self, sql: &Sql, scene: &mut Scene) -> Input {
-        let (error, untold) = (scene.config.one_in_sql_error, scene.config.one_in_untold);
-        let is_apply = matches!(self.effect, Effect::Apply(_));
-        let mut is_failing =
-            |one_in| is_apply && scene.is_fault(|streams| &mut streams.sql, one_in);
-        // The database is away, or does not tell what it has done.
-        let (is_away, is_untold) = (is_failing(error) || sql.is_away, is_failing(untold));
-        let failed = || failure(SqlMeaning::Passing);
-        match &self.effect {
-            Effect::Claim(set) => {
-                let claimed = sql.claim(&mut self.store, *set);
-                let stream = |(stream, position)| Claimed::Stream(stream, position);
-                Input::Claimed(Vec::new(), claimed.map(stream))
-            }
-            Effect::Apply(_) if is_away => Input::Applied(Err(failed())),
-            Effect::Skip { .. } if is_away => Input::Skipped(Err(failed())),
-            Effect::Apply(_) | Effect::Skip { .. } => {
-                let (store, machine) = (&mut self.store, &self.machine);
-                match sql_writer::carry_out(store, machine, &self.effect, |told| {
-                    assert!(told.is_ok(), "{told:?}")
-                }) {
-                    Input::Applied(Ok((_, rejected))) => {
-                        assert_eq!(rejected, 0, "every record fits into the tables");
-                        let told = if is_untold { Err(failed()) } else { Ok((0, 0)) };
-                        Input::Applied(told)
-                    }
-                    Input::Applied(Err(error)) => panic!("SQL takes every record: {error}"),
-                    input => input,
-                }
-            }
-            Effect::TryRights => Input::Rights(None),
-            Effect::Check => Input::Checked(Vec::new()),
-            Effect::Purge | Effect::Beat(..) => Input::Done(Ok(())),
-            Effect::Fold => Input::Folded(Ok(true)),
-            Effect::Pause(_) | Effect::Sleep(..) => Input::Go,
-            other => unreachable!("{other:?} is not wanted here"),
-        }
-    }
-
-    /// Whether all that is written is applied.
-    pub fn has_all(&self, written: Sequence) -> bool {
-        self.machine.is_drained() && self.machine.next_sequence() > written
-    }
-
-    /// Another process has claimed the stream.
-    pub fn is_halted(&self) -> bool {
-        self.counts.is_halted.load(Ordering::Relaxed)
-    }
-}
-
-/// Reads users back, and knows for whom.
-pub struct ReaderSide {
-    node: usize,
-    /// Its connection.
-    pub reader: StoreReader,
-    machine: ReadBack,
-    /// What was asked for and not looked at yet.
-    requests: VecDeque<ReadRequest>,
-    asked: Vec<(ShardId, u64)>,
-    is_planned: bool,
-}
-
-impl ReaderSide {
-    /// A reader of what SQL has, and of what it had not at the start.
-    pub fn new(node: usize, sql: &Sql, unapplied: UnappliedIndex) -> ReaderSide {
-        ReaderSide {
-            node,
-            reader: sql.open_reader(),
-            machine: ReadBack::new(Arc::new(unapplied), no_log()),
-            requests: VecDeque::new(),
-            asked: Vec::new(),
-            is_planned: false,
-        }
-    }
-
-    /// A user is asked for.
-    pub fn ask(&mut self, request: ReadRequest, scene: &mut Scene) {
-        self.requests.push_back(request);
-        self.wake(scene);
-    }
-
-    fn wake(&mut self, scene: &mut Scene) {
-        if !self.is_planned && !self.requests.is_empty() {
-            self.is_planned = true;
-            let wait = wait(scene);
-            scene.after(wait, Task::ReadJournal(self.node));
-        }
-    }
-}
-
-/// Half of the time that a read takes.
-fn wait(scene: &mut Scene) -> u64 {
-    let longest = if scene.is_calm { 500 } else { scene.config.read_us };
-    scene.streams.sql.between(1, longest) * US
-}
-
-impl Node {
-    /// What the writer's machine wants is done, and it steps.
-    pub fn writer_turn(&mut self, disk: &Disk, sql: &Sql, scene: &mut Scene) {
-        let Node { writer, board, marks, keeper, .. } = self;
-        if writer.turn_at.is_none_or(|at| at > scene.now) {
-            return; // Woken before this.
-        }
-        writer.turn_at = None;
-        let input = writer.carry_out(sql, scene);
-        let may_pass = |sequence, user: UserKey| keeper.is_none() || board.may_pass(sequence, user);
-        let view = View {
-            now: scene.clocks(self.index),
-            disk,
-            written: marks.written,
-            is_stopping: false,
-            may_pass: &may_pass,
-            sql: SqlView { records_max: scene.records_max(), ..SqlView::default() },
-        };
-        writer.effect = writer.machine.step(&view, input);
-        let applied = writer.machine.highest_applied();
-        if applied > marks.applied {
-            scene.note("applied", &[number(self.index), applied.0], &[]);
-            marks.applied = applied;
-            self.journal.wake(scene);
-        }
-        writer.plan(marks.written, scene);
-    }
-
-    /// The reader looks at the records that SQL had not applied at the start.
-    pub fn read_journal(&mut self, disk: &Disk, scene: &mut Scene) {
-        let reader = &mut self.reader;
-        let mut users = Vec::new();
-        for request in reader.requests.drain(..) {
-            reader.asked.push((request.shard, request.ticket));
-            users.push(request.user);
-        }
-        let (now, applied) = (scene.clocks(self.index), self.marks.applied);
-        let view = read_back::View { now, disk, applied };
-        let effect = reader.machine.step(&view, read_back::Input::Asked(users));
-        assert_eq!(effect, read_back::Effect::Read);
-        let wait = wait(scene);
-        scene.after(wait, Task::ReadSql(self.index));
-    }
-
-    /// The reader asks SQL for everybody who was looked at, and answers.
-    pub fn read_sql(&mut self, disk: &Disk, sql: &Sql, scene: &mut Scene) {
-        let ReaderSide { reader, machine, asked, .. } = &mut self.reader;
-        let one_in = scene.config.one_in_read_error;
-        let mut read = |user: &str| match scene.is_fault(|streams| &mut streams.sql, one_in) {
-            true => Err(failure(SqlMeaning::Passing)),
-            false => sql.read(reader, user).map(Some),
-        };
-        let states = machine.users().into_iter().map(&mut read).collect();
-        let (now, applied) = (scene.clocks(self.index), self.marks.applied);
-        let view = read_back::View { now, disk, applied };
-        let effect = machine.step(&view, read_back::Input::Read(states));
-        let read_back::Effect::Answer(states) = effect else { panic!("{effect:?}") };
-        let asked = std::mem::take(asked);
-        for ((shard, ticket), state) in asked.into_iter().zip(states) {
-            let read = UserRead { ticket, state: state.ok_or(ReadFailed) };
-            self.push(shard.index(), READS, seam::Input::UserRead(read), scene);
-        }
-        self.reader.is_planned = false;
-        self.reader.wake(scene);
     }
 }

@@ -10,7 +10,7 @@ use nudged_base::time::WallMs;
 use nudged_domain::state::user::UserState;
 
 use super::client;
-use super::config::Fault;
+use super::faults::Fault;
 use super::scene::SECOND;
 use super::world::World;
 
