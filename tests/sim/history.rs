@@ -236,7 +236,9 @@ impl History {
     fn hold_duplicates(&self, events: &[Event], duplicate: u64) {
         let repeated = events.iter().filter(|event| self.events[*event] > 1).count();
         let repeated = u64::try_from(repeated).expect("few events");
-        assert!(duplicate <= repeated, "{duplicate} duplicates of {events:?}");
+        // With Redis, two shows of one millisecond may be one to a user's state.
+        let is_right = self.has_redis || duplicate <= repeated;
+        assert!(is_right, "{duplicate} duplicates of {events:?}");
     }
 }
 

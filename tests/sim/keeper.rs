@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use nudged_background::keeper::figures::KeeperFigures;
-use nudged_background::keeper::list_share::ListShare;
+use nudged_background::keeper::metrics::KeeperMetrics;
+use nudged_background::lists::assignment::ListAssignment;
 use nudged_background::keeper::peers::NodeId;
 use nudged_background::keeper::rounds::{
     Effect, FillSizes, Input, Notice, Rounds, RoundsSetup, View,
@@ -42,7 +42,7 @@ fn node_id(node: usize) -> NodeId {
 
 impl KeeperSide {
     /// A keeper of a process that begins.
-    pub fn new(node: usize, life: u32, lists: Option<Arc<ListShare>>) -> KeeperSide {
+    pub fn new(node: usize, life: u32, lists: Option<Arc<ListAssignment>>) -> KeeperSide {
         let machine = Rounds::new(RoundsSetup {
             node: node_id(node),
             token: format!("{}-{life}", node_id(node)),
@@ -52,7 +52,7 @@ impl KeeperSide {
             lists,
             sizes: SIZES,
             log: no_log(),
-            figures: Arc::<KeeperFigures>::default(),
+            metrics: Arc::<KeeperMetrics>::default(),
         });
         KeeperSide { machine, node, asker: Asker::default(), effect: Effect::Sleep(0), due: None }
     }
@@ -89,7 +89,7 @@ impl KeeperSide {
                 Carried::Later(at) => return Err(at),
             },
             Effect::Hear(_) => Input::Heard(Ok(())),
-            Effect::Beat(_) => {
+            Effect::Heartbeat(_) => {
                 let nodes = sql.beat(self.node, scene.now);
                 Input::Nodes(nodes.map(|nodes| nodes.into_iter().map(node_id).collect()))
             }
@@ -158,7 +158,7 @@ impl Node {
                 }
                 return;
             }
-            Notice::Settle(partitions) => {
+            Notice::ClearLosses(partitions) => {
                 partitions.iter().for_each(|partition| self.board.settle(*partition));
             }
             Notice::Clear(run) => {

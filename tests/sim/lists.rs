@@ -1,12 +1,12 @@
-//! Draining the lists of Redis into SQL: the real `keeper::drain`, whose effects are carried out
+//! Draining the lists of Redis into SQL: the real `lists::drain`, whose effects are carried out
 //! upon the model of Redis and the real store, each some time after it was wanted.
 
 use std::sync::Arc;
 
-use nudged_background::keeper::drain::{Drain, Effect, Input, View};
-use nudged_background::keeper::list_share::ListShare;
-use nudged_background::keeper::lists::ListStream;
-use nudged_background::writer::failure::{SqlFailure, SqlMeaning};
+use nudged_background::lists::drain::{Drain, Effect, Input, View};
+use nudged_background::lists::assignment::ListAssignment;
+use nudged_background::lists::entries::ListStream;
+use nudged_background::sql_failure::{SqlFailure, SqlMeaning};
 use nudged_base::ids::StreamId;
 use nudged_store::{RecordRun, Store, StoreError};
 
@@ -20,7 +20,7 @@ use super::sql::{Sql, failure, no_log};
 pub struct Lists {
     machine: Drain,
     /// Which lists are this node's, and how far it is with them.
-    pub share: Arc<ListShare>,
+    pub share: Arc<ListAssignment>,
     asker: Asker,
     store: Store,
     /// What the machine wants, and what is under way.
@@ -30,7 +30,7 @@ pub struct Lists {
 impl Lists {
     /// Nothing is claimed yet.
     pub fn new(sql: &Sql) -> Lists {
-        let share = Arc::new(ListShare::new(1));
+        let share = Arc::new(ListAssignment::new(1));
         let machine = Drain::new(Arc::clone(&share), 0, no_log());
         let (asker, store, effect) = (Asker::default(), sql.open(), Effect::Rest(0));
         Lists { machine, share, asker, store, effect }

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Real: `shard::core` with either arbitration, `base::clock`, the journal, `store` on a file,
-//! `writer` with its machines, `redis::link`, `keeper` with its rounds and drains, the board.
+//! `redis::link`, the machines of `background`, the board.
 //! Modelled: sockets, lanes, disks, clocks, clients, Redis with its scripts
 //! (`support::redis_model`) and the ways to it.
 //!

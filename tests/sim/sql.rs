@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use nudged_background::writer::failure::{SqlFailure, SqlMeaning};
+use nudged_background::sql_failure::{SqlFailure, SqlMeaning};
 use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{Revision, Sequence, StreamId};
 use nudged_base::limits::PEER_KNOWN_MS;

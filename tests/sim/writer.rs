@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use nudged_background::writer::failure::SqlMeaning;
-use nudged_background::writer::follow::{
-    Claimed, Effect, FollowCounts, Follower, FollowerSetup, Input, SqlView, View,
+use nudged_background::sql_failure::SqlMeaning;
+use nudged_background::follower::{
+    ClaimOutcome, Effect, FollowerMetrics, Follower, FollowerSetup, Input, SqlView, View,
 };
 use nudged_base::ids::{Sequence, StreamId, UserKey};
 use nudged_journal::reader::Tail;
@@ -25,7 +25,7 @@ pub struct Writer {
     machine: Follower,
     /// What the machine wants done.
     effect: Effect,
-    counts: Arc<FollowCounts>,
+    counts: Arc<FollowerMetrics>,
     turn_at: Option<u64>,
 }
 
@@ -38,7 +38,7 @@ impl Writer {
         tail: Tail,
         applied: Sequence,
     ) -> Writer {
-        let counts: Arc<FollowCounts> = Arc::default();
+        let counts: Arc<FollowerMetrics> = Arc::default();
         let machine = Follower::new(FollowerSetup {
             stream,
             set: set_of(node),
@@ -89,7 +89,7 @@ impl Writer {
         match &self.effect {
             Effect::Claim(set) => {
                 let claimed = sql.claim(&mut self.store, *set);
-                let stream = |(stream, position)| Claimed::Stream(stream, position);
+                let stream = |(stream, position)| ClaimOutcome::Stream(stream, position);
                 Input::Claimed(Vec::new(), claimed.map(stream))
             }
             Effect::Apply(_) if is_away => Input::Applied(Err(failed())),
@@ -110,7 +110,7 @@ impl Writer {
             }
             Effect::TryRights => Input::Rights(None),
             Effect::Check => Input::Checked(Vec::new()),
-            Effect::Purge | Effect::Beat(..) => Input::Done(Ok(())),
+            Effect::Purge | Effect::Heartbeat(..) => Input::Done(Ok(())),
             Effect::Fold => Input::Folded(Ok(true)),
             Effect::Pause(_) | Effect::Sleep(..) => Input::Go,
             other => unreachable!("{other:?} is not wanted here"),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::shards::NoAnswer;
 use nudged_config::Config;
-use nudged_domain::catalog::overrides::TooMany;
+use nudged_domain::catalog::overrides::TooManyOverrides;
 use nudged_domain::catalog::source::SourceError;
 use nudged_store::StoreError;
 
@@ -47,7 +47,7 @@ pub enum PublishError {
     OwnStatus(String),
     /// The node knows as many pauses and archives as it can; nothing changed.
     #[error(transparent)]
-    TooManyOverrides(#[from] TooMany),
+    TooManyOverrides(#[from] TooManyOverrides),
     /// What an operator sent is no popup that this catalog can have; nothing changed.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Definition(Vec<SourceError>),
