@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use nudged_background::lists::drain::{Drain, Effect, Input, View};
 use nudged_background::lists::assignment::ListAssignment;
+use nudged_background::lists::drain::{Drain, Effect, Input, View};
 use nudged_background::lists::entries::ListStream;
 use nudged_background::sql_failure::{SqlFailure, SqlMeaning};
 use nudged_base::ids::StreamId;

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use nudged_background::sql_failure::SqlMeaning;
 use nudged_background::read_back::{Effect, Input, ReadBack, View};
+use nudged_background::sql_failure::SqlMeaning;
 use nudged_base::ids::ShardId;
 use nudged_journal::recovery::UnappliedIndex;
 use nudged_shard::seam::{self, ReadFailed, ReadRequest, UserRead};

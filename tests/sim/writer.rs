@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use nudged_background::sql_failure::SqlMeaning;
 use nudged_background::follower::{
-    ClaimOutcome, Effect, FollowerMetrics, Follower, FollowerSetup, Input, SqlView, View,
+    ClaimOutcome, Effect, Follower, FollowerMetrics, FollowerSetup, Input, SqlView, View,
 };
+use nudged_background::sql_failure::SqlMeaning;
 use nudged_base::ids::{Sequence, StreamId, UserKey};
 use nudged_journal::reader::Tail;
 use nudged_runtime::sql_writer;
