@@ -11,7 +11,7 @@ use nudged_background::keeper::rounds::{
 };
 use nudged_background::lists::assignment::ListAssignment;
 use nudged_base::time::MonoNs;
-use nudged_redis::refusal::Refusal;
+use nudged_redis::refusal::RedisRefusal;
 use nudged_store::StoreReader;
 
 use super::asker::{Asker, Carried};
@@ -47,7 +47,7 @@ impl KeeperSide {
             node: node_id(node),
             token: format!("{}-{life}", node_id(node)),
             sql_from: MonoNs(0),
-            times_ms: (nudged_config::Redis::default().deadline.0, 0),
+            times_ms: (nudged_config::RedisSettings::default().deadline.0, 0),
             needs_sync: false,
             lists,
             sizes: SIZES,
@@ -121,13 +121,13 @@ impl Node {
         let view = View {
             now: scene.clocks(self.index),
             is_stopping: false,
-            own_compared: self.board.run_compared_by_all(),
-            own_lost: self.board.lost().collect(),
-            own_cleared: Some(self.board.cleared_run()).filter(|run| *run != 0),
+            own_compared: self.redis_status.run_compared_by_all(),
+            own_lost: self.redis_status.lost().collect(),
+            own_cleared: Some(self.redis_status.cleared_run()).filter(|run| *run != 0),
             progress,
             denials: 0,
             unfit: None,
-            refused: [0; Refusal::COUNT],
+            refused: [0; RedisRefusal::COUNT],
             connects: keeper.asker.connects,
         };
         keeper.effect = keeper.machine.step(&view, input);
@@ -143,26 +143,26 @@ impl Node {
             _ => keeper.wake(scene),
         }
         for notice in notices {
-            self.put_on_board(notice, scene);
+            self.take_notice(notice, scene);
         }
     }
 
-    fn put_on_board(&mut self, notice: Notice, scene: &mut Scene) {
+    fn take_notice(&mut self, notice: Notice, scene: &mut Scene) {
         let text = format!("{notice:.60?}");
         match notice {
             Notice::Learn(learned) => {
-                let before = self.board.learned();
-                self.board.learn(learned);
+                let before = self.redis_status.learned();
+                self.redis_status.learn(learned);
                 if before != learned {
                     self.wake_shards(scene);
                 }
                 return;
             }
             Notice::ClearLosses(partitions) => {
-                partitions.iter().for_each(|partition| self.board.settle(*partition));
+                partitions.iter().for_each(|partition| self.redis_status.settle(*partition));
             }
             Notice::Clear(run) => {
-                self.board.clear_run(run);
+                self.redis_status.clear_run(run);
                 self.wake_shards(scene);
             }
             Notice::WakeShards => return self.wake_shards(scene),

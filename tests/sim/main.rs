@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Real: `shard::core` with either arbitration, `base::clock`, the journal, `store` on a file,
-//! `redis::link`, the machines of `background`, the board.
+//! `redis::link`, the machines of `background`, the status of Redis.
 //! Modelled: sockets, lanes, disks, clocks, clients, Redis with its scripts
 //! (`support::redis_model`) and the ways to it.
 //!

@@ -14,8 +14,8 @@ use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_journal::reader::Tail;
 use nudged_journal::recovery::{self, RecoverOptions, recover};
 use nudged_journal::segment::SetId;
-use nudged_runtime::board::{Board, Found};
-use nudged_runtime::wake::Sleeper;
+use nudged_runtime::redis_status::{RedisStatus, ServerFound};
+use nudged_runtime::wake::Waker;
 use nudged_shard::control::{Control, ControlReply};
 use nudged_shard::seam::{Effect, Input, ShardReport};
 
@@ -65,7 +65,7 @@ pub struct Node {
     /// Who drains lists, where records queue there.
     pub lists: Option<Lists>,
     /// Between shards and keeper.
-    pub board: Board,
+    pub redis_status: RedisStatus,
     /// Watermarks.
     pub marks: Marks,
     /// It listens: its journal has taken records.
@@ -106,9 +106,9 @@ impl Node {
         let tail = seek().expect("the journal has what SQL lacks");
         let left = unmerged::collect(disk, seek().expect("as before"), end);
         let left = left.expect("the disk can be read");
-        let sleepers = (0..shards).map(|_| Arc::new(Sleeper::new().expect("a descriptor")));
-        let board = Board::new(sleepers.collect()).expect("a descriptor");
-        unmerged::announce(&board, &left, end, shards);
+        let wakers = (0..shards).map(|_| Arc::new(Waker::new().expect("a descriptor")));
+        let redis_status = RedisStatus::new(wakers.collect()).expect("a descriptor");
+        unmerged::announce(&redis_status, &left, end, shards);
         let clock = NodeClock::start(scene.mono(index), scene.wall(index), recovered.start.newest);
         let of_shard = |shard| {
             let own = unmerged::of_shard(&left, shard, shards);
@@ -129,7 +129,7 @@ impl Node {
             reader: ReaderSide::new(index, sql, recovered.unapplied),
             keeper,
             lists,
-            board,
+            redis_status,
             marks: Marks { written: end, applied, is_refusing: false },
             is_ready: false,
             replies: Vec::new(),
@@ -175,8 +175,8 @@ impl Node {
 
     /// A shard's turn; gives what the world outside has to do.
     pub fn turn(&mut self, shard: usize, scene: &mut Scene) -> Vec<Effect> {
-        let board = if self.keeper.is_some() { self.board.view() } else { Default::default() };
-        let effects = self.shards[shard].turn(self.marks, board, scene);
+        let status = if self.keeper.is_some() { self.redis_status.view() } else { Default::default() };
+        let effects = self.shards[shard].turn(self.marks, status, scene);
         let Some(effects) = effects else { return Vec::new() };
         let mut outside = Vec::new();
         for effect in effects {
@@ -186,7 +186,7 @@ impl Node {
         let replies = self.shards.iter().map(|shard| shard.queues[back].len()).sum();
         self.shards[shard].rest(replies, scene);
         if let Some(keeper) = &mut self.keeper
-            && self.board.lost_count() > 0
+            && self.redis_status.lost_count() > 0
         {
             keeper.hurry(scene);
         }
@@ -227,16 +227,18 @@ impl Node {
         let shard = ShardId(u16::try_from(shard).expect("few shards"));
         match report {
             ShardReport::Lost(partition) => {
-                self.board.report_lost(partition);
+                self.redis_status.report_lost(partition);
             }
             ShardReport::Run { run, evicts, syncs_always } => {
-                self.board.report_found(shard, Found::Server { run, evicts, syncs_always });
+                self.redis_status.report_found(shard, ServerFound::Server { run, evicts, syncs_always });
             }
-            ShardReport::Denied => self.board.report_denied(),
-            ShardReport::Unfit(unfit) => self.board.report_found(shard, Found::Unfit(unfit)),
-            ShardReport::Compared { run } => self.board.report_compared(shard, run),
+            ShardReport::Denied => self.redis_status.report_denied(),
+            ShardReport::Incompatible(why) => {
+                self.redis_status.report_found(shard, ServerFound::Incompatible(why));
+            }
+            ShardReport::Compared { run } => self.redis_status.report_compared(shard, run),
             ShardReport::Journal { acked, unmerged } => {
-                self.board.report_journal(shard, acked, unmerged);
+                self.redis_status.report_journal(shard, acked, unmerged);
             }
             ShardReport::Promised { .. } => unreachable!("it goes to the journal"),
         }

@@ -18,7 +18,7 @@ use nudged_http::connection::Timeouts;
 use nudged_redis::link::LinkSettings;
 use nudged_shard::control::{Control, ControlRequest};
 use nudged_shard::core::{Core, CoreSetup};
-use nudged_shard::seam::{BoardView, Effect, Input, Outbox, Step};
+use nudged_shard::seam::{Effect, Input, Outbox, RedisStatusView, Step};
 use nudged_shard::users::redis::{ArbiterSetup, RecordQueue};
 use nudged_shard::users::unmerged::RecoveredUnmerged;
 use nudged_shard::view::Rules;
@@ -100,7 +100,7 @@ pub struct Shard {
     tick_due: u64,
     turn_at: Option<u64>,
     seen: (Sequence, bool),
-    board_seen: BoardView,
+    status_seen: RedisStatusView,
     /// What has arrived, by lane.
     pub queues: Vec<VecDeque<Arrival>>,
     outbox: Outbox,
@@ -132,7 +132,7 @@ pub struct ShardSetup {
 
 fn arbiter(scene: &Scene, setup: &ShardSetup) -> ArbiterSetup {
     let ShardSetup { node, shard, shards, left: (end, left), .. } = setup;
-    let defaults = nudged_config::Redis::default();
+    let defaults = nudged_config::RedisSettings::default();
     let own = |partition: &Partition| partition.home(*shards) == *shard;
     let link = LinkSettings {
         name: format!("node{node}-{}", shard.0),
@@ -192,7 +192,7 @@ impl Shard {
             tick_due: scene.now,
             turn_at: None,
             seen: (Sequence(0), false),
-            board_seen: BoardView::default(),
+            status_seen: RedisStatusView::default(),
             queues: (0..lanes).map(|_| VecDeque::new()).collect(),
             outbox: Outbox::default(),
             lines: Vec::new(),
@@ -234,14 +234,14 @@ impl Shard {
     pub fn turn(
         &mut self,
         marks: Marks,
-        board: BoardView,
+        status: RedisStatusView,
         scene: &mut Scene,
     ) -> Option<Vec<Effect>> {
         if self.turn_at.is_none_or(|at| at > scene.now) {
             return None;
         }
         self.turn_at = None;
-        self.run(marks, board, scene);
+        self.run(marks, status, scene);
         self.turns += 1;
         let mut effects = std::mem::take(&mut self.outbox.effects);
         effects.retain(
@@ -266,7 +266,7 @@ impl Shard {
         }
     }
 
-    fn run(&mut self, marks: Marks, board: BoardView, scene: &mut Scene) {
+    fn run(&mut self, marks: Marks, status: RedisStatusView, scene: &mut Scene) {
         let mono = scene.mono(self.node);
         if scene.now >= self.clock_due {
             self.clock_due = scene.now + CLOCK_PERIOD_MS * MS;
@@ -278,9 +278,9 @@ impl Shard {
             let input = Input::Journal { accepting: !marks.is_refusing, applied: marks.applied };
             self.step(now, input);
         }
-        if self.board_seen != board {
-            self.board_seen = board;
-            self.step(now, Input::Board(board));
+        if self.status_seen != status {
+            self.status_seen = status;
+            self.step(now, Input::RedisStatus(status));
         }
         for _ in 0..scene.streams.schedule.skewed(64) {
             let Some(arrival) = self.take(&mut scene.streams.schedule) else { break };

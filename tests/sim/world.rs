@@ -121,7 +121,7 @@ impl World {
         self.scene.after(SECOND, Task::ClockStep);
         if self.scene.config.has_redis && !self.scene.config.begins_empty {
             let until = self.scene.now + LIVENESS_NS;
-            let is_open = |node: &Option<Node>| node.as_ref().is_some_and(|it| it.board.is_open());
+            let is_open = |node: &Option<Node>| node.as_ref().is_some_and(|it| it.redis_status.is_open());
             while !self.nodes.iter().all(is_open) {
                 assert!(self.step(until), "nodes do not find Redis");
             }
@@ -165,11 +165,11 @@ impl World {
     fn hold_healthy(&self) {
         for (index, node) in self.nodes.iter().enumerate() {
             let node = node.as_ref().expect("a node that was started runs");
-            assert!(node.board.is_open(), "node {index} may not decide by Redis");
+            assert!(node.redis_status.is_open(), "node {index} may not decide by Redis");
             let keeper = node.keeper.as_ref().expect("there is a Redis");
             let rebuild = keeper.machine.keeper().rebuild();
             assert!(rebuild.is_none(), "node {index} sees a rebuild: {rebuild:?}");
-            let unmerged = node.board.first_unmerged();
+            let unmerged = node.redis_status.first_unmerged();
             assert!(unmerged.is_none(), "node {index} has not merged {unmerged:?}");
         }
         let lists = self.pipes.redis.data.keys.keys().filter(|key| key.ends_with(b"}:q"));

@@ -10,7 +10,7 @@ use nudged_background::follower::{
 use nudged_background::sql_failure::SqlMeaning;
 use nudged_base::ids::{Sequence, StreamId, UserKey};
 use nudged_journal::reader::Tail;
-use nudged_runtime::sql_writer;
+use nudged_runtime::threads::sql_writer;
 use nudged_store::Store;
 
 use super::disk::Disk;
@@ -131,13 +131,13 @@ impl Writer {
 impl Node {
     /// What the writer's machine wants is done, and it steps.
     pub fn writer_turn(&mut self, disk: &Disk, sql: &Sql, scene: &mut Scene) {
-        let Node { writer, board, marks, keeper, .. } = self;
+        let Node { writer, redis_status, marks, keeper, .. } = self;
         if writer.turn_at.is_none_or(|at| at > scene.now) {
             return; // Woken before this.
         }
         writer.turn_at = None;
         let input = writer.carry_out(sql, scene);
-        let may_pass = |sequence, user: UserKey| keeper.is_none() || board.may_pass(sequence, user);
+        let may_pass = |sequence, user: UserKey| keeper.is_none() || redis_status.may_pass(sequence, user);
         let view = View {
             now: scene.clocks(self.index),
             disk,
