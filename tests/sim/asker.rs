@@ -1,9 +1,9 @@
-//! Carries out what a node's machines ask of Redis: a question in pieces, between which anything may
-//! happen.
+//! Carries out what a node's machines ask of Redis: a question in pieces, between which anything
+//! may happen.
 
 use std::borrow::Cow;
 
-use nudged_redis::request::{OwnedReply, RedisRequest, RedisError, CommandWords, command, only};
+use nudged_redis::request::{CommandWords, OwnedReply, RedisError, RedisRequest, command, only};
 use nudged_redis::scripts::hash_of;
 
 use super::pipes::{Asked, Pipes, Seat};
@@ -77,8 +77,7 @@ impl Asker {
                 return self.fails(RedisError::Connection(std::io::Error::other("it broke")));
             }
         }
-        let is_unknown =
-            |answer: &OwnedReply| matches!(answer, OwnedReply::Error(text) if text.starts_with("NOSCRIPT"));
+        let is_unknown = |answer: &OwnedReply| matches!(answer, OwnedReply::Error(text) if text.starts_with("NOSCRIPT"));
         let is_over = match is_script {
             true => !self.answers.last().is_some_and(is_unknown),
             false => self.answers.len() == commands.len(),

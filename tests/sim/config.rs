@@ -56,9 +56,7 @@ const LATE_EVERY: u64 = 12;
 /// Everything that is drawn beforehand. `one_in_...`: in so many, 0 for never.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// The seed.
     pub seed: u64,
-    /// Nodes.
     pub nodes: usize,
     /// Whether Redis decides between them.
     pub has_redis: bool,
@@ -69,7 +67,6 @@ pub struct Config {
     pub clients: usize,
     /// Questions that a client has under way at most.
     pub pipeline_max: usize,
-    /// Users.
     pub users: u64,
     /// Whether their ids are as long as they may be.
     pub has_long_users: bool,
@@ -88,7 +85,6 @@ pub struct Config {
 
     /// Longest way between a client and a node, in microseconds.
     pub network_us: u64,
-    /// Cuts of bytes.
     pub cut: Cut,
     /// Sends of which a part is taken.
     pub one_in_part_sent: u64,
@@ -107,7 +103,6 @@ pub struct Config {
     pub quiet_ms: u64,
     /// `max_per_day`.
     pub max_per_day: u32,
-    /// The wall clock.
     pub clock: Clock,
 
     /// When records are acknowledged.

@@ -175,7 +175,8 @@ impl Node {
 
     /// A shard's turn; gives what the world outside has to do.
     pub fn turn(&mut self, shard: usize, scene: &mut Scene) -> Vec<Effect> {
-        let status = if self.keeper.is_some() { self.redis_status.view() } else { Default::default() };
+        let status =
+            if self.keeper.is_some() { self.redis_status.view() } else { Default::default() };
         let effects = self.shards[shard].turn(self.marks, status, scene);
         let Some(effects) = effects else { return Vec::new() };
         let mut outside = Vec::new();
@@ -230,7 +231,8 @@ impl Node {
                 self.redis_status.report_lost(partition);
             }
             ShardReport::Run { run, evicts, syncs_always } => {
-                self.redis_status.report_found(shard, ServerFound::Server { run, evicts, syncs_always });
+                self.redis_status
+                    .report_found(shard, ServerFound::Server { run, evicts, syncs_always });
             }
             ShardReport::Denied => self.redis_status.report_denied(),
             ShardReport::Incompatible(why) => {

@@ -1,5 +1,5 @@
-//! Reads users of a node back from SQL and from what SQL had not at the start: the real machine upon
-//! the real store, in steps between which anything may happen.
+//! Reads users of a node back from SQL and from what SQL had not at the start: the real machine
+//! upon the real store, in steps between which anything may happen.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -121,7 +121,8 @@ impl World {
         self.scene.after(SECOND, Task::ClockStep);
         if self.scene.config.has_redis && !self.scene.config.begins_empty {
             let until = self.scene.now + LIVENESS_NS;
-            let is_open = |node: &Option<Node>| node.as_ref().is_some_and(|it| it.redis_status.is_open());
+            let is_open =
+                |node: &Option<Node>| node.as_ref().is_some_and(|it| it.redis_status.is_open());
             while !self.nodes.iter().all(is_open) {
                 assert!(self.step(until), "nodes do not find Redis");
             }

@@ -137,7 +137,8 @@ impl Node {
         }
         writer.turn_at = None;
         let input = writer.carry_out(sql, scene);
-        let may_pass = |sequence, user: UserKey| keeper.is_none() || redis_status.may_pass(sequence, user);
+        let may_pass =
+            |sequence, user: UserKey| keeper.is_none() || redis_status.may_pass(sequence, user);
         let view = View {
             now: scene.clocks(self.index),
             disk,

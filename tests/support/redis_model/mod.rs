@@ -66,7 +66,9 @@ fn text(text: &str) -> OwnedReply {
 }
 
 fn wrong_type() -> OwnedReply {
-    OwnedReply::Error("WRONGTYPE Operation against a key holding the wrong kind of value".to_owned())
+    OwnedReply::Error(
+        "WRONGTYPE Operation against a key holding the wrong kind of value".to_owned(),
+    )
 }
 
 impl Redis {
@@ -145,7 +147,9 @@ impl Redis {
 
     fn plain(&mut self, now: i64, words: &[&[u8]]) -> OwnedReply {
         match words {
-            [b"GET", key] => self.get(key).map_or(OwnedReply::Nil, |held| OwnedReply::Text(held.to_vec())),
+            [b"GET", key] => {
+                self.get(key).map_or(OwnedReply::Nil, |held| OwnedReply::Text(held.to_vec()))
+            }
             [b"SET", key, value] => {
                 self.set(key, value.to_vec(), None);
                 text("OK")
