@@ -77,7 +77,10 @@ impl Asker {
                 return self.fails(RedisError::Connection(std::io::Error::other("it broke")));
             }
         }
-        let is_unknown = |answer: &OwnedReply| matches!(answer, OwnedReply::Error(text) if text.starts_with("NOSCRIPT"));
+        let is_unknown = |answer: &OwnedReply| match answer {
+            OwnedReply::Error(text) => text.starts_with("NOSCRIPT"),
+            _ => false,
+        };
         let is_over = match is_script {
             true => !self.answers.last().is_some_and(is_unknown),
             false => self.answers.len() == commands.len(),
