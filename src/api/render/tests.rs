@@ -2,45 +2,75 @@
 
 use super::*;
 use crate::cors::Cors;
-use crate::events::{EventCode, Rejection};
 use crate::fixture::{FRAME, FixtureReply, response};
 use nudged_base::time::DurationMs;
+use nudged_domain::catalog::compile::{CatalogEntry, compile};
+use nudged_domain::catalog::snapshot::Settings;
+use nudged_domain::catalog::source;
 
-const SHOWN: Shown<'static> = Shown {
-    decision: "tok-en_1",
-    popup: "spring-sale",
-    version: 7,
-    variant: "b",
-    content: r#"{"title":"Frühling"}"#,
+const SHOW: Decided<'static> = Decided {
+    decision: Decision::Show { popup: 0, variant: 0 },
+    token: "tok-en_1",
+    locale: None,
+    anonymous: None,
+    verdicts: &[],
+    candidates: None,
+    ignored: &[],
 };
-const REJECTED: [Rejection; 1] = [Rejection { index: 2, code: EventCode::OtherUser }];
-const EXTRAS: Extras<'static> = Extras {
-    anonymous: Some("anon-0"),
-    events: Some(Summary { accepted: 1, duplicate: 1, rejected: &REJECTED }),
-    ignored: Ignored { names: &["placment", "usr"], count: 7 },
-};
+const VERDICTS: [Verdict; 3] = [Verdict::Accepted, Verdict::Duplicate, Verdict::OTHER_USER];
 
-fn shown(shown: &Shown<'_>, extras: &Extras<'_>) -> FixtureReply {
-    let mut out = Vec::new();
-    write_show(&mut out, &response(&Cors::default()), shown, extras, &Bump::new());
+/// A popup of this many variants, and one more; popups are in the order of their priorities.
+fn snapshot(variants: usize) -> Snapshot {
+    let content = "content = { title = \"Frühling\" }\n";
+    let variants = match variants {
+        0 => content.to_owned(),
+        _ => format!("[[popup.variants]]\nkey = \"b\"\n{content}"),
+    };
+    let popups = format!(
+        "[[popup]]\nid = \"spring-sale\"\npriority = 1\n{variants}[[popup]]\nid = \"tour\"\n"
+    );
+    let definitions = source::parse_toml(&popups).unwrap();
+    let entries: Vec<_> = definitions
+        .iter()
+        .map(|definition| CatalogEntry { definition, version: 7, status: definition.status() })
+        .collect();
+    compile(&entries, Settings::default(), 1).unwrap()
+}
+
+fn nothing_of(decision: (Reason, Option<u32>)) -> Decided<'static> {
+    let (reason, next_in_s) = decision;
+    Decided { decision: Decision::Nothing { reason, next_in_s }, token: "", ..SHOW }
+}
+
+/// With all that a reply may carry beside the decision.
+fn full(decided: Decided<'static>) -> Decided<'static> {
+    let ignored = &["placment", "usr"];
+    Decided { anonymous: Some("anon-0"), verdicts: &VERDICTS, ignored, ..decided }
+}
+
+fn written(decided: Decided<'_>, variants: usize) -> FixtureReply {
+    written_with(decided, &response(&Cors::default()), variants)
+}
+
+fn written_with(
+    decided: Decided<'_>,
+    response: &ResponseContext<'_>,
+    variants: usize,
+) -> FixtureReply {
+    let (mut out, bump, snapshot) = (Vec::new(), Bump::new(), snapshot(variants));
+    let rendering =
+        Rendering { response: *response, snapshot: Some(&snapshot), disk_lack: None, bump: &bump };
+    rendering.write(&Outcome::Decided(decided), &mut out);
     FixtureReply::read(&out)
 }
 
-fn nothing(next_in_s: Option<u32>, extras: &Extras<'_>) -> FixtureReply {
-    let mut out = Vec::new();
-    write_nothing(&mut out, &response(&Cors::default()), "gap", next_in_s, extras);
-    FixtureReply::read(&out)
-}
-
-fn explained(explanation: &Explanation<'_>, extras: &Extras<'_>) -> FixtureReply {
-    let mut out = Vec::new();
-    write_explain(&mut out, &response(&Cors::default()), explanation, extras, &Bump::new());
-    FixtureReply::read(&out)
+fn nothing(next_in_s: Option<u32>) -> Decided<'static> {
+    nothing_of((Reason::Gate(Gate::Gap), next_in_s))
 }
 
 #[test]
 fn a_show() {
-    let reply = shown(&SHOWN, &Extras::default());
+    let reply = written(SHOW, 1);
     let want = concat!(
         r#"{"decision":"tok-en_1","popup":{"id":"spring-sale","version":7,"variant":"b","#,
         r#""content":{"title":"Frühling"}},"expires_in":30}"#
@@ -52,7 +82,7 @@ fn a_show() {
 
 #[test]
 fn a_show_with_all_that_it_may_carry() {
-    let reply = shown(&Shown { variant: "", ..SHOWN }, &EXTRAS);
+    let reply = written(full(SHOW), 0);
     let want = concat!(
         r#"{"decision":"tok-en_1","popup":{"id":"spring-sale","version":7,"variant":null,"#,
         r#""content":{"title":"Frühling"}},"expires_in":30,"anon":"anon-0","#,
@@ -63,16 +93,8 @@ fn a_show_with_all_that_it_may_carry() {
 }
 
 #[test]
-fn a_variant_of_any_text_stays_json() {
-    let variant = "a\"b\\c\u{1}";
-    let reply = shown(&Shown { variant, ..SHOWN }, &Extras::default());
-    let body: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
-    assert_eq!(body["popup"]["variant"], variant);
-}
-
-#[test]
 fn nothing_to_show() {
-    let reply = nothing(None, &Extras::default());
+    let reply = written(nothing(None), 0);
     let names: Vec<_> = reply.fields.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(reply.status, 204);
     assert_eq!(names, ["date", "cache-control", "nudge-reason"]);
@@ -83,7 +105,7 @@ fn nothing_to_show() {
 
 #[test]
 fn nothing_with_all_that_it_may_carry() {
-    let reply = nothing(Some(86_400), &EXTRAS);
+    let reply = written(full(nothing(Some(86_400))), 0);
     assert_eq!(reply.field("nudge-next"), Some("86400"));
     assert_eq!(reply.field("nudge-anon"), Some("anon-0"));
     assert_eq!(reply.field("nudge-events"), Some("accepted=1,duplicate=1,rejected=1"));
@@ -91,30 +113,18 @@ fn nothing_with_all_that_it_may_carry() {
 }
 
 #[test]
-fn the_longest_events_field_fits() {
-    let rejected = vec![REJECTED[0]; 100];
-    let events = Summary { accepted: u32::MAX, duplicate: u32::MAX, rejected: &rejected };
-    let reply = nothing(None, &Extras { events: Some(events), ..Extras::default() });
-    let want = "accepted=4294967295,duplicate=4294967295,rejected=100";
-    assert_eq!(reply.field("nudge-events"), Some(want));
-}
-
-#[test]
 #[cfg(debug_assertions)]
 fn next_stays_within_a_day() {
     for next_in_s in [0, 86_401] {
-        let written = std::panic::catch_unwind(|| nothing(Some(next_in_s), &Extras::default()));
-        assert!(written.is_err(), "{next_in_s}");
+        let result = std::panic::catch_unwind(|| written(nothing(Some(next_in_s)), 0));
+        assert!(result.is_err(), "{next_in_s}");
     }
 }
 
 #[test]
 fn explanations() {
-    let candidates = [("spring-sale", None), ("tour", Some("target"))];
-    let reply = explained(
-        &Explanation { shown: Some(SHOWN), candidates: &candidates, ..Default::default() },
-        &Extras::default(),
-    );
+    let candidates: [Candidate; 2] = [(0, None), (1, Some(Gate::Target))];
+    let reply = written(Decided { candidates: Some(&candidates), ..SHOW }, 1);
     let want = concat!(
         r#"{"decision":"tok-en_1","popup":{"id":"spring-sale","version":7,"variant":"b","#,
         r#""content":{"title":"Frühling"}},"expires_in":30,"reason":null,"next_in":null,"#,
@@ -122,8 +132,7 @@ fn explanations() {
     );
     assert_eq!((reply.status, reply.body.as_str()), (200, want));
 
-    let nothing = Explanation { reason: Some("gap"), next_in_s: Some(9), ..Default::default() };
-    let reply = explained(&nothing, &EXTRAS);
+    let reply = written(full(Decided { candidates: Some(&[]), ..nothing(Some(9)) }), 0);
     let want = concat!(
         r#"{"decision":null,"popup":null,"reason":"gap","next_in":9,"candidates":[],"#,
         r#""anon":"anon-0","events":{"accepted":1,"duplicate":1,"#,
@@ -138,10 +147,8 @@ fn explanations() {
 fn a_page_of_a_granted_origin_may_read_the_fields() {
     let cors = Cors::new(vec!["https://shop.example".into()], DurationMs(0));
     let grant = cors.grant(Some(b"https://shop.example"));
-    let mut out = Vec::new();
-    let response = ResponseContext { frame: FRAME, cors: &cors, grant };
-    write_nothing(&mut out, &response, "gap", Some(1), &Extras::default());
-    let reply = FixtureReply::read(&out);
+    let reply =
+        written_with(nothing(Some(1)), &ResponseContext { frame: FRAME, cors: &cors, grant }, 0);
     assert_eq!(reply.field("access-control-allow-origin"), Some("https://shop.example"));
     assert_eq!(reply.field("access-control-allow-credentials"), Some("true"));
     assert_eq!(reply.field("vary"), Some("Origin"));
