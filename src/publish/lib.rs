@@ -14,8 +14,6 @@
 //! the catalog and of overrides in `base::limits`.
 
 pub mod catalog_copy;
-#[cfg(any(test, feature = "fixture"))]
-pub mod fixture;
 pub mod overrides;
 pub mod popups_file;
 pub mod publisher;

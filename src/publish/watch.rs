@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::catalog_copy;
-use super::publisher::Publisher;
+use super::publisher::{PublishError, Publisher};
 use super::shared_catalog::SharedCatalog;
 use nudged_base::limits::{CATALOG_POLL_MS, CATALOG_SQL_POLL_MS};
 use nudged_base::telemetry::log::{Log, Message};
@@ -145,6 +145,8 @@ impl Watcher {
         };
         match refreshed {
             Ok(()) => tell(&self.setup.log, Message::CatalogFresh, ""),
+            // The change that is under way takes over what others have stored.
+            Err(PublishError::Late(_)) => {}
             Err(error) if is_file_pending => {
                 tell(&self.setup.log, Message::FileWaits, &error.to_string());
             }

@@ -8,22 +8,24 @@
 //!        +--------------- moved meanwhile --------------+
 //! ```
 //!
-//! Limit: [`CATALOG_CHANGE_MS`](nudged_base::limits::CATALOG_CHANGE_MS).
+//! Limits: [`CATALOG_TURN_MS`] until it begins, and from then on
+//! [`CATALOG_CHANGE_MS`](nudged_base::limits::CATALOG_CHANGE_MS).
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use super::import::{import_file, until_unmoved};
+use super::import::{import_file, store_change, until_unmoved};
 use super::prepare::{Definitions, definitions_of, publish, try_compile};
-use super::{Announcing, Changing, KnownPopup, PublishError, Published, Publisher, log_line};
-use crate::catalog_copy;
+use super::published::{KnownPopup, Published};
+use super::{Announcing, Changing, PublishError, Publisher};
+#[cfg(doc)]
+use nudged_base::limits::CATALOG_TURN_MS;
 use nudged_base::telemetry::log::{Message, Value};
-use nudged_domain::catalog::lint::lint;
 use nudged_domain::catalog::source::{Definition, parse_json_popup};
 use nudged_redis::ask::AskError;
 use nudged_redis::refusal::Refusal;
-use nudged_runtime::clocks;
-use nudged_store::{CatalogChange, Store, StoreError, StoredCatalog};
+use nudged_runtime::log_thread::stamp_now;
+use nudged_store::{CatalogChange, Store, StoredCatalog};
 
 /// A change of one popup that an operator asks for.
 #[derive(Clone, Debug)]
@@ -89,7 +91,7 @@ impl Publisher {
         context: EditContext<'_>,
         edit: &PopupEdit,
     ) -> Result<Changed, PublishError> {
-        let mut changing = self.lock();
+        let mut changing = self.changing.take_within(self.turn_max)?;
         // What is refused is refused by what everybody can see.
         self.catch_up(&mut changing)?;
         until_unmoved(|| {
@@ -109,11 +111,10 @@ impl Publisher {
                 try_compile(&definitions, &changing.config).map_err(PublishError::Definition)?;
             }
             let text = planned.text();
-            let (on, at) = (Some(before.stored_version), clocks::wall());
             let change = planned.change(context.id, &text);
-            let stored = match changing.store.change_catalog(on, change, context.who, at) {
-                Err(StoreError::CatalogMoved { .. }) => return Ok(None),
-                other => other?,
+            let on = before.stored_version;
+            let Some(stored) = store_change(&mut changing.store, on, change, context.who)? else {
+                return Ok(None);
             };
             let is_new = known.is_none();
             let published = self.publish_stored(&changing, stored, &definitions)?;
@@ -129,7 +130,7 @@ impl Publisher {
     /// # Errors
     /// Where the store fails.
     pub fn refresh(&self) -> Result<(), PublishError> {
-        let mut changing = self.lock();
+        let mut changing = self.changing.take_within(self.turn_max)?;
         self.catch_up(&mut changing)
     }
 
@@ -143,7 +144,7 @@ impl Publisher {
 
     /// The catalog as it is stored now: read and swapped where another process has changed it.
     fn catch_up(&self, changing: &mut Changing) -> Result<(), PublishError> {
-        let is_file = changing.is_file_pending;
+        let is_file = self.is_file_pending();
         let (published, is_moved) = self.stored_now(changing)?;
         if is_moved {
             self.take_over(published, is_file);
@@ -155,11 +156,11 @@ impl Publisher {
     /// is told: a change that waits for one between two tries would lose to a busier node for ever.
     fn stored_now(&self, changing: &mut Changing) -> Result<(Published, bool), PublishError> {
         let current = self.current();
-        if changing.is_file_pending {
+        if self.is_file_pending() {
             let mut definitions = definitions_of(&current.popups);
-            let Changing { store, config, .. } = changing;
+            let Changing { store, config } = &mut *changing;
             let imported = import_file(store, config, &mut definitions, "once SQL had answered")?;
-            changing.is_file_pending = false;
+            self.is_file_pending.store(false, Ordering::Release);
             self.log_owners(&imported.replaced, &imported.released);
             return Ok((self.publish_stored(changing, imported.stored, &definitions)?, true));
         }
@@ -177,12 +178,16 @@ impl Publisher {
         match shown {
             Ok((shown, true)) => {
                 let version = Value::Number(shown.snapshot.version);
-                log_line(&self.log, Message::CatalogChanged, &[("version", version)]);
+                self.log.write(stamp_now(), Message::CatalogChanged, &[("version", version)]);
             }
             Ok((_, false)) => {}
             Err(error) => {
                 let error = error.to_string();
-                log_line(&self.log, Message::CatalogUnconfirmed, &[("error", Value::Text(&error))]);
+                self.log.write(
+                    stamp_now(),
+                    Message::CatalogUnconfirmed,
+                    &[("error", Value::Text(&error))],
+                );
             }
         }
     }
@@ -192,7 +197,7 @@ impl Publisher {
     /// # Errors
     /// Where its popups can't stand together.
     pub(crate) fn take_copy(&self, copy: StoredCatalog) -> Result<(), PublishError> {
-        let changing = self.lock();
+        let changing = self.changing.take_within(self.turn_max)?;
         let current = self.current();
         if copy.version > current.stored_version {
             let published =
@@ -200,11 +205,6 @@ impl Publisher {
             self.take_over(published, false);
         }
         Ok(())
-    }
-
-    /// Whether the popups file waits until the store can be reached.
-    pub(crate) fn is_file_pending(&self) -> bool {
-        self.lock().is_file_pending
     }
 
     fn publish_stored(
@@ -252,14 +252,9 @@ impl Publisher {
                 let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
                 let ids = ids.join(" ");
                 let fields = [("popups", Value::Text(&ids)), ("count", Value::Number(count))];
-                log_line(&self.log, message, &fields);
+                self.log.write(stamp_now(), message, &fields);
             }
         }
-    }
-
-    /// How often this node's popups file has undone what another one's had set.
-    pub fn replaced(&self) -> u64 {
-        self.replaced.load(Ordering::Relaxed)
     }
 
     pub(super) fn log_changed(&self, context: EditContext<'_>, known: &KnownPopup) {
@@ -269,28 +264,7 @@ impl Publisher {
             ("status", Value::Text(known.status.word())),
             ("who", Value::Text(context.who)),
         ];
-        log_line(&self.log, Message::PopupChanged, &fields);
-    }
-}
-
-impl Published {
-    /// The catalog as it is stored, as text.
-    pub fn copy(&self) -> String {
-        let stored = self.popups.iter().map(|known| &*known.stored);
-        catalog_copy::encode(self.stored_version, stored, &self.overrides)
-    }
-
-    /// A popup that is known.
-    pub fn find(&self, id: &str) -> Option<&KnownPopup> {
-        let found = self.popups.binary_search_by(|known| known.stored.id.as_str().cmp(id));
-        found.ok().map(|index| &self.popups[index])
-    }
-
-    /// What is allowed in this popup, or in the catalog as a whole, and still can't be meant.
-    pub fn warnings_of(&self, id: &str) -> Vec<String> {
-        let warnings = lint(&self.snapshot).into_iter();
-        let of_it = warnings.filter(|warning| warning.popup.as_deref().is_none_or(|of| of == id));
-        of_it.map(|warning| warning.to_string()).collect()
+        self.log.write(stamp_now(), Message::PopupChanged, &fields);
     }
 }
 
@@ -335,7 +309,7 @@ pub(super) fn check_expected(
 
 /// What a edit stores; `None` where all is so already.
 fn plan(
-    Changing { store, config, .. }: &mut Changing,
+    Changing { store, config }: &mut Changing,
     known: Option<&KnownPopup>,
     id: &str,
     edit: &PopupEdit,
