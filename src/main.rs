@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use nudged::node::arguments::{self, Command};
+use nudged::node::arguments::{self, Subcommand};
 use nudged::node::{check, explain, export, import, migrate, serve, settings, vectors};
 use nudged_runtime::signal_mask;
 
@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     // Before anything else: a signal that comes early waits for who takes it.
     signal_mask::hold();
     let parsed = arguments::parse(std::env::args_os());
-    if !matches!(parsed, Ok(Command::Serve(_))) {
+    if !matches!(parsed, Ok(Subcommand::Serve(_))) {
         // Tools end at a signal as other tools do.
         signal_mask::release();
     }
@@ -24,23 +24,23 @@ fn main() -> ExitCode {
         }
     };
     // The others have a log or a report that says it.
-    if !matches!(command, Command::Serve(_) | Command::Check(_) | Command::Vectors(_)) {
-        settings::tell_unknown_variables();
+    if !matches!(command, Subcommand::Serve(_) | Subcommand::Check(_) | Subcommand::Vectors(_)) {
+        settings::print_unknown_variables();
     }
     let code = match command {
-        Command::Serve(arguments) => serve::run(&arguments),
-        Command::Check(arguments) => {
+        Subcommand::Serve(arguments) => serve::run(&arguments),
+        Subcommand::Check(arguments) => {
             let report = check::run_with_config(&arguments);
             let said = if arguments.json { report.json() } else { report.text() };
             // A reader that has gone, as with `| head`, is no error.
             let _ = std::io::stdout().write_all(said.as_bytes());
             report.exit_code()
         }
-        Command::Vectors(arguments) => vectors::run(&arguments.files),
-        Command::Export(arguments) => export::run(&arguments),
-        Command::Import(arguments) => import::run(&arguments),
-        Command::Explain(arguments) => explain::run(&arguments),
-        Command::Migrate(arguments) => migrate::run(&arguments),
+        Subcommand::Vectors(arguments) => vectors::run(&arguments.files),
+        Subcommand::Export(arguments) => export::run(&arguments),
+        Subcommand::Import(arguments) => import::run(&arguments),
+        Subcommand::Explain(arguments) => explain::run(&arguments),
+        Subcommand::Migrate(arguments) => migrate::run(&arguments),
     };
     ExitCode::from(code)
 }

@@ -13,7 +13,7 @@ const RETRY_AFTER_S: &[u8] = b"1";
 
 /// One reply, before its frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct AdminAnswer {
     /// The HTTP status.
     pub(super) status: u16,
     content_type: &'static str,
@@ -25,53 +25,58 @@ pub(super) struct Answer {
     version: Option<u32>,
 }
 
-impl Answer {
+impl AdminAnswer {
     /// A value as JSON.
-    pub(super) fn json(status: u16, value: &impl Serialize) -> Answer {
+    pub(super) fn json(status: u16, value: &impl Serialize) -> AdminAnswer {
         let body = serde_json::to_vec(value).expect("our own values serialize");
-        Answer { status, content_type: JSON, body, allow: None, version: None }
+        AdminAnswer { status, content_type: JSON, body, allow: None, version: None }
     }
 
     /// A text of another type.
-    pub(super) fn text(content_type: &'static str, text: impl Into<Vec<u8>>) -> Answer {
-        Answer { status: 200, content_type, body: text.into(), allow: None, version: None }
+    pub(super) fn text(content_type: &'static str, text: impl Into<Vec<u8>>) -> AdminAnswer {
+        AdminAnswer { status: 200, content_type, body: text.into(), allow: None, version: None }
     }
 
     /// `{"error":{"code","field"}}`, `field` only where there is one.
-    pub(super) fn error(status: u16, code: &str, field: Option<&str>) -> Answer {
-        Answer::json(status, &error_value(code, field))
+    pub(super) fn error(status: u16, code: &str, field: Option<&str>) -> AdminAnswer {
+        AdminAnswer::json(status, &error_value(code, field))
     }
 
     /// The same answer with the version as its entity tag.
-    pub(super) fn with_version(self, version: u32) -> Answer {
-        Answer { version: Some(version), ..self }
+    pub(super) fn with_version(self, version: u32) -> AdminAnswer {
+        AdminAnswer { version: Some(version), ..self }
     }
 
-    /// As [`Answer::error`], with a line for each error beside it.
-    pub(super) fn errors(status: u16, code: &str, field: Option<&str>, lines: &[String]) -> Answer {
+    /// As [`AdminAnswer::error`], with a line for each error beside it.
+    pub(super) fn errors(
+        status: u16,
+        code: &str,
+        field: Option<&str>,
+        lines: &[String],
+    ) -> AdminAnswer {
         let mut value = error_value(code, field);
         value["errors"] = json!(lines);
-        Answer::json(status, &value)
+        AdminAnswer::json(status, &value)
     }
 
     /// 404.
-    pub(super) fn not_found() -> Answer {
-        Answer::error(404, "not_found", None)
+    pub(super) fn not_found() -> AdminAnswer {
+        AdminAnswer::error(404, "not_found", None)
     }
 
     /// 503: come again.
-    pub(super) fn unavailable(code: &str) -> Answer {
-        Answer::error(503, code, None)
+    pub(super) fn unavailable(code: &str) -> AdminAnswer {
+        AdminAnswer::error(503, code, None)
     }
 
     /// 405, with the methods that the route has.
-    pub(super) fn method_not_allowed(allow: &'static str) -> Answer {
-        Answer { allow: Some(allow), ..Answer::error(405, "method_not_allowed", None) }
+    pub(super) fn method_not_allowed(allow: &'static str) -> AdminAnswer {
+        AdminAnswer { allow: Some(allow), ..AdminAnswer::error(405, "method_not_allowed", None) }
     }
 
     /// 204: the methods that the route has.
-    pub(super) fn options(allow: &'static str) -> Answer {
-        Answer {
+    pub(super) fn options(allow: &'static str) -> AdminAnswer {
+        AdminAnswer {
             status: 204,
             content_type: JSON,
             body: Vec::new(),
@@ -103,9 +108,9 @@ impl Answer {
     }
 }
 
-impl From<BadInput> for Answer {
-    fn from(bad: BadInput) -> Answer {
-        Answer::error(400, bad.code, bad.field)
+impl From<BadInput> for AdminAnswer {
+    fn from(bad: BadInput) -> AdminAnswer {
+        AdminAnswer::error(400, bad.code, bad.field)
     }
 }
 

@@ -17,14 +17,14 @@ use nudged_runtime::list_drain::DrainFigures;
 
 /// What the threads count that Redis asks for.
 #[derive(Clone, Debug, Default)]
-pub struct RedisFigures {
+pub struct RedisMetrics {
     /// The keeper.
     pub keeper: Arc<KeeperFigures>,
     /// The lists, by lane, where this node drains any.
     pub lists: Vec<Arc<DrainFigures>>,
 }
 
-impl RedisFigures {
+impl RedisMetrics {
     /// A number of all lanes together.
     fn sum(&self, number: impl Fn(&DrainFigures) -> &AtomicU64) -> u64 {
         self.lists.iter().map(|lane| number(lane).load(Ordering::Relaxed)).sum()
@@ -42,7 +42,7 @@ pub(super) fn status(service: &Service) -> Value {
     if service.publisher.config().redis.url.is_none() {
         return Value::Null;
     }
-    let mut value = told(&service.mesh.board, service.topology.shards);
+    let mut value = board_json(&service.mesh.board, service.topology.shards);
     // The breakers know first.
     let is_away = service.counters.iter().all(|shard| shard.redis_breaker.get() != 0);
     if is_away && value["state"] == "open" {
@@ -70,7 +70,7 @@ pub(super) fn status(service: &Service) -> Value {
     value
 }
 
-fn told(board: &Board, shards: u16) -> Value {
+fn board_json(board: &Board, shards: u16) -> Value {
     let found: Vec<Found> = (0..shards).map(|shard| board.found(ShardId(shard))).collect();
     let server = found.iter().find_map(|found| match *found {
         Found::Server { run, evicts, syncs_always } => Some((run, evicts, syncs_always)),
@@ -120,7 +120,7 @@ pub(super) fn push_metrics(metrics: &mut Vec<NodeMetric<'_>>, service: &Service)
     }
     let board = &service.mesh.board;
     let gauge = NodeMetric::gauge;
-    let is_rebuilding = |figures: &RedisFigures| figures.keeper.rebuild(clocks::mono()).is_some();
+    let is_rebuilding = |figures: &RedisMetrics| figures.keeper.rebuild(clocks::mono()).is_some();
     let is_open = board.is_open() && !service.redis.as_ref().is_some_and(is_rebuilding);
     let is_open = u64::from(is_open);
     let is_unfit = u64::from(board.why_unfit().is_some());
@@ -159,13 +159,13 @@ mod tests {
     fn each_state_has_its_word() {
         let sleepers = (0..2).map(|_| Arc::new(Sleeper::new().unwrap())).collect();
         let board = Board::new(sleepers).unwrap();
-        let word = || told(&board, 2)["state"].as_str().unwrap().to_owned();
+        let word = || board_json(&board, 2)["state"].as_str().unwrap().to_owned();
         assert_eq!(word(), "away");
         board.report_found(ShardId(0), SERVER);
         assert_eq!(word(), "comparing");
         board.report_found(ShardId(1), Found::Unfit(Unfit::Denied("info")));
         assert_eq!(word(), "unfit");
-        assert!(told(&board, 2)["unfit"].as_str().unwrap().contains("users.acl"));
+        assert!(board_json(&board, 2)["unfit"].as_str().unwrap().contains("users.acl"));
         board.report_found(ShardId(1), SERVER);
         board.report_lost(Partition(5));
         (0..2).for_each(|shard| board.report_compared(ShardId(shard), 7));
@@ -173,11 +173,11 @@ mod tests {
         assert_eq!(word(), "rebuilding");
         board.settle(Partition(5));
         assert_eq!(word(), "open");
-        let told = told(&board, 2);
+        let shown = board_json(&board, 2);
         assert_eq!(
-            (&told["run"], &told["run_cleared"]),
+            (&shown["run"], &shown["run_cleared"]),
             (&json!("0000000000000007"), &json!(true))
         );
-        assert_eq!((&told["shards_compared"], &told["partitions_lost"]), (&json!(2), &json!(0)));
+        assert_eq!((&shown["shards_compared"], &shown["partitions_lost"]), (&json!(2), &json!(0)));
     }
 }

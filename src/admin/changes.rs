@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bumpalo::Bump;
 use serde_json::Value;
 
-use super::answer::Answer;
+use super::answer::AdminAnswer;
 use super::input::{self, BadInput};
-use super::popups::told_popup;
+use super::popups::popup_json;
 use super::service::{Service, refused};
 use nudged_base::limits::WHO_BYTES_MAX;
 use nudged_domain::catalog::source::{Format, parse_popup};
@@ -19,7 +19,7 @@ use nudged_publish::publisher::{
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum ChangeRequest {
     /// `PUT /v1/popups/{id}`
     Put,
     /// `DELETE /v1/popups/{id}`
@@ -33,67 +33,67 @@ pub(super) enum Asked {
 /// Answers. `peer` is who is there.
 pub(super) fn answer(
     service: &Service,
-    (asked, id): (Asked, &str),
+    (change, id): (ChangeRequest, &str),
     request: &Request<'_>,
     peer: &str,
-) -> Answer {
-    match change(service, (asked, id), request, peer) {
+) -> AdminAnswer {
+    match apply(service, (change, id), request, peer) {
         Ok(answer) => answer,
         Err(bad) => bad.into(),
     }
 }
 
-fn change(
+fn apply(
     service: &Service,
-    (asked, id): (Asked, &str),
+    (change, id): (ChangeRequest, &str),
     request: &Request<'_>,
     peer: &str,
-) -> Result<Answer, BadInput> {
-    let who = who(request.nudge_who, peer)?;
+) -> Result<AdminAnswer, BadInput> {
+    let author = author(request.nudge_who, peer)?;
     let expected = expected_of(request)?;
-    let edit = match asked {
-        Asked::Put => match definition(request, id)? {
+    let edit = match change {
+        ChangeRequest::Put => match definition(request, id)? {
             Ok(edit) => edit,
             Err(error) => return Ok(refused(&error)),
         },
-        Asked::Delete => PopupEdit::Delete,
-        Asked::Override(ask) => {
-            let context = EditContext { id, who: &who, expected };
+        ChangeRequest::Delete => PopupEdit::Delete,
+        ChangeRequest::Override(ask) => {
+            let context = EditContext { id, who: &author, expected };
             return Ok(match service.publisher.override_popup(context, ask) {
-                Ok(overridden) => told_override(&overridden),
+                Ok(overridden) => override_answer(&overridden),
                 Err(error) => refused(&error),
             });
         }
-        Asked::RollBack => PopupEdit::RollBack(version(request)?),
+        ChangeRequest::RollBack => PopupEdit::RollBack(version(request)?),
     };
-    let context = EditContext { id, who: &who, expected };
+    let context = EditContext { id, who: &author, expected };
     Ok(match service.publisher.change(context, &edit) {
-        Ok(changed) => told(service, asked, &changed),
+        Ok(changed) => change_answer(service, change, &changed),
         Err(error) => refused(&error),
     })
 }
 
-fn told_override(overridden: &Overridden) -> Answer {
+fn override_answer(overridden: &Overridden) -> AdminAnswer {
     let Overridden { known, published, stored, warnings } = overridden;
-    let mut told = told_popup(published, known, *stored);
-    told.warnings = (!warnings.is_empty()).then(|| warnings.clone());
-    Answer::json(200, &told).with_version(known.stored.version)
+    let mut body = popup_json(published, known, *stored);
+    body.warnings = (!warnings.is_empty()).then(|| warnings.clone());
+    AdminAnswer::json(200, &body).with_version(known.stored.version)
 }
 
-fn told(service: &Service, asked: Asked, changed: &Changed) -> Answer {
+fn change_answer(service: &Service, change: ChangeRequest, changed: &Changed) -> AdminAnswer {
     let Changed { known, is_new, published } = changed;
     let stored = service.publisher.with_overrides(|all| all.stored(&known.stored.id));
-    let mut told = told_popup(published, known, stored);
-    if asked == Asked::Put || asked == Asked::RollBack {
+    let mut body = popup_json(published, known, stored);
+    if change == ChangeRequest::Put || change == ChangeRequest::RollBack {
         let mut warnings = published.warnings_of(&known.stored.id);
         if let Some(status) = known.override_status {
             let (id, word) = (&known.stored.id, status.word());
             warnings.push(format!("popup \"{id}\" stays {word} until POST /v1/popups/{id}/resume"));
         }
-        told.warnings = Some(warnings);
+        body.warnings = Some(warnings);
     }
     let status = if *is_new { 201 } else { 200 };
-    Answer::json(status, &told).with_version(known.stored.version)
+    AdminAnswer::json(status, &body).with_version(known.stored.version)
 }
 
 /// Whom a change is put down to: the name that the request gives, else `admin`, and from where it
@@ -101,7 +101,7 @@ fn told(service: &Service, asked: Asked, changed: &Changed) -> Answer {
 ///
 /// # Errors
 /// Names that are empty, too long or no text.
-pub(super) fn who(field: Option<&[u8]>, peer: &str) -> Result<String, BadInput> {
+pub(super) fn author(field: Option<&[u8]>, peer: &str) -> Result<String, BadInput> {
     const FIELD: &str = "Nudge-Who";
     let Some(bytes) = field else { return Ok(format!("admin ({peer})")) };
     let name = str::from_utf8(bytes).map_err(|_| BadInput::new("invalid_utf8", FIELD))?;
@@ -220,7 +220,7 @@ mod tests {
             (Some(long.as_bytes()), Err("too_long")),
         ];
         for (field, want) in cases {
-            let got = who(field, "::1").map_err(|bad| bad.code);
+            let got = author(field, "::1").map_err(|bad| bad.code);
             assert_eq!(got.as_deref().map_err(|code| *code), want, "{field:?}");
         }
     }

@@ -40,7 +40,7 @@ pub(super) fn serve(stream: Stream, peer: &str, service: &Service) {
         pool: BufferPool::new(BUFFERS),
         date: ImfDate::of(clocks::wall()),
         now,
-        early: Early { peer, service },
+        early: EarlyRefusals { peer, service },
         unread: service.unread.share(),
     };
     let mut bytes = vec![0; READ_BYTES];
@@ -48,12 +48,12 @@ pub(super) fn serve(stream: Stream, peer: &str, service: &Service) {
 }
 
 /// Answers those who wait with a body that will not be read.
-struct Early<'s> {
+struct EarlyRefusals<'s> {
     peer: &'s str,
     service: &'s Service,
 }
 
-impl EarlyAnswers for Early<'_> {
+impl EarlyAnswers for EarlyRefusals<'_> {
     fn answer_head(&self, request: &Request<'_>, frame: &Frame<'_>, out: &mut Vec<u8>) -> bool {
         let admitted = self.service.admit(request, self.peer);
         admitted.map_err(|answer| answer.write(out, frame)).is_err()
@@ -66,7 +66,7 @@ struct Conversation<'s> {
     pool: BufferPool,
     date: ImfDate,
     now: MonoNs,
-    early: Early<'s>,
+    early: EarlyRefusals<'s>,
     unread: Share<'s>,
 }
 
@@ -90,9 +90,7 @@ impl Conversation<'_> {
                 let was_refused = self.connection.refusal().is_some();
                 self.connection.receive(&bytes[..count], &mut turn, &mut handler);
                 if !was_refused && self.connection.is_tls() {
-                    self.early
-                        .service
-                        .tell(Message::TlsSeen, &[("listener", Value::Text("admin"))]);
+                    self.early.service.log(Message::TlsSeen, &[("listener", Value::Text("admin"))]);
                 }
             }
             Err(error) if is_timeout(&error) => match self.connection.expire(&mut turn) {
@@ -152,14 +150,14 @@ fn turn_of<'t>(
     now: MonoNs,
     date: &'t ImfDate,
     pool: &'t mut BufferPool,
-    early: &'t Early<'_>,
+    early: &'t EarlyRefusals<'_>,
 ) -> Turn<'t> {
     Turn { now, date: date.as_str(), pool, timeouts: &TIMEOUTS, early }
 }
 
 /// Answers each request at once: nobody else waits for this thread.
 fn handler<'h>(
-    early: &'h Early<'_>,
+    early: &'h EarlyRefusals<'_>,
     date: &'h str,
     unread: &'h mut Share<'_>,
 ) -> impl FnMut(&Request<'_>, u32, &mut Vec<u8>) -> machine::Answer + 'h {

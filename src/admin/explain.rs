@@ -1,11 +1,11 @@
 //! `GET /v1/explain`: the real decision on the real state, at any moment, recorded nowhere; with
-//! what stands behind each gate. `told` puts facts into words.
+//! what stands behind each gate. `reasons` puts facts into words.
 
 use bumpalo::Bump;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::answer::Answer;
+use super::answer::AdminAnswer;
 use super::input::{self, BadInput};
 use super::service::Service;
 use super::users;
@@ -20,12 +20,12 @@ use nudged_domain::decide::gates::Visit;
 use nudged_domain::state::user::UserState;
 use nudged_publish::publisher::Published;
 
-mod told;
+mod reasons;
 
-use told::{Teller, Told};
+use reasons::{Explainer, HeldBack};
 
 /// Answers `user placement session locale tz attr.NAME at`, all as the data API reads them.
-pub(super) fn answer(service: &Service, query: &str) -> Answer {
+pub(super) fn answer(service: &Service, query: &str) -> AdminAnswer {
     let bump = Bump::new();
     let (context, at) = match read(query, &bump) {
         Ok(asked) => asked,
@@ -36,7 +36,7 @@ pub(super) fn answer(service: &Service, query: &str) -> Answer {
         Err(answer) => return answer,
     };
     let at = at.unwrap_or_else(|| service.now());
-    Answer::json(200, &explained(&service.publisher.current(), &state, &context, at))
+    AdminAnswer::json(200, &explained(&service.publisher.current(), &state, &context, at))
 }
 
 fn read<'a>(query: &'a str, bump: &'a Bump) -> Result<(Context<'a>, Option<WallMs>), BadInput> {
@@ -53,12 +53,12 @@ fn read<'a>(query: &'a str, bump: &'a Bump) -> Result<(Context<'a>, Option<WallM
 fn explained(published: &Published, state: &UserState, context: &Context<'_>, at: WallMs) -> Value {
     let snapshot = &*published.snapshot;
     let (zone, warnings) = zone_of(context.tz);
-    let teller = Teller { context, settings: &snapshot.settings, now: at, zone: &zone };
+    let explainer = Explainer { context, settings: &snapshot.settings, now: at, zone: &zone };
     let mut visit = Visit::new(snapshot, state, context, at);
     let candidates: Vec<Value> = snapshot
         .popups
         .iter()
-        .map(|popup| candidate(published, popup, &mut visit, (&teller, state)))
+        .map(|popup| candidate(published, popup, &mut visit, (&explainer, state)))
         .collect();
     let (popup, variant, reason, next_in_s) = match decide(snapshot, state, context, at) {
         Decision::Show { popup, variant } => {
@@ -72,7 +72,7 @@ fn explained(published: &Published, state: &UserState, context: &Context<'_>, at
     json!({
         "user": context.user,
         "placement": context.placement,
-        "at": input::told(at),
+        "at": input::moment_json(at),
         "tz": zone.iana_name().unwrap_or("UTC"),
         "popup": popup,
         "variant": variant,
@@ -102,7 +102,7 @@ fn candidate<'a>(
     published: &'a Published,
     popup: &'a Popup,
     visit: &mut Visit<'a>,
-    (teller, state): (&Teller<'_>, &UserState),
+    (explainer, state): (&Explainer<'_>, &UserState),
 ) -> Value {
     let Some(failure) = visit.failure(popup) else {
         return json!({ "id": popup.id, "gate": null });
@@ -111,12 +111,12 @@ fn candidate<'a>(
         .find(&popup.id)
         .and_then(|known| serde_json::from_str(&known.stored.text).ok())
         .unwrap_or_default();
-    let fact = facts::of((popup, failure), state, teller.context, teller.now);
-    let Told { why, facts } = teller.told((popup, failure), &definition, &fact);
+    let fact = facts::of((popup, failure), state, explainer.context, explainer.now);
+    let HeldBack { why, facts } = explainer.explain((popup, failure), &definition, &fact);
     json!({
         "id": popup.id,
         "gate": failure.gate.as_str(),
-        "opens_at": failure.opens_at.map(|at| teller.moment(at)),
+        "opens_at": failure.opens_at.map(|at| explainer.moment(at)),
         "why": why,
         "facts": facts,
     })

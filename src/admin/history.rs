@@ -13,8 +13,8 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::answer::Answer;
-use super::input::{self, BadInput, told};
+use super::answer::AdminAnswer;
+use super::input::{self, BadInput, moment_json};
 use super::service::Service;
 use nudged_base::ids::PopupKey;
 use nudged_base::limits::{
@@ -24,7 +24,7 @@ use nudged_store::{HistoryEntry, StoreError, StoreReader};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Asked {
+struct HistoryQuery {
     /// Lines, at most.
     limit: u32,
     /// The number that they are below: `next_before` of the page before.
@@ -33,16 +33,16 @@ struct Asked {
 
 /// A page, as it is told.
 #[derive(Serialize)]
-struct Page<'a> {
+struct HistoryPage<'a> {
     id: &'a str,
-    history: Vec<Line>,
+    history: Vec<HistoryLine>,
     /// `before` of the next page; null where there is none.
     next_before: Option<u64>,
 }
 
 /// A line, as it is told. What somebody else wrote that is no JSON is null.
 #[derive(Serialize)]
-struct Line {
+struct HistoryLine {
     version: u32,
     change: String,
     at: Value,
@@ -52,7 +52,7 @@ struct Line {
     definition: Option<Arc<RawValue>>,
 }
 
-impl Line {
+impl HistoryLine {
     /// Bytes of its two texts, which are all that may be large of it.
     fn bytes(&self) -> usize {
         let diff = self.diff.as_ref().map_or(0, |diff| diff.get().len());
@@ -61,27 +61,27 @@ impl Line {
 }
 
 /// Answers `limit before`.
-pub(super) fn answer(service: &Service, id: &str, query: &str) -> Answer {
+pub(super) fn answer(service: &Service, id: &str, query: &str) -> AdminAnswer {
     if service.publisher.current().snapshot.popup(PopupKey::of(id)).is_none() {
-        return Answer::not_found();
+        return AdminAnswer::not_found();
     }
-    let asked = match read(query) {
-        Ok(asked) => asked,
+    let query = match read(query) {
+        Ok(query) => query,
         Err(bad) => return refused(bad),
     };
     // What was set a moment ago is on its way to SQL.
     service.publisher.await_stored(id, Instant::now() + Duration::from_millis(OVERRIDES_RETRY_MS));
     let page = match service.reader() {
-        Ok(reader) => page(&reader, id, asked),
+        Ok(reader) => page(&reader, id, query),
         Err(busy) => return busy,
     };
     match page {
-        Ok(page) => Answer::json(200, &page),
+        Ok(page) => AdminAnswer::json(200, &page),
         Err(error) => service.sql_failed(&error),
     }
 }
 
-fn read(query: &str) -> Result<Asked, BadInput> {
+fn read(query: &str) -> Result<HistoryQuery, BadInput> {
     let bump = Bump::new();
     let [limit, before] = input::fields(query, ["limit", "before"], &bump)?;
     let limit = match limit {
@@ -95,11 +95,11 @@ fn read(query: &str) -> Result<Asked, BadInput> {
         let number = input::number(text).filter(|number| *number > 0);
         number.ok_or(BadInput::new("bad_value", "before"))
     });
-    Ok(Asked { limit, before: before.transpose()? })
+    Ok(HistoryQuery { limit, before: before.transpose()? })
 }
 
 /// 400, with what the field takes.
-fn refused(bad: BadInput) -> Answer {
+fn refused(bad: BadInput) -> AdminAnswer {
     let line = match (bad.code, bad.field) {
         ("bad_value", Some("limit")) => {
             format!("limit must be a number from 1 to {HISTORY_LINES_MAX}")
@@ -109,28 +109,32 @@ fn refused(bad: BadInput) -> Answer {
         }
         _ => return bad.into(),
     };
-    Answer::errors(400, bad.code, bad.field, &[line])
+    AdminAnswer::errors(400, bad.code, bad.field, &[line])
 }
 
-fn page<'a>(reader: &StoreReader, id: &'a str, asked: Asked) -> Result<Page<'a>, StoreError> {
+fn page<'a>(
+    reader: &StoreReader,
+    id: &'a str,
+    query: HistoryQuery,
+) -> Result<HistoryPage<'a>, StoreError> {
     let mut texts = BTreeMap::new();
     let mut history = Vec::new();
-    let (mut before, mut bytes) = (asked.before, 0);
-    let limit = usize::try_from(asked.limit).expect("at most a thousand");
+    let (mut before, mut bytes) = (query.before, 0);
+    let limit = usize::try_from(query.limit).expect("at most a thousand");
     loop {
         let entries = reader.history(id, before, HISTORY_READ_LINES)?;
         if entries.is_empty() {
-            return Ok(Page { id, history, next_before: None });
+            return Ok(HistoryPage { id, history, next_before: None });
         }
         for entry in entries {
             if history.len() == limit {
-                return Ok(Page { id, history, next_before: before });
+                return Ok(HistoryPage { id, history, next_before: before });
             }
             let number = entry.number;
             let line = line(reader, id, entry, &mut texts)?;
             bytes += line.bytes();
             if bytes > HISTORY_BYTES && !history.is_empty() {
-                return Ok(Page { id, history, next_before: before });
+                return Ok(HistoryPage { id, history, next_before: before });
             }
             history.push(line);
             before = Some(number);
@@ -144,7 +148,7 @@ fn line(
     id: &str,
     entry: HistoryEntry,
     texts: &mut BTreeMap<u32, Option<Arc<RawValue>>>,
-) -> Result<Line, StoreError> {
+) -> Result<HistoryLine, StoreError> {
     let HistoryEntry { number: _, version, change, at, who, diff, text } = entry;
     let definition = match (text, texts.get(&version)) {
         (Some(text), _) => raw(text).map(Arc::from),
@@ -155,7 +159,7 @@ fn line(
             found
         }
     };
-    Ok(Line { version, change, at: told(at), who, diff: raw(diff), definition })
+    Ok(HistoryLine { version, change, at: moment_json(at), who, diff: raw(diff), definition })
 }
 
 /// As if nobody shared it.
@@ -202,34 +206,34 @@ mod tests {
         let (directory, reader) = paused(300);
         let bytes = std::fs::metadata(directory.path().join("nudged.db-wal")).unwrap().len();
         assert!(bytes < 1_000_000, "{bytes}: the definition is stored once");
-        let mut asked = Asked { limit: HISTORY_LINES, before: None };
+        let mut query = HistoryQuery { limit: HISTORY_LINES, before: None };
         let mut lines = Vec::new();
         loop {
-            let page = page(&reader, "a", asked).unwrap();
+            let page = page(&reader, "a", query).unwrap();
             assert!(serde_json::to_vec(&page).unwrap().len() <= HISTORY_BYTES + 32 * 1_024);
             assert!(page.history.iter().all(|line| line.definition.is_some()));
             lines.extend(page.history.into_iter().map(|line| line.at));
-            asked.before = page.next_before;
-            if asked.before.is_none() {
+            query.before = page.next_before;
+            if query.before.is_none() {
                 break;
             }
         }
-        let want: Vec<Value> = (1..=301).rev().map(|at| told(WallMs(at))).collect();
+        let want: Vec<Value> = (1..=301).rev().map(|at| moment_json(WallMs(at))).collect();
         assert_eq!(lines, want);
-        let one = page(&reader, "a", Asked { limit: 7, before: None }).unwrap();
+        let one = page(&reader, "a", HistoryQuery { limit: 7, before: None }).unwrap();
         assert_eq!(one.history.len(), 7);
-        let whole = page(&reader, "a", Asked { limit: 7, before: Some(8) }).unwrap();
+        let whole = page(&reader, "a", HistoryQuery { limit: 7, before: Some(8) }).unwrap();
         assert_eq!((whole.history.len(), whole.next_before), (7, None), "the last page is full");
     }
 
     #[test]
     fn what_is_asked_for_is_two_numbers() {
-        let asked = |limit, before| Ok(Asked { limit, before });
+        let query = |limit, before| Ok(HistoryQuery { limit, before });
         let bad = |field| Err(BadInput::new("bad_value", field));
         for (query, want) in [
-            ("", asked(HISTORY_LINES, None)),
-            ("limit=1&before=9", asked(1, Some(9))),
-            ("limit=1000", asked(HISTORY_LINES_MAX, None)),
+            ("", query(HISTORY_LINES, None)),
+            ("limit=1&before=9", query(1, Some(9))),
+            ("limit=1000", query(HISTORY_LINES_MAX, None)),
             ("limit=0", bad("limit")),
             ("limit=1001", bad("limit")),
             ("limit=", bad("limit")),

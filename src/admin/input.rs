@@ -86,7 +86,7 @@ pub(super) fn number(text: &str) -> Option<u64> {
 }
 
 /// A moment as RFC 3339 in UTC with milliseconds; a number where no calendar has it.
-pub(super) fn told(at: WallMs) -> Value {
+pub(super) fn moment_json(at: WallMs) -> Value {
     match Timestamp::from_millisecond(at.0) {
         Ok(moment) => json!(format!("{moment:.3}")),
         Err(_) => json!(at.0),
@@ -135,7 +135,7 @@ mod tests {
         ] {
             assert_eq!(moment(text, "at"), Ok(at), "{text}");
         }
-        assert_eq!(told(at), json!("2026-01-01T00:00:00.000Z"));
+        assert_eq!(moment_json(at), json!("2026-01-01T00:00:00.000Z"));
         for text in ["", "now", "2026-01-01", "9223372036854775807", "-9223372036854775808"] {
             assert_eq!(moment(text, "at"), Err(BadInput::new("bad_value", "at")), "{text}");
         }

@@ -50,8 +50,8 @@ use nudged_runtime::sql_writer::WriterFigures;
 use nudged_runtime::topology::Topology;
 use nudged_store::StoreReader;
 use service::Service;
-use socket::{BindError, Listener};
-use token::{Token, TokenError};
+use socket::{AdminListener, BindError};
+use token::{AdminToken, TokenError};
 
 /// What the admin listener is made of. Its address, its token file and the journal's retention are
 /// those of the publisher's configuration.
@@ -73,7 +73,7 @@ pub struct AdminSetup {
     /// What the writer has done.
     pub figures: Arc<WriterFigures>,
     /// What the threads count that Redis asks for.
-    pub redis: Option<arbiter::RedisFigures>,
+    pub redis: Option<arbiter::RedisMetrics>,
     /// Where changes are told.
     pub log: Log,
 }
@@ -104,10 +104,10 @@ pub struct AdminHandle {
 }
 
 /// The token that is asked for; none where only this host can come.
-fn token_of(config: &Config) -> Result<Option<Token>, AdminError> {
+fn token_of(config: &Config) -> Result<Option<AdminToken>, AdminError> {
     match &config.admin_token_file {
         _ if config.admin.is_local() => Ok(None),
-        Some(path) => Ok(Some(Token::read(path)?)),
+        Some(path) => Ok(Some(AdminToken::read(path)?)),
         None => Err(AdminError::TokenMissing(socket::text_of(&config.admin))),
     }
 }
@@ -118,7 +118,7 @@ fn token_of(config: &Config) -> Result<Option<Token>, AdminError> {
 /// As [`start`] would find its token and its address.
 pub fn check(config: &Config) -> Result<(), AdminError> {
     token_of(config)?;
-    Ok(Listener::probe(&config.admin)?)
+    Ok(AdminListener::probe(&config.admin)?)
 }
 
 /// Starts the admin listener.
@@ -128,7 +128,7 @@ pub fn check(config: &Config) -> Result<(), AdminError> {
 pub fn start(setup: AdminSetup) -> Result<AdminHandle, AdminError> {
     let config = setup.publisher.config();
     let token = token_of(&config)?;
-    let listener = Listener::bind(&config.admin)?;
+    let listener = AdminListener::bind(&config.admin)?;
     let address = listener.address().to_owned();
     let service = Arc::new(Service::new(setup, token));
     let ready = service.ready();

@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
-use super::answer::Answer;
+use super::answer::AdminAnswer;
 use super::connection;
 use super::service::Service;
-use super::socket::Listener;
+use super::socket::AdminListener;
 use nudged_base::limits::{
     ADMIN_CLOCK_PERIOD_MS, ADMIN_CONNECTIONS_MAX, ADMIN_STOP_MS, WRITE_STALL_TIMEOUT_MS,
 };
@@ -29,7 +29,7 @@ use nudged_runtime::stream::Stream;
 use nudged_runtime::vital::Needed;
 
 /// After a failed accept the listener rests this long: descriptors are not there again at once.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The open connections, each by a handle that can end it.
 #[derive(Debug, Default)]
@@ -67,7 +67,7 @@ pub(super) struct Running {
 
 impl Running {
     /// Starts accepting.
-    pub(super) fn start(listener: Listener, service: Arc<Service>) -> io::Result<Running> {
+    pub(super) fn start(listener: AdminListener, service: Arc<Service>) -> io::Result<Running> {
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
         let open = Arc::new(Open::default());
         let trimmer = Trimmer::new(service.counters.clone());
@@ -109,7 +109,7 @@ impl Running {
 }
 
 struct Acceptor {
-    listener: Listener,
+    listener: AdminListener,
     trimmer: Trimmer,
     service: Arc<Service>,
     stop: Arc<OwnedFd>,
@@ -146,7 +146,7 @@ impl Acceptor {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             // The client has gone before it was taken.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => self.tell_and_rest(&error),
+            Err(error) => self.log_and_pause(&error),
         }
     }
 
@@ -167,14 +167,14 @@ impl Acceptor {
             connection::serve(stream, &peer, &service);
         });
         if let Err(error) = spawned {
-            self.tell_and_rest(&error);
+            self.log_and_pause(&error);
         }
     }
 
-    fn tell_and_rest(&self, error: &io::Error) {
+    fn log_and_pause(&self, error: &io::Error) {
         let text = error.to_string();
-        self.service.tell(Message::AcceptFailed, &[("error", Value::Text(&text))]);
-        std::thread::sleep(ACCEPT_REST);
+        self.service.log(Message::AcceptFailed, &[("error", Value::Text(&text))]);
+        std::thread::sleep(ACCEPT_PAUSE);
     }
 }
 
@@ -183,7 +183,7 @@ fn refuse(mut stream: Stream) {
     let date = ImfDate::of(clocks::wall());
     let frame = Frame { date: date.as_str(), close: true, head_only: false, http_1_0: false };
     let mut out = Vec::new();
-    Answer::unavailable("too_many_connections").write(&mut out, &frame);
+    AdminAnswer::unavailable("too_many_connections").write(&mut out, &frame);
     let _ = stream.set_write_timeout(Duration::from_millis(WRITE_STALL_TIMEOUT_MS));
     let _ = stream.write_all(&out);
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use sha2::{Digest as _, Sha256};
 
-use super::answer::Answer;
+use super::answer::AdminAnswer;
 use super::arbiter;
 use super::service::Service;
 use nudged_base::hex;
@@ -15,7 +15,7 @@ use nudged_runtime::sql_writer::FollowCounts;
 use nudged_store::{FailureKind, mysql};
 
 /// Answers.
-pub(super) fn answer(service: &Service) -> Answer {
+pub(super) fn answer(service: &Service) -> AdminAnswer {
     let published = service.publisher.current();
     let config_hash = hash_of(&service.publisher.config());
     let build = [("version", env!("CARGO_PKG_VERSION"))];
@@ -66,7 +66,7 @@ pub(super) fn answer(service: &Service) -> Answer {
     }
     let mut text = String::with_capacity(64 * 1_024);
     render(&mut text, &service.counters, &metrics);
-    Answer::text(CONTENT_TYPE, text)
+    AdminAnswer::text(CONTENT_TYPE, text)
 }
 
 fn gauge(name: &'static str, help: &'static str, value: u64) -> NodeMetric<'static> {

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::answer::Answer;
-use super::input::told;
+use super::answer::AdminAnswer;
+use super::input::moment_json;
 use super::service::Service;
 use nudged_base::ids::PopupKey;
 use nudged_domain::catalog::overrides::Place;
@@ -14,7 +14,7 @@ use nudged_publish::publisher::{KnownPopup, Published};
 
 /// One popup, as it is told.
 #[derive(Serialize)]
-pub(super) struct Told<'a> {
+pub(super) struct PopupJson<'a> {
     id: &'a str,
     version: u32,
     /// What its definition says, or the popups file where SQL could not be told yet.
@@ -40,7 +40,7 @@ pub(super) struct Told<'a> {
 #[derive(Serialize)]
 struct List<'a> {
     catalog_version: u64,
-    popups: &'a [Told<'a>],
+    popups: &'a [PopupJson<'a>],
 }
 
 #[derive(Serialize)]
@@ -53,7 +53,7 @@ struct Schedule<'a> {
 
 /// The members of a definition that are told as they are written.
 #[derive(Deserialize)]
-struct Written<'a> {
+struct WrittenFields<'a> {
     #[serde(borrow)]
     windows: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -61,40 +61,43 @@ struct Written<'a> {
 }
 
 /// `GET /v1/popups`
-pub(super) fn list(service: &Service) -> Answer {
+pub(super) fn list(service: &Service) -> AdminAnswer {
     let published = service.publisher.current();
     let places = service.publisher.stored_places();
     let place = |known: &KnownPopup| places.get(&known.stored.id).copied().unwrap_or(Place::Sql);
     let popups = published.popups.iter();
-    let told: Vec<Told<'_>> =
-        popups.map(|known| told_popup(&published, known, place(known))).collect();
-    Answer::json(200, &List { catalog_version: published.snapshot.version, popups: &told })
+    let popups_json: Vec<PopupJson<'_>> =
+        popups.map(|known| popup_json(&published, known, place(known))).collect();
+    AdminAnswer::json(
+        200,
+        &List { catalog_version: published.snapshot.version, popups: &popups_json },
+    )
 }
 
 /// `GET /v1/popups/{id}`
-pub(super) fn one(service: &Service, id: &str) -> Answer {
+pub(super) fn one(service: &Service, id: &str) -> AdminAnswer {
     let published = service.publisher.current();
     match published.find(id) {
         Some(known) => {
             let stored = service.publisher.with_overrides(|all| all.stored(id));
-            Answer::json(200, &told_popup(&published, known, stored))
+            AdminAnswer::json(200, &popup_json(&published, known, stored))
                 .with_version(known.stored.version)
         }
-        None => Answer::not_found(),
+        None => AdminAnswer::not_found(),
     }
 }
 
 /// A popup as it is told.
-pub(super) fn told_popup<'a>(
+pub(super) fn popup_json<'a>(
     published: &'a Published,
     known: &'a KnownPopup,
     place: Place,
-) -> Told<'a> {
+) -> PopupJson<'a> {
     let stored = &known.stored;
     let popup = published.snapshot.popup(PopupKey::of(&stored.id));
     let popup = popup.expect("a snapshot has every popup that is known");
-    let written: Written<'_> = serde_json::from_str(&stored.text).expect("the text was read");
-    Told {
+    let written: WrittenFields<'_> = serde_json::from_str(&stored.text).expect("the text was read");
+    PopupJson {
         id: &stored.id,
         version: stored.version,
         status: if stored.is_gone { known.definition.status() } else { known.own }.word(),
@@ -108,8 +111,8 @@ pub(super) fn told_popup<'a>(
         placement: popup.placements.iter().map(AsRef::as_ref).collect(),
         priority: popup.priority,
         schedule: Schedule {
-            starts_at: popup.starts_at.map(told),
-            ends_at: popup.ends_at.map(told),
+            starts_at: popup.starts_at.map(moment_json),
+            ends_at: popup.ends_at.map(moment_json),
             windows: written.windows,
             tz: written.tz,
         },

@@ -6,7 +6,7 @@ use nudged_http::head::Method;
 
 /// A route, with what its path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Route<'p> {
+pub(super) enum AdminRoute<'p> {
     /// `/health`, `/healthz`
     Health,
     /// `/readyz`
@@ -43,28 +43,28 @@ pub(super) enum Route<'p> {
     Any,
 }
 
-impl<'p> Route<'p> {
+impl<'p> AdminRoute<'p> {
     /// The route of a path.
-    pub(super) fn of(path: &'p str) -> Option<Route<'p>> {
+    pub(super) fn of(path: &'p str) -> Option<AdminRoute<'p>> {
         Some(match path {
-            "/health" | "/healthz" => Route::Health,
-            "/readyz" => Route::Readyz,
-            "/openapi.json" => Route::OpenApi,
-            "/metrics" => Route::Metrics,
-            "/v1/status" => Route::Status,
-            "/v1/popups" => Route::Popups,
-            "/v1/explain" => Route::Explain,
-            "/v1/stats" => Route::Stats,
-            "/v1/reload" => Route::Reload,
-            "*" => Route::Any,
-            _ => return Route::of_one(path),
+            "/health" | "/healthz" => AdminRoute::Health,
+            "/readyz" => AdminRoute::Readyz,
+            "/openapi.json" => AdminRoute::OpenApi,
+            "/metrics" => AdminRoute::Metrics,
+            "/v1/status" => AdminRoute::Status,
+            "/v1/popups" => AdminRoute::Popups,
+            "/v1/explain" => AdminRoute::Explain,
+            "/v1/stats" => AdminRoute::Stats,
+            "/v1/reload" => AdminRoute::Reload,
+            "*" => AdminRoute::Any,
+            _ => return AdminRoute::of_one(path),
         })
     }
 
     /// The routes of one popup or user.
-    fn of_one(path: &'p str) -> Option<Route<'p>> {
+    fn of_one(path: &'p str) -> Option<AdminRoute<'p>> {
         if let Some(user) = path.strip_prefix("/v1/users/") {
-            return is_segment(user).then_some(Route::User(user));
+            return is_segment(user).then_some(AdminRoute::User(user));
         }
         let rest = path.strip_prefix("/v1/popups/")?;
         // Only a user may be encoded: an encoded id is no path of this API.
@@ -73,13 +73,13 @@ impl<'p> Route<'p> {
         }
         let (id, verb) = rest.split_once('/').map_or((rest, None), |(id, verb)| (id, Some(verb)));
         match verb {
-            None => is_segment(id).then_some(Route::Popup(id)),
+            None => is_segment(id).then_some(AdminRoute::Popup(id)),
             _ if !is_popup_id(id) => None,
-            Some("pause") => Some(Route::Pause(id)),
-            Some("resume") => Some(Route::Resume(id)),
-            Some("archive") => Some(Route::Archive(id)),
-            Some("rollback") => Some(Route::Rollback(id)),
-            Some("history") => Some(Route::History(id)),
+            Some("pause") => Some(AdminRoute::Pause(id)),
+            Some("resume") => Some(AdminRoute::Resume(id)),
+            Some("archive") => Some(AdminRoute::Archive(id)),
+            Some("rollback") => Some(AdminRoute::Rollback(id)),
+            Some("history") => Some(AdminRoute::History(id)),
             Some(_) => None,
         }
     }
@@ -87,14 +87,14 @@ impl<'p> Route<'p> {
     /// The methods of the route, as `Allow` lists them.
     pub(super) fn allow(self) -> &'static str {
         match self {
-            Route::Pause(_)
-            | Route::Resume(_)
-            | Route::Archive(_)
-            | Route::Rollback(_)
-            | Route::Reload => "POST, OPTIONS",
-            Route::Popup(_) => "GET, HEAD, PUT, DELETE, OPTIONS",
-            Route::User(_) => "GET, HEAD, DELETE, OPTIONS",
-            Route::Any => "GET, HEAD, POST, PUT, DELETE, OPTIONS",
+            AdminRoute::Pause(_)
+            | AdminRoute::Resume(_)
+            | AdminRoute::Archive(_)
+            | AdminRoute::Rollback(_)
+            | AdminRoute::Reload => "POST, OPTIONS",
+            AdminRoute::Popup(_) => "GET, HEAD, PUT, DELETE, OPTIONS",
+            AdminRoute::User(_) => "GET, HEAD, DELETE, OPTIONS",
+            AdminRoute::Any => "GET, HEAD, POST, PUT, DELETE, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -110,13 +110,13 @@ impl<'p> Route<'p> {
             Method::Options => "OPTIONS",
             Method::Patch => "PATCH",
         };
-        self != Route::Any && self.allow().split(", ").any(|allowed| allowed == name)
+        self != AdminRoute::Any && self.allow().split(", ").any(|allowed| allowed == name)
             || method == Method::Options
     }
 
     /// Whether balancers ask it, without a token.
     pub(super) fn is_open(self) -> bool {
-        matches!(self, Route::Health | Route::Readyz)
+        matches!(self, AdminRoute::Health | AdminRoute::Readyz)
     }
 }
 
@@ -137,19 +137,19 @@ mod tests {
     #[test]
     fn paths_match_byte_for_byte() {
         let cases = [
-            ("/health", Some(Route::Health)),
-            ("/healthz", Some(Route::Health)),
-            ("/v1/popups", Some(Route::Popups)),
-            ("/v1/popups/a-b_9", Some(Route::Popup("a-b_9"))),
-            ("/v1/popups/a/pause", Some(Route::Pause("a"))),
-            ("/v1/popups/a/resume", Some(Route::Resume("a"))),
-            ("/v1/popups/a/archive", Some(Route::Archive("a"))),
-            ("/v1/popups/a/rollback", Some(Route::Rollback("a"))),
-            ("/v1/popups/a/history", Some(Route::History("a"))),
-            ("/v1/users/a%2Fb", Some(Route::User("a%2Fb"))),
-            ("*", Some(Route::Any)),
+            ("/health", Some(AdminRoute::Health)),
+            ("/healthz", Some(AdminRoute::Health)),
+            ("/v1/popups", Some(AdminRoute::Popups)),
+            ("/v1/popups/a-b_9", Some(AdminRoute::Popup("a-b_9"))),
+            ("/v1/popups/a/pause", Some(AdminRoute::Pause("a"))),
+            ("/v1/popups/a/resume", Some(AdminRoute::Resume("a"))),
+            ("/v1/popups/a/archive", Some(AdminRoute::Archive("a"))),
+            ("/v1/popups/a/rollback", Some(AdminRoute::Rollback("a"))),
+            ("/v1/popups/a/history", Some(AdminRoute::History("a"))),
+            ("/v1/users/a%2Fb", Some(AdminRoute::User("a%2Fb"))),
+            ("*", Some(AdminRoute::Any)),
             ("/v1/popups/", None),
-            ("/v1/popups/A", Some(Route::Popup("A"))),
+            ("/v1/popups/A", Some(AdminRoute::Popup("A"))),
             ("/v1/popups/A/pause", None),
             ("/v1/popups/..", None),
             ("/v1/popups/a/", None),
@@ -166,11 +166,11 @@ mod tests {
             ("/", None),
         ];
         for (path, want) in cases {
-            assert_eq!(Route::of(path), want, "{path}");
+            assert_eq!(AdminRoute::of(path), want, "{path}");
         }
         let long = "a".repeat(65);
-        assert_eq!(Route::of(&format!("/v1/popups/{long}")), Some(Route::Popup(&long)));
-        assert_eq!(Route::of(&format!("/v1/popups/{long}/history")), None);
+        assert_eq!(AdminRoute::of(&format!("/v1/popups/{long}")), Some(AdminRoute::Popup(&long)));
+        assert_eq!(AdminRoute::of(&format!("/v1/popups/{long}/history")), None);
     }
 
     #[test]
@@ -183,7 +183,7 @@ mod tests {
             ("/v1/popups/a", "GET, HEAD, PUT, DELETE, OPTIONS"),
             ("/v1/users/u", "GET, HEAD, DELETE, OPTIONS"),
         ] {
-            let route = Route::of(path).unwrap();
+            let route = AdminRoute::of(path).unwrap();
             assert_eq!(route.allow(), allow);
             assert_eq!(route.takes(Method::Get), allow.contains("GET"), "{path}");
             assert_eq!(route.takes(Method::Post), allow.contains("POST"), "{path}");

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 
-use super::answer::Answer;
-use super::arbiter::RedisFigures;
-use super::changes::{self, Asked};
-use super::routes::Route;
-use super::token::Token;
+use super::answer::AdminAnswer;
+use super::arbiter::RedisMetrics;
+use super::changes::{self, ChangeRequest};
+use super::routes::AdminRoute;
+use super::token::AdminToken;
 use super::unread::Unread;
 use super::{AdminSetup, explain, history, metrics, popups, stats, status, store_refusal, users};
 use nudged_base::clock::NodeClock;
@@ -40,34 +40,34 @@ pub(super) struct Service {
     pub(super) counters: Vec<Arc<ShardCounters>>,
     pub(super) publisher: Arc<Publisher>,
     pub(super) figures: Arc<WriterFigures>,
-    pub(super) redis: Option<RedisFigures>,
+    pub(super) redis: Option<RedisMetrics>,
     /// When this process took up its service.
     pub(super) started: (MonoNs, WallMs),
     pub(super) log: Log,
-    token: Option<Token>,
+    token: Option<AdminToken>,
     /// The one connection that reads rows for people, while nobody has it.
     readers: (Sender<StoreReader>, Receiver<StoreReader>),
     clock: Mutex<NodeClock>,
     clock_ahead_ms: AtomicI64,
     ready: Arc<AtomicBool>,
-    refusals: Refusals,
+    refusals: PendingRefusals,
     pub(super) unread: Unread,
 }
 
 /// Requests that wait for their refusal, at most [`ADMIN_REFUSALS_MAX`].
 #[derive(Debug, Default)]
-struct Refusals(AtomicUsize);
+struct PendingRefusals(AtomicUsize);
 
 /// A place among them, until it is dropped.
-struct Place<'r>(&'r Refusals);
+struct RefusalSlot<'r>(&'r PendingRefusals);
 
 /// The connection that reads, until it is dropped.
-pub(super) struct Reading<'s> {
+pub(super) struct ReaderLease<'s> {
     reader: Option<StoreReader>,
     free: &'s Sender<StoreReader>,
 }
 
-impl std::ops::Deref for Reading<'_> {
+impl std::ops::Deref for ReaderLease<'_> {
     type Target = StoreReader;
 
     fn deref(&self) -> &StoreReader {
@@ -75,7 +75,7 @@ impl std::ops::Deref for Reading<'_> {
     }
 }
 
-impl Drop for Reading<'_> {
+impl Drop for ReaderLease<'_> {
     fn drop(&mut self) {
         if let Some(reader) = self.reader.take() {
             let is_back = self.free.try_send(reader).is_ok();
@@ -84,22 +84,25 @@ impl Drop for Reading<'_> {
     }
 }
 
-impl Refusals {
+impl PendingRefusals {
     /// A place, where one is free.
-    fn enter(&self) -> Option<Place<'_>> {
+    fn enter(&self) -> Option<RefusalSlot<'_>> {
         let step = |waiting| (waiting < ADMIN_REFUSALS_MAX).then_some(waiting + 1);
-        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).ok().map(|_| Place(self))
+        self.0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, step)
+            .ok()
+            .map(|_| RefusalSlot(self))
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for RefusalSlot<'_> {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 impl Service {
-    pub(super) fn new(mut setup: AdminSetup, token: Option<Token>) -> Service {
+    pub(super) fn new(mut setup: AdminSetup, token: Option<AdminToken>) -> Service {
         setup.reader.answer_within(Duration::from_millis(ADMIN_SQL_SILENCE_MS));
         let readers = bounded(1);
         readers.0.try_send(setup.reader).expect("there is room for one");
@@ -118,7 +121,7 @@ impl Service {
             clock: Mutex::new(setup.clock),
             clock_ahead_ms: AtomicI64::new(0),
             ready: Arc::new(AtomicBool::new(true)),
-            refusals: Refusals::default(),
+            refusals: PendingRefusals::default(),
             unread: Unread::default(),
         }
     }
@@ -157,35 +160,35 @@ impl Service {
     ///
     /// # Errors
     /// 503 where they have it for longer than SQL may be silent.
-    pub(super) fn reader(&self) -> Result<Reading<'_>, Answer> {
+    pub(super) fn reader(&self) -> Result<ReaderLease<'_>, AdminAnswer> {
         let (free, readers) = &self.readers;
         let reader = readers.recv_timeout(Duration::from_millis(ADMIN_SQL_SILENCE_MS));
-        let reader = reader.map_err(|_| Answer::unavailable("sql_busy"))?;
-        Ok(Reading { reader: Some(reader), free })
+        let reader = reader.map_err(|_| AdminAnswer::unavailable("sql_busy"))?;
+        Ok(ReaderLease { reader: Some(reader), free })
     }
 
     /// Logs a message, now.
-    pub(super) fn tell(&self, message: Message, fields: &[Field<'_>]) {
+    pub(super) fn log(&self, message: Message, fields: &[Field<'_>]) {
         self.log.write(stamp_now(), message, fields);
     }
 
     /// Answers where SQL failed.
-    pub(super) fn sql_failed(&self, error: &StoreError) -> Answer {
-        self.tell_read_failed(error);
+    pub(super) fn sql_failed(&self, error: &StoreError) -> AdminAnswer {
+        self.log_read_failed(error);
         let (status, code) = store_refusal::status_of(error);
-        Answer::errors(status, code, None, &[error.to_string()])
+        AdminAnswer::errors(status, code, None, &[error.to_string()])
     }
 
     /// Logs that SQL could not be read.
-    pub(super) fn tell_read_failed(&self, error: &StoreError) {
+    pub(super) fn log_read_failed(&self, error: &StoreError) {
         let text = error.to_string();
-        self.tell(Message::ReadFailed, &[("error", Value::Text(&text))]);
+        self.log(Message::ReadFailed, &[("error", Value::Text(&text))]);
     }
 
     /// Answers a request of `peer`.
-    pub(super) fn answer(&self, request: &Request<'_>, peer: &str) -> Answer {
+    pub(super) fn answer(&self, request: &Request<'_>, peer: &str) -> AdminAnswer {
         match self.admit(request, peer) {
-            Ok(route) if request.method == Method::Options => Answer::options(route.allow()),
+            Ok(route) if request.method == Method::Options => AdminAnswer::options(route.allow()),
             Ok(route) => self.dispatch(route, request, peer),
             Err(refused) => refused,
         }
@@ -195,57 +198,66 @@ impl Service {
     ///
     /// # Errors
     /// The answer that refuses it.
-    pub(super) fn admit<'r>(&self, request: &Request<'r>, peer: &str) -> Result<Route<'r>, Answer> {
-        let route = Route::of(request.path);
+    pub(super) fn admit<'r>(
+        &self,
+        request: &Request<'r>,
+        peer: &str,
+    ) -> Result<AdminRoute<'r>, AdminAnswer> {
+        let route = AdminRoute::of(request.path);
         // Balancers ask so whatever path they are told, and mean the server.
         if request.method == Method::Options {
-            return Ok(route.unwrap_or(Route::Any));
+            return Ok(route.unwrap_or(AdminRoute::Any));
         }
-        let is_open = route.is_some_and(Route::is_open);
+        let is_open = route.is_some_and(AdminRoute::is_open);
         if !is_open && !self.is_authorized(request) {
             return Err(self.refuse(peer));
         }
-        let Some(route) = route else { return Err(Answer::not_found()) };
+        let Some(route) = route else { return Err(AdminAnswer::not_found()) };
         if !route.takes(request.method) {
-            return Err(Answer::method_not_allowed(route.allow()));
+            return Err(AdminAnswer::method_not_allowed(route.allow()));
         }
         // Browsers say from where a page writes; no page has business here, and one that an
         // operator happens to visit must not reach a listener on loopback.
         let is_write = matches!(request.method, Method::Post | Method::Put | Method::Delete);
         if is_write && request.origin.is_some() {
-            return Err(Answer::error(403, "cross_origin", None));
+            return Err(AdminAnswer::error(403, "cross_origin", None));
         }
         Ok(route)
     }
 
-    fn dispatch(&self, route: Route<'_>, request: &Request<'_>, peer: &str) -> Answer {
-        let change = |asked: Asked, id: &str| changes::answer(self, (asked, id), request, peer);
+    fn dispatch(&self, route: AdminRoute<'_>, request: &Request<'_>, peer: &str) -> AdminAnswer {
+        let change =
+            |asked: ChangeRequest, id: &str| changes::answer(self, (asked, id), request, peer);
         match route {
-            Route::Health => Answer::text("application/json", "{\"status\":\"ok\"}"),
-            Route::Readyz => status::readiness(self),
-            Route::OpenApi => Answer::text("application/json", OPENAPI),
-            Route::Metrics => metrics::answer(self),
-            Route::Status => status::answer(self),
-            Route::Popups => popups::list(self),
-            Route::Popup(id) => match request.method {
-                Method::Put => change(Asked::Put, id),
-                Method::Delete => change(Asked::Delete, id),
+            AdminRoute::Health => AdminAnswer::text("application/json", "{\"status\":\"ok\"}"),
+            AdminRoute::Readyz => status::readiness(self),
+            AdminRoute::OpenApi => AdminAnswer::text("application/json", OPENAPI),
+            AdminRoute::Metrics => metrics::answer(self),
+            AdminRoute::Status => status::answer(self),
+            AdminRoute::Popups => popups::list(self),
+            AdminRoute::Popup(id) => match request.method {
+                Method::Put => change(ChangeRequest::Put, id),
+                Method::Delete => change(ChangeRequest::Delete, id),
                 _ => popups::one(self, id),
             },
-            Route::History(id) => history::answer(self, id, request.query),
-            Route::Pause(id) => change(Asked::Override(OverrideRequest::Set(Kind::Pause)), id),
-            Route::Resume(id) => change(Asked::Override(OverrideRequest::Resume), id),
-            Route::Archive(id) => change(Asked::Override(OverrideRequest::Set(Kind::Archive)), id),
-            Route::Rollback(id) => change(Asked::RollBack, id),
-            Route::User(user) if request.method == Method::Delete => users::erase(self, user),
-            Route::User(user) => users::one(self, user),
-            Route::Explain => explain::answer(self, request.query),
-            Route::Stats => stats::answer(self, request.query),
-            Route::Reload => match changes::who(request.nudge_who, peer) {
-                Ok(who) => reloaded(&self.publisher.reload(&who)),
+            AdminRoute::History(id) => history::answer(self, id, request.query),
+            AdminRoute::Pause(id) => {
+                change(ChangeRequest::Override(OverrideRequest::Set(Kind::Pause)), id)
+            }
+            AdminRoute::Resume(id) => change(ChangeRequest::Override(OverrideRequest::Resume), id),
+            AdminRoute::Archive(id) => {
+                change(ChangeRequest::Override(OverrideRequest::Set(Kind::Archive)), id)
+            }
+            AdminRoute::Rollback(id) => change(ChangeRequest::RollBack, id),
+            AdminRoute::User(user) if request.method == Method::Delete => users::erase(self, user),
+            AdminRoute::User(user) => users::one(self, user),
+            AdminRoute::Explain => explain::answer(self, request.query),
+            AdminRoute::Stats => stats::answer(self, request.query),
+            AdminRoute::Reload => match changes::author(request.nudge_who, peer) {
+                Ok(author) => reloaded(&self.publisher.reload(&author)),
                 Err(bad) => bad.into(),
             },
-            Route::Any => Answer::not_found(),
+            AdminRoute::Any => AdminAnswer::not_found(),
         }
     }
 
@@ -255,20 +267,20 @@ impl Service {
 
     /// Refuses late, so that trying tokens is slow; only some may wait at once, so that those who
     /// try do not take every connection.
-    fn refuse(&self, peer: &str) -> Answer {
-        self.tell(Message::AdminRefused, &[("peer", Value::Text(peer))]);
+    fn refuse(&self, peer: &str) -> AdminAnswer {
+        self.log(Message::AdminRefused, &[("peer", Value::Text(peer))]);
         let Some(_place) = self.refusals.enter() else {
-            return Answer::error(429, "too_many_refusals", None);
+            return AdminAnswer::error(429, "too_many_refusals", None);
         };
         std::thread::sleep(Duration::from_millis(ADMIN_REFUSAL_DELAY_MS));
-        Answer::error(401, "wrong_token", None)
+        AdminAnswer::error(401, "wrong_token", None)
     }
 }
 
 /// The answer to a reload.
-fn reloaded(outcome: &Result<Reloaded, PublishError>) -> Answer {
+fn reloaded(outcome: &Result<Reloaded, PublishError>) -> AdminAnswer {
     match outcome {
-        Ok(reloaded) => Answer::json(
+        Ok(reloaded) => AdminAnswer::json(
             200,
             &serde_json::json!({
                 "version": reloaded.version,
@@ -283,10 +295,12 @@ fn reloaded(outcome: &Result<Reloaded, PublishError>) -> Answer {
 }
 
 /// The answer to a change that was not made, or not confirmed.
-pub(super) fn refused(error: &PublishError) -> Answer {
+pub(super) fn refused(error: &PublishError) -> AdminAnswer {
     let (status, code) = match error {
-        PublishError::NoSuchPopup => return Answer::not_found(),
-        PublishError::NoSuchVersion => return Answer::error(404, "not_found", Some("version")),
+        PublishError::NoSuchPopup => return AdminAnswer::not_found(),
+        PublishError::NoSuchVersion => {
+            return AdminAnswer::error(404, "not_found", Some("version"));
+        }
         PublishError::Definition(_) => (400, "bad_popup"),
         PublishError::OtherVersion => (412, "other_version"),
         PublishError::Exists => (412, "exists"),
@@ -301,7 +315,7 @@ pub(super) fn refused(error: &PublishError) -> Answer {
         PublishError::Store(error) => store_refusal::status_of(error),
         PublishError::Unconfirmed(_) => (504, "unconfirmed"),
     };
-    Answer::errors(status, code, error.field(), &error.lines())
+    AdminAnswer::errors(status, code, error.field(), &error.lines())
 }
 
 #[cfg(test)]
@@ -310,7 +324,7 @@ mod tests {
 
     #[test]
     fn only_so_many_wait_for_their_refusal() {
-        let refusals = Refusals::default();
+        let refusals = PendingRefusals::default();
         let mut places: Vec<_> = (0..ADMIN_REFUSALS_MAX).map(|_| refusals.enter()).collect();
         assert!(places.iter().all(Option::is_some));
         assert!(refusals.enter().is_none());

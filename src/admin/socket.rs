@@ -37,7 +37,7 @@ pub(super) fn text_of(address: &AdminAddress) -> String {
 
 /// A listening socket that never blocks.
 #[derive(Debug)]
-pub(super) struct Listener {
+pub(super) struct AdminListener {
     kind: ListenerKind,
     address: String,
 }
@@ -49,18 +49,18 @@ enum ListenerKind {
     Unix(UnixListener, PathBuf),
 }
 
-impl Listener {
+impl AdminListener {
     /// Listens. A unix socket has mode 0600 from its first moment; one that a dead process left
     /// behind is replaced.
-    pub(super) fn bind(address: &AdminAddress) -> Result<Listener, BindError> {
+    pub(super) fn bind(address: &AdminAddress) -> Result<AdminListener, BindError> {
         let bound = match address {
             AdminAddress::Tcp(address) => TcpListener::bind(address).and_then(|listener| {
                 listener.set_nonblocking(true)?;
                 unsent::bound(&listener)?;
                 let address = listener.local_addr()?.to_string();
-                Ok(Listener { kind: ListenerKind::Tcp(listener), address })
+                Ok(AdminListener { kind: ListenerKind::Tcp(listener), address })
             }),
-            AdminAddress::Unix(path) => bind_unix(path).map(|listener| Listener {
+            AdminAddress::Unix(path) => bind_unix(path).map(|listener| AdminListener {
                 kind: ListenerKind::Unix(listener, path.clone()),
                 address: text_of(address),
             }),
@@ -103,7 +103,7 @@ impl Listener {
     }
 }
 
-impl AsFd for Listener {
+impl AsFd for AdminListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.kind {
             ListenerKind::Tcp(listener) => listener.as_fd(),
@@ -112,7 +112,7 @@ impl AsFd for Listener {
     }
 }
 
-impl Drop for Listener {
+impl Drop for AdminListener {
     fn drop(&mut self) {
         if let ListenerKind::Unix(_, path) = &self.kind {
             // Whoever removed it before has done the same.
@@ -188,8 +188,8 @@ mod tests {
         ];
         for (name, wanted) in table {
             let address = AdminAddress::Unix(path(name));
-            let probed = Listener::probe(&address).map_err(|error| error.to_string());
-            let bound = Listener::bind(&address).map_err(|error| error.to_string());
+            let probed = AdminListener::probe(&address).map_err(|error| error.to_string());
+            let bound = AdminListener::bind(&address).map_err(|error| error.to_string());
             for said in [probed, bound.map(drop)] {
                 match (wanted, said) {
                     (Some(wanted), Err(said)) => assert!(said.contains(wanted), "{name}: {said}"),
@@ -205,11 +205,11 @@ mod tests {
     fn a_probe_leaves_nothing_behind() {
         let directory = tempfile::tempdir().unwrap();
         let address = AdminAddress::Unix(directory.path().join("admin"));
-        Listener::probe(&address).unwrap();
+        AdminListener::probe(&address).unwrap();
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
         let listening = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = AdminAddress::Tcp(listening.local_addr().unwrap());
-        let said = Listener::probe(&address).unwrap_err().to_string();
+        let said = AdminListener::probe(&address).unwrap_err().to_string();
         assert!(said.contains("another process is listening there"), "{said}");
     }
 }

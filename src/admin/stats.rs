@@ -3,8 +3,8 @@
 use bumpalo::Bump;
 use serde_json::{Map, Value, json};
 
-use super::answer::Answer;
-use super::input::{self, BadInput, told};
+use super::answer::AdminAnswer;
+use super::input::{self, BadInput, moment_json};
 use super::service::Service;
 use nudged_base::event_kind::EventKind;
 use nudged_base::limits::{STATS_RANGE_MAX_MS, STATS_RANGE_OF_ONE_MAX_MS};
@@ -13,14 +13,14 @@ use nudged_store::StatRow;
 
 /// What is asked for: hours in `[from, to)`.
 #[derive(Debug, PartialEq, Eq)]
-struct Asked<'a> {
+struct StatsQuery<'a> {
     popup: Option<&'a str>,
     from: WallMs,
     to: WallMs,
 }
 
 /// Answers `popup from to`.
-pub(super) fn answer(service: &Service, query: &str) -> Answer {
+pub(super) fn answer(service: &Service, query: &str) -> AdminAnswer {
     let bump = Bump::new();
     let asked = match read(query, service.now(), &bump) {
         Ok(asked) => asked,
@@ -32,21 +32,21 @@ pub(super) fn answer(service: &Service, query: &str) -> Answer {
     };
     match rows {
         Ok(rows) => {
-            let told_rows: Vec<Value> = rows.iter().map(told_row).collect();
+            let rows_json: Vec<Value> = rows.iter().map(row_json).collect();
             let value = json!({
                 "popup": asked.popup,
-                "from": told(asked.from),
-                "to": told(asked.to),
+                "from": moment_json(asked.from),
+                "to": moment_json(asked.to),
                 "totals": totals(&rows),
-                "rows": told_rows,
+                "rows": rows_json,
             });
-            Answer::json(200, &value)
+            AdminAnswer::json(200, &value)
         }
         Err(error) => service.sql_failed(&error),
     }
 }
 
-fn read<'a>(query: &'a str, now: WallMs, bump: &'a Bump) -> Result<Asked<'a>, BadInput> {
+fn read<'a>(query: &'a str, now: WallMs, bump: &'a Bump) -> Result<StatsQuery<'a>, BadInput> {
     let [popup, from, to] = input::fields(query, ["popup", "from", "to"], bump)?;
     let to = to.map_or(Ok(now), |text| input::moment(text, "to"))?;
     let day_before = WallMs(to.0.saturating_sub_unsigned(DurationMs::DAY.0));
@@ -58,18 +58,18 @@ fn read<'a>(query: &'a str, now: WallMs, bump: &'a Bump) -> Result<Asked<'a>, Ba
     if from > to || to.since(from).0 > range_max_ms {
         return Err(BadInput::new("bad_range", "from"));
     }
-    Ok(Asked { popup, from, to })
+    Ok(StatsQuery { popup, from, to })
 }
 
-fn told_row(row: &StatRow) -> Value {
-    let mut told_row = Map::new();
-    told_row.insert("popup".to_owned(), json!(row.popup));
-    told_row.insert("variant".to_owned(), json!((!row.variant.is_empty()).then_some(&row.variant)));
-    told_row.insert("hour".to_owned(), told(row.hour));
+fn row_json(row: &StatRow) -> Value {
+    let mut row_json = Map::new();
+    row_json.insert("popup".to_owned(), json!(row.popup));
+    row_json.insert("variant".to_owned(), json!((!row.variant.is_empty()).then_some(&row.variant)));
+    row_json.insert("hour".to_owned(), moment_json(row.hour));
     for (kind, count) in EventKind::ALL.into_iter().zip(row.counts) {
-        told_row.insert(kind.word().to_owned(), json!(count));
+        row_json.insert(kind.word().to_owned(), json!(count));
     }
-    Value::Object(told_row)
+    Value::Object(row_json)
 }
 
 fn totals(rows: &[StatRow]) -> Value {
@@ -91,13 +91,13 @@ mod tests {
         let day_before = WallMs(now.0 - 86_400_000);
         let bad = Err(BadInput::new("bad_range", "from"));
         let cases = [
-            ("".to_owned(), Ok(Asked { popup: None, from: day_before, to: now })),
+            ("".to_owned(), Ok(StatsQuery { popup: None, from: day_before, to: now })),
             ("popup=p&to=5&from=3".to_owned(), {
-                Ok(Asked { popup: Some("p"), from: WallMs(3), to: WallMs(5) })
+                Ok(StatsQuery { popup: Some("p"), from: WallMs(3), to: WallMs(5) })
             }),
             (format!("from=0&to={STATS_RANGE_MAX_MS}"), {
                 let to = WallMs(i64::try_from(STATS_RANGE_MAX_MS).unwrap());
-                Ok(Asked { popup: None, from: WallMs(0), to })
+                Ok(StatsQuery { popup: None, from: WallMs(0), to })
             }),
             (format!("from=0&to={}", STATS_RANGE_MAX_MS + 1), bad),
             ("from=2&to=1".to_owned(), Err(BadInput::new("bad_range", "from"))),

@@ -4,9 +4,9 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value, json};
 
-use super::answer::Answer;
+use super::answer::AdminAnswer;
 use super::arbiter;
-use super::input::told;
+use super::input::moment_json;
 use super::service::Service;
 use nudged_base::ids::ShardId;
 use nudged_config::Ack;
@@ -14,14 +14,14 @@ use nudged_domain::catalog::snapshot::Status;
 use nudged_runtime::clocks;
 
 /// Answers.
-pub(super) fn answer(service: &Service) -> Answer {
+pub(super) fn answer(service: &Service) -> AdminAnswer {
     let published = service.publisher.current();
     let config = service.publisher.config();
     let (started_mono, started_wall) = service.started;
     let value = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "ready": service.is_ready(),
-        "started_at": told(started_wall),
+        "started_at": moment_json(started_wall),
         "uptime_s": (clocks::mono().0.saturating_sub(started_mono.0)) / 1_000_000_000,
         "shards": shards(service),
         "connections_max": service.connections_max,
@@ -33,24 +33,26 @@ pub(super) fn answer(service: &Service) -> Answer {
         },
         "catalog": {
             "version": published.snapshot.version,
-            "since": told(published.at),
+            "since": moment_json(published.at),
             "popups": popups_by_status(service),
         },
         "journal": journal(service),
         "sql": sql(service),
         "redis": arbiter::status(service),
-        "clock": { "now": told(service.now()), "ahead_ms": service.clock_ahead_ms() },
+        "clock": { "now": moment_json(service.now()), "ahead_ms": service.clock_ahead_ms() },
     });
-    Answer::json(200, &value)
+    AdminAnswer::json(200, &value)
 }
 
 /// `GET /readyz`
-pub(super) fn readiness(service: &Service) -> Answer {
+pub(super) fn readiness(service: &Service) -> AdminAnswer {
     match service.is_ready() {
-        true => Answer::json(200, &json!({ "status": "ready" })),
+        true => AdminAnswer::json(200, &json!({ "status": "ready" })),
         false => match service.mesh.journal.lack() {
-            None => Answer::json(503, &json!({ "status": "unavailable" })),
-            Some(lack) => Answer::json(503, &json!({ "status": "unavailable", "reason": *lack })),
+            None => AdminAnswer::json(503, &json!({ "status": "unavailable" })),
+            Some(lack) => {
+                AdminAnswer::json(503, &json!({ "status": "unavailable", "reason": *lack }))
+            }
         },
     }
 }

@@ -246,7 +246,7 @@ fn a_user_is_read_and_erased_on_the_shard_that_owns_them() {
     assert_eq!(node.shards.take_told(), [(home("a/b"), "erase a/b".to_owned())]);
     let want = json!({
         "erased": true,
-        "at": input::told(ERASED_AT),
+        "at": input::moment_json(ERASED_AT),
         "journal_until": "2026-01-02T00:00:00.000Z",
         "remains_in": ["journal segments, until journal_until", "backups made earlier"],
     });
@@ -433,7 +433,7 @@ fn the_description_names_every_route_and_no_other() {
         let example = path.replace("{id}", "a").replace("{user}", "u");
         for (method, operation) in operations.as_object().unwrap() {
             let tag = operation["tags"][0].as_str().unwrap();
-            let route = routes::Route::of(&example);
+            let route = routes::AdminRoute::of(&example);
             assert_eq!(route.is_some(), tag != "data", "{path}");
             let method = method.to_ascii_uppercase();
             let allow = match route {
@@ -445,14 +445,15 @@ fn the_description_names_every_route_and_no_other() {
             };
             assert!(allow.split(", ").any(|allowed| allowed == method), "{method} {path}");
         }
-        let allow = routes::Route::of(&example).map_or_else(|| data_allow(path), |r| r.allow());
+        let allow =
+            routes::AdminRoute::of(&example).map_or_else(|| data_allow(path), |r| r.allow());
         let described = operations.as_object().unwrap();
         for method in allow.split(", ").filter(|method| !["HEAD", "OPTIONS"].contains(method)) {
             assert!(described.contains_key(&method.to_ascii_lowercase()), "{method} {path}");
         }
     }
-    // One operation for each arm of `Route::of`, two for a user, three for a popup, none for `*`;
-    // two paths of health.
+    // One operation for each arm of `AdminRoute::of`, two for a user, three for a popup, none for
+    // `*`; two paths of health.
     assert_eq!(of_admin, 20);
     for reference in references(&text) {
         assert!(text.pointer(&reference[1..]).is_some(), "{reference}");

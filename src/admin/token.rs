@@ -43,20 +43,20 @@ pub enum TokenError {
 }
 
 /// A token, as its SHA-256. Its `Debug` shows nothing of it.
-pub struct Token([u8; 32]);
+pub struct AdminToken([u8; 32]);
 
-impl std::fmt::Debug for Token {
+impl std::fmt::Debug for AdminToken {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.write_str("(token)")
     }
 }
 
-impl Token {
+impl AdminToken {
     /// Reads a file of mode 0600 or less: one line, white space around it ignored.
     ///
     /// # Errors
     /// [`TokenError`], each with what mends it.
-    pub fn read(path: &Path) -> Result<Token, TokenError> {
+    pub fn read(path: &Path) -> Result<AdminToken, TokenError> {
         let unreadable = |source| TokenError::Unreadable { path: path.to_owned(), source };
         let file = File::open(path).map_err(unreadable)?;
         // Of the open file, so that it can't be another one that is looked at.
@@ -72,7 +72,7 @@ impl Token {
         if !is_token {
             return Err(TokenError::Malformed { path: path.to_owned() });
         }
-        Ok(Token(hash(token)))
+        Ok(AdminToken(hash(token)))
     }
 
     /// Whether an `Authorization` field carries this token. Takes as long for any other of the same
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn only_the_token_itself_is_taken() {
         let (_directory, path) = file(&format!("{TEXT}\n"), 0o600);
-        let token = Token::read(&path).unwrap();
+        let token = AdminToken::read(&path).unwrap();
         let cases: &[(&str, bool)] = &[
             ("Bearer canary-0123456789abcdef", true),
             ("bearer  canary-0123456789abcdef ", true),
@@ -146,10 +146,10 @@ mod tests {
         ];
         for (text, mode, said) in cases {
             let (_directory, path) = file(text, mode);
-            let error = Token::read(&path).unwrap_err().to_string();
+            let error = AdminToken::read(&path).unwrap_err().to_string();
             assert!(error.contains(said) && !error.contains("canary"), "{error}");
         }
-        let missing = Token::read(Path::new("/nowhere/token")).unwrap_err().to_string();
+        let missing = AdminToken::read(Path::new("/nowhere/token")).unwrap_err().to_string();
         assert!(missing.starts_with("/nowhere/token: "), "{missing}");
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::answer::Answer;
+use super::answer::AdminAnswer;
 use nudged_base::limits::{ADMIN_BODY_BYTES_MAX, ADMIN_UNREAD_BYTES_MAX};
 
 /// Bytes of all large answers that wait.
@@ -35,7 +35,7 @@ impl Unread {
 impl Share<'_> {
     /// The answer to what changes nothing, where it is small or there is room for it; otherwise
     /// that the client is to come again.
-    pub(super) fn admit(&mut self, answer: Answer) -> Answer {
+    pub(super) fn admit(&mut self, answer: AdminAnswer) -> AdminAnswer {
         let bytes = answer.body.len();
         // Small ones are bounded by the number of connections.
         if bytes <= ADMIN_BODY_BYTES_MAX {
@@ -50,7 +50,7 @@ impl Share<'_> {
                 self.bytes += bytes;
                 answer
             }
-            Err(_) => Answer::unavailable("too_many_unread"),
+            Err(_) => AdminAnswer::unavailable("too_many_unread"),
         }
     }
 
@@ -70,8 +70,8 @@ impl Drop for Share<'_> {
 mod tests {
     use super::*;
 
-    fn answer(bytes: usize) -> Answer {
-        Answer::text("text/plain", vec![b'x'; bytes])
+    fn answer(bytes: usize) -> AdminAnswer {
+        AdminAnswer::text("text/plain", vec![b'x'; bytes])
     }
 
     #[test]

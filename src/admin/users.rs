@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::answer::Answer;
-use super::input::{self, told};
+use super::answer::AdminAnswer;
+use super::input::{self, moment_json};
 use super::service::Service;
 use nudged_base::ids::UserKey;
 use nudged_base::limits::USER_RECORDS_TOLD;
@@ -18,22 +18,23 @@ use nudged_shard::control::{Command, Outcome};
 use nudged_store::StoredEvent;
 
 /// Asks the shard that owns a user for what it remembers.
-pub(super) fn read(service: &Service, user: &str) -> Result<UserState, Answer> {
+pub(super) fn read(service: &Service, user: &str) -> Result<UserState, AdminAnswer> {
     let mut state = UserState::default();
     match ask(service, user, Command::ReadUser { user: user.into() })? {
         Outcome::State(bytes) if user::decode(&bytes, &mut state).is_ok() => Ok(state),
-        _ => Err(Answer::unavailable("user_unavailable")),
+        _ => Err(AdminAnswer::unavailable("user_unavailable")),
     }
 }
 
-fn ask(service: &Service, user: &str, command: Command) -> Result<Outcome, Answer> {
+fn ask(service: &Service, user: &str, command: Command) -> Result<Outcome, AdminAnswer> {
     let home = UserKey::of(user.as_bytes()).home(service.topology.shards);
-    shards::ask(&service.mesh, home, command).map_err(|_| Answer::unavailable("shard_unavailable"))
+    shards::ask(&service.mesh, home, command)
+        .map_err(|_| AdminAnswer::unavailable("shard_unavailable"))
 }
 
 /// `GET /v1/users/{user}`; `segment` is not decoded yet. Without SQL there are no records, which
 /// are null then.
-pub(super) fn one(service: &Service, segment: &str) -> Answer {
+pub(super) fn one(service: &Service, segment: &str) -> AdminAnswer {
     let user = match input::user(segment) {
         Ok(user) => user,
         Err(bad) => return bad.into(),
@@ -44,11 +45,11 @@ pub(super) fn one(service: &Service, segment: &str) -> Answer {
     };
     let events = service.reader().map(|reader| reader.user_events(&user, USER_RECORDS_TOLD));
     let records = match events {
-        Ok(Ok(events)) => json!(events.iter().map(told_event).collect::<Vec<Value>>()),
+        Ok(Ok(events)) => json!(events.iter().map(event_json).collect::<Vec<Value>>()),
         // What decisions go by is known all the same, and is what an operator asks for at such
         // times.
         Ok(Err(error)) => {
-            service.tell_read_failed(&error);
+            service.log_read_failed(&error);
             Value::Null
         }
         Err(_busy) => Value::Null,
@@ -56,16 +57,16 @@ pub(super) fn one(service: &Service, segment: &str) -> Answer {
     let snapshot = service.publisher.snapshot();
     let now = service.now();
     let popups: Vec<Value> =
-        state.popups.iter().map(|entry| told_entry(&snapshot, entry, now)).collect();
+        state.popups.iter().map(|entry| entry_json(&snapshot, entry, now)).collect();
     let clocks = &state.clocks;
-    Answer::json(
+    AdminAnswer::json(
         200,
         &json!({
             "user": user,
             "shard": UserKey::of(user.as_bytes()).home(service.topology.shards).0,
             "revision": { "epoch": state.revision.epoch, "counter": state.revision.counter },
             "clocks": {
-                "last_counted_at": clocks.last_counted_at.map(told),
+                "last_counted_at": clocks.last_counted_at.map(moment_json),
                 "day_shows": clocks.day_shows,
                 "session_shows": clocks.session_shows,
             },
@@ -76,27 +77,27 @@ pub(super) fn one(service: &Service, segment: &str) -> Answer {
 }
 
 /// `DELETE /v1/users/{user}`: answered when the record of it is acknowledged.
-pub(super) fn erase(service: &Service, segment: &str) -> Answer {
+pub(super) fn erase(service: &Service, segment: &str) -> AdminAnswer {
     let user = match input::user(segment) {
         Ok(user) => user,
         Err(bad) => return bad.into(),
     };
     match ask(service, &user, Command::EraseUser { user: user.as_str().into() }) {
         Ok(Outcome::Erased { at }) => {
-            service.tell(Message::UserErased, &[("user", Logged::User(&user))]);
+            service.log(Message::UserErased, &[("user", Logged::User(&user))]);
             let config = service.publisher.config();
             let retention = config.journal.retention;
-            Answer::json(
+            AdminAnswer::json(
                 200,
                 &json!({
                     "erased": true,
-                    "at": told(at),
-                    "journal_until": told(at.plus(retention)),
+                    "at": moment_json(at),
+                    "journal_until": moment_json(at.plus(retention)),
                     "remains_in": remains_in(config.mysql.url.is_some()),
                 }),
             )
         }
-        Ok(_) => Answer::unavailable("user_unavailable"),
+        Ok(_) => AdminAnswer::unavailable("user_unavailable"),
         Err(answer) => answer,
     }
 }
@@ -110,37 +111,37 @@ fn remains_in(has_server: bool) -> Vec<&'static str> {
     places
 }
 
-fn told_entry(snapshot: &Snapshot, entry: &PopupState, now: WallMs) -> Value {
+fn entry_json(snapshot: &Snapshot, entry: &PopupState, now: WallMs) -> Value {
     let popup = snapshot.popup(entry.popup);
     let next_show = popup.map(|popup| match next_show_at(popup, entry, now) {
-        NextShow::At(at) => told(at),
+        NextShow::At(at) => moment_json(at),
         NextShow::Never => json!("never"),
     });
-    let shows: Vec<Value> = entry.shows().iter().map(told_show).collect();
+    let shows: Vec<Value> = entry.shows().iter().map(show_json).collect();
     json!({
         // An id that no catalog knows any more is known by its key alone.
         "id": popup.map_or_else(|| format!("{:016x}", entry.popup.0), |popup| popup.id.to_string()),
         "shows": entry.shows_total,
         "last_shows": shows,
         "outcome": entry.outcome.map(PopupOutcome::word),
-        "outcome_at": entry.outcome.map(|_| told(entry.outcome_at)),
+        "outcome_at": entry.outcome.map(|_| moment_json(entry.outcome_at)),
         "next_show_at": next_show,
     })
 }
 
-fn told_show(show: &Show) -> Value {
+fn show_json(show: &Show) -> Value {
     let had = |action: &&Action| show.actions & (1 << **action as u8) != 0;
     let actions: Vec<&str> = Action::ALL.iter().filter(had).map(|action| action.as_str()).collect();
-    json!({ "number": show.number, "at": told(show.at), "actions": actions })
+    json!({ "number": show.number, "at": moment_json(show.at), "actions": actions })
 }
 
-fn told_event(event: &StoredEvent) -> Value {
+fn event_json(event: &StoredEvent) -> Value {
     json!({
         "stream": event.stream,
         "seq": event.sequence.0,
         "action": event.action,
-        "at": told(event.at),
-        "acted_at": told(event.acted_at),
+        "at": moment_json(event.at),
+        "acted_at": moment_json(event.acted_at),
         "popup": event.popup,
         "version": event.version,
         "variant": (!event.variant.is_empty()).then_some(&event.variant),

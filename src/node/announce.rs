@@ -11,7 +11,7 @@ use nudged_runtime::log_thread::stamp_now;
 use nudged_runtime::topology::Topology;
 
 /// Says with what the node starts. `connections_max` is what all shards together may hold.
-pub fn tell_start(log: &Log, loaded: &Loaded, topology: &Topology, connections_max: u32) {
+pub fn log_start(log: &Log, loaded: &Loaded, topology: &Topology, connections_max: u32) {
     let config = &loaded.config;
     let file = loaded.file.as_deref().map_or("none".to_owned(), absolute);
     let data = absolute(&config.data.to_string_lossy());
@@ -43,7 +43,7 @@ pub fn tell_start(log: &Log, loaded: &Loaded, topology: &Topology, connections_m
 }
 
 /// Says that the node takes requests, where, and how long its start took.
-pub fn tell_ready(log: &Log, addresses: &[SocketAddr], admin: &str, begun: Instant) {
+pub fn log_ready(log: &Log, addresses: &[SocketAddr], admin: &str, begun: Instant) {
     let listen = list(addresses);
     let fields = [
         ("listen", Value::Text(&listen)),
@@ -54,7 +54,7 @@ pub fn tell_ready(log: &Log, addresses: &[SocketAddr], admin: &str, begun: Insta
 }
 
 /// Says why the node has stopped, how long that took, and what SQL gets at the next start.
-pub fn tell_stopped(log: &Log, reason: &str, begun: Instant, unapplied: u64) {
+pub fn log_stopped(log: &Log, reason: &str, begun: Instant, unapplied: u64) {
     let fields = [
         ("reason", Value::Text(reason)),
         ("duration_ms", Value::Number(milliseconds(begun))),

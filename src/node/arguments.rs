@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser};
 
 /// A popup decision server. Without a subcommand it serves.
 #[derive(Debug, Parser)]
@@ -27,7 +27,7 @@ pub struct Arguments {
     #[command(flatten)]
     shared: SharedArguments,
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<Subcommand>,
     #[command(flatten)]
     serve: ServeArguments,
 }
@@ -44,8 +44,8 @@ struct SharedArguments {
 }
 
 /// What to do.
-#[derive(Debug, PartialEq, Subcommand)]
-pub enum Command {
+#[derive(Debug, PartialEq, clap::Subcommand)]
+pub enum Subcommand {
     /// Serve decisions (the default without a subcommand)
     #[command(after_help = "\
 Example:
@@ -168,12 +168,12 @@ pub struct ExportArguments {
     data: Option<String>,
     /// What to write [default: popups]
     #[command(subcommand)]
-    pub what: Option<Exported>,
+    pub subject: Option<ExportSubject>,
 }
 
 /// What `export` writes.
-#[derive(Clone, Debug, PartialEq, Subcommand)]
-pub enum Exported {
+#[derive(Clone, Debug, PartialEq, clap::Subcommand)]
+pub enum ExportSubject {
     /// Every popup, one per line, with the status that an operator set
     Popups {
         /// With each popup's latest 1,000 changes
@@ -269,24 +269,24 @@ pub struct ExplainArguments {
     data: Option<String>,
 }
 
-impl Command {
+impl Subcommand {
     /// The flags of every command where this one keeps them; none where it has no use for them.
     fn shared(&mut self) -> Option<(&mut Option<PathBuf>, &mut Option<String>)> {
         Some(match self {
-            Command::Serve(of) => (&mut of.config, &mut of.data),
-            Command::Check(of) => (&mut of.config, &mut of.data),
-            Command::Explain(of) => (&mut of.config, &mut of.data),
-            Command::Export(of) => (&mut of.config, &mut of.data),
-            Command::Import(of) => (&mut of.config, &mut of.data),
-            Command::Migrate(of) => (&mut of.config, &mut of.data),
-            Command::Vectors(_) => return None,
+            Subcommand::Serve(of) => (&mut of.config, &mut of.data),
+            Subcommand::Check(of) => (&mut of.config, &mut of.data),
+            Subcommand::Explain(of) => (&mut of.config, &mut of.data),
+            Subcommand::Export(of) => (&mut of.config, &mut of.data),
+            Subcommand::Import(of) => (&mut of.config, &mut of.data),
+            Subcommand::Migrate(of) => (&mut of.config, &mut of.data),
+            Subcommand::Vectors(_) => return None,
         })
     }
 }
 
 impl Arguments {
     /// What to do: the subcommand, or `serve` where none was given.
-    fn into_command(self) -> Result<Command, clap::Error> {
+    fn into_command(self) -> Result<Subcommand, clap::Error> {
         let mut command = match self.command {
             // A flag that would do nothing is not what was meant.
             Some(_) if self.serve != ServeArguments::default() => {
@@ -299,7 +299,7 @@ impl Arguments {
                 return Err(Arguments::command().error(ErrorKind::ArgumentConflict, message));
             }
             Some(command) => command,
-            None => Command::Serve(self.serve),
+            None => Subcommand::Serve(self.serve),
         };
         if let Some((config, data)) = command.shared() {
             (*config, *data) = (self.shared.config, self.shared.data);
@@ -313,7 +313,7 @@ impl Arguments {
 /// # Errors
 /// Wrong usage (exit code 2), or a wish for help or the version (exit code 0): the error prints
 /// itself to the right stream and knows its exit code.
-pub fn parse<I>(arguments: I) -> Result<Command, clap::Error>
+pub fn parse<I>(arguments: I) -> Result<Subcommand, clap::Error>
 where
     I: IntoIterator,
     I::Item: Into<OsString> + Clone,

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use self::report::{Finding, Report, Severity};
+use self::report::{CheckReport, Finding, Severity};
 use super::arguments::CheckArguments;
 use super::settings;
 use nudged_base::time::WallMs;
@@ -24,8 +24,8 @@ mod host;
 pub mod report;
 
 /// Checks files of popups, each as a catalog of its own, with the default settings.
-pub fn run(popups: &[PathBuf]) -> Report {
-    let mut report = Report::default();
+pub fn run(popups: &[PathBuf]) -> CheckReport {
+    let mut report = CheckReport::default();
     for path in popups {
         add_popups_file(path, &Settings::default(), clocks::wall(), &mut report);
     }
@@ -34,10 +34,10 @@ pub fn run(popups: &[PathBuf]) -> Report {
 
 /// Checks the configuration of this directory, environment and flags, and the files of popups:
 /// those given, else the configuration's own.
-pub fn run_with_config(arguments: &CheckArguments) -> Report {
+pub fn run_with_config(arguments: &CheckArguments) -> CheckReport {
     // As a start does, so that what fits there fits here.
     process_limits::raise();
-    let mut report = Report::default();
+    let mut report = CheckReport::default();
     let examined = settings::examine(arguments.config.as_deref(), &arguments.flags());
     for problem in &examined.problems {
         report.add(Finding::of_config(problem));
@@ -67,7 +67,7 @@ pub fn run_with_config(arguments: &CheckArguments) -> Report {
 
 /// Adds what is to be said of one file of popups at a time to a report: its errors, and the
 /// warnings of those popups that have none.
-pub fn add_popups_file(path: &Path, settings: &Settings, now: WallMs, report: &mut Report) {
+pub fn add_popups_file(path: &Path, settings: &Settings, now: WallMs, report: &mut CheckReport) {
     let file = path.display().to_string();
     let Parsed { definitions, errors } = match popups_file::examine(path) {
         Ok(parsed) => parsed,

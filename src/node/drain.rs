@@ -11,6 +11,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 
 use super::announce;
 use super::serve::Node;
+use super::signals::SignalRequests;
 use nudged_base::telemetry::log::{Message, Value};
 use nudged_config::Queue;
 use nudged_publish::publisher::Publisher;
@@ -34,7 +35,8 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// Where the system gives no thread.
-pub fn take_reloads((publisher, reloads): (Arc<Publisher>, Receiver<()>)) -> io::Result<()> {
+pub fn take_reloads(publisher: &Arc<Publisher>, signals: &SignalRequests) -> io::Result<()> {
+    let (publisher, reloads) = (Arc::clone(publisher), signals.reloads.clone());
     std::thread::Builder::new().name("reloads".to_owned()).spawn(move || {
         let needed = Needed::here("reloads");
         for () in reloads {
@@ -63,12 +65,12 @@ fn stop(node: Node) -> u8 {
     // Nobody was told to send it requests.
     let lame_duck_ms = if node.was_ready { node.config.lame_duck.0 } else { 0 };
     let lame_duck = Duration::from_millis(lame_duck_ms);
-    let told = tell_all(&node, Drain::LameDuck);
+    let told = send_drain_step(&node, Drain::LameDuck);
     await_all(&told, EXIT_TIMEOUT);
     if second_stop_within(&node, lame_duck.min(limit)) {
         return leave_now(&node, begun);
     }
-    let told = tell_all(&node, Drain::Finish);
+    let told = send_drain_step(&node, Drain::Finish);
     while !is_finished(&told) {
         let left = limit.saturating_sub(begun.elapsed());
         if left.is_zero() {
@@ -78,7 +80,7 @@ fn stop(node: Node) -> u8 {
             return leave_now(&node, begun);
         }
     }
-    await_all(&tell_all(&node, Drain::Exit), EXIT_TIMEOUT);
+    await_all(&send_drain_step(&node, Drain::Exit), EXIT_TIMEOUT);
     close_storage(node, begun, begun + limit)
 }
 
@@ -98,7 +100,7 @@ fn close_storage(node: Node, begun: Instant, until: Instant) -> u8 {
         signals,
         ..
     } = node;
-    let keepers = node.keepers;
+    let redis_threads = node.redis_threads;
     let couriers = publishing.stop_watching();
     admin.stop();
     drop(couriers);
@@ -126,15 +128,15 @@ fn close_storage(node: Node, begun: Instant, until: Instant) -> u8 {
     if writer.is_finished() {
         let _ = writer.join();
     }
-    if let Some(keepers) = keepers {
-        keepers.stop(if is_hurried { Instant::now() } else { until });
+    if let Some(redis_threads) = redis_threads {
+        redis_threads.stop(if is_hurried { Instant::now() } else { until });
     }
     stop_readers(&mesh, readers, until);
     let unapplied = mesh.journal.written().0.saturating_sub(mesh.journal.applied().0);
     if let Err(text) = &outcome {
         log.write(stamp_now(), Message::JournalFailed, &[("error", Value::Text(text))]);
     }
-    announce::tell_stopped(&log, signals.reason(), begun, unapplied);
+    announce::log_stopped(&log, signals.reason(), begun, unapplied);
     log_thread.stop();
     if outcome.is_ok() { CLEAN } else { STORAGE }
 }
@@ -193,7 +195,7 @@ fn shard_is_stuck(shard: &std::thread::JoinHandle<()>) -> bool {
 /// The second signal: what is acknowledged is in the journal already; nothing else is waited for.
 fn leave_now(node: &Node, begun: Instant) -> u8 {
     let unapplied = node.mesh.journal.written().0.saturating_sub(node.mesh.journal.applied().0);
-    announce::tell_stopped(&node.log, "a second signal", begun, unapplied);
+    announce::log_stopped(&node.log, "a second signal", begun, unapplied);
     CLEAN
 }
 
@@ -209,7 +211,7 @@ fn second_stop_within(node: &Node, time: Duration) -> bool {
     }
 }
 
-fn tell_all(node: &Node, step: Drain) -> Vec<Receiver<ControlReply>> {
+fn send_drain_step(node: &Node, step: Drain) -> Vec<Receiver<ControlReply>> {
     let told = node.mesh.shards.iter().map(|lanes| {
         let (reply, replied) = bounded(1);
         // A full lane leaves the receiver without a sender, which counts as answered.

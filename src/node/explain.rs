@@ -42,7 +42,7 @@ enum ExplainError {
 #[derive(Debug, Deserialize)]
 struct Explained {
     popup: Option<String>,
-    candidates: Vec<Candidate>,
+    candidates: Vec<ExplainedPopup>,
     /// Why nothing is shown; absent where something is.
     reason: Option<String>,
     /// Seconds after which asking again can help.
@@ -53,7 +53,7 @@ struct Explained {
 }
 
 #[derive(Debug, Deserialize)]
-struct Candidate {
+struct ExplainedPopup {
     id: String,
     gate: Option<String>,
     /// What stands behind the gate; absent where the popup passes.
@@ -233,7 +233,7 @@ fn parse_answer(answer: &[u8]) -> Option<(u16, &[u8])> {
 fn in_words(explained: &Explained) -> String {
     let width = explained.candidates.iter().map(|one| one.id.len()).max().unwrap_or(0);
     let mut text = String::new();
-    for Candidate { id, gate, why: told } in &explained.candidates {
+    for ExplainedPopup { id, gate, why: told } in &explained.candidates {
         let is_shown = explained.popup.as_ref() == Some(id);
         let (word, why) = match gate.as_deref() {
             None if is_shown => ("shown", "it passes every gate".to_owned()),

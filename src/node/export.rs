@@ -6,8 +6,8 @@
 //! popups   {"id","version","status_override","is_gone","overrides","origin","definition"} and, if
 //!          asked for, "history", newest first, where a line that made no definition has null;
 //!          overrides are its pauses and archives, those that ended too
-//! users    a user with their popups, or an erased one: `whole_lines`
-//! stats    counts of a popup's variant in an hour, of one journal: `whole_lines`
+//! users    a user with their popups, or an erased one: `export_lines`
+//! stats    counts of a popup's variant in an hour, of one journal: `export_lines`
 //! journal  {"set","seq","action","at","user_id",...,"record"}: the columns of `events`, and the
 //!          whole record in hex, which is what an import takes
 //! ```
@@ -20,10 +20,10 @@ use std::path::Path;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::arguments::{ExportArguments, Exported};
+use super::arguments::{ExportArguments, ExportSubject};
+use super::export_lines::{self, ExportItem};
 use super::failure::Failure;
 use super::settings;
-use super::whole_lines::{self, Whole};
 use nudged_base::hex;
 use nudged_base::ids::Sequence;
 use nudged_base::limits::{HISTORY_READ_LINES, MOVED_ROWS};
@@ -53,15 +53,15 @@ pub fn run(arguments: &ExportArguments) -> u8 {
 
 fn export(arguments: &ExportArguments, out: &mut impl Write) -> Result<(), Failure> {
     let config = settings::load(arguments.config.as_deref(), &arguments.flags())?.config;
-    match &arguments.what {
+    match &arguments.subject {
         None => popups(&config, false, out),
-        Some(Exported::Popups { history }) => popups(&config, *history, out),
-        Some(Exported::Users) => users(&config, out),
-        Some(Exported::Stats) => stats(&config, out),
-        Some(Exported::Journal { directories }) if directories.is_empty() => {
+        Some(ExportSubject::Popups { history }) => popups(&config, *history, out),
+        Some(ExportSubject::Users) => users(&config, out),
+        Some(ExportSubject::Stats) => stats(&config, out),
+        Some(ExportSubject::Journal { directories }) if directories.is_empty() => {
             journal(&config.data, out)
         }
-        Some(Exported::Journal { directories }) => {
+        Some(ExportSubject::Journal { directories }) => {
             directories.iter().try_for_each(|directory| journal(directory, out))
         }
     }
@@ -76,7 +76,7 @@ fn users(config: &Config, out: &mut impl Write) -> Result<(), Failure> {
         let Some(last) = users.last() else { break };
         after.clone_from(&last.user);
         for user in users {
-            writeln!(out, "{}", whole_lines::write(&Whole::User(user))).map_err(written)?;
+            writeln!(out, "{}", export_lines::write(&ExportItem::User(user))).map_err(written)?;
         }
     }
     let mut after = i64::MIN;
@@ -85,7 +85,7 @@ fn users(config: &Config, out: &mut impl Write) -> Result<(), Failure> {
         let Some(last) = erased.last() else { return Ok(()) };
         after = last.key.0.cast_signed();
         for one in erased {
-            writeln!(out, "{}", whole_lines::write(&Whole::Erased(one))).map_err(written)?;
+            writeln!(out, "{}", export_lines::write(&ExportItem::Erased(one))).map_err(written)?;
         }
     }
 }
@@ -104,7 +104,7 @@ fn stats(config: &Config, out: &mut impl Write) -> Result<(), Failure> {
         let Some(last) = rows.last() else { return Ok(()) };
         after = Some(last.clone());
         for row in rows {
-            writeln!(out, "{}", whole_lines::write(&Whole::Stats(row))).map_err(written)?;
+            writeln!(out, "{}", export_lines::write(&ExportItem::Stats(row))).map_err(written)?;
         }
     }
 }
@@ -172,7 +172,7 @@ fn history(reader: &StoreReader, id: &str) -> Result<Value, Failure> {
 /// Writes every record of a data directory's journal, the applied ones that are kept too.
 fn journal(directory: &Path, out: &mut impl Write) -> Result<(), Failure> {
     let path = directory.join("journal");
-    let unusable = |what: String| Failure::Directory { path: path.clone(), what };
+    let unusable = |problem: String| Failure::Directory { path: path.clone(), problem };
     let disk = DirectoryReader::new(&path);
     let found = recovery::set_of(&disk).map_err(|error| unusable(error.to_string()))?;
     let Some(set) = found else { return Err(unusable("there is no journal".to_owned())) };
@@ -256,5 +256,5 @@ pub(super) fn record_line(set: SetId, sequence: Sequence, record: &Record<'_>) -
 }
 
 fn written(source: io::Error) -> Failure {
-    Failure::System { what: "write to standard output", source }
+    Failure::System { action: "write to standard output", source }
 }

@@ -35,12 +35,12 @@ pub enum Failure {
         ahead_s: i64,
     },
     /// The data directory can't be used.
-    #[error("{path}: {what}")]
+    #[error("{path}: {problem}")]
     Directory {
         /// The directory.
         path: PathBuf,
         /// What is wrong, and what mends it.
-        what: String,
+        problem: String,
     },
     /// The disk has no room for what a node needs at its start.
     #[error(
@@ -120,10 +120,10 @@ pub enum Failure {
     )]
     RedisNotSynced,
     /// The system refused a thread or a descriptor.
-    #[error("can't {what}: {source}{}", mend_of(source))]
+    #[error("can't {action}: {source}{}", mend_of(source))]
     System {
         /// What was to be done, as it follows "can't".
-        what: &'static str,
+        action: &'static str,
         /// What the system said.
         source: std::io::Error,
     },
@@ -162,8 +162,8 @@ impl Failure {
     }
 
     /// Wraps what the system said of a wish.
-    pub fn system(what: &'static str) -> impl Fn(std::io::Error) -> Failure {
-        move |source| Failure::System { what, source }
+    pub fn system(action: &'static str) -> impl Fn(std::io::Error) -> Failure {
+        move |source| Failure::System { action, source }
     }
 }
 

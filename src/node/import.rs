@@ -5,7 +5,7 @@
 //! none, put down to `import`. Journals: each record once, by a stream of its own for each set, so
 //! that a second import, and the node whose journal it was, change nothing that is there already.
 //!
-//! Users, erases and statistics: `import_whole`, while no node runs.
+//! Users, erases and statistics: `import_users`, while no node runs.
 //!
 //! Exit codes: 0, 2 where a line or the whole is wrong, 4 where the database is. Limits:
 //! [`IMPORT_LINE_BYTES_MAX`] a line, `POPUPS_FILE_BYTES_MAX` of popups.
@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::arguments::ImportArguments;
 use super::failure::Failure;
-use super::{import_whole, settings, whole_lines};
+use super::{export_lines, import_users, settings};
 use nudged_base::hex;
 use nudged_base::ids::Sequence;
 use nudged_base::limits::{APPLY_RECORDS_MAX, IMPORT_LINE_BYTES_MAX, POPUPS_FILE_BYTES_MAX};
@@ -81,10 +81,10 @@ fn import(arguments: &ImportArguments) -> Result<String, Failure> {
         path if path == Path::new("-") => Box::new(io::stdin()),
         path => Box::new(File::open(path).map_err(|error| wrong(&name, 0, &error.to_string()))?),
     };
-    let mut lines = Lines { input: BufReader::new(input), name, number: 0 };
+    let mut lines = ImportLines { input: BufReader::new(input), name, number: 0 };
     let Some(first) = lines.next()? else { return Ok("nothing to import".to_owned()) };
-    if whole_lines::is_whole(&first) {
-        return import_whole::import(&config, (first, arguments.nodes_lost), &mut lines);
+    if export_lines::is_item(&first) {
+        return import_users::import(&config, (first, arguments.nodes_lost), &mut lines);
     }
     make_directory(&config)?;
     let mut store = Store::of(&config)?;
@@ -106,19 +106,19 @@ fn make_directory(config: &Config) -> Result<(), Failure> {
         // A node that starts at this moment has made it.
         Ok(_) | Err(DirectoryError::Locked { .. }) => Ok(()),
         Err(error) => {
-            Err(Failure::Directory { path: config.data.clone(), what: error.to_string() })
+            Err(Failure::Directory { path: config.data.clone(), problem: error.to_string() })
         }
     }
 }
 
-/// Lines that are not empty, with their numbers.
-pub(super) struct Lines {
+/// ImportLines that are not empty, with their numbers.
+pub(super) struct ImportLines {
     input: BufReader<Box<dyn io::Read>>,
     name: String,
     number: u64,
 }
 
-impl Lines {
+impl ImportLines {
     pub(super) fn next(&mut self) -> Result<Option<String>, Failure> {
         loop {
             let mut line = String::new();
@@ -137,15 +137,15 @@ impl Lines {
         }
     }
 
-    pub(super) fn wrong(&self, what: &str) -> Failure {
-        wrong(&self.name, self.number, what)
+    pub(super) fn wrong(&self, problem: &str) -> Failure {
+        wrong(&self.name, self.number, problem)
     }
 }
 
-fn wrong(name: &str, line: u64, what: &str) -> Failure {
+fn wrong(name: &str, line: u64, problem: &str) -> Failure {
     Failure::Configuration(match line {
-        0 => format!("{name}: {what}"),
-        line => format!("{name}:{line}: {what}"),
+        0 => format!("{name}: {problem}"),
+        line => format!("{name}:{line}: {problem}"),
     })
 }
 
@@ -153,7 +153,7 @@ fn import_catalog(
     config: &Config,
     store: &mut Store,
     first: String,
-    lines: &mut Lines,
+    lines: &mut ImportLines,
 ) -> Result<String, Failure> {
     let (mut popups, mut overrides, mut problems) = (Vec::new(), Vec::new(), Vec::new());
     let (mut next, mut bytes) = (Some(first), 0_u64);
@@ -167,7 +167,9 @@ fn import_catalog(
                 popups.push(popup);
                 overrides.extend(entries);
             }
-            Err(list) => problems.extend(list.iter().map(|what| lines.wrong(what).to_string())),
+            Err(list) => {
+                problems.extend(list.iter().map(|problem| lines.wrong(problem).to_string()))
+            }
         }
         next = lines.next()?;
     }
@@ -210,7 +212,7 @@ fn read_popup(line: &str) -> Result<(ImportedLine, Vec<Entry>), Vec<String>> {
         serde_json::from_str(line).map_err(|error| vec![format!("not a popup: {error}")])?;
     let definition = parse_popup(read.definition.get(), Format::Json, &read.id)
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    let wrong = |what: &str| vec![format!("popup \"{}\": {what}", read.id)];
+    let wrong = |problem: &str| vec![format!("popup \"{}\": {problem}", read.id)];
     let status = match read.status_override.as_deref() {
         None => None,
         Some(word) => Some(Status::of_word(word).ok_or_else(|| wrong("unknown status_override"))?),
@@ -236,18 +238,22 @@ fn read_popup(line: &str) -> Result<(ImportedLine, Vec<Entry>), Vec<String>> {
 }
 
 /// Records of one set that follow each other, on their way to one transaction.
-struct Run {
+struct RecordRun {
     stream: StreamId,
     set: String,
     first: u64,
     records: Vec<Vec<u8>>,
 }
 
-fn import_records(store: &mut Store, first: String, lines: &mut Lines) -> Result<String, Failure> {
+fn import_records(
+    store: &mut Store,
+    first: String,
+    lines: &mut ImportLines,
+) -> Result<String, Failure> {
     let mut total = Applied::default();
-    let (mut run, mut next): (Option<Run>, _) = (None, Some(first));
+    let (mut run, mut next): (Option<RecordRun>, _) = (None, Some(first));
     while let Some(line) = next {
-        let (read, bytes) = read_record(&line).map_err(|what| lines.wrong(&what))?;
+        let (read, bytes) = read_record(&line).map_err(|problem| lines.wrong(&problem))?;
         let goes_on = run.as_ref().is_some_and(|run| {
             let count = u64::try_from(run.records.len()).unwrap_or(u64::MAX);
             run.set == read.set
@@ -265,7 +271,7 @@ fn import_records(store: &mut Store, first: String, lines: &mut Lines) -> Result
                 _ => store.stream_id(stream_of(&read.set))?,
             };
             let (set, first) = (read.set, read.seq);
-            run = Some(Run { stream, set, first, records: Vec::new() });
+            run = Some(RecordRun { stream, set, first, records: Vec::new() });
         }
         run.as_mut().expect("one was just begun").records.push(bytes);
         next = lines.next()?;
@@ -297,7 +303,7 @@ fn stream_of(set: &str) -> [u8; 16] {
     *digest.first_chunk().expect("a digest has 32 bytes")
 }
 
-fn apply(store: &mut Store, run: &Run) -> Result<Applied, Failure> {
+fn apply(store: &mut Store, run: &RecordRun) -> Result<Applied, Failure> {
     let position = store.position(run.stream)?;
     if run.first > position.0 + 1 {
         // What is before it was in another file, or nowhere.

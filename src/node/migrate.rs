@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::arguments::MigrateArguments;
 use super::failure::Failure;
-use super::moving::{self, Begun};
+use super::migration::{self, MigrationStart};
 use super::settings;
 use nudged_runtime::clocks;
 use nudged_store::mysql;
@@ -36,16 +36,17 @@ fn say(text: &str) {
 
 fn move_here(arguments: &MigrateArguments, from: &Path) -> Result<(), Failure> {
     let config = settings::load(arguments.config.as_deref(), &arguments.flags())?.config;
-    let mut moving = match moving::begin(&config, from, (clocks::wall(), arguments.nodes_lost))? {
-        Begun::Already(how) => {
-            say(&how);
-            return Ok(());
-        }
-        Begun::Moving(moving) => moving,
-    };
-    say(&format!("journal: {} records applied to nudged.db", moving.applied()));
-    while !moving.is_done() {
-        if let Some(said) = moving.advance()? {
+    let mut migration =
+        match migration::begin(&config, from, (clocks::wall(), arguments.nodes_lost))? {
+            MigrationStart::AlreadyMoved(text) => {
+                say(&text);
+                return Ok(());
+            }
+            MigrationStart::Started(migration) => migration,
+        };
+    say(&format!("journal: {} records applied to nudged.db", migration.applied()));
+    while !migration.is_done() {
+        if let Some(said) = migration.advance()? {
             say(&said);
         }
     }

@@ -1,18 +1,21 @@
 //! What would refuse a start, looked at before anything is made, so that a wrong configuration or a
 //! host that is not fit leaves nothing behind. What is only found by using it (a database, a kernel
 //! that changes its mind) is refused later.
+//!
+//! `redis` and `sql` whether the stores can be used.
 
 use std::path::Path;
 
-use super::belonging;
 use super::failure::Failure;
-use super::redis;
-
+use super::{ownership, redis as redis_way};
 use nudged_config::{AdminAddress, Config, Loaded, Queue};
 use nudged_publish::publisher;
 use nudged_runtime::topology::{Topology, allowed_cpus};
 use nudged_runtime::{listener, probe, process_limits, thread_room};
 use nudged_store::mysql;
+
+pub mod redis;
+pub mod sql;
 
 /// Threads of every node beside shards, readers and drains: log, watch, two of the journal, writer,
 /// reloads, admin, watch of the catalog, three that bring pauses on, keeper, resolver.
@@ -41,14 +44,14 @@ fn threads_needed(config: &Config, shards: u16) -> usize {
 /// # Errors
 /// Exit code 2, with everything that is wrong with the first of them that can't be used.
 pub fn check(config: &Config) -> Result<(), Failure> {
-    redis::address_of(config)?;
+    redis_way::address_of(config)?;
     if let Some(url) = &config.mysql.url {
         mysql::check_url(url.expose())?;
     }
     publisher::check_file(config)
         .map_err(|error| Failure::Configuration(error.lines().join("\n")))?;
     // Of two nodes in one directory that is said, and not what else they share.
-    if belonging::holder(&config.data).is_some() {
+    if ownership::holder(&config.data).is_some() {
         return Ok(());
     }
     for address in config.listen.iter().filter(|address| address.port() != 0) {

@@ -19,9 +19,9 @@ use std::time::Instant;
 use super::announce;
 use super::arguments::ServeArguments;
 use super::failure::Failure;
-use super::keepers::Keepers;
 use super::redis::RedisWay;
-use super::signals::{self, Asked};
+use super::redis_threads::RedisThreads;
+use super::signals::{self, SignalRequests};
 use super::{drain, preflight, settings, storage, unmerged};
 use nudged_admin::AdminHandle;
 use nudged_api::token::Keys;
@@ -71,7 +71,7 @@ pub struct Node {
     /// Its log.
     pub log: Log,
     /// Signals as they come.
-    pub signals: Asked,
+    pub signals: SignalRequests,
     /// Whether it has said that it is ready.
     pub was_ready: bool,
     /// Changes of the catalog and of settings.
@@ -90,27 +90,27 @@ pub struct Node {
     pub readers: (Vec<JoinHandle<()>>, Arc<AtomicBool>),
     /// The thread that writes the log.
     pub log_thread: LogThread,
-    /// The way to Redis, whose name is looked up as long as this lives.
+    /// The way to Redis, whose name is redis_at_start up as long as this lives.
     pub redis: Option<RedisWay>,
     /// The threads that Redis asks for.
-    pub keepers: Option<Keepers>,
+    pub redis_threads: Option<RedisThreads>,
 }
 
-fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
+fn serve(arguments: &ServeArguments, signals: SignalRequests) -> Result<u8, Failure> {
     memory::set_up();
     let begun = Instant::now();
     // The log says it of a node that gets as far as having one.
-    let tell_unknown = |_: &Failure| settings::tell_unknown_variables();
-    let (loaded, topology, connections) = load_checked(arguments).inspect_err(tell_unknown)?;
+    let (loaded, topology, connections) =
+        load_checked(arguments).inspect_err(|_| settings::print_unknown_variables())?;
     let config = loaded.config.clone();
     let connections_max = size::connections_of_node(&config, topology.shards, connections);
     let (log, log_thread) = start_log(&config, &signals)?;
     vital::watch(&log).map_err(Failure::system("start the watchdog thread"))?;
-    announce::tell_start(&log, &loaded, &topology, connections_max);
+    announce::log_start(&log, &loaded, &topology, connections_max);
     warn_of_settings(&log, &loaded, &topology, connections_max);
     let mut storage = storage::open(&config, arguments.storage_options(), &log)?;
     let clock = opening::start_clock(&storage, arguments.accept_clock, &log)?;
-    let (redis, keys, looked) = opening::open_shared(&config, &mut storage, &log)?;
+    let (redis, keys, redis_found) = opening::open_shared(&config, &mut storage, &log)?;
     let mesh = make_mesh(&topology)?;
     let counters: Vec<Arc<ShardCounters>> = (0..topology.shards).map(|_| Arc::default()).collect();
     let files = (&config, arguments);
@@ -124,7 +124,7 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
     let journal_end = Sequence(storage.recovered.start.next.0 - 1);
     unmerged::announce(&mesh.board, &left, journal_end, topology.shards);
     let (journal, writer, readers, figures) = threads.start_storage(storage)?;
-    let keepers = threads.start_keepers(redis.as_ref(), set, &counters, &figures)?;
+    let redis_threads = threads.start_redis_threads(redis.as_ref(), set, &counters, &figures)?;
     ready::await_journal(&mesh.journal, config.ack, &config.data)?;
     let parts = ShardParts {
         publisher: &publisher,
@@ -137,16 +137,16 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
         journal_end,
         left,
     };
-    let reloads = (Arc::clone(&publisher), signals.reloads.clone());
-    drain::take_reloads(reloads).map_err(Failure::system("start the reload thread"))?;
+    drain::take_reloads(&publisher, &signals)
+        .map_err(Failure::system("start the reload thread"))?;
     // A shard accepts as soon as it is there, and what is accepted is answered before a stop.
     signals.end_start();
     let shards = threads.start_shards(&parts, sockets)?;
     let (admin, publishing) =
-        threads.start_admin(&parts, connections_max, &figures, keepers.as_ref())?;
+        threads.start_admin(&parts, connections_max, &figures, redis_threads.as_ref())?;
     announce(&addresses, admin.address());
     let is_let = ready::await_sql(is_sql_asked, &figures.fitness, &signals)
-        && ready::await_redis(keepers.as_ref(), &mesh.board, looked, (&log, &signals));
+        && ready::await_redis(redis_threads.as_ref(), &mesh.board, redis_found, (&log, &signals));
     // Who is told to stop before it was ready never is.
     let was_ready = is_let && !signals.is_stop_asked();
     if was_ready {
@@ -168,7 +168,7 @@ fn serve(arguments: &ServeArguments, signals: Asked) -> Result<u8, Failure> {
         readers,
         log_thread,
         redis,
-        keepers,
+        redis_threads,
     }))
 }
 
@@ -198,7 +198,7 @@ fn announce(addresses: &[SocketAddr], admin: &str) {
 /// Says that the node takes traffic.
 fn announce_ready(log: &Log, addresses: &[SocketAddr], admin: &str, begun: Instant) {
     say("ready");
-    announce::tell_ready(log, addresses, admin, begun);
+    announce::log_ready(log, addresses, admin, begun);
 }
 
 /// Says something on standard output. Who does not read it needs no word.
@@ -208,12 +208,12 @@ fn say(line: &str) {
     let _ = out.flush();
 }
 
-fn start_log(config: &Config, signals: &Asked) -> Result<(Log, LogThread), Failure> {
+fn start_log(config: &Config, signals: &SignalRequests) -> Result<(Log, LogThread), Failure> {
     let is_json = publisher::is_json(config.log.format);
     let log = Log::new(config.log.level, is_json, &config.log.users);
     let thread = LogThread::start(&log, std::io::stderr())
         .map_err(Failure::system("start the log thread"))?;
-    signals.tell(&log);
+    signals.log_to(&log);
     Ok((log, thread))
 }
 

@@ -57,7 +57,7 @@ pub fn examine(file: Option<&Path>, flags: &[Flag]) -> Examined {
 
 /// Says which variables look like ours and are none, on standard error: for commands that have no
 /// log and no report.
-pub fn tell_unknown_variables() {
+pub fn print_unknown_variables() {
     let (environment, _) = environment(std::env::vars_os());
     for unknown in nudged_config::examine(None, &environment, &[]).loaded.unknown_variables {
         eprintln!(

@@ -89,20 +89,20 @@ fn ask(
     offered: &Secret,
     log: &Log,
 ) -> Option<Vec<Secret>> {
-    let tell = |error: &str| log_thread::tell(log, Message::KeysNotShared, error);
+    let log_error = |error: &str| log_thread::tell(log, Message::KeysNotShared, error);
     match store.map(|store| of_sql(store, offered)) {
         Some(Ok(shared)) => {
             let copied = redis.map(|redis| copy_to_redis(redis, &shared));
             if let Some(Err(error)) = copied {
-                tell(&error.to_string());
+                log_error(&error.to_string());
             }
             return Some(shared);
         }
-        Some(Err(error)) => tell(&error.to_string()),
+        Some(Err(error)) => log_error(&error.to_string()),
         None => {}
     }
     let found = of_redis(redis?, offered);
-    found.map_err(|error| tell(&error.to_string())).ok().flatten()
+    found.map_err(|error| log_error(&error.to_string())).ok().flatten()
 }
 
 fn of_sql(store: &mut Store, offered: &Secret) -> Result<Vec<Secret>, StoreError> {

@@ -17,7 +17,7 @@ use nudged_runtime::vital::Needed;
 
 /// What signals ask for.
 #[derive(Debug)]
-pub struct Asked {
+pub struct SignalRequests {
     /// SIGTERM or SIGINT: drain and stop; a second one stops at once.
     pub stops: Receiver<()>,
     /// SIGHUP: read configuration and popups again. One that waits stands for all that come.
@@ -49,7 +49,7 @@ const STOPS_MAX: usize = 2;
 ///
 /// # Errors
 /// Where the system refuses a handler or a thread.
-pub fn listen() -> io::Result<Asked> {
+pub fn listen() -> io::Result<SignalRequests> {
     let signals = Signals::new(signal_mask::TAKEN)?;
     let (stop, stops) = bounded(STOPS_MAX);
     let (reload, reloads) = bounded(1);
@@ -62,7 +62,7 @@ pub fn listen() -> io::Result<Asked> {
         take(signals, &of_thread, (&stop, &reload));
         needed.leave(false);
     })?;
-    Ok(Asked { stops, reloads, start })
+    Ok(SignalRequests { stops, reloads, start })
 }
 
 fn take(mut signals: Signals, start: &Start, to: (&Sender<()>, &Sender<()>)) {
@@ -101,9 +101,9 @@ fn leave_start(start: &Start) -> ! {
     std::process::exit(0);
 }
 
-impl Asked {
+impl SignalRequests {
     /// Where signals are told of that change nothing.
-    pub fn tell(&self, log: &Log) {
+    pub fn log_to(&self, log: &Log) {
         // A process has one log.
         let _ = self.start.log.set(log.clone());
     }

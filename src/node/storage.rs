@@ -5,9 +5,9 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::belonging::{self, database::Asked};
 use super::failure::Failure;
-use super::sql_look::{self, Looked};
+use super::ownership::{self, database::CheckTime};
+use super::preflight::sql::{self as sql_preflight, SqlPreflight};
 use super::unmerged;
 use nudged_background::writer::follow::tell_weak;
 use nudged_base::ids::Sequence;
@@ -92,7 +92,7 @@ pub fn open(
     (file, salvage): (Option<&Path>, bool),
     log: &Log,
 ) -> Result<Storage, Failure> {
-    let unusable = |what: String| Failure::Directory { path: config.data.clone(), what };
+    let unusable = |problem: String| Failure::Directory { path: config.data.clone(), problem };
     let path = config.data.join("journal");
     let directory = JournalDirectory::open(&path).map_err(|error| match error {
         DirectoryError::Io { source, .. } if source.kind() == ErrorKind::StorageFull => {
@@ -101,11 +101,11 @@ pub fn open(
         error => unusable(error.to_string()),
     })?;
     let disk = directory.reader();
-    belonging::check(config, file, &disk, salvage)?;
+    ownership::check(config, file, &disk, salvage)?;
     // Before the database is opened, which would only say that a disk is full.
     let there = disk.segments().map_err(|error| unusable(error.to_string()))?.len();
     check_room(&path, there)?;
-    let sql = sql_look::look(config, log)?;
+    let sql = sql_preflight::check(config, log)?;
     let mut store =
         Store::of(config).map_err(|error| without_room(free_of(&config.data), error))?;
     for dropped in store.take_dropped() {
@@ -131,7 +131,7 @@ pub fn open(
     if let Some(newest) = claimed.as_ref().and_then(|claimed| claimed.newest) {
         recovered.start.newest = recovered.start.newest.max(newest);
     }
-    tell(&recovered, log);
+    log_recovery(&recovered, log);
     let skipped = copy_lost_aside(&directory, &recovered.report.lost)
         .map_err(|error| unusable(error.to_string()))?;
     let next = Sequence(applied.0 + 1);
@@ -182,14 +182,14 @@ fn with_salvage(error: &RecoverError) -> String {
 fn claim_where_possible(
     store: &mut Store,
     (config, disk, set): (&Config, &impl DiskRead, SetId),
-    sql: Looked,
+    sql: SqlPreflight,
     log: &Log,
-) -> Result<(Option<Claimed>, bool), Failure> {
-    let is_there = sql == Looked::There;
-    let mut is_refusing = sql == Looked::Refusing;
+) -> Result<(Option<ClaimedStream>, bool), Failure> {
+    let is_there = sql == SqlPreflight::Usable;
+    let mut is_refusing = sql == SqlPreflight::Denied;
     if let Some(shared) = store.shared() {
-        let asked = if is_there { Asked::AtStart } else { Asked::Away };
-        belonging::database::check(config, disk, (shared, asked))?;
+        let time = if is_there { CheckTime::AtStart } else { CheckTime::Unreachable };
+        ownership::database::check(config, disk, (shared, time))?;
     }
     let claimed = match is_there.then(|| claim(store, set, log)).transpose() {
         Ok(claimed) => claimed,
@@ -205,8 +205,8 @@ fn claim_where_possible(
         Err(error) => return Err(error.into()),
     };
     match (&claimed, store.shared()) {
-        (Some(_), Some(shared)) => belonging::database::note(config, shared),
-        (None, Some(shared)) if belonging::database::is_doubtful(config, disk)? => {
+        (Some(_), Some(shared)) => ownership::database::note(config, shared),
+        (None, Some(shared)) if ownership::database::is_doubtful(config, disk)? => {
             shared.ask_alone();
         }
         _ => {}
@@ -259,17 +259,17 @@ fn free_of(path: &Path) -> Option<u64> {
 }
 
 /// What SQL knows of this journal.
-struct Claimed {
+struct ClaimedStream {
     stream: StreamId,
     applied: Sequence,
     newest: Option<WallMs>,
 }
 
 /// Claims the journal's stream, and says what of SQL's settings weakens a promise.
-fn claim(store: &mut Store, set: SetId, log: &Log) -> Result<Claimed, StoreError> {
+fn claim(store: &mut Store, set: SetId, log: &Log) -> Result<ClaimedStream, StoreError> {
     tell_weak(log, stamp_now(), &store.check()?);
     let stream = store.stream_id(set.0.to_le_bytes())?;
-    Ok(Claimed { stream, applied: store.position(stream)?, newest: store.newest(stream)? })
+    Ok(ClaimedStream { stream, applied: store.position(stream)?, newest: store.newest(stream)? })
 }
 
 /// Copies damaged segments aside; gives the stretches that the tail passes over.
@@ -286,7 +286,7 @@ fn copy_lost_aside(
     Ok(skipped)
 }
 
-fn tell(recovered: &Recovered, log: &Log) {
+fn log_recovery(recovered: &Recovered, log: &Log) {
     let report = &recovered.report;
     let unapplied = Value::Number(report.unapplied);
     let next = Value::Number(recovered.start.next.0);

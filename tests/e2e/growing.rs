@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 
-use nudged::node::moving::{self, Begun};
+use nudged::node::migration::{self, MigrationStart};
 use nudged_base::time::WallMs;
 use nudged_config::{Config, Secret};
 use serde_json::Value;
@@ -169,10 +169,10 @@ fn forget_everything(database: &str) {
     shared().run_sql(&format!("USE {database}; {}", deletes.join("; ")));
 }
 
-pub fn begin(config: &Config, from: &Path) -> Box<moving::Moving> {
-    match moving::begin(config, from, (WallMs(1), false)).unwrap() {
-        Begun::Moving(moving) => moving,
-        Begun::Already(how) => panic!("{how}"),
+pub fn begin(config: &Config, from: &Path) -> Box<migration::Migration> {
+    match migration::begin(config, from, (WallMs(1), false)).unwrap() {
+        MigrationStart::Started(moving) => moving,
+        MigrationStart::AlreadyMoved(how) => panic!("{how}"),
     }
 }
 

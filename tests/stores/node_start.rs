@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use nudged::node::redis_look::{Looked, look};
+use nudged::node::preflight::redis::{RedisPreflight, check};
 use nudged::node::shared_keys;
 use nudged_base::telemetry::log::{Level, Log};
 use nudged_base::time::WallMs;
@@ -98,9 +98,9 @@ fn what_redis_does_not_sync_is_not_promised() {
         (nowhere, synced, list, true),
     ] {
         let config = Config { ack, queue, ..Config::default() };
-        let looked = look(&mut client(&url), &config, &log());
-        assert_eq!(looked.is_ok(), is_fit, "{url} {ack:?} {queue:?}");
-        if let Err(failure) = looked {
+        let checked = check(&mut client(&url), &config, &log());
+        assert_eq!(checked.is_ok(), is_fit, "{url} {ack:?} {queue:?}");
+        if let Err(failure) = checked {
             assert_eq!(failure.exit_code(), 3);
             assert!(failure.to_string().contains("appendfsync always"), "{failure}");
         }
@@ -112,13 +112,13 @@ fn what_is_wrong_with_redis_is_found_and_does_not_end_the_node() {
     let redis = Redis::start();
     let log = log();
     redis.line(&["CONFIG", "SET", "requirepass", "right"]);
-    let look = |url: &str| look(&mut client(url), &Config::default(), &log).unwrap();
+    let look = |url: &str| check(&mut client(url), &Config::default(), &log).unwrap();
     let url = redis.url().replace("redis://", "redis://:canary@");
-    assert_eq!(look(&url), Looked::Unfit);
-    assert_eq!(look(&format!("redis://{NOWHERE}")), Looked::Away);
+    assert_eq!(look(&url), RedisPreflight::Unusable);
+    assert_eq!(look(&format!("redis://{NOWHERE}")), RedisPreflight::Unreachable);
     let url = redis.url().replace("redis://", "redis://:right@");
-    assert_eq!(look(&format!("{url}/99")), Looked::Unfit);
-    assert_eq!(look(&url), Looked::There);
+    assert_eq!(look(&format!("{url}/99")), RedisPreflight::Unusable);
+    assert_eq!(look(&url), RedisPreflight::Usable);
     // The keeper says what is unfit, for as long as it is.
     let told: Vec<String> = std::iter::from_fn(|| log.next_line()).collect();
     assert!(told.len() == 1 && told[0].contains("redis_away"), "{told:?}");

@@ -4,13 +4,13 @@
 use super::*;
 use nudged_config::{AdminAddress, Config, Count, load, variable_of};
 
-fn read(line: &str) -> Result<Command, clap::Error> {
+fn read(line: &str) -> Result<Subcommand, clap::Error> {
     parse(line.split_whitespace())
 }
 
 fn served(line: &str) -> ServeArguments {
     match read(line).unwrap() {
-        Command::Serve(arguments) => arguments,
+        Subcommand::Serve(arguments) => arguments,
         other => panic!("{other:?}"),
     }
 }
@@ -69,11 +69,11 @@ fn usage_errors_exit_2_and_help_exits_0() {
 fn the_other_commands_take_their_arguments() {
     let popups = vec!["a".into(), "b".into()];
     let check = CheckArguments { popups, ..CheckArguments::default() };
-    assert_eq!(read("nudged check a b").unwrap(), Command::Check(check));
+    assert_eq!(read("nudged check a b").unwrap(), Subcommand::Check(check));
     let vectors = VectorsArguments { files: vec!["v.json".into()] };
-    assert_eq!(read("nudged vectors v.json").unwrap(), Command::Vectors(vectors));
+    assert_eq!(read("nudged vectors v.json").unwrap(), Subcommand::Vectors(vectors));
     let line = "nudged explain --user u --placement p --at T --admin 127.0.0.1:9 --attr a=b=c";
-    let Command::Explain(explain) = read(line).unwrap() else { panic!("not explain") };
+    let Subcommand::Explain(explain) = read(line).unwrap() else { panic!("not explain") };
     assert_eq!((explain.user.as_str(), explain.placement.as_str()), ("u", "p"));
     assert_eq!(explain.flags()[0].key, "admin");
     let query = [("user", "u"), ("placement", "p"), ("at", "T"), ("attr.a", "b=c")];
@@ -104,7 +104,7 @@ fn config_and_data_stand_before_a_command_or_behind_it() {
             assert_eq!(data.as_deref(), Some("d"), "{command}");
         }
     }
-    let Command::Check(check) = read("nudged check --data d --json").unwrap() else {
+    let Subcommand::Check(check) = read("nudged check --data d --json").unwrap() else {
         panic!("not check")
     };
     assert!(check.json);

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use rustix::fs::{Access, access};
 
-use super::host::Look;
-use crate::node::belonging::{self, Mark};
+use super::host::HostCheck;
+use crate::node::ownership::{self, StoreMark};
 use crate::node::{signing_keys, storage};
 use nudged_journal::segment::SegmentId;
 
@@ -20,7 +20,7 @@ const MAGIC: &[u8] = b"SQLite format 3\0";
 const KEY: &str = "data";
 
 /// Looks at the directory of the configuration.
-pub(super) fn check(look: &mut Look<'_>) {
+pub(super) fn check(look: &mut HostCheck<'_>) {
     let path = look.config().data.clone();
     let found = match fs::metadata(&path) {
         Ok(found) => found,
@@ -43,7 +43,7 @@ pub(super) fn check(look: &mut Look<'_>) {
             return look.error(KEY, "not_writable", message);
         }
     }
-    if let Some(holder) = belonging::holder(&path) {
+    if let Some(holder) = ownership::holder(&path) {
         let message =
             format!("{} is in use by {holder}: a second node would not start on it", show(&path));
         look.warn(KEY, "data_in_use", message);
@@ -55,7 +55,7 @@ pub(super) fn check(look: &mut Look<'_>) {
 }
 
 /// A directory that is not there is made, with those above it.
-fn check_parent(look: &mut Look<'_>, path: &Path) {
+fn check_parent(look: &mut HostCheck<'_>, path: &Path) {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let above = absolute.ancestors().skip(1).find(|above| above.symlink_metadata().is_ok());
     let above = above.unwrap_or(Path::new("/"));
@@ -80,14 +80,16 @@ pub(super) fn is_writable(directory: &Path) -> io::Result<()> {
 }
 
 /// Whether the directory is of the store that is configured.
-fn check_store(look: &mut Look<'_>, path: &Path) {
-    let mark = match belonging::mark(path) {
+fn check_store(look: &mut HostCheck<'_>, path: &Path) {
+    let mark = match ownership::mark(path) {
         Ok(mark) => mark,
         Err(failure) => return look.error(KEY, "data_unusable", failure.to_string()),
     };
     let database = path.join(DATABASE);
     let is_shared = look.config().mysql.url.is_some();
-    if is_shared && mark == Mark::None && fs::metadata(&database).is_ok_and(|found| found.len() > 0)
+    if is_shared
+        && mark == StoreMark::None
+        && fs::metadata(&database).is_ok_and(|found| found.len() > 0)
     {
         let message = format!(
             "{} was served without [mysql], and its users are in {DATABASE}: move them to \
@@ -104,9 +106,9 @@ fn check_store(look: &mut Look<'_>, path: &Path) {
             .any(|name| name.to_str().is_some_and(|name| SegmentId::from_file_name(name).is_some()))
     };
     let is_of_mysql = match mark {
-        Mark::None => false,
-        Mark::Mysql(_) => has_journal(),
-        Mark::Moved(_) => true,
+        StoreMark::None => false,
+        StoreMark::Mysql(_) => has_journal(),
+        StoreMark::Moved(_) => true,
     };
     if !is_shared && is_of_mysql {
         let message =

@@ -12,10 +12,10 @@ use std::path::Path;
 use rustix::io::Errno;
 
 use super::directory;
-use super::report::{Finding, Report, Severity};
+use super::report::{CheckReport, Finding, Severity};
 use crate::node::serve::size;
 use crate::node::{preflight, redis};
-use nudged_admin::token::Token;
+use nudged_admin::token::AdminToken;
 use nudged_config::{Ack, AdminAddress, Config, Examined, Queue};
 use nudged_runtime::listener;
 use nudged_runtime::topology::Topology;
@@ -27,12 +27,12 @@ const SOCKET_SUFFIX_BYTES: usize = 4;
 const SOCKET_PATH_BYTES_MAX: usize = 108;
 
 /// What is looked at, and where it is told.
-pub(super) struct Look<'a> {
+pub(super) struct HostCheck<'a> {
     pub(super) examined: &'a Examined,
-    pub(super) report: &'a mut Report,
+    pub(super) report: &'a mut CheckReport,
 }
 
-impl Look<'_> {
+impl HostCheck<'_> {
     pub(super) fn config(&self) -> &Config {
         &self.examined.loaded.config
     }
@@ -53,8 +53,8 @@ impl Look<'_> {
 }
 
 /// Looks at everything whose keys could be read.
-pub(super) fn check(examined: &Examined, report: &mut Report) {
-    let mut look = Look { examined, report };
+pub(super) fn check(examined: &Examined, report: &mut CheckReport) {
+    let mut look = HostCheck { examined, report };
     check_urls(&mut look);
     check_cpus(&mut look);
     check_token(&mut look);
@@ -66,7 +66,7 @@ pub(super) fn check(examined: &Examined, report: &mut Report) {
 }
 
 /// What the readers of the URLs say that the table of keys did not: options of MySQL.
-fn check_urls(look: &mut Look<'_>) {
+fn check_urls(look: &mut HostCheck<'_>) {
     let config = look.config().clone();
     if look.examined.are_right(&["redis.url"])
         && let Err(error) = redis::address_of(&config)
@@ -94,7 +94,7 @@ fn without_key<'t>(text: &'t str, key: &str) -> &'t str {
     text.strip_prefix(key).and_then(|text| text.strip_prefix(": ")).unwrap_or(text)
 }
 
-fn check_cpus(look: &mut Look<'_>) {
+fn check_cpus(look: &mut HostCheck<'_>) {
     let config = look.config().clone();
     let mut is_placed = look.examined.are_right(&["cpus", "writer_cpu", "shards"]);
     for (key, message) in preflight::wrong_cpus(&config) {
@@ -121,17 +121,17 @@ fn check_cpus(look: &mut Look<'_>) {
 
 /// Kernel and limits are this process's, and no fault of the configuration: it may be looked at
 /// where it is not to run, and a unit has limits of its own.
-fn check_fitness(look: &mut Look<'_>, topology: &Topology) {
+fn check_fitness(look: &mut HostCheck<'_>, topology: &Topology) {
     if let Err(error) = preflight::check_host(look.config(), topology) {
         let message = format!("with the limits of this process a node would not start: {error}");
         look.warn("", "host_not_fit", message);
     }
 }
 
-fn check_token(look: &mut Look<'_>) {
+fn check_token(look: &mut HostCheck<'_>) {
     let config = look.config().clone();
     let Some(path) = &config.admin_token_file else { return };
-    if let Err(error) = Token::read(path) {
+    if let Err(error) = AdminToken::read(path) {
         if config.admin.is_local() {
             look.warn(
                 "admin_token_file",
@@ -144,7 +144,7 @@ fn check_token(look: &mut Look<'_>) {
     }
 }
 
-fn check_listeners(look: &mut Look<'_>) {
+fn check_listeners(look: &mut HostCheck<'_>) {
     let config = look.config().clone();
     let is_right = |key| look.examined.are_right(&[key]);
     let (is_listen_right, is_admin_right) = (is_right("listen"), is_right("admin"));
@@ -174,7 +174,7 @@ fn check_listeners(look: &mut Look<'_>) {
 }
 
 /// `[::]` takes IPv4 as well, where the host is not set up otherwise.
-fn check_dual_stack(look: &mut Look<'_>, addresses: &[(String, SocketAddr)]) {
+fn check_dual_stack(look: &mut HostCheck<'_>, addresses: &[(String, SocketAddr)]) {
     let setting = std::fs::read_to_string("/proc/sys/net/ipv6/bindv6only").unwrap_or_default();
     if setting.trim() != "0" {
         return;
@@ -192,7 +192,7 @@ fn check_dual_stack(look: &mut Look<'_>, addresses: &[(String, SocketAddr)]) {
     }
 }
 
-fn check_socket(look: &mut Look<'_>, path: &Path) {
+fn check_socket(look: &mut HostCheck<'_>, path: &Path) {
     if path.as_os_str().len() + SOCKET_SUFFIX_BYTES >= SOCKET_PATH_BYTES_MAX {
         let most = SOCKET_PATH_BYTES_MAX - SOCKET_SUFFIX_BYTES - 1;
         let message = format!("the path of a unix socket can have {most} bytes at most");
@@ -223,7 +223,7 @@ fn check_socket(look: &mut Look<'_>, path: &Path) {
 }
 
 /// What is allowed and leaves something open that may not be meant to be.
-fn check_doors(look: &mut Look<'_>) {
+fn check_doors(look: &mut HostCheck<'_>) {
     let config = look.config().clone();
     let has_keys = !config.keys.server.is_empty() || !config.keys.public.is_empty();
     if !has_keys && look.examined.are_right(&["listen", "keys.server", "keys.public"]) {

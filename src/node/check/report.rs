@@ -123,33 +123,33 @@ impl Finding {
 
 /// Everything that was found, in the order in which it was looked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    entries: Vec<Entry>,
+pub struct CheckReport {
+    entries: Vec<ReportEntry>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Entry {
+enum ReportEntry {
     Found(Finding),
     /// What was looked at and is right, with warnings or without.
     Right(String),
 }
 
-impl Report {
+impl CheckReport {
     /// Adds what was found.
     pub fn add(&mut self, finding: Finding) {
-        self.entries.push(Entry::Found(finding));
+        self.entries.push(ReportEntry::Found(finding));
     }
 
     /// Says that something is right.
-    pub fn add_right(&mut self, what: String) {
-        self.entries.push(Entry::Right(what));
+    pub fn add_right(&mut self, subject: String) {
+        self.entries.push(ReportEntry::Right(subject));
     }
 
     /// What was found.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
         self.entries.iter().filter_map(|entry| match entry {
-            Entry::Found(finding) => Some(finding),
-            Entry::Right(_) => None,
+            ReportEntry::Found(finding) => Some(finding),
+            ReportEntry::Right(_) => None,
         })
     }
 
@@ -165,9 +165,9 @@ impl Report {
 
     /// A line for each error and warning, and one for each file that is right.
     pub fn text(&self) -> String {
-        let line = |entry: &Entry| match entry {
-            Entry::Found(finding) => format!("{}\n", finding.line()),
-            Entry::Right(what) => format!("{what}: ok\n"),
+        let line = |entry: &ReportEntry| match entry {
+            ReportEntry::Found(finding) => format!("{}\n", finding.line()),
+            ReportEntry::Right(subject) => format!("{subject}: ok\n"),
         };
         self.entries.iter().map(line).collect()
     }

@@ -83,7 +83,7 @@ fn popups_beside_wrong_ones_are_warned_of_and_so_are_those_that_have_ended() {
         {"id":"twice","rollout":0},
         {"id":"over","ends_at":"2026-01-01T00:00:00Z"}]"#;
     fs::write(&path, popups).unwrap();
-    let mut report = Report::default();
+    let mut report = CheckReport::default();
     // 2026-01-01T00:00:00Z
     add_popups_file(&path, &Settings::default(), WallMs(1_767_225_600_000), &mut report);
     let file = path.display();
@@ -125,7 +125,7 @@ impl Bench {
 
     /// What is found of a text, with free ports and a data directory of its own but where it says
     /// otherwise.
-    fn check(&self, text: &str) -> Report {
+    fn check(&self, text: &str) -> CheckReport {
         let mut whole = String::new();
         for (key, value) in [
             ("listen", "[\"127.0.0.1:0\"]".to_owned()),
@@ -143,7 +143,7 @@ impl Bench {
 }
 
 /// Key and code of each thing found.
-fn found(report: &Report) -> Vec<(String, &'static str)> {
+fn found(report: &CheckReport) -> Vec<(String, &'static str)> {
     report.findings().map(|finding| (finding.key.clone(), finding.code)).collect()
 }
 
@@ -431,7 +431,7 @@ fn each_lint_has_its_code_and_help_lists_them() {
     let bench = Bench::new();
     let many = (0..65).map(|number| format!("[[popup]]\nid = \"m{number}\"\nmax_shows = 1\n"));
     let file = bench.write("p.toml", &(POPUPS.to_owned() + &many.collect::<String>()), 0o600);
-    let mut report = Report::default();
+    let mut report = CheckReport::default();
     let november_18 = WallMs(1_795_000_000_000);
     add_popups_file(&file, &Settings::default(), november_18, &mut report);
     let mut codes: Vec<_> = report.findings().map(|finding| finding.code).collect();

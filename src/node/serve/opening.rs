@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::node::arguments::ServeArguments;
 use crate::node::failure::Failure;
+use crate::node::preflight::redis::{self as redis_preflight, RedisPreflight};
 use crate::node::redis::RedisWay;
-use crate::node::redis_look::{self, Looked};
 use crate::node::storage::Storage;
 use crate::node::{settings, shared_keys};
 use nudged_api::token::Secret;
@@ -32,18 +32,18 @@ pub(super) fn open_shared(
     config: &Config,
     storage: &mut Storage,
     log: &Log,
-) -> Result<(Option<RedisWay>, Vec<Secret>, Looked), Failure> {
+) -> Result<(Option<RedisWay>, Vec<Secret>, RedisPreflight), Failure> {
     let redis = RedisWay::open(config, log)?;
     let mut client = redis.as_ref().map(RedisWay::client);
-    let looked = match &mut client {
-        Some(asked) => redis_look::look(asked, config, log)?,
-        None => Looked::There,
+    let redis_found = match &mut client {
+        Some(client) => redis_preflight::check(client, config, log)?,
+        None => RedisPreflight::Usable,
     };
     // One that can't be asked is not waited for once more.
-    client = client.filter(|_| looked == Looked::There);
+    client = client.filter(|_| redis_found == RedisPreflight::Usable);
     let sql = (&mut storage.store, storage.is_sql_there);
     let keys = shared_keys::load(&config.data, sql, client.as_mut(), clocks::wall(), log)?;
-    Ok((redis, keys, looked))
+    Ok((redis, keys, redis_found))
 }
 
 /// Reads the popups, and knows how to read everything again.

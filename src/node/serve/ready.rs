@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::node::failure::Failure;
-use crate::node::keepers::Keepers;
-use crate::node::redis_look::Looked;
-use crate::node::signals::Asked;
+use crate::node::preflight::redis::RedisPreflight;
+use crate::node::redis_threads::RedisThreads;
+use crate::node::signals::SignalRequests;
 use nudged_base::telemetry::log::{Log, Message, Value};
 use nudged_config::Ack;
 use nudged_runtime::board::Board;
@@ -34,7 +34,7 @@ pub(super) fn await_journal(journal: &JournalLanes, ack: Ack, data: &Path) -> Re
     loop {
         if let Some(lack) = journal.lack() {
             let path = data.to_path_buf();
-            return Err(Failure::Directory { path, what: lack.to_string() });
+            return Err(Failure::Directory { path, problem: lack.to_string() });
         }
         if (journal.is_accepting() || journal.gauges().is_at_budget) && is_synced() {
             return Ok(());
@@ -45,7 +45,7 @@ pub(super) fn await_journal(journal: &JournalLanes, ack: Ack, data: &Path) -> Re
 
 /// Waits until SQL refuses no right that the node needs, where it answers; false where the node is
 /// to stop before that.
-pub(super) fn await_sql(is_there: bool, fitness: &SqlFitness, signals: &Asked) -> bool {
+pub(super) fn await_sql(is_there: bool, fitness: &SqlFitness, signals: &SignalRequests) -> bool {
     let begun = Instant::now();
     let is_in_time = || is_there && begun.elapsed() < RIGHTS_WAIT;
     while fitness.is_denied() || !fitness.is_tried() && is_in_time() {
@@ -61,15 +61,15 @@ pub(super) fn await_sql(is_there: bool, fitness: &SqlFitness, signals: &Asked) -
 /// refuses what the node needs is waited for until somebody has mended it; false where the node is
 /// to stop before that.
 pub(super) fn await_redis(
-    keepers: Option<&Keepers>,
+    redis_threads: Option<&RedisThreads>,
     board: &Board,
-    looked: Looked,
-    (log, signals): (&Log, &Asked),
+    redis_found: RedisPreflight,
+    (log, signals): (&Log, &SignalRequests),
 ) -> bool {
-    let Some(keepers) = keepers else { return true };
-    let keeper = &keepers.figures.keeper;
+    let Some(redis_threads) = redis_threads else { return true };
+    let keeper = &redis_threads.figures.keeper;
     let (begun, mut open_since) = (Instant::now(), None);
-    let is_in_time = || looked != Looked::Away && begun.elapsed() < REDIS_WAIT;
+    let is_in_time = || redis_found != RedisPreflight::Unreachable && begun.elapsed() < REDIS_WAIT;
     while is_in_time() || board.is_refused() {
         if !signals.stops.is_empty() {
             return false;

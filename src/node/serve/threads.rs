@@ -9,10 +9,10 @@ use std::time::Duration;
 use super::opening::Sockets;
 use super::size::connections_of_node;
 use crate::node::failure::Failure;
-use crate::node::keepers::{Keepers, KeepersSetup};
 use crate::node::redis::{RedisWay, arbiter_of};
+use crate::node::redis_threads::{RedisThreads, RedisThreadsSetup};
 use crate::node::storage::{self, Storage};
-use crate::node::{belonging, unmerged};
+use crate::node::{ownership, unmerged};
 use nudged_admin::{AdminHandle, AdminSetup};
 use nudged_api::token::Keys;
 use nudged_base::clock::NodeClock;
@@ -56,7 +56,7 @@ fn timeouts(config: &Config) -> Timeouts {
 fn random() -> Result<u64, Failure> {
     let mut bytes = [0; 8];
     getrandom::fill(&mut bytes).map_err(|error| Failure::System {
-        what: "get random bytes",
+        action: "get random bytes",
         source: std::io::Error::other(error),
     })?;
     Ok(u64::from_le_bytes(bytes))
@@ -137,7 +137,7 @@ impl Threads<'_> {
         let writer = sql_writer::start(WriterSetup {
             store,
             stream,
-            check_store: belonging::database::late_check(self.config, directory.reader()),
+            check_store: ownership::database::late_check(self.config, directory.reader()),
             set,
             applied,
             skipped,
@@ -184,15 +184,15 @@ impl Threads<'_> {
     }
 
     /// Starts what a node with Redis has beside.
-    pub(in crate::node::serve) fn start_keepers(
+    pub(in crate::node::serve) fn start_redis_threads(
         &self,
         redis: Option<&RedisWay>,
         set: SetId,
         counters: &[Arc<ShardCounters>],
         writer: &Arc<WriterFigures>,
-    ) -> Result<Option<Keepers>, Failure> {
+    ) -> Result<Option<RedisThreads>, Failure> {
         let Some(redis) = redis else { return Ok(None) };
-        let setup = KeepersSetup {
+        let setup = RedisThreadsSetup {
             config: self.config,
             redis,
             set,
@@ -202,7 +202,7 @@ impl Threads<'_> {
             cpu: self.writer_cpu(),
             log: self.log,
         };
-        Keepers::start(setup).map(Some)
+        RedisThreads::start(setup).map(Some)
     }
 
     /// Starts what operators ask, and what brings on what they change.
@@ -211,7 +211,7 @@ impl Threads<'_> {
         parts: &ShardParts<'_>,
         connections_max: u32,
         figures: &Arc<WriterFigures>,
-        keepers: Option<&Keepers>,
+        redis_threads: Option<&RedisThreads>,
     ) -> Result<(AdminHandle, Publishing), Failure> {
         let publishing = Publishing::start(parts.publisher, figures, self.log)
             .map_err(|error| Failure::Configuration(error.to_string()))?;
@@ -224,7 +224,7 @@ impl Threads<'_> {
             publisher: Arc::clone(parts.publisher),
             reader: StoreReader::of(self.config)?,
             figures: Arc::clone(figures),
-            redis: keepers.map(|keepers| keepers.figures.clone()),
+            redis: redis_threads.map(|redis_threads| redis_threads.figures.clone()),
             log: self.log.clone(),
         });
         let admin = admin.map_err(|error| Failure::Configuration(error.to_string()))?;

@@ -22,13 +22,13 @@ pub(super) struct Case {
     /// The first catalog.
     pub popups: Vec<Value>,
     /// What happens, in turn.
-    pub steps: Vec<Step>,
+    pub steps: Vec<VectorStep>,
 }
 
 /// One step of a vector.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "RawStep")]
-pub(super) struct Step {
+pub(super) struct VectorStep {
     /// How far the clock moves; `None` for not at all.
     pub at: Option<At>,
     /// What happens then.
@@ -41,7 +41,7 @@ pub(super) struct Step {
 #[derive(Debug)]
 pub(super) enum Act {
     Decide(Decide),
-    Event(Event),
+    Event(VectorEvent),
     SetPopups(Vec<Value>),
     Restart,
 }
@@ -75,7 +75,7 @@ pub(super) struct Decide {
 /// An event about a decision of that user.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Event {
+pub(super) struct VectorEvent {
     pub user: String,
     pub action: String,
     /// The popup whose decision is meant; `None` for that of the latest decision.
@@ -103,7 +103,7 @@ struct RawCase {
     settings: RawSettings,
     #[serde(default)]
     popups: Vec<Value>,
-    steps: Vec<Step>,
+    steps: Vec<VectorStep>,
 }
 
 #[derive(Deserialize)]
@@ -111,7 +111,7 @@ struct RawCase {
 struct RawStep {
     at: Option<At>,
     decide: Option<Decide>,
-    event: Option<Event>,
+    event: Option<VectorEvent>,
     set_popups: Option<Vec<Value>>,
     restart: Option<bool>,
     #[serde(default)]
@@ -136,10 +136,10 @@ impl TryFrom<RawCase> for Case {
     }
 }
 
-impl TryFrom<RawStep> for Step {
+impl TryFrom<RawStep> for VectorStep {
     type Error = String;
 
-    fn try_from(raw: RawStep) -> Result<Step, String> {
+    fn try_from(raw: RawStep) -> Result<VectorStep, String> {
         let RawStep { at, decide, event, set_popups, restart, expect } = raw;
         let mut acts = [
             decide.map(Act::Decide),
@@ -158,7 +158,7 @@ impl TryFrom<RawStep> for Step {
         if matches!(act, Act::SetPopups(_) | Act::Restart) && !expect.is_empty() {
             return Err("expect: only for decide and event".into());
         }
-        Ok(Step { at, act, expect })
+        Ok(VectorStep { at, act, expect })
     }
 }
 

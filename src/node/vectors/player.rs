@@ -7,7 +7,7 @@ use std::fmt;
 use bumpalo::Bump;
 use serde_json::{Map, Value, json};
 
-use super::case::{Act, At, Case, Decide, Event, RawSettings, Step};
+use super::case::{Act, At, Case, Decide, RawSettings, VectorEvent, VectorStep};
 use nudged_api::decide::read_attributes as read;
 use nudged_base::ids::PopupKey;
 use nudged_base::time::WallMs;
@@ -26,20 +26,20 @@ const PLACEMENT: &str = "home";
 
 /// What a vector expected and did not get.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum PlayFailure {
     /// Settings or popups were refused; the vector ends there.
     Refused { step: usize, errors: Vec<String> },
     /// A step gave something else.
     Unexpected { step: usize, expected: Map<String, Value>, got: Map<String, Value> },
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for PlayFailure {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Refused { step, errors } => {
+            PlayFailure::Refused { step, errors } => {
                 write!(out, "step {step}: refused: {}", errors.join("; "))
             }
-            Failure::Unexpected { step, expected, got } => {
+            PlayFailure::Unexpected { step, expected, got } => {
                 let (expected, got) = (json!(expected), json!(got));
                 write!(out, "step {step}: expected {expected}, got {got}")
             }
@@ -51,7 +51,7 @@ impl fmt::Display for Failure {
 pub(super) struct Player {
     settings: Settings,
     /// Every popup that there ever was, by id.
-    store: BTreeMap<String, Stored>,
+    store: BTreeMap<String, VectorPopup>,
     pub(super) snapshot: Snapshot,
     users: BTreeMap<String, UserState>,
     /// What clients know of their decisions, per user, oldest first.
@@ -60,7 +60,7 @@ pub(super) struct Player {
 }
 
 /// A popup as the store keeps it.
-struct Stored {
+struct VectorPopup {
     definition: Definition,
     version: u32,
     /// It is not in the current list of popups.
@@ -69,24 +69,24 @@ struct Stored {
 
 impl Player {
     /// Plays a vector and returns what went otherwise than it expects.
-    pub(super) fn play(case: &Case) -> Vec<Failure> {
+    pub(super) fn play(case: &Case) -> Vec<PlayFailure> {
         let mut player = match Player::new(&case.settings, &case.popups) {
             Ok(player) => player,
-            Err(errors) => return vec![Failure::Refused { step: 0, errors }],
+            Err(errors) => return vec![PlayFailure::Refused { step: 0, errors }],
         };
         let mut failures = Vec::new();
         for (number, step) in (1..).zip(&case.steps) {
             let got = match player.step(step) {
                 Ok(got) => got,
                 Err(errors) => {
-                    failures.push(Failure::Refused { step: number, errors });
+                    failures.push(PlayFailure::Refused { step: number, errors });
                     break;
                 }
             };
             let differs = |(key, value): (&String, &Value)| got.get(key) != Some(value);
             if step.expect.iter().any(differs) {
                 let expected = step.expect.clone();
-                failures.push(Failure::Unexpected { step: number, expected, got });
+                failures.push(PlayFailure::Unexpected { step: number, expected, got });
             }
         }
         failures
@@ -113,7 +113,7 @@ impl Player {
         Ok(player)
     }
 
-    fn step(&mut self, step: &Step) -> Result<Map<String, Value>, Vec<String>> {
+    fn step(&mut self, step: &VectorStep) -> Result<Map<String, Value>, Vec<String>> {
         match step.at {
             Some(At::Absolute(at)) => self.now = at,
             Some(At::After(duration)) => self.now = self.now.plus(duration),
@@ -168,7 +168,7 @@ impl Player {
         })
     }
 
-    fn event(&mut self, event: &Event) -> Value {
+    fn event(&mut self, event: &VectorEvent) -> Value {
         let Some(action) = Action::parse(&event.action) else {
             return counts(0, 0, Some("unknown_action"));
         };
@@ -186,7 +186,7 @@ impl Player {
 
     /// The decision that an event is about: of the popup that it names, else of that of the user's
     /// latest decision, the latest or one `back` from it.
-    fn decision_of(&self, event: &Event) -> Option<ShowId> {
+    fn decision_of(&self, event: &VectorEvent) -> Option<ShowId> {
         let decisions = self.decisions.get(&event.user)?;
         let popup = match &event.popup {
             Some(id) => PopupKey::of(id),
@@ -210,7 +210,7 @@ impl Player {
                 Some(stored) => stored.version + 1,
                 None => 1,
             };
-            self.store.insert(id, Stored { definition, version, is_gone: false });
+            self.store.insert(id, VectorPopup { definition, version, is_gone: false });
         }
         self.compile()
     }

@@ -26,7 +26,7 @@ use nudged_store::whole::WholeStat;
 /// A line.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
-enum Line {
+enum ExportLine {
     /// A user with their popups.
     User(UserLine),
     /// An erased user.
@@ -78,7 +78,7 @@ struct StatsLine {
 
 /// What a line holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Whole {
+pub enum ExportItem {
     /// A user with their popups.
     User(WholeUser),
     /// An erased user.
@@ -88,25 +88,25 @@ pub enum Whole {
 }
 
 /// Whether a line is one of these, whole or not.
-pub fn is_whole(line: &str) -> bool {
+pub fn is_item(line: &str) -> bool {
     #[derive(Deserialize)]
-    struct Kind {
+    struct LineKind {
         kind: String,
     }
-    serde_json::from_str::<Kind>(line)
+    serde_json::from_str::<LineKind>(line)
         .is_ok_and(|line| ["user", "erased", "stats"].contains(&line.kind.as_str()))
 }
 
 /// Writes a line, without its end.
-pub fn write(whole: &Whole) -> String {
-    let line = match whole {
-        Whole::User(user) => Line::User(user_line(user)),
-        Whole::Erased(erased) => Line::Erased(ErasedLine {
+pub fn write(item: &ExportItem) -> String {
+    let line = match item {
+        ExportItem::User(user) => ExportLine::User(user_line(user)),
+        ExportItem::Erased(erased) => ExportLine::Erased(ErasedLine {
             user_hash: format!("{:016x}", erased.key.0),
             revision: pair(erased.revision),
             erased_at: erased.at.0,
         }),
-        Whole::Stats(row) => Line::Stats(StatsLine {
+        ExportItem::Stats(row) => ExportLine::Stats(StatsLine {
             popup_id: row.popup.clone(),
             variant: row.variant.clone(),
             hour: row.hour,
@@ -145,22 +145,22 @@ fn user_line(user: &WholeUser) -> UserLine {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn read(line: &str) -> Result<Whole, String> {
+pub fn read(line: &str) -> Result<ExportItem, String> {
     match serde_json::from_str(line).map_err(|error| error.to_string())? {
-        Line::User(line) => read_user(line).map(Whole::User),
-        Line::Erased(line) => Ok(Whole::Erased(Tombstone {
+        ExportLine::User(line) => read_user(line).map(ExportItem::User),
+        ExportLine::Erased(line) => Ok(ExportItem::Erased(Tombstone {
             key: UserKey(hash("user_hash", &line.user_hash)?),
             revision: revision(line.revision)?,
             at: WallMs(line.erased_at),
         })),
-        Line::Stats(line) => {
+        ExportLine::Stats(line) => {
             let is_set = !line.set.is_empty() && line.set.len() <= 64;
             if !is_set || line.counts.iter().any(|count| *count < 0) {
                 return Err("stats: expected a set, and counts of 0 or more".to_owned());
             }
             let (popup, variant) = (id("popup_id", line.popup_id)?, line.variant);
             let (hour, set) = (line.hour, line.set);
-            Ok(Whole::Stats(WholeStat { popup, variant, hour, set, counts: line.counts }))
+            Ok(ExportItem::Stats(WholeStat { popup, variant, hour, set, counts: line.counts }))
         }
     }
 }
@@ -264,13 +264,13 @@ mod tests {
             set: "ab".to_owned(),
             counts: [1, 2, 3, 4, 5, 6],
         };
-        for whole in [Whole::User(user), Whole::Erased(erased), Whole::Stats(stats)] {
-            let line = write(&whole);
-            assert!(is_whole(&line), "{line}");
-            assert_eq!(read(&line).unwrap(), whole);
+        for item in [ExportItem::User(user), ExportItem::Erased(erased), ExportItem::Stats(stats)] {
+            let line = write(&item);
+            assert!(is_item(&line), "{line}");
+            assert_eq!(read(&line).unwrap(), item);
         }
         let other = "{\"kind\":\"erased\",\"user_hash\":\"1\",\"revision\":[0,1],\"erased_at\":1}";
         assert_eq!(read(other).unwrap_err(), "user_hash: expected 16 hex digits");
-        assert!(!is_whole("{\"id\":\"p\",\"definition\":{}}"));
+        assert!(!is_item("{\"id\":\"p\",\"definition\":{}}"));
     }
 }

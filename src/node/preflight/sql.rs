@@ -2,7 +2,7 @@
 //! node serves without SQL, from Redis and from copies, and must not wait for one that is away once
 //! for each thing that it would ask. Must not know what is asked later.
 
-use super::failure::Failure;
+use crate::node::failure::Failure;
 use nudged_base::limits::SQL_START_MS;
 use nudged_base::telemetry::log::{Log, Message};
 use nudged_base::time::DurationMs;
@@ -12,13 +12,13 @@ use nudged_store::Store;
 
 /// What a look has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Looked {
+pub enum SqlPreflight {
     /// It answers.
-    There,
+    Usable,
     /// It answers, and refuses a password or a right: nothing is asked of it before that is mended.
-    Refusing,
+    Denied,
     /// It does not answer.
-    Away,
+    Unreachable,
 }
 
 /// Says whether SQL answers; a file of the node's own always does. Each server of the list has
@@ -28,21 +28,21 @@ pub enum Looked {
 /// # Errors
 /// Where the server answers and can't be used until an operator acts: the node does not start. One
 /// that has no connection to give now, or takes no writes, is away.
-pub fn look(config: &Config, log: &Log) -> Result<Looked, Failure> {
+pub fn check(config: &Config, log: &Log) -> Result<SqlPreflight, Failure> {
     if config.mysql.url.is_none() {
-        return Ok(Looked::There);
+        return Ok(SqlPreflight::Usable);
     }
     let mut hasty = config.clone();
     let bound = |timeout: DurationMs| DurationMs(timeout.0.min(SQL_START_MS));
     hasty.mysql.connect_timeout = bound(config.mysql.connect_timeout);
     hasty.mysql.query_timeout = bound(config.mysql.query_timeout);
     match Store::of(&hasty)?.check() {
-        Ok(_) => Ok(Looked::There),
+        Ok(_) => Ok(SqlPreflight::Usable),
         // The writer says which, as long as it is missing.
-        Err(error) if error.is_refusal() => Ok(Looked::Refusing),
+        Err(error) if error.is_refusal() => Ok(SqlPreflight::Denied),
         Err(error) if error.may_pass() => {
             log_thread::tell(log, Message::SqlAway, &error.to_string());
-            Ok(Looked::Away)
+            Ok(SqlPreflight::Unreachable)
         }
         Err(error) => Err(error.into()),
     }

@@ -1,5 +1,5 @@
 //! `nudged migrate --from`: takes everything that a stopped embedded node remembers into MySQL, in
-//! steps that may each be repeated. A [`Moving`] that is cut off anywhere is begun anew and ends
+//! steps that may each be repeated. A [`Migration`] that is cut off anywhere is begun anew and ends
 //! the same: until its last step the directory is an embedded node's and nothing else.
 //!
 //! ```text
@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
 
-use self::target::Target;
-use super::belonging::{self, Mark, Moved};
+use self::target::MigrationTarget;
 use super::failure::Failure;
+use super::ownership::{self, Moved, StoreMark};
 use super::{shared_keys, signing_keys};
 use nudged_api::token::Secret;
 use nudged_base::ids::{Sequence, UserKey};
@@ -40,16 +40,16 @@ use nudged_store::whole::{TakenPopup, TakenUsers, WholeStat, WholeStream};
 use nudged_store::{Store, StoredKey, StreamId};
 
 /// What there is to do for a directory.
-pub enum Begun {
+pub enum MigrationStart {
     /// It was moved before; how.
-    Already(String),
+    AlreadyMoved(String),
     /// It is to be moved.
-    Moving(Box<Moving>),
+    Started(Box<Migration>),
 }
 
 /// Where a move is.
 #[derive(Clone, Debug, PartialEq)]
-enum Step {
+enum MigrationStep {
     Keys,
     Popups,
     Overrides,
@@ -59,18 +59,18 @@ enum Step {
     Statistics { after: Option<WholeStat>, count: u64 },
     Positions,
     Redis,
-    Mark,
+    StoreMark,
     Done,
 }
 
 /// A move under way.
-pub struct Moving {
+pub struct Migration {
     config: Config,
     from: PathBuf,
     now: WallMs,
     zone: TimeZone,
     source: Store,
-    target: Target,
+    target: MigrationTarget,
     streams: Vec<WholeStream>,
     /// What the source's streams are called in the target.
     numbers: BTreeMap<u32, StreamId>,
@@ -78,7 +78,7 @@ pub struct Moving {
     /// The claims of the target's own streams before anything was moved.
     claims: (u64, u64),
     are_nodes_lost: bool,
-    step: Step,
+    step: MigrationStep,
     /// Held to the end: nobody serves the directory meanwhile.
     _lock: JournalDirectory,
 }
@@ -95,12 +95,12 @@ pub fn begin(
     config: &Config,
     from: &Path,
     (now, are_nodes_lost): (WallMs, bool),
-) -> Result<Begun, Failure> {
+) -> Result<MigrationStart, Failure> {
     if config.mysql.url.is_none() {
-        let what = "migrate --from moves a directory into mysql.url, but mysql.url is not set";
-        return Err(Failure::Configuration(what.to_owned()));
+        let problem = "migrate --from moves a directory into mysql.url, but mysql.url is not set";
+        return Err(Failure::Configuration(problem.to_owned()));
     }
-    let unusable = |what: String| Failure::Directory { path: from.to_owned(), what };
+    let unusable = |problem: String| Failure::Directory { path: from.to_owned(), problem };
     if !from.join(FILE_NAME).exists() {
         return Err(unusable(format!(
             "it has no data of an embedded node: there is no {FILE_NAME}"
@@ -108,13 +108,13 @@ pub fn begin(
     }
     let lock = JournalDirectory::open(&from.join("journal"));
     let lock = lock.map_err(|error| unusable(format!("{error}: stop the node first")))?;
-    let mut target = Target::open(config, from)?;
-    if let Mark::Moved(moved) = belonging::mark(from)? {
-        return already(from, &lock, &mut target, moved).map(Begun::Already);
+    let mut target = MigrationTarget::open(config, from)?;
+    if let StoreMark::Moved(moved) = ownership::mark(from)? {
+        return already(from, &lock, &mut target, moved).map(MigrationStart::AlreadyMoved);
     }
     let mut own = config.clone();
     (own.data, own.mysql.url) = (from.to_owned(), None);
-    belonging::check(&own, None, &lock.reader(), false)?;
+    ownership::check(&own, None, &lock.reader(), false)?;
     let mut source = Store::open(from)?;
     let applied = apply_journal(&mut source, &lock).map_err(unusable)?;
     // What was paused while the disk took nothing.
@@ -124,7 +124,7 @@ pub fn begin(
     // Before the look: a node that comes in between is in one of the two.
     let claims = target.sql().claims_but(&sets_of(&streams))?;
     target.refuse_nodes(are_nodes_lost)?;
-    let mut moving = Moving {
+    let mut migration = Migration {
         config: config.clone(),
         from: from.to_owned(),
         now,
@@ -136,21 +136,21 @@ pub fn begin(
         applied,
         claims,
         are_nodes_lost,
-        step: Step::Keys,
+        step: MigrationStep::Keys,
         _lock: lock,
     };
-    moving.number_streams()?;
-    Ok(Begun::Moving(Box::new(moving)))
+    migration.number_streams()?;
+    Ok(MigrationStart::Started(Box::new(migration)))
 }
 
 /// A directory that says that it was moved: into this database, or there is something wrong.
 fn already(
     from: &Path,
     lock: &JournalDirectory,
-    target: &mut Target,
+    target: &mut MigrationTarget,
     Moved { server, id }: Moved,
 ) -> Result<String, Failure> {
-    let unusable = |what: String| Failure::Directory { path: from.to_owned(), what };
+    let unusable = |problem: String| Failure::Directory { path: from.to_owned(), problem };
     let set = recovery::set_of(&lock.reader()).map_err(|error| unusable(error.to_string()))?;
     let known = match id.or(set.map(target::set_name)) {
         Some(set) => target.sql().knows_set(&set)?,
@@ -206,7 +206,7 @@ fn sets_of(streams: &[WholeStream]) -> Vec<String> {
     streams.iter().map(|stream| stream.set.clone()).collect()
 }
 
-impl Moving {
+impl Migration {
     /// Records that the directory's database did not have yet.
     pub fn applied(&self) -> u64 {
         self.applied
@@ -214,7 +214,7 @@ impl Moving {
 
     /// Whether everything is done.
     pub fn is_done(&self) -> bool {
-        self.step == Step::Done
+        self.step == MigrationStep::Done
     }
 
     /// Does the next piece: at most `MOVED_ROWS` users, events or counts, in one transaction of
@@ -224,21 +224,29 @@ impl Moving {
     /// Where either side fails; begun anew it goes on.
     pub fn advance(&mut self) -> Result<Option<String>, Failure> {
         match self.step.clone() {
-            Step::Keys => self.move_keys(),
-            Step::Popups => self.move_popups(),
-            Step::Overrides => self.move_overrides(),
-            Step::Users { after, taken } => self.move_users(&after, taken),
-            Step::Erases { after, count, there } => self.move_erases(after, (count, there)),
-            Step::Events { after, count } => self.move_events(after, count),
-            Step::Statistics { after, count } => self.move_statistics(after.as_ref(), count),
-            Step::Positions => self.move_positions(),
-            Step::Redis => self.take_epochs_away(),
-            Step::Mark => self.mark(),
-            Step::Done => Ok(None),
+            MigrationStep::Keys => self.move_keys(),
+            MigrationStep::Popups => self.move_popups(),
+            MigrationStep::Overrides => self.move_overrides(),
+            MigrationStep::Users { after, taken } => self.move_users(&after, taken),
+            MigrationStep::Erases { after, count, there } => {
+                self.move_erases(after, (count, there))
+            }
+            MigrationStep::Events { after, count } => self.move_events(after, count),
+            MigrationStep::Statistics { after, count } => {
+                self.move_statistics(after.as_ref(), count)
+            }
+            MigrationStep::Positions => self.move_positions(),
+            MigrationStep::Redis => self.take_epochs_away(),
+            MigrationStep::StoreMark => self.mark(),
+            MigrationStep::Done => Ok(None),
         }
     }
 
-    fn go_on(&mut self, step: Step, said: impl Into<String>) -> Result<Option<String>, Failure> {
+    fn go_on(
+        &mut self,
+        step: MigrationStep,
+        said: impl Into<String>,
+    ) -> Result<Option<String>, Failure> {
         self.step = step;
         Ok(Some(said.into()))
     }
@@ -276,7 +284,10 @@ impl Moving {
         let fresh = signing_keys::fresh(self.now).map_err(system)?;
         self.target.sql().signing_keys(&shared_keys::stored_of(&fresh))?;
         let count = moved.len();
-        self.go_on(Step::Popups, format!("signing keys: {count} moved, their tokens stay valid"))
+        self.go_on(
+            MigrationStep::Popups,
+            format!("signing keys: {count} moved, their tokens stay valid"),
+        )
     }
 
     fn move_popups(&mut self) -> Result<Option<String>, Failure> {
@@ -311,14 +322,14 @@ impl Moving {
                 of_file.join(", ")
             ));
         }
-        self.go_on(Step::Overrides, said)
+        self.go_on(MigrationStep::Overrides, said)
     }
 
     fn move_overrides(&mut self) -> Result<Option<String>, Failure> {
         let entries = self.source.whole_overrides()?;
         self.target.sql().take_overrides(&entries)?;
         let standing = entries.iter().filter(|entry| entry.end.is_none()).count();
-        let step = Step::Users { after: String::new(), taken: TakenUsers::default() };
+        let step = MigrationStep::Users { after: String::new(), taken: TakenUsers::default() };
         self.go_on(step, format!("overrides: {standing} in force, {} in total", entries.len()))
     }
 
@@ -331,7 +342,7 @@ impl Moving {
         if let Some(last) = users.last() {
             self.target.take_redis_in(&users, &self.zone)?;
             taken.add(self.target.store().take_users(&users, &self.zone)?);
-            self.step = Step::Users { after: last.user.clone(), taken };
+            self.step = MigrationStep::Users { after: last.user.clone(), taken };
             return Ok(None);
         }
         let TakenUsers { new, united, known } = taken;
@@ -340,7 +351,7 @@ impl Moving {
              {known} already there and unchanged)",
             new + united + known
         );
-        self.go_on(Step::Erases { after: i64::MIN, count: 0, there: 0 }, said)
+        self.go_on(MigrationStep::Erases { after: i64::MIN, count: 0, there: 0 }, said)
     }
 
     fn move_erases(
@@ -359,10 +370,10 @@ impl Moving {
                 there += u64::from(!is_moved);
             }
             let count = count + u64::try_from(erases.len()).unwrap_or(u64::MAX);
-            self.step = Step::Erases { after: last.key.0.cast_signed(), count, there };
+            self.step = MigrationStep::Erases { after: last.key.0.cast_signed(), count, there };
             return Ok(None);
         }
-        let step = Step::Events { after: (0, 0), count: 0 };
+        let step = MigrationStep::Events { after: (0, 0), count: 0 };
         let mut said = format!("erased users: {count}, they stay erased");
         if there > 0 {
             let have = if there == 1 { "has" } else { "have" };
@@ -380,10 +391,10 @@ impl Moving {
             self.target.sql().take_events(&events, &self.numbers)?;
             let count = count + u64::try_from(events.len()).unwrap_or(u64::MAX);
             let after = (last.stream, i64::try_from(last.sequence.0).unwrap_or(i64::MAX));
-            self.step = Step::Events { after, count };
+            self.step = MigrationStep::Events { after, count };
             return Ok(None);
         }
-        self.go_on(Step::Statistics { after: None, count: 0 }, format!("events: {count}"))
+        self.go_on(MigrationStep::Statistics { after: None, count: 0 }, format!("events: {count}"))
     }
 
     fn move_statistics(
@@ -395,17 +406,17 @@ impl Moving {
         if let Some(last) = stats.last().cloned() {
             self.target.store().take_stats(&stats)?;
             let count = count + u64::try_from(stats.len()).unwrap_or(u64::MAX);
-            self.step = Step::Statistics { after: Some(last), count };
+            self.step = MigrationStep::Statistics { after: Some(last), count };
             return Ok(None);
         }
-        self.go_on(Step::Positions, format!("statistics: {count} rows"))
+        self.go_on(MigrationStep::Positions, format!("statistics: {count} rows"))
     }
 
     fn move_positions(&mut self) -> Result<Option<String>, Failure> {
         self.target.sql().take_positions(&self.streams)?;
         let last = self.streams.iter().map(|stream| stream.applied.0).max().unwrap_or(0);
         let count = self.streams.len();
-        self.go_on(Step::Redis, format!("journals: {count}, applied up to record {last}"))
+        self.go_on(MigrationStep::Redis, format!("journals: {count}, applied up to record {last}"))
     }
 
     fn take_epochs_away(&mut self) -> Result<Option<String>, Failure> {
@@ -424,7 +435,7 @@ impl Moving {
             true => "redis: the first node that starts fills it from MySQL",
             false => "redis: not configured",
         };
-        self.go_on(Step::Mark, said)
+        self.go_on(MigrationStep::StoreMark, said)
     }
 
     fn mark(&mut self) -> Result<Option<String>, Failure> {
@@ -436,11 +447,11 @@ impl Moving {
         })?;
         let id = target::set_name(SetId(u128::from_le_bytes(fresh)));
         self.target.sql().stream_numbers(std::slice::from_ref(&id))?;
-        belonging::mark_moved(&self.from, &self.target.name(), &id)?;
+        ownership::mark_moved(&self.from, &self.target.name(), &id)?;
         let from = self.from.display();
         let said = format!(
             "{from}: can be served with this configuration from now on, and no longer without it"
         );
-        self.go_on(Step::Done, said)
+        self.go_on(MigrationStep::Done, said)
     }
 }

@@ -32,7 +32,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const NAMED_MAX: usize = 8;
 
 /// The store that users are moved to.
-pub(in crate::node) struct Target {
+pub(in crate::node) struct MigrationTarget {
     store: Store,
     reader: StoreReader,
     redis: Option<BlockingRedis>,
@@ -53,19 +53,19 @@ struct Sign {
     silent_ms: u64,
 }
 
-impl Target {
+impl MigrationTarget {
     /// Connects to both, and makes or upgrades the schema.
     ///
     /// # Errors
     /// Where one of them can't be used, or the configuration's own data directory is in use.
-    pub(in crate::node) fn open(config: &Config, from: &Path) -> Result<Target, Failure> {
+    pub(in crate::node) fn open(config: &Config, from: &Path) -> Result<MigrationTarget, Failure> {
         let own = lock_own(config, from)?;
         mysql::migrate(config, clocks::wall())?;
         let mut store = Store::of(config)?;
         store.check()?;
         let redis = redis::blocking_client(config)?;
         let reader = StoreReader::of(config)?;
-        let mut target = Target { store, reader, redis, _own: own };
+        let mut target = MigrationTarget { store, reader, redis, _own: own };
         if let Some(redis) = &mut target.redis {
             redis.ask(&[b"PING"]).map_err(away)?;
         }
@@ -267,6 +267,6 @@ fn lock_own(config: &Config, from: &Path) -> Result<Option<JournalDirectory>, Fa
     let locked = JournalDirectory::open(&journal);
     locked.map(Some).map_err(|error| Failure::Directory {
         path: config.data.clone(),
-        what: format!("{error}: stop the nodes of mysql.url first"),
+        problem: format!("{error}: stop the nodes of mysql.url first"),
     })
 }

@@ -5,9 +5,9 @@
 
 use std::path::Path;
 
-use super::{Mark, mark, unusable, users_of, write};
+use super::{StoreMark, mark, unusable, users_of, write};
 use crate::node::failure::Failure;
-use crate::node::moving::target::set_name;
+use crate::node::migration::target::set_name;
 use nudged_base::ids::Sequence;
 use nudged_config::Config;
 use nudged_journal::disk::DiskRead;
@@ -18,9 +18,9 @@ use nudged_store::{Store, StoreError};
 
 /// Whether the database can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum CheckTime {
     /// It is away, or lets nobody in.
-    Away,
+    Unreachable,
     /// It answered a moment ago; where it fails now, the names tell.
     AtStart,
     /// It answers after a start without it: where it fails it is asked again.
@@ -35,31 +35,31 @@ pub enum Asked {
 pub fn check(
     config: &Config,
     disk: &impl DiskRead,
-    (sql, asked): (&mut Store, Asked),
+    (sql, time): (&mut Store, CheckTime),
 ) -> Result<(), Failure> {
     let path = &config.data;
     let found = mark(path)?;
     let own = sql.server_name();
     let recorded = match &found {
-        Mark::None => return Ok(()),
-        Mark::Mysql(server) => server.as_deref(),
-        Mark::Moved(moved) => Some(moved.server.as_str()),
+        StoreMark::None => return Ok(()),
+        StoreMark::Mysql(server) => server.as_deref(),
+        StoreMark::Moved(moved) => Some(moved.server.as_str()),
     };
     let is_elsewhere = recorded.is_some_and(|recorded| are_apart(recorded, &own));
     let mut ask = || is_known(disk, path, (&found, sql), is_elsewhere);
-    let is_known = match asked {
-        Asked::Away => None,
-        Asked::AtStart => pass(ask())?,
-        Asked::Late => ask()?,
+    let is_known = match time {
+        CheckTime::Unreachable => None,
+        CheckTime::AtStart => pass(ask())?,
+        CheckTime::Late => ask()?,
     };
     // A server has many addresses, such as a proxy's: without an answer only the database tells.
     let is_same = || recorded.is_none_or(|recorded| parts(recorded).1 == parts(&own).1);
     if is_known.unwrap_or_else(is_same) {
         return Ok(());
     }
-    let said = match asked {
-        Asked::Away => "can't be asked about it at the moment",
-        Asked::AtStart | Asked::Late => "does not know it",
+    let said = match time {
+        CheckTime::Unreachable => "can't be asked about it at the moment",
+        CheckTime::AtStart | CheckTime::Late => "does not know it",
     };
     let users = users(path, disk, &found);
     let recorded = recorded.map_or("another database".to_owned(), str::to_owned);
@@ -81,9 +81,9 @@ pub fn check(
 pub fn is_doubtful(config: &Config, disk: &impl DiskRead) -> Result<bool, Failure> {
     let refused = |error: recovery::RecoverError| unusable(&config.data, error.to_string());
     Ok(match mark(&config.data)? {
-        Mark::None => false,
-        Mark::Mysql(_) => recovery::set_of(disk).map_err(refused)?.is_some(),
-        Mark::Moved(_) => true,
+        StoreMark::None => false,
+        StoreMark::Mysql(_) => recovery::set_of(disk).map_err(refused)?.is_some(),
+        StoreMark::Moved(_) => true,
     })
 }
 
@@ -93,7 +93,7 @@ pub fn late_check(config: &Config, disk: impl DiskRead + Send + 'static) -> Chec
     let config = config.clone();
     Box::new(move |store| {
         let Some(sql) = store.shared() else { return Ok(None) };
-        match check(&config, &disk, (sql, Asked::Late)) {
+        match check(&config, &disk, (sql, CheckTime::Late)) {
             Ok(()) => {
                 sql.let_others_ask();
                 note(&config, sql);
@@ -106,10 +106,10 @@ pub fn late_check(config: &Config, disk: impl DiskRead + Send + 'static) -> Chec
 }
 
 /// A failure that may pass, or is one of rights, leaves unanswered what was asked.
-fn pass(asked: Result<Option<bool>, Failure>) -> Result<Option<bool>, Failure> {
-    match asked {
+fn pass(answer: Result<Option<bool>, Failure>) -> Result<Option<bool>, Failure> {
+    match answer {
         Err(Failure::Store(error)) if error.may_pass() || error.is_refusal() => Ok(None),
-        asked => asked,
+        answer => answer,
     }
 }
 
@@ -117,15 +117,15 @@ fn pass(asked: Result<Option<bool>, Failure>) -> Result<Option<bool>, Failure> {
 fn is_known(
     disk: &impl DiskRead,
     path: &Path,
-    (mark, sql): (&Mark, &mut Store),
+    (mark, sql): (&StoreMark, &mut Store),
     is_elsewhere: bool,
 ) -> Result<Option<bool>, Failure> {
     let refused = |error: recovery::RecoverError| unusable(path, error.to_string());
     let id = match mark {
-        Mark::Moved(moved) => moved.id.clone(),
+        StoreMark::Moved(moved) => moved.id.clone(),
         _ => None,
     };
-    let is_moved = matches!(mark, Mark::Moved(_));
+    let is_moved = matches!(mark, StoreMark::Moved(_));
     let set = match id {
         Some(id) => Some(id),
         None => recovery::set_of(disk).map_err(refused)?.map(set_name),
@@ -141,11 +141,11 @@ fn is_known(
 }
 
 /// Users of the directory: those of the database that was moved, or of the journal.
-fn users(path: &Path, disk: &impl DiskRead, mark: &Mark) -> u64 {
+fn users(path: &Path, disk: &impl DiskRead, mark: &StoreMark) -> u64 {
     let moved = || -> Result<Option<u64>, StoreError> {
         Peek::open(path)?.map(|peek| peek.users()).transpose()
     };
-    if let (Mark::Moved(_), Ok(Some(users))) = (mark, moved()) {
+    if let (StoreMark::Moved(_), Ok(Some(users))) = (mark, moved()) {
         return users;
     }
     let set = recovery::set_of(disk).unwrap_or_default();
@@ -157,7 +157,7 @@ fn users(path: &Path, disk: &impl DiskRead, mark: &Mark) -> u64 {
 pub fn note(config: &Config, sql: &Store) {
     let own = sql.server_name();
     let is_noted = match mark(&config.data) {
-        Ok(Mark::Mysql(server)) => server.as_deref() == Some(&own),
+        Ok(StoreMark::Mysql(server)) => server.as_deref() == Some(&own),
         _ => true,
     };
     if !is_noted {
@@ -205,12 +205,12 @@ mod tests {
     fn a_mark_says_where_the_users_are() {
         let directory = tempfile::tempdir().unwrap();
         let moved = |server: &str, id: Option<&str>| {
-            Mark::Moved(Moved { server: server.to_owned(), id: id.map(str::to_owned) })
+            StoreMark::Moved(Moved { server: server.to_owned(), id: id.map(str::to_owned) })
         };
         let table = [
-            ("mysql", Mark::Mysql(None)),
-            ("mysql\n", Mark::Mysql(None)),
-            ("mysql at mysql h:1/d\n", Mark::Mysql(Some("mysql h:1/d".to_owned()))),
+            ("mysql", StoreMark::Mysql(None)),
+            ("mysql\n", StoreMark::Mysql(None)),
+            ("mysql at mysql h:1/d\n", StoreMark::Mysql(Some("mysql h:1/d".to_owned()))),
             ("moved to x\n", moved("x", None)),
             ("moved to mysql h:1/d as 0f\n", moved("mysql h:1/d", Some("0f"))),
         ];

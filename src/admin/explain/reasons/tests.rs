@@ -17,7 +17,7 @@ use nudged_domain::state::user::UserState;
 const NOON: WallMs = WallMs(1_767_614_400_000);
 
 /// What is told of a popup, after shows in milliseconds from noon, at another such moment.
-fn told(popup: &Json, settings: Settings, shows: &[i64], at: i64) -> Told {
+fn held(popup: &Json, settings: Settings, shows: &[i64], at: i64) -> HeldBack {
     let mut popup = popup.clone();
     popup["id"] = json!("p");
     let definitions = parse_json_values(&[popup.clone()]).unwrap();
@@ -37,15 +37,15 @@ fn told(popup: &Json, settings: Settings, shows: &[i64], at: i64) -> Told {
     };
     let now = WallMs(NOON.0 + at);
     let zone = zone_named("Europe/Berlin").unwrap();
-    let teller = Teller { context: &context, settings: &snapshot.settings, now, zone };
+    let explainer = Explainer { context: &context, settings: &snapshot.settings, now, zone };
     let compiled = &snapshot.popups[0];
     let failure = Visit::new(&snapshot, &state, &context, now).failure(compiled).unwrap();
     let fact = facts::of((compiled, failure), &state, &context, now);
-    teller.told((compiled, failure), &popup, &fact)
+    explainer.explain((compiled, failure), &popup, &fact)
 }
 
 fn why(popup: &Json, shows: &[i64], at: i64) -> String {
-    told(popup, Settings::default(), shows, at).why
+    held(popup, Settings::default(), shows, at).why
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn rules_are_told_as_they_are_written_with_what_the_request_has() {
     let age = json!({"attr": "age", "op": "gte", "value": 5});
     let version = json!({"attr": "app", "op": "semver_gte", "value": "5.2"});
     let all = json!({"target": {"all": [de, age, version, {"not": at}]}});
-    let Told { why, facts } = told(&all, Settings::default(), &[], 0);
+    let HeldBack { why, facts } = held(&all, Settings::default(), &[], 0);
     assert_eq!(
         why,
         "target.all[0]: country eq \"DE\", but it is \"AT\"; target.all[1]: age gte 5, but it is \
@@ -99,7 +99,8 @@ fn long_lists_and_many_rules_are_cut_and_counted() {
     let many: Vec<Json> = (0..1_000).map(|number| json!(format!("{number:0>80}"))).collect();
     let rule = json!({"attr": "country", "op": "in", "value": many});
     let rules: Vec<Json> = std::iter::repeat_n(rule, 20).collect();
-    let Told { why, facts } = told(&json!({"target": {"any": rules}}), Settings::default(), &[], 0);
+    let HeldBack { why, facts } =
+        held(&json!({"target": {"any": rules}}), Settings::default(), &[], 0);
     assert!(why.ends_with(", and 12 more") && why.len() < 6_000, "{}: {why}", why.len());
     assert_eq!(
         (&facts["rules_left_out"], facts["rules"].as_array().unwrap().len()),
@@ -143,7 +144,7 @@ fn history_is_told_with_its_moments() {
 #[test]
 fn limits_across_popups_are_told_with_their_counts() {
     let free = json!({"after_shown": "0s", "after_ignored": "0s", "ignore_after": "0s"});
-    let said = |settings| told(&free, settings, &[0], 1);
+    let said = |settings| held(&free, settings, &[0], 1);
     let quiet = said(Settings { quiet_time: DurationMs(60_000), ..Settings::default() });
     assert_eq!(
         quiet.why,

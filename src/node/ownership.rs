@@ -42,7 +42,7 @@ const MOVED: &str = "moved";
 
 /// What the mark of a directory says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mark {
+pub enum StoreMark {
     /// There is none.
     None,
     /// A node with `[mysql]` has served it; the server and its database, once that knew it.
@@ -64,23 +64,23 @@ pub struct Moved {
 ///
 /// # Errors
 /// Where the file can't be read.
-pub fn mark(directory: &Path) -> Result<Mark, Failure> {
+pub fn mark(directory: &Path) -> Result<StoreMark, Failure> {
     let text = match std::fs::read_to_string(directory.join(FILE)) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Mark::None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(StoreMark::None),
         Err(error) => return Err(unusable(directory, format!("{FILE}: {error}"))),
     };
     let (first, rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
     // Behind a word that says what it is.
     let value = |part: &str| Some(part.split_once(' ')?.1.trim().to_owned());
     match first {
-        MYSQL => Ok(Mark::Mysql(value(rest))),
+        MYSQL => Ok(StoreMark::Mysql(value(rest))),
         MOVED => {
             let (server, id) = match rest.rsplit_once(" as ") {
                 Some((server, id)) => (server, Some(id.trim().to_owned())),
                 None => (rest, None),
             };
-            Ok(Mark::Moved(Moved { server: value(server).unwrap_or_default(), id }))
+            Ok(StoreMark::Moved(Moved { server: value(server).unwrap_or_default(), id }))
         }
         _ => Err(unusable(directory, format!("{FILE}: expected `{MYSQL}` or `{MOVED}`"))),
     }
@@ -113,8 +113,8 @@ fn write(directory: &Path, text: &str) -> Result<(), Failure> {
     written.map_err(|error| unusable(directory, format!("{FILE}: {error}")))
 }
 
-fn unusable(directory: &Path, what: String) -> Failure {
-    Failure::Directory { path: directory.to_owned(), what }
+fn unusable(directory: &Path, problem: String) -> Failure {
+    Failure::Directory { path: directory.to_owned(), problem }
 }
 
 /// Looks whether a directory, whose lock is held, is of the store that the configuration names;
@@ -144,7 +144,7 @@ struct Directory<'a, D> {
 
 impl<D: DiskRead> Directory<'_, D> {
     fn check_shared(&self) -> Result<(), Failure> {
-        if mark(self.path)? != Mark::None {
+        if mark(self.path)? != StoreMark::None {
             return Ok(());
         }
         let peek = Peek::open(self.path)?;
@@ -167,15 +167,15 @@ impl<D: DiskRead> Directory<'_, D> {
     fn check_own(&self, salvage: bool) -> Result<(), Failure> {
         let set = recovery::set_of(self.disk).map_err(|error| self.refused(error.to_string()))?;
         match mark(self.path)? {
-            Mark::Moved(Moved { server, .. }) => {
+            StoreMark::Moved(Moved { server, .. }) => {
                 let users = self.users_in_database()?;
                 return Err(self.refused(format!(
                     "its {users} users were moved to {server}: set mysql.url to that database; \
                      without it, decisions would rest on what the directory had before the move"
                 )));
             }
-            Mark::Mysql(_) if set.is_some() => return Err(self.is_shared(set)),
-            Mark::Mysql(_) | Mark::None => {}
+            StoreMark::Mysql(_) if set.is_some() => return Err(self.is_shared(set)),
+            StoreMark::Mysql(_) | StoreMark::None => {}
         }
         match set {
             Some(set) if !salvage => self.check_journal(set),
@@ -254,8 +254,8 @@ impl<D: DiskRead> Directory<'_, D> {
         users_of(self.disk, set).unwrap_or_default()
     }
 
-    fn refused(&self, what: String) -> Failure {
-        unusable(self.path, what)
+    fn refused(&self, problem: String) -> Failure {
+        unusable(self.path, problem)
     }
 }
 

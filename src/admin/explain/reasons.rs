@@ -16,7 +16,7 @@ use nudged_domain::decide::gates::{Failure, Gate};
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// What is told of one popup that is held back.
-pub(super) struct Told {
+pub(super) struct HeldBack {
     /// Why, for people.
     pub(super) why: String,
     /// Why, for machines.
@@ -24,7 +24,7 @@ pub(super) struct Told {
 }
 
 /// What all popups of one explanation share.
-pub(super) struct Teller<'a> {
+pub(super) struct Explainer<'a> {
     pub(super) context: &'a Context<'a>,
     pub(super) settings: &'a Settings,
     pub(super) now: WallMs,
@@ -32,7 +32,7 @@ pub(super) struct Teller<'a> {
     pub(super) zone: &'a TimeZone,
 }
 
-impl Teller<'_> {
+impl Explainer<'_> {
     /// A moment in the request's zone, as RFC 3339 with its offset.
     pub(super) fn moment(&self, at: WallMs) -> String {
         match Timestamp::from_millisecond(at.0) {
@@ -42,13 +42,13 @@ impl Teller<'_> {
     }
 
     /// A popup that a gate holds back. `definition` is its text, as JSON.
-    pub(super) fn told(
+    pub(super) fn explain(
         &self,
         (popup, failure): (&Popup, Failure),
         definition: &Json,
         fact: &Fact<'_>,
-    ) -> Told {
-        let mut told = match (failure.gate, fact) {
+    ) -> HeldBack {
+        let mut held = match (failure.gate, fact) {
             (_, Fact::Target(rules)) => target(rules, definition),
             (_, Fact::Rollout(place)) => rollout(popup, *place),
             (_, Fact::Shows { count, last_at }) => self.max_shows(popup, (*count, *last_at)),
@@ -63,12 +63,12 @@ impl Teller<'_> {
             (_, Fact::Definition) => self.placement(popup),
         };
         if let Some(opens_at) = failure.opens_at {
-            told.why.push_str(&format!("; this opens at {}", self.moment(opens_at)));
+            held.why.push_str(&format!("; this opens at {}", self.moment(opens_at)));
         }
-        told
+        held
     }
 
-    fn schedule(&self, popup: &Popup) -> Told {
+    fn schedule(&self, popup: &Popup) -> HeldBack {
         let moment = |at: Option<WallMs>| at.map(|at| self.moment(at));
         let (starts_at, ends_at) = (moment(popup.starts_at), moment(popup.ends_at));
         let why = match (&starts_at, &ends_at) {
@@ -77,10 +77,10 @@ impl Teller<'_> {
             }
             (_, ends_at) => format!("it ended at {}", ends_at.as_deref().unwrap_or("no time")),
         };
-        Told { why, facts: json!({ "starts_at": starts_at, "ends_at": ends_at }) }
+        HeldBack { why, facts: json!({ "starts_at": starts_at, "ends_at": ends_at }) }
     }
 
-    fn window(&self, popup: &Popup) -> Told {
+    fn window(&self, popup: &Popup) -> HeldBack {
         let zone = popup.zone.resolve(self.context.tz);
         let name = zone.iana_name().unwrap_or("UTC");
         let local = Timestamp::from_millisecond(self.now.0)
@@ -91,7 +91,7 @@ impl Teller<'_> {
         let texts: Vec<String> =
             popup.windows.iter().take(EXPLAIN_WINDOWS_MAX).map(window_text).collect();
         let more = popup.windows.len() - windows.len();
-        Told {
+        HeldBack {
             why: format!("it is {local} in {name}, outside {}{}", texts.join(", "), and_more(more)),
             facts: json!({
                 "tz": name, "local_time": local, "windows": windows, "windows_left_out": more,
@@ -99,25 +99,25 @@ impl Teller<'_> {
         }
     }
 
-    fn placement(&self, popup: &Popup) -> Told {
+    fn placement(&self, popup: &Popup) -> HeldBack {
         let names: Vec<&str> = popup.placements.iter().map(AsRef::as_ref).collect();
         let asked = self.context.placement;
-        Told {
+        HeldBack {
             why: format!("it is for {}, not for {asked:?}", quoted(&names)),
             facts: json!({ "placement": names, "asked": asked }),
         }
     }
 
-    fn max_shows(&self, popup: &Popup, (count, last_at): (u32, WallMs)) -> Told {
+    fn max_shows(&self, popup: &Popup, (count, last_at): (u32, WallMs)) -> HeldBack {
         let last_at = self.moment(last_at);
         let max = popup.max_shows;
-        Told {
+        HeldBack {
             why: format!("shown {count} times, the latest at {last_at}; max_shows is {max}"),
             facts: json!({ "max_shows": max, "shows": count, "last_shown_at": last_at }),
         }
     }
 
-    fn gap(&self, popup: &Popup, gap: &GapFact) -> Told {
+    fn gap(&self, popup: &Popup, gap: &GapFact) -> HeldBack {
         let shown_at = self.moment(gap.shown_at);
         let mut why = format!("shown at {shown_at}, after_shown is {}", length(gap.after_shown));
         let mut facts = json!({ "shown_at": shown_at, "after_shown": length(gap.after_shown), "outcome": null });
@@ -134,10 +134,10 @@ impl Teller<'_> {
             facts["outcome_inferred"] = json!(outcome.is_inferred);
             facts[format!("after_{word}")] = json!(length(outcome.after));
         }
-        Told { why, facts }
+        HeldBack { why, facts }
     }
 
-    fn caps(&self, caps: &[CapFact]) -> Told {
+    fn caps(&self, caps: &[CapFact]) -> HeldBack {
         let mut texts = Vec::new();
         let mut members = Vec::new();
         for CapFact { index, cap, shows, opens_at } in caps {
@@ -153,14 +153,14 @@ impl Teller<'_> {
                 "opens_at": self.moment(*opens_at),
             }));
         }
-        Told { why: texts.join("; "), facts: json!({ "caps": members }) }
+        HeldBack { why: texts.join("; "), facts: json!({ "caps": members }) }
     }
 
-    fn clocks(&self, gate: Gate, last_at: WallMs, shows: (u32, u32)) -> Told {
+    fn clocks(&self, gate: Gate, last_at: WallMs, shows: (u32, u32)) -> HeldBack {
         let last_at = self.moment(last_at);
         let (settings, (of_day, of_session)) = (self.settings, shows);
         match gate {
-            Gate::Quiet => Told {
+            Gate::Quiet => HeldBack {
                 why: format!(
                     "a popup was shown at {last_at}, and quiet_time is {}",
                     settings.quiet_time
@@ -171,7 +171,7 @@ impl Teller<'_> {
             },
             Gate::Day => {
                 let (max, tz) = (settings.max_per_day, settings.tz.iana_name().unwrap_or("UTC"));
-                Told {
+                HeldBack {
                     why: format!(
                         "{of_day} popups were shown today in {tz}, the latest at {last_at}; \
                          max_per_day is {max}"
@@ -183,7 +183,7 @@ impl Teller<'_> {
             }
             _ => {
                 let max = settings.max_per_session;
-                Told {
+                HeldBack {
                     why: format!(
                         "{of_session} popups were shown in this session, the latest at {last_at}; \
                          max_per_session is {max}"
@@ -197,14 +197,14 @@ impl Teller<'_> {
     }
 }
 
-fn status(status: Status) -> Told {
+fn status(status: Status) -> HeldBack {
     let word = status.word();
-    Told { why: format!("it is {word}"), facts: json!({ "status": word }) }
+    HeldBack { why: format!("it is {word}"), facts: json!({ "status": word }) }
 }
 
-fn rollout(popup: &Popup, place: u64) -> Told {
+fn rollout(popup: &Popup, place: u64) -> HeldBack {
     let (percent, bucket) = (percent(popup.rollout_below), percent(u128::from(place)));
-    Told {
+    HeldBack {
         why: format!("the user is at {bucket} % of all, and rollout is {percent} %"),
         facts: json!({ "rollout": percent, "bucket": bucket }),
     }
@@ -218,22 +218,23 @@ fn percent(of_2_64: u128) -> f64 {
     f64::from(small) / 10_000.0
 }
 
-fn target(rules: &[FailedRule<'_>], definition: &Json) -> Told {
+fn target(rules: &[FailedRule<'_>], definition: &Json) -> HeldBack {
     let shown = &rules[..rules.len().min(EXPLAIN_RULES_MAX)];
     let more = rules.len() - shown.len();
-    let told: Vec<(String, Json)> = shown.iter().map(|rule| told_rule(rule, definition)).collect();
-    let texts: Vec<&str> = told.iter().map(|(text, _)| text.as_str()).collect();
-    Told {
+    let explained: Vec<(String, Json)> =
+        shown.iter().map(|rule| explain_rule(rule, definition)).collect();
+    let texts: Vec<&str> = explained.iter().map(|(text, _)| text.as_str()).collect();
+    HeldBack {
         why: format!("{}{}", texts.join("; "), and_more(more)),
         facts: json!({
-            "rules": told.iter().map(|(_, json)| json).collect::<Vec<_>>(),
+            "rules": explained.iter().map(|(_, json)| json).collect::<Vec<_>>(),
             "rules_left_out": more,
         }),
     }
 }
 
 /// A rule as it is written, and what the request has for it.
-fn told_rule(rule: &FailedRule<'_>, definition: &Json) -> (String, Json) {
+fn explain_rule(rule: &FailedRule<'_>, definition: &Json) -> (String, Json) {
     let path = path_of(&rule.pointer);
     let Some(attribute) = rule.attribute else {
         let (what, result) = if rule.wanted { ("no rule", false) } else { ("nothing", true) };
@@ -257,7 +258,7 @@ fn told_rule(rule: &FailedRule<'_>, definition: &Json) -> (String, Json) {
         }
         (false, _) => (state, format!("{path}: not {attribute} {op} {value} is unknown: {has}")),
     };
-    let told = json!({
+    let facts = json!({
         "path": path,
         "attr": attribute,
         "op": op,
@@ -266,7 +267,7 @@ fn told_rule(rule: &FailedRule<'_>, definition: &Json) -> (String, Json) {
         "got": rule.value.map(|got| shortened(&json_of(got))),
         "state": state,
     });
-    (text, told)
+    (text, facts)
 }
 
 /// `target.all[0].not` of `/target/all/0/not`.

@@ -2,7 +2,7 @@
 //! does it sync as `ack` promises. A node serves without Redis, degraded; it does not start on a
 //! promise that Redis is not set up to keep.
 
-use super::failure::Failure;
+use crate::node::failure::Failure;
 use nudged_base::telemetry::log::{Log, Message};
 use nudged_config::{Ack, Config, Queue};
 use nudged_redis::ask::{Answer, AskError};
@@ -13,13 +13,13 @@ use nudged_runtime::redis_client::BlockingRedis;
 
 /// What a look has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Looked {
+pub enum RedisPreflight {
     /// It answers.
-    There,
+    Usable,
     /// It answers, and can't be used as it is set up: the keeper says why, as long as it lasts.
-    Unfit,
+    Unusable,
     /// It does not answer.
-    Away,
+    Unreachable,
 }
 
 /// Says where Redis is away; tells what was found.
@@ -27,8 +27,12 @@ pub enum Looked {
 /// # Errors
 /// With `ack = "synced"` and `queue = "redis"` where Redis answers and does not sync each write
 /// before it answers: exit code 3.
-pub fn look(redis: &mut BlockingRedis, config: &Config, log: &Log) -> Result<Looked, Failure> {
-    let looked = match redis.ask(&[b"INFO", b"server"]) {
+pub fn check(
+    redis: &mut BlockingRedis,
+    config: &Config,
+    log: &Log,
+) -> Result<RedisPreflight, Failure> {
+    let is_usable = match redis.ask(&[b"INFO", b"server"]) {
         Ok(Answer::Text(info)) => greeting::run_of_info(&info).is_ok(),
         Ok(_) => false,
         Err(AskError::Refused { kind: Refusal::Denied, .. }) => false,
@@ -36,16 +40,16 @@ pub fn look(redis: &mut BlockingRedis, config: &Config, log: &Log) -> Result<Loo
         Err(AskError::Refused { text, .. }) if text.contains("DB index") => false,
         Err(error) => {
             log_thread::tell(log, Message::RedisAway, &error.to_string());
-            return Ok(Looked::Away);
+            return Ok(RedisPreflight::Unreachable);
         }
     };
-    if !looked {
-        return Ok(Looked::Unfit);
+    if !is_usable {
+        return Ok(RedisPreflight::Unusable);
     }
     if config.ack == Ack::Synced && config.queue == Queue::Redis && !syncs_always(redis) {
         return Err(Failure::RedisNotSynced);
     }
-    Ok(Looked::There)
+    Ok(RedisPreflight::Usable)
 }
 
 /// Whether each write is on disk before it is answered. A server that does not say is not believed.

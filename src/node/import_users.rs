@@ -2,11 +2,11 @@
 //! that a second import changes nothing. No node may run on the store meanwhile: it would go on
 //! with what it knows. Where nodes share Redis, it is filled anew afterwards.
 
+use super::export_lines::{self, ExportItem};
 use super::failure::Failure;
-use super::import::Lines;
-use super::moving::{self, target::Target};
-use super::whole_lines::{self, Whole};
-use super::{belonging, shared_keys};
+use super::import::ImportLines;
+use super::migration::{self, target::MigrationTarget};
+use super::{ownership, shared_keys};
 use nudged_background::writer::union::{Tombstone, WholeUser};
 use nudged_base::limits::MOVED_ROWS;
 use nudged_config::Config;
@@ -22,12 +22,12 @@ enum Into {
     /// A node's own database, its directory locked.
     Own(Box<Store>, JournalDirectory),
     /// A server, on which nobody runs.
-    Shared(Box<Target>),
+    Shared(Box<MigrationTarget>),
 }
 
 /// What was read and not written yet, and what was written.
 #[derive(Default)]
-struct Batch {
+struct ImportBatch {
     users: Vec<WholeUser>,
     erased: Vec<Tombstone>,
     stats: Vec<WholeStat>,
@@ -43,16 +43,16 @@ struct Batch {
 pub(super) fn import(
     config: &Config,
     (first, are_nodes_lost): (String, bool),
-    lines: &mut Lines,
+    lines: &mut ImportLines,
 ) -> Result<String, Failure> {
     let mut into = open(config, are_nodes_lost)?;
     let zone = TimeZone::get(&config.tz).unwrap_or(TimeZone::UTC);
-    let (mut batch, mut next) = (Batch::default(), Some(first));
+    let (mut batch, mut next) = (ImportBatch::default(), Some(first));
     while let Some(line) = next {
-        match whole_lines::read(&line).map_err(|what| lines.wrong(&what))? {
-            Whole::User(user) => batch.users.push(user),
-            Whole::Erased(erased) => batch.erased.push(erased),
-            Whole::Stats(row) => batch.stats.push(row),
+        match export_lines::read(&line).map_err(|problem| lines.wrong(&problem))? {
+            ExportItem::User(user) => batch.users.push(user),
+            ExportItem::Erased(erased) => batch.erased.push(erased),
+            ExportItem::Stats(row) => batch.stats.push(row),
         }
         batch.write(&mut into, &zone, MOVED_ROWS)?;
         next = lines.next()?;
@@ -75,17 +75,17 @@ pub(super) fn import(
 
 fn open(config: &Config, are_nodes_lost: bool) -> Result<Into, Failure> {
     if config.mysql.url.is_some() {
-        let mut target = Target::open(config, Path::new(""))?;
+        let mut target = MigrationTarget::open(config, Path::new(""))?;
         target.refuse_nodes(are_nodes_lost)?;
         return Ok(Into::Shared(Box::new(target)));
     }
-    let unusable = |what: String| Failure::Directory { path: config.data.clone(), what };
+    let unusable = |problem: String| Failure::Directory { path: config.data.clone(), problem };
     let lock = JournalDirectory::open(&config.data.join("journal"));
     let lock = lock.map_err(|error| unusable(format!("{error}: stop the node first")))?;
-    belonging::check(config, None, &lock.reader(), false)?;
+    ownership::check(config, None, &lock.reader(), false)?;
     let mut store = Store::open(&config.data)?;
     // What the journal tells of these users must not come behind what is brought.
-    moving::apply_journal(&mut store, &lock).map_err(unusable)?;
+    migration::apply_journal(&mut store, &lock).map_err(unusable)?;
     Ok(Into::Own(Box::new(store), lock))
 }
 
@@ -98,7 +98,7 @@ impl Into {
     }
 }
 
-impl Batch {
+impl ImportBatch {
     /// Writes what there are at least so many of.
     fn write(&mut self, into: &mut Into, zone: &TimeZone, least: usize) -> Result<(), Failure> {
         if self.users.len() >= least {

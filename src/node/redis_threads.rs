@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::failure::Failure;
 use super::redis::RedisWay;
-use nudged_admin::arbiter::RedisFigures;
+use nudged_admin::arbiter::RedisMetrics;
 use nudged_background::keeper::list_share::ListShare;
 use nudged_background::keeper::peers::NodeId;
 use nudged_base::telemetry::counters::ShardCounters;
@@ -28,7 +28,7 @@ use nudged_store::Store;
 const KEEPER_STOP: Duration = Duration::from_secs(2);
 
 /// What the threads are made of.
-pub struct KeepersSetup<'a> {
+pub struct RedisThreadsSetup<'a> {
     /// The node's settings.
     pub config: &'a Config,
     /// The way to Redis.
@@ -48,26 +48,26 @@ pub struct KeepersSetup<'a> {
 }
 
 /// A thread, and what ends it.
-struct Ending {
+struct StoppableThread {
     thread: JoinHandle<()>,
     stop: Arc<AtomicBool>,
 }
 
 /// The running threads.
-pub struct Keepers {
-    keeper: Ending,
-    drains: Vec<(Ending, Arc<Sleeper>)>,
+pub struct RedisThreads {
+    keeper: StoppableThread,
+    drains: Vec<(StoppableThread, Arc<Sleeper>)>,
     board: Arc<Board>,
     /// What they count.
-    pub figures: RedisFigures,
+    pub figures: RedisMetrics,
 }
 
-impl Keepers {
+impl RedisThreads {
     /// Starts them.
     ///
     /// # Errors
     /// Where the system refuses a thread, or the stores can't be had.
-    pub fn start(setup: KeepersSetup<'_>) -> Result<Keepers, Failure> {
+    pub fn start(setup: RedisThreadsSetup<'_>) -> Result<RedisThreads, Failure> {
         let thread = Failure::system("start the keeper thread");
         let lanes = match setup.config.queue {
             Queue::Redis => usize::try_from(setup.config.mysql.parallel()).unwrap_or(1),
@@ -75,7 +75,7 @@ impl Keepers {
         };
         let share = (lanes > 0).then(|| Arc::new(ListShare::new(lanes)));
         let lists = share.as_ref().map_or(Vec::new(), |share| share.figures.clone());
-        let figures = RedisFigures { keeper: Arc::default(), lists };
+        let figures = RedisMetrics { keeper: Arc::default(), lists };
         let mut drains = Vec::new();
         for (lane, share) in share.iter().flat_map(|share| (0..lanes).map(move |l| (l, share))) {
             drains.push(start_drain(&setup, (share, lane))?);
@@ -97,8 +97,8 @@ impl Keepers {
             log: setup.log.clone(),
             figures: Arc::clone(&figures.keeper),
         });
-        let keeper = Ending { thread: keeper.map_err(thread)?, stop };
-        Ok(Keepers { keeper, drains, board: Arc::clone(&setup.mesh.board), figures })
+        let keeper = StoppableThread { thread: keeper.map_err(thread)?, stop };
+        Ok(RedisThreads { keeper, drains, board: Arc::clone(&setup.mesh.board), figures })
     }
 
     /// Lets the lists be drained until `until`, then ends the threads. What is left in a list is
@@ -114,7 +114,7 @@ impl Keepers {
     }
 }
 
-impl Ending {
+impl StoppableThread {
     /// A thread that has not ended in time is left behind: the process ends anyway.
     fn end(self, until: Instant, wake: impl Fn() -> bool) {
         self.stop.store(true, Ordering::Release);
@@ -130,9 +130,9 @@ impl Ending {
 }
 
 fn start_drain(
-    setup: &KeepersSetup<'_>,
+    setup: &RedisThreadsSetup<'_>,
     (share, lane): (&Arc<ListShare>, usize),
-) -> Result<(Ending, Arc<Sleeper>), Failure> {
+) -> Result<(StoppableThread, Arc<Sleeper>), Failure> {
     let thread = Failure::system("start a thread to drain lists");
     let sleeper = Arc::new(Sleeper::new().map_err(|error| thread(error.into()))?);
     let stop: Arc<AtomicBool> = Arc::default();
@@ -147,5 +147,5 @@ fn start_drain(
         cpu: setup.cpu,
         log: setup.log.clone(),
     });
-    Ok((Ending { thread: drain.map_err(thread)?, stop }, sleeper))
+    Ok((StoppableThread { thread: drain.map_err(thread)?, stop }, sleeper))
 }
