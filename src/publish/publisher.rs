@@ -8,7 +8,7 @@
 //! Whole or nothing: whatever fails before `stored` changes nothing. From `stored` on a change
 //! holds, also where a shard is too slow to say so. Changes are serialised. Must not know requests.
 //!
-//! Limits: [`CATALOG_TURN_MS`] that a change waits for those before it, [`RELOAD_TURN_MS`] a reload.
+//! Limits: a change waits [`CATALOG_TURN_MS`] for those before it, a reload [`RELOAD_TURN_MS`].
 
 mod change;
 mod file_memory;
