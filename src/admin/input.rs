@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use nudged_api::query;
-use nudged_api::refusal::Refusal;
+use nudged_api::refusal::RequestRefusal;
 use nudged_base::hex;
 use nudged_base::limits::USER_BYTES_MAX;
 use nudged_base::time::WallMs;
@@ -26,8 +26,8 @@ impl BadInput {
     }
 }
 
-impl From<Refusal> for BadInput {
-    fn from(refusal: Refusal) -> BadInput {
+impl From<RequestRefusal> for BadInput {
+    fn from(refusal: RequestRefusal) -> BadInput {
         let field = refusal.field.map(|field| field.name());
         BadInput { code: refusal.code.name(), field }
     }

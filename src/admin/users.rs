@@ -14,19 +14,23 @@ use nudged_domain::decide::gates::{NextShow, next_show_at};
 use nudged_domain::state::apply::Action;
 use nudged_domain::state::user::{self, PopupState, Show, UserState};
 use nudged_publish::shards;
-use nudged_shard::control::{Command, Outcome};
+use nudged_shard::control::{ControlOutcome, ControlRequest};
 use nudged_store::StoredEvent;
 
 /// Asks the shard that owns a user for what it remembers.
 pub(super) fn read(service: &Service, user: &str) -> Result<UserState, AdminAnswer> {
     let mut state = UserState::default();
-    match ask(service, user, Command::ReadUser { user: user.into() })? {
-        Outcome::State(bytes) if user::decode(&bytes, &mut state).is_ok() => Ok(state),
+    match ask(service, user, ControlRequest::ReadUser { user: user.into() })? {
+        ControlOutcome::State(bytes) if user::decode(&bytes, &mut state).is_ok() => Ok(state),
         _ => Err(AdminAnswer::unavailable("user_unavailable")),
     }
 }
 
-fn ask(service: &Service, user: &str, command: Command) -> Result<Outcome, AdminAnswer> {
+fn ask(
+    service: &Service,
+    user: &str,
+    command: ControlRequest,
+) -> Result<ControlOutcome, AdminAnswer> {
     let home = UserKey::of(user.as_bytes()).home(service.topology.shards);
     shards::ask(&service.mesh, home, command)
         .map_err(|_| AdminAnswer::unavailable("shard_unavailable"))
@@ -82,8 +86,8 @@ pub(super) fn erase(service: &Service, segment: &str) -> AdminAnswer {
         Ok(user) => user,
         Err(bad) => return bad.into(),
     };
-    match ask(service, &user, Command::EraseUser { user: user.as_str().into() }) {
-        Ok(Outcome::Erased { at }) => {
+    match ask(service, &user, ControlRequest::EraseUser { user: user.as_str().into() }) {
+        Ok(ControlOutcome::Erased { at }) => {
             service.log(Message::UserErased, &[("user", Logged::User(&user))]);
             let config = service.publisher.config();
             let retention = config.journal.retention;

@@ -8,7 +8,7 @@ use bumpalo::Bump;
 use sha2::{Digest as _, Sha256};
 
 use super::query;
-use super::refusal::{Code, Field, Refusal};
+use super::refusal::{Code, RequestField, RequestRefusal};
 use nudged_http::head::Request;
 
 type Hash = [u8; 32];
@@ -60,7 +60,7 @@ impl Access {
     /// # Errors
     /// 401 `missing_key` or `wrong_key`; 400 where the query has to be read for its key and can't
     /// be. None where no key is asked for.
-    pub fn check(&self, request: &Request<'_>, bump: &Bump) -> Result<Caller, Refusal> {
+    pub fn check(&self, request: &Request<'_>, bump: &Bump) -> Result<Caller, RequestRefusal> {
         if !self.is_required() {
             return Ok(Caller::Server);
         }
@@ -73,7 +73,7 @@ impl Access {
         match (is_among(&sent, &self.server), is_among(&sent, &self.public)) {
             (true, _) => Ok(Caller::Server),
             (false, true) => Ok(Caller::Public),
-            (false, false) => Err(Refusal::new(Code::WrongKey, Field::Key)),
+            (false, false) => Err(RequestRefusal::new(Code::WrongKey, RequestField::Key)),
         }
     }
 }

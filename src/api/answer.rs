@@ -5,7 +5,7 @@ use bumpalo::Bump;
 
 use super::events::Summary;
 use super::ignored::Ignored;
-use super::reply::{Heading, JsonText};
+use super::reply::{JsonText, ResponseContext};
 use nudged_base::limits::{EXPIRES_IN_S, NEXT_IN_S_MAX};
 use nudged_http::reply;
 
@@ -59,7 +59,7 @@ impl Extras<'_> {
 /// Appends the 200 that shows a popup. Allocates in `bump`, and where `out` has to grow.
 pub(crate) fn write_show(
     out: &mut Vec<u8>,
-    heading: &Heading<'_>,
+    response: &ResponseContext<'_>,
     shown: &Shown<'_>,
     extras: &Extras<'_>,
     bump: &Bump,
@@ -67,9 +67,9 @@ pub(crate) fn write_show(
     let mut json = JsonText::new(bump, shown.bytes_expected() + extras.bytes_expected());
     shown.open(&mut json);
     extras.close(&mut json);
-    heading.start(out, 200);
+    response.start(out, 200);
     extras.ignored.write_field(out);
-    heading.end_json(out, json.as_bytes());
+    response.end_json(out, json.as_bytes());
 }
 
 impl Shown<'_> {
@@ -97,13 +97,13 @@ impl Shown<'_> {
 /// Outside release, where `next_in_s` is out of range.
 pub(crate) fn write_nothing(
     out: &mut Vec<u8>,
-    heading: &Heading<'_>,
+    response: &ResponseContext<'_>,
     reason: &str,
     next_in_s: Option<u32>,
     extras: &Extras<'_>,
 ) {
     debug_assert!(next_in_s.is_none_or(|next| (1..=NEXT_IN_S_MAX).contains(&next)));
-    heading.start(out, 204);
+    response.start(out, 204);
     reply::field(out, "Nudge-Reason", reason.as_bytes());
     let mut digits = itoa::Buffer::new();
     if let Some(next_in_s) = next_in_s {
@@ -140,7 +140,7 @@ fn write_events_field(out: &mut Vec<u8>, events: &Summary<'_>) {
 }
 
 /// A popup that was weighed, and the gate that it failed at; `None` where it passed all.
-pub type Candidate<'a> = (&'a str, Option<&'a str>);
+pub type NamedCandidate<'a> = (&'a str, Option<&'a str>);
 
 /// Why a decision came out as it did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,14 +152,14 @@ pub struct Explanation<'a> {
     /// Seconds after which asking again can help.
     pub next_in_s: Option<u32>,
     /// The popups that were weighed.
-    pub candidates: &'a [Candidate<'a>],
+    pub candidates: &'a [NamedCandidate<'a>],
 }
 
 /// Appends the 200 that explains: the members of a show, `decision` and `popup` null for nothing,
 /// with `reason`, `next_in` and `candidates`. Allocates in `bump`, and where `out` has to grow.
 pub(crate) fn write_explain(
     out: &mut Vec<u8>,
-    heading: &Heading<'_>,
+    response: &ResponseContext<'_>,
     explanation: &Explanation<'_>,
     extras: &Extras<'_>,
     bump: &Bump,
@@ -187,7 +187,7 @@ pub(crate) fn write_explain(
     }
     json.raw("]");
     extras.close(&mut json);
-    heading.start(out, 200);
+    response.start(out, 200);
     extras.ignored.write_field(out);
-    heading.end_json(out, json.as_bytes());
+    response.end_json(out, json.as_bytes());
 }

@@ -7,11 +7,11 @@
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
-use super::events::{self, Element, Reading};
+use super::events::{self, Element, EventContext};
 use super::ignored::{Ignored, Unknown};
 use super::json::{self, Json};
 use super::query;
-use super::refusal::{Code, Field, Refusal};
+use super::refusal::{Code, RequestField, RequestRefusal};
 use nudged_base::limits::{ATTRIBUTES_MAX, NAME_BYTES_MAX, SESSION_BYTES_MAX, USER_BYTES_MAX};
 use nudged_domain::decide::context::{Context, Value};
 
@@ -44,7 +44,7 @@ type Attributes<'a> = BumpVec<'a, (&'a str, Value<'a>)>;
 
 /// What a request says, each field at most once; an empty one is there, and says nothing.
 #[derive(Default)]
-struct Fields<'a> {
+struct DecideFields<'a> {
     user: Option<&'a str>,
     placement: Option<&'a str>,
     session: Option<&'a str>,
@@ -60,23 +60,25 @@ struct Fields<'a> {
 ///
 /// # Errors
 /// 400: what [`query::pairs`] refuses, `duplicate_field`, and each field's own rules.
-pub fn read_query<'a>(query: &'a str, bump: &'a Bump) -> Result<DecideRequest<'a>, Refusal> {
-    let mut fields = Fields::default();
+pub fn read_query<'a>(query: &'a str, bump: &'a Bump) -> Result<DecideRequest<'a>, RequestRefusal> {
+    let mut fields = DecideFields::default();
     let mut attributes = BumpVec::new_in(bump);
     let mut unknown = Unknown::new(bump);
     let mut keys: usize = 0;
     for pair in query::pairs(query, bump) {
         let (name, value) = pair?;
         match name {
-            "user" => once(&mut fields.user, user(value)?, Field::User)?,
+            "user" => once(&mut fields.user, user(value)?, RequestField::User)?,
             "placement" => {
-                let value = text(value, Field::Placement)?;
-                once(&mut fields.placement, value, Field::Placement)?;
+                let value = text(value, RequestField::Placement)?;
+                once(&mut fields.placement, value, RequestField::Placement)?;
             }
-            "session" => once(&mut fields.session, session(value)?, Field::Session)?,
-            "locale" => once(&mut fields.locale, text(value, Field::Locale)?, Field::Locale)?,
-            "tz" => once(&mut fields.tz, text(value, Field::Tz)?, Field::Tz)?,
-            "explain" => once(&mut fields.explain, flag(value)?, Field::Explain)?,
+            "session" => once(&mut fields.session, session(value)?, RequestField::Session)?,
+            "locale" => {
+                once(&mut fields.locale, text(value, RequestField::Locale)?, RequestField::Locale)?
+            }
+            "tz" => once(&mut fields.tz, text(value, RequestField::Tz)?, RequestField::Tz)?,
+            "explain" => once(&mut fields.explain, flag(value)?, RequestField::Explain)?,
             "key" => keys += 1,
             _ => match name.strip_prefix("attr.") {
                 Some(name) => push_query_attribute(&mut attributes, name, value)?,
@@ -85,23 +87,23 @@ pub fn read_query<'a>(query: &'a str, bump: &'a Bump) -> Result<DecideRequest<'a
         }
     }
     if keys > 1 {
-        return Err(Refusal::new(Code::DuplicateField, Field::Key));
+        return Err(RequestRefusal::new(Code::DuplicateField, RequestField::Key));
     }
     Ok(finish(fields, attributes, unknown))
 }
 
-fn once<T>(place: &mut Option<T>, value: T, field: Field) -> Result<(), Refusal> {
+fn once<T>(place: &mut Option<T>, value: T, field: RequestField) -> Result<(), RequestRefusal> {
     match place.replace(value) {
         None => Ok(()),
-        Some(_) => Err(Refusal::new(Code::DuplicateField, field)),
+        Some(_) => Err(RequestRefusal::new(Code::DuplicateField, field)),
     }
 }
 
-fn flag(value: &str) -> Result<bool, Refusal> {
+fn flag(value: &str) -> Result<bool, RequestRefusal> {
     match value {
         "" | "1" | "true" => Ok(true),
         "0" | "false" => Ok(false),
-        _ => Err(Refusal::new(Code::BadValue, Field::Explain)),
+        _ => Err(RequestRefusal::new(Code::BadValue, RequestField::Explain)),
     }
 }
 
@@ -109,9 +111,9 @@ fn push_query_attribute<'a>(
     attributes: &mut Attributes<'a>,
     name: &'a str,
     value: &'a str,
-) -> Result<(), Refusal> {
+) -> Result<(), RequestRefusal> {
     if attributes.iter().any(|(known, _)| *known == name) {
-        return Err(Refusal::new(Code::DuplicateField, Field::Attrs));
+        return Err(RequestRefusal::new(Code::DuplicateField, RequestField::Attrs));
     }
     push_attribute(attributes, name, Value::Scalar(value))
 }
@@ -120,9 +122,9 @@ fn push_attribute<'a>(
     attributes: &mut Attributes<'a>,
     name: &'a str,
     value: Value<'a>,
-) -> Result<(), Refusal> {
+) -> Result<(), RequestRefusal> {
     if attributes.len() == ATTRIBUTES_MAX {
-        return Err(Refusal::new(Code::TooMany, Field::Attrs));
+        return Err(RequestRefusal::new(Code::TooMany, RequestField::Attrs));
     }
     attributes.push((name, value));
     Ok(())
@@ -137,34 +139,41 @@ fn push_attribute<'a>(
 /// rules.
 pub(crate) fn read_body<'a>(
     body: &'a [u8],
-    reading: Reading<'a, '_>,
+    reading: EventContext<'a, '_>,
     mut unknown: Unknown<'a>,
-) -> Result<DecideRequest<'a>, Refusal> {
+) -> Result<DecideRequest<'a>, RequestRefusal> {
     let Json::Object(members) = json::parse(body, reading.bump)? else {
-        return Err(Refusal::new(Code::WrongType, Field::Body));
+        return Err(RequestRefusal::new(Code::WrongType, RequestField::Body));
     };
-    let mut fields = Fields::default();
+    let mut fields = DecideFields::default();
     let mut attributes = BumpVec::new_in(reading.bump);
     for (name, value) in members {
         match (*name, *value) {
             (name, Json::Null) if MEMBERS.contains(&name) => {}
-            ("user", value) => fields.user = Some(user(text_of(value, Field::User)?)?),
-            ("placement", value) => fields.placement = Some(name_of(value, Field::Placement)?),
-            ("session", value) => {
-                fields.session = Some(session(text_of(value, Field::Session)?)?);
+            ("user", value) => fields.user = Some(user(text_of(value, RequestField::User)?)?),
+            ("placement", value) => {
+                fields.placement = Some(name_of(value, RequestField::Placement)?)
             }
-            ("locale", value) => fields.locale = Some(name_of(value, Field::Locale)?),
-            ("tz", value) => fields.tz = Some(name_of(value, Field::Tz)?),
+            ("session", value) => {
+                fields.session = Some(session(text_of(value, RequestField::Session)?)?);
+            }
+            ("locale", value) => fields.locale = Some(name_of(value, RequestField::Locale)?),
+            ("tz", value) => fields.tz = Some(name_of(value, RequestField::Tz)?),
             ("explain", Json::Boolean(explain)) => fields.explain = Some(explain),
-            ("explain", _) => return Err(Refusal::new(Code::WrongType, Field::Explain)),
+            ("explain", _) => {
+                return Err(RequestRefusal::new(Code::WrongType, RequestField::Explain));
+            }
             ("attrs", Json::Object(attrs)) => {
                 push_attributes(&mut attributes, attrs, reading.bump)?;
             }
-            ("attrs", _) => return Err(Refusal::new(Code::WrongType, Field::Attrs)),
+            ("attrs", _) => return Err(RequestRefusal::new(Code::WrongType, RequestField::Attrs)),
             ("events", Json::List(list)) => {
-                fields.events = events::read_list(list, Field::Events, reading, &mut unknown)?;
+                fields.events =
+                    events::read_list(list, RequestField::Events, reading, &mut unknown)?;
             }
-            ("events", _) => return Err(Refusal::new(Code::WrongType, Field::Events)),
+            ("events", _) => {
+                return Err(RequestRefusal::new(Code::WrongType, RequestField::Events));
+            }
             (name, _) => unknown.add(name),
         }
     }
@@ -178,12 +187,12 @@ pub(crate) fn read_body<'a>(
 pub fn read_attributes<'a>(
     json: &'a [u8],
     bump: &'a Bump,
-) -> Result<&'a [(&'a str, Value<'a>)], Refusal> {
+) -> Result<&'a [(&'a str, Value<'a>)], RequestRefusal> {
     let mut attributes = BumpVec::new_in(bump);
     match json::parse(json, bump)? {
         Json::Object(attrs) => push_attributes(&mut attributes, attrs, bump)?,
         Json::Null => {}
-        _ => return Err(Refusal::new(Code::WrongType, Field::Attrs)),
+        _ => return Err(RequestRefusal::new(Code::WrongType, RequestField::Attrs)),
     }
     Ok(attributes.into_bump_slice())
 }
@@ -192,7 +201,7 @@ fn push_attributes<'a>(
     attributes: &mut Attributes<'a>,
     attrs: &'a [(&'a str, Json<'a>)],
     bump: &'a Bump,
-) -> Result<(), Refusal> {
+) -> Result<(), RequestRefusal> {
     // An attribute that is null is an absent one.
     for (name, value) in attrs.iter().filter(|(_, value)| *value != Json::Null) {
         push_attribute(attributes, name, value_of(value, bump))?;
@@ -200,14 +209,14 @@ fn push_attributes<'a>(
     Ok(())
 }
 
-fn text_of(value: Json<'_>, field: Field) -> Result<&str, Refusal> {
+fn text_of(value: Json<'_>, field: RequestField) -> Result<&str, RequestRefusal> {
     match value {
         Json::Text(text) => Ok(text),
-        _ => Err(Refusal::new(Code::WrongType, field)),
+        _ => Err(RequestRefusal::new(Code::WrongType, field)),
     }
 }
 
-fn name_of(value: Json<'_>, field: Field) -> Result<&str, Refusal> {
+fn name_of(value: Json<'_>, field: RequestField) -> Result<&str, RequestRefusal> {
     text(text_of(value, field)?, field)
 }
 
@@ -225,33 +234,33 @@ fn value_of<'a>(value: &Json<'a>, bump: &'a Bump) -> Value<'a> {
 }
 
 /// A user's id: 1 to 128 bytes without control characters.
-fn user(text: &str) -> Result<&str, Refusal> {
-    let text = bounded(text, USER_BYTES_MAX, Field::User)?;
+fn user(text: &str) -> Result<&str, RequestRefusal> {
+    let text = bounded(text, USER_BYTES_MAX, RequestField::User)?;
     if text.is_empty() {
-        return Err(Refusal::new(Code::Empty, Field::User));
+        return Err(RequestRefusal::new(Code::Empty, RequestField::User));
     }
     if text.chars().any(char::is_control) {
-        return Err(Refusal::new(Code::ControlCharacter, Field::User));
+        return Err(RequestRefusal::new(Code::ControlCharacter, RequestField::User));
     }
     Ok(text)
 }
 
 /// A placement, locale or zone: up to 128 bytes.
-fn text(text: &str, field: Field) -> Result<&str, Refusal> {
+fn text(text: &str, field: RequestField) -> Result<&str, RequestRefusal> {
     bounded(text, NAME_BYTES_MAX, field)
 }
 
 /// A session: up to 1,024 bytes.
-fn session(text: &str) -> Result<&str, Refusal> {
-    bounded(text, SESSION_BYTES_MAX, Field::Session)
+fn session(text: &str) -> Result<&str, RequestRefusal> {
+    bounded(text, SESSION_BYTES_MAX, RequestField::Session)
 }
 
-fn bounded(text: &str, bytes_max: usize, field: Field) -> Result<&str, Refusal> {
-    if text.len() > bytes_max { Err(Refusal::new(Code::TooLong, field)) } else { Ok(text) }
+fn bounded(text: &str, bytes_max: usize, field: RequestField) -> Result<&str, RequestRefusal> {
+    if text.len() > bytes_max { Err(RequestRefusal::new(Code::TooLong, field)) } else { Ok(text) }
 }
 
 fn finish<'a>(
-    fields: Fields<'a>,
+    fields: DecideFields<'a>,
     attributes: Attributes<'a>,
     unknown: Unknown<'a>,
 ) -> DecideRequest<'a> {

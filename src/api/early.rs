@@ -5,8 +5,8 @@ use bumpalo::Bump;
 
 use super::cors::{Cors, Grant};
 use super::refusal;
-use super::reply::Heading;
-use super::routes::{self, Route, Surface};
+use super::reply::ResponseContext;
+use super::routes::{self, RequestPolicy, Route};
 use nudged_http::early::Begun;
 use nudged_http::head::{Method, Request};
 use nudged_http::refusal::{self as http_refusal, Refusal};
@@ -51,28 +51,28 @@ fn grant(begun: &Begun<'_>, cors: &Cors) -> Grant {
 /// have with its body; gives its status then.
 pub fn refuse_head(
     request: &Request<'_>,
-    surface: &Surface<'_>,
+    policy: &RequestPolicy<'_>,
     frame: &Frame<'_>,
     out: &mut Vec<u8>,
 ) -> Option<u16> {
-    let mut heading = Heading { frame: *frame, cors: surface.cors, grant: Grant::Silent };
-    let refused = match routes::find(request, &mut heading) {
+    let mut response = ResponseContext { frame: *frame, cors: policy.cors, grant: Grant::Silent };
+    let refused = match routes::find(request, &mut response) {
         Err(refusal) => Some(refusal),
         Ok(_) if request.method == Method::Options => None,
         Ok(route) if !route.takes(request.method) => {
-            return Some(refusal::write_method_not_allowed(out, &heading, route.allow()));
+            return Some(refusal::write_method_not_allowed(out, &response, route.allow()));
         }
-        Ok(route) if route.is_for_pages() => routes::admit(request, surface, &Bump::new()).err(),
+        Ok(route) if route.is_for_pages() => routes::admit(request, policy, &Bump::new()).err(),
         Ok(_) => None,
     };
-    refused.map(|refusal| refusal::write_refusal(out, &heading, refusal))
+    refused.map(|refusal| refusal::write_refusal(out, &response, refusal))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::access::Access;
-    use crate::fixture::{FRAME, NOW, Reply, get, keys, post};
+    use crate::fixture::{FRAME, FixtureReply, NOW, get, keys, post};
     use crate::routes::Routed;
     use nudged_base::time::DurationMs;
 
@@ -112,14 +112,14 @@ mod tests {
             for refusal in Refusal::ALL {
                 let mut out = Vec::new();
                 write_refused(*refusal, &begun, &cors, &closing(), &mut out);
-                let reply = Reply::read(&out);
+                let reply = FixtureReply::read(&out);
                 assert_eq!(reply.status, refusal.status());
                 assert_eq!(reply.field("access-control-allow-origin"), *allowed, "{begun:?}");
                 assert_eq!(reply.field("vary").is_some(), *varies, "{begun:?}");
             }
             let mut out = Vec::new();
             write_overloaded(&begun, &cors, FRAME.date, &mut out);
-            let reply = Reply::read(&out);
+            let reply = FixtureReply::read(&out);
             assert_eq!(reply.field("access-control-allow-origin"), *allowed, "{begun:?}");
             assert_eq!(needs_origin(&cors), origins.len() > 1);
         }
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn what_the_head_decides_is_answered_as_with_its_body() {
         let (access, cors, keys) = (Access::new([], ["p"]), cors(&[A]), keys());
-        let surface = Surface {
+        let policy = RequestPolicy {
             access: &access,
             cors: &cors,
             keys: &keys,
@@ -157,14 +157,14 @@ mod tests {
         ];
         for (request, status) in cases {
             let mut early = Vec::new();
-            let answered = refuse_head(request, &surface, &closing(), &mut early);
+            let answered = refuse_head(request, &policy, &closing(), &mut early);
             assert_eq!(answered, *status, "{request:?}");
             assert_eq!(answered.is_some(), !early.is_empty());
             if let Some(status) = status {
-                assert_eq!(Reply::read(&early).status, *status, "{request:?}");
+                assert_eq!(FixtureReply::read(&early).status, *status, "{request:?}");
                 let mut late = Vec::new();
                 let bump = Bump::new();
-                let routed = routes::route(request, &surface, &bump, &closing(), &mut late);
+                let routed = routes::route(request, &policy, &bump, &closing(), &mut late);
                 let is_same = matches!(routed, Routed::Answered(late) if late == *status);
                 assert!(is_same && late == early, "{request:?}");
             }

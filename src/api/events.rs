@@ -7,8 +7,8 @@ use bumpalo::Bump;
 
 use super::ignored::{Ignored, Unknown};
 use super::json::{self, Json};
-use super::refusal::{Code, Field, Refusal};
-use super::reply::{Heading, JsonText};
+use super::refusal::{Code, RequestField, RequestRefusal};
+use super::reply::{JsonText, ResponseContext};
 use super::token::{Keys, Token};
 use nudged_base::limits::EVENTS_PER_REQUEST_MAX;
 use nudged_base::time::WallMs;
@@ -94,7 +94,7 @@ pub type Element<'a> = Result<Event<'a>, EventCode>;
 
 /// What events are read with.
 #[derive(Clone, Copy, Debug)]
-pub struct Reading<'a, 'k> {
+pub struct EventContext<'a, 'k> {
     /// Verify the tokens.
     pub keys: &'k Keys,
     /// The node's time, by which superseded keys end.
@@ -108,19 +108,19 @@ pub struct Reading<'a, 'k> {
 /// Allocates in scratch, and on the heap for escaped texts.
 ///
 /// # Errors
-/// 400 as [`json::parse`], and `wrong_type` or `too_many` on [`Field::Body`]. What is wrong within
-/// one element rejects that element alone.
+/// 400 as [`json::parse`], and `wrong_type` or `too_many` on [`RequestField::Body`]. What is wrong
+/// within one element rejects that element alone.
 pub(crate) fn read_body<'a>(
     body: &'a [u8],
-    reading: Reading<'a, '_>,
+    reading: EventContext<'a, '_>,
     unknown: &mut Unknown<'a>,
-) -> Result<&'a [Element<'a>], Refusal> {
+) -> Result<&'a [Element<'a>], RequestRefusal> {
     match json::parse(body, reading.bump)? {
-        Json::List(list) => read_list(list, Field::Body, reading, unknown),
+        Json::List(list) => read_list(list, RequestField::Body, reading, unknown),
         one @ Json::Object(_) => {
             Ok(reading.bump.alloc_slice_copy(&[read_element(&one, reading, unknown)]))
         }
-        _ => Err(Refusal::new(Code::WrongType, Field::Body)),
+        _ => Err(RequestRefusal::new(Code::WrongType, RequestField::Body)),
     }
 }
 
@@ -131,12 +131,12 @@ pub(crate) fn read_body<'a>(
 /// looked at.
 pub(crate) fn read_list<'a>(
     list: &'a [Json<'a>],
-    field: Field,
-    reading: Reading<'a, '_>,
+    field: RequestField,
+    reading: EventContext<'a, '_>,
     unknown: &mut Unknown<'a>,
-) -> Result<&'a [Element<'a>], Refusal> {
+) -> Result<&'a [Element<'a>], RequestRefusal> {
     if list.len() > EVENTS_PER_REQUEST_MAX {
-        return Err(Refusal::new(Code::TooMany, field));
+        return Err(RequestRefusal::new(Code::TooMany, field));
     }
     let elements = list.iter().map(|json| read_element(json, reading, unknown));
     Ok(reading.bump.alloc_slice_fill_iter(elements))
@@ -144,7 +144,7 @@ pub(crate) fn read_list<'a>(
 
 fn read_element<'a>(
     json: &Json<'a>,
-    reading: Reading<'a, '_>,
+    reading: EventContext<'a, '_>,
     unknown: &mut Unknown<'a>,
 ) -> Element<'a> {
     let Json::Object(members) = *json else {
@@ -166,7 +166,7 @@ fn read_element<'a>(
         Some(_) => Err(EventCode::BadTs),
     };
     // The signature first: a text that we did not sign says nothing about the rest.
-    let Reading { keys, now, bump } = reading;
+    let EventContext { keys, now, bump } = reading;
     let token = keys.open(token_text, bump, now).ok_or(EventCode::BadDecision)?;
     Ok(Event { token_text, token, action: action?, ts: ts? })
 }
@@ -233,7 +233,7 @@ impl Summary<'_> {
 /// gives the status. Allocates in `bump`, and where `out` has to grow.
 pub(crate) fn write_accepted(
     out: &mut Vec<u8>,
-    heading: &Heading<'_>,
+    response: &ResponseContext<'_>,
     summary: &Summary<'_>,
     ignored: &Ignored<'_>,
     bump: &Bump,
@@ -245,7 +245,7 @@ pub(crate) fn write_accepted(
         json.raw(if place == 0 { ",\"ignored\":[" } else { "," }).text(name);
     }
     json.raw(if ignored.names.is_empty() { "}" } else { "]}" });
-    heading.start(out, STATUS);
-    heading.end_json(out, json.as_bytes());
+    response.start(out, STATUS);
+    response.end_json(out, json.as_bytes());
     STATUS
 }

@@ -1,7 +1,7 @@
 //! What the tests of this floor share: requests, a frame, and replies taken apart.
 
 use super::cors::{Cors, Grant};
-use super::reply::Heading;
+use super::reply::ResponseContext;
 use super::token::{Keys, Secret, Token};
 use nudged_base::time::WallMs;
 use nudged_http::head::{Method, Request};
@@ -62,14 +62,14 @@ pub fn token_text(user: &str) -> String {
     text
 }
 
-/// A heading without CORS.
-pub fn heading(cors: &Cors) -> Heading<'_> {
-    Heading { frame: FRAME, cors, grant: Grant::Silent }
+/// A response without CORS.
+pub fn response(cors: &Cors) -> ResponseContext<'_> {
+    ResponseContext { frame: FRAME, cors, grant: Grant::Silent }
 }
 
 /// A reply taken apart.
 #[derive(Debug)]
-pub struct Reply {
+pub struct FixtureReply {
     /// Its status.
     pub status: u16,
     /// Its fields, names in lower case.
@@ -78,9 +78,9 @@ pub struct Reply {
     pub body: String,
 }
 
-impl Reply {
+impl FixtureReply {
     /// Reads the one reply in `out`.
-    pub fn read(out: &[u8]) -> Reply {
+    pub fn read(out: &[u8]) -> FixtureReply {
         let text = str::from_utf8(out).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let mut lines = head.split("\r\n");
@@ -89,7 +89,7 @@ impl Reply {
             .map(|line| line.split_once(": ").unwrap())
             .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
             .collect();
-        let reply = Reply { status, fields, body: body.to_owned() };
+        let reply = FixtureReply { status, fields, body: body.to_owned() };
         let length = reply.field("content-length").map(|length| length.parse().unwrap());
         assert!(body.is_empty() || length == Some(body.len()), "{reply:?}");
         reply

@@ -2,13 +2,13 @@
 
 use bumpalo::Bump;
 
-use super::reply::{Heading, JsonText};
+use super::reply::{JsonText, ResponseContext};
 
 /// Appends the reply of `/health`: a process that can answer is alive. Gives the status.
-pub(super) fn write_health(out: &mut Vec<u8>, heading: &Heading<'_>) -> u16 {
+pub(super) fn write_health(out: &mut Vec<u8>, response: &ResponseContext<'_>) -> u16 {
     const STATUS: u16 = 200;
-    heading.start(out, STATUS);
-    heading.end_json(out, b"{\"status\":\"ok\"}");
+    response.start(out, STATUS);
+    response.end_json(out, b"{\"status\":\"ok\"}");
     STATUS
 }
 
@@ -16,19 +16,19 @@ pub(super) fn write_health(out: &mut Vec<u8>, heading: &Heading<'_>) -> u16 {
 /// its own disk takes nothing: then with the reason. Gives the status.
 pub(super) fn write_readiness(
     out: &mut Vec<u8>,
-    heading: &Heading<'_>,
+    response: &ResponseContext<'_>,
     (ready, disk_lack): (bool, Option<&str>),
     bump: &Bump,
 ) -> u16 {
     let status = if ready { 200 } else { 503 };
-    heading.start(out, status);
+    response.start(out, status);
     let mut body = JsonText::new(bump, 256);
     body.raw(if ready { "{\"status\":\"ready\"" } else { "{\"status\":\"unavailable\"" });
     if let Some(lack) = disk_lack {
         body.raw(",\"reason\":").text(lack);
     }
     body.raw("}");
-    heading.end_json(out, body.as_bytes());
+    response.end_json(out, body.as_bytes());
     status
 }
 
@@ -43,10 +43,10 @@ mod tests {
     fn what_the_disk_lacks_is_said() {
         let (bump, cors, date) = (Bump::new(), Cors::default(), ImfDate::of(WallMs(0)));
         let frame = Frame { date: date.as_str(), close: false, head_only: false, http_1_0: false };
-        let heading = Heading { frame, cors: &cors, grant: Grant::Silent };
+        let response = ResponseContext { frame, cors: &cors, grant: Grant::Silent };
         let answer = |state| {
             let mut out = Vec::new();
-            write_readiness(&mut out, &heading, state, &bump);
+            write_readiness(&mut out, &response, state, &bump);
             String::from_utf8(out).unwrap()
         };
         assert!(answer((true, None)).ends_with("\r\n\r\n{\"status\":\"ready\"}"));

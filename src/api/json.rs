@@ -14,7 +14,7 @@ use bumpalo::collections::Vec as BumpVec;
 use memchr::memchr2;
 use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 
-use super::refusal::{Code, Field, Refusal};
+use super::refusal::{Code, RequestField, RequestRefusal};
 use nudged_base::limits::{JSON_DEPTH_MAX, JSON_MEMBERS_MAX};
 
 #[cfg(test)]
@@ -41,10 +41,10 @@ pub enum Json<'a> {
 /// touched for escapes and errors alone.
 ///
 /// # Errors
-/// 400 on [`Field::Body`]: `invalid_utf8`, `malformed_json`, `duplicate_key`, `too_deep`,
+/// 400 on [`RequestField::Body`]: `invalid_utf8`, `malformed_json`, `duplicate_key`, `too_deep`,
 /// `too_many_members` or `bad_number`.
-pub fn parse<'a>(body: &'a [u8], bump: &'a Bump) -> Result<Json<'a>, Refusal> {
-    let refuse = |code| Refusal::new(code, Field::Body);
+pub fn parse<'a>(body: &'a [u8], bump: &'a Bump) -> Result<Json<'a>, RequestRefusal> {
+    let refuse = |code| RequestRefusal::new(code, RequestField::Body);
     let text = str::from_utf8(body).map_err(|_| refuse(Code::InvalidUtf8))?;
     let broken = Cell::new(None);
     let numbers = Numbers { rest: Cell::new(text) };

@@ -4,16 +4,16 @@
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
-use super::refusal::{Code, Field, Refusal};
+use super::refusal::{Code, RequestField, RequestRefusal};
 use nudged_base::hex;
 
 /// The pairs of a query in their order, decoded; empty ones (`&&`) are left out, one without `=`
 /// has an empty value. What needs no decoding borrows from the query. Each item is an error where
-/// that pair can't be decoded: `bad_encoding` or `invalid_utf8` on [`Field::Query`].
+/// that pair can't be decoded: `bad_encoding` or `invalid_utf8` on [`RequestField::Query`].
 pub fn pairs<'a>(
     query: &'a str,
     bump: &'a Bump,
-) -> impl Iterator<Item = Result<(&'a str, &'a str), Refusal>> {
+) -> impl Iterator<Item = Result<(&'a str, &'a str), RequestRefusal>> {
     query.split('&').filter(|pair| !pair.is_empty()).map(move |pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         Ok((decode(name, bump)?, decode(value, bump)?))
@@ -24,28 +24,28 @@ pub fn pairs<'a>(
 ///
 /// # Errors
 /// As [`pairs`], and `duplicate_field` where there are two.
-pub fn key<'a>(query: &'a str, bump: &'a Bump) -> Result<Option<&'a str>, Refusal> {
+pub fn key<'a>(query: &'a str, bump: &'a Bump) -> Result<Option<&'a str>, RequestRefusal> {
     let mut found = None;
     for pair in pairs(query, bump) {
         let (name, value) = pair?;
         if name == "key" && found.replace(value).is_some() {
-            return Err(Refusal::new(Code::DuplicateField, Field::Key));
+            return Err(RequestRefusal::new(Code::DuplicateField, RequestField::Key));
         }
     }
     Ok(found)
 }
 
-fn decode<'a>(text: &'a str, bump: &'a Bump) -> Result<&'a str, Refusal> {
+fn decode<'a>(text: &'a str, bump: &'a Bump) -> Result<&'a str, RequestRefusal> {
     if !text.bytes().any(|byte| byte == b'%' || byte == b'+') {
         return Ok(text);
     }
     let mut decoded = BumpVec::with_capacity_in(text.len(), bump);
     let plain = text.bytes().map(|byte| if byte == b'+' { b' ' } else { byte });
     for byte in hex::percent_decoded(plain) {
-        decoded.push(byte.ok_or(Refusal::new(Code::BadEncoding, Field::Query))?);
+        decoded.push(byte.ok_or(RequestRefusal::new(Code::BadEncoding, RequestField::Query))?);
     }
     str::from_utf8(decoded.into_bump_slice())
-        .map_err(|_| Refusal::new(Code::InvalidUtf8, Field::Query))
+        .map_err(|_| RequestRefusal::new(Code::InvalidUtf8, RequestField::Query))
 }
 
 #[cfg(test)]

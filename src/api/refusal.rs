@@ -3,7 +3,7 @@
 
 use bumpalo::Bump;
 
-use super::reply::{Heading, JsonText};
+use super::reply::{JsonText, ResponseContext};
 use nudged_http::reply;
 
 /// Seconds after which a client that was refused for load should ask again.
@@ -103,7 +103,7 @@ impl Code {
 
 /// Which part of a request is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Field {
+pub enum RequestField {
     /// The body as a whole.
     Body,
     /// The query string as a whole.
@@ -130,64 +130,68 @@ pub enum Field {
     ContentType,
 }
 
-impl Field {
+impl RequestField {
     /// The field as clients see it.
     pub fn name(self) -> &'static str {
         match self {
-            Field::Body => "body",
-            Field::Query => "query",
-            Field::User => "user",
-            Field::Placement => "placement",
-            Field::Session => "session",
-            Field::Locale => "locale",
-            Field::Tz => "tz",
-            Field::Attrs => "attrs",
-            Field::Events => "events",
-            Field::Explain => "explain",
-            Field::Key => "key",
-            Field::ContentType => "content-type",
+            RequestField::Body => "body",
+            RequestField::Query => "query",
+            RequestField::User => "user",
+            RequestField::Placement => "placement",
+            RequestField::Session => "session",
+            RequestField::Locale => "locale",
+            RequestField::Tz => "tz",
+            RequestField::Attrs => "attrs",
+            RequestField::Events => "events",
+            RequestField::Explain => "explain",
+            RequestField::Key => "key",
+            RequestField::ContentType => "content-type",
         }
     }
 }
 
 /// A refused request: why, and what of it is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct RequestRefusal {
     /// Why.
     pub code: Code,
     /// What of the request is at fault; `None` where no field is.
-    pub field: Option<Field>,
+    pub field: Option<RequestField>,
 }
 
-impl Refusal {
+impl RequestRefusal {
     /// A refusal for one field.
-    pub fn new(code: Code, field: Field) -> Refusal {
-        Refusal { code, field: Some(field) }
+    pub fn new(code: Code, field: RequestField) -> RequestRefusal {
+        RequestRefusal { code, field: Some(field) }
     }
 }
 
-impl From<Code> for Refusal {
-    fn from(code: Code) -> Refusal {
-        Refusal { code, field: None }
+impl From<Code> for RequestRefusal {
+    fn from(code: Code) -> RequestRefusal {
+        RequestRefusal { code, field: None }
     }
 }
 
 /// Appends the reply of a refusal: `{"error":{"code":"...","field":"..."}}`, `field` only where
 /// there is one; with `WWW-Authenticate` on a 401 and `Retry-After` on a 503. A 405 goes through
 /// [`write_method_not_allowed`]. Gives the status. Allocates only where `out` has to grow.
-pub(crate) fn write_refusal(out: &mut Vec<u8>, heading: &Heading<'_>, refusal: Refusal) -> u16 {
+pub(crate) fn write_refusal(
+    out: &mut Vec<u8>,
+    response: &ResponseContext<'_>,
+    refusal: RequestRefusal,
+) -> u16 {
     debug_assert!(refusal.code != Code::MethodNotAllowed, "a 405 carries Allow");
-    write(out, heading, refusal, None)
+    write(out, response, refusal, None)
 }
 
 /// Appends a 405 with the methods that the route has, as `GET, POST`; gives the status. Allocates
 /// only where `out` has to grow.
 pub(crate) fn write_method_not_allowed(
     out: &mut Vec<u8>,
-    heading: &Heading<'_>,
+    response: &ResponseContext<'_>,
     allow: &str,
 ) -> u16 {
-    write(out, heading, Code::MethodNotAllowed.into(), Some(allow))
+    write(out, response, Code::MethodNotAllowed.into(), Some(allow))
 }
 
 /// Appends the 503 of events for which the journal has no room:
@@ -195,25 +199,30 @@ pub(crate) fn write_method_not_allowed(
 /// message, where it is that.
 pub(crate) fn write_journal_full(
     out: &mut Vec<u8>,
-    heading: &Heading<'_>,
+    response: &ResponseContext<'_>,
     disk_lack: Option<&str>,
     bump: &Bump,
 ) {
     let Some(lack) = disk_lack else {
-        write_refusal(out, heading, Code::JournalFull.into());
+        write_refusal(out, response, Code::JournalFull.into());
         return;
     };
-    heading.start(out, Code::JournalFull.status());
+    response.start(out, Code::JournalFull.status());
     reply::field(out, "Retry-After", RETRY_AFTER_S);
     let mut body = JsonText::new(bump, 256);
     body.raw("{\"error\":{\"code\":\"").raw(Code::JournalFull.name());
     body.raw("\",\"message\":").text(lack).raw("}}");
-    heading.end_json(out, body.as_bytes());
+    response.end_json(out, body.as_bytes());
 }
 
-fn write(out: &mut Vec<u8>, heading: &Heading<'_>, refusal: Refusal, allow: Option<&str>) -> u16 {
+fn write(
+    out: &mut Vec<u8>,
+    response: &ResponseContext<'_>,
+    refusal: RequestRefusal,
+    allow: Option<&str>,
+) -> u16 {
     let status = refusal.code.status();
-    heading.start(out, status);
+    response.start(out, status);
     match status {
         401 => reply::field(out, "WWW-Authenticate", b"Bearer"),
         503 => reply::field(out, "Retry-After", RETRY_AFTER_S),
@@ -230,7 +239,7 @@ fn write(out: &mut Vec<u8>, heading: &Heading<'_>, refusal: Refusal, allow: Opti
         body.put(field.name());
     }
     body.put("\"}}");
-    heading.end_json(out, body.as_bytes());
+    response.end_json(out, body.as_bytes());
     status
 }
 

@@ -9,7 +9,7 @@ use super::events;
 use super::ignored::Ignored;
 use super::outcome::{Candidate, Decided, Outcome, Verdicts};
 use super::refusal::{Code, write_journal_full, write_refusal};
-use super::reply::Heading;
+use super::reply::ResponseContext;
 use super::verdict::{Verdict, summarize};
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::choose::Decision;
@@ -19,7 +19,7 @@ use nudged_domain::decide::gates::Gate;
 #[derive(Clone, Copy, Debug)]
 pub struct Rendering<'r> {
     /// What its head is made from.
-    pub heading: Heading<'r>,
+    pub response: ResponseContext<'r>,
     /// The catalog that the outcome's popups are of; `None` where it names none.
     pub snapshot: Option<&'r Snapshot>,
     /// Why the node's own disk takes nothing, for people; `None` while it does.
@@ -38,7 +38,7 @@ impl<'r> Rendering<'r> {
             Outcome::Decided(decided) => self.write_decided(decided, out),
             Outcome::Verdicts(verdicts) => self.write_verdicts(verdicts, out),
             Outcome::Overloaded => {
-                write_refusal(out, &self.heading, Code::Overloaded.into());
+                write_refusal(out, &self.response, Code::Overloaded.into());
             }
             Outcome::State(_) | Outcome::Erased { .. } | Outcome::Unavailable => {
                 unreachable!("no connection asks for {outcome:?}")
@@ -47,7 +47,7 @@ impl<'r> Rendering<'r> {
     }
 
     fn write_decided(&self, decided: &Decided<'_>, out: &mut Vec<u8>) {
-        let (heading, bump) = (&self.heading, self.bump);
+        let (response, bump) = (&self.response, self.bump);
         let is_any = !decided.verdicts.is_empty();
         let extras = Extras {
             anonymous: decided.anonymous,
@@ -61,15 +61,15 @@ impl<'r> Rendering<'r> {
             Decision::Nothing { reason, next_in_s } => (None, Some(reason.as_str()), next_in_s),
         };
         match (decided.candidates, shown, reason) {
-            (None, Some(shown), _) => answer::write_show(out, heading, &shown, &extras, bump),
+            (None, Some(shown), _) => answer::write_show(out, response, &shown, &extras, bump),
             (None, None, reason) => {
                 let reason = reason.expect("nothing is shown for a reason");
-                answer::write_nothing(out, heading, reason, next_in_s, &extras);
+                answer::write_nothing(out, response, reason, next_in_s, &extras);
             }
             (Some(candidates), shown, reason) => {
                 let candidates = self.named(candidates);
                 let explanation = Explanation { shown, reason, next_in_s, candidates };
-                answer::write_explain(out, heading, &explanation, &extras, bump);
+                answer::write_explain(out, response, &explanation, &extras, bump);
             }
         }
     }
@@ -86,7 +86,7 @@ impl<'r> Rendering<'r> {
         }
     }
 
-    fn named(&self, candidates: &[Candidate]) -> &'r [answer::Candidate<'r>] {
+    fn named(&self, candidates: &[Candidate]) -> &'r [answer::NamedCandidate<'r>] {
         let named = candidates.iter().map(|(popup, gate)| {
             let id: &str = &self.catalog().popups[*popup as usize].id;
             (id, gate.map(Gate::as_str))
@@ -99,15 +99,15 @@ impl<'r> Rendering<'r> {
     }
 
     fn write_verdicts(&self, verdicts: &Verdicts<'_>, out: &mut Vec<u8>) {
-        let (heading, bump) = (&self.heading, self.bump);
+        let (response, bump) = (&self.response, self.bump);
         let mut all = BumpVec::with_capacity_in(verdicts.verdicts.len(), bump);
         all.extend(verdicts.verdicts.iter().map(|(_, verdict)| *verdict));
         let is_refused = all.contains(&Verdict::UNAVAILABLE)
             && !all.iter().any(|verdict| verdict.rests_on_record());
         if is_refused {
-            return write_journal_full(out, heading, self.disk_lack, bump);
+            return write_journal_full(out, response, self.disk_lack, bump);
         }
         let ignored = Ignored { names: verdicts.ignored, count: 0 };
-        events::write_accepted(out, heading, &summarize(&all, bump), &ignored, bump);
+        events::write_accepted(out, response, &summarize(&all, bump), &ignored, bump);
     }
 }

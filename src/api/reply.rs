@@ -12,7 +12,7 @@ const JSON: &str = "application/json";
 
 /// What the head of a reply is made from.
 #[derive(Clone, Copy, Debug)]
-pub struct Heading<'a> {
+pub struct ResponseContext<'a> {
     /// What the connection and the turn say.
     pub frame: Frame<'a>,
     /// The origins that may read replies.
@@ -21,7 +21,7 @@ pub struct Heading<'a> {
     pub grant: Grant,
 }
 
-impl Heading<'_> {
+impl ResponseContext<'_> {
     /// Appends the status line and the fields of every reply. None is stored by a cache: each
     /// decision is one user's, once, and no other answer is worth a cache's risk.
     pub(super) fn start(&self, out: &mut Vec<u8>, status: u16) {

@@ -9,11 +9,11 @@ use super::access::{Access, Caller};
 use super::command::{Command, EventsRequest};
 use super::cors::{Cors, Grant};
 use super::decide;
-use super::events::{self, Reading, Summary};
+use super::events::{self, EventContext, Summary};
 use super::health;
 use super::ignored::{Ignored, Unknown};
-use super::refusal::{self, Code, Field, Refusal};
-use super::reply::Heading;
+use super::refusal::{self, Code, RequestField, RequestRefusal};
+use super::reply::ResponseContext;
 use super::token::Keys;
 use nudged_base::time::WallMs;
 use nudged_http::head::{Method, Request};
@@ -24,7 +24,7 @@ mod tests;
 
 /// What requests are weighed against: the listener's settings and the node's state this turn.
 #[derive(Clone, Copy, Debug)]
-pub struct Surface<'s> {
+pub struct RequestPolicy<'s> {
     /// The listener's access keys.
     pub access: &'s Access,
     /// The origins that may read replies.
@@ -56,7 +56,7 @@ enum Direct<'a> {
     /// An empty array of events.
     NoEvents(Ignored<'a>),
     MethodNotAllowed,
-    Refused(Refusal),
+    Refused(RequestRefusal),
 }
 
 /// The routes, and `*`, which stands for all of them.
@@ -113,40 +113,42 @@ impl Route {
 /// the heap is touched for escaped JSON texts and refused bodies alone.
 pub fn route<'a>(
     request: &Request<'a>,
-    surface: &Surface<'_>,
+    policy: &RequestPolicy<'_>,
     bump: &'a Bump,
     frame: &Frame<'_>,
     out: &mut Vec<u8>,
 ) -> Routed<'a> {
-    let mut heading = Heading { frame: *frame, cors: surface.cors, grant: Grant::Silent };
-    let route = match find(request, &mut heading) {
+    let mut response = ResponseContext { frame: *frame, cors: policy.cors, grant: Grant::Silent };
+    let route = match find(request, &mut response) {
         Ok(route) => route,
         Err(refusal) => {
-            return Routed::Answered(refusal::write_refusal(out, &heading, refusal));
+            return Routed::Answered(refusal::write_refusal(out, &response, refusal));
         }
     };
-    let direct = match command(route, request, surface, bump) {
+    let direct = match command(route, request, policy, bump) {
         Ok(command) => return Routed::Command(command),
         Err(direct) => direct,
     };
     Routed::Answered(match direct {
-        Direct::Options => write_options(out, &heading, route, request),
-        Direct::Health => health::write_health(out, &heading),
+        Direct::Options => write_options(out, &response, route, request),
+        Direct::Health => health::write_health(out, &response),
         Direct::Readiness => {
-            health::write_readiness(out, &heading, (surface.ready, surface.disk_lack), bump)
+            health::write_readiness(out, &response, (policy.ready, policy.disk_lack), bump)
         }
         Direct::NoEvents(ignored) => {
-            events::write_accepted(out, &heading, &Summary::default(), &ignored, bump)
+            events::write_accepted(out, &response, &Summary::default(), &ignored, bump)
         }
-        Direct::MethodNotAllowed => refusal::write_method_not_allowed(out, &heading, route.allow()),
-        Direct::Refused(refusal) => refusal::write_refusal(out, &heading, refusal),
+        Direct::MethodNotAllowed => {
+            refusal::write_method_not_allowed(out, &response, route.allow())
+        }
+        Direct::Refused(refusal) => refusal::write_refusal(out, &response, refusal),
     })
 }
 
 fn command<'a>(
     route: Route,
     request: &Request<'a>,
-    surface: &Surface<'_>,
+    policy: &RequestPolicy<'_>,
     bump: &'a Bump,
 ) -> Result<Command<'a>, Direct<'a>> {
     match (route, request.method) {
@@ -154,10 +156,10 @@ fn command<'a>(
         (Route::Health, Method::Get | Method::Head) => Err(Direct::Health),
         (Route::Readyz, Method::Get | Method::Head) => Err(Direct::Readiness),
         (Route::Decide, Method::Get | Method::Post) => {
-            command_decide(request, surface, bump).map_err(Direct::Refused)
+            command_decide(request, policy, bump).map_err(Direct::Refused)
         }
         (Route::Events, Method::Post) => {
-            let events = command_events(request, surface, bump).map_err(Direct::Refused)?;
+            let events = command_events(request, policy, bump).map_err(Direct::Refused)?;
             if events.count() == 0 {
                 return Err(Direct::NoEvents(events.ignored));
             }
@@ -167,8 +169,11 @@ fn command<'a>(
     }
 }
 
-/// The route of a request, whose heading then grants what pages are granted there.
-pub(super) fn find(request: &Request<'_>, heading: &mut Heading<'_>) -> Result<Route, Refusal> {
+/// The route of a request, whose response then grants what pages are granted there.
+pub(super) fn find(
+    request: &Request<'_>,
+    response: &mut ResponseContext<'_>,
+) -> Result<Route, RequestRefusal> {
     let route = match Route::of(request.path) {
         Some(route) => route,
         // Balancers ask so whatever path they are told, and mean the server.
@@ -176,7 +181,7 @@ pub(super) fn find(request: &Request<'_>, heading: &mut Heading<'_>) -> Result<R
         None => return Err(Code::NotFound.into()),
     };
     if route.is_for_pages() {
-        heading.grant = heading.cors.grant(request.origin);
+        response.grant = response.cors.grant(request.origin);
     }
     Ok(route)
 }
@@ -184,10 +189,10 @@ pub(super) fn find(request: &Request<'_>, heading: &mut Heading<'_>) -> Result<R
 /// Checks what a command's head says: its key, and the type of a body.
 pub(super) fn admit(
     request: &Request<'_>,
-    surface: &Surface<'_>,
+    policy: &RequestPolicy<'_>,
     bump: &Bump,
-) -> Result<Caller, Refusal> {
-    let caller = surface.access.check(request, bump)?;
+) -> Result<Caller, RequestRefusal> {
+    let caller = policy.access.check(request, bump)?;
     if request.method == Method::Post {
         check_content_type(request.content_type)?;
     }
@@ -196,42 +201,42 @@ pub(super) fn admit(
 
 fn command_decide<'a>(
     request: &Request<'a>,
-    surface: &Surface<'_>,
+    policy: &RequestPolicy<'_>,
     bump: &'a Bump,
-) -> Result<Command<'a>, Refusal> {
-    let caller = admit(request, surface, bump)?;
+) -> Result<Command<'a>, RequestRefusal> {
+    let caller = admit(request, policy, bump)?;
     let asked = if request.method == Method::Get {
         decide::read_query(request.query, bump)?
     } else {
         let unknown = Unknown::of_query(request.query, bump);
-        decide::read_body(request.body, surface.reading(bump), unknown)?
+        decide::read_body(request.body, policy.reading(bump), unknown)?
     };
     if asked.explain && caller == Caller::Public {
-        return Err(Refusal::new(Code::ServerKeyRequired, Field::Explain));
+        return Err(RequestRefusal::new(Code::ServerKeyRequired, RequestField::Explain));
     }
     Ok(Command::Decide(asked))
 }
 
 fn command_events<'a>(
     request: &Request<'a>,
-    surface: &Surface<'_>,
+    policy: &RequestPolicy<'_>,
     bump: &'a Bump,
-) -> Result<EventsRequest<'a>, Refusal> {
-    admit(request, surface, bump)?;
+) -> Result<EventsRequest<'a>, RequestRefusal> {
+    admit(request, policy, bump)?;
     let mut unknown = Unknown::of_query(request.query, bump);
-    let elements = events::read_body(request.body, surface.reading(bump), &mut unknown)?;
+    let elements = events::read_body(request.body, policy.reading(bump), &mut unknown)?;
     Ok(EventsRequest::of(elements, unknown.finish(), bump))
 }
 
-impl<'s> Surface<'s> {
-    fn reading<'a>(&self, bump: &'a Bump) -> Reading<'a, 's> {
-        Reading { keys: self.keys, now: self.now, bump }
+impl<'s> RequestPolicy<'s> {
+    fn reading<'a>(&self, bump: &'a Bump) -> EventContext<'a, 's> {
+        EventContext { keys: self.keys, now: self.now, bump }
     }
 }
 
 /// JSON, or plain text, which a page may send to another origin without a preflight; parameters
 /// are ignored, and none at all is taken for JSON.
-fn check_content_type(content_type: Option<&[u8]>) -> Result<(), Refusal> {
+fn check_content_type(content_type: Option<&[u8]>) -> Result<(), RequestRefusal> {
     let content_type = content_type.unwrap_or_default();
     let essence = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
     match essence.trim_ascii() {
@@ -240,25 +245,25 @@ fn check_content_type(content_type: Option<&[u8]>) -> Result<(), Refusal> {
         essence if essence.eq_ignore_ascii_case(b"text/plain") => Ok(()),
         // What `curl -d` sends unless it is told otherwise; the body is JSON all the same.
         essence if essence.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") => Ok(()),
-        _ => Err(Refusal::new(Code::UnsupportedMediaType, Field::ContentType)),
+        _ => Err(RequestRefusal::new(Code::UnsupportedMediaType, RequestField::ContentType)),
     }
 }
 
 /// `OPTIONS`: the route's methods, and where it is a preflight what the origin is granted.
 fn write_options(
     out: &mut Vec<u8>,
-    heading: &Heading<'_>,
+    response: &ResponseContext<'_>,
     route: Route,
     request: &Request<'_>,
 ) -> u16 {
     const STATUS: u16 = 204;
-    reply::start(out, STATUS, &heading.frame);
+    reply::start(out, STATUS, &response.frame);
     reply::field(out, "Allow", route.allow().as_bytes());
     if request.access_control_request_method.is_some() {
         let asked = request.access_control_request_headers;
-        heading.cors.write_preflight(heading.grant, route.allow(), asked, out);
+        response.cors.write_preflight(response.grant, route.allow(), asked, out);
     } else {
-        heading.cors.write_grant(heading.grant, out);
+        response.cors.write_grant(response.grant, out);
     }
     reply::end_without_body(out);
     STATUS

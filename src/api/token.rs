@@ -94,7 +94,7 @@ impl fmt::Debug for Secret {
 
 /// One key, ready to sign: the two blocks of HMAC's own padding are already hashed.
 #[derive(Clone)]
-struct Key {
+struct SigningKey {
     id: u32,
     created_at: WallMs,
     /// Made when the next newer key was, or moved here then; `None` for the newest.
@@ -102,7 +102,7 @@ struct Key {
     state: Hmac<Sha256>,
 }
 
-impl Key {
+impl SigningKey {
     fn verifies_at(&self, now: WallMs) -> bool {
         let rest = DurationMs(TOMBSTONE_AGE_MAX_MS);
         self.superseded_at.is_none_or(|superseded_at| now < superseded_at.plus(rest))
@@ -115,7 +115,7 @@ impl Key {
 /// ids alone.
 #[derive(Clone)]
 pub struct Keys {
-    keys: Vec<Key>,
+    keys: Vec<SigningKey>,
 }
 
 impl fmt::Debug for Keys {
@@ -133,9 +133,9 @@ impl Keys {
     pub fn new(secrets: &[Secret]) -> Keys {
         let mut signing = secrets.iter().filter(|secret| secret.moved_at.is_none());
         assert!(signing.next().is_some(), "a node has at least one signing key");
-        let mut keys: Vec<Key> = secrets
+        let mut keys: Vec<SigningKey> = secrets
             .iter()
-            .map(|secret| Key {
+            .map(|secret| SigningKey {
                 id: secret.id,
                 created_at: secret.created_at,
                 superseded_at: secret.moved_at,
@@ -150,7 +150,7 @@ impl Keys {
         Keys { keys }
     }
 
-    fn newest(&self) -> &Key {
+    fn newest(&self) -> &SigningKey {
         self.keys.last().expect("made with at least one key")
     }
 

@@ -19,7 +19,7 @@ use nudged_runtime::journal_core::JournalHandle;
 use nudged_runtime::log_thread::stamp_now;
 use nudged_runtime::mesh::{ControlEnvelope, Mesh};
 use nudged_runtime::vital::Needed;
-use nudged_shard::control::{Command, ControlReply, Drain};
+use nudged_shard::control::{ControlReply, ControlRequest, DrainStep};
 
 /// Exit code of a clean stop.
 const CLEAN: u8 = 0;
@@ -65,12 +65,12 @@ fn stop(node: Node) -> u8 {
     // Nobody was told to send it requests.
     let lame_duck_ms = if node.was_ready { node.config.lame_duck.0 } else { 0 };
     let lame_duck = Duration::from_millis(lame_duck_ms);
-    let told = send_drain_step(&node, Drain::LameDuck);
+    let told = send_drain_step(&node, DrainStep::LameDuck);
     await_all(&told, EXIT_TIMEOUT);
     if second_stop_within(&node, lame_duck.min(limit)) {
         return leave_now(&node, begun);
     }
-    let told = send_drain_step(&node, Drain::Finish);
+    let told = send_drain_step(&node, DrainStep::Finish);
     while !is_finished(&told) {
         let left = limit.saturating_sub(begun.elapsed());
         if left.is_zero() {
@@ -80,7 +80,7 @@ fn stop(node: Node) -> u8 {
             return leave_now(&node, begun);
         }
     }
-    await_all(&send_drain_step(&node, Drain::Exit), EXIT_TIMEOUT);
+    await_all(&send_drain_step(&node, DrainStep::Exit), EXIT_TIMEOUT);
     close_storage(node, begun, begun + limit)
 }
 
@@ -211,11 +211,12 @@ fn second_stop_within(node: &Node, time: Duration) -> bool {
     }
 }
 
-fn send_drain_step(node: &Node, step: Drain) -> Vec<Receiver<ControlReply>> {
+fn send_drain_step(node: &Node, step: DrainStep) -> Vec<Receiver<ControlReply>> {
     let told = node.mesh.shards.iter().map(|lanes| {
         let (reply, replied) = bounded(1);
         // A full lane leaves the receiver without a sender, which counts as answered.
-        let _ = lanes.controls.push(ControlEnvelope { command: Command::Drain(step), reply });
+        let _ =
+            lanes.controls.push(ControlEnvelope { command: ControlRequest::Drain(step), reply });
         lanes.sleeper.wake();
         replied
     });

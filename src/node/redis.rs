@@ -15,7 +15,7 @@ use nudged_runtime::link_target::LinkTarget;
 use nudged_runtime::redis_client::BlockingRedis;
 use nudged_runtime::resolver::Resolver;
 use nudged_runtime::wake::Sleeper;
-use nudged_shard::users::redis::{ArbiterSetup, Queue};
+use nudged_shard::users::redis::{ArbiterSetup, RecordQueue};
 
 /// A name that is not found within this at start is looked up further while the node serves.
 const RESOLVE_WAIT: Duration = Duration::from_secs(2);
@@ -111,8 +111,8 @@ pub fn arbiter_of(
         negative_ttl_ms: redis.negative_ttl.0.min(redis.slice_ttl.0),
         ttl_ms: redis.ttl.0,
         queue: match config.queue {
-            nudged_config::Queue::Journal => Queue::Journal,
-            nudged_config::Queue::Redis => Queue::List { list_max: redis.list_max },
+            nudged_config::Queue::Journal => RecordQueue::Journal,
+            nudged_config::Queue::Redis => RecordQueue::List { list_max: redis.list_max },
         },
         needs_sync: config.queue == nudged_config::Queue::Redis
             && config.ack == nudged_config::Ack::Synced,

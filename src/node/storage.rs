@@ -22,7 +22,7 @@ use nudged_journal::recovery::{self, Damage, RecoverError, RecoverOptions, Recov
 use nudged_journal::segment::{SegmentId, SetId};
 use nudged_runtime::files::{DirectoryError, JournalDirectory, free_bytes};
 use nudged_runtime::log_thread::{self, stamp_now};
-use nudged_shard::users::unmerged::left::Left;
+use nudged_shard::users::unmerged::RecoveredUnmerged;
 use nudged_store::{FailureKind, Store, StoreError, StreamId};
 
 /// Segments of the journal that a node starts with.
@@ -55,7 +55,7 @@ pub struct Storage {
     /// The first record that SQL has not applied.
     pub tail: Tail,
     /// What is to be merged into Redis, where the node has one.
-    pub unmerged: Left,
+    pub unmerged: RecoveredUnmerged,
 }
 
 /// How the journal writes.
@@ -145,7 +145,7 @@ pub fn open(
                 .and_then(|tail| unmerged::collect(&disk, tail, end))
                 .map_err(|error| unusable(error.to_string()))?
         }
-        None => Left::new(),
+        None => RecoveredUnmerged::new(),
     };
     Ok(Storage {
         directory: Arc::new(directory),

@@ -6,14 +6,18 @@ use nudged_base::ids::{Sequence, ShardId, UserKey};
 use nudged_journal::disk::DiskRead;
 use nudged_journal::reader::{Tail, TailError};
 use nudged_runtime::board::Board;
-use nudged_shard::users::unmerged::left::{Found, Left};
+use nudged_shard::users::unmerged::{RecoveredUnmerged, UnmergedScan};
 
 /// Entries that no record from `tail` to `end` tells to be merged. Allocates what they take.
 ///
 /// # Errors
 /// Where the journal can't be read.
-pub fn collect(disk: &impl DiskRead, mut tail: Tail, end: Sequence) -> Result<Left, TailError> {
-    let mut found = Found::default();
+pub fn collect(
+    disk: &impl DiskRead,
+    mut tail: Tail,
+    end: Sequence,
+) -> Result<RecoveredUnmerged, TailError> {
+    let mut found = UnmergedScan::default();
     while let Some(batch) = tail.next(disk, end)? {
         for (sequence, record) in batch {
             // What can't be read is told by the writer, who passes it over.
@@ -25,13 +29,13 @@ pub fn collect(disk: &impl DiskRead, mut tail: Tail, end: Sequence) -> Result<Le
 }
 
 /// Those of one shard's users.
-pub fn of_shard(left: &Left, shard: ShardId, shards: u16) -> Left {
+pub fn of_shard(left: &RecoveredUnmerged, shard: ShardId, shards: u16) -> RecoveredUnmerged {
     let is_own = |user: &str| UserKey::of(user.as_bytes()).home(shards) == shard;
     left.iter().filter(|(_, user, _)| is_own(user)).cloned().collect()
 }
 
 /// Says on the board, before the writer begins and before the shards do, what it must not pass.
-pub fn announce(board: &Board, left: &Left, end: Sequence, shards: u16) {
+pub fn announce(board: &Board, left: &RecoveredUnmerged, end: Sequence, shards: u16) {
     for shard in (0..shards).map(ShardId) {
         let first = of_shard(left, shard, shards).iter().map(|(sequence, ..)| *sequence).min();
         board.report_journal(shard, end, first);
@@ -47,21 +51,32 @@ mod tests {
     use nudged_domain::state::apply::{Action, ShowId};
     use nudged_journal::record::{Impression, Record};
     use nudged_runtime::wake::Sleeper;
-    use nudged_shard::users::unmerged::{Asked, Entry};
+    use nudged_shard::users::unmerged::{UnmergedEntry, UnmergedKind};
     use std::sync::Arc;
 
-    fn entry(token: &str, asked: Asked) -> Entry {
+    fn entry(token: &str, kind: UnmergedKind) -> UnmergedEntry {
         let shown = ShowId { popup: PopupKey::of("p"), number: 1, at: WallMs(1) };
         let (popup, variant) = ("p".into(), "".into());
-        Entry { at: WallMs(5), asked, shown, token: token.into(), popup, version: 1, variant }
+        UnmergedEntry {
+            at: WallMs(5),
+            kind,
+            shown,
+            token: token.into(),
+            popup,
+            version: 1,
+            variant,
+        }
     }
 
-    fn show(token: &str) -> Entry {
-        entry(token, Asked::Show { session: 0 })
+    fn show(token: &str) -> UnmergedEntry {
+        entry(token, UnmergedKind::Show { session: 0 })
     }
 
-    fn click(token: &str) -> Entry {
-        entry(token, Asked::Event { action: Action::Clicked, acted_at: WallMs(5), local: None })
+    fn click(token: &str) -> UnmergedEntry {
+        entry(
+            token,
+            UnmergedKind::Event { action: Action::Clicked, acted_at: WallMs(5), local: None },
+        )
     }
 
     fn merged(token: &str) -> Record<'_> {
@@ -101,12 +116,12 @@ mod tests {
             // Journaled again, the show first; then the node died.
             Record::Unmerged(shown.record("u")),
         ];
-        let mut found = Found::default();
+        let mut found = UnmergedScan::default();
         for (sequence, record) in (11..).zip(&records) {
             found.take(Sequence(sequence), record);
         }
         let left = found.into_left();
-        let wanted: Left =
+        let wanted: RecoveredUnmerged =
             vec![(Sequence(17), "u".into(), shown), (Sequence(12), "u".into(), clicked)];
         assert_eq!(left, wanted, "the show stays before its event");
         let sleepers = (0..3).map(|_| Arc::new(Sleeper::new().unwrap())).collect();

@@ -8,7 +8,7 @@ use crossbeam::channel::{Receiver, bounded};
 use nudged_base::ids::ShardId;
 use nudged_base::limits::{LANE_RETRY_MS, SHARD_ANSWER_MS};
 use nudged_runtime::mesh::{ControlEnvelope, Mesh};
-use nudged_shard::control::{Command, ControlReply, Outcome};
+use nudged_shard::control::{ControlOutcome, ControlReply, ControlRequest};
 
 /// A shard did not answer in time. The command may still be carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,7 +19,11 @@ pub struct NoAnswer(pub ShardId);
 ///
 /// # Errors
 /// Where its lane stays full, or no answer comes in time.
-pub fn ask(mesh: &Mesh, shard: ShardId, command: Command) -> Result<Outcome, NoAnswer> {
+pub fn ask(
+    mesh: &Mesh,
+    shard: ShardId,
+    command: ControlRequest,
+) -> Result<ControlOutcome, NoAnswer> {
     let deadline = Instant::now() + Duration::from_millis(SHARD_ANSWER_MS);
     let answer = push(mesh, shard, command, deadline)?;
     wait(&answer, shard, deadline)
@@ -30,13 +34,13 @@ pub fn ask(mesh: &Mesh, shard: ShardId, command: Command) -> Result<Outcome, NoA
 ///
 /// # Errors
 /// The shards that did not answer in time.
-pub fn ask_all(mesh: &Mesh, command: impl Fn() -> Command) -> Result<(), Vec<NoAnswer>> {
+pub fn ask_all(mesh: &Mesh, command: impl Fn() -> ControlRequest) -> Result<(), Vec<NoAnswer>> {
     ask_all_until(mesh, command, Instant::now() + Duration::from_millis(SHARD_ANSWER_MS))
 }
 
 fn ask_all_until(
     mesh: &Mesh,
-    command: impl Fn() -> Command,
+    command: impl Fn() -> ControlRequest,
     deadline: Instant,
 ) -> Result<(), Vec<NoAnswer>> {
     let ids = (0..mesh.shards.len())
@@ -56,7 +60,7 @@ fn ask_all_until(
 fn push(
     mesh: &Mesh,
     shard: ShardId,
-    command: Command,
+    command: ControlRequest,
     deadline: Instant,
 ) -> Result<Receiver<ControlReply>, NoAnswer> {
     let (reply, answer) = bounded(1);
@@ -78,7 +82,7 @@ fn wait(
     answer: &Receiver<ControlReply>,
     shard: ShardId,
     deadline: Instant,
-) -> Result<Outcome, NoAnswer> {
+) -> Result<ControlOutcome, NoAnswer> {
     let reply = answer.recv_deadline(deadline).map_err(|_| NoAnswer(shard))?;
     Ok(reply.outcome)
 }
@@ -86,10 +90,10 @@ fn wait(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nudged_shard::control::Drain;
+    use nudged_shard::control::DrainStep;
 
-    fn command() -> Command {
-        Command::Drain(Drain::LameDuck)
+    fn command() -> ControlRequest {
+        ControlRequest::Drain(DrainStep::LameDuck)
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::journal_lanes::JournalLanes;
 use super::wake::Sleeper;
 use nudged_base::ids::ShardId;
 use nudged_base::limits::{HOPS_OUTSTANDING_MAX, READS_OUTSTANDING_MAX};
-use nudged_shard::control::{Command, ControlReply};
+use nudged_shard::control::{ControlReply, ControlRequest};
 use nudged_shard::seam::{Hop, HopReply, ReadRequest, UserRead};
 
 /// Hops that may wait for one shard; more are refused to those who send them.
@@ -38,7 +38,7 @@ pub struct ShardLanes {
 #[derive(Debug)]
 pub struct ControlEnvelope {
     /// The command.
-    pub command: Command,
+    pub command: ControlRequest,
     /// Where the answer goes; it has room for it.
     pub reply: crossbeam::channel::Sender<ControlReply>,
 }

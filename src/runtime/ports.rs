@@ -12,7 +12,7 @@ use nudged_base::ids::{Sequence, ShardId};
 use nudged_base::slab::{Handle, Slab};
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_shard::control::{Control, ControlReply};
-use nudged_shard::seam::{BoardView, Effect, Input, ReadFailed, Report, UserRead};
+use nudged_shard::seam::{BoardView, Effect, Input, ReadFailed, ShardReport, UserRead};
 
 /// Commands of operators that one shard may be working on.
 const CONTROLS_MAX: usize = 1_024;
@@ -88,7 +88,7 @@ impl Ports {
             // A full table drops the sender, which its waiter sees at once.
             if let Ok(handle) = self.waiting.insert(envelope.reply) {
                 let ticket = handle.to_bits();
-                step(Input::Control(Control { ticket, command: envelope.command }));
+                step(Input::Control(Control { ticket, request: envelope.command }));
             }
         }
     }
@@ -149,23 +149,23 @@ impl Ports {
         }
     }
 
-    fn report(&self, report: Report) {
+    fn report(&self, report: ShardReport) {
         let board = &self.mesh.board;
         match report {
-            Report::Lost(partition) => {
+            ShardReport::Lost(partition) => {
                 board.report_lost(partition);
             }
-            Report::Run { run, evicts, syncs_always } => {
+            ShardReport::Run { run, evicts, syncs_always } => {
                 let found = Found::Server { run, evicts, syncs_always };
                 board.report_found(self.shard, found);
             }
-            Report::Unfit(unfit) => board.report_found(self.shard, Found::Unfit(unfit)),
-            Report::Denied => board.report_denied(),
-            Report::Compared { run } => board.report_compared(self.shard, run),
-            Report::Journal { acked, unmerged } => {
+            ShardReport::Unfit(unfit) => board.report_found(self.shard, Found::Unfit(unfit)),
+            ShardReport::Denied => board.report_denied(),
+            ShardReport::Compared { run } => board.report_compared(self.shard, run),
+            ShardReport::Journal { acked, unmerged } => {
                 board.report_journal(self.shard, acked, unmerged);
             }
-            Report::Promised { bytes } => self.mesh.journal.set_promised(self.shard, bytes),
+            ShardReport::Promised { bytes } => self.mesh.journal.set_promised(self.shard, bytes),
         }
     }
 
@@ -220,21 +220,21 @@ mod tests {
         let mesh = Arc::new(Mesh::new(2).unwrap());
         let mut ports = Ports::new(ShardId(1), Arc::clone(&mesh));
         let (acked, unmerged) = (Sequence(9), Some(Sequence(4)));
-        let run = Report::Run { run: 5, evicts: false, syncs_always: Some(true) };
+        let run = ShardReport::Run { run: 5, evicts: false, syncs_always: Some(true) };
         ports.deliver(Effect::Report(run));
         let found = Found::Server { run: 5, evicts: false, syncs_always: Some(true) };
         assert_eq!(mesh.board.found(ShardId(1)), found);
-        ports.deliver(Effect::Report(Report::Unfit(Unfit::NotLetIn)));
+        ports.deliver(Effect::Report(ShardReport::Unfit(Unfit::NotLetIn)));
         assert_eq!(mesh.board.unfit(), Some(Unfit::NotLetIn));
-        ports.deliver(Effect::Report(Report::Denied));
+        ports.deliver(Effect::Report(ShardReport::Denied));
         assert_eq!(mesh.board.denials(), 1);
-        ports.deliver(Effect::Report(Report::Lost(Partition(17))));
-        ports.deliver(Effect::Report(Report::Compared { run: 5 }));
-        ports.deliver(Effect::Report(Report::Journal { acked, unmerged }));
+        ports.deliver(Effect::Report(ShardReport::Lost(Partition(17))));
+        ports.deliver(Effect::Report(ShardReport::Compared { run: 5 }));
+        ports.deliver(Effect::Report(ShardReport::Journal { acked, unmerged }));
         assert_eq!(mesh.board.lost().collect::<Vec<_>>(), [Partition(17)]);
         assert_eq!(mesh.board.compared_run(ShardId(1)), 5);
         assert_eq!(mesh.board.journal_of(ShardId(1)), (acked, unmerged));
-        ports.deliver(Effect::Report(Report::Promised { bytes: 700 }));
+        ports.deliver(Effect::Report(ShardReport::Promised { bytes: 700 }));
         assert_eq!(mesh.journal.promised_bytes(), 700);
     }
 }

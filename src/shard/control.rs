@@ -12,12 +12,12 @@ pub struct Control {
     /// Given back with the reply.
     pub ticket: u64,
     /// What is asked.
-    pub command: Command,
+    pub request: ControlRequest,
 }
 
 /// What an operator asks of a shard.
 #[derive(Debug)]
-pub enum Command {
+pub enum ControlRequest {
     /// Decide by this catalog from now on.
     SwapCatalog(Arc<Snapshot>),
     /// Ask for these keys and allow these origins from now on.
@@ -33,12 +33,12 @@ pub enum Command {
         user: Box<str>,
     },
     /// Stop in steps.
-    Drain(Drain),
+    Drain(DrainStep),
 }
 
 /// The steps of a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Drain {
+pub enum DrainStep {
     /// Not ready any more; go on accepting, answers ask the client to close.
     LameDuck,
     /// Accept no more and finish what is open; answered when nothing is.
@@ -53,12 +53,12 @@ pub struct ControlReply {
     /// The command's ticket.
     pub ticket: u64,
     /// The outcome.
-    pub outcome: Outcome,
+    pub outcome: ControlOutcome,
 }
 
 /// What came of a command.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum ControlOutcome {
     /// Done.
     Done,
     /// The catalog is live on this shard; the former one comes back, so that it is not the shard

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use bumpalo::Bump;
 
-use super::control::{Command, Control, ControlReply, Drain, Outcome};
+use super::control::{Control, ControlOutcome, ControlReply, ControlRequest, DrainStep};
 use super::edge::connections::{Connections, ShardTurn};
 use super::edge::hops::{Hops, Outstanding};
-use super::edge::serve::Server;
+use super::edge::serve::RequestServer;
 use super::fanout::verdicts_of;
-use super::origin::{ConnectionSlot, Origin};
+use super::origin::{Origin, RequestSlot};
 use super::seam::{Effect, Hop, HopReply, Input, Outbox, Step, UserRead};
 use super::users::evaluate::{Attempt, RequestContext};
 use super::users::in_flight::{InFlight, InFlightTable, Waiter};
@@ -21,11 +21,11 @@ use super::users::lane::Lane;
 use super::users::redis::{Arbiter, ArbiterSetup, RedisUsers};
 use super::users::{Arbitration, Done, Users, UsersSetup};
 use super::view::{Rules, View};
-use nudged_api::command::{self, EncodedCommand};
+use nudged_api::command::{Command, EncodedCommand};
 use nudged_api::cors::Grant;
-use nudged_api::outcome::{self, EncodedOutcome};
+use nudged_api::outcome::{EncodedOutcome, Outcome};
 use nudged_api::render::Rendering;
-use nudged_api::reply::Heading;
+use nudged_api::reply::ResponseContext;
 use nudged_api::token::Keys;
 use nudged_base::clock::Now;
 use nudged_base::ids::ShardId;
@@ -142,7 +142,7 @@ impl Core {
 
     fn on_bytes(&mut self, now: Now, connection: u32, bytes: &[u8], outbox: &mut Outbox) {
         let Core { view, users, arbitration, connections, hops, bump, .. } = self;
-        let mut server = Server { view, users, arbitration, hops, bump, now };
+        let mut server = RequestServer { view, users, arbitration, hops, bump, now };
         let mut turn = ShardTurn { view, now, outbox };
         connections.receive(&mut turn, connection, bytes, |request, arrived, out| {
             server.serve(request, arrived, out)
@@ -151,7 +151,7 @@ impl Core {
 
     fn resume_connection(&mut self, now: Now, connection: u32, outbox: &mut Outbox) {
         let Core { view, users, arbitration, connections, hops, bump, .. } = self;
-        let mut server = Server { view, users, arbitration, hops, bump, now };
+        let mut server = RequestServer { view, users, arbitration, hops, bump, now };
         let mut turn = ShardTurn { view, now, outbox };
         connections.resume(&mut turn, connection, |request, arrived, out| {
             server.serve(request, arrived, out)
@@ -200,10 +200,10 @@ impl Core {
     /// A hop came back unexecuted: the request is refused for load.
     fn on_hop_refused(&mut self, now: Now, hop: Hop) {
         self.users.counters.hops_refused.add(1);
-        self.users.tell(now, Message::LaneFull);
+        self.users.log(now, Message::LaneFull);
         match self.hops.take(hop.ticket) {
             Some(Outstanding::Decision(origin)) => {
-                let overloaded = outcome::Outcome::Overloaded;
+                let overloaded = Outcome::Overloaded;
                 let outcome = EncodedOutcome::of_no_popup(&overloaded, self.users.buffer());
                 self.users.finish(origin, outcome);
             }
@@ -255,46 +255,46 @@ impl Core {
     fn on_control(&mut self, now: Now, control: Control, outbox: &mut Outbox) {
         let ticket = control.ticket;
         let done = |outcome| Effect::ControlReply(ControlReply { ticket, outcome });
-        match control.command {
-            Command::SwapCatalog(snapshot) => {
+        match control.request {
+            ControlRequest::SwapCatalog(snapshot) => {
                 let version = snapshot.version;
                 let former = std::mem::replace(&mut self.view.snapshot, snapshot);
                 self.bump.reset();
                 let Core { users, arbitration, bump, .. } = self;
                 users.let_go_of_catalogs(arbitration, version, bump);
-                outbox.push(done(Outcome::Swapped(former)));
+                outbox.push(done(ControlOutcome::Swapped(former)));
             }
-            Command::SwapRules(rules) => {
+            ControlRequest::SwapRules(rules) => {
                 self.view.rules = rules;
-                outbox.push(done(Outcome::Done));
+                outbox.push(done(ControlOutcome::Done));
             }
-            Command::Drain(Drain::Exit) => {
-                outbox.push(done(Outcome::Done));
+            ControlRequest::Drain(DrainStep::Exit) => {
+                outbox.push(done(ControlOutcome::Done));
                 outbox.push(Effect::Finished);
             }
-            Command::Drain(step) => self.on_drain(now, ticket, step, outbox),
-            Command::ReadUser { user } => {
-                self.on_command(now, ticket, &command::Command::ReadUser { user: &user });
+            ControlRequest::Drain(step) => self.on_drain(now, ticket, step, outbox),
+            ControlRequest::ReadUser { user } => {
+                self.on_command(now, ticket, &Command::ReadUser { user: &user });
             }
-            Command::EraseUser { user } => {
-                self.on_command(now, ticket, &command::Command::EraseUser { user: &user });
+            ControlRequest::EraseUser { user } => {
+                self.on_command(now, ticket, &Command::EraseUser { user: &user });
             }
         }
     }
 
-    fn on_command(&mut self, now: Now, ticket: u64, command: &command::Command<'_>) {
+    fn on_command(&mut self, now: Now, ticket: u64, command: &Command<'_>) {
         let command = Some(EncodedCommand::new(command, self.users.buffer()));
         let until = self.arbitration.deadline(&self.users, now.mono);
         let waiter = Waiter { origin: Origin::Control { ticket }, command, until, tries: 0 };
         self.execute(now, waiter, (true, Attempt::default()));
     }
 
-    fn on_drain(&mut self, now: Now, ticket: u64, step: Drain, outbox: &mut Outbox) {
+    fn on_drain(&mut self, now: Now, ticket: u64, step: DrainStep, outbox: &mut Outbox) {
         self.view.ready = false;
         self.view.closing = true;
-        if step == Drain::LameDuck {
+        if step == DrainStep::LameDuck {
             self.connections.lame_duck();
-            let outcome = Outcome::Done;
+            let outcome = ControlOutcome::Done;
             outbox.push(Effect::ControlReply(ControlReply { ticket, outcome }));
             return;
         }
@@ -310,7 +310,7 @@ impl Core {
         }
         for waiter in late {
             self.users.counters.reads_late.add(1);
-            self.users.tell(now, Message::ReadSlow);
+            self.users.log(now, Message::ReadSlow);
             self.resume(now, waiter, false);
         }
         self.bump.reset();
@@ -359,7 +359,7 @@ impl Core {
             }
             Origin::Control { ticket } => {
                 self.bump.reset();
-                let told = told_to_operator(&outcome.decode(&self.bump));
+                let told = control_outcome(&outcome.decode(&self.bump));
                 outbox.push(Effect::ControlReply(ControlReply { ticket, outcome: told }));
                 self.users.keep(outcome.into_buffer());
             }
@@ -370,7 +370,7 @@ impl Core {
     fn answer(
         &mut self,
         now: Now,
-        (slot, grant): (ConnectionSlot, Grant),
+        (slot, grant): (RequestSlot, Grant),
         outcome: EncodedOutcome,
         outbox: &mut Outbox,
     ) {
@@ -379,7 +379,7 @@ impl Core {
         let is_there =
             connections.answer(&mut ShardTurn { view, now, outbox }, slot, |out, frame| {
                 let rendering = Rendering {
-                    heading: Heading { frame: *frame, cors: &view.rules.cors, grant },
+                    response: ResponseContext { frame: *frame, cors: &view.rules.cors, grant },
                     snapshot: outcome.snapshot(),
                     disk_lack: view.disk_lack.as_deref(),
                     bump,
@@ -403,12 +403,12 @@ impl Core {
     }
 
     /// Says what connections have met, once a turn.
-    fn tell_of_connections(&mut self, now: Now) {
+    fn report_connections(&mut self, now: Now) {
         if self.connections.take_tls_seen() {
-            self.users.tell(now, Message::TlsSeen);
+            self.users.log(now, Message::TlsSeen);
         }
         if self.connections.take_cut() {
-            self.users.tell(now, Message::UnsentFull);
+            self.users.log(now, Message::UnsentFull);
         }
         let freed = self.connections.freed_bytes() + self.users.buffers.freed_bytes();
         self.users.counters.buffers_freed.set(freed);
@@ -424,18 +424,18 @@ impl Core {
             && self.arbitration.may_end(now.mono);
         if is_quiet {
             self.finish_ticket = None;
-            let outcome = Outcome::Done;
+            let outcome = ControlOutcome::Done;
             outbox.push(Effect::ControlReply(ControlReply { ticket, outcome }));
         }
     }
 }
 
 /// What an operator is told of an outcome.
-fn told_to_operator(outcome: &outcome::Outcome<'_>) -> Outcome {
+fn control_outcome(outcome: &Outcome<'_>) -> ControlOutcome {
     match outcome {
-        outcome::Outcome::State(state) => Outcome::State(state.to_vec()),
-        outcome::Outcome::Erased { at } => Outcome::Erased { at: *at },
-        _ => Outcome::Unavailable,
+        Outcome::State(state) => ControlOutcome::State(state.to_vec()),
+        Outcome::Erased { at } => ControlOutcome::Erased { at: *at },
+        _ => ControlOutcome::Unavailable,
     }
 }
 
@@ -453,7 +453,7 @@ impl Step for Core {
                     let share = Value::Number(u64::from(self.connections.open_max()));
                     let whole = Value::Number(u64::from(self.connections_max_of_node));
                     let fields = [("on_this_shard", share), ("connections_max", whole)];
-                    self.users.tell_with(now, Message::ConnectionsFull, &fields);
+                    self.users.log_with(now, Message::ConnectionsFull, &fields);
                 }
             }
             Input::Bytes { connection, bytes } => self.on_bytes(now, connection, bytes, outbox),
@@ -507,7 +507,7 @@ impl Step for Core {
         }
         self.count_what_waits();
         self.connections.flush(&self.view, now.mono, outbox);
-        self.tell_of_connections(now);
+        self.report_connections(now);
         self.finish_if_quiet(now, outbox);
     }
 

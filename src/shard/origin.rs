@@ -6,7 +6,7 @@ use nudged_base::slab::Handle;
 
 /// A connection's number, its generation, and one of its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConnectionSlot {
+pub struct RequestSlot {
     /// The connection's number.
     pub connection: u32,
     /// Tells it from an earlier connection of the same number.
@@ -21,7 +21,7 @@ pub enum Origin {
     /// A connection of this shard.
     Connection {
         /// Where its answer has its turn; how it leaves is known there.
-        slot: ConnectionSlot,
+        slot: RequestSlot,
         /// What the request's origin was granted.
         grant: Grant,
     },

@@ -154,7 +154,7 @@ pub enum Effect {
     /// Read a user's state from SQL.
     ReadUser(ReadRequest),
     /// Tell the keeper of Redis.
-    Report(Report),
+    Report(ShardReport),
     /// Answer an operator's command.
     ControlReply(ControlReply),
     /// Take the connections that wait in the accept queues, then close the listeners.
@@ -222,7 +222,7 @@ pub struct BoardView {
 
 /// What a shard has found out about Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Report {
+pub enum ShardReport {
     /// The shard has a connection to this run: until the board clears it, nothing is trusted.
     Run {
         /// The run.

@@ -20,7 +20,7 @@ use bumpalo::Bump;
 
 use self::evaluate::RequestContext;
 use self::in_flight::InFlightTable;
-use self::lane::{Lane, Mark};
+use self::lane::{Lane, LaneMark};
 use self::own::OwnUsers;
 use self::redis::{Arbiter, RedisUsers};
 use super::origin::Origin;
@@ -139,7 +139,7 @@ pub struct Users {
     /// Whether records lie aside until Redis has taken the change.
     is_by_redis: bool,
     /// Those of the command that is being executed, framed.
-    aside: Vec<u8>,
+    uncommitted_records: Vec<u8>,
     /// Outcomes of this step, to be delivered at its end.
     pub(super) done: Vec<Done>,
     /// What else this step wants done.
@@ -235,7 +235,7 @@ impl Users {
             slice: Slice::new(setup.slice_bytes, setup.seed),
             lane: setup.lane,
             is_by_redis: setup.is_by_redis,
-            aside: Vec::new(),
+            uncommitted_records: Vec::new(),
             done: Vec::new(),
             effects: Vec::new(),
             scratch: Scratch::default(),
@@ -248,23 +248,17 @@ impl Users {
     }
 
     /// Says what happened to this shard; the log keeps the pace.
-    pub fn tell(&self, now: Now, message: Message) {
+    pub fn log(&self, now: Now, message: Message) {
         self.log.write(Stamp { mono: now.mono, wall: now.wall }, message, &[]);
     }
 
-    /// As [`Users::tell`], with what more is to be said of it.
-    pub(crate) fn tell_with(&self, now: Now, message: Message, fields: &[Field<'_>]) {
+    /// As [`Users::log`], with what more is to be said of it.
+    pub(crate) fn log_with(&self, now: Now, message: Message, fields: &[Field<'_>]) {
         self.log.write(Stamp { mono: now.mono, wall: now.wall }, message, fields);
     }
 
     /// Says what happened to a user's request, where the level or the list of users asks for it.
-    pub(crate) fn tell_of_user(
-        &self,
-        now: Now,
-        message: Message,
-        user: &str,
-        fields: [Field<'_>; 2],
-    ) {
+    pub(crate) fn log_user(&self, now: Now, message: Message, user: &str, fields: [Field<'_>; 2]) {
         if self.log.wants(message, Some(user)) {
             let [first, second] = fields;
             let fields = [("user", Value::User(user)), first, second];
@@ -303,14 +297,20 @@ impl Users {
 
     /// Stores the scratch state after the records up to `last_change`. Where the slice has no room
     /// the former state stays and the records are taken back to `mark`.
-    pub fn store(&mut self, now: Now, user: &str, last_change: LaneSequence, mark: Mark) -> bool {
+    pub fn store(
+        &mut self,
+        now: Now,
+        user: &str,
+        last_change: LaneSequence,
+        mark: LaneMark,
+    ) -> bool {
         self.scratch.encoded.clear();
         user::encode(&self.scratch.state, &mut self.scratch.encoded);
         let applied = self.lane.applied();
         let stored = self.slice.put(user, &self.scratch.encoded, last_change, applied);
         if stored.is_err() {
             self.counters.slice_full.add(1);
-            self.tell(now, Message::SliceFull);
+            self.log(now, Message::SliceFull);
             self.lane.roll_back(mark);
         }
         stored.is_ok()
@@ -358,7 +358,7 @@ impl Users {
         });
         match self.is_by_redis {
             // Certain only once Redis has taken the change.
-            true => _ = record::append(&record, &mut self.aside),
+            true => _ = record::append(&record, &mut self.uncommitted_records),
             false => _ = self.lane.append(&record),
         }
     }
@@ -409,7 +409,7 @@ impl Users {
 
     /// From now on Redis has to take records first.
     #[cfg(test)]
-    pub(super) fn take_records_aside(&mut self) {
+    pub(super) fn take_records_first(&mut self) {
         self.is_by_redis = true;
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nudged_api::access::Access;
 use nudged_api::cors::Cors;
-use nudged_api::routes::Surface;
+use nudged_api::routes::RequestPolicy;
 use nudged_api::token::Keys;
 use nudged_base::clock::Now;
 use nudged_base::ids::{ShardId, UserKey};
@@ -53,8 +53,8 @@ impl View {
     }
 
     /// What a request of this listener is weighed against.
-    pub fn surface(&self, listener: u16, now: Now) -> Surface<'_> {
-        Surface {
+    pub fn policy(&self, listener: u16, now: Now) -> RequestPolicy<'_> {
+        RequestPolicy {
             access: &self.rules.access[usize::from(listener)],
             cors: &self.rules.cors,
             keys: &self.keys,

@@ -19,8 +19,8 @@ use nudged_domain::state::user::{self, UserState};
 use nudged_journal::lane::{Ack, LaneBatch};
 use nudged_redis::link::LinkSettings;
 use nudged_shard::core::{Core, CoreSetup};
-use nudged_shard::seam::{BoardView, Effect, Input, Outbox, Report, Step, UserRead};
-use nudged_shard::users::redis::{ArbiterSetup, Queue};
+use nudged_shard::seam::{BoardView, Effect, Input, Outbox, ShardReport, Step, UserRead};
+use nudged_shard::users::redis::{ArbiterSetup, RecordQueue};
 use nudged_shard::view::Rules;
 
 use crate::counting::{Counted, count};
@@ -70,7 +70,7 @@ impl Node {
             slice_ttl_ms: 60_000,
             negative_ttl_ms: 60_000,
             ttl_ms: 0,
-            queue: Queue::Journal,
+            queue: RecordQueue::Journal,
             needs_sync: false,
             request_seed: 1,
             journal_end: Sequence(0),
@@ -185,7 +185,7 @@ impl Node {
                     (shard, Input::Sent { connection: LINK, buffer, sent })
                 }
                 Effect::Connect { connection } => (shard, Input::Connected { connection }),
-                Effect::Report(Report::Run { run, .. }) => {
+                Effect::Report(ShardReport::Run { run, .. }) => {
                     let board = BoardView { cleared_run: run, ..BoardView::default() };
                     (shard, Input::Board(board))
                 }

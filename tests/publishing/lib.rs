@@ -17,7 +17,7 @@ use nudged_config::Config;
 use nudged_domain::state::user::{self, UserState};
 use nudged_runtime::log_thread::stamp_now;
 use nudged_runtime::mesh::Mesh;
-use nudged_shard::control::{Command, ControlReply, Outcome};
+use nudged_shard::control::{ControlOutcome, ControlReply, ControlRequest};
 
 /// When a fake shard erases.
 pub const ERASED_AT: WallMs = WallMs(1_767_225_600_000);
@@ -80,18 +80,22 @@ impl Drop for FakeShards {
     }
 }
 
-fn carry_out(command: Command, state: &[u8]) -> (String, Outcome) {
+fn carry_out(command: ControlRequest, state: &[u8]) -> (String, ControlOutcome) {
     match command {
-        Command::SwapCatalog(snapshot) => {
-            (format!("catalog {}", snapshot.version), Outcome::Swapped(snapshot))
+        ControlRequest::SwapCatalog(snapshot) => {
+            (format!("catalog {}", snapshot.version), ControlOutcome::Swapped(snapshot))
         }
-        Command::SwapRules(rules) => (format!("{:?}", rules.cors), Outcome::Done),
-        Command::ReadUser { user } => (format!("read {user}"), Outcome::State(state.to_vec())),
-        Command::EraseUser { user } if &*user == "stuck" => {
-            ("stuck".to_owned(), Outcome::Unavailable)
+        ControlRequest::SwapRules(rules) => (format!("{:?}", rules.cors), ControlOutcome::Done),
+        ControlRequest::ReadUser { user } => {
+            (format!("read {user}"), ControlOutcome::State(state.to_vec()))
         }
-        Command::EraseUser { user } => (format!("erase {user}"), Outcome::Erased { at: ERASED_AT }),
-        Command::Drain(step) => (format!("{step:?}"), Outcome::Done),
+        ControlRequest::EraseUser { user } if &*user == "stuck" => {
+            ("stuck".to_owned(), ControlOutcome::Unavailable)
+        }
+        ControlRequest::EraseUser { user } => {
+            (format!("erase {user}"), ControlOutcome::Erased { at: ERASED_AT })
+        }
+        ControlRequest::Drain(step) => (format!("{step:?}"), ControlOutcome::Done),
     }
 }
 

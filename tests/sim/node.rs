@@ -18,7 +18,7 @@ use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_journal::lane::Ack;
 use nudged_journal::recovery::{RecoverOptions, recover};
 use nudged_journal::segment::SetId;
-use nudged_shard::control::{Command, Control, ControlReply};
+use nudged_shard::control::{Control, ControlReply, ControlRequest};
 use nudged_shard::core::{Core, CoreSetup};
 use nudged_shard::seam::{Effect, Hop, HopReply, Input, Outbox, ReadRequest, Step, UserRead};
 use nudged_shard::view::Rules;
@@ -361,8 +361,8 @@ impl Shard {
             self.former.push(Arc::downgrade(&next));
             self.catalogs.swap(0, 1);
             self.catalogs[0] = Arc::clone(&next);
-            let command = Command::SwapCatalog(next);
-            let control = Control { ticket: SWAP_TICKET, command };
+            let command = ControlRequest::SwapCatalog(next);
+            let control = Control { ticket: SWAP_TICKET, request: command };
             self.core.step(now, Input::Control(control), &mut self.outbox);
         }
         self.core.step(now, input, &mut self.outbox);

@@ -9,7 +9,7 @@ use nudged_base::ids::UserKey;
 use nudged_base::time::WallMs;
 use nudged_domain::state::user;
 use nudged_journal::appender::AckLevel;
-use nudged_shard::control::{Command, Control, Drain, Outcome};
+use nudged_shard::control::{Control, ControlOutcome, ControlRequest, DrainStep};
 use nudged_store::sqlite::FILE_NAME;
 
 use super::client::{self, Client};
@@ -137,8 +137,8 @@ impl World {
             let node = self.node.as_mut().expect("a node that was started runs");
             let shards = u16::try_from(node.shards.len()).expect("few shards");
             let home = UserKey::of(user.as_bytes()).home(shards).index();
-            let command = Command::ReadUser { user: user.as_str().into() };
-            node.command(home, Control { ticket, command }, &mut self.scene);
+            let command = ControlRequest::ReadUser { user: user.as_str().into() };
+            node.command(home, Control { ticket, request: command }, &mut self.scene);
         }
         self.run_for(SECOND);
         let node = self.node.as_mut().expect("a node that was started runs");
@@ -146,7 +146,7 @@ impl World {
         assert_eq!(replies.len(), users.len(), "a state for each user");
         for (_, reply) in replies {
             let user = &users[usize::try_from(reply.ticket).expect("few users")];
-            let Outcome::State(state) = reply.outcome else { panic!("no state of {user}") };
+            let ControlOutcome::State(state) = reply.outcome else { panic!("no state of {user}") };
             let mut stored = Vec::new();
             user::encode(&node.reader.state(user), &mut stored);
             assert_eq!(state, stored, "{user} differs between shard and SQL");
@@ -155,14 +155,14 @@ impl World {
 
     /// An orderly stop: every connection ends, every shard is quiet, the journal is synced.
     fn stop(&mut self) {
-        for (step, ticket) in [(Drain::LameDuck, 1), (Drain::Finish, 2)] {
+        for (step, ticket) in [(DrainStep::LameDuck, 1), (DrainStep::Finish, 2)] {
             for index in 0..self.clients.len() {
                 self.end_client(index);
             }
             let node = self.node.as_mut().expect("a node that was started runs");
             for index in 0..node.shards.len() {
-                let command = Command::Drain(step);
-                node.command(index, Control { ticket, command }, &mut self.scene);
+                let command = ControlRequest::Drain(step);
+                node.command(index, Control { ticket, request: command }, &mut self.scene);
             }
             self.run_for(LIVENESS_NS);
             let node = self.node.as_mut().expect("a node that was started runs");

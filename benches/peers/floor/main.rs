@@ -26,7 +26,7 @@ use nudged_runtime::driver::{Driver, Setup};
 use nudged_runtime::mesh::Mesh;
 use nudged_runtime::{clocks, listener, topology};
 use nudged_shard::edge::connections::{Connections, ShardTurn};
-use nudged_shard::edge::serve::{Arrived, Progress};
+use nudged_shard::edge::serve::{Arrived, Served};
 use nudged_shard::seam::{Input, Outbox, Step};
 use nudged_shard::view::{Rules, View};
 
@@ -53,7 +53,7 @@ impl Step for Constant {
             reply::start(out, 200, &frame);
             let body = if *is_echo { request.body } else { &BODY[..] };
             reply::end_with_body(out, "application/json", body, &frame);
-            Progress::Answered
+            Served::Answered
         };
         let mut turn = ShardTurn { view, now, outbox };
         match input {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::cors::Cors;
 use crate::events::{EventCode, Rejection};
-use crate::fixture::{FRAME, Reply, heading};
+use crate::fixture::{FRAME, FixtureReply, response};
 use nudged_base::time::DurationMs;
 
 const SHOWN: Shown<'static> = Shown {
@@ -20,22 +20,22 @@ const EXTRAS: Extras<'static> = Extras {
     ignored: Ignored { names: &["placment", "usr"], count: 7 },
 };
 
-fn shown(shown: &Shown<'_>, extras: &Extras<'_>) -> Reply {
+fn shown(shown: &Shown<'_>, extras: &Extras<'_>) -> FixtureReply {
     let mut out = Vec::new();
-    write_show(&mut out, &heading(&Cors::default()), shown, extras, &Bump::new());
-    Reply::read(&out)
+    write_show(&mut out, &response(&Cors::default()), shown, extras, &Bump::new());
+    FixtureReply::read(&out)
 }
 
-fn nothing(next_in_s: Option<u32>, extras: &Extras<'_>) -> Reply {
+fn nothing(next_in_s: Option<u32>, extras: &Extras<'_>) -> FixtureReply {
     let mut out = Vec::new();
-    write_nothing(&mut out, &heading(&Cors::default()), "gap", next_in_s, extras);
-    Reply::read(&out)
+    write_nothing(&mut out, &response(&Cors::default()), "gap", next_in_s, extras);
+    FixtureReply::read(&out)
 }
 
-fn explained(explanation: &Explanation<'_>, extras: &Extras<'_>) -> Reply {
+fn explained(explanation: &Explanation<'_>, extras: &Extras<'_>) -> FixtureReply {
     let mut out = Vec::new();
-    write_explain(&mut out, &heading(&Cors::default()), explanation, extras, &Bump::new());
-    Reply::read(&out)
+    write_explain(&mut out, &response(&Cors::default()), explanation, extras, &Bump::new());
+    FixtureReply::read(&out)
 }
 
 #[test]
@@ -139,9 +139,9 @@ fn a_page_of_a_granted_origin_may_read_the_fields() {
     let cors = Cors::new(vec!["https://shop.example".into()], DurationMs(0));
     let grant = cors.grant(Some(b"https://shop.example"));
     let mut out = Vec::new();
-    let heading = Heading { frame: FRAME, cors: &cors, grant };
-    write_nothing(&mut out, &heading, "gap", Some(1), &Extras::default());
-    let reply = Reply::read(&out);
+    let response = ResponseContext { frame: FRAME, cors: &cors, grant };
+    write_nothing(&mut out, &response, "gap", Some(1), &Extras::default());
+    let reply = FixtureReply::read(&out);
     assert_eq!(reply.field("access-control-allow-origin"), Some("https://shop.example"));
     assert_eq!(reply.field("access-control-allow-credentials"), Some("true"));
     assert_eq!(reply.field("vary"), Some("Origin"));

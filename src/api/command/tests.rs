@@ -7,7 +7,7 @@ use super::*;
 use crate::access::Access;
 use crate::cors::Cors;
 use crate::fixture::{FRAME, NOW, get, keys, post, token_text};
-use crate::routes::{Routed, Surface, route};
+use crate::routes::{RequestPolicy, Routed, route};
 use nudged_base::time::WallMs;
 use nudged_http::head::Request;
 
@@ -70,7 +70,7 @@ fn assert_comes_back(command: &Command<'_>) {
 
 fn commanded<T>(request: &Request<'_>, look: impl FnOnce(Command<'_>) -> T) -> T {
     let (bump, keys, access, cors) = (Bump::new(), keys(), Access::default(), Cors::default());
-    let surface = Surface {
+    let policy = RequestPolicy {
         access: &access,
         cors: &cors,
         keys: &keys,
@@ -78,7 +78,7 @@ fn commanded<T>(request: &Request<'_>, look: impl FnOnce(Command<'_>) -> T) -> T
         disk_lack: None,
         now: NOW,
     };
-    match route(request, &surface, &bump, &FRAME, &mut Vec::new()) {
+    match route(request, &policy, &bump, &FRAME, &mut Vec::new()) {
         Routed::Command(command) => look(command),
         Routed::Answered(status) => panic!("answered with {status}"),
     }

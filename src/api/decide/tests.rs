@@ -18,18 +18,18 @@ fn told(request: &DecideRequest<'_>) -> String {
     )
 }
 
-fn query(query: &str) -> Result<String, (Code, Option<Field>)> {
+fn query(query: &str) -> Result<String, (Code, Option<RequestField>)> {
     let bump = Bump::new();
     let request = read_query(query, &bump);
     request.map(|request| told(&request)).map_err(|refusal| (refusal.code, refusal.field))
 }
 
-fn body(body: &str) -> Result<String, (Code, Option<Field>)> {
+fn body(body: &str) -> Result<String, (Code, Option<RequestField>)> {
     let bump = Bump::new();
     let keys = keys();
     let request = read_body(
         body.as_bytes(),
-        Reading { keys: &keys, now: NOW, bump: &bump },
+        EventContext { keys: &keys, now: NOW, bump: &bump },
         Unknown::new(&bump),
     );
     request.map(|request| told(&request)).map_err(|refusal| (refusal.code, refusal.field))
@@ -86,7 +86,7 @@ fn attributes_of_every_kind() {
         r#"{"attrs":{"t":"x","w":-3,"r":5.10,"b":true,"l":["x",1.0,null,[false],{}],"o":{}}}"#;
     let request = read_body(
         json.as_bytes(),
-        Reading { keys: &keys, now: NOW, bump: &bump },
+        EventContext { keys: &keys, now: NOW, bump: &bump },
         Unknown::new(&bump),
     );
     let attributes = request.unwrap().context.attributes;
@@ -102,11 +102,11 @@ fn attributes_of_every_kind() {
 #[test]
 fn lengths_are_bounded() {
     let fields = [
-        ("user", Field::User, 128),
-        ("placement", Field::Placement, 128),
-        ("session", Field::Session, 1_024),
-        ("locale", Field::Locale, 128),
-        ("tz", Field::Tz, 128),
+        ("user", RequestField::User, 128),
+        ("placement", RequestField::Placement, 128),
+        ("session", RequestField::Session, 1_024),
+        ("locale", RequestField::Locale, 128),
+        ("tz", RequestField::Tz, 128),
     ];
     for (name, field, bytes_max) in fields {
         for (bytes, refused) in [(1, None), (bytes_max, None), (bytes_max + 1, Some(Code::TooLong))]
@@ -134,8 +134,8 @@ fn what_is_empty_is_absent_and_a_user_can_not_be() {
         let twice = query(&format!("{name}=&{name}=x")).unwrap_err();
         assert_eq!(twice.0, Code::DuplicateField, "{name}");
     }
-    assert_eq!(query("user=").unwrap_err(), (Code::Empty, Some(Field::User)));
-    assert_eq!(body(r#"{"user":""}"#).unwrap_err(), (Code::Empty, Some(Field::User)));
+    assert_eq!(query("user=").unwrap_err(), (Code::Empty, Some(RequestField::User)));
+    assert_eq!(body(r#"{"user":""}"#).unwrap_err(), (Code::Empty, Some(RequestField::User)));
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn what_nobody_knows_is_told() {
 #[test]
 fn attributes_are_bounded() {
     let names = |count: usize| (0..count).map(|index| format!("a{index}"));
-    for (count, want) in [(64, None), (65, Some((Code::TooMany, Some(Field::Attrs))))] {
+    for (count, want) in [(64, None), (65, Some((Code::TooMany, Some(RequestField::Attrs))))] {
         let pairs: Vec<_> = names(count).map(|name| format!("attr.{name}=1")).collect();
         assert_eq!(query(&pairs.join("&")).err(), want);
         let members: Vec<_> = names(count).map(|name| format!("\"{name}\":1")).collect();
@@ -187,25 +187,25 @@ fn attributes_are_bounded() {
 fn refused_queries() {
     let twice = Code::DuplicateField;
     let cases = [
-        ("user=a&user=a", twice, Field::User),
-        ("user=a&%75ser=b", twice, Field::User),
-        ("placement=a&placement=b", twice, Field::Placement),
-        ("session=a&session=b", twice, Field::Session),
-        ("locale=a&locale=b", twice, Field::Locale),
-        ("tz=a&tz=b", twice, Field::Tz),
-        ("explain=0&explain=1", twice, Field::Explain),
-        ("key=a&key=b", twice, Field::Key),
-        ("attr.a=1&attr.b=1&attr.a=1", twice, Field::Attrs),
-        ("attr.a+b=1&attr.a%20b=1", twice, Field::Attrs),
-        ("explain=yes", Code::BadValue, Field::Explain),
-        ("user", Code::Empty, Field::User),
-        ("user=%00", Code::ControlCharacter, Field::User),
-        ("user=a%0Ab", Code::ControlCharacter, Field::User),
-        ("user=%7F", Code::ControlCharacter, Field::User),
-        ("user=%C2%85", Code::ControlCharacter, Field::User),
-        ("user=%ff", Code::InvalidUtf8, Field::Query),
-        ("user=%", Code::BadEncoding, Field::Query),
-        ("_=%zz", Code::BadEncoding, Field::Query),
+        ("user=a&user=a", twice, RequestField::User),
+        ("user=a&%75ser=b", twice, RequestField::User),
+        ("placement=a&placement=b", twice, RequestField::Placement),
+        ("session=a&session=b", twice, RequestField::Session),
+        ("locale=a&locale=b", twice, RequestField::Locale),
+        ("tz=a&tz=b", twice, RequestField::Tz),
+        ("explain=0&explain=1", twice, RequestField::Explain),
+        ("key=a&key=b", twice, RequestField::Key),
+        ("attr.a=1&attr.b=1&attr.a=1", twice, RequestField::Attrs),
+        ("attr.a+b=1&attr.a%20b=1", twice, RequestField::Attrs),
+        ("explain=yes", Code::BadValue, RequestField::Explain),
+        ("user", Code::Empty, RequestField::User),
+        ("user=%00", Code::ControlCharacter, RequestField::User),
+        ("user=a%0Ab", Code::ControlCharacter, RequestField::User),
+        ("user=%7F", Code::ControlCharacter, RequestField::User),
+        ("user=%C2%85", Code::ControlCharacter, RequestField::User),
+        ("user=%ff", Code::InvalidUtf8, RequestField::Query),
+        ("user=%", Code::BadEncoding, RequestField::Query),
+        ("_=%zz", Code::BadEncoding, RequestField::Query),
     ];
     for (asked, code, field) in cases {
         assert_eq!(query(asked), Err((code, Some(field))), "{asked}");
@@ -216,32 +216,32 @@ fn refused_queries() {
 fn refused_bodies() {
     let wrong = Code::WrongType;
     let cases = [
-        ("[]", wrong, Field::Body),
-        ("null", wrong, Field::Body),
-        ("\"x\"", wrong, Field::Body),
-        ("", Code::MalformedJson, Field::Body),
-        (r#"{"user":"a","user":"a"}"#, Code::DuplicateKey, Field::Body),
-        (r#"{"x":{"a":1,"a":2}}"#, Code::DuplicateKey, Field::Body),
-        (r#"{"user":7}"#, wrong, Field::User),
-        (r#"{"user":["a"]}"#, wrong, Field::User),
-        (r#"{"user":"a\u0000"}"#, Code::ControlCharacter, Field::User),
-        (r#"{"placement":1}"#, wrong, Field::Placement),
-        (r#"{"session":true}"#, wrong, Field::Session),
-        (r#"{"locale":{}}"#, wrong, Field::Locale),
-        (r#"{"tz":0}"#, wrong, Field::Tz),
-        (r#"{"attrs":[]}"#, wrong, Field::Attrs),
-        (r#"{"attrs":"a"}"#, wrong, Field::Attrs),
-        (r#"{"explain":"true"}"#, wrong, Field::Explain),
-        (r#"{"explain":1}"#, wrong, Field::Explain),
-        (r#"{"events":{}}"#, wrong, Field::Events),
-        (r#"{"events":1}"#, wrong, Field::Events),
+        ("[]", wrong, RequestField::Body),
+        ("null", wrong, RequestField::Body),
+        ("\"x\"", wrong, RequestField::Body),
+        ("", Code::MalformedJson, RequestField::Body),
+        (r#"{"user":"a","user":"a"}"#, Code::DuplicateKey, RequestField::Body),
+        (r#"{"x":{"a":1,"a":2}}"#, Code::DuplicateKey, RequestField::Body),
+        (r#"{"user":7}"#, wrong, RequestField::User),
+        (r#"{"user":["a"]}"#, wrong, RequestField::User),
+        (r#"{"user":"a\u0000"}"#, Code::ControlCharacter, RequestField::User),
+        (r#"{"placement":1}"#, wrong, RequestField::Placement),
+        (r#"{"session":true}"#, wrong, RequestField::Session),
+        (r#"{"locale":{}}"#, wrong, RequestField::Locale),
+        (r#"{"tz":0}"#, wrong, RequestField::Tz),
+        (r#"{"attrs":[]}"#, wrong, RequestField::Attrs),
+        (r#"{"attrs":"a"}"#, wrong, RequestField::Attrs),
+        (r#"{"explain":"true"}"#, wrong, RequestField::Explain),
+        (r#"{"explain":1}"#, wrong, RequestField::Explain),
+        (r#"{"events":{}}"#, wrong, RequestField::Events),
+        (r#"{"events":1}"#, wrong, RequestField::Events),
     ];
     for (posted, code, field) in cases {
         assert_eq!(body(posted), Err((code, Some(field))), "{posted}");
     }
     let events = vec!["{}"; 101].join(",");
     let too_many = body(&format!(r#"{{"events":[{events}]}}"#));
-    assert_eq!(too_many, Err((Code::TooMany, Some(Field::Events))));
+    assert_eq!(too_many, Err((Code::TooMany, Some(RequestField::Events))));
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn events_come_with_the_request_in_their_order() {
         r#"{{"user":"u1","events":[{{"decision":"{token}","action":"clicked"}},5,
             {{"decision":"{token}","action":"wat"}}]}}"#
     );
-    let reading = Reading { keys: &keys, now: NOW, bump: &bump };
+    let reading = EventContext { keys: &keys, now: NOW, bump: &bump };
     let request = read_body(json.as_bytes(), reading, Unknown::new(&bump)).unwrap();
     let codes: Vec<_> = request.events.iter().map(|element| element.err()).collect();
     let want = [None, Some(events::EventCode::BadEvent), Some(events::EventCode::UnknownAction)];
@@ -264,7 +264,7 @@ fn events_come_with_the_request_in_their_order() {
 fn names_of_attributes_and_secrets_are_not_told_back() {
     let bump = Bump::new();
     let keys = keys();
-    let reading = Reading { keys: &keys, now: NOW, bump: &bump };
+    let reading = EventContext { keys: &keys, now: NOW, bump: &bump };
     let body = r#"{"user":"u","attr.a":1,"key":"k","sig":"s","attrs":{"b":1,"key":2},
         "new":1,"events":[{"attr.c":1,"key":1,"sig":1,"newer":1}]}"#;
     let unknown = Unknown::of_query("attr.d=1&key=k&sig=s&newest=1", &bump);

@@ -4,13 +4,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::cors::Cors;
-use crate::fixture::{NOW, Reply, heading, keys, token_text};
+use crate::fixture::{FixtureReply, NOW, keys, response, token_text};
 
 /// The codes of a body's elements, or the refusal of the whole.
-fn codes(body: &str) -> Result<Vec<Option<EventCode>>, Refusal> {
+fn codes(body: &str) -> Result<Vec<Option<EventCode>>, RequestRefusal> {
     let bump = Bump::new();
     let keys = keys();
-    let reading = Reading { keys: &keys, now: NOW, bump: &bump };
+    let reading = EventContext { keys: &keys, now: NOW, bump: &bump };
     let elements = read_body(body.as_bytes(), reading, &mut Unknown::new(&bump))?;
     Ok(elements.iter().map(|element| element.err()).collect())
 }
@@ -26,16 +26,20 @@ fn one_event_or_an_array_of_them() {
     assert_eq!(codes("[]"), Ok(vec![]));
     assert_eq!(codes(&format!("[{good},{good}]")), Ok(vec![None, None]));
     for body in ["null", "1", "\"x\"", "true"] {
-        assert_eq!(codes(body), Err(Refusal::new(Code::WrongType, Field::Body)), "{body}");
+        assert_eq!(
+            codes(body),
+            Err(RequestRefusal::new(Code::WrongType, RequestField::Body)),
+            "{body}"
+        );
     }
-    assert_eq!(codes("[}"), Err(Refusal::new(Code::MalformedJson, Field::Body)));
+    assert_eq!(codes("[}"), Err(RequestRefusal::new(Code::MalformedJson, RequestField::Body)));
 }
 
 #[test]
 fn a_hundred_events_and_no_more() {
     let body = |count: usize| format!("[{}]", vec!["{}"; count].join(","));
     assert_eq!(codes(&body(100)).unwrap().len(), 100);
-    assert_eq!(codes(&body(101)), Err(Refusal::new(Code::TooMany, Field::Body)));
+    assert_eq!(codes(&body(101)), Err(RequestRefusal::new(Code::TooMany, RequestField::Body)));
 }
 
 #[test]
@@ -73,7 +77,7 @@ fn what_is_wrong_with_one() {
 fn actions_and_times() {
     let bump = Bump::new();
     let keys = keys();
-    let reading = Reading { keys: &keys, now: NOW, bump: &bump };
+    let reading = EventContext { keys: &keys, now: NOW, bump: &bump };
     let actions = [
         ("shown", Action::Shown),
         ("clicked", Action::Clicked),
@@ -114,7 +118,7 @@ fn a_superseded_key_ends_by_the_time_it_is_given() {
     let bump = Bump::new();
     let body = event(r#","action":"shown""#);
     let at = |now| {
-        let reading = Reading { keys: &keys, now, bump: &bump };
+        let reading = EventContext { keys: &keys, now, bump: &bump };
         read_body(body.as_bytes(), reading, &mut Unknown::new(&bump)).unwrap()[0].is_ok()
     };
     assert!(at(NOW));
@@ -144,8 +148,8 @@ fn the_reply() {
         let mut out = Vec::new();
         let ignored = Ignored { names, count: 9 };
         let want = &format!("{}{member}}}", &want[..want.len() - 1]);
-        write_accepted(&mut out, &heading(&Cors::default()), summary, &ignored, &Bump::new());
-        let reply = Reply::read(&out);
+        write_accepted(&mut out, &response(&Cors::default()), summary, &ignored, &Bump::new());
+        let reply = FixtureReply::read(&out);
         assert_eq!((reply.status, reply.body.as_str()), (202, want.as_str()));
         assert_eq!(reply.field("content-type"), Some("application/json"));
     }

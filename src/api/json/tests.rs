@@ -8,7 +8,7 @@ use nudged_base::limits::{BODY_BYTES_MAX, JSON_SCRATCH_BYTES_MAX};
 
 fn read(body: impl AsRef<[u8]>) -> Result<Value, Code> {
     parse(body.as_ref(), &Bump::new()).map(|json| value_of(&json)).map_err(|refusal| {
-        assert_eq!(refusal.field, Some(Field::Body));
+        assert_eq!(refusal.field, Some(RequestField::Body));
         refusal.code
     })
 }

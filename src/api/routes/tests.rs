@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::fixture::{FRAME, NOW, Reply, get, keys, post, token_text};
+use crate::fixture::{FRAME, FixtureReply, NOW, get, keys, post, token_text};
 use nudged_base::time::DurationMs;
 
 const METHODS: [(&str, Method); 7] = [
@@ -22,11 +22,11 @@ const METHODS: [(&str, Method); 7] = [
 enum Outcome {
     Decide { user: String, explain: bool, events: usize },
     Events(usize),
-    Answered(Reply),
+    Answered(FixtureReply),
 }
 
 impl Outcome {
-    fn reply(self) -> Reply {
+    fn reply(self) -> FixtureReply {
         match self {
             Outcome::Answered(reply) => reply,
             other => panic!("not answered: {other:?}"),
@@ -65,7 +65,7 @@ impl Node {
 
     fn ask(&self, request: &Request<'_>) -> Outcome {
         let (bump, keys) = (Bump::new(), keys());
-        let surface = Surface {
+        let policy = RequestPolicy {
             access: &self.access,
             cors: &self.cors,
             keys: &keys,
@@ -75,10 +75,10 @@ impl Node {
         };
         let frame = Frame { head_only: request.method == Method::Head, ..FRAME };
         let mut out = Vec::new();
-        let routed = route(request, &surface, &bump, &frame, &mut out);
+        let routed = route(request, &policy, &bump, &frame, &mut out);
         let command = match routed {
             Routed::Answered(status) => {
-                let reply = Reply::read(&out);
+                let reply = FixtureReply::read(&out);
                 assert_eq!(reply.status, status, "the status is told as it is written");
                 return Outcome::Answered(reply);
             }
@@ -356,10 +356,10 @@ fn refusals_reach_the_pages_that_may_read() {
 fn refusals_for_load_say_when_to_come_back() {
     for code in [Code::Overloaded, Code::JournalFull] {
         let cors = Cors::default();
-        let heading = crate::fixture::heading(&cors);
+        let response = crate::fixture::response(&cors);
         let mut out = Vec::new();
-        refusal::write_refusal(&mut out, &heading, code.into());
-        let reply = Reply::read(&out);
+        refusal::write_refusal(&mut out, &response, code.into());
+        let reply = FixtureReply::read(&out);
         assert_eq!((reply.status, reply.field("retry-after")), (503, Some("1")));
         assert_eq!(reply.error(), (code.name().into(), None));
     }

@@ -37,7 +37,7 @@ use nudged_runtime::topology::Topology;
 use nudged_runtime::wake::Sleeper;
 use nudged_shard::core::{Core, CoreSetup};
 use nudged_shard::users::redis::ArbiterSetup;
-use nudged_shard::users::unmerged::left::Left;
+use nudged_shard::users::unmerged::RecoveredUnmerged;
 use nudged_shard::view::Rules;
 use nudged_store::StoreReader;
 
@@ -71,7 +71,7 @@ pub(super) struct ShardParts<'a> {
     pub(super) clock: NodeClock,
     pub(super) redis: Option<&'a RedisWay>,
     pub(super) journal_end: Sequence,
-    pub(super) left: Left,
+    pub(super) left: RecoveredUnmerged,
 }
 
 pub(super) struct Threads<'a> {

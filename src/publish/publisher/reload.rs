@@ -26,7 +26,7 @@ use nudged_config::{Config, Difference, reloadable_difference};
 use nudged_domain::catalog::overrides::Place;
 use nudged_domain::catalog::snapshot::Status;
 use nudged_runtime::log_thread::stamp_now;
-use nudged_shard::control::Command;
+use nudged_shard::control::ControlRequest;
 use nudged_store::StoreError;
 
 /// What a reload did.
@@ -260,7 +260,7 @@ impl Publisher {
             return Ok(());
         }
         let rules = Arc::new(rules_of(&difference.config));
-        self.command_shards(|| Command::SwapRules(Arc::clone(&rules)))
+        self.command_shards(|| ControlRequest::SwapRules(Arc::clone(&rules)))
     }
 
     fn apply_log(&self, difference: &Difference) {

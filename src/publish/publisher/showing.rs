@@ -15,7 +15,7 @@ use nudged_base::ids::PopupKey;
 use nudged_domain::catalog::overrides::{Entry, Overrides, Place};
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_runtime::clocks;
-use nudged_shard::control::Command;
+use nudged_shard::control::ControlRequest;
 
 impl Publisher {
     /// Makes a catalog current that no shard is told of: they start with it.
@@ -101,7 +101,7 @@ impl Publisher {
         let shown = Published { snapshot: Arc::clone(&snapshot), popups, at, ..published };
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = shown.clone();
         if is_changed {
-            let told = self.command_shards(|| Command::SwapCatalog(Arc::clone(&snapshot)));
+            let told = self.command_shards(|| ControlRequest::SwapCatalog(Arc::clone(&snapshot)));
             self.retire(current.snapshot);
             told?;
         }
@@ -115,7 +115,10 @@ impl Publisher {
     }
 
     /// Gives every shard a command, and waits for its answer.
-    pub(super) fn command_shards(&self, command: impl Fn() -> Command) -> Result<(), PublishError> {
+    pub(super) fn command_shards(
+        &self,
+        command: impl Fn() -> ControlRequest,
+    ) -> Result<(), PublishError> {
         shards::ask_all(&self.mesh, command).map_err(PublishError::Unconfirmed)
     }
 

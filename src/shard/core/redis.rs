@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use super::{Arbitration, Attempt, Core, RedisUsers, Users, Waiter};
 use crate::seam::{BoardView, Effect, Input, Outbox};
 use crate::users::redis::Arbiter;
-use crate::users::redis::merging::Merge;
+use crate::users::redis::merging::MergeProgress;
 use crate::users::redis::replies::Resumed;
 use nudged_base::clock::Now;
 use nudged_redis::link::{BreakerState, LinkWish};
@@ -106,10 +106,10 @@ impl Core {
             return true;
         }
         let merge = RedisUsers { users, arbiter }.merge(&view.snapshot, now, user);
-        if merge == Merge::UnderWay {
+        if merge == MergeProgress::UnderWay {
             arbiter.wait_behind(user, waiters);
         }
-        merge != Merge::Failed
+        merge != MergeProgress::Failed
     }
 
     /// Requests whose time is up are answered degraded.

@@ -9,10 +9,10 @@ mod tests;
 
 use std::sync::Arc;
 
-use early::Early;
+use early::ShardEarlyAnswers;
 
-use super::serve::{Arrived, Progress};
-use crate::origin::ConnectionSlot;
+use super::serve::{Arrived, Served};
+use crate::origin::RequestSlot;
 use crate::seam::{Effect, Outbox};
 use crate::view::View;
 use nudged_api::early as api_early;
@@ -30,7 +30,7 @@ use nudged_http::reply::Frame;
 const NEVER: u32 = u32::MAX;
 
 #[derive(Debug)]
-struct Entry {
+struct ConnectionEntry {
     http: Connection,
     generation: u32,
     listener: u16,
@@ -46,12 +46,12 @@ struct Entry {
     /// Beyond the bound: its answer is fixed, but for the origin that may read it.
     is_refused: bool,
     /// A refused one has its answer.
-    is_told: bool,
+    is_answered: bool,
 }
 
-impl Entry {
-    fn new(now: MonoNs, listener: u16) -> Entry {
-        Entry {
+impl ConnectionEntry {
+    fn new(now: MonoNs, listener: u16) -> ConnectionEntry {
+        ConnectionEntry {
             http: Connection::new(now),
             generation: 0,
             listener,
@@ -62,14 +62,14 @@ impl Entry {
             sending_spare: 0,
             unsent: 0,
             is_refused: false,
-            is_told: false,
+            is_answered: false,
         }
     }
 
     /// Where its requests come in, by their slots.
     fn arrived(&self, connection: u32) -> impl Fn(u32) -> Arrived + use<> {
         let (generation, listener) = (self.generation, self.listener);
-        move |slot| Arrived { slot: ConnectionSlot { connection, generation, slot }, listener }
+        move |slot| Arrived { slot: RequestSlot { connection, generation, slot }, listener }
     }
 }
 
@@ -85,15 +85,15 @@ pub struct ShardTurn<'t> {
 
 impl ShardTurn<'_> {
     /// What requests of a listener are told before they are whole.
-    fn early<'e>(&'e self, listener: u16, counters: &'e ShardCounters) -> Early<'e> {
-        Early { view: self.view, now: self.now, listener, counters }
+    fn early<'e>(&'e self, listener: u16, counters: &'e ShardCounters) -> ShardEarlyAnswers<'e> {
+        ShardEarlyAnswers { view: self.view, now: self.now, listener, counters }
     }
 }
 
 /// The connections of one shard.
 #[derive(Debug)]
 pub struct Connections {
-    entries: Vec<Entry>,
+    entries: Vec<ConnectionEntry>,
     /// By connection, in ticks: apart from the entries, so that a look at all of them is cheap.
     deadlines: Vec<u32>,
     dirty: Vec<u32>,
@@ -144,7 +144,7 @@ impl Connections {
     pub fn accept(&mut self, turn: &mut ShardTurn<'_>, number: u32, listener: u16) -> bool {
         let (index, now) = (number as usize, turn.now.mono);
         while self.entries.len() <= index {
-            self.entries.push(Entry::new(now, listener));
+            self.entries.push(ConnectionEntry::new(now, listener));
             self.deadlines.push(NEVER);
         }
         let entry = &mut self.entries[index];
@@ -152,17 +152,17 @@ impl Connections {
         self.counters.connections_accepted.add(1);
         self.open += 1;
         self.counters.connections_open.set(u64::from(self.open));
-        *entry = Entry {
+        *entry = ConnectionEntry {
             generation: entry.generation.wrapping_add(1),
             is_open: true,
             is_refused: self.open > self.open_max,
-            ..Entry::new(now, listener)
+            ..ConnectionEntry::new(now, listener)
         };
         if entry.is_refused {
             self.counters.connections_refused.add(1);
             self.deadlines[index] = ticks(now.plus_ms(LINGER_TIMEOUT_MS));
             if !api_early::needs_origin(&turn.view.rules.cors) {
-                self.tell_refused(turn, number, &[]);
+                self.answer_refused(turn, number, &[]);
             }
             return false;
         }
@@ -176,8 +176,8 @@ impl Connections {
 
     /// Tells a connection beyond the bound so, once. `bytes` are the first of its request, where
     /// they were waited for: of several origins only the one that asks is granted anything.
-    fn tell_refused(&mut self, turn: &mut ShardTurn<'_>, number: u32, bytes: &[u8]) {
-        if std::mem::replace(&mut self.entries[number as usize].is_told, true) {
+    fn answer_refused(&mut self, turn: &mut ShardTurn<'_>, number: u32, bytes: &[u8]) {
+        if std::mem::replace(&mut self.entries[number as usize].is_answered, true) {
             return;
         }
         let mut buffer = self.pool.take();
@@ -195,7 +195,7 @@ impl Connections {
     /// buffer for it.
     pub fn receive<S>(&mut self, turn: &mut ShardTurn<'_>, number: u32, bytes: &[u8], mut serve: S)
     where
-        S: FnMut(&Request<'_>, Arrived, &mut Vec<u8>) -> Progress,
+        S: FnMut(&Request<'_>, Arrived, &mut Vec<u8>) -> Served,
     {
         let is_sparing = self.is_beyond_bound();
         let Connections { entries, pool, counters, .. } = self;
@@ -204,7 +204,7 @@ impl Connections {
             return;
         }
         if entry.is_refused {
-            return self.tell_refused(turn, number, bytes);
+            return self.answer_refused(turn, number, bytes);
         }
         entry.http.spare(is_sparing);
         let early = turn.early(entry.listener, counters);
@@ -223,7 +223,7 @@ impl Connections {
     pub fn answer(
         &mut self,
         turn: &mut ShardTurn<'_>,
-        to: ConnectionSlot,
+        to: RequestSlot,
         write: impl FnOnce(&mut Vec<u8>, &Frame<'_>),
     ) -> bool {
         let is_sparing = self.is_beyond_bound();
@@ -243,7 +243,7 @@ impl Connections {
     /// Goes on with the requests of a connection that had to wait.
     pub fn resume<S>(&mut self, turn: &mut ShardTurn<'_>, number: u32, mut serve: S)
     where
-        S: FnMut(&Request<'_>, Arrived, &mut Vec<u8>) -> Progress,
+        S: FnMut(&Request<'_>, Arrived, &mut Vec<u8>) -> Served,
     {
         let Connections { entries, pool, counters, .. } = self;
         let entry = &mut entries[number as usize];
@@ -312,7 +312,7 @@ impl Connections {
             if !entry.is_open || entry.is_refused {
                 continue;
             }
-            let early = Early { view, now, listener: entry.listener, counters };
+            let early = ShardEarlyAnswers { view, now, listener: entry.listener, counters };
             entry.http.drain(&mut http_turn(&early, pool));
             self.mark(u32::try_from(number).expect("numbers have 32 bits"));
         }
@@ -339,9 +339,9 @@ impl Connections {
             if !entry.is_open {
                 continue;
             }
-            if entry.is_refused && !entry.is_told {
+            if entry.is_refused && !entry.is_answered {
                 self.deadlines[index] = ticks(turn.now.mono.plus_ms(LINGER_TIMEOUT_MS));
-                self.tell_refused(turn, number, &[]);
+                self.answer_refused(turn, number, &[]);
                 continue;
             }
             if entry.is_refused {
@@ -442,16 +442,19 @@ impl Connections {
 
 fn handle<S>(request: &Request<'_>, arrived: Arrived, out: &mut Vec<u8>, serve: &mut S) -> Answer
 where
-    S: FnMut(&Request<'_>, Arrived, &mut Vec<u8>) -> Progress,
+    S: FnMut(&Request<'_>, Arrived, &mut Vec<u8>) -> Served,
 {
     match serve(request, arrived, out) {
-        Progress::Answered => Answer::Now,
-        Progress::Later => Answer::Later,
+        Served::Answered => Answer::Now,
+        Served::Later => Answer::Later,
     }
 }
 
-fn http_turn<'t>(early: &'t Early<'_>, pool: &'t mut BufferPool) -> connection::Turn<'t> {
-    let Early { view, now, .. } = early;
+fn http_turn<'t>(
+    early: &'t ShardEarlyAnswers<'_>,
+    pool: &'t mut BufferPool,
+) -> connection::Turn<'t> {
+    let ShardEarlyAnswers { view, now, .. } = early;
     let (now, date) = (now.mono, view.date.as_str());
     connection::Turn { now, date, timeouts: &view.timeouts, pool, early }
 }

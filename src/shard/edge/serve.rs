@@ -4,12 +4,12 @@
 use bumpalo::Bump;
 
 use super::hops::{Coordinator, Hops};
-use crate::origin::{ConnectionSlot, Origin};
+use crate::origin::{Origin, RequestSlot};
 use crate::users::evaluate::{Attempt, RequestContext};
 use crate::users::{Arbitration, Users};
 use crate::view::View;
 use nudged_api::render::Rendering;
-use nudged_api::reply::Heading;
+use nudged_api::reply::ResponseContext;
 use nudged_api::routes::{self, Routed};
 use nudged_base::clock::Now;
 use nudged_base::telemetry::counters::ShardCounters;
@@ -17,7 +17,7 @@ use nudged_http::head::{Method, Request};
 
 /// Whether an answer is there or will come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum Served {
     /// The answer was appended to the output.
     Answered,
     /// It comes later.
@@ -28,13 +28,13 @@ pub enum Progress {
 #[derive(Clone, Copy, Debug)]
 pub struct Arrived {
     /// The place of its answer.
-    pub slot: ConnectionSlot,
+    pub slot: RequestSlot,
     /// The listener that its connection came in by.
     pub listener: u16,
 }
 
 /// What a request is served with: the shard's parts, lent for one step.
-pub struct Server<'s> {
+pub struct RequestServer<'s> {
     /// Catalog, keys, date.
     pub view: &'s View,
     /// The users of this shard.
@@ -49,24 +49,19 @@ pub struct Server<'s> {
     pub now: Now,
 }
 
-impl Server<'_> {
+impl RequestServer<'_> {
     /// Serves a request of a connection of this shard.
-    pub fn serve(
-        &mut self,
-        request: &Request<'_>,
-        arrived: Arrived,
-        out: &mut Vec<u8>,
-    ) -> Progress {
+    pub fn serve(&mut self, request: &Request<'_>, arrived: Arrived, out: &mut Vec<u8>) -> Served {
         self.bump.reset();
-        let Server { view, users, arbitration, hops, bump, now } = self;
+        let RequestServer { view, users, arbitration, hops, bump, now } = self;
         let (view, bump) = (*view, &**bump);
         let frame = request.frame(view.date.as_str());
-        let surface = view.surface(arrived.listener, *now);
-        let command = match routes::route(request, &surface, bump, &frame, out) {
+        let policy = view.policy(arrived.listener, *now);
+        let command = match routes::route(request, &policy, bump, &frame, out) {
             Routed::Command(command) => command,
             Routed::Answered(status) => {
                 count_answered(&users.counters, request, status);
-                return Progress::Answered;
+                return Served::Answered;
             }
         };
         let (cors, grant) = (&view.rules.cors, view.rules.cors.grant(request.origin));
@@ -75,15 +70,15 @@ impl Server<'_> {
         let context = RequestContext { view, now: *now, bump, origin, until, attempt };
         let mut coordinator = Coordinator { hops, users, arbitration };
         let outcome = coordinator.coordinate(&context, command);
-        let Some(outcome) = outcome else { return Progress::Later };
+        let Some(outcome) = outcome else { return Served::Later };
         let rendering = Rendering {
-            heading: Heading { frame, cors, grant },
+            response: ResponseContext { frame, cors, grant },
             snapshot: Some(&view.snapshot),
             disk_lack: view.disk_lack.as_deref(),
             bump,
         };
         rendering.write(&outcome, out);
-        Progress::Answered
+        Served::Answered
     }
 }
 

@@ -5,7 +5,7 @@
 use bumpalo::Bump;
 
 use super::in_flight::Waiter;
-use super::lane::Waiting;
+use super::lane::WaitingOutcome;
 use super::{Happened, Scratch, Subject, Users, shown_of};
 use crate::origin::Origin;
 use crate::view::View;
@@ -72,7 +72,7 @@ impl Users {
         let verdict = apply::event(state, shown, event.action, event.ts, now.wall);
         let fields =
             [("popup", Value::Text(token.popup)), ("action", Value::Text(event.action.as_str()))];
-        self.tell_of_user(now, Message::EventTaken, token.user, fields);
+        self.log_user(now, Message::EventTaken, token.user, fields);
         match verdict {
             EventVerdict::TooLate => Verdict::TOO_LATE,
             EventVerdict::Duplicate => Verdict::Duplicate,
@@ -99,7 +99,7 @@ impl Users {
         };
         let outcome = EncodedOutcome::new(&outcome, &context.view.snapshot, self.buffer());
         let (since, origin) = (context.now.mono, context.origin);
-        self.lane.wait(Waiting { upto, since, origin, outcome });
+        self.lane.wait(WaitingOutcome { upto, since, origin, outcome });
         None
     }
 
@@ -199,10 +199,10 @@ impl Users {
         decided: &Decided<'_>,
     ) {
         self.count(decided);
-        self.tell_decision(context.now, &context.view.snapshot, user, decided);
+        self.log_decision(context.now, &context.view.snapshot, user, decided);
     }
 
-    pub(super) fn tell_decision(
+    pub(super) fn log_decision(
         &self,
         now: Now,
         snapshot: &Snapshot,
@@ -214,7 +214,7 @@ impl Users {
             Decision::Nothing { reason, .. } => ("", reason.as_str()),
         };
         let fields = [("popup", Value::Text(popup)), ("reason", Value::Text(reason))];
-        self.tell_of_user(now, Message::Decided, user, fields);
+        self.log_user(now, Message::Decided, user, fields);
     }
 
     pub(super) fn count(&self, decided: &Decided<'_>) {

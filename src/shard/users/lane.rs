@@ -27,7 +27,7 @@ const APPLY_MARKS_MAX: usize = 8_192;
 
 /// An outcome that waits for the journal.
 #[derive(Debug)]
-pub struct Waiting {
+pub struct WaitingOutcome {
     /// The last record it rests on.
     pub upto: LaneSequence,
     /// When it began to wait; it is given up `ACK_DEADLINE_MS` later.
@@ -43,13 +43,13 @@ pub struct Waiting {
 
 /// A place in the turn's records.
 #[derive(Clone, Copy, Debug)]
-pub struct Mark {
+pub struct LaneMark {
     bytes: usize,
     count: u32,
     last: LaneSequence,
 }
 
-impl Mark {
+impl LaneMark {
     /// The last record before the mark.
     pub fn last(&self) -> LaneSequence {
         self.last
@@ -71,7 +71,7 @@ pub struct Lane {
     spare: Vec<Vec<u8>>,
     sizes: VecDeque<usize>,
     bytes_in_flight: usize,
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<WaitingOutcome>,
     waiting_bytes: usize,
     marks: VecDeque<(LaneSequence, Sequence)>,
     applied_sequence: Sequence,
@@ -127,7 +127,7 @@ impl Lane {
     /// room for them ([`promised_bytes`]) and is not asked, since they are what it waits for when
     /// nothing else moves. No answer waits for them.
     ///
-    /// [`promised_bytes`]: crate::users::unmerged::Unmerged::promised_bytes
+    /// [`promised_bytes`]: crate::users::unmerged::UnmergedTable::promised_bytes
     pub(crate) fn has_room_promised(&self, records: usize) -> bool {
         self.has_own_room(records * RECORD_BYTES_MAX)
     }
@@ -179,12 +179,12 @@ impl Lane {
     }
 
     /// Where the lane stands, for [`Lane::roll_back`].
-    pub fn mark(&self) -> Mark {
-        Mark { bytes: self.turn_bytes.len(), count: self.turn_count, last: self.last }
+    pub fn mark(&self) -> LaneMark {
+        LaneMark { bytes: self.turn_bytes.len(), count: self.turn_count, last: self.last }
     }
 
     /// Takes back what was appended since `mark`, in the same turn.
-    pub fn roll_back(&mut self, mark: Mark) {
+    pub fn roll_back(&mut self, mark: LaneMark) {
         assert!(mark.count <= self.turn_count && mark.bytes <= self.turn_bytes.len());
         self.turn_bytes.truncate(mark.bytes);
         self.turn_count = mark.count;
@@ -241,17 +241,17 @@ impl Lane {
     }
 
     /// Holds an outcome back until its record is acknowledged.
-    pub fn wait(&mut self, waiting: Waiting) {
+    pub fn wait(&mut self, waiting: WaitingOutcome) {
         debug_assert!(waiting.upto > self.acked);
         // Outcomes wait for the lane's tail or, as duplicates do, for an earlier record of it; held
         // to the order of the lane they need no search.
         let tail = self.waiting.back().map_or(waiting.upto, |last| last.upto.max(waiting.upto));
         self.waiting_bytes += waiting.outcome.bytes();
-        self.waiting.push_back(Waiting { upto: tail, ..waiting });
+        self.waiting.push_back(WaitingOutcome { upto: tail, ..waiting });
     }
 
     /// Takes an acknowledgement: what waited for it is handed to `release`.
-    pub fn acknowledge(&mut self, ack: Ack, mut release: impl FnMut(Waiting)) {
+    pub fn acknowledge(&mut self, ack: Ack, mut release: impl FnMut(WaitingOutcome)) {
         debug_assert_eq!(ack.shard, self.shard);
         let size = self.sizes.pop_front().expect("one acknowledgement for each batch");
         self.bytes_in_flight -= size;
@@ -268,7 +268,7 @@ impl Lane {
     }
 
     /// Hands out what has waited too long, to be answered without the record.
-    pub fn expire(&mut self, now: MonoNs, mut give_up: impl FnMut(Waiting)) {
+    pub fn expire(&mut self, now: MonoNs, mut give_up: impl FnMut(WaitingOutcome)) {
         while self.next_deadline().is_some_and(|deadline| deadline <= now) {
             give_up(self.take_first());
         }
@@ -288,7 +288,7 @@ impl Lane {
         }
     }
 
-    fn take_first(&mut self) -> Waiting {
+    fn take_first(&mut self) -> WaitingOutcome {
         let first = self.waiting.pop_front().expect("the caller has seen it");
         self.waiting_bytes -= first.outcome.bytes();
         first
@@ -357,11 +357,11 @@ mod tests {
         lane.append(&Record::Erase { user: "u", revision, at: WallMs(1) })
     }
 
-    fn waiting(upto: LaneSequence, since: u64, bytes: usize) -> Waiting {
+    fn waiting(upto: LaneSequence, since: u64, bytes: usize) -> WaitingOutcome {
         let origin = Origin::Control { ticket: since };
         let state = vec![0; bytes];
         let outcome = EncodedOutcome::of_no_popup(&Outcome::State(&state), Vec::new());
-        Waiting { upto, since: MonoNs(since), origin, outcome }
+        WaitingOutcome { upto, since: MonoNs(since), origin, outcome }
     }
 
     fn ack(lane: &mut Lane, batch: LaneBatch, upto_sequence: u64) -> Vec<Origin> {

@@ -43,8 +43,7 @@ use partitions::Partitions;
 use pursuit::Pursuit;
 
 use super::Users;
-use super::unmerged::Unmerged;
-use super::unmerged::left::Left;
+use super::unmerged::{RecoveredUnmerged, UnmergedTable};
 use crate::fanout::Fanouts;
 use crate::seam::{BoardView, Learned};
 use nudged_base::clock::Now;
@@ -57,7 +56,7 @@ use nudged_redis::link::{Link, LinkSettings, Server};
 
 /// Where the records of commits go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Queue {
+pub enum RecordQueue {
     /// To the node's journal, after the commit; the answer waits for the journal.
     Journal,
     /// Into the list of the partition, with the commit.
@@ -83,7 +82,7 @@ pub struct ArbiterSetup {
     /// Values expire after this long without a change, in milliseconds; 0 for never.
     pub ttl_ms: u64,
     /// Where records go.
-    pub queue: Queue,
+    pub queue: RecordQueue,
     /// A reply of Redis has to survive loss of power: with `ack = "synced"` and a list.
     pub needs_sync: bool,
     /// Makes the ids of commits unique: random for each process and shard.
@@ -91,7 +90,7 @@ pub struct ArbiterSetup {
     /// The last record of the journal before this process.
     pub journal_end: Sequence,
     /// What earlier processes accepted and did not merge, each with its record.
-    pub unmerged: Left,
+    pub unmerged: RecoveredUnmerged,
 }
 
 /// The users of a shard whose arbiter is Redis, lent for one step.
@@ -124,7 +123,7 @@ pub struct Arbiter {
     is_compared_news: bool,
     requests_made: u64,
     /// What was accepted without its user's state, and waits to become part of it.
-    pub(crate) unmerged: Unmerged,
+    pub(crate) unmerged: UnmergedTable,
     merging: Merging,
     pursuit: Pursuit,
     output: Vec<u8>,
@@ -146,7 +145,7 @@ impl Arbiter {
         (shard, shards): (ShardId, u16),
         seed: u64,
     ) -> Arbiter {
-        let unmerged = Unmerged::left_by(setup.unmerged.drain(..));
+        let unmerged = UnmergedTable::left_by(setup.unmerged.drain(..));
         Arbiter {
             setup,
             carrier,

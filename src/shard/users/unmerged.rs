@@ -1,34 +1,33 @@
 //! What was accepted for users whose state could not be had: events, and shows that this node's own
 //! memory decided. Each is in the journal as an unmerged record; here it waits, in order, to become
-//! part of its user's state. Knows no Redis and no journal. `entry` one of them · `left` what an
-//! earlier process did not merge.
+//! part of its user's state. Knows no Redis and no journal. `entry` one of them, and what an
+//! earlier process left.
 //!
 //! Bounded by `UNMERGED_MAX` entries, `UNMERGED_USER_MAX` of one user. SQL's position must not pass
-//! an entry's record before the merge is acknowledged: [`Unmerged::floor`] says from where on. The
-//! journal keeps room for what they still need: [`Unmerged::promised_bytes`].
+//! an entry's record before the merge is acknowledged: [`UnmergedTable::floor`] says from where on.
+//! The journal keeps room for what they still need: [`UnmergedTable::promised_bytes`].
 
 mod entry;
-pub mod left;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
-pub use entry::{Asked, Entry, Merged};
+pub use entry::{Merged, RecoveredUnmerged, UnmergedEntry, UnmergedKind, UnmergedScan};
 
 use nudged_base::ids::{LaneSequence, Sequence};
 use nudged_base::limits::{UNMERGED_MAX, UNMERGED_USER_MAX};
 
 /// A user's entries, oldest first, and for each the first record that may be its own.
 #[derive(Debug)]
-struct Waiting {
-    entries: Vec<Entry>,
+struct UnmergedOfUser {
+    entries: Vec<UnmergedEntry>,
     floors: Vec<Sequence>,
 }
 
 /// The entries of one shard, by user.
 #[derive(Debug, Default)]
-pub struct Unmerged {
-    users: BTreeMap<Box<str>, Waiting>,
+pub struct UnmergedTable {
+    users: BTreeMap<Box<str>, UnmergedOfUser>,
     entries: usize,
     promised_bytes: u64,
     /// For each place in the journal how many entries have their records from there on.
@@ -37,10 +36,12 @@ pub struct Unmerged {
     recorded: VecDeque<(LaneSequence, Sequence)>,
 }
 
-impl Unmerged {
+impl UnmergedTable {
     /// What earlier processes accepted and did not merge, each with its user and its record.
-    pub(crate) fn left_by(left: impl Iterator<Item = (Sequence, Box<str>, Entry)>) -> Unmerged {
-        let mut unmerged = Unmerged::default();
+    pub(crate) fn left_by(
+        left: impl Iterator<Item = (Sequence, Box<str>, UnmergedEntry)>,
+    ) -> UnmergedTable {
+        let mut unmerged = UnmergedTable::default();
         for (sequence, user, entry) in left {
             unmerged.push(&user, entry, Sequence(sequence.0 - 1));
         }
@@ -55,7 +56,7 @@ impl Unmerged {
     /// Adds an entry behind those of its user. `acked` is the last record of the journal that was
     /// acknowledged to this shard before: the entry's own comes later. What an earlier process
     /// left is taken whatever there is room for.
-    pub fn push(&mut self, user: &str, entry: Entry, acked: Sequence) {
+    pub fn push(&mut self, user: &str, entry: UnmergedEntry, acked: Sequence) {
         let floor = Sequence(acked.0 + 1);
         *self.floors.entry(floor).or_default() += 1;
         self.entries += 1;
@@ -63,7 +64,7 @@ impl Unmerged {
         let waiting = match self.users.get_mut(user) {
             Some(waiting) => waiting,
             None => {
-                let none = Waiting { entries: Vec::new(), floors: Vec::new() };
+                let none = UnmergedOfUser { entries: Vec::new(), floors: Vec::new() };
                 self.users.entry(user.into()).or_insert(none)
             }
         };
@@ -72,7 +73,7 @@ impl Unmerged {
     }
 
     /// A user's entries, oldest first.
-    pub fn of(&self, user: &str) -> &[Entry] {
+    pub fn of(&self, user: &str) -> &[UnmergedEntry] {
         self.users.get(user).map_or(&[], |waiting| &waiting.entries)
     }
 

@@ -16,7 +16,7 @@ use nudged_journal::recovery::{self, RecoverOptions, recover};
 use nudged_journal::segment::SetId;
 use nudged_runtime::board::{Board, Found};
 use nudged_runtime::wake::Sleeper;
-use nudged_shard::seam::{Effect, Hop, HopReply, Report, UserRead};
+use nudged_shard::seam::{Effect, Hop, HopReply, ShardReport, UserRead};
 
 use super::journal::Journal;
 use super::keeper::KeeperSide;
@@ -215,7 +215,7 @@ impl Node {
                     self.reader.reading.requests.push_back(request);
                     self.reader.wake(self.index, scene);
                 }
-                Effect::Report(Report::Promised { bytes }) => {
+                Effect::Report(ShardReport::Promised { bytes }) => {
                     self.journal.promised[shard] = bytes;
                     self.journal.wake(self.index, scene);
                 }
@@ -229,21 +229,21 @@ impl Node {
         outside
     }
 
-    fn report(&mut self, shard: ShardId, report: Report) {
+    fn report(&mut self, shard: ShardId, report: ShardReport) {
         match report {
-            Report::Lost(partition) => {
+            ShardReport::Lost(partition) => {
                 self.board.report_lost(partition);
             }
-            Report::Run { run, evicts, syncs_always } => {
+            ShardReport::Run { run, evicts, syncs_always } => {
                 self.board.report_found(shard, Found::Server { run, evicts, syncs_always });
             }
-            Report::Denied => self.board.report_denied(),
-            Report::Unfit(unfit) => self.board.report_found(shard, Found::Unfit(unfit)),
-            Report::Compared { run } => self.board.report_compared(shard, run),
-            Report::Journal { acked, unmerged } => {
+            ShardReport::Denied => self.board.report_denied(),
+            ShardReport::Unfit(unfit) => self.board.report_found(shard, Found::Unfit(unfit)),
+            ShardReport::Compared { run } => self.board.report_compared(shard, run),
+            ShardReport::Journal { acked, unmerged } => {
                 self.board.report_journal(shard, acked, unmerged);
             }
-            Report::Promised { .. } => unreachable!("it goes to the journal"),
+            ShardReport::Promised { .. } => unreachable!("it goes to the journal"),
         }
     }
 

@@ -14,8 +14,8 @@ use nudged_base::telemetry::log::{Level, Log};
 use nudged_redis::link::LinkSettings;
 use nudged_shard::core::{Core, CoreSetup};
 use nudged_shard::seam::{BoardView, Effect, Input, Outbox, Step};
-use nudged_shard::users::redis::{ArbiterSetup, Queue};
-use nudged_shard::users::unmerged::left::Left;
+use nudged_shard::users::redis::{ArbiterSetup, RecordQueue};
+use nudged_shard::users::unmerged::RecoveredUnmerged;
 use nudged_shard::view::Rules;
 
 use super::node::{Arrival, Marks, Parts};
@@ -80,7 +80,11 @@ pub struct Place {
     pub shards: u16,
 }
 
-fn arbiter(scene: &Scene, place: &Place, (end, left): (Sequence, Left)) -> ArbiterSetup {
+fn arbiter(
+    scene: &Scene,
+    place: &Place,
+    (end, left): (Sequence, RecoveredUnmerged),
+) -> ArbiterSetup {
     let Place { node, shard, shards } = *place;
     let defaults = nudged_config::Redis::default();
     let own = |partition: &Partition| partition.home(shards) == shard;
@@ -100,8 +104,8 @@ fn arbiter(scene: &Scene, place: &Place, (end, left): (Sequence, Left)) -> Arbit
         negative_ttl_ms: defaults.negative_ttl.0,
         ttl_ms: defaults.ttl.0,
         queue: match scene.config.has_lists {
-            true => Queue::List { list_max: defaults.list_max },
-            false => Queue::Journal,
+            true => RecordQueue::List { list_max: defaults.list_max },
+            false => RecordQueue::Journal,
         },
         needs_sync: false,
         request_seed: process.wrapping_mul(0x9e37_79b9_7f4a_7c15),
@@ -118,7 +122,7 @@ impl Shard {
         place: &Place,
         clock: NodeClock,
         parts: &Parts,
-        left: (Sequence, Left),
+        left: (Sequence, RecoveredUnmerged),
     ) -> Shard {
         let rules = Rules { access: vec![Access::default()], cors: Cors::default() };
         let life = u64::from(scene.nodes[place.node].life);

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::super::{Arbitration, Core, CoreSetup};
-use crate::control::{Command, Control, Outcome};
-use crate::seam::{BoardView, Effect, Input, Outbox, ReadRequest, Report, Step, UserRead};
+use crate::control::{Control, ControlOutcome, ControlRequest};
+use crate::seam::{BoardView, Effect, Input, Outbox, ReadRequest, ShardReport, Step, UserRead};
 use crate::users::redis::carrier::Carrier;
 use crate::users::redis::model::{Redis, Stored, Wire};
-use crate::users::redis::{Arbiter, ArbiterSetup, Queue};
-use crate::users::unmerged::left::{Found, Left};
+use crate::users::redis::{Arbiter, ArbiterSetup, RecordQueue};
+use crate::users::unmerged::{RecoveredUnmerged, UnmergedScan};
 use crate::view::Rules;
 use nudged_api::access::Access;
 use nudged_api::cors::Cors;
@@ -97,17 +97,21 @@ struct Node {
     /// Every acknowledged record, framed.
     log: Vec<(Sequence, Vec<u8>)>,
     reads: VecDeque<ReadRequest>,
-    reports: Vec<Report>,
-    outcomes: Vec<Outcome>,
+    reports: Vec<ShardReport>,
+    outcomes: Vec<ControlOutcome>,
 }
 
 impl Node {
-    fn new(seed: u64, queue: Queue) -> Node {
+    fn new(seed: u64, queue: RecordQueue) -> Node {
         Node::with(seed, queue, (Sequence(0), Vec::new()))
     }
 
     /// A node whose journal ends with this record, and what earlier processes did not merge.
-    fn with(seed: u64, queue: Queue, (journal_end, unmerged): (Sequence, Left)) -> Node {
+    fn with(
+        seed: u64,
+        queue: RecordQueue,
+        (journal_end, unmerged): (Sequence, RecoveredUnmerged),
+    ) -> Node {
         let arbiter = ArbiterSetup {
             link: Arc::default(),
             connection: 1 << 20,
@@ -144,7 +148,7 @@ impl Node {
         let carrier = Carrier::Wire(wire.clone());
         let arbiter = Arbiter::of_carrier(arbiter, carrier, (ShardId(0), 1), seed);
         core.arbitration = Arbitration::Redis(Box::new(arbiter));
-        core.users.take_records_aside();
+        core.users.take_records_first();
         Node {
             core,
             wire,
@@ -173,7 +177,7 @@ impl Node {
         let version = self.core.view.snapshot.version + 1;
         let next = &catalogs[usize::from(version.is_multiple_of(2))];
         let next = Arc::new(next.with_statuses(version, &Default::default()));
-        let control = Control { ticket: 0, command: Command::SwapCatalog(next) };
+        let control = Control { ticket: 0, request: ControlRequest::SwapCatalog(next) };
         self.core.step(now, Input::Control(control), &mut self.outbox);
     }
 
@@ -276,8 +280,8 @@ impl Node {
     }
 
     /// What the part of the journal behind this record tells to be unmerged.
-    fn left_behind(&self, position: Sequence) -> Left {
-        let mut found = Found::default();
+    fn left_behind(&self, position: Sequence) -> RecoveredUnmerged {
+        let mut found = UnmergedScan::default();
         for (sequence, framed) in &self.log {
             let frame = frames(framed).next().unwrap().unwrap();
             if *sequence > position {
@@ -302,7 +306,7 @@ impl Node {
     /// shard has reported.
     fn reported(&self) -> (Sequence, Option<Sequence>) {
         let journal = self.reports.iter().rev().find_map(|report| match report {
-            Report::Journal { acked, unmerged } => Some((*acked, *unmerged)),
+            ShardReport::Journal { acked, unmerged } => Some((*acked, *unmerged)),
             _ => None,
         });
         journal.unwrap()
@@ -328,7 +332,7 @@ struct World {
 }
 
 impl World {
-    fn new(nodes: u64, queue: Queue) -> World {
+    fn new(nodes: u64, queue: RecordQueue) -> World {
         let now = Now { mono: MonoNs(10_000_000_000), wall: WallMs(1_800_000_000_000) };
         let redis = Redis::new(WallMs(now.wall.0 + 5));
         let born = nodes;
@@ -391,12 +395,12 @@ impl World {
 
     /// A node dies with what it had not acknowledged, and starts again: SQL has applied what it
     /// might, and what is not merged comes from the rest of the journal.
-    fn crash(&mut self, index: usize, queue: Queue) {
+    fn crash(&mut self, index: usize, queue: RecordQueue) {
         self.crash_behind(index, queue, self.nodes[index].sql_position());
     }
 
     /// The same where SQL has applied the journal up to this record.
-    fn crash_behind(&mut self, index: usize, queue: Queue, position: Sequence) {
+    fn crash_behind(&mut self, index: usize, queue: RecordQueue, position: Sequence) {
         let old = &mut self.nodes[index];
         let left = old.left_behind(position);
         self.born += 1;
@@ -465,8 +469,8 @@ impl World {
     }
 
     fn erase(&mut self, index: usize, user: &str) {
-        let command = Command::EraseUser { user: user.into() };
-        let control = Control { ticket: 1, command };
+        let command = ControlRequest::EraseUser { user: user.into() };
+        let control = Control { ticket: 1, request: command };
         self.nodes[index].step(self.now, Input::Control(control));
     }
 
@@ -488,7 +492,7 @@ fn reason(answer: &str) -> &str {
 
 #[test]
 fn a_show_is_everybodys_and_the_copy_answers_after_it() {
-    let mut world = World::new(2, Queue::Journal);
+    let mut world = World::new(2, RecordQueue::Journal);
     let first = world.decide(0, "u");
     assert!(shown(world.nodes[0].answer(first)), "{}", world.nodes[0].answer(first));
     let second = world.decide(1, "u");
@@ -506,7 +510,7 @@ fn a_show_is_everybodys_and_the_copy_answers_after_it() {
 
 #[test]
 fn an_event_changes_the_answers_of_other_nodes_and_repeats_change_nothing() {
-    for queue in [Queue::Journal, Queue::List { list_max: 100 }] {
+    for queue in [RecordQueue::Journal, RecordQueue::List { list_max: 100 }] {
         let mut world = World::new(2, queue);
         let first = world.decide(0, "u");
         let token = world.nodes[0].token(first).unwrap();
@@ -521,16 +525,16 @@ fn an_event_changes_the_answers_of_other_nodes_and_repeats_change_nothing() {
         let again = world.nodes[1].event(world.now, &[&token]);
         world.settle();
         assert!(world.nodes[1].answer(again).contains("\"duplicate\":1"));
-        let repeats = if queue == Queue::Journal { 1 } else { 0 };
+        let repeats = if queue == RecordQueue::Journal { 1 } else { 0 };
         assert_eq!(world.nodes[1].journal.len(), repeats, "a duplicate is journaled again");
-        let listed = if queue == Queue::Journal { 0 } else { 2 };
+        let listed = if queue == RecordQueue::Journal { 0 } else { 2 };
         assert_eq!(world.redis.lists.len(), listed);
     }
 }
 
 #[test]
 fn an_array_of_several_users_is_answered_whole() {
-    let mut world = World::new(1, Queue::Journal);
+    let mut world = World::new(1, RecordQueue::Journal);
     let users = ["a", "b", "c"];
     let numbers = users.map(|user| world.decide(0, user));
     let tokens = numbers.map(|number| world.nodes[0].token(number).unwrap());
@@ -543,7 +547,7 @@ fn an_array_of_several_users_is_answered_whole() {
 
 #[test]
 fn a_request_is_answered_by_its_deadline_and_its_late_show_withdrawn() {
-    let mut world = World::new(1, Queue::Journal);
+    let mut world = World::new(1, RecordQueue::Journal);
     let number = world.nodes[0].decide(world.now, "u");
     world.execute(0);
     world.deliver(0);
@@ -562,7 +566,7 @@ fn a_request_is_answered_by_its_deadline_and_its_late_show_withdrawn() {
 
 #[test]
 fn a_commit_executed_too_late_changes_nothing() {
-    let mut world = World::new(1, Queue::Journal);
+    let mut world = World::new(1, RecordQueue::Journal);
     world.nodes[0].decide(world.now, "u");
     world.execute(0);
     world.deliver(0);
@@ -573,7 +577,7 @@ fn a_commit_executed_too_late_changes_nothing() {
 
 #[test]
 fn a_clock_of_redis_that_was_set_back_is_followed_within_the_request() {
-    let mut world = World::new(1, Queue::Journal);
+    let mut world = World::new(1, RecordQueue::Journal);
     world.decide(0, "v");
     world.redis.at = WallMs(world.redis.at.0 - 60_000);
     let number = world.decide(0, "u");
@@ -582,7 +586,7 @@ fn a_clock_of_redis_that_was_set_back_is_followed_within_the_request() {
 
 #[test]
 fn requests_of_a_user_wait_for_one_command_and_keep_their_order() {
-    let mut world = World::new(1, Queue::Journal);
+    let mut world = World::new(1, RecordQueue::Journal);
     let numbers: Vec<u32> = (0..5).map(|_| world.nodes[0].decide(world.now, "u")).collect();
     assert_eq!(world.nodes[0].wire.waiting(), 1, "one read for all");
     world.settle();
@@ -593,7 +597,7 @@ fn requests_of_a_user_wait_for_one_command_and_keep_their_order() {
 
 #[test]
 fn without_redis_decisions_are_degraded_and_events_taken_at_once() {
-    let mut world = World::new(1, Queue::Journal);
+    let mut world = World::new(1, RecordQueue::Journal);
     let first = world.decide(0, "u");
     let token = world.nodes[0].token(first).unwrap();
     world.nodes[0].decide(world.now, "v");
@@ -616,7 +620,7 @@ fn without_redis_decisions_are_degraded_and_events_taken_at_once() {
 
 #[test]
 fn another_run_is_compared_and_waits_to_be_cleared() {
-    let mut world = World::new(1, Queue::Journal);
+    let mut world = World::new(1, RecordQueue::Journal);
     world.decide(0, "u");
     let partition = UserKey::of(b"u").partition();
     world.nodes[0].wire.down();
@@ -627,8 +631,8 @@ fn another_run_is_compared_and_waits_to_be_cleared() {
     world.nodes[0].turn(world.now);
     world.settle();
     let reports = &world.nodes[0].reports;
-    let lost = reports.iter().position(|report| *report == Report::Lost(partition)).unwrap();
-    let compared = reports.iter().position(|report| *report == Report::Compared { run: 8 });
+    let lost = reports.iter().position(|report| *report == ShardReport::Lost(partition)).unwrap();
+    let compared = reports.iter().position(|report| *report == ShardReport::Compared { run: 8 });
     assert!(compared.is_some_and(|compared| lost < compared));
     let before = world.decide(0, "v");
     assert_eq!(reason(world.nodes[0].answer(before)), "degraded", "not cleared");
@@ -648,7 +652,7 @@ fn another_run_is_compared_and_waits_to_be_cleared() {
 
 #[test]
 fn while_filling_sql_is_asked_and_the_higher_revision_put_into_redis() {
-    let mut world = World::new(1, Queue::Journal);
+    let mut world = World::new(1, RecordQueue::Journal);
     world.decide(0, "u");
     let known = world.redis.users.remove("u").unwrap();
     let Stored { revision, state, .. } = known;
@@ -670,7 +674,7 @@ fn while_filling_sql_is_asked_and_the_higher_revision_put_into_redis() {
 
 #[test]
 fn what_is_told_while_sql_is_asked_is_read_again() {
-    let mut world = World::new(1, Queue::Journal);
+    let mut world = World::new(1, RecordQueue::Journal);
     world.decide(0, "u");
     let Stored { revision, state, .. } = world.redis.users.remove("u").unwrap();
     for meta in &mut world.redis.metas {
@@ -693,12 +697,12 @@ fn what_is_told_while_sql_is_asked_is_read_again() {
 
 #[test]
 fn an_erase_leaves_a_tombstone_and_every_node_forgets() {
-    let mut world = World::new(2, Queue::Journal);
+    let mut world = World::new(2, RecordQueue::Journal);
     world.decide(0, "u");
     world.decide(1, "u");
     world.erase(1, "u");
     world.settle();
-    assert!(matches!(world.nodes[1].outcomes[..], [Outcome::Erased { .. }]));
+    assert!(matches!(world.nodes[1].outcomes[..], [ControlOutcome::Erased { .. }]));
     assert_eq!(world.redis.users["u"].revision.counter, 2);
     let number = world.decide(0, "u");
     assert!(shown(world.nodes[0].answer(number)), "its copy was dropped");

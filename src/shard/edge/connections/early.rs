@@ -11,14 +11,14 @@ use nudged_http::refusal::Refusal;
 use nudged_http::reply::Frame;
 
 /// The shard as a connection of one listener sees it this turn.
-pub(super) struct Early<'v> {
+pub(super) struct ShardEarlyAnswers<'v> {
     pub(super) view: &'v View,
     pub(super) now: Now,
     pub(super) listener: u16,
     pub(super) counters: &'v ShardCounters,
 }
 
-impl EarlyAnswers for Early<'_> {
+impl EarlyAnswers for ShardEarlyAnswers<'_> {
     fn write_refused(
         &self,
         refusal: Refusal,
@@ -30,8 +30,8 @@ impl EarlyAnswers for Early<'_> {
     }
 
     fn answer_head(&self, request: &Request<'_>, frame: &Frame<'_>, out: &mut Vec<u8>) -> bool {
-        let surface = self.view.surface(self.listener, self.now);
-        let status = early::refuse_head(request, &surface, frame, out);
+        let policy = self.view.policy(self.listener, self.now);
+        let status = early::refuse_head(request, &policy, frame, out);
         if let Some(status) = status {
             count_answered(self.counters, request, status);
         }

@@ -3,7 +3,7 @@
 
 use std::cmp::Reverse;
 
-use super::{Connections, Entry};
+use super::{ConnectionEntry, Connections};
 use crate::seam::Outbox;
 use nudged_base::limits::{TICK_MS, UNSENT_STALLED_LEAST_MS, UNSENT_STALLED_MS};
 use nudged_base::time::MonoNs;
@@ -47,7 +47,7 @@ impl Connections {
         self.looks_at = now.plus_ms(TICK_MS);
         let is_far_beyond = self.unsent > self.unsent_max.saturating_mul(2);
         let stalled_ms = if is_far_beyond { UNSENT_STALLED_LEAST_MS } else { UNSENT_STALLED_MS };
-        let stalled = |entry: &Entry| {
+        let stalled = |entry: &ConnectionEntry| {
             let http = &entry.http;
             http.is_sending() && http.sending_since().plus_ms(stalled_ms) <= now
         };

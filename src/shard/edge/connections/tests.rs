@@ -27,9 +27,9 @@ struct Shard {
     reset: Vec<u32>,
 }
 
-fn serve(_: &Request<'_>, _: Arrived, out: &mut Vec<u8>) -> Progress {
+fn serve(_: &Request<'_>, _: Arrived, out: &mut Vec<u8>) -> Served {
     out.resize(out.len() + ANSWER_BYTES, b'x');
-    Progress::Answered
+    Served::Answered
 }
 
 impl Shard {

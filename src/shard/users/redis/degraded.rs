@@ -8,7 +8,7 @@ use bumpalo::collections::Vec as BumpVec;
 
 use super::RedisUsers;
 use crate::users::evaluate::{RequestContext, decided};
-use crate::users::unmerged::{Asked, Entry};
+use crate::users::unmerged::{UnmergedEntry, UnmergedKind};
 use crate::users::{Subject, shown_of};
 use nudged_api::command::PlacedEvent;
 use nudged_api::decide::DecideRequest;
@@ -84,10 +84,10 @@ impl RedisUsers<'_> {
             return Verdict::TOO_LATE;
         }
         let shown = shown_of(token);
-        let is_same = |entry: &Entry| {
+        let is_same = |entry: &UnmergedEntry| {
             let action = event.action;
             entry.shown == shown
-                && matches!(entry.asked, Asked::Event { action: a, .. } if a == action)
+                && matches!(entry.kind, UnmergedKind::Event { action: a, .. } if a == action)
         };
         if self.arbiter.unmerged.of(token.user).iter().any(is_same) {
             return Verdict::Duplicate;
@@ -99,10 +99,10 @@ impl RedisUsers<'_> {
         let acted_at = apply::acted_at(event.ts, token.at, at);
         let fields =
             [("popup", Value::Text(token.popup)), ("action", Value::Text(event.action.as_str()))];
-        self.users.tell_of_user(now, Message::EventTaken, token.user, fields);
-        let entry = Entry {
+        self.users.log_user(now, Message::EventTaken, token.user, fields);
+        let entry = UnmergedEntry {
             at,
-            asked: Asked::Event { action: event.action, acted_at, local: token.local },
+            kind: UnmergedKind::Event { action: event.action, acted_at, local: token.local },
             shown,
             token: event.token_text.into(),
             popup: token.popup.into(),
@@ -147,9 +147,9 @@ impl RedisUsers<'_> {
         let at = context.now.wall;
         let subject = Subject::of_show(&context.view.snapshot, user, place, decided.token);
         let popup = PopupKey::of(subject.popup);
-        let entry = Entry {
+        let entry = UnmergedEntry {
             at,
-            asked: Asked::Show { session },
+            kind: UnmergedKind::Show { session },
             shown: ShowId { popup, number: applied.number, at },
             token: subject.token.into(),
             popup: subject.popup.into(),
@@ -185,7 +185,7 @@ impl RedisUsers<'_> {
     }
 
     /// Journals an entry and lets it wait; there must be room.
-    fn put_unmerged(&mut self, user: &str, entry: Entry) {
+    fn put_unmerged(&mut self, user: &str, entry: UnmergedEntry) {
         self.users.lane.append(&Record::Unmerged(entry.record(user)));
         self.arbiter.unmerged.push(user, entry, self.users.lane.acked_sequence());
     }

@@ -4,7 +4,7 @@
 //! first, and its own node will find it known.
 
 use super::RedisUsers;
-use crate::users::unmerged::Entry;
+use crate::users::unmerged::UnmergedEntry;
 use crate::users::{Happened, Subject, shown_of};
 use nudged_api::events::Event;
 use nudged_base::event_kind::EventKind;
@@ -32,7 +32,12 @@ impl RedisUsers<'_> {
     }
 
     /// The same of an entry that waited.
-    pub(super) fn learn_show_of_entry(&mut self, snapshot: &Snapshot, user: &str, entry: &Entry) {
+    pub(super) fn learn_show_of_entry(
+        &mut self,
+        snapshot: &Snapshot,
+        user: &str,
+        entry: &UnmergedEntry,
+    ) {
         let Some(forgotten) = entry.learn(&mut self.users.scratch.state, snapshot) else { return };
         let (kind, at) = (EventKind::Decided, entry.shown.at);
         let happened = Happened { kind, at, acted_at: at, forgotten };

@@ -22,9 +22,9 @@
 //! behind every budget.
 
 use super::{Arbiter, RedisUsers, base_of, millis};
-use crate::seam::{Effect, Report};
+use crate::seam::{Effect, ShardReport};
 use crate::users::in_flight::ProposedChange;
-use crate::users::unmerged::{Asked, Entry, Merged};
+use crate::users::unmerged::{Merged, UnmergedEntry, UnmergedKind};
 use crate::users::{Happened, Users};
 use nudged_base::clock::Now;
 use nudged_base::event_kind::EventKind;
@@ -80,7 +80,7 @@ impl Merging {
 
 /// What becomes of a user before whom entries wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Merge {
+pub enum MergeProgress {
     /// Nothing waits any more.
     Nothing,
     /// A commit is under way.
@@ -91,44 +91,44 @@ pub enum Merge {
 
 impl RedisUsers<'_> {
     /// Merges what waits for a user into the fresh copy in the slice.
-    pub fn merge(&mut self, snapshot: &Snapshot, now: Now, user: &str) -> Merge {
+    pub fn merge(&mut self, snapshot: &Snapshot, now: Now, user: &str) -> MergeProgress {
         if self.arbiter.unmerged.of(user).is_empty() {
-            return Merge::Nothing;
+            return MergeProgress::Nothing;
         }
         let merge = self.begin_merge(snapshot, now, user);
-        if merge == Merge::Failed {
+        if merge == MergeProgress::Failed {
             self.arbiter.merging.failed();
         }
         merge
     }
 
-    fn begin_merge(&mut self, snapshot: &Snapshot, now: Now, user: &str) -> Merge {
+    fn begin_merge(&mut self, snapshot: &Snapshot, now: Now, user: &str) -> MergeProgress {
         if self.users.load(user).is_none() {
-            return Merge::Failed;
+            return MergeProgress::Failed;
         }
-        let base = self.begin_aside(user);
+        let base = self.begin_change(user);
         // Taken out, so that they can be recorded while they are read.
         let entries = self.arbiter.unmerged.of(user).to_vec();
         for entry in &entries {
             self.merge_one(snapshot, user, entry);
         }
         // With a list too: it is by these records that a restart knows what is merged.
-        let reserved = self.users.aside.len();
+        let reserved = self.users.uncommitted_records.len();
         if !self.users.lane.reserve_promised(reserved) {
             self.users.counters.journal_refusals.add(1);
-            return Merge::Failed;
+            return MergeProgress::Failed;
         }
         let revision = self.users.scratch.state.revision;
         if revision.counter == base.counter {
             self.users.lane.release(reserved);
             self.append_repeats();
             self.finish_merge(user, entries.len());
-            return Merge::Nothing;
+            return MergeProgress::Nothing;
         }
         let (mut records, mut state) = (self.users.buffer(), self.users.buffer());
         user::encode(&self.users.scratch.state, &mut state);
         let arbiter = &mut *self.arbiter;
-        records.extend_from_slice(&self.users.aside);
+        records.extend_from_slice(&self.users.uncommitted_records);
         let wall = arbiter.wall(now);
         let pending = ProposedChange {
             waiter: None,
@@ -152,14 +152,14 @@ impl RedisUsers<'_> {
         };
         if arbiter.commit(now.mono, user, pending) {
             self.users.counters.redis_commits.add(1);
-            return Merge::UnderWay;
+            return MergeProgress::UnderWay;
         }
         self.users.lane.release(reserved);
-        Merge::Failed
+        MergeProgress::Failed
     }
 
     /// Merges an entry into the scratch state, and records what came of it.
-    fn merge_one(&mut self, snapshot: &Snapshot, user: &str, entry: &Entry) {
+    fn merge_one(&mut self, snapshot: &Snapshot, user: &str, entry: &UnmergedEntry) {
         self.learn_show_of_entry(snapshot, user, entry);
         let (kind, forgotten) = match entry.merge(&mut self.users.scratch.state, snapshot) {
             Merged::Changed(kind, forgotten) => (kind, forgotten),
@@ -173,9 +173,9 @@ impl RedisUsers<'_> {
             Merged::Known(kind) => (kind, None),
             Merged::Dropped => return self.users.counters.merges_dropped.add(1),
         };
-        let (at, acted_at) = match entry.asked {
-            Asked::Show { .. } => (entry.shown.at, entry.shown.at),
-            Asked::Event { acted_at, .. } => (entry.at, acted_at),
+        let (at, acted_at) = match entry.kind {
+            UnmergedKind::Show { .. } => (entry.shown.at, entry.shown.at),
+            UnmergedKind::Event { acted_at, .. } => (entry.at, acted_at),
         };
         let happened = Happened { kind, at, acted_at, forgotten };
         self.users.record(snapshot, &entry.subject(user), happened);
@@ -183,7 +183,7 @@ impl RedisUsers<'_> {
 
     /// Hands records that change nothing to the journal.
     fn append_repeats(&mut self) {
-        self.users.lane.append_framed(&self.users.aside);
+        self.users.lane.append_framed(&self.users.uncommitted_records);
     }
 
     /// The first entries of a user are merged, and their records are the last in the lane.
@@ -206,12 +206,12 @@ impl RedisUsers<'_> {
         let merging = &mut arbiter.merging;
         if merging.reported_bytes != bytes {
             merging.reported_bytes = bytes;
-            self.users.effects.push(Effect::Report(Report::Promised { bytes }));
+            self.users.effects.push(Effect::Report(ShardReport::Promised { bytes }));
         }
         if merging.reported != Some(known) {
             merging.reported = Some(known);
             let (acked, unmerged) = known;
-            self.users.effects.push(Effect::Report(Report::Journal { acked, unmerged }));
+            self.users.effects.push(Effect::Report(ShardReport::Journal { acked, unmerged }));
         }
     }
 

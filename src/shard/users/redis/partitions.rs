@@ -9,7 +9,7 @@ use nudged_redis::command::{Meta, Phase};
 
 /// Where a partition stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Standing {
+enum PartitionStanding {
     /// Nothing was told yet.
     #[default]
     Unknown,
@@ -22,17 +22,17 @@ enum Standing {
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Known {
+struct PartitionState {
     epoch: u32,
     counter: u64,
-    standing: Standing,
+    standing: PartitionStanding,
     /// Copies from before this are of another epoch, in milliseconds.
     since_ms: u64,
 }
 
 /// The partitions of one shard.
 pub struct Partitions {
-    known: Vec<Known>,
+    known: Vec<PartitionState>,
     shard: ShardId,
     shards: u16,
     /// Found lost, to be reported.
@@ -42,7 +42,7 @@ pub struct Partitions {
 impl Partitions {
     /// Nothing is known.
     pub fn new(shard: ShardId, shards: u16) -> Partitions {
-        let known = vec![Known::default(); usize::from(PARTITIONS)];
+        let known = vec![PartitionState::default(); usize::from(PARTITIONS)];
         Partitions { known, shard, shards, news: Vec::new() }
     }
 
@@ -58,23 +58,23 @@ impl Partitions {
         let before = known.standing;
         let told = meta.epoch.map(|epoch| (epoch, meta.counter));
         known.standing = match (told, meta.phase) {
-            (Some(told), _) if told < (known.epoch, known.counter) => Standing::Lost,
-            (None, _) => Standing::Lost,
-            (Some(_), Phase::Barrier) => Standing::Barrier,
-            (Some(_), Phase::Open | Phase::Filling) => Standing::Vouched,
+            (Some(told), _) if told < (known.epoch, known.counter) => PartitionStanding::Lost,
+            (None, _) => PartitionStanding::Lost,
+            (Some(_), Phase::Barrier) => PartitionStanding::Barrier,
+            (Some(_), Phase::Open | Phase::Filling) => PartitionStanding::Vouched,
         };
-        if known.standing == Standing::Lost {
-            if before != Standing::Lost {
+        if known.standing == PartitionStanding::Lost {
+            if before != PartitionStanding::Lost {
                 self.news.push(partition);
             }
             return false;
         }
         let (epoch, counter) = told.expect("a partition without an epoch is lost");
-        if epoch != known.epoch || before != Standing::Vouched {
+        if epoch != known.epoch || before != PartitionStanding::Vouched {
             known.since_ms = now_ms;
         }
         (known.epoch, known.counter) = (epoch, counter);
-        known.standing == Standing::Vouched
+        known.standing == PartitionStanding::Vouched
     }
 
     /// The present epoch.
@@ -85,7 +85,7 @@ impl Partitions {
     /// From when on copies are of the present epoch; `None` where nobody may decide.
     pub(crate) fn vouches_since(&self, partition: Partition) -> Option<u64> {
         let known = &self.known[usize::from(partition.0)];
-        (known.standing == Standing::Vouched).then_some(known.since_ms)
+        (known.standing == PartitionStanding::Vouched).then_some(known.since_ms)
     }
 
     /// A partition that was found lost and is not reported yet.

@@ -18,7 +18,7 @@
 use std::collections::VecDeque;
 
 use super::replies::Resumed;
-use super::{Arbiter, Queue, RedisUsers};
+use super::{Arbiter, RecordQueue, RedisUsers};
 use crate::users::evaluate::Attempt;
 use crate::users::in_flight::{ProposedChange, Stage};
 use nudged_api::outcome::EncodedOutcome;
@@ -137,7 +137,7 @@ impl RedisUsers<'_> {
     ) -> Option<Resumed> {
         let arbiter = &mut *self.arbiter;
         let may_pursue = arbiter.may_pursue();
-        let is_journal = arbiter.setup.queue == Queue::Journal;
+        let is_journal = arbiter.setup.queue == RecordQueue::Journal;
         let flight = arbiter.in_flight.get_mut(handle)?;
         let Stage::Commit(pending) = &mut flight.stage else { return self.fail(handle) };
         if !may_pursue || !pending.is_worth_pursuing(failure) {

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 
-use super::{Arbiter, CopiedAt, Queue, RedisUsers, partition_of_ticket};
-use crate::seam::{Effect, ReadFailed, ReadRequest, Report, UserRead};
+use super::{Arbiter, CopiedAt, RecordQueue, RedisUsers, partition_of_ticket};
+use crate::seam::{Effect, ReadFailed, ReadRequest, ShardReport, UserRead};
 use crate::users::evaluate::Attempt;
 use crate::users::in_flight::Waiter;
 use crate::users::in_flight::{InFlight, ProposedChange, Stage};
-use crate::users::lane::Waiting;
+use crate::users::lane::WaitingOutcome;
 use crate::view::View;
 use nudged_api::outcome::EncodedOutcome;
 use nudged_base::clock::Now;
@@ -54,11 +54,11 @@ impl RedisUsers<'_> {
                 arbiter.server = None;
                 arbiter.subscribed_at_ms = None;
                 arbiter.to_compare.clear();
-                self.users.tell(now, Message::RedisLost);
+                self.users.log(now, Message::RedisLost);
             }
             // The keeper tells people, once for all shards.
-            LinkEvent::Unfit(unfit) => self.report(Report::Unfit(unfit)),
-            LinkEvent::Denied => self.report(Report::Denied),
+            LinkEvent::Unfit(unfit) => self.report(ShardReport::Unfit(unfit)),
+            LinkEvent::Denied => self.report(ShardReport::Denied),
             // Each request has a deadline of its own, and the reply may still come.
             LinkEvent::Expired { .. } => {}
             LinkEvent::Reply { ticket, result, .. } => {
@@ -69,7 +69,7 @@ impl RedisUsers<'_> {
         None
     }
 
-    fn report(&mut self, report: Report) {
+    fn report(&mut self, report: ShardReport) {
         self.users.effects.push(Effect::Report(report));
     }
 
@@ -85,10 +85,10 @@ impl RedisUsers<'_> {
             arbiter.uncompared.extend(arbiter.partitions.own());
         }
         let Server { run, evicts, syncs_always, .. } = server;
-        self.report(Report::Run { run, evicts, syncs_always });
-        self.users.tell(now, Message::RedisConnected);
+        self.report(ShardReport::Run { run, evicts, syncs_always });
+        self.users.log(now, Message::RedisConnected);
         if !self.arbiter.keeps_promise(server) {
-            self.users.tell_with(now, Message::RedisUnfit, &[("error", Told::Text(NOT_SYNCED))]);
+            self.users.log_with(now, Message::RedisUnfit, &[("error", Told::Text(NOT_SYNCED))]);
         }
     }
 
@@ -304,10 +304,10 @@ impl RedisUsers<'_> {
         let outcome = pending.outcome.take().expect("whoever waits has an outcome to come");
         let origin = waiter.origin;
         self.put_to_rest(waiter);
-        if self.arbiter.setup.queue == Queue::Journal {
+        if self.arbiter.setup.queue == RecordQueue::Journal {
             self.users.lane.release(std::mem::take(&mut pending.reserved));
             let upto = self.users.lane.append_framed(&pending.records);
-            self.users.lane.wait(Waiting { upto, since: now.mono, origin, outcome });
+            self.users.lane.wait(WaitingOutcome { upto, since: now.mono, origin, outcome });
         } else {
             self.users.finish(origin, outcome);
         }
@@ -406,10 +406,10 @@ impl Arbiter {
     /// What the keeper has to know: losses first, so that who sees the run sees those too.
     pub fn reports(&mut self, effects: &mut Vec<Effect>) {
         while let Some(partition) = self.partitions.next_lost() {
-            effects.push(Effect::Report(Report::Lost(partition)));
+            effects.push(Effect::Report(ShardReport::Lost(partition)));
         }
         if std::mem::take(&mut self.is_compared_news) {
-            effects.push(Effect::Report(Report::Compared { run: self.compared_run }));
+            effects.push(Effect::Report(ShardReport::Compared { run: self.compared_run }));
         }
     }
 }

@@ -4,13 +4,13 @@
 
 use bumpalo::collections::Vec as BumpVec;
 
-use super::{Arbiter, CopiedAt, Queue, RedisUsers, base_of};
+use super::{Arbiter, CopiedAt, RecordQueue, RedisUsers, base_of};
 use crate::fanout::verdicts_of;
 use crate::origin::Origin;
 use crate::users::evaluate::{RequestContext, decided};
 use crate::users::in_flight::Waiter;
 use crate::users::in_flight::{ProposedChange, Stage};
-use crate::users::lane::Waiting;
+use crate::users::lane::WaitingOutcome;
 use crate::users::{Happened, Subject, Users};
 use nudged_api::command::{Command, EventsRequest, PlacedEvent};
 use nudged_api::decide::DecideRequest;
@@ -74,7 +74,7 @@ impl RedisUsers<'_> {
             }
         };
         let context = &RequestContext { now: Now { wall, ..context.now }, ..*context };
-        let base = self.begin_aside(user);
+        let base = self.begin_change(user);
         let mut verdicts = BumpVec::with_capacity_in(request.events.len(), context.bump);
         for element in request.events {
             let verdict = match element {
@@ -93,13 +93,13 @@ impl RedisUsers<'_> {
         // A show that was learnt may be of a node whose clock is ahead.
         let wall = self.users.scratch.state.newest().map_or(wall, |newest| newest.max(wall));
         let context = &RequestContext { now: Now { wall, ..context.now }, ..*context };
-        let event_bytes = self.users.aside.len();
+        let event_bytes = self.users.uncommitted_records.len();
         let candidates = self.users.candidates(context, request);
-        let (chosen, former) = self.choose_aside(context, request);
+        let (chosen, former) = self.choose_uncommitted(context, request);
         let decided = Decided { verdicts: verdicts.into_bump_slice(), candidates, ..chosen };
-        self.users.tell_decision(context.now, &context.view.snapshot, user, &decided);
+        self.users.log_decision(context.now, &context.view.snapshot, user, &decided);
         let outcome = Outcome::Decided(decided);
-        if self.users.aside.is_empty() {
+        if self.users.uncommitted_records.is_empty() {
             self.users.count(&decided);
             return Some(outcome);
         }
@@ -114,7 +114,7 @@ impl RedisUsers<'_> {
 
     /// Decides on the scratch state; a show becomes part of it and is recorded aside. Gives the
     /// state without it too.
-    fn choose_aside<'a>(
+    fn choose_uncommitted<'a>(
         &mut self,
         context: &RequestContext<'a, '_>,
         request: &DecideRequest<'a>,
@@ -204,7 +204,7 @@ impl RedisUsers<'_> {
             }
         };
         let context = &RequestContext { now: Now { wall, ..context.now }, ..*context };
-        let base = self.begin_aside(user);
+        let base = self.begin_change(user);
         let mut verdicts = BumpVec::with_capacity_in(events.len(), context.bump);
         for placed in events {
             let verdict = self.event_by_redis(context, &placed.event);
@@ -217,11 +217,12 @@ impl RedisUsers<'_> {
         let verdicts: &[PlacedVerdict] = verdicts.into_bump_slice();
         let known = || verdicts.iter().map(|(_, verdict)| *verdict);
         let outcome = Outcome::Verdicts(Verdicts { verdicts, ignored: &[] });
-        if self.users.aside.is_empty() {
+        if self.users.uncommitted_records.is_empty() {
             self.users.count_verdicts(known());
             return Some(outcome);
         }
-        let (event_bytes, ttl_ms) = (self.users.aside.len(), self.arbiter.setup.ttl_ms);
+        let (event_bytes, ttl_ms) =
+            (self.users.uncommitted_records.len(), self.arbiter.setup.ttl_ms);
         let (former, publish) = (None, true);
         let change = Change { command, user, base, event_bytes, former, publish, ttl_ms, outcome };
         if !self.settle_change(context, change) {
@@ -267,11 +268,11 @@ impl RedisUsers<'_> {
 
     /// Prepares for records of a user; gives the revision that Redis must still hold. The first
     /// change in an epoch carries it.
-    pub(super) fn begin_aside(&mut self, user: &str) -> Revision {
+    pub(super) fn begin_change(&mut self, user: &str) -> Revision {
         let partition = UserKey::of(user.as_bytes()).partition();
         let base = self.users.scratch.state.revision;
         let arbiter = &mut *self.arbiter;
-        self.users.aside.clear();
+        self.users.uncommitted_records.clear();
         let epoch = arbiter.partitions.epoch(partition).max(base.epoch);
         self.users.scratch.state.revision.epoch = epoch;
         base
@@ -283,7 +284,7 @@ impl RedisUsers<'_> {
         let (snapshot, wall) = (&context.view.snapshot, context.now.wall);
         self.learn_show(snapshot, wall, event);
         let verdict = self.users.apply_event(context.view, context.now, event);
-        if verdict == Verdict::Duplicate && self.arbiter.setup.queue == Queue::Journal {
+        if verdict == Verdict::Duplicate && self.arbiter.setup.queue == RecordQueue::Journal {
             let subject = Subject::of(event);
             let acted_at = apply::acted_at(event.ts, event.token.at, wall);
             let kind = event.action.kind();
@@ -297,28 +298,28 @@ impl RedisUsers<'_> {
     /// Whether the outcome will come: else nothing was changed.
     fn settle_change(&mut self, context: &RequestContext<'_, '_>, change: Change<'_, '_>) -> bool {
         let queue = self.arbiter.setup.queue;
-        let aside_bytes = self.users.aside.len();
-        if queue == Queue::Journal && !self.users.lane.reserve(aside_bytes) {
+        let record_bytes = self.users.uncommitted_records.len();
+        if queue == RecordQueue::Journal && !self.users.lane.reserve(record_bytes) {
             self.users.counters.journal_refusals.add(1);
             return false;
         }
-        let reserved = if queue == Queue::Journal { aside_bytes } else { 0 };
+        let reserved = if queue == RecordQueue::Journal { record_bytes } else { 0 };
         let Change { user, base, .. } = change;
         let revision = self.users.scratch.state.revision;
         let snapshot = &context.view.snapshot;
         let outcome = EncodedOutcome::new(&change.outcome, snapshot, self.users.buffer());
         if revision.counter == base.counter {
             self.users.lane.release(reserved);
-            let upto = self.users.lane.append_framed(&self.users.aside);
+            let upto = self.users.lane.append_framed(&self.users.uncommitted_records);
             let (since, origin) = (context.now.mono, context.origin);
-            self.users.lane.wait(Waiting { upto, since, origin, outcome });
+            self.users.lane.wait(WaitingOutcome { upto, since, origin, outcome });
             return true;
         }
         let waiter = self.users.waiter(context, &change.command);
         let mut records = self.users.buffer();
         let mut state = self.users.buffer();
         let arbiter = &mut *self.arbiter;
-        records.extend_from_slice(&self.users.aside);
+        records.extend_from_slice(&self.users.uncommitted_records);
         user::encode(&self.users.scratch.state, &mut state);
         let count = u32::try_from(revision.counter - base.counter).expect("at most 201 a request");
         let wall = arbiter.wall(context.now);
@@ -358,17 +359,17 @@ impl RedisUsers<'_> {
         context: &RequestContext<'a, '_>,
         user: &'a str,
     ) -> Option<Outcome<'a>> {
-        let base = self.begin_aside(user);
+        let base = self.begin_change(user);
         let arbiter = &mut *self.arbiter;
         let wall = arbiter.wall(context.now);
         let at = apply::erase(&mut self.users.scratch.state, wall);
         let revision = self.users.scratch.state.revision;
-        record::append(&Record::Erase { user, revision, at }, &mut self.users.aside);
+        record::append(&Record::Erase { user, revision, at }, &mut self.users.uncommitted_records);
         let change = Change {
             command: Command::EraseUser { user },
             user,
             base,
-            event_bytes: self.users.aside.len(),
+            event_bytes: self.users.uncommitted_records.len(),
             former: None,
             publish: true,
             ttl_ms: TOMBSTONE_AGE_MAX_MS,
@@ -470,8 +471,8 @@ impl Arbiter {
         let flight = self.in_flight.get_mut(handle).expect("it is begun");
         let Stage::Commit(pending) = &flight.stage else { unreachable!("begun as one") };
         let records = match self.setup.queue {
-            Queue::Journal => Records::Journal { count: pending.count },
-            Queue::List { list_max } => Records::List { framed: &pending.records, list_max },
+            RecordQueue::Journal => Records::Journal { count: pending.count },
+            RecordQueue::List { list_max } => Records::List { framed: &pending.records, list_max },
         };
         let command = command::Command::Commit(Commit {
             partition: flight.partition,

@@ -13,7 +13,7 @@
 use std::collections::VecDeque;
 
 use super::replies::{FRESH, Resumed};
-use super::{Queue, RedisUsers, base_of};
+use super::{RecordQueue, RedisUsers, base_of};
 use crate::users::in_flight::{ProposedChange, Stage, Waiter};
 use nudged_base::clock::Now;
 use nudged_base::ids::{PopupKey, UserKey};
@@ -28,7 +28,7 @@ impl RedisUsers<'_> {
     /// A change was made too late for its request, or nobody asked for it: its events have
     /// happened. In a list their records are already; those of a merge are journaled too.
     pub(super) fn append_events(&mut self, pending: &ProposedChange) {
-        let is_journal = self.arbiter.setup.queue == Queue::Journal;
+        let is_journal = self.arbiter.setup.queue == RecordQueue::Journal;
         if (is_journal || pending.merged > 0) && pending.event_bytes > 0 {
             self.users.lane.append_framed(&pending.records[..pending.event_bytes]);
         }
@@ -48,7 +48,7 @@ impl RedisUsers<'_> {
         self.users.scratch.state.revision = revision;
         let (mut state, mut records) = (self.users.buffer(), self.users.buffer());
         let at = self.arbiter.wall(now);
-        if self.arbiter.setup.queue != Queue::Journal {
+        if self.arbiter.setup.queue != RecordQueue::Journal {
             let show = show_of(&pending.records[pending.event_bytes..]);
             debug_assert_eq!(show.user, user);
             // The show's record has told that it is forgotten, and the next show would again.

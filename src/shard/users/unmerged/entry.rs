@@ -1,23 +1,26 @@
 //! One thing that was accepted without its user's state: what it is, its record, and what becomes
-//! of it. Knows no table and no journal.
+//! of it; and those that the unapplied part of a journal tells of, after its process has ended.
+//! Knows no table and no journal.
+
+use std::collections::BTreeMap;
 
 use crate::users::Subject;
 use nudged_base::event_kind::EventKind;
-use nudged_base::ids::PopupKey;
+use nudged_base::ids::{PopupKey, Sequence};
 use nudged_base::limits::MERGE_RECORD_EXTRA_BYTES;
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::state::apply::{self, Action, EventVerdict, LateShow, Merge, ShowId};
 use nudged_domain::state::user::UserState;
-use nudged_journal::record;
+use nudged_journal::record::{self, Record};
 
 /// One thing that a user's state lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct UnmergedEntry {
     /// When it was accepted.
     pub at: WallMs,
     /// The show itself, or an event of it.
-    pub asked: Asked,
+    pub kind: UnmergedKind,
     /// Which show.
     pub shown: ShowId,
     /// The decision's token.
@@ -32,7 +35,7 @@ pub struct Entry {
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum UnmergedKind {
     /// A show.
     Show {
         /// Pinned hash of its session; 0 for none.
@@ -61,20 +64,20 @@ pub enum Merged {
     Dropped,
 }
 
-impl Entry {
+impl UnmergedEntry {
     /// The entry of a record. Allocates its texts.
-    pub fn of(record: &record::Unmerged<'_>) -> Entry {
-        let asked = match Action::of_kind(record.kind) {
-            None => Asked::Show { session: record.session },
+    pub fn of(record: &record::Unmerged<'_>) -> UnmergedEntry {
+        let kind = match Action::of_kind(record.kind) {
+            None => UnmergedKind::Show { session: record.session },
             Some(action) => {
                 let local = record.is_of_local.then_some(record.session);
-                Asked::Event { action, acted_at: record.acted_at, local }
+                UnmergedKind::Event { action, acted_at: record.acted_at, local }
             }
         };
         let popup = PopupKey::of(record.popup);
-        Entry {
+        UnmergedEntry {
             at: record.at,
-            asked,
+            kind,
             shown: ShowId { popup, number: record.number, at: record.shown_at },
             token: record.token.into(),
             popup: record.popup.into(),
@@ -85,9 +88,9 @@ impl Entry {
 
     /// The record of an entry.
     pub fn record<'a>(&'a self, user: &'a str) -> record::Unmerged<'a> {
-        let (kind, acted_at, local) = match self.asked {
-            Asked::Show { session } => (EventKind::Decided, self.at, Some(session)),
-            Asked::Event { action, acted_at, local } => (action.kind(), acted_at, local),
+        let (kind, acted_at, local) = match self.kind {
+            UnmergedKind::Show { session } => (EventKind::Decided, self.at, Some(session)),
+            UnmergedKind::Event { action, acted_at, local } => (action.kind(), acted_at, local),
         };
         record::Unmerged {
             user,
@@ -109,7 +112,7 @@ impl Entry {
     /// for SQL to go on, and what its merge records. Neither is more than this.
     pub fn promised_bytes(&self, user: &str) -> u64 {
         let record_bytes = record::unmerged_framed_bytes(&self.record(user));
-        let is_of_local = matches!(self.asked, Asked::Event { local: Some(_), .. });
+        let is_of_local = matches!(self.kind, UnmergedKind::Event { local: Some(_), .. });
         let merge_records = if is_of_local { 2 } else { 1 };
         let bytes = record_bytes + merge_records * (record_bytes + MERGE_RECORD_EXTRA_BYTES);
         u64::try_from(bytes).expect("a record has a bound")
@@ -129,21 +132,22 @@ impl Entry {
     /// Makes the show of an event part of a state, where its own node has not yet. The popup that
     /// it pushed out, if any; `None` where nothing changed. Allocates as `state::apply` does.
     pub fn learn(&self, state: &mut UserState, snapshot: &Snapshot) -> Option<Option<PopupKey>> {
-        let Asked::Event { local: Some(session), .. } = self.asked else { return None };
+        let UnmergedKind::Event { local: Some(session), .. } = self.kind else { return None };
         apply::learn_show(state, snapshot, LateShow { shown: self.shown, session })
     }
 
-    /// Makes it part of a state; [`Entry::learn`] comes first. Allocates as `state::apply` does.
+    /// Makes it part of a state; [`UnmergedEntry::learn`] comes first. Allocates as `state::apply`
+    /// does.
     pub fn merge(&self, state: &mut UserState, snapshot: &Snapshot) -> Merged {
-        match self.asked {
-            Asked::Show { session } => {
+        match self.kind {
+            UnmergedKind::Show { session } => {
                 match apply::merge_show(state, snapshot, LateShow { shown: self.shown, session }) {
                     Merge::Changed { forgotten } => Merged::Changed(EventKind::Decided, forgotten),
                     Merge::Known => Merged::Known(EventKind::Decided),
                     Merge::Erased => Merged::Dropped,
                 }
             }
-            Asked::Event { action, acted_at, .. } => {
+            UnmergedKind::Event { action, acted_at, .. } => {
                 // As of the time at which it was accepted, so that waiting makes nothing too late.
                 match apply::event(state, self.shown, action, Some(acted_at), self.at) {
                     EventVerdict::Accepted { .. } => Merged::Changed(action.kind(), None),
@@ -152,5 +156,50 @@ impl Entry {
                 }
             }
         }
+    }
+}
+
+/// Entries in the order in which they were accepted, each with its user and its latest record.
+pub type RecoveredUnmerged = Vec<(Sequence, Box<str>, UnmergedEntry)>;
+
+/// A place among all that was found, and what lies there.
+type Placed = (usize, (Sequence, Box<str>, UnmergedEntry));
+
+/// Finds what is unmerged in a journal, record by record: an impression says that an entry is
+/// merged, an erase that it is to be forgotten.
+#[derive(Debug, Default)]
+pub struct UnmergedScan {
+    /// By decision and event kind: its place among all, its latest record, its user and itself.
+    left: BTreeMap<(Box<str>, u8), Placed>,
+    count: usize,
+}
+
+impl UnmergedScan {
+    /// Takes the next record of the journal. Allocates what an entry takes.
+    pub fn take(&mut self, sequence: Sequence, record: &Record<'_>) {
+        match record {
+            Record::Unmerged(record) => {
+                // Journaled again, it keeps its place among those of its user.
+                let key = (record.token.into(), record.kind.number());
+                let place = self.left.get(&key).map_or(self.count, |(place, _)| *place);
+                self.count += 1;
+                self.left.insert(
+                    key,
+                    (place, (sequence, record.user.into(), UnmergedEntry::of(record))),
+                );
+            }
+            Record::Impression(record) if !self.left.is_empty() => {
+                self.left.remove(&(record.token.into(), record.kind.number()));
+            }
+            Record::Impression(_) | Record::Withdrawn(_) => {}
+            Record::Erase { user, .. } => self.left.retain(|_, (_, (_, own, _))| **own != **user),
+        }
+    }
+
+    /// What is left at the journal's end.
+    pub fn into_left(self) -> RecoveredUnmerged {
+        let mut left: Vec<_> = self.left.into_values().collect();
+        left.sort_unstable_by_key(|(place, _)| *place);
+        left.into_iter().map(|(_, entry)| entry).collect()
     }
 }

@@ -22,11 +22,11 @@ fn snapshot() -> Snapshot {
     compile_unstored(&definitions, Settings::default()).unwrap()
 }
 
-fn entry(asked: Asked) -> Entry {
+fn entry(kind: UnmergedKind) -> UnmergedEntry {
     let popup = PopupKey::of("p");
-    Entry {
+    UnmergedEntry {
         at: WallMs(NOON.0 + 9),
-        asked,
+        kind,
         shown: ShowId { popup, number: 1, at: NOON },
         token: "t".into(),
         popup: "p".into(),
@@ -35,16 +35,16 @@ fn entry(asked: Asked) -> Entry {
     }
 }
 
-fn click() -> Entry {
+fn click() -> UnmergedEntry {
     click_of(None)
 }
 
-fn click_of(local: Option<u64>) -> Entry {
-    entry(Asked::Event { action: Action::Clicked, acted_at: WallMs(NOON.0 + 5), local })
+fn click_of(local: Option<u64>) -> UnmergedEntry {
+    entry(UnmergedKind::Event { action: Action::Clicked, acted_at: WallMs(NOON.0 + 5), local })
 }
 
-fn show() -> Entry {
-    Entry { at: NOON, ..entry(Asked::Show { session: 7 }) }
+fn show() -> UnmergedEntry {
+    UnmergedEntry { at: NOON, ..entry(UnmergedKind::Show { session: 7 }) }
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn an_entry_comes_back_from_its_record() {
         assert_eq!(unmerged_framed_bytes(&entry.record("u")), bytes.len());
         let frame = frames(&bytes).next().unwrap().unwrap();
         let Record::Unmerged(record) = frame.record().unwrap() else { panic!() };
-        assert_eq!((record.user, Entry::of(&record)), ("u", entry));
+        assert_eq!((record.user, UnmergedEntry::of(&record)), ("u", entry));
     }
 }
 
@@ -75,7 +75,7 @@ fn merging_twice_changes_once_and_what_is_unknown_is_dropped() {
 
 #[test]
 fn the_floor_stays_until_the_merge_is_recorded_or_all_are_journaled_again() {
-    let mut unmerged = Unmerged::default();
+    let mut unmerged = UnmergedTable::default();
     assert!(unmerged.floor().is_none() && unmerged.is_empty());
     unmerged.push("a", show(), Sequence(4));
     unmerged.push("a", click(), Sequence(6));
@@ -105,7 +105,7 @@ fn the_floor_stays_until_the_merge_is_recorded_or_all_are_journaled_again() {
 
 #[test]
 fn there_is_room_for_so_many_and_no_more() {
-    let mut unmerged = Unmerged::default();
+    let mut unmerged = UnmergedTable::default();
     for _ in 0..UNMERGED_USER_MAX {
         assert!(unmerged.has_room("u"));
         unmerged.push("u", click(), Sequence(0));
@@ -190,8 +190,8 @@ fn the_fullest_records_of_a_merge_take_no_more_than_was_promised() {
 
 #[test]
 fn promises_end_with_their_entries() {
-    let mut unmerged = Unmerged::default();
-    let of = |entry: &Entry| entry.promised_bytes("u");
+    let mut unmerged = UnmergedTable::default();
+    let of = |entry: &UnmergedEntry| entry.promised_bytes("u");
     unmerged.push("u", show(), Sequence(0));
     unmerged.push("u", click_of(Some(7)), Sequence(0));
     assert_eq!(unmerged.promised_bytes(), of(&show()) + of(&click_of(Some(7))));

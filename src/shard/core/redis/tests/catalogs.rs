@@ -5,7 +5,7 @@ use nudged_base::limits::CATALOGS_HELD_MAX;
 
 #[test]
 fn answers_hold_a_bounded_number_of_catalogs() {
-    let mut world = World::new(1, Queue::Journal);
+    let mut world = World::new(1, RecordQueue::Journal);
     let catalogs = [snapshot(), snapshot()];
     let mut held = Vec::new();
     let mut numbers = Vec::new();

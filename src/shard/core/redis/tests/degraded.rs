@@ -9,11 +9,11 @@ const LOCAL: &str = "[[popup]]\nid = \"p\"\nafter_shown = \"1h\"\non_failure = \
                      [[popup]]\nid = \"h\"\npriority = 1\nafter_shown = \"1h\"\n\
                      placement = [\"other\"]\n";
 
-pub(super) fn local_world(nodes: u64, queue: Queue) -> World {
+pub(super) fn local_world(nodes: u64, queue: RecordQueue) -> World {
     let mut world = World::new(nodes, queue);
     for node in &mut world.nodes {
-        let command = Command::SwapCatalog(snapshot_of(LOCAL));
-        node.step(world.now, Input::Control(Control { ticket: 0, command }));
+        let command = ControlRequest::SwapCatalog(snapshot_of(LOCAL));
+        node.step(world.now, Input::Control(Control { ticket: 0, request: command }));
     }
     world
 }
@@ -31,7 +31,7 @@ pub(super) fn clicks(world: &World, index: usize) -> usize {
 
 #[test]
 fn an_event_of_an_outage_is_merged_before_its_user_is_decided_on() {
-    for queue in [Queue::Journal, Queue::List { list_max: 100 }] {
+    for queue in [RecordQueue::Journal, RecordQueue::List { list_max: 100 }] {
         let mut world = World::new(1, queue);
         let first = world.decide(0, "u");
         let token = world.nodes[0].token(first).unwrap();
@@ -52,7 +52,7 @@ fn an_event_of_an_outage_is_merged_before_its_user_is_decided_on() {
         world.settle();
         let state = state_of(&world, "u");
         assert!(state.popups[0].outcome.is_some() && state.revision.counter == 2);
-        let listed = if queue == Queue::Journal { 0 } else { 2 };
+        let listed = if queue == RecordQueue::Journal { 0 } else { 2 };
         assert_eq!((clicks(&world, 0), world.redis.lists.len()), (1, listed));
         assert_eq!(world.nodes[0].reported(), (world.nodes[0].acked, None));
         assert!(world.nodes[0].open.is_empty());
@@ -61,7 +61,7 @@ fn an_event_of_an_outage_is_merged_before_its_user_is_decided_on() {
 
 #[test]
 fn users_nobody_asks_for_are_merged_too() {
-    let mut world = World::new(1, Queue::Journal);
+    let mut world = World::new(1, RecordQueue::Journal);
     let users: Vec<String> = (0..200).map(|user| format!("u{user}")).collect();
     let shown: Vec<u32> = users.iter().map(|user| world.decide(0, user)).collect();
     let tokens: Vec<String> = shown.iter().map(|at| world.nodes[0].token(*at).unwrap()).collect();
@@ -80,7 +80,7 @@ fn users_nobody_asks_for_are_merged_too() {
 
 #[test]
 fn what_another_node_has_merged_is_known_and_what_is_forgotten_dropped() {
-    let mut world = World::new(2, Queue::Journal);
+    let mut world = World::new(2, RecordQueue::Journal);
     let first = world.decide(0, "u");
     let token = world.nodes[0].token(first).unwrap();
     world.down(0);
@@ -108,7 +108,7 @@ fn what_another_node_has_merged_is_known_and_what_is_forgotten_dropped() {
 #[test]
 fn an_event_whose_commit_has_no_known_outcome_is_recorded() {
     for is_executed in [false, true] {
-        let mut world = World::new(1, Queue::Journal);
+        let mut world = World::new(1, RecordQueue::Journal);
         let first = world.decide(0, "u");
         let token = world.nodes[0].token(first).unwrap();
         let event = world.nodes[0].event(world.now, &[&token]);
@@ -127,7 +127,7 @@ fn an_event_whose_commit_has_no_known_outcome_is_recorded() {
 
 #[test]
 fn what_an_earlier_process_accepted_is_taken_up_and_merged() {
-    let mut world = World::new(1, Queue::Journal);
+    let mut world = World::new(1, RecordQueue::Journal);
     let first = world.decide(0, "u");
     let token = world.nodes[0].token(first).unwrap();
     world.down(0);
@@ -139,7 +139,7 @@ fn what_an_earlier_process_accepted_is_taken_up_and_merged() {
     let (sequence, ..) = world.nodes[0].unmerged[0];
     let end = Sequence(sequence.0 + 7);
     let left = vec![(sequence, "u".into(), entry)];
-    world.nodes[0] = Node::with(9, Queue::Journal, (end, left));
+    world.nodes[0] = Node::with(9, RecordQueue::Journal, (end, left));
     world.nodes[0].turn(world.now);
     assert_eq!(world.nodes[0].reported(), (end, Some(sequence)));
     world.connect(0, RUN);
@@ -150,7 +150,7 @@ fn what_an_earlier_process_accepted_is_taken_up_and_merged() {
 
 #[test]
 fn one_user_may_not_fill_the_table() {
-    let mut world = World::new(1, Queue::Journal);
+    let mut world = World::new(1, RecordQueue::Journal);
     let first = world.decide(0, "u");
     let token = world.nodes[0].token(first).unwrap();
     world.down(0);
@@ -174,7 +174,7 @@ fn one_user_may_not_fill_the_table() {
 
 #[test]
 fn a_local_show_counts_on_its_node_and_for_all_once_merged() {
-    let mut world = local_world(2, Queue::Journal);
+    let mut world = local_world(2, RecordQueue::Journal);
     world.down(0);
     let first = world.nodes[0].decide(world.now, "u");
     assert_eq!(world.nodes[0].answer(first), "", "not before it is in the journal");
@@ -200,7 +200,7 @@ fn a_local_show_counts_on_its_node_and_for_all_once_merged() {
 
 #[test]
 fn a_copy_that_is_not_trusted_still_holds_a_local_show_back() {
-    let mut world = local_world(2, Queue::Journal);
+    let mut world = local_world(2, RecordQueue::Journal);
     let first = world.decide(0, "u");
     let token = world.nodes[0].token(first).unwrap();
     // Node 1 changes the user, so that the copy of node 0 is an old one.
@@ -216,7 +216,7 @@ fn a_copy_that_is_not_trusted_still_holds_a_local_show_back() {
 
 #[test]
 fn a_merge_that_no_journal_has_yet_is_made_again_after_a_crash() {
-    let mut world = World::new(1, Queue::Journal);
+    let mut world = World::new(1, RecordQueue::Journal);
     let first = world.decide(0, "u");
     let token = world.nodes[0].token(first).unwrap();
     world.down(0);
@@ -230,7 +230,7 @@ fn a_merge_that_no_journal_has_yet_is_made_again_after_a_crash() {
     }
     assert!(state_of(&world, "u").popups[0].outcome.is_some());
     assert!(world.nodes[0].core.arbiter().unmerged.is_empty() && clicks(&world, 0) == 0);
-    world.crash(0, Queue::Journal);
+    world.crash(0, RecordQueue::Journal);
     world.settle();
     assert_eq!(clicks(&world, 0), 1);
     assert_eq!(state_of(&world, "u").revision.counter, 2, "it is known");
@@ -239,7 +239,7 @@ fn a_merge_that_no_journal_has_yet_is_made_again_after_a_crash() {
 
 #[test]
 fn where_a_reply_has_to_survive_the_loss_of_power_each_new_connection_says_whether_it_does() {
-    let mut world = World::new(1, Queue::List { list_max: 100 });
+    let mut world = World::new(1, RecordQueue::List { list_max: 100 });
     let node = &mut world.nodes[0];
     node.core.arbiter_mut().need_sync();
     for (number, syncs_always) in [Some(true), None, Some(true), Some(false)].iter().enumerate() {

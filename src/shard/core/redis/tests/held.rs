@@ -20,7 +20,7 @@ fn apply(world: &mut World, index: usize) -> u64 {
     let unapplied = node.log.iter().filter(|(at, _)| *at > applied);
     let unapplied_bytes: u64 = unapplied.map(|(_, framed)| framed.len() as u64).sum();
     let promised_bytes = node.reports.iter().rev().find_map(|report| match report {
-        Report::Promised { bytes } => Some(*bytes),
+        ShardReport::Promised { bytes } => Some(*bytes),
         _ => None,
     });
     let accepting = unapplied_bytes + promised_bytes.unwrap_or(0) < UNAPPLIED_BYTES_MAX;
@@ -44,7 +44,7 @@ fn close(world: &mut World, phase: Phase) {
 
 /// A node with an event that waits, for its user's partition is closed; and the event's number.
 fn world_with_one_that_waits() -> (World, u32) {
-    let mut world = World::new(1, Queue::Journal);
+    let mut world = World::new(1, RecordQueue::Journal);
     let first = world.decide(0, "u");
     let token = world.nodes[0].token(first).unwrap();
     close(&mut world, Phase::Barrier);
@@ -130,7 +130,7 @@ fn fill(world: &mut World) -> usize {
 
 #[test]
 fn a_journal_full_of_unmerged_records_takes_their_merges() {
-    for queue in [Queue::Journal, Queue::List { list_max: 1_000 }] {
+    for queue in [RecordQueue::Journal, RecordQueue::List { list_max: 1_000 }] {
         let mut world = local_world(1, queue);
         let accepted = fill(&mut world);
         world.up(0);
@@ -146,7 +146,7 @@ fn a_journal_full_of_unmerged_records_takes_their_merges() {
 
 #[test]
 fn a_full_journal_lets_sql_go_on_while_merges_wait_for_it() {
-    let mut world = local_world(1, Queue::Journal);
+    let mut world = local_world(1, RecordQueue::Journal);
     let accepted = fill(&mut world);
     close(&mut world, Phase::Barrier);
     world.up(0);

@@ -30,7 +30,7 @@ fn is_looked_for(world: &mut World, user: &str) -> bool {
 
 #[test]
 fn who_is_missing_is_new_only_where_nobody_may_have_vanished() {
-    let mut world = World::new(1, Queue::Journal);
+    let mut world = World::new(1, RecordQueue::Journal);
     assert!(!is_looked_for(&mut world, "a"));
     learn(&mut world, Learned { run: RUN, is_evicting: true, ..Learned::default() });
     assert!(is_looked_for(&mut world, "b"), "its policy was changed");
@@ -43,7 +43,7 @@ fn who_is_missing_is_new_only_where_nobody_may_have_vanished() {
 
 #[test]
 fn a_redis_that_denies_or_is_a_replica_is_not_asked_until_it_is_neither() {
-    let mut world = World::new(1, Queue::Journal);
+    let mut world = World::new(1, RecordQueue::Journal);
     for wrong in [
         Learned { run: RUN, is_denied: true, ..Learned::default() },
         Learned { run: RUN, is_replica: true, ..Learned::default() },
@@ -60,7 +60,7 @@ fn a_redis_that_denies_or_is_a_replica_is_not_asked_until_it_is_neither() {
 
 #[test]
 fn a_promise_to_sync_is_what_the_keeper_saw_last() {
-    let mut world = World::new(1, Queue::Journal);
+    let mut world = World::new(1, RecordQueue::Journal);
     world.nodes[0].core.arbiter_mut().need_sync();
     for (run, syncs_always, is_degraded) in [
         (RUN, Some(true), false),

@@ -9,7 +9,7 @@ use super::*;
 use nudged_base::hash;
 use nudged_domain::catalog::snapshot::Outcome;
 
-const QUEUES: [Queue; 2] = [Queue::Journal, Queue::List { list_max: 1_000 }];
+const QUEUES: [RecordQueue; 2] = [RecordQueue::Journal, RecordQueue::List { list_max: 1_000 }];
 
 /// A show by node 0, which is cut off, and its token.
 fn shown_locally(world: &mut World, user: &str) -> String {
@@ -60,7 +60,7 @@ fn an_event_that_comes_before_its_show_was_merged_counts() {
 
 #[test]
 fn so_within_a_decision_that_shows_another_popup_then() {
-    let mut world = local_world(2, Queue::Journal);
+    let mut world = local_world(2, RecordQueue::Journal);
     let token = shown_locally(&mut world, "u");
     let body = format!(
         "{{\"user\":\"u\",\"placement\":\"other\",\
@@ -109,7 +109,7 @@ fn assert_clicked_by(world: &World, index: usize) {
 
 #[test]
 fn an_event_of_an_ordinary_show_that_is_not_there_stays_too_late() {
-    let mut world = local_world(2, Queue::Journal);
+    let mut world = local_world(2, RecordQueue::Journal);
     let shown = world.decide(0, "u");
     let token = world.nodes[0].token(shown).unwrap();
     world.redis.users.remove("u");
@@ -119,7 +119,7 @@ fn an_event_of_an_ordinary_show_that_is_not_there_stays_too_late() {
 
 #[test]
 fn an_event_of_a_local_show_is_too_late_after_a_week() {
-    let mut world = local_world(2, Queue::Journal);
+    let mut world = local_world(2, RecordQueue::Journal);
     let token = shown_locally(&mut world, "u");
     world.pass(7 * 86_400_000 + 10_000);
     let verdicts = post(&mut world, 1, &token);
@@ -191,7 +191,7 @@ fn shown_at(token: &str) -> WallMs {
     keys.open(token, &Bump::new(), WallMs(0)).unwrap().at
 }
 
-fn play(queue: Queue, moves: &[Move]) {
+fn play(queue: RecordQueue, moves: &[Move]) {
     let mut world = local_world(3, queue);
     let users = ["u", "v"];
     let mut asked: Vec<(usize, u32, usize)> = Vec::new();
@@ -267,11 +267,11 @@ proptest! {
 
     #[test]
     fn no_node_shows_twice_and_all_it_showed_becomes_known(moves in moves()) {
-        play(Queue::Journal, &moves);
+        play(RecordQueue::Journal, &moves);
     }
 
     #[test]
     fn so_with_lists(moves in moves()) {
-        play(Queue::List { list_max: 1_000 }, &moves);
+        play(RecordQueue::List { list_max: 1_000 }, &moves);
     }
 }

@@ -7,9 +7,9 @@ use nudged_redis::command::Failure;
 use nudged_redis::refusal::Refusal;
 
 const ONCE: &str = "[[popup]]\nid = \"p\"\nmax_shows = 1\nafter_shown = \"0s\"\n";
-const LIST: Queue = Queue::List { list_max: 10_000 };
+const LIST: RecordQueue = RecordQueue::List { list_max: 10_000 };
 
-fn world_of(nodes: u64, queue: Queue) -> World {
+fn world_of(nodes: u64, queue: RecordQueue) -> World {
     let mut world = World::new(nodes, queue);
     for node in &mut world.nodes {
         node.core.view.snapshot = snapshot_of(ONCE);
@@ -54,7 +54,9 @@ fn is_seen_once(world: &mut World, user: &str) {
 
 #[test]
 fn a_show_that_was_committed_before_redis_froze_is_withdrawn_when_it_answers_again() {
-    for (queue, frozen_ms) in [(Queue::Journal, 1_000), (LIST, 3_000), (Queue::Journal, 10_000)] {
+    for (queue, frozen_ms) in
+        [(RecordQueue::Journal, 1_000), (LIST, 3_000), (RecordQueue::Journal, 10_000)]
+    {
         let mut world = world_of(1, queue);
         lose(&mut world, "u");
         assert_eq!(counts(&world), [0, 0, 0, 0, 1]);
@@ -71,7 +73,7 @@ fn a_show_that_was_committed_before_redis_froze_is_withdrawn_when_it_answers_aga
 
 #[test]
 fn who_asks_first_when_redis_answers_again_waits_for_the_withdrawal() {
-    let mut world = world_of(1, Queue::Journal);
+    let mut world = world_of(1, RecordQueue::Journal);
     lose(&mut world, "u");
     world.nodes[0].wire.up(RUN, false);
     let number = world.nodes[0].decide(world.now, "u");
@@ -81,7 +83,7 @@ fn who_asks_first_when_redis_answers_again_waits_for_the_withdrawal() {
 
 #[test]
 fn a_show_that_never_was_needs_no_withdrawal() {
-    let mut world = world_of(1, Queue::Journal);
+    let mut world = world_of(1, RecordQueue::Journal);
     ask(&mut world, "u");
     // It did not reach Redis.
     world.down(0);
@@ -133,7 +135,7 @@ fn a_late_show_is_withdrawn_once_the_breaker_lets_it_pass() {
 
 #[test]
 fn another_run_that_kept_everything_is_asked_once_it_is_cleared() {
-    let mut world = world_of(1, Queue::Journal);
+    let mut world = world_of(1, RecordQueue::Journal);
     lose(&mut world, "u");
     world.nodes[0].wire.up(8, false);
     world.nodes[0].turn(world.now);
@@ -150,7 +152,7 @@ fn nothing_is_taken_back_in_a_partition_that_has_lost_writes() {
     let partition = usize::from(UserKey::of(b"u").partition().0);
     let lost = [(None, 0, Phase::Open), (Some(2), 0, Phase::Barrier), (Some(2), 0, Phase::Filling)];
     for meta in lost {
-        let mut world = world_of(1, Queue::Journal);
+        let mut world = world_of(1, RecordQueue::Journal);
         lose(&mut world, "u");
         let before = world.redis.users["u"].revision;
         world.redis.metas[partition] = meta;
@@ -178,7 +180,7 @@ fn a_show_that_others_have_followed_stays() {
 #[test]
 fn a_redis_that_refuses_is_asked_again_after_a_rest() {
     for failure in [Failure::Refused(Refusal::Busy), Failure::Unknown] {
-        let mut world = world_of(1, Queue::Journal);
+        let mut world = world_of(1, RecordQueue::Journal);
         lose(&mut world, "u");
         world.up(0);
         let mut asked = 0;
@@ -193,7 +195,7 @@ fn a_redis_that_refuses_is_asked_again_after_a_rest() {
         assert_eq!(counts(&world), [1, 0, 0, 1, 0]);
         is_seen_once(&mut world, "u");
     }
-    let mut world = world_of(1, Queue::Journal);
+    let mut world = world_of(1, RecordQueue::Journal);
     lose(&mut world, "u");
     world.up(0);
     world.nodes[0].wire.fail(Failure::Quarantined);
@@ -203,7 +205,7 @@ fn a_redis_that_refuses_is_asked_again_after_a_rest() {
 
 #[test]
 fn what_is_pursued_is_bounded_in_number_and_in_time() {
-    let mut world = world_of(1, Queue::Journal);
+    let mut world = world_of(1, RecordQueue::Journal);
     let users: Vec<String> = (0..PURSUED_MAX + 6).map(|number| format!("u{number}")).collect();
     for some in users.chunks(206) {
         for user in some {
@@ -233,7 +235,7 @@ fn what_is_pursued_is_bounded_in_number_and_in_time() {
 
 #[test]
 fn a_node_that_stops_waits_for_no_redis_that_is_away() {
-    let mut world = world_of(1, Queue::Journal);
+    let mut world = world_of(1, RecordQueue::Journal);
     lose(&mut world, "u");
     let arbiter = world.nodes[0].core.arbiter();
     assert!(!arbiter.is_quiet() && arbiter.may_end(world.now.mono));
@@ -267,7 +269,7 @@ proptest! {
     /// no other.
     #[test]
     fn redis_has_no_show_that_nobody_saw(moves in calm_moves(), has_list in any::<bool>()) {
-        let mut world = world_of(2, if has_list { LIST } else { Queue::Journal });
+        let mut world = world_of(2, if has_list { LIST } else { RecordQueue::Journal });
         let users = ["u", "v", "w"];
         for one in moves {
             match one {

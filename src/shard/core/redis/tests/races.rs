@@ -3,7 +3,7 @@
 
 use super::*;
 
-fn play(queue: Queue, moves: &[Move]) {
+fn play(queue: RecordQueue, moves: &[Move]) {
     let mut world = World::new(3, queue);
     let users = ["u", "v"];
     let mut tokens: Vec<String> = Vec::new();
@@ -35,7 +35,7 @@ fn play(queue: Queue, moves: &[Move]) {
 }
 
 /// What holds at the end, whatever happened.
-fn check(world: &World, queue: Queue) {
+fn check(world: &World, queue: RecordQueue) {
     let mut recorded: BTreeMap<(String, u8), usize> = BTreeMap::new();
     for node in &world.nodes {
         assert!(node.open.is_empty(), "every request is answered");
@@ -45,7 +45,7 @@ fn check(world: &World, queue: Queue) {
         for (_, token, kind) in &node.unmerged {
             let known = (token.clone(), *kind);
             assert!(
-                node.journal.contains(&known) || queue != Queue::Journal,
+                node.journal.contains(&known) || queue != RecordQueue::Journal,
                 "recorded: {known:?}"
             );
         }
@@ -91,11 +91,11 @@ proptest! {
 
     #[test]
     fn races_lose_nothing_and_show_nothing_twice(moves in moves()) {
-        play(Queue::Journal, &moves);
+        play(RecordQueue::Journal, &moves);
     }
 
     #[test]
     fn so_with_lists(moves in moves()) {
-        play(Queue::List { list_max: 1_000 }, &moves);
+        play(RecordQueue::List { list_max: 1_000 }, &moves);
     }
 }

@@ -6,7 +6,7 @@ use nudged_background::writer::merge::apply_record;
 use nudged_domain::catalog::snapshot::Outcome as ShowOutcome;
 use nudged_journal::record::Withdrawn;
 
-const LIST: Queue = Queue::List { list_max: 100 };
+const LIST: RecordQueue = RecordQueue::List { list_max: 100 };
 
 /// Records of the lists in their order.
 fn records(world: &World) -> Vec<Record<'_>> {
@@ -132,12 +132,12 @@ fn events_that_came_with_a_late_show_have_happened() {
 
 #[test]
 fn a_popup_that_a_late_show_pushed_out_stays_out_where_its_record_had_left() {
-    for queue in [LIST, Queue::Journal] {
+    for queue in [LIST, RecordQueue::Journal] {
         push_out_and_withdraw(queue);
     }
 }
 
-fn push_out_and_withdraw(queue: Queue) {
+fn push_out_and_withdraw(queue: RecordQueue) {
     let mut world = World::new(1, queue);
     let popup = |number: usize| {
         format!(
@@ -162,7 +162,8 @@ fn push_out_and_withdraw(queue: Queue) {
     assert_eq!(reason(world.nodes[0].answer(number)), "degraded");
     world.settle();
     let after = state_of(&world, "u");
-    let stays = if queue == Queue::Journal { &before.popups[..] } else { &before.popups[1..] };
+    let stays =
+        if queue == RecordQueue::Journal { &before.popups[..] } else { &before.popups[1..] };
     assert_eq!((&after.popups[..], after.clocks), (stays, before.clocks));
     check_lists(&world);
     let number = world.decide(0, "u");
@@ -175,8 +176,8 @@ fn push_out_and_withdraw(queue: Queue) {
 fn a_late_show_that_others_have_followed_stays() {
     let mut world = World::new(2, LIST);
     late(&mut world, |node, now| node.decide(now, "u"));
-    let command = Command::EraseUser { user: "u".into() };
-    world.nodes[1].step(world.now, Input::Control(Control { ticket: 1, command }));
+    let command = ControlRequest::EraseUser { user: "u".into() };
+    world.nodes[1].step(world.now, Input::Control(Control { ticket: 1, request: command }));
     while world.execute(1) | world.deliver(1) {}
     assert_eq!(state_of(&world, "u").revision.counter, 2);
     world.settle();
@@ -189,7 +190,7 @@ fn a_late_show_that_others_have_followed_stays() {
 
 #[test]
 fn a_full_list_takes_no_withdrawal() {
-    let mut world = World::new(1, Queue::List { list_max: 1 });
+    let mut world = World::new(1, RecordQueue::List { list_max: 1 });
     late(&mut world, |node, now| node.decide(now, "u"));
     world.settle();
     assert_eq!(state_of(&world, "u").revision.counter, 1, "state and list agree");
