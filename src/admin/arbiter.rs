@@ -12,21 +12,21 @@ use nudged_base::telemetry::counters::Unit;
 use nudged_base::telemetry::text::NodeMetric;
 use nudged_runtime::board::{Board, Found, NO_RUN};
 use nudged_runtime::clocks;
-use nudged_runtime::keeper::KeeperFigures;
-use nudged_runtime::list_drain::DrainFigures;
+use nudged_runtime::keeper::KeeperMetrics;
+use nudged_runtime::list_drain::DrainMetrics;
 
 /// What the threads count that Redis asks for.
 #[derive(Clone, Debug, Default)]
 pub struct RedisMetrics {
     /// The keeper.
-    pub keeper: Arc<KeeperFigures>,
+    pub keeper: Arc<KeeperMetrics>,
     /// The lists, by lane, where this node drains any.
-    pub lists: Vec<Arc<DrainFigures>>,
+    pub lists: Vec<Arc<DrainMetrics>>,
 }
 
 impl RedisMetrics {
     /// A number of all lanes together.
-    fn sum(&self, number: impl Fn(&DrainFigures) -> &AtomicU64) -> u64 {
+    fn sum(&self, number: impl Fn(&DrainMetrics) -> &AtomicU64) -> u64 {
         self.lists.iter().map(|lane| number(lane).load(Ordering::Relaxed)).sum()
     }
 
@@ -137,8 +137,8 @@ pub(super) fn push_metrics(metrics: &mut Vec<NodeMetric<'_>>, service: &Service)
     let Some(figures) = &service.redis else { return };
     let is_evicting = u64::from(board.learned().is_evicting);
     metrics.push(gauge("redis_evicts", "1 while Redis may evict users.", is_evicting));
-    metrics.extend(KeeperFigures::ROWS.iter().map(|row| row.now(&figures.keeper)));
-    metrics.extend(DrainFigures::ROWS.iter().map(|row| {
+    metrics.extend(KeeperMetrics::ROWS.iter().map(|row| row.now(&figures.keeper)));
+    metrics.extend(DrainMetrics::ROWS.iter().map(|row| {
         let lanes = figures.lists.iter().map(|lane| (row.value)(lane));
         // What is late is as late as its latest lane; all else adds up.
         let is_lag = row.unit == Unit::Milliseconds;

@@ -178,7 +178,7 @@ fn raw(text: String) -> Option<Box<RawValue>> {
 mod tests {
     use super::*;
     use nudged_base::time::WallMs;
-    use nudged_domain::catalog::overrides::{Entry, EntryId, Kind};
+    use nudged_domain::catalog::overrides::{Override, OverrideId, OverrideKind};
     use nudged_store::{CatalogChange, Store};
 
     /// A popup of 30 kB with so many pauses.
@@ -188,10 +188,10 @@ mod tests {
         let text = format!(r#"{{"id":"a","content":{{"text":"{}"}}}}"#, "x".repeat(30_000));
         let change = CatalogChange::File(&[("a", &text)]);
         store.change_catalog(None, change, "file", WallMs(1)).unwrap();
-        let pause = |at: u32| Entry {
-            id: EntryId(u128::from(at) + 1),
+        let pause = |at: u32| Override {
+            id: OverrideId(u128::from(at) + 1),
             popup: "a".into(),
-            kind: Kind::Pause,
+            kind: OverrideKind::Pause,
             at: WallMs(i64::from(at) + 2),
             who: "ann".into(),
             end: None,

@@ -10,8 +10,8 @@ use super::service::Service;
 use nudged_base::hex;
 use nudged_base::telemetry::text::{CONTENT_TYPE, NodeMetric, render};
 use nudged_config::Config;
-use nudged_domain::catalog::overrides::Place;
-use nudged_runtime::sql_writer::FollowCounts;
+use nudged_domain::catalog::overrides::OverridePlace;
+use nudged_runtime::sql_writer::FollowerMetrics;
 use nudged_store::{FailureKind, mysql};
 
 /// Answers.
@@ -123,7 +123,12 @@ fn push_overrides(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
     let [stopped, no_file, no_redis, no_sql] = service.publisher.with_overrides(|overrides| {
         let lacking = |place| count(overrides.not_in(place).count());
         let stopped = count(overrides.statuses().count());
-        [stopped, lacking(Place::Node), lacking(Place::Redis), lacking(Place::Sql)]
+        [
+            stopped,
+            lacking(OverridePlace::Node),
+            lacking(OverridePlace::Redis),
+            lacking(OverridePlace::Sql),
+        ]
     });
     let no_redis = if service.redis.is_some() { no_redis } else { 0 };
     let help = "Pauses, archives and resumes not stored in that place yet.";
@@ -153,7 +158,7 @@ fn push_writer(metrics: &mut Vec<NodeMetric<'_>>, service: &Service) {
         gauge("sql_connections_open", "Open connections to MySQL.", mysql::connections_open()),
         counter("sql_connects_total", "Connections made to MySQL.", mysql::connections_made()),
     ]);
-    metrics.extend(FollowCounts::ROWS.iter().map(|row| row.now(&figures.counts)));
+    metrics.extend(FollowerMetrics::ROWS.iter().map(|row| row.now(&figures.counts)));
     metrics.extend(KIND_LABELS.iter().zip(FailureKind::ALL).map(|(labels, kind)| {
         let help = "SQL failures by kind.";
         let count = figures.fitness.failures_of(kind);

@@ -8,7 +8,7 @@ use super::answer::AdminAnswer;
 use super::input::moment_json;
 use super::service::Service;
 use nudged_base::ids::PopupKey;
-use nudged_domain::catalog::overrides::Place;
+use nudged_domain::catalog::overrides::OverridePlace;
 use nudged_domain::catalog::snapshot::Status;
 use nudged_publish::publisher::{KnownPopup, Published};
 
@@ -64,7 +64,8 @@ struct WrittenFields<'a> {
 pub(super) fn list(service: &Service) -> AdminAnswer {
     let published = service.publisher.current();
     let places = service.publisher.stored_places();
-    let place = |known: &KnownPopup| places.get(&known.stored.id).copied().unwrap_or(Place::Sql);
+    let place =
+        |known: &KnownPopup| places.get(&known.stored.id).copied().unwrap_or(OverridePlace::Sql);
     let popups = published.popups.iter();
     let popups_json: Vec<PopupJson<'_>> =
         popups.map(|known| popup_json(&published, known, place(known))).collect();
@@ -91,7 +92,7 @@ pub(super) fn one(service: &Service, id: &str) -> AdminAnswer {
 pub(super) fn popup_json<'a>(
     published: &'a Published,
     known: &'a KnownPopup,
-    place: Place,
+    place: OverridePlace,
 ) -> PopupJson<'a> {
     let stored = &known.stored;
     let popup = published.snapshot.popup(PopupKey::of(&stored.id));

@@ -19,7 +19,7 @@ use nudged_base::limits::{ADMIN_REFUSAL_DELAY_MS, ADMIN_REFUSALS_MAX, ADMIN_SQL_
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Field, Log, Message, Value};
 use nudged_base::time::{MonoNs, WallMs};
-use nudged_domain::catalog::overrides::Kind;
+use nudged_domain::catalog::overrides::OverrideKind;
 use nudged_http::head::{Method, Request};
 use nudged_publish::publisher::{OverrideRequest, PublishError, Publisher, Reloaded};
 use nudged_runtime::clocks;
@@ -242,11 +242,11 @@ impl Service {
             },
             AdminRoute::History(id) => history::answer(self, id, request.query),
             AdminRoute::Pause(id) => {
-                change(ChangeRequest::Override(OverrideRequest::Set(Kind::Pause)), id)
+                change(ChangeRequest::Override(OverrideRequest::Set(OverrideKind::Pause)), id)
             }
             AdminRoute::Resume(id) => change(ChangeRequest::Override(OverrideRequest::Resume), id),
             AdminRoute::Archive(id) => {
-                change(ChangeRequest::Override(OverrideRequest::Set(Kind::Archive)), id)
+                change(ChangeRequest::Override(OverrideRequest::Set(OverrideKind::Archive)), id)
             }
             AdminRoute::Rollback(id) => change(ChangeRequest::RollBack, id),
             AdminRoute::User(user) if request.method == Method::Delete => users::erase(self, user),

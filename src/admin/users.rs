@@ -9,7 +9,7 @@ use nudged_base::ids::UserKey;
 use nudged_base::limits::USER_RECORDS_TOLD;
 use nudged_base::telemetry::log::{Message, Value as Logged};
 use nudged_base::time::WallMs;
-use nudged_domain::catalog::snapshot::{Outcome as PopupOutcome, Snapshot};
+use nudged_domain::catalog::snapshot::{ShowOutcome, Snapshot};
 use nudged_domain::decide::gates::{NextShow, next_show_at};
 use nudged_domain::state::apply::Action;
 use nudged_domain::state::user::{self, PopupState, Show, UserState};
@@ -127,7 +127,7 @@ fn entry_json(snapshot: &Snapshot, entry: &PopupState, now: WallMs) -> Value {
         "id": popup.map_or_else(|| format!("{:016x}", entry.popup.0), |popup| popup.id.to_string()),
         "shows": entry.shows_total,
         "last_shows": shows,
-        "outcome": entry.outcome.map(PopupOutcome::word),
+        "outcome": entry.outcome.map(ShowOutcome::word),
         "outcome_at": entry.outcome.map(|_| moment_json(entry.outcome_at)),
         "next_show_at": next_show,
     })

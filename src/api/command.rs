@@ -11,7 +11,7 @@ use super::decide::DecideRequest;
 use super::events::{Element, Event, EventCode};
 use super::ignored::Ignored;
 use super::token::Token;
-use nudged_domain::decide::context::{Context, Value};
+use nudged_domain::decide::context::{AttributeValue, Context};
 use nudged_domain::state::apply::Action;
 
 #[cfg(test)]
@@ -228,30 +228,30 @@ mod value_kind {
     pub const OTHER: u8 = 2;
 }
 
-fn put_value(value: &Value<'_>, out: &mut Vec<u8>) {
+fn put_value(value: &AttributeValue<'_>, out: &mut Vec<u8>) {
     match value {
-        Value::Scalar(text) => {
+        AttributeValue::Scalar(text) => {
             out.push(value_kind::SCALAR);
             put_text(text, out);
         }
-        Value::List(values) => {
+        AttributeValue::List(values) => {
             out.push(value_kind::LIST);
             put_count(values.len(), out);
             values.iter().for_each(|value| put_value(value, out));
         }
-        Value::Other => out.push(value_kind::OTHER),
+        AttributeValue::Other => out.push(value_kind::OTHER),
     }
 }
 
 /// As deep as JSON may be.
-fn value<'a>(reader: &mut Reader<'a>, bump: &'a Bump) -> Value<'a> {
+fn value<'a>(reader: &mut Reader<'a>, bump: &'a Bump) -> AttributeValue<'a> {
     match reader.byte() {
-        value_kind::SCALAR => Value::Scalar(reader.text()),
+        value_kind::SCALAR => AttributeValue::Scalar(reader.text()),
         value_kind::LIST => {
             let count = reader.count();
-            Value::List(bump.alloc_slice_fill_with(count, |_| value(reader, bump)))
+            AttributeValue::List(bump.alloc_slice_fill_with(count, |_| value(reader, bump)))
         }
-        _ => Value::Other,
+        _ => AttributeValue::Other,
     }
 }
 

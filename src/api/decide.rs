@@ -13,7 +13,7 @@ use super::json::{self, Json};
 use super::query;
 use super::refusal::{Code, RequestField, RequestRefusal};
 use nudged_base::limits::{ATTRIBUTES_MAX, NAME_BYTES_MAX, SESSION_BYTES_MAX, USER_BYTES_MAX};
-use nudged_domain::decide::context::{Context, Value};
+use nudged_domain::decide::context::{AttributeValue, Context};
 
 #[cfg(test)]
 mod tests;
@@ -40,7 +40,7 @@ pub struct DecideRequest<'a> {
 }
 
 /// Attributes as the domain takes them.
-type Attributes<'a> = BumpVec<'a, (&'a str, Value<'a>)>;
+type Attributes<'a> = BumpVec<'a, (&'a str, AttributeValue<'a>)>;
 
 /// What a request says, each field at most once; an empty one is there, and says nothing.
 #[derive(Default)]
@@ -115,13 +115,13 @@ fn push_query_attribute<'a>(
     if attributes.iter().any(|(known, _)| *known == name) {
         return Err(RequestRefusal::new(Code::DuplicateField, RequestField::Attrs));
     }
-    push_attribute(attributes, name, Value::Scalar(value))
+    push_attribute(attributes, name, AttributeValue::Scalar(value))
 }
 
 fn push_attribute<'a>(
     attributes: &mut Attributes<'a>,
     name: &'a str,
-    value: Value<'a>,
+    value: AttributeValue<'a>,
 ) -> Result<(), RequestRefusal> {
     if attributes.len() == ATTRIBUTES_MAX {
         return Err(RequestRefusal::new(Code::TooMany, RequestField::Attrs));
@@ -187,7 +187,7 @@ pub(crate) fn read_body<'a>(
 pub fn read_attributes<'a>(
     json: &'a [u8],
     bump: &'a Bump,
-) -> Result<&'a [(&'a str, Value<'a>)], RequestRefusal> {
+) -> Result<&'a [(&'a str, AttributeValue<'a>)], RequestRefusal> {
     let mut attributes = BumpVec::new_in(bump);
     match json::parse(json, bump)? {
         Json::Object(attrs) => push_attributes(&mut attributes, attrs, bump)?,
@@ -221,15 +221,15 @@ fn name_of(value: Json<'_>, field: RequestField) -> Result<&str, RequestRefusal>
 }
 
 /// An attribute's value. A member of a list is in its place even where it is null.
-fn value_of<'a>(value: &Json<'a>, bump: &'a Bump) -> Value<'a> {
+fn value_of<'a>(value: &Json<'a>, bump: &'a Bump) -> AttributeValue<'a> {
     match *value {
-        Json::Text(text) | Json::Number(text) => Value::Scalar(text),
-        Json::Boolean(boolean) => Value::Scalar(if boolean { "true" } else { "false" }),
+        Json::Text(text) | Json::Number(text) => AttributeValue::Scalar(text),
+        Json::Boolean(boolean) => AttributeValue::Scalar(if boolean { "true" } else { "false" }),
         Json::List(list) => {
             let values = list.iter().map(|member| value_of(member, bump));
-            Value::List(bump.alloc_slice_fill_iter(values))
+            AttributeValue::List(bump.alloc_slice_fill_iter(values))
         }
-        Json::Null | Json::Object(_) => Value::Other,
+        Json::Null | Json::Object(_) => AttributeValue::Other,
     }
 }
 

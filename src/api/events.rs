@@ -12,7 +12,7 @@ use super::reply::{JsonText, ResponseContext};
 use super::token::{Keys, Token};
 use nudged_base::limits::EVENTS_PER_REQUEST_MAX;
 use nudged_base::time::WallMs;
-use nudged_domain::catalog::target::{Number, parse_number};
+use nudged_domain::catalog::target::{JsonNumber, parse_number};
 use nudged_domain::state::apply::Action;
 
 #[cfg(test)]
@@ -173,14 +173,14 @@ fn read_element<'a>(
 
 /// A time of the client is clamped anyway: parts of a millisecond are cut, and a time outside 64
 /// bits becomes the first or the last one.
-fn milliseconds(number: Number) -> WallMs {
+fn milliseconds(number: JsonNumber) -> WallMs {
     WallMs(match number {
-        Number::Whole(whole) => {
+        JsonNumber::Whole(whole) => {
             i64::try_from(whole).unwrap_or(if whole < 0 { i64::MIN } else { i64::MAX })
         }
         // This cast saturates, and numbers are finite.
         #[allow(clippy::cast_possible_truncation)]
-        Number::Real(real) => real as i64,
+        JsonNumber::Real(real) => real as i64,
     })
 }
 

@@ -1,6 +1,12 @@
 //! What goes on behind the answers, as step functions: no I/O, no clock, no thread.
 //!
-//! `writer` records to rows of SQL · `keeper` recovery of what Redis has lost.
+//! `follower` brings the journal to SQL · `read_back` reads users for the shards · `lists` brings
+//! lists of Redis to SQL · `keeper` recovery of what Redis has lost: the machines. `projection`
+//! records as rows · `sql_failure` why SQL did not do something.
 
+pub mod follower;
 pub mod keeper;
-pub mod writer;
+pub mod lists;
+pub mod projection;
+pub mod read_back;
+pub mod sql_failure;

@@ -28,7 +28,7 @@ use nudged_base::hex;
 use nudged_base::ids::Sequence;
 use nudged_base::limits::{HISTORY_READ_LINES, MOVED_ROWS};
 use nudged_config::Config;
-use nudged_domain::catalog::overrides::{Overrides, Place, encode};
+use nudged_domain::catalog::overrides::{OverridePlace, Overrides, encode};
 use nudged_domain::catalog::snapshot::Status;
 use nudged_journal::reader::Tail;
 use nudged_journal::record::{self, Record};
@@ -114,7 +114,7 @@ fn popups(config: &Config, has_history: bool, out: &mut impl Write) -> Result<()
     let catalog = reader.catalog()?;
     let mut overrides = Overrides::default();
     for entry in &catalog.overrides {
-        overrides.take(entry, Place::Sql);
+        overrides.take(entry, OverridePlace::Sql);
     }
     for popup in catalog.popups {
         let mut line = popup_line(&popup, &overrides);

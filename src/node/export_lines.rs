@@ -14,12 +14,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use nudged_background::writer::union::{Tombstone, WholeEntry, WholeUser};
+use nudged_background::projection::union::{Tombstone, WholeEntry, WholeUser};
 use nudged_base::hex;
 use nudged_base::ids::{Revision, UserKey};
 use nudged_base::limits::{POPUP_ID_BYTES_MAX, USER_BYTES_MAX, USER_POPUPS_MAX};
 use nudged_base::time::WallMs;
-use nudged_domain::catalog::snapshot::Outcome;
+use nudged_domain::catalog::snapshot::ShowOutcome;
 use nudged_domain::state::user::UserClocks;
 use nudged_store::whole::WholeStat;
 
@@ -188,7 +188,7 @@ fn read_entry(line: EntryLine) -> Result<WholeEntry, String> {
     let outcome = match &line.outcome {
         None => None,
         Some(name) => {
-            let known = Outcome::of_word(name);
+            let known = ShowOutcome::of_word(name);
             Some(known.ok_or_else(|| format!("outcome: unknown `{name}`"))?)
         }
     };
@@ -249,7 +249,7 @@ mod tests {
             popup: "p".to_owned(),
             shows: 3,
             last_shown_at: Some(WallMs(9)),
-            outcome: Some((Outcome::Clicked, WallMs(10))),
+            outcome: Some((ShowOutcome::Clicked, WallMs(10))),
             revision,
             state,
             ..WholeEntry::default()

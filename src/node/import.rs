@@ -25,7 +25,7 @@ use nudged_base::hex;
 use nudged_base::ids::Sequence;
 use nudged_base::limits::{APPLY_RECORDS_MAX, IMPORT_LINE_BYTES_MAX, POPUPS_FILE_BYTES_MAX};
 use nudged_config::Config;
-use nudged_domain::catalog::overrides::{self, Entry};
+use nudged_domain::catalog::overrides::{self, Override};
 use nudged_domain::catalog::snapshot::Status;
 use nudged_domain::catalog::source::{Format, parse_popup};
 use nudged_journal::record;
@@ -189,7 +189,7 @@ fn import_catalog(
         PublishError::Store(error) => error.into(),
         error => Failure::Configuration(error.lines().join("\n")),
     })?;
-    let of_popup = |entries: &[Entry], id: &str| -> Vec<Entry> {
+    let of_popup = |entries: &[Override], id: &str| -> Vec<Override> {
         entries.iter().filter(|entry| *entry.popup == *id).cloned().collect()
     };
     let is_changed = |popup: &&StoredPopup| {
@@ -207,7 +207,7 @@ fn import_catalog(
 
 /// # Errors
 /// What is wrong with the line, an entry for each error.
-fn read_popup(line: &str) -> Result<(ImportedLine, Vec<Entry>), Vec<String>> {
+fn read_popup(line: &str) -> Result<(ImportedLine, Vec<Override>), Vec<String>> {
     let read: PopupLine<'_> =
         serde_json::from_str(line).map_err(|error| vec![format!("not a popup: {error}")])?;
     let definition = parse_popup(read.definition.get(), Format::Json, &read.id)

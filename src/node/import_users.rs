@@ -7,7 +7,7 @@ use super::failure::Failure;
 use super::import::ImportLines;
 use super::migration::{self, target::MigrationTarget};
 use super::{ownership, shared_keys};
-use nudged_background::writer::union::{Tombstone, WholeUser};
+use nudged_background::projection::union::{Tombstone, WholeUser};
 use nudged_base::limits::MOVED_ROWS;
 use nudged_config::Config;
 use nudged_runtime::files::JournalDirectory;

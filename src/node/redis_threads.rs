@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use super::failure::Failure;
 use super::redis::RedisWay;
 use nudged_admin::arbiter::RedisMetrics;
-use nudged_background::keeper::list_share::ListShare;
 use nudged_background::keeper::peers::NodeId;
+use nudged_background::lists::assignment::ListAssignment;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::Log;
 use nudged_config::{Ack, Config, Queue};
@@ -73,8 +73,8 @@ impl RedisThreads {
             Queue::Redis => usize::try_from(setup.config.mysql.parallel()).unwrap_or(1),
             Queue::Journal => 0,
         };
-        let share = (lanes > 0).then(|| Arc::new(ListShare::new(lanes)));
-        let lists = share.as_ref().map_or(Vec::new(), |share| share.figures.clone());
+        let share = (lanes > 0).then(|| Arc::new(ListAssignment::new(lanes)));
+        let lists = share.as_ref().map_or(Vec::new(), |share| share.metrics.clone());
         let figures = RedisMetrics { keeper: Arc::default(), lists };
         let mut drains = Vec::new();
         for (lane, share) in share.iter().flat_map(|share| (0..lanes).map(move |l| (l, share))) {
@@ -131,7 +131,7 @@ impl StoppableThread {
 
 fn start_drain(
     setup: &RedisThreadsSetup<'_>,
-    (share, lane): (&Arc<ListShare>, usize),
+    (share, lane): (&Arc<ListAssignment>, usize),
 ) -> Result<(StoppableThread, Arc<Sleeper>), Failure> {
     let thread = Failure::system("start a thread to drain lists");
     let sleeper = Arc::new(Sleeper::new().map_err(|error| thread(error.into()))?);

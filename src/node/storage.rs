@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::ownership::{self, database::CheckTime};
 use super::preflight::sql::{self as sql_preflight, SqlPreflight};
 use super::unmerged;
-use nudged_background::writer::follow::tell_weak;
+use nudged_background::follower::log_weaknesses;
 use nudged_base::ids::Sequence;
 use nudged_base::limits::{SEGMENT_BYTES, UNAPPLIED_BYTES_MAX};
 use nudged_base::telemetry::log::{Log, Message, Value};
@@ -267,7 +267,7 @@ struct ClaimedStream {
 
 /// Claims the journal's stream, and says what of SQL's settings weakens a promise.
 fn claim(store: &mut Store, set: SetId, log: &Log) -> Result<ClaimedStream, StoreError> {
-    tell_weak(log, stamp_now(), &store.check()?);
+    log_weaknesses(log, stamp_now(), &store.check()?);
     let stream = store.stream_id(set.0.to_le_bytes())?;
     Ok(ClaimedStream { stream, applied: store.position(stream)?, newest: store.newest(stream)? })
 }

@@ -11,7 +11,9 @@ use sha2::{Digest as _, Sha256};
 
 use nudged_base::limits::POPUPS_FILE_BYTES_MAX;
 use nudged_base::time::WallMs;
-use nudged_domain::catalog::overrides::{Entry, EntryId, Kind, decode_all, encode_all};
+use nudged_domain::catalog::overrides::{
+    Override, OverrideId, OverrideKind, decode_all, encode_all,
+};
 use nudged_domain::catalog::snapshot::Status;
 use nudged_runtime::whole_file;
 use nudged_store::{PopupOrigin, StoredCatalog, StoredPopup};
@@ -46,7 +48,7 @@ struct CopiedPopup<'a> {
 pub fn encode<'a>(
     version: u64,
     popups: impl Iterator<Item = &'a StoredPopup>,
-    overrides: &[Entry],
+    overrides: &[Override],
 ) -> String {
     let copied = |popup: &'a StoredPopup| CopiedPopup {
         id: popup.id.clone(),
@@ -89,12 +91,14 @@ pub fn decode(text: &str) -> Option<StoredCatalog> {
 }
 
 /// The entry of a status that a text without entries has of a popup: the same id each time.
-pub fn entry_of(popup: &str, status: Status) -> Option<Entry> {
-    let kind = [Kind::Pause, Kind::Archive].into_iter().find(|kind| kind.status() == status)?;
+pub fn entry_of(popup: &str, status: Status) -> Option<Override> {
+    let kind = [OverrideKind::Pause, OverrideKind::Archive]
+        .into_iter()
+        .find(|kind| kind.status() == status)?;
     let digest = Sha256::digest(format!("nudged status {} of {popup}", kind.word()));
-    let id = EntryId(u128::from_le_bytes(*digest.first_chunk().expect("a digest has 32 bytes")));
+    let id = OverrideId(u128::from_le_bytes(*digest.first_chunk().expect("a digest has 32 bytes")));
     let who = "an older version of nudged".into();
-    Some(Entry { id, popup: popup.into(), kind, at: WallMs(0), who, end: None })
+    Some(Override { id, popup: popup.into(), kind, at: WallMs(0), who, end: None })
 }
 
 /// Writes the file, whole.

@@ -30,7 +30,7 @@ use nudged_base::limits::{
 };
 use nudged_base::telemetry::log::{Log, Message, Value};
 use nudged_config::Config;
-use nudged_domain::catalog::overrides::{Entry, Place};
+use nudged_domain::catalog::overrides::{Override, OverridePlace};
 use nudged_runtime::log_thread::{stamp_now, tell};
 use nudged_runtime::sql_writer::WriterFigures;
 use nudged_runtime::vital::Needed;
@@ -79,12 +79,12 @@ impl Couriers {
         };
         let sql = sql::Courier::new(&config, Arc::clone(writer))?;
         let mut runs: Vec<(&'static str, ThreadBody)> = Vec::new();
-        let (data, to_file) = (config.data.clone(), destination(Place::Node));
+        let (data, to_file) = (config.data.clone(), destination(OverridePlace::Node));
         runs.push(("overrides-file", Box::new(move || file::run(to_file, &data))));
-        let to_sql = destination(Place::Sql);
+        let to_sql = destination(OverridePlace::Sql);
         runs.push(("overrides-sql", Box::new(move || sql.run(to_sql))));
         if let Some(shared) = shared::SharedOverrides::of(&config) {
-            let to_redis = destination(Place::Redis);
+            let to_redis = destination(OverridePlace::Redis);
             runs.push(("overrides-redis", Box::new(move || shared.run(to_redis))));
         }
         for (name, run) in runs {
@@ -122,7 +122,7 @@ impl Drop for Couriers {
 struct Destination {
     publisher: Arc<Publisher>,
     stop: Arc<AtomicBool>,
-    place: Place,
+    place: OverridePlace,
     log: Log,
 }
 
@@ -132,7 +132,7 @@ impl Destination {
     }
 
     /// Entries that the place does not have, `count` at most.
-    fn due(&self, count: usize) -> Vec<Entry> {
+    fn due(&self, count: usize) -> Vec<Override> {
         self.publisher.with_overrides(|overrides| {
             let due = overrides.not_in(self.place).take(count);
             due.map(|held| held.entry.clone()).collect()
@@ -140,7 +140,7 @@ impl Destination {
     }
 
     /// The place has these entries.
-    fn mark(&self, entries: &[Entry]) {
+    fn mark(&self, entries: &[Override]) {
         self.publisher.with_overrides(|overrides| {
             entries.iter().for_each(|entry| overrides.mark(entry, self.place));
         });
@@ -176,14 +176,14 @@ impl Destination {
     }
 
     /// Takes in what the place knows; what is news is told.
-    fn take(&self, entries: &[Entry]) {
+    fn take(&self, entries: &[Override]) {
         match self.publisher.take_overrides(entries, self.place) {
             Ok(news) => news.iter().for_each(|entry| self.log_news(entry)),
             Err(error) => tell(&self.log, Message::CatalogUnconfirmed, &error.to_string()),
         }
     }
 
-    fn log_news(&self, entry: &Entry) {
+    fn log_news(&self, entry: &Override) {
         let (does, who) = match &entry.end {
             Some(end) => ("resume", &end.who),
             None => (entry.kind.word(), &entry.who),
@@ -202,16 +202,16 @@ impl Destination {
 ///
 /// # Errors
 /// What the system says of a file that is there.
-pub fn in_directory(data: &Path) -> io::Result<Vec<Entry>> {
+pub fn in_directory(data: &Path) -> io::Result<Vec<Override>> {
     file::read(data)
 }
 
 /// What this node's file and Redis know when a node starts, and what kept either from telling.
-pub(super) fn known_at_start(config: &Config) -> (Vec<(Entry, Place)>, Option<String>) {
+pub(super) fn known_at_start(config: &Config) -> (Vec<(Override, OverridePlace)>, Option<String>) {
     let mut known = Vec::new();
     let mut problem = None;
     match file::read(&config.data) {
-        Ok(entries) => known.extend(entries.into_iter().map(|entry| (entry, Place::Node))),
+        Ok(entries) => known.extend(entries.into_iter().map(|entry| (entry, OverridePlace::Node))),
         Err(error) => {
             // It is written anew; what somebody may still read out of it is kept.
             let (path, aside) = (config.data.join(file::FILE_NAME), "overrides.damaged");
@@ -224,7 +224,7 @@ pub(super) fn known_at_start(config: &Config) -> (Vec<(Entry, Place)>, Option<St
     if let Some(mut shared) = shared::SharedOverrides::of(config) {
         // Where Redis does not answer, its thread asks again.
         let entries = shared.load().unwrap_or_default();
-        known.extend(entries.into_iter().map(|entry| (entry, Place::Redis)));
+        known.extend(entries.into_iter().map(|entry| (entry, OverridePlace::Redis)));
     }
     (known, problem)
 }

@@ -15,14 +15,14 @@ use super::redis_client::BlockingRedis;
 use super::sql_fitness::Asker;
 use super::sql_writer::WriterFigures;
 use super::threads;
-use nudged_background::keeper::barrier::Progress;
-pub use nudged_background::keeper::figures::KeeperFigures;
-use nudged_background::keeper::list_share::ListShare;
+use nudged_background::keeper::barrier::NodeProgress;
+pub use nudged_background::keeper::metrics::KeeperMetrics;
 use nudged_background::keeper::peers::NodeId;
 use nudged_background::keeper::rounds::{
     Effect, FillSizes, Input, Notice, Rounds, RoundsSetup, View, sql_from,
 };
-use nudged_background::writer::failure::SqlFailure;
+use nudged_background::lists::assignment::ListAssignment;
+use nudged_background::sql_failure::SqlFailure;
 use nudged_base::limits::PEER_KNOWN_MS;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::Log;
@@ -57,7 +57,7 @@ pub struct KeeperSetup {
     /// A reply of Redis has to survive loss of power.
     pub needs_sync: bool,
     /// With `queue = "redis"`: what the threads that drain the lists share with this one.
-    pub lists: Option<Arc<ListShare>>,
+    pub lists: Option<Arc<ListAssignment>>,
     /// Ends the thread, once woken.
     pub stop: Arc<AtomicBool>,
     /// The core to run on.
@@ -65,7 +65,7 @@ pub struct KeeperSetup {
     /// Where losses and failures are told.
     pub log: Log,
     /// Where it counts.
-    pub figures: Arc<KeeperFigures>,
+    pub figures: Arc<KeeperMetrics>,
 }
 
 /// The stores of a keeper: those of the configuration, with timeouts that fit it.
@@ -99,7 +99,7 @@ pub fn start(setup: KeeperSetup) -> std::io::Result<JoinHandle<()>> {
             lists: setup.lists.clone(),
             sizes: FillSizes::default(),
             log: setup.log.clone(),
-            figures: Arc::clone(&setup.figures),
+            metrics: Arc::clone(&setup.figures),
         });
         KeeperThread { setup, machine }.run();
     })
@@ -157,7 +157,7 @@ impl KeeperThread {
             own_compared,
             own_lost,
             own_cleared: Some(board.cleared_run()).filter(|run| *run != NO_RUN),
-            progress: Progress {
+            progress: NodeProgress {
                 turns,
                 pushed,
                 acknowledged,
@@ -177,7 +177,7 @@ impl KeeperThread {
         let KeeperSetup { board, redis, .. } = &mut self.setup;
         match notice {
             Notice::Learn(learned) => board.learn(learned),
-            Notice::Settle(partitions) => {
+            Notice::ClearLosses(partitions) => {
                 partitions.iter().for_each(|partition| board.settle(*partition));
             }
             Notice::Clear(run) => board.clear_run(run),
@@ -193,7 +193,7 @@ impl KeeperThread {
     fn ask_sql(&mut self, effect: &Effect) -> Input {
         let KeeperSetup { stores: (store, reader), writer, .. } = &mut self.setup;
         match effect {
-            Effect::Beat(name) => Input::Nodes(well(writer, beat(store, writer, name))),
+            Effect::Heartbeat(name) => Input::Nodes(well(writer, beat(store, writer, name))),
             Effect::NextEpoch(at_least) => {
                 let epoch = store.shared().map(|store| store.next_epoch(*at_least));
                 Input::Epoch(well(writer, epoch.transpose()))

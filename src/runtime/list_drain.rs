@@ -1,4 +1,4 @@
-//! A thread that brings lists of Redis to SQL, for `keeper::drain`: asks Redis, has SQL claim and
+//! A thread that brings lists of Redis to SQL, for `lists::drain`: asks Redis, has SQL claim and
 //! apply, rests between passes.
 //!
 //! Lanes go on beside each other, each with its own connections: lists are streams of their own,
@@ -15,11 +15,11 @@ use super::sql_fitness::Asker;
 use super::sql_writer::WriterFigures;
 use super::threads;
 use super::wake::Sleeper;
-use nudged_background::keeper::drain::{Drain, Effect, Input, View};
-pub use nudged_background::keeper::drain_figures::DrainFigures;
-use nudged_background::keeper::list_share::ListShare;
-use nudged_background::keeper::lists::ListStream;
-use nudged_background::writer::failure::SqlFailure;
+use nudged_background::lists::assignment::ListAssignment;
+use nudged_background::lists::drain::{Drain, Effect, Input, View};
+use nudged_background::lists::entries::ListStream;
+pub use nudged_background::lists::metrics::DrainMetrics;
+use nudged_background::sql_failure::SqlFailure;
 use nudged_base::telemetry::log::Log;
 use nudged_redis::refusal::Refusal;
 use nudged_store::{RecordRun, Store, StoreError, StreamId};
@@ -33,7 +33,7 @@ pub struct DrainSetup {
     /// A store of its own, for MySQL.
     pub store: Store,
     /// Which lists, and where it counts.
-    pub share: Arc<ListShare>,
+    pub share: Arc<ListAssignment>,
     /// Which of the share's lanes this is.
     pub lane: usize,
     /// Ends the thread, once woken.

@@ -1,5 +1,5 @@
-//! The threads that read users back for the shards, for `writer::read_back`. Beside the writer on
-//! the dedicated core, on connections of their own, so that neither holds the other up.
+//! The threads that read users back for the shards, for `read_back`. Beside the writer on the
+//! dedicated core, on connections of their own, so that neither holds the other up.
 //!
 //! One of them listens at a time. When something is asked for it takes all that is there, up to a
 //! batch, and another one listens while it asks SQL. So requests are gathered only while every
@@ -19,8 +19,8 @@ use super::mesh::Mesh;
 use super::sql_fitness::Asker;
 use super::sql_writer::WriterFigures;
 use super::threads;
-use nudged_background::writer::failure::SqlFailure;
-use nudged_background::writer::read_back::{Effect, Input, ReadBack, View};
+use nudged_background::read_back::{Effect, Input, ReadBack, View};
+use nudged_background::sql_failure::SqlFailure;
 use nudged_base::ids::ShardId;
 use nudged_base::telemetry::log::Log;
 use nudged_domain::state::user::UserState;

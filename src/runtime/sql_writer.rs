@@ -1,6 +1,5 @@
-//! The thread that applies the journal to SQL, for `writer::follow`. Beside the journal on the
-//! dedicated core, on a thread of its own, since a blocking call there would delay
-//! acknowledgements.
+//! The thread that applies the journal to SQL, for `follower`. Beside the journal on the dedicated
+//! core, on a thread of its own, since a blocking call there would delay acknowledgements.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -12,11 +11,11 @@ use super::journal_lanes::JournalLanes;
 use super::sql_fitness::{Asker, SqlFitness};
 use super::threads::{self, failure_of};
 use super::wake::Sleeper;
-use nudged_background::writer::failure::SqlFailure;
-pub use nudged_background::writer::follow::FollowCounts;
-use nudged_background::writer::follow::{
-    Claimed, Effect, Follower, FollowerSetup, Input, SqlView, View,
+pub use nudged_background::follower::FollowerMetrics;
+use nudged_background::follower::{
+    ClaimOutcome, Effect, Follower, FollowerSetup, Input, SqlView, View,
 };
+use nudged_background::sql_failure::SqlFailure;
 use nudged_base::ids::{Sequence, UserKey};
 use nudged_base::telemetry::log::Log;
 use nudged_journal::disk::DiskRead;
@@ -67,7 +66,7 @@ pub struct WriterSetup<D> {
 #[derive(Debug, Default)]
 pub struct WriterFigures {
     /// What the writer has done.
-    pub counts: Arc<FollowCounts>,
+    pub counts: Arc<FollowerMetrics>,
     /// The stream of this journal, once SQL could be asked for it.
     pub stream: OnceLock<StreamId>,
     /// What is wrong with SQL, as long as it lasts, whoever asks it.
@@ -211,14 +210,14 @@ impl<D: DiskRead> WriterThread<D> {
         let claimed = match checked.and_then(|()| (self.check_store)(&mut self.store)) {
             Ok(Some(words)) => {
                 let now = threads::now().mono;
-                Ok(Claimed::Misplaced(self.figures.fitness.take_denied(now, Some(words))))
+                Ok(ClaimOutcome::Misplaced(self.figures.fitness.take_denied(now, Some(words))))
             }
             Ok(None) => claim(&mut self.store, set),
             Err(error) => Err(error),
         };
         let fitness = &self.figures.fitness;
         match &claimed {
-            Ok(Claimed::Misplaced(_)) => {}
+            Ok(ClaimOutcome::Misplaced(_)) => {}
             Ok(_) => fitness.succeeded(threads::now().mono, Asker::Writer),
             Err(error) => fitness.failed(threads::now().mono, Asker::Writer, error),
         }
@@ -276,7 +275,7 @@ pub fn carry_out(
             Err(error) => Input::Done(tell(Err(error))),
         },
         Effect::Fold => Input::Folded(store.fold().map_err(|error| failure_of(&error))),
-        Effect::Beat(stream, name) => {
+        Effect::Heartbeat(stream, name) => {
             let shared = store.shared();
             let beaten = shared.map_or(Ok(()), |shared| shared.heartbeat(*stream, name));
             Input::Done(tell(beaten))
@@ -289,9 +288,9 @@ pub fn carry_out(
     }
 }
 
-fn claim(store: &mut Store, set: SetId) -> Result<Claimed, StoreError> {
+fn claim(store: &mut Store, set: SetId) -> Result<ClaimOutcome, StoreError> {
     let stream = store.stream_id(set.0.to_le_bytes())?;
-    Ok(Claimed::Stream(stream, store.position(stream)?))
+    Ok(ClaimOutcome::Stream(stream, store.position(stream)?))
 }
 
 fn skip(

@@ -1,5 +1,5 @@
-//! The threads of the dedicated core, each for one machine of `keeper` or `writer`: where it runs,
-//! what ends it, and what errors of its database mean to it. Each thread steps its machine, carries
+//! The threads of the dedicated core, each for one machine of `background`: where it runs, what
+//! ends it, and what errors of its database mean to it. Each thread steps its machine, carries
 //! out the one effect that comes of it, and gives back what came of that; what it waits for and
 //! what it can do stand in its own file. Must not know what a machine is for.
 //!
@@ -13,7 +13,7 @@ use std::thread::{Builder, JoinHandle};
 
 use super::vital::Needed;
 use super::{clocks, topology};
-use nudged_background::writer::failure::{SqlFailure, SqlMeaning};
+use nudged_background::sql_failure::{SqlFailure, SqlMeaning};
 use nudged_base::clock::Now;
 use nudged_base::ids::StreamId;
 use nudged_store::{FailureKind, StoreError};

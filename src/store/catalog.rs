@@ -24,7 +24,7 @@ use super::error::StoreError;
 use super::stored::{PopupOrigin, StoredPopup};
 use nudged_base::ids::PopupKey;
 use nudged_base::time::WallMs;
-use nudged_domain::catalog::overrides::Entry;
+use nudged_domain::catalog::overrides::Override;
 
 /// A change of the catalog; texts are canonical JSON objects.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +49,7 @@ pub enum CatalogChange<'a> {
         /// Its popups.
         popups: &'a [ImportedPopup<'a>],
         /// Pauses and archives, those that have ended too.
-        overrides: &'a [Entry],
+        overrides: &'a [Override],
     },
 }
 

@@ -6,14 +6,14 @@ use serde_json::json;
 
 use super::stored::{Dropped, PopupOrigin};
 use nudged_base::time::WallMs;
-use nudged_domain::catalog::overrides::{Entry, Overrides, Place};
+use nudged_domain::catalog::overrides::{Override, OverridePlace, Overrides};
 use nudged_domain::catalog::snapshot::Status;
 
 /// An entry's row as it is to be, with what its popup's history tells of it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct OverrideEdit {
     /// The entry.
-    pub(super) entry: Entry,
+    pub(super) entry: Override,
     /// Lines of history, in order.
     pub(super) lines: Vec<HistoryLine>,
 }
@@ -30,18 +30,18 @@ pub(super) struct HistoryLine {
 }
 
 /// What entries do to the rows that SQL has: of their ids, and all that stand of their popups.
-pub(super) fn plan_overrides(stored: &[Entry], entries: &[Entry]) -> Vec<OverrideEdit> {
+pub(super) fn plan_overrides(stored: &[Override], entries: &[Override]) -> Vec<OverrideEdit> {
     let mut known = Overrides::default();
     for entry in stored {
-        known.take(entry, Place::Sql);
+        known.take(entry, OverridePlace::Sql);
     }
-    let mut sorted: Vec<&Entry> = entries.iter().collect();
+    let mut sorted: Vec<&Override> = entries.iter().collect();
     sorted.sort_by_key(|entry| (entry.at, entry.id));
     sorted.dedup_by_key(|entry| entry.id);
     let mut edits = Vec::new();
     for entry in sorted {
         let mut lines = Vec::new();
-        let open = Entry { end: None, ..entry.clone() };
+        let open = Override { end: None, ..entry.clone() };
         lines.extend(line(&mut known, &open, (entry.at, &entry.who)));
         if let Some(end) = &entry.end {
             lines.extend(line(&mut known, entry, (end.at, &end.who)));
@@ -54,10 +54,10 @@ pub(super) fn plan_overrides(stored: &[Entry], entries: &[Entry]) -> Vec<Overrid
 }
 
 /// Takes an entry in; its line, where that is news.
-fn line(known: &mut Overrides, entry: &Entry, (at, who): (WallMs, &str)) -> Option<HistoryLine> {
+fn line(known: &mut Overrides, entry: &Override, (at, who): (WallMs, &str)) -> Option<HistoryLine> {
     let word = |known: &Overrides| known.status(&entry.popup).map(Status::word);
     let before = word(known);
-    known.take(entry, Place::Redis).then(|| HistoryLine {
+    known.take(entry, OverridePlace::Redis).then(|| HistoryLine {
         at,
         who: who.into(),
         diff: json!({ "status": [before, word(known)] }).to_string(),
@@ -84,12 +84,12 @@ pub(super) fn dropped_of((id, definition, origin): (String, String, String)) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nudged_domain::catalog::overrides::{End, EntryId, Kind};
+    use nudged_domain::catalog::overrides::{OverrideEnd, OverrideId, OverrideKind};
 
-    fn entry(id: u128, kind: Kind, end: Option<i64>) -> Entry {
+    fn entry(id: u128, kind: OverrideKind, end: Option<i64>) -> Override {
         let at = WallMs(i64::try_from(id).unwrap());
-        let end = end.map(|at| End { at: WallMs(at), who: "bob".into() });
-        Entry { id: EntryId(id), popup: "p".into(), kind, at, who: "ann".into(), end }
+        let end = end.map(|at| OverrideEnd { at: WallMs(at), who: "bob".into() });
+        Override { id: OverrideId(id), popup: "p".into(), kind, at, who: "ann".into(), end }
     }
 
     #[test]
@@ -104,8 +104,8 @@ mod tests {
 
     #[test]
     fn each_entry_is_made_once_and_ended_once() {
-        let paused = entry(1, Kind::Pause, None);
-        let archived = entry(2, Kind::Archive, Some(7));
+        let paused = entry(1, OverrideKind::Pause, None);
+        let archived = entry(2, OverrideKind::Archive, Some(7));
         let edits = plan_overrides(&[], &[archived.clone(), paused.clone(), paused.clone()]);
         let lines: Vec<_> = edits
             .iter()
@@ -120,9 +120,9 @@ mod tests {
         assert_eq!(lines, want);
         let stored = [paused.clone(), archived.clone()];
         assert_eq!(plan_overrides(&stored, &stored), []);
-        let open = Entry { end: None, ..archived };
+        let open = Override { end: None, ..archived };
         assert_eq!(plan_overrides(&stored, &[open]), [], "what has ended has ended");
-        let ended = entry(1, Kind::Pause, Some(9));
+        let ended = entry(1, OverrideKind::Pause, Some(9));
         let edits = plan_overrides(&stored, std::slice::from_ref(&ended));
         assert_eq!(edits[0].entry, ended);
         assert_eq!(edits[0].lines[0].diff, r#"{"status":["paused",null]}"#);

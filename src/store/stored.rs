@@ -4,7 +4,7 @@
 use nudged_base::ids::Sequence;
 pub use nudged_base::ids::StreamId;
 use nudged_base::time::WallMs;
-use nudged_domain::catalog::overrides::Entry;
+use nudged_domain::catalog::overrides::Override;
 use nudged_journal::record::Record;
 
 /// What a call of `apply` did with its records: the four counts add up to all of them.
@@ -83,7 +83,7 @@ pub struct StoredCatalog {
     /// The popups, sorted by id.
     pub popups: Vec<StoredPopup>,
     /// The pauses and archives that stand, and the latest 1,000 that have ended, sorted by id.
-    pub overrides: Vec<Entry>,
+    pub overrides: Vec<Override>,
 }
 
 /// A popup that an upgrade of the schema has stopped: an operator had set it live, which no

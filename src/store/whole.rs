@@ -8,10 +8,10 @@ use jiff::tz::TimeZone;
 
 use super::catalog::PopupRow;
 use super::stored::HistoryEntry;
-use nudged_background::writer::union::{Tombstone, WholeUser, unite};
+use nudged_background::projection::union::{Tombstone, WholeUser, unite};
 use nudged_base::ids::{Sequence, UserKey};
 use nudged_base::time::WallMs;
-use nudged_domain::catalog::snapshot::Outcome;
+use nudged_domain::catalog::snapshot::ShowOutcome;
 
 /// What became of users that were taken in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -141,6 +141,9 @@ pub(super) fn plan(
 }
 
 /// An outcome of its two columns.
-pub(super) fn outcome_at(word: Option<String>, at: Option<WallMs>) -> Option<(Outcome, WallMs)> {
-    Outcome::of_word(&word?).zip(at)
+pub(super) fn outcome_at(
+    word: Option<String>,
+    at: Option<WallMs>,
+) -> Option<(ShowOutcome, WallMs)> {
+    ShowOutcome::of_word(&word?).zip(at)
 }

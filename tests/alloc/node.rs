@@ -12,7 +12,7 @@ use nudged_base::clock::Now;
 use nudged_base::ids::{Sequence, ShardId};
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::time::{MonoNs, WallMs};
-use nudged_domain::catalog::compile::{Entry, compile};
+use nudged_domain::catalog::compile::{CatalogEntry, compile};
 use nudged_domain::catalog::snapshot::Settings;
 use nudged_domain::catalog::source;
 use nudged_domain::state::user::{self, UserState};
@@ -86,7 +86,7 @@ impl Node {
         let definitions = source::parse_toml(popups).unwrap();
         let entries: Vec<_> = definitions
             .iter()
-            .map(|definition| Entry { definition, version: 1, status: definition.status() })
+            .map(|definition| CatalogEntry { definition, version: 1, status: definition.status() })
             .collect();
         let snapshot = Arc::new(compile(&entries, Settings::default(), 1).unwrap());
         let access = vec![Access::default()];

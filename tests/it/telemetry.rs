@@ -90,9 +90,9 @@ fn every_number_of_a_shard_is_counted() {
 fn every_number_that_threads_share_is_counted_and_shown() {
     let (code, admin) = (production(&["base/telemetry"]), production(&["runtime", "background"]));
     for (path, structure) in [
-        ("background/writer/follow.rs", "FollowCounts"),
-        ("background/keeper/figures.rs", "KeeperFigures"),
-        ("background/keeper/drain_figures.rs", "DrainFigures"),
+        ("background/follower.rs", "FollowerMetrics"),
+        ("background/keeper/metrics.rs", "KeeperMetrics"),
+        ("background/lists/metrics.rs", "DrainMetrics"),
     ] {
         let (shown, beside) = shared_numbers(path, structure);
         assert!(shown.len() > 5, "{structure}: {shown:?}");
@@ -103,7 +103,7 @@ fn every_number_that_threads_share_is_counted_and_shown() {
         for field in beside {
             // What the keeper tells of a rebuild is put together beside it.
             let is_shown = admin.contains(&format!(".{field}"))
-                || (structure == "KeeperFigures" && ["phase", "since_ns"].contains(&&*field));
+                || (structure == "KeeperMetrics" && ["phase", "since_ns"].contains(&&*field));
             assert!(is_shown, "{structure}::{field} is shown nowhere");
         }
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use nudged_base::time::DurationMs;
-use nudged_domain::catalog::compile::{Entry, compile};
+use nudged_domain::catalog::compile::{CatalogEntry, compile};
 use nudged_domain::catalog::snapshot::{Settings, Snapshot};
 use nudged_domain::catalog::source::parse_toml;
 
@@ -135,7 +135,7 @@ fn snapshot(config: &Config, popups: &str, version: u32) -> Arc<Snapshot> {
     let definitions = parse_toml(popups).expect("the popups are well-formed");
     let entries: Vec<_> = definitions
         .iter()
-        .map(|definition| Entry { definition, version, status: definition.status() })
+        .map(|definition| CatalogEntry { definition, version, status: definition.status() })
         .collect();
     let settings = Settings {
         quiet_time: DurationMs(config.quiet_ms),

@@ -6,11 +6,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use nudged_background::writer::failure::{SqlFailure, SqlMeaning};
-use nudged_background::writer::follow::{
-    Effect, FollowCounts, Follower, FollowerSetup, Input, SqlView, View,
+use nudged_background::follower::{
+    Effect, Follower, FollowerMetrics, FollowerSetup, Input, SqlView, View,
 };
-use nudged_background::writer::read_back::{self, ReadBack};
+use nudged_background::read_back::{self, ReadBack};
+use nudged_background::sql_failure::{SqlFailure, SqlMeaning};
 use nudged_base::clock::Now;
 use nudged_base::ids::{Sequence, ShardId, StreamId, UserKey};
 use nudged_base::telemetry::log::{Level, Log};
@@ -38,7 +38,7 @@ pub struct Following {
     pub machine: Follower,
     /// What it wants done.
     pub effect: Effect,
-    counts: Arc<FollowCounts>,
+    counts: Arc<FollowerMetrics>,
 }
 
 /// How it is around it.
@@ -56,7 +56,7 @@ pub struct Around<'a> {
 impl Following {
     /// A machine that goes on behind what SQL has.
     pub fn new(stream: Option<StreamId>, set: SetId, tail: Tail, applied: Sequence) -> Following {
-        let counts: Arc<FollowCounts> = Arc::default();
+        let counts: Arc<FollowerMetrics> = Arc::default();
         let machine = Follower::new(FollowerSetup {
             stream,
             set,
@@ -88,7 +88,7 @@ impl Following {
         match effect {
             Effect::TryRights => Input::Rights(None),
             Effect::Check => Input::Checked(Vec::new()),
-            Effect::Purge | Effect::Beat(..) => Input::Done(Ok(())),
+            Effect::Purge | Effect::Heartbeat(..) => Input::Done(Ok(())),
             Effect::Fold => Input::Folded(Ok(true)),
             Effect::Pause(_) | Effect::Sleep(..) => Input::Go,
             other => unreachable!("{other:?} is not wanted here"),

@@ -8,7 +8,8 @@
 //! cargo test --test sim -- --nodes ...      the same of several nodes (`nodes`)
 //! ```
 //!
-//! Real: `shard::core`, `base::clock`, `journal::{appender, recovery, reader}`, `store`, `writer`.
+//! Real: `shard::core`, `base::clock`, `journal::{appender, recovery, reader}`, `store`,
+//! `background`.
 //! Modelled: sockets, lanes, the disk, both clocks, clients. Held: never twice (each show against
 //! the rules of its popup, by the rows of SQL), exactly once (each answer that a client has read),
 //! answers in order and one a request, liveness within 10 s after the last fault, shards and SQL

@@ -1,8 +1,8 @@
 //! SQL's side in the simulator: the machines that apply the journal and read users back, upon the
 //! real store on a real file, in steps between which anything may happen.
 
-use nudged_background::writer::failure::SqlMeaning;
-use nudged_background::writer::follow::{Effect, Input};
+use nudged_background::follower::{Effect, Input};
+use nudged_background::sql_failure::SqlMeaning;
 use nudged_base::ids::{Sequence, StreamId};
 use nudged_domain::state::user::UserState;
 use nudged_journal::reader::Tail;

@@ -165,10 +165,9 @@ fn what_waits_in_lists_is_known_also_while_nobody_drains_them() {
     let ((config, _folder), redis) = (config(), forgetful());
     let node = Node::start(1, &redis, &config);
     until("the first start", || node.is_open(&redis) && all_open(&redis));
-    let waiting = || node.share.figures[0].waiting.load(Ordering::Relaxed);
+    let waiting = || node.share.metrics[0].waiting.load(Ordering::Relaxed);
     let push = |partition: u16, entries: &[&[u8]]| {
-        let key =
-            nudged_background::keeper::scripts::list_key(nudged_base::ids::Partition(partition));
+        let key = nudged_background::lists::list_key(nudged_base::ids::Partition(partition));
         let mut words: Vec<&[u8]> = vec![b"RPUSH", key.as_bytes()];
         words.extend_from_slice(entries);
         client(&redis).ask(&words).unwrap();

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nudged_background::keeper::figures::KeeperFigures;
-use nudged_background::keeper::list_share::ListShare;
+use nudged_background::keeper::metrics::KeeperMetrics;
 use nudged_background::keeper::peers::NodeId;
+use nudged_background::lists::assignment::ListAssignment;
 use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{Partition, PopupKey, Revision, Sequence, ShardId, UserKey};
 use nudged_base::telemetry::counters::ShardCounters;
@@ -68,8 +68,8 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) -> Duration {
 
 pub struct Node {
     pub board: Arc<Board>,
-    pub figures: Arc<KeeperFigures>,
-    pub share: Arc<ListShare>,
+    pub figures: Arc<KeeperMetrics>,
+    pub share: Arc<ListAssignment>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -80,8 +80,8 @@ impl Node {
         let sleeper = Arc::new(Sleeper::new().unwrap());
         let board = Arc::new(Board::new(vec![Arc::clone(&sleeper)]).unwrap());
         let counters: Arc<ShardCounters> = Arc::default();
-        let figures: Arc<KeeperFigures> = Arc::default();
-        let (stop, share) = (Arc::new(AtomicBool::new(false)), Arc::<ListShare>::default());
+        let figures: Arc<KeeperMetrics> = Arc::default();
+        let (stop, share) = (Arc::new(AtomicBool::new(false)), Arc::<ListAssignment>::default());
         let mut stores = keeper::keeper_stores(config).unwrap();
         let writer = Arc::<WriterFigures>::default();
         writer.stream.set(stores.0.stream_id(number.to_be_bytes()).unwrap()).unwrap();

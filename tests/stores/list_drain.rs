@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nudged_background::keeper::drain_figures::DrainFigures;
-use nudged_background::keeper::list_share::ListShare;
-use nudged_background::keeper::lists::head;
+use nudged_background::lists::assignment::ListAssignment;
+use nudged_background::lists::entries::head;
+use nudged_background::lists::metrics::DrainMetrics;
 use nudged_base::ids::{Partition, Sequence, UserKey};
 use nudged_base::telemetry::log::{Level, Log};
 use nudged_config::Config;
@@ -21,12 +21,12 @@ use crate::support::redis::Redis;
 
 struct Drainer {
     drain: DrainLane,
-    share: Arc<ListShare>,
-    figures: Arc<DrainFigures>,
+    share: Arc<ListAssignment>,
+    figures: Arc<DrainMetrics>,
 }
 
-fn share(lanes: usize) -> Arc<ListShare> {
-    let share = ListShare::new(lanes);
+fn share(lanes: usize) -> Arc<ListAssignment> {
+    let share = ListAssignment::new(lanes);
     share.set_partitions((0..1_024).map(Partition).collect());
     Arc::new(share)
 }
@@ -35,9 +35,9 @@ fn drainer(redis: &Redis, config: &Config) -> Drainer {
     drainer_of(redis, config, &share(1), 0)
 }
 
-fn drainer_of(redis: &Redis, config: &Config, share: &Arc<ListShare>, lane: usize) -> Drainer {
+fn drainer_of(redis: &Redis, config: &Config, share: &Arc<ListAssignment>, lane: usize) -> Drainer {
     let share = Arc::clone(share);
-    let figures = Arc::clone(&share.figures[lane]);
+    let figures = Arc::clone(&share.metrics[lane]);
     let drain = DrainLane::new(DrainSetup {
         redis: client(redis),
         writer: Arc::default(),

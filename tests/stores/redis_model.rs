@@ -92,7 +92,7 @@ fn question() -> impl Strategy<Value = Question> {
         2 => (revision(), state(), zero())
             .prop_map(|(a, b, c)| vec![a, b, c])
             .prop_map(of(Script::Fill.body(), KEYS[..2].to_vec())),
-        1 => epoch().prop_map(|epoch| vec![epoch]).prop_map(of(keeper::HOLD, meta())),
+        1 => epoch().prop_map(|epoch| vec![epoch]).prop_map(of(keeper::FENCE, meta())),
         3 => (epoch(), old_epoch(), mark())
             .prop_map(|(a, b, c)| vec![a, b, b"7:3".to_vec(), c])
             .prop_map(of(keeper::BEGIN, meta())),
@@ -108,7 +108,7 @@ fn question() -> impl Strategy<Value = Question> {
             .prop_map(of(keeper::REFILL, KEYS[..1].to_vec())),
         1 => (revision(), Just(b"3".to_vec()))
             .prop_map(|(a, b)| vec![a, b])
-            .prop_map(of(keeper::TRIM, KEYS[2..].to_vec())),
+            .prop_map(of(nudged_background::lists::TRIM, KEYS[2..].to_vec())),
     ]
 }
 

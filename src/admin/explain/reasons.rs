@@ -9,9 +9,9 @@ use nudged_base::limits::{EXPLAIN_RULES_MAX, EXPLAIN_TEXT_CHARS_MAX, EXPLAIN_WIN
 use nudged_base::time::{Gap, WallMs};
 use nudged_domain::catalog::schedule::Window;
 use nudged_domain::catalog::snapshot::{Popup, Settings, Status};
-use nudged_domain::decide::context::{Context, Value};
+use nudged_domain::decide::context::{AttributeValue, Context};
 use nudged_domain::decide::facts::{CapFact, Fact, FailedRule, GapFact};
-use nudged_domain::decide::gates::{Failure, Gate};
+use nudged_domain::decide::gates::{Gate, GateFailure};
 
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
@@ -44,7 +44,7 @@ impl Explainer<'_> {
     /// A popup that a gate holds back. `definition` is its text, as JSON.
     pub(super) fn explain(
         &self,
-        (popup, failure): (&Popup, Failure),
+        (popup, failure): (&Popup, GateFailure),
         definition: &Json,
         fact: &Fact<'_>,
     ) -> HeldBack {
@@ -283,10 +283,10 @@ fn path_of(pointer: &str) -> String {
     path
 }
 
-fn json_of(value: Value<'_>) -> Json {
+fn json_of(value: AttributeValue<'_>) -> Json {
     match value {
-        Value::Scalar(text) => json!(text),
-        Value::List(values) => values.iter().map(|value| json_of(*value)).collect(),
+        AttributeValue::Scalar(text) => json!(text),
+        AttributeValue::List(values) => values.iter().map(|value| json_of(*value)).collect(),
         // A query holds texts alone.
         _ => Json::Null,
     }

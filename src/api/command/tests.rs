@@ -20,13 +20,13 @@ enum Owned {
 }
 
 impl Owned {
-    fn lend<'a>(&'a self, bump: &'a Bump) -> Value<'a> {
+    fn lend<'a>(&'a self, bump: &'a Bump) -> AttributeValue<'a> {
         match self {
-            Owned::Scalar(text) => Value::Scalar(text),
-            Owned::List(list) => {
-                Value::List(bump.alloc_slice_fill_iter(list.iter().map(|value| value.lend(bump))))
-            }
-            Owned::Other => Value::Other,
+            Owned::Scalar(text) => AttributeValue::Scalar(text),
+            Owned::List(list) => AttributeValue::List(
+                bump.alloc_slice_fill_iter(list.iter().map(|value| value.lend(bump))),
+            ),
+            Owned::Other => AttributeValue::Other,
         }
     }
 }
@@ -152,11 +152,11 @@ fn a_number_keeps_its_own_text_and_an_attribute_its_name() {
         let encoded = EncodedCommand::new(&command, Vec::new());
         let bump = Bump::new();
         let Command::Decide(request) = encoded.decode(&bump) else { panic!("a decision") };
-        let list = [Value::Scalar("1.0"), Value::Other, Value::Other];
+        let list = [AttributeValue::Scalar("1.0"), AttributeValue::Other, AttributeValue::Other];
         let want = [
-            ("price", Value::Scalar("5.10")),
-            ("big", Value::Scalar("1e3")),
-            ("list", Value::List(&list)),
+            ("price", AttributeValue::Scalar("5.10")),
+            ("big", AttributeValue::Scalar("1e3")),
+            ("list", AttributeValue::List(&list)),
         ];
         assert_eq!(request.context.attributes, want);
     });

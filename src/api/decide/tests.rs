@@ -92,7 +92,7 @@ fn attributes_of_every_kind() {
     let attributes = request.unwrap().context.attributes;
     let names: Vec<_> = attributes.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, ["t", "w", "r", "b", "l", "o"]);
-    use Value::{List, Other, Scalar};
+    use AttributeValue::{List, Other, Scalar};
     let inner = [Scalar("false")];
     let list = [Scalar("x"), Scalar("1.0"), Other, List(&inner), Other];
     let want = [Scalar("x"), Scalar("-3"), Scalar("5.10"), Scalar("true"), List(&list), Other];

@@ -1,4 +1,4 @@
-//! This node's word to a rebuild: all that its shards were granted before the rebuild began is in
+//! When this node may acknowledge a rebuild: all that its shards were granted before it began is in
 //! SQL. Knows what the shards, the journal and its writer have reached; must not know Redis.
 //!
 //! ```text
@@ -20,7 +20,7 @@ use nudged_base::time::MonoNs;
 
 /// What this node has reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct NodeProgress {
     /// Turns that each shard has ended.
     pub turns: Vec<u64>,
     /// Batches that each shard has handed to the journal.
@@ -47,7 +47,7 @@ enum Stage {
     Ready,
 }
 
-/// The way to the word.
+/// The way to the acknowledgement.
 #[derive(Debug)]
 pub struct Barrier {
     stage: Stage,
@@ -59,15 +59,15 @@ impl Barrier {
         Barrier { stage: Stage::Settling { until: now.plus_ms(deadline_ms.saturating_mul(2)) } }
     }
 
-    /// Goes as far as it can; whether the word can be given. May allocate.
-    pub fn step(&mut self, now: MonoNs, progress: &Progress) -> bool {
+    /// Goes as far as it can; whether it may be acknowledged. May allocate.
+    pub fn step(&mut self, now: MonoNs, progress: &NodeProgress) -> bool {
         while let Some(next) = self.next(now, progress) {
             self.stage = next;
         }
         self.stage == Stage::Ready
     }
 
-    fn next(&self, now: MonoNs, progress: &Progress) -> Option<Stage> {
+    fn next(&self, now: MonoNs, progress: &NodeProgress) -> Option<Stage> {
         match &self.stage {
             Stage::Settling { until } => {
                 // One turn may have begun before: it has to be the next but one that has ended.
@@ -108,14 +108,14 @@ mod tests {
         MonoNs(ms * 1_000_000)
     }
 
-    fn progress() -> Progress {
-        Progress {
+    fn progress() -> NodeProgress {
+        NodeProgress {
             turns: vec![10, 20],
             pushed: vec![3, 4],
             acknowledged: vec![3, 4],
             written: Sequence(7),
             applied: Sequence(7),
-            ..Progress::default()
+            ..NodeProgress::default()
         }
     }
 

@@ -1,29 +1,31 @@
 //! What a node does about Redis as a whole: one round at a time, from what was just read there, in
-//! SQL and of this node. Nothing is remembered of an order that was given: the next round reads
-//! whether it was carried out, so a lost reply, a lost connection and a killed process are all the
-//! same. The argument why nobody is shown twice stands in the module above.
+//! SQL and of this node. Nothing is remembered of an action that was decided on: the next round
+//! reads whether it was carried out, so a lost reply, a lost connection and a killed process are
+//! all the same. The argument why nobody is shown twice stands in the module above.
 //!
 //! ```text
 //! vanished  users may vanish -> marked (v) in every partition -> no more -> begun anew
-//! run       new -> shards compared, losses held -> said -> all have said, or 3 s -> cleared
+//! run       new -> shards compared, losses fenced -> said -> all have said, or 3 s -> cleared
 //! rebuild   lost -> begun, sealed (phase b) -> every journal is in SQL -> filling (phase f)
 //!           -> every user of SQL is in Redis -> open (no phase)
 //! ```
 
 use std::collections::BTreeSet;
 
-use super::barrier::{Barrier, Progress};
-use super::ledger::{Ledger, Losses, PartitionMeta, Standing, Vanishing};
-use super::peers::{Beat, NodeId, Peers};
+use super::barrier::{Barrier, NodeProgress};
+use super::partition_table::{
+    EvictionState, PartitionMeta, PartitionStatus, PartitionTable, Vanishing,
+};
+use super::peers::{Heartbeat, NodeId, Peers};
 use nudged_base::ids::Partition;
 use nudged_base::limits::{COMPARE_WAIT_MS, KEEPER_BUSY_MS, KEEPER_IDLE_MS, KEEPER_METAS_MS};
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_redis::command::Phase;
 
 /// Says that a new epoch was begun in all partitions that were to get it, in a run of Redis.
-/// Nodes give their word to a seal, never to an epoch that may still be being begun.
+/// Nodes acknowledge a sealed epoch, never one that may still be being begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seal {
+pub struct SealedEpoch {
     /// The new epoch.
     pub epoch: u32,
     /// The run in which it was begun.
@@ -62,9 +64,9 @@ pub struct View<'a> {
     /// Its TIME.
     pub redis_now: WallMs,
     /// What it says of users that vanish, read before `metas`.
-    pub losses: Losses,
+    pub losses: EvictionState,
     /// Signs of life in Redis.
-    pub beats: &'a [Beat],
+    pub heartbeats: &'a [Heartbeat],
     /// Nodes that SQL has seen lately; empty where it was not asked.
     pub sql_nodes: &'a [NodeId],
     /// The metas of all partitions, where [`Keeper::wants_metas`].
@@ -74,9 +76,9 @@ pub struct View<'a> {
     /// Whether a node has cleared this run.
     pub is_cleared: bool,
     /// The latest seal.
-    pub seal: Option<Seal>,
-    /// Nodes that have given their word to it.
-    pub answered: &'a BTreeSet<NodeId>,
+    pub seal: Option<SealedEpoch>,
+    /// Nodes that have acknowledged it.
+    pub acks: &'a BTreeSet<NodeId>,
     /// Who leads.
     pub lead: Lead,
     /// Of this process.
@@ -88,20 +90,20 @@ pub struct View<'a> {
     /// Partitions that shards of this node say have lost writes; read before `metas`.
     pub own_lost: &'a [Partition],
     /// What this node has reached.
-    pub progress: &'a Progress,
+    pub progress: &'a NodeProgress,
 }
 
 /// What is to be done, in this order. Each is made so that carrying it out twice, late, or beside
 /// another node is harmless.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum KeeperAction {
     /// Nobody decides by these partitions any more, if they still have this epoch.
-    Hold(Vec<(Partition, u32)>),
+    Fence(Vec<(Partition, u32)>),
     /// From now on a user who is missing in these partitions proves nothing, where they still have
     /// these epochs.
     Doubt(Vec<(Partition, u32, Vanishing)>),
-    /// What this node's shards have reported of these partitions is known by now.
-    Settle(Vec<Partition>),
+    /// What this node's shards have reported of these partitions is known by now, and cleared.
+    ClearLosses(Vec<Partition>),
     /// This node has compared the run.
     SayCompared {
         /// The run.
@@ -134,8 +136,8 @@ pub enum Order {
         /// The partitions with the epochs that they have.
         partitions: Vec<(Partition, Option<u32>)>,
     },
-    /// Give this node's word to a seal.
-    Answer(Seal),
+    /// All that this node was granted before the sealed epoch is in SQL: say so.
+    AckDrained(SealedEpoch),
     /// Go from one phase to the next, where epoch and phase are still these.
     Advance {
         /// The phase that is over; the next one follows from it.
@@ -166,16 +168,16 @@ pub struct RebuildStatus {
 #[derive(Debug)]
 pub struct Keeper {
     peers: Peers,
-    ledger: Ledger,
+    table: PartitionTable,
     deadline_ms: u64,
     /// The run of the last round, with the moment at which it was first seen.
     run: Option<(u64, MonoNs)>,
-    /// The run whose metas the ledger holds.
-    ledger_run: Option<u64>,
+    /// The run whose metas the table holds.
+    table_run: Option<u64>,
     metas_due: MonoNs,
-    /// As the ledger's metas were read.
-    losses: Losses,
-    barrier: Option<(Seal, Barrier)>,
+    /// As the table's metas were read.
+    losses: EvictionState,
+    barrier: Option<(SealedEpoch, Barrier)>,
     /// What this process fills from SQL.
     pass: Option<Vec<(Partition, u32)>>,
     rebuild_since: Option<MonoNs>,
@@ -187,12 +189,12 @@ impl Keeper {
     pub fn new(own: NodeId, deadline_ms: u64, partitions: u16) -> Keeper {
         Keeper {
             peers: Peers::new(own),
-            ledger: Ledger::new(partitions),
+            table: PartitionTable::new(partitions),
             deadline_ms,
             run: None,
-            ledger_run: None,
+            table_run: None,
             metas_due: MonoNs(0),
-            losses: Losses::default(),
+            losses: EvictionState::default(),
             barrier: None,
             pass: None,
             rebuild_since: None,
@@ -206,7 +208,7 @@ impl Keeper {
     }
 
     /// Whether a round has to read all metas since users may vanish, or vanish no more.
-    pub fn is_news(&self, losses: &Losses) -> bool {
+    pub fn is_news(&self, losses: &EvictionState) -> bool {
         *losses != self.losses
     }
 
@@ -221,7 +223,7 @@ impl Keeper {
         self.is_busy = true;
     }
 
-    /// Whether this node is on its way to its word, for which its shards have to turn.
+    /// Whether this node is about to acknowledge an epoch, for which its shards have to turn.
     pub(crate) fn is_waiting_for_shards(&self) -> bool {
         self.barrier.is_some()
     }
@@ -232,58 +234,58 @@ impl Keeper {
     }
 
     /// The partitions as they were last read.
-    pub fn ledger(&self) -> &Ledger {
-        &self.ledger
+    pub fn partitions(&self) -> &PartitionTable {
+        &self.table
     }
 
     /// How a rebuild stands; `None` while every partition is open. Before Redis has answered there
     /// is nothing to tell.
     pub fn rebuild(&self) -> Option<RebuildStatus> {
         let since = self.rebuild_since?;
-        let rank = |standing| match standing {
-            Standing::Lost { .. } | Standing::Suspect { .. } => Some("lost"),
-            Standing::Waiting { .. } => Some("barrier"),
-            Standing::Filling { .. } => Some("filling"),
-            Standing::Open => None,
+        let rank = |status| match status {
+            PartitionStatus::Lost { .. } | PartitionStatus::Suspect { .. } => Some("lost"),
+            PartitionStatus::Waiting { .. } => Some("barrier"),
+            PartitionStatus::Filling { .. } => Some("filling"),
+            PartitionStatus::Open => None,
         };
-        let ranks: Vec<&str> = self.ledger.standings().filter_map(|(_, at)| rank(at)).collect();
+        let ranks: Vec<&str> = self.table.statuses().filter_map(|(_, at)| rank(at)).collect();
         let phase = ["lost", "barrier"].into_iter().find(|phase| ranks.contains(phase));
         let partitions = ranks.len();
         Some(RebuildStatus { partitions, phase: phase.unwrap_or("filling"), since })
     }
 
     /// One round: what follows from what was read. Allocates.
-    pub fn decide(&mut self, view: &View<'_>) -> Vec<Order> {
-        let mut orders = Vec::new();
-        self.peers.read_redis(view.now, view.beats, view.redis_now);
+    pub fn decide(&mut self, view: &View<'_>) -> Vec<KeeperAction> {
+        let mut actions = Vec::new();
+        self.peers.read_redis(view.now, view.heartbeats, view.redis_now);
         self.peers.read_sql(view.sql_nodes);
         if self.run.is_none_or(|(run, _)| run != view.run) {
             self.run = Some((view.run, view.now));
             self.barrier = None;
-            self.stop_filling(&mut orders);
+            self.stop_filling(&mut actions);
         }
         if let Some(metas) = view.metas {
             let reports = (view.own_lost, self.has_missed_clearing(view));
-            self.ledger.read(metas, &view.losses, reports);
+            self.table.read(metas, &view.losses, reports);
             self.losses = view.losses;
-            if !self.ledger.unmarked().is_empty() {
+            if !self.table.unmarked().is_empty() {
                 // Before anything that opens a partition.
-                orders.push(Order::Doubt(self.ledger.unmarked().to_vec()));
+                actions.push(KeeperAction::Doubt(self.table.unmarked().to_vec()));
             }
-            self.ledger_run = Some(view.run);
+            self.table_run = Some(view.run);
             self.metas_due = view.now.plus_ms(KEEPER_METAS_MS);
-            let is_open = self.ledger.is_open();
-            self.settle(view.own_lost, &mut orders);
+            let is_open = self.table.is_open();
+            self.clear_losses(view.own_lost, &mut actions);
             self.rebuild_since = (!is_open).then(|| self.rebuild_since.unwrap_or(view.now));
         }
-        if self.ledger_run == Some(view.run) {
-            self.compare(view, &mut orders);
-            self.answer(view, &mut orders);
-            self.lead(view, &mut orders);
+        if self.table_run == Some(view.run) {
+            self.compare(view, &mut actions);
+            self.acknowledge(view, &mut actions);
+            self.lead(view, &mut actions);
         }
         let is_cleared = view.own_cleared == Some(view.run);
-        self.is_busy = !is_cleared || self.barrier.is_some() || !self.ledger.is_open();
-        orders
+        self.is_busy = !is_cleared || self.barrier.is_some() || !self.table.is_open();
+        actions
     }
 
     /// Whether others have worked with this run before this node could compare it, while this node
@@ -294,25 +296,25 @@ impl Keeper {
     }
 
     /// A report that a partition's state has answered must not count against its next epoch.
-    fn settle(&self, reported: &[Partition], orders: &mut Vec<Order>) {
+    fn clear_losses(&self, reported: &[Partition], actions: &mut Vec<KeeperAction>) {
         let is_answered = |partition: &Partition| {
-            !matches!(self.ledger.standing(*partition), Standing::Lost { .. })
+            !matches!(self.table.status(*partition), PartitionStatus::Lost { .. })
         };
         let answered: Vec<Partition> = reported.iter().copied().filter(is_answered).collect();
         if !answered.is_empty() {
-            orders.push(Order::Settle(answered));
+            actions.push(KeeperAction::ClearLosses(answered));
         }
     }
 
-    fn compare(&mut self, view: &View<'_>, orders: &mut Vec<Order>) {
-        let unheld = |(partition, standing)| match standing {
-            Standing::Lost { epoch: Some(epoch), held: false } => Some((partition, epoch)),
+    fn compare(&mut self, view: &View<'_>, actions: &mut Vec<KeeperAction>) {
+        let unfenced = |(partition, status)| match status {
+            PartitionStatus::Lost { epoch: Some(epoch), fenced: false } => Some((partition, epoch)),
             _ => None,
         };
-        let losses: Vec<_> = self.ledger.standings().filter_map(unheld).collect();
+        let losses: Vec<_> = self.table.statuses().filter_map(unfenced).collect();
         if !losses.is_empty() {
             // Others must see it before they hear that this node has compared.
-            orders.push(Order::Hold(losses));
+            actions.push(KeeperAction::Fence(losses));
             return;
         }
         let run = view.run;
@@ -320,7 +322,7 @@ impl Keeper {
         if view.own_cleared == Some(run) {
             if !has_said || !view.is_cleared {
                 // Redis was wiped in this run: who comes later must not wait for us.
-                orders.push(Order::SayCompared { run, is_cleared: true });
+                actions.push(KeeperAction::SayCompared { run, is_cleared: true });
             }
             return;
         }
@@ -328,21 +330,21 @@ impl Keeper {
             return;
         }
         if !has_said {
-            orders.push(Order::SayCompared { run, is_cleared: view.is_cleared });
+            actions.push(KeeperAction::SayCompared { run, is_cleared: view.is_cleared });
             return;
         }
         let began = self.run.map_or(view.now, |(_, began)| began);
         let is_late = view.now >= began.plus_ms(COMPARE_WAIT_MS);
         let have_all = self.peers.awaited().all(|node| view.compared.contains(&node));
         if view.is_cleared || have_all || is_late {
-            orders.push(Order::SayCompared { run, is_cleared: true });
-            orders.push(Order::Clear { run });
+            actions.push(KeeperAction::SayCompared { run, is_cleared: true });
+            actions.push(KeeperAction::Clear { run });
         }
     }
 
-    fn answer(&mut self, view: &View<'_>, orders: &mut Vec<Order>) {
+    fn acknowledge(&mut self, view: &View<'_>, actions: &mut Vec<KeeperAction>) {
         let seal = view.seal.filter(|seal| seal.run == view.run);
-        let Some(seal) = seal.filter(|_| !view.answered.contains(&self.peers.own())) else {
+        let Some(seal) = seal.filter(|_| !view.acks.contains(&self.peers.own())) else {
             self.barrier = None;
             return;
         };
@@ -351,31 +353,31 @@ impl Keeper {
         }
         let barrier = self.barrier.as_mut().map(|(_, barrier)| barrier);
         if barrier.is_some_and(|barrier| barrier.step(view.now, view.progress)) {
-            orders.push(Order::Answer(seal));
+            actions.push(KeeperAction::AckDrained(seal));
         }
     }
 
-    fn lead(&mut self, view: &View<'_>, orders: &mut Vec<Order>) {
-        if self.ledger.is_open() {
+    fn lead(&mut self, view: &View<'_>, actions: &mut Vec<KeeperAction>) {
+        if self.table.is_open() {
             if view.lead == Lead::Own {
-                orders.push(Order::LeaveLead);
+                actions.push(KeeperAction::LeaveLead);
             }
             return;
         }
         if view.own_cleared != Some(view.run) || view.lead == Lead::Other {
-            self.stop_filling(orders);
+            self.stop_filling(actions);
             return;
         }
         if view.lead == Lead::Free {
-            orders.push(Order::TakeLead);
+            actions.push(KeeperAction::TakeLead);
             return;
         }
-        orders.push(Order::KeepLead);
+        actions.push(KeeperAction::KeepLead);
         let begins = self.to_begin(view);
         if !begins.is_empty() {
-            self.stop_filling(orders);
-            orders.push(Order::Begin {
-                at_least: self.ledger.highest_epoch().saturating_add(1),
+            self.stop_filling(actions);
+            actions.push(KeeperAction::Begin {
+                at_least: self.table.highest_epoch().saturating_add(1),
                 run: view.run,
                 evicted: self.losses.evicted,
                 vanishing: self.losses.vanishing(),
@@ -385,64 +387,64 @@ impl Keeper {
         }
         let waiting = self.in_phase(Phase::Barrier);
         if !waiting.is_empty() {
-            if self.peers.awaited().all(|node| view.answered.contains(&node)) {
-                orders.push(Order::Advance { from: Phase::Barrier, partitions: waiting });
+            if self.peers.awaited().all(|node| view.acks.contains(&node)) {
+                actions.push(KeeperAction::Advance { from: Phase::Barrier, partitions: waiting });
             }
             return;
         }
-        self.fill(view, orders);
+        self.fill(view, actions);
     }
 
     /// Partitions that need a new epoch, with those that wait in an earlier one, so that there is
     /// one seal for all; none where every one that waits has the seal of this run.
     fn to_begin(&self, view: &View<'_>) -> Vec<(Partition, Option<u32>)> {
         let sealed = view.seal.filter(|seal| seal.run == view.run).map(|seal| seal.epoch);
-        let is_due = self.ledger.standings().any(|(_, standing)| match standing {
-            Standing::Lost { .. } | Standing::Suspect { .. } => true,
-            Standing::Waiting { epoch } => sealed != Some(epoch),
+        let is_due = self.table.statuses().any(|(_, status)| match status {
+            PartitionStatus::Lost { .. } | PartitionStatus::Suspect { .. } => true,
+            PartitionStatus::Waiting { epoch } => sealed != Some(epoch),
             _ => false,
         });
-        let epoch = |(partition, standing)| match standing {
-            Standing::Lost { epoch, .. } => Some((partition, epoch)),
-            Standing::Suspect { epoch } | Standing::Waiting { epoch } => {
+        let epoch = |(partition, status)| match status {
+            PartitionStatus::Lost { epoch, .. } => Some((partition, epoch)),
+            PartitionStatus::Suspect { epoch } | PartitionStatus::Waiting { epoch } => {
                 Some((partition, Some(epoch)))
             }
             _ => None,
         };
-        if is_due { self.ledger.standings().filter_map(epoch).collect() } else { Vec::new() }
+        if is_due { self.table.statuses().filter_map(epoch).collect() } else { Vec::new() }
     }
 
     fn in_phase(&self, phase: Phase) -> Vec<(Partition, u32)> {
-        let of = |(partition, standing)| match (standing, phase) {
-            (Standing::Waiting { epoch }, Phase::Barrier)
-            | (Standing::Filling { epoch }, Phase::Filling) => Some((partition, epoch)),
+        let of = |(partition, status)| match (status, phase) {
+            (PartitionStatus::Waiting { epoch }, Phase::Barrier)
+            | (PartitionStatus::Filling { epoch }, Phase::Filling) => Some((partition, epoch)),
             _ => None,
         };
-        self.ledger.standings().filter_map(of).collect()
+        self.table.statuses().filter_map(of).collect()
     }
 
-    fn fill(&mut self, view: &View<'_>, orders: &mut Vec<Order>) {
+    fn fill(&mut self, view: &View<'_>, actions: &mut Vec<KeeperAction>) {
         match (self.pass.take(), view.filling) {
             (Some(partitions), Filling::Done) => {
-                orders.push(Order::Advance { from: Phase::Filling, partitions });
-                orders.push(Order::FillStop);
+                actions.push(KeeperAction::Advance { from: Phase::Filling, partitions });
+                actions.push(KeeperAction::FillStop);
             }
             (Some(partitions), Filling::Running) => {
                 self.pass = Some(partitions);
-                orders.push(Order::FillOn);
+                actions.push(KeeperAction::FillOn);
             }
             (_, Filling::Idle) | (None, _) => {
                 let partitions = self.in_phase(Phase::Filling);
                 let names = partitions.iter().map(|(partition, _)| *partition).collect();
-                orders.push(Order::Fill(names));
+                actions.push(KeeperAction::Fill(names));
                 self.pass = Some(partitions);
             }
         }
     }
 
-    fn stop_filling(&mut self, orders: &mut Vec<Order>) {
+    fn stop_filling(&mut self, actions: &mut Vec<KeeperAction>) {
         if self.pass.take().is_some() {
-            orders.push(Order::FillStop);
+            actions.push(KeeperAction::FillStop);
         }
     }
 }

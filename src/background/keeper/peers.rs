@@ -33,7 +33,7 @@ impl fmt::Display for NodeId {
 
 /// A sign of life that a node left in Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Beat {
+pub struct Heartbeat {
     /// Whose.
     pub node: NodeId,
     /// TIME of Redis when it was left.
@@ -78,12 +78,12 @@ impl Peers {
     }
 
     /// Takes the signs that are in Redis at `redis_now`.
-    pub fn read_redis(&mut self, now: MonoNs, beats: &[Beat], redis_now: WallMs) {
+    pub fn read_redis(&mut self, now: MonoNs, heartbeats: &[Heartbeat], redis_now: WallMs) {
         if let Some(before) = self.answered_at.replace(now) {
             self.answered_ns += now.0.saturating_sub(before.0);
         }
         let now_ms = self.now_ms();
-        for beat in beats.iter().filter(|beat| beat.node != self.own) {
+        for beat in heartbeats.iter().filter(|beat| beat.node != self.own) {
             if let Some(peer) = self.known.get_mut(&beat.node) {
                 // Equality, not order: a Redis on another machine may have an earlier time.
                 if peer.beat != Some(beat.at) {
@@ -138,8 +138,8 @@ mod tests {
     const OWN: NodeId = NodeId(1);
     const OTHER: NodeId = NodeId(2);
 
-    fn beat(node: NodeId, at: i64) -> Beat {
-        Beat { node, at: WallMs(at) }
+    fn beat(node: NodeId, at: i64) -> Heartbeat {
+        Heartbeat { node, at: WallMs(at) }
     }
 
     fn ms(ms: u64) -> MonoNs {
@@ -204,7 +204,7 @@ mod tests {
         let mut peers = Peers::new(OWN);
         peers.read_redis(ms(0), &[beat(OTHER, 0)], WallMs(10_001));
         assert_eq!(peers.count(), 0);
-        let many: Vec<Beat> = (2..2_000).map(|node| beat(NodeId(node), 0)).collect();
+        let many: Vec<Heartbeat> = (2..2_000).map(|node| beat(NodeId(node), 0)).collect();
         peers.read_redis(ms(0), &many, WallMs(0));
         peers.read_sql(&[NodeId(5_000)]);
         assert_eq!(peers.count(), PEERS_MAX);

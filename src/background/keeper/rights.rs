@@ -100,7 +100,7 @@ impl Missing {
     }
 
     /// What is wrong and what mends it, for people; `None` where none is missing.
-    pub fn told(&self) -> Option<String> {
+    pub fn message(&self) -> Option<String> {
         let names = self.names.join(" ");
         (!self.is_none()).then(|| {
             format!(
@@ -174,17 +174,17 @@ mod tests {
             missing
         };
         let none = said(&|_| "ERR Write commands are not allowed from read-only scripts.");
-        assert!(none.is_none() && none.told().is_none() && !none.is_deciding);
+        assert!(none.is_none() && none.message().is_none() && !none.is_deciding);
         let command = "ERR The user executing the script can't run this command or subcommand";
         let one = said(&|place| if place == 5 { command } else { "" });
-        assert!(one.told().unwrap().contains("denies nudged +publish:") && one.is_deciding);
+        assert!(one.message().unwrap().contains("denies nudged +publish:") && one.is_deciding);
         let scan =
             said(&|place| if place == 16 { "NOPERM ACL failure in script: User n" } else { "" });
-        assert!(scan.told().unwrap().contains("nudged +scan:") && !scan.is_deciding);
+        assert!(scan.message().unwrap().contains("nudged +scan:") && !scan.is_deciding);
         let keys = "ERR The user executing the script can't access at least one of the keys \
                     mentioned in the command arguments";
         let all = said(&|_| keys);
-        assert!(all.told().unwrap().contains("denies nudged ~nudged:*:") && all.is_deciding);
+        assert!(all.message().unwrap().contains("denies nudged ~nudged:*:") && all.is_deciding);
     }
 
     #[test]

@@ -5,18 +5,18 @@
 //!
 //! ```text
 //! round: beat in SQL, rights, INFO, seal, lock, metas -> signs of life, who has compared, who has
-//!        answered -> Keeper::decide -> orders; a failure ends the round, and the next one reads
+//!        answered -> Keeper::decide -> actions; a failure ends the round, and the next one reads
 //!        again
 //! ```
 //!
-//! `reading` what is read · `trial` rights · `orders`, `fill` what is carried out · `backlog` the
+//! `reading` what is read · `trial` rights · `actions`, `fill` what is carried out · `backlog` the
 //! lists · `fitness` what is wrong · `seam` effects. Limits: `KEEPER_BUSY_MS` and `KEEPER_IDLE_MS`
 //! between rounds.
 
+mod actions;
 mod backlog;
 mod fill;
 mod fitness;
-mod orders;
 mod reading;
 mod seam;
 mod trial;
@@ -25,12 +25,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::core::{Keeper, Order, View as KeeperView};
-use super::figures::KeeperFigures;
-use super::list_share::ListShare;
+use super::core::{Keeper, KeeperAction, View as KeeperView};
+use super::metrics::KeeperMetrics;
 use super::peers::NodeId;
-use super::share;
-use crate::writer::failure::SqlFailure;
+use crate::lists::assignment::ListAssignment;
+use crate::lists::rendezvous::partitions_of;
+use crate::sql_failure::SqlFailure;
 use nudged_base::backoff::{Backoff, Rest};
 use nudged_base::ids::Partition;
 use nudged_base::limits::{KEEPER_SQL_BEAT_MS, PARTITIONS};
@@ -41,10 +41,10 @@ use nudged_redis::learned::{Learned, NO_RUN};
 use nudged_redis::link::Unfit;
 use nudged_redis::refusal::Refusal;
 
+use actions::{Acting, Beginning};
 use fill::Filler;
-use fitness::{Fitness, Line, Seen};
-use orders::{Acting, Beginning};
-use reading::Signs;
+use fitness::{CauseReport, Fitness, Seen};
+use reading::RedisSigns;
 use trial::Rights;
 
 pub use fill::FillSizes;
@@ -68,13 +68,13 @@ pub struct RoundsSetup {
     /// A reply of Redis has to survive loss of power.
     pub needs_sync: bool,
     /// With `queue = "redis"`: what the threads that drain the lists share with this one.
-    pub lists: Option<Arc<ListShare>>,
+    pub lists: Option<Arc<ListAssignment>>,
     /// How much of a filling is one piece.
     pub sizes: FillSizes,
     /// Where losses and failures are told.
     pub log: Log,
     /// Where it counts.
-    pub figures: Arc<KeeperFigures>,
+    pub metrics: Arc<KeeperMetrics>,
 }
 
 /// After a start that found no SQL it is left alone until then.
@@ -129,7 +129,7 @@ struct Round {
     lost: Vec<Partition>,
     /// Before what it is compared with.
     now: MonoNs,
-    signs: Option<Signs>,
+    signs: Option<RedisSigns>,
 }
 
 /// One node's keeper, round by round.
@@ -138,14 +138,14 @@ pub struct Rounds {
     node: NodeId,
     token: String,
     ttl_ms: u64,
-    lists: Option<Arc<ListShare>>,
+    lists: Option<Arc<ListAssignment>>,
     sizes: FillSizes,
     log: Log,
-    figures: Arc<KeeperFigures>,
+    metrics: Arc<KeeperMetrics>,
     keeper: Keeper,
     stage: Stage,
     round: Round,
-    orders: VecDeque<Order>,
+    actions: VecDeque<KeeperAction>,
     /// What was done asks for the next round at once.
     is_news: bool,
     notices: Vec<Notice>,
@@ -159,7 +159,7 @@ pub struct Rounds {
     /// Whether the rebuild that is under way may not be begun again yet.
     begin_rest: Rest,
     /// Whether it was told that this rebuild was begun.
-    is_begun_told: bool,
+    is_begun_logged: bool,
     /// The latest round was carried out to its end.
     has_written: bool,
     /// What is known of Redis, as the shards are told.
@@ -175,7 +175,7 @@ pub struct Rounds {
 impl Rounds {
     /// A keeper that has read nothing.
     pub fn new(setup: RoundsSetup) -> Rounds {
-        let RoundsSetup { node, token, sql_from, times_ms, lists, sizes, log, figures, .. } = setup;
+        let RoundsSetup { node, token, sql_from, times_ms, lists, sizes, log, metrics, .. } = setup;
         let rights = Rights::new(lists.is_some(), setup.needs_sync);
         Rounds {
             node,
@@ -184,11 +184,11 @@ impl Rounds {
             lists,
             sizes,
             log,
-            figures,
+            metrics,
             keeper: Keeper::new(node, times_ms.0, PARTITIONS),
             stage: Stage::Resting,
             round: Round::default(),
-            orders: VecDeque::new(),
+            actions: VecDeque::new(),
             is_news: false,
             notices: Vec::new(),
             filler: None,
@@ -197,8 +197,8 @@ impl Rounds {
             sql_beat_due: MonoNs(0),
             shared_among: Vec::new(),
             was_rebuilding: false,
-            begin_rest: Rest::new(orders::BEGIN_BACKOFF, MonoNs(0)),
-            is_begun_told: false,
+            begin_rest: Rest::new(actions::BEGIN_BACKOFF, MonoNs(0)),
+            is_begun_logged: false,
             has_written: false,
             learned: Learned::default(),
             evicted: 0,
@@ -253,7 +253,7 @@ impl Rounds {
                 let refilled = self.take_refilled(view, answers);
                 self.filling(refilled)
             }
-            (Stage::Filled, _) => self.end_order(view, true),
+            (Stage::Filled, _) => self.end_action(view, true),
             (Stage::Leaving, _) => Ok(self.say_stopped(view)),
             (Stage::Stopping, _) => Ok(Effect::End),
             _ => self.begin(view),
@@ -287,7 +287,7 @@ impl Rounds {
         // Says in SQL that this node is alive, and hears who else is.
         self.sql_beat_due = now.plus_ms(KEEPER_SQL_BEAT_MS);
         self.stage = Stage::SayingAlive;
-        Ok(Effect::Beat(self.node.to_string()))
+        Ok(Effect::Heartbeat(self.node.to_string()))
     }
 
     /// Says in SQL that this node has stopped, once all of its journal is there.
@@ -305,18 +305,18 @@ impl Rounds {
         self.not_let_in = None;
         let Round { sql_nodes, own_compared, lost, now, signs } = std::mem::take(&mut self.round);
         let signs = signs.expect("everything is read");
-        let orders = self.keeper.decide(&KeeperView {
+        let actions = self.keeper.decide(&KeeperView {
             now,
             run: signs.run,
             redis_now: signs.redis_now,
             losses: self.losses(signs.run),
-            beats: &signs.beats,
+            heartbeats: &signs.heartbeats,
             sql_nodes: &sql_nodes,
             metas: signs.metas.as_deref(),
             compared: &signs.compared,
             is_cleared: signs.is_cleared,
             seal: signs.seal,
-            answered: &signs.answered,
+            acks: &signs.acks,
             lead: signs.lead,
             filling: self.filler.as_ref().into(),
             own_compared,
@@ -324,7 +324,7 @@ impl Rounds {
             own_lost: &lost,
             progress: &view.progress,
         });
-        self.orders = orders.into();
+        self.actions = actions.into();
         if self.keeper.is_waiting_for_shards() {
             self.notices.push(Notice::WakeShards);
         }
@@ -337,26 +337,26 @@ impl Rounds {
         let Some(lists) = &self.lists else { return };
         let nodes: Vec<NodeId> = self.keeper.peers().awaited().collect();
         if nodes != self.shared_among {
-            lists.set_partitions(share::partitions_of(self.node, &nodes));
+            lists.set_partitions(partitions_of(self.node, &nodes));
             self.shared_among = nodes;
         }
     }
 
     fn end_round(&mut self, view: &View) -> Effect {
         self.has_written = true;
-        self.tell(view, Message::KeeperResumed, "");
-        self.figures.rounds.fetch_add(1, Ordering::Relaxed);
+        self.log_error(view, Message::KeeperResumed, "");
+        self.metrics.rounds.fetch_add(1, Ordering::Relaxed);
         self.publish(view);
-        self.tell_fitness(view);
+        self.log_fitness(view);
         // What was done changes what is there: it is looked at at once.
         Effect::Sleep(if self.is_news { 0 } else { self.keeper.pace_ms() })
     }
 
     fn round_failed(&mut self, view: &View, error: &RoundError) -> Effect {
         self.stage = Stage::Resting;
-        self.orders.clear();
+        self.actions.clear();
         self.has_written = false;
-        self.figures.failures.fetch_add(1, Ordering::Relaxed);
+        self.metrics.failures.fetch_add(1, Ordering::Relaxed);
         self.keeper.disconnected();
         // What answers next may be another one.
         self.learned.run = NO_RUN;
@@ -371,21 +371,21 @@ impl Rounds {
             }
             // Told as what is wrong with Redis.
             RoundError::Redis(AskError::Refused { kind, .. }) if kind.mend().is_some() => {}
-            _ => self.tell(view, Message::KeeperFailed, &text),
+            _ => self.log_error(view, Message::KeeperFailed, &text),
         }
         self.notices.push(Notice::GiveUp(text));
         self.publish(view);
-        self.tell_fitness(view);
+        self.log_fitness(view);
         Effect::Rest
     }
 
     fn publish(&mut self, view: &View) {
         let status = self.keeper.rebuild();
-        let partitions = self.figures.publish(self.keeper.peers().count(), status);
+        let partitions = self.metrics.publish(self.keeper.peers().count(), status);
         let is_rebuilding = status.is_some();
         if !is_rebuilding {
             self.begin_rest.succeeded();
-            self.is_begun_told = false;
+            self.is_begun_logged = false;
         }
         if is_rebuilding != std::mem::replace(&mut self.was_rebuilding, is_rebuilding) {
             let (message, count) = match is_rebuilding {
@@ -397,8 +397,8 @@ impl Rounds {
     }
 
     /// Says what is wrong with Redis, and that it is over.
-    fn tell_fitness(&mut self, view: &View) {
-        let rights = self.rights.missing().told();
+    fn log_fitness(&mut self, view: &View) {
+        let rights = self.rights.missing().message();
         // A right that a link is denied is among those, once they were tried.
         let is_named = matches!(view.unfit, Some(Unfit::Denied(_))) && rights.is_some();
         let unfit = view.unfit.filter(|_| !is_named).map(|unfit| unfit.to_string());
@@ -412,11 +412,11 @@ impl Rounds {
         };
         for line in self.fitness.take(view.now.mono, &seen) {
             let (message, cause, why) = match &line {
-                Line::Unfit { cause, why } => (Message::RedisUnfit, cause, &**why),
-                Line::Fit { cause } => (Message::RedisFit, cause, ""),
+                CauseReport::Unfit { cause, why } => (Message::RedisUnfit, cause, &**why),
+                CauseReport::Fit { cause } => (Message::RedisFit, cause, ""),
             };
             let fields = [("cause", Value::Text(cause)), ("error", Value::Text(why))];
-            self.write(view, message, &fields);
+            self.log_fields(view, message, &fields);
         }
         let is_refused = seen.rights.is_some() || seen.handshake.is_some();
         self.notices.push(Notice::Fitness(self.fitness.why(), is_refused));
@@ -431,23 +431,23 @@ impl Rounds {
         match result {
             Ok(value) => {
                 self.sql_rest.succeeded();
-                self.tell(view, Message::KeeperSqlResumed, "");
+                self.log_error(view, Message::KeeperSqlResumed, "");
                 Some(value)
             }
             Err(error) => {
                 self.sql_rest.failed(view.now.mono);
-                self.figures.sql_failures.fetch_add(1, Ordering::Relaxed);
-                self.tell(view, Message::KeeperSqlFailed, &error.text);
+                self.metrics.sql_failures.fetch_add(1, Ordering::Relaxed);
+                self.log_error(view, Message::KeeperSqlFailed, &error.text);
                 None
             }
         }
     }
 
-    fn tell(&self, view: &View, message: Message, text: &str) {
-        self.write(view, message, &[("error", Value::Text(text))]);
+    fn log_error(&self, view: &View, message: Message, text: &str) {
+        self.log_fields(view, message, &[("error", Value::Text(text))]);
     }
 
-    fn write(&self, view: &View, message: Message, fields: &[Field<'_>]) {
+    fn log_fields(&self, view: &View, message: Message, fields: &[Field<'_>]) {
         let stamp = Stamp { mono: view.now.mono, wall: view.now.wall };
         self.log.write(stamp, message, fields);
     }

@@ -4,17 +4,17 @@
 //! ```text
 //! nudged:nodes                  signs of life, by node      nudged:compared:<run>  who compared it
 //! nudged:rebuild                the latest seal             nudged:rebuild:lock    who leads
-//! nudged:rebuild:<epoch>:<run>  who gave their word to it
-//! nudged:{p<partition>}:m       meta                        nudged:{p<partition>}:q  list
+//! nudged:rebuild:<epoch>:<run>  who acknowledged it
+//! nudged:{p<partition>}:m       meta
 //! ```
 
-use crate::keeper::core::Seal;
+use crate::keeper::core::SealedEpoch;
 use nudged_base::ids::Partition;
 
 /// Leaves and reads signs of life.
-pub const BEAT: &str = include_str!("scripts/beat.lua");
-/// Closes a partition that has lost writes.
-pub const HOLD: &str = include_str!("scripts/hold.lua");
+pub const HEARTBEAT: &str = include_str!("scripts/heartbeat.lua");
+/// Closes a partition that has lost writes, to every node.
+pub const FENCE: &str = include_str!("scripts/fence.lua");
 /// Begins an epoch.
 pub const BEGIN: &str = include_str!("scripts/begin.lua");
 /// Marks a partition from which users may have vanished.
@@ -25,8 +25,6 @@ pub const ADVANCE: &str = include_str!("scripts/advance.lua");
 pub const LEAD: &str = include_str!("scripts/lead.lua");
 /// Puts a user's state that SQL has.
 pub const REFILL: &str = include_str!("scripts/refill.lua");
-/// Drops from a list what SQL has.
-pub const TRIM: &str = include_str!("scripts/trim.lua");
 
 /// Nothing; every server runs it.
 pub const NOTHING: &str = "#!lua flags=no-writes\nreturn {}";
@@ -49,19 +47,14 @@ pub(crate) fn compared_key(run: u64) -> String {
     format!("nudged:compared:{run}")
 }
 
-/// Who has given their word to a seal.
-pub(crate) fn answered_key(seal: Seal) -> String {
+/// Who has acknowledged a sealed epoch.
+pub(crate) fn acks_key(seal: SealedEpoch) -> String {
     format!("nudged:rebuild:{}:{}", seal.epoch, seal.run)
 }
 
 /// The meta of a partition.
 pub fn meta_key(partition: Partition) -> String {
     format!("nudged:{{p{}}}:m", partition.0)
-}
-
-/// The list of a partition.
-pub fn list_key(partition: Partition) -> String {
-    format!("nudged:{{p{}}}:q", partition.0)
 }
 
 /// The value of a user of a partition.
@@ -97,7 +90,7 @@ mod tests {
 
     #[test]
     fn scripts_are_refused_where_they_can_not_finish() {
-        for script in [BEAT, HOLD, BEGIN, DOUBT, ADVANCE, LEAD, REFILL, TRIM, RIGHTS] {
+        for script in [HEARTBEAT, FENCE, BEGIN, DOUBT, ADVANCE, LEAD, REFILL, RIGHTS] {
             assert!(script.starts_with("#!lua"), "{script}");
         }
     }

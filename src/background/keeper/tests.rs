@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::prelude::*;
 
-use super::barrier::Progress;
-use super::core::{Filling, Keeper, Lead, Order, Seal, View};
-use super::ledger::{Losses, PartitionMeta};
-use super::peers::{Beat, NodeId};
+use super::barrier::NodeProgress;
+use super::core::{Filling, Keeper, KeeperAction, Lead, SealedEpoch, View};
+use super::partition_table::{EvictionState, PartitionMeta};
+use super::peers::{Heartbeat, NodeId};
 use nudged_base::ids::{Partition, Revision, Sequence};
 use nudged_base::limits::REBUILD_LOCK_MS;
 use nudged_base::time::{MonoNs, WallMs};
@@ -40,10 +40,10 @@ struct Redis {
     evicted: u64,
     metas: Vec<PartitionMeta>,
     values: Vec<Option<Value>>,
-    beats: BTreeMap<NodeId, i64>,
+    heartbeats: BTreeMap<NodeId, i64>,
     compared: BTreeMap<u64, (BTreeSet<NodeId>, bool)>,
-    seal: Option<Seal>,
-    answered: BTreeMap<(u32, u64), BTreeSet<NodeId>>,
+    seal: Option<SealedEpoch>,
+    acks: BTreeMap<(u32, u64), BTreeSet<NodeId>>,
     lock: Option<(NodeId, u64)>,
 }
 
@@ -51,7 +51,7 @@ const NO_META: PartitionMeta = PartitionMeta {
     epoch: None,
     counter: 0,
     phase: Phase::Open,
-    is_held: false,
+    is_fenced: false,
     vanishing: None,
     evicted: None,
 };
@@ -64,10 +64,10 @@ impl Redis {
             evicted: 0,
             metas: vec![NO_META; usize::from(PARTITIONS)],
             values: vec![None; USERS],
-            beats: BTreeMap::new(),
+            heartbeats: BTreeMap::new(),
             compared: BTreeMap::new(),
             seal: None,
-            answered: BTreeMap::new(),
+            acks: BTreeMap::new(),
             lock: None,
         }
     }
@@ -78,7 +78,12 @@ impl Redis {
         (meta.epoch == Some(epoch)).then_some(meta)
     }
 
-    fn begin(&mut self, seal: Seal, new: PartitionMeta, partitions: &[(Partition, Option<u32>)]) {
+    fn begin(
+        &mut self,
+        seal: SealedEpoch,
+        new: PartitionMeta,
+        partitions: &[(Partition, Option<u32>)],
+    ) {
         for (partition, before) in partitions {
             let meta = &mut self.metas[usize::from(partition.0)];
             if meta.epoch == *before {
@@ -89,7 +94,7 @@ impl Redis {
     }
 
     fn advance(&mut self, from: Phase, of: (Partition, u32)) {
-        let is_there = |meta: &&mut PartitionMeta| meta.phase == from && !meta.is_held;
+        let is_there = |meta: &&mut PartitionMeta| meta.phase == from && !meta.is_fenced;
         if let Some(meta) = self.meta_of(of).filter(is_there) {
             meta.phase = match from {
                 Phase::Barrier => Phase::Filling,
@@ -199,45 +204,49 @@ impl World {
         self.now_ms < self.nodes[node].paused_until_ms
     }
 
-    /// A round of a keeper; `orders` of what it decides are carried out before its connection goes.
-    fn round(&mut self, index: usize, orders: usize) {
+    /// A round of a keeper; so many actions of what it decides are carried out before its
+    /// connection goes.
+    fn round(&mut self, index: usize, actions: usize) {
         let now_ms = self.now_ms;
         let World { redis, nodes, .. } = self;
         let node = &mut nodes[index];
-        redis.beats.insert(node.id, now_ms.try_into().unwrap());
+        redis.heartbeats.insert(node.id, now_ms.try_into().unwrap());
         redis.lock = redis.lock.filter(|(_, until)| *until > now_ms);
-        let beats: Vec<Beat> =
-            redis.beats.iter().map(|(node, at)| Beat { node: *node, at: WallMs(*at) }).collect();
+        let heartbeats: Vec<Heartbeat> = redis
+            .heartbeats
+            .iter()
+            .map(|(node, at)| Heartbeat { node: *node, at: WallMs(*at) })
+            .collect();
         let (compared, is_cleared) = redis.compared.get(&redis.run).cloned().unwrap_or_default();
-        let answered = redis.seal.and_then(|seal| redis.answered.get(&(seal.epoch, seal.run)));
-        let answered = answered.cloned().unwrap_or_default();
+        let acks = redis.seal.and_then(|seal| redis.acks.get(&(seal.epoch, seal.run)));
+        let acks = acks.cloned().unwrap_or_default();
         let lost: Vec<Partition> = node.lost.iter().map(|lost| Partition(*lost)).collect();
         let pushed = node.applied + node.journal.len() as u64;
-        let progress = Progress {
+        let progress = NodeProgress {
             turns: vec![node.turns],
             pushed: vec![pushed],
             acknowledged: vec![pushed],
             written: Sequence(pushed),
             applied: Sequence(node.applied),
-            ..Progress::default()
+            ..NodeProgress::default()
         };
         let decided = node.keeper.decide(&View {
             now: MonoNs(now_ms * 1_000_000),
             run: redis.run,
             redis_now: WallMs(now_ms.try_into().unwrap()),
-            losses: Losses {
+            losses: EvictionState {
                 run: redis.run,
                 is_evicting: redis.is_evicting,
                 evicted: redis.evicted,
                 is_expiring: false,
             },
-            beats: &beats,
+            heartbeats: &heartbeats,
             sql_nodes: &[],
             metas: Some(&redis.metas),
             compared: &compared,
             is_cleared,
             seal: redis.seal,
-            answered: &answered,
+            acks: &acks,
             lead: match redis.lock {
                 None => Lead::Free,
                 Some((holder, _)) if holder == node.id => Lead::Own,
@@ -254,47 +263,49 @@ impl World {
             progress: &progress,
         });
         let count = decided.len();
-        decided.into_iter().take(orders).for_each(|order| self.carry_out(index, order));
-        if orders < count {
+        decided.into_iter().take(actions).for_each(|action| self.carry_out(index, action));
+        if actions < count {
             self.nodes[index].keeper.disconnected();
         }
     }
 
-    fn carry_out(&mut self, index: usize, order: Order) {
+    fn carry_out(&mut self, index: usize, action: KeeperAction) {
         let (now_ms, sql_is_up) = (self.now_ms, self.sql_is_up);
         let World { redis, nodes, sql, sql_epoch, .. } = self;
         let node = &mut nodes[index];
-        match order {
-            Order::Hold(partitions) => {
+        match action {
+            KeeperAction::Fence(partitions) => {
                 for of in partitions {
                     if let Some(meta) = redis.meta_of(of) {
-                        (meta.phase, meta.is_held) = (Phase::Barrier, true);
+                        (meta.phase, meta.is_fenced) = (Phase::Barrier, true);
                     }
                 }
             }
-            Order::Settle(partitions) => {
+            KeeperAction::ClearLosses(partitions) => {
                 node.lost.retain(|lost| !partitions.contains(&Partition(*lost)));
             }
-            Order::SayCompared { run, is_cleared } => {
+            KeeperAction::SayCompared { run, is_cleared } => {
                 let compared = redis.compared.entry(run).or_default();
                 compared.0.insert(node.id);
                 compared.1 |= is_cleared;
             }
-            Order::Clear { run } => node.cleared = run,
-            Order::TakeLead | Order::KeepLead => {
+            KeeperAction::Clear { run } => node.cleared = run,
+            KeeperAction::TakeLead | KeeperAction::KeepLead => {
                 if redis.lock.is_none_or(|(holder, _)| holder == node.id) {
                     redis.lock = Some((node.id, now_ms + REBUILD_LOCK_MS));
                 }
             }
-            Order::LeaveLead => redis.lock = redis.lock.filter(|(holder, _)| *holder != node.id),
-            Order::Doubt(partitions) => {
+            KeeperAction::LeaveLead => {
+                redis.lock = redis.lock.filter(|(holder, _)| *holder != node.id)
+            }
+            KeeperAction::Doubt(partitions) => {
                 for (partition, epoch, why) in partitions {
                     if let Some(meta) = redis.meta_of((partition, epoch)) {
                         meta.vanishing = Some(why);
                     }
                 }
             }
-            Order::Begin { at_least, run, evicted, vanishing, partitions } => {
+            KeeperAction::Begin { at_least, run, evicted, vanishing, partitions } => {
                 if sql_is_up {
                     *sql_epoch = (*sql_epoch + 1).max(at_least);
                     let meta = PartitionMeta {
@@ -304,17 +315,17 @@ impl World {
                         evicted: Some((run, evicted)),
                         ..NO_META
                     };
-                    redis.begin(Seal { epoch: *sql_epoch, run }, meta, &partitions);
+                    redis.begin(SealedEpoch { epoch: *sql_epoch, run }, meta, &partitions);
                 }
             }
-            Order::Answer(seal) => {
-                redis.answered.entry((seal.epoch, seal.run)).or_default().insert(node.id);
+            KeeperAction::AckDrained(seal) => {
+                redis.acks.entry((seal.epoch, seal.run)).or_default().insert(node.id);
             }
-            Order::Advance { from, partitions } => {
+            KeeperAction::Advance { from, partitions } => {
                 partitions.iter().for_each(|of| redis.advance(from, *of));
             }
-            Order::Fill(partitions) => node.fill = Some((partitions, 0)),
-            Order::FillOn => {
+            KeeperAction::Fill(partitions) => node.fill = Some((partitions, 0)),
+            KeeperAction::FillOn => {
                 if let Some((partitions, user)) = &mut node.fill
                     && *user < USERS
                 {
@@ -326,7 +337,7 @@ impl World {
                     *user += 1;
                 }
             }
-            Order::FillStop => node.fill = None,
+            KeeperAction::FillStop => node.fill = None,
         }
     }
 
@@ -497,7 +508,7 @@ impl World {
 
     fn step(&mut self, step: &Step) {
         match *step {
-            Step::Round(node, orders) if !self.is_paused(node) => self.round(node, orders),
+            Step::Round(node, actions) if !self.is_paused(node) => self.round(node, actions),
             Step::Request(node, user) if !self.is_paused(node) => self.request(node, user),
             Step::Turn(node) if !self.is_paused(node) => self.turn(node),
             Step::Apply(node) if !self.is_paused(node) => self.apply(node),
@@ -554,7 +565,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let whole = prop_oneof![9 => Just(usize::MAX), 1 => 0..4_usize];
     prop_oneof![
-        40 => (0..NODES, whole).prop_map(|(node, orders)| Step::Round(node, orders)),
+        40 => (0..NODES, whole).prop_map(|(node, actions)| Step::Round(node, actions)),
         40 => (0..NODES, 0..USERS).prop_map(|(node, user)| Step::Request(node, user)),
         30 => (0..NODES).prop_map(Step::Turn),
         20 => (0..NODES).prop_map(Step::Apply),
@@ -588,7 +599,7 @@ proptest! {
         world.assert_nothing_was_shown_blindly();
         for meta in &world.redis.metas {
             prop_assert_eq!(meta.phase, Phase::Open);
-            prop_assert!(meta.epoch.is_some() && !meta.is_held);
+            prop_assert!(meta.epoch.is_some() && !meta.is_fenced);
         }
         prop_assert!(world.nodes.iter().all(|node| node.cleared == world.redis.run));
     }
@@ -621,7 +632,7 @@ fn the_world_itself_grants_and_its_oracle_catches_a_blind_show() {
 }
 
 #[test]
-fn a_node_that_missed_the_clearing_holds_what_it_has_worked_in() {
+fn a_node_that_missed_the_clearing_fences_what_it_has_worked_in() {
     let mut world = settled();
     world.step(&Step::Save);
     grant(&mut world, 0);

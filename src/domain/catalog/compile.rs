@@ -12,7 +12,7 @@ use nudged_base::limits::POPUPS_MAX;
 
 /// A definition with what the store knows of it beside its text.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry<'a> {
+pub struct CatalogEntry<'a> {
     /// The popup as it is written.
     pub definition: &'a Definition,
     /// Rises by one with each changed definition, from 1.
@@ -26,7 +26,7 @@ pub struct Entry<'a> {
 /// # Errors
 /// Every pair of ids that are the same or share a key, and more than [`POPUPS_MAX`] popups.
 pub fn compile(
-    entries: &[Entry<'_>],
+    entries: &[CatalogEntry<'_>],
     settings: Settings,
     version: u64,
 ) -> Result<Snapshot, Vec<SourceError>> {
@@ -44,7 +44,7 @@ pub fn compile_unstored<'a>(
 ) -> Result<Snapshot, Vec<SourceError>> {
     let entry = |definition: &'a Definition| {
         let status = definition.status();
-        Entry { definition, version: 1, status }
+        CatalogEntry { definition, version: 1, status }
     };
     let entries: Vec<_> = definitions.into_iter().map(entry).collect();
     compile(&entries, settings, 1)
@@ -52,7 +52,7 @@ pub fn compile_unstored<'a>(
 
 /// As [`compile`], with the hash as an argument, since no two texts are known that share a key.
 fn compile_keyed(
-    entries: &[Entry<'_>],
+    entries: &[CatalogEntry<'_>],
     settings: Settings,
     version: u64,
     key_of: impl Fn(&str) -> PopupKey,
@@ -84,7 +84,7 @@ fn compile_keyed(
     }
 }
 
-fn compile_entry(entry: Entry<'_>) -> Popup {
+fn compile_entry(entry: CatalogEntry<'_>) -> Popup {
     Popup { version: entry.version, status: entry.status, ..entry.definition.popup.clone() }
 }
 

@@ -5,7 +5,7 @@
 //! Knows no clock: what has ended is told by the time that it is given. Off the hot path.
 
 use super::schedule::{Zone, next_opening};
-use super::snapshot::{OnFailure, Outcome, Popup, Settings, Snapshot, Status};
+use super::snapshot::{OnFailure, Popup, Settings, ShowOutcome, Snapshot, Status};
 use super::target::{Rule, Scalar, Test, parse_number};
 use nudged_base::limits::USER_POPUPS_MAX;
 use nudged_base::time::{DurationMs, Gap, WallMs};
@@ -20,12 +20,12 @@ pub struct Warning {
     /// The popup's id; `None` where it is about the catalog.
     pub popup: Option<String>,
     /// What is wrong with it.
-    pub problem: Problem,
+    pub problem: LintProblem,
 }
 
 /// What a warning is about.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
+pub enum LintProblem {
     /// No attributes can make the target true.
     #[error("target: no user can match it")]
     TargetNeverMatches,
@@ -76,18 +76,18 @@ pub enum Problem {
     },
 }
 
-impl Problem {
+impl LintProblem {
     /// A word for machines, one for each kind, which stays.
     pub fn code(&self) -> &'static str {
         match self {
-            Problem::TargetNeverMatches => "target_never_matches",
-            Problem::RolloutEmpty => "rollout_empty",
-            Problem::Ended => "ended",
-            Problem::WindowNeverOpens => "window_never_opens",
-            Problem::Shadowed { .. } => "shadowed",
-            Problem::VariantUnreachable { .. } => "variant_unreachable",
-            Problem::NumberAsText { .. } => "number_as_text",
-            Problem::TooManyToRemember { .. } => "too_many_to_remember",
+            LintProblem::TargetNeverMatches => "target_never_matches",
+            LintProblem::RolloutEmpty => "rollout_empty",
+            LintProblem::Ended => "ended",
+            LintProblem::WindowNeverOpens => "window_never_opens",
+            LintProblem::Shadowed { .. } => "shadowed",
+            LintProblem::VariantUnreachable { .. } => "variant_unreachable",
+            LintProblem::NumberAsText { .. } => "number_as_text",
+            LintProblem::TooManyToRemember { .. } => "too_many_to_remember",
         }
     }
 }
@@ -127,17 +127,17 @@ pub fn ended(snapshot: &Snapshot, now: WallMs) -> Vec<Warning> {
         popup.status == Status::Live && popup.ends_at.is_some_and(|ends_at| ends_at <= now)
     };
     let over = snapshot.popups.iter().filter(is_over);
-    over.map(|popup| Warning { popup: Some(popup.id.to_string()), problem: Problem::Ended })
+    over.map(|popup| Warning { popup: Some(popup.id.to_string()), problem: LintProblem::Ended })
         .collect()
 }
 
 /// Why nobody can see a popup, as far as the popup alone shows it.
-fn unseen(popup: &Popup) -> impl Iterator<Item = Problem> {
+fn unseen(popup: &Popup) -> impl Iterator<Item = LintProblem> {
     let target = popup.target.as_deref().is_some_and(never_matches);
     let problems = [
-        (target, Problem::TargetNeverMatches),
-        (popup.rollout_below == 0, Problem::RolloutEmpty),
-        (!window_opens(popup), Problem::WindowNeverOpens),
+        (target, LintProblem::TargetNeverMatches),
+        (popup.rollout_below == 0, LintProblem::RolloutEmpty),
+        (!window_opens(popup), LintProblem::WindowNeverOpens),
     ];
     problems.into_iter().filter(|(holds, _)| *holds).map(|(_, problem)| problem)
 }
@@ -152,7 +152,7 @@ fn window_opens(popup: &Popup) -> bool {
 }
 
 /// Rules are at most `TARGET_DEPTH_MAX` deep, so recursion is bounded.
-fn add_numbers_as_texts(rule: &Rule, problems: &mut Vec<Problem>) {
+fn add_numbers_as_texts(rule: &Rule, problems: &mut Vec<LintProblem>) {
     match rule {
         Rule::All(parts) | Rule::Any(parts) => {
             parts.iter().for_each(|part| add_numbers_as_texts(part, problems));
@@ -162,19 +162,19 @@ fn add_numbers_as_texts(rule: &Rule, problems: &mut Vec<Problem>) {
             if parse_number(text).is_some() =>
         {
             let (attribute, text) = (attribute.to_string(), text.to_string());
-            problems.push(Problem::NumberAsText { attribute, operator: order.name(), text });
+            problems.push(LintProblem::NumberAsText { attribute, operator: order.name(), text });
         }
         Rule::Clause { .. } => {}
     }
 }
 
-fn unreachable_variants(popup: &Popup) -> impl Iterator<Item = Problem> {
+fn unreachable_variants(popup: &Popup) -> impl Iterator<Item = LintProblem> {
     let unreachable = popup.variants.iter().filter(|variant| variant.weight == 0);
-    unreachable.map(|variant| Problem::VariantUnreachable { key: variant.key.to_string() })
+    unreachable.map(|variant| LintProblem::VariantUnreachable { key: variant.key.to_string() })
 }
 
 /// Whether higher-ranked popups win against the popup of an index at each of its placements.
-fn shadowed(snapshot: &Snapshot, index: usize) -> Option<Problem> {
+fn shadowed(snapshot: &Snapshot, index: usize) -> Option<LintProblem> {
     let popup = &snapshot.popups[index];
     if popup.status != Status::Live {
         return None;
@@ -186,7 +186,7 @@ fn shadowed(snapshot: &Snapshot, index: usize) -> Option<Problem> {
         let winner = higher
             .map(|higher| &snapshot.popups[higher])
             .find(|higher| always_wins(higher, popup, &snapshot.settings))?;
-        first.get_or_insert_with(|| Problem::Shadowed {
+        first.get_or_insert_with(|| LintProblem::Shadowed {
             by: winner.id.to_string(),
             placement: placement.to_string(),
         });
@@ -217,21 +217,21 @@ fn always_wins(higher: &Popup, lower: &Popup, settings: &Settings) -> bool {
 
 /// Whether the popup rests after a show or an outcome.
 fn rests(popup: &Popup) -> bool {
-    let gaps = Outcome::ALL.map(|outcome| popup.after(outcome));
+    let gaps = ShowOutcome::ALL.map(|outcome| popup.after(outcome));
     popup.after_shown != NO_REST || gaps.iter().any(|gap| *gap != NO_REST)
 }
 
 const NO_REST: Gap = Gap::After(DurationMs(0));
 
 /// Popups that are paused count: their history matters again when they resume.
-fn too_many(snapshot: &Snapshot) -> Option<Problem> {
+fn too_many(snapshot: &Snapshot) -> Option<LintProblem> {
     let matters = |popup: &&Popup| {
         matches!(popup.status, Status::Live | Status::Paused)
             && (popup.max_shows > 0 || !popup.caps.is_empty() || rests(popup))
             && unseen(popup).next().is_none()
     };
     let count = snapshot.popups.iter().filter(matters).count();
-    (count > USER_POPUPS_MAX).then_some(Problem::TooManyToRemember { count })
+    (count > USER_POPUPS_MAX).then_some(LintProblem::TooManyToRemember { count })
 }
 
 #[cfg(test)]

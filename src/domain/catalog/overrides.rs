@@ -26,56 +26,56 @@ pub use text::{decode, decode_all, encode, encode_all};
 
 /// The id of an entry; random, so that no two nodes ever draw the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EntryId(pub u128);
+pub struct OverrideId(pub u128);
 
-impl std::fmt::Display for EntryId {
+impl std::fmt::Display for OverrideId {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(out, "{:032x}", self.0)
     }
 }
 
-impl EntryId {
+impl OverrideId {
     /// The id of its 32 lower-case hex digits.
-    pub fn parse(text: &str) -> Option<EntryId> {
-        hex::id(text).map(EntryId)
+    pub fn parse(text: &str) -> Option<OverrideId> {
+        hex::id(text).map(OverrideId)
     }
 }
 
 /// What an entry does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum OverrideKind {
     /// The popup is not shown for now.
     Pause,
     /// The popup is not shown again.
     Archive,
 }
 
-impl Kind {
+impl OverrideKind {
     /// Its word in tables and texts.
     pub fn word(self) -> &'static str {
         match self {
-            Kind::Pause => "pause",
-            Kind::Archive => "archive",
+            OverrideKind::Pause => "pause",
+            OverrideKind::Archive => "archive",
         }
     }
 
     /// The kind of a word.
-    pub fn of_word(word: &str) -> Option<Kind> {
-        [Kind::Pause, Kind::Archive].into_iter().find(|kind| kind.word() == word)
+    pub fn of_word(word: &str) -> Option<OverrideKind> {
+        [OverrideKind::Pause, OverrideKind::Archive].into_iter().find(|kind| kind.word() == word)
     }
 
     /// The status that it gives.
     pub fn status(self) -> Status {
         match self {
-            Kind::Pause => Status::Paused,
-            Kind::Archive => Status::Archived,
+            OverrideKind::Pause => Status::Paused,
+            OverrideKind::Archive => Status::Archived,
         }
     }
 }
 
 /// The end of an entry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct End {
+pub struct OverrideEnd {
     /// When it was resumed.
     pub at: WallMs,
     /// By whom.
@@ -84,30 +84,30 @@ pub struct End {
 
 /// One pause or archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct Override {
     /// Its id.
-    pub id: EntryId,
+    pub id: OverrideId,
     /// The popup's id.
     pub popup: Box<str>,
     /// What it does.
-    pub kind: Kind,
+    pub kind: OverrideKind,
     /// When it was made.
     pub at: WallMs,
     /// By whom.
     pub who: Box<str>,
     /// Its end, if it has one.
-    pub end: Option<End>,
+    pub end: Option<OverrideEnd>,
 }
 
-impl Entry {
+impl Override {
     /// What two nodes know of one entry, together: its earlier end, if any.
-    fn join(&mut self, other: &Entry) {
-        fn rest(entry: &Entry) -> (&str, Kind, WallMs, &str) {
+    fn join(&mut self, other: &Override) {
+        fn rest(entry: &Override) -> (&str, OverrideKind, WallMs, &str) {
             (&entry.popup, entry.kind, entry.at, &entry.who)
         }
         // Only a text that was tampered with differs in these; then all nodes take the same.
         if rest(other) < rest(self) {
-            *self = Entry { end: self.end.take(), ..other.clone() };
+            *self = Override { end: self.end.take(), ..other.clone() };
         }
         self.end = match (self.end.take(), other.end.clone()) {
             (Some(one), Some(other)) => Some(one.min(other)),
@@ -118,7 +118,7 @@ impl Entry {
 
 /// Where an entry may have come to, in the order in which more depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum OverridePlace {
     /// This process alone.
     Memory,
     /// The node's file.
@@ -129,36 +129,36 @@ pub enum Place {
     Sql,
 }
 
-impl Place {
+impl OverridePlace {
     /// Its word in answers.
     pub fn word(self) -> &'static str {
         match self {
-            Place::Memory => "memory",
-            Place::Node => "node",
-            Place::Redis => "redis",
-            Place::Sql => "sql",
+            OverridePlace::Memory => "memory",
+            OverridePlace::Node => "node",
+            OverridePlace::Redis => "redis",
+            OverridePlace::Sql => "sql",
         }
     }
 }
 
 /// An entry with the places that have it as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldOverride {
     /// The entry.
-    pub entry: Entry,
+    pub entry: Override,
     is_in: [bool; 4],
 }
 
-impl Held {
+impl HeldOverride {
     /// Whether a place has the entry as it is.
-    pub fn is_in(&self, place: Place) -> bool {
+    pub fn is_in(&self, place: OverridePlace) -> bool {
         self.is_in[place as usize]
     }
 
     /// The furthest place that has it.
-    fn furthest(&self) -> Place {
-        let places = [Place::Sql, Place::Redis, Place::Node];
-        places.into_iter().find(|place| self.is_in(*place)).unwrap_or(Place::Memory)
+    fn furthest(&self) -> OverridePlace {
+        let places = [OverridePlace::Sql, OverridePlace::Redis, OverridePlace::Node];
+        places.into_iter().find(|place| self.is_in(*place)).unwrap_or(OverridePlace::Memory)
     }
 }
 
@@ -167,37 +167,37 @@ impl Held {
 #[error(
     "there are {OVERRIDES_MAX} pauses and archives already: resume those that are no longer needed"
 )]
-pub struct TooMany;
+pub struct TooManyOverrides;
 
 /// All entries that a node knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
-    held: BTreeMap<EntryId, Held>,
+    held: BTreeMap<OverrideId, HeldOverride>,
     /// Entries that stand, by popup.
-    standing: BTreeMap<Box<str>, Vec<(Kind, EntryId)>>,
+    standing: BTreeMap<Box<str>, Vec<(OverrideKind, OverrideId)>>,
     /// How many have ended.
     ended: usize,
 }
 
 impl Overrides {
     /// Every entry, in the order of their ids.
-    pub fn all(&self) -> impl Iterator<Item = &Held> {
+    pub fn all(&self) -> impl Iterator<Item = &HeldOverride> {
         self.held.values()
     }
 
     /// The entries that a place does not have as they are.
-    pub fn not_in(&self, place: Place) -> impl Iterator<Item = &Held> {
+    pub fn not_in(&self, place: OverridePlace) -> impl Iterator<Item = &HeldOverride> {
         self.held.values().filter(move |held| !held.is_in(place))
     }
 
     /// What an operator set above a popup's own status, if anything: an archive wins.
     pub fn status(&self, popup: &str) -> Option<Status> {
         let kinds = self.standing.get(popup)?.iter().map(|(kind, _)| *kind);
-        kinds.max().map(Kind::status)
+        kinds.max().map(OverrideKind::status)
     }
 
     /// Whether an entry is known and has not ended.
-    pub fn stands(&self, id: EntryId) -> bool {
+    pub fn stands(&self, id: OverrideId) -> bool {
         self.held.get(&id).is_some_and(|held| held.entry.end.is_none())
     }
 
@@ -207,16 +207,16 @@ impl Overrides {
     }
 
     /// How far what was set of a popup has come: the least of all its entries, the ended ones too.
-    pub fn stored(&self, popup: &str) -> Place {
+    pub fn stored(&self, popup: &str) -> OverridePlace {
         let of_it = self.held.values().filter(|held| &*held.entry.popup == popup);
-        of_it.map(Held::furthest).min().unwrap_or(Place::Sql)
+        of_it.map(HeldOverride::furthest).min().unwrap_or(OverridePlace::Sql)
     }
 
     /// How far each popup of the entries has come; see [`Overrides::stored`].
-    pub fn all_stored(&self) -> BTreeMap<&str, Place> {
+    pub fn all_stored(&self) -> BTreeMap<&str, OverridePlace> {
         let mut stored = BTreeMap::new();
         for held in self.held.values() {
-            let least = stored.entry(&*held.entry.popup).or_insert(Place::Sql);
+            let least = stored.entry(&*held.entry.popup).or_insert(OverridePlace::Sql);
             *least = (*least).min(held.furthest());
         }
         stored
@@ -227,21 +227,21 @@ impl Overrides {
     /// stays stopped.
     ///
     /// # Errors
-    /// [`TooMany`]: nothing was made.
-    pub fn add(&mut self, entry: Entry) -> Result<bool, TooMany> {
+    /// [`TooManyOverrides`]: nothing was made.
+    pub fn add(&mut self, entry: Override) -> Result<bool, TooManyOverrides> {
         let of_popup = self.standing.get(&entry.popup).into_iter().flatten();
         if of_popup.filter(|(kind, _)| *kind == entry.kind).count() >= OVERRIDES_OF_POPUP_MAX {
             return Ok(false);
         }
         if self.held.len() >= OVERRIDES_MAX + OVERRIDES_ENDED_MAX {
-            return Err(TooMany);
+            return Err(TooManyOverrides);
         }
-        self.set(entry, Place::Memory);
+        self.set(entry, OverridePlace::Memory);
         Ok(true)
     }
 
     /// Ends every entry of a popup that stands; gives their number.
-    pub fn end(&mut self, popup: &str, end: &End) -> usize {
+    pub fn end(&mut self, popup: &str, end: &OverrideEnd) -> usize {
         let Some(standing) = self.standing.remove(popup) else { return 0 };
         for (_, id) in &standing {
             let held = self.held.get_mut(id).expect("what stands is held");
@@ -254,7 +254,7 @@ impl Overrides {
     }
 
     /// Takes in what a place knows of an entry. Whether anything is new.
-    pub fn take(&mut self, other: &Entry, from: Place) -> bool {
+    pub fn take(&mut self, other: &Override, from: OverridePlace) -> bool {
         let Some(held) = self.held.get_mut(&other.id) else {
             if self.held.len() >= 2 * OVERRIDES_MAX {
                 return false;
@@ -281,7 +281,7 @@ impl Overrides {
     }
 
     /// A place has an entry, where it is still as it was given.
-    pub fn mark(&mut self, entry: &Entry, place: Place) {
+    pub fn mark(&mut self, entry: &Override, place: OverridePlace) {
         if let Some(held) = self.held.get_mut(&entry.id)
             && held.entry == *entry
         {
@@ -290,26 +290,26 @@ impl Overrides {
     }
 
     /// A place does not have an entry any more.
-    pub fn unmark(&mut self, id: EntryId, place: Place) {
+    pub fn unmark(&mut self, id: OverrideId, place: OverridePlace) {
         if let Some(held) = self.held.get_mut(&id) {
             held.is_in[place as usize] = false;
         }
     }
 
     /// A place has lost all that it had.
-    pub fn unmark_all(&mut self, place: Place) {
+    pub fn unmark_all(&mut self, place: OverridePlace) {
         self.held.values_mut().for_each(|held| held.is_in[place as usize] = false);
     }
 
-    fn set(&mut self, entry: Entry, place: Place) {
+    fn set(&mut self, entry: Override, place: OverridePlace) {
         let mut is_in = [false; 4];
         is_in[place as usize] = true;
         self.list(&entry);
         self.ended += usize::from(entry.end.is_some());
-        self.held.insert(entry.id, Held { entry, is_in });
+        self.held.insert(entry.id, HeldOverride { entry, is_in });
     }
 
-    fn list(&mut self, entry: &Entry) {
+    fn list(&mut self, entry: &Override) {
         if entry.end.is_none() {
             let standing = self.standing.entry(entry.popup.clone()).or_default();
             standing.push((entry.kind, entry.id));
@@ -317,7 +317,7 @@ impl Overrides {
         }
     }
 
-    fn unlist(&mut self, entry: &Entry) {
+    fn unlist(&mut self, entry: &Override) {
         let Some(standing) = self.standing.get_mut(&entry.popup) else { return };
         standing.retain(|(_, id)| *id != entry.id);
         if standing.is_empty() {
@@ -331,9 +331,10 @@ impl Overrides {
         if self.ended <= OVERRIDES_ENDED_MAX + OVERRIDES_ENDED_MAX / 8 {
             return;
         }
-        let is_known = |held: &&Held| held.is_in(Place::Sql) && held.entry.end.is_some();
+        let is_known =
+            |held: &&HeldOverride| held.is_in(OverridePlace::Sql) && held.entry.end.is_some();
         let known = self.held.values().filter(is_known);
-        let mut oldest: Vec<(Option<End>, EntryId)> =
+        let mut oldest: Vec<(Option<OverrideEnd>, OverrideId)> =
             known.map(|held| (held.entry.end.clone(), held.entry.id)).collect();
         oldest.sort();
         oldest.truncate(self.ended - OVERRIDES_ENDED_MAX);

@@ -177,7 +177,7 @@ pub enum OnFailure {
 /// Outcomes in their rank: a higher one replaces a lower one. The numbers are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub enum Outcome {
+pub enum ShowOutcome {
     /// Shown, and nothing came of it.
     Ignored = 1,
     /// Closed by the user.
@@ -188,10 +188,14 @@ pub enum Outcome {
     Converted = 4,
 }
 
-impl Outcome {
+impl ShowOutcome {
     /// Every outcome, in their rank.
-    pub const ALL: [Outcome; 4] =
-        [Outcome::Ignored, Outcome::Dismissed, Outcome::Clicked, Outcome::Converted];
+    pub const ALL: [ShowOutcome; 4] = [
+        ShowOutcome::Ignored,
+        ShowOutcome::Dismissed,
+        ShowOutcome::Clicked,
+        ShowOutcome::Converted,
+    ];
 
     /// Its word.
     pub fn word(self) -> &'static str {
@@ -199,21 +203,21 @@ impl Outcome {
     }
 
     /// The outcome of a word.
-    pub fn of_word(word: &str) -> Option<Outcome> {
-        EventKind::of_word(word).and_then(Outcome::of_kind)
+    pub fn of_word(word: &str) -> Option<ShowOutcome> {
+        EventKind::of_word(word).and_then(ShowOutcome::of_kind)
     }
 
     /// The outcome that an event of a kind leads to; a show and `shown` have none.
-    pub fn of_kind(kind: EventKind) -> Option<Outcome> {
-        Outcome::ALL.into_iter().find(|outcome| outcome.kind() == kind)
+    pub fn of_kind(kind: EventKind) -> Option<ShowOutcome> {
+        ShowOutcome::ALL.into_iter().find(|outcome| outcome.kind() == kind)
     }
 
     fn kind(self) -> EventKind {
         match self {
-            Outcome::Ignored => EventKind::Ignored,
-            Outcome::Dismissed => EventKind::Dismissed,
-            Outcome::Clicked => EventKind::Clicked,
-            Outcome::Converted => EventKind::Converted,
+            ShowOutcome::Ignored => EventKind::Ignored,
+            ShowOutcome::Dismissed => EventKind::Dismissed,
+            ShowOutcome::Clicked => EventKind::Clicked,
+            ShowOutcome::Converted => EventKind::Converted,
         }
     }
 }
@@ -277,7 +281,7 @@ pub struct Popup {
 
 impl Popup {
     /// The rest after an outcome.
-    pub fn after(&self, outcome: Outcome) -> Gap {
+    pub fn after(&self, outcome: ShowOutcome) -> Gap {
         self.after_outcome[outcome as usize - 1]
     }
 }
@@ -315,9 +319,9 @@ mod tests {
         for (word, status) in Status::WORDS {
             assert_eq!((status.word(), Status::of_word(word)), (word, Some(status)));
         }
-        for outcome in Outcome::ALL {
-            assert_eq!(Outcome::of_word(outcome.word()), Some(outcome));
+        for outcome in ShowOutcome::ALL {
+            assert_eq!(ShowOutcome::of_word(outcome.word()), Some(outcome));
         }
-        assert_eq!((Status::of_word("Live"), Outcome::of_word("shown")), (None, None));
+        assert_eq!((Status::of_word("Live"), ShowOutcome::of_word("shown")), (None, None));
     }
 }

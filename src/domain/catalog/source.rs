@@ -24,7 +24,7 @@ mod tests;
 
 pub use popup::FIELDS;
 
-use fields::{Errors, Field};
+use fields::{Errors, SourceField};
 
 /// A popup as it is written, checked. Two definitions are equal where their canonical texts are.
 #[derive(Clone, Debug)]
@@ -308,7 +308,7 @@ fn definitions(nodes: &[Node]) -> Parsed {
     let mut lines_by_id = std::collections::BTreeMap::new();
     let mut read = Vec::with_capacity(nodes.len());
     for node in nodes {
-        let field = Field { path: String::new(), line: node.line, value: &node.value };
+        let field = SourceField { path: String::new(), line: node.line, value: &node.value };
         let before = id_of(node).and_then(|id| lines_by_id.insert(id.to_owned(), node.line));
         if let Some(line) = before {
             errors.popup = id_of(node).map(str::to_owned);

@@ -31,35 +31,37 @@ pub enum Scalar {
     /// Compared byte for byte.
     Text(Box<str>),
     /// A number, compared by value.
-    Number(Number),
+    Number(JsonNumber),
     /// true or false.
     Boolean(bool),
 }
 
 /// A JSON number: exact where it is whole and fits, else a double.
 #[derive(Clone, Copy, Debug)]
-pub enum Number {
+pub enum JsonNumber {
     /// A whole number.
     Whole(i128),
     /// Any other number; finite.
     Real(f64),
 }
 
-impl Number {
+impl JsonNumber {
     /// Compares by value, exactly: a whole number and a double are equal only where the double is
     /// that whole number. Does not allocate.
-    pub fn compare(self, other: Number) -> Ordering {
+    pub fn compare(self, other: JsonNumber) -> Ordering {
         match (self, other) {
-            (Number::Whole(a), Number::Whole(b)) => a.cmp(&b),
-            (Number::Real(a), Number::Real(b)) => a.partial_cmp(&b).expect("numbers are finite"),
-            (Number::Whole(a), Number::Real(b)) => compare_whole_with_real(a, b),
-            (Number::Real(a), Number::Whole(b)) => compare_whole_with_real(b, a).reverse(),
+            (JsonNumber::Whole(a), JsonNumber::Whole(b)) => a.cmp(&b),
+            (JsonNumber::Real(a), JsonNumber::Real(b)) => {
+                a.partial_cmp(&b).expect("numbers are finite")
+            }
+            (JsonNumber::Whole(a), JsonNumber::Real(b)) => compare_whole_with_real(a, b),
+            (JsonNumber::Real(a), JsonNumber::Whole(b)) => compare_whole_with_real(b, a).reverse(),
         }
     }
 }
 
-impl PartialEq for Number {
-    fn eq(&self, other: &Number) -> bool {
+impl PartialEq for JsonNumber {
+    fn eq(&self, other: &JsonNumber) -> bool {
         self.compare(*other).is_eq()
     }
 }
@@ -100,7 +102,7 @@ pub enum Test {
     /// `lt lte gt gte` on numbers or texts.
     Order {
         /// Which of the four.
-        order: Order,
+        order: Comparison,
         /// A number or a text.
         value: Scalar,
     },
@@ -115,7 +117,7 @@ pub enum Test {
     /// `semver_lt semver_lte semver_gt semver_gte`.
     Semver {
         /// Which of the four.
-        order: Order,
+        order: Comparison,
         /// The version.
         value: Version,
     },
@@ -125,7 +127,7 @@ pub enum Test {
 
 /// The four ordering operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum Comparison {
     /// Below.
     Less,
     /// Below or equal.
@@ -136,21 +138,31 @@ pub enum Order {
     GreaterOrEqual,
 }
 
-impl Order {
+impl Comparison {
     /// Its operator's name.
     pub fn name(self) -> &'static str {
         match self {
-            Order::Less => "lt",
-            Order::LessOrEqual => "lte",
-            Order::Greater => "gt",
-            Order::GreaterOrEqual => "gte",
+            Comparison::Less => "lt",
+            Comparison::LessOrEqual => "lte",
+            Comparison::Greater => "gt",
+            Comparison::GreaterOrEqual => "gte",
+        }
+    }
+
+    /// Whether it holds of a value, given how that stands to the bound.
+    pub(crate) fn holds(self, to_bound: Ordering) -> bool {
+        match self {
+            Comparison::Less => to_bound.is_lt(),
+            Comparison::LessOrEqual => to_bound.is_le(),
+            Comparison::Greater => to_bound.is_gt(),
+            Comparison::GreaterOrEqual => to_bound.is_ge(),
         }
     }
 }
 
 /// Reads a text as a number: one in JSON's grammar, exactly. A number beyond the range of a double
 /// counts as the largest double of its sign. Does not allocate.
-pub fn parse_number(text: &str) -> Option<Number> {
+pub fn parse_number(text: &str) -> Option<JsonNumber> {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let whole = digits(unsigned);
     if whole.is_empty() || (whole.len() > 1 && whole.starts_with('0')) {
@@ -160,7 +172,7 @@ pub fn parse_number(text: &str) -> Option<Number> {
     if rest.is_empty()
         && let Ok(number) = text.parse()
     {
-        return Some(Number::Whole(number));
+        return Some(JsonNumber::Whole(number));
     }
     if let Some(after_point) = rest.strip_prefix('.') {
         let fraction = digits(after_point);
@@ -180,7 +192,7 @@ pub fn parse_number(text: &str) -> Option<Number> {
         return None;
     }
     let real: f64 = text.parse().expect("the grammar of JSON is within that of doubles");
-    Some(Number::Real(real.clamp(f64::MIN, f64::MAX)))
+    Some(JsonNumber::Real(real.clamp(f64::MIN, f64::MAX)))
 }
 
 /// Reads a text as a boolean: exactly `true` or `false`. Does not allocate.

@@ -4,7 +4,7 @@
 
 use super::bucket;
 use super::context::Context;
-use super::gates::{Failure, Gate, Visit};
+use super::gates::{Gate, GateFailure, Visit};
 use crate::catalog::snapshot::{Content, OnFailure, Popup, Snapshot, Variant, is_same_locale};
 use crate::state::user::UserState;
 use nudged_base::limits::NEXT_IN_S_MAX;
@@ -62,15 +62,15 @@ pub fn decide(
     now: WallMs,
 ) -> Decision {
     let mut visit = Visit::new(snapshot, state, context, now);
-    let mut refusals = Refusals::default();
+    let mut failures = GateFailures::default();
     for index in snapshot.live(context.placement) {
         let popup = popup_at(snapshot, *index);
         match visit.failure_of_live(popup) {
             None => return show(*index, popup, context),
-            Some(failure) => refusals.add(failure),
+            Some(failure) => failures.add(failure),
         }
     }
-    refusals.decision(now)
+    failures.decision(now)
 }
 
 /// Decides on a request of a user whose state can't be read (docs/semantics.md#without-state): each
@@ -83,7 +83,7 @@ pub fn decide_degraded(
     now: WallMs,
 ) -> Decision {
     let mut visit = Visit::new(snapshot, local_state, context, now);
-    let mut refusals = Refusals::default();
+    let mut failures = GateFailures::default();
     let mut is_degraded = false;
     for index in snapshot.live(context.placement) {
         let popup = popup_at(snapshot, *index);
@@ -92,7 +92,7 @@ pub fn decide_degraded(
             OnFailure::Hide => visit.failure_without_state(popup),
         };
         match (failure, popup.on_failure) {
-            (Some(failure), _) => refusals.add(failure),
+            (Some(failure), _) => failures.add(failure),
             (None, OnFailure::Hide) => is_degraded = true,
             (None, OnFailure::Local) => return show(*index, popup, context),
         }
@@ -100,7 +100,7 @@ pub fn decide_degraded(
     if is_degraded {
         return Decision::Nothing { reason: Reason::Degraded, next_in_s: None };
     }
-    refusals.decision(now)
+    failures.decision(now)
 }
 
 /// Every popup of the catalog in the order in which they win, by its index, with the gate at which
@@ -150,15 +150,15 @@ fn show(index: u32, popup: &Popup, context: &Context<'_>) -> Decision {
 
 /// What the popups that failed so far come to.
 #[derive(Default)]
-struct Refusals {
+struct GateFailures {
     /// The latest gate at which one failed.
     latest: Option<Gate>,
     /// The earliest moment at which one's gate opens.
     opens_at: Option<WallMs>,
 }
 
-impl Refusals {
-    fn add(&mut self, failure: Failure) {
+impl GateFailures {
+    fn add(&mut self, failure: GateFailure) {
         self.latest = self.latest.max(Some(failure.gate));
         self.opens_at = match (self.opens_at, failure.opens_at) {
             (Some(a), Some(b)) => Some(a.min(b)),

@@ -7,10 +7,10 @@
 //! ```
 
 use super::bucket;
-use super::context::{Context, Value};
-use super::gates::{Failure, Gate};
+use super::context::{AttributeValue, Context};
+use super::gates::{Gate, GateFailure};
 use super::target;
-use crate::catalog::snapshot::{Cap, Outcome, Popup};
+use crate::catalog::snapshot::{Cap, Popup, ShowOutcome};
 use crate::catalog::target::Rule;
 use crate::state::user::{PopupState, UserState};
 use nudged_base::time::{Gap, WallMs};
@@ -62,7 +62,7 @@ pub struct FailedRule<'a> {
     /// What it is; `None` for unknown.
     pub result: Option<bool>,
     /// The request's value; `None` where it has none.
-    pub value: Option<Value<'a>>,
+    pub value: Option<AttributeValue<'a>>,
 }
 
 /// What the gaps of a popup are counted from.
@@ -80,7 +80,7 @@ pub struct GapFact {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutcomeFact {
     /// The outcome.
-    pub outcome: Outcome,
+    pub outcome: ShowOutcome,
     /// When it came, which is the show's own time for one that is inferred.
     pub at: WallMs,
     /// The rest after it.
@@ -107,7 +107,7 @@ pub struct CapFact {
 /// # Panics
 /// Where the failure is not that of this popup, this user and this moment.
 pub fn of<'a>(
-    (popup, failure): (&'a Popup, Failure),
+    (popup, failure): (&'a Popup, GateFailure),
     state: &UserState,
     context: &Context<'a>,
     now: WallMs,
@@ -173,7 +173,9 @@ fn gap(popup: &Popup, entry: &PopupState, now: WallMs) -> GapFact {
     };
     let outcome = match entry.outcome {
         Some(outcome) => fact(outcome, entry.outcome_at, false),
-        None if now >= shown_at.plus(popup.ignore_after) => fact(Outcome::Ignored, shown_at, true),
+        None if now >= shown_at.plus(popup.ignore_after) => {
+            fact(ShowOutcome::Ignored, shown_at, true)
+        }
         None => None,
     };
     GapFact { shown_at, after_shown: popup.after_shown, outcome }

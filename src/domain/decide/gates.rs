@@ -13,7 +13,7 @@ use super::bucket;
 use super::context::Context;
 use super::target;
 use crate::catalog::schedule::{Zone, is_inside, local_day, next_midnight, next_opening};
-use crate::catalog::snapshot::{Cap, Outcome, Popup, Settings, Snapshot, Status};
+use crate::catalog::snapshot::{Cap, Popup, Settings, ShowOutcome, Snapshot, Status};
 use crate::state::user::{PopupState, UserClocks, UserState};
 use nudged_base::hash;
 use nudged_base::time::{Gap, WallMs};
@@ -88,17 +88,17 @@ impl Gate {
 
 /// A gate that did not let a popup pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct GateFailure {
     /// The gate.
     pub gate: Gate,
     /// The first moment at which this gate opens, after now; `None` for never.
     pub opens_at: Option<WallMs>,
 }
 
-impl Failure {
+impl GateFailure {
     /// At a gate that time does not open.
-    fn shut(gate: Gate) -> Failure {
-        Failure { gate, opens_at: None }
+    fn shut(gate: Gate) -> GateFailure {
+        GateFailure { gate, opens_at: None }
     }
 }
 
@@ -142,7 +142,7 @@ pub fn next_show_at(popup: &Popup, entry: &PopupState, now: WallMs) -> NextShow 
     let after_shown = NextShow::after(shown_at, popup.after_shown);
     let (outcome, outcome_at) = match entry.outcome {
         Some(outcome) => (outcome, entry.outcome_at),
-        None if now >= shown_at.plus(popup.ignore_after) => (Outcome::Ignored, shown_at),
+        None if now >= shown_at.plus(popup.ignore_after) => (ShowOutcome::Ignored, shown_at),
         None => return after_shown,
     };
     after_shown.later_of(NextShow::after(outcome_at, popup.after(outcome)))
@@ -158,7 +158,7 @@ pub struct Visit<'a> {
     /// The request's zone.
     user_zone: Option<&'a TimeZone>,
     /// How the gates on the user's clocks stand.
-    crowding: Option<Option<Failure>>,
+    crowding: Option<Option<GateFailure>>,
 }
 
 impl<'a> Visit<'a> {
@@ -174,38 +174,38 @@ impl<'a> Visit<'a> {
 
     /// The first gate that holds back a popup, whatever its status and placement; `None` where it
     /// passes all.
-    pub fn failure(&mut self, popup: &'a Popup) -> Option<Failure> {
+    pub fn failure(&mut self, popup: &'a Popup) -> Option<GateFailure> {
         if popup.status != Status::Live {
-            return Some(Failure::shut(Gate::Status));
+            return Some(GateFailure::shut(Gate::Status));
         }
         self.failure_in_time(popup).or_else(|| {
             if popup.placements.iter().all(|placement| **placement != *self.context.placement) {
-                return Some(Failure::shut(Gate::Placement));
+                return Some(GateFailure::shut(Gate::Placement));
             }
             self.failure_for_request(popup).or_else(|| self.failure_in_state(popup))
         })
     }
 
     /// As [`Visit::failure`], for a live popup of the request's placement.
-    pub(crate) fn failure_of_live(&mut self, popup: &'a Popup) -> Option<Failure> {
+    pub(crate) fn failure_of_live(&mut self, popup: &'a Popup) -> Option<GateFailure> {
         self.failure_without_state(popup).or_else(|| self.failure_in_state(popup))
     }
 
     /// The first gate that holds back a live popup of the request's placement whoever the user is
     /// and whatever is remembered of it.
-    pub(crate) fn failure_without_state(&mut self, popup: &'a Popup) -> Option<Failure> {
+    pub(crate) fn failure_without_state(&mut self, popup: &'a Popup) -> Option<GateFailure> {
         self.failure_in_time(popup).or_else(|| self.failure_for_request(popup))
     }
 
     /// Schedule and windows.
-    fn failure_in_time(&mut self, popup: &'a Popup) -> Option<Failure> {
+    fn failure_in_time(&mut self, popup: &'a Popup) -> Option<GateFailure> {
         if let Some(starts_at) = popup.starts_at
             && self.now < starts_at
         {
-            return Some(Failure { gate: Gate::Schedule, opens_at: Some(starts_at) });
+            return Some(GateFailure { gate: Gate::Schedule, opens_at: Some(starts_at) });
         }
         if popup.ends_at.is_some_and(|ends_at| self.now >= ends_at) {
-            return Some(Failure::shut(Gate::Schedule));
+            return Some(GateFailure::shut(Gate::Schedule));
         }
         if popup.windows.is_empty() {
             return None;
@@ -215,7 +215,7 @@ impl<'a> Visit<'a> {
             return None;
         }
         let opens_at = next_opening(&popup.windows, zone, self.now);
-        Some(Failure { gate: Gate::Window, opens_at })
+        Some(GateFailure { gate: Gate::Window, opens_at })
     }
 
     fn zone_of(&mut self, popup: &'a Popup) -> &'a TimeZone {
@@ -228,20 +228,20 @@ impl<'a> Visit<'a> {
     }
 
     /// Target and rollout.
-    fn failure_for_request(&self, popup: &Popup) -> Option<Failure> {
+    fn failure_for_request(&self, popup: &Popup) -> Option<GateFailure> {
         if let Some(rule) = &popup.target
             && target::evaluate(rule, self.context.attributes) != Some(true)
         {
-            return Some(Failure::shut(Gate::Target));
+            return Some(GateFailure::shut(Gate::Target));
         }
         if !bucket::is_in_rollout(popup, self.context.user) {
-            return Some(Failure::shut(Gate::Rollout));
+            return Some(GateFailure::shut(Gate::Rollout));
         }
         None
     }
 
     /// The popup's entry, then the user's clocks.
-    fn failure_in_state(&mut self, popup: &Popup) -> Option<Failure> {
+    fn failure_in_state(&mut self, popup: &Popup) -> Option<GateFailure> {
         let entry = self.state.popup(popup.key);
         if let Some(failure) = entry.and_then(|entry| failure_of_entry(popup, entry, self.now)) {
             return Some(failure);
@@ -257,18 +257,18 @@ impl<'a> Visit<'a> {
 }
 
 /// The popup's own limits: shows for ever, gaps, sliding caps.
-fn failure_of_entry(popup: &Popup, entry: &PopupState, now: WallMs) -> Option<Failure> {
+fn failure_of_entry(popup: &Popup, entry: &PopupState, now: WallMs) -> Option<GateFailure> {
     if popup.max_shows > 0 && entry.shows_total >= popup.max_shows {
-        return Some(Failure::shut(Gate::MaxShows));
+        return Some(GateFailure::shut(Gate::MaxShows));
     }
     let next_show_at = next_show_at(popup, entry, now).time();
     if next_show_at.is_none_or(|at| now < at) {
-        return Some(Failure { gate: Gate::Gap, opens_at: next_show_at });
+        return Some(GateFailure { gate: Gate::Gap, opens_at: next_show_at });
     }
     // The cap that allows last; those that allow already are past.
     let opens_at = popup.caps.iter().filter_map(|cap| cap_opens_at(*cap, entry)).max();
     match opens_at {
-        Some(at) if now < at => Some(Failure { gate: Gate::Cap, opens_at }),
+        Some(at) if now < at => Some(GateFailure { gate: Gate::Cap, opens_at }),
         _ => None,
     }
 }
@@ -287,11 +287,11 @@ fn failure_of_clocks(
     clocks: &UserClocks,
     session: Option<&str>,
     now: WallMs,
-) -> Option<Failure> {
+) -> Option<GateFailure> {
     let last = clocks.last_counted_at?;
     let quiet_until = last.plus(settings.quiet_time);
     if now < quiet_until {
-        return Some(Failure { gate: Gate::Quiet, opens_at: Some(quiet_until) });
+        return Some(GateFailure { gate: Gate::Quiet, opens_at: Some(quiet_until) });
     }
     // Asking for the day last spares most visits the look into the zone.
     if settings.max_per_day > 0
@@ -299,13 +299,13 @@ fn failure_of_clocks(
         && local_day(&settings.tz, last) == local_day(&settings.tz, now)
     {
         let opens_at = Some(next_midnight(&settings.tz, now));
-        return Some(Failure { gate: Gate::Day, opens_at });
+        return Some(GateFailure { gate: Gate::Day, opens_at });
     }
     if settings.max_per_session > 0
         && clocks.session_shows >= settings.max_per_session
         && session.is_some_and(|session| hash::session(session.as_bytes()) == clocks.session)
     {
-        return Some(Failure::shut(Gate::Session));
+        return Some(GateFailure::shut(Gate::Session));
     }
     None
 }

@@ -4,14 +4,14 @@
 
 use std::cmp::Ordering;
 
-use super::context::Value;
-use crate::catalog::target::{Number, Order, Rule, Scalar, Test, parse_boolean, parse_number};
+use super::context::AttributeValue;
+use crate::catalog::target::{JsonNumber, Rule, Scalar, Test, parse_boolean, parse_number};
 
 #[cfg(test)]
 mod tests;
 
 /// Whether a rule holds; `None` for unknown, which at the top is no match.
-pub fn evaluate(rule: &Rule, attributes: &[(&str, Value<'_>)]) -> Option<bool> {
+pub fn evaluate(rule: &Rule, attributes: &[(&str, AttributeValue<'_>)]) -> Option<bool> {
     match rule {
         Rule::All(parts) => all(parts.iter().map(|part| evaluate(part, attributes))),
         Rule::Any(parts) => any(parts.iter().map(|part| evaluate(part, attributes))),
@@ -43,7 +43,7 @@ fn any(mut parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     known_or_true.unwrap_or(Some(true))
 }
 
-fn clause(test: &Test, value: Option<Value<'_>>) -> Option<bool> {
+fn clause(test: &Test, value: Option<AttributeValue<'_>>) -> Option<bool> {
     if let Test::Exists(wanted) = test {
         return Some(value.is_some() == *wanted);
     }
@@ -51,64 +51,59 @@ fn clause(test: &Test, value: Option<Value<'_>>) -> Option<bool> {
     match test {
         Test::Exists(_) => None,
         Test::Equal { value: wanted, negated } => {
-            Reading::of(value).equals(wanted).map(|equal| equal != *negated)
+            TypedValue::of(value).equals(wanted).map(|equal| equal != *negated)
         }
         Test::In { values, negated } => {
-            let reading = Reading::of(value);
-            any(values.iter().map(|wanted| reading.equals(wanted))).map(|found| found != *negated)
+            let typed = TypedValue::of(value);
+            any(values.iter().map(|wanted| typed.equals(wanted))).map(|found| found != *negated)
         }
         Test::Order { order, value: bound } => {
-            Reading::of(value).compare(bound).map(|ordering| holds(*order, ordering))
+            TypedValue::of(value).compare(bound).map(|ordering| order.holds(ordering))
         }
         Test::Contains(wanted) => contains(value, wanted),
         Test::StartsWith(start) => text(value).map(|text| text.starts_with(&**start)),
         Test::EndsWith(end) => text(value).map(|text| text.ends_with(&**end)),
         Test::Semver { order, value: bound } => text(value)
             .and_then(|text| bound.compare_text(text))
-            .map(|ordering| holds(*order, ordering)),
+            .map(|ordering| order.holds(ordering)),
         Test::Matches(pattern) => text(value).map(|text| pattern.is_match(text)),
     }
 }
 
 /// A substring of a text, or a member of a list. The list is what the rule asks about, so a member
 /// of another type than the rule's is not the wanted one, and leaves nothing unknown.
-fn contains(value: Value<'_>, wanted: &Scalar) -> Option<bool> {
+fn contains(value: AttributeValue<'_>, wanted: &Scalar) -> Option<bool> {
     match (value, wanted) {
-        (Value::Scalar(text), Scalar::Text(part)) => Some(text.contains(&**part)),
-        (Value::List(members), _) => {
-            Some(members.iter().any(|member| Reading::of(*member).equals(wanted) == Some(true)))
+        (AttributeValue::Scalar(text), Scalar::Text(part)) => Some(text.contains(&**part)),
+        (AttributeValue::List(members), _) => {
+            Some(members.iter().any(|member| TypedValue::of(*member).equals(wanted) == Some(true)))
         }
         _ => None,
     }
 }
 
-fn text(value: Value<'_>) -> Option<&str> {
+fn text(value: AttributeValue<'_>) -> Option<&str> {
     match value {
-        Value::Scalar(text) => Some(text),
-        Value::List(_) | Value::Other => None,
-    }
-}
-
-fn holds(order: Order, ordering: Ordering) -> bool {
-    match order {
-        Order::Less => ordering.is_lt(),
-        Order::LessOrEqual => ordering.is_le(),
-        Order::Greater => ordering.is_gt(),
-        Order::GreaterOrEqual => ordering.is_ge(),
+        AttributeValue::Scalar(text) => Some(text),
+        AttributeValue::List(_) | AttributeValue::Other => None,
     }
 }
 
 /// A value as each type that a rule may have, read once however many values the rule has.
-struct Reading<'a> {
+struct TypedValue<'a> {
     text: Option<&'a str>,
-    number: Option<Number>,
+    number: Option<JsonNumber>,
     boolean: Option<bool>,
 }
 
-impl<'a> Reading<'a> {
-    fn of(value: Value<'a>) -> Reading<'a> {
+impl<'a> TypedValue<'a> {
+    fn of(value: AttributeValue<'a>) -> TypedValue<'a> {
         let text = text(value);
-        Reading { text, number: text.and_then(parse_number), boolean: text.and_then(parse_boolean) }
+        TypedValue {
+            text,
+            number: text.and_then(parse_number),
+            boolean: text.and_then(parse_boolean),
+        }
     }
 
     fn equals(&self, wanted: &Scalar) -> Option<bool> {

@@ -5,7 +5,7 @@
 //! The caller's `now` is never before the newest time in the state (docs/semantics.md#time).
 
 use crate::catalog::schedule::local_day;
-use crate::catalog::snapshot::{Outcome, Popup, Settings, Snapshot};
+use crate::catalog::snapshot::{Popup, Settings, ShowOutcome, Snapshot};
 use nudged_base::event_kind::EventKind;
 use nudged_base::hash;
 use nudged_base::ids::PopupKey;
@@ -20,7 +20,7 @@ mod late;
 #[cfg(test)]
 mod tests;
 
-pub use late::{LateShow, Merge, confirm, learn_show, merge_show};
+pub use late::{LateShow, MergedShow, confirm, learn_show, merge_show};
 
 /// What a client reports of an impression. The numbers are stored, as bits of `Show::actions`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,8 +70,8 @@ impl Action {
     }
 
     /// The outcome that it stands for; `shown` is none.
-    pub fn outcome(self) -> Option<Outcome> {
-        Outcome::of_kind(self.kind())
+    pub fn outcome(self) -> Option<ShowOutcome> {
+        ShowOutcome::of_kind(self.kind())
     }
 
     fn bit(self) -> u8 {
@@ -248,7 +248,7 @@ fn count_session(clocks: &mut UserClocks, session: u64) {
 
 /// A higher outcome replaces the stored one, an equal one moves its time forward, a lower one
 /// changes nothing.
-fn add_outcome(entry: &mut PopupState, outcome: Outcome, acted_at: WallMs) {
+fn add_outcome(entry: &mut PopupState, outcome: ShowOutcome, acted_at: WallMs) {
     if entry.outcome < Some(outcome) {
         entry.outcome = Some(outcome);
         entry.outcome_at = acted_at;

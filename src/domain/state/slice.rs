@@ -29,7 +29,7 @@ use nudged_base::limits::{
     SLICE_PAGE_BYTES, SLICE_SHARD_BYTES_MAX, SLICE_SHARD_BYTES_MIN, SLICE_SWEEP_PAGES_MAX,
     STATE_BYTES_MAX, USER_BYTES_MAX,
 };
-use pages::{Class, PAGE_OVERHEAD_BYTES, Pages, Slot};
+use pages::{Class, PAGE_OVERHEAD_BYTES, PageSlot, Pages};
 
 /// Bytes of the entry that the index is sized for: an id of 16 bytes and a state of 40. Smaller
 /// entries fill the index before the pages, larger ones the pages before the index.
@@ -165,7 +165,7 @@ impl Slice {
         self.evictions
     }
 
-    fn find(&self, user: &[u8]) -> Option<Slot> {
+    fn find(&self, user: &[u8]) -> Option<PageSlot> {
         self.index.find(self.hash.of(user), |slot| self.pages.entry(slot).user == user)
     }
 

@@ -13,7 +13,7 @@ pub use encoding::{
     StateError, decode, decode_clocks, decode_popup, encode, encode_clocks, encode_popup,
 };
 
-use crate::catalog::snapshot::Outcome;
+use crate::catalog::snapshot::ShowOutcome;
 use nudged_base::ids::{PopupKey, Revision};
 use nudged_base::limits::SHOWS_REMEMBERED_MAX;
 use nudged_base::time::WallMs;
@@ -54,7 +54,7 @@ pub struct PopupState {
     pub shows_total: u32,
     /// The stored outcome of the latest show; `None` until an event, or until ignored is inferred
     /// (which is never stored).
-    pub outcome: Option<Outcome>,
+    pub outcome: Option<ShowOutcome>,
     /// The outcome's time; the default where there is none.
     pub outcome_at: WallMs,
     /// How many of `shows` are in use, 1 to 16.

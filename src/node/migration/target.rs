@@ -11,7 +11,7 @@ use crate::node::failure::Failure;
 use crate::node::{redis, shared_keys};
 use nudged_api::token::Secret;
 use nudged_background::keeper::scripts;
-use nudged_background::writer::union::WholeUser;
+use nudged_background::projection::union::WholeUser;
 use nudged_base::hex;
 use nudged_base::ids::{Partition, PopupKey, Revision, UserKey};
 use nudged_base::limits::{PARTITIONS, PEER_KNOWN_MS, PEER_SILENT_MS, REDIS_PIPELINE_MAX};

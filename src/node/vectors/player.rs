@@ -11,13 +11,13 @@ use super::case::{Act, At, Case, Decide, RawSettings, VectorEvent, VectorStep};
 use nudged_api::decide::read_attributes as read;
 use nudged_base::ids::PopupKey;
 use nudged_base::time::WallMs;
-use nudged_domain::catalog::compile::{Entry, compile};
+use nudged_domain::catalog::compile::{CatalogEntry, compile};
 use nudged_domain::catalog::snapshot::{Settings, Snapshot, Status};
 use nudged_domain::catalog::source::{
     Definition, SourceError, parse_json_popup, parse_json_values,
 };
 use nudged_domain::decide::choose::{Decision, content, decide};
-use nudged_domain::decide::context::{Context, Value as Attribute};
+use nudged_domain::decide::context::{AttributeValue, Context};
 use nudged_domain::state::apply::{self, Action, EventVerdict, ShowId};
 use nudged_domain::state::user::{UserState, decode, encode};
 
@@ -216,10 +216,10 @@ impl Player {
     }
 
     fn compile(&mut self) -> Result<(), Vec<String>> {
-        let entries: Vec<Entry<'_>> = self
+        let entries: Vec<CatalogEntry<'_>> = self
             .store
             .values()
-            .map(|stored| Entry {
+            .map(|stored| CatalogEntry {
                 definition: &stored.definition,
                 version: stored.version,
                 status: if stored.is_gone { Status::Archived } else { stored.definition.status() },
@@ -257,7 +257,7 @@ fn said(field: Option<&String>) -> Option<&str> {
 fn read_attributes<'a>(
     request: &'a Decide,
     bump: &'a Bump,
-) -> Result<&'a [(&'a str, Attribute<'a>)], Vec<String>> {
+) -> Result<&'a [(&'a str, AttributeValue<'a>)], Vec<String>> {
     let Some(attrs) = &request.attrs else { return Ok(&[]) };
     read(attrs.get().as_bytes(), bump)
         .map_err(|refusal| vec![format!("attrs: {}", refusal.code.name())])

@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::Destination;
 use nudged_base::limits::{OVERRIDES_FILE_BYTES, OVERRIDES_RETRY_MS};
 use nudged_base::telemetry::log::Message;
-use nudged_domain::catalog::overrides::{Entry, Held, Overrides, Place, decode, encode};
+use nudged_domain::catalog::overrides::{
+    HeldOverride, Override, OverridePlace, Overrides, decode, encode,
+};
 use nudged_runtime::two_copies::{self, TwoCopies};
 
 /// The file's name in the data directory.
@@ -18,7 +20,7 @@ pub(super) const FILE_NAME: &str = "overrides";
 ///
 /// # Errors
 /// What the system says of a file that is there.
-pub(super) fn read(directory: &Path) -> io::Result<Vec<Entry>> {
+pub(super) fn read(directory: &Path) -> io::Result<Vec<Override>> {
     let body = two_copies::read(&directory.join(FILE_NAME), OVERRIDES_FILE_BYTES)?;
     let text = body.and_then(|body| String::from_utf8(body).ok()).unwrap_or_default();
     Ok(text.lines().filter_map(decode).collect())
@@ -51,7 +53,7 @@ fn keep(destination: &Destination, path: &Path, file: &mut Option<TwoCopies>) ->
     };
     let bytes_max = open.body_bytes_max();
     let (body, entries, has_all) = destination.publisher.with_overrides(|overrides| {
-        let is_due = overrides.not_in(Place::Node).next().is_some();
+        let is_due = overrides.not_in(OverridePlace::Node).next().is_some();
         if is_due { lines(overrides, bytes_max) } else { (String::new(), Vec::new(), true) }
     });
     if entries.is_empty() {
@@ -66,16 +68,16 @@ fn keep(destination: &Destination, path: &Path, file: &mut Option<TwoCopies>) ->
 
 /// As many entries as fit, those first that nobody else may know; and whether all are among them
 /// that SQL does not have.
-fn lines(overrides: &Overrides, bytes_max: usize) -> (String, Vec<Entry>, bool) {
-    let mut all: Vec<&Held> = overrides.all().collect();
-    all.sort_by_key(|held| (held.is_in(Place::Sql), held.entry.end.is_some()));
+fn lines(overrides: &Overrides, bytes_max: usize) -> (String, Vec<Override>, bool) {
+    let mut all: Vec<&HeldOverride> = overrides.all().collect();
+    all.sort_by_key(|held| (held.is_in(OverridePlace::Sql), held.entry.end.is_some()));
     let (mut body, mut entries, mut has_all) = (String::new(), Vec::new(), true);
     for held in all {
         let line = encode(&held.entry);
         if body.len() + line.len() < bytes_max {
             body.push_str(&line);
             body.push('\n');
-        } else if !held.is_in(Place::Sql) {
+        } else if !held.is_in(OverridePlace::Sql) {
             has_all = false;
             continue;
         }
@@ -89,21 +91,21 @@ fn lines(overrides: &Overrides, bytes_max: usize) -> (String, Vec<Entry>, bool) 
 mod tests {
     use super::*;
     use nudged_base::time::WallMs;
-    use nudged_domain::catalog::overrides::{End, EntryId, Kind};
+    use nudged_domain::catalog::overrides::{OverrideEnd, OverrideId, OverrideKind};
 
-    fn entry(id: u128, ended: bool) -> Entry {
-        let end = ended.then(|| End { at: WallMs(9), who: "bob".into() });
+    fn entry(id: u128, ended: bool) -> Override {
+        let end = ended.then(|| OverrideEnd { at: WallMs(9), who: "bob".into() });
         let (popup, who) = ("p".repeat(64).into(), "w".repeat(100).into());
-        Entry { id: EntryId(id), popup, kind: Kind::Archive, at: WallMs(1), who, end }
+        Override { id: OverrideId(id), popup, kind: OverrideKind::Archive, at: WallMs(1), who, end }
     }
 
     #[test]
     fn what_only_this_node_knows_comes_first() {
         let mut overrides = Overrides::default();
-        overrides.take(&entry(1, false), Place::Sql);
-        overrides.take(&entry(2, true), Place::Sql);
-        overrides.take(&entry(3, true), Place::Redis);
-        overrides.take(&entry(4, false), Place::Memory);
+        overrides.take(&entry(1, false), OverridePlace::Sql);
+        overrides.take(&entry(2, true), OverridePlace::Sql);
+        overrides.take(&entry(3, true), OverridePlace::Redis);
+        overrides.take(&entry(4, false), OverridePlace::Memory);
         let ids = |bytes_max: usize| -> (Vec<u128>, usize, bool) {
             let (body, entries, has_all) = lines(&overrides, bytes_max);
             assert!(body.len() <= bytes_max);

@@ -12,7 +12,7 @@ use nudged_base::limits::{
 };
 use nudged_base::telemetry::log::Message;
 use nudged_config::Config;
-use nudged_domain::catalog::overrides::{Entry, Place, decode, encode};
+use nudged_domain::catalog::overrides::{Override, OverridePlace, decode, encode};
 use nudged_redis::ask::{Answer, AskError};
 use nudged_redis::link::LinkSettings;
 use nudged_runtime::redis_client::BlockingRedis;
@@ -43,7 +43,7 @@ impl SharedOverrides {
     ///
     /// # Errors
     /// Where Redis does not answer.
-    pub(super) fn load(&mut self) -> Result<Vec<Entry>, AskError> {
+    pub(super) fn load(&mut self) -> Result<Vec<Override>, AskError> {
         let answer = self.redis.ask(&[b"HGETALL", KEY])?;
         let Answer::List(words) = answer else { return Ok(Vec::new()) };
         let texts = words.chunks_exact(2).filter_map(|pair| match pair {
@@ -96,18 +96,18 @@ impl SharedOverrides {
     }
 
     /// What Redis has lost is put again: it may be another run.
-    fn forget_missing(&self, destination: &Destination, entries: &[Entry]) {
+    fn forget_missing(&self, destination: &Destination, entries: &[Override]) {
         let there: BTreeSet<_> = entries.iter().map(|entry| entry.id).collect();
         destination.publisher.with_overrides(|overrides| {
-            let held = overrides.all().filter(|held| held.is_in(Place::Redis));
+            let held = overrides.all().filter(|held| held.is_in(OverridePlace::Redis));
             let gone = held.map(|held| held.entry.id).filter(|id| !there.contains(id));
             for id in gone.collect::<Vec<_>>() {
-                overrides.unmark(id, Place::Redis);
+                overrides.unmark(id, OverridePlace::Redis);
             }
         });
     }
 
-    fn put(&mut self, entries: &[Entry]) -> Result<(), AskError> {
+    fn put(&mut self, entries: &[Override]) -> Result<(), AskError> {
         let mut mark = [0; 8];
         // Without the system's random numbers others learn of it by the next change.
         let _ = getrandom::fill(&mut mark);
@@ -124,7 +124,7 @@ impl SharedOverrides {
 
     /// Drops ended entries that this node has forgotten, since SQL remembers them, where Redis has
     /// more of them than it should.
-    fn trim(&mut self, destination: &Destination, entries: &[Entry]) -> Result<(), AskError> {
+    fn trim(&mut self, destination: &Destination, entries: &[Override]) -> Result<(), AskError> {
         if entries.len() <= OVERRIDES_MAX.min(4 * OVERRIDES_ENDED_MAX) {
             return Ok(());
         }

@@ -10,7 +10,7 @@ use super::Destination;
 use nudged_base::limits::{CATALOG_SQL_POLL_MS, OVERRIDES_PUT_MAX, OVERRIDES_RETRY_MS};
 use nudged_base::telemetry::log::Message;
 use nudged_config::Config;
-use nudged_domain::catalog::overrides::{EntryId, Place};
+use nudged_domain::catalog::overrides::{OverrideId, OverridePlace};
 use nudged_runtime::clocks;
 use nudged_runtime::sql_fitness::Asker;
 use nudged_runtime::sql_writer::WriterFigures;
@@ -66,7 +66,7 @@ impl Courier {
             }
             self.store.put_overrides(&due)?;
             // SQL may know the end of what was brought open.
-            let ids: Vec<EntryId> = due.iter().map(|entry| entry.id).collect();
+            let ids: Vec<OverrideId> = due.iter().map(|entry| entry.id).collect();
             destination.take(&self.store.overrides_of(&ids)?);
             destination.mark(&due);
             has_put = true;
@@ -88,19 +88,19 @@ impl Courier {
         }
         self.asked = Some(Instant::now());
         let current = destination.publisher.current();
-        let told: BTreeSet<EntryId> = current.overrides.iter().map(|entry| entry.id).collect();
-        let ids: Vec<EntryId> = destination.publisher.with_overrides(|overrides| {
+        let told: BTreeSet<OverrideId> = current.overrides.iter().map(|entry| entry.id).collect();
+        let ids: Vec<OverrideId> = destination.publisher.with_overrides(|overrides| {
             let standing = overrides.all().filter(|held| held.entry.end.is_none());
-            let stored = standing.filter(|held| held.is_in(Place::Sql));
+            let stored = standing.filter(|held| held.is_in(OverridePlace::Sql));
             stored.map(|held| held.entry.id).filter(|id| !told.contains(id)).collect()
         });
         for ids in ids.chunks(OVERRIDES_PUT_MAX) {
             let found = self.store.overrides_of(ids)?;
             destination.take(&found);
-            let there: BTreeSet<EntryId> = found.iter().map(|entry| entry.id).collect();
+            let there: BTreeSet<OverrideId> = found.iter().map(|entry| entry.id).collect();
             destination.publisher.with_overrides(|overrides| {
                 let gone = ids.iter().filter(|id| !there.contains(id));
-                gone.for_each(|id| overrides.unmark(*id, Place::Sql));
+                gone.for_each(|id| overrides.unmark(*id, OverridePlace::Sql));
             });
         }
         Ok(!ids.is_empty())

@@ -11,7 +11,7 @@ use super::refusal::PublishError;
 use crate::popups_file::PopupsFile;
 use nudged_base::limits::CATALOG_CHANGE_MS;
 use nudged_config::Config;
-use nudged_domain::catalog::overrides::Entry;
+use nudged_domain::catalog::overrides::Override;
 use nudged_domain::catalog::snapshot::Status;
 use nudged_domain::catalog::source::{Definition, SourceError, parse_json_popup};
 use nudged_runtime::{clocks, topology};
@@ -83,7 +83,7 @@ pub struct ImportedLine {
 pub fn import_popups(
     store: &mut Store,
     config: &Config,
-    (imported, overrides): (&[ImportedLine], &[Entry]),
+    (imported, overrides): (&[ImportedLine], &[Override]),
 ) -> Result<(StoredCatalog, StoredCatalog), PublishError> {
     let texts: Vec<String> = imported.iter().map(|line| line.definition.canonical_json()).collect();
     let popups: Vec<ImportedPopup<'_>> = imported

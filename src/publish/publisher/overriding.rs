@@ -11,7 +11,9 @@ use super::change::check_expected;
 use super::published::{KnownPopup, Published};
 use super::{PublishError, Publisher};
 use nudged_base::limits::OVERRIDES_TOLD_MS;
-use nudged_domain::catalog::overrides::{End, Entry, EntryId, Kind, Place};
+use nudged_domain::catalog::overrides::{
+    Override, OverrideEnd, OverrideId, OverrideKind, OverridePlace,
+};
 use nudged_domain::catalog::snapshot::Status;
 use nudged_runtime::clocks;
 
@@ -19,8 +21,8 @@ use nudged_runtime::clocks;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OverrideRequest {
     /// Set one.
-    Set(Kind),
-    /// End those that this node knows.
+    Set(OverrideKind),
+    /// OverrideEnd those that this node knows.
     Resume,
 }
 
@@ -32,7 +34,7 @@ pub struct Overridden {
     /// The catalog that it is in.
     pub published: Published,
     /// How far it is stored.
-    pub stored: Place,
+    pub stored: OverridePlace,
     /// What the operator should know of it.
     pub warnings: Vec<String>,
 }
@@ -74,7 +76,7 @@ impl Publisher {
         let known = found.ok_or(PublishError::NoSuchPopup)?;
         let is_change = match request {
             OverrideRequest::Set(kind) => {
-                let entry = Entry {
+                let entry = Override {
                     id: fresh_id(),
                     popup: context.id.into(),
                     kind,
@@ -85,7 +87,7 @@ impl Publisher {
                 live.overrides.add(entry)?
             }
             OverrideRequest::Resume => {
-                let end = End { at: clocks::wall(), who: context.who.into() };
+                let end = OverrideEnd { at: clocks::wall(), who: context.who.into() };
                 let count = live.overrides.end(context.id, &end);
                 if count == 0 && known.own != Status::Live {
                     return Err(PublishError::OwnStatus(self.where_own_status_is(known)));
@@ -130,10 +132,10 @@ impl Publisher {
     }
 
     /// What is to be said where other nodes can't know yet.
-    fn warn_of_reach(&self, stored: Place) -> Option<String> {
+    fn warn_of_reach(&self, stored: OverridePlace) -> Option<String> {
         let config = self.config();
         let (has_sql, has_redis) = (config.mysql.url.is_some(), config.redis.url.is_some());
-        if !has_sql || stored >= Place::Redis {
+        if !has_sql || stored >= OverridePlace::Redis {
             return None;
         }
         Some(match has_redis {
@@ -143,7 +145,7 @@ impl Publisher {
     }
 }
 
-fn fresh_id() -> EntryId {
+fn fresh_id() -> OverrideId {
     let mut bytes = [0; 16];
     // The system's source fails only before it is seeded, early in a machine's start; what an id
     // then has is still the time.
@@ -151,5 +153,5 @@ fn fresh_id() -> EntryId {
         bytes[..8].copy_from_slice(&clocks::mono().0.to_le_bytes());
         bytes[8..].copy_from_slice(&clocks::wall().0.to_le_bytes());
     }
-    EntryId(u128::from_le_bytes(bytes))
+    OverrideId(u128::from_le_bytes(bytes))
 }

@@ -11,7 +11,7 @@ use super::settings::settings_of;
 use crate::popups_file::{self, PopupsFile, PopupsFileError};
 use nudged_base::telemetry::log::{Log, Message, Value};
 use nudged_config::Config;
-use nudged_domain::catalog::compile::{Entry, compile, compile_unstored};
+use nudged_domain::catalog::compile::{CatalogEntry, compile, compile_unstored};
 use nudged_domain::catalog::snapshot::{Settings, Snapshot, Status};
 use nudged_domain::catalog::source::{Definition, SourceError, parse_json_popup};
 use nudged_runtime::clocks;
@@ -147,9 +147,9 @@ pub(super) fn compile_all(
     settings: Settings,
     version: u64,
 ) -> Result<Snapshot, Vec<SourceError>> {
-    let entries: Vec<Entry<'_>> = popups
+    let entries: Vec<CatalogEntry<'_>> = popups
         .iter()
-        .map(|known| Entry {
+        .map(|known| CatalogEntry {
             definition: &known.definition,
             version: known.stored.version,
             status: known.status,

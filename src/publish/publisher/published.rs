@@ -7,7 +7,7 @@ use crate::catalog_copy;
 use nudged_base::telemetry::log::{Log, Message, Value};
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::lint::lint;
-use nudged_domain::catalog::overrides::Entry;
+use nudged_domain::catalog::overrides::Override;
 use nudged_domain::catalog::snapshot::{Snapshot, Status};
 use nudged_domain::catalog::source::Definition;
 use nudged_runtime::log_thread::stamp_now;
@@ -40,7 +40,7 @@ pub struct Published {
     /// When it became current.
     pub at: WallMs,
     /// The pauses and archives that the store has.
-    pub overrides: Arc<[Entry]>,
+    pub overrides: Arc<[Override]>,
 }
 
 impl Published {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::shards::NoAnswer;
 use nudged_config::Config;
-use nudged_domain::catalog::overrides::TooMany;
+use nudged_domain::catalog::overrides::TooManyOverrides;
 use nudged_domain::catalog::source::SourceError;
 use nudged_store::StoreError;
 
@@ -48,7 +48,7 @@ pub enum PublishError {
     OwnStatus(String),
     /// The node knows as many pauses and archives as it can; nothing changed.
     #[error(transparent)]
-    TooManyOverrides(#[from] TooMany),
+    TooManyOverrides(#[from] TooManyOverrides),
     /// What an operator sent is no popup that this catalog can have; nothing changed.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Definition(Vec<SourceError>),

@@ -23,7 +23,7 @@ use crate::popups_file::PopupsFile;
 use nudged_base::limits::{FILE_STATUSES_MS, RELOAD_TURN_MS};
 use nudged_base::telemetry::log::{Message, Value};
 use nudged_config::{Config, Difference, reloadable_difference};
-use nudged_domain::catalog::overrides::Place;
+use nudged_domain::catalog::overrides::OverridePlace;
 use nudged_domain::catalog::snapshot::Status;
 use nudged_runtime::log_thread::stamp_now;
 use nudged_shard::control::ControlRequest;
@@ -248,7 +248,7 @@ impl Publisher {
             );
         }
         // What comes from a copy may be older than what SQL has: it is brought there once more.
-        let place = if is_file_pending { Place::Memory } else { Place::Sql };
+        let place = if is_file_pending { OverridePlace::Memory } else { OverridePlace::Sql };
         let stored = published.overrides.iter().map(|entry| (entry.clone(), place));
         self.begin_with(&published, entries.into_iter().chain(stored));
         Ok(())

@@ -12,7 +12,7 @@ use super::published::{KnownPopup, Published};
 use super::{PublishError, Publisher};
 use crate::shards;
 use nudged_base::ids::PopupKey;
-use nudged_domain::catalog::overrides::{Entry, Overrides, Place};
+use nudged_domain::catalog::overrides::{Override, OverridePlace, Overrides};
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_runtime::clocks;
 use nudged_shard::control::ControlRequest;
@@ -22,7 +22,7 @@ impl Publisher {
     pub(super) fn begin_with(
         &self,
         published: &Published,
-        entries: impl Iterator<Item = (Entry, Place)>,
+        entries: impl Iterator<Item = (Override, OverridePlace)>,
     ) {
         let mut live = self.live.lock();
         for (entry, place) in entries {
@@ -58,7 +58,7 @@ impl Publisher {
         let mut live = self.live.lock();
         change(&mut live);
         for entry in published.overrides.iter() {
-            live.overrides.take(entry, Place::Sql);
+            live.overrides.take(entry, OverridePlace::Sql);
         }
         let shown = self.show_locked(&live, published);
         self.live.ring();
@@ -130,9 +130,9 @@ impl Publisher {
     /// `Unconfirmed`; it holds all the same.
     pub fn take_overrides(
         &self,
-        entries: &[Entry],
-        from: Place,
-    ) -> Result<Vec<Entry>, PublishError> {
+        entries: &[Override],
+        from: OverridePlace,
+    ) -> Result<Vec<Override>, PublishError> {
         let mut live = self.live.lock();
         let mut news = Vec::new();
         for entry in entries {
@@ -171,15 +171,16 @@ impl Publisher {
     }
 
     /// How far what was set of a popup is stored; waits until `until` for SQL to have it.
-    pub fn await_stored(&self, popup: &str, until: Instant) -> Place {
+    pub fn await_stored(&self, popup: &str, until: Instant) -> OverridePlace {
         let live = self.live.lock();
         let limit = until.saturating_duration_since(Instant::now());
-        let live = self.live.wait(live, limit, |live| live.overrides.stored(popup) < Place::Sql);
+        let live =
+            self.live.wait(live, limit, |live| live.overrides.stored(popup) < OverridePlace::Sql);
         live.overrides.stored(popup)
     }
 
     /// How far the pauses and archives of each popup that has any are stored; all others' are.
-    pub fn stored_places(&self) -> BTreeMap<String, Place> {
+    pub fn stored_places(&self) -> BTreeMap<String, OverridePlace> {
         let live = self.live.lock();
         let places = live.overrides.all_stored().into_iter();
         places.map(|(popup, place)| (popup.to_owned(), place)).collect()

@@ -11,7 +11,7 @@ use crate::statements::users::NAMED_MAX;
 use crate::stored::StreamId;
 use crate::value::{Row, SqlValue, Unreadable, signed};
 use crate::whole::WholeEvent;
-use nudged_background::writer::batcher::{EventRow, WithdrawnRow, erased_decision};
+use nudged_background::projection::batcher::{EventRow, WithdrawnRow, erased_decision};
 use nudged_base::ids::Sequence;
 use nudged_base::limits::MYSQL_LIST_MAX;
 

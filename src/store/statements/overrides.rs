@@ -11,7 +11,7 @@ use crate::statements::popups::{lock_version, raise_version};
 use crate::stored::Dropped;
 use crate::value::{Row, SqlValue, Unreadable};
 use nudged_base::limits::{OVERRIDES_MAX, SQL_ROWS_READ_MAX};
-use nudged_domain::catalog::overrides::{End, Entry, EntryId, Kind};
+use nudged_domain::catalog::overrides::{Override, OverrideEnd, OverrideId, OverrideKind};
 
 const READ: &str = "read pauses and archives";
 const WRITE: &str = "store pauses and archives";
@@ -24,18 +24,18 @@ fn insert(on_conflict: OnConflict<'_>) -> Insert<'_> {
 }
 
 /// An entry of its row; `None` where somebody else wrote what is none.
-fn read_row(row: &mut Row<'_>) -> Result<Option<Entry>, Unreadable> {
+fn read_row(row: &mut Row<'_>) -> Result<Option<Override>, Unreadable> {
     let (id, popup, kind) = (row.take::<String>()?, row.take::<String>()?, row.take::<String>()?);
     let (at, who) = (row.take_time()?, row.take::<String>()?);
     let (ended_at, ended_by) = (row.take_maybe_time()?, row.take::<Option<String>>()?);
-    let end = ended_at.map(|at| End { at, who: ended_by.unwrap_or_default().into() });
+    let end = ended_at.map(|at| OverrideEnd { at, who: ended_by.unwrap_or_default().into() });
     // A word that somebody else wrote stops the popup.
-    let kind = Kind::of_word(&kind).unwrap_or(Kind::Pause);
+    let kind = OverrideKind::of_word(&kind).unwrap_or(OverrideKind::Pause);
     let (popup, who) = (popup.into(), who.into());
-    Ok(EntryId::parse(&id).map(|id| Entry { id, popup, kind, at, who, end }))
+    Ok(OverrideId::parse(&id).map(|id| Override { id, popup, kind, at, who, end }))
 }
 
-fn values<'v>(id: &'v str, entry: &'v Entry) -> [SqlValue<'v>; 7] {
+fn values<'v>(id: &'v str, entry: &'v Override) -> [SqlValue<'v>; 7] {
     [
         id.into(),
         SqlValue::Text(&entry.popup),
@@ -54,7 +54,7 @@ impl Store {
     ///
     /// # Errors
     /// Where the database fails.
-    pub fn put_overrides(&mut self, entries: &[Entry]) -> Result<(), StoreError> {
+    pub fn put_overrides(&mut self, entries: &[Override]) -> Result<(), StoreError> {
         self.session.get_mut().transaction(|session| {
             // Two nodes that bring the same entry write its history once.
             lock_version(session)?;
@@ -66,7 +66,7 @@ impl Store {
     ///
     /// # Errors
     /// Where the database fails.
-    pub fn overrides_of(&mut self, ids: &[EntryId]) -> Result<Vec<Entry>, StoreError> {
+    pub fn overrides_of(&mut self, ids: &[OverrideId]) -> Result<Vec<Override>, StoreError> {
         of_ids(self.session.get_mut(), ids)
     }
 
@@ -74,7 +74,7 @@ impl Store {
     ///
     /// # Errors
     /// Where the database fails.
-    pub fn whole_overrides(&mut self) -> Result<Vec<Entry>, StoreError> {
+    pub fn whole_overrides(&mut self) -> Result<Vec<Override>, StoreError> {
         let query = format!("SELECT {COLUMNS} FROM override_entries ORDER BY entry_id");
         let rows = self.session.get_mut().query(READ, &query, &[], read_row)?;
         Ok(rows.into_iter().flatten().collect())
@@ -85,7 +85,7 @@ impl Store {
     ///
     /// # Errors
     /// Where the database fails.
-    pub fn take_overrides(&mut self, entries: &[Entry]) -> Result<u64, StoreError> {
+    pub fn take_overrides(&mut self, entries: &[Override]) -> Result<u64, StoreError> {
         if entries.is_empty() {
             return Ok(0);
         }
@@ -104,7 +104,7 @@ impl Store {
 }
 
 /// Every entry that stands, and the latest that have ended.
-pub(super) fn load(session: &mut Session) -> Result<Vec<Entry>, StoreError> {
+pub(super) fn load(session: &mut Session) -> Result<Vec<Override>, StoreError> {
     let standing = format!(
         "SELECT {COLUMNS} FROM override_entries WHERE ended_at IS NULL LIMIT {OVERRIDES_MAX}"
     );
@@ -114,14 +114,14 @@ pub(super) fn load(session: &mut Session) -> Result<Vec<Entry>, StoreError> {
     );
     let mut rows = session.query(READ, &standing, &[], read_row)?;
     rows.extend(session.query(READ, &ended, &[], read_row)?);
-    let mut entries: Vec<Entry> = rows.into_iter().flatten().collect();
+    let mut entries: Vec<Override> = rows.into_iter().flatten().collect();
     entries.sort_by_key(|entry| entry.id);
     Ok(entries)
 }
 
 /// Writes what is news of these entries, with their lines of history; whether anything was.
-pub(super) fn put(session: &mut Session, entries: &[Entry]) -> Result<bool, StoreError> {
-    let ids: Vec<EntryId> = entries.iter().map(|entry| entry.id).collect();
+pub(super) fn put(session: &mut Session, entries: &[Override]) -> Result<bool, StoreError> {
+    let ids: Vec<OverrideId> = entries.iter().map(|entry| entry.id).collect();
     let mut stored = of_ids(session, &ids)?;
     let mut popups: Vec<&str> = entries.iter().map(|entry| &*entry.popup).collect();
     popups.sort_unstable();
@@ -159,7 +159,7 @@ pub(crate) fn dropped(session: &mut Session) -> Result<Vec<Dropped>, StoreError>
     Ok(rows.into_iter().filter_map(dropped_of).collect())
 }
 
-fn of_ids(session: &mut Session, ids: &[EntryId]) -> Result<Vec<Entry>, StoreError> {
+fn of_ids(session: &mut Session, ids: &[OverrideId]) -> Result<Vec<Override>, StoreError> {
     let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
     let ids: Vec<SqlValue<'_>> = ids.iter().map(SqlValue::from).collect();
     let find = format!("SELECT {COLUMNS} FROM override_entries WHERE entry_id IN (?)");

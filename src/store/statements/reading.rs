@@ -10,7 +10,7 @@ use crate::statements::erased::tombstones;
 use crate::statements::users::{USER_READ, read_user};
 use crate::stored::StoredEvent;
 use crate::value::SqlValue;
-use nudged_background::writer::union::Tombstone;
+use nudged_background::projection::union::Tombstone;
 use nudged_base::ids::{PopupKey, UserKey};
 use nudged_base::limits::{SQL_ROWS_READ_MAX, USER_POPUPS_MAX};
 use nudged_domain::state::user::{PopupState, UserState, decode_popup};

@@ -9,7 +9,7 @@ use crate::stored::{StatRow, StreamId};
 use crate::value::{Row, SqlValue, Unreadable};
 use crate::whole::WholeStat;
 use crate::{Store, StoreReader};
-use nudged_background::writer::stats::{StatCounts, StatKey, hour_of};
+use nudged_background::projection::stats::{StatCounts, StatKey, hour_of};
 use nudged_base::time::WallMs;
 
 /// The six counts, in the order of a row's.

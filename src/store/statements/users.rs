@@ -7,11 +7,11 @@ use crate::session::{RowError, Session};
 use crate::statement::{ColumnChange, Insert, OnConflict};
 use crate::value::{Row, SqlValue, Unreadable, signed};
 use crate::whole::outcome_at;
-use nudged_background::writer::batcher::{EntryColumns, PopupRow, UserRow};
-use nudged_background::writer::union::{WholeEntry, WholeUser};
+use nudged_background::projection::batcher::{EntryColumns, PopupDelta, UserRow};
+use nudged_background::projection::union::{WholeEntry, WholeUser};
 use nudged_base::ids::{PopupKey, Revision, UserKey};
 use nudged_base::time::WallMs;
-use nudged_domain::catalog::snapshot::Outcome;
+use nudged_domain::catalog::snapshot::ShowOutcome;
 use nudged_domain::state::user::UserClocks;
 
 /// Rows that one statement names, where it may name several: their texts may be long.
@@ -74,7 +74,7 @@ pub(super) fn write_users(session: &mut Session, users: &[UserRow<'_>]) -> Resul
 struct UserPopupColumns<'a> {
     shows: u32,
     last_shown_at: Option<WallMs>,
-    outcome: Option<(Outcome, WallMs)>,
+    outcome: Option<(ShowOutcome, WallMs)>,
     next_show_at: Option<WallMs>,
     is_forgotten: bool,
     first: Revision,
@@ -157,7 +157,7 @@ const COLUMNS: &str = "shows, last_shown_at, outcome, outcome_at, next_show_at, 
 /// Writes and forgets entries where the revision is the higher one.
 pub(super) fn write_entries(
     session: &mut Session,
-    popups: &[PopupRow<'_>],
+    popups: &[PopupDelta<'_>],
 ) -> Result<(), RowError> {
     // Since when an entry counts is a matter of the row, and so of its statement. Nearly all go on.
     for begins in ["forgotten", "TRUE"] {
@@ -200,7 +200,7 @@ fn begins_where(entry: &EntryColumns<'_>) -> &'static str {
 /// Deletes the entries that only a withdrawn show had made.
 pub(super) fn remove_entries(
     session: &mut Session,
-    popups: &[PopupRow<'_>],
+    popups: &[PopupDelta<'_>],
 ) -> Result<(), StoreError> {
     const IS_OLDER: &str = "(user_id = ? AND popup_id = ? AND (revision_epoch < ? \
         OR (revision_epoch = ? AND revision_counter < ?)))";

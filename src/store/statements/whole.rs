@@ -1,6 +1,6 @@
 //! Users with everything that is stored of them, read in pages and taken in. Each call that takes
 //! something in is one transaction and may be repeated. What a union of users is stands in
-//! `writer::union`.
+//! `projection::union`.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::statements::reading::users_after;
 use crate::statements::users::{ENTRY_READ, USER_READ, read_entry, read_user, replace_whole};
 use crate::value::SqlValue;
 use crate::whole::{TakenUsers, plan};
-use nudged_background::writer::union::WholeUser;
+use nudged_background::projection::union::WholeUser;
 use nudged_base::ids::UserKey;
 
 impl Store {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use nudged_domain::catalog::compile::{Entry, compile};
+use nudged_domain::catalog::compile::{CatalogEntry, compile};
 use nudged_domain::catalog::snapshot::{Settings, Snapshot};
 use nudged_domain::catalog::source::parse_toml;
 
@@ -93,7 +93,7 @@ pub fn snapshot() -> Arc<Snapshot> {
     let definitions = parse_toml(POPUPS).expect("the popups are well-formed");
     let entries: Vec<_> = definitions
         .iter()
-        .map(|definition| Entry { definition, version: 1, status: definition.status() })
+        .map(|definition| CatalogEntry { definition, version: 1, status: definition.status() })
         .collect();
     Arc::new(compile(&entries, Settings::default(), 1).expect("the popups go together"))
 }

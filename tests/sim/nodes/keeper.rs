@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use nudged_background::keeper::figures::KeeperFigures;
-use nudged_background::keeper::list_share::ListShare;
+use nudged_background::keeper::metrics::KeeperMetrics;
 use nudged_background::keeper::peers::NodeId;
 use nudged_background::keeper::rounds::{
     Effect, FillSizes, Input, Notice, Rounds, RoundsSetup, View,
 };
+use nudged_background::lists::assignment::ListAssignment;
 use nudged_base::time::MonoNs;
 use nudged_redis::refusal::Refusal;
 
@@ -38,7 +38,7 @@ pub struct KeeperSide {
 
 impl KeeperSide {
     /// A keeper of a process that begins.
-    pub fn new(node: NodeId, life: u32, lists: Option<Arc<ListShare>>) -> KeeperSide {
+    pub fn new(node: NodeId, life: u32, lists: Option<Arc<ListAssignment>>) -> KeeperSide {
         let machine = Rounds::new(RoundsSetup {
             node,
             token: format!("{node}-{life}"),
@@ -48,7 +48,7 @@ impl KeeperSide {
             lists,
             sizes: SIZES,
             log: no_log(),
-            figures: Arc::<KeeperFigures>::default(),
+            metrics: Arc::<KeeperMetrics>::default(),
         });
         KeeperSide { machine, node, asker: Asker::default(), effect: Effect::Sleep(0), due: None }
     }
@@ -85,7 +85,7 @@ impl KeeperSide {
                 Carried::Later(at) => return Err(at),
             },
             Effect::Hear(_) => Input::Heard(Ok(())),
-            Effect::Beat(_) => {
+            Effect::Heartbeat(_) => {
                 let nodes = sql.beat(self.node.0, scene.now);
                 Input::Nodes(nodes.map(|nodes| nodes.into_iter().map(NodeId).collect()))
             }
@@ -151,7 +151,7 @@ impl Node {
                 }
                 return;
             }
-            Notice::Settle(partitions) => {
+            Notice::ClearLosses(partitions) => {
                 partitions.iter().for_each(|partition| self.board.settle(*partition));
             }
             Notice::Clear(run) => {

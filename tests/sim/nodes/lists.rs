@@ -1,13 +1,13 @@
-//! Draining the lists of Redis into SQL: the real `keeper::drain`, whose effects are carried out
+//! Draining the lists of Redis into SQL: the real `lists::drain`, whose effects are carried out
 //! upon the models, each some time after it was wanted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use nudged_background::keeper::drain::{Drain, Effect, Input, View};
-use nudged_background::keeper::list_share::ListShare;
-use nudged_background::keeper::lists::ListStream;
-use nudged_background::writer::failure::SqlFailure;
+use nudged_background::lists::assignment::ListAssignment;
+use nudged_background::lists::drain::{Drain, Effect, Input, View};
+use nudged_background::lists::entries::ListStream;
+use nudged_background::sql_failure::SqlFailure;
 use nudged_base::ids::StreamId;
 
 use super::hands::{Asker, Carried};
@@ -21,7 +21,7 @@ use crate::following::no_log;
 pub struct Lists {
     machine: Drain,
     /// Which lists are this node's, and how far it is with them.
-    pub share: Arc<ListShare>,
+    pub share: Arc<ListAssignment>,
     asker: Asker,
     claims: BTreeMap<StreamId, Claim>,
     /// What the machine wants, and what is under way.
@@ -30,7 +30,7 @@ pub struct Lists {
 
 impl Default for Lists {
     fn default() -> Lists {
-        let share = Arc::new(ListShare::new(1));
+        let share = Arc::new(ListAssignment::new(1));
         let machine = Drain::new(Arc::clone(&share), 0, no_log());
         let (asker, claims) = (Asker::default(), BTreeMap::new());
         Lists { machine, share, asker, claims, effect: Effect::Rest(0) }

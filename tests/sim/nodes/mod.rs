@@ -1,8 +1,8 @@
 //! The second world: several nodes of the real code with one Redis and one SQL, in one thread, from
 //! one seed.
 //!
-//! Real: `shard::core` with its arbiter, `redis::link`, `keeper` with its rounds and drains, the
-//! journal, `writer` with its machines, the board. Modelled: Redis with its scripts
+//! Real: `shard::core` with its arbiter, `redis::link`, the machines of
+//! `background`, the journal, the board. Modelled: Redis with its scripts
 //! (`support::redis_model`), the ways to it (`pipes`), SQL (`sql`), disks that only lose what a
 //! kill interrupts, every clock, clients. Held: never twice (by the rows of SQL in the order of
 //! commits; a node's own memory for `on_failure = "local"`), exactly once, no 5xx, one answer a

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use nudged::node::unmerged;
 use nudged_api::token::Keys;
-use nudged_background::keeper::barrier::Progress;
+use nudged_background::keeper::barrier::NodeProgress;
 use nudged_background::keeper::peers::NodeId;
 use nudged_base::clock::NodeClock;
 use nudged_base::ids::{Sequence, ShardId};
@@ -248,9 +248,9 @@ impl Node {
     }
 
     /// What this node has reached.
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> NodeProgress {
         let of = |number: fn(&Shard) -> u64| self.shards.iter().map(number).collect();
-        Progress {
+        NodeProgress {
             turns: of(|shard| shard.turns),
             pushed: of(|shard| shard.pushed),
             acknowledged: self.journal.acknowledged.clone(),

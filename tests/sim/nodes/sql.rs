@@ -1,11 +1,11 @@
 //! A model of the one SQL that nodes share: the rows that a transaction writes are those of the
-//! real `writer::batcher`; here is only which row gives way to which (`store::statements`). Knows
-//! streams and claims; knows nothing of who calls.
+//! real `projection::batcher`; here is only which row gives way to which (`store::statements`).
+//! Knows streams and claims; knows nothing of who calls.
 
 use std::collections::BTreeMap;
 
-use nudged_background::writer::batcher::{self, Tombstones};
-use nudged_background::writer::failure::{SqlFailure, SqlMeaning};
+use nudged_background::projection::batcher::{self, Tombstones};
+use nudged_background::sql_failure::{SqlFailure, SqlMeaning};
 use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{PopupKey, Revision, Sequence, StreamId};
 use nudged_base::limits::PEER_KNOWN_MS;

@@ -1,8 +1,8 @@
 //! SQL's side of a node among several: the machines that apply the journal and read users back,
 //! upon the one SQL, in steps between which anything may happen.
 
-use nudged_background::writer::failure::{SqlFailure, SqlMeaning};
-use nudged_background::writer::follow::{Claimed, Effect, Input};
+use nudged_background::follower::{ClaimOutcome, Effect, Input};
+use nudged_background::sql_failure::{SqlFailure, SqlMeaning};
 use nudged_base::ids::{Sequence, UserKey};
 use nudged_journal::reader::Tail;
 use nudged_journal::recovery::UnappliedIndex;
@@ -87,7 +87,7 @@ impl Node {
                 let claimed = sql.claim(&format!("journal {}", self.index));
                 let taken = claimed.map(|(own, position)| {
                     *claim = Some(own);
-                    Claimed::Stream(own.stream, position)
+                    ClaimOutcome::Stream(own.stream, position)
                 });
                 Input::Claimed(Vec::new(), taken)
             }

@@ -3,7 +3,7 @@
 use super::*;
 use nudged_base::ids::PopupKey;
 use nudged_base::time::WallMs;
-use nudged_domain::catalog::overrides::{End, Entry, EntryId, Kind};
+use nudged_domain::catalog::overrides::{Override, OverrideEnd, OverrideId, OverrideKind};
 use nudged_store::{CatalogChange, HistoryEntry, ImportedPopup, PopupOrigin, StoredPopup};
 
 /// What the tests do most: changes on whatever version there is.
@@ -103,12 +103,12 @@ fn a_definition_is_stored_once_and_found_by_its_version() {
         let database = kind.database();
         let mut store = database.open();
         store.import_popups(&[("a", A)], "file", WallMs(1)).unwrap();
-        let paused = entry(10, "a", Kind::Pause);
+        let paused = entry(10, "a", OverrideKind::Pause);
         store.put_overrides(&[ended(&paused, 20)]).unwrap();
         store.import_popups(&[], "file", WallMs(30)).unwrap();
         store.import_popups(&[("a", A)], "file", WallMs(40)).unwrap();
         store.import_popups(&[("a", A_CHANGED)], "file", WallMs(50)).unwrap();
-        store.put_overrides(&[entry(60, "a", Kind::Archive)]).unwrap();
+        store.put_overrides(&[entry(60, "a", OverrideKind::Archive)]).unwrap();
         let texts: Vec<_> = lines(&database, "a")
             .into_iter()
             .map(|line| (line.version, line.change, line.text))
@@ -144,7 +144,8 @@ fn history_is_read_a_page_at_a_time() {
         let database = kind.database();
         let mut store = database.open();
         store.import_popups(&[("a", A), ("b", B)], "file", WallMs(1)).unwrap();
-        let entries: Vec<Entry> = (10..15).map(|id| entry(id, "a", Kind::Pause)).collect();
+        let entries: Vec<Override> =
+            (10..15).map(|id| entry(id, "a", OverrideKind::Pause)).collect();
         store.put_overrides(&entries).unwrap();
         let reader = database.reader();
         let (mut before, mut pages) = (None, Vec::new());
@@ -158,13 +159,13 @@ fn history_is_read_a_page_at_a_time() {
     });
 }
 
-fn entry(id: u128, popup: &str, kind: Kind) -> Entry {
+fn entry(id: u128, popup: &str, kind: OverrideKind) -> Override {
     let at = WallMs(i64::try_from(id).unwrap());
-    Entry { id: EntryId(id), popup: popup.into(), kind, at, who: "ann".into(), end: None }
+    Override { id: OverrideId(id), popup: popup.into(), kind, at, who: "ann".into(), end: None }
 }
 
-fn ended(entry: &Entry, at: i64) -> Entry {
-    Entry { end: Some(End { at: WallMs(at), who: "bob".into() }), ..entry.clone() }
+fn ended(entry: &Override, at: i64) -> Override {
+    Override { end: Some(OverrideEnd { at: WallMs(at), who: "bob".into() }), ..entry.clone() }
 }
 
 #[test]
@@ -173,14 +174,15 @@ fn pauses_and_their_ends_are_kept_for_good_with_their_own_time_and_who() {
         let database = kind.database();
         let mut store = database.open();
         store.import_popups(&[("a", A), ("b", B)], "file", WallMs(1)).unwrap();
-        let (first, second) = (entry(10, "a", Kind::Pause), entry(11, "a", Kind::Archive));
+        let (first, second) =
+            (entry(10, "a", OverrideKind::Pause), entry(11, "a", OverrideKind::Archive));
         let before = store.catalog_version().unwrap();
         store.put_overrides(&[second.clone(), first.clone()]).unwrap();
         store.put_overrides(&[first.clone(), second.clone()]).unwrap();
         assert_eq!(store.catalog_version().unwrap(), before + 1, "once is as good as twice");
         store.put_overrides(&[ended(&first, 20)]).unwrap();
         // Whoever knows less brings nothing back, and a popup that is not here is no error.
-        let elsewhere = entry(12, "nowhere", Kind::Pause);
+        let elsewhere = entry(12, "nowhere", OverrideKind::Pause);
         store.put_overrides(&[first.clone(), elsewhere.clone()]).unwrap();
         store = database.open();
         let stored = store.import_popups(&[("a", A_CHANGED), ("b", B)], "f", WallMs(3)).unwrap();
@@ -188,7 +190,7 @@ fn pauses_and_their_ends_are_kept_for_good_with_their_own_time_and_who() {
         let want = [ended(&first, 20), second.clone(), elsewhere];
         assert_eq!(store.load_catalog().unwrap().overrides, want);
         assert_eq!(database.reader().catalog().unwrap().overrides, want);
-        let found = store.overrides_of(&[EntryId(11), EntryId(99)]).unwrap();
+        let found = store.overrides_of(&[OverrideId(11), OverrideId(99)]).unwrap();
         assert_eq!(found, [second]);
         let history = lines(&database, "a");
         let overrides: Vec<_> = history
@@ -287,7 +289,8 @@ fn an_import_makes_popups_what_they_were_elsewhere() {
         let popup = |id, version, text, is_gone| ImportedPopup { id, version, text, is_gone };
         let c = r#"{"id":"c"}"#;
         let popups = [popup("a", 7, A, false), popup("b", 2, B, true), popup("c", 1, c, false)];
-        let overrides = [entry(1, "a", Kind::Pause), ended(&entry(2, "c", Kind::Archive), 3)];
+        let overrides =
+            [entry(1, "a", OverrideKind::Pause), ended(&entry(2, "c", OverrideKind::Archive), 3)];
         let database = kind.database();
         let mut store = database.open();
         let import = CatalogChange::Import { popups: &popups, overrides: &overrides };
@@ -305,7 +308,7 @@ fn an_import_makes_popups_what_they_were_elsewhere() {
         store.import_popups(&[("a", A)], "file", WallMs(4)).unwrap();
         let before = store.load_catalog().unwrap();
         let mixed = [popup("d", 1, r#"{"id":"d"}"#, false), popup("a", 1, A_CHANGED, false)];
-        let overrides = [entry(4, "a", Kind::Archive)];
+        let overrides = [entry(4, "a", OverrideKind::Archive)];
         let import = CatalogChange::Import { popups: &mixed, overrides: &overrides };
         let refused = store.change_catalog(None, import, "i", WallMs(5));
         assert!(matches!(refused, Err(StoreError::InFile { ids }) if ids == ["a"]));

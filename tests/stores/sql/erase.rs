@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::*;
-use nudged_background::writer::batcher::erased_decision;
+use nudged_background::projection::batcher::erased_decision;
 use nudged_base::ids::Revision;
 use nudged_base::limits::{SQL_ROWS_READ_MAX, TOMBSTONE_AGE_MAX_MS};
 use nudged_base::time::{DurationMs, WallMs};

@@ -1,10 +1,10 @@
 //! Property: a text is stored, found and ordered byte for byte, whatever is in it: nothing of it is
 //! read as SQL, cut, folded or taken for another.
 
-use nudged_background::writer::union::{WholeEntry, WholeUser};
+use nudged_background::projection::union::{WholeEntry, WholeUser};
 use nudged_base::ids::{Revision, UserKey};
 use nudged_base::time::WallMs;
-use nudged_domain::catalog::overrides::{Entry, EntryId, Kind as Override};
+use nudged_domain::catalog::overrides::{Override, OverrideId, OverrideKind};
 use nudged_store::whole::{WholeEvent, WholeStat};
 use nudged_store::{CatalogChange, StoredKey};
 
@@ -181,8 +181,8 @@ fn of_definitions_overrides_and_keys() {
             let definition = serde_json::json!({ "id": text }).to_string();
             let put = CatalogChange::Put { id: text, text: &definition, is_rollback: false };
             store.change_catalog(None, put, text, at).unwrap();
-            let (id, popup, who) = (EntryId(number), text.into(), text.into());
-            let entry = Entry { id, popup, kind: Override::Pause, at, who, end: None };
+            let (id, popup, who) = (OverrideId(number), text.into(), text.into());
+            let entry = Override { id, popup, kind: OverrideKind::Pause, at, who, end: None };
             store.put_overrides(std::slice::from_ref(&entry)).unwrap();
             assert_eq!(store.overrides_of(&[id]).unwrap(), [entry]);
             assert_eq!(store.text_of(text, 1).unwrap(), Some(definition));

@@ -1,7 +1,7 @@
 //! What is read back is what was written, and with the records that SQL lacks it is what is.
 
 use super::*;
-use nudged_background::writer::stats::HOUR_MS;
+use nudged_background::projection::stats::HOUR_MS;
 use nudged_base::time::WallMs;
 use nudged_domain::state::apply::Action;
 use nudged_domain::state::user::UserState;

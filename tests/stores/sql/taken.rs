@@ -1,6 +1,6 @@
 //! Property: what another store had is taken in once, however often it is brought.
 
-use nudged_background::writer::union::Tombstone;
+use nudged_background::projection::union::Tombstone;
 use nudged_base::ids::{Revision, UserKey};
 use nudged_base::time::WallMs;
 use nudged_store::whole::WholeStat;

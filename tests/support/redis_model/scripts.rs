@@ -16,8 +16,8 @@ pub enum Script {
     Commit,
     Fill,
     Meta,
-    Beat,
-    Hold,
+    Heartbeat,
+    Fence,
     Begin,
     Doubt,
     Advance,
@@ -34,14 +34,14 @@ static HASHES: LazyLock<Vec<([u8; 40], Script)>> = LazyLock::new(|| {
         (Shards::Commit.body(), Script::Commit),
         (Shards::Fill.body(), Script::Fill),
         (Shards::Meta.body(), Script::Meta),
-        (keeper::BEAT, Script::Beat),
-        (keeper::HOLD, Script::Hold),
+        (keeper::HEARTBEAT, Script::Heartbeat),
+        (keeper::FENCE, Script::Fence),
         (keeper::BEGIN, Script::Begin),
         (keeper::DOUBT, Script::Doubt),
         (keeper::ADVANCE, Script::Advance),
         (keeper::LEAD, Script::Lead),
         (keeper::REFILL, Script::Refill),
-        (keeper::TRIM, Script::Trim),
+        (nudged_background::lists::TRIM, Script::Trim),
         (keeper::RIGHTS, Script::Rights),
         (keeper::NOTHING, Script::Nothing),
     ]
@@ -108,8 +108,8 @@ impl Script {
             Script::Meta => Answer::List(Meta::of(redis, keys[0]).answer(now)),
             Script::Fill => fill(redis, now, keys, words),
             Script::Commit => commit(redis, now, keys, words),
-            Script::Beat => beat(redis, now, keys[0], words[0]),
-            Script::Hold => hold(redis, keys[0], words[0]),
+            Script::Heartbeat => heartbeat(redis, now, keys[0], words[0]),
+            Script::Fence => fence(redis, keys[0], words[0]),
             Script::Begin => begin(redis, keys[0], words),
             Script::Doubt => doubt(redis, keys[0], words),
             Script::Advance => advance(redis, keys[0], words),
@@ -198,7 +198,7 @@ fn fill(redis: &mut Redis, now: i64, keys: &[&[u8]], words: &[&[u8]]) -> Answer 
     Answer::List(answer)
 }
 
-fn beat(redis: &mut Redis, now: i64, key: &[u8], node: &[u8]) -> Answer {
+fn heartbeat(redis: &mut Redis, now: i64, key: &[u8], node: &[u8]) -> Answer {
     redis.set_field(key, node, now.to_string().as_bytes());
     let nodes = redis.fields(key);
     for (node, at) in &nodes {
@@ -210,7 +210,7 @@ fn beat(redis: &mut Redis, now: i64, key: &[u8], node: &[u8]) -> Answer {
     Answer::List(vec![Answer::Int(now), texts(nodes)])
 }
 
-fn hold(redis: &mut Redis, key: &[u8], epoch: &[u8]) -> Answer {
+fn fence(redis: &mut Redis, key: &[u8], epoch: &[u8]) -> Answer {
     if redis.field(key, b"e") != Some(epoch) {
         return Answer::Int(0);
     }

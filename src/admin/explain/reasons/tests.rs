@@ -26,7 +26,8 @@ fn held(popup: &Json, settings: Settings, shows: &[i64], at: i64) -> HeldBack {
     for ms in shows {
         apply::show(&mut state, &snapshot, &snapshot.popups[0], Some("s"), WallMs(NOON.0 + ms));
     }
-    let attributes = [("country", Value::Scalar("AT")), ("age", Value::Scalar("young"))];
+    let attributes =
+        [("country", AttributeValue::Scalar("AT")), ("age", AttributeValue::Scalar("young"))];
     let context = Context {
         user: "u1",
         placement: "home",

@@ -8,11 +8,11 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
-use super::orders::count_ones;
+use super::actions::count_ones;
 use super::{Effect, RoundError, Rounds, Stage, Turn, View};
 use crate::keeper::core::Filling;
 use crate::keeper::scripts;
-use crate::writer::failure::SqlFailure;
+use crate::sql_failure::SqlFailure;
 use nudged_base::ids::{Partition, Revision, UserKey};
 use nudged_base::limits::{FILL_USERS, PARTITIONS, TOMBSTONE_AGE_MAX_MS};
 use nudged_domain::state::user::{UserState, encode};
@@ -37,7 +37,7 @@ impl Default for FillSizes {
 }
 
 #[derive(Clone, Debug)]
-enum Place {
+enum FillCursor {
     /// Through the keys of Redis, from this cursor.
     Raising {
         cursor: String,
@@ -54,22 +54,22 @@ enum Place {
 pub(super) struct Filler {
     /// By partition: whether it is filled.
     partitions: Vec<bool>,
-    place: Place,
+    cursor: FillCursor,
     /// Users that were found at this place and are not through, and where to go on after them.
     left: VecDeque<Vec<String>>,
-    then: Place,
+    then: FillCursor,
 }
 
 impl Filler {
     pub(super) fn new(partitions: &[Partition]) -> Filler {
         let mut wanted = vec![false; usize::from(PARTITIONS)];
         partitions.iter().for_each(|partition| wanted[usize::from(partition.0)] = true);
-        let place = Place::Raising { cursor: "0".to_owned() };
-        Filler { partitions: wanted, place, left: VecDeque::new(), then: Place::Done }
+        let cursor = FillCursor::Raising { cursor: "0".to_owned() };
+        Filler { partitions: wanted, cursor, left: VecDeque::new(), then: FillCursor::Done }
     }
 
     /// Users were found, in pieces of `count`; `then` is where to go on after them.
-    fn found(&mut self, mut users: Vec<String>, count: usize, then: Place) {
+    fn found(&mut self, mut users: Vec<String>, count: usize, then: FillCursor) {
         users.retain(|user| {
             let partition = UserKey::of(user.as_bytes()).partition();
             self.partitions[usize::from(partition.0)]
@@ -81,9 +81,9 @@ impl Filler {
 
 impl From<Option<&Filler>> for Filling {
     fn from(filler: Option<&Filler>) -> Filling {
-        match filler.map(|filler| &filler.place) {
+        match filler.map(|filler| &filler.cursor) {
             None => Filling::Idle,
-            Some(Place::Done) => Filling::Done,
+            Some(FillCursor::Done) => Filling::Done,
             Some(_) => Filling::Running,
         }
     }
@@ -100,7 +100,7 @@ impl Rounds {
     fn fill_some(&mut self, view: &View) -> Option<Effect> {
         let filler = self.filler.as_ref()?;
         let worked_ms = view.now.mono.0.saturating_sub(self.fill_begun.0) / 1_000_000;
-        if matches!(filler.place, Place::Done) {
+        if matches!(filler.cursor, FillCursor::Done) {
             self.is_news = true;
             return None;
         }
@@ -112,23 +112,23 @@ impl Rounds {
         if !self.may_ask_sql(view) {
             return None;
         }
-        Some(match filler.place.clone() {
-            Place::Raising { cursor } => {
+        Some(match filler.cursor.clone() {
+            FillCursor::Raising { cursor } => {
                 let (cursor, count) = (cursor.as_bytes(), self.sizes.keys.to_string());
                 let pattern = scripts::USERS_PATTERN.as_bytes();
                 let scan =
                     command(&[b"SCAN", cursor, b"MATCH", pattern, b"COUNT", count.as_bytes()]);
                 self.ask(Stage::Scanning, Ask::Pipeline(vec![scan]))
             }
-            Place::Writing { after } => {
+            FillCursor::Writing { after } => {
                 self.stage = Stage::Listing;
                 Effect::Users(after, self.sizes.users)
             }
-            Place::Done => unreachable!("seen above"),
+            FillCursor::Done => unreachable!("seen above"),
         })
     }
 
-    /// Goes on with the filling, or with the next order where it does not now.
+    /// Goes on with the filling, or with the next action where it does not now.
     fn fill_or_act(&mut self, view: &View) -> Turn {
         match self.fill_some(view) {
             Some(effect) => Ok(effect),
@@ -153,9 +153,9 @@ impl Rounds {
         let next = String::from_utf8_lossy(next).into_owned();
         let users: Vec<String> = keys.iter().filter_map(user).collect();
         let then = match next.as_str() {
-            "0" if self.is_dropping() => Place::Done,
-            "0" => Place::Writing { after: String::new() },
-            _ => Place::Raising { cursor: next },
+            "0" if self.is_dropping() => FillCursor::Done,
+            "0" => FillCursor::Writing { after: String::new() },
+            _ => FillCursor::Raising { cursor: next },
         };
         self.found(view, users, then)
     }
@@ -167,13 +167,15 @@ impl Rounds {
     ) -> Turn {
         let Some(users) = self.of_sql(view, users) else { return self.fill_or_act(view) };
         let then = match users.last() {
-            Some(last) if users.len() >= self.sizes.users => Place::Writing { after: last.clone() },
-            _ => Place::Done,
+            Some(last) if users.len() >= self.sizes.users => {
+                FillCursor::Writing { after: last.clone() }
+            }
+            _ => FillCursor::Done,
         };
         self.found(view, users, then)
     }
 
-    fn found(&mut self, view: &View, users: Vec<String>, then: Place) -> Turn {
+    fn found(&mut self, view: &View, users: Vec<String>, then: FillCursor) -> Turn {
         let count = self.sizes.users;
         if let Some(filler) = &mut self.filler {
             filler.found(users, count, then);
@@ -189,7 +191,7 @@ impl Rounds {
             self.stage = Stage::Filling(users.clone());
             return Ok(Effect::States(users));
         }
-        filler.place = std::mem::replace(&mut filler.then, Place::Done);
+        filler.cursor = std::mem::replace(&mut filler.then, FillCursor::Done);
         self.fill_or_act(view)
     }
 
@@ -202,13 +204,13 @@ impl Rounds {
     ) -> Turn {
         // Where it failed the same users come again.
         let Some(states) = self.of_sql(view, states) else { return self.fill_or_act(view) };
-        let is_present = match self.filler.as_ref().map(|filler| &filler.place) {
-            Some(place) => matches!(place, Place::Raising { .. }),
+        let is_present = match self.filler.as_ref().map(|filler| &filler.cursor) {
+            Some(place) => matches!(place, FillCursor::Raising { .. }),
             None => return self.act(view),
         };
         let unreadable = states.iter().filter(|state| state.is_none()).count();
         let unreadable = u64::try_from(unreadable).unwrap_or(u64::MAX);
-        self.figures.users_unreadable.fetch_add(unreadable, Ordering::Relaxed);
+        self.metrics.users_unreadable.fetch_add(unreadable, Ordering::Relaxed);
         let ttl_ms = self.ttl_ms;
         let known = users.iter().zip(states).filter_map(|(user, state)| Some((user, state?)));
         // One that SQL does not know has nothing to be raised to.
@@ -229,7 +231,7 @@ impl Rounds {
                 return Err(AskError::refused(text.clone()).into());
             }
         }
-        self.figures.users_filled.fetch_add(count_ones(&answers), Ordering::Relaxed);
+        self.metrics.users_filled.fetch_add(count_ones(&answers), Ordering::Relaxed);
         self.fill_users(view)
     }
 

@@ -38,7 +38,7 @@ pub(super) struct Seen {
 
 /// Something to report.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line {
+pub(super) enum CauseReport {
     /// It is wrong.
     Unfit {
         /// Its name for machines.
@@ -77,7 +77,7 @@ impl Fitness {
     }
 
     /// Takes what was seen; gives all that is wrong, and what is over since the last call.
-    pub(super) fn take(&mut self, now: MonoNs, seen: &Seen) -> Vec<Line> {
+    pub(super) fn take(&mut self, now: MonoNs, seen: &Seen) -> Vec<CauseReport> {
         let mut wrong: Vec<(&'static str, String)> = Vec::new();
         wrong.extend(seen.rights.clone().map(|why| ("rights", why)));
         wrong.extend(seen.handshake.clone().map(|why| ("handshake", why)));
@@ -90,9 +90,9 @@ impl Fitness {
         let is_named = seen.rights.is_some() || seen.handshake.is_some();
         for (kind, name) in Refusal::ALL {
             let refuses = self.refuses(now, kind, seen);
-            let is_untold =
+            let is_unnamed =
                 kind != Refusal::Denied || self.is_denied_unnamed(now, refuses, is_named);
-            if let (true, true, Some(mend)) = (refuses, is_untold, kind.mend()) {
+            if let (true, true, Some(mend)) = (refuses, is_unnamed, kind.mend()) {
                 wrong.push((name, mend.to_owned()));
             }
         }
@@ -118,19 +118,21 @@ impl Fitness {
         }
         self.refused[place] = seen.refused[place];
         // What the keeper may write says nothing of a right that another command needs.
-        let is_told_by_writing = seen.has_written && kind != Refusal::Denied;
-        let for_ms = if is_told_by_writing { REFUSES_WRITTEN_MS } else { REFUSES_FOR_MS };
+        let is_over_by_writing = seen.has_written && kind != Refusal::Denied;
+        let for_ms = if is_over_by_writing { REFUSES_WRITTEN_MS } else { REFUSES_FOR_MS };
         let until = self.refused_at[place].map(|at| at.plus_ms(for_ms));
         until.is_some_and(|until| now < until)
     }
 
-    fn compare(&mut self, wrong: Vec<(&'static str, String)>) -> Vec<Line> {
+    fn compare(&mut self, wrong: Vec<(&'static str, String)>) -> Vec<CauseReport> {
         let before = std::mem::take(&mut self.causes);
         self.causes = wrong.into_iter().map(|(cause, why)| (cause, why.into())).collect();
         let over = before.into_keys().filter(|cause| !self.causes.contains_key(cause));
-        let over = over.map(|cause| Line::Fit { cause });
-        let unfit =
-            |(cause, why): (&&'static str, &Arc<str>)| Line::Unfit { cause, why: Arc::clone(why) };
+        let over = over.map(|cause| CauseReport::Fit { cause });
+        let unfit = |(cause, why): (&&'static str, &Arc<str>)| CauseReport::Unfit {
+            cause,
+            why: Arc::clone(why),
+        };
         over.chain(self.causes.iter().map(unfit)).collect()
     }
 
@@ -155,10 +157,10 @@ mod tests {
     }
 
     /// What is reported, in short: whether each cause is wrong.
-    fn said(lines: &[Line]) -> Vec<(&'static str, bool)> {
-        let short = |line: &Line| match line {
-            Line::Unfit { cause, .. } => (*cause, true),
-            Line::Fit { cause } => (*cause, false),
+    fn said(lines: &[CauseReport]) -> Vec<(&'static str, bool)> {
+        let short = |line: &CauseReport| match line {
+            CauseReport::Unfit { cause, .. } => (*cause, true),
+            CauseReport::Fit { cause } => (*cause, false),
         };
         lines.iter().map(short).collect()
     }

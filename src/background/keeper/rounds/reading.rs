@@ -2,15 +2,15 @@
 //! that was lost in between fails the round.
 //!
 //! ```text
-//! INFO, CONFIG, seal, lock, metas -> beat -> who compared the run -> who gave their word
+//! INFO, CONFIG, seal, lock, metas -> heartbeats -> who compared the run -> who acknowledged
 //! ```
 
 use std::collections::BTreeSet;
 
 use super::{RoundError, Rounds, Stage, Turn, View};
-use crate::keeper::core::{Lead, Seal};
-use crate::keeper::ledger::{Losses, PartitionMeta, Vanishing};
-use crate::keeper::peers::{Beat, NodeId};
+use crate::keeper::core::{Lead, SealedEpoch};
+use crate::keeper::partition_table::{EvictionState, PartitionMeta, Vanishing};
+use crate::keeper::peers::{Heartbeat, NodeId};
 use crate::keeper::scripts;
 use nudged_base::ids::Partition;
 use nudged_base::limits::PARTITIONS;
@@ -24,15 +24,15 @@ use super::{Effect, Notice};
 
 /// What was read.
 #[derive(Debug)]
-pub(super) struct Signs {
+pub(super) struct RedisSigns {
     pub run: u64,
     pub redis_now: WallMs,
-    pub beats: Vec<Beat>,
+    pub heartbeats: Vec<Heartbeat>,
     pub metas: Option<Vec<PartitionMeta>>,
     pub compared: BTreeSet<NodeId>,
     pub is_cleared: bool,
-    pub seal: Option<Seal>,
-    pub answered: BTreeSet<NodeId>,
+    pub seal: Option<SealedEpoch>,
+    pub acks: BTreeSet<NodeId>,
     pub lead: Lead,
 }
 
@@ -88,21 +88,21 @@ impl Rounds {
         let metas: Option<Vec<PartitionMeta>> = metas
             .map_or(Some(None), |metas: Option<Vec<_>>| metas.map(Some))
             .ok_or(RoundError::Answer("HMGET"))?;
-        self.round.signs = Some(Signs {
+        self.round.signs = Some(RedisSigns {
             run,
             redis_now: WallMs(0),
-            beats: Vec::new(),
+            heartbeats: Vec::new(),
             metas,
             compared: BTreeSet::new(),
             is_cleared: false,
             seal: seal_of(&answers[2]),
-            answered: BTreeSet::new(),
+            acks: BTreeSet::new(),
             lead,
         });
         let arguments = vec![self.node.to_string().into_bytes()];
         let key = scripts::NODES.to_owned();
-        let beat = Ask::Script { body: scripts::BEAT, key, arguments };
-        Ok(self.ask(Stage::Beating, beat))
+        let ask = Ask::Script { body: scripts::HEARTBEAT, key, arguments };
+        Ok(self.ask(Stage::Beating, ask))
     }
 
     /// Takes what Redis says of itself, and tells the shards.
@@ -122,8 +122,8 @@ impl Rounds {
     }
 
     /// What is known of users that vanish, in this run.
-    pub(super) fn losses(&self, run: u64) -> Losses {
-        Losses {
+    pub(super) fn losses(&self, run: u64) -> EvictionState {
+        EvictionState {
             run,
             is_evicting: self.learned.is_evicting,
             evicted: self.evicted,
@@ -131,7 +131,7 @@ impl Rounds {
         }
     }
 
-    fn signs(&mut self) -> &mut Signs {
+    fn signs(&mut self) -> &mut RedisSigns {
         self.round.signs.as_mut().expect("a stage after the first reading")
     }
 
@@ -143,12 +143,12 @@ impl Rounds {
         let beat = |pair: &[Answer]| {
             let node = NodeId::parse(pair.first()?.text()?)?;
             let at = pair.get(1)?.number().map(WallMs)?;
-            Some(Beat { node, at })
+            Some(Heartbeat { node, at })
         };
         let signs = self.signs();
         signs.redis_now = WallMs(*now);
         // What is none of ours is passed over.
-        signs.beats = nodes.chunks(2).filter_map(beat).collect();
+        signs.heartbeats = nodes.chunks(2).filter_map(beat).collect();
         let key = scripts::compared_key(signs.run);
         Ok(self.ask_members(Stage::Comparing, &key))
     }
@@ -165,7 +165,7 @@ impl Rounds {
         let signs = self.signs();
         (signs.compared, signs.is_cleared) = members_of(answers)?;
         match signs.seal {
-            Some(seal) => Ok(self.ask_members(Stage::Answering, &scripts::answered_key(seal))),
+            Some(seal) => Ok(self.ask_members(Stage::Answering, &scripts::acks_key(seal))),
             None => self.end_reading(view),
         }
     }
@@ -175,7 +175,7 @@ impl Rounds {
         view: &View,
         answers: Result<Vec<Answer>, AskError>,
     ) -> Turn {
-        self.signs().answered = members_of(answers)?.0;
+        self.signs().acks = members_of(answers)?.0;
         self.end_reading(view)
     }
 
@@ -200,15 +200,15 @@ fn members_of(
     Ok((texts().filter_map(NodeId::parse).collect(), is_cleared))
 }
 
-fn seal_of(answer: &Answer) -> Option<Seal> {
+fn seal_of(answer: &Answer) -> Option<SealedEpoch> {
     let Answer::List(fields) = answer else { return None };
-    Some(Seal { epoch: fields.first()?.number()?, run: fields.get(1)?.number()? })
+    Some(SealedEpoch { epoch: fields.first()?.number()?, run: fields.get(1)?.number()? })
 }
 
 /// A partition's meta; what can't be read is as none, and begun anew.
 fn meta_of(answer: &Answer) -> Option<PartitionMeta> {
     let Answer::List(fields) = answer else { return None };
-    let [epoch, counter, phase, held, mark, evicted] = fields.as_slice() else { return None };
+    let [epoch, counter, phase, fenced, mark, evicted] = fields.as_slice() else { return None };
     let phase = match phase {
         Answer::Nil => Phase::Open,
         Answer::Text(phase) if phase == b"f" => Phase::Filling,
@@ -218,7 +218,7 @@ fn meta_of(answer: &Answer) -> Option<PartitionMeta> {
         epoch: epoch.number(),
         counter: counter.number().unwrap_or(0),
         phase,
-        is_held: *held != Answer::Nil,
+        is_fenced: *fenced != Answer::Nil,
         vanishing: match mark {
             Answer::Text(mark) => Some(Vanishing::of_mark(mark)),
             _ => None,

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use crate::keeper::barrier::Progress;
+use crate::keeper::barrier::NodeProgress;
 use crate::keeper::peers::NodeId;
-use crate::writer::failure::SqlFailure;
+use crate::sql_failure::SqlFailure;
 use nudged_base::clock::Now;
 use nudged_base::ids::Partition;
 use nudged_domain::state::user::UserState;
@@ -28,7 +28,7 @@ pub struct View {
     /// The run that shards may work with; `None` where they never could with any.
     pub own_cleared: Option<u64>,
     /// What this node has reached.
-    pub progress: Progress,
+    pub progress: NodeProgress,
     /// Refusals of shards for want of a right.
     pub denials: u64,
     /// Why Redis can't be used as it is set up, where a shard has found so.
@@ -47,7 +47,7 @@ pub enum Effect {
     /// Subscribe to these channels on a connection of its own; [`Input::Heard`].
     Hear(&'static [&'static str]),
     /// Say in SQL that the node of this name is alive, and who else is; [`Input::Nodes`].
-    Beat(String),
+    Heartbeat(String),
     /// The next epoch, not below this; [`Input::Epoch`].
     NextEpoch(u32),
     /// So many users of SQL behind this one, in order; [`Input::Users`].
@@ -91,7 +91,7 @@ pub enum Notice {
     /// What is known of Redis.
     Learn(Learned),
     /// What shards have reported of these partitions is known by now.
-    Settle(Vec<Partition>),
+    ClearLosses(Vec<Partition>),
     /// Shards may work with this run.
     Clear(u64),
     /// Shards have to turn.

@@ -109,7 +109,7 @@ impl Rounds {
         let of_lists = self.lists.as_ref().map_or(0, |lists| lists.denials());
         let denials = view.denials + of_lists;
         if !self.rights.is_due(view, denials) {
-            return self.tell_rights(view);
+            return self.share_rights(view);
         }
         (self.rights.denials, self.rights.found) = (denials, Missing::default());
         let questions = self.rights.questions();
@@ -149,11 +149,11 @@ impl Rounds {
         let again = view.now.mono.plus_ms(RIGHTS_AGAIN_MS);
         rights.again = (!rights.found.is_none()).then_some(again);
         rights.missing = std::mem::take(&mut rights.found);
-        self.tell_rights(view)
+        self.share_rights(view)
     }
 
     /// Tells the shards, and goes on with the round.
-    fn tell_rights(&mut self, view: &View) -> Turn {
+    fn share_rights(&mut self, view: &View) -> Turn {
         let missing = self.rights.missing();
         (self.learned.is_denied, self.learned.is_unheard) =
             (missing.is_deciding, missing.is_hearing);

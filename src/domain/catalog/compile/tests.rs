@@ -10,9 +10,12 @@ fn definitions(popups: &[serde_json::Value]) -> Vec<Definition> {
     parse_json_values(popups).unwrap()
 }
 
-fn entries(definitions: &[Definition]) -> Vec<Entry<'_>> {
-    let entry =
-        |definition| Entry { definition, version: 1, status: Definition::status(definition) };
+fn entries(definitions: &[Definition]) -> Vec<CatalogEntry<'_>> {
+    let entry = |definition| CatalogEntry {
+        definition,
+        version: 1,
+        status: Definition::status(definition),
+    };
     definitions.iter().map(entry).collect()
 }
 
@@ -50,8 +53,8 @@ fn the_highest_priority_wins_then_the_id_that_sorts_first() {
 fn an_override_wins_over_the_text() {
     let definitions = definitions(&[json!({"id": "a"}), json!({"id": "b", "status": "paused"})]);
     let entries = [
-        Entry { definition: &definitions[0], version: 3, status: Status::Paused },
-        Entry { definition: &definitions[1], version: 4, status: Status::Live },
+        CatalogEntry { definition: &definitions[0], version: 3, status: Status::Paused },
+        CatalogEntry { definition: &definitions[1], version: 4, status: Status::Live },
     ];
     let snapshot = compile(&entries, Settings::default(), 1).unwrap();
     assert_eq!(ids(&snapshot, "home"), ["b"]);

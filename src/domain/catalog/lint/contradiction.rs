@@ -7,7 +7,7 @@
 
 use std::cmp::Ordering;
 
-use crate::catalog::target::{Order, Rule, Scalar, Test, parse_boolean, parse_number};
+use crate::catalog::target::{Comparison, Rule, Scalar, Test, parse_boolean, parse_number};
 use crate::catalog::version::Version;
 
 /// Whether no attributes make the rule true.
@@ -56,13 +56,13 @@ fn constant(rule: &Rule) -> Option<bool> {
 
 /// What a true clause says of its attribute.
 #[derive(Clone, Copy)]
-enum Claim<'r> {
+enum AttributeClaim<'r> {
     /// It equals one of these.
     Among(&'r [Scalar]),
     /// It equals none of these.
     NotAmong(&'r [Scalar]),
-    Ordered(Order, &'r Scalar),
-    Version(Order, &'r Version),
+    Ordered(Comparison, &'r Scalar),
+    Version(Comparison, &'r Version),
     /// Its text passes the test.
     Text(&'r Test),
     /// It is not there.
@@ -72,7 +72,7 @@ enum Claim<'r> {
 }
 
 /// Collects the claims that all hold where a rule is true.
-fn collect<'r>(rule: &'r Rule, claims: &mut Vec<(&'r str, Claim<'r>)>) {
+fn collect<'r>(rule: &'r Rule, claims: &mut Vec<(&'r str, AttributeClaim<'r>)>) {
     match rule {
         Rule::All(parts) => parts.iter().for_each(|part| collect(part, claims)),
         Rule::Any(parts) if parts.len() == 1 => collect(&parts[0], claims),
@@ -86,52 +86,54 @@ fn collect<'r>(rule: &'r Rule, claims: &mut Vec<(&'r str, Claim<'r>)>) {
     }
 }
 
-fn claim(test: &Test, inverted: bool) -> Claim<'_> {
+fn claim(test: &Test, inverted: bool) -> AttributeClaim<'_> {
     let among = |values, negated: bool| match negated != inverted {
-        false => Claim::Among(values),
-        true => Claim::NotAmong(values),
+        false => AttributeClaim::Among(values),
+        true => AttributeClaim::NotAmong(values),
     };
     match test {
         Test::Equal { value, negated } => among(std::slice::from_ref(value), *negated),
         Test::In { values, negated } => among(values, *negated),
-        Test::Exists(wanted) if *wanted == inverted => Claim::Absent,
-        Test::Exists(_) => Claim::Present,
-        Test::Order { order, value } => Claim::Ordered(invert(*order, inverted), value),
-        Test::Semver { order, value } => Claim::Version(invert(*order, inverted), value),
-        _ if inverted => Claim::Present,
+        Test::Exists(wanted) if *wanted == inverted => AttributeClaim::Absent,
+        Test::Exists(_) => AttributeClaim::Present,
+        Test::Order { order, value } => AttributeClaim::Ordered(invert(*order, inverted), value),
+        Test::Semver { order, value } => AttributeClaim::Version(invert(*order, inverted), value),
+        _ if inverted => AttributeClaim::Present,
         Test::Contains(_) | Test::StartsWith(_) | Test::EndsWith(_) | Test::Matches(_) => {
-            Claim::Text(test)
+            AttributeClaim::Text(test)
         }
     }
 }
 
-fn invert(order: Order, inverted: bool) -> Order {
+fn invert(order: Comparison, inverted: bool) -> Comparison {
     match order {
         _ if !inverted => order,
-        Order::Less => Order::GreaterOrEqual,
-        Order::LessOrEqual => Order::Greater,
-        Order::Greater => Order::LessOrEqual,
-        Order::GreaterOrEqual => Order::Less,
+        Comparison::Less => Comparison::GreaterOrEqual,
+        Comparison::LessOrEqual => Comparison::Greater,
+        Comparison::Greater => Comparison::LessOrEqual,
+        Comparison::GreaterOrEqual => Comparison::Less,
     }
 }
 
 /// Whether no value bears out both claims. Looks in one direction only: callers ask both.
-fn contradict(a: Claim<'_>, b: Claim<'_>) -> bool {
+fn contradict(a: AttributeClaim<'_>, b: AttributeClaim<'_>) -> bool {
     match (a, b) {
-        (Claim::Absent, Claim::Absent) => false,
-        (Claim::Absent, _) => true,
-        (Claim::Among(values), Claim::NotAmong(others)) => {
+        (AttributeClaim::Absent, AttributeClaim::Absent) => false,
+        (AttributeClaim::Absent, _) => true,
+        (AttributeClaim::Among(values), AttributeClaim::NotAmong(others)) => {
             values.iter().all(|value| others.contains(value))
         }
-        (Claim::Among(values), _) => values.iter().all(|value| !can_be(value, b)),
-        (Claim::Ordered(a, x), Claim::Ordered(b, y)) => {
+        (AttributeClaim::Among(values), _) => values.iter().all(|value| !can_be(value, b)),
+        (AttributeClaim::Ordered(a, x), AttributeClaim::Ordered(b, y)) => {
             compare(x, y).is_some_and(|order| disjoint(a, b, order))
         }
-        (Claim::Version(a, x), Claim::Version(b, y)) => disjoint(a, b, x.compare(y)),
-        (Claim::Text(Test::StartsWith(x)), Claim::Text(Test::StartsWith(y))) => {
+        (AttributeClaim::Version(a, x), AttributeClaim::Version(b, y)) => {
+            disjoint(a, b, x.compare(y))
+        }
+        (AttributeClaim::Text(Test::StartsWith(x)), AttributeClaim::Text(Test::StartsWith(y))) => {
             !x.starts_with(&**y) && !y.starts_with(&**x)
         }
-        (Claim::Text(Test::EndsWith(x)), Claim::Text(Test::EndsWith(y))) => {
+        (AttributeClaim::Text(Test::EndsWith(x)), AttributeClaim::Text(Test::EndsWith(y))) => {
             !x.ends_with(&**y) && !y.ends_with(&**x)
         }
         _ => false,
@@ -140,19 +142,19 @@ fn contradict(a: Claim<'_>, b: Claim<'_>) -> bool {
 
 /// Whether an attribute that equals `value` can bear out a claim. An attribute that equals a text
 /// is that text; one that equals a number or boolean may also be a text that reads as it.
-fn can_be(value: &Scalar, claim: Claim<'_>) -> bool {
+fn can_be(value: &Scalar, claim: AttributeClaim<'_>) -> bool {
     match (value, claim) {
-        (_, Claim::Among(others)) => others.iter().any(|other| both(value, other)),
-        (Scalar::Text(text), Claim::Ordered(order, Scalar::Number(bound))) => {
-            parse_number(text).is_some_and(|number| holds(order, number.compare(*bound)))
+        (_, AttributeClaim::Among(others)) => others.iter().any(|other| both(value, other)),
+        (Scalar::Text(text), AttributeClaim::Ordered(order, Scalar::Number(bound))) => {
+            parse_number(text).is_some_and(|number| order.holds(number.compare(*bound)))
         }
-        (_, Claim::Ordered(order, bound)) => {
-            compare(value, bound).is_none_or(|found| holds(order, found))
+        (_, AttributeClaim::Ordered(order, bound)) => {
+            compare(value, bound).is_none_or(|found| order.holds(found))
         }
-        (Scalar::Text(text), Claim::Version(order, bound)) => {
-            bound.compare_text(text).is_some_and(|found| holds(order, found))
+        (Scalar::Text(text), AttributeClaim::Version(order, bound)) => {
+            bound.compare_text(text).is_some_and(|found| order.holds(found))
         }
-        (Scalar::Text(text), Claim::Text(test)) => match test {
+        (Scalar::Text(text), AttributeClaim::Text(test)) => match test {
             Test::StartsWith(start) => text.starts_with(&**start),
             Test::EndsWith(end) => text.ends_with(&**end),
             Test::Contains(Scalar::Text(part)) => text.contains(&**part),
@@ -183,23 +185,14 @@ fn compare(a: &Scalar, b: &Scalar) -> Option<Ordering> {
     }
 }
 
-/// Whether `value order bound` holds, given how the value compares to the bound.
-fn holds(order: Order, found: Ordering) -> bool {
-    match order {
-        Order::Less => found.is_lt(),
-        Order::LessOrEqual => found.is_le(),
-        Order::Greater => found.is_gt(),
-        Order::GreaterOrEqual => found.is_ge(),
-    }
-}
-
 /// Whether nothing is both `a` x and `b` y, given how x compares to y.
-fn disjoint(a: Order, b: Order, x_to_y: Ordering) -> bool {
+fn disjoint(a: Comparison, b: Comparison, x_to_y: Ordering) -> bool {
     match (a, b) {
-        (Order::LessOrEqual, Order::GreaterOrEqual) => x_to_y.is_lt(),
-        (Order::Less | Order::LessOrEqual, Order::Greater | Order::GreaterOrEqual) => {
-            x_to_y.is_le()
-        }
+        (Comparison::LessOrEqual, Comparison::GreaterOrEqual) => x_to_y.is_lt(),
+        (
+            Comparison::Less | Comparison::LessOrEqual,
+            Comparison::Greater | Comparison::GreaterOrEqual,
+        ) => x_to_y.is_le(),
         _ => false,
     }
 }

@@ -3,13 +3,16 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::catalog::compile::{Entry, compile};
+use crate::catalog::compile::{CatalogEntry, compile};
 use crate::catalog::source::{Definition, parse_json_values};
 
 fn compiled(settings: Settings, popups: &[Value]) -> Snapshot {
     let definitions = parse_json_values(popups).unwrap();
-    let entry =
-        |definition| Entry { definition, version: 1, status: Definition::status(definition) };
+    let entry = |definition| CatalogEntry {
+        definition,
+        version: 1,
+        status: Definition::status(definition),
+    };
     let entries: Vec<_> = definitions.iter().map(entry).collect();
     compile(&entries, settings, 1).unwrap()
 }
@@ -294,7 +297,7 @@ fn live_popups_that_have_ended_are_warned_of_by_the_time_given() {
     let snapshot = compiled(Settings::default(), &popups);
     let end = snapshot.popups.iter().find(|popup| &*popup.id == "live").unwrap().ends_at.unwrap();
     assert_eq!(ended(&snapshot, WallMs(end.0 - 1)), []);
-    let want = Warning { popup: Some("live".to_owned()), problem: Problem::Ended };
+    let want = Warning { popup: Some("live".to_owned()), problem: LintProblem::Ended };
     assert_eq!(ended(&snapshot, end), [want]);
     assert_eq!(ended(&snapshot, WallMs(end.0 + 1)).len(), 2);
     assert!(lint(&snapshot).is_empty());

@@ -5,22 +5,22 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn entry(id: u128, popup: &str, kind: Kind) -> Entry {
+fn entry(id: u128, popup: &str, kind: OverrideKind) -> Override {
     let at = WallMs(i64::try_from(id).unwrap());
-    Entry { id: EntryId(id), popup: popup.into(), kind, at, who: "ann".into(), end: None }
+    Override { id: OverrideId(id), popup: popup.into(), kind, at, who: "ann".into(), end: None }
 }
 
-fn end(at: i64) -> End {
-    End { at: WallMs(at), who: "bob".into() }
+fn end(at: i64) -> OverrideEnd {
+    OverrideEnd { at: WallMs(at), who: "bob".into() }
 }
 
-fn hear(overrides: &mut Overrides, told: &[Entry]) {
+fn hear(overrides: &mut Overrides, told: &[Override]) {
     for entry in told {
-        overrides.take(entry, Place::Redis);
+        overrides.take(entry, OverridePlace::Redis);
     }
 }
 
-fn entries(overrides: &Overrides) -> Vec<Entry> {
+fn entries(overrides: &Overrides) -> Vec<Override> {
     overrides.all().map(|held| held.entry.clone()).collect()
 }
 
@@ -28,8 +28,8 @@ fn entries(overrides: &Overrides) -> Vec<Entry> {
 fn an_archive_wins_over_a_pause_and_a_resume_ends_both() {
     let mut overrides = Overrides::default();
     assert_eq!(overrides.status("p"), None);
-    overrides.add(entry(1, "p", Kind::Archive)).unwrap();
-    overrides.add(entry(2, "p", Kind::Pause)).unwrap();
+    overrides.add(entry(1, "p", OverrideKind::Archive)).unwrap();
+    overrides.add(entry(2, "p", OverrideKind::Pause)).unwrap();
     assert_eq!(overrides.status("p"), Some(Status::Archived));
     assert_eq!(overrides.statuses().collect::<Vec<_>>(), [("p", Status::Archived)]);
     assert_eq!(overrides.end("p", &end(9)), 2);
@@ -40,66 +40,74 @@ fn an_archive_wins_over_a_pause_and_a_resume_ends_both() {
 #[test]
 fn what_the_resuming_node_could_not_know_stands_on() {
     let (mut one, mut other) = (Overrides::default(), Overrides::default());
-    one.add(entry(1, "p", Kind::Pause)).unwrap();
-    other.take(&entry(1, "p", Kind::Pause), Place::Redis);
+    one.add(entry(1, "p", OverrideKind::Pause)).unwrap();
+    other.take(&entry(1, "p", OverrideKind::Pause), OverridePlace::Redis);
     // Paused once more on one node, while the other one resumes what it knows.
-    one.add(entry(2, "p", Kind::Pause)).unwrap();
+    one.add(entry(2, "p", OverrideKind::Pause)).unwrap();
     assert_eq!(other.end("p", &end(5)), 1);
     hear(&mut one, &entries(&other));
     hear(&mut other, &entries(&one));
     assert_eq!((one.status("p"), other.status("p")), (Some(Status::Paused), Some(Status::Paused)));
     assert_eq!(one.end("p", &end(6)), 1);
     // A node that was away brings the first one again, as it knew it.
-    assert!(!one.take(&entry(1, "p", Kind::Pause), Place::Redis));
+    assert!(!one.take(&entry(1, "p", OverrideKind::Pause), OverridePlace::Redis));
     assert_eq!(one.status("p"), None);
-    let again: Vec<EntryId> = one.not_in(Place::Redis).map(|held| held.entry.id).collect();
-    assert_eq!(again, [EntryId(1), EntryId(2)], "and is told of its end");
+    let again: Vec<OverrideId> =
+        one.not_in(OverridePlace::Redis).map(|held| held.entry.id).collect();
+    assert_eq!(again, [OverrideId(1), OverrideId(2)], "and is told of its end");
 }
 
 #[test]
 fn each_place_is_told_until_it_has_an_entry_as_it_is() {
     let mut overrides = Overrides::default();
-    let made = entry(1, "p", Kind::Pause);
+    let made = entry(1, "p", OverrideKind::Pause);
     overrides.add(made.clone()).unwrap();
-    assert_eq!(overrides.stored("p"), Place::Memory);
-    for place in [Place::Node, Place::Redis, Place::Sql] {
+    assert_eq!(overrides.stored("p"), OverridePlace::Memory);
+    for place in [OverridePlace::Node, OverridePlace::Redis, OverridePlace::Sql] {
         overrides.mark(&made, place);
         assert_eq!((overrides.stored("p"), overrides.not_in(place).count()), (place, 0));
     }
     overrides.end("p", &end(2));
-    overrides.mark(&made, Place::Sql);
-    assert_eq!(overrides.stored("p"), Place::Memory, "SQL had it as it was before");
-    assert_eq!(overrides.all_stored().get("p"), Some(&Place::Memory));
-    overrides.take(&made, Place::Redis);
-    assert_eq!(overrides.not_in(Place::Redis).count(), 1);
+    overrides.mark(&made, OverridePlace::Sql);
+    assert_eq!(overrides.stored("p"), OverridePlace::Memory, "SQL had it as it was before");
+    assert_eq!(overrides.all_stored().get("p"), Some(&OverridePlace::Memory));
+    overrides.take(&made, OverridePlace::Redis);
+    assert_eq!(overrides.not_in(OverridePlace::Redis).count(), 1);
     let ended = entries(&overrides).remove(0);
-    overrides.take(&ended, Place::Redis);
-    assert_eq!(overrides.stored("p"), Place::Redis);
-    overrides.unmark_all(Place::Redis);
-    assert_eq!(overrides.stored("p"), Place::Memory);
-    assert_eq!(overrides.stored("q"), Place::Sql, "there is nothing to store");
+    overrides.take(&ended, OverridePlace::Redis);
+    assert_eq!(overrides.stored("p"), OverridePlace::Redis);
+    overrides.unmark_all(OverridePlace::Redis);
+    assert_eq!(overrides.stored("p"), OverridePlace::Memory);
+    assert_eq!(overrides.stored("q"), OverridePlace::Sql, "there is nothing to store");
 }
 
 #[test]
 fn the_numbers_are_bounded() {
     let mut overrides = Overrides::default();
     for id in 0..100 {
-        let is_made = overrides.add(entry(id, "p", Kind::Pause)).unwrap();
+        let is_made = overrides.add(entry(id, "p", OverrideKind::Pause)).unwrap();
         assert_eq!(is_made, overrides.all().any(|held| held.entry.id.0 == id));
     }
     assert_eq!(overrides.all().count(), OVERRIDES_OF_POPUP_MAX);
     overrides.end("p", &end(1));
     for id in 1_000..1_000 + 2 * OVERRIDES_ENDED_MAX as u128 {
-        let ended = Entry { end: Some(end(id.try_into().unwrap())), ..entry(id, "q", Kind::Pause) };
-        overrides.take(&ended, Place::Sql);
+        let ended = Override {
+            end: Some(end(id.try_into().unwrap())),
+            ..entry(id, "q", OverrideKind::Pause)
+        };
+        overrides.take(&ended, OverridePlace::Sql);
     }
     let known = overrides.all().count();
     assert!((OVERRIDES_ENDED_MAX..OVERRIDES_ENDED_MAX * 9 / 8 + 1).contains(&known), "{known}");
-    assert_eq!(overrides.not_in(Place::Sql).count(), OVERRIDES_OF_POPUP_MAX, "SQL must have it");
+    assert_eq!(
+        overrides.not_in(OverridePlace::Sql).count(),
+        OVERRIDES_OF_POPUP_MAX,
+        "SQL must have it"
+    );
     let mut id = 100_000;
     let mut add = || {
         id += 1;
-        overrides.add(entry(id, &format!("p{id}"), Kind::Pause))
+        overrides.add(entry(id, &format!("p{id}"), OverrideKind::Pause))
     };
     while add().is_ok() {}
     assert_eq!(overrides.all().count(), OVERRIDES_MAX + OVERRIDES_ENDED_MAX);
@@ -107,8 +115,8 @@ fn the_numbers_are_bounded() {
 
 #[test]
 fn a_text_reads_back_and_no_other_does() {
-    let open = entry(0xab, "spring-sale", Kind::Archive);
-    let ended = Entry { who: "\"é\" (::1)".into(), end: Some(end(-7)), ..open.clone() };
+    let open = entry(0xab, "spring-sale", OverrideKind::Archive);
+    let ended = Override { who: "\"é\" (::1)".into(), end: Some(end(-7)), ..open.clone() };
     for entry in [&open, &ended] {
         assert_eq!(decode(&encode(entry)).as_ref(), Some(entry));
     }
@@ -131,11 +139,11 @@ fn a_text_reads_back_and_no_other_does() {
 }
 
 /// One thing that a node hears.
-fn heard() -> impl Strategy<Value = Entry> {
-    let kind = prop_oneof![Just(Kind::Pause), Just(Kind::Archive)];
+fn heard() -> impl Strategy<Value = Override> {
+    let kind = prop_oneof![Just(OverrideKind::Pause), Just(OverrideKind::Archive)];
     let ended = prop::option::of(0..4_i64);
     // One id has one popup, kind and time.
-    (0..6_u128, kind, ended).prop_map(|(id, kind, ended)| Entry {
+    (0..6_u128, kind, ended).prop_map(|(id, kind, ended)| Override {
         end: ended.map(end),
         ..entry(id, ["p", "q"][usize::from(id > 2)], kind)
     })
@@ -161,7 +169,7 @@ proptest! {
         prop_assert_eq!(entries(&one), entries(&other));
         for popup in ["p", "q"] {
             prop_assert_eq!(one.status(popup), other.status(popup));
-            let is_of_it = |entry: &Entry| &*entry.popup == popup && entry.end.is_none();
+            let is_of_it = |entry: &Override| &*entry.popup == popup && entry.end.is_none();
             let stands = entries(&one).iter().any(is_of_it);
             prop_assert_eq!(one.status(popup).is_some(), stands);
         }

@@ -3,12 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{End, Entry, EntryId, Kind};
+use super::{Override, OverrideEnd, OverrideId, OverrideKind};
 use nudged_base::limits::{POPUP_ID_BYTES_MAX, WHO_STORED_BYTES_MAX};
 use nudged_base::time::WallMs;
 
 #[derive(Serialize, Deserialize)]
-struct Text<'a> {
+struct OverrideText<'a> {
     id: String,
     popup: &'a str,
     kind: &'a str,
@@ -20,9 +20,9 @@ struct Text<'a> {
     ended_by: Option<String>,
 }
 
-impl<'a> Text<'a> {
-    fn of(entry: &'a Entry) -> Text<'a> {
-        Text {
+impl<'a> OverrideText<'a> {
+    fn of(entry: &'a Override) -> OverrideText<'a> {
+        OverrideText {
             id: entry.id.to_string(),
             popup: &entry.popup,
             kind: entry.kind.word(),
@@ -33,40 +33,40 @@ impl<'a> Text<'a> {
         }
     }
 
-    fn entry(self) -> Option<Entry> {
+    fn entry(self) -> Option<Override> {
         let is_short = |who: &str| who.len() <= WHO_STORED_BYTES_MAX;
         let is_fit = (1..=POPUP_ID_BYTES_MAX).contains(&self.popup.len())
             && is_short(&self.who)
             && self.ended_by.as_deref().is_none_or(is_short);
         let end = match (self.ended_at, self.ended_by) {
             (None, None) => None,
-            (Some(at), Some(who)) => Some(End { at: WallMs(at), who: who.into() }),
+            (Some(at), Some(who)) => Some(OverrideEnd { at: WallMs(at), who: who.into() }),
             _ => return None,
         };
-        let (id, kind) = (EntryId::parse(&self.id)?, Kind::of_word(self.kind)?);
+        let (id, kind) = (OverrideId::parse(&self.id)?, OverrideKind::of_word(self.kind)?);
         let (popup, who) = (self.popup.into(), self.who.into());
-        is_fit.then_some(Entry { id, popup, kind, at: WallMs(self.at), who, end })
+        is_fit.then_some(Override { id, popup, kind, at: WallMs(self.at), who, end })
     }
 }
 
 /// An entry as text.
-pub fn encode(entry: &Entry) -> String {
-    serde_json::to_string(&Text::of(entry)).expect("our own values serialize")
+pub fn encode(entry: &Override) -> String {
+    serde_json::to_string(&OverrideText::of(entry)).expect("our own values serialize")
 }
 
 /// An entry of its text; `None` for any other text.
-pub fn decode(text: &str) -> Option<Entry> {
-    serde_json::from_str::<Text<'_>>(text).ok()?.entry()
+pub fn decode(text: &str) -> Option<Override> {
+    serde_json::from_str::<OverrideText<'_>>(text).ok()?.entry()
 }
 
 /// Entries as one text, a list.
-pub fn encode_all<'a>(entries: impl Iterator<Item = &'a Entry>) -> String {
-    let texts: Vec<Text<'_>> = entries.map(Text::of).collect();
+pub fn encode_all<'a>(entries: impl Iterator<Item = &'a Override>) -> String {
+    let texts: Vec<OverrideText<'_>> = entries.map(OverrideText::of).collect();
     serde_json::to_string(&texts).expect("our own values serialize")
 }
 
 /// Entries of their text; `None` for any other text.
-pub fn decode_all(text: &str) -> Option<Vec<Entry>> {
-    let texts: Vec<Text<'_>> = serde_json::from_str(text).ok()?;
-    texts.into_iter().map(Text::entry).collect()
+pub fn decode_all(text: &str) -> Option<Vec<Override>> {
+    let texts: Vec<OverrideText<'_>> = serde_json::from_str(text).ok()?;
+    texts.into_iter().map(OverrideText::entry).collect()
 }

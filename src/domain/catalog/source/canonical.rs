@@ -5,16 +5,16 @@
 use super::popup::{DAYS, ON_FAILURES, default_popup};
 use super::rules::write_target;
 use crate::catalog::schedule::{Window, Zone};
-use crate::catalog::snapshot::{Cap, Outcome, Popup, Variant};
+use crate::catalog::snapshot::{Cap, Popup, ShowOutcome, Variant};
 use nudged_base::time::{DurationMs, Gap, WallMs};
 use nudged_config::tree::{Value, write_text};
 
 /// The fields that hold the rest after each outcome.
-pub(crate) const AFTER_OUTCOMES: [(&str, Outcome); 4] = [
-    ("after_ignored", Outcome::Ignored),
-    ("after_dismissed", Outcome::Dismissed),
-    ("after_clicked", Outcome::Clicked),
-    ("after_converted", Outcome::Converted),
+pub(crate) const AFTER_OUTCOMES: [(&str, ShowOutcome); 4] = [
+    ("after_ignored", ShowOutcome::Ignored),
+    ("after_dismissed", ShowOutcome::Dismissed),
+    ("after_clicked", ShowOutcome::Clicked),
+    ("after_converted", ShowOutcome::Converted),
 ];
 
 /// The canonical text of a popup whose rollout is in percent and whose target is still a tree.

@@ -4,7 +4,7 @@
 //! Limits: [`CONTENT_BYTES_MAX`], [`CONTENT_DEPTH_MAX`], [`LOCALES_MAX`], [`VARIANTS_MAX`],
 //! [`VARIANT_KEY_BYTES_MAX`], [`VARIANT_WEIGHT_MAX`].
 
-use super::fields::{Errors, Field, Table, quoted};
+use super::fields::{Errors, SourceField, Table, quoted};
 use crate::catalog::snapshot::{Content, Popup, Variant, is_same_locale};
 use nudged_base::limits::{
     CONTENT_BYTES_MAX, CONTENT_DEPTH_MAX, LOCALES_MAX, NAME_BYTES_MAX, VARIANT_KEY_BYTES_MAX,
@@ -43,7 +43,7 @@ pub(crate) fn read_contents(table: &Table<'_>, popup: &mut Popup, errors: &mut E
     }
 }
 
-fn read_variant(field: &Field<'_>, errors: &mut Errors) -> Option<Variant> {
+fn read_variant(field: &SourceField<'_>, errors: &mut Errors) -> Option<Variant> {
     let table = field.table(&["key", "weight", "content", "locales"], errors)?;
     let key = table.require("key", errors);
     let key = key.and_then(|key| key.name(VARIANT_KEY_BYTES_MAX, errors));
@@ -63,7 +63,7 @@ fn read_variant_body(table: &Table<'_>, key: &str, weight: u32, errors: &mut Err
     Variant { key: key.into(), weight, content, locales: locales.unwrap_or_default() }
 }
 
-fn read_content(field: &Field<'_>, errors: &mut Errors) -> Option<Content> {
+fn read_content(field: &SourceField<'_>, errors: &mut Errors) -> Option<Content> {
     if !matches!(field.value, Value::Table(_)) {
         return field.expected("a table", errors);
     }
@@ -79,7 +79,7 @@ fn read_content(field: &Field<'_>, errors: &mut Errors) -> Option<Content> {
 }
 
 /// Refuses what JSON can't carry; `None` where it did.
-fn check_content(field: &Field<'_>, depth: usize, errors: &mut Errors) -> Option<()> {
+fn check_content(field: &SourceField<'_>, depth: usize, errors: &mut Errors) -> Option<()> {
     if depth > CONTENT_DEPTH_MAX {
         return field.refuse(format!("nested deeper than {CONTENT_DEPTH_MAX} levels"), errors);
     }
@@ -102,7 +102,7 @@ fn check_content(field: &Field<'_>, depth: usize, errors: &mut Errors) -> Option
     }
 }
 
-fn read_locales(field: &Field<'_>, errors: &mut Errors) -> Option<Vec<(Box<str>, Content)>> {
+fn read_locales(field: &SourceField<'_>, errors: &mut Errors) -> Option<Vec<(Box<str>, Content)>> {
     let Value::Table(members) = field.value else {
         return field.expected("a table of locales", errors);
     };

@@ -44,7 +44,7 @@ impl Errors {
 
 /// A value with its path, such as `caps[0].n`.
 #[derive(Clone, Debug)]
-pub struct Field<'t> {
+pub struct SourceField<'t> {
     /// Its path within the popup.
     pub path: String,
     /// Its line, 0 for none.
@@ -53,12 +53,12 @@ pub struct Field<'t> {
     pub value: &'t Value,
 }
 
-impl<'t> Field<'t> {
+impl<'t> SourceField<'t> {
     /// The member of a path with its own name added.
-    fn below(path: &str, member: &'t Member) -> Field<'t> {
+    fn below(path: &str, member: &'t Member) -> SourceField<'t> {
         let name = &*member.key;
         let path = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-        Field { path, line: member.node.line, value: &member.node.value }
+        SourceField { path, line: member.node.line, value: &member.node.value }
     }
 
     /// Reports that something else was expected here.
@@ -189,7 +189,7 @@ impl<'t> Field<'t> {
         &self,
         counts: RangeInclusive<usize>,
         errors: &mut Errors,
-    ) -> Option<impl Iterator<Item = Field<'t>> + use<'t>> {
+    ) -> Option<impl Iterator<Item = SourceField<'t>> + use<'t>> {
         let (min, max) = (counts.start(), counts.end());
         let Value::List(nodes) = self.value else {
             return self.expected(format_args!("a list of {min} to {max}"), errors);
@@ -199,7 +199,7 @@ impl<'t> Field<'t> {
             return self.refuse(message, errors);
         }
         let path = self.path.clone();
-        Some(nodes.iter().enumerate().map(move |(index, Node { line, value, .. })| Field {
+        Some(nodes.iter().enumerate().map(move |(index, Node { line, value, .. })| SourceField {
             path: format!("{path}[{index}]"),
             line: *line,
             value,
@@ -230,13 +230,13 @@ pub struct Table<'t> {
 
 impl<'t> Table<'t> {
     /// The field of a key, if it is there.
-    pub fn get(&self, key: &str) -> Option<Field<'t>> {
+    pub fn get(&self, key: &str) -> Option<SourceField<'t>> {
         let member = self.members.iter().find(|member| &*member.key == key)?;
-        Some(Field::below(&self.path, member))
+        Some(SourceField::below(&self.path, member))
     }
 
     /// The field of a key that must be there.
-    pub(crate) fn require(&self, key: &str, errors: &mut Errors) -> Option<Field<'t>> {
+    pub(crate) fn require(&self, key: &str, errors: &mut Errors) -> Option<SourceField<'t>> {
         self.get(key).or_else(|| {
             let path = if self.path.is_empty() { key } else { &format!("{}.{key}", self.path) };
             errors.add(self.line, path, "is missing")
@@ -244,13 +244,13 @@ impl<'t> Table<'t> {
     }
 
     /// All members as fields.
-    pub fn fields(&self) -> impl Iterator<Item = Field<'t>> {
-        self.members.iter().map(|member| Field::below(&self.path, member))
+    pub fn fields(&self) -> impl Iterator<Item = SourceField<'t>> {
+        self.members.iter().map(|member| SourceField::below(&self.path, member))
     }
 
     fn refuse_unknown(&self, known: &[&str], errors: &mut Errors) {
         for member in self.members.iter().filter(|member| !known.contains(&&*member.key)) {
-            let path = Field::below(&self.path, member).path;
+            let path = SourceField::below(&self.path, member).path;
             let message = match nearest(&member.key, known.iter().copied()) {
                 Some(near) => format!("unknown key; did you mean {near}?"),
                 None => format!("unknown key; expected one of {}", known.join(", ")),

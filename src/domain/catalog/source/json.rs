@@ -39,12 +39,12 @@ enum JsonError {
 /// # Errors
 /// The first syntax error, with its line.
 pub(crate) fn from_json(text: &str) -> Result<Node, SourceError> {
-    let mut reader = Reader { text, at: 0, line: 1 };
+    let mut reader = JsonReader { text, at: 0, line: 1 };
     let read = reader.document();
     read.map_err(|error| SourceError::of_text(reader.line, &format!("not JSON: {error}")))
 }
 
-struct Reader<'t> {
+struct JsonReader<'t> {
     text: &'t str,
     /// Next byte to read; always at a character's start.
     at: usize,
@@ -52,7 +52,7 @@ struct Reader<'t> {
     line: u32,
 }
 
-impl Reader<'_> {
+impl JsonReader<'_> {
     fn document(&mut self) -> Result<Node, JsonError> {
         let node = self.node(0)?;
         match self.peek_token() {

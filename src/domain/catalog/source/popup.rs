@@ -8,10 +8,10 @@ use std::sync::Arc;
 use super::Definition;
 use super::canonical;
 use super::content::read_contents;
-use super::fields::{Errors, Field, Table, quoted};
+use super::fields::{Errors, SourceField, Table, quoted};
 use super::rules;
 use crate::catalog::schedule::{Window, Zone, zone_named};
-use crate::catalog::snapshot::{Cap, OnFailure, Outcome, Popup, Status};
+use crate::catalog::snapshot::{Cap, OnFailure, Popup, ShowOutcome, Status};
 use nudged_base::ids::PopupKey;
 use nudged_base::limits::{
     CAPS_MAX, NAME_BYTES_MAX, PLACEMENTS_MAX, POPUP_ID_BYTES_MAX, SHOWS_REMEMBERED_MAX, WINDOWS_MAX,
@@ -57,8 +57,8 @@ pub const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 pub(crate) fn default_popup() -> Popup {
     let hours = |hours: u64| Gap::After(DurationMs(hours * 3_600_000));
     let mut after_outcome = [Gap::Never; 4];
-    after_outcome[Outcome::Ignored as usize - 1] = hours(24);
-    after_outcome[Outcome::Dismissed as usize - 1] = hours(7 * 24);
+    after_outcome[ShowOutcome::Ignored as usize - 1] = hours(24);
+    after_outcome[ShowOutcome::Dismissed as usize - 1] = hours(7 * 24);
     Popup {
         id: "".into(),
         key: PopupKey::of(""),
@@ -85,7 +85,7 @@ pub(crate) fn default_popup() -> Popup {
 }
 
 /// Reads one popup. `None` where it reported an error.
-pub fn definition(field: &Field<'_>, errors: &mut Errors) -> Option<Definition> {
+pub fn definition(field: &SourceField<'_>, errors: &mut Errors) -> Option<Definition> {
     let errors_before = errors.list.len();
     // Known before anything is reported, so that unknown keys name their popup too.
     if let Value::Table(members) = field.value {
@@ -136,7 +136,7 @@ fn read_identity(table: &Table<'_>, popup: &mut Popup, errors: &mut Errors) {
     set(&mut popup.quiet_exempt, exempt);
 }
 
-fn read_id<'t>(field: &Field<'t>, errors: &mut Errors) -> Option<&'t str> {
+fn read_id<'t>(field: &SourceField<'t>, errors: &mut Errors) -> Option<&'t str> {
     let id = field.text(errors)?;
     let is_plain = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
     if id.is_empty() || id.len() > POPUP_ID_BYTES_MAX || !id.bytes().all(is_plain) {
@@ -146,7 +146,7 @@ fn read_id<'t>(field: &Field<'t>, errors: &mut Errors) -> Option<&'t str> {
     Some(id)
 }
 
-fn read_placements(field: &Field<'_>, errors: &mut Errors) -> Option<Vec<Box<str>>> {
+fn read_placements(field: &SourceField<'_>, errors: &mut Errors) -> Option<Vec<Box<str>>> {
     let mut placements: Vec<Box<str>> = Vec::new();
     for placement in field.list(1..=PLACEMENTS_MAX, errors)? {
         let Some(name) = placement.name(NAME_BYTES_MAX, errors) else { continue };
@@ -175,7 +175,7 @@ fn read_schedule(table: &Table<'_>, popup: &mut Popup, errors: &mut Errors) {
     set(&mut popup.zone, table.get("tz").and_then(|field| read_zone(&field, errors)));
 }
 
-fn read_zone(field: &Field<'_>, errors: &mut Errors) -> Option<Zone> {
+fn read_zone(field: &SourceField<'_>, errors: &mut Errors) -> Option<Zone> {
     let name = field.text(errors)?;
     if name == "user" {
         return Some(Zone::User);
@@ -190,7 +190,7 @@ fn read_zone(field: &Field<'_>, errors: &mut Errors) -> Option<Zone> {
     }
 }
 
-fn read_window(field: &Field<'_>, errors: &mut Errors) -> Option<Window> {
+fn read_window(field: &SourceField<'_>, errors: &mut Errors) -> Option<Window> {
     let table = field.table(&["days", "from", "to"], errors)?;
     let mut days = 0x7f;
     if let Some(list) = table.get("days")
@@ -207,7 +207,7 @@ fn read_window(field: &Field<'_>, errors: &mut Errors) -> Option<Window> {
 }
 
 /// A time of day, `HH:MM`, as a minute up to `minute_max`.
-fn read_minute(field: &Field<'_>, minute_max: u16, errors: &mut Errors) -> Option<u16> {
+fn read_minute(field: &SourceField<'_>, minute_max: u16, errors: &mut Errors) -> Option<u16> {
     let text = field.text(errors)?;
     let digit = |byte: u8| byte.is_ascii_digit().then(|| u16::from(byte - b'0'));
     let minute = match text.as_bytes() {
@@ -243,7 +243,7 @@ fn read_limits(table: &Table<'_>, popup: &mut Popup, errors: &mut Errors) {
     set(&mut popup.ignore_after, ignore_after);
 }
 
-fn read_cap(field: &Field<'_>, errors: &mut Errors) -> Option<Cap> {
+fn read_cap(field: &SourceField<'_>, errors: &mut Errors) -> Option<Cap> {
     let table = field.table(&["n", "per"], errors)?;
     let n_max = u32::try_from(SHOWS_REMEMBERED_MAX).expect("a small number");
     let n = table.require("n", errors).and_then(|n| n.whole(1..=n_max, errors));
@@ -267,7 +267,7 @@ fn read_audience(table: &Table<'_>, popup: &mut Popup, errors: &mut Errors) -> f
     rollout
 }
 
-fn read_percent(field: &Field<'_>, errors: &mut Errors) -> Option<f64> {
+fn read_percent(field: &SourceField<'_>, errors: &mut Errors) -> Option<f64> {
     let Value::Number(text) = field.value else {
         return field.expected("a number, 0 to 100", errors);
     };

@@ -4,8 +4,8 @@
 //! Limits: [`TARGET_NODES_MAX`], [`TARGET_DEPTH_MAX`], [`TARGET_VALUES_MAX`],
 //! [`TARGET_TEXT_BYTES_MAX`], [`PATTERN_BYTES_MAX`].
 
-use super::fields::{Errors, Field, Table, quoted};
-use crate::catalog::target::{Order, Rule, Scalar, Test, parse_number};
+use super::fields::{Errors, SourceField, Table, quoted};
+use crate::catalog::target::{Comparison, Rule, Scalar, Test, parse_number};
 use crate::catalog::version::Version;
 use nudged_base::limits::{
     NAME_BYTES_MAX, PATTERN_BYTES_MAX, TARGET_DEPTH_MAX, TARGET_NODES_MAX, TARGET_TEXT_BYTES_MAX,
@@ -20,18 +20,18 @@ const OPERATORS: [(&str, Operator); 17] = [
     ("ne", Operator::Equal { negated: true }),
     ("in", Operator::In { negated: false }),
     ("not_in", Operator::In { negated: true }),
-    ("lt", Operator::Order(Order::Less)),
-    ("lte", Operator::Order(Order::LessOrEqual)),
-    ("gt", Operator::Order(Order::Greater)),
-    ("gte", Operator::Order(Order::GreaterOrEqual)),
+    ("lt", Operator::Order(Comparison::Less)),
+    ("lte", Operator::Order(Comparison::LessOrEqual)),
+    ("gt", Operator::Order(Comparison::Greater)),
+    ("gte", Operator::Order(Comparison::GreaterOrEqual)),
     ("exists", Operator::Exists),
     ("contains", Operator::Contains),
     ("starts_with", Operator::StartsWith),
     ("ends_with", Operator::EndsWith),
-    ("semver_lt", Operator::Semver(Order::Less)),
-    ("semver_lte", Operator::Semver(Order::LessOrEqual)),
-    ("semver_gt", Operator::Semver(Order::Greater)),
-    ("semver_gte", Operator::Semver(Order::GreaterOrEqual)),
+    ("semver_lt", Operator::Semver(Comparison::Less)),
+    ("semver_lte", Operator::Semver(Comparison::LessOrEqual)),
+    ("semver_gt", Operator::Semver(Comparison::Greater)),
+    ("semver_gte", Operator::Semver(Comparison::GreaterOrEqual)),
     ("matches", Operator::Matches),
 ];
 
@@ -39,17 +39,17 @@ const OPERATORS: [(&str, Operator); 17] = [
 enum Operator {
     Equal { negated: bool },
     In { negated: bool },
-    Order(Order),
+    Order(Comparison),
     Exists,
     Contains,
     StartsWith,
     EndsWith,
-    Semver(Order),
+    Semver(Comparison),
     Matches,
 }
 
 /// Reads a target. Where it reports an error, what it returns must not be used.
-pub fn target(field: &Field<'_>, errors: &mut Errors) -> Option<Rule> {
+pub fn target(field: &SourceField<'_>, errors: &mut Errors) -> Option<Rule> {
     let mut nodes = 0;
     let rule = node(field, 1, &mut nodes, errors);
     if nodes > TARGET_NODES_MAX {
@@ -58,7 +58,12 @@ pub fn target(field: &Field<'_>, errors: &mut Errors) -> Option<Rule> {
     rule
 }
 
-fn node(field: &Field<'_>, depth: usize, nodes: &mut usize, errors: &mut Errors) -> Option<Rule> {
+fn node(
+    field: &SourceField<'_>,
+    depth: usize,
+    nodes: &mut usize,
+    errors: &mut Errors,
+) -> Option<Rule> {
     *nodes += 1;
     if depth > TARGET_DEPTH_MAX {
         return field.refuse(format!("nested deeper than {TARGET_DEPTH_MAX} levels"), errors);
@@ -94,7 +99,7 @@ fn clause(table: &Table<'_>, errors: &mut Errors) -> Option<Rule> {
     Some(Rule::Clause { attribute: attribute?.into(), test: test? })
 }
 
-fn test(operator: Operator, value: &Field<'_>, errors: &mut Errors) -> Option<Test> {
+fn test(operator: Operator, value: &SourceField<'_>, errors: &mut Errors) -> Option<Test> {
     Some(match operator {
         Operator::Equal { negated } => Test::Equal { value: scalar(value, errors)?, negated },
         Operator::In { negated } => {
@@ -123,7 +128,7 @@ fn test(operator: Operator, value: &Field<'_>, errors: &mut Errors) -> Option<Te
     })
 }
 
-fn scalar(field: &Field<'_>, errors: &mut Errors) -> Option<Scalar> {
+fn scalar(field: &SourceField<'_>, errors: &mut Errors) -> Option<Scalar> {
     match field.value {
         Value::Boolean(value) => Some(Scalar::Boolean(*value)),
         Value::Number(text) => {
@@ -136,7 +141,10 @@ fn scalar(field: &Field<'_>, errors: &mut Errors) -> Option<Scalar> {
 
 /// The values of a list, all of the first one's type: of two types, each value would read the
 /// request's in a way of its own.
-fn of_one_type<'t>(given: impl Iterator<Item = Field<'t>>, errors: &mut Errors) -> Vec<Scalar> {
+fn of_one_type<'t>(
+    given: impl Iterator<Item = SourceField<'t>>,
+    errors: &mut Errors,
+) -> Vec<Scalar> {
     let mut kind_of_list = None;
     let mut values = Vec::new();
     for field in given {
@@ -155,7 +163,7 @@ fn of_one_type<'t>(given: impl Iterator<Item = Field<'t>>, errors: &mut Errors) 
     values
 }
 
-fn text<'t>(field: &Field<'t>, errors: &mut Errors) -> Option<&'t str> {
+fn text<'t>(field: &SourceField<'t>, errors: &mut Errors) -> Option<&'t str> {
     let text = field.text(errors)?;
     if text.len() > TARGET_TEXT_BYTES_MAX {
         let message = format!("has {} bytes; the limit is {TARGET_TEXT_BYTES_MAX}", text.len());
@@ -164,7 +172,7 @@ fn text<'t>(field: &Field<'t>, errors: &mut Errors) -> Option<&'t str> {
     Some(text)
 }
 
-fn pattern(field: &Field<'_>, errors: &mut Errors) -> Option<regex::Regex> {
+fn pattern(field: &SourceField<'_>, errors: &mut Errors) -> Option<regex::Regex> {
     let text = text(field, errors)?;
     let built = regex::RegexBuilder::new(text)
         .size_limit(PATTERN_BYTES_MAX)

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::catalog::schedule::{Window, Zone};
-use crate::catalog::snapshot::{OnFailure, Outcome};
+use crate::catalog::snapshot::{OnFailure, ShowOutcome};
 use nudged_base::limits::*;
 use nudged_base::time::{DurationMs, Gap, WallMs};
 
@@ -35,10 +35,10 @@ fn a_popup_of_nothing_but_an_id_has_the_defaults() {
     assert!(popup.windows.is_empty() && popup.caps.is_empty() && popup.target.is_none());
     assert!(matches!(&popup.zone, Zone::Fixed(zone) if *zone == jiff::tz::TimeZone::UTC));
     assert_eq!((popup.max_shows, popup.ignore_after), (0, DurationMs(300_000)));
-    assert_eq!((popup.after_shown, popup.after(Outcome::Ignored)), (day, day));
-    assert_eq!(popup.after(Outcome::Dismissed), Gap::After(DurationMs(7 * 86_400_000)));
-    assert_eq!(popup.after(Outcome::Clicked), Gap::Never);
-    assert_eq!(popup.after(Outcome::Converted), Gap::Never);
+    assert_eq!((popup.after_shown, popup.after(ShowOutcome::Ignored)), (day, day));
+    assert_eq!(popup.after(ShowOutcome::Dismissed), Gap::After(DurationMs(7 * 86_400_000)));
+    assert_eq!(popup.after(ShowOutcome::Clicked), Gap::Never);
+    assert_eq!(popup.after(ShowOutcome::Converted), Gap::Never);
     assert_eq!((popup.rollout_below, popup.weight_total), (1 << 64, 1));
     assert_eq!((popup.quiet_exempt, popup.on_failure), (false, OnFailure::Hide));
     let [variant] = &popup.variants[..] else { panic!("one variant") };
@@ -94,10 +94,10 @@ fn every_field_is_read() {
     assert_eq!((popup.max_shows, popup.caps.len(), popup.caps[0].n), (3, 1, 16));
     assert_eq!(popup.caps[0].per, DurationMs(7 * 86_400_000));
     assert_eq!(popup.after_shown, Gap::After(DurationMs(0)));
-    assert_eq!(popup.after(Outcome::Ignored), Gap::Never);
-    assert_eq!(popup.after(Outcome::Dismissed), Gap::After(DurationMs(1)));
-    assert_eq!(popup.after(Outcome::Clicked), Gap::After(DurationMs(5_400_000)));
-    assert_eq!(popup.after(Outcome::Converted), Gap::After(DurationMs(2 * 86_400_000)));
+    assert_eq!(popup.after(ShowOutcome::Ignored), Gap::Never);
+    assert_eq!(popup.after(ShowOutcome::Dismissed), Gap::After(DurationMs(1)));
+    assert_eq!(popup.after(ShowOutcome::Clicked), Gap::After(DurationMs(5_400_000)));
+    assert_eq!(popup.after(ShowOutcome::Converted), Gap::After(DurationMs(2 * 86_400_000)));
     assert_eq!((popup.ignore_after, popup.rollout_below), (DurationMs(0), 1 << 63));
     assert_eq!((popup.quiet_exempt, popup.on_failure), (true, OnFailure::Local));
     // The order of keys is kept, dates become texts, tags are lower case and sorted.

@@ -14,7 +14,7 @@ fn numbers_are_those_of_json() {
         ("170141183460469231731687303715884105727", i128::MAX),
     ];
     for (text, number) in whole {
-        assert!(matches!(parse_number(text), Some(Number::Whole(n)) if n == number), "{text}");
+        assert!(matches!(parse_number(text), Some(JsonNumber::Whole(n)) if n == number), "{text}");
     }
     let real = [
         ("1.5", 1.5),
@@ -28,7 +28,7 @@ fn numbers_are_those_of_json() {
         ("1e-999", 0.0),
     ];
     for (text, number) in real {
-        assert!(matches!(parse_number(text), Some(Number::Real(n)) if n == number), "{text}");
+        assert!(matches!(parse_number(text), Some(JsonNumber::Real(n)) if n == number), "{text}");
     }
     let others = [
         "", "-", "+1", " 1", "1 ", "01", "-01", "1.", ".5", "1.e2", "1e", "1e+", "0x10", "1_000",
@@ -64,7 +64,7 @@ proptest! {
     ) {
         // Its grammar, not its value: the library rounds to a double in haste.
         let library = serde_json::from_str::<f64>(&text).ok();
-        let exact = library.map(|_| Number::Real(text.parse().unwrap()));
+        let exact = library.map(|_| JsonNumber::Real(text.parse().unwrap()));
         prop_assert_eq!(parse_number(&text), exact);
     }
 

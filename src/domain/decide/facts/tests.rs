@@ -18,7 +18,10 @@ fn later(ms: i64) -> WallMs {
 }
 
 /// Rules that failed of a target: pointer, result, and whether the request has the attribute.
-fn rules(target: &Json, attributes: &[(&str, Value<'_>)]) -> Vec<(String, Option<bool>, bool)> {
+fn rules(
+    target: &Json,
+    attributes: &[(&str, AttributeValue<'_>)],
+) -> Vec<(String, Option<bool>, bool)> {
     let popup = json!({"id": "p", "target": target});
     let snapshot = snapshot_with(Settings::default(), &json!([popup]));
     let context = Context {
@@ -43,9 +46,11 @@ fn rules(target: &Json, attributes: &[(&str, Value<'_>)]) -> Vec<(String, Option
 fn the_rules_that_failed_are_those_that_would_have_to_change() {
     let de = json!({"attr": "country", "op": "eq", "value": "DE"});
     let five = json!({"attr": "age", "op": "gte", "value": 5});
-    let country = [("country", Value::Scalar("AT"))];
-    let both = [("country", Value::Scalar("DE")), ("age", Value::Scalar("young"))];
-    type Case<'a> = (Json, &'a [(&'a str, Value<'a>)], &'a [(&'a str, Option<bool>, bool)]);
+    let country = [("country", AttributeValue::Scalar("AT"))];
+    let both =
+        [("country", AttributeValue::Scalar("DE")), ("age", AttributeValue::Scalar("young"))];
+    type Case<'a> =
+        (Json, &'a [(&'a str, AttributeValue<'a>)], &'a [(&'a str, Option<bool>, bool)]);
     let table: [Case<'_>; 9] = [
         (de.clone(), &country, &[("/target", Some(false), true)]),
         (de.clone(), &[], &[("/target", None, false)]),

@@ -30,7 +30,7 @@ fn context<'a>() -> Context<'a> {
 }
 
 /// The gate at which a popup fails after shows at `shows`, at `now`.
-fn failure(settings: Settings, popup: &Json, shows: &[i64], now: WallMs) -> Option<Failure> {
+fn failure(settings: Settings, popup: &Json, shows: &[i64], now: WallMs) -> Option<GateFailure> {
     let mut popup = popup.clone();
     popup["id"] = json!("p");
     let snapshot = snapshot_with(settings, &json!([popup]));
@@ -42,12 +42,12 @@ fn failure(settings: Settings, popup: &Json, shows: &[i64], now: WallMs) -> Opti
     Visit::new(&snapshot, &state, &context, now).failure(&snapshot.popups[0])
 }
 
-fn at(gate: Gate, ms: i64) -> Option<Failure> {
-    Some(Failure { gate, opens_at: Some(later(ms)) })
+fn at(gate: Gate, ms: i64) -> Option<GateFailure> {
+    Some(GateFailure { gate, opens_at: Some(later(ms)) })
 }
 
-fn shut(gate: Gate) -> Option<Failure> {
-    Some(Failure::shut(gate))
+fn shut(gate: Gate) -> Option<GateFailure> {
+    Some(GateFailure::shut(gate))
 }
 
 #[test]
@@ -143,11 +143,11 @@ fn the_next_show_is_the_later_of_its_gaps() {
         (None, 0, 0, Some(HOUR)),
         (None, 0, 10 * minute - 1, Some(HOUR)),
         (None, 0, 10 * minute, Some(2 * HOUR)),
-        (Some(Outcome::Ignored), 5 * minute, 0, Some(2 * HOUR + 5 * minute)),
-        (Some(Outcome::Dismissed), minute, 0, Some(HOUR)),
-        (Some(Outcome::Dismissed), 40 * minute, 0, Some(70 * minute)),
-        (Some(Outcome::Clicked), minute, 0, None),
-        (Some(Outcome::Converted), minute, 20 * HOUR, Some(5 * HOUR + minute)),
+        (Some(ShowOutcome::Ignored), 5 * minute, 0, Some(2 * HOUR + 5 * minute)),
+        (Some(ShowOutcome::Dismissed), minute, 0, Some(HOUR)),
+        (Some(ShowOutcome::Dismissed), 40 * minute, 0, Some(70 * minute)),
+        (Some(ShowOutcome::Clicked), minute, 0, None),
+        (Some(ShowOutcome::Converted), minute, 20 * HOUR, Some(5 * HOUR + minute)),
     ];
     for (outcome, outcome_ms, now_ms, want) in table {
         let mut entry = PopupState::empty(PopupKey::of("p"));

@@ -10,9 +10,9 @@ fn rule(target: &Json) -> Rule {
     popup(&json!({"id": "p", "target": target})).target.unwrap().as_ref().clone()
 }
 
-fn holds_of(op: &str, wanted: &Json, value: Value<'_>) -> Option<bool> {
+fn holds_of(op: &str, wanted: &Json, value: AttributeValue<'_>) -> Option<bool> {
     let rule = rule(&json!({"attr": "a", "op": op, "value": wanted}));
-    evaluate(&rule, &[("b", Value::Scalar("true")), ("a", value)])
+    evaluate(&rule, &[("b", AttributeValue::Scalar("true")), ("a", value)])
 }
 
 const YES: Option<bool> = Some(true);
@@ -26,7 +26,7 @@ fn logic_is_three_valued() {
         NO => json!({"attr": "there", "op": "exists", "value": false}),
         UNKNOWN => json!({"attr": "absent", "op": "eq", "value": 1}),
     };
-    let attributes = [("there", Value::Other)];
+    let attributes = [("there", AttributeValue::Other)];
     let all = [YES, NO, UNKNOWN];
     for a in all {
         let not = rule(&json!({"not": part(a)}));
@@ -57,8 +57,8 @@ fn only_exists_sees_absence() {
     for (wanted, attributes, want) in [
         (true, &[][..], NO),
         (false, &[][..], YES),
-        (true, &[("a", Value::Other)][..], YES),
-        (false, &[("a", Value::Scalar(""))][..], NO),
+        (true, &[("a", AttributeValue::Other)][..], YES),
+        (false, &[("a", AttributeValue::Scalar(""))][..], NO),
     ] {
         assert_eq!(evaluate(&exists(wanted), attributes), want);
     }
@@ -70,8 +70,8 @@ fn only_exists_sees_absence() {
 
 #[test]
 fn values_are_read_as_the_rules_type() {
-    use Value::{Other, Scalar};
-    let list = Value::List(&[Value::Scalar("x")]);
+    use AttributeValue::{Other, Scalar};
+    let list = AttributeValue::List(&[AttributeValue::Scalar("x")]);
     let table = [
         ("eq", json!("x"), Scalar("x"), YES),
         ("eq", json!("x"), Scalar("X"), NO),
@@ -108,7 +108,7 @@ fn values_are_read_as_the_rules_type() {
 
 #[test]
 fn lists_of_values_are_as_any_of_eq() {
-    use Value::Scalar;
+    use AttributeValue::Scalar;
     let table = [
         (json!(["ios", "web"]), Scalar("web"), YES),
         (json!(["ios", "web"]), Scalar("mac"), NO),
@@ -116,7 +116,7 @@ fn lists_of_values_are_as_any_of_eq() {
         (json!(["7", "web"]), Scalar("7"), YES),
         (json!(["5.10"]), Scalar("5.1"), NO),
         (json!([5.1]), Scalar("5.10"), YES),
-        (json!(["ios", "web"]), Value::Other, UNKNOWN),
+        (json!(["ios", "web"]), AttributeValue::Other, UNKNOWN),
         (json!([18, 30]), Scalar("30"), YES),
         (json!([18, 30]), Scalar("x"), UNKNOWN),
         (json!(["true", "x"]), Scalar("true"), YES),
@@ -133,20 +133,20 @@ fn lists_of_values_are_as_any_of_eq() {
 #[test]
 fn contains_is_a_substring_or_a_member() {
     let mixed = [
-        Value::Scalar("vip"),
-        Value::Scalar("18"),
-        Value::Scalar("30"),
-        Value::Scalar("true"),
-        Value::Other,
-        Value::List(&[]),
+        AttributeValue::Scalar("vip"),
+        AttributeValue::Scalar("18"),
+        AttributeValue::Scalar("30"),
+        AttributeValue::Scalar("true"),
+        AttributeValue::Other,
+        AttributeValue::List(&[]),
     ];
-    let mixed = Value::List(&mixed);
+    let mixed = AttributeValue::List(&mixed);
     let table = [
-        (json!("ip"), Value::Scalar("vips"), YES),
-        (json!(""), Value::Scalar(""), YES),
-        (json!("IP"), Value::Scalar("vips"), NO),
-        (json!("7"), Value::Scalar("70.5"), YES),
-        (json!(7), Value::Scalar("7"), UNKNOWN),
+        (json!("ip"), AttributeValue::Scalar("vips"), YES),
+        (json!(""), AttributeValue::Scalar(""), YES),
+        (json!("IP"), AttributeValue::Scalar("vips"), NO),
+        (json!("7"), AttributeValue::Scalar("70.5"), YES),
+        (json!(7), AttributeValue::Scalar("7"), UNKNOWN),
         (json!("vip"), mixed, YES),
         (json!("vi"), mixed, NO),
         (json!(18), mixed, YES),
@@ -155,8 +155,8 @@ fn contains_is_a_substring_or_a_member() {
         (json!("true"), mixed, YES),
         (json!(true), mixed, YES),
         (json!(false), mixed, NO),
-        (json!("x"), Value::List(&[]), NO),
-        (json!("x"), Value::Other, UNKNOWN),
+        (json!("x"), AttributeValue::List(&[]), NO),
+        (json!("x"), AttributeValue::Other, UNKNOWN),
     ];
     for (wanted, value, want) in table {
         assert_eq!(holds_of("contains", &wanted, value), want, "{wanted} {value:?}");
@@ -165,7 +165,7 @@ fn contains_is_a_substring_or_a_member() {
 
 #[test]
 fn orders_texts_and_versions() {
-    use Value::Scalar;
+    use AttributeValue::Scalar;
     let table = [
         ("lt", json!(18), Scalar("17"), YES),
         ("lt", json!(18), Scalar("18"), NO),

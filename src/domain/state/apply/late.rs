@@ -25,7 +25,7 @@ pub struct LateShow {
 
 /// What came of merging a show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Merge {
+pub enum MergedShow {
     /// The state changed.
     Changed {
         /// The popup that was pushed out to make room.
@@ -40,14 +40,14 @@ pub enum Merge {
 /// Merges a show that the state does not know, in its place by time: the union of both. One that is
 /// older than 16 remembered ones is counted and not remembered. Allocates as
 /// [`show`](super::show) does.
-pub fn merge_show(state: &mut UserState, snapshot: &Snapshot, late: LateShow) -> Merge {
+pub fn merge_show(state: &mut UserState, snapshot: &Snapshot, late: LateShow) -> MergedShow {
     let LateShow { shown, session } = late;
     let known = state.popups.iter().position(|entry| entry.popup == shown.popup);
     if known.is_some_and(|index| has_show(&state.popups[index], shown)) {
-        return Merge::Known;
+        return MergedShow::Known;
     }
     if is_erased(state, shown) {
-        return Merge::Erased;
+        return MergedShow::Erased;
     }
     let mut forgotten = None;
     let index = known.unwrap_or_else(|| {
@@ -66,7 +66,7 @@ pub fn merge_show(state: &mut UserState, snapshot: &Snapshot, late: LateShow) ->
     }
     forget_old_erase(&mut state.clocks, shown.at);
     state.revision = state.revision.next();
-    Merge::Changed { forgotten }
+    MergedShow::Changed { forgotten }
 }
 
 /// Raises the revision alone: whoever was about to take back what the state has finds another one.
@@ -86,8 +86,8 @@ pub fn learn_show(
         return None;
     }
     match merge_show(state, snapshot, late) {
-        Merge::Changed { forgotten } => Some(forgotten),
-        Merge::Known | Merge::Erased => None,
+        MergedShow::Changed { forgotten } => Some(forgotten),
+        MergedShow::Known | MergedShow::Erased => None,
     }
 }
 

@@ -156,7 +156,7 @@ fn the_65th_popup_pushes_out_one_that_left_the_catalog_then_the_one_shown_longes
 
 #[test]
 fn outcomes_replace_move_or_leave() {
-    use Outcome::{Clicked, Converted, Dismissed, Ignored};
+    use ShowOutcome::{Clicked, Converted, Dismissed, Ignored};
     let (mut state, snapshot, first) = shown();
     let again = show(&mut state, &snapshot, &snapshot.popups[0], None, later(1));
     let second = ShowId { number: again.number, at: later(1), ..first };

@@ -8,7 +8,7 @@
 //! Layout of a bucket: the upper half of the hash above, the slot's number plus one below; 0 is
 //! empty.
 
-use super::pages::Slot;
+use super::pages::PageSlot;
 
 pub(super) struct Index {
     /// Zeroed memory that the kernel gives page by page as it is touched.
@@ -41,7 +41,7 @@ impl Index {
     }
 
     /// The slot of a hash for which `is_it` holds.
-    pub(super) fn find(&self, hash: u64, is_it: impl Fn(Slot) -> bool) -> Option<Slot> {
+    pub(super) fn find(&self, hash: u64, is_it: impl Fn(PageSlot) -> bool) -> Option<PageSlot> {
         let hash = upper(hash);
         let mut position = self.home(hash);
         loop {
@@ -54,7 +54,7 @@ impl Index {
     }
 
     /// Puts a slot in; it must not be in, and the index must not be full.
-    pub(super) fn insert(&mut self, hash: u64, slot: Slot) {
+    pub(super) fn insert(&mut self, hash: u64, slot: PageSlot) {
         assert!(!self.is_full(), "room was made before");
         let hash = upper(hash);
         let mut position = self.home(hash);
@@ -66,13 +66,13 @@ impl Index {
     }
 
     /// Puts a slot in another's place.
-    pub(super) fn replace(&mut self, hash: u64, old: Slot, new: Slot) {
+    pub(super) fn replace(&mut self, hash: u64, old: PageSlot, new: PageSlot) {
         let position = self.position(hash, old);
         self.buckets[position] = bucket(upper(hash), new);
     }
 
     /// Takes a slot out.
-    pub(super) fn remove(&mut self, hash: u64, slot: Slot) {
+    pub(super) fn remove(&mut self, hash: u64, slot: PageSlot) {
         let mut hole = self.position(hash, slot);
         let mut position = hole;
         loop {
@@ -89,7 +89,7 @@ impl Index {
         self.used -= 1;
     }
 
-    fn position(&self, hash: u64, slot: Slot) -> usize {
+    fn position(&self, hash: u64, slot: PageSlot) -> usize {
         let wanted = bucket(upper(hash), slot);
         let mut position = self.home(upper(hash));
         while self.buckets[position] != wanted {
@@ -119,13 +119,13 @@ fn upper(hash: u64) -> u32 {
     u32::try_from(hash >> 32).expect("32 bits are left")
 }
 
-fn bucket(hash: u32, slot: Slot) -> u64 {
+fn bucket(hash: u32, slot: PageSlot) -> u64 {
     (u64::from(hash) << 32) | (u64::from(slot.0) + 1)
 }
 
-fn parts(bucket: u64) -> Option<(u32, Slot)> {
+fn parts(bucket: u64) -> Option<(u32, PageSlot)> {
     let slot = u32::try_from(bucket & 0xffff_ffff).expect("masked to 32 bits");
-    Some((upper(bucket), Slot(slot.checked_sub(1)?)))
+    Some((upper(bucket), PageSlot(slot.checked_sub(1)?)))
 }
 
 #[cfg(test)]
@@ -144,14 +144,14 @@ mod tests {
             let mut model = std::collections::BTreeSet::new();
             for (put, slot) in steps {
                 if put && !model.contains(&slot) {
-                    index.insert(hash(slot), Slot(slot));
+                    index.insert(hash(slot), PageSlot(slot));
                     model.insert(slot);
                 } else if !put && model.remove(&slot) {
-                    index.remove(hash(slot), Slot(slot));
+                    index.remove(hash(slot), PageSlot(slot));
                 }
                 prop_assert_eq!(index.len(), model.len());
                 for slot in 0..24 {
-                    let found = index.find(hash(slot), |found| found == Slot(slot));
+                    let found = index.find(hash(slot), |found| found == PageSlot(slot));
                     prop_assert_eq!(found.is_some(), model.contains(&slot));
                 }
             }
@@ -163,7 +163,7 @@ mod tests {
         let mut index = Index::new(3_000);
         for slot in 0..3_000 {
             assert!(!index.is_full());
-            index.insert(u64::from(slot) << 50, Slot(slot));
+            index.insert(u64::from(slot) << 50, PageSlot(slot));
         }
         assert!(index.is_full());
         assert!(index.bytes() <= 3_000 * Index::BYTES_PER_USER);

@@ -13,7 +13,7 @@ use nudged_base::limits::SLICE_PAGE_BYTES;
 
 /// A slot: page number above 11 bits of position in the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Slot(pub(super) u32);
+pub(super) struct PageSlot(pub(super) u32);
 
 const SLOT_BITS: u32 = 11;
 const HEADER_BYTES: usize = 12;
@@ -21,7 +21,7 @@ const HEADER_BYTES: usize = 12;
 /// What a page costs beside its 64 KiB, in bytes.
 pub(super) const PAGE_OVERHEAD_BYTES: u64 = size_of::<Page>() as u64;
 
-/// Slot sizes: close together where users are many, else as many as fit in a page.
+/// PageSlot sizes: close together where users are many, else as many as fit in a page.
 const SIZES: [u16; 63] = [
     32, 40, 48, 56, 64, 72, 80, 88, 96, 104, 112, 120, 128, 144, 160, 176, 192, 208, 224, 240, 256,
     288, 320, 352, 384, 416, 448, 480, 512, 576, 640, 704, 768, 832, 896, 960, 1_024, 1_152, 1_280,
@@ -106,7 +106,7 @@ enum PageState {
 }
 
 /// An entry, borrowed from its page.
-pub(super) struct Entry<'a> {
+pub(super) struct PageEntry<'a> {
     pub(super) user: &'a [u8],
     pub(super) state: &'a [u8],
     pub(super) last_change: LaneSequence,
@@ -152,7 +152,7 @@ impl Pages {
     }
 
     /// Takes a slot; there must be room.
-    pub(super) fn allocate(&mut self, class: Class) -> Slot {
+    pub(super) fn allocate(&mut self, class: Class) -> PageSlot {
         if self.open[class.index()] == NO_PAGE {
             self.open_page(class);
         }
@@ -173,7 +173,7 @@ impl Pages {
             self.unlink(number);
         }
         self.slots_free[class.index()] -= 1;
-        Slot(number << SLOT_BITS | u32::from(position))
+        PageSlot(number << SLOT_BITS | u32::from(position))
     }
 
     /// Gives a free page, or a new one, to a class.
@@ -206,7 +206,7 @@ impl Pages {
     }
 
     /// Gives a slot back; a page without entries is free for any class.
-    pub(super) fn free(&mut self, slot: Slot) {
+    pub(super) fn free(&mut self, slot: PageSlot) {
         let (number, at) = self.place(slot);
         let page = &mut self.pages[number as usize];
         assert!(page.bytes[at + FLAGS_AT] & TAKEN != 0, "a slot is freed once");
@@ -242,7 +242,7 @@ impl Pages {
     }
 
     /// Copies an entry into a slot of another page of its class, which must have room.
-    pub(super) fn copy_elsewhere(&mut self, from: Slot) -> Slot {
+    pub(super) fn copy_elsewhere(&mut self, from: PageSlot) -> PageSlot {
         let class = self.class(from);
         assert!(self.open[class.index()] != NO_PAGE, "holes were counted before");
         let to = self.allocate(class);
@@ -261,7 +261,7 @@ impl Pages {
     /// Writes an entry into a taken slot of its class; it counts as asked for.
     pub(super) fn write(
         &mut self,
-        slot: Slot,
+        slot: PageSlot,
         user: &[u8],
         state: &[u8],
         last_change: LaneSequence,
@@ -281,25 +281,25 @@ impl Pages {
     }
 
     /// The entry of a taken slot.
-    pub(super) fn entry(&self, slot: Slot) -> Entry<'_> {
+    pub(super) fn entry(&self, slot: PageSlot) -> PageEntry<'_> {
         let (number, at) = self.place(slot);
         let bytes = &self.pages[number as usize].bytes[at..];
         let (header, rest) = bytes.split_at(HEADER_BYTES);
         let last_change = u64::from_le_bytes(header[..8].try_into().expect("8 bytes"));
         let state_bytes = usize::from(u16::from_le_bytes([header[8], header[9]]));
         let (user, rest) = rest.split_at(usize::from(header[10]));
-        Entry { user, state: &rest[..state_bytes], last_change: LaneSequence(last_change) }
+        PageEntry { user, state: &rest[..state_bytes], last_change: LaneSequence(last_change) }
     }
 
     /// The class of a slot's page.
-    pub(super) fn class(&self, slot: Slot) -> Class {
+    pub(super) fn class(&self, slot: PageSlot) -> Class {
         self.pages[self.place(slot).0 as usize].class
     }
 
     /// Every slot of a page that may be taken.
-    pub(super) fn slots(&self, page: usize) -> impl Iterator<Item = Slot> + use<> {
+    pub(super) fn slots(&self, page: usize) -> impl Iterator<Item = PageSlot> + use<> {
         let number = u32::try_from(page).expect("at most 2^21 pages");
-        (0..u32::from(self.pages[page].fresh)).map(move |slot| Slot(number << SLOT_BITS | slot))
+        (0..u32::from(self.pages[page].fresh)).map(move |slot| PageSlot(number << SLOT_BITS | slot))
     }
 
     /// A lower bound of the last changes of a page's entries; the end of time for a page without.
@@ -312,47 +312,47 @@ impl Pages {
         self.pages[page].oldest_change = oldest;
     }
 
-    pub(super) fn is_taken(&self, slot: Slot) -> bool {
+    pub(super) fn is_taken(&self, slot: PageSlot) -> bool {
         self.flags(slot) & TAKEN != 0
     }
 
-    pub(super) fn is_pinned(&self, slot: Slot) -> bool {
+    pub(super) fn is_pinned(&self, slot: PageSlot) -> bool {
         self.flags(slot) & PINNED != 0
     }
 
-    pub(super) fn set_pinned(&mut self, slot: Slot, pinned: bool) {
+    pub(super) fn set_pinned(&mut self, slot: PageSlot, pinned: bool) {
         let flags = self.flags(slot) & !PINNED;
         *self.flags_mut(slot) = if pinned { flags | PINNED } else { flags };
     }
 
     /// Marks an entry as asked for. Writes only where it is not marked yet, so that reading a hot
     /// user leaves the cache line clean.
-    pub(super) fn mark_used(&mut self, slot: Slot) {
+    pub(super) fn mark_used(&mut self, slot: PageSlot) {
         if self.flags(slot) & MARKED == 0 {
             *self.flags_mut(slot) |= MARKED;
         }
     }
 
     /// Takes the mark off an entry; whether there was one.
-    pub(super) fn take_mark(&mut self, slot: Slot) -> bool {
+    pub(super) fn take_mark(&mut self, slot: PageSlot) -> bool {
         let flags = self.flags_mut(slot);
         let marked = *flags & MARKED != 0;
         *flags &= !MARKED;
         marked
     }
 
-    fn flags(&self, slot: Slot) -> u8 {
+    fn flags(&self, slot: PageSlot) -> u8 {
         let (number, at) = self.place(slot);
         self.pages[number as usize].bytes[at + FLAGS_AT]
     }
 
-    fn flags_mut(&mut self, slot: Slot) -> &mut u8 {
+    fn flags_mut(&mut self, slot: PageSlot) -> &mut u8 {
         let (number, at) = self.place(slot);
         &mut self.pages[number as usize].bytes[at + FLAGS_AT]
     }
 
     /// The page of a slot, and the slot's first byte in it.
-    fn place(&self, slot: Slot) -> (u32, usize) {
+    fn place(&self, slot: PageSlot) -> (u32, usize) {
         let number = slot.0 >> SLOT_BITS;
         (number, usize::from(position(slot)) * self.pages[number as usize].class.size())
     }
@@ -413,6 +413,6 @@ impl Pages {
     }
 }
 
-fn position(slot: Slot) -> u16 {
+fn position(slot: PageSlot) -> u16 {
     u16::try_from(slot.0 & ((1 << SLOT_BITS) - 1)).expect("masked to 11 bits")
 }

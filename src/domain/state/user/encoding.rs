@@ -16,7 +16,7 @@
 //! and popups stored alone have a version byte of their own. Integers are little-endian; varints
 //! are LEB128 of the shortest form.
 
-use crate::catalog::snapshot::Outcome;
+use crate::catalog::snapshot::ShowOutcome;
 use nudged_base::ids::{PopupKey, Revision};
 use nudged_base::limits::{SHOWS_REMEMBERED_MAX, USER_POPUPS_MAX};
 use nudged_base::time::WallMs;
@@ -105,7 +105,7 @@ pub fn encode_popup(popup: &PopupState, out: &mut Vec<u8>) {
 /// # Errors
 /// [`StateError`] where the bytes are not exactly one encoding; `popup` is then as it was.
 pub fn decode_popup(bytes: &[u8], popup: &mut PopupState) -> Result<(), StateError> {
-    let mut reader = Reader::of_version(bytes)?;
+    let mut reader = StateReader::of_version(bytes)?;
     let read = reader.popup()?;
     reader.end()?;
     *popup = read;
@@ -123,7 +123,7 @@ pub fn encode_clocks(clocks: &UserClocks, out: &mut Vec<u8>) {
 /// # Errors
 /// [`StateError`] where the bytes are not exactly one encoding; `clocks` is then as it was.
 pub fn decode_clocks(bytes: &[u8], clocks: &mut UserClocks) -> Result<(), StateError> {
-    let mut reader = Reader::of_version(bytes)?;
+    let mut reader = StateReader::of_version(bytes)?;
     let read = reader.clocks()?;
     reader.end()?;
     *clocks = read;
@@ -198,7 +198,7 @@ fn put_varint(out: &mut Vec<u8>, mut number: u64) {
 }
 
 fn read_user(bytes: &[u8], state: &mut UserState) -> Result<(), StateError> {
-    let mut reader = Reader::of_version(bytes)?;
+    let mut reader = StateReader::of_version(bytes)?;
     state.revision = Revision { epoch: reader.varint_u32()?, counter: reader.varint()? };
     state.clocks = reader.clocks()?;
     let count = reader.varint()?;
@@ -217,13 +217,13 @@ fn read_user(bytes: &[u8], state: &mut UserState) -> Result<(), StateError> {
 }
 
 /// The bytes that are not read yet.
-struct Reader<'a> {
+struct StateReader<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
-    fn of_version(bytes: &'a [u8]) -> Result<Reader<'a>, StateError> {
-        let mut reader = Reader { rest: bytes };
+impl<'a> StateReader<'a> {
+    fn of_version(bytes: &'a [u8]) -> Result<StateReader<'a>, StateError> {
+        let mut reader = StateReader { rest: bytes };
         match reader.byte()? {
             VERSION => Ok(reader),
             other => Err(StateError::UnknownVersion(other)),
@@ -331,13 +331,13 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn outcome_of(number: u8) -> Result<Option<Outcome>, StateError> {
+fn outcome_of(number: u8) -> Result<Option<ShowOutcome>, StateError> {
     match number {
         0 => Ok(None),
-        1 => Ok(Some(Outcome::Ignored)),
-        2 => Ok(Some(Outcome::Dismissed)),
-        3 => Ok(Some(Outcome::Clicked)),
-        4 => Ok(Some(Outcome::Converted)),
+        1 => Ok(Some(ShowOutcome::Ignored)),
+        2 => Ok(Some(ShowOutcome::Dismissed)),
+        3 => Ok(Some(ShowOutcome::Clicked)),
+        4 => Ok(Some(ShowOutcome::Converted)),
         _ => Err(StateError::OutOfRange),
     }
 }

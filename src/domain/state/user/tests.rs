@@ -56,7 +56,7 @@ fn golden_bytes() {
 fn the_fullest_state_and_row_are_within_their_limits() {
     let mut popup = PopupState::empty(PopupKey(u64::MAX));
     popup.shows_total = 7;
-    popup.outcome = Some(Outcome::Converted);
+    popup.outcome = Some(ShowOutcome::Converted);
     popup.outcome_at = WallMs(i64::MIN);
     popup.shows_used = 16;
     for (index, show) in popup.shows.iter_mut().enumerate() {
@@ -145,7 +145,7 @@ prop_compose! {
         shows in prop::collection::vec((any_time(), any::<u32>(), 0..32u8, any::<bool>()), 1..=16),
     ) -> PopupState {
         let outcomes =
-            [Outcome::Ignored, Outcome::Dismissed, Outcome::Clicked, Outcome::Converted];
+            [ShowOutcome::Ignored, ShowOutcome::Dismissed, ShowOutcome::Clicked, ShowOutcome::Converted];
         let mut popup = PopupState::empty(PopupKey(key));
         popup.shows_total = shows_total;
         popup.outcome = outcome.checked_sub(1).map(|index| outcomes[index]);

@@ -8,19 +8,21 @@ use super::*;
 use crate::overrides::Couriers;
 use nudged_base::limits::OVERRIDES_OF_POPUP_MAX;
 use nudged_base::time::WallMs;
-use nudged_domain::catalog::overrides::{End, Entry, EntryId, Kind, Place};
+use nudged_domain::catalog::overrides::{
+    Override, OverrideEnd, OverrideId, OverrideKind, OverridePlace,
+};
 
 fn context<'a>(id: &'a str, who: &'a str) -> EditContext<'a> {
     EditContext { id, who, expected: None }
 }
 
-const PAUSE: OverrideRequest = OverrideRequest::Set(Kind::Pause);
+const PAUSE: OverrideRequest = OverrideRequest::Set(OverrideKind::Pause);
 
 fn status(publisher: &Publisher, id: &str) -> Status {
     publisher.current().find(id).unwrap().status
 }
 
-fn until_stored(publisher: &Publisher, id: &str, place: Place) {
+fn until_stored(publisher: &Publisher, id: &str, place: OverridePlace) {
     let until = Instant::now() + std::time::Duration::from_secs(20);
     while publisher.with_overrides(|all| all.stored(id)) < place {
         assert!(Instant::now() < until, "{id} does not come to {}", place.word());
@@ -34,7 +36,7 @@ fn a_pause_wins_until_it_is_resumed_and_survives() {
     {
         let publisher = Arc::new(load(&directory, &shards.mesh).unwrap());
         let paused = publisher.override_popup(context("a", "alice"), PAUSE).unwrap();
-        assert_eq!((paused.known.status, paused.stored), (Status::Paused, Place::Memory));
+        assert_eq!((paused.known.status, paused.stored), (Status::Paused, OverridePlace::Memory));
         let told = shards.take_told();
         assert_eq!(told, [(0, "catalog 2".to_owned()), (1, "catalog 2".to_owned())]);
         publisher.override_popup(context("a", "alice"), PAUSE).unwrap();
@@ -48,7 +50,7 @@ fn a_pause_wins_until_it_is_resumed_and_survives() {
             publisher.override_popup(context("b", "alice"), OverrideRequest::Resume).unwrap_err();
         assert!(matches!(&gone, PublishError::OwnStatus(why) if why.contains("popups.toml")));
         let couriers = Couriers::start(&publisher, &Arc::default(), &directory.log).unwrap();
-        until_stored(&publisher, "a", Place::Sql);
+        until_stored(&publisher, "a", OverridePlace::Sql);
         drop(couriers);
     }
     let publisher = load(&directory, &shards.mesh).unwrap();
@@ -65,7 +67,9 @@ fn after_a_resume_the_files_own_status_counts_again() {
     let (directory, shards) = (NodeDirectory::with_popups(TWO), shards());
     let publisher = load(&directory, &shards.mesh).unwrap();
     publisher.override_popup(context("a", "x"), PAUSE).unwrap();
-    publisher.override_popup(context("a", "x"), OverrideRequest::Set(Kind::Archive)).unwrap();
+    publisher
+        .override_popup(context("a", "x"), OverrideRequest::Set(OverrideKind::Archive))
+        .unwrap();
     directory.write_popups("[[popup]]\nid = \"a\"\nstatus = \"draft\"\n[[popup]]\nid = \"b\"\n");
     publisher.reload("test").unwrap();
     assert_eq!(status(&publisher, "a"), Status::Archived);
@@ -121,15 +125,15 @@ fn where_the_file_cannot_be_written_a_pause_holds_in_memory_with_one_error() {
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
     let paused = publisher.override_popup(context("a", "x"), PAUSE).unwrap();
-    assert_eq!((paused.known.status, paused.stored), (Status::Paused, Place::Memory));
+    assert_eq!((paused.known.status, paused.stored), (Status::Paused, OverridePlace::Memory));
     // Longer than it takes to try again.
     std::thread::sleep(std::time::Duration::from_millis(1_200));
     logged.push_str(&directory.logged());
     assert_eq!(logged.matches("can't be written").count(), 1, "{logged}");
     drop(held);
-    until_stored(&publisher, "a", Place::Sql);
+    until_stored(&publisher, "a", OverridePlace::Sql);
     std::fs::remove_dir(directory.path().join("overrides")).unwrap();
-    while publisher.with_overrides(|all| all.not_in(Place::Node).next().is_some()) {
+    while publisher.with_overrides(|all| all.not_in(OverridePlace::Node).next().is_some()) {
         assert!(begun.elapsed().as_secs() < 40);
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
@@ -148,8 +152,8 @@ fn a_restart_without_sql_finds_the_pause_in_the_file() {
         let begun = Instant::now();
         publisher.override_popup(context("a", "x"), PAUSE).unwrap();
         println!("held after {:?}", begun.elapsed());
-        until_stored(&publisher, "a", Place::Node);
-        assert_eq!(publisher.with_overrides(|all| all.stored("a")), Place::Node);
+        until_stored(&publisher, "a", OverridePlace::Node);
+        assert_eq!(publisher.with_overrides(|all| all.stored("a")), OverridePlace::Node);
         drop(held);
         drop(couriers);
     }
@@ -160,7 +164,7 @@ fn a_restart_without_sql_finds_the_pause_in_the_file() {
     let publisher = Arc::new(load(&directory, &shards.mesh).unwrap());
     assert_eq!(status(&publisher, "a"), Status::Paused);
     let _couriers = Couriers::start(&publisher, &Arc::default(), &directory.log).unwrap();
-    until_stored(&publisher, "a", Place::Sql);
+    until_stored(&publisher, "a", OverridePlace::Sql);
 }
 
 #[test]
@@ -169,7 +173,7 @@ fn what_sql_has_ended_ends_here_however_old_the_file_is() {
     let publisher = Arc::new(load(&directory, &shards.mesh).unwrap());
     let couriers = Couriers::start(&publisher, &Arc::default(), &directory.log).unwrap();
     publisher.override_popup(context("a", "x"), PAUSE).unwrap();
-    until_stored(&publisher, "a", Place::Sql);
+    until_stored(&publisher, "a", OverridePlace::Sql);
     drop(couriers);
     let file = directory.path().join("overrides");
     let old = std::fs::read(&file).unwrap();
@@ -292,7 +296,7 @@ fn what_makes_and_ends_no_entry_is_no_change() {
     }
     // More than the log would tell one by one.
     let most = OVERRIDES_OF_POPUP_MAX;
-    let archive = OverrideRequest::Set(Kind::Archive);
+    let archive = OverrideRequest::Set(OverrideKind::Archive);
     let cases =
         [(PAUSE, most), (PAUSE, 0), (archive, most), (archive, 0), (OverrideRequest::Resume, 1)];
     for (ask, changes) in cases {
@@ -305,12 +309,12 @@ fn what_makes_and_ends_no_entry_is_no_change() {
 #[test]
 fn of_what_others_did_only_that_is_news_which_changes_something_here() {
     let (directory, shards) = (NodeDirectory::with_popups(TWO), shards());
-    let publisher = load(&directory, &shards.mesh).unwrap();
-    let entry = |id: u128, end: Option<End>| {
+    let publisher = directory.load(&shards.mesh).unwrap();
+    let entry = |id: u128, end: Option<OverrideEnd>| {
         let (popup, who) = ("a".into(), "x".into());
-        Entry { id: EntryId(id), popup, kind: Kind::Pause, at: WallMs(1), who, end }
+        Override { id: OverrideId(id), popup, kind: OverrideKind::Pause, at: WallMs(1), who, end }
     };
-    let end = || Some(End { at: WallMs(9), who: "y".into() });
+    let end = || Some(OverrideEnd { at: WallMs(9), who: "y".into() });
     // What is heard, whether it is news, and what holds then.
     let cases = [
         (entry(1, end()), false, Status::Live),
@@ -321,7 +325,8 @@ fn of_what_others_did_only_that_is_news_which_changes_something_here() {
         (entry(2, end()), false, Status::Live),
     ];
     for (index, (heard, is_news, holds)) in cases.into_iter().enumerate() {
-        let news = publisher.take_overrides(std::slice::from_ref(&heard), Place::Redis).unwrap();
+        let news =
+            publisher.take_overrides(std::slice::from_ref(&heard), OverridePlace::Redis).unwrap();
         assert_eq!(news, if is_news { vec![heard] } else { vec![] }, "{index}");
         assert_eq!(status(&publisher, "a"), holds, "{index}");
     }

@@ -24,7 +24,7 @@ use nudged_base::ids::{Revision, Sequence, ShardId, UserKey};
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Level, Log};
 use nudged_base::time::{MonoNs, WallMs};
-use nudged_domain::catalog::compile::{Entry, compile};
+use nudged_domain::catalog::compile::{CatalogEntry, compile};
 use nudged_domain::catalog::snapshot::{Settings, Snapshot};
 use nudged_domain::catalog::source;
 use nudged_domain::state::user::{self, UserState};
@@ -58,7 +58,7 @@ fn snapshot_with(popups: &str, version: u32) -> Arc<Snapshot> {
     let definitions = source::parse_toml(popups).unwrap();
     let entries: Vec<_> = definitions
         .iter()
-        .map(|definition| Entry { definition, version, status: definition.status() })
+        .map(|definition| CatalogEntry { definition, version, status: definition.status() })
         .collect();
     Arc::new(compile(&entries, Settings::default(), 1).unwrap())
 }

@@ -10,7 +10,7 @@ use nudged_base::ids::{PopupKey, Sequence};
 use nudged_base::limits::MERGE_RECORD_EXTRA_BYTES;
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::snapshot::Snapshot;
-use nudged_domain::state::apply::{self, Action, EventVerdict, LateShow, Merge, ShowId};
+use nudged_domain::state::apply::{self, Action, EventVerdict, LateShow, MergedShow, ShowId};
 use nudged_domain::state::user::UserState;
 use nudged_journal::record::{self, Record};
 
@@ -142,9 +142,11 @@ impl UnmergedEntry {
         match self.kind {
             UnmergedKind::Show { session } => {
                 match apply::merge_show(state, snapshot, LateShow { shown: self.shown, session }) {
-                    Merge::Changed { forgotten } => Merged::Changed(EventKind::Decided, forgotten),
-                    Merge::Known => Merged::Known(EventKind::Decided),
-                    Merge::Erased => Merged::Dropped,
+                    MergedShow::Changed { forgotten } => {
+                        Merged::Changed(EventKind::Decided, forgotten)
+                    }
+                    MergedShow::Known => Merged::Known(EventKind::Decided),
+                    MergedShow::Erased => Merged::Dropped,
                 }
             }
             UnmergedKind::Event { action, acted_at, .. } => {

@@ -7,7 +7,7 @@ use nudged_base::ids::{PopupKey, Revision};
 use nudged_base::limits::{POPUP_ID_BYTES_MAX, SHOWS_REMEMBERED_MAX};
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::compile::compile_unstored;
-use nudged_domain::catalog::snapshot::{Outcome, Settings, Snapshot};
+use nudged_domain::catalog::snapshot::{Settings, ShowOutcome, Snapshot};
 use nudged_domain::catalog::source::parse_json_values;
 use nudged_domain::state::apply::{self, Action, ShowId};
 use nudged_domain::state::user::{self, PopupState, Show, UserClocks, UserState};
@@ -150,7 +150,7 @@ fn the_fullest_records_of_a_merge_take_no_more_than_was_promised() {
     }
     row.shows_used = u8::try_from(SHOWS_REMEMBERED_MAX).unwrap();
     (row.shows_total, row.outcome, row.outcome_at) =
-        (u32::MAX, Some(Outcome::Clicked), WallMs(i64::MIN));
+        (u32::MAX, Some(ShowOutcome::Clicked), WallMs(i64::MIN));
     let clocks = UserClocks {
         last_counted_at: Some(WallMs(i64::MIN)),
         day_shows: u32::MAX,

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use nudged_background::writer::merge::apply_record;
+use nudged_background::projection::overlay::apply_record;
 use nudged_domain::state::user::UserState;
 use nudged_histories::{Journal, USERS, histories};
 

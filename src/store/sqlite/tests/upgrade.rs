@@ -3,7 +3,7 @@
 use super::*;
 use crate::CatalogChange;
 use nudged_base::time::WallMs;
-use nudged_domain::catalog::overrides::Kind;
+use nudged_domain::catalog::overrides::OverrideKind;
 
 #[test]
 fn an_upgrade_makes_entries_of_overrides_and_names_what_it_stops() {
@@ -42,7 +42,7 @@ fn an_upgrade_makes_entries_of_overrides_and_names_what_it_stops() {
         .map(|entry| (entry.popup.to_string(), entry.kind, entry.at.0, entry.who.to_string()))
         .collect();
     entries.sort();
-    let want = [("c", Kind::Pause, 7, "ann"), ("d", Kind::Archive, 8, "bob")];
+    let want = [("c", OverrideKind::Pause, 7, "ann"), ("d", OverrideKind::Archive, 8, "bob")];
     let want = want.map(|(popup, kind, at, who)| (popup.to_owned(), kind, at, who.to_owned()));
     assert_eq!(entries, want);
     let told =

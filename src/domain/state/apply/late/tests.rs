@@ -6,11 +6,11 @@ use serde_json::json;
 
 use super::super::{Action, EventVerdict, erase, event, show};
 use super::*;
-use crate::catalog::snapshot::Outcome;
+use crate::catalog::snapshot::ShowOutcome;
 use crate::decide::samples::snapshot;
 
 const NOON: WallMs = WallMs(1_767_614_400_000);
-const CHANGED: Merge = Merge::Changed { forgotten: None };
+const CHANGED: MergedShow = MergedShow::Changed { forgotten: None };
 
 fn later(ms: i64) -> WallMs {
     WallMs(NOON.0 + ms)
@@ -36,17 +36,17 @@ fn a_late_show_is_merged_in_its_place_and_once() {
     let (mut state, snapshot) = shown();
     event(&mut state, late(1, 0).shown, Action::Clicked, None, later(5));
     let revision = state.revision;
-    assert_eq!(merge_show(&mut state, &snapshot, late(1, 0)), Merge::Known);
+    assert_eq!(merge_show(&mut state, &snapshot, late(1, 0)), MergedShow::Known);
     assert_eq!(state.revision, revision);
     assert_eq!(merge_show(&mut state, &snapshot, late(1, -10)), CHANGED, "another time");
-    assert_eq!(state.popups[0].outcome, Some(Outcome::Clicked), "of a later show");
+    assert_eq!(state.popups[0].outcome, Some(ShowOutcome::Clicked), "of a later show");
     assert_eq!((state.clocks.last_counted_at, state.clocks.day_shows), (Some(NOON), 2));
     assert_eq!(merge_show(&mut state, &snapshot, late(2, 10)), CHANGED);
     let entry = &state.popups[0];
     assert_eq!((entry.shows_total, entry.outcome), (3, None), "a new show clears the outcome");
     assert_eq!(times(&state), [-10, 0, 10]);
     assert_eq!(state.clocks.last_counted_at, Some(later(10)));
-    assert_eq!(merge_show(&mut state, &snapshot, late(2, 10)), Merge::Known);
+    assert_eq!(merge_show(&mut state, &snapshot, late(2, 10)), MergedShow::Known);
     assert_eq!(state.revision.counter, revision.counter + 2);
 }
 
@@ -80,16 +80,16 @@ fn an_erased_user_gets_nothing_back_that_was_shown_before() {
     assert_eq!(erase(&mut state, later(100)), later(100));
     let erased = state.clone();
     for ms in [-5, 0, 99, 100] {
-        assert_eq!(merge_show(&mut state, &snapshot, late(1, ms)), Merge::Erased, "{ms}");
+        assert_eq!(merge_show(&mut state, &snapshot, late(1, ms)), MergedShow::Erased, "{ms}");
         assert_eq!(learn_show(&mut state, &snapshot, late(1, ms)), None, "{ms}");
     }
     assert_eq!(state, erased);
     // The erase is remembered behind later shows too; numbers of before count nothing.
     assert_eq!(merge_show(&mut state, &snapshot, late(9, 101)), CHANGED);
     assert_eq!(state.popups[0].shows_total, 1);
-    assert_eq!(merge_show(&mut state, &snapshot, late(2, 50)), Merge::Erased);
+    assert_eq!(merge_show(&mut state, &snapshot, late(2, 50)), MergedShow::Erased);
     show(&mut state, &snapshot, &snapshot.popups[0], None, later(200));
-    assert_eq!(merge_show(&mut state, &snapshot, late(2, 50)), Merge::Erased);
+    assert_eq!(merge_show(&mut state, &snapshot, late(2, 50)), MergedShow::Erased);
     assert_eq!(times(&state), [101, 200]);
 }
 

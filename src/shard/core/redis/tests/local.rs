@@ -7,7 +7,7 @@ use bumpalo::Bump;
 use super::degraded::{local_world, state_of};
 use super::*;
 use nudged_base::hash;
-use nudged_domain::catalog::snapshot::Outcome;
+use nudged_domain::catalog::snapshot::ShowOutcome;
 
 const QUEUES: [RecordQueue; 2] = [RecordQueue::Journal, RecordQueue::List { list_max: 1_000 }];
 
@@ -34,7 +34,7 @@ fn assert_clicked_once(world: &World) {
     let state = state_of(world, "u");
     let popup = &state.popups[0];
     assert_eq!((state.popups.len(), popup.shows_total, popup.shows_used), (1, 1, 1));
-    assert_eq!(popup.outcome, Some(Outcome::Clicked));
+    assert_eq!(popup.outcome, Some(ShowOutcome::Clicked));
     assert_eq!((state.clocks.session, state.clocks.session_shows), (hash::session(b"s"), 1));
     assert_eq!(state.clocks.day_shows, 1);
     for node in &world.nodes {
@@ -104,7 +104,7 @@ fn an_event_that_was_itself_taken_without_redis_brings_its_show() {
 
 fn assert_clicked_by(world: &World, index: usize) {
     assert!(world.nodes[index].core.arbiter().unmerged.is_empty());
-    assert_eq!(state_of(world, "u").popups[0].outcome, Some(Outcome::Clicked));
+    assert_eq!(state_of(world, "u").popups[0].outcome, Some(ShowOutcome::Clicked));
 }
 
 #[test]

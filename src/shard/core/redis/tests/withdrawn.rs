@@ -2,8 +2,8 @@
 //! taken back in Redis and in the list alike, once, and what else happened stays.
 
 use super::*;
-use nudged_background::writer::merge::apply_record;
-use nudged_domain::catalog::snapshot::Outcome as ShowOutcome;
+use nudged_background::projection::overlay::apply_record;
+use nudged_domain::catalog::snapshot::ShowOutcome;
 use nudged_journal::record::Withdrawn;
 
 const LIST: RecordQueue = RecordQueue::List { list_max: 100 };

@@ -9,14 +9,14 @@ use nudged_base::time::MonoNs;
 
 node_metrics! {
     /// What the keeper has done, for metrics and status.
-    pub struct KeeperFigures {
+    pub struct KeeperMetrics {
         Counter rounds "keeper_rounds_total" "Rounds of the keeper.";
         Counter failures "keeper_failures_total" "Rounds of the keeper that failed.";
         Counter sql_failures "keeper_sql_failures_total" "SQL queries of the keeper that failed.";
         Gauge peers "keeper_other_nodes" "Other nodes that are alive.";
         Counter rebuilds "rebuild_begun_total" "Rebuilds begun by this node.";
         Counter users_filled "rebuild_users_total" "Users filled into Redis from SQL.";
-        Counter held "rebuild_held_total" "Partitions found to have lost writes.";
+        Counter fenced "rebuild_held_total" "Partitions found to have lost writes.";
         Counter users_unreadable "rebuild_unreadable_total"
             "Users whose rows could not be read, so that Redis takes them for new.";
         Gauge partitions "rebuild_partitions" "Partitions that are not open.";
@@ -44,7 +44,7 @@ pub struct RebuildProgress {
 
 const PHASES: [&str; 4] = ["open", "lost", "barrier", "filling"];
 
-impl KeeperFigures {
+impl KeeperMetrics {
     /// The rebuild that is under way, if one is.
     pub fn rebuild(&self, now: MonoNs) -> Option<RebuildProgress> {
         let phase = PHASES[usize::from(self.phase.load(Ordering::Relaxed)).min(3)];

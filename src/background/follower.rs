@@ -20,8 +20,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use self::chores::{Chore, Chores};
-pub use self::seam::{Claimed, Effect, Input, SqlView, View};
-use super::failure::{SqlFailure, SqlMeaning};
+pub use self::seam::{ClaimOutcome, Effect, Input, SqlView, View};
+use crate::sql_failure::{SqlFailure, SqlMeaning};
 use nudged_base::backoff::{Backoff, lengthened};
 use nudged_base::clock::Now;
 use nudged_base::ids::{Sequence, StreamId, UserKey};
@@ -49,7 +49,7 @@ const HOLD_MS: u64 = 10;
 
 node_metrics! {
     /// What a follower has done.
-    pub struct FollowCounts {
+    pub struct FollowerMetrics {
         Counter transactions "sql_transactions_total" "Transactions committed.";
         Counter records "sql_records_total" "Records applied.";
         Counter duplicates "sql_duplicates_total" "Records that SQL had already.";
@@ -84,7 +84,7 @@ pub struct FollowerSetup {
     /// Where failures are told.
     pub log: Log,
     /// Where it counts.
-    pub counts: Arc<FollowCounts>,
+    pub counts: Arc<FollowerMetrics>,
 }
 
 /// What is waited for.
@@ -124,7 +124,7 @@ type Turn = Result<Effect, Next>;
 
 /// A record that was read and not applied.
 #[derive(Clone, Copy, Debug)]
-struct Read {
+struct QueuedRecord {
     sequence: Sequence,
     framed_bytes: usize,
     /// Whose it is, where it waits until it is merged.
@@ -143,10 +143,10 @@ pub struct Follower {
     skipped: Vec<(Sequence, Sequence)>,
     tail: Tail,
     log: Log,
-    counts: Arc<FollowCounts>,
+    counts: Arc<FollowerMetrics>,
     /// Records that were read and not applied, framed.
     framed: Vec<u8>,
-    reads: VecDeque<Read>,
+    reads: VecDeque<QueuedRecord>,
     /// How many of them are being applied.
     count: usize,
     /// What was read has waited for more.
@@ -226,7 +226,7 @@ impl Follower {
             }
             (Stage::Seeking(stream, position), Input::Skipped(skipped)) => match skipped {
                 Ok(_) => self.seek(view, stream, position),
-                Err(error) => self.tell_failed(view, &error.text),
+                Err(error) => self.log_failure(view, &error.text),
             },
             (Stage::Gathering, _) => self.read_and_apply(view),
             (Stage::Passing, Input::Skipped(skipped)) => self.take_passed(view, skipped),
@@ -242,16 +242,17 @@ impl Follower {
 
     fn after(&mut self, view: &View<'_, impl DiskRead>, next: Next) -> Effect {
         match next {
-            Next::Again => self.begin_chores(view, &[Chore::Check, Chore::Beat, Chore::FoldNow]),
+            Next::Again => {
+                self.begin_chores(view, &[Chore::Check, Chore::Heartbeat, Chore::FoldNow])
+            }
             Next::End => self.begin_chores(view, &[Chore::AwaitStop, Chore::End]),
             Next::Sleep | Next::Hold if self.is_last => {
                 // The file alone is a whole backup then. Where it fails, the log has it.
                 self.begin_chores(view, &[Chore::FoldLast, Chore::SayStopped, Chore::End])
             }
             Next::Hold => Effect::Pause(HOLD_MS),
-            Next::Sleep => {
-                self.begin_chores(view, &[Chore::Purge, Chore::Fold, Chore::Beat, Chore::Sleep])
-            }
+            Next::Sleep => self
+                .begin_chores(view, &[Chore::Purge, Chore::Fold, Chore::Heartbeat, Chore::Sleep]),
             Next::Wait => self.back_off(view),
         }
     }
@@ -279,8 +280,8 @@ impl Follower {
         self.rights_due = view.sql.is_denied.then_some(again);
         match said.as_deref() {
             None => {}
-            Some("") => self.write(view.now, Message::SqlResumed, &[]),
-            Some(line) => self.tell(view.now, Message::SqlUnfit, line),
+            Some("") => self.log_fields(view.now, Message::SqlResumed, &[]),
+            Some(line) => self.log_error(view.now, Message::SqlUnfit, line),
         }
     }
 
@@ -307,7 +308,7 @@ impl Follower {
     fn apply_what(&mut self, view: &View<'_, impl DiskRead>, read: Result<(), TailError>) -> Turn {
         match read {
             Ok(()) if self.reads.is_empty() => Err(Next::Sleep),
-            Err(error) if self.reads.is_empty() => self.tell_failed(view, &error.to_string()),
+            Err(error) if self.reads.is_empty() => self.log_failure(view, &error.to_string()),
             // What was read before something failed is applied all the same.
             _ => self.pass_gap(view),
         }
@@ -321,7 +322,7 @@ impl Follower {
             for (sequence, record) in batch {
                 let Ok(record) = record else {
                     let error = format!("record {} can't be read", sequence.0);
-                    tell(&self.log, view.now, Message::SqlFailed, &error);
+                    log_error(&self.log, view.now, Message::SqlFailed, &error);
                     continue;
                 };
                 let before = self.framed.len();
@@ -331,7 +332,7 @@ impl Follower {
                     Record::Unmerged(unmerged) => Some(UserKey::of(unmerged.user.as_bytes())),
                     _ => None,
                 };
-                self.reads.push_back(Read { sequence, framed_bytes, unmerged });
+                self.reads.push_back(QueuedRecord { sequence, framed_bytes, unmerged });
             }
         }
         Ok(())
@@ -343,18 +344,18 @@ impl Follower {
         &mut self,
         view: &View<'_, impl DiskRead>,
         warnings: &[String],
-        claimed: Result<Claimed, SqlFailure>,
+        claimed: Result<ClaimOutcome, SqlFailure>,
     ) -> Turn {
-        tell_weak(&self.log, stamp_of(view.now), warnings);
+        log_weaknesses(&self.log, stamp_of(view.now), warnings);
         match claimed {
-            Ok(Claimed::Stream(stream, position)) => {
+            Ok(ClaimOutcome::Stream(stream, position)) => {
                 if std::mem::take(&mut self.is_misplaced) {
                     // What was said of it is over.
                     self.rights_due = Some(MonoNs(0));
                 }
                 self.go_on_from(view, stream, position)
             }
-            Ok(Claimed::Misplaced(said)) => Err(self.misplaced(view, said)),
+            Ok(ClaimOutcome::Misplaced(said)) => Err(self.misplaced(view, said)),
             Err(error) => Err(self.failed(view, &error)),
         }
     }
@@ -365,7 +366,7 @@ impl Follower {
         self.backoff.next_is(BACKOFF_SLOW_MS);
         self.counts.failures.fetch_add(1, Ordering::Relaxed);
         if let Some(line) = said {
-            self.tell(view.now, Message::SqlUnfit, &line);
+            self.log_error(view.now, Message::SqlUnfit, &line);
         }
         Next::Wait
     }
@@ -380,7 +381,7 @@ impl Follower {
     ) -> Turn {
         let retired = match recovery::retired(view.disk) {
             Ok(retired) => retired,
-            Err(error) => return self.tell_failed(view, &error.to_string()),
+            Err(error) => return self.log_failure(view, &error.to_string()),
         };
         if retired <= position {
             return self.seek(view, stream, position);
@@ -390,7 +391,7 @@ impl Follower {
             position.0 + 1,
             retired.0
         );
-        self.tell(view.now, Message::SqlRegressed, &text);
+        self.log_error(view.now, Message::SqlRegressed, &text);
         let effect = Effect::Skip { stream, from: None, through: retired };
         Ok(self.wait(Stage::Seeking(stream, retired), effect))
     }
@@ -404,7 +405,7 @@ impl Follower {
         let next = Sequence(position.0 + 1);
         match Tail::seek(view.disk, self.set, next, self.skipped.clone()) {
             Ok(tail) => self.tail = tail,
-            Err(error) => return self.tell_failed(view, &error.to_string()),
+            Err(error) => return self.log_failure(view, &error.to_string()),
         }
         self.set_applied(position);
         self.framed.clear();
@@ -425,7 +426,7 @@ impl Follower {
         match error.meaning {
             SqlMeaning::Fenced(_) | SqlMeaning::Halted => {
                 self.counts.is_halted.store(true, Ordering::Release);
-                self.tell(view.now, Message::SqlHalted, &error.text);
+                self.log_error(view.now, Message::SqlHalted, &error.text);
                 return Next::End;
             }
             SqlMeaning::Denied => {
@@ -440,7 +441,7 @@ impl Follower {
             SqlMeaning::Behind(_) | SqlMeaning::Passing => {}
         }
         let fields = [("cause", Value::Text(error.cause)), ("error", Value::Text(&error.text))];
-        self.write(view.now, Message::SqlFailed, &fields);
+        self.log_fields(view.now, Message::SqlFailed, &fields);
         Next::Wait
     }
 
@@ -453,21 +454,21 @@ impl Follower {
         Effect::Pause(lengthened(self.backoff.failed(), view.now.mono.0 / 1_000))
     }
 
-    fn tell_failed(&mut self, view: &View<'_, impl DiskRead>, what: &str) -> Turn {
-        self.tell(view.now, Message::SqlFailed, what);
+    fn log_failure(&mut self, view: &View<'_, impl DiskRead>, what: &str) -> Turn {
+        self.log_error(view.now, Message::SqlFailed, what);
         Err(Next::Wait)
     }
 
-    fn tell(&self, now: Now, message: Message, text: &str) {
-        tell(&self.log, now, message, text);
+    fn log_error(&self, now: Now, message: Message, text: &str) {
+        log_error(&self.log, now, message, text);
     }
 
-    fn write(&self, now: Now, message: Message, fields: &[Field<'_>]) {
+    fn log_fields(&self, now: Now, message: Message, fields: &[Field<'_>]) {
         self.log.write(stamp_of(now), message, fields);
     }
 }
 
-fn tell(log: &Log, now: Now, message: Message, text: &str) {
+fn log_error(log: &Log, now: Now, message: Message, text: &str) {
     log.write(stamp_of(now), message, &[("error", Value::Text(text))]);
 }
 
@@ -476,7 +477,7 @@ fn stamp_of(now: Now) -> Stamp {
 }
 
 /// Says what of SQL's settings weakens a promise.
-pub fn tell_weak(log: &Log, stamp: Stamp, warnings: &[String]) {
+pub fn log_weaknesses(log: &Log, stamp: Stamp, warnings: &[String]) {
     for warning in warnings {
         log.write(stamp, Message::SqlWeak, &[("error", Value::Text(warning))]);
     }

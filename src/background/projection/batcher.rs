@@ -15,15 +15,15 @@ use std::collections::BTreeMap;
 
 use hashbrown::{HashMap, HashSet};
 
-use self::builder::{Builder, Change};
-use super::validate::{RecordError, check_erase, decode_impression, decode_withdrawn};
+use self::builder::{Builder, UserChange};
+use super::validate::{RejectReason, check_erase, decode_impression, decode_withdrawn};
 use nudged_base::event_kind::EventKind;
 use nudged_base::hash;
 use nudged_base::hex;
 use nudged_base::ids::{Revision, Sequence, UserKey};
 use nudged_base::limits::MYSQL_APPLY_RECORDS_MAX;
 use nudged_base::time::WallMs;
-use nudged_domain::catalog::snapshot::Outcome;
+use nudged_domain::catalog::snapshot::ShowOutcome;
 use nudged_domain::state::user::UserClocks;
 use nudged_journal::record::{Impression, Record, Withdrawn};
 
@@ -41,11 +41,11 @@ pub struct Batch<'a> {
     /// The latest per user, sorted by id.
     pub users: Vec<UserRow<'a>>,
     /// The latest per (user, popup), sorted.
-    pub popups: Vec<PopupRow<'a>>,
+    pub popups: Vec<PopupDelta<'a>>,
     /// The latest per user, sorted by id; they go first.
     pub erases: Vec<EraseRow<'a>>,
     /// Records that can't become rows: index and reason.
-    pub rejected: Vec<(usize, RecordError)>,
+    pub rejected: Vec<(usize, RejectReason)>,
 }
 
 /// A row of `events`.
@@ -116,7 +116,7 @@ pub struct UserRow<'a> {
 /// What a batch does to a row of `user_popups`: writes an entry, forgets it, or one after the
 /// other; or removes the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PopupRow<'a> {
+pub struct PopupDelta<'a> {
     /// The user's id.
     pub user: &'a str,
     /// The popup's id.
@@ -147,7 +147,7 @@ pub struct EntryColumns<'a> {
     /// The latest show.
     pub last_shown_at: WallMs,
     /// The stored outcome and its time.
-    pub outcome: Option<(Outcome, WallMs)>,
+    pub outcome: Option<(ShowOutcome, WallMs)>,
     /// When the popup may return; `None` for never.
     pub next_show_at: Option<WallMs>,
     /// The encoded entry.
@@ -200,7 +200,7 @@ pub fn build<'a>(
     for (index, (sequence, record)) in kept() {
         let taken = match record {
             Record::Impression(impression) => decode_impression(impression).map(|parts| {
-                let change = Change::of_impression(index, impression, parts.clocks);
+                let change = UserChange::of_impression(index, impression, parts.clocks);
                 let is_erased = builder.impression(change, impression, &parts.entry);
                 batch.events.push(event_row((index, *sequence), impression, is_erased));
             }),
@@ -278,7 +278,7 @@ pub fn erased_decision(token: &str) -> String {
     text
 }
 
-impl PopupRow<'_> {
+impl PopupDelta<'_> {
     /// The revision after everything that the batch does to the row.
     fn revision(&self) -> Option<Revision> {
         let revisions = [

@@ -12,15 +12,15 @@ const EPOCH: u32 = 1;
 
 struct Bench {
     machine: Drain,
-    share: Arc<ListShare>,
+    assignment: Arc<ListAssignment>,
     now_ms: u64,
 }
 
 fn bench() -> Bench {
-    let share = Arc::new(ListShare::new(1));
-    share.set_partitions(vec![AT, Partition(9)]);
-    let machine = Drain::new(Arc::clone(&share), 0, Log::new(Level::Error, false, &[]));
-    Bench { machine, share, now_ms: 1_000 }
+    let assignment = Arc::new(ListAssignment::new(1));
+    assignment.set_partitions(vec![AT, Partition(9)]);
+    let machine = Drain::new(Arc::clone(&assignment), 0, Log::new(Level::Error, false, &[]));
+    Bench { machine, assignment, now_ms: 1_000 }
 }
 
 impl Bench {
@@ -78,11 +78,11 @@ fn entries_are_dropped_after_their_transaction_and_then_counted() {
     let loaded = Answer::Text(b"hash".to_vec());
     let effect = bench.step(Input::Answered(Ok(vec![loaded, Answer::Int(3)])));
     assert!(matches!(effect, Effect::Rest(LIST_BUSY_MS)), "{effect:?}");
-    assert_eq!((bench.machine.last(), bench.share.rounds()), (&Ok(3), 1));
-    let figures = &bench.share.figures[0];
+    assert_eq!((bench.machine.last(), bench.assignment.rounds()), (&Ok(3), 1));
+    let metrics = &bench.assignment.metrics[0];
     let of = |number: &std::sync::atomic::AtomicU64| number.load(Ordering::Relaxed);
-    assert_eq!((of(&figures.records), of(&figures.duplicates), of(&figures.trimmed)), (2, 1, 3));
-    assert_eq!(of(&figures.lag_ms), 600);
+    assert_eq!((of(&metrics.records), of(&metrics.duplicates), of(&metrics.trimmed)), (2, 1, 3));
+    assert_eq!(of(&metrics.lag_ms), 600);
     // The stream is claimed once.
     assert!(matches!(bench.until_apply(), Effect::Apply));
 }
@@ -96,7 +96,7 @@ fn a_transaction_that_failed_drops_nothing_and_waits_double() {
         let effect = bench.step(Input::Applied(Err(failure(SqlMeaning::Passing))));
         let Effect::Rest(rest_ms) = effect else { panic!("{effect:?}") };
         rests.push(rest_ms);
-        assert_eq!((bench.machine.last(), bench.share.rounds()), (&Err("gone".to_owned()), 0));
+        assert_eq!((bench.machine.last(), bench.assignment.rounds()), (&Err("gone".to_owned()), 0));
     }
     for (rest_ms, shortest) in rests.iter().zip([100, 200, 400]) {
         assert!((shortest..=shortest * 3 / 2).contains(rest_ms), "{rests:?}");
@@ -110,7 +110,7 @@ fn a_list_of_another_node_is_left_alone_for_a_while_and_keeps_its_entries() {
     let fenced = failure(SqlMeaning::Fenced(StreamId(4)));
     let effect = bench.step(Input::Applied(Err(fenced)));
     assert!(matches!(effect, Effect::Rest(_)) && !trims(&effect, 3), "{effect:?}");
-    assert_eq!(bench.share.rounds(), 0, "what waits there is not drained");
+    assert_eq!(bench.assignment.rounds(), 0, "what waits there is not drained");
     let asked = |effect: &Effect| match effect {
         Effect::Ask(Ask::Pipeline(commands)) => commands.len(),
         other => panic!("{other:?}"),
@@ -131,6 +131,6 @@ fn entries_that_could_not_be_dropped_are_read_again() {
     let refused = Answer::Error("NOPERM this user has no permissions".to_owned());
     let effect = bench.step(Input::Answered(Ok(vec![Answer::Nil, refused])));
     assert!(matches!(effect, Effect::Rest(_)), "{effect:?}");
-    assert!(bench.machine.last().is_err() && bench.share.rounds() == 0);
+    assert!(bench.machine.last().is_err() && bench.assignment.rounds() == 0);
     assert!(matches!(bench.until_apply(), Effect::Apply), "SQL skips what it has");
 }

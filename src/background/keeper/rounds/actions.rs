@@ -1,14 +1,14 @@
-//! Carrying out what a round has decided, one order after the other. An order that fails ends the
+//! Carrying out what a round has decided, one action after the other. An action that fails ends the
 //! round: the next one reads what has become of it.
 
 use std::sync::atomic::Ordering;
 
 use super::fill::Filler;
 use super::{Effect, Notice, Rounds, Stage, Turn, View};
-use crate::keeper::core::Order;
-use crate::keeper::ledger::Vanishing;
+use crate::keeper::core::KeeperAction;
+use crate::keeper::partition_table::Vanishing;
 use crate::keeper::scripts;
-use crate::writer::failure::SqlFailure;
+use crate::sql_failure::SqlFailure;
 use nudged_base::backoff::Backoff;
 use nudged_base::ids::Partition;
 use nudged_base::limits::REBUILD_LOCK_MS;
@@ -16,7 +16,7 @@ use nudged_base::telemetry::log::{Message, Value};
 use nudged_redis::ask::{Answer, Ask, AskError, Command, call, command, load, only};
 use nudged_redis::command::Phase;
 
-/// Who has compared a run, and who has given their word, is kept for this long: a week.
+/// Who has compared a run, and who has acknowledged an epoch, is kept for this long: a week.
 const MEMBERS_KEPT_S: &[u8] = b"604800";
 
 /// How long after a rebuild was begun it is begun again at the earliest.
@@ -32,12 +32,12 @@ pub(super) struct Beginning {
     epoch: u32,
 }
 
-/// What is to be known of an order's answer.
+/// What is to be known of an action's answer.
 #[derive(Debug)]
 pub(super) enum Acting {
     /// Nothing but that it is done; whether that is news.
     Done(bool),
-    Held,
+    Fenced,
     /// The members of this set were added; it is bounded next.
     Said(String),
     /// The lead is had or not, which is news.
@@ -48,60 +48,64 @@ pub(super) enum Acting {
 }
 
 impl Rounds {
-    /// Begins the next order that asks for something; ends the round where none is left.
+    /// Begins the next action that asks for something; ends the round where none is left.
     pub(super) fn act(&mut self, view: &View) -> Turn {
-        while let Some(order) = self.orders.pop_front() {
-            if let Some(effect) = self.begin_order(view, order) {
+        while let Some(action) = self.actions.pop_front() {
+            if let Some(effect) = self.begin_action(view, action) {
                 return Ok(effect);
             }
         }
         Ok(self.end_round(view))
     }
 
-    /// An order is carried out, and asks for another round at once or not.
-    pub(super) fn end_order(&mut self, view: &View, is_news: bool) -> Turn {
+    /// An action is carried out, and asks for another round at once or not.
+    pub(super) fn end_action(&mut self, view: &View, is_news: bool) -> Turn {
         self.is_news |= is_news;
         self.act(view)
     }
 
-    fn begin_order(&mut self, view: &View, order: Order) -> Option<Effect> {
-        match order {
-            Order::Hold(partitions) => {
+    fn begin_action(&mut self, view: &View, action: KeeperAction) -> Option<Effect> {
+        match action {
+            KeeperAction::Fence(partitions) => {
                 let call = |(partition, epoch): &(Partition, u32)| {
-                    script(scripts::HOLD, *partition, &[&epoch.to_string()])
+                    script(scripts::FENCE, *partition, &[&epoch.to_string()])
                 };
                 let calls = partitions.iter().map(call);
-                Some(self.each(Acting::Held, scripts::HOLD, calls))
+                Some(self.each(Acting::Fenced, scripts::FENCE, calls))
             }
-            Order::Settle(partitions) => self.tell_all(Notice::Settle(partitions), false),
-            Order::SayCompared { run, is_cleared } => {
+            KeeperAction::ClearLosses(partitions) => {
+                self.notify(Notice::ClearLosses(partitions), false)
+            }
+            KeeperAction::SayCompared { run, is_cleared } => {
                 let cleared = is_cleared.then_some(scripts::CLEARED);
                 Some(self.say(scripts::compared_key(run), cleared))
             }
-            Order::Clear { run } => self.tell_all(Notice::Clear(run), true),
-            Order::TakeLead => Some(self.lead(Stage::Acting(Acting::Led), REBUILD_LOCK_MS)),
-            Order::KeepLead => Some(self.lead(Stage::Acting(Acting::Done(false)), REBUILD_LOCK_MS)),
-            Order::LeaveLead => Some(self.lead(Stage::Acting(Acting::Done(true)), 0)),
-            Order::Begin { at_least, run, evicted, vanishing, partitions } => {
+            KeeperAction::Clear { run } => self.notify(Notice::Clear(run), true),
+            KeeperAction::TakeLead => Some(self.lead(Stage::Acting(Acting::Led), REBUILD_LOCK_MS)),
+            KeeperAction::KeepLead => {
+                Some(self.lead(Stage::Acting(Acting::Done(false)), REBUILD_LOCK_MS))
+            }
+            KeeperAction::LeaveLead => Some(self.lead(Stage::Acting(Acting::Done(true)), 0)),
+            KeeperAction::Begin { at_least, run, evicted, vanishing, partitions } => {
                 let mark = vanishing.map_or("", Vanishing::mark);
                 let beginning = Beginning { run, evicted, mark, partitions, epoch: 0 };
                 self.begin_epoch(view, at_least, beginning)
             }
-            Order::Doubt(partitions) => {
+            KeeperAction::Doubt(partitions) => {
                 let call = |(partition, epoch, why): &(Partition, u32, Vanishing)| {
                     script(scripts::DOUBT, *partition, &[&epoch.to_string(), why.mark()])
                 };
                 let calls = partitions.iter().map(call);
                 Some(self.each(Acting::Done(false), scripts::DOUBT, calls))
             }
-            Order::Answer(seal) => Some(self.say(scripts::answered_key(seal), None)),
-            Order::Advance { from, partitions } => self.advance(from, &partitions),
-            Order::Fill(partitions) => {
+            KeeperAction::AckDrained(seal) => Some(self.say(scripts::acks_key(seal), None)),
+            KeeperAction::Advance { from, partitions } => self.advance(from, &partitions),
+            KeeperAction::Fill(partitions) => {
                 self.filler = Some(Filler::new(&partitions));
                 self.fill_on(view)
             }
-            Order::FillOn => self.fill_on(view),
-            Order::FillStop => {
+            KeeperAction::FillOn => self.fill_on(view),
+            KeeperAction::FillStop => {
                 self.filler = None;
                 self.is_news = true;
                 None
@@ -109,7 +113,7 @@ impl Rounds {
         }
     }
 
-    fn tell_all(&mut self, notice: Notice, is_news: bool) -> Option<Effect> {
+    fn notify(&mut self, notice: Notice, is_news: bool) -> Option<Effect> {
         self.notices.push(notice);
         self.is_news |= is_news;
         None
@@ -195,12 +199,12 @@ impl Rounds {
             return Err(AskError::refused(text.clone()).into());
         }
         match acting {
-            Acting::Done(is_news) => self.end_order(view, is_news),
-            Acting::Held => {
-                let held = count_ones(&answers);
-                self.figures.held.fetch_add(held, Ordering::Relaxed);
-                self.log_numbers(view, Message::WritesLost, &[("partitions", held)]);
-                self.end_order(view, true)
+            Acting::Done(is_news) => self.end_action(view, is_news),
+            Acting::Fenced => {
+                let fenced = count_ones(&answers);
+                self.metrics.fenced.fetch_add(fenced, Ordering::Relaxed);
+                self.log_numbers(view, Message::WritesLost, &[("partitions", fenced)]);
+                self.end_action(view, true)
             }
             Acting::Said(key) => {
                 let expire = command(&[b"EXPIRE", key.as_bytes(), MEMBERS_KEPT_S]);
@@ -208,18 +212,18 @@ impl Rounds {
                 Ok(self.ask(stage, Ask::Pipeline(vec![expire])))
             }
             Acting::Led => {
-                let is_held = only(answers)? == Answer::Int(1);
-                self.end_order(view, is_held)
+                let is_fenced = only(answers)? == Answer::Int(1);
+                self.end_action(view, is_fenced)
             }
             Acting::Begun(beginning) => Ok(self.seal(beginning)),
             Acting::Sealed(beginning) => {
-                self.figures.rebuilds.fetch_add(1, Ordering::Relaxed);
-                if !std::mem::replace(&mut self.is_begun_told, true) {
+                self.metrics.rebuilds.fetch_add(1, Ordering::Relaxed);
+                if !std::mem::replace(&mut self.is_begun_logged, true) {
                     let count = u64::try_from(beginning.partitions.len()).unwrap_or(u64::MAX);
                     let fields = [("epoch", beginning.epoch.into()), ("partitions", count)];
                     self.log_numbers(view, Message::RebuildBegun, &fields);
                 }
-                self.end_order(view, true)
+                self.end_action(view, true)
             }
         }
     }
@@ -240,7 +244,7 @@ impl Rounds {
     ) {
         let fields: Vec<_> =
             numbers.iter().map(|(name, number)| (*name, Value::Number(*number))).collect();
-        self.write(view, message, &fields);
+        self.log_fields(view, message, &fields);
     }
 }
 

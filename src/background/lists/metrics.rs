@@ -10,7 +10,7 @@ use nudged_base::time::{MonoNs, WallMs};
 node_metrics! {
     /// What a lane has drained. `waiting` and `lag_ms` are as of the latest look; where entries
     /// were drained, the lag is how old the oldest was when it was applied.
-    pub struct DrainFigures {
+    pub struct DrainMetrics {
         Gauge waiting "list_waiting" "Records in this node's lists.";
         Gauge lag_ms "list_lag_seconds"
             "Age of the oldest record in this node's lists." in Milliseconds;
@@ -32,7 +32,7 @@ node_metrics! {
     }
 }
 
-impl DrainFigures {
+impl DrainMetrics {
     /// So many entries wait.
     pub fn see(&self, now: MonoNs, waiting: u64) {
         self.waiting.store(waiting, Ordering::Relaxed);
@@ -73,27 +73,27 @@ mod tests {
 
     #[test]
     fn what_nobody_looked_at_for_a_while_is_stale() {
-        let figures = DrainFigures::default();
+        let metrics = DrainMetrics::default();
         let at = MonoNs(50_000 * MS);
-        assert!(figures.is_stale(at), "nobody has ever looked");
-        figures.see(at, 7);
-        assert_eq!(figures.waiting.load(Ordering::Relaxed), 7);
-        assert!(!figures.is_stale(MonoNs(at.0 + LIST_LOOK_MS * MS - 1)));
-        assert!(figures.is_stale(MonoNs(at.0 + LIST_LOOK_MS * MS)));
+        assert!(metrics.is_stale(at), "nobody has ever looked");
+        metrics.see(at, 7);
+        assert_eq!(metrics.waiting.load(Ordering::Relaxed), 7);
+        assert!(!metrics.is_stale(MonoNs(at.0 + LIST_LOOK_MS * MS - 1)));
+        assert!(metrics.is_stale(MonoNs(at.0 + LIST_LOOK_MS * MS)));
     }
 
     #[test]
     fn the_lag_grows_while_entries_are_on_their_way() {
-        let figures = DrainFigures::default();
-        let lag_ms = || figures.lag_ms.load(Ordering::Relaxed);
-        figures.end(40);
-        figures.grow_old(WallMs(9_000));
+        let metrics = DrainMetrics::default();
+        let lag_ms = || metrics.lag_ms.load(Ordering::Relaxed);
+        metrics.end(40);
+        metrics.grow_old(WallMs(9_000));
         assert_eq!(lag_ms(), 40, "nothing is on its way");
-        figures.begin(WallMs(5_000));
-        figures.grow_old(WallMs(9_000));
+        metrics.begin(WallMs(5_000));
+        metrics.grow_old(WallMs(9_000));
         assert_eq!(lag_ms(), 4_000);
-        figures.end(4_100);
-        figures.grow_old(WallMs(20_000));
+        metrics.end(4_100);
+        metrics.grow_old(WallMs(20_000));
         assert_eq!(lag_ms(), 4_100);
     }
 }

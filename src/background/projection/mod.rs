@@ -1,11 +1,10 @@
-//! From journal to SQL, the pure part: what a run of records means as rows, and what it means on
-//! top of a state that was read from rows. Knows records and the domain's encodings; must not know
-//! which database there is, its statements, threads or time.
+//! What a run of records means as rows, and what it means on top of a state that was read from
+//! rows. Knows records and the domain's encodings; must not know which database there is, its
+//! statements, threads or time.
 //!
 //! `batcher` records → the rows of one transaction · `stats` counts per popup, variant and hour ·
-//! `merge` records that SQL has not applied, on top of what it has · `validate` what a row can
-//! hold · `union` a user of two stores · `failure` why SQL did not do something ·
-//! `follow` brings the journal to it · `read_back` reads users.
+//! `overlay` records that SQL has not applied, on top of what it has · `validate` what a row can
+//! hold · `union` a user of two stores.
 //!
 //! ```text
 //! records (seq, record)  ->  batcher::build  ->  events        one per record, in order of seq
@@ -16,10 +15,7 @@
 //! ```
 
 pub mod batcher;
-pub mod failure;
-pub mod follow;
-pub mod merge;
-pub mod read_back;
+pub mod overlay;
 pub mod stats;
 pub mod union;
 pub mod validate;

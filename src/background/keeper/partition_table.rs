@@ -2,7 +2,7 @@
 //! Knows epochs, counters and phases; must not know who is asked and what is done about it.
 //!
 //! ```text
-//! no epoch, or held, or lower than seen, or reported by a shard -> Lost
+//! no epoch, or fenced, or lower than seen, or reported by a shard -> Lost
 //! users may have vanished from it, and vanish no more           -> Suspect
 //! phase b -> Waiting   phase f -> Filling   no phase -> Open
 //! ```
@@ -20,7 +20,7 @@ pub struct PartitionMeta {
     /// What may be done with it.
     pub phase: Phase,
     /// A node has seen that it lost writes, and nobody has begun a new epoch yet.
-    pub is_held: bool,
+    pub is_fenced: bool,
     /// Why users may have vanished from it since this epoch began, as it is marked there.
     pub vanishing: Option<Vanishing>,
     /// A run, and how many keys it had evicted when this epoch began.
@@ -53,7 +53,7 @@ impl Vanishing {
 
 /// What Redis, and this node's settings, say of users that vanish.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Losses {
+pub struct EvictionState {
     /// The run of Redis.
     pub run: u64,
     /// It may evict keys now.
@@ -64,7 +64,7 @@ pub struct Losses {
     pub is_expiring: bool,
 }
 
-impl Losses {
+impl EvictionState {
     /// Why users vanish now; `None` where they do not.
     pub(crate) fn vanishing(&self) -> Option<Vanishing> {
         match (self.is_evicting, self.is_expiring) {
@@ -84,17 +84,17 @@ impl Losses {
     }
 }
 
-/// How a partition stands.
+/// What may be made of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum PartitionStatus {
     /// A user that is missing is new.
     Open,
-    /// Writes are lost, or never began. `held` where everybody can see it.
+    /// Writes are lost, or never began. `fenced` where everybody can see it.
     Lost {
         /// The epoch that Redis has, if any.
         epoch: Option<u32>,
         /// Whether no node decides by it any more.
-        held: bool,
+        fenced: bool,
     },
     /// Users may have vanished from it, and do so no more: it has to be filled before one who is
     /// missing is a new one.
@@ -116,20 +116,20 @@ pub enum Standing {
 
 /// All partitions.
 #[derive(Debug)]
-pub struct Ledger {
-    standings: Vec<Standing>,
+pub struct PartitionTable {
+    statuses: Vec<PartitionStatus>,
     /// Highest epoch and counter that this node has read, by partition.
     seen: Vec<(u32, u64)>,
     /// Partitions that are to be marked, with their epochs.
     unmarked: Vec<(Partition, u32, Vanishing)>,
 }
 
-impl Ledger {
+impl PartitionTable {
     /// Nothing was read yet. Allocates its tables.
-    pub fn new(partitions: u16) -> Ledger {
+    pub fn new(partitions: u16) -> PartitionTable {
         let count = usize::from(partitions);
-        Ledger {
-            standings: vec![Standing::Lost { epoch: None, held: true }; count],
+        PartitionTable {
+            statuses: vec![PartitionStatus::Lost { epoch: None, fenced: true }; count],
             seen: vec![(0, 0); count],
             unmarked: Vec::new(),
         }
@@ -144,16 +144,16 @@ impl Ledger {
     pub fn read(
         &mut self,
         metas: &[PartitionMeta],
-        losses: &Losses,
+        losses: &EvictionState,
         (reported, doubts): (&[Partition], bool),
     ) {
-        assert_eq!(metas.len(), self.standings.len(), "one meta for each partition");
+        assert_eq!(metas.len(), self.statuses.len(), "one meta for each partition");
         self.unmarked.clear();
         for (index, meta) in metas.iter().enumerate() {
             let is_reported = reported.iter().any(|partition| usize::from(partition.0) == index);
             let seen = self.seen[index];
-            self.standings[index] = standing(meta, seen, is_reported, doubts);
-            let is_lost = matches!(self.standings[index], Standing::Lost { .. });
+            self.statuses[index] = status(meta, seen, is_reported, doubts);
+            let is_lost = matches!(self.statuses[index], PartitionStatus::Lost { .. });
             // What is doubted must not look as if this node had worked in it.
             if let (Some(epoch), false, false) = (meta.epoch, is_lost, doubts) {
                 self.seen[index] = seen.max((epoch, meta.counter));
@@ -164,7 +164,7 @@ impl Ledger {
 
     /// What may have vanished is marked where every node and every later process sees it. While it
     /// goes on nothing mends it; filling a partition takes its mark away.
-    fn look_for_vanished(&mut self, index: usize, meta: &PartitionMeta, losses: &Losses) {
+    fn look_for_vanished(&mut self, index: usize, meta: &PartitionMeta, losses: &EvictionState) {
         let Some(epoch) = meta.epoch else { return };
         let found = losses.of(meta);
         let is_known = meta.vanishing.is_some_and(|known| Some(known) >= found);
@@ -173,9 +173,9 @@ impl Ledger {
             self.unmarked.push((partition, epoch, why));
         }
         let has_evicted = meta.vanishing.max(found) == Some(Vanishing::Eviction);
-        let is_lost = matches!(self.standings[index], Standing::Lost { .. });
+        let is_lost = matches!(self.statuses[index], PartitionStatus::Lost { .. });
         if has_evicted && !losses.is_evicting && !is_lost {
-            self.standings[index] = Standing::Suspect { epoch };
+            self.statuses[index] = PartitionStatus::Suspect { epoch };
         }
     }
 
@@ -185,19 +185,19 @@ impl Ledger {
         &self.unmarked
     }
 
-    /// Each partition with its standing, in order.
-    pub(crate) fn standings(&self) -> impl Iterator<Item = (Partition, Standing)> + '_ {
-        (0..).map(Partition).zip(self.standings.iter().copied())
+    /// Each partition with its status, in order.
+    pub(crate) fn statuses(&self) -> impl Iterator<Item = (Partition, PartitionStatus)> + '_ {
+        (0..).map(Partition).zip(self.statuses.iter().copied())
     }
 
-    /// How one partition stands.
-    pub fn standing(&self, partition: Partition) -> Standing {
-        self.standings[usize::from(partition.0)]
+    /// The status of one partition.
+    pub fn status(&self, partition: Partition) -> PartitionStatus {
+        self.statuses[usize::from(partition.0)]
     }
 
     /// Whether every partition is open.
     pub fn is_open(&self) -> bool {
-        self.standings.iter().all(|standing| *standing == Standing::Open)
+        self.statuses.iter().all(|status| *status == PartitionStatus::Open)
     }
 
     /// The highest epoch that was ever read.
@@ -206,10 +206,17 @@ impl Ledger {
     }
 }
 
-fn standing(meta: &PartitionMeta, seen: (u32, u64), is_reported: bool, doubts: bool) -> Standing {
-    let Some(epoch) = meta.epoch else { return Standing::Lost { epoch: None, held: true } };
-    if meta.is_held {
-        return Standing::Lost { epoch: Some(epoch), held: true };
+fn status(
+    meta: &PartitionMeta,
+    seen: (u32, u64),
+    is_reported: bool,
+    doubts: bool,
+) -> PartitionStatus {
+    let Some(epoch) = meta.epoch else {
+        return PartitionStatus::Lost { epoch: None, fenced: true };
+    };
+    if meta.is_fenced {
+        return PartitionStatus::Lost { epoch: Some(epoch), fenced: true };
     }
     // A report of an epoch before the one that is there now has been answered by it.
     let is_known = epoch <= seen.0;
@@ -217,10 +224,10 @@ fn standing(meta: &PartitionMeta, seen: (u32, u64), is_reported: bool, doubts: b
         || is_known && doubts
         || is_known && is_reported && meta.phase != Phase::Barrier;
     match meta.phase {
-        _ if is_lost => Standing::Lost { epoch: Some(epoch), held: false },
-        Phase::Open => Standing::Open,
-        Phase::Barrier => Standing::Waiting { epoch },
-        Phase::Filling => Standing::Filling { epoch },
+        _ if is_lost => PartitionStatus::Lost { epoch: Some(epoch), fenced: false },
+        Phase::Open => PartitionStatus::Open,
+        Phase::Barrier => PartitionStatus::Waiting { epoch },
+        Phase::Filling => PartitionStatus::Filling { epoch },
     }
 }
 
@@ -230,7 +237,7 @@ mod tests {
 
     fn meta(epoch: u32, counter: u64, phase: Phase) -> PartitionMeta {
         let epoch = Some(epoch);
-        PartitionMeta { epoch, counter, phase, is_held: false, vanishing: None, evicted: None }
+        PartitionMeta { epoch, counter, phase, is_fenced: false, vanishing: None, evicted: None }
     }
 
     const COUNT: u16 = 4;
@@ -238,42 +245,43 @@ mod tests {
         epoch: None,
         counter: 0,
         phase: Phase::Open,
-        is_held: false,
+        is_fenced: false,
         vanishing: None,
         evicted: None,
     };
-    const QUIET: Losses = Losses { run: 7, is_evicting: false, evicted: 0, is_expiring: false };
+    const QUIET: EvictionState =
+        EvictionState { run: 7, is_evicting: false, evicted: 0, is_expiring: false };
 
     /// How partition 0 stands after the first was read, and then the second.
-    fn read(first: PartitionMeta, second: PartitionMeta, reported: bool) -> Standing {
-        let mut ledger = Ledger::new(COUNT);
+    fn read(first: PartitionMeta, second: PartitionMeta, reported: bool) -> PartitionStatus {
+        let mut table = PartitionTable::new(COUNT);
         let reports: &[Partition] = if reported { &[Partition(0)] } else { &[] };
-        ledger.read(&[first; COUNT as usize], &QUIET, (&[], false));
-        ledger.read(&[second; COUNT as usize], &QUIET, (reports, false));
-        ledger.standings().next().unwrap().1
+        table.read(&[first; COUNT as usize], &QUIET, (&[], false));
+        table.read(&[second; COUNT as usize], &QUIET, (reports, false));
+        table.statuses().next().unwrap().1
     }
 
     #[test]
     fn each_case_stands_as_the_table_says() {
         use Phase::{Barrier, Filling, Open};
-        let lost = |epoch, held| Standing::Lost { epoch, held };
-        let held = PartitionMeta { is_held: true, ..meta(3, 9, Barrier) };
+        let lost = |epoch, fenced| PartitionStatus::Lost { epoch, fenced };
+        let fenced = PartitionMeta { is_fenced: true, ..meta(3, 9, Barrier) };
         let table = [
             (NONE, NONE, false, lost(None, true)),
             (meta(3, 9, Open), NONE, false, lost(None, true)),
-            (NONE, meta(3, 9, Open), false, Standing::Open),
-            (meta(3, 9, Open), meta(3, 9, Open), false, Standing::Open),
+            (NONE, meta(3, 9, Open), false, PartitionStatus::Open),
+            (meta(3, 9, Open), meta(3, 9, Open), false, PartitionStatus::Open),
             (meta(3, 9, Open), meta(3, 8, Open), false, lost(Some(3), false)),
             (meta(3, 9, Open), meta(2, 99, Open), false, lost(Some(2), false)),
             (meta(3, 9, Open), meta(3, 8, Filling), false, lost(Some(3), false)),
-            (meta(3, 9, Open), held, false, lost(Some(3), true)),
-            (meta(3, 9, Open), meta(4, 0, Barrier), false, Standing::Waiting { epoch: 4 }),
-            (meta(3, 9, Open), meta(4, 0, Filling), false, Standing::Filling { epoch: 4 }),
+            (meta(3, 9, Open), fenced, false, lost(Some(3), true)),
+            (meta(3, 9, Open), meta(4, 0, Barrier), false, PartitionStatus::Waiting { epoch: 4 }),
+            (meta(3, 9, Open), meta(4, 0, Filling), false, PartitionStatus::Filling { epoch: 4 }),
             // A shard has seen more than this node's keeper.
             (meta(3, 9, Open), meta(3, 9, Open), true, lost(Some(3), false)),
             // What it reports has been answered since.
-            (meta(3, 9, Open), meta(4, 0, Open), true, Standing::Open),
-            (meta(3, 9, Open), meta(4, 0, Barrier), true, Standing::Waiting { epoch: 4 }),
+            (meta(3, 9, Open), meta(4, 0, Open), true, PartitionStatus::Open),
+            (meta(3, 9, Open), meta(4, 0, Barrier), true, PartitionStatus::Waiting { epoch: 4 }),
         ];
         for (index, (first, second, reported, expected)) in table.into_iter().enumerate() {
             assert_eq!(read(first, second, reported), expected, "row {index}");
@@ -284,56 +292,56 @@ mod tests {
     fn what_may_have_vanished_is_marked_and_suspect_once_it_vanishes_no_more() {
         use Phase::{Barrier, Filling, Open};
         use Vanishing::{Eviction, Expiry};
-        let evicting = Losses { is_evicting: true, ..QUIET };
-        let evicted = |evicted| Losses { evicted, ..QUIET };
-        let expiring = Losses { is_expiring: true, ..QUIET };
+        let evicting = EvictionState { is_evicting: true, ..QUIET };
+        let evicted = |evicted| EvictionState { evicted, ..QUIET };
+        let expiring = EvictionState { is_expiring: true, ..QUIET };
         let begun = |run, count| PartitionMeta { evicted: Some((run, count)), ..meta(3, 9, Open) };
         let marked = |why, phase| PartitionMeta { vanishing: Some(why), ..meta(3, 9, phase) };
-        let suspect = Standing::Suspect { epoch: 3 };
-        let filling = Standing::Filling { epoch: 3 };
+        let suspect = PartitionStatus::Suspect { epoch: 3 };
+        let filling = PartitionStatus::Filling { epoch: 3 };
         let table = [
-            (meta(3, 9, Open), QUIET, Standing::Open, None),
-            (meta(3, 9, Open), evicting, Standing::Open, Some(Eviction)),
+            (meta(3, 9, Open), QUIET, PartitionStatus::Open, None),
+            (meta(3, 9, Open), evicting, PartitionStatus::Open, Some(Eviction)),
             (meta(3, 9, Filling), evicting, filling, Some(Eviction)),
-            (marked(Eviction, Open), evicting, Standing::Open, None),
-            (marked(Expiry, Open), evicting, Standing::Open, Some(Eviction)),
+            (marked(Eviction, Open), evicting, PartitionStatus::Open, None),
+            (marked(Expiry, Open), evicting, PartitionStatus::Open, Some(Eviction)),
             // The policy is set back.
             (marked(Eviction, Open), QUIET, suspect, None),
             (marked(Eviction, Filling), QUIET, suspect, None),
             (marked(Eviction, Barrier), QUIET, suspect, None),
             // It was another one between two looks, or before anybody looked.
             (meta(3, 9, Open), evicted(5), suspect, Some(Eviction)),
-            (begun(7, 5), evicted(5), Standing::Open, None),
+            (begun(7, 5), evicted(5), PartitionStatus::Open, None),
             (begun(7, 5), evicted(6), suspect, Some(Eviction)),
             (begun(6, 5), evicted(5), suspect, Some(Eviction)),
             // Values that expire go on doing so, whatever the settings are now.
-            (meta(3, 9, Open), expiring, Standing::Open, Some(Expiry)),
-            (marked(Expiry, Open), expiring, Standing::Open, None),
-            (marked(Expiry, Open), QUIET, Standing::Open, None),
-            (NONE, evicting, Standing::Lost { epoch: None, held: true }, None),
+            (meta(3, 9, Open), expiring, PartitionStatus::Open, Some(Expiry)),
+            (marked(Expiry, Open), expiring, PartitionStatus::Open, None),
+            (marked(Expiry, Open), QUIET, PartitionStatus::Open, None),
+            (NONE, evicting, PartitionStatus::Lost { epoch: None, fenced: true }, None),
         ];
         for (index, (found, losses, expected, mark)) in table.into_iter().enumerate() {
-            let mut ledger = Ledger::new(COUNT);
-            ledger.read(&[found; COUNT as usize], &losses, (&[], false));
-            assert_eq!(ledger.standing(Partition(0)), expected, "row {index}");
-            let first = ledger.unmarked().first().map(|(_, epoch, why)| (*epoch, *why));
+            let mut table = PartitionTable::new(COUNT);
+            table.read(&[found; COUNT as usize], &losses, (&[], false));
+            assert_eq!(table.status(Partition(0)), expected, "row {index}");
+            let first = table.unmarked().first().map(|(_, epoch, why)| (*epoch, *why));
             assert_eq!(first, mark.map(|why| (3, why)), "row {index}");
         }
     }
 
     #[test]
     fn doubts_are_of_every_partition_in_which_this_node_has_worked() {
-        let mut ledger = Ledger::new(COUNT);
-        ledger.read(&[meta(3, 9, Phase::Open); COUNT as usize], &QUIET, (&[], false));
-        assert!(ledger.is_open());
+        let mut table = PartitionTable::new(COUNT);
+        table.read(&[meta(3, 9, Phase::Open); COUNT as usize], &QUIET, (&[], false));
+        assert!(table.is_open());
         let mut metas = [meta(3, 9, Phase::Open); COUNT as usize];
         // Begun while this node was away: it can have lost nothing of ours.
         metas[3] = meta(4, 0, Phase::Open);
-        ledger.read(&metas, &QUIET, (&[], true));
-        ledger.read(&metas, &QUIET, (&[], true));
-        let lost = Standing::Lost { epoch: Some(3), held: false };
-        let standings: Vec<Standing> = ledger.standings().map(|(_, standing)| standing).collect();
-        assert_eq!(standings, [lost, lost, lost, Standing::Open]);
-        assert_eq!(ledger.highest_epoch(), 3);
+        table.read(&metas, &QUIET, (&[], true));
+        table.read(&metas, &QUIET, (&[], true));
+        let lost = PartitionStatus::Lost { epoch: Some(3), fenced: false };
+        let statuses: Vec<PartitionStatus> = table.statuses().map(|(_, status)| status).collect();
+        assert_eq!(statuses, [lost, lost, lost, PartitionStatus::Open]);
+        assert_eq!(table.highest_epoch(), 3);
     }
 }

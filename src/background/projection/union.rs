@@ -12,7 +12,7 @@ use nudged_base::limits::{SHOWS_REMEMBERED_MAX, USER_POPUPS_MAX};
 use nudged_base::time::WallMs;
 
 use nudged_domain::catalog::schedule::local_day;
-use nudged_domain::catalog::snapshot::Outcome;
+use nudged_domain::catalog::snapshot::ShowOutcome;
 use nudged_domain::state::user::{
     PopupState, Show, UserClocks, UserState, decode_popup, encode_popup,
 };
@@ -40,7 +40,7 @@ pub struct WholeEntry {
     /// The latest show.
     pub last_shown_at: Option<WallMs>,
     /// The stored outcome and its time.
-    pub outcome: Option<(Outcome, WallMs)>,
+    pub outcome: Option<(ShowOutcome, WallMs)>,
     /// When the popup may return; `None` for never.
     pub next_show_at: Option<WallMs>,
     /// Pushed out of the user's state, and kept for people.

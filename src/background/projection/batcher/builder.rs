@@ -3,8 +3,8 @@
 
 use hashbrown::HashMap;
 
-use super::{Batch, EntryColumns, EraseRow, PopupRow, Tombstones, UserRow};
-use crate::writer::validate::DecodedWithdrawn;
+use super::{Batch, EntryColumns, EraseRow, PopupDelta, Tombstones, UserRow};
+use crate::projection::validate::DecodedWithdrawn;
 use nudged_base::ids::{Revision, UserKey};
 use nudged_base::time::WallMs;
 use nudged_domain::state::user::{PopupState, UserClocks};
@@ -12,7 +12,7 @@ use nudged_journal::record::{Impression, Withdrawn};
 
 /// One change of a user.
 #[derive(Clone, Copy)]
-pub(super) struct Change<'a> {
+pub(super) struct UserChange<'a> {
     index: usize,
     user: &'a str,
     key: UserKey,
@@ -20,20 +20,20 @@ pub(super) struct Change<'a> {
     clocks: UserClocks,
 }
 
-impl<'a> Change<'a> {
+impl<'a> UserChange<'a> {
     pub(super) fn of_impression(
         index: usize,
         impression: &Impression<'a>,
         clocks: UserClocks,
-    ) -> Change<'a> {
+    ) -> UserChange<'a> {
         let Impression { user, revision, .. } = *impression;
-        Change { index, user, key: UserKey::of(user.as_bytes()), revision, clocks }
+        UserChange { index, user, key: UserKey::of(user.as_bytes()), revision, clocks }
     }
 }
 
 /// How an entry ends.
 #[derive(Clone, Copy)]
-enum End {
+enum EntryEnd {
     /// It is marked, so that people see what it was.
     Forgotten,
     /// Its row goes: it never was.
@@ -65,7 +65,7 @@ pub(super) struct Builder<'a> {
     erased: Tombstones,
     erases: HashMap<&'a str, EraseRow<'a>>,
     users: HashMap<&'a str, UserRow<'a>>,
-    popups: HashMap<(&'a str, &'a str), PopupRow<'a>>,
+    popups: HashMap<(&'a str, &'a str), PopupDelta<'a>>,
 }
 
 impl<'a> Builder<'a> {
@@ -85,7 +85,7 @@ impl<'a> Builder<'a> {
     /// Takes an impression's rows; whether its user is erased.
     pub(super) fn impression(
         &mut self,
-        change: Change<'a>,
+        change: UserChange<'a>,
         impression: &Impression<'a>,
         entry: &PopupState,
     ) -> bool {
@@ -95,7 +95,7 @@ impl<'a> Builder<'a> {
             let (state, next_show_at) = (impression.row, impression.next_show_at);
             self.entry(&change, impression.popup, columns(entry, state, next_show_at));
             if !impression.forgotten.is_empty() {
-                self.end(&change, impression.forgotten, End::Forgotten);
+                self.end(&change, impression.forgotten, EntryEnd::Forgotten);
             }
         }
         is_erased
@@ -110,7 +110,7 @@ impl<'a> Builder<'a> {
     ) {
         let Withdrawn { user, revision, popup, .. } = *withdrawn;
         let key = UserKey::of(user.as_bytes());
-        let change = Change { index, user, key, revision, clocks: parts.clocks };
+        let change = UserChange { index, user, key, revision, clocks: parts.clocks };
         if self.is_erased(&change) {
             return;
         }
@@ -119,16 +119,16 @@ impl<'a> Builder<'a> {
             (Some(former), Some(entry)) => {
                 self.entry(&change, popup, columns(entry, former.row, former.next_show_at));
             }
-            _ => self.end(&change, popup, End::Removed),
+            _ => self.end(&change, popup, EntryEnd::Removed),
         }
     }
 
-    fn is_erased(&self, change: &Change<'_>) -> bool {
+    fn is_erased(&self, change: &UserChange<'_>) -> bool {
         self.erased.get(&change.key).is_some_and(|at| change.revision <= *at)
     }
 
-    fn user(&mut self, change: &Change<'a>) {
-        let Change { index, user, key, revision, clocks } = *change;
+    fn user(&mut self, change: &UserChange<'a>) {
+        let UserChange { index, user, key, revision, clocks } = *change;
         let row = UserRow { index, user, key, revision, clocks };
         let kept = self.users.entry(user).or_insert(row);
         if row.revision > kept.revision {
@@ -137,15 +137,15 @@ impl<'a> Builder<'a> {
     }
 
     /// The row of a popup, where the change is the newest one of it.
-    fn popup(&mut self, change: &Change<'a>, popup: &'a str) -> Option<&mut PopupRow<'a>> {
+    fn popup(&mut self, change: &UserChange<'a>, popup: &'a str) -> Option<&mut PopupDelta<'a>> {
         let user = change.user;
-        let empty = PopupRow { user, popup, entry: None, forgotten: None, removed: None };
+        let empty = PopupDelta { user, popup, entry: None, forgotten: None, removed: None };
         let row = self.popups.entry((user, popup)).or_insert(empty);
         row.revision().is_none_or(|kept| change.revision > kept).then_some(row)
     }
 
-    fn entry(&mut self, change: &Change<'a>, popup: &'a str, columns: EntryColumns<'a>) {
-        let Change { index, revision, .. } = *change;
+    fn entry(&mut self, change: &UserChange<'a>, popup: &'a str, columns: EntryColumns<'a>) {
+        let UserChange { index, revision, .. } = *change;
         let Some(row) = self.popup(change, popup) else { return };
         let has_ended = row.forgotten.is_some() || row.removed.is_some();
         let kept = row.entry.filter(|_| !has_ended);
@@ -160,14 +160,14 @@ impl<'a> Builder<'a> {
         });
     }
 
-    fn end(&mut self, change: &Change<'a>, popup: &'a str, end: End) {
+    fn end(&mut self, change: &UserChange<'a>, popup: &'a str, end: EntryEnd) {
         let Some(row) = self.popup(change, popup) else { return };
         let at = Some((change.index, change.revision));
         match end {
             // Of a row that goes there is nothing to be marked.
-            End::Forgotten if row.removed.is_some() => row.removed = at,
-            End::Forgotten => row.forgotten = at,
-            End::Removed => (row.entry, row.forgotten, row.removed) = (None, None, at),
+            EntryEnd::Forgotten if row.removed.is_some() => row.removed = at,
+            EntryEnd::Forgotten => row.forgotten = at,
+            EntryEnd::Removed => (row.entry, row.forgotten, row.removed) = (None, None, at),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What passes between a follower and whoever carries out what it wants: how it is around it, whole
 //! things that are to be done, and what came of them.
 
-use crate::writer::failure::SqlFailure;
+use crate::sql_failure::SqlFailure;
 use nudged_base::clock::Now;
 use nudged_base::ids::{Sequence, StreamId, UserKey};
 use nudged_journal::segment::SetId;
@@ -63,7 +63,7 @@ pub enum Effect {
     /// Fold what was written into the database's file; [`Input::Folded`].
     Fold,
     /// Say in SQL that the node of this name is alive; [`Input::Done`].
-    Beat(StreamId, String),
+    Heartbeat(StreamId, String),
     /// Say in SQL that the node has stopped. Where that fails, it counts as one that was killed,
     /// which is safe.
     SayStopped(StreamId),
@@ -80,7 +80,7 @@ pub enum Effect {
 
 /// What SQL has of a journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Claimed {
+pub enum ClaimOutcome {
     /// Its stream, and the position.
     Stream(StreamId, Sequence),
     /// It is another database than has this directory's users; what is to be said of it, if
@@ -94,7 +94,7 @@ pub enum Input {
     /// It is time, or nothing is to be known of it.
     Go,
     /// What of SQL's settings weakens a promise, and what was found.
-    Claimed(Vec<String>, Result<Claimed, SqlFailure>),
+    Claimed(Vec<String>, Result<ClaimOutcome, SqlFailure>),
     /// How many of the records were there already, and how many are in the dead-letter file.
     Applied(Result<(usize, usize), SqlFailure>),
     /// Whether SQL was there.

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Effect, Follower, Next, Read, Stage, Turn, View};
-use crate::writer::failure::{SqlFailure, SqlMeaning};
+use super::{Effect, Follower, Next, QueuedRecord, Stage, Turn, View};
+use crate::sql_failure::{SqlFailure, SqlMeaning};
 use nudged_base::ids::Sequence;
 use nudged_base::telemetry::log::Message;
 use nudged_journal::disk::DiskRead;
@@ -54,7 +54,7 @@ impl Follower {
     /// a crash it is all that is left of it.
     fn apply(&mut self, view: &View<'_, impl DiskRead>) -> Turn {
         let first = self.reads[0].sequence.0;
-        let may_go = |(index, read): &(u64, &Read)| {
+        let may_go = |(index, read): &(u64, &QueuedRecord)| {
             let is_next = read.sequence.0 == first + index;
             is_next && read.unmerged.is_none_or(|user| (view.may_pass)(read.sequence, user))
         };
@@ -85,7 +85,7 @@ impl Follower {
             (Err(SqlFailure { meaning: SqlMeaning::Behind(position), .. }), Some(stream)) => {
                 self.counts.regressions.fetch_add(1, Ordering::Relaxed);
                 let text = format!("its position is {position}, but was {}", self.applied);
-                self.tell(view.now, Message::SqlRegressed, &text);
+                self.log_error(view.now, Message::SqlRegressed, &text);
                 self.go_on_from(view, stream, position)
             }
             (Err(error), _) => Err(self.failed(view, &error)),
@@ -104,7 +104,7 @@ impl Follower {
         self.counts.duplicates.fetch_add(of(duplicates), Ordering::Relaxed);
         self.counts.rejected.fetch_add(of(rejected), Ordering::Relaxed);
         if rejected > 0 {
-            self.tell(view.now, Message::DeadLetter, &format!("{rejected} records"));
+            self.log_error(view.now, Message::DeadLetter, &format!("{rejected} records"));
         }
     }
 }

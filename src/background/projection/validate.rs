@@ -13,7 +13,7 @@ use nudged_journal::record::{Impression, Withdrawn};
 
 /// Why a record can't become rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordError {
+pub enum RejectReason {
     /// The user id is empty, too long or holds a NUL.
     User,
     /// The popup id is empty, too long or holds a NUL.
@@ -34,19 +34,19 @@ pub enum RecordError {
     RowPopup,
 }
 
-impl RecordError {
+impl RejectReason {
     /// A lowercase phrase for the dead-letter file.
     pub fn as_str(self) -> &'static str {
         match self {
-            RecordError::User => "user id out of bounds",
-            RecordError::Popup => "popup id out of bounds",
-            RecordError::Variant => "variant key out of bounds",
-            RecordError::Token => "decision token out of bounds",
-            RecordError::Forgotten => "id of the forgotten popup out of bounds",
-            RecordError::Revision => "revision out of bounds",
-            RecordError::Clocks => "clocks can't be read",
-            RecordError::Row => "popup entry can't be read",
-            RecordError::RowPopup => "popup entry belongs to another popup",
+            RejectReason::User => "user id out of bounds",
+            RejectReason::Popup => "popup id out of bounds",
+            RejectReason::Variant => "variant key out of bounds",
+            RejectReason::Token => "decision token out of bounds",
+            RejectReason::Forgotten => "id of the forgotten popup out of bounds",
+            RejectReason::Revision => "revision out of bounds",
+            RejectReason::Clocks => "clocks can't be read",
+            RejectReason::Row => "popup entry can't be read",
+            RejectReason::RowPopup => "popup entry belongs to another popup",
         }
     }
 }
@@ -73,8 +73,8 @@ pub struct DecodedWithdrawn {
 ///
 /// # Errors
 /// The first bound that it breaks.
-pub(crate) fn check_erase(user: &str, revision: Revision) -> Result<(), RecordError> {
-    check_text(user, 1, USER_BYTES_MAX, RecordError::User)?;
+pub(crate) fn check_erase(user: &str, revision: Revision) -> Result<(), RejectReason> {
+    check_text(user, 1, USER_BYTES_MAX, RejectReason::User)?;
     check_revision(revision)
 }
 
@@ -82,15 +82,15 @@ pub(crate) fn check_erase(user: &str, revision: Revision) -> Result<(), RecordEr
 ///
 /// # Errors
 /// The first bound that it breaks.
-pub fn decode_impression(impression: &Impression<'_>) -> Result<Decoded, RecordError> {
-    check_text(impression.user, 1, USER_BYTES_MAX, RecordError::User)?;
-    check_text(impression.popup, 1, POPUP_ID_BYTES_MAX, RecordError::Popup)?;
-    check_text(impression.variant, 0, VARIANT_KEY_BYTES_MAX, RecordError::Variant)?;
-    check_text(impression.token, 1, TOKEN_BYTES_MAX, RecordError::Token)?;
-    check_text(impression.forgotten, 0, POPUP_ID_BYTES_MAX, RecordError::Forgotten)?;
+pub fn decode_impression(impression: &Impression<'_>) -> Result<Decoded, RejectReason> {
+    check_text(impression.user, 1, USER_BYTES_MAX, RejectReason::User)?;
+    check_text(impression.popup, 1, POPUP_ID_BYTES_MAX, RejectReason::Popup)?;
+    check_text(impression.variant, 0, VARIANT_KEY_BYTES_MAX, RejectReason::Variant)?;
+    check_text(impression.token, 1, TOKEN_BYTES_MAX, RejectReason::Token)?;
+    check_text(impression.forgotten, 0, POPUP_ID_BYTES_MAX, RejectReason::Forgotten)?;
     check_revision(impression.revision)?;
     if impression.forgotten == impression.popup {
-        return Err(RecordError::Forgotten);
+        return Err(RejectReason::Forgotten);
     }
     let clocks = read_clocks(impression.clocks)?;
     let entry = read_entry(impression.row, impression.popup)?;
@@ -101,11 +101,13 @@ pub fn decode_impression(impression: &Impression<'_>) -> Result<Decoded, RecordE
 ///
 /// # Errors
 /// The first bound that it breaks.
-pub(crate) fn decode_withdrawn(withdrawn: &Withdrawn<'_>) -> Result<DecodedWithdrawn, RecordError> {
-    check_text(withdrawn.user, 1, USER_BYTES_MAX, RecordError::User)?;
-    check_text(withdrawn.popup, 1, POPUP_ID_BYTES_MAX, RecordError::Popup)?;
-    check_text(withdrawn.variant, 0, VARIANT_KEY_BYTES_MAX, RecordError::Variant)?;
-    check_text(withdrawn.token, 1, TOKEN_BYTES_MAX, RecordError::Token)?;
+pub(crate) fn decode_withdrawn(
+    withdrawn: &Withdrawn<'_>,
+) -> Result<DecodedWithdrawn, RejectReason> {
+    check_text(withdrawn.user, 1, USER_BYTES_MAX, RejectReason::User)?;
+    check_text(withdrawn.popup, 1, POPUP_ID_BYTES_MAX, RejectReason::Popup)?;
+    check_text(withdrawn.variant, 0, VARIANT_KEY_BYTES_MAX, RejectReason::Variant)?;
+    check_text(withdrawn.token, 1, TOKEN_BYTES_MAX, RejectReason::Token)?;
     check_revision(withdrawn.revision)?;
     let clocks = read_clocks(withdrawn.clocks)?;
     let former = withdrawn.former.as_ref();
@@ -113,20 +115,20 @@ pub(crate) fn decode_withdrawn(withdrawn: &Withdrawn<'_>) -> Result<DecodedWithd
     Ok(DecodedWithdrawn { clocks, former })
 }
 
-fn read_clocks(bytes: &[u8]) -> Result<UserClocks, RecordError> {
+fn read_clocks(bytes: &[u8]) -> Result<UserClocks, RejectReason> {
     let mut clocks = UserClocks::default();
-    decode_clocks(bytes, &mut clocks).map_err(|_| RecordError::Clocks)?;
+    decode_clocks(bytes, &mut clocks).map_err(|_| RejectReason::Clocks)?;
     Ok(clocks)
 }
 
-fn read_entry(bytes: &[u8], popup: &str) -> Result<PopupState, RecordError> {
+fn read_entry(bytes: &[u8], popup: &str) -> Result<PopupState, RejectReason> {
     let mut entry = EMPTY_ENTRY;
-    decode_popup(bytes, &mut entry).map_err(|_| RecordError::Row)?;
+    decode_popup(bytes, &mut entry).map_err(|_| RejectReason::Row)?;
     if entry.shows_used == 0 {
-        return Err(RecordError::Row);
+        return Err(RejectReason::Row);
     }
     if entry.popup != PopupKey::of(popup) {
-        return Err(RecordError::RowPopup);
+        return Err(RejectReason::RowPopup);
     }
     Ok(entry)
 }
@@ -145,14 +147,14 @@ fn check_text(
     text: &str,
     bytes_min: usize,
     bytes_max: usize,
-    error: RecordError,
-) -> Result<(), RecordError> {
+    error: RejectReason,
+) -> Result<(), RejectReason> {
     // A NUL would end the text early for whoever reads the table with C's strings.
     let fits = (bytes_min..=bytes_max).contains(&text.len());
     if fits && !text.as_bytes().contains(&0) { Ok(()) } else { Err(error) }
 }
 
-fn check_revision(revision: Revision) -> Result<(), RecordError> {
+fn check_revision(revision: Revision) -> Result<(), RejectReason> {
     let fits = revision.counter > 0 && i64::try_from(revision.counter).is_ok();
-    if fits { Ok(()) } else { Err(RecordError::Revision) }
+    if fits { Ok(()) } else { Err(RejectReason::Revision) }
 }

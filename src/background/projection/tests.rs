@@ -7,9 +7,9 @@ use hashbrown::HashMap;
 use proptest::prelude::*;
 
 use super::batcher::{self, Batch, Tombstones, erased_decision};
-use super::merge::apply_record;
+use super::overlay::apply_record;
 use super::stats::{HOUR_MS, Tally, hour_of};
-use super::validate::RecordError;
+use super::validate::RejectReason;
 use nudged_base::hash;
 use nudged_base::ids::{Revision, Sequence, UserKey};
 use nudged_base::limits::MYSQL_APPLY_RECORDS_MAX;
@@ -131,19 +131,19 @@ fn the_hash_of_an_erased_decision_is_pinned_and_replacing_it_again_changes_nothi
 #[test]
 fn records_that_no_row_can_hold_are_rejected_with_their_reason() {
     type Change = fn(&mut OwnedRecord);
-    let cases: [(Change, RecordError); 12] = [
-        (|record| record.user.clear(), RecordError::User),
-        (|record| record.user = "u".repeat(129), RecordError::User),
-        (|record| record.user = "a\0b".into(), RecordError::User),
-        (|record| parts(record).popup.clear(), RecordError::Popup),
-        (|record| parts(record).popup = "p".repeat(65), RecordError::Popup),
-        (|record| parts(record).token.clear(), RecordError::Token),
-        (|record| parts(record).token = "t".repeat(513), RecordError::Token),
-        (|record| parts(record).forgotten = "p0".into(), RecordError::Forgotten),
-        (|record| record.revision.counter = 1 << 63, RecordError::Revision),
-        (|record| parts(record).clocks.push(0), RecordError::Clocks),
-        (|record| parts(record).row.clear(), RecordError::Row),
-        (|record| parts(record).popup = "other".into(), RecordError::RowPopup),
+    let cases: [(Change, RejectReason); 12] = [
+        (|record| record.user.clear(), RejectReason::User),
+        (|record| record.user = "u".repeat(129), RejectReason::User),
+        (|record| record.user = "a\0b".into(), RejectReason::User),
+        (|record| parts(record).popup.clear(), RejectReason::Popup),
+        (|record| parts(record).popup = "p".repeat(65), RejectReason::Popup),
+        (|record| parts(record).token.clear(), RejectReason::Token),
+        (|record| parts(record).token = "t".repeat(513), RejectReason::Token),
+        (|record| parts(record).forgotten = "p0".into(), RejectReason::Forgotten),
+        (|record| record.revision.counter = 1 << 63, RejectReason::Revision),
+        (|record| parts(record).clocks.push(0), RejectReason::Clocks),
+        (|record| parts(record).row.clear(), RejectReason::Row),
+        (|record| parts(record).popup = "other".into(), RejectReason::RowPopup),
     ];
     for (change, want) in cases {
         let mut journal = Journal::new();
@@ -274,14 +274,14 @@ fn an_erase_takes_the_user_from_a_show_taken_back() {
 #[test]
 fn a_show_taken_back_that_no_row_can_hold_is_rejected_with_its_reason() {
     type Change = fn(&mut OwnedRecord);
-    let cases: [(Change, RecordError); 7] = [
-        (|record| record.user.clear(), RecordError::User),
-        (|record| record.revision.counter = 0, RecordError::Revision),
-        (|record| taken_back(record).popup.clear(), RecordError::Popup),
-        (|record| taken_back(record).token.clear(), RecordError::Token),
-        (|record| taken_back(record).clocks.push(0), RecordError::Clocks),
-        (|record| taken_back(record).former = Some((vec![], None)), RecordError::Row),
-        (|record| taken_back(record).popup = "other".into(), RecordError::RowPopup),
+    let cases: [(Change, RejectReason); 7] = [
+        (|record| record.user.clear(), RejectReason::User),
+        (|record| record.revision.counter = 0, RejectReason::Revision),
+        (|record| taken_back(record).popup.clear(), RejectReason::Popup),
+        (|record| taken_back(record).token.clear(), RejectReason::Token),
+        (|record| taken_back(record).clocks.push(0), RejectReason::Clocks),
+        (|record| taken_back(record).former = Some((vec![], None)), RejectReason::Row),
+        (|record| taken_back(record).popup = "other".into(), RejectReason::RowPopup),
     ];
     for (change, want) in cases {
         let mut journal = Journal::new();

@@ -8,7 +8,7 @@ use nudged_base::ids::{PopupKey, Revision};
 use nudged_domain::state::user::{PopupState, UserClocks, UserState};
 use nudged_journal::record::{Impression, Record, Withdrawn};
 
-use super::validate::{RecordError, check_erase, decode_impression, decode_withdrawn};
+use super::validate::{RejectReason, check_erase, decode_impression, decode_withdrawn};
 
 /// Lays a record of the state's user over the state. One at or below the state's revision changes
 /// nothing. An impression replaces clocks and entry, a new entry goes last, the one it pushed out
@@ -16,8 +16,8 @@ use super::validate::{RecordError, check_erase, decode_impression, decode_withdr
 /// alone. Allocates only where `popups` grows.
 ///
 /// # Errors
-/// [`RecordError`] where the record can't be read; the state is then as it was.
-pub fn apply_record(state: &mut UserState, record: &Record<'_>) -> Result<(), RecordError> {
+/// [`RejectReason`] where the record can't be read; the state is then as it was.
+pub fn apply_record(state: &mut UserState, record: &Record<'_>) -> Result<(), RejectReason> {
     match record {
         Record::Erase { user, revision, at } => {
             check_erase(user, *revision)?;
@@ -44,7 +44,10 @@ fn begin(state: &mut UserState, revision: Revision, clocks: UserClocks) -> bool 
     is_newer
 }
 
-fn apply_impression(state: &mut UserState, impression: &Impression<'_>) -> Result<(), RecordError> {
+fn apply_impression(
+    state: &mut UserState,
+    impression: &Impression<'_>,
+) -> Result<(), RejectReason> {
     let decoded = decode_impression(impression)?;
     if begin(state, impression.revision, decoded.clocks) {
         if !impression.forgotten.is_empty() {
@@ -55,7 +58,7 @@ fn apply_impression(state: &mut UserState, impression: &Impression<'_>) -> Resul
     Ok(())
 }
 
-fn apply_withdrawn(state: &mut UserState, withdrawn: &Withdrawn<'_>) -> Result<(), RecordError> {
+fn apply_withdrawn(state: &mut UserState, withdrawn: &Withdrawn<'_>) -> Result<(), RejectReason> {
     let decoded = decode_withdrawn(withdrawn)?;
     if begin(state, withdrawn.revision, decoded.clocks) {
         match decoded.former {

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Effect, Follower, Input, Stage, View, stamp_of, tell_weak};
+use super::{Effect, Follower, Input, Stage, View, log_weaknesses, stamp_of};
 use nudged_base::limits::{
     KEEPER_SQL_BEAT_MS, RIGHTS_AGAIN_MS, SQL_FOLD_PERIOD_MS, SQL_FOLD_RETRY_MS,
 };
@@ -28,7 +28,7 @@ pub(super) enum Chore {
     FoldLast,
     /// Without Redis no keeper says that this node is alive, and whoever would bring users to its
     /// database has to know. So an outage is seen where no record comes.
-    Beat,
+    Heartbeat,
     /// The node has stopped with everything applied, where it has said that it is alive.
     SayStopped,
     Sleep,
@@ -93,7 +93,7 @@ impl Follower {
 
     fn note_success(&mut self, view: &View<'_, impl DiskRead>) {
         self.backoff.succeeded();
-        self.tell(view.now, Message::SqlResumed, "");
+        self.log_error(view.now, Message::SqlResumed, "");
     }
 
     fn begin_chore(&mut self, view: &View<'_, impl DiskRead>, chore: Chore) -> Option<Effect> {
@@ -107,17 +107,17 @@ impl Follower {
             }),
             Chore::FoldNow => {
                 if view.sql.must_fold {
-                    chores.left.extend([Chore::Purge, Chore::Fold, Chore::Beat]);
+                    chores.left.extend([Chore::Purge, Chore::Fold, Chore::Heartbeat]);
                 }
                 None
             }
             Chore::Fold => self.begin_fold(view),
             Chore::FoldLast => Some(Effect::Fold),
-            Chore::Beat => {
+            Chore::Heartbeat => {
                 let stream = self.stream.filter(|_| chores.beats)?;
                 (now_ms >= chores.beat_due_ms).then(|| {
                     chores.beat_due_ms = now_ms + KEEPER_SQL_BEAT_MS;
-                    Effect::Beat(stream, format!("{:032x}", self.set.0))
+                    Effect::Heartbeat(stream, format!("{:032x}", self.set.0))
                 })
             }
             Chore::SayStopped => self.stream.filter(|_| chores.beats).map(Effect::SayStopped),
@@ -154,23 +154,23 @@ impl Follower {
     pub(super) fn take_done(&mut self, view: &View<'_, impl DiskRead>, chore: Chore, input: Input) {
         match (chore, input) {
             (Chore::Check, Input::Checked(warnings)) => {
-                tell_weak(&self.log, stamp_of(view.now), &warnings);
+                log_weaknesses(&self.log, stamp_of(view.now), &warnings);
             }
             (Chore::Fold, Input::Folded(folded)) => {
                 // A reader may be in the way: it is tried again.
                 if let Err(error) = &folded {
-                    self.tell(view.now, Message::SqlFailed, &error.text);
+                    self.log_error(view.now, Message::SqlFailed, &error.text);
                 }
                 if !folded.unwrap_or(false) {
                     self.chores.fold_due_ms = ms_of(view) + SQL_FOLD_RETRY_MS;
                     self.plan_fold(view);
                 }
             }
-            (Chore::Purge | Chore::Beat, Input::Done(Err(error))) => {
+            (Chore::Purge | Chore::Heartbeat, Input::Done(Err(error))) => {
                 self.failed(view, &error);
             }
             // What is denied is over when the rights are there, and is told then.
-            (Chore::Beat, Input::Done(Ok(()))) if !view.sql.is_denied => {
+            (Chore::Heartbeat, Input::Done(Ok(()))) if !view.sql.is_denied => {
                 self.note_success(view);
                 self.chores.left.push_front(Chore::Check);
             }

@@ -15,11 +15,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::drain_figures::DrainFigures;
-use super::list_share::{ListShare, Pass};
-use super::lists::{HEAD_BYTES, ListRuns, ListStream, NumberedRuns, Reading, head};
-use super::scripts;
-use crate::writer::failure::{SqlFailure, SqlMeaning};
+use super::assignment::{ListAssignment, Pass};
+use super::entries::{HEAD_BYTES, ListHeads, ListRuns, ListStream, NumberedRuns, head};
+use super::metrics::DrainMetrics;
+use super::{TRIM, list_key};
+use crate::sql_failure::{SqlFailure, SqlMeaning};
 use nudged_base::backoff::{Backoff, lengthened};
 use nudged_base::clock::Now;
 use nudged_base::ids::{Partition, Sequence, StreamId};
@@ -93,7 +93,7 @@ enum DrainError {
 
 impl DrainError {
     /// Whether the keeper names what Redis refuses, and what mends it, in one line for all.
-    fn is_told_by_keeper(&self) -> bool {
+    fn is_logged_by_keeper(&self) -> bool {
         matches!(self, DrainError::Redis(AskError::Refused { kind, .. }) if kind.mend().is_some())
     }
 
@@ -133,7 +133,7 @@ struct Going {
     /// those that come after.
     lists: Vec<(Partition, usize)>,
     later: Vec<(Partition, usize)>,
-    reading: Reading,
+    reading: ListHeads,
     /// What of `reading` is being applied: the last entry of each stream, and the oldest record.
     ends: Vec<(ListStream, Sequence)>,
     oldest_read: Option<WallMs>,
@@ -144,7 +144,7 @@ struct Going {
 /// Drains the lists of one lane.
 #[derive(Debug)]
 pub struct Drain {
-    share: Arc<ListShare>,
+    assignment: Arc<ListAssignment>,
     lane: usize,
     log: Log,
     /// Streams that this process has claimed.
@@ -158,11 +158,11 @@ pub struct Drain {
 }
 
 impl Drain {
-    /// Nothing is claimed yet. `lane` is which of the share's lanes this is.
-    pub fn new(share: Arc<ListShare>, lane: usize, log: Log) -> Drain {
-        let pass = share.begin(lane);
+    /// Nothing is claimed yet. `lane` is which of the assignment's lanes this is.
+    pub fn new(assignment: Arc<ListAssignment>, lane: usize, log: Log) -> Drain {
+        let pass = assignment.begin(lane);
         Drain {
-            share,
+            assignment,
             lane,
             log,
             claims: BTreeMap::new(),
@@ -203,11 +203,11 @@ impl Drain {
         next.unwrap_or_else(|error| self.failed(view, &error))
     }
 
-    fn figures(&self) -> &DrainFigures {
-        &self.share.figures[self.lane]
+    fn metrics(&self) -> &DrainMetrics {
+        &self.assignment.metrics[self.lane]
     }
 
-    fn tell(&self, view: &View, message: Message, text: &str) {
+    fn log_error(&self, view: &View, message: Message, text: &str) {
         let stamp = Stamp { mono: view.now.mono, wall: view.now.wall };
         self.log.write(stamp, message, &[("error", Value::Text(text))]);
     }
@@ -218,13 +218,13 @@ impl Drain {
     }
 
     fn begin(&mut self, view: &View) -> Effect {
-        let mut pass = self.share.begin(self.lane);
+        let mut pass = self.assignment.begin(self.lane);
         let partitions = &mut pass.partitions;
         self.given_up.retain(|_, until| *until > view.now.mono);
         // Another process may have claimed what was given away, and it may come back.
         self.claims.retain(|(_, partition), _| partitions.contains(partition));
         partitions.retain(|partition| !self.given_up.contains_key(partition));
-        let length = |at: &Partition| command(&[b"LLEN", scripts::list_key(*at).as_bytes()]);
+        let length = |at: &Partition| command(&[b"LLEN", list_key(*at).as_bytes()]);
         let commands = partitions.iter().map(length).collect();
         self.going = Going::new(pass, view.is_stopping, view.records_max.min(LIST_READ_MAX));
         self.ask(Stage::Lengths, commands)
@@ -245,7 +245,7 @@ impl Drain {
             }
         }
         self.going.waiting = lengths.iter().map(|(_, length)| *length as u64).sum();
-        self.figures().see(view.now.mono, self.going.waiting);
+        self.metrics().see(view.now.mono, self.going.waiting);
         self.going.later = lengths;
         Ok(self.read_on(view))
     }
@@ -268,7 +268,7 @@ impl Drain {
         let head = |(partition, length): &(Partition, usize)| {
             let count = (*length).min(LIST_READ_ENTRIES).min(left).max(1);
             left = left.saturating_sub(count);
-            let (key, last) = (scripts::list_key(*partition), (count - 1).to_string());
+            let (key, last) = (list_key(*partition), (count - 1).to_string());
             command(&[b"LRANGE", key.as_bytes(), b"0", last.as_bytes()])
         };
         let commands = self.going.lists.iter().map(head).collect();
@@ -280,7 +280,7 @@ impl Drain {
         view: &View,
         answers: Result<Vec<Answer>, AskError>,
     ) -> Result<Effect, DrainError> {
-        let mut reading = Reading::default();
+        let mut reading = ListHeads::default();
         for ((partition, _), answer) in self.going.lists.iter().zip(answers?) {
             let Answer::List(entries) = answer else { return Err(DrainError::Answer("LRANGE")) };
             let bytes = |entry| match entry {
@@ -298,7 +298,7 @@ impl Drain {
     fn claim(&mut self, view: &View) -> Effect {
         let (runs, bad) = self.going.reading.runs(self.going.most);
         for entry in &bad {
-            self.tell(view, Message::ListEntryUnread, &entry.to_string());
+            self.log_error(view, Message::ListEntryUnread, &entry.to_string());
         }
         if runs.is_empty() {
             return self.read_on(view);
@@ -308,7 +308,7 @@ impl Drain {
         let is_new = |stream: &ListStream| !self.claims.contains_key(stream);
         let new: Vec<ListStream> = runs.keys().copied().filter(is_new).collect();
         (self.going.ends, self.going.oldest_read) = (ends, oldest);
-        self.figures().begin(oldest.unwrap_or_default());
+        self.metrics().begin(oldest.unwrap_or_default());
         if new.is_empty() {
             return self.apply();
         }
@@ -335,11 +335,11 @@ impl Drain {
             }
             Err(error) => return Err(error.into()),
         };
-        let figures = self.figures();
+        let metrics = self.metrics();
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-        figures.transactions.fetch_add(1, Ordering::Relaxed);
-        figures.records.fetch_add(count(records), Ordering::Relaxed);
-        figures.duplicates.fetch_add(count(duplicates), Ordering::Relaxed);
+        metrics.transactions.fetch_add(1, Ordering::Relaxed);
+        metrics.records.fetch_add(count(records), Ordering::Relaxed);
+        metrics.duplicates.fetch_add(count(duplicates), Ordering::Relaxed);
         Ok(self.trim())
     }
 
@@ -351,8 +351,8 @@ impl Drain {
         let partition = self.claims.iter().find_map(of).expect("a fenced stream was claimed");
         self.claims.retain(|(_, claimed), _| *claimed != partition);
         self.given_up.insert(partition, view.now.mono.plus_ms(LIST_GIVEN_UP_MS));
-        self.figures().given_up.fetch_add(1, Ordering::Relaxed);
-        self.tell(view, Message::ListGivenUp, &format!("partition {}", partition.0));
+        self.metrics().given_up.fetch_add(1, Ordering::Relaxed);
+        self.log_error(view, Message::ListGivenUp, &format!("partition {}", partition.0));
         partition
     }
 
@@ -361,9 +361,9 @@ impl Drain {
         let most = LIST_READ_ENTRIES.to_string();
         let trims = self.going.ends.iter().map(|((epoch, partition), sequence)| {
             let arguments: [&[u8]; 2] = [&head(*epoch, *sequence), most.as_bytes()];
-            call(scripts::TRIM, &scripts::list_key(*partition), &arguments)
+            call(TRIM, &list_key(*partition), &arguments)
         });
-        let commands = std::iter::once(load(scripts::TRIM)).chain(trims).collect();
+        let commands = std::iter::once(load(TRIM)).chain(trims).collect();
         self.ask(Stage::Trimming, commands)
     }
 
@@ -376,7 +376,7 @@ impl Drain {
             match answer {
                 Answer::Int(count) => {
                     let count = u64::try_from(count).unwrap_or(0);
-                    self.figures().trimmed.fetch_add(count, Ordering::Relaxed);
+                    self.metrics().trimmed.fetch_add(count, Ordering::Relaxed);
                 }
                 // Read again and again, what SQL has would hide what comes behind it.
                 Answer::Error(_) => return Err(DrainError::Answer("TRIM")),
@@ -391,11 +391,11 @@ impl Drain {
     fn end(&mut self, view: &View) -> Effect {
         let going = &self.going;
         let (count, waiting) = (going.count, going.waiting);
-        self.figures().end(going.oldest.map_or(0, |oldest| view.now.wall.since(oldest).0));
+        self.metrics().end(going.oldest.map_or(0, |oldest| view.now.wall.since(oldest).0));
         self.backoff.succeeded();
-        self.tell(view, Message::ListResumed, "");
+        self.log_error(view, Message::ListResumed, "");
         if count as u64 >= waiting && self.given_up.is_empty() {
-            self.share.end(self.lane, &self.going.pass);
+            self.assignment.end(self.lane, &self.going.pass);
         }
         self.last = Ok(count);
         match count {
@@ -409,11 +409,11 @@ impl Drain {
 
     fn failed(&mut self, view: &View, error: &DrainError) -> Effect {
         self.stage = Stage::Resting;
-        self.figures().failures.fetch_add(1, Ordering::Relaxed);
-        self.figures().denials.store(view.denials, Ordering::Relaxed);
+        self.metrics().failures.fetch_add(1, Ordering::Relaxed);
+        self.metrics().denials.store(view.denials, Ordering::Relaxed);
         let text = error.to_string();
-        if !error.is_told_by_keeper() {
-            self.tell(view, error.message(), &text);
+        if !error.is_logged_by_keeper() {
+            self.log_error(view, error.message(), &text);
         }
         self.last = Err(text);
         if self.going.is_last { Effect::End } else { Effect::Rest(self.rest_after_failure(view)) }
@@ -446,7 +446,7 @@ impl Going {
             oldest: None,
             lists: Vec::new(),
             later: Vec::new(),
-            reading: Reading::default(),
+            reading: ListHeads::default(),
             ends: Vec::new(),
             oldest_read: None,
             most,

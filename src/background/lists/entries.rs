@@ -32,11 +32,11 @@ pub struct BadEntry(pub Partition);
 
 /// The entries of many lists as they were read.
 #[derive(Debug, Default)]
-pub struct Reading {
+pub struct ListHeads {
     lists: BTreeMap<Partition, Vec<Vec<u8>>>,
 }
 
-impl Reading {
+impl ListHeads {
     /// Takes the head of a list, in its order.
     pub fn push(&mut self, partition: Partition, entries: Vec<Vec<u8>>) {
         if !entries.is_empty() {
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn entries_make_a_run_for_each_partition_and_epoch() {
-        let mut reading = Reading::default();
+        let mut reading = ListHeads::default();
         reading.push(Partition(7), vec![entry(1, 8, "a"), entry(1, 9, "b"), entry(2, 1, "a")]);
         reading.push(Partition(9), vec![entry(2, 4, "c")]);
         reading.push(Partition(10), Vec::new());
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn no_more_is_taken_than_a_transaction_takes() {
-        let mut reading = Reading::default();
+        let mut reading = ListHeads::default();
         reading.push(Partition(1), (1..=5).map(|number| entry(1, number, "a")).collect());
         reading.push(Partition(2), (1..=5).map(|number| entry(1, number, "b")).collect());
         let (runs, _) = reading.runs(7);
@@ -149,7 +149,7 @@ mod tests {
         let mut doubled = entry(1, 3, "a");
         doubled.extend_from_slice(&entry(1, 4, "a")[HEAD_BYTES..]);
         for bad in [cut, doubled, vec![1, 2, 3]] {
-            let mut reading = Reading::default();
+            let mut reading = ListHeads::default();
             let entries = vec![entry(1, 2, "a"), entry(1, 2, "a"), bad, entry(1, 5, "a")];
             reading.push(Partition(1), entries);
             reading.push(Partition(2), vec![entry(1, 1, "b")]);

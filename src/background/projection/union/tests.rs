@@ -10,7 +10,7 @@ fn show(at: i64, number: u32) -> Show {
     Show { at: WallMs(at), number, actions: 0 }
 }
 
-fn entry(popup: &str, shows: &[Show], total: u32, outcome: Option<Outcome>) -> WholeEntry {
+fn entry(popup: &str, shows: &[Show], total: u32, outcome: Option<ShowOutcome>) -> WholeEntry {
     let mut state = PopupState::empty(PopupKey::of(popup));
     put_shows(&mut state, shows).unwrap();
     state.shows_total = total;
@@ -41,7 +41,7 @@ fn shows_of(user: &WholeUser, popup: &str) -> (Vec<(i64, u32)>, u32) {
 
 #[test]
 fn both_sides_shows_under_a_revision_above_both() {
-    let ours = user(3, 20, vec![entry("p", &[show(20, 1)], 1, Some(Outcome::Clicked))]);
+    let ours = user(3, 20, vec![entry("p", &[show(20, 1)], 1, Some(ShowOutcome::Clicked))]);
     let theirs = user(
         9,
         30,

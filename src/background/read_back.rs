@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
-use super::failure::SqlFailure;
-use super::merge;
+use crate::projection::overlay;
+use crate::sql_failure::SqlFailure;
 use nudged_base::clock::Now;
 use nudged_base::ids::{Sequence, UserKey};
 use nudged_base::limits::USER_POPUPS_MAX;
@@ -106,7 +106,7 @@ impl ReadBack {
                 false => Ok(()),
             };
             if let Err(error) = &result {
-                tell(log, view.now, Message::ReadFailed, &error.to_string());
+                log_error(log, view.now, Message::ReadFailed, &error.to_string());
             }
             records.push(result.is_ok().then_some(found));
         }
@@ -120,13 +120,13 @@ impl ReadBack {
         match states {
             Ok(states) => {
                 if !self.records.contains(&None) {
-                    tell(&self.log, now, Message::ReadResumed, "");
+                    log_error(&self.log, now, Message::ReadResumed, "");
                 }
                 let overlaid = self.records.iter().zip(states);
                 overlaid.map(|(records, state)| overlay(records.as_deref()?, state?)).collect()
             }
             Err(error) => {
-                tell(&self.log, now, Message::ReadFailed, &error.text);
+                log_error(&self.log, now, Message::ReadFailed, &error.text);
                 self.users.iter().map(|_| None).collect()
             }
         }
@@ -137,7 +137,7 @@ impl ReadBack {
 fn overlay(records: &[u8], mut state: UserState) -> Option<Vec<u8>> {
     for frame in frames(records) {
         let record = frame.ok()?.record().ok()?;
-        merge::apply_record(&mut state, &record).ok()?;
+        overlay::apply_record(&mut state, &record).ok()?;
     }
     // A popup that no catalog knew was pushed out without a name.
     let surplus = state.popups.len().saturating_sub(USER_POPUPS_MAX);
@@ -147,7 +147,7 @@ fn overlay(records: &[u8], mut state: UserState) -> Option<Vec<u8>> {
     Some(encoded)
 }
 
-fn tell(log: &Log, now: Now, message: Message, text: &str) {
+fn log_error(log: &Log, now: Now, message: Message, text: &str) {
     let stamp = Stamp { mono: now.mono, wall: now.wall };
     log.write(stamp, message, &[("error", Value::Text(text))]);
 }

@@ -12,19 +12,19 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::drain_figures::DrainFigures;
+use super::metrics::DrainMetrics;
 use nudged_base::ids::Partition;
 
 /// The lists of a node, by lane.
 #[derive(Debug)]
-pub struct ListShare {
-    state: Mutex<State>,
+pub struct ListAssignment {
+    state: Mutex<AssignmentState>,
     /// What was seen and done, by lane.
-    pub figures: Vec<Arc<DrainFigures>>,
+    pub metrics: Vec<Arc<DrainMetrics>>,
 }
 
 #[derive(Debug)]
-struct State {
+struct AssignmentState {
     partitions: Vec<Partition>,
     rounds: u64,
     /// By lane: whether it has ended a pass that began in this round.
@@ -39,22 +39,23 @@ pub struct Pass {
     round: u64,
 }
 
-impl Default for ListShare {
-    fn default() -> ListShare {
-        ListShare::new(1)
+impl Default for ListAssignment {
+    fn default() -> ListAssignment {
+        ListAssignment::new(1)
     }
 }
 
-impl ListShare {
+impl ListAssignment {
     /// No lists yet, for so many lanes.
     ///
     /// # Panics
     /// Without a lane.
-    pub fn new(lanes: usize) -> ListShare {
+    pub fn new(lanes: usize) -> ListAssignment {
         assert!(lanes > 0, "somebody drains");
-        let state = State { partitions: Vec::new(), rounds: 0, is_done: vec![false; lanes] };
-        let figures = (0..lanes).map(|_| Arc::default()).collect();
-        ListShare { state: Mutex::new(state), figures }
+        let state =
+            AssignmentState { partitions: Vec::new(), rounds: 0, is_done: vec![false; lanes] };
+        let metrics = (0..lanes).map(|_| Arc::default()).collect();
+        ListAssignment { state: Mutex::new(state), metrics }
     }
 
     /// Says which lists are this node's.
@@ -92,10 +93,10 @@ impl ListShare {
 
     /// Refusals for want of a right that the lanes have met.
     pub fn denials(&self) -> u64 {
-        self.figures.iter().map(|lane| lane.denials.load(Ordering::Relaxed)).sum()
+        self.metrics.iter().map(|lane| lane.denials.load(Ordering::Relaxed)).sum()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, AssignmentState> {
         // A thread that panicked has aborted the process.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -108,12 +109,12 @@ mod tests {
     #[test]
     fn every_list_is_one_lanes_whatever_the_node_has() {
         for lanes in [1, 2, 3, 64] {
-            let share = ListShare::new(lanes);
+            let assignment = ListAssignment::new(lanes);
             for of_node in [vec![], vec![5], (0..1_024).collect(), (0..1_024).step_by(2).collect()]
             {
                 let wanted: Vec<Partition> = of_node.into_iter().map(Partition).collect();
-                share.set_partitions(wanted.clone());
-                let passes = (0..lanes).map(|lane| share.begin(lane).partitions);
+                assignment.set_partitions(wanted.clone());
+                let passes = (0..lanes).map(|lane| assignment.begin(lane).partitions);
                 let mut dealt: Vec<Partition> = passes.flatten().collect();
                 dealt.sort_unstable();
                 assert_eq!(dealt, wanted, "{lanes} lanes");
@@ -123,20 +124,20 @@ mod tests {
 
     #[test]
     fn a_round_is_over_when_every_lane_has_ended_a_pass_that_began_in_it() {
-        let share = ListShare::new(2);
-        let (slow, quick) = (share.begin(0), share.begin(1));
-        share.end(1, &quick);
+        let assignment = ListAssignment::new(2);
+        let (slow, quick) = (assignment.begin(0), assignment.begin(1));
+        assignment.end(1, &quick);
         // However often one of them comes round, it does not stand for the other.
-        (0..5).for_each(|_| share.end(1, &share.begin(1)));
-        assert_eq!(share.rounds(), 0);
-        let early = share.begin(1);
-        share.end(0, &slow);
-        assert_eq!(share.rounds(), 1);
+        (0..5).for_each(|_| assignment.end(1, &assignment.begin(1)));
+        assert_eq!(assignment.rounds(), 0);
+        let early = assignment.begin(1);
+        assignment.end(0, &slow);
+        assert_eq!(assignment.rounds(), 1);
         // It began before the first round was over, so it may have missed what came since.
-        share.end(1, &early);
-        share.end(0, &share.begin(0));
-        assert_eq!(share.rounds(), 1);
-        share.end(1, &share.begin(1));
-        assert_eq!(share.rounds(), 2);
+        assignment.end(1, &early);
+        assignment.end(0, &assignment.begin(0));
+        assert_eq!(assignment.rounds(), 1);
+        assignment.end(1, &assignment.begin(1));
+        assert_eq!(assignment.rounds(), 2);
     }
 }
