@@ -326,16 +326,6 @@ impl<'a> RecordFrame<'a> {
         WallMs(at.expect("a frame is longer than its fixed fields"))
     }
 
-    /// The bytes of the user's id, without looking at the rest: not checked to be text.
-    ///
-    /// # Errors
-    /// Where the frame ends before the id does.
-    pub fn user_bytes(&self) -> Result<&'a [u8], RecordError> {
-        let mut fields = FieldReader::new(&self.bytes[USER_OFFSET..]);
-        let length = fields.u8().ok_or(RecordError::Malformed)?;
-        fields.take(usize::from(length)).ok_or(RecordError::Malformed)
-    }
-
     /// The whole record.
     ///
     /// # Errors
