@@ -309,7 +309,7 @@ fn what_makes_and_ends_no_entry_is_no_change() {
 #[test]
 fn of_what_others_did_only_that_is_news_which_changes_something_here() {
     let (directory, shards) = (NodeDirectory::with_popups(TWO), shards());
-    let publisher = directory.load(&shards.mesh).unwrap();
+    let publisher = load(&directory, &shards.mesh).unwrap();
     let entry = |id: u128, end: Option<OverrideEnd>| {
         let (popup, who) = ("a".into(), "x".into());
         Override { id: OverrideId(id), popup, kind: OverrideKind::Pause, at: WallMs(1), who, end }
