@@ -101,24 +101,28 @@ impl Publisher {
             let mut definitions = definitions_of(&before.popups);
             let Some(planned) = plan(&mut changing, known, context.id, edit)? else {
                 let published =
-                    if is_moved { self.show(before.clone())?.0 } else { before.clone() };
+                    if is_moved { self.show(before.clone(), false)?.0 } else { before.clone() };
                 let known =
                     published.find(context.id).expect("what is so already is there").clone();
                 return Ok(Some(Changed { known, is_new: false, published }));
             };
-            if let Planned::Text { definition, .. } = &planned {
+            let Planned { definition, is_rollback } = planned;
+            if let Some(definition) = &definition {
                 definitions.insert(context.id.to_owned(), Arc::clone(definition));
                 try_compile(&definitions, &changing.config).map_err(PublishError::Definition)?;
             }
-            let text = planned.text();
-            let change = planned.change(context.id, &text);
+            let text = definition.map(|definition| definition.canonical_json());
+            let change = match &text {
+                Some(text) => CatalogChange::Put { id: context.id, text, is_rollback },
+                None => CatalogChange::Delete(context.id),
+            };
             let on = before.stored_version;
             let Some(stored) = store_change(&mut changing.store, on, change, context.who)? else {
                 return Ok(None);
             };
             let is_new = known.is_none();
             let published = self.publish_stored(&changing, stored, &definitions)?;
-            let (published, _) = self.show(published)?;
+            let (published, _) = self.show(published, false)?;
             let known = published.find(context.id).expect("it was just stored").clone();
             self.log_changed(context, &known);
             Ok(Some(Changed { known, is_new, published }))
@@ -144,10 +148,10 @@ impl Publisher {
 
     /// The catalog as it is stored now: read and swapped where another process has changed it.
     fn catch_up(&self, changing: &mut Changing) -> Result<(), PublishError> {
-        let is_file = self.is_file_pending();
+        let has_file = self.is_file_pending();
         let (published, is_moved) = self.stored_now(changing)?;
         if is_moved {
-            self.take_over(published, is_file);
+            self.take_over(published, has_file);
         }
         Ok(())
     }
@@ -173,9 +177,8 @@ impl Publisher {
     }
 
     /// Makes a catalog current that nobody asked for here, so that nobody is owed an answer.
-    fn take_over(&self, published: Published, is_file: bool) {
-        let shown = if is_file { self.show_file(published) } else { self.show(published) };
-        match shown {
+    fn take_over(&self, published: Published, has_file: bool) {
+        match self.show(published, has_file) {
             Ok((shown, true)) => {
                 let version = Value::Number(shown.snapshot.version);
                 self.log.write(stamp_now(), Message::CatalogChanged, &[("version", version)]);
@@ -268,28 +271,10 @@ impl Publisher {
     }
 }
 
-/// What is to be stored.
-enum Planned {
-    Text { definition: Arc<Definition>, is_rollback: bool },
-    Delete,
-}
-
-impl Planned {
-    fn text(&self) -> String {
-        match self {
-            Planned::Text { definition, .. } => definition.canonical_json(),
-            Planned::Delete => String::new(),
-        }
-    }
-
-    fn change<'a>(&self, id: &'a str, text: &'a str) -> CatalogChange<'a> {
-        match self {
-            Planned::Text { is_rollback, .. } => {
-                CatalogChange::Put { id, text, is_rollback: *is_rollback }
-            }
-            Planned::Delete => CatalogChange::Delete(id),
-        }
-    }
+/// What is to be stored: a definition, or none where the popup is archived.
+struct Planned {
+    definition: Option<Arc<Definition>>,
+    is_rollback: bool,
 }
 
 pub(super) fn check_expected(
@@ -307,36 +292,34 @@ pub(super) fn check_expected(
     if holds { Ok(()) } else { Err(PublishError::OtherVersion) }
 }
 
-/// What a edit stores; `None` where all is so already.
+/// What an edit stores; `None` where all is so already.
 fn plan(
     Changing { store, config }: &mut Changing,
     known: Option<&KnownPopup>,
     id: &str,
     edit: &PopupEdit,
 ) -> Result<Option<Planned>, PublishError> {
+    if known.is_some_and(|known| known.stored.is_in_file()) {
+        return Err(PublishError::in_file(config, vec![id.to_owned()]));
+    }
     let is_gone = known.is_some_and(|known| known.stored.is_gone);
-    let is_in_file = known.is_some_and(|known| known.stored.is_in_file());
-    let in_file = || PublishError::in_file(config, vec![id.to_owned()]);
-    match edit {
-        PopupEdit::Put(_) | PopupEdit::Delete | PopupEdit::RollBack(_) if is_in_file => {
-            Err(in_file())
-        }
+    let is_same =
+        |definition: &Arc<Definition>| known.is_some_and(|known| known.definition == *definition);
+    let (definition, is_rollback, is_so) = match edit {
         PopupEdit::Put(definition) => {
-            let is_same = known.is_some_and(|known| known.definition == *definition);
-            let is_so = is_same && !is_gone;
-            let definition = Arc::clone(definition);
-            Ok((!is_so).then_some(Planned::Text { definition, is_rollback: false }))
+            (Some(Arc::clone(definition)), false, is_same(definition) && !is_gone)
         }
-        _ if known.is_none() => Err(PublishError::NoSuchPopup),
-        PopupEdit::Delete => Ok((!is_gone).then_some(Planned::Delete)),
-        PopupEdit::RollBack(_) if is_gone => Err(PublishError::Archived),
+        _ if known.is_none() => return Err(PublishError::NoSuchPopup),
+        PopupEdit::Delete => (None, false, is_gone),
+        PopupEdit::RollBack(_) if is_gone => return Err(PublishError::Archived),
         PopupEdit::RollBack(to) => {
             let version = known.map_or(0, |known| known.stored.version);
             let definition = earlier(store, (id, version), *to)?;
-            let is_so = known.is_some_and(|known| known.definition == definition);
-            Ok((!is_so).then_some(Planned::Text { definition, is_rollback: true }))
+            let is_so = is_same(&definition);
+            (Some(definition), true, is_so)
         }
-    }
+    };
+    Ok((!is_so).then_some(Planned { definition, is_rollback }))
 }
 
 /// The definition of an earlier version.

@@ -149,7 +149,7 @@ impl Publisher {
         let published = publish(imported.stored, &definitions, (config, 0), &self.log)?;
         changing.config = config.clone();
         self.is_file_pending.store(false, Ordering::Release);
-        self.show_file(published)
+        self.show(published, true)
     }
 
     /// Takes what can be taken: settings, and what the file does not show.
@@ -171,7 +171,7 @@ impl Publisher {
         let published =
             publish(catalog, &definitions_of(&current.popups), (&changing.config, 0), &self.log)?;
         drop(changing);
-        let (shown, is_changed) = self.show(published)?;
+        let (shown, is_changed) = self.show(published, false)?;
         let mut reloaded = self.finish(difference, &shown, is_changed)?;
         if file.is_some() {
             let why = why.to_string();

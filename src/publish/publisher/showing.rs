@@ -35,28 +35,18 @@ impl Publisher {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = shown;
     }
 
-    /// Makes a catalog current here and on every shard, with what wins over it; gives it as it is
-    /// shown, and whether decisions go by anything else than before. Where they don't, no shard is
-    /// told and the version stays.
-    pub(super) fn show(&self, published: Published) -> Result<(Published, bool), PublishError> {
-        self.show_with(published, |_| {})
-    }
-
-    /// As [`Publisher::show`]: the popups file is in what is shown.
-    pub(super) fn show_file(
+    /// Makes a catalog current here and on every shard, with what wins over it: what the popups
+    /// file says no more, where `has_file`. Gives it as it is shown, and whether decisions go by
+    /// anything else than before. Where they don't, no shard is told and the version stays.
+    pub(super) fn show(
         &self,
         published: Published,
-    ) -> Result<(Published, bool), PublishError> {
-        self.show_with(published, |live| live.file_statuses.clear())
-    }
-
-    fn show_with(
-        &self,
-        published: Published,
-        change: impl FnOnce(&mut Live),
+        has_file: bool,
     ) -> Result<(Published, bool), PublishError> {
         let mut live = self.live.lock();
-        change(&mut live);
+        if has_file {
+            live.file_statuses.clear();
+        }
         for entry in published.overrides.iter() {
             live.overrides.take(entry, OverridePlace::Sql);
         }
