@@ -26,7 +26,7 @@ use nudged_base::backoff::{Backoff, lengthened};
 use nudged_base::clock::Now;
 use nudged_base::ids::{Sequence, StreamId, UserKey};
 use nudged_base::limits::RIGHTS_AGAIN_MS;
-use nudged_base::telemetry::log::{Field, Log, Message, Stamp, Value};
+use nudged_base::telemetry::log::{Log, LogField, LogValue, Message, Stamp};
 use nudged_base::telemetry::table::node_metrics;
 use nudged_base::time::MonoNs;
 use nudged_journal::disk::DiskRead;
@@ -440,7 +440,8 @@ impl Follower {
             SqlMeaning::Lasting => self.backoff.next_is_at_least(BACKOFF_SLOW_MS),
             SqlMeaning::Behind(_) | SqlMeaning::Passing => {}
         }
-        let fields = [("cause", Value::Text(error.cause)), ("error", Value::Text(&error.text))];
+        let fields =
+            [("cause", LogValue::Text(error.cause)), ("error", LogValue::Text(&error.text))];
         self.log_fields(view.now, Message::SqlFailed, &fields);
         Next::Wait
     }
@@ -463,13 +464,13 @@ impl Follower {
         log_error(&self.log, now, message, text);
     }
 
-    fn log_fields(&self, now: Now, message: Message, fields: &[Field<'_>]) {
+    fn log_fields(&self, now: Now, message: Message, fields: &[LogField<'_>]) {
         self.log.write(stamp_of(now), message, fields);
     }
 }
 
 fn log_error(log: &Log, now: Now, message: Message, text: &str) {
-    log.write(stamp_of(now), message, &[("error", Value::Text(text))]);
+    log.write(stamp_of(now), message, &[("error", LogValue::Text(text))]);
 }
 
 fn stamp_of(now: Now) -> Stamp {
@@ -479,6 +480,6 @@ fn stamp_of(now: Now) -> Stamp {
 /// Says what of SQL's settings weakens a promise.
 pub fn log_weaknesses(log: &Log, stamp: Stamp, warnings: &[String]) {
     for warning in warnings {
-        log.write(stamp, Message::SqlWeak, &[("error", Value::Text(warning))]);
+        log.write(stamp, Message::SqlWeak, &[("error", LogValue::Text(warning))]);
     }
 }

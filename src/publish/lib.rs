@@ -24,7 +24,7 @@ pub mod watch;
 use std::sync::Arc;
 
 use nudged_base::telemetry::log::Log;
-use nudged_runtime::sql_writer::WriterFigures;
+use nudged_runtime::threads::sql_writer::WriterFigures;
 use nudged_store::StoreReader;
 
 use overrides::{Couriers, NotStarted};

@@ -37,7 +37,7 @@ use nudged_base::limits::{CATALOG_TURN_MS, RELOAD_TURN_MS};
 use nudged_base::telemetry::log::Log;
 use nudged_config::Config;
 use nudged_domain::catalog::snapshot::Snapshot;
-use nudged_runtime::mesh::Mesh;
+use nudged_runtime::shard::mesh::Mesh;
 use nudged_shard::view::Rules;
 use nudged_store::Store;
 use turns::Turns;

@@ -31,15 +31,15 @@ use super::peers::NodeId;
 use crate::lists::assignment::ListAssignment;
 use crate::lists::rendezvous::partitions_of;
 use crate::sql_failure::SqlFailure;
-use nudged_base::backoff::{Backoff, Rest};
+use nudged_base::backoff::{Backoff, Holdoff};
 use nudged_base::ids::Partition;
 use nudged_base::limits::{KEEPER_SQL_BEAT_MS, PARTITIONS};
-use nudged_base::telemetry::log::{Field, Log, Message, Stamp, Value};
+use nudged_base::telemetry::log::{Log, LogField, LogValue, Message, Stamp};
 use nudged_base::time::MonoNs;
-use nudged_redis::ask::{Ask, AskError};
 use nudged_redis::learned::{Learned, NO_RUN};
-use nudged_redis::link::Unfit;
-use nudged_redis::refusal::Refusal;
+use nudged_redis::link::Incompatible;
+use nudged_redis::refusal::RedisRefusal;
+use nudged_redis::request::{RedisError, RedisRequest};
 
 use actions::{Acting, Beginning};
 use fill::Filler;
@@ -86,7 +86,7 @@ pub fn sql_from(now: MonoNs, is_sql_there: bool) -> MonoNs {
 #[derive(Debug, thiserror::Error)]
 enum RoundError {
     #[error(transparent)]
-    Redis(#[from] AskError),
+    Redis(#[from] RedisError),
     #[error("Redis sent an unexpected reply to {0}")]
     Answer(&'static str),
 }
@@ -152,12 +152,12 @@ pub struct Rounds {
     filler: Option<Filler>,
     fill_begun: MonoNs,
     /// Whether SQL is left alone.
-    sql_rest: Rest,
+    sql_rest: Holdoff,
     sql_beat_due: MonoNs,
     shared_among: Vec<NodeId>,
     was_rebuilding: bool,
     /// Whether the rebuild that is under way may not be begun again yet.
-    begin_rest: Rest,
+    begin_rest: Holdoff,
     /// Whether it was told that this rebuild was begun.
     is_begun_logged: bool,
     /// The latest round was carried out to its end.
@@ -193,11 +193,11 @@ impl Rounds {
             notices: Vec::new(),
             filler: None,
             fill_begun: MonoNs(0),
-            sql_rest: Rest::new(SQL_BACKOFF, sql_from),
+            sql_rest: Holdoff::new(SQL_BACKOFF, sql_from),
             sql_beat_due: MonoNs(0),
             shared_among: Vec::new(),
             was_rebuilding: false,
-            begin_rest: Rest::new(actions::BEGIN_BACKOFF, MonoNs(0)),
+            begin_rest: Holdoff::new(actions::BEGIN_BACKOFF, MonoNs(0)),
             is_begun_logged: false,
             has_written: false,
             learned: Learned::default(),
@@ -269,7 +269,7 @@ impl Rounds {
         turn
     }
 
-    fn ask(&mut self, stage: Stage, ask: Ask) -> Effect {
+    fn ask(&mut self, stage: Stage, ask: RedisRequest) -> Effect {
         self.stage = stage;
         Effect::Ask(ask)
     }
@@ -363,14 +363,14 @@ impl Rounds {
         self.notices.push(Notice::Learn(self.learned));
         let text = error.to_string();
         match error {
-            RoundError::Redis(AskError::Refused { kind: Refusal::Denied, text }) => {
+            RoundError::Redis(RedisError::Refused { kind: RedisRefusal::Denied, text }) => {
                 // The next round looks which right is missing.
                 self.rights.doubt();
                 let is_login = !text.starts_with("NOPERM") && !text.starts_with("ERR");
-                self.not_let_in = is_login.then(|| Unfit::NotLetIn.to_string());
+                self.not_let_in = is_login.then(|| Incompatible::NotLetIn.to_string());
             }
             // Told as what is wrong with Redis.
-            RoundError::Redis(AskError::Refused { kind, .. }) if kind.mend().is_some() => {}
+            RoundError::Redis(RedisError::Refused { kind, .. }) if kind.remedy().is_some() => {}
             _ => self.log_error(view, Message::KeeperFailed, &text),
         }
         self.notices.push(Notice::GiveUp(text));
@@ -400,7 +400,7 @@ impl Rounds {
     fn log_fitness(&mut self, view: &View) {
         let rights = self.rights.missing().message();
         // A right that a link is denied is among those, once they were tried.
-        let is_named = matches!(view.unfit, Some(Unfit::Denied(_))) && rights.is_some();
+        let is_named = matches!(view.unfit, Some(Incompatible::Denied(_))) && rights.is_some();
         let unfit = view.unfit.filter(|_| !is_named).map(|unfit| unfit.to_string());
         let seen = Seen {
             rights,
@@ -415,7 +415,7 @@ impl Rounds {
                 CauseReport::Unfit { cause, why } => (Message::RedisUnfit, cause, &**why),
                 CauseReport::Fit { cause } => (Message::RedisFit, cause, ""),
             };
-            let fields = [("cause", Value::Text(cause)), ("error", Value::Text(why))];
+            let fields = [("cause", LogValue::Text(cause)), ("error", LogValue::Text(why))];
             self.log_fields(view, message, &fields);
         }
         let is_refused = seen.rights.is_some() || seen.handshake.is_some();
@@ -444,10 +444,10 @@ impl Rounds {
     }
 
     fn log_error(&self, view: &View, message: Message, text: &str) {
-        self.log_fields(view, message, &[("error", Value::Text(text))]);
+        self.log_fields(view, message, &[("error", LogValue::Text(text))]);
     }
 
-    fn log_fields(&self, view: &View, message: Message, fields: &[Field<'_>]) {
+    fn log_fields(&self, view: &View, message: Message, fields: &[LogField<'_>]) {
         let stamp = Stamp { mono: view.now.mono, wall: view.now.wall };
         self.log.write(stamp, message, fields);
     }

@@ -20,11 +20,11 @@ use super::published::{KnownPopup, Published};
 use super::{Announcing, Changing, PublishError, Publisher};
 #[cfg(doc)]
 use nudged_base::limits::CATALOG_TURN_MS;
-use nudged_base::telemetry::log::{Message, Value};
+use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_domain::catalog::source::{Definition, parse_json_popup};
-use nudged_redis::ask::AskError;
-use nudged_redis::refusal::Refusal;
-use nudged_runtime::log_thread::stamp_now;
+use nudged_redis::refusal::RedisRefusal;
+use nudged_redis::request::RedisError;
+use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_store::{CatalogChange, Store, StoredCatalog};
 
 /// A change of one popup that an operator asks for.
@@ -180,7 +180,7 @@ impl Publisher {
     fn take_over(&self, published: Published, has_file: bool) {
         match self.show(published, has_file) {
             Ok((shown, true)) => {
-                let version = Value::Number(shown.snapshot.version);
+                let version = LogValue::Number(shown.snapshot.version);
                 self.log.write(stamp_now(), Message::CatalogChanged, &[("version", version)]);
             }
             Ok((_, false)) => {}
@@ -189,7 +189,7 @@ impl Publisher {
                 self.log.write(
                     stamp_now(),
                     Message::CatalogUnconfirmed,
-                    &[("error", Value::Text(&error))],
+                    &[("error", LogValue::Text(&error))],
                 );
             }
         }
@@ -236,9 +236,9 @@ impl Publisher {
 
     /// A client beside the shards' was refused something by Redis: where that is a right, the
     /// keeper looks which one.
-    pub(crate) fn redis_failed(&self, error: &AskError) {
-        if matches!(error, AskError::Refused { kind: Refusal::Denied, .. }) {
-            self.mesh.board.report_denied();
+    pub(crate) fn redis_failed(&self, error: &RedisError) {
+        if matches!(error, RedisError::Refused { kind: RedisRefusal::Denied, .. }) {
+            self.mesh.redis_status.report_denied();
         }
     }
 
@@ -254,7 +254,7 @@ impl Publisher {
             if !ids.is_empty() {
                 let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
                 let ids = ids.join(" ");
-                let fields = [("popups", Value::Text(&ids)), ("count", Value::Number(count))];
+                let fields = [("popups", LogValue::Text(&ids)), ("count", LogValue::Number(count))];
                 self.log.write(stamp_now(), message, &fields);
             }
         }
@@ -262,10 +262,10 @@ impl Publisher {
 
     pub(super) fn log_changed(&self, context: EditContext<'_>, known: &KnownPopup) {
         let fields = [
-            ("popup", Value::Text(context.id)),
-            ("version", Value::Number(u64::from(known.stored.version))),
-            ("status", Value::Text(known.status.word())),
-            ("who", Value::Text(context.who)),
+            ("popup", LogValue::Text(context.id)),
+            ("version", LogValue::Number(u64::from(known.stored.version))),
+            ("status", LogValue::Text(known.status.word())),
+            ("who", LogValue::Text(context.who)),
         ];
         self.log.write(stamp_now(), Message::PopupChanged, &fields);
     }

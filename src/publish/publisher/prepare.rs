@@ -9,13 +9,13 @@ use super::published::{KnownPopup, Published};
 use super::refusal::PublishError;
 use super::settings::settings_of;
 use crate::popups_file::{self, PopupsFile, PopupsFileError};
-use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_config::Config;
 use nudged_domain::catalog::compile::{CatalogEntry, compile, compile_unstored};
 use nudged_domain::catalog::snapshot::{Settings, Snapshot, Status};
 use nudged_domain::catalog::source::{Definition, SourceError, parse_json_popup};
 use nudged_runtime::clocks;
-use nudged_runtime::log_thread::stamp_now;
+use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_store::{StoredCatalog, StoredPopup};
 
 /// Definitions that have been read, by id: each text is read once.
@@ -133,7 +133,8 @@ fn read_stored(stored: Vec<StoredPopup>, definitions: &Definitions, log: &Log) -
             }
             Err(errors) => {
                 let error = errors.first().map(ToString::to_string).unwrap_or_default();
-                let fields = [("popup", Value::Text(&stored.id)), ("error", Value::Text(&error))];
+                let fields =
+                    [("popup", LogValue::Text(&stored.id)), ("error", LogValue::Text(&error))];
                 log.write(stamp_now(), Message::CatalogRefused, &fields);
             }
         }

@@ -21,11 +21,11 @@ use super::{Changing, PublishError, Publisher};
 use crate::overrides;
 use crate::popups_file::PopupsFile;
 use nudged_base::limits::{FILE_STATUSES_MS, RELOAD_TURN_MS};
-use nudged_base::telemetry::log::{Message, Value};
+use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_config::{Config, Difference, reloadable_difference};
 use nudged_domain::catalog::overrides::OverridePlace;
 use nudged_domain::catalog::snapshot::Status;
-use nudged_runtime::log_thread::stamp_now;
+use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_shard::control::ControlRequest;
 use nudged_store::StoreError;
 
@@ -67,7 +67,7 @@ impl Publisher {
                 _ => Message::CatalogRefused,
             };
             for line in error.lines() {
-                self.log.write(stamp_now(), message, &[("error", Value::Text(&line))]);
+                self.log.write(stamp_now(), message, &[("error", LogValue::Text(&line))]);
             }
         })
     }
@@ -175,7 +175,7 @@ impl Publisher {
         let mut reloaded = self.finish(difference, &shown, is_changed)?;
         if file.is_some() {
             let why = why.to_string();
-            self.log.write(stamp_now(), Message::FileWaits, &[("error", Value::Text(&why))]);
+            self.log.write(stamp_now(), Message::FileWaits, &[("error", LogValue::Text(&why))]);
             reloaded.warnings.push(format!("{why}: {WAITS}"));
         }
         Ok(reloaded)
@@ -244,7 +244,7 @@ impl Publisher {
             self.log.write(
                 stamp_now(),
                 Message::OverridesUnread,
-                &[("error", Value::Text(&problem))],
+                &[("error", LogValue::Text(&problem))],
             );
         }
         // What comes from a copy may be older than what SQL has: it is brought there once more.
@@ -272,14 +272,14 @@ impl Publisher {
 
     fn log_reload(&self, reloaded: &Reloaded, waiting_anew: &[&str]) {
         if reloaded.is_changed {
-            let version = Value::Number(reloaded.version);
+            let version = LogValue::Number(reloaded.version);
             self.log.write(stamp_now(), Message::CatalogChanged, &[("version", version)]);
         }
         for (message, keys) in
             [(Message::ConfigReloaded, &reloaded.applied[..]), (Message::ConfigWaits, waiting_anew)]
         {
             if !keys.is_empty() {
-                self.log.write(stamp_now(), message, &[("keys", Value::Text(&keys.join(" ")))]);
+                self.log.write(stamp_now(), message, &[("keys", LogValue::Text(&keys.join(" ")))]);
             }
         }
     }

@@ -14,10 +14,10 @@ use super::{Announcing, Changing, PublishError, Publisher, ReadConfig};
 use crate::catalog_copy;
 use crate::shared_catalog::SharedCatalog;
 use nudged_base::limits::{ADMIN_SQL_SILENCE_MS, CATALOG_TURN_MS};
-use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_config::Config;
-use nudged_runtime::log_thread::stamp_now;
-use nudged_runtime::mesh::Mesh;
+use nudged_runtime::shard::mesh::Mesh;
+use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_store::{Store, StoredCatalog};
 
 /// What a publisher is made of.
@@ -106,8 +106,8 @@ fn newest_copy(config: &Config, log: &Log) -> Option<StoredCatalog> {
     let in_directory = catalog_copy::read(&config.data);
     let copy = in_redis.into_iter().chain(in_directory).max_by_key(|copy| copy.version)?;
     let fields = [
-        ("error", Value::Text("SQL does not answer; the node starts with a copy")),
-        ("version", Value::Number(copy.version)),
+        ("error", LogValue::Text("SQL does not answer; the node starts with a copy")),
+        ("version", LogValue::Number(copy.version)),
     ];
     log.write(stamp_now(), Message::CatalogStale, &fields);
     Some(copy)

@@ -167,11 +167,11 @@ fn a_change_behind_one_that_sql_holds_up_is_refused_in_time_and_changes_nothing(
 
 #[test]
 fn keys_are_asked_for_on_every_listener() {
-    use nudged_config::Secret;
+    use nudged_config::SecretText;
     let config = Config {
         listen: vec!["127.0.0.1:0".parse().unwrap(), "0.0.0.0:0".parse().unwrap()],
-        keys: nudged_config::Keys {
-            server: vec![Secret::new("0123456789abcdef".to_owned())],
+        keys: nudged_config::KeySettings {
+            server: vec![SecretText::new("0123456789abcdef".to_owned())],
             public: Vec::new(),
         },
         ..Config::default()

@@ -12,9 +12,11 @@ use crate::sql_failure::SqlFailure;
 use nudged_base::backoff::Backoff;
 use nudged_base::ids::Partition;
 use nudged_base::limits::REBUILD_LOCK_MS;
-use nudged_base::telemetry::log::{Message, Value};
-use nudged_redis::ask::{Answer, Ask, AskError, Command, call, command, load, only};
-use nudged_redis::command::Phase;
+use nudged_base::telemetry::log::{LogValue, Message};
+use nudged_redis::command::PartitionPhase;
+use nudged_redis::request::{
+    CommandWords, OwnedReply, RedisError, RedisRequest, call, command, load, only,
+};
 
 /// Who has compared a run, and who has acknowledged an epoch, is kept for this long: a week.
 const MEMBERS_KEPT_S: &[u8] = b"604800";
@@ -121,30 +123,35 @@ impl Rounds {
 
     /// Runs a script once for each call, `REDIS_PIPELINE_MAX` less one at most. Nothing depends on
     /// the others.
-    fn each(&mut self, acting: Acting, body: &str, calls: impl Iterator<Item = Command>) -> Effect {
+    fn each(
+        &mut self,
+        acting: Acting,
+        body: &str,
+        calls: impl Iterator<Item = CommandWords>,
+    ) -> Effect {
         let commands = std::iter::once(load(body)).chain(calls).collect();
-        self.ask(Stage::Acting(acting), Ask::Pipeline(commands))
+        self.ask(Stage::Acting(acting), RedisRequest::Pipeline(commands))
     }
 
     fn say(&mut self, key: String, other: Option<&str>) -> Effect {
         let node = self.node.to_string();
         let mut add = command(&[b"SADD", key.as_bytes(), node.as_bytes()]);
         add.extend(other.map(|member| member.as_bytes().to_vec()));
-        self.ask(Stage::Acting(Acting::Said(key)), Ask::Pipeline(vec![add]))
+        self.ask(Stage::Acting(Acting::Said(key)), RedisRequest::Pipeline(vec![add]))
     }
 
     /// Takes or keeps the lead for so long; 0 leaves it.
     pub(super) fn lead(&mut self, stage: Stage, for_ms: u64) -> Effect {
         let arguments = command(&[self.token.as_bytes(), for_ms.to_string().as_bytes()]);
         let key = scripts::LOCK.to_owned();
-        self.ask(stage, Ask::Script { body: scripts::LEAD, key, arguments })
+        self.ask(stage, RedisRequest::Script { body: scripts::LEAD, key, arguments })
     }
 
-    fn advance(&mut self, from: Phase, partitions: &[(Partition, u32)]) -> Option<Effect> {
+    fn advance(&mut self, from: PartitionPhase, partitions: &[(Partition, u32)]) -> Option<Effect> {
         let (before, after) = match from {
-            Phase::Barrier => ("b", "f"),
-            Phase::Filling => ("f", ""),
-            Phase::Open => {
+            PartitionPhase::Barrier => ("b", "f"),
+            PartitionPhase::Filling => ("f", ""),
+            PartitionPhase::Open => {
                 self.is_news = true;
                 return None;
             }
@@ -182,7 +189,7 @@ impl Rounds {
             let arguments = [&*epoch.to_string(), &*before, &*evicted, beginning.mark];
             script(scripts::BEGIN, *partition, &arguments)
         };
-        let calls: Vec<Command> = beginning.partitions.iter().map(call).collect();
+        let calls: Vec<CommandWords> = beginning.partitions.iter().map(call).collect();
         Ok(self.each(Acting::Begun(beginning), scripts::BEGIN, calls.into_iter()))
     }
 
@@ -190,13 +197,13 @@ impl Rounds {
         &mut self,
         view: &View,
         acting: Acting,
-        answers: Result<Vec<Answer>, AskError>,
+        answers: Result<Vec<OwnedReply>, RedisError>,
     ) -> Turn {
         let answers = answers?;
-        if let Some(Answer::Error(text)) =
-            answers.iter().find(|answer| matches!(answer, Answer::Error(_)))
+        if let Some(OwnedReply::Error(text)) =
+            answers.iter().find(|answer| matches!(answer, OwnedReply::Error(_)))
         {
-            return Err(AskError::refused(text.clone()).into());
+            return Err(RedisError::refused(text.clone()).into());
         }
         match acting {
             Acting::Done(is_news) => self.end_action(view, is_news),
@@ -209,10 +216,10 @@ impl Rounds {
             Acting::Said(key) => {
                 let expire = command(&[b"EXPIRE", key.as_bytes(), MEMBERS_KEPT_S]);
                 let stage = Stage::Acting(Acting::Done(true));
-                Ok(self.ask(stage, Ask::Pipeline(vec![expire])))
+                Ok(self.ask(stage, RedisRequest::Pipeline(vec![expire])))
             }
             Acting::Led => {
-                let is_fenced = only(answers)? == Answer::Int(1);
+                let is_fenced = only(answers)? == OwnedReply::Int(1);
                 self.end_action(view, is_fenced)
             }
             Acting::Begun(beginning) => Ok(self.seal(beginning)),
@@ -233,7 +240,7 @@ impl Rounds {
         let (epoch, run) = (beginning.epoch.to_string(), beginning.run.to_string());
         let key = scripts::REBUILD.as_bytes();
         let seal = command(&[b"HSET", key, b"epoch", epoch.as_bytes(), b"run", run.as_bytes()]);
-        self.ask(Stage::Acting(Acting::Sealed(beginning)), Ask::Pipeline(vec![seal]))
+        self.ask(Stage::Acting(Acting::Sealed(beginning)), RedisRequest::Pipeline(vec![seal]))
     }
 
     pub(super) fn log_numbers(
@@ -243,18 +250,18 @@ impl Rounds {
         numbers: &[(&'static str, u64)],
     ) {
         let fields: Vec<_> =
-            numbers.iter().map(|(name, number)| (*name, Value::Number(*number))).collect();
+            numbers.iter().map(|(name, number)| (*name, LogValue::Number(*number))).collect();
         self.log_fields(view, message, &fields);
     }
 }
 
 /// How many scripts did what they were to.
-pub(super) fn count_ones(answers: &[Answer]) -> u64 {
-    let ones = answers.iter().filter(|answer| **answer == Answer::Int(1));
+pub(super) fn count_ones(answers: &[OwnedReply]) -> u64 {
+    let ones = answers.iter().filter(|answer| **answer == OwnedReply::Int(1));
     u64::try_from(ones.count()).unwrap_or(u64::MAX)
 }
 
-fn script(body: &str, partition: Partition, arguments: &[&str]) -> Command {
+fn script(body: &str, partition: Partition, arguments: &[&str]) -> CommandWords {
     let arguments: Vec<&[u8]> = arguments.iter().map(|text| text.as_bytes()).collect();
     call(body, &scripts::meta_key(partition), &arguments)
 }

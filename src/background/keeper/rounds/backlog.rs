@@ -4,7 +4,7 @@
 
 use super::{RoundError, Rounds, Stage, Turn, View};
 use crate::lists::list_key;
-use nudged_redis::ask::{Answer, Ask, AskError, command};
+use nudged_redis::request::{OwnedReply, RedisError, RedisRequest, command};
 
 impl Rounds {
     /// Looks at the lists of each lane from this one on at which nobody has looked for a while;
@@ -16,18 +16,18 @@ impl Rounds {
         let keys = lists.begin(lane).partitions;
         let length = |at: &_| command(&[b"LLEN", list_key(*at).as_bytes()]);
         let lengths = keys.iter().map(length).collect();
-        Ok(self.ask(Stage::Lengths(lane), Ask::Pipeline(lengths)))
+        Ok(self.ask(Stage::Lengths(lane), RedisRequest::Pipeline(lengths)))
     }
 
     pub(super) fn take_lengths(
         &mut self,
         view: &View,
         lane: usize,
-        answers: Result<Vec<Answer>, AskError>,
+        answers: Result<Vec<OwnedReply>, RedisError>,
     ) -> Turn {
         let mut waiting = 0;
         for answer in answers? {
-            let Answer::Int(length) = answer else { return Err(RoundError::Answer("LLEN")) };
+            let OwnedReply::Int(length) = answer else { return Err(RoundError::Answer("LLEN")) };
             waiting += u64::try_from(length).unwrap_or(0);
         }
         if let Some(lists) = &self.lists {

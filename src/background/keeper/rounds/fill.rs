@@ -16,7 +16,9 @@ use crate::sql_failure::SqlFailure;
 use nudged_base::ids::{Partition, Revision, UserKey};
 use nudged_base::limits::{FILL_USERS, PARTITIONS, TOMBSTONE_AGE_MAX_MS};
 use nudged_domain::state::user::{UserState, encode};
-use nudged_redis::ask::{Answer, Ask, AskError, Command, call, command, load, only};
+use nudged_redis::request::{
+    CommandWords, OwnedReply, RedisError, RedisRequest, call, command, load, only,
+};
 
 /// One step works for at most about this long, in milliseconds.
 const STEP_MS: u64 = 50;
@@ -118,7 +120,7 @@ impl Rounds {
                 let pattern = scripts::USERS_PATTERN.as_bytes();
                 let scan =
                     command(&[b"SCAN", cursor, b"MATCH", pattern, b"COUNT", count.as_bytes()]);
-                self.ask(Stage::Scanning, Ask::Pipeline(vec![scan]))
+                self.ask(Stage::Scanning, RedisRequest::Pipeline(vec![scan]))
             }
             FillCursor::Writing { after } => {
                 self.stage = Stage::Listing;
@@ -140,14 +142,16 @@ impl Rounds {
     pub(super) fn take_scanned(
         &mut self,
         view: &View,
-        answers: Result<Vec<Answer>, AskError>,
+        answers: Result<Vec<OwnedReply>, RedisError>,
     ) -> Turn {
-        let Answer::List(parts) = only(answers?)? else { return Err(RoundError::Answer("SCAN")) };
-        let [Answer::Text(next), Answer::List(keys)] = parts.as_slice() else {
+        let OwnedReply::List(parts) = only(answers?)? else {
             return Err(RoundError::Answer("SCAN"));
         };
-        let user = |key: &Answer| match key {
-            Answer::Text(key) => scripts::user_of_key(key).map(str::to_owned),
+        let [OwnedReply::Text(next), OwnedReply::List(keys)] = parts.as_slice() else {
+            return Err(RoundError::Answer("SCAN"));
+        };
+        let user = |key: &OwnedReply| match key {
+            OwnedReply::Text(key) => scripts::user_of_key(key).map(str::to_owned),
             _ => None,
         };
         let next = String::from_utf8_lossy(next).into_owned();
@@ -217,18 +221,18 @@ impl Rounds {
         let known = known.filter(|(_, state)| state.revision > Revision::default());
         let calls = known.map(|(user, state)| refill(user, &state, ttl_ms, is_present));
         let commands = std::iter::once(load(scripts::REFILL)).chain(calls).collect();
-        Ok(self.ask(Stage::Refilling, Ask::Pipeline(commands)))
+        Ok(self.ask(Stage::Refilling, RedisRequest::Pipeline(commands)))
     }
 
     pub(super) fn take_refilled(
         &mut self,
         view: &View,
-        answers: Result<Vec<Answer>, AskError>,
+        answers: Result<Vec<OwnedReply>, RedisError>,
     ) -> Turn {
         let answers = answers?;
         for answer in &answers {
-            if let Answer::Error(text) = answer {
-                return Err(AskError::refused(text.clone()).into());
+            if let OwnedReply::Error(text) = answer {
+                return Err(RedisError::refused(text.clone()).into());
             }
         }
         self.metrics.users_filled.fetch_add(count_ones(&answers), Ordering::Relaxed);
@@ -242,7 +246,7 @@ impl Rounds {
 }
 
 /// A call of the script for a user.
-fn refill(user: &str, state: &UserState, ttl_ms: u64, is_present: bool) -> Command {
+fn refill(user: &str, state: &UserState, ttl_ms: u64, is_present: bool) -> CommandWords {
     let partition = UserKey::of(user.as_bytes()).partition();
     let mut revision = state.revision.epoch.to_be_bytes().to_vec();
     revision.extend_from_slice(&state.revision.counter.to_be_bytes());

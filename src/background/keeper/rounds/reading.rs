@@ -15,10 +15,10 @@ use crate::keeper::scripts;
 use nudged_base::ids::Partition;
 use nudged_base::limits::PARTITIONS;
 use nudged_base::time::WallMs;
-use nudged_redis::ask::{Answer, Ask, AskError, command, only};
-use nudged_redis::command::Phase;
+use nudged_redis::command::PartitionPhase;
 use nudged_redis::greeting;
 use nudged_redis::learned::Learned;
+use nudged_redis::request::{OwnedReply, RedisError, RedisRequest, command, only};
 
 use super::{Effect, Notice};
 
@@ -61,27 +61,27 @@ impl Rounds {
             let key = scripts::meta_key(Partition(at));
             command(&[b"HMGET", key.as_bytes(), b"e", b"c", b"s", b"h", b"v", b"x"])
         }));
-        self.ask(Stage::Looking(wants_metas), Ask::Each(commands))
+        self.ask(Stage::Looking(wants_metas), RedisRequest::Each(commands))
     }
 
     pub(super) fn take_looked(
         &mut self,
         wants_metas: bool,
-        answers: Result<Vec<Answer>, AskError>,
+        answers: Result<Vec<OwnedReply>, RedisError>,
     ) -> Turn {
         let answers = answers?;
         // What is kept in Redis and how it syncs it may hide.
         let needed = answers.iter().enumerate().filter(|(place, _)| *place != 1);
         for (_, answer) in needed {
-            if let Answer::Error(text) = answer {
-                return Err(AskError::refused(text.clone()).into());
+            if let OwnedReply::Error(text) = answer {
+                return Err(RedisError::refused(text.clone()).into());
             }
         }
         let run = self.learn_run(&answers[0], &answers[1])?;
         let lead = match &answers[3] {
-            Answer::Nil => Lead::Free,
-            Answer::Text(token) if *token == self.token.as_bytes() => Lead::Own,
-            Answer::Text(_) => Lead::Other,
+            OwnedReply::Nil => Lead::Free,
+            OwnedReply::Text(token) if *token == self.token.as_bytes() => Lead::Own,
+            OwnedReply::Text(_) => Lead::Other,
             _ => return Err(RoundError::Answer("GET")),
         };
         let metas = wants_metas.then(|| answers[4..].iter().map(meta_of).collect());
@@ -101,13 +101,13 @@ impl Rounds {
         });
         let arguments = vec![self.node.to_string().into_bytes()];
         let key = scripts::NODES.to_owned();
-        let ask = Ask::Script { body: scripts::HEARTBEAT, key, arguments };
+        let ask = RedisRequest::Script { body: scripts::HEARTBEAT, key, arguments };
         Ok(self.ask(Stage::Beating, ask))
     }
 
     /// Takes what Redis says of itself, and tells the shards.
-    fn learn_run(&mut self, info: &Answer, config: &Answer) -> Result<u64, RoundError> {
-        let Answer::Text(info) = info else { return Err(RoundError::Answer("INFO")) };
+    fn learn_run(&mut self, info: &OwnedReply, config: &OwnedReply) -> Result<u64, RoundError> {
+        let OwnedReply::Text(info) = info else { return Err(RoundError::Answer("INFO")) };
         let run = greeting::run_of_info(info).map_err(|_| RoundError::Answer("INFO"))?;
         self.evicted = greeting::evicted(info);
         self.learned = Learned {
@@ -135,12 +135,14 @@ impl Rounds {
         self.round.signs.as_mut().expect("a stage after the first reading")
     }
 
-    pub(super) fn take_beat(&mut self, answers: Result<Vec<Answer>, AskError>) -> Turn {
-        let Answer::List(parts) = only(answers?)? else { return Err(RoundError::Answer("a beat")) };
-        let [Answer::Int(now), Answer::List(nodes)] = parts.as_slice() else {
+    pub(super) fn take_beat(&mut self, answers: Result<Vec<OwnedReply>, RedisError>) -> Turn {
+        let OwnedReply::List(parts) = only(answers?)? else {
             return Err(RoundError::Answer("a beat"));
         };
-        let beat = |pair: &[Answer]| {
+        let [OwnedReply::Int(now), OwnedReply::List(nodes)] = parts.as_slice() else {
+            return Err(RoundError::Answer("a beat"));
+        };
+        let beat = |pair: &[OwnedReply]| {
             let node = NodeId::parse(pair.first()?.text()?)?;
             let at = pair.get(1)?.number().map(WallMs)?;
             Some(Heartbeat { node, at })
@@ -154,13 +156,13 @@ impl Rounds {
     }
 
     fn ask_members(&mut self, stage: Stage, key: &str) -> Effect {
-        self.ask(stage, Ask::Pipeline(vec![command(&[b"SMEMBERS", key.as_bytes()])]))
+        self.ask(stage, RedisRequest::Pipeline(vec![command(&[b"SMEMBERS", key.as_bytes()])]))
     }
 
     pub(super) fn take_compared(
         &mut self,
         view: &View,
-        answers: Result<Vec<Answer>, AskError>,
+        answers: Result<Vec<OwnedReply>, RedisError>,
     ) -> Turn {
         let signs = self.signs();
         (signs.compared, signs.is_cleared) = members_of(answers)?;
@@ -173,7 +175,7 @@ impl Rounds {
     pub(super) fn take_answered(
         &mut self,
         view: &View,
-        answers: Result<Vec<Answer>, AskError>,
+        answers: Result<Vec<OwnedReply>, RedisError>,
     ) -> Turn {
         self.signs().acks = members_of(answers)?.0;
         self.end_reading(view)
@@ -192,35 +194,37 @@ impl Rounds {
 
 /// The nodes of a set, and whether it says that one has cleared.
 fn members_of(
-    answers: Result<Vec<Answer>, AskError>,
+    answers: Result<Vec<OwnedReply>, RedisError>,
 ) -> Result<(BTreeSet<NodeId>, bool), RoundError> {
-    let Answer::List(members) = only(answers?)? else { return Err(RoundError::Answer("SMEMBERS")) };
-    let texts = || members.iter().filter_map(Answer::text);
+    let OwnedReply::List(members) = only(answers?)? else {
+        return Err(RoundError::Answer("SMEMBERS"));
+    };
+    let texts = || members.iter().filter_map(OwnedReply::text);
     let is_cleared = texts().any(|member| member == scripts::CLEARED);
     Ok((texts().filter_map(NodeId::parse).collect(), is_cleared))
 }
 
-fn seal_of(answer: &Answer) -> Option<SealedEpoch> {
-    let Answer::List(fields) = answer else { return None };
+fn seal_of(answer: &OwnedReply) -> Option<SealedEpoch> {
+    let OwnedReply::List(fields) = answer else { return None };
     Some(SealedEpoch { epoch: fields.first()?.number()?, run: fields.get(1)?.number()? })
 }
 
 /// A partition's meta; what can't be read is as none, and begun anew.
-fn meta_of(answer: &Answer) -> Option<PartitionMeta> {
-    let Answer::List(fields) = answer else { return None };
+fn meta_of(answer: &OwnedReply) -> Option<PartitionMeta> {
+    let OwnedReply::List(fields) = answer else { return None };
     let [epoch, counter, phase, fenced, mark, evicted] = fields.as_slice() else { return None };
     let phase = match phase {
-        Answer::Nil => Phase::Open,
-        Answer::Text(phase) if phase == b"f" => Phase::Filling,
-        _ => Phase::Barrier,
+        OwnedReply::Nil => PartitionPhase::Open,
+        OwnedReply::Text(phase) if phase == b"f" => PartitionPhase::Filling,
+        _ => PartitionPhase::Barrier,
     };
     Some(PartitionMeta {
         epoch: epoch.number(),
         counter: counter.number().unwrap_or(0),
         phase,
-        is_fenced: *fenced != Answer::Nil,
+        is_fenced: *fenced != OwnedReply::Nil,
         vanishing: match mark {
-            Answer::Text(mark) => Some(Vanishing::of_mark(mark)),
+            OwnedReply::Text(mark) => Some(Vanishing::of_mark(mark)),
             _ => None,
         },
         evicted: evicted.text().and_then(|evicted| {
@@ -231,8 +235,8 @@ fn meta_of(answer: &Answer) -> Option<PartitionMeta> {
 }
 
 /// As `greeting::syncs_always`, of an answer.
-fn syncs_always(config: &Answer) -> Option<bool> {
-    let Answer::List(words) = config else { return None };
+fn syncs_always(config: &OwnedReply) -> Option<bool> {
+    let OwnedReply::List(words) = config else { return None };
     let value = |name: &str| {
         let mut pairs = words.chunks_exact(2);
         pairs.find_map(|pair| (pair[0].text() == Some(name)).then(|| pair[1].text())?)

@@ -8,8 +8,8 @@ use crate::keeper::rights::{Missing, Trial};
 use crate::keeper::scripts;
 use nudged_base::limits::RIGHTS_AGAIN_MS;
 use nudged_base::time::MonoNs;
-use nudged_redis::ask::{Answer, Ask, AskError, Command, command, load};
-use nudged_redis::refusal::Refusal;
+use nudged_redis::refusal::RedisRefusal;
+use nudged_redis::request::{CommandWords, OwnedReply, RedisError, RedisRequest, command, load};
 use nudged_redis::scripts::hash_of;
 
 /// A channel that shards listen to, and the one of the catalog.
@@ -60,12 +60,12 @@ impl Rights {
     }
 
     /// The script that tries what scripts may call.
-    fn words(&self, name: &[u8], body: &[u8]) -> Command {
+    fn words(&self, name: &[u8], body: &[u8]) -> CommandWords {
         let arguments = self.trial.arguments().into_iter().map(String::into_bytes);
         command(&[name, body, b"0"]).into_iter().chain(arguments).collect()
     }
 
-    fn questions(&self) -> Vec<Command> {
+    fn questions(&self) -> Vec<CommandWords> {
         vec![
             load(scripts::RIGHTS),
             self.words(b"EVALSHA", &hash_of(scripts::RIGHTS)),
@@ -75,8 +75,9 @@ impl Rights {
     }
 
     /// Takes the answers; whether the script has to be sent as a text.
-    fn take(&mut self, answers: &[Answer]) -> bool {
-        let is_denied = |answer: &Answer| matches!(answer, Answer::Error(text) if denied(text));
+    fn take(&mut self, answers: &[OwnedReply]) -> bool {
+        let is_denied =
+            |answer: &OwnedReply| matches!(answer, OwnedReply::Error(text) if denied(text));
         for (answer, name, is_deciding) in [
             (&answers[0], "+script|load", false),
             (&answers[1], "+evalsha", true),
@@ -94,7 +95,7 @@ impl Rights {
     }
 
     /// Takes what the script said, where it ran; whether it did.
-    fn take_said(&mut self, answer: &Answer) -> bool {
+    fn take_said(&mut self, answer: &OwnedReply) -> bool {
         let said = said_of(answer);
         if let Some(said) = &said {
             self.trial.take(said, &mut self.found);
@@ -113,18 +114,18 @@ impl Rounds {
         }
         (self.rights.denials, self.rights.found) = (denials, Missing::default());
         let questions = self.rights.questions();
-        Ok(self.ask(Stage::Trying, Ask::Each(questions)))
+        Ok(self.ask(Stage::Trying, RedisRequest::Each(questions)))
     }
 
-    pub(super) fn take_tried(&mut self, answers: Result<Vec<Answer>, AskError>) -> Turn {
+    pub(super) fn take_tried(&mut self, answers: Result<Vec<OwnedReply>, RedisError>) -> Turn {
         if self.rights.take(&answers?) {
             let by_text = self.rights.words(b"EVAL", scripts::RIGHTS.as_bytes());
-            return Ok(self.ask(Stage::TryingText, Ask::Each(vec![by_text])));
+            return Ok(self.ask(Stage::TryingText, RedisRequest::Each(vec![by_text])));
         }
         Ok(self.hear())
     }
 
-    pub(super) fn take_tried_text(&mut self, answers: Result<Vec<Answer>, AskError>) -> Turn {
+    pub(super) fn take_tried_text(&mut self, answers: Result<Vec<OwnedReply>, RedisError>) -> Turn {
         if let Some(answer) = answers?.first() {
             self.rights.take_said(answer);
         }
@@ -136,10 +137,10 @@ impl Rounds {
         Effect::Hear(CHANNELS)
     }
 
-    pub(super) fn take_heard(&mut self, view: &View, heard: Result<(), AskError>) -> Turn {
+    pub(super) fn take_heard(&mut self, view: &View, heard: Result<(), RedisError>) -> Turn {
         let rights = &mut self.rights;
         match heard {
-            Err(AskError::Refused { text, .. }) if is_of_subscribe(&text) => {
+            Err(RedisError::Refused { text, .. }) if is_of_subscribe(&text) => {
                 rights.found.add_hearing(&text);
             }
             // Without another connection nothing is learnt of it.
@@ -163,7 +164,7 @@ impl Rounds {
 }
 
 fn denied(text: &str) -> bool {
-    Refusal::of(text.as_bytes()) == Refusal::Denied
+    RedisRefusal::of(text.as_bytes()) == RedisRefusal::Denied
 }
 
 /// Whether a refusal is of the subscription, and not of the connection for it.
@@ -172,10 +173,10 @@ fn is_of_subscribe(text: &str) -> bool {
 }
 
 /// The texts that the script gave.
-fn said_of(answer: &Answer) -> Option<Vec<String>> {
-    let Answer::List(said) = answer else { return None };
-    let text = |answer: &Answer| match answer {
-        Answer::Text(text) => String::from_utf8_lossy(text).into_owned(),
+fn said_of(answer: &OwnedReply) -> Option<Vec<String>> {
+    let OwnedReply::List(said) = answer else { return None };
+    let text = |answer: &OwnedReply| match answer {
+        OwnedReply::Text(text) => String::from_utf8_lossy(text).into_owned(),
         _ => String::new(),
     };
     Some(said.iter().map(text).collect())
