@@ -8,16 +8,18 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use nudged_redis::request::OwnedReply;
+use nudged_shard::seam::Input;
 
-use super::fresh::States;
-use super::node::Arrival;
-use super::scene::{MS, Scene, US, What, number};
-use crate::redis_model::{Data, Redis, Words, take_command, write_answer, write_push};
+use super::freshness::States;
+use super::redis_model::{Data, Redis, Words, take_command, write_answer, write_push};
+use super::scene::{MS, Scene, Task, US, number};
+use super::shard::{Arrival, LINK};
 
 /// A question that is not answered for so long has failed.
 const ASK_TIMEOUT_NS: u64 = 2_000 * MS;
 
 /// A shard's connection.
+#[derive(Default)]
 struct Pipe {
     node: usize,
     shard: usize,
@@ -48,6 +50,7 @@ pub enum Asked {
 pub type Seat = Option<(u64, u64)>;
 
 /// Redis and the ways to it.
+#[derive(Default)]
 pub struct Pipes {
     /// The server.
     pub redis: Redis,
@@ -72,37 +75,16 @@ pub struct Pipes {
 impl Pipes {
     /// An empty Redis that runs.
     pub fn new() -> Pipes {
-        Pipes {
-            redis: Redis::new(),
-            is_down: false,
-            frozen_until: 0,
-            freezes_behind_change: None,
-            saved: Data::default(),
-            arrivals: Vec::new(),
-            states: States::default(),
-            pipes: BTreeMap::new(),
-            made: 0,
-            orphans: Vec::new(),
-        }
+        Pipes { redis: Redis::new(), ..Pipes::default() }
     }
 
     /// A shard wants a connection.
     pub fn connect(&mut self, node: usize, shard: usize, scene: &mut Scene) {
         self.made += 1;
-        let pipe = Pipe {
-            node,
-            shard,
-            is_of_node: true,
-            is_of_redis: false,
-            is_broken: false,
-            to_redis: VecDeque::new(),
-            to_node: VecDeque::new(),
-            input: Vec::new(),
-            channels: BTreeSet::new(),
-        };
+        let pipe = Pipe { node, shard, is_of_node: true, ..Pipe::default() };
         self.pipes.insert(self.made, pipe);
         let wait = way(scene);
-        scene.after(wait, What::Connects(self.made));
+        scene.after(wait, Task::Connects(self.made));
     }
 
     /// The connection is made, or can't be had.
@@ -111,7 +93,7 @@ impl Pipes {
         let outside = &scene.nodes[pipe.node];
         if outside.silent_until > scene.now {
             let until = outside.silent_until;
-            return scene.at(until, What::Connects(id));
+            return scene.at(until, Task::Connects(id));
         }
         let (node, shard) = (pipe.node, pipe.shard);
         let is_refused = self.is_down || outside.refused_until > scene.now;
@@ -119,12 +101,14 @@ impl Pipes {
             let is_of_node = pipe.is_of_node;
             self.pipes.remove(&id);
             if is_of_node {
-                self.arrivals.push((node, shard, Arrival::LinkBroken));
+                let broken = Input::Broken { connection: LINK };
+                self.arrivals.push((node, shard, broken.into()));
             }
             return;
         }
         pipe.is_of_redis = true;
-        self.arrivals.push((node, shard, Arrival::LinkConnected));
+        let connected = Input::Connected { connection: LINK };
+        self.arrivals.push((node, shard, connected.into()));
     }
 
     /// The shard's connection.
@@ -151,7 +135,7 @@ impl Pipes {
             let earliest = pipe.to_redis.back().map_or(0, |(at, _)| *at);
             let at = earliest.max(scene.now + way(scene));
             pipe.to_redis.push_back((at, piece.to_vec()));
-            scene.at(at, What::ReachRedis(id));
+            scene.at(at, Task::ReachRedis(id));
         }
     }
 
@@ -185,7 +169,7 @@ impl Pipes {
         let last = pipe.to_node.back().map_or(0, |(at, _)| *at);
         let at = last.max(scene.now + way(scene));
         pipe.to_node.push_back((at, Vec::new()));
-        scene.at(at, What::ReachNode(id));
+        scene.at(at, Task::ReachNode(id));
         // What has arrived is still executed; nobody hears of it.
         pipe.channels.clear();
     }
@@ -195,7 +179,7 @@ impl Pipes {
         let Some(pipe) = self.pipes.get_mut(&id) else { return };
         let until = scene.nodes[pipe.node].silent_until.max(self.frozen_until);
         if until > scene.now {
-            return scene.at(until, What::ReachRedis(id));
+            return scene.at(until, Task::ReachRedis(id));
         }
         if self.is_down || !pipe.is_of_redis {
             return;
@@ -260,7 +244,7 @@ impl Pipes {
         let earliest = pipe.to_node.back().map_or(0, |(at, _)| *at);
         let at = earliest.max(scene.now + way(scene));
         pipe.to_node.push_back((at, bytes));
-        scene.at(at, What::ReachNode(id));
+        scene.at(at, Task::ReachNode(id));
     }
 
     /// Bytes reach a node.
@@ -269,7 +253,7 @@ impl Pipes {
         // It stands still behind what it has done too, before it has said so.
         let until = scene.nodes[pipe.node].silent_until.max(self.frozen_until);
         if until > scene.now {
-            return scene.at(until, What::ReachNode(id));
+            return scene.at(until, Task::ReachNode(id));
         }
         let mut is_over = false;
         while pipe.to_node.front().is_some_and(|(at, _)| *at <= scene.now) {
@@ -281,17 +265,18 @@ impl Pipes {
             }
             if is_over {
                 pipe.is_of_node = false;
-                self.arrivals.push((place.0, place.1, Arrival::LinkBroken));
+                let broken = Input::Broken { connection: LINK };
+                self.arrivals.push((place.0, place.1, broken.into()));
                 continue;
             }
             if scene.config.is_split && scene.streams.network.one_in(4) {
                 let rest = bytes.split_off(scene.streams.network.index(bytes.len()));
                 if !bytes.is_empty() {
-                    self.arrivals.push((place.0, place.1, Arrival::LinkBytes(bytes)));
+                    self.arrivals.push((place.0, place.1, Arrival::Bytes(LINK, bytes)));
                 }
                 bytes = rest;
             }
-            self.arrivals.push((place.0, place.1, Arrival::LinkBytes(bytes)));
+            self.arrivals.push((place.0, place.1, Arrival::Bytes(LINK, bytes)));
         }
         if is_over && pipe.to_redis.is_empty() {
             self.pipes.remove(&id);

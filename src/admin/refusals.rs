@@ -9,19 +9,48 @@
 //! | 503 | away, busy, or read-only for now |
 //! | 507 | the store's disk is full |
 
-use rusqlite::ErrorCode;
-
+use super::answer::AdminAnswer;
+use nudged_publish::publisher::PublishError;
 use nudged_store::{FailureKind, StoreError};
 
+/// The answer to a change that was not made, or not confirmed.
+impl From<PublishError> for AdminAnswer {
+    fn from(error: PublishError) -> AdminAnswer {
+        let (status, code) = match &error {
+            PublishError::NoSuchPopup => return AdminAnswer::not_found(),
+            PublishError::NoSuchVersion => {
+                return AdminAnswer::error(404, "not_found", Some("version"));
+            }
+            PublishError::Definition(_) => (400, "bad_popup"),
+            PublishError::OtherVersion => (412, "other_version"),
+            PublishError::Exists => (412, "exists"),
+            PublishError::NoEarlierVersion => (409, "no_earlier_version"),
+            PublishError::Busy | PublishError::Late(_) => (503, "busy"),
+            PublishError::Archived => (409, "archived"),
+            PublishError::OwnStatus(_) => (409, "own_status"),
+            PublishError::InOtherFile(_) => (409, "in_popups_file"),
+            PublishError::TooManyOverrides(_) => (409, "too_many_overrides"),
+            PublishError::Config(_) => (422, "bad_config"),
+            PublishError::File { .. } | PublishError::Popups { .. } => (422, "bad_popups"),
+            PublishError::Store(error) => status_of(error),
+            PublishError::Unconfirmed(_) => (504, "unconfirmed"),
+        };
+        AdminAnswer::errors(status, code, error.field(), &error.lines())
+    }
+}
+
+/// The answer where the store failed.
+pub(super) fn of_store(error: &StoreError) -> AdminAnswer {
+    let (status, code) = status_of(error);
+    AdminAnswer::errors(status, code, None, &[error.to_string()])
+}
+
 /// The HTTP status and the code of a failure.
-pub(super) fn status_of(error: &StoreError) -> (u16, &'static str) {
+fn status_of(error: &StoreError) -> (u16, &'static str) {
     match error {
         StoreError::InFile { .. } => (409, "in_popups_file"),
         StoreError::PopupKeyTaken { .. } => (409, "key_taken"),
-        StoreError::Sql { source, .. } => of_sqlite(source.sqlite_error_code()),
-        StoreError::File { source, .. } => of_system(source),
-        StoreError::Corrupt { .. }
-        | StoreError::Foreign { .. }
+        StoreError::Foreign { .. }
         | StoreError::SchemaNewer { .. }
         | StoreError::Address { .. } => (500, "sql_unusable"),
         other => of_kind(other.kind()),
@@ -42,33 +71,6 @@ fn of_kind(kind: FailureKind) -> (u16, &'static str) {
         FailureKind::BadData => (422, "refused_by_sql"),
         FailureKind::Denied => (500, "sql_denied"),
         FailureKind::Other => (500, "sql_failed"),
-    }
-}
-
-fn of_sqlite(code: Option<ErrorCode>) -> (u16, &'static str) {
-    match code {
-        Some(ErrorCode::DiskFull) => of_kind(FailureKind::DiskFull),
-        Some(ErrorCode::ReadOnly) => of_kind(FailureKind::ReadOnly),
-        Some(ErrorCode::TooBig) => of_kind(FailureKind::PacketTooLarge),
-        Some(ErrorCode::ConstraintViolation) => of_kind(FailureKind::Duplicate),
-        Some(ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied) => {
-            of_kind(FailureKind::Denied)
-        }
-        Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure | ErrorCode::OutOfMemory) => {
-            of_kind(FailureKind::Unreachable)
-        }
-        _ => of_kind(FailureKind::Other),
-    }
-}
-
-fn of_system(source: &std::io::Error) -> (u16, &'static str) {
-    match source.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-            of_kind(FailureKind::DiskFull)
-        }
-        std::io::ErrorKind::ReadOnlyFilesystem => of_kind(FailureKind::ReadOnly),
-        std::io::ErrorKind::PermissionDenied => of_kind(FailureKind::Denied),
-        _ => of_kind(FailureKind::Unreachable),
     }
 }
 
@@ -103,25 +105,18 @@ mod tests {
 
     #[test]
     fn a_file_of_the_nodes_own_is_told_apart_as_well() {
-        let sqlite = |code: i32| StoreError::Sql {
-            action: "change popups",
-            path: PathBuf::from("nudged.db"),
-            source: rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None),
-        };
-        for (code, want) in [
-            (rusqlite::ffi::SQLITE_FULL, (507, "sql_disk_full")),
-            (rusqlite::ffi::SQLITE_READONLY, (503, "sql_read_only")),
-            (rusqlite::ffi::SQLITE_TOOBIG, (413, "too_large_for_sql")),
-            (rusqlite::ffi::SQLITE_IOERR, (503, "sql_unavailable")),
-            (rusqlite::ffi::SQLITE_ERROR, (500, "sql_failed")),
-        ] {
-            assert_eq!(status_of(&sqlite(code)), want);
-        }
-        let full = StoreError::File {
+        let failed = |code: i32| StoreError::File {
             action: "write it",
             path: PathBuf::from("x"),
-            source: std::io::Error::from_raw_os_error(libc::ENOSPC),
+            source: std::io::Error::from_raw_os_error(code),
         };
-        assert_eq!(status_of(&full), (507, "sql_disk_full"));
+        for (code, want) in [
+            (libc::ENOSPC, (507, "sql_disk_full")),
+            (libc::EROFS, (503, "sql_read_only")),
+            (libc::EACCES, (500, "sql_denied")),
+            (libc::EIO, (503, "sql_unavailable")),
+        ] {
+            assert_eq!(status_of(&failed(code)), want);
+        }
     }
 }

@@ -14,11 +14,11 @@ use nudged_domain::decide::context::Context;
 use nudged_domain::state::user::{self, UserState};
 use nudged_redis::reply::split_value;
 
-use super::config::Fault;
+use super::faults::Fault;
 use super::history::Question;
 use super::scene::{MS, SECOND};
+use super::wire::Reply;
 use super::world::World;
-use crate::wire::Reply;
 
 /// A change that was told is heeded after this long.
 const HEEDED_NS: u64 = SECOND;
@@ -71,10 +71,11 @@ impl World {
     pub fn hold_fresh(&self, question: &Question, reply: &Reply, sent_at: u64) {
         let config = &self.scene.config;
         let is_told_apart = !config.has_losses() && !config.faults.contains(&Fault::RedisClock);
-        let Question::Decide { user, placement, events } = question else { return };
+        let Question::Decide { user, placement, events, .. } = question else { return };
         let reason = reply.field("nudge-reason").unwrap_or("degraded");
         // A node's own memory may be older.
-        if !is_told_apart || !events.is_empty() || *placement == "local" || reason == "degraded" {
+        let is_of_memory = *placement == "local" || reason == "degraded";
+        if !is_told_apart || !events.is_empty() || user.is_empty() || is_of_memory {
             return;
         }
         let next: Option<i64> = reply.field("nudge-next").and_then(|next| next.parse().ok());
@@ -91,7 +92,7 @@ impl World {
         let first = last - 2 * APART_MS - waited;
         let is_explained = |state: &UserState, at: i64| {
             let at = state.newest().map_or(at, |newest| newest.0.max(at));
-            match choose::decide(&self.parts.snapshot, state, &context, WallMs(at)) {
+            match choose::decide(&self.parts.snapshots[0], state, &context, WallMs(at)) {
                 Decision::Nothing { reason: found, next_in_s } => {
                     let apart = match (next, next_in_s) {
                         (Some(next), Some(found)) => (next - i64::from(found)).abs(),

@@ -9,7 +9,8 @@ use nudged_base::ids::PopupKey;
 use nudged_base::time::WallMs;
 use nudged_domain::state::user::UserState;
 
-use super::config::Fault;
+use super::client;
+use super::faults::Fault;
 use super::scene::SECOND;
 use super::world::World;
 
@@ -31,7 +32,7 @@ fn shows_of(state: &UserState) -> BTreeSet<ShowKey> {
 impl World {
     /// Holds what changes of users added against what was shown. A node that was killed may leave
     /// a show behind, as may a clock that refuses the withdrawal; a list has every record.
-    pub fn hold_seen(&self) {
+    pub fn hold_unseen(&self) {
         let config = &self.scene.config;
         let is_hurt = |fault: &Fault| {
             fault.is_loss() || [Fault::NodeKilled, Fault::RedisClock].contains(fault)
@@ -40,14 +41,13 @@ impl World {
             return;
         }
         let mut seen: BTreeSet<(String, ShowKey)> = BTreeSet::new();
-        for (decision, _) in self.sql.events.keys() {
+        for row in self.sql.events() {
             let bump = Bump::new();
-            let token = self.parts.keys.open(decision, &bump, WallMs(0)).expect("we signed it");
+            let token = self.parts.keys.open(&row.token, &bump, WallMs(0)).expect("we signed it");
             let popup = PopupKey::of(token.popup).0;
             seen.insert((token.user.to_owned(), (popup, token.number, token.at.0)));
         }
-        for number in 0..config.users {
-            let user = super::clients::user(number);
+        for user in client::users(config) {
             let all: Vec<_> =
                 self.pipes.states.of(&user).map(|(from, state)| (from, shows_of(state))).collect();
             let changes =

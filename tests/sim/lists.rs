@@ -1,21 +1,20 @@
 //! Draining the lists of Redis into SQL: the real `lists::drain`, whose effects are carried out
-//! upon the models, each some time after it was wanted.
+//! upon the model of Redis and the real store, each some time after it was wanted.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use nudged_background::lists::assignment::ListAssignment;
 use nudged_background::lists::drain::{Drain, Effect, Input, View};
 use nudged_background::lists::entries::ListStream;
-use nudged_background::sql_failure::SqlFailure;
+use nudged_background::sql_failure::{SqlFailure, SqlMeaning};
 use nudged_base::ids::StreamId;
+use nudged_store::{RecordRun, Store, StoreError};
 
-use super::hands::{Asker, Carried};
+use super::asker::{Asker, Carried};
 use super::node::Node;
 use super::pipes::Pipes;
-use super::scene::{Scene, What, number};
-use super::sql::{Claim, Sql};
-use crate::following::no_log;
+use super::scene::{MS, Scene, Task, number};
+use super::sql::{Sql, failure, no_log};
 
 /// Who drains the lists of a process.
 pub struct Lists {
@@ -23,54 +22,58 @@ pub struct Lists {
     /// Which lists are this node's, and how far it is with them.
     pub share: Arc<ListAssignment>,
     asker: Asker,
-    claims: BTreeMap<StreamId, Claim>,
+    store: Store,
     /// What the machine wants, and what is under way.
     effect: Effect,
 }
 
-impl Default for Lists {
-    fn default() -> Lists {
+impl Lists {
+    /// Nothing is claimed yet.
+    pub fn new(sql: &Sql) -> Lists {
         let share = Arc::new(ListAssignment::new(1));
         let machine = Drain::new(Arc::clone(&share), 0, no_log());
-        let (asker, claims) = (Asker::default(), BTreeMap::new());
-        Lists { machine, share, asker, claims, effect: Effect::Rest(0) }
+        let (asker, store, effect) = (Asker::default(), sql.open(), Effect::Rest(0));
+        Lists { machine, share, asker, store, effect }
     }
-}
 
-impl Lists {
     /// It goes on soon.
     pub fn wake(node: usize, scene: &mut Scene) {
         let wait = scene.way_of_keeper();
-        scene.after(wait, What::Lists(node));
+        scene.after(wait, Task::Lists(node));
     }
 
-    fn claim(&mut self, lists: &[ListStream], sql: &mut Sql) -> Result<Vec<StreamId>, SqlFailure> {
-        let claim = |(epoch, partition): &ListStream| {
-            let (claim, _) = sql.claim(&format!("list {epoch} {}", partition.0))?;
-            self.claims.insert(claim.stream, claim);
-            Ok(claim.stream)
-        };
-        lists.iter().map(claim).collect()
+    fn claim(&mut self, lists: &[ListStream], sql: &Sql) -> Result<Vec<StreamId>, SqlFailure> {
+        sql.answer()?;
+        Ok(self.store.streams_of_lists(lists).expect("SQL claims streams"))
     }
 
-    fn apply(&self, sql: &mut Sql) -> Result<(usize, usize), SqlFailure> {
+    fn apply(&mut self, sql: &Sql) -> Result<(usize, usize), SqlFailure> {
+        sql.answer()?;
         let batch = self.machine.batch();
-        let runs: Vec<_> =
-            batch.iter().map(|(stream, run)| (self.claims[stream], run.as_slice())).collect();
-        sql.apply(&runs, false)?;
-        Ok((runs.iter().map(|(_, run)| run.len()).sum(), 0))
+        // Redis loses nothing where there are lists, so that their numbers have no gaps.
+        let runs: Vec<RecordRun<'_>> = batch
+            .iter()
+            .map(|(stream, records)| RecordRun { stream: *stream, is_dense: true, records })
+            .collect();
+        match self.store.apply_runs(&runs) {
+            Ok(applied) => Ok((applied.records, applied.duplicates)),
+            Err(StoreError::Fenced { stream, .. }) => {
+                Err(failure(SqlMeaning::Fenced(StreamId(stream))))
+            }
+            Err(error) => panic!("SQL takes every record: {error}"),
+        }
     }
 }
 
 impl Node {
     /// What the machine wants is done, and it steps.
-    pub fn drain_step(&mut self, pipes: &mut Pipes, sql: &mut Sql, scene: &mut Scene) {
+    pub fn drain_step(&mut self, pipes: &mut Pipes, sql: &Sql, scene: &mut Scene) {
         let node = self.index;
         let Some(lists) = &mut self.lists else { return };
         let input = match &lists.effect {
             Effect::Ask(ask) => match lists.asker.go_on(node, ask, pipes, scene) {
                 Carried::Over(answers) => Input::Answered(answers),
-                Carried::Later(at) => return scene.at(at, What::Lists(node)),
+                Carried::Later(at) => return scene.at(at, Task::Lists(node)),
             },
             Effect::Claim(streams) => Input::Claimed(lists.claim(&streams.clone(), sql)),
             Effect::Apply => {
@@ -91,7 +94,7 @@ impl Node {
         lists.effect = lists.machine.step(&view, input);
         match lists.effect {
             Effect::Rest(rest_ms) if rest_ms > 0 => {
-                scene.after_ms(rest_ms, What::Lists(node));
+                scene.after(rest_ms * MS, Task::Lists(node));
             }
             _ => Lists::wake(node, scene),
         }

@@ -1,13 +1,13 @@
-//! What carries out the effects of the machines of a node among several, upon the models: a
-//! question to Redis in pieces between which anything may happen, an error of SQL as machines know
-//! it, and the view that they have.
+//! Carries out what a node's machines ask of Redis: a question in pieces, between which anything
+//! may happen.
 
-use nudged_base::clock::Now;
+use std::borrow::Cow;
+
 use nudged_redis::request::{CommandWords, OwnedReply, RedisError, RedisRequest, command, only};
 use nudged_redis::scripts::hash_of;
 
 use super::pipes::{Asked, Pipes, Seat};
-use super::scene::{MS, Scene, US};
+use super::scene::{Scene, US};
 
 /// One that asks Redis and waits for the answer.
 #[derive(Default)]
@@ -29,15 +29,15 @@ pub enum Carried {
 }
 
 /// The commands of a question; of a script that is unknown, its text is the second.
-fn commands_of(ask: &RedisRequest) -> Vec<CommandWords> {
+fn commands_of(ask: &RedisRequest) -> Cow<'_, [CommandWords]> {
     match ask {
-        RedisRequest::Pipeline(commands) | RedisRequest::Each(commands) => commands.clone(),
+        RedisRequest::Pipeline(commands) | RedisRequest::Each(commands) => commands.into(),
         RedisRequest::Script { body, key, arguments } => {
             let words = |name: &[u8], what: &[u8]| {
                 let head = command(&[name, what, b"1", key.as_bytes()]);
                 head.into_iter().chain(arguments.iter().cloned()).collect()
             };
-            vec![words(b"EVALSHA", &hash_of(body)), words(b"EVAL", body.as_bytes())]
+            vec![words(b"EVALSHA", &hash_of(body)), words(b"EVAL", body.as_bytes())].into()
         }
     }
 }
@@ -77,7 +77,10 @@ impl Asker {
                 return self.fails(RedisError::Connection(std::io::Error::other("it broke")));
             }
         }
-        let is_unknown = |answer: &OwnedReply| matches!(answer, OwnedReply::Error(text) if text.starts_with("NOSCRIPT"));
+        let is_unknown = |answer: &OwnedReply| match answer {
+            OwnedReply::Error(text) => text.starts_with("NOSCRIPT"),
+            _ => false,
+        };
         let is_over = match is_script {
             true => !self.answers.last().is_some_and(is_unknown),
             false => self.answers.len() == commands.len(),
@@ -100,20 +103,5 @@ impl Scene {
     pub fn way_of_keeper(&mut self) -> u64 {
         let longest = if self.is_calm { 500 } else { self.config.redis_us };
         self.streams.keeper.between(20, 2 * longest) * US
-    }
-
-    /// Records of a transaction.
-    pub fn records_max(&self) -> usize {
-        if self.is_calm { 1_000 } else { self.config.sql_records }
-    }
-
-    /// Both clocks of a node.
-    pub fn clocks(&self, node: usize) -> Now {
-        Now { mono: self.mono(node), wall: self.wall(node) }
-    }
-
-    /// Lets something of a machine happen after so many milliseconds.
-    pub fn after_ms(&mut self, wait_ms: u64, what: super::scene::What) -> u64 {
-        self.after(wait_ms * MS, what)
     }
 }
