@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::input::BadInput;
-use nudged_http::reply::{self, Frame};
+use nudged_http::reply::{self, ResponseFlags};
 
 const JSON: &str = "application/json";
 
@@ -86,7 +86,7 @@ impl AdminAnswer {
     }
 
     /// Appends the whole reply. None is stored by a cache.
-    pub(super) fn write(&self, out: &mut Vec<u8>, frame: &Frame<'_>) {
+    pub(super) fn write(&self, out: &mut Vec<u8>, frame: &ResponseFlags<'_>) {
         reply::start(out, self.status, frame);
         reply::field(out, "Cache-Control", b"no-store");
         match self.status {

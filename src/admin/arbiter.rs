@@ -10,10 +10,10 @@ use super::service::Service;
 use nudged_base::ids::ShardId;
 use nudged_base::telemetry::counters::Unit;
 use nudged_base::telemetry::text::NodeMetric;
-use nudged_runtime::board::{Board, Found, NO_RUN};
 use nudged_runtime::clocks;
-use nudged_runtime::keeper::KeeperMetrics;
-use nudged_runtime::list_drain::DrainMetrics;
+use nudged_runtime::redis_status::{NO_RUN, RedisStatus, ServerFound};
+use nudged_runtime::threads::keeper::KeeperMetrics;
+use nudged_runtime::threads::list_drain::DrainMetrics;
 
 /// What the threads count that Redis asks for.
 #[derive(Clone, Debug, Default)]
@@ -42,7 +42,7 @@ pub(super) fn status(service: &Service) -> Value {
     if service.publisher.config().redis.url.is_none() {
         return Value::Null;
     }
-    let mut value = board_json(&service.mesh.board, service.topology.shards);
+    let mut value = board_json(&service.mesh.redis_status, service.topology.shards);
     // The breakers know first.
     let is_away = service.counters.iter().all(|shard| shard.redis_breaker.get() != 0);
     if is_away && value["state"] == "open" {
@@ -70,43 +70,44 @@ pub(super) fn status(service: &Service) -> Value {
     value
 }
 
-fn board_json(board: &Board, shards: u16) -> Value {
-    let found: Vec<Found> = (0..shards).map(|shard| board.found(ShardId(shard))).collect();
+fn board_json(redis_status: &RedisStatus, shards: u16) -> Value {
+    let found: Vec<ServerFound> =
+        (0..shards).map(|shard| redis_status.found(ShardId(shard))).collect();
     let server = found.iter().find_map(|found| match *found {
-        Found::Server { run, evicts, syncs_always } => Some((run, evicts, syncs_always)),
+        ServerFound::Server { run, evicts, syncs_always } => Some((run, evicts, syncs_always)),
         _ => None,
     });
     let (run, evicts, syncs_always) = match server {
         Some((run, evicts, syncs_always)) => (Some(run), Some(evicts), syncs_always),
         None => (None, None, None),
     };
-    let learned = board.learned();
+    let learned = redis_status.learned();
     let is_looked_at = Some(learned.run) == run;
-    let lost: Vec<u16> = board.lost().map(|partition| partition.0).collect();
+    let lost: Vec<u16> = redis_status.lost().map(|partition| partition.0).collect();
     json!({
-        "state": state(board, &found),
-        "unfit": board.why_unfit().as_deref(),
+        "state": state(redis_status, &found),
+        "unfit": redis_status.why_unfit().as_deref(),
         "run": run.map(|run| format!("{run:016x}")),
-        "run_cleared": run.is_some_and(|run| run == board.cleared_run()),
+        "run_cleared": run.is_some_and(|run| run == redis_status.cleared_run()),
         "shards_compared": (0..shards)
-            .filter(|shard| Some(board.compared_run(ShardId(*shard))) == run)
+            .filter(|shard| Some(redis_status.compared_run(ShardId(*shard))) == run)
             .count(),
         "evicts": evicts.map(|evicts| evicts || learned.is_evicting),
         "syncs_always": if is_looked_at { learned.syncs_always } else { syncs_always },
         "partitions_lost": lost.len(),
-        "first_unmerged": board.first_unmerged().map(|sequence| sequence.0),
+        "first_unmerged": redis_status.first_unmerged().map(|sequence| sequence.0),
     })
 }
 
 /// One word for how it stands: `open` is the one in which every user is decided on by Redis.
-fn state(board: &Board, found: &[Found]) -> &'static str {
-    if board.is_refused() {
+fn state(redis_status: &RedisStatus, found: &[ServerFound]) -> &'static str {
+    if redis_status.is_refused() {
         "unfit"
-    } else if found.iter().all(|found| *found == Found::Nothing) {
+    } else if found.iter().all(|found| *found == ServerFound::Nothing) {
         "away"
-    } else if board.is_open() {
+    } else if redis_status.is_open() {
         "open"
-    } else if board.cleared_run() == NO_RUN || board.lost_count() == 0 {
+    } else if redis_status.cleared_run() == NO_RUN || redis_status.lost_count() == 0 {
         "comparing"
     } else {
         "rebuilding"
@@ -118,13 +119,13 @@ pub(super) fn push_metrics(metrics: &mut Vec<NodeMetric<'_>>, service: &Service)
     if service.publisher.config().redis.url.is_none() {
         return;
     }
-    let board = &service.mesh.board;
+    let redis_status = &service.mesh.redis_status;
     let gauge = NodeMetric::gauge;
     let is_rebuilding = |figures: &RedisMetrics| figures.keeper.rebuild(clocks::mono()).is_some();
-    let is_open = board.is_open() && !service.redis.as_ref().is_some_and(is_rebuilding);
+    let is_open = redis_status.is_open() && !service.redis.as_ref().is_some_and(is_rebuilding);
     let is_open = u64::from(is_open);
-    let is_unfit = u64::from(board.why_unfit().is_some());
-    let lost = u64::from(board.lost_count());
+    let is_unfit = u64::from(redis_status.why_unfit().is_some());
+    let lost = u64::from(redis_status.lost_count());
     metrics.extend([
         gauge("redis_open", "1 while Redis can decide for every user.", is_open),
         gauge(
@@ -135,7 +136,7 @@ pub(super) fn push_metrics(metrics: &mut Vec<NodeMetric<'_>>, service: &Service)
         gauge("redis_partitions_lost", "Partitions that have lost writes, of 1,024.", lost),
     ]);
     let Some(figures) = &service.redis else { return };
-    let is_evicting = u64::from(board.learned().is_evicting);
+    let is_evicting = u64::from(redis_status.learned().is_evicting);
     metrics.push(gauge("redis_evicts", "1 while Redis may evict users.", is_evicting));
     metrics.extend(KeeperMetrics::ROWS.iter().map(|row| row.now(&figures.keeper)));
     metrics.extend(DrainMetrics::ROWS.iter().map(|row| {
@@ -150,30 +151,32 @@ pub(super) fn push_metrics(metrics: &mut Vec<NodeMetric<'_>>, service: &Service)
 mod tests {
     use super::*;
     use nudged_base::ids::Partition;
-    use nudged_redis::link::Unfit;
-    use nudged_runtime::wake::Sleeper;
+    use nudged_redis::link::Incompatible;
+    use nudged_runtime::wake::Waker;
 
-    const SERVER: Found = Found::Server { run: 7, evicts: false, syncs_always: Some(true) };
+    const SERVER: ServerFound =
+        ServerFound::Server { run: 7, evicts: false, syncs_always: Some(true) };
 
     #[test]
     fn each_state_has_its_word() {
-        let sleepers = (0..2).map(|_| Arc::new(Sleeper::new().unwrap())).collect();
-        let board = Board::new(sleepers).unwrap();
-        let word = || board_json(&board, 2)["state"].as_str().unwrap().to_owned();
+        let wakers = (0..2).map(|_| Arc::new(Waker::new().unwrap())).collect();
+        let redis_status = RedisStatus::new(wakers).unwrap();
+        let word = || board_json(&redis_status, 2)["state"].as_str().unwrap().to_owned();
         assert_eq!(word(), "away");
-        board.report_found(ShardId(0), SERVER);
+        redis_status.report_found(ShardId(0), SERVER);
         assert_eq!(word(), "comparing");
-        board.report_found(ShardId(1), Found::Unfit(Unfit::Denied("info")));
+        redis_status
+            .report_found(ShardId(1), ServerFound::Incompatible(Incompatible::Denied("info")));
         assert_eq!(word(), "unfit");
-        assert!(board_json(&board, 2)["unfit"].as_str().unwrap().contains("users.acl"));
-        board.report_found(ShardId(1), SERVER);
-        board.report_lost(Partition(5));
-        (0..2).for_each(|shard| board.report_compared(ShardId(shard), 7));
-        board.clear_run(7);
+        assert!(board_json(&redis_status, 2)["unfit"].as_str().unwrap().contains("users.acl"));
+        redis_status.report_found(ShardId(1), SERVER);
+        redis_status.report_lost(Partition(5));
+        (0..2).for_each(|shard| redis_status.report_compared(ShardId(shard), 7));
+        redis_status.clear_run(7);
         assert_eq!(word(), "rebuilding");
-        board.settle(Partition(5));
+        redis_status.settle(Partition(5));
         assert_eq!(word(), "open");
-        let shown = board_json(&board, 2);
+        let shown = board_json(&redis_status, 2);
         assert_eq!(
             (&shown["run"], &shown["run_cleared"]),
             (&json!("0000000000000007"), &json!(true))

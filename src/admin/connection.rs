@@ -8,17 +8,17 @@ use std::time::Duration;
 use super::service::Service;
 use super::unread::Share;
 use nudged_base::limits::WRITE_STALL_TIMEOUT_MS;
-use nudged_base::telemetry::log::{Message, Value};
+use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_base::time::MonoNs;
 use nudged_http::connection::{
-    self as machine, Connection, Ending, Expiry, SendFailed, Timeouts, Turn,
+    self as machine, Connection, ConnectionEnd, ConnectionTurn, Expiry, SendFailed, Timeouts,
 };
 use nudged_http::early::EarlyAnswers;
 use nudged_http::head::{Method, Request};
 use nudged_http::pool::BufferPool;
-use nudged_http::reply::{Frame, ImfDate};
+use nudged_http::reply::{ImfDate, ResponseFlags};
 use nudged_runtime::clocks;
-use nudged_runtime::stream::Stream;
+use nudged_runtime::stream::BlockingStream;
 
 /// Bytes of one read.
 const READ_BYTES: usize = 16 * 1_024;
@@ -28,7 +28,7 @@ const BUFFERS: usize = 2;
 const TIMEOUTS: Timeouts = Timeouts::DEFAULT;
 
 /// Serves a connection until it ends. `peer` is who is there, for the audit.
-pub(super) fn serve(stream: Stream, peer: &str, service: &Service) {
+pub(super) fn serve(stream: BlockingStream, peer: &str, service: &Service) {
     let timeout = Duration::from_millis(WRITE_STALL_TIMEOUT_MS);
     if stream.set_write_timeout(timeout).is_err() {
         return;
@@ -54,14 +54,19 @@ struct EarlyRefusals<'s> {
 }
 
 impl EarlyAnswers for EarlyRefusals<'_> {
-    fn answer_head(&self, request: &Request<'_>, frame: &Frame<'_>, out: &mut Vec<u8>) -> bool {
+    fn answer_head(
+        &self,
+        request: &Request<'_>,
+        frame: &ResponseFlags<'_>,
+        out: &mut Vec<u8>,
+    ) -> bool {
         let admitted = self.service.admit(request, self.peer);
         admitted.map_err(|answer| answer.write(out, frame)).is_err()
     }
 }
 
 struct Conversation<'s> {
-    stream: Stream,
+    stream: BlockingStream,
     connection: Connection,
     pool: BufferPool,
     date: ImfDate,
@@ -90,7 +95,9 @@ impl Conversation<'_> {
                 let was_refused = self.connection.refusal().is_some();
                 self.connection.receive(&bytes[..count], &mut turn, &mut handler);
                 if !was_refused && self.connection.is_tls() {
-                    self.early.service.log(Message::TlsSeen, &[("listener", Value::Text("admin"))]);
+                    self.early
+                        .service
+                        .log(Message::TlsSeen, &[("listener", LogValue::Text("admin"))]);
                 }
             }
             Err(error) if is_timeout(&error) => match self.connection.expire(&mut turn) {
@@ -136,9 +143,9 @@ impl Conversation<'_> {
 
     fn go_on(&mut self) -> bool {
         match self.connection.ending() {
-            Ending::Open => true,
-            Ending::Close => false,
-            Ending::ShutDown => {
+            ConnectionEnd::Open => true,
+            ConnectionEnd::Close => false,
+            ConnectionEnd::ShutDown => {
                 self.connection.shut_down(self.now);
                 self.stream.shutdown(Shutdown::Write).is_ok()
             }
@@ -151,8 +158,8 @@ fn turn_of<'t>(
     date: &'t ImfDate,
     pool: &'t mut BufferPool,
     early: &'t EarlyRefusals<'_>,
-) -> Turn<'t> {
-    Turn { now, date: date.as_str(), pool, timeouts: &TIMEOUTS, early }
+) -> ConnectionTurn<'t> {
+    ConnectionTurn { now, date: date.as_str(), pool, timeouts: &TIMEOUTS, early }
 }
 
 /// Answers each request at once: nobody else waits for this thread.

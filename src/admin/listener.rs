@@ -21,12 +21,12 @@ use super::socket::AdminListener;
 use nudged_base::limits::{
     ADMIN_CLOCK_PERIOD_MS, ADMIN_CONNECTIONS_MAX, ADMIN_STOP_MS, WRITE_STALL_TIMEOUT_MS,
 };
-use nudged_base::telemetry::log::{Message, Value};
-use nudged_http::reply::{Frame, ImfDate};
+use nudged_base::telemetry::log::{LogValue, Message};
+use nudged_http::reply::{ImfDate, ResponseFlags};
 use nudged_runtime::clocks;
 use nudged_runtime::memory::Trimmer;
-use nudged_runtime::stream::Stream;
-use nudged_runtime::vital::Needed;
+use nudged_runtime::stream::BlockingStream;
+use nudged_runtime::threads::vital::Needed;
 
 /// After a failed accept the listener rests this long: descriptors are not there again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -34,12 +34,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The open connections, each by a handle that can end it.
 #[derive(Debug, Default)]
 struct Open {
-    streams: Mutex<BTreeMap<u64, Stream>>,
+    streams: Mutex<BTreeMap<u64, BlockingStream>>,
     closed: Condvar,
 }
 
 impl Open {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Stream>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, BlockingStream>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -150,7 +150,7 @@ impl Acceptor {
         }
     }
 
-    fn admit(&mut self, stream: Stream, peer: String) {
+    fn admit(&mut self, stream: BlockingStream, peer: String) {
         let Ok(handle) = stream.try_clone() else { return };
         let mut open = self.open.lock();
         if open.len() >= ADMIN_CONNECTIONS_MAX {
@@ -173,15 +173,16 @@ impl Acceptor {
 
     fn log_and_pause(&self, error: &io::Error) {
         let text = error.to_string();
-        self.service.log(Message::AcceptFailed, &[("error", Value::Text(&text))]);
+        self.service.log(Message::AcceptFailed, &[("error", LogValue::Text(&text))]);
         std::thread::sleep(ACCEPT_PAUSE);
     }
 }
 
 /// One too many: told so without waiting for its request.
-fn refuse(mut stream: Stream) {
+fn refuse(mut stream: BlockingStream) {
     let date = ImfDate::of(clocks::wall());
-    let frame = Frame { date: date.as_str(), close: true, head_only: false, http_1_0: false };
+    let frame =
+        ResponseFlags { date: date.as_str(), close: true, head_only: false, http_1_0: false };
     let mut out = Vec::new();
     AdminAnswer::unavailable("too_many_connections").write(&mut out, &frame);
     let _ = stream.set_write_timeout(Duration::from_millis(WRITE_STALL_TIMEOUT_MS));

@@ -11,7 +11,7 @@ use nudged_base::hex;
 use nudged_base::telemetry::text::{CONTENT_TYPE, NodeMetric, render};
 use nudged_config::Config;
 use nudged_domain::catalog::overrides::OverridePlace;
-use nudged_runtime::sql_writer::FollowerMetrics;
+use nudged_runtime::threads::sql_writer::FollowerMetrics;
 use nudged_store::{FailureKind, mysql};
 
 /// Answers.

@@ -17,15 +17,15 @@ use super::{AdminSetup, explain, history, metrics, popups, stats, status, store_
 use nudged_base::clock::NodeClock;
 use nudged_base::limits::{ADMIN_REFUSAL_DELAY_MS, ADMIN_REFUSALS_MAX, ADMIN_SQL_SILENCE_MS};
 use nudged_base::telemetry::counters::ShardCounters;
-use nudged_base::telemetry::log::{Field, Log, Message, Value};
+use nudged_base::telemetry::log::{Log, LogField, LogValue, Message};
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::catalog::overrides::OverrideKind;
 use nudged_http::head::{Method, Request};
 use nudged_publish::publisher::{OverrideRequest, PublishError, Publisher, Reloaded};
 use nudged_runtime::clocks;
-use nudged_runtime::log_thread::stamp_now;
-use nudged_runtime::mesh::Mesh;
-use nudged_runtime::sql_writer::WriterFigures;
+use nudged_runtime::shard::mesh::Mesh;
+use nudged_runtime::threads::log_writer::stamp_now;
+use nudged_runtime::threads::sql_writer::WriterFigures;
 use nudged_runtime::topology::Topology;
 use nudged_store::{StoreError, StoreReader};
 
@@ -135,7 +135,7 @@ impl Service {
     /// for an operator, and not while its own disk takes nothing.
     pub(super) fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Acquire)
-            && self.mesh.board.takes_traffic()
+            && self.mesh.redis_status.takes_traffic()
             && self.mesh.journal.lack().is_none()
     }
 
@@ -168,7 +168,7 @@ impl Service {
     }
 
     /// Logs a message, now.
-    pub(super) fn log(&self, message: Message, fields: &[Field<'_>]) {
+    pub(super) fn log(&self, message: Message, fields: &[LogField<'_>]) {
         self.log.write(stamp_now(), message, fields);
     }
 
@@ -182,7 +182,7 @@ impl Service {
     /// Logs that SQL could not be read.
     pub(super) fn log_read_failed(&self, error: &StoreError) {
         let text = error.to_string();
-        self.log(Message::ReadFailed, &[("error", Value::Text(&text))]);
+        self.log(Message::ReadFailed, &[("error", LogValue::Text(&text))]);
     }
 
     /// Answers a request of `peer`.
@@ -268,7 +268,7 @@ impl Service {
     /// Refuses late, so that trying tokens is slow; only some may wait at once, so that those who
     /// try do not take every connection.
     fn refuse(&self, peer: &str) -> AdminAnswer {
-        self.log(Message::AdminRefused, &[("peer", Value::Text(peer))]);
+        self.log(Message::AdminRefused, &[("peer", LogValue::Text(peer))]);
         let Some(_place) = self.refusals.enter() else {
             return AdminAnswer::error(429, "too_many_refusals", None);
         };

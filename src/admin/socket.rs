@@ -12,8 +12,8 @@ use rustix::fs::{Access, access};
 use rustix::net::sockopt;
 
 use nudged_config::AdminAddress;
-use nudged_runtime::stream::Stream;
-use nudged_runtime::{listener, unsent};
+use nudged_runtime::shard::{listener, unsent};
+use nudged_runtime::stream::BlockingStream;
 
 /// Why an address can't be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -87,17 +87,17 @@ impl AdminListener {
     }
 
     /// The next connection that waits, and who it is, for the audit.
-    pub(super) fn accept(&self) -> io::Result<(Stream, String)> {
+    pub(super) fn accept(&self) -> io::Result<(BlockingStream, String)> {
         match &self.kind {
             ListenerKind::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
                 stream.set_nodelay(true)?;
-                Ok((Stream::Tcp(stream), peer.ip().to_string()))
+                Ok((BlockingStream::Tcp(stream), peer.ip().to_string()))
             }
             ListenerKind::Unix(listener, _) => {
                 let (stream, _) = listener.accept()?;
                 let peer = sockopt::socket_peercred(&stream)?;
-                Ok((Stream::Unix(stream), format!("uid {}", peer.uid.as_raw())))
+                Ok((BlockingStream::Unix(stream), format!("uid {}", peer.uid.as_raw())))
             }
         }
     }

@@ -9,7 +9,7 @@ use super::arbiter;
 use super::input::moment_json;
 use super::service::Service;
 use nudged_base::ids::ShardId;
-use nudged_config::Ack;
+use nudged_config::AckMode;
 use nudged_domain::catalog::snapshot::Status;
 use nudged_runtime::clocks;
 
@@ -28,8 +28,8 @@ pub(super) fn answer(service: &Service) -> AdminAnswer {
         "writer_cpu": service.topology.writer_cpu,
         "pinned": service.topology.pin,
         "ack": match config.ack {
-            Ack::Written => "written",
-            Ack::Synced => "synced",
+            AckMode::Written => "written",
+            AckMode::Synced => "synced",
         },
         "catalog": {
             "version": published.snapshot.version,

@@ -7,7 +7,7 @@ use super::input::{self, moment_json};
 use super::service::Service;
 use nudged_base::ids::UserKey;
 use nudged_base::limits::USER_RECORDS_TOLD;
-use nudged_base::telemetry::log::{Message, Value as Logged};
+use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::snapshot::{ShowOutcome, Snapshot};
 use nudged_domain::decide::gates::{NextShow, next_show_at};
@@ -88,7 +88,7 @@ pub(super) fn erase(service: &Service, segment: &str) -> AdminAnswer {
     };
     match ask(service, &user, ControlRequest::EraseUser { user: user.as_str().into() }) {
         Ok(ControlOutcome::Erased { at }) => {
-            service.log(Message::UserErased, &[("user", Logged::User(&user))]);
+            service.log(Message::UserErased, &[("user", LogValue::User(&user))]);
             let config = service.publisher.config();
             let retention = config.journal.retention;
             AdminAnswer::json(

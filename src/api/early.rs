@@ -7,18 +7,18 @@ use super::cors::{Cors, Grant};
 use super::refusal;
 use super::reply::ResponseContext;
 use super::routes::{self, RequestPolicy, Route};
-use nudged_http::early::Begun;
+use nudged_http::early::HeadArrival;
 use nudged_http::head::{Method, Request};
-use nudged_http::refusal::{self as http_refusal, Refusal};
-use nudged_http::reply::Frame;
+use nudged_http::refusal::{self as http_refusal, HttpRefusal};
+use nudged_http::reply::ResponseFlags;
 
 /// Appends the answer of a request that HTTP itself refuses. Does not allocate, unless `out` has to
 /// grow.
 pub fn write_refused(
-    refusal: Refusal,
-    begun: &Begun<'_>,
+    refusal: HttpRefusal,
+    begun: &HeadArrival<'_>,
     cors: &Cors,
-    frame: &Frame<'_>,
+    frame: &ResponseFlags<'_>,
     out: &mut Vec<u8>,
 ) {
     refusal.write(out, frame, |out| cors.write_grant(grant(begun, cors), out));
@@ -26,7 +26,7 @@ pub fn write_refused(
 
 /// Appends what a connection beyond the bound is told; `begun` is of what it has sent. As
 /// [`write_refused`].
-pub fn write_overloaded(begun: &Begun<'_>, cors: &Cors, date: &str, out: &mut Vec<u8>) {
+pub fn write_overloaded(begun: &HeadArrival<'_>, cors: &Cors, date: &str, out: &mut Vec<u8>) {
     let grant = grant(begun, cors);
     http_refusal::write_overloaded(out, date, |out| cors.write_grant(grant, out));
 }
@@ -38,7 +38,7 @@ pub fn needs_origin(cors: &Cors) -> bool {
 
 /// What the page is granted that sent the request, as far as it has arrived: what no page asks for
 /// is granted nothing.
-fn grant(begun: &Begun<'_>, cors: &Cors) -> Grant {
+fn grant(begun: &HeadArrival<'_>, cors: &Cors) -> Grant {
     let is_for_pages = |path: &str| Route::of(path).is_some_and(Route::is_for_pages);
     match begun.origin {
         _ if !begun.path.is_none_or(is_for_pages) => Grant::Silent,
@@ -52,7 +52,7 @@ fn grant(begun: &Begun<'_>, cors: &Cors) -> Grant {
 pub fn refuse_head(
     request: &Request<'_>,
     policy: &RequestPolicy<'_>,
-    frame: &Frame<'_>,
+    frame: &ResponseFlags<'_>,
     out: &mut Vec<u8>,
 ) -> Option<u16> {
     let mut response = ResponseContext { frame: *frame, cors: policy.cors, grant: Grant::Silent };
@@ -83,8 +83,8 @@ mod tests {
         Cors::new(origins.iter().map(|origin| (*origin).to_owned()).collect(), DurationMs(0))
     }
 
-    fn closing() -> Frame<'static> {
-        Frame { close: true, ..FRAME }
+    fn closing() -> ResponseFlags<'static> {
+        ResponseFlags { close: true, ..FRAME }
     }
 
     #[test]
@@ -107,9 +107,9 @@ mod tests {
             (&[A], Some("/nothing"), Some(A), None, false),
         ];
         for (origins, path, origin, allowed, varies) in cases {
-            let begun = Begun { path: *path, origin: origin.map(str::as_bytes) };
+            let begun = HeadArrival { path: *path, origin: origin.map(str::as_bytes) };
             let cors = cors(origins);
-            for refusal in Refusal::ALL {
+            for refusal in HttpRefusal::ALL {
                 let mut out = Vec::new();
                 write_refused(*refusal, &begun, &cors, &closing(), &mut out);
                 let reply = FixtureReply::read(&out);

@@ -6,7 +6,7 @@ use bumpalo::collections::Vec as BumpVec;
 
 use super::cors::{Cors, Grant};
 use nudged_base::hex;
-use nudged_http::reply::{self, Frame};
+use nudged_http::reply::{self, ResponseFlags};
 
 const JSON: &str = "application/json";
 
@@ -14,7 +14,7 @@ const JSON: &str = "application/json";
 #[derive(Clone, Copy, Debug)]
 pub struct ResponseContext<'a> {
     /// What the connection and the turn say.
-    pub frame: Frame<'a>,
+    pub frame: ResponseFlags<'a>,
     /// The origins that may read replies.
     pub cors: &'a Cors,
     /// What the request's origin was granted: [`Cors::grant`] of it.

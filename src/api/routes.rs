@@ -17,7 +17,7 @@ use super::reply::ResponseContext;
 use super::token::Keys;
 use nudged_base::time::WallMs;
 use nudged_http::head::{Method, Request};
-use nudged_http::reply::{self, Frame};
+use nudged_http::reply::{self, ResponseFlags};
 
 #[cfg(test)]
 mod tests;
@@ -115,7 +115,7 @@ pub fn route<'a>(
     request: &Request<'a>,
     policy: &RequestPolicy<'_>,
     bump: &'a Bump,
-    frame: &Frame<'_>,
+    frame: &ResponseFlags<'_>,
     out: &mut Vec<u8>,
 ) -> Routed<'a> {
     let mut response = ResponseContext { frame: *frame, cors: policy.cors, grant: Grant::Silent };

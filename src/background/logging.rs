@@ -1,7 +1,7 @@
 //! How the machines log: a message with what is wrong, at the time of their step.
 
 use nudged_base::clock::Now;
-use nudged_base::telemetry::log::{Log, Message, Stamp, Value};
+use nudged_base::telemetry::log::{Log, LogValue, Message, Stamp};
 
 /// When a line is logged.
 pub(crate) fn stamp_of(now: Now) -> Stamp {
@@ -10,5 +10,5 @@ pub(crate) fn stamp_of(now: Now) -> Stamp {
 
 /// Logs what is wrong; with an empty text, that it is over.
 pub(crate) fn log_error(log: &Log, now: Now, message: Message, text: &str) {
-    log.write(stamp_of(now), message, &[("error", Value::Text(text))]);
+    log.write(stamp_of(now), message, &[("error", LogValue::Text(text))]);
 }

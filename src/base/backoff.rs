@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::mix::Stream;
+use super::mix::RandomStream;
 use super::time::MonoNs;
 
 /// Waits that double.
@@ -59,12 +59,12 @@ pub fn lengthened(wait_ms: u64, noise: u64) -> u64 {
 
 /// The noise of one who waits.
 #[derive(Debug)]
-pub struct Jitter(Stream);
+pub struct Jitter(RandomStream);
 
 impl Jitter {
     /// The same seed gives the same noise.
     pub fn new(seed: u64) -> Jitter {
-        Jitter(Stream(seed))
+        Jitter(RandomStream(seed))
     }
 
     /// See [`shortened`].
@@ -75,15 +75,15 @@ impl Jitter {
 
 /// Until when something is left alone.
 #[derive(Clone, Copy, Debug)]
-pub struct Rest {
+pub struct Holdoff {
     backoff: Backoff,
     until: MonoNs,
 }
 
-impl Rest {
+impl Holdoff {
     /// Rests of these lengths after each failure; until then it rests now.
-    pub const fn new(backoff: Backoff, until: MonoNs) -> Rest {
-        Rest { backoff, until }
+    pub const fn new(backoff: Backoff, until: MonoNs) -> Holdoff {
+        Holdoff { backoff, until }
     }
 
     /// Rests once more, longer each time.
@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn a_rest_ends_by_itself_or_with_a_success() {
         let at = |ms| MonoNs(0).plus_ms(ms);
-        let mut rest = Rest::new(Backoff::new(100, 500), MonoNs(0));
+        let mut rest = Holdoff::new(Backoff::new(100, 500), MonoNs(0));
         assert_eq!(rest.left(at(0)), None);
         rest.failed(at(1_000));
         assert_eq!(rest.left(at(1_040)), Some(Duration::from_millis(60)));

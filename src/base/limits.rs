@@ -565,7 +565,7 @@ pub const LANE_RETRY_MS: u64 = 2;
 // --- links ---------------------------------------------------------------------------------------
 
 /// Addresses of one server's name that a link tries.
-pub const LINK_PLACES_MAX: usize = 8;
+pub const LINK_ADDRESSES_MAX: usize = 8;
 /// Names of servers are looked up at most this often, in milliseconds.
 pub const RESOLVE_PERIOD_MS: u64 = 1_000;
 

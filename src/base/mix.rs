@@ -13,9 +13,9 @@ pub fn mix(word: u64) -> u64 {
 
 /// The numbers of a seed.
 #[derive(Clone, Debug)]
-pub struct Stream(pub u64);
+pub struct RandomStream(pub u64);
 
-impl Stream {
+impl RandomStream {
     /// The next of them.
     pub fn next_number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(STEP);
@@ -29,7 +29,7 @@ mod tests {
 
     #[test]
     fn the_numbers_are_those_of_the_published_function() {
-        let mut stream = Stream(0);
+        let mut stream = RandomStream(0);
         let numbers = [(); 3].map(|()| stream.next_number());
         let published = [0xe220_a839_7b1d_cdaf, 0x6e78_9e6a_a1b9_65f4, 0x06c4_5d18_8009_454f];
         assert_eq!(numbers, published);

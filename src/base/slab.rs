@@ -24,7 +24,7 @@ impl Handle {
 }
 
 #[derive(Debug)]
-struct Slot<T> {
+struct SlabSlot<T> {
     generation: u32,
     value: Option<T>,
 }
@@ -33,7 +33,7 @@ struct Slot<T> {
 /// shrinks; allocates only while growing.
 #[derive(Debug)]
 pub struct Slab<T> {
-    slots: Vec<Slot<T>>,
+    slots: Vec<SlabSlot<T>>,
     free: Vec<u32>,
     capacity: usize,
     used: usize,
@@ -62,7 +62,7 @@ impl<T> Slab<T> {
             return Err(value);
         }
         let index = u32::try_from(self.slots.len()).expect("capacity fits in 32 bits");
-        self.slots.push(Slot { generation: 0, value: Some(value) });
+        self.slots.push(SlabSlot { generation: 0, value: Some(value) });
         self.used += 1;
         Ok(Handle { index, generation: 0 })
     }

@@ -7,7 +7,7 @@ use nudged_base::time::DurationMs;
 
 /// What a key takes: the words of every error about its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expected {
+pub enum Expectation {
     /// true or false.
     Boolean,
     /// A whole number, with its range.
@@ -52,85 +52,86 @@ pub enum Expected {
     Section,
 }
 
-impl fmt::Display for Expected {
+impl fmt::Display for Expectation {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Expected::Boolean => out.write_str("true or false"),
-            Expected::Whole(min, max) => write!(out, "a whole number from {min} to {max}"),
-            Expected::AutoOrWhole(min, max) => {
+            Expectation::Boolean => out.write_str("true or false"),
+            Expectation::Whole(min, max) => write!(out, "a whole number from {min} to {max}"),
+            Expectation::AutoOrWhole(min, max) => {
                 write!(out, "\"auto\" or a whole number from {min} to {max}")
             }
-            Expected::Duration(min, max) => {
+            Expectation::Duration(min, max) => {
                 write!(out, "a duration from {min} to {max}, ")?;
                 out.write_str("such as \"500ms\" or \"1h30m\" (units ms s m h d w)")
             }
-            Expected::Size(min, max) => {
+            Expectation::Size(min, max) => {
                 write!(out, "a size from {} to {}, ", Size(min), Size(max))?;
                 out.write_str("such as \"256MiB\" (units B KiB MiB GiB TiB)")
             }
-            Expected::OneOf(words) => {
+            Expectation::OneOf(words) => {
                 out.write_str("one of ")?;
                 write_quoted(out, words, "")
             }
-            Expected::Address => {
+            Expectation::Address => {
                 out.write_str("an address such as \"127.0.0.1:8080\" or \"[::1]:8080\"")
             }
-            Expected::AdminAddress => {
+            Expectation::AdminAddress => {
                 out.write_str("an address such as \"127.0.0.1:8081\", or \"unix:/path\"")
             }
-            Expected::Path => out.write_str("a path"),
-            Expected::OptionalPath => out.write_str("a path, or \"\" for none"),
-            Expected::Cpus => {
+            Expectation::Path => out.write_str("a path"),
+            Expectation::OptionalPath => out.write_str("a path, or \"\" for none"),
+            Expectation::Cpus => {
                 let last = limits::CPUS_MAX - 1;
                 write!(out, "\"auto\" or different CPUs from 0 to {last} such as \"2-5,8\"")
             }
-            Expected::Zone => {
+            Expectation::Zone => {
                 out.write_str("a zone of the tz database, such as \"UTC\" or \"Europe/Berlin\"")
             }
-            Expected::Key => {
+            Expectation::Key => {
                 let (min, max) = (limits::KEY_BYTES_MIN, limits::KEY_BYTES_MAX);
                 write!(out, "{min} to {max} visible ASCII characters without commas")
             }
-            Expected::Origin => {
+            Expectation::Origin => {
                 out.write_str("an origin as browsers send it, such as \"https://shop.example\": ")?;
                 out.write_str(
                     "lower case, a port of 1 to 65535 if any, no path, pattern or slash at its end",
                 )
             }
-            Expected::User => {
+            Expectation::User => {
                 let bytes = limits::USER_BYTES_MAX;
                 write!(out, "a user id of 1 to {bytes} bytes without control characters")
             }
-            Expected::Url(schemes) => {
+            Expectation::Url(schemes) => {
                 out.write_str("a URL that starts with ")?;
                 write_quoted(out, schemes, "://")?;
                 out.write_str(" and names a host, or \"\" for none")
             }
-            Expected::Section => out.write_str("a section"),
-            Expected::Addresses(_) | Expected::Keys | Expected::Origins | Expected::Users => {
-                self.write_list(out)
-            }
+            Expectation::Section => out.write_str("a section"),
+            Expectation::Addresses(_)
+            | Expectation::Keys
+            | Expectation::Origins
+            | Expectation::Users => self.write_list(out),
         }
     }
 }
 
-impl Expected {
+impl Expectation {
     /// What a list takes, with its greatest length.
     fn write_list(self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Expected::Addresses(max) => {
+            Expectation::Addresses(max) => {
                 write!(out, "1 to {max} different addresses such as \"127.0.0.1:8080\" or ")?;
                 out.write_str("\"[::1]:8080\"")
             }
-            Expected::Keys => {
+            Expectation::Keys => {
                 let max = limits::KEYS_MAX;
-                write!(out, "a list of up to {max} different keys, each of {}", Expected::Key)
+                write!(out, "a list of up to {max} different keys, each of {}", Expectation::Key)
             }
-            Expected::Origins => {
+            Expectation::Origins => {
                 write!(out, "a list of up to {} origins such as ", limits::ORIGINS_MAX)?;
                 out.write_str("\"https://shop.example\" (no path), or \"*\" alone for any")
             }
-            Expected::Users => {
+            Expectation::Users => {
                 let (count, bytes) = (limits::LOG_USERS_MAX, limits::USER_BYTES_MAX);
                 write!(out, "a list of up to {count} user ids, each of 1 to {bytes} bytes ")?;
                 out.write_str("without control characters")

@@ -7,12 +7,13 @@
 //! `schema` the settings as values, with their defaults · `keys` the table of keys: name, reader,
 //! when a change takes effect · `tree` a text as values with their places · `near` the name that
 //! was meant · `value` what a key may hold · `expected` its range in words · `load` the layers, one
-//! over the other · `relations` what keys can't mean together · `url` where stores are · `origin`
-//! how browsers spell origins · `problem` everything that is wrong, with file, line and range ·
-//! `reload` which changes wait for a restart.
+//! over the other, `layers` what they have set · `relations` what keys can't mean together · `url`
+//! where stores are · `origin` how browsers spell origins · `problem` everything that is wrong,
+//! with file, line and range · `reload` which changes wait for a restart.
 
 mod expected;
 mod keys;
+mod layers;
 mod load;
 pub mod near;
 mod origin;
@@ -24,19 +25,18 @@ pub mod tree;
 mod url;
 mod value;
 
-pub use expected::Expected;
+pub use expected::Expectation;
 pub use keys::variable_of;
-pub use load::{
-    DEFAULT_FILE, Environment, Examined, File, Flag, Loaded, UnknownVariable, examine, load,
-};
-pub use problem::{Kind, Origin, Problem, Problems};
+pub use layers::{File, UnknownVariable};
+pub use load::{DEFAULT_FILE, Environment, Examined, Flag, Loaded, examine, load};
+pub use problem::{ProblemKind, Problems, SettingProblem, SettingSource};
 pub use reload::{Difference, reloadable_difference};
 pub use schema::{
-    Ack, AdminAddress, Config, Cors, Count, Journal, Keys, Limits, Log, LogFormat, Mysql, Queue,
-    Redis, Secret,
+    AckMode, AdminAddress, Config, CorsSettings, Count, JournalSettings, KeySettings,
+    LimitSettings, LogFormat, LogSettings, MysqlSettings, QueueMode, RedisSettings, SecretText,
 };
 pub use url::UrlProblem;
-pub use value::{ElementProblem, Refusal, Value};
+pub use value::{ElementProblem, ValueRefusal};
 
 /// The commented file of every default, `vendor-config/nudged.toml`.
 pub const DEFAULTS: &str = include_str!("../../vendor-config/nudged.toml");

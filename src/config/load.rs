@@ -1,31 +1,15 @@
 //! The layers, one over the other: defaults, file, environment, flags. Every layer is read whole,
 //! so that one run names every error, also those in values that a higher layer would replace.
 
-use std::sync::Arc;
-
-use super::expected::Expected;
-use super::keys::{KEYS, PREFIX, is_section, position, suggestion, variable_suggestion};
-use super::problem::{Kind, Origin, Problem, Problems};
+use super::keys::position;
+use super::layers::{File, Layers, UnknownVariable};
+use super::problem::{Problems, SettingProblem, SettingSource};
 use super::relations;
 use super::schema::Config;
-use super::tree::{self, Member, SyntaxError, from_toml};
-use super::value::{ElementProblem, Refusal, Value, elements};
-use nudged_base::limits::SETTING_SHOWN_CHARS_MAX;
+use super::tree::TreeValue;
 
 /// The file that is read where no other is named, if it is there.
 pub const DEFAULT_FILE: &str = "nudged.toml";
-
-/// Variables that start with `NUDGED_` and are no keys: the name of the file itself.
-pub(super) const OTHER_VARIABLES: [&str; 1] = ["NUDGED_CONFIG"];
-
-/// A configuration file that has been read.
-#[derive(Clone, Copy, Debug)]
-pub struct File<'a> {
-    /// Its name, for error texts.
-    pub name: &'a str,
-    /// Its text.
-    pub text: &'a str,
-}
 
 /// The environment, as pairs of name and value; names that are not ours are passed over.
 pub type Environment = Vec<(String, String)>;
@@ -37,18 +21,8 @@ pub struct Flag {
     pub name: &'static str,
     /// The key that it sets.
     pub key: &'static str,
-    /// Its value: `Loose`, or a list of them where it was given more than once.
-    pub value: Value,
-}
-
-/// An environment variable that looks like ours and is no key. It is told, not refused: Kubernetes
-/// sets such names (`NUDGED_PORT`) for a service called nudged.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownVariable {
-    /// Its name.
-    pub name: String,
-    /// The name that comes nearest to it.
-    pub nearest: String,
+    /// Its value: `Loose`, or a list of them where it may be given more than once.
+    pub value: TreeValue,
 }
 
 /// A configuration without errors.
@@ -61,12 +35,12 @@ pub struct Loaded {
     pub unknown_variables: Vec<UnknownVariable>,
     /// The configuration file that was read; `None` where there is none.
     pub file: Option<String>,
-    origins: Vec<Origin>,
+    origins: Vec<SettingSource>,
 }
 
 impl Loaded {
     /// Where the value of a key came from; `None` for a key that does not exist.
-    pub fn origin(&self, key: &str) -> Option<&Origin> {
+    pub fn origin(&self, key: &str) -> Option<&SettingSource> {
         position(key).map(|index| &self.origins[index])
     }
 }
@@ -77,7 +51,7 @@ pub struct Examined {
     /// The settings and where they come from.
     pub loaded: Loaded,
     /// Everything that is wrong, in all layers; empty where nothing is.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<SettingProblem>,
 }
 
 impl Examined {
@@ -108,196 +82,16 @@ pub fn examine(
     environment: &[(String, String)],
     flags: &[Flag],
 ) -> Examined {
-    let mut layers = Layers {
-        config: Config::default(),
-        origins: vec![Origin::Default; KEYS.len()],
-        problems: Vec::new(),
-    };
+    let mut layers = Layers::defaults();
     if let Some(file) = file {
         layers.read_file(file);
     }
     let unknown_variables = layers.read_environment(environment);
     for flag in flags {
-        let index = position(flag.key).expect("a flag stands for a key");
-        layers.set(index, &flag.value, &Place::whole(Origin::Flag(flag.name)));
+        layers.read_flag(flag.name, flag.key, &flag.value);
     }
     relations::check(&mut layers);
     let Layers { config, origins, problems } = layers;
     let file = file.map(|file| file.name.to_owned());
     Examined { loaded: Loaded { config, unknown_variables, file, origins }, problems }
-}
-
-/// Where a value stands, and where each element of a list in a file does.
-struct Place {
-    origin: Origin,
-    elements: Vec<Origin>,
-}
-
-impl Place {
-    fn whole(origin: Origin) -> Place {
-        Place { origin, elements: Vec::new() }
-    }
-
-    fn of_element(&self, index: usize) -> Origin {
-        self.elements.get(index).unwrap_or(&self.origin).clone()
-    }
-}
-
-pub(super) struct Layers {
-    pub(super) config: Config,
-    origins: Vec<Origin>,
-    problems: Vec<Problem>,
-}
-
-impl Layers {
-    fn set(&mut self, index: usize, value: &Value, place: &Place) {
-        let key = &KEYS[index];
-        let refusal = match (key.set)(&mut self.config, value) {
-            Ok(()) => {
-                self.origins[index] = place.origin.clone();
-                return;
-            }
-            Err(refusal) => refusal,
-        };
-        let show = |value: &Value| (!key.is_secret()).then(|| shown(value));
-        let origin = place.origin.clone();
-        match refusal {
-            Refusal::Value(expected) => {
-                self.refuse(origin, key.name, Kind::Refused { expected, got: show(value) });
-            }
-            Refusal::Url(problem) => self.refuse(origin, key.name, Kind::Url(problem)),
-            Refusal::Elements(problems) => {
-                for (element, problem) in problems {
-                    let name = format!("{}[{element}]", key.name);
-                    let kind = match problem {
-                        ElementProblem::Refused(expected) => {
-                            let got = element_of(value, element).as_ref().and_then(show);
-                            Kind::Refused { expected, got }
-                        }
-                        ElementProblem::Repeats(other) => {
-                            Kind::Repeats(format!("{}[{other}]", key.name))
-                        }
-                        ElementProblem::Misspelled(right) => {
-                            let got = element_of(value, element).as_ref().and_then(show);
-                            Kind::Misspelled { right, got }
-                        }
-                        ElementProblem::NotAlone => Kind::NotAlone,
-                    };
-                    self.refuse(place.of_element(element), &name, kind);
-                }
-            }
-        }
-    }
-
-    fn refuse(&mut self, origin: Origin, key: &str, kind: Kind) {
-        self.problems.push(Problem { origin, key: key.to_owned(), kind });
-    }
-
-    fn read_environment(&mut self, environment: &[(String, String)]) -> Vec<UnknownVariable> {
-        let mut unknown = Vec::new();
-        for (name, value) in environment.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
-            match KEYS.iter().position(|key| key.variable() == *name) {
-                Some(index) => {
-                    let place = Place::whole(Origin::Environment(name.clone()));
-                    self.set(index, &Value::Loose(value.clone()), &place);
-                }
-                None if OTHER_VARIABLES.contains(&name.as_str()) => {}
-                None => {
-                    let nearest = variable_suggestion(name);
-                    unknown.push(UnknownVariable { name: name.clone(), nearest });
-                }
-            }
-        }
-        unknown.sort_by(|a, b| a.name.cmp(&b.name));
-        unknown
-    }
-
-    fn read_file(&mut self, file: File<'_>) {
-        let name: Arc<str> = Arc::from(file.name);
-        match from_toml(file.text) {
-            Ok(members) => self.read_table(&members, "", &name),
-            // Where the text is not TOML, what else was read of it may not be what was meant.
-            Err(errors) => {
-                for SyntaxError { line, column, message } in errors {
-                    let origin = Origin::File { name: name.clone(), line, column };
-                    self.refuse(origin, "", Kind::Syntax(message));
-                }
-            }
-        }
-        self.problems.sort_by_key(|problem| match problem.origin {
-            Origin::File { line, .. } => line,
-            _ => 0,
-        });
-    }
-
-    fn read_table(&mut self, members: &[Member], section: &str, file: &Arc<str>) {
-        let at = |line, column| Origin::File { name: file.clone(), line, column };
-        for Member { key, line, column, node } in members {
-            let name = match section {
-                "" => key.to_string(),
-                _ => format!("{section}.{key}"),
-            };
-            let origin = at(*line, *column);
-            if let Some(index) = position(&name) {
-                let elements = match &node.value {
-                    tree::Value::List(nodes) => nodes.as_slice(),
-                    _ => &[],
-                };
-                let elements = elements.iter().map(|node| at(node.line, node.column)).collect();
-                self.set(index, &Value::of(&node.value), &Place { origin, elements });
-            } else if section.is_empty() && is_section(&name) {
-                match &node.value {
-                    tree::Value::Table(members) => self.read_table(members, &name, file),
-                    other => {
-                        let got = Some(shown(&Value::of(other)));
-                        let kind = Kind::Refused { expected: Expected::Section, got };
-                        self.refuse(origin, &name, kind);
-                    }
-                }
-            } else {
-                self.refuse(origin, &name, Kind::Unknown(suggestion(&name)));
-            }
-        }
-    }
-
-    /// Whether none of these keys has a problem of its own: an error that follows from another one
-    /// helps nobody.
-    pub(super) fn all_read(&self, keys: &[&str]) -> bool {
-        debug_assert!(keys.iter().all(|key| position(key).is_some()));
-        !self.problems.iter().any(|problem| keys.contains(&problem.key_of_table()))
-    }
-
-    /// Refuses a key, or an element of it, where its value came from.
-    pub(super) fn refuse_key(&mut self, key: &str, kind: Kind) {
-        let of_table = key.split('[').next().unwrap_or(key);
-        let index = position(of_table).expect("a key of the table");
-        self.refuse(self.origins[index].clone(), key, kind);
-    }
-}
-
-/// An element of a list, as it was written.
-fn element_of(value: &Value, index: usize) -> Option<Value> {
-    match value {
-        Value::List(values) => values.get(index).cloned(),
-        value => elements(value)?.get(index)?.map(|text| Value::Loose(text.to_owned())),
-    }
-}
-
-/// A value in an error: cut short, control characters escaped.
-fn shown(value: &Value) -> String {
-    match value {
-        Value::Text(text) | Value::Loose(text) => {
-            let cut: String = text.chars().take(SETTING_SHOWN_CHARS_MAX).collect();
-            let more = if cut.len() < text.len() { "…" } else { "" };
-            format!("{cut:?}{more}")
-        }
-        Value::Whole(number) => number.to_string(),
-        Value::Boolean(boolean) => boolean.to_string(),
-        Value::List(values) => match values.as_slice() {
-            [] => "an empty list".to_owned(),
-            [one] => format!("[{}]", shown(one)),
-            [first, ..] => format!("[{}, …] ({} values)", shown(first), values.len()),
-        },
-        Value::Other(name) => (*name).to_owned(),
-    }
 }

@@ -3,13 +3,14 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::expected::Expected;
-use super::value::{ElementProblem, Refusal, Value, all_differ, elements};
+use super::expected::Expectation;
+use super::tree::TreeValue;
+use super::value::{ElementProblem, ValueRefusal, all_differ, elements};
 use nudged_base::limits;
 
-pub(super) fn origins(value: &Value) -> Result<Vec<String>, Refusal> {
+pub(super) fn origins(value: &TreeValue) -> Result<Vec<String>, ValueRefusal> {
     let elements = elements(value).filter(|elements| elements.len() <= limits::ORIGINS_MAX);
-    let elements = elements.ok_or(Expected::Origins)?;
+    let elements = elements.ok_or(Expectation::Origins)?;
     // Any origin is all of them, so it stands alone.
     if elements == [Some("*")] {
         return Ok(vec!["*".to_owned()]);
@@ -22,21 +23,21 @@ pub(super) fn origins(value: &Value) -> Result<Vec<String>, Refusal> {
         }
     }
     if !problems.is_empty() {
-        return Err(Refusal::Elements(problems));
+        return Err(ValueRefusal::Elements(problems));
     }
     all_differ(&found, |one, other| one == other)?;
     Ok(found)
 }
 
 fn read(element: Option<&str>) -> Result<String, ElementProblem> {
-    let text = element.ok_or(ElementProblem::Refused(Expected::Origin))?;
+    let text = element.ok_or(ElementProblem::Refused(Expectation::Origin))?;
     if text == "*" {
         return Err(ElementProblem::NotAlone);
     }
     match as_sent(text) {
         Some(sent) if sent == text => Ok(sent),
         Some(sent) => Err(ElementProblem::Misspelled(sent)),
-        None => Err(ElementProblem::Refused(Expected::Origin)),
+        None => Err(ElementProblem::Refused(Expectation::Origin)),
     }
 }
 
@@ -199,7 +200,7 @@ mod tests {
             &long,
         ];
         for text in none {
-            let problem = ElementProblem::Refused(Expected::Origin);
+            let problem = ElementProblem::Refused(Expectation::Origin);
             assert_eq!(read(Some(text)), Err(problem), "{text}");
         }
         assert_eq!(read(Some("*")), Err(ElementProblem::NotAlone));

@@ -4,12 +4,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::expected::Expected;
+use super::expected::Expectation;
 use super::url::UrlProblem;
 
 /// Where a setting came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum SettingSource {
     /// Nobody set it.
     Default,
     /// A file.
@@ -29,19 +29,19 @@ pub enum Origin {
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct SettingProblem {
     /// Where the setting came from.
-    pub origin: Origin,
+    pub origin: SettingSource,
     /// The key with its section, with the index of an element where it is about one
     /// (`listen[1]`); empty for a file that is not TOML.
     pub key: String,
     /// What is wrong with it.
-    pub kind: Kind,
+    pub kind: ProblemKind,
 }
 
 /// What is wrong with a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ProblemKind {
     /// The file can't be read; what the system says of it.
     Unreadable(String),
     /// The file is not TOML here; what the parser says of it.
@@ -51,7 +51,7 @@ pub enum Kind {
     /// The value is not what the key takes.
     Refused {
         /// What it takes.
-        expected: Expected,
+        expected: Expectation,
         /// The value, cut short; `None` where it must not be shown.
         got: Option<String>,
     },
@@ -93,36 +93,36 @@ pub enum Kind {
 
 /// Everything that is wrong, in the order of files, variables and flags; never empty.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct Problems(pub Vec<Problem>);
+pub struct Problems(pub Vec<SettingProblem>);
 
-impl fmt::Display for Origin {
+impl fmt::Display for SettingSource {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Origin::Default => out.write_str("default"),
-            Origin::File { name, line: 0, .. } => out.write_str(name),
-            Origin::File { name, line, .. } => write!(out, "{name}:{line}"),
-            Origin::Environment(name) => write!(out, "environment variable {name}"),
-            Origin::Flag(name) => out.write_str(name),
+            SettingSource::Default => out.write_str("default"),
+            SettingSource::File { name, line: 0, .. } => out.write_str(name),
+            SettingSource::File { name, line, .. } => write!(out, "{name}:{line}"),
+            SettingSource::Environment(name) => write!(out, "environment variable {name}"),
+            SettingSource::Flag(name) => out.write_str(name),
         }
     }
 }
 
-impl Problem {
+impl SettingProblem {
     /// A word for machines: which kind of problem it is.
     pub fn code(&self) -> &'static str {
         match self.kind {
-            Kind::Unreadable(_) => "unreadable",
-            Kind::Syntax(_) => "syntax",
-            Kind::Unknown(_) => "unknown_key",
-            Kind::Refused { .. } | Kind::NotText => "bad_value",
-            Kind::Misspelled { .. } | Kind::NotAlone => "bad_value",
-            Kind::Url(_) => "bad_url",
-            Kind::Repeats(_) | Kind::SameKey(_) => "repeated",
-            Kind::NotYet(_) => "not_supported",
-            Kind::Needs(_) => "needs_another_key",
-            Kind::TokenMissing => "token_missing",
-            Kind::SameAddress(_) => "same_address",
-            Kind::LongerThan(_) | Kind::SliceTooSmall { .. } => "does_not_fit",
+            ProblemKind::Unreadable(_) => "unreadable",
+            ProblemKind::Syntax(_) => "syntax",
+            ProblemKind::Unknown(_) => "unknown_key",
+            ProblemKind::Refused { .. } | ProblemKind::NotText => "bad_value",
+            ProblemKind::Misspelled { .. } | ProblemKind::NotAlone => "bad_value",
+            ProblemKind::Url(_) => "bad_url",
+            ProblemKind::Repeats(_) | ProblemKind::SameKey(_) => "repeated",
+            ProblemKind::NotYet(_) => "not_supported",
+            ProblemKind::Needs(_) => "needs_another_key",
+            ProblemKind::TokenMissing => "token_missing",
+            ProblemKind::SameAddress(_) => "same_address",
+            ProblemKind::LongerThan(_) | ProblemKind::SliceTooSmall { .. } => "does_not_fit",
         }
     }
 
@@ -132,51 +132,51 @@ impl Problem {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ProblemKind {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Kind::Unreadable(why) => write!(out, "can't be read: {why}"),
-            Kind::Syntax(text) => out.write_str(text),
-            Kind::Unknown(None) => out.write_str("unknown key"),
-            Kind::Unknown(Some(near)) => write!(out, "unknown key; did you mean `{near}`?"),
-            Kind::Refused { expected, got: None } => write!(out, "expected {expected}"),
-            Kind::Refused { expected, got: Some(got) } => {
+            ProblemKind::Unreadable(why) => write!(out, "can't be read: {why}"),
+            ProblemKind::Syntax(text) => out.write_str(text),
+            ProblemKind::Unknown(None) => out.write_str("unknown key"),
+            ProblemKind::Unknown(Some(near)) => write!(out, "unknown key; did you mean `{near}`?"),
+            ProblemKind::Refused { expected, got: None } => write!(out, "expected {expected}"),
+            ProblemKind::Refused { expected, got: Some(got) } => {
                 write!(out, "expected {expected}; got {got}")
             }
-            Kind::Misspelled { right, got } => {
+            ProblemKind::Misspelled { right, got } => {
                 write!(out, "expected an origin as browsers send it: write {right:?}")?;
                 got.iter().try_for_each(|got| write!(out, "; got {got}"))
             }
-            Kind::NotAlone => out.write_str(
+            ProblemKind::NotAlone => out.write_str(
                 "`*` allows every origin, so it must be alone: remove it, or all the others",
             ),
-            Kind::Url(problem) => write!(out, "{problem}"),
-            Kind::Repeats(other) => write!(out, "the same as `{other}`"),
-            Kind::NotText => out.write_str("its value is not UTF-8"),
-            Kind::NotYet(store) => write!(
+            ProblemKind::Url(problem) => write!(out, "{problem}"),
+            ProblemKind::Repeats(other) => write!(out, "the same as `{other}`"),
+            ProblemKind::NotText => out.write_str("its value is not UTF-8"),
+            ProblemKind::NotYet(store) => write!(
                 out,
                 "this version of nudged does not support {store} yet; `redis://` is one server \
                  without TLS"
             ),
-            Kind::Needs(key) => write!(out, "needs `{key}` to be set too"),
-            Kind::TokenMissing => out.write_str(
+            ProblemKind::Needs(key) => write!(out, "needs `{key}` to be set too"),
+            ProblemKind::TokenMissing => out.write_str(
                 "other hosts can reach this address, so `admin_token_file` must name a file (mode \
                  0600) with a token",
             ),
-            Kind::SameAddress(key) => write!(
+            ProblemKind::SameAddress(key) => write!(
                 out,
                 "the same address as in `{key}`, or one that covers it: use another port"
             ),
-            Kind::SameKey(key) => write!(out, "one of its keys is also in `{key}`"),
-            Kind::LongerThan(key) => write!(out, "must not be longer than `{key}`"),
-            Kind::SliceTooSmall { shards, needed_mib } => {
+            ProblemKind::SameKey(key) => write!(out, "one of its keys is also in `{key}`"),
+            ProblemKind::LongerThan(key) => write!(out, "must not be longer than `{key}`"),
+            ProblemKind::SliceTooSmall { shards, needed_mib } => {
                 write!(out, "{shards} shards need at least {needed_mib}MiB in total")
             }
         }
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for SettingProblem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}: ", self.origin)?;
         if !self.key.is_empty() {

@@ -3,9 +3,9 @@
 
 use std::net::SocketAddr;
 
-use super::load::Layers;
-use super::problem::Kind;
-use super::schema::{AdminAddress, Count, Queue};
+use super::layers::Layers;
+use super::problem::ProblemKind;
+use super::schema::{AdminAddress, Count, QueueMode};
 use super::url::REDIS_LATER;
 use nudged_base::limits::SLICE_SHARD_BYTES_MIN;
 
@@ -16,18 +16,18 @@ pub(super) fn check(layers: &mut Layers) {
     if layers.all_read(&["keys.server", "keys.public"]) {
         let keys = &layers.config.keys;
         if keys.public.iter().any(|key| keys.server.contains(key)) {
-            layers.refuse_key("keys.public", Kind::SameKey("keys.server"));
+            layers.refuse_key("keys.public", ProblemKind::SameKey("keys.server"));
         }
     }
     if layers.all_read(&["lame_duck", "drain_timeout"])
         && layers.config.lame_duck > layers.config.drain_timeout
     {
-        layers.refuse_key("lame_duck", Kind::LongerThan("drain_timeout"));
+        layers.refuse_key("lame_duck", ProblemKind::LongerThan("drain_timeout"));
     }
     if let Count::Exactly(shards) = layers.config.shards {
         let needed = u64::from(shards) * SLICE_SHARD_BYTES_MIN;
         if layers.all_read(&["shards", "slice_bytes"]) && layers.config.slice_bytes < needed {
-            let kind = Kind::SliceTooSmall { shards, needed_mib: needed >> 20 };
+            let kind = ProblemKind::SliceTooSmall { shards, needed_mib: needed >> 20 };
             layers.refuse_key("slice_bytes", kind);
         }
     }
@@ -36,28 +36,29 @@ pub(super) fn check(layers: &mut Layers) {
 fn check_stores(layers: &mut Layers) {
     let (redis, mysql) = (layers.config.redis.url.is_some(), layers.config.mysql.url.is_some());
     if redis && !mysql && layers.all_read(&["redis.url", "mysql.url"]) {
-        layers.refuse_key("redis.url", Kind::Needs("mysql.url"));
+        layers.refuse_key("redis.url", ProblemKind::Needs("mysql.url"));
     }
     let url = layers.config.redis.url.as_ref().map_or("", |url| url.expose());
     let scheme = url.split("://").next().unwrap_or("");
     if let Some((_, what)) = REDIS_LATER.iter().find(|(later, _)| *later == scheme)
         && layers.all_read(&["redis.url"])
     {
-        layers.refuse_key("redis.url", Kind::NotYet(what));
+        layers.refuse_key("redis.url", ProblemKind::NotYet(what));
     }
     if layers.config.redis.breaker_open > layers.config.redis.breaker_open_max
         && layers.all_read(&["redis.breaker_open", "redis.breaker_open_max"])
     {
-        layers.refuse_key("redis.breaker_open", Kind::LongerThan("redis.breaker_open_max"));
+        layers.refuse_key("redis.breaker_open", ProblemKind::LongerThan("redis.breaker_open_max"));
     }
     if layers.config.mysql.replica.is_some()
         && !mysql
         && layers.all_read(&["mysql.url", "mysql.replica"])
     {
-        layers.refuse_key("mysql.replica", Kind::Needs("mysql.url"));
+        layers.refuse_key("mysql.replica", ProblemKind::Needs("mysql.url"));
     }
-    if layers.config.queue == Queue::Redis && !redis && layers.all_read(&["queue", "redis.url"]) {
-        layers.refuse_key("queue", Kind::Needs("redis.url"));
+    if layers.config.queue == QueueMode::Redis && !redis && layers.all_read(&["queue", "redis.url"])
+    {
+        layers.refuse_key("queue", ProblemKind::Needs("redis.url"));
     }
 }
 
@@ -66,7 +67,7 @@ fn check_listeners(layers: &mut Layers) {
         && layers.config.admin_token_file.is_none()
         && layers.all_read(&["admin", "admin_token_file"])
     {
-        layers.refuse_key("admin", Kind::TokenMissing);
+        layers.refuse_key("admin", ProblemKind::TokenMissing);
     }
     if !layers.all_read(&["listen"]) {
         return;
@@ -74,7 +75,7 @@ fn check_listeners(layers: &mut Layers) {
     let listen = layers.config.listen.clone();
     for (index, address) in listen.iter().enumerate() {
         if let Some(other) = listen[..index].iter().position(|other| overlap(*other, *address)) {
-            let kind = Kind::SameAddress(format!("listen[{other}]"));
+            let kind = ProblemKind::SameAddress(format!("listen[{other}]"));
             layers.refuse_key(&format!("listen[{index}]"), kind);
         }
     }
@@ -83,7 +84,7 @@ fn check_listeners(layers: &mut Layers) {
         && layers.all_read(&["admin"])
     {
         let name = if listen.len() == 1 { "listen".to_owned() } else { format!("listen[{index}]") };
-        layers.refuse_key("admin", Kind::SameAddress(name));
+        layers.refuse_key("admin", ProblemKind::SameAddress(name));
     }
 }
 

@@ -33,9 +33,9 @@ pub struct Config {
     /// How long an idle shard spins before it sleeps, in microseconds; 0 for not at all.
     pub busy_poll_us: u32,
     /// What `202` and a returned popup promise.
-    pub ack: Ack,
+    pub ack: AckMode,
     /// Where writes queue on their way to SQL.
-    pub queue: Queue,
+    pub queue: QueueMode,
     /// Zone of `max_per_day`: a name of the tz database that is bundled with this binary.
     pub tz: String,
     /// After a show, no popup is shown for this long; 0 for none.
@@ -53,19 +53,19 @@ pub struct Config {
     /// Open connections; `Auto` is what the descriptor limits allow, at most 65,536.
     pub connections_max: Count,
     /// The journal.
-    pub journal: Journal,
+    pub journal: JournalSettings,
     /// Deadlines and bounds of requests.
-    pub limits: Limits,
+    pub limits: LimitSettings,
     /// API keys.
-    pub keys: Keys,
+    pub keys: KeySettings,
     /// Origins of browsers.
-    pub cors: Cors,
+    pub cors: CorsSettings,
     /// The log.
-    pub log: Log,
+    pub log: LogSettings,
     /// Redis as arbiter of state.
-    pub redis: Redis,
+    pub redis: RedisSettings,
     /// MySQL as store.
-    pub mysql: Mysql,
+    pub mysql: MysqlSettings,
 }
 
 /// The admin listener's address.
@@ -88,7 +88,7 @@ pub enum Count {
 
 /// What an acknowledged record survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ack {
+pub enum AckMode {
     /// A kill -9 of the server.
     Written,
     /// Loss of power.
@@ -97,7 +97,7 @@ pub enum Ack {
 
 /// The FIFO between decisions and SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Queue {
+pub enum QueueMode {
     /// The node's journal.
     Journal,
     /// A Redis list.
@@ -106,7 +106,7 @@ pub enum Queue {
 
 /// `[journal]`
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Journal {
+pub struct JournalSettings {
     /// Segments that SQL has applied are kept for this long.
     pub retention: DurationMs,
     /// All segments together, in bytes; at it, the oldest applied ones go early.
@@ -115,7 +115,7 @@ pub struct Journal {
 
 /// `[limits]`
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct LimitSettings {
     /// A request that waits for its user's state answers degraded after this long.
     pub read_deadline: DurationMs,
     /// From accept to a connection's first byte.
@@ -134,16 +134,16 @@ pub struct Limits {
 
 /// `[keys]`: where there is none of either kind, none is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Keys {
+pub struct KeySettings {
     /// Keys of servers: may do all.
-    pub server: Vec<Secret>,
+    pub server: Vec<SecretText>,
     /// Keys of apps and pages: may decide and post events, not explain.
-    pub public: Vec<Secret>,
+    pub public: Vec<SecretText>,
 }
 
 /// `[cors]`
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cors {
+pub struct CorsSettings {
     /// `scheme://host[:port]`, or `*` alone for any; none for no CORS headers.
     pub origins: Vec<String>,
     /// How long browsers may remember a preflight.
@@ -152,7 +152,7 @@ pub struct Cors {
 
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Log {
+pub struct LogSettings {
     /// The least weighty level that is logged.
     pub level: Level,
     /// Users who are always logged in full, by their ids.
@@ -174,9 +174,9 @@ pub enum LogFormat {
 
 /// `[redis]`
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Redis {
+pub struct RedisSettings {
     /// Where it is; may hold a password.
-    pub url: Option<Secret>,
+    pub url: Option<SecretText>,
     /// A command's deadline.
     pub deadline: DurationMs,
     /// A shard trusts its copy of a user for at most this long.
@@ -203,22 +203,22 @@ pub struct Redis {
 
 /// `[mysql]`
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mysql {
+pub struct MysqlSettings {
     /// Where it is; may hold a password.
-    pub url: Option<Secret>,
+    pub url: Option<SecretText>,
     /// Records that one transaction applies.
     pub batch: u32,
     /// Connections that read users back at once, and as many that drain lists.
     pub connections: u32,
     /// Where reports are read from; `None` for `url`. May hold a password.
-    pub replica: Option<Secret>,
+    pub replica: Option<SecretText>,
     /// How long a connection may take to stand.
     pub connect_timeout: DurationMs,
     /// How long a statement may take; then its connection is given up.
     pub query_timeout: DurationMs,
 }
 
-impl Mysql {
+impl MysqlSettings {
     /// Connections for what is done beside each other: reading users back, draining lists. A file
     /// has one.
     pub fn parallel(&self) -> u32 {
@@ -228,12 +228,12 @@ impl Mysql {
 
 /// A text that must not be seen: `Debug` hides it, and it has no `Display`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct SecretText(String);
 
-impl Secret {
+impl SecretText {
     /// Hides a text.
-    pub fn new(text: String) -> Secret {
-        Secret(text)
+    pub fn new(text: String) -> SecretText {
+        SecretText(text)
     }
 
     /// The text itself, for those who must send or compare it.
@@ -242,7 +242,7 @@ impl Secret {
     }
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for SecretText {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("(secret)")
     }
@@ -285,8 +285,8 @@ impl Default for Config {
             writer_cpu: None,
             pin: true,
             busy_poll_us: 0,
-            ack: Ack::Written,
-            queue: Queue::Journal,
+            ack: AckMode::Written,
+            queue: QueueMode::Journal,
             tz: "UTC".to_owned(),
             quiet_time: DurationMs(0),
             max_per_day: 0,
@@ -295,20 +295,20 @@ impl Default for Config {
             drain_timeout: DurationMs(30_000),
             slice_bytes: 256 << 20,
             connections_max: Count::Auto,
-            journal: Journal { retention: DurationMs::DAY, bytes_max: 1 << 30 },
-            limits: Limits::default(),
-            keys: Keys::default(),
-            cors: Cors { origins: Vec::new(), max_age: DurationMs(600_000) },
-            log: Log { level: Level::Info, users: Vec::new(), format: LogFormat::Auto },
-            redis: Redis::default(),
-            mysql: Mysql::default(),
+            journal: JournalSettings { retention: DurationMs::DAY, bytes_max: 1 << 30 },
+            limits: LimitSettings::default(),
+            keys: KeySettings::default(),
+            cors: CorsSettings { origins: Vec::new(), max_age: DurationMs(600_000) },
+            log: LogSettings { level: Level::Info, users: Vec::new(), format: LogFormat::Auto },
+            redis: RedisSettings::default(),
+            mysql: MysqlSettings::default(),
         }
     }
 }
 
-impl Default for Redis {
-    fn default() -> Redis {
-        Redis {
+impl Default for RedisSettings {
+    fn default() -> RedisSettings {
+        RedisSettings {
             url: None,
             deadline: DurationMs(20),
             slice_ttl: DurationMs(60_000),
@@ -324,9 +324,9 @@ impl Default for Redis {
     }
 }
 
-impl Default for Mysql {
-    fn default() -> Mysql {
-        Mysql {
+impl Default for MysqlSettings {
+    fn default() -> MysqlSettings {
+        MysqlSettings {
             url: None,
             batch: 1_000,
             connections: 1,
@@ -337,9 +337,9 @@ impl Default for Mysql {
     }
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
+impl Default for LimitSettings {
+    fn default() -> LimitSettings {
+        LimitSettings {
             read_deadline: DurationMs(limits::READ_DEADLINE_MS),
             first_byte_timeout: DurationMs(limits::FIRST_BYTE_TIMEOUT_MS),
             head_timeout: DurationMs(limits::HEAD_TIMEOUT_MS),

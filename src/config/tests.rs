@@ -2,6 +2,7 @@
 //! no secret gets into a text.
 
 use super::keys::{KEYS, position};
+use super::tree::TreeValue;
 use super::*;
 use nudged_base::time::DurationMs;
 
@@ -14,7 +15,7 @@ fn read(text: &str) -> Result<Config, Problems> {
 }
 
 fn flag(name: &'static str, key: &'static str, value: &str) -> Flag {
-    Flag { name, key, value: Value::Loose(value.to_owned()) }
+    Flag { name, key, value: TreeValue::Loose(value.into()) }
 }
 
 fn variables(pairs: &[(&str, &str)]) -> Environment {
@@ -25,7 +26,7 @@ fn variables(pairs: &[(&str, &str)]) -> Environment {
 fn nothing_at_all_gives_the_defaults() {
     let loaded = load(None, &[], &[]).unwrap();
     assert_eq!(loaded.config, Config::default());
-    assert_eq!(loaded.origin("listen"), Some(&Origin::Default));
+    assert_eq!(loaded.origin("listen"), Some(&SettingSource::Default));
     assert_eq!(loaded.origin("no_such_key"), None);
 }
 
@@ -35,7 +36,9 @@ fn the_file_of_defaults_has_every_key_with_a_comment_and_its_default() {
     assert_eq!(loaded.config, Config::default());
     for key in KEYS {
         let origin = loaded.origin(key.name).unwrap();
-        let Origin::File { line, .. } = origin else { panic!("{} is not in the file", key.name) };
+        let SettingSource::File { line, .. } = origin else {
+            panic!("{} is not in the file", key.name)
+        };
         let above = usize::try_from(*line).unwrap() - 2;
         let comment = DEFAULTS.lines().nth(above).unwrap();
         assert!(comment.starts_with("# "), "{} has no comment above it", key.name);
@@ -48,7 +51,7 @@ fn the_file_of_defaults_has_every_key_with_a_comment_and_its_default() {
 
 #[test]
 fn names_of_variables_are_unique() {
-    let mut names: Vec<String> = KEYS.iter().map(super::keys::Key::variable).collect();
+    let mut names: Vec<String> = KEYS.iter().map(super::keys::Setting::variable).collect();
     names.sort();
     names.dedup();
     assert_eq!(names.len(), KEYS.len());
@@ -74,10 +77,10 @@ fn flags_beat_environment_beats_file_beats_defaults() {
     assert_eq!(loaded.config.log.users, ["ann", "bob"]);
     let unknown: Vec<_> = loaded.unknown_variables.iter().map(|one| one.name.as_str()).collect();
     assert_eq!(unknown, ["NUDGED_PORT"]);
-    assert_eq!(loaded.origin("max_per_day"), Some(&Origin::Flag("--max")));
-    let variable = Origin::Environment("NUDGED_MAX_PER_SESSION".to_owned());
+    assert_eq!(loaded.origin("max_per_day"), Some(&SettingSource::Flag("--max")));
+    let variable = SettingSource::Environment("NUDGED_MAX_PER_SESSION".to_owned());
     assert_eq!(loaded.origin("max_per_session"), Some(&variable));
-    let line = Origin::File { name: "nudged.toml".into(), line: 3, column: 1 };
+    let line = SettingSource::File { name: "nudged.toml".into(), line: 3, column: 1 };
     assert_eq!(loaded.origin("quiet_time"), Some(&line));
 }
 
@@ -229,7 +232,7 @@ fn every_element_that_is_wrong_is_named_with_its_own_line_and_column() {
     let places: Vec<_> = problems
         .iter()
         .map(|problem| match &problem.origin {
-            Origin::File { line, column, .. } => (problem.key.as_str(), *line, *column),
+            SettingSource::File { line, column, .. } => (problem.key.as_str(), *line, *column),
             other => panic!("{other:?}"),
         })
         .collect();

@@ -9,19 +9,19 @@ use std::fmt::Write;
 use toml::de::{DeFloat, DeInteger, DeTable, DeValue};
 
 /// A value and where it stands.
-#[derive(Clone, Debug)]
-pub struct Node {
+#[derive(Clone, Debug, PartialEq)]
+pub struct TreeNode {
     /// Its line from 1; 0 where it came without a text.
     pub line: u32,
     /// The column of its first byte, from 1; 0 where that is not known.
     pub column: u32,
     /// The value.
-    pub value: Value,
+    pub value: TreeValue,
 }
 
 /// A value of TOML or JSON.
-#[derive(Clone, Debug)]
-pub enum Value {
+#[derive(Clone, Debug, PartialEq)]
+pub enum TreeValue {
     /// JSON's null.
     Null,
     /// true or false.
@@ -32,40 +32,90 @@ pub enum Value {
     Unreal(Box<str>),
     /// A text.
     Text(Box<str>),
+    /// Text of the environment or of a flag: read as whatever is wanted there.
+    Loose(Box<str>),
     /// TOML's dates and times, as RFC 3339 writes them.
     Time(Box<str>),
     /// A list.
-    List(Vec<Node>),
+    List(Vec<TreeNode>),
     /// A table of TOML, an object of JSON; its keys are unique and in the order given.
     Table(Vec<Member>),
 }
 
 /// A key and its value.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Member {
     /// The key.
     pub key: Box<str>,
-    /// The key's line, as [`Node::line`].
+    /// The key's line, as [`TreeNode::line`].
     pub line: u32,
-    /// The key's column, as [`Node::column`].
+    /// The key's column, as [`TreeNode::column`].
     pub column: u32,
     /// The value.
-    pub node: Node,
+    pub node: TreeNode,
 }
 
-impl Value {
+impl TreeValue {
     /// What it is, for error messages.
     pub fn kind(&self) -> &'static str {
         match self {
-            Value::Null => "null",
-            Value::Boolean(_) => "a boolean",
-            Value::Number(_) => "a number",
-            Value::Unreal(_) => "not a finite number",
-            Value::Text(_) => "a text",
-            Value::Time(_) => "a date or time",
-            Value::List(_) => "a list",
-            Value::Table(_) => "a table",
+            TreeValue::Null => "null",
+            TreeValue::Boolean(_) => "a boolean",
+            TreeValue::Number(_) => "a number",
+            TreeValue::Unreal(_) => "not a finite number",
+            TreeValue::Text(_) | TreeValue::Loose(_) => "a text",
+            TreeValue::Time(_) => "a date or time",
+            TreeValue::List(_) => "a list",
+            TreeValue::Table(_) => "a table",
         }
+    }
+
+    /// The text, where it is one.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            TreeValue::Text(text) | TreeValue::Loose(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// true or false, where it is one of them.
+    pub fn boolean(&self) -> Option<bool> {
+        match self {
+            TreeValue::Boolean(value) => Some(*value),
+            TreeValue::Loose(text) => text.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// The whole number, where it is one.
+    pub fn whole(&self) -> Option<i128> {
+        match self {
+            TreeValue::Number(text) => text.parse().ok(),
+            TreeValue::Loose(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                text.parse().ok()
+            }
+            _ => None,
+        }
+    }
+
+    /// The value of a key, where it is a table that has it.
+    pub fn get(&self, key: &str) -> Option<&TreeNode> {
+        match self {
+            TreeValue::Table(members) => member(members, key).map(|member| &member.node),
+            _ => None,
+        }
+    }
+}
+
+/// The member of a key, if it is there.
+pub fn member<'m>(members: &'m [Member], key: &str) -> Option<&'m Member> {
+    members.iter().find(|member| &*member.key == key)
+}
+
+impl From<TreeValue> for TreeNode {
+    /// A value that came without a text.
+    fn from(value: TreeValue) -> TreeNode {
+        TreeNode { line: 0, column: 0, value }
     }
 }
 
@@ -86,7 +136,7 @@ pub struct SyntaxError {
 /// # Errors
 /// All syntax errors that the library finds, with their places.
 pub fn from_toml(text: &str) -> Result<Vec<Member>, Vec<SyntaxError>> {
-    let lines = Lines::of(text);
+    let lines = LineStarts::of(text);
     let (table, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
         return Ok(lines.members(table.get_ref()));
@@ -99,14 +149,14 @@ pub fn from_toml(text: &str) -> Result<Vec<Member>, Vec<SyntaxError>> {
 }
 
 /// Where the lines of a text begin.
-struct Lines {
+struct LineStarts {
     starts: Vec<usize>,
 }
 
-impl Lines {
-    fn of(text: &str) -> Lines {
+impl LineStarts {
+    fn of(text: &str) -> LineStarts {
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        Lines { starts: std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect() }
+        LineStarts { starts: std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect() }
     }
 
     /// Line and column of a byte, from 1.
@@ -139,53 +189,55 @@ impl Lines {
         entries.into_iter().map(member).collect()
     }
 
-    fn node(&self, start: usize, value: &DeValue<'_>) -> Node {
+    fn node(&self, start: usize, value: &DeValue<'_>) -> TreeNode {
         let (line, column) = self.place(start);
-        Node { line, column, value: self.value(value) }
+        TreeNode { line, column, value: self.value(value) }
     }
 
-    fn value(&self, value: &DeValue<'_>) -> Value {
+    fn value(&self, value: &DeValue<'_>) -> TreeValue {
         match value {
-            DeValue::String(text) => Value::Text(text.as_ref().into()),
+            DeValue::String(text) => TreeValue::Text(text.as_ref().into()),
             DeValue::Integer(number) => integer(number),
             DeValue::Float(number) => float(number),
-            DeValue::Boolean(value) => Value::Boolean(*value),
-            DeValue::Datetime(time) => Value::Time(time.to_string().into()),
+            DeValue::Boolean(value) => TreeValue::Boolean(*value),
+            DeValue::Datetime(time) => TreeValue::Time(time.to_string().into()),
             DeValue::Array(values) => {
                 let node =
                     |value: &toml::Spanned<_>| self.node(value.span().start, value.get_ref());
-                Value::List(values.iter().map(node).collect())
+                TreeValue::List(values.iter().map(node).collect())
             }
-            DeValue::Table(table) => Value::Table(self.members(table)),
+            DeValue::Table(table) => TreeValue::Table(self.members(table)),
         }
     }
 }
 
-fn integer(number: &DeInteger<'_>) -> Value {
+fn integer(number: &DeInteger<'_>) -> TreeValue {
     match i128::from_str_radix(number.as_str(), number.radix()) {
-        Ok(number) => Value::Number(number.to_string().into()),
-        Err(_) => Value::Unreal(number.as_str().into()),
+        Ok(number) => TreeValue::Number(number.to_string().into()),
+        Err(_) => TreeValue::Unreal(number.as_str().into()),
     }
 }
 
-fn float(number: &DeFloat<'_>) -> Value {
+fn float(number: &DeFloat<'_>) -> TreeValue {
     let text = number.as_str().trim_start_matches('+');
     match text.parse::<f64>() {
         // What is left of TOML's grammar without underscores and a plus sign is JSON's.
-        Ok(real) if real.is_finite() => Value::Number(text.into()),
-        _ => Value::Unreal(text.into()),
+        Ok(real) if real.is_finite() => TreeValue::Number(text.into()),
+        _ => TreeValue::Unreal(text.into()),
     }
 }
 
 /// Appends a value as JSON without white space. `Unreal` is written as null: readers refuse it
 /// before.
-pub fn write_json(value: &Value, out: &mut String) {
+pub fn write_json(value: &TreeValue, out: &mut String) {
     match value {
-        Value::Null | Value::Unreal(_) => out.push_str("null"),
-        Value::Boolean(value) => out.push_str(if *value { "true" } else { "false" }),
-        Value::Number(text) => out.push_str(text),
-        Value::Text(text) | Value::Time(text) => write_text(text, out),
-        Value::List(nodes) => {
+        TreeValue::Null | TreeValue::Unreal(_) => out.push_str("null"),
+        TreeValue::Boolean(value) => out.push_str(if *value { "true" } else { "false" }),
+        TreeValue::Number(text) => out.push_str(text),
+        TreeValue::Text(text) | TreeValue::Loose(text) | TreeValue::Time(text) => {
+            write_text(text, out);
+        }
+        TreeValue::List(nodes) => {
             out.push('[');
             for (index, node) in nodes.iter().enumerate() {
                 if index > 0 {
@@ -195,7 +247,7 @@ pub fn write_json(value: &Value, out: &mut String) {
             }
             out.push(']');
         }
-        Value::Table(members) => {
+        TreeValue::Table(members) => {
             out.push('{');
             for (index, member) in members.iter().enumerate() {
                 if index > 0 {

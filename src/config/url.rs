@@ -9,9 +9,10 @@
 //!
 //! No text of a problem holds a piece of the URL: it may be one of the password.
 
-use super::expected::Expected;
-use super::schema::Secret;
-use super::value::{Refusal, Value, text};
+use super::expected::Expectation;
+use super::schema::SecretText;
+use super::tree::TreeValue;
+use super::value::ValueRefusal;
 use nudged_base::hex;
 
 /// Schemes of `redis.url` that this version serves.
@@ -61,7 +62,7 @@ pub enum UrlProblem {
     /// Several hosts where one is meant.
     #[error(
         "it names several hosts, but `redis://` is one server: lists are for Redis Cluster and \
-         Redis Sentinel, which this version of nudged does not support yet; name one host"
+         RedisSettings Sentinel, which this version of nudged does not support yet; name one host"
     )]
     HostList,
     /// A host without a name among several.
@@ -92,42 +93,42 @@ fn escaped(character: char) -> String {
 }
 
 /// Reads `redis.url`; the empty text is none.
-pub(super) fn redis(value: &Value) -> Result<Option<Secret>, Refusal> {
+pub(super) fn redis(value: &TreeValue) -> Result<Option<SecretText>, ValueRefusal> {
     let Some((text, scheme, rest)) = parts(value, REDIS)? else { return Ok(None) };
     let problem = match scheme {
         "redis" => of_redis(rest),
         "redis+unix" => of_socket(rest),
         _ if REDIS_LATER.iter().any(|(later, _)| *later == scheme) => Ok(()),
-        _ => return Err(Expected::Url(REDIS).into()),
+        _ => return Err(Expectation::Url(REDIS).into()),
     };
-    problem.map(|()| Some(Secret::new(text.to_owned()))).map_err(Refusal::Url)
+    problem.map(|()| Some(SecretText::new(text.to_owned()))).map_err(ValueRefusal::Url)
 }
 
 /// Reads `mysql.url` and `mysql.replica`; the empty text is none.
-pub(super) fn mysql(value: &Value) -> Result<Option<Secret>, Refusal> {
+pub(super) fn mysql(value: &TreeValue) -> Result<Option<SecretText>, ValueRefusal> {
     const MYSQL: &[&str] = &["mysql"];
     let Some((text, scheme, rest)) = parts(value, MYSQL)? else { return Ok(None) };
     if scheme != "mysql" {
-        return Err(Expected::Url(MYSQL).into());
+        return Err(Expectation::Url(MYSQL).into());
     }
-    of_mysql(rest).map(|()| Some(Secret::new(text.to_owned()))).map_err(Refusal::Url)
+    of_mysql(rest).map(|()| Some(SecretText::new(text.to_owned()))).map_err(ValueRefusal::Url)
 }
 
 type Parts<'v> = (&'v str, &'v str, &'v str);
 
 /// The text, its scheme, and what follows it; `None` for the empty text.
 fn parts<'v>(
-    value: &'v Value,
+    value: &'v TreeValue,
     schemes: &'static [&'static str],
-) -> Result<Option<Parts<'v>>, Refusal> {
-    let expected = Expected::Url(schemes);
-    let text = text(value).ok_or(expected)?;
+) -> Result<Option<Parts<'v>>, ValueRefusal> {
+    let expected = Expectation::Url(schemes);
+    let text = value.text().ok_or(expected)?;
     if text.is_empty() {
         return Ok(None);
     }
     let (scheme, rest) = text.split_once("://").ok_or(expected)?;
     if text.contains(|letter: char| letter.is_control() || letter.is_whitespace()) {
-        return Err(Refusal::Url(UrlProblem::Blank));
+        return Err(ValueRefusal::Url(UrlProblem::Blank));
     }
     Ok(Some((text, scheme, rest)))
 }
@@ -266,8 +267,8 @@ fn percents(text: &str) -> Result<String, UrlProblem> {
 mod tests {
     use super::*;
 
-    fn read(key: &str, url: &str) -> Result<Option<Secret>, Refusal> {
-        let value = Value::Text(url.to_owned());
+    fn read(key: &str, url: &str) -> Result<Option<SecretText>, ValueRefusal> {
+        let value = TreeValue::Text(url.into());
         if key == "redis" { redis(&value) } else { mysql(&value) }
     }
 
@@ -328,7 +329,7 @@ mod tests {
             ("mysql", "mysql://u:canary@h/?require_ssl=true", UrlProblem::DatabaseMissing),
             ("mysql", "mysql://u:canary@h/d/x", UrlProblem::DatabasePath),
         ] {
-            let Err(Refusal::Url(problem)) = read(key, url) else { panic!("{url} was taken") };
+            let Err(ValueRefusal::Url(problem)) = read(key, url) else { panic!("{url} was taken") };
             assert_eq!(problem, want, "{url}");
             let said = problem.to_string();
             assert!(!said.contains("canary") && !said.contains("can"), "{said}");
@@ -340,7 +341,10 @@ mod tests {
     #[test]
     fn other_schemes_are_refused_by_those_there_are() {
         for (key, url) in [("redis", "http://h"), ("redis", "h"), ("mysql", "mariadb://h/d")] {
-            assert!(matches!(read(key, url), Err(Refusal::Value(Expected::Url(_)))), "{url}");
+            assert!(
+                matches!(read(key, url), Err(ValueRefusal::Value(Expectation::Url(_)))),
+                "{url}"
+            );
         }
     }
 }

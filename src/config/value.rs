@@ -1,61 +1,21 @@
-//! What a key may hold: a setting as it was written, and the readers that turn it into a value. A
-//! reader's refusal is the range that it allows, in the words of `expected`.
+//! The readers that turn what was written into the value of a key. A reader's refusal is the range
+//! that it allows, in the words of `expected`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::expected::{Expected, SIZE_UNITS};
-use super::schema::{AdminAddress, Count, Secret};
-use super::tree;
+use super::expected::{Expectation, SIZE_UNITS};
+use super::schema::{AdminAddress, Count, SecretText};
+use super::tree::TreeValue;
 use super::url::UrlProblem;
 use nudged_base::limits;
 use nudged_base::time::{DURATION_MAX, DurationMs, parse_duration};
 
-/// A setting as it was written, before its key says what it must be.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    /// A text of a file.
-    Text(String),
-    /// A whole number of a file.
-    Whole(i64),
-    /// true or false of a file.
-    Boolean(bool),
-    /// A list of a file, or a flag that was given more than once.
-    List(Vec<Value>),
-    /// Text of the environment or of a flag: read as whatever the key wants; lists are
-    /// separated by commas.
-    Loose(String),
-    /// Anything else, by the name of its type: no key takes it.
-    Other(&'static str),
-}
-
-impl Value {
-    /// A value of a file.
-    pub(super) fn of(value: &tree::Value) -> Value {
-        match value {
-            tree::Value::Text(text) => Value::Text(text.to_string()),
-            tree::Value::Boolean(boolean) => Value::Boolean(*boolean),
-            tree::Value::Number(text) | tree::Value::Unreal(text) => match text.parse() {
-                Ok(number) => Value::Whole(number),
-                Err(_) if text.contains(|letter| !matches!(letter, '0'..='9' | '-')) => {
-                    Value::Other("a fraction")
-                }
-                Err(_) => Value::Other("a number out of range"),
-            },
-            tree::Value::List(nodes) => {
-                Value::List(nodes.iter().map(|node| Value::of(&node.value)).collect())
-            }
-            tree::Value::Table(_) => Value::Other("a section"),
-            tree::Value::Null | tree::Value::Time(_) => Value::Other(value.kind()),
-        }
-    }
-}
-
 /// Why a key does not take a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum ValueRefusal {
     /// It is not what the key takes.
-    Value(Expected),
+    Value(Expectation),
     /// Elements of its list are not, each with its index, in their order.
     Elements(Vec<(usize, ElementProblem)>),
     /// It is a URL with something wrong in it.
@@ -66,7 +26,7 @@ pub enum Refusal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ElementProblem {
     /// It is not what the list takes.
-    Refused(Expected),
+    Refused(Expectation),
     /// It is the same as the element of this index.
     Repeats(usize),
     /// An origin that browsers spell like this.
@@ -75,39 +35,31 @@ pub enum ElementProblem {
     NotAlone,
 }
 
-impl From<Expected> for Refusal {
-    fn from(expected: Expected) -> Refusal {
-        Refusal::Value(expected)
+impl From<Expectation> for ValueRefusal {
+    fn from(expected: Expectation) -> ValueRefusal {
+        ValueRefusal::Value(expected)
     }
 }
 
-type Read<T> = Result<T, Expected>;
-
-/// The text of a value, if it is one.
-pub(super) fn text(value: &Value) -> Option<&str> {
-    match value {
-        Value::Text(text) | Value::Loose(text) => Some(text),
-        _ => None,
-    }
-}
+type Read<T> = Result<T, Expectation>;
 
 /// The elements of a list, `None` for one that is no text; one loose text is split at its commas.
-pub(super) fn elements(value: &Value) -> Option<Vec<Option<&str>>> {
+pub(super) fn elements(value: &TreeValue) -> Option<Vec<Option<&str>>> {
     match value {
-        Value::List(values) => Some(values.iter().map(text).collect()),
-        Value::Loose(text) if text.trim().is_empty() => Some(Vec::new()),
-        Value::Loose(text) => Some(text.split(',').map(|part| Some(part.trim())).collect()),
+        TreeValue::List(nodes) => Some(nodes.iter().map(|node| node.value.text()).collect()),
+        TreeValue::Loose(text) if text.trim().is_empty() => Some(Vec::new()),
+        TreeValue::Loose(text) => Some(text.split(',').map(|part| Some(part.trim())).collect()),
         _ => None,
     }
 }
 
 /// Reads a list of at most `max` elements; every element that `read` refuses is named.
 fn list<T>(
-    value: &Value,
-    (expected, max): (Expected, usize),
-    of_one: Expected,
+    value: &TreeValue,
+    (expected, max): (Expectation, usize),
+    of_one: Expectation,
     read: impl Fn(&str) -> Option<T>,
-) -> Result<Vec<T>, Refusal> {
+) -> Result<Vec<T>, ValueRefusal> {
     let elements = elements(value).filter(|elements| elements.len() <= max).ok_or(expected)?;
     let (mut found, mut problems) = (Vec::with_capacity(elements.len()), Vec::new());
     for (index, element) in elements.into_iter().enumerate() {
@@ -116,56 +68,44 @@ fn list<T>(
             None => problems.push((index, ElementProblem::Refused(of_one))),
         }
     }
-    if problems.is_empty() { Ok(found) } else { Err(Refusal::Elements(problems)) }
+    if problems.is_empty() { Ok(found) } else { Err(ValueRefusal::Elements(problems)) }
 }
 
 /// Refuses elements that are the same as one before them.
 pub(super) fn all_differ<T>(
     elements: &[T],
     is_same: impl Fn(&T, &T) -> bool,
-) -> Result<(), Refusal> {
+) -> Result<(), ValueRefusal> {
     let before =
         |index: usize| elements[..index].iter().position(|one| is_same(one, &elements[index]));
     let repeats = (0..elements.len())
         .filter_map(|index| Some((index, ElementProblem::Repeats(before(index)?))));
     let repeats: Vec<_> = repeats.collect();
-    if repeats.is_empty() { Ok(()) } else { Err(Refusal::Elements(repeats)) }
+    if repeats.is_empty() { Ok(()) } else { Err(ValueRefusal::Elements(repeats)) }
 }
 
-fn number(value: &Value) -> Option<u64> {
-    match value {
-        Value::Whole(number) => u64::try_from(*number).ok(),
-        Value::Loose(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
-        _ => None,
-    }
+pub(super) fn boolean(value: &TreeValue) -> Read<bool> {
+    value.boolean().ok_or(Expectation::Boolean)
 }
 
-pub(super) fn boolean(value: &Value) -> Read<bool> {
-    match value {
-        Value::Boolean(boolean) => Ok(*boolean),
-        Value::Loose(text) if text == "true" => Ok(true),
-        Value::Loose(text) if text == "false" => Ok(false),
-        _ => Err(Expected::Boolean),
-    }
-}
-
-pub(super) fn whole(value: &Value, min: u32, max: u32) -> Read<u32> {
-    number(value)
+pub(super) fn whole(value: &TreeValue, min: u32, max: u32) -> Read<u32> {
+    value
+        .whole()
         .and_then(|number| u32::try_from(number).ok())
         .filter(|number| (min..=max).contains(number))
-        .ok_or(Expected::Whole(min.into(), max.into()))
+        .ok_or(Expectation::Whole(min.into(), max.into()))
 }
 
-pub(super) fn count(value: &Value, min: u32, max: u32) -> Read<Count> {
-    if text(value) == Some("auto") {
+pub(super) fn count(value: &TreeValue, min: u32, max: u32) -> Read<Count> {
+    if value.text() == Some("auto") {
         return Ok(Count::Auto);
     }
     whole(value, min, max)
         .map(Count::Exactly)
-        .map_err(|_| Expected::AutoOrWhole(min.into(), max.into()))
+        .map_err(|_| Expectation::AutoOrWhole(min.into(), max.into()))
 }
 
-pub(super) fn cpu(value: &Value) -> Read<Option<u16>> {
+pub(super) fn cpu(value: &TreeValue) -> Read<Option<u16>> {
     let last = u32::from(limits::CPUS_MAX) - 1;
     match count(value, 0, last)? {
         Count::Auto => Ok(None),
@@ -174,25 +114,23 @@ pub(super) fn cpu(value: &Value) -> Read<Option<u16>> {
 }
 
 /// A list such as `2-5,8`, in the order given; a single number is a list of one.
-pub(super) fn cpus(value: &Value) -> Read<Option<Vec<u16>>> {
-    let one = match value {
-        Value::Whole(number) => number.to_string(),
-        Value::Text(text) | Value::Loose(text) => text.clone(),
-        _ => return Err(Expected::Cpus),
+pub(super) fn cpus(value: &TreeValue) -> Read<Option<Vec<u16>>> {
+    let (TreeValue::Number(text) | TreeValue::Text(text) | TreeValue::Loose(text)) = value else {
+        return Err(Expectation::Cpus);
     };
-    if one == "auto" {
+    if &**text == "auto" {
         return Ok(None);
     }
     let mut cpus = Vec::new();
-    for part in one.split(',') {
+    for part in text.split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last) = (cpu_number(first)?, cpu_number(last)?);
         if first > last {
-            return Err(Expected::Cpus);
+            return Err(Expectation::Cpus);
         }
         for cpu in first..=last {
             if cpus.contains(&cpu) {
-                return Err(Expected::Cpus);
+                return Err(Expectation::Cpus);
             }
             cpus.push(cpu);
         }
@@ -204,53 +142,55 @@ fn cpu_number(text: &str) -> Read<u16> {
     let text = text.trim();
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let number = if digits { text.parse().ok() } else { None };
-    number.filter(|cpu| *cpu < limits::CPUS_MAX).ok_or(Expected::Cpus)
+    number.filter(|cpu| *cpu < limits::CPUS_MAX).ok_or(Expectation::Cpus)
 }
 
-pub(super) fn duration(value: &Value, min_ms: u64, max_ms: u64) -> Read<DurationMs> {
+pub(super) fn duration(value: &TreeValue, min_ms: u64, max_ms: u64) -> Read<DurationMs> {
     debug_assert!(min_ms <= max_ms && max_ms <= DURATION_MAX.0);
-    text(value)
+    value
+        .text()
         .and_then(|text| parse_duration(text).ok())
         .filter(|duration| (min_ms..=max_ms).contains(&duration.0))
-        .ok_or(Expected::Duration(DurationMs(min_ms), DurationMs(max_ms)))
+        .ok_or(Expectation::Duration(DurationMs(min_ms), DurationMs(max_ms)))
 }
 
 /// A size such as `256MiB`; a bare number is bytes.
-pub(super) fn size(value: &Value, min: u64, max: u64) -> Read<u64> {
-    let bytes = number(value).or_else(|| {
-        let text = text(value)?;
+pub(super) fn size(value: &TreeValue, min: u64, max: u64) -> Read<u64> {
+    let bytes = value.whole().or_else(|| {
+        let text = value.text()?;
         let (digits, power) = SIZE_UNITS
             .iter()
             .find_map(|(name, power)| Some((text.strip_suffix(name)?.trim_end(), *power)))?;
-        let number: u64 = number(&Value::Loose(digits.to_owned()))?;
-        number.checked_mul(1 << power)
+        TreeValue::Loose(digits.into()).whole()?.checked_mul(1 << power)
     });
-    bytes.filter(|bytes| (min..=max).contains(bytes)).ok_or(Expected::Size(min, max))
+    let bytes = bytes.and_then(|bytes| u64::try_from(bytes).ok());
+    bytes.filter(|bytes| (min..=max).contains(bytes)).ok_or(Expectation::Size(min, max))
 }
 
 /// The value that stands at the word's place in the list.
 pub(super) fn one_of<T: Copy>(
-    value: &Value,
+    value: &TreeValue,
     words: &'static [&'static str],
     values: &[T],
 ) -> Read<T> {
     assert_eq!(words.len(), values.len(), "each word has its value");
-    text(value)
+    value
+        .text()
         .and_then(|text| words.iter().position(|word| *word == text))
         .map(|index| values[index])
-        .ok_or(Expected::OneOf(words))
+        .ok_or(Expectation::OneOf(words))
 }
 
-pub(super) fn addresses(value: &Value) -> Result<Vec<SocketAddr>, Refusal> {
-    let expected = Expected::Addresses(limits::LISTENERS_MAX);
+pub(super) fn addresses(value: &TreeValue) -> Result<Vec<SocketAddr>, ValueRefusal> {
+    let expected = Expectation::Addresses(limits::LISTENERS_MAX);
     // One address of a file needs no list around it.
     let one = match value {
-        Value::Text(text) => Some(Value::Loose(text.clone())),
+        TreeValue::Text(text) => Some(TreeValue::Loose(text.clone())),
         _ => None,
     };
     let value = one.as_ref().unwrap_or(value);
     let whole = (expected, limits::LISTENERS_MAX);
-    let addresses = list(value, whole, Expected::Address, |text| text.parse().ok())?;
+    let addresses = list(value, whole, Expectation::Address, |text| text.parse().ok())?;
     if addresses.is_empty() {
         return Err(expected.into());
     }
@@ -259,47 +199,47 @@ pub(super) fn addresses(value: &Value) -> Result<Vec<SocketAddr>, Refusal> {
     Ok(addresses)
 }
 
-pub(super) fn admin(value: &Value) -> Read<AdminAddress> {
-    let text = text(value).ok_or(Expected::AdminAddress)?;
+pub(super) fn admin(value: &TreeValue) -> Read<AdminAddress> {
+    let text = value.text().ok_or(Expectation::AdminAddress)?;
     match text.strip_prefix("unix:") {
         Some(path) if path.starts_with('/') && path.len() > 1 && !path.contains('\0') => {
             Ok(AdminAddress::Unix(PathBuf::from(path)))
         }
-        Some(_) => Err(Expected::AdminAddress),
-        None => text.parse().map(AdminAddress::Tcp).map_err(|_| Expected::AdminAddress),
+        Some(_) => Err(Expectation::AdminAddress),
+        None => text.parse().map(AdminAddress::Tcp).map_err(|_| Expectation::AdminAddress),
     }
 }
 
-pub(super) fn path(value: &Value) -> Read<PathBuf> {
-    let text = text(value).filter(|text| !text.is_empty() && !text.contains('\0'));
-    text.map(PathBuf::from).ok_or(Expected::Path)
+pub(super) fn path(value: &TreeValue) -> Read<PathBuf> {
+    let text = value.text().filter(|text| !text.is_empty() && !text.contains('\0'));
+    text.map(PathBuf::from).ok_or(Expectation::Path)
 }
 
-pub(super) fn optional_path(value: &Value) -> Read<Option<PathBuf>> {
-    if text(value) == Some("") {
+pub(super) fn optional_path(value: &TreeValue) -> Read<Option<PathBuf>> {
+    if value.text() == Some("") {
         return Ok(None);
     }
-    path(value).map(Some).map_err(|_| Expected::OptionalPath)
+    path(value).map(Some).map_err(|_| Expectation::OptionalPath)
 }
 
-pub(super) fn zone(value: &Value) -> Read<String> {
+pub(super) fn zone(value: &TreeValue) -> Read<String> {
     // The bundled database alone: what a name means must not differ between hosts.
     let known = |text: &&str| jiff::tz::TimeZoneDatabase::bundled().get(text).is_ok();
-    text(value).filter(known).map(str::to_owned).ok_or(Expected::Zone)
+    value.text().filter(known).map(str::to_owned).ok_or(Expectation::Zone)
 }
 
-pub(super) fn keys(value: &Value) -> Result<Vec<Secret>, Refusal> {
-    let keys = list(value, (Expected::Keys, limits::KEYS_MAX), Expected::Key, |text| {
+pub(super) fn keys(value: &TreeValue) -> Result<Vec<SecretText>, ValueRefusal> {
+    let keys = list(value, (Expectation::Keys, limits::KEYS_MAX), Expectation::Key, |text| {
         let length = (limits::KEY_BYTES_MIN..=limits::KEY_BYTES_MAX).contains(&text.len());
         let visible = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',');
-        (length && visible).then(|| Secret::new(text.to_owned()))
+        (length && visible).then(|| SecretText::new(text.to_owned()))
     })?;
     all_differ(&keys, |a, b| a == b)?;
     Ok(keys)
 }
 
-pub(super) fn users(value: &Value) -> Result<Vec<String>, Refusal> {
-    list(value, (Expected::Users, limits::LOG_USERS_MAX), Expected::User, |user| {
+pub(super) fn users(value: &TreeValue) -> Result<Vec<String>, ValueRefusal> {
+    list(value, (Expectation::Users, limits::LOG_USERS_MAX), Expectation::User, |user| {
         let length = (1..=limits::USER_BYTES_MAX).contains(&user.len());
         (length && !user.contains(char::is_control)).then(|| user.to_owned())
     })

@@ -19,8 +19,8 @@ use super::body::ChunkDecoder;
 use super::early::EarlyAnswers;
 use super::head::{HeadReader, Request};
 use super::pool::BufferPool;
-use super::refusal::Refusal;
-use super::reply::{CONTINUE, Frame};
+use super::refusal::HttpRefusal;
+use super::reply::{CONTINUE, ResponseFlags};
 use super::slots::Slots;
 use nudged_base::limits::{
     ADMIN_BODY_BYTES_MAX, BODY_BYTES_MAX, CONNECTION_INPUT_BYTES_MAX, LINGER_BYTES_MAX,
@@ -32,7 +32,7 @@ pub(crate) const CONNECTION_BYTES_MAX: usize = 128;
 const _: () = assert!(size_of::<Connection>() <= CONNECTION_BYTES_MAX);
 
 /// What every call takes from its turn of the loop.
-pub struct Turn<'t> {
+pub struct ConnectionTurn<'t> {
     /// The turn's time.
     pub now: MonoNs,
     /// The turn's date in IMF form, 29 bytes.
@@ -69,7 +69,7 @@ pub enum Expiry {
 
 /// How far the end of a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum ConnectionEnd {
     /// It goes on, or is waiting for its end.
     Open,
     /// All is sent: shut the sending direction down, say so by [`Connection::shut_down`], and go on
@@ -147,7 +147,7 @@ pub struct Connection {
     sending_bytes: u32,
     phase: Phase,
     flags: u16,
-    refusal: Option<Refusal>,
+    refusal: Option<HttpRefusal>,
 }
 
 impl Connection {
@@ -185,7 +185,7 @@ impl Connection {
     /// Takes bytes that have arrived. Each whole request goes to `handler` with its slot and the
     /// buffer for its answer, to which it may only append; what breaks the rules is answered here.
     /// Allocates only where a buffer has to be had or to grow.
-    pub fn receive<H>(&mut self, bytes: &[u8], turn: &mut Turn<'_>, handler: &mut H)
+    pub fn receive<H>(&mut self, bytes: &[u8], turn: &mut ConnectionTurn<'_>, handler: &mut H)
     where
         H: FnMut(&Request<'_>, u32, &mut Vec<u8>) -> Answer,
     {
@@ -206,7 +206,7 @@ impl Connection {
 
     /// Goes on with bytes that had to wait for answers or sends: to be called where
     /// [`Connection::can_resume`] says so.
-    pub fn resume<H>(&mut self, turn: &mut Turn<'_>, handler: &mut H)
+    pub fn resume<H>(&mut self, turn: &mut ConnectionTurn<'_>, handler: &mut H)
     where
         H: FnMut(&Request<'_>, u32, &mut Vec<u8>) -> Answer,
     {
@@ -239,13 +239,13 @@ impl Connection {
     pub fn answer(
         &mut self,
         slot: u32,
-        turn: &mut Turn<'_>,
-        write: impl FnOnce(&mut Vec<u8>, &Frame<'_>),
+        turn: &mut ConnectionTurn<'_>,
+        write: impl FnOnce(&mut Vec<u8>, &ResponseFlags<'_>),
     ) -> bool {
         let Some(index) = self.slots.waiting(slot) else { return false };
         let close = self.closes_after(index);
         let (head_only, http_1_0) = self.slots.kind(index);
-        let frame = Frame { date: turn.date, close, head_only, http_1_0 };
+        let frame = ResponseFlags { date: turn.date, close, head_only, http_1_0 };
         let before = self.output.len() + self.slots.held_bytes();
         if close && !self.has(flag::CLOSING) {
             self.flags |= flag::CLOSING | flag::LINGER;
@@ -286,7 +286,7 @@ impl Connection {
         &mut self,
         mut buffer: Vec<u8>,
         result: Result<usize, SendFailed>,
-        turn: &mut Turn<'_>,
+        turn: &mut ConnectionTurn<'_>,
     ) {
         debug_assert!(self.has(flag::SENDING) || self.has(flag::DEAD));
         self.flags &= !flag::SENDING;
@@ -311,7 +311,7 @@ impl Connection {
 
     /// The peer has ended its direction: whole requests are still answered, those that wait in the
     /// buffer too, then the connection ends.
-    pub fn peer_closed(&mut self, turn: &mut Turn<'_>) {
+    pub fn peer_closed(&mut self, turn: &mut ConnectionTurn<'_>) {
         self.flags = (self.flags | flag::PEER_CLOSED) & !flag::FRESH;
         self.settle(turn);
     }
@@ -324,33 +324,33 @@ impl Connection {
 
     /// As [`Connection::lame_duck`], and the connection ends as soon as it is idle. One that has
     /// not sent a byte yet keeps its time for it.
-    pub fn drain(&mut self, turn: &mut Turn<'_>) {
+    pub fn drain(&mut self, turn: &mut ConnectionTurn<'_>) {
         self.flags |= flag::DRAINING | flag::IDLE_ENDS;
         self.settle(turn);
     }
 
     /// What the end of this connection needs now.
-    pub fn ending(&self) -> Ending {
+    pub fn ending(&self) -> ConnectionEnd {
         if self.has(flag::DEAD) {
-            return Ending::Close;
+            return ConnectionEnd::Close;
         }
         let done = self.slots.is_empty() && self.output.is_empty() && !self.has(flag::SENDING);
         if !done || !self.has(flag::CLOSING) {
-            return Ending::Open;
+            return ConnectionEnd::Open;
         }
         match self.has(flag::LINGER) && !self.has(flag::PEER_CLOSED) {
-            true if self.has(flag::SHUT) => Ending::Open,
-            true => Ending::ShutDown,
-            false => Ending::Close,
+            true if self.has(flag::SHUT) => ConnectionEnd::Open,
+            true => ConnectionEnd::ShutDown,
+            false => ConnectionEnd::Close,
         }
     }
 
     /// Whether the connection is to be closed now.
     pub fn should_close(&self) -> bool {
-        self.ending() == Ending::Close
+        self.ending() == ConnectionEnd::Close
     }
 
-    /// The sending direction has been shut down, as [`Ending::ShutDown`] asked for.
+    /// The sending direction has been shut down, as [`ConnectionEnd::ShutDown`] asked for.
     pub fn shut_down(&mut self, now: MonoNs) {
         debug_assert!(self.has(flag::CLOSING));
         self.flags |= flag::SHUT;
@@ -359,7 +359,7 @@ impl Connection {
     }
 
     /// Why the connection refused its last request, where it did: for counters.
-    pub fn refusal(&self) -> Option<Refusal> {
+    pub fn refusal(&self) -> Option<HttpRefusal> {
         self.refusal
     }
 
@@ -408,7 +408,7 @@ impl Connection {
     }
 
     /// Draws the conclusions after each change.
-    fn settle(&mut self, turn: &mut Turn<'_>) {
+    fn settle(&mut self, turn: &mut ConnectionTurn<'_>) {
         let ended = self.has(flag::PEER_CLOSED) && (self.in_request() || self.input.is_empty());
         if ended {
             self.flags |= flag::CLOSING;

@@ -7,8 +7,8 @@ use memchr::memmem;
 use super::fields::Fields;
 use super::head::Request;
 use super::line::RequestLine;
-use super::refusal::Refusal;
-use super::reply::Frame;
+use super::refusal::HttpRefusal;
+use super::reply::ResponseFlags;
 use super::scan::{is_target, token_length};
 
 /// What the owner of a connection has to say about requests that it is not handed.
@@ -16,9 +16,9 @@ pub trait EarlyAnswers {
     /// Appends the whole answer of a request that was refused. The default is the refusal's own.
     fn write_refused(
         &self,
-        refusal: Refusal,
-        begun: &Begun<'_>,
-        frame: &Frame<'_>,
+        refusal: HttpRefusal,
+        begun: &HeadArrival<'_>,
+        frame: &ResponseFlags<'_>,
         out: &mut Vec<u8>,
     ) {
         let _ = begun;
@@ -28,7 +28,12 @@ pub trait EarlyAnswers {
     /// Appends the whole answer where a request's head alone decides it, and says whether it did.
     /// Asked only where the client waits for `100 Continue` (RFC 9110, 10.1.1); the request has no
     /// body yet. The default waits for the body.
-    fn answer_head(&self, request: &Request<'_>, frame: &Frame<'_>, out: &mut Vec<u8>) -> bool {
+    fn answer_head(
+        &self,
+        request: &Request<'_>,
+        frame: &ResponseFlags<'_>,
+        out: &mut Vec<u8>,
+    ) -> bool {
         let _ = (request, frame, out);
         false
     }
@@ -43,22 +48,22 @@ impl EarlyAnswers for Plain {}
 /// What can be told of a head that is wrong or has not ended: read leniently, so nothing of it may
 /// be relied upon or echoed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Begun<'b> {
+pub struct HeadArrival<'b> {
     /// The path, where there is one as far as the bytes go.
     pub path: Option<&'b str>,
     /// `Origin`, where its line has arrived and stands once.
     pub origin: Option<&'b [u8]>,
 }
 
-impl<'b> Begun<'b> {
+impl<'b> HeadArrival<'b> {
     /// Looks for path and origin in `bytes`, which start with the request's first byte and go as
     /// far as they have arrived. Does not allocate.
-    pub fn of(bytes: &'b [u8]) -> Begun<'b> {
+    pub fn of(bytes: &'b [u8]) -> HeadArrival<'b> {
         let end = memmem::find(bytes, b"\r\n");
         let line = &bytes[..end.unwrap_or(bytes.len())];
         let whole = end.and_then(|_| RequestLine::parse(line).ok());
         let path = whole.map_or_else(|| begun_path(line), |line| Some(line.target.path));
-        Begun { path, origin: end.and_then(|end| find_origin(&bytes[end + 2..])) }
+        HeadArrival { path, origin: end.and_then(|end| find_origin(&bytes[end + 2..])) }
     }
 }
 
@@ -110,8 +115,8 @@ mod tests {
         ];
         for (bytes, path, origin) in cases {
             let bytes = bytes.concat();
-            let want = Begun { path: *path, origin: origin.map(str::as_bytes) };
-            assert_eq!(Begun::of(bytes.as_bytes()), want, "{bytes:?}");
+            let want = HeadArrival { path: *path, origin: origin.map(str::as_bytes) };
+            assert_eq!(HeadArrival::of(bytes.as_bytes()), want, "{bytes:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Fields of heads and of trailer sections: cut into name and value, and the rules on names.
 //! Knows nothing of what a field means.
 
-use super::refusal::Refusal;
+use super::refusal::HttpRefusal;
 use super::scan::{token_length, trim, value_length};
 
 /// One field.
@@ -28,21 +28,21 @@ impl<'b> Fields<'b> {
     /// The next field; none at the empty line, or where the lines end without one.
     ///
     /// # Errors
-    /// [`Refusal::MalformedField`] and [`Refusal::MalformedValue`].
-    pub(super) fn next(&mut self) -> Result<Option<Field<'b>>, Refusal> {
+    /// [`HttpRefusal::MalformedField`] and [`HttpRefusal::MalformedValue`].
+    pub(super) fn next(&mut self) -> Result<Option<Field<'b>>, HttpRefusal> {
         if matches!(self.rest, [] | [b'\r', b'\n', ..]) {
             return Ok(None);
         }
         let colon = token_length(self.rest);
         // A line that starts with white space is a folded one: its first token is empty.
         if colon == 0 || self.rest.get(colon) != Some(&b':') {
-            return Err(Refusal::MalformedField);
+            return Err(HttpRefusal::MalformedField);
         }
         let (name, after) = (&self.rest[..colon], &self.rest[colon + 1..]);
         let (value, end) = after.split_at(value_length(after));
         // CR stands at the ends of lines alone, so any other byte here is one that may not be.
         if end.first() != Some(&b'\r') {
-            return Err(Refusal::MalformedValue);
+            return Err(HttpRefusal::MalformedValue);
         }
         self.rest = &end[2..];
         Ok(Some(Field { name, value: trim(value) }))
@@ -94,14 +94,14 @@ const NOT_TRAILERS: [&str; 24] = [
 /// Checks whole lines of a trailer section; their fields are dropped.
 ///
 /// # Errors
-/// [`Refusal::MalformedTrailer`] where a field is malformed, disguised or may not be a trailer.
-pub(super) fn check_trailers(section: &[u8]) -> Result<(), Refusal> {
+/// [`HttpRefusal::MalformedTrailer`] where a field is malformed, disguised or may not be a trailer.
+pub(super) fn check_trailers(section: &[u8]) -> Result<(), HttpRefusal> {
     let mut fields = Fields::new(section);
-    while let Some(field) = fields.next().map_err(|_| Refusal::MalformedTrailer)? {
+    while let Some(field) = fields.next().map_err(|_| HttpRefusal::MalformedTrailer)? {
         let forbidden =
             NOT_TRAILERS.iter().any(|name| field.name.eq_ignore_ascii_case(name.as_bytes()));
         if forbidden || is_disguised(field.name) {
-            return Err(Refusal::MalformedTrailer);
+            return Err(HttpRefusal::MalformedTrailer);
         }
     }
     Ok(())
@@ -142,9 +142,13 @@ mod tests {
         assert_eq!(fields.next(), Ok(None));
         for bad in ["a\r\n\r\n", ": x\r\n\r\n", "a : x\r\n\r\n", " a: x\r\n\r\n", "a,b: x\r\n\r\n"]
         {
-            assert_eq!(Fields::new(bad.as_bytes()).next(), Err(Refusal::MalformedField), "{bad:?}");
+            assert_eq!(
+                Fields::new(bad.as_bytes()).next(),
+                Err(HttpRefusal::MalformedField),
+                "{bad:?}"
+            );
         }
-        assert_eq!(Fields::new(b"a: \x0b\r\n\r\n").next(), Err(Refusal::MalformedValue));
+        assert_eq!(Fields::new(b"a: \x0b\r\n\r\n").next(), Err(HttpRefusal::MalformedValue));
     }
 
     #[test]
@@ -155,7 +159,7 @@ mod tests {
             let section = format!("x: 1\r\n{}: 1\r\n\r\n", name.to_uppercase());
             assert_eq!(
                 check_trailers(section.as_bytes()),
-                Err(Refusal::MalformedTrailer),
+                Err(HttpRefusal::MalformedTrailer),
                 "{name}"
             );
         }

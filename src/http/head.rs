@@ -18,8 +18,8 @@ use memchr::memchr;
 
 use super::kept::{Kept, Repeatable, seen};
 use super::line::{RequestLine, check_begin};
-use super::refusal::Refusal;
-use super::reply::Frame;
+use super::refusal::HttpRefusal;
+use super::reply::ResponseFlags;
 use super::scan::HeadScan;
 
 /// Methods that this server answers. Others are refused while framing: 501 for an unknown one, 405
@@ -86,9 +86,9 @@ pub struct Request<'b> {
 
 impl Request<'_> {
     /// The frame of an answer that is written at once.
-    pub fn frame<'d>(&self, date: &'d str) -> Frame<'d> {
+    pub fn frame<'d>(&self, date: &'d str) -> ResponseFlags<'d> {
         let head_only = self.method == Method::Head;
-        Frame { date, close: self.close, head_only, http_1_0: self.http_1_0 }
+        ResponseFlags { date, close: self.close, head_only, http_1_0: self.http_1_0 }
     }
 }
 
@@ -157,7 +157,7 @@ impl HeadReader {
         &mut self,
         bytes: &'b [u8],
         body_bytes_max: usize,
-    ) -> Result<Option<(Head<'b>, usize)>, Refusal> {
+    ) -> Result<Option<(Head<'b>, usize)>, HttpRefusal> {
         let scanned = self.scan.advance(bytes);
         if let Ok(Some(end)) = scanned {
             return parse(&bytes[..end], body_bytes_max).map(|head| Some((head, end)));
@@ -168,7 +168,7 @@ impl HeadReader {
     }
 
     /// Judges the lines that have ended since the last call, and the begin of the first.
-    fn judge(&mut self, bytes: &[u8], body_bytes_max: usize) -> Result<(), Refusal> {
+    fn judge(&mut self, bytes: &[u8], body_bytes_max: usize) -> Result<(), HttpRefusal> {
         let end = self.scan.line_start();
         if end == 0 {
             return check_begin(&bytes[..self.scan.scanned().min(bytes.len())]);
@@ -194,7 +194,7 @@ impl HeadReader {
 }
 
 /// The request line of a head, of which it has ended, and where the next line begins.
-fn request_line(head: &[u8]) -> Result<(RequestLine<'_>, usize), Refusal> {
+fn request_line(head: &[u8]) -> Result<(RequestLine<'_>, usize), HttpRefusal> {
     let end = memchr(b'\r', head).expect("a line that has ended has an end");
     Ok((RequestLine::parse(&head[..end])?, end + 2))
 }
@@ -204,13 +204,13 @@ fn request_line(head: &[u8]) -> Result<(RequestLine<'_>, usize), Refusal> {
 ///
 /// # Errors
 /// The first line that breaks a rule; at the end, a `Host` that is missing.
-pub(super) fn parse(head: &[u8], body_bytes_max: usize) -> Result<Head<'_>, Refusal> {
+pub(super) fn parse(head: &[u8], body_bytes_max: usize) -> Result<Head<'_>, HttpRefusal> {
     let (line, fields) = request_line(head)?;
     let seen = if line.http_1_0 { seen::HTTP_1_0 } else { 0 };
     let mut kept = Kept { seen, ..Kept::default() };
     kept.take_all(&head[fields..], body_bytes_max, || line.target.authority)?;
     if !line.http_1_0 && !kept.has(seen::HOST) {
-        return Err(Refusal::MissingHost);
+        return Err(HttpRefusal::MissingHost);
     }
     let framing = match kept.has(seen::TRANSFER_ENCODING) {
         true => Framing::Chunked,

@@ -3,7 +3,7 @@
 
 use super::authority::Authority;
 use super::fields::{Field, Fields, is_disguised};
-use super::refusal::Refusal;
+use super::refusal::HttpRefusal;
 use super::scan::trim;
 use nudged_base::limits::CONTENT_LENGTH_MAX;
 
@@ -76,7 +76,7 @@ impl<'b> Kept<'b> {
         section: &'b [u8],
         body_bytes_max: usize,
         authority: impl Fn() -> Option<(Authority<'a>, u16)>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), HttpRefusal> {
         let mut fields = Fields::new(section);
         while let Some(field) = fields.next()? {
             self.take(field, body_bytes_max, &authority, fields)?;
@@ -92,7 +92,7 @@ impl<'b> Kept<'b> {
         body_bytes_max: usize,
         authority: &impl Fn() -> Option<(Authority<'a>, u16)>,
         rest: Fields<'b>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), HttpRefusal> {
         let Field { name, value } = field;
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         let repeatable = |name| Repeatable { name, first: value, rest };
@@ -131,15 +131,15 @@ impl<'b> Kept<'b> {
                 *place = Some(if place.is_some() { b"" } else { value });
             }
             // The shorter of the two names has 14 bytes, and folding only shortens.
-            14.. if is_disguised(name) => return Err(Refusal::DisguisedField),
+            14.. if is_disguised(name) => return Err(HttpRefusal::DisguisedField),
             _ => {}
         }
         Ok(())
     }
 
-    fn once(&mut self, bit: u16) -> Result<(), Refusal> {
+    fn once(&mut self, bit: u16) -> Result<(), HttpRefusal> {
         if self.has(bit) {
-            return Err(Refusal::RepeatedField);
+            return Err(HttpRefusal::RepeatedField);
         }
         self.seen |= bit;
         Ok(())
@@ -156,7 +156,7 @@ impl<'b> Kept<'b> {
     /// A list of expectations, of which we know one (RFC 9110, 10.1.1); empty elements are ignored,
     /// a list without any other is not. HTTP/1.0 knows no interim answers, so there it says
     /// nothing.
-    fn take_expect(&mut self, value: &[u8]) -> Result<(), Refusal> {
+    fn take_expect(&mut self, value: &[u8]) -> Result<(), HttpRefusal> {
         if self.has(seen::HTTP_1_0) {
             return Ok(());
         }
@@ -164,56 +164,58 @@ impl<'b> Kept<'b> {
         let is_known = |element: &[u8]| element.eq_ignore_ascii_case(b"100-continue");
         let is_any = elements.clone().any(is_known);
         if !is_any || !elements.all(|element| element.is_empty() || is_known(element)) {
-            return Err(Refusal::ExpectationFailed);
+            return Err(HttpRefusal::ExpectationFailed);
         }
         self.expects_continue = true;
         Ok(())
     }
 
-    fn take_content_length(&mut self, value: &[u8], max: usize) -> Result<(), Refusal> {
+    fn take_content_length(&mut self, value: &[u8], max: usize) -> Result<(), HttpRefusal> {
         self.once(seen::CONTENT_LENGTH)?;
         if self.has(seen::TRANSFER_ENCODING) {
-            return Err(Refusal::ConflictingLengths);
+            return Err(HttpRefusal::ConflictingLengths);
         }
         self.content_length = content_length(value)?;
         match usize::try_from(self.content_length) {
             Ok(length) if length <= max => Ok(()),
-            _ => Err(Refusal::BodyTooLarge),
+            _ => Err(HttpRefusal::BodyTooLarge),
         }
     }
 
     /// Exactly `chunked`: any other coding, a list of them, or one in HTTP/1.0 is refused.
-    fn take_transfer_encoding(&mut self, value: &[u8]) -> Result<(), Refusal> {
+    fn take_transfer_encoding(&mut self, value: &[u8]) -> Result<(), HttpRefusal> {
         self.once(seen::TRANSFER_ENCODING)?;
         if self.has(seen::CONTENT_LENGTH) {
-            return Err(Refusal::ConflictingLengths);
+            return Err(HttpRefusal::ConflictingLengths);
         }
         if self.has(seen::HTTP_1_0) || !value.eq_ignore_ascii_case(b"chunked") {
-            return Err(Refusal::TransferEncoding);
+            return Err(HttpRefusal::TransferEncoding);
         }
         Ok(())
     }
 }
 
-fn check_host(value: &[u8], authority: Option<(Authority<'_>, u16)>) -> Result<(), Refusal> {
-    let host = Authority::parse(value).ok_or(Refusal::MalformedHost)?;
+fn check_host(value: &[u8], authority: Option<(Authority<'_>, u16)>) -> Result<(), HttpRefusal> {
+    let host = Authority::parse(value).ok_or(HttpRefusal::MalformedHost)?;
     match authority {
-        Some((authority, port)) if !authority.agrees(&host, port) => Err(Refusal::HostDisagrees),
+        Some((authority, port)) if !authority.agrees(&host, port) => {
+            Err(HttpRefusal::HostDisagrees)
+        }
         _ => Ok(()),
     }
 }
 
-fn content_length(digits: &[u8]) -> Result<u64, Refusal> {
+fn content_length(digits: &[u8]) -> Result<u64, HttpRefusal> {
     let leading_zero = digits.len() > 1 && digits[0] == b'0';
     if digits.is_empty() || leading_zero || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(Refusal::ContentLength);
+        return Err(HttpRefusal::ContentLength);
     }
     let mut length: u64 = 0;
     for digit in digits {
         // The bound holds before each step, so the step does not overflow.
         length = length * 10 + u64::from(digit - b'0');
         if length > CONTENT_LENGTH_MAX {
-            return Err(Refusal::ContentLength);
+            return Err(HttpRefusal::ContentLength);
         }
     }
     Ok(length)

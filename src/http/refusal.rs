@@ -3,7 +3,7 @@
 //! Each refusal has one fixed answer: nothing of the input is echoed. The connection closes after
 //! it, since where the next request would start is no longer known.
 
-use super::reply::{self, Frame};
+use super::reply::{self, ResponseFlags};
 
 /// What `Allow` says where a method is refused on every route.
 const METHODS: &[u8] = b"GET, HEAD, POST, PUT, DELETE, OPTIONS";
@@ -12,27 +12,27 @@ macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident $status:literal $code:literal $field:literal,)*) => {
         /// A reason to refuse a request, at the level of HTTP.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Refusal {
+        pub enum HttpRefusal {
             $($(#[$doc])* $name,)*
         }
 
-        impl Refusal {
+        impl HttpRefusal {
             /// Every refusal, for counters and tests.
-            pub const ALL: &'static [Refusal] = &[$(Refusal::$name),*];
+            pub const ALL: &'static [HttpRefusal] = &[$(HttpRefusal::$name),*];
 
             /// The status of the answer.
             pub fn status(self) -> u16 {
-                match self { $(Refusal::$name => $status,)* }
+                match self { $(HttpRefusal::$name => $status,)* }
             }
 
             /// The code of the answer's body; unique, so it names a counter too.
             pub fn code(self) -> &'static str {
-                match self { $(Refusal::$name => $code,)* }
+                match self { $(HttpRefusal::$name => $code,)* }
             }
 
             fn body(self) -> &'static str {
                 match self {
-                    $(Refusal::$name => concat!(
+                    $(HttpRefusal::$name => concat!(
                         "{\"error\":{\"code\":\"", $code, "\",\"field\":", $field, "}}"
                     ),)*
                 }
@@ -96,18 +96,18 @@ refusals! {
     UnsupportedVersion 505 "unsupported_version" "null",
 }
 
-impl Refusal {
+impl HttpRefusal {
     /// Appends the whole answer, with the fields that `write_fields` appends. Allocates only where
     /// `out` has to grow.
     pub fn write(
         self,
         out: &mut Vec<u8>,
-        frame: &Frame<'_>,
+        frame: &ResponseFlags<'_>,
         write_fields: impl FnOnce(&mut Vec<u8>),
     ) {
         debug_assert!(frame.close, "what follows a refused request is not known");
         reply::start(out, self.status(), frame);
-        if self == Refusal::MethodNotAllowed {
+        if self == HttpRefusal::MethodNotAllowed {
             reply::field(out, "Allow", METHODS);
         }
         write_fields(out);
@@ -119,7 +119,7 @@ impl Refusal {
 /// again in a second; with the fields that `write_fields` appends. `date` in IMF form. Allocates
 /// only where `out` has to grow.
 pub fn write_overloaded(out: &mut Vec<u8>, date: &str, write_fields: impl FnOnce(&mut Vec<u8>)) {
-    let frame = Frame { date, close: true, head_only: false, http_1_0: false };
+    let frame = ResponseFlags { date, close: true, head_only: false, http_1_0: false };
     reply::start(out, 503, &frame);
     reply::field(out, "Retry-After", b"1");
     write_fields(out);
@@ -134,9 +134,9 @@ mod tests {
     #[test]
     fn every_refusal_has_a_code_of_its_own_and_a_body_of_json() {
         let date = "Sun, 06 Nov 1994 08:49:37 GMT";
-        let frame = Frame { date, close: true, head_only: false, http_1_0: false };
+        let frame = ResponseFlags { date, close: true, head_only: false, http_1_0: false };
         let mut codes = Vec::new();
-        for refusal in Refusal::ALL {
+        for refusal in HttpRefusal::ALL {
             let body: serde_json::Value = serde_json::from_str(refusal.body()).unwrap();
             assert_eq!(body["error"]["code"], refusal.code());
             assert!(body["error"].get("field").is_some());
@@ -161,6 +161,6 @@ mod tests {
         assert_eq!(body["error"]["code"], "overloaded");
         codes.sort_unstable();
         codes.dedup();
-        assert_eq!(codes.len(), Refusal::ALL.len());
+        assert_eq!(codes.len(), HttpRefusal::ALL.len());
     }
 }

@@ -2,7 +2,7 @@
 //! has to grow.
 //!
 //! An answer is [`start`], any number of [`field`]s, and one of the two ends. Knows nothing of
-//! connections: whether one closes is told by the [`Frame`]. No `Server` field is ever sent.
+//! connections: whether one closes is told by [`ResponseFlags`]. No `Server` field is ever sent.
 
 use std::io::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
@@ -21,7 +21,7 @@ pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// What an answer's head takes from its connection and its turn.
 #[derive(Clone, Copy, Debug)]
-pub struct Frame<'a> {
+pub struct ResponseFlags<'a> {
     /// The date in IMF form, 29 bytes.
     pub date: &'a str,
     /// The connection closes after this answer.
@@ -36,7 +36,7 @@ pub struct Frame<'a> {
 ///
 /// # Panics
 /// Where the status is none that this server sends: [`status_line`] lists them.
-pub fn start(out: &mut Vec<u8>, status: u16, frame: &Frame<'_>) {
+pub fn start(out: &mut Vec<u8>, status: u16, frame: &ResponseFlags<'_>) {
     debug_assert_eq!(frame.date.len(), DATE_BYTES);
     let line = status_line(status).expect("a status that the table lists");
     out.extend_from_slice(line.as_bytes());
@@ -65,7 +65,12 @@ pub fn end_without_body(out: &mut Vec<u8>) {
 
 /// Ends an answer with a body: `Content-Type`, `Content-Length` and, unless the request was HEAD,
 /// the body itself. An empty body gives `Content-Length: 0` and no type.
-pub fn end_with_body(out: &mut Vec<u8>, content_type: &str, body: &[u8], frame: &Frame<'_>) {
+pub fn end_with_body(
+    out: &mut Vec<u8>,
+    content_type: &str,
+    body: &[u8],
+    frame: &ResponseFlags<'_>,
+) {
     if body.is_empty() {
         out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
         return;
@@ -102,7 +107,7 @@ impl ImfDate {
         }
     }
 
-    /// The 29 bytes, for [`Frame::date`].
+    /// The 29 bytes, for [`ResponseFlags::date`].
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.text).expect("IMF form is ASCII")
     }
@@ -174,9 +179,10 @@ mod tests {
     use super::*;
 
     const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
-    const OPEN: Frame<'_> = Frame { date: DATE, close: false, head_only: false, http_1_0: false };
+    const OPEN: ResponseFlags<'_> =
+        ResponseFlags { date: DATE, close: false, head_only: false, http_1_0: false };
 
-    fn answer(status: u16, frame: &Frame<'_>, body: Option<&str>) -> String {
+    fn answer(status: u16, frame: &ResponseFlags<'_>, body: Option<&str>) -> String {
         let mut out = Vec::new();
         start(&mut out, status, frame);
         field(&mut out, "Nudge-Reason", b"gap");
@@ -190,10 +196,10 @@ mod tests {
     #[test]
     fn each_frame_has_its_own_bytes() {
         let date = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
-        let close = Frame { close: true, ..OPEN };
-        let old = Frame { http_1_0: true, ..OPEN };
-        let old_close = Frame { http_1_0: true, close: true, ..OPEN };
-        let head = Frame { head_only: true, ..OPEN };
+        let close = ResponseFlags { close: true, ..OPEN };
+        let old = ResponseFlags { http_1_0: true, ..OPEN };
+        let old_close = ResponseFlags { http_1_0: true, close: true, ..OPEN };
+        let head = ResponseFlags { head_only: true, ..OPEN };
         let cases = [
             (204, OPEN, None, "204 No Content", "", ""),
             (200, OPEN, Some(""), "200 OK", "", "Content-Length: 0\r\n"),

@@ -6,7 +6,7 @@
 
 use memchr::memchr2;
 
-use super::refusal::Refusal;
+use super::refusal::HttpRefusal;
 use nudged_base::limits::{HEAD_BYTES_MAX, HEAD_FIELDS_MAX, REQUEST_LINE_BYTES_MAX};
 
 /// How far the search for a head's end has come.
@@ -45,7 +45,7 @@ impl HeadScan {
     ///
     /// # Errors
     /// Bare line ends and heads over a limit, as soon as they are certain.
-    pub(super) fn advance(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
+    pub(super) fn advance(&mut self, bytes: &[u8]) -> Result<Option<usize>, HttpRefusal> {
         let mut from = self.scanned();
         loop {
             let found = memchr2(b'\r', b'\n', &bytes[from..]);
@@ -58,14 +58,14 @@ impl HeadScan {
                 return Ok(None);
             }
             if at == 0 || bytes[at] == b'\n' || bytes[at + 1] != b'\n' {
-                return Err(Refusal::BareLineEnd);
+                return Err(HttpRefusal::BareLineEnd);
             }
             if bytes[at - 1] == b'\n' {
                 return Ok(Some(at + 2));
             }
             self.lines += 1;
             if usize::from(self.lines) > HEAD_FIELDS_MAX + 1 {
-                return Err(Refusal::TooManyFields);
+                return Err(HttpRefusal::TooManyFields);
             }
             from = at + 2;
             self.line_start = u16::try_from(from).expect("within the limit of a head");
@@ -74,12 +74,12 @@ impl HeadScan {
 
     /// Checks the limits where `at` bytes stand before the next line end, or before the end of
     /// what has arrived.
-    fn check_length(self, at: usize) -> Result<(), Refusal> {
+    fn check_length(self, at: usize) -> Result<(), HttpRefusal> {
         if self.lines == 0 && at > REQUEST_LINE_BYTES_MAX {
-            return Err(Refusal::TargetTooLong);
+            return Err(HttpRefusal::TargetTooLong);
         }
         // Whether it has arrived or not, a line end of two bytes has to follow.
-        if at + 2 > HEAD_BYTES_MAX { Err(Refusal::HeadTooLarge) } else { Ok(()) }
+        if at + 2 > HEAD_BYTES_MAX { Err(HttpRefusal::HeadTooLarge) } else { Ok(()) }
     }
 }
 
@@ -165,7 +165,7 @@ pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
-    type Found = Result<Option<usize>, Refusal>;
+    type Found = Result<Option<usize>, HttpRefusal>;
 
     fn scan(bytes: &[u8], step: usize) -> Found {
         let mut scan = HeadScan::NEW;
@@ -194,22 +194,25 @@ mod tests {
         let cases: Vec<(Vec<u8>, Found)> = vec![
             (b"a\r\n\r\nrest".to_vec(), Ok(Some(5))),
             (b"a\r\nb\r".to_vec(), Ok(None)),
-            (b"\r\na\r\n\r\n".to_vec(), Err(Refusal::BareLineEnd)),
-            (b"\r".to_vec(), Err(Refusal::BareLineEnd)),
-            (b"\n".to_vec(), Err(Refusal::BareLineEnd)),
-            (b"a\nb\r\n\r\n".to_vec(), Err(Refusal::BareLineEnd)),
-            (b"a\r\nb\rc\r\n\r\n".to_vec(), Err(Refusal::BareLineEnd)),
-            (b"a\r\n\n".to_vec(), Err(Refusal::BareLineEnd)),
-            (b"a\r\n\rb".to_vec(), Err(Refusal::BareLineEnd)),
+            (b"\r\na\r\n\r\n".to_vec(), Err(HttpRefusal::BareLineEnd)),
+            (b"\r".to_vec(), Err(HttpRefusal::BareLineEnd)),
+            (b"\n".to_vec(), Err(HttpRefusal::BareLineEnd)),
+            (b"a\nb\r\n\r\n".to_vec(), Err(HttpRefusal::BareLineEnd)),
+            (b"a\r\nb\rc\r\n\r\n".to_vec(), Err(HttpRefusal::BareLineEnd)),
+            (b"a\r\n\n".to_vec(), Err(HttpRefusal::BareLineEnd)),
+            (b"a\r\n\rb".to_vec(), Err(HttpRefusal::BareLineEnd)),
             (head(REQUEST_LINE_BYTES_MAX, 9_000), Ok(Some(9_000))),
-            (head(REQUEST_LINE_BYTES_MAX + 1, 9_000), Err(Refusal::TargetTooLong)),
+            (head(REQUEST_LINE_BYTES_MAX + 1, 9_000), Err(HttpRefusal::TargetTooLong)),
             (vec![b'a'; REQUEST_LINE_BYTES_MAX], Ok(None)),
-            (vec![b'a'; REQUEST_LINE_BYTES_MAX + 1], Err(Refusal::TargetTooLong)),
+            (vec![b'a'; REQUEST_LINE_BYTES_MAX + 1], Err(HttpRefusal::TargetTooLong)),
             (head(10, HEAD_BYTES_MAX), Ok(Some(HEAD_BYTES_MAX))),
-            (head(10, HEAD_BYTES_MAX + 1), Err(Refusal::HeadTooLarge)),
-            (head(10, HEAD_BYTES_MAX + 4)[..HEAD_BYTES_MAX].to_vec(), Err(Refusal::HeadTooLarge)),
+            (head(10, HEAD_BYTES_MAX + 1), Err(HttpRefusal::HeadTooLarge)),
+            (
+                head(10, HEAD_BYTES_MAX + 4)[..HEAD_BYTES_MAX].to_vec(),
+                Err(HttpRefusal::HeadTooLarge),
+            ),
             (many(HEAD_FIELDS_MAX), Ok(Some(5 + 3 * HEAD_FIELDS_MAX))),
-            (many(HEAD_FIELDS_MAX + 1), Err(Refusal::TooManyFields)),
+            (many(HEAD_FIELDS_MAX + 1), Err(HttpRefusal::TooManyFields)),
         ];
         for (bytes, want) in cases {
             for step in [1, 2, 3, 7, 4_096, usize::MAX / 2] {

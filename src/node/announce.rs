@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Instant;
 
-use nudged_base::telemetry::log::{Log, Message, Value};
-use nudged_config::{Ack, AdminAddress, Config, Loaded, Queue};
-use nudged_runtime::log_thread::stamp_now;
+use nudged_base::telemetry::log::{Log, LogValue, Message};
+use nudged_config::{AckMode, AdminAddress, Config, Loaded, QueueMode};
+use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_runtime::topology::Topology;
 
 /// Says with what the node starts. `connections_max` is what all shards together may hold.
@@ -23,21 +23,24 @@ pub fn log_start(log: &Log, loaded: &Loaded, topology: &Topology, connections_ma
     };
     let has_redis = config.redis.url.is_some();
     let fields = [
-        ("version", Value::Text(env!("CARGO_PKG_VERSION"))),
-        ("config", Value::Text(&file)),
-        ("data", Value::Text(&data)),
-        ("store", Value::Text(if config.mysql.url.is_some() { "mysql" } else { "embedded" })),
-        ("arbiter", Value::Text(if has_redis { "redis" } else { "node" })),
-        ("queue", Value::Text(if config.queue == Queue::Redis { "redis" } else { "journal" })),
-        ("ack", Value::Text(if config.ack == Ack::Synced { "synced" } else { "written" })),
-        ("listen", Value::Text(&listen)),
-        ("admin", Value::Text(&admin)),
-        ("shards", Value::Number(u64::from(topology.shards))),
-        ("cpus", Value::Text(&cpus)),
-        ("writer_cpu", Value::Text(&writer_cpu)),
-        ("connections_max", Value::Number(u64::from(connections_max))),
-        ("slice_bytes", Value::Number(config.slice_bytes)),
-        ("journal_bytes_max", Value::Number(config.journal.bytes_max)),
+        ("version", LogValue::Text(env!("CARGO_PKG_VERSION"))),
+        ("config", LogValue::Text(&file)),
+        ("data", LogValue::Text(&data)),
+        ("store", LogValue::Text(if config.mysql.url.is_some() { "mysql" } else { "embedded" })),
+        ("arbiter", LogValue::Text(if has_redis { "redis" } else { "node" })),
+        (
+            "queue",
+            LogValue::Text(if config.queue == QueueMode::Redis { "redis" } else { "journal" }),
+        ),
+        ("ack", LogValue::Text(if config.ack == AckMode::Synced { "synced" } else { "written" })),
+        ("listen", LogValue::Text(&listen)),
+        ("admin", LogValue::Text(&admin)),
+        ("shards", LogValue::Number(u64::from(topology.shards))),
+        ("cpus", LogValue::Text(&cpus)),
+        ("writer_cpu", LogValue::Text(&writer_cpu)),
+        ("connections_max", LogValue::Number(u64::from(connections_max))),
+        ("slice_bytes", LogValue::Number(config.slice_bytes)),
+        ("journal_bytes_max", LogValue::Number(config.journal.bytes_max)),
     ];
     log.write(stamp_now(), Message::Started, &fields);
 }
@@ -46,9 +49,9 @@ pub fn log_start(log: &Log, loaded: &Loaded, topology: &Topology, connections_ma
 pub fn log_ready(log: &Log, addresses: &[SocketAddr], admin: &str, begun: Instant) {
     let listen = list(addresses);
     let fields = [
-        ("listen", Value::Text(&listen)),
-        ("admin", Value::Text(admin)),
-        ("duration_ms", Value::Number(milliseconds(begun))),
+        ("listen", LogValue::Text(&listen)),
+        ("admin", LogValue::Text(admin)),
+        ("duration_ms", LogValue::Number(milliseconds(begun))),
     ];
     log.write(stamp_now(), Message::Ready, &fields);
 }
@@ -56,9 +59,9 @@ pub fn log_ready(log: &Log, addresses: &[SocketAddr], admin: &str, begun: Instan
 /// Says why the node has stopped, how long that took, and what SQL gets at the next start.
 pub fn log_stopped(log: &Log, reason: &str, begun: Instant, unapplied: u64) {
     let fields = [
-        ("reason", Value::Text(reason)),
-        ("duration_ms", Value::Number(milliseconds(begun))),
-        ("unapplied", Value::Number(unapplied)),
+        ("reason", LogValue::Text(reason)),
+        ("duration_ms", LogValue::Number(milliseconds(begun))),
+        ("unapplied", LogValue::Number(unapplied)),
     ];
     log.write(stamp_now(), Message::Stopped, &fields);
 }

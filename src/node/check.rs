@@ -10,7 +10,7 @@ use self::report::{CheckReport, Finding, Severity};
 use super::arguments::CheckArguments;
 use super::settings;
 use nudged_base::time::WallMs;
-use nudged_config::Kind;
+use nudged_config::ProblemKind;
 use nudged_domain::catalog::compile::compile_unstored;
 use nudged_domain::catalog::lint::{Warning, ended, lint};
 use nudged_domain::catalog::snapshot::Settings;
@@ -47,7 +47,8 @@ pub fn run_with_config(arguments: &CheckArguments) -> CheckReport {
         let finding = Finding::new(Severity::Warning, "", "unknown_variable", message);
         report.add(Finding { source: Some(unknown.name.clone()), ..finding });
     }
-    let is_unread = |kind: &Kind| matches!(kind, Kind::Unreadable(_) | Kind::Syntax(_));
+    let is_unread =
+        |kind: &ProblemKind| matches!(kind, ProblemKind::Unreadable(_) | ProblemKind::Syntax(_));
     // Of a file that could not be read, nothing says that the defaults are meant.
     if !examined.problems.iter().any(|problem| is_unread(&problem.kind)) {
         host::check(&examined, &mut report);

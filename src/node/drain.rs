@@ -12,13 +12,13 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 use super::announce;
 use super::serve::Node;
 use super::signals::SignalRequests;
-use nudged_base::telemetry::log::{Message, Value};
-use nudged_config::Queue;
+use nudged_base::telemetry::log::{LogValue, Message};
+use nudged_config::QueueMode;
 use nudged_publish::publisher::Publisher;
-use nudged_runtime::journal_core::JournalHandle;
-use nudged_runtime::log_thread::stamp_now;
-use nudged_runtime::mesh::{ControlEnvelope, Mesh};
-use nudged_runtime::vital::Needed;
+use nudged_runtime::journal::executor::JournalHandle;
+use nudged_runtime::shard::mesh::{ControlEnvelope, Mesh};
+use nudged_runtime::threads::log_writer::stamp_now;
+use nudged_runtime::threads::vital::Needed;
 use nudged_shard::control::{ControlReply, ControlRequest, DrainStep};
 
 /// Exit code of a clean stop.
@@ -60,7 +60,7 @@ fn stop(node: Node) -> u8 {
     let begun = Instant::now();
     let limit = Duration::from_millis(node.config.drain_timeout.0);
     let reason = node.signals.reason();
-    node.log.write(stamp_now(), Message::Draining, &[("reason", Value::Text(reason))]);
+    node.log.write(stamp_now(), Message::Draining, &[("reason", LogValue::Text(reason))]);
     node.admin.announce_stop();
     // Nobody was told to send it requests.
     let lame_duck_ms = if node.was_ready { node.config.lame_duck.0 } else { 0 };
@@ -96,7 +96,7 @@ fn close_storage(node: Node, begun: Instant, until: Instant) -> u8 {
         journal,
         writer,
         readers,
-        log_thread,
+        log_writer,
         signals,
         ..
     } = node;
@@ -117,7 +117,7 @@ fn close_storage(node: Node, begun: Instant, until: Instant) -> u8 {
     // What SQL has not applied stays in the journal: a further signal need not wait for it.
     let mut is_hurried = false;
     // Where SQL has everything, a thread that waits for a server that is away is not waited for.
-    let lists = config.redis.url.is_some() && config.queue == Queue::Redis;
+    let lists = config.redis.url.is_some() && config.queue == QueueMode::Redis;
     let until = match mesh.journal.applied() >= mesh.journal.written() && !lists {
         true => until.min(Instant::now() + STORAGE_TIMEOUT),
         false => until,
@@ -134,10 +134,10 @@ fn close_storage(node: Node, begun: Instant, until: Instant) -> u8 {
     stop_readers(&mesh, readers, until);
     let unapplied = mesh.journal.written().0.saturating_sub(mesh.journal.applied().0);
     if let Err(text) = &outcome {
-        log.write(stamp_now(), Message::JournalFailed, &[("error", Value::Text(text))]);
+        log.write(stamp_now(), Message::JournalFailed, &[("error", LogValue::Text(text))]);
     }
     announce::log_stopped(&log, signals.reason(), begun, unapplied);
-    log_thread.stop();
+    log_writer.stop();
     if outcome.is_ok() { CLEAN } else { STORAGE }
 }
 
@@ -217,7 +217,7 @@ fn send_drain_step(node: &Node, step: DrainStep) -> Vec<Receiver<ControlReply>> 
         // A full lane leaves the receiver without a sender, which counts as answered.
         let _ =
             lanes.controls.push(ControlEnvelope { command: ControlRequest::Drain(step), reply });
-        lanes.sleeper.wake();
+        lanes.waker.wake();
         replied
     });
     told.collect()

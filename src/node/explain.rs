@@ -15,7 +15,7 @@ use super::arguments::ExplainArguments;
 use super::settings;
 use nudged_base::limits::{EXPLAIN_ANSWER_BYTES_MAX, EXPLAIN_TIMEOUT_MS, TOKEN_FILE_BYTES_MAX};
 use nudged_config::{AdminAddress, Config};
-use nudged_runtime::stream::Stream;
+use nudged_runtime::stream::BlockingStream;
 
 #[cfg(test)]
 mod tests;
@@ -153,18 +153,18 @@ fn read_token(path: &Path) -> io::Result<String> {
 }
 
 /// A connection to a node, and what its requests call the host.
-fn connect(address: &AdminAddress) -> Result<(Stream, String), ExplainError> {
+fn connect(address: &AdminAddress) -> Result<(BlockingStream, String), ExplainError> {
     let timeout = Duration::from_millis(EXPLAIN_TIMEOUT_MS);
     let (connected, address, host) = match address {
         AdminAddress::Tcp(address) if address.port() == 0 => return Err(ExplainError::PortUnknown),
         AdminAddress::Tcp(address) => {
             let address = reachable(*address);
             let text = address.to_string();
-            (Stream::connect_tcp(&address, timeout), text.clone(), text)
+            (BlockingStream::connect_tcp(&address, timeout), text.clone(), text)
         }
         AdminAddress::Unix(path) => {
             let text = format!("unix:{}", path.display());
-            (Stream::connect_unix(path, timeout), text, "localhost".to_owned())
+            (BlockingStream::connect_unix(path, timeout), text, "localhost".to_owned())
         }
     };
     match connected {

@@ -34,7 +34,7 @@ use nudged_journal::reader::Tail;
 use nudged_journal::record::{self, Record};
 use nudged_journal::recovery::{self, RecoverOptions};
 use nudged_journal::segment::SetId;
-use nudged_runtime::files::DirectoryReader;
+use nudged_runtime::journal::directory::DirectoryReader;
 use nudged_store::{Store, StoreReader, StoredPopup};
 
 /// Writes what is asked for; gives the exit code.

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use nudged_runtime::listener::ListenError;
 use nudged_runtime::probe::HostUnfit;
+use nudged_runtime::shard::listener::ListenError;
 use nudged_runtime::topology::TopologyError;
 use nudged_store::StoreError;
 

@@ -32,7 +32,7 @@ use nudged_journal::record;
 use nudged_publish::catalog_copy;
 use nudged_publish::publisher::{ImportedLine, PublishError, import_popups};
 use nudged_publish::shared_catalog::SharedCatalog;
-use nudged_runtime::files::{DirectoryError, JournalDirectory};
+use nudged_runtime::journal::directory::{DirectoryError, JournalDirectory};
 use nudged_store::{Applied, Store, StoreError, StoredPopup, StreamId};
 
 /// A popup's line, as far as it is taken.

@@ -10,7 +10,7 @@ use super::{ownership, shared_keys};
 use nudged_background::projection::union::{Tombstone, WholeUser};
 use nudged_base::limits::MOVED_ROWS;
 use nudged_config::Config;
-use nudged_runtime::files::JournalDirectory;
+use nudged_runtime::journal::directory::JournalDirectory;
 use nudged_store::Store;
 use nudged_store::whole::{TakenUsers, WholeStat};
 

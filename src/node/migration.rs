@@ -34,7 +34,7 @@ use nudged_journal::segment::SetId;
 use nudged_publish::catalog_copy;
 use nudged_publish::overrides::in_directory;
 use nudged_publish::shared_catalog::SharedCatalog;
-use nudged_runtime::files::JournalDirectory;
+use nudged_runtime::journal::directory::JournalDirectory;
 use nudged_store::sqlite::{FILE_NAME, Peek};
 use nudged_store::whole::{TakenPopup, TakenUsers, WholeStat, WholeStream};
 use nudged_store::{Store, StoredKey, StreamId};

@@ -8,10 +8,11 @@ use std::path::Path;
 
 use super::failure::Failure;
 use super::{ownership, redis as redis_way};
-use nudged_config::{AdminAddress, Config, Loaded, Queue};
+use nudged_config::{AdminAddress, Config, Loaded, QueueMode};
 use nudged_publish::publisher;
+use nudged_runtime::shard::listener;
 use nudged_runtime::topology::{Topology, allowed_cpus};
-use nudged_runtime::{listener, probe, process_limits, thread_room};
+use nudged_runtime::{probe, process_limits, thread_room};
 use nudged_store::mysql;
 
 pub mod redis;
@@ -35,7 +36,7 @@ pub fn check_host(config: &Config, topology: &Topology) -> Result<(), Failure> {
 
 fn threads_needed(config: &Config, shards: u16) -> usize {
     let readers = usize::try_from(config.mysql.parallel()).unwrap_or(usize::MAX);
-    let drains = if config.queue == Queue::Redis { readers } else { 0 };
+    let drains = if config.queue == QueueMode::Redis { readers } else { 0 };
     (THREADS + THREADS_SPARE + usize::from(shards)).saturating_add(readers).saturating_add(drains)
 }
 

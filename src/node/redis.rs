@@ -8,13 +8,13 @@ use super::failure::Failure;
 use nudged_base::ids::{Partition, ShardId};
 use nudged_base::limits::PARTITIONS;
 use nudged_base::telemetry::log::Log;
-use nudged_config::{Config, Redis};
+use nudged_config::{Config, RedisSettings};
 use nudged_redis::address::LinkAddress;
 use nudged_redis::link::{BreakerSettings, LinkSettings};
-use nudged_runtime::link_target::LinkTarget;
 use nudged_runtime::redis_client::BlockingRedis;
-use nudged_runtime::resolver::Resolver;
-use nudged_runtime::wake::Sleeper;
+use nudged_runtime::shard::endpoint::Endpoint;
+use nudged_runtime::threads::resolver::Resolver;
+use nudged_runtime::wake::Waker;
 use nudged_shard::users::redis::{ArbiterSetup, RecordQueue};
 
 /// A name that is not found within this at start is looked up further while the node serves.
@@ -28,7 +28,7 @@ pub struct RedisWay {
     /// Where it is.
     pub address: LinkAddress,
     /// Where the shards' links lead.
-    pub target: Arc<LinkTarget>,
+    pub endpoint: Arc<Endpoint>,
     settings: LinkSettings,
     /// Looks the name up as long as it lives.
     _resolver: Resolver,
@@ -62,21 +62,21 @@ impl RedisWay {
     pub fn open(config: &Config, log: &Log) -> Result<Option<RedisWay>, Failure> {
         let Some((address, of_url)) = address_of(config)? else { return Ok(None) };
         let thread = Failure::system("start the resolver thread");
-        let sleeper = Arc::new(Sleeper::new().map_err(|error| thread(error.into()))?);
+        let waker = Arc::new(Waker::new().map_err(|error| thread(error.into()))?);
         // A link whose oldest command waits for twice the deadline is given up as well.
         let user_timeout = Duration::from_millis(config.redis.deadline.0.saturating_mul(2));
-        let target = match &address {
+        let endpoint = match &address {
             LinkAddress::Tcp { host, port } => {
-                LinkTarget::tcp(host, *port, user_timeout, Arc::clone(&sleeper))
+                Endpoint::tcp(host, *port, user_timeout, Arc::clone(&waker))
             }
-            LinkAddress::Unix(path) => LinkTarget::unix(path, user_timeout, Arc::clone(&sleeper)),
+            LinkAddress::Unix(path) => Endpoint::unix(path, user_timeout, Arc::clone(&waker)),
         };
-        let targets = vec![Arc::new(target)];
-        let resolver = Resolver::start(targets.clone(), sleeper, log.clone()).map_err(thread)?;
-        Resolver::await_first(&targets, RESOLVE_WAIT);
+        let endpoints = vec![Arc::new(endpoint)];
+        let resolver = Resolver::start(endpoints.clone(), waker, log.clone()).map_err(thread)?;
+        Resolver::await_first(&endpoints, RESOLVE_WAIT);
         let settings = settings(&config.redis, of_url);
-        let target = Arc::clone(&targets[0]);
-        Ok(Some(RedisWay { address, target, settings, _resolver: resolver }))
+        let endpoint = Arc::clone(&endpoints[0]);
+        Ok(Some(RedisWay { address, endpoint, settings, _resolver: resolver }))
     }
 
     /// A blocking client, not connected yet.
@@ -111,18 +111,18 @@ pub fn arbiter_of(
         negative_ttl_ms: redis.negative_ttl.0.min(redis.slice_ttl.0),
         ttl_ms: redis.ttl.0,
         queue: match config.queue {
-            nudged_config::Queue::Journal => RecordQueue::Journal,
-            nudged_config::Queue::Redis => RecordQueue::List { list_max: redis.list_max },
+            nudged_config::QueueMode::Journal => RecordQueue::Journal,
+            nudged_config::QueueMode::Redis => RecordQueue::List { list_max: redis.list_max },
         },
-        needs_sync: config.queue == nudged_config::Queue::Redis
-            && config.ack == nudged_config::Ack::Synced,
+        needs_sync: config.queue == nudged_config::QueueMode::Redis
+            && config.ack == nudged_config::AckMode::Synced,
         request_seed,
         journal_end: nudged_base::ids::Sequence(0),
         unmerged: Vec::new(),
     }
 }
 
-fn settings(redis: &Redis, of_url: LinkSettings) -> LinkSettings {
+fn settings(redis: &RedisSettings, of_url: LinkSettings) -> LinkSettings {
     LinkSettings {
         deadline_ms: redis.deadline.0,
         window: usize::try_from(redis.window).unwrap_or(usize::MAX),
@@ -146,12 +146,12 @@ mod tests {
     use super::*;
     use nudged_base::telemetry::log::Level;
     use nudged_base::time::DurationMs;
-    use nudged_config::Secret;
-    use nudged_runtime::link_target::Place;
+    use nudged_config::SecretText;
+    use nudged_runtime::shard::endpoint::Address;
 
     fn config(url: &str) -> Config {
         let mut config = Config::default();
-        config.redis.url = Some(Secret::new(url.to_owned()));
+        config.redis.url = Some(SecretText::new(url.to_owned()));
         config
     }
 
@@ -181,14 +181,14 @@ mod tests {
             Some("p".to_owned())
         );
         assert!(settings.name.ends_with("-1") && !settings.name.contains(' '));
-        let place = Place::Tcp("127.0.0.1:7000".parse().unwrap());
-        assert_eq!(*way.target.places(), [place]);
+        let address = Address::Tcp("127.0.0.1:7000".parse().unwrap());
+        assert_eq!(*way.endpoint.addresses(), [address]);
     }
 
     #[test]
     fn each_partition_is_heard_by_one_shard() {
         let way = open(&config("redis+unix:///run/redis.sock"));
-        assert_eq!(*way.target.places(), [Place::Unix("/run/redis.sock".into())]);
+        assert_eq!(*way.endpoint.addresses(), [Address::Unix("/run/redis.sock".into())]);
         for shards in [1, 3, 256] {
             let mut heard: Vec<Partition> = (0..shards)
                 .flat_map(|shard| way.of_shard(ShardId(shard), shards).subscriptions)

@@ -14,14 +14,14 @@ use nudged_background::keeper::peers::NodeId;
 use nudged_background::lists::assignment::ListAssignment;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::Log;
-use nudged_config::{Ack, Config, Queue};
+use nudged_config::{AckMode, Config, QueueMode};
 use nudged_journal::segment::SetId;
-use nudged_runtime::board::Board;
-use nudged_runtime::keeper::{self, KeeperSetup, keeper_stores};
-use nudged_runtime::list_drain::{self, DrainSetup};
-use nudged_runtime::mesh::Mesh;
-use nudged_runtime::sql_writer::WriterFigures;
-use nudged_runtime::wake::Sleeper;
+use nudged_runtime::redis_status::RedisStatus;
+use nudged_runtime::shard::mesh::Mesh;
+use nudged_runtime::threads::keeper::{self, KeeperSetup, keeper_stores};
+use nudged_runtime::threads::list_drain::{self, DrainSetup};
+use nudged_runtime::threads::sql_writer::WriterFigures;
+use nudged_runtime::wake::Waker;
 use nudged_store::Store;
 
 /// The keeper's round is over within this, once it is told to end.
@@ -56,8 +56,8 @@ struct StoppableThread {
 /// The running threads.
 pub struct RedisThreads {
     keeper: StoppableThread,
-    drains: Vec<(StoppableThread, Arc<Sleeper>)>,
-    board: Arc<Board>,
+    drains: Vec<(StoppableThread, Arc<Waker>)>,
+    redis_status: Arc<RedisStatus>,
     /// What they count.
     pub figures: RedisMetrics,
 }
@@ -70,8 +70,8 @@ impl RedisThreads {
     pub fn start(setup: RedisThreadsSetup<'_>) -> Result<RedisThreads, Failure> {
         let thread = Failure::system("start the keeper thread");
         let lanes = match setup.config.queue {
-            Queue::Redis => usize::try_from(setup.config.mysql.parallel()).unwrap_or(1),
-            Queue::Journal => 0,
+            QueueMode::Redis => usize::try_from(setup.config.mysql.parallel()).unwrap_or(1),
+            QueueMode::Journal => 0,
         };
         let share = (lanes > 0).then(|| Arc::new(ListAssignment::new(lanes)));
         let lists = share.as_ref().map_or(Vec::new(), |share| share.metrics.clone());
@@ -85,12 +85,13 @@ impl RedisThreads {
             node: NodeId(setup.set.0),
             redis: setup.redis.client(),
             stores: keeper_stores(setup.config)?,
-            board: Arc::clone(&setup.mesh.board),
+            redis_status: Arc::clone(&setup.mesh.redis_status),
             lanes: Arc::clone(&setup.mesh.journal),
             counters: setup.counters.to_vec(),
             writer: setup.writer,
             times_ms: (setup.config.redis.deadline.0, setup.config.redis.ttl.0),
-            needs_sync: setup.config.queue == Queue::Redis && setup.config.ack == Ack::Synced,
+            needs_sync: setup.config.queue == QueueMode::Redis
+                && setup.config.ack == AckMode::Synced,
             lists: share,
             stop: Arc::clone(&stop),
             cpu: setup.cpu,
@@ -98,7 +99,12 @@ impl RedisThreads {
             figures: Arc::clone(&figures.keeper),
         });
         let keeper = StoppableThread { thread: keeper.map_err(thread)?, stop };
-        Ok(RedisThreads { keeper, drains, board: Arc::clone(&setup.mesh.board), figures })
+        Ok(RedisThreads {
+            keeper,
+            drains,
+            redis_status: Arc::clone(&setup.mesh.redis_status),
+            figures,
+        })
     }
 
     /// Lets the lists be drained until `until`, then ends the threads. What is left in a list is
@@ -106,11 +112,11 @@ impl RedisThreads {
     pub fn stop(self, until: Instant) {
         // All of them at once, and then each is waited for.
         self.drains.iter().for_each(|(drain, _)| drain.stop.store(true, Ordering::Release));
-        for (drain, sleeper) in self.drains {
-            drain.end(until, || sleeper.wake());
+        for (drain, waker) in self.drains {
+            drain.end(until, || waker.wake());
         }
         let until = until.max(Instant::now() + KEEPER_STOP);
-        self.keeper.end(until, || self.board.keeper().wake());
+        self.keeper.end(until, || self.redis_status.keeper().wake());
     }
 }
 
@@ -132,9 +138,9 @@ impl StoppableThread {
 fn start_drain(
     setup: &RedisThreadsSetup<'_>,
     (share, lane): (&Arc<ListAssignment>, usize),
-) -> Result<(StoppableThread, Arc<Sleeper>), Failure> {
+) -> Result<(StoppableThread, Arc<Waker>), Failure> {
     let thread = Failure::system("start a thread to drain lists");
-    let sleeper = Arc::new(Sleeper::new().map_err(|error| thread(error.into()))?);
+    let waker = Arc::new(Waker::new().map_err(|error| thread(error.into()))?);
     let stop: Arc<AtomicBool> = Arc::default();
     let drain = list_drain::start(DrainSetup {
         redis: setup.redis.client(),
@@ -143,9 +149,9 @@ fn start_drain(
         share: Arc::clone(share),
         lane,
         stop: Arc::clone(&stop),
-        sleeper: Arc::clone(&sleeper),
+        waker: Arc::clone(&waker),
         cpu: setup.cpu,
         log: setup.log.clone(),
     });
-    Ok((StoppableThread { thread: drain.map_err(thread)?, stop }, sleeper))
+    Ok((StoppableThread { thread: drain.map_err(thread)?, stop }, waker))
 }

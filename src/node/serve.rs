@@ -27,16 +27,17 @@ use nudged_admin::AdminHandle;
 use nudged_api::token::Keys;
 use nudged_base::ids::Sequence;
 use nudged_base::telemetry::counters::ShardCounters;
-use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_config::{Config, Loaded};
 use nudged_publish::Publishing;
 use nudged_publish::publisher::{self, Publisher};
-use nudged_runtime::journal_core::JournalHandle;
-use nudged_runtime::log_thread::{LogThread, stamp_now};
-use nudged_runtime::mesh::Mesh;
+use nudged_runtime::journal::executor::JournalHandle;
+use nudged_runtime::shard::mesh::Mesh;
+use nudged_runtime::threads::log_writer::{LogThread, stamp_now};
+use nudged_runtime::threads::vital;
 use nudged_runtime::topology::Topology;
-use nudged_runtime::wake::Sleeper;
-use nudged_runtime::{memory, process_limits, vital};
+use nudged_runtime::wake::Waker;
+use nudged_runtime::{memory, process_limits};
 use threads::{ShardParts, Threads};
 
 /// Fewer connections than this are warned of: one busy site has as many visitors.
@@ -85,11 +86,11 @@ pub struct Node {
     /// The journal's thread.
     pub journal: JournalHandle,
     /// The writer's thread, with what ends it.
-    pub writer: (JoinHandle<()>, Arc<AtomicBool>, Arc<Sleeper>),
+    pub writer: (JoinHandle<()>, Arc<AtomicBool>, Arc<Waker>),
     /// The readers' threads, with what ends them.
     pub readers: (Vec<JoinHandle<()>>, Arc<AtomicBool>),
     /// The thread that writes the log.
-    pub log_thread: LogThread,
+    pub log_writer: LogThread,
     /// The way to Redis, whose name is redis_at_start up as long as this lives.
     pub redis: Option<RedisWay>,
     /// The threads that Redis asks for.
@@ -104,7 +105,7 @@ fn serve(arguments: &ServeArguments, signals: SignalRequests) -> Result<u8, Fail
         load_checked(arguments).inspect_err(|_| settings::print_unknown_variables())?;
     let config = loaded.config.clone();
     let connections_max = size::connections_of_node(&config, topology.shards, connections);
-    let (log, log_thread) = start_log(&config, &signals)?;
+    let (log, log_writer) = start_log(&config, &signals)?;
     vital::watch(&log).map_err(Failure::system("start the watchdog thread"))?;
     announce::log_start(&log, &loaded, &topology, connections_max);
     warn_of_settings(&log, &loaded, &topology, connections_max);
@@ -118,11 +119,10 @@ fn serve(arguments: &ServeArguments, signals: SignalRequests) -> Result<u8, Fail
     let (sockets, addresses) = opening::bind(&config, topology.shards)?;
     opening::warn_of_open_doors(&config, &addresses, &log);
     let threads = Threads { config: &config, topology: &topology, mesh: &mesh, log: &log };
-    let set = storage.set;
     let is_sql_asked = storage.is_sql_there || storage.is_sql_refusing;
-    let left = std::mem::take(&mut storage.unmerged);
+    let (set, left) = (storage.set, std::mem::take(&mut storage.unmerged));
     let journal_end = Sequence(storage.recovered.start.next.0 - 1);
-    unmerged::announce(&mesh.board, &left, journal_end, topology.shards);
+    unmerged::announce(&mesh.redis_status, &left, journal_end, topology.shards);
     let (journal, writer, readers, figures) = threads.start_storage(storage)?;
     let redis_threads = threads.start_redis_threads(redis.as_ref(), set, &counters, &figures)?;
     ready::await_journal(&mesh.journal, config.ack, &config.data)?;
@@ -145,12 +145,13 @@ fn serve(arguments: &ServeArguments, signals: SignalRequests) -> Result<u8, Fail
     let (admin, publishing) =
         threads.start_admin(&parts, connections_max, &figures, redis_threads.as_ref())?;
     announce(&addresses, admin.address());
-    let is_let = ready::await_sql(is_sql_asked, &figures.fitness, &signals)
-        && ready::await_redis(redis_threads.as_ref(), &mesh.board, redis_found, (&log, &signals));
+    let status = &mesh.redis_status;
     // Who is told to stop before it was ready never is.
-    let was_ready = is_let && !signals.is_stop_asked();
+    let was_ready = ready::await_sql(is_sql_asked, &figures.fitness, &signals)
+        && ready::await_redis(redis_threads.as_ref(), status, redis_found, (&log, &signals))
+        && !signals.is_stop_asked();
     if was_ready {
-        mesh.board.start();
+        status.start();
         announce_ready(&log, &addresses, admin.address(), begun);
     }
     Ok(drain::serve_until_stopped(Node {
@@ -166,7 +167,7 @@ fn serve(arguments: &ServeArguments, signals: SignalRequests) -> Result<u8, Fail
         journal,
         writer,
         readers,
-        log_thread,
+        log_writer,
         redis,
         redis_threads,
     }))
@@ -219,15 +220,17 @@ fn start_log(config: &Config, signals: &SignalRequests) -> Result<(Log, LogThrea
 
 fn warn_of_settings(log: &Log, loaded: &Loaded, topology: &Topology, connections_max: u32) {
     for unknown in &loaded.unknown_variables {
-        let fields =
-            [("name", Value::Text(&unknown.name)), ("nearest", Value::Text(&unknown.nearest))];
+        let fields = [
+            ("name", LogValue::Text(&unknown.name)),
+            ("nearest", LogValue::Text(&unknown.nearest)),
+        ];
         log.write(stamp_now(), Message::VariableUnknown, &fields);
     }
     if let Some(sharing) = topology.sharing() {
-        log.write(stamp_now(), Message::CoresShared, &[("how", Value::Text(&sharing))]);
+        log.write(stamp_now(), Message::CoresShared, &[("how", LogValue::Text(&sharing))]);
     }
     if connections_max < CONNECTIONS_FEW {
-        let most = ("connections_max", Value::Number(u64::from(connections_max)));
+        let most = ("connections_max", LogValue::Number(u64::from(connections_max)));
         log.write(stamp_now(), Message::ConnectionsFew, &[most]);
     }
 }

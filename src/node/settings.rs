@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use nudged_config::{
-    self, DEFAULT_FILE, Environment, Examined, File, Flag, Kind, Loaded, Origin, Problem, Problems,
+    self, DEFAULT_FILE, Environment, Examined, File, Flag, Loaded, ProblemKind, Problems,
+    SettingProblem, SettingSource,
 };
 
 use super::failure::Failure;
@@ -43,9 +44,9 @@ pub fn examine(file: Option<&Path>, flags: &[Flag]) -> Examined {
         Ok(text) => Some(text),
         Err(error) if is_optional && error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => {
-            let origin = Origin::File { name: name.as_str().into(), line: 0, column: 0 };
-            let kind = Kind::Unreadable(error.to_string());
-            problems.push(Problem { origin, key: String::new(), kind });
+            let origin = SettingSource::File { name: name.as_str().into(), line: 0, column: 0 };
+            let kind = ProblemKind::Unreadable(error.to_string());
+            problems.push(SettingProblem { origin, key: String::new(), kind });
             None
         }
     };
@@ -70,7 +71,7 @@ pub fn print_unknown_variables() {
 /// Our variables as texts. One of ours that is no text is a problem, not passed over.
 fn environment(
     variables: impl Iterator<Item = (OsString, OsString)>,
-) -> (Environment, Vec<Problem>) {
+) -> (Environment, Vec<SettingProblem>) {
     let (mut texts, mut problems) = (Environment::new(), Vec::new());
     for (name, value) in variables {
         let Ok(name) = name.into_string() else { continue };
@@ -79,10 +80,10 @@ fn environment(
         }
         match value.into_string() {
             Ok(value) => texts.push((name, value)),
-            Err(_) => problems.push(Problem {
-                origin: Origin::Environment(name),
+            Err(_) => problems.push(SettingProblem {
+                origin: SettingSource::Environment(name),
                 key: String::new(),
-                kind: Kind::NotText,
+                kind: ProblemKind::NotText,
             }),
         }
     }

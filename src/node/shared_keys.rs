@@ -12,9 +12,9 @@ use super::signing_keys::{self, KeysError, is_same, of_text, to_text};
 use nudged_api::token::Secret;
 use nudged_base::telemetry::log::{Log, Message};
 use nudged_base::time::WallMs;
-use nudged_redis::ask::{Answer, AskError};
-use nudged_runtime::log_thread;
+use nudged_redis::request::{OwnedReply, RedisError};
 use nudged_runtime::redis_client::BlockingRedis;
+use nudged_runtime::threads::log_writer;
 use nudged_store::{Store, StoreError, StoredKey};
 
 /// The copy in Redis: the lines of the file.
@@ -89,7 +89,7 @@ fn ask(
     offered: &Secret,
     log: &Log,
 ) -> Option<Vec<Secret>> {
-    let log_error = |error: &str| log_thread::tell(log, Message::KeysNotShared, error);
+    let log_error = |error: &str| log_writer::tell(log, Message::KeysNotShared, error);
     match store.map(|store| of_sql(store, offered)) {
         Some(Ok(shared)) => {
             let copied = redis.map(|redis| copy_to_redis(redis, &shared));
@@ -115,16 +115,19 @@ fn of_sql(store: &mut Store, offered: &Secret) -> Result<Vec<Secret>, StoreError
 ///
 /// # Errors
 /// Where Redis does not take them.
-pub fn copy_to_redis(redis: &mut BlockingRedis, shared: &[Secret]) -> Result<(), AskError> {
+pub fn copy_to_redis(redis: &mut BlockingRedis, shared: &[Secret]) -> Result<(), RedisError> {
     redis.ask(&[b"SET", REDIS_KEY, to_text(shared).as_bytes()]).map(drop)
 }
 
 /// The copy in Redis; the offered key is put there where there is none. `None` where what lies
 /// there are no keys.
-fn of_redis(redis: &mut BlockingRedis, offered: &Secret) -> Result<Option<Vec<Secret>>, AskError> {
+fn of_redis(
+    redis: &mut BlockingRedis,
+    offered: &Secret,
+) -> Result<Option<Vec<Secret>>, RedisError> {
     let text = to_text(std::slice::from_ref(offered));
     redis.ask(&[b"SET", REDIS_KEY, text.as_bytes(), b"NX"])?;
-    let Answer::Text(text) = redis.ask(&[b"GET", REDIS_KEY])? else { return Ok(None) };
+    let OwnedReply::Text(text) = redis.ask(&[b"GET", REDIS_KEY])? else { return Ok(None) };
     let keys = std::str::from_utf8(&text).ok().and_then(|text| of_text(text).ok());
     Ok(keys.filter(|keys| keys.iter().any(|key| key.moved_at.is_none())))
 }

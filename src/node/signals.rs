@@ -10,10 +10,10 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 use signal_hook::iterator::Signals;
 
-use nudged_base::telemetry::log::{Log, Message, Value};
-use nudged_runtime::log_thread::{stamp_now, write_out};
+use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_runtime::signal_mask;
-use nudged_runtime::vital::Needed;
+use nudged_runtime::threads::log_writer::{stamp_now, write_out};
+use nudged_runtime::threads::vital::Needed;
 
 /// What signals ask for.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ fn take(mut signals: Signals, start: &Start, to: (&Sender<()>, &Sender<()>)) {
 /// The end of a process that has not come to serve.
 fn leave_start(start: &Start) -> ! {
     if let Some(log) = start.log.get() {
-        let how = Value::Text("a signal while it started");
+        let how = LogValue::Text("a signal while it started");
         log.write(stamp_now(), Message::Stopped, &[("how", how)]);
         write_out(log);
     }

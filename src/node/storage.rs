@@ -12,16 +12,16 @@ use super::unmerged;
 use nudged_background::follower::log_weaknesses;
 use nudged_base::ids::Sequence;
 use nudged_base::limits::{SEGMENT_BYTES, UNAPPLIED_BYTES_MAX};
-use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_base::time::WallMs;
-use nudged_config::{Ack, Config};
+use nudged_config::{AckMode, Config};
 use nudged_journal::appender::{AckLevel, AppenderConfig};
 use nudged_journal::disk::DiskRead;
 use nudged_journal::reader::Tail;
 use nudged_journal::recovery::{self, Damage, RecoverError, RecoverOptions, Recovered};
 use nudged_journal::segment::{SegmentId, SetId};
-use nudged_runtime::files::{DirectoryError, JournalDirectory, free_bytes};
-use nudged_runtime::log_thread::{self, stamp_now};
+use nudged_runtime::journal::directory::{DirectoryError, JournalDirectory, free_bytes};
+use nudged_runtime::threads::log_writer::{self, stamp_now};
 use nudged_shard::users::unmerged::RecoveredUnmerged;
 use nudged_store::{FailureKind, Store, StoreError, StreamId};
 
@@ -62,8 +62,8 @@ pub struct Storage {
 pub fn appender_config(config: &Config) -> AppenderConfig {
     AppenderConfig {
         ack: match config.ack {
-            Ack::Written => AckLevel::Written,
-            Ack::Synced => AckLevel::Synced,
+            AckMode::Written => AckLevel::Written,
+            AckMode::Synced => AckLevel::Synced,
         },
         budget_bytes: config.journal.bytes_max,
         retention: config.journal.retention,
@@ -109,7 +109,7 @@ pub fn open(
     let mut store =
         Store::of(config).map_err(|error| without_room(free_of(&config.data), error))?;
     for dropped in store.take_dropped() {
-        log_thread::tell(log, Message::OverrideDropped, &dropped.to_string());
+        log_writer::tell(log, Message::OverrideDropped, &dropped.to_string());
     }
     let found = recovery::set_of(&disk).map_err(|error| unusable(error.to_string()))?;
     let mut fresh = [0; 16];
@@ -199,7 +199,7 @@ fn claim_where_possible(
         }
         // A full disk of this node's own holds no start up where the journal has its segments.
         Err(error) if error.may_pass() || error.kind() == FailureKind::DiskFull => {
-            log_thread::tell(log, Message::SqlFailed, &error.to_string());
+            log_writer::tell(log, Message::SqlFailed, &error.to_string());
             None
         }
         Err(error) => return Err(error.into()),
@@ -288,17 +288,17 @@ fn copy_lost_aside(
 
 fn log_recovery(recovered: &Recovered, log: &Log) {
     let report = &recovered.report;
-    let unapplied = Value::Number(report.unapplied);
-    let next = Value::Number(recovered.start.next.0);
+    let unapplied = LogValue::Number(report.unapplied);
+    let next = LogValue::Number(recovered.start.next.0);
     let fields = [("next_sequence", next), ("unapplied", unapplied)];
     log.write(stamp_now(), Message::JournalRecovered, &fields);
     if report.bytes_cut > 0 {
-        let fields = [("bytes", Value::Number(report.bytes_cut))];
+        let fields = [("bytes", LogValue::Number(report.bytes_cut))];
         log.write(stamp_now(), Message::JournalTorn, &fields);
     }
     for damage in &report.lost {
         let text = damage.to_string();
-        log.write(stamp_now(), Message::JournalDamaged, &[("lost", Value::Text(&text))]);
+        log.write(stamp_now(), Message::JournalDamaged, &[("lost", LogValue::Text(&text))]);
     }
 }
 

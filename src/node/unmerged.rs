@@ -5,7 +5,7 @@
 use nudged_base::ids::{Sequence, ShardId, UserKey};
 use nudged_journal::disk::DiskRead;
 use nudged_journal::reader::{Tail, TailError};
-use nudged_runtime::board::Board;
+use nudged_runtime::redis_status::RedisStatus;
 use nudged_shard::users::unmerged::{RecoveredUnmerged, UnmergedScan};
 
 /// Entries that no record from `tail` to `end` tells to be merged. Allocates what they take.
@@ -35,10 +35,10 @@ pub fn of_shard(left: &RecoveredUnmerged, shard: ShardId, shards: u16) -> Recove
 }
 
 /// Says on the board, before the writer begins and before the shards do, what it must not pass.
-pub fn announce(board: &Board, left: &RecoveredUnmerged, end: Sequence, shards: u16) {
+pub fn announce(redis_status: &RedisStatus, left: &RecoveredUnmerged, end: Sequence, shards: u16) {
     for shard in (0..shards).map(ShardId) {
         let first = of_shard(left, shard, shards).iter().map(|(sequence, ..)| *sequence).min();
-        board.report_journal(shard, end, first);
+        redis_status.report_journal(shard, end, first);
     }
 }
 
@@ -50,7 +50,7 @@ mod tests {
     use nudged_base::time::WallMs;
     use nudged_domain::state::apply::{Action, ShowId};
     use nudged_journal::record::{Impression, Record};
-    use nudged_runtime::wake::Sleeper;
+    use nudged_runtime::wake::Waker;
     use nudged_shard::users::unmerged::{UnmergedEntry, UnmergedKind};
     use std::sync::Arc;
 
@@ -124,13 +124,13 @@ mod tests {
         let wanted: RecoveredUnmerged =
             vec![(Sequence(17), "u".into(), shown), (Sequence(12), "u".into(), clicked)];
         assert_eq!(left, wanted, "the show stays before its event");
-        let sleepers = (0..3).map(|_| Arc::new(Sleeper::new().unwrap())).collect();
-        let board = Board::new(sleepers).unwrap();
-        announce(&board, &left, Sequence(20), 3);
+        let wakers = (0..3).map(|_| Arc::new(Waker::new().unwrap())).collect();
+        let redis_status = RedisStatus::new(wakers).unwrap();
+        announce(&redis_status, &left, Sequence(20), 3);
         let home = UserKey::of(b"u").home(3);
         for shard in (0..3).map(ShardId) {
             let first = (shard == home).then_some(Sequence(12));
-            assert_eq!(board.journal_of(shard), (Sequence(20), first));
+            assert_eq!(redis_status.journal_of(shard), (Sequence(20), first));
             assert_eq!(of_shard(&left, shard, 3).len(), if shard == home { 2 } else { 0 });
         }
     }

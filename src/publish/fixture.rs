@@ -15,8 +15,8 @@ use nudged_base::telemetry::log::{Level, Log};
 use nudged_base::time::WallMs;
 use nudged_config::Config;
 use nudged_domain::state::user::{self, UserState};
-use nudged_runtime::log_thread::stamp_now;
-use nudged_runtime::mesh::Mesh;
+use nudged_runtime::shard::mesh::Mesh;
+use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_shard::control::{ControlOutcome, ControlReply, ControlRequest};
 use nudged_store::Store;
 
@@ -35,7 +35,7 @@ pub struct MadeShards {
 impl MadeShards {
     pub fn start(count: u16, state: &UserState) -> MadeShards {
         let mesh = Arc::new(Mesh::new(count).unwrap());
-        mesh.board.start();
+        mesh.redis_status.start();
         let told = Arc::<Mutex<Vec<(u16, String)>>>::default();
         let stop = Arc::<AtomicBool>::default();
         let mut bytes = Vec::new();
@@ -51,7 +51,7 @@ impl MadeShards {
                         told.lock().unwrap().push((shard, text));
                         envelope.reply.send(ControlReply { ticket: 0, outcome }).unwrap();
                     }
-                    lanes.sleeper.sleep_unless(|| {
+                    lanes.waker.sleep_unless(|| {
                         !lanes.controls.is_empty() || stop.load(Ordering::Acquire)
                     });
                 }
@@ -73,7 +73,7 @@ impl Drop for MadeShards {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
         for lanes in &self.mesh.shards {
-            lanes.sleeper.wake();
+            lanes.waker.wake();
         }
         for thread in self.threads.drain(..) {
             thread.join().unwrap();

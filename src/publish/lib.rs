@@ -26,7 +26,7 @@ pub mod watch;
 use std::sync::Arc;
 
 use nudged_base::telemetry::log::Log;
-use nudged_runtime::sql_writer::WriterFigures;
+use nudged_runtime::threads::sql_writer::WriterFigures;
 use nudged_store::{StoreError, StoreReader};
 
 use overrides::{Couriers, CouriersError};

@@ -28,12 +28,12 @@ use nudged_base::limits::ADMIN_STOP_MS;
 use nudged_base::limits::{
     OVERRIDES_FILE_BYTES, OVERRIDES_PUT_MAX, OVERRIDES_REDIS_POLL_MS, OVERRIDES_RETRY_MS,
 };
-use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_config::Config;
 use nudged_domain::catalog::overrides::{Override, OverridePlace};
-use nudged_runtime::log_thread::{stamp_now, tell};
-use nudged_runtime::sql_writer::WriterFigures;
-use nudged_runtime::vital::Needed;
+use nudged_runtime::threads::log_writer::{stamp_now, tell};
+use nudged_runtime::threads::sql_writer::WriterFigures;
+use nudged_runtime::threads::vital::Needed;
 use nudged_store::StoreError;
 
 /// What a thread does.
@@ -164,14 +164,15 @@ impl Destination {
     fn failed(&self, message: Message, error: &str) {
         let is_felt = message == Message::OverridesFile || !self.due(1).is_empty();
         if is_felt {
-            let fields = [("place", Value::Text(self.place.word())), ("error", Value::Text(error))];
+            let fields =
+                [("place", LogValue::Text(self.place.word())), ("error", LogValue::Text(error))];
             self.log.write(stamp_now(), message, &fields);
         }
     }
 
     /// Reports that it works.
     fn succeeded(&self) {
-        let fields = [("place", Value::Text(self.place.word()))];
+        let fields = [("place", LogValue::Text(self.place.word()))];
         self.log.write(stamp_now(), Message::OverridesStored, &fields);
     }
 
@@ -189,10 +190,10 @@ impl Destination {
             None => (entry.kind.word(), &entry.who),
         };
         let fields = [
-            ("popup", Value::Text(&entry.popup)),
-            ("change", Value::Text(does)),
-            ("who", Value::Text(who)),
-            ("from", Value::Text(self.place.word())),
+            ("popup", LogValue::Text(&entry.popup)),
+            ("change", LogValue::Text(does)),
+            ("who", LogValue::Text(who)),
+            ("from", LogValue::Text(self.place.word())),
         ];
         self.log.write(stamp_now(), Message::PopupChanged, &fields);
     }

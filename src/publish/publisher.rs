@@ -32,15 +32,15 @@ use live::LiveLock;
 use nudged_api::access::Access;
 use nudged_api::cors::Cors;
 use nudged_base::limits::ADMIN_SQL_SILENCE_MS;
-use nudged_base::telemetry::log::{Field, Log, Message, Value};
+use nudged_base::telemetry::log::{Log, LogField, LogValue, Message};
 use nudged_base::time::WallMs;
 use nudged_config::{Config, Difference, LogFormat};
 use nudged_domain::catalog::lint::lint;
 use nudged_domain::catalog::overrides::Override;
 use nudged_domain::catalog::snapshot::{Settings, Snapshot, Status};
 use nudged_domain::catalog::source::Definition;
-use nudged_runtime::log_thread::stamp_now;
-use nudged_runtime::mesh::Mesh;
+use nudged_runtime::shard::mesh::Mesh;
+use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_shard::control::ControlRequest;
 use nudged_shard::view::Rules;
 use nudged_store::{Store, StoredPopup};
@@ -305,11 +305,11 @@ fn warnings_of(snapshot: &Snapshot) -> Vec<String> {
 fn log_warnings(snapshot: &Snapshot, log: &Log) -> Vec<String> {
     let warnings = warnings_of(snapshot);
     for warning in &warnings {
-        log_line(log, Message::CatalogLint, &[("warning", Value::Text(warning))]);
+        log_line(log, Message::CatalogLint, &[("warning", LogValue::Text(warning))]);
     }
     warnings
 }
 
-fn log_line(log: &Log, message: Message, fields: &[Field<'_>]) {
+fn log_line(log: &Log, message: Message, fields: &[LogField<'_>]) {
     log.write(stamp_now(), message, fields);
 }

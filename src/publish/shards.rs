@@ -7,7 +7,7 @@ use crossbeam::channel::{Receiver, bounded};
 
 use nudged_base::ids::ShardId;
 use nudged_base::limits::{LANE_RETRY_MS, SHARD_ANSWER_MS};
-use nudged_runtime::mesh::{ControlEnvelope, Mesh};
+use nudged_runtime::shard::mesh::{ControlEnvelope, Mesh};
 use nudged_shard::control::{ControlOutcome, ControlReply, ControlRequest};
 
 /// A shard did not answer in time. The command may still be carried out.
@@ -71,10 +71,10 @@ fn push(
             return Err(NoAnswer(shard));
         }
         envelope = returned;
-        lanes.sleeper.wake();
+        lanes.waker.wake();
         std::thread::sleep(Duration::from_millis(LANE_RETRY_MS));
     }
-    lanes.sleeper.wake();
+    lanes.waker.wake();
     Ok(answer)
 }
 

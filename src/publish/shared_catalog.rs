@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use nudged_base::limits::{CATALOG_REDIS_TIMEOUT_MS, REDIS_BULK_BYTES_MAX};
 use nudged_config::Config;
-use nudged_redis::ask::{Answer, AskError};
 use nudged_redis::link::LinkSettings;
+use nudged_redis::request::{OwnedReply, RedisError};
 use nudged_runtime::redis_client::BlockingRedis;
 use nudged_store::StoredCatalog;
 
@@ -41,9 +41,9 @@ impl SharedCatalog {
     ///
     /// # Errors
     /// Where Redis does not answer.
-    pub fn version(&mut self) -> Result<Option<u64>, AskError> {
+    pub fn version(&mut self) -> Result<Option<u64>, RedisError> {
         let answer = self.asking.ask(&[b"HGET", KEY.as_bytes(), b"version"])?;
-        let Answer::Text(text) = answer else { return Ok(None) };
+        let OwnedReply::Text(text) = answer else { return Ok(None) };
         Ok(str::from_utf8(&text).ok().and_then(|text| text.parse().ok()))
     }
 
@@ -51,9 +51,9 @@ impl SharedCatalog {
     ///
     /// # Errors
     /// Where Redis does not answer.
-    pub fn load(&mut self) -> Result<Option<StoredCatalog>, AskError> {
+    pub fn load(&mut self) -> Result<Option<StoredCatalog>, RedisError> {
         let answer = self.asking.ask(&[b"HGET", KEY.as_bytes(), b"text"])?;
-        let Answer::Text(text) = answer else { return Ok(None) };
+        let OwnedReply::Text(text) = answer else { return Ok(None) };
         Ok(str::from_utf8(&text).ok().and_then(catalog_copy::decode))
     }
 
@@ -62,7 +62,7 @@ impl SharedCatalog {
     ///
     /// # Errors
     /// Where Redis does not answer.
-    pub fn put(&mut self, version: u64, text: &str, wrong: Option<u64>) -> Result<(), AskError> {
+    pub fn put(&mut self, version: u64, text: &str, wrong: Option<u64>) -> Result<(), RedisError> {
         let text = if text.len() > REDIS_BULK_BYTES_MAX / 2 { "" } else { text };
         let version = version.to_string();
         let wrong = wrong.map(|wrong| wrong.to_string()).unwrap_or_default();
@@ -74,7 +74,7 @@ impl SharedCatalog {
     ///
     /// # Errors
     /// Where Redis does not answer; then at once.
-    pub fn wait(&mut self, limit: Duration) -> Result<(), AskError> {
+    pub fn wait(&mut self, limit: Duration) -> Result<(), RedisError> {
         self.listening.subscribe(&[KEY])?;
         self.listening.poll_push(limit).map(drop)
     }

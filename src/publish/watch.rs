@@ -24,9 +24,9 @@ use super::shared_catalog::SharedCatalog;
 use nudged_base::limits::{CATALOG_POLL_MS, CATALOG_SQL_POLL_MS};
 use nudged_base::telemetry::log::{Log, Message};
 use nudged_config::Config;
-use nudged_redis::ask::AskError;
-use nudged_runtime::log_thread::tell;
-use nudged_runtime::vital::Needed;
+use nudged_redis::request::RedisError;
+use nudged_runtime::threads::log_writer::tell;
+use nudged_runtime::threads::vital::Needed;
 use nudged_store::{StoreError, StoreReader};
 
 /// What the thread is made of.
@@ -125,7 +125,7 @@ impl Watcher {
         self.copy();
     }
 
-    fn note_refusal<T>(&self, asked: Option<&Result<T, AskError>>) {
+    fn note_refusal<T>(&self, asked: Option<&Result<T, RedisError>>) {
         if let Some(Err(error)) = asked {
             self.setup.publisher.redis_failed(error);
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::link::LinkSettings;
 use nudged_base::hex;
-use nudged_config::Secret;
+use nudged_config::SecretText;
 
 /// The port of a URL without one.
 const PORT_DEFAULT: u16 = 6_379;
@@ -132,7 +132,8 @@ fn of_unix(rest: &str) -> Result<(LinkAddress, LinkSettings), UrlError> {
 fn read_credentials(text: &str, settings: &mut LinkSettings) -> Result<(), UrlError> {
     let (user, password) = text.split_once(':').unwrap_or((text, ""));
     settings.user = Some(decode(user)?).filter(|user| !user.is_empty());
-    settings.password = Some(decode(password)?).filter(|text| !text.is_empty()).map(Secret::new);
+    settings.password =
+        Some(decode(password)?).filter(|text| !text.is_empty()).map(SecretText::new);
     Ok(())
 }
 

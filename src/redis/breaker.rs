@@ -21,7 +21,7 @@ const PIECES: usize = 10;
 const OUTCOMES_MIN: u32 = 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum BreakerPhase {
     Closed,
     Open { until: MonoNs },
     Probing,
@@ -39,7 +39,7 @@ struct Piece {
 #[derive(Debug)]
 pub struct Breaker {
     settings: BreakerSettings,
-    state: State,
+    state: BreakerPhase,
     failures_in_row: u32,
     pieces: [Piece; PIECES],
     /// How long it stays open, longer each time until it closes.
@@ -53,7 +53,7 @@ impl Breaker {
     pub fn new(settings: BreakerSettings, seed: u64) -> Breaker {
         Breaker {
             settings,
-            state: State::Closed,
+            state: BreakerPhase::Closed,
             failures_in_row: 0,
             pieces: [Piece::default(); PIECES],
             backoff: Backoff::new(settings.open_ms, settings.open_max_ms),
@@ -64,20 +64,20 @@ impl Breaker {
 
     /// Whether a command may be sent: always where closed, one in a trial.
     pub fn passes(&self) -> bool {
-        matches!(self.state, State::Closed | State::Trial { is_sent: false })
+        matches!(self.state, BreakerPhase::Closed | BreakerPhase::Trial { is_sent: false })
     }
 
     /// Whether nothing is wrong.
     pub fn is_closed(&self) -> bool {
-        self.state == State::Closed
+        self.state == BreakerPhase::Closed
     }
 
     /// Where it stands.
     pub fn state(&self) -> BreakerState {
         match self.state {
-            State::Closed => BreakerState::Closed,
-            State::Open { .. } => BreakerState::Open,
-            State::Probing | State::Trial { .. } => BreakerState::Probing,
+            BreakerPhase::Closed => BreakerState::Closed,
+            BreakerPhase::Open { .. } => BreakerState::Open,
+            BreakerPhase::Probing | BreakerPhase::Trial { .. } => BreakerState::Probing,
         }
     }
 
@@ -89,9 +89,9 @@ impl Breaker {
     /// A command is sent; whether it is the trial, which has to be told with its outcome.
     pub fn sent(&mut self) -> bool {
         debug_assert!(self.passes());
-        let is_trial = self.state == State::Trial { is_sent: false };
+        let is_trial = self.state == BreakerPhase::Trial { is_sent: false };
         if is_trial {
-            self.state = State::Trial { is_sent: true };
+            self.state = BreakerPhase::Trial { is_sent: true };
         }
         is_trial
     }
@@ -99,12 +99,12 @@ impl Breaker {
     /// A command was answered in time.
     pub fn good(&mut self, now: MonoNs, is_trial: bool) {
         match self.state {
-            State::Closed => {
+            BreakerPhase::Closed => {
                 self.failures_in_row = 0;
                 self.piece(now).good += 1;
             }
-            State::Trial { is_sent: true } if is_trial => {
-                self.state = State::Closed;
+            BreakerPhase::Trial { is_sent: true } if is_trial => {
+                self.state = BreakerPhase::Closed;
                 self.backoff.succeeded();
                 self.failures_in_row = 0;
                 self.pieces = [Piece::default(); PIECES];
@@ -117,14 +117,14 @@ impl Breaker {
     /// A command was refused, has expired, or was lost with its connection.
     pub fn bad(&mut self, now: MonoNs, is_trial: bool) {
         match self.state {
-            State::Closed => {
+            BreakerPhase::Closed => {
                 self.failures_in_row += 1;
                 self.piece(now).bad += 1;
                 if self.failures_in_row >= self.settings.failures || self.is_half_bad(now) {
                     self.open(now);
                 }
             }
-            State::Trial { is_sent: true } if is_trial => self.open(now),
+            BreakerPhase::Trial { is_sent: true } if is_trial => self.open(now),
             _ => {}
         }
     }
@@ -132,26 +132,26 @@ impl Breaker {
     /// When the next probe is due; `None` where none is.
     pub(crate) fn probe_at(&self) -> Option<MonoNs> {
         match self.state {
-            State::Open { until } => Some(until),
+            BreakerPhase::Open { until } => Some(until),
             _ => None,
         }
     }
 
     /// The probe is sent.
     pub(crate) fn probe_sent(&mut self) {
-        self.state = State::Probing;
+        self.state = BreakerPhase::Probing;
     }
 
     /// The probe was answered: one command may try. Late or not, somebody is there.
     pub(crate) fn probe_answered(&mut self) {
-        if matches!(self.state, State::Probing | State::Open { .. }) {
-            self.state = State::Trial { is_sent: false };
+        if matches!(self.state, BreakerPhase::Probing | BreakerPhase::Open { .. }) {
+            self.state = BreakerPhase::Trial { is_sent: false };
         }
     }
 
     /// The probe was refused or has expired.
     pub(crate) fn probe_failed(&mut self, now: MonoNs) {
-        if self.state == State::Probing {
+        if self.state == BreakerPhase::Probing {
             self.open(now);
         }
     }
@@ -159,15 +159,15 @@ impl Breaker {
     /// The connection is lost, or none was made.
     pub fn lost(&mut self, now: MonoNs) {
         match self.state {
-            State::Closed => self.bad(now, false),
-            State::Probing | State::Trial { .. } => self.open(now),
-            State::Open { .. } => {}
+            BreakerPhase::Closed => self.bad(now, false),
+            BreakerPhase::Probing | BreakerPhase::Trial { .. } => self.open(now),
+            BreakerPhase::Open { .. } => {}
         }
     }
 
     /// A new connection has introduced itself: a probe is due at once.
     pub fn connected(&mut self, now: MonoNs) {
-        if let State::Open { until } = &mut self.state {
+        if let BreakerPhase::Open { until } = &mut self.state {
             *until = now.min(*until);
         }
     }
@@ -176,7 +176,7 @@ impl Breaker {
         let longest = self.backoff.failed();
         self.opens += 1;
         self.failures_in_row = 0;
-        self.state = State::Open { until: now.plus_ms(self.jitter.shortened(longest)) };
+        self.state = BreakerPhase::Open { until: now.plus_ms(self.jitter.shortened(longest)) };
     }
 
     fn piece(&mut self, now: MonoNs) -> &mut Piece {

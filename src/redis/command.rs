@@ -3,7 +3,7 @@
 //! Keys carry their partition's tag, `nudged:{p17}:...`, so that everything of a partition lies in
 //! one slot of a cluster: the user's value `u:<user>`, the partition's meta `m`, its list `q`.
 
-use crate::refusal::Refusal;
+use crate::refusal::RedisRefusal;
 use nudged_base::ids::{Partition, Revision};
 use nudged_base::time::WallMs;
 
@@ -14,7 +14,7 @@ pub struct RequestId(pub u64);
 
 /// A command to one primary.
 #[derive(Clone, Copy, Debug)]
-pub enum Command<'a> {
+pub enum RedisCommand<'a> {
     /// The value of a user, with the meta of the partition.
     Read {
         /// The user's partition.
@@ -100,14 +100,14 @@ pub struct Meta {
     /// Records committed in this epoch.
     pub counter: u64,
     /// What may be done with the partition.
-    pub phase: Phase,
+    pub phase: PartitionPhase,
     /// Users may have vanished from it: one who is missing proves nothing.
     pub is_doubted: bool,
 }
 
 /// What may be done with a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum PartitionPhase {
     /// A user that is missing is new.
     Open,
     /// A rebuild waits for the journals: nobody decides by this partition.
@@ -118,7 +118,7 @@ pub enum Phase {
 
 /// A user's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Value {
+pub struct UserValue {
     /// Its revision.
     pub revision: Revision,
     /// The encoded state.
@@ -148,7 +148,7 @@ pub enum Reply {
         /// Of the partition.
         meta: Meta,
         /// The user's value.
-        value: Option<Value>,
+        value: Option<UserValue>,
     },
     /// To `Commit`.
     Commit {
@@ -157,7 +157,7 @@ pub enum Reply {
         /// What came of it.
         verdict: CommitVerdict,
         /// The value that stands, for `Moved`.
-        value: Option<Value>,
+        value: Option<UserValue>,
     },
     /// To `Meta`.
     Meta(Meta),
@@ -179,12 +179,12 @@ impl Reply {
 
 /// Why there is no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum CommandFailure {
     /// The connection was lost with the command on its way: it may have been executed.
     Unknown,
     /// Redis refused it before it ran, or before its script wrote: nothing changed that anybody
     /// rests on.
-    Refused(Refusal),
+    Refused(RedisRefusal),
     /// The user's key holds something else: WRONGTYPE, or a value that is none of ours.
     Quarantined,
 }

@@ -1,28 +1,11 @@
 //! Bytes of a connection to replies. `scan` measures a reply and holds it to its limits; a list
-//! without lists is then read where it lies (`words`), anything else is decoded by the library.
+//! without lists is then read where it lies (`frame`), anything else is decoded by the library.
 //! What is made of it borrows from the buffer.
 
 use redis_protocol::{resp2, resp3};
 
+use super::frame::{RespFrame, Words};
 use super::scan::{FrameLimits, Malformed, Protocol, measure};
-use super::words::Words;
-
-/// A reply, borrowed from the bytes it came in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Frame<'a> {
-    /// No value.
-    Nil,
-    /// A number; 1 and 0 for true and false.
-    Int(i64),
-    /// A text: simple, bulk or verbatim, or a number beyond 64 bits.
-    Text(&'a [u8]),
-    /// An error, without its sign.
-    Error(&'a [u8]),
-    /// An array or set; of a map its keys, each followed by its value, in any order.
-    List(Words<'a>),
-    /// What nobody asked for: a change that is published, a subscription that is confirmed.
-    Push(Words<'a>),
-}
 
 /// Gathers bytes and gives replies. Holds at most one reply that is not yet whole, and what
 /// arrived behind the last one that was taken.
@@ -65,21 +48,21 @@ impl Decoder {
     ///
     /// # Errors
     /// [`Malformed`]: the connection is of no use any more.
-    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, Malformed> {
+    pub fn next_frame(&mut self) -> Result<Option<RespFrame<'_>>, Malformed> {
         let rest = &self.buffer[self.start..];
         let Some(extent) = measure(rest, self.protocol, self.limits)? else { return Ok(None) };
         let bytes = &rest[..extent.bytes];
         self.start += extent.bytes;
         match (extent.depth, bytes[0]) {
-            (1, b'>') => Ok(Some(Frame::Push(Words::of_flat(bytes)))),
-            (1, _) => Ok(Some(Frame::List(Words::of_flat(bytes)))),
+            (1, b'>') => Ok(Some(RespFrame::Push(Words::of_flat(bytes)))),
+            (1, _) => Ok(Some(RespFrame::List(Words::of_flat(bytes)))),
             _ => by_library(bytes, self.protocol).map(Some),
         }
     }
 }
 
 /// The reply that these bytes are, all of them.
-fn by_library(bytes: &[u8], protocol: Protocol) -> Result<Frame<'_>, Malformed> {
+fn by_library(bytes: &[u8], protocol: Protocol) -> Result<RespFrame<'_>, Malformed> {
     let is_all = |end: usize| end == bytes.len();
     match protocol {
         Protocol::Resp2 => {
@@ -96,23 +79,23 @@ fn by_library(bytes: &[u8], protocol: Protocol) -> Result<Frame<'_>, Malformed> 
     }
 }
 
-fn of_resp2(bytes: &[u8], frame: resp2::types::RangeFrame) -> Frame<'_> {
+fn of_resp2(bytes: &[u8], frame: resp2::types::RangeFrame) -> RespFrame<'_> {
     use resp2::types::RangeFrame;
     match frame {
         RangeFrame::SimpleString((from, to)) | RangeFrame::BulkString((from, to)) => {
-            Frame::Text(&bytes[from..to])
+            RespFrame::Text(&bytes[from..to])
         }
-        RangeFrame::Error((from, to)) => Frame::Error(&bytes[from..to]),
-        RangeFrame::Integer(number) => Frame::Int(number),
-        RangeFrame::Null => Frame::Nil,
+        RangeFrame::Error((from, to)) => RespFrame::Error(&bytes[from..to]),
+        RangeFrame::Integer(number) => RespFrame::Int(number),
+        RangeFrame::Null => RespFrame::Nil,
         RangeFrame::Array(frames) => {
             let frames: Vec<_> = frames.into_iter().map(|frame| of_resp2(bytes, frame)).collect();
-            Frame::List(frames.into())
+            RespFrame::List(frames.into())
         }
     }
 }
 
-fn of_resp3(bytes: &[u8], frame: resp3::types::RangeFrame) -> Result<Frame<'_>, Malformed> {
+fn of_resp3(bytes: &[u8], frame: resp3::types::RangeFrame) -> Result<RespFrame<'_>, Malformed> {
     use resp3::types::RangeFrame;
     let all = |frames: Vec<RangeFrame>| {
         let frames = frames.into_iter().map(|frame| of_resp3(bytes, frame));
@@ -122,17 +105,17 @@ fn of_resp3(bytes: &[u8], frame: resp3::types::RangeFrame) -> Result<Frame<'_>, 
         RangeFrame::BlobString { data: (from, to), .. }
         | RangeFrame::SimpleString { data: (from, to), .. }
         | RangeFrame::VerbatimString { data: (from, to), .. }
-        | RangeFrame::BigNumber { data: (from, to), .. } => Frame::Text(&bytes[from..to]),
+        | RangeFrame::BigNumber { data: (from, to), .. } => RespFrame::Text(&bytes[from..to]),
         RangeFrame::SimpleError { data: (from, to), .. }
-        | RangeFrame::BlobError { data: (from, to), .. } => Frame::Error(&bytes[from..to]),
-        RangeFrame::Boolean { data, .. } => Frame::Int(i64::from(data)),
-        RangeFrame::Null => Frame::Nil,
-        RangeFrame::Number { data, .. } => Frame::Int(data),
-        RangeFrame::Array { data, .. } => Frame::List(all(data)?),
-        RangeFrame::Push { data, .. } => Frame::Push(all(data)?),
-        RangeFrame::Set { data, .. } => Frame::List(all(data.into_iter().collect())?),
+        | RangeFrame::BlobError { data: (from, to), .. } => RespFrame::Error(&bytes[from..to]),
+        RangeFrame::Boolean { data, .. } => RespFrame::Int(i64::from(data)),
+        RangeFrame::Null => RespFrame::Nil,
+        RangeFrame::Number { data, .. } => RespFrame::Int(data),
+        RangeFrame::Array { data, .. } => RespFrame::List(all(data)?),
+        RangeFrame::Push { data, .. } => RespFrame::Push(all(data)?),
+        RangeFrame::Set { data, .. } => RespFrame::List(all(data.into_iter().collect())?),
         RangeFrame::Map { data, .. } => {
-            Frame::List(all(data.into_iter().flat_map(|(key, value)| [key, value]).collect())?)
+            RespFrame::List(all(data.into_iter().flat_map(|(key, value)| [key, value]).collect())?)
         }
         // `scan` lets none of these pass.
         RangeFrame::Double { .. } | RangeFrame::Hello { .. } | RangeFrame::ChunkedString(_) => {
@@ -180,27 +163,27 @@ mod tests {
         let mut decoder = Decoder::new(LIMITS);
         decoder.push(b"*7\r\n$2\r\nab\r\n=6\r\ntxt:cd\r\n_\r\n#t\r\n:-7\r\n(12\r\n+\r\n");
         decoder.push(b"-ERR no\r\n%1\r\n+k\r\n:1\r\n>2\r\n+message\r\n$1\r\n\xff\r\n");
-        let text = |text: &'static str| Frame::Text(text.as_bytes());
+        let text = |text: &'static str| RespFrame::Text(text.as_bytes());
         let list = vec![
             text("ab"),
             text("cd"),
-            Frame::Nil,
-            Frame::Int(1),
-            Frame::Int(-7),
+            RespFrame::Nil,
+            RespFrame::Int(1),
+            RespFrame::Int(-7),
             text("12"),
             text(""),
         ];
-        assert_eq!(decoder.next_frame(), Ok(Some(Frame::List(list.into()))));
-        assert_eq!(decoder.next_frame(), Ok(Some(Frame::Error(b"ERR no"))));
-        let map = vec![text("k"), Frame::Int(1)];
-        assert_eq!(decoder.next_frame(), Ok(Some(Frame::List(map.into()))));
-        let push = vec![text("message"), Frame::Text(&[0xff])];
-        assert_eq!(decoder.next_frame(), Ok(Some(Frame::Push(push.into()))));
+        assert_eq!(decoder.next_frame(), Ok(Some(RespFrame::List(list.into()))));
+        assert_eq!(decoder.next_frame(), Ok(Some(RespFrame::Error(b"ERR no"))));
+        let map = vec![text("k"), RespFrame::Int(1)];
+        assert_eq!(decoder.next_frame(), Ok(Some(RespFrame::List(map.into()))));
+        let push = vec![text("message"), RespFrame::Text(&[0xff])];
+        assert_eq!(decoder.next_frame(), Ok(Some(RespFrame::Push(push.into()))));
         assert_eq!(decoder.next_frame(), Ok(None));
         decoder.set_protocol(Protocol::Resp2);
         decoder.push(b"*2\r\n$-1\r\n:3\r\n");
-        let list = vec![Frame::Nil, Frame::Int(3)];
-        assert_eq!(decoder.next_frame(), Ok(Some(Frame::List(list.into()))));
+        let list = vec![RespFrame::Nil, RespFrame::Int(3)];
+        assert_eq!(decoder.next_frame(), Ok(Some(RespFrame::List(list.into()))));
     }
 
     fn leaf_bytes() -> impl Strategy<Value = Vec<u8>> {
@@ -267,7 +250,7 @@ mod tests {
             if sign != '~' {
                 prop_assert_eq!(ours, by_library);
             } else {
-                prop_assert!(matches!(ours, Ok(Some(Frame::List(list))) if list.len() == parts.len()));
+                prop_assert!(matches!(ours, Ok(Some(RespFrame::List(list))) if list.len() == parts.len()));
             }
         }
 

@@ -1,7 +1,7 @@
 //! Commands to bytes, written by hand: a tenth of the time that the library takes. Only
 //! this file and the scripts know what keys and channels are called.
 
-use super::command::{Command, Commit, Records};
+use super::command::{Commit, Records, RedisCommand};
 use super::scripts::Script;
 use nudged_base::ids::{Partition, Revision};
 use nudged_journal::record::frames;
@@ -19,23 +19,23 @@ pub fn words(output: &mut Vec<u8>, words: &[&[u8]]) {
 
 /// Appends a command; gives the script that it runs, `None` for none. Allocates only where the
 /// output is too small.
-pub fn command(output: &mut Vec<u8>, command: &Command<'_>) -> Option<Script> {
+pub fn command(output: &mut Vec<u8>, command: &RedisCommand<'_>) -> Option<Script> {
     match *command {
-        Command::Ping => {
+        RedisCommand::Ping => {
             words(output, &[b"PING"]);
             None
         }
-        Command::Read { partition, user } => {
+        RedisCommand::Read { partition, user } => {
             script_head(output, Script::Read, 2, 0);
             user_keys(output, partition, user);
             Some(Script::Read)
         }
-        Command::Meta { partition } => {
+        RedisCommand::Meta { partition } => {
             script_head(output, Script::Meta, 1, 0);
             key(output, partition, &[b"m"]);
             Some(Script::Meta)
         }
-        Command::Fill { partition, user, revision, state, ttl_ms } => {
+        RedisCommand::Fill { partition, user, revision, state, ttl_ms } => {
             script_head(output, Script::Fill, 2, 3);
             user_keys(output, partition, user);
             text(output, &[&revision_bytes(revision), &[]]);
@@ -43,7 +43,7 @@ pub fn command(output: &mut Vec<u8>, command: &Command<'_>) -> Option<Script> {
             number(output, ttl_ms);
             Some(Script::Fill)
         }
-        Command::Commit(ref commit) => {
+        RedisCommand::Commit(ref commit) => {
             write_commit(output, commit);
             Some(Script::Commit)
         }
@@ -161,14 +161,15 @@ mod tests {
     use super::*;
 
     fn words_of(output: &[u8]) -> Vec<String> {
-        use crate::decode::{Decoder, Frame};
+        use crate::decode::Decoder;
+        use crate::frame::RespFrame;
         let limits = crate::scan::FrameLimits { bytes: 1 << 20, elements: 64 };
         let mut decoder = Decoder::new(limits);
         decoder.push(output);
-        let Ok(Some(Frame::List(list))) = decoder.next_frame() else { panic!("no command") };
+        let Ok(Some(RespFrame::List(list))) = decoder.next_frame() else { panic!("no command") };
         list.iter()
             .map(|word| match word {
-                Frame::Text(text) => String::from_utf8_lossy(text).into_owned(),
+                RespFrame::Text(text) => String::from_utf8_lossy(text).into_owned(),
                 other => panic!("{other:?}"),
             })
             .collect()
@@ -178,19 +179,19 @@ mod tests {
     fn commands_are_words_with_the_partitions_tag() {
         let mut output = Vec::new();
         let partition = Partition(17);
-        let script = command(&mut output, &Command::Read { partition, user: "ü" });
+        let script = command(&mut output, &RedisCommand::Read { partition, user: "ü" });
         assert_eq!(script, Some(Script::Read));
         let hash = std::str::from_utf8(Script::Read.hash()).unwrap();
         assert_eq!(words_of(&output), ["EVALSHA", hash, "2", "nudged:{p17}:u:ü", "nudged:{p17}:m"]);
         output.clear();
-        assert_eq!(command(&mut output, &Command::Ping), None);
+        assert_eq!(command(&mut output, &RedisCommand::Ping), None);
         assert_eq!(output, b"*1\r\n$4\r\nPING\r\n");
     }
 
     #[test]
     fn a_body_takes_the_place_of_a_hash() {
         let (mut sent, mut again) = (Vec::new(), Vec::new());
-        command(&mut sent, &Command::Meta { partition: Partition(3) });
+        command(&mut sent, &RedisCommand::Meta { partition: Partition(3) });
         with_body(&mut again, &sent, Script::Meta);
         let (mut was, is) = (words_of(&sent), words_of(&again));
         was[0] = "EVAL".to_owned();

@@ -1,9 +1,9 @@
 //! How a connection begins, whoever holds it: the commands that say who we are, and what the
 //! server says of itself.
 
-use super::decode::Frame;
 use super::encode;
-use super::link::{LinkSettings, Unfit};
+use super::frame::RespFrame;
+use super::link::{Incompatible, LinkSettings};
 use nudged_base::hash::Keyed;
 
 /// The oldest version that is served, by its first number.
@@ -60,15 +60,16 @@ pub(crate) fn info_field<'a>(info: &'a [u8], name: &str) -> Option<&'a [u8]> {
 /// The run of a server, from the `server` section of its INFO.
 ///
 /// # Errors
-/// [`Unfit`] where it is too old or does not say.
-pub fn run_of_info(info: &[u8]) -> Result<u64, Unfit> {
-    let version = info_field(info, "redis_version").ok_or(Unfit::Unnamed)?;
+/// [`Incompatible`] where it is too old or does not say.
+pub fn run_of_info(info: &[u8]) -> Result<u64, Incompatible> {
+    let version = info_field(info, "redis_version").ok_or(Incompatible::Unnamed)?;
     let major = version.split(|byte| *byte == b'.').next().unwrap_or_default();
     let major = std::str::from_utf8(major).ok().and_then(|text| text.parse::<u32>().ok());
-    if major.ok_or(Unfit::Unnamed)? < VERSION_MIN {
-        return Err(Unfit::TooOld);
+    if major.ok_or(Incompatible::Unnamed)? < VERSION_MIN {
+        return Err(Incompatible::TooOld);
     }
-    let run_id = info_field(info, "run_id").filter(|id| !id.is_empty()).ok_or(Unfit::Unnamed)?;
+    let run_id =
+        info_field(info, "run_id").filter(|id| !id.is_empty()).ok_or(Incompatible::Unnamed)?;
     Ok(run_of(run_id))
 }
 
@@ -92,13 +93,13 @@ pub fn is_replica(info: &[u8]) -> bool {
 
 /// Whether the server syncs each write before it answers, from `CONFIG GET appendfsync appendonly`;
 /// `None` where it does not say.
-pub fn syncs_always(reply: &Frame<'_>) -> Option<bool> {
-    let Frame::List(words) = reply else { return None };
+pub fn syncs_always(reply: &RespFrame<'_>) -> Option<bool> {
+    let RespFrame::List(words) = reply else { return None };
     let words: Vec<_> = words.iter().collect();
     let value = |name: &[u8]| {
         let mut pairs = words.chunks_exact(2);
         pairs.find_map(|pair| match pair {
-            [Frame::Text(key), Frame::Text(value)] if *key == name => Some(*value),
+            [RespFrame::Text(key), RespFrame::Text(value)] if *key == name => Some(*value),
             _ => None,
         })
     };
@@ -116,9 +117,9 @@ mod tests {
         };
         assert_eq!(run_of_info(info("7.0.15").as_bytes()), Ok(run_of(b"abc")));
         assert_eq!(run_of_info(info("10.1").as_bytes()), Ok(run_of(b"abc")));
-        assert_eq!(run_of_info(info("6.2.7").as_bytes()), Err(Unfit::TooOld));
-        assert_eq!(run_of_info(info("x").as_bytes()), Err(Unfit::Unnamed));
-        assert_eq!(run_of_info(b"redis_version:7.0.0\r\n"), Err(Unfit::Unnamed));
+        assert_eq!(run_of_info(info("6.2.7").as_bytes()), Err(Incompatible::TooOld));
+        assert_eq!(run_of_info(info("x").as_bytes()), Err(Incompatible::Unnamed));
+        assert_eq!(run_of_info(b"redis_version:7.0.0\r\n"), Err(Incompatible::Unnamed));
         assert_ne!(run_of(b"abc"), run_of(b"abd"));
         let info = b"role:slave\r\nevicted_keys:12\r\n";
         assert_eq!((evicted(info), evicted(b""), evicted(b"evicted_keys:x\r\n")), (12, 0, 0));
@@ -131,9 +132,9 @@ mod tests {
     #[test]
     fn each_write_is_synced_only_with_both_settings() {
         let reply = |fsync: &'static str, only: &'static str| {
-            Frame::List(
+            RespFrame::List(
                 [b"appendonly".as_slice(), only.as_bytes(), b"appendfsync", fsync.as_bytes()]
-                    .map(Frame::Text)
+                    .map(RespFrame::Text)
                     .to_vec()
                     .into(),
             )
@@ -141,7 +142,7 @@ mod tests {
         assert_eq!(syncs_always(&reply("always", "yes")), Some(true));
         assert_eq!(syncs_always(&reply("always", "no")), Some(false));
         assert_eq!(syncs_always(&reply("everysec", "yes")), Some(false));
-        assert_eq!(syncs_always(&Frame::Error(b"NOPERM")), None);
-        assert_eq!(syncs_always(&Frame::List(vec![].into())), None);
+        assert_eq!(syncs_always(&RespFrame::Error(b"NOPERM")), None);
+        assert_eq!(syncs_always(&RespFrame::List(vec![].into())), None);
     }
 }

@@ -3,23 +3,23 @@
 //! Must not know sockets, shards or what a user's state means.
 //!
 //! `command` what is asked and answered · `encode` commands to bytes · `scan`, `decode` bytes to
-//! frames · `reply` frames to replies · `refusal` the errors of Redis by kind · `scripts` what
+//! a `frame` · `reply` frames to replies · `refusal` the errors of Redis by kind · `scripts` what
 //! Redis runs for us · `breaker` when nothing is asked · `address` where the server is ·
-//! `greeting` how a connection begins · `link` the connection · `ask` questions of whoever waits ·
-//! `learned` what is known of the server.
+//! `greeting` how a connection begins · `link` the connection · `request` what those ask who
+//! wait for the answer · `learned` what is known of the server.
 
 pub mod address;
-pub mod ask;
 pub mod breaker;
 pub mod clock;
 pub mod command;
 pub mod decode;
 pub mod encode;
+pub mod frame;
 pub mod greeting;
 pub mod learned;
 pub mod link;
 pub mod refusal;
 pub mod reply;
+pub mod request;
 pub mod scan;
 pub mod scripts;
-pub mod words;

@@ -23,14 +23,15 @@ use std::sync::Arc;
 
 use super::breaker::Breaker;
 use super::clock::ServerClock;
-use super::command::{Command, Failure, Reply};
-use super::decode::{Decoder, Frame};
+use super::command::{CommandFailure, RedisCommand, Reply};
+use super::decode::Decoder;
 use super::encode::CHANNEL_PREFIX;
-use super::refusal::Refusal;
+use super::frame::RespFrame;
+use super::frame::Words;
+use super::refusal::RedisRefusal;
 use super::reply::{self, NoReply};
 use super::scan::FrameLimits;
-use super::words::Words;
-use handshake::{Handshake, Progress};
+use handshake::{Handshake, HandshakeProgress};
 use nudged_base::backoff::{Backoff, Jitter};
 use nudged_base::ids::Partition;
 use nudged_base::limits::{
@@ -38,18 +39,18 @@ use nudged_base::limits::{
     PARTITIONS, REDIS_REPLY_BYTES_MAX, REDIS_REPLY_ELEMENTS_MAX,
 };
 use nudged_base::time::{MonoNs, WallMs};
-use slots::{Slot, Slots, Times};
+use slots::{CommandSlot, CommandSlots, Times};
 
 pub use settings::{
-    BreakerSettings, BreakerState, LinkEvent, LinkFigures, LinkSettings, LinkWish, NotSent, Server,
-    Unfit,
+    BreakerSettings, BreakerState, Incompatible, LinkEvent, LinkMetrics, LinkRequest, LinkSettings,
+    NotSent, RedisServer,
 };
 
 /// A command that is sent again costs as much; each command earns `retry_budget_percent`.
 const RETRY_COST: u64 = 100;
 
 #[derive(Debug)]
-enum Stage {
+enum LinkStage {
     /// For the time of the next connection.
     Waiting { until: MonoNs },
     /// `until` is not known before the first tick.
@@ -62,22 +63,22 @@ enum Stage {
 
 /// Why a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+enum LinkEnd {
     /// The other side closed it, or it was never made.
     Broken,
     /// We close it.
     GivenUp,
     /// We close it, because asking again at once would change nothing.
-    Unfit(Unfit),
+    Incompatible(Incompatible),
 }
 
 /// One pipelined connection to one primary.
 #[derive(Debug)]
 pub struct Link {
     settings: Arc<LinkSettings>,
-    stage: Stage,
+    stage: LinkStage,
     decoder: Decoder,
-    slots: Slots,
+    slots: CommandSlots,
     /// What the handshake sends.
     greeting: Vec<u8>,
     breaker: Breaker,
@@ -95,7 +96,7 @@ pub struct Link {
     /// That something is denied was told, and nothing was done since.
     is_denied_told: bool,
     events: VecDeque<LinkEvent>,
-    figures: LinkFigures,
+    figures: LinkMetrics,
     clock: ServerClock,
     /// The run of the latest connection.
     last_run: Option<u64>,
@@ -107,9 +108,9 @@ impl Link {
         let limits =
             FrameLimits { bytes: REDIS_REPLY_BYTES_MAX, elements: REDIS_REPLY_ELEMENTS_MAX };
         Link {
-            stage: Stage::Connecting { until: None },
+            stage: LinkStage::Connecting { until: None },
             decoder: Decoder::new(limits),
-            slots: Slots::default(),
+            slots: CommandSlots::default(),
             greeting: Vec::new(),
             breaker: Breaker::new(settings.breaker, seed),
             jitter: Jitter::new(seed ^ 0x6a69_7474_6572),
@@ -121,7 +122,7 @@ impl Link {
             wishes_connect: true,
             is_denied_told: false,
             events: VecDeque::new(),
-            figures: LinkFigures::default(),
+            figures: LinkMetrics::default(),
             clock: ServerClock::default(),
             last_run: None,
             settings,
@@ -131,7 +132,7 @@ impl Link {
     /// Whether a command can be sent now, if there is room: the connection stands and the breaker
     /// lets it pass.
     pub fn is_open(&self, _now: MonoNs) -> bool {
-        matches!(self.stage, Stage::Open { .. }) && self.breaker.passes()
+        matches!(self.stage, LinkStage::Open { .. }) && self.breaker.passes()
     }
 
     /// Commands that the window has room for.
@@ -146,7 +147,12 @@ impl Link {
     ///
     /// # Errors
     /// [`NotSent`]: nothing was taken.
-    pub fn send(&mut self, now: MonoNs, ticket: u64, command: &Command<'_>) -> Result<(), NotSent> {
+    pub fn send(
+        &mut self,
+        now: MonoNs,
+        ticket: u64,
+        command: &RedisCommand<'_>,
+    ) -> Result<(), NotSent> {
         if !self.is_open(now) {
             return Err(NotSent::Closed);
         }
@@ -164,7 +170,7 @@ impl Link {
 
     /// The connection that was wished for stands.
     pub fn connected(&mut self, now: MonoNs) {
-        if !matches!(self.stage, Stage::Connecting { .. }) {
+        if !matches!(self.stage, LinkStage::Connecting { .. }) {
             return;
         }
         self.wishes_connect = false;
@@ -172,25 +178,25 @@ impl Link {
         self.greeting.clear();
         self.is_denied_told = false;
         let handshake = Handshake::begin(&self.settings, &mut self.greeting);
-        self.stage = Stage::Greeting { until: now.plus_ms(LINK_HANDSHAKE_MS), handshake };
+        self.stage = LinkStage::Greeting { until: now.plus_ms(LINK_HANDSHAKE_MS), handshake };
     }
 
     /// Bytes have arrived on the connection. Allocates the states of the values in it.
     pub fn received(&mut self, now: MonoNs, bytes: &[u8]) {
-        if !matches!(self.stage, Stage::Greeting { .. } | Stage::Open { .. }) {
+        if !matches!(self.stage, LinkStage::Greeting { .. } | LinkStage::Open { .. }) {
             return;
         }
         self.heard_at = now;
         let limits = FrameLimits { bytes: 0, elements: 0 };
         let mut decoder = std::mem::replace(&mut self.decoder, Decoder::new(limits));
         decoder.push(bytes);
-        while matches!(self.stage, Stage::Greeting { .. } | Stage::Open { .. }) {
+        while matches!(self.stage, LinkStage::Greeting { .. } | LinkStage::Open { .. }) {
             match decoder.next_frame() {
                 Ok(Some(frame)) => self.take(now, &frame),
                 Ok(None) => break,
                 Err(_) => self.out_of_step(now),
             }
-            if let Stage::Greeting { handshake, .. } = &self.stage {
+            if let LinkStage::Greeting { handshake, .. } = &self.stage {
                 decoder.set_protocol(handshake.protocol());
             }
         }
@@ -200,33 +206,33 @@ impl Link {
 
     /// The connection is lost, or could not be made.
     pub fn broken(&mut self, now: MonoNs) {
-        if !matches!(self.stage, Stage::Waiting { .. }) {
-            self.end(now, End::Broken);
+        if !matches!(self.stage, LinkStage::Waiting { .. }) {
+            self.end(now, LinkEnd::Broken);
         }
     }
 
     /// The connection is given up for a new one, which asks for everything anew.
     pub fn renew(&mut self, now: MonoNs) {
-        if matches!(self.stage, Stage::Open { .. }) {
-            self.end(now, End::GivenUp);
+        if matches!(self.stage, LinkStage::Open { .. }) {
+            self.end(now, LinkEnd::GivenUp);
         }
     }
 
     /// Time has passed: commands expire, connections are given up, probes are sent.
     pub fn tick(&mut self, now: MonoNs) {
         match &mut self.stage {
-            Stage::Waiting { until } if now >= *until => {
-                self.stage = Stage::Connecting { until: Some(now.plus_ms(LINK_HANDSHAKE_MS)) };
+            LinkStage::Waiting { until } if now >= *until => {
+                self.stage = LinkStage::Connecting { until: Some(now.plus_ms(LINK_HANDSHAKE_MS)) };
                 self.wishes_connect = true;
                 self.figures.reconnects += 1;
             }
-            Stage::Connecting { until: until @ None } => {
+            LinkStage::Connecting { until: until @ None } => {
                 *until = Some(now.plus_ms(LINK_HANDSHAKE_MS));
             }
-            Stage::Connecting { until: Some(until) } | Stage::Greeting { until, .. }
+            LinkStage::Connecting { until: Some(until) } | LinkStage::Greeting { until, .. }
                 if now >= *until =>
             {
-                self.end(now, End::GivenUp);
+                self.end(now, LinkEnd::GivenUp);
             }
             _ => {}
         }
@@ -239,32 +245,32 @@ impl Link {
     /// When `tick` has something to do at the latest.
     pub fn next_deadline(&self) -> Option<MonoNs> {
         let of_stage = match &self.stage {
-            Stage::Waiting { until } | Stage::Greeting { until, .. } => Some(*until),
-            Stage::Connecting { until } => Some(until.unwrap_or(MonoNs(0))),
-            Stage::Open { .. } => self.breaker.probe_at().or(self.idle_until()),
+            LinkStage::Waiting { until } | LinkStage::Greeting { until, .. } => Some(*until),
+            LinkStage::Connecting { until } => Some(until.unwrap_or(MonoNs(0))),
+            LinkStage::Open { .. } => self.breaker.probe_at().or(self.idle_until()),
         };
         let of_slots = Some(self.next_expiry).filter(|_| self.slots.len() > 0);
         of_stage.into_iter().chain(of_slots).min()
     }
 
     /// What the link wants of its driver next; `None` for nothing.
-    pub fn wish(&mut self) -> Option<LinkWish> {
+    pub fn wish(&mut self) -> Option<LinkRequest> {
         if std::mem::take(&mut self.wishes_close) {
-            return Some(LinkWish::Close);
+            return Some(LinkRequest::Close);
         }
-        std::mem::take(&mut self.wishes_connect).then_some(LinkWish::Connect)
+        std::mem::take(&mut self.wishes_connect).then_some(LinkRequest::Connect)
     }
 
     /// Appends the bytes to be sent on the connection; whether there were any.
     pub fn take_output(&mut self, output: &mut Vec<u8>) -> bool {
         match self.stage {
-            Stage::Greeting { .. } => {
+            LinkStage::Greeting { .. } => {
                 let is_any = !self.greeting.is_empty();
                 output.append(&mut self.greeting);
                 is_any
             }
-            Stage::Open { .. } => self.slots.take_output(output),
-            Stage::Waiting { .. } | Stage::Connecting { .. } => false,
+            LinkStage::Open { .. } => self.slots.take_output(output),
+            LinkStage::Waiting { .. } | LinkStage::Connecting { .. } => false,
         }
     }
 
@@ -279,8 +285,8 @@ impl Link {
     }
 
     /// Counts since the link was made.
-    pub fn figures(&self) -> LinkFigures {
-        LinkFigures {
+    pub fn figures(&self) -> LinkMetrics {
+        LinkMetrics {
             breaker: self.breaker.state(),
             opens: self.breaker.opens(),
             in_flight: self.slots.len() as u64,
@@ -288,30 +294,37 @@ impl Link {
         }
     }
 
-    fn push(&mut self, now: MonoNs, ticket: Option<u64>, command: &Command<'_>) -> &mut Slot {
+    fn push(
+        &mut self,
+        now: MonoNs,
+        ticket: Option<u64>,
+        command: &RedisCommand<'_>,
+    ) -> &mut CommandSlot {
         let deadline = now.plus_ms(self.settings.deadline_ms);
         self.next_expiry = self.next_expiry.min(deadline);
         self.slots.push(ticket, command, Times { now, deadline })
     }
 
-    fn take(&mut self, now: MonoNs, frame: &Frame<'_>) {
-        if let Frame::Push(words) = frame {
+    fn take(&mut self, now: MonoNs, frame: &RespFrame<'_>) {
+        if let RespFrame::Push(words) = frame {
             self.take_change(words);
         }
-        if let Stage::Greeting { handshake, .. } = &mut self.stage {
+        if let LinkStage::Greeting { handshake, .. } = &mut self.stage {
             match handshake.take(&self.settings, frame, &mut self.greeting) {
-                Progress::Going => {}
-                Progress::Done(server) => self.open(now, server),
-                Progress::Failed => self.end(now, End::GivenUp),
-                Progress::Unfit(unfit) => self.end(now, End::Unfit(unfit)),
+                HandshakeProgress::Going => {}
+                HandshakeProgress::Done(server) => self.open(now, server),
+                HandshakeProgress::Failed => self.end(now, LinkEnd::GivenUp),
+                HandshakeProgress::Incompatible(unfit) => {
+                    self.end(now, LinkEnd::Incompatible(unfit))
+                }
             }
-        } else if !matches!(frame, Frame::Push(_)) {
+        } else if !matches!(frame, RespFrame::Push(_)) {
             self.take_reply(now, frame);
         }
     }
 
     fn take_change(&mut self, words: &Words<'_>) {
-        let Some([Frame::Text(b"message"), Frame::Text(channel), Frame::Text(payload)]) =
+        let Some([RespFrame::Text(b"message"), RespFrame::Text(channel), RespFrame::Text(payload)]) =
             words.array()
         else {
             return;
@@ -330,7 +343,7 @@ impl Link {
         self.events.push_back(LinkEvent::Changed { partition, user: user.into(), revision });
     }
 
-    fn take_reply(&mut self, now: MonoNs, frame: &Frame<'_>) {
+    fn take_reply(&mut self, now: MonoNs, frame: &RespFrame<'_>) {
         // A reply that nobody asked for.
         let Some(slot) = self.slots.pop() else { return self.out_of_step(now) };
         let result = reply::read(slot.expected, frame);
@@ -348,7 +361,7 @@ impl Link {
             };
         };
         let result = match (result, slot.script) {
-            (Err(NoReply::Refused(Refusal::NoScript)), Some(script))
+            (Err(NoReply::Refused(RedisRefusal::NoScript)), Some(script))
                 if !slot.has_body && !slot.is_expired =>
             {
                 self.figures.noscript += 1;
@@ -361,9 +374,9 @@ impl Link {
                 Ok(reply)
             }
             (Err(NoReply::Refused(kind)), _) => Err(self.failure_of(kind)),
-            (Err(NoReply::Foreign), _) => Err(Failure::Quarantined),
+            (Err(NoReply::Foreign), _) => Err(CommandFailure::Quarantined),
             (Err(NoReply::Shape), _) => {
-                self.answer(ticket, slot.is_expired, Err(Failure::Unknown));
+                self.answer(ticket, slot.is_expired, Err(CommandFailure::Unknown));
                 return self.out_of_step(now);
             }
         };
@@ -377,40 +390,42 @@ impl Link {
             let begun = slot.deadline.0.saturating_sub(deadline_ns);
             self.figures.round_trip_ns += now.0.saturating_sub(begun);
             match result {
-                Err(Failure::Refused(_) | Failure::Unknown) => self.breaker.bad(now, slot.is_trial),
-                Ok(_) | Err(Failure::Quarantined) => self.breaker.good(now, slot.is_trial),
+                Err(CommandFailure::Refused(_) | CommandFailure::Unknown) => {
+                    self.breaker.bad(now, slot.is_trial)
+                }
+                Ok(_) | Err(CommandFailure::Quarantined) => self.breaker.good(now, slot.is_trial),
             }
         }
         self.answer(ticket, slot.is_expired, result);
     }
 
-    fn failure_of(&mut self, kind: Refusal) -> Failure {
+    fn failure_of(&mut self, kind: RedisRefusal) -> CommandFailure {
         match kind {
-            Refusal::WrongType => Failure::Quarantined,
+            RedisRefusal::WrongType => CommandFailure::Quarantined,
             // Of an error that we do not know nobody can say how far the command has come.
-            Refusal::Other => Failure::Unknown,
-            Refusal::Denied => {
+            RedisRefusal::Other => CommandFailure::Unknown,
+            RedisRefusal::Denied => {
                 if !std::mem::replace(&mut self.is_denied_told, true) {
                     self.events.push_back(LinkEvent::Denied);
                 }
-                Failure::Refused(kind)
+                CommandFailure::Refused(kind)
             }
-            _ => Failure::Refused(kind),
+            _ => CommandFailure::Refused(kind),
         }
     }
 
-    fn answer(&mut self, ticket: u64, late: bool, result: Result<Reply, Failure>) {
-        if result == Err(Failure::Unknown) {
+    fn answer(&mut self, ticket: u64, late: bool, result: Result<Reply, CommandFailure>) {
+        if result == Err(CommandFailure::Unknown) {
             self.figures.unknown += 1;
         }
         self.events.push_back(LinkEvent::Reply { ticket, late, result });
     }
 
-    fn open(&mut self, now: MonoNs, server: Server) {
+    fn open(&mut self, now: MonoNs, server: RedisServer) {
         if server.resp3 && !server.subscribed {
             self.events.push_back(LinkEvent::Denied);
         }
-        self.stage = Stage::Open { since: now };
+        self.stage = LinkStage::Open { since: now };
         self.breaker.connected(now);
         self.events.push_back(LinkEvent::Up(server));
         // With an open breaker nothing but the probe is sent.
@@ -434,7 +449,7 @@ impl Link {
         });
         self.figures.retries += resent;
         for (ticket, is_expired) in lost {
-            self.answer(ticket, is_expired, Err(Failure::Unknown));
+            self.answer(ticket, is_expired, Err(CommandFailure::Unknown));
         }
         self.probe_if_due(now);
     }
@@ -442,15 +457,15 @@ impl Link {
     /// Bytes that are no reply, or not the reply to what was asked: nothing more is believed.
     fn out_of_step(&mut self, now: MonoNs) {
         self.figures.malformed += 1;
-        self.end(now, End::GivenUp);
+        self.end(now, LinkEnd::GivenUp);
     }
 
-    fn end(&mut self, now: MonoNs, end: End) {
+    fn end(&mut self, now: MonoNs, end: LinkEnd) {
         // A connection that the driver was not yet asked for needs no closing.
         let was_asked_for = !std::mem::take(&mut self.wishes_connect);
-        self.wishes_close |= end != End::Broken && was_asked_for;
+        self.wishes_close |= end != LinkEnd::Broken && was_asked_for;
         let mut is_steady = false;
-        if let Stage::Open { since } = self.stage {
+        if let LinkStage::Open { since } = self.stage {
             self.events.push_back(LinkEvent::Down);
             is_steady = now >= since.plus_ms(LINK_STEADY_MS);
         }
@@ -461,16 +476,16 @@ impl Link {
             true => self.backoff.succeeded(),
             false => delay_ms = self.jitter.shortened(self.backoff.failed()),
         }
-        if let End::Unfit(unfit) = end {
-            self.events.push_back(LinkEvent::Unfit(unfit));
+        if let LinkEnd::Incompatible(unfit) = end {
+            self.events.push_back(LinkEvent::Incompatible(unfit));
             delay_ms = delay_ms.max(LINK_UNFIT_RETRY_MS);
         }
-        self.stage = Stage::Waiting { until: now.plus_ms(delay_ms) };
+        self.stage = LinkStage::Waiting { until: now.plus_ms(delay_ms) };
         self.decoder.reset();
     }
 
     /// What was on its way is sent again on the next connection, or its outcome is unknown.
-    fn lose_slots(&mut self, now: MonoNs, end: End) {
+    fn lose_slots(&mut self, now: MonoNs, end: LinkEnd) {
         let mut lost = Vec::new();
         let earned = &mut self.retries_earned;
         self.slots.retain(|slot| {
@@ -479,7 +494,7 @@ impl Link {
             if slot.is_waiting && now < slot.deadline {
                 return true;
             }
-            let may_resend = end == End::Broken && !slot.is_resent && !slot.is_trial;
+            let may_resend = end == LinkEnd::Broken && !slot.is_resent && !slot.is_trial;
             if may_resend && now < slot.deadline && *earned >= RETRY_COST {
                 *earned -= RETRY_COST;
                 slot.is_resent = true;
@@ -490,12 +505,12 @@ impl Link {
             false
         });
         for (ticket, is_expired) in lost {
-            self.answer(ticket, is_expired, Err(Failure::Unknown));
+            self.answer(ticket, is_expired, Err(CommandFailure::Unknown));
         }
     }
 
     fn expire(&mut self, now: MonoNs) {
-        let is_open = matches!(self.stage, Stage::Open { .. });
+        let is_open = matches!(self.stage, LinkStage::Open { .. });
         let frozen_ms = self.settings.deadline_ms.saturating_mul(2);
         let mut next = MonoNs(u64::MAX);
         let mut is_frozen = false;
@@ -518,7 +533,7 @@ impl Link {
         }
         self.next_expiry = next;
         if is_frozen {
-            self.end(now, End::GivenUp);
+            self.end(now, LinkEnd::GivenUp);
         } else if !is_open {
             self.drop_expired();
         }
@@ -534,20 +549,20 @@ impl Link {
             !slot.is_expired
         });
         for ticket in lost {
-            self.answer(ticket, true, Err(Failure::Unknown));
+            self.answer(ticket, true, Err(CommandFailure::Unknown));
         }
     }
 
     fn probe_if_due(&mut self, now: MonoNs) {
         let is_due = self.breaker.probe_at().is_some_and(|at| now >= at);
         // One that is still on its way is probe enough.
-        let is_open = matches!(self.stage, Stage::Open { .. });
+        let is_open = matches!(self.stage, LinkStage::Open { .. });
         if is_due && is_open {
             self.breaker.probe_sent();
-            self.push(now, None, &Command::Ping);
+            self.push(now, None, &RedisCommand::Ping);
         } else if self.idle_until().is_some_and(|until| now >= until) {
             let is_trial = self.breaker.sent();
-            self.push(now, None, &Command::Ping).is_trial = is_trial;
+            self.push(now, None, &RedisCommand::Ping).is_trial = is_trial;
         }
     }
 
@@ -555,7 +570,7 @@ impl Link {
     /// not notice that nobody speaks any more; nor would a breaker close that waits for a command,
     /// so a ping stands in for the one that does not come.
     fn idle_until(&self) -> Option<MonoNs> {
-        let is_open = matches!(self.stage, Stage::Open { .. });
+        let is_open = matches!(self.stage, LinkStage::Open { .. });
         let is_idle = is_open && self.breaker.passes() && self.slots.len() == 0;
         is_idle.then(|| self.heard_at.plus_ms(LINK_IDLE_MS))
     }

@@ -1,15 +1,15 @@
 //! What a frame means as the reply to a command.
 
-use super::command::{CommitVerdict, Meta, Phase, Reply, Value};
-use super::decode::Frame;
-use super::refusal::Refusal;
+use super::command::{CommitVerdict, Meta, PartitionPhase, Reply, UserValue};
+use super::frame::RespFrame;
+use super::refusal::RedisRefusal;
 use nudged_base::ids::Revision;
 use nudged_base::limits::{REQUEST_IDS_MAX, STATE_BYTES_MAX};
 use nudged_base::time::WallMs;
 
 /// Which reply a command waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expected {
+pub enum ReplyShape {
     /// To `Read` and `Fill`.
     Value,
     /// To `Commit`.
@@ -24,7 +24,7 @@ pub enum Expected {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoReply {
     /// An error of Redis.
-    Refused(Refusal),
+    Refused(RedisRefusal),
     /// The user's key holds a value that is none of ours.
     Foreign,
     /// A frame that the command can't be answered with: replies and commands are out of step.
@@ -35,34 +35,34 @@ pub enum NoReply {
 ///
 /// # Errors
 /// [`NoReply`].
-pub fn read(expected: Expected, frame: &Frame<'_>) -> Result<Reply, NoReply> {
+pub fn read(expected: ReplyShape, frame: &RespFrame<'_>) -> Result<Reply, NoReply> {
     let words = match frame {
-        Frame::Error(text) => return Err(NoReply::Refused(Refusal::of(text))),
-        Frame::Text(b"PONG") if expected == Expected::Pong => return Ok(Reply::Pong),
-        Frame::List(words) => words,
+        RespFrame::Error(text) => return Err(NoReply::Refused(RedisRefusal::of(text))),
+        RespFrame::Text(b"PONG") if expected == ReplyShape::Pong => return Ok(Reply::Pong),
+        RespFrame::List(words) => words,
         _ => return Err(NoReply::Shape),
     };
     match expected {
-        Expected::Meta => {
+        ReplyShape::Meta => {
             let meta = words.array::<4>().ok_or(NoReply::Shape)?;
             Ok(Reply::Meta(read_meta(&meta)?))
         }
-        Expected::Value => {
+        ReplyShape::Value => {
             let words = words.array::<5>().ok_or(NoReply::Shape)?;
             Ok(Reply::Value { meta: read_meta(&words[..4])?, value: read_value(&words[4])? })
         }
-        Expected::Commit => {
+        ReplyShape::Commit => {
             let words = words.array::<6>().ok_or(NoReply::Shape)?;
             let verdict = read_verdict(&words[4])?;
             let meta = read_meta(&words[..4])?;
             Ok(Reply::Commit { meta, verdict, value: read_value(&words[5])? })
         }
-        Expected::Pong => Err(NoReply::Shape),
+        ReplyShape::Pong => Err(NoReply::Shape),
     }
 }
 
-fn read_verdict(word: &Frame<'_>) -> Result<CommitVerdict, NoReply> {
-    let Frame::Text(verdict) = word else { return Err(NoReply::Shape) };
+fn read_verdict(word: &RespFrame<'_>) -> Result<CommitVerdict, NoReply> {
+    let RespFrame::Text(verdict) = word else { return Err(NoReply::Shape) };
     match *verdict {
         b"done" => Ok(CommitVerdict::Done),
         b"moved" => Ok(CommitVerdict::Moved),
@@ -73,8 +73,14 @@ fn read_verdict(word: &Frame<'_>) -> Result<CommitVerdict, NoReply> {
     }
 }
 
-fn read_meta(words: &[Frame<'_>]) -> Result<Meta, NoReply> {
-    let [Frame::Int(at), Frame::Int(epoch), Frame::Int(counter), Frame::Text(phase)] = words else {
+fn read_meta(words: &[RespFrame<'_>]) -> Result<Meta, NoReply> {
+    let [
+        RespFrame::Int(at),
+        RespFrame::Int(epoch),
+        RespFrame::Int(counter),
+        RespFrame::Text(phase),
+    ] = words
+    else {
         return Err(NoReply::Shape);
     };
     let (phase, is_doubted) = match phase.strip_suffix(b"v") {
@@ -82,9 +88,9 @@ fn read_meta(words: &[Frame<'_>]) -> Result<Meta, NoReply> {
         None => (*phase, false),
     };
     let phase = match phase {
-        b"" => Phase::Open,
-        b"b" => Phase::Barrier,
-        b"f" => Phase::Filling,
+        b"" => PartitionPhase::Open,
+        b"b" => PartitionPhase::Barrier,
+        b"f" => PartitionPhase::Filling,
         _ => return Err(NoReply::Foreign),
     };
     Ok(Meta {
@@ -97,11 +103,11 @@ fn read_meta(words: &[Frame<'_>]) -> Result<Meta, NoReply> {
     })
 }
 
-fn read_value(frame: &Frame<'_>) -> Result<Option<Value>, NoReply> {
+fn read_value(frame: &RespFrame<'_>) -> Result<Option<UserValue>, NoReply> {
     match frame {
-        Frame::Nil => Ok(None),
-        Frame::Text(bytes) => split_value(bytes)
-            .map(|(revision, state)| Some(Value { revision, state: state.to_vec() }))
+        RespFrame::Nil => Ok(None),
+        RespFrame::Text(bytes) => split_value(bytes)
+            .map(|(revision, state)| Some(UserValue { revision, state: state.to_vec() }))
             .ok_or(NoReply::Foreign),
         _ => Err(NoReply::Shape),
     }
@@ -136,9 +142,14 @@ fn read_revision(bytes: &[u8]) -> Revision {
 mod tests {
     use super::*;
 
-    fn list<'a>(phase: &'a str, more: &[Frame<'a>]) -> Frame<'a> {
-        let meta = [Frame::Int(5), Frame::Int(-1), Frame::Int(9), Frame::Text(phase.as_bytes())];
-        Frame::List(meta.into_iter().chain(more.iter().cloned()).collect::<Vec<_>>().into())
+    fn list<'a>(phase: &'a str, more: &[RespFrame<'a>]) -> RespFrame<'a> {
+        let meta = [
+            RespFrame::Int(5),
+            RespFrame::Int(-1),
+            RespFrame::Int(9),
+            RespFrame::Text(phase.as_bytes()),
+        ];
+        RespFrame::List(meta.into_iter().chain(more.iter().cloned()).collect::<Vec<_>>().into())
     }
 
     #[test]
@@ -146,48 +157,49 @@ mod tests {
         let of =
             |phase, is_doubted| Meta { at: WallMs(5), epoch: None, counter: 9, phase, is_doubted };
         for (text, phase, is_doubted) in [
-            ("", Phase::Open, false),
-            ("v", Phase::Open, true),
-            ("b", Phase::Barrier, false),
-            ("bv", Phase::Barrier, true),
-            ("fv", Phase::Filling, true),
+            ("", PartitionPhase::Open, false),
+            ("v", PartitionPhase::Open, true),
+            ("b", PartitionPhase::Barrier, false),
+            ("bv", PartitionPhase::Barrier, true),
+            ("fv", PartitionPhase::Filling, true),
         ] {
             let meta = of(phase, is_doubted);
-            assert_eq!(read(Expected::Meta, &list(text, &[])), Ok(Reply::Meta(meta)));
+            assert_eq!(read(ReplyShape::Meta, &list(text, &[])), Ok(Reply::Meta(meta)));
         }
-        let meta = of(Phase::Filling, false);
-        assert_eq!(read(Expected::Meta, &list("f", &[])), Ok(Reply::Meta(meta)));
+        let meta = of(PartitionPhase::Filling, false);
+        assert_eq!(read(ReplyShape::Meta, &list("f", &[])), Ok(Reply::Meta(meta)));
         let value = b"\0\0\0\x01\0\0\0\0\0\0\0\x02\x0112345678state";
-        let reply = read(Expected::Value, &list("f", &[Frame::Text(value)]));
+        let reply = read(ReplyShape::Value, &list("f", &[RespFrame::Text(value)]));
         let revision = Revision { epoch: 1, counter: 2 };
-        let value = Some(Value { revision, state: b"state".to_vec() });
+        let value = Some(UserValue { revision, state: b"state".to_vec() });
         assert_eq!(reply, Ok(Reply::Value { meta, value }));
-        let reply = read(Expected::Commit, &list("f", &[Frame::Text(b"moved"), Frame::Nil]));
+        let reply =
+            read(ReplyShape::Commit, &list("f", &[RespFrame::Text(b"moved"), RespFrame::Nil]));
         let verdict = CommitVerdict::Moved;
         assert_eq!(reply, Ok(Reply::Commit { meta, verdict, value: None }));
-        assert_eq!(read(Expected::Pong, &Frame::Text(b"PONG")), Ok(Reply::Pong));
+        assert_eq!(read(ReplyShape::Pong, &RespFrame::Text(b"PONG")), Ok(Reply::Pong));
     }
 
     #[test]
     fn what_is_no_reply_is_told_apart() {
-        let refused = Err(NoReply::Refused(Refusal::Loading));
-        assert_eq!(read(Expected::Meta, &Frame::Error(b"LOADING x")), refused);
+        let refused = Err(NoReply::Refused(RedisRefusal::Loading));
+        assert_eq!(read(ReplyShape::Meta, &RespFrame::Error(b"LOADING x")), refused);
         for (expected, frame) in [
-            (Expected::Pong, list("", &[])),
-            (Expected::Meta, Frame::Text(b"PONG")),
-            (Expected::Meta, list("", &[Frame::Nil])),
-            (Expected::Value, list("", &[])),
-            (Expected::Value, list("", &[Frame::Int(1)])),
-            (Expected::Commit, list("", &[Frame::Nil])),
-            (Expected::Commit, list("", &[Frame::Text(b"x"), Frame::Nil])),
+            (ReplyShape::Pong, list("", &[])),
+            (ReplyShape::Meta, RespFrame::Text(b"PONG")),
+            (ReplyShape::Meta, list("", &[RespFrame::Nil])),
+            (ReplyShape::Value, list("", &[])),
+            (ReplyShape::Value, list("", &[RespFrame::Int(1)])),
+            (ReplyShape::Commit, list("", &[RespFrame::Nil])),
+            (ReplyShape::Commit, list("", &[RespFrame::Text(b"x"), RespFrame::Nil])),
         ] {
             assert_eq!(read(expected, &frame), Err(NoReply::Shape), "{frame:?}");
         }
         let foreign = Err(NoReply::Foreign);
-        assert_eq!(read(Expected::Meta, &list("x", &[])), foreign);
+        assert_eq!(read(ReplyShape::Meta, &list("x", &[])), foreign);
         for value in ["", "short", "0123456789ab\x05", "0123456789ab\x01"] {
-            let frame = list("", &[Frame::Text(value.as_bytes())]);
-            assert_eq!(read(Expected::Value, &frame), foreign, "{value:?}");
+            let frame = list("", &[RespFrame::Text(value.as_bytes())]);
+            assert_eq!(read(ReplyShape::Value, &frame), foreign, "{value:?}");
         }
     }
 

@@ -5,7 +5,7 @@
 //! Strings, errors, integers, nulls, booleans, big numbers, arrays, maps, sets and pushes are
 //! taken; doubles, attributes and streamed frames are what no command of ours is answered with.
 
-use super::words::number;
+use super::frame::number;
 use nudged_base::limits::REDIS_DEPTH_MAX;
 
 /// Which version of the protocol a connection speaks.
@@ -41,7 +41,7 @@ pub struct Extent {
 }
 
 /// What follows the head of an element.
-enum Head {
+enum ReplyHead {
     /// Nothing: the element ends with its line.
     Line,
     /// So many bytes and a line end.
@@ -79,8 +79,8 @@ fn walk(
         let Some((head, end)) = head(&bytes[at..], protocol)? else { return Ok(None) };
         at += end;
         match head {
-            Head::Line => {}
-            Head::Bytes(length) => {
+            ReplyHead::Line => {}
+            ReplyHead::Bytes(length) => {
                 if length > limits.bytes {
                     return Err(Malformed);
                 }
@@ -91,7 +91,7 @@ fn walk(
                     _ => return Err(Malformed),
                 }
             }
-            Head::Elements(count) => {
+            ReplyHead::Elements(count) => {
                 elements_left = elements_left.checked_sub(count).ok_or(Malformed)?;
                 deepest = deepest.max(depth + 1);
                 if count > 0 {
@@ -115,7 +115,7 @@ fn walk(
 }
 
 /// The head of the element that `bytes` begin with, and where the line ends.
-fn head(bytes: &[u8], protocol: Protocol) -> Result<Option<(Head, usize)>, Malformed> {
+fn head(bytes: &[u8], protocol: Protocol) -> Result<Option<(ReplyHead, usize)>, Malformed> {
     let Some((&kind, rest)) = bytes.split_first() else { return Ok(None) };
     let is_known = match protocol {
         Protocol::Resp2 => b"+-:$*".contains(&kind),
@@ -136,17 +136,19 @@ fn head(bytes: &[u8], protocol: Protocol) -> Result<Option<(Head, usize)>, Malfo
         None => return Err(Malformed),
     };
     let head = match kind {
-        b'+' | b'-' => Head::Line,
-        b'(' if is_number(line) => Head::Line,
-        b':' if number(line).is_some() => Head::Line,
-        b'_' if line.is_empty() => Head::Line,
-        b'#' if matches!(line, b"t" | b"f") => Head::Line,
-        b'$' | b'*' if protocol == Protocol::Resp2 && line == b"-1" => Head::Line,
-        b'$' | b'!' => Head::Bytes(count(line)?),
+        b'+' | b'-' => ReplyHead::Line,
+        b'(' if is_number(line) => ReplyHead::Line,
+        b':' if number(line).is_some() => ReplyHead::Line,
+        b'_' if line.is_empty() => ReplyHead::Line,
+        b'#' if matches!(line, b"t" | b"f") => ReplyHead::Line,
+        b'$' | b'*' if protocol == Protocol::Resp2 && line == b"-1" => ReplyHead::Line,
+        b'$' | b'!' => ReplyHead::Bytes(count(line)?),
         // `txt:` and the like come before the text and count as of it.
-        b'=' => Head::Bytes(Some(count(line)?).filter(|length| *length >= 4).ok_or(Malformed)?),
-        b'*' | b'~' | b'>' => Head::Elements(count(line)?),
-        b'%' => Head::Elements(count(line)? * 2),
+        b'=' => {
+            ReplyHead::Bytes(Some(count(line)?).filter(|length| *length >= 4).ok_or(Malformed)?)
+        }
+        b'*' | b'~' | b'>' => ReplyHead::Elements(count(line)?),
+        b'%' => ReplyHead::Elements(count(line)? * 2),
         _ => return Err(Malformed),
     };
     Ok(Some((head, 1 + line.len() + 2)))

@@ -5,7 +5,7 @@ use std::io;
 use io_uring::{IoUring, Probe, opcode};
 use rustix::process::{Resource, getrlimit};
 
-use super::thread_room::ThreadLimit;
+use crate::thread_room::ThreadLimit;
 use nudged_base::limits::SEGMENT_BYTES;
 
 /// The oldest kernel that has all that a shard's ring needs: deferred task work with a single

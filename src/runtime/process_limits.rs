@@ -3,7 +3,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::probe::{DESCRIPTORS_RESERVED, DESCRIPTORS_SPARE, HostUnfit, MEMLOCK_MIN};
+use crate::probe::{DESCRIPTORS_RESERVED, DESCRIPTORS_SPARE, HostUnfit, MEMLOCK_MIN};
 use nudged_base::limits::{ADMIN_CONNECTIONS_MAX, MYSQL_CONNECTIONS_MAX, SEGMENT_BYTES};
 
 /// Descriptors of a shard beside its listeners: its ring and what wakes it.

@@ -3,7 +3,7 @@
 //! each failure; repeats nothing by itself. Must not know what is asked.
 //!
 //! After a failure, and where the server does not let it in, it leaves the server alone for a
-//! while: what is asked of it meanwhile fails at once with [`AskError::Resting`]. `rest` says for
+//! while: what is asked of it meanwhile fails at once with [`RedisError::Resting`]. `rest` says for
 //! how long, `socket` how it speaks, `redis::ask` what it gives.
 //!
 //! Limits: `REDIS_BULK_BYTES_MAX` a reply, `REDIS_PIPELINE_MAX` commands at once,
@@ -16,23 +16,26 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
-use super::clocks;
-use super::stream::Stream;
+use crate::clocks;
+use crate::stream::BlockingStream;
 use nudged_base::limits::{REDIS_BULK_BYTES_MAX, REDIS_BULK_ELEMENTS_MAX, REDIS_PIPELINE_MAX};
 use nudged_redis::address::LinkAddress;
-use nudged_redis::ask::{Answer, Ask, AskError, Push, keep, only, owned, push_of};
-use nudged_redis::decode::{Decoder, Frame};
+use nudged_redis::decode::Decoder;
 use nudged_redis::encode;
+use nudged_redis::frame::RespFrame;
 use nudged_redis::greeting;
 use nudged_redis::link::LinkSettings;
-use nudged_redis::refusal::Refusal;
+use nudged_redis::refusal::RedisRefusal;
+use nudged_redis::request::{
+    OwnedReply, Push, RedisError, RedisRequest, keep, only, owned, push_of,
+};
 use nudged_redis::scan::{FrameLimits, Protocol};
 use nudged_redis::scripts::hash_of;
 
 use rest::Rest;
 
-struct Connection {
-    stream: Stream,
+struct RedisConnection {
+    stream: BlockingStream,
     is_old: bool,
     is_subscribed: bool,
 }
@@ -42,13 +45,13 @@ pub struct BlockingRedis {
     address: LinkAddress,
     settings: LinkSettings,
     timeout: Duration,
-    connection: Option<Connection>,
+    connection: Option<RedisConnection>,
     decoder: Decoder,
     output: Vec<u8>,
     channels: Vec<String>,
     pushes: VecDeque<Push>,
     connects: u64,
-    refused: [u64; Refusal::COUNT],
+    refused: [u64; RedisRefusal::COUNT],
     rest: Rest,
 }
 
@@ -66,7 +69,7 @@ impl BlockingRedis {
             channels: Vec::new(),
             pushes: VecDeque::new(),
             connects: 0,
-            refused: [0; Refusal::COUNT],
+            refused: [0; RedisRefusal::COUNT],
             rest: Rest::default(),
         }
     }
@@ -77,7 +80,7 @@ impl BlockingRedis {
     }
 
     /// Refusals by kind, one a call at most.
-    pub fn refused(&self, kind: Refusal) -> u64 {
+    pub fn refused(&self, kind: RedisRefusal) -> u64 {
         self.refused[kind.index()]
     }
 
@@ -105,8 +108,8 @@ impl BlockingRedis {
     /// One command and its answer.
     ///
     /// # Errors
-    /// [`AskError`]; after all but `Refused` the connection is given up.
-    pub fn ask(&mut self, words: &[&[u8]]) -> Result<Answer, AskError> {
+    /// [`RedisError`]; after all but `Refused` the connection is given up.
+    pub fn ask(&mut self, words: &[&[u8]]) -> Result<OwnedReply, RedisError> {
         only(self.pipeline(&[words])?)
     }
 
@@ -114,9 +117,11 @@ impl BlockingRedis {
     ///
     /// # Errors
     /// As [`BlockingRedis::pipeline`], [`BlockingRedis::try_each`] and [`BlockingRedis::script`].
-    pub fn carry_out(&mut self, ask: &Ask) -> Result<Vec<Answer>, AskError> {
-        let (Ask::Pipeline(commands) | Ask::Each(commands)) = ask else {
-            let Ask::Script { body, key, arguments } = ask else { unreachable!("what is left") };
+    pub fn carry_out(&mut self, ask: &RedisRequest) -> Result<Vec<OwnedReply>, RedisError> {
+        let (RedisRequest::Pipeline(commands) | RedisRequest::Each(commands)) = ask else {
+            let RedisRequest::Script { body, key, arguments } = ask else {
+                unreachable!("what is left")
+            };
             let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
             return self.script(body, &[key.as_bytes()], &arguments).map(|answer| vec![answer]);
         };
@@ -124,7 +129,7 @@ impl BlockingRedis {
             commands.iter().map(|words| words.iter().map(Vec::as_slice).collect()).collect();
         let words: Vec<&[&[u8]]> = words.iter().map(Vec::as_slice).collect();
         match ask {
-            Ask::Each(_) => self.try_each(&words),
+            RedisRequest::Each(_) => self.try_each(&words),
             _ => self.pipeline(&words),
         }
     }
@@ -133,13 +138,13 @@ impl BlockingRedis {
     /// their places.
     ///
     /// # Errors
-    /// [`AskError`] other than `Refused`: the connection is given up, and each command may have
+    /// [`RedisError`] other than `Refused`: the connection is given up, and each command may have
     /// been executed or not.
-    pub fn pipeline(&mut self, commands: &[&[&[u8]]]) -> Result<Vec<Answer>, AskError> {
+    pub fn pipeline(&mut self, commands: &[&[&[u8]]]) -> Result<Vec<OwnedReply>, RedisError> {
         self.connect()?;
         let answers = self.send_all(commands);
         let refusal = answers.iter().flatten().find_map(|answer| match answer {
-            Answer::Error(text) => Some((Refusal::of(text.as_bytes()), text)),
+            OwnedReply::Error(text) => Some((RedisRefusal::of(text.as_bytes()), text)),
             _ => None,
         });
         if let Some((kind, text)) = refusal {
@@ -154,13 +159,16 @@ impl BlockingRedis {
     ///
     /// # Errors
     /// As [`BlockingRedis::pipeline`], and where the connection was refused.
-    pub(crate) fn try_each(&mut self, commands: &[&[&[u8]]]) -> Result<Vec<Answer>, AskError> {
+    pub(crate) fn try_each(
+        &mut self,
+        commands: &[&[&[u8]]],
+    ) -> Result<Vec<OwnedReply>, RedisError> {
         self.connect()?;
         let answers = self.send_all(commands);
         self.give_up_after(answers)
     }
 
-    fn send_all(&mut self, commands: &[&[&[u8]]]) -> Result<Vec<Answer>, AskError> {
+    fn send_all(&mut self, commands: &[&[&[u8]]]) -> Result<Vec<OwnedReply>, RedisError> {
         assert!(commands.len() <= REDIS_PIPELINE_MAX, "the caller splits what is larger");
         self.output.clear();
         for words in commands {
@@ -178,13 +186,13 @@ impl BlockingRedis {
         body: &str,
         keys: &[&[u8]],
         arguments: &[&[u8]],
-    ) -> Result<Answer, AskError> {
+    ) -> Result<OwnedReply, RedisError> {
         let (hash, count) = (hash_of(body), keys.len().to_string());
         let mut words: Vec<&[u8]> = vec![b"EVALSHA", &hash, count.as_bytes()];
         words.extend_from_slice(keys);
         words.extend_from_slice(arguments);
         match self.ask(&words) {
-            Err(AskError::Refused { kind: Refusal::NoScript, .. }) => {
+            Err(RedisError::Refused { kind: RedisRefusal::NoScript, .. }) => {
                 (words[0], words[1]) = (b"EVAL", body.as_bytes());
                 self.ask(&words)
             }
@@ -198,7 +206,7 @@ impl BlockingRedis {
     ///
     /// # Errors
     /// As [`BlockingRedis::ask`].
-    pub fn subscribe(&mut self, channels: &[&str]) -> Result<(), AskError> {
+    pub fn subscribe(&mut self, channels: &[&str]) -> Result<(), RedisError> {
         if self.channels != channels {
             self.channels = channels.iter().map(|channel| (*channel).to_owned()).collect();
             self.connection = None;
@@ -212,8 +220,8 @@ impl BlockingRedis {
     /// in between is lost.
     ///
     /// # Errors
-    /// [`AskError`]: the connection is given up.
-    pub fn poll_push(&mut self, timeout: Duration) -> Result<Option<Push>, AskError> {
+    /// [`RedisError`]: the connection is given up.
+    pub fn poll_push(&mut self, timeout: Duration) -> Result<Option<Push>, RedisError> {
         self.connect_subscribed()?;
         if let Some(push) = self.pushes.pop_front() {
             return Ok(Some(push));
@@ -222,9 +230,9 @@ impl BlockingRedis {
         let pushed = loop {
             match self.next_frame(until) {
                 // Nothing is outstanding, so a reply that is no push is nobody's.
-                Ok(Some(_)) => break Err(AskError::Malformed),
+                Ok(Some(_)) => break Err(RedisError::Malformed),
                 Ok(None) => {}
-                Err(AskError::Timeout) => return Ok(None),
+                Err(RedisError::Timeout) => return Ok(None),
                 Err(error) => break Err(error),
             }
             if let Some(push) = self.pushes.pop_front() {
@@ -234,7 +242,7 @@ impl BlockingRedis {
         self.give_up_after(pushed)
     }
 
-    fn connect_subscribed(&mut self) -> Result<(), AskError> {
+    fn connect_subscribed(&mut self) -> Result<(), RedisError> {
         self.connect()?;
         let is_subscribed = self.connection.as_ref().is_some_and(|held| held.is_subscribed);
         if is_subscribed || self.channels.is_empty() {
@@ -244,7 +252,7 @@ impl BlockingRedis {
         self.give_up_after(subscribed)
     }
 
-    fn send_subscribe(&mut self) -> Result<(), AskError> {
+    fn send_subscribe(&mut self) -> Result<(), RedisError> {
         let mut words: Vec<&[u8]> = vec![b"SUBSCRIBE"];
         words.extend(self.channels.iter().map(|channel| channel.as_bytes()));
         self.output.clear();
@@ -257,39 +265,42 @@ impl BlockingRedis {
             // Confirmations are pushes, or in the old protocol lists that look like them.
             match self.next_frame(until)? {
                 None => {}
-                Some(Answer::Error(text)) => {
-                    return Err(AskError::Refused { kind: Refusal::of(text.as_bytes()), text });
+                Some(OwnedReply::Error(text)) => {
+                    return Err(RedisError::Refused {
+                        kind: RedisRefusal::of(text.as_bytes()),
+                        text,
+                    });
                 }
-                Some(_) => return Err(AskError::Malformed),
+                Some(_) => return Err(RedisError::Malformed),
             }
         }
         self.pushes.push_front(Push::Subscribed);
         Ok(())
     }
 
-    fn connect(&mut self) -> Result<(), AskError> {
+    fn connect(&mut self) -> Result<(), RedisError> {
         if self.rest_left().is_some() {
-            return Err(AskError::Resting { why: self.rest.why().to_owned() });
+            return Err(RedisError::Resting { why: self.rest.why().to_owned() });
         }
         if self.connection.is_some() {
             return Ok(());
         }
-        let stream = socket::open(&self.address, self.timeout).map_err(AskError::Connection);
+        let stream = socket::open(&self.address, self.timeout).map_err(RedisError::Connection);
         let stream = self.give_up_after(stream)?;
-        self.connection = Some(Connection { stream, is_old: false, is_subscribed: false });
+        self.connection = Some(RedisConnection { stream, is_old: false, is_subscribed: false });
         self.connects += 1;
         self.decoder.reset();
         let greeted = self.greet();
         self.give_up_after(greeted)
     }
 
-    fn greet(&mut self) -> Result<(), AskError> {
+    fn greet(&mut self) -> Result<(), RedisError> {
         self.output.clear();
         greeting::hello(&mut self.output, &self.settings);
         let mut answers = self.exchange(1)?;
         self.output.clear();
         let mut count = 0;
-        if let Some(Answer::Error(text)) = answers.first()
+        if let Some(OwnedReply::Error(text)) = answers.first()
             && greeting::is_old_protocol(text.as_bytes())
         {
             self.decoder.set_protocol(Protocol::Resp2);
@@ -306,15 +317,15 @@ impl BlockingRedis {
             answers.extend(self.exchange(count)?);
         }
         for answer in answers {
-            if let Answer::Error(text) = answer {
-                return Err(AskError::Refused { kind: Refusal::of(text.as_bytes()), text });
+            if let OwnedReply::Error(text) = answer {
+                return Err(RedisError::Refused { kind: RedisRefusal::of(text.as_bytes()), text });
             }
         }
         Ok(())
     }
 
     /// Sends what is in `output` and takes so many answers.
-    fn exchange(&mut self, count: usize) -> Result<Vec<Answer>, AskError> {
+    fn exchange(&mut self, count: usize) -> Result<Vec<OwnedReply>, RedisError> {
         self.write()?;
         let mut answers = Vec::with_capacity(count);
         while answers.len() < count {
@@ -326,20 +337,20 @@ impl BlockingRedis {
         Ok(answers)
     }
 
-    fn write(&mut self) -> Result<(), AskError> {
+    fn write(&mut self) -> Result<(), RedisError> {
         let connection = self.connection.as_mut().expect("the caller has connected");
         connection.stream.write_all(&self.output).map_err(|error| socket::failed(error, "write"))
     }
 
     /// The next reply; `None` where a push came instead, which is kept.
-    fn next_frame(&mut self, until: Instant) -> Result<Option<Answer>, AskError> {
+    fn next_frame(&mut self, until: Instant) -> Result<Option<OwnedReply>, RedisError> {
         let connection = self.connection.as_mut().expect("the caller has connected");
         let mut piece = [0; 16 * 1_024];
         loop {
-            if let Some(frame) = self.decoder.next_frame().map_err(|_| AskError::Malformed)? {
+            if let Some(frame) = self.decoder.next_frame().map_err(|_| RedisError::Malformed)? {
                 let push = match &frame {
-                    Frame::Push(words) => Some(push_of(words)),
-                    Frame::List(words) if connection.is_old && connection.is_subscribed => {
+                    RespFrame::Push(words) => Some(push_of(words)),
+                    RespFrame::List(words) if connection.is_old && connection.is_subscribed => {
                         Some(push_of(words))
                     }
                     _ => None,
@@ -352,7 +363,7 @@ impl BlockingRedis {
             }
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(AskError::Timeout);
+                return Err(RedisError::Timeout);
             }
             let stream = &mut connection.stream;
             let length = match stream.set_read_timeout(left).and_then(|()| stream.read(&mut piece))
@@ -364,17 +375,17 @@ impl BlockingRedis {
             };
             if length == 0 {
                 let closed = io::Error::new(ErrorKind::UnexpectedEof, "closed by redis");
-                return Err(AskError::Connection(closed));
+                return Err(RedisError::Connection(closed));
             }
             self.decoder.push(&piece[..length]);
         }
     }
 
     /// Gives the connection up after an error, and leaves the server alone for a while.
-    fn give_up_after<T>(&mut self, result: Result<T, AskError>) -> Result<T, AskError> {
+    fn give_up_after<T>(&mut self, result: Result<T, RedisError>) -> Result<T, RedisError> {
         match &result {
-            Ok(_) | Err(AskError::Resting { .. }) => return result,
-            Err(AskError::Refused { kind, text }) => {
+            Ok(_) | Err(RedisError::Resting { .. }) => return result,
+            Err(RedisError::Refused { kind, text }) => {
                 self.connection = None;
                 self.rest_after_refusal(*kind, text.clone());
             }
@@ -389,12 +400,12 @@ impl BlockingRedis {
 
     /// Rests where the server says that it answers nothing now, or nothing to this client. Any
     /// other refusal is of one command, and the caller's to act upon.
-    fn rest_after_refusal(&mut self, kind: Refusal, why: String) {
+    fn rest_after_refusal(&mut self, kind: RedisRefusal, why: String) {
         self.refused[kind.index()] += 1;
         let now = clocks::mono();
         match kind {
-            Refusal::Denied => self.rest.after_denial(now, clocks::noise(), why),
-            Refusal::Loading | Refusal::PrimaryDown | Refusal::Busy => {
+            RedisRefusal::Denied => self.rest.after_denial(now, clocks::noise(), why),
+            RedisRefusal::Loading | RedisRefusal::PrimaryDown | RedisRefusal::Busy => {
                 self.rest.after_failure(now, clocks::noise(), why);
             }
             _ => {}

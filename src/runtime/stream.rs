@@ -7,11 +7,11 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use super::uninterrupted::uninterrupted;
+use crate::uninterrupted::uninterrupted;
 
 /// One connection.
 #[derive(Debug)]
-pub enum Stream {
+pub enum BlockingStream {
     /// TCP.
     Tcp(TcpStream),
     /// A unix socket.
@@ -22,32 +22,32 @@ pub enum Stream {
 macro_rules! either {
     ($stream:expr, $socket:ident => $call:expr) => {
         match $stream {
-            Stream::Tcp($socket) => $call,
-            Stream::Unix($socket) => $call,
+            BlockingStream::Tcp($socket) => $call,
+            BlockingStream::Unix($socket) => $call,
         }
     };
 }
 
-impl Stream {
+impl BlockingStream {
     /// Connects; that, each read and each write may take `timeout`, which is not zero.
     ///
     /// # Errors
     /// Those of the system.
-    pub fn connect_tcp(address: &SocketAddr, timeout: Duration) -> io::Result<Stream> {
+    pub fn connect_tcp(address: &SocketAddr, timeout: Duration) -> io::Result<BlockingStream> {
         let stream = TcpStream::connect_timeout(address, timeout)?;
         stream.set_nodelay(true)?;
-        Stream::Tcp(stream).with_timeout(timeout)
+        BlockingStream::Tcp(stream).with_timeout(timeout)
     }
 
-    /// As [`Stream::connect_tcp`]; connecting waits for nobody.
+    /// As [`BlockingStream::connect_tcp`]; connecting waits for nobody.
     ///
     /// # Errors
     /// Those of the system.
-    pub fn connect_unix(path: &Path, timeout: Duration) -> io::Result<Stream> {
-        uninterrupted(|| UnixStream::connect(path)).map(Stream::Unix)?.with_timeout(timeout)
+    pub fn connect_unix(path: &Path, timeout: Duration) -> io::Result<BlockingStream> {
+        uninterrupted(|| UnixStream::connect(path)).map(BlockingStream::Unix)?.with_timeout(timeout)
     }
 
-    fn with_timeout(self, timeout: Duration) -> io::Result<Stream> {
+    fn with_timeout(self, timeout: Duration) -> io::Result<BlockingStream> {
         self.set_read_timeout(timeout)?;
         self.set_write_timeout(timeout)?;
         Ok(self)
@@ -57,10 +57,10 @@ impl Stream {
     ///
     /// # Errors
     /// No descriptor is left.
-    pub fn try_clone(&self) -> io::Result<Stream> {
+    pub fn try_clone(&self) -> io::Result<BlockingStream> {
         match self {
-            Stream::Tcp(stream) => stream.try_clone().map(Stream::Tcp),
-            Stream::Unix(stream) => stream.try_clone().map(Stream::Unix),
+            BlockingStream::Tcp(stream) => stream.try_clone().map(BlockingStream::Tcp),
+            BlockingStream::Unix(stream) => stream.try_clone().map(BlockingStream::Unix),
         }
     }
 
@@ -89,13 +89,13 @@ impl Stream {
     }
 }
 
-impl Read for Stream {
+impl Read for BlockingStream {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         either!(self, stream => stream.read(bytes))
     }
 }
 
-impl Write for Stream {
+impl Write for BlockingStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         either!(self, stream => stream.write(bytes))
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::bounded;
 use rustix::process::{Resource, getrlimit};
 
-use super::probe::HostUnfit;
+use crate::probe::HostUnfit;
 
 /// Bytes of a tried thread's stack: it only waits.
 const STACK_BYTES: usize = 64 << 10;

@@ -1,18 +1,31 @@
-//! The threads of the dedicated core, each for one machine of `background`: where it runs, what
-//! ends it, and what errors of its database mean to it. Each thread steps its machine, carries
-//! out the one effect that comes of it, and gives back what came of that; what it waits for and
-//! what it can do stand in its own file. Must not know what a machine is for.
+//! Threads that step no shard: each machine of `background` has one, which steps it, carries out
+//! the one effect that comes of it, and gives back what came of that. What a thread waits for and
+//! what it can do stand in its own file; here stands where it runs, what ends it, and what errors
+//! of its database mean to it. Must not know what a machine is for.
 //!
 //! ```text
 //! machine.step(view, input) -> effect -> the thread: Redis, SQL, a rest -> input -> step ...
 //! ```
+//!
+//! `sql_writer`, `sql_reader`, `keeper` and `list_drain` have machines, `sql_fitness` is what SQL
+//! refuses them · `resolver` looks names up · `log_writer` writes the log · `vital` ends the
+//! process where one of them is gone.
+
+pub mod keeper;
+pub mod list_drain;
+pub mod log_writer;
+pub mod resolver;
+pub mod sql_fitness;
+pub mod sql_reader;
+pub mod sql_writer;
+pub mod vital;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 
-use super::vital::Needed;
-use super::{clocks, topology};
+use crate::threads::vital::Needed;
+use crate::{clocks, topology};
 use nudged_background::sql_failure::{SqlFailure, SqlMeaning};
 use nudged_base::clock::Now;
 use nudged_base::ids::StreamId;

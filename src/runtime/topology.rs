@@ -19,7 +19,7 @@ pub struct Topology {
 
 /// What an operator asked for; `None` and empty mean the defaults.
 #[derive(Clone, Debug, Default)]
-pub struct Wish {
+pub struct TopologyRequest {
     /// Cores for shards.
     pub cpus: Option<Vec<usize>>,
     /// The dedicated core.
@@ -30,7 +30,7 @@ pub struct Wish {
     pub pin: bool,
 }
 
-/// Why a wish can't be granted.
+/// Why a request can't be granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TopologyError {
     /// A core that this process may not use, with those that it may.
@@ -65,23 +65,23 @@ impl Topology {
     ///
     /// # Errors
     /// Where a core was asked for that is not allowed.
-    pub fn plan(wish: &Wish, allowed: &[usize]) -> Result<Topology, TopologyError> {
+    pub fn plan(request: &TopologyRequest, allowed: &[usize]) -> Result<Topology, TopologyError> {
         assert!(!allowed.is_empty(), "a process runs on some core");
-        let asked = wish.cpus.iter().flatten().chain(&wish.writer_cpu);
+        let asked = request.cpus.iter().flatten().chain(&request.writer_cpu);
         if let Some(cpu) = asked.copied().find(|cpu| !allowed.contains(cpu)) {
             return Err(TopologyError::NotAllowed { cpu, allowed: allowed.to_vec() });
         }
         let last = allowed[allowed.len() - 1];
-        let writer_cpu = wish.writer_cpu.unwrap_or(last);
-        let shard_cpus = match &wish.cpus {
+        let writer_cpu = request.writer_cpu.unwrap_or(last);
+        let shard_cpus = match &request.cpus {
             Some(cpus) if !cpus.is_empty() => cpus.clone(),
             _ if allowed.len() < 3 => allowed.to_vec(),
             _ => allowed.iter().copied().filter(|cpu| *cpu != writer_cpu).collect(),
         };
         let default_shards = u16::try_from(shard_cpus.len()).unwrap_or(u16::MAX);
         let shards =
-            wish.shards.unwrap_or(default_shards).clamp(1, nudged_base::limits::SHARDS_MAX);
-        Ok(Topology { shard_cpus, writer_cpu, shards, pin: wish.pin })
+            request.shards.unwrap_or(default_shards).clamp(1, nudged_base::limits::SHARDS_MAX);
+        Ok(Topology { shard_cpus, writer_cpu, shards, pin: request.pin })
     }
 
     /// The core of a shard.
@@ -119,30 +119,34 @@ pub fn host_name() -> String {
 mod tests {
     use super::*;
 
-    fn plan(wish: &Wish, allowed: &[usize]) -> (Vec<usize>, usize, u16) {
-        let topology = Topology::plan(wish, allowed).unwrap();
+    fn plan(request: &TopologyRequest, allowed: &[usize]) -> (Vec<usize>, usize, u16) {
+        let topology = Topology::plan(request, allowed).unwrap();
         (topology.shard_cpus, topology.writer_cpu, topology.shards)
     }
 
     #[test]
     fn defaults_by_number_of_cores() {
-        let wish = Wish::default();
-        assert_eq!(plan(&wish, &[0]), (vec![0], 0, 1));
-        assert_eq!(plan(&wish, &[0, 1]), (vec![0, 1], 1, 2));
-        assert_eq!(plan(&wish, &[2, 3, 7]), (vec![2, 3], 7, 2));
+        let request = TopologyRequest::default();
+        assert_eq!(plan(&request, &[0]), (vec![0], 0, 1));
+        assert_eq!(plan(&request, &[0, 1]), (vec![0, 1], 1, 2));
+        assert_eq!(plan(&request, &[2, 3, 7]), (vec![2, 3], 7, 2));
     }
 
     #[test]
     fn wishes_are_granted_or_refused() {
-        let wish = Wish { cpus: Some(vec![1, 3]), shards: Some(5), ..Wish::default() };
-        let topology = Topology::plan(&wish, &[0, 1, 2, 3]).unwrap();
+        let request = TopologyRequest {
+            cpus: Some(vec![1, 3]),
+            shards: Some(5),
+            ..TopologyRequest::default()
+        };
+        let topology = Topology::plan(&request, &[0, 1, 2, 3]).unwrap();
         assert_eq!((topology.shards, topology.writer_cpu), (5, 3));
         assert_eq!(topology.cpu_of(ShardId(2)), 1);
         assert!(topology.sharing().unwrap().contains("5 shards share 2 cores"));
-        let wish = Wish { writer_cpu: Some(9), ..Wish::default() };
-        let error = Topology::plan(&wish, &[0, 1]).unwrap_err();
+        let request = TopologyRequest { writer_cpu: Some(9), ..TopologyRequest::default() };
+        let error = Topology::plan(&request, &[0, 1]).unwrap_err();
         assert_eq!(error, TopologyError::NotAllowed { cpu: 9, allowed: vec![0, 1] });
-        let wish = Wish { writer_cpu: Some(0), ..Wish::default() };
-        assert_eq!(plan(&wish, &[0, 1, 2]), (vec![1, 2], 0, 2));
+        let request = TopologyRequest { writer_cpu: Some(0), ..TopologyRequest::default() };
+        assert_eq!(plan(&request, &[0, 1, 2]), (vec![1, 2], 0, 2));
     }
 }

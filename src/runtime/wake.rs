@@ -10,20 +10,20 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 /// One thread's bed: shared by the thread and by all who may wake it.
 #[derive(Debug)]
-pub struct Sleeper {
+pub struct Waker {
     sleeping: CachePadded<AtomicBool>,
     eventfd: OwnedFd,
 }
 
-impl Sleeper {
-    /// Makes a sleeper that is awake. The eventfd is blocking, since a ring's read of a
+impl Waker {
+    /// Makes a waker that is awake. The eventfd is blocking, since a ring's read of a
     /// non-blocking one completes at once.
     ///
     /// # Errors
     /// Where no descriptor can be had.
-    pub fn new() -> rustix::io::Result<Sleeper> {
+    pub fn new() -> rustix::io::Result<Waker> {
         let eventfd = eventfd(0, EventfdFlags::CLOEXEC)?;
-        Ok(Sleeper { sleeping: CachePadded::new(AtomicBool::new(false)), eventfd })
+        Ok(Waker { sleeping: CachePadded::new(AtomicBool::new(false)), eventfd })
     }
 
     /// The descriptor to read 8 bytes from while asleep.
@@ -56,7 +56,7 @@ impl Sleeper {
         true
     }
 
-    /// As [`Sleeper::sleep_unless`], for `limit` at most.
+    /// As [`Waker::sleep_unless`], for `limit` at most.
     pub fn sleep_for_unless(&self, limit: Duration, has_work: impl Fn() -> bool) {
         self.announce_sleep();
         if !has_work() {
@@ -89,18 +89,18 @@ mod tests {
 
     #[test]
     fn a_bounded_sleep_ends_by_itself_by_work_and_by_a_wake() {
-        let sleeper = Arc::new(Sleeper::new().unwrap());
-        sleeper.sleep_for_unless(Duration::from_millis(1), || false);
-        sleeper.sleep_for_unless(Duration::from_secs(600), || true);
-        let other = Arc::clone(&sleeper);
-        let waker = std::thread::spawn(move || {
+        let waker = Arc::new(Waker::new().unwrap());
+        waker.sleep_for_unless(Duration::from_millis(1), || false);
+        waker.sleep_for_unless(Duration::from_secs(600), || true);
+        let other = Arc::clone(&waker);
+        let thread = std::thread::spawn(move || {
             while !other.wake() {
                 std::thread::yield_now();
             }
         });
-        sleeper.sleep_for_unless(Duration::from_secs(600), || false);
-        waker.join().unwrap();
+        waker.sleep_for_unless(Duration::from_secs(600), || false);
+        thread.join().unwrap();
         // The wake is used up.
-        sleeper.sleep_for_unless(Duration::from_millis(1), || false);
+        waker.sleep_for_unless(Duration::from_millis(1), || false);
     }
 }

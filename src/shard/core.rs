@@ -32,7 +32,7 @@ use nudged_base::ids::ShardId;
 use nudged_base::limits::COMMIT_TRIES_MAX;
 use nudged_base::slab::Handle;
 use nudged_base::telemetry::counters::ShardCounters;
-use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_http::connection::Timeouts;
@@ -450,8 +450,8 @@ impl Step for Core {
             Input::Accepted { connection, listener } => {
                 let mut turn = ShardTurn { view: &self.view, now, outbox };
                 if !self.connections.accept(&mut turn, connection, listener) {
-                    let share = Value::Number(u64::from(self.connections.open_max()));
-                    let whole = Value::Number(u64::from(self.connections_max_of_node));
+                    let share = LogValue::Number(u64::from(self.connections.open_max()));
+                    let whole = LogValue::Number(u64::from(self.connections_max_of_node));
                     let fields = [("on_this_shard", share), ("connections_max", whole)];
                     self.users.log_with(now, Message::ConnectionsFull, &fields);
                 }
@@ -492,7 +492,7 @@ impl Step for Core {
             }
             // Without an arbiter there is no link.
             Input::Connected { .. } => {}
-            Input::Board(board) => self.on_board(board),
+            Input::RedisStatus(redis_status) => self.on_redis_status(redis_status),
             Input::Tick => self.on_tick(now, outbox),
         }
         self.deliver(now, outbox);

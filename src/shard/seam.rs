@@ -10,7 +10,7 @@ use nudged_base::ids::{Partition, Sequence, ShardId};
 use nudged_base::time::MonoNs;
 use nudged_journal::lane::{Ack, LaneBatch};
 pub use nudged_redis::learned::Learned;
-use nudged_redis::link::Unfit;
+use nudged_redis::link::Incompatible;
 
 /// One thing that happened, for a shard to act upon.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ pub enum Input<'a> {
     /// changed.
     Disk(Option<Arc<str>>),
     /// What the keeper of Redis lets the shards do, given when it has changed.
-    Board(BoardView),
+    RedisStatus(RedisStatusView),
     /// An operator's command, by the admin listener or the node.
     Control(Control),
     /// After `Effect::StopAccepting`: the accept queues are empty and the listeners closed.
@@ -210,7 +210,7 @@ pub struct ReadFailed;
 
 /// What the keeper of Redis lets every shard do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct BoardView {
+pub struct RedisStatusView {
     /// The run of Redis that may be trusted, since every live node has compared what it knows with
     /// it; 0 for none.
     pub cleared_run: u64,
@@ -233,7 +233,7 @@ pub enum ShardReport {
         syncs_always: Option<bool>,
     },
     /// Redis can't be used as it is set up.
-    Unfit(Unfit),
+    Incompatible(Incompatible),
     /// Redis has refused something for want of a right.
     Denied,
     /// A partition has lost writes, or never had an epoch. Said once until it is seen in order.

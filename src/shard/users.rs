@@ -35,7 +35,7 @@ use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{LaneSequence, PopupKey, UserKey};
 use nudged_base::limits::{BUFFERS_POOLED_MAX, CATALOGS_HELD_MAX};
 use nudged_base::telemetry::counters::ShardCounters;
-use nudged_base::telemetry::log::{Field, Log, Message, Stamp, Value};
+use nudged_base::telemetry::log::{Log, LogField, LogValue, Message, Stamp};
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::gates::{self, Gate};
@@ -253,15 +253,21 @@ impl Users {
     }
 
     /// As [`Users::log`], with what more is to be said of it.
-    pub(crate) fn log_with(&self, now: Now, message: Message, fields: &[Field<'_>]) {
+    pub(crate) fn log_with(&self, now: Now, message: Message, fields: &[LogField<'_>]) {
         self.log.write(Stamp { mono: now.mono, wall: now.wall }, message, fields);
     }
 
     /// Says what happened to a user's request, where the level or the list of users asks for it.
-    pub(crate) fn log_user(&self, now: Now, message: Message, user: &str, fields: [Field<'_>; 2]) {
+    pub(crate) fn log_user(
+        &self,
+        now: Now,
+        message: Message,
+        user: &str,
+        fields: [LogField<'_>; 2],
+    ) {
         if self.log.wants(message, Some(user)) {
             let [first, second] = fields;
-            let fields = [("user", Value::User(user)), first, second];
+            let fields = [("user", LogValue::User(user)), first, second];
             self.log.write(Stamp { mono: now.mono, wall: now.wall }, message, &fields);
         }
     }

@@ -19,7 +19,7 @@ use nudged_domain::state::user::{self, UserState};
 use nudged_journal::lane::{Ack, LaneBatch};
 use nudged_redis::link::LinkSettings;
 use nudged_shard::core::{Core, CoreSetup};
-use nudged_shard::seam::{BoardView, Effect, Input, Outbox, ShardReport, Step, UserRead};
+use nudged_shard::seam::{Effect, Input, Outbox, RedisStatusView, ShardReport, Step, UserRead};
 use nudged_shard::users::redis::{ArbiterSetup, RecordQueue};
 use nudged_shard::view::Rules;
 
@@ -186,8 +186,9 @@ impl Node {
                 }
                 Effect::Connect { connection } => (shard, Input::Connected { connection }),
                 Effect::Report(ShardReport::Run { run, .. }) => {
-                    let board = BoardView { cleared_run: run, ..BoardView::default() };
-                    (shard, Input::Board(board))
+                    let redis_status =
+                        RedisStatusView { cleared_run: run, ..RedisStatusView::default() };
+                    (shard, Input::RedisStatus(redis_status))
                 }
                 Effect::Report(_) => continue,
                 Effect::Send { connection, buffer } => {

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use nudged_redis::decode::{Decoder, Frame};
+use nudged_redis::decode::Decoder;
+use nudged_redis::frame::RespFrame;
 use nudged_redis::scan::FrameLimits;
 use nudged_redis::scripts::Script;
 
@@ -40,7 +41,7 @@ impl Redis {
         loop {
             let command: Vec<Vec<u8>> = match self.decoder.next_frame().unwrap() {
                 None => return,
-                Some(Frame::List(words)) => words.iter().map(|word| text(&word)).collect(),
+                Some(RespFrame::List(words)) => words.iter().map(|word| text(&word)).collect(),
                 Some(other) => panic!("no command: {other:?}"),
             };
             match command[0].as_slice() {
@@ -94,8 +95,8 @@ impl Redis {
     }
 }
 
-fn text(word: &Frame<'_>) -> Vec<u8> {
-    let Frame::Text(text) = word else { panic!("a word is a text: {word:?}") };
+fn text(word: &RespFrame<'_>) -> Vec<u8> {
+    let RespFrame::Text(text) = word else { panic!("a word is a text: {word:?}") };
     text.to_vec()
 }
 

@@ -1,14 +1,14 @@
 //! Seeded choices: splitmix64, a stream for each who chooses.
 
-use nudged_base::mix::{STEP, Stream};
+use nudged_base::mix::{RandomStream, STEP};
 
 /// A stream of choices.
-pub struct Random(Stream);
+pub struct Random(RandomStream);
 
 impl Random {
     /// The stream of one chooser of a run.
     pub fn new(seed: u64, chooser: u64) -> Random {
-        Random(Stream(seed.wrapping_mul(STEP) ^ chooser.wrapping_mul(0xd6e8_feb8_6659)))
+        Random(RandomStream(seed.wrapping_mul(STEP) ^ chooser.wrapping_mul(0xd6e8_feb8_6659)))
     }
 
     /// 0 to `end` - 1.

@@ -9,7 +9,7 @@ use std::process::Stdio;
 
 use nudged::node::migration::{self, MigrationStart};
 use nudged_base::time::WallMs;
-use nudged_config::{Config, Secret};
+use nudged_config::{Config, SecretText};
 use serde_json::Value;
 
 use crate::cluster::{Cluster, Plan, stop};
@@ -191,7 +191,7 @@ fn a_move_that_is_cut_off_anywhere_ends_the_same() {
     let database = shared_database();
     let config = |data: &Path| {
         let mut config = Config { data: data.to_owned(), ..Config::default() };
-        config.mysql.url = Some(Secret::new(shared().url_of(&database)));
+        config.mysql.url = Some(SecretText::new(shared().url_of(&database)));
         config
     };
     let copies = tempfile::tempdir().unwrap();

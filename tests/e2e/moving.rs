@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use nudged_config::{Config, Secret};
+use nudged_config::{Config, SecretText};
 
 use crate::growing::{POPUPS, begin, embedded, migrate};
 use crate::harness::{Setup, run, until};
@@ -182,7 +182,7 @@ fn a_node_that_came_while_a_directory_was_moved_is_found_before_the_end() {
     let database = shared_database();
     let url = shared().url_of(&database);
     let mut config = Config { data: embedded.data().to_owned(), ..Config::default() };
-    config.mysql.url = Some(Secret::new(url.clone()));
+    config.mysql.url = Some(SecretText::new(url.clone()));
     let mut moving = begin(&config, embedded.data());
     moving.advance().unwrap();
     // It is gone again by then, and has decided by what there was.

@@ -65,7 +65,7 @@ impl Following {
             tail,
             beats: false,
             log: no_log(),
-            counts: Arc::clone(&counts),
+            metrics: Arc::clone(&counts),
         });
         Following { machine, effect: Effect::Pause(0), counts }
     }

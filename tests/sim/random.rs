@@ -4,7 +4,7 @@
 use nudged_base::mix;
 
 /// A stream of choices: splitmix64.
-pub struct Stream(mix::Stream);
+pub struct Stream(mix::RandomStream);
 
 impl Stream {
     /// The stream of a concern within a seed.
@@ -12,7 +12,7 @@ impl Stream {
         let salt = concern.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |salt, byte| {
             (salt ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
-        let mut stream = Stream(mix::Stream(seed.wrapping_mul(mix::STEP) ^ salt));
+        let mut stream = Stream(mix::RandomStream(seed.wrapping_mul(mix::STEP) ^ salt));
         stream.0.next_number();
         stream
     }

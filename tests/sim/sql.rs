@@ -7,7 +7,7 @@ use nudged_base::ids::{Sequence, StreamId};
 use nudged_domain::state::user::UserState;
 use nudged_journal::reader::Tail;
 use nudged_journal::recovery::UnappliedIndex;
-use nudged_runtime::sql_writer;
+use nudged_runtime::threads::sql_writer;
 use nudged_store::{Store, StoreReader};
 
 use super::disk::Disk;

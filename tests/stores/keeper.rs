@@ -46,7 +46,7 @@ fn a_wiped_redis_is_filled_from_sql_in_a_new_epoch() {
     until("the rebuild", || all_open(&redis));
     assert_filled(&redis, &users);
     assert!(metas(&redis).iter().flatten().all(|(epoch, _, _)| *epoch == 2));
-    until("the board", || node.is_open(&redis));
+    until("the Redis status", || node.is_open(&redis));
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_restart_without_a_file_and_one_with_an_older_file_are_noticed() {
     redis.restart();
     until("the rebuild without a file", || all_open(&redis));
     assert_filled(&redis, &new);
-    until("the board", || node.is_open(&redis));
+    until("the Redis status", || node.is_open(&redis));
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn while_redis_is_away_the_keeper_asks_it_twice_a_second_whatever_its_shards_say
     let failures = || node.figures.failures.load(Ordering::Relaxed);
     until("the longest rest", || failures() >= 5);
     // What a shard has to say is heard once Redis is back.
-    node.board.report_lost(Partition(3));
+    node.redis_status.report_lost(Partition(3));
     let (before, begun) = (failures(), Instant::now());
     until("two seconds", || begun.elapsed() >= Duration::from_secs(2));
     let asked = failures() - before;

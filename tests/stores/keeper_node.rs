@@ -15,20 +15,20 @@ use nudged_base::ids::{Partition, PopupKey, Revision, Sequence, ShardId, UserKey
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Level, Log};
 use nudged_base::time::{DurationMs, WallMs};
-use nudged_config::{Config, Secret};
+use nudged_config::{Config, SecretText};
 use nudged_domain::state::user::{
     PopupState, Show, UserClocks, UserState, encode, encode_clocks, encode_popup,
 };
 use nudged_journal::record::{self, Impression, Record, Withdrawn};
-use nudged_redis::ask::Answer;
 use nudged_redis::greeting::run_of_info;
 use nudged_redis::link::LinkSettings;
-use nudged_runtime::board::Board;
-use nudged_runtime::journal_lanes::JournalLanes;
-use nudged_runtime::keeper::{self, KeeperSetup};
+use nudged_redis::request::OwnedReply;
+use nudged_runtime::journal::lanes::JournalLanes;
 use nudged_runtime::redis_client::BlockingRedis;
-use nudged_runtime::sql_writer::WriterFigures;
-use nudged_runtime::wake::Sleeper;
+use nudged_runtime::redis_status::RedisStatus;
+use nudged_runtime::threads::keeper::{self, KeeperSetup};
+use nudged_runtime::threads::sql_writer::WriterFigures;
+use nudged_runtime::wake::Waker;
 use nudged_store::{Store, StreamId, mysql};
 
 use crate::support::mariadb;
@@ -46,7 +46,7 @@ pub fn config() -> (Config, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let mut config = Config { data: folder.path().to_owned(), ..Config::default() };
     let url = mariadb::shared().url_of(&mariadb::shared_database());
-    config.mysql.url = Some(Secret::new(url));
+    config.mysql.url = Some(SecretText::new(url));
     mysql::migrate(&config, WallMs(1)).unwrap();
     (config, folder)
 }
@@ -67,7 +67,7 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) -> Duration {
 }
 
 pub struct Node {
-    pub board: Arc<Board>,
+    pub redis_status: Arc<RedisStatus>,
     pub figures: Arc<KeeperMetrics>,
     pub share: Arc<ListAssignment>,
     stop: Arc<AtomicBool>,
@@ -77,8 +77,8 @@ pub struct Node {
 impl Node {
     /// Starts the keeper of a node with one shard.
     pub fn start(number: u128, redis: &Redis, config: &Config) -> Node {
-        let sleeper = Arc::new(Sleeper::new().unwrap());
-        let board = Arc::new(Board::new(vec![Arc::clone(&sleeper)]).unwrap());
+        let waker = Arc::new(Waker::new().unwrap());
+        let redis_status = Arc::new(RedisStatus::new(vec![Arc::clone(&waker)]).unwrap());
         let counters: Arc<ShardCounters> = Arc::default();
         let figures: Arc<KeeperMetrics> = Arc::default();
         let (stop, share) = (Arc::new(AtomicBool::new(false)), Arc::<ListAssignment>::default());
@@ -89,7 +89,7 @@ impl Node {
             node: NodeId(number),
             redis: client(redis),
             stores,
-            board: Arc::clone(&board),
+            redis_status: Arc::clone(&redis_status),
             lanes: Arc::new(JournalLanes::new(1).unwrap()),
             counters: vec![Arc::clone(&counters)],
             writer,
@@ -103,23 +103,23 @@ impl Node {
         });
         // Nobody drains its lists here.
         let (drained, ended) = (Arc::clone(&share), Arc::clone(&stop));
-        let (shard_board, mut redis) = (Arc::clone(&board), client(redis));
+        let (shard_board, mut redis) = (Arc::clone(&redis_status), client(redis));
         let shard = std::thread::spawn(move || {
             let mut seen = BTreeMap::new();
             while !ended.load(Ordering::Acquire) {
-                sleeper.sleep_for_unless(Duration::from_millis(5), || false);
+                waker.sleep_for_unless(Duration::from_millis(5), || false);
                 report(&shard_board, &mut redis, &mut seen);
                 counters.turns.add(1);
                 drained.end(0, &drained.begin(0));
             }
         });
-        Node { board, figures, share, stop, threads: vec![keeper.unwrap(), shard] }
+        Node { redis_status, figures, share, stop, threads: vec![keeper.unwrap(), shard] }
     }
 
     /// Whether its shards may decide by Redis, as it is now.
     pub fn is_open(&self, redis: &Redis) -> bool {
         let run = run_of(&mut client(redis));
-        self.board.is_open() && Some(self.board.cleared_run()) == run
+        self.redis_status.is_open() && Some(self.redis_status.cleared_run()) == run
     }
 
     /// Ends it as a stop would.
@@ -129,7 +129,7 @@ impl Node {
 
     fn end(&mut self) {
         self.stop.store(true, Ordering::Release);
-        self.board.keeper().wake();
+        self.redis_status.keeper().wake();
         self.threads.drain(..).for_each(|thread| thread.join().unwrap());
     }
 }
@@ -142,15 +142,19 @@ impl Drop for Node {
 
 fn run_of(redis: &mut BlockingRedis) -> Option<u64> {
     match redis.ask(&[b"INFO", b"server"]) {
-        Ok(Answer::Text(info)) => run_of_info(&info).ok(),
+        Ok(OwnedReply::Text(info)) => run_of_info(&info).ok(),
         _ => None,
     }
 }
 
 /// What a shard does: compares what it had seen when the run is another one.
-fn report(board: &Board, redis: &mut BlockingRedis, seen: &mut BTreeMap<u16, (u32, u64)>) {
+fn report(
+    redis_status: &RedisStatus,
+    redis: &mut BlockingRedis,
+    seen: &mut BTreeMap<u16, (u32, u64)>,
+) {
     let Some(run) = run_of(redis) else { return };
-    let is_new = board.compared_run(ShardId(0)) != run;
+    let is_new = redis_status.compared_run(ShardId(0)) != run;
     let Some(metas) = read_metas(redis) else { return };
     for (partition, meta) in (0..).zip(metas) {
         let before = seen.get(&partition).copied().unwrap_or((0, 0));
@@ -158,13 +162,13 @@ fn report(board: &Board, redis: &mut BlockingRedis, seen: &mut BTreeMap<u16, (u3
             Some((epoch, counter, _)) if (epoch, counter) >= before => {
                 seen.insert(partition, (epoch, counter));
             }
-            Some(_) => drop(board.report_lost(Partition(partition))),
-            None if before != (0, 0) => drop(board.report_lost(Partition(partition))),
+            Some(_) => drop(redis_status.report_lost(Partition(partition))),
+            None if before != (0, 0) => drop(redis_status.report_lost(Partition(partition))),
             None => {}
         }
     }
     if is_new {
-        board.report_compared(ShardId(0), run);
+        redis_status.report_compared(ShardId(0), run);
     }
 }
 
@@ -175,12 +179,12 @@ fn read_metas(redis: &mut BlockingRedis) -> Option<Vec<Option<Meta>>> {
     let words: Vec<[&[u8]; 5]> =
         keys.iter().map(|key| [b"HMGET".as_slice(), key.as_bytes(), b"e", b"c", b"s"]).collect();
     let commands: Vec<&[&[u8]]> = words.iter().map(|words| words.as_slice()).collect();
-    let text = |answer: &Answer| match answer {
-        Answer::Text(text) => String::from_utf8(text.clone()).unwrap(),
+    let text = |answer: &OwnedReply| match answer {
+        OwnedReply::Text(text) => String::from_utf8(text.clone()).unwrap(),
         _ => String::new(),
     };
-    let meta = |answer: Answer| {
-        let Answer::List(fields) = answer else { return None };
+    let meta = |answer: OwnedReply| {
+        let OwnedReply::List(fields) = answer else { return None };
         let epoch = text(&fields[0]).parse().ok()?;
         Some((epoch, text(&fields[1]).parse().unwrap(), text(&fields[2])))
     };
@@ -294,7 +298,7 @@ pub fn commit(redis: &Redis, user: &str, state: &UserState) {
 /// What Redis has of a user.
 pub fn stored(redis: &Redis, user: &str) -> Option<Vec<u8>> {
     match client(redis).ask(&[b"GET", user_key(user).as_bytes()]).unwrap() {
-        Answer::Text(bytes) => Some(bytes),
+        OwnedReply::Text(bytes) => Some(bytes),
         _ => None,
     }
 }

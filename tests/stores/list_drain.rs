@@ -10,9 +10,9 @@ use nudged_background::lists::metrics::DrainMetrics;
 use nudged_base::ids::{Partition, Sequence, UserKey};
 use nudged_base::telemetry::log::{Level, Log};
 use nudged_config::Config;
-use nudged_runtime::list_drain::{DrainLane, DrainSetup};
 use nudged_runtime::redis_client::BlockingRedis;
-use nudged_runtime::wake::Sleeper;
+use nudged_runtime::threads::list_drain::{DrainLane, DrainSetup};
+use nudged_runtime::wake::Waker;
 use nudged_store::Store;
 
 use super::keeper_node::{client, config, framed, framed_withdrawn, until, user_state};
@@ -45,7 +45,7 @@ fn drainer_of(redis: &Redis, config: &Config, share: &Arc<ListAssignment>, lane:
         share: Arc::clone(&share),
         lane,
         stop: Arc::new(AtomicBool::new(false)),
-        sleeper: Arc::new(Sleeper::new().unwrap()),
+        waker: Arc::new(Waker::new().unwrap()),
         cpu: None,
         log: Log::new(Level::Error, false, &[]),
     });

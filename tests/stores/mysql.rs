@@ -14,7 +14,7 @@ use std::path::Path;
 
 use nudged_base::ids::Sequence;
 use nudged_base::time::{DurationMs, WallMs};
-use nudged_config::{Config, Secret};
+use nudged_config::{Config, SecretText};
 use nudged_store::{Applied, Store, StoreError, StoreReader, StreamId, mysql};
 use tempfile::TempDir;
 
@@ -26,7 +26,7 @@ const SET: [u8; 16] = [7; 16];
 /// The configuration of a node with this database.
 pub fn config(url: &str, data: &Path) -> Config {
     let mut config = Config { data: data.to_owned(), ..Config::default() };
-    config.mysql.url = Some(Secret::new(url.to_owned()));
+    config.mysql.url = Some(SecretText::new(url.to_owned()));
     config.mysql.connect_timeout = DurationMs(5_000);
     config.mysql.query_timeout = DurationMs(10_000);
     config

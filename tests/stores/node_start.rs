@@ -9,7 +9,7 @@ use nudged::node::preflight::redis::{RedisPreflight, check};
 use nudged::node::shared_keys;
 use nudged_base::telemetry::log::{Level, Log};
 use nudged_base::time::WallMs;
-use nudged_config::{Ack, Config, Queue, Secret};
+use nudged_config::{AckMode, Config, QueueMode, SecretText};
 use nudged_redis::link::LinkSettings;
 use nudged_runtime::redis_client::BlockingRedis;
 use nudged_store::{Store, mysql};
@@ -26,7 +26,7 @@ fn log() -> Log {
 
 fn config(mysql: &str) -> Config {
     let mut config = Config::default();
-    config.mysql.url = Some(Secret::new(mysql.to_owned()));
+    config.mysql.url = Some(SecretText::new(mysql.to_owned()));
     config
 }
 
@@ -85,8 +85,8 @@ fn what_redis_does_not_sync_is_not_promised() {
     let always = Redis::start();
     let seldom = Redis::start_with(&["--appendonly", "yes", "--appendfsync", "everysec"]);
     let memory = Redis::start_with(&["--appendonly", "no", "--appendfsync", "always"]);
-    let (synced, written) = (Ack::Synced, Ack::Written);
-    let (list, journal) = (Queue::Redis, Queue::Journal);
+    let (synced, written) = (AckMode::Synced, AckMode::Written);
+    let (list, journal) = (QueueMode::Redis, QueueMode::Journal);
     let nowhere = format!("redis://{NOWHERE}");
     for (url, ack, queue, is_fit) in [
         (always.url(), synced, list, true),

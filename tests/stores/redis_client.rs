@@ -4,9 +4,9 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use nudged_redis::ask::{Answer, AskError, Push};
 use nudged_redis::link::LinkSettings;
-use nudged_redis::refusal::Refusal;
+use nudged_redis::refusal::RedisRefusal;
+use nudged_redis::request::{OwnedReply, Push, RedisError};
 use nudged_runtime::redis_client::BlockingRedis;
 
 use super::support::redis::Redis;
@@ -19,7 +19,7 @@ fn client(url: &str, timeout: Duration) -> BlockingRedis {
 }
 
 /// Asks once the server may be asked again.
-fn ask_after_rest(client: &mut BlockingRedis, words: &[&[u8]]) -> Result<Answer, AskError> {
+fn ask_after_rest(client: &mut BlockingRedis, words: &[&[u8]]) -> Result<OwnedReply, RedisError> {
     while let Some(left) = client.rest_left() {
         std::thread::park_timeout(left);
     }
@@ -34,22 +34,22 @@ fn it_answers_in_order_and_connects_again() {
     let wrong: &[&[u8]] = &[b"LPUSH", b"k", b"v"];
     let get: &[&[u8]] = &[b"GET", b"k"];
     let answers = client.pipeline(&[set, wrong, get]).unwrap();
-    assert!(matches!(&answers[1], Answer::Error(text) if text.starts_with("WRONGTYPE")));
-    assert_eq!(answers[2], Answer::Text(b"v".to_vec()));
-    assert!(matches!(client.ask(wrong), Err(AskError::Refused { .. })));
+    assert!(matches!(&answers[1], OwnedReply::Error(text) if text.starts_with("WRONGTYPE")));
+    assert_eq!(answers[2], OwnedReply::Text(b"v".to_vec()));
+    assert!(matches!(client.ask(wrong), Err(RedisError::Refused { .. })));
     assert_eq!(client.connects(), 1, "a refusal costs no connection");
     redis.kill();
-    assert!(matches!(client.ask(get), Err(AskError::Connection(_))));
-    assert!(matches!(client.ask(get), Err(AskError::Resting { .. })));
-    assert!(matches!(ask_after_rest(&mut client, get), Err(AskError::Connection(_))));
+    assert!(matches!(client.ask(get), Err(RedisError::Connection(_))));
+    assert!(matches!(client.ask(get), Err(RedisError::Resting { .. })));
+    assert!(matches!(ask_after_rest(&mut client, get), Err(RedisError::Connection(_))));
     redis.restart();
     let answer = loop {
         match ask_after_rest(&mut client, get) {
-            Err(AskError::Refused { kind: Refusal::Loading, .. }) => {}
+            Err(RedisError::Refused { kind: RedisRefusal::Loading, .. }) => {}
             result => break result.unwrap(),
         }
     };
-    assert_eq!(answer, Answer::Text(b"v".to_vec()));
+    assert_eq!(answer, OwnedReply::Text(b"v".to_vec()));
     assert_eq!(client.connects(), 2);
 }
 
@@ -60,10 +60,13 @@ fn a_frozen_server_costs_its_timeout_only() {
     client.ask(&[b"PING"]).unwrap();
     redis.freeze();
     let begun = Instant::now();
-    assert!(matches!(client.ask(&[b"PING"]), Err(AskError::Timeout)));
+    assert!(matches!(client.ask(&[b"PING"]), Err(RedisError::Timeout)));
     assert!(begun.elapsed() < Duration::from_secs(2));
     redis.thaw();
-    assert_eq!(ask_after_rest(&mut client, &[b"PING"]).unwrap(), Answer::Text(b"PONG".to_vec()));
+    assert_eq!(
+        ask_after_rest(&mut client, &[b"PING"]).unwrap(),
+        OwnedReply::Text(b"PONG".to_vec())
+    );
 }
 
 /// Sends a signal to a thread again and again until it has ended.
@@ -87,7 +90,7 @@ fn signals_end_no_wait_for_an_answer() {
         redis.freeze();
         let asking = std::thread::spawn(move || {
             let mut client = client(&url, WAIT);
-            assert_eq!(client.ask(&[b"PING"]).unwrap(), Answer::Text(b"PONG".to_vec()));
+            assert_eq!(client.ask(&[b"PING"]).unwrap(), OwnedReply::Text(b"PONG".to_vec()));
             assert_eq!(client.connects(), 1);
         });
         let thawing = std::thread::scope(|scope| {
@@ -115,13 +118,13 @@ fn a_server_that_is_away_is_not_asked_hot() {
     let mut failures = 0;
     while !closing.is_finished() {
         match client.ask(&[b"PING"]) {
-            Err(AskError::Resting { why }) => {
+            Err(RedisError::Resting { why }) => {
                 assert!(why.contains("can't be reached"), "{why}");
                 let left = client.rest_left().unwrap_or_default();
                 assert!(left <= Duration::from_millis(500), "{left:?}");
                 std::thread::park_timeout(left);
             }
-            Err(AskError::Connection(_)) => failures += 1,
+            Err(RedisError::Connection(_)) => failures += 1,
             other => panic!("{other:?}"),
         }
     }
@@ -137,18 +140,20 @@ fn a_server_that_denies_is_left_alone_for_a_second() {
     let mut denied = client(&redis.url(), WAIT);
     for _ in 0..3 {
         let refused = ask_after_rest(&mut denied, &[b"PING"]);
-        assert!(matches!(refused, Err(AskError::Refused { kind: Refusal::Denied, .. })));
+        assert!(matches!(refused, Err(RedisError::Refused { kind: RedisRefusal::Denied, .. })));
         let left = denied.rest_left().unwrap();
         assert!(left > Duration::from_millis(900) && left < Duration::from_millis(1_300));
         let before = denied.connects();
         for _ in 0..100 {
-            let Err(AskError::Resting { why }) = denied.ask(&[b"PING"]) else { panic!("it asks") };
+            let Err(RedisError::Resting { why }) = denied.ask(&[b"PING"]) else {
+                panic!("it asks")
+            };
             assert!(why.contains("NOAUTH"), "{why}");
         }
         assert_eq!(denied.connects(), before);
     }
     let mut right = client(&redis.url().replace("redis://", "redis://:right@"), WAIT);
-    assert_eq!(right.ask(&[b"PING"]).unwrap(), Answer::Text(b"PONG".to_vec()));
+    assert_eq!(right.ask(&[b"PING"]).unwrap(), OwnedReply::Text(b"PONG".to_vec()));
 }
 
 #[test]

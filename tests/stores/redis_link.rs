@@ -9,15 +9,17 @@ use std::time::{Duration, Instant};
 
 use nudged_base::ids::{Partition, Revision};
 use nudged_base::time::{MonoNs, WallMs};
-use nudged_config::Secret;
+use nudged_config::SecretText;
 use nudged_redis::address::LinkAddress;
 use nudged_redis::command::{
-    Command, Commit, CommitVerdict, Failure, Records, Reply, RequestId, Value,
+    CommandFailure, Commit, CommitVerdict, Records, RedisCommand, Reply, RequestId, UserValue,
 };
-use nudged_redis::link::{Link, LinkEvent, LinkSettings, LinkWish, NotSent, Server, Unfit};
+use nudged_redis::link::{
+    Incompatible, Link, LinkEvent, LinkRequest, LinkSettings, NotSent, RedisServer,
+};
 
 use super::support::redis::Redis;
-use nudged_runtime::stream::Stream;
+use nudged_runtime::stream::BlockingStream;
 
 /// Nothing here takes longer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -28,14 +30,14 @@ const READ_MS: u64 = 1;
 struct Driver {
     link: Link,
     address: LinkAddress,
-    stream: Option<Stream>,
+    stream: Option<BlockingStream>,
     begun: Instant,
     output: Vec<u8>,
-    up: Option<Server>,
-    unfit: Vec<Unfit>,
+    up: Option<RedisServer>,
+    unfit: Vec<Incompatible>,
     denied: u32,
     changed: Vec<String>,
-    replies: HashMap<u64, (bool, Result<Reply, Failure>)>,
+    replies: HashMap<u64, (bool, Result<Reply, CommandFailure>)>,
 }
 
 impl Driver {
@@ -69,7 +71,7 @@ impl Driver {
         self.link.tick(self.now());
         while let Some(wish) = self.link.wish() {
             self.stream = None;
-            if wish == LinkWish::Connect {
+            if wish == LinkRequest::Connect {
                 self.stream = connect(&self.address);
                 match self.stream {
                     Some(_) => self.link.connected(self.now()),
@@ -103,7 +105,7 @@ impl Driver {
             match event {
                 LinkEvent::Up(server) => self.up = Some(server),
                 LinkEvent::Down => self.up = None,
-                LinkEvent::Unfit(unfit) => self.unfit.push(unfit),
+                LinkEvent::Incompatible(unfit) => self.unfit.push(unfit),
                 LinkEvent::Denied => self.denied += 1,
                 LinkEvent::Expired { .. } => {}
                 LinkEvent::Reply { ticket, late, result } => {
@@ -130,7 +132,7 @@ impl Driver {
     /// Asks for the meta of the partition of this number.
     fn ask(&mut self, ticket: u64) -> Result<(), NotSent> {
         let partition = Partition(u16::try_from(ticket % 1_024).unwrap());
-        self.link.send(self.now(), ticket, &Command::Meta { partition })
+        self.link.send(self.now(), ticket, &RedisCommand::Meta { partition })
     }
 
     /// Asks until one is answered well and in time; gives how long that took.
@@ -151,13 +153,13 @@ impl Driver {
     }
 }
 
-fn connect(address: &LinkAddress) -> Option<Stream> {
+fn connect(address: &LinkAddress) -> Option<BlockingStream> {
     let stream = match address {
         LinkAddress::Tcp { host, port } => {
             let mut found = (host.as_str(), *port).to_socket_addrs().ok()?;
-            Stream::connect_tcp(&found.next()?, PATIENCE)
+            BlockingStream::connect_tcp(&found.next()?, PATIENCE)
         }
-        LinkAddress::Unix(path) => Stream::connect_unix(path, PATIENCE),
+        LinkAddress::Unix(path) => BlockingStream::connect_unix(path, PATIENCE),
     };
     let stream = stream.ok()?;
     stream.set_read_timeout(Duration::from_millis(READ_MS)).unwrap();
@@ -222,7 +224,7 @@ fn a_frozen_server_is_left_and_serves_within_a_second_of_its_return() {
     redis.freeze();
     let _ = driver.ask(500);
     driver.until("down", |driver| driver.up.is_none());
-    assert!(matches!(driver.replies[&500], (true, Err(Failure::Unknown))));
+    assert!(matches!(driver.replies[&500], (true, Err(CommandFailure::Unknown))));
     let frozen = Instant::now();
     driver.until("a while", |_| frozen.elapsed() > Duration::from_millis(1_500));
     redis.thaw();
@@ -255,11 +257,11 @@ fn a_wrong_password_is_unfit_and_tried_again_slowly() {
     let redis = Redis::start_with(&["--save", "", "--requirepass", "right"]);
     for password in [None, Some("wrong")] {
         let mut driver = Driver::new(&redis.url(), |settings| {
-            settings.password = password.map(|text| Secret::new(text.to_owned()));
+            settings.password = password.map(|text| SecretText::new(text.to_owned()));
         });
         let begun = Instant::now();
         driver.until("tried", |_| begun.elapsed() > Duration::from_millis(500));
-        assert_eq!(driver.unfit, [Unfit::NotLetIn]);
+        assert_eq!(driver.unfit, [Incompatible::NotLetIn]);
     }
     let mut driver = Driver::new(&redis.url().replace("//", "//:right@"), |_| {});
     driver.until_open();
@@ -305,7 +307,7 @@ fn a_commit_is_read_back_by_every_command() {
     let partition = Partition(17);
     let (user, state) = ("user", b"state".as_slice());
     let revision = Revision { epoch: 1, counter: 1 };
-    let read = Command::Read { partition, user };
+    let read = RedisCommand::Read { partition, user };
     driver.link.send(driver.now(), 1, &read).unwrap();
     driver.until("a reply", |driver| driver.replies.contains_key(&1));
     let Ok(Reply::Value { meta, value: None }) = driver.replies[&1].1 else { panic!("no user") };
@@ -327,14 +329,14 @@ fn a_commit_is_read_back_by_every_command() {
     let next = Revision { counter: 2, ..revision };
     let other = Commit { request: RequestId(10), records: Records::Journal { count: 1 }, ..commit };
     let then = Commit { base: Some(revision), revision: next, ..other };
-    let fill = Command::Fill { partition, user, revision, state: b"older", ttl_ms: 0 };
-    let commits = [commit, commit, other, then].map(Command::Commit);
+    let fill = RedisCommand::Fill { partition, user, revision, state: b"older", ttl_ms: 0 };
+    let commits = [commit, commit, other, then].map(RedisCommand::Commit);
     for (ticket, command) in (2..).zip(commits.iter().chain([&read, &fill])) {
         driver.link.send(driver.now(), ticket, command).unwrap();
         // Of two in flight either may be executed first, where scripts are missing.
         driver.until("a reply", |driver| driver.replies.contains_key(&ticket));
     }
-    let held = |revision| Some(Value { revision, state: state.to_vec() });
+    let held = |revision| Some(UserValue { revision, state: state.to_vec() });
     for (ticket, wanted, standing, counter) in [
         (2, CommitVerdict::Done, None, 19),
         (3, CommitVerdict::Done, None, 19),

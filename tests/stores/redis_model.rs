@@ -4,8 +4,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nudged_background::keeper::scripts as keeper;
-use nudged_redis::ask::Answer;
 use nudged_redis::link::LinkSettings;
+use nudged_redis::request::OwnedReply;
 use nudged_redis::scripts::Script;
 use nudged_runtime::redis_client::BlockingRedis;
 use proptest::prelude::*;
@@ -113,13 +113,13 @@ fn question() -> impl Strategy<Value = Question> {
 }
 
 /// An answer without the time that it begins with, if it does.
-fn timeless(answer: Answer) -> Answer {
+fn timeless(answer: OwnedReply) -> OwnedReply {
     match answer {
-        Answer::List(mut list) => {
-            if let Some(Answer::Int(time)) = list.first_mut() {
+        OwnedReply::List(mut list) => {
+            if let Some(OwnedReply::Int(time)) = list.first_mut() {
                 *time = 0;
             }
-            Answer::List(list)
+            OwnedReply::List(list)
         }
         other => other,
     }
@@ -131,12 +131,12 @@ struct Pair {
 }
 
 impl Pair {
-    fn ask(&mut self, words: &[&[u8]]) -> (Answer, Answer) {
+    fn ask(&mut self, words: &[&[u8]]) -> (OwnedReply, OwnedReply) {
         let owned: Vec<Vec<u8>> = words.iter().map(|word| word.to_vec()).collect();
         (self.real.ask(words).unwrap(), self.model.execute(now_ms(), &owned))
     }
 
-    fn run(&mut self, question: &Question) -> (Answer, Answer) {
+    fn run(&mut self, question: &Question) -> (OwnedReply, OwnedReply) {
         let words: Vec<&[u8]> = question.words.iter().map(Vec::as_slice).collect();
         let real = self.real.script(question.body, &question.keys, &words).unwrap();
         let count = question.keys.len().to_string();

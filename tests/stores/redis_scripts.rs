@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use nudged_redis::ask::{Answer, AskError, Push};
 use nudged_redis::link::LinkSettings;
+use nudged_redis::request::{OwnedReply, Push, RedisError};
 use nudged_redis::scripts::Script;
 use nudged_runtime::redis_client::BlockingRedis;
 
@@ -65,7 +65,7 @@ impl Default for Commit<'_> {
 }
 
 impl Bench {
-    fn commit(&mut self, commit: &Commit<'_>) -> Result<(String, Answer), AskError> {
+    fn commit(&mut self, commit: &Commit<'_>) -> Result<(String, OwnedReply), RedisError> {
         let (now, until) = (commit.now.to_string(), commit.valid_until.to_string());
         let mut arguments: Vec<&[u8]> = vec![commit.base, commit.request, now.as_bytes()];
         arguments.extend([until.as_bytes(), commit.revision, b"state", commit.ttl]);
@@ -82,12 +82,12 @@ impl Bench {
             }
         };
         let answer = self.client.script(Script::Commit.body(), keys, &arguments)?;
-        let Answer::List(mut words) = answer else { panic!("{answer:?}") };
+        let OwnedReply::List(mut words) = answer else { panic!("{answer:?}") };
         assert_eq!(words.len(), 6);
-        let Answer::Int(at) = words[0] else { panic!("{words:?}") };
+        let OwnedReply::Int(at) = words[0] else { panic!("{words:?}") };
         assert!((at - now_ms()).abs() < 5_000, "TIME in ms");
         let value = words.pop().unwrap();
-        let Some(Answer::Text(verdict)) = words.pop() else { panic!("{words:?}") };
+        let Some(OwnedReply::Text(verdict)) = words.pop() else { panic!("{words:?}") };
         Ok((String::from_utf8(verdict).unwrap(), value))
     }
 
@@ -95,32 +95,32 @@ impl Bench {
         self.commit(commit).unwrap().0
     }
 
-    fn ask(&mut self, words: &[&[u8]]) -> Answer {
+    fn ask(&mut self, words: &[&[u8]]) -> OwnedReply {
         self.client.ask(words).unwrap()
     }
 
-    fn value(&mut self) -> Answer {
+    fn value(&mut self) -> OwnedReply {
         self.ask(&[b"GET", KEYS[0]])
     }
 
-    fn counter(&mut self) -> Answer {
+    fn counter(&mut self) -> OwnedReply {
         self.ask(&[b"HGET", KEYS[1], b"c"])
     }
 
-    fn fill(&mut self, revision: &[u8], ttl: &[u8]) -> Answer {
+    fn fill(&mut self, revision: &[u8], ttl: &[u8]) -> OwnedReply {
         let arguments: [&[u8]; 3] = [revision, b"filled", ttl];
         let answer = self.client.script(Script::Fill.body(), &KEYS[..2], &arguments).unwrap();
-        let Answer::List(mut words) = answer else { panic!("{answer:?}") };
+        let OwnedReply::List(mut words) = answer else { panic!("{answer:?}") };
         assert_eq!(words.len(), 5);
         words.pop().unwrap()
     }
 }
 
-fn text(bytes: &[u8]) -> Answer {
-    Answer::Text(bytes.to_vec())
+fn text(bytes: &[u8]) -> OwnedReply {
+    OwnedReply::Text(bytes.to_vec())
 }
 
-fn value(revision: &[u8], ids: &[&[u8; 8]]) -> Answer {
+fn value(revision: &[u8], ids: &[&[u8; 8]]) -> OwnedReply {
     let count = u8::try_from(ids.len()).unwrap();
     let ids: Vec<u8> = ids.iter().flat_map(|id| id.iter().copied()).collect();
     text(&[revision, &[count], &ids, b"state"].concat())
@@ -142,8 +142,8 @@ fn a_commit_replaces_what_it_was_made_from_and_nothing_else() {
     }
     bench.ask(&[b"DEL", KEYS[0]]);
     let gone = Commit { base: R2, request: b"request3", revision: R3, ..Commit::default() };
-    assert_eq!(bench.commit(&gone).unwrap(), ("moved".to_owned(), Answer::Nil));
-    assert_eq!((bench.value(), bench.counter()), (Answer::Nil, text(b"2")));
+    assert_eq!(bench.commit(&gone).unwrap(), ("moved".to_owned(), OwnedReply::Nil));
+    assert_eq!((bench.value(), bench.counter()), (OwnedReply::Nil, text(b"2")));
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_repetition_is_done_and_changes_nothing_for_four_commits() {
         let again = Commit { base, request, revision, valid_until, ..Commit::default() };
         let (verdict, standing) = bench.commit(&again).unwrap();
         assert_eq!(verdict, expected, "{place}");
-        assert_eq!(standing, if place == 5 { Answer::Nil } else { held.clone() });
+        assert_eq!(standing, if place == 5 { OwnedReply::Nil } else { held.clone() });
     }
     assert_eq!((bench.value(), bench.counter()), (held, text(b"6")));
 }
@@ -184,7 +184,7 @@ fn late_commits_and_times_ahead_change_nothing() {
         (now - 10_000, now + 60_000, "done"),
     ] {
         assert_eq!(bench.verdict(&Commit { now, valid_until, ..Commit::default() }), expected);
-        let is_written = bench.value() != Answer::Nil;
+        let is_written = bench.value() != OwnedReply::Nil;
         assert_eq!(is_written, expected == "done");
     }
 }
@@ -198,7 +198,7 @@ fn a_partition_without_epoch_or_behind_a_barrier_is_lost() {
     assert_eq!(bench.verdict(&Commit::default()), "lost");
     bench.ask(&[b"DEL", KEYS[1]]);
     assert_eq!(bench.verdict(&Commit::default()), "lost");
-    assert_eq!((bench.value(), bench.counter()), (Answer::Nil, Answer::Nil));
+    assert_eq!((bench.value(), bench.counter()), (OwnedReply::Nil, OwnedReply::Nil));
     bench.ask(&[b"HSET", KEYS[1], b"e", b"2", b"s", b"f"]);
     assert_eq!(bench.verdict(&Commit::default()), "moved", "made in an epoch before");
     let revision = b"\0\0\0\x02\0\0\0\0\0\0\0\x01".as_slice();
@@ -206,9 +206,9 @@ fn a_partition_without_epoch_or_behind_a_barrier_is_lost() {
     let reads = [(Script::Read, &KEYS[..2], 5), (Script::Meta, &KEYS[1..2], 4)];
     for (script, keys, length) in reads {
         let answer = bench.client.script(script.body(), keys, &[]).unwrap();
-        let Answer::List(words) = answer else { panic!("{answer:?}") };
+        let OwnedReply::List(words) = answer else { panic!("{answer:?}") };
         assert_eq!(words.len(), length);
-        assert_eq!(words[1..4], [Answer::Int(2), Answer::Int(1), text(b"f")]);
+        assert_eq!(words[1..4], [OwnedReply::Int(2), OwnedReply::Int(1), text(b"f")]);
     }
 }
 
@@ -221,7 +221,9 @@ fn a_key_of_another_type_is_refused_before_anything_is_written() {
         bench.ask(&[b"SADD", foreign, b"member"]);
         let commit = Commit { list: Some((b"10", &records)), ..Commit::default() };
         let error = bench.commit(&commit).unwrap_err();
-        assert!(matches!(&error, AskError::Refused { text, .. } if text.starts_with("WRONGTYPE")));
+        assert!(
+            matches!(&error, RedisError::Refused { text, .. } if text.starts_with("WRONGTYPE"))
+        );
         for (other, key) in KEYS.iter().enumerate() {
             let held = bench.ask(&[b"TYPE", key]);
             let expected: &[u8] = match other {
@@ -232,13 +234,13 @@ fn a_key_of_another_type_is_refused_before_anything_is_written() {
             assert_eq!(held, text(expected), "{place} {other}");
         }
         if place != 1 {
-            assert_eq!(bench.counter(), Answer::Nil);
+            assert_eq!(bench.counter(), OwnedReply::Nil);
         }
     }
     let mut bench = bench();
     bench.ask(&[b"HSET", KEYS[1], b"c", b"9999999999999999999999"]);
     assert!(bench.commit(&Commit::default()).is_err());
-    assert_eq!(bench.value(), Answer::Nil, "a counter that can't rise");
+    assert_eq!(bench.value(), OwnedReply::Nil, "a counter that can't rise");
 }
 
 #[test]
@@ -251,7 +253,7 @@ fn records_join_the_list_with_their_numbers_until_it_is_full() {
     let entry = |number: u64, record: &[u8]| {
         text(&[&[0, 0, 0, 1], &number.to_be_bytes()[..], record].concat())
     };
-    let list = Answer::List(vec![entry(301, b"one"), entry(302, b"two")]);
+    let list = OwnedReply::List(vec![entry(301, b"one"), entry(302, b"two")]);
     assert_eq!(bench.ask(&[b"LRANGE", KEYS[2], b"0", b"-1"]), list);
     assert_eq!(bench.counter(), text(b"302"));
     assert_eq!(bench.verdict(&commit), "done", "a repetition finds the list full and is done");
@@ -289,11 +291,11 @@ fn a_fill_never_lowers_and_a_time_to_live_is_kept_or_cleared() {
     let filled = |revision: &[u8]| text(&[revision, b"\0filled"].concat());
     assert_eq!(bench.fill(R2, b"0"), filled(R2));
     assert_eq!(bench.fill(R1, b"0"), filled(R2));
-    assert_eq!(bench.ask(&[b"PTTL", KEYS[0]]), Answer::Int(-1));
+    assert_eq!(bench.ask(&[b"PTTL", KEYS[0]]), OwnedReply::Int(-1));
     assert_eq!(bench.fill(R3, b"60000"), filled(R3));
     assert_eq!(bench.value(), filled(R3));
     let is_expiring = |bench: &mut Bench| match bench.ask(&[b"PTTL", KEYS[0]]) {
-        Answer::Int(left) => left > 0,
+        OwnedReply::Int(left) => left > 0,
         other => panic!("{other:?}"),
     };
     assert!(is_expiring(&mut bench));

@@ -22,9 +22,10 @@ use nudged_domain::catalog::snapshot::Settings;
 use nudged_http::connection::Timeouts;
 use nudged_http::head::Request;
 use nudged_http::reply::{self, ImfDate};
-use nudged_runtime::driver::{Driver, Setup};
-use nudged_runtime::mesh::Mesh;
-use nudged_runtime::{clocks, listener, topology};
+use nudged_runtime::shard::driver::{Driver, Setup};
+use nudged_runtime::shard::listener;
+use nudged_runtime::shard::mesh::Mesh;
+use nudged_runtime::{clocks, topology};
 use nudged_shard::edge::connections::{Connections, ShardTurn};
 use nudged_shard::edge::serve::{Arrived, Served};
 use nudged_shard::seam::{Input, Outbox, Step};
@@ -84,7 +85,7 @@ impl Step for Constant {
             | Input::UserRead(_)
             | Input::Journal { .. }
             | Input::Disk(_)
-            | Input::Board(_)
+            | Input::RedisStatus(_)
             | Input::Control(_)
             | Input::ListenersClosed => {}
         }

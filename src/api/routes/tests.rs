@@ -73,7 +73,7 @@ impl Node {
             disk_lack: None,
             now: NOW,
         };
-        let frame = Frame { head_only: request.method == Method::Head, ..FRAME };
+        let frame = ResponseFlags { head_only: request.method == Method::Head, ..FRAME };
         let mut out = Vec::new();
         let routed = route(request, &policy, &bump, &frame, &mut out);
         let command = match routed {

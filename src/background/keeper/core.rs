@@ -20,7 +20,7 @@ use super::peers::{Heartbeat, NodeId, Peers};
 use nudged_base::ids::Partition;
 use nudged_base::limits::{COMPARE_WAIT_MS, KEEPER_BUSY_MS, KEEPER_IDLE_MS, KEEPER_METAS_MS};
 use nudged_base::time::{MonoNs, WallMs};
-use nudged_redis::command::Phase;
+use nudged_redis::command::PartitionPhase;
 
 /// Says that a new epoch was begun in all partitions that were to get it, in a run of Redis.
 /// Nodes acknowledge a sealed epoch, never one that may still be being begun.
@@ -149,7 +149,7 @@ pub enum KeeperAction {
     /// Go from one phase to the next, where epoch and phase are still these.
     Advance {
         /// The phase that is over; the next one follows from it.
-        from: Phase,
+        from: PartitionPhase,
         /// The partitions with their epochs.
         partitions: Vec<(Partition, u32)>,
     },
@@ -393,10 +393,13 @@ impl Keeper {
             });
             return;
         }
-        let waiting = self.in_phase(Phase::Barrier);
+        let waiting = self.in_phase(PartitionPhase::Barrier);
         if !waiting.is_empty() {
             if self.peers.awaited().all(|node| view.signs.acks.contains(&node)) {
-                actions.push(KeeperAction::Advance { from: Phase::Barrier, partitions: waiting });
+                actions.push(KeeperAction::Advance {
+                    from: PartitionPhase::Barrier,
+                    partitions: waiting,
+                });
             }
             return;
         }
@@ -423,10 +426,12 @@ impl Keeper {
         if is_due { self.table.statuses().filter_map(epoch).collect() } else { Vec::new() }
     }
 
-    fn in_phase(&self, phase: Phase) -> Vec<(Partition, u32)> {
+    fn in_phase(&self, phase: PartitionPhase) -> Vec<(Partition, u32)> {
         let of = |(partition, status)| match (status, phase) {
-            (PartitionStatus::Waiting { epoch }, Phase::Barrier)
-            | (PartitionStatus::Filling { epoch }, Phase::Filling) => Some((partition, epoch)),
+            (PartitionStatus::Waiting { epoch }, PartitionPhase::Barrier)
+            | (PartitionStatus::Filling { epoch }, PartitionPhase::Filling) => {
+                Some((partition, epoch))
+            }
             _ => None,
         };
         self.table.statuses().filter_map(of).collect()
@@ -435,7 +440,7 @@ impl Keeper {
     fn fill(&mut self, view: &View<'_>, actions: &mut Vec<KeeperAction>) {
         match (self.pass.take(), view.filling) {
             (Some(partitions), Filling::Done) => {
-                actions.push(KeeperAction::Advance { from: Phase::Filling, partitions });
+                actions.push(KeeperAction::Advance { from: PartitionPhase::Filling, partitions });
                 actions.push(KeeperAction::FillStop);
             }
             (Some(partitions), Filling::Running) => {
@@ -443,7 +448,7 @@ impl Keeper {
                 actions.push(KeeperAction::FillOn);
             }
             (_, Filling::Idle) | (None, _) => {
-                let partitions = self.in_phase(Phase::Filling);
+                let partitions = self.in_phase(PartitionPhase::Filling);
                 let names = partitions.iter().map(|(partition, _)| *partition).collect();
                 actions.push(KeeperAction::Fill(names));
                 self.pass = Some(partitions);

@@ -8,7 +8,7 @@
 //! ```
 
 use nudged_base::ids::Partition;
-use nudged_redis::command::Phase;
+use nudged_redis::command::PartitionPhase;
 
 /// What Redis says of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct PartitionMeta {
     /// Records committed in this epoch.
     pub counter: u64,
     /// What may be done with it.
-    pub phase: Phase,
+    pub phase: PartitionPhase,
     /// A node has seen that it lost writes, and nobody has begun a new epoch yet.
     pub is_fenced: bool,
     /// Why users may have vanished from it since this epoch began, as it is marked there.
@@ -222,12 +222,12 @@ fn status(
     let is_known = epoch <= seen.0;
     let is_lost = (epoch, meta.counter) < seen
         || is_known && doubts
-        || is_known && is_reported && meta.phase != Phase::Barrier;
+        || is_known && is_reported && meta.phase != PartitionPhase::Barrier;
     match meta.phase {
         _ if is_lost => PartitionStatus::Lost { epoch: Some(epoch), fenced: false },
-        Phase::Open => PartitionStatus::Open,
-        Phase::Barrier => PartitionStatus::Waiting { epoch },
-        Phase::Filling => PartitionStatus::Filling { epoch },
+        PartitionPhase::Open => PartitionStatus::Open,
+        PartitionPhase::Barrier => PartitionStatus::Waiting { epoch },
+        PartitionPhase::Filling => PartitionStatus::Filling { epoch },
     }
 }
 
@@ -235,7 +235,7 @@ fn status(
 mod tests {
     use super::*;
 
-    fn meta(epoch: u32, counter: u64, phase: Phase) -> PartitionMeta {
+    fn meta(epoch: u32, counter: u64, phase: PartitionPhase) -> PartitionMeta {
         let epoch = Some(epoch);
         PartitionMeta { epoch, counter, phase, is_fenced: false, vanishing: None, evicted: None }
     }
@@ -244,7 +244,7 @@ mod tests {
     const NONE: PartitionMeta = PartitionMeta {
         epoch: None,
         counter: 0,
-        phase: Phase::Open,
+        phase: PartitionPhase::Open,
         is_fenced: false,
         vanishing: None,
         evicted: None,
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn each_case_stands_as_the_table_says() {
-        use Phase::{Barrier, Filling, Open};
+        use PartitionPhase::{Barrier, Filling, Open};
         let lost = |epoch, fenced| PartitionStatus::Lost { epoch, fenced };
         let fenced = PartitionMeta { is_fenced: true, ..meta(3, 9, Barrier) };
         let table = [
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn what_may_have_vanished_is_marked_and_suspect_once_it_vanishes_no_more() {
-        use Phase::{Barrier, Filling, Open};
+        use PartitionPhase::{Barrier, Filling, Open};
         use Vanishing::{Eviction, Expiry};
         let evicting = EvictionState { is_evicting: true, ..QUIET };
         let evicted = |evicted| EvictionState { evicted, ..QUIET };
@@ -332,11 +332,11 @@ mod tests {
     #[test]
     fn doubts_are_of_every_partition_in_which_this_node_has_worked() {
         let mut table = PartitionTable::new(COUNT);
-        table.read(&[meta(3, 9, Phase::Open); COUNT as usize], &QUIET, (&[], false));
+        table.read(&[meta(3, 9, PartitionPhase::Open); COUNT as usize], &QUIET, (&[], false));
         assert!(table.is_open());
-        let mut metas = [meta(3, 9, Phase::Open); COUNT as usize];
+        let mut metas = [meta(3, 9, PartitionPhase::Open); COUNT as usize];
         // Begun while this node was away: it can have lost nothing of ours.
-        metas[3] = meta(4, 0, Phase::Open);
+        metas[3] = meta(4, 0, PartitionPhase::Open);
         table.read(&metas, &QUIET, (&[], true));
         table.read(&metas, &QUIET, (&[], true));
         let lost = PartitionStatus::Lost { epoch: Some(3), fenced: false };

@@ -8,7 +8,7 @@
 //! CONFIG, SUBSCRIBE                     by themselves
 //! ```
 
-use nudged_redis::refusal::Refusal;
+use nudged_redis::refusal::RedisRefusal;
 
 /// Without it nothing is decided by Redis.
 const DECIDES: bool = true;
@@ -143,7 +143,7 @@ impl Trial {
         let rights = self.tried.iter().map(|(right, decides, _)| (*right, *decides));
         let keys = KEYS.iter().flat_map(|_| [("get", DECIDES), ("set", DECIDES)]);
         for (text, (right, is_deciding)) in said.iter().zip(rights.chain(keys)) {
-            if Refusal::of(text.as_bytes()) != Refusal::Denied {
+            if RedisRefusal::of(text.as_bytes()) != RedisRefusal::Denied {
                 continue;
             }
             // Said in more than one way, from version to version.

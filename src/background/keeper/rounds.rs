@@ -32,14 +32,14 @@ use super::core::{Keeper, View as KeeperView};
 use super::metrics::KeeperMetrics;
 use super::peers::NodeId;
 use crate::lists::assignment::ListAssignment;
-use nudged_base::backoff::{Backoff, Rest};
+use nudged_base::backoff::{Backoff, Holdoff};
 use nudged_base::limits::{KEEPER_SQL_BEAT_MS, PARTITIONS};
 use nudged_base::telemetry::log::{Log, Message};
 use nudged_base::time::MonoNs;
-use nudged_redis::ask::AskError;
 use nudged_redis::learned::{Learned, NO_RUN};
-use nudged_redis::link::Unfit;
-use nudged_redis::refusal::Refusal;
+use nudged_redis::link::Incompatible;
+use nudged_redis::refusal::RedisRefusal;
+use nudged_redis::request::RedisError;
 
 use actions::{Actions, lead};
 use backlog::Backlog;
@@ -143,7 +143,7 @@ impl Rounds {
                 ttl_ms,
                 metrics: setup.metrics,
                 log: setup.log,
-                sql_rest: Rest::new(SQL_BACKOFF, setup.sql_from),
+                sql_rest: Holdoff::new(SQL_BACKOFF, setup.sql_from),
                 learned: Learned::default(),
                 notices: Vec::new(),
                 is_news: false,
@@ -283,14 +283,14 @@ impl Rounds {
         self.common.share_learned();
         let text = error.to_string();
         match error {
-            RoundError::Redis(AskError::Refused { kind: Refusal::Denied, text }) => {
+            RoundError::Redis(RedisError::Refused { kind: RedisRefusal::Denied, text }) => {
                 // The next round looks which right is missing.
                 self.rights.doubt();
                 let is_login = !text.starts_with("NOPERM") && !text.starts_with("ERR");
-                self.not_let_in = is_login.then(|| Unfit::NotLetIn.to_string());
+                self.not_let_in = is_login.then(|| Incompatible::NotLetIn.to_string());
             }
             // Logged as what is wrong with Redis.
-            RoundError::Redis(AskError::Refused { kind, .. }) if kind.mend().is_some() => {}
+            RoundError::Redis(RedisError::Refused { kind, .. }) if kind.remedy().is_some() => {}
             _ => self.common.log_error(view.now, Message::KeeperFailed, &text),
         }
         self.common.notices.push(Notice::GiveUp(text));
@@ -315,7 +315,7 @@ impl Rounds {
         }
         let rights = self.rights.missing().message();
         // A right that a link is denied is among those, once they were tried.
-        let is_named = matches!(view.unfit, Some(Unfit::Denied(_))) && rights.is_some();
+        let is_named = matches!(view.unfit, Some(Incompatible::Denied(_))) && rights.is_some();
         let unfit = view.unfit.filter(|_| !is_named).map(|unfit| unfit.to_string());
         let seen = Seen {
             rights,

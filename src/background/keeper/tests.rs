@@ -16,7 +16,7 @@ use super::peers::{Heartbeat, NodeId};
 use nudged_base::ids::{Partition, Revision, Sequence};
 use nudged_base::limits::REBUILD_LOCK_MS;
 use nudged_base::time::{MonoNs, WallMs};
-use nudged_redis::command::Phase;
+use nudged_redis::command::PartitionPhase;
 
 const NODES: usize = 3;
 const PARTITIONS: u16 = 2;
@@ -50,7 +50,7 @@ struct Redis {
 const NO_META: PartitionMeta = PartitionMeta {
     epoch: None,
     counter: 0,
-    phase: Phase::Open,
+    phase: PartitionPhase::Open,
     is_fenced: false,
     vanishing: None,
     evicted: None,
@@ -93,12 +93,12 @@ impl Redis {
         self.seal = Some(seal);
     }
 
-    fn advance(&mut self, from: Phase, of: (Partition, u32)) {
+    fn advance(&mut self, from: PartitionPhase, of: (Partition, u32)) {
         let is_there = |meta: &&mut PartitionMeta| meta.phase == from && !meta.is_fenced;
         if let Some(meta) = self.meta_of(of).filter(is_there) {
             meta.phase = match from {
-                Phase::Barrier => Phase::Filling,
-                _ => Phase::Open,
+                PartitionPhase::Barrier => PartitionPhase::Filling,
+                _ => PartitionPhase::Open,
             };
         }
     }
@@ -280,7 +280,7 @@ impl World {
             KeeperAction::Fence(partitions) => {
                 for of in partitions {
                     if let Some(meta) = redis.meta_of(of) {
-                        (meta.phase, meta.is_fenced) = (Phase::Barrier, true);
+                        (meta.phase, meta.is_fenced) = (PartitionPhase::Barrier, true);
                     }
                 }
             }
@@ -313,7 +313,7 @@ impl World {
                     *sql_epoch = (*sql_epoch + 1).max(at_least);
                     let meta = PartitionMeta {
                         epoch: Some(*sql_epoch),
-                        phase: Phase::Barrier,
+                        phase: PartitionPhase::Barrier,
                         vanishing,
                         evicted: Some((run, evicted)),
                         ..NO_META
@@ -360,7 +360,8 @@ impl World {
             let of_partition = (0..USERS).filter(|user| partition_of(*user) == partition);
             of_partition.for_each(|user| node.copies[user] = None);
         }
-        (meta.phase != Phase::Barrier).then_some((epoch, meta.phase == Phase::Open))
+        (meta.phase != PartitionPhase::Barrier)
+            .then_some((epoch, meta.phase == PartitionPhase::Open))
     }
 
     /// One step of a request of a user: begin it, or go on with it.
@@ -423,7 +424,7 @@ impl World {
         let meta = &mut self.redis.metas[partition];
         let standing = self.redis.values[user].as_ref().map(|value| value.revision);
         let is_done = meta.epoch == Some(new.revision.epoch)
-            && meta.phase != Phase::Barrier
+            && meta.phase != PartitionPhase::Barrier
             && standing == base;
         if is_done {
             meta.counter += 1;
@@ -586,7 +587,10 @@ fn step() -> impl Strategy<Value = Step> {
 fn settled() -> World {
     let mut world = World::new();
     world.calm_down();
-    assert!(world.redis.metas.iter().all(|meta| meta.phase == Phase::Open), "it opens at first");
+    assert!(
+        world.redis.metas.iter().all(|meta| meta.phase == PartitionPhase::Open),
+        "it opens at first"
+    );
     assert!(world.nodes.iter().all(|node| node.cleared == 1));
     world
 }
@@ -601,7 +605,7 @@ proptest! {
         world.calm_down();
         world.assert_nothing_was_shown_blindly();
         for meta in &world.redis.metas {
-            prop_assert_eq!(meta.phase, Phase::Open);
+            prop_assert_eq!(meta.phase, PartitionPhase::Open);
             prop_assert!(meta.epoch.is_some() && !meta.is_fenced);
         }
         prop_assert!(world.nodes.iter().all(|node| node.cleared == world.redis.run));

@@ -19,6 +19,7 @@ use super::assignment::{ListAssignment, Pass};
 use super::entries::{HEAD_BYTES, ListHeads, ListRuns, ListStream, NumberedRuns, head};
 use super::metrics::DrainMetrics;
 use super::{TRIM, list_key};
+use crate::logging::log_error;
 use crate::sql_failure::{SqlFailure, SqlMeaning};
 use nudged_base::backoff::{Backoff, lengthened};
 use nudged_base::clock::Now;
@@ -27,9 +28,9 @@ use nudged_base::limits::{
     LIST_BUSY_MS, LIST_GIVEN_UP_MS, LIST_IDLE_MS, LIST_READ_BYTES_MAX, LIST_READ_ENTRIES,
     RECORD_BYTES_MAX,
 };
-use nudged_base::telemetry::log::{Log, Message, Stamp, Value};
+use nudged_base::telemetry::log::{Log, Message};
 use nudged_base::time::{MonoNs, WallMs};
-use nudged_redis::ask::{Answer, Ask, AskError, call, command, load};
+use nudged_redis::request::{OwnedReply, RedisError, RedisRequest, call, command, load};
 
 /// Entries that are in memory at once: as many full ones fit into its bound.
 const LIST_READ_MAX: usize = LIST_READ_BYTES_MAX / (RECORD_BYTES_MAX + HEAD_BYTES + 2);
@@ -57,7 +58,7 @@ pub struct View {
 #[derive(Debug)]
 pub enum Effect {
     /// A question to Redis; [`Input::Answered`].
-    Ask(Ask),
+    Ask(RedisRequest),
     /// The streams of these lists, made where they are new, and claimed; [`Input::Claimed`].
     Claim(Vec<ListStream>),
     /// [`Drain::batch`] in one transaction with its positions; [`Input::Applied`].
@@ -74,7 +75,7 @@ pub enum Input {
     /// It is time.
     Go,
     /// Redis has answered, or not.
-    Answered(Result<Vec<Answer>, AskError>),
+    Answered(Result<Vec<OwnedReply>, RedisError>),
     /// The numbers of the streams.
     Claimed(Result<Vec<StreamId>, SqlFailure>),
     /// Records that took effect, and those that were there already.
@@ -84,7 +85,7 @@ pub enum Input {
 #[derive(Debug, thiserror::Error)]
 enum DrainError {
     #[error(transparent)]
-    Redis(#[from] AskError),
+    Redis(#[from] RedisError),
     #[error(transparent)]
     Sql(#[from] SqlFailure),
     #[error("Redis sent an unexpected reply to {0}")]
@@ -94,7 +95,7 @@ enum DrainError {
 impl DrainError {
     /// Whether the keeper names what Redis refuses, and what mends it, in one line for all.
     fn is_logged_by_keeper(&self) -> bool {
-        matches!(self, DrainError::Redis(AskError::Refused { kind, .. }) if kind.mend().is_some())
+        matches!(self, DrainError::Redis(RedisError::Refused { kind, .. }) if kind.remedy().is_some())
     }
 
     fn message(&self) -> Message {
@@ -119,7 +120,7 @@ enum Stage {
 }
 
 /// A pass that is under way.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Going {
     pass: Pass,
     is_last: bool,
@@ -169,7 +170,7 @@ impl Drain {
             given_up: BTreeMap::new(),
             backoff: Backoff::new(REST_MS, REST_MAX_MS),
             stage: Stage::Resting,
-            going: Going::new(pass, false, 0),
+            going: Going { pass, ..Going::default() },
             last: Ok(0),
         }
     }
@@ -208,13 +209,12 @@ impl Drain {
     }
 
     fn log_error(&self, view: &View, message: Message, text: &str) {
-        let stamp = Stamp { mono: view.now.mono, wall: view.now.wall };
-        self.log.write(stamp, message, &[("error", Value::Text(text))]);
+        log_error(&self.log, view.now, message, text);
     }
 
     fn ask(&mut self, stage: Stage, commands: Vec<Vec<Vec<u8>>>) -> Effect {
         self.stage = stage;
-        Effect::Ask(Ask::Pipeline(commands))
+        Effect::Ask(RedisRequest::Pipeline(commands))
     }
 
     fn begin(&mut self, view: &View) -> Effect {
@@ -226,7 +226,8 @@ impl Drain {
         partitions.retain(|partition| !self.given_up.contains_key(partition));
         let length = |at: &Partition| command(&[b"LLEN", list_key(*at).as_bytes()]);
         let commands = partitions.iter().map(length).collect();
-        self.going = Going::new(pass, view.is_stopping, view.records_max.min(LIST_READ_MAX));
+        let most = view.records_max.min(LIST_READ_MAX);
+        self.going = Going { pass, is_last: view.is_stopping, most, ..Going::default() };
         self.ask(Stage::Lengths, commands)
     }
 
@@ -234,11 +235,11 @@ impl Drain {
     fn take_lengths(
         &mut self,
         view: &View,
-        answers: Result<Vec<Answer>, AskError>,
+        answers: Result<Vec<OwnedReply>, RedisError>,
     ) -> Result<Effect, DrainError> {
         let mut lengths = Vec::new();
         for (partition, answer) in self.going.pass.partitions.iter().zip(answers?) {
-            let Answer::Int(length) = answer else { return Err(DrainError::Answer("LLEN")) };
+            let OwnedReply::Int(length) = answer else { return Err(DrainError::Answer("LLEN")) };
             match usize::try_from(length).unwrap_or(0) {
                 0 => {}
                 length => lengths.push((*partition, length)),
@@ -278,13 +279,15 @@ impl Drain {
     fn take_heads(
         &mut self,
         view: &View,
-        answers: Result<Vec<Answer>, AskError>,
+        answers: Result<Vec<OwnedReply>, RedisError>,
     ) -> Result<Effect, DrainError> {
         let mut reading = ListHeads::default();
         for ((partition, _), answer) in self.going.lists.iter().zip(answers?) {
-            let Answer::List(entries) = answer else { return Err(DrainError::Answer("LRANGE")) };
+            let OwnedReply::List(entries) = answer else {
+                return Err(DrainError::Answer("LRANGE"));
+            };
             let bytes = |entry| match entry {
-                Answer::Text(bytes) => Some(bytes),
+                OwnedReply::Text(bytes) => Some(bytes),
                 _ => None,
             };
             reading.push(*partition, entries.into_iter().filter_map(bytes).collect());
@@ -370,16 +373,16 @@ impl Drain {
     fn take_trimmed(
         &mut self,
         view: &View,
-        answers: Result<Vec<Answer>, AskError>,
+        answers: Result<Vec<OwnedReply>, RedisError>,
     ) -> Result<Effect, DrainError> {
         for answer in answers? {
             match answer {
-                Answer::Int(count) => {
+                OwnedReply::Int(count) => {
                     let count = u64::try_from(count).unwrap_or(0);
                     self.metrics().trimmed.fetch_add(count, Ordering::Relaxed);
                 }
                 // Read again and again, what SQL has would hide what comes behind it.
-                Answer::Error(_) => return Err(DrainError::Answer("TRIM")),
+                OwnedReply::Error(_) => return Err(DrainError::Answer("TRIM")),
                 _ => {}
             }
         }
@@ -434,24 +437,6 @@ fn ends_of(runs: &ListRuns<'_>) -> Vec<(ListStream, Sequence)> {
         run.last().map(|(sequence, _)| (*stream, *sequence))
     };
     runs.iter().filter_map(end).collect()
-}
-
-impl Going {
-    fn new(pass: Pass, is_last: bool, most: usize) -> Going {
-        Going {
-            pass,
-            is_last,
-            waiting: 0,
-            count: 0,
-            oldest: None,
-            lists: Vec::new(),
-            later: Vec::new(),
-            reading: ListHeads::default(),
-            ends: Vec::new(),
-            oldest_read: None,
-            most,
-        }
-    }
 }
 
 #[cfg(test)]

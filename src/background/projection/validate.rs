@@ -4,11 +4,9 @@
 
 use nudged_base::ids::{PopupKey, Revision};
 use nudged_base::limits::{
-    POPUP_ID_BYTES_MAX, SHOWS_REMEMBERED_MAX, TOKEN_BYTES_MAX, USER_BYTES_MAX,
-    VARIANT_KEY_BYTES_MAX,
+    POPUP_ID_BYTES_MAX, TOKEN_BYTES_MAX, USER_BYTES_MAX, VARIANT_KEY_BYTES_MAX,
 };
-use nudged_base::time::WallMs;
-use nudged_domain::state::user::{PopupState, Show, UserClocks, decode_clocks, decode_popup};
+use nudged_domain::state::user::{PopupState, UserClocks, decode_clocks, decode_popup};
 use nudged_journal::record::{Impression, Withdrawn};
 
 /// Why a record can't become rows.
@@ -122,7 +120,7 @@ fn read_clocks(bytes: &[u8]) -> Result<UserClocks, RejectReason> {
 }
 
 fn read_entry(bytes: &[u8], popup: &str) -> Result<PopupState, RejectReason> {
-    let mut entry = EMPTY_ENTRY;
+    let mut entry = PopupState::empty(PopupKey::of(popup));
     decode_popup(bytes, &mut entry).map_err(|_| RejectReason::Row)?;
     if entry.shows_used == 0 {
         return Err(RejectReason::Row);
@@ -132,16 +130,6 @@ fn read_entry(bytes: &[u8], popup: &str) -> Result<PopupState, RejectReason> {
     }
     Ok(entry)
 }
-
-/// A place to decode an entry into.
-pub(crate) const EMPTY_ENTRY: PopupState = PopupState {
-    popup: PopupKey(0),
-    shows_total: 0,
-    outcome: None,
-    outcome_at: WallMs(0),
-    shows_used: 0,
-    shows: [Show { at: WallMs(0), number: 0, actions: 0 }; SHOWS_REMEMBERED_MAX],
-};
 
 fn check_text(
     text: &str,

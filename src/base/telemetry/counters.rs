@@ -60,7 +60,7 @@ impl<const N: usize> Family<N> {
 
 /// What readers do with a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     /// It only rises, from 0 at start.
     Counter,
     /// It is what it is now.
@@ -84,7 +84,7 @@ pub struct Descriptor {
     /// Its name without `nudged_`.
     pub name: &'static str,
     /// What readers do with it.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// What its numbers are kept in.
     pub unit: Unit,
     /// What it says.
@@ -138,12 +138,12 @@ macro_rules! shard_counters {
         /// Every counter and gauge of a shard.
         pub static DESCRIPTORS: &[Descriptor] = &[
             $(Descriptor {
-                name: $name, kind: Kind::$kind, help: $help, label: None,
+                name: $name, kind: MetricKind::$kind, help: $help, label: None,
                 unit: [$(Unit::$unit,)? Unit::Base][0],
                 cells: |shard| std::slice::from_ref(&shard.$field),
             },)*
             $(Descriptor {
-                name: $many_name, kind: Kind::Counter, help: $many_help, unit: Unit::Base,
+                name: $many_name, kind: MetricKind::Counter, help: $many_help, unit: Unit::Base,
                 label: Some(($label, &$values)),
                 cells: |shard| &shard.$many.cells,
             },)*
@@ -340,7 +340,7 @@ mod tests {
         names.extend(HISTOGRAMS.iter().map(|row| row.name));
         for descriptor in DESCRIPTORS {
             let total = descriptor.name.ends_with("_total");
-            assert_eq!(total, descriptor.kind == Kind::Counter, "{}", descriptor.name);
+            assert_eq!(total, descriptor.kind == MetricKind::Counter, "{}", descriptor.name);
             let values = descriptor.label.map_or(1, |(_, values)| values.len());
             assert_eq!((descriptor.cells)(&ShardCounters::default()).len(), values);
             let last = descriptor.label.and_then(|(_, values)| values.last());

@@ -1,5 +1,5 @@
 //! The log: messages (one enum), who gets logged, how often, and the queue to the thread that
-//! writes. Owns no thread and no clock: time is given, and `runtime::log_thread` takes lines out.
+//! writes. Owns no thread and no clock: time is given, and `threads::log_writer` takes lines out.
 //!
 //! Never blocks: a full queue drops the line and counts it. Each message is logged 10 times at once
 //! and then once a second, over all threads of the node, with a count of those suppressed; what
@@ -210,11 +210,11 @@ pub struct Stamp {
 }
 
 /// A field of a line: its name and its value.
-pub type Field<'a> = (&'static str, Value<'a>);
+pub type LogField<'a> = (&'static str, LogValue<'a>);
 
 /// The value of a field.
 #[derive(Clone, Copy, Debug)]
-pub enum Value<'a> {
+pub enum LogValue<'a> {
     /// A text; control characters are escaped, and it is cut at 256 bytes.
     Text(&'a str),
     /// A whole number.
@@ -245,7 +245,7 @@ impl Pace {
 
 type Wake = Box<dyn Fn() + Send + Sync>;
 
-struct Shared {
+struct LogState {
     lines: ArrayQueue<String>,
     lost: AtomicU64,
     level: AtomicU8,
@@ -261,13 +261,13 @@ struct Shared {
 /// A handle to the node's log; clones are the same log.
 #[derive(Clone)]
 pub struct Log {
-    shared: Arc<Shared>,
+    shared: Arc<LogState>,
 }
 
 impl Log {
     /// A log that keeps up to 1,024 lines until they are taken out. Allocates its queue.
     pub fn new(level: Level, json: bool, users: &[String]) -> Log {
-        let shared = Shared {
+        let shared = LogState {
             lines: ArrayQueue::new(LOG_LINES_MAX),
             lost: AtomicU64::new(0),
             level: AtomicU8::new(level as u8),
@@ -318,7 +318,7 @@ impl Log {
 
     /// Logs a message, unless it is below the level or came too often; of an outage, what its
     /// table says. Allocates the line.
-    pub fn write(&self, stamp: Stamp, message: Message, fields: &[Field<'_>]) {
+    pub fn write(&self, stamp: Stamp, message: Message, fields: &[LogField<'_>]) {
         match self.shared.outages.take(stamp, message, fields, || self.wake()) {
             Part::Other => self.write_paced(stamp, message, fields),
             Part::Report(true) if self.wants(message, None) => {
@@ -328,9 +328,9 @@ impl Log {
         }
     }
 
-    fn write_paced(&self, stamp: Stamp, message: Message, fields: &[Field<'_>]) {
+    fn write_paced(&self, stamp: Stamp, message: Message, fields: &[LogField<'_>]) {
         let user = fields.iter().find_map(|(_, value)| match value {
-            Value::User(user) => Some(*user),
+            LogValue::User(user) => Some(*user),
             _ => None,
         });
         if !self.wants(message, user) {
@@ -358,7 +358,7 @@ impl Log {
         }
         let lost = self.shared.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            let fields = [("count", Value::Number(lost))];
+            let fields = [("count", LogValue::Number(lost))];
             if !self.push(stamp, Message::LinesLost, &fields, (false, 0)) {
                 self.shared.lost.fetch_add(lost, Ordering::Relaxed);
             }
@@ -379,10 +379,10 @@ impl Log {
         if !self.wants(due.message, None) {
             return;
         }
-        let (count, duration) = (Value::Number(due.count), Value::Number(due.duration_ms));
-        let mut fields: Vec<Field<'_>> = due.key.into_iter().collect();
+        let (count, duration) = (LogValue::Number(due.count), LogValue::Number(due.duration_ms));
+        let mut fields: Vec<LogField<'_>> = due.key.into_iter().collect();
         if !due.error.is_empty() {
-            fields.push(("error", Value::Text(&due.error)));
+            fields.push(("error", LogValue::Text(&due.error)));
         }
         fields.extend([("count", count), ("duration_ms", duration)]);
         self.push(stamp, due.message, &fields, (false, 0));
@@ -401,8 +401,8 @@ impl Log {
     }
 
     /// A line as it would be queued, with its line end, for who has to write it himself. Allocates.
-    pub fn line(&self, stamp: Stamp, message: Message, fields: &[Field<'_>]) -> String {
-        let line = line::Line { at: stamp.wall, message, fields, listed: false, suppressed: 0 };
+    pub fn line(&self, stamp: Stamp, message: Message, fields: &[LogField<'_>]) -> String {
+        let line = line::LogLine { at: stamp.wall, message, fields, listed: false, suppressed: 0 };
         line.render(self.shared.json.load(Ordering::Relaxed))
     }
 
@@ -412,11 +412,11 @@ impl Log {
         &self,
         stamp: Stamp,
         message: Message,
-        fields: &[Field<'_>],
+        fields: &[LogField<'_>],
         listed_suppressed: (bool, u64),
     ) -> bool {
         let (listed, suppressed) = listed_suppressed;
-        let line = line::Line { at: stamp.wall, message, fields, listed, suppressed };
+        let line = line::LogLine { at: stamp.wall, message, fields, listed, suppressed };
         let json = self.shared.json.load(Ordering::Relaxed);
         let queued = self.shared.lines.push(line.render(json)).is_ok();
         if !queued {

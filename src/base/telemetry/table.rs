@@ -1,16 +1,16 @@
 //! Numbers of a part of the node that is no shard, each declared once: its field, its name and what
 //! it says. Several threads may write them; a scrape reads them.
 
-use super::counters::{Kind, Unit};
+use super::counters::{MetricKind, Unit};
 use super::text::NodeMetric;
 
 /// One number of a part `T` of the node.
 #[derive(Debug)]
-pub struct Row<T> {
+pub struct MetricRow<T> {
     /// Its name without `nudged_`.
     pub name: &'static str,
     /// What readers do with it.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// What it is kept in.
     pub unit: Unit,
     /// What it says.
@@ -19,10 +19,10 @@ pub struct Row<T> {
     pub value: fn(&T) -> u64,
 }
 
-impl<T> Row<T> {
+impl<T> MetricRow<T> {
     /// The number with a value, which may be a sum over several parts.
     pub fn with(&self, value: u64) -> NodeMetric<'static> {
-        let Row { name, kind, unit, help, .. } = *self;
+        let MetricRow { name, kind, unit, help, .. } = *self;
         NodeMetric { name, kind, help, labels: &[], value, unit }
     }
 
@@ -52,10 +52,10 @@ macro_rules! node_metrics {
 
         impl $part {
             /// Its numbers, in the order in which they are shown.
-            pub const ROWS: &[$crate::telemetry::table::Row<$part>] =
-                &[$($crate::telemetry::table::Row {
+            pub const ROWS: &[$crate::telemetry::table::MetricRow<$part>] =
+                &[$($crate::telemetry::table::MetricRow {
                     name: $name,
-                    kind: $crate::telemetry::counters::Kind::$kind,
+                    kind: $crate::telemetry::counters::MetricKind::$kind,
                     unit: [
                         $($crate::telemetry::counters::Unit::$unit,)?
                         $crate::telemetry::counters::Unit::Base
@@ -95,11 +95,11 @@ mod tests {
         let [pushes, lag] = Part::ROWS else { panic!("two rows") };
         assert_eq!(
             (pushes.name, pushes.kind, pushes.unit),
-            ("pushes_total", Kind::Counter, Unit::Base)
+            ("pushes_total", MetricKind::Counter, Unit::Base)
         );
         assert_eq!(
             (lag.kind, lag.unit, lag.help),
-            (Kind::Gauge, Unit::Milliseconds, "How late it is.")
+            (MetricKind::Gauge, Unit::Milliseconds, "How late it is.")
         );
         assert_eq!((pushes.now(&part).value, lag.now(&part).value), (2, 70));
         assert_eq!((lag.with(9).value, part.name.as_str()), (9, "a"));

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use super::counters::{Counter, DESCRIPTORS, HISTOGRAMS, Kind, ShardCounters, Unit};
+use super::counters::{Counter, DESCRIPTORS, HISTOGRAMS, MetricKind, ShardCounters, Unit};
 
 /// The `Content-Type` of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -15,7 +15,7 @@ pub struct NodeMetric<'a> {
     /// Its name without `nudged_`. Metrics of one name must follow one another.
     pub name: &'static str,
     /// What readers do with it.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// What it says.
     pub help: &'static str,
     /// Labels and their values; values may hold anything.
@@ -29,12 +29,12 @@ pub struct NodeMetric<'a> {
 impl NodeMetric<'static> {
     /// A number that is what it is now, without labels.
     pub fn gauge(name: &'static str, help: &'static str, value: u64) -> NodeMetric<'static> {
-        NodeMetric { name, kind: Kind::Gauge, help, labels: &[], value, unit: Unit::Base }
+        NodeMetric { name, kind: MetricKind::Gauge, help, labels: &[], value, unit: Unit::Base }
     }
 
     /// A number that only rises, without labels.
     pub fn counter(name: &'static str, help: &'static str, value: u64) -> NodeMetric<'static> {
-        NodeMetric { kind: Kind::Counter, ..NodeMetric::gauge(name, help, value) }
+        NodeMetric { kind: MetricKind::Counter, ..NodeMetric::gauge(name, help, value) }
     }
 
     /// The same number, which is in milliseconds.
@@ -61,7 +61,7 @@ fn write_all(
         write_header(out, name, kind_name(descriptor.kind), descriptor.help)?;
         for (shard, counters) in shards.iter().enumerate() {
             let cells = (descriptor.cells)(counters);
-            let number = |cell: &Counter| Number(cell.get(), unit);
+            let number = |cell: &Counter| BaseUnits(cell.get(), unit);
             match descriptor.label {
                 None => writeln!(out, "nudged_{name}{{shard=\"{shard}\"}} {}", number(&cells[0]))?,
                 Some((label, values)) => {
@@ -85,10 +85,10 @@ fn write_all(
     Ok(())
 }
 
-fn kind_name(kind: Kind) -> &'static str {
+fn kind_name(kind: MetricKind) -> &'static str {
     match kind {
-        Kind::Counter => "counter",
-        Kind::Gauge => "gauge",
+        MetricKind::Counter => "counter",
+        MetricKind::Gauge => "gauge",
     }
 }
 
@@ -105,7 +105,7 @@ fn write_histograms(out: &mut String, shards: &[Arc<ShardCounters>]) -> std::fmt
             let histogram = (descriptor.histogram)(counters);
             let mut below = 0;
             for (bound_ns, count) in histogram.cumulative() {
-                let bound = Number(bound_ns, Unit::Nanoseconds);
+                let bound = BaseUnits(bound_ns, Unit::Nanoseconds);
                 let labels = format_args!("shard=\"{shard}\",le=\"{bound}\"");
                 writeln!(out, "nudged_{name}_bucket{{{labels}}} {count}")?;
                 below = count;
@@ -113,7 +113,7 @@ fn write_histograms(out: &mut String, shards: &[Arc<ShardCounters>]) -> std::fmt
             // The shard records while this reads: no bucket may hold more than the last does.
             let count = histogram.count().max(below);
             writeln!(out, "nudged_{name}_bucket{{shard=\"{shard}\",le=\"+Inf\"}} {count}")?;
-            let sum = Number(histogram.sum_ns(), Unit::Nanoseconds);
+            let sum = BaseUnits(histogram.sum_ns(), Unit::Nanoseconds);
             writeln!(out, "nudged_{name}_sum{{shard=\"{shard}\"}} {sum}")?;
             writeln!(out, "nudged_{name}_count{{shard=\"{shard}\"}} {count}")?;
         }
@@ -137,15 +137,15 @@ fn write_node_metric(out: &mut String, metric: &NodeMetric<'_>) -> std::fmt::Res
         out.push('"');
     }
     let close = if metric.labels.is_empty() { "" } else { "}" };
-    writeln!(out, "{close} {}", Number(metric.value, metric.unit))
+    writeln!(out, "{close} {}", BaseUnits(metric.value, metric.unit))
 }
 
 /// A number in base units, exactly.
-struct Number(u64, Unit);
+struct BaseUnits(u64, Unit);
 
-impl std::fmt::Display for Number {
+impl std::fmt::Display for BaseUnits {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Number(value, unit) = *self;
+        let BaseUnits(value, unit) = *self;
         match unit {
             Unit::Base => write!(out, "{value}"),
             Unit::Milliseconds => write!(out, "{}.{:03}", value / 1_000, value % 1_000),

@@ -10,7 +10,7 @@
 //! Knows nothing of files, versions and operators' overrides. Off the hot path: allocates freely.
 
 use crate::catalog::snapshot::{Popup, Status};
-use nudged_config::tree::{self, Member, Node, Value};
+use nudged_config::tree::{self, Member, TreeNode, TreeValue, member};
 
 mod canonical;
 mod content;
@@ -157,13 +157,10 @@ pub fn parse_toml(text: &str) -> Result<Vec<Definition>, Vec<SourceError>> {
 
 /// Whether a text that parses has a list of popups, were it an empty one.
 pub fn says_popups(text: &str, format: Format) -> bool {
-    let is_popup = |members: &[Member]| members.iter().any(|member| &*member.key == "popup");
     match format {
-        Format::Toml => from_toml(text).is_ok_and(|members| is_popup(&members)),
-        Format::Json => json::from_json(text).is_ok_and(|node| match node.value {
-            Value::List(_) => true,
-            Value::Table(members) => is_popup(&members),
-            _ => false,
+        Format::Toml => from_toml(text).is_ok_and(|members| member(&members, "popup").is_some()),
+        Format::Json => json::from_json(text).is_ok_and(|node| {
+            matches!(node.value, TreeValue::List(_)) || node.value.get("popup").is_some()
         }),
     }
 }
@@ -186,10 +183,10 @@ fn from_toml(text: &str) -> Result<Vec<Member>, Vec<SourceError>> {
     })
 }
 
-fn popups_of(node: &Node) -> Parsed {
+fn popups_of(node: &TreeNode) -> Parsed {
     match &node.value {
-        Value::List(nodes) => definitions(nodes),
-        Value::Table(members) => popup_table(members),
+        TreeValue::List(nodes) => definitions(nodes),
+        TreeValue::Table(members) => popup_table(members),
         other => {
             let message = format!("expected a list of popups, found {}", other.kind());
             Parsed::refused(vec![SourceError::of_text(node.line, &message)])
@@ -225,7 +222,7 @@ pub fn parse_popup(text: &str, format: Format, id: &str) -> Result<Definition, V
     let members = match format {
         Format::Toml => from_toml(text)?,
         Format::Json => match json::from_json(text).map_err(|error| vec![error])? {
-            Node { value: Value::Table(members), .. } => members,
+            TreeNode { value: TreeValue::Table(members), .. } => members,
             node => {
                 let message = format!("expected a popup, found {}", node.value.kind());
                 return Err(vec![SourceError::of_text(node.line, &message)]);
@@ -233,11 +230,11 @@ pub fn parse_popup(text: &str, format: Format, id: &str) -> Result<Definition, V
         },
     };
     let (line, mut members) = sole_popup(members)?;
-    if !members.iter().any(|member| &*member.key == "id") {
-        let node = Node { line, column: 0, value: Value::Text(id.into()) };
+    if member(&members, "id").is_none() {
+        let node = TreeNode { line, column: 0, value: TreeValue::Text(id.into()) };
         members.insert(0, Member { key: "id".into(), line, column: 0, node });
     }
-    let node = Node { line, column: 0, value: Value::Table(members) };
+    let node = TreeNode { line, column: 0, value: TreeValue::Table(members) };
     let mut read = definitions(std::slice::from_ref(&node)).whole()?;
     let definition = read.pop().expect("one value without errors is one popup");
     if definition.id() == id {
@@ -256,12 +253,14 @@ fn sole_popup(mut members: Vec<Member>) -> Result<(u32, Vec<Member>), Vec<Source
     }
     let document = members.pop().expect("a document has one member");
     let (line, nodes) = match document.node.value {
-        Value::List(nodes) => (document.line, nodes),
-        table @ Value::Table(_) => (document.line, vec![Node { value: table, ..document.node }]),
+        TreeValue::List(nodes) => (document.line, nodes),
+        table @ TreeValue::Table(_) => {
+            (document.line, vec![TreeNode { value: table, ..document.node }])
+        }
         _ => (document.line, Vec::new()),
     };
-    match <[Node; 1]>::try_from(nodes) {
-        Ok([Node { line, value: Value::Table(members), .. }]) => Ok((line, members)),
+    match <[TreeNode; 1]>::try_from(nodes) {
+        Ok([TreeNode { line, value: TreeValue::Table(members), .. }]) => Ok((line, members)),
         _ => Err(vec![SourceError::of_text(line, "popup: expected one popup")]),
     }
 }
@@ -286,7 +285,7 @@ fn popup_table(members: &[Member]) -> Parsed {
     let mut read = Vec::new();
     for member in members {
         match (&*member.key, &member.node.value) {
-            ("popup", Value::List(nodes)) => {
+            ("popup", TreeValue::List(nodes)) => {
                 let parsed = definitions(nodes);
                 read = parsed.definitions;
                 errors.list.extend(parsed.errors);
@@ -303,7 +302,7 @@ fn popup_table(members: &[Member]) -> Parsed {
     Parsed { definitions: read, errors: errors.finish() }
 }
 
-fn definitions(nodes: &[Node]) -> Parsed {
+fn definitions(nodes: &[TreeNode]) -> Parsed {
     let mut errors = Errors::default();
     let mut lines_by_id = std::collections::BTreeMap::new();
     let mut read = Vec::with_capacity(nodes.len());
@@ -321,11 +320,6 @@ fn definitions(nodes: &[Node]) -> Parsed {
     Parsed { definitions: read, errors: errors.finish() }
 }
 
-fn id_of(node: &Node) -> Option<&str> {
-    let Value::Table(members) = &node.value else { return None };
-    let id = members.iter().find(|member| &*member.key == "id")?;
-    match &id.node.value {
-        Value::Text(text) => Some(text),
-        _ => None,
-    }
+fn id_of(node: &TreeNode) -> Option<&str> {
+    node.value.get("id")?.value.text()
 }

@@ -3,13 +3,13 @@
 
 use std::mem;
 
-use super::{Answer, BETWEEN, Connection, Phase, Turn, flag};
+use super::{Answer, BETWEEN, Connection, ConnectionTurn, Phase, flag};
 use crate::body::ChunkDecoder;
-use crate::early::Begun;
+use crate::early::HeadArrival;
 use crate::head::{self, Framing, Head, HeadReader, Request};
 use crate::pool::BufferPool;
-use crate::refusal::Refusal;
-use crate::reply::Frame;
+use crate::refusal::HttpRefusal;
+use crate::reply::ResponseFlags;
 use nudged_base::limits::LINGER_BYTES_MAX;
 
 /// The first byte of what a client of TLS says first; no request begins with it.
@@ -18,7 +18,7 @@ const TLS_HANDSHAKE: u8 = 0x16;
 impl Connection {
     /// Keeps bytes that could not be taken yet. More than the bound ends the connection after the
     /// answers that are due.
-    pub(super) fn keep(&mut self, bytes: &[u8], turn: &mut Turn<'_>) {
+    pub(super) fn keep(&mut self, bytes: &[u8], turn: &mut ConnectionTurn<'_>) {
         if bytes.is_empty() {
             return;
         }
@@ -40,7 +40,7 @@ impl Connection {
     }
 
     /// Goes over the raw bytes that wait.
-    pub(super) fn work_off<H>(&mut self, turn: &mut Turn<'_>, handler: &mut H)
+    pub(super) fn work_off<H>(&mut self, turn: &mut ConnectionTurn<'_>, handler: &mut H)
     where
         H: FnMut(&Request<'_>, u32, &mut Vec<u8>) -> Answer,
     {
@@ -62,7 +62,12 @@ impl Connection {
 
     /// Takes requests from the start of `bytes` while there is room for their answers; gives how
     /// many bytes are done with. The others, if any, start with a request's first byte.
-    pub(super) fn run<H>(&mut self, bytes: &[u8], turn: &mut Turn<'_>, handler: &mut H) -> usize
+    pub(super) fn run<H>(
+        &mut self,
+        bytes: &[u8],
+        turn: &mut ConnectionTurn<'_>,
+        handler: &mut H,
+    ) -> usize
     where
         H: FnMut(&Request<'_>, u32, &mut Vec<u8>) -> Answer,
     {
@@ -76,7 +81,7 @@ impl Connection {
                 Ok(Some(count)) => used += count,
                 Ok(None) => break,
                 Err(refusal) => {
-                    if rest[0] == TLS_HANDSHAKE && refusal == Refusal::MalformedRequestLine {
+                    if rest[0] == TLS_HANDSHAKE && refusal == HttpRefusal::MalformedRequestLine {
                         self.flags |= flag::TLS_HELLO;
                     }
                     let input = mem::take(&mut self.input);
@@ -98,9 +103,9 @@ impl Connection {
     fn advance<H>(
         &mut self,
         bytes: &[u8],
-        turn: &mut Turn<'_>,
+        turn: &mut ConnectionTurn<'_>,
         handler: &mut H,
-    ) -> Result<Option<usize>, Refusal>
+    ) -> Result<Option<usize>, HttpRefusal>
     where
         H: FnMut(&Request<'_>, u32, &mut Vec<u8>) -> Answer,
     {
@@ -153,7 +158,12 @@ impl Connection {
     /// Turns from a whole head to its body. Gives how many bytes are done with: none of a sized
     /// request, which stays together, and the head of a chunked one, which moves to the buffer
     /// that the body is decoded into.
-    fn begin_body(&mut self, head: &Head<'_>, bytes: &[u8], turn: &mut Turn<'_>) -> usize {
+    fn begin_body(
+        &mut self,
+        head: &Head<'_>,
+        bytes: &[u8],
+        turn: &mut ConnectionTurn<'_>,
+    ) -> usize {
         if head.expects_continue && self.answer_head(head, turn) {
             return bytes.len();
         }
@@ -182,7 +192,11 @@ impl Connection {
     /// Skips a byte of an empty line before a request line, once a request (RFC 9112, 2.2): some
     /// clients end their bodies with one. It begins no request, so none has to follow in time, and
     /// whoever sends nothing else has no more time for it.
-    fn skip_empty_line(&mut self, reader: HeadReader, byte: u8) -> Result<Option<usize>, Refusal> {
+    fn skip_empty_line(
+        &mut self,
+        reader: HeadReader,
+        byte: u8,
+    ) -> Result<Option<usize>, HttpRefusal> {
         match (reader.is_in_empty_line(), byte) {
             (false, b'\r') if !self.has(flag::EMPTY_LINE) => {
                 self.phase = Phase::Head(HeadReader::EMPTY_LINE);
@@ -191,14 +205,19 @@ impl Connection {
                 self.phase = BETWEEN;
                 self.flags |= flag::EMPTY_LINE;
             }
-            _ => return Err(Refusal::BareLineEnd),
+            _ => return Err(HttpRefusal::BareLineEnd),
         }
         Ok(Some(1))
     }
 
     /// Hands a whole request to the handler, and puts its answer where its turn is.
-    fn hand_out<H>(&mut self, head: &Head<'_>, body: &[u8], turn: &mut Turn<'_>, handler: &mut H)
-    where
+    fn hand_out<H>(
+        &mut self,
+        head: &Head<'_>,
+        body: &[u8],
+        turn: &mut ConnectionTurn<'_>,
+        handler: &mut H,
+    ) where
         H: FnMut(&Request<'_>, u32, &mut Vec<u8>) -> Answer,
     {
         let mut request = head.request;
@@ -240,9 +259,9 @@ impl Connection {
 
     /// Answers a request whose client waits with its body, where its head alone decides; whether it
     /// did. It is the last one then: nobody knows whether the body will come.
-    fn answer_head(&mut self, head: &Head<'_>, turn: &mut Turn<'_>) -> bool {
+    fn answer_head(&mut self, head: &Head<'_>, turn: &mut ConnectionTurn<'_>) -> bool {
         let (request, early) = (head.request, turn.early);
-        let frame = Frame { close: true, ..request.frame(turn.date) };
+        let frame = ResponseFlags { close: true, ..request.frame(turn.date) };
         let is_answered =
             self.write_last(frame, turn.pool, |out| early.answer_head(&request, &frame, out));
         if is_answered {
@@ -253,11 +272,16 @@ impl Connection {
 
     /// Answers the present request, whose bytes start `request`, with a refusal; it is the last
     /// one.
-    pub(super) fn refuse(&mut self, refusal: Refusal, request: &[u8], turn: &mut Turn<'_>) {
+    pub(super) fn refuse(
+        &mut self,
+        refusal: HttpRefusal,
+        request: &[u8],
+        turn: &mut ConnectionTurn<'_>,
+    ) {
         self.refusal = Some(refusal);
         let head_only = request.starts_with(b"HEAD ");
-        let frame = Frame { date: turn.date, close: true, head_only, http_1_0: false };
-        let (begun, early) = (Begun::of(request), turn.early);
+        let frame = ResponseFlags { date: turn.date, close: true, head_only, http_1_0: false };
+        let (begun, early) = (HeadArrival::of(request), turn.early);
         self.write_last(frame, turn.pool, |out| {
             early.write_refused(refusal, &begun, &frame, out);
             true
@@ -268,7 +292,7 @@ impl Connection {
     /// last one. Nothing is changed where `write` gives false.
     fn write_last(
         &mut self,
-        frame: Frame<'_>,
+        frame: ResponseFlags<'_>,
         pool: &mut BufferPool,
         write: impl FnOnce(&mut Vec<u8>) -> bool,
     ) -> bool {

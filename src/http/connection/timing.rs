@@ -3,8 +3,8 @@
 
 use std::mem;
 
-use super::{Connection, Expiry, Phase, Turn, flag};
-use crate::refusal::Refusal;
+use super::{Connection, ConnectionTurn, Expiry, Phase, flag};
+use crate::refusal::HttpRefusal;
 use nudged_base::limits::{
     BODY_TIMEOUT_MS, DRAIN_FIRST_BYTE_TIMEOUT_MS, FIRST_BYTE_TIMEOUT_MS, HEAD_TIMEOUT_MS,
     IDLE_TIMEOUT_MS, LINGER_TIMEOUT_MS, WRITE_STALL_TIMEOUT_MS,
@@ -56,7 +56,7 @@ impl Connection {
     }
 
     /// Acts on the deadlines that have passed at the turn's time.
-    pub fn expire(&mut self, turn: &mut Turn<'_>) -> Expiry {
+    pub fn expire(&mut self, turn: &mut ConnectionTurn<'_>) -> Expiry {
         if self.sending_deadline(turn.timeouts).is_some_and(|at| at <= turn.now) {
             self.flags |= flag::CLOSING | flag::DEAD;
             self.settle(turn);
@@ -67,7 +67,7 @@ impl Connection {
         }
         if self.in_request() {
             let input = mem::take(&mut self.input);
-            self.refuse(Refusal::Timeout, &input[self.offset()..], turn);
+            self.refuse(HttpRefusal::Timeout, &input[self.offset()..], turn);
             self.input = input;
             self.settle(turn);
             return Expiry::Answered;

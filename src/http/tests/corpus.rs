@@ -2,7 +2,7 @@
 //! nor on when requests are answered. The rows of `tests/corpus/http/requests.txt` say what that
 //! is; a parser that reads any of them otherwise can be made to see requests that nobody sent.
 
-use super::{Client, Ending, GET, Mode};
+use super::{Client, ConnectionEnd, GET, Mode};
 
 const CORPUS: &str = include_str!("../../../tests/corpus/http/requests.txt");
 /// Splits that are tried of one row, at the least; shorter rows are split everywhere.
@@ -81,7 +81,7 @@ fn run(mode: Mode, pieces: &[&[u8]]) -> Vec<String> {
     let answers = client.answers();
     let closes =
         answers.last().is_some_and(|last| !last.starts_with("200") || last.ends_with("close"));
-    assert_eq!(client.ending() != Ending::Open, closes);
+    assert_eq!(client.ending() != ConnectionEnd::Open, closes);
     assert_eq!(
         client.connection.refusal().is_some(),
         closes && !answers.last().unwrap().starts_with("200")
@@ -111,7 +111,7 @@ fn the_corpus_is_large_and_its_rows_differ() {
 #[test]
 fn every_refusal_has_a_row() {
     let rows = rows();
-    for refusal in crate::refusal::Refusal::ALL {
+    for refusal in crate::refusal::HttpRefusal::ALL {
         let answer = format!("{} {}", refusal.status(), refusal.code());
         let found = rows.iter().any(|row| row.answers.contains(&answer));
         // The one refusal that comes from time and not from bytes.

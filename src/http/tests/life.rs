@@ -2,7 +2,7 @@
 //! in time is tested at its last good nanosecond and at the first one past it.
 
 use super::{Client, GET, Mode, turn};
-use crate::connection::{Ending, Expiry, SendFailed, Timeouts};
+use crate::connection::{ConnectionEnd, Expiry, SendFailed, Timeouts};
 use nudged_base::limits::{
     BODY_TIMEOUT_MS, FIRST_BYTE_TIMEOUT_MS, HEAD_TIMEOUT_MS, IDLE_TIMEOUT_MS, LINGER_BYTES_MAX,
     LINGER_TIMEOUT_MS, WRITE_STALL_TIMEOUT_MS,
@@ -85,7 +85,7 @@ fn a_head_has_its_time_from_its_first_byte() {
         }
         client.expires_in(HEAD_TIMEOUT_MS - 4_000, Expiry::Answered);
         assert_eq!(client.answers().last().unwrap(), "408 request_timeout");
-        assert_eq!(client.ending(), Ending::ShutDown);
+        assert_eq!(client.ending(), ConnectionEnd::ShutDown);
     }
 }
 
@@ -128,7 +128,7 @@ fn an_empty_line_begins_no_request_and_gives_no_time() {
     let mut drained = Client::new(Mode::AtOnce);
     drained.receive(&[GET, b"\r"].concat());
     drained.drain();
-    assert_eq!(drained.ending(), Ending::ShutDown, "nothing has begun");
+    assert_eq!(drained.ending(), ConnectionEnd::ShutDown, "nothing has begun");
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn a_half_closed_peer_gets_its_answers_and_then_the_end() {
     let mut client = Client::new(Mode::Asked);
     client.receive(&[GET, GET, b"GET /unfinished HTTP/1.1\r\n"].concat());
     client.peer_closed();
-    assert_eq!(client.ending(), Ending::Open);
+    assert_eq!(client.ending(), ConnectionEnd::Open);
     assert!(!client.connection.wants_reading());
     assert_eq!(client.connection.deadline(&Timeouts::DEFAULT), None, "what is unfinished stays so");
     client.answer_all();
@@ -267,24 +267,24 @@ fn draining_lets_what_has_begun_be_the_last() {
     let mut idle = Client::new(Mode::AtOnce);
     idle.receive(GET);
     idle.drain();
-    assert_eq!(idle.ending(), Ending::ShutDown);
+    assert_eq!(idle.ending(), ConnectionEnd::ShutDown);
 
     let mut sending = Client::new(Mode::Asked);
     sending.receive(GET);
     sending.answer_all();
     let buffer = sending.connection.take_output(sending.now).unwrap();
     sending.drain();
-    assert_eq!(sending.ending(), Ending::Open);
+    assert_eq!(sending.ending(), ConnectionEnd::Open);
     let all = buffer.len();
     sending.sent_back(buffer, Ok(all));
-    assert_eq!(sending.ending(), Ending::ShutDown);
+    assert_eq!(sending.ending(), ConnectionEnd::ShutDown);
 
     let mut fresh = Client::new(Mode::AtOnce);
     fresh.drain();
-    assert_eq!(fresh.ending(), Ending::Open);
+    assert_eq!(fresh.ending(), ConnectionEnd::Open);
     fresh.receive(&[GET, GET].concat());
     assert_eq!(fresh.answers(), ["200 GET / <> close"]);
-    assert_eq!(fresh.ending(), Ending::ShutDown);
+    assert_eq!(fresh.ending(), ConnectionEnd::ShutDown);
 
     let mut begun = Client::new(Mode::AtOnce);
     begun.receive(POST_HEAD);
@@ -314,10 +314,10 @@ fn a_lame_duck_keeps_idle_connections_for_one_more_answer() {
     let mut client = Client::new(Mode::AtOnce);
     client.receive(GET);
     client.connection.lame_duck();
-    assert_eq!(client.ending(), Ending::Open);
+    assert_eq!(client.ending(), ConnectionEnd::Open);
     client.receive(GET);
     assert_eq!(client.answers(), ["200 GET / <>", "200 GET / <> close"]);
-    assert_eq!(client.ending(), Ending::ShutDown);
+    assert_eq!(client.ending(), ConnectionEnd::ShutDown);
 }
 
 #[test]
@@ -326,9 +326,9 @@ fn a_refused_peer_is_read_from_until_it_leaves_or_its_time_is_over() {
         let mut client = Client::new(Mode::AtOnce);
         client.receive(BAD);
         assert_eq!(client.answers(), ["400 bare_line_end"]);
-        assert_eq!(client.ending(), Ending::ShutDown);
+        assert_eq!(client.ending(), ConnectionEnd::ShutDown);
         client.connection.shut_down(client.now);
-        assert_eq!(client.ending(), Ending::Open);
+        assert_eq!(client.ending(), ConnectionEnd::Open);
         assert!(client.connection.wants_reading());
         client
     };
@@ -342,7 +342,7 @@ fn a_refused_peer_is_read_from_until_it_leaves_or_its_time_is_over() {
 
     let mut floods = refused();
     floods.receive(&vec![b'x'; LINGER_BYTES_MAX]);
-    assert_eq!(floods.ending(), Ending::Open);
+    assert_eq!(floods.ending(), ConnectionEnd::Open);
     floods.receive(b"x");
     assert!(floods.connection.should_close());
     assert_eq!(floods.answers(), ["400 bare_line_end"]);
@@ -353,20 +353,20 @@ fn lingering_is_for_peers_that_may_be_sending() {
     let close: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let mut client = Client::new(Mode::AtOnce);
     client.receive(close);
-    assert_eq!(client.ending(), Ending::Close);
+    assert_eq!(client.ending(), ConnectionEnd::Close);
     let mut client = Client::new(Mode::AtOnce);
     client.receive(&[close, b"x"].concat());
-    assert_eq!(client.ending(), Ending::ShutDown);
+    assert_eq!(client.ending(), ConnectionEnd::ShutDown);
     let mut client = Client::new(Mode::AtOnce);
     client.receive(&close[..10]);
     client.receive(&[&close[10..], b"x"].concat());
-    assert_eq!(client.ending(), Ending::ShutDown);
+    assert_eq!(client.ending(), ConnectionEnd::ShutDown);
     let mut client = Client::new(Mode::Asked);
     client.receive(close);
     client.receive(b"x");
     client.answer_all();
     client.send();
-    assert_eq!(client.ending(), Ending::ShutDown);
+    assert_eq!(client.ending(), ConnectionEnd::ShutDown);
 }
 
 // Pages of other origins may read a refusal if whoever writes it knows that one of them has asked.
@@ -444,7 +444,7 @@ fn a_client_that_waits_is_told_to_go_on_in_its_turn() {
             refused.answer_all();
             refused.send();
             assert_eq!(refused.answers(), ["200 GET / <>", "404 no such path"], "{mode:?}");
-            assert_eq!((refused.ending(), refused.handled), (Ending::ShutDown, 1));
+            assert_eq!((refused.ending(), refused.handled), (ConnectionEnd::ShutDown, 1));
             assert!(refused.connection.refusal().is_none(), "it is no fault of HTTP's");
         }
     }

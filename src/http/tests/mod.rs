@@ -9,12 +9,12 @@ mod life;
 mod order;
 mod random;
 
-use super::connection::{Answer, Connection, Ending, SendFailed, Timeouts, Turn};
-use super::early::{Begun, EarlyAnswers};
+use super::connection::{Answer, Connection, ConnectionEnd, ConnectionTurn, SendFailed, Timeouts};
+use super::early::{EarlyAnswers, HeadArrival};
 use super::head::{Method, Request};
 use super::pool::BufferPool;
-use super::refusal::Refusal;
-use super::reply::{self, Frame};
+use super::refusal::HttpRefusal;
+use super::reply::{self, ResponseFlags};
 use nudged_base::time::MonoNs;
 
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -52,7 +52,7 @@ impl Client {
     /// Calls the connection with a turn and the handler.
     fn with(
         &mut self,
-        act: impl FnOnce(&mut Connection, &mut Turn<'_>, &mut dyn FnMut(Handed<'_>) -> Answer),
+        act: impl FnOnce(&mut Connection, &mut ConnectionTurn<'_>, &mut dyn FnMut(Handed<'_>) -> Answer),
     ) {
         let Client { connection, pool, now, mode, pending, handled, .. } = self;
         let mut turn = turn(*now, pool);
@@ -131,7 +131,7 @@ impl Client {
         self.go_on();
     }
 
-    fn ending(&self) -> Ending {
+    fn ending(&self) -> ConnectionEnd {
         self.connection.ending()
     }
 
@@ -140,8 +140,8 @@ impl Client {
     }
 }
 
-fn turn(now: MonoNs, pool: &mut BufferPool) -> Turn<'_> {
-    Turn { now, date: DATE, timeouts: &Timeouts::DEFAULT, pool, early: &Early }
+fn turn(now: MonoNs, pool: &mut BufferPool) -> ConnectionTurn<'_> {
+    ConnectionTurn { now, date: DATE, timeouts: &Timeouts::DEFAULT, pool, early: &Early }
 }
 
 /// Names what it was told of a refused request, and knows one path that is none.
@@ -150,9 +150,9 @@ struct Early;
 impl EarlyAnswers for Early {
     fn write_refused(
         &self,
-        refusal: Refusal,
-        begun: &Begun<'_>,
-        frame: &Frame<'_>,
+        refusal: HttpRefusal,
+        begun: &HeadArrival<'_>,
+        frame: &ResponseFlags<'_>,
         out: &mut Vec<u8>,
     ) {
         refusal.write(out, frame, |out| {
@@ -161,7 +161,12 @@ impl EarlyAnswers for Early {
         });
     }
 
-    fn answer_head(&self, request: &Request<'_>, frame: &Frame<'_>, out: &mut Vec<u8>) -> bool {
+    fn answer_head(
+        &self,
+        request: &Request<'_>,
+        frame: &ResponseFlags<'_>,
+        out: &mut Vec<u8>,
+    ) -> bool {
         assert!(request.body.is_empty() && frame.close);
         if request.path == "/none" {
             reply::start(out, 404, frame);
@@ -190,7 +195,7 @@ fn echo(request: &Request<'_>) -> Vec<u8> {
     body
 }
 
-fn write_echo(out: &mut Vec<u8>, body: &[u8], frame: &Frame<'_>) {
+fn write_echo(out: &mut Vec<u8>, body: &[u8], frame: &ResponseFlags<'_>) {
     reply::start(out, 200, frame);
     reply::end_with_body(out, "text/plain", body, frame);
 }

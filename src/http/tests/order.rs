@@ -2,7 +2,7 @@
 //! asks without reading, or sends without being asked, costs a fixed amount of memory.
 
 use super::{Client, GET, Mode, answers};
-use crate::connection::{Ending, Timeouts};
+use crate::connection::{ConnectionEnd, Timeouts};
 use nudged_base::limits::{
     CONNECTION_INPUT_BYTES_MAX, CONNECTION_OUTPUT_BYTES_MAX, PIPELINE_DEPTH_MAX,
     POOLED_BUFFER_BYTES_MAX,
@@ -86,7 +86,7 @@ fn a_half_closed_peer_gets_the_answers_past_the_depth_too() {
     let mut want = wanted(count);
     want.last_mut().unwrap().push_str(" close");
     assert_eq!(client.answers(), want);
-    assert_eq!(client.ending(), Ending::Close);
+    assert_eq!(client.ending(), ConnectionEnd::Close);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn bytes_past_the_bound_end_the_connection_after_the_answers_that_are_due() {
     client.receive(&numbered(PIPELINE_DEPTH_MAX));
     let bytes = vec![b'A'; CONNECTION_INPUT_BYTES_MAX];
     client.receive(&bytes);
-    assert_eq!(client.ending(), Ending::Open);
+    assert_eq!(client.ending(), ConnectionEnd::Open);
     client.receive(b"A");
     let most = client.pool.len();
     assert!(most <= 8);
@@ -149,7 +149,7 @@ fn bytes_past_the_bound_end_the_connection_after_the_answers_that_are_due() {
     let mut want = wanted(PIPELINE_DEPTH_MAX);
     want.last_mut().unwrap().push_str(" close");
     assert_eq!(client.answers(), want);
-    assert_eq!(client.ending(), Ending::ShutDown);
+    assert_eq!(client.ending(), ConnectionEnd::ShutDown);
 }
 
 // How large answers are is learned from them, so that requests that wait for theirs do not come to

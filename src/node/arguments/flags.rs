@@ -1,6 +1,7 @@
 //! Which flags stand for settings. Knows names and no values: `config` reads them.
 
-use nudged_config::{Flag, Value};
+use nudged_config::Flag;
+use nudged_config::tree::TreeValue;
 
 use super::{
     CheckArguments, ExplainArguments, ExportArguments, ImportArguments, MigrateArguments,
@@ -13,12 +14,12 @@ impl ServeArguments {
         let listen = (!self.listen.is_empty()).then(|| Flag {
             name: "--listen",
             key: "listen",
-            value: Value::List(self.listen.iter().cloned().map(Value::Loose).collect()),
+            value: TreeValue::List(self.listen.iter().map(|text| loose(text).into()).collect()),
         });
         let no_pin = self.no_pin.then_some(Flag {
             name: "--no-pin",
             key: "pin",
-            value: Value::Boolean(false),
+            value: TreeValue::Boolean(false),
         });
         let flags = [
             flag("--data", "data", self.data.as_ref()),
@@ -58,7 +59,11 @@ macro_rules! flags_of_data {
 flags_of_data! { CheckArguments ExportArguments ImportArguments MigrateArguments }
 
 fn flag(name: &'static str, key: &'static str, value: Option<&String>) -> Option<Flag> {
-    Some(Flag { name, key, value: Value::Loose(value?.clone()) })
+    Some(Flag { name, key, value: loose(value?) })
+}
+
+fn loose(text: &str) -> TreeValue {
+    TreeValue::Loose(text.into())
 }
 
 fn of_data(data: Option<&String>) -> Vec<Flag> {

@@ -16,8 +16,8 @@ use super::report::{CheckReport, Finding, Severity};
 use crate::node::serve::size;
 use crate::node::{preflight, redis};
 use nudged_admin::token::AdminToken;
-use nudged_config::{Ack, AdminAddress, Config, Examined, Queue};
-use nudged_runtime::listener;
+use nudged_config::{AckMode, AdminAddress, Config, Examined, QueueMode};
+use nudged_runtime::shard::listener;
 use nudged_runtime::topology::Topology;
 use nudged_store::mysql;
 
@@ -83,7 +83,10 @@ fn check_urls(look: &mut HostCheck<'_>) {
             look.error(key, "bad_url", without_key(&said, "mysql.url").to_owned());
         }
     }
-    if config.ack == Ack::Synced && config.queue == Queue::Redis && config.redis.url.is_some() {
+    if config.ack == AckMode::Synced
+        && config.queue == QueueMode::Redis
+        && config.redis.url.is_some()
+    {
         let message = "with queue = \"redis\" a node starts only if Redis has `appendonly yes` and \
                        `appendfsync always`, which is checked at start";
         look.warn("ack", "needs_redis_synced", message.to_owned());
@@ -237,7 +240,8 @@ fn check_doors(look: &mut HostCheck<'_>) {
     }
     let secrets = ["redis.url", "mysql.url", "mysql.replica", "keys.server", "keys.public"];
     for key in secrets {
-        let Some(nudged_config::Origin::File { name, .. }) = look.examined.loaded.origin(key)
+        let Some(nudged_config::SettingSource::File { name, .. }) =
+            look.examined.loaded.origin(key)
         else {
             continue;
         };
@@ -257,7 +261,7 @@ fn check_doors(look: &mut HostCheck<'_>) {
 }
 
 fn has_secret(config: &Config, key: &str) -> bool {
-    let url = |url: &Option<nudged_config::Secret>| {
+    let url = |url: &Option<nudged_config::SecretText>| {
         url.as_ref().is_some_and(|url| url.expose().contains('@'))
     };
     match key {

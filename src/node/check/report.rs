@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use serde_json::json;
 
-use nudged_config::{Origin, Problem};
+use nudged_config::{SettingProblem, SettingSource};
 use nudged_domain::catalog::source::SourceError;
 
 /// How much it matters.
@@ -65,21 +65,23 @@ impl Finding {
     }
 
     /// At the place where a setting was made.
-    pub fn at(self, origin: Option<&Origin>) -> Finding {
+    pub fn at(self, origin: Option<&SettingSource>) -> Finding {
         match origin {
-            None | Some(Origin::Default) => self,
-            Some(Origin::File { name, line, column }) => {
+            None | Some(SettingSource::Default) => self,
+            Some(SettingSource::File { name, line, column }) => {
                 let number = |number: u32| (number > 0).then_some(number);
                 let file = Some(name.to_string());
                 Finding { file, line: number(*line), column: number(*column), ..self }
             }
-            Some(Origin::Environment(name)) => Finding { source: Some(name.clone()), ..self },
-            Some(Origin::Flag(name)) => Finding { source: Some((*name).to_owned()), ..self },
+            Some(SettingSource::Environment(name)) => {
+                Finding { source: Some(name.clone()), ..self }
+            }
+            Some(SettingSource::Flag(name)) => Finding { source: Some((*name).to_owned()), ..self },
         }
     }
 
     /// A problem of the configuration.
-    pub fn of_config(problem: &Problem) -> Finding {
+    pub fn of_config(problem: &SettingProblem) -> Finding {
         let message = problem.kind.to_string();
         Finding::new(Severity::Error, &problem.key, problem.code(), message)
             .at(Some(&problem.origin))

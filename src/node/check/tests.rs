@@ -5,9 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 use crate::node::arguments;
-use nudged_config::{Flag, Value, examine};
+use nudged_config::tree::TreeValue;
+use nudged_config::{Flag, examine};
 use nudged_redis::link::LinkSettings;
-use nudged_runtime::files::JournalDirectory;
+use nudged_runtime::journal::directory::JournalDirectory;
 use nudged_store::mysql;
 
 fn sample() -> PathBuf {
@@ -208,7 +209,7 @@ fn the_table_of_keys_and_the_readers_of_urls_agree() {
         "%20",
     ];
     let read = |key: &'static str, url: &str| {
-        let flag = |key, url: &str| Flag { name: "--x", key, value: Value::Loose(url.to_owned()) };
+        let flag = |key, url: &str| Flag { name: "--x", key, value: TreeValue::Loose(url.into()) };
         // Redis alone is refused whatever its URL is.
         let flags = [flag("mysql.url", "mysql://h/d"), flag(key, url)];
         examine(None, &[], &flags).are_right(&[key])

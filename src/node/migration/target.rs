@@ -18,9 +18,9 @@ use nudged_base::limits::{PARTITIONS, PEER_KNOWN_MS, PEER_SILENT_MS, REDIS_PIPEL
 use nudged_config::Config;
 use nudged_domain::state::user::{self, UserState};
 use nudged_journal::segment::SetId;
-use nudged_redis::ask::{Answer, AskError};
+use nudged_redis::request::{OwnedReply, RedisError};
 use nudged_runtime::clocks;
-use nudged_runtime::files::JournalDirectory;
+use nudged_runtime::journal::directory::JournalDirectory;
 use nudged_runtime::redis_client::BlockingRedis;
 use nudged_store::mysql;
 use nudged_store::{LiveNode, Store, StoreReader};
@@ -143,13 +143,13 @@ impl MigrationTarget {
         let Some(redis) = &mut self.redis else { return Ok(signs) };
         let now = redis.ask(&[b"TIME"]).map_err(away)?;
         let now_ms = match &now {
-            Answer::List(words) => words.first().and_then(number).unwrap_or(0) * 1_000,
+            OwnedReply::List(words) => words.first().and_then(number).unwrap_or(0) * 1_000,
             _ => 0,
         };
         let beats = redis.ask(&[b"HGETALL", scripts::NODES.as_bytes()]).map_err(away)?;
-        let Answer::List(words) = beats else { return Ok(signs) };
+        let OwnedReply::List(words) = beats else { return Ok(signs) };
         for pair in words.chunks_exact(2) {
-            let (Answer::Text(name), Some(at)) = (&pair[0], number(&pair[1])) else { continue };
+            let (OwnedReply::Text(name), Some(at)) = (&pair[0], number(&pair[1])) else { continue };
             // TIME is read in whole seconds.
             let silent_ms = (now_ms + 1_000).saturating_sub(at);
             if silent_ms < PEER_KNOWN_MS {
@@ -204,7 +204,7 @@ impl MigrationTarget {
             let commands: Vec<&[&[u8]]> = commands.iter().map(<[&[u8]; 2]>::as_slice).collect();
             let answers = redis.pipeline(&commands).map_err(away)?;
             found.extend(names.zip(answers).filter_map(|(user, answer)| match answer {
-                Answer::Text(value) => state_of(&value).map(|state| (user, state)),
+                OwnedReply::Text(value) => state_of(&value).map(|state| (user, state)),
                 _ => None,
             }));
         }
@@ -223,7 +223,7 @@ impl MigrationTarget {
                 part.iter().map(|key| [b"HDEL".as_slice(), key.as_bytes(), b"e"]).collect();
             let commands: Vec<&[&[u8]]> = commands.iter().map(<[&[u8]; 3]>::as_slice).collect();
             for answer in redis.pipeline(&commands).map_err(away)? {
-                if let Answer::Error(text) = answer {
+                if let OwnedReply::Error(text) = answer {
                     return Err(Failure::Redis(text));
                 }
             }
@@ -241,15 +241,15 @@ fn state_of(value: &[u8]) -> Option<UserState> {
     Some(state)
 }
 
-fn number(answer: &Answer) -> Option<u64> {
+fn number(answer: &OwnedReply) -> Option<u64> {
     match answer {
-        Answer::Text(text) => std::str::from_utf8(text).ok()?.parse().ok(),
-        Answer::Int(number) => u64::try_from(*number).ok(),
+        OwnedReply::Text(text) => std::str::from_utf8(text).ok()?.parse().ok(),
+        OwnedReply::Int(number) => u64::try_from(*number).ok(),
         _ => None,
     }
 }
 
-fn away(error: AskError) -> Failure {
+fn away(error: RedisError) -> Failure {
     Failure::Redis(error.to_string())
 }
 

@@ -12,7 +12,7 @@ use nudged_base::ids::Sequence;
 use nudged_config::Config;
 use nudged_journal::disk::DiskRead;
 use nudged_journal::recovery;
-use nudged_runtime::sql_writer::CheckStore;
+use nudged_runtime::threads::sql_writer::CheckStore;
 use nudged_store::sqlite::Peek;
 use nudged_store::{Store, StoreError};
 

@@ -4,12 +4,12 @@
 
 use crate::node::failure::Failure;
 use nudged_base::telemetry::log::{Log, Message};
-use nudged_config::{Ack, Config, Queue};
-use nudged_redis::ask::{Answer, AskError};
+use nudged_config::{AckMode, Config, QueueMode};
 use nudged_redis::greeting;
-use nudged_redis::refusal::Refusal;
-use nudged_runtime::log_thread;
+use nudged_redis::refusal::RedisRefusal;
+use nudged_redis::request::{OwnedReply, RedisError};
 use nudged_runtime::redis_client::BlockingRedis;
+use nudged_runtime::threads::log_writer;
 
 /// What a look has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,20 +33,20 @@ pub fn check(
     log: &Log,
 ) -> Result<RedisPreflight, Failure> {
     let is_usable = match redis.ask(&[b"INFO", b"server"]) {
-        Ok(Answer::Text(info)) => greeting::run_of_info(&info).is_ok(),
+        Ok(OwnedReply::Text(info)) => greeting::run_of_info(&info).is_ok(),
         Ok(_) => false,
-        Err(AskError::Refused { kind: Refusal::Denied, .. }) => false,
+        Err(RedisError::Refused { kind: RedisRefusal::Denied, .. }) => false,
         // Selecting its database is all of the greeting that is refused so.
-        Err(AskError::Refused { text, .. }) if text.contains("DB index") => false,
+        Err(RedisError::Refused { text, .. }) if text.contains("DB index") => false,
         Err(error) => {
-            log_thread::tell(log, Message::RedisAway, &error.to_string());
+            log_writer::tell(log, Message::RedisAway, &error.to_string());
             return Ok(RedisPreflight::Unreachable);
         }
     };
     if !is_usable {
         return Ok(RedisPreflight::Unusable);
     }
-    if config.ack == Ack::Synced && config.queue == Queue::Redis && !syncs_always(redis) {
+    if config.ack == AckMode::Synced && config.queue == QueueMode::Redis && !syncs_always(redis) {
         return Err(Failure::RedisNotSynced);
     }
     Ok(RedisPreflight::Usable)
@@ -55,10 +55,10 @@ pub fn check(
 /// Whether each write is on disk before it is answered. A server that does not say is not believed.
 fn syncs_always(redis: &mut BlockingRedis) -> bool {
     let asked = redis.ask(&[b"CONFIG", b"GET", b"appendonly", b"appendfsync"]);
-    let Ok(Answer::List(words)) = asked else { return false };
+    let Ok(OwnedReply::List(words)) = asked else { return false };
     let is = |name: &[u8], wanted: &[u8]| {
         words.chunks_exact(2).any(|pair| match pair {
-            [Answer::Text(key), Answer::Text(value)] => key == name && value == wanted,
+            [OwnedReply::Text(key), OwnedReply::Text(value)] => key == name && value == wanted,
             _ => false,
         })
     };

@@ -7,7 +7,7 @@ use nudged_base::limits::SQL_START_MS;
 use nudged_base::telemetry::log::{Log, Message};
 use nudged_base::time::DurationMs;
 use nudged_config::Config;
-use nudged_runtime::log_thread;
+use nudged_runtime::threads::log_writer;
 use nudged_store::Store;
 
 /// What a look has found.
@@ -41,7 +41,7 @@ pub fn check(config: &Config, log: &Log) -> Result<SqlPreflight, Failure> {
         // The writer says which, as long as it is missing.
         Err(error) if error.is_refusal() => Ok(SqlPreflight::Denied),
         Err(error) if error.may_pass() => {
-            log_thread::tell(log, Message::SqlAway, &error.to_string());
+            log_writer::tell(log, Message::SqlAway, &error.to_string());
             Ok(SqlPreflight::Unreachable)
         }
         Err(error) => Err(error.into()),

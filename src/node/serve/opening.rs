@@ -14,14 +14,15 @@ use crate::node::{settings, shared_keys};
 use nudged_api::token::Secret;
 use nudged_base::clock::NodeClock;
 use nudged_base::limits::CLOCK_APART_MS;
-use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_config::Config;
 use nudged_publish::publisher::{
     ConfigRefused, PublishError, Publisher, PublisherSetup, ReadConfig,
 };
-use nudged_runtime::log_thread::stamp_now;
-use nudged_runtime::mesh::Mesh;
-use nudged_runtime::{clocks, listener};
+use nudged_runtime::clocks;
+use nudged_runtime::shard::listener;
+use nudged_runtime::shard::mesh::Mesh;
+use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_store::Store;
 
 /// The wall clock may be this far behind the journal at start, in milliseconds: an hour.
@@ -89,7 +90,7 @@ pub(super) fn start_clock(
     }
     // A wall clock ahead of the journal is the ordinary case.
     if ahead_ms > 0 && ahead_ms.unsigned_abs() > CLOCK_APART_MS {
-        let ahead = Value::Number(ahead_ms.unsigned_abs());
+        let ahead = LogValue::Number(ahead_ms.unsigned_abs());
         log.write(stamp_now(), Message::ClockApart, &[("journal_ahead_ms", ahead)]);
     }
     Ok(NodeClock::start(mono, wall, newest))
@@ -117,6 +118,6 @@ pub(super) fn warn_of_open_doors(config: &Config, addresses: &[SocketAddr], log:
     }
     for address in addresses.iter().filter(|address| !address.ip().is_loopback()) {
         let text = address.to_string();
-        log.write(stamp_now(), Message::KeysMissing, &[("listener", Value::Text(&text))]);
+        log.write(stamp_now(), Message::KeysMissing, &[("listener", LogValue::Text(&text))]);
     }
 }

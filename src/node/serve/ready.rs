@@ -9,13 +9,13 @@ use crate::node::failure::Failure;
 use crate::node::preflight::redis::RedisPreflight;
 use crate::node::redis_threads::RedisThreads;
 use crate::node::signals::SignalRequests;
-use nudged_base::telemetry::log::{Log, Message, Value};
-use nudged_config::Ack;
-use nudged_runtime::board::Board;
+use nudged_base::telemetry::log::{Log, LogValue, Message};
+use nudged_config::AckMode;
 use nudged_runtime::clocks;
-use nudged_runtime::journal_lanes::JournalLanes;
-use nudged_runtime::log_thread::stamp_now;
-use nudged_runtime::sql_fitness::SqlFitness;
+use nudged_runtime::journal::lanes::JournalLanes;
+use nudged_runtime::redis_status::RedisStatus;
+use nudged_runtime::threads::log_writer::stamp_now;
+use nudged_runtime::threads::sql_fitness::SqlFitness;
 
 /// Redis is waited for this long: its run has to be compared and cleared, and a new one filled.
 /// After that the node serves, and popups follow their `on_failure` until it is there.
@@ -28,9 +28,13 @@ const RIGHTS_WAIT: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// Where the node's own disk takes nothing: exit code 4.
-pub(super) fn await_journal(journal: &JournalLanes, ack: Ack, data: &Path) -> Result<(), Failure> {
+pub(super) fn await_journal(
+    journal: &JournalLanes,
+    ack: AckMode,
+    data: &Path,
+) -> Result<(), Failure> {
     // With `synced`, what an earlier process only wrote may be answered on once it is synced, too.
-    let is_synced = || ack == Ack::Written || journal.gauges().synced >= journal.written();
+    let is_synced = || ack == AckMode::Written || journal.gauges().synced >= journal.written();
     loop {
         if let Some(lack) = journal.lack() {
             let path = data.to_path_buf();
@@ -62,7 +66,7 @@ pub(super) fn await_sql(is_there: bool, fitness: &SqlFitness, signals: &SignalRe
 /// to stop before that.
 pub(super) fn await_redis(
     redis_threads: Option<&RedisThreads>,
-    board: &Board,
+    redis_status: &RedisStatus,
     redis_found: RedisPreflight,
     (log, signals): (&Log, &SignalRequests),
 ) -> bool {
@@ -70,12 +74,12 @@ pub(super) fn await_redis(
     let keeper = &redis_threads.figures.keeper;
     let (begun, mut open_since) = (Instant::now(), None);
     let is_in_time = || redis_found != RedisPreflight::Unreachable && begun.elapsed() < REDIS_WAIT;
-    while is_in_time() || board.is_refused() {
+    while is_in_time() || redis_status.is_refused() {
         if !signals.stops.is_empty() {
             return false;
         }
         let rounds = keeper.rounds.load(Ordering::Relaxed);
-        let is_open = board.is_open() && !board.is_refused();
+        let is_open = redis_status.is_open() && !redis_status.is_refused();
         let is_open = is_open && keeper.rebuild(clocks::mono()).is_none();
         // What the keeper takes from the board it tells at the end of its round.
         match open_since.filter(|_| is_open) {
@@ -86,6 +90,6 @@ pub(super) fn await_redis(
         std::thread::sleep(Duration::from_millis(1));
     }
     let why = "Redis can't decide for every user yet; see /v1/status for the progress";
-    log.write(stamp_now(), Message::RedisNotReady, &[("error", Value::Text(why))]);
+    log.write(stamp_now(), Message::RedisNotReady, &[("error", LogValue::Text(why))]);
     true
 }

@@ -5,10 +5,10 @@ use crate::node::failure::Failure;
 use nudged_base::limits::SLICE_SHARD_BYTES_MIN;
 use nudged_config::{Config, Count};
 use nudged_runtime::probe;
-use nudged_runtime::topology::{Topology, Wish, allowed_cpus};
+use nudged_runtime::topology::{Topology, TopologyRequest, allowed_cpus};
 
 pub(in crate::node) fn plan(config: &Config) -> Result<Topology, Failure> {
-    let wish = Wish {
+    let request = TopologyRequest {
         cpus: config.cpus.as_ref().map(|cpus| cpus.iter().copied().map(usize::from).collect()),
         writer_cpu: config.writer_cpu.map(usize::from),
         shards: match config.shards {
@@ -17,7 +17,7 @@ pub(in crate::node) fn plan(config: &Config) -> Result<Topology, Failure> {
         },
         pin: config.pin,
     };
-    Ok(Topology::plan(&wish, &allowed_cpus())?)
+    Ok(Topology::plan(&request, &allowed_cpus())?)
 }
 
 pub(in crate::node) fn check_slice(config: &Config, shards: u16) -> Result<(), Failure> {

@@ -25,16 +25,16 @@ use nudged_journal::recovery::UnappliedIndex;
 use nudged_journal::segment::SetId;
 use nudged_publish::Publishing;
 use nudged_publish::publisher::Publisher;
-use nudged_runtime::driver::Setup;
-use nudged_runtime::files::JournalDirectory;
-use nudged_runtime::journal_core::{self, JournalConfig, JournalHandle, JournalSleepers};
-use nudged_runtime::mesh::Mesh;
+use nudged_runtime::journal::directory::JournalDirectory;
+use nudged_runtime::journal::executor::{self, JournalConfig, JournalHandle, JournalWakers};
 use nudged_runtime::probe::{self, HostUnfit};
-use nudged_runtime::shard_thread;
-use nudged_runtime::sql_reader::{self, ReaderSetup, Turn};
-use nudged_runtime::sql_writer::{self, WriterFigures, WriterSetup};
+use nudged_runtime::shard::driver::Setup;
+use nudged_runtime::shard::mesh::Mesh;
+use nudged_runtime::shard::thread as shard_thread;
+use nudged_runtime::threads::sql_reader::{self, ReaderSetup, ReaderTurn};
+use nudged_runtime::threads::sql_writer::{self, WriterFigures, WriterSetup};
 use nudged_runtime::topology::Topology;
-use nudged_runtime::wake::Sleeper;
+use nudged_runtime::wake::Waker;
 use nudged_shard::core::{Core, CoreSetup};
 use nudged_shard::users::redis::ArbiterSetup;
 use nudged_shard::users::unmerged::RecoveredUnmerged;
@@ -83,7 +83,7 @@ pub(super) struct Threads<'a> {
 
 pub(super) type StorageThreads = (
     JournalHandle,
-    (JoinHandle<()>, Arc<AtomicBool>, Arc<Sleeper>),
+    (JoinHandle<()>, Arc<AtomicBool>, Arc<Waker>),
     (Vec<JoinHandle<()>>, Arc<AtomicBool>),
     Arc<WriterFigures>,
 );
@@ -111,13 +111,13 @@ impl Threads<'_> {
         storage: Storage,
     ) -> Result<StorageThreads, Failure> {
         let thread = Failure::system("start a storage thread");
-        let sleeper = Sleeper::new().map_err(|error| thread(error.into()))?;
-        let sleeper = Arc::new(sleeper);
+        let waker = Waker::new().map_err(|error| thread(error.into()))?;
+        let waker = Arc::new(waker);
         let appender = storage::appender_config(self.config);
         let Storage { directory, store, stream, set, applied, skipped, recovered, tail, .. } =
             storage;
-        let shards = self.mesh.shards.iter().map(|lanes| Arc::clone(&lanes.sleeper)).collect();
-        let journal = journal_core::start(
+        let shards = self.mesh.shards.iter().map(|lanes| Arc::clone(&lanes.waker)).collect();
+        let journal = executor::start(
             JournalConfig {
                 directory: Arc::clone(&directory),
                 cpu: self.writer_cpu(),
@@ -126,7 +126,7 @@ impl Threads<'_> {
             },
             recovered.start,
             Arc::clone(&self.mesh.journal),
-            JournalSleepers { shards, reader: Arc::clone(&sleeper) },
+            JournalWakers { shards, reader: Arc::clone(&waker) },
         );
         let journal = journal.map_err(|error| HostUnfit::Executor(error.to_string()))?;
         let figures: Arc<WriterFigures> = Arc::default();
@@ -144,14 +144,19 @@ impl Threads<'_> {
             disk: directory.reader(),
             tail,
             lanes: Arc::clone(&self.mesh.journal),
-            sleeper: Arc::clone(&sleeper),
+            waker: Arc::clone(&waker),
             stop: Arc::clone(&writer_stop),
             cpu: self.writer_cpu(),
             log: self.log.clone(),
             figures: Arc::clone(&figures),
-            board: self.config.redis.url.as_ref().map(|_| Arc::clone(&self.mesh.board)),
+            redis_status: self
+                .config
+                .redis
+                .url
+                .as_ref()
+                .map(|_| Arc::clone(&self.mesh.redis_status)),
         });
-        let writer = (writer.map_err(&thread)?, writer_stop, sleeper);
+        let writer = (writer.map_err(&thread)?, writer_stop, waker);
         let readers = self.start_readers(&directory, recovered.unapplied, &figures)?;
         Ok((journal, writer, readers, figures))
     }
@@ -163,7 +168,7 @@ impl Threads<'_> {
         unapplied: UnappliedIndex,
         figures: &Arc<WriterFigures>,
     ) -> Result<(Vec<JoinHandle<()>>, Arc<AtomicBool>), Failure> {
-        let (unapplied, turn) = (Arc::new(unapplied), Turn::default());
+        let (unapplied, turn) = (Arc::new(unapplied), ReaderTurn::default());
         let stop: Arc<AtomicBool> = Arc::default();
         let mut readers = Vec::new();
         for _ in 0..self.config.mysql.parallel() {
@@ -244,7 +249,7 @@ impl Threads<'_> {
                 shard,
                 listeners,
                 descriptors: parts.connections + probe::DESCRIPTORS_SPARE,
-                links: parts.redis.map(|redis| Arc::clone(&redis.target)).into_iter().collect(),
+                links: parts.redis.map(|redis| Arc::clone(&redis.endpoint)).into_iter().collect(),
                 busy_poll: Duration::from_micros(u64::from(self.config.busy_poll_us)),
                 clock: parts.clock,
                 mesh: Arc::clone(self.mesh),

@@ -13,8 +13,8 @@ use nudged_base::limits::{
 use nudged_base::telemetry::log::Message;
 use nudged_config::Config;
 use nudged_domain::catalog::overrides::{Override, OverridePlace, decode, encode};
-use nudged_redis::ask::{Answer, AskError};
 use nudged_redis::link::LinkSettings;
+use nudged_redis::request::{OwnedReply, RedisError};
 use nudged_runtime::redis_client::BlockingRedis;
 
 const KEY: &[u8] = b"nudged:overrides";
@@ -43,11 +43,11 @@ impl SharedOverrides {
     ///
     /// # Errors
     /// Where Redis does not answer.
-    pub(super) fn load(&mut self) -> Result<Vec<Override>, AskError> {
+    pub(super) fn load(&mut self) -> Result<Vec<Override>, RedisError> {
         let answer = self.redis.ask(&[b"HGETALL", KEY])?;
-        let Answer::List(words) = answer else { return Ok(Vec::new()) };
+        let OwnedReply::List(words) = answer else { return Ok(Vec::new()) };
         let texts = words.chunks_exact(2).filter_map(|pair| match pair {
-            [Answer::Text(field), Answer::Text(text)] if field != MARK => {
+            [OwnedReply::Text(field), OwnedReply::Text(text)] if field != MARK => {
                 decode(str::from_utf8(text).ok()?)
             }
             _ => None,
@@ -73,9 +73,9 @@ impl SharedOverrides {
     }
 
     /// Takes in what is new in Redis, and puts there what it lacks.
-    fn round(&mut self, destination: &Destination) -> Result<(), AskError> {
+    fn round(&mut self, destination: &Destination) -> Result<(), RedisError> {
         let mark = match self.redis.ask(&[b"HGET", KEY, MARK])? {
-            Answer::Text(mark) => Some(mark),
+            OwnedReply::Text(mark) => Some(mark),
             _ => None,
         };
         if mark.is_none() || mark != self.seen {
@@ -107,7 +107,7 @@ impl SharedOverrides {
         });
     }
 
-    fn put(&mut self, entries: &[Override]) -> Result<(), AskError> {
+    fn put(&mut self, entries: &[Override]) -> Result<(), RedisError> {
         let mut mark = [0; 8];
         // Without the system's random numbers others learn of it by the next change.
         let _ = getrandom::fill(&mut mark);
@@ -124,7 +124,7 @@ impl SharedOverrides {
 
     /// Drops ended entries that this node has forgotten, since SQL remembers them, where Redis has
     /// more of them than it should.
-    fn trim(&mut self, destination: &Destination, entries: &[Override]) -> Result<(), AskError> {
+    fn trim(&mut self, destination: &Destination, entries: &[Override]) -> Result<(), RedisError> {
         if entries.len() <= OVERRIDES_MAX.min(4 * OVERRIDES_ENDED_MAX) {
             return Ok(());
         }

@@ -12,8 +12,8 @@ use nudged_base::telemetry::log::Message;
 use nudged_config::Config;
 use nudged_domain::catalog::overrides::{OverrideId, OverridePlace};
 use nudged_runtime::clocks;
-use nudged_runtime::sql_fitness::Asker;
-use nudged_runtime::sql_writer::WriterFigures;
+use nudged_runtime::threads::sql_fitness::Asker;
+use nudged_runtime::threads::sql_writer::WriterFigures;
 use nudged_store::{Store, StoreError};
 
 /// What it asks.

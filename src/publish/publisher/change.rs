@@ -17,11 +17,11 @@ use super::import::{import_file, until_unmoved};
 use super::prepare::{Definitions, definitions_of, publish, try_compile};
 use super::{Announcing, Changing, KnownPopup, PublishError, Published, Publisher, log_line};
 use crate::catalog_copy;
-use nudged_base::telemetry::log::{Message, Value};
+use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_domain::catalog::lint::lint;
 use nudged_domain::catalog::source::{Definition, parse_json_popup};
-use nudged_redis::ask::AskError;
-use nudged_redis::refusal::Refusal;
+use nudged_redis::refusal::RedisRefusal;
+use nudged_redis::request::RedisError;
 use nudged_runtime::clocks;
 use nudged_store::{CatalogChange, Store, StoreError, StoredCatalog};
 
@@ -176,13 +176,17 @@ impl Publisher {
         let shown = if is_file { self.show_file(published) } else { self.show(published) };
         match shown {
             Ok((shown, true)) => {
-                let version = Value::Number(shown.snapshot.version);
+                let version = LogValue::Number(shown.snapshot.version);
                 log_line(&self.log, Message::CatalogChanged, &[("version", version)]);
             }
             Ok((_, false)) => {}
             Err(error) => {
                 let error = error.to_string();
-                log_line(&self.log, Message::CatalogUnconfirmed, &[("error", Value::Text(&error))]);
+                log_line(
+                    &self.log,
+                    Message::CatalogUnconfirmed,
+                    &[("error", LogValue::Text(&error))],
+                );
             }
         }
     }
@@ -233,9 +237,9 @@ impl Publisher {
 
     /// A client beside the shards' was refused something by Redis: where that is a right, the
     /// keeper looks which one.
-    pub(crate) fn redis_failed(&self, error: &AskError) {
-        if matches!(error, AskError::Refused { kind: Refusal::Denied, .. }) {
-            self.mesh.board.report_denied();
+    pub(crate) fn redis_failed(&self, error: &RedisError) {
+        if matches!(error, RedisError::Refused { kind: RedisRefusal::Denied, .. }) {
+            self.mesh.redis_status.report_denied();
         }
     }
 
@@ -251,7 +255,7 @@ impl Publisher {
             if !ids.is_empty() {
                 let count = u64::try_from(ids.len()).unwrap_or(u64::MAX);
                 let ids = ids.join(" ");
-                let fields = [("popups", Value::Text(&ids)), ("count", Value::Number(count))];
+                let fields = [("popups", LogValue::Text(&ids)), ("count", LogValue::Number(count))];
                 log_line(&self.log, message, &fields);
             }
         }
@@ -264,10 +268,10 @@ impl Publisher {
 
     pub(super) fn log_changed(&self, context: EditContext<'_>, known: &KnownPopup) {
         let fields = [
-            ("popup", Value::Text(context.id)),
-            ("version", Value::Number(u64::from(known.stored.version))),
-            ("status", Value::Text(known.status.word())),
-            ("who", Value::Text(context.who)),
+            ("popup", LogValue::Text(context.id)),
+            ("version", LogValue::Number(u64::from(known.stored.version))),
+            ("status", LogValue::Text(known.status.word())),
+            ("who", LogValue::Text(context.who)),
         ];
         log_line(&self.log, Message::PopupChanged, &fields);
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{KnownPopup, PublishError, Published, log_line, settings_of};
 use crate::popups_file::{self, PopupsFile, PopupsFileError};
-use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_config::Config;
 use nudged_domain::catalog::compile::{CatalogEntry, compile, compile_unstored};
 use nudged_domain::catalog::snapshot::{Settings, Snapshot, Status};
@@ -99,7 +99,8 @@ fn read_stored(stored: Vec<StoredPopup>, definitions: &Definitions, log: &Log) -
             }
             Err(errors) => {
                 let error = errors.first().map(ToString::to_string).unwrap_or_default();
-                let fields = [("popup", Value::Text(&stored.id)), ("error", Value::Text(&error))];
+                let fields =
+                    [("popup", LogValue::Text(&stored.id)), ("error", LogValue::Text(&error))];
                 log_line(log, Message::CatalogRefused, &fields);
             }
         }

@@ -18,7 +18,7 @@ use super::{PublishError, Published, Publisher, Reloaded, log_line, log_warnings
 use crate::overrides;
 use crate::popups_file::PopupsFile;
 use nudged_base::limits::FILE_STATUSES_MS;
-use nudged_base::telemetry::log::{Message, Value};
+use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_config::{Config, Difference, reloadable_difference};
 use nudged_domain::catalog::overrides::OverridePlace;
 use nudged_domain::catalog::snapshot::Status;
@@ -58,7 +58,7 @@ impl Publisher {
                     _ => Message::CatalogRefused,
                 };
                 for line in error.lines() {
-                    log_line(&self.log, message, &[("error", Value::Text(&line))]);
+                    log_line(&self.log, message, &[("error", LogValue::Text(&line))]);
                 }
             }
         }
@@ -144,7 +144,7 @@ impl Publisher {
         let mut reloaded = self.finish(difference, &shown, is_changed)?;
         if file.is_some() {
             let why = why.to_string();
-            log_line(&self.log, Message::FileWaits, &[("error", Value::Text(&why))]);
+            log_line(&self.log, Message::FileWaits, &[("error", LogValue::Text(&why))]);
             reloaded.warnings.push(format!("{why}: {WAITS}"));
         }
         Ok(reloaded)
@@ -214,7 +214,7 @@ impl Publisher {
         }
         let (entries, problem) = overrides::known_at_start(&config);
         if let Some(problem) = problem {
-            log_line(&self.log, Message::OverridesUnread, &[("error", Value::Text(&problem))]);
+            log_line(&self.log, Message::OverridesUnread, &[("error", LogValue::Text(&problem))]);
         }
         // What comes from a copy may be older than what SQL has: it is brought there once more.
         let place = if is_file_pending { OverridePlace::Memory } else { OverridePlace::Sql };
@@ -225,14 +225,14 @@ impl Publisher {
 
     fn log_reload(&self, reloaded: &Reloaded, waiting_anew: &[&str]) {
         if reloaded.is_changed {
-            let version = Value::Number(reloaded.version);
+            let version = LogValue::Number(reloaded.version);
             log_line(&self.log, Message::CatalogChanged, &[("version", version)]);
         }
         for (message, keys) in
             [(Message::ConfigReloaded, &reloaded.applied[..]), (Message::ConfigWaits, waiting_anew)]
         {
             if !keys.is_empty() {
-                log_line(&self.log, message, &[("keys", Value::Text(&keys.join(" ")))]);
+                log_line(&self.log, message, &[("keys", LogValue::Text(&keys.join(" ")))]);
             }
         }
     }

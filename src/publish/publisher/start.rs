@@ -6,7 +6,7 @@ use super::prepare::Definitions;
 use super::{PublishError, log_line};
 use crate::catalog_copy;
 use crate::shared_catalog::SharedCatalog;
-use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_config::Config;
 use nudged_store::{Store, StoredCatalog};
 
@@ -39,8 +39,8 @@ pub(super) fn newest_copy(config: &Config, log: &Log) -> Option<StoredCatalog> {
     let in_directory = catalog_copy::read(&config.data);
     let copy = in_redis.into_iter().chain(in_directory).max_by_key(|copy| copy.version)?;
     let fields = [
-        ("error", Value::Text("SQL does not answer; the node starts with a copy")),
-        ("version", Value::Number(copy.version)),
+        ("error", LogValue::Text("SQL does not answer; the node starts with a copy")),
+        ("version", LogValue::Number(copy.version)),
     ];
     log_line(log, Message::CatalogStale, &fields);
     Some(copy)

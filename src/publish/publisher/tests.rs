@@ -132,11 +132,11 @@ fn a_json_file_and_one_that_is_no_text() {
 
 #[test]
 fn keys_are_asked_for_on_every_listener() {
-    use nudged_config::Secret;
+    use nudged_config::SecretText;
     let config = Config {
         listen: vec!["127.0.0.1:0".parse().unwrap(), "0.0.0.0:0".parse().unwrap()],
-        keys: nudged_config::Keys {
-            server: vec![Secret::new("0123456789abcdef".to_owned())],
+        keys: nudged_config::KeySettings {
+            server: vec![SecretText::new("0123456789abcdef".to_owned())],
             public: Vec::new(),
         },
         ..Config::default()

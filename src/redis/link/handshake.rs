@@ -6,16 +6,16 @@
 //!                                                                     ──> CONFIG
 //! ```
 
-use crate::decode::Frame;
 use crate::encode::{self, CHANNEL_PREFIX};
+use crate::frame::RespFrame;
+use crate::frame::Words;
 use crate::greeting;
-use crate::link::{LinkSettings, Server, Unfit};
-use crate::refusal::Refusal;
+use crate::link::{Incompatible, LinkSettings, RedisServer};
+use crate::refusal::RedisRefusal;
 use crate::scan::Protocol;
-use crate::words::Words;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum HandshakeStep {
     Hello,
     /// So many replies to what stands for HELLO in the old protocol.
     Old(usize),
@@ -30,31 +30,36 @@ enum Step {
 /// How far a connection has introduced itself.
 #[derive(Debug)]
 pub(super) struct Handshake {
-    step: Step,
+    step: HandshakeStep,
     protocol: Protocol,
-    server: Server,
+    server: RedisServer,
 }
 
 /// What a reply of the handshake leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum HandshakeProgress {
     /// More has to come.
     Going,
     /// It is over.
-    Done(Server),
+    Done(RedisServer),
     /// The connection has to be closed: the server is not ready, or out of step.
     Failed,
     /// The connection has to be closed, and somebody has to change a setting.
-    Unfit(Unfit),
+    Incompatible(Incompatible),
 }
 
 impl Handshake {
     /// Begins one: appends its first command.
     pub fn begin(settings: &LinkSettings, output: &mut Vec<u8>) -> Handshake {
         greeting::hello(output, settings);
-        let server =
-            Server { run: 0, resp3: true, subscribed: false, evicts: true, syncs_always: None };
-        Handshake { step: Step::Hello, protocol: Protocol::Resp3, server }
+        let server = RedisServer {
+            run: 0,
+            resp3: true,
+            subscribed: false,
+            evicts: true,
+            syncs_always: None,
+        };
+        Handshake { step: HandshakeStep::Hello, protocol: Protocol::Resp3, server }
     }
 
     /// What the connection speaks, as far as it is known.
@@ -66,69 +71,71 @@ impl Handshake {
     pub fn take(
         &mut self,
         settings: &LinkSettings,
-        frame: &Frame<'_>,
+        frame: &RespFrame<'_>,
         output: &mut Vec<u8>,
-    ) -> Progress {
-        if let Frame::Push(words) = frame {
+    ) -> HandshakeProgress {
+        if let RespFrame::Push(words) = frame {
             return self.take_push(settings, words);
         }
         let error = match frame {
-            Frame::Error(text) => Some(Refusal::of(text)),
+            RespFrame::Error(text) => Some(RedisRefusal::of(text)),
             _ => None,
         };
         match (self.step, error) {
-            (Step::Hello, None) => self.ask_the_rest(settings, output),
-            (Step::Hello, Some(_)) => {
-                let Frame::Error(text) = frame else { return Progress::Failed };
+            (HandshakeStep::Hello, None) => self.ask_the_rest(settings, output),
+            (HandshakeStep::Hello, Some(_)) => {
+                let RespFrame::Error(text) = frame else { return HandshakeProgress::Failed };
                 if !greeting::is_old_protocol(text) {
                     return refused(frame, "hello");
                 }
                 self.protocol = Protocol::Resp2;
                 self.server.resp3 = false;
-                self.step = Step::Old(greeting::old_hello(output, settings));
+                self.step = HandshakeStep::Old(greeting::old_hello(output, settings));
             }
-            (Step::Old(_), Some(_)) => return refused_old(frame),
-            (Step::Old(1), None) => self.ask_the_rest(settings, output),
-            (Step::Old(left), None) => self.step = Step::Old(left - 1),
-            (Step::Select, Some(Refusal::Other)) => return Progress::Unfit(Unfit::NoDatabase),
-            (Step::Select, Some(_)) => return refused(frame, "select"),
-            (Step::Select, None) => self.step = after_select(settings, self.server.resp3),
+            (HandshakeStep::Old(_), Some(_)) => return refused_old(frame),
+            (HandshakeStep::Old(1), None) => self.ask_the_rest(settings, output),
+            (HandshakeStep::Old(left), None) => self.step = HandshakeStep::Old(left - 1),
+            (HandshakeStep::Select, Some(RedisRefusal::Other)) => {
+                return HandshakeProgress::Incompatible(Incompatible::NoDatabase);
+            }
+            (HandshakeStep::Select, Some(_)) => return refused(frame, "select"),
+            (HandshakeStep::Select, None) => self.step = after_select(settings, self.server.resp3),
             // In order, so before the first confirmation it is the refusal of all of them.
-            (Step::Subscribe(0), Some(_)) => self.step = Step::Server,
-            (Step::Subscribe(_), _) => return Progress::Failed,
-            (Step::Server, None) => {
-                let Frame::Text(info) = frame else { return Progress::Failed };
+            (HandshakeStep::Subscribe(0), Some(_)) => self.step = HandshakeStep::Server,
+            (HandshakeStep::Subscribe(_), _) => return HandshakeProgress::Failed,
+            (HandshakeStep::Server, None) => {
+                let RespFrame::Text(info) = frame else { return HandshakeProgress::Failed };
                 match greeting::run_of_info(info) {
                     Ok(run) => self.server.run = run,
-                    Err(unfit) => return Progress::Unfit(unfit),
+                    Err(unfit) => return HandshakeProgress::Incompatible(unfit),
                 }
-                self.step = Step::Memory;
+                self.step = HandshakeStep::Memory;
             }
-            (Step::Server, Some(_)) => return refused(frame, "info"),
-            (Step::Memory, _) => {
-                if let Frame::Text(info) = frame {
+            (HandshakeStep::Server, Some(_)) => return refused(frame, "info"),
+            (HandshakeStep::Memory, _) => {
+                if let RespFrame::Text(info) = frame {
                     self.server.evicts = greeting::evicts(info);
                 }
-                self.step = Step::Config;
+                self.step = HandshakeStep::Config;
             }
-            (Step::Config, _) => {
+            (HandshakeStep::Config, _) => {
                 self.server.syncs_always = greeting::syncs_always(frame);
-                return Progress::Done(self.server);
+                return HandshakeProgress::Done(self.server);
             }
         }
-        Progress::Going
+        HandshakeProgress::Going
     }
 
-    fn take_push(&mut self, settings: &LinkSettings, words: &Words<'_>) -> Progress {
-        let is_confirmed = words.iter().next() == Some(Frame::Text(b"subscribe"));
-        if let (Step::Subscribe(confirmed), true) = (self.step, is_confirmed) {
-            self.step = Step::Subscribe(confirmed + 1);
+    fn take_push(&mut self, settings: &LinkSettings, words: &Words<'_>) -> HandshakeProgress {
+        let is_confirmed = words.iter().next() == Some(RespFrame::Text(b"subscribe"));
+        if let (HandshakeStep::Subscribe(confirmed), true) = (self.step, is_confirmed) {
+            self.step = HandshakeStep::Subscribe(confirmed + 1);
             if confirmed + 1 == settings.subscriptions.len() {
                 self.server.subscribed = true;
-                self.step = Step::Server;
+                self.step = HandshakeStep::Server;
             }
         }
-        Progress::Going
+        HandshakeProgress::Going
     }
 
     /// The protocol is known: everything else is asked at once.
@@ -137,7 +144,7 @@ impl Handshake {
             let mut digits = itoa::Buffer::new();
             let database = digits.format(settings.database).as_bytes();
             encode::words(output, &[b"SELECT", database]);
-            self.step = Step::Select;
+            self.step = HandshakeStep::Select;
         } else {
             self.step = after_select(settings, self.server.resp3);
         }
@@ -160,27 +167,31 @@ impl Handshake {
     }
 }
 
-fn after_select(settings: &LinkSettings, is_resp3: bool) -> Step {
-    if is_resp3 && !settings.subscriptions.is_empty() { Step::Subscribe(0) } else { Step::Server }
+fn after_select(settings: &LinkSettings, is_resp3: bool) -> HandshakeStep {
+    if is_resp3 && !settings.subscriptions.is_empty() {
+        HandshakeStep::Subscribe(0)
+    } else {
+        HandshakeStep::Server
+    }
 }
 
 /// What the refusal of a command leads to.
-fn refused(frame: &Frame<'_>, command: &'static str) -> Progress {
+fn refused(frame: &RespFrame<'_>, command: &'static str) -> HandshakeProgress {
     match frame {
-        Frame::Error(text) if text.starts_with(b"NOPERM") => {
-            Progress::Unfit(Unfit::Denied(command))
+        RespFrame::Error(text) if text.starts_with(b"NOPERM") => {
+            HandshakeProgress::Incompatible(Incompatible::Denied(command))
         }
-        Frame::Error(text) if Refusal::of(text) == Refusal::Denied => {
-            Progress::Unfit(Unfit::NotLetIn)
+        RespFrame::Error(text) if RedisRefusal::of(text) == RedisRefusal::Denied => {
+            HandshakeProgress::Incompatible(Incompatible::NotLetIn)
         }
-        _ => Progress::Failed,
+        _ => HandshakeProgress::Failed,
     }
 }
 
 /// The old protocol says of a wrong password that it is an error, and no more.
-fn refused_old(frame: &Frame<'_>) -> Progress {
+fn refused_old(frame: &RespFrame<'_>) -> HandshakeProgress {
     match refused(frame, "auth and +client|setname") {
-        Progress::Failed => Progress::Unfit(Unfit::NotLetIn),
+        HandshakeProgress::Failed => HandshakeProgress::Incompatible(Incompatible::NotLetIn),
         unfit => unfit,
     }
 }

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use crate::command::{Failure, Reply};
-use crate::refusal::Refusal;
+use crate::command::{CommandFailure, Reply};
+use crate::refusal::RedisRefusal;
 use nudged_base::ids::{Partition, Revision};
-use nudged_config::Secret;
+use nudged_config::SecretText;
 
 /// How a link speaks to its server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct LinkSettings {
     /// The ACL user; `None` for `default`.
     pub user: Option<String>,
     /// The password; without one the link does not authenticate.
-    pub password: Option<Secret>,
+    pub password: Option<SecretText>,
     /// The number of the database.
     pub database: u32,
     /// The name of the connection in `CLIENT LIST`, without spaces.
@@ -66,7 +66,7 @@ impl Default for BreakerSettings {
 
 /// What a link wants of its driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkWish {
+pub enum LinkRequest {
     /// A new connection. Answered by `connected`, or by `broken` where there is none.
     Connect,
     /// The connection is given up: nothing of it is told to the link from now on.
@@ -78,12 +78,12 @@ pub enum LinkWish {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkEvent {
     /// Commands can be sent (`Link::is_open` tells when: the breaker has a word in it).
-    Up(Server),
+    Up(RedisServer),
     /// The connection is lost, with the subscription.
     Down,
     /// The server can't be used as it is: somebody has to change a setting. The link goes on
     /// trying, slowly.
-    Unfit(Unfit),
+    Incompatible(Incompatible),
     /// A command was refused for want of a right, for the first time since one was done.
     Denied,
     /// The deadline of a command has passed; its reply may still come, late.
@@ -98,7 +98,7 @@ pub enum LinkEvent {
         /// Whether `Expired` went before.
         late: bool,
         /// What came of it.
-        result: Result<Reply, Failure>,
+        result: Result<Reply, CommandFailure>,
     },
     /// A node has changed a user's state.
     Changed {
@@ -113,7 +113,7 @@ pub enum LinkEvent {
 
 /// The server behind a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Server {
+pub struct RedisServer {
     /// Which run of the server this is: a hash of its `run_id` (`redis::greeting::run_of`).
     pub run: u64,
     /// Whether it speaks RESP3.
@@ -128,7 +128,7 @@ pub struct Server {
 
 /// Why a server can't be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unfit {
+pub enum Incompatible {
     /// It does not let us in (NOAUTH, WRONGPASS).
     NotLetIn,
     /// It denies a command without which there is no connection (NOPERM).
@@ -141,21 +141,21 @@ pub enum Unfit {
     Unnamed,
 }
 
-impl fmt::Display for Unfit {
+impl fmt::Display for Incompatible {
     /// What is wrong with the server, and what mends it, for people.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Unfit::NotLetIn => "Redis refuses the login: set user and password in redis.url",
-            Unfit::Denied(command) => {
+            Incompatible::NotLetIn => "Redis refuses the login: set user and password in redis.url",
+            Incompatible::Denied(command) => {
                 return write!(
                     formatter,
                     "Redis denies nudged +{command}: grant the rights in \
                      vendor-config/redis/users.acl"
                 );
             }
-            Unfit::TooOld => "Redis is older than 7.0: upgrade it",
-            Unfit::NoDatabase => "Redis has no database with the number in redis.url",
-            Unfit::Unnamed => "Redis does not report its run_id: allow INFO",
+            Incompatible::TooOld => "Redis is older than 7.0: upgrade it",
+            Incompatible::NoDatabase => "Redis has no database with the number in redis.url",
+            Incompatible::Unnamed => "Redis does not report its run_id: allow INFO",
         })
     }
 }
@@ -183,7 +183,7 @@ pub enum BreakerState {
 
 /// Counts since the link was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LinkFigures {
+pub struct LinkMetrics {
     /// Commands that were taken.
     pub commands: u64,
     /// Replies in time, errors included.
@@ -195,7 +195,7 @@ pub struct LinkFigures {
     /// Commands whose outcome is not known.
     pub unknown: u64,
     /// Errors by kind.
-    pub refused: [u64; Refusal::COUNT],
+    pub refused: [u64; RedisRefusal::COUNT],
     /// Scripts that the server did not have.
     pub noscript: u64,
     /// Connections that were asked for after the first.

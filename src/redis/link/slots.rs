@@ -8,18 +8,18 @@
 
 use std::collections::VecDeque;
 
-use crate::command::Command;
+use crate::command::RedisCommand;
 use crate::encode;
-use crate::reply::Expected;
+use crate::reply::ReplyShape;
 use crate::scripts::Script;
 use nudged_base::time::MonoNs;
 
 /// A command on its way.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Slot {
+pub(super) struct CommandSlot {
     /// `None` for the link's own probe.
     pub ticket: Option<u64>,
-    pub expected: Expected,
+    pub expected: ReplyShape,
     pub script: Option<Script>,
     /// When it expires.
     pub deadline: MonoNs,
@@ -41,8 +41,8 @@ pub(super) struct Slot {
 
 /// The pipeline.
 #[derive(Debug, Default)]
-pub(super) struct Slots {
-    slots: VecDeque<Slot>,
+pub(super) struct CommandSlots {
+    slots: VecDeque<CommandSlot>,
     log: Vec<u8>,
     /// The place of `log[0]`.
     base: u64,
@@ -50,7 +50,7 @@ pub(super) struct Slots {
     sent: u64,
 }
 
-impl Slots {
+impl CommandSlots {
     pub fn len(&self) -> usize {
         self.slots.len()
     }
@@ -60,21 +60,26 @@ impl Slots {
         self.log.len()
     }
 
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut CommandSlot> {
         self.slots.iter_mut()
     }
 
     /// Appends a command; the caller has asked for room.
-    pub fn push(&mut self, ticket: Option<u64>, command: &Command<'_>, times: Times) -> &mut Slot {
+    pub fn push(
+        &mut self,
+        ticket: Option<u64>,
+        command: &RedisCommand<'_>,
+        times: Times,
+    ) -> &mut CommandSlot {
         let begin = self.end();
         let script = encode::command(&mut self.log, command);
-        let slot = Slot {
+        let slot = CommandSlot {
             ticket,
             expected: match command {
-                Command::Read { .. } | Command::Fill { .. } => Expected::Value,
-                Command::Commit(_) => Expected::Commit,
-                Command::Meta { .. } => Expected::Meta,
-                Command::Ping => Expected::Pong,
+                RedisCommand::Read { .. } | RedisCommand::Fill { .. } => ReplyShape::Value,
+                RedisCommand::Commit(_) => ReplyShape::Commit,
+                RedisCommand::Meta { .. } => ReplyShape::Meta,
+                RedisCommand::Ping => ReplyShape::Pong,
             },
             script,
             deadline: times.deadline,
@@ -93,13 +98,13 @@ impl Slots {
 
     /// Takes the command that the next reply answers; `None` where none was sent. Its bytes stay
     /// until `forget_answered`.
-    pub fn pop(&mut self) -> Option<Slot> {
+    pub fn pop(&mut self) -> Option<CommandSlot> {
         let is_sent = self.slots.front().is_some_and(|slot| slot.begin < self.sent);
         if is_sent { self.slots.pop_front() } else { None }
     }
 
     /// Appends a command again that was just popped, with its script's body.
-    pub(crate) fn push_with_body(&mut self, mut slot: Slot, script: Script, now: MonoNs) {
+    pub(crate) fn push_with_body(&mut self, mut slot: CommandSlot, script: Script, now: MonoNs) {
         let from = usize::try_from(slot.begin - self.base).expect("within the log");
         let mut sent = Vec::with_capacity(slot.length);
         sent.extend_from_slice(&self.log[from..from + slot.length]);
@@ -133,7 +138,7 @@ impl Slots {
     }
 
     /// Keeps the slots that `keep` wants, for another connection: all will be sent again.
-    pub fn retain(&mut self, mut keep: impl FnMut(&mut Slot) -> bool) {
+    pub fn retain(&mut self, mut keep: impl FnMut(&mut CommandSlot) -> bool) {
         let mut log = Vec::new();
         self.slots.retain_mut(|slot| {
             if !keep(slot) {

@@ -38,7 +38,7 @@ fn meta(number: u64) -> String {
 impl Bench {
     fn new(settings: LinkSettings) -> Bench {
         let mut link = Link::new(Arc::new(settings), 7);
-        assert_eq!(link.wish(), Some(LinkWish::Connect));
+        assert_eq!(link.wish(), Some(LinkRequest::Connect));
         link.tick(MonoNs(0));
         Bench { link, now: MonoNs(0), sent: Vec::new() }
     }
@@ -77,7 +77,7 @@ impl Bench {
     /// Asks for a meta; its right answer is `meta(ticket)`.
     fn ask(&mut self, ticket: u64) -> Result<(), NotSent> {
         let partition = Partition(u16::try_from(ticket).unwrap());
-        let sent = self.link.send(self.now, ticket, &Command::Meta { partition });
+        let sent = self.link.send(self.now, ticket, &RedisCommand::Meta { partition });
         self.flush();
         sent
     }
@@ -86,7 +86,7 @@ impl Bench {
         std::iter::from_fn(|| self.link.next_event()).collect()
     }
 
-    fn wishes(&mut self) -> Vec<LinkWish> {
+    fn wishes(&mut self) -> Vec<LinkRequest> {
         std::iter::from_fn(|| self.link.wish()).collect()
     }
 
@@ -97,12 +97,12 @@ impl Bench {
 
 fn answered(ticket: u64, late: bool) -> LinkEvent {
     let at = nudged_base::time::WallMs(5);
-    let phase = crate::command::Phase::Open;
+    let phase = crate::command::PartitionPhase::Open;
     let meta = Meta { at, epoch: Some(1), counter: ticket, phase, is_doubted: false };
     LinkEvent::Reply { ticket, late, result: Ok(Reply::Meta(meta)) }
 }
 
-fn failed(ticket: u64, late: bool, failure: Failure) -> LinkEvent {
+fn failed(ticket: u64, late: bool, failure: CommandFailure) -> LinkEvent {
     LinkEvent::Reply { ticket, late, result: Err(failure) }
 }
 
@@ -122,9 +122,9 @@ fn a_connection_that_nobody_speaks_on_is_asked_and_given_up_where_it_is_dead() {
     bench.pass(LINK_IDLE_MS);
     bench.pass(2 * settings().deadline_ms);
     assert_eq!(bench.events(), [LinkEvent::Down]);
-    assert_eq!(bench.wishes(), [LinkWish::Close]);
+    assert_eq!(bench.wishes(), [LinkRequest::Close]);
     bench.pass(0);
-    assert_eq!(bench.wishes(), [LinkWish::Connect]);
+    assert_eq!(bench.wishes(), [LinkRequest::Connect]);
 }
 
 #[test]
@@ -175,29 +175,29 @@ fn an_old_protocol_and_denied_channels_are_lived_with() {
     bench.link.renew(bench.now);
     assert_eq!(bench.events(), [LinkEvent::Down]);
     bench.pass(200);
-    assert_eq!(bench.wishes(), [LinkWish::Close, LinkWish::Connect], "and asks anew");
+    assert_eq!(bench.wishes(), [LinkRequest::Close, LinkRequest::Connect], "and asks anew");
 }
 
 #[test]
 fn an_unfit_server_is_asked_again_slowly() {
     for (replies, unfit) in [
-        (vec!["-WRONGPASS no".to_owned() + "\r\n"], Unfit::NotLetIn),
-        (vec!["-NOAUTH no\r\n".to_owned()], Unfit::NotLetIn),
-        (vec![HELLO.to_owned(), about("6.2.0")], Unfit::TooOld),
-        (vec![HELLO.to_owned(), bulk("x:y")], Unfit::Unnamed),
-        (vec![HELLO.to_owned(), "-NOPERM info\r\n".to_owned()], Unfit::Denied("info")),
+        (vec!["-WRONGPASS no".to_owned() + "\r\n"], Incompatible::NotLetIn),
+        (vec!["-NOAUTH no\r\n".to_owned()], Incompatible::NotLetIn),
+        (vec![HELLO.to_owned(), about("6.2.0")], Incompatible::TooOld),
+        (vec![HELLO.to_owned(), bulk("x:y")], Incompatible::Unnamed),
+        (vec![HELLO.to_owned(), "-NOPERM info\r\n".to_owned()], Incompatible::Denied("info")),
     ] {
         let mut bench = Bench::new(settings());
         bench.link.connected(bench.now);
         for reply in replies {
             bench.say(&reply);
         }
-        assert_eq!(bench.events(), [LinkEvent::Unfit(unfit)]);
-        assert_eq!(bench.wishes(), [LinkWish::Close]);
+        assert_eq!(bench.events(), [LinkEvent::Incompatible(unfit)]);
+        assert_eq!(bench.wishes(), [LinkRequest::Close]);
         bench.pass(999);
         assert_eq!(bench.wishes(), []);
         bench.pass(1);
-        assert_eq!(bench.wishes(), [LinkWish::Connect]);
+        assert_eq!(bench.wishes(), [LinkRequest::Connect]);
     }
 }
 
@@ -226,12 +226,12 @@ fn a_frozen_connection_is_given_up_at_twice_the_deadline() {
     assert_eq!(bench.events(), [LinkEvent::Expired { ticket: 1 }]);
     assert_eq!(bench.wishes(), []);
     bench.pass(1);
-    let unknown = Failure::Unknown;
+    let unknown = CommandFailure::Unknown;
     assert_eq!(
         bench.events(),
         [LinkEvent::Down, failed(1, true, unknown), failed(2, false, unknown)]
     );
-    assert_eq!(bench.wishes(), [LinkWish::Close]);
+    assert_eq!(bench.wishes(), [LinkRequest::Close]);
     assert_eq!(bench.ask(3), Err(NotSent::Closed));
 }
 
@@ -241,10 +241,10 @@ fn bytes_that_are_no_reply_end_the_connection() {
         let mut bench = Bench::up(settings());
         bench.ask(1).unwrap();
         bench.say(bytes);
-        let unknown = failed(1, false, Failure::Unknown);
+        let unknown = failed(1, false, CommandFailure::Unknown);
         let events = bench.events();
         assert!(events.contains(&unknown) && events.contains(&LinkEvent::Down), "{bytes}");
-        assert_eq!((bench.wishes(), events.len()), (vec![LinkWish::Close], 2), "{bytes}");
+        assert_eq!((bench.wishes(), events.len()), (vec![LinkRequest::Close], 2), "{bytes}");
         assert_eq!(bench.link.figures().malformed, 1);
     }
     let mut bench = Bench::up(settings());
@@ -286,7 +286,8 @@ fn a_lost_connections_commands_are_sent_again_once() {
     assert!(until > bench.now);
     bench.now = until;
     bench.link.tick(bench.now);
-    let unknown = [failed(2, true, Failure::Unknown), failed(3, true, Failure::Unknown)];
+    let unknown =
+        [failed(2, true, CommandFailure::Unknown), failed(3, true, CommandFailure::Unknown)];
     let expired = [2, 3].map(|ticket| LinkEvent::Expired { ticket });
     assert_eq!(bench.events(), [expired, unknown].concat());
 
@@ -301,14 +302,18 @@ fn a_lost_connections_commands_are_sent_again_once() {
     bench.say(&meta(1));
     bench.link.broken(bench.now);
     bench.pass(0);
-    assert_eq!(bench.wishes(), [LinkWish::Connect], "at once, for it was steady");
+    assert_eq!(bench.wishes(), [LinkRequest::Connect], "at once, for it was steady");
     bench.events();
     bench.greet();
     bench.flush();
     bench.say(&meta(2));
     assert_eq!(bench.events(), [answered(2, false)]);
     bench.link.broken(bench.now);
-    assert_eq!(bench.events(), [LinkEvent::Down, failed(3, false, Failure::Unknown)], "only once");
+    assert_eq!(
+        bench.events(),
+        [LinkEvent::Down, failed(3, false, CommandFailure::Unknown)],
+        "only once"
+    );
     assert_eq!(bench.link.figures().retries, 2);
 }
 
@@ -320,7 +325,7 @@ fn retries_are_earned() {
         bench.ask(ticket).unwrap();
     }
     bench.link.broken(bench.now);
-    let unknown = |ticket| failed(ticket, false, Failure::Unknown);
+    let unknown = |ticket| failed(ticket, false, CommandFailure::Unknown);
     assert_eq!(bench.events(), [LinkEvent::Down, unknown(3), unknown(4)]);
 }
 
@@ -333,7 +338,7 @@ fn errors_open_the_breaker_and_one_command_closes_it() {
     }
     assert_eq!(bench.events().len(), 5);
     assert_eq!(bench.ask(6), Err(NotSent::Closed));
-    assert_eq!(bench.link.figures().refused[Refusal::Loading.index()], 5);
+    assert_eq!(bench.link.figures().refused[RedisRefusal::Loading.index()], 5);
     bench.sent.clear();
     bench.pass(100);
     bench.flush();
@@ -421,11 +426,11 @@ fn a_connection_that_is_not_made_is_tried_again_with_growing_delays() {
         assert!((longest / 2..=longest).contains(&delay), "{delay} of {longest}");
         bench.now = until;
         bench.link.tick(bench.now);
-        assert_eq!(bench.wishes(), [LinkWish::Connect]);
+        assert_eq!(bench.wishes(), [LinkRequest::Connect]);
     }
     // Neither a connection nor a greeting may hang.
     bench.pass(LINK_HANDSHAKE_MS);
-    assert_eq!(bench.wishes(), [LinkWish::Close]);
+    assert_eq!(bench.wishes(), [LinkRequest::Close]);
 }
 
 /// A step of the world.
@@ -500,7 +505,7 @@ proptest! {
             for wish in bench.wishes() {
                 waiting.clear();
                 bench.sent.clear();
-                if wish == LinkWish::Connect {
+                if wish == LinkRequest::Connect {
                     bench.link.connected(bench.now);
                     bench.say(HELLO);
                     bench.say(&about("7.0.15"));

@@ -4,13 +4,13 @@
 use std::collections::VecDeque;
 
 use super::{Arbitration, Attempt, Core, RedisUsers, Users, Waiter};
-use crate::seam::{BoardView, Effect, Input, Outbox};
+use crate::seam::{Effect, Input, Outbox, RedisStatusView};
 use crate::users::redis::Arbiter;
 use crate::users::redis::merging::MergeProgress;
 use crate::users::redis::replies::Resumed;
 use nudged_base::clock::Now;
-use nudged_redis::link::{BreakerState, LinkWish};
-use nudged_redis::refusal::Refusal;
+use nudged_redis::link::{BreakerState, LinkRequest};
+use nudged_redis::refusal::RedisRefusal;
 
 impl Core {
     /// Whether an input is of the link's connection; acts upon it then.
@@ -138,7 +138,7 @@ impl Core {
         counters.redis_link_late.set(figures.late);
         counters.redis_link_unknown.set(figures.unknown);
         counters.redis_link_refused.set(figures.refused.iter().sum());
-        for (kind, name) in Refusal::ALL {
+        for (kind, name) in RedisRefusal::ALL {
             counters.redis_refused.of(name).set(figures.refused[kind.index()]);
         }
         counters.redis_link_noscript.set(figures.noscript);
@@ -157,10 +157,10 @@ impl Core {
     }
 
     /// What the keeper lets the shards do.
-    pub(super) fn on_board(&mut self, board: BoardView) {
-        self.view.ready = board.takes_traffic && !self.view.closing;
+    pub(super) fn on_redis_status(&mut self, redis_status: RedisStatusView) {
+        self.view.ready = redis_status.takes_traffic && !self.view.closing;
         if let Some((_, arbiter)) = self.by_redis() {
-            arbiter.on_board(board);
+            arbiter.on_redis_status(redis_status);
         }
     }
 }
@@ -171,8 +171,8 @@ impl Arbiter {
         let connection = self.connection();
         while let Some(wish) = self.next_wish() {
             outbox.push(match wish {
-                LinkWish::Connect => Effect::Connect { connection },
-                LinkWish::Close => Effect::Close { connection, reset: true },
+                LinkRequest::Connect => Effect::Connect { connection },
+                LinkRequest::Close => Effect::Close { connection, reset: true },
             });
         }
         if let Some(buffer) = self.next_output() {

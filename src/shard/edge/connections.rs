@@ -20,11 +20,13 @@ use nudged_base::clock::Now;
 use nudged_base::limits::{BUFFERS_POOLED_MAX, LINGER_TIMEOUT_MS, TICK_MS};
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::time::MonoNs;
-use nudged_http::connection::{self, Answer, Connection, Ending, Expiry, SendFailed, Timeouts};
-use nudged_http::early::Begun;
+use nudged_http::connection::{
+    self, Answer, Connection, ConnectionEnd, Expiry, SendFailed, Timeouts,
+};
+use nudged_http::early::HeadArrival;
 use nudged_http::head::Request;
 use nudged_http::pool::BufferPool;
-use nudged_http::reply::Frame;
+use nudged_http::reply::ResponseFlags;
 
 /// No deadline.
 const NEVER: u32 = u32::MAX;
@@ -181,7 +183,7 @@ impl Connections {
             return;
         }
         let mut buffer = self.pool.take();
-        let (begun, cors) = (Begun::of(bytes), &turn.view.rules.cors);
+        let (begun, cors) = (HeadArrival::of(bytes), &turn.view.rules.cors);
         api_early::write_overloaded(&begun, cors, turn.view.date.as_str(), &mut buffer);
         turn.outbox.push(Effect::Send { connection: number, buffer });
     }
@@ -224,7 +226,7 @@ impl Connections {
         &mut self,
         turn: &mut ShardTurn<'_>,
         to: RequestSlot,
-        write: impl FnOnce(&mut Vec<u8>, &Frame<'_>),
+        write: impl FnOnce(&mut Vec<u8>, &ResponseFlags<'_>),
     ) -> bool {
         let is_sparing = self.is_beyond_bound();
         let Connections { entries, pool, counters, .. } = self;
@@ -388,12 +390,12 @@ impl Connections {
             outbox.push(Effect::Send { connection: number, buffer });
         }
         match entry.http.ending() {
-            Ending::Open => {}
-            Ending::ShutDown => {
+            ConnectionEnd::Open => {}
+            ConnectionEnd::ShutDown => {
                 entry.http.shut_down(now);
                 outbox.push(Effect::ShutDown { connection: number });
             }
-            Ending::Close => return self.close(number, false, outbox),
+            ConnectionEnd::Close => return self.close(number, false, outbox),
         }
         let is_paused = !entry.http.wants_reading();
         if is_paused != entry.is_paused {
@@ -453,10 +455,10 @@ where
 fn http_turn<'t>(
     early: &'t ShardEarlyAnswers<'_>,
     pool: &'t mut BufferPool,
-) -> connection::Turn<'t> {
+) -> connection::ConnectionTurn<'t> {
     let ShardEarlyAnswers { view, now, .. } = early;
     let (now, date) = (now.mono, view.date.as_str());
-    connection::Turn { now, date, timeouts: &view.timeouts, pool, early }
+    connection::ConnectionTurn { now, date, timeouts: &view.timeouts, pool, early }
 }
 
 /// The tick that a time falls into.

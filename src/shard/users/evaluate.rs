@@ -18,7 +18,7 @@ use nudged_api::verdict::{PlacedVerdict, Verdict};
 use nudged_base::clock::Now;
 use nudged_base::event_kind::EventKind;
 use nudged_base::ids::LaneSequence;
-use nudged_base::telemetry::log::{Message, Value};
+use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_base::time::MonoNs;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::choose::{self, Decision};
@@ -70,8 +70,10 @@ impl Users {
         let shown = shown_of(token);
         let state = &mut self.scratch.state;
         let verdict = apply::event(state, shown, event.action, event.ts, now.wall);
-        let fields =
-            [("popup", Value::Text(token.popup)), ("action", Value::Text(event.action.as_str()))];
+        let fields = [
+            ("popup", LogValue::Text(token.popup)),
+            ("action", LogValue::Text(event.action.as_str())),
+        ];
         self.log_user(now, Message::EventTaken, token.user, fields);
         match verdict {
             EventVerdict::TooLate => Verdict::TOO_LATE,
@@ -213,7 +215,7 @@ impl Users {
             Decision::Show { popup, .. } => (&snapshot.popups[popup as usize].id, ""),
             Decision::Nothing { reason, .. } => ("", reason.as_str()),
         };
-        let fields = [("popup", Value::Text(popup)), ("reason", Value::Text(reason))];
+        let fields = [("popup", LogValue::Text(popup)), ("reason", LogValue::Text(reason))];
         self.log_user(now, Message::Decided, user, fields);
     }
 

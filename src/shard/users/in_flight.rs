@@ -17,7 +17,7 @@ use nudged_base::ids::{Partition, Revision};
 use nudged_base::limits::{IN_FLIGHT_MAX, PARKED_BYTES_MAX, PARKED_MAX};
 use nudged_base::slab::{Handle, Slab};
 use nudged_base::time::{MonoNs, WallMs};
-use nudged_redis::command::{RequestId, Value};
+use nudged_redis::command::{RequestId, UserValue};
 
 /// A command that needs a user's state, and who waits for its outcome.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ pub enum Stage {
     Read,
     /// SQL is asked: the shard does not know the user, or Redis has nothing, or this, and can't
     /// vouch for it.
-    Sql(Option<Value>),
+    Sql(Option<UserValue>),
     /// What SQL knew is put into Redis.
     Fill,
     /// A change is committed.

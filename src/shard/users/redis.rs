@@ -45,14 +45,14 @@ use pursuit::Pursuit;
 use super::Users;
 use super::unmerged::{RecoveredUnmerged, UnmergedTable};
 use crate::fanout::Fanouts;
-use crate::seam::{BoardView, Learned};
+use crate::seam::{Learned, RedisStatusView};
 use nudged_base::clock::Now;
 use nudged_base::ids::{LaneSequence, Partition, Revision, Sequence, ShardId};
 use nudged_base::mix::STEP;
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::state::slice::Slice;
-use nudged_redis::command::{Command, Meta, RequestId};
-use nudged_redis::link::{Link, LinkSettings, Server};
+use nudged_redis::command::{Meta, RedisCommand, RequestId};
+use nudged_redis::link::{Link, LinkSettings, RedisServer};
 
 /// Where the records of commits go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,11 +107,11 @@ pub struct Arbiter {
     partitions: Partitions,
     /// Events of several users, who are executed one by one.
     fanouts: Fanouts,
-    server: Option<Server>,
+    server: Option<RedisServer>,
     /// Copies older than this are not trusted, since nobody told of changes; `None` while nobody
     /// does.
     subscribed_at_ms: Option<u64>,
-    board: BoardView,
+    redis_status: RedisStatusView,
     /// From when on a connection is given up that is not as it should be: one on which nobody
     /// tells of changes, or to another run than the keeper's.
     renew_at: MonoNs,
@@ -154,7 +154,7 @@ impl Arbiter {
             fanouts: Fanouts::default(),
             server: None,
             subscribed_at_ms: None,
-            board: BoardView::default(),
+            redis_status: RedisStatusView::default(),
             renew_at: MonoNs(0),
             compared_run: 0,
             to_compare: Vec::new(),
@@ -190,18 +190,18 @@ impl Arbiter {
     /// one that every node has compared.
     pub(crate) fn is_usable(&self, now: MonoNs) -> bool {
         let is_fit = self.server.is_some_and(|server| {
-            server.run == self.board.cleared_run && self.keeps_promise(server)
+            server.run == self.redis_status.cleared_run && self.keeps_promise(server)
         });
-        let Learned { is_denied, is_replica, .. } = self.board.learned;
-        let is_let = self.board.cleared_run != 0 && !is_denied && !is_replica;
+        let Learned { is_denied, is_replica, .. } = self.redis_status.learned;
+        let is_let = self.redis_status.cleared_run != 0 && !is_denied && !is_replica;
         is_fit && is_let && self.carrier.is_open(now)
     }
 
     /// Whether what a server answers survives as much as `ack` says. One that does not say how it
     /// syncs is not believed.
-    fn keeps_promise(&self, server: Server) -> bool {
+    fn keeps_promise(&self, server: RedisServer) -> bool {
         // The keeper looks again and again, and a connection was told once.
-        let Learned { run, syncs_always, .. } = self.board.learned;
+        let Learned { run, syncs_always, .. } = self.redis_status.learned;
         let syncs_always = if run == server.run { syncs_always } else { server.syncs_always };
         !self.setup.needs_sync || syncs_always == Some(true)
     }
@@ -262,8 +262,8 @@ impl Arbiter {
 
     /// Whether a miss proves nothing: values may vanish by themselves.
     fn may_vanish(&self) -> bool {
-        let evicts =
-            self.server.is_some_and(|server| server.evicts) || self.board.learned.is_evicting;
+        let evicts = self.server.is_some_and(|server| server.evicts)
+            || self.redis_status.learned.is_evicting;
         self.setup.ttl_ms > 0 || evicts
     }
 }
@@ -320,7 +320,7 @@ impl Arbiter {
     /// Sends what nobody waits for while there is room: comparisons, and what is pursued.
     pub(crate) fn pump(&mut self, now: MonoNs) {
         while let Some(partition) = self.to_compare.last().copied() {
-            let command = Command::Meta { partition };
+            let command = RedisCommand::Meta { partition };
             if self.carrier.send(now, compare_ticket(partition), &command).is_err() {
                 return;
             }

@@ -30,7 +30,7 @@ use crate::value::{Row, SqlValue, Unreadable};
 use nudged_base::limits::{
     MYSQL_LOCK_WAIT_S, MYSQL_STATEMENT_BYTES_MAX, MYSQL_STATEMENT_BYTES_MIN,
 };
-use nudged_config::{Mysql as Settings, Secret};
+use nudged_config::{MysqlSettings as Settings, SecretText};
 
 /// What each connection is told first, whatever its server was set to for everybody: texts are
 /// UTF-8 and nothing is cut to fit; times are UTC; a statement stands alone and a COMMIT ends its
@@ -97,7 +97,7 @@ impl Remote {
     ///
     /// # Errors
     /// Where the url can't be read.
-    pub(crate) fn new(url: &Secret, settings: &Settings) -> Result<Remote, StoreError> {
+    pub(crate) fn new(url: &SecretText, settings: &Settings) -> Result<Remote, StoreError> {
         let (hosts, server) = address::hosts(url.expose())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| StoreError::Runtime { source })?;

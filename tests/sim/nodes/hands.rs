@@ -3,7 +3,7 @@
 //! it, and the view that they have.
 
 use nudged_base::clock::Now;
-use nudged_redis::ask::{Answer, Ask, AskError, Command, command, only};
+use nudged_redis::request::{CommandWords, OwnedReply, RedisError, RedisRequest, command, only};
 use nudged_redis::scripts::hash_of;
 
 use super::pipes::{Asked, Pipes, Seat};
@@ -14,7 +14,7 @@ use super::scene::{MS, Scene, US};
 pub struct Asker {
     seat: Seat,
     /// What of the question that is under way was answered.
-    answers: Vec<Answer>,
+    answers: Vec<OwnedReply>,
     is_given_up: bool,
     /// How often it has connected.
     pub connects: u64,
@@ -23,16 +23,16 @@ pub struct Asker {
 /// How far a question is.
 pub enum Carried {
     /// It is over.
-    Over(Result<Vec<Answer>, AskError>),
+    Over(Result<Vec<OwnedReply>, RedisError>),
     /// It goes on at this time.
     Later(u64),
 }
 
 /// The commands of a question; of a script that is unknown, its text is the second.
-fn commands_of(ask: &Ask) -> Vec<Command> {
+fn commands_of(ask: &RedisRequest) -> Vec<CommandWords> {
     match ask {
-        Ask::Pipeline(commands) | Ask::Each(commands) => commands.clone(),
-        Ask::Script { body, key, arguments } => {
+        RedisRequest::Pipeline(commands) | RedisRequest::Each(commands) => commands.clone(),
+        RedisRequest::Script { body, key, arguments } => {
             let words = |name: &[u8], what: &[u8]| {
                 let head = command(&[name, what, b"1", key.as_bytes()]);
                 head.into_iter().chain(arguments.iter().cloned()).collect()
@@ -47,16 +47,16 @@ impl Asker {
     pub fn go_on(
         &mut self,
         node: usize,
-        ask: &Ask,
+        ask: &RedisRequest,
         pipes: &mut Pipes,
         scene: &mut Scene,
     ) -> Carried {
         if std::mem::take(&mut self.is_given_up) {
-            return self.fails(AskError::Timeout);
+            return self.fails(RedisError::Timeout);
         }
         let commands = commands_of(ask);
         let left = &commands[self.answers.len()..];
-        let is_script = matches!(ask, Ask::Script { .. });
+        let is_script = matches!(ask, RedisRequest::Script { .. });
         let is_cut = is_script || left.len() > 1 && scene.streams.keeper.one_in(4);
         let count = match is_cut {
             true if is_script => 1,
@@ -74,11 +74,10 @@ impl Asker {
                 return Carried::Later(until);
             }
             Asked::Broken => {
-                return self.fails(AskError::Connection(std::io::Error::other("it broke")));
+                return self.fails(RedisError::Connection(std::io::Error::other("it broke")));
             }
         }
-        let is_unknown =
-            |answer: &Answer| matches!(answer, Answer::Error(text) if text.starts_with("NOSCRIPT"));
+        let is_unknown = |answer: &OwnedReply| matches!(answer, OwnedReply::Error(text) if text.starts_with("NOSCRIPT"));
         let is_over = match is_script {
             true => !self.answers.last().is_some_and(is_unknown),
             false => self.answers.len() == commands.len(),
@@ -90,7 +89,7 @@ impl Asker {
         Carried::Over(if is_script { only(answers).map(|one| vec![one]) } else { Ok(answers) })
     }
 
-    fn fails(&mut self, error: AskError) -> Carried {
+    fn fails(&mut self, error: RedisError) -> Carried {
         self.answers.clear();
         Carried::Over(Err(error))
     }

@@ -11,7 +11,7 @@ use nudged_background::keeper::rounds::{
 };
 use nudged_background::lists::assignment::ListAssignment;
 use nudged_base::time::MonoNs;
-use nudged_redis::refusal::Refusal;
+use nudged_redis::refusal::RedisRefusal;
 
 use super::hands::{Asker, Carried};
 use super::node::Node;
@@ -43,7 +43,7 @@ impl KeeperSide {
             node,
             token: format!("{node}-{life}"),
             sql_from: MonoNs(0),
-            times_ms: (nudged_config::Redis::default().deadline.0, 0),
+            times_ms: (nudged_config::RedisSettings::default().deadline.0, 0),
             needs_sync: false,
             lists,
             sizes: SIZES,
@@ -129,13 +129,13 @@ impl Node {
         View {
             now: scene.clocks(self.index),
             is_stopping: false,
-            own_compared: self.board.run_compared_by_all(),
-            own_lost: self.board.lost().collect(),
-            own_cleared: Some(self.board.cleared_run()).filter(|run| *run != 0),
+            own_compared: self.redis_status.run_compared_by_all(),
+            own_lost: self.redis_status.lost().collect(),
+            own_cleared: Some(self.redis_status.cleared_run()).filter(|run| *run != 0),
             progress: self.progress(),
             denials: 0,
             unfit: None,
-            refused: [0; Refusal::COUNT],
+            refused: [0; RedisRefusal::COUNT],
             connects: self.keeper.asker.connects,
         }
     }
@@ -144,18 +144,18 @@ impl Node {
         let told = format!("{notice:.60?}");
         match notice {
             Notice::Learn(learned) => {
-                let before = self.board.learned();
-                self.board.learn(learned);
+                let before = self.redis_status.learned();
+                self.redis_status.learn(learned);
                 if before != learned {
                     self.wake_shards(scene);
                 }
                 return;
             }
             Notice::ClearLosses(partitions) => {
-                partitions.iter().for_each(|partition| self.board.settle(*partition));
+                partitions.iter().for_each(|partition| self.redis_status.settle(*partition));
             }
             Notice::Clear(run) => {
-                self.board.clear_run(run);
+                self.redis_status.clear_run(run);
                 self.wake_shards(scene);
             }
             Notice::WakeShards => return self.wake_shards(scene),

@@ -14,8 +14,8 @@ use nudged_journal::lane::Ack;
 use nudged_journal::reader::Tail;
 use nudged_journal::recovery::{self, RecoverOptions, recover};
 use nudged_journal::segment::SetId;
-use nudged_runtime::board::{Board, Found};
-use nudged_runtime::wake::Sleeper;
+use nudged_runtime::redis_status::{RedisStatus, ServerFound};
+use nudged_runtime::wake::Waker;
 use nudged_shard::seam::{Effect, Hop, HopReply, ShardReport, UserRead};
 
 use super::journal::Journal;
@@ -101,7 +101,7 @@ pub struct Node {
     /// Who drains lists, where records queue there.
     pub lists: Option<Lists>,
     /// Between shards and keeper.
-    pub board: Board,
+    pub redis_status: RedisStatus,
     /// Watermarks.
     pub marks: Marks,
     /// It listens: its journal has taken records.
@@ -139,9 +139,9 @@ impl Node {
         let tail = seek().expect("the journal has what SQL lacks");
         let left = unmerged::collect(disk, seek().expect("as before"), end);
         let left = left.expect("the disk can be read");
-        let sleepers = (0..shards).map(|_| Arc::new(Sleeper::new().expect("a descriptor")));
-        let board = Board::new(sleepers.collect()).expect("a descriptor");
-        unmerged::announce(&board, &left, end, shards);
+        let wakers = (0..shards).map(|_| Arc::new(Waker::new().expect("a descriptor")));
+        let redis_status = RedisStatus::new(wakers.collect()).expect("a descriptor");
+        unmerged::announce(&redis_status, &left, end, shards);
         let clock = NodeClock::start(scene.mono(index), scene.wall(index), recovered.start.newest);
         let claim = claimed.map(|(claim, _)| claim);
         let writer = Writer::new(index, claim, tail, applied);
@@ -160,8 +160,18 @@ impl Node {
         let keeper = KeeperSide::new(node_id, scene.nodes[index].life, share);
         let marks = Marks { written: end, applied, is_refusing: false };
         let is_ready = false;
-        let mut node =
-            Node { index, shards, journal, writer, reader, keeper, lists, board, marks, is_ready };
+        let mut node = Node {
+            index,
+            shards,
+            journal,
+            writer,
+            reader,
+            keeper,
+            lists,
+            redis_status,
+            marks,
+            is_ready,
+        };
         for shard in 0..node.shards.len() {
             node.shards[shard].wake(index, shard, scene);
         }
@@ -199,7 +209,7 @@ impl Node {
 
     /// A shard's turn; gives what the network has to do, and what goes to the journal.
     pub fn turn(&mut self, shard: usize, scene: &mut Scene) -> Vec<Effect> {
-        let news = (self.marks, self.board.view());
+        let news = (self.marks, self.redis_status.view());
         let effects = self.shards[shard].turn((self.index, shard), news, scene);
         let mut outside = Vec::new();
         for effect in effects {
@@ -223,7 +233,7 @@ impl Node {
                 other => outside.push(other),
             }
         }
-        if self.board.lost_count() > 0 {
+        if self.redis_status.lost_count() > 0 {
             self.keeper.hurry(self.index, scene);
         }
         outside
@@ -232,16 +242,19 @@ impl Node {
     fn report(&mut self, shard: ShardId, report: ShardReport) {
         match report {
             ShardReport::Lost(partition) => {
-                self.board.report_lost(partition);
+                self.redis_status.report_lost(partition);
             }
             ShardReport::Run { run, evicts, syncs_always } => {
-                self.board.report_found(shard, Found::Server { run, evicts, syncs_always });
+                self.redis_status
+                    .report_found(shard, ServerFound::Server { run, evicts, syncs_always });
             }
-            ShardReport::Denied => self.board.report_denied(),
-            ShardReport::Unfit(unfit) => self.board.report_found(shard, Found::Unfit(unfit)),
-            ShardReport::Compared { run } => self.board.report_compared(shard, run),
+            ShardReport::Denied => self.redis_status.report_denied(),
+            ShardReport::Incompatible(unfit) => {
+                self.redis_status.report_found(shard, ServerFound::Incompatible(unfit))
+            }
+            ShardReport::Compared { run } => self.redis_status.report_compared(shard, run),
             ShardReport::Journal { acked, unmerged } => {
-                self.board.report_journal(shard, acked, unmerged);
+                self.redis_status.report_journal(shard, acked, unmerged);
             }
             ShardReport::Promised { .. } => unreachable!("it goes to the journal"),
         }

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use nudged_redis::ask::Answer;
+use nudged_redis::request::OwnedReply;
 
 use super::fresh::States;
 use super::node::Arrival;
@@ -35,7 +35,7 @@ struct Pipe {
 /// What a question came to.
 pub enum Asked {
     /// Everything was executed.
-    Answers(Vec<Answer>),
+    Answers(Vec<OwnedReply>),
     /// The connection is lost; nobody knows how far it came.
     Broken,
     /// Redis is silent: to be asked again then.
@@ -354,7 +354,7 @@ impl Pipes {
         let draw = &mut scene.streams.keeper;
         let is_cut = !scene.is_calm && outside.cuts > 0 && draw.one_in(60);
         let count = if is_cut { draw.index(commands.len() + 1) } else { commands.len() };
-        let answers: Vec<Answer> = commands[..count]
+        let answers: Vec<OwnedReply> = commands[..count]
             .iter()
             .map(|words| self.redis.execute(scene.redis_ms(), words))
             .collect();

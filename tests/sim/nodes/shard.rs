@@ -13,7 +13,7 @@ use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Level, Log};
 use nudged_redis::link::LinkSettings;
 use nudged_shard::core::{Core, CoreSetup};
-use nudged_shard::seam::{BoardView, Effect, Input, Outbox, Step};
+use nudged_shard::seam::{Effect, Input, Outbox, RedisStatusView, Step};
 use nudged_shard::users::redis::{ArbiterSetup, RecordQueue};
 use nudged_shard::users::unmerged::RecoveredUnmerged;
 use nudged_shard::view::Rules;
@@ -58,7 +58,7 @@ pub struct Shard {
     tick_due: u64,
     turn_at: Option<u64>,
     seen: (Sequence, bool),
-    board_seen: BoardView,
+    status_seen: RedisStatusView,
     /// What has arrived, by lane.
     pub queues: Vec<VecDeque<Arrival>>,
     outbox: Outbox,
@@ -86,7 +86,7 @@ fn arbiter(
     (end, left): (Sequence, RecoveredUnmerged),
 ) -> ArbiterSetup {
     let Place { node, shard, shards } = *place;
-    let defaults = nudged_config::Redis::default();
+    let defaults = nudged_config::RedisSettings::default();
     let own = |partition: &Partition| partition.home(shards) == shard;
     let link = LinkSettings {
         name: format!("node{node}-{}", shard.0),
@@ -151,7 +151,7 @@ impl Shard {
             tick_due: scene.now,
             turn_at: None,
             seen: (Sequence(0), false),
-            board_seen: BoardView::default(),
+            status_seen: RedisStatusView::default(),
             queues: (0..lanes).map(|_| VecDeque::new()).collect(),
             outbox: Outbox::default(),
             lines: Vec::new(),
@@ -184,14 +184,14 @@ impl Shard {
     pub fn turn(
         &mut self,
         (node, index): (usize, usize),
-        (marks, board): (Marks, BoardView),
+        (marks, redis_status): (Marks, RedisStatusView),
         scene: &mut Scene,
     ) -> Vec<Effect> {
         if self.turn_at.is_none_or(|at| at > scene.now) {
             return Vec::new(); // Woken before this.
         }
         self.turn_at = None;
-        self.run((node, index), (marks, board), scene);
+        self.run((node, index), (marks, redis_status), scene);
         self.turns += 1;
         if self.queues.iter().any(|queue| !queue.is_empty()) {
             self.wake(node, index, scene);
@@ -204,7 +204,7 @@ impl Shard {
     fn run(
         &mut self,
         (node, index): (usize, usize),
-        (marks, board): (Marks, BoardView),
+        (marks, redis_status): (Marks, RedisStatusView),
         scene: &mut Scene,
     ) {
         let mono = scene.mono(node);
@@ -218,9 +218,9 @@ impl Shard {
             let input = Input::Journal { accepting: !marks.is_refusing, applied: marks.applied };
             self.core.step(now, input, &mut self.outbox);
         }
-        if self.board_seen != board {
-            self.board_seen = board;
-            self.core.step(now, Input::Board(board), &mut self.outbox);
+        if self.status_seen != redis_status {
+            self.status_seen = redis_status;
+            self.core.step(now, Input::RedisStatus(redis_status), &mut self.outbox);
         }
         for _ in 0..scene.streams.schedule.skewed(64) {
             let count = self.queues.iter().filter(|queue| !queue.is_empty()).count();

@@ -140,15 +140,15 @@ impl Sql {
         assert!(batch.rejected.is_empty(), "every record fits: {:?}", batch.rejected);
         assert!(batch.erases.is_empty(), "nobody is erased here");
         for row in &batch.events {
-            let key = (row.decision.to_string(), row.kind.number());
+            let key = (row.decision.to_string(), row.record.kind.number());
             let place = (owners[row.index], row.sequence);
             let before = self.places.insert(place, key.clone());
             assert!(before.is_none_or(|before| before == key), "{place:?} has other content");
             self.events.entry(key).or_insert_with(|| Event {
-                at: row.at.0,
+                at: row.record.at.0,
                 user: row.user.expect("nobody is erased here").to_owned(),
-                popup: row.popup.to_owned(),
-                revision: row.revision,
+                popup: row.record.popup.to_owned(),
+                revision: row.record.revision,
             });
         }
         for row in &batch.withdrawn {

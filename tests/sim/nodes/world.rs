@@ -116,10 +116,10 @@ impl World {
         self.run_for(LIVENESS_NS);
         for (index, node) in self.nodes.iter().enumerate() {
             let node = node.as_ref().expect("it was started");
-            assert!(node.board.is_open(), "node {index} may not decide by Redis");
+            assert!(node.redis_status.is_open(), "node {index} may not decide by Redis");
             let rebuild = node.keeper.machine.keeper().rebuild();
             assert!(rebuild.is_none(), "node {index} sees a rebuild: {rebuild:?}");
-            let unmerged = node.board.first_unmerged();
+            let unmerged = node.redis_status.first_unmerged();
             assert!(unmerged.is_none(), "node {index} has not merged {unmerged:?}");
             let has_all = node.writer.following.has_all(node.marks.written);
             assert!(has_all, "SQL lacks records of node {index}");

@@ -67,8 +67,8 @@ impl Node {
         }
         let (node, records_max) = (self.index, scene.records_max());
         let input = self.of_sql(sql, scene);
-        let Node { writer, board, marks, .. } = self;
-        let may_pass = |sequence, user: UserKey| board.may_pass(sequence, user);
+        let Node { writer, redis_status, marks, .. } = self;
+        let may_pass = |sequence, user: UserKey| redis_status.may_pass(sequence, user);
         let around = Around { now: scene.clocks(node), disk, written: marks.written, records_max };
         writer.following.step(&around, &may_pass, input);
         let applied = writer.following.machine.highest_applied();

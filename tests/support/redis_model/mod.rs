@@ -6,7 +6,7 @@ mod scripts;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use nudged_redis::ask::Answer;
+use nudged_redis::request::OwnedReply;
 use nudged_redis::scripts::hash_of;
 
 use scripts::Script;
@@ -52,20 +52,22 @@ pub struct Redis {
     pub commits: Vec<(Vec<u8>, Vec<u8>, bool)>,
 }
 
-fn integer(count: usize) -> Answer {
-    Answer::Int(i64::try_from(count).expect("counts fit"))
+fn integer(count: usize) -> OwnedReply {
+    OwnedReply::Int(i64::try_from(count).expect("counts fit"))
 }
 
 fn number<T: std::str::FromStr>(word: &[u8]) -> Option<T> {
     std::str::from_utf8(word).ok()?.parse().ok()
 }
 
-fn text(text: &str) -> Answer {
-    Answer::Text(text.as_bytes().to_vec())
+fn text(text: &str) -> OwnedReply {
+    OwnedReply::Text(text.as_bytes().to_vec())
 }
 
-fn wrong_type() -> Answer {
-    Answer::Error("WRONGTYPE Operation against a key holding the wrong kind of value".to_owned())
+fn wrong_type() -> OwnedReply {
+    OwnedReply::Error(
+        "WRONGTYPE Operation against a key holding the wrong kind of value".to_owned(),
+    )
 }
 
 impl Redis {
@@ -87,7 +89,7 @@ impl Redis {
     }
 
     /// Executes a command at a time by the server's clock.
-    pub fn execute(&mut self, now: i64, words: &[Vec<u8>]) -> Answer {
+    pub fn execute(&mut self, now: i64, words: &[Vec<u8>]) -> OwnedReply {
         let due = |(_, at): &(&Vec<u8>, &i64)| **at <= now;
         while let Some(key) = self.data.expires.iter().find(due).map(|(key, _)| key.clone()) {
             self.data.expires.remove(&key);
@@ -96,21 +98,21 @@ impl Redis {
         let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
         match words.as_slice() {
             [b"PING"] => text("PONG"),
-            [b"HELLO", ..] => Answer::List(vec![text("proto"), Answer::Int(3)]),
+            [b"HELLO", ..] => OwnedReply::List(vec![text("proto"), OwnedReply::Int(3)]),
             [b"INFO", sections @ ..] => self.info(sections),
-            [b"CONFIG", b"GET", ..] => Answer::List(
+            [b"CONFIG", b"GET", ..] => OwnedReply::List(
                 ["appendfsync", "everysec", "appendonly", "yes"].into_iter().map(text).collect(),
             ),
             [b"SCRIPT", b"LOAD", body] => {
                 let hash = hash_of(std::str::from_utf8(body).expect("scripts are text"));
                 self.scripts.insert(hash);
-                Answer::Text(hash.to_vec())
+                OwnedReply::Text(hash.to_vec())
             }
             [b"EVALSHA", hash, rest @ ..] => {
                 let known = self.scripts.iter().find(|known| known.as_slice() == *hash).copied();
                 match known {
                     Some(hash) => self.evaluate(now, &hash, rest),
-                    None => Answer::Error("NOSCRIPT No matching script.".to_owned()),
+                    None => OwnedReply::Error("NOSCRIPT No matching script.".to_owned()),
                 }
             }
             [b"EVAL", body, rest @ ..] => {
@@ -122,14 +124,14 @@ impl Redis {
         }
     }
 
-    fn evaluate(&mut self, now: i64, hash: &[u8; 40], rest: &[&[u8]]) -> Answer {
+    fn evaluate(&mut self, now: i64, hash: &[u8; 40], rest: &[&[u8]]) -> OwnedReply {
         let script = Script::of(hash).expect("a script of ours");
         let count: usize = number(rest[0]).expect("a count of keys");
         let (keys, arguments) = rest[1..].split_at(count);
         script.run(self, now, keys, arguments)
     }
 
-    fn info(&self, sections: &[&[u8]]) -> Answer {
+    fn info(&self, sections: &[&[u8]]) -> OwnedReply {
         let policy = if self.is_evicting { "allkeys-lru" } else { "noeviction" };
         let section = |section: &&[u8]| match *section {
             b"server" => format!("redis_version:7.0.15\r\nrun_id:run{}\r\n", self.run),
@@ -145,9 +147,11 @@ impl Redis {
         self.evicted += u64::from(self.delete(key));
     }
 
-    fn plain(&mut self, now: i64, words: &[&[u8]]) -> Answer {
+    fn plain(&mut self, now: i64, words: &[&[u8]]) -> OwnedReply {
         match words {
-            [b"GET", key] => self.get(key).map_or(Answer::Nil, |held| Answer::Text(held.to_vec())),
+            [b"GET", key] => {
+                self.get(key).map_or(OwnedReply::Nil, |held| OwnedReply::Text(held.to_vec()))
+            }
             [b"SET", key, value] => {
                 self.set(key, value.to_vec(), None);
                 text("OK")
@@ -160,10 +164,10 @@ impl Redis {
             [b"DEL", key] => integer(usize::from(self.delete(key))),
             [b"HMGET", key, fields @ ..] => {
                 let field = |name: &&[u8]| match self.field(key, name) {
-                    Some(value) => Answer::Text(value.to_vec()),
-                    None => Answer::Nil,
+                    Some(value) => OwnedReply::Text(value.to_vec()),
+                    None => OwnedReply::Nil,
                 };
-                Answer::List(fields.iter().map(field).collect())
+                OwnedReply::List(fields.iter().map(field).collect())
             }
             [b"HSET", key, pairs @ ..] => {
                 let count = pairs.chunks(2).filter(|pair| self.set_field(key, pair[0], pair[1]));
@@ -171,22 +175,22 @@ impl Redis {
             }
             [b"SADD", key, members @ ..] => self.add(key, members),
             [b"SMEMBERS", key] => match self.data.keys.get(*key) {
-                None => Answer::List(Vec::new()),
+                None => OwnedReply::List(Vec::new()),
                 Some(Held::Set(set)) => {
-                    Answer::List(set.iter().cloned().map(Answer::Text).collect())
+                    OwnedReply::List(set.iter().cloned().map(OwnedReply::Text).collect())
                 }
                 Some(_) => wrong_type(),
             },
             [b"EXPIRE", key, seconds] => {
                 let seconds: i64 = number(seconds).expect("a time");
                 self.data.expires.insert(key.to_vec(), now + 1_000 * seconds);
-                Answer::Int(1)
+                OwnedReply::Int(1)
             }
             [b"LLEN", key] => integer(self.list(key).map_or(0, VecDeque::len)),
             [b"LRANGE", key, b"0", last] => {
                 let count = number::<usize>(last).expect("a place") + 1;
                 let list = self.list(key).into_iter().flatten().take(count);
-                Answer::List(list.cloned().map(Answer::Text).collect())
+                OwnedReply::List(list.cloned().map(OwnedReply::Text).collect())
             }
             [b"SCAN", cursor, b"MATCH", _, b"COUNT", count] => self.scan(cursor, count),
             other => unreachable!("nodes do not send {other:?}"),
@@ -195,7 +199,7 @@ impl Redis {
 
     /// Keys of users in the order of their hashes, which is the cursor: keys that come and go do
     /// not move the others.
-    fn scan(&self, cursor: &[u8], count: &[u8]) -> Answer {
+    fn scan(&self, cursor: &[u8], count: &[u8]) -> OwnedReply {
         let from: u32 = number(cursor).expect("a cursor");
         let count: usize = number(count).expect("a count");
         let is_user = |key: &&Vec<u8>| {
@@ -207,11 +211,11 @@ impl Redis {
         keys.retain(|(hash, _)| *hash >= from);
         let next = keys.get(count).map_or(0, |(hash, _)| *hash);
         let keys = keys.into_iter().take_while(|(hash, _)| next == 0 || *hash < next);
-        let keys = keys.map(|(_, key)| Answer::Text(key)).collect();
-        Answer::List(vec![text(&next.to_string()), Answer::List(keys)])
+        let keys = keys.map(|(_, key)| OwnedReply::Text(key)).collect();
+        OwnedReply::List(vec![text(&next.to_string()), OwnedReply::List(keys)])
     }
 
-    fn add(&mut self, key: &[u8], members: &[&[u8]]) -> Answer {
+    fn add(&mut self, key: &[u8], members: &[&[u8]]) -> OwnedReply {
         let empty = || Held::Set(BTreeSet::new());
         let Held::Set(set) = self.data.keys.entry(key.to_vec()).or_insert_with(empty) else {
             return wrong_type();
@@ -309,16 +313,16 @@ impl Redis {
 }
 
 /// Appends an answer as the newer protocol has it.
-pub fn write_answer(answer: &Answer, out: &mut Vec<u8>) {
+pub fn write_answer(answer: &OwnedReply, out: &mut Vec<u8>) {
     match answer {
-        Answer::Nil => out.extend_from_slice(b"_\r\n"),
-        Answer::Int(number) => out.extend_from_slice(format!(":{number}\r\n").as_bytes()),
-        Answer::Text(text) => write_text(text, out),
-        Answer::List(list) => {
+        OwnedReply::Nil => out.extend_from_slice(b"_\r\n"),
+        OwnedReply::Int(number) => out.extend_from_slice(format!(":{number}\r\n").as_bytes()),
+        OwnedReply::Text(text) => write_text(text, out),
+        OwnedReply::List(list) => {
             out.extend_from_slice(format!("*{}\r\n", list.len()).as_bytes());
             list.iter().for_each(|answer| write_answer(answer, out));
         }
-        Answer::Error(text) => out.extend_from_slice(format!("-{text}\r\n").as_bytes()),
+        OwnedReply::Error(text) => out.extend_from_slice(format!("-{text}\r\n").as_bytes()),
     }
 }
 

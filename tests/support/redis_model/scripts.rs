@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use nudged_background::keeper::scripts as keeper;
-use nudged_redis::ask::Answer;
+use nudged_redis::request::OwnedReply;
 use nudged_redis::scripts::{Script as Shards, hash_of};
 
 use super::Redis;
@@ -61,8 +61,8 @@ fn is_forever(ttl: &[u8], now: i64) -> Option<i64> {
     (ttl != b"0").then(|| now + number(ttl))
 }
 
-fn texts(words: Vec<Vec<u8>>) -> Answer {
-    Answer::List(words.into_iter().map(Answer::Text).collect())
+fn texts(words: Vec<Vec<u8>>) -> OwnedReply {
+    OwnedReply::List(words.into_iter().map(OwnedReply::Text).collect())
 }
 
 /// A partition's meta as the scripts read it.
@@ -84,10 +84,15 @@ impl Meta {
         }
     }
 
-    fn answer(&self, now: i64) -> Vec<Answer> {
+    fn answer(&self, now: i64) -> Vec<OwnedReply> {
         let mark: &[u8] = if self.is_doubted { b"v" } else { b"" };
-        let phase = Answer::Text([&self.phase, mark].concat());
-        vec![Answer::Int(now), Answer::Int(self.epoch), Answer::Int(self.counter), phase]
+        let phase = OwnedReply::Text([&self.phase, mark].concat());
+        vec![
+            OwnedReply::Int(now),
+            OwnedReply::Int(self.epoch),
+            OwnedReply::Int(self.counter),
+            phase,
+        ]
     }
 }
 
@@ -98,14 +103,16 @@ impl Script {
     }
 
     /// Runs it.
-    pub fn run(self, redis: &mut Redis, now: i64, keys: &[&[u8]], words: &[&[u8]]) -> Answer {
+    pub fn run(self, redis: &mut Redis, now: i64, keys: &[&[u8]], words: &[&[u8]]) -> OwnedReply {
         match self {
             Script::Read => {
                 let mut answer = Meta::of(redis, keys[1]).answer(now);
-                answer.push(redis.get(keys[0]).map_or(Answer::Nil, |v| Answer::Text(v.to_vec())));
-                Answer::List(answer)
+                answer.push(
+                    redis.get(keys[0]).map_or(OwnedReply::Nil, |v| OwnedReply::Text(v.to_vec())),
+                );
+                OwnedReply::List(answer)
             }
-            Script::Meta => Answer::List(Meta::of(redis, keys[0]).answer(now)),
+            Script::Meta => OwnedReply::List(Meta::of(redis, keys[0]).answer(now)),
             Script::Fill => fill(redis, now, keys, words),
             Script::Commit => commit(redis, now, keys, words),
             Script::Heartbeat => heartbeat(redis, now, keys[0], words[0]),
@@ -117,21 +124,21 @@ impl Script {
             Script::Refill => refill(redis, now, keys[0], words),
             Script::Trim => trim(redis, keys[0], words),
             // Nothing is refused here.
-            Script::Rights | Script::Nothing => Answer::List(Vec::new()),
+            Script::Rights | Script::Nothing => OwnedReply::List(Vec::new()),
         }
     }
 }
 
-fn commit(redis: &mut Redis, now: i64, keys: &[&[u8]], words: &[&[u8]]) -> Answer {
+fn commit(redis: &mut Redis, now: i64, keys: &[&[u8]], words: &[&[u8]]) -> OwnedReply {
     let mut meta = Meta::of(redis, keys[1]);
     let value = redis.get(keys[0]).map(<[u8]>::to_vec);
     let list = keys.get(2).copied();
     let waiting = list.and_then(|list| redis.list(list)).map_or(0, |list| list.len());
     let answer = |meta: &Meta, verdict: &str, standing: Option<Vec<u8>>| {
         let mut answer = meta.answer(now);
-        answer.push(Answer::Text(verdict.as_bytes().to_vec()));
-        answer.push(standing.map_or(Answer::Nil, Answer::Text));
-        Answer::List(answer)
+        answer.push(OwnedReply::Text(verdict.as_bytes().to_vec()));
+        answer.push(standing.map_or(OwnedReply::Nil, OwnedReply::Text));
+        OwnedReply::List(answer)
     };
     let head = |value: &[u8]| value[..value.len().min(12)].to_vec();
     let mut ids = Vec::new();
@@ -181,7 +188,7 @@ fn commit(redis: &mut Redis, now: i64, keys: &[&[u8]], words: &[&[u8]]) -> Answe
     answer(&meta, "done", None)
 }
 
-fn fill(redis: &mut Redis, now: i64, keys: &[&[u8]], words: &[&[u8]]) -> Answer {
+fn fill(redis: &mut Redis, now: i64, keys: &[&[u8]], words: &[&[u8]]) -> OwnedReply {
     let meta = Meta::of(redis, keys[1]);
     let standing = redis.get(keys[0]).map(<[u8]>::to_vec);
     let may_write =
@@ -194,11 +201,11 @@ fn fill(redis: &mut Redis, now: i64, keys: &[&[u8]], words: &[&[u8]]) -> Answer 
         standing.expect("a missing one is written")
     };
     let mut answer = meta.answer(now);
-    answer.push(Answer::Text(value));
-    Answer::List(answer)
+    answer.push(OwnedReply::Text(value));
+    OwnedReply::List(answer)
 }
 
-fn heartbeat(redis: &mut Redis, now: i64, key: &[u8], node: &[u8]) -> Answer {
+fn heartbeat(redis: &mut Redis, now: i64, key: &[u8], node: &[u8]) -> OwnedReply {
     redis.set_field(key, node, now.to_string().as_bytes());
     let nodes = redis.fields(key);
     for (node, at) in &nodes {
@@ -207,21 +214,21 @@ fn heartbeat(redis: &mut Redis, now: i64, key: &[u8], node: &[u8]) -> Answer {
         }
     }
     let nodes = nodes.into_iter().flat_map(|(node, at)| [node, at]).collect();
-    Answer::List(vec![Answer::Int(now), texts(nodes)])
+    OwnedReply::List(vec![OwnedReply::Int(now), texts(nodes)])
 }
 
-fn fence(redis: &mut Redis, key: &[u8], epoch: &[u8]) -> Answer {
+fn fence(redis: &mut Redis, key: &[u8], epoch: &[u8]) -> OwnedReply {
     if redis.field(key, b"e") != Some(epoch) {
-        return Answer::Int(0);
+        return OwnedReply::Int(0);
     }
     redis.set_field(key, b"s", b"b");
     redis.set_field(key, b"h", b"1");
-    Answer::Int(1)
+    OwnedReply::Int(1)
 }
 
-fn begin(redis: &mut Redis, key: &[u8], words: &[&[u8]]) -> Answer {
+fn begin(redis: &mut Redis, key: &[u8], words: &[&[u8]]) -> OwnedReply {
     if redis.field(key, b"e").unwrap_or_default() != words[1] {
-        return Answer::Int(0);
+        return OwnedReply::Int(0);
     }
     redis.delete(key);
     let (zero, barrier) = (b"0".as_slice(), b"b".as_slice());
@@ -231,23 +238,23 @@ fn begin(redis: &mut Redis, key: &[u8], words: &[&[u8]]) -> Answer {
     if !words[3].is_empty() {
         redis.set_field(key, b"v", words[3]);
     }
-    Answer::Int(1)
+    OwnedReply::Int(1)
 }
 
-fn doubt(redis: &mut Redis, key: &[u8], words: &[&[u8]]) -> Answer {
+fn doubt(redis: &mut Redis, key: &[u8], words: &[&[u8]]) -> OwnedReply {
     if redis.field(key, b"e") != Some(words[0]) {
-        return Answer::Int(0);
+        return OwnedReply::Int(0);
     }
     redis.set_field(key, b"v", words[1]);
-    Answer::Int(1)
+    OwnedReply::Int(1)
 }
 
-fn advance(redis: &mut Redis, key: &[u8], words: &[&[u8]]) -> Answer {
+fn advance(redis: &mut Redis, key: &[u8], words: &[&[u8]]) -> OwnedReply {
     let is_there = redis.field(key, b"e") == Some(words[0])
         && redis.field(key, b"s") == Some(words[1])
         && redis.field(key, b"h").is_none();
     if !is_there {
-        return Answer::Int(0);
+        return OwnedReply::Int(0);
     }
     match words[2] {
         b"" => redis.delete_field(key, b"s"),
@@ -255,22 +262,22 @@ fn advance(redis: &mut Redis, key: &[u8], words: &[&[u8]]) -> Answer {
             redis.set_field(key, b"s", next);
         }
     }
-    Answer::Int(1)
+    OwnedReply::Int(1)
 }
 
-fn lead(redis: &mut Redis, now: i64, key: &[u8], words: &[&[u8]]) -> Answer {
+fn lead(redis: &mut Redis, now: i64, key: &[u8], words: &[&[u8]]) -> OwnedReply {
     if redis.get(key).is_some_and(|holder| holder != words[0]) {
-        return Answer::Int(0);
+        return OwnedReply::Int(0);
     }
     if words[1] == b"0" {
         redis.delete(key);
-        return Answer::Int(0);
+        return OwnedReply::Int(0);
     }
     redis.set(key, words[0].to_vec(), Some(now + number(words[1])));
-    Answer::Int(1)
+    OwnedReply::Int(1)
 }
 
-fn refill(redis: &mut Redis, now: i64, key: &[u8], words: &[&[u8]]) -> Answer {
+fn refill(redis: &mut Redis, now: i64, key: &[u8], words: &[&[u8]]) -> OwnedReply {
     if words[2] == b"0" {
         redis.prolong(key, now + 1_576_800_000_000);
     }
@@ -282,14 +289,14 @@ fn refill(redis: &mut Redis, now: i64, key: &[u8], words: &[&[u8]]) -> Answer {
         let new = [words[0], &[0], words[1]].concat();
         redis.set(key, new, is_forever(words[2], now));
     }
-    Answer::Int(i64::from(may_write))
+    OwnedReply::Int(i64::from(may_write))
 }
 
-fn trim(redis: &mut Redis, key: &[u8], words: &[&[u8]]) -> Answer {
+fn trim(redis: &mut Redis, key: &[u8], words: &[&[u8]]) -> OwnedReply {
     let most: usize = parse(words[1]).expect("a count");
     let entries = redis.list(key).into_iter().flatten().take(most);
     let head = |entry: &&Vec<u8>| entry.len() < 12 || &entry[..12] <= words[0];
     let count = entries.take_while(head).count();
     redis.trim(key, count);
-    Answer::Int(i64::try_from(count).expect("few entries"))
+    OwnedReply::Int(i64::try_from(count).expect("few entries"))
 }

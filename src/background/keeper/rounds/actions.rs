@@ -11,13 +11,13 @@ use crate::keeper::core::{Filling, KeeperAction};
 use crate::keeper::partition_table::Vanishing;
 use crate::keeper::scripts;
 use crate::sql_failure::SqlFailure;
-use nudged_base::backoff::{Backoff, Rest};
+use nudged_base::backoff::{Backoff, Holdoff};
 use nudged_base::ids::Partition;
 use nudged_base::limits::REBUILD_LOCK_MS;
 use nudged_base::telemetry::log::Message;
 use nudged_base::time::MonoNs;
-use nudged_redis::ask::{Answer, Ask, Command, call, command, load};
-use nudged_redis::command::Phase;
+use nudged_redis::command::PartitionPhase;
+use nudged_redis::request::{CommandWords, OwnedReply, RedisRequest, call, command, load};
 
 /// Who has compared a run, and who has acknowledged an epoch, is kept for this long: a week.
 const MEMBERS_KEPT_S: &[u8] = b"604800";
@@ -62,7 +62,7 @@ pub(super) struct Actions {
     sizes: FillSizes,
     filler: Option<Filler>,
     /// Whether the rebuild that is under way may not be begun again yet.
-    begin_rest: Rest,
+    begin_rest: Holdoff,
     /// Whether it was logged that this rebuild was begun.
     is_begun_logged: bool,
 }
@@ -74,7 +74,7 @@ impl Actions {
             stage: Stage::Idle,
             sizes,
             filler: None,
-            begin_rest: Rest::new(BEGIN_BACKOFF, MonoNs(0)),
+            begin_rest: Holdoff::new(BEGIN_BACKOFF, MonoNs(0)),
             is_begun_logged: false,
         }
     }
@@ -178,29 +178,29 @@ impl Actions {
         &mut self,
         stage: Stage,
         body: &str,
-        calls: impl Iterator<Item = Command>,
+        calls: impl Iterator<Item = CommandWords>,
     ) -> Option<Effect> {
         let commands = std::iter::once(load(body)).chain(calls).collect();
-        self.wait(stage, Effect::Ask(Ask::Pipeline(commands)))
+        self.wait(stage, Effect::Ask(RedisRequest::Pipeline(commands)))
     }
 
     fn say(&mut self, common: &Common, key: String, other: Option<&str>) -> Option<Effect> {
         let node = common.node.to_string();
         let mut add = command(&[b"SADD", key.as_bytes(), node.as_bytes()]);
         add.extend(other.map(|member| member.as_bytes().to_vec()));
-        self.wait(Stage::Saying(key), Effect::Ask(Ask::Pipeline(vec![add])))
+        self.wait(Stage::Saying(key), Effect::Ask(RedisRequest::Pipeline(vec![add])))
     }
 
     fn advance(
         &mut self,
         common: &mut Common,
-        from: Phase,
+        from: PartitionPhase,
         partitions: &[(Partition, u32)],
     ) -> Option<Effect> {
         let (before, after) = match from {
-            Phase::Barrier => ("b", "f"),
-            Phase::Filling => ("f", ""),
-            Phase::Open => {
+            PartitionPhase::Barrier => ("b", "f"),
+            PartitionPhase::Filling => ("f", ""),
+            PartitionPhase::Open => {
                 common.is_news = true;
                 return None;
             }
@@ -258,7 +258,7 @@ impl Actions {
             let arguments = [&*epoch.to_string(), &*before, &*evicted, beginning.mark];
             script(scripts::BEGIN, *partition, &arguments)
         };
-        let calls: Vec<Command> = beginning.partitions.iter().map(call).collect();
+        let calls: Vec<CommandWords> = beginning.partitions.iter().map(call).collect();
         let stage = Stage::Beginning(Beginning { epoch, ..beginning });
         self.each(stage, scripts::BEGIN, calls.into_iter())
     }
@@ -281,9 +281,11 @@ impl Actions {
             }
             Stage::Saying(key) => {
                 let expire = command(&[b"EXPIRE", key.as_bytes(), MEMBERS_KEPT_S]);
-                return Ok(self.wait(Stage::Done(true), Effect::Ask(Ask::Pipeline(vec![expire]))));
+                return Ok(
+                    self.wait(Stage::Done(true), Effect::Ask(RedisRequest::Pipeline(vec![expire])))
+                );
             }
-            Stage::Leading => answers.last() == Some(&Answer::Int(1)),
+            Stage::Leading => answers.last() == Some(&OwnedReply::Int(1)),
             Stage::Beginning(beginning) => return Ok(self.seal(beginning)),
             Stage::Sealing(beginning) => {
                 self.log_begun(common, view, &beginning);
@@ -298,7 +300,7 @@ impl Actions {
     fn seal(&mut self, beginning: Beginning) -> Option<Effect> {
         let (epoch, run) = (beginning.epoch.to_string(), beginning.run.to_string());
         let words = ["HSET", scripts::REBUILD, "epoch", &*epoch, "run", &*run];
-        let seal = Ask::Pipeline(vec![command(&words.map(str::as_bytes))]);
+        let seal = RedisRequest::Pipeline(vec![command(&words.map(str::as_bytes))]);
         self.wait(Stage::Sealing(beginning), Effect::Ask(seal))
     }
 
@@ -316,10 +318,10 @@ impl Actions {
 pub(super) fn lead(common: &Common, for_ms: u64) -> Effect {
     let arguments = command(&[common.token.as_bytes(), for_ms.to_string().as_bytes()]);
     let key = scripts::LOCK.to_owned();
-    Effect::Ask(Ask::Script { body: scripts::LEAD, key, arguments })
+    Effect::Ask(RedisRequest::Script { body: scripts::LEAD, key, arguments })
 }
 
-fn script(body: &str, partition: Partition, arguments: &[&str]) -> Command {
+fn script(body: &str, partition: Partition, arguments: &[&str]) -> CommandWords {
     let arguments: Vec<&[u8]> = arguments.iter().map(|text| text.as_bytes()).collect();
     call(body, &scripts::meta_key(partition), &arguments)
 }

@@ -11,7 +11,7 @@ use crate::lists::assignment::ListAssignment;
 use crate::lists::list_key;
 use crate::lists::rendezvous::partitions_of;
 use nudged_base::ids::Partition;
-use nudged_redis::ask::{Answer, Ask, command};
+use nudged_redis::request::{OwnedReply, RedisRequest, command};
 
 #[derive(Debug)]
 pub(super) struct Backlog {
@@ -46,7 +46,7 @@ impl Backlog {
         let Input::Answered(answers) = input else { return Err(RoundError::Unasked) };
         let mut waiting = 0;
         for answer in answers? {
-            let Answer::Int(length) = answer else { return Err(RoundError::Answer("LLEN")) };
+            let OwnedReply::Int(length) = answer else { return Err(RoundError::Answer("LLEN")) };
             waiting += u64::try_from(length).unwrap_or(0);
         }
         let metrics = &self.lists.metrics[self.lane];
@@ -61,6 +61,6 @@ impl Backlog {
         self.lane = (from..metrics.len()).find(|lane| metrics[*lane].is_stale(view.now.mono))?;
         let length = |at: &Partition| command(&[b"LLEN", list_key(*at).as_bytes()]);
         let lengths = self.lists.begin(self.lane).partitions.iter().map(length).collect();
-        Some(Effect::Ask(Ask::Pipeline(lengths)))
+        Some(Effect::Ask(RedisRequest::Pipeline(lengths)))
     }
 }

@@ -9,17 +9,17 @@ use crate::keeper::metrics::KeeperMetrics;
 use crate::keeper::peers::NodeId;
 use crate::logging;
 use crate::sql_failure::SqlFailure;
-use nudged_base::backoff::Rest;
+use nudged_base::backoff::Holdoff;
 use nudged_base::clock::Now;
-use nudged_base::telemetry::log::{Field, Log, Message, Value};
-use nudged_redis::ask::{Answer, AskError};
+use nudged_base::telemetry::log::{Log, LogField, LogValue, Message};
 use nudged_redis::learned::Learned;
+use nudged_redis::request::{OwnedReply, RedisError};
 
 /// Why a round ended before its end.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RoundError {
     #[error(transparent)]
-    Redis(#[from] AskError),
+    Redis(#[from] RedisError),
     #[error("Redis sent an unexpected reply to {0}")]
     Answer(&'static str),
     /// What came is not of what was wanted.
@@ -31,7 +31,7 @@ pub(super) enum RoundError {
 pub(super) type Turn = Result<Option<Effect>, RoundError>;
 
 /// What Redis answered, or that it did not.
-pub(super) type Answers = Result<Vec<Answer>, AskError>;
+pub(super) type Answers = Result<Vec<OwnedReply>, RedisError>;
 
 #[derive(Debug)]
 pub(super) struct Common {
@@ -43,7 +43,7 @@ pub(super) struct Common {
     pub metrics: Arc<KeeperMetrics>,
     pub log: Log,
     /// Until when SQL is left alone.
-    pub sql_rest: Rest,
+    pub sql_rest: Holdoff,
     /// What is known of Redis, as the shards are told.
     pub learned: Learned,
     pub notices: Vec<Notice>,
@@ -83,8 +83,8 @@ impl Common {
     }
 
     pub fn log_numbers(&self, now: Now, message: Message, numbers: &[(&'static str, u64)]) {
-        let fields: Vec<Field<'_>> =
-            numbers.iter().map(|(name, number)| (*name, Value::Number(*number))).collect();
+        let fields: Vec<LogField<'_>> =
+            numbers.iter().map(|(name, number)| (*name, LogValue::Number(*number))).collect();
         self.log.write(logging::stamp_of(now), message, &fields);
     }
 }

@@ -22,7 +22,9 @@ use nudged_base::ids::{Partition, Revision, UserKey};
 use nudged_base::limits::{FILL_USERS, PARTITIONS, TOMBSTONE_AGE_MAX_MS};
 use nudged_base::time::MonoNs;
 use nudged_domain::state::user::{UserState, encode};
-use nudged_redis::ask::{Answer, Ask, AskError, Command, call, command, load, only};
+use nudged_redis::request::{
+    CommandWords, OwnedReply, RedisError, RedisRequest, call, command, load, only,
+};
 
 /// One step works for at most about this long, in milliseconds.
 const STEP_MS: u64 = 50;
@@ -147,7 +149,7 @@ impl Filler {
                 let (pattern, count) = (scripts::USERS_PATTERN, self.sizes.keys.to_string());
                 let words = ["SCAN", &*cursor, "MATCH", pattern, "COUNT", &*count];
                 let scan = command(&words.map(str::as_bytes));
-                self.wait(Stage::Scanning, Effect::Ask(Ask::Pipeline(vec![scan])))
+                self.wait(Stage::Scanning, Effect::Ask(RedisRequest::Pipeline(vec![scan])))
             }
             FillCursor::Writing(after) => {
                 self.wait(Stage::Listing, Effect::Users(after, self.sizes.users))
@@ -158,12 +160,14 @@ impl Filler {
 
     /// Some users that Redis has, and where to go on.
     fn take_scanned(&mut self, common: &mut Common, view: &View, answers: Answers) -> Turn {
-        let Answer::List(parts) = only(answers?)? else { return Err(RoundError::Answer("SCAN")) };
-        let [Answer::Text(next), Answer::List(keys)] = parts.as_slice() else {
+        let OwnedReply::List(parts) = only(answers?)? else {
             return Err(RoundError::Answer("SCAN"));
         };
-        let user = |key: &Answer| match key {
-            Answer::Text(key) => scripts::user_of_key(key).map(str::to_owned),
+        let [OwnedReply::Text(next), OwnedReply::List(keys)] = parts.as_slice() else {
+            return Err(RoundError::Answer("SCAN"));
+        };
+        let user = |key: &OwnedReply| match key {
+            OwnedReply::Text(key) => scripts::user_of_key(key).map(str::to_owned),
             _ => None,
         };
         let next = String::from_utf8_lossy(next).into_owned();
@@ -234,7 +238,7 @@ impl Filler {
         let known = known.filter(|(_, state)| state.revision > Revision::default());
         let calls = known.map(|(user, state)| refill(user, &state, ttl_ms, is_present));
         let commands = std::iter::once(load(scripts::REFILL)).chain(calls).collect();
-        self.wait(Stage::Refilling, Effect::Ask(Ask::Pipeline(commands)))
+        self.wait(Stage::Refilling, Effect::Ask(RedisRequest::Pipeline(commands)))
     }
 
     fn take_refilled(&mut self, common: &mut Common, view: &View, answers: Answers) -> Turn {
@@ -248,17 +252,17 @@ impl Filler {
 ///
 /// # Errors
 /// The first refusal.
-pub(super) fn count_ones(answers: &[Answer]) -> Result<u64, AskError> {
+pub(super) fn count_ones(answers: &[OwnedReply]) -> Result<u64, RedisError> {
     let refusal = answers.iter().find_map(|answer| match answer {
-        Answer::Error(text) => Some(AskError::refused(text.clone())),
+        OwnedReply::Error(text) => Some(RedisError::refused(text.clone())),
         _ => None,
     });
-    let ones = answers.iter().filter(|answer| **answer == Answer::Int(1));
+    let ones = answers.iter().filter(|answer| **answer == OwnedReply::Int(1));
     refusal.map_or(Ok(u64::try_from(ones.count()).unwrap_or(u64::MAX)), Err)
 }
 
 /// A call of the script for a user.
-fn refill(user: &str, state: &UserState, ttl_ms: u64, is_present: bool) -> Command {
+fn refill(user: &str, state: &UserState, ttl_ms: u64, is_present: bool) -> CommandWords {
     let partition = UserKey::of(user.as_bytes()).partition();
     let mut revision = state.revision.epoch.to_be_bytes().to_vec();
     revision.extend_from_slice(&state.revision.counter.to_be_bytes());

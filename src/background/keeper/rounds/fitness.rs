@@ -15,9 +15,9 @@ use std::sync::Arc;
 use crate::logging::stamp_of;
 use nudged_base::clock::Now;
 use nudged_base::limits::{REFUSES_FOR_MS, REFUSES_WRITTEN_MS};
-use nudged_base::telemetry::log::{Log, Message, Value};
+use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_base::time::MonoNs;
-use nudged_redis::refusal::Refusal;
+use nudged_redis::refusal::RedisRefusal;
 
 /// A trial has named a missing right this long after its refusal, in milliseconds.
 const UNNAMED_MS: u64 = 2_000;
@@ -36,7 +36,7 @@ pub(super) struct Seen {
     /// The keeper could write in this round, with what any write may be refused for.
     pub has_written: bool,
     /// Refusals since the node started, by kind.
-    pub refused: [u64; Refusal::COUNT],
+    pub refused: [u64; RedisRefusal::COUNT],
 }
 
 /// What is wrong by its name for machines, with what it is and what mends it; `None` where it is
@@ -48,8 +48,8 @@ type CauseReport = (&'static str, Option<Arc<str>>);
 pub(super) struct Fitness {
     /// What it is and what mends it, by its name for machines.
     causes: BTreeMap<&'static str, Arc<str>>,
-    refused: [u64; Refusal::COUNT],
-    refused_at: [Option<MonoNs>; Refusal::COUNT],
+    refused: [u64; RedisRefusal::COUNT],
+    refused_at: [Option<MonoNs>; RedisRefusal::COUNT],
     /// Since when rights are refused of which none is known to be missing.
     denied_since: Option<MonoNs>,
 }
@@ -57,11 +57,11 @@ pub(super) struct Fitness {
 impl Fitness {
     /// Nothing is.
     pub(super) fn new() -> Fitness {
-        let refused = [0; Refusal::COUNT];
+        let refused = [0; RedisRefusal::COUNT];
         Fitness {
             causes: BTreeMap::new(),
             refused,
-            refused_at: [None; Refusal::COUNT],
+            refused_at: [None; RedisRefusal::COUNT],
             denied_since: None,
         }
     }
@@ -70,8 +70,8 @@ impl Fitness {
     pub(super) fn report(&mut self, log: &Log, now: Now, seen: &Seen) {
         for (cause, why) in self.take(now.mono, seen) {
             let message = if why.is_some() { Message::RedisUnfit } else { Message::RedisFit };
-            let why = Value::Text(why.as_deref().unwrap_or_default());
-            log.write(stamp_of(now), message, &[("cause", Value::Text(cause)), ("error", why)]);
+            let why = LogValue::Text(why.as_deref().unwrap_or_default());
+            log.write(stamp_of(now), message, &[("cause", LogValue::Text(cause)), ("error", why)]);
         }
     }
 
@@ -86,11 +86,11 @@ impl Fitness {
             wrong.push(("replica", REPLICA.to_owned()));
         }
         let is_named = seen.rights.is_some() || seen.handshake.is_some();
-        for (kind, name) in Refusal::ALL {
+        for (kind, name) in RedisRefusal::ALL {
             let refuses = self.refuses(now, kind, seen);
             let is_unnamed =
-                kind != Refusal::Denied || self.is_denied_unnamed(now, refuses, is_named);
-            if let (true, true, Some(mend)) = (refuses, is_unnamed, kind.mend()) {
+                kind != RedisRefusal::Denied || self.is_denied_unnamed(now, refuses, is_named);
+            if let (true, true, Some(mend)) = (refuses, is_unnamed, kind.remedy()) {
                 wrong.push((name, mend.to_owned()));
             }
         }
@@ -105,18 +105,18 @@ impl Fitness {
             self.denied_since = None;
             return false;
         }
-        let latest = self.refused_at[Refusal::Denied.index()];
+        let latest = self.refused_at[RedisRefusal::Denied.index()];
         latest.is_some_and(|latest| latest >= since.plus_ms(UNNAMED_MS))
     }
 
-    fn refuses(&mut self, now: MonoNs, kind: Refusal, seen: &Seen) -> bool {
+    fn refuses(&mut self, now: MonoNs, kind: RedisRefusal, seen: &Seen) -> bool {
         let place = kind.index();
         if seen.refused[place] > self.refused[place] {
             self.refused_at[place] = Some(now);
         }
         self.refused[place] = seen.refused[place];
         // What the keeper may write says nothing of a right that another command needs.
-        let is_over_by_writing = seen.has_written && kind != Refusal::Denied;
+        let is_over_by_writing = seen.has_written && kind != RedisRefusal::Denied;
         let for_ms = if is_over_by_writing { REFUSES_WRITTEN_MS } else { REFUSES_FOR_MS };
         let until = self.refused_at[place].map(|at| at.plus_ms(for_ms));
         until.is_some_and(|until| now < until)
@@ -180,10 +180,10 @@ mod tests {
 
     #[test]
     fn each_cause_is_an_outage_of_the_log() {
-        let kinds = Refusal::ALL.into_iter().map(|(_, name)| name);
+        let kinds = RedisRefusal::ALL.into_iter().map(|(_, name)| name);
         for cause in kinds.chain(["rights", "handshake", "eviction", "replica"]) {
             let log = Log::new(Level::Info, true, &[]);
-            let fields = [("cause", Value::Text(cause)), ("error", Value::Text("why"))];
+            let fields = [("cause", LogValue::Text(cause)), ("error", LogValue::Text("why"))];
             log.write(Stamp::default(), Message::RedisUnfit, &fields);
             assert!(log.has_unsaid(), "{cause}");
         }
@@ -191,12 +191,14 @@ mod tests {
 
     #[test]
     fn each_kind_of_refusal_is_a_cause_until_it_has_not_come_for_a_while() {
-        for (kind, name) in Refusal::ALL.into_iter().filter(|(kind, _)| *kind != Refusal::Denied) {
+        for (kind, name) in
+            RedisRefusal::ALL.into_iter().filter(|(kind, _)| *kind != RedisRefusal::Denied)
+        {
             let mut fitness = Fitness::new();
             let mut seen = Seen::default();
             fitness.take(at(1), &seen);
             seen.refused[kind.index()] = 3;
-            let expected: &[_] = if kind.mend().is_some() { &[(name, true)] } else { &[] };
+            let expected: &[_] = if kind.remedy().is_some() { &[(name, true)] } else { &[] };
             assert_eq!(said(&fitness.take(at(2), &seen)), expected, "{name}");
             assert_eq!(said(&fitness.take(at(REFUSES_FOR_MS + 1), &seen)), expected, "{name}");
             let over = fitness.take(at(REFUSES_FOR_MS + 2), &seen);
@@ -208,14 +210,14 @@ mod tests {
     fn a_refusal_is_over_soon_where_the_keeper_could_write_since() {
         let mut fitness = Fitness::new();
         let mut seen = Seen::default();
-        seen.refused[Refusal::OutOfMemory.index()] = 1;
+        seen.refused[RedisRefusal::OutOfMemory.index()] = 1;
         assert_eq!(said(&fitness.take(at(1), &seen)), [("out_of_memory", true)]);
         let still = fitness.take(at(REFUSES_WRITTEN_MS + 1), &seen);
         assert_eq!(said(&still), [("out_of_memory", true)]);
         seen.has_written = true;
         let over = fitness.take(at(REFUSES_WRITTEN_MS + 2), &seen);
         assert_eq!(said(&over), [("out_of_memory", false)]);
-        seen.refused[Refusal::OutOfMemory.index()] = 2;
+        seen.refused[RedisRefusal::OutOfMemory.index()] = 2;
         let again = fitness.take(at(REFUSES_WRITTEN_MS + 3), &seen);
         assert_eq!(said(&again), [("out_of_memory", true)]);
         let still = fitness.take(at(2 * REFUSES_WRITTEN_MS + 2), &seen);
@@ -226,12 +228,12 @@ mod tests {
     fn a_denial_is_said_by_itself_only_where_no_right_is_found_missing() {
         let mut fitness = Fitness::new();
         let mut seen = Seen { rights: Some("no +set".to_owned()), ..Seen::default() };
-        seen.refused[Refusal::Denied.index()] = 1;
+        seen.refused[RedisRefusal::Denied.index()] = 1;
         assert_eq!(said(&fitness.take(at(1), &seen)), [("rights", true)]);
         seen.rights = None;
         assert_eq!(said(&fitness.take(at(2), &seen)), [("rights", false)], "it was given back");
         assert_eq!(fitness.take(at(UNNAMED_MS + 2), &seen), []);
-        seen.refused[Refusal::Denied.index()] = 2;
+        seen.refused[RedisRefusal::Denied.index()] = 2;
         assert_eq!(said(&fitness.take(at(UNNAMED_MS + 3), &seen)), [("denied", true)]);
     }
 }

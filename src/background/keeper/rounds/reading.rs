@@ -16,10 +16,10 @@ use crate::keeper::scripts;
 use nudged_base::ids::Partition;
 use nudged_base::limits::PARTITIONS;
 use nudged_base::time::{MonoNs, WallMs};
-use nudged_redis::ask::{Answer, Ask, AskError, command, only};
-use nudged_redis::command::Phase;
+use nudged_redis::command::PartitionPhase;
 use nudged_redis::greeting;
 use nudged_redis::learned::Learned;
+use nudged_redis::request::{OwnedReply, RedisError, RedisRequest, command, only};
 
 /// What was read of this node, and then in Redis.
 #[derive(Debug, Default)]
@@ -90,7 +90,7 @@ impl Reading {
         }));
         self.signs = RedisSigns::default();
         self.stage = if wants_metas { Stage::LookingAtAll } else { Stage::Looking };
-        Effect::Ask(Ask::Each(commands))
+        Effect::Ask(RedisRequest::Each(commands))
     }
 
     fn take_looked(&mut self, common: &mut Common, answers: Answers) -> Result<Effect, RoundError> {
@@ -98,8 +98,8 @@ impl Reading {
         // What is kept in Redis and how it syncs it may hide.
         let needed = answers.iter().enumerate().filter(|(place, _)| *place != 1);
         for (_, answer) in needed {
-            if let Answer::Error(text) = answer {
-                return Err(AskError::refused(text.clone()).into());
+            if let OwnedReply::Error(text) = answer {
+                return Err(RedisError::refused(text.clone()).into());
             }
         }
         let [info, config, seal, lock, metas @ ..] = answers.as_slice() else {
@@ -108,9 +108,9 @@ impl Reading {
         self.learn_run(common, info, config)?;
         self.signs.seal = seal_of(seal);
         self.signs.lead = match lock {
-            Answer::Nil => Lead::Free,
-            Answer::Text(token) if *token == common.token.as_bytes() => Lead::Own,
-            Answer::Text(_) => Lead::Other,
+            OwnedReply::Nil => Lead::Free,
+            OwnedReply::Text(token) if *token == common.token.as_bytes() => Lead::Own,
+            OwnedReply::Text(_) => Lead::Other,
             _ => return Err(RoundError::Answer("GET")),
         };
         if matches!(self.stage, Stage::LookingAtAll) {
@@ -120,17 +120,17 @@ impl Reading {
         self.stage = Stage::Heartbeats;
         let arguments = vec![common.node.to_string().into_bytes()];
         let key = scripts::NODES.to_owned();
-        Ok(Effect::Ask(Ask::Script { body: scripts::HEARTBEAT, key, arguments }))
+        Ok(Effect::Ask(RedisRequest::Script { body: scripts::HEARTBEAT, key, arguments }))
     }
 
     /// Takes what Redis says of itself, and tells the shards.
     fn learn_run(
         &mut self,
         common: &mut Common,
-        info: &Answer,
-        config: &Answer,
+        info: &OwnedReply,
+        config: &OwnedReply,
     ) -> Result<(), RoundError> {
-        let Answer::Text(info) = info else { return Err(RoundError::Answer("INFO")) };
+        let OwnedReply::Text(info) = info else { return Err(RoundError::Answer("INFO")) };
         self.signs.run = greeting::run_of_info(info).map_err(|_| RoundError::Answer("INFO"))?;
         common.learned = Learned {
             run: self.signs.run,
@@ -151,11 +151,13 @@ impl Reading {
 
     fn take_heartbeats(&mut self, answers: Answers) -> Result<Effect, RoundError> {
         let answer = only(answers?)?;
-        let Answer::List(parts) = &answer else { return Err(RoundError::Answer("a heartbeat")) };
-        let [Answer::Int(now), Answer::List(nodes)] = parts.as_slice() else {
+        let OwnedReply::List(parts) = &answer else {
             return Err(RoundError::Answer("a heartbeat"));
         };
-        let heartbeat = |pair: &[Answer]| {
+        let [OwnedReply::Int(now), OwnedReply::List(nodes)] = parts.as_slice() else {
+            return Err(RoundError::Answer("a heartbeat"));
+        };
+        let heartbeat = |pair: &[OwnedReply]| {
             let node = NodeId::parse(pair.first()?.text()?)?;
             let at = pair.get(1)?.number().map(WallMs)?;
             Some(Heartbeat { node, at })
@@ -168,7 +170,7 @@ impl Reading {
 
     fn members(&mut self, stage: Stage, key: &str) -> Effect {
         self.stage = stage;
-        Effect::Ask(Ask::Pipeline(vec![command(&[b"SMEMBERS", key.as_bytes()])]))
+        Effect::Ask(RedisRequest::Pipeline(vec![command(&[b"SMEMBERS", key.as_bytes()])]))
     }
 
     /// Reads all again where the metas are wanted after all.
@@ -180,33 +182,35 @@ impl Reading {
 
 /// The nodes of a set, and whether it says that one has cleared.
 fn members_of(answers: Answers) -> Result<(BTreeSet<NodeId>, bool), RoundError> {
-    let Answer::List(members) = only(answers?)? else { return Err(RoundError::Answer("SMEMBERS")) };
-    let texts = || members.iter().filter_map(Answer::text);
+    let OwnedReply::List(members) = only(answers?)? else {
+        return Err(RoundError::Answer("SMEMBERS"));
+    };
+    let texts = || members.iter().filter_map(OwnedReply::text);
     let is_cleared = texts().any(|member| member == scripts::CLEARED);
     Ok((texts().filter_map(NodeId::parse).collect(), is_cleared))
 }
 
-fn seal_of(answer: &Answer) -> Option<SealedEpoch> {
-    let Answer::List(fields) = answer else { return None };
+fn seal_of(answer: &OwnedReply) -> Option<SealedEpoch> {
+    let OwnedReply::List(fields) = answer else { return None };
     Some(SealedEpoch { epoch: fields.first()?.number()?, run: fields.get(1)?.number()? })
 }
 
 /// A partition's meta; what can't be read is as none, and begun anew.
-fn meta_of(answer: &Answer) -> Option<PartitionMeta> {
-    let Answer::List(fields) = answer else { return None };
+fn meta_of(answer: &OwnedReply) -> Option<PartitionMeta> {
+    let OwnedReply::List(fields) = answer else { return None };
     let [epoch, counter, phase, fenced, mark, evicted] = fields.as_slice() else { return None };
     let phase = match phase {
-        Answer::Nil => Phase::Open,
-        Answer::Text(phase) if phase == b"f" => Phase::Filling,
-        _ => Phase::Barrier,
+        OwnedReply::Nil => PartitionPhase::Open,
+        OwnedReply::Text(phase) if phase == b"f" => PartitionPhase::Filling,
+        _ => PartitionPhase::Barrier,
     };
     Some(PartitionMeta {
         epoch: epoch.number(),
         counter: counter.number().unwrap_or(0),
         phase,
-        is_fenced: *fenced != Answer::Nil,
+        is_fenced: *fenced != OwnedReply::Nil,
         vanishing: match mark {
-            Answer::Text(mark) => Some(Vanishing::of_mark(mark)),
+            OwnedReply::Text(mark) => Some(Vanishing::of_mark(mark)),
             _ => None,
         },
         evicted: evicted.text().and_then(|evicted| {
@@ -217,8 +221,8 @@ fn meta_of(answer: &Answer) -> Option<PartitionMeta> {
 }
 
 /// As `greeting::syncs_always`, of an answer.
-fn syncs_always(config: &Answer) -> Option<bool> {
-    let Answer::List(words) = config else { return None };
+fn syncs_always(config: &OwnedReply) -> Option<bool> {
+    let OwnedReply::List(words) = config else { return None };
     let value = |name: &str| {
         let mut pairs = words.chunks_exact(2);
         pairs.find_map(|pair| (pair[0].text() == Some(name)).then(|| pair[1].text())?)

@@ -9,10 +9,10 @@ use crate::sql_failure::SqlFailure;
 use nudged_base::clock::Now;
 use nudged_base::ids::Partition;
 use nudged_domain::state::user::UserState;
-use nudged_redis::ask::{Answer, Ask, AskError};
 use nudged_redis::learned::Learned;
-use nudged_redis::link::Unfit;
-use nudged_redis::refusal::Refusal;
+use nudged_redis::link::Incompatible;
+use nudged_redis::refusal::RedisRefusal;
+use nudged_redis::request::{OwnedReply, RedisError, RedisRequest};
 
 /// How it is around the machine when it steps.
 #[derive(Clone, Debug)]
@@ -32,9 +32,9 @@ pub struct View {
     /// Refusals of shards for want of a right.
     pub denials: u64,
     /// Why Redis can't be used as it is set up, where a shard has found so.
-    pub unfit: Option<Unfit>,
+    pub unfit: Option<Incompatible>,
     /// Refusals that anybody of this node met, by kind.
-    pub refused: [u64; Refusal::COUNT],
+    pub refused: [u64; RedisRefusal::COUNT],
     /// How often the keeper has connected to Redis.
     pub connects: u64,
 }
@@ -43,7 +43,7 @@ pub struct View {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// A question to Redis; [`Input::Answered`].
-    Ask(Ask),
+    Ask(RedisRequest),
     /// Subscribe to these channels on a connection of its own; [`Input::Heard`].
     Hear(&'static [&'static str]),
     /// Say in SQL that the node of this name is alive, and who else is; [`Input::Nodes`].
@@ -72,9 +72,9 @@ pub enum Input {
     /// It is time, or nothing is to be known of it.
     Go,
     /// Redis has answered, or not.
-    Answered(Result<Vec<Answer>, AskError>),
+    Answered(Result<Vec<OwnedReply>, RedisError>),
     /// Whether the subscription was let.
-    Heard(Result<(), AskError>),
+    Heard(Result<(), RedisError>),
     /// Nodes that are alive.
     Nodes(Result<Vec<NodeId>, SqlFailure>),
     /// The epoch; `None` where there is no SQL that nodes share.

@@ -6,8 +6,8 @@ use nudged_base::ids::{Partition, Revision, UserKey};
 use nudged_base::telemetry::log::Level;
 use nudged_base::time::WallMs;
 use nudged_domain::state::user::UserState;
-use nudged_redis::ask::{Answer, Ask, Command};
-use nudged_redis::command::Phase;
+use nudged_redis::command::PartitionPhase;
+use nudged_redis::request::{CommandWords, OwnedReply, RedisRequest};
 use nudged_redis::scripts::hash_of;
 
 use super::*;
@@ -49,7 +49,7 @@ fn bench() -> Bench {
         progress: NodeProgress::default(),
         denials: 0,
         unfit: None,
-        refused: [0; Refusal::COUNT],
+        refused: [0; RedisRefusal::COUNT],
         connects: 1,
     };
     Bench { machine, view }
@@ -84,9 +84,11 @@ impl Bench {
 
 fn short(effect: &Effect) -> String {
     match effect {
-        Effect::Ask(Ask::Pipeline(commands)) => format!("pipeline {}", short_of_all(commands)),
-        Effect::Ask(Ask::Each(commands)) => format!("each {}", short_of_all(commands)),
-        Effect::Ask(Ask::Script { body, key, arguments }) => {
+        Effect::Ask(RedisRequest::Pipeline(commands)) => {
+            format!("pipeline {}", short_of_all(commands))
+        }
+        Effect::Ask(RedisRequest::Each(commands)) => format!("each {}", short_of_all(commands)),
+        Effect::Ask(RedisRequest::Script { body, key, arguments }) => {
             let arguments: Vec<_> =
                 arguments.iter().map(|word| String::from_utf8_lossy(word)).collect();
             format!("script {} {key} {}", name_of(&hash_of(body)), arguments.join(" "))
@@ -96,8 +98,8 @@ fn short(effect: &Effect) -> String {
 }
 
 /// Scripts by their names; of many commands of one kind in a row the first, with their number.
-fn short_of_all(commands: &[Command]) -> String {
-    let same = |one: &Command, other: &Command| one[0] == other[0];
+fn short_of_all(commands: &[CommandWords]) -> String {
+    let same = |one: &CommandWords, other: &CommandWords| one[0] == other[0];
     let short = commands.chunk_by(same).map(|commands| match commands {
         [one] => short_of(one),
         [first, .., last] => {
@@ -108,7 +110,7 @@ fn short_of_all(commands: &[Command]) -> String {
     short.collect::<Vec<_>>().join(", ")
 }
 
-fn short_of(command: &Command) -> String {
+fn short_of(command: &CommandWords) -> String {
     let text = |word: &Vec<u8>| String::from_utf8_lossy(word).into_owned();
     match (&*text(&command[0]), command.len()) {
         ("SCRIPT", _) => format!("load {}", name_of(&hash_of(&text(&command[2])))),
@@ -138,24 +140,24 @@ fn name_of(hash: &[u8]) -> &'static str {
     known.into_iter().find(|(_, body)| hash_of(body) == *hash).expect("a script of the keeper").0
 }
 
-fn text(text: &str) -> Answer {
-    Answer::Text(text.as_bytes().to_vec())
+fn text(text: &str) -> OwnedReply {
+    OwnedReply::Text(text.as_bytes().to_vec())
 }
 
-fn texts(words: &[&str]) -> Answer {
-    Answer::List(words.iter().map(|word| text(word)).collect())
+fn texts(words: &[&str]) -> OwnedReply {
+    OwnedReply::List(words.iter().map(|word| text(word)).collect())
 }
 
-fn answered(answers: impl IntoIterator<Item = Answer>) -> Input {
+fn answered(answers: impl IntoIterator<Item = OwnedReply>) -> Input {
     Input::Answered(Ok(answers.into_iter().collect()))
 }
 
 fn done() -> Input {
-    answered([Answer::Int(1)])
+    answered([OwnedReply::Int(1)])
 }
 
 fn lost() -> Input {
-    Input::Answered(Err(AskError::Timeout))
+    Input::Answered(Err(RedisError::Timeout))
 }
 
 fn sql_failed() -> SqlFailure {
@@ -163,24 +165,31 @@ fn sql_failed() -> SqlFailure {
 }
 
 /// A partition's meta: epoch and phase.
-fn meta(epoch: Option<u32>, phase: Phase) -> Answer {
-    let epoch = epoch.map_or(Answer::Nil, |epoch| text(&epoch.to_string()));
+fn meta(epoch: Option<u32>, phase: PartitionPhase) -> OwnedReply {
+    let epoch = epoch.map_or(OwnedReply::Nil, |epoch| text(&epoch.to_string()));
     let phase = match phase {
-        Phase::Open => Answer::Nil,
-        Phase::Barrier => text("b"),
-        Phase::Filling => text("f"),
+        PartitionPhase::Open => OwnedReply::Nil,
+        PartitionPhase::Barrier => text("b"),
+        PartitionPhase::Filling => text("f"),
     };
-    Answer::List(vec![epoch, text("0"), phase, Answer::Nil, Answer::Nil, Answer::Nil])
+    OwnedReply::List(vec![
+        epoch,
+        text("0"),
+        phase,
+        OwnedReply::Nil,
+        OwnedReply::Nil,
+        OwnedReply::Nil,
+    ])
 }
 
 /// What Redis says of itself, with the metas where they were asked for: all are open but one.
-fn looked(seal: Option<u32>, lock: Answer, fifth: Option<Answer>) -> Input {
+fn looked(seal: Option<u32>, lock: OwnedReply, fifth: Option<OwnedReply>) -> Input {
     let info = format!("redis_version:7.2.0\r\nrun_id:{RUN_ID}\r\nmaxmemory_policy:noeviction\r\n");
-    let seal = seal.map_or(Answer::List(vec![Answer::Nil, Answer::Nil]), |epoch| {
+    let seal = seal.map_or(OwnedReply::List(vec![OwnedReply::Nil, OwnedReply::Nil]), |epoch| {
         texts(&[&epoch.to_string(), &run().to_string()])
     });
     let metas = fifth.into_iter().flat_map(|fifth| {
-        let open = || meta(Some(1), Phase::Open);
+        let open = || meta(Some(1), PartitionPhase::Open);
         (0..PARTITIONS).map(move |at| if at == 5 { fifth.clone() } else { open() })
     });
     answered([text(&info), texts(&[]), seal, lock].into_iter().chain(metas))
@@ -193,7 +202,7 @@ fn run() -> u64 {
 
 /// Only this node is alive.
 fn alone() -> Input {
-    answered([Answer::List(vec![Answer::Int(1_000), Answer::List(vec![])])])
+    answered([OwnedReply::List(vec![OwnedReply::Int(1_000), OwnedReply::List(vec![])])])
 }
 
 fn members(members: &[&str]) -> Input {
@@ -218,7 +227,7 @@ fn first_round() -> Vec<(Input, String)> {
         (rights, "Hear([\"nudged:changed:0\", \"nudged:catalog\"])".to_owned()),
         (Input::Heard(Ok(())), format!("learn nothing; {METAS}")),
         (
-            looked(None, Answer::Nil, Some(meta(Some(1), Phase::Open))),
+            looked(None, OwnedReply::Nil, Some(meta(Some(1), PartitionPhase::Open))),
             format!("learn; script heartbeat nudged:nodes {OWN_ID}"),
         ),
         (alone(), format!("pipeline SMEMBERS {compared}")),
@@ -241,7 +250,7 @@ fn a_round_reads_all_before_it_decides_and_says_what_it_compared() {
     bench.play(vec![
         (Input::Go, &format!("learn; {METAS}")),
         (
-            looked(None, Answer::Nil, Some(meta(Some(1), Phase::Open))),
+            looked(None, OwnedReply::Nil, Some(meta(Some(1), PartitionPhase::Open))),
             &format!("learn; script heartbeat nudged:nodes {OWN_ID}"),
         ),
         (alone(), &format!("pipeline SMEMBERS {compared}")),
@@ -254,7 +263,7 @@ fn a_round_reads_all_before_it_decides_and_says_what_it_compared() {
     bench.play(vec![
         (Input::Go, &format!("learn; {METAS}")),
         (
-            looked(None, Answer::Nil, Some(meta(Some(1), Phase::Open))),
+            looked(None, OwnedReply::Nil, Some(meta(Some(1), PartitionPhase::Open))),
             &format!("learn; script heartbeat nudged:nodes {OWN_ID}"),
         ),
         (alone(), &format!("pipeline SMEMBERS {compared}")),
@@ -275,7 +284,7 @@ fn wherever_redis_fails_the_round_ends_and_the_next_one_reads_all_again() {
         let is_hearing = failing == 3;
         if is_hearing {
             // Nothing is learnt of rights without a connection, and the round goes on.
-            let heard = bench.step(Input::Heard(Err(AskError::Timeout)));
+            let heard = bench.step(Input::Heard(Err(RedisError::Timeout)));
             assert_eq!(heard, format!("learn nothing; {METAS}"));
         }
         let failed = bench.step(lost());
@@ -415,7 +424,7 @@ fn each_action_asks_for_this_and_is_news_or_not() {
         ),
         (
             KeeperAction::TakeLead,
-            vec![("script lead nudged:rebuild:lock token 2000", answered([Answer::Int(0)]))],
+            vec![("script lead nudged:rebuild:lock token 2000", answered([OwnedReply::Int(0)]))],
             "over",
         ),
         (
@@ -441,12 +450,12 @@ fn each_action_asks_for_this_and_is_news_or_not() {
         (begin.clone(), vec![("NextEpoch(4)", Input::Epoch(Ok(None)))], "over"),
         (begin, vec![("NextEpoch(4)", lost())], "Redis does not answer"),
         (
-            advance(Phase::Barrier),
+            advance(PartitionPhase::Barrier),
             vec![("pipeline load advance, call advance nudged:{p5}:m 4 b f", done())],
             "news",
         ),
         (
-            advance(Phase::Filling),
+            advance(PartitionPhase::Filling),
             vec![("pipeline load advance, call advance nudged:{p5}:m 4 f ", done())],
             "news",
         ),
@@ -456,7 +465,7 @@ fn each_action_asks_for_this_and_is_news_or_not() {
             KeeperAction::Fence(vec![(five, 3)]),
             vec![(
                 "pipeline load fence, call fence nudged:{p5}:m 3",
-                answered([Answer::Nil, Answer::Error("NOPERM no".to_owned())]),
+                answered([OwnedReply::Nil, OwnedReply::Error("NOPERM no".to_owned())]),
             )],
             "Redis refused a command: NOPERM no",
         ),
@@ -523,7 +532,7 @@ fn a_filling_raises_what_is_there_and_then_writes_everybody_of_its_partitions() 
     let key = |user: &str| scripts::user_key(UserKey::of(user.as_bytes()).partition(), user);
     let keys = |cursor: &str, users: &[&String]| {
         let keys = users.iter().map(|user| text(&key(user))).collect();
-        answered([Answer::List(vec![text(cursor), Answer::List(keys)])])
+        answered([OwnedReply::List(vec![text(cursor), OwnedReply::List(keys)])])
     };
     let scan = |cursor: &str| format!("pipeline SCAN {cursor} MATCH nudged:{{p*}}:u:* COUNT 10");
     let refill = |user: &str| {
@@ -556,7 +565,8 @@ fn a_filling_raises_what_is_there_and_then_writes_everybody_of_its_partitions() 
 #[test]
 fn a_filling_rests_as_long_as_it_worked_and_goes_on_where_it_was() {
     let fill = || vec![KeeperAction::Fill(vec![Partition(5)])];
-    let empty = |cursor: &str| answered([Answer::List(vec![text(cursor), Answer::List(vec![])])]);
+    let empty =
+        |cursor: &str| answered([OwnedReply::List(vec![text(cursor), OwnedReply::List(vec![])])]);
     let scan = |cursor: &str| format!("pipeline SCAN {cursor} MATCH nudged:{{p*}}:u:* COUNT 10");
     let mut carrier = carrier(fill());
     carrier.begin();
@@ -570,7 +580,7 @@ fn a_filling_rests_as_long_as_it_worked_and_goes_on_where_it_was() {
     // SQL fails: the same users come again, once it may be asked.
     let one = user_of(5, 0);
     let key = scripts::user_key(Partition(5), &one);
-    let found = answered([Answer::List(vec![text("0"), texts(&[&key])])]);
+    let found = answered([OwnedReply::List(vec![text("0"), texts(&[&key])])]);
     assert_eq!(carrier.step(found), format!("States([{one:?}])"));
     assert_eq!(carrier.step(Input::States(Err(sql_failed()))), "over");
     carrier.actions.set(vec![KeeperAction::FillOn]);

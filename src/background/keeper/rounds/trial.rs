@@ -9,8 +9,8 @@ use crate::keeper::rights::{Missing, Trial};
 use crate::keeper::scripts;
 use nudged_base::limits::RIGHTS_AGAIN_MS;
 use nudged_base::time::MonoNs;
-use nudged_redis::ask::{Answer, Ask, AskError, Command, command, load};
-use nudged_redis::refusal::Refusal;
+use nudged_redis::refusal::RedisRefusal;
+use nudged_redis::request::{CommandWords, OwnedReply, RedisError, RedisRequest, command, load};
 use nudged_redis::scripts::hash_of;
 
 /// A channel that shards listen to, and the one of the catalog.
@@ -73,7 +73,7 @@ impl Rights {
         }
         (self.denials, self.found) = (denials, Missing::default());
         self.stage = Stage::Trying;
-        Some(Effect::Ask(Ask::Each(vec![
+        Some(Effect::Ask(RedisRequest::Each(vec![
             load(scripts::RIGHTS),
             self.words(b"EVALSHA", &hash_of(scripts::RIGHTS)),
             command(&[b"EVAL", scripts::NOTHING.as_bytes(), b"0"]),
@@ -97,13 +97,13 @@ impl Rights {
     }
 
     /// The script that tries what scripts may call.
-    fn words(&self, name: &[u8], body: &[u8]) -> Command {
+    fn words(&self, name: &[u8], body: &[u8]) -> CommandWords {
         let arguments = self.trial.arguments().into_iter().map(String::into_bytes);
         command(&[name, body, b"0"]).into_iter().chain(arguments).collect()
     }
 
     /// Takes what was tried; where the script did not run by its hash, it is sent as a text.
-    fn take_tried(&mut self, answers: &[Answer]) -> Effect {
+    fn take_tried(&mut self, answers: &[OwnedReply]) -> Effect {
         let denied = |place: usize| answers.get(place).is_some_and(is_denied);
         for (place, name, is_deciding) in [
             (0, "+script|load", false),
@@ -123,14 +123,14 @@ impl Rights {
         }
         self.stage = Stage::TryingText;
         let by_text = self.words(b"EVAL", scripts::RIGHTS.as_bytes());
-        Effect::Ask(Ask::Each(vec![by_text]))
+        Effect::Ask(RedisRequest::Each(vec![by_text]))
     }
 
     /// Takes what the script gave, where it ran; whether it did.
-    fn take_script(&mut self, answer: Option<&Answer>) -> bool {
-        let Some(Answer::List(texts)) = answer else { return false };
-        let text = |answer: &Answer| match answer {
-            Answer::Text(text) => String::from_utf8_lossy(text).into_owned(),
+    fn take_script(&mut self, answer: Option<&OwnedReply>) -> bool {
+        let Some(OwnedReply::List(texts)) = answer else { return false };
+        let text = |answer: &OwnedReply| match answer {
+            OwnedReply::Text(text) => String::from_utf8_lossy(text).into_owned(),
             _ => String::new(),
         };
         let texts: Vec<String> = texts.iter().map(text).collect();
@@ -143,9 +143,9 @@ impl Rights {
         Effect::Hear(CHANNELS)
     }
 
-    fn take_heard(&mut self, view: &View, heard: &Result<(), AskError>) {
+    fn take_heard(&mut self, view: &View, heard: &Result<(), RedisError>) {
         // Without another connection nothing is learnt of it.
-        if let Err(AskError::Refused { text, .. }) = heard
+        if let Err(RedisError::Refused { text, .. }) = heard
             && is_of_subscribe(text)
         {
             self.found.add_hearing(text);
@@ -157,8 +157,8 @@ impl Rights {
     }
 }
 
-fn is_denied(answer: &Answer) -> bool {
-    matches!(answer, Answer::Error(text) if Refusal::of(text.as_bytes()) == Refusal::Denied)
+fn is_denied(answer: &OwnedReply) -> bool {
+    matches!(answer, OwnedReply::Error(text) if RedisRefusal::of(text.as_bytes()) == RedisRefusal::Denied)
 }
 
 /// Whether a refusal is of the subscription, and not of the connection for it.

@@ -35,10 +35,10 @@ impl Bench {
     fn until_apply(&mut self) -> Effect {
         let mut effect = self.step(Input::Go);
         for answers in [
-            vec![Answer::Int(3), Answer::Int(0)],
-            vec![Answer::List((1..=3).map(|number| Answer::Text(entry(number))).collect())],
+            vec![OwnedReply::Int(3), OwnedReply::Int(0)],
+            vec![OwnedReply::List((1..=3).map(|number| OwnedReply::Text(entry(number))).collect())],
         ] {
-            assert!(matches!(effect, Effect::Ask(Ask::Pipeline(_))), "{effect:?}");
+            assert!(matches!(effect, Effect::Ask(RedisRequest::Pipeline(_))), "{effect:?}");
             effect = self.step(Input::Answered(Ok(answers)));
         }
         if matches!(effect, Effect::Claim(_)) {
@@ -61,7 +61,7 @@ fn failure(meaning: SqlMeaning) -> SqlFailure {
 
 /// Where an entry up to `number` is dropped by a question.
 fn trims(effect: &Effect, number: u64) -> bool {
-    let Effect::Ask(Ask::Pipeline(commands)) = effect else { return false };
+    let Effect::Ask(RedisRequest::Pipeline(commands)) = effect else { return false };
     let head = head(EPOCH, Sequence(number)).to_vec();
     commands.iter().any(|words| words[0] == b"EVALSHA" && words.contains(&head))
 }
@@ -75,8 +75,8 @@ fn entries_are_dropped_after_their_transaction_and_then_counted() {
     assert_eq!((batch.len(), batch[0].0, batch[0].1.len()), (1, StreamId(4), 3));
     let effect = bench.step(Input::Applied(Ok((2, 1))));
     assert!(trims(&effect, 3), "{effect:?}");
-    let loaded = Answer::Text(b"hash".to_vec());
-    let effect = bench.step(Input::Answered(Ok(vec![loaded, Answer::Int(3)])));
+    let loaded = OwnedReply::Text(b"hash".to_vec());
+    let effect = bench.step(Input::Answered(Ok(vec![loaded, OwnedReply::Int(3)])));
     assert!(matches!(effect, Effect::Rest(LIST_BUSY_MS)), "{effect:?}");
     assert_eq!((bench.machine.last(), bench.assignment.rounds()), (&Ok(3), 1));
     let metrics = &bench.assignment.metrics[0];
@@ -112,12 +112,12 @@ fn a_list_of_another_node_is_left_alone_for_a_while_and_keeps_its_entries() {
     assert!(matches!(effect, Effect::Rest(_)) && !trims(&effect, 3), "{effect:?}");
     assert_eq!(bench.assignment.rounds(), 0, "what waits there is not drained");
     let asked = |effect: &Effect| match effect {
-        Effect::Ask(Ask::Pipeline(commands)) => commands.len(),
+        Effect::Ask(RedisRequest::Pipeline(commands)) => commands.len(),
         other => panic!("{other:?}"),
     };
     let effect = bench.step(Input::Go);
     assert_eq!(asked(&effect), 1, "the other list is looked at");
-    bench.step(Input::Answered(Ok(vec![Answer::Int(0)])));
+    bench.step(Input::Answered(Ok(vec![OwnedReply::Int(0)])));
     bench.now_ms += LIST_GIVEN_UP_MS + 1;
     let effect = bench.step(Input::Go);
     assert_eq!(asked(&effect), 2);
@@ -128,8 +128,8 @@ fn entries_that_could_not_be_dropped_are_read_again() {
     let mut bench = bench();
     bench.until_apply();
     bench.step(Input::Applied(Ok((3, 0))));
-    let refused = Answer::Error("NOPERM this user has no permissions".to_owned());
-    let effect = bench.step(Input::Answered(Ok(vec![Answer::Nil, refused])));
+    let refused = OwnedReply::Error("NOPERM this user has no permissions".to_owned());
+    let effect = bench.step(Input::Answered(Ok(vec![OwnedReply::Nil, refused])));
     assert!(matches!(effect, Effect::Rest(_)), "{effect:?}");
     assert!(bench.machine.last().is_err() && bench.assignment.rounds() == 0);
     assert!(matches!(bench.until_apply(), Effect::Apply), "SQL skips what it has");

@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use super::{Field, Message, Value};
+use super::{LogField, LogValue, Message};
 use crate::hash;
 use crate::limits::LOG_FIELD_BYTES_MAX;
 use crate::time::WallMs;
@@ -14,17 +14,17 @@ use crate::time::WallMs;
 /// What every line has; no field may be called so.
 const MEMBERS: [&str; 5] = ["time", "level", "code", "message", "suppressed"];
 
-pub(super) struct Line<'a> {
+pub(super) struct LogLine<'a> {
     pub(super) at: WallMs,
     pub(super) message: Message,
-    pub(super) fields: &'a [Field<'a>],
+    pub(super) fields: &'a [LogField<'a>],
     /// Ids are shown in clear.
     pub(super) listed: bool,
     /// Lines of this message that were left out before this one.
     pub(super) suppressed: u64,
 }
 
-impl Line<'_> {
+impl LogLine<'_> {
     /// The line with its line end. Allocates it.
     pub(super) fn render(&self, json: bool) -> String {
         let mut out = String::with_capacity(256);
@@ -49,10 +49,10 @@ impl Line<'_> {
             debug_assert!(!MEMBERS.contains(name), "{name} is a member of every line");
             write_name(out, json, name)?;
             match *value {
-                Value::Number(number) => write!(out, "{number}")?,
-                Value::Text(text) => write_text(out, text)?,
-                Value::User(user) if self.listed => write_text(out, user)?,
-                Value::User(user) => write!(out, "\"#{:016x}\"", hash::user(user.as_bytes()))?,
+                LogValue::Number(number) => write!(out, "{number}")?,
+                LogValue::Text(text) => write_text(out, text)?,
+                LogValue::User(user) if self.listed => write_text(out, user)?,
+                LogValue::User(user) => write!(out, "\"#{:016x}\"", hash::user(user.as_bytes()))?,
             }
         }
         if self.suppressed > 0 {

@@ -21,7 +21,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Field, Message, Stamp, Value};
+use super::{LogField, LogValue, Message, Stamp};
 use crate::hash;
 use crate::limits::{LOG_OUTAGE_PERIOD_MS, LOG_QUIET_MS, LOG_SETTLE_MS};
 
@@ -47,7 +47,7 @@ enum Weight {
     Symptom,
 }
 
-struct Report {
+struct OutageReport {
     outage: Outage,
     message: Message,
     end: Message,
@@ -56,10 +56,10 @@ struct Report {
 }
 
 /// A field, and its values that are outages of their own.
-type Keys = (&'static str, &'static [&'static str]);
+type OutageKeys = (&'static str, &'static [&'static str]);
 
 /// Of an outage that is one, whatever its messages' fields.
-const ONE: Keys = ("", &[""]);
+const ONE: OutageKeys = ("", &[""]);
 
 macro_rules! outages {
     (@keys) => { ONE };
@@ -75,9 +75,9 @@ macro_rules! outages {
         const NAMES: &[&str] = &[$($name,)*];
 
         /// What tells the parts of an outage apart, in the order of their numbers.
-        const KEYS: &[Keys] = &[$(outages!(@keys $($field $values)?),)*];
+        const KEYS: &[OutageKeys] = &[$(outages!(@keys $($field $values)?),)*];
 
-        const REPORTS: &[Report] = &[$($(Report {
+        const REPORTS: &[OutageReport] = &[$($(OutageReport {
             outage: Outage::$outage,
             message: Message::$message,
             end: Message::$end,
@@ -133,7 +133,7 @@ outages! {
 const MS: u64 = 1_000_000;
 
 #[derive(Debug, Default)]
-struct State {
+struct OutageState {
     /// When it was first met; 0 where there is none.
     begun_ns: AtomicU64,
     /// When its last line was written; 0 where it has had none yet.
@@ -161,7 +161,7 @@ struct ReportState {
 #[derive(Debug)]
 pub(super) struct Outages {
     /// For each outage, in the order of [`NAMES`], a state for each of its keys.
-    states: Vec<Vec<State>>,
+    states: Vec<Vec<OutageState>>,
     /// The same for each report.
     reports: Vec<Vec<ReportState>>,
     /// For each message the place of its report.
@@ -193,7 +193,7 @@ pub(super) struct Due {
     pub(super) count: u64,
     pub(super) duration_ms: u64,
     /// The field that tells this outage from others like it, where there are others.
-    pub(super) key: Option<Field<'static>>,
+    pub(super) key: Option<LogField<'static>>,
 }
 
 impl Outages {
@@ -213,7 +213,7 @@ impl Outages {
         &self,
         stamp: Stamp,
         message: Message,
-        fields: &[Field<'_>],
+        fields: &[LogField<'_>],
         wake: impl FnOnce(),
     ) -> Part {
         if self.is_end[message as usize] {
@@ -231,7 +231,7 @@ impl Outages {
         }
     }
 
-    fn begin(&self, stamp: Stamp, met: Met, fields: &[Field<'_>], wake: impl FnOnce()) -> bool {
+    fn begin(&self, stamp: Stamp, met: Met, fields: &[LogField<'_>], wake: impl FnOnce()) -> bool {
         let Met { place, key } = met;
         let (row, report) = (&REPORTS[place], &self.reports[place][key]);
         let state = &self.states[row.outage as usize][key];
@@ -269,7 +269,7 @@ impl Outages {
         is_new
     }
 
-    fn end(&self, stamp: Stamp, end: Message, fields: &[Field<'_>]) {
+    fn end(&self, stamp: Stamp, end: Message, fields: &[LogField<'_>]) {
         for (row, reports) in REPORTS.iter().zip(&self.reports).filter(|(row, _)| row.end == end) {
             let Some(key) = key_of(row.outage, fields) else { continue };
             let report = &reports[key];
@@ -284,14 +284,14 @@ impl Outages {
     }
 
     fn is_open(&self, outage: usize, key: usize) -> bool {
-        let of = |row: &Report| row.outage as usize == outage;
+        let of = |row: &OutageReport| row.outage as usize == outage;
         let mut own = REPORTS.iter().zip(&self.reports).filter(|(row, _)| of(row));
         own.any(|(_, reports)| reports[key].open.load(Ordering::Relaxed) > 0)
     }
 
     /// Every state, with its outage's number and its key's.
-    fn all_states(&self) -> impl Iterator<Item = (usize, usize, &State)> {
-        let of_outage = |(outage, states): (usize, &'_ Vec<State>)| (outage, states.len());
+    fn all_states(&self) -> impl Iterator<Item = (usize, usize, &OutageState)> {
+        let of_outage = |(outage, states): (usize, &'_ Vec<OutageState>)| (outage, states.len());
         let places = self.states.iter().enumerate().map(of_outage);
         let keys = places.flat_map(|(outage, count)| (0..count).map(move |key| (outage, key)));
         keys.map(|(outage, key)| (outage, key, &self.states[outage][key]))
@@ -360,7 +360,7 @@ impl Outages {
     pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, bool, u64)> {
         NAMES.iter().zip(&self.states).map(|(name, states)| {
             let total = states.iter().map(|state| state.total.load(Ordering::Relaxed));
-            (*name, states.iter().any(State::is_begun), total.sum())
+            (*name, states.iter().any(OutageState::is_begun), total.sum())
         })
     }
 }
@@ -372,7 +372,7 @@ enum Says {
     End,
 }
 
-impl State {
+impl OutageState {
     fn is_begun(&self) -> bool {
         self.begun_ns.load(Ordering::Relaxed) > 0
     }
@@ -401,28 +401,28 @@ impl State {
         Due {
             message,
             error,
-            key: (!field.is_empty()).then(|| (field, Value::Text(values[key]))),
+            key: (!field.is_empty()).then(|| (field, LogValue::Text(values[key]))),
             count: self.count.load(Ordering::Relaxed),
             duration_ms: until_ns.saturating_sub(begun_ns) / MS,
         }
     }
 }
 
-fn for_each_key<T: Default>((_, values): &Keys) -> Vec<T> {
+fn for_each_key<T: Default>((_, values): &OutageKeys) -> Vec<T> {
     values.iter().map(|_| T::default()).collect()
 }
 
 /// Which of an outage's keys a message is of.
-fn key_of(outage: Outage, fields: &[Field<'_>]) -> Option<usize> {
+fn key_of(outage: Outage, fields: &[LogField<'_>]) -> Option<usize> {
     let (field, values) = KEYS[outage as usize];
     let value = text_of(fields, field);
     values.iter().position(|known| *known == value)
 }
 
-fn text_of<'a>(fields: &[Field<'a>], wanted: &str) -> &'a str {
+fn text_of<'a>(fields: &[LogField<'a>], wanted: &str) -> &'a str {
     let found = fields.iter().find(|(name, _)| *name == wanted);
     match found {
-        Some((_, Value::Text(text))) => text,
+        Some((_, LogValue::Text(text))) => text,
         _ => "",
     }
 }

@@ -17,7 +17,7 @@ fn lines(log: &Log) -> Vec<String> {
 
 #[test]
 fn a_line_as_json_and_as_text() {
-    let fields = [("path", Value::Text("a\n\"b\"\u{7}")), ("bytes", Value::Number(7))];
+    let fields = [("path", LogValue::Text("a\n\"b\"\u{7}")), ("bytes", LogValue::Number(7))];
     let json = Log::new(Level::Info, true, &[]);
     json.write(at_ms(0), Message::JournalTorn, &fields);
     let want = "{\"time\":\"2026-03-01T00:00:00.123Z\",\"level\":\"warn\",\
@@ -59,7 +59,7 @@ fn ten_at_once_then_one_a_second_with_a_count_of_the_suppressed() {
 #[test]
 fn ids_are_hashed_unless_listed_and_listed_users_are_always_logged() {
     let log = Log::new(Level::Info, true, &["zoe".to_owned(), "ann".to_owned()]);
-    let write = |user, message| log.write(at_ms(0), message, &[("user", Value::User(user))]);
+    let write = |user, message| log.write(at_ms(0), message, &[("user", LogValue::User(user))]);
     write("bob", Message::UserErased);
     let hashed = lines(&log).concat();
     assert!(!hashed.contains("bob"), "{hashed}");
@@ -86,7 +86,7 @@ fn a_full_queue_drops_and_counts_and_each_line_wakes_the_writer() {
         count.fetch_add(1, Ordering::Relaxed);
     });
     for _ in 0..LOG_LINES_MAX + 5 {
-        log.write(at_ms(0), Message::UserErased, &[("user", Value::User("ann"))]);
+        log.write(at_ms(0), Message::UserErased, &[("user", LogValue::User("ann"))]);
     }
     assert!(log.has_unsaid());
     assert_eq!(woken.load(Ordering::Relaxed), LOG_LINES_MAX as u64 + 5);
@@ -114,7 +114,7 @@ proptest! {
     #[test]
     fn any_field_gives_one_line_of_json_that_is_not_too_long(text in ".{0,300}") {
         let log = Log::new(Level::Info, true, &[]);
-        log.write(at_ms(0), Message::Started, &[("field", Value::Text(&text))]);
+        log.write(at_ms(0), Message::Started, &[("field", LogValue::Text(&text))]);
         let line = log.next_line().unwrap();
         prop_assert!(line.ends_with('\n') && !line.trim_end().contains(char::is_control));
         let read: serde_json::Value = serde_json::from_str(&line).unwrap();

@@ -7,7 +7,7 @@ use super::rules::write_target;
 use crate::catalog::schedule::{Window, Zone};
 use crate::catalog::snapshot::{Cap, Popup, ShowOutcome, Variant};
 use nudged_base::time::{DurationMs, Gap, WallMs};
-use nudged_config::tree::{Value, write_text};
+use nudged_config::tree::{TreeValue, write_text};
 
 /// The fields that hold the rest after each outcome.
 pub(crate) const AFTER_OUTCOMES: [(&str, ShowOutcome); 4] = [
@@ -18,7 +18,7 @@ pub(crate) const AFTER_OUTCOMES: [(&str, ShowOutcome); 4] = [
 ];
 
 /// The canonical text of a popup whose rollout is in percent and whose target is still a tree.
-pub fn json(popup: &Popup, rollout: f64, target: Option<&Value>) -> String {
+pub fn json(popup: &Popup, rollout: f64, target: Option<&TreeValue>) -> String {
     let mut object = Object::new();
     identity(popup, &mut object);
     schedule(popup, &mut object);

@@ -10,7 +10,7 @@ use nudged_base::limits::{
     CONTENT_BYTES_MAX, CONTENT_DEPTH_MAX, LOCALES_MAX, NAME_BYTES_MAX, VARIANT_KEY_BYTES_MAX,
     VARIANT_WEIGHT_MAX, VARIANTS_MAX,
 };
-use nudged_config::tree::{Value, write_json};
+use nudged_config::tree::{TreeValue, write_json};
 
 /// Reads what the client gets: variants, or content and locales.
 pub(crate) fn read_contents(table: &Table<'_>, popup: &mut Popup, errors: &mut Errors) {
@@ -64,7 +64,7 @@ fn read_variant_body(table: &Table<'_>, key: &str, weight: u32, errors: &mut Err
 }
 
 fn read_content(field: &SourceField<'_>, errors: &mut Errors) -> Option<Content> {
-    if !matches!(field.value, Value::Table(_)) {
+    if !matches!(field.value, TreeValue::Table(_)) {
         return field.expected("a table", errors);
     }
     check_content(field, 1, errors)?;
@@ -84,16 +84,16 @@ fn check_content(field: &SourceField<'_>, depth: usize, errors: &mut Errors) -> 
         return field.refuse(format!("nested deeper than {CONTENT_DEPTH_MAX} levels"), errors);
     }
     match field.value {
-        Value::Unreal(text) => {
+        TreeValue::Unreal(text) => {
             field.refuse(format!("{} is not a valid JSON number", quoted(text)), errors)
         }
-        Value::Table(members) => {
+        TreeValue::Table(members) => {
             let table = Table { path: field.path.clone(), line: field.line, members };
             let bad =
                 table.fields().filter(|field| check_content(field, depth + 1, errors).is_none());
             (bad.count() == 0).then_some(())
         }
-        Value::List(nodes) if !nodes.is_empty() => {
+        TreeValue::List(nodes) if !nodes.is_empty() => {
             let items = field.list(0..=usize::MAX, errors)?;
             let bad = items.filter(|field| check_content(field, depth + 1, errors).is_none());
             (bad.count() == 0).then_some(())
@@ -103,7 +103,7 @@ fn check_content(field: &SourceField<'_>, depth: usize, errors: &mut Errors) -> 
 }
 
 fn read_locales(field: &SourceField<'_>, errors: &mut Errors) -> Option<Vec<(Box<str>, Content)>> {
-    let Value::Table(members) = field.value else {
+    let TreeValue::Table(members) = field.value else {
         return field.expected("a table of locales", errors);
     };
     if members.len() > LOCALES_MAX {

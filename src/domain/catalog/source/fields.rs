@@ -12,7 +12,7 @@ use super::SourceError;
 use nudged_base::limits::NAME_BYTES_MAX;
 use nudged_base::time::{DurationError, DurationMs, Gap, WallMs, parse_duration};
 use nudged_config::near::nearest;
-use nudged_config::tree::{Member, Node, Value};
+use nudged_config::tree::{Member, TreeNode, TreeValue, member};
 
 /// What is wrong with a text so far.
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ pub struct SourceField<'t> {
     /// Its line, 0 for none.
     pub line: u32,
     /// Its value.
-    pub value: &'t Value,
+    pub value: &'t TreeValue,
 }
 
 impl<'t> SourceField<'t> {
@@ -73,10 +73,7 @@ impl<'t> SourceField<'t> {
 
     /// A boolean.
     pub fn boolean(&self, errors: &mut Errors) -> Option<bool> {
-        match self.value {
-            Value::Boolean(value) => Some(*value),
-            _ => self.expected("true or false", errors),
-        }
+        self.value.boolean().or_else(|| self.expected("true or false", errors))
     }
 
     /// A whole number within a range.
@@ -85,11 +82,10 @@ impl<'t> SourceField<'t> {
         N: TryFrom<i128> + PartialOrd + Display,
     {
         let (min, max) = (range.start(), range.end());
-        let Value::Number(text) = self.value else {
+        let TreeValue::Number(text) = self.value else {
             return self.expected(format_args!("a whole number, {min} to {max}"), errors);
         };
-        let number = text.parse::<i128>().ok().and_then(|number| N::try_from(number).ok());
-        match number {
+        match self.value.whole().and_then(|number| N::try_from(number).ok()) {
             Some(number) if range.contains(&number) => Some(number),
             _ if text.contains(['.', 'e', 'E']) => {
                 self.refuse(format!("{text} is not a whole number, {min} to {max}"), errors)
@@ -100,10 +96,7 @@ impl<'t> SourceField<'t> {
 
     /// A text.
     pub fn text(&self, errors: &mut Errors) -> Option<&'t str> {
-        match self.value {
-            Value::Text(text) => Some(text),
-            _ => self.expected("a text", errors),
-        }
+        self.value.text().or_else(|| self.expected("a text", errors))
     }
 
     /// A text of 1 to `bytes_max` bytes without control characters.
@@ -170,7 +163,7 @@ impl<'t> SourceField<'t> {
     /// A moment: TOML's offset date-time, or the same as a text. Parts of a millisecond count as a
     /// whole one, so that comparing it with a time in milliseconds stays exact.
     pub fn moment(&self, errors: &mut Errors) -> Option<WallMs> {
-        let (Value::Text(text) | Value::Time(text)) = self.value else {
+        let (TreeValue::Text(text) | TreeValue::Time(text)) = self.value else {
             return self.expected("a date and time with an offset", errors);
         };
         let moment = text.parse::<Datetime>().ok().and_then(moment_of);
@@ -191,7 +184,7 @@ impl<'t> SourceField<'t> {
         errors: &mut Errors,
     ) -> Option<impl Iterator<Item = SourceField<'t>> + use<'t>> {
         let (min, max) = (counts.start(), counts.end());
-        let Value::List(nodes) = self.value else {
+        let TreeValue::List(nodes) = self.value else {
             return self.expected(format_args!("a list of {min} to {max}"), errors);
         };
         if !counts.contains(&nodes.len()) {
@@ -199,16 +192,14 @@ impl<'t> SourceField<'t> {
             return self.refuse(message, errors);
         }
         let path = self.path.clone();
-        Some(nodes.iter().enumerate().map(move |(index, Node { line, value, .. })| SourceField {
-            path: format!("{path}[{index}]"),
-            line: *line,
-            value,
+        Some(nodes.iter().enumerate().map(move |(index, TreeNode { line, value, .. })| {
+            SourceField { path: format!("{path}[{index}]"), line: *line, value }
         }))
     }
 
     /// A table whose keys are all `known`.
     pub fn table(&self, known: &[&str], errors: &mut Errors) -> Option<Table<'t>> {
-        let Value::Table(members) = self.value else {
+        let TreeValue::Table(members) = self.value else {
             return self.expected("a table", errors);
         };
         let table = Table { path: self.path.clone(), line: self.line, members };
@@ -231,8 +222,7 @@ pub struct Table<'t> {
 impl<'t> Table<'t> {
     /// The field of a key, if it is there.
     pub fn get(&self, key: &str) -> Option<SourceField<'t>> {
-        let member = self.members.iter().find(|member| &*member.key == key)?;
-        Some(SourceField::below(&self.path, member))
+        Some(SourceField::below(&self.path, member(self.members, key)?))
     }
 
     /// The field of a key that must be there.

@@ -5,7 +5,7 @@
 
 use super::SourceError;
 use nudged_base::limits::SOURCE_DEPTH_MAX;
-use nudged_config::tree::{Member, Node, Value};
+use nudged_config::tree::{Member, TreeNode, TreeValue};
 
 /// Why a text is not JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,7 +38,7 @@ enum JsonError {
 ///
 /// # Errors
 /// The first syntax error, with its line.
-pub(crate) fn from_json(text: &str) -> Result<Node, SourceError> {
+pub(crate) fn from_json(text: &str) -> Result<TreeNode, SourceError> {
     let mut reader = JsonReader { text, at: 0, line: 1 };
     let read = reader.document();
     read.map_err(|error| SourceError::of_text(reader.line, &format!("not JSON: {error}")))
@@ -53,7 +53,7 @@ struct JsonReader<'t> {
 }
 
 impl JsonReader<'_> {
-    fn document(&mut self) -> Result<Node, JsonError> {
+    fn document(&mut self) -> Result<TreeNode, JsonError> {
         let node = self.node(0)?;
         match self.peek_token() {
             None => Ok(node),
@@ -78,7 +78,7 @@ impl JsonReader<'_> {
         None
     }
 
-    fn node(&mut self, depth: usize) -> Result<Node, JsonError> {
+    fn node(&mut self, depth: usize) -> Result<TreeNode, JsonError> {
         if depth == SOURCE_DEPTH_MAX {
             return Err(JsonError::TooDeep);
         }
@@ -87,23 +87,23 @@ impl JsonReader<'_> {
         let value = match first {
             b'{' => self.object(depth)?,
             b'[' => self.list(depth)?,
-            b'"' => Value::Text(self.string()?.into()),
+            b'"' => TreeValue::Text(self.string()?.into()),
             b'-' | b'0'..=b'9' => self.number()?,
-            b't' => self.word("true", Value::Boolean(true))?,
-            b'f' => self.word("false", Value::Boolean(false))?,
-            b'n' => self.word("null", Value::Null)?,
+            b't' => self.word("true", TreeValue::Boolean(true))?,
+            b'f' => self.word("false", TreeValue::Boolean(false))?,
+            b'n' => self.word("null", TreeValue::Null)?,
             _ => return Err(JsonError::ExpectedValue),
         };
-        Ok(Node { line, column: 0, value })
+        Ok(TreeNode { line, column: 0, value })
     }
 
-    fn object(&mut self, depth: usize) -> Result<Value, JsonError> {
+    fn object(&mut self, depth: usize) -> Result<TreeValue, JsonError> {
         let mut members: Vec<Member> = Vec::new();
         let mut keys = std::collections::BTreeSet::new();
         self.at += 1;
         if self.peek_token() == Some(b'}') {
             self.at += 1;
-            return Ok(Value::Table(members));
+            return Ok(TreeValue::Table(members));
         }
         loop {
             match self.peek_token() {
@@ -124,22 +124,22 @@ impl JsonReader<'_> {
             let node = self.node(depth + 1)?;
             members.push(Member { key, line, column: 0, node });
             if self.ends_with(b'}')? {
-                return Ok(Value::Table(members));
+                return Ok(TreeValue::Table(members));
             }
         }
     }
 
-    fn list(&mut self, depth: usize) -> Result<Value, JsonError> {
+    fn list(&mut self, depth: usize) -> Result<TreeValue, JsonError> {
         let mut nodes = Vec::new();
         self.at += 1;
         if self.peek_token() == Some(b']') {
             self.at += 1;
-            return Ok(Value::List(nodes));
+            return Ok(TreeValue::List(nodes));
         }
         loop {
             nodes.push(self.node(depth + 1)?);
             if self.ends_with(b']')? {
-                return Ok(Value::List(nodes));
+                return Ok(TreeValue::List(nodes));
             }
         }
     }
@@ -154,7 +154,7 @@ impl JsonReader<'_> {
         Ok(byte == end)
     }
 
-    fn word(&mut self, word: &str, value: Value) -> Result<Value, JsonError> {
+    fn word(&mut self, word: &str, value: TreeValue) -> Result<TreeValue, JsonError> {
         if !self.text[self.at..].starts_with(word) {
             return Err(JsonError::ExpectedValue);
         }
@@ -162,7 +162,7 @@ impl JsonReader<'_> {
         Ok(value)
     }
 
-    fn number(&mut self) -> Result<Value, JsonError> {
+    fn number(&mut self) -> Result<TreeValue, JsonError> {
         let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
         let rest = &self.text[self.at..];
         let number = &rest[..rest.bytes().take_while(is_part).count()];
@@ -173,7 +173,7 @@ impl JsonReader<'_> {
         // A number that no double holds is told apart, since most readers refuse or bend it.
         let is_finite = number.parse::<f64>().is_ok_and(f64::is_finite);
         let text = number.into();
-        Ok(if is_finite { Value::Number(text) } else { Value::Unreal(text) })
+        Ok(if is_finite { TreeValue::Number(text) } else { TreeValue::Unreal(text) })
     }
 
     fn string(&mut self) -> Result<String, JsonError> {

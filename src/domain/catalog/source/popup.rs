@@ -17,7 +17,7 @@ use nudged_base::limits::{
     CAPS_MAX, NAME_BYTES_MAX, PLACEMENTS_MAX, POPUP_ID_BYTES_MAX, SHOWS_REMEMBERED_MAX, WINDOWS_MAX,
 };
 use nudged_base::time::{DurationMs, Gap};
-use nudged_config::tree::Value;
+use nudged_config::tree::TreeValue;
 
 /// All fields of a popup.
 pub const FIELDS: [&str; 23] = [
@@ -88,13 +88,8 @@ pub(crate) fn default_popup() -> Popup {
 pub fn definition(field: &SourceField<'_>, errors: &mut Errors) -> Option<Definition> {
     let errors_before = errors.list.len();
     // Known before anything is reported, so that unknown keys name their popup too.
-    if let Value::Table(members) = field.value {
-        let id = members.iter().find(|member| &*member.key == "id");
-        errors.popup = id.and_then(|id| match &id.node.value {
-            Value::Text(text) => Some(text.chars().take(NAME_BYTES_MAX).collect()),
-            _ => None,
-        });
-    }
+    let id = field.value.get("id").and_then(|id| id.value.text());
+    errors.popup = id.map(|text| text.chars().take(NAME_BYTES_MAX).collect());
     let table = field.table(&FIELDS, errors);
     let table = table.map(|table| Table { path: String::new(), ..table });
     let definition = table.map(|table| {
@@ -268,7 +263,7 @@ fn read_audience(table: &Table<'_>, popup: &mut Popup, errors: &mut Errors) -> f
 }
 
 fn read_percent(field: &SourceField<'_>, errors: &mut Errors) -> Option<f64> {
-    let Value::Number(text) = field.value else {
+    let TreeValue::Number(text) = field.value else {
         return field.expected("a number, 0 to 100", errors);
     };
     let percent: f64 = text.parse().expect("trees hold numbers of JSON's grammar");

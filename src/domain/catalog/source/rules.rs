@@ -11,7 +11,7 @@ use nudged_base::limits::{
     NAME_BYTES_MAX, PATTERN_BYTES_MAX, TARGET_DEPTH_MAX, TARGET_NODES_MAX, TARGET_TEXT_BYTES_MAX,
     TARGET_VALUES_MAX,
 };
-use nudged_config::tree::{Value, write_json, write_text};
+use nudged_config::tree::{self, TreeValue, write_json, write_text};
 
 const KEYS: [&str; 6] = ["all", "any", "not", "attr", "op", "value"];
 
@@ -107,7 +107,7 @@ fn test(operator: Operator, value: &SourceField<'_>, errors: &mut Errors) -> Opt
             Test::In { values: of_one_type(given, errors), negated }
         }
         Operator::Order(order) => {
-            if matches!(value.value, Value::Boolean(_)) {
+            if matches!(value.value, TreeValue::Boolean(_)) {
                 return value.expected("a number or a text", errors);
             }
             Test::Order { order, value: scalar(value, errors)? }
@@ -130,11 +130,11 @@ fn test(operator: Operator, value: &SourceField<'_>, errors: &mut Errors) -> Opt
 
 fn scalar(field: &SourceField<'_>, errors: &mut Errors) -> Option<Scalar> {
     match field.value {
-        Value::Boolean(value) => Some(Scalar::Boolean(*value)),
-        Value::Number(text) => {
+        TreeValue::Boolean(value) => Some(Scalar::Boolean(*value)),
+        TreeValue::Number(text) => {
             Some(Scalar::Number(parse_number(text).expect("trees hold numbers of JSON's grammar")))
         }
-        Value::Text(_) => text(field, errors).map(|text| Scalar::Text(text.into())),
+        TreeValue::Text(_) => text(field, errors).map(|text| Scalar::Text(text.into())),
         _ => field.expected("a text, a number, true or false", errors),
     }
 }
@@ -195,20 +195,20 @@ fn pattern(field: &SourceField<'_>, errors: &mut Errors) -> Option<regex::Regex>
 }
 
 /// Appends a target as JSON: keys in the order of [`KEYS`], values as they are written.
-pub(crate) fn write_target(value: &Value, out: &mut String) {
-    let Value::Table(members) = value else {
+pub(crate) fn write_target(value: &TreeValue, out: &mut String) {
+    let TreeValue::Table(members) = value else {
         return write_json(value, out);
     };
     out.push('{');
     let mut separator = "";
     for key in KEYS {
-        let Some(member) = members.iter().find(|member| &*member.key == key) else { continue };
+        let Some(member) = tree::member(members, key) else { continue };
         out.push_str(separator);
         separator = ",";
         write_text(key, out);
         out.push(':');
         match (&member.node.value, key) {
-            (Value::List(parts), "all" | "any") => {
+            (TreeValue::List(parts), "all" | "any") => {
                 out.push('[');
                 for (index, part) in parts.iter().enumerate() {
                     if index > 0 {

@@ -9,7 +9,9 @@ use proptest::prelude::*;
 
 use super::super::{Arbitration, Core, CoreSetup};
 use crate::control::{Control, ControlOutcome, ControlRequest};
-use crate::seam::{BoardView, Effect, Input, Outbox, ReadRequest, ShardReport, Step, UserRead};
+use crate::seam::{
+    Effect, Input, Outbox, ReadRequest, RedisStatusView, ShardReport, Step, UserRead,
+};
 use crate::users::redis::carrier::Carrier;
 use crate::users::redis::model::{Redis, Stored, Wire};
 use crate::users::redis::{Arbiter, ArbiterSetup, RecordQueue};
@@ -30,7 +32,7 @@ use nudged_domain::catalog::source;
 use nudged_domain::state::user::{self, UserState};
 use nudged_journal::lane::{Ack, LaneBatch};
 use nudged_journal::record::{Record, append, frames};
-use nudged_redis::command::Phase;
+use nudged_redis::command::PartitionPhase;
 
 mod catalogs;
 mod degraded;
@@ -349,8 +351,9 @@ impl World {
         self.nodes[index].wire.up(run, false);
         self.nodes[index].turn(self.now);
         self.settle();
-        let board = BoardView { takes_traffic: true, cleared_run: run, ..BoardView::default() };
-        self.nodes[index].step(self.now, Input::Board(board));
+        let redis_status =
+            RedisStatusView { takes_traffic: true, cleared_run: run, ..RedisStatusView::default() };
+        self.nodes[index].step(self.now, Input::RedisStatus(redis_status));
     }
 
     fn pass(&mut self, ms: u64) {
@@ -414,10 +417,10 @@ impl World {
         new.turn(self.now);
         new.step(
             self.now,
-            Input::Board(BoardView {
+            Input::RedisStatus(RedisStatusView {
                 takes_traffic: true,
                 cleared_run: RUN,
-                ..BoardView::default()
+                ..RedisStatusView::default()
             }),
         );
         self.up(index);
@@ -625,7 +628,7 @@ fn another_run_is_compared_and_waits_to_be_cleared() {
     let partition = UserKey::of(b"u").partition();
     world.nodes[0].wire.down();
     world.redis = Redis::new(world.redis.at);
-    world.redis.metas[usize::from(partition.0)] = (None, 0, Phase::Open);
+    world.redis.metas[usize::from(partition.0)] = (None, 0, PartitionPhase::Open);
     world.nodes[0].reports.clear();
     world.nodes[0].wire.up(8, false);
     world.nodes[0].turn(world.now);
@@ -638,13 +641,17 @@ fn another_run_is_compared_and_waits_to_be_cleared() {
     assert_eq!(reason(world.nodes[0].answer(before)), "degraded", "not cleared");
     world.nodes[0].step(
         world.now,
-        Input::Board(BoardView { takes_traffic: true, cleared_run: 8, ..BoardView::default() }),
+        Input::RedisStatus(RedisStatusView {
+            takes_traffic: true,
+            cleared_run: 8,
+            ..RedisStatusView::default()
+        }),
     );
     let other = world.decide(0, "v");
     assert!(shown(world.nodes[0].answer(other)));
     let lost = world.decide(0, "u");
     assert_eq!(reason(world.nodes[0].answer(lost)), "degraded", "its partition has lost writes");
-    world.redis.metas[usize::from(partition.0)] = (Some(2), 0, Phase::Open);
+    world.redis.metas[usize::from(partition.0)] = (Some(2), 0, PartitionPhase::Open);
     let number = world.decide(0, "u");
     assert!(shown(world.nodes[0].answer(number)));
     assert_eq!(world.redis.users["u"].revision, Revision { epoch: 2, counter: 1 });
@@ -657,7 +664,7 @@ fn while_filling_sql_is_asked_and_the_higher_revision_put_into_redis() {
     let known = world.redis.users.remove("u").unwrap();
     let Stored { revision, state, .. } = known;
     for meta in &mut world.redis.metas {
-        *meta = (Some(2), 0, Phase::Filling);
+        *meta = (Some(2), 0, PartitionPhase::Filling);
     }
     world.pass(60_000);
     let number = world.nodes[0].decide(world.now, "u");
@@ -678,7 +685,7 @@ fn what_is_told_while_sql_is_asked_is_read_again() {
     world.decide(0, "u");
     let Stored { revision, state, .. } = world.redis.users.remove("u").unwrap();
     for meta in &mut world.redis.metas {
-        *meta = (Some(2), 0, Phase::Filling);
+        *meta = (Some(2), 0, PartitionPhase::Filling);
     }
     world.pass(60_000);
     let number = world.nodes[0].decide(world.now, "u");

@@ -5,10 +5,10 @@ use crate::view::View;
 use nudged_api::early;
 use nudged_base::clock::Now;
 use nudged_base::telemetry::counters::ShardCounters;
-use nudged_http::early::{Begun, EarlyAnswers};
+use nudged_http::early::{EarlyAnswers, HeadArrival};
 use nudged_http::head::Request;
-use nudged_http::refusal::Refusal;
-use nudged_http::reply::Frame;
+use nudged_http::refusal::HttpRefusal;
+use nudged_http::reply::ResponseFlags;
 
 /// The shard as a connection of one listener sees it this turn.
 pub(super) struct ShardEarlyAnswers<'v> {
@@ -21,15 +21,20 @@ pub(super) struct ShardEarlyAnswers<'v> {
 impl EarlyAnswers for ShardEarlyAnswers<'_> {
     fn write_refused(
         &self,
-        refusal: Refusal,
-        begun: &Begun<'_>,
-        frame: &Frame<'_>,
+        refusal: HttpRefusal,
+        begun: &HeadArrival<'_>,
+        frame: &ResponseFlags<'_>,
         out: &mut Vec<u8>,
     ) {
         early::write_refused(refusal, begun, &self.view.rules.cors, frame, out);
     }
 
-    fn answer_head(&self, request: &Request<'_>, frame: &Frame<'_>, out: &mut Vec<u8>) -> bool {
+    fn answer_head(
+        &self,
+        request: &Request<'_>,
+        frame: &ResponseFlags<'_>,
+        out: &mut Vec<u8>,
+    ) -> bool {
         let policy = self.view.policy(self.listener, self.now);
         let status = early::refuse_head(request, &policy, frame, out);
         if let Some(status) = status {

@@ -2,8 +2,8 @@
 //! of Redis need no bytes.
 
 use nudged_base::time::{MonoNs, WallMs};
-use nudged_redis::command::Command;
-use nudged_redis::link::{Link, LinkEvent, LinkFigures, LinkWish, NotSent};
+use nudged_redis::command::RedisCommand;
+use nudged_redis::link::{Link, LinkEvent, LinkMetrics, LinkRequest, NotSent};
 
 /// What carries commands.
 pub enum Carrier {
@@ -34,7 +34,12 @@ impl Carrier {
     ///
     /// # Errors
     /// [`NotSent`]: nothing was taken.
-    pub fn send(&mut self, now: MonoNs, ticket: u64, command: &Command<'_>) -> Result<(), NotSent> {
+    pub fn send(
+        &mut self,
+        now: MonoNs,
+        ticket: u64,
+        command: &RedisCommand<'_>,
+    ) -> Result<(), NotSent> {
         carried!(self, link => link.send(now, ticket, command))
     }
 
@@ -69,7 +74,7 @@ impl Carrier {
     }
 
     /// As [`Link::wish`].
-    pub fn wish(&mut self) -> Option<LinkWish> {
+    pub fn wish(&mut self) -> Option<LinkRequest> {
         carried!(self, link => link.wish())
     }
 
@@ -97,7 +102,7 @@ impl Carrier {
     }
 
     /// As [`Link::figures`].
-    pub fn figures(&self) -> LinkFigures {
+    pub fn figures(&self) -> LinkMetrics {
         carried!(self, link => link.figures())
     }
 }

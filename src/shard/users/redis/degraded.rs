@@ -19,7 +19,7 @@ use nudged_base::clock::Now;
 use nudged_base::hash;
 use nudged_base::ids::{LaneSequence, PopupKey};
 use nudged_base::limits::EVENT_AGE_MAX_MS;
-use nudged_base::telemetry::log::{Message, Value};
+use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::choose::{self, Decision};
 use nudged_domain::state::apply::{self, ShowId};
@@ -97,8 +97,10 @@ impl RedisUsers<'_> {
         }
         let at = now.wall.max(token.at);
         let acted_at = apply::acted_at(event.ts, token.at, at);
-        let fields =
-            [("popup", Value::Text(token.popup)), ("action", Value::Text(event.action.as_str()))];
+        let fields = [
+            ("popup", LogValue::Text(token.popup)),
+            ("action", LogValue::Text(event.action.as_str())),
+        ];
         self.users.log_user(now, Message::EventTaken, token.user, fields);
         let entry = UnmergedEntry {
             at,

@@ -10,9 +10,10 @@ use nudged_base::limits::PARTITIONS;
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_redis::clock::ServerClock;
 use nudged_redis::command::{
-    Command, CommitVerdict, Failure, Meta, Phase, Records, Reply, RequestId, Value,
+    CommandFailure, CommitVerdict, Meta, PartitionPhase, Records, RedisCommand, Reply, RequestId,
+    UserValue,
 };
-use nudged_redis::link::{LinkEvent, LinkFigures, LinkWish, NotSent, Server};
+use nudged_redis::link::{LinkEvent, LinkMetrics, LinkRequest, NotSent, RedisServer};
 
 /// A command that has left.
 #[derive(Clone, Debug)]
@@ -52,7 +53,7 @@ pub struct Redis {
     /// Its TIME.
     pub at: WallMs,
     pub users: BTreeMap<String, Stored>,
-    pub metas: Vec<(Option<u32>, u64, Phase)>,
+    pub metas: Vec<(Option<u32>, u64, PartitionPhase)>,
     /// Whether users may have vanished, in all partitions.
     pub is_doubted: bool,
     /// Records of the lists.
@@ -63,7 +64,7 @@ pub struct Redis {
 
 impl Redis {
     pub fn new(at: WallMs) -> Redis {
-        let metas = vec![(Some(1), 0, Phase::Open); usize::from(PARTITIONS)];
+        let metas = vec![(Some(1), 0, PartitionPhase::Open); usize::from(PARTITIONS)];
         let (lists, published) = (Vec::new(), Vec::new());
         Redis { at, users: BTreeMap::new(), metas, is_doubted: false, lists, published }
     }
@@ -73,9 +74,9 @@ impl Redis {
         Meta { at: self.at, epoch, counter, phase, is_doubted: self.is_doubted }
     }
 
-    fn value(&self, user: &str) -> Option<Value> {
+    fn value(&self, user: &str) -> Option<UserValue> {
         let stored = self.users.get(user)?;
-        Some(Value { revision: stored.revision, state: stored.state.clone() })
+        Some(UserValue { revision: stored.revision, state: stored.state.clone() })
     }
 
     pub fn execute(&mut self, command: &Sent) -> Reply {
@@ -130,7 +131,7 @@ impl Redis {
         let stands = self.users.get(&commit.user).map(|stored| stored.revision);
         if self.is_known(commit) {
             CommitVerdict::Done
-        } else if epoch.is_none() || phase == Phase::Barrier {
+        } else if epoch.is_none() || phase == PartitionPhase::Barrier {
             CommitVerdict::Lost
         } else if self.at > commit.valid_until || commit.now.0 > self.at.0 + 100 {
             CommitVerdict::Late
@@ -178,7 +179,7 @@ impl Wire {
     pub(crate) fn up_syncing(&self, run: u64, evicts: bool, syncs_always: Option<bool>) {
         let mut held = self.0.borrow_mut();
         (held.is_open, held.window) = (true, 256);
-        let server = Server { run, resp3: true, subscribed: true, evicts, syncs_always };
+        let server = RedisServer { run, resp3: true, subscribed: true, evicts, syncs_always };
         held.events.push_back(LinkEvent::Up(server));
     }
 
@@ -190,7 +191,7 @@ impl Wire {
         let replied: Vec<u64> = held.replies.drain(..).map(|(ticket, _)| ticket).collect();
         let sent: Vec<u64> = held.sent.drain(..).map(|(ticket, _)| ticket).collect();
         for ticket in replied.into_iter().chain(sent) {
-            let result = Err(Failure::Unknown);
+            let result = Err(CommandFailure::Unknown);
             held.events.push_back(LinkEvent::Reply { ticket, late: false, result });
         }
     }
@@ -201,7 +202,7 @@ impl Wire {
     }
 
     /// Redis refuses the next command, or nobody can say how far it came.
-    pub fn fail(&self, failure: Failure) -> bool {
+    pub fn fail(&self, failure: CommandFailure) -> bool {
         let mut held = self.0.borrow_mut();
         let Some((ticket, _)) = held.sent.pop_front() else { return false };
         held.events.push_back(LinkEvent::Reply { ticket, late: false, result: Err(failure) });
@@ -242,7 +243,12 @@ impl Wire {
         self.0.borrow().is_open
     }
 
-    pub fn send(&self, _now: MonoNs, ticket: u64, command: &Command<'_>) -> Result<(), NotSent> {
+    pub fn send(
+        &self,
+        _now: MonoNs,
+        ticket: u64,
+        command: &RedisCommand<'_>,
+    ) -> Result<(), NotSent> {
         let mut held = self.0.borrow_mut();
         if !held.is_open {
             return Err(NotSent::Closed);
@@ -269,7 +275,7 @@ impl Wire {
         None
     }
 
-    pub fn wish(&self) -> Option<LinkWish> {
+    pub fn wish(&self) -> Option<LinkRequest> {
         None
     }
 
@@ -277,20 +283,20 @@ impl Wire {
         false
     }
 
-    pub fn figures(&self) -> LinkFigures {
-        LinkFigures::default()
+    pub fn figures(&self) -> LinkMetrics {
+        LinkMetrics::default()
     }
 }
 
-fn owned(command: &Command<'_>) -> Sent {
+fn owned(command: &RedisCommand<'_>) -> Sent {
     match command {
-        Command::Read { partition, user } => Sent::Read(*partition, (*user).to_owned()),
-        Command::Meta { partition } => Sent::Meta(*partition),
-        Command::Fill { partition, user, revision, state, .. } => {
+        RedisCommand::Read { partition, user } => Sent::Read(*partition, (*user).to_owned()),
+        RedisCommand::Meta { partition } => Sent::Meta(*partition),
+        RedisCommand::Fill { partition, user, revision, state, .. } => {
             Sent::Fill(*partition, (*user).to_owned(), *revision, state.to_vec())
         }
-        Command::Ping => unreachable!("the link's own"),
-        Command::Commit(commit) => {
+        RedisCommand::Ping => unreachable!("the link's own"),
+        RedisCommand::Commit(commit) => {
             let (count, framed, list_max) = match commit.records {
                 Records::Journal { count } => (count, &[][..], u32::MAX),
                 Records::List { framed, list_max } => (1, framed, list_max),

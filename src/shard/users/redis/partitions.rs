@@ -5,7 +5,7 @@
 
 use nudged_base::ids::{Partition, ShardId};
 use nudged_base::limits::PARTITIONS;
-use nudged_redis::command::{Meta, Phase};
+use nudged_redis::command::{Meta, PartitionPhase};
 
 /// Where a partition stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,8 +60,8 @@ impl Partitions {
         known.standing = match (told, meta.phase) {
             (Some(told), _) if told < (known.epoch, known.counter) => PartitionStanding::Lost,
             (None, _) => PartitionStanding::Lost,
-            (Some(_), Phase::Barrier) => PartitionStanding::Barrier,
-            (Some(_), Phase::Open | Phase::Filling) => PartitionStanding::Vouched,
+            (Some(_), PartitionPhase::Barrier) => PartitionStanding::Barrier,
+            (Some(_), PartitionPhase::Open | PartitionPhase::Filling) => PartitionStanding::Vouched,
         };
         if known.standing == PartitionStanding::Lost {
             if before != PartitionStanding::Lost {
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
     use nudged_base::time::WallMs;
 
-    fn meta(epoch: Option<u32>, counter: u64, phase: Phase) -> Meta {
+    fn meta(epoch: Option<u32>, counter: u64, phase: PartitionPhase) -> Meta {
         Meta { at: WallMs(0), epoch, counter, phase, is_doubted: false }
     }
 
@@ -110,15 +110,15 @@ mod tests {
         assert_eq!(all.vouches_since(partition), None);
         // Each row: what is told, whether it may be decided upon, whether a loss is news.
         let rows = [
-            (Some(2), 10, Phase::Open, true, false),
-            (Some(2), 10, Phase::Open, true, false),
-            (Some(2), 9, Phase::Open, false, true),
-            (None, 0, Phase::Open, false, false),
-            (Some(1), 99, Phase::Open, false, false),
-            (Some(3), 0, Phase::Barrier, false, false),
-            (Some(3), 0, Phase::Filling, true, false),
-            (Some(3), 4, Phase::Open, true, false),
-            (None, 0, Phase::Open, false, true),
+            (Some(2), 10, PartitionPhase::Open, true, false),
+            (Some(2), 10, PartitionPhase::Open, true, false),
+            (Some(2), 9, PartitionPhase::Open, false, true),
+            (None, 0, PartitionPhase::Open, false, false),
+            (Some(1), 99, PartitionPhase::Open, false, false),
+            (Some(3), 0, PartitionPhase::Barrier, false, false),
+            (Some(3), 0, PartitionPhase::Filling, true, false),
+            (Some(3), 4, PartitionPhase::Open, true, false),
+            (None, 0, PartitionPhase::Open, false, true),
         ];
         for (index, (epoch, counter, phase, vouched, news)) in rows.into_iter().enumerate() {
             let usable = all.observe(index as u64 + 1, partition, &meta(epoch, counter, phase));
@@ -132,10 +132,10 @@ mod tests {
     fn copies_of_an_earlier_epoch_are_not_vouched_for() {
         let mut all = Partitions::new(ShardId(0), 1);
         let partition = Partition(0);
-        all.observe(5, partition, &meta(Some(1), 0, Phase::Open));
-        all.observe(9, partition, &meta(Some(1), 7, Phase::Open));
+        all.observe(5, partition, &meta(Some(1), 0, PartitionPhase::Open));
+        all.observe(9, partition, &meta(Some(1), 7, PartitionPhase::Open));
         assert_eq!(all.vouches_since(partition), Some(5));
-        all.observe(11, partition, &meta(Some(2), 0, Phase::Filling));
+        all.observe(11, partition, &meta(Some(2), 0, PartitionPhase::Filling));
         assert_eq!(all.vouches_since(partition), Some(11));
     }
 

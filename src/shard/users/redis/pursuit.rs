@@ -25,7 +25,7 @@ use nudged_api::outcome::EncodedOutcome;
 use nudged_base::limits::{PURSUED_MAX, PURSUED_MS, PURSUED_REST_MS, PURSUED_SENT_MAX};
 use nudged_base::slab::Handle;
 use nudged_base::time::MonoNs;
-use nudged_redis::command::{Failure, Meta};
+use nudged_redis::command::{CommandFailure, Meta};
 
 /// The changes of one shard that are pursued.
 #[derive(Debug, Default)]
@@ -59,12 +59,12 @@ impl Pursuit {
 impl ProposedChange {
     /// Whether it is worth to learn what became of it after such a failure. What else came with a
     /// show comes again by itself: events are unmerged then.
-    fn is_worth_pursuing(&self, failure: Failure) -> bool {
+    fn is_worth_pursuing(&self, failure: CommandFailure) -> bool {
         match failure {
-            Failure::Unknown => self.former.is_some() || self.pursued_until.is_some(),
+            CommandFailure::Unknown => self.former.is_some() || self.pursued_until.is_some(),
             // That this sending changed nothing says nothing about an earlier one.
-            Failure::Refused(_) => self.pursued_until.is_some(),
-            Failure::Quarantined => false,
+            CommandFailure::Refused(_) => self.pursued_until.is_some(),
+            CommandFailure::Quarantined => false,
         }
     }
 }
@@ -133,7 +133,7 @@ impl RedisUsers<'_> {
         &mut self,
         now: MonoNs,
         handle: Handle,
-        failure: Failure,
+        failure: CommandFailure,
     ) -> Option<Resumed> {
         let arbiter = &mut *self.arbiter;
         let may_pursue = arbiter.may_pursue();

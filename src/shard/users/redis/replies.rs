@@ -14,11 +14,13 @@ use nudged_base::clock::Now;
 use nudged_base::ids::{Partition, Revision, ShardId};
 use nudged_base::limits::{COMMIT_TRIES_MAX, LINK_UNFIT_RETRY_MS};
 use nudged_base::slab::Handle;
-use nudged_base::telemetry::log::{Message, Value as Told};
+use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_base::time::MonoNs;
 use nudged_domain::state::user::{self, UserState};
-use nudged_redis::command::{Command, CommitVerdict, Failure, Meta, Phase, Reply, Value};
-use nudged_redis::link::{LinkEvent, Server};
+use nudged_redis::command::{
+    CommandFailure, CommitVerdict, Meta, PartitionPhase, RedisCommand, Reply, UserValue,
+};
+use nudged_redis::link::{LinkEvent, RedisServer};
 
 /// Requests of a user that may run again, in their order.
 pub struct Resumed {
@@ -57,7 +59,7 @@ impl RedisUsers<'_> {
                 self.users.log(now, Message::RedisLost);
             }
             // The keeper tells people, once for all shards.
-            LinkEvent::Unfit(unfit) => self.report(ShardReport::Unfit(unfit)),
+            LinkEvent::Incompatible(unfit) => self.report(ShardReport::Incompatible(unfit)),
             LinkEvent::Denied => self.report(ShardReport::Denied),
             // Each request has a deadline of its own, and the reply may still come.
             LinkEvent::Expired { .. } => {}
@@ -73,7 +75,7 @@ impl RedisUsers<'_> {
         self.users.effects.push(Effect::Report(report));
     }
 
-    fn on_up(&mut self, now: Now, server: Server) {
+    fn on_up(&mut self, now: Now, server: RedisServer) {
         let arbiter = &mut *self.arbiter;
         arbiter.server = Some(server);
         arbiter.subscribed_at_ms = server.subscribed.then_some(super::millis(now.mono));
@@ -84,11 +86,11 @@ impl RedisUsers<'_> {
             arbiter.uncompared.clear();
             arbiter.uncompared.extend(arbiter.partitions.own());
         }
-        let Server { run, evicts, syncs_always, .. } = server;
+        let RedisServer { run, evicts, syncs_always, .. } = server;
         self.report(ShardReport::Run { run, evicts, syncs_always });
         self.users.log(now, Message::RedisConnected);
         if !self.arbiter.keeps_promise(server) {
-            self.users.log_with(now, Message::RedisUnfit, &[("error", Told::Text(NOT_SYNCED))]);
+            self.users.log_with(now, Message::RedisUnfit, &[("error", LogValue::Text(NOT_SYNCED))]);
         }
     }
 
@@ -111,7 +113,7 @@ impl RedisUsers<'_> {
         now: Now,
         view: &View,
         ticket: u64,
-        result: Result<Reply, Failure>,
+        result: Result<Reply, CommandFailure>,
     ) -> Option<Resumed> {
         if let Some(partition) = partition_of_ticket(ticket) {
             self.arbiter.on_compared(now, partition, result);
@@ -163,7 +165,7 @@ impl RedisUsers<'_> {
         now: Now,
         shard: ShardId,
         handle: Handle,
-        (meta, value): (Meta, Option<Value>),
+        (meta, value): (Meta, Option<UserValue>),
     ) -> Option<Resumed> {
         let read_deadline = now.mono.plus_ms(self.users.read_deadline_ms);
         let arbiter = &mut *self.arbiter;
@@ -172,8 +174,10 @@ impl RedisUsers<'_> {
         let is_of_epoch =
             value.as_ref().is_some_and(|value| Some(value.revision.epoch) == meta.epoch);
         let is_doubted = match meta.phase {
-            Phase::Filling => !is_of_epoch,
-            Phase::Open | Phase::Barrier => value.is_none() && (may_vanish || meta.is_doubted),
+            PartitionPhase::Filling => !is_of_epoch,
+            PartitionPhase::Open | PartitionPhase::Barrier => {
+                value.is_none() && (may_vanish || meta.is_doubted)
+            }
         };
         if !is_doubted || matches!(flight.stage, Stage::Fill) {
             return self.settle(now, handle, value);
@@ -210,7 +214,8 @@ impl RedisUsers<'_> {
         let (partition, user) = (flight.partition, flight.user.clone());
         flight.stage = Stage::Fill;
         let ttl_ms = arbiter.setup.ttl_ms;
-        let command = Command::Fill { partition, user: &user, revision, state: &state, ttl_ms };
+        let command =
+            RedisCommand::Fill { partition, user: &user, revision, state: &state, ttl_ms };
         if arbiter.carrier.send(now.mono, handle.to_bits(), &command).is_err() {
             return self.fail(handle);
         }
@@ -219,7 +224,7 @@ impl RedisUsers<'_> {
     }
 
     /// A user's value is known: the copy is fresh, and who waits runs again.
-    fn settle(&mut self, now: Now, handle: Handle, value: Option<Value>) -> Option<Resumed> {
+    fn settle(&mut self, now: Now, handle: Handle, value: Option<UserValue>) -> Option<Resumed> {
         let mut empty = self.users.buffer();
         let (revision, state) = match &value {
             Some(value) => (value.revision, &value.state),
@@ -387,7 +392,12 @@ impl RedisUsers<'_> {
 
 impl Arbiter {
     /// A partition was compared with what is known of it, or has to be once more.
-    fn on_compared(&mut self, now: Now, partition: Partition, result: Result<Reply, Failure>) {
+    fn on_compared(
+        &mut self,
+        now: Now,
+        partition: Partition,
+        result: Result<Reply, CommandFailure>,
+    ) {
         let Some(server) = self.server else { return };
         let Ok(Reply::Meta(meta)) = result else {
             self.to_compare.push(partition);
@@ -414,10 +424,10 @@ impl Arbiter {
     }
 }
 
-fn name_of(failure: Failure) -> &'static str {
+fn name_of(failure: CommandFailure) -> &'static str {
     match failure {
-        Failure::Unknown => "unknown",
-        Failure::Refused(kind) => kind.name(),
-        Failure::Quarantined => "quarantined",
+        CommandFailure::Unknown => "unknown",
+        CommandFailure::Refused(kind) => kind.name(),
+        CommandFailure::Quarantined => "quarantined",
     }
 }

@@ -446,7 +446,7 @@ impl Arbiter {
     pub(super) fn read(&mut self, now: MonoNs, user: &str) -> Option<Handle> {
         let partition = UserKey::of(user.as_bytes()).partition();
         let handle = self.in_flight.begin(user, partition, Stage::Read)?;
-        let command = command::Command::Read { partition, user };
+        let command = command::RedisCommand::Read { partition, user };
         if self.carrier.send(now, handle.to_bits(), &command).is_err() {
             self.in_flight.end(handle);
             return None;
@@ -474,7 +474,7 @@ impl Arbiter {
             RecordQueue::Journal => Records::Journal { count: pending.count },
             RecordQueue::List { list_max } => Records::List { framed: &pending.records, list_max },
         };
-        let command = command::Command::Commit(Commit {
+        let command = command::RedisCommand::Commit(Commit {
             partition: flight.partition,
             user: &flight.user,
             base: pending.base,

@@ -1,14 +1,15 @@
-//! The link's connection as the arbiter sees it: bytes both ways, wishes, deadlines, the board.
+//! The link's connection as the arbiter sees it: bytes both ways, requests,
+//! deadlines, the Redis status.
 
 use std::collections::VecDeque;
 
 use super::Arbiter;
-use crate::seam::{BoardView, Learned};
+use crate::seam::{Learned, RedisStatusView};
 use crate::users::in_flight::Waiter;
 use nudged_api::outcome::EncodedOutcome;
 use nudged_base::limits::LINK_UNFIT_RETRY_MS;
 use nudged_base::time::MonoNs;
-use nudged_redis::link::{LinkEvent, LinkFigures, LinkWish};
+use nudged_redis::link::{LinkEvent, LinkMetrics, LinkRequest};
 
 impl Arbiter {
     /// The connection stands.
@@ -55,12 +56,12 @@ impl Arbiter {
     }
 
     /// What the link wants of the driver next. A lost connection is closed before another is made.
-    pub(crate) fn next_wish(&mut self) -> Option<LinkWish> {
+    pub(crate) fn next_wish(&mut self) -> Option<LinkRequest> {
         if std::mem::take(&mut self.must_close) {
-            return Some(LinkWish::Close);
+            return Some(LinkRequest::Close);
         }
         let wish = self.carrier.wish();
-        if wish == Some(LinkWish::Close) {
+        if wish == Some(LinkRequest::Close) {
             self.is_connected = false;
         }
         wish
@@ -92,7 +93,7 @@ impl Arbiter {
     /// Whether a new connection may be better: to where the keeper's leads, or one that is told of
     /// changes. Where the right to that is still missing it would be no better.
     fn is_astray(&self) -> bool {
-        let Learned { run, is_unheard, .. } = self.board.learned;
+        let Learned { run, is_unheard, .. } = self.redis_status.learned;
         self.server.is_some_and(|server| {
             let is_elsewhere = run != 0 && run != server.run;
             is_elsewhere || server.resp3 && !server.subscribed && !is_unheard
@@ -100,8 +101,8 @@ impl Arbiter {
     }
 
     /// What the keeper lets the shards do.
-    pub(crate) fn on_board(&mut self, board: BoardView) {
-        self.board = board;
+    pub(crate) fn on_redis_status(&mut self, redis_status: RedisStatusView) {
+        self.redis_status = redis_status;
     }
 
     /// Lets requests wait behind the command of their user, if there is one.
@@ -125,7 +126,7 @@ impl Arbiter {
     }
 
     /// Counts of the link.
-    pub fn figures(&self) -> LinkFigures {
+    pub fn figures(&self) -> LinkMetrics {
         self.carrier.figures()
     }
 }

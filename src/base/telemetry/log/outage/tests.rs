@@ -1,7 +1,7 @@
 //! An outage has one line at its begin, one a minute, one at its end; whoever meets it, and however
 //! often.
 
-use super::super::{Field, Level, Log, Message, Stamp, Value};
+use super::super::{Level, Log, LogField, LogValue, Message, Stamp};
 use super::*;
 use crate::time::{MonoNs, WallMs};
 
@@ -22,12 +22,12 @@ impl Watch {
         Watch { log: Log::new(Level::Info, true, &[]), now_ms: 0 }
     }
 
-    fn say(&self, message: Message, fields: &[Field<'_>]) {
+    fn say(&self, message: Message, fields: &[LogField<'_>]) {
         self.log.write(at(self.now_ms), message, fields);
     }
 
     fn fails(&self, message: Message, error: &str) {
-        self.say(message, &[("error", Value::Text(error))]);
+        self.say(message, &[("error", LogValue::Text(error))]);
     }
 
     /// Lets time pass, with something done each 100 ms.
@@ -145,7 +145,7 @@ fn each_shard_s_loss_has_to_be_made_good() {
 #[test]
 fn another_cause_within_an_outage_is_told_once() {
     let mut watch = Watch::new();
-    let causes = [("cause", Value::Text("unreachable")), ("cause", Value::Text("schema"))];
+    let causes = [("cause", LogValue::Text("unreachable")), ("cause", LogValue::Text("schema"))];
     watch.pass(20 * SECOND, |watch| {
         watch.say(Message::SqlFailed, &causes[..1]);
         watch.say(Message::SqlFailed, &causes[1..]);
@@ -157,7 +157,7 @@ fn another_cause_within_an_outage_is_told_once() {
 fn each_key_of_an_outage_begins_lasts_and_ends_by_itself() {
     let mut watch = Watch::new();
     let unfit = |watch: &Watch, cause, error| {
-        let fields = [("cause", Value::Text(cause)), ("error", Value::Text(error))];
+        let fields = [("cause", LogValue::Text(cause)), ("error", LogValue::Text(error))];
         watch.say(Message::RedisUnfit, &fields);
     };
     let texts = |watch: &Watch| -> Vec<(String, String, String)> {
@@ -180,11 +180,11 @@ fn each_key_of_an_outage_begins_lasts_and_ends_by_itself() {
         [line("redis_unfit", "rights", "no +publish"), line("redis_unfit", "eviction", "evicts")];
     assert_eq!(texts(&watch), [both.clone(), both].concat());
     assert_eq!(watch.log.outages().filter(|(_, is_open, _)| *is_open).count(), 1);
-    watch.say(Message::RedisFit, &[("cause", Value::Text("eviction"))]);
+    watch.say(Message::RedisFit, &[("cause", LogValue::Text("eviction"))]);
     watch.pass(3 * SECOND, |watch| unfit(watch, "rights", "no +set"));
     let wanted = [line("redis_unfit", "rights", "no +set"), line("redis_fit", "eviction", "")];
     assert_eq!(texts(&watch), wanted, "another text is told, an end is its own");
-    watch.say(Message::RedisFit, &[("cause", Value::Text("rights"))]);
+    watch.say(Message::RedisFit, &[("cause", LogValue::Text("rights"))]);
     watch.pass(3 * SECOND, |_| {});
     assert_eq!(texts(&watch), [line("redis_fit", "rights", "")]);
     assert!(!watch.log.has_unsaid());

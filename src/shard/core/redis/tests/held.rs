@@ -38,7 +38,7 @@ fn pass_and_apply(world: &mut World, ms: u64) -> u64 {
     most
 }
 
-fn close(world: &mut World, phase: Phase) {
+fn close(world: &mut World, phase: PartitionPhase) {
     world.redis.metas.iter_mut().for_each(|meta| meta.2 = phase);
 }
 
@@ -47,7 +47,7 @@ fn world_with_one_that_waits() -> (World, u32) {
     let mut world = World::new(1, RecordQueue::Journal);
     let first = world.decide(0, "u");
     let token = world.nodes[0].token(first).unwrap();
-    close(&mut world, Phase::Barrier);
+    close(&mut world, PartitionPhase::Barrier);
     world.pass(60_000);
     let event = world.nodes[0].event(world.now, &[&token]);
     world.settle();
@@ -76,7 +76,7 @@ fn what_sql_stands_at_is_journaled_again_while_its_partition_is_closed() {
     assert_eq!(world.nodes[0].reported(), (second, Some(second)), "SQL may pass the first");
     pass_and_apply(&mut world, JOURNAL_AGAIN_MS - 1_000);
     assert_eq!(world.nodes[0].unmerged.len(), 2, "not all the time");
-    close(&mut world, Phase::Open);
+    close(&mut world, PartitionPhase::Open);
     world.pass(200);
     world.settle();
     assert_eq!((clicks(&world, 0), world.nodes[0].reported().1), (1, None));
@@ -148,12 +148,12 @@ fn a_journal_full_of_unmerged_records_takes_their_merges() {
 fn a_full_journal_lets_sql_go_on_while_merges_wait_for_it() {
     let mut world = local_world(1, RecordQueue::Journal);
     let accepted = fill(&mut world);
-    close(&mut world, Phase::Barrier);
+    close(&mut world, PartitionPhase::Barrier);
     world.up(0);
     let most = pass_and_apply(&mut world, 4 * JOURNAL_AGAIN_MS);
     assert!(most < UNAPPLIED_BYTES_MAX + TURN_BYTES, "{most}");
     assert!(world.nodes[0].unmerged.len() >= 3 * accepted, "again, and again");
-    close(&mut world, Phase::Open);
+    close(&mut world, PartitionPhase::Open);
     let most = pass_and_apply(&mut world, 1_000);
     assert!(most < UNAPPLIED_BYTES_MAX + TURN_BYTES, "{most}");
     assert_eq!((clicks(&world, 0), world.nodes[0].reported().1), (accepted, None));

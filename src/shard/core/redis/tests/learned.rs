@@ -5,8 +5,8 @@ use super::*;
 use crate::seam::Learned;
 
 fn learn(world: &mut World, learned: Learned) {
-    let board = BoardView { takes_traffic: true, cleared_run: RUN, learned };
-    world.nodes[0].step(world.now, Input::Board(board));
+    let redis_status = RedisStatusView { takes_traffic: true, cleared_run: RUN, learned };
+    world.nodes[0].step(world.now, Input::RedisStatus(redis_status));
     world.nodes[0].turn(world.now);
 }
 

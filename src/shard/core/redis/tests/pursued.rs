@@ -3,8 +3,8 @@
 
 use super::*;
 use nudged_base::limits::{PURSUED_MAX, PURSUED_MS, PURSUED_REST_MS, PURSUED_SENT_MAX};
-use nudged_redis::command::Failure;
-use nudged_redis::refusal::Refusal;
+use nudged_redis::command::CommandFailure;
+use nudged_redis::refusal::RedisRefusal;
 
 const ONCE: &str = "[[popup]]\nid = \"p\"\nmax_shows = 1\nafter_shown = \"0s\"\n";
 const LIST: RecordQueue = RecordQueue::List { list_max: 10_000 };
@@ -150,7 +150,11 @@ fn another_run_that_kept_everything_is_asked_once_it_is_cleared() {
 #[test]
 fn nothing_is_taken_back_in_a_partition_that_has_lost_writes() {
     let partition = usize::from(UserKey::of(b"u").partition().0);
-    let lost = [(None, 0, Phase::Open), (Some(2), 0, Phase::Barrier), (Some(2), 0, Phase::Filling)];
+    let lost = [
+        (None, 0, PartitionPhase::Open),
+        (Some(2), 0, PartitionPhase::Barrier),
+        (Some(2), 0, PartitionPhase::Filling),
+    ];
     for meta in lost {
         let mut world = world_of(1, RecordQueue::Journal);
         lose(&mut world, "u");
@@ -179,7 +183,7 @@ fn a_show_that_others_have_followed_stays() {
 
 #[test]
 fn a_redis_that_refuses_is_asked_again_after_a_rest() {
-    for failure in [Failure::Refused(Refusal::Busy), Failure::Unknown] {
+    for failure in [CommandFailure::Refused(RedisRefusal::Busy), CommandFailure::Unknown] {
         let mut world = world_of(1, RecordQueue::Journal);
         lose(&mut world, "u");
         world.up(0);
@@ -198,7 +202,7 @@ fn a_redis_that_refuses_is_asked_again_after_a_rest() {
     let mut world = world_of(1, RecordQueue::Journal);
     lose(&mut world, "u");
     world.up(0);
-    world.nodes[0].wire.fail(Failure::Quarantined);
+    world.nodes[0].wire.fail(CommandFailure::Quarantined);
     world.nodes[0].turn(world.now);
     assert_eq!(counts(&world), [0, 0, 1, 0, 0], "somebody else's key");
 }

@@ -1,0 +1,15 @@
+//! A shard's side of the kernel: one thread with one ring, one place to sleep.
+//!
+//! `thread` starts it · `driver` is the loop on the `ring` · `slot` what the kernel has under way
+//! for a connection · `listener` sockets of clients, `unsent` what the kernel holds of their
+//! answers · `endpoint` where links lead · `mesh` all lanes between cores, `ports` one shard's.
+
+pub mod driver;
+pub mod endpoint;
+pub mod listener;
+pub mod mesh;
+mod ports;
+mod ring;
+mod slot;
+pub mod thread;
+pub mod unsent;

@@ -1,0 +1,106 @@
+//! Listening sockets: one a shard and address, sharing the port, with every option set before the
+//! first connection so that connections inherit it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use rustix::net::{
+    AddressFamily, SocketFlags, SocketType, bind, getsockname, listen, socket_with, sockopt,
+};
+
+use crate::shard::unsent;
+
+/// Connections that may wait to be accepted, a shard.
+pub(crate) const BACKLOG: i32 = 4_096;
+
+/// Why an address can't be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("can't listen on {address}: {source}{hint}")]
+pub struct ListenError {
+    /// The address asked for.
+    pub address: SocketAddr,
+    /// What helps, with its separator; may be empty.
+    pub hint: &'static str,
+    /// What the kernel said.
+    pub source: io::Error,
+}
+
+/// Binds `shards` sockets to one address. Port 0 picks a free one, the same for all. Returns the
+/// sockets in shard order and the address they got.
+///
+/// # Errors
+/// Where somebody else listens there: a plain socket is tried first, since one that shares its
+/// port would silently split the traffic with a stranger.
+pub fn bind_all(
+    address: SocketAddr,
+    shards: u16,
+) -> Result<(Vec<OwnedFd>, SocketAddr), ListenError> {
+    let fail = failure_of(address);
+    if address.port() != 0 {
+        drop(open(address, false).map_err(fail)?);
+    }
+    let first = open(address, true).map_err(fail)?;
+    let bound = SocketAddr::try_from(getsockname(&first).map_err(fail)?).map_err(fail)?;
+    let mut sockets = vec![first];
+    for _ in 1..shards {
+        sockets.push(open(bound, true).map_err(fail)?);
+    }
+    for socket in &sockets {
+        // Where it can't be had the kernel's own bounds hold.
+        let _ = unsent::bound(socket);
+        listen(socket, BACKLOG).map_err(fail)?;
+    }
+    Ok((sockets, bound))
+}
+
+/// Looks whether an address could be bound, and lets it go: no connection comes to a socket that
+/// does not listen.
+///
+/// # Errors
+/// As [`bind_all`].
+pub fn probe(address: SocketAddr) -> Result<(), ListenError> {
+    open(address, false).map(drop).map_err(failure_of(address))
+}
+
+fn failure_of(address: SocketAddr) -> impl Fn(rustix::io::Errno) -> ListenError + Copy {
+    move |source| ListenError { address, hint: hint(source), source: source.into() }
+}
+
+fn open(address: SocketAddr, share_port: bool) -> rustix::io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    if share_port {
+        sockopt::set_socket_reuseport(&socket, true)?;
+    }
+    sockopt::set_tcp_nodelay(&socket, true)?;
+    bind(&socket, &address)?;
+    Ok(socket)
+}
+
+fn hint(error: rustix::io::Errno) -> &'static str {
+    match error {
+        rustix::io::Errno::ADDRINUSE => {
+            "; another process is listening there (`ss -ltnp` names it): stop it, or choose \
+             another --listen"
+        }
+        rustix::io::Errno::ACCESS => "; ports below 1024 need CAP_NET_BIND_SERVICE",
+        rustix::io::Errno::ADDRNOTAVAIL => "; no interface of this host has that address",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_share_a_free_port_and_strangers_are_refused() {
+        let any = "127.0.0.1:0".parse().unwrap();
+        let (sockets, bound) = bind_all(any, 3).unwrap();
+        assert_eq!(sockets.len(), 3);
+        let error = bind_all(bound, 1).unwrap_err();
+        assert!(error.to_string().contains("another process is listening there"), "{error}");
+    }
+}
