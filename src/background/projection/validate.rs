@@ -114,21 +114,13 @@ pub(crate) fn decode_withdrawn(
 }
 
 fn read_clocks(bytes: &[u8]) -> Result<UserClocks, RejectReason> {
-    let mut clocks = UserClocks::default();
-    decode_clocks(bytes, &mut clocks).map_err(|_| RejectReason::Clocks)?;
-    Ok(clocks)
+    decode_clocks(bytes).map_err(|_| RejectReason::Clocks)
 }
 
 fn read_entry(bytes: &[u8], popup: &str) -> Result<PopupState, RejectReason> {
-    let mut entry = PopupState::empty(PopupKey::of(popup));
-    decode_popup(bytes, &mut entry).map_err(|_| RejectReason::Row)?;
-    if entry.shows_used == 0 {
-        return Err(RejectReason::Row);
-    }
-    if entry.popup != PopupKey::of(popup) {
-        return Err(RejectReason::RowPopup);
-    }
-    Ok(entry)
+    let entry = decode_popup(bytes).map_err(|_| RejectReason::Row)?;
+    let is_of_popup = entry.popup == PopupKey::of(popup);
+    if is_of_popup { Ok(entry) } else { Err(RejectReason::RowPopup) }
 }
 
 fn check_text(

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use nudged_background::projection::batcher::{self, Tombstones};
 use nudged_background::sql_failure::{SqlFailure, SqlMeaning};
 use nudged_base::event_kind::EventKind;
-use nudged_base::ids::{PopupKey, Revision, Sequence, StreamId};
+use nudged_base::ids::{Revision, Sequence, StreamId};
 use nudged_base::limits::PEER_KNOWN_MS;
-use nudged_domain::state::user::{PopupState, UserClocks, UserState, decode_popup};
+use nudged_domain::state::user::{UserClocks, UserState, decode_popup};
 use nudged_journal::record::Record;
 
 use super::scene::MS;
@@ -196,10 +196,8 @@ impl Sql {
         let own = self.popups.range(own).take_while(|((of, _), _)| of == user);
         let mut entries: Vec<_> = own.filter(|(_, entry)| !entry.is_forgotten).collect();
         entries.sort_by_key(|((_, popup), entry)| (entry.first, popup.clone()));
-        for ((_, popup), entry) in entries {
-            let mut decoded = PopupState::empty(PopupKey::of(popup));
-            decode_popup(&entry.state, &mut decoded).expect("we encoded it");
-            state.popups.push(decoded);
+        for (_, entry) in entries {
+            state.popups.push(decode_popup(&entry.state).expect("we encoded it"));
         }
         Ok(state)
     }

@@ -76,10 +76,6 @@ impl Bench {
             assert_eq!(self.step(input), expected, "{named}");
         }
     }
-
-    fn pass_ms(&mut self, ms: u64) {
-        self.view.now.mono = self.view.now.mono.plus_ms(ms);
-    }
 }
 
 fn short(effect: &Effect) -> String {
