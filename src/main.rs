@@ -3,7 +3,8 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use nudged::node::arguments::{self, Subcommand};
+use nudged::node::arguments::{self, CommandLine, Subcommand};
+use nudged::node::failure::Failure;
 use nudged::node::{check, explain, export, import, migrate, serve, settings, vectors};
 use nudged_runtime::signal_mask;
 
@@ -11,36 +12,41 @@ fn main() -> ExitCode {
     // Before anything else: a signal that comes early waits for who takes it.
     signal_mask::hold();
     let parsed = arguments::parse(std::env::args_os());
-    if !matches!(parsed, Ok(Subcommand::Serve(_))) {
+    if !matches!(&parsed, Ok(CommandLine { command: Subcommand::Serve(_), .. })) {
         // Tools end at a signal as other tools do.
         signal_mask::release();
     }
-    let command = match parsed {
-        Ok(command) => command,
+    let line = match parsed {
+        Ok(line) => line,
         Err(error) => {
             // Help and version go to standard output, errors to standard error.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    ExitCode::from(run(&line).unwrap_or_else(|failure| failure.report()))
+}
+
+/// Carries a command out; gives the exit code.
+fn run(line: &CommandLine) -> Result<u8, Failure> {
+    let CommandLine { shared, command } = line;
     // The others have a log or a report that says it.
     if !matches!(command, Subcommand::Serve(_) | Subcommand::Check(_) | Subcommand::Vectors(_)) {
         settings::print_unknown_variables();
     }
-    let code = match command {
-        Subcommand::Serve(arguments) => serve::run(&arguments),
+    match command {
+        Subcommand::Serve(arguments) => serve::run(shared, arguments),
         Subcommand::Check(arguments) => {
-            let report = check::run_with_config(&arguments);
+            let report = check::run_with_config(shared, arguments);
             let said = if arguments.json { report.json() } else { report.text() };
             // A reader that has gone, as with `| head`, is no error.
             let _ = std::io::stdout().write_all(said.as_bytes());
-            report.exit_code()
+            Ok(report.exit_code())
         }
-        Subcommand::Vectors(arguments) => vectors::run(&arguments.files),
-        Subcommand::Export(arguments) => export::run(&arguments),
-        Subcommand::Import(arguments) => import::run(&arguments),
-        Subcommand::Explain(arguments) => explain::run(&arguments),
-        Subcommand::Migrate(arguments) => migrate::run(&arguments),
-    };
-    ExitCode::from(code)
+        Subcommand::Vectors(arguments) => Ok(vectors::run(&arguments.files)),
+        Subcommand::Export(arguments) => export::run(shared, arguments).map(|()| 0),
+        Subcommand::Import(arguments) => import::run(shared, arguments).map(|()| 0),
+        Subcommand::Explain(arguments) => explain::run(shared, arguments).map(|()| 0),
+        Subcommand::Migrate(arguments) => migrate::run(shared, arguments).map(|()| 0),
+    }
 }

@@ -1,12 +1,11 @@
 //! What operators see of Redis as the arbiter: its state on this node, as JSON and as metrics.
 //! Nothing where the node has none.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
-use super::service::Service;
+use super::service::{RedisMetrics, Service};
 use nudged_base::ids::ShardId;
 use nudged_base::telemetry::counters::Unit;
 use nudged_base::telemetry::text::NodeMetric;
@@ -14,28 +13,6 @@ use nudged_runtime::clocks;
 use nudged_runtime::redis_status::{NO_RUN, RedisStatus, ServerFound};
 use nudged_runtime::threads::keeper::KeeperMetrics;
 use nudged_runtime::threads::list_drain::DrainMetrics;
-
-/// What the threads count that Redis asks for.
-#[derive(Clone, Debug, Default)]
-pub struct RedisMetrics {
-    /// The keeper.
-    pub keeper: Arc<KeeperMetrics>,
-    /// The lists, by lane, where this node drains any.
-    pub lists: Vec<Arc<DrainMetrics>>,
-}
-
-impl RedisMetrics {
-    /// A number of all lanes together.
-    fn sum(&self, number: impl Fn(&DrainMetrics) -> &AtomicU64) -> u64 {
-        self.lists.iter().map(|lane| number(lane).load(Ordering::Relaxed)).sum()
-    }
-
-    /// The age of the oldest record of any lane, in milliseconds.
-    fn lag_ms(&self) -> u64 {
-        let lags = self.lists.iter().map(|lane| lane.lag_ms.load(Ordering::Relaxed));
-        lags.max().unwrap_or(0)
-    }
-}
 
 /// The part of `GET /v1/status`; null without `[redis]`.
 pub(super) fn status(service: &Service) -> Value {
@@ -149,6 +126,8 @@ pub(super) fn push_metrics(metrics: &mut Vec<NodeMetric<'_>>, service: &Service)
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use nudged_base::ids::Partition;
     use nudged_redis::link::Incompatible;

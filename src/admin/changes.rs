@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use bumpalo::Bump;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::answer::AdminAnswer;
 use super::input::{self, BadInput};
 use super::popups::popup_json;
-use super::service::{Service, refused};
+use super::service::Service;
 use nudged_base::limits::WHO_BYTES_MAX;
 use nudged_domain::catalog::source::{Format, parse_popup};
 use nudged_http::head::Request;
@@ -31,46 +31,46 @@ pub(super) enum ChangeRequest {
 }
 
 /// Answers. `peer` is who is there.
+///
+/// # Errors
+/// The answer that refuses it.
 pub(super) fn answer(
     service: &Service,
     (change, id): (ChangeRequest, &str),
     request: &Request<'_>,
     peer: &str,
-) -> AdminAnswer {
-    match apply(service, (change, id), request, peer) {
-        Ok(answer) => answer,
-        Err(bad) => bad.into(),
-    }
+) -> Result<AdminAnswer, AdminAnswer> {
+    let author = author(request.nudge_who, peer)?;
+    let context = EditContext { id, who: &author, expected: expected_of(request)? };
+    let edit = match change {
+        ChangeRequest::Put => definition(request, id)?,
+        ChangeRequest::Delete => PopupEdit::Delete,
+        ChangeRequest::RollBack => PopupEdit::RollBack(version(request)?),
+        ChangeRequest::Override(asked) => {
+            return Ok(override_answer(&service.publisher.override_popup(context, asked)?));
+        }
+    };
+    Ok(change_answer(service, change, &service.publisher.change(context, &edit)?))
 }
 
-fn apply(
+/// `POST /v1/reload`
+///
+/// # Errors
+/// The answer that says what was wrong.
+pub(super) fn reload(
     service: &Service,
-    (change, id): (ChangeRequest, &str),
     request: &Request<'_>,
     peer: &str,
-) -> Result<AdminAnswer, BadInput> {
-    let author = author(request.nudge_who, peer)?;
-    let expected = expected_of(request)?;
-    let edit = match change {
-        ChangeRequest::Put => match definition(request, id)? {
-            Ok(edit) => edit,
-            Err(error) => return Ok(refused(&error)),
-        },
-        ChangeRequest::Delete => PopupEdit::Delete,
-        ChangeRequest::Override(ask) => {
-            let context = EditContext { id, who: &author, expected };
-            return Ok(match service.publisher.override_popup(context, ask) {
-                Ok(overridden) => override_answer(&overridden),
-                Err(error) => refused(&error),
-            });
-        }
-        ChangeRequest::RollBack => PopupEdit::RollBack(version(request)?),
-    };
-    let context = EditContext { id, who: &author, expected };
-    Ok(match service.publisher.change(context, &edit) {
-        Ok(changed) => change_answer(service, change, &changed),
-        Err(error) => refused(&error),
-    })
+) -> Result<AdminAnswer, AdminAnswer> {
+    let reloaded = service.publisher.reload(&author(request.nudge_who, peer)?)?;
+    let body = json!({
+        "version": reloaded.version,
+        "applied": reloaded.applied,
+        "waiting_for_restart": reloaded.waiting,
+        "changed": reloaded.is_changed,
+        "warnings": reloaded.warnings,
+    });
+    Ok(AdminAnswer::json(200, &body))
 }
 
 fn override_answer(overridden: &Overridden) -> AdminAnswer {
@@ -101,7 +101,7 @@ fn change_answer(service: &Service, change: ChangeRequest, changed: &Changed) ->
 ///
 /// # Errors
 /// Names that are empty, too long or no text.
-pub(super) fn author(field: Option<&[u8]>, peer: &str) -> Result<String, BadInput> {
+fn author(field: Option<&[u8]>, peer: &str) -> Result<String, BadInput> {
     const FIELD: &str = "Nudge-Who";
     let Some(bytes) = field else { return Ok(format!("admin ({peer})")) };
     let name = str::from_utf8(bytes).map_err(|_| BadInput::new("invalid_utf8", FIELD))?;
@@ -153,18 +153,13 @@ fn number(text: &str) -> Option<u32> {
 }
 
 /// The body as the popup's definition.
-fn definition(
-    request: &Request<'_>,
-    id: &str,
-) -> Result<Result<PopupEdit, PublishError>, BadInput> {
+fn definition(request: &Request<'_>, id: &str) -> Result<PopupEdit, AdminAnswer> {
     let text = str::from_utf8(request.body).map_err(|_| BadInput::new("invalid_utf8", "body"))?;
     if text.trim().is_empty() {
-        return Err(BadInput::new("empty", "body"));
+        return Err(BadInput::new("empty", "body").into());
     }
     let parsed = parse_popup(text, format_of(request.content_type, text), id);
-    Ok(parsed
-        .map(|definition| PopupEdit::Put(Arc::new(definition)))
-        .map_err(PublishError::Definition))
+    Ok(PopupEdit::Put(Arc::new(parsed.map_err(PublishError::Definition)?)))
 }
 
 /// What `Content-Type` says; where it says nothing, JSON begins with a brace, as TOML never does.

@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::time::Duration;
 
-use super::service::Service;
+use super::routes::Router;
 use super::unread::Share;
 use nudged_base::limits::WRITE_STALL_TIMEOUT_MS;
 use nudged_base::telemetry::log::{LogValue, Message};
@@ -28,7 +28,7 @@ const BUFFERS: usize = 2;
 const TIMEOUTS: Timeouts = Timeouts::DEFAULT;
 
 /// Serves a connection until it ends. `peer` is who is there, for the audit.
-pub(super) fn serve(stream: BlockingStream, peer: &str, service: &Service) {
+pub(super) fn serve(stream: BlockingStream, peer: &str, router: &Router, unread: Share<'_>) {
     let timeout = Duration::from_millis(WRITE_STALL_TIMEOUT_MS);
     if stream.set_write_timeout(timeout).is_err() {
         return;
@@ -40,8 +40,8 @@ pub(super) fn serve(stream: BlockingStream, peer: &str, service: &Service) {
         pool: BufferPool::new(BUFFERS),
         date: ImfDate::of(clocks::wall()),
         now,
-        early: EarlyRefusals { peer, service },
-        unread: service.unread.share(),
+        early: EarlyRefusals { peer, router },
+        unread,
     };
     let mut bytes = vec![0; READ_BYTES];
     while conversation.turn(&mut bytes) {}
@@ -50,7 +50,7 @@ pub(super) fn serve(stream: BlockingStream, peer: &str, service: &Service) {
 /// Answers those who wait with a body that will not be read.
 struct EarlyRefusals<'s> {
     peer: &'s str,
-    service: &'s Service,
+    router: &'s Router,
 }
 
 impl EarlyAnswers for EarlyRefusals<'_> {
@@ -60,7 +60,7 @@ impl EarlyAnswers for EarlyRefusals<'_> {
         frame: &ResponseFlags<'_>,
         out: &mut Vec<u8>,
     ) -> bool {
-        let admitted = self.service.admit(request, self.peer);
+        let admitted = self.router.admit(request, self.peer);
         admitted.map_err(|answer| answer.write(out, frame)).is_err()
     }
 }
@@ -96,6 +96,7 @@ impl Conversation<'_> {
                 self.connection.receive(&bytes[..count], &mut turn, &mut handler);
                 if !was_refused && self.connection.is_tls() {
                     self.early
+                        .router
                         .service
                         .log(Message::TlsSeen, &[("listener", LogValue::Text("admin"))]);
                 }
@@ -169,7 +170,7 @@ fn handler<'h>(
     unread: &'h mut Share<'_>,
 ) -> impl FnMut(&Request<'_>, u32, &mut Vec<u8>) -> machine::Answer + 'h {
     move |request, _slot, out| {
-        let mut answer = early.service.answer(request, early.peer);
+        let mut answer = early.router.answer(request, early.peer);
         // What was changed is told whatever it takes.
         if request.method == Method::Get {
             answer = unread.admit(answer);

@@ -25,18 +25,16 @@ mod reasons;
 use reasons::{Explainer, HeldBack};
 
 /// Answers `user placement session locale tz attr.NAME at`, all as the data API reads them.
-pub(super) fn answer(service: &Service, query: &str) -> AdminAnswer {
+///
+/// # Errors
+/// The answer that refuses it.
+pub(super) fn answer(service: &Service, query: &str) -> Result<AdminAnswer, AdminAnswer> {
     let bump = Bump::new();
-    let (context, at) = match read(query, &bump) {
-        Ok(asked) => asked,
-        Err(bad) => return bad.into(),
-    };
-    let state = match users::read(service, context.user) {
-        Ok(state) => state,
-        Err(answer) => return answer,
-    };
+    let (context, at) = read(query, &bump)?;
+    let state = users::read(service, context.user)?;
     let at = at.unwrap_or_else(|| service.now());
-    AdminAnswer::json(200, &explained(&service.publisher.current(), &state, &context, at))
+    let explained = explained(&service.publisher.current(), &state, &context, at);
+    Ok(AdminAnswer::json(200, &explained))
 }
 
 fn read<'a>(query: &'a str, bump: &'a Bump) -> Result<(Context<'a>, Option<WallMs>), BadInput> {

@@ -61,24 +61,18 @@ impl HistoryLine {
 }
 
 /// Answers `limit before`.
-pub(super) fn answer(service: &Service, id: &str, query: &str) -> AdminAnswer {
+///
+/// # Errors
+/// The answer that refuses it.
+pub(super) fn answer(service: &Service, id: &str, query: &str) -> Result<AdminAnswer, AdminAnswer> {
     if service.publisher.current().snapshot.popup(PopupKey::of(id)).is_none() {
-        return AdminAnswer::not_found();
+        return Err(AdminAnswer::not_found());
     }
-    let query = match read(query) {
-        Ok(query) => query,
-        Err(bad) => return refused(bad),
-    };
+    let query = read(query).map_err(refused)?;
     // What was set a moment ago is on its way to SQL.
     service.publisher.await_stored(id, Instant::now() + Duration::from_millis(OVERRIDES_RETRY_MS));
-    let page = match service.reader() {
-        Ok(reader) => page(&reader, id, query),
-        Err(busy) => return busy,
-    };
-    match page {
-        Ok(page) => AdminAnswer::json(200, &page),
-        Err(error) => service.sql_failed(&error),
-    }
+    let page = page(&*service.reader()?, id, query);
+    Ok(AdminAnswer::json(200, &page.map_err(|error| service.sql_failed(&error))?))
 }
 
 fn read(query: &str) -> Result<HistoryQuery, BadInput> {

@@ -2,20 +2,19 @@
 //! connection has a thread of its own that blocks; nothing here is on the path of a decision.
 //!
 //! ```text
-//! socket -> listener -> connection -> service (token) -> routes -> popups, users, status ...
-//!                                                                  |               |
-//!                    nudged_publish · store::Reader · counters        answer
+//! socket -> listener -> connection -> routes (access) -> popups, users, status ... -> service
 //! ```
 //!
-//! `socket` addresses · `listener` who gets in · `connection` one connection · `token` the bearer
-//! token · `service` what all routes share · `routes` paths and methods · `changes` what operators
-//! change · `popups`, `history`, `users`, `stats`, `explain`, `status`, `metrics` what they see ·
-//! `arbiter` what is seen of Redis · `store_refusal` what a failure of SQL is to others · `answer`
-//! replies · `unread` the memory of large ones · `input` texts of requests. Limits: those of the
-//! admin listener in `base::limits`.
+//! `socket` addresses · `listener` who gets in · `connection` one connection · `routes` which
+//! handler answers · `access` and `token` who may ask · `service` what handlers share: the node,
+//! its time, SQL · `changes` what operators change · `popups`, `history`, `users`, `stats`,
+//! `explain`, `status`, `metrics` what they see, `arbiter` of Redis · `refusals` what a failure is
+//! to them · `answer` replies · `unread` the memory of large ones · `input` texts of requests.
+//! Limits: those of the admin listener in `base::limits`.
 
+mod access;
 mod answer;
-pub mod arbiter;
+mod arbiter;
 mod changes;
 mod connection;
 mod explain;
@@ -24,12 +23,12 @@ mod input;
 mod listener;
 mod metrics;
 mod popups;
+mod refusals;
 mod routes;
 mod service;
 mod socket;
 mod stats;
 mod status;
-mod store_refusal;
 #[cfg(test)]
 mod tests;
 pub mod token;
@@ -39,44 +38,17 @@ mod users;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use access::Access;
 use listener::Running;
 use nudged_base::clock::NodeClock;
-use nudged_base::telemetry::counters::ShardCounters;
-use nudged_base::telemetry::log::Log;
 use nudged_config::Config;
-use nudged_publish::publisher::Publisher;
-use nudged_runtime::shard::mesh::Mesh;
-use nudged_runtime::threads::sql_writer::WriterFigures;
-use nudged_runtime::topology::Topology;
 use nudged_store::StoreReader;
+use routes::Router;
 use service::Service;
-use socket::{AdminListener, BindError};
+pub use service::{AdminContext, RedisMetrics};
+use socket::AdminListener;
+pub use socket::BindError;
 use token::{AdminToken, TokenError};
-
-/// What the admin listener is made of. Its address, its token file and the journal's retention are
-/// those of the publisher's configuration.
-pub struct AdminSetup {
-    /// Cores of the node.
-    pub topology: Topology,
-    /// Connections that are served at once, on all shards together.
-    pub connections_max: u32,
-    /// The node's time.
-    pub clock: NodeClock,
-    /// All lanes.
-    pub mesh: Arc<Mesh>,
-    /// Counters, by shard.
-    pub counters: Vec<Arc<ShardCounters>>,
-    /// Changes of popups and settings.
-    pub publisher: Arc<Publisher>,
-    /// A connection of its own, for rows that people ask for.
-    pub reader: StoreReader,
-    /// What the writer has done.
-    pub figures: Arc<WriterFigures>,
-    /// What the threads count that Redis asks for.
-    pub redis: Option<arbiter::RedisMetrics>,
-    /// Where changes are told.
-    pub log: Log,
-}
 
 /// Why there is no admin listener.
 #[derive(Debug, thiserror::Error)]
@@ -118,21 +90,34 @@ fn token_of(config: &Config) -> Result<Option<AdminToken>, AdminError> {
 /// As [`start`] would find its token and its address.
 pub fn check(config: &Config) -> Result<(), AdminError> {
     token_of(config)?;
-    Ok(AdminListener::probe(&config.admin)?)
+    Ok(probe(config)?)
 }
 
-/// Starts the admin listener.
+/// Looks whether the address of the admin listener could be listened on, and makes nothing.
+///
+/// # Errors
+/// What is in the way; `AddrInUse` where somebody listens there.
+pub fn probe(config: &Config) -> Result<(), BindError> {
+    AdminListener::probe(&config.admin)
+}
+
+/// Starts the admin listener. `clock` is the node's time, and `reader` a connection of its own for
+/// rows that people ask for.
 ///
 /// # Errors
 /// [`AdminError`]; nothing is left running.
-pub fn start(setup: AdminSetup) -> Result<AdminHandle, AdminError> {
-    let config = setup.publisher.config();
+pub fn start(
+    node: AdminContext,
+    clock: NodeClock,
+    reader: StoreReader,
+) -> Result<AdminHandle, AdminError> {
+    let config = node.publisher.config();
     let token = token_of(&config)?;
     let listener = AdminListener::bind(&config.admin)?;
     let address = listener.address().to_owned();
-    let service = Arc::new(Service::new(setup, token));
+    let service = Service::new(node, clock, reader);
     let ready = service.ready();
-    let running = Running::start(listener, service)?;
+    let running = Running::start(listener, Router { service, access: Access::new(token) })?;
     Ok(AdminHandle { address, ready, running })
 }
 

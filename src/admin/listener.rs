@@ -16,8 +16,9 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use super::answer::AdminAnswer;
 use super::connection;
-use super::service::Service;
+use super::routes::Router;
 use super::socket::AdminListener;
+use super::unread::Unread;
 use nudged_base::limits::{
     ADMIN_CLOCK_PERIOD_MS, ADMIN_CONNECTIONS_MAX, ADMIN_STOP_MS, WRITE_STALL_TIMEOUT_MS,
 };
@@ -67,14 +68,15 @@ pub(super) struct Running {
 
 impl Running {
     /// Starts accepting.
-    pub(super) fn start(listener: AdminListener, service: Arc<Service>) -> io::Result<Running> {
+    pub(super) fn start(listener: AdminListener, router: Router) -> io::Result<Running> {
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
         let open = Arc::new(Open::default());
-        let trimmer = Trimmer::new(service.counters.clone());
+        let trimmer = Trimmer::new(router.service.counters.clone());
         let mut acceptor = Acceptor {
             listener,
             trimmer,
-            service,
+            router: Arc::new(router),
+            unread: Arc::default(),
             stop: Arc::clone(&stop),
             open: Arc::clone(&open),
             next: 0,
@@ -111,7 +113,8 @@ impl Running {
 struct Acceptor {
     listener: AdminListener,
     trimmer: Trimmer,
-    service: Arc<Service>,
+    router: Arc<Router>,
+    unread: Arc<Unread>,
     stop: Arc<OwnedFd>,
     open: Arc<Open>,
     next: u64,
@@ -122,7 +125,7 @@ impl Acceptor {
         let period = Duration::from_millis(ADMIN_CLOCK_PERIOD_MS);
         let timeout = Timespec::try_from(period).expect("a quarter of a second fits");
         loop {
-            self.service.observe_clock();
+            self.router.service.observe_clock();
             self.trimmer.look(clocks::mono());
             let mut awaited = [
                 PollFd::from_borrowed_fd(self.listener.as_fd(), PollFlags::IN),
@@ -161,10 +164,10 @@ impl Acceptor {
         open.insert(self.next, handle);
         drop(open);
         let seat = Seat { open: Arc::clone(&self.open), number: self.next };
-        let service = Arc::clone(&self.service);
+        let (router, unread) = (Arc::clone(&self.router), Arc::clone(&self.unread));
         let spawned = Builder::new().name("admin-client".to_owned()).spawn(move || {
             let _seat = seat;
-            connection::serve(stream, &peer, &service);
+            connection::serve(stream, &peer, &router, unread.share());
         });
         if let Err(error) = spawned {
             self.log_and_pause(&error);
@@ -173,7 +176,7 @@ impl Acceptor {
 
     fn log_and_pause(&self, error: &io::Error) {
         let text = error.to_string();
-        self.service.log(Message::AcceptFailed, &[("error", LogValue::Text(&text))]);
+        self.router.service.log(Message::AcceptFailed, &[("error", LogValue::Text(&text))]);
         std::thread::sleep(ACCEPT_PAUSE);
     }
 }

@@ -41,6 +41,11 @@ pub(super) fn answer(service: &Service) -> AdminAnswer {
         "Times that this node's popups file overwrote another node's.",
         service.publisher.replaced(),
     ));
+    metrics.push(counter(
+        "catalog_late_total",
+        "Changes of popups and reloads refused because earlier ones took too long.",
+        service.publisher.late(),
+    ));
     metrics.push(NodeMetric {
         labels: &config,
         ..gauge("config_info", "Hash of the running configuration.", 1)

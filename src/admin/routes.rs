@@ -1,8 +1,107 @@
-//! Which request goes where. Paths match byte for byte; only the user in the last segment of
-//! `/v1/users/` may be percent-encoded.
+//! Which request goes to which handler, and what its head alone is refused for. Paths match byte
+//! for byte; only the user in the last segment of `/v1/users/` may be percent-encoded.
 
+use super::access::Access;
+use super::answer::AdminAnswer;
+use super::changes::{self, ChangeRequest};
+use super::service::Service;
+use super::{explain, history, metrics, popups, stats, status, users};
 use nudged_base::limits::POPUP_ID_BYTES_MAX;
-use nudged_http::head::Method;
+use nudged_base::telemetry::log::{LogValue, Message};
+use nudged_domain::catalog::overrides::OverrideKind;
+use nudged_http::head::{Method, Request};
+use nudged_publish::publisher::OverrideRequest;
+
+/// The description of both APIs.
+const OPENAPI: &str = include_str!("openapi.json");
+const JSON: &str = "application/json";
+
+/// The handlers, behind what every request has to pass.
+pub(super) struct Router {
+    pub(super) service: Service,
+    pub(super) access: Access,
+}
+
+impl Router {
+    /// Answers a request of `peer`.
+    pub(super) fn answer(&self, request: &Request<'_>, peer: &str) -> AdminAnswer {
+        let answered = self.admit(request, peer).and_then(|route| match request.method {
+            Method::Options => Ok(AdminAnswer::options(route.allow())),
+            _ => dispatch(&self.service, route, request, peer),
+        });
+        answered.unwrap_or_else(|refused| refused)
+    }
+
+    /// The route of a request, unless its head says that it is refused.
+    ///
+    /// # Errors
+    /// The answer that refuses it.
+    pub(super) fn admit<'r>(
+        &self,
+        request: &Request<'r>,
+        peer: &str,
+    ) -> Result<AdminRoute<'r>, AdminAnswer> {
+        let route = AdminRoute::of(request.path);
+        // Balancers ask so whatever path they are told, and mean the server.
+        if request.method == Method::Options {
+            return Ok(route.unwrap_or(AdminRoute::Any));
+        }
+        let is_open = route.is_some_and(AdminRoute::is_open);
+        if !is_open && !self.access.is_authorized(request) {
+            self.service.log(Message::AdminRefused, &[("peer", LogValue::Text(peer))]);
+            return Err(self.access.refuse());
+        }
+        let Some(route) = route else { return Err(AdminAnswer::not_found()) };
+        if !route.takes(request.method) {
+            return Err(AdminAnswer::method_not_allowed(route.allow()));
+        }
+        // Browsers say from where a page writes; no page has business here, and one that an
+        // operator happens to visit must not reach a listener on loopback.
+        let is_write = matches!(request.method, Method::Post | Method::Put | Method::Delete);
+        if is_write && request.origin.is_some() {
+            return Err(AdminAnswer::error(403, "cross_origin", None));
+        }
+        Ok(route)
+    }
+}
+
+/// Has the handler of a route answer.
+///
+/// # Errors
+/// The answer that refuses the request.
+fn dispatch(
+    service: &Service,
+    route: AdminRoute<'_>,
+    request: &Request<'_>,
+    peer: &str,
+) -> Result<AdminAnswer, AdminAnswer> {
+    let change = |change, id| changes::answer(service, (change, id), request, peer);
+    let set = |kind| ChangeRequest::Override(OverrideRequest::Set(kind));
+    match route {
+        AdminRoute::Health => Ok(AdminAnswer::text(JSON, "{\"status\":\"ok\"}")),
+        AdminRoute::Readyz => Ok(status::readiness(service)),
+        AdminRoute::OpenApi => Ok(AdminAnswer::text(JSON, OPENAPI)),
+        AdminRoute::Metrics => Ok(metrics::answer(service)),
+        AdminRoute::Status => Ok(status::answer(service)),
+        AdminRoute::Popups => Ok(popups::list(service)),
+        AdminRoute::Popup(id) => match request.method {
+            Method::Put => change(ChangeRequest::Put, id),
+            Method::Delete => change(ChangeRequest::Delete, id),
+            _ => Ok(popups::one(service, id)),
+        },
+        AdminRoute::History(id) => history::answer(service, id, request.query),
+        AdminRoute::Pause(id) => change(set(OverrideKind::Pause), id),
+        AdminRoute::Resume(id) => change(ChangeRequest::Override(OverrideRequest::Resume), id),
+        AdminRoute::Archive(id) => change(set(OverrideKind::Archive), id),
+        AdminRoute::Rollback(id) => change(ChangeRequest::RollBack, id),
+        AdminRoute::User(user) if request.method == Method::Delete => users::erase(service, user),
+        AdminRoute::User(user) => users::one(service, user),
+        AdminRoute::Explain => explain::answer(service, request.query),
+        AdminRoute::Stats => stats::answer(service, request.query),
+        AdminRoute::Reload => changes::reload(service, request, peer),
+        AdminRoute::Any => Err(AdminAnswer::not_found()),
+    }
+}
 
 /// A route, with what its path names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,65 +1,92 @@
-//! What all admin routes share: who may ask, the node's time, and the ways to shards and SQL. Turns
-//! a request into an answer on the thread of its connection, which may block.
+//! What all handlers share: the node that they report on, its time, and the one connection that
+//! reads rows for people. Must not know routes, handlers or connections.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 
 use super::answer::AdminAnswer;
-use super::arbiter::RedisMetrics;
-use super::changes::{self, ChangeRequest};
-use super::routes::AdminRoute;
-use super::token::AdminToken;
-use super::unread::Unread;
-use super::{AdminSetup, explain, history, metrics, popups, stats, status, store_refusal, users};
+use super::refusals;
 use nudged_base::clock::NodeClock;
-use nudged_base::limits::{ADMIN_REFUSAL_DELAY_MS, ADMIN_REFUSALS_MAX, ADMIN_SQL_SILENCE_MS};
+use nudged_base::limits::ADMIN_SQL_SILENCE_MS;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Log, LogField, LogValue, Message};
 use nudged_base::time::{MonoNs, WallMs};
-use nudged_domain::catalog::overrides::OverrideKind;
-use nudged_http::head::{Method, Request};
-use nudged_publish::publisher::{OverrideRequest, PublishError, Publisher, Reloaded};
+use nudged_publish::publisher::Publisher;
 use nudged_runtime::clocks;
 use nudged_runtime::shard::mesh::Mesh;
+use nudged_runtime::threads::keeper::KeeperMetrics;
+use nudged_runtime::threads::list_drain::DrainMetrics;
 use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_runtime::threads::sql_writer::WriterFigures;
 use nudged_runtime::topology::Topology;
 use nudged_store::{StoreError, StoreReader};
 
-/// The description of both APIs.
-const OPENAPI: &str = include_str!("openapi.json");
+/// The node that operators see. The listener's address, its token file and the journal's retention
+/// are those of the publisher's configuration.
+pub struct AdminContext {
+    /// Cores of the node.
+    pub topology: Topology,
+    /// Connections that are served at once, on all shards together.
+    pub connections_max: u32,
+    /// All lanes.
+    pub mesh: Arc<Mesh>,
+    /// Counters, by shard.
+    pub counters: Vec<Arc<ShardCounters>>,
+    /// Changes of popups and settings.
+    pub publisher: Arc<Publisher>,
+    /// What the writer has done.
+    pub figures: Arc<WriterFigures>,
+    /// What the threads count that Redis asks for.
+    pub redis: Option<RedisMetrics>,
+    /// Where changes are logged.
+    pub log: Log,
+}
+
+/// What the threads count that Redis asks for.
+#[derive(Clone, Debug, Default)]
+pub struct RedisMetrics {
+    /// The keeper.
+    pub keeper: Arc<KeeperMetrics>,
+    /// The lists, by lane, where this node drains any.
+    pub lists: Vec<Arc<DrainMetrics>>,
+}
+
+impl RedisMetrics {
+    /// A number of all lanes together.
+    pub(super) fn sum(&self, number: impl Fn(&DrainMetrics) -> &AtomicU64) -> u64 {
+        self.lists.iter().map(|lane| number(lane).load(Ordering::Relaxed)).sum()
+    }
+
+    /// The age of the oldest record of any lane, in milliseconds.
+    pub(super) fn lag_ms(&self) -> u64 {
+        let lags = self.lists.iter().map(|lane| lane.lag_ms.load(Ordering::Relaxed));
+        lags.max().unwrap_or(0)
+    }
+}
 
 /// The admin side of a node.
 pub(super) struct Service {
-    pub(super) topology: Topology,
-    pub(super) connections_max: u32,
-    pub(super) mesh: Arc<Mesh>,
-    pub(super) counters: Vec<Arc<ShardCounters>>,
-    pub(super) publisher: Arc<Publisher>,
-    pub(super) figures: Arc<WriterFigures>,
-    pub(super) redis: Option<RedisMetrics>,
+    node: AdminContext,
     /// When this process took up its service.
     pub(super) started: (MonoNs, WallMs),
-    pub(super) log: Log,
-    token: Option<AdminToken>,
-    /// The one connection that reads rows for people, while nobody has it.
+    /// The one connection that reads rows for people, while it is free.
     readers: (Sender<StoreReader>, Receiver<StoreReader>),
     clock: Mutex<NodeClock>,
     clock_ahead_ms: AtomicI64,
     ready: Arc<AtomicBool>,
-    refusals: PendingRefusals,
-    pub(super) unread: Unread,
 }
 
-/// Requests that wait for their refusal, at most [`ADMIN_REFUSALS_MAX`].
-#[derive(Debug, Default)]
-struct PendingRefusals(AtomicUsize);
+impl Deref for Service {
+    type Target = AdminContext;
 
-/// A place among them, until it is dropped.
-struct RefusalSlot<'r>(&'r PendingRefusals);
+    fn deref(&self) -> &AdminContext {
+        &self.node
+    }
+}
 
 /// The connection that reads, until it is dropped.
 pub(super) struct ReaderLease<'s> {
@@ -67,7 +94,7 @@ pub(super) struct ReaderLease<'s> {
     free: &'s Sender<StoreReader>,
 }
 
-impl std::ops::Deref for ReaderLease<'_> {
+impl Deref for ReaderLease<'_> {
     type Target = StoreReader;
 
     fn deref(&self) -> &StoreReader {
@@ -84,45 +111,18 @@ impl Drop for ReaderLease<'_> {
     }
 }
 
-impl PendingRefusals {
-    /// A place, where one is free.
-    fn enter(&self) -> Option<RefusalSlot<'_>> {
-        let step = |waiting| (waiting < ADMIN_REFUSALS_MAX).then_some(waiting + 1);
-        self.0
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, step)
-            .ok()
-            .map(|_| RefusalSlot(self))
-    }
-}
-
-impl Drop for RefusalSlot<'_> {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 impl Service {
-    pub(super) fn new(mut setup: AdminSetup, token: Option<AdminToken>) -> Service {
-        setup.reader.answer_within(Duration::from_millis(ADMIN_SQL_SILENCE_MS));
+    pub(super) fn new(node: AdminContext, clock: NodeClock, mut reader: StoreReader) -> Service {
+        reader.answer_within(Duration::from_millis(ADMIN_SQL_SILENCE_MS));
         let readers = bounded(1);
-        readers.0.try_send(setup.reader).expect("there is room for one");
+        readers.0.try_send(reader).expect("there is room for one");
         Service {
-            topology: setup.topology,
-            connections_max: setup.connections_max,
-            mesh: setup.mesh,
-            counters: setup.counters,
-            publisher: setup.publisher,
-            figures: setup.figures,
-            redis: setup.redis,
+            node,
             started: (clocks::mono(), clocks::wall()),
-            log: setup.log,
-            token,
             readers,
-            clock: Mutex::new(setup.clock),
+            clock: Mutex::new(clock),
             clock_ahead_ms: AtomicI64::new(0),
             ready: Arc::new(AtomicBool::new(true)),
-            refusals: PendingRefusals::default(),
-            unread: Unread::default(),
         }
     }
 
@@ -172,163 +172,15 @@ impl Service {
         self.log.write(stamp_now(), message, fields);
     }
 
-    /// Answers where SQL failed.
+    /// Logs that SQL could not be read, and answers so.
     pub(super) fn sql_failed(&self, error: &StoreError) -> AdminAnswer {
         self.log_read_failed(error);
-        let (status, code) = store_refusal::status_of(error);
-        AdminAnswer::errors(status, code, None, &[error.to_string()])
+        refusals::of_store(error)
     }
 
     /// Logs that SQL could not be read.
     pub(super) fn log_read_failed(&self, error: &StoreError) {
         let text = error.to_string();
         self.log(Message::ReadFailed, &[("error", LogValue::Text(&text))]);
-    }
-
-    /// Answers a request of `peer`.
-    pub(super) fn answer(&self, request: &Request<'_>, peer: &str) -> AdminAnswer {
-        match self.admit(request, peer) {
-            Ok(route) if request.method == Method::Options => AdminAnswer::options(route.allow()),
-            Ok(route) => self.dispatch(route, request, peer),
-            Err(refused) => refused,
-        }
-    }
-
-    /// The route of a request, unless its head says that it is refused.
-    ///
-    /// # Errors
-    /// The answer that refuses it.
-    pub(super) fn admit<'r>(
-        &self,
-        request: &Request<'r>,
-        peer: &str,
-    ) -> Result<AdminRoute<'r>, AdminAnswer> {
-        let route = AdminRoute::of(request.path);
-        // Balancers ask so whatever path they are told, and mean the server.
-        if request.method == Method::Options {
-            return Ok(route.unwrap_or(AdminRoute::Any));
-        }
-        let is_open = route.is_some_and(AdminRoute::is_open);
-        if !is_open && !self.is_authorized(request) {
-            return Err(self.refuse(peer));
-        }
-        let Some(route) = route else { return Err(AdminAnswer::not_found()) };
-        if !route.takes(request.method) {
-            return Err(AdminAnswer::method_not_allowed(route.allow()));
-        }
-        // Browsers say from where a page writes; no page has business here, and one that an
-        // operator happens to visit must not reach a listener on loopback.
-        let is_write = matches!(request.method, Method::Post | Method::Put | Method::Delete);
-        if is_write && request.origin.is_some() {
-            return Err(AdminAnswer::error(403, "cross_origin", None));
-        }
-        Ok(route)
-    }
-
-    fn dispatch(&self, route: AdminRoute<'_>, request: &Request<'_>, peer: &str) -> AdminAnswer {
-        let change =
-            |asked: ChangeRequest, id: &str| changes::answer(self, (asked, id), request, peer);
-        match route {
-            AdminRoute::Health => AdminAnswer::text("application/json", "{\"status\":\"ok\"}"),
-            AdminRoute::Readyz => status::readiness(self),
-            AdminRoute::OpenApi => AdminAnswer::text("application/json", OPENAPI),
-            AdminRoute::Metrics => metrics::answer(self),
-            AdminRoute::Status => status::answer(self),
-            AdminRoute::Popups => popups::list(self),
-            AdminRoute::Popup(id) => match request.method {
-                Method::Put => change(ChangeRequest::Put, id),
-                Method::Delete => change(ChangeRequest::Delete, id),
-                _ => popups::one(self, id),
-            },
-            AdminRoute::History(id) => history::answer(self, id, request.query),
-            AdminRoute::Pause(id) => {
-                change(ChangeRequest::Override(OverrideRequest::Set(OverrideKind::Pause)), id)
-            }
-            AdminRoute::Resume(id) => change(ChangeRequest::Override(OverrideRequest::Resume), id),
-            AdminRoute::Archive(id) => {
-                change(ChangeRequest::Override(OverrideRequest::Set(OverrideKind::Archive)), id)
-            }
-            AdminRoute::Rollback(id) => change(ChangeRequest::RollBack, id),
-            AdminRoute::User(user) if request.method == Method::Delete => users::erase(self, user),
-            AdminRoute::User(user) => users::one(self, user),
-            AdminRoute::Explain => explain::answer(self, request.query),
-            AdminRoute::Stats => stats::answer(self, request.query),
-            AdminRoute::Reload => match changes::author(request.nudge_who, peer) {
-                Ok(author) => reloaded(&self.publisher.reload(&author)),
-                Err(bad) => bad.into(),
-            },
-            AdminRoute::Any => AdminAnswer::not_found(),
-        }
-    }
-
-    fn is_authorized(&self, request: &Request<'_>) -> bool {
-        self.token.as_ref().is_none_or(|token| token.is_in(request.authorization))
-    }
-
-    /// Refuses late, so that trying tokens is slow; only some may wait at once, so that those who
-    /// try do not take every connection.
-    fn refuse(&self, peer: &str) -> AdminAnswer {
-        self.log(Message::AdminRefused, &[("peer", LogValue::Text(peer))]);
-        let Some(_place) = self.refusals.enter() else {
-            return AdminAnswer::error(429, "too_many_refusals", None);
-        };
-        std::thread::sleep(Duration::from_millis(ADMIN_REFUSAL_DELAY_MS));
-        AdminAnswer::error(401, "wrong_token", None)
-    }
-}
-
-/// The answer to a reload.
-fn reloaded(outcome: &Result<Reloaded, PublishError>) -> AdminAnswer {
-    match outcome {
-        Ok(reloaded) => AdminAnswer::json(
-            200,
-            &serde_json::json!({
-                "version": reloaded.version,
-                "applied": reloaded.applied,
-                "waiting_for_restart": reloaded.waiting,
-                "changed": reloaded.is_changed,
-                "warnings": reloaded.warnings,
-            }),
-        ),
-        Err(error) => refused(error),
-    }
-}
-
-/// The answer to a change that was not made, or not confirmed.
-pub(super) fn refused(error: &PublishError) -> AdminAnswer {
-    let (status, code) = match error {
-        PublishError::NoSuchPopup => return AdminAnswer::not_found(),
-        PublishError::NoSuchVersion => {
-            return AdminAnswer::error(404, "not_found", Some("version"));
-        }
-        PublishError::Definition(_) => (400, "bad_popup"),
-        PublishError::OtherVersion => (412, "other_version"),
-        PublishError::Exists => (412, "exists"),
-        PublishError::NoEarlierVersion => (409, "no_earlier_version"),
-        PublishError::Busy => (503, "busy"),
-        PublishError::Archived => (409, "archived"),
-        PublishError::OwnStatus(_) => (409, "own_status"),
-        PublishError::InOtherFile(_) => (409, "in_popups_file"),
-        PublishError::TooManyOverrides(_) => (409, "too_many_overrides"),
-        PublishError::Config(_) => (422, "bad_config"),
-        PublishError::File { .. } | PublishError::Popups { .. } => (422, "bad_popups"),
-        PublishError::Store(error) => store_refusal::status_of(error),
-        PublishError::Unconfirmed(_) => (504, "unconfirmed"),
-    };
-    AdminAnswer::errors(status, code, error.field(), &error.lines())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_so_many_wait_for_their_refusal() {
-        let refusals = PendingRefusals::default();
-        let mut places: Vec<_> = (0..ADMIN_REFUSALS_MAX).map(|_| refusals.enter()).collect();
-        assert!(places.iter().all(Option::is_some));
-        assert!(refusals.enter().is_none());
-        places.pop();
-        assert!(refusals.enter().is_some());
     }
 }

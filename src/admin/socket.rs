@@ -5,7 +5,7 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
@@ -125,8 +125,9 @@ fn refused(address: &AdminAddress, source: io::Error) -> BindError {
     BindError { address: text_of(address), hint: hint(source.kind()), source }
 }
 
-/// Nothing is at the path but what a dead process left behind.
+/// Nothing is at the path but what a dead process left behind, and a socket can have it.
 fn check_free(path: &Path) -> io::Result<()> {
+    SocketAddr::from_pathname(fresh_name(path))?;
     let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(()) };
     if !found.file_type().is_socket() {
         return Err(io::ErrorKind::AlreadyExists.into());
@@ -140,9 +141,7 @@ fn check_free(path: &Path) -> io::Result<()> {
 /// Binds beside the path and renames: nobody can connect before the mode is set.
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     check_free(path)?;
-    let mut fresh = path.as_os_str().to_owned();
-    fresh.push(".new");
-    let fresh = PathBuf::from(fresh);
+    let fresh = fresh_name(path);
     if std::fs::symlink_metadata(&fresh).is_ok_and(|found| found.file_type().is_socket()) {
         std::fs::remove_file(&fresh)?;
     }
@@ -151,6 +150,13 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600))?;
     std::fs::rename(&fresh, path)?;
     Ok(listener)
+}
+
+/// The name under which a socket is bound before it gets its own.
+fn fresh_name(path: &Path) -> PathBuf {
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    PathBuf::from(fresh)
 }
 
 fn hint(kind: io::ErrorKind) -> &'static str {
@@ -164,6 +170,7 @@ fn hint(kind: io::ErrorKind) -> &'static str {
         io::ErrorKind::PermissionDenied => "; this user may not listen there",
         io::ErrorKind::AddrNotAvailable => "; no interface of this host has that address",
         io::ErrorKind::NotFound => "; its directory does not exist",
+        io::ErrorKind::InvalidInput => "; choose a shorter path",
         _ => "",
     }
 }

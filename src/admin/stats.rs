@@ -20,30 +20,22 @@ struct StatsQuery<'a> {
 }
 
 /// Answers `popup from to`.
-pub(super) fn answer(service: &Service, query: &str) -> AdminAnswer {
+///
+/// # Errors
+/// The answer that refuses it.
+pub(super) fn answer(service: &Service, query: &str) -> Result<AdminAnswer, AdminAnswer> {
     let bump = Bump::new();
-    let asked = match read(query, service.now(), &bump) {
-        Ok(asked) => asked,
-        Err(bad) => return bad.into(),
-    };
-    let rows = match service.reader() {
-        Ok(reader) => reader.stats(asked.popup, asked.from, asked.to),
-        Err(busy) => return busy,
-    };
-    match rows {
-        Ok(rows) => {
-            let rows_json: Vec<Value> = rows.iter().map(row_json).collect();
-            let value = json!({
-                "popup": asked.popup,
-                "from": moment_json(asked.from),
-                "to": moment_json(asked.to),
-                "totals": totals(&rows),
-                "rows": rows_json,
-            });
-            AdminAnswer::json(200, &value)
-        }
-        Err(error) => service.sql_failed(&error),
-    }
+    let query = read(query, service.now(), &bump)?;
+    let rows = service.reader()?.stats(query.popup, query.from, query.to);
+    let rows = rows.map_err(|error| service.sql_failed(&error))?;
+    let value = json!({
+        "popup": query.popup,
+        "from": moment_json(query.from),
+        "to": moment_json(query.to),
+        "totals": totals(&rows),
+        "rows": rows.iter().map(row_json).collect::<Vec<Value>>(),
+    });
+    Ok(AdminAnswer::json(200, &value))
 }
 
 fn read<'a>(query: &'a str, now: WallMs, bump: &'a Bump) -> Result<StatsQuery<'a>, BadInput> {

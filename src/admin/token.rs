@@ -15,7 +15,7 @@ use nudged_base::limits::{KEY_BYTES_MAX, KEY_BYTES_MIN, TOKEN_FILE_BYTES_MAX};
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// The file can't be read.
-    #[error("{path}: {source}", path = path.display())]
+    #[error("{path}: can't be read: {source}", path = path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,

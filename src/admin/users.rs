@@ -38,15 +38,12 @@ fn ask(
 
 /// `GET /v1/users/{user}`; `segment` is not decoded yet. Without SQL there are no records, which
 /// are null then.
-pub(super) fn one(service: &Service, segment: &str) -> AdminAnswer {
-    let user = match input::user(segment) {
-        Ok(user) => user,
-        Err(bad) => return bad.into(),
-    };
-    let state = match read(service, &user) {
-        Ok(state) => state,
-        Err(answer) => return answer,
-    };
+///
+/// # Errors
+/// The answer that refuses it.
+pub(super) fn one(service: &Service, segment: &str) -> Result<AdminAnswer, AdminAnswer> {
+    let user = input::user(segment)?;
+    let state = read(service, &user)?;
     let events = service.reader().map(|reader| reader.user_events(&user, USER_RECORDS_TOLD));
     let records = match events {
         Ok(Ok(events)) => json!(events.iter().map(event_json).collect::<Vec<Value>>()),
@@ -63,47 +60,40 @@ pub(super) fn one(service: &Service, segment: &str) -> AdminAnswer {
     let popups: Vec<Value> =
         state.popups.iter().map(|entry| entry_json(&snapshot, entry, now)).collect();
     let clocks = &state.clocks;
-    AdminAnswer::json(
-        200,
-        &json!({
-            "user": user,
-            "shard": UserKey::of(user.as_bytes()).home(service.topology.shards).0,
-            "revision": { "epoch": state.revision.epoch, "counter": state.revision.counter },
-            "clocks": {
-                "last_counted_at": clocks.last_counted_at.map(moment_json),
-                "day_shows": clocks.day_shows,
-                "session_shows": clocks.session_shows,
-            },
-            "popups": popups,
-            "records": records,
-        }),
-    )
+    let value = json!({
+        "user": user,
+        "shard": UserKey::of(user.as_bytes()).home(service.topology.shards).0,
+        "revision": { "epoch": state.revision.epoch, "counter": state.revision.counter },
+        "clocks": {
+            "last_counted_at": clocks.last_counted_at.map(moment_json),
+            "day_shows": clocks.day_shows,
+            "session_shows": clocks.session_shows,
+        },
+        "popups": popups,
+        "records": records,
+    });
+    Ok(AdminAnswer::json(200, &value))
 }
 
 /// `DELETE /v1/users/{user}`: answered when the record of it is acknowledged.
-pub(super) fn erase(service: &Service, segment: &str) -> AdminAnswer {
-    let user = match input::user(segment) {
-        Ok(user) => user,
-        Err(bad) => return bad.into(),
+///
+/// # Errors
+/// The answer that refuses it.
+pub(super) fn erase(service: &Service, segment: &str) -> Result<AdminAnswer, AdminAnswer> {
+    let user = input::user(segment)?;
+    let command = ControlRequest::EraseUser { user: user.as_str().into() };
+    let ControlOutcome::Erased { at } = ask(service, &user, command)? else {
+        return Err(AdminAnswer::unavailable("user_unavailable"));
     };
-    match ask(service, &user, ControlRequest::EraseUser { user: user.as_str().into() }) {
-        Ok(ControlOutcome::Erased { at }) => {
-            service.log(Message::UserErased, &[("user", LogValue::User(&user))]);
-            let config = service.publisher.config();
-            let retention = config.journal.retention;
-            AdminAnswer::json(
-                200,
-                &json!({
-                    "erased": true,
-                    "at": moment_json(at),
-                    "journal_until": moment_json(at.plus(retention)),
-                    "remains_in": remains_in(config.mysql.url.is_some()),
-                }),
-            )
-        }
-        Ok(_) => AdminAnswer::unavailable("user_unavailable"),
-        Err(answer) => answer,
-    }
+    service.log(Message::UserErased, &[("user", LogValue::User(&user))]);
+    let config = service.publisher.config();
+    let value = json!({
+        "erased": true,
+        "at": moment_json(at),
+        "journal_until": moment_json(at.plus(config.journal.retention)),
+        "remains_in": remains_in(config.mysql.url.is_some()),
+    });
+    Ok(AdminAnswer::json(200, &value))
 }
 
 /// Where an erased user's id still is, for those who have to see to it.

@@ -2,66 +2,78 @@
 //! are this process, so there is no version and nothing to distrust: reading what was not written
 //! here panics, for memory is broken then.
 //!
-//! Numbers are LEB128 but for times and hashes, which are 8 bytes, little-endian; a text is its
-//! length and its bytes; what may be absent has a byte before it.
+//! Counts and small numbers are LEB128, times and hashes 8 bytes, little-endian; a list is its count
+//! and its elements, a text its bytes; what may be absent has a byte before it, and of several kinds
+//! one stands with its number before it. A struct is its fields, in the order of its table.
+
+use bumpalo::Bump;
 
 use nudged_base::time::WallMs;
 
-/// Appends a number.
-pub(super) fn put_number(mut number: u64, out: &mut Vec<u8>) {
-    while number >= 0x80 {
-        out.push(low_byte(number) | 0x80);
-        number >>= 7;
-    }
-    out.push(low_byte(number));
+/// What can be written down and read back.
+pub(super) trait Binary<'a>: Sized {
+    /// Appends it.
+    fn put(&self, out: &mut Vec<u8>);
+
+    /// Takes it off the front; its texts lie in what is read, its lists in the reader's scratch.
+    fn take(reader: &mut Reader<'a>) -> Self;
 }
 
-fn low_byte(number: u64) -> u8 {
-    u8::try_from(number & 0x7f).expect("seven bits")
+/// A struct, by its fields.
+macro_rules! binary_struct {
+    ($Type:ty { $($field:ident),+ }) => {
+        impl<'a> Binary<'a> for $Type {
+            fn put(&self, out: &mut Vec<u8>) {
+                $(self.$field.put(out);)+
+            }
+
+            fn take(reader: &mut Reader<'a>) -> $Type {
+                Self { $($field: Binary::take(reader)),+ }
+            }
+        }
+    };
 }
 
-/// Appends how many there are of something.
-pub(super) fn put_count(count: usize, out: &mut Vec<u8>) {
-    put_number(u64::try_from(count).expect("a count has 64 bits"), out);
+/// An enum, by its cases and their numbers.
+macro_rules! binary_enum {
+    ($Type:ty {
+        $($kind:tt => $Case:ident $(($inner:ident))? $({ $($field:ident),+ })?,)+
+    }) => {
+        impl<'a> Binary<'a> for $Type {
+            fn put(&self, out: &mut Vec<u8>) {
+                match self {
+                    $(Self::$Case $(($inner))? $({ $($field),+ })? => {
+                        out.push($kind);
+                        $($inner.put(out);)?
+                        $($($field.put(out);)+)?
+                    })+
+                }
+            }
+
+            fn take(reader: &mut Reader<'a>) -> $Type {
+                match u8::take(reader) {
+                    $($kind => {
+                        $(let $inner = Binary::take(reader);)?
+                        Self::$Case $(($inner))? $({ $($field: Binary::take(reader)),+ })?
+                    })+
+                    other => unreachable!("{other} is no kind of {}", stringify!($Type)),
+                }
+            }
+        }
+    };
 }
 
-/// Appends bytes after their number.
-pub(super) fn put_bytes(bytes: &[u8], out: &mut Vec<u8>) {
-    put_count(bytes.len(), out);
-    out.extend_from_slice(bytes);
-}
+pub(super) use {binary_enum, binary_struct};
 
-/// Appends a text.
-pub(super) fn put_text(text: &str, out: &mut Vec<u8>) {
-    put_bytes(text.as_bytes(), out);
-}
-
-/// Appends a time.
-pub(super) fn put_time(time: WallMs, out: &mut Vec<u8>) {
-    out.extend_from_slice(&time.0.to_le_bytes());
-}
-
-/// Appends a value that may be absent.
-pub(super) fn put_option<T>(
-    value: Option<T>,
-    out: &mut Vec<u8>,
-    put: impl FnOnce(T, &mut Vec<u8>),
-) {
-    out.push(u8::from(value.is_some()));
-    if let Some(value) = value {
-        put(value, out);
-    }
-}
-
-/// Takes what was put off the front of its bytes.
-#[derive(Debug)]
+/// What is read from the front of its bytes.
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
+    bump: &'a Bump,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Reader<'a> {
-        Reader { rest: bytes }
+    pub(super) fn new(bytes: &'a [u8], bump: &'a Bump) -> Reader<'a> {
+        Reader { rest: bytes, bump }
     }
 
     fn fixed<const BYTES: usize>(&mut self) -> [u8; BYTES] {
@@ -70,61 +82,149 @@ impl<'a> Reader<'a> {
         *fixed
     }
 
-    pub(super) fn byte(&mut self) -> u8 {
-        let [byte] = self.fixed();
-        byte
+    /// Reads a value that is all there is.
+    pub(super) fn whole<T: Binary<'a>>(mut self) -> T {
+        let value = T::take(&mut self);
+        assert!(self.rest.is_empty(), "what was written ends here");
+        value
+    }
+}
+
+impl Binary<'_> for u8 {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(*self);
     }
 
-    pub(super) fn number(&mut self) -> u64 {
+    fn take(reader: &mut Reader<'_>) -> u8 {
+        let [byte] = reader.fixed();
+        byte
+    }
+}
+
+impl Binary<'_> for bool {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(*self));
+    }
+
+    fn take(reader: &mut Reader<'_>) -> bool {
+        u8::take(reader) == 1
+    }
+}
+
+impl Binary<'_> for usize {
+    fn put(&self, out: &mut Vec<u8>) {
+        let low = |number: usize| u8::try_from(number & 0x7f).expect("seven bits");
+        let mut number = *self;
+        while number >= 0x80 {
+            out.push(low(number) | 0x80);
+            number >>= 7;
+        }
+        out.push(low(number));
+    }
+
+    fn take(reader: &mut Reader<'_>) -> usize {
         let (mut number, mut shift) = (0, 0);
         loop {
-            let byte = self.byte();
-            number |= u64::from(byte & 0x7f) << shift;
+            let byte = u8::take(reader);
+            number |= usize::from(byte & 0x7f) << shift;
             if byte < 0x80 {
                 return number;
             }
             shift += 7;
         }
     }
+}
 
-    pub(super) fn small(&mut self) -> u32 {
-        u32::try_from(self.number()).expect("written as 32 bits")
+impl Binary<'_> for u32 {
+    fn put(&self, out: &mut Vec<u8>) {
+        usize::try_from(*self).expect("64 bits hold it").put(out);
     }
 
-    pub(super) fn count(&mut self) -> usize {
-        usize::try_from(self.number()).expect("written as a count")
+    fn take(reader: &mut Reader<'_>) -> u32 {
+        u32::try_from(usize::take(reader)).expect("written as 32 bits")
+    }
+}
+
+/// A hash: its bits are as likely high as low.
+impl Binary<'_> for u64 {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.to_le_bytes());
     }
 
-    pub(super) fn hash(&mut self) -> u64 {
-        u64::from_le_bytes(self.fixed())
+    fn take(reader: &mut Reader<'_>) -> u64 {
+        u64::from_le_bytes(reader.fixed())
+    }
+}
+
+impl Binary<'_> for WallMs {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0.to_le_bytes());
     }
 
-    pub(super) fn time(&mut self) -> WallMs {
-        WallMs(i64::from_le_bytes(self.fixed()))
+    fn take(reader: &mut Reader<'_>) -> WallMs {
+        WallMs(i64::from_le_bytes(reader.fixed()))
+    }
+}
+
+impl<'a> Binary<'a> for &'a str {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.len().put(out);
+        out.extend_from_slice(self.as_bytes());
     }
 
-    pub(super) fn bytes(&mut self) -> &'a [u8] {
-        let count = self.count();
-        let (bytes, rest) = self.rest.split_at(count);
-        self.rest = rest;
-        bytes
+    fn take(reader: &mut Reader<'a>) -> &'a str {
+        let count = usize::take(reader);
+        let (bytes, rest) = reader.rest.split_at(count);
+        reader.rest = rest;
+        std::str::from_utf8(bytes).expect("written from a text")
+    }
+}
+
+impl<'a, T: Binary<'a>> Binary<'a> for &'a [T] {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.len().put(out);
+        self.iter().for_each(|value| value.put(out));
     }
 
-    pub(super) fn text(&mut self) -> &'a str {
-        std::str::from_utf8(self.bytes()).expect("written from a text")
+    fn take(reader: &mut Reader<'a>) -> &'a [T] {
+        let count = usize::take(reader);
+        let bump = reader.bump;
+        bump.alloc_slice_fill_with(count, |_| T::take(reader))
+    }
+}
+
+impl<'a, T: Binary<'a>> Binary<'a> for Option<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.is_some().put(out);
+        self.iter().for_each(|value| value.put(out));
     }
 
-    pub(super) fn option<T>(&mut self, take: impl FnOnce(&mut Reader<'a>) -> T) -> Option<T> {
-        (self.byte() == 1).then(|| take(self))
+    fn take(reader: &mut Reader<'a>) -> Option<T> {
+        bool::take(reader).then(|| T::take(reader))
+    }
+}
+
+impl<'a, A: Binary<'a>, B: Binary<'a>> Binary<'a> for (A, B) {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+        self.1.put(out);
     }
 
-    /// What is not read yet, in bytes.
-    pub(super) fn rest_bytes(&self) -> usize {
-        self.rest.len()
+    fn take(reader: &mut Reader<'a>) -> (A, B) {
+        (A::take(reader), B::take(reader))
+    }
+}
+
+impl<'a, T: Binary<'a>, E: Binary<'a>> Binary<'a> for Result<T, E> {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.is_ok().put(out);
+        match self {
+            Ok(value) => value.put(out),
+            Err(error) => error.put(out),
+        }
     }
 
-    /// Everything was read.
-    pub(super) fn end(self) {
-        assert!(self.rest.is_empty(), "what was written ends here");
+    fn take(reader: &mut Reader<'a>) -> Result<T, E> {
+        if bool::take(reader) { Ok(T::take(reader)) } else { Err(E::take(reader)) }
     }
 }

@@ -6,7 +6,7 @@
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
-use super::binary::{Reader, put_count, put_number, put_option, put_text, put_time};
+use super::binary::{Binary, Reader, binary_enum, binary_struct};
 use super::decide::DecideRequest;
 use super::events::{Element, Event, EventCode};
 use super::ignored::Ignored;
@@ -81,23 +81,41 @@ impl<'a> EventsRequest<'a> {
 #[derive(Debug)]
 pub struct EncodedCommand(Vec<u8>);
 
-mod kind {
-    pub(crate) const DECIDE: u8 = 0;
-    pub(crate) const EVENTS: u8 = 1;
-    pub(crate) const READ_USER: u8 = 2;
-    pub(crate) const ERASE_USER: u8 = 3;
-}
+binary_enum!(Command<'a> {
+    0 => Decide(request),
+    1 => Events(request),
+    2 => ReadUser { user },
+    3 => EraseUser { user },
+});
+binary_struct!(DecideRequest<'a> { context, anonymous, explain, events, ignored });
+binary_struct!(Context<'a> { user, placement, session, locale, tz, attributes });
+// As deep as JSON may be.
+binary_enum!(AttributeValue<'a> {
+    0 => Scalar(text),
+    1 => List(values),
+    2 => Other,
+});
+binary_struct!(EventsRequest<'a> { events, rejected, ignored });
+binary_struct!(PlacedEvent<'a> { place, event });
+binary_struct!(Event<'a> { token_text, token, action, ts });
+binary_struct!(Token<'a> { user, popup, version, variant, number, at, local });
+binary_struct!(Ignored<'a> { names, count });
 
-mod flag {
-    pub(crate) const ANONYMOUS: u8 = 1 << 0;
-    pub(crate) const EXPLAIN: u8 = 1 << 1;
+impl Binary<'_> for Action {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(*self as u8);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Action {
+        Action::ALL[usize::from(u8::take(reader))]
+    }
 }
 
 impl EncodedCommand {
     /// Writes a command into an empty buffer. Allocates only where that has to grow.
     pub fn new(command: &Command<'_>, mut buffer: Vec<u8>) -> EncodedCommand {
         debug_assert!(buffer.is_empty(), "a buffer for one command");
-        put_command(command, &mut buffer);
+        command.put(&mut buffer);
         EncodedCommand(buffer)
     }
 
@@ -106,16 +124,7 @@ impl EncodedCommand {
     /// # Panics
     /// Where the bytes are not of [`EncodedCommand::new`]: memory is broken then.
     pub fn decode<'a>(&'a self, bump: &'a Bump) -> Command<'a> {
-        let mut reader = Reader::new(&self.0);
-        let command = match reader.byte() {
-            kind::DECIDE => Command::Decide(decide(&mut reader, bump)),
-            kind::EVENTS => Command::Events(events(&mut reader, bump)),
-            kind::READ_USER => Command::ReadUser { user: reader.text() },
-            kind::ERASE_USER => Command::EraseUser { user: reader.text() },
-            other => unreachable!("{other} is no kind of command"),
-        };
-        reader.end();
-        command
+        Reader::new(&self.0, bump).whole()
     }
 
     /// What it takes, in bytes.
@@ -132,166 +141,4 @@ impl EncodedCommand {
     pub fn into_buffer(self) -> Vec<u8> {
         self.0
     }
-}
-
-fn put_command(command: &Command<'_>, out: &mut Vec<u8>) {
-    match command {
-        Command::Decide(request) => {
-            out.push(kind::DECIDE);
-            put_decide(request, out);
-        }
-        Command::Events(request) => {
-            out.push(kind::EVENTS);
-            put_count(request.events.len(), out);
-            for PlacedEvent { place, event } in request.events {
-                out.push(*place);
-                put_event(event, out);
-            }
-            put_count(request.rejected.len(), out);
-            for (place, code) in request.rejected {
-                out.extend_from_slice(&[*place, code.number()]);
-            }
-            put_ignored(&request.ignored, out);
-        }
-        Command::ReadUser { user } => {
-            out.push(kind::READ_USER);
-            put_text(user, out);
-        }
-        Command::EraseUser { user } => {
-            out.push(kind::ERASE_USER);
-            put_text(user, out);
-        }
-    }
-}
-
-fn events<'a>(reader: &mut Reader<'a>, bump: &'a Bump) -> EventsRequest<'a> {
-    let count = reader.count();
-    let events = bump.alloc_slice_fill_with(count, |_| PlacedEvent {
-        place: reader.byte(),
-        event: event(reader),
-    });
-    let count = reader.count();
-    let rejected =
-        bump.alloc_slice_fill_with(count, |_| (reader.byte(), EventCode::of_number(reader.byte())));
-    EventsRequest { events, rejected, ignored: ignored(reader, bump) }
-}
-
-fn put_decide(request: &DecideRequest<'_>, out: &mut Vec<u8>) {
-    let DecideRequest { context, anonymous, explain, events, ignored } = request;
-    let anonymous = if *anonymous { flag::ANONYMOUS } else { 0 };
-    out.push(anonymous | if *explain { flag::EXPLAIN } else { 0 });
-    put_text(context.user, out);
-    put_text(context.placement, out);
-    for text in [context.session, context.locale, context.tz] {
-        put_option(text, out, put_text);
-    }
-    put_count(context.attributes.len(), out);
-    for (name, value) in context.attributes {
-        put_text(name, out);
-        put_value(value, out);
-    }
-    put_count(events.len(), out);
-    for element in *events {
-        put_option(element.err(), out, |code, out| out.push(code.number()));
-        if let Ok(event) = element {
-            put_event(event, out);
-        }
-    }
-    put_ignored(ignored, out);
-}
-
-fn decide<'a>(reader: &mut Reader<'a>, bump: &'a Bump) -> DecideRequest<'a> {
-    let flags = reader.byte();
-    let (user, placement) = (reader.text(), reader.text());
-    let session = reader.option(Reader::text);
-    let locale = reader.option(Reader::text);
-    let tz = reader.option(Reader::text);
-    let count = reader.count();
-    let attributes = bump.alloc_slice_fill_with(count, |_| (reader.text(), value(reader, bump)));
-    let count = reader.count();
-    let events = bump.alloc_slice_fill_with(count, |_| {
-        let rejected = reader.option(|reader| EventCode::of_number(reader.byte()));
-        rejected.map_or_else(|| Ok(event(reader)), Err)
-    });
-    DecideRequest {
-        context: Context { user, placement, session, locale, tz, attributes },
-        anonymous: flags & flag::ANONYMOUS != 0,
-        explain: flags & flag::EXPLAIN != 0,
-        events,
-        ignored: ignored(reader, bump),
-    }
-}
-
-mod value_kind {
-    pub(crate) const SCALAR: u8 = 0;
-    pub const LIST: u8 = 1;
-    pub const OTHER: u8 = 2;
-}
-
-fn put_value(value: &AttributeValue<'_>, out: &mut Vec<u8>) {
-    match value {
-        AttributeValue::Scalar(text) => {
-            out.push(value_kind::SCALAR);
-            put_text(text, out);
-        }
-        AttributeValue::List(values) => {
-            out.push(value_kind::LIST);
-            put_count(values.len(), out);
-            values.iter().for_each(|value| put_value(value, out));
-        }
-        AttributeValue::Other => out.push(value_kind::OTHER),
-    }
-}
-
-/// As deep as JSON may be.
-fn value<'a>(reader: &mut Reader<'a>, bump: &'a Bump) -> AttributeValue<'a> {
-    match reader.byte() {
-        value_kind::SCALAR => AttributeValue::Scalar(reader.text()),
-        value_kind::LIST => {
-            let count = reader.count();
-            AttributeValue::List(bump.alloc_slice_fill_with(count, |_| value(reader, bump)))
-        }
-        _ => AttributeValue::Other,
-    }
-}
-
-fn put_event(event: &Event<'_>, out: &mut Vec<u8>) {
-    let Event { token_text, token, action, ts } = event;
-    out.push(*action as u8);
-    put_text(token_text, out);
-    put_text(token.user, out);
-    put_text(token.popup, out);
-    put_number(token.version.into(), out);
-    put_text(token.variant, out);
-    put_number(token.number.into(), out);
-    put_time(token.at, out);
-    put_option(token.local, out, |session, out| out.extend_from_slice(&session.to_le_bytes()));
-    put_option(*ts, out, put_time);
-}
-
-fn event<'a>(reader: &mut Reader<'a>) -> Event<'a> {
-    let action = Action::ALL[usize::from(reader.byte())];
-    let token_text = reader.text();
-    let token = Token {
-        user: reader.text(),
-        popup: reader.text(),
-        version: reader.small(),
-        variant: reader.text(),
-        number: reader.small(),
-        at: reader.time(),
-        local: reader.option(Reader::hash),
-    };
-    Event { token_text, token, action, ts: reader.option(Reader::time) }
-}
-
-fn put_ignored(ignored: &Ignored<'_>, out: &mut Vec<u8>) {
-    put_number(ignored.count.into(), out);
-    put_count(ignored.names.len(), out);
-    ignored.names.iter().for_each(|name| put_text(name, out));
-}
-
-fn ignored<'a>(reader: &mut Reader<'a>, bump: &'a Bump) -> Ignored<'a> {
-    let count = reader.small();
-    let names = reader.count();
-    Ignored { names: bump.alloc_slice_fill_with(names, |_| reader.text()), count }
 }

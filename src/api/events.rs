@@ -1,14 +1,14 @@
-//! Events as they are posted, and the reply that tells what became of each. Owns their fields and
-//! codes; knows nothing of state: whether an event is late or a duplicate is the domain's word.
+//! Events as they are posted. Owns their fields and codes; knows nothing of state: whether an event
+//! is late or a duplicate is the domain's word.
 //!
 //! Limits: [`EVENTS_PER_REQUEST_MAX`] elements of one request.
 
 use bumpalo::Bump;
 
-use super::ignored::{Ignored, Unknown};
+use super::binary::{Binary, Reader};
+use super::ignored::Unknown;
 use super::json::{self, Json};
 use super::refusal::{Code, RequestField, RequestRefusal};
-use super::reply::{JsonText, ResponseContext};
 use super::token::{Keys, Token};
 use nudged_base::limits::EVENTS_PER_REQUEST_MAX;
 use nudged_base::time::WallMs;
@@ -34,23 +34,24 @@ pub struct Event<'a> {
     pub ts: Option<WallMs>,
 }
 
-/// Why one event is rejected, while the others of its request stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum EventCode {
-    /// Not an object.
-    BadEvent,
-    /// `decision` is no token of ours.
-    BadDecision,
-    /// `action` is none of the five.
-    UnknownAction,
-    /// `ts` is not a number.
-    BadTs,
-    /// More than 7 days after the decision, or its show is no longer remembered.
-    TooLate,
-    /// In a decide request: of another user than the request's.
-    OtherUser,
-    /// The node could not take it in time; worth sending again.
-    Overloaded,
+named! {
+    /// Why one event is rejected, while the others of its request stand.
+    pub enum EventCode {
+        /// Not an object.
+        BadEvent = "bad_event",
+        /// `decision` is no token of ours.
+        BadDecision = "bad_decision",
+        /// `action` is none of the five.
+        UnknownAction = "unknown_action",
+        /// `ts` is not a number.
+        BadTs = "bad_ts",
+        /// More than 7 days after the decision, or its show is no longer remembered.
+        TooLate = "too_late",
+        /// In a decide request: of another user than the request's.
+        OtherUser = "other_user",
+        /// The node could not take it in time; worth sending again.
+        Overloaded = "overloaded",
+    }
 }
 
 impl EventCode {
@@ -64,28 +65,15 @@ impl EventCode {
         EventCode::OtherUser,
         EventCode::Overloaded,
     ];
+}
 
-    /// Its place in [`EventCode::ALL`]: stays within the process.
-    pub(super) fn number(self) -> u8 {
-        self as u8
+impl Binary<'_> for EventCode {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(*self as u8);
     }
 
-    /// The code of a number that [`EventCode::number`] gave.
-    pub(super) fn of_number(number: u8) -> EventCode {
-        EventCode::ALL[usize::from(number)]
-    }
-
-    /// The code as clients see it.
-    pub fn name(self) -> &'static str {
-        match self {
-            EventCode::BadEvent => "bad_event",
-            EventCode::BadDecision => "bad_decision",
-            EventCode::UnknownAction => "unknown_action",
-            EventCode::BadTs => "bad_ts",
-            EventCode::TooLate => "too_late",
-            EventCode::OtherUser => "other_user",
-            EventCode::Overloaded => "overloaded",
-        }
+    fn take(reader: &mut Reader<'_>) -> EventCode {
+        EventCode::ALL[usize::from(u8::take(reader))]
     }
 }
 
@@ -108,8 +96,8 @@ pub struct EventContext<'a, 'k> {
 /// Allocates in scratch, and on the heap for escaped texts.
 ///
 /// # Errors
-/// 400 as [`json::parse`], and `wrong_type` or `too_many` on [`RequestField::Body`]. What is wrong
-/// within one element rejects that element alone.
+/// 400 as [`json::parse`], and `wrong_type` or `too_many` on [`RequestField::Body`]. What is wrong within
+/// one element rejects that element alone.
 pub(crate) fn read_body<'a>(
     body: &'a [u8],
     reading: EventContext<'a, '_>,
@@ -182,70 +170,4 @@ fn milliseconds(number: JsonNumber) -> WallMs {
         #[allow(clippy::cast_possible_truncation)]
         JsonNumber::Real(real) => real as i64,
     })
-}
-
-/// A rejected element: its place in the request, from 0, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rejection {
-    /// Its place in the request, from 0.
-    pub index: u32,
-    /// Why.
-    pub code: EventCode,
-}
-
-/// What became of a request's events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary<'a> {
-    /// Accepted, as durable as `ack` says.
-    pub accepted: u32,
-    /// Repeated, so that nothing changed.
-    pub duplicate: u32,
-    /// The others, by their place in the request.
-    pub rejected: &'a [Rejection],
-}
-
-impl Summary<'_> {
-    /// Bytes of the summary as JSON, about: to size scratch.
-    pub(super) fn bytes_expected(&self) -> usize {
-        64 + self.rejected.len() * 48
-    }
-
-    /// Appends `{"accepted":N,"duplicate":N,"rejected":[{"index":I,"code":"..."}]}`.
-    pub(super) fn write(&self, json: &mut JsonText<'_>) {
-        self.open(json);
-        json.raw("}");
-    }
-
-    fn open(&self, json: &mut JsonText<'_>) {
-        json.raw("{\"accepted\":").number(self.accepted);
-        json.raw(",\"duplicate\":").number(self.duplicate);
-        json.raw(",\"rejected\":[");
-        for (place, rejection) in self.rejected.iter().enumerate() {
-            json.raw(if place == 0 { "{\"index\":" } else { ",{\"index\":" });
-            json.number(rejection.index);
-            json.raw(",\"code\":\"").raw(rejection.code.name()).raw("\"}");
-        }
-        json.raw("]");
-    }
-}
-
-/// Appends the 202 of `POST /v1/events`, with `"ignored":["..."]` where there are names to tell;
-/// gives the status. Allocates in `bump`, and where `out` has to grow.
-pub(crate) fn write_accepted(
-    out: &mut Vec<u8>,
-    response: &ResponseContext<'_>,
-    summary: &Summary<'_>,
-    ignored: &Ignored<'_>,
-    bump: &Bump,
-) -> u16 {
-    const STATUS: u16 = 202;
-    let mut json = JsonText::new(bump, summary.bytes_expected());
-    summary.open(&mut json);
-    for (place, name) in ignored.names.iter().enumerate() {
-        json.raw(if place == 0 { ",\"ignored\":[" } else { "," }).text(name);
-    }
-    json.raw(if ignored.names.is_empty() { "}" } else { "]}" });
-    response.start(out, STATUS);
-    response.end_json(out, json.as_bytes());
-    STATUS
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use bumpalo::Bump;
 
-use super::binary::{Reader, put_bytes, put_count, put_number, put_option, put_text, put_time};
+use super::binary::{Binary, Reader, binary_enum, binary_struct};
 use super::verdict::{PlacedVerdict, Verdict};
+use nudged_base::limits::EVENTS_PER_REQUEST_MAX;
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::choose::{Decision, Reason};
@@ -112,14 +113,41 @@ pub struct EncodedOutcome {
     snapshot: Option<Arc<Snapshot>>,
 }
 
-mod kind {
-    pub const SHOW: u8 = 0;
-    pub const NOTHING: u8 = 1;
-    pub(crate) const VERDICTS: u8 = 2;
-    pub(crate) const OVERLOADED: u8 = 3;
-    pub(crate) const STATE: u8 = 4;
-    pub const ERASED: u8 = 5;
-    pub const UNAVAILABLE: u8 = 6;
+/// The number of [`Outcome::Verdicts`].
+const VERDICTS: u8 = 1;
+/// How many there are is one byte then, and each is two.
+const _: () = assert!(EVENTS_PER_REQUEST_MAX < 0x80);
+
+binary_enum!(Outcome<'a> {
+    0 => Decided(decided),
+    VERDICTS => Verdicts(verdicts),
+    2 => Overloaded,
+    3 => State(state),
+    4 => Erased { at },
+    5 => Unavailable,
+});
+binary_struct!(Decided<'a> {
+    decision, token, locale, anonymous, verdicts, candidates, ignored
+});
+binary_struct!(Verdicts<'a> { verdicts, ignored });
+binary_enum!(Decision {
+    0 => Show { popup, variant },
+    1 => Nothing { reason, next_in_s },
+});
+binary_enum!(Reason {
+    0 => None,
+    1 => Degraded,
+    2 => Gate(gate),
+});
+
+impl Binary<'_> for Gate {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(*self as u8);
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Gate {
+        Gate::ALL[usize::from(u8::take(reader))]
+    }
 }
 
 impl EncodedOutcome {
@@ -131,7 +159,7 @@ impl EncodedOutcome {
         mut buffer: Vec<u8>,
     ) -> EncodedOutcome {
         debug_assert!(buffer.is_empty(), "a buffer for one outcome");
-        put_outcome(outcome, &mut buffer);
+        outcome.put(&mut buffer);
         let snapshot = outcome.names_popups().then(|| Arc::clone(snapshot));
         EncodedOutcome { bytes: buffer, snapshot }
     }
@@ -140,7 +168,7 @@ impl EncodedOutcome {
     pub fn of_no_popup(outcome: &Outcome<'_>, mut buffer: Vec<u8>) -> EncodedOutcome {
         debug_assert!(buffer.is_empty(), "a buffer for one outcome");
         debug_assert!(!outcome.names_popups());
-        put_outcome(outcome, &mut buffer);
+        outcome.put(&mut buffer);
         EncodedOutcome { bytes: buffer, snapshot: None }
     }
 
@@ -149,10 +177,7 @@ impl EncodedOutcome {
     /// # Panics
     /// Where the bytes are not of [`EncodedOutcome::new`]: memory is broken then.
     pub fn decode<'a>(&'a self, bump: &'a Bump) -> Outcome<'a> {
-        let mut reader = Reader::new(&self.bytes);
-        let outcome = outcome(&mut reader, bump);
-        reader.end();
-        outcome
+        Reader::new(&self.bytes, bump).whole()
     }
 
     /// The outcome where the records that it rests on are not kept in time. `bump` is scratch.
@@ -172,11 +197,9 @@ impl EncodedOutcome {
     /// Puts verdicts in their places, of an outcome that has verdicts itself; those for places
     /// that it does not have are passed over.
     pub fn merge_verdicts(&mut self, verdicts: &[PlacedVerdict]) {
-        let mut reader = Reader::new(&self.bytes);
-        assert_eq!(reader.byte(), kind::VERDICTS, "verdicts are merged into verdicts");
-        let count = reader.count();
-        let first = self.bytes.len() - reader.rest_bytes();
-        let own = &mut self.bytes[first..first + 2 * count];
+        assert_eq!(self.bytes[0], VERDICTS, "verdicts are merged into verdicts");
+        let count = usize::from(self.bytes[1]);
+        let own = &mut self.bytes[2..2 + 2 * count];
         for (place, verdict) in verdicts {
             if let Some(pair) = own.chunks_exact_mut(2).find(|pair| pair[0] == *place) {
                 pair[1] = verdict.number();
@@ -203,123 +226,4 @@ impl EncodedOutcome {
     pub fn into_buffer(self) -> Vec<u8> {
         self.bytes
     }
-}
-
-fn put_outcome(outcome: &Outcome<'_>, out: &mut Vec<u8>) {
-    match outcome {
-        Outcome::Decided(decided) => put_decided(decided, out),
-        Outcome::Verdicts(Verdicts { verdicts, ignored }) => {
-            out.push(kind::VERDICTS);
-            put_count(verdicts.len(), out);
-            verdicts.iter().for_each(|(place, verdict)| {
-                out.extend_from_slice(&[*place, verdict.number()]);
-            });
-            put_names(ignored, out);
-        }
-        Outcome::Overloaded => out.push(kind::OVERLOADED),
-        Outcome::State(state) => {
-            out.push(kind::STATE);
-            put_bytes(state, out);
-        }
-        Outcome::Erased { at } => {
-            out.push(kind::ERASED);
-            put_time(*at, out);
-        }
-        Outcome::Unavailable => out.push(kind::UNAVAILABLE),
-    }
-}
-
-fn outcome<'a>(reader: &mut Reader<'a>, bump: &'a Bump) -> Outcome<'a> {
-    match reader.byte() {
-        kind @ (kind::SHOW | kind::NOTHING) => Outcome::Decided(decided(kind, reader, bump)),
-        kind::VERDICTS => {
-            let count = reader.count();
-            let verdict =
-                |reader: &mut Reader<'_>| (reader.byte(), Verdict::of_number(reader.byte()));
-            let verdicts = bump.alloc_slice_fill_with(count, |_| verdict(reader));
-            Outcome::Verdicts(Verdicts { verdicts, ignored: names(reader, bump) })
-        }
-        kind::OVERLOADED => Outcome::Overloaded,
-        kind::STATE => Outcome::State(reader.bytes()),
-        kind::ERASED => Outcome::Erased { at: reader.time() },
-        kind::UNAVAILABLE => Outcome::Unavailable,
-        other => unreachable!("{other} is no kind of outcome"),
-    }
-}
-
-fn put_decided(decided: &Decided<'_>, out: &mut Vec<u8>) {
-    match decided.decision {
-        Decision::Show { popup, variant } => {
-            out.push(kind::SHOW);
-            put_number(popup.into(), out);
-            put_count(variant, out);
-            put_text(decided.token, out);
-            put_option(decided.locale, out, put_count);
-        }
-        Decision::Nothing { reason, next_in_s } => {
-            out.push(kind::NOTHING);
-            out.push(number_of_reason(reason));
-            put_option(next_in_s, out, |next, out| put_number(next.into(), out));
-        }
-    }
-    put_option(decided.anonymous, out, put_text);
-    put_count(decided.verdicts.len(), out);
-    out.extend(decided.verdicts.iter().map(|verdict| verdict.number()));
-    put_option(decided.candidates, out, |candidates, out| {
-        put_count(candidates.len(), out);
-        for (popup, gate) in candidates {
-            put_number((*popup).into(), out);
-            put_option(*gate, out, |gate, out| out.push(gate as u8));
-        }
-    });
-    put_names(decided.ignored, out);
-}
-
-fn decided<'a>(kind: u8, reader: &mut Reader<'a>, bump: &'a Bump) -> Decided<'a> {
-    let (decision, token, locale) = if kind == kind::SHOW {
-        let decision = Decision::Show { popup: reader.small(), variant: reader.count() };
-        (decision, reader.text(), reader.option(Reader::count))
-    } else {
-        let reason = reason_of_number(reader.byte());
-        (Decision::Nothing { reason, next_in_s: reader.option(Reader::small) }, "", None)
-    };
-    let anonymous = reader.option(Reader::text);
-    let count = reader.count();
-    let verdicts = bump.alloc_slice_fill_with(count, |_| Verdict::of_number(reader.byte()));
-    let candidates = reader.option(|reader| {
-        let count = reader.count();
-        let gate = |reader: &mut Reader<'a>| Gate::ALL[usize::from(reader.byte())];
-        &*bump.alloc_slice_fill_with(count, |_| (reader.small(), reader.option(gate)))
-    });
-    let ignored = names(reader, bump);
-    Decided { decision, token, locale, anonymous, verdicts, candidates, ignored }
-}
-
-/// Reasons that are no gates' come first.
-const GATES_FROM: u8 = 2;
-
-fn number_of_reason(reason: Reason) -> u8 {
-    match reason {
-        Reason::None => 0,
-        Reason::Degraded => 1,
-        Reason::Gate(gate) => GATES_FROM + gate as u8,
-    }
-}
-
-fn reason_of_number(number: u8) -> Reason {
-    match number {
-        0 => Reason::None,
-        1 => Reason::Degraded,
-        gate => Reason::Gate(Gate::ALL[usize::from(gate - GATES_FROM)]),
-    }
-}
-
-fn put_names(names: &[&str], out: &mut Vec<u8>) {
-    put_count(names.len(), out);
-    names.iter().for_each(|name| put_text(name, out));
-}
-
-fn names<'a>(reader: &mut Reader<'a>, bump: &'a Bump) -> &'a [&'a str] {
-    let count = reader.count();
-    bump.alloc_slice_fill_with(count, |_| reader.text())
 }

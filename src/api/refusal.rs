@@ -9,84 +9,57 @@ use nudged_http::reply;
 /// Seconds after which a client that was refused for load should ask again.
 const RETRY_AFTER_S: &[u8] = b"1";
 
-/// Why a request is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Code {
-    /// Not UTF-8, as it came or after percent-decoding.
-    InvalidUtf8,
-    /// Not JSON.
-    MalformedJson,
-    /// An object has two members of one name.
-    DuplicateKey,
-    /// JSON is nested too deep.
-    TooDeep,
-    /// A JSON object has too many members.
-    TooManyMembers,
-    /// A number is out of range.
-    BadNumber,
-    /// A value is not of its field's type.
-    WrongType,
-    /// A query has a `%` without two hex digits.
-    BadEncoding,
-    /// A query names a field twice.
-    DuplicateField,
-    /// A text is empty.
-    Empty,
-    /// A text is too long.
-    TooLong,
-    /// A text has control characters.
-    ControlCharacter,
-    /// A value is none of those that its field takes.
-    BadValue,
-    /// A list is too long.
-    TooMany,
-    /// A key is asked for and none was sent.
-    MissingKey,
-    /// The key that was sent is not one of ours.
-    WrongKey,
-    /// A public key asks for what needs a server key.
-    ServerKeyRequired,
-    /// No such route.
-    NotFound,
-    /// The route exists, the method on it does not.
-    MethodNotAllowed,
-    /// The body's type is neither JSON nor plain text.
-    UnsupportedMediaType,
-    /// The node has more work than it can do in time.
-    Overloaded,
-    /// The journal is at its budget.
-    JournalFull,
+named! {
+    /// Why a request is refused.
+    pub enum Code {
+        /// Not UTF-8, as it came or after percent-decoding.
+        InvalidUtf8 = "invalid_utf8",
+        /// Not JSON.
+        MalformedJson = "malformed_json",
+        /// An object has two members of one name.
+        DuplicateKey = "duplicate_key",
+        /// JSON is nested too deep.
+        TooDeep = "too_deep",
+        /// A JSON object has too many members.
+        TooManyMembers = "too_many_members",
+        /// A number is out of range.
+        BadNumber = "bad_number",
+        /// A value is not of its field's type.
+        WrongType = "wrong_type",
+        /// A query has a `%` without two hex digits.
+        BadEncoding = "bad_encoding",
+        /// A query names a field twice.
+        DuplicateField = "duplicate_field",
+        /// A text is empty.
+        Empty = "empty",
+        /// A text is too long.
+        TooLong = "too_long",
+        /// A text has control characters.
+        ControlCharacter = "control_character",
+        /// A value is none of those that its field takes.
+        BadValue = "bad_value",
+        /// A list is too long.
+        TooMany = "too_many",
+        /// A key is asked for and none was sent.
+        MissingKey = "missing_key",
+        /// The key that was sent is not one of ours.
+        WrongKey = "wrong_key",
+        /// A public key asks for what needs a server key.
+        ServerKeyRequired = "server_key_required",
+        /// No such route.
+        NotFound = "not_found",
+        /// The route exists, the method on it does not.
+        MethodNotAllowed = "method_not_allowed",
+        /// The body's type is neither JSON nor plain text.
+        UnsupportedMediaType = "unsupported_media_type",
+        /// The node has more work than it can do in time.
+        Overloaded = "overloaded",
+        /// The journal is at its budget.
+        JournalFull = "journal_full",
+    }
 }
 
 impl Code {
-    /// The code as clients see it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Code::InvalidUtf8 => "invalid_utf8",
-            Code::MalformedJson => "malformed_json",
-            Code::DuplicateKey => "duplicate_key",
-            Code::TooDeep => "too_deep",
-            Code::TooManyMembers => "too_many_members",
-            Code::BadNumber => "bad_number",
-            Code::WrongType => "wrong_type",
-            Code::BadEncoding => "bad_encoding",
-            Code::DuplicateField => "duplicate_field",
-            Code::Empty => "empty",
-            Code::TooLong => "too_long",
-            Code::ControlCharacter => "control_character",
-            Code::BadValue => "bad_value",
-            Code::TooMany => "too_many",
-            Code::MissingKey => "missing_key",
-            Code::WrongKey => "wrong_key",
-            Code::ServerKeyRequired => "server_key_required",
-            Code::NotFound => "not_found",
-            Code::MethodNotAllowed => "method_not_allowed",
-            Code::UnsupportedMediaType => "unsupported_media_type",
-            Code::Overloaded => "overloaded",
-            Code::JournalFull => "journal_full",
-        }
-    }
-
     /// The HTTP status that goes with it.
     pub fn status(self) -> u16 {
         match self {
@@ -101,52 +74,33 @@ impl Code {
     }
 }
 
-/// Which part of a request is at fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RequestField {
-    /// The body as a whole.
-    Body,
-    /// The query string as a whole.
-    Query,
-    /// `user`
-    User,
-    /// `placement`
-    Placement,
-    /// `session`
-    Session,
-    /// `locale`
-    Locale,
-    /// `tz`
-    Tz,
-    /// `attrs`, or a query's `attr.NAME`
-    Attrs,
-    /// `events`
-    Events,
-    /// `explain`
-    Explain,
-    /// The access key, as `key` or in `Authorization`.
-    Key,
-    /// `Content-Type`
-    ContentType,
-}
-
-impl RequestField {
-    /// The field as clients see it.
-    pub fn name(self) -> &'static str {
-        match self {
-            RequestField::Body => "body",
-            RequestField::Query => "query",
-            RequestField::User => "user",
-            RequestField::Placement => "placement",
-            RequestField::Session => "session",
-            RequestField::Locale => "locale",
-            RequestField::Tz => "tz",
-            RequestField::Attrs => "attrs",
-            RequestField::Events => "events",
-            RequestField::Explain => "explain",
-            RequestField::Key => "key",
-            RequestField::ContentType => "content-type",
-        }
+named! {
+    /// Which part of a request is at fault.
+    pub enum RequestField {
+        /// The body as a whole.
+        Body = "body",
+        /// The query string as a whole.
+        Query = "query",
+        /// `user`
+        User = "user",
+        /// `placement`
+        Placement = "placement",
+        /// `session`
+        Session = "session",
+        /// `locale`
+        Locale = "locale",
+        /// `tz`
+        Tz = "tz",
+        /// `attrs`, or a query's `attr.NAME`
+        Attrs = "attrs",
+        /// `events`
+        Events = "events",
+        /// `explain`
+        Explain = "explain",
+        /// The access key, as `key` or in `Authorization`.
+        Key = "key",
+        /// `Content-Type`
+        ContentType = "content-type",
     }
 }
 

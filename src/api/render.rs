@@ -1,19 +1,23 @@
 //! Outcomes as the bytes of their replies: written once, at the edge, by the catalog that each was
-//! decided by.
+//! decided by. Owns the form of the replies of `/v1/decide` and `/v1/events`; knows nothing of why
+//! they came out so.
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
-use super::answer::{self, Explanation, Extras, Shown};
-use super::events;
 use super::ignored::Ignored;
 use super::outcome::{Candidate, Decided, Outcome, Verdicts};
 use super::refusal::{Code, write_journal_full, write_refusal};
-use super::reply::ResponseContext;
-use super::verdict::{Verdict, summarize};
+use super::reply::{JsonText, ResponseContext};
+use super::verdict::{Verdict, tally, write_accepted, write_verdicts};
+use nudged_base::limits::{EXPIRES_IN_S, NEXT_IN_S_MAX};
 use nudged_domain::catalog::snapshot::Snapshot;
-use nudged_domain::decide::choose::Decision;
+use nudged_domain::decide::choose::{Decision, Reason};
 use nudged_domain::decide::gates::Gate;
+use nudged_http::reply;
+
+#[cfg(test)]
+mod tests;
 
 /// What a reply is written with.
 #[derive(Clone, Copy, Debug)]
@@ -32,10 +36,16 @@ impl<'r> Rendering<'r> {
     /// Appends the reply of an outcome. Allocates in `bump`, and where `out` has to grow.
     ///
     /// # Panics
-    /// Where the outcome is an operator's, which is no reply of this API.
+    /// Where the outcome is an operator's, which is no reply of this API; outside release, where
+    /// `next_in_s` is out of range.
     pub fn write(&self, outcome: &Outcome<'_>, out: &mut Vec<u8>) {
         match outcome {
-            Outcome::Decided(decided) => self.write_decided(decided, out),
+            Outcome::Decided(decided) => match (decided.decision, decided.candidates) {
+                (Decision::Nothing { reason, next_in_s }, None) => {
+                    self.write_nothing(decided, (reason, next_in_s), out);
+                }
+                _ => self.write_decision(decided, out),
+            },
             Outcome::Verdicts(verdicts) => self.write_verdicts(verdicts, out),
             Outcome::Overloaded => {
                 write_refusal(out, &self.response, Code::Overloaded.into());
@@ -46,52 +56,102 @@ impl<'r> Rendering<'r> {
         }
     }
 
-    fn write_decided(&self, decided: &Decided<'_>, out: &mut Vec<u8>) {
-        let (response, bump) = (&self.response, self.bump);
-        let is_any = !decided.verdicts.is_empty();
-        let extras = Extras {
-            anonymous: decided.anonymous,
-            events: is_any.then(|| summarize(decided.verdicts, bump)),
-            ignored: Ignored { names: decided.ignored, count: 0 },
-        };
-        let (shown, reason, next_in_s) = match decided.decision {
+    /// Appends the 204 that shows nothing: `Nudge-Reason`, and where there is one `Nudge-Next`, in
+    /// seconds from 1 to 86,400, `Nudge-Anon`, `Nudge-Events` and `Nudge-Ignored`.
+    fn write_nothing(
+        &self,
+        decided: &Decided<'_>,
+        (reason, next_in_s): (Reason, Option<u32>),
+        out: &mut Vec<u8>,
+    ) {
+        debug_assert!(next_in_s.is_none_or(|next| (1..=NEXT_IN_S_MAX).contains(&next)));
+        self.response.start(out, 204);
+        reply::field(out, "Nudge-Reason", reason.as_str().as_bytes());
+        if let Some(next_in_s) = next_in_s {
+            reply::field(out, "Nudge-Next", itoa::Buffer::new().format(next_in_s).as_bytes());
+        }
+        if let Some(anonymous) = decided.anonymous {
+            reply::field(out, "Nudge-Anon", anonymous.as_bytes());
+        }
+        if !decided.verdicts.is_empty() {
+            let [accepted, duplicate, rejected] = tally(decided.verdicts.iter().copied());
+            let mut value = JsonText::new(self.bump, 64);
+            value.raw("accepted=").number(accepted);
+            value.raw(",duplicate=").number(duplicate).raw(",rejected=").number(rejected);
+            reply::field(out, "Nudge-Events", value.as_bytes());
+        }
+        Ignored { names: decided.ignored, count: 0 }.write_field(out);
+        reply::end_without_body(out);
+    }
+
+    /// Appends the 200 that shows a popup, or explains what was decided: `decision`, `popup` and
+    /// `expires_in`, where asked for `reason`, `next_in` and `candidates`, then `anon` and `events`
+    /// where there are any.
+    fn write_decision(&self, decided: &Decided<'_>, out: &mut Vec<u8>) {
+        let explained = decided.candidates.unwrap_or_default();
+        let expected = 320 + 64 * explained.len() + 48 * decided.verdicts.len();
+        let mut json = JsonText::new(self.bump, expected + self.content(decided).len());
+        self.open(decided, &mut json);
+        if decided.candidates.is_some() {
+            self.explain(decided.decision, explained, &mut json);
+        }
+        if let Some(anonymous) = decided.anonymous {
+            json.raw(",\"anon\":").text(anonymous);
+        }
+        if !decided.verdicts.is_empty() {
+            json.raw(",\"events\":{");
+            write_verdicts(decided.verdicts.iter().copied(), &mut json);
+            json.raw("}");
+        }
+        json.raw("}");
+        self.response.start(out, 200);
+        Ignored { names: decided.ignored, count: 0 }.write_field(out);
+        self.response.end_json(out, json.as_bytes());
+    }
+
+    /// The content that is shown, JSON as it is sent; empty for none.
+    fn content(&self, decided: &Decided<'_>) -> &'r str {
+        match decided.decision {
             Decision::Show { popup, variant } => {
-                (Some(self.shown(decided, (popup, variant))), None, None)
+                let variant = &self.catalog().popups[popup as usize].variants[variant];
+                &variant.content_at(decided.locale).0
             }
-            Decision::Nothing { reason, next_in_s } => (None, Some(reason.as_str()), next_in_s),
+            Decision::Nothing { .. } => "",
+        }
+    }
+
+    fn open(&self, decided: &Decided<'_>, json: &mut JsonText<'_>) {
+        let Decision::Show { popup, variant } = decided.decision else {
+            json.raw("{\"decision\":null,\"popup\":null");
+            return;
         };
-        match (decided.candidates, shown, reason) {
-            (None, Some(shown), _) => answer::write_show(out, response, &shown, &extras, bump),
-            (None, None, reason) => {
-                let reason = reason.expect("nothing is shown for a reason");
-                answer::write_nothing(out, response, reason, next_in_s, &extras);
-            }
-            (Some(candidates), shown, reason) => {
-                let candidates = self.named(candidates);
-                let explanation = Explanation { shown, reason, next_in_s, candidates };
-                answer::write_explain(out, response, &explanation, &extras, bump);
-            }
-        }
-    }
-
-    fn shown<'s>(&'s self, decided: &Decided<'s>, (popup, variant): (u32, usize)) -> Shown<'s> {
         let popup = &self.catalog().popups[popup as usize];
-        let variant = &popup.variants[variant];
-        Shown {
-            decision: decided.token,
-            popup: &popup.id,
-            version: popup.version,
-            variant: &variant.key,
-            content: &variant.content_at(decided.locale).0,
-        }
+        let variant = Some(&*popup.variants[variant].key).filter(|key| !key.is_empty());
+        json.raw("{\"decision\":").text(decided.token);
+        json.raw(",\"popup\":{\"id\":").text(&popup.id);
+        json.raw(",\"version\":").number(popup.version);
+        json.raw(",\"variant\":").text_or_null(variant);
+        json.raw(",\"content\":").raw(self.content(decided));
+        json.raw("},\"expires_in\":").number(EXPIRES_IN_S);
     }
 
-    fn named(&self, candidates: &[Candidate]) -> &'r [answer::NamedCandidate<'r>] {
-        let named = candidates.iter().map(|(popup, gate)| {
-            let id: &str = &self.catalog().popups[*popup as usize].id;
-            (id, gate.map(Gate::as_str))
-        });
-        self.bump.alloc_slice_fill_iter(named)
+    fn explain(&self, decision: Decision, candidates: &[Candidate], json: &mut JsonText<'_>) {
+        let (reason, next_in_s) = match decision {
+            Decision::Show { .. } => (None, None),
+            Decision::Nothing { reason, next_in_s } => (Some(reason.as_str()), next_in_s),
+        };
+        json.raw(",\"reason\":").text_or_null(reason).raw(",\"next_in\":");
+        match next_in_s {
+            Some(next_in_s) => json.number(next_in_s),
+            None => json.raw("null"),
+        };
+        json.raw(",\"candidates\":[");
+        for (place, (popup, gate)) in candidates.iter().enumerate() {
+            let id = &self.catalog().popups[*popup as usize].id;
+            json.raw(if place == 0 { "{\"id\":" } else { ",{\"id\":" }).text(id);
+            json.raw(",\"gate\":").text_or_null(gate.map(Gate::as_str)).raw("}");
+        }
+        json.raw("]");
     }
 
     fn catalog(&self) -> &'r Snapshot {
@@ -108,6 +168,6 @@ impl<'r> Rendering<'r> {
             return write_journal_full(out, response, self.disk_lack, bump);
         }
         let ignored = Ignored { names: verdicts.ignored, count: 0 };
-        events::write_accepted(out, response, &summarize(&all, bump), &ignored, bump);
+        write_accepted(out, response, &all, &ignored, bump);
     }
 }

@@ -9,12 +9,13 @@ use super::access::{Access, Caller};
 use super::command::{Command, EventsRequest};
 use super::cors::{Cors, Grant};
 use super::decide;
-use super::events::{self, EventContext, Summary};
+use super::events::{self, EventContext};
 use super::health;
-use super::ignored::{Ignored, Unknown};
+use super::ignored::Unknown;
 use super::refusal::{self, Code, RequestField, RequestRefusal};
 use super::reply::ResponseContext;
 use super::token::Keys;
+use super::verdict::write_accepted;
 use nudged_base::time::WallMs;
 use nudged_http::head::{Method, Request};
 use nudged_http::reply::{self, ResponseFlags};
@@ -46,17 +47,6 @@ pub enum Routed<'a> {
     Command(Command<'a>),
     /// Nowhere: it is answered, with this status.
     Answered(u16),
-}
-
-/// What is answered without a command.
-enum Direct<'a> {
-    Options,
-    Health,
-    Readiness,
-    /// An empty array of events.
-    NoEvents(Ignored<'a>),
-    MethodNotAllowed,
-    Refused(RequestRefusal),
 }
 
 /// The routes, and `*`, which stands for all of them.
@@ -125,47 +115,32 @@ pub fn route<'a>(
             return Routed::Answered(refusal::write_refusal(out, &response, refusal));
         }
     };
-    let direct = match command(route, request, policy, bump) {
-        Ok(command) => return Routed::Command(command),
-        Err(direct) => direct,
-    };
-    Routed::Answered(match direct {
-        Direct::Options => write_options(out, &response, route, request),
-        Direct::Health => health::write_health(out, &response),
-        Direct::Readiness => {
-            health::write_readiness(out, &response, (policy.ready, policy.disk_lack), bump)
+    let command = match (route, request.method) {
+        (_, Method::Options) => {
+            return Routed::Answered(write_options(out, &response, route, request));
         }
-        Direct::NoEvents(ignored) => {
-            events::write_accepted(out, &response, &Summary::default(), &ignored, bump)
+        (Route::Health, Method::Get | Method::Head) => {
+            return Routed::Answered(health::write_health(out, &response));
         }
-        Direct::MethodNotAllowed => {
-            refusal::write_method_not_allowed(out, &response, route.allow())
+        (Route::Readyz, Method::Get | Method::Head) => {
+            let state = (policy.ready, policy.disk_lack);
+            return Routed::Answered(health::write_readiness(out, &response, state, bump));
         }
-        Direct::Refused(refusal) => refusal::write_refusal(out, &response, refusal),
-    })
-}
-
-fn command<'a>(
-    route: Route,
-    request: &Request<'a>,
-    policy: &RequestPolicy<'_>,
-    bump: &'a Bump,
-) -> Result<Command<'a>, Direct<'a>> {
-    match (route, request.method) {
-        (_, Method::Options) => Err(Direct::Options),
-        (Route::Health, Method::Get | Method::Head) => Err(Direct::Health),
-        (Route::Readyz, Method::Get | Method::Head) => Err(Direct::Readiness),
-        (Route::Decide, Method::Get | Method::Post) => {
-            command_decide(request, policy, bump).map_err(Direct::Refused)
-        }
-        (Route::Events, Method::Post) => {
-            let events = command_events(request, policy, bump).map_err(Direct::Refused)?;
-            if events.count() == 0 {
-                return Err(Direct::NoEvents(events.ignored));
+        (Route::Decide, Method::Get | Method::Post) => command_decide(request, policy, bump),
+        (Route::Events, Method::Post) => match command_events(request, policy, bump) {
+            Ok(EventsRequest { events: [], rejected: [], ignored }) => {
+                return Routed::Answered(write_accepted(out, &response, &[], &ignored, bump));
             }
-            Ok(Command::Events(events))
+            events => events.map(Command::Events),
+        },
+        _ => {
+            let allow = route.allow();
+            return Routed::Answered(refusal::write_method_not_allowed(out, &response, allow));
         }
-        _ => Err(Direct::MethodNotAllowed),
+    };
+    match command {
+        Ok(command) => Routed::Command(command),
+        Err(refusal) => Routed::Answered(refusal::write_refusal(out, &response, refusal)),
     }
 }
 

@@ -1,9 +1,11 @@
-//! What became of the events of a request.
+//! What became of the events of a request, and the reply that tells it.
 
 use bumpalo::Bump;
-use bumpalo::collections::Vec as BumpVec;
 
-use super::events::{EventCode, Rejection, Summary};
+use super::binary::{Binary, Reader};
+use super::events::EventCode;
+use super::ignored::Ignored;
+use super::reply::{JsonText, ResponseContext};
 
 /// What became of one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,16 +34,7 @@ impl Verdict {
         match self {
             Verdict::Accepted => 0,
             Verdict::Duplicate => 1,
-            Verdict::Rejected(code) => 2 + code.number(),
-        }
-    }
-
-    /// The verdict of a number that [`Verdict::number`] gave.
-    pub(super) fn of_number(number: u8) -> Verdict {
-        match number {
-            0 => Verdict::Accepted,
-            1 => Verdict::Duplicate,
-            code => Verdict::Rejected(EventCode::of_number(code - 2)),
+            Verdict::Rejected(code) => 2 + code as u8,
         }
     }
 
@@ -58,16 +51,67 @@ impl Verdict {
     }
 }
 
-/// Counts verdicts, one for each element in order, for a reply. Lies in scratch.
-pub(super) fn summarize<'a>(verdicts: &[Verdict], bump: &'a Bump) -> Summary<'a> {
-    let mut rejected = BumpVec::new_in(bump);
-    let (mut accepted, mut duplicate) = (0, 0);
-    for (index, verdict) in (0..).zip(verdicts) {
-        match verdict {
-            Verdict::Accepted => accepted += 1,
-            Verdict::Duplicate => duplicate += 1,
-            Verdict::Rejected(code) => rejected.push(Rejection { index, code: *code }),
+impl Binary<'_> for Verdict {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(self.number());
+    }
+
+    fn take(reader: &mut Reader<'_>) -> Verdict {
+        match u8::take(reader) {
+            0 => Verdict::Accepted,
+            1 => Verdict::Duplicate,
+            code => Verdict::Rejected(EventCode::ALL[usize::from(code - 2)]),
         }
     }
-    Summary { accepted, duplicate, rejected: rejected.into_bump_slice() }
+}
+
+/// How many events were accepted, repeated and rejected.
+pub(super) fn tally(verdicts: impl Iterator<Item = Verdict>) -> [u32; 3] {
+    verdicts.fold([0; 3], |[accepted, duplicate, rejected], verdict| match verdict {
+        Verdict::Accepted => [accepted + 1, duplicate, rejected],
+        Verdict::Duplicate => [accepted, duplicate + 1, rejected],
+        Verdict::Rejected(_) => [accepted, duplicate, rejected + 1],
+    })
+}
+
+/// Appends `"accepted":N,"duplicate":N,"rejected":[{"index":I,"code":"..."}]`, of one verdict for
+/// each element of a request, in their order.
+pub(super) fn write_verdicts(
+    verdicts: impl Iterator<Item = Verdict> + Clone,
+    json: &mut JsonText<'_>,
+) {
+    let [accepted, duplicate, _] = tally(verdicts.clone());
+    json.raw("\"accepted\":").number(accepted).raw(",\"duplicate\":").number(duplicate);
+    json.raw(",\"rejected\":[");
+    let mut separator = "";
+    for (index, verdict) in (0..).zip(verdicts) {
+        if let Verdict::Rejected(code) = verdict {
+            json.raw(separator).raw("{\"index\":").number(index);
+            json.raw(",\"code\":\"").raw(code.name()).raw("\"}");
+            separator = ",";
+        }
+    }
+    json.raw("]");
+}
+
+/// Appends the 202 of `POST /v1/events`, with `"ignored":["..."]` where there are names to tell;
+/// gives the status. Allocates in `bump`, and where `out` has to grow.
+pub(super) fn write_accepted(
+    out: &mut Vec<u8>,
+    response: &ResponseContext<'_>,
+    verdicts: &[Verdict],
+    ignored: &Ignored<'_>,
+    bump: &Bump,
+) -> u16 {
+    const STATUS: u16 = 202;
+    let mut json = JsonText::new(bump, 64 + 48 * verdicts.len());
+    json.raw("{");
+    write_verdicts(verdicts.iter().copied(), &mut json);
+    for (place, name) in ignored.names.iter().enumerate() {
+        json.raw(if place == 0 { ",\"ignored\":[" } else { "," }).text(name);
+    }
+    json.raw(if ignored.names.is_empty() { "}" } else { "]}" });
+    response.start(out, STATUS);
+    response.end_json(out, json.as_bytes());
+    STATUS
 }

@@ -135,7 +135,9 @@ impl SettingProblem {
 impl fmt::Display for ProblemKind {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ProblemKind::Unreadable(why) => write!(out, "can't be read: {why}"),
+            ProblemKind::Unreadable(why) => {
+                write!(out, "can't read the configuration file: {why}")
+            }
             ProblemKind::Syntax(text) => out.write_str(text),
             ProblemKind::Unknown(None) => out.write_str("unknown key"),
             ProblemKind::Unknown(Some(near)) => write!(out, "unknown key; did you mean `{near}`?"),

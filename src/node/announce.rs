@@ -11,7 +11,7 @@ use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_runtime::topology::Topology;
 
 /// Says with what the node starts. `connections_max` is what all shards together may hold.
-pub fn log_start(log: &Log, loaded: &Loaded, topology: &Topology, connections_max: u32) {
+pub(super) fn log_start(log: &Log, loaded: &Loaded, topology: &Topology, connections_max: u32) {
     let config = &loaded.config;
     let file = loaded.file.as_deref().map_or("none".to_owned(), absolute);
     let data = absolute(&config.data.to_string_lossy());
@@ -46,7 +46,7 @@ pub fn log_start(log: &Log, loaded: &Loaded, topology: &Topology, connections_ma
 }
 
 /// Says that the node takes requests, where, and how long its start took.
-pub fn log_ready(log: &Log, addresses: &[SocketAddr], admin: &str, begun: Instant) {
+pub(super) fn log_ready(log: &Log, addresses: &[SocketAddr], admin: &str, begun: Instant) {
     let listen = list(addresses);
     let fields = [
         ("listen", LogValue::Text(&listen)),
@@ -57,7 +57,7 @@ pub fn log_ready(log: &Log, addresses: &[SocketAddr], admin: &str, begun: Instan
 }
 
 /// Says why the node has stopped, how long that took, and what SQL gets at the next start.
-pub fn log_stopped(log: &Log, reason: &str, begun: Instant, unapplied: u64) {
+pub(super) fn log_stopped(log: &Log, reason: &str, begun: Instant, unapplied: u64) {
     let fields = [
         ("reason", LogValue::Text(reason)),
         ("duration_ms", LogValue::Number(milliseconds(begun))),

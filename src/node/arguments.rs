@@ -4,7 +4,7 @@
 mod flags;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser};
@@ -23,7 +23,7 @@ Examples:
   nudged check --config /etc/nudged.toml    find what is wrong before a start or a reload
   nudged help COMMAND                       more about a command"
 )]
-pub struct Arguments {
+struct Arguments {
     #[command(flatten)]
     shared: SharedArguments,
     #[command(subcommand)]
@@ -34,13 +34,13 @@ pub struct Arguments {
 
 /// Flags of every command, before its name or after it.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
-struct SharedArguments {
+pub struct SharedArguments {
     /// Configuration file [env: NUDGED_CONFIG] [default: nudged.toml, if it is there]
     #[arg(long, value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
+    pub config: Option<PathBuf>,
     /// Data directory [env: NUDGED_DATA] [default: ./nudged-data]
     #[arg(long, value_name = "DIR", global = true)]
-    data: Option<String>,
+    pub data: Option<String>,
 }
 
 /// What to do.
@@ -99,12 +99,6 @@ Examples:
 /// Flags of `serve`. Each beats its environment variable and its key in the file.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct ServeArguments {
-    /// Configuration file
-    #[arg(skip)]
-    pub config: Option<PathBuf>,
-    /// Data directory
-    #[arg(skip)]
-    data: Option<String>,
     /// Popups file, imported at start and reload [env: NUDGED_POPUPS] [default: none]
     #[arg(long, value_name = "FILE")]
     popups: Option<String>,
@@ -143,12 +137,6 @@ pub struct ServeArguments {
 /// Arguments of `check`.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct CheckArguments {
-    /// Configuration file
-    #[arg(skip)]
-    pub config: Option<PathBuf>,
-    /// Data directory
-    #[arg(skip)]
-    pub data: Option<String>,
     /// Popups files [default: the one in the configuration]
     #[arg(value_name = "POPUPS")]
     pub popups: Vec<PathBuf>,
@@ -160,12 +148,6 @@ pub struct CheckArguments {
 /// Arguments of `export`.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct ExportArguments {
-    /// Configuration file
-    #[arg(skip)]
-    pub config: Option<PathBuf>,
-    /// Data directory
-    #[arg(skip)]
-    data: Option<String>,
     /// What to write [default: popups]
     #[command(subcommand)]
     pub subject: Option<ExportSubject>,
@@ -195,12 +177,6 @@ pub enum ExportSubject {
 /// Arguments of `import`.
 #[derive(Args, Clone, Debug, PartialEq)]
 pub struct ImportArguments {
-    /// Configuration file
-    #[arg(skip)]
-    pub config: Option<PathBuf>,
-    /// Data directory
-    #[arg(skip)]
-    data: Option<String>,
     /// Output of `nudged export`; - for standard input
     #[arg(value_name = "FILE|-")]
     pub file: PathBuf,
@@ -220,12 +196,6 @@ pub struct VectorsArguments {
 /// Arguments of `migrate`.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct MigrateArguments {
-    /// Configuration file
-    #[arg(skip)]
-    pub config: Option<PathBuf>,
-    /// Data directory
-    #[arg(skip)]
-    data: Option<String>,
     /// Data directory of a stopped embedded node, to move into mysql.url with all its users
     #[arg(long, value_name = "DIR")]
     pub from: Option<PathBuf>,
@@ -261,51 +231,15 @@ pub struct ExplainArguments {
     /// The node's admin address, or unix:/PATH [env: NUDGED_ADMIN] [default: the configuration's]
     #[arg(long, value_name = "ADDR:PORT")]
     admin: Option<String>,
-    /// Configuration file
-    #[arg(skip)]
-    pub config: Option<PathBuf>,
-    /// Data directory
-    #[arg(skip)]
-    data: Option<String>,
 }
 
-impl Subcommand {
-    /// The flags of every command where this one keeps them; none where it has no use for them.
-    fn shared(&mut self) -> Option<(&mut Option<PathBuf>, &mut Option<String>)> {
-        Some(match self {
-            Subcommand::Serve(of) => (&mut of.config, &mut of.data),
-            Subcommand::Check(of) => (&mut of.config, &mut of.data),
-            Subcommand::Explain(of) => (&mut of.config, &mut of.data),
-            Subcommand::Export(of) => (&mut of.config, &mut of.data),
-            Subcommand::Import(of) => (&mut of.config, &mut of.data),
-            Subcommand::Migrate(of) => (&mut of.config, &mut of.data),
-            Subcommand::Vectors(_) => return None,
-        })
-    }
-}
-
-impl Arguments {
+/// A command line that was understood.
+#[derive(Debug, PartialEq)]
+pub struct CommandLine {
+    /// The flags of every command.
+    pub shared: SharedArguments,
     /// What to do: the subcommand, or `serve` where none was given.
-    fn into_command(self) -> Result<Subcommand, clap::Error> {
-        let mut command = match self.command {
-            // A flag that would do nothing is not what was meant.
-            Some(_) if self.serve != ServeArguments::default() => {
-                let names: Vec<_> = self.serve.flags().iter().map(|flag| flag.name).collect();
-                let names = if names.is_empty() { "a flag".to_owned() } else { names.join(", ") };
-                let message = format!(
-                    "{names} before the command: give flags of `serve` after it, as in `nudged \
-                     serve --listen ADDR:PORT`; only --config and --data may come before a command"
-                );
-                return Err(Arguments::command().error(ErrorKind::ArgumentConflict, message));
-            }
-            Some(command) => command,
-            None => Subcommand::Serve(self.serve),
-        };
-        if let Some((config, data)) = command.shared() {
-            (*config, *data) = (self.shared.config, self.shared.data);
-        }
-        Ok(command)
-    }
+    pub command: Subcommand,
 }
 
 /// Reads a command line, the program's name first.
@@ -313,19 +247,27 @@ impl Arguments {
 /// # Errors
 /// Wrong usage (exit code 2), or a wish for help or the version (exit code 0): the error prints
 /// itself to the right stream and knows its exit code.
-pub fn parse<I>(arguments: I) -> Result<Subcommand, clap::Error>
+pub fn parse<I>(arguments: I) -> Result<CommandLine, clap::Error>
 where
     I: IntoIterator,
     I::Item: Into<OsString> + Clone,
 {
-    Arguments::try_parse_from(arguments).and_then(Arguments::into_command)
-}
-
-impl ServeArguments {
-    /// What opening the storage is told: the configuration's file, and whether to salvage.
-    pub fn storage_options(&self) -> (Option<&Path>, bool) {
-        (self.config.as_deref(), self.salvage)
-    }
+    let Arguments { shared, command, serve } = Arguments::try_parse_from(arguments)?;
+    let command = match command {
+        // A flag that would do nothing is not what was meant.
+        Some(_) if serve != ServeArguments::default() => {
+            let names: Vec<_> = serve.flags().iter().map(|flag| flag.name).collect();
+            let names = if names.is_empty() { "a flag".to_owned() } else { names.join(", ") };
+            let message = format!(
+                "{names} before the command: give flags of `serve` after it, as in `nudged serve \
+                 --listen ADDR:PORT`; only --config and --data may come before a command"
+            );
+            return Err(Arguments::command().error(ErrorKind::ArgumentConflict, message));
+        }
+        Some(command) => command,
+        None => Subcommand::Serve(serve),
+    };
+    Ok(CommandLine { shared, command })
 }
 
 /// A name and a value; the name goes out as `attr.NAME`.

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use self::report::{CheckReport, Finding, Severity};
-use super::arguments::CheckArguments;
+use super::arguments::{CheckArguments, SharedArguments};
 use super::settings;
 use nudged_base::time::WallMs;
 use nudged_config::ProblemKind;
@@ -34,11 +34,11 @@ pub fn run(popups: &[PathBuf]) -> CheckReport {
 
 /// Checks the configuration of this directory, environment and flags, and the files of popups:
 /// those given, else the configuration's own.
-pub fn run_with_config(arguments: &CheckArguments) -> CheckReport {
+pub fn run_with_config(shared: &SharedArguments, arguments: &CheckArguments) -> CheckReport {
     // As a start does, so that what fits there fits here.
     process_limits::raise();
     let mut report = CheckReport::default();
-    let examined = settings::examine(arguments.config.as_deref(), &arguments.flags());
+    let examined = settings::examine(shared, &[]);
     for problem in &examined.problems {
         report.add(Finding::of_config(problem));
     }
@@ -73,7 +73,7 @@ pub fn add_popups_file(path: &Path, settings: &Settings, now: WallMs, report: &m
     let Parsed { definitions, errors } = match popups_file::examine(path) {
         Ok(parsed) => parsed,
         Err(error) => {
-            let message = format!("can't be read: {error}");
+            let message = format!("can't read the popups file: {error}");
             let finding = Finding::new(Severity::Error, "", "unreadable", message);
             return report.add(Finding { file: Some(file), ..finding });
         }

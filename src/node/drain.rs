@@ -1,7 +1,6 @@
 //! A node's life after its start: reloads, and the stop in steps. Readiness first, so that the
 //! balancer looks elsewhere; then what is open is finished; then everything is made durable.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -10,15 +9,20 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 
 use super::announce;
-use super::serve::Node;
+use super::failure::Failure;
+use super::redis::RedisWay;
+use super::redis_threads::RedisThreads;
 use super::signals::SignalRequests;
-use nudged_base::telemetry::log::{LogValue, Message};
-use nudged_config::QueueMode;
+use nudged_admin::AdminHandle;
+use nudged_base::telemetry::log::{Log, LogValue, Message};
+use nudged_config::{Config, QueueMode};
+use nudged_publish::Publishing;
 use nudged_publish::publisher::Publisher;
 use nudged_runtime::journal::executor::JournalHandle;
 use nudged_runtime::shard::mesh::{ControlEnvelope, Mesh};
-use nudged_runtime::threads::log_writer::stamp_now;
+use nudged_runtime::threads::log_writer::{LogThread, stamp_now};
 use nudged_runtime::threads::vital::Needed;
+use nudged_runtime::wake::Waker;
 use nudged_shard::control::{ControlReply, ControlRequest, DrainStep};
 
 /// Exit code of a clean stop.
@@ -30,14 +34,49 @@ const STORAGE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Shards end their threads within this, once they are told.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// A node that runs.
+pub(super) struct RunningNode {
+    /// Its configuration.
+    pub(super) config: Config,
+    /// All lanes.
+    pub(super) mesh: Arc<Mesh>,
+    /// Its log.
+    pub(super) log: Log,
+    /// Signals as they come.
+    pub(super) signals: SignalRequests,
+    /// Whether it has said that it is ready.
+    pub(super) was_ready: bool,
+    /// The threads beside it.
+    pub(super) publishing: Publishing,
+    /// The admin listener.
+    pub(super) admin: AdminHandle,
+    /// The shards' threads.
+    pub(super) shards: Vec<JoinHandle<()>>,
+    /// The journal's thread.
+    pub(super) journal: JournalHandle,
+    /// The writer's thread, with what ends it.
+    pub(super) writer: (JoinHandle<()>, Arc<AtomicBool>, Arc<Waker>),
+    /// The readers' threads, with what ends them.
+    pub(super) readers: (Vec<JoinHandle<()>>, Arc<AtomicBool>),
+    /// The thread that writes the log.
+    pub(super) log_writer: LogThread,
+    /// The way to Redis, whose name is looked up as long as this lives.
+    pub(super) _redis: Option<RedisWay>,
+    /// The threads that Redis asks for.
+    pub(super) redis_threads: Option<RedisThreads>,
+}
+
 /// Reloads have a thread of their own: one that waits for a slow disk or a locked database holds no
 /// stop up. The first takes what was asked for during the start.
 ///
 /// # Errors
 /// Where the system gives no thread.
-pub fn take_reloads(publisher: &Arc<Publisher>, signals: &SignalRequests) -> io::Result<()> {
+pub(super) fn take_reloads(
+    publisher: &Arc<Publisher>,
+    signals: &SignalRequests,
+) -> Result<(), Failure> {
     let (publisher, reloads) = (Arc::clone(publisher), signals.reloads.clone());
-    std::thread::Builder::new().name("reloads".to_owned()).spawn(move || {
+    let spawned = std::thread::Builder::new().name("reloads".to_owned()).spawn(move || {
         let needed = Needed::here("reloads");
         for () in reloads {
             // The publisher has said in the log what came of it.
@@ -45,18 +84,18 @@ pub fn take_reloads(publisher: &Arc<Publisher>, signals: &SignalRequests) -> io:
         }
         // Its sender lives as long as the thread that takes signals.
         needed.leave(false);
-    })?;
-    Ok(())
+    });
+    spawned.map(drop).map_err(Failure::system("start the reload thread"))
 }
 
 /// Serves until a signal stops the node; gives the exit code.
-pub fn serve_until_stopped(node: Node) -> u8 {
+pub(super) fn serve_until_stopped(node: RunningNode) -> u8 {
     // Without its sender the channel ends, which nobody can ask for but a stop.
     let _ = node.signals.stops.recv();
     stop(node)
 }
 
-fn stop(node: Node) -> u8 {
+fn stop(node: RunningNode) -> u8 {
     let begun = Instant::now();
     let limit = Duration::from_millis(node.config.drain_timeout.0);
     let reason = node.signals.reason();
@@ -85,8 +124,8 @@ fn stop(node: Node) -> u8 {
 }
 
 /// Ends shards, journal, writer and reader, in the order in which data flows.
-fn close_storage(node: Node, begun: Instant, until: Instant) -> u8 {
-    let Node {
+fn close_storage(node: RunningNode, begun: Instant, until: Instant) -> u8 {
+    let RunningNode {
         config,
         mesh,
         log,
@@ -193,13 +232,13 @@ fn shard_is_stuck(shard: &std::thread::JoinHandle<()>) -> bool {
 }
 
 /// The second signal: what is acknowledged is in the journal already; nothing else is waited for.
-fn leave_now(node: &Node, begun: Instant) -> u8 {
+fn leave_now(node: &RunningNode, begun: Instant) -> u8 {
     let unapplied = node.mesh.journal.written().0.saturating_sub(node.mesh.journal.applied().0);
     announce::log_stopped(&node.log, "a second signal", begun, unapplied);
     CLEAN
 }
 
-fn second_stop_within(node: &Node, time: Duration) -> bool {
+fn second_stop_within(node: &RunningNode, time: Duration) -> bool {
     let until = Instant::now() + time;
     match node.signals.stops.recv_deadline(until) {
         Ok(()) => true,
@@ -211,7 +250,7 @@ fn second_stop_within(node: &Node, time: Duration) -> bool {
     }
 }
 
-fn send_drain_step(node: &Node, step: DrainStep) -> Vec<Receiver<ControlReply>> {
+fn send_drain_step(node: &RunningNode, step: DrainStep) -> Vec<Receiver<ControlReply>> {
     let told = node.mesh.shards.iter().map(|lanes| {
         let (reply, replied) = bounded(1);
         // A full lane leaves the receiver without a sender, which counts as answered.

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::arguments::ExplainArguments;
+use super::arguments::{ExplainArguments, SharedArguments};
+use super::failure::Failure;
 use super::settings;
 use nudged_base::limits::{EXPLAIN_ANSWER_BYTES_MAX, EXPLAIN_TIMEOUT_MS, TOKEN_FILE_BYTES_MAX};
 use nudged_config::{AdminAddress, Config};
@@ -30,7 +31,7 @@ enum ExplainError {
     Unreachable { address: String, source: io::Error },
     #[error("the admin address has port 0: give the port that the node printed with --admin")]
     PortUnknown,
-    #[error("admin_token_file: {path}: {source}")]
+    #[error("admin_token_file: {path}: can't be read: {source}")]
     TokenUnreadable { path: String, source: io::Error },
     #[error("{address} is not a nudged node: {why}")]
     NotANode { address: String, why: &'static str },
@@ -71,29 +72,20 @@ struct RefusedError {
     field: Option<String>,
 }
 
-/// Asks and prints a line for each popup, on standard output. Returns the exit code.
-pub fn run(arguments: &ExplainArguments) -> u8 {
-    let config = match settings::load(arguments.config.as_deref(), &arguments.flags()) {
-        Ok(loaded) => loaded.config,
-        Err(failure) => {
-            eprintln!("nudged: {failure}");
-            return failure.exit_code();
-        }
-    };
-    match explain(&config, &arguments.query()) {
-        Ok(explained) => {
-            for warning in &explained.warnings {
-                eprintln!("nudged: warning: {}", plain(warning));
-            }
-            // A reader that has gone, as with `| head`, is no error.
-            let _ = io::stdout().write_all(in_words(&explained).as_bytes());
-            0
-        }
-        Err(error) => {
-            eprintln!("nudged: {error}");
-            1
-        }
+/// Asks, and prints a line for each popup on standard output.
+///
+/// # Errors
+/// Where the configuration has errors, or the node does not answer.
+pub fn run(shared: &SharedArguments, arguments: &ExplainArguments) -> Result<(), Failure> {
+    let config = settings::load(shared, &arguments.flags())?.config;
+    let explained = explain(&config, &arguments.query());
+    let explained = explained.map_err(|error| Failure::Explain(error.to_string()))?;
+    for warning in &explained.warnings {
+        eprintln!("nudged: warning: {}", plain(warning));
     }
+    // A reader that has gone, as with `| head`, is no error.
+    let _ = io::stdout().write_all(in_words(&explained).as_bytes());
+    Ok(())
 }
 
 /// A node on loopback gets no token unless it asks for one: it may listen on every address, and

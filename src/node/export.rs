@@ -20,39 +20,42 @@ use std::path::Path;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::arguments::{ExportArguments, ExportSubject};
+use super::arguments::{ExportArguments, ExportSubject, SharedArguments};
 use super::export_lines::{self, ExportItem};
 use super::failure::Failure;
-use super::settings;
+use super::{settings, stopped_journal};
 use nudged_base::hex;
 use nudged_base::ids::Sequence;
 use nudged_base::limits::{HISTORY_READ_LINES, MOVED_ROWS};
 use nudged_config::Config;
 use nudged_domain::catalog::overrides::{OverridePlace, Overrides, encode};
 use nudged_domain::catalog::snapshot::Status;
-use nudged_journal::reader::Tail;
 use nudged_journal::record::{self, Record};
-use nudged_journal::recovery::{self, RecoverOptions};
+use nudged_journal::recovery;
 use nudged_journal::segment::SetId;
 use nudged_runtime::journal::directory::DirectoryReader;
 use nudged_store::{Store, StoreReader, StoredPopup};
 
-/// Writes what is asked for; gives the exit code.
-pub fn run(arguments: &ExportArguments) -> u8 {
+/// Writes what is asked for.
+///
+/// # Errors
+/// Where it can't be read or written.
+pub fn run(shared: &SharedArguments, arguments: &ExportArguments) -> Result<(), Failure> {
     let mut out = BufWriter::new(io::stdout().lock());
-    match export(arguments, &mut out).and_then(|()| out.flush().map_err(written)) {
-        Ok(()) => 0,
+    let exported = export(shared, arguments, &mut out);
+    match exported.and_then(|()| out.flush().map_err(written)) {
         // A reader that has gone, as with `| head`, is no error.
-        Err(Failure::System { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => 0,
-        Err(failure) => {
-            eprintln!("nudged: {failure}");
-            failure.exit_code()
-        }
+        Err(Failure::System { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome,
     }
 }
 
-fn export(arguments: &ExportArguments, out: &mut impl Write) -> Result<(), Failure> {
-    let config = settings::load(arguments.config.as_deref(), &arguments.flags())?.config;
+fn export(
+    shared: &SharedArguments,
+    arguments: &ExportArguments,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    let config = settings::load(shared, &[])?.config;
     match &arguments.subject {
         None => popups(&config, false, out),
         Some(ExportSubject::Popups { history }) => popups(&config, *history, out),
@@ -172,25 +175,14 @@ fn history(reader: &StoreReader, id: &str) -> Result<Value, Failure> {
 /// Writes every record of a data directory's journal, the applied ones that are kept too.
 fn journal(directory: &Path, out: &mut impl Write) -> Result<(), Failure> {
     let path = directory.join("journal");
-    let unusable = |problem: String| Failure::Directory { path: path.clone(), problem };
     let disk = DirectoryReader::new(&path);
-    let found = recovery::set_of(&disk).map_err(|error| unusable(error.to_string()))?;
-    let Some(set) = found else { return Err(unusable("there is no journal".to_owned())) };
-    let retired = recovery::retired(&disk).map_err(|error| unusable(error.to_string()))?;
-    let options = RecoverOptions { applied: retired, fresh_set: set, skip_damaged: true };
-    let recovered =
-        recovery::recover(&disk, options).map_err(|error| unusable(error.to_string()))?;
-    let lost = recovered.report.lost.iter();
-    let skipped = lost.filter_map(|damage| Some((damage.first, damage.last?))).collect();
-    let written_through = Sequence(recovered.start.next.0.saturating_sub(1));
-    let next = Sequence(retired.0 + 1);
-    let mut tail =
-        Tail::seek(&disk, set, next, skipped).map_err(|error| unusable(error.to_string()))?;
-    while let Some(batch) =
-        tail.next(&disk, written_through).map_err(|error| unusable(error.to_string()))?
-    {
+    let found = recovery::set_of(&disk).map_err(Failure::directory(&path))?;
+    let set = found.ok_or("there is no journal").map_err(Failure::directory(&path))?;
+    let (mut tail, end) = stopped_journal::kept(&disk, set).map_err(Failure::directory(&path))?;
+    while let Some(batch) = tail.next(&disk, end).map_err(Failure::directory(&path))? {
         for (sequence, record) in batch {
-            let record = record.map_err(|error| unusable(format!("{sequence}: {error}")))?;
+            let record = record.map_err(|error| format!("{sequence}: {error}"));
+            let record = record.map_err(Failure::directory(&path))?;
             writeln!(out, "{}", record_line(set, sequence, &record)).map_err(written)?;
         }
     }

@@ -78,7 +78,7 @@ struct StatsLine {
 
 /// What a line holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ExportItem {
+pub(super) enum ExportItem {
     /// A user with their popups.
     User(WholeUser),
     /// An erased user.
@@ -88,7 +88,7 @@ pub enum ExportItem {
 }
 
 /// Whether a line is one of these, whole or not.
-pub fn is_item(line: &str) -> bool {
+pub(super) fn is_item(line: &str) -> bool {
     #[derive(Deserialize)]
     struct LineKind {
         kind: String,
@@ -98,7 +98,7 @@ pub fn is_item(line: &str) -> bool {
 }
 
 /// Writes a line, without its end.
-pub fn write(item: &ExportItem) -> String {
+pub(super) fn write(item: &ExportItem) -> String {
     let line = match item {
         ExportItem::User(user) => ExportLine::User(user_line(user)),
         ExportItem::Erased(erased) => ExportLine::Erased(ErasedLine {
@@ -145,7 +145,7 @@ fn user_line(user: &WholeUser) -> UserLine {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn read(line: &str) -> Result<ExportItem, String> {
+pub(super) fn read(line: &str) -> Result<ExportItem, String> {
     match serde_json::from_str(line).map_err(|error| error.to_string())? {
         ExportLine::User(line) => read_user(line).map(ExportItem::User),
         ExportLine::Erased(line) => Ok(ExportItem::Erased(Tombstone {

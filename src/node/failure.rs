@@ -1,6 +1,7 @@
 //! Why the program ends: each reason has its exit code (docs/operations.md#exit-codes).
 
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 
 use nudged_runtime::probe::HostUnfit;
 use nudged_runtime::shard::listener::ListenError;
@@ -111,6 +112,9 @@ pub enum Failure {
     /// The signing keys can't be used.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// There is no explanation.
+    #[error("{0}")]
+    Explain(String),
     /// Redis does not sync what `ack = "synced"` promises.
     #[error(
         "ack = \"synced\" with queue = \"redis\" needs a Redis that syncs each write before it \
@@ -149,6 +153,7 @@ impl Failure {
     /// The exit code of this reason.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Failure::Explain(_) => 1,
             Failure::Listen(error) if is_short_of_descriptors(&error.source) => 3,
             Failure::Configuration(_) | Failure::Listen(_) | Failure::Topology(_) => 2,
             Failure::Store(StoreError::Address { .. }) => 2,
@@ -159,6 +164,17 @@ impl Failure {
             Failure::NodeRuns { .. } | Failure::NodeCame { .. } => 4,
             Failure::NodeUnstopped { .. } | Failure::Redis(_) => 4,
         }
+    }
+
+    /// Says what went wrong on standard error; who does not read it has the exit code.
+    pub fn report(&self) -> u8 {
+        let _ = writeln!(std::io::stderr(), "nudged: {self}");
+        self.exit_code()
+    }
+
+    /// Wraps what is wrong with a data directory.
+    pub fn directory<E: ToString>(path: &Path) -> impl Fn(E) -> Failure {
+        move |error| Failure::Directory { path: path.to_owned(), problem: error.to_string() }
     }
 
     /// Wraps what the system said of a wish.

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use super::arguments::ImportArguments;
+use super::arguments::{ImportArguments, SharedArguments};
 use super::failure::Failure;
 use super::{export_lines, import_users, settings};
 use nudged_base::hex;
@@ -60,26 +60,25 @@ struct RecordLine {
     record: String,
 }
 
-/// Takes a file; gives the exit code.
-pub fn run(arguments: &ImportArguments) -> u8 {
-    match import(arguments) {
-        Ok(said) => {
-            println!("{said}");
-            0
-        }
-        Err(failure) => {
-            eprintln!("nudged: {failure}");
-            failure.exit_code()
-        }
-    }
+/// Takes a file, and says what was in it.
+///
+/// # Errors
+/// Where a line or the whole is wrong, or the database is.
+pub fn run(shared: &SharedArguments, arguments: &ImportArguments) -> Result<(), Failure> {
+    println!("{}", import(shared, arguments)?);
+    Ok(())
 }
 
-fn import(arguments: &ImportArguments) -> Result<String, Failure> {
-    let config = settings::load(arguments.config.as_deref(), &arguments.flags())?.config;
+fn import(shared: &SharedArguments, arguments: &ImportArguments) -> Result<String, Failure> {
+    let config = settings::load(shared, &[])?.config;
     let name = arguments.file.display().to_string();
     let input: Box<dyn io::Read> = match arguments.file.as_path() {
         path if path == Path::new("-") => Box::new(io::stdin()),
-        path => Box::new(File::open(path).map_err(|error| wrong(&name, 0, &error.to_string()))?),
+        path => {
+            let unread =
+                |error| wrong(&name, 0, &format!("can't read the file to import: {error}"));
+            Box::new(File::open(path).map_err(unread)?)
+        }
     };
     let mut lines = ImportLines { input: BufReader::new(input), name, number: 0 };
     let Some(first) = lines.next()? else { return Ok("nothing to import".to_owned()) };
@@ -105,9 +104,7 @@ fn make_directory(config: &Config) -> Result<(), Failure> {
     match JournalDirectory::open(&config.data.join("journal")) {
         // A node that starts at this moment has made it.
         Ok(_) | Err(DirectoryError::Locked { .. }) => Ok(()),
-        Err(error) => {
-            Err(Failure::Directory { path: config.data.clone(), problem: error.to_string() })
-        }
+        Err(error) => Err(Failure::directory(&config.data)(error)),
     }
 }
 

@@ -5,8 +5,8 @@
 use super::export_lines::{self, ExportItem};
 use super::failure::Failure;
 use super::import::ImportLines;
-use super::migration::{self, target::MigrationTarget};
-use super::{ownership, shared_keys};
+use super::migration::target::MigrationTarget;
+use super::{ownership, shared_keys, stopped_journal};
 use nudged_background::projection::union::{Tombstone, WholeUser};
 use nudged_base::limits::MOVED_ROWS;
 use nudged_config::Config;
@@ -79,13 +79,14 @@ fn open(config: &Config, are_nodes_lost: bool) -> Result<Into, Failure> {
         target.refuse_nodes(are_nodes_lost)?;
         return Ok(Into::Shared(Box::new(target)));
     }
-    let unusable = |problem: String| Failure::Directory { path: config.data.clone(), problem };
     let lock = JournalDirectory::open(&config.data.join("journal"));
-    let lock = lock.map_err(|error| unusable(format!("{error}: stop the node first")))?;
+    let lock = lock.map_err(|error| {
+        Failure::directory(&config.data)(format!("{error}: stop the node first"))
+    })?;
     ownership::check(config, None, &lock.reader(), false)?;
     let mut store = Store::open(&config.data)?;
     // What the journal tells of these users must not come behind what is brought.
-    migration::apply_journal(&mut store, &lock).map_err(unusable)?;
+    stopped_journal::apply(&mut store, &lock).map_err(Failure::directory(&config.data))?;
     Ok(Into::Own(Box::new(store), lock))
 }
 

@@ -21,15 +21,13 @@ use jiff::tz::TimeZone;
 use self::target::MigrationTarget;
 use super::failure::Failure;
 use super::ownership::{self, Moved, StoreMark};
-use super::{shared_keys, signing_keys};
+use super::{shared_keys, signing_keys, stopped_journal};
 use nudged_api::token::Secret;
-use nudged_base::ids::{Sequence, UserKey};
-use nudged_base::limits::{APPLY_RECORDS_MAX, MOVED_ROWS};
+use nudged_base::ids::UserKey;
+use nudged_base::limits::MOVED_ROWS;
 use nudged_base::time::WallMs;
 use nudged_config::Config;
-use nudged_journal::reader::Tail;
-use nudged_journal::record::Record;
-use nudged_journal::recovery::{self, RecoverOptions};
+use nudged_journal::recovery;
 use nudged_journal::segment::SetId;
 use nudged_publish::catalog_copy;
 use nudged_publish::overrides::in_directory;
@@ -100,14 +98,14 @@ pub fn begin(
         let problem = "migrate --from moves a directory into mysql.url, but mysql.url is not set";
         return Err(Failure::Configuration(problem.to_owned()));
     }
-    let unusable = |problem: String| Failure::Directory { path: from.to_owned(), problem };
     if !from.join(FILE_NAME).exists() {
-        return Err(unusable(format!(
+        return Err(Failure::directory(from)(format!(
             "it has no data of an embedded node: there is no {FILE_NAME}"
         )));
     }
     let lock = JournalDirectory::open(&from.join("journal"));
-    let lock = lock.map_err(|error| unusable(format!("{error}: stop the node first")))?;
+    let lock =
+        lock.map_err(|error| Failure::directory(from)(format!("{error}: stop the node first")))?;
     let mut target = MigrationTarget::open(config, from)?;
     if let StoreMark::Moved(moved) = ownership::mark(from)? {
         return already(from, &lock, &mut target, moved).map(MigrationStart::AlreadyMoved);
@@ -116,9 +114,9 @@ pub fn begin(
     (own.data, own.mysql.url) = (from.to_owned(), None);
     ownership::check(&own, None, &lock.reader(), false)?;
     let mut source = Store::open(from)?;
-    let applied = apply_journal(&mut source, &lock).map_err(unusable)?;
+    let applied = stopped_journal::apply(&mut source, &lock).map_err(Failure::directory(from))?;
     // What was paused while the disk took nothing.
-    let overrides = in_directory(from).map_err(|error| unusable(error.to_string()))?;
+    let overrides = in_directory(from).map_err(Failure::directory(from))?;
     source.put_overrides(&overrides)?;
     let streams = source.whole_streams()?;
     // Before the look: a node that comes in between is in one of the two.
@@ -150,56 +148,18 @@ fn already(
     target: &mut MigrationTarget,
     Moved { server, id }: Moved,
 ) -> Result<String, Failure> {
-    let unusable = |problem: String| Failure::Directory { path: from.to_owned(), problem };
-    let set = recovery::set_of(&lock.reader()).map_err(|error| unusable(error.to_string()))?;
+    let set = recovery::set_of(&lock.reader()).map_err(Failure::directory(from))?;
     let known = match id.or(set.map(target::set_name)) {
         Some(set) => target.sql().knows_set(&set)?,
         None => true,
     };
     match known {
         true => Ok(format!("{}: already moved to {server}, nothing to do", from.display())),
-        false => Err(unusable(format!(
+        false => Err(Failure::directory(from)(format!(
             "its users were moved to {server}, which is not the database of mysql.url: move them \
              from there with `nudged export` and `nudged import`"
         ))),
     }
-}
-
-/// Brings the database of a directory up to date, as its node would; gives the number of records.
-///
-/// # Errors
-/// What is wrong with either.
-pub(super) fn apply_journal(
-    store: &mut Store,
-    directory: &JournalDirectory,
-) -> Result<u64, String> {
-    let disk = directory.reader();
-    let damaged = |error: recovery::RecoverError| {
-        format!(
-            "{error}; `nudged serve --salvage` with this directory continues without what is lost"
-        )
-    };
-    let Some(set) = recovery::set_of(&disk).map_err(damaged)? else { return Ok(0) };
-    let stream = store.stream_id(set.0.to_le_bytes()).map_err(|error| error.to_string())?;
-    let applied = store.position(stream).map_err(|error| error.to_string())?;
-    let options = RecoverOptions { applied, fresh_set: set, skip_damaged: false };
-    let recovered = recovery::recover(&disk, options).map_err(damaged)?;
-    let end = Sequence(recovered.start.next.0.saturating_sub(1));
-    let tail = Tail::seek(&disk, set, Sequence(applied.0 + 1), Vec::new());
-    let mut tail = tail.map_err(|error| error.to_string())?;
-    let mut count = 0;
-    while let Some(batch) = tail.next(&disk, end).map_err(|error| error.to_string())? {
-        let records: Result<Vec<(Sequence, Record<'_>)>, _> =
-            batch.map(|(sequence, record)| Ok((sequence, record?))).collect();
-        let records = records.map_err(|error: nudged_journal::record::RecordError| {
-            format!("a record of the journal can't be read: {error}")
-        })?;
-        for part in records.chunks(APPLY_RECORDS_MAX) {
-            store.apply(stream, part).map_err(|error| error.to_string())?;
-            count += u64::try_from(part.len()).unwrap_or(u64::MAX);
-        }
-    }
-    Ok(count)
 }
 
 fn sets_of(streams: &[WholeStream]) -> Vec<String> {

@@ -10,13 +10,14 @@
 //! log's lines of both.
 //!
 //! Tools: `check` the configuration and popups · `explain` asks a running node · `vectors` decision
-//! vectors · `export` and `import` NDJSON, `import_users` and `export_lines` that of users ·
+//! vectors · `export` and `import` NDJSON, `import_users` and `export_lines` that of users,
+//! `stopped_journal` whose records they read ·
 //! `migrate` the schema, `migration` a directory into MySQL.
 
-pub mod announce;
+mod announce;
 pub mod arguments;
 pub mod check;
-pub mod drain;
+mod drain;
 pub mod explain;
 pub mod export;
 mod export_lines;
@@ -25,15 +26,16 @@ pub mod import;
 mod import_users;
 pub mod migrate;
 pub mod migration;
-pub mod ownership;
+mod ownership;
 pub mod preflight;
-pub mod redis;
-pub mod redis_threads;
+mod redis;
+mod redis_threads;
 pub mod serve;
 pub mod settings;
 pub mod shared_keys;
-pub mod signals;
-pub mod signing_keys;
-pub mod storage;
+mod signals;
+mod signing_keys;
+mod stopped_journal;
+mod storage;
 pub mod unmerged;
 pub mod vectors;

@@ -13,7 +13,7 @@
 //! `moved to SERVER/DATABASE as ID`, where `ID` is what that database knows the directory by.
 //! `database` asks it.
 
-pub mod database;
+pub(super) mod database;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -23,11 +23,11 @@ use hashbrown::HashSet;
 use rustix::fs::{FlockOperation, flock};
 
 use super::failure::Failure;
+use super::stopped_journal;
 use nudged_base::ids::{Sequence, UserKey};
 use nudged_config::Config;
 use nudged_journal::disk::DiskRead;
-use nudged_journal::reader::Tail;
-use nudged_journal::recovery::{self, RecoverOptions};
+use nudged_journal::recovery;
 use nudged_journal::segment::SetId;
 use nudged_runtime::whole_file;
 use nudged_store::StoreError;
@@ -42,7 +42,7 @@ const MOVED: &str = "moved";
 
 /// What the mark of a directory says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreMark {
+pub(super) enum StoreMark {
     /// There is none.
     None,
     /// A node with `[mysql]` has served it; the server and its database, once that knew it.
@@ -53,22 +53,22 @@ pub enum StoreMark {
 
 /// Where the users of a directory are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moved {
+pub(super) struct Moved {
     /// The server and its database.
-    pub server: String,
+    pub(super) server: String,
     /// What `streams` has for the directory there; `None` where an older version moved it.
-    pub id: Option<String>,
+    pub(super) id: Option<String>,
 }
 
 /// Reads the mark of a directory.
 ///
 /// # Errors
 /// Where the file can't be read.
-pub fn mark(directory: &Path) -> Result<StoreMark, Failure> {
+pub(super) fn mark(directory: &Path) -> Result<StoreMark, Failure> {
     let text = match std::fs::read_to_string(directory.join(FILE)) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(StoreMark::None),
-        Err(error) => return Err(unusable(directory, format!("{FILE}: {error}"))),
+        Err(error) => return Err(Failure::directory(directory)(format!("{FILE}: {error}"))),
     };
     let (first, rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
     // Behind a word that says what it is.
@@ -82,12 +82,12 @@ pub fn mark(directory: &Path) -> Result<StoreMark, Failure> {
             };
             Ok(StoreMark::Moved(Moved { server: value(server).unwrap_or_default(), id }))
         }
-        _ => Err(unusable(directory, format!("{FILE}: expected `{MYSQL}` or `{MOVED}`"))),
+        _ => Err(Failure::directory(directory)(format!("{FILE}: expected `{MYSQL}` or `{MOVED}`"))),
     }
 }
 
 /// Who holds the lock of a data directory, where somebody does.
-pub fn holder(directory: &Path) -> Option<String> {
+pub(super) fn holder(directory: &Path) -> Option<String> {
     let mut file = File::open(directory.join("journal/lock")).ok()?;
     // Given back at once: the lock of a node is exclusive, so that a shared one is refused.
     match flock(&file, FlockOperation::NonBlockingLockShared) {
@@ -104,17 +104,13 @@ pub fn holder(directory: &Path) -> Option<String> {
 ///
 /// # Errors
 /// Where it can't be written.
-pub fn mark_moved(directory: &Path, database: &str, id: &str) -> Result<(), Failure> {
+pub(super) fn mark_moved(directory: &Path, database: &str, id: &str) -> Result<(), Failure> {
     write(directory, &format!("{MOVED} to {database} as {id}\n"))
 }
 
 fn write(directory: &Path, text: &str) -> Result<(), Failure> {
     let written = whole_file::write(directory, FILE, text.as_bytes());
-    written.map_err(|error| unusable(directory, format!("{FILE}: {error}")))
-}
-
-fn unusable(directory: &Path, problem: String) -> Failure {
-    Failure::Directory { path: directory.to_owned(), problem }
+    written.map_err(|error| Failure::directory(directory)(format!("{FILE}: {error}")))
 }
 
 /// Looks whether a directory, whose lock is held, is of the store that the configuration names;
@@ -123,7 +119,7 @@ fn unusable(directory: &Path, problem: String) -> Failure {
 ///
 /// # Errors
 /// Where it is another store's: exit code 4, with the number of users in it and what mends it.
-pub fn check(
+pub(super) fn check(
     config: &Config,
     file: Option<&Path>,
     disk: &impl DiskRead,
@@ -255,20 +251,14 @@ impl<D: DiskRead> Directory<'_, D> {
     }
 
     fn refused(&self, problem: String) -> Failure {
-        unusable(self.path, problem)
+        Failure::directory(self.path)(problem)
     }
 }
 
 /// The users of a journal's records, without those whose latest one is their erase; `None` where
 /// the journal can't be read. Allocates all of them.
 fn users_of(disk: &impl DiskRead, set: SetId) -> Option<HashSet<String>> {
-    let retired = recovery::retired(disk).ok()?;
-    let options = RecoverOptions { applied: retired, fresh_set: set, skip_damaged: true };
-    let recovered = recovery::recover(disk, options).ok()?;
-    let lost = recovered.report.lost.iter();
-    let skipped = lost.filter_map(|damage| Some((damage.first, damage.last?))).collect();
-    let end = Sequence(recovered.start.next.0.saturating_sub(1));
-    let mut tail = Tail::seek(disk, set, Sequence(retired.0 + 1), skipped).ok()?;
+    let (mut tail, end) = stopped_journal::kept(disk, set).ok()?;
     let mut users: HashSet<String> = HashSet::new();
     let mut keys: HashSet<UserKey> = HashSet::new();
     while let Some(batch) = tail.next(disk, end).ok()? {

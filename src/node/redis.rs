@@ -24,11 +24,11 @@ const RESOLVE_WAIT: Duration = Duration::from_secs(2);
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the node knows of its Redis.
-pub struct RedisWay {
+pub(super) struct RedisWay {
     /// Where it is.
-    pub address: LinkAddress,
+    pub(super) address: LinkAddress,
     /// Where the shards' links lead.
-    pub endpoint: Arc<Endpoint>,
+    pub(super) endpoint: Arc<Endpoint>,
     settings: LinkSettings,
     /// Looks the name up as long as it lives.
     _resolver: Resolver,
@@ -38,7 +38,7 @@ pub struct RedisWay {
 ///
 /// # Errors
 /// Where it is no address of a Redis: exit code 2.
-pub fn address_of(config: &Config) -> Result<Option<(LinkAddress, LinkSettings)>, Failure> {
+pub(super) fn address_of(config: &Config) -> Result<Option<(LinkAddress, LinkSettings)>, Failure> {
     let Some(url) = &config.redis.url else { return Ok(None) };
     let refused = |error| Failure::Configuration(format!("redis.url: {error}"));
     LinkSettings::of_url(url.expose()).map(Some).map_err(refused)
@@ -48,7 +48,7 @@ pub fn address_of(config: &Config) -> Result<Option<(LinkAddress, LinkSettings)>
 ///
 /// # Errors
 /// Where the url is no address of a Redis: exit code 2.
-pub fn blocking_client(config: &Config) -> Result<Option<BlockingRedis>, Failure> {
+pub(super) fn blocking_client(config: &Config) -> Result<Option<BlockingRedis>, Failure> {
     let Some((address, of_url)) = address_of(config)? else { return Ok(None) };
     let settings = settings(&config.redis, of_url);
     Ok(Some(BlockingRedis::new(address, settings, ASK_TIMEOUT)))
@@ -59,7 +59,7 @@ impl RedisWay {
     ///
     /// # Errors
     /// Where the url is none, or the system refuses a thread.
-    pub fn open(config: &Config, log: &Log) -> Result<Option<RedisWay>, Failure> {
+    pub(super) fn open(config: &Config, log: &Log) -> Result<Option<RedisWay>, Failure> {
         let Some((address, of_url)) = address_of(config)? else { return Ok(None) };
         let thread = Failure::system("start the resolver thread");
         let waker = Arc::new(Waker::new().map_err(|error| thread(error.into()))?);
@@ -80,12 +80,12 @@ impl RedisWay {
     }
 
     /// A blocking client, not connected yet.
-    pub fn client(&self) -> BlockingRedis {
+    pub(super) fn client(&self) -> BlockingRedis {
         BlockingRedis::new(self.address.clone(), self.settings.clone(), ASK_TIMEOUT)
     }
 
     /// What the link of a shard is told: it hears of the changes of its own partitions.
-    pub fn of_shard(&self, shard: ShardId, shards: u16) -> LinkSettings {
+    pub(super) fn of_shard(&self, shard: ShardId, shards: u16) -> LinkSettings {
         LinkSettings {
             name: format!("nudged-{}-{}", std::process::id(), shard.0),
             subscriptions: partitions_of(shard, shards),
@@ -95,7 +95,7 @@ impl RedisWay {
 }
 
 /// What a shard is told of Redis, its link being the first of its driver's.
-pub fn arbiter_of(
+pub(super) fn arbiter_of(
     way: &RedisWay,
     config: &Config,
     (shard, shards): (ShardId, u16),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::failure::Failure;
 use super::redis::RedisWay;
-use nudged_admin::arbiter::RedisMetrics;
+use nudged_admin::RedisMetrics;
 use nudged_background::keeper::peers::NodeId;
 use nudged_background::lists::assignment::ListAssignment;
 use nudged_base::telemetry::counters::ShardCounters;
@@ -28,23 +28,23 @@ use nudged_store::Store;
 const KEEPER_STOP: Duration = Duration::from_secs(2);
 
 /// What the threads are made of.
-pub struct RedisThreadsSetup<'a> {
+pub(super) struct RedisThreadsSetup<'a> {
     /// The node's settings.
-    pub config: &'a Config,
+    pub(super) config: &'a Config,
     /// The way to Redis.
-    pub redis: &'a RedisWay,
+    pub(super) redis: &'a RedisWay,
     /// The journal's set: it names the node.
-    pub set: SetId,
+    pub(super) set: SetId,
     /// All lanes.
-    pub mesh: &'a Mesh,
+    pub(super) mesh: &'a Mesh,
     /// Counters, by shard.
-    pub counters: &'a [Arc<ShardCounters>],
+    pub(super) counters: &'a [Arc<ShardCounters>],
     /// What the SQL writer has done.
-    pub writer: Arc<WriterFigures>,
+    pub(super) writer: Arc<WriterFigures>,
     /// The dedicated core.
-    pub cpu: Option<usize>,
+    pub(super) cpu: Option<usize>,
     /// Where they tell what happens.
-    pub log: &'a Log,
+    pub(super) log: &'a Log,
 }
 
 /// A thread, and what ends it.
@@ -54,12 +54,12 @@ struct StoppableThread {
 }
 
 /// The running threads.
-pub struct RedisThreads {
+pub(super) struct RedisThreads {
     keeper: StoppableThread,
     drains: Vec<(StoppableThread, Arc<Waker>)>,
     redis_status: Arc<RedisStatus>,
     /// What they count.
-    pub figures: RedisMetrics,
+    pub(super) figures: RedisMetrics,
 }
 
 impl RedisThreads {
@@ -67,7 +67,7 @@ impl RedisThreads {
     ///
     /// # Errors
     /// Where the system refuses a thread, or the stores can't be had.
-    pub fn start(setup: RedisThreadsSetup<'_>) -> Result<RedisThreads, Failure> {
+    pub(super) fn start(setup: RedisThreadsSetup<'_>) -> Result<RedisThreads, Failure> {
         let thread = Failure::system("start the keeper thread");
         let lanes = match setup.config.queue {
             QueueMode::Redis => usize::try_from(setup.config.mysql.parallel()).unwrap_or(1),
@@ -109,7 +109,7 @@ impl RedisThreads {
 
     /// Lets the lists be drained until `until`, then ends the threads. What is left in a list is
     /// another node's to drain, or this one's after its next start.
-    pub fn stop(self, until: Instant) {
+    pub(super) fn stop(self, until: Instant) {
         // All of them at once, and then each is waited for.
         self.drains.iter().for_each(|(drain, _)| drain.stop.store(true, Ordering::Release));
         for (drain, waker) in self.drains {

@@ -12,31 +12,25 @@ mod threads;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::announce;
-use super::arguments::ServeArguments;
+use super::arguments::{ServeArguments, SharedArguments};
+use super::drain::RunningNode;
 use super::failure::Failure;
-use super::redis::RedisWay;
-use super::redis_threads::RedisThreads;
+use super::preflight::sql::SqlPreflight;
 use super::signals::{self, SignalRequests};
 use super::{drain, preflight, settings, storage, unmerged};
-use nudged_admin::AdminHandle;
 use nudged_api::token::Keys;
 use nudged_base::ids::Sequence;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_config::{Config, Loaded};
-use nudged_publish::Publishing;
-use nudged_publish::publisher::{self, Publisher};
-use nudged_runtime::journal::executor::JournalHandle;
+use nudged_publish::publisher;
 use nudged_runtime::shard::mesh::Mesh;
 use nudged_runtime::threads::log_writer::{LogThread, stamp_now};
 use nudged_runtime::threads::vital;
 use nudged_runtime::topology::Topology;
-use nudged_runtime::wake::Waker;
 use nudged_runtime::{memory, process_limits};
 use threads::{ShardParts, Threads};
 
@@ -44,82 +38,45 @@ use threads::{ShardParts, Threads};
 const CONNECTIONS_FEW: u32 = 1_000;
 
 /// Runs a node until it is told to stop; gives the exit code.
-pub fn run(arguments: &ServeArguments) -> u8 {
-    match start(arguments) {
-        Ok(code) => code,
-        Err(failure) => {
-            // Who does not read it has the exit code.
-            let _ = writeln!(std::io::stderr(), "nudged: {failure}");
-            failure.exit_code()
-        }
-    }
-}
-
-fn start(arguments: &ServeArguments) -> Result<u8, Failure> {
+///
+/// # Errors
+/// Where it can't start.
+pub fn run(shared: &SharedArguments, arguments: &ServeArguments) -> Result<u8, Failure> {
     process_limits::raise();
     // Before a file is read: with too few descriptors that would be said of the file.
     process_limits::check(1, 1)?;
     let signals = signals::listen().map_err(Failure::system("set up signal handlers"))?;
-    serve(arguments, signals)
+    serve(shared, arguments, signals)
 }
 
-/// A node that runs.
-pub struct Node {
-    /// Its configuration.
-    pub config: Config,
-    /// All lanes.
-    pub mesh: Arc<Mesh>,
-    /// Its log.
-    pub log: Log,
-    /// Signals as they come.
-    pub signals: SignalRequests,
-    /// Whether it has said that it is ready.
-    pub was_ready: bool,
-    /// Changes of the catalog and of settings.
-    pub publisher: Arc<Publisher>,
-    /// The threads beside it.
-    pub publishing: Publishing,
-    /// The admin listener.
-    pub admin: AdminHandle,
-    /// The shards' threads.
-    pub shards: Vec<JoinHandle<()>>,
-    /// The journal's thread.
-    pub journal: JournalHandle,
-    /// The writer's thread, with what ends it.
-    pub writer: (JoinHandle<()>, Arc<AtomicBool>, Arc<Waker>),
-    /// The readers' threads, with what ends them.
-    pub readers: (Vec<JoinHandle<()>>, Arc<AtomicBool>),
-    /// The thread that writes the log.
-    pub log_writer: LogThread,
-    /// The way to Redis, whose name is redis_at_start up as long as this lives.
-    pub redis: Option<RedisWay>,
-    /// The threads that Redis asks for.
-    pub redis_threads: Option<RedisThreads>,
-}
-
-fn serve(arguments: &ServeArguments, signals: SignalRequests) -> Result<u8, Failure> {
+fn serve(
+    shared: &SharedArguments,
+    arguments: &ServeArguments,
+    signals: SignalRequests,
+) -> Result<u8, Failure> {
     memory::set_up();
     let begun = Instant::now();
     // The log says it of a node that gets as far as having one.
     let (loaded, topology, connections) =
-        load_checked(arguments).inspect_err(|_| settings::print_unknown_variables())?;
+        load_checked(shared, arguments).inspect_err(|_| settings::print_unknown_variables())?;
     let config = loaded.config.clone();
     let connections_max = size::connections_of_node(&config, topology.shards, connections);
     let (log, log_writer) = start_log(&config, &signals)?;
     vital::watch(&log).map_err(Failure::system("start the watchdog thread"))?;
     announce::log_start(&log, &loaded, &topology, connections_max);
     warn_of_settings(&log, &loaded, &topology, connections_max);
-    let mut storage = storage::open(&config, arguments.storage_options(), &log)?;
+    let mut storage = storage::open(&config, (shared.config.as_deref(), arguments.salvage), &log)?;
     let clock = opening::start_clock(&storage, arguments.accept_clock, &log)?;
     let (redis, keys, redis_found) = opening::open_shared(&config, &mut storage, &log)?;
     let mesh = make_mesh(&topology)?;
     let counters: Vec<Arc<ShardCounters>> = (0..topology.shards).map(|_| Arc::default()).collect();
-    let files = (&config, arguments);
-    let publisher = opening::load_publisher(files, storage.is_sql_there, &mesh, &log)?;
+    let read = opening::config_reader(shared, arguments);
+    let publisher =
+        opening::load_publisher((&config, read), storage.sql == SqlPreflight::Usable, &mesh, &log)?;
     let (sockets, addresses) = opening::bind(&config, topology.shards)?;
     opening::warn_of_open_doors(&config, &addresses, &log);
     let threads = Threads { config: &config, topology: &topology, mesh: &mesh, log: &log };
-    let is_sql_asked = storage.is_sql_there || storage.is_sql_refusing;
+    let is_sql_asked = storage.sql != SqlPreflight::Unreachable;
     let (set, left) = (storage.set, std::mem::take(&mut storage.unmerged));
     let journal_end = Sequence(storage.recovered.start.next.0 - 1);
     unmerged::announce(&mesh.redis_status, &left, journal_end, topology.shards);
@@ -137,8 +94,7 @@ fn serve(arguments: &ServeArguments, signals: SignalRequests) -> Result<u8, Fail
         journal_end,
         left,
     };
-    drain::take_reloads(&publisher, &signals)
-        .map_err(Failure::system("start the reload thread"))?;
+    drain::take_reloads(&publisher, &signals)?;
     // A shard accepts as soon as it is there, and what is accepted is answered before a stop.
     signals.end_start();
     let shards = threads.start_shards(&parts, sockets)?;
@@ -154,13 +110,12 @@ fn serve(arguments: &ServeArguments, signals: SignalRequests) -> Result<u8, Fail
         status.start();
         announce_ready(&log, &addresses, admin.address(), begun);
     }
-    Ok(drain::serve_until_stopped(Node {
+    Ok(drain::serve_until_stopped(RunningNode {
         config,
         mesh,
         log,
         signals,
         was_ready,
-        publisher,
         publishing,
         admin,
         shards,
@@ -168,14 +123,17 @@ fn serve(arguments: &ServeArguments, signals: SignalRequests) -> Result<u8, Fail
         writer,
         readers,
         log_writer,
-        redis,
+        _redis: redis,
         redis_threads,
     }))
 }
 
 /// The settings, the cores and a shard's connections of a node that nothing known speaks against.
-fn load_checked(arguments: &ServeArguments) -> Result<(Loaded, Topology, u32), Failure> {
-    let loaded = settings::load(arguments.config.as_deref(), &arguments.flags())?;
+fn load_checked(
+    shared: &SharedArguments,
+    arguments: &ServeArguments,
+) -> Result<(Loaded, Topology, u32), Failure> {
+    let loaded = settings::load(shared, &arguments.flags())?;
     preflight::check_cpus(&loaded)?;
     let topology = size::plan(&loaded.config)?;
     size::check_slice(&loaded.config, topology.shards)?;

@@ -2,13 +2,14 @@
 //! looks at either.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nudged_config::{
     self, DEFAULT_FILE, Environment, Examined, File, Flag, Loaded, ProblemKind, Problems,
     SettingProblem, SettingSource,
 };
 
+use super::arguments::SharedArguments;
 use super::failure::Failure;
 
 /// Names the configuration file where no flag does.
@@ -16,13 +17,14 @@ const FILE_VARIABLE: &str = "NUDGED_CONFIG";
 /// What the names of our variables start with.
 const PREFIX: &str = "NUDGED_";
 
-/// The configuration of this process. `file` is that of `--config`; without it the environment may
-/// name one, else `nudged.toml` of the working directory is read if it is there.
+/// The configuration of this process: the file of `--config`, else the one that the environment
+/// names, else `nudged.toml` of the working directory if it is there. `flags` are the command's
+/// own.
 ///
 /// # Errors
 /// Everything that is wrong, a line each.
-pub fn load(file: Option<&Path>, flags: &[Flag]) -> Result<Loaded, Failure> {
-    let Examined { loaded, problems } = examine(file, flags);
+pub fn load(shared: &SharedArguments, flags: &[Flag]) -> Result<Loaded, Failure> {
+    let Examined { loaded, problems } = examine(shared, flags);
     if problems.is_empty() {
         return Ok(loaded);
     }
@@ -30,11 +32,11 @@ pub fn load(file: Option<&Path>, flags: &[Flag]) -> Result<Loaded, Failure> {
 }
 
 /// As [`load`], with what could be read beside everything that is wrong.
-pub fn examine(file: Option<&Path>, flags: &[Flag]) -> Examined {
+pub fn examine(shared: &SharedArguments, flags: &[Flag]) -> Examined {
     let (environment, mut problems) = environment(std::env::vars_os());
     let named = environment.iter().find(|(name, value)| name == FILE_VARIABLE && !value.is_empty());
     let named = named.map(|(_, value)| PathBuf::from(value));
-    let path = file.map(Path::to_path_buf).or(named);
+    let path = shared.config.clone().or(named);
     let (path, is_optional) = match path {
         Some(path) => (path, false),
         None => (PathBuf::from(DEFAULT_FILE), true),
@@ -51,7 +53,8 @@ pub fn examine(file: Option<&Path>, flags: &[Flag]) -> Examined {
         }
     };
     let file = text.as_deref().map(|text| File { name: &name, text });
-    let mut examined = nudged_config::examine(file, &environment, flags);
+    let mut examined =
+        nudged_config::examine(file, &environment, &[&shared.flags(), flags].concat());
     examined.problems.splice(0..0, problems);
     examined
 }
@@ -110,7 +113,12 @@ mod tests {
 
     #[test]
     fn a_file_that_is_named_and_missing_is_an_error_of_the_file() {
-        let said = load(Some(Path::new("/nowhere/nudged.toml")), &[]).unwrap_err().to_string();
-        assert!(said.starts_with("/nowhere/nudged.toml: can't be read: "), "{said}");
+        let config = Some(PathBuf::from("/nowhere/nudged.toml"));
+        let shared = SharedArguments { config, ..SharedArguments::default() };
+        let said = load(&shared, &[]).unwrap_err().to_string();
+        assert!(
+            said.starts_with("/nowhere/nudged.toml: can't read the configuration file: "),
+            "{said}"
+        );
     }
 }

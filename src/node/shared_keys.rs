@@ -61,8 +61,7 @@ pub fn load(
 fn of_one_node(directory: &Path, store: &mut Store, now: WallMs) -> Result<Vec<Secret>, KeysError> {
     let stored = store.own_signing_keys()?;
     let before = stored.clone();
-    let keys =
-        signing_keys::load_with(directory, now, stored.into_iter().map(secret_of).collect())?;
+    let keys = signing_keys::load(directory, now, stored.into_iter().map(secret_of).collect())?;
     let after: Vec<StoredKey> = keys.iter().map(stored_of).collect();
     if after != before {
         store.replace_own_signing_keys(&after)?;

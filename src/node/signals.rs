@@ -17,11 +17,11 @@ use nudged_runtime::threads::vital::Needed;
 
 /// What signals ask for.
 #[derive(Debug)]
-pub struct SignalRequests {
+pub(super) struct SignalRequests {
     /// SIGTERM or SIGINT: drain and stop; a second one stops at once.
-    pub stops: Receiver<()>,
+    pub(super) stops: Receiver<()>,
     /// SIGHUP: read configuration and popups again. One that waits stands for all that come.
-    pub reloads: Receiver<()>,
+    pub(super) reloads: Receiver<()>,
     start: Arc<Start>,
 }
 
@@ -49,7 +49,7 @@ const STOPS_MAX: usize = 2;
 ///
 /// # Errors
 /// Where the system refuses a handler or a thread.
-pub fn listen() -> io::Result<SignalRequests> {
+pub(super) fn listen() -> io::Result<SignalRequests> {
     let signals = Signals::new(signal_mask::TAKEN)?;
     let (stop, stops) = bounded(STOPS_MAX);
     let (reload, reloads) = bounded(1);
@@ -103,13 +103,13 @@ fn leave_start(start: &Start) -> ! {
 
 impl SignalRequests {
     /// Where signals are told of that change nothing.
-    pub fn log_to(&self, log: &Log) {
+    pub(super) fn log_to(&self, log: &Log) {
         // A process has one log.
         let _ = self.start.log.set(log.clone());
     }
 
     /// Why the node stops, in a word.
-    pub fn reason(&self) -> &'static str {
+    pub(super) fn reason(&self) -> &'static str {
         match self.start.stopped_by.load(Ordering::Relaxed) {
             SIGTERM => "SIGTERM",
             SIGINT => "SIGINT",
@@ -118,12 +118,12 @@ impl SignalRequests {
     }
 
     /// The node begins to serve: from now on a stop is a message.
-    pub fn end_start(&self) {
+    pub(super) fn end_start(&self) {
         *self.start.lock() = true;
     }
 
     /// Whether a stop waits.
-    pub fn is_stop_asked(&self) -> bool {
+    pub(super) fn is_stop_asked(&self) -> bool {
         !self.stops.is_empty()
     }
 }

@@ -24,7 +24,7 @@ const FILE: &str = "signing-keys";
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// The file can't be read or written.
-    #[error("{path}: {source}")]
+    #[error("{path}: can't read or write the signing keys: {source}")]
     File {
         /// The file.
         path: PathBuf,
@@ -52,20 +52,13 @@ pub enum KeysError {
     },
 }
 
-/// Reads the keys of a data directory; makes the first one where there is none.
+/// Reads the keys of a data directory; where it has no file, those that its database has; makes the
+/// first one where there is none. The file goes before the database: taking a line out of it ends
+/// its key.
 ///
 /// # Errors
 /// [`KeysError`], each with what mends it.
-pub fn load_or_make(directory: &Path, now: WallMs) -> Result<Vec<Secret>, KeysError> {
-    load_with(directory, now, Vec::new())
-}
-
-/// As [`load_or_make`]; where there is no file, with the keys that the directory's database has.
-/// The file goes before them: taking a line out of it ends its key.
-///
-/// # Errors
-/// [`KeysError`], each with what mends it.
-pub fn load_with(
+pub(super) fn load(
     directory: &Path,
     now: WallMs,
     stored: Vec<Secret>,
@@ -85,7 +78,7 @@ pub fn load_with(
 }
 
 /// Whether both are one key: each directory's first key has the same id.
-pub fn is_same(one: &Secret, other: &Secret) -> bool {
+pub(super) fn is_same(one: &Secret, other: &Secret) -> bool {
     (one.id, one.created_at) == (other.id, other.created_at)
 }
 
@@ -93,7 +86,7 @@ pub fn is_same(one: &Secret, other: &Secret) -> bool {
 ///
 /// # Errors
 /// Where the system has no random bytes.
-pub fn fresh(now: WallMs) -> io::Result<Secret> {
+pub(super) fn fresh(now: WallMs) -> io::Result<Secret> {
     let (mut id, mut bytes) = ([0; 4], [0; 32]);
     getrandom::fill(&mut id).map_err(io::Error::other)?;
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
@@ -104,7 +97,7 @@ pub fn fresh(now: WallMs) -> io::Result<Secret> {
 ///
 /// # Errors
 /// [`KeysError`], each with what mends it.
-pub fn read(directory: &Path) -> Result<Option<Vec<Secret>>, KeysError> {
+pub(super) fn read(directory: &Path) -> Result<Option<Vec<Secret>>, KeysError> {
     let path = directory.join(FILE);
     if !path.exists() {
         return Ok(None);
@@ -125,7 +118,7 @@ pub fn read(directory: &Path) -> Result<Option<Vec<Secret>>, KeysError> {
 ///
 /// # Errors
 /// Where the directory can't be written to.
-pub fn write(directory: &Path, secrets: &[Secret]) -> Result<(), KeysError> {
+pub(super) fn write(directory: &Path, secrets: &[Secret]) -> Result<(), KeysError> {
     let written = whole_file::write(directory, FILE, to_text(secrets).as_bytes());
     written.map_err(|source| fail(directory, source))
 }
@@ -135,7 +128,7 @@ fn fail(directory: &Path, source: io::Error) -> KeysError {
 }
 
 /// Keys as they are written: a line each.
-pub fn to_text(secrets: &[Secret]) -> String {
+pub(super) fn to_text(secrets: &[Secret]) -> String {
     let line = |secret: &Secret| {
         let digits = hex::encode(&secret.bytes);
         let moved = secret.moved_at.map_or(String::new(), |at| format!(" {}", at.0));
@@ -148,7 +141,7 @@ pub fn to_text(secrets: &[Secret]) -> String {
 ///
 /// # Errors
 /// The number of the first line that is no key, from 1.
-pub fn of_text(text: &str) -> Result<Vec<Secret>, usize> {
+pub(super) fn of_text(text: &str) -> Result<Vec<Secret>, usize> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let secrets = lines
         .map(|(index, line)| parse(line).ok_or(index + 1))
@@ -175,12 +168,12 @@ mod tests {
     #[test]
     fn made_once_kept_and_closed_to_others() {
         let directory = tempfile::tempdir().unwrap();
-        let first = load_or_make(directory.path(), WallMs(5)).unwrap();
-        let again = load_or_make(directory.path(), WallMs(9)).unwrap();
+        let first = load(directory.path(), WallMs(5), Vec::new()).unwrap();
+        let again = load(directory.path(), WallMs(9), Vec::new()).unwrap();
         assert_eq!((first[0].bytes, first[0].created_at), (again[0].bytes, WallMs(5)));
         let path = directory.path().join(FILE);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        let error = load_or_make(directory.path(), WallMs(9)).unwrap_err().to_string();
+        let error = load(directory.path(), WallMs(9), Vec::new()).unwrap_err().to_string();
         assert!(error.contains("chmod 600"), "{error}");
     }
 
@@ -188,13 +181,13 @@ mod tests {
     fn a_second_line_rotates_and_junk_is_named() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(FILE);
-        load_or_make(directory.path(), WallMs(5)).unwrap();
+        load(directory.path(), WallMs(5), Vec::new()).unwrap();
         let mut text = fs::read_to_string(&path).unwrap();
         text.push_str(&format!("2 7 {}\n", "ab".repeat(32)));
         fs::write(&path, &text).unwrap();
-        assert_eq!(load_or_make(directory.path(), WallMs(9)).unwrap().len(), 2);
+        assert_eq!(load(directory.path(), WallMs(9), Vec::new()).unwrap().len(), 2);
         fs::write(&path, text + "junk\n").unwrap();
-        let error = load_or_make(directory.path(), WallMs(9)).unwrap_err().to_string();
+        let error = load(directory.path(), WallMs(9), Vec::new()).unwrap_err().to_string();
         assert!(error.contains(":3: not a key"), "{error}");
     }
 }

@@ -33,33 +33,32 @@ const SEGMENTS_AT_START: u64 = 2;
 const OPEN_BYTES: u64 = 1 << 20;
 
 /// Everything that was opened.
-pub struct Storage {
+pub(super) struct Storage {
     /// The journal's directory, locked.
-    pub directory: Arc<JournalDirectory>,
+    pub(super) directory: Arc<JournalDirectory>,
     /// The writer's connection.
-    pub store: Store,
-    /// Whether SQL answered; else nothing more is to be asked of it before the node serves.
-    pub is_sql_there: bool,
-    /// Whether it answered that it refuses a password or a right.
-    pub is_sql_refusing: bool,
+    pub(super) store: Store,
+    /// What SQL answered; where it is not usable, nothing more is to be asked of it before the node
+    /// serves.
+    pub(super) sql: SqlPreflight,
     /// The stream of this journal in SQL; `None` where SQL can't be asked yet.
-    pub stream: Option<StreamId>,
+    pub(super) stream: Option<StreamId>,
     /// The set of the journal's segments.
-    pub set: SetId,
+    pub(super) set: SetId,
     /// The last record that SQL has applied, as far as is known.
-    pub applied: Sequence,
+    pub(super) applied: Sequence,
     /// Stretches, first and last, that are gone on without.
-    pub skipped: Vec<(Sequence, Sequence)>,
+    pub(super) skipped: Vec<(Sequence, Sequence)>,
     /// Where the journal goes on.
-    pub recovered: Recovered,
+    pub(super) recovered: Recovered,
     /// The first record that SQL has not applied.
-    pub tail: Tail,
+    pub(super) tail: Tail,
     /// What is to be merged into Redis, where the node has one.
-    pub unmerged: RecoveredUnmerged,
+    pub(super) unmerged: RecoveredUnmerged,
 }
 
 /// How the journal writes.
-pub fn appender_config(config: &Config) -> AppenderConfig {
+pub(super) fn appender_config(config: &Config) -> AppenderConfig {
     AppenderConfig {
         ack: match config.ack {
             AckMode::Written => AckLevel::Written,
@@ -87,23 +86,23 @@ fn unapplied_bytes_max(config: &Config) -> u64 {
 ///
 /// # Errors
 /// Where another process has the directory, or one of the two is damaged: exit code 4.
-pub fn open(
+pub(super) fn open(
     config: &Config,
     (file, salvage): (Option<&Path>, bool),
     log: &Log,
 ) -> Result<Storage, Failure> {
-    let unusable = |problem: String| Failure::Directory { path: config.data.clone(), problem };
+    let data = &config.data;
     let path = config.data.join("journal");
     let directory = JournalDirectory::open(&path).map_err(|error| match error {
         DirectoryError::Io { source, .. } if source.kind() == ErrorKind::StorageFull => {
             no_room(&path, SEGMENTS_AT_START * SEGMENT_BYTES)
         }
-        error => unusable(error.to_string()),
+        error => Failure::directory(data)(error),
     })?;
     let disk = directory.reader();
     ownership::check(config, file, &disk, salvage)?;
     // Before the database is opened, which would only say that a disk is full.
-    let there = disk.segments().map_err(|error| unusable(error.to_string()))?.len();
+    let there = disk.segments().map_err(Failure::directory(data))?.len();
     check_room(&path, there)?;
     let sql = sql_preflight::check(config, log)?;
     let mut store =
@@ -111,20 +110,21 @@ pub fn open(
     for dropped in store.take_dropped() {
         log_writer::tell(log, Message::OverrideDropped, &dropped.to_string());
     }
-    let found = recovery::set_of(&disk).map_err(|error| unusable(error.to_string()))?;
+    let found = recovery::set_of(&disk).map_err(Failure::directory(data))?;
     let mut fresh = [0; 16];
-    getrandom::fill(&mut fresh).map_err(|error| unusable(error.to_string()))?;
+    getrandom::fill(&mut fresh).map_err(Failure::directory(data))?;
     let fresh_set = SetId(u128::from_le_bytes(fresh));
     let set = found.unwrap_or(fresh_set);
-    let (claimed, is_refusing) = claim_where_possible(&mut store, (config, &disk, set), sql, log)?;
+    let (claimed, sql) = claim_where_possible(&mut store, (config, &disk, set), sql, log)?;
     let applied = match &claimed {
         Some(claimed) => claimed.applied,
         // The writer asks again. Until then records that SQL may have count as open, which is safe.
-        None => recovery::retired(&disk).map_err(|error| unusable(error.to_string()))?,
+        None => recovery::retired(&disk).map_err(Failure::directory(data))?,
     };
     let options = RecoverOptions { applied, fresh_set, skip_damaged: salvage };
     let recovered = recovery::recover(&disk, options);
-    let mut recovered = recovered.map_err(|error| unusable(with_salvage(&error)))?;
+    let mut recovered =
+        recovered.map_err(|error| Failure::directory(data)(with_salvage(&error)))?;
     let start = &recovered.start;
     check_room(&path, usize::from(start.active.is_some()) + usize::from(start.reserve.is_some()))?;
     // After a loss of power SQL may have what the journal lost: time goes on behind that too.
@@ -132,26 +132,24 @@ pub fn open(
         recovered.start.newest = recovered.start.newest.max(newest);
     }
     log_recovery(&recovered, log);
-    let skipped = copy_lost_aside(&directory, &recovered.report.lost)
-        .map_err(|error| unusable(error.to_string()))?;
+    let skipped =
+        copy_lost_aside(&directory, &recovered.report.lost).map_err(Failure::directory(data))?;
     let next = Sequence(applied.0 + 1);
     let set = recovered.start.set;
-    let tail = Tail::seek(&disk, set, next, skipped.clone())
-        .map_err(|error| unusable(error.to_string()))?;
+    let tail = Tail::seek(&disk, set, next, skipped.clone()).map_err(Failure::directory(data))?;
     let unmerged = match config.redis.url {
         Some(_) => {
             let end = Sequence(recovered.start.next.0 - 1);
             Tail::seek(&disk, set, next, skipped.clone())
                 .and_then(|tail| unmerged::collect(&disk, tail, end))
-                .map_err(|error| unusable(error.to_string()))?
+                .map_err(Failure::directory(data))?
         }
         None => RecoveredUnmerged::new(),
     };
     Ok(Storage {
         directory: Arc::new(directory),
         store,
-        is_sql_there: claimed.is_some(),
-        is_sql_refusing: is_refusing,
+        sql,
         stream: claimed.map(|claimed| claimed.stream),
         set,
         applied,
@@ -175,7 +173,7 @@ fn with_salvage(error: &RecoverError) -> String {
 }
 
 /// Claims the journal's stream where SQL can be asked, once it is known to be the one that has the
-/// directory's users; `None` where the writer has to ask again. Whether SQL refuses to be asked.
+/// directory's users; `None` where the writer has to ask again. What SQL answered.
 ///
 /// # Errors
 /// Where it is another database's directory, and what an operator has to mend first.
@@ -184,23 +182,19 @@ fn claim_where_possible(
     (config, disk, set): (&Config, &impl DiskRead, SetId),
     sql: SqlPreflight,
     log: &Log,
-) -> Result<(Option<ClaimedStream>, bool), Failure> {
+) -> Result<(Option<ClaimedStream>, SqlPreflight), Failure> {
     let is_there = sql == SqlPreflight::Usable;
-    let mut is_refusing = sql == SqlPreflight::Denied;
     if let Some(shared) = store.shared() {
         let time = if is_there { CheckTime::AtStart } else { CheckTime::Unreachable };
         ownership::database::check(config, disk, (shared, time))?;
     }
-    let claimed = match is_there.then(|| claim(store, set, log)).transpose() {
-        Ok(claimed) => claimed,
-        Err(error) if error.is_refusal() => {
-            is_refusing = true;
-            None
-        }
+    let (claimed, sql) = match is_there.then(|| claim(store, set, log)).transpose() {
+        Ok(claimed) => (claimed, sql),
+        Err(error) if error.is_refusal() => (None, SqlPreflight::Denied),
         // A full disk of this node's own holds no start up where the journal has its segments.
         Err(error) if error.may_pass() || error.kind() == FailureKind::DiskFull => {
             log_writer::tell(log, Message::SqlFailed, &error.to_string());
-            None
+            (None, SqlPreflight::Unreachable)
         }
         Err(error) => return Err(error.into()),
     };
@@ -211,7 +205,7 @@ fn claim_where_possible(
         }
         _ => {}
     }
-    Ok((claimed, is_refusing))
+    Ok((claimed, sql))
 }
 
 /// Two segments are there, or fit: the one in use and the one in reserve. With fewer a node would

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::view::Rules;
+use nudged_api::outcome::Outcome;
 use nudged_base::time::WallMs;
 use nudged_domain::catalog::snapshot::Snapshot;
 
@@ -73,4 +74,15 @@ pub enum ControlOutcome {
     },
     /// The user's state can't be read, or the journal takes no records.
     Unavailable,
+}
+
+impl From<&Outcome<'_>> for ControlOutcome {
+    /// Of the outcome of an operator's command.
+    fn from(outcome: &Outcome<'_>) -> ControlOutcome {
+        match outcome {
+            Outcome::State(state) => ControlOutcome::State(state.to_vec()),
+            Outcome::Erased { at } => ControlOutcome::Erased { at: *at },
+            _ => ControlOutcome::Unavailable,
+        }
+    }
 }

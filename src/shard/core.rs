@@ -1,27 +1,28 @@
 //! A shard as one state machine: `step` takes an input, `finish_turn` ends a turn. Owns the
 //! connections and the home; everything that is shared between turns lies here. `redis` what an
-//! arbiter adds to a turn.
+//! arbiter adds to a turn · `operate` operators' requests.
 
+mod operate;
 mod redis;
 
 use std::sync::Arc;
 
 use bumpalo::Bump;
 
-use super::control::{Control, ControlOutcome, ControlReply, ControlRequest, DrainStep};
+use super::control::ControlReply;
 use super::edge::connections::{Connections, ShardTurn};
-use super::edge::hops::{Hops, Outstanding};
-use super::edge::serve::RequestServer;
+use super::edge::serve::{Coordinator, Hops, Outstanding, RequestServer};
 use super::fanout::verdicts_of;
 use super::origin::{Origin, RequestSlot};
 use super::seam::{Effect, Hop, HopReply, Input, Outbox, Step, UserRead};
-use super::users::evaluate::{Attempt, RequestContext};
-use super::users::in_flight::{InFlight, InFlightTable, Waiter};
+use super::users::evaluate::RequestContext;
+use super::users::in_flight::{Attempt, InFlight, InFlightTable, StateAccess, Waiter};
 use super::users::lane::Lane;
+use super::users::memory::{Done, Scratch, Users};
 use super::users::redis::{Arbiter, ArbiterSetup, RedisUsers};
-use super::users::{Arbitration, Done, Users, UsersSetup};
+use super::users::{Arbitration, Turn};
 use super::view::{Rules, View};
-use nudged_api::command::{Command, EncodedCommand};
+use nudged_api::command::EncodedCommand;
 use nudged_api::cors::Grant;
 use nudged_api::outcome::{EncodedOutcome, Outcome};
 use nudged_api::render::Rendering;
@@ -29,13 +30,16 @@ use nudged_api::reply::ResponseContext;
 use nudged_api::token::Keys;
 use nudged_base::clock::Now;
 use nudged_base::ids::ShardId;
-use nudged_base::limits::COMMIT_TRIES_MAX;
+use nudged_base::limits::{BUFFERS_POOLED_MAX, COMMIT_TRIES_MAX};
 use nudged_base::slab::Handle;
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::catalog::snapshot::Snapshot;
+use nudged_domain::state::slice::Slice;
 use nudged_http::connection::Timeouts;
+use nudged_http::head::Request;
+use nudged_http::pool::BufferPool;
 use nudged_http::reply::ImfDate;
 
 /// What a shard is made of.
@@ -81,6 +85,7 @@ pub struct Core {
     connections: Connections,
     hops: Hops,
     connections_max_of_node: u32,
+    scratch: Scratch,
     bump: Bump,
     finish_ticket: Option<u64>,
     listeners_closed: bool,
@@ -113,15 +118,18 @@ impl Core {
             }
             None => Arbitration::Own(Box::new(InFlightTable::new(setup.seed))),
         };
-        let users = Users::new(UsersSetup {
+        let users = Users {
+            slice: Slice::new(setup.slice_bytes, setup.seed),
             lane,
-            slice_bytes: setup.slice_bytes,
             is_by_redis,
+            done: Vec::new(),
+            effects: Vec::new(),
+            buffers: BufferPool::new(BUFFERS_POOLED_MAX),
+            minted: (0, setup.seed),
             read_deadline_ms: setup.read_deadline_ms,
             counters: Arc::clone(&setup.counters),
             log: setup.log,
-            seed: setup.seed,
-        });
+        };
         Core {
             view,
             users,
@@ -133,6 +141,7 @@ impl Core {
                 setup.counters,
             ),
             connections_max_of_node: setup.connections_max_of_node,
+            scratch: Scratch::default(),
             bump: Bump::new(),
             finish_ticket: None,
             listeners_closed: false,
@@ -140,46 +149,49 @@ impl Core {
         }
     }
 
-    fn on_bytes(&mut self, now: Now, connection: u32, bytes: &[u8], outbox: &mut Outbox) {
-        let Core { view, users, arbitration, connections, hops, bump, .. } = self;
-        let mut server = RequestServer { view, users, arbitration, hops, bump, now };
+    /// Serves what a connection asks: with the bytes that came, or what had to wait before.
+    fn serve(&mut self, now: Now, connection: u32, bytes: Option<&[u8]>, outbox: &mut Outbox) {
+        let Core { view, users, arbitration, scratch, connections, hops, bump, .. } = self;
+        let coordinator = Coordinator { hops, turn: Turn { users, arbitration, scratch } };
+        let mut server = RequestServer { view, now, bump, coordinator };
         let mut turn = ShardTurn { view, now, outbox };
-        connections.receive(&mut turn, connection, bytes, |request, arrived, out| {
-            server.serve(request, arrived, out)
-        });
-    }
-
-    fn resume_connection(&mut self, now: Now, connection: u32, outbox: &mut Outbox) {
-        let Core { view, users, arbitration, connections, hops, bump, .. } = self;
-        let mut server = RequestServer { view, users, arbitration, hops, bump, now };
-        let mut turn = ShardTurn { view, now, outbox };
-        connections.resume(&mut turn, connection, |request, arrived, out| {
-            server.serve(request, arrived, out)
-        });
+        let serve =
+            |request: &Request<'_>, arrived, out: &mut Vec<u8>| server.serve(request, arrived, out);
+        match bytes {
+            Some(bytes) => connections.receive(&mut turn, connection, bytes, serve),
+            None => connections.resume(&mut turn, connection, serve),
+        }
     }
 
     /// Executes a command of a hop, or one that waited.
-    fn execute(&mut self, now: Now, waiter: Waiter, (has_state, attempt): (bool, Attempt)) {
+    fn execute(&mut self, now: Now, waiter: Waiter, access: StateAccess) {
         // Where the state was only wanted early there is nothing to do.
         let Some(command) = waiter.command else { return };
         self.bump.reset();
-        let Core { view, users, arbitration, bump, .. } = self;
-        let (origin, until) = (waiter.origin, waiter.until);
+        let Core { view, users, arbitration, scratch, bump, .. } = self;
+        let Waiter { origin, until, tries, .. } = waiter;
+        let attempt = Attempt { tries, access };
         let context = RequestContext { view, now, bump, origin, until, attempt };
         let decoded = command.decode(bump);
-        if let Some(outcome) = arbitration.execute(users, &context, &decoded, has_state) {
+        let mut turn = Turn { users, arbitration, scratch };
+        if let Some(outcome) = turn.execute(&context, &decoded) {
             let outcome = EncodedOutcome::new(&outcome, &view.snapshot, users.buffer());
             users.finish(origin, outcome);
         }
         users.keep(command.into_buffer());
     }
 
+    /// Executes a command that has just come.
+    fn begin(&mut self, now: Now, origin: Origin, command: EncodedCommand) {
+        let until = self.arbitration.deadline(&self.users, now.mono);
+        let waiter = Waiter { origin, command: Some(command), until, tries: 0 };
+        self.execute(now, waiter, StateAccess::Cached);
+    }
+
     fn on_hop(&mut self, now: Now, hop: Hop) {
         self.users.counters.hops_received.add(1);
         let origin = Origin::Shard { shard: hop.from, ticket: hop.ticket };
-        let until = self.arbitration.deadline(&self.users, now.mono);
-        let waiter = Waiter { origin, command: Some(hop.command), until, tries: 0 };
-        self.execute(now, waiter, (true, Attempt::default()));
+        self.begin(now, origin, hop.command);
     }
 
     fn on_hop_reply(&mut self, reply: HopReply) {
@@ -200,7 +212,7 @@ impl Core {
     /// A hop came back unexecuted: the request is refused for load.
     fn on_hop_refused(&mut self, now: Now, hop: Hop) {
         self.users.counters.hops_refused.add(1);
-        self.users.log(now, Message::LaneFull);
+        self.users.log(now, Message::LaneFull, &[]);
         match self.hops.take(hop.ticket) {
             Some(Outstanding::Decision(origin)) => {
                 let overloaded = Outcome::Overloaded;
@@ -214,11 +226,12 @@ impl Core {
     }
 
     fn on_user_read(&mut self, now: Now, read: UserRead) {
-        let Core { users, arbitration, .. } = self;
+        let Core { users, arbitration, scratch, .. } = self;
         let in_flight = match arbitration {
             Arbitration::Own(in_flight) => in_flight,
             Arbitration::Redis(arbiter) => {
-                if let Some(resumed) = (RedisUsers { users, arbiter }).on_read_of_sql(now, read) {
+                let mut redis = RedisUsers { users, arbiter, scratch };
+                if let Some(resumed) = redis.on_read_of_sql(now, read) {
                     self.run_again(now, resumed);
                 }
                 return;
@@ -226,15 +239,16 @@ impl Core {
         };
         let ended = in_flight.end(Handle::from_bits(read.ticket));
         let Some((InFlight { user, .. }, mut waiters)) = ended else { return };
-        let has_state = match &read.state {
-            Ok(state) => users.admit(&user, state),
+        let access = match &read.state {
+            Ok(state) if users.admit(&user, state) => StateAccess::Cached,
+            Ok(_) => StateAccess::Missing,
             Err(_) => {
                 users.counters.reads_failed.add(1);
-                false
+                StateAccess::Missing
             }
         };
         while let Some(waiter) = waiters.pop_front() {
-            self.resume(now, waiter, has_state);
+            self.resume(now, waiter, access);
         }
         if let Arbitration::Own(in_flight) = &mut self.arbitration {
             in_flight.rest(user, waiters);
@@ -242,65 +256,9 @@ impl Core {
     }
 
     /// Goes on with work whose user's state is there, or is not to be had.
-    fn resume(&mut self, now: Now, waiter: Waiter, has_state: bool) {
-        self.resume_in(now, waiter, (has_state, Attempt::default()));
-    }
-
-    fn resume_in(&mut self, now: Now, waiter: Waiter, (has_state, attempt): (bool, Attempt)) {
-        let has_state = has_state && waiter.tries <= COMMIT_TRIES_MAX;
-        let attempt = Attempt { tries: waiter.tries, ..attempt };
-        self.execute(now, waiter, (has_state, attempt));
-    }
-
-    fn on_control(&mut self, now: Now, control: Control, outbox: &mut Outbox) {
-        let ticket = control.ticket;
-        let done = |outcome| Effect::ControlReply(ControlReply { ticket, outcome });
-        match control.request {
-            ControlRequest::SwapCatalog(snapshot) => {
-                let version = snapshot.version;
-                let former = std::mem::replace(&mut self.view.snapshot, snapshot);
-                self.bump.reset();
-                let Core { users, arbitration, bump, .. } = self;
-                users.let_go_of_catalogs(arbitration, version, bump);
-                outbox.push(done(ControlOutcome::Swapped(former)));
-            }
-            ControlRequest::SwapRules(rules) => {
-                self.view.rules = rules;
-                outbox.push(done(ControlOutcome::Done));
-            }
-            ControlRequest::Drain(DrainStep::Exit) => {
-                outbox.push(done(ControlOutcome::Done));
-                outbox.push(Effect::Finished);
-            }
-            ControlRequest::Drain(step) => self.on_drain(now, ticket, step, outbox),
-            ControlRequest::ReadUser { user } => {
-                self.on_command(now, ticket, &Command::ReadUser { user: &user });
-            }
-            ControlRequest::EraseUser { user } => {
-                self.on_command(now, ticket, &Command::EraseUser { user: &user });
-            }
-        }
-    }
-
-    fn on_command(&mut self, now: Now, ticket: u64, command: &Command<'_>) {
-        let command = Some(EncodedCommand::new(command, self.users.buffer()));
-        let until = self.arbitration.deadline(&self.users, now.mono);
-        let waiter = Waiter { origin: Origin::Control { ticket }, command, until, tries: 0 };
-        self.execute(now, waiter, (true, Attempt::default()));
-    }
-
-    fn on_drain(&mut self, now: Now, ticket: u64, step: DrainStep, outbox: &mut Outbox) {
-        self.view.ready = false;
-        self.view.closing = true;
-        if step == DrainStep::LameDuck {
-            self.connections.lame_duck();
-            let outcome = ControlOutcome::Done;
-            outbox.push(Effect::ControlReply(ControlReply { ticket, outcome }));
-            return;
-        }
-        self.finish_ticket = Some(ticket);
-        outbox.push(Effect::StopAccepting);
-        self.connections.drain(&self.view, now);
+    fn resume(&mut self, now: Now, waiter: Waiter, access: StateAccess) {
+        let may_run = waiter.tries <= COMMIT_TRIES_MAX;
+        self.execute(now, waiter, if may_run { access } else { StateAccess::Missing });
     }
 
     fn on_tick(&mut self, now: Now, outbox: &mut Outbox) {
@@ -310,8 +268,8 @@ impl Core {
         }
         for waiter in late {
             self.users.counters.reads_late.add(1);
-            self.users.log(now, Message::ReadSlow);
-            self.resume(now, waiter, false);
+            self.users.log(now, Message::ReadSlow, &[]);
+            self.resume(now, waiter, StateAccess::Missing);
         }
         self.bump.reset();
         let Core { users: Users { lane, done, counters, .. }, bump, .. } = self;
@@ -352,15 +310,17 @@ impl Core {
             Origin::UserFanout(handle) => {
                 self.bump.reset();
                 let decoded = outcome.decode(&self.bump);
-                if let Arbitration::Redis(arbiter) = &mut self.arbitration {
-                    arbiter.user_part_done(&mut self.users, handle, verdicts_of(&decoded));
+                if let Arbitration::Redis(arbiter) = &mut self.arbitration
+                    && let Some(whole) = arbiter.fanouts.part_done(handle, verdicts_of(&decoded))
+                {
+                    self.users.finish(whole.origin, whole.outcome);
                 }
                 self.users.keep(outcome.into_buffer());
             }
             Origin::Control { ticket } => {
                 self.bump.reset();
-                let told = control_outcome(&outcome.decode(&self.bump));
-                outbox.push(Effect::ControlReply(ControlReply { ticket, outcome: told }));
+                let reply = ControlReply { ticket, outcome: (&outcome.decode(&self.bump)).into() };
+                outbox.push(Effect::ControlReply(reply));
                 self.users.keep(outcome.into_buffer());
             }
         }
@@ -388,7 +348,7 @@ impl Core {
             });
         self.users.keep(outcome.into_buffer());
         if is_there {
-            self.resume_connection(now, slot.connection, outbox);
+            self.serve(now, slot.connection, None, outbox);
         }
     }
 
@@ -405,37 +365,13 @@ impl Core {
     /// Says what connections have met, once a turn.
     fn report_connections(&mut self, now: Now) {
         if self.connections.take_tls_seen() {
-            self.users.log(now, Message::TlsSeen);
+            self.users.log(now, Message::TlsSeen, &[]);
         }
         if self.connections.take_cut() {
-            self.users.log(now, Message::UnsentFull);
+            self.users.log(now, Message::UnsentFull, &[]);
         }
         let freed = self.connections.freed_bytes() + self.users.buffers.freed_bytes();
         self.users.counters.buffers_freed.set(freed);
-    }
-
-    /// Answers the operator who asked to finish once nothing is open and nothing under way.
-    fn finish_if_quiet(&mut self, now: Now, outbox: &mut Outbox) {
-        let Some(ticket) = self.finish_ticket else { return };
-        let is_quiet = self.listeners_closed
-            && self.connections.is_empty()
-            && self.users.lane.is_quiet()
-            && self.hops.is_quiet()
-            && self.arbitration.may_end(now.mono);
-        if is_quiet {
-            self.finish_ticket = None;
-            let outcome = ControlOutcome::Done;
-            outbox.push(Effect::ControlReply(ControlReply { ticket, outcome }));
-        }
-    }
-}
-
-/// What an operator is told of an outcome.
-fn control_outcome(outcome: &Outcome<'_>) -> ControlOutcome {
-    match outcome {
-        Outcome::State(state) => ControlOutcome::State(state.to_vec()),
-        Outcome::Erased { at } => ControlOutcome::Erased { at: *at },
-        _ => ControlOutcome::Unavailable,
     }
 }
 
@@ -453,10 +389,10 @@ impl Step for Core {
                     let share = LogValue::Number(u64::from(self.connections.open_max()));
                     let whole = LogValue::Number(u64::from(self.connections_max_of_node));
                     let fields = [("on_this_shard", share), ("connections_max", whole)];
-                    self.users.log_with(now, Message::ConnectionsFull, &fields);
+                    self.users.log(now, Message::ConnectionsFull, &fields);
                 }
             }
-            Input::Bytes { connection, bytes } => self.on_bytes(now, connection, bytes, outbox),
+            Input::Bytes { connection, bytes } => self.serve(now, connection, Some(bytes), outbox),
             Input::PeerClosed { connection } => {
                 let mut turn = ShardTurn { view: &self.view, now, outbox };
                 self.connections.peer_closed(&mut turn, connection);
@@ -465,7 +401,7 @@ impl Step for Core {
             Input::Sent { connection, buffer, sent } => {
                 let mut turn = ShardTurn { view: &self.view, now, outbox };
                 if self.connections.sent(&mut turn, connection, buffer, sent) {
-                    self.resume_connection(now, connection, outbox);
+                    self.serve(now, connection, None, outbox);
                 }
             }
             Input::Untaken { connection, bytes } => {
@@ -488,7 +424,7 @@ impl Step for Core {
             Input::ListenersClosed => {
                 self.listeners_closed = true;
                 // Those that came last end like the others.
-                self.connections.drain(&self.view, now);
+                self.connections.drain(&mut ShardTurn { view: &self.view, now, outbox });
             }
             // Without an arbiter there is no link.
             Input::Connected { .. } => {}
@@ -512,11 +448,7 @@ impl Step for Core {
     }
 
     fn next_deadline(&self) -> Option<MonoNs> {
-        let arbitration = match &self.arbitration {
-            Arbitration::Own(in_flight) => in_flight.next_deadline(),
-            Arbitration::Redis(arbiter) => arbiter.next_deadline(),
-        };
-        let deadlines = [arbitration, self.users.lane.next_deadline()];
+        let deadlines = [self.arbitration.next_deadline(), self.users.lane.next_deadline()];
         deadlines.into_iter().flatten().min()
     }
 }

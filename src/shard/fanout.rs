@@ -10,7 +10,7 @@ use nudged_base::slab::{Handle, Slab};
 
 /// Events whose verdicts are not all there.
 #[derive(Debug)]
-pub struct Fanout {
+pub(crate) struct Fanout {
     /// Who waits for the whole.
     pub origin: Origin,
     /// A verdict in each place: "unavailable" where none has come.
@@ -21,7 +21,7 @@ pub struct Fanout {
 
 /// Those of one shard, `PARKED_MAX` at most.
 #[derive(Debug)]
-pub struct Fanouts(Slab<Fanout>);
+pub(crate) struct Fanouts(Slab<Fanout>);
 
 impl Default for Fanouts {
     fn default() -> Fanouts {
@@ -31,7 +31,7 @@ impl Default for Fanouts {
 
 impl Fanouts {
     /// Begins one without parts. Gives the outcome back where the bound is reached.
-    pub fn begin(
+    pub(crate) fn begin(
         &mut self,
         origin: Origin,
         outcome: EncodedOutcome,
@@ -46,7 +46,7 @@ impl Fanouts {
     }
 
     /// The verdicts of a part that did not have to wait.
-    pub fn merge(&mut self, handle: Handle, verdicts: &[PlacedVerdict]) {
+    pub(crate) fn merge(&mut self, handle: Handle, verdicts: &[PlacedVerdict]) {
         let fanout = self.0.get_mut(handle).expect("it is removed with its last part");
         fanout.outcome.merge_verdicts(verdicts);
     }
@@ -71,12 +71,12 @@ impl Fanouts {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }

@@ -10,7 +10,7 @@
 pub mod control;
 pub mod core;
 pub mod edge;
-pub mod fanout;
+mod fanout;
 pub mod origin;
 pub mod seam;
 pub mod users;

@@ -223,7 +223,7 @@ pub struct RedisStatusView {
 /// What a shard has found out about Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShardReport {
-    /// The shard has a connection to this run: until the board clears it, nothing is trusted.
+    /// The shard has a connection to this run: until the status clears it, nothing is trusted.
     Run {
         /// The run.
         run: u64,

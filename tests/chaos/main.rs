@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 
 use arguments::Arguments;
 use history::History;
-use visitors::{Street, Visitor};
+use visitors::{Traffic, Visitor};
 use world::World;
 
 /// Everything that was pending is posted within this, once all works again.
@@ -70,20 +70,20 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Vec<String> {
-    let street = Arc::new(Street::default());
-    let mut world = World::new(arguments, Arc::clone(&street));
+    let traffic = Arc::new(Traffic::default());
+    let mut world = World::new(arguments, Arc::clone(&traffic));
     let begun = Instant::now();
     let mut visitors: Vec<Visitor> =
         (0..arguments.clients).map(|number| Visitor::new(arguments.seed, number, begun)).collect();
     std::thread::scope(|scope| {
         // However this thread ends, the clients do too.
-        let _end = End(&street);
+        let _end = End(&traffic);
         for visitor in &mut visitors {
-            let street = &street;
-            scope.spawn(move || visitor.run(street));
+            let traffic = &traffic;
+            scope.spawn(move || visitor.run(traffic));
         }
         while begun.elapsed() < arguments.time {
-            world.suffer();
+            world.inject_fault();
         }
     });
     world.heal();
@@ -107,7 +107,7 @@ fn run(arguments: &Arguments) -> Vec<String> {
     if history.shows.is_empty() || history.events.is_empty() {
         wrong.push("nothing was shown or posted: the run says nothing".to_owned());
     }
-    println!("befell: {}", world.told());
+    println!("faults: {}", world.faults_text());
     println!("shows that nobody saw: {:?}", world.unseen());
     println!(
         "{} shows and {} events acknowledged, {} nothing, {} degraded, {} unknown, {} refused; \
@@ -125,7 +125,7 @@ fn run(arguments: &Arguments) -> Vec<String> {
 }
 
 /// Ends the clients when it goes.
-struct End<'a>(&'a Street);
+struct End<'a>(&'a Traffic);
 
 impl Drop for End<'_> {
     fn drop(&mut self) {

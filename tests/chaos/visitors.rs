@@ -25,7 +25,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// What clients and the world share.
 #[derive(Default)]
-pub struct Street {
+pub struct Traffic {
     /// Where each node is, if it runs.
     pub nodes: Mutex<Vec<Option<SocketAddr>>>,
     /// Whether the run is over.
@@ -51,26 +51,26 @@ impl Visitor {
     }
 
     /// Visits nodes until the run is over.
-    pub fn run(&mut self, street: &Street) {
-        while !street.is_over.load(Ordering::Relaxed) {
+    pub fn run(&mut self, traffic: &Traffic) {
+        while !traffic.is_over.load(Ordering::Relaxed) {
             let running: Vec<SocketAddr> =
-                street.nodes.lock().unwrap().iter().flatten().copied().collect();
+                traffic.nodes.lock().unwrap().iter().flatten().copied().collect();
             if running.is_empty() {
                 std::thread::park_timeout(LOOK_AGAIN);
                 continue;
             }
             let address = *self.random.pick(&running);
             // Its end in the midst of a request is the unknown that the history is about.
-            if self.visit(address, street).is_err() {
+            if self.visit(address, traffic).is_err() {
                 self.history.unknown += 1;
             }
         }
     }
 
-    fn visit(&mut self, address: SocketAddr, street: &Street) -> io::Result<()> {
+    fn visit(&mut self, address: SocketAddr, traffic: &Traffic) -> io::Result<()> {
         let mut client = Client::try_connect(address)?;
         for _ in 0..DECISIONS_A_VISIT {
-            if street.is_over.load(Ordering::Relaxed) {
+            if traffic.is_over.load(Ordering::Relaxed) {
                 break;
             }
             self.decide(&mut client)?;

@@ -1,4 +1,4 @@
-//! The servers, and what befalls them.
+//! The servers, and what goes wrong with them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::harness::{Server, Setup, until_within};
 use crate::history::Row;
 use crate::random::Random;
 use crate::support::proxy::{Proxy, Way};
-use crate::visitors::Street;
+use crate::visitors::Traffic;
 
 /// Errors that a node may log while its servers die.
 const ANY_ERROR: &str = "\"level\":\"error\"";
@@ -23,7 +23,7 @@ const PURSUITS: &str = "nudged_redis_pursuits_total";
 /// After the faults everything works again within this.
 const HEALED_WITHIN: Duration = Duration::from_secs(60);
 
-/// What may befall.
+/// What may go wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Fault {
     NodeKilled,
@@ -53,10 +53,10 @@ struct Node {
 pub struct World {
     cluster: Option<Cluster>,
     nodes: Vec<Node>,
-    street: Arc<Street>,
+    traffic: Arc<Traffic>,
     random: Random,
     faults: Vec<Fault>,
-    befallen: HashMap<Fault, u64>,
+    injected: HashMap<Fault, u64>,
     unseen: Unseen,
 }
 
@@ -104,7 +104,7 @@ fn popups() -> String {
 
 impl World {
     /// Starts everything.
-    pub fn new(arguments: &Arguments, street: Arc<Street>) -> World {
+    pub fn new(arguments: &Arguments, traffic: Arc<Traffic>) -> World {
         let settings = format!("queue = \"{}\"", arguments.queue);
         let popups = popups();
         let plan = Plan { settings: &settings, owns_mariadb: true, ..Plan::impatient(&popups) };
@@ -120,12 +120,12 @@ impl World {
             }
         };
         let nodes = (0..arguments.nodes).map(node).collect();
-        street.nodes.lock().unwrap().resize(arguments.nodes, None);
+        traffic.nodes.lock().unwrap().resize(arguments.nodes, None);
         let random = Random::new(arguments.seed, 0);
         let faults = faults(arguments);
-        let befallen = HashMap::new();
+        let injected = HashMap::new();
         let unseen = Unseen::default();
-        let mut world = World { cluster, nodes, street, random, faults, befallen, unseen };
+        let mut world = World { cluster, nodes, traffic, random, faults, injected, unseen };
         for index in 0..arguments.nodes {
             world.start_node(index);
         }
@@ -136,7 +136,7 @@ impl World {
         let node = &mut self.nodes[index];
         let mut server = node.setup.start();
         server.allow(ANY_ERROR);
-        self.street.nodes.lock().unwrap()[index] = Some(server.data);
+        self.traffic.nodes.lock().unwrap()[index] = Some(server.data);
         node.server = Some(server);
     }
 
@@ -144,32 +144,32 @@ impl World {
         self.cluster.as_mut().expect("faults of servers are drawn where there are some")
     }
 
-    /// Lets one thing befall, and ends it again.
-    pub fn suffer(&mut self) {
+    /// Injects one fault, and ends it again.
+    pub fn inject_fault(&mut self) {
         let fault = *self.random.pick(&self.faults);
-        *self.befallen.entry(fault).or_default() += 1;
+        *self.injected.entry(fault).or_default() += 1;
         let short = Duration::from_millis(u64::try_from(20 + self.random.below(400)).unwrap());
         let index = self.random.below(self.nodes.len());
         match fault {
             Fault::NodeKilled | Fault::NodeFrozen | Fault::NodeCutOff | Fault::ReplyCut => {
-                self.node_suffers(fault, index, short);
+                self.hit_node(fault, index, short);
             }
             Fault::RedisKilled
             | Fault::RedisFrozen
             | Fault::RedisConnectionsCut
-            | Fault::RedisWiped => self.redis_suffers(fault, short),
+            | Fault::RedisWiped => self.hit_redis(fault, short),
             Fault::DatabaseKilled | Fault::DatabaseFrozen | Fault::DatabaseConnectionsCut => {
-                self.database_suffers(fault, short);
+                self.hit_database(fault, short);
             }
         }
         // A while of peace, so that work gets done between the faults.
         pause(2 * short);
     }
 
-    fn node_suffers(&mut self, fault: Fault, index: usize, short: Duration) {
+    fn hit_node(&mut self, fault: Fault, index: usize, short: Duration) {
         match fault {
             Fault::NodeKilled => {
-                self.street.nodes.lock().unwrap()[index] = None;
+                self.traffic.nodes.lock().unwrap()[index] = None;
                 let server = self.nodes[index].server.take().expect("each runs");
                 self.unseen.add(&server);
                 server.kill();
@@ -193,7 +193,7 @@ impl World {
         }
     }
 
-    fn redis_suffers(&mut self, fault: Fault, short: Duration) {
+    fn hit_redis(&mut self, fault: Fault, short: Duration) {
         let redis = &mut self.cluster().redis;
         match fault {
             Fault::RedisKilled => {
@@ -217,7 +217,7 @@ impl World {
         }
     }
 
-    fn database_suffers(&mut self, fault: Fault, short: Duration) {
+    fn hit_database(&mut self, fault: Fault, short: Duration) {
         let database = self.cluster().own_mariadb();
         match fault {
             Fault::DatabaseKilled => {
@@ -264,7 +264,7 @@ impl World {
 
     /// Stops every node, cleanly; each applies what it has.
     pub fn stop(&mut self) {
-        self.street.nodes.lock().unwrap().fill(None);
+        self.traffic.nodes.lock().unwrap().fill(None);
         for node in &mut self.nodes {
             let server = node.server.take().expect("each runs");
             self.unseen.add(&server);
@@ -316,10 +316,10 @@ impl World {
         wrong.map(|(what, count)| format!("{what}: {count}")).collect()
     }
 
-    /// What befell, in words.
-    pub fn told(&self) -> String {
+    /// The faults that were injected, in words.
+    pub fn faults_text(&self) -> String {
         let mut told: Vec<String> =
-            self.befallen.iter().map(|(fault, count)| format!("{count} {fault:?}")).collect();
+            self.injected.iter().map(|(fault, count)| format!("{count} {fault:?}")).collect();
         told.sort();
         told.join(", ")
     }

@@ -83,18 +83,32 @@ fn a_wrong_usage_names_itself_and_has_made_nothing() {
     let plain = format!("unix:{}", setup.path("popups.toml").display());
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
-    let table: [(&[&str], &[&str]); 6] = [
+    let token = "admin_token_file = \"missing\"\n";
+    std::fs::write(setup.path("token.toml"), token).unwrap();
+    let table: [(&[&str], &[&str]); 8] = [
         (&["--cpus", "1023"], &["--cpus: cpus: 1023 is not among", "taskset -p"]),
         (&["--writer-cpu", "1023"], &["--writer-cpu: writer_cpu: 1023 is not"]),
-        (&["--popups", "missing.toml"], &["missing.toml: No such file"]),
+        (
+            &["--popups", "missing.toml"],
+            &["missing.toml: can't read the popups file: No such file"],
+        ),
+        (
+            &["--config", "missing.toml"],
+            &["missing.toml: can't read the configuration file: No such file"],
+        ),
+        (
+            &["--config", "token.toml", "--admin", "0.0.0.0:0"],
+            &["admin_token_file: missing: can't be read: No such file"],
+        ),
         (&["--admin", &plain], &["popups.toml", "it exists and is not a socket: remove it"]),
         (&["--admin", &taken], &[&taken, "another process is listening there"]),
         (&["--listen", &taken], &[&taken, "another process is listening there"]),
     ];
     for (flags, parts) in table {
-        let mut line = vec!["serve", "--config", "nudged.toml", "--data", "fresh"];
-        let address = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-        line.extend(address.chunks(2).filter(|pair| !flags.contains(&pair[0])).flatten());
+        let mut line = vec!["serve", "--data", "fresh"];
+        let usual =
+            ["--config", "nudged.toml", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        line.extend(usual.chunks(2).filter(|pair| !flags.contains(&pair[0])).flatten());
         line.extend(flags);
         let exit = run(&setup.path(""), &line);
         assert_eq!(exit.code, Some(2), "{exit:?}");

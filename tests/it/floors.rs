@@ -29,7 +29,7 @@ const KNOWN_TO: [(&str, &[&str]); 10] = [
     ("core_affinity", &["runtime"]),
     ("mysql_async", &["store"]),
     ("tokio", &["store"]),
-    ("rusqlite", &["store", "admin"]),
+    ("rusqlite", &["store"]),
     ("rustix", &["runtime", "admin", "node"]),
     ("libc", &["runtime", "publish", "node"]),
     ("signal-hook", &["node"]),

@@ -1,5 +1,5 @@
-//! The journal's core in the simulator: the real appender over the modelled disk, driven in turns
-//! as the dedicated core drives it.
+//! The journal's core: the real appender over the modelled disk, driven in turns as the dedicated
+//! core drives it.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,10 +8,12 @@ use nudged_journal::appender::{Appender, AppenderConfig, AppenderStart};
 use nudged_journal::disk::{DiskCommand, DiskCompletion};
 use nudged_journal::lane::LaneBatch;
 use nudged_journal::segment::OPENING_OFFSET;
+use nudged_shard::seam::Input;
 
 use super::disk::{Disk, Fate};
 use super::node::Node;
-use super::scene::{Scene, US, What};
+use super::scene::{Scene, Task, US, number};
+use super::shard::ACKS;
 
 /// The journal's side of a node.
 pub struct Journal {
@@ -19,12 +21,17 @@ pub struct Journal {
     pub appender: Appender,
     /// Records on their way from each shard.
     pub lanes: Vec<VecDeque<LaneBatch>>,
+    /// Batches of each shard that are acknowledged.
+    pub acknowledged: Vec<u64>,
+    /// Bytes for which each shard has room kept.
+    pub promised: Vec<u64>,
+    /// A segment was opened, which the world has not looked at.
+    pub has_opened: bool,
+    node: usize,
     under_way: BTreeMap<u64, DiskCommand>,
     commands: u64,
     completions: VecDeque<DiskCompletion>,
     turn_at: Option<u64>,
-    /// A segment was opened, which the world has not looked at.
-    pub has_opened: bool,
     /// Retention goes by the node's time: a wall clock that was set forward must not take segments
     /// from SQL before its commits are on its medium.
     clock: NodeClock,
@@ -33,20 +40,24 @@ pub struct Journal {
 impl Journal {
     /// A journal that goes on where recovery ended.
     pub fn new(
+        node: usize,
         config: AppenderConfig,
         start: AppenderStart,
         shards: u16,
         clock: NodeClock,
     ) -> Journal {
         Journal {
-            clock,
             appender: Appender::new(config, start),
             lanes: (0..shards).map(|_| VecDeque::new()).collect(),
+            acknowledged: vec![0; usize::from(shards)],
+            promised: vec![0; usize::from(shards)],
+            has_opened: false,
+            node,
             under_way: BTreeMap::new(),
             commands: 0,
             completions: VecDeque::new(),
             turn_at: None,
-            has_opened: false,
+            clock,
         }
     }
 
@@ -59,7 +70,7 @@ impl Journal {
     fn turn_by(&mut self, at: u64, scene: &mut Scene) {
         let at = at.max(scene.now + 1);
         if self.turn_at.is_none_or(|planned| planned > at) {
-            self.turn_at = Some(scene.after(at - scene.now, What::Journal));
+            self.turn_at = Some(scene.after(at - scene.now, Task::Journal(self.node)));
         }
     }
 
@@ -84,7 +95,7 @@ impl Journal {
 
     fn submit(&mut self, disk: &mut Disk, scene: &mut Scene) {
         while let Some(command) = self.appender.next_command() {
-            note_command(&command, scene);
+            note_command(self.node, &command, scene);
             disk.begin(&command);
             self.has_opened |=
                 matches!(command, DiskCommand::Write { offset, .. } if offset == OPENING_OFFSET);
@@ -92,43 +103,57 @@ impl Journal {
             self.under_way.insert(self.commands, command);
             let longest = if scene.is_calm { 1_000 } else { scene.config.disk_us };
             let wait = scene.streams.disk.skewed(longest) * US;
-            scene.after(wait, What::DiskEnds(self.commands));
+            scene.after(wait, Task::DiskEnds(self.node, self.commands));
+        }
+    }
+
+    /// What it does in a turn.
+    fn step(&mut self, disk: &mut Disk, scene: &mut Scene) {
+        while let Some(completion) = self.completions.pop_front() {
+            self.appender.complete(completion);
+        }
+        self.take_records(scene);
+        self.submit(disk, scene);
+        if let Some(at) = self.appender.wake_at() {
+            let at = scene.true_time(self.node, at);
+            self.turn_by(at, scene);
+        }
+        if self.appender.has_room() && self.lanes.iter().any(|lane| !lane.is_empty()) {
+            self.wake(scene);
         }
     }
 }
 
 impl Node {
+    /// A batch of a shard's records goes to the journal.
+    pub fn append(&mut self, shard: usize, batch: LaneBatch, scene: &mut Scene) {
+        self.shards[shard].pushed += 1;
+        self.journal.lanes[shard].push_back(batch);
+        self.journal.wake(scene);
+    }
+
     /// The journal's turn.
     pub fn journal_turn(&mut self, disk: &mut Disk, scene: &mut Scene) {
         let journal = &mut self.journal;
-        if journal.turn_at != Some(scene.now) {
+        if journal.turn_at.is_none_or(|at| at > scene.now) {
             return; // Woken before this.
         }
         journal.turn_at = None;
-        journal.clock.observe(scene.mono(), scene.wall());
-        journal.appender.tick(scene.mono(), journal.clock.at(scene.mono()));
+        let mono = scene.mono(self.index);
+        journal.clock.observe(mono, scene.wall(self.index));
+        journal.appender.tick(mono, journal.clock.at(mono));
         journal.appender.applied(self.marks.applied);
-        while let Some(completion) = journal.completions.pop_front() {
-            journal.appender.complete(completion);
-        }
-        journal.take_records(scene);
-        journal.submit(disk, scene);
-        let gauges = journal.appender.metrics();
-        self.marks.written = gauges.written;
-        self.marks.is_refusing = !gauges.is_accepting;
-        let mut acks = Vec::new();
-        while let Some(ack) = journal.appender.next_ack() {
-            acks.push(ack);
-        }
-        if let Some(at) = journal.appender.wake_at() {
-            journal.turn_by(at.0, scene);
-        }
-        if journal.appender.has_room() && journal.lanes.iter().any(|lane| !lane.is_empty()) {
-            journal.wake(scene);
-        }
+        journal.appender.promise(journal.promised.iter().sum());
+        journal.step(disk, scene);
+        let metrics = journal.appender.metrics();
+        self.marks.written = metrics.written;
+        self.marks.is_refusing = !metrics.is_accepting;
+        self.is_ready |= metrics.is_accepting;
         self.writer.wake_if_behind(self.marks.written, scene);
-        for ack in acks {
-            self.arrive_ack(ack, scene);
+        while let Some(ack) = self.journal.appender.next_ack() {
+            let shard = ack.shard.index();
+            self.journal.acknowledged[shard] += 1;
+            self.push(shard, ACKS, Input::Acked(ack), scene);
         }
     }
 
@@ -137,7 +162,7 @@ impl Node {
         let command = self.journal.under_way.remove(&id).expect("a command ends once");
         let fate = draw_fate(&command, scene);
         let completion = disk.end(command, fate, &mut scene.streams.disk);
-        scene.note("disk", &[], format!("{completion:?}").as_bytes());
+        scene.note("disk", &[number(self.index)], format!("{completion:?}").as_bytes());
         self.journal.completions.push_back(completion);
         self.journal.wake(scene);
     }
@@ -159,11 +184,11 @@ fn draw_fate(command: &DiskCommand, scene: &mut Scene) -> Fate {
     }
 }
 
-fn note_command(command: &DiskCommand, scene: &mut Scene) {
+fn note_command(node: usize, command: &DiskCommand, scene: &mut Scene) {
     match command {
         DiskCommand::Write { segment, offset, bytes } => {
-            scene.note("> write", &[segment.0, *offset], bytes);
+            scene.note("> write", &[number(node), segment.0, *offset], bytes);
         }
-        other => scene.note("> disk", &[], format!("{other:?}").as_bytes()),
+        other => scene.note("> disk", &[number(node)], format!("{other:?}").as_bytes()),
     }
 }

@@ -1,44 +1,59 @@
-//! The simulator: one whole node of the real code (shards, journal, SQL's writer and reader) in one
-//! thread, from one seed, in a world that tears and loses what was not synced, splits and merges
-//! bytes, sets the clock, fails, and ends the process at any step.
+//! The simulator: whole nodes of the real code in one thread, from one seed, in a world that tears
+//! and loses what was not synced, splits and merges bytes, sets clocks, fails, and ends processes
+//! at any step. One node decides by itself; several share one Redis and one SQL.
 //!
 //! ```text
-//! cargo test --test sim -- --seeds 2000     seeds 1 to 2000 (100 unless said)
+//! cargo test --test sim -- --seeds 2000     seeds 1 to 2000 of one node (100 unless said)
 //! cargo test --test sim -- --seed 17        one seed, with its trace
-//! cargo test --test sim -- --nodes ...      the same of several nodes (`nodes`)
+//! cargo test --test sim -- --nodes ...      the same of several nodes (60 unless said)
 //! ```
 //!
-//! Real: `shard::core`, `base::clock`, `journal::{appender, recovery, reader}`, `store`,
-//! `background`.
-//! Modelled: sockets, lanes, the disk, both clocks, clients. Held: never twice (each show against
-//! the rules of its popup, by the rows of SQL), exactly once (each answer that a client has read),
-//! answers in order and one a request, liveness within 10 s after the last fault, shards and SQL
-//! agree, the same seed twice is the same run.
+//! Real: `shard::core` with either arbitration, `base::clock`, the journal, `store` on a file,
+//! `redis::link`, the machines of `background`, the status of Redis.
+//! Modelled: sockets, lanes, disks, clocks, clients, Redis with its scripts
+//! (`support::redis_model`) and the ways to it.
 //!
-//! Planted bugs that it must catch are listed in `PLANTED.md` beside this file.
+//! Held: never twice (each show against the rules of its popup, by the rows of SQL in the order of
+//! commits; a node's own memory for `on_failure = "local"`), exactly once (each answer that a
+//! client has read), answers in order and one a request, with Redis none late and no 5xx, liveness
+//! within 10 s after the last fault, shards or Redis and SQL agree, the same seed twice is the same
+//! run. Planted bugs that it must catch are listed in `PLANTED.md` beside this file.
+//!
+//! `world` the loop · `config` what a seed draws · `scene` time and choices · `faults` what goes
+//! wrong · `node`, `shard`, `journal`, `writer`, `reader`, `keeper`, `lists` a node's parts ·
+//! `disk`, `sql`, `network`, `pipes`, `asker` what is around it · `client`, `history` who asks and
+//! what was told · `oracle`, `freshness`, `unseen` what must be true.
 
 // A failed `expect` is the run's failure.
 #![allow(clippy::unwrap_used)]
 
+mod asker;
 mod catalog;
 mod client;
 mod config;
 mod disk;
-mod following;
+mod faults;
+mod freshness;
 mod history;
 mod journal;
+mod keeper;
+mod lists;
 mod network;
 mod node;
-mod nodes;
-mod notes;
 mod oracle;
+mod pipes;
 mod random;
+mod reader;
 #[path = "../support/redis_model/mod.rs"]
 mod redis_model;
 mod scene;
+mod shard;
 mod sql;
+mod trace;
+mod unseen;
 mod wire;
 mod world;
+mod writer;
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -46,6 +61,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use config::{Config, Kind};
 use world::Ran;
 
 /// Seeds of a run that names none.
@@ -68,37 +84,10 @@ fn number_of(arguments: &[String], flag: &str) -> Option<u64> {
     Some(value.unwrap_or_else(|| panic!("{flag} takes a number")))
 }
 
-/// Which world is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// One node with its own storage.
-    One,
-    /// Several nodes with Redis and SQL.
-    Nodes,
-}
-
-impl Kind {
-    fn run(self, seed: u64, is_printed: bool) -> Ran {
-        if self == Kind::Nodes {
-            return nodes::world::run(seed, is_printed);
-        }
-        let directory = tempfile::Builder::new()
-            .prefix("nudged-sim-")
-            .tempdir_in(base_directory())
-            .expect("a directory for SQL");
-        world::run(seed, directory.path().to_owned(), is_printed)
-    }
-
-    /// What a seed draws, and how it is replayed.
-    fn describe(self, seed: u64) -> (String, String) {
-        match self {
-            Kind::One => (config::Config::draw(seed).to_string(), format!("--seed {seed}")),
-            Kind::Nodes => {
-                let config = nodes::config::Config::draw(seed).to_string();
-                (config, format!("--nodes --seed {seed}"))
-            }
-        }
-    }
+/// How a seed is replayed.
+fn flags(kind: Kind, seed: u64) -> String {
+    let nodes = if kind == Kind::Nodes { "--nodes " } else { "" };
+    format!("{nodes}--seed {seed}")
 }
 
 /// Runs a seed; a violation comes back as its message.
@@ -108,7 +97,11 @@ fn run(kind: Kind, seed: u64, is_printed: bool) -> Result<Ran, String> {
     std::panic::set_hook(Box::new(move |info| {
         *kept.lock().expect("one thread") = info.to_string();
     }));
-    let result = std::panic::catch_unwind(|| kind.run(seed, is_printed));
+    let result = std::panic::catch_unwind(|| {
+        let directory = tempfile::Builder::new().prefix("nudged-sim-").tempdir_in(base_directory());
+        let directory = directory.expect("a directory for SQL");
+        world::run(kind, seed, directory.path().to_owned(), is_printed)
+    });
     let _ = std::panic::take_hook();
     result.map_err(|_| message.lock().expect("one thread").clone())
 }
@@ -159,10 +152,9 @@ fn run_all(kind: Kind, seeds: RangeInclusive<u64>, is_printed: bool) -> u64 {
             }
             Err(message) => {
                 failed += 1;
-                let (config, flags) = kind.describe(seed);
                 println!("seed {seed} failed: {message}");
-                println!("  {config}");
-                println!("  replay it: tools/sim {flags}");
+                println!("  {}", Config::draw(kind, seed));
+                println!("  replay it: tools/sim {}", flags(kind, seed));
             }
         }
     }

@@ -1,28 +1,28 @@
-//! What must be true of SQL when everything is drained: every acknowledged show and event is there
-//! exactly once, nothing is that nobody asked for, and no show breaks the rules of its popup.
+//! What must be true when everything is drained: every acknowledged show and event is in SQL
+//! exactly once, nothing is that nobody asked for, no show breaks the rules of its popup, and Redis
+//! knows all of it.
+//!
+//! Rows of a user are held in the order of their revisions, which is the order of the commits. A
+//! show that a node decided from its own memory is held only against what that node had shown, in
+//! the same life or, while it was not merged, in an earlier one.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bumpalo::Bump;
-use nudged_api::token::Keys;
+use nudged_background::keeper::scripts;
+use nudged_base::event_kind::EventKind;
+use nudged_base::ids::{PopupKey, UserKey};
+use nudged_base::limits::SHOWS_REMEMBERED_MAX;
 use nudged_base::time::WallMs;
-use nudged_store::sqlite::FILE_NAME;
+use nudged_domain::state::user::{self, UserState};
+use nudged_redis::reply::split_value;
 use rusqlite::Connection;
 
-use super::catalog::{NEVER, RULES, Rules};
+use super::catalog::{NEVER, Rules, rules_of};
 use super::config::Config;
-use super::history::History;
-
-/// A row of `events`.
-struct Row {
-    token: String,
-    action: String,
-    at: i64,
-    acted_at: i64,
-    user: String,
-    popup: String,
-}
+use super::history::Show;
+use super::sql::Row;
+use super::world::World;
 
 /// What the oracle knows of a user and a popup.
 #[derive(Default)]
@@ -32,73 +32,87 @@ struct Shown {
     outcome: Option<(usize, i64)>,
 }
 
-/// Holds SQL against what clients asked and heard.
-pub fn hold(directory: &Path, history: &History, config: &Config, keys: &Keys) {
-    let connection = Connection::open(directory.join(FILE_NAME)).expect("SQL opens");
-    let rows = read_rows(&connection);
-    hold_acknowledged(&rows, history);
-    hold_asked(&rows, history, keys);
-    hold_rules(&rows, config);
-    hold_statistics(&connection, &rows);
-    let check: String = connection
-        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
-        .expect("SQL checks itself");
-    assert_eq!(check, "ok");
-}
+/// What a state knows a show by: user, popup, number, time.
+type ShowKey = (String, String, u32, i64);
 
-fn read_rows(connection: &Connection) -> Vec<Row> {
-    let query = "SELECT decision, action, at, acted_at, user_id, popup_id FROM events
-                 ORDER BY stream, seq";
-    let mut statement = connection.prepare(query).expect("the table is there");
-    let rows = statement.query_map([], |row| {
-        Ok(Row {
-            token: row.get(0)?,
-            action: row.get(1)?,
-            at: row.get(2)?,
-            acted_at: row.get(3)?,
-            user: row.get(4)?,
-            popup: row.get(5)?,
-        })
-    });
-    rows.expect("rows").collect::<Result<_, _>>().expect("rows of the schema's types")
+/// Holds SQL and Redis against what clients asked and heard.
+pub fn hold(world: &World) {
+    let rows = world.sql.events();
+    hold_acknowledged(world, &rows);
+    hold_asked(world, &rows);
+    hold_rules(world, &rows);
+    hold_database(&world.sql.connection(), &rows);
+    if world.scene.config.has_redis {
+        hold_local(world);
+        hold_redis(world, &rows);
+    }
 }
 
 /// Everything that a client has read a 200 or a 202 for is there, once.
-fn hold_acknowledged(rows: &[Row], history: &History) {
+fn hold_acknowledged(world: &World, rows: &[Row]) {
+    let history = &world.history;
     let mut counts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     for row in rows {
-        *counts.entry((&row.token, &row.action)).or_default() += 1;
+        *counts.entry((&row.token, row.action.word())).or_default() += 1;
     }
-    for token in history.shown.keys() {
-        let count = counts.get(&(token.as_str(), "decided"));
-        assert_eq!(count, Some(&1), "the show {token} was answered");
+    for show in &history.shows {
+        let count = counts.get(&(show.token.as_str(), "decided"));
+        assert_eq!(count, Some(&1), "a show was answered: {show:?}");
     }
+    let confused = confused(world, rows);
     for (token, action) in &history.taken {
+        if confused.contains(&show_of(world, token)) {
+            continue;
+        }
         let count = counts.get(&(token.as_str(), *action));
         assert_eq!(count, Some(&1), "{action} of {token} was answered");
     }
-    let events = rows.iter().filter(|row| row.action != "decided").count();
+    let events = rows.iter().filter(|row| row.action != EventKind::Decided).count();
     let events = u64::try_from(events).expect("few rows");
-    assert!(history.accepted <= events, "{} accepted, {events} rows", history.accepted);
+    // With Redis, what is accepted without a user's state may turn out to be a duplicate.
+    let is_enough = history.has_redis || history.accepted <= events;
+    assert!(is_enough, "{} accepted, {events} rows", history.accepted);
+}
+
+fn show_of(world: &World, token: &str) -> ShowKey {
+    let bump = Bump::new();
+    let token = world.parts.keys.open(token, &bump, WallMs(0)).expect("we signed it");
+    (token.user.to_owned(), token.popup.to_owned(), token.number, token.at.0)
+}
+
+/// Shows that two nodes decided in the same millisecond, one of them at least from its own memory:
+/// a state takes them for one, and so it takes their events.
+fn confused(world: &World, rows: &[Row]) -> BTreeSet<ShowKey> {
+    let told = world.history.shows.iter().map(|show| (show.token.as_str(), Some(show.node)));
+    let rows = rows.iter().map(|row| (row.token.as_str(), None));
+    let mut decisions: BTreeMap<ShowKey, BTreeSet<(&str, usize)>> = BTreeMap::new();
+    for (token, node) in told.chain(rows) {
+        let known = decisions.entry(show_of(world, token)).or_default();
+        match node {
+            Some(node) => known.insert((token, node)),
+            None => !known.iter().any(|(own, _)| *own == token) && known.insert((token, 0)),
+        };
+    }
+    decisions.retain(|_, known| known.len() > 1);
+    decisions.into_keys().collect()
 }
 
 /// Nothing is there that nobody asked for, and every row is what its token says.
-fn hold_asked(rows: &[Row], history: &History, keys: &Keys) {
+fn hold_asked(world: &World, rows: &[Row]) {
+    let history = &world.history;
+    let sent: BTreeSet<(&str, &str)> =
+        history.events.keys().map(|(token, action)| (token.as_str(), *action)).collect();
     let mut shows: BTreeMap<&str, u64> = BTreeMap::new();
     for row in rows {
-        let bump = Bump::new();
-        let token = keys.open(&row.token, &bump, WallMs(0)).expect("we signed it");
-        assert_eq!((token.user, token.popup), (row.user.as_str(), row.popup.as_str()));
-        if row.action == "decided" {
-            assert_eq!(token.at.0, row.at, "the token's time is the decision's");
+        let (user, popup, _, at) = show_of(world, &row.token);
+        assert_eq!((&user, &popup), (&row.user, &row.popup));
+        if row.action == EventKind::Decided {
+            assert_eq!(at, row.at, "the token's time is the decision's");
             let asked = if history.decisions.contains_key(&row.user) { &row.user } else { "" };
             *shows.entry(asked).or_default() += 1;
         } else {
-            let is_asked = history
-                .events
-                .keys()
-                .any(|(text, action)| *text == row.token && *action == row.action);
-            assert!(is_asked, "nobody sent {} of {}", row.action, row.token);
+            let is_asked = sent.contains(&(row.token.as_str(), row.action.word()));
+            assert!(is_asked, "nobody sent {:?} of {}", row.action, row.token);
         }
     }
     for (user, count) in shows {
@@ -107,21 +121,32 @@ fn hold_asked(rows: &[Row], history: &History, keys: &Keys) {
     }
 }
 
-/// No show came before its popup allowed it, whatever the process and the clocks did.
-fn hold_rules(rows: &[Row], config: &Config) {
+/// No show that was committed came before its popup allowed it, whatever processes and clocks did.
+fn hold_rules(world: &World, rows: &[Row]) {
+    let config = &world.scene.config;
+    let mut rows: Vec<&Row> = rows.iter().collect();
+    rows.sort_by_key(|row| (&row.user, row.revision));
     let mut newest: BTreeMap<&str, i64> = BTreeMap::new();
     let mut counted: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
     let mut shown: BTreeMap<(&str, &str), Shown> = BTreeMap::new();
     for row in rows {
-        let rules = RULES.iter().find(|rules| rules.id == row.popup).expect("a popup of ours");
+        let rules = rules_of(&row.popup);
         let before = newest.insert(&row.user, row.at).unwrap_or(row.at);
-        assert!(before <= row.at, "the time of {} goes back from {before} to {}", row.user, row.at);
+        let is_later = before <= row.at || config.has_redis;
+        assert!(is_later, "the time of {} goes back from {before} to {}", row.user, row.at);
         let entry = shown.entry((&row.user, &row.popup)).or_default();
-        if row.action != "decided" {
+        if row.action != EventKind::Decided {
             entry.act(row);
             continue;
         }
-        entry.hold(rules, row);
+        if !world.history.locals.contains(&row.token) {
+            let what = format!("{row:?}");
+            hold_show(rules, &entry.times, row.at, &what);
+            // Of an event that was sent to two nodes, either one's row may stand, with its time.
+            if !config.has_redis {
+                entry.hold_outcome(rules, row.at, &what);
+            }
+        }
         if !rules.is_exempt {
             let times = counted.entry(&row.user).or_default();
             hold_user(times, row.at, config);
@@ -132,10 +157,23 @@ fn hold_rules(rows: &[Row], config: &Config) {
     }
 }
 
+/// Whether a show at a time is allowed after these.
+fn hold_show(rules: &Rules, before: &[i64], at: i64, what: &str) {
+    let (id, count) = (rules.id, before.len());
+    assert!(rules.max_shows == 0 || count < rules.max_shows, "{id} too often: {what}");
+    for (most, per) in rules.caps {
+        let recent = before.iter().filter(|time| at - **time < *per).count();
+        assert!(recent < *most, "{id}: {recent} shows in {per} ms before {at}: {what}");
+    }
+    if let Some(last) = before.iter().max() {
+        assert!(at >= last + rules.after_shown, "{id} at {last} and at {at}: {what}");
+    }
+}
+
 /// Quiet time and the day's limit.
 fn hold_user(times: &[i64], at: i64, config: &Config) {
     let quiet = i64::try_from(config.quiet_ms).expect("short");
-    let is_quiet = times.last().is_some_and(|last| at < last + quiet);
+    let is_quiet = quiet > 0 && times.last().is_some_and(|last| at < last + quiet);
     assert!(!is_quiet, "a show at {at} within the quiet time");
     const DAY: i64 = 86_400_000;
     let today = times.iter().filter(|time| time.div_euclid(DAY) == at.div_euclid(DAY)).count();
@@ -145,12 +183,12 @@ fn hold_user(times: &[i64], at: i64, config: &Config) {
 
 impl Shown {
     fn act(&mut self, row: &Row) {
-        let rank = match row.action.as_str() {
-            "ignored" => 0,
-            "dismissed" => 1,
-            "clicked" => 2,
-            "converted" => 3,
-            _ => return,
+        let rank = match row.action {
+            EventKind::Ignored => 0,
+            EventKind::Dismissed => 1,
+            EventKind::Clicked => 2,
+            EventKind::Converted => 3,
+            EventKind::Decided | EventKind::Shown => return,
         };
         self.outcome = match self.outcome {
             Some((known, at)) if known > rank => Some((known, at)),
@@ -159,32 +197,84 @@ impl Shown {
         };
     }
 
-    fn hold(&self, rules: &Rules, row: &Row) {
-        let (id, user, at) = (rules.id, &row.user, row.at);
-        let count = self.times.len();
-        assert!(rules.max_shows == 0 || count < rules.max_shows, "{id} too often to {user}");
-        for (most, per) in rules.caps {
-            let recent = self.times.iter().filter(|time| at - **time < *per).count();
-            assert!(recent < *most, "{id} to {user} at {at}: {recent} shows in {per} ms before");
-        }
+    fn hold_outcome(&self, rules: &Rules, at: i64, what: &str) {
         let Some(last) = self.times.last() else { return };
         let ignored = (at >= last + rules.ignore_after).then_some((0, *last));
-        let by_outcome = self.outcome.or(ignored).map_or(i64::MIN, |(rank, time)| {
+        let next = self.outcome.or(ignored).map_or(i64::MIN, |(rank, time)| {
             time.saturating_add(rules.after_outcome[rank]).min(NEVER)
         });
-        let next = by_outcome.max(last + rules.after_shown);
-        assert!(at >= next, "{id} to {user} at {at}, before {next}; the last was at {last}");
+        assert!(at >= next, "{} at {last} and, before {next}, at {at}: {what}", rules.id);
     }
 }
 
-/// The counts that people read are those of the rows.
-fn hold_statistics(connection: &Connection, rows: &[Row]) {
+/// The counts that people read are those of the rows, and the file is whole.
+fn hold_database(connection: &Connection, rows: &[Row]) {
     let query = "SELECT coalesce(sum(decided), 0), coalesce(sum(shown + ignored + dismissed
                  + clicked + converted), 0) FROM popup_stats";
     let counts: (i64, i64) = connection
         .query_row(query, [], |row| Ok((row.get(0)?, row.get(1)?)))
         .expect("the table is there");
-    let decided = rows.iter().filter(|row| row.action == "decided").count();
+    let decided = rows.iter().filter(|row| row.action == EventKind::Decided).count();
     let of = |count: usize| i64::try_from(count).expect("few rows");
     assert_eq!(counts, (of(decided), of(rows.len() - decided)), "popup_stats");
+    let check: String = connection
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .expect("SQL checks itself");
+    assert_eq!(check, "ok");
+}
+
+/// No node showed from its own memory what that memory forbade.
+fn hold_local(world: &World) {
+    let history = &world.history;
+    let is_local = |show: &Show| history.locals.contains(&show.token);
+    for show in history.shows.iter().filter(|show| is_local(show)) {
+        let is_remembered = |former: &&Show| {
+            let is_same =
+                (former.node, &former.user, &former.popup) == (show.node, &show.user, &show.popup);
+            let is_same_life = former.life == show.life;
+            let merged_at = history.merged.get(&former.token);
+            let waits = is_local(former)
+                && !world.scene.config.has_lists
+                && merged_at.is_none_or(|at| *at > show.answered_at);
+            is_same && former.answered_at <= show.sent_at && (is_same_life || waits)
+        };
+        let before: Vec<i64> =
+            history.shows.iter().filter(is_remembered).map(|former| former.at).collect();
+        hold_show(rules_of(&show.popup), &before, show.at, &format!("{show:?} by its node"));
+    }
+}
+
+/// A user's state as Redis has it.
+fn state_of(world: &World, user: &str) -> UserState {
+    let mut state = UserState::default();
+    let key = scripts::user_key(UserKey::of(user.as_bytes()).partition(), user);
+    if let Some(value) = world.pipes.redis.get(key.as_bytes()) {
+        let (_, encoded) = split_value(value).expect("values are ours");
+        user::decode(encoded, &mut state).expect("states are ours");
+    }
+    state
+}
+
+/// Redis knows every show and event that SQL has, as far as they are remembered.
+fn hold_redis(world: &World, rows: &[Row]) {
+    let mut states: BTreeMap<&str, UserState> = BTreeMap::new();
+    for row in rows {
+        let (.., number, at) = show_of(world, &row.token);
+        let state = states.entry(&row.user).or_insert_with(|| state_of(world, &row.user));
+        assert!(row.revision <= state.revision, "Redis is behind SQL for {}", row.user);
+        let popup = state.popup(PopupKey::of(&row.popup));
+        let popup = popup.unwrap_or_else(|| panic!("Redis lacks {} of {}", row.popup, row.user));
+        let shows = &popup.shows[..usize::from(popup.shows_used)];
+        if shows.len() == SHOWS_REMEMBERED_MAX {
+            continue;
+        }
+        let show = shows.iter().find(|show| (show.number, show.at.0) == (number, at));
+        let show = show.unwrap_or_else(|| panic!("Redis lacks {row:?}"));
+        // Events are numbered from 1, and have a bit each.
+        let is_known = match row.action {
+            EventKind::Decided => true,
+            action => show.actions & (1 << (action.number() - 1)) != 0,
+        };
+        assert!(is_known, "Redis lacks {row:?}");
+    }
 }

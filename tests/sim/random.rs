@@ -38,6 +38,11 @@ impl Stream {
         count != 0 && self.below(count) == 0
     }
 
+    /// The frequency of a fault that a third of the seeds have; 0 for never.
+    pub fn sometimes(&mut self, one_in: u64) -> u64 {
+        if self.one_in(3) { one_in } else { 0 }
+    }
+
     /// A number in `[1, last]`, small ones far more often: each halving is as likely.
     pub fn skewed(&mut self, last: u64) -> u64 {
         let halvings = self.below(u64::from(64 - last.leading_zeros()));

@@ -1,4 +1,4 @@
-//! What every part of a run shares: the agenda that time runs along, both clocks, the streams of
+//! What every part of a run shares: the agenda that time runs along, every clock, the streams of
 //! choices, and the trace.
 
 use std::collections::BTreeMap;
@@ -16,37 +16,57 @@ pub const MS: u64 = 1_000_000;
 /// Nanoseconds of a second.
 pub const SECOND: u64 = 1_000_000_000;
 
-/// Something that will happen.
+/// The wall clock at the time 0, in milliseconds.
+const BEGIN_MS: i64 = 1_800_000_000_000;
+/// The monotonic clocks of two nodes are so far apart.
+const NODES_APART_NS: u64 = 77 * SECOND;
+
+/// Something that will happen: to a node, to one of its shards, on a pipe, to a client.
 #[derive(Clone, Copy, Debug)]
-pub enum What {
-    /// The node starts.
-    Boot,
-    /// The wall clock is set.
+pub enum Task {
+    Boot(usize),
     ClockStep,
-    /// A client does something.
     Act(usize),
-    /// Bytes of a client arrive.
-    Deliver(usize),
-    /// A shard's turn.
-    Turn(usize),
-    /// A send of a shard's line has ended.
-    SendEnds(usize, u32),
-    /// The journal's turn.
-    Journal,
-    /// A disk command has ended.
-    DiskEnds(u64),
-    /// SQL applies.
-    Writer,
-    /// The reader looks at the journal.
-    ReaderOverlay,
-    /// The reader asks SQL.
-    ReaderSql,
+    /// A client waits no longer for the answer to its question of this number.
+    GiveUp(usize, u64),
+    Fault,
+    RedisStarts,
+    SqlAnswers,
+    RedisSaves,
+    RedisEvicts,
+    EvictionEnds,
+    /// A link's connection is made, or not.
+    Connects(u64),
+    ReachRedis(u64),
+    ReachNode(u64),
+    Deliver(usize, usize),
+    Turn(usize, usize),
+    SendEnds(usize, usize, u32),
+    Journal(usize),
+    DiskEnds(usize, u64),
+    Writer(usize),
+    ReadJournal(usize),
+    ReadSql(usize),
+    Keeper(usize),
+    Lists(usize),
 }
 
-impl What {
-    /// Whether it ends with the process.
-    fn is_of_process(self) -> bool {
-        !matches!(self, What::Boot | What::ClockStep | What::Act(_))
+impl Task {
+    /// The node of a task that ends with the node's process.
+    pub fn node(self) -> Option<usize> {
+        match self {
+            Task::Deliver(node, _)
+            | Task::Turn(node, _)
+            | Task::SendEnds(node, ..)
+            | Task::Journal(node)
+            | Task::DiskEnds(node, _)
+            | Task::Writer(node)
+            | Task::ReadJournal(node)
+            | Task::ReadSql(node)
+            | Task::Keeper(node)
+            | Task::Lists(node) => Some(node),
+            _ => None,
+        }
     }
 }
 
@@ -56,16 +76,20 @@ pub struct Streams {
     pub workload: Stream,
     /// How bytes travel.
     pub network: Stream,
-    /// What the disk does.
+    /// What disks do.
     pub disk: Stream,
-    /// When and in which order the node's parts run.
+    /// When and in which order a node's parts run.
     pub schedule: Stream,
     /// What SQL does.
     pub sql: Stream,
     /// What the wall clock does.
     pub clock: Stream,
-    /// When and how the node ends.
+    /// When and how processes end.
     pub crash: Stream,
+    /// Which fault hits whom.
+    pub faults: Stream,
+    /// How the questions of keepers travel.
+    pub keeper: Stream,
 }
 
 /// The hash of everything that happened, and its print where it is wanted.
@@ -78,7 +102,7 @@ pub struct Trace {
 
 impl Trace {
     /// Takes something that happened: its name, numbers that identify it, and its bytes.
-    pub fn note(&mut self, at: u64, what: &str, numbers: &[u64], bytes: &[u8]) {
+    fn note(&mut self, at: u64, what: &str, numbers: &[u64], bytes: &[u8]) {
         let mut hash = self.hash;
         let mut mix = |value: u64| {
             hash = (hash ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23);
@@ -95,6 +119,24 @@ impl Trace {
     }
 }
 
+/// A node as it seems from outside.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outside {
+    /// Its process, counted from 1.
+    pub life: u32,
+    /// It stands still until then.
+    pub frozen_until: u64,
+    /// Nothing passes between it and Redis until then.
+    pub silent_until: u64,
+    /// It can't connect to Redis until then.
+    pub refused_until: u64,
+    /// Times that its connections to Redis broke.
+    pub cuts: u64,
+    /// The end of its latest fault.
+    pub troubled_until: u64,
+    wall_ahead_ms: i64,
+}
+
 /// What is shared.
 pub struct Scene {
     /// The configuration of this seed.
@@ -103,14 +145,15 @@ pub struct Scene {
     pub streams: Streams,
     /// What happened.
     pub trace: Trace,
-    /// Nanoseconds since the machine was made.
+    /// Nanoseconds of true time.
     pub now: u64,
     /// Faults have stopped.
     pub is_calm: bool,
-    /// The process that runs, counted from 1.
-    pub life: u32,
-    wall_ahead_ms: i64,
-    agenda: BTreeMap<(u64, u64), (u32, What)>,
+    /// Nodes from outside.
+    pub nodes: Vec<Outside>,
+    /// The clock of Redis is ahead of the truth by this.
+    redis_ahead_ms: i64,
+    agenda: BTreeMap<(u64, u64), (u32, Task)>,
     order: u64,
 }
 
@@ -126,14 +169,16 @@ impl Scene {
             sql: stream("sql"),
             clock: stream("clock"),
             crash: stream("crash"),
+            faults: stream("faults"),
+            keeper: stream("keeper"),
         };
         Scene {
             streams,
             trace: Trace { hash: config.seed, is_printed },
             now: 1_000 * SECOND,
             is_calm: false,
-            life: 0,
-            wall_ahead_ms: 1_800_000_000_000,
+            nodes: vec![Outside::default(); config.nodes],
+            redis_ahead_ms: 0,
             agenda: BTreeMap::new(),
             order: 0,
             config,
@@ -141,51 +186,90 @@ impl Scene {
     }
 
     /// Lets something happen after a while. Gives the time at which it will.
-    pub fn after(&mut self, wait_ns: u64, what: What) -> u64 {
+    pub fn after(&mut self, wait_ns: u64, task: Task) -> u64 {
         let at = self.now + wait_ns;
         self.order += 1;
-        self.agenda.insert((at, self.order), (self.life, what));
+        let life = task.node().map_or(0, |node| self.nodes[node].life);
+        self.agenda.insert((at, self.order), (life, task));
         at
     }
 
+    /// Lets something happen at a time that is not past.
+    pub fn at(&mut self, at: u64, task: Task) {
+        self.after(at.saturating_sub(self.now), task);
+    }
+
     /// Moves on to the next thing that happens; `None` where that is later than `until`. What
-    /// belonged to a process that is gone is passed over.
-    pub fn next(&mut self, until: u64) -> Option<What> {
+    /// belonged to a process that is gone is passed over, and what is of one that stands still
+    /// waits for it.
+    pub fn next(&mut self, until: u64) -> Option<Task> {
         loop {
             let ((at, _), _) = self.agenda.first_key_value()?;
             if *at > until {
                 self.now = until;
                 return None;
             }
-            let ((at, _), (life, what)) = self.agenda.pop_first()?;
+            let ((at, order), (life, task)) = self.agenda.pop_first()?;
             self.now = at;
-            if life == self.life || !what.is_of_process() {
-                return Some(what);
+            let Some(node) = task.node() else { return Some(task) };
+            let outside = &self.nodes[node];
+            if life != outside.life {
+                continue;
             }
+            if outside.frozen_until > at {
+                self.agenda.insert((outside.frozen_until, order), (life, task));
+                continue;
+            }
+            return Some(task);
         }
     }
 
-    /// The monotonic clock.
-    pub fn mono(&self) -> MonoNs {
-        MonoNs(self.now)
+    /// The monotonic clock of a node.
+    pub fn mono(&self, node: usize) -> MonoNs {
+        MonoNs(self.now + number(node) * NODES_APART_NS)
     }
 
-    /// The wall clock, as wrong as it may be.
-    pub fn wall(&self) -> WallMs {
-        let elapsed = i64::try_from(self.now / MS).expect("a run is short");
-        WallMs(self.wall_ahead_ms + elapsed)
+    /// A monotonic time of a node as a time of the run.
+    pub fn true_time(&self, node: usize, at: MonoNs) -> u64 {
+        at.0.saturating_sub(number(node) * NODES_APART_NS)
     }
 
-    /// Both clocks.
-    pub fn clocks(&self) -> Now {
-        both(self.mono(), self.wall())
+    /// Milliseconds by a right clock.
+    fn true_ms(&self) -> i64 {
+        BEGIN_MS + i64::try_from(self.now / MS).expect("a run is short")
     }
 
-    /// Sets the wall clock.
-    pub fn step_wall(&mut self, by_ms: i64) {
+    /// The wall clock of a node, as wrong as it may be.
+    pub fn wall(&self, node: usize) -> WallMs {
+        WallMs(self.true_ms() + self.nodes[node].wall_ahead_ms)
+    }
+
+    /// Both clocks of a node.
+    pub fn clocks(&self, node: usize) -> Now {
+        Now { mono: self.mono(node), wall: self.wall(node) }
+    }
+
+    /// Sets the wall clock of a node.
+    pub fn step_wall(&mut self, node: usize, by_ms: i64) {
+        let ahead_ms = &mut self.nodes[node].wall_ahead_ms;
         // The calendar of any popup and client stays within its range.
-        let ahead = self.wall_ahead_ms.saturating_add(by_ms);
-        self.wall_ahead_ms = ahead.clamp(1_000_000_000_000, 4_000_000_000_000);
+        let range = 1_000_000_000_000 - BEGIN_MS..=4_000_000_000_000 - BEGIN_MS;
+        *ahead_ms = ahead_ms.saturating_add(by_ms).clamp(*range.start(), *range.end());
+    }
+
+    /// TIME of Redis.
+    pub fn redis_ms(&self) -> i64 {
+        self.true_ms() + self.redis_ahead_ms
+    }
+
+    /// Sets the clock of Redis.
+    pub fn step_redis(&mut self, by_ms: i64) {
+        self.redis_ahead_ms += by_ms;
+    }
+
+    /// Records of a transaction.
+    pub fn records_max(&self) -> usize {
+        if self.is_calm { 1_000 } else { self.config.sql_records }
     }
 
     /// Takes something that happened.
@@ -199,7 +283,7 @@ impl Scene {
     }
 }
 
-/// Both times of a turn.
-pub fn both(mono: MonoNs, wall: WallMs) -> Now {
-    Now { mono, wall }
+/// A count or a place as a number of the trace.
+pub fn number(index: usize) -> u64 {
+    u64::try_from(index).expect("few")
 }

@@ -1,186 +1,173 @@
-//! SQL's side in the simulator: the machines that apply the journal and read users back, upon the
-//! real store on a real file, in steps between which anything may happen.
+//! SQL: the real store on a real file, which all nodes of a run share. Modelled is what only a
+//! server has: epochs of an arbiter, who is alive, and that it may not answer.
 
-use nudged_background::follower::{Effect, Input};
-use nudged_background::sql_failure::SqlMeaning;
-use nudged_base::ids::{Sequence, StreamId};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use nudged_background::sql_failure::{SqlFailure, SqlMeaning};
+use nudged_base::event_kind::EventKind;
+use nudged_base::ids::{Revision, Sequence, StreamId};
+use nudged_base::limits::PEER_KNOWN_MS;
+use nudged_base::telemetry::log::{Level, Log};
 use nudged_domain::state::user::UserState;
-use nudged_journal::reader::Tail;
-use nudged_journal::recovery::UnappliedIndex;
-use nudged_runtime::threads::sql_writer;
+use nudged_journal::segment::SetId;
+use nudged_store::sqlite::FILE_NAME;
 use nudged_store::{Store, StoreReader};
+use rusqlite::Connection;
 
-use super::disk::Disk;
-use super::following::{Around, Following, Reading, failure};
-use super::node::{Node, SET};
-use super::scene::{MS, Scene, US, What};
+use super::scene::MS;
 
-/// Applies the journal.
-pub struct Writer {
-    /// The machine.
-    pub following: Following,
-    store: Store,
-    turn_at: Option<u64>,
+/// A log that nobody reads.
+pub fn no_log() -> Log {
+    Log::new(Level::Error, true, &[])
 }
 
-impl Writer {
-    /// A writer that goes on behind what SQL has.
-    pub fn new(store: Store, stream: StreamId, disk: &Disk, applied: Sequence) -> Writer {
-        let next = Sequence(applied.0 + 1);
-        let tail = Tail::seek(disk, SET, next, Vec::new()).expect("the journal has what SQL lacks");
-        let following = Following::new(Some(stream), SET, tail, applied);
-        Writer { following, store, turn_at: None }
+/// A failure of SQL.
+pub fn failure(meaning: SqlMeaning) -> SqlFailure {
+    SqlFailure { meaning, cause: "unreachable", text: format!("{meaning:?}") }
+}
+
+/// A row of `events`.
+#[derive(Debug)]
+pub struct Row {
+    /// The decision's token.
+    pub token: String,
+    /// What happened.
+    pub action: EventKind,
+    /// When it was decided, in milliseconds.
+    pub at: i64,
+    /// When it happened, in milliseconds.
+    pub acted_at: i64,
+    /// To whom.
+    pub user: String,
+    /// With what.
+    pub popup: String,
+    /// The user's revision after it.
+    pub revision: Revision,
+}
+
+/// The database.
+pub struct Sql {
+    directory: PathBuf,
+    /// Whether it does not answer.
+    pub is_away: bool,
+    epoch: u32,
+    /// When each node has said that it is alive.
+    nodes: BTreeMap<usize, u64>,
+}
+
+impl Sql {
+    /// An empty database in an empty directory.
+    pub fn new(directory: PathBuf) -> Sql {
+        drop(Store::open(&directory).expect("SQL opens"));
+        Sql { directory, is_away: false, epoch: 0, nodes: BTreeMap::new() }
     }
 
-    /// It goes on soon.
-    pub fn wake(&mut self, scene: &mut Scene) {
-        let longest = if scene.is_calm { 20 } else { scene.config.sql_ms };
-        let wait = scene.streams.sql.between(1, longest * 1_000) * US;
-        self.turn_at = Some(scene.after(wait, What::Writer));
+    /// Fails where it does not answer.
+    pub fn answer(&self) -> Result<(), SqlFailure> {
+        if self.is_away { Err(failure(SqlMeaning::Passing)) } else { Ok(()) }
     }
 
-    /// Wakes it where it sleeps and has not read all that is written. What was planned while SQL
-    /// was slow does not hold up a calm end.
-    pub fn wake_if_behind(&mut self, written: Sequence, scene: &mut Scene) {
-        if matches!(self.following.effect, Effect::Sleep(next, _) if next <= written) {
-            self.wake(scene);
+    /// A connection that writes.
+    pub fn open(&self) -> Store {
+        Store::open(&self.directory).expect("SQL opens")
+    }
+
+    /// A connection that reads.
+    pub fn open_reader(&self) -> StoreReader {
+        StoreReader::open(&self.directory).expect("SQL opens")
+    }
+
+    /// Claims the stream of a journal; with its position.
+    pub fn claim(&self, store: &mut Store, set: SetId) -> Result<(StreamId, Sequence), SqlFailure> {
+        self.answer()?;
+        let stream = store.stream_id(set.0.to_be_bytes()).expect("SQL claims a stream");
+        Ok((stream, store.position(stream).expect("the stream is known")))
+    }
+
+    /// A user's state.
+    pub fn read(&self, reader: &mut StoreReader, user: &str) -> Result<UserState, SqlFailure> {
+        self.answer()?;
+        let mut state = None;
+        let result = reader.read_users(&[user], &mut |_, found| state = Some(found));
+        assert_eq!(result.expect("SQL reads"), 0, "every row can be read");
+        Ok(state.expect("a state for each user"))
+    }
+
+    /// Users behind `after`, in order.
+    pub fn users_after(
+        &self,
+        reader: &mut StoreReader,
+        after: &str,
+        count: usize,
+    ) -> Result<Vec<String>, SqlFailure> {
+        self.answer()?;
+        Ok(reader.users_after(after, count).expect("SQL reads"))
+    }
+
+    /// The next epoch of the arbiter.
+    pub fn next_epoch(&mut self, at_least: u32) -> Result<u32, SqlFailure> {
+        self.answer()?;
+        self.epoch = (self.epoch + 1).max(at_least);
+        Ok(self.epoch)
+    }
+
+    /// A node says that it is alive; gives those that were so lately.
+    pub fn beat(&mut self, node: usize, now: u64) -> Result<Vec<usize>, SqlFailure> {
+        self.answer()?;
+        self.nodes.insert(node, now);
+        let is_live = |(_, at): &(&usize, &u64)| now - **at < PEER_KNOWN_MS * MS;
+        Ok(self.nodes.iter().filter(is_live).map(|(node, _)| *node).collect())
+    }
+
+    /// Keeps it as it is now, so that a loss of power may take it back.
+    pub fn keep(&self) {
+        for end in ["", "-wal"] {
+            let from = self.directory.join(format!("{FILE_NAME}{end}"));
+            let to = self.directory.join(format!("kept{end}"));
+            std::fs::copy(from, to).expect("the directory takes a copy");
         }
     }
 
-    fn plan(&mut self, written: Sequence, scene: &mut Scene) {
-        match self.following.effect {
-            Effect::Pause(pause_ms) => {
-                self.turn_at = Some(scene.after(pause_ms.max(1) * MS, What::Writer));
+    /// Puts back what was kept. Nobody is connected.
+    pub fn put_back(&self) {
+        for end in ["", "-wal", "-shm"] {
+            let to = self.directory.join(format!("{FILE_NAME}{end}"));
+            // The last connection that closes takes the log with it.
+            let _ = std::fs::remove_file(&to);
+            if end != "-shm" {
+                let from = self.directory.join(format!("kept{end}"));
+                std::fs::copy(from, to).expect("the directory takes a copy");
             }
-            Effect::Sleep(next, limit_ms) if next > written => {
-                self.turn_at = limit_ms.map(|limit_ms| scene.after(limit_ms * MS, What::Writer));
-            }
-            _ => self.wake(scene),
         }
     }
 
-    /// What comes of what the machine wants.
-    fn carry_out(&mut self, scene: &mut Scene) -> Input {
-        let Writer { following, store, .. } = self;
-        let one_in = scene.config.one_in_sql_error;
-        let is_apply = matches!(following.effect, Effect::Apply(_));
-        let mut is_failing = || is_apply && scene.is_fault(|streams| &mut streams.sql, one_in);
-        // The database is away, or does not tell what it has done.
-        let is_away = is_failing();
-        let is_untold = is_failing();
-        if is_away {
-            return Input::Applied(Err(failure(SqlMeaning::Passing)));
-        }
-        match &following.effect {
-            Effect::Apply(_) | Effect::Skip { .. } => {
-                let input =
-                    sql_writer::carry_out(store, &following.machine, &following.effect, |told| {
-                        assert!(told.is_ok(), "{told:?}")
-                    });
-                match input {
-                    Input::Applied(Ok((_, rejected))) => {
-                        assert_eq!(rejected, 0, "every record fits into the tables");
-                        if is_untold {
-                            return Input::Applied(Err(failure(SqlMeaning::Passing)));
-                        }
-                    }
-                    Input::Applied(Err(error)) => panic!("SQL takes every record: {error}"),
-                    _ => {}
-                }
-                input
-            }
-            other => Following::trivial(other),
-        }
-    }
-}
-
-/// Reads users back.
-pub struct ReaderSide {
-    reader: StoreReader,
-    /// Who was asked for, and what the journal has of them.
-    pub reading: Reading,
-    is_planned: bool,
-}
-
-impl ReaderSide {
-    /// A reader of what SQL has, and of what it had not at the start.
-    pub fn new(reader: StoreReader, unapplied: UnappliedIndex) -> ReaderSide {
-        ReaderSide { reader, reading: Reading::new(unapplied), is_planned: false }
+    /// A connection for questions of the oracles.
+    pub fn connection(&self) -> Connection {
+        Connection::open(self.directory.join(FILE_NAME)).expect("SQL opens")
     }
 
-    /// A user is asked for.
-    pub fn wake(&mut self, scene: &mut Scene) {
-        if !self.is_planned {
-            self.is_planned = true;
-            let wait = wait(scene);
-            scene.after(wait, What::ReaderOverlay);
-        }
-    }
-
-    /// A user's state as SQL has it.
-    pub fn state(&mut self, user: &str) -> UserState {
-        state_of(&mut self.reader, user)
-    }
-}
-
-fn state_of(reader: &mut StoreReader, user: &str) -> UserState {
-    let mut state = None;
-    let result = reader.read_users(&[user], &mut |_, found| state = Some(found));
-    assert_eq!(result.expect("SQL reads"), 0, "every row can be read");
-    state.expect("a state for each user")
-}
-
-/// Half of the time that a read takes.
-fn wait(scene: &mut Scene) -> u64 {
-    let longest_ms = if scene.is_calm { 1 } else { scene.config.read_ms };
-    scene.streams.sql.between(1, longest_ms * 1_000) * US
-}
-
-impl Node {
-    /// What the writer's machine wants is done, and it steps.
-    pub fn writer_turn(&mut self, disk: &Disk, scene: &mut Scene) {
-        if self.writer.turn_at != Some(scene.now) {
-            return; // Woken before this.
-        }
-        self.writer.turn_at = None;
-        let most = usize::try_from(scene.config.sql_records).expect("at most 1,000");
-        let records_max = if scene.is_calm { 1_000 } else { most };
-        let input = self.writer.carry_out(scene);
-        let around = Around { now: scene.clocks(), disk, written: self.marks.written, records_max };
-        self.writer.following.step(&around, &|_, _| true, input);
-        let applied = self.writer.following.machine.highest_applied();
-        if applied > self.marks.applied {
-            scene.note("applied", &[applied.0], &[]);
-            self.marks.applied = applied;
-            self.journal.wake(scene);
-        }
-        self.writer.plan(self.marks.written, scene);
-    }
-
-    /// The reader looks at the records that SQL had not applied at the start.
-    pub fn reader_overlay(&mut self, disk: &Disk, scene: &mut Scene) {
-        self.reader.reading.look(scene.clocks(), self.marks.applied, disk);
-        let wait = wait(scene);
-        scene.after(wait, What::ReaderSql);
-    }
-
-    /// The reader asks SQL and answers.
-    pub fn reader_sql(&mut self, disk: &Disk, scene: &mut Scene) {
-        let ReaderSide { reader, reading, is_planned } = &mut self.reader;
-        let one_in = scene.config.one_in_read_error;
-        let around = (scene.clocks(), self.marks.applied, disk);
-        let answers = reading.answers(around, |user| {
-            match scene.is_fault(|streams| &mut streams.sql, one_in) {
-                true => Err(failure(SqlMeaning::Passing)),
-                false => Ok(state_of(reader, user)),
-            }
+    /// All rows of `events`, in the order of their journals.
+    pub fn events(&self) -> Vec<Row> {
+        let connection = self.connection();
+        let query = "SELECT decision, action, at, acted_at, user_id, popup_id, revision_epoch,
+                     revision_counter FROM events ORDER BY stream, seq";
+        let mut statement = connection.prepare(query).expect("the table is there");
+        let rows = statement.query_map([], |row| {
+            let action: String = row.get(1)?;
+            Ok(Row {
+                token: row.get(0)?,
+                action: EventKind::of_word(&action).expect("an action of ours"),
+                at: row.get(2)?,
+                acted_at: row.get(3)?,
+                user: row.get(4)?,
+                popup: row.get(5)?,
+                revision: Revision {
+                    epoch: row.get(6)?,
+                    counter: row.get::<_, i64>(7)?.cast_unsigned(),
+                },
+            })
         });
-        *is_planned = false;
-        if !reading.requests.is_empty() {
-            self.reader.wake(scene);
-        }
-        for (shard, read) in answers {
-            self.arrive_read(shard.index(), read, scene);
-        }
+        rows.expect("rows").collect::<Result<_, _>>().expect("rows of the schema's types")
     }
 }

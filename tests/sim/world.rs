@@ -1,5 +1,5 @@
-//! One run: a node in its world from the first request to the last row, by one seed. Owns the loop,
-//! the ends of processes, and the end of the run; the oracle asks SQL.
+//! One run: nodes in their world from the first request to the last row, by one seed. Owns the loop
+//! and the end of the run; the oracle asks SQL and Redis.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,42 +8,54 @@ use nudged_api::token::{Keys, Secret};
 use nudged_base::ids::UserKey;
 use nudged_base::time::WallMs;
 use nudged_domain::state::user;
-use nudged_journal::appender::AckLevel;
 use nudged_shard::control::{Control, ControlOutcome, ControlRequest, DrainStep};
-use nudged_store::sqlite::FILE_NAME;
 
-use super::client::{self, Client};
-use super::config::{Clock, Config};
+use super::client::{self, Client, decide};
+use super::config::{Config, Kind};
 use super::disk::Disk;
 use super::history::History;
 use super::node::{Node, Parts};
-use super::scene::{MS, SECOND, Scene, What};
-use super::{catalog, oracle};
+use super::pipes::Pipes;
+use super::redis_model::Data;
+use super::scene::{MS, SECOND, Scene, Task};
+use super::shard::FROM_REDIS;
+use super::sql::Sql;
+use super::{catalog, oracle, wire};
 
-/// Everything is drained this long after the last fault (tests/README.md#the-simulator).
+/// Everything is drained and healthy this long after the last fault
+/// (tests/README.md#the-simulator).
 const LIVENESS_NS: u64 = 10 * SECOND;
 /// Things that may happen in a run; more would be a loop that does nothing.
-const STEPS_MAX: u64 = 2_000_000;
+const STEPS_MAX: u64 = 5_000_000;
 
-/// A node in its world.
+/// Nodes and what they share.
 pub struct World {
     /// What all share.
     pub scene: Scene,
-    /// The process that runs, if one does.
-    pub node: Option<Node>,
+    /// The processes that run.
+    pub nodes: Vec<Option<Node>>,
+    /// Their disks.
+    pub disks: Vec<Disk>,
+    /// Redis and the ways to it.
+    pub pipes: Pipes,
+    /// What Redis begins with the next time.
+    pub next_data: Data,
+    /// SQL.
+    pub sql: Sql,
     /// Clients.
     pub clients: Vec<Client>,
     /// What they asked and heard.
     pub history: History,
-    /// What a node is started with.
+    /// What nodes are started with.
     pub parts: Parts,
+    /// Faults that are still to be injected.
+    pub faults_left: u64,
+    /// Ends of the process that may still follow the opening of a segment.
+    pub openings_left: u32,
     /// Shards that have ended their loop.
     pub finished: usize,
-    disk: Disk,
-    directory: PathBuf,
-    steps: u64,
-    crashes: Vec<u64>,
-    openings_left: u32,
+    /// Things that have happened.
+    pub steps: u64,
 }
 
 /// What a run came to.
@@ -57,125 +69,183 @@ pub struct Ran {
 }
 
 /// Runs a seed in an empty directory. A violation is a panic.
-pub fn run(seed: u64, directory: PathBuf, is_printed: bool) -> Ran {
-    let config = Config::draw(seed);
-    let parts = Parts {
-        snapshots: catalog::snapshots(&config),
-        keys: Arc::new(Keys::new(&[Secret {
-            id: 1,
-            created_at: WallMs(0),
-            bytes: [7; 32],
-            moved_at: None,
-        }])),
-    };
-    let acts_left = config.acts;
-    let clients = (0..config.clients).map(|_| Client::new(acts_left)).collect();
-    let mut crashes = config.crashes.clone();
-    crashes.sort_unstable();
-    crashes.reverse();
+pub fn run(kind: Kind, seed: u64, directory: PathBuf, is_printed: bool) -> Ran {
+    let config = Config::draw(kind, seed);
+    let nodes = config.nodes;
     let mut world = World {
-        scene: Scene::new(config, is_printed),
-        node: None,
-        clients,
-        history: History::default(),
-        parts,
-        finished: 0,
-        disk: Disk::default(),
-        directory,
-        steps: 0,
-        crashes,
+        nodes: (0..nodes).map(|_| None).collect(),
+        disks: (0..nodes).map(|_| Disk::default()).collect(),
+        pipes: Pipes::new(),
+        next_data: Data::default(),
+        sql: Sql::new(directory),
+        clients: (0..config.clients).map(|_| Client::new(config.acts)).collect(),
+        history: History { has_redis: config.has_redis, ..History::default() },
+        parts: Parts {
+            snapshots: catalog::snapshots(&config),
+            keys: Arc::new(Keys::new(&[Secret {
+                id: 1,
+                created_at: WallMs(0),
+                bytes: [7; 32],
+                moved_at: None,
+            }])),
+        },
+        faults_left: config.fault_count,
         openings_left: 4,
+        finished: 0,
+        steps: 0,
+        scene: Scene::new(config, is_printed),
     };
+    world.begin();
     world.live();
     world.settle();
-    world.hold_states();
-    world.stop();
-    oracle::hold(&world.directory, &world.history, &world.scene.config, &world.parts.keys);
+    if kind == Kind::Nodes {
+        world.hold_healthy();
+        world.hold_unseen();
+        world.probe();
+    } else {
+        world.hold_states();
+        world.stop();
+    }
+    oracle::hold(&world);
     let (hash, answers) = (world.scene.trace.hash, world.history.answers);
     Ran { hash, steps: world.steps, answers }
 }
 
 impl World {
-    /// Faults and requests, until every client has done what it wanted.
-    fn live(&mut self) {
-        self.scene.after(0, What::Boot);
-        if self.scene.config.clock != Clock::Steady {
-            self.scene.after(SECOND, What::ClockStep);
+    /// Nodes start; they are asked once they have found Redis, or at once.
+    fn begin(&mut self) {
+        for node in 0..self.nodes.len() {
+            let wait = self.scene.streams.faults.below(300) * MS;
+            self.scene.after(wait, Task::Boot(node));
+        }
+        self.scene.after(SECOND, Task::ClockStep);
+        if self.scene.config.has_redis && !self.scene.config.begins_empty {
+            let until = self.scene.now + LIVENESS_NS;
+            let is_open =
+                |node: &Option<Node>| node.as_ref().is_some_and(|it| it.redis_status.is_open());
+            while !self.nodes.iter().all(is_open) {
+                assert!(self.step(until), "nodes do not find Redis");
+            }
         }
         for index in 0..self.clients.len() {
-            self.scene.after(0, What::Act(index));
+            self.scene.after(MS, Task::Act(index));
         }
-        while self.clients.iter().any(|client| client.acts_left > 0) {
+        if self.faults_left > 0 {
+            self.scene.after(500 * MS, Task::Fault);
+            self.scene.after(MS, Task::RedisSaves);
+        }
+    }
+
+    /// Faults and questions, until every client has done what it wanted.
+    fn live(&mut self) {
+        let is_patient = self.scene.config.patience_ms == 0;
+        let is_busy =
+            |client: &Client| client.acts_left > 0 || !is_patient && !client.waiting.is_empty();
+        while self.clients.iter().any(is_busy) {
             self.step(u64::MAX);
         }
     }
 
-    /// No more faults, no more requests: everything that was begun ends, and SQL gets it all.
+    /// No more faults, no more questions: everything that was begun ends, and SQL gets it all.
     fn settle(&mut self) {
-        self.scene.is_calm = true;
-        self.crashes.clear();
-        let until = self.scene.now + LIVENESS_NS;
-        if let Some(node) = &mut self.node {
-            node.writer.wake(&mut self.scene);
-        }
-        while self.step(until) {}
-        let node = self.node.as_ref().expect("a node that was started runs");
+        self.heal();
+        self.run_for(LIVENESS_NS);
         for (index, client) in self.clients.iter().enumerate() {
-            let waiting = client.waiting();
-            let is_open = client.line.is_some() && !client.ends_after;
+            let waiting = client.waiting.len();
+            let is_open = client.place.is_some() && !client.ends_after;
             assert!(!is_open || waiting == 0, "client {index} waits for {waiting} answers");
         }
-        assert!(node.are_lanes_empty(), "something lies in a lane");
-        assert!(node.writer.following.has_all(node.marks.written), "SQL lacks records");
-        assert!(!node.marks.is_refusing, "the journal takes no records");
+        for (index, node) in self.nodes.iter().enumerate() {
+            let node = node.as_ref().expect("a node that was started runs");
+            node.hold_drained();
+            assert!(!node.marks.is_refusing, "the journal of node {index} takes no records");
+        }
     }
 
-    /// What shards hold of their users is what SQL has.
+    /// Redis is used by every node, and has nothing that waits.
+    fn hold_healthy(&self) {
+        for (index, node) in self.nodes.iter().enumerate() {
+            let node = node.as_ref().expect("a node that was started runs");
+            assert!(node.redis_status.is_open(), "node {index} may not decide by Redis");
+            let keeper = node.keeper.as_ref().expect("there is a Redis");
+            let rebuild = keeper.machine.keeper().rebuild();
+            assert!(rebuild.is_none(), "node {index} sees a rebuild: {rebuild:?}");
+            let unmerged = node.redis_status.first_unmerged();
+            assert!(unmerged.is_none(), "node {index} has not merged {unmerged:?}");
+        }
+        let lists = self.pipes.redis.data.keys.keys().filter(|key| key.ends_with(b"}:q"));
+        assert_eq!(lists.count(), 0, "lists of Redis are not drained");
+    }
+
+    /// Every node is asked about every user: none is degraded.
+    fn probe(&mut self) {
+        let degraded = self.history.degraded;
+        for user in client::users(&self.scene.config) {
+            for node in 0..self.nodes.len() {
+                for placement in ["home", "solo", "local"] {
+                    self.connect_to(0, node);
+                    let target = format!("/v1/decide?user={user}&placement={placement}");
+                    self.send(0, decide(user.clone(), placement), &wire::bare("GET", &target));
+                    self.deliver_later(0);
+                    while !self.clients[0].waiting.is_empty() {
+                        self.step(u64::MAX);
+                    }
+                }
+            }
+        }
+        assert_eq!(self.history.degraded, degraded, "a healthy node answers degraded");
+        // A list that another node had drained meanwhile is given up for a while.
+        self.run_for(4 * SECOND);
+    }
+
+    /// What the shards of the only node hold of their users is what SQL has.
     fn hold_states(&mut self) {
-        let users = client::users(&self.scene);
+        let users = client::users(&self.scene.config);
+        let World { scene, nodes, .. } = self;
+        let node = nodes[0].as_mut().expect("a node that was started runs");
+        let shards = u16::try_from(node.shards.len()).expect("few shards");
         for (user, ticket) in users.iter().zip(0..) {
-            let node = self.node.as_mut().expect("a node that was started runs");
-            let shards = u16::try_from(node.shards.len()).expect("few shards");
             let home = UserKey::of(user.as_bytes()).home(shards).index();
-            let command = ControlRequest::ReadUser { user: user.as_str().into() };
-            node.command(home, Control { ticket, request: command }, &mut self.scene);
+            let request = ControlRequest::ReadUser { user: user.as_str().into() };
+            node.command(home, Control { ticket, request }, scene);
         }
         self.run_for(SECOND);
-        let node = self.node.as_mut().expect("a node that was started runs");
+        let node = self.nodes[0].as_mut().expect("a node that was started runs");
         let replies = std::mem::take(&mut node.replies);
         assert_eq!(replies.len(), users.len(), "a state for each user");
-        for (_, reply) in replies {
+        for reply in replies {
             let user = &users[usize::try_from(reply.ticket).expect("few users")];
             let ControlOutcome::State(state) = reply.outcome else { panic!("no state of {user}") };
             let mut stored = Vec::new();
-            user::encode(&node.reader.state(user), &mut stored);
+            let read = self.sql.read(&mut node.reader.reader, user);
+            user::encode(&read.expect("SQL answers"), &mut stored);
             assert_eq!(state, stored, "{user} differs between shard and SQL");
         }
     }
 
-    /// An orderly stop: every connection ends, every shard is quiet, the journal is synced.
+    /// An orderly stop of the only node: every connection ends, every shard is quiet, the journal
+    /// is synced.
     fn stop(&mut self) {
         for (step, ticket) in [(DrainStep::LameDuck, 1), (DrainStep::Finish, 2)] {
-            for index in 0..self.clients.len() {
-                self.end_client(index);
-            }
-            let node = self.node.as_mut().expect("a node that was started runs");
+            (0..self.clients.len()).for_each(|index| self.end_client(index));
+            let World { scene, nodes, .. } = self;
+            let node = nodes[0].as_mut().expect("a node that was started runs");
             for index in 0..node.shards.len() {
-                let command = ControlRequest::Drain(step);
-                node.command(index, Control { ticket, request: command }, &mut self.scene);
+                let request = ControlRequest::Drain(step);
+                node.command(index, Control { ticket, request }, scene);
             }
             self.run_for(LIVENESS_NS);
-            let node = self.node.as_mut().expect("a node that was started runs");
+            let node = self.nodes[0].as_mut().expect("a node that was started runs");
             let (replies, shards) = (std::mem::take(&mut node.replies), node.shards.len());
             assert_eq!(replies.len(), shards, "every shard does {step:?}");
         }
-        let node = self.node.as_mut().expect("a node that was started runs");
+        let node = self.nodes[0].as_mut().expect("a node that was started runs");
         node.journal.appender.stop();
         node.journal.wake(&mut self.scene);
         self.run_for(SECOND);
-        let node = self.node.take().expect("a node that was started runs");
+        let node = self.nodes[0].take().expect("a node that was started runs");
         assert!(node.journal.appender.is_finished(), "the journal does not come to its end");
-        assert!(node.are_lanes_empty() && node.writer.following.has_all(node.marks.written));
+        node.hold_drained();
     }
 
     fn run_for(&mut self, wait_ns: u64) {
@@ -185,126 +255,73 @@ impl World {
 
     /// The next thing that happens; false where nothing does before `until`.
     fn step(&mut self, until: u64) -> bool {
-        let Some(what) = self.scene.next(until) else { return false };
+        let Some(task) = self.scene.next(until) else { return false };
         self.steps += 1;
         assert!(self.steps < STEPS_MAX, "the run does not come to its end");
-        match what {
-            What::Boot => self.boot(),
-            What::ClockStep => self.step_clock(),
-            What::Act(index) => self.act(index),
-            What::Deliver(index) => self.deliver(index),
-            What::SendEnds(shard, number) => self.send_ends(shard, number),
-            what => self.step_node(what),
+        match task {
+            Task::Boot(node) => self.boot(node),
+            Task::ClockStep => self.step_clock(),
+            Task::Act(client) => self.act(client),
+            Task::GiveUp(client, question) => self.give_up(client, question),
+            Task::Fault => self.inject_fault(),
+            Task::RedisStarts if self.pipes.is_down => {
+                self.pipes.start(std::mem::take(&mut self.next_data));
+            }
+            Task::RedisStarts => {}
+            Task::SqlAnswers => self.sql.is_away = false,
+            Task::RedisSaves => self.save_redis(),
+            Task::RedisEvicts => self.evict(),
+            Task::EvictionEnds => self.pipes.redis.is_evicting = false,
+            Task::Connects(pipe) => self.pipes.connects(pipe, &mut self.scene),
+            Task::ReachRedis(pipe) => self.pipes.reach_redis(pipe, &mut self.scene),
+            Task::ReachNode(pipe) => self.pipes.reach_node(pipe, &mut self.scene),
+            Task::Deliver(node, client) => self.deliver(node, client),
+            Task::SendEnds(node, shard, line) => self.send_ends(node, shard, line),
+            task => self.step_node(task),
         }
-        let Some(node) = &mut self.node else { return true };
-        let is_poisoned = node.journal.appender.poison().is_some();
-        let has_opened = std::mem::take(&mut node.journal.has_opened);
-        if has_opened && self.scene.config.ends_at_openings && !self.scene.is_calm {
-            let crash = self.steps + self.scene.streams.crash.skewed(40);
-            if self.scene.streams.crash.one_in(2) && self.openings_left > 0 {
-                self.openings_left -= 1;
-                self.crashes.push(crash);
+        for (node, shard, arrival) in std::mem::take(&mut self.pipes.arrivals) {
+            if let Some(node) = &mut self.nodes[node] {
+                node.push(shard, FROM_REDIS, arrival, &mut self.scene);
             }
         }
-        // A node whose journal is closed for good is started again by whoever watches it.
-        let is_due = self.crashes.last().is_some_and(|crash| self.steps >= *crash);
-        if is_due || is_poisoned {
-            if is_due {
-                self.crashes.pop();
-            }
-            self.crash();
-        }
+        self.crash_where_due();
         true
     }
 
-    fn step_node(&mut self, what: What) {
-        let Some(node) = &mut self.node else { return };
-        let (scene, disk) = (&mut self.scene, &mut self.disk);
-        match what {
-            What::Turn(shard) => {
+    fn save_redis(&mut self) {
+        if self.scene.is_calm || !self.scene.config.has_losses() {
+            return;
+        }
+        if !self.pipes.is_down {
+            self.pipes.saved = self.pipes.redis.data.clone();
+        }
+        let wait = self.scene.streams.faults.skewed(3_000) * MS;
+        self.scene.after(wait, Task::RedisSaves);
+    }
+
+    fn step_node(&mut self, task: Task) {
+        let index = task.node().expect("what is left is of a node");
+        let World { scene, nodes, disks, pipes, sql, .. } = self;
+        let Some(node) = &mut nodes[index] else { return };
+        let disk = &mut disks[index];
+        match task {
+            Task::Turn(_, shard) => {
                 let effects = node.turn(shard, scene);
-                self.carry_out(shard, effects);
+                self.carry_out(index, shard, effects);
             }
-            What::Journal => node.journal_turn(disk, scene),
-            What::DiskEnds(id) => node.disk_ends(id, disk, scene),
-            What::Writer => {
-                node.writer_turn(disk, scene);
+            Task::Journal(_) => node.journal_turn(disk, scene),
+            Task::DiskEnds(_, id) => node.disk_ends(id, disk, scene),
+            Task::Writer(_) => {
+                node.writer_turn(disk, sql, scene);
                 if scene.config.loses_sql && scene.streams.sql.one_in(8) {
-                    self.keep_sql();
+                    sql.keep();
                 }
             }
-            What::ReaderOverlay => node.reader_overlay(disk, scene),
-            What::ReaderSql => node.reader_sql(disk, scene),
-            other => unreachable!("{other:?} is not of the node"),
-        }
-    }
-
-    fn boot(&mut self) {
-        let node = Node::boot(&mut self.scene, &self.disk, &self.directory, &self.parts);
-        self.node = Some(node);
-        if self.scene.config.loses_sql {
-            self.keep_sql();
-        }
-    }
-
-    /// The process ends, or the machine does.
-    fn crash(&mut self) {
-        let mut node = self.node.take().expect("only a running process ends");
-        let is_power = self.scene.config.loses_power && self.scene.streams.crash.one_in(2);
-        self.scene.note("crash", &[u64::from(is_power)], &[]);
-        self.cut_off(&mut node);
-        let Node { journal, writer, reader, .. } = node;
-        drop((writer, reader));
-        let draw = &mut self.scene.streams.crash;
-        self.disk.kill(journal.into_under_way(), draw);
-        if is_power {
-            self.disk.lose_power(draw);
-            if self.scene.config.ack == AckLevel::Written {
-                self.history.forgive();
-            }
-            if self.scene.config.loses_sql && self.scene.streams.crash.one_in(2) {
-                self.put_sql_back();
-            }
-        }
-        let wait = self.scene.streams.crash.skewed(2_000) * MS;
-        self.scene.after(wait, What::Boot);
-    }
-
-    /// SQL as of now, to which a loss of power may take it back.
-    fn keep_sql(&self) {
-        for end in ["", "-wal"] {
-            let from = self.directory.join(format!("{FILE_NAME}{end}"));
-            let to = self.directory.join(format!("kept{end}"));
-            std::fs::copy(from, to).expect("the directory takes a copy");
-        }
-    }
-
-    fn put_sql_back(&self) {
-        for end in ["", "-wal", "-shm"] {
-            let to = self.directory.join(format!("{FILE_NAME}{end}"));
-            // The last connection that closes takes the log with it.
-            let _ = std::fs::remove_file(&to);
-            if end != "-shm" {
-                let from = self.directory.join(format!("kept{end}"));
-                std::fs::copy(from, to).expect("the directory takes a copy");
-            }
-        }
-    }
-
-    fn step_clock(&mut self) {
-        let draw = &mut self.scene.streams.clock;
-        let largest = match self.scene.config.clock {
-            Clock::Steady => 1,
-            Clock::Seconds => 60_000,
-            Clock::Years => 10 * 365 * 86_400_000,
-        };
-        let by = i64::try_from(draw.skewed(largest)).expect("ten years fit");
-        let by = if draw.one_in(2) { by } else { -by };
-        let wait = draw.between(1, 5_000) * MS;
-        if !self.scene.is_calm {
-            self.scene.step_wall(by);
-            self.scene.note("wall clock", &[by.unsigned_abs()], &[]);
-            self.scene.after(wait, What::ClockStep);
+            Task::ReadJournal(_) => node.read_journal(disk, scene),
+            Task::ReadSql(_) => node.read_sql(disk, sql, scene),
+            Task::Keeper(_) => node.keeper_step(pipes, sql, scene),
+            Task::Lists(_) => node.drain_step(pipes, sql, scene),
+            other => unreachable!("{other:?} is not of a node's inside"),
         }
     }
 }

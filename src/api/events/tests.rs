@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::cors::Cors;
 use crate::fixture::{FixtureReply, NOW, keys, response, token_text};
+use crate::ignored::Ignored;
+use crate::verdict::{Verdict, write_accepted};
 
 /// The codes of a body's elements, or the refusal of the whole.
 fn codes(body: &str) -> Result<Vec<Option<EventCode>>, RequestRefusal> {
@@ -127,14 +129,14 @@ fn a_superseded_key_ends_by_the_time_it_is_given() {
 
 #[test]
 fn the_reply() {
-    let rejected = [
-        Rejection { index: 1, code: EventCode::TooLate },
-        Rejection { index: 4, code: EventCode::BadDecision },
-    ];
-    let cases = [
-        (Summary::default(), r#"{"accepted":0,"duplicate":0,"rejected":[]}"#),
+    let mut verdicts = vec![Verdict::Accepted; 98];
+    verdicts.insert(1, Verdict::TOO_LATE);
+    verdicts.insert(2, Verdict::Duplicate);
+    verdicts.insert(4, Verdict::Rejected(EventCode::BadDecision));
+    let cases: [(&[Verdict], &str); 2] = [
+        (&[], r#"{"accepted":0,"duplicate":0,"rejected":[]}"#),
         (
-            Summary { accepted: 98, duplicate: 1, rejected: &rejected },
+            &verdicts,
             concat!(
                 r#"{"accepted":98,"duplicate":1,"rejected":[{"index":1,"code":"too_late"},"#,
                 r#"{"index":4,"code":"bad_decision"}]}"#
@@ -144,11 +146,11 @@ fn the_reply() {
     let names: [&[&str]; 3] = [&[], &["actoin"], &["actoin", "time"]];
     let members = ["", r#","ignored":["actoin"]"#, r#","ignored":["actoin","time"]"#];
     let all = cases.iter().flat_map(|case| names.into_iter().zip(members).map(move |n| (case, n)));
-    for ((summary, want), (names, member)) in all {
+    for ((verdicts, want), (names, member)) in all {
         let mut out = Vec::new();
         let ignored = Ignored { names, count: 9 };
         let want = &format!("{}{member}}}", &want[..want.len() - 1]);
-        write_accepted(&mut out, &response(&Cors::default()), summary, &ignored, &Bump::new());
+        write_accepted(&mut out, &response(&Cors::default()), verdicts, &ignored, &Bump::new());
         let reply = FixtureReply::read(&out);
         assert_eq!((reply.status, reply.body.as_str()), (202, want.as_str()));
         assert_eq!(reply.field("content-type"), Some("application/json"));

@@ -3,10 +3,14 @@
 use nudged_config::Flag;
 use nudged_config::tree::TreeValue;
 
-use super::{
-    CheckArguments, ExplainArguments, ExportArguments, ImportArguments, MigrateArguments,
-    ServeArguments,
-};
+use super::{ExplainArguments, ServeArguments, SharedArguments};
+
+impl SharedArguments {
+    /// The flags that stand for settings.
+    pub fn flags(&self) -> Vec<Flag> {
+        flag("--data", "data", self.data.as_ref()).into_iter().collect()
+    }
+}
 
 impl ServeArguments {
     /// The flags that stand for settings, in the order of the help text.
@@ -22,7 +26,6 @@ impl ServeArguments {
             value: TreeValue::Boolean(false),
         });
         let flags = [
-            flag("--data", "data", self.data.as_ref()),
             flag("--popups", "popups", self.popups.as_ref()),
             listen,
             flag("--admin", "admin", self.admin.as_ref()),
@@ -39,24 +42,9 @@ impl ServeArguments {
 impl ExplainArguments {
     /// The flags that stand for settings.
     pub fn flags(&self) -> Vec<Flag> {
-        let admin = flag("--admin", "admin", self.admin.as_ref());
-        admin.into_iter().chain(of_data(self.data.as_ref())).collect()
+        flag("--admin", "admin", self.admin.as_ref()).into_iter().collect()
     }
 }
-
-/// The flags of a command that has no other one that stands for a setting.
-macro_rules! flags_of_data {
-    ($($arguments:ident)*) => {$(
-        impl $arguments {
-            /// The flags that stand for settings.
-            pub fn flags(&self) -> Vec<Flag> {
-                of_data(self.data.as_ref())
-            }
-        }
-    )*};
-}
-
-flags_of_data! { CheckArguments ExportArguments ImportArguments MigrateArguments }
 
 fn flag(name: &'static str, key: &'static str, value: Option<&String>) -> Option<Flag> {
     Some(Flag { name, key, value: loose(value?) })
@@ -64,8 +52,4 @@ fn flag(name: &'static str, key: &'static str, value: Option<&String>) -> Option
 
 fn loose(text: &str) -> TreeValue {
     TreeValue::Loose(text.into())
-}
-
-fn of_data(data: Option<&String>) -> Vec<Flag> {
-    flag("--data", "data", data).into_iter().collect()
 }

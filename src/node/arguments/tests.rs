@@ -4,15 +4,25 @@
 use super::*;
 use nudged_config::{AdminAddress, Config, Count, load, variable_of};
 
-fn read(line: &str) -> Result<Subcommand, clap::Error> {
+fn read(line: &str) -> Result<CommandLine, clap::Error> {
     parse(line.split_whitespace())
 }
 
-fn served(line: &str) -> ServeArguments {
+fn command(line: &str) -> Subcommand {
+    read(line).unwrap().command
+}
+
+fn served(line: &str) -> (SharedArguments, ServeArguments) {
     match read(line).unwrap() {
-        Subcommand::Serve(arguments) => arguments,
+        CommandLine { shared, command: Subcommand::Serve(arguments) } => (shared, arguments),
         other => panic!("{other:?}"),
     }
+}
+
+/// All flags of `serve` that stand for settings.
+fn flags(line: &str) -> Vec<nudged_config::Flag> {
+    let (shared, serve) = served(line);
+    [shared.flags(), serve.flags()].concat()
 }
 
 #[test]
@@ -23,10 +33,10 @@ fn serve_is_what_is_done_without_a_subcommand() {
                 --busy-poll 50 --accept-clock --salvage";
     let bare = served(&format!("nudged {line}"));
     assert_eq!(bare, served(&format!("nudged serve {line}")));
-    assert_eq!(served("nudged"), ServeArguments::default());
-    assert!(bare.accept_clock && bare.salvage);
-    assert_eq!(bare.config, Some(PathBuf::from("c.toml")));
-    let config = load(None, &[], &bare.flags()).unwrap().config;
+    assert_eq!(served("nudged"), Default::default());
+    assert!(bare.1.accept_clock && bare.1.salvage);
+    assert_eq!(bare.0.config, Some(PathBuf::from("c.toml")));
+    let config = load(None, &[], &flags(&format!("nudged {line}"))).unwrap().config;
     assert_eq!(config.listen.len(), 2);
     assert_eq!(config.admin, AdminAddress::Unix(PathBuf::from("/a")));
     assert_eq!(config.shards, Count::Exactly(2));
@@ -39,7 +49,7 @@ fn serve_is_what_is_done_without_a_subcommand() {
 
 #[test]
 fn a_wrong_value_of_a_flag_is_an_error_of_the_configuration() {
-    let flags = served("nudged --shards 0 --listen x --busy-poll x").flags();
+    let flags = flags("nudged --shards 0 --listen x --busy-poll x");
     let said = load(None, &[], &flags).unwrap_err().to_string();
     assert_eq!(said.lines().count(), 3, "{said}");
     assert!(said.contains("--shards: shards: expected \"auto\" or a whole number"), "{said}");
@@ -69,11 +79,11 @@ fn usage_errors_exit_2_and_help_exits_0() {
 fn the_other_commands_take_their_arguments() {
     let popups = vec!["a".into(), "b".into()];
     let check = CheckArguments { popups, ..CheckArguments::default() };
-    assert_eq!(read("nudged check a b").unwrap(), Subcommand::Check(check));
+    assert_eq!(command("nudged check a b"), Subcommand::Check(check));
     let vectors = VectorsArguments { files: vec!["v.json".into()] };
-    assert_eq!(read("nudged vectors v.json").unwrap(), Subcommand::Vectors(vectors));
+    assert_eq!(command("nudged vectors v.json"), Subcommand::Vectors(vectors));
     let line = "nudged explain --user u --placement p --at T --admin 127.0.0.1:9 --attr a=b=c";
-    let Subcommand::Explain(explain) = read(line).unwrap() else { panic!("not explain") };
+    let Subcommand::Explain(explain) = command(line) else { panic!("not explain") };
     assert_eq!((explain.user.as_str(), explain.placement.as_str()), ("u", "p"));
     assert_eq!(explain.flags()[0].key, "admin");
     let query = [("user", "u"), ("placement", "p"), ("at", "T"), ("attr.a", "b=c")];
@@ -97,18 +107,14 @@ fn config_and_data_stand_before_a_command_or_behind_it() {
     for command in commands {
         let before = format!("nudged --config c.toml --data d {command}");
         let behind = format!("nudged {command} --data d --config c.toml");
-        let mut before = read(&before).unwrap();
+        let before = read(&before).unwrap();
         assert_eq!(before, read(&behind).unwrap());
-        if let Some((config, data)) = before.shared() {
-            assert_eq!(*config, Some(PathBuf::from("c.toml")), "{command}");
-            assert_eq!(data.as_deref(), Some("d"), "{command}");
-        }
+        assert_eq!(before.shared.config, Some(PathBuf::from("c.toml")), "{command}");
+        assert_eq!(before.shared.data.as_deref(), Some("d"), "{command}");
     }
-    let Subcommand::Check(check) = read("nudged check --data d --json").unwrap() else {
-        panic!("not check")
-    };
-    assert!(check.json);
-    let config = load(None, &[], &check.flags()).unwrap().config;
+    let check = read("nudged check --data d --json").unwrap();
+    assert!(matches!(check.command, Subcommand::Check(CheckArguments { json: true, .. })));
+    let config = load(None, &[], &check.shared.flags()).unwrap().config;
     assert_eq!(config.data, PathBuf::from("d"));
 }
 
@@ -130,11 +136,10 @@ fn a_flag_in_a_wrong_place_and_a_misspelt_one_are_told_what_mends_them() {
 fn help_has_defaults_variables_and_an_example_each() {
     let mut root = Arguments::command();
     root.build();
-    let flags = served(
+    let flags = flags(
         "nudged --data d --popups p --listen a --admin a --shards 1 --cpus 1 --writer-cpu 1 \
          --no-pin --busy-poll 1",
-    )
-    .flags();
+    );
     let serve = root.find_subcommand("serve").unwrap();
     for flag in flags {
         let argument = serve

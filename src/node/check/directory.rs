@@ -72,7 +72,7 @@ fn check_parent(look: &mut HostCheck<'_>, path: &Path) {
 ///
 /// # Errors
 /// Where it is none, or this user or its volume takes no files.
-pub(super) fn is_writable(directory: &Path) -> io::Result<()> {
+fn is_writable(directory: &Path) -> io::Result<()> {
     if !fs::metadata(directory)?.is_dir() {
         return Err(io::ErrorKind::NotADirectory.into());
     }

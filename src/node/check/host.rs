@@ -5,11 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::UnixStream;
-use std::path::Path;
-
-use rustix::io::Errno;
+use std::os::unix::fs::PermissionsExt as _;
 
 use super::directory;
 use super::report::{CheckReport, Finding, Severity};
@@ -20,11 +16,6 @@ use nudged_config::{AckMode, AdminAddress, Config, Examined, QueueMode};
 use nudged_runtime::shard::listener;
 use nudged_runtime::topology::Topology;
 use nudged_store::mysql;
-
-/// A unix socket is bound under a name of this many more bytes, and then renamed.
-const SOCKET_SUFFIX_BYTES: usize = 4;
-/// Bytes of a unix socket's path, the last of them 0.
-const SOCKET_PATH_BYTES_MAX: usize = 108;
 
 /// What is looked at, and where it is told.
 pub(super) struct HostCheck<'a> {
@@ -160,14 +151,14 @@ fn check_listeners(look: &mut HostCheck<'_>) {
         AdminAddress::Tcp(address) if is_admin_right => {
             addresses.push(("admin".to_owned(), *address));
         }
-        AdminAddress::Unix(path) if is_admin_right => check_socket(look, path),
+        AdminAddress::Unix(_) if is_admin_right => check_socket(look),
         _ => {}
     }
     check_dual_stack(look, &addresses);
     for (key, address) in addresses.iter().filter(|(_, address)| address.port() != 0) {
         match listener::probe(*address) {
             Ok(()) => {}
-            Err(error) if error.source.raw_os_error() == Some(Errno::ADDRINUSE.raw_os_error()) => {
+            Err(error) if error.source.kind() == io::ErrorKind::AddrInUse => {
                 let said = format!("{address} is in use: a second node would not start there");
                 look.warn(key, "address_in_use", said);
             }
@@ -195,33 +186,14 @@ fn check_dual_stack(look: &mut HostCheck<'_>, addresses: &[(String, SocketAddr)]
     }
 }
 
-fn check_socket(look: &mut HostCheck<'_>, path: &Path) {
-    if path.as_os_str().len() + SOCKET_SUFFIX_BYTES >= SOCKET_PATH_BYTES_MAX {
-        let most = SOCKET_PATH_BYTES_MAX - SOCKET_SUFFIX_BYTES - 1;
-        let message = format!("the path of a unix socket can have {most} bytes at most");
-        return look.error("admin", "address_unusable", message);
-    }
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    if let Err(error) = directory::is_writable(parent) {
-        let message = format!("{}: {error}", parent.display());
-        return look.error("admin", "address_unusable", message);
-    }
-    match std::fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Ok(found) if found.file_type().is_socket() => {
-            if UnixStream::connect(path).is_ok() {
-                let message = "the socket is in use: a second node would not start there";
-                look.warn("admin", "address_in_use", message.to_owned());
-            }
+fn check_socket(look: &mut HostCheck<'_>) {
+    match nudged_admin::probe(look.config()) {
+        Ok(()) => {}
+        Err(error) if error.source.kind() == io::ErrorKind::AddrInUse => {
+            let message = "the socket is in use: a second node would not start there";
+            look.warn("admin", "address_in_use", message.to_owned());
         }
-        Ok(_) => {
-            let message = format!("{} exists and is not a socket", path.display());
-            look.error("admin", "address_unusable", message);
-        }
-        Err(error) => {
-            let message = format!("{}: {error}", path.display());
-            look.error("admin", "address_unusable", message);
-        }
+        Err(error) => look.error("admin", "address_unusable", error.to_string()),
     }
 }
 

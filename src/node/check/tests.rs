@@ -139,7 +139,8 @@ impl Bench {
         }
         whole.push_str(text);
         let config = Some(self.write("nudged.toml", &whole, 0o600));
-        run_with_config(&CheckArguments { config, ..CheckArguments::default() })
+        let shared = SharedArguments { config, ..SharedArguments::default() };
+        run_with_config(&shared, &CheckArguments::default())
     }
 }
 

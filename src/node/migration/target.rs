@@ -265,8 +265,7 @@ fn lock_own(config: &Config, from: &Path) -> Result<Option<JournalDirectory>, Fa
         return Ok(None);
     }
     let locked = JournalDirectory::open(&journal);
-    locked.map(Some).map_err(|error| Failure::Directory {
-        path: config.data.clone(),
-        problem: format!("{error}: stop the nodes of mysql.url first"),
+    locked.map(Some).map_err(|error| {
+        Failure::directory(&config.data)(format!("{error}: stop the nodes of mysql.url first"))
     })
 }

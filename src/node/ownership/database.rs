@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::{StoreMark, mark, unusable, users_of, write};
+use super::{StoreMark, mark, users_of, write};
 use crate::node::failure::Failure;
 use crate::node::migration::target::set_name;
 use nudged_base::ids::Sequence;
@@ -63,15 +63,12 @@ pub fn check(
     };
     let users = users(path, disk, &found);
     let recorded = recorded.map_or("another database".to_owned(), str::to_owned);
-    Err(unusable(
-        path,
-        format!(
-            "its {users} users are in {recorded}, but mysql.url names {own}, which {said}: users \
+    Err(Failure::directory(path)(format!(
+        "its {users} users are in {recorded}, but mysql.url names {own}, which {said}: users \
              would be shown popups again. Set mysql.url to {recorded}, or choose another data \
              directory; to move users between databases, run `nudged export --config FILE users` \
              with the configuration of the one and `nudged import` with that of the other"
-        ),
-    ))
+    )))
 }
 
 /// Whether a database may be another one than has the directory's users: it has some.
@@ -79,7 +76,7 @@ pub fn check(
 /// # Errors
 /// Where the directory can't be read.
 pub fn is_doubtful(config: &Config, disk: &impl DiskRead) -> Result<bool, Failure> {
-    let refused = |error: recovery::RecoverError| unusable(&config.data, error.to_string());
+    let refused = Failure::directory(&config.data);
     Ok(match mark(&config.data)? {
         StoreMark::None => false,
         StoreMark::Mysql(_) => recovery::set_of(disk).map_err(refused)?.is_some(),
@@ -120,7 +117,7 @@ fn is_known(
     (mark, sql): (&StoreMark, &mut Store),
     is_elsewhere: bool,
 ) -> Result<Option<bool>, Failure> {
-    let refused = |error: recovery::RecoverError| unusable(path, error.to_string());
+    let refused = Failure::directory(path);
     let id = match mark {
         StoreMark::Moved(moved) => moved.id.clone(),
         _ => None,
@@ -136,7 +133,7 @@ fn is_known(
     }
     // A journal that was begun while MySQL was away is unknown there and complete here. Once its
     // beginning is gone, some database has it.
-    let is_whole = recovery::retired(disk).map_err(refused)? == Sequence(0);
+    let is_whole = recovery::retired(disk).map_err(Failure::directory(path))? == Sequence(0);
     Ok(Some(!is_moved && is_whole && !is_elsewhere))
 }
 

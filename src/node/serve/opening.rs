@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use crate::node::arguments::ServeArguments;
+use crate::node::arguments::{ServeArguments, SharedArguments};
 use crate::node::failure::Failure;
 use crate::node::preflight::redis::{self as redis_preflight, RedisPreflight};
+use crate::node::preflight::sql::SqlPreflight;
 use crate::node::redis::RedisWay;
 use crate::node::storage::Storage;
 use crate::node::{settings, shared_keys};
@@ -42,25 +43,29 @@ pub(super) fn open_shared(
     };
     // One that can't be asked is not waited for once more.
     client = client.filter(|_| redis_found == RedisPreflight::Usable);
-    let sql = (&mut storage.store, storage.is_sql_there);
+    let sql = (&mut storage.store, storage.sql == SqlPreflight::Usable);
     let keys = shared_keys::load(&config.data, sql, client.as_mut(), clocks::wall(), log)?;
     Ok((redis, keys, redis_found))
 }
 
+/// Reads the settings anew, as the start did.
+pub(super) fn config_reader(shared: &SharedArguments, arguments: &ServeArguments) -> ReadConfig {
+    let (shared, flags) = (shared.clone(), arguments.flags());
+    let refused =
+        |failure: Failure| ConfigRefused(failure.to_string().lines().map(str::to_owned).collect());
+    Box::new(move || match settings::load(&shared, &flags) {
+        Ok(loaded) => Ok(loaded.config),
+        Err(failure) => Err(refused(failure)),
+    })
+}
+
 /// Reads the popups, and knows how to read everything again.
 pub(super) fn load_publisher(
-    (config, arguments): (&Config, &ServeArguments),
+    (config, read_config): (&Config, ReadConfig),
     is_sql_there: bool,
     mesh: &Arc<Mesh>,
     log: &Log,
 ) -> Result<Arc<Publisher>, Failure> {
-    let (file, flags) = (arguments.config.clone(), arguments.flags());
-    let read_config: ReadConfig = Box::new(move || match settings::load(file.as_deref(), &flags) {
-        Ok(loaded) => Ok(loaded.config),
-        Err(failure) => {
-            Err(ConfigRefused(failure.to_string().lines().map(str::to_owned).collect()))
-        }
-    });
     let publisher = Publisher::load(PublisherSetup {
         store: Store::of(config)?,
         is_store_there: is_sql_there,

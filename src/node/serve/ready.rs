@@ -37,8 +37,7 @@ pub(super) fn await_journal(
     let is_synced = || ack == AckMode::Written || journal.gauges().synced >= journal.written();
     loop {
         if let Some(lack) = journal.lack() {
-            let path = data.to_path_buf();
-            return Err(Failure::Directory { path, problem: lack.to_string() });
+            return Err(Failure::directory(data)(lack));
         }
         if (journal.is_accepting() || journal.gauges().is_at_budget) && is_synced() {
             return Ok(());

@@ -13,7 +13,7 @@ use crate::node::redis::{RedisWay, arbiter_of};
 use crate::node::redis_threads::{RedisThreads, RedisThreadsSetup};
 use crate::node::storage::{self, Storage};
 use crate::node::{ownership, unmerged};
-use nudged_admin::{AdminHandle, AdminSetup};
+use nudged_admin::{AdminContext, AdminHandle};
 use nudged_api::token::Keys;
 use nudged_base::clock::NodeClock;
 use nudged_base::ids::{Sequence, ShardId};
@@ -106,10 +106,7 @@ impl Threads<'_> {
     }
 
     /// Starts the dedicated core: journal, writer and reader.
-    pub(in crate::node::serve) fn start_storage(
-        &self,
-        storage: Storage,
-    ) -> Result<StorageThreads, Failure> {
+    pub(super) fn start_storage(&self, storage: Storage) -> Result<StorageThreads, Failure> {
         let thread = Failure::system("start a storage thread");
         let waker = Waker::new().map_err(|error| thread(error.into()))?;
         let waker = Arc::new(waker);
@@ -189,7 +186,7 @@ impl Threads<'_> {
     }
 
     /// Starts what a node with Redis has beside.
-    pub(in crate::node::serve) fn start_redis_threads(
+    pub(super) fn start_redis_threads(
         &self,
         redis: Option<&RedisWay>,
         set: SetId,
@@ -211,7 +208,7 @@ impl Threads<'_> {
     }
 
     /// Starts what operators ask, and what brings on what they change.
-    pub(in crate::node::serve) fn start_admin(
+    pub(super) fn start_admin(
         &self,
         parts: &ShardParts<'_>,
         connections_max: u32,
@@ -220,23 +217,23 @@ impl Threads<'_> {
     ) -> Result<(AdminHandle, Publishing), Failure> {
         let publishing = Publishing::start(parts.publisher, figures, self.log)
             .map_err(|error| Failure::Configuration(error.to_string()))?;
-        let admin = nudged_admin::start(AdminSetup {
+        let context = AdminContext {
             topology: self.topology.clone(),
             connections_max,
-            clock: parts.clock,
             mesh: Arc::clone(self.mesh),
             counters: parts.counters.to_vec(),
             publisher: Arc::clone(parts.publisher),
-            reader: StoreReader::of(self.config)?,
             figures: Arc::clone(figures),
             redis: redis_threads.map(|redis_threads| redis_threads.figures.clone()),
             log: self.log.clone(),
-        });
-        let admin = admin.map_err(|error| Failure::Configuration(error.to_string()))?;
+        };
+        let reader = StoreReader::of(self.config)?;
+        let admin = nudged_admin::start(context, parts.clock, reader)
+            .map_err(|error| Failure::Configuration(error.to_string()))?;
         Ok((admin, publishing))
     }
 
-    pub(in crate::node::serve) fn start_shards(
+    pub(super) fn start_shards(
         &self,
         parts: &ShardParts<'_>,
         sockets: Sockets,

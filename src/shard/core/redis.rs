@@ -3,57 +3,46 @@
 
 use std::collections::VecDeque;
 
-use super::{Arbitration, Attempt, Core, RedisUsers, Users, Waiter};
-use crate::seam::{Effect, Input, Outbox, RedisStatusView};
-use crate::users::redis::Arbiter;
+use super::Core;
+use crate::seam::{Input, Outbox, RedisStatusView};
+use crate::users::Arbitration;
+use crate::users::in_flight::{Resumed, StateAccess, Waiter};
+use crate::users::redis::RedisUsers;
 use crate::users::redis::merging::MergeProgress;
-use crate::users::redis::replies::Resumed;
 use nudged_base::clock::Now;
-use nudged_redis::link::{BreakerState, LinkRequest};
+use nudged_redis::link::BreakerState;
 use nudged_redis::refusal::RedisRefusal;
 
 impl Core {
     /// Whether an input is of the link's connection; acts upon it then.
     pub(super) fn on_link(&mut self, now: Now, input: &mut Input<'_>) -> bool {
-        let Arbitration::Redis(arbiter) = &mut self.arbitration else { return false };
-        let own = arbiter.connection();
-        match input {
-            Input::Connected { connection } if *connection == own => arbiter.on_connected(now.mono),
-            Input::Bytes { connection, bytes } if *connection == own => {
-                arbiter.on_bytes(now.mono, bytes);
-            }
-            Input::PeerClosed { connection } | Input::Broken { connection }
-                if *connection == own =>
-            {
-                arbiter.on_broken(now.mono);
-            }
-            Input::Sent { connection, buffer, sent } if *connection == own => {
-                arbiter.on_sent(now.mono, std::mem::take(buffer), *sent);
-            }
-            _ => return false,
+        match &mut self.arbitration {
+            Arbitration::Own(_) => false,
+            Arbitration::Redis(arbiter) => arbiter.connection.on_input(now.mono, input),
         }
-        true
     }
 
     /// Acts upon all that became known of Redis.
     pub(super) fn follow_redis(&mut self, now: Now) {
-        while let Core { view, users, arbitration: Arbitration::Redis(arbiter), .. } = self {
-            let Some(event) = arbiter.next_event() else { break };
-            if let Some(resumed) = (RedisUsers { users, arbiter }).on_link_event(now, view, event) {
+        while let Core { view, users, arbitration: Arbitration::Redis(arbiter), scratch, .. } = self
+        {
+            let Some(event) = arbiter.connection.link.next_event() else { break };
+            let mut redis = RedisUsers { users, arbiter, scratch };
+            if let Some(resumed) = redis.on_link_event(now, view, event) {
                 self.run_again(now, resumed);
             }
         }
-        if let Some((users, arbiter)) = self.by_redis() {
-            arbiter.pump(now.mono);
-            arbiter.reports(&mut users.effects);
+        if let Some(RedisUsers { users, arbiter, .. }) = self.by_redis() {
+            arbiter.pump(now.mono, &mut users.effects);
         }
     }
 
-    /// The users and the arbiter, where that is Redis.
-    fn by_redis(&mut self) -> Option<(&mut Users, &mut Arbiter)> {
-        match &mut self.arbitration {
+    /// The users, where Redis is their arbiter.
+    fn by_redis(&mut self) -> Option<RedisUsers<'_>> {
+        let Core { users, arbitration, scratch, .. } = self;
+        match arbitration {
             Arbitration::Own(_) => None,
-            Arbitration::Redis(arbiter) => Some((&mut self.users, arbiter)),
+            Arbitration::Redis(arbiter) => Some(RedisUsers { users, arbiter, scratch }),
         }
     }
 
@@ -64,65 +53,68 @@ impl Core {
         }
         self.follow_redis(now);
         self.deliver(now, outbox);
-        if let Some((users, arbiter)) = self.by_redis() {
+        if let Some(mut redis) = self.by_redis() {
             // Before the turn's records: SQL must not see one before what it may pass.
-            RedisUsers { users, arbiter }.merge_unasked(now);
-            outbox.effects.append(&mut users.effects);
-            arbiter.flush(outbox);
+            redis.merge_unasked(now);
+            outbox.effects.append(&mut redis.users.effects);
+            redis.arbiter.connection.flush(outbox);
         }
     }
 
     /// Runs the requests of a user in their order. Where one of them begins a command, the others
     /// wait behind it.
     pub(super) fn run_again(&mut self, now: Now, resumed: Resumed) {
-        let Resumed { user, mut waiters, has_state, attempt } = resumed;
-        let has_state = has_state && self.merge_first(now, &user, &mut waiters, attempt);
+        let Resumed { user, mut waiters, access } = resumed;
+        let access = self.merge_first(now, (&user, access), &mut waiters);
         while let Some(waiter) = waiters.pop_front() {
-            self.resume_in(now, waiter, (has_state, attempt));
-            if let Some((_, arbiter)) = self.by_redis()
-                && has_state
+            self.resume(now, waiter, access);
+            if let Some(redis) = self.by_redis()
+                && access != StateAccess::Missing
             {
-                arbiter.wait_behind(&user, &mut waiters);
+                redis.arbiter.in_flight.wait_behind(&user, &mut waiters);
             }
         }
-        if let Some((_, arbiter)) = self.by_redis() {
-            arbiter.rest(user, waiters);
+        if let Some(redis) = self.by_redis() {
+            redis.arbiter.in_flight.rest(user, waiters);
         }
     }
 
     /// What was accepted without Redis becomes part of a fresh state first; who waits for the user
-    /// waits for that too. Whether there is a state to run upon.
+    /// waits for that too. Upon what the others run.
     fn merge_first(
         &mut self,
         now: Now,
-        user: &str,
+        (user, access): (&str, StateAccess),
         waiters: &mut VecDeque<Waiter>,
-        attempt: Attempt,
-    ) -> bool {
-        let Core { view, users, arbitration: Arbitration::Redis(arbiter), .. } = self else {
-            return true;
+    ) -> StateAccess {
+        let Core { view, users, arbitration: Arbitration::Redis(arbiter), scratch, .. } = self
+        else {
+            return access;
         };
-        if !attempt.is_fresh {
-            return true;
+        if access != StateAccess::Fresh {
+            return access;
         }
-        let merge = RedisUsers { users, arbiter }.merge(&view.snapshot, now, user);
-        if merge == MergeProgress::UnderWay {
-            arbiter.wait_behind(user, waiters);
+        match (RedisUsers { users, arbiter, scratch }).merge(&view.snapshot, now, user) {
+            MergeProgress::Nothing => access,
+            MergeProgress::UnderWay => {
+                arbiter.in_flight.wait_behind(user, waiters);
+                access
+            }
+            MergeProgress::Failed => StateAccess::Missing,
         }
-        merge != MergeProgress::Failed
     }
 
     /// Requests whose time is up are answered degraded.
     pub(super) fn expire_redis(&mut self, now: Now) {
-        let Some((_, arbiter)) = self.by_redis() else { return };
+        let Some(redis) = self.by_redis() else { return };
         let mut late: Vec<Waiter> = Vec::new();
-        arbiter.expire(now.mono, &mut late);
+        redis.arbiter.expire(now.mono, &mut late);
         for waiter in late {
             self.users.counters.redis_failures.of("deadline").add(1);
-            self.resume(now, waiter, false);
+            self.resume(now, waiter, StateAccess::Missing);
         }
-        while let Some((users, arbiter)) = self.by_redis()
-            && let Some(resumed) = (RedisUsers { users, arbiter }).give_up_pursued(now.mono)
+        while let Some(resumed) =
+            self.by_redis().and_then(|mut redis| redis.give_up_pursued(now.mono))
         {
             self.run_again(now, resumed);
         }
@@ -131,7 +123,7 @@ impl Core {
     /// Tells how the link fares.
     pub(super) fn count_link(&self) {
         let Arbitration::Redis(arbiter) = &self.arbitration else { return };
-        let (figures, counters) = (arbiter.figures(), &self.users.counters);
+        let (figures, counters) = (arbiter.connection.link.figures(), &self.users.counters);
         counters.redis_link_commands.set(figures.commands);
         counters.redis_link_replies.set(figures.replies);
         counters.redis_link_expired.set(figures.expired);
@@ -153,30 +145,14 @@ impl Core {
             BreakerState::Probing => 2,
         });
         counters.redis_in_flight.set(figures.in_flight);
-        counters.redis_pursued.set(arbiter.pursued() as u64);
+        counters.redis_pursued.set(arbiter.pursuits.len() as u64);
     }
 
     /// What the keeper lets the shards do.
     pub(super) fn on_redis_status(&mut self, redis_status: RedisStatusView) {
         self.view.ready = redis_status.takes_traffic && !self.view.closing;
-        if let Some((_, arbiter)) = self.by_redis() {
-            arbiter.on_redis_status(redis_status);
-        }
-    }
-}
-
-impl Arbiter {
-    /// Carries the link's wishes and bytes to the driver; one send is under way at a time.
-    fn flush(&mut self, outbox: &mut Outbox) {
-        let connection = self.connection();
-        while let Some(wish) = self.next_wish() {
-            outbox.push(match wish {
-                LinkRequest::Connect => Effect::Connect { connection },
-                LinkRequest::Close => Effect::Close { connection, reset: true },
-            });
-        }
-        if let Some(buffer) = self.next_output() {
-            outbox.push(Effect::Send { connection, buffer });
+        if let Some(redis) = self.by_redis() {
+            redis.arbiter.redis_status = redis_status;
         }
     }
 }

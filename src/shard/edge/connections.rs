@@ -85,13 +85,6 @@ pub struct ShardTurn<'t> {
     pub outbox: &'t mut Outbox,
 }
 
-impl ShardTurn<'_> {
-    /// What requests of a listener are told before they are whole.
-    fn early<'e>(&'e self, listener: u16, counters: &'e ShardCounters) -> ShardEarlyAnswers<'e> {
-        ShardEarlyAnswers { view: self.view, now: self.now, listener, counters }
-    }
-}
-
 /// The connections of one shard.
 #[derive(Debug)]
 pub struct Connections {
@@ -200,8 +193,7 @@ impl Connections {
         S: FnMut(&Request<'_>, Arrived, &mut Vec<u8>) -> Served,
     {
         let is_sparing = self.is_beyond_bound();
-        let Connections { entries, pool, counters, .. } = self;
-        let entry = &mut entries[number as usize];
+        let entry = &mut self.entries[number as usize];
         if !entry.is_open {
             return;
         }
@@ -209,15 +201,32 @@ impl Connections {
             return self.answer_refused(turn, number, bytes);
         }
         entry.http.spare(is_sparing);
-        let early = turn.early(entry.listener, counters);
         let arrived = entry.arrived(number);
         let was_refused = entry.http.refusal().is_some();
-        let mut handler = |request: &Request<'_>, slot, out: &mut Vec<u8>| {
-            handle(request, arrived(slot), out, &mut serve)
-        };
-        entry.http.receive(bytes, &mut http_turn(&early, pool), &mut handler);
-        self.is_tls_seen |= !was_refused && entry.http.is_tls();
+        let is_tls = self.with_http(turn, number, |http, turn| {
+            http.receive(bytes, turn, &mut |request: &Request<'_>, slot, out: &mut Vec<u8>| {
+                answer_of(serve(request, arrived(slot), out))
+            });
+            http.is_tls()
+        });
+        self.is_tls_seen |= !was_refused && is_tls;
         self.mark(number);
+    }
+
+    /// Has a connection act with what it takes from the turn.
+    fn with_http<R>(
+        &mut self,
+        turn: &ShardTurn<'_>,
+        number: u32,
+        act: impl FnOnce(&mut Connection, &mut connection::ConnectionTurn<'_>) -> R,
+    ) -> R {
+        let Connections { entries, pool, counters, .. } = self;
+        let entry = &mut entries[number as usize];
+        let ShardTurn { view, now, .. } = *turn;
+        let early = &ShardEarlyAnswers { view, now, listener: entry.listener, counters };
+        let (date, timeouts) = (view.date.as_str(), &view.timeouts);
+        let mut turn = connection::ConnectionTurn { now: now.mono, date, timeouts, pool, early };
+        act(&mut entry.http, &mut turn)
     }
 
     /// A request that was to be answered later has its answer, which `write` appends. Gives whether
@@ -229,16 +238,17 @@ impl Connections {
         write: impl FnOnce(&mut Vec<u8>, &ResponseFlags<'_>),
     ) -> bool {
         let is_sparing = self.is_beyond_bound();
-        let Connections { entries, pool, counters, .. } = self;
-        let entry = &mut entries[to.connection as usize];
+        let entry = &mut self.entries[to.connection as usize];
         if !entry.is_open || entry.generation != to.generation {
             return false;
         }
         entry.http.spare(is_sparing);
-        let early = turn.early(entry.listener, counters);
-        entry.http.answer(to.slot, &mut http_turn(&early, pool), write);
+        let answer_bytes = self.with_http(turn, to.connection, |http, turn| {
+            http.answer(to.slot, turn, write);
+            http.answer_bytes()
+        });
         // An average of averages: the latest counts a little, and no connection more than others.
-        self.answer_bytes = self.answer_bytes.midpoint(entry.http.answer_bytes());
+        self.answer_bytes = self.answer_bytes.midpoint(answer_bytes);
         true
     }
 
@@ -247,14 +257,12 @@ impl Connections {
     where
         S: FnMut(&Request<'_>, Arrived, &mut Vec<u8>) -> Served,
     {
-        let Connections { entries, pool, counters, .. } = self;
-        let entry = &mut entries[number as usize];
-        let arrived = entry.arrived(number);
-        let mut handler = |request: &Request<'_>, slot, out: &mut Vec<u8>| {
-            handle(request, arrived(slot), out, &mut serve)
-        };
-        let early = turn.early(entry.listener, counters);
-        entry.http.resume(&mut http_turn(&early, pool), &mut handler);
+        let arrived = self.entries[number as usize].arrived(number);
+        self.with_http(turn, number, |http, turn| {
+            http.resume(turn, &mut |request: &Request<'_>, slot, out: &mut Vec<u8>| {
+                answer_of(serve(request, arrived(slot), out))
+            });
+        });
         self.mark(number);
     }
 
@@ -268,10 +276,9 @@ impl Connections {
         sent: Option<usize>,
     ) -> bool {
         let is_sparing = self.is_beyond_bound();
-        let Connections { entries, pool, counters, .. } = self;
-        let entry = &mut entries[number as usize];
+        let entry = &mut self.entries[number as usize];
         if !entry.is_open || entry.is_refused {
-            pool.give(buffer);
+            self.pool.give(buffer);
             if entry.is_open {
                 turn.outbox.push(Effect::ShutDown { connection: number });
             }
@@ -279,23 +286,20 @@ impl Connections {
         }
         (entry.untaken, entry.sending_spare) = (u32::MAX, 0);
         entry.http.spare(is_sparing);
-        let early = turn.early(entry.listener, counters);
-        entry.http.sent(buffer, sent.ok_or(SendFailed), &mut http_turn(&early, pool));
+        self.with_http(turn, number, |http, turn| http.sent(buffer, sent.ok_or(SendFailed), turn));
         true
     }
 
     /// The peer has ended its direction.
     pub fn peer_closed(&mut self, turn: &mut ShardTurn<'_>, number: u32) {
-        let Connections { entries, pool, counters, .. } = self;
-        let entry = &mut entries[number as usize];
+        let entry = &self.entries[number as usize];
         if !entry.is_open {
             return;
         }
         if entry.is_refused {
             return self.close(number, false, turn.outbox);
         }
-        let early = turn.early(entry.listener, counters);
-        entry.http.peer_closed(&mut http_turn(&early, pool));
+        self.with_http(turn, number, Connection::peer_closed);
         self.mark(number);
     }
 
@@ -307,16 +311,13 @@ impl Connections {
     }
 
     /// Every connection ends after what it has begun; idle ones end now.
-    pub fn drain(&mut self, view: &View, now: Now) {
-        for number in 0..self.entries.len() {
-            let Connections { entries, pool, counters, .. } = self;
-            let entry = &mut entries[number];
-            if !entry.is_open || entry.is_refused {
-                continue;
+    pub fn drain(&mut self, turn: &mut ShardTurn<'_>) {
+        for number in 0..u32::try_from(self.entries.len()).expect("numbers have 32 bits") {
+            let entry = &self.entries[number as usize];
+            if entry.is_open && !entry.is_refused {
+                self.with_http(turn, number, Connection::drain);
+                self.mark(number);
             }
-            let early = ShardEarlyAnswers { view, now, listener: entry.listener, counters };
-            entry.http.drain(&mut http_turn(&early, pool));
-            self.mark(u32::try_from(number).expect("numbers have 32 bits"));
         }
     }
 
@@ -335,8 +336,7 @@ impl Connections {
                 continue;
             }
             self.deadlines[index] = NEVER;
-            let Connections { entries, pool, counters, .. } = self;
-            let entry = &mut entries[index];
+            let entry = &self.entries[index];
             let number = u32::try_from(index).expect("numbers have 32 bits");
             if !entry.is_open {
                 continue;
@@ -351,10 +351,9 @@ impl Connections {
                 self.close(number, false, turn.outbox);
                 continue;
             }
-            let early = turn.early(entry.listener, counters);
-            match entry.http.expire(&mut http_turn(&early, pool)) {
+            match self.with_http(turn, number, Connection::expire) {
                 Expiry::Nothing | Expiry::Answered => {
-                    if entry.http.is_sending() {
+                    if self.entries[index].http.is_sending() {
                         turn.outbox.push(Effect::AskUntaken { connection: number });
                     }
                     self.mark(number);
@@ -442,23 +441,11 @@ impl Connections {
     }
 }
 
-fn handle<S>(request: &Request<'_>, arrived: Arrived, out: &mut Vec<u8>, serve: &mut S) -> Answer
-where
-    S: FnMut(&Request<'_>, Arrived, &mut Vec<u8>) -> Served,
-{
-    match serve(request, arrived, out) {
+fn answer_of(served: Served) -> Answer {
+    match served {
         Served::Answered => Answer::Now,
         Served::Later => Answer::Later,
     }
-}
-
-fn http_turn<'t>(
-    early: &'t ShardEarlyAnswers<'_>,
-    pool: &'t mut BufferPool,
-) -> connection::ConnectionTurn<'t> {
-    let ShardEarlyAnswers { view, now, .. } = early;
-    let (now, date) = (now.mono, view.date.as_str());
-    connection::ConnectionTurn { now, date, timeouts: &view.timeouts, pool, early }
 }
 
 /// The tick that a time falls into.

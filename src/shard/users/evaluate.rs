@@ -4,29 +4,32 @@
 
 use bumpalo::Bump;
 
-use super::in_flight::Waiter;
+use super::in_flight::{Attempt, Waiter};
 use super::lane::WaitingOutcome;
-use super::{Happened, Scratch, Subject, Users, shown_of};
+use super::memory::{Scratch, Users};
 use crate::origin::Origin;
 use crate::view::View;
 use nudged_api::command::{Command, EncodedCommand};
 use nudged_api::decide::DecideRequest;
 use nudged_api::events::Event;
-use nudged_api::outcome::{Candidate, Decided, EncodedOutcome, Outcome, Verdicts};
+use nudged_api::outcome::{Candidate, Decided, EncodedOutcome, Outcome};
 use nudged_api::token::Token;
-use nudged_api::verdict::{PlacedVerdict, Verdict};
+use nudged_api::verdict::Verdict;
 use nudged_base::clock::Now;
 use nudged_base::event_kind::EventKind;
-use nudged_base::ids::LaneSequence;
+use nudged_base::ids::{LaneSequence, PopupKey};
 use nudged_base::telemetry::log::{LogValue, Message};
-use nudged_base::time::MonoNs;
+use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::catalog::snapshot::Snapshot;
 use nudged_domain::decide::choose::{self, Decision};
-use nudged_domain::state::apply::{self, EventVerdict, ShowApplied};
+use nudged_domain::decide::gates;
+use nudged_domain::state::apply::{self, EventVerdict, ShowApplied, ShowId};
+use nudged_domain::state::user;
+use nudged_journal::record::{self, Impression, Record};
 
 /// What a command is executed with.
 #[derive(Clone, Copy, Debug)]
-pub struct RequestContext<'a, 'v> {
+pub(crate) struct RequestContext<'a, 'v> {
     /// The shard's catalog, keys and date.
     pub view: &'v View,
     /// The turn's time.
@@ -41,13 +44,63 @@ pub struct RequestContext<'a, 'v> {
     pub attempt: Attempt,
 }
 
-/// How a command came to be run, where Redis is the arbiter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Attempt {
-    /// How often it was evaluated and another node was first.
-    pub tries: u8,
-    /// The copy of its user's state has just come from Redis.
-    pub is_fresh: bool,
+/// What happened to a popup of a user.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Happened {
+    /// What.
+    pub kind: EventKind,
+    /// When it became part of the state.
+    pub at: WallMs,
+    /// When the user acted.
+    pub acted_at: WallMs,
+    /// The popup that it pushed out of the state.
+    pub forgotten: Option<PopupKey>,
+}
+
+/// The impression that a record is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject<'a> {
+    /// The user's id.
+    pub user: &'a str,
+    /// The decision's token.
+    pub token: &'a str,
+    /// The popup's id.
+    pub popup: &'a str,
+    /// The popup's version at the decision.
+    pub version: u32,
+    /// The variant's key; empty for none.
+    pub variant: &'a str,
+}
+
+impl<'a> Subject<'a> {
+    /// The impression that an event is about.
+    pub(crate) fn of(event: &Event<'a>) -> Subject<'a> {
+        let token = &event.token;
+        Subject {
+            user: token.user,
+            token: event.token_text,
+            popup: token.popup,
+            version: token.version,
+            variant: token.variant,
+        }
+    }
+
+    /// The impression that a show makes, by its popup's place in the catalog and its variant's.
+    pub(crate) fn of_show(
+        snapshot: &'a Snapshot,
+        user: &'a str,
+        (popup, variant): (u32, usize),
+        token: &'a str,
+    ) -> Subject<'a> {
+        let popup = &snapshot.popups[popup as usize];
+        let variant = &popup.variants[variant].key;
+        Subject { user, token, popup: &popup.id, version: popup.version, variant }
+    }
+}
+
+/// The show that a token is of.
+pub(crate) fn shown_of(token: &Token<'_>) -> ShowId {
+    ShowId { popup: PopupKey::of(token.popup), number: token.number, at: token.at }
 }
 
 /// The answer of a request before any of it is known but what the request itself says.
@@ -63,12 +116,112 @@ pub(super) fn decided<'a>(request: &DecideRequest<'a>, decision: Decision) -> De
     }
 }
 
+impl Scratch {
+    /// Applies a show to the scratch state, and mints its token. `local` is the hash of the session
+    /// where this node's memory alone decides.
+    pub(super) fn show<'a>(
+        &mut self,
+        context: &RequestContext<'a, '_>,
+        request: &DecideRequest<'a>,
+        (popup, variant): (u32, usize),
+        local: Option<u64>,
+    ) -> (Decided<'a>, ShowApplied) {
+        let (now, view) = (context.now.wall, context.view);
+        let popup_shown = &view.snapshot.popups[popup as usize];
+        let variant_shown = &popup_shown.variants[variant];
+        let session = request.context.session;
+        let state = &mut self.state;
+        let applied = apply::show(state, &view.snapshot, popup_shown, session, now);
+        let token = Token {
+            user: request.context.user,
+            popup: &popup_shown.id,
+            version: popup_shown.version,
+            variant: &variant_shown.key,
+            number: applied.number,
+            at: now,
+            local,
+        };
+        self.token.clear();
+        view.keys.mint(&token, &mut self.token);
+        let decided = Decided {
+            token: context.bump.alloc_str(&self.token),
+            locale: choose::locale(variant_shown, request.context.locale),
+            ..decided(request, Decision::Show { popup, variant })
+        };
+        (decided, applied)
+    }
+
+    /// Every popup with its gate, where the answer is to explain itself.
+    pub(super) fn candidates<'a>(
+        &mut self,
+        context: &RequestContext<'a, '_>,
+        request: &DecideRequest<'a>,
+    ) -> Option<&'a [Candidate]> {
+        if !request.explain {
+            return None;
+        }
+        let Scratch { state, candidates, .. } = self;
+        let (snapshot, now) = (&*context.view.snapshot, context.now.wall);
+        choose::explain(snapshot, state, &request.context, now, candidates);
+        Some(context.bump.alloc_slice_copy(candidates))
+    }
+}
+
 impl Users {
+    /// Records what just happened to the scratch state's entry of `subject.popup`: in the lane, or
+    /// beside it where Redis has to take it first.
+    pub(super) fn record(
+        &mut self,
+        scratch: &mut Scratch,
+        snapshot: &Snapshot,
+        subject: &Subject<'_>,
+        happened: Happened,
+    ) {
+        let Happened { kind, at, acted_at, forgotten } = happened;
+        let popup_key = PopupKey::of(subject.popup);
+        let Scratch { state, clocks, row, uncommitted_records, .. } = scratch;
+        let entry = state.popup(popup_key).expect("the change left an entry");
+        clocks.clear();
+        user::encode_clocks(&state.clocks, clocks);
+        row.clear();
+        user::encode_popup(entry, row);
+        let next_show_at = snapshot
+            .popup(popup_key)
+            .and_then(|popup| gates::next_show_at(popup, entry, at).time());
+        let forgotten = forgotten.and_then(|key| snapshot.popup(key)).map_or("", |popup| &popup.id);
+        let record = Record::Impression(Impression {
+            user: subject.user,
+            revision: state.revision,
+            at,
+            kind,
+            acted_at,
+            token: subject.token,
+            popup: subject.popup,
+            version: subject.version,
+            variant: subject.variant,
+            clocks,
+            row,
+            next_show_at,
+            forgotten,
+        });
+        match self.is_by_redis {
+            // Certain only once Redis has taken the change.
+            true => _ = record::append(&record, uncommitted_records),
+            false => _ = self.lane.append(&record),
+        }
+    }
+
     /// Applies one event to the scratch state, and records it where it changed something.
-    pub(crate) fn apply_event(&mut self, view: &View, now: Now, event: &Event<'_>) -> Verdict {
+    pub(super) fn apply_event(
+        &mut self,
+        scratch: &mut Scratch,
+        view: &View,
+        now: Now,
+        event: &Event<'_>,
+    ) -> Verdict {
         let token = &event.token;
         let shown = shown_of(token);
-        let state = &mut self.scratch.state;
+        let state = &mut scratch.state;
         let verdict = apply::event(state, shown, event.action, event.ts, now.wall);
         let fields = [
             ("popup", LogValue::Text(token.popup)),
@@ -82,7 +235,7 @@ impl Users {
                 let subject = Subject::of(event);
                 let kind = event.action.kind();
                 let happened = Happened { kind, at: now.wall, acted_at, forgotten: None };
-                self.record(&view.snapshot, &subject, happened);
+                self.record(scratch, &view.snapshot, &subject, happened);
                 Verdict::Accepted
             }
         }
@@ -105,17 +258,6 @@ impl Users {
         None
     }
 
-    /// Gives verdicts where the records up to `upto` are acknowledged; else holds them back.
-    pub(super) fn hold_verdicts_back<'a>(
-        &mut self,
-        context: &RequestContext<'a, '_>,
-        verdicts: &'a [PlacedVerdict],
-        upto: LaneSequence,
-    ) -> Option<Outcome<'a>> {
-        let outcome = Outcome::Verdicts(Verdicts { verdicts, ignored: &[] });
-        self.hold_back(context, outcome, Some(upto))
-    }
-
     /// A command as something that waits.
     pub(super) fn waiter(
         &mut self,
@@ -130,67 +272,19 @@ impl Users {
     /// Applies a show, records it and mints its token.
     pub(super) fn show<'a>(
         &mut self,
+        scratch: &mut Scratch,
         context: &RequestContext<'a, '_>,
         request: &DecideRequest<'a>,
         place: (u32, usize),
     ) -> Decided<'a> {
         let now = context.now.wall;
-        let (decided, applied) = self.mint_show(context, request, place, None);
+        let (decided, applied) = scratch.show(context, request, place, None);
         let snapshot = &*context.view.snapshot;
         let subject = Subject::of_show(snapshot, request.context.user, place, decided.token);
         let (kind, forgotten) = (EventKind::Decided, applied.forgotten);
         let happened = Happened { kind, at: now, acted_at: now, forgotten };
-        self.record(snapshot, &subject, happened);
+        self.record(scratch, snapshot, &subject, happened);
         decided
-    }
-
-    /// Applies a show to the scratch state, and mints its token. `local` is the hash of the session
-    /// where this node's memory alone decides.
-    pub(super) fn mint_show<'a>(
-        &mut self,
-        context: &RequestContext<'a, '_>,
-        request: &DecideRequest<'a>,
-        (popup, variant): (u32, usize),
-        local: Option<u64>,
-    ) -> (Decided<'a>, ShowApplied) {
-        let (now, view) = (context.now.wall, context.view);
-        let popup_shown = &view.snapshot.popups[popup as usize];
-        let variant_shown = &popup_shown.variants[variant];
-        let session = request.context.session;
-        let state = &mut self.scratch.state;
-        let applied = apply::show(state, &view.snapshot, popup_shown, session, now);
-        let token = Token {
-            user: request.context.user,
-            popup: &popup_shown.id,
-            version: popup_shown.version,
-            variant: &variant_shown.key,
-            number: applied.number,
-            at: now,
-            local,
-        };
-        self.scratch.token.clear();
-        view.keys.mint(&token, &mut self.scratch.token);
-        let decided = Decided {
-            token: context.bump.alloc_str(&self.scratch.token),
-            locale: choose::locale(variant_shown, request.context.locale),
-            ..decided(request, Decision::Show { popup, variant })
-        };
-        (decided, applied)
-    }
-
-    /// Every popup with its gate, where the answer is to explain itself.
-    pub(super) fn candidates<'a>(
-        &mut self,
-        context: &RequestContext<'a, '_>,
-        request: &DecideRequest<'a>,
-    ) -> Option<&'a [Candidate]> {
-        if !request.explain {
-            return None;
-        }
-        let Scratch { state, candidates, .. } = &mut self.scratch;
-        let (snapshot, now) = (&*context.view.snapshot, context.now.wall);
-        choose::explain(snapshot, state, &request.context, now, candidates);
-        Some(context.bump.alloc_slice_copy(candidates))
     }
 
     /// Counts a decision and what became of its events, and says so of listed users.
@@ -201,22 +295,21 @@ impl Users {
         decided: &Decided<'_>,
     ) {
         self.count(decided);
-        self.log_decision(context.now, &context.view.snapshot, user, decided);
+        self.log_decision(context, user, decided);
     }
 
     pub(super) fn log_decision(
         &self,
-        now: Now,
-        snapshot: &Snapshot,
+        context: &RequestContext<'_, '_>,
         user: &str,
         decided: &Decided<'_>,
     ) {
         let (popup, reason): (&str, _) = match decided.decision {
-            Decision::Show { popup, .. } => (&snapshot.popups[popup as usize].id, ""),
+            Decision::Show { popup, .. } => (&context.view.snapshot.popups[popup as usize].id, ""),
             Decision::Nothing { reason, .. } => ("", reason.as_str()),
         };
         let fields = [("popup", LogValue::Text(popup)), ("reason", LogValue::Text(reason))];
-        self.log_user(now, Message::Decided, user, fields);
+        self.log_user(context.now, Message::Decided, user, fields);
     }
 
     pub(super) fn count(&self, decided: &Decided<'_>) {

@@ -21,7 +21,7 @@ use nudged_redis::command::{RequestId, UserValue};
 
 /// A command that needs a user's state, and who waits for its outcome.
 #[derive(Debug)]
-pub struct Waiter {
+pub(crate) struct Waiter {
     /// Who waits.
     pub origin: Origin,
     /// What is to be executed; `None` where the state was only wanted early.
@@ -34,14 +34,64 @@ pub struct Waiter {
 
 impl Waiter {
     /// What it takes, in bytes.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.command.as_ref().map_or(0, EncodedCommand::bytes)
     }
 }
 
+/// Upon what a command is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum StateAccess {
+    /// What is in memory, or what it takes to get it there.
+    #[default]
+    Cached,
+    /// What has just come from Redis, and is in memory.
+    Fresh,
+    /// Nothing: the state is not to be had in time.
+    Missing,
+}
+
+impl StateAccess {
+    /// The same where the copy turns out to be an old one.
+    pub(crate) fn distrusted(self) -> StateAccess {
+        if self == StateAccess::Fresh { StateAccess::Cached } else { self }
+    }
+}
+
+/// How a command came to be run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    /// How often it was evaluated and another node was first.
+    pub tries: u8,
+    /// Upon what it is run.
+    pub access: StateAccess,
+}
+
+impl Attempt {
+    /// Whether the copy of the user's state has just come from Redis.
+    pub(crate) fn is_fresh(self) -> bool {
+        self.access == StateAccess::Fresh
+    }
+
+    /// Whether the user's state is not to be had.
+    pub(crate) fn is_without_state(self) -> bool {
+        self.access == StateAccess::Missing
+    }
+}
+
+/// Commands of a user that may run again, in their order.
+pub(crate) struct Resumed {
+    /// The user's id.
+    pub user: String,
+    /// The commands.
+    pub waiters: VecDeque<Waiter>,
+    /// Upon what they run.
+    pub access: StateAccess,
+}
+
 /// A change that was evaluated and waits for Redis.
 #[derive(Debug)]
-pub struct ProposedChange {
+pub(crate) struct ProposedChange {
     /// The request that asked for it, to be run again; `None` once it is answered degraded, or
     /// where nobody asked.
     pub waiter: Option<Waiter>,
@@ -51,7 +101,7 @@ pub struct ProposedChange {
     pub records: Vec<u8>,
     /// How many bytes of them are of events.
     pub event_bytes: usize,
-    /// How many changes they tell.
+    /// How many changes they record.
     pub count: u32,
     /// What Redis must still hold.
     pub base: Option<Revision>,
@@ -72,7 +122,7 @@ pub struct ProposedChange {
     /// It is sent until Redis says what became of it, but not after this; `None` where it is sent
     /// once.
     pub pursued_until: Option<MonoNs>,
-    /// Other nodes are told.
+    /// Whether it is announced to other nodes.
     pub publish: bool,
     /// The value expires after this long, in milliseconds; 0 for never.
     pub ttl_ms: u64,
@@ -85,7 +135,7 @@ pub struct ProposedChange {
 /// What is under way for a user.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "nearly all are commits, and none allocates")]
-pub enum Stage {
+pub(crate) enum Stage {
     /// Redis is asked.
     Read,
     /// SQL is asked: the shard does not know the user, or Redis has nothing, or this, and can't
@@ -99,20 +149,20 @@ pub enum Stage {
 
 /// What is under way for one user.
 #[derive(Debug)]
-pub struct InFlight {
+pub(crate) struct InFlight {
     /// The user's id.
     pub user: String,
     /// The user's partition.
     pub partition: Partition,
     /// What is under way.
     pub stage: Stage,
-    /// The latest revision of which Redis has told meanwhile; what was read before may be older.
-    pub told: Revision,
+    /// The latest revision that Redis has announced meanwhile; what was read before may be older.
+    pub announced: Revision,
     waiters: VecDeque<Waiter>,
 }
 
 /// What is under way in one shard.
-pub struct InFlightTable {
+pub(crate) struct InFlightTable {
     in_flight: Slab<InFlight>,
     by_user: HashTable<Handle>,
     /// Deadlines of those who wait; entries of ended in_flight are passed over.
@@ -127,7 +177,7 @@ pub struct InFlightTable {
 
 impl InFlightTable {
     /// Nothing is under way. `seed` is random for each process.
-    pub fn new(seed: u64) -> InFlightTable {
+    pub(crate) fn new(seed: u64) -> InFlightTable {
         InFlightTable {
             in_flight: Slab::new(IN_FLIGHT_MAX),
             by_user: HashTable::new(),
@@ -141,29 +191,34 @@ impl InFlightTable {
     }
 
     /// The command of a user.
-    pub fn find(&self, user: &str) -> Option<Handle> {
+    pub(crate) fn find(&self, user: &str) -> Option<Handle> {
         let is_user =
             |handle: &Handle| self.in_flight.get(*handle).is_some_and(|flight| flight.user == user);
         self.by_user.find(self.hash.of(user.as_bytes()), is_user).copied()
     }
 
     /// A command.
-    pub fn get_mut(&mut self, handle: Handle) -> Option<&mut InFlight> {
+    pub(crate) fn get_mut(&mut self, handle: Handle) -> Option<&mut InFlight> {
         self.in_flight.get_mut(handle)
     }
 
     /// Begins a command of a user who has none. `None` where the bound is reached. Allocates only
     /// where more are under way than ever before.
-    pub fn begin(&mut self, user: &str, partition: Partition, stage: Stage) -> Option<Handle> {
+    pub(crate) fn begin(
+        &mut self,
+        user: &str,
+        partition: Partition,
+        stage: Stage,
+    ) -> Option<Handle> {
         debug_assert!(self.find(user).is_none(), "one command is under way for a user");
         let until = match &stage {
             Stage::Commit(pending) => pending.waiter.as_ref().map(|waiter| waiter.until),
             _ => None,
         };
-        let (told, waiters) = (Revision::default(), self.queues.pop().unwrap_or_default());
+        let (announced, waiters) = (Revision::default(), self.queues.pop().unwrap_or_default());
         let mut name = self.names.pop().unwrap_or_default();
         name.push_str(user);
-        let flight = InFlight { user: name, partition, stage, told, waiters };
+        let flight = InFlight { user: name, partition, stage, announced, waiters };
         let handle = self.in_flight.insert(flight).ok()?;
         let InFlightTable { in_flight, by_user, hash, .. } = self;
         by_user.insert_unique(hash.of(user.as_bytes()), handle, |handle| {
@@ -176,17 +231,24 @@ impl InFlightTable {
     }
 
     /// Whether one more request may wait.
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.waiting < PARKED_MAX && self.waiting_bytes < PARKED_BYTES_MAX
     }
 
     /// Lets a request wait behind a command.
-    pub fn wait(&mut self, handle: Handle, waiter: Waiter) {
+    pub(crate) fn wait(&mut self, handle: Handle, waiter: Waiter) {
         self.waiting += 1;
         self.waiting_bytes += waiter.bytes();
         self.deadlines.push(Reverse((waiter.until, handle)));
         let flight = self.in_flight.get_mut(handle).expect("the caller has found it");
         flight.waiters.push_back(waiter);
+    }
+
+    /// Lets requests wait behind the command of their user, if there is one.
+    pub(crate) fn wait_behind(&mut self, user: &str, waiters: &mut VecDeque<Waiter>) {
+        if let Some(handle) = self.find(user) {
+            waiters.drain(..).for_each(|waiter| self.wait(handle, waiter));
+        }
     }
 
     /// Lets a request wait before all others: it was asked first.
@@ -206,7 +268,7 @@ impl InFlightTable {
     }
 
     /// Lets those who wait behind a command wait longer: SQL is slower than Redis.
-    pub fn prolong(&mut self, handle: Handle, until: MonoNs) {
+    pub(crate) fn prolong(&mut self, handle: Handle, until: MonoNs) {
         let Some(flight) = self.in_flight.get_mut(handle) else { return };
         for waiter in &mut flight.waiters {
             waiter.until = until.max(waiter.until);
@@ -215,7 +277,7 @@ impl InFlightTable {
     }
 
     /// A command has ended: it, and those who waited behind it.
-    pub fn end(&mut self, handle: Handle) -> Option<(InFlight, VecDeque<Waiter>)> {
+    pub(crate) fn end(&mut self, handle: Handle) -> Option<(InFlight, VecDeque<Waiter>)> {
         let waiters = self.take_waiters(handle);
         let flight = self.in_flight.remove(handle)?;
         let hash = self.hash.of(flight.user.as_bytes());
@@ -227,7 +289,7 @@ impl InFlightTable {
     }
 
     /// Takes back the memory of a command that has ended, for the next one.
-    pub fn rest(&mut self, mut user: String, mut waiters: VecDeque<Waiter>) {
+    pub(crate) fn rest(&mut self, mut user: String, mut waiters: VecDeque<Waiter>) {
         debug_assert!(waiters.is_empty(), "who waits has gone on");
         if self.names.len() < IN_FLIGHT_MAX {
             user.clear();
@@ -238,7 +300,7 @@ impl InFlightTable {
     }
 
     /// Hands out the requests whose time is up. The commands themselves go on.
-    pub fn expire(&mut self, now: MonoNs, late: &mut Vec<Waiter>) {
+    pub(crate) fn expire(&mut self, now: MonoNs, late: &mut Vec<Waiter>) {
         while let Some(Reverse((deadline, handle))) = self.deadlines.peek().copied() {
             if deadline > now {
                 return;
@@ -288,7 +350,7 @@ impl InFlightTable {
     }
 
     /// When the first request is given up.
-    pub fn next_deadline(&self) -> Option<MonoNs> {
+    pub(crate) fn next_deadline(&self) -> Option<MonoNs> {
         self.deadlines.peek().map(|Reverse((deadline, _))| *deadline)
     }
 
@@ -301,17 +363,17 @@ impl InFlightTable {
     }
 
     /// Requests that wait behind commands.
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.waiting
     }
 
     /// Commands under way.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.in_flight.len()
     }
 
     /// Whether nothing is under way.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.in_flight.is_empty()
     }
 }

@@ -27,7 +27,7 @@ const APPLY_MARKS_MAX: usize = 8_192;
 
 /// An outcome that waits for the journal.
 #[derive(Debug)]
-pub struct WaitingOutcome {
+pub(crate) struct WaitingOutcome {
     /// The last record it rests on.
     pub upto: LaneSequence,
     /// When it began to wait; it is given up `ACK_DEADLINE_MS` later.
@@ -43,7 +43,7 @@ pub struct WaitingOutcome {
 
 /// A place in the turn's records.
 #[derive(Clone, Copy, Debug)]
-pub struct LaneMark {
+pub(crate) struct LaneMark {
     bytes: usize,
     count: u32,
     last: LaneSequence,
@@ -51,14 +51,14 @@ pub struct LaneMark {
 
 impl LaneMark {
     /// The last record before the mark.
-    pub fn last(&self) -> LaneSequence {
+    pub(crate) fn last(&self) -> LaneSequence {
         self.last
     }
 }
 
 /// The lane of one shard.
 #[derive(Debug)]
-pub struct Lane {
+pub(crate) struct Lane {
     shard: ShardId,
     last: LaneSequence,
     acked: LaneSequence,
@@ -79,7 +79,7 @@ pub struct Lane {
 
 impl Lane {
     /// An empty lane of `shard`.
-    pub fn new(shard: ShardId) -> Lane {
+    pub(crate) fn new(shard: ShardId) -> Lane {
         Lane {
             shard,
             last: LaneSequence(0),
@@ -101,7 +101,7 @@ impl Lane {
     }
 
     /// Whether `records` more records are sure to be taken.
-    pub fn has_room(&self, records: usize) -> bool {
+    pub(crate) fn has_room(&self, records: usize) -> bool {
         self.has_room_for(records * RECORD_BYTES_MAX)
     }
 
@@ -134,7 +134,7 @@ impl Lane {
 
     /// Keeps room for records that are encoded and not yet certain, this many bytes of them.
     /// Whether there is so much; for none there always is.
-    pub fn reserve(&mut self, bytes: usize) -> bool {
+    pub(crate) fn reserve(&mut self, bytes: usize) -> bool {
         let has_room = bytes == 0 || self.has_room_for(bytes);
         if has_room {
             self.reserved_bytes += bytes;
@@ -152,7 +152,7 @@ impl Lane {
     }
 
     /// Gives reserved room back.
-    pub fn release(&mut self, bytes: usize) {
+    pub(crate) fn release(&mut self, bytes: usize) {
         assert!(bytes <= self.reserved_bytes, "what is released was reserved");
         self.reserved_bytes -= bytes;
     }
@@ -169,7 +169,7 @@ impl Lane {
     }
 
     /// Adds a record; `has_room` must have been asked.
-    pub fn append(&mut self, record: &Record<'_>) -> LaneSequence {
+    pub(crate) fn append(&mut self, record: &Record<'_>) -> LaneSequence {
         let before = self.turn_bytes.len();
         record::append(record, &mut self.turn_bytes);
         assert!(self.turn_bytes.len() - before <= RECORD_BYTES_MAX, "fields are bounded");
@@ -179,12 +179,12 @@ impl Lane {
     }
 
     /// Where the lane stands, for [`Lane::roll_back`].
-    pub fn mark(&self) -> LaneMark {
+    pub(crate) fn mark(&self) -> LaneMark {
         LaneMark { bytes: self.turn_bytes.len(), count: self.turn_count, last: self.last }
     }
 
     /// Takes back what was appended since `mark`, in the same turn.
-    pub fn roll_back(&mut self, mark: LaneMark) {
+    pub(crate) fn roll_back(&mut self, mark: LaneMark) {
         assert!(mark.count <= self.turn_count && mark.bytes <= self.turn_bytes.len());
         self.turn_bytes.truncate(mark.bytes);
         self.turn_count = mark.count;
@@ -192,12 +192,12 @@ impl Lane {
     }
 
     /// The last record appended.
-    pub fn last(&self) -> LaneSequence {
+    pub(crate) fn last(&self) -> LaneSequence {
         self.last
     }
 
     /// Ends the turn: its records as one batch.
-    pub fn flush(&mut self) -> Option<LaneBatch> {
+    pub(crate) fn flush(&mut self) -> Option<LaneBatch> {
         if self.turn_count == 0 {
             return None;
         }
@@ -215,7 +215,7 @@ impl Lane {
     }
 
     /// The last record that is acknowledged.
-    pub fn acked(&self) -> LaneSequence {
+    pub(crate) fn acked(&self) -> LaneSequence {
         self.acked
     }
 
@@ -231,17 +231,17 @@ impl Lane {
     }
 
     /// The last record that SQL is known to have applied: entries up to it may be evicted.
-    pub fn applied(&self) -> LaneSequence {
+    pub(crate) fn applied(&self) -> LaneSequence {
         self.applied
     }
 
     /// The last record of the journal that SQL is known to have applied, whichever shard it is of.
-    pub fn applied_sequence(&self) -> Sequence {
+    pub(crate) fn applied_sequence(&self) -> Sequence {
         self.applied_sequence
     }
 
     /// Holds an outcome back until its record is acknowledged.
-    pub fn wait(&mut self, waiting: WaitingOutcome) {
+    pub(crate) fn wait(&mut self, waiting: WaitingOutcome) {
         debug_assert!(waiting.upto > self.acked);
         // Outcomes wait for the lane's tail or, as duplicates do, for an earlier record of it; held
         // to the order of the lane they need no search.
@@ -251,7 +251,7 @@ impl Lane {
     }
 
     /// Takes an acknowledgement: what waited for it is handed to `release`.
-    pub fn acknowledge(&mut self, ack: Ack, mut release: impl FnMut(WaitingOutcome)) {
+    pub(crate) fn acknowledge(&mut self, ack: Ack, mut release: impl FnMut(WaitingOutcome)) {
         debug_assert_eq!(ack.shard, self.shard);
         let size = self.sizes.pop_front().expect("one acknowledgement for each batch");
         self.bytes_in_flight -= size;
@@ -268,7 +268,7 @@ impl Lane {
     }
 
     /// Hands out what has waited too long, to be answered without the record.
-    pub fn expire(&mut self, now: MonoNs, mut give_up: impl FnMut(WaitingOutcome)) {
+    pub(crate) fn expire(&mut self, now: MonoNs, mut give_up: impl FnMut(WaitingOutcome)) {
         while self.next_deadline().is_some_and(|deadline| deadline <= now) {
             give_up(self.take_first());
         }
@@ -295,7 +295,7 @@ impl Lane {
     }
 
     /// When the first waiting outcome is given up.
-    pub fn next_deadline(&self) -> Option<MonoNs> {
+    pub(crate) fn next_deadline(&self) -> Option<MonoNs> {
         self.waiting.front().map(|first| first.since.plus_ms(ACK_DEADLINE_MS))
     }
 
@@ -307,12 +307,12 @@ impl Lane {
     }
 
     /// Whether nothing is under way.
-    pub fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         self.turn_count == 0 && self.sizes.is_empty() && self.waiting.is_empty()
     }
 
     /// Outcomes that wait.
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 

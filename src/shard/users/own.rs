@@ -3,23 +3,26 @@
 
 use bumpalo::collections::Vec as BumpVec;
 
-use super::evaluate::{RequestContext, decided};
+use super::evaluate::{self, RequestContext, decided};
 use super::in_flight::{InFlightTable, Stage, Waiter};
-use super::{Users, evaluate};
+use super::memory::{Scratch, Users};
 use crate::seam::{Effect, ReadRequest};
 use nudged_api::command::{Command, EventsRequest};
 use nudged_api::decide::DecideRequest;
 use nudged_api::events::Event;
-use nudged_api::outcome::{DEGRADED, Decided, Outcome};
+use nudged_api::outcome::{DEGRADED, Decided, Outcome, Verdicts};
 use nudged_api::verdict::Verdict;
 use nudged_base::ids::{LaneSequence, ShardId, UserKey};
 use nudged_domain::decide::choose::{self, Decision};
+use nudged_domain::state::apply;
 use nudged_domain::state::user::UserState;
+use nudged_journal::record::Record;
 
 /// The users of a shard that is their arbiter, lent for one step.
 pub(crate) struct OwnUsers<'u> {
     pub(crate) users: &'u mut Users,
     pub(crate) in_flight: &'u mut InFlightTable,
+    pub(crate) scratch: &'u mut Scratch,
 }
 
 impl OwnUsers<'_> {
@@ -28,13 +31,12 @@ impl OwnUsers<'_> {
         &mut self,
         context: &RequestContext<'a, '_>,
         request: &DecideRequest<'a>,
-        has_state: bool,
     ) -> Option<Outcome<'a>> {
-        if !has_state {
+        if context.attempt.is_without_state() {
             return self.decide_degraded(context, request);
         }
         let user = request.context.user;
-        let Some(last_change) = self.users.load(user) else {
+        let Some(last_change) = self.users.load(self.scratch, user) else {
             let waiter = self.users.waiter(context, &Command::Decide(*request));
             let parked = self.park(context.view.shard, user, waiter);
             return if parked.is_ok() { None } else { self.decide_degraded(context, request) };
@@ -47,16 +49,16 @@ impl OwnUsers<'_> {
                 Err(code) => Verdict::Rejected(*code),
                 Ok(event) if event.token.user != user => Verdict::OTHER_USER,
                 Ok(_) if !has_room => Verdict::UNAVAILABLE,
-                Ok(event) => self.users.apply_event(context.view, context.now, event),
+                Ok(event) => self.users.apply_event(self.scratch, context.view, context.now, event),
             };
             verdicts.push(verdict);
         }
-        let candidates = self.users.candidates(context, request);
+        let candidates = self.scratch.candidates(context, request);
         let mut decided = self.choose(context, request, has_room);
         let mut upto = last_change;
         if self.users.lane.last() != mark.last() {
             upto = self.users.lane.last();
-            if !self.users.store(context.now, user, upto, mark) {
+            if !self.users.store(self.scratch, context.now, user, mark) {
                 upto = last_change;
                 decided = evaluate::decided(request, DEGRADED);
                 verdicts.iter_mut().for_each(|verdict| *verdict = verdict.unless_kept());
@@ -78,7 +80,7 @@ impl OwnUsers<'_> {
         has_room: bool,
     ) -> Decided<'a> {
         let snapshot = &*context.view.snapshot;
-        let state = &self.users.scratch.state;
+        let state = &self.scratch.state;
         match choose::decide(snapshot, state, &request.context, context.now.wall) {
             nothing @ Decision::Nothing { .. } => decided(request, nothing),
             Decision::Show { .. } if !has_room => {
@@ -86,7 +88,7 @@ impl OwnUsers<'_> {
                 decided(request, DEGRADED)
             }
             Decision::Show { popup, variant } => {
-                self.users.show(context, request, (popup, variant))
+                self.users.show(self.scratch, context, request, (popup, variant))
             }
         }
     }
@@ -124,10 +126,9 @@ impl OwnUsers<'_> {
         &mut self,
         context: &RequestContext<'a, '_>,
         request: &EventsRequest<'a>,
-        may_park: bool,
     ) -> Option<Outcome<'a>> {
-        let is_in_time = context.now.mono < context.until;
-        if may_park && is_in_time && self.park_events(context, request) {
+        let may_park = !context.attempt.is_without_state() && context.now.mono < context.until;
+        if may_park && self.park_events(context, request) {
             return None;
         }
         let has_room = self.users.lane.has_room(request.events.len());
@@ -143,7 +144,9 @@ impl OwnUsers<'_> {
             };
             verdicts.push((placed.place, verdict));
         }
-        self.users.hold_verdicts_back(context, verdicts.into_bump_slice(), upto)
+        let verdicts = verdicts.into_bump_slice();
+        let outcome = Outcome::Verdicts(Verdicts { verdicts, ignored: &[] });
+        self.users.hold_back(context, outcome, Some(upto))
     }
 
     /// Parks events where a user of them is not in memory: reads of all such users are started, and
@@ -179,12 +182,14 @@ impl OwnUsers<'_> {
         upto: &mut LaneSequence,
     ) -> Verdict {
         let user = event.token.user;
-        let Some(last_change) = self.users.load(user) else { return Verdict::UNAVAILABLE };
+        let Some(last_change) = self.users.load(self.scratch, user) else {
+            return Verdict::UNAVAILABLE;
+        };
         let mark = self.users.lane.mark();
-        let verdict = match self.users.apply_event(context.view, context.now, event) {
+        let verdict = match self.users.apply_event(self.scratch, context.view, context.now, event) {
             Verdict::Accepted => {
                 let last = self.users.lane.last();
-                let is_stored = self.users.store(context.now, user, last, mark);
+                let is_stored = self.users.store(self.scratch, context.now, user, mark);
                 if is_stored {
                     *upto = (*upto).max(last);
                 }
@@ -199,6 +204,7 @@ impl OwnUsers<'_> {
         self.users.count_verdicts([verdict].into_iter());
         verdict
     }
+
     /// Parks work until a user's state is there, and asks for the state where nobody has. Gives the
     /// work back where a bound is reached.
     pub(super) fn park(
@@ -228,5 +234,25 @@ impl OwnUsers<'_> {
                 Err(waiter)
             }
         }
+    }
+
+    /// Erases a user, whose state is in the scratch.
+    pub(super) fn erase<'a>(
+        &mut self,
+        context: &RequestContext<'a, '_>,
+        user: &str,
+    ) -> Option<Outcome<'a>> {
+        let OwnUsers { users, scratch, .. } = self;
+        if !users.lane.has_room(1) {
+            return Some(Outcome::Unavailable);
+        }
+        let mark = users.lane.mark();
+        let at = apply::erase(&mut scratch.state, context.now.wall);
+        let revision = scratch.state.revision;
+        let upto = users.lane.append(&Record::Erase { user, revision, at });
+        if !users.store(scratch, context.now, user, mark) {
+            return Some(Outcome::Unavailable);
+        }
+        users.hold_back(context, Outcome::Erased { at }, Some(upto))
     }
 }

@@ -18,41 +18,40 @@
 //!
 //! Limits: `IN_FLIGHT_MAX` users, `PARKED_MAX` requests, `PARKED_BYTES_MAX` bytes of them.
 //!
-//! `degraded` commands without a state · `merging` what was accepted without Redis · `learning`
-//! shows that events tell of first · `partitions` what is known of each · `carrier` the link ·
-//! `requests` how requests run · `replies` what replies do · `withdrawal` shows that nobody saw ·
-//! `pursuit` changes whose outcome has to be known · `wiring` the connection.
+//! `requests` how requests run, `events` those of events · `replies` what replies do · `merging`
+//! what was accepted without Redis, and shows that events tell of first · `pursuit` shows that
+//! nobody saw, and changes whose outcome has to be known · `backlog` when these two are due ·
+//! `degraded` commands without a state · `partitions` what is known of each · `connection` the link.
 
-pub mod carrier;
+mod backlog;
+mod connection;
 mod degraded;
-mod learning;
-pub mod merging;
-pub mod partitions;
+mod events;
+pub(crate) mod merging;
+mod partitions;
 mod pursuit;
-pub mod replies;
-pub mod requests;
-pub mod wiring;
-mod withdrawal;
+mod replies;
+mod requests;
 
 use std::sync::Arc;
 
-use crate::users::in_flight::InFlightTable;
-use carrier::Carrier;
-use merging::Merging;
-use partitions::Partitions;
-use pursuit::Pursuit;
+use backlog::{MergeBacklog, PursuitBacklog, Rejournaling};
+use connection::LinkConnection;
+use partitions::{Partitions, compare_ticket};
 
-use super::Users;
+use super::in_flight::{InFlightTable, Waiter};
+use super::memory::{Scratch, Users};
 use super::unmerged::{RecoveredUnmerged, UnmergedTable};
 use crate::fanout::Fanouts;
-use crate::seam::{Learned, RedisStatusView};
+use crate::seam::{Effect, Learned, RedisStatusView};
 use nudged_base::clock::Now;
 use nudged_base::ids::{LaneSequence, Partition, Revision, Sequence, ShardId};
+use nudged_base::limits::LINK_UNFIT_RETRY_MS;
 use nudged_base::mix::STEP;
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_domain::state::slice::Slice;
 use nudged_redis::command::{Meta, RedisCommand, RequestId};
-use nudged_redis::link::{Link, LinkSettings, RedisServer};
+use nudged_redis::link::{LinkSettings, RedisServer};
 
 /// Where the records of commits go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,58 +96,42 @@ pub struct ArbiterSetup {
 pub(crate) struct RedisUsers<'u> {
     pub(crate) users: &'u mut Users,
     pub(crate) arbiter: &'u mut Arbiter,
+    pub(crate) scratch: &'u mut Scratch,
 }
 
 /// Redis as one shard sees it.
-pub struct Arbiter {
+pub(crate) struct Arbiter {
     setup: ArbiterSetup,
-    carrier: Carrier,
-    in_flight: InFlightTable,
+    /// Its connection.
+    pub(crate) connection: LinkConnection,
+    /// What is under way for users.
+    pub(crate) in_flight: InFlightTable,
     partitions: Partitions,
     /// Events of several users, who are executed one by one.
-    fanouts: Fanouts,
+    pub(crate) fanouts: Fanouts,
     server: Option<RedisServer>,
     /// Copies older than this are not trusted, since nobody told of changes; `None` while nobody
     /// does.
     subscribed_at_ms: Option<u64>,
-    redis_status: RedisStatusView,
+    /// What the keeper lets the shards do.
+    pub(crate) redis_status: RedisStatusView,
     /// From when on a connection is given up that is not as it should be: one on which nobody
     /// tells of changes, or to another run than the keeper's.
     renew_at: MonoNs,
-    /// The run that was compared last, what is to be asked of the present one, and what it has not
-    /// answered.
-    compared_run: u64,
-    to_compare: Vec<Partition>,
-    uncompared: Vec<Partition>,
-    is_compared_news: bool,
     requests_made: u64,
     /// What was accepted without its user's state, and waits to become part of it.
     pub(crate) unmerged: UnmergedTable,
-    merging: Merging,
-    pursuit: Pursuit,
-    output: Vec<u8>,
-    is_sending: bool,
-    is_connected: bool,
-    must_close: bool,
+    merges: MergeBacklog,
+    rejournaling: Rejournaling,
+    pub(crate) pursuits: PursuitBacklog,
 }
 
 impl Arbiter {
     /// An arbiter that wishes for its connection.
-    pub fn new(setup: ArbiterSetup, shard: ShardId, shards: u16, seed: u64) -> Arbiter {
-        let link = Link::new(Arc::clone(&setup.link), seed ^ setup.request_seed);
-        Arbiter::of_carrier(setup, Carrier::Link(Box::new(link)), (shard, shards), seed)
-    }
-
-    pub(crate) fn of_carrier(
-        mut setup: ArbiterSetup,
-        carrier: Carrier,
-        (shard, shards): (ShardId, u16),
-        seed: u64,
-    ) -> Arbiter {
-        let unmerged = UnmergedTable::left_by(setup.unmerged.drain(..));
+    pub(crate) fn new(mut setup: ArbiterSetup, shard: ShardId, shards: u16, seed: u64) -> Arbiter {
+        let link_seed = seed ^ setup.request_seed;
         Arbiter {
-            setup,
-            carrier,
+            connection: LinkConnection::new(&setup.link, setup.connection, link_seed),
             in_flight: InFlightTable::new(seed),
             partitions: Partitions::new(shard, shards),
             fanouts: Fanouts::default(),
@@ -156,34 +139,23 @@ impl Arbiter {
             subscribed_at_ms: None,
             redis_status: RedisStatusView::default(),
             renew_at: MonoNs(0),
-            compared_run: 0,
-            to_compare: Vec::new(),
-            uncompared: Vec::new(),
-            is_compared_news: false,
             requests_made: 0,
-            unmerged,
-            merging: Merging::default(),
-            pursuit: Pursuit::default(),
-            output: Vec::new(),
-            is_sending: false,
-            is_connected: false,
-            must_close: false,
+            unmerged: UnmergedTable::left_by(setup.unmerged.drain(..)),
+            merges: MergeBacklog::default(),
+            rejournaling: Rejournaling::default(),
+            pursuits: PursuitBacklog::default(),
+            setup,
         }
     }
 
-    /// The number of its connection.
-    pub fn connection(&self) -> u32 {
-        self.setup.connection
-    }
-
     /// When a request that comes now is answered at the latest.
-    pub fn deadline(&self, now: MonoNs) -> MonoNs {
+    pub(crate) fn deadline(&self, now: MonoNs) -> MonoNs {
         now.plus_ms(self.setup.deadline_ms)
     }
 
     /// The time of decisions: that of Redis, by its replies; the node's before the first.
-    pub fn wall(&self, now: Now) -> WallMs {
-        self.carrier.wall(now.mono).unwrap_or(now.wall)
+    pub(crate) fn wall(&self, now: Now) -> WallMs {
+        self.connection.link.wall(now.mono).unwrap_or(now.wall)
     }
 
     /// Whether Redis may be asked: it answers, lets nudged do what a decision needs, and its run is
@@ -194,7 +166,7 @@ impl Arbiter {
         });
         let Learned { is_denied, is_replica, .. } = self.redis_status.learned;
         let is_let = self.redis_status.cleared_run != 0 && !is_denied && !is_replica;
-        is_fit && is_let && self.carrier.is_open(now)
+        is_fit && is_let && self.connection.link.is_open(now)
     }
 
     /// Whether what a server answers survives as much as `ack` says. One that does not say how it
@@ -206,34 +178,64 @@ impl Arbiter {
         !self.setup.needs_sync || syncs_always == Some(true)
     }
 
-    /// From now on a reply has to survive loss of power.
-    #[cfg(test)]
-    pub(crate) fn need_sync(&mut self) {
-        self.setup.needs_sync = true;
-    }
-
-    /// Requests that wait, and commands that are under way.
-    pub fn waiting(&self) -> usize {
-        self.in_flight.waiting()
-    }
-
-    /// Changes that are sent until Redis says what became of them.
-    pub(crate) fn pursued(&self) -> usize {
-        self.pursuit.len()
-    }
-
-    /// Whether no change is under way.
-    #[cfg(test)]
-    pub fn is_quiet(&self) -> bool {
-        self.in_flight.is_empty() && self.fanouts.is_empty()
+    /// Whether nothing is under way that could come to an end now: what Redis can't be asked about
+    /// ends with the process.
+    pub(crate) fn may_end(&self, now: MonoNs) -> bool {
+        let is_stuck = self.in_flight.len() == self.pursuits.queue.len() && !self.is_usable(now);
+        self.fanouts.is_empty() && (self.in_flight.is_empty() || is_stuck)
     }
 
     /// When something has to be given up, or the link has something to do.
-    pub fn next_deadline(&self) -> Option<MonoNs> {
-        let link = self.carrier.next_deadline();
-        let requests = [self.in_flight.next_deadline(), self.pursuit.next_deadline()];
-        let deadlines = requests.into_iter().chain([link, self.merging_deadline()]);
-        deadlines.flatten().min()
+    pub(crate) fn next_deadline(&self) -> Option<MonoNs> {
+        let rest_ends_at = if self.unmerged.is_empty() { None } else { self.merges.rest_ends_at() };
+        let deadlines = [
+            self.in_flight.next_deadline(),
+            self.pursuits.next_deadline(),
+            self.connection.link.next_deadline(),
+            rest_ends_at,
+            self.rejournaling.next_deadline(self.server.is_some()),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// Time has passed: hands out the requests whose time is up.
+    pub(crate) fn expire(&mut self, now: MonoNs, late: &mut Vec<Waiter>) {
+        if self.is_astray() && now >= self.renew_at {
+            self.renew_at = now.plus_ms(LINK_UNFIT_RETRY_MS);
+            self.connection.link.renew(now);
+        }
+        self.connection.link.tick(now);
+        self.in_flight.expire(now, late);
+    }
+
+    /// Whether a new connection may be better: to where the keeper's leads, or one that is told of
+    /// changes. Where the right to that is still missing it would be no better.
+    fn is_astray(&self) -> bool {
+        let Learned { run, is_unheard, .. } = self.redis_status.learned;
+        self.server.is_some_and(|server| {
+            let is_elsewhere = run != 0 && run != server.run;
+            is_elsewhere || server.resp3 && !server.subscribed && !is_unheard
+        })
+    }
+
+    /// Sends what nobody waits for while there is room, comparisons and what is pursued, and
+    /// reports what became known.
+    pub(crate) fn pump(&mut self, now: MonoNs, effects: &mut Vec<Effect>) {
+        while let Some(partition) = self.partitions.next_to_compare()
+            && self.send(now, compare_ticket(partition), &RedisCommand::Meta { partition })
+        {
+            self.partitions.sent();
+        }
+        // Comparisons come first: what is pursued waits for them to have left.
+        if self.partitions.next_to_compare().is_none() {
+            self.send_pursued(now);
+        }
+        self.partitions.report(effects);
+    }
+
+    /// Sends a command; whether the link took it.
+    fn send(&mut self, now: MonoNs, ticket: u64, command: &RedisCommand<'_>) -> bool {
+        self.connection.link.send(now, ticket, command).is_ok()
     }
 
     /// Whether a copy of that age may be decided upon.
@@ -248,8 +250,6 @@ impl Arbiter {
 
     /// Takes what every reply tells. Whether the partition may be decided upon.
     fn observe(&mut self, now: MonoNs, partition: Partition, meta: &Meta) -> bool {
-        #[cfg(test)]
-        self.carrier.told_time(now, meta.at);
         self.partitions.observe(millis(now), partition, meta)
     }
 
@@ -302,38 +302,3 @@ fn base_of(revision: Revision) -> Option<Revision> {
 fn millis(now: MonoNs) -> u64 {
     now.0 / 1_000_000
 }
-
-/// The ticket of a partition's comparison: no flight has such an index.
-const COMPARE_TICKET: u64 = 0xffff_0000;
-
-fn compare_ticket(partition: Partition) -> u64 {
-    COMPARE_TICKET | u64::from(partition.0)
-}
-
-fn partition_of_ticket(ticket: u64) -> Option<Partition> {
-    let low = ticket & !0xffff;
-    let index = u16::try_from(ticket & 0xffff).expect("masked to 16 bits");
-    (low == COMPARE_TICKET).then_some(Partition(index))
-}
-
-impl Arbiter {
-    /// Sends what nobody waits for while there is room: comparisons, and what is pursued.
-    pub(crate) fn pump(&mut self, now: MonoNs) {
-        while let Some(partition) = self.to_compare.last().copied() {
-            let command = RedisCommand::Meta { partition };
-            if self.carrier.send(now, compare_ticket(partition), &command).is_err() {
-                return;
-            }
-            self.to_compare.pop();
-        }
-        self.send_pursued(now);
-    }
-
-    /// Whether a command of this user is under way.
-    fn is_busy(&self, user: &str) -> bool {
-        self.in_flight.find(user).is_some()
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod model;

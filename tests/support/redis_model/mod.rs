@@ -36,6 +36,7 @@ pub struct Data {
 }
 
 /// The server.
+#[derive(Default)]
 pub struct Redis {
     /// What it holds.
     pub data: Data,
@@ -73,10 +74,7 @@ fn wrong_type() -> OwnedReply {
 impl Redis {
     /// An empty server.
     pub fn new() -> Redis {
-        let (scripts, published, commits) = (BTreeSet::new(), Vec::new(), Vec::new());
-        let (is_evicting, evicted) = (false, 0);
-        let data = Data::default();
-        Redis { data, run: 1, is_evicting, evicted, scripts, published, commits }
+        Redis { run: 1, ..Redis::default() }
     }
 
     /// The process ends and another begins, on this.
@@ -163,11 +161,13 @@ impl Redis {
             }
             [b"DEL", key] => integer(usize::from(self.delete(key))),
             [b"HMGET", key, fields @ ..] => {
-                let field = |name: &&[u8]| match self.field(key, name) {
-                    Some(value) => OwnedReply::Text(value.to_vec()),
+                let held = self.hash(key);
+                let field = |name: &&[u8]| held.and_then(|held| held.get(*name));
+                let answer = |value: Option<&Vec<u8>>| match value {
+                    Some(value) => OwnedReply::Text(value.clone()),
                     None => OwnedReply::Nil,
                 };
-                OwnedReply::List(fields.iter().map(field).collect())
+                OwnedReply::List(fields.iter().map(field).map(answer).collect())
             }
             [b"HSET", key, pairs @ ..] => {
                 let count = pairs.chunks(2).filter(|pair| self.set_field(key, pair[0], pair[1]));
@@ -253,20 +253,21 @@ impl Redis {
         self.data.keys.remove(key).is_some()
     }
 
-    /// A field of a hash.
-    pub fn field(&self, key: &[u8], name: &[u8]) -> Option<&[u8]> {
+    fn hash(&self, key: &[u8]) -> Option<&BTreeMap<Vec<u8>, Vec<u8>>> {
         match self.data.keys.get(key)? {
-            Held::Hash(fields) => fields.get(name).map(Vec::as_slice),
+            Held::Hash(fields) => Some(fields),
             other => panic!("{other:?} has no fields"),
         }
     }
 
+    /// A field of a hash.
+    pub fn field(&self, key: &[u8], name: &[u8]) -> Option<&[u8]> {
+        self.hash(key)?.get(name).map(Vec::as_slice)
+    }
+
     /// All fields of a hash.
     pub fn fields(&self, key: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
-        match self.data.keys.get(key) {
-            Some(Held::Hash(fields)) => fields.clone().into_iter().collect(),
-            _ => Vec::new(),
-        }
+        self.hash(key).cloned().into_iter().flatten().collect()
     }
 
     /// Sets a field; whether it is new.

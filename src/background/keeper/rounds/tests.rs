@@ -369,19 +369,15 @@ impl Carrier {
     }
 }
 
-#[test]
-fn each_action_asks_for_this_and_is_news_or_not() {
-    let five = Partition(5);
+/// An action, what it asks for with the answers, and its end.
+type ActionRow = (KeeperAction, Vec<(&'static str, Input)>, &'static str);
+
+const FIVE: Partition = Partition(5);
+
+fn rows_of_losses_and_leads() -> Vec<ActionRow> {
+    let five = FIVE;
     let seal = SealedEpoch { epoch: 4, run: RUN };
-    let begin = KeeperAction::Begin {
-        at_least: 4,
-        run: RUN,
-        evicted: 9,
-        vanishing: Some(Vanishing::Eviction),
-        partitions: vec![(five, Some(3))],
-    };
-    let advance = |from| KeeperAction::Advance { from, partitions: vec![(five, 4)] };
-    let rows: Vec<(KeeperAction, Vec<(&str, Input)>, &str)> = vec![
+    vec![
         (
             KeeperAction::Fence(vec![(five, 3)]),
             vec![("pipeline load fence, call fence nudged:{p5}:m 3", done())],
@@ -433,6 +429,20 @@ fn each_action_asks_for_this_and_is_news_or_not() {
             vec![("script lead nudged:rebuild:lock token 0", done())],
             "news",
         ),
+    ]
+}
+
+fn rows_of_rebuilds() -> Vec<ActionRow> {
+    let five = FIVE;
+    let begin = KeeperAction::Begin {
+        at_least: 4,
+        run: RUN,
+        evicted: 9,
+        vanishing: Some(Vanishing::Eviction),
+        partitions: vec![(five, Some(3))],
+    };
+    let advance = |from| KeeperAction::Advance { from, partitions: vec![(five, 4)] };
+    vec![
         (
             begin.clone(),
             vec![
@@ -465,7 +475,12 @@ fn each_action_asks_for_this_and_is_news_or_not() {
             )],
             "Redis refused a command: NOPERM no",
         ),
-    ];
+    ]
+}
+
+#[test]
+fn each_action_asks_for_this_and_is_news_or_not() {
+    let rows = rows_of_losses_and_leads().into_iter().chain(rows_of_rebuilds());
     for (action, steps, end) in rows {
         let named = format!("{action:?}");
         let mut carrier = carrier(vec![action]);

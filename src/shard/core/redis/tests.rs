@@ -7,13 +7,12 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::{Arbitration, Core, CoreSetup};
+use super::super::{Core, CoreSetup};
 use crate::control::{Control, ControlOutcome, ControlRequest};
 use crate::seam::{
     Effect, Input, Outbox, ReadRequest, RedisStatusView, ShardReport, Step, UserRead,
 };
-use crate::users::redis::carrier::Carrier;
-use crate::users::redis::model::{Redis, Stored, Wire};
+use crate::users::Arbitration;
 use crate::users::redis::{Arbiter, ArbiterSetup, RecordQueue};
 use crate::users::unmerged::{RecoveredUnmerged, UnmergedScan};
 use crate::view::Rules;
@@ -22,7 +21,7 @@ use nudged_api::cors::Cors;
 use nudged_api::token::{Keys, Secret};
 use nudged_base::clock::Now;
 use nudged_base::event_kind::EventKind;
-use nudged_base::ids::{Revision, Sequence, ShardId, UserKey};
+use nudged_base::ids::{Revision, Sequence, ShardId};
 use nudged_base::telemetry::counters::ShardCounters;
 use nudged_base::telemetry::log::{Level, Log};
 use nudged_base::time::{MonoNs, WallMs};
@@ -33,6 +32,7 @@ use nudged_domain::state::user::{self, UserState};
 use nudged_journal::lane::{Ack, LaneBatch};
 use nudged_journal::record::{Record, append, frames};
 use nudged_redis::command::PartitionPhase;
+use nudged_redis::link::{BreakerSettings, LinkSettings};
 
 mod catalogs;
 mod degraded;
@@ -41,9 +41,17 @@ mod learned;
 mod local;
 mod pursued;
 mod races;
+mod wire;
 mod withdrawn;
 
-const RUN: u64 = 7;
+use wire::{Greeting, Redis, SHARDS, Stored, Wire, id, run};
+
+/// Which life of Redis it is at first.
+const LIFE: u64 = 7;
+/// The number of each node's link.
+const LINK: u32 = 1 << 20;
+/// Longer than any test, in milliseconds.
+const FOREVER_MS: u64 = 1 << 40;
 const DEADLINE_MS: u64 = 20;
 const GAP_MS: i64 = 3_600_000;
 const POPUPS: &str = "[[popup]]\nid = \"p\"\nafter_shown = \"1h\"\nafter_clicked = \"0s\"\n";
@@ -79,6 +87,39 @@ impl Core {
             Arbitration::Own(_) => panic!("these shards have one"),
         }
     }
+
+    /// Whether no change is under way.
+    fn is_quiet(&self) -> bool {
+        self.arbiter().in_flight.is_empty() && self.arbiter().fanouts.is_empty()
+    }
+}
+
+/// A link that leaves time to the tests: nothing expires, no breaker opens for the tests' failures,
+/// and a lost connection may be replaced at once.
+fn link() -> LinkSettings {
+    let breaker = BreakerSettings { failures: u32::MAX, open_ms: 0, open_max_ms: 0 };
+    let (deadline_ms, window) = (FOREVER_MS, 256);
+    LinkSettings { deadline_ms, window, breaker, retry_budget_percent: 0, ..Default::default() }
+}
+
+fn setup(
+    seed: u64,
+    queue: RecordQueue,
+    (journal_end, unmerged): (Sequence, RecoveredUnmerged),
+) -> ArbiterSetup {
+    ArbiterSetup {
+        link: Arc::new(link()),
+        connection: LINK,
+        deadline_ms: DEADLINE_MS,
+        slice_ttl_ms: 60_000,
+        negative_ttl_ms: 60_000,
+        ttl_ms: 0,
+        queue,
+        needs_sync: false,
+        request_seed: seed.wrapping_mul(0x9e37_79b9),
+        journal_end,
+        unmerged,
+    }
 }
 
 /// A node of one shard, its wire to Redis, and what it has journaled and answered.
@@ -92,9 +133,9 @@ struct Node {
     answers: BTreeMap<u32, String>,
     lane: VecDeque<LaneBatch>,
     acked: Sequence,
-    /// (decision, event kind) of each record.
+    /// (decision, kind) of each record.
     journal: Vec<(String, EventKind)>,
-    /// (sequence, decision, event kind) of each record that is not merged.
+    /// (sequence, decision, kind) of each record that is not merged.
     unmerged: Vec<(Sequence, String, EventKind)>,
     /// Every acknowledged record, framed.
     log: Vec<(Sequence, Vec<u8>)>,
@@ -108,30 +149,23 @@ impl Node {
         Node::with(seed, queue, (Sequence(0), Vec::new()))
     }
 
+    /// The same where a reply of Redis has to survive loss of power.
+    fn needing_sync(seed: u64, queue: RecordQueue) -> Node {
+        let setup = setup(seed, queue, (Sequence(0), Vec::new()));
+        Node::of(seed, ArbiterSetup { needs_sync: true, ..setup })
+    }
+
     /// A node whose journal ends with this record, and what earlier processes did not merge.
-    fn with(
-        seed: u64,
-        queue: RecordQueue,
-        (journal_end, unmerged): (Sequence, RecoveredUnmerged),
-    ) -> Node {
-        let arbiter = ArbiterSetup {
-            link: Arc::default(),
-            connection: 1 << 20,
-            deadline_ms: DEADLINE_MS,
-            slice_ttl_ms: 60_000,
-            negative_ttl_ms: 60_000,
-            ttl_ms: 0,
-            queue,
-            needs_sync: false,
-            request_seed: seed.wrapping_mul(0x9e37_79b9),
-            journal_end,
-            unmerged,
-        };
-        let wire = Wire::default();
+    fn with(seed: u64, queue: RecordQueue, left: (Sequence, RecoveredUnmerged)) -> Node {
+        Node::of(seed, setup(seed, queue, left))
+    }
+
+    fn of(seed: u64, arbiter: ArbiterSetup) -> Node {
+        let journal_end = arbiter.journal_end;
         let secret = Secret { id: 1, created_at: WallMs(0), bytes: [7; 32], moved_at: None };
-        let mut core = Core::new(CoreSetup {
+        let core = Core::new(CoreSetup {
             shard: ShardId(0),
-            shards: 1,
+            shards: SHARDS,
             snapshot: snapshot(),
             rules: Arc::new(Rules { access: vec![Access::default()], cors: Cors::default() }),
             keys: Arc::new(Keys::new(&[secret])),
@@ -141,19 +175,14 @@ impl Node {
             connections_max_of_node: 4_096,
             unsent_bytes_max: nudged_base::limits::UNSENT_BYTES_DEFAULT,
             read_deadline_ms: 50,
-            arbiter: None,
+            arbiter: Some(arbiter),
             seed,
             timeouts: nudged_http::connection::Timeouts::DEFAULT,
             log: Log::new(Level::Error, true, &[]),
         });
-        core.users.lane.begin_behind(arbiter.journal_end);
-        let carrier = Carrier::Wire(wire.clone());
-        let arbiter = Arbiter::of_carrier(arbiter, carrier, (ShardId(0), 1), seed);
-        core.arbitration = Arbitration::Redis(Box::new(arbiter));
-        core.users.take_records_first();
         Node {
             core,
-            wire,
+            wire: Wire::default(),
             outbox: Outbox::default(),
             connections: 0,
             open: BTreeMap::new(),
@@ -195,6 +224,21 @@ impl Node {
 
     fn carry(&mut self, now: Now, effect: Effect) {
         match effect {
+            Effect::Connect { connection: LINK } => {
+                self.wire.is_wanted = true;
+                self.accept_link(now);
+            }
+            Effect::Close { connection: LINK, .. } => self.wire.begin(false),
+            Effect::Send { connection: LINK, buffer } => {
+                let answers = self.wire.take(&buffer);
+                let sent = Some(buffer.len());
+                self.core.step(
+                    now,
+                    Input::Sent { connection: LINK, buffer, sent },
+                    &mut self.outbox,
+                );
+                self.give_link(now, &answers);
+            }
             Effect::Send { connection, buffer } => {
                 let until = self.open.remove(&connection);
                 let text = String::from_utf8(buffer.clone()).unwrap();
@@ -223,6 +267,44 @@ impl Node {
         }
     }
 
+    /// The link's connection is made, if it is wanted and there is something behind it.
+    fn accept_link(&mut self, now: Now) {
+        if self.wire.is_wanted && self.wire.greeting.is_some() {
+            self.wire.begin(true);
+            self.core.step(now, Input::Connected { connection: LINK }, &mut self.outbox);
+        }
+    }
+
+    fn give_link(&mut self, now: Now, bytes: &[u8]) {
+        if !bytes.is_empty() && self.wire.is_connected {
+            self.core.step(now, Input::Bytes { connection: LINK, bytes }, &mut self.outbox);
+        }
+    }
+
+    /// Redis can be reached; the connection is made, and asked for what begins one.
+    fn up(&mut self, now: Now, greeting: Greeting) {
+        self.wire.greeting = Some(greeting);
+        self.accept_link(now);
+        self.step(now, Input::Tick);
+    }
+
+    /// The connection is lost: nobody knows what became of what had left.
+    fn down(&mut self, now: Now) {
+        self.wire.greeting = None;
+        if std::mem::take(&mut self.wire.is_connected) {
+            self.wire.begin(false);
+            self.step(now, Input::Broken { connection: LINK });
+        }
+    }
+
+    /// The next reply comes back.
+    fn deliver(&mut self, now: Now) -> bool {
+        let Some(reply) = self.wire.next_reply() else { return false };
+        self.give_link(now, &reply);
+        self.turn(now);
+        true
+    }
+
     /// Sends a request; gives its number.
     fn ask(&mut self, now: Now, request: &str) -> u32 {
         let connection = self.connections;
@@ -235,6 +317,7 @@ impl Node {
     }
 
     fn decide(&mut self, now: Now, user: &str) -> u32 {
+        let user = id(user);
         self.ask(now, &format!("GET /v1/decide?user={user} HTTP/1.1\r\nHost: x\r\n\r\n"))
     }
 
@@ -341,18 +424,18 @@ impl World {
         let nodes = (1..=nodes).map(|seed| Node::new(seed, queue)).collect();
         let mut world = World { nodes, redis, now, born };
         for index in 0..world.nodes.len() {
-            world.connect(index, RUN);
+            world.connect(index, LIFE);
         }
         world
     }
 
     /// A connection that is compared and cleared.
-    fn connect(&mut self, index: usize, run: u64) {
-        self.nodes[index].wire.up(run, false);
-        self.nodes[index].turn(self.now);
+    fn connect(&mut self, index: usize, life: u64) {
+        self.up_to(index, life);
         self.settle();
+        let cleared_run = run(life);
         let redis_status =
-            RedisStatusView { takes_traffic: true, cleared_run: run, ..RedisStatusView::default() };
+            RedisStatusView { takes_traffic: true, cleared_run, ..RedisStatusView::default() };
         self.nodes[index].step(self.now, Input::RedisStatus(redis_status));
     }
 
@@ -387,13 +470,16 @@ impl World {
     }
 
     fn down(&mut self, index: usize) {
-        self.nodes[index].wire.down();
-        self.nodes[index].turn(self.now);
+        self.nodes[index].down(self.now);
     }
 
     fn up(&mut self, index: usize) {
-        self.nodes[index].wire.up(RUN, false);
-        self.nodes[index].turn(self.now);
+        self.up_to(index, LIFE);
+    }
+
+    fn up_to(&mut self, index: usize, life: u64) {
+        let greeting = Greeting { life, syncs_always: Some(false) };
+        self.nodes[index].up(self.now, greeting);
     }
 
     /// A node dies with what it had not acknowledged, and starts again: SQL has applied what it
@@ -419,7 +505,7 @@ impl World {
             self.now,
             Input::RedisStatus(RedisStatusView {
                 takes_traffic: true,
-                cleared_run: RUN,
+                cleared_run: run(LIFE),
                 ..RedisStatusView::default()
             }),
         );
@@ -440,22 +526,18 @@ impl World {
         self.settle();
     }
 
-    fn publish(&mut self) {
-        for change in std::mem::take(&mut self.redis.published) {
-            self.nodes.iter().for_each(|node| node.wire.tell(&change));
-        }
-    }
-
     fn execute(&mut self, index: usize) -> bool {
-        let done = self.nodes[index].wire.execute(&mut self.redis);
-        self.publish();
-        done
+        let is_done = self.nodes[index].wire.execute(&mut self.redis);
+        for news in wire::published(&mut self.redis) {
+            for node in &mut self.nodes {
+                node.give_link(self.now, &news);
+            }
+        }
+        is_done
     }
 
     fn deliver(&mut self, index: usize) -> bool {
-        let done = self.nodes[index].wire.deliver();
-        self.nodes[index].turn(self.now);
-        done
+        self.nodes[index].deliver(self.now)
     }
 
     /// Lets everything pass until nothing is under way.
@@ -472,7 +554,7 @@ impl World {
     }
 
     fn erase(&mut self, index: usize, user: &str) {
-        let command = ControlRequest::EraseUser { user: user.into() };
+        let command = ControlRequest::EraseUser { user: id(user).into() };
         let control = Control { ticket: 1, request: command };
         self.nodes[index].step(self.now, Input::Control(control));
     }
@@ -531,7 +613,7 @@ fn an_event_changes_the_answers_of_other_nodes_and_repeats_change_nothing() {
         let repeats = if queue == RecordQueue::Journal { 1 } else { 0 };
         assert_eq!(world.nodes[1].journal.len(), repeats, "a duplicate is journaled again");
         let listed = if queue == RecordQueue::Journal { 0 } else { 2 };
-        assert_eq!(world.redis.lists.len(), listed);
+        assert_eq!(world.redis.listed().len(), listed);
     }
 }
 
@@ -557,11 +639,11 @@ fn a_request_is_answered_by_its_deadline_and_its_late_show_withdrawn() {
     world.execute(0); // The commit is made, and its reply is late.
     world.pass(DEADLINE_MS);
     assert_eq!(reason(world.nodes[0].answer(number)), "degraded");
-    assert!(!world.redis.users["u"].state.is_empty());
+    assert!(!world.redis.user("u").state.is_empty());
     world.settle();
     assert!(world.nodes[0].journal.is_empty(), "nobody saw it, so nothing is recorded");
     let mut state = UserState::default();
-    user::decode(&world.redis.users["u"].state, &mut state).unwrap();
+    user::decode(&world.redis.user("u").state, &mut state).unwrap();
     assert!(state.popups.is_empty() && state.revision.counter == 2);
     let next = world.decide(0, "u");
     assert!(shown(world.nodes[0].answer(next)), "the gap has not begun");
@@ -575,7 +657,7 @@ fn a_commit_executed_too_late_changes_nothing() {
     world.deliver(0);
     world.pass(DEADLINE_MS + 1);
     world.settle();
-    assert!(world.redis.users.is_empty());
+    assert!(world.redis.users().is_empty());
 }
 
 #[test]
@@ -604,8 +686,7 @@ fn without_redis_decisions_are_degraded_and_events_taken_at_once() {
     let first = world.decide(0, "u");
     let token = world.nodes[0].token(first).unwrap();
     world.nodes[0].decide(world.now, "v");
-    world.nodes[0].wire.down();
-    world.nodes[0].turn(world.now);
+    world.down(0);
     assert_eq!(reason(world.nodes[0].answer(1)), "degraded", "its read is lost");
     let copied = world.nodes[0].decide(world.now, "u");
     assert_eq!(reason(world.nodes[0].answer(copied)), "degraded");
@@ -614,28 +695,27 @@ fn without_redis_decisions_are_degraded_and_events_taken_at_once() {
     world.settle();
     assert!(world.nodes[0].answer(event).starts_with("HTTP/1.1 202"));
     // Back again: the same run needs no clearing.
-    world.nodes[0].wire.up(RUN, false);
-    world.nodes[0].turn(world.now);
+    world.up(0);
     let number = world.decide(0, "u");
     assert_eq!(reason(world.nodes[0].answer(number)), "gap");
-    assert!(world.nodes[0].core.arbiter().is_quiet());
+    assert!(world.nodes[0].core.is_quiet());
 }
 
 #[test]
 fn another_run_is_compared_and_waits_to_be_cleared() {
     let mut world = World::new(1, RecordQueue::Journal);
     world.decide(0, "u");
-    let partition = UserKey::of(b"u").partition();
-    world.nodes[0].wire.down();
+    let partition = wire::partition("u");
+    world.down(0);
     world.redis = Redis::new(world.redis.at);
-    world.redis.metas[usize::from(partition.0)] = (None, 0, PartitionPhase::Open);
+    world.redis.set_meta(partition, (None, 0, PartitionPhase::Open));
     world.nodes[0].reports.clear();
-    world.nodes[0].wire.up(8, false);
-    world.nodes[0].turn(world.now);
+    world.up_to(0, 8);
     world.settle();
     let reports = &world.nodes[0].reports;
     let lost = reports.iter().position(|report| *report == ShardReport::Lost(partition)).unwrap();
-    let compared = reports.iter().position(|report| *report == ShardReport::Compared { run: 8 });
+    let compared =
+        reports.iter().position(|report| *report == ShardReport::Compared { run: run(8) });
     assert!(compared.is_some_and(|compared| lost < compared));
     let before = world.decide(0, "v");
     assert_eq!(reason(world.nodes[0].answer(before)), "degraded", "not cleared");
@@ -643,7 +723,7 @@ fn another_run_is_compared_and_waits_to_be_cleared() {
         world.now,
         Input::RedisStatus(RedisStatusView {
             takes_traffic: true,
-            cleared_run: 8,
+            cleared_run: run(8),
             ..RedisStatusView::default()
         }),
     );
@@ -651,21 +731,18 @@ fn another_run_is_compared_and_waits_to_be_cleared() {
     assert!(shown(world.nodes[0].answer(other)));
     let lost = world.decide(0, "u");
     assert_eq!(reason(world.nodes[0].answer(lost)), "degraded", "its partition has lost writes");
-    world.redis.metas[usize::from(partition.0)] = (Some(2), 0, PartitionPhase::Open);
+    world.redis.set_meta(partition, (Some(2), 0, PartitionPhase::Open));
     let number = world.decide(0, "u");
     assert!(shown(world.nodes[0].answer(number)));
-    assert_eq!(world.redis.users["u"].revision, Revision { epoch: 2, counter: 1 });
+    assert_eq!(world.redis.user("u").revision, Revision { epoch: 2, counter: 1 });
 }
 
 #[test]
 fn while_filling_sql_is_asked_and_the_higher_revision_put_into_redis() {
     let mut world = World::new(1, RecordQueue::Journal);
     world.decide(0, "u");
-    let known = world.redis.users.remove("u").unwrap();
-    let Stored { revision, state, .. } = known;
-    for meta in &mut world.redis.metas {
-        *meta = (Some(2), 0, PartitionPhase::Filling);
-    }
+    let Stored { revision, state } = world.redis.remove("u");
+    world.redis.set_metas((Some(2), 0, PartitionPhase::Filling));
     world.pass(60_000);
     let number = world.nodes[0].decide(world.now, "u");
     world.settle();
@@ -676,28 +753,26 @@ fn while_filling_sql_is_asked_and_the_higher_revision_put_into_redis() {
     world.nodes[0].step(world.now, Input::UserRead(read));
     world.settle();
     assert_eq!(reason(world.nodes[0].answer(number)), "gap");
-    assert_eq!(world.redis.users["u"].revision, revision);
+    assert_eq!(world.redis.user("u").revision, revision);
 }
 
 #[test]
 fn what_is_told_while_sql_is_asked_is_read_again() {
     let mut world = World::new(1, RecordQueue::Journal);
     world.decide(0, "u");
-    let Stored { revision, state, .. } = world.redis.users.remove("u").unwrap();
-    for meta in &mut world.redis.metas {
-        *meta = (Some(2), 0, PartitionPhase::Filling);
-    }
+    let Stored { revision, state } = world.redis.remove("u");
+    world.redis.set_metas((Some(2), 0, PartitionPhase::Filling));
     world.pass(60_000);
     let number = world.nodes[0].decide(world.now, "u");
     world.settle();
     let request = world.nodes[0].reads.pop_front().unwrap();
-    let partition = UserKey::of(b"u").partition();
-    world.nodes[0].wire.tell(&(partition, "u".to_owned(), Revision { epoch: 2, counter: 9 }));
+    let news = wire::news("u", Revision { epoch: 2, counter: 9 });
+    world.nodes[0].give_link(world.now, &news);
     world.nodes[0].turn(world.now);
     let read = UserRead { ticket: request.ticket, state: Ok(state) };
     world.nodes[0].step(world.now, Input::UserRead(read));
     world.settle();
-    assert_eq!(world.redis.users["u"].revision, revision);
+    assert_eq!(world.redis.user("u").revision, revision);
     assert_eq!(world.nodes[0].answer(number), "", "an older state answers nothing");
     assert!(world.nodes[0].reads.pop_front().is_some(), "it is looked for again");
 }
@@ -710,7 +785,7 @@ fn an_erase_leaves_a_tombstone_and_every_node_forgets() {
     world.erase(1, "u");
     world.settle();
     assert!(matches!(world.nodes[1].outcomes[..], [ControlOutcome::Erased { .. }]));
-    assert_eq!(world.redis.users["u"].revision.counter, 2);
+    assert_eq!(world.redis.user("u").revision.counter, 2);
     let number = world.decide(0, "u");
     assert!(shown(world.nodes[0].answer(number)), "its copy was dropped");
 }

@@ -7,17 +7,16 @@
 use bumpalo::collections::Vec as BumpVec;
 
 use super::RedisUsers;
-use crate::users::evaluate::{RequestContext, decided};
+use crate::users::evaluate::{RequestContext, Subject, decided, shown_of};
 use crate::users::unmerged::{UnmergedEntry, UnmergedKind};
-use crate::users::{Subject, shown_of};
 use nudged_api::command::PlacedEvent;
 use nudged_api::decide::DecideRequest;
 use nudged_api::events::Event;
-use nudged_api::outcome::{DEGRADED, Decided, Outcome};
+use nudged_api::outcome::{DEGRADED, Decided, Outcome, Verdicts};
 use nudged_api::verdict::{PlacedVerdict, Verdict};
 use nudged_base::clock::Now;
 use nudged_base::hash;
-use nudged_base::ids::{LaneSequence, PopupKey};
+use nudged_base::ids::PopupKey;
 use nudged_base::limits::EVENT_AGE_MAX_MS;
 use nudged_base::telemetry::log::{LogValue, Message};
 use nudged_domain::catalog::snapshot::Snapshot;
@@ -72,8 +71,9 @@ impl RedisUsers<'_> {
         let verdicts: &[PlacedVerdict] = verdicts.into_bump_slice();
         self.users.count_verdicts(verdicts.iter().map(|(_, verdict)| *verdict));
         let rests_on_record = verdicts.iter().any(|(_, verdict)| verdict.rests_on_record());
-        let upto = if rests_on_record { self.users.lane.last() } else { LaneSequence(0) };
-        self.users.hold_verdicts_back(context, verdicts, upto)
+        let upto = rests_on_record.then(|| self.users.lane.last());
+        let outcome = Outcome::Verdicts(Verdicts { verdicts, ignored: &[] });
+        self.users.hold_back(context, outcome, upto)
     }
 
     /// Accepts an event without its user's state. Whether its show is remembered is found out by
@@ -102,15 +102,8 @@ impl RedisUsers<'_> {
             ("action", LogValue::Text(event.action.as_str())),
         ];
         self.users.log_user(now, Message::EventTaken, token.user, fields);
-        let entry = UnmergedEntry {
-            at,
-            kind: UnmergedKind::Event { action: event.action, acted_at, local: token.local },
-            shown,
-            token: event.token_text.into(),
-            popup: token.popup.into(),
-            version: token.version,
-            variant: token.variant.into(),
-        };
+        let kind = UnmergedKind::Event { action: event.action, acted_at, local: token.local };
+        let entry = UnmergedEntry::new(&Subject::of(event), at, kind, shown);
         self.put_unmerged(token.user, entry);
         Verdict::Accepted
     }
@@ -123,7 +116,7 @@ impl RedisUsers<'_> {
     ) -> Decided<'a> {
         let (snapshot, user) = (&*context.view.snapshot, request.context.user);
         self.remember(snapshot, user);
-        let state = &self.users.scratch.state;
+        let state = &self.scratch.state;
         let now = context.now;
         let wall = state.newest().map_or(now.wall, |newest| newest.max(now.wall));
         let context = &RequestContext { now: Now { wall, ..now }, ..*context };
@@ -145,19 +138,11 @@ impl RedisUsers<'_> {
     ) -> Decided<'a> {
         let (user, session) = (request.context.user, request.context.session);
         let session = session.map_or(0, |session| hash::session(session.as_bytes()));
-        let (decided, applied) = self.users.mint_show(context, request, place, Some(session));
+        let (decided, applied) = self.scratch.show(context, request, place, Some(session));
         let at = context.now.wall;
         let subject = Subject::of_show(&context.view.snapshot, user, place, decided.token);
-        let popup = PopupKey::of(subject.popup);
-        let entry = UnmergedEntry {
-            at,
-            kind: UnmergedKind::Show { session },
-            shown: ShowId { popup, number: applied.number, at },
-            token: subject.token.into(),
-            popup: subject.popup.into(),
-            version: subject.version,
-            variant: subject.variant.into(),
-        };
+        let shown = ShowId { popup: PopupKey::of(subject.popup), number: applied.number, at };
+        let entry = UnmergedEntry::new(&subject, at, UnmergedKind::Show { session }, shown);
         self.put_unmerged(user, entry);
         self.users.counters.decisions_local.add(1);
         decided
@@ -165,7 +150,7 @@ impl RedisUsers<'_> {
 
     /// The scratch state becomes what this node remembers of a user.
     fn remember(&mut self, snapshot: &Snapshot, user: &str) {
-        let state = &mut self.users.scratch.state;
+        let state = &mut self.scratch.state;
         state.popups.clear();
         *state = UserState { popups: std::mem::take(&mut state.popups), ..UserState::default() };
         if let Some(copy) = self.users.slice.get(user) {

@@ -1,8 +1,9 @@
-//! What a shard knows of each partition: the highest epoch and counter that Redis has told, and
-//! whether it may be decided upon. A partition without an epoch, or with less than was seen, has
-//! lost writes, and stays lost until it is told in order again
-//! (docs/decisions.md#7-absence-proves-nothing-by-itself).
+//! What a shard knows of each partition: the highest epoch and counter that Redis has told, whether
+//! it may be decided upon, and what is still to be compared with another run of Redis. A partition
+//! without an epoch, or with less than was seen, has lost writes, and stays lost until it is told
+//! in order again (docs/decisions.md#7-absence-proves-nothing-by-itself).
 
+use crate::seam::{Effect, ShardReport};
 use nudged_base::ids::{Partition, ShardId};
 use nudged_base::limits::PARTITIONS;
 use nudged_redis::command::{Meta, PartitionPhase};
@@ -31,45 +32,73 @@ struct PartitionState {
 }
 
 /// The partitions of one shard.
-pub struct Partitions {
+pub(super) struct Partitions {
     known: Vec<PartitionState>,
     shard: ShardId,
     shards: u16,
     /// Found lost, to be reported.
-    news: Vec<Partition>,
+    lost: Vec<Partition>,
+    /// The run that was compared last, what is to be asked of the present one, and what it has not
+    /// answered.
+    compared_run: u64,
+    to_compare: Vec<Partition>,
+    uncompared: Vec<Partition>,
+    is_compared_news: bool,
+}
+
+/// The ticket of a partition's comparison: nothing that is in flight has such an index.
+const COMPARE_TICKET: u64 = 0xffff_0000;
+
+pub(super) fn compare_ticket(partition: Partition) -> u64 {
+    COMPARE_TICKET | u64::from(partition.0)
+}
+
+pub(super) fn partition_of_ticket(ticket: u64) -> Option<Partition> {
+    let low = ticket & !0xffff;
+    let index = u16::try_from(ticket & 0xffff).expect("masked to 16 bits");
+    (low == COMPARE_TICKET).then_some(Partition(index))
 }
 
 impl Partitions {
     /// Nothing is known.
-    pub fn new(shard: ShardId, shards: u16) -> Partitions {
+    pub(super) fn new(shard: ShardId, shards: u16) -> Partitions {
         let known = vec![PartitionState::default(); usize::from(PARTITIONS)];
-        Partitions { known, shard, shards, news: Vec::new() }
+        Partitions {
+            known,
+            shard,
+            shards,
+            lost: Vec::new(),
+            compared_run: 0,
+            to_compare: Vec::new(),
+            uncompared: Vec::new(),
+            is_compared_news: false,
+        }
     }
 
     /// The partitions of the shard.
-    pub fn own(&self) -> impl Iterator<Item = Partition> + use<> {
+    pub(super) fn own(&self) -> impl Iterator<Item = Partition> + use<> {
         let (shard, shards) = (self.shard, self.shards);
         (0..PARTITIONS).map(Partition).filter(move |partition| partition.home(shards) == shard)
     }
 
     /// Takes what a reply tells; whether the partition may be decided upon.
-    pub fn observe(&mut self, now_ms: u64, partition: Partition, meta: &Meta) -> bool {
+    pub(super) fn observe(&mut self, now_ms: u64, partition: Partition, meta: &Meta) -> bool {
         let known = &mut self.known[usize::from(partition.0)];
         let before = known.standing;
-        let told = meta.epoch.map(|epoch| (epoch, meta.counter));
-        known.standing = match (told, meta.phase) {
-            (Some(told), _) if told < (known.epoch, known.counter) => PartitionStanding::Lost,
+        let seen = meta.epoch.map(|epoch| (epoch, meta.counter));
+        known.standing = match (seen, meta.phase) {
+            (Some(seen), _) if seen < (known.epoch, known.counter) => PartitionStanding::Lost,
             (None, _) => PartitionStanding::Lost,
             (Some(_), PartitionPhase::Barrier) => PartitionStanding::Barrier,
             (Some(_), PartitionPhase::Open | PartitionPhase::Filling) => PartitionStanding::Vouched,
         };
         if known.standing == PartitionStanding::Lost {
             if before != PartitionStanding::Lost {
-                self.news.push(partition);
+                self.lost.push(partition);
             }
             return false;
         }
-        let (epoch, counter) = told.expect("a partition without an epoch is lost");
+        let (epoch, counter) = seen.expect("a partition without an epoch is lost");
         if epoch != known.epoch || before != PartitionStanding::Vouched {
             known.since_ms = now_ms;
         }
@@ -78,19 +107,66 @@ impl Partitions {
     }
 
     /// The present epoch.
-    pub fn epoch(&self, partition: Partition) -> u32 {
+    pub(super) fn epoch(&self, partition: Partition) -> u32 {
         self.known[usize::from(partition.0)].epoch
     }
 
     /// From when on copies are of the present epoch; `None` where nobody may decide.
-    pub(crate) fn vouches_since(&self, partition: Partition) -> Option<u64> {
+    pub(super) fn vouches_since(&self, partition: Partition) -> Option<u64> {
         let known = &self.known[usize::from(partition.0)];
         (known.standing == PartitionStanding::Vouched).then_some(known.since_ms)
     }
 
-    /// A partition that was found lost and is not reported yet.
-    pub(crate) fn next_lost(&mut self) -> Option<Partition> {
-        self.news.pop()
+    /// A connection to this run stands: where it is another one than before, all partitions are to
+    /// be compared with it.
+    pub(super) fn begin_comparing(&mut self, run: u64) {
+        self.to_compare.clear();
+        if run != self.compared_run {
+            self.to_compare.extend(self.own());
+            self.uncompared.clone_from(&self.to_compare);
+        }
+    }
+
+    /// The connection is lost.
+    pub(super) fn stop_comparing(&mut self) {
+        self.to_compare.clear();
+    }
+
+    /// The partition that is to be asked for next; [`Partitions::sent`] once it is.
+    pub(super) fn next_to_compare(&self) -> Option<Partition> {
+        self.to_compare.last().copied()
+    }
+
+    /// The next partition was asked for.
+    pub(super) fn sent(&mut self) {
+        self.to_compare.pop();
+    }
+
+    /// A partition was compared with what is known of it, or has to be once more.
+    pub(super) fn compared(&mut self, now_ms: u64, run: u64, told: (Partition, Option<&Meta>)) {
+        let (partition, Some(meta)) = told else {
+            self.to_compare.push(told.0);
+            return;
+        };
+        self.observe(now_ms, partition, meta);
+        // A comparison of an earlier connection may have been sent again.
+        let before = self.uncompared.len();
+        self.uncompared.retain(|waiting| *waiting != partition);
+        if before > 0 && self.uncompared.is_empty() {
+            self.compared_run = run;
+            self.is_compared_news = true;
+        }
+    }
+
+    /// What the keeper has to know: losses first, so that who sees the run sees those too.
+    pub(super) fn report(&mut self, effects: &mut Vec<Effect>) {
+        while let Some(partition) = self.lost.pop() {
+            effects.push(Effect::Report(ShardReport::Lost(partition)));
+        }
+        if std::mem::take(&mut self.is_compared_news) {
+            let run = self.compared_run;
+            effects.push(Effect::Report(ShardReport::Compared { run }));
+        }
     }
 }
 
@@ -122,7 +198,7 @@ mod tests {
         ];
         for (index, (epoch, counter, phase, vouched, news)) in rows.into_iter().enumerate() {
             let usable = all.observe(index as u64 + 1, partition, &meta(epoch, counter, phase));
-            assert_eq!((usable, all.next_lost().is_some()), (vouched, news), "row {index}");
+            assert_eq!((usable, all.lost.pop().is_some()), (vouched, news), "row {index}");
             assert_eq!(all.vouches_since(partition).is_some(), vouched, "row {index}");
         }
         assert_eq!(all.epoch(partition), 3);

@@ -14,47 +14,35 @@
 //! never will be. Where its partition has begun another epoch meanwhile, nothing is made of it: SQL
 //! decides what stands then. Bounds: `PURSUED_MAX` changes, `PURSUED_SENT_MAX` of them sent,
 //! `PURSUED_MS`.
+//!
+//! A show that was committed too late for its request, which was answered without it, is
+//! withdrawn: nobody saw it, so the state as it was before replaces the one with the show, if that
+//! is still the one that stands. Events of the same request have happened, and stay.
+//!
+//! ```text
+//!  queue     the late commit left     the withdrawal leaves
+//!  journal   nothing                  nothing; the lane gets the events' records alone
+//!  list      its records              a withdrawn record, in the same call
+//! ```
+//!
+//! Where another change came first, or the list is full, the show stays.
 
 use std::collections::VecDeque;
 
-use super::replies::Resumed;
 use super::{Arbiter, RecordQueue, RedisUsers};
-use crate::users::evaluate::Attempt;
-use crate::users::in_flight::{ProposedChange, Stage};
+use crate::users::in_flight::{ProposedChange, Resumed, Stage, StateAccess, Waiter};
+use crate::users::memory::Scratch;
 use nudged_api::outcome::EncodedOutcome;
-use nudged_base::limits::{PURSUED_MAX, PURSUED_MS, PURSUED_REST_MS, PURSUED_SENT_MAX};
+use nudged_base::clock::Now;
+use nudged_base::ids::{PopupKey, UserKey};
+use nudged_base::limits::{PURSUED_MS, PURSUED_REST_MS, PURSUED_SENT_MAX};
 use nudged_base::slab::Handle;
-use nudged_base::time::MonoNs;
+use nudged_base::time::{DurationMs, MonoNs, WallMs};
+use nudged_domain::catalog::snapshot::Snapshot;
+use nudged_domain::decide::gates;
+use nudged_domain::state::user::{self, UserState};
+use nudged_journal::record::{self, FormerEntry, Impression, Record, Withdrawn, frames};
 use nudged_redis::command::{CommandFailure, Meta};
-
-/// The changes of one shard that are pursued.
-#[derive(Debug, Default)]
-pub(super) struct Pursuit {
-    /// Those that are not sent, and when each is given up.
-    queue: VecDeque<(MonoNs, Handle)>,
-    sent: usize,
-    /// None is sent before this; 0 for no rest.
-    rest_until: MonoNs,
-}
-
-impl Pursuit {
-    /// How many are pursued, sent or not.
-    pub(super) fn len(&self) -> usize {
-        self.queue.len() + self.sent
-    }
-
-    /// How many wait to be sent.
-    pub(super) fn waiting(&self) -> usize {
-        self.queue.len()
-    }
-
-    /// When one is given up, or the rest is over.
-    pub(super) fn next_deadline(&self) -> Option<MonoNs> {
-        let (until, _) = self.queue.front()?;
-        let rest = Some(self.rest_until).filter(|until| until.0 > 0);
-        rest.into_iter().chain([*until]).min()
-    }
-}
 
 impl ProposedChange {
     /// Whether it is worth to learn what became of it after such a failure. What else came with a
@@ -70,33 +58,25 @@ impl ProposedChange {
 }
 
 impl Arbiter {
-    /// Whether one more change may be pursued.
-    pub(super) fn may_pursue(&self) -> bool {
-        self.pursuit.len() < PURSUED_MAX
-    }
-
-    /// A change that is begun will be sent once Redis may be asked; `may_pursue` was asked.
+    /// A change that is begun will be sent once Redis may be asked; there must be room for it.
     pub(super) fn pursue(&mut self, now: MonoNs, handle: Handle) {
         let flight = self.in_flight.get_mut(handle).expect("it is begun");
         let Stage::Commit(pending) = &mut flight.stage else { unreachable!("only changes are") };
         let until = *pending.pursued_until.get_or_insert(now.plus_ms(PURSUED_MS));
-        self.pursuit.queue.push_back((until, handle));
+        self.pursuits.queue.push_back((until, handle));
     }
 
     /// Sends what is pursued while there is room, and Redis may be asked.
     pub(super) fn send_pursued(&mut self, now: MonoNs) {
-        if now >= self.pursuit.rest_until {
-            self.pursuit.rest_until = MonoNs(0);
-        }
-        if self.pursuit.rest_until.0 > 0 || !self.is_usable(now) {
+        if !self.pursuits.is_rested(now) || !self.is_usable(now) {
             return;
         }
-        while self.pursuit.sent < PURSUED_SENT_MAX
-            && let Some((_, handle)) = self.pursuit.queue.front().copied()
+        while self.pursuits.sent < PURSUED_SENT_MAX
+            && let Some((_, handle)) = self.pursuits.queue.front().copied()
             && self.send_commit(now, handle)
         {
-            self.pursuit.queue.pop_front();
-            self.pursuit.sent += 1;
+            self.pursuits.queue.pop_front();
+            self.pursuits.sent += 1;
         }
     }
 
@@ -106,7 +86,7 @@ impl Arbiter {
         if let Some(Stage::Commit(pending)) = flight.map(|flight| &flight.stage)
             && pending.pursued_until.is_some()
         {
-            self.pursuit.sent -= 1;
+            self.pursuits.sent -= 1;
         }
     }
 
@@ -116,13 +96,6 @@ impl Arbiter {
         let flight = self.in_flight.get_mut(handle).expect("the caller has seen it");
         let Stage::Commit(pending) = &flight.stage else { return true };
         meta.epoch == Some(pending.revision.epoch)
-    }
-
-    /// Whether nothing is under way that could come to an end now: what Redis can't be asked about
-    /// ends with the process.
-    pub(crate) fn may_end(&self, now: MonoNs) -> bool {
-        let is_stuck = self.in_flight.len() == self.pursuit.waiting() && !self.is_usable(now);
-        self.fanouts.is_empty() && (self.in_flight.is_empty() || is_stuck)
     }
 }
 
@@ -136,7 +109,7 @@ impl RedisUsers<'_> {
         failure: CommandFailure,
     ) -> Option<Resumed> {
         let arbiter = &mut *self.arbiter;
-        let may_pursue = arbiter.may_pursue();
+        let may_pursue = arbiter.pursuits.has_room();
         let is_journal = arbiter.setup.queue == RecordQueue::Journal;
         let flight = arbiter.in_flight.get_mut(handle)?;
         let Stage::Commit(pending) = &mut flight.stage else { return self.fail(handle) };
@@ -152,7 +125,7 @@ impl RedisUsers<'_> {
             pending.event_bytes = 0;
         }
         if pending.pursued_until.is_some() {
-            arbiter.pursuit.rest_until = now.plus_ms(PURSUED_REST_MS);
+            arbiter.pursuits.rest_until = now.plus_ms(PURSUED_REST_MS);
         }
         arbiter.pursue(now, handle);
         let mut waiters = arbiter.in_flight.take_waiters(handle);
@@ -166,14 +139,128 @@ impl RedisUsers<'_> {
         self.note_failure(&user);
         // It may have been executed, so the copy may be an old one.
         self.distrust(&user);
-        Some(Resumed { user, waiters, has_state: false, attempt: Attempt::default() })
+        Some(Resumed { user, waiters, access: StateAccess::Missing })
     }
 
     /// Gives up what was pursued for too long.
     pub(crate) fn give_up_pursued(&mut self, now: MonoNs) -> Option<Resumed> {
-        let pursuit = &mut self.arbiter.pursuit;
-        pursuit.queue.front().filter(|(until, _)| *until <= now)?;
-        let (_, handle) = pursuit.queue.pop_front()?;
+        let pursuits = &mut self.arbiter.pursuits;
+        pursuits.queue.front().filter(|(until, _)| *until <= now)?;
+        let (_, handle) = pursuits.queue.pop_front()?;
         self.fail(handle)
     }
+
+    /// A change was made too late for its request, or nobody asked for it: its events have
+    /// happened. In a list their records are already; those of a merge are journaled too.
+    pub(super) fn append_events(&mut self, pending: &ProposedChange) {
+        let is_journal = self.arbiter.setup.queue == RecordQueue::Journal;
+        if (is_journal || pending.merged > 0) && pending.event_bytes > 0 {
+            self.users.lane.append_framed(&pending.records[..pending.event_bytes]);
+        }
+    }
+
+    /// The change that takes back the show of another one, if there is one that nobody saw.
+    pub(super) fn withdrawal(
+        &mut self,
+        now: Now,
+        snapshot: &Snapshot,
+        user: &str,
+        change: &ProposedChange,
+    ) -> Option<ProposedChange> {
+        let former = change.former.as_ref()?;
+        let Scratch { state, uncommitted_records, .. } = &mut *self.scratch;
+        uncommitted_records.clear();
+        user::decode(former, state).expect("we encoded it");
+        state.revision = change.revision.next();
+        if self.arbiter.setup.queue != RecordQueue::Journal {
+            let show = show_of(&change.records[change.event_bytes..]);
+            debug_assert_eq!(show.user, user);
+            // The show's record has told that it is forgotten, and the next show would again.
+            let forgotten = PopupKey::of(show.forgotten);
+            state.popups.retain(|entry| entry.popup != forgotten);
+            let at = self.arbiter.wall(now);
+            append_withdrawn(snapshot, state, (&show, at), uncommitted_records);
+        }
+        // It is told to other nodes: who has read the state with the show would hold the popup back
+        // for as long as a copy is trusted.
+        let withdrawal = self.propose(now, change.revision, DurationMs(PURSUED_MS));
+        Some(ProposedChange {
+            event_bytes: 0,
+            withdraws: true,
+            ttl_ms: change.ttl_ms,
+            ..withdrawal
+        })
+    }
+
+    /// Begins a withdrawal; those who wait for the user wait behind it.
+    pub(super) fn withdraw(
+        &mut self,
+        now: Now,
+        user: String,
+        (mut waiters, withdrawal): (VecDeque<Waiter>, ProposedChange),
+    ) -> Option<Resumed> {
+        let arbiter = &mut *self.arbiter;
+        let partition = UserKey::of(user.as_bytes()).partition();
+        let stage = Stage::Commit(withdrawal);
+        let handle =
+            arbiter.pursuits.has_room().then(|| arbiter.in_flight.begin(&user, partition, stage));
+        let Some(handle) = handle.flatten() else {
+            // The show stays, and with it the copy.
+            return Some(Resumed { user, waiters, access: StateAccess::Fresh });
+        };
+        arbiter.pursue(now.mono, handle);
+        waiters.drain(..).for_each(|waiter| arbiter.in_flight.wait(handle, waiter));
+        arbiter.in_flight.rest(user, waiters);
+        None
+    }
+
+    /// Tells what was learnt of a change that nobody waited for.
+    pub(super) fn count_outcome(&self, pending: &ProposedChange, outcome: &'static str) {
+        if pending.withdraws {
+            self.users.counters.redis_withdrawn.add(u64::from(outcome == "committed"));
+        } else if pending.pursued_until.is_some() {
+            self.users.counters.redis_pursuits.of(outcome).add(1);
+        }
+    }
+}
+
+/// The show among the records of its change: the last one, behind those of events.
+fn show_of(framed: &[u8]) -> Impression<'_> {
+    let mut records = frames(framed).map(|frame| frame.and_then(|frame| frame.record()));
+    let (first, second) = (records.next(), records.next());
+    let (Some(Ok(Record::Impression(show))), None) = (first, second) else {
+        unreachable!("a change with a former state ends with its show's record")
+    };
+    show
+}
+
+/// Appends the record that `show` is taken back and `state` stands again.
+fn append_withdrawn(
+    snapshot: &Snapshot,
+    state: &UserState,
+    (show, at): (&Impression<'_>, WallMs),
+    records: &mut Vec<u8>,
+) {
+    // Rare enough for memory of its own.
+    let (mut clocks, mut row) = (Vec::new(), Vec::new());
+    user::encode_clocks(&state.clocks, &mut clocks);
+    let former = state.popup(PopupKey::of(show.popup)).map(|entry| {
+        user::encode_popup(entry, &mut row);
+        let popup = snapshot.popup(entry.popup);
+        let next_show_at = popup.and_then(|popup| gates::next_show_at(popup, entry, at).time());
+        FormerEntry { row: &row, next_show_at }
+    });
+    let withdrawn = Withdrawn {
+        user: show.user,
+        revision: state.revision,
+        at,
+        shown_at: show.at,
+        token: show.token,
+        popup: show.popup,
+        version: show.version,
+        variant: show.variant,
+        clocks: &clocks,
+        former,
+    };
+    record::append(&Record::Withdrawn(withdrawn), records);
 }

@@ -1,12 +1,9 @@
 //! What becomes of replies: copies, records, answers, and requests that may run again.
 
-use std::collections::VecDeque;
-
-use super::{Arbiter, CopiedAt, RecordQueue, RedisUsers, partition_of_ticket};
+use super::partitions::partition_of_ticket;
+use super::{CopiedAt, RecordQueue, RedisUsers, millis};
 use crate::seam::{Effect, ReadFailed, ReadRequest, ShardReport, UserRead};
-use crate::users::evaluate::Attempt;
-use crate::users::in_flight::Waiter;
-use crate::users::in_flight::{InFlight, ProposedChange, Stage};
+use crate::users::in_flight::{InFlight, ProposedChange, Resumed, Stage, StateAccess};
 use crate::users::lane::WaitingOutcome;
 use crate::view::View;
 use nudged_api::outcome::EncodedOutcome;
@@ -22,24 +19,9 @@ use nudged_redis::command::{
 };
 use nudged_redis::link::{LinkEvent, RedisServer};
 
-/// Requests of a user that may run again, in their order.
-pub struct Resumed {
-    /// The user's id.
-    pub user: String,
-    /// The requests.
-    pub waiters: VecDeque<Waiter>,
-    /// Whether there is a state to run upon; else they are answered degraded.
-    pub has_state: bool,
-    /// Upon what they run.
-    pub attempt: Attempt,
-}
-
 /// Why a server is not decided by that can be used otherwise.
 const NOT_SYNCED: &str = "ack = \"synced\" with queue = \"redis\" needs appendonly yes and \
                           appendfsync always in Redis; decisions degrade until they are set";
-
-/// Run again, a request finds Redis' own state.
-pub(super) const FRESH: Attempt = Attempt { tries: 0, is_fresh: true };
 
 impl RedisUsers<'_> {
     /// Acts upon what became known of Redis.
@@ -55,8 +37,8 @@ impl RedisUsers<'_> {
                 let arbiter = &mut *self.arbiter;
                 arbiter.server = None;
                 arbiter.subscribed_at_ms = None;
-                arbiter.to_compare.clear();
-                self.users.log(now, Message::RedisLost);
+                arbiter.partitions.stop_comparing();
+                self.users.log(now, Message::RedisLost, &[]);
             }
             // The keeper tells people, once for all shards.
             LinkEvent::Incompatible(unfit) => self.report(ShardReport::Incompatible(unfit)),
@@ -78,19 +60,14 @@ impl RedisUsers<'_> {
     fn on_up(&mut self, now: Now, server: RedisServer) {
         let arbiter = &mut *self.arbiter;
         arbiter.server = Some(server);
-        arbiter.subscribed_at_ms = server.subscribed.then_some(super::millis(now.mono));
+        arbiter.subscribed_at_ms = server.subscribed.then_some(millis(now.mono));
         arbiter.renew_at = now.mono.plus_ms(LINK_UNFIT_RETRY_MS);
-        arbiter.to_compare.clear();
-        if server.run != arbiter.compared_run {
-            arbiter.to_compare.extend(arbiter.partitions.own());
-            arbiter.uncompared.clear();
-            arbiter.uncompared.extend(arbiter.partitions.own());
-        }
+        arbiter.partitions.begin_comparing(server.run);
         let RedisServer { run, evicts, syncs_always, .. } = server;
         self.report(ShardReport::Run { run, evicts, syncs_always });
-        self.users.log(now, Message::RedisConnected);
+        self.users.log(now, Message::RedisConnected, &[]);
         if !self.arbiter.keeps_promise(server) {
-            self.users.log_with(now, Message::RedisUnfit, &[("error", LogValue::Text(NOT_SYNCED))]);
+            self.users.log(now, Message::RedisUnfit, &[("error", LogValue::Text(NOT_SYNCED))]);
         }
     }
 
@@ -99,11 +76,11 @@ impl RedisUsers<'_> {
         self.users.counters.redis_told.add(1);
         let in_flight = &mut self.arbiter.in_flight;
         if let Some(flight) = in_flight.find(user).and_then(|handle| in_flight.get_mut(handle)) {
-            flight.told = flight.told.max(revision);
+            flight.announced = flight.announced.max(revision);
         }
         let Some(entry) = self.users.slice.get(user) else { return };
-        user::decode(entry.state, &mut self.users.scratch.state).expect("we encoded it");
-        if self.users.scratch.state.revision < revision {
+        user::decode(entry.state, &mut self.scratch.state).expect("we encoded it");
+        if self.scratch.state.revision < revision {
             self.distrust(user);
         }
     }
@@ -116,7 +93,7 @@ impl RedisUsers<'_> {
         result: Result<Reply, CommandFailure>,
     ) -> Option<Resumed> {
         if let Some(partition) = partition_of_ticket(ticket) {
-            self.arbiter.on_compared(now, partition, result);
+            self.on_compared(now.mono, partition, &result);
             return None;
         }
         let handle = Handle::from_bits(ticket);
@@ -199,14 +176,14 @@ impl RedisUsers<'_> {
         let Stage::Sql(value) = &mut flight.stage else { return None };
         let value = value.take();
         let state = read.state.and_then(|state| {
-            let decoded = user::decode(&state, &mut self.users.scratch.state);
+            let decoded = user::decode(&state, &mut self.scratch.state);
             decoded.map(|()| state).map_err(|_| ReadFailed)
         });
         let Ok(state) = state else {
             self.users.counters.reads_failed.add(1);
             return self.fail(handle);
         };
-        let revision = self.users.scratch.state.revision;
+        let revision = self.scratch.state.revision;
         let stands = value.as_ref().map_or(Revision::default(), |value| value.revision);
         if revision <= stands {
             return self.settle(now, handle, value);
@@ -216,7 +193,7 @@ impl RedisUsers<'_> {
         let ttl_ms = arbiter.setup.ttl_ms;
         let command =
             RedisCommand::Fill { partition, user: &user, revision, state: &state, ttl_ms };
-        if arbiter.carrier.send(now.mono, handle.to_bits(), &command).is_err() {
+        if !arbiter.send(now.mono, handle.to_bits(), &command) {
             return self.fail(handle);
         }
         self.users.counters.redis_fills.add(1);
@@ -234,32 +211,31 @@ impl RedisUsers<'_> {
                 (Revision::default(), &empty)
             }
         };
-        let is_ours = user::decode(state, &mut self.users.scratch.state).is_ok()
-            && self.users.scratch.state.revision == revision;
+        let is_ours = user::decode(state, &mut self.scratch.state).is_ok()
+            && self.scratch.state.revision == revision;
         if !is_ours {
             self.users.keep(empty);
             self.users.counters.redis_failures.of("quarantined").add(1);
             return self.fail(handle);
         }
         let (flight, waiters) = self.arbiter.in_flight.end(handle)?;
-        let has_state = self.copy(now, &flight.user, state);
+        let mut access = self.copy(now, &flight.user, state);
         self.users.keep(empty);
-        let mut attempt = FRESH;
-        if flight.told > revision {
-            // Told while SQL was asked: what was read before is not the latest.
+        if flight.announced > revision {
+            // Announced while SQL was asked: what was read before is not the latest.
             self.distrust(&flight.user);
-            attempt = Attempt::default();
+            access = access.distrusted();
         }
-        Some(Resumed { user: flight.user, waiters, has_state, attempt })
+        Some(Resumed { user: flight.user, waiters, access })
     }
 
-    /// Puts what Redis has into the slice. Whether there was room.
-    fn copy(&mut self, now: Now, user: &str, state: &[u8]) -> bool {
-        let is_copied = CopiedAt::of(now.mono).put(&mut self.users.slice, user, state);
-        if !is_copied {
-            self.users.counters.slice_full.add(1);
+    /// Puts what Redis has into the slice, if there is room.
+    fn copy(&mut self, now: Now, user: &str, state: &[u8]) -> StateAccess {
+        if CopiedAt::of(now.mono).put(&mut self.users.slice, user, state) {
+            return StateAccess::Fresh;
         }
-        is_copied
+        self.users.counters.slice_full.add(1);
+        StateAccess::Missing
     }
 
     /// A change was not made since the state is another one: the request waits to run again.
@@ -289,12 +265,11 @@ impl RedisUsers<'_> {
         let InFlight { user, stage: Stage::Commit(mut pending), .. } = flight else {
             unreachable!("only commits are answered as such")
         };
-        let has_state = self.copy(now, &user, &pending.state);
+        let mut access = self.copy(now, &user, &pending.state);
         if is_outdated {
             self.distrust(&user);
+            access = access.distrusted();
         }
-        let attempt = if is_outdated { Attempt::default() } else { FRESH };
-        let resumed = |user, waiters| Resumed { user, waiters, has_state, attempt };
         let Some(waiter) = pending.waiter.take() else {
             self.append_events(&pending);
             self.finish_merge(&user, pending.merged);
@@ -303,12 +278,14 @@ impl RedisUsers<'_> {
             self.drop_change(pending);
             return match withdrawal {
                 Some(withdrawal) => self.withdraw(now, user, (waiters, withdrawal)),
-                None => Some(resumed(user, waiters)),
+                None => Some(Resumed { user, waiters, access }),
             };
         };
         let outcome = pending.outcome.take().expect("whoever waits has an outcome to come");
         let origin = waiter.origin;
-        self.put_to_rest(waiter);
+        if let Some(command) = waiter.command {
+            self.users.keep(command.into_buffer());
+        }
         if self.arbiter.setup.queue == RecordQueue::Journal {
             self.users.lane.release(std::mem::take(&mut pending.reserved));
             let upto = self.users.lane.append_framed(&pending.records);
@@ -317,7 +294,7 @@ impl RedisUsers<'_> {
             self.users.finish(origin, outcome);
         }
         self.drop_change(pending);
-        Some(resumed(user, waiters))
+        Some(Resumed { user, waiters, access })
     }
 
     /// A command was refused, and nothing has changed: its own request is answered degraded, the
@@ -336,7 +313,7 @@ impl RedisUsers<'_> {
             }
             self.drop_change(pending);
         }
-        Some(Resumed { user: flight.user, waiters, has_state: true, attempt: Attempt::default() })
+        Some(Resumed { user: flight.user, waiters, access: StateAccess::Cached })
     }
 
     /// A command has no reply that helps: all who wait are answered degraded.
@@ -352,14 +329,13 @@ impl RedisUsers<'_> {
             }
             self.drop_change(pending);
         }
-        let attempt = Attempt::default();
-        Some(Resumed { user: flight.user, waiters, has_state: false, attempt })
+        Some(Resumed { user: flight.user, waiters, access: StateAccess::Missing })
     }
 
     /// A user for whom something waits can't be merged now.
     pub(super) fn note_failure(&mut self, user: &str) {
         if !self.arbiter.unmerged.of(user).is_empty() {
-            self.arbiter.merging.failed();
+            self.arbiter.merges.failed();
         }
     }
 
@@ -383,44 +359,16 @@ impl RedisUsers<'_> {
         buffers.for_each(|buffer| self.users.keep(buffer));
     }
 
-    fn put_to_rest(&mut self, waiter: Waiter) {
-        if let Some(command) = waiter.command {
-            self.users.keep(command.into_buffer());
-        }
-    }
-}
-
-impl Arbiter {
     /// A partition was compared with what is known of it, or has to be once more.
     fn on_compared(
         &mut self,
-        now: Now,
+        now: MonoNs,
         partition: Partition,
-        result: Result<Reply, CommandFailure>,
+        reply: &Result<Reply, CommandFailure>,
     ) {
-        let Some(server) = self.server else { return };
-        let Ok(Reply::Meta(meta)) = result else {
-            self.to_compare.push(partition);
-            return;
-        };
-        self.observe(now.mono, partition, &meta);
-        // A comparison of an earlier connection may have been sent again.
-        let before = self.uncompared.len();
-        self.uncompared.retain(|waiting| *waiting != partition);
-        if before > 0 && self.uncompared.is_empty() {
-            self.compared_run = server.run;
-            self.is_compared_news = true;
-        }
-    }
-
-    /// What the keeper has to know: losses first, so that who sees the run sees those too.
-    pub fn reports(&mut self, effects: &mut Vec<Effect>) {
-        while let Some(partition) = self.partitions.next_lost() {
-            effects.push(Effect::Report(ShardReport::Lost(partition)));
-        }
-        if std::mem::take(&mut self.is_compared_news) {
-            effects.push(Effect::Report(ShardReport::Compared { run: self.compared_run }));
-        }
+        let Some(server) = self.arbiter.server else { return };
+        let meta = if let Ok(Reply::Meta(meta)) = reply { Some(meta) } else { None };
+        self.arbiter.partitions.compared(millis(now), server.run, (partition, meta));
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::users::Subject;
+use crate::users::evaluate::Subject;
 use nudged_base::event_kind::EventKind;
 use nudged_base::ids::{PopupKey, Sequence};
 use nudged_base::limits::MERGE_RECORD_EXTRA_BYTES;
@@ -65,6 +65,24 @@ pub enum Merged {
 }
 
 impl UnmergedEntry {
+    /// An entry about an impression, accepted at this time. Allocates its texts.
+    pub(crate) fn new(
+        subject: &Subject<'_>,
+        at: WallMs,
+        kind: UnmergedKind,
+        shown: ShowId,
+    ) -> UnmergedEntry {
+        UnmergedEntry {
+            at,
+            kind,
+            shown,
+            token: subject.token.into(),
+            popup: subject.popup.into(),
+            version: subject.version,
+            variant: subject.variant.into(),
+        }
+    }
+
     /// The entry of a record. Allocates its texts.
     pub fn of(record: &record::Unmerged<'_>) -> UnmergedEntry {
         let kind = match Action::of_kind(record.kind) {
@@ -74,16 +92,12 @@ impl UnmergedEntry {
                 UnmergedKind::Event { action, acted_at: record.acted_at, local }
             }
         };
-        let popup = PopupKey::of(record.popup);
-        UnmergedEntry {
-            at: record.at,
-            kind,
-            shown: ShowId { popup, number: record.number, at: record.shown_at },
-            token: record.token.into(),
-            popup: record.popup.into(),
-            version: record.version,
-            variant: record.variant.into(),
-        }
+        let (user, token, popup) = (record.user, record.token, record.popup);
+        let (version, variant) = (record.version, record.variant);
+        let subject = Subject { user, token, popup, version, variant };
+        let (number, at) = (record.number, record.shown_at);
+        let shown = ShowId { popup: PopupKey::of(popup), number, at };
+        UnmergedEntry::new(&subject, record.at, kind, shown)
     }
 
     /// The record of an entry.
@@ -136,8 +150,7 @@ impl UnmergedEntry {
         apply::learn_show(state, snapshot, LateShow { shown: self.shown, session })
     }
 
-    /// Makes it part of a state; [`UnmergedEntry::learn`] comes first. Allocates as `state::apply`
-    /// does.
+    /// Makes it part of a state; [`UnmergedEntry::learn`] comes first. Allocates as `state::apply` does.
     pub fn merge(&self, state: &mut UserState, snapshot: &Snapshot) -> Merged {
         match self.kind {
             UnmergedKind::Show { session } => {
@@ -171,7 +184,7 @@ type Placed = (usize, (Sequence, Box<str>, UnmergedEntry));
 /// merged, an erase that it is to be forgotten.
 #[derive(Debug, Default)]
 pub struct UnmergedScan {
-    /// By decision and event kind: its place among all, its latest record, its user and itself.
+    /// By decision and kind: its place among all, its latest record, its user and itself.
     left: BTreeMap<(Box<str>, u8), Placed>,
     count: usize,
 }

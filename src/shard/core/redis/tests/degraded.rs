@@ -20,7 +20,7 @@ pub(super) fn local_world(nodes: u64, queue: RecordQueue) -> World {
 
 pub(super) fn state_of(world: &World, user: &str) -> UserState {
     let mut state = UserState::default();
-    user::decode(&world.redis.users[user].state, &mut state).unwrap();
+    user::decode(&world.redis.user(user).state, &mut state).unwrap();
     state
 }
 
@@ -47,13 +47,13 @@ fn an_event_of_an_outage_is_merged_before_its_user_is_decided_on() {
         let (sequence, ..) = world.nodes[0].unmerged[0];
         assert_eq!(world.nodes[0].reported(), (sequence, Some(sequence)));
         // The decision is asked at once, before anybody has merged.
-        world.nodes[0].wire.up(RUN, false);
+        world.up(0);
         world.nodes[0].decide(world.now, "u");
         world.settle();
         let state = state_of(&world, "u");
         assert!(state.popups[0].outcome.is_some() && state.revision.counter == 2);
         let listed = if queue == RecordQueue::Journal { 0 } else { 2 };
-        assert_eq!((clicks(&world, 0), world.redis.lists.len()), (1, listed));
+        assert_eq!((clicks(&world, 0), world.redis.listed().len()), (1, listed));
         assert_eq!(world.nodes[0].reported(), (world.nodes[0].acked, None));
         assert!(world.nodes[0].open.is_empty());
     }
@@ -87,16 +87,16 @@ fn what_another_node_has_merged_is_known_and_what_is_forgotten_dropped() {
     world.nodes[0].event(world.now, &[&token]);
     world.nodes[1].event(world.now, &[&token]);
     world.settle();
-    let revision = world.redis.users["u"].revision;
+    let revision = world.redis.user("u").revision;
     world.up(0);
     world.settle();
-    assert_eq!(world.redis.users["u"].revision, revision, "known: only recorded again");
+    assert_eq!(world.redis.user("u").revision, revision, "known: only recorded again");
     assert_eq!((clicks(&world, 0), clicks(&world, 1)), (1, 1));
     let other = world.decide(0, "v");
     let token = world.nodes[0].token(other).unwrap();
     world.down(0);
     world.nodes[0].event(world.now, &[&token]);
-    world.redis.users.remove("v");
+    world.redis.remove("v");
     world.settle();
     world.up(0);
     world.settle();
@@ -133,16 +133,16 @@ fn what_an_earlier_process_accepted_is_taken_up_and_merged() {
     world.down(0);
     world.nodes[0].event(world.now, &[&token]);
     world.settle();
-    let entry = world.nodes[0].core.arbiter().unmerged.of("u")[0].clone();
+    let entry = world.nodes[0].core.arbiter().unmerged.of(&id("u"))[0].clone();
     let mut bytes = Vec::new();
-    append(&Record::Unmerged(entry.record("u")), &mut bytes);
+    append(&Record::Unmerged(entry.record(&id("u"))), &mut bytes);
     let (sequence, ..) = world.nodes[0].unmerged[0];
     let end = Sequence(sequence.0 + 7);
-    let left = vec![(sequence, "u".into(), entry)];
+    let left = vec![(sequence, id("u").into(), entry)];
     world.nodes[0] = Node::with(9, RecordQueue::Journal, (end, left));
     world.nodes[0].turn(world.now);
     assert_eq!(world.nodes[0].reported(), (end, Some(sequence)));
-    world.connect(0, RUN);
+    world.connect(0, LIFE);
     world.settle();
     assert_eq!(clicks(&world, 0), 1);
     assert_eq!(world.nodes[0].reported(), (Sequence(end.0 + 1), None));
@@ -156,11 +156,11 @@ fn one_user_may_not_fill_the_table() {
     world.down(0);
     world.nodes[0].event(world.now, &[&token]);
     let unmerged = &mut world.nodes[0].core.arbiter_mut().unmerged;
-    let entry = unmerged.of("u")[0].clone();
-    while unmerged.has_room("u") {
+    let entry = unmerged.of(&id("u"))[0].clone();
+    while unmerged.has_room(&id("u")) {
         let mut other = entry.clone();
         other.shown.number += 1;
-        unmerged.push("u", other, Sequence(0));
+        unmerged.push(&id("u"), other, Sequence(0));
     }
     let body = format!("{{\"decision\":\"{token}\",\"action\":\"dismissed\"}}");
     let length = body.len();
@@ -209,8 +209,10 @@ fn a_copy_that_is_not_trusted_still_holds_a_local_show_back() {
     world.down(0);
     let again = world.decide(0, "u");
     assert_eq!(reason(world.nodes[0].answer(again)), "gap");
-    let hidden = world.nodes[0]
-        .ask(world.now, "GET /v1/decide?user=u&placement=other HTTP/1.1\r\nHost: x\r\n\r\n");
+    let hidden = world.nodes[0].ask(
+        world.now,
+        &format!("GET /v1/decide?user={}&placement=other HTTP/1.1\r\nHost: x\r\n\r\n", id("u")),
+    );
     assert_eq!(reason(world.nodes[0].answer(hidden)), "degraded");
 }
 
@@ -239,17 +241,18 @@ fn a_merge_that_no_journal_has_yet_is_made_again_after_a_crash() {
 
 #[test]
 fn where_a_reply_has_to_survive_the_loss_of_power_each_new_connection_says_whether_it_does() {
-    let mut world = World::new(1, RecordQueue::List { list_max: 100 });
-    let node = &mut world.nodes[0];
-    node.core.arbiter_mut().need_sync();
+    let queue = RecordQueue::List { list_max: 100 };
+    let mut world = World::new(1, queue);
+    world.nodes[0] = Node::needing_sync(9, queue);
+    world.connect(0, LIFE);
     for (number, syncs_always) in [Some(true), None, Some(true), Some(false)].iter().enumerate() {
         world.down(0);
         // What was told of the connection before is over.
         let log = &world.nodes[0].core.users.log;
         log.finish(Stamp::default());
         while log.next_line().is_some() {}
-        world.nodes[0].wire.up_syncing(RUN, false, *syncs_always);
-        world.nodes[0].turn(world.now);
+        let greeting = Greeting { life: LIFE, syncs_always: *syncs_always };
+        world.nodes[0].up(world.now, greeting);
         world.settle();
         let asked = world.decide(0, &format!("u{number}"));
         let is_kept = *syncs_always == Some(true);

@@ -39,7 +39,7 @@ fn pass_and_apply(world: &mut World, ms: u64) -> u64 {
 }
 
 fn close(world: &mut World, phase: PartitionPhase) {
-    world.redis.metas.iter_mut().for_each(|meta| meta.2 = phase);
+    world.redis.set_phases(phase);
 }
 
 /// A node with an event that waits, for its user's partition is closed; and the event's number.

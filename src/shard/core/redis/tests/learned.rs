@@ -4,8 +4,8 @@
 use super::*;
 use crate::seam::Learned;
 
-fn learn(world: &mut World, learned: Learned) {
-    let redis_status = RedisStatusView { takes_traffic: true, cleared_run: RUN, learned };
+pub(super) fn learn(world: &mut World, learned: Learned) {
+    let redis_status = RedisStatusView { takes_traffic: true, cleared_run: run(LIFE), learned };
     world.nodes[0].step(world.now, Input::RedisStatus(redis_status));
     world.nodes[0].turn(world.now);
 }
@@ -32,12 +32,12 @@ fn is_looked_for(world: &mut World, user: &str) -> bool {
 fn who_is_missing_is_new_only_where_nobody_may_have_vanished() {
     let mut world = World::new(1, RecordQueue::Journal);
     assert!(!is_looked_for(&mut world, "a"));
-    learn(&mut world, Learned { run: RUN, is_evicting: true, ..Learned::default() });
+    learn(&mut world, Learned { run: run(LIFE), is_evicting: true, ..Learned::default() });
     assert!(is_looked_for(&mut world, "b"), "its policy was changed");
-    learn(&mut world, Learned { run: RUN, ..Learned::default() });
-    world.redis.is_doubted = true;
+    learn(&mut world, Learned { run: run(LIFE), ..Learned::default() });
+    world.redis.set_doubted(true);
     assert!(is_looked_for(&mut world, "c"), "the partition is marked");
-    world.redis.is_doubted = false;
+    world.redis.set_doubted(false);
     assert!(!is_looked_for(&mut world, "d"));
 }
 
@@ -45,15 +45,15 @@ fn who_is_missing_is_new_only_where_nobody_may_have_vanished() {
 fn a_redis_that_denies_or_is_a_replica_is_not_asked_until_it_is_neither() {
     let mut world = World::new(1, RecordQueue::Journal);
     for wrong in [
-        Learned { run: RUN, is_denied: true, ..Learned::default() },
-        Learned { run: RUN, is_replica: true, ..Learned::default() },
+        Learned { run: run(LIFE), is_denied: true, ..Learned::default() },
+        Learned { run: run(LIFE), is_replica: true, ..Learned::default() },
     ] {
         learn(&mut world, wrong);
         let number = world.nodes[0].decide(world.now, "u");
         assert_eq!(reason(world.nodes[0].answer(number)), "degraded");
         assert_eq!(world.nodes[0].wire.waiting(), 0, "it is not asked");
     }
-    learn(&mut world, Learned { run: RUN, ..Learned::default() });
+    learn(&mut world, Learned { run: run(LIFE), ..Learned::default() });
     let number = world.decide(0, "u");
     assert!(shown(world.nodes[0].answer(number)));
 }
@@ -61,18 +61,19 @@ fn a_redis_that_denies_or_is_a_replica_is_not_asked_until_it_is_neither() {
 #[test]
 fn a_promise_to_sync_is_what_the_keeper_saw_last() {
     let mut world = World::new(1, RecordQueue::Journal);
-    world.nodes[0].core.arbiter_mut().need_sync();
-    for (run, syncs_always, is_degraded) in [
-        (RUN, Some(true), false),
-        (RUN, Some(false), true),
-        (RUN, None, true),
+    world.nodes[0] = Node::needing_sync(9, RecordQueue::Journal);
+    world.connect(0, LIFE);
+    for (life, syncs_always, is_degraded) in [
+        (LIFE, Some(true), false),
+        (LIFE, Some(false), true),
+        (LIFE, None, true),
         // Of another run it says nothing: the connection was told that this one does not.
-        (RUN + 1, Some(true), true),
-        (RUN, Some(true), false),
+        (LIFE + 1, Some(true), true),
+        (LIFE, Some(true), false),
     ] {
-        learn(&mut world, Learned { run, syncs_always, ..Learned::default() });
-        let number = world.decide(0, &format!("{run}-{syncs_always:?}-{}", world.now.wall.0));
+        learn(&mut world, Learned { run: run(life), syncs_always, ..Learned::default() });
+        let number = world.decide(0, &format!("{life}-{syncs_always:?}-{}", world.now.wall.0));
         world.pass(1);
-        assert_eq!(!shown(world.nodes[0].answer(number)), is_degraded, "{run} {syncs_always:?}");
+        assert_eq!(!shown(world.nodes[0].answer(number)), is_degraded, "{life} {syncs_always:?}");
     }
 }

@@ -14,6 +14,7 @@ const QUEUES: [RecordQueue; 2] = [RecordQueue::Journal, RecordQueue::List { list
 /// A show by node 0, which is cut off, and its token.
 fn shown_locally(world: &mut World, user: &str) -> String {
     world.down(0);
+    let user = id(user);
     let request = format!("GET /v1/decide?user={user}&session=s HTTP/1.1\r\nHost: x\r\n\r\n");
     let number = world.nodes[0].ask(world.now, &request);
     world.settle();
@@ -62,8 +63,9 @@ fn an_event_that_comes_before_its_show_was_merged_counts() {
 fn so_within_a_decision_that_shows_another_popup_then() {
     let mut world = local_world(2, RecordQueue::Journal);
     let token = shown_locally(&mut world, "u");
+    let user = id("u");
     let body = format!(
-        "{{\"user\":\"u\",\"placement\":\"other\",\
+        "{{\"user\":\"{user}\",\"placement\":\"other\",\
          \"events\":[{{\"decision\":\"{token}\",\"action\":\"clicked\"}}]}}"
     );
     let length = body.len();
@@ -112,9 +114,9 @@ fn an_event_of_an_ordinary_show_that_is_not_there_stays_too_late() {
     let mut world = local_world(2, RecordQueue::Journal);
     let shown = world.decide(0, "u");
     let token = world.nodes[0].token(shown).unwrap();
-    world.redis.users.remove("u");
+    world.redis.remove("u");
     let verdicts = post(&mut world, 1, &token);
-    assert!(verdicts.contains("too_late") && world.redis.users.is_empty(), "{verdicts}");
+    assert!(verdicts.contains("too_late") && world.redis.users().is_empty(), "{verdicts}");
 }
 
 #[test]
@@ -123,7 +125,7 @@ fn an_event_of_a_local_show_is_too_late_after_a_week() {
     let token = shown_locally(&mut world, "u");
     world.pass(7 * 86_400_000 + 10_000);
     let verdicts = post(&mut world, 1, &token);
-    assert!(verdicts.contains("too_late") && world.redis.users.is_empty(), "{verdicts}");
+    assert!(verdicts.contains("too_late") && world.redis.users().is_empty(), "{verdicts}");
 }
 
 #[test]
@@ -247,7 +249,7 @@ fn check_known(world: &World, user: &str, at: WallMs) {
 }
 
 fn check_counted_once(world: &World, users: &[&str; 2]) {
-    for user in users.iter().filter(|user| world.redis.users.contains_key(**user)) {
+    for user in users.iter().filter(|user| world.redis.find(user).is_some()) {
         let state = state_of(world, user);
         for popup in &state.popups {
             let shows: BTreeSet<_> =

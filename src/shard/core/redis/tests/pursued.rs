@@ -2,6 +2,7 @@
 //! Redis made of them is learnt when it answers again, and one that nobody saw is taken back.
 
 use super::*;
+use crate::seam::Learned;
 use nudged_base::limits::{PURSUED_MAX, PURSUED_MS, PURSUED_REST_MS, PURSUED_SENT_MAX};
 use nudged_redis::command::CommandFailure;
 use nudged_redis::refusal::RedisRefusal;
@@ -38,7 +39,7 @@ fn lose(world: &mut World, user: &str) {
 fn counts(world: &World) -> [u64; 5] {
     let counters = &world.nodes[0].core.users.counters;
     let of = |outcome| counters.redis_pursuits.of(outcome).get();
-    let pursued = world.nodes[0].core.arbiter().pursued();
+    let pursued = world.nodes[0].core.arbiter().pursuits.len();
     let [committed, not, unknown] = ["committed", "not_committed", "unknown"].map(of);
     [committed, not, unknown, counters.redis_withdrawn.get(), pursued as u64]
 }
@@ -48,7 +49,7 @@ fn is_seen_once(world: &mut World, user: &str) {
     assert!(shown(world.nodes[0].answer(number)), "{}", world.nodes[0].answer(number));
     let again = world.decide(0, user);
     assert_eq!(reason(world.nodes[0].answer(again)), "max_shows");
-    assert!(world.nodes[0].core.arbiter().is_quiet());
+    assert!(world.nodes[0].core.is_quiet());
     withdrawn::check_lists(world);
 }
 
@@ -75,7 +76,7 @@ fn a_show_that_was_committed_before_redis_froze_is_withdrawn_when_it_answers_aga
 fn who_asks_first_when_redis_answers_again_waits_for_the_withdrawal() {
     let mut world = world_of(1, RecordQueue::Journal);
     lose(&mut world, "u");
-    world.nodes[0].wire.up(RUN, false);
+    world.up(0);
     let number = world.nodes[0].decide(world.now, "u");
     world.settle();
     assert!(shown(world.nodes[0].answer(number)), "{}", world.nodes[0].answer(number));
@@ -91,7 +92,7 @@ fn a_show_that_never_was_needs_no_withdrawal() {
     world.up(0);
     world.settle();
     assert_eq!(counts(&world), [0, 1, 0, 0, 0]);
-    assert!(world.redis.users.is_empty());
+    assert!(world.redis.users().is_empty());
     is_seen_once(&mut world, "u");
 }
 
@@ -117,17 +118,16 @@ fn a_withdrawal_whose_reply_is_lost_is_asked_about_too() {
 }
 
 #[test]
-fn a_late_show_is_withdrawn_once_the_breaker_lets_it_pass() {
+fn a_late_show_is_withdrawn_once_redis_may_be_asked() {
     let mut world = world_of(1, LIST);
     let number = ask(&mut world, "u");
     world.execute(0);
     world.pass(DEADLINE_MS);
     assert_eq!(reason(world.nodes[0].answer(number)), "degraded");
-    world.nodes[0].wire.let_pass(false);
+    learned::learn(&mut world, Learned { run: run(LIFE), is_denied: true, ..Default::default() });
     world.settle();
     assert_eq!(counts(&world), [0, 0, 0, 0, 1]);
-    world.nodes[0].wire.let_pass(true);
-    world.nodes[0].turn(world.now);
+    learned::learn(&mut world, Learned { run: run(LIFE), ..Default::default() });
     world.settle();
     assert_eq!(counts(&world), [0, 0, 0, 1, 0]);
     is_seen_once(&mut world, "u");
@@ -137,8 +137,7 @@ fn a_late_show_is_withdrawn_once_the_breaker_lets_it_pass() {
 fn another_run_that_kept_everything_is_asked_once_it_is_cleared() {
     let mut world = world_of(1, RecordQueue::Journal);
     lose(&mut world, "u");
-    world.nodes[0].wire.up(8, false);
-    world.nodes[0].turn(world.now);
+    world.up_to(0, 8);
     world.settle();
     assert_eq!(counts(&world), [0, 0, 0, 0, 1], "nobody has compared it");
     world.connect(0, 8);
@@ -149,7 +148,7 @@ fn another_run_that_kept_everything_is_asked_once_it_is_cleared() {
 
 #[test]
 fn nothing_is_taken_back_in_a_partition_that_has_lost_writes() {
-    let partition = usize::from(UserKey::of(b"u").partition().0);
+    let partition = wire::partition("u");
     let lost = [
         (None, 0, PartitionPhase::Open),
         (Some(2), 0, PartitionPhase::Barrier),
@@ -158,13 +157,13 @@ fn nothing_is_taken_back_in_a_partition_that_has_lost_writes() {
     for meta in lost {
         let mut world = world_of(1, RecordQueue::Journal);
         lose(&mut world, "u");
-        let before = world.redis.users["u"].revision;
-        world.redis.metas[partition] = meta;
+        let before = world.redis.user("u").revision;
+        world.redis.set_meta(partition, meta);
         world.up(0);
         world.settle();
         assert_eq!(counts(&world), [0, 0, 1, 0, 0], "{meta:?}");
-        assert_eq!(world.redis.users["u"].revision, before);
-        assert!(world.nodes[0].core.arbiter().is_quiet());
+        assert_eq!(world.redis.user("u").revision, before);
+        assert!(world.nodes[0].core.is_quiet());
     }
 }
 
@@ -177,7 +176,7 @@ fn a_show_that_others_have_followed_stays() {
     world.up(0);
     world.settle();
     assert_eq!(counts(&world), [1, 0, 0, 0, 0]);
-    assert!(world.nodes[0].core.arbiter().is_quiet());
+    assert!(world.nodes[0].core.is_quiet());
     withdrawn::check_lists(&world);
 }
 
@@ -190,7 +189,7 @@ fn a_redis_that_refuses_is_asked_again_after_a_rest() {
         let mut asked = 0;
         for _ in 0..1_000 {
             asked += u64::from(world.nodes[0].wire.fail(failure));
-            world.nodes[0].turn(world.now);
+            world.deliver(0);
             world.pass(1);
         }
         assert!((2..=1_000 / PURSUED_REST_MS + 1).contains(&asked), "{asked}");
@@ -203,7 +202,7 @@ fn a_redis_that_refuses_is_asked_again_after_a_rest() {
     lose(&mut world, "u");
     world.up(0);
     world.nodes[0].wire.fail(CommandFailure::Quarantined);
-    world.nodes[0].turn(world.now);
+    world.deliver(0);
     assert_eq!(counts(&world), [0, 0, 1, 0, 0], "somebody else's key");
 }
 
@@ -234,15 +233,15 @@ fn what_is_pursued_is_bounded_in_number_and_in_time() {
     assert_eq!(world.nodes[0].core.users.lane.bytes_under_way(), 0, "no room is held for them");
     world.pass(PURSUED_MS);
     assert_eq!(counts(&world)[2..], [PURSUED_MAX as u64, 0, 0]);
-    assert!(world.nodes[0].core.arbiter().is_quiet());
+    assert!(world.nodes[0].core.is_quiet());
 }
 
 #[test]
 fn a_node_that_stops_waits_for_no_redis_that_is_away() {
     let mut world = world_of(1, RecordQueue::Journal);
     lose(&mut world, "u");
-    let arbiter = world.nodes[0].core.arbiter();
-    assert!(!arbiter.is_quiet() && arbiter.may_end(world.now.mono));
+    let core = &world.nodes[0].core;
+    assert!(!core.is_quiet() && core.arbiter().may_end(world.now.mono));
     world.up(0);
     let arbiter = world.nodes[0].core.arbiter();
     assert!(!arbiter.may_end(world.now.mono), "Redis can say what became of it");
@@ -289,7 +288,7 @@ proptest! {
             user::decode(&stored.state, &mut state).unwrap();
             state.popups.first().map_or(0, |popup| popup.shows_total)
         };
-        let stand: u32 = world.redis.users.values().map(shows).sum();
+        let stand: u32 = world.redis.users().iter().map(shows).sum();
         prop_assert_eq!(u32::try_from(seen).unwrap(), stand);
         withdrawn::check_lists(&world);
     }

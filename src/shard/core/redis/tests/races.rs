@@ -39,7 +39,7 @@ fn check(world: &World, queue: RecordQueue) {
     let mut recorded: BTreeMap<(String, u8), usize> = BTreeMap::new();
     for node in &world.nodes {
         assert!(node.open.is_empty(), "every request is answered");
-        assert!(node.core.arbiter().is_quiet(), "nothing stays under way");
+        assert!(node.core.is_quiet(), "nothing stays under way");
         assert!(node.core.arbiter().unmerged.is_empty(), "what was accepted is merged");
         assert_eq!(node.reported(), (node.acked, None), "nothing holds SQL up");
         for (_, token, kind) in &node.unmerged {

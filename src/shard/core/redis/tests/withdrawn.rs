@@ -10,7 +10,7 @@ const LIST: RecordQueue = RecordQueue::List { list_max: 100 };
 
 /// Records of the lists in their order.
 fn records(world: &World) -> Vec<Record<'_>> {
-    let framed = world.redis.lists.iter().flat_map(|framed| frames(framed));
+    let framed = world.redis.listed().into_iter().flat_map(frames);
     framed.map(|frame| frame.unwrap().record().unwrap()).collect()
 }
 
@@ -27,7 +27,7 @@ pub(super) fn listed(world: &World) -> Vec<(String, Option<EventKind>)> {
 
 fn state_of(world: &World, user: &str) -> UserState {
     let mut state = UserState::default();
-    user::decode(&world.redis.users[user].state, &mut state).unwrap();
+    user::decode(&world.redis.user(user).state, &mut state).unwrap();
     state
 }
 
@@ -78,8 +78,8 @@ fn a_late_show_of_a_new_user_is_withdrawn_from_the_list_too() {
     let state = state_of(&world, "u");
     assert!(state.popups.is_empty() && state.revision.counter == 2);
     check_lists(&world);
-    let partition = usize::from(UserKey::of(b"u").partition().0);
-    assert_eq!(world.redis.metas[partition].1, 2, "a number for each record");
+    let partition = wire::partition("u");
+    assert_eq!(world.redis.counter(partition), 2, "a number for each record");
     let next = world.decide(0, "u");
     assert!(shown(world.nodes[0].answer(next)), "the gap has not begun");
     check_lists(&world);
@@ -91,8 +91,9 @@ fn events_that_came_with_a_late_show_have_happened() {
     let first = world.decide(0, "u");
     let token = world.nodes[0].token(first).unwrap();
     world.pass(GAP_MS.unsigned_abs());
+    let user = id("u");
     let body = format!(
-        "{{\"user\":\"u\",\"placement\":\"home\",\
+        "{{\"user\":\"{user}\",\"placement\":\"home\",\
          \"events\":[{{\"decision\":\"{token}\",\"action\":\"clicked\"}}]}}"
     );
     let request = format!(
@@ -176,7 +177,7 @@ fn push_out_and_withdraw(queue: RecordQueue) {
 fn a_late_show_that_others_have_followed_stays() {
     let mut world = World::new(2, LIST);
     late(&mut world, |node, now| node.decide(now, "u"));
-    let command = ControlRequest::EraseUser { user: "u".into() };
+    let command = ControlRequest::EraseUser { user: id("u").into() };
     world.nodes[1].step(world.now, Input::Control(Control { ticket: 1, request: command }));
     while world.execute(1) | world.deliver(1) {}
     assert_eq!(state_of(&world, "u").revision.counter, 2);
@@ -184,7 +185,7 @@ fn a_late_show_that_others_have_followed_stays() {
     let kinds: Vec<_> = listed(&world).into_iter().map(|(_, kind)| kind).collect();
     assert_eq!(kinds, [Some(EventKind::Decided)], "it was replaced before");
     assert_eq!(withdrawn_total(&world), 0);
-    assert!(world.nodes[0].core.arbiter().is_quiet());
+    assert!(world.nodes[0].core.is_quiet());
     check_lists(&world);
 }
 
@@ -195,6 +196,6 @@ fn a_full_list_takes_no_withdrawal() {
     world.settle();
     assert_eq!(state_of(&world, "u").revision.counter, 1, "state and list agree");
     assert_eq!((withdrawn_total(&world), listed(&world).len()), (0, 1));
-    assert!(world.nodes[0].core.arbiter().is_quiet());
+    assert!(world.nodes[0].core.is_quiet());
     check_lists(&world);
 }

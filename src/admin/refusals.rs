@@ -1,0 +1,122 @@
+//! What a failure of the store is to somebody who asked for a change: whose it is to mend, and
+//! whether coming again helps. 503, with Retry-After, is for what may pass by itself; the words are
+//! the error's own.
+//!
+//! | status | what |
+//! |---|---|
+//! | 409, 413, 422 | what was sent can't be stored |
+//! | 500 | nobody has set the store up for it: rights, schema, a damaged file |
+//! | 503 | away, busy, or read-only for now |
+//! | 507 | the store's disk is full |
+
+use super::answer::AdminAnswer;
+use nudged_publish::publisher::PublishError;
+use nudged_store::{FailureKind, StoreError};
+
+/// The answer to a change that was not made, or not confirmed.
+impl From<PublishError> for AdminAnswer {
+    fn from(error: PublishError) -> AdminAnswer {
+        let (status, code) = match &error {
+            PublishError::NoSuchPopup => return AdminAnswer::not_found(),
+            PublishError::NoSuchVersion => {
+                return AdminAnswer::error(404, "not_found", Some("version"));
+            }
+            PublishError::Definition(_) => (400, "bad_popup"),
+            PublishError::OtherVersion => (412, "other_version"),
+            PublishError::Exists => (412, "exists"),
+            PublishError::NoEarlierVersion => (409, "no_earlier_version"),
+            PublishError::Busy | PublishError::Late(_) => (503, "busy"),
+            PublishError::Archived => (409, "archived"),
+            PublishError::OwnStatus(_) => (409, "own_status"),
+            PublishError::InOtherFile(_) => (409, "in_popups_file"),
+            PublishError::TooManyOverrides(_) => (409, "too_many_overrides"),
+            PublishError::Config(_) => (422, "bad_config"),
+            PublishError::File { .. } | PublishError::Popups { .. } => (422, "bad_popups"),
+            PublishError::Store(error) => status_of(error),
+            PublishError::Unconfirmed(_) => (504, "unconfirmed"),
+        };
+        AdminAnswer::errors(status, code, error.field(), &error.lines())
+    }
+}
+
+/// The answer where the store failed.
+pub(super) fn of_store(error: &StoreError) -> AdminAnswer {
+    let (status, code) = status_of(error);
+    AdminAnswer::errors(status, code, None, &[error.to_string()])
+}
+
+/// The HTTP status and the code of a failure.
+fn status_of(error: &StoreError) -> (u16, &'static str) {
+    match error {
+        StoreError::InFile { .. } => (409, "in_popups_file"),
+        StoreError::PopupKeyTaken { .. } => (409, "key_taken"),
+        StoreError::Foreign { .. }
+        | StoreError::SchemaNewer { .. }
+        | StoreError::Address { .. } => (500, "sql_unusable"),
+        other => of_kind(other.kind()),
+    }
+}
+
+fn of_kind(kind: FailureKind) -> (u16, &'static str) {
+    match kind {
+        FailureKind::Unreachable | FailureKind::Io => (503, "sql_unavailable"),
+        FailureKind::Deadlock | FailureKind::LockWait => (503, "sql_busy"),
+        FailureKind::PacketTooLarge => (413, "too_large_for_sql"),
+        FailureKind::ReadOnly => (503, "sql_read_only"),
+        FailureKind::DiskFull => (507, "sql_disk_full"),
+        FailureKind::Crowded => (503, "sql_crowded"),
+        FailureKind::Schema => (500, "sql_schema"),
+        FailureKind::Corrupt => (500, "sql_unusable"),
+        FailureKind::Duplicate => (409, "sql_conflict"),
+        FailureKind::BadData => (422, "refused_by_sql"),
+        FailureKind::Denied => (500, "sql_denied"),
+        FailureKind::Other => (500, "sql_failed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn each_kind_has_its_status_and_only_what_may_pass_is_503() {
+        let mut codes = Vec::new();
+        for kind in FailureKind::ALL {
+            let (status, code) = of_kind(kind);
+            let passes = matches!(
+                kind,
+                FailureKind::Unreachable
+                    | FailureKind::Io
+                    | FailureKind::Deadlock
+                    | FailureKind::LockWait
+                    | FailureKind::ReadOnly
+                    | FailureKind::Crowded
+            );
+            assert_eq!(status == 503, passes, "{kind:?}");
+            codes.push(code);
+        }
+        codes.sort_unstable();
+        codes.dedup();
+        // Two that others hold up are one, and so are a file and a server that do not answer.
+        assert_eq!(codes.len(), FailureKind::ALL.len() - 2);
+    }
+
+    #[test]
+    fn a_file_of_the_nodes_own_is_told_apart_as_well() {
+        let failed = |code: i32| StoreError::File {
+            action: "write it",
+            path: PathBuf::from("x"),
+            source: std::io::Error::from_raw_os_error(code),
+        };
+        for (code, want) in [
+            (libc::ENOSPC, (507, "sql_disk_full")),
+            (libc::EROFS, (503, "sql_read_only")),
+            (libc::EACCES, (500, "sql_denied")),
+            (libc::EIO, (503, "sql_unavailable")),
+        ] {
+            assert_eq!(status_of(&failed(code)), want);
+        }
+    }
+}
