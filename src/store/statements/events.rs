@@ -32,19 +32,20 @@ const COLUMNS: &str = "stream, seq, decision, action, at, acted_at, user_id, pop
 type Columns<'v> = [SqlValue<'v>; 12];
 
 fn of_record<'v>((stream, sequence): RecordKey, event: &'v EventRow<'_>) -> Columns<'v> {
+    let record = &event.record;
     [
         stream.0.into(),
         sequence.into(),
         SqlValue::Text(&event.decision),
-        event.kind.word().into(),
-        event.at.into(),
-        event.acted_at.into(),
+        record.kind.word().into(),
+        record.at.into(),
+        record.acted_at.into(),
         event.user.into(),
-        event.popup.into(),
-        event.version.into(),
-        event.variant.into(),
-        event.revision.epoch.into(),
-        signed(event.revision.counter).into(),
+        record.popup.into(),
+        record.version.into(),
+        record.variant.into(),
+        record.revision.epoch.into(),
+        signed(record.revision.counter).into(),
     ]
 }
 

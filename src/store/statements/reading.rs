@@ -11,7 +11,7 @@ use crate::value::SqlValue;
 use nudged_background::projection::union::Tombstone;
 use nudged_base::ids::{PopupKey, UserKey};
 use nudged_base::limits::USER_POPUPS_MAX;
-use nudged_domain::state::user::{PopupState, UserState, decode_popup};
+use nudged_domain::state::user::{UserState, decode_popup};
 
 impl StoreReader {
     /// Reads users and hands each to `found` with its index; each is of one moment. An unknown
@@ -96,10 +96,9 @@ fn read_states(
     for (user, state, entry) in rows {
         let state = states.entry(user).or_insert(Some(state));
         let Some((key, bytes)) = entry else { continue };
-        let mut entry = PopupState::empty(key);
-        let is_readable = decode_popup(&bytes, &mut entry).is_ok() && entry.popup == key;
-        match state {
-            Some(state) if is_readable => state.popups.push(entry),
+        let entry = decode_popup(&bytes).ok().filter(|entry| entry.popup == key);
+        match (&mut *state, entry) {
+            (Some(state), Some(entry)) => state.popups.push(entry),
             _ => *state = None,
         }
     }
