@@ -198,7 +198,7 @@ impl Keys {
         let raw_bytes = URL_SAFE_NO_PAD.decode_slice(text, raw).ok()?;
         let raw = &raw[..raw_bytes];
         let (signed, tag) = raw.split_at_checked(raw.len().checked_sub(TAG_BYTES)?)?;
-        let mut reader = Reader { rest: signed };
+        let mut reader = TokenReader { rest: signed };
         let is_local = match reader.number()? {
             [VERSION] => false,
             [VERSION_LOCAL] => true,
@@ -260,11 +260,11 @@ impl AnonymousId {
 }
 
 /// Takes a token's parts off the front of its signed bytes.
-struct Reader<'a> {
+struct TokenReader<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
+impl<'a> TokenReader<'a> {
     fn number<const BYTES: usize>(&mut self) -> Option<[u8; BYTES]> {
         let (number, rest) = self.rest.split_first_chunk::<BYTES>()?;
         self.rest = rest;

@@ -114,13 +114,13 @@ pub(super) fn mysql(value: &TreeValue) -> Result<Option<SecretText>, ValueRefusa
     of_mysql(rest).map(|()| Some(SecretText::new(text.to_owned()))).map_err(ValueRefusal::Url)
 }
 
-type Parts<'v> = (&'v str, &'v str, &'v str);
+type UrlParts<'v> = (&'v str, &'v str, &'v str);
 
 /// The text, its scheme, and what follows it; `None` for the empty text.
 fn parts<'v>(
     value: &'v TreeValue,
     schemes: &'static [&'static str],
-) -> Result<Option<Parts<'v>>, ValueRefusal> {
+) -> Result<Option<UrlParts<'v>>, ValueRefusal> {
     let expected = Expectation::Url(schemes);
     let text = value.text().ok_or(expected)?;
     if text.is_empty() {

@@ -15,12 +15,12 @@ pub(super) struct OverrideEdit {
     /// The entry.
     pub(super) entry: Override,
     /// Lines of history, in order.
-    pub(super) lines: Vec<HistoryLine>,
+    pub(super) lines: Vec<OverrideHistoryLine>,
 }
 
 /// One line of history: an entry was made, or ended.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct HistoryLine {
+pub(super) struct OverrideHistoryLine {
     /// When.
     pub(super) at: WallMs,
     /// By whom.
@@ -54,10 +54,14 @@ pub(super) fn plan_overrides(stored: &[Override], entries: &[Override]) -> Vec<O
 }
 
 /// Takes an entry in; its line, where that is news.
-fn line(known: &mut Overrides, entry: &Override, (at, who): (WallMs, &str)) -> Option<HistoryLine> {
+fn line(
+    known: &mut Overrides,
+    entry: &Override,
+    (at, who): (WallMs, &str),
+) -> Option<OverrideHistoryLine> {
     let word = |known: &Overrides| known.status(&entry.popup).map(Status::word);
     let before = word(known);
-    known.take(entry, OverridePlace::Redis).then(|| HistoryLine {
+    known.take(entry, OverridePlace::Redis).then(|| OverrideHistoryLine {
         at,
         who: who.into(),
         diff: json!({ "status": [before, word(known)] }).to_string(),

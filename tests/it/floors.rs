@@ -47,7 +47,7 @@ const OUTSIDE: [&str; 9] = [
     "SystemTime::now",
 ];
 
-fn root() -> &'static Path {
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -96,7 +96,7 @@ fn wrong_lists(folder: &str, manifest: &str) -> Vec<String> {
 /// Lines that the build ships: without comments, and without the items that only tests have,
 /// wherever in a file they stand. rustfmt puts the end of an item at the depth of its begin, which
 /// is how the end is found.
-fn shipped_lines(text: &str) -> Vec<(usize, &str)> {
+pub fn shipped_lines(text: &str) -> Vec<(usize, &str)> {
     let mut lines = Vec::new();
     let mut test_item_depth = None;
     for (number, line) in text.lines().enumerate() {
@@ -143,7 +143,7 @@ fn violations(folder: &str, part: &str, text: &str) -> Vec<String> {
 }
 
 /// The files that the build ships, each with its folder and the part of the folder it is in.
-fn shipped_files() -> Vec<(String, String, PathBuf)> {
+pub fn shipped_files() -> Vec<(String, String, PathBuf)> {
     let mut files = Vec::new();
     sources(&root().join("src"), &mut files);
     assert!(files.len() > 50, "the tree was found");

@@ -23,14 +23,14 @@ impl Version {
     /// pre-release and build metadata after them or not (`5`, `v5.2`, `5.2.0.1234`, `2026.06.1`,
     /// `5.2-rc.1`). `None` where the text is none. Allocates for a pre-release alone.
     pub fn parse(text: &str) -> Option<Version> {
-        let Parts { numbers, pre } = Parts::of(text)?;
+        let VersionParts { numbers, pre } = VersionParts::of(text)?;
         Some(Version { numbers, pre: pre.into() })
     }
 
     /// How the version that a text holds, read as [`Version::parse`] does, orders against this one;
     /// `None` where it holds none. Does not allocate.
     pub(crate) fn compare_text(&self, text: &str) -> Option<Ordering> {
-        Some(Parts::of(text)?.compare(&self.parts()))
+        Some(VersionParts::of(text)?.compare(&self.parts()))
     }
 
     /// How two versions order. Does not allocate.
@@ -38,20 +38,20 @@ impl Version {
         self.parts().compare(&other.parts())
     }
 
-    fn parts(&self) -> Parts<'_> {
-        Parts { numbers: self.numbers, pre: &self.pre }
+    fn parts(&self) -> VersionParts<'_> {
+        VersionParts { numbers: self.numbers, pre: &self.pre }
     }
 }
 
 /// A version as it stands in a text, checked.
-struct Parts<'t> {
+struct VersionParts<'t> {
     numbers: [u64; VERSION_PARTS_MAX],
     /// Empty for none.
     pre: &'t str,
 }
 
-impl Parts<'_> {
-    fn of(text: &str) -> Option<Parts<'_>> {
+impl VersionParts<'_> {
+    fn of(text: &str) -> Option<VersionParts<'_>> {
         let text = text.strip_prefix('v').unwrap_or(text);
         let (text, build) = text.split_once('+').map_or((text, None), |(a, b)| (a, Some(b)));
         let (core, pre) = text.split_once('-').map_or((text, None), |(a, b)| (a, Some(b)));
@@ -62,10 +62,10 @@ impl Parts<'_> {
         }
         let well_formed = pre.is_none_or(|pre| pre.split('.').all(is_pre_identifier))
             && build.is_none_or(|build| build.split('.').all(is_identifier));
-        well_formed.then_some(Parts { numbers, pre: pre.unwrap_or("") })
+        well_formed.then_some(VersionParts { numbers, pre: pre.unwrap_or("") })
     }
 
-    fn compare(&self, other: &Parts<'_>) -> Ordering {
+    fn compare(&self, other: &VersionParts<'_>) -> Ordering {
         self.numbers.cmp(&other.numbers).then_with(|| compare_pre(self.pre, other.pre))
     }
 }
