@@ -360,7 +360,7 @@ impl Arbiter {
             RecordQueue::Journal => Records::Journal { count: pending.count },
             RecordQueue::List { list_max } => Records::List { framed: &pending.records, list_max },
         };
-        let command = command::RedisCommand::Commit(Commit {
+        let command = RedisCommand::Commit(Commit {
             partition: flight.partition,
             user: &flight.user,
             base: pending.base,
