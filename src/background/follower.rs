@@ -26,7 +26,7 @@ use nudged_base::backoff::{Backoff, lengthened};
 use nudged_base::clock::Now;
 use nudged_base::ids::{Sequence, StreamId, UserKey};
 use nudged_base::limits::RIGHTS_AGAIN_MS;
-use nudged_base::telemetry::log::{Log, LogField, LogValue, Message, Stamp};
+use nudged_base::telemetry::log::{Log, LogField, LogValue, Message};
 use nudged_base::telemetry::table::node_metrics;
 use nudged_base::time::MonoNs;
 use nudged_journal::disk::DiskRead;
@@ -346,7 +346,7 @@ impl Follower {
         warnings: &[String],
         claimed: Result<ClaimOutcome, SqlFailure>,
     ) -> Turn {
-        log_weaknesses(&self.log, stamp_of(view.now), warnings);
+        log_weaknesses(&self.log, view.now, warnings);
         match claimed {
             Ok(ClaimOutcome::Stream(stream, position)) => {
                 if std::mem::take(&mut self.is_misplaced) {
@@ -465,20 +465,16 @@ impl Follower {
     }
 
     fn log_fields(&self, now: Now, message: Message, fields: &[LogField<'_>]) {
-        self.log.write(stamp_of(now), message, fields);
+        self.log.write(now, message, fields);
     }
 }
 
 fn log_error(log: &Log, now: Now, message: Message, text: &str) {
-    log.write(stamp_of(now), message, &[("error", LogValue::Text(text))]);
-}
-
-fn stamp_of(now: Now) -> Stamp {
-    Stamp { mono: now.mono, wall: now.wall }
+    log.write(now, message, &[("error", LogValue::Text(text))]);
 }
 
 /// Says what of SQL's settings weakens a promise.
-pub fn log_weaknesses(log: &Log, stamp: Stamp, warnings: &[String]) {
+pub fn log_weaknesses(log: &Log, stamp: Now, warnings: &[String]) {
     for warning in warnings {
         log.write(stamp, Message::SqlWeak, &[("error", LogValue::Text(warning))]);
     }

@@ -12,7 +12,7 @@ use crate::sql_failure::SqlFailure;
 use nudged_base::clock::Now;
 use nudged_base::ids::{Sequence, UserKey};
 use nudged_base::limits::USER_POPUPS_MAX;
-use nudged_base::telemetry::log::{Log, LogValue, Message, Stamp};
+use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_domain::state::user::{self, UserState};
 use nudged_journal::disk::DiskRead;
 use nudged_journal::record::frames;
@@ -148,6 +148,6 @@ fn overlay(records: &[u8], mut state: UserState) -> Option<Vec<u8>> {
 }
 
 fn log_error(log: &Log, now: Now, message: Message, text: &str) {
-    let stamp = Stamp { mono: now.mono, wall: now.wall };
+    let stamp = now;
     log.write(stamp, message, &[("error", LogValue::Text(text))]);
 }

@@ -39,8 +39,8 @@ use nudged_domain::catalog::lint::lint;
 use nudged_domain::catalog::overrides::Override;
 use nudged_domain::catalog::snapshot::{Settings, Snapshot, Status};
 use nudged_domain::catalog::source::Definition;
+use nudged_runtime::clocks;
 use nudged_runtime::shard::mesh::Mesh;
-use nudged_runtime::threads::log_writer::stamp_now;
 use nudged_shard::control::ControlRequest;
 use nudged_shard::view::Rules;
 use nudged_store::{Store, StoredPopup};
@@ -311,5 +311,5 @@ fn log_warnings(snapshot: &Snapshot, log: &Log) -> Vec<String> {
 }
 
 fn log_line(log: &Log, message: Message, fields: &[LogField<'_>]) {
-    log.write(stamp_now(), message, fields);
+    log.write(clocks::now(), message, fields);
 }

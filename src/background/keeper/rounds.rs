@@ -34,7 +34,7 @@ use crate::sql_failure::SqlFailure;
 use nudged_base::backoff::{Backoff, Holdoff};
 use nudged_base::ids::Partition;
 use nudged_base::limits::{KEEPER_SQL_BEAT_MS, PARTITIONS};
-use nudged_base::telemetry::log::{Log, LogField, LogValue, Message, Stamp};
+use nudged_base::telemetry::log::{Log, LogField, LogValue, Message};
 use nudged_base::time::MonoNs;
 use nudged_redis::learned::{Learned, NO_RUN};
 use nudged_redis::link::Incompatible;
@@ -448,7 +448,7 @@ impl Rounds {
     }
 
     fn log_fields(&self, view: &View, message: Message, fields: &[LogField<'_>]) {
-        let stamp = Stamp { mono: view.now.mono, wall: view.now.wall };
+        let stamp = view.now;
         self.log.write(stamp, message, fields);
     }
 }

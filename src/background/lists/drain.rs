@@ -27,7 +27,7 @@ use nudged_base::limits::{
     LIST_BUSY_MS, LIST_GIVEN_UP_MS, LIST_IDLE_MS, LIST_READ_BYTES_MAX, LIST_READ_ENTRIES,
     RECORD_BYTES_MAX,
 };
-use nudged_base::telemetry::log::{Log, LogValue, Message, Stamp};
+use nudged_base::telemetry::log::{Log, LogValue, Message};
 use nudged_base::time::{MonoNs, WallMs};
 use nudged_redis::request::{OwnedReply, RedisError, RedisRequest, call, command, load};
 
@@ -208,7 +208,7 @@ impl Drain {
     }
 
     fn log_error(&self, view: &View, message: Message, text: &str) {
-        let stamp = Stamp { mono: view.now.mono, wall: view.now.wall };
+        let stamp = view.now;
         self.log.write(stamp, message, &[("error", LogValue::Text(text))]);
     }
 

@@ -150,7 +150,8 @@ const REPLICA: &str = "Redis is a replica: set redis.url to its primary";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nudged_base::telemetry::log::{Level, Log, LogValue, Message, Stamp};
+    use nudged_base::clock::Now;
+    use nudged_base::telemetry::log::{Level, Log, LogValue, Message};
 
     fn at(ms: u64) -> MonoNs {
         MonoNs(0).plus_ms(ms)
@@ -194,7 +195,7 @@ mod tests {
         for cause in kinds.chain(["rights", "handshake", "eviction", "replica"]) {
             let log = Log::new(Level::Info, true, &[]);
             let fields = [("cause", LogValue::Text(cause)), ("error", LogValue::Text("why"))];
-            log.write(Stamp::default(), Message::RedisUnfit, &fields);
+            log.write(Now::default(), Message::RedisUnfit, &fields);
             assert!(log.has_unsaid(), "{cause}");
         }
     }
